@@ -1,0 +1,57 @@
+// Package egress is the one HTTP client that calls tenants. It refuses
+// addresses that are not public when the connection is dialled, follows no
+// redirect, bounds time and memory, and lets no URL, credential or secret into
+// an error.
+package egress
+
+import (
+	"net/http"
+	"time"
+)
+
+// A Class says why a POST was not accepted. The set is closed.
+type Class string
+
+const (
+	OK             Class = ""                // 2xx
+	DNS            Class = "dns"             // the name has no address
+	Connect        Class = "connect"         // no connection
+	TLS            Class = "tls"             // handshake or certificate
+	Timeout        Class = "timeout"         // no whole answer in time
+	Reset          Class = "reset"           // the connection ended before the answer
+	BlockedAddress Class = "blocked_address" // the address is not public, or the port is refused
+	BadResponse    Class = "bad_response"    // not HTTP, or a header over the limit
+	BadURL         Class = "bad_url"         // the endpoint's URL cannot be used
+	Status1xx      Class = "status_1xx"
+	Status3xx      Class = "status_3xx" // redirects are not followed
+	Status4xx      Class = "status_4xx"
+	Status5xx      Class = "status_5xx"
+	StatusOther    Class = "status_other" // outside 100 to 599
+	Internal       Class = "internal"     // our own fault; the tenant's endpoint was not reached
+)
+
+// Limits on an answer.
+const (
+	ReadAnswerBytes   = 64 << 10 // read so that the connection can be used again
+	KeepAnswerBytes   = 4 << 10  // kept for people
+	MaxResponseHeader = 32 << 10
+)
+
+// A Request is one POST to a tenant's endpoint.
+type Request struct {
+	URL     string        // with login:password@ if the endpoint has it
+	Query   string        // raw; put after the URL's own
+	Header  http.Header   // canonical names
+	Body    []byte        // sent verbatim, with its Content-Length
+	Timeout time.Duration // for the whole exchange; zero: 15 s
+}
+
+// A Response is what became of it.
+type Response struct {
+	StatusCode int           // 0 if no response came
+	Header     http.Header   // nil if no response came
+	Body       []byte        // its first KeepAnswerBytes
+	Took       time.Duration // until the response header, or the failure
+	Class      Class
+	Error      string // a sentence for people; holds no URL and no secret
+}

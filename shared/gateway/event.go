@@ -1,0 +1,27 @@
+package gateway
+
+import "time"
+
+// Limits on what is taken in, the same on both backends.
+const (
+	MaxCallbackBytes = 1 << 20   // of a callback's body
+	MaxPayloadBytes  = 256 << 10 // of one event
+	KeptUnreadable   = 4 << 10   // of an item that was set aside
+)
+
+// An Event is one thing that happened.
+type Event struct {
+	ID          string              // evt_…: idempotency key, row key, sorts by time
+	Source      string              // src-…
+	Provider    string              // smartbots, tencent-chat, direct
+	Label       string              // of the callback key that was called; may be empty
+	Type        string              // the provider's own name, verbatim
+	Received    time.Time           // when the callback came; UTC, to the millisecond
+	Time        time.Time           // when it happened, by the provider; zero: unknown
+	Keys        map[string][]string // routing keys, label included
+	ContentType string              // of Payload
+	Query       string              // Reading.Query
+	Payload     []byte              // verbatim
+	Unreadable  bool                // set aside; for the operator alone
+	Only        string              // the one registration it is for; empty: all that match
+}
