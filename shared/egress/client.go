@@ -1,0 +1,232 @@
+package egress
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"code.dny.dev/ssrf"
+)
+
+// Defaults of a Client.
+const (
+	DefaultConnectTimeout = 5 * time.Second
+	DefaultTimeout        = 15 * time.Second
+)
+
+// Connections that are kept for the next POST. Their number is bounded since
+// each holds a file descriptor, of which a Lambda has 1,024. Connections in use
+// are not bounded per host: tenants share hosts, and one that hangs must not
+// hold up the others.
+const (
+	idleConnections        = 512
+	idleConnectionsPerHost = 64
+	idleTimeout            = 30 * time.Second
+)
+
+// What HTTP/2 may hold in memory, and how a connection that died while the
+// process was frozen is found.
+const (
+	streamBuffer     = ReadAnswerBytes
+	connectionBuffer = 1 << 20
+	pingAfter        = 5 * time.Second
+	pingTimeout      = 3 * time.Second
+)
+
+// A Client calls tenants. Its zero value calls public addresses only. Fields
+// must not change after its first use; its methods may be called concurrently.
+type Client struct {
+	Allow          []netip.Prefix    // special addresses that may be called; the local runner: loopback
+	Own            []string          // our public hosts, as host or host:port; never called
+	ConnectTimeout time.Duration     // to resolve the name and connect, and again for TLS; zero: 5 s
+	Timeout        time.Duration     // for the whole exchange, and the most a Request may ask for; zero: 15 s
+	Resolver       *net.Resolver     // nil: the system's
+	Roots          *x509.CertPool    // whom to trust; nil: the system's
+	Transport      http.RoundTripper // in place of the network, where names are judged; nil: the network
+
+	once      sync.Once
+	own       []ownHost
+	guardian  *ssrf.Guardian
+	transport http.RoundTripper
+	buffers   sync.Pool // of *[KeepAnswerBytes]byte
+}
+
+// Post sends r and waits for the answer. The outcome is decided by the answer's
+// header: a body that stalls, breaks off or never ends changes nothing, and is
+// read up to ReadAnswerBytes within what is left of the time limit.
+//
+// Post sends a body again if a connection that was kept alive turns out to be
+// dead, but only if r.Header holds an Idempotency-Key.
+//
+// Post never fails: what goes wrong is a Class. If ctx ends first, that is
+// Internal, never the tenant's refusal.
+func (c *Client) Post(ctx context.Context, r Request) Response {
+	c.once.Do(c.prepare)
+	start := time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout(r.Timeout), errTimeout)
+	defer cancel()
+	req, err := c.request(ctx, r)
+	if err != nil {
+		return failure(ctx, err, start)
+	}
+	res, err := c.transport.RoundTrip(req)
+	if err != nil {
+		return failure(ctx, err, start)
+	}
+	defer res.Body.Close()
+	class := ofStatus(res.StatusCode)
+	answer := Response{
+		StatusCode: res.StatusCode,
+		Header:     res.Header,
+		Took:       time.Since(start),
+		Class:      class,
+		Error:      Explain(class),
+	}
+	if res.StatusCode != http.StatusSwitchingProtocols { // its body is the connection
+		answer.Body = c.read(res.Body)
+	}
+	return answer
+}
+
+// CloseIdle closes the connections that are kept for the next POST.
+func (c *Client) CloseIdle() {
+	c.once.Do(c.prepare)
+	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
+
+// prepare derives from the fields what the methods use.
+func (c *Client) prepare() {
+	c.own = parseOwn(c.Own)
+	c.guardian = newGuardian(c.Allow)
+	c.buffers.New = func() any { return new([KeepAnswerBytes]byte) }
+	c.transport = c.Transport
+	if c.transport == nil {
+		c.transport = c.network()
+	}
+}
+
+// network returns the transport over real connections.
+func (c *Client) network() *http.Transport {
+	connect := c.ConnectTimeout
+	if connect == 0 {
+		connect = DefaultConnectTimeout
+	}
+	dialer := &net.Dialer{Timeout: connect, Control: c.control, Resolver: c.Resolver}
+	return &http.Transport{
+		Proxy:       nil, // a proxy would dial addresses that we have not judged
+		DialContext: dialer.DialContext,
+		TLSClientConfig: &tls.Config{
+			MinVersion:         tls.VersionTLS12,
+			RootCAs:            c.Roots,
+			ClientSessionCache: tls.NewLRUClientSessionCache(idleConnections),
+		},
+		TLSHandshakeTimeout:    connect,
+		ForceAttemptHTTP2:      true, // else off, since DialContext and TLSClientConfig are set
+		DisableCompression:     true, // answers are kept as they came, and do not grow
+		MaxIdleConns:           idleConnections,
+		MaxIdleConnsPerHost:    idleConnectionsPerHost,
+		IdleConnTimeout:        idleTimeout,
+		MaxResponseHeaderBytes: MaxResponseHeader,
+		HTTP2: &http.HTTP2Config{
+			MaxReceiveBufferPerConnection: connectionBuffer,
+			MaxReceiveBufferPerStream:     streamBuffer,
+			SendPingTimeout:               pingAfter,
+			PingTimeout:                   pingTimeout,
+		},
+	}
+}
+
+// timeout returns the time limit of a request that asks for d.
+func (c *Client) timeout(d time.Duration) time.Duration {
+	limit := c.Timeout
+	if limit == 0 {
+		limit = DefaultTimeout
+	}
+	if d <= 0 {
+		return limit
+	}
+	return min(d, limit)
+}
+
+// request returns r as net/http wants it, with the URL's credentials moved into
+// the header. The error is a *refusal.
+func (c *Client) request(ctx context.Context, r Request) (*http.Request, error) {
+	u, err := c.parse(r.URL)
+	if err != nil {
+		return nil, err
+	}
+	if u.RawQuery, err = joinQueries(u.RawQuery, r.Query); err != nil {
+		return nil, err
+	}
+	header := authorized(r.Header, u.User)
+	u.User = nil
+	req := (&http.Request{
+		Method:        http.MethodPost,
+		URL:           u,
+		Host:          u.Host,
+		Header:        header,
+		Body:          http.NoBody,
+		ContentLength: int64(len(r.Body)),
+	}).WithContext(ctx)
+	if len(r.Body) > 0 {
+		req.GetBody = func() (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(r.Body)), nil
+		}
+		req.Body, _ = req.GetBody()
+	}
+	return req, nil
+}
+
+// authorized returns h with the Basic authorization of login, unless h has an
+// authorization of its own. It does not change h.
+// https://www.rfc-editor.org/rfc/rfc7617#section-2
+func authorized(h http.Header, login *url.Userinfo) http.Header {
+	if h == nil {
+		h = http.Header{}
+	}
+	if login == nil || h.Get("Authorization") != "" {
+		return h
+	}
+	password, _ := login.Password()
+	token := base64.StdEncoding.EncodeToString([]byte(login.Username() + ":" + password))
+	h = h.Clone()
+	h.Set("Authorization", "Basic "+token)
+	return h
+}
+
+// joinQueries returns the raw query a followed by the raw query b.
+func joinQueries(a, b string) (string, error) {
+	if strings.ContainsFunc(b, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return "", &refusal{Internal, "the query holds a space or a control character"}
+	}
+	if a == "" || b == "" || strings.HasSuffix(a, "&") {
+		return a + b, nil
+	}
+	return a + "&" + b, nil
+}
+
+// read returns the first KeepAnswerBytes of body. It reads on to the end, so
+// that the connection can be used again, but never past ReadAnswerBytes.
+func (c *Client) read(body io.Reader) []byte {
+	buffer := c.buffers.Get().(*[KeepAnswerBytes]byte)
+	defer c.buffers.Put(buffer)
+	n, err := io.ReadFull(body, buffer[:])
+	kept := slices.Clone(buffer[:n])
+	for total := n; err == nil && total < ReadAnswerBytes; total += n {
+		n, err = body.Read(buffer[:])
+	}
+	return kept
+}

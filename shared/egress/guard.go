@@ -1,0 +1,118 @@
+package egress
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"code.dny.dev/ssrf"
+)
+
+// A refusal is an endpoint that is not called.
+type refusal struct {
+	class Class
+	why   string // part of a sentence; holds nothing of the URL
+}
+
+func (r *refusal) Error() string { return r.why }
+
+// An ownHost is one of Client.Own.
+type ownHost struct {
+	name string // lower case, without a trailing dot; an address in its usual form
+	port uint16 // 0: every port
+}
+
+func parseOwn(hosts []string) []ownHost {
+	own := make([]ownHost, 0, len(hosts))
+	for _, h := range hosts {
+		var port uint64
+		if name, p, err := net.SplitHostPort(h); err == nil {
+			if port, err = strconv.ParseUint(p, 10, 16); err == nil {
+				h = name
+			}
+		}
+		own = append(own, ownHost{name: usualName(h), port: uint16(port)})
+	}
+	return own
+}
+
+// usualName returns host in the one form in which hosts are compared.
+func usualName(host string) string {
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Unmap().String()
+	}
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}
+
+func newGuardian(allow []netip.Prefix) *ssrf.Guardian {
+	var v4, v6 []netip.Prefix
+	for _, p := range allow {
+		if p.Addr().Is4() {
+			v4 = append(v4, p)
+		} else {
+			v6 = append(v6, p)
+		}
+	}
+	return ssrf.New(ssrf.WithAnyPort(), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...))
+}
+
+// control is called with each address that is about to be dialled, after the
+// name was resolved: what a name meant earlier does not count.
+func (c *Client) control(network, address string, conn syscall.RawConn) error {
+	if err := c.guardian.Safe(network, address, conn); err != nil {
+		return errNotPublic
+	}
+	return c.judge(netip.MustParseAddrPort(address)) // Safe has parsed it
+}
+
+// judge returns a *refusal if to must not be called.
+func (c *Client) judge(to netip.AddrPort) error {
+	addr := to.Addr().Unmap()
+	if err := c.guardian.SafeAddr(addr); err != nil {
+		return errNotPublic
+	}
+	return c.judgeHost(addr.String(), to.Port())
+}
+
+// judgeHost returns a *refusal if the port is refused or the host, a name or an
+// address in its usual form, is one of our own.
+func (c *Client) judgeHost(host string, port uint16) error {
+	if refusedPort(port) {
+		return errPort
+	}
+	for _, own := range c.own {
+		if own.name == host && (own.port == 0 || own.port == port) {
+			return errOwn
+		}
+	}
+	return nil
+}
+
+var (
+	errNotPublic = &refusal{BlockedAddress, "it is private, local or reserved"}
+	errPort      = &refusal{BlockedAddress, "the port belongs to a protocol other than HTTP"}
+	errOwn       = &refusal{BlockedAddress, "it is this gateway's own"}
+)
+
+// refusedPort reports whether a port belongs to a protocol that can be made to
+// act on an HTTP request, or that nobody serves HTTP on. The first list is the
+// Fetch standard's, the second are databases, caches, brokers and remote
+// control. https://fetch.spec.whatwg.org/#port-blocking
+func refusedPort(port uint16) bool {
+	switch port {
+	case 0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69,
+		77, 79, 87, 95, 101, 102, 103, 104, 109, 110, 111, 113, 115, 117, 119,
+		123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515,
+		526, 530, 531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990,
+		993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000,
+		6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080:
+		return true
+	case 445, 1433, 1521, 1883, 3306, 3389, 5432, 5672, 5900, 6379, 9042, 9092,
+		11211, 27017:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,208 @@
+package egress
+
+import (
+	"errors"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// MaxURLBytes is the length of the longest endpoint URL.
+const MaxURLBytes = 2048
+
+// hidden stands for the credentials of a URL that is shown.
+const hidden = "***"
+
+// CheckURL reports why raw cannot be an endpoint, in words that hold nothing of
+// it; nil if it can. It resolves no name: the address of a name is judged when
+// it is dialled. Login and password may stand before the host.
+func (c *Client) CheckURL(raw string) error {
+	c.once.Do(c.prepare)
+	_, err := c.parse(raw)
+	return err
+}
+
+// Redact returns raw with its login and password as ***, or *** if raw is not a
+// URL. The rest, query included, stays as it is: it is for whoever set it, not
+// for logs.
+func Redact(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil || !onlyURLBytes(raw) {
+		return hidden
+	}
+	if u.User == nil {
+		return raw
+	}
+	start, end := userinfo(raw)
+	return raw[:start] + hidden + raw[end:]
+}
+
+// Merge returns the URL that is meant by sent, where stored is the one of now
+// and sent may hold its credentials as Redact shows them. They are kept only
+// for the same scheme, host and port, lest who cannot read them has them sent
+// elsewhere.
+func Merge(stored, sent string) (string, error) {
+	to, err := url.Parse(sent)
+	if err != nil || to.User == nil || to.User.String() != hidden {
+		return sent, nil
+	}
+	from, err := url.Parse(stored)
+	if err != nil || from.User == nil {
+		return "", errors.New("the URL has no login and password that could be kept")
+	}
+	if !sameOrigin(from, to) {
+		return "", errors.New("a URL with another scheme, host or port needs its login and password again")
+	}
+	oldStart, oldEnd := userinfo(stored)
+	start, end := userinfo(sent)
+	return sent[:start] + stored[oldStart:oldEnd] + sent[end:], nil
+}
+
+// Host returns the host and port of raw, which is all of a URL that may be
+// logged; empty if raw is not a URL.
+func Host(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Host)
+}
+
+// parse returns raw as a URL that may be called. The error is a *refusal.
+func (c *Client) parse(raw string) (*url.URL, error) {
+	switch {
+	case len(raw) > MaxURLBytes:
+		return nil, badURL("it is longer than 2,048 bytes")
+	case strings.Contains(raw, "#"):
+		return nil, badURL("it has a fragment, which is never sent; # is written %23")
+	case !onlyURLBytes(raw):
+		return nil, badURL("it holds a character that must be percent-encoded")
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		return nil, badURL("it cannot be parsed") // err holds the URL
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, badURL("it begins with neither http:// nor https://")
+	case u.Hostname() == "":
+		return nil, badURL("it has no host")
+	case u.User != nil && u.User.String() == hidden:
+		return nil, badURL("its login and password are hidden")
+	case u.User != nil && strings.Contains(u.User.Username(), ":"):
+		return nil, badURL("its login holds a colon")
+	}
+	if err := c.checkHost(u); err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+// checkHost judges what can be judged without resolving a name.
+func (c *Client) checkHost(u *url.URL) error {
+	port, err := portOf(u)
+	if err != nil {
+		return err
+	}
+	host := u.Hostname()
+	addr, err := netip.ParseAddr(host)
+	switch {
+	case err == nil && addr.Zone() == "" && addr.Is6() == strings.HasPrefix(u.Host, "["):
+		return c.judge(netip.AddrPortFrom(addr, port))
+	case err == nil:
+		return badURL("its address is not in its usual form")
+	case endsInNumber(host):
+		return badURL("its host is a number, but not an address in its usual form")
+	case !isName(host):
+		return badURL("its host is not a name; names outside ASCII are written in their xn-- form")
+	}
+	return c.judgeHost(usualName(host), port)
+}
+
+func badURL(why string) error { return &refusal{BadURL, why} }
+
+// portOf returns the port that is dialled for u.
+func portOf(u *url.URL) (uint16, error) {
+	switch {
+	case u.Port() != "":
+		port, err := strconv.ParseUint(u.Port(), 10, 16)
+		if err != nil {
+			return 0, badURL("its port is not a number up to 65535")
+		}
+		return uint16(port), nil
+	case u.Scheme == "http":
+		return 80, nil
+	}
+	return 443, nil
+}
+
+// endsInNumber reports whether a resolver may take host for an IPv4 address in
+// one of its unusual spellings: 2130706433, 0x7f.1, 127.1, 0177.0.0.1. No name
+// that can be resolved in public ends so.
+// https://url.spec.whatwg.org/#ends-in-a-number-checker
+func endsInNumber(host string) bool {
+	host = strings.TrimSuffix(host, ".")
+	last := strings.ToLower(host[strings.LastIndexByte(host, '.')+1:])
+	if hex, ok := strings.CutPrefix(last, "0x"); ok {
+		return strings.Trim(hex, "0123456789abcdef") == ""
+	}
+	return last != "" && strings.Trim(last, "0123456789") == ""
+}
+
+// isName reports whether host can be looked up: labels of letters, digits,
+// hyphens and underscores. https://www.rfc-editor.org/rfc/rfc1035#section-2.3.4
+func isName(host string) bool {
+	host = strings.TrimSuffix(host, ".")
+	if len(host) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		if label == "" || len(label) > 63 || strings.ContainsFunc(label, notInName) {
+			return false
+		}
+	}
+	return true
+}
+
+func notInName(r rune) bool {
+	return !isAlphanumeric(r) && r != '-' && r != '_'
+}
+
+// onlyURLBytes reports whether raw consists of the characters of RFC 3986 and
+// each % is followed by two hexadecimal digits.
+// https://www.rfc-editor.org/rfc/rfc3986#section-2
+func onlyURLBytes(raw string) bool {
+	for i, r := range raw {
+		switch {
+		case r == '%':
+			if len(raw) < i+3 || strings.Trim(raw[i+1:i+3], "0123456789abcdefABCDEF") != "" {
+				return false
+			}
+		case !isAlphanumeric(r) && !strings.ContainsRune("-._~:/?#[]@!$&'()*+,;=", r):
+			return false
+		}
+	}
+	return true
+}
+
+func isAlphanumeric(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+}
+
+// userinfo returns where the login and password stand in raw, the @ excluded.
+// Raw is a URL that has some.
+func userinfo(raw string) (start, end int) {
+	start = strings.Index(raw, "//") + 2
+	end = len(raw)
+	if i := strings.IndexAny(raw[start:], "/?#"); i >= 0 {
+		end = start + i
+	}
+	return start, start + strings.LastIndexByte(raw[start:end], '@')
+}
+
+func sameOrigin(a, b *url.URL) bool {
+	portA, errA := portOf(a)
+	portB, errB := portOf(b)
+	return errA == nil && errB == nil && portA == portB && a.Scheme == b.Scheme &&
+		usualName(a.Hostname()) == usualName(b.Hostname())
+}
