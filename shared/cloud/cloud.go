@@ -1,0 +1,151 @@
+// Package cloud is the backend on AWS: gateway.Store on DynamoDB, gateway.Queue
+// on SQS, keys from Secrets Manager, and the adapters between Lambda's events
+// and the gateway. It is the only package that imports AWS's libraries.
+//
+// Both tables have the string keys pk and sk and hold one item a row:
+//
+//	attribute  type  what
+//	pk, sk     S     Key.PK, Key.SK
+//	rev        S     Row.Rev
+//	f          N     format of the item, 1
+//	d          S     Row.Data; B if it is not UTF-8
+//	b          B     Row.Body
+//	z          B     instead of d and b: both, packed, where that saves a write unit
+//	x          N     Row.Expires, Unix seconds; the table's TTL attribute
+//	ds, du     N     Key.DueShard; Row.Due, Unix milliseconds
+//	op         S     pk, if Row.Open
+//
+// and two sparse indexes that project keys alone:
+//
+//	index  partition  sort  read by
+//	due    ds         du    Due
+//	open   op         sk    List with Query.Open
+//
+// CreateTables makes them. A row that expired is no longer returned, though
+// DynamoDB deletes it only within days.
+package cloud
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"time"
+
+	"ringback/shared/gateway"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+// Names of the indexes of both tables.
+const (
+	dueIndex  = "due"
+	openIndex = "open"
+)
+
+// Limits of one request to AWS. A connection may have died while the function
+// was frozen, which shows only by silence: the header limit ends such a try
+// early enough for another one within a provider's patience of 1.5 s.
+const (
+	tries         = 3
+	dialLimit     = 500 * time.Millisecond
+	headerLimit   = 700 * time.Millisecond
+	exchangeLimit = 5 * time.Second // with up to 16 MB of answer
+	idleLimit     = 30 * time.Second
+	idleConns     = 64
+)
+
+// A Backend is what a function has of AWS.
+type Backend struct {
+	Store   *Store
+	Queue   *Queue
+	Metrics *Metrics
+
+	aws    aws.Config
+	config Config
+}
+
+// Open connects the backend that cfg names. It calls AWS only where an endpoint
+// is overridden, as with an emulator or by a private endpoint: there it makes
+// sure within 1.5 s that somebody listens. On AWS itself a function's start stays
+// free of round trips; the first call is bounded instead, to three tries of
+// 0.7 s without an answer.
+func Open(ctx context.Context, cfg Config) (*Backend, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	if err := cfg.Endpoints.reach(ctx); err != nil {
+		return nil, err
+	}
+	b := &Backend{Metrics: &Metrics{Service: cfg.Service}, aws: cfg.aws(), config: cfg}
+	b.Store = &Store{
+		db:     dynamodb.NewFromConfig(b.aws, func(o *dynamodb.Options) { o.BaseEndpoint = optional(cfg.Endpoints.DynamoDB) }),
+		packer: &packer{},
+		tables: map[gateway.Table]string{gateway.Registrations: cfg.RegistrationsTable, gateway.Deliveries: cfg.DeliveriesTable},
+	}
+	b.Queue = &Queue{
+		sqs: sqs.NewFromConfig(b.aws, func(o *sqs.Options) { o.BaseEndpoint = optional(cfg.Endpoints.SQS) }),
+		urls: map[gateway.QueueName]queueURLs{
+			gateway.EventsQueue: {queue: cfg.EventsQueueURL, dead: cfg.EventsDeadURL},
+			gateway.RetryQueue:  {queue: cfg.RetryQueueURL, dead: cfg.RetryDeadURL},
+		},
+	}
+	return b, nil
+}
+
+// Close closes the connections that no request uses. The Backend can still be
+// used, and opens new ones.
+func (b *Backend) Close() {
+	if c, ok := b.aws.HTTPClient.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+func (c Config) aws() aws.Config {
+	client := c.HTTPClient
+	if client == nil {
+		client = newHTTPClient()
+	}
+	return aws.Config{
+		Region:      c.Region,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return c.Credentials, nil }),
+		HTTPClient:  client,
+		Retryer:     func() aws.Retryer { return newRetryer() },
+	}
+}
+
+func newRetryer() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts = tries
+		o.Backoff = retry.BackoffDelayerFunc(func(n int, _ error) (time.Duration, error) {
+			return backoff(max(n, 1)), nil
+		})
+	})
+}
+
+func newHTTPClient() *http.Client {
+	dialer := &net.Dialer{Timeout: dialLimit, KeepAlive: idleLimit}
+	return &http.Client{
+		Timeout: exchangeLimit,
+		Transport: &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			DialContext:           dialer.DialContext,
+			TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(8)},
+			TLSHandshakeTimeout:   dialLimit,
+			ResponseHeaderTimeout: headerLimit,
+			IdleConnTimeout:       idleLimit,
+			MaxIdleConns:          idleConns,
+			MaxIdleConnsPerHost:   idleConns,
+		},
+	}
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return aws.String(s)
+}

@@ -1,0 +1,150 @@
+package cloud
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"ringback/shared/gateway"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// A duePlace is where a page of the due index ended in one table. Many rows may
+// fall due in one millisecond; DynamoDB orders them in a way of its own and goes
+// on exactly behind the row named here, even if that has gone.
+type duePlace struct {
+	Due int64 // Unix milliseconds
+	PK  string
+	SK  string
+}
+
+// A dueCursor holds the place in each table; a missing table was not read yet.
+type dueCursor map[gateway.Table]duePlace
+
+// A duePage is what one table still has to offer.
+type duePage struct {
+	table gateway.Table
+	rows  []gateway.DueRow
+	more  bool // DynamoDB has further ones
+}
+
+// Due costs half a read unit per 4 KiB of index entries and table, at least one
+// unit in all for both tables.
+func (s *Store) Due(ctx context.Context, shard int, until time.Time, after string, limit int) ([]gateway.DueRow, string, error) {
+	limit, err := gateway.CheckDue(shard, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	at, err := parseDueCursor(after)
+	if err != nil {
+		return nil, "", err
+	}
+	var pages []duePage
+	for _, t := range []gateway.Table{gateway.Deliveries, gateway.Registrations} {
+		p, err := s.duePage(ctx, t, shard, until, at, limit)
+		if err != nil {
+			return nil, "", fmt.Errorf("list due rows of %s: %w", t, err)
+		}
+		pages = append(pages, p)
+	}
+	rows, more := mergeDue(pages, limit)
+	if !more {
+		return rows, "", nil
+	}
+	return rows, at.behind(rows).String(), nil
+}
+
+func (s *Store) duePage(ctx context.Context, t gateway.Table, shard int, until time.Time, at dueCursor, limit int) (duePage, error) {
+	in := &dynamodb.QueryInput{
+		TableName:              aws.String(s.tables[t]),
+		IndexName:              aws.String(dueIndex),
+		Limit:                  aws.Int32(int32(limit)),
+		KeyConditionExpression: aws.String("ds = :shard AND du <= :until"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{
+			":shard": number(int64(shard)), ":until": number(until.UnixMilli()),
+		},
+	}
+	if place, ok := at[t]; ok {
+		in.ExclusiveStartKey = itemKey(gateway.Key{PK: place.PK, SK: place.SK})
+		in.ExclusiveStartKey["ds"] = number(int64(shard))
+		in.ExclusiveStartKey["du"] = number(place.Due)
+	}
+	out, err := s.db.Query(ctx, in)
+	if err != nil {
+		return duePage{}, err
+	}
+	p := duePage{table: t, rows: make([]gateway.DueRow, len(out.Items)), more: len(out.LastEvaluatedKey) > 0}
+	for i, item := range out.Items {
+		p.rows[i] = gateway.DueRow{Key: keyOf(t, item), Due: time.UnixMilli(numberOf(item["du"])).UTC()}
+	}
+	return p, nil
+}
+
+// mergeDue returns the oldest rows of all pages, at most limit, and whether
+// there are further ones. It stops where a page ends that is not its table's
+// last: what comes next there may be older than the rest of the others.
+func mergeDue(pages []duePage, limit int) ([]gateway.DueRow, bool) {
+	var rows []gateway.DueRow
+	for len(rows) < limit {
+		oldest := -1
+		for i, p := range pages {
+			if len(p.rows) == 0 {
+				if p.more {
+					return rows, true
+				}
+				continue
+			}
+			if oldest < 0 || p.rows[0].Due.Before(pages[oldest].rows[0].Due) {
+				oldest = i
+			}
+		}
+		if oldest < 0 {
+			return rows, false
+		}
+		rows = append(rows, pages[oldest].rows[0])
+		pages[oldest].rows = pages[oldest].rows[1:]
+	}
+	for _, p := range pages {
+		if len(p.rows) > 0 || p.more {
+			return rows, true
+		}
+	}
+	return rows, false
+}
+
+// behind returns the cursor after rows were given out.
+func (c dueCursor) behind(rows []gateway.DueRow) dueCursor {
+	next := dueCursor{}
+	for t, place := range c {
+		next[t] = place
+	}
+	for _, r := range rows {
+		next[r.Table] = duePlace{Due: r.Due.UnixMilli(), PK: r.PK, SK: r.SK}
+	}
+	return next
+}
+
+func (c dueCursor) String() string {
+	b, _ := json.Marshal(c) // unreachable: a map of strings and numbers has a JSON form
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func parseDueCursor(s string) (dueCursor, error) {
+	c := dueCursor{}
+	if s == "" {
+		return c, nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err == nil {
+		err = json.Unmarshal(b, &c)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: cursor of the due index", gateway.ErrInvalid)
+	}
+	return c, nil
+}

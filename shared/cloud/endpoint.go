@@ -1,0 +1,54 @@
+package cloud
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+)
+
+// Endpoints override where AWS is; empty ones do not. Each is a URL without path.
+type Endpoints struct {
+	DynamoDB string // AWS_ENDPOINT_URL_DYNAMODB, else AWS_ENDPOINT_URL
+	SQS      string // AWS_ENDPOINT_URL_SQS, else AWS_ENDPOINT_URL
+	Secrets  string // AWS_ENDPOINT_URL_SECRETS_MANAGER, else AWS_ENDPOINT_URL
+}
+
+// reachLimit keeps a function that cannot work from running into Lambda's own
+// limit, which would name no cause.
+const reachLimit = 1500 * time.Millisecond
+
+// reach returns nil if somebody listens on each overridden endpoint, else an
+// error that names the variable.
+func (e Endpoints) reach(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, reachLimit)
+	defer cancel()
+	for _, endpoint := range []struct{ variable, url string }{
+		{"AWS_ENDPOINT_URL_DYNAMODB", e.DynamoDB},
+		{"AWS_ENDPOINT_URL_SQS", e.SQS},
+		{"AWS_ENDPOINT_URL_SECRETS_MANAGER", e.Secrets},
+	} {
+		if endpoint.url == "" {
+			continue
+		}
+		if err := dial(ctx, endpoint.url); err != nil {
+			return fmt.Errorf("reach %s=%q, or AWS_ENDPOINT_URL: %w", endpoint.variable, endpoint.url, err)
+		}
+	}
+	return nil
+}
+
+func dial(ctx context.Context, endpoint string) error {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Hostname() == "" {
+		return fmt.Errorf("want a URL such as http://127.0.0.1:8000")
+	}
+	port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port)))
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}

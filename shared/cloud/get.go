@@ -1,0 +1,161 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"ringback/shared/gateway"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// fruitlessGets is how many answers in a row may return none of the keys asked
+// for before Get gives up. An answer ends early at 16 MB too ("BatchGetItem").
+const fruitlessGets = 5
+
+// errUnprocessed says that DynamoDB answered, but for some keys only later.
+var errUnprocessed = errors.New("throttled: keys left unprocessed")
+
+// Get reads consistently: one read unit per 4 KiB of each row, one for an
+// absent one.
+func (s *Store) Get(ctx context.Context, keys ...gateway.Key) ([]gateway.Row, error) {
+	if err := gateway.CheckGet(keys); err != nil {
+		return nil, err
+	}
+	keys = distinct(keys)
+	switch len(keys) {
+	case 0:
+		return nil, nil
+	case 1:
+		return s.getOne(ctx, keys[0])
+	}
+	return s.getBatch(ctx, keys)
+}
+
+func distinct(keys []gateway.Key) []gateway.Key {
+	if len(keys) < 2 {
+		return keys
+	}
+	keys = slices.Clone(keys)
+	slices.SortFunc(keys, func(a, b gateway.Key) int {
+		if c := strings.Compare(string(a.Table), string(b.Table)); c != 0 {
+			return c
+		}
+		if c := strings.Compare(a.PK, b.PK); c != 0 {
+			return c
+		}
+		return strings.Compare(a.SK, b.SK)
+	})
+	return slices.Compact(keys)
+}
+
+func (s *Store) getOne(ctx context.Context, k gateway.Key) ([]gateway.Row, error) {
+	out, err := s.db.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName:      aws.String(s.tables[k.Table]),
+		Key:            itemKey(k),
+		ConsistentRead: aws.Bool(true),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("get a row of %s: %w", k.Table, err)
+	}
+	if out.Item == nil {
+		return nil, nil
+	}
+	return s.appendRows(nil, k.Table, []map[string]types.AttributeValue{out.Item})
+}
+
+// getBatch asks again for the keys that an answer left out, at once while each
+// answer brings some, else after a growing wait.
+func (s *Store) getBatch(ctx context.Context, keys []gateway.Key) ([]gateway.Row, error) {
+	var rows []gateway.Row
+	ask := s.batch(keys)
+	for fruitless := 0; ; {
+		out, err := s.db.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: ask})
+		if err != nil {
+			return nil, fmt.Errorf("get %d rows: %w", len(keys), err)
+		}
+		for t, name := range s.tables {
+			if rows, err = s.appendRows(rows, t, out.Responses[name]); err != nil {
+				return nil, err
+			}
+		}
+		left := keysIn(out.UnprocessedKeys)
+		if left == 0 {
+			return rows, nil
+		}
+		if fruitless++; left < keysIn(ask) {
+			fruitless = 0
+		}
+		if fruitless == fruitlessGets {
+			return nil, fmt.Errorf("get %d rows: %w", len(keys), errUnprocessed)
+		}
+		ask = out.UnprocessedKeys
+		if err := pause(ctx, fruitless); err != nil {
+			return nil, fmt.Errorf("get %d rows: %w", len(keys), err)
+		}
+	}
+}
+
+func (s *Store) batch(keys []gateway.Key) map[string]types.KeysAndAttributes {
+	ask := make(map[string]types.KeysAndAttributes, len(s.tables))
+	for _, k := range keys {
+		of := ask[s.tables[k.Table]]
+		of.ConsistentRead = aws.Bool(true)
+		of.Keys = append(of.Keys, itemKey(k))
+		ask[s.tables[k.Table]] = of
+	}
+	return ask
+}
+
+func keysIn(ask map[string]types.KeysAndAttributes) int {
+	n := 0
+	for _, of := range ask {
+		n += len(of.Keys)
+	}
+	return n
+}
+
+// appendRows adds those of items that have not expired.
+func (s *Store) appendRows(rows []gateway.Row, t gateway.Table, items []map[string]types.AttributeValue) ([]gateway.Row, error) {
+	now := time.Now()
+	for _, item := range items {
+		r, err := s.packer.row(t, item)
+		if err != nil {
+			return nil, fmt.Errorf("read a row of %s: %w", t, err)
+		}
+		if !expired(r, now) {
+			rows = append(rows, r)
+		}
+	}
+	return rows, nil
+}
+
+// pause waits a random part of 50 ms, twice as long with each further n, or
+// until ctx ends; not at all for zero.
+func pause(ctx context.Context, n int) error {
+	if n == 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(backoff(n))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// backoff returns a random wait before try n+1, n from 1: up to 50 ms, 100 ms,
+// 200 ms and so on, at most 800 ms.
+func backoff(n int) time.Duration {
+	longest := 50 * time.Millisecond << min(n-1, 4)
+	return rand.N(longest) + time.Millisecond
+}

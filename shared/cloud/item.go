@@ -1,0 +1,146 @@
+package cloud
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"ringback/shared/gateway"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// itemFormat is the attribute f of what this version writes. A reader refuses
+// items of a later format instead of misreading them.
+const itemFormat = 1
+
+// writeUnit is how many bytes one write unit covers ("Read/write capacity
+// mode" in the Amazon DynamoDB Developer Guide).
+const writeUnit = 1024
+
+// item returns r as DynamoDB stores it; the table of attributes stands in the
+// package comment. Data and Body are packed into z where that saves a unit.
+func (p *packer) item(r gateway.Row) map[string]types.AttributeValue {
+	item := itemKey(r.Key)
+	item["rev"] = text(r.Rev)
+	item["f"] = number(itemFormat)
+	if !r.Due.IsZero() {
+		item["ds"] = number(int64(r.DueShard()))
+		item["du"] = number(r.Due.UnixMilli())
+	}
+	if r.Open {
+		item["op"] = text(r.PK)
+	}
+	if !r.Expires.IsZero() {
+		item["x"] = number(r.Expires.Unix())
+	}
+	p.content(item, r)
+	return item
+}
+
+// content adds r's Data and Body to item, packed or as they are.
+func (p *packer) content(item map[string]types.AttributeValue, r gateway.Row) {
+	fixed := itemBytes(item)
+	plain := fixed + len("d") + len(r.Data) + len("b") + len(r.Body)
+	if units(plain) > 1 {
+		z := p.pack(r.Data, r.Body)
+		if units(fixed+len("z")+len(z)) < units(plain) {
+			item["z"] = &types.AttributeValueMemberB{Value: z}
+			return
+		}
+	}
+	if r.Data != nil {
+		item["d"] = dataValue(r.Data)
+	}
+	if r.Body != nil {
+		item["b"] = &types.AttributeValueMemberB{Value: r.Body}
+	}
+}
+
+// dataValue keeps Data readable in DynamoDB's console where it is text.
+func dataValue(data []byte) types.AttributeValue {
+	if utf8.Valid(data) {
+		return text(string(data))
+	}
+	return &types.AttributeValueMemberB{Value: data}
+}
+
+func units(bytes int) int { return (bytes + writeUnit - 1) / writeUnit }
+
+// itemBytes is what DynamoDB counts for the names and values of item, within a
+// few bytes: a number takes half a byte a digit and one more ("DynamoDB item
+// sizes and formats").
+func itemBytes(item map[string]types.AttributeValue) int {
+	n := 0
+	for name, v := range item {
+		n += len(name)
+		switch v := v.(type) {
+		case *types.AttributeValueMemberS:
+			n += len(v.Value)
+		case *types.AttributeValueMemberN:
+			n += (len(v.Value)+1)/2 + 1
+		case *types.AttributeValueMemberB:
+			n += len(v.Value)
+		}
+	}
+	return n
+}
+
+// errItem is an item that this version did not write or that was damaged.
+var errItem = errors.New("item is not in a known format")
+
+// row is the reverse of item. The error holds none of the item.
+func (p *packer) row(t gateway.Table, item map[string]types.AttributeValue) (gateway.Row, error) {
+	r := gateway.Row{Key: keyOf(t, item), Rev: textOf(item["rev"])}
+	if f := numberOf(item["f"]); f != itemFormat || r.PK == "" || r.SK == "" || r.Rev == "" {
+		return gateway.Row{}, fmt.Errorf("%w: format %d, want %d", errItem, f, itemFormat)
+	}
+	if item["du"] != nil {
+		r.Due = time.UnixMilli(numberOf(item["du"])).UTC()
+	}
+	if item["x"] != nil {
+		r.Expires = time.Unix(numberOf(item["x"]), 0).UTC()
+	}
+	r.Open = item["op"] != nil
+	var err error
+	if z := item["z"]; z != nil {
+		r.Data, r.Body, err = p.unpack(bytesOf(z))
+		return r, err
+	}
+	r.Data, r.Body = bytesOf(item["d"]), bytesOf(item["b"])
+	return r, nil
+}
+
+func keyOf(t gateway.Table, item map[string]types.AttributeValue) gateway.Key {
+	return gateway.Key{Table: t, PK: textOf(item["pk"]), SK: textOf(item["sk"])}
+}
+
+func textOf(v types.AttributeValue) string {
+	s, _ := v.(*types.AttributeValueMemberS)
+	if s == nil {
+		return ""
+	}
+	return s.Value
+}
+
+func numberOf(v types.AttributeValue) int64 {
+	s, _ := v.(*types.AttributeValueMemberN)
+	if s == nil {
+		return 0
+	}
+	n, _ := strconv.ParseInt(s.Value, 10, 64)
+	return n
+}
+
+// bytesOf returns the bytes of a binary or text value, nil if there is none.
+func bytesOf(v types.AttributeValue) []byte {
+	switch v := v.(type) {
+	case *types.AttributeValueMemberB:
+		return v.Value
+	case *types.AttributeValueMemberS:
+		return []byte(v.Value)
+	}
+	return nil
+}

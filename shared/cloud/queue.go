@@ -1,0 +1,186 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"ringback/shared/gateway"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+// A Queue fills gateway.Queue on SQS. Open makes one. Messages are received by
+// Lambda, which hands them to SQS's handler.
+type Queue struct {
+	sqs  *sqs.Client
+	urls map[gateway.QueueName]queueURLs
+}
+
+type queueURLs struct {
+	queue string
+	dead  string // empty if this function has no business with dead letters
+}
+
+// Send is one request, billed once per 64 KiB.
+func (q *Queue) Send(ctx context.Context, name gateway.QueueName, ms []gateway.Message) []error {
+	errs := gateway.CheckSend(name, ms)
+	var entries []types.SendMessageBatchRequestEntry
+	for i, m := range ms {
+		if errs[i] == nil {
+			entries = append(entries, entryOf(i, m))
+		}
+	}
+	if len(entries) == 0 {
+		return errs
+	}
+	out, err := q.sqs.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{
+		QueueUrl: aws.String(q.urls[name].queue),
+		Entries:  entries,
+	})
+	for _, e := range entries {
+		errs[placeOf(e.Id)] = fmt.Errorf("send to the %s queue: %w", name, sendError(err))
+	}
+	if err != nil {
+		return errs
+	}
+	for _, sent := range out.Successful {
+		errs[placeOf(sent.Id)] = nil
+	}
+	for _, e := range out.Failed {
+		errs[placeOf(e.Id)] = fmt.Errorf("send to the %s queue: refused with %s", name, aws.ToString(e.Code))
+	}
+	return errs
+}
+
+// errUnanswered is a message of which the answer to a batch says nothing.
+var errUnanswered = errors.New("the answer does not name the message")
+
+func sendError(err error) error {
+	if err == nil {
+		return errUnanswered
+	}
+	return err
+}
+
+// entryOf names the entry after its place in the batch.
+func entryOf(place int, m gateway.Message) types.SendMessageBatchRequestEntry {
+	e := types.SendMessageBatchRequestEntry{
+		Id:           aws.String(strconv.Itoa(place)),
+		MessageBody:  aws.String(m.Body),
+		DelaySeconds: int32(m.DelaySeconds()),
+	}
+	if m.Group != "" {
+		e.MessageGroupId = aws.String(m.Group)
+	}
+	return e
+}
+
+func placeOf(id *string) int {
+	place, _ := strconv.Atoi(aws.ToString(id))
+	return place
+}
+
+// Depth is one request, and one more for the dead letters if their queue is
+// configured.
+func (q *Queue) Depth(ctx context.Context, name gateway.QueueName) (gateway.Depth, error) {
+	if err := name.Check(); err != nil {
+		return gateway.Depth{}, err
+	}
+	of := q.urls[name]
+	counts, err := q.counts(ctx, of.queue)
+	if err != nil {
+		return gateway.Depth{}, fmt.Errorf("depth of the %s queue: %w", name, err)
+	}
+	d := gateway.Depth{Waiting: counts.visible, InFlight: counts.inFlight, Delayed: counts.delayed}
+	if of.dead == "" {
+		return d, nil
+	}
+	dead, err := q.counts(ctx, of.dead)
+	if err != nil {
+		return gateway.Depth{}, fmt.Errorf("depth of the %s dead-letter queue: %w", name, err)
+	}
+	d.Dead = dead.visible + dead.inFlight + dead.delayed
+	return d, nil
+}
+
+type queueCounts struct{ visible, inFlight, delayed int }
+
+func (q *Queue) counts(ctx context.Context, url string) (queueCounts, error) {
+	out, err := q.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: aws.String(url),
+		AttributeNames: []types.QueueAttributeName{
+			types.QueueAttributeNameApproximateNumberOfMessages,
+			types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
+			types.QueueAttributeNameApproximateNumberOfMessagesDelayed,
+		},
+	})
+	if err != nil {
+		return queueCounts{}, err
+	}
+	count := func(name types.QueueAttributeName) int {
+		n, _ := strconv.Atoi(out.Attributes[string(name)])
+		return n
+	}
+	return queueCounts{
+		visible:  count(types.QueueAttributeNameApproximateNumberOfMessages),
+		inFlight: count(types.QueueAttributeNameApproximateNumberOfMessagesNotVisible),
+		delayed:  count(types.QueueAttributeNameApproximateNumberOfMessagesDelayed),
+	}, nil
+}
+
+// Redrive starts a message move task, or does nothing while one runs. The error
+// wraps gateway.ErrInvalid if the dead-letter queue is not configured.
+func (q *Queue) Redrive(ctx context.Context, name gateway.QueueName) error {
+	if err := name.Check(); err != nil {
+		return err
+	}
+	of := q.urls[name]
+	if of.dead == "" {
+		return fmt.Errorf("%w: redrive of the %s queue: its dead-letter queue is not configured", gateway.ErrInvalid, name)
+	}
+	from, err := q.arn(ctx, of.dead)
+	if err != nil {
+		return fmt.Errorf("redrive the %s queue: %w", name, err)
+	}
+	to, err := q.arn(ctx, of.queue)
+	if err != nil {
+		return fmt.Errorf("redrive the %s queue: %w", name, err)
+	}
+	_, err = q.sqs.StartMessageMoveTask(ctx, &sqs.StartMessageMoveTaskInput{
+		SourceArn: aws.String(from), DestinationArn: aws.String(to),
+	})
+	if err != nil && !q.moving(ctx, from) {
+		return fmt.Errorf("redrive the %s queue: %w", name, err)
+	}
+	return nil
+}
+
+func (q *Queue) arn(ctx context.Context, url string) (string, error) {
+	out, err := q.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl:       aws.String(url),
+		AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn},
+	})
+	if err != nil {
+		return "", err
+	}
+	return out.Attributes[string(types.QueueAttributeNameQueueArn)], nil
+}
+
+// moving reports whether a message move task of the dead-letter queue runs:
+// SQS refuses a second one.
+func (q *Queue) moving(ctx context.Context, dead string) bool {
+	out, err := q.sqs.ListMessageMoveTasks(ctx, &sqs.ListMessageMoveTasksInput{SourceArn: aws.String(dead)})
+	if err != nil {
+		return false
+	}
+	for _, t := range out.Results {
+		if aws.ToString(t.Status) == "RUNNING" {
+			return true
+		}
+	}
+	return false
+}

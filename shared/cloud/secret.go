@@ -1,0 +1,26 @@
+package cloud
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+)
+
+// Secret returns the current value of the secret named by its ARN, text or
+// binary. It is meant for a function's start; nothing is kept. The error names
+// the ARN and never the value.
+func (b *Backend) Secret(ctx context.Context, arn string) ([]byte, error) {
+	client := secretsmanager.NewFromConfig(b.aws, func(o *secretsmanager.Options) {
+		o.BaseEndpoint = optional(b.config.Endpoints.Secrets)
+	})
+	out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String(arn)})
+	if err != nil {
+		return nil, fmt.Errorf("read secret %s: %w", arn, err)
+	}
+	if out.SecretString != nil {
+		return []byte(*out.SecretString), nil
+	}
+	return out.SecretBinary, nil
+}

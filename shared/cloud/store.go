@@ -1,0 +1,122 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"ringback/shared/gateway"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// A Store fills gateway.Store on two DynamoDB tables. Open makes one.
+// Its errors name the table, never a key.
+type Store struct {
+	db     *dynamodb.Client
+	tables map[gateway.Table]string
+	packer *packer
+}
+
+// Put costs one write unit per KiB of the row as it is stored, and one more for
+// each index that the row is in, enters, leaves or moves in.
+func (s *Store) Put(ctx context.Context, r gateway.Row, was string) error {
+	if err := r.Check(); err != nil {
+		return err
+	}
+	in := &dynamodb.PutItemInput{
+		TableName:                           aws.String(s.tables[r.Table]),
+		Item:                                s.packer.item(r),
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}
+	in.ConditionExpression, in.ExpressionAttributeValues = putCondition(was, time.Now())
+	_, err := s.db.PutItem(ctx, in)
+	stored, failed, err := s.conflict(r.Table, err)
+	switch {
+	case err != nil:
+		return fmt.Errorf("put a row of %s: %w", r.Table, err)
+	case failed && stored.Rev != r.Rev:
+		return &gateway.ConflictError{Stored: stored}
+	}
+	return nil
+}
+
+// Delete costs what a Put of the row would.
+func (s *Store) Delete(ctx context.Context, k gateway.Key, was string) error {
+	if err := k.Check(); err != nil {
+		return err
+	}
+	in := &dynamodb.DeleteItemInput{
+		TableName:                           aws.String(s.tables[k.Table]),
+		Key:                                 itemKey(k),
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}
+	in.ConditionExpression, in.ExpressionAttributeValues = deleteCondition(was)
+	_, err := s.db.DeleteItem(ctx, in)
+	stored, failed, err := s.conflict(k.Table, err)
+	switch {
+	case err != nil:
+		return fmt.Errorf("delete a row of %s: %w", k.Table, err)
+	case failed && stored.Rev != "":
+		return &gateway.ConflictError{Stored: stored}
+	}
+	return nil
+}
+
+// conflict takes a failed condition out of err: the row that DynamoDB holds
+// instead, zero if it has expired, and whether the condition failed.
+func (s *Store) conflict(t gateway.Table, err error) (gateway.Row, bool, error) {
+	var failed *types.ConditionalCheckFailedException
+	if !errors.As(err, &failed) {
+		return gateway.Row{}, false, err
+	}
+	r, err := s.packer.row(t, failed.Item)
+	if err != nil || expired(r, time.Now()) {
+		return gateway.Row{}, true, err
+	}
+	return r, true, nil
+}
+
+// putCondition lets a Put through over the revision was. Where nothing may be
+// stored, a row that has expired and was not deleted yet counts as nothing.
+func putCondition(was string, now time.Time) (*string, map[string]types.AttributeValue) {
+	switch was {
+	case gateway.AnyRev:
+		return nil, nil
+	case "":
+		return aws.String("attribute_not_exists(pk) OR x < :now"),
+			map[string]types.AttributeValue{":now": number(now.Unix())}
+	}
+	return aws.String("rev = :was"), map[string]types.AttributeValue{":was": text(was)}
+}
+
+func deleteCondition(was string) (*string, map[string]types.AttributeValue) {
+	switch was {
+	case gateway.AnyRev:
+		return nil, nil
+	case "":
+		return aws.String("attribute_not_exists(pk)"), nil
+	}
+	return aws.String("attribute_not_exists(pk) OR rev = :was"),
+		map[string]types.AttributeValue{":was": text(was)}
+}
+
+// expired reports whether r's last second is over. DynamoDB deletes such rows
+// late, within days.
+func expired(r gateway.Row, now time.Time) bool {
+	return !r.Expires.IsZero() && r.Expires.Unix() < now.Unix()
+}
+
+func itemKey(k gateway.Key) map[string]types.AttributeValue {
+	return map[string]types.AttributeValue{"pk": text(k.PK), "sk": text(k.SK)}
+}
+
+func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+func number(n int64) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
+}

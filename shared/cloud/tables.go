@@ -1,0 +1,89 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"ringback/shared/gateway"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// tableWait bounds how long a table may take to become active.
+const tableWait = 2 * time.Minute
+
+// CreateTables makes the two tables with their indexes and their TTL, as the
+// package comment describes them, billed by request, and waits until both are
+// active. One that exists already is left as it is.
+func (s *Store) CreateTables(ctx context.Context) error {
+	for _, t := range []gateway.Table{gateway.Registrations, gateway.Deliveries} {
+		if err := s.createTable(ctx, s.tables[t]); err != nil {
+			return fmt.Errorf("create table %s: %w", s.tables[t], err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) createTable(ctx context.Context, name string) error {
+	_, err := s.db.CreateTable(ctx, tableInput(name))
+	var exists *types.ResourceInUseException
+	if errors.As(err, &exists) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	active := dynamodb.NewTableExistsWaiter(s.db)
+	if err := active.Wait(ctx, &dynamodb.DescribeTableInput{TableName: aws.String(name)}, tableWait); err != nil {
+		return err
+	}
+	_, err = s.db.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{
+		TableName: aws.String(name),
+		TimeToLiveSpecification: &types.TimeToLiveSpecification{
+			AttributeName: aws.String("x"), Enabled: aws.Bool(true),
+		},
+	})
+	return err
+}
+
+func tableInput(name string) *dynamodb.CreateTableInput {
+	return &dynamodb.CreateTableInput{
+		TableName:   aws.String(name),
+		BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{
+			attribute("pk", types.ScalarAttributeTypeS),
+			attribute("sk", types.ScalarAttributeTypeS),
+			attribute("ds", types.ScalarAttributeTypeN),
+			attribute("du", types.ScalarAttributeTypeN),
+			attribute("op", types.ScalarAttributeTypeS),
+		},
+		KeySchema: keySchema("pk", "sk"),
+		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{
+			keysOnlyIndex(dueIndex, "ds", "du"),
+			keysOnlyIndex(openIndex, "op", "sk"),
+		},
+	}
+}
+
+func attribute(name string, t types.ScalarAttributeType) types.AttributeDefinition {
+	return types.AttributeDefinition{AttributeName: aws.String(name), AttributeType: t}
+}
+
+func keySchema(partition, sort string) []types.KeySchemaElement {
+	return []types.KeySchemaElement{
+		{AttributeName: aws.String(partition), KeyType: types.KeyTypeHash},
+		{AttributeName: aws.String(sort), KeyType: types.KeyTypeRange},
+	}
+}
+
+func keysOnlyIndex(name, partition, sort string) types.GlobalSecondaryIndex {
+	return types.GlobalSecondaryIndex{
+		IndexName:  aws.String(name),
+		KeySchema:  keySchema(partition, sort),
+		Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
+	}
+}
