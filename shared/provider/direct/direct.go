@@ -1,0 +1,117 @@
+// Package direct speaks with Direct, the messaging service of Revicom and
+// i-Digital: callbacks on the status, price and links of messages that were
+// sent, and on messages that came in.
+//
+// The callback's address stands in each message that is sent, so there is one
+// callback key per tenant.
+// https://api.direct.revicom.ltd/ ("Receiving Callback", "References").
+package direct
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"ringback/shared/gateway"
+	"ringback/shared/provider/item"
+)
+
+const name = "direct"
+
+// Provider is Direct.
+type Provider struct{}
+
+// Verify reports whether cb comes from an allowed address and with one of the
+// logins. Direct signs nothing: "Receiving Callback" knows only the
+// login:password of the callback's URL, sent as HTTP Basic authorization, and
+// the Russian page names one source address. The error wraps
+// gateway.ErrForbidden or gateway.ErrUnauthorized.
+func (Provider) Verify(cb *gateway.Callback, c gateway.Credentials) error {
+	if len(c.Allow) > 0 && !allowed(cb.From, c.Allow) {
+		return fmt.Errorf("address of the caller: %w", gateway.ErrForbidden)
+	}
+	if len(c.Basic) > 0 && !loggedIn(cb, c.Basic) {
+		return gateway.ErrUnauthorized
+	}
+	return nil
+}
+
+// Reply answers with 2xx, which is all that Direct looks at. A refusal is sent
+// again every 5 minutes for a day.
+func (Provider) Reply(err error) gateway.Reply {
+	r := gateway.Refuse(err)
+	r.ContentType = "application/json"
+	if err == nil {
+		r.Body = []byte(`{"ok":true}`)
+		return r
+	}
+	r.Body = fmt.Appendf(nil, `{"error":%q}`, gateway.Reason(err))
+	if r.StatusCode == http.StatusUnauthorized {
+		r.Header = map[string]string{"WWW-Authenticate": `Basic realm="callbacks", charset="UTF-8"`}
+	}
+	return r
+}
+
+// Data returns the item's own bytes.
+func (Provider) Data(e *gateway.Event) (json.RawMessage, error) { return item.JSON(e) }
+
+// Parameters returns nil: Direct documents no query parameter.
+func (Provider) Parameters(*gateway.Event) (json.RawMessage, error) { return nil, nil }
+
+// Raw returns the item as the only one of an array, since Direct sends an
+// array even for one event.
+func (Provider) Raw(e *gateway.Event, _ string, _ time.Time) gateway.RawRequest {
+	body := make([]byte, 0, len(e.Payload)+2)
+	body = append(append(append(body, '['), e.Payload...), ']')
+	return gateway.RawRequest{Query: e.Query, ContentType: e.ContentType, Body: body}
+}
+
+// KeyKinds returns message_uuid, cascade_message_uuid, channel_type and status.
+func (Provider) KeyKinds() []string { return []string{"message", "cascade", "channel", "status"} }
+
+// DefaultEventTypes returns what Direct itself takes if a message names no
+// callbackEvents.
+func (Provider) DefaultEventTypes() []string { return []string{"delivered"} }
+
+// Decides returns false: Direct ignores the answer's body.
+func (Provider) Decides(string) bool { return false }
+
+func allowed(from netip.Addr, prefixes []netip.Prefix) bool {
+	from = from.Unmap()
+	for _, p := range prefixes {
+		if p.Contains(from) {
+			return true
+		}
+	}
+	return false
+}
+
+// loggedIn reports whether cb holds exactly one Authorization header with one
+// of the logins. It compares all of them, in constant time. The name ends at
+// the first colon (RFC 7617, section 2), so a login is compared as a whole.
+func loggedIn(cb *gateway.Callback, logins []gateway.Login) bool {
+	values := cb.Header.Values("Authorization")
+	if len(values) != 1 {
+		return false
+	}
+	scheme, coded, ok := strings.Cut(values[0], " ")
+	if !ok || !strings.EqualFold(scheme, "Basic") {
+		return false
+	}
+	given, err := base64.StdEncoding.Strict().DecodeString(strings.TrimLeft(coded, " "))
+	if err != nil {
+		return false
+	}
+	sum, found := sha256.Sum256(given), 0
+	for _, l := range logins {
+		want := sha256.Sum256([]byte(l.Name + ":" + l.Password))
+		found |= subtle.ConstantTimeCompare(sum[:], want[:])
+	}
+	return found == 1
+}

@@ -1,0 +1,104 @@
+// Package item makes the parts of a gateway.Item that every provider makes in
+// the same way: types, natural keys, routing keys, and items set aside.
+package item
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"time"
+
+	"ringback/shared/gateway"
+	"ringback/shared/provider/jsonscan"
+)
+
+// maxKeysBytes bounds what the routing keys add to an event's row, which must
+// hold its payload too. Real ids are some tens of bytes long.
+const maxKeysBytes = 8 << 10
+
+// Type returns name, or <provider>.unnamed if it is empty or longer than a
+// registration can name (gateway.MaxEventTypeBytes).
+func Type(provider, name string) string {
+	if name == "" || len(name) > gateway.MaxEventTypeBytes {
+		return provider + ".unnamed"
+	}
+	return name
+}
+
+// Key joins parts so that no two lists give the same text.
+func Key(parts ...string) string {
+	size := 0
+	for _, p := range parts {
+		size += len(p) + 4
+	}
+	b := make([]byte, 0, size)
+	for _, p := range parts {
+		b = strconv.AppendInt(b, int64(len(p)), 10)
+		b = append(append(b, ':'), p...)
+	}
+	return string(b)
+}
+
+// Hash returns the SHA-256 of b in hex: the natural key of what has no better.
+func Hash(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// AddKey adds a routing key's value to keys. It leaves out what is empty, is
+// there already, is longer than a registration can name (gateway.MaxMatchValue),
+// or would bring all values above 8 KiB.
+func AddKey(keys map[string][]string, kind, value string) {
+	if value == "" || len(value) > gateway.MaxMatchValue || slices.Contains(keys[kind], value) {
+		return
+	}
+	size := len(value)
+	for _, values := range keys {
+		for _, v := range values {
+			size += len(v)
+		}
+	}
+	if size <= maxKeysBytes {
+		keys[kind] = append(keys[kind], value)
+	}
+}
+
+// SetAside returns the item that stands for a part of a callback that cannot
+// be read or is too large. It keeps the first gateway.KeptUnreadable bytes.
+func SetAside(provider string, b []byte) gateway.Item {
+	n := min(len(b), gateway.KeptUnreadable)
+	return gateway.Item{
+		Type:       provider + ".unreadable",
+		NaturalKey: Key("unreadable", Hash(b)),
+		Payload:    b[:n:n],
+		Unreadable: true,
+	}
+}
+
+// Usable reports whether b, which is valid JSON, can be an item: an object of
+// at most gateway.MaxPayloadBytes that is not nested too deep.
+func Usable(b []byte) bool {
+	return jsonscan.Value(b).IsObject() && len(b) <= gateway.MaxPayloadBytes && !jsonscan.TooDeep(b)
+}
+
+// Time returns t in UTC, or the zero time if its year is not one that every
+// reader takes, 1970 to 9999.
+func Time(t time.Time) time.Time {
+	if t = t.UTC(); t.Year() < 1970 || t.Year() > 9999 {
+		return time.Time{}
+	}
+	return t
+}
+
+// JSON returns the payload of e, which is JSON unless e was set aside: without
+// white space and byte order mark around it, its bytes as they came but for
+// broken UTF-8, which becomes U+FFFD. What was set aside becomes a string.
+func JSON(e *gateway.Event) (json.RawMessage, error) {
+	if e.Unreadable {
+		return json.Marshal(string(e.Payload))
+	}
+	return bytes.ToValidUTF8(jsonscan.Trim(e.Payload), []byte("\uFFFD")), nil
+}

@@ -1,0 +1,164 @@
+// Package jsonscan walks through JSON text without decoding it, so that a
+// callback's few interesting members are found and all its bytes stay as they
+// came. Its functions expect text that json.Valid accepts.
+package jsonscan
+
+import (
+	"bytes"
+	"encoding/json"
+	"iter"
+	"unicode/utf8"
+)
+
+// MaxDepth is how deep an item may be nested, itself included. Decoders in
+// wide use stop soon above it (PHP's json_decode at 512), and a delivery puts
+// the item one level deeper.
+const MaxDepth = 500
+
+// A Value is the text of one JSON value, without white space around it. The
+// zero Value stands for a member that is not there.
+type Value []byte
+
+// Trim returns b without a byte order mark before it, which RFC 8259, section
+// 8.1, lets a reader ignore, and without white space around it.
+func Trim(b []byte) []byte {
+	b = bytes.TrimPrefix(b, []byte("\uFEFF"))
+	return bytes.Trim(b, " \t\r\n")
+}
+
+// IsObject reports whether v is an object.
+func (v Value) IsObject() bool { return len(v) > 0 && v[0] == '{' }
+
+// IsArray reports whether v is an array.
+func (v Value) IsArray() bool { return len(v) > 0 && v[0] == '[' }
+
+// Text returns a string decoded and a number as it is written; it is empty for
+// every other value. Lone surrogates and broken UTF-8 become U+FFFD.
+func (v Value) Text() string {
+	switch {
+	case len(v) == 0:
+		return ""
+	case v[0] == '"':
+		return string(unquote(v))
+	case v[0] == '-' || '0' <= v[0] && v[0] <= '9':
+		return string(v)
+	}
+	return ""
+}
+
+// Members yields the decoded name and the value of each member of an object,
+// in order. A name may come more than once: the last one counts for most
+// readers (RFC 8259, section 4), so callers overwrite. The name is valid until
+// the next one.
+func Members(object []byte) iter.Seq2[[]byte, Value] {
+	return func(yield func([]byte, Value) bool) {
+		for i := next(object, 1); object[i] == '"'; i = next(object, i) {
+			nameEnd := endOf(object, i)
+			name := unquote(object[i:nameEnd])
+			i = next(object, nameEnd)
+			valueEnd := endOf(object, i)
+			if !yield(name, Value(object[i:valueEnd:valueEnd])) {
+				return
+			}
+			i = valueEnd
+		}
+	}
+}
+
+// Elements yields the values of an array in order.
+func Elements(array []byte) iter.Seq[Value] {
+	return func(yield func(Value) bool) {
+		for i := next(array, 1); array[i] != ']'; i = next(array, i) {
+			end := endOf(array, i)
+			if !yield(Value(array[i:end:end])) {
+				return
+			}
+			i = end
+		}
+	}
+}
+
+// TooDeep reports whether v is nested deeper than MaxDepth.
+func TooDeep(v []byte) bool {
+	if bytes.Count(v, []byte("["))+bytes.Count(v, []byte("{")) <= MaxDepth {
+		return false
+	}
+	depth := 0
+	for i := 0; i < len(v); i++ {
+		switch v[i] {
+		case '"':
+			i = stringEnd(v, i) - 1
+		case '[', '{':
+			if depth++; depth > MaxDepth {
+				return true
+			}
+		case ']', '}':
+			depth--
+		}
+	}
+	return false
+}
+
+// next returns the place of the next token from i on that is not white space,
+// a comma or a colon.
+func next(b []byte, i int) int {
+	for {
+		switch b[i] {
+		case ' ', '\t', '\r', '\n', ',', ':':
+			i++
+		default:
+			return i
+		}
+	}
+}
+
+// endOf returns the place after the value that begins at i.
+func endOf(b []byte, i int) int {
+	if b[i] == '"' {
+		return stringEnd(b, i)
+	}
+	depth := 0
+	for ; i < len(b); i++ {
+		switch b[i] {
+		case '"':
+			i = stringEnd(b, i) - 1
+		case '[', '{':
+			depth++
+		case ']', '}':
+			if depth == 0 {
+				return i // of a number or a word
+			}
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		case ',', ' ', '\t', '\r', '\n':
+			if depth == 0 {
+				return i
+			}
+		}
+	}
+	return i
+}
+
+// stringEnd returns the place after the string that begins at i.
+func stringEnd(b []byte, i int) int {
+	for i++; b[i] != '"'; i++ {
+		if b[i] == '\\' {
+			i++
+		}
+	}
+	return i + 1
+}
+
+// unquote returns the text of a string: part of it, unless it needs decoding.
+func unquote(quoted []byte) []byte {
+	text := quoted[1 : len(quoted)-1]
+	if bytes.IndexByte(text, '\\') < 0 && utf8.Valid(text) {
+		return text
+	}
+	var s string
+	if json.Unmarshal(quoted, &s) != nil {
+		return nil // unreachable: the text is valid JSON
+	}
+	return []byte(s)
+}

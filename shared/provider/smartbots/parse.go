@@ -1,0 +1,167 @@
+package smartbots
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"ringback/shared/gateway"
+	"ringback/shared/provider/form"
+	"ringback/shared/provider/item"
+	"ringback/shared/provider/jsonscan"
+)
+
+// Parse reads one event from a form, a multipart form or a JSON object. The
+// Content-Type tells only multipart, as nothing is documented: a body that
+// begins like JSON is JSON and any other a form [inferred]. The item has no
+// natural key and no time, since SmartBots sends neither an id nor a time and
+// people do say the same twice. An error wraps gateway.ErrUnreadable if there is
+// no field at all, or gateway.ErrTooLarge.
+func (Provider) Parse(cb *gateway.Callback) (gateway.Reading, error) {
+	if len(cb.Body) > gateway.MaxPayloadBytes {
+		return gateway.Reading{}, fmt.Errorf("body: %w: want at most %d bytes", gateway.ErrTooLarge, gateway.MaxPayloadBytes)
+	}
+	contentType := cb.Header.Get("Content-Type")
+	kind, boundary := formatOf(contentType, cb.Body)
+	var n notice
+	switch kind {
+	case jsonBody:
+		object := jsonscan.Trim(cb.Body)
+		if !json.Valid(object) || !item.Usable(object) {
+			return gateway.Reading{}, fmt.Errorf("body: %w: want a JSON object", gateway.ErrUnreadable)
+		}
+		n = readJSON(object)
+	case multipartBody:
+		n = readParts(parts(cb.Body, boundary))
+	case formBody:
+		n = readForm(string(jsonscan.Trim(cb.Body)))
+	}
+	if n.fields == 0 {
+		return gateway.Reading{}, fmt.Errorf("body: %w: want fields", gateway.ErrUnreadable)
+	}
+	if contentType == "" {
+		contentType = kind.contentType()
+	}
+	it := gateway.Item{Type: item.Type(name, n.eventType()), Keys: n.keys(), Payload: cb.Body}
+	return gateway.Reading{Items: []gateway.Item{it}, ContentType: contentType}, nil
+}
+
+// notice holds what is looked at in a callback. Of repeated fields the last
+// counts. The first three name the event, in this order.
+type notice struct {
+	action, event, typ                   string
+	groupUUID, groupName, groupID, group string
+	botName, channel, appUUID            string
+	amount, balance, message             string
+	fields                               int
+}
+
+func (n *notice) set(name, value string) {
+	n.fields++
+	switch name {
+	case "action":
+		n.action = value
+	case "event":
+		n.event = value
+	case "type":
+		n.typ = value
+	case "group_uuid":
+		n.groupUUID = value
+	case "group_name":
+		n.groupName = value
+	case "group_id":
+		n.groupID = value
+	case "group":
+		n.group = value
+	case "bot_name":
+		n.botName = value
+	case "channel":
+		n.channel = value
+	case "app_uuid":
+		n.appUUID = value
+	case "amount":
+		n.amount = value
+	case "balance":
+		n.balance = value
+	case "message":
+		n.message = value
+	}
+}
+
+func readForm(body string) notice {
+	var n notice
+	for _, f := range form.Fields(body) {
+		n.set(f.Name, f.Value)
+	}
+	return n
+}
+
+func readParts(fields []form.Field) notice {
+	var n notice
+	for _, f := range fields {
+		n.set(f.Name, f.Value)
+	}
+	return n
+}
+
+func readJSON(object []byte) notice {
+	var n notice
+	for name, v := range jsonscan.Members(object) {
+		n.set(string(name), v.Text())
+	}
+	return n
+}
+
+// eventType returns the event's name. The page of balance_changed says that its
+// action is instant_message, and describes one: a message without text but
+// with amount and balance is a change of balance [inferred].
+func (n *notice) eventType() string {
+	if n.action == "instant_message" && n.amount != "" && n.balance != "" && n.message == "" {
+		return "balance_changed"
+	}
+	for _, name := range [...]string{n.action, n.event, n.typ} {
+		if name != "" {
+			return strings.ToValidUTF8(name, "\uFFFD")
+		}
+	}
+	return ""
+}
+
+func (n *notice) keys() map[string][]string {
+	keys := make(map[string][]string, 4)
+	item.AddKey(keys, "group", n.groupKey())
+	for _, bot := range [...]string{n.botName, n.channel} {
+		item.AddKey(keys, "bot", strings.ToValidUTF8(bot, "\uFFFD"))
+	}
+	item.AddKey(keys, "app", strings.ToValidUTF8(n.appUUID, "\uFFFD"))
+	return keys
+}
+
+// groupKey returns the group's UUID in lower case. The page of group_message
+// has group_uuid and group_name mixed up, so the one that is a UUID is it.
+func (n *notice) groupKey() string {
+	for _, v := range [...]string{n.groupUUID, n.groupName, n.groupID, n.group} {
+		if isUUID(v) {
+			return strings.ToLower(v)
+		}
+	}
+	return ""
+}
+
+// isUUID reports whether s is written 8-4-4-4-12 in hex, as Second Life does.
+func isUUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i, c := range []byte(s) {
+		switch {
+		case i == 8 || i == 13 || i == 18 || i == 23:
+			if c != '-' {
+				return false
+			}
+		case !('0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'):
+			return false
+		}
+	}
+	return true
+}

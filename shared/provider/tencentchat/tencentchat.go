@@ -1,0 +1,83 @@
+// Package tencentchat speaks with Tencent Cloud Chat (IM): one webhook URL per
+// SDKAppID, to which every enabled callback of the app goes, named by
+// CallbackCommand in the query.
+//
+// Numbers like 1047/34354 are pages of
+// https://www.tencentcloud.com/document/product/1047/34354 ("Webhook Overview").
+package tencentchat
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"ringback/shared/gateway"
+	"ringback/shared/provider/form"
+	"ringback/shared/provider/item"
+)
+
+const name = "tencent-chat"
+
+// Provider is Tencent Cloud Chat.
+type Provider struct{}
+
+// Reply answers with the packet that 1047/34354 describes. Tencent takes any
+// other status than 200, and any body that is not JSON, for a failure; it
+// waits 2 s and by default does not repeat.
+func (Provider) Reply(err error) gateway.Reply {
+	r := gateway.Refuse(err)
+	r.ContentType = "application/json"
+	if err == nil {
+		r.StatusCode = http.StatusOK
+		r.Body = []byte(`{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}`)
+		return r
+	}
+	r.Body = fmt.Appendf(nil, `{"ActionStatus":"FAIL","ErrorInfo":%q,"ErrorCode":1}`, gateway.Reason(err))
+	return r
+}
+
+// Data returns the packet's own bytes.
+func (Provider) Data(e *gateway.Event) (json.RawMessage, error) { return item.JSON(e) }
+
+// Parameters returns the query's documented parameters as an object of
+// strings, without Sign and RequestTime.
+func (Provider) Parameters(e *gateway.Event) (json.RawMessage, error) {
+	var fields []form.Field
+	for _, f := range form.Fields(e.Query) {
+		fields = append(fields, f)
+	}
+	return form.Object(fields), nil
+}
+
+// Raw returns the packet with the query that it came with. With a token the
+// query is signed for now; without one it has no proof, since the proof that
+// came was made for somebody else and is over after a minute.
+func (Provider) Raw(e *gateway.Event, token string, now time.Time) gateway.RawRequest {
+	r := gateway.RawRequest{Query: e.Query, ContentType: e.ContentType, Body: e.Payload}
+	if token != "" {
+		r.Query = SignQuery(e.Query, token, now)
+	}
+	if contentType, ok := strings.CutSuffix(e.ContentType, ofEvents); ok {
+		r.ContentType = contentType
+		r.Body = slices.Concat([]byte(`{"Events":[`), e.Payload, []byte(`]}`))
+	}
+	return r
+}
+
+// KeyKinds returns GroupId, TopicId, the bots that are spoken to, and
+// From_Account.
+func (Provider) KeyKinds() []string { return []string{"group", "topic", "bot", "from"} }
+
+// DefaultEventTypes returns nil: an app's callbacks include frequent ones, such
+// as State.StateChange, so a registration names what it wants.
+func (Provider) DefaultEventTypes() []string { return nil }
+
+// Decides reports whether Tencent waits for a decision: commands named Before
+// and Prev ask whether something may happen, and OK allows it.
+func (Provider) Decides(eventType string) bool {
+	_, command, _ := strings.Cut(eventType, ".")
+	return strings.HasPrefix(command, "CallbackBefore") || strings.HasPrefix(command, "CallbackPrev")
+}

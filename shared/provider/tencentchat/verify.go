@@ -1,0 +1,74 @@
+package tencentchat
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// window is how far RequestTime may be from now, in both directions.
+// 1047/34354 gives none; public receivers agree on a minute [inferred].
+const window = time.Minute
+
+// Verify reports whether cb is for the app of c and, if c has tokens, whether
+// Sign is the hex SHA-256 of one of them followed by RequestTime, Unix seconds
+// within a minute of cb.Received (1047/34354). Sign covers neither body nor
+// other parameters and is the same for all callbacks of a second: who sees one
+// URL can send any body for a minute. Without tokens SdkAppid is all there is.
+//
+// The error wraps gateway.ErrForbidden for another app, gateway.ErrSignature
+// for a proof that is missing, old or wrong, and gateway.ErrUnreadable for a
+// parameter that comes twice, so that it is unclear which one counts.
+func (Provider) Verify(cb *gateway.Callback, c gateway.Credentials) error {
+	q := readQuery(cb.Query)
+	if q.repeated() {
+		return fmt.Errorf("query: %w: a parameter is repeated", gateway.ErrUnreadable)
+	}
+	app, err := strconv.ParseUint(q.sdkAppID.text, 10, 64)
+	if err != nil || app == 0 || app != c.SDKAppID {
+		return fmt.Errorf("SdkAppid: %w", gateway.ErrForbidden)
+	}
+	if len(c.Tokens) > 0 && !(timely(q.requestTime.text, cb.Received) && signed(q, c.Tokens)) {
+		return gateway.ErrSignature
+	}
+	return nil
+}
+
+// SignQuery returns query with the RequestTime and Sign that Tencent would
+// append for a request made at now, if the console held token.
+func SignQuery(query, token string, now time.Time) string {
+	if query != "" {
+		query += "&"
+	}
+	at := strconv.FormatInt(now.Unix(), 10)
+	sum := sha256.Sum256([]byte(token + at))
+	return query + "RequestTime=" + at + "&Sign=" + hex.EncodeToString(sum[:])
+}
+
+func timely(requestTime string, received time.Time) bool {
+	at, err := strconv.ParseInt(requestTime, 10, 64)
+	now, most := received.Unix(), int64(window/time.Second)
+	return err == nil && at >= now-most && at <= now+most
+}
+
+// signed compares Sign with what each token makes, in constant time. The case
+// of the hex digits does not matter. An empty token proves nothing.
+func signed(q query, tokens []string) bool {
+	given, err := hex.DecodeString(q.sign.text)
+	if err != nil {
+		return false
+	}
+	found := false
+	for _, token := range tokens {
+		want := sha256.Sum256([]byte(token + q.requestTime.text))
+		if hmac.Equal(given, want[:]) && token != "" {
+			found = true
+		}
+	}
+	return found
+}
