@@ -1,0 +1,172 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// maxListed is how many registrations the event's own row names; more stand in
+// rows of their own.
+const maxListed = 40
+
+// An eventRow is an Event as it is stored, but its payload, with what its
+// fan-out needs.
+type eventRow struct {
+	ID          string              `json:"id"`
+	Provider    string              `json:"provider"`
+	Label       string              `json:"label,omitempty"`
+	Type        string              `json:"type"`
+	Received    time.Time           `json:"received"`
+	Time        time.Time           `json:"time,omitzero"`
+	Keys        map[string][]string `json:"keys,omitempty"`
+	ContentType string              `json:"content_type,omitempty"`
+	Query       string              `json:"query,omitempty"`
+	Unreadable  bool                `json:"unreadable,omitempty"`
+	Only        string              `json:"only,omitempty"`
+	Erased      bool                `json:"erased,omitempty"` // by request; the payload is gone
+
+	Token string    `json:"token"`           // of the message that began it
+	Run   string    `json:"run"`             // who fans it out
+	Lease time.Time `json:"lease"`           // until when; then another run may resume
+	Match []string  `json:"match,omitempty"` // registrations that want it, at most maxListed
+	Long  bool      `json:"long,omitempty"`  // there are more; they stand in fan-out rows
+}
+
+func (a arrival) row(match []string, long bool, run string, lease time.Time) eventRow {
+	return eventRow{
+		ID: a.ID, Provider: a.Provider, Label: a.Label, Type: a.Type, Received: a.Received, Time: a.Time, Keys: a.Keys,
+		ContentType: a.ContentType, Query: a.Query, Unreadable: a.Unreadable, Only: a.Only,
+		Token: a.token, Run: run, Lease: lease, Match: match, Long: long,
+	}
+}
+
+// event returns the Event that is stored.
+func (er eventRow) event(source string, payload []byte) *Event {
+	return &Event{
+		ID: er.ID, Source: source, Provider: er.Provider, Label: er.Label, Type: er.Type, Received: er.Received,
+		Time: er.Time, Keys: er.Keys, ContentType: er.ContentType, Query: er.Query, Payload: payload,
+		Unreadable: er.Unreadable, Only: er.Only,
+	}
+}
+
+// begun is the answer to begin.
+type begun int
+
+const (
+	fresh   begun = iota // stored now; this run has it
+	resumed              // the run before ended without finishing; this run has it
+	busy                 // another run has it: never acknowledge, it may crash
+	repeat               // the provider's: acknowledge, the owner's message is in the queue or its dead letters
+)
+
+// begin stores the event with its match and takes it for run until lease. If
+// it is resumed, the row holds the match that was stored first.
+func (g *Gateway) begin(ctx context.Context, a arrival, match []string, long bool, run string, lease time.Time) (begun, eventRow, error) {
+	key, err := eventKey(a.ID)
+	if err != nil {
+		return 0, eventRow{}, err
+	}
+	if known, err := g.inWindowBefore(ctx, a); err != nil || known {
+		return repeat, eventRow{}, err
+	}
+	er := a.row(match, long, run, lease)
+	row := Row{Key: key, Body: a.Payload, Expires: a.Received.Add(g.Kept.orDefault().History)}
+	var lost *ConflictError
+	switch err := putRow(ctx, g.Store, row, er, ""); {
+	case err == nil:
+		return fresh, er, nil
+	case !errors.As(err, &lost):
+		return 0, er, err
+	}
+	var stored eventRow
+	if err := decode(lost.Stored, &stored); err != nil {
+		return 0, er, err
+	}
+	switch answer := stored.judge(a.token, run, g.now(), g.Alone); answer {
+	case resumed:
+		return g.resume(ctx, lost.Stored, stored, run, lease)
+	default:
+		return answer, stored, nil
+	}
+}
+
+// judge says what begin answers when the event is stored already. alone says
+// that runs of other processes are dead.
+func (er eventRow) judge(token, run string, now time.Time, alone bool) begun {
+	process := func(run string) string { p, _, _ := strings.Cut(run, "."); return p }
+	switch {
+	case er.Token != token:
+		return repeat
+	case now.Before(er.Lease) && er.Run != run && !(alone && process(er.Run) != process(run)):
+		return busy
+	}
+	return resumed
+}
+
+func (g *Gateway) resume(ctx context.Context, row Row, stored eventRow, run string, lease time.Time) (begun, eventRow, error) {
+	stored.Run, stored.Lease = run, lease
+	err := putRow(ctx, g.Store, row, stored, row.Rev)
+	if errors.Is(err, ErrConflict) {
+		return busy, stored, nil
+	}
+	return resumed, stored, err
+}
+
+// inWindowBefore reports whether an event whose id holds the window of its
+// arrival came in the window before.
+func (g *Gateway) inWindowBefore(ctx context.Context, a arrival) (bool, error) {
+	if !a.windowed {
+		return false, nil
+	}
+	id, err := previousWindow(a.ID)
+	if err != nil {
+		return false, err
+	}
+	key, err := eventKey(id)
+	if err != nil {
+		return false, err
+	}
+	before, _, err := load[eventRow](ctx, g.Store, key)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && before.Token != a.token, err
+}
+
+// loadEvent returns an event that was begun, with its payload. The error wraps
+// ErrNotFound.
+func (g *Gateway) loadEvent(ctx context.Context, id string) (*Event, eventRow, error) {
+	key, err := eventKey(id)
+	if err != nil {
+		return nil, eventRow{}, err
+	}
+	er, row, err := load[eventRow](ctx, g.Store, key)
+	if err != nil {
+		return nil, er, fmt.Errorf("event %s: %w", id, err)
+	}
+	source, _ := SourceOf(id)
+	return er.event(source, row.Body), er, nil
+}
+
+// keepEvent makes an event last until t. It is done before a row that needs it
+// is written for longer than the event would last.
+func (g *Gateway) keepEvent(ctx context.Context, id string, t time.Time) error {
+	key, err := eventKey(id)
+	if err != nil {
+		return err
+	}
+	_, err = change(ctx, g.Store, key, func(er *eventRow, r *Row) error {
+		if er.ID == "" {
+			return ErrNotFound
+		}
+		if !r.Expires.Before(t) {
+			return errUnchanged
+		}
+		r.Expires = t
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,92 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// putDelivery writes d if its stored revision is was.
+func (g *Gateway) putDelivery(ctx context.Context, d Delivery, was string) error {
+	row, err := d.row(g.Kept.orDefault())
+	if err != nil {
+		return err
+	}
+	row.Rev = NewRev()
+	if err := persist(ctx, func() error { return g.Store.Put(ctx, row, was) }); err != nil {
+		return fmt.Errorf("put delivery %s: %w", d.ID, err)
+	}
+	return nil
+}
+
+// loadDelivery returns a delivery as it is now. The error wraps ErrNotFound.
+func (g *Gateway) loadDelivery(ctx context.Context, id string) (Delivery, error) {
+	registration, event, err := splitDeliveryID(id)
+	if err != nil {
+		return Delivery{}, fmt.Errorf("%w: %v", ErrNotFound, err)
+	}
+	rows, err := g.Store.Get(ctx, deliveryKey(registration, event))
+	if err != nil {
+		return Delivery{}, fmt.Errorf("get delivery %s: %w", id, err)
+	}
+	if len(rows) == 0 {
+		return Delivery{}, fmt.Errorf("delivery %s: %w", id, ErrNotFound)
+	}
+	return deliveryOf(rows[0])
+}
+
+// changeDelivery reads delivery id, lets f decide, and writes what f returns,
+// again if another was faster. f returns errUnchanged to end without a write.
+func (g *Gateway) changeDelivery(ctx context.Context, id string, f func(Delivery) (Delivery, error)) (Delivery, error) {
+	var lost error
+	for range 20 {
+		d, err := g.loadDelivery(ctx, id)
+		if err != nil {
+			return d, err
+		}
+		after, err := f(d)
+		switch {
+		case errors.Is(err, errUnchanged):
+			return d, nil
+		case err != nil:
+			return d, err
+		}
+		if lost = g.putDelivery(ctx, after, d.rev); !errors.Is(lost, ErrConflict) {
+			return after, lost
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return Delivery{}, lost
+}
+
+// putAttempt stores one attempt of a delivery, in a row of its own. Written
+// again under the same claim and start it is the same row.
+func (g *Gateway) putAttempt(ctx context.Context, delivery string, a Attempt) error {
+	id := idFrom("att", a.At, fmt.Sprintf("%s %d %d", delivery, a.Claim, a.At.UnixNano()))
+	row := Row{
+		Key:     Key{Deliveries, "A#" + delivery, id},
+		Body:    a.Answer,
+		Expires: a.At.Add(g.Kept.orDefault().History + MaxWaitsSum),
+	}
+	return putRow(ctx, g.Store, row, a, AnyRev)
+}
+
+// sendRetry puts delivery d, whose current claim is the caller's, on the retry
+// queue for its start. A failure is no error: the row falls due.
+func (g *Gateway) sendRetry(ctx context.Context, d Delivery, hops int) {
+	m, err := retryOf(d, hops, g.now())
+	if err == nil {
+		err = g.send(ctx, RetryQueue, []Message{m})
+	}
+	if err != nil {
+		g.log().Warn("retry", "delivery", d.ID, "outcome", "not sent", "why", err.Error())
+	}
+}
+
+func retryOf(d Delivery, hops int, now time.Time) (Message, error) {
+	body, err := packHeader(header{Kind: retryMessage, ID: d.ID, Claim: d.Claim, Hops: hops})
+	return Message{Body: body, Delay: min(max(d.Start.Sub(now), 0), MaxDelay)}, err
+}

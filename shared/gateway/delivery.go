@@ -1,0 +1,283 @@
+package gateway
+
+import (
+	"fmt"
+	"time"
+
+	"ringback/shared/egress"
+)
+
+// A Status is where a delivery stands.
+type Status string
+
+const (
+	Pending   Status = "pending"
+	Succeeded Status = "succeeded"
+	Failed    Status = "failed"
+	Held      Status = "held"      // the registration is disabled
+	Cancelled Status = "cancelled" // registration, grant or tenant gone
+)
+
+// Timing of hand-outs, the same for all workers.
+const (
+	Horizon     = 2 * time.Minute // how far ahead the tick hands out; the right to POST ends so long before due
+	firstHold   = 2*time.Minute + Horizon
+	longestHold = time.Hour
+	maxLost     = 10               // hand-outs without a record, then the delivery is failed
+	maxSelfSend = 15 * time.Minute // a longer wait is handed out by the tick
+	maxHops     = 3                // self-sends in a row: Lambda stops a chain of 16
+	keptAnswer  = 256              // bytes of an answer that the delivery row keeps
+)
+
+// A Delivery is one event for one registration. Its row is written whole, only
+// over the revision that was read, so that the decisions below are pure.
+type Delivery struct {
+	ID           string    `json:"id"`
+	Registration string    `json:"registration"`
+	Event        string    `json:"event"`
+	Tenant       string    `json:"tenant"`
+	Source       string    `json:"source"`
+	EventType    string    `json:"event_type"`
+	Received     time.Time `json:"received"` // the event's
+	Created      time.Time `json:"created"`
+
+	Status Status    `json:"status"`
+	Why    string    `json:"why,omitempty"`    // failed, held or cancelled because of
+	Made   int       `json:"made"`             // attempts recorded, manual ones excepted
+	Claim  int       `json:"claim"`            // hand-outs and records so far; the fence
+	Lost   int       `json:"lost,omitempty"`   // hand-outs since the last record
+	Manual bool      `json:"manual,omitempty"` // the current claim is a resend
+	Start  time.Time `json:"start,omitzero"`   // of the next attempt
+	Since  time.Time `json:"since,omitzero"`   // of Held, or of the final status
+	Last   *Last     `json:"last,omitempty"`
+	Replay bool      `json:"replay,omitempty"` // made by a replay, not by the event's arrival
+
+	due  time.Time // of the due index; when the tick looks at it
+	rev  string    // of the row as read
+	body []byte    // of the row: start of the last answer
+}
+
+// Last is the outcome of a delivery's last attempt.
+type Last struct {
+	At         time.Time     `json:"at"`
+	Took       time.Duration `json:"took"`
+	StatusCode int           `json:"status_code,omitempty"`
+	Class      egress.Class  `json:"class,omitempty"`
+	Error      string        `json:"error,omitempty"`
+}
+
+// An Attempt is one POST of a delivery.
+type Attempt struct {
+	At         time.Time     `json:"at"`   // start of the POST
+	Took       time.Duration `json:"took"` // until the response header, or the failure
+	StatusCode int           `json:"status_code,omitempty"`
+	Class      egress.Class  `json:"class,omitempty"`
+	Error      string        `json:"error,omitempty"` // why no response came; holds no URL and no secret
+	Manual     bool          `json:"manual,omitempty"`
+	Claim      int           `json:"claim"`          // that it was made under
+	Answer     []byte        `json:"-"`              // its first 4 KiB; the row's Body
+	RetryAfter time.Duration `json:"hint,omitempty"` // what the endpoint asked for
+}
+
+// Accepted reports whether the endpoint took the event.
+func (a Attempt) Accepted() bool { return a.Class == egress.OK }
+
+// Gone reports whether the endpoint wants no more events (410).
+func (a Attempt) Gone() bool { return a.StatusCode == 410 }
+
+// slow reports whether the next wait must be a minute at least.
+func (a Attempt) slow() bool { return a.StatusCode == 429 || a.Class == egress.Timeout }
+
+func (a Attempt) last() *Last {
+	return &Last{At: a.At, Took: a.Took, StatusCode: a.StatusCode, Class: a.Class, Error: a.Error}
+}
+
+// newDelivery returns the delivery of e for r before its first attempt.
+func newDelivery(e *Event, r Registration, now time.Time) Delivery {
+	return Delivery{
+		ID: DeliveryID(r.ID, e.ID), Registration: r.ID, Event: e.ID, Tenant: r.Tenant, Source: e.Source,
+		EventType: e.Type, Received: e.Received, Created: now, Status: Pending,
+	}
+}
+
+// final reports whether nothing will be done about d by itself.
+func (d Delivery) final() bool {
+	return d.Status == Succeeded || d.Status == Failed || d.Status == Cancelled
+}
+
+// handOut gives the caller, for the new claim, the sole right to POST from
+// start until Horizon before d's new due time.
+func (d Delivery) handOut(start time.Time) Delivery {
+	hold := firstHold
+	for n := 0; n < d.Lost && hold < longestHold; n++ {
+		hold *= 2
+	}
+	d.Claim++
+	d.Lost++
+	d.Start = start
+	d.due = start.Add(min(hold, longestHold))
+	return d
+}
+
+// mayPost reports whether the holder of claim may begin a POST that takes up
+// to limit at now.
+func (d Delivery) mayPost(claim int, now time.Time, limit time.Duration) bool {
+	return d.mine(claim) && !now.Add(limit).After(d.due.Add(-Horizon))
+}
+
+// mine reports whether claim is the one that counts.
+func (d Delivery) mine(claim int) bool {
+	return d.Claim == claim && (d.Status == Pending || d.Manual)
+}
+
+// record returns d after attempt a, made under a.Claim. The first attempt of a
+// new delivery has claim 0. self tells whether the caller can send the next
+// attempt itself; then the second result says that it must.
+//
+// If the claim is not the current one, a failure changes nothing, and a success
+// closes the delivery all the same.
+func (d Delivery) record(a Attempt, s Schedule, jitter float64, self bool) (Delivery, bool) {
+	now := a.At.Add(a.Took)
+	if d.Claim != a.Claim || d.Status == Succeeded {
+		if a.Accepted() && d.Status != Succeeded {
+			d.Last, d.body = a.last(), cut(a.Answer)
+			return d.close(Succeeded, "", now), false
+		}
+		return d, false
+	}
+	wasManual := d.Manual
+	d.Claim++
+	d.Lost, d.Manual = 0, false
+	d.Last, d.body = a.last(), cut(a.Answer)
+	if !wasManual {
+		d.Made++
+	}
+	switch {
+	case a.Accepted():
+		return d.close(Succeeded, "", now), false
+	case a.Gone():
+		return d.close(Failed, "gone", now), false
+	case wasManual && d.Status != Pending:
+		d.due = time.Time{}
+		return d, false
+	}
+	wait, more := s.After(d.Made, jitter, a.slow(), a.RetryAfter)
+	if !more {
+		return d.close(Failed, "exhausted", now), false
+	}
+	return d.wait(now.Add(wait), self && wait <= maxSelfSend), self && wait <= maxSelfSend
+}
+
+// wait leaves d pending until start. If the caller sends the attempt itself the
+// right to POST is its; else the tick hands out.
+func (d Delivery) wait(start time.Time, self bool) Delivery {
+	start = utc(start)
+	d.Status, d.Start, d.due = Pending, start, start
+	if self {
+		d.Lost = 1
+		d.due = start.Add(firstHold)
+	}
+	return d
+}
+
+// postpone ends the claim without an attempt; nothing is used up.
+func (d Delivery) postpone(due time.Time) Delivery {
+	d.Claim++
+	d.Lost, d.Manual = 0, false
+	return d.wait(due, false)
+}
+
+// hold ends the claim without an attempt until the registration is enabled.
+func (d Delivery) hold(why string, now time.Time) Delivery {
+	d.Claim++
+	d.Lost, d.Manual = 0, false
+	d.Status, d.Why, d.Since, d.Start, d.due = Held, why, utc(now), time.Time{}, time.Time{}
+	return d
+}
+
+// release makes a held delivery due.
+func (d Delivery) release(due time.Time) Delivery {
+	d.Claim++
+	d.Why, d.Since = "", time.Time{}
+	return d.wait(due, false)
+}
+
+// resend hands out one manual attempt, whatever the status; a pending one is
+// superseded and goes on by the schedule afterwards.
+func (d Delivery) resend(now time.Time) Delivery {
+	d.Manual = true
+	return d.handOut(utc(now))
+}
+
+// close ends d.
+func (d Delivery) close(s Status, why string, now time.Time) Delivery {
+	if d.Claim == 0 {
+		d.Claim = 1
+	}
+	d.Manual, d.Lost = false, 0
+	d.Status, d.Why, d.Since, d.Start, d.due = s, why, utc(now), time.Time{}, time.Time{}
+	return d
+}
+
+// cancel ends d because what it was for is gone.
+func (d Delivery) cancel(why string, now time.Time) Delivery {
+	d.Claim++
+	return d.close(Cancelled, why, now)
+}
+
+func cut(answer []byte) []byte { return answer[:min(len(answer), keptAnswer)] }
+
+// Kept is how long rows last.
+type Kept struct {
+	History time.Duration // events, final deliveries, attempts; default 14 days, at least 8
+	Held    time.Duration // held deliveries, from the hold on; default 30 days
+}
+
+func (k Kept) orDefault() Kept {
+	if k.History == 0 {
+		k.History = 14 * 24 * time.Hour
+	}
+	if k.Held == 0 {
+		k.Held = 30 * 24 * time.Hour
+	}
+	return k
+}
+
+// row returns d as it is stored. Pending rows never expire.
+func (d Delivery) row(k Kept) (Row, error) {
+	data, err := encode(d)
+	if err != nil {
+		return Row{}, err
+	}
+	r := Row{Key: deliveryKey(d.Registration, d.Event), Data: data, Body: d.body, Open: d.Status != Succeeded}
+	switch {
+	case d.Status == Held:
+		r.Expires = d.Since.Add(k.Held)
+	case d.final() && !d.Manual:
+		r.Expires = d.Since.Add(k.History)
+	}
+	if d.Status == Pending || d.Manual {
+		r.Due = d.due
+	}
+	return r, nil
+}
+
+// deliveryOf undoes row.
+func deliveryOf(r Row) (Delivery, error) {
+	var d Delivery
+	if err := decode(r, &d); err != nil {
+		return d, fmt.Errorf("delivery: %w", err)
+	}
+	d.rev, d.due, d.body = r.Rev, r.Due, r.Body
+	return d, nil
+}
+
+// dropManual ends a resend that may not be made.
+func (d Delivery) dropManual() Delivery {
+	d.Claim++
+	d.Manual, d.Lost, d.due = false, 0, time.Time{}
+	if d.Status == Pending {
+		return d.wait(d.Start, false)
+	}
+	return d
+}

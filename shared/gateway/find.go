@@ -1,0 +1,303 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sync/singleflight"
+)
+
+// versionFresh is how long a source's version is believed without a look, so
+// that a change of its registrations takes effect within 2 s.
+const versionFresh = time.Second
+
+// Bounds on what the worker remembers.
+const (
+	listsKnown         = 10_000 // lists of the match index
+	longestKnownList   = 1_000  // registrations; longer lists are paged each time
+	registrationsKnown = 20_000
+	grantsKnown        = 10_000
+)
+
+// A version tells the worker what of a source's match index is in use. Its
+// row's revision is new after every published change of the source.
+type version struct {
+	Patterns map[string][]string `json:"patterns"` // routing-key kind, * for none → event type patterns
+}
+
+type knownVersion struct {
+	version
+	rev string
+	at  time.Time // when it was read
+}
+
+// under is something that was read while the source had the revision rev.
+type under[T any] struct {
+	rev   string
+	value T
+}
+
+// finder remembers what matching needs. All but versions is kept under the
+// version's revision, so a new one makes the rest unknown at once.
+type finder struct {
+	versionMu     sync.Mutex
+	versions      map[string]knownVersion
+	asking        singleflight.Group
+	lists         *lru.Cache[string, under[[]string]]
+	registrations *lru.Cache[string, under[Registration]]
+	grants        *lru.Cache[string, under[[]Grant]]
+	groups        *lru.Cache[string, under[Group]]
+	tenants       *lru.Cache[string, under[Tenant]]
+}
+
+func (f *finder) init() {
+	f.versions = map[string]knownVersion{}
+	f.lists, _ = lru.New[string, under[[]string]](listsKnown)
+	f.registrations, _ = lru.New[string, under[Registration]](registrationsKnown)
+	f.grants, _ = lru.New[string, under[[]Grant]](grantsKnown)
+	f.groups, _ = lru.New[string, under[Group]](grantsKnown)
+	f.tenants, _ = lru.New[string, under[Tenant]](grantsKnown)
+}
+
+// publish makes a change of source known: to this process at once, to others
+// within versionFresh. It adds the patterns of hints to those in use; that is
+// done before the hints' entries are written.
+func (g *Gateway) publish(ctx context.Context, source string, add ...hint) error {
+	g.init()
+	_, err := change(ctx, g.Store, versionKey(source), func(v *version, _ *Row) error {
+		if v.Patterns == nil {
+			v.Patterns = map[string][]string{}
+		}
+		for _, h := range add {
+			kind, _, _ := strings.Cut(h.RoutingKey, "=")
+			if !slices.Contains(v.Patterns[kind], h.Pattern) {
+				v.Patterns[kind] = append(v.Patterns[kind], h.Pattern)
+			}
+		}
+		return nil
+	})
+	g.versionMu.Lock()
+	delete(g.versions, source)
+	g.versionMu.Unlock()
+	if err != nil {
+		return fmt.Errorf("publish %s: %w", source, err)
+	}
+	return nil
+}
+
+// versionOf returns the source's version, at most versionFresh old.
+func (g *Gateway) versionOf(ctx context.Context, source string) (knownVersion, error) {
+	g.versionMu.Lock()
+	v, ok := g.versions[source]
+	g.versionMu.Unlock()
+	if ok && g.now().Sub(v.at) < versionFresh {
+		return v, nil
+	}
+	got, err, _ := g.asking.Do(source, func() (any, error) {
+		at := g.now()
+		v, row, err := load[version](ctx, g.Store, versionKey(source))
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return knownVersion{}, err
+		}
+		known := knownVersion{version: v, rev: row.Rev, at: at}
+		g.versionMu.Lock()
+		if len(g.versions) > registrationsKnown {
+			clear(g.versions)
+		}
+		g.versions[source] = known
+		g.versionMu.Unlock()
+		return known, nil
+	})
+	if err != nil {
+		return knownVersion{}, fmt.Errorf("version of %s: %w", source, err)
+	}
+	return got.(knownVersion), nil
+}
+
+// streams returns the index entries under which registrations that may want e
+// stand, in order.
+func (v version) streams(e *Event) []hint {
+	var out []hint
+	for kind, patterns := range v.Patterns {
+		values := e.Keys[kind]
+		if kind == "*" {
+			values = []string{""}
+		}
+		for _, p := range patterns {
+			if !wantsType([]string{p}, e.Type) {
+				continue
+			}
+			for _, value := range values {
+				key := kind
+				if kind != "*" {
+					key += "=" + value
+				}
+				out = append(out, hint{key, p})
+			}
+		}
+	}
+	slices.SortFunc(out, compareHints)
+	return slices.Compact(out)
+}
+
+func compareHints(a, b hint) int {
+	return cmp.Or(cmp.Compare(a.RoutingKey, b.RoutingKey), cmp.Compare(a.Pattern, b.Pattern))
+}
+
+// A place is where a search for registrations stands.
+type place struct {
+	Stream hint   `json:"s"`
+	After  string `json:"a"` // registration
+}
+
+// find returns the registrations that want e and may have it, from a place on,
+// about limit of them, and the place where to go on; nil after the last.
+// Each registration is found once.
+func (g *Gateway) find(ctx context.Context, e *Event, from *place, limit int) ([]Registration, *place, error) {
+	if e.Unreadable {
+		return nil, nil, nil
+	}
+	v, err := g.versionOf(ctx, e.Source)
+	if err != nil {
+		return nil, nil, err
+	}
+	streams := v.streams(e)
+	var found []Registration
+	for i, s := range streams {
+		after := ""
+		if from != nil {
+			switch c := compareHints(s, from.Stream); {
+			case c < 0:
+				continue
+			case c == 0:
+				after = from.After
+			}
+		}
+		for {
+			ids, next, err := g.list(ctx, v, e.Source, s, after)
+			if err != nil {
+				return nil, nil, err
+			}
+			got, err := g.accept(ctx, v, e, streams[:i], ids)
+			if err != nil {
+				return nil, nil, err
+			}
+			found = append(found, got...)
+			if next == "" {
+				break
+			}
+			after = next
+			if len(found) >= limit {
+				return found, &place{s, after}, nil
+			}
+		}
+	}
+	return found, nil, nil
+}
+
+// list returns registrations of one stream after a place, and the place to go
+// on from; empty after the last. The entries are hints: a superset.
+func (g *Gateway) list(ctx context.Context, v knownVersion, source string, s hint, after string) ([]string, string, error) {
+	name := source + "\x00" + s.RoutingKey + "\x00" + s.Pattern
+	if l, ok := g.lists.Get(name); ok && l.rev == v.rev && after == "" {
+		return l.value, "", nil
+	}
+	q := Query{Table: Registrations, PK: hintPK(source, s.RoutingKey), Consistent: true}.prefix(s.Pattern + "#")
+	if after != "" {
+		q.After = s.Pattern + "#" + after
+	}
+	var ids []string
+	for {
+		page, err := g.Store.List(ctx, q)
+		if err != nil {
+			return nil, "", fmt.Errorf("match %s: %w", source, err)
+		}
+		for _, r := range page.Rows {
+			ids = append(ids, r.SK[len(s.Pattern)+1:])
+		}
+		switch {
+		case page.Next == "":
+			if after == "" && len(ids) <= longestKnownList {
+				g.lists.Add(name, under[[]string]{v.rev, ids})
+			}
+			return ids, "", nil
+		case len(ids) >= longestKnownList:
+			return ids, page.Next[len(s.Pattern)+1:], nil
+		}
+		q.After = page.Next
+	}
+}
+
+// accept returns those of ids that want e and may have it, unless an earlier
+// stream has them too.
+func (g *Gateway) accept(ctx context.Context, v knownVersion, e *Event, earlier []hint, ids []string) ([]Registration, error) {
+	rs, err := g.registrationsOf(ctx, v.rev, ids)
+	if err != nil {
+		return nil, err
+	}
+	out := rs[:0]
+	for _, r := range rs {
+		if r.State == Removed || !r.Wants(e) || slices.ContainsFunc(r.hints(), func(h hint) bool { return slices.Contains(earlier, h) }) {
+			continue
+		}
+		switch verdict, _, err := g.may(ctx, v.rev, e, r); {
+		case err != nil:
+			return nil, err
+		case verdict != Cancelled:
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// registrationsOf returns those of ids that exist, as they were when the
+// source had the revision rev, or later.
+func (g *Gateway) registrationsOf(ctx context.Context, rev string, ids []string) ([]Registration, error) {
+	out := make([]Registration, 0, len(ids))
+	var missing []Key
+	for _, id := range ids {
+		if r, ok := g.registrations.Get(id); ok && r.rev == rev {
+			out = append(out, r.value)
+		} else {
+			missing = append(missing, registrationKey(id))
+		}
+	}
+	for keys := range slices.Chunk(missing, MaxPageRows) {
+		rows, err := g.Store.Get(ctx, keys...)
+		if err != nil {
+			return nil, fmt.Errorf("get %d registrations: %w", len(keys), err)
+		}
+		for _, row := range rows {
+			var r Registration
+			if err := decode(row, &r); err != nil {
+				return nil, err
+			}
+			g.registrations.Add(r.ID, under[Registration]{rev, r})
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// registration returns a registration no older than a second, or ErrNotFound.
+func (g *Gateway) registration(ctx context.Context, source, id string) (Registration, string, error) {
+	v, err := g.versionOf(ctx, source)
+	if err != nil {
+		return Registration{}, "", err
+	}
+	rs, err := g.registrationsOf(ctx, v.rev, []string{id})
+	if err != nil {
+		return Registration{}, "", err
+	}
+	if len(rs) == 0 {
+		return Registration{}, "", ErrNotFound
+	}
+	return rs[0], v.rev, nil
+}

@@ -1,0 +1,166 @@
+package gateway
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// ordered is base32 whose text sorts as its bytes do (RFC 4648, section 7,
+// "Base 32 Encoding with Extended Hex Alphabet"), in lower case.
+var ordered = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
+
+// NewID returns prefix, "_" and 26 characters: 48 bits of milliseconds since
+// 1970 and 80 random bits. IDs of one prefix sort by the time of their making.
+func NewID(prefix string, now time.Time) string {
+	var b [16]byte
+	rand.Read(b[6:])
+	putMillis(b[:6], now)
+	return prefix + "_" + ordered.EncodeToString(b[:])
+}
+
+// idFrom is NewID with the random bits taken from a text, so that a call that
+// is repeated makes the same id.
+func idFrom(prefix string, at time.Time, text string) string {
+	var b [16]byte
+	putMillis(b[:6], at)
+	sum := sha256.Sum256([]byte(text))
+	copy(b[6:], sum[:])
+	return prefix + "_" + ordered.EncodeToString(b[:])
+}
+
+// NewSourceID returns "src-" and 8 characters: 40 random bits, the number that
+// every event id of the source begins with. It uses [a-z0-9-] only, since
+// Tencent's console takes no more in a URL.
+func NewSourceID() string {
+	var b [5]byte
+	rand.Read(b[:])
+	return "src-" + ordered.EncodeToString(b[:])
+}
+
+// NewCallbackSecret returns the 32 characters of [a-z0-9] that make a callback
+// URL unguessable: 160 random bits.
+func NewCallbackSecret() string {
+	var b [20]byte
+	rand.Read(b[:])
+	return ordered.EncodeToString(b[:])
+}
+
+const (
+	eventIDPrefix = "evt_"
+	eventIDLen    = len(eventIDPrefix) + 44 // 27 bytes: 5 source, 6 time, 16 hash
+	// window is how long an event without a time of its own is recognised as a
+	// repeat, at least; twice that at most.
+	window = 10 * time.Minute
+)
+
+// eventID returns the id of what a source reports: evt_ and the order-keeping
+// base32 of 40 bits source number, 48 bits milliseconds and the first 128 bits
+// of SHA-256 over source, label and natural key.
+func eventID(source, label, naturalKey string, at time.Time) (string, error) {
+	var b [27]byte
+	number, err := sourceNumber(source)
+	if err != nil {
+		return "", err
+	}
+	copy(b[:5], number)
+	putMillis(b[5:11], at)
+	h := sha256.New()
+	for _, part := range [...]string{source, label, naturalKey} {
+		var n [4]byte
+		binary.BigEndian.PutUint32(n[:], uint32(len(part)))
+		h.Write(n[:])
+		h.Write([]byte(part))
+	}
+	var sum [32]byte
+	copy(b[11:], h.Sum(sum[:0]))
+	return eventIDPrefix + ordered.EncodeToString(b[:]), nil
+}
+
+// previousWindow returns the id that the same event had if it first came in
+// the window before.
+func previousWindow(id string) (string, error) {
+	b, err := decodeEventID(id)
+	if err != nil {
+		return "", err
+	}
+	putMillis(b[5:11], millis(b[5:11]).Add(-window))
+	return eventIDPrefix + ordered.EncodeToString(b), nil
+}
+
+// SourceOf returns the id of the source that an event id begins with.
+func SourceOf(eventID string) (string, error) {
+	if _, err := decodeEventID(eventID); err != nil {
+		return "", err
+	}
+	return "src-" + eventID[len(eventIDPrefix):len(eventIDPrefix)+8], nil
+}
+
+// eventIDFloor returns a text that sorts before every id of the source's
+// events from t on, and after those before t.
+func eventIDFloor(source string, t time.Time) string {
+	var ms [6]byte
+	putMillis(ms[:], t)
+	number, _ := sourceNumber(source)
+	return eventIDPrefix + ordered.EncodeToString(append(append([]byte{}, number...), ms[:]...))[:17]
+}
+
+func decodeEventID(id string) ([]byte, error) {
+	if len(id) != eventIDLen || !strings.HasPrefix(id, eventIDPrefix) {
+		return nil, fmt.Errorf("event id: %w: want evt_ and 44 characters", ErrInvalid)
+	}
+	b, err := ordered.DecodeString(id[len(eventIDPrefix):])
+	if err != nil {
+		return nil, fmt.Errorf("event id: %w: want characters 0-9 and a-v", ErrInvalid)
+	}
+	return b, nil
+}
+
+func sourceNumber(source string) ([]byte, error) {
+	if len(source) != 12 || !strings.HasPrefix(source, "src-") {
+		return nil, fmt.Errorf("source id: %w: want src- and 8 characters", ErrInvalid)
+	}
+	b, err := ordered.DecodeString(source[4:])
+	if err != nil {
+		return nil, fmt.Errorf("source id: %w: want characters 0-9 and a-v", ErrInvalid)
+	}
+	return b, nil
+}
+
+// DeliveryID returns the id of the delivery of an event for a registration:
+// dlv_ and both ids without their prefixes.
+func DeliveryID(registration, event string) string {
+	return "dlv_" + strings.TrimPrefix(registration, "reg_") + strings.TrimPrefix(event, eventIDPrefix)
+}
+
+// splitDeliveryID undoes DeliveryID.
+func splitDeliveryID(id string) (registration, event string, err error) {
+	if len(id) != 4+26+44 || !strings.HasPrefix(id, "dlv_") {
+		return "", "", fmt.Errorf("delivery id: %w: want dlv_ and 70 characters", ErrInvalid)
+	}
+	registration, event = "reg_"+id[4:30], eventIDPrefix+id[30:]
+	if _, err := decodeEventID(event); err != nil {
+		return "", "", fmt.Errorf("delivery id: %w", err)
+	}
+	return registration, event, nil
+}
+
+func putMillis(b []byte, t time.Time) {
+	ms := uint64(max(t.UnixMilli(), 0))
+	for i := 5; i >= 0; i-- {
+		b[i] = byte(ms)
+		ms >>= 8
+	}
+}
+
+func millis(b []byte) time.Time {
+	var ms int64
+	for _, c := range b[:6] {
+		ms = ms<<8 | int64(c)
+	}
+	return time.UnixMilli(ms).UTC()
+}

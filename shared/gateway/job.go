@@ -1,0 +1,49 @@
+package gateway
+
+import "time"
+
+// A JobKind says what a job does.
+type JobKind string
+
+const (
+	JobRelease JobKind = "release"        // held deliveries of a registration
+	JobRecover JobKind = "recover"        // failed deliveries of a registration since a time
+	JobReplay  JobKind = "replay-missing" // events of a source that a registration never got
+	JobRemoval JobKind = "removal"        // all rows of a tenant
+	JobCode    JobKind = "code-change"    // registrations made with an older code of a group
+	JobErasure JobKind = "erasure"        // payloads of events that match
+	JobReseal  JobKind = "reseal"         // secrets under the current key
+)
+
+// JobStatus is where a job stands.
+type JobStatus string
+
+const (
+	JobRunning   JobStatus = "running"
+	JobDone      JobStatus = "done"
+	JobCancelled JobStatus = "cancelled"
+	JobFailed    JobStatus = "failed"
+)
+
+// A Job is durable work in chunks. Its row is in the due index while it runs;
+// a chunk ends by saving Cursor, and may be run again after a crash.
+type Job struct {
+	ID           string    `json:"id"`
+	Kind         JobKind   `json:"kind"`
+	Tenant       string    `json:"tenant,omitempty"` // whose it is; empty: the operator's
+	Registration string    `json:"registration,omitempty"`
+	Source       string    `json:"source,omitempty"`
+	Group        string    `json:"group,omitempty"`
+	Rev          int       `json:"rev,omitempty"` // of the group
+	Match        Match     `json:"match,omitempty"`
+	Since        time.Time `json:"since,omitzero"`
+	Until        time.Time `json:"until,omitzero"`
+	Status       JobStatus `json:"status"`
+	Why          string    `json:"why,omitempty"`
+	Cursor       string    `json:"cursor,omitempty"`
+	Done         int       `json:"done"` // rows dealt with
+	Skipped      int       `json:"skipped,omitempty"`
+	Claim        int       `json:"claim"`
+	Created      time.Time `json:"created"`
+	Updated      time.Time `json:"updated"`
+}

@@ -1,0 +1,374 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	jobSlice  = 20 * time.Second // of one message; then the job goes on in another
+	jobKept   = 14 * 24 * time.Hour
+	jobSpread = 20 * time.Millisecond // between two deliveries that a job makes due: 50/s, so that live traffic goes first
+	// stragglers is how long after its start a release looks again: a worker may
+	// have held a delivery by what it knew a moment before.
+	stragglers = time.Minute
+)
+
+// startJob stores j and sends its first message. The same id starts it once.
+func (g *Gateway) startJob(ctx context.Context, j Job) (Job, error) {
+	g.init()
+	now := g.now()
+	if j.ID == "" {
+		j.ID = NewID("job", now)
+	}
+	j.Status, j.Created, j.Updated, j.Claim = JobRunning, now, now, 1
+	if j.Tenant != "" {
+		if err := put(ctx, g.Store, ofTenant(j.Tenant, "J", j.ID), struct {
+			ID string `json:"id"`
+		}{j.ID}, AnyRev); err != nil {
+			return j, err
+		}
+	}
+	row := Row{Key: jobKey(j.ID), Due: now.Add(firstHold)}
+	switch err := putRow(ctx, g.Store, row, j, ""); {
+	case errors.Is(err, ErrConflict):
+		return g.Job(ctx, j.ID)
+	case err != nil:
+		return j, err
+	}
+	g.sendJob(ctx, j, 1)
+	return j, nil
+}
+
+// Job returns a job as it stands. The error wraps ErrNotFound.
+func (g *Gateway) Job(ctx context.Context, id string) (Job, error) {
+	j, _, err := load[Job](ctx, g.Store, jobKey(id))
+	if err != nil {
+		return j, fmt.Errorf("job %s: %w", id, err)
+	}
+	return j, nil
+}
+
+// CancelJob ends a job after the chunk that runs now.
+func (g *Gateway) CancelJob(ctx context.Context, id string) (Job, error) {
+	return change(ctx, g.Store, jobKey(id), func(j *Job, r *Row) error {
+		switch {
+		case j.ID == "":
+			return ErrNotFound
+		case j.Status != JobRunning:
+			return errUnchanged
+		}
+		return j.end(JobCancelled, "", g.now(), r)
+	})
+}
+
+func (j *Job) end(s JobStatus, why string, now time.Time, r *Row) error {
+	j.Status, j.Why, j.Updated = s, why, now
+	r.Due, r.Expires = time.Time{}, now.Add(jobKept)
+	return nil
+}
+
+// sendJob queues the next chunk. A failure is no error: the row falls due.
+func (g *Gateway) sendJob(ctx context.Context, j Job, hops int) {
+	body, err := packHeader(header{Kind: jobMessage, ID: j.ID, Claim: j.Claim, Hops: hops})
+	if err == nil {
+		err = g.send(ctx, RetryQueue, []Message{{Body: body}})
+	}
+	if err != nil {
+		g.log().Warn("job", "id", j.ID, "outcome", "not sent", "why", err.Error())
+	}
+}
+
+// handOutJob claims a job that is due and returns the message for it.
+func (g *Gateway) handOutJob(ctx context.Context, row Row) (*Message, error) {
+	var j Job
+	if err := decode(row, &j); err != nil {
+		return nil, err
+	}
+	if row.Due.IsZero() || row.Due.After(g.now().Add(Horizon)) {
+		return nil, nil
+	}
+	start := row.Due
+	if start.Before(g.now()) {
+		start = g.now()
+	}
+	j.Claim++
+	was := row.Rev
+	row.Due = start.Add(firstHold)
+	switch err := putRow(ctx, g.Store, row, j, was); {
+	case errors.Is(err, ErrConflict):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	body, err := packHeader(header{Kind: jobMessage, ID: j.ID, Claim: j.Claim, Hops: 1})
+	return &Message{Body: body, Delay: start.Sub(g.now())}, err
+}
+
+// A step does a page of a job's work and moves its cursor. It returns when to
+// go on: zero at once, and true when all is done. It may run again after a
+// crash with the cursor from before.
+type step func(ctx context.Context, j *Job) (next time.Time, done bool, err error)
+
+func (g *Gateway) steps() map[JobKind]step {
+	return map[JobKind]step{
+		JobRelease: g.releaseStep,
+		JobRecover: g.recoverStep,
+		JobReplay:  g.replayStep,
+		JobRemoval: g.removalStep,
+		JobCode:    g.codeStep,
+		JobErasure: g.erasureStep,
+	}
+}
+
+// runJob runs chunks of a job for a while, as long as the claim is current.
+func (g *Gateway) runJob(ctx context.Context, h header) error {
+	j, err := g.Job(ctx, h.ID)
+	if errors.Is(err, ErrNotFound) || err == nil && (j.Claim != h.Claim || j.Status != JobRunning) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	do, ok := g.steps()[j.Kind]
+	if !ok {
+		return fmt.Errorf("job %s of kind %q: %w", j.ID, j.Kind, ErrInvalid)
+	}
+	end := g.now().Add(jobSlice)
+	for {
+		next, done, err := do(ctx, &j)
+		if err != nil {
+			return fmt.Errorf("job %s: %w", j.ID, err)
+		}
+		pause := !next.IsZero() || g.now().After(end) || timeLeft(ctx) < answerMargin+jobSlice/2
+		running, err := g.saveJob(ctx, &j, next, done, pause, h.Hops)
+		if err != nil || !running || pause {
+			return err
+		}
+	}
+}
+
+// saveJob writes j's progress, unless it was cancelled or claimed by another,
+// and sends its next message if it pauses.
+func (g *Gateway) saveJob(ctx context.Context, j *Job, next time.Time, done, pause bool, hops int) (running bool, err error) {
+	now, self := g.now(), hops < maxHops && next.IsZero()
+	stored, err := change(ctx, g.Store, jobKey(j.ID), func(s *Job, r *Row) error {
+		if s.Claim != j.Claim || s.Status != JobRunning {
+			return errUnchanged
+		}
+		s.Cursor, s.Done, s.Skipped, s.Updated = j.Cursor, j.Done, j.Skipped, now
+		switch {
+		case done:
+			return s.end(JobDone, "", now, r)
+		case pause && self:
+			s.Claim++
+			r.Due = now.Add(firstHold)
+		case pause:
+			s.Claim++
+			if r.Due = next; next.IsZero() {
+				r.Due = now
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return false, err
+	}
+	running = stored.Status == JobRunning && stored.Updated.Equal(now)
+	if running && pause && self {
+		g.sendJob(ctx, stored, hops+1)
+	}
+	return running, nil
+}
+
+// shardCursor is where a walk over the shards of a partition stands:
+// "<pass> <shard> <SK>".
+func shardCursor(text string) (pass, shard int, after string) {
+	parts := strings.SplitN(text, " ", 3)
+	if len(parts) < 3 {
+		return 0, 0, ""
+	}
+	pass, _ = strconv.Atoi(parts[0])
+	shard, _ = strconv.Atoi(parts[1])
+	return pass, shard, parts[2]
+}
+
+// walk calls f for a page of the shard in which j's cursor stands, and moves
+// the cursor; ended says that the pass is over.
+func (g *Gateway) walk(ctx context.Context, j *Job, q func(shard int) Query, f func(Row) error) (ended bool, err error) {
+	pass, shard, after := shardCursor(j.Cursor)
+	part := q(shard)
+	part.After = after
+	page, err := g.Store.List(ctx, part)
+	if err != nil {
+		return false, fmt.Errorf("list %s: %w", part.PK, err)
+	}
+	for _, r := range page.Rows {
+		if err := f(r); err != nil {
+			return false, err
+		}
+	}
+	if page.Next == "" {
+		shard++
+	}
+	if shard == historyShards {
+		pass, shard = pass+1, 0
+		ended = true
+	}
+	j.Cursor = fmt.Sprintf("%d %d %s", pass, shard, page.Next)
+	return ended, nil
+}
+
+func openDeliveries(registration string) func(int) Query {
+	return func(shard int) Query {
+		return Query{Table: Deliveries, PK: deliveryPK(registration, shard), Open: true}
+	}
+}
+
+// releaseStep makes held deliveries due, of those held since the job's time.
+// It looks twice, the second time a minute after its start, for stragglers.
+func (g *Gateway) releaseStep(ctx context.Context, j *Job) (time.Time, bool, error) {
+	pass, _, _ := shardCursor(j.Cursor)
+	if second := j.Created.Add(stragglers); pass == 1 && g.now().Before(second) {
+		return second, false, nil
+	}
+	ended, err := g.walk(ctx, j, openDeliveries(j.Registration), func(r Row) error {
+		return g.revive(ctx, j, r, func(d Delivery) bool { return d.Status == Held && !d.Since.Before(j.Since) })
+	})
+	return time.Time{}, ended && pass == 1, err
+}
+
+// recoverStep makes due again what failed for good since the job's time.
+func (g *Gateway) recoverStep(ctx context.Context, j *Job) (time.Time, bool, error) {
+	ended, err := g.walk(ctx, j, openDeliveries(j.Registration), func(r Row) error {
+		return g.revive(ctx, j, r, func(d Delivery) bool {
+			return d.Status == Failed && !d.Since.Before(j.Since) && d.Since.Before(j.Created)
+		})
+	})
+	return time.Time{}, ended, err
+}
+
+// revive makes a delivery due, with its whole schedule before it, if is holds.
+func (g *Gateway) revive(ctx context.Context, j *Job, r Row, is func(Delivery) bool) error {
+	id := DeliveryID(j.Registration, r.SK)
+	now, changed := g.now(), false
+	_, err := g.changeDelivery(ctx, id, func(d Delivery) (Delivery, error) {
+		if changed = is(d); !changed {
+			return d, errUnchanged
+		}
+		if err := g.keepEvent(ctx, d.Event, now.Add(MaxWaitsSum)); err != nil {
+			return d, err
+		}
+		d.Made = 0
+		return d.release(now.Add(time.Duration(j.Done) * jobSpread % (10 * time.Minute))), nil
+	})
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case changed:
+		j.Done++
+	}
+	return nil
+}
+
+// replayStep makes deliveries of events that a registration would have got,
+// had it been there: those of the source since the job's time, as far back as
+// the grant goes.
+func (g *Gateway) replayStep(ctx context.Context, j *Job) (time.Time, bool, error) {
+	r, rev, err := g.registration(ctx, j.Source, j.Registration)
+	if errors.Is(err, ErrNotFound) || err == nil && r.State == Removed {
+		return time.Time{}, true, nil
+	}
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	from := eventIDFloor(j.Source, j.Since.Add(-24*time.Hour))
+	ended, err := g.walk(ctx, j, func(shard int) Query {
+		return Query{Table: Deliveries, PK: eventPK(j.Source, shard), From: from}
+	}, func(row Row) error { return g.replayEvent(ctx, j, r, rev, row) })
+	return time.Time{}, ended, err
+}
+
+func (g *Gateway) replayEvent(ctx context.Context, j *Job, r Registration, rev string, row Row) error {
+	var er eventRow
+	if err := decode(row, &er); err != nil {
+		return err
+	}
+	e := er.event(j.Source, nil)
+	if er.Erased || e.Only != "" || e.Received.Before(j.Since) || !j.Until.IsZero() && !e.Received.Before(j.Until) || !r.Wants(e) {
+		return nil
+	}
+	ok, err := g.mayReplay(ctx, rev, e, r)
+	if err != nil || !ok {
+		return err
+	}
+	now := g.now()
+	d := newDelivery(e, r, now)
+	d.Replay = true
+	if err := g.keepEvent(ctx, e.ID, now.Add(MaxWaitsSum)); err != nil {
+		return err
+	}
+	switch err := g.putDelivery(ctx, d.wait(now.Add(time.Duration(j.Done)*jobSpread%(10*time.Minute)), false), ""); {
+	case errors.Is(err, ErrConflict):
+		j.Skipped++
+		return nil
+	case err != nil:
+		return err
+	}
+	j.Done++
+	return nil
+}
+
+// mayReplay reports whether e came after the start of a grant that covers it,
+// or, for a registration by code, after that was made.
+func (g *Gateway) mayReplay(ctx context.Context, rev string, e *Event, r Registration) (bool, error) {
+	verdict, _, err := g.may(ctx, rev, e, r)
+	if err != nil || verdict == Cancelled {
+		return false, err
+	}
+	if r.Group != "" {
+		return !e.Received.Before(r.Created), nil
+	}
+	grants, err := g.grantsOf(ctx, rev, e.Source, r.Tenant)
+	for _, gr := range grants {
+		if gr.Match.Accepts(e.Keys) && !e.Received.Before(gr.Created) {
+			return true, nil
+		}
+	}
+	return false, err
+}
+
+// codeStep turns the registrations made with an older code of a group into
+// tombstones, and tells each app.
+func (g *Gateway) codeStep(ctx context.Context, j *Job) (time.Time, bool, error) {
+	group, _, err := load[Group](ctx, g.Store, groupKey(j.Group))
+	if errors.Is(err, ErrNotFound) {
+		return time.Time{}, true, nil
+	}
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	q := Query{Table: Registrations, PK: groupKey(j.Group).PK, After: j.Cursor, Consistent: true}.prefix("A#")
+	page, err := g.Store.List(ctx, q)
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("apps of %s: %w", j.Group, err)
+	}
+	for _, row := range page.Rows {
+		var a App
+		if err := decode(row, &a); err != nil {
+			return time.Time{}, false, err
+		}
+		if err := g.removeByCode(ctx, a.Registration, group); err != nil {
+			return time.Time{}, false, err
+		}
+		j.Done++
+	}
+	j.Cursor = page.Next
+	return time.Time{}, page.Next == "", nil
+}

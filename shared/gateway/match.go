@@ -1,0 +1,108 @@
+package gateway
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Match names routing keys and their accepted values: keys AND, values OR,
+// exact text. A nil Match accepts everything; an empty one is not allowed.
+type Match map[string][]string
+
+// Limits of a Match.
+const (
+	MaxHints          = 200 // index entries of one registration: values × patterns
+	MaxMatchValue     = 1024
+	MaxEventTypes     = 100
+	MaxEventTypeBytes = 200
+)
+
+// Accepts reports whether keys hold, for every key of m, one of its values.
+func (m Match) Accepts(keys map[string][]string) bool {
+	for key, values := range m {
+		if !slices.ContainsFunc(keys[key], func(v string) bool { return slices.Contains(values, v) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// Check returns an error wrapping ErrInvalid unless m is nil or names known
+// kinds, each with at least one value. The error repeats no value.
+func (m Match) Check(kinds []string) error {
+	if m == nil {
+		return nil
+	}
+	if len(m) == 0 {
+		return fmt.Errorf("match: %w: want at least one routing key, or no match at all for everything", ErrInvalid)
+	}
+	for key, values := range m {
+		if key != "label" && !slices.Contains(kinds, key) {
+			return fmt.Errorf("match: %w: want only the routing keys label, %s", ErrInvalid, strings.Join(kinds, ", "))
+		}
+		if len(values) == 0 {
+			return fmt.Errorf("match.%s: %w: want at least one value", key, ErrInvalid)
+		}
+		for _, v := range values {
+			if v == "" && key != "label" || len(v) > MaxMatchValue {
+				return fmt.Errorf("match.%s: %w: want values of 1 to %d bytes", key, ErrInvalid, MaxMatchValue)
+			}
+		}
+	}
+	return nil
+}
+
+// indexKind returns the routing key under which m is indexed, the one with the
+// fewest values; empty for a nil Match.
+func (m Match) indexKind() string {
+	best := ""
+	for kind, values := range m {
+		if best == "" || len(values) < len(m[best]) || len(values) == len(m[best]) && kind < best {
+			best = kind
+		}
+	}
+	return best
+}
+
+// CheckEventTypes returns an error wrapping ErrInvalid unless each pattern is a
+// type, or a beginning of types and a final *.
+func CheckEventTypes(patterns []string) error {
+	if len(patterns) > MaxEventTypes {
+		return fmt.Errorf("event_types: %w: want at most %d", ErrInvalid, MaxEventTypes)
+	}
+	for _, p := range patterns {
+		if p == "" || len(p) > MaxEventTypeBytes || strings.ContainsAny(p, "#\x00") {
+			return fmt.Errorf("event_types: %w: want names of 1 to %d bytes without #", ErrInvalid, MaxEventTypeBytes)
+		}
+		if i := strings.IndexByte(p, '*'); i >= 0 && i != len(p)-1 {
+			return fmt.Errorf("event_types: %w: want * at the end of an entry only", ErrInvalid)
+		}
+	}
+	return nil
+}
+
+// matchesType reports whether pattern names typ.
+func matchesType(pattern, typ string) bool {
+	if start, ok := strings.CutSuffix(pattern, "*"); ok {
+		return strings.HasPrefix(typ, start)
+	}
+	return pattern == typ
+}
+
+// operational are the events of the gateway itself. No * matches them.
+var operational = []string{
+	"registration.failing", "registration.disabled", "registration.recovered",
+	"delivery.exhausted", "source.disconnected",
+}
+
+// TestEventType is the type of the event that a registration's test sends.
+const TestEventType = "registration.test"
+
+// wantsType reports whether one of patterns names typ.
+func wantsType(patterns []string, typ string) bool {
+	if slices.Contains(operational, typ) {
+		return slices.Contains(patterns, typ)
+	}
+	return slices.ContainsFunc(patterns, func(p string) bool { return matchesType(p, typ) })
+}

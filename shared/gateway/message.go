@@ -1,0 +1,225 @@
+package gateway
+
+import (
+	"bytes"
+	"compress/flate"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Events of one callback share messages up to these sizes: a callback of a
+// thousand items is one SendMessageBatch, and a message is one billed request
+// (SQS bills each 64 KB).
+const (
+	maxPackedEvents = 100
+	maxPackedBytes  = 60 << 10
+)
+
+// A messageKind says what a worker has to do.
+type messageKind string
+
+const (
+	eventsMessage messageKind = "events" // begin and fan out
+	chunkMessage  messageKind = "chunk"  // deliver one part of a long fan-out
+	retryMessage  messageKind = "retry"  // attempt one delivery
+	jobMessage    messageKind = "job"    // run a chunk of a job
+)
+
+// A header is the first line of a message. The payloads of its events follow.
+type header struct {
+	V    int         `json:"v"` // RowFormat
+	Kind messageKind `json:"k"`
+
+	// Of events and chunk.
+	Token       string   `json:"t,omitempty"` // of the callback: the same token means the same message, whatever its queue id
+	Source      string   `json:"s,omitempty"`
+	Provider    string   `json:"p,omitempty"`
+	Label       string   `json:"l,omitempty"`
+	Received    int64    `json:"at,omitempty"` // Unix ms
+	ContentType string   `json:"ct,omitempty"`
+	Query       string   `json:"q,omitempty"`
+	Only        string   `json:"only,omitempty"`
+	Plain       bool     `json:"plain,omitempty"` // payloads stand verbatim; else deflated, in base64
+	Events      []packed `json:"e,omitempty"`
+	Event       string   `json:"event,omitempty"` // of chunk
+	Chunk       int      `json:"chunk,omitempty"`
+
+	// Of retry and job.
+	ID    string `json:"id,omitempty"`
+	Claim int    `json:"c,omitempty"`
+	Hops  int    `json:"h,omitempty"` // self-sends before this one
+}
+
+// packed is one event of a message.
+type packed struct {
+	ID         string              `json:"id"`
+	Type       string              `json:"y"`
+	Time       int64               `json:"at,omitempty"` // Unix ms
+	Keys       map[string][]string `json:"k,omitempty"`
+	Windowed   bool                `json:"w,omitempty"` // the id holds the window of its arrival
+	Unreadable bool                `json:"u,omitempty"`
+	Bytes      int                 `json:"n"` // of its payload
+}
+
+// arrival is an event on its way from ingest to the worker.
+type arrival struct {
+	Event
+	token    string
+	windowed bool
+}
+
+// packEvents returns the messages that carry as, which share source, label,
+// content type, query and token.
+func packEvents(as []arrival, group string) ([]Message, error) {
+	var out []Message
+	for len(as) > 0 {
+		n, size := 0, 0
+		for n < len(as) && n < maxPackedEvents {
+			size += len(as[n].Payload) + len(as[n].ID) + len(as[n].Type) + 120 // 120: its entry in the header, about
+			if n > 0 && size > maxPackedBytes {
+				break
+			}
+			n++
+		}
+		body, err := packMessage(as[:n])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Message{Body: body, Group: group})
+		as = as[n:]
+	}
+	return out, nil
+}
+
+// packMessage writes one message of events.
+func packMessage(as []arrival) (string, error) {
+	first := as[0]
+	h := header{
+		V: RowFormat, Kind: eventsMessage, Token: first.token, Source: first.Source, Provider: first.Provider,
+		Label: first.Label, Received: first.Received.UnixMilli(), ContentType: first.ContentType,
+		Query: first.Query, Only: first.Only, Plain: true, Events: make([]packed, len(as)),
+	}
+	size := 0
+	for i, a := range as {
+		h.Events[i] = packed{
+			ID: a.ID, Type: a.Type, Keys: a.Keys, Windowed: a.windowed, Unreadable: a.Unreadable, Bytes: len(a.Payload),
+		}
+		if !a.Time.IsZero() {
+			h.Events[i].Time = a.Time.UnixMilli()
+		}
+		h.Plain = h.Plain && carried(a.Payload)
+		size += len(a.Payload)
+	}
+	line, err := json.Marshal(h)
+	if err != nil {
+		return "", fmt.Errorf("encode message: %w", err)
+	}
+	var b strings.Builder
+	b.Grow(len(line) + 1 + size)
+	b.Write(line)
+	b.WriteByte('\n')
+	if h.Plain {
+		for _, a := range as {
+			b.Write(a.Payload)
+		}
+	} else if err := deflateInto(&b, as); err != nil {
+		return "", err
+	}
+	if b.Len() > MaxMessageBytes {
+		return "", fmt.Errorf("message of %d bytes: %w: want at most %d", b.Len(), ErrTooLarge, MaxMessageBytes)
+	}
+	return b.String(), nil
+}
+
+func deflateInto(b *strings.Builder, as []arrival) error {
+	text := base64.NewEncoder(base64.StdEncoding, b)
+	w, err := flate.NewWriter(text, flate.BestSpeed)
+	if err != nil {
+		return fmt.Errorf("deflate: %w", err)
+	}
+	for _, a := range as {
+		w.Write(a.Payload) // a strings.Builder takes everything
+	}
+	w.Close()
+	return text.Close()
+}
+
+// carried reports whether SQS carries b as it is: UTF-8 of the characters that
+// XML 1.0 allows.
+func carried(b []byte) bool {
+	ascii := true
+	for _, c := range b {
+		if c < 0x20 && c != '\t' && c != '\n' && c != '\r' {
+			return false
+		}
+		ascii = ascii && c < utf8.RuneSelf
+	}
+	if ascii {
+		return true
+	}
+	return utf8.Valid(b) && !bytes.Contains(b, []byte("\ufffe")) && !bytes.Contains(b, []byte("\uffff"))
+}
+
+// readMessage reads any message. The error is for messages that nobody can
+// ever read: they belong in the dead-letter queue.
+func readMessage(body string) (header, []arrival, error) {
+	line, rest, _ := strings.Cut(body, "\n")
+	var h header
+	if err := json.Unmarshal([]byte(line), &h); err != nil {
+		return h, nil, fmt.Errorf("message header: %w", ErrUnreadable)
+	}
+	if h.V < 1 || h.V > RowFormat {
+		return h, nil, fmt.Errorf("message of format %d: %w: this release reads up to %d", h.V, ErrUnreadable, RowFormat)
+	}
+	if h.Kind != eventsMessage {
+		return h, nil, nil
+	}
+	payload, err := h.payload(rest)
+	if err != nil {
+		return h, nil, err
+	}
+	as := make([]arrival, len(h.Events))
+	for i, p := range h.Events {
+		if p.Bytes < 0 || p.Bytes > len(payload) {
+			return h, nil, fmt.Errorf("message of %d events: %w: it ends early", len(h.Events), ErrUnreadable)
+		}
+		as[i] = arrival{token: h.Token, windowed: p.Windowed, Event: Event{
+			ID: p.ID, Source: h.Source, Provider: h.Provider, Label: h.Label, Type: p.Type,
+			Received: time.UnixMilli(h.Received).UTC(), Keys: p.Keys, ContentType: h.ContentType, Query: h.Query,
+			Payload: payload[:p.Bytes:p.Bytes], Unreadable: p.Unreadable, Only: h.Only,
+		}}
+		if p.Time != 0 {
+			as[i].Time = time.UnixMilli(p.Time).UTC()
+		}
+		payload = payload[p.Bytes:]
+	}
+	return h, as, nil
+}
+
+// payload returns the bytes of all events.
+func (h header) payload(rest string) ([]byte, error) {
+	if h.Plain {
+		return []byte(rest), nil
+	}
+	r := flate.NewReader(base64.NewDecoder(base64.StdEncoding, strings.NewReader(rest)))
+	b, err := io.ReadAll(io.LimitReader(r, 2*MaxCallbackBytes))
+	if err != nil {
+		return nil, fmt.Errorf("message payload: %w", ErrUnreadable)
+	}
+	return b, nil
+}
+
+// packHeader writes a message without payload.
+func packHeader(h header) (string, error) {
+	h.V = RowFormat
+	b, err := json.Marshal(h)
+	if err != nil {
+		return "", fmt.Errorf("encode message: %w", err)
+	}
+	return string(b), nil
+}

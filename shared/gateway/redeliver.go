@@ -1,0 +1,205 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"ringback/shared/egress"
+)
+
+// crowded is about how long a delivery waits if its registration has all the
+// attempts under way that it may have.
+const crowded = 3 * time.Second
+
+// Redeliver is the Handler of the retry queue: later attempts, resends, and
+// the chunks of jobs. A message whose claim was superseded is dropped; the row
+// that it was for tells what happens next.
+func (g *Gateway) Redeliver(ctx context.Context, ms []Received) ([]string, error) {
+	g.init()
+	return eachMessage(ctx, ms, func(ctx context.Context, m Received) error {
+		h, _, err := readMessage(m.Body)
+		switch {
+		case err != nil:
+		case h.Kind == retryMessage:
+			err = g.redeliver(ctx, h)
+		case h.Kind == jobMessage:
+			err = g.runJob(ctx, h)
+		default:
+			err = fmt.Errorf("message of kind %q on the retry queue: %w", h.Kind, ErrUnreadable)
+		}
+		if err != nil {
+			g.log().Error("retry", "kind", string(h.Kind), "id", h.ID, "receives", m.Receives, "outcome", "again", "why", err.Error())
+		}
+		return err
+	})
+}
+
+// redeliver makes the attempt for which h was sent, if that is still wanted.
+func (g *Gateway) redeliver(ctx context.Context, h header) error {
+	d, err := g.loadDelivery(ctx, h.ID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case !d.mine(h.Claim):
+		return nil
+	}
+	e, r, err := g.subject(ctx, d)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return g.save(ctx, d.cancel(whyDeleted, g.now()), d.rev)
+	case err != nil:
+		return err
+	}
+	if ended, err := g.settle(ctx, d, e, r); ended || err != nil {
+		return err
+	}
+	if !d.mayPost(h.Claim, g.now(), r.limit()) {
+		return g.handOutAgain(ctx, d, g.now(), h.Hops)
+	}
+	leave, ok := g.mayStart(ctx, r, false)
+	if !ok {
+		return g.handOutAgain(ctx, d, g.now().Add(crowded/2+rand.N(crowded)), h.Hops)
+	}
+	a := g.deliver(ctx, e, r, d)
+	leave(a)
+	if a.Class == egress.Internal {
+		return nil // the row falls due again, later each time
+	}
+	return g.recordAttempt(ctx, d, a, r, h.Hops)
+}
+
+// subject returns what d is about. The error wraps ErrNotFound if the event or
+// the registration is gone for good.
+func (g *Gateway) subject(ctx context.Context, d Delivery) (*Event, Registration, error) {
+	r, _, err := g.registration(ctx, d.Source, d.Registration)
+	if err != nil {
+		return nil, r, err
+	}
+	e, er, err := g.loadEvent(ctx, d.Event)
+	if er.Erased {
+		return nil, r, ErrNotFound
+	}
+	return e, r, err
+}
+
+// settle asks again whether d may be delivered, and ends its claim if not.
+func (g *Gateway) settle(ctx context.Context, d Delivery, e *Event, r Registration) (ended bool, err error) {
+	v, err := g.versionOf(ctx, d.Source)
+	if err != nil {
+		return false, err
+	}
+	switch verdict, why, err := g.may(ctx, v.rev, e, r); {
+	case err != nil:
+		return false, err
+	case verdict == Cancelled:
+		return true, g.save(ctx, d.cancel(why, g.now()), d.rev)
+	case verdict == Held && !d.Manual:
+		return true, g.save(ctx, d.hold(why, g.now()), d.rev)
+	case verdict == Held:
+		return true, g.save(ctx, d.dropManual(), d.rev)
+	}
+	return false, nil
+}
+
+// save writes a delivery whose claim the caller holds. Another's write in
+// between means that the claim is gone, which is no error.
+func (g *Gateway) save(ctx context.Context, d Delivery, was string) error {
+	if err := g.putDelivery(ctx, d, was); !errors.Is(err, ErrConflict) {
+		return err
+	}
+	return nil
+}
+
+// handOutAgain gives a delivery that could not be attempted now to a later
+// message, or to the tick if messages were sent often enough in a row.
+func (g *Gateway) handOutAgain(ctx context.Context, d Delivery, start time.Time, hops int) error {
+	if hops >= maxHops {
+		return g.save(ctx, d.postpone(start), d.rev)
+	}
+	after := d.handOut(start)
+	after.Lost = d.Lost // it waits; nothing was lost
+	switch err := g.putDelivery(ctx, after, d.rev); {
+	case errors.Is(err, ErrConflict):
+		return nil
+	case err != nil:
+		return err
+	}
+	g.sendRetry(ctx, after, hops+1)
+	return nil
+}
+
+// recordAttempt stores a, and what follows from it if the claim under which it
+// was made is still the current one.
+func (g *Gateway) recordAttempt(ctx context.Context, d Delivery, a Attempt, r Registration, hops int) error {
+	if err := g.putAttempt(ctx, d.ID, a); err != nil {
+		return err
+	}
+	roll, self := jitter(), false
+	after, err := g.changeDelivery(ctx, d.ID, func(d Delivery) (Delivery, error) {
+		var next Delivery
+		if next, self = d.record(a, r.Schedule, roll, hops < maxHops); next.Claim == d.Claim && next.Status == d.Status {
+			return d, errUnchanged // superseded: only the attempt is stored
+		}
+		return next, nil
+	})
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	}
+	if self {
+		g.sendRetry(ctx, after, hops+1)
+	}
+	return g.heed(ctx, a, r)
+}
+
+// heed disables the registration whose endpoint answered 410, unless it was
+// changed since: the answer of an old URL says nothing about a new one.
+func (g *Gateway) heed(ctx context.Context, a Attempt, r Registration) error {
+	if !a.Gone() {
+		return nil
+	}
+	return g.disable(ctx, r.ID, r.Rev, "endpoint answered 410 Gone")
+}
+
+// disable disables a registration if its revision is still rev.
+func (g *Gateway) disable(ctx context.Context, id string, rev int, why string) error {
+	r, err := change(ctx, g.Store, registrationKey(id), func(r *Registration, _ *Row) error {
+		if r.Rev != rev || r.State != Enabled {
+			return errUnchanged
+		}
+		r.Rev++
+		r.State, r.Why, r.Since = Disabled, why, g.now()
+		return nil
+	})
+	if err != nil || r.Source == "" {
+		return err
+	}
+	return g.publish(ctx, r.Source)
+}
+
+// Resend hands out one more attempt of a delivery in any status, at once. It
+// does not count for the schedule. The error wraps ErrNotFound.
+func (g *Gateway) Resend(ctx context.Context, id string) (Delivery, error) {
+	g.init()
+	d, err := g.loadDelivery(ctx, id)
+	if err != nil {
+		return d, err
+	}
+	now := g.now()
+	if err := g.keepEvent(ctx, d.Event, now.Add(MaxWaitsSum)); err != nil {
+		return d, fmt.Errorf("resend %s: %w", id, err)
+	}
+	d, err = g.changeDelivery(ctx, id, func(d Delivery) (Delivery, error) { return d.resend(now), nil })
+	if err != nil {
+		return d, err
+	}
+	g.sendRetry(ctx, d, 1)
+	return d, nil
+}

@@ -1,0 +1,102 @@
+package gateway
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// A State is what becomes of a registration's events.
+type State string
+
+const (
+	Enabled  State = "enabled"
+	Disabled State = "disabled" // events are held
+	Removed  State = "removed"  // a tombstone: deliveries stay listable
+)
+
+// A Format is how a delivery looks.
+type Format string
+
+const (
+	Standard Format = "standard" // Standard Webhooks 1.0
+	Raw      Format = "raw"      // as the provider sends it
+)
+
+// An Endpoint is where a registration's deliveries go. URL and header values
+// may hold credentials, so they are sealed; Shown and Names are for people.
+type Endpoint struct {
+	URL     string            `json:"url"`               // sealed field "url"
+	Shown   string            `json:"shown"`             // egress.Redact of the URL
+	Headers map[string]string `json:"headers,omitempty"` // canonical name → sealed field "header"
+}
+
+// A Registration is a tenant's wish: events of a source to an endpoint.
+type Registration struct {
+	ID          string    `json:"id"`
+	Tenant      string    `json:"tenant"`
+	Source      string    `json:"source"`
+	Created     time.Time `json:"created"`
+	Description string    `json:"description,omitempty"`
+	Rev         int       `json:"rev"` // grows with every change
+
+	State State     `json:"state"`
+	Why   string    `json:"why,omitempty"`  // disabled or removed by whom or what
+	Since time.Time `json:"since,omitzero"` // of the state
+
+	EventTypes []string      `json:"event_types"` // patterns; never empty
+	Match      Match         `json:"match,omitempty"`
+	Endpoint   Endpoint      `json:"endpoint"`
+	Format     Format        `json:"format"`
+	Schedule   Schedule      `json:"schedule"`
+	Timeout    time.Duration `json:"timeout,omitempty"` // of one attempt; zero: 15 s
+	Secrets    []Secret      `json:"secrets"`           // whsec_; sealed field "secret"
+	RawTokens  []Secret      `json:"raw_tokens,omitempty"`
+
+	// Limits asked for by the tenant, within those of Limits; zero: none of its own.
+	Rate        float64 `json:"rate,omitempty"`        // deliveries/s
+	Concurrency int     `json:"concurrency,omitempty"` // POSTs at once
+
+	Ordered bool `json:"ordered,omitempty"` // one at a time per group
+
+	// Of a registration made by set_http_callback.
+	Group    string `json:"group,omitempty"`     // id
+	GroupRev int    `json:"group_rev,omitempty"` // of the code that it was made with
+	AppName  string `json:"app_name,omitempty"`
+	AppUUID  string `json:"app_uuid,omitempty"` // never shown to the group's owner
+}
+
+// Wants reports whether r asks for e. Whether it may have e is another question.
+func (r Registration) Wants(e *Event) bool {
+	if e.Only != "" {
+		return e.Only == r.ID
+	}
+	return !e.Unreadable && r.Source == e.Source && wantsType(r.EventTypes, e.Type) && r.Match.Accepts(e.Keys)
+}
+
+// hint is an entry of the match index: a routing key in use and a pattern.
+type hint struct{ RoutingKey, Pattern string }
+
+// hints returns the index entries of r.
+func (r Registration) hints() []hint {
+	keys := []string{"*"}
+	if kind := r.Match.indexKind(); kind != "" {
+		keys = nil
+		for _, v := range r.Match[kind] {
+			keys = append(keys, kind+"="+v)
+		}
+	}
+	var out []hint
+	for _, k := range keys {
+		for _, p := range r.EventTypes {
+			out = append(out, hint{k, p})
+		}
+	}
+	slices.SortFunc(out, func(a, b hint) int {
+		if a.RoutingKey != b.RoutingKey {
+			return cmp.Compare(a.RoutingKey, b.RoutingKey)
+		}
+		return cmp.Compare(a.Pattern, b.Pattern)
+	})
+	return slices.Compact(out)
+}

@@ -1,0 +1,161 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// removalStep takes a tenant's rows away, a page at a time. It needs no
+// cursor: what is left is what the tenant's partition still names.
+func (g *Gateway) removalStep(ctx context.Context, j *Job) (time.Time, bool, error) {
+	page, err := g.Store.List(ctx, Query{Table: Registrations, PK: tenantKey(j.Tenant).PK, Limit: 10, Consistent: true})
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("rows of %s: %w", j.Tenant, err)
+	}
+	left := 0
+	for _, row := range page.Rows {
+		if row.Key == tenantKey(j.Tenant) || row.SK == "J#"+j.ID {
+			continue
+		}
+		left++
+		if err := g.removeOf(ctx, j, row); err != nil {
+			return time.Time{}, false, err
+		}
+		j.Done++
+	}
+	if left > 0 || page.Next != "" {
+		return time.Time{}, false, nil
+	}
+	for _, k := range []Key{listKey("tenants", j.Tenant), tenantKey(j.Tenant), ofTenant(j.Tenant, "J", j.ID)} {
+		if err := g.Store.Delete(ctx, k, AnyRev); err != nil {
+			return time.Time{}, false, fmt.Errorf("delete tenant %s: %w", j.Tenant, err)
+		}
+	}
+	return time.Time{}, true, nil
+}
+
+// removeOf takes away what one row of a tenant's partition names, and then the
+// row.
+func (g *Gateway) removeOf(ctx context.Context, j *Job, row Row) error {
+	kind, rest, _ := strings.Cut(row.SK, "#")
+	var err error
+	switch kind {
+	case "R":
+		err = g.eraseRegistration(ctx, rest)
+	case "K":
+		var k APIKey
+		if err = decode(row, &k); err == nil {
+			err = g.Store.Delete(ctx, Key{Registrations, "K#" + k.Hash, "K"}, AnyRev)
+		}
+	case "G":
+		source, grant, _ := strings.Cut(rest, "#")
+		if err = g.Store.Delete(ctx, grantKey(source, j.Tenant, grant), AnyRev); err == nil {
+			err = g.publish(ctx, source)
+		}
+	case "J":
+		if _, err = g.CancelJob(ctx, rest); err == nil || errors.Is(err, ErrNotFound) {
+			err = g.Store.Delete(ctx, jobKey(rest), AnyRev)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("remove %s of %s: %w", row.SK, j.Tenant, err)
+	}
+	return g.Store.Delete(ctx, row.Key, AnyRev)
+}
+
+// eraseRegistration removes a registration and every trace of its deliveries.
+func (g *Gateway) eraseRegistration(ctx context.Context, id string) error {
+	if err := g.removeRegistration(ctx, id, whyNoTenant); err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	for shard := range historyShards {
+		q := Query{Table: Deliveries, PK: deliveryPK(id, shard), Consistent: true}
+		err := each(ctx, g.Store, q, func(r Row) error {
+			if err := g.eraseAttempts(ctx, DeliveryID(id, r.SK)); err != nil {
+				return err
+			}
+			return g.Store.Delete(ctx, r.Key, AnyRev)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := g.Store.Delete(ctx, healthKey(id), AnyRev); err != nil {
+		return err
+	}
+	return g.Store.Delete(ctx, registrationKey(id), AnyRev)
+}
+
+func (g *Gateway) eraseAttempts(ctx context.Context, delivery string) error {
+	q := Query{Table: Deliveries, PK: "A#" + delivery, Consistent: true}
+	return each(ctx, g.Store, q, func(r Row) error { return g.Store.Delete(ctx, r.Key, AnyRev) })
+}
+
+// erasureStep empties the events of a source that match: payload, query and
+// routing keys go, and what endpoints answered to them. The rows stay, so that
+// a repeat by the provider is still known for one.
+func (g *Gateway) erasureStep(ctx context.Context, j *Job) (time.Time, bool, error) {
+	ended, err := g.walk(ctx, j, func(shard int) Query {
+		return Query{Table: Deliveries, PK: eventPK(j.Source, shard)}
+	}, func(row Row) error {
+		var er eventRow
+		if err := decode(row, &er); err != nil {
+			return err
+		}
+		if er.Erased || !j.Match.Accepts(er.Keys) {
+			return nil
+		}
+		j.Done++
+		return g.eraseEvent(ctx, row.Key, er)
+	})
+	return time.Time{}, ended, err
+}
+
+func (g *Gateway) eraseEvent(ctx context.Context, k Key, er eventRow) error {
+	ids, err := g.fannedOutTo(ctx, er)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		delivery := DeliveryID(id, er.ID)
+		if err := g.eraseAttempts(ctx, delivery); err != nil {
+			return err
+		}
+		_, err := g.changeDelivery(ctx, delivery, func(d Delivery) (Delivery, error) {
+			if d.body = nil; d.Status == Pending || d.Status == Held {
+				d = d.cancel("erased", g.now())
+			}
+			return d, nil
+		})
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	_, err = change(ctx, g.Store, k, func(er *eventRow, r *Row) error {
+		er.Erased, er.Keys, er.Query, r.Body = true, nil, "", nil
+		return nil
+	})
+	return err
+}
+
+// fannedOutTo returns the registrations that an event was for.
+func (g *Gateway) fannedOutTo(ctx context.Context, er eventRow) ([]string, error) {
+	ids := er.Match
+	for n := 0; er.Long; n++ {
+		list, _, err := load[fanOutRow](ctx, g.Store, fanOutKey(er.ID, n))
+		if errors.Is(err, ErrNotFound) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("chunk %s of %s: %w", strconv.Itoa(n), er.ID, err)
+		}
+		if ids = append(ids, list.IDs...); list.Next == nil {
+			break
+		}
+	}
+	return ids, nil
+}

@@ -1,0 +1,166 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	handOutAtOnce = 10               // rows claimed before their messages are sent: what a crash strands
+	spread        = 30 * time.Second // over which overdue rows are spread
+	tickMargin    = 5 * time.Second  // of the invocation, kept for the end
+)
+
+// Retry runs every minute and hands out what falls due within the Horizon: one
+// conditional write a row, then a message that comes at the exact second. Two
+// Retries may run at once. It hands out nothing while the retry queue is above
+// the brake, since each hand-out of a backlog would only add to it.
+func (g *Gateway) Retry(ctx context.Context) error {
+	g.init()
+	start := g.now()
+	depth, err := g.Queue.Depth(ctx, RetryQueue)
+	if err != nil {
+		return fmt.Errorf("depth of the retry queue: %w", err)
+	}
+	if depth.Waiting > g.brake() {
+		g.log().Warn("retry", "outcome", "braked", "waiting", depth.Waiting)
+		return nil
+	}
+	var t tick
+	var wg sync.WaitGroup
+	errs := make([]error, DueShards)
+	for shard := range DueShards {
+		wg.Go(func() {
+			errs[shard] = guarded(func() error { return g.retryShard(ctx, shard, start.Add(Horizon), &t) })
+		})
+	}
+	wg.Wait()
+	g.count(DueAge, t.oldest(start).Seconds())
+	g.log().Info("retry", "outcome", "done", "handed_out", t.handedOut, "oldest", t.oldest(start), "took", g.now().Sub(start))
+	return errors.Join(errs...)
+}
+
+func (g *Gateway) brake() int {
+	if g.Brake > 0 {
+		return g.Brake
+	}
+	return 10_000
+}
+
+// tick adds up what one Retry did.
+type tick struct {
+	mu        sync.Mutex
+	handedOut int
+	first     time.Time // the oldest due time that was seen
+}
+
+func (t *tick) add(rows []DueRow, handedOut int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.handedOut += handedOut
+	for _, r := range rows {
+		if t.first.IsZero() || r.Due.Before(t.first) {
+			t.first = r.Due
+		}
+	}
+}
+
+func (t *tick) oldest(now time.Time) time.Duration {
+	if t.first.IsZero() {
+		return 0
+	}
+	return max(now.Sub(t.first), 0)
+}
+
+func (g *Gateway) retryShard(ctx context.Context, shard int, until time.Time, t *tick) error {
+	cursor := ""
+	for timeLeft(ctx) > tickMargin && ctx.Err() == nil {
+		due, next, err := g.Store.Due(ctx, shard, until, cursor, MaxPageRows)
+		if err != nil {
+			return fmt.Errorf("due shard %d: %w", shard, err)
+		}
+		for len(due) > 0 {
+			n := min(len(due), handOutAtOnce)
+			handed, err := g.handOut(ctx, due[:n])
+			t.add(due[:n], handed)
+			if err != nil {
+				return err
+			}
+			due = due[n:]
+		}
+		if cursor = next; cursor == "" {
+			return nil
+		}
+	}
+	return nil
+}
+
+// handOut claims some due rows and sends a message for each.
+func (g *Gateway) handOut(ctx context.Context, due []DueRow) (int, error) {
+	keys := make([]Key, len(due))
+	for i, d := range due {
+		keys[i] = d.Key
+	}
+	rows, err := g.Store.Get(ctx, keys...)
+	if err != nil {
+		return 0, fmt.Errorf("get due rows: %w", err)
+	}
+	var ms []Message
+	for _, row := range rows {
+		var m *Message
+		switch kind, _, _ := strings.Cut(row.PK, "#"); kind {
+		case "D":
+			m, err = g.handOutDelivery(ctx, row)
+		case "J":
+			m, err = g.handOutJob(ctx, row)
+		default:
+			err = fmt.Errorf("row of kind %q is due: %w", kind, ErrInvalid)
+		}
+		if err != nil {
+			g.log().Error("retry", "pk", row.PK, "sk", row.SK, "outcome", "left", "why", err.Error())
+			continue
+		}
+		if m != nil {
+			ms = append(ms, *m)
+		}
+	}
+	if len(ms) == 0 {
+		return 0, nil
+	}
+	return len(ms), g.send(ctx, RetryQueue, ms)
+}
+
+// handOutDelivery claims a delivery that is due, and returns the message for
+// it; nil if there is nothing to attempt.
+func (g *Gateway) handOutDelivery(ctx context.Context, row Row) (*Message, error) {
+	d, err := deliveryOf(row)
+	if err != nil {
+		return nil, err
+	}
+	now := g.now()
+	if d.due.IsZero() || d.due.After(now.Add(Horizon)) {
+		return nil, nil // the index lagged
+	}
+	if d.Lost >= maxLost {
+		g.log().Error("retry", "delivery", d.ID, "outcome", "given up", "handed_out", d.Lost)
+		return nil, g.save(ctx, d.close(Failed, "internal", now), d.rev)
+	}
+	start := d.due
+	if !start.After(now) {
+		start = now.Add(rand.N(spread)).Truncate(time.Millisecond)
+	}
+	after := d.handOut(start)
+	switch err := g.putDelivery(ctx, after, d.rev); {
+	case errors.Is(err, ErrConflict):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	m, err := retryOf(after, 1, now)
+	return &m, err
+}

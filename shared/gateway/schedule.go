@@ -1,0 +1,172 @@
+package gateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Schedule is the waits between the attempts of a delivery: a name, or a
+// list of its own. The zero Schedule is the standard one.
+type Schedule struct {
+	Name  string          // "standard" or "every-5-minutes"; empty with Waits
+	Waits []time.Duration // of a list
+}
+
+// Limits of a list of waits.
+const (
+	MaxWaits    = 50
+	MinWait     = 5 * time.Second
+	MaxWait     = 24 * time.Hour
+	MaxWaitsSum = 7 * 24 * time.Hour
+)
+
+// slowDown is the least wait after 429 or a timeout.
+const slowDown = time.Minute
+
+var standardWaits = []time.Duration{
+	5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
+	10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour,
+}
+
+// Len returns the number of waits, one less than the number of attempts.
+func (s Schedule) Len() int {
+	switch s.Name {
+	case "every-5-minutes":
+		return 24 * 60 / 5 // for 24 h, as Direct does ("Receiving Callback", Expected response)
+	case "", "standard":
+		if s.Waits == nil {
+			return len(standardWaits)
+		}
+	}
+	return len(s.Waits)
+}
+
+// Wait returns the wait number n, from 0, without jitter.
+func (s Schedule) Wait(n int) time.Duration {
+	switch {
+	case s.Name == "every-5-minutes":
+		return 5 * time.Minute
+	case s.Waits != nil:
+		return s.Waits[n]
+	}
+	return standardWaits[n]
+}
+
+// Longest returns the longest wait, to which a Retry-After is capped.
+func (s Schedule) Longest() time.Duration {
+	var longest time.Duration
+	for n := range s.Len() {
+		longest = max(longest, s.Wait(n))
+	}
+	return longest
+}
+
+// After returns how long to wait after the attempt number made, counted from
+// 1, and false if that was the last. The wait is schedule × (0.8…1.2), where
+// jitter in [0,1) chooses; at least a minute after 429 and timeouts; and at
+// least the endpoint's hint, which is capped at the longest wait. A hint never
+// adds an attempt.
+func (s Schedule) After(made int, jitter float64, slow bool, hint time.Duration) (time.Duration, bool) {
+	if made > s.Len() {
+		return 0, false
+	}
+	wait := time.Duration(float64(s.Wait(max(made, 1)-1)) * (0.8 + 0.4*jitter))
+	if slow {
+		wait = max(wait, slowDown)
+	}
+	return max(wait, min(hint, s.Longest())), true
+}
+
+// retryAfter reads a Retry-After header (RFC 9110, section 10.2.3): seconds or
+// a date. What is past, negative, more than 24 h ahead or neither is no hint: 0.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	text := strings.TrimSpace(h.Get("Retry-After"))
+	if text == "" {
+		return 0
+	}
+	if n, err := strconv.ParseInt(text, 10, 32); err == nil {
+		return hintOf(time.Duration(n) * time.Second)
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return hintOf(at.Sub(now))
+	}
+	return 0
+}
+
+func hintOf(d time.Duration) time.Duration {
+	if d < 0 || d > MaxWait {
+		return 0
+	}
+	return d
+}
+
+// jitter is the default source of Schedule.After's jitter.
+func jitter() float64 { return rand.Float64() }
+
+// Check returns an error wrapping ErrInvalid if s is not one of the named ones
+// or a list within the limits.
+func (s Schedule) Check() error {
+	if s.Waits == nil {
+		if s.Name == "" || s.Name == "standard" || s.Name == "every-5-minutes" {
+			return nil
+		}
+		return fmt.Errorf(`schedule: %w: want "standard", "every-5-minutes" or a list of waits such as ["30s","5m"]`, ErrInvalid)
+	}
+	if len(s.Waits) > MaxWaits {
+		return fmt.Errorf("schedule: %w: want at most %d waits", ErrInvalid, MaxWaits)
+	}
+	var sum time.Duration
+	for _, w := range s.Waits {
+		if w < MinWait || w > MaxWait {
+			return fmt.Errorf("schedule: %w: want waits of 5s to 24h", ErrInvalid)
+		}
+		sum += w
+	}
+	if sum > MaxWaitsSum {
+		return fmt.Errorf("schedule: %w: want at most 7 days in all", ErrInvalid)
+	}
+	return nil
+}
+
+// MarshalJSON writes the name, or the list as Go durations: ["30s","5m0s"].
+func (s Schedule) MarshalJSON() ([]byte, error) {
+	if s.Waits == nil {
+		if s.Name == "" {
+			return json.Marshal("standard")
+		}
+		return json.Marshal(s.Name)
+	}
+	waits := make([]string, len(s.Waits))
+	for i, w := range s.Waits {
+		waits[i] = w.String()
+	}
+	return json.Marshal(waits)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes; it calls Check. Its errors
+// repeat nothing of the input.
+func (s *Schedule) UnmarshalJSON(b []byte) error {
+	var name string
+	if json.Unmarshal(b, &name) == nil {
+		*s = Schedule{Name: name}
+		return s.Check()
+	}
+	var texts []string
+	if err := json.Unmarshal(b, &texts); err != nil {
+		return fmt.Errorf(`schedule: %w: want a name or a list of waits such as ["30s","5m"]`, ErrInvalid)
+	}
+	*s = Schedule{Waits: make([]time.Duration, len(texts))}
+	for i, text := range texts {
+		w, err := time.ParseDuration(text)
+		if err != nil {
+			return fmt.Errorf("schedule: %w: want waits such as 30s, 5m or 24h", ErrInvalid)
+		}
+		s.Waits[i] = w
+	}
+	return s.Check()
+}

@@ -1,0 +1,148 @@
+package gateway
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A KeyRing seals secrets before they enter the Store, with AES-256-GCM. The
+// text that it makes is "s1.<key id>.<base64 of nonce and ciphertext>"; the
+// additional data are the row and field for which it was sealed, so that a
+// sealed text copied elsewhere does not open. It is safe for concurrent use.
+type KeyRing struct {
+	current string
+	keys    map[string]cipher.AEAD
+	first   [32]byte
+}
+
+// ParseKeyRing reads a key ring: one key a line, "<key id> <text>", where text
+// is any 32 or more characters, hashed to the key; the first line seals, all
+// open. A line of the text alone has the id "1". Empty lines and those that
+// begin with # are passed over.
+func ParseKeyRing(text string) (*KeyRing, error) {
+	r := &KeyRing{keys: map[string]cipher.AEAD{}}
+	for n, line := range strings.Split(text, "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		id, secret, found := strings.Cut(line, " ")
+		if !found {
+			id, secret = "1", line
+		}
+		secret = strings.TrimSpace(secret)
+		if len(secret) < 32 || strings.Contains(id, ".") {
+			return nil, fmt.Errorf("key ring line %d: want an id without a dot, a space, and 32 or more characters", n+1)
+		}
+		if _, twice := r.keys[id]; twice {
+			return nil, fmt.Errorf("key ring line %d: the id stands there twice", n+1)
+		}
+		sum := sha256.Sum256([]byte("ringback seal " + secret))
+		block, err := aes.NewCipher(sum[:])
+		if err != nil {
+			return nil, fmt.Errorf("key ring line %d: %w", n+1, err)
+		}
+		if r.keys[id], err = cipher.NewGCM(block); err != nil {
+			return nil, fmt.Errorf("key ring line %d: %w", n+1, err)
+		}
+		if r.current == "" {
+			r.current = id
+		}
+		r.first = sha256.Sum256([]byte("ringback id " + secret)) // the oldest key stands last and stays
+	}
+	if r.current == "" {
+		return nil, fmt.Errorf("key ring: %w: want at least one line of 32 or more characters", ErrInvalid)
+	}
+	return r, nil
+}
+
+// GatewayID returns a name for the gateway that is the same for all its
+// processes and says nothing about the keys.
+func (r *KeyRing) GatewayID() string { return "gw-" + hex.EncodeToString(r.first[:8]) }
+
+// Seal seals plain for the field of the row with partition key pk.
+func (r *KeyRing) Seal(pk, field, plain string) string {
+	aead := r.keys[r.current]
+	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(plain)+aead.Overhead())
+	rand.Read(nonce)
+	box := aead.Seal(nonce, nonce, []byte(plain), sealedFor(pk, field))
+	return "s1." + r.current + "." + base64.RawStdEncoding.EncodeToString(box)
+}
+
+// Open undoes Seal for the same row and field. Its errors hold neither text.
+func (r *KeyRing) Open(pk, field, sealed string) (string, error) {
+	version, rest, _ := strings.Cut(sealed, ".")
+	id, text, found := strings.Cut(rest, ".")
+	if version != "s1" || !found {
+		return "", fmt.Errorf("open %s of %s: not a sealed text", field, pk)
+	}
+	aead, ok := r.keys[id]
+	if !ok {
+		return "", fmt.Errorf("open %s of %s: key %q is not in the key ring", field, pk, id)
+	}
+	box, err := base64.RawStdEncoding.DecodeString(text)
+	if err != nil || len(box) < aead.NonceSize() {
+		return "", fmt.Errorf("open %s of %s: not a sealed text", field, pk)
+	}
+	plain, err := aead.Open(nil, box[:aead.NonceSize()], box[aead.NonceSize():], sealedFor(pk, field))
+	if err != nil {
+		return "", fmt.Errorf("open %s of %s: sealed by another key or for another row", field, pk)
+	}
+	return string(plain), nil
+}
+
+// Current reports whether sealed was made with the key that seals now.
+func (r *KeyRing) Current(sealed string) bool {
+	return strings.HasPrefix(sealed, "s1."+r.current+".")
+}
+
+func sealedFor(pk, field string) []byte { return []byte(pk + "\x00" + field) }
+
+// A Secret is one sealed text with its validity. A thing that rotates has a
+// list of them; the newest stands first.
+type Secret struct {
+	Sealed string    `json:"sealed"`
+	Since  time.Time `json:"since"`
+	Until  time.Time `json:"until,omitzero"` // zero: no end
+}
+
+// Valid reports whether s holds at now.
+func (s Secret) Valid(now time.Time) bool { return s.Until.IsZero() || now.Before(s.Until) }
+
+// rotate returns secrets with a new first one; the others end after overlap at
+// the latest, and those that ended before now are dropped.
+func rotate(secrets []Secret, sealed string, now time.Time, overlap time.Duration) []Secret {
+	out := []Secret{{Sealed: sealed, Since: now}}
+	for _, s := range secrets {
+		if end := now.Add(overlap); s.Until.IsZero() || s.Until.After(end) {
+			s.Until = end
+		}
+		if s.Valid(now) && overlap > 0 {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// opened returns the plain texts of those secrets that hold at now, newest first.
+func (r *KeyRing) opened(pk, field string, secrets []Secret, now time.Time) ([]string, error) {
+	var out []string
+	for _, s := range secrets {
+		if !s.Valid(now) {
+			continue
+		}
+		plain, err := r.Open(pk, field, s.Sealed)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, plain)
+	}
+	return out, nil
+}

@@ -1,0 +1,110 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sync/singleflight"
+)
+
+// How long ingest goes by what it knows of a source.
+const (
+	sourceFresh   = 30 * time.Second // an acceptance; a withdrawn credential ends within it
+	sourceRefuse  = time.Second      // a refusal is never given from older knowledge
+	sourceStale   = 15 * time.Minute // if the Store cannot be asked
+	sourcesKnown  = 10_000           // callback URLs that are remembered
+	unknownsKnown = 1_000            // wrong ones, so that guessing costs little memory
+)
+
+// An account is a source as one of its callback keys names it, opened.
+type account struct {
+	Source
+	label       string
+	until       time.Time // of the callback key; zero: no end
+	credentials Credentials
+	at          time.Time // when it was read
+}
+
+// sources remembers accounts by source and callback key.
+type sources struct {
+	known   *lru.Cache[string, account]
+	unknown *lru.Cache[string, time.Time]
+	loading singleflight.Group
+}
+
+func (s *sources) init() {
+	s.known, _ = lru.New[string, account](sourcesKnown)
+	s.unknown, _ = lru.New[string, time.Time](unknownsKnown)
+}
+
+// account returns the account that a callback URL names, no older than age
+// unless the Store does not answer. The error wraps ErrNotFound or
+// ErrUnavailable.
+func (g *Gateway) account(ctx context.Context, provider, source, key string, age time.Duration) (account, error) {
+	name := source + "/" + key
+	now := g.now()
+	a, ok := g.known.Get(name)
+	if ok && now.Sub(a.at) < age {
+		return a.valid(provider, now)
+	}
+	if at, missing := g.unknown.Get(name); missing && now.Sub(at) < sourceRefuse {
+		return account{}, ErrNotFound
+	}
+	loaded, err, _ := g.loading.Do(name, func() (any, error) { return g.loadAccount(ctx, source, key) })
+	switch {
+	case errors.Is(err, ErrNotFound):
+		g.known.Remove(name)
+		g.unknown.Add(name, now)
+		return account{}, ErrNotFound
+	case err != nil && ok && now.Sub(a.at) < sourceStale:
+		return a.valid(provider, now)
+	case err != nil:
+		return account{}, fmt.Errorf("source %s: %w: %v", source, ErrUnavailable, err)
+	}
+	a = loaded.(account)
+	g.unknown.Remove(name)
+	g.known.Add(name, a)
+	return a.valid(provider, now)
+}
+
+// valid returns a, or ErrNotFound if its key has ended or it is of another provider.
+func (a account) valid(provider string, now time.Time) (account, error) {
+	if a.Provider != provider || !a.until.IsZero() && !now.Before(a.until) {
+		return account{}, ErrNotFound
+	}
+	return a, nil
+}
+
+// loadAccount reads the source and the callback key in one call. The key is
+// found by its hash, so the time that a wrong one takes says nothing about it.
+func (g *Gateway) loadAccount(ctx context.Context, source, secret string) (account, error) {
+	if _, err := sourceNumber(source); err != nil || secret == "" {
+		return account{}, ErrNotFound
+	}
+	now := g.now()
+	rows, err := g.Store.Get(ctx, sourceKey(source), callbackKeyKey(source, secret))
+	if err != nil {
+		return account{}, fmt.Errorf("get source: %w", err)
+	}
+	if len(rows) != 2 {
+		return account{}, ErrNotFound
+	}
+	var a account
+	var key CallbackKey
+	for _, r := range rows {
+		if r.SK == "S" {
+			err = errors.Join(err, decode(r, &a.Source))
+		} else {
+			err = errors.Join(err, decode(r, &key))
+		}
+	}
+	if err != nil {
+		return account{}, err
+	}
+	a.label, a.until, a.at = key.Label, key.Until, now
+	a.credentials, err = a.Source.credentials(g.Keys, now)
+	return a, err
+}
