@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"strings"
 	"syscall"
 	"time"
@@ -31,16 +30,16 @@ func failure(ctx context.Context, err error, start time.Time) Response {
 // Whatever ran out of time is Timeout, be it the name, the connection or the
 // answer, so that slow endpoints can be told from those that refuse.
 func classify(ctx context.Context, err error) (Class, string) {
-	var refused *refusal
-	var timeout net.Error
-	switch {
-	case errors.As(err, &refused):
+	if refused, ok := errors.AsType[*refusal](err); ok {
 		return refused.class, refused.why
-	case ctx.Err() != nil && context.Cause(ctx) == errTimeout:
+	}
+	if ctx.Err() != nil && context.Cause(ctx) == errTimeout {
 		return Timeout, ""
-	case ctx.Err() != nil:
+	}
+	if ctx.Err() != nil {
 		return Internal, "the gateway was stopped or ran out of time"
-	case errors.As(err, &timeout) && timeout.Timeout():
+	}
+	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
 		return Timeout, phase(err)
 	}
 	for _, kind := range []func(error) (Class, string){ofDNS, ofOurs, ofTLS, ofDial, ofReset} {
@@ -53,12 +52,10 @@ func classify(ctx context.Context, err error) (Class, string) {
 
 // phase says what took too long, of a timeout that is not the whole exchange's.
 func phase(err error) string {
-	var dns *net.DNSError
-	var op *net.OpError
 	switch {
-	case errors.As(err, &dns):
+	case is[*net.DNSError](err):
 		return "its name was not resolved"
-	case errors.As(err, &op) && op.Op == "dial":
+	case isOp(err, "dial"):
 		return "no connection was made"
 	case strings.HasSuffix(err.Error(), "TLS handshake timeout"): // has no type of its own
 		return "the TLS handshake was not finished"
@@ -67,11 +64,11 @@ func phase(err error) string {
 }
 
 func ofDNS(err error) (Class, string) {
-	var dns *net.DNSError
+	e, ok := errors.AsType[*net.DNSError](err)
 	switch {
-	case !errors.As(err, &dns):
+	case !ok:
 		return OK, ""
-	case dns.IsNotFound:
+	case e.IsNotFound:
 		return DNS, "there is no such name"
 	}
 	return DNS, "the name servers gave no usable answer"
@@ -91,41 +88,40 @@ func ofOurs(err error) (Class, string) {
 }
 
 func ofTLS(err error) (Class, string) {
-	var (
-		record    tls.RecordHeaderError
-		verify    *tls.CertificateVerificationError
-		authority x509.UnknownAuthorityError
-		name      x509.HostnameError
-		invalid   x509.CertificateInvalidError
-		op        *net.OpError
-	)
+	record, noTLS := errors.AsType[tls.RecordHeaderError](err)
 	switch {
-	case errors.Is(err, http.ErrSchemeMismatch):
+	case noTLS && string(record.RecordHeader[:]) == "HTTP/":
 		return TLS, "it answers in plain HTTP"
-	case errors.As(err, &record):
+	case noTLS:
 		return TLS, "it does not speak TLS"
-	case errors.As(err, &authority):
-		return TLS, "its certificate is not signed by a known authority"
-	case errors.As(err, &name):
-		return TLS, "its certificate is for another name"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return TLS, "its certificate has expired or is not valid yet"
-	case errors.As(err, &verify):
-		return TLS, "its certificate is not valid"
-	case errors.As(err, &op) && op.Op == "remote error": // its alert has no exported type
+	case is[*tls.CertificateVerificationError](err):
+		return TLS, ofCertificate(err)
+	case isOp(err, "remote error"): // its alert has no exported type
 		return TLS, "it ended the handshake"
-	case errors.As(err, &op) && op.Op == "local error", strings.HasPrefix(err.Error(), "tls: "): // plain errors of crypto/tls
+	case isOp(err, "local error"), strings.HasPrefix(err.Error(), "tls: "): // plain errors of crypto/tls
 		return TLS, "no common version or parameters"
 	}
 	return OK, ""
 }
 
+func ofCertificate(err error) string {
+	invalid, _ := errors.AsType[x509.CertificateInvalidError](err)
+	switch {
+	case is[x509.UnknownAuthorityError](err):
+		return "its certificate is not signed by a known authority"
+	case is[x509.HostnameError](err):
+		return "its certificate is for another name"
+	case invalid.Cert != nil && invalid.Reason == x509.Expired:
+		return "its certificate has expired or is not valid yet"
+	}
+	return "its certificate is not valid"
+}
+
 func ofDial(err error) (Class, string) {
-	var op *net.OpError
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return Connect, "it was refused"
-	case errors.As(err, &op) && op.Op == "dial":
+	case isOp(err, "dial"):
 		return Connect, "there is no way to the address"
 	}
 	return OK, ""
@@ -146,6 +142,16 @@ func ofReset(err error) (Class, string) {
 	return OK, ""
 }
 
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+func isOp(err error, op string) bool {
+	e, ok := errors.AsType[*net.OpError](err)
+	return ok && e.Op == op
+}
+
 // ofStatus returns the Class of an answer.
 func ofStatus(code int) Class {
 	switch code / 100 {
@@ -161,56 +167,4 @@ func ofStatus(code int) Class {
 		return Status5xx
 	}
 	return StatusOther
-}
-
-// Classes returns every Class but OK.
-func Classes() []Class {
-	return []Class{
-		DNS, Connect, TLS, Timeout, Reset, BlockedAddress, BadResponse, BadURL,
-		Status1xx, Status3xx, Status4xx, Status5xx, StatusOther, Internal,
-	}
-}
-
-// Explain returns a sentence for people that says what c means; empty for OK
-// and for what is no Class.
-func Explain(c Class) string {
-	switch c {
-	case DNS:
-		return "The name of the endpoint's host could not be resolved."
-	case Connect:
-		return "No connection to the endpoint could be made."
-	case TLS:
-		return "The TLS handshake with the endpoint did not succeed."
-	case Timeout:
-		return "The endpoint did not answer in time."
-	case Reset:
-		return "The connection ended before the endpoint answered."
-	case BlockedAddress:
-		return "The endpoint's address must not be called."
-	case BadResponse:
-		return "The endpoint's answer is not HTTP, or its header is too large."
-	case BadURL:
-		return "The endpoint's URL cannot be used."
-	case Status1xx:
-		return "The endpoint answered with an informational status and nothing else."
-	case Status3xx:
-		return "The endpoint answered with a redirect, which is not followed."
-	case Status4xx:
-		return "The endpoint refused the request with a status from 400 to 499."
-	case Status5xx:
-		return "The endpoint failed with a status from 500 to 599."
-	case StatusOther:
-		return "The endpoint answered with a status that HTTP does not define."
-	case Internal:
-		return "The gateway itself could not call the endpoint."
-	}
-	return ""
-}
-
-// sentence returns Explain(c) with detail, if there is one.
-func sentence(c Class, detail string) string {
-	if detail == "" {
-		return Explain(c)
-	}
-	return strings.TrimSuffix(Explain(c), ".") + ": " + detail + "."
 }

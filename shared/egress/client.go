@@ -40,7 +40,7 @@ const (
 const (
 	streamBuffer     = ReadAnswerBytes
 	connectionBuffer = 1 << 20
-	pingAfter        = 5 * time.Second
+	pingAfter        = 10 * time.Second
 	pingTimeout      = 3 * time.Second
 )
 

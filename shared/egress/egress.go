@@ -43,7 +43,7 @@ type Request struct {
 	Query   string        // raw; put after the URL's own
 	Header  http.Header   // canonical names
 	Body    []byte        // sent verbatim, with its Content-Length
-	Timeout time.Duration // for the whole exchange; zero: 15 s
+	Timeout time.Duration // for the whole exchange, at most the Client's; zero: the Client's
 }
 
 // A Response is what became of it.

@@ -23,12 +23,12 @@ func (c *Client) CheckURL(raw string) error {
 	return err
 }
 
-// Redact returns raw with its login and password as ***, or *** if raw is not a
-// URL. The rest, query included, stays as it is: it is for whoever set it, not
+// Redact returns raw with its login and password as ***, or *** alone if raw is
+// not the URL of a host. The rest, query included, stays as it is: it is for whoever set it, not
 // for logs.
 func Redact(raw string) string {
 	u, err := url.Parse(raw)
-	if err != nil || !onlyURLBytes(raw) {
+	if err != nil || u.Host == "" || !onlyURLBytes(raw) {
 		return hidden
 	}
 	if u.User == nil {
@@ -44,7 +44,7 @@ func Redact(raw string) string {
 // elsewhere.
 func Merge(stored, sent string) (string, error) {
 	to, err := url.Parse(sent)
-	if err != nil || to.User == nil || to.User.String() != hidden {
+	if err != nil || !isHidden(to.User) {
 		return sent, nil
 	}
 	from, err := url.Parse(stored)
@@ -87,7 +87,7 @@ func (c *Client) parse(raw string) (*url.URL, error) {
 		return nil, badURL("it begins with neither http:// nor https://")
 	case u.Hostname() == "":
 		return nil, badURL("it has no host")
-	case u.User != nil && u.User.String() == hidden:
+	case isHidden(u.User):
 		return nil, badURL("its login and password are hidden")
 	case u.User != nil && strings.Contains(u.User.Username(), ":"):
 		return nil, badURL("its login holds a colon")
@@ -187,6 +187,15 @@ func onlyURLBytes(raw string) bool {
 
 func isAlphanumeric(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+}
+
+// isHidden reports whether login is what Redact puts in its place.
+func isHidden(login *url.Userinfo) bool {
+	if login == nil {
+		return false
+	}
+	_, hasPassword := login.Password()
+	return login.Username() == hidden && !hasPassword
 }
 
 // userinfo returns where the login and password stand in raw, the @ excluded.
