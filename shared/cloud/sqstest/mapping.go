@@ -1,0 +1,135 @@
+package sqstest
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+// A Mapping takes messages from a queue and calls a function with them, as
+// Lambda's event source mapping with ReportBatchItemFailures does: what the
+// function finished is deleted, what it names as failed comes again when its
+// visibility runs out, and so does the whole batch after an error, or after an
+// answer that names an unknown message. The queue itself moves to its
+// dead-letter queue what came too often.
+// "Using Lambda with Amazon SQS" in the AWS Lambda Developer Guide.
+type Mapping struct {
+	SQS         *sqs.Client
+	QueueURL    string
+	Batch       int           // messages an invocation, at most and by default 10
+	Concurrency int           // invocations at once; default 1
+	Timeout     time.Duration // of one invocation; default 30 s
+	Function    func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)
+	Failed      func(error) // told of each failed batch; may be nil
+}
+
+// Run works until ctx ends and then waits for the invocations under way, whose
+// contexts do not end with ctx.
+func (m *Mapping) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	for range max(m.Concurrency, 1) {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				m.Once(ctx, maxWait*time.Second)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Once waits for messages, calls the function with them and deletes those that
+// it finished. It returns how many messages there were.
+func (m *Mapping) Once(ctx context.Context, wait time.Duration) int {
+	batch := m.Batch
+	if batch == 0 {
+		batch = maxBatch
+	}
+	out, err := m.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl:                    aws.String(m.QueueURL),
+		MaxNumberOfMessages:         int32(batch),
+		WaitTimeSeconds:             int32(wait / time.Second),
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+	})
+	if err != nil || len(out.Messages) == 0 {
+		return 0
+	}
+	again, err := m.invoke(context.WithoutCancel(ctx), out.Messages)
+	if err == nil {
+		err = m.delete(context.WithoutCancel(ctx), out.Messages, again)
+	}
+	if err != nil && m.Failed != nil {
+		m.Failed(err)
+	}
+	return len(out.Messages)
+}
+
+// invoke returns the ids of the messages that must come again.
+func (m *Mapping) invoke(ctx context.Context, ms []types.Message) (map[string]bool, error) {
+	timeout := m.Timeout
+	if timeout == 0 {
+		timeout = 30 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	resp, err := m.Function(ctx, event(m.QueueURL, ms))
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("function timed out: %w", err)
+	}
+	known := make(map[string]bool)
+	for _, msg := range ms {
+		known[aws.ToString(msg.MessageId)] = true
+	}
+	again := make(map[string]bool)
+	for _, f := range resp.BatchItemFailures {
+		if !known[f.ItemIdentifier] {
+			return nil, fmt.Errorf("answer names message %q, which is not of the batch", f.ItemIdentifier)
+		}
+		again[f.ItemIdentifier] = true
+	}
+	return again, nil
+}
+
+func event(queueURL string, ms []types.Message) events.SQSEvent {
+	var e events.SQSEvent
+	name := queueURL[strings.LastIndexByte(queueURL, '/')+1:]
+	for _, msg := range ms {
+		e.Records = append(e.Records, events.SQSMessage{
+			MessageId:      aws.ToString(msg.MessageId),
+			ReceiptHandle:  aws.ToString(msg.ReceiptHandle),
+			Body:           aws.ToString(msg.Body),
+			Md5OfBody:      aws.ToString(msg.MD5OfBody),
+			Attributes:     msg.Attributes,
+			EventSource:    "aws:sqs",
+			EventSourceARN: ARN(name),
+			AWSRegion:      region,
+		})
+	}
+	return e
+}
+
+func (m *Mapping) delete(ctx context.Context, ms []types.Message, again map[string]bool) error {
+	in := &sqs.DeleteMessageBatchInput{QueueUrl: aws.String(m.QueueURL)}
+	for i, msg := range ms {
+		if !again[aws.ToString(msg.MessageId)] {
+			in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{
+				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: msg.ReceiptHandle,
+			})
+		}
+	}
+	if len(in.Entries) == 0 {
+		return nil
+	}
+	_, err := m.SQS.DeleteMessageBatch(ctx, in)
+	return err
+}
