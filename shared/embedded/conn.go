@@ -1,0 +1,162 @@
+package embedded
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+
+	"modernc.org/sqlite"
+)
+
+// A conn is one connection to the file. It is not safe for concurrent use.
+//
+// It stands on the driver without database/sql, which would add locks, a
+// goroutine and several allocations to each of some ten thousand statements a
+// second.
+type conn struct {
+	c     driver.Conn
+	stmts []*stmt
+}
+
+// A stmt is a prepared statement of one conn.
+type stmt struct {
+	text  string
+	exec  driver.StmtExecContext
+	query driver.StmtQueryContext
+	close func() error
+	args  []driver.NamedValue
+	row   []driver.Value
+}
+
+func openConn(ctx context.Context, path string, pragmas ...string) (*conn, error) {
+	connector, err := sqlite.NewConnector((&url.URL{Scheme: "file", Path: path}).String())
+	if err != nil {
+		return nil, err
+	}
+	dc, err := connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{c: dc}
+	for _, p := range pragmas {
+		if err := c.run("PRAGMA " + p); err != nil {
+			c.close()
+			return nil, fmt.Errorf("pragma %s: %w", p, err)
+		}
+	}
+	return c, nil
+}
+
+// prepare returns the statement text, which lives as long as c.
+func (c *conn) prepare(text string) (*stmt, error) {
+	s, err := c.c.Prepare(text)
+	if err != nil {
+		return nil, fmt.Errorf("prepare %q: %w", text, err)
+	}
+	exec, _ := s.(driver.StmtExecContext)
+	query, _ := s.(driver.StmtQueryContext)
+	if exec == nil || query == nil {
+		return nil, fmt.Errorf("prepare %q: driver takes no context", text)
+	}
+	st := &stmt{text: text, exec: exec, query: query, close: s.Close}
+	c.stmts = append(c.stmts, st)
+	return st, nil
+}
+
+// prepareAll prepares each text into the place it belongs to.
+func (c *conn) prepareAll(places map[**stmt]string) error {
+	for place, text := range places {
+		s, err := c.prepare(text)
+		if err != nil {
+			return err
+		}
+		*place = s
+	}
+	return nil
+}
+
+// run executes text, which may be several statements, once.
+func (c *conn) run(text string, args ...any) error {
+	return c.each(text, func([]driver.Value) error { return nil }, args...)
+}
+
+// each executes text once and calls fn for each row, as stmt.each does.
+func (c *conn) each(text string, fn func(row []driver.Value) error, args ...any) error {
+	s, err := c.prepare(text)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		s.close()
+		c.stmts = c.stmts[:len(c.stmts)-1]
+	}()
+	return s.each(fn, args...)
+}
+
+func (c *conn) close() error {
+	var errs []error
+	for _, s := range c.stmts {
+		errs = append(errs, s.close())
+	}
+	return errors.Join(append(errs, c.c.Close())...)
+}
+
+// do executes s and returns how many rows it changed. Arguments are int64,
+// string, []byte or nil.
+func (s *stmt) do(args ...any) (int, error) {
+	r, err := s.exec.ExecContext(context.Background(), s.bind(args))
+	if err != nil {
+		return 0, fmt.Errorf("%.40q: %w", s.text, err)
+	}
+	n, err := r.RowsAffected()
+	return int(n), err
+}
+
+// each executes s and calls fn for each row until it returns an error; io.EOF
+// ends quietly. The row is valid until fn returns, what it points to remains.
+func (s *stmt) each(fn func(row []driver.Value) error, args ...any) (err error) {
+	rows, err := s.query.QueryContext(context.Background(), s.bind(args))
+	if err != nil {
+		return fmt.Errorf("%.40q: %w", s.text, err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	if s.row == nil {
+		s.row = make([]driver.Value, len(rows.Columns()))
+	}
+	for {
+		err := rows.Next(s.row)
+		if err == nil {
+			err = fn(s.row)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (s *stmt) bind(args []any) []driver.NamedValue {
+	s.args = s.args[:0]
+	for i, a := range args {
+		s.args = append(s.args, driver.NamedValue{Ordinal: i + 1, Value: a})
+	}
+	return s.args
+}
+
+// Columns that may be NULL read as the zero value.
+func text(v driver.Value) string   { s, _ := v.(string); return s }
+func blob(v driver.Value) []byte   { b, _ := v.([]byte); return b }
+func integer(v driver.Value) int64 { n, _ := v.(int64); return n }
+
+// orNull returns the bytes as an argument, NULL if there are none.
+func orNull(b []byte) any {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
+}

@@ -1,0 +1,185 @@
+// Package embedded keeps rows and queues in one SQLite file, for a gateway
+// that runs on one machine.
+//
+// One goroutine, the writer, owns the connection that changes the file. Calls
+// that come while it syncs a commit share the next one, so that the cost of a
+// sync is spread over all that wait. Reads go to connections of their own and
+// see every answered write.
+//
+// The files of this package, in the order of reading: embedded.go opens,
+// schema.go is what lies in the file, writer.go the commits; rows.go and
+// list.go fill gateway.Store; queue.go, send.go, serve.go, finish.go, load.go
+// and take.go follow a message; sweep.go keeps the file small.
+package embedded
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// DefaultVisibility is how long a handler has a message for itself.
+const DefaultVisibility = 180 * time.Second
+
+// readers is how many reads run at once.
+const readers = 4
+
+var queueNames = [...]gateway.QueueName{gateway.EventsQueue, gateway.RetryQueue}
+
+// Options change how a file is used. The zero value is right for most.
+type Options struct {
+	// Visibility is how long a handler has a message for itself, before it is
+	// received again; by default DefaultVisibility.
+	Visibility time.Duration
+
+	// Relaxed answers a write before the disk has it (synchronous=NORMAL). What
+	// was answered survives the end of the process, yet not a power failure.
+	Relaxed bool
+}
+
+// A DB is a gateway.Store and a gateway.Queue in one file. It is safe for
+// concurrent use, by one process at a time.
+type DB struct {
+	writer  *writer
+	readers chan *reader
+	queues  map[gateway.QueueName]*queue
+	lock    *conn
+	closing chan struct{}
+	running sync.WaitGroup
+}
+
+// Open opens the file ringback.db in the folder dir, or makes both. What a
+// former process had received and not finished is visible at once. The error
+// names the folder if another process uses it, or a newer program has.
+func Open(ctx context.Context, dir string, opts Options) (*DB, error) {
+	db := &DB{
+		readers: make(chan *reader, readers),
+		queues:  map[gateway.QueueName]*queue{},
+		closing: make(chan struct{}),
+	}
+	if err := db.open(ctx, dir, opts); err != nil {
+		return nil, fmt.Errorf("open store in %s: %w", dir, errors.Join(err, db.closeConns()))
+	}
+	go db.writer.run()
+	for _, q := range db.queues {
+		db.running.Go(func() { q.load(db) })
+	}
+	db.running.Go(db.sweep)
+	return db, nil
+}
+
+func (db *DB) open(ctx context.Context, dir string, opts Options) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if db.lock, err = lock(ctx, filepath.Join(dir, "ringback.lock")); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "ringback.db")
+	if err := db.openWriter(ctx, path, opts); err != nil {
+		return err
+	}
+	for range readers {
+		r, err := openReader(ctx, path, db.readers)
+		if err != nil {
+			return err
+		}
+		r.release()
+	}
+	return nil
+}
+
+// lock returns a connection that holds path for this process until it is
+// closed, or the process ends in whatever way.
+func lock(ctx context.Context, path string) (*conn, error) {
+	c, err := openConn(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	if err := c.run("BEGIN EXCLUSIVE"); err != nil {
+		c.close()
+		return nil, fmt.Errorf("another runner uses this folder: %w", err)
+	}
+	return c, nil
+}
+
+func (db *DB) openWriter(ctx context.Context, path string, opts Options) error {
+	synchronous := "synchronous = FULL"
+	if opts.Relaxed {
+		synchronous = "synchronous = NORMAL"
+	}
+	c, err := openConn(ctx, path, "journal_mode = WAL", synchronous, "cache_size = -16384", "wal_autocheckpoint = 4000")
+	if err != nil {
+		return err
+	}
+	db.writer = &writer{conn: c, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	if err := migrate(c); err != nil {
+		return err
+	}
+	if opts.Visibility == 0 {
+		opts.Visibility = DefaultVisibility
+	}
+	for _, name := range queueNames {
+		q := &queue{name: name, visibility: opts.Visibility, flights: list.New(), loader: make(chan struct{}, 1)}
+		if err := errors.Join(q.prepare(c), q.recover(c)); err != nil {
+			return fmt.Errorf("queue %s: %w", name, err)
+		}
+		db.queues[name] = q
+		db.writer.queues = append(db.writer.queues, q)
+	}
+	return db.writer.stmts.prepare(c)
+}
+
+func (db *DB) queue(name gateway.QueueName) *queue { return db.queues[name] }
+
+// A nothing is a write that only waits for those before it.
+type nothing struct{ settled }
+
+func (nothing) apply(*writer) error { return nil }
+
+// flush returns when all writes that were started before are committed.
+func (db *DB) flush() error {
+	n := nothing{make(settled, 1)}
+	db.writer.start(n)
+	return <-n.settled
+}
+
+// Close commits what was begun and closes the file. Calls after it fail with
+// gateway.ErrUnavailable. Serve must have returned.
+func (db *DB) Close() error {
+	close(db.closing)
+	db.running.Wait()
+	db.writer.close()
+	return db.closeConns()
+}
+
+// closeConns closes what open has opened, readers first: the last connection
+// to close moves the log into the file.
+func (db *DB) closeConns() error {
+	var errs []error
+	for range cap(db.readers) {
+		select {
+		case r := <-db.readers:
+			errs = append(errs, r.conn.close())
+		default:
+		}
+	}
+	if db.writer != nil {
+		errs = append(errs, db.writer.conn.close())
+	}
+	if db.lock != nil {
+		errs = append(errs, db.lock.close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,75 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+func TestDelayedMessageArrivesInVirtualTime(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db := openTest(t, dir, Options{})
+		start := time.Now()
+		arrived := make(chan time.Duration, 1)
+		stop := serve(t, db, gateway.EventsQueue, Consumer{Handler: func(_ context.Context, ms []gateway.Received) ([]string, error) {
+			arrived <- time.Since(start)
+			return nil, nil
+		}})
+		defer stop()
+		mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "later", Delay: 10 * time.Minute})
+		if got := <-arrived; got < 10*time.Minute || got > 10*time.Minute+time.Second {
+			t.Errorf("message with a delay of 10m arrived after %v", got)
+		}
+	})
+}
+
+func TestSecondOpenerIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	openTest(t, dir, Options{})
+	if db, err := Open(t.Context(), dir, Options{}); err == nil {
+		db.Close()
+		t.Errorf("second Open of %s succeeded", dir)
+	} else if !strings.Contains(err.Error(), dir) {
+		t.Errorf("second Open: %v, want the folder's name in it", err)
+	}
+}
+
+func openTest(t *testing.T, dir string, opts Options) *DB {
+	t.Helper()
+	db, err := Open(t.Context(), dir, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Errorf("Close() = %v", err)
+		}
+	})
+	return db
+}
+
+func serve(t *testing.T, db *DB, q gateway.QueueName, c Consumer) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- db.Serve(ctx, q, c) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve() = %v", err)
+		}
+	}
+}
+
+func mustSend(t *testing.T, db *DB, q gateway.QueueName, ms ...gateway.Message) {
+	t.Helper()
+	if err := errors.Join(db.Send(t.Context(), q, ms)...); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,151 @@
+package embedded
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+)
+
+// readPause is how long the loader waits after the file failed it.
+const readPause = time.Second
+
+// load brings messages from the file to memory until the DB closes: those
+// whose time has come, those that a former process left, and those that found
+// no room. It also makes a batch visible again whose handler is too slow.
+func (q *queue) load(db *DB) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		err := q.loadOnce(db)
+		if err != nil {
+			slog.Error("load messages", "queue", q.name, "error", err)
+		}
+		timer.Reset(q.pause(err))
+		select {
+		case <-q.loader:
+		case <-timer.C:
+		case <-db.closing:
+			return
+		}
+	}
+}
+
+// loadOnce does what is to be done now.
+func (q *queue) loadOnce(db *DB) error {
+	for _, x := range append(q.slow(time.Now()), q.refused()...) {
+		db.writer.start(x)
+	}
+	if want := q.takeable(); want > 0 {
+		t := &take{settled: make(settled, 1), q: q, want: want, oldAfter: q.oldAfter}
+		db.writer.start(t)
+		if err := <-t.settled; err != nil {
+			return err
+		}
+	}
+	if q.hasRoom() {
+		return q.read(db)
+	}
+	return nil
+}
+
+// takeable returns how many messages of those that must be marked handlers
+// wait for; 0 if there are none.
+func (q *queue) takeable() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.mustTake(time.Now()) {
+		return 0
+	}
+	return min(q.free-len(q.marked), maxReady/4)
+}
+
+func (q *queue) mustTake(now time.Time) bool {
+	due := !q.nextDue.IsZero() && !q.nextDue.After(now)
+	return q.free > len(q.marked) && (due || q.oldAfter < q.old)
+}
+
+// hasRoom reports whether fresh messages lie in the file alone and there is
+// room for a good number of them.
+func (q *queue) hasRoom() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.mustRead()
+}
+
+func (q *queue) mustRead() bool {
+	return q.loaded < q.tail && len(q.ready) <= maxReady/2 && q.readySize <= maxReadyBytes/2
+}
+
+// read fills ready with the fresh messages after loaded.
+func (q *queue) read(db *DB) error {
+	r, err := db.reader(context.Background())
+	if err != nil {
+		return err
+	}
+	defer r.release()
+	after, tail := q.place()
+	found, full := 0, false
+	err = r.queues[q.name].fresh.each(func(v []driver.Value) error {
+		found++
+		if full = !q.offer(message{id: integer(v[0]), body: text(v[1])}); full {
+			return io.EOF
+		}
+		return nil
+	}, after, int64(maxReady))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", q.name, err)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !full && found < maxReady {
+		q.loaded = max(q.loaded, tail)
+	}
+	q.wakeConsumers()
+	return nil
+}
+
+// place returns up to which id ready was filled, and how far it could be.
+func (q *queue) place() (loaded, tail int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.loaded, q.tail
+}
+
+// offer puts m in ready if there is room.
+func (q *queue) offer(m message) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.fits(m) {
+		return false
+	}
+	q.push(m)
+	return true
+}
+
+// pause returns how long nothing is to be done unless somebody wakes the
+// loader.
+func (q *queue) pause(err error) time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err != nil || len(q.failed) > 0 {
+		return readPause
+	}
+	now := time.Now()
+	if q.mustTake(now) || q.mustRead() {
+		return 0
+	}
+	var next time.Time
+	if q.nextDue.After(now) {
+		next = q.nextDue
+	}
+	if f := q.flights.Front(); f != nil {
+		next = earlier(next, f.Value.(*flight).deadline)
+	}
+	if next.IsZero() {
+		return 24 * time.Hour
+	}
+	return next.Sub(now)
+}

@@ -1,0 +1,85 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"ringback/shared/gateway"
+)
+
+// A reader is a connection that sees what was committed when a statement
+// begins. Who takes one gives it back with release.
+type reader struct {
+	conn *conn
+	home chan *reader
+
+	get, oldest, newest, open, openNewest, due *stmt
+
+	queues map[gateway.QueueName]*queueReads
+}
+
+// queueReads are a reader's statements for one queue.
+type queueReads struct{ fresh, delayed *stmt }
+
+const getText = "SELECT " + rowColumns + " FROM rows" +
+	" WHERE tbl = ?1 AND pk = ?2 AND sk = ?3 AND (expires IS NULL OR expires > ?4)"
+
+const openColumns = "sk, NULL, NULL, NULL, NULL, NULL, NULL"
+
+const dueText = "SELECT due, tbl, pk, sk FROM rows" +
+	" WHERE shard = ?1 AND due <= ?2 AND due >= ?3 AND (due, tbl, pk, sk) > (?3, ?4, ?5, ?6)" +
+	" ORDER BY due, tbl, pk, sk LIMIT ?7"
+
+func openReader(ctx context.Context, path string, home chan *reader) (*reader, error) {
+	c, err := openConn(ctx, path, "query_only = 1", "busy_timeout = 5000", "cache_size = -1024")
+	if err != nil {
+		return nil, fmt.Errorf("open for reading: %w", err)
+	}
+	r := &reader{conn: c, home: home, queues: map[gateway.QueueName]*queueReads{}}
+	err = c.prepareAll(map[**stmt]string{
+		&r.get:        getText,
+		&r.oldest:     listText(rowColumns, "", "ASC"),
+		&r.newest:     listText(rowColumns, "", "DESC"),
+		&r.open:       listText(openColumns, "open = 1 AND", "ASC"),
+		&r.openNewest: listText(openColumns, "open = 1 AND", "DESC"),
+		&r.due:        dueText,
+	})
+	for _, name := range queueNames {
+		reads := &queueReads{}
+		err = errors.Join(err, reads.prepare(c, name))
+		r.queues[name] = reads
+	}
+	if err != nil {
+		c.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *queueReads) prepare(c *conn, name gateway.QueueName) error {
+	t := string(name) + "_messages"
+	return c.prepareAll(map[**stmt]string{
+		&r.fresh:   "SELECT id, body FROM " + t + " WHERE id > ? AND visible IS NULL AND receives = 0 ORDER BY id LIMIT ?",
+		&r.delayed: fmt.Sprintf("SELECT count(*) FROM %s WHERE visible > ? AND visible < %d", t, received),
+	})
+}
+
+// reader waits for a free reader.
+func (db *DB) reader(ctx context.Context) (*reader, error) {
+	select {
+	case r := <-db.readers:
+		return r, nil
+	default:
+	}
+	select {
+	case r := <-db.readers:
+		return r, nil
+	case <-db.closing:
+		return nil, errClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (r *reader) release() { r.home <- r }

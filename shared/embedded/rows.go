@@ -1,0 +1,188 @@
+package embedded
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// tableNumber is how a table stands in the file.
+func tableNumber(t gateway.Table) int64 {
+	if t == gateway.Registrations {
+		return 0
+	}
+	return 1
+}
+
+func tableOf(number int64) gateway.Table {
+	if number == 0 {
+		return gateway.Registrations
+	}
+	return gateway.Deliveries
+}
+
+const rowColumns = "sk, rev, data, body, due, open, expires"
+
+// rowFrom reads rowColumns. The key's other parts are the caller's.
+func rowFrom(t gateway.Table, pk string, v []driver.Value) gateway.Row {
+	r := gateway.Row{
+		Key:  gateway.Key{Table: t, PK: pk, SK: text(v[0])},
+		Rev:  text(v[1]),
+		Data: blob(v[2]),
+		Body: blob(v[3]),
+		Open: integer(v[5]) == 1,
+	}
+	if v[4] != nil {
+		r.Due = time.UnixMilli(integer(v[4])).UTC()
+	}
+	if v[6] != nil {
+		r.Expires = time.Unix(integer(v[6]), 0).UTC()
+	}
+	return r
+}
+
+// A put is a Put on its way through the writer.
+type put struct {
+	settled
+	row      gateway.Row
+	was      string
+	conflict error
+}
+
+// Put implements gateway.Store.
+func (db *DB) Put(ctx context.Context, r gateway.Row, was string) error {
+	if err := r.Check(); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	p := &put{settled: make(settled, 1), row: r, was: was}
+	db.writer.start(p)
+	if err := <-p.settled; err != nil {
+		return fmt.Errorf("put row: %w", err)
+	}
+	return p.conflict
+}
+
+func (p *put) apply(w *writer) error {
+	r := &p.row
+	var due, shard, open, expires any
+	if !r.Due.IsZero() {
+		due, shard = r.Due.UnixMilli(), int64(r.DueShard())
+	}
+	if r.Open {
+		open = int64(1)
+	}
+	if !r.Expires.IsZero() {
+		expires = seconds(r.Expires)
+	}
+	s := &w.stmts
+	args := [...]any{tableNumber(r.Table), r.PK, r.SK, r.Rev, orNull(r.Data), orNull(r.Body), due, shard, open, expires, nil}
+	var changed int
+	var err error
+	switch p.was {
+	case "":
+		args[10] = time.Now().Unix()
+		changed, err = s.putNew.do(args[:]...)
+	case gateway.AnyRev:
+		changed, err = s.putAny.do(args[:10]...)
+	default:
+		args[10] = p.was
+		changed, err = s.putOver.do(args[:]...)
+	}
+	if err != nil || changed == 1 {
+		return err
+	}
+	stored, err := w.stored(r.Key)
+	if err == nil && stored.Rev != r.Rev {
+		p.conflict = &gateway.ConflictError{Stored: stored}
+	}
+	return err
+}
+
+// seconds rounds up, so that no row vanishes early.
+func seconds(t time.Time) int64 {
+	return t.Add(time.Second - 1).Unix()
+}
+
+// stored returns the row of k inside the transaction; zero if there is none.
+func (w *writer) stored(k gateway.Key) (gateway.Row, error) {
+	return readRow(w.stmts.get, k)
+}
+
+func readRow(get *stmt, k gateway.Key) (r gateway.Row, err error) {
+	err = get.each(func(v []driver.Value) error {
+		r = rowFrom(k.Table, k.PK, v)
+		return nil
+	}, tableNumber(k.Table), k.PK, k.SK, time.Now().Unix())
+	return r, err
+}
+
+// A deletion is a Delete on its way through the writer.
+type deletion struct {
+	settled
+	key      gateway.Key
+	was      string
+	conflict error
+}
+
+// Delete implements gateway.Store.
+func (db *DB) Delete(ctx context.Context, k gateway.Key, was string) error {
+	if err := k.Check(); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	d := &deletion{settled: make(settled, 1), key: k, was: was}
+	db.writer.start(d)
+	if err := <-d.settled; err != nil {
+		return fmt.Errorf("delete row: %w", err)
+	}
+	return d.conflict
+}
+
+func (d *deletion) apply(w *writer) error {
+	k := d.key
+	changed, err := w.stmts.deleteRow.do(tableNumber(k.Table), k.PK, k.SK, d.was)
+	if err != nil || changed == 1 {
+		return err
+	}
+	stored, err := w.stored(k)
+	if err == nil && stored.Rev != "" {
+		d.conflict = &gateway.ConflictError{Stored: stored}
+	}
+	return err
+}
+
+// Get implements gateway.Store.
+func (db *DB) Get(ctx context.Context, keys ...gateway.Key) ([]gateway.Row, error) {
+	if err := gateway.CheckGet(keys); err != nil {
+		return nil, err
+	}
+	r, err := db.reader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.release()
+	rows := make([]gateway.Row, 0, len(keys))
+	seen := make(map[gateway.Key]bool, len(keys))
+	for _, k := range keys {
+		if seen[k] {
+			continue
+		}
+		seen[k] = true
+		row, err := readRow(r.get, k)
+		if err != nil {
+			return nil, fmt.Errorf("get row: %w", err)
+		}
+		if row.Rev != "" {
+			rows = append(rows, row)
+		}
+	}
+	return rows, nil
+}

@@ -1,0 +1,81 @@
+package embedded
+
+import (
+	"database/sql/driver"
+	"fmt"
+)
+
+// migrations lead from one user_version to the next. What is listed here has
+// been in files; it may be added to, never changed.
+var migrations = []string{`
+CREATE TABLE rows (
+	tbl     INTEGER NOT NULL, -- place in tables
+	pk      TEXT NOT NULL,
+	sk      TEXT NOT NULL,
+	rev     TEXT NOT NULL,
+	data    BLOB,
+	body    BLOB,
+	due     INTEGER, -- Unix milliseconds
+	shard   INTEGER, -- of the due index
+	open    INTEGER, -- 1 or NULL
+	expires INTEGER, -- Unix seconds
+	PRIMARY KEY (tbl, pk, sk)
+);
+CREATE INDEX rows_due ON rows (shard, due, tbl, pk, sk) WHERE due IS NOT NULL;
+CREATE INDEX rows_open ON rows (tbl, pk, sk, expires) WHERE open = 1;
+CREATE INDEX rows_expires ON rows (expires) WHERE expires IS NOT NULL;
+
+CREATE TABLE queues (
+	name   TEXT PRIMARY KEY,
+	handed INTEGER NOT NULL, -- messages up to this id may have been received
+	total  INTEGER NOT NULL, -- messages, dead ones excepted
+	dead   INTEGER NOT NULL
+);
+CREATE TABLE events_messages (
+	id       INTEGER PRIMARY KEY, -- in the order of sending
+	body     TEXT NOT NULL,
+	receives INTEGER NOT NULL,
+	visible  INTEGER -- Unix milliseconds; NULL: at once
+);
+CREATE INDEX events_visible ON events_messages (visible) WHERE visible IS NOT NULL;
+CREATE TABLE events_dead (
+	id   INTEGER PRIMARY KEY,
+	body TEXT NOT NULL,
+	died INTEGER NOT NULL -- Unix seconds
+);
+CREATE TABLE retry_messages (
+	id       INTEGER PRIMARY KEY,
+	body     TEXT NOT NULL,
+	receives INTEGER NOT NULL,
+	visible  INTEGER
+);
+CREATE INDEX retry_visible ON retry_messages (visible) WHERE visible IS NOT NULL;
+CREATE TABLE retry_dead (
+	id   INTEGER PRIMARY KEY,
+	body TEXT NOT NULL,
+	died INTEGER NOT NULL
+);
+INSERT INTO queues VALUES ('events', 0, 0, 0), ('retry', 0, 0, 0);
+`}
+
+// migrate brings the file up to this program's version. A file that a newer
+// program has written is refused and left as it is.
+func migrate(c *conn) error {
+	var version int
+	err := c.each("PRAGMA user_version", func(row []driver.Value) error {
+		version = int(integer(row[0]))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if version > len(migrations) {
+		return fmt.Errorf("file has version %d, this program knows %d: use a newer program", version, len(migrations))
+	}
+	for i, m := range migrations[version:] {
+		if err := c.run(fmt.Sprintf("BEGIN;%s;PRAGMA user_version = %d;COMMIT", m, version+i+1)); err != nil {
+			return fmt.Errorf("migrate to version %d: %w", version+i+1, err)
+		}
+	}
+	return nil
+}

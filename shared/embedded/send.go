@@ -1,0 +1,84 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// A send is a Send on its way through the writer.
+type send struct {
+	settled
+	q     *queue
+	ms    []gateway.Message
+	errs  []error // those with one are not sent
+	first time.Time
+	sent  []message // fresh ones
+}
+
+// Send implements gateway.Queue. All messages without an error of their own
+// become durable together.
+func (db *DB) Send(ctx context.Context, name gateway.QueueName, ms []gateway.Message) []error {
+	errs := gateway.CheckSend(name, ms)
+	if err := ctx.Err(); err != nil {
+		return fill(errs, err)
+	}
+	if !slices.Contains(errs, nil) {
+		return errs
+	}
+	s := &send{settled: make(settled, 1), q: db.queue(name), ms: ms, errs: errs}
+	db.writer.start(s)
+	if err := <-s.settled; err != nil {
+		return fill(errs, fmt.Errorf("send to %s: %w", name, err))
+	}
+	return errs
+}
+
+// fill gives err to each message that has none.
+func fill(errs []error, err error) []error {
+	for i := range errs {
+		if errs[i] == nil {
+			errs[i] = err
+		}
+	}
+	return errs
+}
+
+func (s *send) apply(*writer) error {
+	now := time.Now()
+	for i, m := range s.ms {
+		if s.errs[i] != nil {
+			continue
+		}
+		if err := s.insert(m, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *send) insert(m gateway.Message, now time.Time) error {
+	q := s.q
+	q.lastID++
+	q.now.total++
+	var visible any
+	if d := m.DelaySeconds(); d > 0 {
+		at := now.Add(time.Duration(d) * time.Second)
+		visible = at.UnixMilli()
+		s.first = earlier(s.first, at)
+	} else {
+		s.sent = append(s.sent, message{id: q.lastID, body: m.Body})
+	}
+	_, err := q.stmts.insert.do(q.lastID, m.Body, visible)
+	return err
+}
+
+func (s *send) settle(err error) {
+	if err == nil {
+		s.q.add(s.sent, s.first)
+	}
+	s.settled.settle(err)
+}

@@ -1,0 +1,204 @@
+package embedded
+
+import (
+	"container/list"
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// maxBatch is how many messages a handler gets at most, as of SQS
+// ("ReceiveMessage" in the Amazon SQS API Reference).
+const maxBatch = 10
+
+// A Consumer tells how Serve hands out messages.
+type Consumer struct {
+	Handler     gateway.Handler
+	Batch       int           // messages a call of Handler at most; 1 to 10, by default 10
+	Concurrency int           // calls at once; by default 1
+	Timeout     time.Duration // of the context of a call; by default the visibility timeout
+}
+
+// A flight is a batch that is with a handler.
+type flight struct {
+	ms       []message // receives includes this time
+	deadline time.Time // when they become visible again
+	place    *list.Element
+	over     bool // they did
+}
+
+// Serve hands messages of the queue to c until ctx ends; then it waits for the
+// handlers that are running, and until what they finished is deleted. A
+// handler's context does not end with ctx. A handler that panics has failed.
+// Messages that it did not finish come again when their visibility timeout
+// runs out, counted from when they were received.
+func (db *DB) Serve(ctx context.Context, name gateway.QueueName, c Consumer) error {
+	if err := name.Check(); err != nil {
+		return err
+	}
+	q := db.queue(name)
+	c, err := c.withDefaults(q.visibility)
+	if err != nil {
+		return err
+	}
+	var running sync.WaitGroup
+	db.dispatch(ctx, q, c, &running)
+	running.Wait()
+	return db.flush()
+}
+
+func (c Consumer) withDefaults(visibility time.Duration) (Consumer, error) {
+	if c.Batch == 0 {
+		c.Batch = maxBatch
+	}
+	if c.Concurrency == 0 {
+		c.Concurrency = 1
+	}
+	if c.Timeout == 0 {
+		c.Timeout = visibility
+	}
+	if c.Handler == nil || c.Batch < 0 || c.Batch > maxBatch || c.Concurrency < 0 || c.Timeout < 0 {
+		return c, fmt.Errorf("%w: consumer", gateway.ErrInvalid)
+	}
+	return c, nil
+}
+
+// dispatch starts a handler for each batch, within c's limits, until ctx ends.
+func (db *DB) dispatch(ctx context.Context, q *queue, c Consumer, running *sync.WaitGroup) {
+	wake := q.join(c)
+	defer q.leave(c, wake)
+	slots := make(chan struct{}, c.Concurrency)
+	for {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		f := q.next(ctx, db, c, wake)
+		if f == nil {
+			return
+		}
+		running.Go(func() {
+			db.finish(q, f, c, c.handle(context.WithoutCancel(ctx), q.name, f))
+			<-slots
+		})
+	}
+}
+
+func (q *queue) join(c Consumer) (wake chan struct{}) {
+	wake = make(chan struct{}, 1)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.consumers = append(q.consumers, wake)
+	q.free += c.Concurrency * c.Batch
+	wakeUp(q.loader)
+	return wake
+}
+
+func (q *queue) leave(c Consumer, wake chan struct{}) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, w := range q.consumers {
+		if w == wake {
+			q.consumers = append(q.consumers[:i:i], q.consumers[i+1:]...)
+		}
+	}
+	q.free -= c.Concurrency * c.Batch
+}
+
+// next waits for messages and returns a batch of them; nil when ctx ends.
+func (q *queue) next(ctx context.Context, db *DB, c Consumer, wake chan struct{}) *flight {
+	for ctx.Err() == nil {
+		f, mark := q.receive(c.Batch)
+		if mark {
+			db.writer.start(touch{q})
+		}
+		if f != nil {
+			return f
+		}
+		select {
+		case <-wake:
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+// receive returns at most n messages that are ready, nil if none is, and
+// whether a touch is wanted.
+func (q *queue) receive(n int) (f *flight, mark bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	ms := make([]message, 0, n)
+	ms, q.marked = shift(ms, q.marked)
+	marked := len(ms)
+	ms, q.ready = shift(ms, q.ready)
+	if len(ms) == 0 {
+		return nil, false
+	}
+	for i := range ms {
+		ms[i].receives++
+	}
+	for _, m := range ms[marked:] {
+		q.readySize -= len(m.body)
+		q.handed = m.id
+	}
+	f = &flight{ms: ms, deadline: time.Now().Add(q.visibility)}
+	f.place = q.flights.PushBack(f)
+	q.inFlight += len(ms)
+	q.free -= n
+	if q.flights.Len() == 1 || q.mustRead() {
+		wakeUp(q.loader)
+	}
+	mark = q.handed > q.committed.handed && !q.touching
+	q.touching = q.touching || mark
+	return f, mark
+}
+
+// shift moves messages from the front of src to dst, as far as dst has room.
+func shift(dst, src []message) (grown, rest []message) {
+	n := min(cap(dst)-len(dst), len(src))
+	dst = append(dst, src[:n]...)
+	clear(src[:n])
+	return dst, src[n:]
+}
+
+// handle calls c's handler and returns which messages of f must come again.
+func (c Consumer) handle(ctx context.Context, name gateway.QueueName, f *flight) (again []message) {
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	ms := make([]gateway.Received, len(f.ms))
+	for i, m := range f.ms {
+		ms[i] = gateway.Received{Body: m.body, Receipt: strconv.Itoa(i), Receives: m.receives}
+	}
+	receipts, err := c.call(ctx, ms)
+	if err != nil {
+		slog.ErrorContext(ctx, "handle messages", "queue", name, "messages", len(ms), "error", err)
+		return f.ms
+	}
+	for _, r := range receipts {
+		i, err := strconv.Atoi(r)
+		if err != nil || i < 0 || i >= len(f.ms) {
+			slog.ErrorContext(ctx, "handle messages", "queue", name, "messages", len(ms), "error", "unknown receipt")
+			return f.ms
+		}
+		again = append(again, f.ms[i])
+	}
+	return again
+}
+
+// call makes a panic of the handler an error.
+func (c Consumer) call(ctx context.Context, ms []gateway.Received) (again []string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return c.Handler(ctx, ms)
+}

@@ -1,0 +1,159 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"ringback/shared/gateway"
+)
+
+// A write is what one caller asks of the writer.
+type write interface {
+	// apply does the write inside the transaction. An error undoes the whole
+	// transaction, so a conflict is none.
+	apply(w *writer) error
+
+	// settle is called once, after the commit with nil or with the error that
+	// undid it. It is called in the order of apply and must not block.
+	settle(err error)
+}
+
+// A writer owns the one connection that changes the file. While a commit is
+// being synced the next writes gather; they share the commit after it.
+type writer struct {
+	conn   *conn
+	stmts  writerStmts
+	queues []*queue
+
+	mu      sync.Mutex
+	pending []write
+	closed  bool
+	wake    chan struct{} // holds one token if pending has grown
+	done    chan struct{} // closed when run has ended
+}
+
+var errClosed = fmt.Errorf("embedded store is closed: %w", gateway.ErrUnavailable)
+
+// start hands x to the writer, which settles it later.
+func (w *writer) start(x write) {
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		x.settle(errClosed)
+		return
+	}
+	w.pending = append(w.pending, x)
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run commits until close is called and nothing is pending.
+func (w *writer) run() {
+	defer close(w.done)
+	var batch []write
+	for {
+		var closed bool
+		batch, closed = w.swap(batch)
+		if len(batch) > 0 {
+			w.commit(batch)
+			clear(batch)
+			continue
+		}
+		if closed {
+			return
+		}
+		<-w.wake
+	}
+}
+
+// swap returns what is pending and leaves the emptied last batch to gather in.
+func (w *writer) swap(last []write) (batch []write, closed bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	batch, w.pending = w.pending, last[:0]
+	return batch, w.closed
+}
+
+func (w *writer) commit(batch []write) {
+	err := w.transact(batch)
+	for _, q := range w.queues {
+		q.settleTally(err)
+	}
+	for _, x := range batch {
+		x.settle(err)
+	}
+}
+
+func (w *writer) transact(batch []write) error {
+	if _, err := w.stmts.begin.do(); err != nil {
+		return err
+	}
+	err := w.applyAll(batch)
+	if err == nil {
+		_, err = w.stmts.commit.do()
+	}
+	if err != nil {
+		// A full disk may have ended the transaction already.
+		_, rollbackErr := w.stmts.rollback.do()
+		return fmt.Errorf("commit: %w", errors.Join(err, rollbackErr))
+	}
+	return nil
+}
+
+func (w *writer) applyAll(batch []write) error {
+	for _, x := range batch {
+		if err := x.apply(w); err != nil {
+			return err
+		}
+	}
+	for _, q := range w.queues {
+		if err := q.saveTally(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close lets run finish what is pending, and waits for it.
+func (w *writer) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+	<-w.done
+}
+
+// A settled is the part of a write that its caller waits for.
+type settled chan error
+
+func (s settled) settle(err error) { s <- err }
+
+type writerStmts struct {
+	begin, commit, rollback      *stmt
+	get, putNew, putAny, putOver *stmt
+	deleteRow, sweep             *stmt
+}
+
+func (s *writerStmts) prepare(c *conn) error {
+	const set = "rev = ?4, data = ?5, body = ?6, due = ?7, shard = ?8, open = ?9, expires = ?10"
+	const insert = "INSERT INTO rows (tbl, pk, sk, rev, data, body, due, shard, open, expires)" +
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (tbl, pk, sk) DO UPDATE SET " + set
+	return c.prepareAll(map[**stmt]string{
+		&s.begin:     "BEGIN IMMEDIATE",
+		&s.commit:    "COMMIT",
+		&s.rollback:  "ROLLBACK",
+		&s.get:       getText,
+		&s.putNew:    insert + " WHERE expires <= ?11",
+		&s.putAny:    insert,
+		&s.putOver:   "UPDATE rows SET " + set + " WHERE tbl = ?1 AND pk = ?2 AND sk = ?3 AND rev = ?11",
+		&s.deleteRow: "DELETE FROM rows WHERE tbl = ?1 AND pk = ?2 AND sk = ?3 AND (rev = ?4 OR ?4 = '*')",
+		&s.sweep:     "DELETE FROM rows WHERE rowid IN (SELECT rowid FROM rows WHERE expires <= ? LIMIT ?)",
+	})
+}
