@@ -69,16 +69,18 @@ type Backend struct {
 }
 
 // Open connects the backend that cfg names. It calls AWS only where an endpoint
-// is overridden, as with an emulator or by a private endpoint: there it makes
-// sure within 1.5 s that somebody listens. On AWS itself a function's start stays
+// is overridden and the client is not, as with an emulator or a private
+// endpoint: there it makes sure within 1.5 s that somebody listens. On AWS itself a function's start stays
 // free of round trips; the first call is bounded instead, to three tries of
 // 0.7 s without an answer.
 func Open(ctx context.Context, cfg Config) (*Backend, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	if err := cfg.Endpoints.reach(ctx); err != nil {
-		return nil, err
+	if cfg.HTTPClient == nil {
+		if err := cfg.Endpoints.reach(ctx); err != nil {
+			return nil, err
+		}
 	}
 	b := &Backend{Metrics: &Metrics{Service: cfg.Service}, aws: cfg.aws(), config: cfg}
 	b.Store = &Store{

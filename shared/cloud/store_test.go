@@ -13,7 +13,6 @@ import (
 	"ringback/shared/cloud/dynamotest"
 	"ringback/shared/gateway"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -177,18 +176,7 @@ func openStore(t *testing.T) *cloud.Store {
 // is a DynamoDB among them.
 func openBackend(t *testing.T, endpoints cloud.Endpoints) *cloud.Backend {
 	t.Helper()
-	name := gateway.NewRev()
-	b, err := cloud.Open(t.Context(), cloud.Config{
-		RegistrationsTable: "registrations-" + name,
-		DeliveriesTable:    "deliveries-" + name,
-		EventsQueueURL:     endpoints.SQS + "/000000000000/events",
-		RetryQueueURL:      endpoints.SQS + "/000000000000/retry",
-		EventsDeadURL:      endpoints.SQS + "/000000000000/events-dead",
-		RetryDeadURL:       endpoints.SQS + "/000000000000/retry-dead",
-		Region:             "us-east-1",
-		Credentials:        aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"},
-		Endpoints:          endpoints,
-	})
+	b, err := cloud.Open(t.Context(), testConfig(endpoints))
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}

@@ -1,0 +1,198 @@
+package cloud_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"ringback/shared/cloud"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/google/go-cmp/cmp"
+)
+
+// apiEvent is an event as API Gateway documents payload format 2.0, shortened.
+const apiEvent = `{
+	"version": "2.0", "routeKey": "POST /callbacks/{provider}/{source}/{key}",
+	"rawPath": "/callbacks/tencent-chat/src-1/k%20y", "rawQueryString": "SdkAppid=1&a=1&a=2&b=%2F",
+	"cookies": ["a=1", "b=2"],
+	"headers": {"content-type": "application/octet-stream", "host": "api.example.com", "x-forwarded-for": "1.2.3.4, 5.6.7.8"},
+	"queryStringParameters": {"a": "1,2"},
+	"requestContext": {"domainName": "id.execute-api.example.com", "stage": "$default",
+		"http": {"method": "POST", "path": "/callbacks", "protocol": "HTTP/1.1", "sourceIp": "2001:db8::1", "userAgent": "x"}},
+	"body": "AP+AfA==", "isBase64Encoded": true}`
+
+func TestRequestIsWhatTheProviderSent(t *testing.T) {
+	var got *http.Request
+	var body []byte
+	call(t, parse(t, apiEvent), func(w http.ResponseWriter, r *http.Request) {
+		got = r
+		body, _ = io.ReadAll(r.Body)
+	})
+	for _, tt := range []struct{ what, got, want string }{
+		{"method", got.Method, "POST"},
+		{"path", got.URL.Path, "/callbacks/tencent-chat/src-1/k y"},
+		{"escaped path", got.URL.EscapedPath(), "/callbacks/tencent-chat/src-1/k%20y"},
+		{"query", got.URL.RawQuery, "SdkAppid=1&a=1&a=2&b=%2F"},
+		{"request URI", got.RequestURI, "/callbacks/tencent-chat/src-1/k%20y?SdkAppid=1&a=1&a=2&b=%2F"},
+		{"host", got.Host, "api.example.com"},
+		{"address", got.RemoteAddr, "[2001:db8::1]:0"},
+		{"content type", got.Header.Get("Content-Type"), "application/octet-stream"},
+		{"forwarded", got.Header.Get("X-Forwarded-For"), "1.2.3.4, 5.6.7.8"},
+		{"cookies", got.Header.Get("Cookie"), "a=1; b=2"},
+		{"body", string(body), "\x00\xff\x80|"},
+	} {
+		if tt.got != tt.want {
+			t.Errorf("%s is %q, want %q", tt.what, tt.got, tt.want)
+		}
+	}
+	if got.ContentLength != 4 {
+		t.Errorf("content length is %d, want 4", got.ContentLength)
+	}
+}
+
+func TestPathIsFreeOfTheStage(t *testing.T) {
+	for _, tt := range []struct{ stage, rawPath, want string }{
+		{"$default", "/prod/v1/me", "/prod/v1/me"},
+		{"prod", "/prod/v1/me", "/v1/me"},
+		{"prod", "/prod", "/"},
+		{"prod", "/production", "/production"},
+		{"prod", "/v1/me", "/v1/me"},
+		{"", "", "/"},
+		{"", "/100%", "/100%"},
+	} {
+		e := events.APIGatewayV2HTTPRequest{RawPath: tt.rawPath}
+		e.RequestContext.Stage = tt.stage
+		var got string
+		call(t, e, func(_ http.ResponseWriter, r *http.Request) { got = r.URL.Path })
+		if got != tt.want {
+			t.Errorf("path of %q in stage %q is %q, want %q", tt.rawPath, tt.stage, got, tt.want)
+		}
+	}
+}
+
+func TestAnswerIsWhatTheHandlerWrote(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		handler http.HandlerFunc
+		want    events.APIGatewayV2HTTPResponse
+	}{
+		{"nothing", func(http.ResponseWriter, *http.Request) {}, events.APIGatewayV2HTTPResponse{StatusCode: 200}},
+		{"text", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(201)
+			w.WriteHeader(500)
+			w.Header().Set("Too-Late", "x")
+			io.WriteString(w, `{"é":1}`)
+		}, events.APIGatewayV2HTTPResponse{StatusCode: 201, Headers: map[string]string{"content-type": "application/json"}, Body: `{"é":1}`}},
+		{"bytes", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte{0xff, 0}) },
+			events.APIGatewayV2HTTPResponse{StatusCode: 200, Headers: map[string]string{"content-type": "application/octet-stream"},
+				Body: base64.StdEncoding.EncodeToString([]byte{0xff, 0}), IsBase64Encoded: true}},
+		{"headers", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Add("Set-Cookie", "a=1; Path=/")
+			w.Header().Add("Set-Cookie", "b=2")
+			w.Header().Add("Vary", "A")
+			w.Header().Add("Vary", "B")
+			w.WriteHeader(204)
+		}, events.APIGatewayV2HTTPResponse{StatusCode: 204, Headers: map[string]string{"vary": "A, B"}, Cookies: []string{"a=1; Path=/", "b=2"}}},
+		{"panic", func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, "half")
+			panic("oops")
+		}, events.APIGatewayV2HTTPResponse{StatusCode: 500}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := call(t, parse(t, apiEvent), tt.handler)
+			if len(got.Headers) == 0 {
+				got.Headers = nil
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("answer (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestHeadIsAnsweredWithoutABody(t *testing.T) {
+	e := parse(t, apiEvent)
+	e.RequestContext.HTTP.Method = http.MethodHead
+	if got := call(t, e, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "text") }); got.Body != "" {
+		t.Errorf("answer to HEAD has the body %q", got.Body)
+	}
+}
+
+func TestBodyThatIsNotBase64IsABadRequest(t *testing.T) {
+	e := parse(t, apiEvent)
+	e.Body = "*"
+	got := call(t, e, func(http.ResponseWriter, *http.Request) { t.Error("the handler was called") })
+	if got.StatusCode != http.StatusBadRequest {
+		t.Errorf("status %d, want 400", got.StatusCode)
+	}
+}
+
+func TestHTTPHandlerEndsBeforeLambdaDoes(t *testing.T) {
+	end := time.Now().Add(10 * time.Second)
+	ctx, cancel := context.WithDeadline(t.Context(), end)
+	defer cancel()
+	h := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if got, _ := r.Context().Deadline(); end.Sub(got) != 300*time.Millisecond {
+			t.Errorf("handler's context ends %v before Lambda's, want 300 ms", end.Sub(got))
+		}
+	})
+	if _, err := cloud.HTTP(h)(ctx, parse(t, apiEvent)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func FuzzHTTP(f *testing.F) {
+	f.Add("/a%2Fb", "a=1", "GET", "x", false)
+	f.Add("//host/%", "%zz", "", "*", true)
+	h := cloud.HTTP(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "" || strings.Contains(r.URL.Host, "host") {
+			panic("no path, or a host of the path")
+		}
+		io.Copy(w, r.Body)
+	}))
+	f.Fuzz(func(t *testing.T, path, query, method, body string, encoded bool) {
+		e := events.APIGatewayV2HTTPRequest{RawPath: path, RawQueryString: query, Body: body, IsBase64Encoded: encoded}
+		e.RequestContext.HTTP.Method = method
+		resp, err := h(t.Context(), e)
+		if err != nil || resp.StatusCode == http.StatusInternalServerError {
+			t.Errorf("HTTP(%+v) = %+v, %v", e, resp, err)
+		}
+	})
+}
+
+func BenchmarkHTTP(b *testing.B) {
+	h := cloud.HTTP(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }))
+	var e events.APIGatewayV2HTTPRequest
+	if err := json.Unmarshal([]byte(apiEvent), &e); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		h(b.Context(), e)
+	}
+}
+
+func call(t *testing.T, e events.APIGatewayV2HTTPRequest, h http.HandlerFunc) events.APIGatewayV2HTTPResponse {
+	t.Helper()
+	resp, err := cloud.HTTP(h)(t.Context(), e)
+	if err != nil {
+		t.Fatalf("HTTP: %v", err)
+	}
+	return resp
+}
+
+func parse(t *testing.T, text string) events.APIGatewayV2HTTPRequest {
+	t.Helper()
+	var e events.APIGatewayV2HTTPRequest
+	if err := json.Unmarshal([]byte(text), &e); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}

@@ -1,0 +1,157 @@
+package cloud_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ringback/shared/cloud"
+	"ringback/shared/cloud/sqstest"
+	"ringback/shared/gateway"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/google/go-cmp/cmp"
+)
+
+const sqsEndpoint = "http://sqs.test"
+
+func TestDelayIsRoundedUpToSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, m := openQueue(t, &sqstest.Server{})
+		var arrived []time.Duration
+		start := time.Now()
+		m.Function = cloud.SQS(func(context.Context, []gateway.Received) ([]string, error) {
+			arrived = append(arrived, time.Since(start))
+			return nil, nil
+		})
+		sendAll(t, b, gateway.Message{Body: "now"}, gateway.Message{Body: "soon", Delay: 1001 * time.Millisecond},
+			gateway.Message{Body: "late", Delay: gateway.MaxDelay})
+		for len(arrived) < 3 {
+			m.Once(t.Context(), 20*time.Second)
+		}
+		if diff := cmp.Diff([]time.Duration{0, 2 * time.Second, gateway.MaxDelay}, arrived); diff != "" {
+			t.Errorf("arrival (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestMessageIsRedrivenWithItsGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, m := openQueue(t, &sqstest.Server{})
+		var receives []int
+		m.Function = cloud.SQS(func(_ context.Context, ms []gateway.Received) (again []string, err error) {
+			receives = append(receives, ms[0].Receives)
+			return []string{ms[0].Receipt}, nil
+		})
+		sendAll(t, b, gateway.Message{Body: "poison", Group: "tenant"})
+		for depthOf(t, b).Dead == 0 {
+			m.Once(t.Context(), 20*time.Second)
+		}
+		if err := b.Queue.Redrive(t.Context(), gateway.EventsQueue); err != nil {
+			t.Fatalf("Redrive: %v", err)
+		}
+		if diff := cmp.Diff(gateway.Depth{Waiting: 1}, depthOf(t, b)); diff != "" {
+			t.Errorf("Depth after Redrive (-want +got):\n%s", diff)
+		}
+		m.Once(t.Context(), 0)
+		if diff := cmp.Diff([]int{1, 2, 3, 4, 5, 1}, receives); diff != "" {
+			t.Errorf("receive counts over a redrive (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestEachMessageGetsItsOwnError(t *testing.T) {
+	b, _ := openQueue(t, &sqstest.Server{})
+	errs := b.Queue.Send(t.Context(), gateway.EventsQueue, []gateway.Message{
+		{Body: "good"}, {Body: "\x00"}, {Body: "too late", Delay: gateway.MaxDelay + 1}, {Body: "good as well"},
+	})
+	for i, want := range []error{nil, gateway.ErrInvalid, gateway.ErrInvalid, nil} {
+		if !errors.Is(errs[i], want) {
+			t.Errorf("Send: message %d: %v, want %v", i, errs[i], want)
+		}
+	}
+	if got := depthOf(t, b).Waiting; got != 2 {
+		t.Errorf("%d messages wait, want 2", got)
+	}
+}
+
+func TestMessageThatSQSRefusesGetsItsCode(t *testing.T) {
+	answer := `{"Successful":[{"Id":"0","MessageId":"x","MD5OfMessageBody":"0cc175b9c0f1b6a831c399e269772661"}],
+		"Failed":[{"Id":"1","Code":"InternalError","SenderFault":false}]}`
+	b, _ := openQueue(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.Header.Get("X-Amz-Target"), "SendMessageBatch") {
+			w.Write([]byte(answer))
+			return
+		}
+		new(sqstest.Server).ServeHTTP(w, r)
+	}))
+	errs := b.Queue.Send(t.Context(), gateway.EventsQueue, []gateway.Message{{Body: "a"}, {Body: "b"}, {Body: "c"}})
+	if errs[0] != nil || errs[1] == nil || !strings.Contains(errs[1].Error(), "InternalError") || errs[2] == nil {
+		t.Errorf("Send answered with one success and one failure of three: %v", errs)
+	}
+}
+
+func TestRedriveWithoutADeadLetterQueueIsInvalid(t *testing.T) {
+	cfg := testConfig(cloud.Endpoints{SQS: sqsEndpoint})
+	cfg.HTTPClient, cfg.EventsDeadURL = sqstest.Client(&sqstest.Server{}), ""
+	b, err := cloud.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Queue.Redrive(t.Context(), gateway.EventsQueue); !errors.Is(err, gateway.ErrInvalid) {
+		t.Errorf("Redrive without a dead-letter queue: %v, want ErrInvalid", err)
+	}
+}
+
+// openQueue returns a Backend whose SQS is h, and a mapping of its events queue.
+func openQueue(t *testing.T, h http.Handler) (*cloud.Backend, *sqstest.Mapping) {
+	t.Helper()
+	client := sqstest.Client(h)
+	c := sqstest.Connect(sqsEndpoint, client)
+	if err := sqstest.CreateQueues(t.Context(), c, 180*time.Second, gateway.MaxReceives, "events", "retry"); err != nil {
+		t.Fatal(err)
+	}
+	cfg := testConfig(cloud.Endpoints{SQS: sqsEndpoint})
+	cfg.HTTPClient = client
+	b, err := cloud.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	return b, &sqstest.Mapping{SQS: c, QueueURL: cfg.EventsQueueURL}
+}
+
+// testConfig returns a Config of tables that nobody else uses.
+func testConfig(endpoints cloud.Endpoints) cloud.Config {
+	name := gateway.NewRev()
+	return cloud.Config{
+		RegistrationsTable: "registrations-" + name,
+		DeliveriesTable:    "deliveries-" + name,
+		EventsQueueURL:     sqstest.URL(endpoints.SQS, "events"),
+		RetryQueueURL:      sqstest.URL(endpoints.SQS, "retry"),
+		EventsDeadURL:      sqstest.URL(endpoints.SQS, "events-dead"),
+		RetryDeadURL:       sqstest.URL(endpoints.SQS, "retry-dead"),
+		Region:             "us-east-1",
+		Credentials:        aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"},
+		Endpoints:          endpoints,
+	}
+}
+
+func sendAll(t *testing.T, b *cloud.Backend, ms ...gateway.Message) {
+	t.Helper()
+	if err := errors.Join(b.Queue.Send(t.Context(), gateway.EventsQueue, ms)...); err != nil {
+		t.Fatalf("Send: %v", err)
+	}
+}
+
+func depthOf(t *testing.T, b *cloud.Backend) gateway.Depth {
+	t.Helper()
+	d, err := b.Queue.Depth(t.Context(), gateway.EventsQueue)
+	if err != nil {
+		t.Fatalf("Depth: %v", err)
+	}
+	return d
+}
