@@ -218,15 +218,16 @@ func joinQueries(a, b string) (string, error) {
 	return a + "&" + b, nil
 }
 
-// read returns the first KeepAnswerBytes of body. It reads on to the end, so
-// that the connection can be used again, but never past ReadAnswerBytes.
+// read returns the first KeepAnswerBytes of body. It reads on so that the
+// connection can be used again, but no more than the byte after
+// ReadAnswerBytes, which tells whether the body has ended there.
 func (c *Client) read(body io.Reader) []byte {
 	buffer := c.buffers.Get().(*[KeepAnswerBytes]byte)
 	defer c.buffers.Put(buffer)
 	n, err := io.ReadFull(body, buffer[:])
 	kept := slices.Clone(buffer[:n])
-	for total := n; err == nil && total < ReadAnswerBytes; total += n {
-		n, err = body.Read(buffer[:])
+	for left := ReadAnswerBytes + 1 - n; err == nil && left > 0; left -= n {
+		n, err = body.Read(buffer[:min(left, len(buffer))])
 	}
 	return kept
 }

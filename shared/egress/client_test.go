@@ -1,14 +1,12 @@
 package egress
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -291,100 +289,3 @@ func TestStopDuringARealExchangeIsOurs(t *testing.T) {
 		t.Errorf("Post = %+v, want class %q", got, Internal)
 	}
 }
-
-// newClient returns a client that may call the loopback.
-func newClient(t testing.TB) *Client {
-	t.Helper()
-	c := &Client{Allow: []netip.Prefix{
-		netip.MustParsePrefix("127.0.0.0/8"),
-		netip.MustParsePrefix("::1/128"),
-	}}
-	t.Cleanup(c.CloseIdle)
-	return c
-}
-
-// serve starts an HTTP server.
-func serve(t testing.TB, h http.HandlerFunc) *httptest.Server {
-	t.Helper()
-	server := httptest.NewServer(h)
-	t.Cleanup(server.Close)
-	return server
-}
-
-// silent is a network in which nobody answers.
-type silent struct{}
-
-func (silent) RoundTrip(r *http.Request) (*http.Response, error) {
-	<-r.Context().Done()
-	return nil, r.Context().Err()
-}
-
-// A rawConn is a server's side of a connection.
-type rawConn struct {
-	net.Conn
-	number int // from 0, in the order of connecting
-	read   []byte
-}
-
-// serveRaw starts a server that calls handle with each connection and closes
-// the connection afterwards. It returns its http URL.
-func serveRaw(t testing.TB, handle func(*rawConn)) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	ctx, cancel := context.WithCancel(context.Background())
-	wg.Go(func() {
-		for n := 0; ; n++ {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			stop := context.AfterFunc(ctx, func() { conn.Close() })
-			wg.Go(func() {
-				defer stop()
-				defer conn.Close()
-				handle(&rawConn{Conn: conn, number: n})
-			})
-		}
-	})
-	t.Cleanup(func() {
-		cancel()
-		listener.Close()
-		wg.Wait()
-	})
-	return "http://" + listener.Addr().String()
-}
-
-// request reads a whole request with a Content-Length and returns its body.
-func (c *rawConn) request() (string, error) {
-	for {
-		if head, body, ok := bytes.Cut(c.read, []byte("\r\n\r\n")); ok {
-			_, length, _ := strings.Cut(string(head), "Content-Length: ")
-			n := 0
-			for _, digit := range strings.SplitN(length, "\r\n", 2)[0] {
-				n = n*10 + int(digit-'0')
-			}
-			if len(body) >= n {
-				c.read = body[n:]
-				return string(body[:n]), nil
-			}
-		}
-		buffer := make([]byte, 4096)
-		n, err := c.Conn.Read(buffer)
-		if err != nil {
-			return "", err
-		}
-		c.read = append(c.read, buffer[:n]...)
-	}
-}
-
-func (c *rawConn) write(text string) error {
-	_, err := io.WriteString(c.Conn, text)
-	return err
-}
-
-// wait returns when the client has closed the connection.
-func (c *rawConn) wait() { io.Copy(io.Discard, c.Conn) }

@@ -44,7 +44,11 @@ func usualName(host string) string {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return addr.Unmap().String()
 	}
-	return strings.ToLower(strings.TrimSuffix(host, "."))
+	return lowerName(host)
+}
+
+func lowerName(name string) string {
+	return strings.ToLower(strings.TrimSuffix(name, "."))
 }
 
 func newGuardian(allow []netip.Prefix) *ssrf.Guardian {

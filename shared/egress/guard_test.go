@@ -1,16 +1,12 @@
 package egress
 
 import (
-	"context"
-	"encoding/binary"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
-	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 )
 
@@ -224,110 +220,5 @@ func wantJudged(t *testing.T, c *Client, address string, want error) {
 	}
 	if err := c.control("tcp", net.JoinHostPort(address, "443"), nil); err != want {
 		t.Errorf("dialling %s: %v, want %v", address, err, want)
-	}
-}
-
-// A dnsAnswer is what the name server says to a question for IPv4 addresses.
-type dnsAnswer struct {
-	addr   string // empty: none
-	code   byte   // RCODE
-	silent bool   // no answer at all
-}
-
-// serveDNS starts a name server on the loopback that answers the questions for
-// IPv4 addresses, counted from 0, by answer and knows no IPv6. It returns a
-// resolver that asks it. https://www.rfc-editor.org/rfc/rfc1035#section-4
-func serveDNS(t *testing.T, answer func(query int) dnsAnswer) *net.Resolver {
-	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		buffer := make([]byte, 512)
-		for query := 0; ; {
-			n, from, err := conn.ReadFrom(buffer)
-			if err != nil {
-				return
-			}
-			question, isA := dnsQuestion(buffer[:n])
-			var a dnsAnswer
-			if isA {
-				a = answer(query)
-				query++
-			}
-			if !a.silent {
-				conn.WriteTo(dnsReply(question, a), from)
-			}
-		}
-	})
-	running, stop := context.WithCancel(context.Background())
-	t.Cleanup(func() {
-		stop()
-		conn.Close()
-		wg.Wait()
-	})
-	address := conn.LocalAddr().String()
-	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
-		conn, err := (&net.Dialer{}).DialContext(running, "udp", address)
-		if err == nil {
-			context.AfterFunc(running, func() { conn.Close() }) // else it outlives a lookup that was given up
-		}
-		return conn, err
-	}}
-}
-
-// dnsQuestion returns the header and question of message, and whether it asks
-// for IPv4 addresses.
-func dnsQuestion(message []byte) (question []byte, isA bool) {
-	end := 12
-	for message[end] != 0 {
-		end += int(message[end]) + 1
-	}
-	end += 5 // the root label, type and class
-	return message[:end], binary.BigEndian.Uint16(message[end-4:]) == 1
-}
-
-// dnsReply returns the answer a to question.
-func dnsReply(question []byte, a dnsAnswer) []byte {
-	reply := append([]byte(nil), question...)
-	reply[2], reply[3] = 0x81, 0x80|a.code          // a recursive answer
-	copy(reply[4:], []byte{0, 1, 0, 0, 0, 0, 0, 0}) // one question
-	if a.addr != "" {
-		reply[7] = 1 // one answer
-		addr := netip.MustParseAddr(a.addr).As4()
-		reply = append(reply, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4) // the same name, A, IN, no TTL
-		reply = append(reply, addr[:]...)
-	}
-	return reply
-}
-
-// fullListener returns the address of a listener that takes no more
-// connections: nobody accepts, and its queue is full.
-func fullListener(t *testing.T) string {
-	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { syscall.Close(fd) })
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Listen(fd, 0); err != nil {
-		t.Fatal(err)
-	}
-	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(name.(*syscall.SockaddrInet4).Port)).String()
-	for {
-		conn, err := net.DialTimeout("tcp", address, patience)
-		if err != nil {
-			return address
-		}
-		t.Cleanup(func() { conn.Close() })
 	}
 }

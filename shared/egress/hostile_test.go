@@ -15,7 +15,7 @@ import (
 )
 
 // patience is how long a POST to a hostile endpoint may take in tests.
-const patience = 150 * time.Millisecond
+const patience = 400 * time.Millisecond
 
 // hostile are endpoints that answer an exchange over plain HTTP as they like.
 var hostile = []struct {
@@ -57,6 +57,7 @@ var hostile = []struct {
 	{"sends 103 Early Hints", after("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n"), OK, ""},
 	{"speaks HTTP/1.0", after("HTTP/1.0 200 OK\r\n\r\nold"), OK, "old"},
 	{"answers before it has read the request", func(c *rawConn) {
+		c.Conn.Read(make([]byte, 1))
 		c.write("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbusy")
 		c.wait()
 	}, Status5xx, "busy"},

@@ -116,7 +116,7 @@ func (c *Client) checkHost(u *url.URL) error {
 	case !isName(host):
 		return badURL("its host is not a name; names outside ASCII are written in their xn-- form")
 	}
-	return c.judgeHost(usualName(host), port)
+	return c.judgeHost(lowerName(host), port)
 }
 
 func badURL(why string) error { return &refusal{BadURL, why} }
