@@ -140,14 +140,19 @@ func endOf(b []byte, i int) int {
 	return i
 }
 
-// stringEnd returns the place after the string that begins at i.
+// stringEnd returns the place after the string that begins at i: after the
+// first quote that stands behind an even number of backslashes.
 func stringEnd(b []byte, i int) int {
-	for i++; b[i] != '"'; i++ {
-		if b[i] == '\\' {
-			i++
+	for i++; ; i++ {
+		i += bytes.IndexByte(b[i:], '"')
+		escapes := i
+		for b[escapes-1] == '\\' {
+			escapes--
+		}
+		if (i-escapes)%2 == 0 {
+			return i + 1
 		}
 	}
-	return i + 1
 }
 
 // unquote returns the text of a string: part of it, unless it needs decoding.

@@ -7,8 +7,8 @@ import (
 	"ringback/shared/gateway"
 )
 
-// EventTypes returns the commands of "Webhook Command List" (1047/34355 and the
-// pages of each command). The set grows.
+// EventTypes returns the commands that have a page below 1047/34354, and those
+// that Tencent's and public SDKs name. The set grows.
 func (Provider) EventTypes() []gateway.EventType {
 	return slices.Concat(bots(), oneToOne(), groupMessages(), groups(), topics(), people(), officialAccounts(), others())
 }

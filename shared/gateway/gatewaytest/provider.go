@@ -1,0 +1,371 @@
+package gatewaytest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"ringback/shared/gateway"
+)
+
+// A ProviderTest says what Provider looks at.
+type ProviderTest struct {
+	Provider    gateway.Provider
+	Dir         string              // of <case>.http and <case>.json
+	Credentials gateway.Credentials // under which the cases are read
+	Header      []string            // header fields that prove who called
+	Query       []string            // query parameters that prove who called
+	SignsTime   bool                // a proof ends: Verify looks at Callback.Received
+	SignsBody   bool                // the proof covers the body
+}
+
+// provider is a ProviderTest under way.
+type provider struct {
+	ProviderTest
+	cases []ProviderCase
+}
+
+// Provider tests that p reads each case as its file says, that no altered proof
+// is taken, and what else gateway.Provider promises.
+func Provider(t *testing.T, p ProviderTest) {
+	pt := provider{p, ProviderCases(t, p.Dir)}
+	for _, c := range pt.cases {
+		t.Run(c.Name, func(t *testing.T) {
+			pt.testMeaning(t, c)
+			pt.testRepeat(t, c)
+			pt.testRaw(t, c)
+			pt.testAlteredBody(t, c)
+		})
+	}
+	t.Run("altered proofs are refused", pt.testProofs)
+	t.Run("replies hold nothing of the callback", pt.testReplies)
+	t.Run("events are described", pt.testEventTypes)
+}
+
+// testMeaning compares what the provider makes of a case with its file.
+func (pt provider) testMeaning(t *testing.T, c ProviderCase) {
+	got := ProviderWant{About: c.Want.About, Received: c.Want.Received, From: c.Want.From}
+	before := c.clone()
+	reading, err := pt.read(&c.Callback)
+	if diff := cmp.Diff(before, c.Callback, compareAddr); diff != "" {
+		t.Errorf("Verify and Parse changed the callback, -before +after:\n%s", diff)
+	}
+	got.Refused = gateway.Reason(err)
+	got.Status = pt.Provider.Reply(err).StatusCode
+	if err == nil {
+		got.ContentType, got.Query = reading.ContentType, reading.Query
+		for _, it := range reading.Items {
+			got.Items = append(got.Items, pt.itemGot(t, reading, it))
+		}
+	}
+	if diff := cmp.Diff(c.Want, got, compareAddr, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("%s, -want +got:\n%s", c.Want.About, diff)
+	}
+}
+
+// itemGot writes down what it is.
+func (pt provider) itemGot(t *testing.T, r gateway.Reading, it gateway.Item) ItemWanted {
+	t.Helper()
+	e := eventOf(r, it)
+	data, err := pt.Provider.Data(e)
+	if err != nil || !json.Valid(data) {
+		t.Errorf("Data of %s = %s, %v, want JSON", it.Type, data, err)
+	}
+	parameters, err := pt.Provider.Parameters(e)
+	if err != nil || parameters != nil && !json.Valid(parameters) {
+		t.Errorf("Parameters of %s = %s, %v, want JSON or none", it.Type, parameters, err)
+	}
+	kinds := pt.Provider.KeyKinds()
+	for kind, values := range it.Keys {
+		if !slices.Contains(kinds, kind) || slices.Contains(values, "") || len(values) == 0 {
+			t.Errorf("routing key %s of %s is %q, want values that are not empty, of kinds %q", kind, it.Type, values, kinds)
+		}
+	}
+	got := ItemWanted{
+		Type: it.Type, NaturalKey: it.NaturalKey != "", Stable: it.Stable, Time: it.Time, Keys: it.Keys,
+		Payload: strings.ToValidUTF8(string(it.Payload), "\uFFFD"), Unreadable: it.Unreadable, Parameters: compact(parameters),
+	}
+	if !bytes.Equal(data, it.Payload) {
+		got.Data = compact(data)
+	}
+	raw := pt.Provider.Raw(e, "", time.Time{})
+	if !bytes.Equal(raw.Body, it.Payload) {
+		got.Raw = string(raw.Body)
+	}
+	if raw.Query != r.Query {
+		t.Errorf("Raw of %s has the query %q, want %q", it.Type, raw.Query, r.Query)
+	}
+	return got
+}
+
+// testRepeat reads a case again, an hour later and from other memory.
+func (pt provider) testRepeat(t *testing.T, c ProviderCase) {
+	first, err := pt.Provider.Parse(&c.Callback)
+	again := c.clone()
+	again.Received = again.Received.Add(time.Hour)
+	second, errAgain := pt.Provider.Parse(&again)
+	if fmt.Sprint(err) != fmt.Sprint(errAgain) {
+		t.Errorf("Parse of the same callback: error %v, then %v", err, errAgain)
+	}
+	if diff := cmp.Diff(first, second); diff != "" {
+		t.Errorf("Parse of the same callback, -first +second:\n%s", diff)
+	}
+	for _, problem := range CheckReading(&c.Callback, first) {
+		t.Error(problem)
+	}
+}
+
+// testRaw reads what Raw makes of each item: it must be the same item, alone.
+func (pt provider) testRaw(t *testing.T, c ProviderCase) {
+	reading, _ := pt.read(&c.Callback)
+	for _, it := range reading.Items {
+		if it.Unreadable {
+			continue
+		}
+		raw := pt.Provider.Raw(eventOf(reading, it), "", c.Want.Received)
+		cb := gateway.Callback{
+			Method: http.MethodPost, Query: raw.Query, Body: raw.Body, Received: c.Want.Received,
+			Header: http.Header{"Content-Type": {raw.ContentType}},
+		}
+		got, err := pt.Provider.Parse(&cb)
+		if err != nil || len(got.Items) != 1 {
+			t.Errorf("Parse of Raw of %s: %d items, %v, want 1", it.Type, len(got.Items), err)
+			continue
+		}
+		if diff := cmp.Diff(it, got.Items[0]); diff != "" {
+			t.Errorf("Parse of Raw of %s, -sent +read:\n%s", it.Type, diff)
+		}
+	}
+}
+
+// testAlteredBody flips each byte of a case's body in turn.
+func (pt provider) testAlteredBody(t *testing.T, c ProviderCase) {
+	if c.Want.Refused != "" {
+		return
+	}
+	for i := range c.Callback.Body {
+		cb := c.clone()
+		cb.Body[i] ^= 1
+		reading, err := pt.read(&cb)
+		if err == nil && pt.SignsBody {
+			t.Errorf("byte %d of the body flipped: taken, want %v", i, gateway.ErrSignature)
+		}
+		pt.checkRefusal(t, err)
+		for _, problem := range CheckReading(&cb, reading) {
+			t.Errorf("byte %d of the body flipped: %s", i, problem)
+		}
+	}
+}
+
+// testProofs drops and flips what proves the caller, and lets time pass.
+func (pt provider) testProofs(t *testing.T) {
+	altered := 0
+	for _, c := range pt.cases {
+		if c.Want.Refused != "" || pt.Provider.Verify(&c.Callback, pt.Credentials) != nil {
+			continue
+		}
+		for what, cb := range pt.altered(c) {
+			altered++
+			err := pt.Provider.Verify(&cb, pt.Credentials)
+			if err == nil {
+				t.Errorf("%s, %s: taken, want a refusal", c.Name, what)
+			}
+			pt.checkRefusal(t, err)
+		}
+	}
+	if proofs := len(pt.Header) + len(pt.Query); proofs > 0 && altered == 0 {
+		t.Errorf("no case has one of the proofs %q, %q", pt.Header, pt.Query)
+	}
+}
+
+// altered returns c with proofs that do not hold, by what was done to them.
+func (pt provider) altered(c ProviderCase) map[string]gateway.Callback {
+	out := map[string]gateway.Callback{}
+	for _, name := range pt.Header {
+		for _, f := range flips(c.Callback.Header.Get(name)) {
+			cb := c.clone()
+			cb.Header.Set(name, f)
+			out["flipped "+name+" to "+strconv.Quote(f)] = cb
+		}
+		cb := c.clone()
+		cb.Header.Del(name)
+		out["dropped "+name] = cb
+	}
+	for _, name := range pt.Query {
+		q, _ := url.ParseQuery(c.Callback.Query)
+		for _, f := range append(flips(q.Get(name)), "") {
+			cb := c.clone()
+			q, _ := url.ParseQuery(c.Callback.Query)
+			if q.Set(name, f); f == "" {
+				q.Del(name)
+			}
+			cb.Query = q.Encode()
+			out["flipped "+name+" to "+strconv.Quote(f)] = cb
+		}
+	}
+	for _, by := range []time.Duration{-2 * time.Minute, 2 * time.Minute} {
+		if cb := c.clone(); pt.SignsTime {
+			cb.Received = cb.Received.Add(by)
+			out["moved the time by "+by.String()] = cb
+		}
+	}
+	return out
+}
+
+// testReplies gives each error with a text that must not come out again.
+func (pt provider) testReplies(t *testing.T) {
+	const canary = "accept=1 canary"
+	if got := pt.Provider.Reply(nil); got.StatusCode != http.StatusOK || got.Header != nil {
+		t.Errorf("Reply(nil) = %+v, want status 200 and no header", got)
+	}
+	for _, err := range []error{
+		gateway.ErrNotFound, gateway.ErrMethod, gateway.ErrSignature, gateway.ErrUnauthorized, gateway.ErrForbidden,
+		gateway.ErrUnreadable, gateway.ErrInvalid, gateway.ErrTooLarge, gateway.ErrUnavailable, gateway.ErrLoop,
+		errors.New("of no kind"),
+	} {
+		plain, wrapped := pt.Provider.Reply(err), pt.Provider.Reply(fmt.Errorf("%s: %w", canary, err))
+		if diff := cmp.Diff(plain, wrapped); diff != "" {
+			t.Errorf("Reply of %v depends on its text, -without +with:\n%s", err, diff)
+		}
+		if got, want := plain.StatusCode, gateway.StatusOf(err); got != want {
+			t.Errorf("Reply(%v) has status %d, want %d", err, got, want)
+		}
+		for name, value := range gateway.Refuse(err).Header {
+			if got := plain.Header[name]; got != value {
+				t.Errorf("Reply(%v) has header %s: %q, want %q", err, name, got, value)
+			}
+		}
+		if len(plain.Body) > 200 || (len(plain.Body) > 0) != (plain.ContentType != "") {
+			t.Errorf("Reply(%v) = %+v, want a short body with its type", err, plain)
+		}
+	}
+}
+
+func (pt provider) testEventTypes(t *testing.T) {
+	seen := map[string]bool{}
+	samples := 0
+	for _, et := range pt.Provider.EventTypes() {
+		if et.Name == "" || seen[et.Name] || !strings.HasSuffix(et.About, ".") {
+			t.Errorf("event type %q, about %q: want each name once, with a sentence", et.Name, et.About)
+		}
+		seen[et.Name] = true
+		if et.Sample != nil {
+			samples++
+			if !json.Valid(et.Sample) {
+				t.Errorf("sample of %s is not JSON: %s", et.Name, et.Sample)
+			}
+		}
+	}
+	if samples == 0 {
+		t.Error("no event type has a sample")
+	}
+	if err := gateway.CheckEventTypes(pt.Provider.DefaultEventTypes()); err != nil {
+		t.Errorf("DefaultEventTypes: %v", err)
+	}
+}
+
+// checkRefusal wants err to be nil, or one that callers decide by and that
+// holds no secret, and its reply to be that of a refusal without secrets.
+func (pt provider) checkRefusal(t *testing.T, err error) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	reply := pt.Provider.Reply(err)
+	if reply.StatusCode < 400 || reply.StatusCode > 499 {
+		t.Errorf("error %v has status %d, want 4xx", err, reply.StatusCode)
+	}
+	text := fmt.Sprint(err, reply.Header, string(reply.Body))
+	for _, secret := range secrets(pt.Credentials) {
+		if strings.Contains(text, secret) {
+			t.Errorf("error %v or its reply %s holds a secret", err, reply.Body)
+		}
+	}
+}
+
+// read verifies and parses, as Ingest does.
+func (pt provider) read(cb *gateway.Callback) (gateway.Reading, error) {
+	if err := pt.Provider.Verify(cb, pt.Credentials); err != nil {
+		return gateway.Reading{}, err
+	}
+	return pt.Provider.Parse(cb)
+}
+
+// CheckReading returns what is wrong with r, whatever cb holds: a payload that
+// is not part of the body, a type or key that is missing. It changes cb's body.
+func CheckReading(cb *gateway.Callback, r gateway.Reading) []string {
+	var problems []string
+	payloads := make([][]byte, len(r.Items))
+	for i, it := range r.Items {
+		payloads[i] = bytes.Clone(it.Payload)
+		if it.Type == "" || len(it.Payload) == 0 || it.Unreadable && it.NaturalKey == "" || !it.Stable.IsZero() && it.NaturalKey == "" {
+			problems = append(problems, fmt.Sprintf("item %d: type %q, natural key %q, %d bytes", i, it.Type, it.NaturalKey, len(it.Payload)))
+		}
+		if it.Unreadable && len(it.Payload) > gateway.KeptUnreadable || len(it.Payload) > gateway.MaxPayloadBytes {
+			problems = append(problems, fmt.Sprintf("item %d keeps %d bytes", i, len(it.Payload)))
+		}
+	}
+	invert(cb.Body)
+	for i, it := range r.Items {
+		if invert(payloads[i]); !bytes.Equal(payloads[i], it.Payload) {
+			problems = append(problems, fmt.Sprintf("payload of item %d is not part of the body", i))
+		}
+	}
+	invert(cb.Body)
+	return problems
+}
+
+var compareAddr = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+
+func eventOf(r gateway.Reading, it gateway.Item) *gateway.Event {
+	return &gateway.Event{
+		Type: it.Type, Time: it.Time, Keys: it.Keys, Payload: it.Payload, Unreadable: it.Unreadable,
+		ContentType: r.ContentType, Query: r.Query,
+	}
+}
+
+// flips returns s with each byte changed in turn.
+func flips(s string) []string {
+	var out []string
+	for i := range len(s) {
+		b := []byte(s)
+		b[i] ^= 1
+		out = append(out, string(b))
+	}
+	return out
+}
+
+func invert(b []byte) {
+	for i := range b {
+		b[i] = ^b[i]
+	}
+}
+
+func secrets(c gateway.Credentials) []string {
+	out := slices.Clone(c.Tokens)
+	for _, l := range c.Basic {
+		out = append(out, l.Password)
+	}
+	return out
+}
+
+// compact leaves out the white space between values, which alone may differ.
+func compact(b json.RawMessage) json.RawMessage {
+	var buf bytes.Buffer
+	if json.Compact(&buf, b) != nil {
+		return b
+	}
+	return buf.Bytes()
+}

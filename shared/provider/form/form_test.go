@@ -1,0 +1,86 @@
+package form_test
+
+import (
+	"encoding/json"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"ringback/shared/provider/form"
+)
+
+func TestFieldsAreReadAsTheyAreSent(t *testing.T) {
+	for _, tt := range []struct {
+		raw  string
+		want []form.Field
+	}{
+		{"", nil},
+		{"&&", nil},
+		{"a=1&b=2", []form.Field{{"a", "1"}, {"b", "2"}}},
+		{"a", []form.Field{{"a", ""}}},
+		{"=1", []form.Field{{"", "1"}}},
+		{"a=b=c", []form.Field{{"a", "b=c"}}},
+		{"m=1+1%2B1%20x", []form.Field{{"m", "1 1+1 x"}}},
+		{"m=%e2%82%AC", []form.Field{{"m", "€"}}},
+		{"m=%zz%4&n=%&o=100%", []form.Field{{"m", "%zz%4"}, {"n", "%"}, {"o", "100%"}}},
+		{"m=a;b", []form.Field{{"m", "a;b"}}},
+		{"m=%26%3D%0A", []form.Field{{"m", "&=\n"}}},
+		{"b%5B%5D=1&b[]=2", []form.Field{{"b[]", "1"}, {"b[]", "2"}}},
+	} {
+		if diff := cmp.Diff(tt.want, fieldsOf(tt.raw)); diff != "" {
+			t.Errorf("Fields(%q), -want +got:\n%s", tt.raw, diff)
+		}
+	}
+}
+
+func TestFieldsAreReadAsNetURLReadsWhatItTakes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		values := url.Values{}
+		for range rapid.IntRange(1, 5).Draw(t, "fields") {
+			values.Add(rapid.String().Draw(t, "name"), rapid.String().Draw(t, "value"))
+		}
+		got := url.Values{}
+		for _, f := range fieldsOf(values.Encode()) {
+			got.Add(f.Name, f.Value)
+		}
+		if diff := cmp.Diff(values, got); diff != "" {
+			t.Fatalf("Fields(%q), -want +got:\n%s", values.Encode(), diff)
+		}
+	})
+}
+
+func TestRawTextOfEachFieldIsKept(t *testing.T) {
+	const raw = "a=%31&b=x+y&c"
+	var parts []string
+	for part := range form.Fields(raw) {
+		parts = append(parts, part)
+	}
+	if got := strings.Join(parts, "&"); got != raw {
+		t.Errorf("parts of %q join to %q", raw, got)
+	}
+}
+
+func TestObjectKeepsOrderAndGathersRepeats(t *testing.T) {
+	for _, tt := range []struct{ raw, want string }{
+		{"", `{}`},
+		{"z=1&a=2", `{"z":"1","a":"2"}`},
+		{"z=1&a=2&z=3", `{"z":["1","3"],"a":"2"}`},
+		{"m=%3Cb%3E%22%0A", `{"m":"<b>\"\n"}`},
+		{"m=caf%E9&%E9=1&%E8=2", "{\"m\":\"caf\uFFFD\",\"\uFFFD\":[\"1\",\"2\"]}"},
+	} {
+		if got := string(form.Object(fieldsOf(tt.raw))); got != tt.want || !json.Valid([]byte(got)) {
+			t.Errorf("Object of %q = %s, want %s", tt.raw, got, tt.want)
+		}
+	}
+}
+
+func fieldsOf(raw string) []form.Field {
+	var fields []form.Field
+	for _, f := range form.Fields(raw) {
+		fields = append(fields, f)
+	}
+	return fields
+}

@@ -1,0 +1,112 @@
+package item_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"ringback/shared/gateway"
+	"ringback/shared/provider/item"
+)
+
+func TestKeysOfDifferentPartsDiffer(t *testing.T) {
+	parts := rapid.SliceOf(rapid.StringOf(rapid.RuneFrom([]rune("1:a"))))
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := parts.Draw(t, "a"), parts.Draw(t, "b")
+		same := len(a) == len(b) && strings.Join(a, ",") == strings.Join(b, ",")
+		if got := item.Key(a...) == item.Key(b...); got != same {
+			t.Fatalf("Key(%q) = %q, Key(%q) = %q", a, item.Key(a...), b, item.Key(b...))
+		}
+	})
+}
+
+func TestTypeIsTheNameUnlessNobodyCanNameIt(t *testing.T) {
+	long := strings.Repeat("x", gateway.MaxEventTypeBytes+1)
+	for _, tt := range []struct{ name, want string }{
+		{"sent", "sent"},
+		{"", "direct.unnamed"},
+		{long, "direct.unnamed"},
+		{long[1:], long[1:]},
+	} {
+		if got := item.Type("direct", tt.name); got != tt.want {
+			t.Errorf("Type of %.20q = %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestRoutingKeysAreFewAndDistinct(t *testing.T) {
+	keys := map[string][]string{}
+	for _, v := range []string{"", "a", "a", "b", strings.Repeat("x", gateway.MaxMatchValue+1)} {
+		item.AddKey(keys, "bot", v)
+	}
+	if got := strings.Join(keys["bot"], ","); got != "a,b" {
+		t.Errorf("values are %q, want a,b", got)
+	}
+	for i := range 100 {
+		item.AddKey(keys, "bot", strings.Repeat(string(rune('A'+i)), 500))
+	}
+	size := 0
+	for _, v := range keys["bot"] {
+		size += len(v)
+	}
+	if size < 7<<10 || size > 8<<10 {
+		t.Errorf("values take %d bytes, want nearly 8 KiB", size)
+	}
+	item.AddKey(keys, "empty", "")
+	if _, ok := keys["empty"]; ok {
+		t.Error("an empty value made a routing key")
+	}
+}
+
+func TestWhatIsSetAsideIsKnownByAllItsBytes(t *testing.T) {
+	long := strings.Repeat("x", gateway.KeptUnreadable)
+	a, b := item.SetAside("direct", []byte(long+"a")), item.SetAside("direct", []byte(long+"b"))
+	if a.NaturalKey == b.NaturalKey || string(a.Payload) != long || string(b.Payload) != long {
+		t.Errorf("two items that differ after %d bytes: keys %q and %q, %d and %d bytes kept",
+			len(long), a.NaturalKey, b.NaturalKey, len(a.Payload), len(b.Payload))
+	}
+}
+
+func TestTimesOutsideOfWrittenYearsAreNone(t *testing.T) {
+	for _, tt := range []struct {
+		text string
+		none bool
+	}{
+		{"2025-03-01T09:15:02+03:00", false},
+		{"9999-12-31T23:59:59Z", false},
+		{"9999-12-31T23:59:59-01:00", true},
+		{"1969-12-31T23:59:59Z", true},
+		{"0001-01-01T00:00:00Z", true},
+	} {
+		at, err := time.Parse(time.RFC3339, tt.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := item.Time(at)
+		if got.IsZero() != tt.none || !tt.none && !got.Equal(at) || got.Location() != time.UTC {
+			t.Errorf("Time(%s) = %v", tt.text, got)
+		}
+		if _, err := json.Marshal(got); err != nil {
+			t.Errorf("Time(%s): %v", tt.text, err)
+		}
+	}
+}
+
+func TestBrokenTextIsReplacedInJSON(t *testing.T) {
+	for _, tt := range []struct {
+		e    gateway.Event
+		want string
+	}{
+		{gateway.Event{Payload: []byte("\uFEFF {\"a\": 4.20}\n")}, `{"a": 4.20}`},
+		{gateway.Event{Payload: []byte("{\"a\":\"\xe9\"}")}, "{\"a\":\"\uFFFD\"}"},
+		{gateway.Event{Payload: []byte(`{"a":`), Unreadable: true}, `"{\"a\":"`},
+	} {
+		got, err := item.JSON(&tt.e)
+		if err != nil || string(got) != tt.want {
+			t.Errorf("JSON of %q = %s, %v, want %s", tt.e.Payload, got, err, tt.want)
+		}
+	}
+}

@@ -1,0 +1,33 @@
+package provider_test
+
+import (
+	"strings"
+	"testing"
+
+	"ringback/shared/gateway"
+	"ringback/shared/provider"
+)
+
+func TestEachProviderCallsItselfByItsName(t *testing.T) {
+	for name, p := range provider.All() {
+		reading, err := p.Parse(&gateway.Callback{Body: []byte(`{"message_uuid":"m","a":"b"}`)})
+		if err != nil || len(reading.Items) != 1 || reading.Items[0].Type != name+".unnamed" {
+			t.Errorf("%s: Parse of an event without a name: %+v, %v, want one of type %s.unnamed", name, reading, err, name)
+		}
+	}
+}
+
+func TestEventTypesOfAProviderAreItsOwn(t *testing.T) {
+	seen := map[string]string{}
+	for name, p := range provider.All() {
+		for _, et := range p.EventTypes() {
+			if other := seen[et.Name]; other != "" {
+				t.Errorf("event type %s is of %s and %s", et.Name, other, name)
+			}
+			seen[et.Name] = name
+			if p.Decides(et.Name) != strings.Contains(et.About, "waits for a decision") {
+				t.Errorf("Decides(%s) = %v, but about says %q", et.Name, p.Decides(et.Name), et.About)
+			}
+		}
+	}
+}
