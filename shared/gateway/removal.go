@@ -47,9 +47,9 @@ func (g *Gateway) removeOf(ctx context.Context, j *Job, row Row) error {
 	case "R":
 		err = g.eraseRegistration(ctx, rest)
 	case "K":
-		var k APIKey
-		if err = decode(row, &k); err == nil {
-			err = g.Store.Delete(ctx, Key{Registrations, "K#" + k.Hash, "K"}, AnyRev)
+		var p keyPlace
+		if err = decode(row, &p); err == nil {
+			err = g.deleteKeyRows(ctx, p.Hashes)
 		}
 	case "G":
 		source, grant, _ := strings.Cut(rest, "#")

@@ -83,9 +83,3 @@ type Group struct {
 	Removed bool      `json:"removed,omitempty"`
 	Created time.Time `json:"created"`
 }
-
-// An App is a registration made by set_http_callback, as its group lists it.
-type App struct {
-	Registration string `json:"registration"`
-	Tenant       string `json:"tenant"`
-}

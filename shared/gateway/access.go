@@ -1,0 +1,101 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// A Caller is who calls the API: a key that was found good.
+type Caller struct {
+	Key    string // id of the API key; "operator" is the operator's own
+	Scope  Scope
+	Tenant string // of full, read and set_http_callback
+	Group  string // of group-owner
+	Limits Limits // of the tenant; without zero fields
+}
+
+// Operator returns the caller with the operator's own key.
+func Operator() Caller { return Caller{Key: "operator", Scope: ScopeOperator} }
+
+// who names c among those whose idempotency keys and jobs are kept apart.
+func (c Caller) who() string {
+	switch {
+	case c.Tenant != "":
+		return c.Tenant
+	case c.Group != "":
+		return c.Group
+	}
+	return "operator"
+}
+
+// owns returns nil if c may deal with what belongs to tenant, else ErrNotFound:
+// another's thing is not there.
+func (c Caller) owns(tenant string) error {
+	if c.Scope == ScopeOperator || c.Tenant != "" && c.Tenant == tenant {
+		return nil
+	}
+	return ErrNotFound
+}
+
+// ownsGroup is owns for a group.
+func (c Caller) ownsGroup(id string) error {
+	if c.Scope == ScopeOperator || c.Group != "" && c.Group == id {
+		return nil
+	}
+	return ErrNotFound
+}
+
+// tenantIn returns the tenant that c asks about: its own, or for the operator
+// the one that it names.
+func (c Caller) tenantIn(named string) (string, error) {
+	if c.Scope == ScopeOperator {
+		return named, nil
+	}
+	if named != "" && named != c.Tenant {
+		return "", ErrNotFound
+	}
+	return c.Tenant, nil
+}
+
+// visible reports whether r's tenant may still see e: by a grant, or by a group
+// whose security code it knows. It is asked again at each look, so that a grant
+// that was revoked hides what it once let through.
+func (g *Gateway) visible(ctx context.Context, r Registration, e *Event) (bool, error) {
+	g.init()
+	if e.Unreadable {
+		return false, nil
+	}
+	v, err := g.versionOf(ctx, e.Source)
+	if err != nil {
+		return false, err
+	}
+	if r.Group != "" {
+		of, err := g.group(ctx, v.rev, r.Group)
+		if errors.Is(err, ErrNotFound) {
+			return false, nil
+		}
+		mine := e.Only == r.ID || slices.Contains(e.Keys["group"], of.UUID)
+		return mine && of.Rev == r.GroupRev && !of.Removed, err
+	}
+	if e.Only != "" {
+		return e.Only == r.ID, nil
+	}
+	return g.granted(ctx, v.rev, e, r.Tenant)
+}
+
+// anyGrant returns nil if a grant lets the tenant have anything of source, else
+// an error wrapping ErrNotFound.
+func (g *Gateway) anyGrant(ctx context.Context, source, tenant string) error {
+	q := Query{Table: Registrations, PK: sourceKey(source).PK, Consistent: true}.prefix("G#" + tenant + "#")
+	found := errors.New("found")
+	err := each(ctx, g.Store, q, func(Row) error { return found })
+	switch {
+	case errors.Is(err, found):
+		return nil
+	case err != nil:
+		return fmt.Errorf("grants of %s: %w", tenant, err)
+	}
+	return fmt.Errorf("source: %w", ErrNotFound)
+}

@@ -1,0 +1,182 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"time"
+	"unicode/utf8"
+)
+
+// CreateCallbackKey makes one more callback URL of a source under id and
+// returns it. A key that is there already under the id is returned as it is.
+func (g *Gateway) CreateCallbackKey(ctx context.Context, id, source, label string) (CallbackKey, string, error) {
+	s, err := g.Source(ctx, source)
+	if err != nil {
+		return CallbackKey{}, "", err
+	}
+	if len(label) > MaxName || !utf8.ValidString(label) {
+		return CallbackKey{}, "", fmt.Errorf("label: %w: want at most %d bytes of UTF-8", ErrInvalid, MaxName)
+	}
+	keys, err := g.callbackKeys(ctx, source)
+	if err != nil {
+		return CallbackKey{}, "", err
+	}
+	for _, k := range keys {
+		if k.ID == id {
+			url, err := g.CallbackURL(s, k)
+			return k, url, err
+		}
+	}
+	k := CallbackKey{ID: id, Source: source, Label: label, Created: g.now()}
+	return g.putCallbackKey(ctx, s, k)
+}
+
+// putCallbackKey writes k with a new secret.
+func (g *Gateway) putCallbackKey(ctx context.Context, s Source, k CallbackKey) (CallbackKey, string, error) {
+	secret := NewCallbackSecret()
+	k.Sealed = g.Keys.Seal(sourceKey(s.ID).PK, "callback_key", secret)
+	return k, g.callbackURL(s, secret), put(ctx, g.Store, callbackKeyKey(s.ID, secret), k, "")
+}
+
+func (g *Gateway) callbackURL(s Source, secret string) string {
+	return g.PublicURL + "/callbacks/" + s.Provider + "/" + s.ID + "/" + secret
+}
+
+// CallbackURL returns the URL of k, a key of s. It is a secret.
+func (g *Gateway) CallbackURL(s Source, k CallbackKey) (string, error) {
+	secret, err := g.Keys.Open(sourceKey(s.ID).PK, "callback_key", k.Sealed)
+	if err != nil {
+		return "", err
+	}
+	return g.callbackURL(s, secret), nil
+}
+
+// FirstCallbackURL returns the URL of the oldest key that holds, empty if there
+// is none.
+func (g *Gateway) FirstCallbackURL(ctx context.Context, s Source) (string, error) {
+	keys, err := g.callbackKeys(ctx, s.ID)
+	if err != nil {
+		return "", err
+	}
+	var first CallbackKey
+	for _, k := range keys {
+		if k.Until.IsZero() && (first.ID == "" || k.ID < first.ID) {
+			first = k
+		}
+	}
+	if first.ID == "" {
+		return "", nil
+	}
+	return g.CallbackURL(s, first)
+}
+
+// CallbackKeys returns a page of a source's callback keys; those that are being
+// replaced have an end.
+func (g *Gateway) CallbackKeys(ctx context.Context, source string, at Place) (Source, []CallbackKey, string, error) {
+	s, err := g.Source(ctx, source)
+	if err != nil {
+		return s, nil, "", err
+	}
+	now := g.now()
+	q := at.query(Query{Table: Registrations, PK: sourceKey(source).PK}, "C#")
+	keys, next, err := listed(ctx, g.Store, q, func(r Row) (CallbackKey, error) {
+		if r.expired(now) {
+			return CallbackKey{}, ErrNotFound
+		}
+		return decoded[CallbackKey](r)
+	})
+	return s, keys, next, err
+}
+
+// callbackKeys returns all callback keys of a source that hold.
+func (g *Gateway) callbackKeys(ctx context.Context, source string) ([]CallbackKey, error) {
+	var out []CallbackKey
+	now := g.now()
+	q := Query{Table: Registrations, PK: sourceKey(source).PK, Consistent: true}.prefix("C#")
+	err := each(ctx, g.Store, q, func(r Row) error {
+		k, err := decoded[CallbackKey](r)
+		if err == nil && !r.expired(now) {
+			out = append(out, k)
+		}
+		return err
+	})
+	return out, err
+}
+
+// RotateCallbackKey gives the key a new URL and returns it. The old ones hold
+// for overlap.
+func (g *Gateway) RotateCallbackKey(ctx context.Context, source, id string, overlap time.Duration) (CallbackKey, string, error) {
+	if err := checkOverlap(overlap); err != nil {
+		return CallbackKey{}, "", err
+	}
+	s, old, err := g.callbackKey(ctx, source, id)
+	if err != nil {
+		return CallbackKey{}, "", err
+	}
+	now := g.now()
+	k, url, err := g.putCallbackKey(ctx, s, CallbackKey{ID: id, Source: source, Label: old[0].Label, Created: now})
+	if err != nil {
+		return k, "", err
+	}
+	for _, o := range old {
+		if err := g.endCallbackKey(ctx, s, o, now.Add(overlap)); err != nil {
+			return k, "", err
+		}
+	}
+	return k, url, g.publish(ctx, source)
+}
+
+// callbackKey returns all rows of one key.
+func (g *Gateway) callbackKey(ctx context.Context, source, id string) (Source, []CallbackKey, error) {
+	s, err := g.Source(ctx, source)
+	if err != nil {
+		return s, nil, err
+	}
+	keys, err := g.callbackKeys(ctx, source)
+	if err != nil {
+		return s, nil, err
+	}
+	var out []CallbackKey
+	for _, k := range keys {
+		if k.ID == id {
+			out = append(out, k)
+		}
+	}
+	if len(out) == 0 {
+		return s, nil, fmt.Errorf("callback key: %w", ErrNotFound)
+	}
+	return s, out, nil
+}
+
+func (g *Gateway) endCallbackKey(ctx context.Context, s Source, k CallbackKey, end time.Time) error {
+	secret, err := g.Keys.Open(sourceKey(s.ID).PK, "callback_key", k.Sealed)
+	if err != nil {
+		return err
+	}
+	_, err = change(ctx, g.Store, callbackKeyKey(s.ID, secret), func(k *CallbackKey, r *Row) error {
+		if k.ID == "" || !k.Until.IsZero() && k.Until.Before(end) {
+			return errUnchanged
+		}
+		k.Until, r.Expires = end, end
+		return nil
+	})
+	return err
+}
+
+// DeleteCallbackKey ends a callback URL, within 30 s in other processes.
+func (g *Gateway) DeleteCallbackKey(ctx context.Context, source, id string) error {
+	s, keys, err := g.callbackKey(ctx, source, id)
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		secret, err := g.Keys.Open(sourceKey(s.ID).PK, "callback_key", k.Sealed)
+		if err != nil {
+			return err
+		}
+		if err := g.Store.Delete(ctx, callbackKeyKey(s.ID, secret), AnyRev); err != nil {
+			return fmt.Errorf("delete callback key %s: %w", id, err)
+		}
+	}
+	return g.publish(ctx, source)
+}

@@ -1,0 +1,131 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// CreateGrant lets a tenant receive what match names of a source; all if match
+// is nil. The error wraps ErrNotFound if there is no such source or tenant,
+// ErrInvalid for a bad match.
+func (g *Gateway) CreateGrant(ctx context.Context, id, source, tenant string, match Match) (Grant, error) {
+	gr := Grant{ID: id, Source: source, Tenant: tenant, Match: match, Created: g.now()}
+	s, err := g.Source(ctx, source)
+	if err != nil {
+		return gr, err
+	}
+	t, err := g.Tenant(ctx, tenant)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return gr, fmt.Errorf("tenant: %w: there is no such tenant", ErrInvalid)
+	case err != nil:
+		return gr, err
+	case t.Removing:
+		return gr, fmt.Errorf("tenant: %w: it is being removed", ErrConflict)
+	}
+	if err := match.Check(g.Providers[s.Provider].KeyKinds()); err != nil {
+		return gr, err
+	}
+	if err := put(ctx, g.Store, ofTenant(tenant, "G", source+"#"+id), link{id}, AnyRev); err != nil {
+		return gr, err
+	}
+	if err := put(ctx, g.Store, grantKey(source, tenant, id), gr, AnyRev); err != nil {
+		return gr, err
+	}
+	return gr, g.publish(ctx, source)
+}
+
+// Grants returns a page of a source's grants, by tenant.
+func (g *Gateway) Grants(ctx context.Context, source string, at Place) ([]Grant, string, error) {
+	if _, err := g.Source(ctx, source); err != nil {
+		return nil, "", err
+	}
+	q := at.query(Query{Table: Registrations, PK: sourceKey(source).PK}, "G#")
+	return listed(ctx, g.Store, q, decoded[Grant])
+}
+
+// Grant returns one grant of a source.
+func (g *Gateway) Grant(ctx context.Context, source, id string) (Grant, error) {
+	var found Grant
+	q := Query{Table: Registrations, PK: sourceKey(source).PK, Consistent: true}.prefix("G#")
+	err := each(ctx, g.Store, q, func(r Row) error {
+		if !strings.HasSuffix(r.SK, "#"+id) {
+			return nil
+		}
+		return decode(r, &found)
+	})
+	if err == nil && found.ID == "" {
+		return found, fmt.Errorf("grant: %w", ErrNotFound)
+	}
+	return found, err
+}
+
+// DeleteGrant revokes a grant. Within 2 s nothing more is delivered by it, what
+// is pending is cancelled when it falls due, and payloads are hidden.
+func (g *Gateway) DeleteGrant(ctx context.Context, source, id string) error {
+	gr, err := g.Grant(ctx, source, id)
+	if err != nil {
+		return err
+	}
+	if err := g.Store.Delete(ctx, grantKey(source, gr.Tenant, id), AnyRev); err != nil {
+		return fmt.Errorf("delete grant %s: %w", id, err)
+	}
+	if err := g.publish(ctx, source); err != nil {
+		return err
+	}
+	return g.Store.Delete(ctx, ofTenant(gr.Tenant, "G", source+"#"+id), AnyRev)
+}
+
+// A GrantedSource is what a tenant may know of a source.
+type GrantedSource struct {
+	ID       string
+	Provider string
+	Name     string
+	Matches  []Match // of its grants; a nil one is the whole source
+}
+
+// GrantedSources returns the sources of which the tenant is granted something.
+func (g *Gateway) GrantedSources(ctx context.Context, tenant string) ([]GrantedSource, error) {
+	var keys []Key
+	q := Query{Table: Registrations, PK: tenantKey(tenant).PK, Consistent: true}.prefix("G#")
+	err := each(ctx, g.Store, q, func(r Row) error {
+		source, id, _ := strings.Cut(strings.TrimPrefix(r.SK, "G#"), "#")
+		keys = append(keys, grantKey(source, tenant, id))
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []GrantedSource
+	for _, k := range keys { // in the order of their sources
+		gr, _, err := load[Grant](ctx, g.Store, k)
+		if errors.Is(err, ErrNotFound) {
+			continue // revoked; its link goes next
+		}
+		if err != nil {
+			return nil, err
+		}
+		if n := len(out); n > 0 && out[n-1].ID == gr.Source {
+			out[n-1].Matches = append(out[n-1].Matches, gr.Match)
+			continue
+		}
+		s, err := g.Source(ctx, gr.Source)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, GrantedSource{ID: s.ID, Provider: s.Provider, Name: s.Name, Matches: []Match{gr.Match}})
+	}
+	return out, nil
+}
+
+// decoded is a row's Data as a T.
+func decoded[T any](r Row) (T, error) {
+	var v T
+	err := decode(r, &v)
+	return v, err
+}

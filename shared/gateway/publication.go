@@ -1,0 +1,205 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// putRegistration publishes r over old, which was read with row; zero for a new
+// one. The order is: kinds and patterns in use, entries of the match index, the
+// registration, the version. So a crash leaves only superfluous entries, and
+// when it returns the change is known. The error wraps ErrConflict if another
+// was faster.
+//
+// An entry that is not needed any more is deleted only as it was before r was
+// written: a change that needs it again has written it anew since.
+func (g *Gateway) putRegistration(ctx context.Context, old Registration, row Row, r Registration) (Registration, error) {
+	r.Rev++
+	before, after := old.published(), r.published()
+	add, drop := minus(after, before), minus(before, after)
+	dropped, err := g.hintRows(ctx, r, drop)
+	if err != nil {
+		return r, err
+	}
+	if err := g.addHints(ctx, r, add); err != nil {
+		return r, err
+	}
+	if old.ID == "" || old.State == Removed {
+		if err := g.listRegistration(ctx, r); err != nil {
+			return r, err
+		}
+	}
+	next := Row{Key: registrationKey(r.ID)}
+	if r.State == Removed {
+		next.Expires = r.Since.Add(tombstone)
+	}
+	if err := putRow(ctx, g.Store, next, r, row.Rev); err != nil {
+		return r, err
+	}
+	if err := g.publish(ctx, r.Source); err != nil {
+		return r, err
+	}
+	if r.State == Removed {
+		if err := g.unlistRegistration(ctx, r); err != nil {
+			return r, err
+		}
+	}
+	return r, g.dropHints(ctx, dropped)
+}
+
+// published returns the entries of the match index that r needs.
+func (r Registration) published() []hint {
+	if r.State == Removed || r.ID == "" {
+		return nil
+	}
+	return r.hints()
+}
+
+func minus(a, b []hint) []hint {
+	return slices.DeleteFunc(slices.Clone(a), func(h hint) bool { return slices.Contains(b, h) })
+}
+
+func (g *Gateway) addHints(ctx context.Context, r Registration, hints []hint) error {
+	if len(hints) == 0 {
+		return nil
+	}
+	if err := g.publish(ctx, r.Source, hints...); err != nil {
+		return err
+	}
+	for _, h := range hints {
+		if err := put(ctx, g.Store, hintKey(r.Source, h.RoutingKey, h.Pattern, r.ID), link{r.ID}, AnyRev); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hintRows returns the rows of hints as they are now.
+func (g *Gateway) hintRows(ctx context.Context, r Registration, hints []hint) ([]Row, error) {
+	var out []Row
+	for part := range slices.Chunk(hints, MaxPageRows) {
+		keys := make([]Key, len(part))
+		for i, h := range part {
+			keys[i] = hintKey(r.Source, h.RoutingKey, h.Pattern, r.ID)
+		}
+		rows, err := g.Store.Get(ctx, keys...)
+		if err != nil {
+			return nil, fmt.Errorf("match entries of %s: %w", r.ID, err)
+		}
+		out = append(out, rows...)
+	}
+	return out, nil
+}
+
+func (g *Gateway) dropHints(ctx context.Context, rows []Row) error {
+	for _, row := range rows {
+		err := persist(ctx, func() error { return g.Store.Delete(ctx, row.Key, row.Rev) })
+		if err != nil && !errors.Is(err, ErrConflict) {
+			return fmt.Errorf("delete match entry: %w", err)
+		}
+	}
+	return nil
+}
+
+// listRegistration lists r with its tenant and its source.
+func (g *Gateway) listRegistration(ctx context.Context, r Registration) error {
+	if err := put(ctx, g.Store, onSource(r.Source, r.ID), link{r.ID}, AnyRev); err != nil {
+		return err
+	}
+	return put(ctx, g.Store, ofTenant(r.Tenant, "R", r.ID), tenantRegistration{Source: r.Source}, AnyRev)
+}
+
+// unlistRegistration takes r, which is removed, off its source's list. On its
+// tenant's it stays as long as the tombstone.
+func (g *Gateway) unlistRegistration(ctx context.Context, r Registration) error {
+	row := Row{Key: ofTenant(r.Tenant, "R", r.ID), Expires: r.Since.Add(tombstone)}
+	if err := putRow(ctx, g.Store, row, tenantRegistration{Source: r.Source, Removed: true}, AnyRev); err != nil {
+		return err
+	}
+	return g.Store.Delete(ctx, onSource(r.Source, r.ID), AnyRev)
+}
+
+// EnableRegistration takes up deliveries again and releases what was held since
+// a moment ago; older ones are released on request. It changes nothing if the
+// registration is enabled.
+func (g *Gateway) EnableRegistration(ctx context.Context, c Caller, id string) (Registration, error) {
+	changed := false
+	r, err := g.changeRegistration(ctx, c, id, func(r *Registration) error {
+		if changed = r.State != Enabled; !changed {
+			return errUnchanged
+		}
+		r.State, r.Why, r.Since = Enabled, "", g.now()
+		return nil
+	})
+	if err != nil || !changed {
+		return r, err
+	}
+	return r, g.wasEnabled(ctx, r)
+}
+
+// heldBefore is how long before it was enabled a registration's deliveries may
+// have been held by a worker that went by what it knew a moment ago, and be
+// released without being asked for.
+const heldBefore = 5 * time.Second
+
+// wasEnabled forgets the failures of before and starts the release of what
+// workers held in the last moment.
+func (g *Gateway) wasEnabled(ctx context.Context, r Registration) error {
+	if err := g.Store.Delete(ctx, healthKey(r.ID), AnyRev); err != nil {
+		return fmt.Errorf("health of %s: %w", r.ID, err)
+	}
+	_, err := g.startJob(ctx, Job{Kind: JobRelease, Tenant: r.Tenant, Registration: r.ID, Source: r.Source, Since: r.Since.Add(-heldBefore)})
+	return err
+}
+
+// DisableRegistration holds deliveries from now on, within 2 s. It changes
+// nothing if the registration is disabled.
+func (g *Gateway) DisableRegistration(ctx context.Context, c Caller, id string) (Registration, error) {
+	return g.changeRegistration(ctx, c, id, func(r *Registration) error {
+		if r.State == Disabled {
+			return errUnchanged
+		}
+		r.State, r.Why, r.Since = Disabled, "by request", g.now()
+		return nil
+	})
+}
+
+// DeleteRegistration ends a registration; its deliveries stay listable. One
+// that was made by set_http_callback is told so.
+func (g *Gateway) DeleteRegistration(ctx context.Context, c Caller, id string) error {
+	r, err := g.Registration(ctx, c, id)
+	switch {
+	case err != nil:
+		return err
+	case r.State == Removed:
+		return fmt.Errorf("registration: %w", ErrNotFound)
+	case r.Group != "":
+		return g.removeApp(ctx, r.ID, whyDeleted, r.GroupRev+1)
+	}
+	return g.removeRegistration(ctx, id, whyDeleted)
+}
+
+// removeRegistration makes a tombstone of a registration. What is pending is
+// cancelled when it falls due. One that is removed stays as it is; the error
+// wraps ErrNotFound if there is none.
+func (g *Gateway) removeRegistration(ctx context.Context, id, why string) error {
+	return g.removeRegistrationIf(ctx, id, why, func(Registration) bool { return true })
+}
+
+// removeRegistrationIf is removeRegistration for one of which is holds.
+func (g *Gateway) removeRegistrationIf(ctx context.Context, id, why string, is func(Registration) bool) error {
+	_, err := g.changeRegistration(ctx, Operator(), id, func(r *Registration) error {
+		if !is(*r) {
+			return errUnchanged
+		}
+		r.State, r.Why, r.Since = Removed, why, g.now()
+		return nil
+	})
+	if errors.Is(err, ErrNotFound) { // or removed, which is as it should be
+		_, err = g.Registration(ctx, Operator(), id)
+	}
+	return err
+}

@@ -1,0 +1,202 @@
+package gateway
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"ringback/shared/egress"
+)
+
+// A CallbackRequest is what set_http_callback asks for ("Set HTTP callback to be
+// called on group events", SmartBots).
+type CallbackRequest struct {
+	Group      string // by name
+	Secret     string // the Group Security Code, or
+	SecretSHA1 string // its SHA-1 in hex; both must agree
+	AppName    string // shown to the group's owner
+	AppUUID    string
+	URL        string
+}
+
+// A Refusal is an answer to set_http_callback: why it is FAIL, in words that
+// the caller may read.
+type Refusal struct{ Text string }
+
+func (r *Refusal) Error() string { return r.Text }
+
+func refused(text string) error { return &Refusal{text} }
+
+// check returns the SHA-1 of the code in lower-case hex, or a *Refusal.
+func (q CallbackRequest) check() (string, error) {
+	sum := strings.ToLower(q.SecretSHA1)
+	raw, err := hex.DecodeString(sum)
+	switch {
+	case q.Group == "" || len(q.Group) > MaxName || !utf8.ValidString(q.Group):
+		return "", refused("group: want the name of the group")
+	case q.Secret == "" && sum == "":
+		return "", refused("secret: want the Group Security Code, or its SHA-1 as secret_sha1")
+	case sum != "" && (err != nil || len(raw) != 20):
+		return "", refused("secret_sha1: want 40 hexadecimal digits")
+	case q.Secret != "" && sum != "" && sha1Hex(q.Secret) != sum:
+		return "", refused("secret and secret_sha1 do not agree")
+	case q.AppName == "" || len(q.AppName) > MaxName || !utf8.ValidString(q.AppName):
+		return "", refused("app_name: want the name of the application")
+	case !uuidForm.MatchString(strings.ToLower(q.AppUUID)):
+		return "", refused("app_uuid: want the UUID of the application")
+	}
+	if sum == "" {
+		sum = sha1Hex(q.Secret)
+	}
+	return sum, nil
+}
+
+// SetHTTPCallback registers q.URL for the chat of a group whose Group Security
+// Code the caller knows, in c's tenant, and returns the group. The same tenant,
+// group and application replace URL and name and enable again. What the caller
+// may read is a *Refusal; any other error is ours.
+func (g *Gateway) SetHTTPCallback(ctx context.Context, c Caller, q CallbackRequest) (Group, error) {
+	code, err := q.check()
+	if err != nil {
+		return Group{}, err
+	}
+	q.AppUUID = strings.ToLower(q.AppUUID)
+	if err := g.Egress.CheckURL(q.URL); err != nil {
+		return Group{}, refused("url: " + err.Error())
+	}
+	of, err := g.proveCode(ctx, c, q, code)
+	if err != nil {
+		return of, err
+	}
+	r, err := g.putApp(ctx, c, of, q)
+	switch {
+	case errors.Is(err, ErrLimit):
+		return of, refused("there are as many callbacks as the tenant may have")
+	case err != nil:
+		return of, err
+	}
+	now, _, err := load[Group](ctx, g.Store, groupKey(of.ID))
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return of, err
+	}
+	if now.Rev != of.Rev { // the code was changed while this was set
+		if err := g.removeApp(ctx, r.ID, whyCode, of.Rev+1); err != nil {
+			return of, err
+		}
+		return of, refused(wrongCode)
+	}
+	return of, g.tellApp(ctx, callbackSet, r, of)
+}
+
+// wrongCode is said alike of a wrong code and of an unknown group.
+const wrongCode = "group not found, or wrong security code"
+
+// proveCode returns the group whose code has the given SHA-1, asking SmartBots
+// itself if the stored one does not match. An unknown group takes the same work
+// as a wrong code.
+func (g *Gateway) proveCode(ctx context.Context, c Caller, q CallbackRequest, code string) (Group, error) {
+	at, err := g.guess(ctx, c.Tenant, q.Group)
+	if errors.Is(err, ErrLimit) {
+		return Group{}, refused("too many wrong security codes for this group; try again in 15 minutes")
+	}
+	if err != nil {
+		return Group{}, err
+	}
+	of, err := g.groupNamed(ctx, q.Group)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return of, err
+	}
+	if !verifyCode(of.Code, code) {
+		if of, err = g.proveUpstream(ctx, of, q, code); err != nil {
+			return of, err
+		}
+	}
+	return of, g.guessedRight(ctx, c.Tenant, q.Group, at)
+}
+
+// groupNamed returns the group of a name; zero and ErrNotFound if there is none.
+func (g *Gateway) groupNamed(ctx context.Context, name string) (Group, error) {
+	of, _, err := load[link](ctx, g.Store, groupNameKey(FoldName(name)))
+	if err != nil {
+		return Group{}, err
+	}
+	found, err := g.liveGroup(ctx, of.ID)
+	if err != nil {
+		return Group{}, err
+	}
+	return found, nil
+}
+
+// putApp makes or replaces the registration of c's tenant for an application of
+// a group.
+func (g *Gateway) putApp(ctx context.Context, c Caller, of Group, q CallbackRequest) (Registration, error) {
+	id := idFrom("reg", of.Created, strings.Join([]string{"app", of.ID, of.Source, c.Tenant, q.AppUUID}, " "))
+	if err := g.roomFor(ctx, c, of.Source, id); err != nil {
+		return Registration{}, err
+	}
+	if err := g.replaceApp(ctx, c, of, q, id); err != nil {
+		return Registration{}, err
+	}
+	var lost error
+	for range 20 {
+		old, row, err := load[Registration](ctx, g.Store, registrationKey(id))
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return old, err
+		}
+		if err := g.forgetRemoval(ctx, old); err != nil {
+			return old, err
+		}
+		r, err := g.appOf(c, of, q, old, id)
+		if err != nil {
+			return r, err
+		}
+		switch r, lost = g.putRegistration(ctx, old, row, r); {
+		case lost == nil:
+			return r, g.Store.Delete(ctx, healthKey(id), AnyRev)
+		case !errors.Is(lost, ErrConflict):
+			return r, lost
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return Registration{}, lost
+}
+
+// replaceApp names id as the registration of the application, and removes the
+// one that it had while the group was on another source.
+func (g *Gateway) replaceApp(ctx context.Context, c Caller, of Group, q CallbackRequest, id string) error {
+	before := ""
+	_, err := change(ctx, g.Store, appKey(of.ID, c.Tenant, q.AppUUID), func(a *App, _ *Row) error {
+		if before = a.Registration; before == id {
+			return errUnchanged
+		}
+		a.Registration, a.Tenant = id, c.Tenant
+		return nil
+	})
+	if err != nil || before == "" || before == id {
+		return err
+	}
+	return g.removeByCode(ctx, before, of)
+}
+
+// appOf returns the registration as q wants it, in place of old.
+func (g *Gateway) appOf(c Caller, of Group, q CallbackRequest, old Registration, id string) (Registration, error) {
+	now, pk := g.now(), registrationKey(id).PK
+	r := old
+	if r.ID == "" {
+		r = Registration{ID: id, Tenant: c.Tenant, Source: of.Source, Created: now}
+		r.Secrets = []Secret{{Sealed: g.Keys.Seal(pk, "secret", newSigningSecret()), Since: now}}
+	}
+	r.State, r.Why, r.Since = Enabled, "", now
+	r.EventTypes, r.Match, r.Format = []string{"group_chat"}, Match{"group": {of.UUID}}, Raw
+	r.Endpoint.URL, r.Endpoint.Shown = g.Keys.Seal(pk, "url", q.URL), egress.Redact(q.URL)
+	r.Group, r.GroupRev, r.AppName, r.AppUUID = of.ID, of.Rev, q.AppName, q.AppUUID
+	if !old.Since.IsZero() && !now.After(old.Since) {
+		r.Since = old.Since.Add(time.Millisecond) // each setting is an event of its own
+	}
+	return r, nil
+}

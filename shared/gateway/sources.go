@@ -1,0 +1,295 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// The providers whose sources have settings of their own.
+const (
+	tencentChat = "tencent-chat"
+	direct      = "direct"
+	smartBots   = "smartbots"
+)
+
+// A SourceChange names what a source is to have; what is nil stays, or is
+// nothing for a new source.
+type SourceChange struct {
+	Provider         string // of a new source
+	Name             *string
+	SDKAppID         *uint64   // tencent-chat
+	Token            *string   // tencent-chat, of a new source; else RotateToken
+	Basic            *Login    // direct, of a new source; else RotateBasic
+	Allow            *[]string // direct
+	Upstream         *Upstream // smartbots; APIKey in clear
+	IgnoreEventTypes *[]string
+	History          *History
+}
+
+// check returns an error wrapping ErrInvalid if ch names what sources of the
+// provider do not have, or what cannot be.
+func (ch SourceChange) check(provider string) error {
+	fits := func(name, of string, set bool) error {
+		if set && provider != of {
+			return fmt.Errorf("%s: %w: only sources of %s have it", name, ErrInvalid, of)
+		}
+		return nil
+	}
+	return cmp.Or(
+		fits("sdk_app_id", tencentChat, ch.SDKAppID != nil),
+		fits("token", tencentChat, ch.Token != nil),
+		fits("basic", direct, ch.Basic != nil),
+		fits("allow", direct, ch.Allow != nil),
+		fits("upstream", smartBots, ch.Upstream != nil),
+		ch.checkCommon(),
+		given(ch.Token, checkToken),
+		given(ch.Basic, Login.check),
+		given(ch.Allow, checkAllow),
+		given(ch.Upstream, Upstream.check),
+	)
+}
+
+// given returns what check finds of v, nil if that is nil.
+func given[T any](v *T, check func(T) error) error {
+	if v == nil {
+		return nil
+	}
+	return check(*v)
+}
+
+// checkCommon judges what sources of all providers have.
+func (ch SourceChange) checkCommon() error {
+	switch {
+	case ch.Name != nil && (strings.TrimSpace(*ch.Name) == "" || len(*ch.Name) > MaxName):
+		return fmt.Errorf("name: %w: want 1 to %d bytes", ErrInvalid, MaxName)
+	case ch.SDKAppID != nil && *ch.SDKAppID == 0:
+		return fmt.Errorf("sdk_app_id: %w: want the number of the application", ErrInvalid)
+	case ch.History != nil && *ch.History != FullHistory && *ch.History != FailureHistory:
+		return fmt.Errorf("history: %w: want full or failures", ErrInvalid)
+	case ch.IgnoreEventTypes != nil:
+		if err := CheckEventTypes(*ch.IgnoreEventTypes); err != nil {
+			return fmt.Errorf("ignore_%w", err)
+		}
+	}
+	return nil
+}
+
+func checkToken(token string) error {
+	if token == "" || len(token) > MaxName {
+		return fmt.Errorf("token: %w: want 1 to %d bytes", ErrInvalid, MaxName)
+	}
+	return nil
+}
+
+// check returns an error wrapping ErrInvalid if no Basic authorization can
+// carry l (RFC 7617, section 2: no colon in the name, no control character).
+func (l Login) check() error {
+	control := func(s string) bool { return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) }
+	if l.Name == "" || l.Password == "" || strings.Contains(l.Name, ":") || control(l.Name+l.Password) ||
+		!utf8.ValidString(l.Name+l.Password) || len(l.Name)+len(l.Password) > 2*MaxName {
+		return fmt.Errorf("basic: %w: want a login without a colon and a password, without control characters", ErrInvalid)
+	}
+	return nil
+}
+
+func (u Upstream) check() error {
+	if u.BaseURL == "" {
+		return nil
+	}
+	at, err := url.Parse(u.BaseURL)
+	if err != nil || at.Scheme != "https" && at.Scheme != "http" || at.Host == "" || at.User != nil || len(u.BaseURL) > 2048 {
+		return fmt.Errorf("upstream.base_url: %w: want an http or https URL without login and password", ErrInvalid)
+	}
+	return nil
+}
+
+func checkAllow(allow []string) error {
+	for _, text := range allow {
+		if _, err := netip.ParsePrefix(text); err != nil {
+			return fmt.Errorf("allow: %w: want prefixes such as 192.0.2.0/24", ErrInvalid)
+		}
+	}
+	return nil
+}
+
+// CreateSource makes a source under id and its first callback key, without a
+// label. The error wraps ErrInvalid, or ErrConflict if another source has the
+// SDKAppID.
+func (g *Gateway) CreateSource(ctx context.Context, id string, ch SourceChange) (Source, error) {
+	s := Source{ID: id, Provider: ch.Provider, Created: g.now()}
+	switch {
+	case g.Providers[ch.Provider] == nil:
+		return s, fmt.Errorf("provider: %w: want %s", ErrInvalid, strings.Join(g.providerNames(), ", "))
+	case ch.Name == nil:
+		return s, fmt.Errorf("name: %w: want 1 to %d bytes", ErrInvalid, MaxName)
+	case ch.Provider == tencentChat && (ch.SDKAppID == nil || ch.Token == nil):
+		return s, fmt.Errorf("sdk_app_id: %w: want it and the token of the console", ErrInvalid)
+	}
+	if err := ch.check(s.Provider); err != nil {
+		return s, err
+	}
+	if err := g.claimSDKAppID(ctx, s, ch); err != nil {
+		return s, err
+	}
+	s = g.changed(s, ch)
+	if err := put(ctx, g.Store, listKey("sources", id), link{id}, AnyRev); err != nil {
+		return s, err
+	}
+	if err := put(ctx, g.Store, sourceKey(id), s, AnyRev); err != nil {
+		return s, err
+	}
+	if _, _, err := g.CreateCallbackKey(ctx, idFrom("cbk", s.Created, "first "+id), id, ""); err != nil {
+		return s, err
+	}
+	return s, g.publish(ctx, id)
+}
+
+func (g *Gateway) providerNames() []string {
+	var names []string
+	for name := range g.Providers {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// changed returns s as ch wants it, its secrets sealed.
+func (g *Gateway) changed(s Source, ch SourceChange) Source {
+	pk, now := sourceKey(s.ID).PK, g.now()
+	if ch.Name != nil {
+		s.Name = strings.TrimSpace(*ch.Name)
+	}
+	if ch.SDKAppID != nil {
+		s.SDKAppID = *ch.SDKAppID
+	}
+	if ch.Token != nil {
+		s.Tokens = []Secret{{Sealed: g.Keys.Seal(pk, "token", *ch.Token), Since: now}}
+	}
+	if ch.Basic != nil {
+		s.Basic = []Secret{{Sealed: g.Keys.Seal(pk, "basic", ch.Basic.text()), Since: now}}
+	}
+	if ch.Allow != nil {
+		s.Allow = *ch.Allow
+	}
+	if ch.Upstream != nil {
+		if ch.Upstream.APIKey != hiddenText {
+			s.Upstream.APIKey = ""
+		}
+		if key := ch.Upstream.APIKey; key != "" && key != hiddenText {
+			s.Upstream.APIKey = g.Keys.Seal(pk, "upstream", key)
+		}
+		s.Upstream.BaseURL = ch.Upstream.BaseURL
+	}
+	if ch.IgnoreEventTypes != nil {
+		s.IgnoreEventTypes = *ch.IgnoreEventTypes
+	}
+	if ch.History != nil {
+		s.History = *ch.History
+	}
+	return s
+}
+
+func (l Login) text() string {
+	b, _ := json.Marshal(l) // two strings cannot fail
+	return string(b)
+}
+
+// claimSDKAppID takes the SDKAppID that ch names for s: one SDKAppID is one
+// source, else each would see the other's events as its own.
+func (g *Gateway) claimSDKAppID(ctx context.Context, s Source, ch SourceChange) error {
+	if ch.SDKAppID == nil || *ch.SDKAppID == s.SDKAppID {
+		return nil
+	}
+	err := g.claimName(ctx, sdkAppIDKey(*ch.SDKAppID), s.ID)
+	if errors.Is(err, ErrConflict) {
+		return fmt.Errorf("sdk_app_id: %w: another source has it", ErrConflict)
+	}
+	return err
+}
+
+// claimName makes k say that a name is id's. The error wraps ErrConflict if it
+// is another's.
+func (g *Gateway) claimName(ctx context.Context, k Key, id string) error {
+	err := put(ctx, g.Store, k, link{id}, "")
+	var other *ConflictError
+	if !errors.As(err, &other) {
+		return err
+	}
+	if of, err := decoded[link](other.Stored); err != nil || of.ID == id {
+		return err
+	}
+	return ErrConflict
+}
+
+// freeName gives a name up if it is id's.
+func (g *Gateway) freeName(ctx context.Context, k Key, id string) error {
+	of, row, err := load[link](ctx, g.Store, k)
+	if errors.Is(err, ErrNotFound) || err == nil && of.ID != id {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return g.Store.Delete(ctx, k, row.Rev)
+}
+
+func sdkAppIDKey(n uint64) Key {
+	return Key{Registrations, "N#" + digest("sdk_app_id\x00"+strconv.FormatUint(n, 10)), "N"}
+}
+
+// Source returns a source.
+func (g *Gateway) Source(ctx context.Context, id string) (Source, error) {
+	s, _, err := load[Source](ctx, g.Store, sourceKey(id))
+	if err != nil {
+		return s, fmt.Errorf("source: %w", err)
+	}
+	return s, nil
+}
+
+// Sources returns a page of all sources.
+func (g *Gateway) Sources(ctx context.Context, at Place) ([]Source, string, error) {
+	q := at.query(Query{Table: Registrations, PK: listKey("sources", "").PK}, "")
+	return listed(ctx, g.Store, q, func(r Row) (Source, error) { return g.Source(ctx, r.SK) })
+}
+
+// ChangeSource changes a source. Token and Basic are changed by rotating them.
+func (g *Gateway) ChangeSource(ctx context.Context, id string, ch SourceChange) (Source, error) {
+	before, err := g.Source(ctx, id)
+	if err != nil {
+		return before, err
+	}
+	if err := ch.check(before.Provider); err != nil {
+		return before, err
+	}
+	if err := g.claimSDKAppID(ctx, before, ch); err != nil {
+		return before, err
+	}
+	s, err := g.changeSource(ctx, id, func(s *Source) { *s = g.changed(*s, ch) })
+	if err != nil || s.SDKAppID == before.SDKAppID || before.SDKAppID == 0 {
+		return s, err
+	}
+	return s, g.freeName(ctx, sdkAppIDKey(before.SDKAppID), id)
+}
+
+func (g *Gateway) changeSource(ctx context.Context, id string, f func(*Source)) (Source, error) {
+	s, err := change(ctx, g.Store, sourceKey(id), func(s *Source, _ *Row) error {
+		if s.ID == "" {
+			return fmt.Errorf("source: %w", ErrNotFound)
+		}
+		f(s)
+		return nil
+	})
+	if err != nil {
+		return s, err
+	}
+	return s, g.publish(ctx, id)
+}

@@ -1,0 +1,149 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A link says that the thing with an id stands in a list.
+type link struct {
+	ID string `json:"id"`
+}
+
+// CreateTenant makes a tenant under id and its first API key, of scope full,
+// whose text is told once.
+func (g *Gateway) CreateTenant(ctx context.Context, id, name string, limits Limits) (Tenant, string, error) {
+	t := Tenant{ID: id, Name: strings.TrimSpace(name), Created: g.now(), Limits: limits}
+	if err := t.check(); err != nil {
+		return t, "", err
+	}
+	if err := put(ctx, g.Store, listKey("tenants", id), link{id}, AnyRev); err != nil {
+		return t, "", err
+	}
+	if err := put(ctx, g.Store, tenantKey(id), t, AnyRev); err != nil {
+		return t, "", err
+	}
+	_, text, err := g.CreateAPIKey(ctx, Operator(), idFrom("key", t.Created, "first "+id), APIKey{Scope: ScopeFull, Tenant: id, Name: "first"})
+	return t, text, err
+}
+
+func (t Tenant) check() error {
+	l := t.Limits
+	switch {
+	case t.Name == "" || len(t.Name) > MaxName:
+		return fmt.Errorf("name: %w: want 1 to %d bytes", ErrInvalid, MaxName)
+	case l.RegistrationsPerSource < 0 || l.APICallsPerSecond < 0 || l.DeliveriesPerSecond < 0 || l.Concurrency < 0 || l.Jobs < 0:
+		return fmt.Errorf("limits: %w: want no negative number", ErrInvalid)
+	}
+	return nil
+}
+
+// Tenant returns a tenant.
+func (g *Gateway) Tenant(ctx context.Context, id string) (Tenant, error) {
+	t, _, err := load[Tenant](ctx, g.Store, tenantKey(id))
+	if err != nil {
+		return t, fmt.Errorf("tenant: %w", err)
+	}
+	return t, nil
+}
+
+// Tenants returns a page of all tenants.
+func (g *Gateway) Tenants(ctx context.Context, at Place) ([]Tenant, string, error) {
+	q := at.query(Query{Table: Registrations, PK: listKey("tenants", "").PK}, "")
+	return listed(ctx, g.Store, q, func(r Row) (Tenant, error) { return g.Tenant(ctx, r.SK) })
+}
+
+// A TenantChange names what is to be changed; what is nil stays.
+type TenantChange struct {
+	Name     *string
+	Limits   *Limits
+	Disabled *bool
+}
+
+// ChangeTenant changes a tenant. Disabling it refuses its keys within 30 s and
+// holds its deliveries within 2 s. The error wraps ErrConflict if the tenant is
+// being removed.
+func (g *Gateway) ChangeTenant(ctx context.Context, id string, ch TenantChange) (Tenant, error) {
+	t, err := change(ctx, g.Store, tenantKey(id), func(t *Tenant, _ *Row) error {
+		switch {
+		case t.ID == "":
+			return fmt.Errorf("tenant: %w", ErrNotFound)
+		case t.Removing:
+			return fmt.Errorf("tenant: %w: it is being removed", ErrConflict)
+		}
+		if ch.Name != nil {
+			t.Name = strings.TrimSpace(*ch.Name)
+		}
+		if ch.Limits != nil {
+			t.Limits = *ch.Limits
+		}
+		if ch.Disabled != nil {
+			t.Disabled = *ch.Disabled
+		}
+		return t.check()
+	})
+	if err != nil {
+		return t, err
+	}
+	return t, g.publishTenant(ctx, id)
+}
+
+// publishTenant publishes a change of a tenant on every source that it is on,
+// and releases what was held if the change enabled it.
+func (g *Gateway) publishTenant(ctx context.Context, id string) error {
+	on, err := g.sourcesOf(ctx, id)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, source := range on {
+		errs = append(errs, g.publish(ctx, source))
+	}
+	return errors.Join(errs...)
+}
+
+// sourcesOf returns the sources that the tenant has grants of or registrations on.
+func (g *Gateway) sourcesOf(ctx context.Context, tenant string) ([]string, error) {
+	var out []string
+	pk := tenantKey(tenant).PK
+	err := each(ctx, g.Store, Query{Table: Registrations, PK: pk, Consistent: true}.prefix("G#"), func(r Row) error {
+		source, _, _ := strings.Cut(strings.TrimPrefix(r.SK, "G#"), "#")
+		out = append(out, source)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = each(ctx, g.Store, Query{Table: Registrations, PK: pk, Consistent: true}.prefix("R#"), func(r Row) error {
+		var of tenantRegistration
+		if err := decode(r, &of); err != nil {
+			return err
+		}
+		out = append(out, of.Source)
+		return nil
+	})
+	slices.Sort(out)
+	return slices.Compact(out), err
+}
+
+// RemoveTenant disables the tenant at once and starts the job that takes all
+// its rows away.
+func (g *Gateway) RemoveTenant(ctx context.Context, id string) (Job, error) {
+	_, err := change(ctx, g.Store, tenantKey(id), func(t *Tenant, _ *Row) error {
+		if t.ID == "" {
+			return fmt.Errorf("tenant: %w", ErrNotFound)
+		}
+		t.Disabled, t.Removing = true, true
+		return nil
+	})
+	if err != nil {
+		return Job{}, err
+	}
+	if err := g.publishTenant(ctx, id); err != nil {
+		return Job{}, err
+	}
+	return g.startJob(ctx, Job{Kind: JobRemoval, Tenant: id})
+}
