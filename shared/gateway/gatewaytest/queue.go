@@ -1,0 +1,226 @@
+package gatewaytest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"ringback/shared/gateway"
+)
+
+// Visibility is the visibility timeout of the queues that Queue tests: long
+// enough for a handler on a busy machine, short enough to be waited for.
+const Visibility = 2 * time.Second
+
+// ServedQueue is a Queue together with what calls handlers for it: the runner
+// on one machine, Lambda's poller on AWS.
+type ServedQueue interface {
+	gateway.Queue
+
+	// Serve hands the messages of q to h, in batches of at most ten and several
+	// at once, until ctx ends. It returns when no call of h is running.
+	Serve(ctx context.Context, q gateway.QueueName, h gateway.Handler) error
+}
+
+// Queue tests what gateway.Queue and gateway.Handler promise. Each call of
+// open returns empty queues with Visibility as their visibility timeout. The
+// tests run at the same time, since most of them wait.
+func Queue(t *testing.T, open func(t *testing.T) ServedQueue) {
+	for _, tt := range []struct {
+		name string
+		test func(t *testing.T, q ServedQueue)
+	}{
+		{"every message arrives in its own queue", testArrival},
+		{"every character of XML is carried", testCharacters},
+		{"what no queue carries is refused alone", testRefusal},
+		{"Send refuses what is over the limits", testSendLimits},
+		{"a delayed message is late", testDelay},
+		{"what a handler returns comes again", testAgain},
+		{"an error makes the whole batch come again", testError},
+		{"a message that nobody finishes ends as a dead letter and can be moved back", testDead},
+		{"Depth tells where messages are", testDepth},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tt.test(t, open(t))
+		})
+	}
+}
+
+func testArrival(t *testing.T, q ServedQueue) {
+	seen := map[gateway.QueueName]*mailbox{gateway.EventsQueue: serve(t, q, gateway.EventsQueue, nil), gateway.RetryQueue: serve(t, q, gateway.RetryQueue, nil)}
+	want := map[gateway.QueueName][]string{}
+	for i := range 200 {
+		name := []gateway.QueueName{gateway.EventsQueue, gateway.RetryQueue}[i/10%2]
+		body := fmt.Sprintf("%s %d", name, i)
+		want[name] = append(want[name], body)
+		if i%10 == 9 {
+			mustSend(t, q, name, want[name][len(want[name])-10:]...)
+		}
+	}
+	for name, m := range seen {
+		eventually(t, func() string { return m.missing(want[name]) })
+		for _, r := range m.all() {
+			if r.Receives < 1 || r.Receipt == "" {
+				t.Errorf("received %+v, want a receipt and at least one receive", r)
+			}
+			if !strings.HasPrefix(r.Body, string(name)) {
+				t.Errorf("%s received %q of the other queue", name, r.Body)
+			}
+		}
+	}
+}
+
+// testCharacters sends each legal character once, in few large messages.
+func testCharacters(t *testing.T, q ServedQueue) {
+	var want []string
+	var b strings.Builder
+	for r := rune(0); r <= utf8.MaxRune; r++ {
+		if s := string(r); utf8.ValidRune(r) && gateway.Carries(s) {
+			b.WriteString(s)
+		}
+		if b.Len() > 900<<10 || r == utf8.MaxRune {
+			want = append(want, b.String())
+			b.Reset()
+		}
+	}
+	m := serve(t, q, gateway.EventsQueue, nil)
+	for _, body := range want {
+		mustSend(t, q, gateway.EventsQueue, body)
+	}
+	eventually(t, func() string { return m.missing(want) })
+}
+
+func testRefusal(t *testing.T, q ServedQueue) {
+	bad := []string{"\x00", "\x08", "\x0b", "\x0c", "\x0e", "\x1f", "\uFFFE", "\uFFFF", "\xff", "\xc3", "\xed\xa0\x80"}
+	m := serve(t, q, gateway.EventsQueue, nil)
+	var want []string
+	for i, s := range bad {
+		good := fmt.Sprintf("good %d", i)
+		want = append(want, good)
+		errs := q.Send(t.Context(), gateway.EventsQueue, []gateway.Message{{Body: "bad" + s}, {Body: good}})
+		if len(errs) != 2 || !errors.Is(errs[0], gateway.ErrInvalid) || errs[1] != nil {
+			t.Errorf("Send of %q and a good one = %v, want ErrInvalid and nil", s, errs)
+		}
+	}
+	eventually(t, func() string { return m.missing(want) })
+	for _, r := range m.all() {
+		if strings.HasPrefix(r.Body, "bad") {
+			t.Errorf("received %q, which was refused", r.Body)
+		}
+	}
+}
+
+func testSendLimits(t *testing.T, q ServedQueue) {
+	large := strings.Repeat("x", gateway.MaxMessageBytes)
+	for _, tt := range []struct {
+		name string
+		q    gateway.QueueName
+		ms   []gateway.Message
+		want error // of each message
+	}{
+		{"nothing", gateway.EventsQueue, nil, nil},
+		{"the largest", gateway.EventsQueue, []gateway.Message{{Body: large}}, nil},
+		{"too large", gateway.EventsQueue, []gateway.Message{{Body: large + "x"}}, gateway.ErrTooLarge},
+		{"too large together", gateway.EventsQueue, []gateway.Message{{Body: large}, {Body: "x"}}, gateway.ErrTooLarge},
+		{"the most", gateway.EventsQueue, many(gateway.MaxSend), nil},
+		{"too many", gateway.EventsQueue, many(gateway.MaxSend + 1), gateway.ErrTooLarge},
+		{"the longest delay", gateway.EventsQueue, []gateway.Message{{Body: "x", Delay: gateway.MaxDelay}}, nil},
+		{"too long a delay", gateway.EventsQueue, []gateway.Message{{Body: "x", Delay: gateway.MaxDelay + time.Nanosecond}}, gateway.ErrInvalid},
+		{"a negative delay", gateway.EventsQueue, []gateway.Message{{Body: "x", Delay: -time.Second}}, gateway.ErrInvalid},
+		{"no body", gateway.EventsQueue, []gateway.Message{{}}, gateway.ErrInvalid},
+		{"the longest group", gateway.EventsQueue, []gateway.Message{{Body: "x", Group: strings.Repeat("g", gateway.MaxGroupChars)}}, nil},
+		{"too long a group", gateway.EventsQueue, []gateway.Message{{Body: "x", Group: strings.Repeat("g", gateway.MaxGroupChars+1)}}, gateway.ErrInvalid},
+		{"another queue", "other", []gateway.Message{{Body: "x"}}, gateway.ErrInvalid},
+	} {
+		errs := q.Send(t.Context(), tt.q, tt.ms)
+		if len(errs) != len(tt.ms) {
+			t.Errorf("Send, %s: %d errors for %d messages", tt.name, len(errs), len(tt.ms))
+		}
+		for _, err := range errs {
+			if !errors.Is(err, tt.want) {
+				t.Errorf("Send, %s: %v, want %v", tt.name, err, tt.want)
+			}
+		}
+	}
+	m := serve(t, q, gateway.EventsQueue, nil)
+	eventually(t, func() string { return m.missing([]string{large}) })
+}
+
+func many(n int) []gateway.Message {
+	ms := make([]gateway.Message, n)
+	for i := range ms {
+		ms[i].Body = fmt.Sprint(i)
+	}
+	return ms
+}
+
+func testDelay(t *testing.T, q ServedQueue) {
+	m := serve(t, q, gateway.EventsQueue, nil)
+	start := time.Now()
+	ms := []gateway.Message{{Body: "now"}, {Body: "soon", Delay: time.Second + time.Millisecond}}
+	if err := errors.Join(q.Send(t.Context(), gateway.EventsQueue, ms)...); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() string { return m.missing([]string{"now"}) })
+	eventually(t, func() string { return m.missing([]string{"soon"}) })
+	if took := m.first("soon").Sub(start); took < 2*time.Second {
+		t.Errorf("message with a delay of 1.001 s arrived after %v, want whole seconds", took)
+	}
+}
+
+func testAgain(t *testing.T, q ServedQueue) {
+	m := serve(t, q, gateway.EventsQueue, func(ms []gateway.Received) (again []string, err error) {
+		for _, r := range ms {
+			if strings.HasPrefix(r.Body, "again") && r.Receives < 3 {
+				again = append(again, r.Receipt)
+			}
+		}
+		return again, nil
+	})
+	mustSend(t, q, gateway.EventsQueue, "again 1", "once 1", "again 2", "once 2")
+	eventually(t, func() string {
+		for _, body := range []string{"again 1", "again 2"} {
+			if n := m.receives(body); n != 3 {
+				return fmt.Sprintf("%s was received %d times, want 3", body, n)
+			}
+		}
+		return m.missing([]string{"once 1", "once 2"})
+	})
+	eventually(t, func() string { return wantDepth(t, q, gateway.Depth{}) })
+	for _, body := range []string{"once 1", "once 2"} {
+		if n := m.receives(body); n != 1 {
+			t.Errorf("%s was received %d times, want 1", body, n)
+		}
+	}
+	if again := m.first("again 1"); m.last("again 1").Sub(again) < 2*Visibility {
+		t.Errorf("again 1 was received three times within %v, want %v between two", m.last("again 1").Sub(again), Visibility)
+	}
+}
+
+func testError(t *testing.T, q ServedQueue) {
+	var failed sync.Map
+	m := serve(t, q, gateway.EventsQueue, func(ms []gateway.Received) (again []string, err error) {
+		for _, r := range ms {
+			if _, done := failed.LoadOrStore(r.Body, true); !done {
+				err = errors.New("refused by the test")
+			}
+		}
+		return nil, err
+	})
+	bodies := []string{"a", "b", "c"}
+	mustSend(t, q, gateway.EventsQueue, bodies...)
+	eventually(t, func() string {
+		for _, body := range bodies {
+			if n := m.receives(body); n < 2 {
+				return fmt.Sprintf("%s was received %d times, want 2", body, n)
+			}
+		}
+		return wantDepth(t, q, gateway.Depth{})
+	})
+}

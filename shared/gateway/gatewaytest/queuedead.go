@@ -1,0 +1,195 @@
+package gatewaytest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+func testDead(t *testing.T, q ServedQueue) {
+	var healed atomic.Bool
+	m := serve(t, q, gateway.EventsQueue, func([]gateway.Received) ([]string, error) {
+		if healed.Load() {
+			return nil, nil
+		}
+		return nil, errors.New("refused by the test")
+	})
+	mustSend(t, q, gateway.EventsQueue, "a", "b")
+	eventuallyWithin(t, (gateway.MaxReceives+1)*Visibility+lag, func() string {
+		return wantDepth(t, q, gateway.Depth{Dead: 2})
+	})
+	for _, body := range []string{"a", "b"} {
+		if n := m.receives(body); n != gateway.MaxReceives {
+			t.Errorf("%s was received %d times before it was a dead letter, want %d", body, n, gateway.MaxReceives)
+		}
+	}
+	healed.Store(true)
+	m.clear()
+	if err := q.Redrive(t.Context(), gateway.EventsQueue); err != nil {
+		t.Fatalf("Redrive = %v", err)
+	}
+	eventually(t, func() string { return m.missing([]string{"a", "b"}) })
+	eventually(t, func() string { return wantDepth(t, q, gateway.Depth{}) })
+	for _, r := range m.all() {
+		if r.Receives != 1 {
+			t.Errorf("%s was received %d times after it was moved back, want 1", r.Body, r.Receives)
+		}
+	}
+	if err := q.Redrive(t.Context(), "other"); !errors.Is(err, gateway.ErrInvalid) {
+		t.Errorf("Redrive of another queue = %v, want ErrInvalid", err)
+	}
+}
+
+func testDepth(t *testing.T, q ServedQueue) {
+	mustSend(t, q, gateway.EventsQueue, "a", "b", "c")
+	errs := q.Send(t.Context(), gateway.EventsQueue, []gateway.Message{{Body: "late", Delay: gateway.MaxDelay}})
+	if errs[0] != nil {
+		t.Fatal(errs[0])
+	}
+	eventually(t, func() string { return wantDepth(t, q, gateway.Depth{Waiting: 3, Delayed: 1}) })
+
+	release := make(chan struct{})
+	serve(t, q, gateway.EventsQueue, func([]gateway.Received) ([]string, error) {
+		<-release
+		return nil, nil
+	})
+	eventually(t, func() string { return wantDepth(t, q, gateway.Depth{InFlight: 3, Delayed: 1}) })
+	close(release)
+	eventually(t, func() string { return wantDepth(t, q, gateway.Depth{Delayed: 1}) })
+	if _, err := q.Depth(t.Context(), "other"); !errors.Is(err, gateway.ErrInvalid) {
+		t.Errorf("Depth of another queue = %v, want ErrInvalid", err)
+	}
+}
+
+// A mailbox remembers what a handler received and when.
+type mailbox struct {
+	mu sync.Mutex
+	ms []gateway.Received
+	at []time.Time
+}
+
+// serve has h called for name's messages until the test ends; nil finishes
+// everything.
+func serve(t *testing.T, q ServedQueue, name gateway.QueueName, h func([]gateway.Received) ([]string, error)) *mailbox {
+	t.Helper()
+	m := &mailbox{}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- q.Serve(ctx, name, func(_ context.Context, ms []gateway.Received) ([]string, error) {
+			m.add(ms)
+			if len(ms) == 0 || len(ms) > gateway.MaxSend {
+				t.Errorf("handler was called with %d messages", len(ms))
+			}
+			if h == nil {
+				return nil, nil
+			}
+			return h(ms)
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve = %v", err)
+		}
+	})
+	return m
+}
+
+func (m *mailbox) add(ms []gateway.Received) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range ms {
+		m.ms = append(m.ms, r)
+		m.at = append(m.at, time.Now())
+	}
+}
+
+func (m *mailbox) clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ms, m.at = nil, nil
+}
+
+func (m *mailbox) all() []gateway.Received {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.ms)
+}
+
+// times returns when body was received.
+func (m *mailbox) times(body string) (at []time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i, r := range m.ms {
+		if r.Body == body {
+			at = append(at, m.at[i])
+		}
+	}
+	return at
+}
+
+func (m *mailbox) first(body string) time.Time { return m.times(body)[0] }
+
+func (m *mailbox) last(body string) time.Time {
+	at := m.times(body)
+	return at[len(at)-1]
+}
+
+// receives returns the highest count with which body came; a queue may hand
+// out a message twice.
+func (m *mailbox) receives(body string) (n int) {
+	for _, r := range m.all() {
+		if r.Body == body {
+			n = max(n, r.Receives)
+		}
+	}
+	return n
+}
+
+// missing says which bodies have not come; nothing if all have.
+func (m *mailbox) missing(want []string) string {
+	got := map[string]bool{}
+	for _, r := range m.all() {
+		got[r.Body] = true
+	}
+	var absent []string
+	for _, body := range want {
+		if !got[body] {
+			absent = append(absent, fmt.Sprintf("%.40q", body))
+		}
+	}
+	if len(absent) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d messages have not come, as %.10v", len(absent), len(want), absent)
+}
+
+func mustSend(t *testing.T, q gateway.Queue, name gateway.QueueName, bodies ...string) {
+	t.Helper()
+	ms := make([]gateway.Message, len(bodies))
+	for i, body := range bodies {
+		ms[i].Body = body
+	}
+	if err := errors.Join(q.Send(t.Context(), name, ms)...); err != nil {
+		t.Fatalf("Send of %d messages = %v", len(ms), err)
+	}
+}
+
+// wantDepth says how the depth of the events queue differs; nothing if it
+// does not.
+func wantDepth(t *testing.T, q gateway.Queue, want gateway.Depth) string {
+	t.Helper()
+	got, err := q.Depth(t.Context(), gateway.EventsQueue)
+	if err != nil || got != want {
+		return fmt.Sprintf("Depth = %+v, %v, want %+v", got, err, want)
+	}
+	return ""
+}
