@@ -3,13 +3,10 @@ package gatewaytest
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -169,90 +166,6 @@ func (pt provider) testAlteredBody(t *testing.T, c ProviderCase) {
 	}
 }
 
-// testProofs drops and flips what proves the caller, and lets time pass.
-func (pt provider) testProofs(t *testing.T) {
-	altered := 0
-	for _, c := range pt.cases {
-		if c.Want.Refused != "" || pt.Provider.Verify(&c.Callback, pt.Credentials) != nil {
-			continue
-		}
-		for what, cb := range pt.altered(c) {
-			altered++
-			err := pt.Provider.Verify(&cb, pt.Credentials)
-			if err == nil {
-				t.Errorf("%s, %s: taken, want a refusal", c.Name, what)
-			}
-			pt.checkRefusal(t, err)
-		}
-	}
-	if proofs := len(pt.Header) + len(pt.Query); proofs > 0 && altered == 0 {
-		t.Errorf("no case has one of the proofs %q, %q", pt.Header, pt.Query)
-	}
-}
-
-// altered returns c with proofs that do not hold, by what was done to them.
-func (pt provider) altered(c ProviderCase) map[string]gateway.Callback {
-	out := map[string]gateway.Callback{}
-	for _, name := range pt.Header {
-		for _, f := range flips(c.Callback.Header.Get(name)) {
-			cb := c.clone()
-			cb.Header.Set(name, f)
-			out["flipped "+name+" to "+strconv.Quote(f)] = cb
-		}
-		cb := c.clone()
-		cb.Header.Del(name)
-		out["dropped "+name] = cb
-	}
-	for _, name := range pt.Query {
-		q, _ := url.ParseQuery(c.Callback.Query)
-		for _, f := range append(flips(q.Get(name)), "") {
-			cb := c.clone()
-			q, _ := url.ParseQuery(c.Callback.Query)
-			if q.Set(name, f); f == "" {
-				q.Del(name)
-			}
-			cb.Query = q.Encode()
-			out["flipped "+name+" to "+strconv.Quote(f)] = cb
-		}
-	}
-	for _, by := range []time.Duration{-2 * time.Minute, 2 * time.Minute} {
-		if cb := c.clone(); pt.SignsTime {
-			cb.Received = cb.Received.Add(by)
-			out["moved the time by "+by.String()] = cb
-		}
-	}
-	return out
-}
-
-// testReplies gives each error with a text that must not come out again.
-func (pt provider) testReplies(t *testing.T) {
-	const canary = "accept=1 canary"
-	if got := pt.Provider.Reply(nil); got.StatusCode != http.StatusOK || got.Header != nil {
-		t.Errorf("Reply(nil) = %+v, want status 200 and no header", got)
-	}
-	for _, err := range []error{
-		gateway.ErrNotFound, gateway.ErrMethod, gateway.ErrSignature, gateway.ErrUnauthorized, gateway.ErrForbidden,
-		gateway.ErrUnreadable, gateway.ErrInvalid, gateway.ErrTooLarge, gateway.ErrUnavailable, gateway.ErrLoop,
-		errors.New("of no kind"),
-	} {
-		plain, wrapped := pt.Provider.Reply(err), pt.Provider.Reply(fmt.Errorf("%s: %w", canary, err))
-		if diff := cmp.Diff(plain, wrapped); diff != "" {
-			t.Errorf("Reply of %v depends on its text, -without +with:\n%s", err, diff)
-		}
-		if got, want := plain.StatusCode, gateway.StatusOf(err); got != want {
-			t.Errorf("Reply(%v) has status %d, want %d", err, got, want)
-		}
-		for name, value := range gateway.Refuse(err).Header {
-			if got := plain.Header[name]; got != value {
-				t.Errorf("Reply(%v) has header %s: %q, want %q", err, name, got, value)
-			}
-		}
-		if len(plain.Body) > 200 || (len(plain.Body) > 0) != (plain.ContentType != "") {
-			t.Errorf("Reply(%v) = %+v, want a short body with its type", err, plain)
-		}
-	}
-}
-
 func (pt provider) testEventTypes(t *testing.T) {
 	seen := map[string]bool{}
 	samples := 0
@@ -273,25 +186,6 @@ func (pt provider) testEventTypes(t *testing.T) {
 	}
 	if err := gateway.CheckEventTypes(pt.Provider.DefaultEventTypes()); err != nil {
 		t.Errorf("DefaultEventTypes: %v", err)
-	}
-}
-
-// checkRefusal wants err to be nil, or one that callers decide by and that
-// holds no secret, and its reply to be that of a refusal without secrets.
-func (pt provider) checkRefusal(t *testing.T, err error) {
-	t.Helper()
-	if err == nil {
-		return
-	}
-	reply := pt.Provider.Reply(err)
-	if reply.StatusCode < 400 || reply.StatusCode > 499 {
-		t.Errorf("error %v has status %d, want 4xx", err, reply.StatusCode)
-	}
-	text := fmt.Sprint(err, reply.Header, string(reply.Body))
-	for _, secret := range secrets(pt.Credentials) {
-		if strings.Contains(text, secret) {
-			t.Errorf("error %v or its reply %s holds a secret", err, reply.Body)
-		}
 	}
 }
 
@@ -336,29 +230,10 @@ func eventOf(r gateway.Reading, it gateway.Item) *gateway.Event {
 	}
 }
 
-// flips returns s with each byte changed in turn.
-func flips(s string) []string {
-	var out []string
-	for i := range len(s) {
-		b := []byte(s)
-		b[i] ^= 1
-		out = append(out, string(b))
-	}
-	return out
-}
-
 func invert(b []byte) {
 	for i := range b {
 		b[i] = ^b[i]
 	}
-}
-
-func secrets(c gateway.Credentials) []string {
-	out := slices.Clone(c.Tokens)
-	for _, l := range c.Basic {
-		out = append(out, l.Password)
-	}
-	return out
 }
 
 // compact leaves out the white space between values, which alone may differ.

@@ -36,14 +36,20 @@ func (Provider) Parse(cb *gateway.Callback) (gateway.Reading, error) {
 	case p.members == 0:
 		return r, nil
 	case p.events.IsArray() && (q.command.text == "" || isPush(q.command.text)):
+		items, err := split(p.events, q.command.text)
+		if err != nil {
+			return gateway.Reading{}, err
+		}
 		r.ContentType += ofEvents
-		var err error
-		r.Items, err = split(p.events, q.command.text)
-		return r, err
+		r.Items = items
+		return r, nil
 	}
 	it, err := single(cb.Body, p, q.command.text)
+	if err != nil {
+		return gateway.Reading{}, err
+	}
 	r.Items = []gateway.Item{it}
-	return r, err
+	return r, nil
 }
 
 // single returns the item that is a whole body.

@@ -1,0 +1,355 @@
+package tencentchat_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ringback/shared/gateway"
+	"ringback/shared/gateway/gatewaytest"
+	"ringback/shared/provider/tencentchat"
+)
+
+var credentials = gateway.Credentials{SDKAppID: 1400123456, Tokens: []string{"xxxxyyyy", "zzzz0000"}}
+
+func TestCallbacksMeanWhatTheirFilesSay(t *testing.T) {
+	gatewaytest.Provider(t, gatewaytest.ProviderTest{
+		Provider:    tencentchat.Provider{},
+		Dir:         "testdata",
+		Credentials: credentials,
+		Query:       []string{"SdkAppid", "RequestTime", "Sign"},
+		SignsTime:   true,
+	})
+}
+
+// The token, time and digest are those of "Webhook Overview",
+// https://www.tencentcloud.com/document/product/1047/34354
+func TestSignIsThatOfTheDocumentation(t *testing.T) {
+	const sign = "17773bc39a671d7b9aa835458704d2a6db81360a5940292b587d6d760d484061"
+	at := time.Unix(1669872112, 0)
+	const want = "SdkAppid=1&RequestTime=1669872112&Sign=" + sign
+	if got := tencentchat.SignQuery("SdkAppid=1", "xxxxyyyy", at); got != want {
+		t.Errorf("SignQuery = %s, want %s", got, want)
+	}
+	cb := gateway.Callback{Query: want, Received: at}
+	c := gateway.Credentials{SDKAppID: 1, Tokens: []string{"xxxxyyyy"}}
+	if err := (tencentchat.Provider{}).Verify(&cb, c); err != nil {
+		t.Errorf("Verify of the documented signature: %v", err)
+	}
+	if got, want := tencentchat.SignQuery("", "xxxxyyyy", at), "RequestTime=1669872112&Sign="+sign; got != want {
+		t.Errorf("SignQuery of nothing = %s, want %s", got, want)
+	}
+}
+
+func TestProofIsCheckedInOrder(t *testing.T) {
+	now := time.Unix(1760000000, 0)
+	sign := func(query, token string, by time.Duration) string {
+		return tencentchat.SignQuery(query, token, now.Add(by))
+	}
+	for _, tt := range []struct {
+		name  string
+		query string
+		c     gateway.Credentials
+		want  error
+	}{
+		{"signed", sign("SdkAppid=5", "t", 0), app(5, "t"), nil},
+		{"signed 59 s ago", sign("SdkAppid=5", "t", -59*time.Second), app(5, "t"), nil},
+		{"signed 59 s ahead", sign("SdkAppid=5", "t", 59*time.Second), app(5, "t"), nil},
+		{"signed 62 s ago", sign("SdkAppid=5", "t", -62*time.Second), app(5, "t"), gateway.ErrSignature},
+		{"signed 62 s ahead", sign("SdkAppid=5", "t", 62*time.Second), app(5, "t"), gateway.ErrSignature},
+		{"old token while it is valid", sign("SdkAppid=5", "old", 0), app(5, "t", "old"), nil},
+		{"upper-case name and digits", strings.ToUpper(sign("SdkAppid=5", "t", 0)), app(5, "t"), nil},
+		{"another app, well signed", sign("SdkAppid=6", "t", 0), app(5, "t"), gateway.ErrForbidden},
+		{"no app", sign("CallbackCommand=A.B", "t", 0), app(5, "t"), gateway.ErrForbidden},
+		{"app that is no number", sign("SdkAppid=5x", "t", 0), app(5, "t"), gateway.ErrForbidden},
+		{"app 0 of a source without one", "SdkAppid=0", app(0), gateway.ErrForbidden},
+		{"unsigned where no token is set", "SdkAppid=5", app(5), nil},
+		{"wrongly signed where no token is set", "SdkAppid=5&Sign=00&RequestTime=1", app(5), nil},
+		{"unsigned", "SdkAppid=5", app(5, "t"), gateway.ErrSignature},
+		{"signed by an empty token", sign("SdkAppid=5", "", 0), app(5, ""), gateway.ErrSignature},
+		{"time without a signature", "SdkAppid=5&RequestTime=1760000000", app(5, "t"), gateway.ErrSignature},
+		{"time that is no number", strings.Replace(sign("SdkAppid=5", "t", 0), "1760000000", "now", 1), app(5, "t"), gateway.ErrSignature},
+		{"time beyond int64", strings.Replace(sign("SdkAppid=5", "t", 0), "1760000000", "99999999999999999999", 1), app(5, "t"), gateway.ErrSignature},
+		{"lowest time", strings.Replace(sign("SdkAppid=5", "t", 0), "1760000000", "-9223372036854775808", 1), app(5, "t"), gateway.ErrSignature},
+		{"signature cut short", strings.TrimSuffix(sign("SdkAppid=5", "t", 0), "0"), app(5, "other"), gateway.ErrSignature},
+		{"signature twice", sign(sign("SdkAppid=5", "t", 0), "t", 0), app(5, "t"), gateway.ErrUnreadable},
+		{"empty and good signature", sign("SdkAppid=5&sign=", "t", 0), app(5, "t"), gateway.ErrUnreadable},
+		{"app twice", sign("SdkAppid=5&SdkAppid=5", "t", 0), app(5, "t"), gateway.ErrUnreadable},
+		{"command twice", sign("SdkAppid=5&CallbackCommand=A.B&CallbackCommand=A.C", "t", 0), app(5, "t"), gateway.ErrUnreadable},
+		{"nothing", "", app(5, "t"), gateway.ErrForbidden},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := tencentchat.Provider{}.Verify(&gateway.Callback{Query: tt.query, Received: now}, tt.c)
+			if !errors.Is(err, tt.want) {
+				t.Errorf("Verify of %q: %v, want %v", tt.query, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestRawIsSignedWithTheTenantsToken(t *testing.T) {
+	now := time.Unix(1760000000, 0)
+	e := gateway.Event{
+		Query: "SdkAppid=5&CallbackCommand=State.StateChange", ContentType: "application/json", Payload: []byte(`{"a": 1.0}`),
+	}
+	raw := tencentchat.Provider{}.Raw(&e, "secret of the tenant", now)
+	cb := gateway.Callback{Query: raw.Query, Received: now}
+	if err := (tencentchat.Provider{}).Verify(&cb, app(5, "secret of the tenant")); err != nil {
+		t.Errorf("Verify of %q: %v", raw.Query, err)
+	}
+	if strings.Contains(raw.Query, "secret") || string(raw.Body) != `{"a": 1.0}` || raw.ContentType != "application/json" {
+		t.Errorf("Raw = %+v", raw)
+	}
+	unsigned := tencentchat.Provider{}.Raw(&e, "", now)
+	if unsigned.Query != e.Query {
+		t.Errorf("Raw without a token has the query %q, want %q", unsigned.Query, e.Query)
+	}
+}
+
+func TestRawOfAPushBatchSaysNothingOfTheMark(t *testing.T) {
+	r := parse(t, "SdkAppid=5&CallbackCommand=Push.OfflinePush", `{"Events":[{"PushID":"p"}]}`)
+	e := gateway.Event{ContentType: r.ContentType, Query: r.Query, Payload: r.Items[0].Payload}
+	raw := tencentchat.Provider{}.Raw(&e, "", time.Time{})
+	if string(raw.Body) != `{"Events":[{"PushID":"p"}]}` || raw.ContentType != "application/json" {
+		t.Errorf("Raw = %s as %q", raw.Body, raw.ContentType)
+	}
+}
+
+func TestFactsThatDifferHaveDifferentNaturalKeys(t *testing.T) {
+	type fact struct{ command, body string }
+	facts := []fact{
+		{"Bot.OnGroupMessage", `{"GroupId":"g","MsgSeq":1,"MsgTime":1760000000,"Random":7}`},
+		{"Group.CallbackAfterSendMsg", `{"GroupId":"g","MsgSeq":1,"MsgTime":1760000000,"Random":7}`},
+		{"Group.CallbackAfterSendMsg", `{"GroupId":"h","MsgSeq":1,"MsgTime":1760000000,"Random":7}`},
+		{"Group.CallbackAfterSendMsg", `{"GroupId":"g","TopicId":"t","MsgSeq":1,"MsgTime":1760000000,"Random":7}`},
+		{"Group.CallbackAfterSendMsg", `{"GroupId":"g","MsgSeq":2,"MsgTime":1760000000,"Random":7}`},
+		{"Group.CallbackAfterSendMsg", `{"GroupId":"g","MsgSeq":1,"MsgTime":1760000001,"Random":7}`},
+		{"Group.CallbackAfterSendMsg", `{"GroupId":"g","MsgSeq":1,"MsgTime":1760000000}`},
+		{"Group.CallbackAfterSendMsg", `{"GroupId":"g","MsgSeq":1}`},
+		{"C2C.CallbackAfterSendMsg", `{"From_Account":"a","To_Account":"b","MsgKey":"1_2_1760000000","SendMsgResult":0}`},
+		{"C2C.CallbackAfterSendMsg", `{"From_Account":"a","To_Account":"b","MsgKey":"1_2_1760000000","SendMsgResult":1}`},
+		{"C2C.CallbackAfterSendMsg", `{"From_Account":"b","To_Account":"a","MsgKey":"1_2_1760000000","SendMsgResult":0}`},
+		{"C2C.CallbackAfterMsgWithDraw", `{"From_Account":"a","To_Account":"b","MsgKey":"1_2_1760000000"}`},
+		{"C2C.CallbackAfterMsgReport", `{"Report_Account":"a","MsgKey":"1_2_1760000000","LastReadTime":1}`},
+		{"C2C.CallbackAfterMsgReport", `{"Report_Account":"a","MsgKey":"1_2_1760000000","LastReadTime":2}`},
+		{"C2C.CallbackAfterC2CMsgExtension", `{"MsgKey":"1_2_1760000000","OperateType":1,"Seq":1}`},
+		{"C2C.CallbackAfterC2CMsgExtension", `{"MsgKey":"1_2_1760000000","OperateType":1,"Seq":2}`},
+		{"C2C.CallbackAfterC2CMsgExtension", `{"MsgKey":"1_2_1760000000","OperateType":2,"Seq":2}`},
+		{"Group.CallbackAfterGroupMsgExtension", `{"GroupId":"g","MsgSeq":1,"OperateType":1,"Seq":1}`},
+		{"Group.CallbackAfterGroupMsgExtension", `{"GroupId":"g","MsgSeq":2,"OperateType":1,"Seq":1}`},
+		{"Group.CallbackAfterGroupMsgExtension", `{"GroupId":"g","MsgSeq":2,"OperateType":1,"Seq":2}`},
+		{"Group.CallbackAfterReadReceipt", `{"GroupId":"g","MsgSeq":1,"MsgTime":1760000000,"ReadNum":1}`},
+		{"Group.CallbackAfterReadReceipt", `{"GroupId":"g","MsgSeq":1,"MsgTime":1760000000,"ReadNum":2}`},
+		{"Push.OfflinePush", `{"PushID":"p","To_Account":"a","PushStage":1,"EventType":1}`},
+		{"Push.OfflinePush", `{"PushID":"p","To_Account":"a","PushStage":2,"EventType":1}`},
+		{"Push.OfflinePush", `{"PushID":"p","To_Account":"b","PushStage":1,"EventType":1}`},
+		{"Push.OfflinePush", `{"PushID":"p","To_Account":"a","PushStage":1,"EventType":2}`},
+		{"Push.OfflinePush", `{"PushID":"p","To_Account":"a","PushStage":1,"EventType":1,"PushPlatform":3}`},
+		{"Push.AllMemberPush", `{"TaskId":"p","To_Account":"a","PushStage":1,"EventType":1}`},
+		{"Push.OfflinePush", `{"To_Account":"a","EventTime":1}`},
+		{"Push.OfflinePush", `{"To_Account":"a","EventTime":2}`},
+	}
+	seen := map[string]fact{}
+	for _, f := range facts {
+		it := parse(t, "SdkAppid=5&CallbackCommand="+f.command, f.body).Items[0]
+		if other, ok := seen[it.NaturalKey]; ok {
+			t.Errorf("%v and %v have the same natural key", other, f)
+		}
+		seen[it.NaturalKey] = f
+	}
+}
+
+func TestRepeatHasTheSameNaturalKeyWhateverElseChanged(t *testing.T) {
+	for _, tt := range []struct{ command, first, second string }{
+		{"Bot.OnGroupMessage",
+			`{"GroupId":"g","MsgSeq":1,"MsgTime":1760000000,"Random":7,"EventTime":1760000000123}`,
+			`{"Random":"7","MsgTime":"1760000000","MsgSeq":"1","GroupId":"g","EventTime":"1760000009999"}`},
+		{"C2C.CallbackAfterSendMsg",
+			`{"From_Account":"a","To_Account":"b","MsgKey":"1_2_1760000000","SendMsgResult":0,"UnreadMsgNum":3}`,
+			`{"From_Account":"a","To_Account":"b","MsgKey":"1_2_1760000000","SendMsgResult":"0","UnreadMsgNum":4}`},
+		{"Push.OfflinePush",
+			`{"PushID":"p","To_Account":"a","PushStage":1,"EventType":1,"MsgTime":1760000000,"EventTime":1760000001}`,
+			`{"PushID":"p","To_Account":"a","PushStage":1,"EventType":1,"MsgTime":1760000000,"EventTime":1760000002}`},
+	} {
+		query := "SdkAppid=5&CallbackCommand=" + tt.command
+		a, b := parse(t, query, tt.first).Items[0], parse(t, query+"&ClientIP=192.0.2.1", tt.second).Items[0]
+		want := time.Unix(1760000000, 0)
+		if a.NaturalKey != b.NaturalKey || !a.Stable.Equal(want) || !b.Stable.Equal(want) {
+			t.Errorf("%s: keys %q at %v and %q at %v, want the same at %v", tt.command, a.NaturalKey, a.Stable, b.NaturalKey, b.Stable, want)
+		}
+	}
+}
+
+func TestTimesAreReadInTheirUnit(t *testing.T) {
+	for _, tt := range []struct {
+		command, body string
+		time, stable  time.Time
+	}{
+		{"State.StateChange", `{"EventTime":1760000000456}`, time.UnixMilli(1760000000456), time.UnixMilli(1760000000456)},
+		{"State.StateChange", `{"EventTime":"1760000000456"}`, time.UnixMilli(1760000000456), time.UnixMilli(1760000000456)},
+		{"Push.OfflinePush", `{"EventTime":1760000000}`, time.Unix(1760000000, 0), time.Unix(1760000000, 0)},
+		{"State.StateChange", `{"EventTime":0}`, time.Time{}, time.Time{}},
+		{"State.StateChange", `{"EventTime":-5}`, time.Time{}, time.Time{}},
+		{"State.StateChange", `{"EventTime":1.76e12}`, time.Time{}, time.Time{}},
+		{"State.StateChange", `{"EventTime":999999999999999999}`, time.Time{}, time.Time{}},
+		{"C2C.CallbackAfterMsgWithDraw", `{"MsgKey":"1_2_1760000000"}`, time.Time{}, time.Unix(1760000000, 0)},
+		{"C2C.CallbackAfterMsgWithDraw", `{"MsgKey":"of_another_shape_1760000000"}`, time.Time{}, time.Time{}},
+		{"Bot.OnC2CMessage", `{"MsgKey":"1_2_1760000000","MsgTime":1760000000}`, time.Unix(1760000000, 0), time.Unix(1760000000, 0)},
+	} {
+		it := parse(t, "SdkAppid=5&CallbackCommand="+tt.command, tt.body).Items[0]
+		if !it.Time.Equal(tt.time) || !it.Stable.Equal(tt.stable) {
+			t.Errorf("%s %s: time %v, stable %v, want %v and %v", tt.command, tt.body, it.Time, it.Stable, tt.time, tt.stable)
+		}
+	}
+}
+
+func TestSizeAndDepthAreBounded(t *testing.T) {
+	large := `{"Text":"` + strings.Repeat("x", gateway.MaxPayloadBytes) + `"}`
+	deep := `{"Text":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `}`
+	for _, tt := range []struct {
+		name, body string
+		want       error
+	}{
+		{"one that is too large", large, gateway.ErrTooLarge},
+		{"one that is too deep", deep, gateway.ErrUnreadable},
+		{"nesting without end", strings.Repeat(`{"a":`, 200000), gateway.ErrUnreadable},
+	} {
+		_, err := tencentchat.Provider{}.Parse(&gateway.Callback{Query: "SdkAppid=5", Body: []byte(tt.body)})
+		if !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
+		}
+	}
+	got := parse(t, "SdkAppid=5&CallbackCommand=Push.OfflinePush", `{"Events":[`+large+`,{"PushID":"p"},`+deep+`]}`).Items
+	for i, want := range []bool{true, false, true} {
+		if got[i].Unreadable != want {
+			t.Errorf("item %d: unreadable %v, want %v", i, got[i].Unreadable, want)
+		}
+	}
+}
+
+func TestDecisionsAreWhatBeforeAndPrevCommandsWaitFor(t *testing.T) {
+	for _, et := range (tencentchat.Provider{}).EventTypes() {
+		want := strings.Contains(et.Name, "CallbackBefore") || strings.Contains(et.Name, "CallbackPrev")
+		if got := (tencentchat.Provider{}).Decides(et.Name); got != want {
+			t.Errorf("Decides(%s) = %v, want %v", et.Name, got, want)
+		}
+	}
+	if (tencentchat.Provider{}).Decides("Sns.CallbackFriendAdd") {
+		t.Error("Decides(Sns.CallbackFriendAdd) = true")
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, c := range gatewaytest.ProviderCases(f, "testdata") {
+		f.Add(c.Callback.Query, c.Callback.Body)
+	}
+	f.Fuzz(func(t *testing.T, query string, body []byte) {
+		cb := gateway.Callback{Query: query, Body: body}
+		p := tencentchat.Provider{}
+		reading, err := p.Parse(&cb)
+		if err != nil {
+			if !slices.ContainsFunc([]error{gateway.ErrUnreadable, gateway.ErrTooLarge, gateway.ErrForbidden}, func(want error) bool { return errors.Is(err, want) }) {
+				t.Errorf("Parse: %v", err)
+			}
+			return
+		}
+		for _, it := range reading.Items {
+			e := gateway.Event{Payload: it.Payload, Unreadable: it.Unreadable, Query: reading.Query, ContentType: reading.ContentType}
+			data, err := p.Data(&e)
+			parameters, errParameters := p.Parameters(&e)
+			if err != nil || errParameters != nil || !json.Valid(data) || !json.Valid(parameters) {
+				t.Errorf("Data = %q, %v, Parameters = %q, %v, want JSON", data, err, parameters, errParameters)
+			}
+			if raw := p.Raw(&e, "t", time.Time{}); !bytes.Contains(raw.Body, it.Payload) {
+				t.Errorf("Raw = %q, want the payload in it", raw.Body)
+			}
+		}
+		for _, problem := range gatewaytest.CheckReading(&cb, reading) {
+			t.Error(problem)
+		}
+	})
+}
+
+// FuzzVerify wants what is taken to be named and signed once, by a token, at
+// most a minute ago.
+func FuzzVerify(f *testing.F) {
+	for _, c := range gatewaytest.ProviderCases(f, "testdata") {
+		f.Add(c.Callback.Query, c.Callback.Received.Unix())
+	}
+	f.Fuzz(func(t *testing.T, query string, received int64) {
+		cb := gateway.Callback{Query: query, Received: time.Unix(received, 0)}
+		if (tencentchat.Provider{}).Verify(&cb, credentials) != nil {
+			return
+		}
+		proof := map[string][]string{}
+		for part := range strings.SplitSeq(query, "&") {
+			name, value, _ := strings.Cut(part, "=")
+			if n, err := url.QueryUnescape(name); err == nil {
+				name = n
+			}
+			if v, err := url.QueryUnescape(value); err == nil {
+				value = v
+			}
+			for _, known := range []string{"SdkAppid", "RequestTime", "Sign"} {
+				if strings.EqualFold(name, known) {
+					proof[known] = append(proof[known], value)
+				}
+			}
+		}
+		if len(proof["SdkAppid"]) != 1 || len(proof["RequestTime"]) != 1 || len(proof["Sign"]) != 1 {
+			t.Fatalf("Verify took %q", query)
+		}
+		good := false
+		for _, token := range credentials.Tokens {
+			sum := sha256.Sum256([]byte(token + proof["RequestTime"][0]))
+			good = good || strings.EqualFold(hex.EncodeToString(sum[:]), proof["Sign"][0])
+		}
+		if !good {
+			t.Errorf("Verify took %q", query)
+		}
+	})
+}
+
+func BenchmarkParse(b *testing.B) {
+	now := time.Unix(1760000000, 0)
+	cb := gateway.Callback{
+		Query:    tencentchat.SignQuery("SdkAppid=1400123456&CallbackCommand=Bot.OnGroupMessage&contenttype=json&ClientIP=127.0.0.1&OptPlatform=Android", "zzzz0000", now),
+		Header:   http.Header{"Content-Type": {"application/json"}},
+		Received: now,
+		Body: []byte(`{"CallbackCommand":"Bot.OnGroupMessage","GroupId":"@TGS#2LOREM7","Type":"Public","From_Account":"mina",` +
+			`"Operator_Account":"mina","Random":3111222333,"MsgSeq":91,"MsgTime":1760000000,"OnlineOnlyFlag":0,` +
+			`"MsgBody":[{"MsgType":"TIMTextElem","MsgContent":{"Text":"` + strings.Repeat("what is open today? ", 32) + `"}}],` +
+			`"AtRobots_Account":["@RBT#helper"],"CloudCustomData":"{\"thread\":7}","EventTime":1760000000456}`),
+	}
+	b.ReportAllocs()
+	b.SetBytes(int64(len(cb.Body)))
+	for b.Loop() {
+		if err := (tencentchat.Provider{}).Verify(&cb, credentials); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := (tencentchat.Provider{}).Parse(&cb); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func app(id uint64, tokens ...string) gateway.Credentials {
+	return gateway.Credentials{SDKAppID: id, Tokens: tokens}
+}
+
+func parse(t *testing.T, query, body string) gateway.Reading {
+	t.Helper()
+	reading, err := tencentchat.Provider{}.Parse(&gateway.Callback{Query: query, Body: []byte(body)})
+	if err != nil || len(reading.Items) == 0 {
+		t.Fatalf("Parse of %.200s: %d items, %v", body, len(reading.Items), err)
+	}
+	return reading
+}
