@@ -32,6 +32,7 @@ import (
 	"net/http"
 	"time"
 
+	"ringback/shared/config"
 	"ringback/shared/gateway"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -64,25 +65,36 @@ type Backend struct {
 	Queue   *Queue
 	Metrics *Metrics
 
-	aws    aws.Config
-	config Config
+	aws     aws.Config
+	secrets string // endpoint of Secrets Manager; empty: AWS
 }
 
 // Open connects the backend that cfg names. It calls AWS only where an endpoint
-// is overridden and the client is not, as with an emulator or a private
-// endpoint: there it makes sure within 1.5 s that somebody listens. On AWS itself a function's start stays
+// is overridden, as with an emulator or a private endpoint: there it makes sure
+// within 1.5 s that somebody listens. On AWS itself a function's start stays
 // free of round trips; the first call is bounded instead, to three tries of
-// 0.7 s without an answer.
-func Open(ctx context.Context, cfg Config) (*Backend, error) {
-	if err := cfg.check(); err != nil {
+// 0.7 s without an answer. The error names every variable that is missing.
+func Open(ctx context.Context, cfg config.Config) (*Backend, error) {
+	if err := missing(cfg.AWS); err != nil {
 		return nil, err
 	}
-	if cfg.HTTPClient == nil {
-		if err := cfg.Endpoints.reach(ctx); err != nil {
-			return nil, err
-		}
+	if err := reach(ctx, cfg.AWS.Endpoints); err != nil {
+		return nil, err
 	}
-	b := &Backend{Metrics: &Metrics{Service: cfg.Service}, aws: cfg.aws(), config: cfg}
+	return open(cfg.AWS, newHTTPClient()), nil
+}
+
+// OpenOver is Open with client for the requests to AWS, which it does not try.
+// Open's own client has time limits and a pool, and ignores AWS_CA_BUNDLE.
+func OpenOver(cfg config.Config, client aws.HTTPClient) (*Backend, error) {
+	if err := missing(cfg.AWS); err != nil {
+		return nil, err
+	}
+	return open(cfg.AWS, client), nil
+}
+
+func open(cfg config.AWS, client aws.HTTPClient) *Backend {
+	b := &Backend{Metrics: &Metrics{Service: cfg.Service}, aws: awsConfig(cfg, client), secrets: cfg.Endpoints.Secrets}
 	b.Store = &Store{
 		db:     dynamodb.NewFromConfig(b.aws, func(o *dynamodb.Options) { o.BaseEndpoint = optional(cfg.Endpoints.DynamoDB) }),
 		packer: &packer{},
@@ -95,7 +107,7 @@ func Open(ctx context.Context, cfg Config) (*Backend, error) {
 			gateway.RetryQueue:  {queue: cfg.RetryQueueURL, dead: cfg.RetryDeadURL},
 		},
 	}
-	return b, nil
+	return b
 }
 
 // Close closes the connections that no request uses. The Backend can still be
@@ -106,14 +118,13 @@ func (b *Backend) Close() {
 	}
 }
 
-func (c Config) aws() aws.Config {
-	client := c.HTTPClient
-	if client == nil {
-		client = newHTTPClient()
+func awsConfig(cfg config.AWS, client aws.HTTPClient) aws.Config {
+	role := aws.Credentials{
+		AccessKeyID: cfg.AccessKeyID, SecretAccessKey: cfg.SecretAccessKey, SessionToken: cfg.SessionToken, Source: "environment",
 	}
 	return aws.Config{
-		Region:      c.Region,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return c.Credentials, nil }),
+		Region:      cfg.Region,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return role, nil }),
 		HTTPClient:  client,
 		Retryer:     func() aws.Retryer { return newRetryer() },
 	}

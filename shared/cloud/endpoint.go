@@ -7,14 +7,9 @@ import (
 	"net"
 	"net/url"
 	"time"
-)
 
-// Endpoints override where AWS is; empty ones do not. Each is a URL without path.
-type Endpoints struct {
-	DynamoDB string // AWS_ENDPOINT_URL_DYNAMODB, else AWS_ENDPOINT_URL
-	SQS      string // AWS_ENDPOINT_URL_SQS, else AWS_ENDPOINT_URL
-	Secrets  string // AWS_ENDPOINT_URL_SECRETS_MANAGER, else AWS_ENDPOINT_URL
-}
+	"ringback/shared/config"
+)
 
 // reachLimit keeps a function that cannot work from running into Lambda's own
 // limit, which would name no cause.
@@ -22,7 +17,7 @@ const reachLimit = 1500 * time.Millisecond
 
 // reach returns nil if somebody listens on each overridden endpoint, else an
 // error that names the variable.
-func (e Endpoints) reach(ctx context.Context) error {
+func reach(ctx context.Context, e config.Endpoints) error {
 	ctx, cancel := context.WithTimeout(ctx, reachLimit)
 	defer cancel()
 	for _, endpoint := range []struct{ variable, url string }{

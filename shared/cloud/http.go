@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -38,7 +39,7 @@ func HTTP(h http.Handler) func(context.Context, events.APIGatewayV2HTTPRequest) 
 func serve(h http.Handler, w *answer, r *http.Request) {
 	defer func() {
 		if p := recover(); p != nil {
-			*w = answer{header: make(http.Header), status: http.StatusInternalServerError}
+			*w = answer{sent: events.APIGatewayV2HTTPResponse{StatusCode: http.StatusInternalServerError}}
 			slog.ErrorContext(r.Context(), "panic", "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
@@ -53,32 +54,23 @@ func request(ctx context.Context, e *events.APIGatewayV2HTTPRequest) (*http.Requ
 			return nil, err
 		}
 	}
-	u := requestURL(e)
-	r := &http.Request{
-		Method:        e.RequestContext.HTTP.Method,
-		URL:           u,
-		RequestURI:    u.RequestURI(),
-		Proto:         "HTTP/1.1",
-		ProtoMajor:    1,
-		ProtoMinor:    1,
-		Header:        requestHeader(e),
-		Body:          http.NoBody,
-		ContentLength: int64(len(body)),
-		RemoteAddr:    net.JoinHostPort(e.RequestContext.HTTP.SourceIP, "0"),
-	}
+	r := new(http.Request).WithContext(ctx)
+	r.Method = e.RequestContext.HTTP.Method
+	r.URL = requestURL(e)
+	r.RequestURI = r.URL.RequestURI()
+	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1
+	r.Header = requestHeader(e)
+	r.Body, r.ContentLength = http.NoBody, int64(len(body))
 	if len(body) > 0 {
-		r.Body = readCloser{bytes.NewReader(body)}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 	}
+	r.RemoteAddr = net.JoinHostPort(e.RequestContext.HTTP.SourceIP, "0")
 	if r.Host = r.Header.Get("Host"); r.Host == "" {
 		r.Host = e.RequestContext.DomainName
 	}
 	r.Header.Del("Host")
-	return r.WithContext(ctx), nil
+	return r, nil
 }
-
-type readCloser struct{ *bytes.Reader }
-
-func (readCloser) Close() error { return nil }
 
 // requestURL takes off the stage, which stands in the path of every stage but
 // $default. A path that is not escaped rightly is taken as it is.
@@ -99,13 +91,19 @@ func requestURL(e *events.APIGatewayV2HTTPRequest) *url.URL {
 	return u
 }
 
+// requestHeader keeps all values in one piece of memory.
 func requestHeader(e *events.APIGatewayV2HTTPRequest) http.Header {
 	h := make(http.Header, len(e.Headers)+1)
+	values := make([]string, 0, len(e.Headers)+1)
+	add := func(name, value string) {
+		values = append(values, value)
+		h[http.CanonicalHeaderKey(name)] = values[len(values)-1 : len(values) : len(values)]
+	}
 	for name, value := range e.Headers {
-		h.Set(name, value)
+		add(name, value)
 	}
 	if len(e.Cookies) > 0 {
-		h.Set("Cookie", strings.Join(e.Cookies, "; "))
+		add("Cookie", strings.Join(e.Cookies, "; "))
 	}
 	return h
 }
@@ -113,16 +111,24 @@ func requestHeader(e *events.APIGatewayV2HTTPRequest) http.Header {
 // An answer is the http.ResponseWriter of one request.
 type answer struct {
 	header http.Header
-	status int // 0 until the header is written
-	sent   http.Header
+	sent   events.APIGatewayV2HTTPResponse // StatusCode 0 until the header is written
 	body   bytes.Buffer
 }
 
 func (w *answer) Header() http.Header { return w.header }
 
 func (w *answer) WriteHeader(status int) {
-	if w.status == 0 && status >= 200 {
-		w.status, w.sent = status, w.header.Clone()
+	if w.sent.StatusCode != 0 || status < 200 {
+		return
+	}
+	w.sent.StatusCode = status
+	w.sent.Headers = make(map[string]string, len(w.header)+1)
+	for name, values := range w.header {
+		if name == "Set-Cookie" {
+			w.sent.Cookies = values
+			continue
+		}
+		w.sent.Headers[name] = strings.Join(values, ", ")
 	}
 }
 
@@ -135,19 +141,12 @@ func (w *answer) Write(b []byte) (int, error) {
 // UTF-8, which is what it passes on unchanged, else as base64.
 func (w *answer) response(method string) events.APIGatewayV2HTTPResponse {
 	w.WriteHeader(http.StatusOK)
-	resp := events.APIGatewayV2HTTPResponse{StatusCode: w.status, Headers: make(map[string]string, len(w.sent)+1)}
-	for name, values := range w.sent {
-		if name == "Set-Cookie" {
-			resp.Cookies = values
-			continue
-		}
-		resp.Headers[strings.ToLower(name)] = strings.Join(values, ", ")
-	}
+	resp := w.sent
 	if w.body.Len() == 0 || method == http.MethodHead {
 		return resp
 	}
-	if resp.Headers["content-type"] == "" {
-		resp.Headers["content-type"] = http.DetectContentType(w.body.Bytes())
+	if resp.Headers["Content-Type"] == "" {
+		resp.Headers["Content-Type"] = http.DetectContentType(w.body.Bytes())
 	}
 	if utf8.Valid(w.body.Bytes()) {
 		resp.Body = w.body.String()

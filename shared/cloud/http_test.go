@@ -89,9 +89,9 @@ func TestAnswerIsWhatTheHandlerWrote(t *testing.T) {
 			w.WriteHeader(500)
 			w.Header().Set("Too-Late", "x")
 			io.WriteString(w, `{"é":1}`)
-		}, events.APIGatewayV2HTTPResponse{StatusCode: 201, Headers: map[string]string{"content-type": "application/json"}, Body: `{"é":1}`}},
+		}, events.APIGatewayV2HTTPResponse{StatusCode: 201, Headers: map[string]string{"Content-Type": "application/json"}, Body: `{"é":1}`}},
 		{"bytes", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte{0xff, 0}) },
-			events.APIGatewayV2HTTPResponse{StatusCode: 200, Headers: map[string]string{"content-type": "application/octet-stream"},
+			events.APIGatewayV2HTTPResponse{StatusCode: 200, Headers: map[string]string{"Content-Type": "application/octet-stream"},
 				Body: base64.StdEncoding.EncodeToString([]byte{0xff, 0}), IsBase64Encoded: true}},
 		{"headers", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Add("Set-Cookie", "a=1; Path=/")
@@ -99,7 +99,7 @@ func TestAnswerIsWhatTheHandlerWrote(t *testing.T) {
 			w.Header().Add("Vary", "A")
 			w.Header().Add("Vary", "B")
 			w.WriteHeader(204)
-		}, events.APIGatewayV2HTTPResponse{StatusCode: 204, Headers: map[string]string{"vary": "A, B"}, Cookies: []string{"a=1; Path=/", "b=2"}}},
+		}, events.APIGatewayV2HTTPResponse{StatusCode: 204, Headers: map[string]string{"Vary": "A, B"}, Cookies: []string{"a=1; Path=/", "b=2"}}},
 		{"panic", func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, "half")
 			panic("oops")

@@ -11,9 +11,9 @@ import (
 
 	"ringback/shared/cloud"
 	"ringback/shared/cloud/sqstest"
+	"ringback/shared/config"
 	"ringback/shared/gateway"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -97,8 +97,8 @@ func TestMessageThatSQSRefusesGetsItsCode(t *testing.T) {
 
 func TestRedriveWithoutADeadLetterQueueIsInvalid(t *testing.T) {
 	cfg := testConfig(cloud.Endpoints{SQS: sqsEndpoint})
-	cfg.HTTPClient, cfg.EventsDeadURL = sqstest.Client(&sqstest.Server{}), ""
-	b, err := cloud.Open(t.Context(), cfg)
+	cfg.AWS.EventsDeadURL = ""
+	b, err := cloud.OpenOver(cfg, sqstest.Client(&sqstest.Server{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,18 +116,17 @@ func openQueue(t *testing.T, h http.Handler) (*cloud.Backend, *sqstest.Mapping) 
 		t.Fatal(err)
 	}
 	cfg := testConfig(cloud.Endpoints{SQS: sqsEndpoint})
-	cfg.HTTPClient = client
-	b, err := cloud.Open(t.Context(), cfg)
+	b, err := cloud.OpenOver(cfg, client)
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
-	return b, &sqstest.Mapping{SQS: c, QueueURL: cfg.EventsQueueURL}
+	return b, &sqstest.Mapping{SQS: c, QueueURL: cfg.AWS.EventsQueueURL}
 }
 
 // testConfig returns a Config of tables that nobody else uses.
-func testConfig(endpoints cloud.Endpoints) cloud.Config {
+func testConfig(endpoints cloud.Endpoints) config.Config {
 	name := gateway.NewRev()
-	return cloud.Config{
+	return config.Config{AWS: config.AWS{
 		RegistrationsTable: "registrations-" + name,
 		DeliveriesTable:    "deliveries-" + name,
 		EventsQueueURL:     sqstest.URL(endpoints.SQS, "events"),
@@ -135,9 +134,10 @@ func testConfig(endpoints cloud.Endpoints) cloud.Config {
 		EventsDeadURL:      sqstest.URL(endpoints.SQS, "events-dead"),
 		RetryDeadURL:       sqstest.URL(endpoints.SQS, "retry-dead"),
 		Region:             "us-east-1",
-		Credentials:        aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"},
+		AccessKeyID:        "test",
+		SecretAccessKey:    "test",
 		Endpoints:          endpoints,
-	}
+	}}
 }
 
 func sendAll(t *testing.T, b *cloud.Backend, ms ...gateway.Message) {

@@ -13,7 +13,7 @@ import (
 // the ARN and never the value.
 func (b *Backend) Secret(ctx context.Context, arn string) ([]byte, error) {
 	client := secretsmanager.NewFromConfig(b.aws, func(o *secretsmanager.Options) {
-		o.BaseEndpoint = optional(b.config.Endpoints.Secrets)
+		o.BaseEndpoint = optional(b.secrets)
 	})
 	out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String(arn)})
 	if err != nil {

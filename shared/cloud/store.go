@@ -68,11 +68,15 @@ func (s *Store) Delete(ctx context.Context, k gateway.Key, was string) error {
 }
 
 // conflict takes a failed condition out of err: the row that DynamoDB holds
-// instead, zero if it has expired, and whether the condition failed.
+// instead, zero if there is none or it has expired, and whether the condition
+// failed.
 func (s *Store) conflict(t gateway.Table, err error) (gateway.Row, bool, error) {
 	var failed *types.ConditionalCheckFailedException
 	if !errors.As(err, &failed) {
 		return gateway.Row{}, false, err
+	}
+	if len(failed.Item) == 0 {
+		return gateway.Row{}, true, nil
 	}
 	r, err := s.packer.row(t, failed.Item)
 	if err != nil || expired(r, time.Now()) {
