@@ -1,81 +1,125 @@
 // Package config reads what a deployment may set. It is the only place that
-// reads environment variables; secrets are not among them, only where they lie.
+// says which environment variables there are; secrets are not among them, only
+// where they lie.
 package config
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
-	"strings"
 	"time"
-
-	"github.com/caarlos0/env/v11"
 )
 
-// Config is all that can be set. Each field says its variable, its default and
-// what it changes.
+// Config is all that can be set. Each field names its unit and its default.
 type Config struct {
 	// PublicURL is the address under which providers and tenants reach the
-	// gateway, without a final slash. Callback URLs begin with it, and it is
-	// refused as an endpoint.
+	// gateway. Callback URLs begin with it, and it is refused as an endpoint.
+	// A URL; a final slash is cut off. Default: none.
 	PublicURL string `env:"PUBLIC_URL"`
 
-	// History is how long events, final deliveries and attempts are kept: a
-	// duration of at least 192h (8 days).
+	// History is how long events, final deliveries and attempts are kept.
+	// A duration of at least 192h (8 days). Default: 336h.
 	History time.Duration `env:"HISTORY" envDefault:"336h"`
 
 	// Attempts is how many POSTs one process makes at once.
+	// A number. Default: 256.
 	Attempts int `env:"ATTEMPTS" envDefault:"256"`
 
 	// Brake is the number of messages waiting in the retry queue above which the
-	// schedule hands out nothing more.
+	// schedule hands out nothing more. A number. Default: 10000.
 	Brake int `env:"BRAKE" envDefault:"10000"`
 
 	// FairQueues sends each message with its source as message group, so that SQS
 	// serves quiet sources first; SQS bills it $0.10 more per million.
+	// true or false. Default: false.
 	FairQueues bool `env:"FAIR_QUEUES" envDefault:"false"`
 
 	// AllowEndpoints are address ranges that are not public and may yet be
-	// endpoints: CIDR prefixes, separated by commas.
+	// endpoints. CIDR prefixes, separated by commas. Default: none.
 	AllowEndpoints []netip.Prefix `env:"ALLOW_ENDPOINTS"`
 
 	// SmartBotsURL is where groups and codes are asked for, unless a source names
-	// another place.
+	// another place. A URL. Default: https://api.mysmartbots.com/api/simple.html.
 	SmartBotsURL string `env:"SMARTBOTS_URL" envDefault:"https://api.mysmartbots.com/api/simple.html"`
 
-	// LogLevel is the least level that is logged: DEBUG, INFO, WARN or ERROR.
+	// LogLevel is the least level that is logged.
+	// DEBUG, INFO, WARN or ERROR. Default: INFO.
 	LogLevel slog.Level `env:"LOG_LEVEL" envDefault:"INFO"`
+
+	AWS AWS
 }
 
-// Load reads a Config from the environment that getenv gives. Its one error
-// names every variable that is bad and what is wanted instead.
-func Load(getenv func(string) string) (Config, error) {
-	var c Config
-	params, err := env.GetFieldParams(&c)
-	if err != nil {
-		return c, fmt.Errorf("config: %w", err)
-	}
-	set := map[string]string{}
-	for _, p := range params {
-		if v := getenv(p.Key); v != "" {
-			set[p.Key] = v
-		}
-	}
-	if err := env.ParseWithOptions(&c, env.Options{Environment: set}); err != nil {
-		return c, fmt.Errorf("config: %w", err)
-	}
-	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
-	return c, c.check()
+// AWS tells where the backend on AWS lies. Load demands none of it, since
+// another backend has no use for it; cloud.Open does.
+type AWS struct {
+	// RegistrationsTable is the table that is kept.
+	// A table's name. Default: none, must be set.
+	RegistrationsTable string `env:"REGISTRATIONS_TABLE"`
+
+	// DeliveriesTable is the table whose rows end by themselves.
+	// A table's name. Default: none, must be set.
+	DeliveriesTable string `env:"DELIVERIES_TABLE"`
+
+	// EventsQueueURL is the queue from ingest to the worker.
+	// A queue's URL. Default: none, must be set.
+	EventsQueueURL string `env:"EVENTS_QUEUE_URL"`
+
+	// RetryQueueURL is the queue of what is attempted again.
+	// A queue's URL. Default: none, must be set.
+	RetryQueueURL string `env:"RETRY_QUEUE_URL"`
+
+	// EventsDeadURL is the queue of dead letters of the events queue; without it
+	// none are counted and a redrive is refused.
+	// A queue's URL. Default: none.
+	EventsDeadURL string `env:"EVENTS_DEAD_URL"`
+
+	// RetryDeadURL is the same of the retry queue.
+	// A queue's URL. Default: none.
+	RetryDeadURL string `env:"RETRY_DEAD_URL"`
+
+	// KeyRingSecret is where the keys lie that seal secrets in rows. Only ingest,
+	// the worker and the API read it.
+	// A Secrets Manager secret's ARN. Default: none.
+	KeyRingSecret string `env:"KEY_RING_SECRET"`
+
+	// OperatorKeySecret is where the operator's key lies. Only the API reads it.
+	// A Secrets Manager secret's ARN. Default: none.
+	OperatorKeySecret string `env:"OPERATOR_KEY_SECRET"`
+
+	// Service is the one dimension of the metrics.
+	// A name. Default: ringback.
+	Service string `env:"SERVICE" envDefault:"ringback"`
+
+	// Region is where tables, queues and secrets are.
+	// A region's name. Default: none, set by Lambda.
+	Region string `env:"AWS_REGION"`
+
+	// AccessKeyID, SecretAccessKey and SessionToken are the function's role.
+	// Profiles and single sign-on are not read, since the code for them is a
+	// fifth of a function's binary; elsewhere
+	// `aws configure export-credentials --format env` makes variables of them.
+	// Credentials. Default: none, set by Lambda.
+	AccessKeyID     string `env:"AWS_ACCESS_KEY_ID"`
+	SecretAccessKey string `env:"AWS_SECRET_ACCESS_KEY"`
+	SessionToken    string `env:"AWS_SESSION_TOKEN"`
+
+	Endpoints Endpoints
 }
 
-func (c Config) check() error {
-	var errs []error
-	if c.History < 8*24*time.Hour {
-		errs = append(errs, errors.New("config: HISTORY: want a duration of at least 192h"))
-	}
-	if c.Attempts < 1 {
-		errs = append(errs, errors.New("config: ATTEMPTS: want a number of at least 1"))
-	}
-	return errors.Join(errs...)
+// Endpoints override where AWS is, as for an emulator; empty ones do not.
+type Endpoints struct {
+	// All stands for each of the others that is not set.
+	// A URL without path. Default: none.
+	All string `env:"AWS_ENDPOINT_URL"`
+
+	// DynamoDB is where the tables are.
+	// A URL without path. Default: AWS_ENDPOINT_URL.
+	DynamoDB string `env:"AWS_ENDPOINT_URL_DYNAMODB"`
+
+	// SQS is where the queues are.
+	// A URL without path. Default: AWS_ENDPOINT_URL.
+	SQS string `env:"AWS_ENDPOINT_URL_SQS"`
+
+	// Secrets is where the secrets are.
+	// A URL without path. Default: AWS_ENDPOINT_URL.
+	Secrets string `env:"AWS_ENDPOINT_URL_SECRETS_MANAGER"`
 }

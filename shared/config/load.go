@@ -1,0 +1,103 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// Load reads a Config from the environment that getenv gives. Its one error
+// names every variable that is bad and what is wanted instead.
+func Load(getenv func(string) string) (Config, error) {
+	var c Config
+	variables, err := env.GetFieldParams(&c)
+	if err != nil {
+		return c, fmt.Errorf("config: %w", err) // unreachable: the tags are fixed
+	}
+	set := map[string]string{}
+	for _, v := range variables {
+		if text := getenv(v.Key); text != "" {
+			set[v.Key] = text
+		}
+	}
+	bad := unreadable(env.ParseWithOptions(&c, env.Options{Environment: set}))
+	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
+	c.AWS.Endpoints.fill()
+	var errs []error
+	for _, f := range append(bad, c.faults(bad)...) {
+		errs = append(errs, fmt.Errorf("config: %s=%q: want %s", f.variable, set[f.variable], f.want))
+	}
+	return c, errors.Join(errs...)
+}
+
+func (e *Endpoints) fill() {
+	e.DynamoDB, e.SQS, e.Secrets = cmp.Or(e.DynamoDB, e.All), cmp.Or(e.SQS, e.All), cmp.Or(e.Secrets, e.All)
+}
+
+// A fault is a variable whose value cannot be used.
+type fault struct{ variable, want string }
+
+// wants says how the types that are not plain text are written.
+var wants = map[reflect.Type]string{
+	reflect.TypeFor[time.Duration]():  "a duration such as 336h",
+	reflect.TypeFor[int]():            "a number",
+	reflect.TypeFor[bool]():           "true or false",
+	reflect.TypeFor[[]netip.Prefix](): "CIDR prefixes such as 10.1.0.0/16, separated by commas",
+	reflect.TypeFor[slog.Level]():     "DEBUG, INFO, WARN or ERROR",
+}
+
+// unreadable returns what err, of the env package, says about single variables.
+func unreadable(err error) []fault {
+	var all env.AggregateError
+	errors.As(err, &all)
+	var out []fault
+	for _, err := range all.Errors {
+		var p env.ParseError
+		errors.As(err, &p)
+		field, _ := reflect.TypeFor[Config]().FieldByName(p.Name) // those of AWS are text, which is always readable
+		out = append(out, fault{field.Tag.Get("env"), wants[field.Type]})
+	}
+	return out
+}
+
+// faults returns what is readable and yet cannot be used.
+func (c Config) faults(known []fault) []fault {
+	var out []fault
+	for _, check := range []struct {
+		ok bool
+		fault
+	}{
+		{c.PublicURL == "" || webURL(c.PublicURL), fault{"PUBLIC_URL", "a URL such as https://callbacks.example.com"}},
+		{c.History >= 8*24*time.Hour, fault{"HISTORY", "a duration of at least 192h"}},
+		{c.Attempts >= 1, fault{"ATTEMPTS", "a number of at least 1"}},
+		{c.Brake >= 1, fault{"BRAKE", "a number of at least 1"}},
+		{webURL(c.SmartBotsURL), fault{"SMARTBOTS_URL", "a URL such as https://api.mysmartbots.com/api/simple.html"}},
+	} {
+		if !check.ok && !names(known, check.variable) {
+			out = append(out, check.fault)
+		}
+	}
+	return out
+}
+
+func names(fs []fault, variable string) bool {
+	for _, f := range fs {
+		if f.variable == variable {
+			return true
+		}
+	}
+	return false
+}
+
+func webURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
+}
