@@ -67,7 +67,7 @@ func serve(t *testing.T, db *DB, q gateway.QueueName, c Consumer) (stop func()) 
 	}
 }
 
-func mustSend(t *testing.T, db *DB, q gateway.QueueName, ms ...gateway.Message) {
+func mustSend(t *testing.T, db gateway.Queue, q gateway.QueueName, ms ...gateway.Message) {
 	t.Helper()
 	if err := errors.Join(db.Send(t.Context(), q, ms)...); err != nil {
 		t.Fatal(err)

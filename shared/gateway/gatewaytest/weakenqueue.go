@@ -1,0 +1,99 @@
+package gatewaytest
+
+import (
+	"context"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// A weakQueue is a Queue without what is not promised.
+type weakQueue struct {
+	gateway.Queue
+	w    Weakness
+	dice *dice
+}
+
+func (q *weakQueue) Send(ctx context.Context, name gateway.QueueName, ms []gateway.Message) []error {
+	errs := gateway.CheckSend(name, ms)
+	if len(ms) == 0 || q.dice.under(q.w.Refused, "send", ms[0].Body) {
+		return weakErrors(errs)
+	}
+	var sent []gateway.Message
+	var places []int
+	for i, m := range ms {
+		if errs[i] != nil {
+			continue
+		}
+		if q.dice.under(q.w.Partial/2, "partial", m.Body) {
+			errs[i] = ErrWeak // not sent
+			continue
+		}
+		sent, places = append(sent, q.late(m)), append(places, i)
+	}
+	for i, err := range q.Queue.Send(ctx, name, sent) {
+		errs[places[i]] = err
+	}
+	if err := q.twice(ctx, name, sent); err != nil {
+		return weakErrors(errs)
+	}
+	for i, m := range ms {
+		if errs[i] == nil && q.dice.under(q.w.Partial/2, "partial, sent", m.Body) {
+			errs[i] = ErrWeak
+		}
+	}
+	if q.dice.under(q.w.Lost, "lost", ms[0].Body) {
+		return weakErrors(errs)
+	}
+	return errs
+}
+
+// weakErrors gives ErrWeak to each message that has no error.
+func weakErrors(errs []error) []error {
+	for i := range errs {
+		if errs[i] == nil {
+			errs[i] = ErrWeak
+		}
+	}
+	return errs
+}
+
+// late returns m with a delay that may be longer.
+func (q *weakQueue) late(m gateway.Message) gateway.Message {
+	if q.dice.under(q.w.Delayed, "delayed", m.Body) {
+		more := time.Duration(q.dice.roll("delay", m.Body) * float64(q.w.Lag))
+		m.Delay = min(gateway.MaxDelay, m.Delay+more)
+	}
+	return m
+}
+
+// twice sends some messages again.
+func (q *weakQueue) twice(ctx context.Context, name gateway.QueueName, ms []gateway.Message) error {
+	for _, m := range ms {
+		if !q.dice.under(q.w.Duplicates, "duplicate", m.Body) {
+			continue
+		}
+		if err := q.Queue.Send(ctx, name, []gateway.Message{q.late(m)})[0]; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (q *weakQueue) Depth(ctx context.Context, name gateway.QueueName) (gateway.Depth, error) {
+	if q.dice.under(q.w.Refused, "depth", string(name)) {
+		return gateway.Depth{}, ErrWeak
+	}
+	return q.Queue.Depth(ctx, name)
+}
+
+func (q *weakQueue) Redrive(ctx context.Context, name gateway.QueueName) error {
+	if q.dice.under(q.w.Refused, "redrive", string(name)) {
+		return ErrWeak
+	}
+	err := q.Queue.Redrive(ctx, name)
+	if err == nil && q.dice.under(q.w.Lost, "redriven", string(name)) {
+		return ErrWeak
+	}
+	return err
+}
