@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -282,9 +281,4 @@ func checkOverlap(d time.Duration) error {
 		return fmt.Errorf("overlap: %w: want 0s to 2160h", ErrInvalid)
 	}
 	return nil
-}
-
-// validUntil returns the ends of those secrets but the newest that still hold.
-func validUntil(secrets []Secret, now time.Time) []Secret {
-	return slices.DeleteFunc(slices.Clone(secrets), func(s Secret) bool { return !s.Valid(now) })
 }

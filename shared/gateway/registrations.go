@@ -123,7 +123,9 @@ func (g *Gateway) altered(ctx context.Context, c Caller, r Registration, ch Regi
 	assign(&r.Concurrency, ch.Concurrency)
 	assign(&r.Ordered, ch.Ordered)
 	if ch.EventTypes != nil {
-		r.EventTypes = unique(*ch.EventTypes)
+		if r.EventTypes = unique(*ch.EventTypes); len(r.EventTypes) == 0 {
+			return r, fmt.Errorf("event_types: %w: want at least one, or none named for the default", ErrInvalid)
+		}
 	}
 	p := g.Providers[s.Provider]
 	if len(r.EventTypes) == 0 {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -82,6 +83,12 @@ func (g *Gateway) RotateRawToken(ctx context.Context, c Caller, id, token string
 		r.RawTokens = rotate(r.RawTokens, g.Keys.Seal(registrationKey(id).PK, "raw_token", token), g.now(), overlap)
 		return nil
 	})
+}
+
+// Holding returns those of secrets that hold now, newest first.
+func (g *Gateway) Holding(secrets []Secret) []Secret {
+	now := g.now()
+	return slices.DeleteFunc(slices.Clone(secrets), func(s Secret) bool { return !s.Valid(now) })
 }
 
 // newSigningSecret returns whsec_ and the base64 of 32 random bytes (Standard

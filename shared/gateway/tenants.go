@@ -64,9 +64,10 @@ type TenantChange struct {
 }
 
 // ChangeTenant changes a tenant. Disabling it refuses its keys within 30 s and
-// holds its deliveries within 2 s. The error wraps ErrConflict if the tenant is
+// holds its deliveries within 2 s; enabling it releases them. The error wraps ErrConflict if the tenant is
 // being removed.
 func (g *Gateway) ChangeTenant(ctx context.Context, id string, ch TenantChange) (Tenant, error) {
+	enabled := false
 	t, err := change(ctx, g.Store, tenantKey(id), func(t *Tenant, _ *Row) error {
 		switch {
 		case t.ID == "":
@@ -81,6 +82,7 @@ func (g *Gateway) ChangeTenant(ctx context.Context, id string, ch TenantChange) 
 			t.Limits = *ch.Limits
 		}
 		if ch.Disabled != nil {
+			enabled = t.Disabled && !*ch.Disabled
 			t.Disabled = *ch.Disabled
 		}
 		return t.check()
@@ -88,11 +90,32 @@ func (g *Gateway) ChangeTenant(ctx context.Context, id string, ch TenantChange) 
 	if err != nil {
 		return t, err
 	}
-	return t, g.publishTenant(ctx, id)
+	if err := g.publishTenant(ctx, id); err != nil || !enabled {
+		return t, err
+	}
+	return t, g.releaseTenant(ctx, id)
 }
 
-// publishTenant publishes a change of a tenant on every source that it is on,
-// and releases what was held if the change enabled it.
+// releaseTenant starts the release of all that the enabled registrations of a
+// tenant held, as far back as held deliveries are kept.
+func (g *Gateway) releaseTenant(ctx context.Context, id string) error {
+	rs, err := g.registrationsOfTenant(ctx, id, "", true)
+	if err != nil {
+		return err
+	}
+	for _, r := range rs {
+		if r.State != Enabled {
+			continue
+		}
+		j := Job{Kind: JobRelease, Tenant: id, Registration: r.ID, Source: r.Source, Since: g.now().Add(-g.Kept.orDefault().Held)}
+		if _, err := g.startJob(ctx, j); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publishTenant publishes a change of a tenant on every source that it is on.
 func (g *Gateway) publishTenant(ctx context.Context, id string) error {
 	on, err := g.sourcesOf(ctx, id)
 	if err != nil {
@@ -145,5 +168,5 @@ func (g *Gateway) RemoveTenant(ctx context.Context, id string) (Job, error) {
 	if err := g.publishTenant(ctx, id); err != nil {
 		return Job{}, err
 	}
-	return g.startJob(ctx, Job{Kind: JobRemoval, Tenant: id})
+	return g.startListed(ctx, Job{Kind: JobRemoval, Tenant: id})
 }

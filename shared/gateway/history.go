@@ -1,0 +1,291 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// MaxMerged is how many registrations' deliveries one list merges.
+const MaxMerged = 25
+
+// A HistoryQuery names events or deliveries; what is empty does not matter.
+type HistoryQuery struct {
+	Tenant       string // of the operator's calls
+	Registration string
+	Source       string
+	Event        string // deliveries of one event
+	Status       Status
+	Type         string // event type, or a beginning and *
+	Since, Until time.Time
+	Cursor       string
+	Limit        int // of a page; 1 to MaxPageRows, default 50
+}
+
+func (q HistoryQuery) limit() int {
+	if q.Limit <= 0 {
+		return 50
+	}
+	return min(q.Limit, MaxPageRows)
+}
+
+func (q HistoryQuery) wants(typ string, received time.Time) bool {
+	return (q.Type == "" || matchesType(q.Type, typ)) && !received.Before(q.Since) &&
+		(q.Until.IsZero() || received.Before(q.Until))
+}
+
+// A ListedDelivery is a delivery as lists show it.
+type ListedDelivery struct {
+	Delivery
+	Shown Status // Status; Held for a pending one of a disabled registration
+}
+
+// Deliveries returns a page of deliveries, newest first, and the cursor of the
+// next page. Pages may be short, or empty with a cursor. Without a registration
+// or event those of at most MaxMerged registrations are merged; for more the
+// error wraps ErrUnreadable. Expired ones are left out.
+func (g *Gateway) Deliveries(ctx context.Context, c Caller, q HistoryQuery) ([]ListedDelivery, string, error) {
+	rs, err := g.registrationsFor(ctx, c, q)
+	if err != nil {
+		return nil, "", err
+	}
+	if q.Event != "" {
+		out, err := g.deliveriesOf(ctx, rs, q)
+		return out, "", err
+	}
+	if len(rs) > MaxMerged {
+		return nil, "", fmt.Errorf("registration: %w: there are more than %d; name one, a source, or an event", ErrUnreadable, MaxMerged)
+	}
+	var parts []part
+	for _, r := range rs {
+		for shard := range historyShards {
+			parts = append(parts, part{
+				Query: Query{Table: Deliveries, PK: deliveryPK(r.ID, shard), Open: q.open()},
+				id:    r.ID, source: r.Source,
+			})
+		}
+	}
+	rows, next, err := g.merge(ctx, parts, q)
+	if err != nil {
+		return nil, "", err
+	}
+	out, err := g.listDeliveries(ctx, rows, rs, q)
+	return out, next, err
+}
+
+// open reports whether the open index holds all that is asked for.
+func (q HistoryQuery) open() bool { return q.Status != "" && q.Status != Succeeded }
+
+// registrationsFor returns the registrations of c's that q is about. Removed
+// ones are among them only if they are named, or an event is.
+func (g *Gateway) registrationsFor(ctx context.Context, c Caller, q HistoryQuery) ([]Registration, error) {
+	if q.Registration != "" {
+		r, err := g.Registration(ctx, c, q.Registration)
+		return []Registration{r}, err
+	}
+	tenant, err := c.tenantIn(q.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	if q.Event != "" {
+		source, err := SourceOf(q.Event)
+		if err != nil {
+			return nil, fmt.Errorf("event: %w", ErrNotFound)
+		}
+		q.Source = source
+	}
+	switch {
+	case tenant != "":
+		return g.registrationsOfTenant(ctx, tenant, q.Source, q.Event != "")
+	case q.Event != "":
+		return g.registrationsOfEvent(ctx, q.Event)
+	}
+	return nil, fmt.Errorf("registration: %w: name one, a tenant, or an event", ErrUnreadable)
+}
+
+func (g *Gateway) registrationsOfTenant(ctx context.Context, tenant, source string, removed bool) ([]Registration, error) {
+	var ids []string
+	err := g.eachRegistrationOf(ctx, tenant, func(id string, of tenantRegistration) {
+		if (source == "" || of.Source == source) && (removed || !of.Removed) {
+			ids = append(ids, id)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !removed && len(ids) > MaxMerged {
+		return make([]Registration, len(ids)), nil // too many to merge: nobody looks at them
+	}
+	return g.readRegistrations(ctx, ids)
+}
+
+// registrationsOfEvent returns the registrations that an event was for, as far
+// as its own row names them.
+func (g *Gateway) registrationsOfEvent(ctx context.Context, event string) ([]Registration, error) {
+	_, er, err := g.loadEvent(ctx, event)
+	if err != nil {
+		return nil, err
+	}
+	return g.readRegistrations(ctx, er.Match)
+}
+
+func (g *Gateway) readRegistrations(ctx context.Context, ids []string) ([]Registration, error) {
+	var out []Registration
+	for part := range slices.Chunk(ids, MaxPageRows) {
+		keys := make([]Key, len(part))
+		for i, id := range part {
+			keys[i] = registrationKey(id)
+		}
+		rows, err := g.Store.Get(ctx, keys...)
+		if err != nil {
+			return nil, fmt.Errorf("get registrations: %w", err)
+		}
+		for _, row := range rows {
+			r, err := decoded[Registration](row)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// deliveriesOf returns the deliveries of one event for rs.
+func (g *Gateway) deliveriesOf(ctx context.Context, rs []Registration, q HistoryQuery) ([]ListedDelivery, error) {
+	if _, err := decodeEventID(q.Event); err != nil {
+		return nil, fmt.Errorf("event: %w", ErrNotFound)
+	}
+	var rows []Row
+	for part := range slices.Chunk(rs, MaxPageRows) {
+		keys := make([]Key, len(part))
+		for i, r := range part {
+			keys[i] = deliveryKey(r.ID, q.Event)
+		}
+		got, err := g.Store.Get(ctx, keys...)
+		if err != nil {
+			return nil, fmt.Errorf("deliveries of %s: %w", q.Event, err)
+		}
+		rows = append(rows, got...)
+	}
+	slices.SortFunc(rows, func(a, b Row) int { return strings.Compare(a.PK, b.PK) })
+	return g.listDeliveries(ctx, rows, rs, q)
+}
+
+// listDeliveries turns rows, which may hold keys alone, into what is listed.
+func (g *Gateway) listDeliveries(ctx context.Context, rows []Row, rs []Registration, q HistoryQuery) ([]ListedDelivery, error) {
+	rows, err := g.filled(ctx, rows)
+	if err != nil {
+		return nil, err
+	}
+	of := make(map[string]Registration, len(rs))
+	for _, r := range rs {
+		of[r.ID] = r
+	}
+	now := g.now()
+	out := make([]ListedDelivery, 0, len(rows))
+	for _, row := range rows {
+		d, err := deliveryOf(row)
+		if err != nil {
+			return nil, err
+		}
+		l := ListedDelivery{d, d.shown(of[d.Registration])}
+		if row.expired(now) || !q.wants(d.EventType, d.Received) || q.Status != "" && l.Shown != q.Status {
+			continue
+		}
+		out = append(out, l)
+	}
+	return out, nil
+}
+
+// shown returns d's status as people see it: what is pending for a disabled
+// registration is held as soon as it falls due.
+func (d Delivery) shown(r Registration) Status {
+	if d.Status == Pending && r.State == Disabled {
+		return Held
+	}
+	return d.Status
+}
+
+// filled returns rows with their data, in their order; those that are gone are
+// left out.
+func (g *Gateway) filled(ctx context.Context, rows []Row) ([]Row, error) {
+	place := map[Key]int{}
+	var keys []Key
+	for i, r := range rows {
+		if place[r.Key] = i; r.Data == nil {
+			keys = append(keys, r.Key)
+		}
+	}
+	for part := range slices.Chunk(keys, MaxPageRows) {
+		got, err := g.Store.Get(ctx, part...)
+		if err != nil {
+			return nil, fmt.Errorf("get deliveries: %w", err)
+		}
+		for _, r := range got {
+			rows[place[r.Key]] = r
+		}
+	}
+	return slices.DeleteFunc(rows, func(r Row) bool { return r.Data == nil }), nil
+}
+
+// DeliveryOf returns one delivery of c's.
+func (g *Gateway) DeliveryOf(ctx context.Context, c Caller, id string) (ListedDelivery, Registration, error) {
+	d, err := g.loadDelivery(ctx, id)
+	if err != nil {
+		return ListedDelivery{}, Registration{}, err
+	}
+	if err := c.owns(d.Tenant); err != nil {
+		return ListedDelivery{}, Registration{}, fmt.Errorf("delivery: %w", err)
+	}
+	r, _, err := load[Registration](ctx, g.Store, registrationKey(d.Registration))
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return ListedDelivery{}, r, err
+	}
+	return ListedDelivery{d, d.shown(r)}, r, nil
+}
+
+// Attempts returns a page of a delivery's attempts, oldest first. A success at
+// once has none: the delivery itself tells of it.
+func (g *Gateway) Attempts(ctx context.Context, delivery string, at Place) ([]Attempt, string, error) {
+	q := at.query(Query{Table: Deliveries, PK: "A#" + delivery}, "")
+	return listed(ctx, g.Store, q, func(r Row) (Attempt, error) {
+		a, err := decoded[Attempt](r)
+		a.Answer = r.Body
+		return a, err
+	})
+}
+
+// LastAnswer returns the beginning of the last answer to d, as d's row keeps it.
+func (d Delivery) LastAnswer() []byte { return d.body }
+
+// ResendDelivery makes one more attempt of a delivery of c's, at once. The error
+// wraps ErrForbidden if no grant covers its event any more, ErrConflict if the
+// registration takes no deliveries.
+func (g *Gateway) ResendDelivery(ctx context.Context, c Caller, id string) (Delivery, error) {
+	d, r, err := g.DeliveryOf(ctx, c, id)
+	if err != nil {
+		return d.Delivery, err
+	}
+	if r.State != Enabled {
+		return d.Delivery, fmt.Errorf("resend: %w: the registration is not enabled", ErrConflict)
+	}
+	e, er, err := g.loadEvent(ctx, d.Event)
+	switch {
+	case errors.Is(err, ErrNotFound) || er.Erased:
+		return d.Delivery, fmt.Errorf("resend: %w: the event is not kept any more", ErrConflict)
+	case err != nil:
+		return d.Delivery, err
+	}
+	ok, err := g.visible(ctx, r, e)
+	switch {
+	case err != nil:
+		return d.Delivery, err
+	case !ok:
+		return d.Delivery, fmt.Errorf("resend: %w: no grant covers the event any more", ErrForbidden)
+	}
+	return g.Resend(ctx, id)
+}

@@ -1,0 +1,89 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// DeleteSource removes a source with its keys, grants and groups. The error
+// wraps ErrConflict if it has registrations, unless force is set: then these
+// are removed too. A call that ended early is repeated to finish.
+func (g *Gateway) DeleteSource(ctx context.Context, id string, force bool) error {
+	s, err := g.Source(ctx, id)
+	if err != nil {
+		return err
+	}
+	pk := sourceKey(id).PK
+	used := fmt.Errorf("source: %w: it has registrations; remove them first, or use force", ErrConflict)
+	err = each(ctx, g.Store, Query{Table: Registrations, PK: pk, Consistent: true}.prefix("R#"), func(r Row) error {
+		if !force {
+			return used
+		}
+		return g.removeAny(ctx, strings.TrimPrefix(r.SK, "R#"))
+	})
+	if err != nil {
+		return err
+	}
+	if err := g.deleteSourceRows(ctx, pk); err != nil {
+		return err
+	}
+	if err := g.deleteGroupsOf(ctx, id); err != nil {
+		return err
+	}
+	if s.SDKAppID != 0 {
+		if err := g.freeName(ctx, sdkAppIDKey(s.SDKAppID), id); err != nil {
+			return err
+		}
+	}
+	if err := g.Store.Delete(ctx, listKey("sources", id), AnyRev); err != nil {
+		return fmt.Errorf("unlist source %s: %w", id, err)
+	}
+	if err := g.Store.Delete(ctx, sourceKey(id), AnyRev); err != nil {
+		return fmt.Errorf("delete source %s: %w", id, err)
+	}
+	return g.publish(ctx, id)
+}
+
+func (g *Gateway) removeAny(ctx context.Context, registration string) error {
+	r, err := g.Registration(ctx, Operator(), registration)
+	if err != nil {
+		return err
+	}
+	if r.Group != "" {
+		return g.removeApp(ctx, r.ID, whyDeleted, r.GroupRev+1)
+	}
+	return g.removeRegistration(ctx, registration, whyDeleted)
+}
+
+// deleteSourceRows deletes the callback keys and grants of a source.
+func (g *Gateway) deleteSourceRows(ctx context.Context, pk string) error {
+	err := each(ctx, g.Store, Query{Table: Registrations, PK: pk, Consistent: true}.prefix("C#"), func(r Row) error {
+		return g.Store.Delete(ctx, r.Key, AnyRev)
+	})
+	if err != nil {
+		return fmt.Errorf("callback keys: %w", err)
+	}
+	return each(ctx, g.Store, Query{Table: Registrations, PK: pk, Consistent: true}.prefix("G#"), func(r Row) error {
+		gr, err := decoded[Grant](r)
+		if err != nil {
+			return err
+		}
+		return g.DeleteGrant(ctx, gr.Source, gr.ID)
+	})
+}
+
+func (g *Gateway) deleteGroupsOf(ctx context.Context, source string) error {
+	q := Query{Table: Registrations, PK: listKey("groups", "").PK, Consistent: true}
+	return each(ctx, g.Store, q, func(r Row) error {
+		of, _, err := load[Group](ctx, g.Store, groupKey(r.SK))
+		switch {
+		case errors.Is(err, ErrNotFound) || err == nil && of.Source != source:
+			return nil
+		case err != nil:
+			return err
+		}
+		return g.DeleteGroup(ctx, of.ID)
+	})
+}
