@@ -34,7 +34,7 @@ func New(cfg config.Config, p Parts) *gateway.Gateway {
 		Egress:     &egress.Client{Allow: cfg.AllowEndpoints, Own: own(cfg.PublicURL)},
 		PublicURL:  cfg.PublicURL,
 		Kept:       gateway.Kept{History: cfg.History},
-		Attempts:   cfg.Attempts,
+		AtOnce:     cfg.Attempts,
 		Brake:      cfg.Brake,
 		FairQueues: cfg.FairQueues,
 		SmartBots:  cfg.SmartBotsURL,

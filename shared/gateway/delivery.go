@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"ringback/shared/egress"
@@ -32,11 +33,11 @@ const (
 // A Delivery is one event for one registration. Its row is written whole, only
 // over the revision that was read, so that the decisions below are pure.
 type Delivery struct {
-	ID           string    `json:"id"`
-	Registration string    `json:"registration"`
-	Event        string    `json:"event"`
+	ID           string    `json:"-"` // these four stand in the row's key
+	Registration string    `json:"-"`
+	Event        string    `json:"-"`
+	Source       string    `json:"-"`
 	Tenant       string    `json:"tenant"`
-	Source       string    `json:"source"`
 	EventType    string    `json:"event_type"`
 	Received     time.Time `json:"received"` // the event's
 	Created      time.Time `json:"created"`
@@ -269,6 +270,13 @@ func deliveryOf(r Row) (Delivery, error) {
 		return d, fmt.Errorf("delivery: %w", err)
 	}
 	d.rev, d.due, d.body = r.Rev, r.Due, r.Body
+	d.Registration, _, _ = strings.Cut(strings.TrimPrefix(r.PK, "D#"), "#")
+	d.Event = r.SK
+	d.ID = DeliveryID(d.Registration, d.Event)
+	var err error
+	if d.Source, err = SourceOf(d.Event); err != nil {
+		return d, fmt.Errorf("delivery: %w", err)
+	}
 	return d, nil
 }
 

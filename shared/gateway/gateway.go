@@ -38,7 +38,7 @@ type Gateway struct {
 	PublicURL  string // of this gateway, without a final slash; callback URLs begin with it
 	Kept       Kept   // how long rows last
 	FairQueues bool   // messages carry their source as message group; SQS bills them higher
-	Attempts   int    // POSTs at once in this process; default 256
+	AtOnce     int    // POSTs at once in this process; default 256
 	Alone      bool   // no other process uses the Store: leases of former ones are void
 	Brake      int    // messages waiting in the retry queue above which Retry hands out nothing; default 10,000
 
@@ -81,7 +81,7 @@ const (
 func (g *Gateway) init() {
 	g.once.Do(func() {
 		g.run = NewRev()
-		g.posts = semaphore.NewWeighted(int64(cmp.Or(g.Attempts, 256)))
+		g.posts = semaphore.NewWeighted(int64(cmp.Or(g.AtOnce, 256)))
 		g.targets, _ = lru.New[string, target](registrationsKnown)
 		g.sources.init()
 		g.finder.init()

@@ -1,0 +1,485 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+func (w *world) listDeliveries(c gateway.Caller, registration string) ([]gateway.Delivery, error) {
+	var out []gateway.Delivery
+	q := gateway.HistoryQuery{Registration: registration}
+	for {
+		page, next, err := w.g.Deliveries(w.t.Context(), c, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range page {
+			out = append(out, v.Delivery)
+		}
+		if next == "" {
+			return out, nil
+		}
+		q.Cursor = next
+	}
+}
+
+// wantStatus waits until the registration's only delivery has a status.
+func (w *world) wantStatus(c gateway.Caller, r gateway.Registration, within time.Duration, want gateway.Status) gateway.Delivery {
+	w.t.Helper()
+	var d gateway.Delivery
+	w.within(within, fmt.Sprintf("delivery %s", want), func() bool {
+		ds := w.deliveries(c, r.ID)
+		if len(ds) == 1 {
+			d = ds[0]
+		}
+		return len(ds) == 1 && d.Status == want
+	})
+	return d
+}
+
+func TestEveryRegistrationThatWantsAnEventGetsIt(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		all := w.tenant(s, nil)
+		some := w.tenant(s, gateway.Match{"group": {groupA}})
+		_, whole := w.register(all, s, "whole.example", gateway.RegistrationChange{})
+		_, group := w.register(some, s, "group.example", gateway.RegistrationChange{Match: ptr(gateway.Match{"group": {groupA}})})
+		_, other := w.register(all, s, "other.example", gateway.RegistrationChange{Match: ptr(gateway.Match{"group": {"another"}})})
+		_, typed := w.register(all, s, "typed.example", gateway.RegistrationChange{EventTypes: ptr([]string{"group_message"})})
+		w.chat(path, groupA, "hello")
+		w.chat(path, "ffffffff-0a5e-4a0c-9a5a-1f6d2f0e7c11", "elsewhere")
+		w.within(10*time.Minute, "the whole source gets both, the group its own", func() bool {
+			return len(whole.accepted()) == 2 && len(group.accepted()) == 1
+		})
+		if n := len(other.seen()) + len(typed.seen()); n != 0 {
+			t.Errorf("registrations that want neither event got %d", n)
+		}
+		for _, p := range group.seen() {
+			if !p.valid || p.text(t, "message") != "hello" {
+				t.Errorf("delivery to the group: valid %v, body %s", p.valid, p.body)
+			}
+		}
+	})
+}
+
+func TestTypoInMatchReceivesNothing(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, gateway.Match{"group": {groupA}})
+		_, wrong := w.register(c, s, "typo.example", gateway.RegistrationChange{Match: ptr(gateway.Match{"group": {groupA + "x"}})})
+		_, all := w.register(c, s, "all.example", gateway.RegistrationChange{})
+		w.chat(path, groupA, "mine")
+		w.chat(path, "ffffffff-0a5e-4a0c-9a5a-1f6d2f0e7c11", "not granted")
+		w.within(10*time.Minute, "the event that is granted", func() bool { return len(all.accepted()) == 1 })
+		time.Sleep(time.Hour)
+		if len(wrong.seen()) != 0 || len(all.accepted()) != 1 {
+			t.Errorf("typo got %d events, want 0; grant of one group got %d, want 1", len(wrong.seen()), len(all.accepted()))
+		}
+		_, _, err := w.g.CreateRegistration(t.Context(), c, gateway.NewID("reg", time.Now()), s.ID,
+			gateway.RegistrationChange{URL: ptr("https://x.example/"), Match: ptr(gateway.Match{"grupo": {"a"}})})
+		if !errors.Is(err, gateway.ErrInvalid) && w.weak == 0 {
+			t.Errorf("unknown routing key: %v, want ErrInvalid", err)
+		}
+	})
+}
+
+func TestRefusedDeliveryFollowsTheWholeSchedule(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		r, e := w.register(c, s, "refuses.example", gateway.RegistrationChange{})
+		e.set(always(500))
+		w.chat(path, groupA, "hello")
+		d := w.wantStatus(c, r, 8*24*time.Hour, gateway.Failed)
+		if d.Made != 10 || d.Why != "exhausted" {
+			t.Errorf("made %d attempts, why %q; want 10, exhausted", d.Made, d.Why)
+		}
+		waits := gaps(e.seen())
+		if w.weak == 0 && len(waits) != 9 {
+			t.Fatalf("waits %v, want 9", waits)
+		}
+		for n, wait := range waits {
+			if w.weak != 0 {
+				break // duplicates of messages may add POSTs, and delays may move them
+			}
+			plan := (gateway.Schedule{}).Wait(n)
+			if low, high := plan*8/10, plan*12/10+2*time.Second; wait < low-time.Second || wait > high {
+				t.Errorf("wait %d: %v, want %v to %v", n, wait, low, high)
+			}
+		}
+		if id := e.seen()[0].id; slices.ContainsFunc(e.seen(), func(p post) bool { return p.id != id || !p.valid }) {
+			t.Errorf("attempts differ in webhook-id or are not signed")
+		}
+	})
+}
+
+func TestScheduleOfItsOwnIsFollowed(t *testing.T) {
+	for name, tt := range map[string]struct {
+		schedule gateway.Schedule
+		attempts int
+	}{
+		"every five minutes for a day": {gateway.Schedule{Name: "every-5-minutes"}, 289},
+		"a list":                       {gateway.Schedule{Waits: []time.Duration{30 * time.Second, 5 * time.Minute}}, 3},
+		"no waits":                     {gateway.Schedule{Waits: []time.Duration{}}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			scenario(t, func(t *testing.T, w *world) {
+				s, path := w.smartBots()
+				c := w.tenant(s, nil)
+				r, e := w.register(c, s, "refuses.example", gateway.RegistrationChange{Schedule: &tt.schedule})
+				e.set(always(503))
+				w.chat(path, groupA, "hello")
+				d := w.wantStatus(c, r, 5*24*time.Hour, gateway.Failed)
+				if d.Made != tt.attempts || len(e.seen()) < tt.attempts || w.weak == 0 && len(e.seen()) != tt.attempts {
+					t.Errorf("made %d, POSTs %d, want %d", d.Made, len(e.seen()), tt.attempts)
+				}
+			})
+		})
+	}
+}
+
+func gaps(posts []post) []time.Duration {
+	var out []time.Duration
+	for i := 1; i < len(posts); i++ {
+		out = append(out, posts[i].at.Sub(posts[i-1].at))
+	}
+	return out
+}
+
+func TestRefusedDeliverySucceedsOnRetry(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		r, e := w.register(c, s, "recovers.example", gateway.RegistrationChange{})
+		e.set(func(n int, _ *http.Request) (int, http.Header) {
+			if n < 3 {
+				return 502, http.Header{}
+			}
+			return 204, http.Header{}
+		})
+		w.chat(path, groupA, "hello")
+		d := w.wantStatus(c, r, 24*time.Hour, gateway.Succeeded)
+		if d.Last.StatusCode != 204 || d.Made < 4 && w.weak == 0 {
+			t.Errorf("last %d after %d attempts, want 204 after 4", d.Last.StatusCode, d.Made)
+		}
+	})
+}
+
+func TestRetryAfterIsTheLeastWaitAndAddsNoAttempt(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		schedule := gateway.Schedule{Waits: []time.Duration{5 * time.Second, time.Hour}}
+		r, e := w.register(c, s, "busy.example", gateway.RegistrationChange{Schedule: &schedule})
+		e.set(func(int, *http.Request) (int, http.Header) { return 429, http.Header{"Retry-After": {"600"}} })
+		w.chat(path, groupA, "hello")
+		if d := w.wantStatus(c, r, 24*time.Hour, gateway.Failed); d.Made != 3 {
+			t.Errorf("made %d attempts, want 3", d.Made)
+		}
+		if waits := gaps(e.seen()); w.weak == 0 && (waits[0] < 600*time.Second || waits[0] > 602*time.Second) {
+			t.Errorf("first wait %v, want 10 minutes", waits[0])
+		}
+	})
+}
+
+func TestEndpointThatIsGoneDisablesItsRegistration(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		r, e := w.register(c, s, "gone.example", gateway.RegistrationChange{})
+		e.set(always(http.StatusGone))
+		w.chat(path, groupA, "hello")
+		if d := w.wantStatus(c, r, time.Hour, gateway.Failed); d.Why != "gone" {
+			t.Errorf("why %q, want gone", d.Why)
+		}
+		w.within(time.Hour, "disabled", func() bool {
+			r, err := w.g.Registration(t.Context(), c, r.ID)
+			return err == nil && r.State == gateway.Disabled
+		})
+	})
+}
+
+func TestDisabledRegistrationHoldsAndEnablingReleases(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		r, e := w.register(c, s, "paused.example", gateway.RegistrationChange{})
+		again(w, func() (gateway.Registration, error) { return w.g.DisableRegistration(t.Context(), c, r.ID) })
+		time.Sleep(3 * time.Second)
+		w.chat(path, groupA, "while disabled")
+		w.wantStatus(c, r, time.Hour, gateway.Held)
+		if n := len(e.seen()); n != 0 {
+			t.Fatalf("disabled endpoint got %d POSTs", n)
+		}
+		time.Sleep(time.Minute)
+		again(w, func() (gateway.Registration, error) { return w.g.EnableRegistration(t.Context(), c, r.ID) })
+		time.Sleep(time.Hour)
+		if n := len(e.seen()); n != 0 && w.weak == 0 {
+			t.Errorf("what was held long before enabling was delivered unasked: %d", n)
+		}
+		again(w, func() (gateway.Job, error) { return w.g.StartRelease(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, gateway.Span{}) })
+		w.within(time.Hour, "released", func() bool { return len(e.accepted()) == 1 })
+	})
+}
+
+func TestDeletedRegistrationCancelsWhatIsPending(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		r, e := w.register(c, s, "deleted.example", gateway.RegistrationChange{})
+		e.set(always(500))
+		w.chat(path, groupA, "hello")
+		w.within(time.Minute, "attempted", func() bool { return len(e.seen()) > 0 })
+		again(w, func() (struct{}, error) { return struct{}{}, w.g.DeleteRegistration(t.Context(), c, r.ID) })
+		time.Sleep(3 * time.Second)
+		before := len(e.seen())
+		w.wantStatus(c, r, 3*time.Hour, gateway.Cancelled)
+		if n := len(e.seen()); n > before {
+			t.Errorf("%d POSTs after the deletion took effect", n-before)
+		}
+	})
+}
+
+func TestRevokedGrantCancelsWhatIsPending(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, gateway.Match{"group": {"another"}})
+		grant := w.grant(s, c.Tenant, gateway.Match{"group": {groupA}})
+		r, e := w.register(c, s, "revoked.example", gateway.RegistrationChange{})
+		e.set(always(500))
+		w.chat(path, groupA, "hello")
+		w.within(time.Minute, "attempted", func() bool { return len(e.seen()) > 0 })
+		again(w, func() (struct{}, error) { return struct{}{}, w.g.DeleteGrant(t.Context(), s.ID, grant.ID) })
+		time.Sleep(3 * time.Second)
+		before := len(e.seen())
+		if d := w.wantStatus(c, r, 3*time.Hour, gateway.Cancelled); d.Why != "grant_revoked" || len(e.seen()) > before {
+			t.Errorf("why %q, %d POSTs after the revocation", d.Why, len(e.seen())-before)
+		}
+	})
+}
+
+func TestProviderRepeatIsNotDeliveredAgain(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.direct()
+		c := w.tenant(s, nil)
+		_, e := w.register(c, s, "once.example", gateway.RegistrationChange{})
+		item := fmt.Sprintf(`{"message_uuid":"m1","channel_type":"SMS","callback_event":"delivered","status":"delivered","status_time":%q}`,
+			time.Now().UTC().Format(time.RFC3339))
+		for range 5 {
+			w.post(path, "application/json", "["+item+","+item+"]", http.StatusOK)
+			time.Sleep(7 * time.Hour)
+		}
+		w.within(time.Hour, "delivered", func() bool { return len(e.accepted()) == 1 })
+		if n := len(e.seen()); n != 1 && w.weak == 0 {
+			t.Errorf("the same item in 5 callbacks over 28 h was POSTed %d times, want 1", n)
+		}
+	})
+}
+
+func TestEqualChatsAreTwoEvents(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		_, e := w.register(c, s, "chat.example", gateway.RegistrationChange{})
+		w.chat(path, groupA, "hi")
+		w.chat(path, groupA, "hi")
+		w.within(time.Hour, "both", func() bool { return len(e.accepted()) >= 2 })
+	})
+}
+
+func TestTenantThatHangsKeepsOthersServed(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		slow, well := w.tenant(s, nil), w.tenant(s, nil)
+		_, hanging := w.register(slow, s, "hangs.example", gateway.RegistrationChange{})
+		_, healthy := w.register(well, s, "healthy.example", gateway.RegistrationChange{})
+		hanging.set(hangs)
+		var worst time.Duration
+		for n := range 200 {
+			sent := time.Now()
+			w.chat(path, groupA, fmt.Sprint(n))
+			w.within(time.Hour, "the healthy one gets it", func() bool { return len(healthy.accepted()) > n })
+			if w.weak == 0 {
+				worst = max(worst, time.Since(sent))
+			}
+		}
+		if worst > 20*time.Second {
+			t.Errorf("beside a hanging endpoint the healthy one waited %v", worst)
+		}
+	})
+}
+
+func TestResendGoesOutOnceMore(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		r, e := w.register(c, s, "resend.example", gateway.RegistrationChange{})
+		w.chat(path, groupA, "hello")
+		d := w.wantStatus(c, r, time.Hour, gateway.Succeeded)
+		before := len(e.seen())
+		again(w, func() (gateway.Delivery, error) { return w.g.Resend(t.Context(), d.ID) })
+		w.within(time.Hour, "resent", func() bool { return len(e.seen()) > before })
+		if ids := e.accepted(); len(ids) != 1 {
+			t.Errorf("webhook-ids %v, want the same one", ids)
+		}
+	})
+}
+
+func TestLongFanOutReachesAll(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		var all []*endpoint
+		for n := range 3 {
+			c := w.tenant(s, nil)
+			for m := range 49 {
+				ch := gateway.RegistrationChange{}
+				if m%2 == 0 {
+					ch.Match = ptr(gateway.Match{"group": {groupA}})
+				}
+				_, e := w.register(c, s, fmt.Sprintf("r%d-%d.example", n, m), ch)
+				all = append(all, e)
+			}
+		}
+		w.chat(path, groupA, "to everybody")
+		w.within(6*time.Hour, "all have it", func() bool {
+			return !slices.ContainsFunc(all, func(e *endpoint) bool { return len(e.accepted()) != 1 })
+		})
+	})
+}
+
+func TestRestartGoesOnWhereItStopped(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		r, e := w.register(c, s, "restart.example", gateway.RegistrationChange{})
+		e.set(always(500))
+		w.chat(path, groupA, "hello")
+		w.within(time.Minute, "attempted", func() bool { return len(e.seen()) > 0 })
+		w.restart()
+		e.set(nil)
+		w.wantStatus(c, r, 24*time.Hour, gateway.Succeeded)
+	})
+}
+
+// group makes a SmartBots group of s.
+func (w *world) group(s gateway.Source, name, uuid, code string) gateway.Group {
+	w.t.Helper()
+	id := gateway.NewID("grp", time.Now())
+	return again(w, func() (gateway.Group, error) {
+		g, _, err := w.g.CreateGroup(w.t.Context(), id, gateway.GroupChange{Source: s.ID, Name: name, UUID: uuid, GroupID: "harbor-crew", Code: code})
+		return g, err
+	})
+}
+
+// setHTTPCallback registers an app by the group's code.
+func (w *world) setHTTPCallback(c gateway.Caller, group, code, app, host string) *endpoint {
+	w.t.Helper()
+	e := w.endpoints.add(host, "")
+	again(w, func() (gateway.Group, error) {
+		return w.g.SetHTTPCallback(w.t.Context(), c, gateway.CallbackRequest{
+			Group: group, Secret: code, AppName: "An app", AppUUID: app, URL: "https://" + host + "/hook",
+		})
+	})
+	return e
+}
+
+func TestCodeChangeRemovesWhatWasRegisteredByCode(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, gateway.Match{"group": {"none"}})
+		group := w.group(s, "Harbor Crew", groupA, "1234")
+		e := w.setHTTPCallback(c, "Harbor Crew", "1234", "7e0c2a9e-63c5-4d24-8f8e-6a2f0f1d9b10", "app.example")
+		w.within(time.Hour, "callback_set", func() bool { return w.forms(e, "callback_set") == 1 })
+		w.chat(path, groupA, "hello")
+		w.within(time.Hour, "group_chat", func() bool { return w.forms(e, "group_chat") == 1 })
+		again(w, func() (gateway.Group, error) {
+			return w.g.ChangeGroup(t.Context(), gateway.Operator(), group.ID, gateway.GroupChange{Code: "5678"})
+		})
+		w.within(time.Hour, "callback_removed", func() bool { return w.forms(e, "callback_removed") == 1 })
+		w.chat(path, groupA, "after the change")
+		time.Sleep(2 * time.Hour)
+		if n := w.forms(e, "group_chat"); n != 1 {
+			t.Errorf("app got %d chats, want the one from before the change", n)
+		}
+	})
+}
+
+// forms counts the different events of an action that e accepted.
+func (w *world) forms(e *endpoint, action string) int {
+	ids := map[string]bool{}
+	for _, p := range e.seen() {
+		if p.status == 200 && strings.Contains(string(p.body), "action="+action) {
+			ids[p.id] = true
+		}
+	}
+	return len(ids)
+}
+
+func TestReplayBringsWhatANewRegistrationMissed(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		w.chat(path, groupA, "before the grant")
+		time.Sleep(time.Minute)
+		c := w.tenant(s, nil)
+		time.Sleep(time.Minute)
+		w.chat(path, groupA, "missed")
+		time.Sleep(time.Hour)
+		r, e := w.register(c, s, "late.example", gateway.RegistrationChange{})
+		again(w, func() (gateway.Job, error) {
+			return w.g.StartReplay(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, gateway.Span{Since: time.Now().Add(-24 * time.Hour)})
+		})
+		w.within(3*time.Hour, "replayed", func() bool { return len(e.accepted()) == 1 })
+		time.Sleep(3 * time.Hour)
+		if got := e.seen(); got[0].text(t, "message") != "missed" || len(e.accepted()) != 1 {
+			t.Errorf("replayed %d events, the first %q; want only the one since the grant", len(e.accepted()), got[0].text(t, "message"))
+		}
+	})
+}
+
+func TestRecoverRepeatsWhatFailed(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		r, e := w.register(c, s, "recover.example", gateway.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{}}})
+		e.set(always(500))
+		start := time.Now()
+		for n := range 20 {
+			w.chat(path, groupA, fmt.Sprint(n))
+		}
+		w.within(time.Hour, "all failed", func() bool {
+			ds := w.deliveries(c, r.ID)
+			return len(ds) >= 20 && !slices.ContainsFunc(ds, func(d gateway.Delivery) bool { return d.Status != gateway.Failed })
+		})
+		e.set(nil)
+		again(w, func() (gateway.Job, error) { return w.g.StartRecover(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, gateway.Span{Since: start}) })
+		w.within(3*time.Hour, "all recovered", func() bool { return len(e.accepted()) >= 20 })
+	})
+}
+
+func TestRemovedTenantLeavesNothing(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		_, e := w.register(c, s, "leaves.example", gateway.RegistrationChange{})
+		w.chat(path, groupA, "hello")
+		w.within(time.Hour, "delivered", func() bool { return len(e.accepted()) == 1 })
+		again(w, func() (gateway.Job, error) { return w.g.RemoveTenant(t.Context(), c.Tenant) })
+		w.within(6*time.Hour, "the tenant is gone", func() bool {
+			_, err := w.g.Tenant(context.Background(), c.Tenant)
+			return errors.Is(err, gateway.ErrNotFound)
+		})
+		w.chat(path, groupA, "after")
+		time.Sleep(time.Hour)
+		if n := len(e.accepted()); n != 1 {
+			t.Errorf("%d events delivered, want the one from before", n)
+		}
+	})
+}

@@ -1,0 +1,407 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"ringback/shared/app"
+	"ringback/shared/config"
+	"ringback/shared/embedded"
+	"ringback/shared/gateway"
+	"ringback/shared/gateway/gatewaytest"
+	"ringback/shared/provider"
+)
+
+// weakSeeds are the seeds under which every scenario runs once more, on a Store
+// and a Queue that do no better than their contracts.
+var weakSeeds = []uint64{1, 2, 3}
+
+// scenario runs f in virtual time, on the embedded backend as it is and
+// weakened.
+func scenario(t *testing.T, f func(t *testing.T, w *world)) {
+	t.Run("as it is", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { f(t, newWorld(t, 0)) })
+	})
+	for _, seed := range weakSeeds {
+		t.Run(fmt.Sprintf("weakened, seed %d", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { f(t, newWorld(t, seed)) })
+		})
+	}
+}
+
+// A world is a gateway with everything around it, in one bubble of virtual
+// time: the embedded backend in a real file, the schedule, and tenants'
+// endpoints reached without a network.
+type world struct {
+	t    *testing.T
+	dir  string
+	weak uint64 // seed; 0: the backend as it is
+	log  *lines
+
+	db      *embedded.DB
+	g       *gateway.Gateway
+	end     context.CancelFunc
+	running sync.WaitGroup
+
+	endpoints endpoints
+}
+
+func newWorld(t *testing.T, weak uint64) *world {
+	w := &world{t: t, dir: t.TempDir(), weak: weak, log: &lines{}}
+	w.endpoints.at = map[string]*endpoint{}
+	w.start()
+	t.Cleanup(w.stop)
+	return w
+}
+
+// start opens the file and runs worker and schedule as the local runner does.
+func (w *world) start() {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	w.end = cancel
+	var err error
+	if w.db, err = embedded.Open(ctx, w.dir, embedded.Options{Relaxed: true}); err != nil {
+		w.t.Fatal(err)
+	}
+	keys, err := gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cfg, err := config.Load(func(name string) string { return map[string]string{"PUBLIC_URL": "https://ringback.example"}[name] })
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	parts := app.Parts{
+		Store: w.db, Queue: w.db, Keys: keys, Providers: provider.All(), Alone: true,
+		Log: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	if w.weak != 0 {
+		parts.Store, parts.Queue = gatewaytest.Weaken(w.db, w.db, w.weak)
+	}
+	w.g = app.New(cfg, parts)
+	w.g.Egress.Transport = &w.endpoints
+	for q, h := range map[gateway.QueueName]gateway.Handler{gateway.EventsQueue: w.g.FanOut, gateway.RetryQueue: w.g.Redeliver} {
+		w.running.Go(func() {
+			w.db.Serve(ctx, q, embedded.Consumer{Handler: h, Batch: 5, Concurrency: 32, Timeout: time.Minute})
+		})
+	}
+	w.running.Go(func() { w.schedule(ctx) })
+}
+
+func (w *world) schedule(ctx context.Context) {
+	t := time.NewTicker(time.Minute)
+	defer t.Stop()
+	for {
+		tick, cancel := context.WithTimeout(ctx, time.Minute)
+		w.g.Retry(tick)
+		cancel()
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+func (w *world) stop() {
+	w.end()
+	w.running.Wait()
+	if err := w.db.Close(); err != nil {
+		w.t.Error(err)
+	}
+}
+
+// restart ends the process' part of the world and starts it anew on the file.
+func (w *world) restart() {
+	w.stop()
+	w.start()
+}
+
+// within waits up to d of virtual time for is to hold.
+func (w *world) within(d time.Duration, what string, is func() bool) {
+	w.t.Helper()
+	for end := time.Now().Add(d); !is(); {
+		if time.Now().After(end) {
+			w.t.Fatalf("not within %v: %s", d, what)
+		}
+		time.Sleep(d / 200) // virtual: the bubble jumps to the next timer
+	}
+}
+
+// must ends the test if err is not nil.
+func must[T any](w *world) func(T, error) T {
+	return func(v T, err error) T {
+		w.t.Helper()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// again calls f until it succeeds, as people do whom a weak backend refuses.
+func again[T any](w *world, f func() (T, error)) T {
+	w.t.Helper()
+	var v T
+	var err error
+	for range 20 {
+		if v, err = f(); err == nil {
+			return v
+		}
+		if w.weak == 0 {
+			break
+		}
+		time.Sleep(time.Second)
+	}
+	w.t.Fatal(err)
+	return v
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// source makes a source and returns it with its callback URL's path.
+func (w *world) source(ch gateway.SourceChange) (gateway.Source, string) {
+	w.t.Helper()
+	if ch.Name == nil {
+		ch.Name = ptr("a source")
+	}
+	id := gateway.NewSourceID()
+	s := again(w, func() (gateway.Source, error) { return w.g.CreateSource(w.t.Context(), id, ch) })
+	return s, w.path(again(w, func() (string, error) { return w.g.FirstCallbackURL(w.t.Context(), s) }))
+}
+
+func (w *world) path(callbackURL string) string {
+	w.t.Helper()
+	u, err := url.Parse(callbackURL)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return u.Path
+}
+
+func (w *world) smartBots() (gateway.Source, string) {
+	w.t.Helper()
+	return w.source(gateway.SourceChange{Provider: "smartbots"})
+}
+
+func (w *world) direct() (gateway.Source, string) {
+	w.t.Helper()
+	return w.source(gateway.SourceChange{Provider: "direct"})
+}
+
+// tenant makes a tenant that may have what match covers of s.
+func (w *world) tenant(s gateway.Source, match gateway.Match) gateway.Caller {
+	w.t.Helper()
+	id := gateway.NewID("ten", time.Now())
+	t := again(w, func() (gateway.Tenant, error) {
+		t, _, err := w.g.CreateTenant(w.t.Context(), id, "a tenant", gateway.Limits{})
+		return t, err
+	})
+	w.grant(s, t.ID, match)
+	return gateway.Caller{Scope: gateway.ScopeFull, Tenant: t.ID}
+}
+
+func (w *world) grant(s gateway.Source, tenant string, match gateway.Match) gateway.Grant {
+	w.t.Helper()
+	id := gateway.NewID("grt", time.Now())
+	return again(w, func() (gateway.Grant, error) { return w.g.CreateGrant(w.t.Context(), id, s.ID, tenant, match) })
+}
+
+// register makes a registration of c for an endpoint of the world.
+func (w *world) register(c gateway.Caller, s gateway.Source, host string, ch gateway.RegistrationChange) (gateway.Registration, *endpoint) {
+	w.t.Helper()
+	ch.URL = ptr("https://" + host + "/hook")
+	id := gateway.NewID("reg", time.Now())
+	var secret string
+	r := again(w, func() (r gateway.Registration, err error) {
+		r, secret, err = w.g.CreateRegistration(w.t.Context(), c, id, s.ID, ch)
+		return r, err
+	})
+	return r, w.endpoints.add(host, secret)
+}
+
+// post sends a callback, again as long as it is answered with 503, and wants
+// status in the end.
+func (w *world) post(path, contentType, body string, status int) *http.Response {
+	w.t.Helper()
+	for range 50 {
+		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+		r.Header.Set("Content-Type", contentType)
+		rec := httptest.NewRecorder()
+		app.Callback(w.g, strings.Split(path, "/")[2]).ServeHTTP(rec, r)
+		if rec.Code == status {
+			return rec.Result()
+		}
+		if rec.Code != http.StatusServiceUnavailable || w.weak == 0 {
+			w.t.Fatalf("POST %s: %d %s, want %d", strings.Split(path, "/")[2], rec.Code, rec.Body, status)
+		}
+		time.Sleep(time.Second)
+	}
+	w.t.Fatalf("POST: still 503")
+	return nil
+}
+
+// chat sends a SmartBots group chat with a text.
+func (w *world) chat(path, group, text string) {
+	w.t.Helper()
+	w.post(path, "application/x-www-form-urlencoded", url.Values{
+		"action": {"group_chat"}, "group_uuid": {group}, "message": {text},
+	}.Encode(), http.StatusOK)
+}
+
+// status sends a Direct delivery status.
+func (w *world) status(path, message string) {
+	w.t.Helper()
+	w.post(path, "application/json", fmt.Sprintf(`[{"message_uuid":%q,"channel_type":"SMS","callback_event":"delivered",`+
+		`"status":"delivered","status_time":%q}]`, message, time.Now().UTC().Format(time.RFC3339)), http.StatusOK)
+}
+
+// deliveries returns what a registration has.
+func (w *world) deliveries(c gateway.Caller, registration string) []gateway.Delivery {
+	w.t.Helper()
+	return again(w, func() ([]gateway.Delivery, error) { return w.listDeliveries(c, registration) })
+}
+
+const groupA = "5b1f0c52-0a5e-4a0c-9a5a-1f6d2f0e7c11"
+
+// endpoints is the tenants' side of the network.
+type endpoints struct {
+	mu sync.Mutex
+	at map[string]*endpoint
+}
+
+// An endpoint answers what mood says and keeps what it accepted.
+type endpoint struct {
+	mu     sync.Mutex
+	secret string
+	mood   func(n int, r *http.Request) (status int, header http.Header) // n: how many POSTs before; nil: 200
+	posts  []post
+}
+
+type post struct {
+	at     time.Time
+	id     string
+	header http.Header
+	body   []byte
+	query  string
+	status int
+	valid  bool // the signature is that of Standard Webhooks
+}
+
+func (e *endpoints) add(host, secret string) *endpoint {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.at[host] = &endpoint{secret: secret}
+	return e.at[host]
+}
+
+// RoundTrip is one POST to a tenant.
+func (e *endpoints) RoundTrip(r *http.Request) (*http.Response, error) {
+	e.mu.Lock()
+	at := e.at[r.URL.Host]
+	e.mu.Unlock()
+	if at == nil {
+		return nil, fmt.Errorf("no endpoint at %s", r.URL.Host)
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	status, header := at.answer(r, body)
+	if status == 0 { // hangs
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(bytes.NewReader([]byte("seen"))), Request: r}, nil
+}
+
+func (e *endpoint) answer(r *http.Request, body []byte) (int, http.Header) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	status, header := http.StatusOK, http.Header{}
+	if e.mood != nil {
+		status, header = e.mood(len(e.posts), r)
+	}
+	p := post{at: time.Now(), id: r.Header.Get("webhook-id"), header: r.Header, body: body, query: r.URL.RawQuery, status: status}
+	if wh, err := standardwebhooks.NewWebhook(e.secret); err == nil {
+		p.valid = wh.Verify(body, r.Header) == nil
+	}
+	e.posts = append(e.posts, p)
+	return status, header
+}
+
+// seen returns the POSTs so far.
+func (e *endpoint) seen() []post {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]post(nil), e.posts...)
+}
+
+// accepted returns how often each event was accepted, by webhook-id.
+func (e *endpoint) accepted() map[string]int {
+	out := map[string]int{}
+	for _, p := range e.seen() {
+		if p.status >= 200 && p.status < 300 {
+			out[p.id]++
+		}
+	}
+	return out
+}
+
+func (e *endpoint) set(mood func(n int, r *http.Request) (int, http.Header)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.mood = mood
+}
+
+func always(status int) func(int, *http.Request) (int, http.Header) {
+	return func(int, *http.Request) (int, http.Header) { return status, http.Header{} }
+}
+
+// hangs never answers.
+func hangs(int, *http.Request) (int, http.Header) { return 0, nil }
+
+// text returns a member of the standard body's data.
+func (p post) text(t *testing.T, name string) string {
+	t.Helper()
+	var body struct {
+		Data map[string]any `json:"data"`
+	}
+	if err := json.Unmarshal(p.body, &body); err != nil {
+		t.Fatalf("body of a standard delivery: %v: %s", err, p.body)
+	}
+	s, _ := body.Data[name].(string)
+	return s
+}
+
+// lines keeps the log.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

@@ -1,0 +1,188 @@
+package gateway
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"ringback/shared/egress"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func attempted(code, claim int) Attempt {
+	a := Attempt{At: noon, Took: time.Second, StatusCode: code, Claim: claim, Class: egress.Status5xx}
+	if code >= 200 && code < 300 {
+		a.Class = egress.OK
+	}
+	return a
+}
+
+func TestRecordDecidesByTheAttempt(t *testing.T) {
+	one := Schedule{Waits: []time.Duration{time.Minute}}
+	for _, tt := range []struct {
+		name string
+		d    Delivery
+		a    Attempt
+		self bool
+
+		status   Status
+		why      string
+		made     int
+		sendSelf bool
+	}{
+		{"accepted at once", Delivery{Status: Pending}, attempted(204, 0), true, Succeeded, "", 1, false},
+		{"refused with a wait left", Delivery{Status: Pending}, attempted(500, 0), true, Pending, "", 1, true},
+		{"refused, the tick sends", Delivery{Status: Pending}, attempted(500, 0), false, Pending, "", 1, false},
+		{"refused after the last wait", Delivery{Status: Pending, Made: 1, Claim: 3}, attempted(500, 3), true, Failed, "exhausted", 2, false},
+		{"gone stops at once", Delivery{Status: Pending}, attempted(410, 0), true, Failed, "gone", 1, false},
+		{"refused under an old claim", Delivery{Status: Pending, Claim: 4}, attempted(500, 3), true, Pending, "", 0, false},
+		{"accepted under an old claim", Delivery{Status: Pending, Claim: 4}, attempted(200, 3), true, Succeeded, "", 0, false},
+		{"accepted after it was closed", Delivery{Status: Succeeded, Claim: 4}, attempted(200, 3), true, Succeeded, "", 0, false},
+		{"refused after it was accepted", Delivery{Status: Succeeded, Claim: 4}, attempted(500, 4), true, Succeeded, "", 0, false},
+		{"accepted though cancelled meanwhile", Delivery{Status: Cancelled, Claim: 4}, attempted(200, 3), true, Succeeded, "", 0, false},
+		{"resend accepted", Delivery{Status: Failed, Manual: true, Claim: 5, Made: 2}, attempted(200, 5), true, Succeeded, "", 2, false},
+		{"resend refused", Delivery{Status: Failed, Why: "exhausted", Manual: true, Claim: 5, Made: 2}, attempted(500, 5), true, Failed, "exhausted", 2, false},
+		{"resend of a pending one refused", Delivery{Status: Pending, Manual: true, Claim: 5, Made: 1}, attempted(500, 5), true, Pending, "", 1, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, self := tt.d.record(tt.a, one, 0.5, tt.self)
+			if got.Status != tt.status || got.Why != tt.why || got.Made != tt.made || self != tt.sendSelf {
+				t.Errorf("status %q, why %q, made %d, self %v; want %q, %q, %d, %v",
+					got.Status, got.Why, got.Made, self, tt.status, tt.why, tt.made, tt.sendSelf)
+			}
+			if got.Status == Pending && got.Claim != tt.d.Claim && got.due.IsZero() {
+				t.Error("pending and not due: nobody would attempt it again")
+			}
+		})
+	}
+}
+
+func TestHandOutIsTheSoleRightToPost(t *testing.T) {
+	d := Delivery{Status: Pending, Made: 1, Claim: 3, due: noon}
+	h := d.handOut(noon)
+	if h.mayPost(3, noon, time.Second) || !h.mayPost(4, noon, 15*time.Second) {
+		t.Errorf("old claim may post: %v, new: %v", h.mayPost(3, noon, time.Second), h.mayPost(4, noon, 15*time.Second))
+	}
+	if at := h.due.Add(-Horizon); h.mayPost(4, at, time.Second) {
+		t.Error("may still post when the tick may hand it out again")
+	}
+	if next := h.handOut(h.due); next.due.Sub(next.Start) != 2*h.due.Sub(h.Start) {
+		t.Errorf("hold %v after one lost hand-out, want twice %v", next.due.Sub(next.Start), h.due.Sub(h.Start))
+	}
+	for range 20 {
+		h = h.handOut(h.due)
+	}
+	if hold := h.due.Sub(h.Start); hold != longestHold {
+		t.Errorf("hold %v after many, want %v", hold, longestHold)
+	}
+}
+
+// TestNoInterleavingLosesAnAttempt plays hand-outs, lost messages, records,
+// duplicates, postponements and resends in any order.
+func TestNoInterleavingLosesAnAttempt(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := anySchedule(t)
+		now := noon
+		first, _ := Delivery{Status: Pending}.record(attempted(500, 0), s, 0.5, true)
+		d, recorded := first, 1
+		claims := []int{d.Claim}
+		for range rapid.IntRange(0, 400).Draw(t, "steps") {
+			now = now.Add(time.Duration(rapid.Int64Range(0, int64(2*time.Hour)).Draw(t, "later")))
+			switch rapid.IntRange(0, 5).Draw(t, "what") {
+			case 0, 1: // the tick
+				if !d.due.IsZero() && !d.due.After(now.Add(Horizon)) && d.Status == Pending {
+					d = d.handOut(now)
+					claims = append(claims, d.Claim)
+				}
+			case 2, 3: // a message, perhaps an old one or a duplicate
+				claim := claims[rapid.IntRange(0, len(claims)-1).Draw(t, "which")]
+				if !d.mayPost(claim, now, attemptTime) {
+					continue
+				}
+				manual := d.Manual
+				a := attempted(500, claim)
+				a.At = now
+				d, _ = d.record(a, s, 0.5, rapid.Bool().Draw(t, "self"))
+				if !manual {
+					recorded++
+				}
+				claims = append(claims, d.Claim)
+			case 4:
+				if d.Status == Pending && !d.Manual {
+					d = d.postpone(now.Add(time.Minute))
+				}
+			case 5:
+				d = d.resend(now)
+				claims = append(claims, d.Claim)
+			}
+			if d.Made != recorded {
+				t.Fatalf("made %d, recorded %d: an attempt was counted that was not made, or the other way round", d.Made, recorded)
+			}
+			if d.Status == Pending && d.due.IsZero() {
+				t.Fatal("pending and not due")
+			}
+			if d.Status == Failed && d.Made < s.Len()+1 {
+				t.Fatalf("failed after %d attempts, the schedule has %d", d.Made, s.Len()+1)
+			}
+		}
+	})
+}
+
+func TestRowKeepsWhatIsNeeded(t *testing.T) {
+	k := Kept{}.orDefault()
+	for _, tt := range []struct {
+		name      string
+		d         Delivery
+		due, open bool
+		expires   time.Duration
+	}{
+		{"pending", Delivery{Status: Pending, due: noon}, true, true, 0},
+		{"held", Delivery{Status: Held, Since: noon}, false, true, k.Held},
+		{"failed", Delivery{Status: Failed, Since: noon}, false, true, k.History},
+		{"succeeded", Delivery{Status: Succeeded, Since: noon}, false, false, k.History},
+		{"resent after it failed", Delivery{Status: Failed, Manual: true, Since: noon, due: noon}, true, true, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.d.Registration, tt.d.Event = NewID("reg", noon), anEventID(t)
+			r, err := tt.d.row(k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Due.IsZero() == tt.due || r.Open != tt.open || r.Expires.IsZero() != (tt.expires == 0) || tt.expires > 0 && !r.Expires.Equal(noon.Add(tt.expires)) {
+				t.Errorf("due %v, open %v, expires %v", r.Due, r.Open, r.Expires)
+			}
+			r.Rev = "1"
+			back, err := deliveryOf(r)
+			if err != nil || back.Status != tt.d.Status || !back.due.Equal(tt.d.due) {
+				t.Errorf("read back: %+v, %v", back, err)
+			}
+		})
+	}
+}
+
+func TestDeliveryRowStaysSmall(t *testing.T) {
+	now := time.Now().UTC()
+	d := newDelivery(&Event{ID: anEventID(t), Source: "src-12345678", Type: "Group.CallbackAfterGroupMsgExtension", Received: now},
+		Registration{ID: NewID("reg", now), Tenant: NewID("ten", now)}, now)
+	a := attempted(200, 0)
+	a.Answer = make([]byte, 4096)
+	d, _ = d.record(a, Schedule{}, 0, false)
+	r, err := d.row(Kept{}.orDefault())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(r.PK) + len(r.SK) + len(r.Data) + len(r.Body) + 60; n > 1024 { // 60: attribute names, revision, expiry
+		t.Errorf("row of %d bytes (data %s), want 1 KB at most: it would cost a second write unit", n, r.Data)
+	}
+}
+
+func anEventID(t *testing.T) string {
+	t.Helper()
+	id, err := eventID(NewSourceID(), "", "k", noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}

@@ -1,0 +1,87 @@
+package gateway
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestEventIDsSortByTime(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		source := NewSourceID()
+		at := func(name string) time.Time {
+			return time.UnixMilli(rapid.Int64Range(0, 1<<47).Draw(t, name)).UTC()
+		}
+		a, b := at("a"), at("b")
+		x, err := eventID(source, "", "x", a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		y, err := eventID(source, "", "y", b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Before(b) && x >= y {
+			t.Fatalf("%s of %v does not sort before %s of %v", x, a, y, b)
+		}
+		if of, err := SourceOf(x); err != nil || of != source {
+			t.Fatalf("SourceOf(%s) = %s, %v; want %s", x, of, err, source)
+		}
+		if floor := eventIDFloor(source, a); floor > x || !a.Equal(b) && a.Before(b) && floor > y {
+			t.Fatalf("floor %s of %v is above %s", floor, a, x)
+		}
+	})
+}
+
+func TestFloorIsAboveWhatWasBefore(t *testing.T) {
+	source := NewSourceID()
+	for range 1000 {
+		before, err := eventID(source, "", NewRev(), noon.Add(-8*time.Millisecond))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before >= eventIDFloor(source, noon) {
+			t.Fatalf("%s is from before %s", before, eventIDFloor(source, noon))
+		}
+	}
+}
+
+func TestEqualEventsHaveOneID(t *testing.T) {
+	source := NewSourceID()
+	id := func(label, key string, at time.Time) string {
+		id, err := eventID(source, label, key, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	if id("a", "bc", noon) != id("a", "bc", noon) {
+		t.Error("the same event has two ids")
+	}
+	if id("a", "bc", noon) == id("ab", "c", noon) {
+		t.Error("label and key run into each other")
+	}
+	before, err := previousWindow(id("", "k", noon))
+	if err != nil || before != id("", "k", noon.Add(-window)) {
+		t.Errorf("previousWindow = %s, %v", before, err)
+	}
+}
+
+func TestDeliveryIDNamesBoth(t *testing.T) {
+	event, err := eventID(NewSourceID(), "", "k", noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	registration := NewID("reg", noon)
+	r, e, err := splitDeliveryID(DeliveryID(registration, event))
+	if err != nil || r != registration || e != event {
+		t.Errorf("split: %s, %s, %v; want %s, %s", r, e, err, registration, event)
+	}
+	for _, id := range []string{"", "dlv_", "dlv_" + strings.Repeat("z", 70), strings.Repeat("0", 74)} {
+		if _, _, err := splitDeliveryID(id); err == nil {
+			t.Errorf("delivery id %q was taken", id)
+		}
+	}
+}

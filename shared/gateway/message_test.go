@@ -1,0 +1,112 @@
+package gateway
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+func TestMessagesCarryBytesExactly(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		payloads := rapid.SliceOfN(rapid.SliceOfN(rapid.Byte(), 0, 300), 1, 40).Draw(t, "payloads")
+		as := arrivalsOf(payloads)
+		ms, err := packEvents(as, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back []arrival
+		for _, m := range ms {
+			if !utf8.ValidString(m.Body) || strings.ContainsFunc(m.Body, func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' }) {
+				t.Fatalf("message of characters that SQS does not carry: %q", m.Body)
+			}
+			_, got, err := readMessage(m.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			back = append(back, got...)
+		}
+		if d := cmp.Diff(as, back, cmp.AllowUnexported(arrival{})); d != "" {
+			t.Fatalf("events changed on the way (-sent +read):\n%s", d)
+		}
+	})
+}
+
+func arrivalsOf(payloads [][]byte) []arrival {
+	as := make([]arrival, len(payloads))
+	for i, p := range payloads {
+		as[i] = arrival{token: "t", windowed: i%2 == 0, Event: Event{
+			ID: fmt.Sprintf("evt_%044d", i), Source: "src-00000000", Provider: "direct", Label: "acme", Type: "delivered",
+			Received: noon, Keys: map[string][]string{"label": {"acme"}}, ContentType: "application/json", Payload: p,
+		}}
+		if i%3 == 0 {
+			as[i].Time = noon.Add(-time.Minute)
+		}
+	}
+	return as
+}
+
+func TestThousandItemsFitOneSend(t *testing.T) {
+	payloads := make([][]byte, 1000)
+	for i := range payloads {
+		payloads[i] = bytes.Repeat([]byte("x"), 300)
+	}
+	ms, err := packEvents(arrivalsOf(payloads), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := 0
+	for _, m := range ms {
+		size += len(m.Body)
+		if len(m.Body) > 64<<10 {
+			t.Errorf("message of %d bytes, want at most 64 KiB, what one request may hold", len(m.Body))
+		}
+	}
+	if len(ms) > MaxSend || size > MaxMessageBytes {
+		t.Errorf("1,000 items of 300 bytes: %d messages, %d bytes; want one SendMessageBatch", len(ms), size)
+	}
+}
+
+func TestLargestPayloadOfAnyBytesFits(t *testing.T) {
+	payload := make([]byte, MaxPayloadBytes)
+	for i := range payload {
+		payload[i] = byte(i * 7)
+	}
+	ms, err := packEvents(arrivalsOf([][]byte{payload}), "")
+	if err != nil || len(ms) != 1 {
+		t.Fatalf("%d messages, %v", len(ms), err)
+	}
+	if _, as, err := readMessage(ms[0].Body); err != nil || !bytes.Equal(as[0].Payload, payload) {
+		t.Errorf("read back: %v, equal %v", err, err == nil && bytes.Equal(as[0].Payload, payload))
+	}
+}
+
+func TestMessageOfANewerReleaseIsLeftForIt(t *testing.T) {
+	for _, body := range []string{`{"v":2,"k":"events"}` + "\n", `{"k":"events"}`, "", "{", `{"v":1,"k":"events","plain":true,"e":[{"n":9}]}` + "\nshort"} {
+		if _, _, err := readMessage(body); !errors.Is(err, ErrUnreadable) {
+			t.Errorf("message %q: %v, want ErrUnreadable", body, err)
+		}
+	}
+}
+
+func FuzzReadMessage(f *testing.F) {
+	ms, err := packEvents(arrivalsOf([][]byte{[]byte("a"), {0, 1, 2}}), "")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(ms[0].Body)
+	f.Add(`{"v":1,"k":"retry","id":"dlv_","c":3}`)
+	f.Add(`{"v":1,"k":"events","plain":true,"e":[{"n":-1}]}` + "\nx")
+	f.Fuzz(func(t *testing.T, body string) {
+		_, as, err := readMessage(body)
+		if err != nil && len(as) > 0 {
+			t.Errorf("%d events with the error %v", len(as), err)
+		}
+	})
+}

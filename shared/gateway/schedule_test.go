@@ -1,0 +1,123 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestStandardScheduleIsTheDocumentedOne(t *testing.T) {
+	var sum time.Duration
+	for n := range (Schedule{}).Len() {
+		sum += Schedule{}.Wait(n)
+	}
+	if want := 75*time.Hour + 35*time.Minute + 5*time.Second; sum != want || (Schedule{}).Len() != 9 {
+		t.Errorf("standard: %d waits, %v in all; want 9, %v", Schedule{}.Len(), sum, want)
+	}
+	if every := (Schedule{Name: "every-5-minutes"}); every.Len() != 288 || every.Wait(287) != 5*time.Minute {
+		t.Errorf("every-5-minutes: %d waits, the last %v; want 288 of 5m", every.Len(), every.Wait(287))
+	}
+}
+
+func TestAfterKeepsItsPromises(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := anySchedule(t)
+		made := rapid.IntRange(1, s.Len()+3).Draw(t, "made")
+		jitter := rapid.Float64Range(0, 0.999).Draw(t, "jitter")
+		slow := rapid.Bool().Draw(t, "slow")
+		hint := time.Duration(rapid.Int64Range(0, int64(MaxWait)).Draw(t, "hint"))
+		wait, more := s.After(made, jitter, slow, hint)
+		if more != (made <= s.Len()) {
+			t.Fatalf("After(%d) of %d waits: more %v; a hint must not add an attempt", made, s.Len(), more)
+		}
+		if !more {
+			return
+		}
+		least := time.Duration(float64(s.Wait(made-1)) * 0.8)
+		most := max(time.Duration(float64(s.Wait(made-1))*1.2), slowDown, s.Longest())
+		if wait < least || wait > most || slow && wait < slowDown || wait < min(hint, s.Longest()) {
+			t.Fatalf("After(%d, %v, %v, %v) = %v; want %v to %v", made, jitter, slow, hint, wait, least, most)
+		}
+	})
+}
+
+func anySchedule(t *rapid.T) Schedule {
+	switch rapid.IntRange(0, 2).Draw(t, "kind") {
+	case 0:
+		return Schedule{}
+	case 1:
+		return Schedule{Name: "every-5-minutes"}
+	}
+	waits := rapid.SliceOfN(rapid.Int64Range(int64(MinWait), int64(3*time.Hour)), 1, MaxWaits).Draw(t, "waits")
+	s := Schedule{Waits: make([]time.Duration, len(waits))}
+	for i, w := range waits {
+		s.Waits[i] = time.Duration(w)
+	}
+	return s
+}
+
+func TestRetryAfterIsReadInBothForms(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for text, want := range map[string]time.Duration{
+		"":                               0,
+		"120":                            2 * time.Minute,
+		" 120 ":                          2 * time.Minute,
+		"0":                              0,
+		"-5":                             0,
+		"86400":                          24 * time.Hour,
+		"86401":                          0,
+		"99999999999999999999":           0,
+		"soon":                           0,
+		"1.5":                            0,
+		"Sun, 01 Mar 2026 12:05:00 GMT":  5 * time.Minute,
+		"Sun, 01 Mar 2026 11:00:00 GMT":  0,
+		"Wed, 01 Apr 2026 11:00:00 GMT":  0,
+		"Sunday, 01-Mar-26 12:05:00 GMT": 5 * time.Minute,
+		"Sun Mar  1 12:05:00 2026":       5 * time.Minute,
+	} {
+		if got := retryAfter(http.Header{"Retry-After": {text}}, now); got != want {
+			t.Errorf("Retry-After: %q = %v, want %v", text, got, want)
+		}
+	}
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	for _, text := range []string{"120", "Sun, 01 Mar 2026 12:05:00 GMT", "-1", "1e9", "\x00"} {
+		f.Add(text)
+	}
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, text string) {
+		if got := retryAfter(http.Header{"Retry-After": {text}}, now); got < 0 || got > MaxWait {
+			t.Errorf("Retry-After: %q = %v, want 0 to %v", text, got, MaxWait)
+		}
+	})
+}
+
+func TestScheduleIsReadAsItIsWritten(t *testing.T) {
+	for text, want := range map[string]string{
+		`"standard"`:        `"standard"`,
+		`"every-5-minutes"`: `"every-5-minutes"`,
+		`["30s","5m"]`:      `["30s","5m0s"]`,
+		`[]`:                `[]`,
+		`"hourly"`:          "",
+		`["4s"]`:            "",
+		`["25h"]`:           "",
+		`["soon"]`:          "",
+		`[5]`:               "",
+		`{"waits":["5s"]}`:  "",
+		`["24h","24h","24h","24h","24h","24h","24h","5s"]`: "",
+	} {
+		var s Schedule
+		err := json.Unmarshal([]byte(text), &s)
+		if (err != nil) != (want == "") {
+			t.Errorf("schedule %s: error %v, want one: %v", text, err, want == "")
+			continue
+		}
+		if b, _ := json.Marshal(s); want != "" && string(b) != want {
+			t.Errorf("schedule %s is written %s, want %s", text, b, want)
+		}
+	}
+}

@@ -1,0 +1,78 @@
+package gateway
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+const oldKey, newKey = "old 0123456789abcdef0123456789abcdef", "new fedcba9876543210fedcba9876543210"
+
+func keyRing(t *testing.T, text string) *KeyRing {
+	t.Helper()
+	r, err := ParseKeyRing(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestSealedTextOpensOnlyWhereItBelongs(t *testing.T) {
+	r := keyRing(t, oldKey)
+	sealed := r.Seal("R#1", "secret", "whsec_x")
+	if strings.Contains(sealed, "whsec") || sealed == r.Seal("R#1", "secret", "whsec_x") {
+		t.Errorf("sealed %q shows the text, or is the same each time", sealed)
+	}
+	if got, err := r.Open("R#1", "secret", sealed); err != nil || got != "whsec_x" {
+		t.Errorf("Open = %q, %v", got, err)
+	}
+	for name, f := range map[string]func() (string, error){
+		"another row":   func() (string, error) { return r.Open("R#2", "secret", sealed) },
+		"another field": func() (string, error) { return r.Open("R#1", "url", sealed) },
+		"another ring":  func() (string, error) { return keyRing(t, newKey).Open("R#1", "secret", sealed) },
+		"changed":       func() (string, error) { return r.Open("R#1", "secret", sealed[:len(sealed)-1]+"A") },
+		"cut":           func() (string, error) { return r.Open("R#1", "secret", sealed[:10]) },
+		"plain":         func() (string, error) { return r.Open("R#1", "secret", "whsec_x") },
+	} {
+		if got, err := f(); err == nil || strings.Contains(err.Error(), "whsec") {
+			t.Errorf("%s: opened %q, error %v", name, got, err)
+		}
+	}
+}
+
+func TestNewKeySealsAndOldOneOpens(t *testing.T) {
+	old, both := keyRing(t, oldKey), keyRing(t, newKey+"\n"+oldKey)
+	sealed := old.Seal("R#1", "secret", "text")
+	if got, err := both.Open("R#1", "secret", sealed); err != nil || got != "text" {
+		t.Errorf("old text: %q, %v", got, err)
+	}
+	if both.Current(sealed) || !both.Current(both.Seal("R#1", "secret", "text")) {
+		t.Error("Current does not tell old from new")
+	}
+	if old.GatewayID() != both.GatewayID() {
+		t.Error("the gateway's id changed with a key that was added")
+	}
+}
+
+func TestBadKeyRingIsRefused(t *testing.T) {
+	for _, text := range []string{"", "# only a comment", "short", "1 short", oldKey + "\n" + oldKey, "a.b 0123456789abcdef0123456789abcdef"} {
+		if _, err := ParseKeyRing(text); err == nil {
+			t.Errorf("key ring %q was taken", text)
+		}
+	}
+}
+
+func TestRotationKeepsTheOldOneForItsOverlap(t *testing.T) {
+	first := rotate(nil, "a", noon, time.Hour)
+	second := rotate(first, "b", noon.Add(time.Hour), 24*time.Hour)
+	if len(second) != 2 || second[0].Sealed != "b" || !second[1].Until.Equal(noon.Add(25*time.Hour)) {
+		t.Errorf("after one rotation: %+v", second)
+	}
+	third := rotate(second, "c", noon.Add(26*time.Hour), 24*time.Hour)
+	if len(third) != 2 || third[1].Sealed != "b" {
+		t.Errorf("after the first one ended: %+v", third)
+	}
+	if at := rotate(second, "c", noon.Add(2*time.Hour), 0); len(at) != 1 {
+		t.Errorf("overlap 0 keeps %d old ones", len(at)-1)
+	}
+}
