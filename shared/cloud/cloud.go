@@ -48,12 +48,13 @@ const (
 )
 
 // Limits of one request to AWS. A connection may have died while the function
-// was frozen, which shows only by silence: the header limit ends such a try
-// early enough for another one within a provider's patience of 1.5 s.
+// was frozen, which shows only by silence: the header limit, which begins when
+// the request is written, ends such a try early enough for another one within
+// the 1.5 s that an ack may take.
 const (
 	tries         = 3
 	dialLimit     = 500 * time.Millisecond
-	headerLimit   = 700 * time.Millisecond
+	headerLimit   = time.Second
 	exchangeLimit = 5 * time.Second // with up to 16 MB of answer
 	idleLimit     = 30 * time.Second
 	idleConns     = 64
@@ -73,7 +74,7 @@ type Backend struct {
 // is overridden, as with an emulator or a private endpoint: there it makes sure
 // within 1.5 s that somebody listens. On AWS itself a function's start stays
 // free of round trips; the first call is bounded instead, to three tries of
-// 0.7 s without an answer. The error names every variable that is missing.
+// 1 s without an answer. The error names every variable that is missing.
 func Open(ctx context.Context, cfg config.Config) (*Backend, error) {
 	if err := missing(cfg.AWS); err != nil {
 		return nil, err

@@ -129,7 +129,7 @@ func TestGetGivesUpWhenNothingIsProcessed(t *testing.T) {
 	}
 }
 
-func TestStoreThatIsSilentIsAskedThreeTimesInTwoSeconds(t *testing.T) {
+func TestStoreThatIsSilentIsAskedThreeTimes(t *testing.T) {
 	s, proxy := openBehindProxy(t)
 	var asked atomic.Int64
 	proxy.Break(func(string) awsproxy.Fault {
@@ -138,8 +138,8 @@ func TestStoreThatIsSilentIsAskedThreeTimesInTwoSeconds(t *testing.T) {
 	})
 	start := time.Now()
 	_, err := s.Get(t.Context(), newKey())
-	if took := time.Since(start); err == nil || took > 4*time.Second {
-		t.Errorf("Get of a silent store: %v after %v, want an error within 4 s", err, took)
+	if took := time.Since(start); err == nil || took > 5*time.Second {
+		t.Errorf("Get of a silent store: %v after %v, want an error within 5 s", err, took)
 	}
 	if asked.Load() != 3 {
 		t.Errorf("a silent store was asked %d times, want 3", asked.Load())

@@ -175,7 +175,7 @@ func (s *Server) receive(in *receiveMessageInput, n int) (out receiveMessageOutp
 	if in.VisibilityTimeout != nil {
 		visibility = time.Duration(*in.VisibilityTimeout) * time.Second
 	}
-	for _, m := range q.take(n, visibility, s.queues[q.deadName]) {
+	for _, m := range q.take(n, visibility+s.Late, s.queues[q.deadName]) {
 		out.Messages = append(out.Messages, m.received(in.MessageSystemAttributeNames))
 	}
 	if len(q.waiting) > 0 {

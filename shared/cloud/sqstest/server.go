@@ -14,12 +14,18 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"time"
 )
 
 // A Server holds queues in memory; the zero value holds none. It reads the time
 // from package time and waits with it, so that it works in a synctest bubble
 // when a Client calls it without a socket.
 type Server struct {
+	// Late is how much later than its visibility timeout says a message that was
+	// received can be received again. SQS is not exact either; a test that
+	// measures the time at the receiver would see its own delays otherwise.
+	Late time.Duration
+
 	mu     sync.Mutex
 	queues map[string]*queue // by name
 	moves  []moveTask
@@ -27,7 +33,7 @@ type Server struct {
 
 // account stands in URLs and ARNs, as region does.
 const (
-	account = "000000000000"
+	account = "123456789012"
 	region  = "us-east-1"
 )
 
