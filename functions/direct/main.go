@@ -1,0 +1,21 @@
+// Command direct is the Lambda function that takes the callbacks of Direct.
+package main
+
+import (
+	"context"
+	"log"
+
+	"ringback/functions/internal/deployed"
+	"ringback/shared/app"
+	"ringback/shared/cloud"
+	"ringback/shared/gateway"
+	"ringback/shared/provider/direct"
+)
+
+func main() {
+	d, err := deployed.Open(context.Background(), map[string]gateway.Provider{"direct": direct.Provider{}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	cloud.Start(d.Backend, cloud.HTTP(app.Callback(d.Gateway, "direct")))
+}

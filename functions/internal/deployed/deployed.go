@@ -1,0 +1,102 @@
+// Package deployed opens the gateway as template.yaml deploys it: set by the
+// environment, with rows and queues on AWS and keys in Secrets Manager. The
+// mains of the Lambda functions differ only in what they serve of it.
+package deployed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"ringback/shared/app"
+	"ringback/shared/cloud"
+	"ringback/shared/config"
+	"ringback/shared/gateway"
+)
+
+// A Deployed gateway is what a function starts with.
+type Deployed struct {
+	Config  config.Config
+	Backend *cloud.Backend
+	Gateway *gateway.Gateway
+}
+
+// Open opens the gateway for a function that knows providers, by their names.
+// The error names every variable that is missing or bad.
+func Open(ctx context.Context, providers map[string]gateway.Provider) (*Deployed, error) {
+	d, err := OpenKeyless(ctx)
+	if err != nil {
+		return nil, err
+	}
+	text, err := d.secret(ctx, "KEY_RING_SECRET", d.Config.AWS.KeyRingSecret)
+	if err != nil {
+		return nil, err
+	}
+	d.Gateway.Providers = providers
+	if d.Gateway.Keys, err = gateway.ParseKeyRing(text); err != nil {
+		return nil, fmt.Errorf("secret of KEY_RING_SECRET: %w", err)
+	}
+	return d, nil
+}
+
+// OpenKeyless is Open for the schedule, which neither takes callbacks nor makes
+// attempts: its gateway has no provider and no key.
+func OpenKeyless(ctx context.Context) (*Deployed, error) {
+	cfg, err := config.Load(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	log := newLogger(cfg.LogLevel)
+	slog.SetDefault(log)
+	slog.SetLogLoggerLevel(slog.LevelError) // a main's last words
+	b, err := cloud.Open(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	g := app.New(cfg, app.Parts{Store: b.Store, Queue: b.Queue, Metrics: b.Metrics, Log: log})
+	return &Deployed{Config: cfg, Backend: b, Gateway: g}, nil
+}
+
+// OperatorKey reads the operator's key, without white space around it, for the
+// one function that may.
+func (d *Deployed) OperatorKey(ctx context.Context) (string, error) {
+	return d.secret(ctx, "OPERATOR_KEY_SECRET", d.Config.AWS.OperatorKeySecret)
+}
+
+func (d *Deployed) secret(ctx context.Context, variable, arn string) (string, error) {
+	if arn == "" {
+		return "", fmt.Errorf("config: %s is not set", variable)
+	}
+	b, err := d.Backend.Secret(ctx, arn)
+	text := strings.TrimSpace(string(b))
+	if err == nil && text == "" {
+		err = errors.New("it is empty")
+	}
+	if err != nil {
+		return "", fmt.Errorf("secret of %s: %w", variable, err)
+	}
+	return text, nil
+}
+
+// newLogger writes a JSON object a line with the keys timestamp, level and
+// message, by which Lambda knows a line's time and level.
+// "Working with Lambda function logs" in the AWS Lambda Developer Guide.
+func newLogger(level slog.Level) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: level, ReplaceAttr: lambdaKeys}))
+}
+
+func lambdaKeys(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) > 0 {
+		return a
+	}
+	switch a.Key {
+	case slog.TimeKey:
+		a.Key = "timestamp"
+	case slog.MessageKey:
+		a.Key = "message"
+	}
+	return a
+}

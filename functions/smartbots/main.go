@@ -1,0 +1,21 @@
+// Command smartbots is the Lambda function that takes the callbacks of SmartBots.
+package main
+
+import (
+	"context"
+	"log"
+
+	"ringback/functions/internal/deployed"
+	"ringback/shared/app"
+	"ringback/shared/cloud"
+	"ringback/shared/gateway"
+	"ringback/shared/provider/smartbots"
+)
+
+func main() {
+	d, err := deployed.Open(context.Background(), map[string]gateway.Provider{"smartbots": smartbots.Provider{}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	cloud.Start(d.Backend, cloud.HTTP(app.Callback(d.Gateway, "smartbots")))
+}

@@ -1,0 +1,21 @@
+// Command tencentchat is the Lambda function that takes the callbacks of Tencent Chat.
+package main
+
+import (
+	"context"
+	"log"
+
+	"ringback/functions/internal/deployed"
+	"ringback/shared/app"
+	"ringback/shared/cloud"
+	"ringback/shared/gateway"
+	"ringback/shared/provider/tencentchat"
+)
+
+func main() {
+	d, err := deployed.Open(context.Background(), map[string]gateway.Provider{"tencent-chat": tencentchat.Provider{}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	cloud.Start(d.Backend, cloud.HTTP(app.Callback(d.Gateway, "tencent-chat")))
+}

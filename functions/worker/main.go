@@ -1,0 +1,23 @@
+// Command worker is the Lambda function behind both queues: it fans events out
+// and delivers them.
+package main
+
+import (
+	"context"
+	"log"
+
+	"ringback/functions/internal/deployed"
+	"ringback/shared/cloud"
+	"ringback/shared/provider"
+)
+
+func main() {
+	d, err := deployed.Open(context.Background(), provider.All())
+	if err != nil {
+		log.Fatal(err)
+	}
+	cloud.Start(d.Backend, byQueue(map[string]batchHandler{
+		d.Config.AWS.EventsQueueURL: cloud.SQS(d.Gateway.FanOut),
+		d.Config.AWS.RetryQueueURL:  cloud.SQS(d.Gateway.Redeliver),
+	}), d.Gateway.Egress.CloseIdle)
+}
