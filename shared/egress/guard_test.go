@@ -169,7 +169,7 @@ func TestPortsOfOtherProtocolsAreRefused(t *testing.T) {
 
 func TestOurOwnHostsAreNotCalled(t *testing.T) {
 	c := newClient(t)
-	c.Own = []string{"Callbacks.Example.com", "console.example.com:8443", "127.0.0.1:8080", "[::1]:8080", "127.0.0.9"}
+	c.Own = []string{"Callbacks.Example.com", "console.example.com:8443", "127.0.0.1:8080", "[::1]:8080", "127.0.0.9", "[::ffff:127.0.0.8]:8080"}
 	for _, tt := range []struct {
 		url  string
 		want error
@@ -186,6 +186,7 @@ func TestOurOwnHostsAreNotCalled(t *testing.T) {
 		{"http://[0:0:0:0:0:0:0:1]:8080/x", errOwn},
 		{"http://127.0.0.1:8081/x", nil},
 		{"http://127.0.0.9:1234/x", errOwn},
+		{"http://127.0.0.8:8080/x", errOwn},
 	} {
 		if got := c.CheckURL(tt.url); got != tt.want {
 			t.Errorf("CheckURL(%s) = %v, want %v", tt.url, got, tt.want)
