@@ -1,0 +1,117 @@
+// Package api is the HTTP API over the registrations' verbs of a gateway: for
+// the operator, tenants and owners of SmartBots groups. It is written code
+// first: the operations in the files by resource make the OpenAPI 3.1 document
+// that stands at /openapi.json.
+//
+// A call passes guard.go (headers, panics, the log line), auth.go (who, scope
+// and rate; access.go says which scopes each operation takes) and its
+// operation, whose errors problem.go turns into problem details.
+package api
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/time/rate"
+
+	"ringback/shared/gateway"
+)
+
+// maxBody is the size of the largest request body in bytes.
+const maxBody = 1 << 20
+
+// A Config is what an API needs besides its gateway.
+type Config struct {
+	OperatorKey string // any text of 32 or more characters; shorter: there is no operator's own key
+	Version     string // of the description; default "1"
+}
+
+// A server is the API of one gateway.
+type server struct {
+	g        *gateway.Gateway
+	api      huma.API
+	operator *[32]byte // SHA-256 of the operator's own key; nil: there is none
+	keys     *lru.Cache[[32]byte, known]
+	rates    *lru.Cache[string, *rate.Limiter]
+	codes    chan struct{} // held while a security code is judged, which takes a core for 0.1 s
+	document []byte
+}
+
+// New returns the API of g: everything under /v1, /api/simple.html,
+// /openapi.json and /healthz. It is safe for concurrent use.
+func New(g *gateway.Gateway, cfg Config) http.Handler {
+	s := &server{g: g, codes: make(chan struct{}, 1)}
+	s.keys, _ = lru.New[[32]byte, known](knownKeys)
+	s.rates, _ = lru.New[string, *rate.Limiter](knownRates)
+	if len(cfg.OperatorKey) >= minOperatorKey {
+		sum := sha256.Sum256([]byte(cfg.OperatorKey))
+		s.operator = &sum
+	}
+	mux := http.NewServeMux()
+	s.api = humago.New(mux, s.config(cfg.Version))
+	s.api.UseMiddleware(s.authenticate)
+	s.addSources()
+	s.addTenants()
+	s.addKeys()
+	s.addGroups()
+	s.addRegistrations()
+	s.addHistory()
+	s.addWork()
+	s.describe()
+	mux.HandleFunc("/api/simple.html", s.simple)
+	mux.HandleFunc("GET /healthz", s.health)
+	mux.HandleFunc("GET /openapi.json", s.openAPI)
+	return s.guard(mux)
+}
+
+// config is Huma's without its pages, links and content types of its own.
+func (s *server) config(version string) huma.Config {
+	if version == "" {
+		version = "1"
+	}
+	c := huma.DefaultConfig("Ringback", version)
+	c.Info.Description = "Callbacks of chat and messaging providers, delivered to each tenant that registered for them."
+	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", ""
+	c.CreateHooks = nil
+	c.RejectUnknownQueryParameters = true
+	c.Transformers = []huma.Transformer{s.withoutInput}
+	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"key": {Type: "http", Scheme: "bearer", Description: "An API key, rbk_<id>_<secret>, or the operator's own."},
+	}
+	return c
+}
+
+// describe adds what Huma does not know and renders the document.
+func (s *server) describe() {
+	doc := s.api.OpenAPI()
+	if detail := doc.Components.Schemas.Map()["ErrorDetail"]; detail != nil {
+		delete(detail.Properties, "value") // answers never repeat what was sent
+	}
+	describeSimple(doc)
+	doc.AddOperation(&huma.Operation{
+		OperationID: "healthz", Method: http.MethodGet, Path: "/healthz", Summary: "Tell that the API runs",
+		Security: []map[string][]string{},
+		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
+			"application/json": {Schema: &huma.Schema{Type: "object", Properties: map[string]*huma.Schema{"status": {Type: "string"}}}},
+		}}},
+	})
+	var err error
+	if s.document, err = json.Marshal(doc); err != nil {
+		panic(err) // unreachable: the document depends on nothing but this package
+	}
+}
+
+func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/openapi+json")
+	w.Write(s.document)
+}
+
+func (s *server) health(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Write([]byte(`{"status":"ok"}` + "\n"))
+}

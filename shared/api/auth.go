@@ -1,0 +1,150 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"golang.org/x/time/rate"
+
+	"ringback/shared/gateway"
+)
+
+// minOperatorKey is the length of the shortest operator key in characters.
+const minOperatorKey = 32
+
+// What is remembered of keys, and how long: so that a key that was deleted or
+// has expired ends within 30 s, and guessing costs no read each time.
+const (
+	knownKeys   = 10_000
+	knownRates  = 10_000
+	keyFresh    = 15 * time.Second
+	refuseFresh = 2 * time.Second
+)
+
+// known is what a key was found to be.
+type known struct {
+	caller gateway.Caller
+	key    gateway.APIKey
+	err    error // wraps gateway.ErrUnauthorized, or nil
+	at     time.Time
+}
+
+// A call is what is noted about one request for its log line.
+type call struct {
+	caller    gateway.Caller
+	operation string
+	pattern   string
+	why       string // of a refusal; holds nothing of the request
+}
+
+type callKey struct{}
+
+// callOf returns the notes of the request that ctx belongs to.
+func callOf(ctx context.Context) *call {
+	c, ok := ctx.Value(callKey{}).(*call)
+	if !ok {
+		return &call{}
+	}
+	return c
+}
+
+// authenticate lets a call through whose key may make it, and not too often.
+func (s *server) authenticate(ctx huma.Context, next func(huma.Context)) {
+	c := callOf(ctx.Context())
+	c.operation, c.pattern = ctx.Operation().OperationID, ctx.Operation().Path
+	token, _ := strings.CutPrefix(ctx.Header("Authorization"), "Bearer ")
+	err := s.admit(ctx.Context(), c, strings.TrimSpace(token), 1)
+	if err != nil {
+		_, w := humago.Unwrap(ctx)
+		s.refuse(ctx.Context(), w, err)
+		return
+	}
+	next(ctx)
+}
+
+// admit finds who calls c's operation with a key and whether it may, cost
+// times. It notes who in c.
+func (s *server) admit(ctx context.Context, c *call, key string, cost int) error {
+	found, err := s.callerOf(ctx, key)
+	c.caller = found.caller
+	switch {
+	case err != nil:
+		return err
+	case !allowed(c.operation, found.caller.Scope):
+		return fmt.Errorf("key: %w: its scope does not allow this call", gateway.ErrForbidden)
+	}
+	return s.pace(found.caller, cost)
+}
+
+// callerOf returns who has the key. The error wraps ErrUnauthorized.
+func (s *server) callerOf(ctx context.Context, key string) (known, error) {
+	if key == "" {
+		return known{}, fmt.Errorf("key: %w", gateway.ErrUnauthorized)
+	}
+	sum := sha256.Sum256([]byte(key))
+	if s.operator != nil && subtle.ConstantTimeCompare(sum[:], s.operator[:]) == 1 {
+		return known{caller: gateway.Operator()}, nil
+	}
+	now := time.Now()
+	k, ok := s.keys.Get(sum)
+	if !ok || now.Sub(k.at) >= k.fresh() {
+		k = known{at: now}
+		k.caller, k.key, k.err = s.g.CallerOf(ctx, key)
+		if k.err != nil && !errors.Is(k.err, gateway.ErrUnauthorized) {
+			return known{}, k.err
+		}
+		s.keys.Add(sum, k)
+	}
+	if k.err == nil && !k.key.Expires.IsZero() && !now.Before(k.key.Expires) {
+		k.err = fmt.Errorf("key expired: %w", gateway.ErrUnauthorized)
+	}
+	return k, k.err
+}
+
+func (k known) fresh() time.Duration {
+	if k.err != nil {
+		return refuseFresh
+	}
+	return keyFresh
+}
+
+// forgetKeys makes what was just changed about keys known in this process.
+func (s *server) forgetKeys() { s.keys.Purge() }
+
+// A rateError says that a tenant calls too often.
+type rateError struct{ after time.Duration }
+
+func (e *rateError) Error() string { return "too many calls" }
+
+// pace takes cost calls from the caller's budget: a second's worth at once, and
+// as much each second. The operator has no limit.
+func (s *server) pace(c gateway.Caller, cost int) error {
+	if c.Scope == gateway.ScopeOperator {
+		return nil
+	}
+	most := c.Limits.APICallsPerSecond
+	name := c.Tenant + "/" + c.Group
+	l, ok := s.rates.Get(name)
+	if !ok || l.Limit() != rate.Limit(most) {
+		l = rate.NewLimiter(rate.Limit(most), max(int(math.Ceil(most)), 1))
+		if old, had, _ := s.rates.PeekOrAdd(name, l); had && old.Limit() == l.Limit() {
+			l = old
+		} else if had {
+			s.rates.Add(name, l)
+		}
+	}
+	r := l.ReserveN(time.Now(), min(cost, l.Burst()))
+	if wait := r.Delay(); wait > 0 {
+		r.Cancel()
+		return &rateError{wait}
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// A callbackKey is one callback URL of a source.
+type callbackKey struct {
+	ID          string    `json:"id"`
+	Label       string    `json:"label"`
+	CallbackURL string    `json:"callback_url" doc:"a secret"`
+	Created     time.Time `json:"created"`
+	Until       time.Time `json:"until,omitzero" doc:"when it ends; absent: it is current"`
+}
+
+func callbackKeyView(k gateway.CallbackKey, url string) callbackKey {
+	return callbackKey{ID: k.ID, Label: k.Label, CallbackURL: url, Created: k.Created, Until: k.Until}
+}
+
+func (s *server) addCallbackKeys() {
+	add(s, operation{id: "create-callback-key", method: http.MethodPost, path: "/v1/sources/{id}/keys", status: http.StatusCreated,
+		summary: "Create a callback URL", more: "Events that come by it have its label as a routing key."}, s.createCallbackKey)
+	add(s, operation{id: "list-callback-keys", method: http.MethodGet, path: "/v1/sources/{id}/keys",
+		summary: "List callback URLs", more: "Those that are being replaced have an end."}, s.listCallbackKeys)
+	add(s, operation{id: "rotate-callback-key", method: http.MethodPost, path: "/v1/sources/{id}/keys/{key}/rotate",
+		summary: "Replace a callback URL"}, s.rotateCallbackKey)
+	add(s, operation{id: "delete-callback-key", method: http.MethodDelete, path: "/v1/sources/{id}/keys/{key}",
+		summary: "End a callback URL"}, s.deleteCallbackKey)
+}
+
+type createCallbackKeyInput struct {
+	Once
+	ByID
+	Body struct {
+		Label string `json:"label,omitempty"`
+	}
+}
+
+func (s *server) createCallbackKey(ctx context.Context, c gateway.Caller, in *createCallbackKeyInput) (*created[callbackKey], error) {
+	var k gateway.CallbackKey
+	var url string
+	set := func(id string) (err error) {
+		k, url, err = s.g.CreateCallbackKey(ctx, id, in.ID, in.Body.Label)
+		return err
+	}
+	replayed, err := s.make(ctx, c, in.Once, "cbk", in, set, set) // set finds what is there
+	if err != nil {
+		return nil, err
+	}
+	return &created[callbackKey]{replayed, callbackKeyView(k, url)}, nil
+}
+
+type listOfSource struct {
+	ByID
+	Placed
+}
+
+func (s *server) listCallbackKeys(ctx context.Context, _ gateway.Caller, in *listOfSource) (*body[page[callbackKey]], error) {
+	src, keys, next, err := s.g.CallbackKeys(ctx, in.ID, in.place())
+	if err != nil {
+		return nil, err
+	}
+	out := pageOf(keys, next, func(k gateway.CallbackKey) callbackKey {
+		url, openErr := s.g.CallbackURL(src, k)
+		if openErr != nil {
+			err = openErr
+		}
+		return callbackKeyView(k, url)
+	})
+	return out, err
+}
+
+type OfCallbackKey struct {
+	ByID
+	Key string `path:"key" maxLength:"200"`
+}
+
+// rotation is the body of a rotation; it may be left out.
+type rotation struct {
+	Overlap string `json:"overlap,omitempty" doc:"how long the old one holds; default 24h, 720h for callback keys of direct"`
+}
+
+type rotateCallbackKeyInput struct {
+	OfCallbackKey
+	Body *rotation
+}
+
+// overlap returns what a rotation asks for.
+func (r *rotation) overlap(otherwise time.Duration) (time.Duration, error) {
+	if r == nil {
+		return otherwise, nil
+	}
+	return duration("overlap", r.Overlap, otherwise)
+}
+
+func (s *server) rotateCallbackKey(ctx context.Context, _ gateway.Caller, in *rotateCallbackKeyInput) (*body[callbackKey], error) {
+	src, err := s.g.Source(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	otherwise := gateway.DefaultOverlap
+	if src.Provider == "direct" {
+		otherwise = gateway.DirectOverlap
+	}
+	overlap, err := in.Body.overlap(otherwise)
+	if err != nil {
+		return nil, err
+	}
+	k, url, err := s.g.RotateCallbackKey(ctx, in.ID, in.Key, overlap)
+	return &body[callbackKey]{callbackKeyView(k, url)}, err
+}
+
+func (s *server) deleteCallbackKey(ctx context.Context, _ gateway.Caller, in *OfCallbackKey) (*empty, error) {
+	return nil, s.g.DeleteCallbackKey(ctx, in.ID, in.Key)
+}

@@ -1,0 +1,73 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// A grant is what a tenant may receive of a source.
+type grant struct {
+	ID      string              `json:"id"`
+	Source  string              `json:"source"`
+	Tenant  string              `json:"tenant"`
+	Match   map[string][]string `json:"match,omitempty" doc:"absent: the whole source"`
+	Created time.Time           `json:"created"`
+}
+
+func grantView(g gateway.Grant) grant {
+	return grant{ID: g.ID, Source: g.Source, Tenant: g.Tenant, Match: g.Match, Created: g.Created}
+}
+
+func (s *server) addGrants() {
+	add(s, operation{id: "create-grant", method: http.MethodPost, path: "/v1/sources/{id}/grants", status: http.StatusCreated,
+		summary: "Grant a tenant what it may receive", more: "Without match all of the source."}, s.createGrant)
+	add(s, operation{id: "list-grants", method: http.MethodGet, path: "/v1/sources/{id}/grants", summary: "List grants"}, s.listGrants)
+	add(s, operation{id: "delete-grant", method: http.MethodDelete, path: "/v1/sources/{id}/grants/{grant}",
+		summary: "Revoke a grant", more: "Pending deliveries that it let through are cancelled; payloads are hidden."}, s.deleteGrant)
+}
+
+type matchField = optional[map[string][]string]
+
+type createGrantInput struct {
+	Once
+	ByID
+	Body struct {
+		Tenant string     `json:"tenant"`
+		Match  matchField `json:"match,omitempty" doc:"routing key to accepted values: keys AND, values OR, exact text; absent: the whole source"`
+	}
+}
+
+func (s *server) createGrant(ctx context.Context, c gateway.Caller, in *createGrantInput) (*created[grant], error) {
+	if err := in.Body.Match.refuseNull("match"); err != nil {
+		return nil, err
+	}
+	var made gateway.Grant
+	replayed, err := s.make(ctx, c, in.Once, "grt", in, func(id string) (err error) {
+		made, err = s.g.CreateGrant(ctx, id, in.ID, in.Body.Tenant, in.Body.Match.Value)
+		return err
+	}, func(id string) (err error) {
+		made, err = s.g.Grant(ctx, in.ID, id)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &created[grant]{replayed, grantView(made)}, nil
+}
+
+func (s *server) listGrants(ctx context.Context, _ gateway.Caller, in *listOfSource) (*body[page[grant]], error) {
+	grants, next, err := s.g.Grants(ctx, in.ID, in.place())
+	return pageOf(grants, next, grantView), err
+}
+
+type deleteGrantInput struct {
+	ByID
+	Grant string `path:"grant" maxLength:"200"`
+}
+
+func (s *server) deleteGrant(ctx context.Context, _ gateway.Caller, in *deleteGrantInput) (*empty, error) {
+	return nil, s.g.DeleteGrant(ctx, in.ID, in.Grant)
+}

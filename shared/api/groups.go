@@ -1,0 +1,138 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// A group is a SmartBots group. Its security code is never shown.
+type group struct {
+	ID       string    `json:"id"`
+	Source   string    `json:"source"`
+	Name     string    `json:"name"`
+	UUID     string    `json:"uuid" doc:"Second Life's"`
+	GroupID  string    `json:"group_id"`
+	Created  time.Time `json:"created"`
+	OwnerKey string    `json:"owner_key,omitempty" doc:"API key of the group's owner; told once"`
+	Note     string    `json:"note,omitempty"`
+}
+
+func groupView(g gateway.Group) group {
+	return group{ID: g.ID, Source: g.Source, Name: g.Name, UUID: g.UUID, GroupID: g.GroupID, Created: g.Created}
+}
+
+// An app is a registration made with a group's code, as the group's owner sees it.
+type app struct {
+	ID      string    `json:"id" doc:"of the registration"`
+	AppName string    `json:"app_name"`
+	Created time.Time `json:"created"`
+}
+
+func (s *server) addGroups() {
+	add(s, operation{id: "create-group", method: http.MethodPost, path: "/v1/groups", status: http.StatusCreated,
+		summary: "Create a group", more: "Answers with its owner's API key, which is told once."}, s.createGroup)
+	add(s, operation{id: "list-groups", method: http.MethodGet, path: "/v1/groups", summary: "List groups"}, s.listGroups)
+	add(s, operation{id: "get-group", method: http.MethodGet, path: "/v1/groups/{id}", summary: "Get a group"}, s.getGroup)
+	add(s, operation{id: "change-group", method: http.MethodPatch, path: "/v1/groups/{id}", summary: "Change a group",
+		more: "Another security code or UUID removes all callbacks made by code. The same code again removes nothing. The owner changes the code alone."}, s.changeGroup)
+	add(s, operation{id: "delete-group", method: http.MethodDelete, path: "/v1/groups/{id}",
+		summary: "Delete a group and the callbacks made with its code"}, s.deleteGroup)
+	add(s, operation{id: "rotate-owner-key", method: http.MethodPost, path: "/v1/groups/{id}/owner-key/rotate",
+		summary: "Replace the owner's API key", more: "The old one ends; the new one is told once."}, s.rotateOwnerKey)
+	add(s, operation{id: "list-apps", method: http.MethodGet, path: "/v1/groups/{id}/apps",
+		summary: "List the applications that are connected"}, s.listApps)
+	add(s, operation{id: "delete-app", method: http.MethodDelete, path: "/v1/groups/{id}/apps/{app}",
+		summary: "Remove an application", more: "It is sent callback_removed."}, s.deleteApp)
+}
+
+type createGroupInput struct {
+	Once
+	Body struct {
+		Source       string `json:"source"`
+		Name         string `json:"name"`
+		UUID         string `json:"uuid"`
+		GroupID      string `json:"group_id,omitempty"`
+		SecurityCode string `json:"security_code"`
+	}
+}
+
+func (s *server) createGroup(ctx context.Context, c gateway.Caller, in *createGroupInput) (*created[group], error) {
+	b := in.Body
+	var made gateway.Group
+	var key, why string
+	replayed, err := s.make(ctx, c, in.Once, "grp", in, func(id string) (err error) {
+		made, key, err = s.g.CreateGroup(ctx, id, gateway.GroupChange{Source: b.Source, Name: b.Name, UUID: b.UUID, GroupID: b.GroupID, Code: b.SecurityCode})
+		return err
+	}, func(id string) (err error) {
+		made, err = s.g.Group(ctx, c, id)
+		why = note
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	v := groupView(made)
+	v.OwnerKey, v.Note = key, why
+	return &created[group]{replayed, v}, nil
+}
+
+func (s *server) listGroups(ctx context.Context, c gateway.Caller, in *Placed) (*body[page[group]], error) {
+	found, next, err := s.g.Groups(ctx, c, in.place())
+	return pageOf(found, next, groupView), err
+}
+
+func (s *server) getGroup(ctx context.Context, c gateway.Caller, in *ByID) (*body[group], error) {
+	g, err := s.g.Group(ctx, c, in.ID)
+	return &body[group]{groupView(g)}, err
+}
+
+type changeGroupInput struct {
+	ByID
+	Body struct {
+		Name         string `json:"name,omitempty"`
+		UUID         string `json:"uuid,omitempty"`
+		GroupID      string `json:"group_id,omitempty"`
+		SecurityCode string `json:"security_code,omitempty"`
+	}
+}
+
+func (s *server) changeGroup(ctx context.Context, c gateway.Caller, in *changeGroupInput) (*body[group], error) {
+	b := in.Body
+	g, err := s.g.ChangeGroup(ctx, c, in.ID, gateway.GroupChange{Name: b.Name, UUID: b.UUID, GroupID: b.GroupID, Code: b.SecurityCode})
+	return &body[group]{groupView(g)}, err
+}
+
+func (s *server) deleteGroup(ctx context.Context, _ gateway.Caller, in *ByID) (*empty, error) {
+	err := s.g.DeleteGroup(ctx, in.ID)
+	s.forgetKeys()
+	return nil, err
+}
+
+func (s *server) rotateOwnerKey(ctx context.Context, _ gateway.Caller, in *ByID) (*body[group], error) {
+	key, err := s.g.RotateOwnerKey(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	s.forgetKeys()
+	g, err := s.g.Group(ctx, gateway.Operator(), in.ID)
+	v := groupView(g)
+	v.OwnerKey = key
+	return &body[group]{v}, err
+}
+
+func (s *server) listApps(ctx context.Context, c gateway.Caller, in *listOfSource) (*body[page[app]], error) {
+	rs, next, err := s.g.Apps(ctx, c, in.ID, in.place())
+	return pageOf(rs, next, func(r gateway.Registration) app { return app{r.ID, r.AppName, r.Created} }), err
+}
+
+type deleteAppInput struct {
+	ByID
+	App string `path:"app" maxLength:"200"`
+}
+
+func (s *server) deleteApp(ctx context.Context, c gateway.Caller, in *deleteAppInput) (*empty, error) {
+	return nil, s.g.RemoveApp(ctx, c, in.ID, in.App)
+}

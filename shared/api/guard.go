@@ -1,0 +1,123 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// guard wraps all routes: it sets the headers that every answer has, turns
+// panics and unknown paths into problems, and logs one line a call.
+func (s *server) guard(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		c := &call{}
+		r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
+		out := &answer{ResponseWriter: w}
+		secure(out.Header(), r.URL.Path)
+		defer func() {
+			if p := recover(); p != nil {
+				s.log().Error("api", "operation", c.operation, "outcome", "panic", "why", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+				if out.status == 0 {
+					s.refuse(r.Context(), out, fmt.Errorf("panic"))
+				}
+			}
+			s.logCall(c, out.status, time.Since(start))
+		}()
+		s.route(mux, out, r)
+	})
+}
+
+// secure sets what holds for every answer. Nothing of the API is to be shown by
+// a browser as a page, framed, or kept.
+func secure(h http.Header, path string) {
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Referrer-Policy", "no-referrer")
+	if path != "/openapi.json" {
+		h.Set("Cache-Control", "no-store")
+	}
+}
+
+// route calls the handler of the request's path. What the mux would answer
+// itself becomes a problem, since its own text repeats the path.
+func (s *server) route(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+	if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
+		s.refuse(r.Context(), w, gateway.ErrNotFound)
+		return
+	}
+	h, pattern := mux.Handler(r)
+	if pattern != "" {
+		callOf(r.Context()).pattern = pattern
+		mux.ServeHTTP(w, r)
+		return
+	}
+	refusal := &discard{header: http.Header{}}
+	h.ServeHTTP(refusal, r)
+	if refusal.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", refusal.header.Get("Allow"))
+		s.refuse(r.Context(), w, gateway.ErrMethod)
+		return
+	}
+	s.refuse(r.Context(), w, gateway.ErrNotFound)
+}
+
+func (s *server) logCall(c *call, status int, took time.Duration) {
+	level := slog.LevelDebug
+	outcome := "done"
+	switch {
+	case status >= 500:
+		level, outcome = slog.LevelError, "failed"
+	case status >= 400 || c.why != "":
+		level, outcome = slog.LevelWarn, "refused"
+	}
+	s.log().Log(context.Background(), level, "api", "key", c.caller.Key, "tenant", c.caller.Tenant, "operation", c.operation,
+		"route", strings.TrimSpace(c.pattern), "code", status, "outcome", outcome, "why", c.why, "took", took)
+}
+
+func (s *server) log() *slog.Logger {
+	if s.g.Log != nil {
+		return s.g.Log
+	}
+	return slog.Default()
+}
+
+// An answer notes the status that is sent.
+type answer struct {
+	http.ResponseWriter
+	status int
+}
+
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	return a.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController, which sets the body's read deadline.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// A discard takes an answer's status and header.
+type discard struct {
+	header http.Header
+	status int
+}
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) WriteHeader(status int)      { d.status = status }
+func (d *discard) Write(b []byte) (int, error) { return len(b), nil }

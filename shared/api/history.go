@@ -1,0 +1,222 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"ringback/shared/egress"
+	"ringback/shared/gateway"
+)
+
+// An event is an event without its payload, or, alone, with it.
+type event struct {
+	ID          string              `json:"id"`
+	Source      string              `json:"source"`
+	Provider    string              `json:"provider"`
+	Type        string              `json:"type"`
+	Received    time.Time           `json:"received"`
+	Time        time.Time           `json:"time,omitzero" doc:"the provider's"`
+	Label       string              `json:"label,omitempty"`
+	Keys        map[string][]string `json:"keys,omitempty" doc:"routing keys"`
+	ContentType string              `json:"content_type,omitempty"`
+	Size        int                 `json:"size" doc:"bytes of the payload"`
+	Unreadable  bool                `json:"unreadable,omitempty" doc:"set aside; no tenant gets it"`
+	Hidden      bool                `json:"hidden,omitempty" doc:"no grant covers it any more"`
+	Erased      bool                `json:"erased,omitempty" doc:"its payload was erased by request"`
+	Data        json.RawMessage     `json:"data,omitempty" doc:"the payload as JSON; of a single event"`
+	Parameters  json.RawMessage     `json:"parameters,omitempty"`
+}
+
+func eventView(e gateway.ListedEvent) event {
+	return event{
+		ID: e.ID, Source: e.Source, Provider: e.Provider, Type: e.Type, Received: e.Received, Time: e.Time, Label: e.Label,
+		Keys: e.Keys, ContentType: e.ContentType, Size: e.Size, Unreadable: e.Unreadable, Hidden: e.Hidden, Erased: e.Erased,
+	}
+}
+
+// A delivery is one event for one registration.
+type delivery struct {
+	ID           string    `json:"id"`
+	Event        string    `json:"event"`
+	EventType    string    `json:"event_type"`
+	Registration string    `json:"registration"`
+	Tenant       string    `json:"tenant"`
+	Source       string    `json:"source"`
+	Status       string    `json:"status" enum:"pending,succeeded,failed,held,cancelled"`
+	Why          string    `json:"why,omitempty"`
+	Received     time.Time `json:"received" doc:"the event"`
+	Created      time.Time `json:"created"`
+	Since        time.Time `json:"since,omitzero" doc:"of held, or of the final status"`
+	Next         time.Time `json:"next_attempt,omitzero"`
+	Made         int       `json:"attempts_made" doc:"resends excepted"`
+	Replay       bool      `json:"replay,omitempty"`
+	Last         *attempt  `json:"last_attempt,omitempty"`
+	Attempts     []attempt `json:"attempts,omitempty" doc:"oldest first, the first 100; of a single delivery"`
+}
+
+// An attempt is one POST of a delivery.
+type attempt struct {
+	At          time.Time `json:"at"`
+	Took        string    `json:"took" doc:"until the header of the answer, or the failure"`
+	StatusCode  int       `json:"status_code,omitempty"`
+	Class       string    `json:"class" doc:"why it was not accepted; empty: it was"`
+	Error       string    `json:"error,omitempty"`
+	Explanation string    `json:"explanation,omitempty"`
+	Manual      bool      `json:"manual,omitempty" doc:"a resend"`
+	Answer      string    `json:"answer,omitempty" doc:"how the answer began"`
+}
+
+func attemptView(a gateway.Attempt) attempt {
+	return attempt{
+		At: a.At, Took: a.Took.Round(time.Microsecond).String(), StatusCode: a.StatusCode, Class: string(a.Class), Error: a.Error,
+		Explanation: explain(a.Class), Manual: a.Manual, Answer: strings.ToValidUTF8(string(a.Answer), "\uFFFD"),
+	}
+}
+
+func explain(c egress.Class) string {
+	if c == egress.OK {
+		return ""
+	}
+	return egress.Explain(c)
+}
+
+func deliveryView(d gateway.ListedDelivery) delivery {
+	v := delivery{
+		ID: d.ID, Event: d.Event, EventType: d.EventType, Registration: d.Registration, Tenant: d.Tenant, Source: d.Source,
+		Status: string(d.Shown), Why: d.Why, Received: d.Received, Created: d.Created, Since: d.Since, Made: d.Made, Replay: d.Replay,
+	}
+	if d.Shown == gateway.Pending || d.Manual {
+		v.Next = d.Start
+	}
+	if l := d.Last; l != nil {
+		last := attemptView(gateway.Attempt{At: l.At, Took: l.Took, StatusCode: l.StatusCode, Class: l.Class, Error: l.Error})
+		v.Last = &last
+	}
+	return v
+}
+
+func (s *server) addHistory() {
+	add(s, operation{id: "list-events", method: http.MethodGet, path: "/v1/events", summary: "List events, newest first",
+		more: "Those that there are deliveries of; the operator gets all of a source."}, s.listEvents)
+	add(s, operation{id: "get-event", method: http.MethodGet, path: "/v1/events/{id}", summary: "Get an event with its payload"}, s.getEvent)
+	s.addTo(operation{id: "get-event-raw", method: http.MethodGet, path: "/v1/events/{id}/raw",
+		summary: "Get an event's payload exactly as it came"}, func(op huma.Operation) {
+		op.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
+			"application/octet-stream": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}},
+		}}}
+		huma.Register(s.api, op, s.getRaw)
+	})
+	add(s, operation{id: "list-deliveries", method: http.MethodGet, path: "/v1/deliveries", summary: "List deliveries, newest first",
+		more: "Without registration or event, those of at most 25 registrations; for more name one, or a source."}, s.listDeliveries)
+	add(s, operation{id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{id}", summary: "Get a delivery with its attempts"}, s.getDelivery)
+	add(s, operation{id: "list-attempts", method: http.MethodGet, path: "/v1/deliveries/{id}/attempts", summary: "List a delivery's attempts, oldest first",
+		more: "A success at once is told by the delivery alone."}, s.listAttempts)
+	add(s, operation{id: "resend-delivery", method: http.MethodPost, path: "/v1/deliveries/{id}/resend", status: http.StatusAccepted,
+		summary: "Make one more attempt, now"}, s.resend)
+}
+
+// HistoryInput are the filters of events and deliveries.
+type HistoryInput struct {
+	OfTenant
+	Registration string    `query:"registration" maxLength:"200"`
+	Source       string    `query:"source" maxLength:"200"`
+	Type         string    `query:"type" maxLength:"200" doc:"event type, or its beginning and *"`
+	Since        time.Time `query:"since" doc:"received then or later"`
+	Until        time.Time `query:"until" doc:"received before"`
+	Placed
+}
+
+func (in HistoryInput) query() gateway.HistoryQuery {
+	return gateway.HistoryQuery{
+		Tenant: in.Tenant, Registration: in.Registration, Source: in.Source, Type: in.Type, Since: in.Since.UTC(), Until: in.Until.UTC(),
+		Cursor: in.Cursor, Limit: in.Limit,
+	}
+}
+
+func (s *server) listEvents(ctx context.Context, c gateway.Caller, in *HistoryInput) (*body[page[event]], error) {
+	found, next, err := s.g.Events(ctx, c, in.query())
+	return pageOf(found, next, eventView), err
+}
+
+func (s *server) getEvent(ctx context.Context, c gateway.Caller, in *ByID) (*body[event], error) {
+	e, err := s.g.EventOf(ctx, c, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	v := eventView(e)
+	if !e.Hidden && !e.Erased {
+		if v.Data, v.Parameters, err = s.g.DataOf(&e.Event); err != nil {
+			return nil, err
+		}
+	}
+	return &body[event]{v}, nil
+}
+
+// rawOutput is a payload, to be saved and never shown.
+type rawOutput struct {
+	ContentType string `header:"Content-Type"`
+	Disposition string `header:"Content-Disposition"`
+	Body        []byte
+}
+
+func (s *server) getRaw(ctx context.Context, in *ByID) (*rawOutput, error) {
+	e, err := s.g.EventOf(ctx, callOf(ctx).caller, in.ID)
+	if err == nil && (e.Hidden || e.Erased) {
+		err = gateway.ErrNotFound
+	}
+	if err != nil {
+		callOf(ctx).why = err.Error()
+		return nil, problemOf(err)
+	}
+	return &rawOutput{"application/octet-stream", `attachment; filename="` + e.ID + `.bin"`, e.Payload}, nil
+}
+
+type listDeliveriesInput struct {
+	HistoryInput
+	Event  string `query:"event" maxLength:"200"`
+	Status string `query:"status" enum:"pending,succeeded,failed,held,cancelled"`
+}
+
+func (s *server) listDeliveries(ctx context.Context, c gateway.Caller, in *listDeliveriesInput) (*body[page[delivery]], error) {
+	q := in.query()
+	q.Event, q.Status = in.Event, gateway.Status(in.Status)
+	found, next, err := s.g.Deliveries(ctx, c, q)
+	return pageOf(found, next, deliveryView), err
+}
+
+func (s *server) getDelivery(ctx context.Context, c gateway.Caller, in *ByID) (*body[delivery], error) {
+	d, _, err := s.g.DeliveryOf(ctx, c, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	v := deliveryView(d)
+	attempts, _, err := s.g.Attempts(ctx, d.ID, gateway.Place{})
+	for _, a := range attempts {
+		v.Attempts = append(v.Attempts, attemptView(a))
+	}
+	if v.Last != nil {
+		v.Last.Answer = strings.ToValidUTF8(string(d.LastAnswer()), "\uFFFD")
+		if len(attempts) == 0 {
+			v.Attempts = []attempt{*v.Last}
+		}
+	}
+	return &body[delivery]{v}, err
+}
+
+func (s *server) listAttempts(ctx context.Context, c gateway.Caller, in *listOfSource) (*body[page[attempt]], error) {
+	if _, _, err := s.g.DeliveryOf(ctx, c, in.ID); err != nil {
+		return nil, err
+	}
+	attempts, next, err := s.g.Attempts(ctx, in.ID, in.place())
+	return pageOf(attempts, next, attemptView), err
+}
+
+func (s *server) resend(ctx context.Context, c gateway.Caller, in *ByID) (*body[delivery], error) {
+	d, err := s.g.ResendDelivery(ctx, c, in.ID)
+	return &body[delivery]{deliveryView(gateway.ListedDelivery{Delivery: d, Shown: d.Status})}, err
+}

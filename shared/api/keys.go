@@ -1,0 +1,147 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// An apiKey is an API key without its secret.
+type apiKey struct {
+	ID      string     `json:"id"`
+	Scope   string     `json:"scope"`
+	Name    string     `json:"name,omitempty"`
+	Tenant  string     `json:"tenant,omitempty"`
+	Group   string     `json:"group,omitempty"`
+	Created time.Time  `json:"created"`
+	Expires time.Time  `json:"expires,omitzero"`
+	Old     []validity `json:"old,omitempty" doc:"what it replaced and still holds"`
+	APIKey  string     `json:"api_key,omitempty" doc:"told once"`
+	Note    string     `json:"note,omitempty"`
+}
+
+func keyView(k gateway.APIKey) apiKey {
+	return apiKey{ID: k.ID, Scope: string(k.Scope), Name: k.Name, Tenant: k.Tenant, Group: k.Group, Created: k.Created, Expires: k.Expires}
+}
+
+func listedKeyView(k gateway.ListedKey) apiKey {
+	v := keyView(k.APIKey)
+	for _, old := range k.Old {
+		v.Old = append(v.Old, validity{old.Created, old.Expires})
+	}
+	return v
+}
+
+func (s *server) addKeys() {
+	add(s, operation{id: "get-me", method: http.MethodGet, path: "/v1/me", summary: "Tell whose key it is"}, s.getMe)
+	add(s, operation{id: "create-key", method: http.MethodPost, path: "/v1/keys", status: http.StatusCreated,
+		summary: "Create an API key", more: "Its text is told once. The operator names a tenant, or none for an operator's key."}, s.createKey)
+	add(s, operation{id: "list-keys", method: http.MethodGet, path: "/v1/keys", summary: "List API keys"}, s.listKeys)
+	add(s, operation{id: "get-key", method: http.MethodGet, path: "/v1/keys/{id}", summary: "Get an API key"}, s.getKey)
+	add(s, operation{id: "rotate-key", method: http.MethodPost, path: "/v1/keys/{id}/rotate",
+		summary: "Replace an API key's secret", more: "The new one is told once."}, s.rotateKey)
+	add(s, operation{id: "delete-key", method: http.MethodDelete, path: "/v1/keys/{id}",
+		summary: "End an API key", more: "Within 30 s everywhere."}, s.deleteKey)
+}
+
+// me is who calls.
+type me struct {
+	Key    string  `json:"key" doc:"id of the key; operator for the operator's own"`
+	Scope  string  `json:"scope"`
+	Tenant *tenant `json:"tenant,omitempty"`
+	Group  string  `json:"group,omitempty"`
+}
+
+func (s *server) getMe(ctx context.Context, c gateway.Caller, _ *empty) (*body[me], error) {
+	m := me{Key: c.Key, Scope: string(c.Scope), Group: c.Group}
+	if c.Tenant == "" {
+		return &body[me]{m}, nil
+	}
+	t, err := s.g.Tenant(ctx, c.Tenant)
+	v := tenantView(t)
+	m.Tenant = &v
+	return &body[me]{m}, err
+}
+
+type createKeyInput struct {
+	Once
+	Body struct {
+		Scope   string    `json:"scope" doc:"full, read, set_http_callback; the operator also: operator"`
+		Name    string    `json:"name,omitempty"`
+		Expires time.Time `json:"expires,omitzero"`
+		Tenant  string    `json:"tenant,omitempty" doc:"of the operator's calls"`
+	}
+}
+
+func (s *server) createKey(ctx context.Context, c gateway.Caller, in *createKeyInput) (*created[apiKey], error) {
+	if in.Body.Tenant != "" && c.Scope != gateway.ScopeOperator && in.Body.Tenant != c.Tenant {
+		return nil, gateway.ErrNotFound
+	}
+	ask := gateway.APIKey{Scope: gateway.Scope(in.Body.Scope), Name: in.Body.Name, Expires: in.Body.Expires.UTC(), Tenant: in.Body.Tenant}
+	var made gateway.APIKey
+	var text, why string
+	replayed, err := s.make(ctx, c, in.Once, "key", in, func(id string) (err error) {
+		made, text, err = s.g.CreateAPIKey(ctx, c, id, ask)
+		return err
+	}, func(id string) error {
+		listed, err := s.g.APIKey(ctx, c, in.Body.Tenant, id)
+		made, why = listed.APIKey, note
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	v := keyView(made)
+	v.APIKey, v.Note = text, why
+	return &created[apiKey]{replayed, v}, nil
+}
+
+// OfTenant is the parameter with which the operator names a tenant.
+type OfTenant struct {
+	Tenant string `query:"tenant" maxLength:"200" doc:"of the operator's calls: whose"`
+}
+
+type listKeysInput struct {
+	Placed
+	OfTenant
+}
+
+func (s *server) listKeys(ctx context.Context, c gateway.Caller, in *listKeysInput) (*body[page[apiKey]], error) {
+	keys, next, err := s.g.APIKeys(ctx, c, in.Tenant, in.place())
+	return pageOf(keys, next, listedKeyView), err
+}
+
+type KeyInput struct {
+	ByID
+	OfTenant
+}
+
+func (s *server) getKey(ctx context.Context, c gateway.Caller, in *KeyInput) (*body[apiKey], error) {
+	k, err := s.g.APIKey(ctx, c, in.Tenant, in.ID)
+	return &body[apiKey]{listedKeyView(k)}, err
+}
+
+type rotateKeyInput struct {
+	KeyInput
+	Body *rotation
+}
+
+func (s *server) rotateKey(ctx context.Context, c gateway.Caller, in *rotateKeyInput) (*body[apiKey], error) {
+	overlap, err := in.Body.overlap(gateway.DefaultOverlap)
+	if err != nil {
+		return nil, err
+	}
+	k, text, err := s.g.RotateAPIKey(ctx, c, in.Tenant, in.ID, overlap)
+	s.forgetKeys()
+	v := keyView(k)
+	v.APIKey = text
+	return &body[apiKey]{v}, err
+}
+
+func (s *server) deleteKey(ctx context.Context, c gateway.Caller, in *KeyInput) (*empty, error) {
+	err := s.g.DeleteAPIKey(ctx, c, in.Tenant, in.ID)
+	s.forgetKeys()
+	return nil, err
+}

@@ -1,0 +1,169 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"ringback/shared/gateway"
+)
+
+// An operation is one call of the API.
+type operation struct {
+	id      string // its name in access
+	method  string
+	path    string
+	status  int // of success; default 200, or 204 without a body
+	summary string
+	more    string // description
+}
+
+// add makes an operation of f.
+func add[I, O any](s *server, o operation, f func(ctx context.Context, c gateway.Caller, in *I) (*O, error)) {
+	s.addTo(o, func(op huma.Operation) {
+		huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
+			out, err := f(ctx, callOf(ctx).caller, in)
+			if err != nil {
+				callOf(ctx).why = err.Error()
+				return nil, problemOf(err)
+			}
+			return out, nil
+		})
+	})
+}
+
+func (s *server) addTo(o operation, register func(huma.Operation)) {
+	_, rest, _ := strings.Cut(o.path, "/v1/")
+	tag, _, _ := strings.Cut(rest, "/")
+	op := huma.Operation{
+		OperationID: o.id, Method: o.method, Path: o.path, DefaultStatus: o.status, Summary: o.summary, Description: o.more,
+		Tags: []string{tag}, MaxBodyBytes: maxBody, BodyReadTimeout: 10 * time.Second,
+		Security: []map[string][]string{{"key": {}}},
+		Errors: []int{
+			http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict,
+			http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusTooManyRequests,
+			http.StatusInternalServerError, http.StatusServiceUnavailable,
+		},
+	}
+	register(op)
+}
+
+// body is an answer that is JSON.
+type body[T any] struct{ Body T }
+
+// created is the answer to a create.
+type created[T any] struct {
+	Replayed string `header:"Idempotent-Replayed" doc:"true if the same request was answered before; its one-time secret is left out"`
+	Body     T
+}
+
+// empty is an answer without a body.
+type empty struct{}
+
+// A page is one page of a list.
+type page[T any] struct {
+	Data []T    `json:"data" nullable:"false"`
+	Next string `json:"next_cursor" doc:"cursor of the next page; empty after the last. A page may be short, or empty, and yet not be the last."`
+}
+
+// pageOf returns vs as a page, each as view shows it.
+func pageOf[V, T any](vs []V, next string, view func(V) T) *body[page[T]] {
+	p := page[T]{Data: make([]T, 0, len(vs)), Next: next}
+	for _, v := range vs {
+		p.Data = append(p.Data, view(v))
+	}
+	return &body[page[T]]{p}
+}
+
+// Placed are the parameters of a list.
+type Placed struct {
+	Cursor string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" doc:"rows of a page, at most"`
+}
+
+func (p Placed) place() gateway.Place { return gateway.Place{Cursor: p.Cursor, Limit: p.Limit} }
+
+// Once is the parameter of a create.
+type Once struct {
+	Key string `header:"Idempotency-Key" maxLength:"255" doc:"the same request with the same key within 24 h is done once"`
+}
+
+// ByID is the parameter of a call about one thing.
+type ByID struct {
+	ID string `path:"id" maxLength:"200"`
+}
+
+// make calls create unless it was answered before under the same key; then read.
+// What is made has an id with the prefix.
+func (s *server) make(ctx context.Context, c gateway.Caller, o Once, prefix string, asked any, create func(id string) error, read func(id string) error) (string, error) {
+	data, err := json.Marshal(asked)
+	if err != nil {
+		return "", fmt.Errorf("request: %w", err)
+	}
+	call := callOf(ctx)
+	what := gateway.Create{Key: o.Key, Body: call.operation + "\x00" + string(data), Prefix: prefix}
+	id, replayed, err := s.g.Once(ctx, c, what, create)
+	if err != nil || !replayed {
+		return "", err
+	}
+	return "true", read(id)
+}
+
+// note says why a repeated create's answer holds no secret.
+const note = "This request was answered before; the secret that it was told then is not shown again."
+
+// duration reads a duration such as 24h; text may be empty for the default.
+func duration(field, text string, otherwise time.Duration) (time.Duration, error) {
+	if text == "" {
+		return otherwise, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w: want a duration such as 10s or 24h", field, gateway.ErrInvalid)
+	}
+	return d, nil
+}
+
+// An optional field tells what was sent from what was not, and from null.
+type optional[T any] struct {
+	Sent, Null bool
+	Value      T
+}
+
+func (o *optional[T]) UnmarshalJSON(b []byte) error {
+	if o.Sent = true; bytes.Equal(b, []byte("null")) {
+		o.Null = true
+		return nil
+	}
+	return json.Unmarshal(b, &o.Value)
+}
+
+func (o optional[T]) MarshalJSON() ([]byte, error) {
+	if !o.Sent || o.Null {
+		return []byte("null"), nil
+	}
+	return json.Marshal(o.Value)
+}
+
+// Schema describes T, or null.
+func (o optional[T]) Schema(r huma.Registry) *huma.Schema {
+	s := r.Schema(reflect.TypeFor[T](), true, "")
+	s.Nullable = s.Ref == ""
+	return s
+}
+
+// refuseNull returns an error wrapping ErrInvalid if null was sent where that
+// could be taken for something it does not mean.
+func (o optional[T]) refuseNull(field string) error {
+	if o.Sent && o.Null {
+		return fmt.Errorf("%s: %w: want a value, or leave it out", field, gateway.ErrInvalid)
+	}
+	return nil
+}

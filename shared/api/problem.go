@@ -1,0 +1,177 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"ringback/shared/gateway"
+)
+
+// A problem is an error as callers get it (RFC 9457). It holds nothing of what
+// they sent.
+type problem struct {
+	Type   string      `json:"type"`
+	Title  string      `json:"title"`
+	Status int         `json:"status"`
+	Detail string      `json:"detail,omitempty"`
+	Errors []wrongAt   `json:"errors,omitempty"`
+	header http.Header // to send along
+	err    error       // that it was made of; for the log
+}
+
+// A wrongAt is one thing that is wrong with a request.
+type wrongAt struct {
+	Message  string `json:"message"`
+	Location string `json:"location,omitempty"`
+}
+
+func (p *problem) Error() string               { return p.Detail }
+func (p *problem) GetStatus() int              { return p.Status }
+func (p *problem) GetHeaders() http.Header     { return p.header }
+func (p *problem) ContentType(_ string) string { return "application/problem+json" }
+
+// statusOf returns the HTTP status of a gateway's error. It is the only place
+// that decides.
+func statusOf(err error) int {
+	var tooOften *rateError
+	switch {
+	case errors.As(err, &tooOften):
+		return http.StatusTooManyRequests
+	case errors.Is(err, gateway.ErrInvalid):
+		return http.StatusUnprocessableEntity
+	case errors.Is(err, gateway.ErrLimit): // of counts
+		return http.StatusConflict
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return http.StatusServiceUnavailable
+	}
+	status := gateway.StatusOf(err)
+	if status == http.StatusServiceUnavailable && !errors.Is(err, gateway.ErrUnavailable) {
+		return http.StatusInternalServerError
+	}
+	return status
+}
+
+// problemOf returns err as its caller may read it.
+func problemOf(err error) *problem {
+	p := &problem{Type: "about:blank", Status: statusOf(err), header: http.Header{}, err: err}
+	p.Title = http.StatusText(p.Status)
+	var changed *gateway.ConflictError
+	var tooOften *rateError
+	switch p.Status {
+	case http.StatusUnauthorized:
+		p.Detail = gateway.ErrUnauthorized.Error()
+		p.header.Set("WWW-Authenticate", "Bearer")
+	case http.StatusUnprocessableEntity, http.StatusBadRequest, http.StatusForbidden, http.StatusConflict:
+		p.Detail = err.Error()
+		if errors.As(err, &changed) {
+			p.Detail = gateway.ErrConflict.Error()
+		}
+	case http.StatusTooManyRequests:
+		p.Detail = err.Error()
+		if errors.As(err, &tooOften) {
+			p.header.Set("Retry-After", strconv.Itoa(int(math.Ceil(tooOften.after.Seconds()))))
+		}
+	case http.StatusServiceUnavailable:
+		p.Detail = gateway.ErrUnavailable.Error()
+		p.header.Set("Retry-After", "5")
+	case http.StatusInternalServerError:
+		p.Detail = "something went wrong here; it has been logged"
+	default:
+		p.Detail = gateway.Reason(err)
+	}
+	return p
+}
+
+// refuse answers a request that its operation never saw.
+func (s *server) refuse(ctx context.Context, w http.ResponseWriter, err error) {
+	p := problemOf(err)
+	callOf(ctx).why = err.Error()
+	p.write(w)
+}
+
+func (p *problem) write(w http.ResponseWriter) {
+	for name, values := range p.header {
+		w.Header()[name] = values
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	json.NewEncoder(w).Encode(p)
+}
+
+// withoutInput is a huma.Transformer that leaves of Huma's own errors what does
+// not repeat the request: known messages, and known names in locations.
+func (s *server) withoutInput(ctx huma.Context, _ string, v any) (any, error) {
+	m, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	p := &problem{Type: "about:blank", Title: http.StatusText(m.Status), Status: m.Status, Detail: m.Detail}
+	names := s.names()
+	for _, e := range m.Errors {
+		if e != nil {
+			p.Errors = append(p.Errors, wrongAt{knownMessage(e.Message), knownPath(e.Location, names)})
+		}
+	}
+	why := p.Detail
+	for _, e := range p.Errors {
+		why += "; " + e.Location + ": " + e.Message
+	}
+	callOf(ctx.Context()).why = why
+	return p, nil
+}
+
+// names returns every name that requests may hold: of parameters and fields.
+func (s *server) names() map[string]bool {
+	names := map[string]bool{"body": true, "query": true, "path": true, "header": true}
+	for _, schema := range s.api.OpenAPI().Components.Schemas.Map() {
+		for name := range schema.Properties {
+			names[name] = true
+		}
+	}
+	for _, item := range s.api.OpenAPI().Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Patch, item.Delete} {
+			if op == nil {
+				continue
+			}
+			for _, param := range op.Parameters {
+				names[param.Name] = true
+			}
+		}
+	}
+	return names
+}
+
+// knownPath returns a location with the parts that are not ours as …: they are
+// names that the caller chose.
+func knownPath(location string, names map[string]bool) string {
+	parts := strings.Split(location, ".")
+	for i, part := range parts {
+		name, index, _ := strings.Cut(part, "[")
+		number := strings.TrimSuffix(index, "]")
+		if _, err := strconv.Atoi(cmp.Or(number, "0")); err != nil || !names[name] {
+			parts[i] = "…"
+		}
+	}
+	return strings.Join(parts, ".")
+}
+
+// knownMessage returns a message that is made of the API's own description, and
+// a general one for all others. What follows a colon may be a parser's error,
+// which quotes its input.
+func knownMessage(message string) string {
+	message, _, _ = strings.Cut(message, ": ")
+	for _, start := range [...]string{"expected ", "unexpected property", "unknown query parameter", "required ", "invalid integer", "invalid boolean", "invalid float", "invalid date/time"} {
+		if strings.HasPrefix(message, start) {
+			return message
+		}
+	}
+	return "cannot be read"
+}

@@ -1,0 +1,298 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"ringback/shared/gateway"
+)
+
+// A schedule is the JSON of a gateway.Schedule.
+type schedule struct{ raw json.RawMessage }
+
+func (s *schedule) UnmarshalJSON(b []byte) error {
+	s.raw = append(json.RawMessage(nil), b...)
+	return nil
+}
+
+func (s schedule) MarshalJSON() ([]byte, error) {
+	if s.raw == nil {
+		return []byte("null"), nil
+	}
+	return s.raw, nil
+}
+
+// Schema describes a name or a list of waits. What exactly they may be is told
+// by gateway.Schedule.Check, in better words than a schema's.
+func (s schedule) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Description: `"standard", "every-5-minutes", or a list of waits such as ["30s","5m"]`,
+		OneOf:       []*huma.Schema{{Type: huma.TypeString}, {Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString}}},
+	}
+}
+
+func (s schedule) value() (*gateway.Schedule, error) {
+	if s.raw == nil || string(s.raw) == "null" {
+		return nil, nil
+	}
+	var v gateway.Schedule
+	if err := json.Unmarshal(s.raw, &v); err != nil {
+		return nil, err
+	}
+	return &v, nil
+}
+
+// A registration is a registration as its tenant and the operator see it.
+type registration struct {
+	ID          string              `json:"id"`
+	Tenant      string              `json:"tenant"`
+	Source      string              `json:"source"`
+	Description string              `json:"description"`
+	Created     time.Time           `json:"created"`
+	Rev         int                 `json:"rev" doc:"grows with every change; If-Match takes it"`
+	State       string              `json:"state" enum:"enabled,disabled,removed"`
+	Why         string              `json:"why,omitempty" doc:"it is disabled or removed"`
+	Since       time.Time           `json:"since" doc:"of the state"`
+	URL         string              `json:"url" doc:"a login and password are shown as ***"`
+	Headers     map[string]string   `json:"headers" nullable:"false" doc:"values are shown as ***"`
+	EventTypes  []string            `json:"event_types" nullable:"false"`
+	Match       map[string][]string `json:"match,omitempty" doc:"absent: all that is granted"`
+	Format      string              `json:"format" enum:"standard,raw"`
+	Schedule    schedule            `json:"schedule"`
+	Timeout     string              `json:"timeout" doc:"of one attempt"`
+	Rate        float64             `json:"rate" doc:"deliveries per second; 0: no limit of its own"`
+	Concurrency int                 `json:"concurrency" doc:"POSTs at once; 0: no limit of its own"`
+	Ordered     bool                `json:"ordered"`
+	Secrets     []validity          `json:"secrets" nullable:"false" doc:"newest first"`
+	RawTokens   []validity          `json:"raw_tokens,omitempty"`
+	Group       string              `json:"group,omitempty" doc:"of a registration made by set_http_callback"`
+	AppName     string              `json:"app_name,omitempty"`
+	AppUUID     string              `json:"app_uuid,omitempty"`
+	Secret      string              `json:"secret,omitempty" doc:"whsec_…; told once"`
+	Warnings    []string            `json:"warnings,omitempty"`
+	Note        string              `json:"note,omitempty"`
+}
+
+func (s *server) registrationView(r gateway.Registration) registration {
+	v := registration{
+		ID: r.ID, Tenant: r.Tenant, Source: r.Source, Description: r.Description, Created: r.Created, Rev: r.Rev,
+		State: string(r.State), Why: r.Why, Since: r.Since, URL: r.Endpoint.Shown, Headers: map[string]string{},
+		EventTypes: r.EventTypes, Match: r.Match, Format: string(r.Format), Timeout: "15s", Rate: r.Rate,
+		Concurrency: r.Concurrency, Ordered: r.Ordered, Secrets: s.validities(r.Secrets), RawTokens: s.validities(r.RawTokens),
+		Group: r.Group, AppName: r.AppName, AppUUID: r.AppUUID,
+	}
+	v.Schedule.raw, _ = json.Marshal(r.Schedule) // names and durations cannot fail
+	if r.Timeout != 0 {
+		v.Timeout = r.Timeout.String()
+	}
+	for name := range r.Endpoint.Headers {
+		v.Headers[name] = hidden
+	}
+	return v
+}
+
+// A RegistrationFields is what of a registration can be set and changed.
+type RegistrationFields struct {
+	URL         *string           `json:"url,omitempty" doc:"http or https; login:password@ becomes Basic authorization"`
+	EventTypes  *[]string         `json:"event_types,omitempty" doc:"the provider's names; * may end an entry"`
+	Match       matchField        `json:"match,omitempty" doc:"routing key to accepted values: keys AND, values OR, exact text"`
+	Format      *string           `json:"format,omitempty" enum:"standard,raw"`
+	Schedule    schedule          `json:"schedule,omitempty"`
+	Timeout     string            `json:"timeout,omitempty" doc:"of one attempt, 1s to 15s"`
+	Headers     map[string]string `json:"headers,omitempty" doc:"all of them; *** keeps a value"`
+	Description *string           `json:"description,omitempty"`
+	RawToken    *string           `json:"raw_token,omitempty" doc:"raw deliveries of tencent-chat are signed with it"`
+	Rate        *float64          `json:"rate,omitempty" doc:"deliveries per second"`
+	Concurrency *int              `json:"concurrency,omitempty" doc:"POSTs at once"`
+	Ordered     *bool             `json:"ordered,omitempty" doc:"one at a time per group"`
+}
+
+func (f RegistrationFields) change() (gateway.RegistrationChange, error) {
+	ch := gateway.RegistrationChange{
+		URL: f.URL, Headers: f.Headers, EventTypes: f.EventTypes, Format: (*gateway.Format)(f.Format), Description: f.Description,
+		RawToken: f.RawToken, Rate: f.Rate, Concurrency: f.Concurrency, Ordered: f.Ordered,
+	}
+	if f.Match.Sent {
+		m := gateway.Match(f.Match.Value)
+		ch.Match = &m
+	}
+	if f.Timeout != "" {
+		d, err := duration("timeout", f.Timeout, 0)
+		if err != nil {
+			return ch, err
+		}
+		if d == 0 {
+			d = -1 // refused with the others out of range
+		}
+		ch.Timeout = &d
+	}
+	var err error
+	ch.Schedule, err = f.Schedule.value()
+	return ch, err
+}
+
+func (s *server) addRegistrations() {
+	const path = "/v1/registrations"
+	add(s, operation{id: "create-registration", method: http.MethodPost, path: path, status: http.StatusCreated,
+		summary: "Create a registration", more: "Answers with its signing secret, which is told once."}, s.createRegistration)
+	add(s, operation{id: "list-registrations", method: http.MethodGet, path: path, summary: "List registrations",
+		more: "The operator names a tenant or a source."}, s.listRegistrations)
+	add(s, operation{id: "get-registration", method: http.MethodGet, path: path + "/{id}", summary: "Get a registration"}, s.getRegistration)
+	add(s, operation{id: "change-registration", method: http.MethodPatch, path: path + "/{id}", summary: "Change a registration",
+		more: "What is left out stays; match null is all that is granted. With If-Match only at that revision."}, s.changeRegistration)
+	add(s, operation{id: "delete-registration", method: http.MethodDelete, path: path + "/{id}", summary: "Delete a registration",
+		more: "Pending deliveries are cancelled; they stay listed."}, s.deleteRegistration)
+	add(s, operation{id: "enable-registration", method: http.MethodPost, path: path + "/{id}/enable", summary: "Enable a registration"}, s.enableRegistration)
+	add(s, operation{id: "disable-registration", method: http.MethodPost, path: path + "/{id}/disable", summary: "Hold a registration's deliveries"}, s.disableRegistration)
+	add(s, operation{id: "rotate-registration", method: http.MethodPost, path: path + "/{id}/rotate", summary: "Replace the signing secret",
+		more: "The new one is told once; both sign for the overlap."}, s.rotateRegistration)
+	add(s, operation{id: "rotate-raw-token", method: http.MethodPost, path: path + "/{id}/raw-token/rotate", summary: "Replace the raw_token"}, s.rotateRawToken)
+}
+
+type createRegistrationInput struct {
+	Once
+	Body struct {
+		Source string `json:"source"`
+		RegistrationFields
+	}
+}
+
+func (s *server) createRegistration(ctx context.Context, c gateway.Caller, in *createRegistrationInput) (*created[registration], error) {
+	if err := in.Body.Match.refuseNull("match"); err != nil {
+		return nil, err
+	}
+	ch, err := in.Body.change()
+	if err != nil {
+		return nil, err
+	}
+	var made gateway.Registration
+	var secret, why string
+	replayed, err := s.make(ctx, c, in.Once, "reg", in, func(id string) (err error) {
+		made, secret, err = s.g.CreateRegistration(ctx, c, id, in.Body.Source, ch)
+		return err
+	}, func(id string) (err error) {
+		made, err = s.g.Registration(ctx, c, id)
+		why = note
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	v := s.registrationView(made)
+	v.Secret, v.Note = secret, why
+	v.Warnings, err = s.g.Warnings(ctx, made)
+	return &created[registration]{replayed, v}, err
+}
+
+type listRegistrationsInput struct {
+	Placed
+	OfTenant
+	Source string `query:"source" maxLength:"200"`
+}
+
+func (s *server) listRegistrations(ctx context.Context, c gateway.Caller, in *listRegistrationsInput) (*body[page[registration]], error) {
+	rs, next, err := s.g.ListRegistrations(ctx, c, in.Tenant, in.Source, in.place())
+	return pageOf(rs, next, s.registrationView), err
+}
+
+// registered is the answer that shows a registration.
+type registered struct {
+	ETag string `header:"ETag"`
+	Body registration
+}
+
+func (s *server) registered(r gateway.Registration, err error) (*registered, error) {
+	return &registered{`"` + strconv.Itoa(r.Rev) + `"`, s.registrationView(r)}, err
+}
+
+func (s *server) getRegistration(ctx context.Context, c gateway.Caller, in *ByID) (*registered, error) {
+	return s.registered(s.g.Registration(ctx, c, in.ID))
+}
+
+type changeRegistrationInput struct {
+	ByID
+	IfMatch string `header:"If-Match" maxLength:"40" doc:"ETag of the revision that is to be changed"`
+	Body    RegistrationFields
+}
+
+func (s *server) changeRegistration(ctx context.Context, c gateway.Caller, in *changeRegistrationInput) (*registered, error) {
+	rev, err := revision(in.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	ch, err := in.Body.change()
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.g.ChangeRegistration(ctx, c, in.ID, rev, ch)
+	if err != nil {
+		return nil, err
+	}
+	out, _ := s.registered(r, nil)
+	out.Body.Warnings, err = s.g.Warnings(ctx, r)
+	return out, err
+}
+
+// revision reads an If-Match header (RFC 9110, section 13.1.1); 0 for none or *.
+func revision(text string) (int, error) {
+	text = strings.Trim(strings.TrimPrefix(strings.TrimSpace(text), "W/"), `"`)
+	if text == "" || text == "*" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("If-Match: %w: want the ETag of a registration", gateway.ErrInvalid)
+	}
+	return n, nil
+}
+
+func (s *server) deleteRegistration(ctx context.Context, c gateway.Caller, in *ByID) (*empty, error) {
+	return nil, s.g.DeleteRegistration(ctx, c, in.ID)
+}
+
+func (s *server) enableRegistration(ctx context.Context, c gateway.Caller, in *ByID) (*registered, error) {
+	return s.registered(s.g.EnableRegistration(ctx, c, in.ID))
+}
+
+func (s *server) disableRegistration(ctx context.Context, c gateway.Caller, in *ByID) (*registered, error) {
+	return s.registered(s.g.DisableRegistration(ctx, c, in.ID))
+}
+
+type rotateInput struct {
+	ByID
+	Body *rotation
+}
+
+func (s *server) rotateRegistration(ctx context.Context, c gateway.Caller, in *rotateInput) (*registered, error) {
+	overlap, err := in.Body.overlap(gateway.DefaultOverlap)
+	if err != nil {
+		return nil, err
+	}
+	r, secret, err := s.g.RotateSecret(ctx, c, in.ID, overlap)
+	out, _ := s.registered(r, nil)
+	out.Body.Secret = secret
+	return out, err
+}
+
+type rotateRawTokenInput struct {
+	ByID
+	Body struct {
+		RawToken string `json:"raw_token"`
+		Overlap  string `json:"overlap,omitempty" doc:"how long the old one is listed; deliveries are signed with the new one"`
+	}
+}
+
+func (s *server) rotateRawToken(ctx context.Context, c gateway.Caller, in *rotateRawTokenInput) (*registered, error) {
+	overlap, err := duration("overlap", in.Body.Overlap, gateway.DefaultOverlap)
+	if err != nil {
+		return nil, err
+	}
+	return s.registered(s.g.RotateRawToken(ctx, c, in.ID, in.Body.RawToken, overlap))
+}

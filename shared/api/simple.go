@@ -1,0 +1,171 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"ringback/shared/gateway"
+)
+
+// maxForm is the size of the largest form in bytes.
+const maxForm = 64 << 10
+
+// setCallbackCost is how many API calls a set_http_callback counts for: it
+// judges a security code, which is slow on purpose.
+const setCallbackCost = 4
+
+// simpleParameters are those of set_http_callback ("Set HTTP callback to be
+// called on group events", SmartBots). Others are passed over.
+var simpleParameters = [...]struct{ name, about string }{
+	{"action", "set_http_callback"},
+	{"apikey", "a tenant's API key of scope full or set_http_callback"},
+	{"secret", "the Group Security Code"},
+	{"secret_sha1", "its SHA-1 in hexadecimal digits, instead or beside"},
+	{"group", "name of the group"},
+	{"app_name", "name of the application, shown to the group's owner"},
+	{"app_uuid", "UUID of the application, not shown"},
+	{"url", "where the callbacks go"},
+}
+
+// A simpleReply is the answer: resulttext only with FAIL, the group only with OK.
+type simpleReply struct {
+	Result     string  `json:"result"`
+	ResultText string  `json:"resulttext,omitempty"`
+	GroupUUID  *string `json:"group_uuid,omitempty"`
+	GroupID    *string `json:"group_id,omitempty"`
+}
+
+// simple serves SmartBots' own call: HTTP 200 and JSON for OK and FAIL alike.
+func (s *server) simple(w http.ResponseWriter, r *http.Request) {
+	c := callOf(r.Context())
+	c.operation = setHTTPCallback
+	if r.Method != http.MethodGet && r.Method != http.MethodPost {
+		w.Header().Set("Allow", "GET, POST")
+		s.refuse(r.Context(), w, gateway.ErrMethod)
+		return
+	}
+	reply := simpleReply{Result: "OK"}
+	of, err := s.setCallback(r.Context(), c, r)
+	if err == nil {
+		reply.GroupUUID, reply.GroupID = &of.UUID, &of.GroupID
+	} else {
+		reply = simpleReply{Result: "FAIL", ResultText: s.failText(c, err)}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(reply)
+}
+
+// failText returns what the caller may read about err, and notes it.
+func (s *server) failText(c *call, err error) string {
+	var no *gateway.Refusal
+	var tooOften *rateError
+	c.why = err.Error()
+	switch {
+	case errors.As(err, &no):
+		return no.Text
+	case errors.As(err, &tooOften):
+		return "too many calls; try again in a second"
+	case errors.Is(err, gateway.ErrUnauthorized):
+		return "apikey: unknown or expired"
+	case errors.Is(err, gateway.ErrForbidden):
+		return "apikey: it may not set callbacks"
+	}
+	s.log().Error("api", "operation", setHTTPCallback, "key", c.caller.Key, "outcome", "failed", "why", err.Error())
+	return "something went wrong here; try again later"
+}
+
+func (s *server) setCallback(ctx context.Context, c *call, r *http.Request) (gateway.Group, error) {
+	p, err := simpleValues(r)
+	if err != nil {
+		return gateway.Group{}, err
+	}
+	if p["action"] != "set_http_callback" {
+		return gateway.Group{}, &gateway.Refusal{Text: "action: want set_http_callback"}
+	}
+	if err := s.admit(ctx, c, p["apikey"], setCallbackCost); err != nil {
+		return gateway.Group{}, err
+	}
+	select {
+	case s.codes <- struct{}{}:
+		defer func() { <-s.codes }()
+	case <-ctx.Done():
+		return gateway.Group{}, ctx.Err()
+	}
+	return s.g.SetHTTPCallback(ctx, c.caller, gateway.CallbackRequest{
+		Group: p["group"], Secret: p["secret"], SecretSHA1: p["secret_sha1"], AppName: p["app_name"], AppUUID: p["app_uuid"], URL: p["url"],
+	})
+}
+
+// simpleValues returns the parameters of query and form together. The error is
+// a *gateway.Refusal if one is given twice with different values.
+func simpleValues(r *http.Request) (map[string]string, error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, &gateway.Refusal{Text: "the query cannot be read"}
+	}
+	form, err := readForm(r)
+	if err != nil {
+		return nil, &gateway.Refusal{Text: "the form cannot be read"}
+	}
+	out := map[string]string{}
+	for _, p := range simpleParameters {
+		for i, v := range append(query[p.name], form[p.name]...) {
+			if i > 0 && v != out[p.name] {
+				return nil, &gateway.Refusal{Text: p.name + ": given twice with different values"}
+			}
+			out[p.name] = v
+		}
+	}
+	return out, nil
+}
+
+// readForm reads a form body, whatever type it claims to be; clients of this
+// call often name none.
+func readForm(r *http.Request) (url.Values, error) {
+	if r.Method != http.MethodPost {
+		return nil, nil
+	}
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	r.Body = http.MaxBytesReader(nil, r.Body, maxForm)
+	if kind == "multipart/form-data" {
+		if err := r.ParseMultipartForm(maxForm); err != nil {
+			return nil, err
+		}
+		return r.MultipartForm.Value, nil
+	}
+	data, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	return url.ParseQuery(strings.TrimRight(string(data), "\r\n"))
+}
+
+// describeSimple adds set_http_callback to the document.
+func describeSimple(doc *huma.OpenAPI) {
+	text := &huma.Schema{Type: huma.TypeString}
+	form := &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{}}
+	var query []*huma.Param
+	for _, p := range simpleParameters {
+		query = append(query, &huma.Param{Name: p.name, In: "query", Description: p.about, Schema: text})
+		form.Properties[p.name] = &huma.Schema{Type: huma.TypeString, Description: p.about}
+	}
+	reply := map[string]*huma.Response{"200": {Description: "OK and FAIL alike", Content: map[string]*huma.MediaType{
+		"application/json": {Schema: &huma.Schema{Type: huma.TypeObject, Required: []string{"result"}, Properties: map[string]*huma.Schema{
+			"result": {Type: huma.TypeString, Enum: []any{"OK", "FAIL"}}, "resulttext": text, "group_uuid": text, "group_id": text,
+		}}},
+	}}}
+	summary := "Register for a group's chat with its security code, as with SmartBots"
+	doc.AddOperation(&huma.Operation{OperationID: setHTTPCallback, Method: http.MethodPost, Path: "/api/simple.html", Summary: summary,
+		Security: []map[string][]string{}, Parameters: query, Responses: reply,
+		RequestBody: &huma.RequestBody{Content: map[string]*huma.MediaType{"application/x-www-form-urlencoded": {Schema: form}}}})
+	doc.AddOperation(&huma.Operation{OperationID: setHTTPCallback + "-by-get", Method: http.MethodGet, Path: "/api/simple.html", Summary: summary,
+		Security: []map[string][]string{}, Parameters: query, Responses: reply})
+}

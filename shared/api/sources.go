@@ -1,0 +1,290 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// A validity says since and until when one of several secrets holds.
+type validity struct {
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until,omitzero" doc:"when it ends; absent: it is the current one"`
+}
+
+func (s *server) validities(secrets []gateway.Secret) []validity {
+	var out []validity
+	for _, secret := range s.g.Holding(secrets) {
+		out = append(out, validity{secret.Since, secret.Until})
+	}
+	return out
+}
+
+type upstream struct {
+	APIKey  string `json:"api_key,omitempty" doc:"write-only; shown as ***, which sent back means unchanged"`
+	BaseURL string `json:"base_url,omitempty"`
+}
+
+type login struct {
+	Login    string `json:"login"`
+	Password string `json:"password"`
+}
+
+// A source is a source as the operator sees it; tenants see the first fields.
+type source struct {
+	ID         string              `json:"id"`
+	Provider   string              `json:"provider"`
+	Name       string              `json:"name"`
+	EventTypes []eventType         `json:"event_types,omitempty" doc:"the documented ones; others occur"`
+	Match      map[string][]string `json:"match,omitempty" doc:"of the tenant's grant; absent: the whole source"`
+	Matches    []gateway.Match     `json:"matches,omitempty" doc:"of the tenant's grants, if there are several"`
+
+	Created          time.Time  `json:"created,omitzero"`
+	CallbackURL      string     `json:"callback_url,omitempty" doc:"of the oldest callback key; a secret"`
+	SDKAppID         uint64     `json:"sdk_app_id,omitempty"`
+	Tokens           []validity `json:"tokens,omitempty"`
+	Basic            []validity `json:"basic,omitempty"`
+	Allow            []string   `json:"allow,omitempty"`
+	Upstream         *upstream  `json:"upstream,omitempty"`
+	IgnoreEventTypes []string   `json:"ignore_event_types,omitempty"`
+	History          string     `json:"history,omitempty"`
+	Note             string     `json:"note,omitempty"`
+}
+
+type eventType struct {
+	Name   string          `json:"name"`
+	About  string          `json:"about"`
+	Sample json.RawMessage `json:"sample,omitempty"`
+}
+
+func (s *server) eventTypes(provider string) []eventType {
+	p := s.g.Providers[provider]
+	if p == nil {
+		return nil
+	}
+	var out []eventType
+	for _, t := range p.EventTypes() {
+		out = append(out, eventType{t.Name, t.About, t.Sample})
+	}
+	return out
+}
+
+// sourceView shows a source to the operator.
+func (s *server) sourceView(ctx context.Context, src gateway.Source) (source, error) {
+	url, err := s.g.FirstCallbackURL(ctx, src)
+	v := source{
+		ID: src.ID, Provider: src.Provider, Name: src.Name, Created: src.Created, CallbackURL: url, SDKAppID: src.SDKAppID,
+		Tokens: s.validities(src.Tokens), Basic: s.validities(src.Basic), Allow: src.Allow,
+		IgnoreEventTypes: src.IgnoreEventTypes, History: "full",
+	}
+	if src.History != gateway.FullHistory {
+		v.History = string(src.History)
+	}
+	if src.Upstream != (gateway.Upstream{}) {
+		v.Upstream = &upstream{BaseURL: src.Upstream.BaseURL}
+		if src.Upstream.APIKey != "" {
+			v.Upstream.APIKey = hidden
+		}
+	}
+	return v, err
+}
+
+// hidden stands for what is write-only.
+const hidden = "***"
+
+// grantedView shows a source to a tenant.
+func (s *server) grantedView(g gateway.GrantedSource) source {
+	v := source{ID: g.ID, Provider: g.Provider, Name: g.Name, EventTypes: s.eventTypes(g.Provider)}
+	if len(g.Matches) == 1 {
+		v.Match = g.Matches[0]
+		return v
+	}
+	for _, m := range g.Matches {
+		if m == nil { // one grant of the whole source makes the others say nothing
+			return v
+		}
+		v.Matches = append(v.Matches, m)
+	}
+	return v
+}
+
+// A SourceFields is what of a source can be set and changed.
+type SourceFields struct {
+	Name             *string   `json:"name,omitempty"`
+	SDKAppID         *uint64   `json:"sdk_app_id,omitempty" doc:"tencent-chat"`
+	Allow            *[]string `json:"allow,omitempty" doc:"direct: address prefixes that may call; empty: all"`
+	Upstream         *upstream `json:"upstream,omitempty" doc:"smartbots: the account with which unknown groups and codes are asked for"`
+	IgnoreEventTypes *[]string `json:"ignore_event_types,omitempty" doc:"acknowledged and counted, but not kept; * may end an entry"`
+	History          *string   `json:"history,omitempty" doc:"full or failures"`
+}
+
+type newSource struct {
+	Provider string  `json:"provider"`
+	Token    *string `json:"token,omitempty" doc:"tencent-chat: the authentication token of the console"`
+	Basic    *login  `json:"basic,omitempty" doc:"direct: the login and password that callbacks must bring"`
+	SourceFields
+}
+
+func (f SourceFields) change() gateway.SourceChange {
+	ch := gateway.SourceChange{Name: f.Name, SDKAppID: f.SDKAppID, Allow: f.Allow, IgnoreEventTypes: f.IgnoreEventTypes}
+	if f.Upstream != nil {
+		ch.Upstream = &gateway.Upstream{APIKey: f.Upstream.APIKey, BaseURL: f.Upstream.BaseURL}
+	}
+	if f.History != nil {
+		h := gateway.History(*f.History)
+		if h == "full" {
+			h = gateway.FullHistory
+		}
+		ch.History = &h
+	}
+	return ch
+}
+
+func (s *server) addSources() {
+	add(s, operation{id: "create-source", method: http.MethodPost, path: "/v1/sources", status: http.StatusCreated,
+		summary: "Create a source", more: "Answers with its callback URL, which is to be entered at the provider."}, s.createSource)
+	add(s, operation{id: "list-sources", method: http.MethodGet, path: "/v1/sources",
+		summary: "List sources", more: "Tenants get those of which they are granted something, with the event types and a sample of each."}, s.listSources)
+	add(s, operation{id: "get-source", method: http.MethodGet, path: "/v1/sources/{id}", summary: "Get a source"}, s.getSource)
+	add(s, operation{id: "change-source", method: http.MethodPatch, path: "/v1/sources/{id}", summary: "Change a source"}, s.changeSource)
+	add(s, operation{id: "delete-source", method: http.MethodDelete, path: "/v1/sources/{id}",
+		summary: "Delete a source", more: "409 if it has registrations, unless force is true."}, s.deleteSource)
+	add(s, operation{id: "rotate-source-token", method: http.MethodPost, path: "/v1/sources/{id}/token/rotate",
+		summary: "Set the token that Tencent's console has now"}, s.rotateToken)
+	add(s, operation{id: "rotate-source-basic", method: http.MethodPost, path: "/v1/sources/{id}/basic/rotate",
+		summary: "Set another login and password"}, s.rotateBasic)
+	s.addCallbackKeys()
+	s.addGrants()
+}
+
+type createSourceInput struct {
+	Once
+	Body newSource
+}
+
+func (s *server) createSource(ctx context.Context, c gateway.Caller, in *createSourceInput) (*created[source], error) {
+	ch := in.Body.change()
+	ch.Provider, ch.Token = in.Body.Provider, in.Body.Token
+	if in.Body.Basic != nil {
+		ch.Basic = &gateway.Login{Name: in.Body.Basic.Login, Password: in.Body.Basic.Password}
+	}
+	var made gateway.Source
+	replayed, err := s.make(ctx, c, in.Once, "src", in, func(id string) (err error) {
+		made, err = s.g.CreateSource(ctx, id, ch)
+		return err
+	}, func(id string) (err error) {
+		made, err = s.g.Source(ctx, id)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.sourceView(ctx, made)
+	return &created[source]{replayed, v}, err
+}
+
+func (s *server) listSources(ctx context.Context, c gateway.Caller, in *Placed) (*body[page[source]], error) {
+	if c.Scope != gateway.ScopeOperator {
+		granted, err := s.g.GrantedSources(ctx, c.Tenant)
+		return pageOf(granted, "", s.grantedView), err
+	}
+	found, next, err := s.g.Sources(ctx, in.place())
+	if err != nil {
+		return nil, err
+	}
+	out := pageOf(found, next, func(src gateway.Source) source {
+		v, viewErr := s.sourceView(ctx, src)
+		if viewErr != nil {
+			err = viewErr
+		}
+		return v
+	})
+	return out, err
+}
+
+func (s *server) getSource(ctx context.Context, c gateway.Caller, in *ByID) (*body[source], error) {
+	if c.Scope != gateway.ScopeOperator {
+		granted, err := s.g.GrantedSources(ctx, c.Tenant)
+		for _, g := range granted {
+			if g.ID == in.ID {
+				return &body[source]{s.grantedView(g)}, err
+			}
+		}
+		return nil, orNotFound(err)
+	}
+	src, err := s.g.Source(ctx, in.ID)
+	return s.shown(ctx, src, err)
+}
+
+// shown answers with a source as it stands, to the operator.
+func (s *server) shown(ctx context.Context, src gateway.Source, err error) (*body[source], error) {
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.sourceView(ctx, src)
+	v.EventTypes = s.eventTypes(src.Provider)
+	return &body[source]{v}, err
+}
+
+func orNotFound(err error) error {
+	if err == nil {
+		return gateway.ErrNotFound
+	}
+	return err
+}
+
+type changeSourceInput struct {
+	ByID
+	Body SourceFields
+}
+
+func (s *server) changeSource(ctx context.Context, _ gateway.Caller, in *changeSourceInput) (*body[source], error) {
+	src, err := s.g.ChangeSource(ctx, in.ID, in.Body.change())
+	return s.shown(ctx, src, err)
+}
+
+type deleteSourceInput struct {
+	ByID
+	Force bool `query:"force" doc:"remove its registrations too"`
+}
+
+func (s *server) deleteSource(ctx context.Context, _ gateway.Caller, in *deleteSourceInput) (*empty, error) {
+	return nil, s.g.DeleteSource(ctx, in.ID, in.Force)
+}
+
+type rotateTokenInput struct {
+	ByID
+	Body struct {
+		Token   string `json:"token"`
+		Overlap string `json:"overlap,omitempty" doc:"how long the old one holds; default 24h"`
+	}
+}
+
+func (s *server) rotateToken(ctx context.Context, _ gateway.Caller, in *rotateTokenInput) (*body[source], error) {
+	overlap, err := duration("overlap", in.Body.Overlap, gateway.DefaultOverlap)
+	if err != nil {
+		return nil, err
+	}
+	src, err := s.g.RotateToken(ctx, in.ID, in.Body.Token, overlap)
+	return s.shown(ctx, src, err)
+}
+
+type rotateBasicInput struct {
+	ByID
+	Body struct {
+		Basic   login  `json:"basic"`
+		Overlap string `json:"overlap,omitempty" doc:"how long the old ones hold; default 720h"`
+	}
+}
+
+func (s *server) rotateBasic(ctx context.Context, _ gateway.Caller, in *rotateBasicInput) (*body[source], error) {
+	overlap, err := duration("overlap", in.Body.Overlap, gateway.DirectOverlap)
+	if err != nil {
+		return nil, err
+	}
+	src, err := s.g.RotateBasic(ctx, in.ID, gateway.Login{Name: in.Body.Basic.Login, Password: in.Body.Basic.Password}, overlap)
+	return s.shown(ctx, src, err)
+}

@@ -1,0 +1,121 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// A limits is what a tenant may use; what is 0 or absent is the default.
+type limits struct {
+	RegistrationsPerSource int     `json:"registrations_per_source,omitempty" doc:"default 50"`
+	APICallsPerSecond      float64 `json:"api_calls_per_second,omitempty" doc:"default 20"`
+	DeliveriesPerSecond    float64 `json:"deliveries_per_second,omitempty" doc:"per registration; default: no limit"`
+	Concurrency            int     `json:"concurrency,omitempty" doc:"POSTs at once per registration and process; default 50"`
+	Jobs                   int     `json:"jobs,omitempty" doc:"recoveries and replays at once; default 1"`
+}
+
+// A tenant is a customer of the operator.
+type tenant struct {
+	ID       string    `json:"id"`
+	Name     string    `json:"name"`
+	Created  time.Time `json:"created"`
+	Disabled bool      `json:"disabled"`
+	Removing bool      `json:"removing,omitempty"`
+	Limits   limits    `json:"limits" doc:"in force, defaults filled in"`
+	APIKey   string    `json:"api_key,omitempty" doc:"of scope full; told once"`
+	Note     string    `json:"note,omitempty"`
+}
+
+func tenantView(t gateway.Tenant) tenant {
+	return tenant{ID: t.ID, Name: t.Name, Created: t.Created, Disabled: t.Disabled, Removing: t.Removing, Limits: limits(t.Limits.OrDefault())}
+}
+
+func (s *server) addTenants() {
+	add(s, operation{id: "create-tenant", method: http.MethodPost, path: "/v1/tenants", status: http.StatusCreated,
+		summary: "Create a tenant", more: "Answers with its first API key, which is told once."}, s.createTenant)
+	add(s, operation{id: "list-tenants", method: http.MethodGet, path: "/v1/tenants", summary: "List tenants"}, s.listTenants)
+	add(s, operation{id: "get-tenant", method: http.MethodGet, path: "/v1/tenants/{id}", summary: "Get a tenant"}, s.getTenant)
+	add(s, operation{id: "change-tenant", method: http.MethodPatch, path: "/v1/tenants/{id}",
+		summary: "Change a tenant's name or limits, or disable it"}, s.changeTenant)
+	add(s, operation{id: "disable-tenant", method: http.MethodPost, path: "/v1/tenants/{id}/disable",
+		summary: "Refuse a tenant's keys and hold its deliveries"}, s.disableTenant)
+	add(s, operation{id: "enable-tenant", method: http.MethodPost, path: "/v1/tenants/{id}/enable",
+		summary: "Take a tenant up again and release what was held"}, s.enableTenant)
+	add(s, operation{id: "delete-tenant", method: http.MethodDelete, path: "/v1/tenants/{id}", status: http.StatusAccepted,
+		summary: "Remove a tenant and all its rows", more: "It is disabled at once; a job takes the rows away."}, s.deleteTenant)
+}
+
+type createTenantInput struct {
+	Once
+	Body struct {
+		Name   string `json:"name"`
+		Limits limits `json:"limits,omitempty"`
+	}
+}
+
+func (s *server) createTenant(ctx context.Context, c gateway.Caller, in *createTenantInput) (*created[tenant], error) {
+	var made gateway.Tenant
+	var key, why string
+	replayed, err := s.make(ctx, c, in.Once, "ten", in, func(id string) (err error) {
+		made, key, err = s.g.CreateTenant(ctx, id, in.Body.Name, gateway.Limits(in.Body.Limits))
+		return err
+	}, func(id string) (err error) {
+		made, err = s.g.Tenant(ctx, id)
+		why = note
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	v := tenantView(made)
+	v.APIKey, v.Note = key, why
+	return &created[tenant]{replayed, v}, nil
+}
+
+func (s *server) listTenants(ctx context.Context, _ gateway.Caller, in *Placed) (*body[page[tenant]], error) {
+	found, next, err := s.g.Tenants(ctx, in.place())
+	return pageOf(found, next, tenantView), err
+}
+
+func (s *server) getTenant(ctx context.Context, _ gateway.Caller, in *ByID) (*body[tenant], error) {
+	t, err := s.g.Tenant(ctx, in.ID)
+	return &body[tenant]{tenantView(t)}, err
+}
+
+type changeTenantInput struct {
+	ByID
+	Body struct {
+		Name     *string `json:"name,omitempty"`
+		Limits   *limits `json:"limits,omitempty" doc:"all of them; what is left out is the default"`
+		Disabled *bool   `json:"disabled,omitempty"`
+	}
+}
+
+func (s *server) changeTenant(ctx context.Context, _ gateway.Caller, in *changeTenantInput) (*body[tenant], error) {
+	return s.setTenant(ctx, in.ID, gateway.TenantChange{Name: in.Body.Name, Limits: (*gateway.Limits)(in.Body.Limits), Disabled: in.Body.Disabled})
+}
+
+func (s *server) setTenant(ctx context.Context, id string, ch gateway.TenantChange) (*body[tenant], error) {
+	t, err := s.g.ChangeTenant(ctx, id, ch)
+	s.forgetKeys()
+	return &body[tenant]{tenantView(t)}, err
+}
+
+func (s *server) disableTenant(ctx context.Context, _ gateway.Caller, in *ByID) (*body[tenant], error) {
+	disabled := true
+	return s.setTenant(ctx, in.ID, gateway.TenantChange{Disabled: &disabled})
+}
+
+func (s *server) enableTenant(ctx context.Context, _ gateway.Caller, in *ByID) (*body[tenant], error) {
+	disabled := false
+	return s.setTenant(ctx, in.ID, gateway.TenantChange{Disabled: &disabled})
+}
+
+func (s *server) deleteTenant(ctx context.Context, _ gateway.Caller, in *ByID) (*body[job], error) {
+	j, err := s.g.RemoveTenant(ctx, in.ID)
+	s.forgetKeys()
+	return &body[job]{jobView(j)}, err
+}

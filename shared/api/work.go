@@ -1,0 +1,206 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// A job is durable work in chunks.
+type job struct {
+	ID           string              `json:"id"`
+	Kind         string              `json:"kind"`
+	Status       string              `json:"status" enum:"running,done,cancelled,failed"`
+	Why          string              `json:"why,omitempty"`
+	Tenant       string              `json:"tenant,omitempty"`
+	Registration string              `json:"registration,omitempty"`
+	Source       string              `json:"source,omitempty"`
+	Group        string              `json:"group,omitempty"`
+	Match        map[string][]string `json:"match,omitempty"`
+	Since        time.Time           `json:"since,omitzero"`
+	Until        time.Time           `json:"until,omitzero"`
+	Done         int                 `json:"done" doc:"rows dealt with"`
+	Skipped      int                 `json:"skipped"`
+	Created      time.Time           `json:"created"`
+	Updated      time.Time           `json:"updated"`
+}
+
+func jobView(j gateway.Job) job {
+	return job{
+		ID: j.ID, Kind: string(j.Kind), Status: string(j.Status), Why: j.Why, Tenant: j.Tenant, Registration: j.Registration,
+		Source: j.Source, Group: j.Group, Match: j.Match, Since: j.Since, Until: j.Until, Done: j.Done, Skipped: j.Skipped,
+		Created: j.Created, Updated: j.Updated,
+	}
+}
+
+func (s *server) addWork() {
+	const path = "/v1/registrations/{id}"
+	accepted := http.StatusAccepted
+	add(s, operation{id: "test-registration", method: http.MethodPost, path: path + "/test", status: accepted,
+		summary: "Send a registration.test event"}, s.testRegistration)
+	add(s, operation{id: "recover-registration", method: http.MethodPost, path: path + "/recover", status: accepted,
+		summary: "Deliver again what failed since a time"}, s.recover)
+	add(s, operation{id: "replay-missing", method: http.MethodPost, path: path + "/replay-missing", status: accepted,
+		summary: "Deliver what the registration never got", more: "Events of the source since a time that it wants and may have, back to the start of its grant."}, s.replayMissing)
+	add(s, operation{id: "release-registration", method: http.MethodPost, path: path + "/release", status: accepted,
+		summary: "Deliver what was held since a time"}, s.release)
+	add(s, operation{id: "dry-run-registration", method: http.MethodPost, path: path + "/dry-run",
+		summary: "Tell which kept events the registration would get", more: "With another match or other event types if given. Looks at 1,000 events at most."}, s.dryRun)
+	add(s, operation{id: "list-jobs", method: http.MethodGet, path: "/v1/jobs", summary: "List jobs"}, s.listJobs)
+	add(s, operation{id: "get-job", method: http.MethodGet, path: "/v1/jobs/{id}", summary: "Get a job"}, s.getJob)
+	add(s, operation{id: "cancel-job", method: http.MethodPost, path: "/v1/jobs/{id}/cancel", summary: "End a job after its current chunk"}, s.cancelJob)
+	add(s, operation{id: "create-erasure", method: http.MethodPost, path: "/v1/erasures", status: accepted,
+		summary: "Erase what is kept of a data subject", more: "Payloads and routing keys of the events of a source that match."}, s.createErasure)
+	add(s, operation{id: "get-dead-letters", method: http.MethodGet, path: "/v1/dead-letters", summary: "Count what waits in the queues"}, s.deadLetters)
+	add(s, operation{id: "redrive-dead-letters", method: http.MethodPost, path: "/v1/dead-letters/{queue}/redrive", status: accepted,
+		summary: "Move a queue's dead letters back to it"}, s.redrive)
+}
+
+// tested names the event that a test sent.
+type tested struct {
+	Event    string `json:"event"`
+	Delivery string `json:"delivery" doc:"there soon"`
+}
+
+func (s *server) testRegistration(ctx context.Context, c gateway.Caller, in *ByID) (*body[tested], error) {
+	e, err := s.g.TestRegistration(ctx, c, in.ID)
+	return &body[tested]{tested{e.ID, gateway.DeliveryID(in.ID, e.ID)}}, err
+}
+
+type spanInput struct {
+	Once
+	ByID
+	Body struct {
+		Since time.Time `json:"since"`
+		Until time.Time `json:"until,omitzero" doc:"of replay-missing"`
+	}
+}
+
+type starter func(ctx context.Context, c gateway.Caller, id, registration string, span gateway.Span) (gateway.Job, error)
+
+// start starts a job about a registration.
+func (s *server) start(ctx context.Context, c gateway.Caller, in *spanInput, start starter) (*created[job], error) {
+	span := gateway.Span{Since: in.Body.Since.UTC(), Until: in.Body.Until.UTC()}
+	return s.started(ctx, c, in.Once, in, func(id string) (gateway.Job, error) { return start(ctx, c, id, in.ID, span) })
+}
+
+func (s *server) started(ctx context.Context, c gateway.Caller, o Once, asked any, start func(id string) (gateway.Job, error)) (*created[job], error) {
+	var j gateway.Job
+	replayed, err := s.make(ctx, c, o, "job", asked, func(id string) (err error) {
+		j, err = start(id)
+		return err
+	}, func(id string) (err error) {
+		j, err = s.g.JobOf(ctx, c, id)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &created[job]{replayed, jobView(j)}, nil
+}
+
+func (s *server) recover(ctx context.Context, c gateway.Caller, in *spanInput) (*created[job], error) {
+	return s.start(ctx, c, in, s.g.StartRecover)
+}
+
+func (s *server) replayMissing(ctx context.Context, c gateway.Caller, in *spanInput) (*created[job], error) {
+	return s.start(ctx, c, in, s.g.StartReplay)
+}
+
+func (s *server) release(ctx context.Context, c gateway.Caller, in *spanInput) (*created[job], error) {
+	return s.start(ctx, c, in, s.g.StartRelease)
+}
+
+type dryRunInput struct {
+	ByID
+	Body struct {
+		Since      time.Time  `json:"since"`
+		EventTypes *[]string  `json:"event_types,omitempty"`
+		Match      matchField `json:"match,omitempty"`
+	}
+}
+
+type dryRun struct {
+	Looked   int     `json:"looked" doc:"events that the tenant may have, newest first"`
+	Matched  int     `json:"matched"`
+	Complete bool    `json:"complete" doc:"all since then were looked at"`
+	Events   []event `json:"events" nullable:"false" doc:"the newest 100 that match"`
+}
+
+func (s *server) dryRun(ctx context.Context, c gateway.Caller, in *dryRunInput) (*body[dryRun], error) {
+	ch, err := RegistrationFields{EventTypes: in.Body.EventTypes, Match: in.Body.Match}.change()
+	if err != nil {
+		return nil, err
+	}
+	run, err := s.g.DryRunRegistration(ctx, c, in.ID, in.Body.Since.UTC(), ch)
+	v := dryRun{Looked: run.Looked, Matched: run.Matched, Complete: run.Complete, Events: []event{}}
+	for _, e := range run.Events {
+		v.Events = append(v.Events, eventView(e))
+	}
+	return &body[dryRun]{v}, err
+}
+
+type listJobsInput struct {
+	Placed
+	OfTenant
+}
+
+func (s *server) listJobs(ctx context.Context, c gateway.Caller, in *listJobsInput) (*body[page[job]], error) {
+	jobs, next, err := s.g.Jobs(ctx, c, in.Tenant, in.place())
+	return pageOf(jobs, next, jobView), err
+}
+
+func (s *server) getJob(ctx context.Context, c gateway.Caller, in *ByID) (*body[job], error) {
+	j, err := s.g.JobOf(ctx, c, in.ID)
+	return &body[job]{jobView(j)}, err
+}
+
+func (s *server) cancelJob(ctx context.Context, c gateway.Caller, in *ByID) (*body[job], error) {
+	j, err := s.g.CancelJobOf(ctx, c, in.ID)
+	return &body[job]{jobView(j)}, err
+}
+
+type erasureInput struct {
+	Once
+	Body struct {
+		Source string              `json:"source"`
+		Match  map[string][]string `json:"match"`
+	}
+}
+
+func (s *server) createErasure(ctx context.Context, c gateway.Caller, in *erasureInput) (*created[job], error) {
+	return s.started(ctx, c, in.Once, in, func(id string) (gateway.Job, error) {
+		return s.g.StartErasure(ctx, id, in.Body.Source, in.Body.Match)
+	})
+}
+
+// queueDepth is about how many messages a queue has.
+type queueDepth struct {
+	Queue    string `json:"queue" enum:"events,retry"`
+	Waiting  int    `json:"waiting"`
+	InFlight int    `json:"in_flight"`
+	Delayed  int    `json:"delayed"`
+	Dead     int    `json:"dead" doc:"dead letters"`
+}
+
+func (s *server) deadLetters(ctx context.Context, _ gateway.Caller, _ *empty) (*body[page[queueDepth]], error) {
+	depths, err := s.g.DeadLetters(ctx)
+	p := page[queueDepth]{Data: []queueDepth{}}
+	for q, d := range depths {
+		p.Data = append(p.Data, queueDepth{string(q), d.Waiting, d.InFlight, d.Delayed, d.Dead})
+	}
+	slices.SortFunc(p.Data, func(a, b queueDepth) int { return strings.Compare(a.Queue, b.Queue) })
+	return &body[page[queueDepth]]{p}, err
+}
+
+type redriveInput struct {
+	Queue string `path:"queue" enum:"events,retry"`
+}
+
+func (s *server) redrive(ctx context.Context, _ gateway.Caller, in *redriveInput) (*empty, error) {
+	return nil, s.g.Queue.Redrive(ctx, gateway.QueueName(in.Queue))
+}
