@@ -81,6 +81,25 @@ func appendEntry(t *testing.T, s *cloud.Store, key gateway.Key, entry string) {
 	}
 }
 
+func TestPutWhoseAnswerIsLostIsDone(t *testing.T) {
+	s, proxy := openBehindProxy(t)
+	proxy.Reset()
+	lost := false
+	proxy.Break(func(string) awsproxy.Fault {
+		if lost {
+			return awsproxy.None
+		}
+		lost = true
+		return awsproxy.LostAnswer
+	})
+	if err := s.Put(t.Context(), gateway.Row{Key: newKey(), Rev: gateway.NewRev()}, ""); err != nil {
+		t.Errorf("Put whose first answer is lost: %v", err)
+	}
+	if n := proxy.Counts()["DynamoDB.PutItem"].Requests; n != 2 {
+		t.Errorf("it was put %d times, want 2", n)
+	}
+}
+
 func TestGetAsksAgainForWhatWasLeftUnprocessed(t *testing.T) {
 	s, proxy := openBehindProxy(t)
 	want := map[gateway.Key]bool{}

@@ -130,3 +130,34 @@ func TestMetricsAreOneLineAnInvocation(t *testing.T) {
 		t.Errorf("dimensions (-want +got):\n%s", diff)
 	}
 }
+
+func TestValuesBeyondALineGoIntoFurtherOnes(t *testing.T) {
+	var out bytes.Buffer
+	m := &cloud.Metrics{Out: &out}
+	m.Add(gateway.Events, 1)
+	for v := range 250 {
+		m.Add(gateway.Latency, float64(v))
+	}
+	if err := m.Flush(); err != nil {
+		t.Fatalf("Flush: %v", err)
+	}
+	var values, events float64
+	var lines []int
+	for d := json.NewDecoder(&out); d.More(); {
+		var line struct {
+			Events             float64
+			CallbackToDelivery []float64
+		}
+		if err := d.Decode(&line); err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range line.CallbackToDelivery {
+			values += v
+		}
+		events += line.Events
+		lines = append(lines, len(line.CallbackToDelivery))
+	}
+	if !cmp.Equal(lines, []int{100, 100, 50}) || events != 1 || values != 249*250/2 {
+		t.Errorf("lines hold %v values that add up to %v, and %v events; want 100, 100, 50, %d and 1", lines, values, events, 249*250/2)
+	}
+}

@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -10,7 +11,7 @@ import (
 	"ringback/shared/gateway"
 )
 
-// Metrics counts what one invocation does and writes it as one line in
+// Metrics counts what one invocation does and writes it in one line of
 // CloudWatch's embedded metric format, of which CloudWatch makes a time series
 // for each name: seven in all, since Service, the only dimension, is the same
 // in every function. It is safe for concurrent use.
@@ -24,7 +25,8 @@ type Metrics struct {
 	values map[gateway.Metric][]float64 // of the metrics that are measured, not counted
 }
 
-// maxValues is how many values one line may hold of a metric.
+// maxValues is how many values one line may hold of a metric. What is over goes
+// into further lines.
 const maxValues = 100
 
 // metricUnits names the metrics that are sent on. What the gateway counts
@@ -40,8 +42,7 @@ var metricUnits = map[gateway.Metric]string{
 }
 
 // Add counts v more of name, or, where the unit is one of time, keeps v as a
-// value of its own: percentiles need each. Values beyond 100 an invocation are
-// left out.
+// value of its own: percentiles need each.
 func (m *Metrics) Add(name gateway.Metric, v float64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -55,9 +56,7 @@ func (m *Metrics) Add(name gateway.Metric, v float64) {
 	if m.values == nil {
 		m.values = make(map[gateway.Metric][]float64)
 	}
-	if len(m.values[name]) < maxValues {
-		m.values[name] = append(m.values[name], v)
-	}
+	m.values[name] = append(m.values[name], v)
 }
 
 type emfDirective struct {
@@ -79,19 +78,41 @@ func (m *Metrics) Flush() error {
 	sums, values := m.sums, m.values
 	m.sums, m.values = nil, nil
 	m.mu.Unlock()
-	if len(sums)+len(values) == 0 {
-		return nil
+	for len(sums)+len(values) > 0 {
+		if err := m.write(record(m.Service, time.Now(), sums, firstOf(values))); err != nil {
+			return err
+		}
+		sums = nil
 	}
-	line, err := json.Marshal(record(m.Service, time.Now(), sums, values))
+	return nil
+}
+
+// firstOf takes as many of the values as one line holds.
+func firstOf(values map[gateway.Metric][]float64) map[gateway.Metric][]float64 {
+	first := make(map[gateway.Metric][]float64, len(values))
+	for name, all := range values {
+		n := min(len(all), maxValues)
+		first[name], values[name] = all[:n], all[n:]
+		if n == len(all) {
+			delete(values, name)
+		}
+	}
+	return first
+}
+
+func (m *Metrics) write(record map[string]any) error {
+	line, err := json.Marshal(record)
 	if err != nil {
-		return err
+		return fmt.Errorf("encode metrics: %w", err)
 	}
 	var out io.Writer = os.Stdout
 	if m.Out != nil {
 		out = m.Out
 	}
-	_, err = out.Write(append(line, '\n'))
-	return err
+	if _, err := out.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("write metrics: %w", err)
+	}
+	return nil
 }
 
 func record(service string, now time.Time, sums map[gateway.Metric]float64, values map[gateway.Metric][]float64) map[string]any {

@@ -1,0 +1,100 @@
+package cloud
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"time"
+
+	"ringback/shared/gateway"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
+	"pgregory.net/rapid"
+)
+
+func TestEveryRowComesBackFromItsItem(t *testing.T) {
+	p := new(packer)
+	content := rapid.OneOf(rapid.Just([]byte(nil)), rapid.SliceOfN(rapid.Byte(), 0, 100),
+		rapid.Map(rapid.SliceOfN(rapid.Byte(), 1, 20), func(b []byte) []byte { return bytes.Repeat(b, 200) }))
+	rapid.Check(t, func(t *rapid.T) {
+		want := gateway.Row{
+			Key:  gateway.Key{Table: gateway.Deliveries, PK: rapid.StringN(1, 50, -1).Draw(t, "pk"), SK: rapid.StringN(1, 50, -1).Draw(t, "sk")},
+			Rev:  gateway.NewRev(),
+			Data: content.Draw(t, "data"),
+			Body: content.Draw(t, "body"),
+			Open: rapid.Bool().Draw(t, "open"),
+		}
+		if rapid.Bool().Draw(t, "indexed") {
+			want.Due = time.UnixMilli(rapid.Int64Range(1, 1<<42).Draw(t, "due")).UTC()
+			want.Expires = time.Unix(rapid.Int64Range(1, 1<<33).Draw(t, "expires"), 0).UTC()
+		}
+		item := p.item(want)
+		got, err := p.row(gateway.Deliveries, item)
+		if err != nil {
+			t.Fatalf("row: %v", err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("row of its item (-want +got):\n%s", diff)
+		}
+		if item["z"] == nil {
+			return
+		}
+		plain := itemBytes(item) - len("z") - len(bytesOf(item["z"])) + len("d") + len(want.Data) + len("b") + len(want.Body)
+		if units(itemBytes(item)) >= units(plain) {
+			t.Errorf("packed into %d bytes from %d, which saves no unit", itemBytes(item), plain)
+		}
+	})
+}
+
+func TestItemThatIsNotOursIsRefused(t *testing.T) {
+	p := new(packer)
+	good := func() map[string]types.AttributeValue {
+		return p.item(gateway.Row{Key: gateway.Key{PK: "p", SK: "s"}, Rev: "r", Data: []byte("{}")})
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(map[string]types.AttributeValue)
+	}{
+		{"later format", func(item map[string]types.AttributeValue) { item["f"] = number(2) }},
+		{"no format", func(item map[string]types.AttributeValue) { delete(item, "f") }},
+		{"no revision", func(item map[string]types.AttributeValue) { delete(item, "rev") }},
+		{"key of another type", func(item map[string]types.AttributeValue) { item["pk"] = number(1) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			item := good()
+			tt.change(item)
+			if _, err := p.row(gateway.Deliveries, item); !errors.Is(err, errItem) {
+				t.Errorf("row: %v, want errItem", err)
+			}
+		})
+	}
+}
+
+func TestFrameThatUnpacksToMoreThanARowIsRefused(t *testing.T) {
+	p := new(packer)
+	for _, size := range []int{unpackBytes + 1, 100 << 20} {
+		z := p.pack(make([]byte, size), nil)
+		_, _, err := p.unpack(z)
+		if !errors.Is(err, zstd.ErrDecoderSizeExceeded) && !errors.Is(err, zstd.ErrWindowSizeExceeded) {
+			t.Errorf("unpack of %d bytes that are %d: %v, want that they are too many", len(z), size, err)
+		}
+	}
+	if _, _, err := p.unpack(p.pack(make([]byte, gateway.MaxRowBytes), nil)); err != nil {
+		t.Errorf("unpack of the largest row: %v", err)
+	}
+}
+
+func FuzzUnpack(f *testing.F) {
+	p := new(packer)
+	f.Add(p.pack([]byte("{}"), []byte("body")))
+	f.Add(p.enc.EncodeAll([]byte{3, 9, 'x'}, nil))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, z []byte) {
+		data, body, err := p.unpack(z)
+		if err == nil && len(data)+len(body) > unpackBytes {
+			t.Errorf("unpack gave %d bytes, at most %d", len(data)+len(body), unpackBytes)
+		}
+	})
+}
