@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func TestFaultsAreWhatTheirNamesSay(t *testing.T) {
 		body    string
 		status  int
 		want    []string // in the answer
-		reached int      // requests that came to the server
+		reached int64    // requests that came to the server
 	}{
 		{"none", awsproxy.None, send, two, 200, []string{`"Got":{"Entries":[{"Id":"a"},{"Id":"b"}]}`}, 1},
 		{"throttled table", awsproxy.Throttled, putItem, `{}`, 400, []string{"ProvisionedThroughputExceededException"}, 0},
@@ -51,9 +52,9 @@ func TestFaultsAreWhatTheirNamesSay(t *testing.T) {
 		{"silent when done", awsproxy.SilentDone, putItem, `{}`, 0, nil, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			reached := 0
+			var reached atomic.Int64
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				reached++
+				reached.Add(1)
 				got, _ := io.ReadAll(r.Body)
 				fmt.Fprintf(w, `{"Got":%s}`, got)
 			}))
@@ -62,8 +63,8 @@ func TestFaultsAreWhatTheirNamesSay(t *testing.T) {
 			proxy := &awsproxy.Proxy{Target: server.URL}
 			proxy.Break(func(string) awsproxy.Fault { return tt.fault })
 			status, answer := post(t, proxy.Start(t), tt.target, tt.body)
-			if status != tt.status || reached != tt.reached {
-				t.Errorf("%s: status %d, %d requests passed on; want %d, %d", tt.name, status, reached, tt.status, tt.reached)
+			if status != tt.status || reached.Load() != tt.reached {
+				t.Errorf("%s: status %d, %d requests passed on; want %d, %d", tt.name, status, reached.Load(), tt.status, tt.reached)
 			}
 			for _, want := range tt.want {
 				if !strings.Contains(answer, want) {
