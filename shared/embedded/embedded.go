@@ -119,7 +119,10 @@ func (db *DB) openWriter(ctx context.Context, path string, opts Options) error {
 	if opts.Relaxed {
 		synchronous = "synchronous = NORMAL"
 	}
-	c, err := openConn(ctx, path, "journal_mode = WAL", synchronous, "cache_size = -16384", "wal_autocheckpoint = 4000")
+	// A page takes several events; a larger one costs more for each row that is
+	// changed alone. A file keeps the size that it was made with.
+	c, err := openConn(ctx, path, "page_size = 8192", "journal_mode = WAL", synchronous,
+		"cache_size = -16384", "wal_autocheckpoint = 2000")
 	if err != nil {
 		return err
 	}

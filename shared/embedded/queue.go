@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -27,7 +28,7 @@ type message struct {
 
 // A tally is what is written about a queue as a whole with each commit.
 type tally struct {
-	handed int64 // messages up to this id may have been received
+	handed int64 // this process's messages up to this id may have been received
 	total  int   // messages, dead ones excepted
 	dead   int
 }
@@ -60,7 +61,6 @@ type queue struct {
 	committed tally
 	old       int64      // messages up to it are a former process's
 	oldAfter  int64      // of those, which were looked at; old when all were
-	oldHanded int64      // the former process's tally.handed
 	nextDue   time.Time  // when the next delayed message becomes visible; zero: none waits
 	flights   *list.List // of *flight, in the order of their deadlines
 	inFlight  int
@@ -100,9 +100,10 @@ func (q *queue) recover(c *conn) error {
 	one := func(fn func(v []driver.Value), text string, args ...any) error {
 		return c.each(text, func(v []driver.Value) error { fn(v); return nil }, args...)
 	}
+	var since int64
 	err := one(func(v []driver.Value) {
-		q.now = tally{handed: integer(v[0]), total: int(integer(v[1])), dead: int(integer(v[2]))}
-	}, "SELECT handed, total, dead FROM queues WHERE name = ?", t)
+		since, q.now = integer(v[0]), tally{handed: integer(v[1]), total: int(integer(v[2])), dead: int(integer(v[3]))}
+	}, "SELECT since, handed, total, dead FROM queues WHERE name = ?", t)
 	if err != nil {
 		return err
 	}
@@ -111,13 +112,25 @@ func (q *queue) recover(c *conn) error {
 	if err != nil {
 		return err
 	}
-	if err := c.run("UPDATE " + t + "_messages SET visible = 0 WHERE receives > 0 AND visible > 0"); err != nil {
+	if err := q.voidMarks(c, since); err != nil {
 		return err
 	}
+	q.now.handed = q.lastID
 	q.saved, q.committed = q.now, q.now
-	q.old, q.loaded, q.tail, q.handed = q.lastID, q.lastID, q.lastID, q.now.handed
-	q.oldHanded = q.now.handed
+	q.old, q.loaded, q.tail, q.handed = q.lastID, q.lastID, q.lastID, q.lastID
 	return one(func(v []driver.Value) { q.nextDue = dueTime(v[0]) }, nextDueText(t))
+}
+
+// voidMarks counts what a former process may have received as received once,
+// shows all that it had, and begins to count for this process.
+func (q *queue) voidMarks(c *conn, since int64) error {
+	t := string(q.name)
+	return errors.Join(
+		c.run("BEGIN IMMEDIATE"),
+		c.run("UPDATE "+t+"_messages SET receives = 1 WHERE id > ? AND id <= ? AND receives = 0 AND visible IS NULL", since, q.now.handed),
+		c.run("UPDATE "+t+"_messages SET visible = 0 WHERE receives > 0 AND visible > 0"),
+		c.run("UPDATE queues SET since = ?1, handed = ?1 WHERE name = ?2", q.lastID, t),
+		c.run("COMMIT"))
 }
 
 func nextDueText(t string) string {

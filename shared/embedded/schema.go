@@ -27,7 +27,8 @@ CREATE INDEX rows_expires ON rows (expires) WHERE expires IS NOT NULL;
 
 CREATE TABLE queues (
 	name   TEXT PRIMARY KEY,
-	handed INTEGER NOT NULL, -- messages up to this id may have been received
+	since  INTEGER NOT NULL, -- messages after this id and up to handed
+	handed INTEGER NOT NULL, -- may have been received, though no mark says so
 	total  INTEGER NOT NULL, -- messages, dead ones excepted
 	dead   INTEGER NOT NULL
 );
@@ -55,7 +56,7 @@ CREATE TABLE retry_dead (
 	body TEXT NOT NULL,
 	died INTEGER NOT NULL
 );
-INSERT INTO queues VALUES ('events', 0, 0, 0), ('retry', 0, 0, 0);
+INSERT INTO queues VALUES ('events', 0, 0, 0, 0), ('retry', 0, 0, 0, 0);
 `}
 
 // migrate brings the file up to this program's version. A file that a newer

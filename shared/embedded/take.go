@@ -38,8 +38,7 @@ func (t *take) apply(*writer) error {
 	})
 }
 
-// takeOld takes what a former process left. A message that it may have
-// received was received once, though no mark says so.
+// takeOld takes what a former process left.
 func (t *take) takeOld() error {
 	want := t.want - len(t.taken)
 	if want <= 0 || t.oldAfter == t.q.old {
@@ -49,14 +48,10 @@ func (t *take) takeOld() error {
 	if err != nil {
 		return err
 	}
-	for i := range old {
-		if old[i].receives == 0 && old[i].id <= t.q.oldHanded {
-			old[i].receives = 1
-		}
-		t.oldAfter = old[i].id
-	}
 	if len(old) < want && !cut {
 		t.oldAfter = t.q.old
+	} else {
+		t.oldAfter = old[len(old)-1].id
 	}
 	return t.markAll(old, nil)
 }

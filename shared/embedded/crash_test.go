@@ -1,0 +1,213 @@
+package embedded
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// TestMain lets the test's program play a process that dies.
+func TestMain(m *testing.M) {
+	switch dir := os.Getenv("EMBEDDED_TEST_DIR"); os.Getenv("EMBEDDED_TEST_ROLE") {
+	case "poisoned":
+		runPoisoned(dir)
+	case "writing":
+		runWriting(dir)
+	default:
+		os.Exit(m.Run())
+	}
+}
+
+// runPoisoned serves until it receives "poison", which ends the process at
+// once; or ends with 0 when nothing waits any more.
+func runPoisoned(dir string) {
+	ctx := context.Background()
+	db, err := Open(ctx, dir, Options{})
+	if err != nil {
+		panic(err)
+	}
+	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	go db.Serve(ctx, gateway.EventsQueue, Consumer{Concurrency: 1, Batch: 1, Handler: func(_ context.Context, ms []gateway.Received) ([]string, error) {
+		fmt.Fprintln(log, ms[0].Body, ms[0].Receives)
+		if ms[0].Body == "poison" {
+			os.Exit(3)
+		}
+		return nil, nil
+	}})
+	for {
+		d, err := db.Depth(ctx, gateway.EventsQueue)
+		if err != nil || d.Waiting+d.InFlight+d.Delayed == 0 {
+			os.Exit(0)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestMessageThatEndsTheProcessBecomesADeadLetter(t *testing.T) {
+	dir := t.TempDir()
+	db, err := Open(t.Context(), dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "poison"}, gateway.Message{Body: "late", Delay: time.Second})
+	for i := range 50 {
+		mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: fmt.Sprint("innocent ", i)})
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	crashes := 0
+	for play(t, dir, "poisoned") != 0 {
+		if crashes++; crashes > gateway.MaxReceives {
+			t.Fatalf("poison ended the process %d times, want at most %d", crashes, gateway.MaxReceives)
+		}
+	}
+	log, err := os.ReadFile(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 50 {
+		if line := fmt.Sprintf("innocent %d 1\n", i); !strings.Contains(string(log), line) {
+			t.Errorf("no %q in\n%s", line, log)
+		}
+	}
+	if crashes != gateway.MaxReceives {
+		t.Errorf("poison ended the process %d times, want %d", crashes, gateway.MaxReceives)
+	}
+	db = openTest(t, dir, Options{})
+	if d, err := db.Depth(t.Context(), gateway.EventsQueue); err != nil || d != (gateway.Depth{Dead: 1}) {
+		t.Errorf("Depth = %+v, %v, want one dead letter", d, err)
+	}
+}
+
+// play runs the test's program in a role and returns its exit code.
+func play(t *testing.T, dir, role string) int {
+	t.Helper()
+	out, err := player(t, dir, role).CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	if exit == nil {
+		return 0
+	}
+	if exit.ExitCode() != 3 {
+		t.Fatalf("%s: %v\n%s", role, err, out)
+	}
+	return 3
+}
+
+func player(t *testing.T, dir, role string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self)
+	cmd.Env = append(os.Environ(), "EMBEDDED_TEST_DIR="+dir, "EMBEDDED_TEST_ROLE="+role)
+	return cmd
+}
+
+// runWriting puts rows and sends messages, and says which were answered, until
+// it is killed.
+func runWriting(dir string) {
+	ctx := context.Background()
+	db, err := Open(ctx, dir, Options{})
+	if err != nil {
+		panic(err)
+	}
+	answered := make(chan int)
+	for w := range 8 {
+		go func() {
+			for i := w; ; i += 8 {
+				r := gateway.Row{Key: numbered(i), Rev: "r", Data: []byte(fmt.Sprint(i))}
+				err := errors.Join(db.Put(ctx, r, ""), db.Send(ctx, gateway.EventsQueue, []gateway.Message{{Body: fmt.Sprint(i)}})[0])
+				if err != nil {
+					panic(err)
+				}
+				answered <- i
+			}
+		}()
+	}
+	for i := range answered {
+		fmt.Println(i)
+	}
+}
+
+func numbered(i int) gateway.Key {
+	return gateway.Key{Table: gateway.Deliveries, PK: fmt.Sprint("p", i%8), SK: fmt.Sprint(i)}
+}
+
+func TestAnsweredWritesSurviveAKill(t *testing.T) {
+	dir := t.TempDir()
+	cmd := player(t, dir, "writing")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var answered []int
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		i, err := strconv.Atoi(lines.Text())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answered = append(answered, i); len(answered) == 2000 {
+			cmd.Process.Kill()
+		}
+	}
+	cmd.Wait() // it was killed
+	db := openTest(t, dir, Options{})
+	for _, i := range answered {
+		if rows, err := db.Get(t.Context(), numbered(i)); err != nil || len(rows) != 1 || string(rows[0].Data) != fmt.Sprint(i) {
+			t.Fatalf("Get of row %d = %v, %v", i, rows, err)
+		}
+	}
+	got := receiveAll(t, db, len(answered))
+	for _, i := range answered {
+		if _, ok := slices.BinarySearch(got, fmt.Sprint(i)); !ok {
+			t.Fatalf("message %d was answered and did not come", i)
+		}
+	}
+}
+
+// receiveAll returns the bodies of all messages, of which there are so many at
+// least, sorted.
+func receiveAll(t *testing.T, db *DB, atLeast int) (bodies []string) {
+	t.Helper()
+	got := make(chan string)
+	stop := serve(t, db, gateway.EventsQueue, Consumer{Handler: func(_ context.Context, ms []gateway.Received) ([]string, error) {
+		for _, m := range ms {
+			got <- m.Body
+		}
+		return nil, nil
+	}})
+	for range atLeast {
+		bodies = append(bodies, <-got)
+	}
+	go func() {
+		stop()
+		close(got)
+	}()
+	for body := range got {
+		bodies = append(bodies, body)
+	}
+	slices.Sort(bodies)
+	return bodies
+}

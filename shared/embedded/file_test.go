@@ -1,0 +1,184 @@
+package embedded
+
+import (
+	"bytes"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+func TestFileOfANewerProgramIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	db, err := Open(t.Context(), dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := openConn(t.Context(), filepath.Join(dir, "ringback.db"), fmt.Sprint("user_version = ", len(migrations)+1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(t.Context(), dir, Options{})
+	if err == nil || !strings.Contains(err.Error(), "use a newer program") {
+		t.Errorf("Open = %v, want a word about a newer program", err)
+	}
+}
+
+func TestExpiredRowsLeaveTheirPlaceToOthers(t *testing.T) {
+	db := openTest(t, t.TempDir(), Options{})
+	now := time.Now()
+	var first int64
+	for round := range 4 {
+		for i := range 200 {
+			mustPut(t, db, gateway.Row{
+				Key:     gateway.Key{Table: gateway.Deliveries, PK: fmt.Sprint("p", i%16), SK: fmt.Sprintf("%d-%d", round, i)},
+				Rev:     "r",
+				Body:    bytes.Repeat([]byte{1}, 4000),
+				Expires: now.Add(time.Hour),
+			}, "")
+		}
+		if err := db.sweepOnce(now.Add(59 * time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		wantRowCount(t, db, 200)
+		if err := db.sweepOnce(now.Add(61 * time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		wantRowCount(t, db, 0)
+		if round == 0 {
+			first = pages(t, db)
+		}
+	}
+	if last := pages(t, db); last > first+first/10 {
+		t.Errorf("file of %d pages after one round and %d after four, want as many", first, last)
+	}
+}
+
+// wantRowCount counts rows with those that reads do not show.
+func wantRowCount(t *testing.T, db *DB, want int64) {
+	t.Helper()
+	if got := ask(t, db, "SELECT count(*) FROM rows"); got != want {
+		t.Errorf("%d rows in the file, want %d", got, want)
+	}
+}
+
+func pages(t *testing.T, db *DB) int64 {
+	t.Helper()
+	return ask(t, db, "PRAGMA page_count")
+}
+
+func TestOldDeadLettersAreRemoved(t *testing.T) {
+	db := openTest(t, t.TempDir(), Options{})
+	mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "a"})
+	b := burial{settled: make(settled, 1), q: db.queue(gateway.EventsQueue)}
+	db.writer.start(b)
+	if err := <-b.settled; err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		after time.Duration
+		want  int
+	}{{deadFor - time.Minute, 1}, {deadFor + time.Minute, 0}} {
+		if err := db.sweepOnce(time.Now().Add(tt.after)); err != nil {
+			t.Fatal(err)
+		}
+		if d, err := db.Depth(t.Context(), gateway.EventsQueue); err != nil || d.Dead != tt.want {
+			t.Errorf("after %v: Depth = %+v, %v, want %d dead", tt.after, d, err, tt.want)
+		}
+	}
+}
+
+// A burial makes the first message of a queue a dead letter.
+type burial struct {
+	settled
+	q *queue
+}
+
+func (b burial) apply(*writer) error { return b.q.bury(message{id: 1, body: "a"}) }
+
+func TestFullDiskFailsCallsAndLeavesTheRest(t *testing.T) {
+	db := openTest(t, t.TempDir(), Options{})
+	key := func(i int) gateway.Key { return gateway.Key{Table: gateway.Deliveries, PK: "p", SK: fmt.Sprint(i)} }
+	put := func(i int) error {
+		return db.Put(t.Context(), gateway.Row{Key: key(i), Rev: "r", Body: make([]byte, 300<<10)}, "")
+	}
+	limitPages(t, db, 200)
+	var err error
+	n := 0
+	for ; err == nil && n < 100; n++ {
+		err = put(n)
+	}
+	if err == nil || errors.Is(err, gateway.ErrConflict) {
+		t.Fatalf("Put on a full disk = %v", err)
+	}
+	if rows, err := db.Get(t.Context(), key(n-2), key(n-1)); err != nil || len(rows) != 1 {
+		t.Errorf("Get of the last row that was stored and of the one that was not: %d rows, %v", len(rows), err)
+	}
+	limitPages(t, db, 100_000)
+	if err := put(n - 1); err != nil {
+		t.Errorf("Put after there was room again = %v", err)
+	}
+	mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "a"})
+	if got := receiveAll(t, db, 1); len(got) != 1 {
+		t.Errorf("received %v", got)
+	}
+}
+
+// A pageLimit is as a disk that has room for so many pages.
+type pageLimit struct {
+	settled
+	pages int
+}
+
+func (l pageLimit) apply(w *writer) error {
+	return w.conn.run(fmt.Sprint("PRAGMA max_page_count = ", l.pages))
+}
+
+func limitPages(t *testing.T, db *DB, n int) {
+	t.Helper()
+	l := pageLimit{make(settled, 1), n}
+	db.writer.start(l)
+	if err := <-l.settled; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func ask(t *testing.T, db *DB, text string) (n int64) {
+	t.Helper()
+	r, err := db.reader(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.release()
+	err = r.conn.each(text, func(v []driver.Value) error {
+		n = v[0].(int64)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestFolderThatCannotBeMadeIsNamed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(file, "folder")
+	if _, err := Open(t.Context(), dir, Options{}); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("Open = %v, want the folder's name in it", err)
+	}
+}

@@ -1,0 +1,261 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ringback/shared/gateway"
+
+	"go.uber.org/goleak"
+)
+
+func TestMessageOfAFormerProcessIsVisibleAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db, err := Open(t.Context(), dir, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "a"}, gateway.Message{Body: "delayed", Delay: time.Minute})
+		stop := serve(t, db, gateway.EventsQueue, Consumer{Handler: func(_ context.Context, ms []gateway.Received) ([]string, error) {
+			return nil, errors.New("refused by the test")
+		}})
+		time.Sleep(time.Second)
+		stop()
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+
+		db = openTest(t, dir, Options{})
+		start := time.Now()
+		got := make(chan gateway.Received)
+		stop = serve(t, db, gateway.EventsQueue, Consumer{Batch: 1, Handler: func(_ context.Context, ms []gateway.Received) ([]string, error) {
+			got <- ms[0]
+			return nil, nil
+		}})
+		defer stop()
+		if m := <-got; m.Body != "a" || m.Receives != 2 || time.Since(start) != 0 {
+			t.Errorf("received %+v after %v, want a at once for the second time", m, time.Since(start))
+		}
+		if m := <-got; m.Body != "delayed" || m.Receives != 1 || time.Since(start) < 59*time.Second {
+			t.Errorf("received %+v after %v, want the delayed one in its time", m, time.Since(start))
+		}
+	})
+}
+
+func TestSlowHandlerLosesItsMessageToAnother(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db := openTest(t, dir, Options{})
+		start := time.Now()
+		var at []time.Duration
+		var receives []int
+		stop := serve(t, db, gateway.EventsQueue, Consumer{Concurrency: 4, Timeout: time.Hour, Handler: func(ctx context.Context, ms []gateway.Received) ([]string, error) {
+			at, receives = append(at, time.Since(start)), append(receives, ms[0].Receives)
+			if ms[0].Receives == 1 {
+				time.Sleep(DefaultVisibility + time.Minute)
+				return []string{ms[0].Receipt}, nil // too late to have a say
+			}
+			return nil, nil
+		}})
+		mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "a"})
+		time.Sleep(time.Hour)
+		stop()
+		if fmt.Sprint(receives) != "[1 2]" || at[1] != DefaultVisibility {
+			t.Errorf("received for the times %v after %v, want the second after %v and no third", receives, at, DefaultVisibility)
+		}
+		wantWaiting(t, db, 0)
+	})
+}
+
+func TestPanicFailsTheBatchAlone(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db := openTest(t, dir, Options{})
+		var calls atomic.Int32
+		stop := serve(t, db, gateway.EventsQueue, Consumer{Handler: func(_ context.Context, ms []gateway.Received) ([]string, error) {
+			if calls.Add(1) == 1 {
+				panic("by the test")
+			}
+			return nil, nil
+		}})
+		mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "a"})
+		time.Sleep(DefaultVisibility + time.Second)
+		stop()
+		if n := calls.Load(); n != 2 {
+			t.Errorf("handler was called %d times, want 2", n)
+		}
+		wantWaiting(t, db, 0)
+	})
+}
+
+func TestUnknownReceiptMakesAllComeAgain(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db := openTest(t, dir, Options{})
+		received := 0
+		stop := serve(t, db, gateway.EventsQueue, Consumer{Handler: func(_ context.Context, ms []gateway.Received) ([]string, error) {
+			received += len(ms)
+			if received <= 2 {
+				return []string{"7"}, nil
+			}
+			return nil, nil
+		}})
+		mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "a"}, gateway.Message{Body: "b"})
+		time.Sleep(DefaultVisibility + time.Second)
+		stop()
+		if received != 4 {
+			t.Errorf("received %d messages, want each twice", received)
+		}
+	})
+}
+
+func TestServeWaitsForItsHandlers(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db := openTest(t, dir, Options{})
+		var finished atomic.Int32
+		stop := serve(t, db, gateway.EventsQueue, Consumer{Concurrency: 3, Batch: 1, Handler: func(ctx context.Context, ms []gateway.Received) ([]string, error) {
+			time.Sleep(time.Minute)
+			if err := ctx.Err(); err != nil {
+				t.Errorf("context of a running handler: %v", err)
+			}
+			finished.Add(1)
+			return nil, nil
+		}})
+		for i := range 5 {
+			mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: fmt.Sprint(i)})
+		}
+		time.Sleep(time.Second)
+		stop()
+		if n := finished.Load(); n != 3 {
+			t.Errorf("%d handlers had finished when Serve returned, want the 3 that ran", n)
+		}
+		wantWaiting(t, db, 2)
+	})
+}
+
+func TestHandlerGetsItsTimeout(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db := openTest(t, dir, Options{})
+		took := make(chan time.Duration, 1)
+		stop := serve(t, db, gateway.EventsQueue, Consumer{Timeout: 20 * time.Second, Handler: func(ctx context.Context, _ []gateway.Received) ([]string, error) {
+			start := time.Now()
+			<-ctx.Done()
+			took <- time.Since(start)
+			return nil, nil
+		}})
+		defer stop()
+		mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "a"})
+		if got := <-took; got != 20*time.Second {
+			t.Errorf("context ended after %v, want 20s", got)
+		}
+	})
+}
+
+// TestBacklogLiesInTheFile sends more than ready holds, by number and by size.
+func TestBacklogLiesInTheFile(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		messages int
+		size     int
+	}{
+		{"many", 3 * maxReady, 10},
+		{"large", 40, 500 << 10},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			db := openTest(t, t.TempDir(), Options{})
+			for i := 0; i < tt.messages; {
+				var ms []gateway.Message
+				for size := 0; len(ms) < gateway.MaxSend && size+tt.size < gateway.MaxMessageBytes && i < tt.messages; i++ {
+					size += tt.size + 10
+					ms = append(ms, gateway.Message{Body: fmt.Sprintf("%09d %s", i, strings.Repeat("x", tt.size))})
+				}
+				mustSend(t, db, gateway.EventsQueue, ms...)
+			}
+			q := db.queue(gateway.EventsQueue)
+			if len(q.ready) > maxReady || q.readySize > maxReadyBytes {
+				t.Errorf("%d messages of %d bytes in memory, at most %d of %d", len(q.ready), q.readySize, maxReady, maxReadyBytes)
+			}
+			wantWaiting(t, db, tt.messages)
+			got := receiveAll(t, db, tt.messages)
+			if len(got) != tt.messages {
+				t.Errorf("received %d messages, want %d", len(got), tt.messages)
+			}
+			for i, body := range got {
+				if !strings.HasPrefix(body, fmt.Sprintf("%09d ", i)) {
+					t.Fatalf("message %d begins with %.10q", i, body)
+				}
+			}
+			wantWaiting(t, db, 0)
+		})
+	}
+}
+
+func TestConsumersShareAQueue(t *testing.T) {
+	db := openTest(t, t.TempDir(), Options{})
+	var n atomic.Int32
+	done := make(chan struct{})
+	for range 3 {
+		stop := serve(t, db, gateway.RetryQueue, Consumer{Concurrency: 2, Handler: func(_ context.Context, ms []gateway.Received) ([]string, error) {
+			if n.Add(int32(len(ms))) == 100 {
+				close(done)
+			}
+			return nil, nil
+		}})
+		defer stop()
+	}
+	for i := range 100 {
+		mustSend(t, db, gateway.RetryQueue, gateway.Message{Body: fmt.Sprint(i)})
+	}
+	<-done
+}
+
+func TestServeRefusesAnInvalidConsumer(t *testing.T) {
+	db := openTest(t, t.TempDir(), Options{})
+	h := func(context.Context, []gateway.Received) ([]string, error) { return nil, nil }
+	for _, tt := range []struct {
+		q gateway.QueueName
+		c Consumer
+	}{
+		{"other", Consumer{Handler: h}},
+		{gateway.EventsQueue, Consumer{}},
+		{gateway.EventsQueue, Consumer{Handler: h, Batch: 11}},
+		{gateway.EventsQueue, Consumer{Handler: h, Concurrency: -1}},
+	} {
+		if err := db.Serve(t.Context(), tt.q, tt.c); !errors.Is(err, gateway.ErrInvalid) {
+			t.Errorf("Serve(%s, %+v) = %v, want ErrInvalid", tt.q, tt.c, err)
+		}
+	}
+}
+
+func TestNothingRunsAfterClose(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	db, err := Open(context.Background(), t.TempDir(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "a"})
+	receiveAll(t, db, 1)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	k := gateway.Key{Table: gateway.Deliveries, PK: "p", SK: "s"}
+	_, getErr := db.Get(context.Background(), k)
+	for _, err := range []error{
+		getErr,
+		db.Put(context.Background(), gateway.Row{Key: k, Rev: "r"}, ""),
+		db.Send(context.Background(), gateway.EventsQueue, []gateway.Message{{Body: "a"}})[0],
+	} {
+		if !errors.Is(err, gateway.ErrUnavailable) {
+			t.Errorf("call after Close = %v, want ErrUnavailable", err)
+		}
+	}
+}
