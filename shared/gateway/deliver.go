@@ -44,7 +44,7 @@ func (g *Gateway) deliverFirst(ctx context.Context, e *Event, r Registration) er
 	}
 	leave, ok := g.mayStart(ctx, r, true)
 	if !ok {
-		return g.recordFirst(ctx, d.wait(g.now(), true), nil, true)
+		return g.recordFirst(ctx, d.wait(g.now().Add(crowdedWait(0)), true), nil, true)
 	}
 	a := g.deliver(ctx, e, r, d)
 	leave(a)
@@ -65,7 +65,7 @@ func (g *Gateway) deliverFirst(ctx context.Context, e *Event, r Registration) er
 // returns must be called with the attempt; without the right the delivery
 // waits in the retry queue, and uses up no attempt.
 func (g *Gateway) mayStart(ctx context.Context, r Registration, first bool) (func(Attempt), bool) {
-	leave, ok := g.pace.enter(r, first)
+	leave, ok := g.pace.enter(ctx, r, first)
 	if !ok {
 		return nil, false
 	}

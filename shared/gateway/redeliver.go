@@ -11,8 +11,8 @@ import (
 )
 
 // crowded is about how long a delivery waits if its registration has all the
-// attempts under way that it may have.
-const crowded = 3 * time.Second
+// attempts under way that it may have, by how often it waited so already.
+var crowded = [...]time.Duration{2 * time.Second, 5 * time.Second, 20 * time.Second, time.Minute}
 
 // Redeliver is the Handler of the retry queue: later attempts, resends, and
 // the chunks of jobs. A message whose claim was superseded is dropped; the row
@@ -63,7 +63,7 @@ func (g *Gateway) redeliver(ctx context.Context, h header) error {
 	}
 	leave, ok := g.mayStart(ctx, r, false)
 	if !ok {
-		return g.handOutAgain(ctx, d, g.now().Add(crowded/2+rand.N(crowded)), h.Hops)
+		return g.handOutAgain(ctx, d, g.now().Add(crowdedWait(h.Hops)), h.Hops)
 	}
 	a := g.deliver(ctx, e, r, d)
 	leave(a)
@@ -71,6 +71,11 @@ func (g *Gateway) redeliver(ctx context.Context, h header) error {
 		return nil // the row falls due again, later each time
 	}
 	return g.recordAttempt(ctx, d, a, r, h.Hops)
+}
+
+func crowdedWait(hops int) time.Duration {
+	wait := crowded[min(hops, len(crowded)-1)]
+	return wait/2 + rand.N(wait)
 }
 
 // subject returns what d is about. The error wraps ErrNotFound if the event or

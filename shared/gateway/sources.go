@@ -131,8 +131,8 @@ func (g *Gateway) CreateSource(ctx context.Context, id string, ch SourceChange) 
 		return s, fmt.Errorf("provider: %w: want %s", ErrInvalid, strings.Join(g.providerNames(), ", "))
 	case ch.Name == nil:
 		return s, fmt.Errorf("name: %w: want 1 to %d bytes", ErrInvalid, MaxName)
-	case ch.Provider == tencentChat && (ch.SDKAppID == nil || ch.Token == nil):
-		return s, fmt.Errorf("sdk_app_id: %w: want it and the token of the console", ErrInvalid)
+	case ch.Provider == tencentChat && ch.SDKAppID == nil:
+		return s, fmt.Errorf("sdk_app_id: %w: want the number of the application", ErrInvalid)
 	}
 	if err := ch.check(s.Provider); err != nil {
 		return s, err

@@ -1,0 +1,311 @@
+package app_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"ringback/shared/app"
+	"ringback/shared/config"
+	"ringback/shared/embedded"
+	"ringback/shared/gateway"
+	"ringback/shared/provider"
+)
+
+// A bench is a gateway on the embedded backend behind real sockets, with the
+// generator and the receiver in the same process: CPU figures hold all three.
+type bench struct {
+	b        *testing.B
+	g        *gateway.Gateway
+	server   *httptest.Server
+	receiver *httptest.Server
+	client   *http.Client
+	arrived  chan time.Duration // from the time that the callback's message tells, if it does
+	got      atomic.Int64
+}
+
+func newBench(b *testing.B, worker bool) *bench {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	db, err := embedded.Open(ctx, b.TempDir(), embedded.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	keys, err := gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters")
+	if err != nil {
+		b.Fatal(err)
+	}
+	cfg, err := config.Load(func(string) string { return "" })
+	if err != nil {
+		b.Fatal(err)
+	}
+	cfg.AllowEndpoints = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	cfg.PublicURL = "http://ringback.example"
+	x := &bench{b: b, arrived: make(chan time.Duration, 1<<20)}
+	x.g = app.New(cfg, app.Parts{
+		Store: db, Queue: db, Keys: keys, Providers: provider.All(), Alone: true,
+		Log: slog.New(slog.NewJSONHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelInfo})),
+	})
+	if worker {
+		for q, h := range map[gateway.QueueName]gateway.Handler{gateway.EventsQueue: x.g.FanOut, gateway.RetryQueue: x.g.Redeliver} {
+			running.Go(func() {
+				db.Serve(ctx, q, embedded.Consumer{Handler: h, Batch: 1, Concurrency: 256, Timeout: time.Minute})
+			})
+		}
+	}
+	mux := http.NewServeMux()
+	for name := range x.g.Providers {
+		mux.Handle("/callbacks/"+name+"/", app.Callback(x.g, name))
+	}
+	x.server = httptest.NewServer(mux)
+	x.receiver = httptest.NewServer(http.HandlerFunc(x.receive))
+	x.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256, DialContext: (&net.Dialer{}).DialContext}}
+	b.Cleanup(func() {
+		x.client.CloseIdleConnections()
+		x.server.Close()
+		cancel()
+		running.Wait()
+		x.receiver.Close()
+		db.Close()
+	})
+	return x
+}
+
+// receive counts a delivery, and how long it took since the callback was sent,
+// which the sender put into the message.
+func (x *bench) receive(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	if _, at, ok := strings.Cut(string(body), `"sent":"`); ok {
+		at, _, _ = strings.Cut(at, `"`)
+		if ns, err := strconv.ParseInt(at, 10, 64); err == nil {
+			select {
+			case x.arrived <- time.Since(time.Unix(0, ns)):
+			default:
+			}
+		}
+	}
+	x.got.Add(1)
+}
+
+// source makes a SmartBots source with registrations at the receiver, and
+// returns its callback path.
+func (x *bench) source(registrations int) string {
+	x.b.Helper()
+	ctx := context.Background()
+	s, err := x.g.CreateSource(ctx, gateway.NewSourceID(), gateway.SourceChange{Provider: "smartbots", Name: ptr("bench")})
+	if err != nil {
+		x.b.Fatal(err)
+	}
+	tenant, _, err := x.g.CreateTenant(ctx, gateway.NewID("ten", time.Now()), "bench", gateway.Limits{})
+	if err != nil {
+		x.b.Fatal(err)
+	}
+	if _, err := x.g.CreateGrant(ctx, gateway.NewID("grt", time.Now()), s.ID, tenant.ID, nil); err != nil {
+		x.b.Fatal(err)
+	}
+	c := gateway.Caller{Scope: gateway.ScopeFull, Tenant: tenant.ID, Limits: gateway.Limits{RegistrationsPerSource: 1 << 20}}
+	for range registrations {
+		ch := gateway.RegistrationChange{URL: ptr(x.receiver.URL + "/hook")}
+		if _, _, err := x.g.CreateRegistration(ctx, c, gateway.NewID("reg", time.Now()), s.ID, ch); err != nil {
+			x.b.Fatal(err)
+		}
+	}
+	text, err := x.g.FirstCallbackURL(ctx, s)
+	if err != nil {
+		x.b.Fatal(err)
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		x.b.Fatal(err)
+	}
+	return u.Path
+}
+
+// kib is a group chat of about 1 KiB.
+func kib() string {
+	return "action=group_chat&group_uuid=" + groupA + "&sent=" + strconv.FormatInt(time.Now().UnixNano(), 10) +
+		"&speaker_name=Nadia+Quill&message=" + strings.Repeat("dock+is+open+", 64)
+}
+
+func (x *bench) post(path string) {
+	resp, err := x.client.Post(x.server.URL+path, "application/x-www-form-urlencoded", strings.NewReader(kib()))
+	if err != nil {
+		x.b.Error(err)
+		return
+	}
+	io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		x.b.Errorf("callback: %s", resp.Status)
+	}
+}
+
+// BenchmarkIngest is the callback handler alone, warm, on a queue that takes
+// everything at once: what it costs before the one call to SQS.
+func BenchmarkIngest(b *testing.B) {
+	for name, send := range map[string]struct{ query, contentType, body string }{
+		"smartbots":    {"", "application/x-www-form-urlencoded", kib()},
+		"tencent-chat": {"SdkAppid=1400000001&CallbackCommand=Bot.OnGroupMessage&contenttype=json&ClientIP=127.0.0.1&OptPlatform=iOS", "application/json", tencentKiB()},
+		"direct":       {"", "application/json", directKiB()},
+	} {
+		b.Run(name, func(b *testing.B) {
+			x := newBench(b, false)
+			x.g.Queue = taking{}
+			ch := gateway.SourceChange{Provider: name, Name: ptr("bench")}
+			if name == "tencent-chat" {
+				ch.SDKAppID = ptr(uint64(1400000001))
+			}
+			s, err := x.g.CreateSource(context.Background(), gateway.NewSourceID(), ch)
+			if err != nil {
+				b.Fatal(err)
+			}
+			at, err := x.g.FirstCallbackURL(context.Background(), s)
+			if err != nil {
+				b.Fatal(err)
+			}
+			h := app.Callback(x.g, name)
+			b.ReportAllocs()
+			b.SetBytes(int64(len(send.body)))
+			for b.Loop() {
+				r := httptest.NewRequest(http.MethodPost, at+"?"+send.query, strings.NewReader(send.body))
+				r.Header.Set("Content-Type", send.contentType)
+				w := httptest.NewRecorder()
+				if h.ServeHTTP(w, r); w.Code != http.StatusOK {
+					b.Fatal(w.Code, w.Body)
+				}
+			}
+		})
+	}
+}
+
+// taking is a queue that takes everything at once.
+type taking struct{ gateway.Queue }
+
+func (taking) Send(_ context.Context, _ gateway.QueueName, ms []gateway.Message) []error {
+	return make([]error, len(ms))
+}
+
+func tencentKiB() string {
+	return `{"CallbackCommand":"Bot.OnGroupMessage","GroupId":"@TGS#2J4SZEAEL","Type":"Public","From_Account":"jared","Operator_Account":"admin",` +
+		`"Random":123456,"MsgSeq":123,"MsgTime":1490686222,"OnlineOnlyFlag":1,"MsgBody":[{"MsgType":"TIMTextElem","MsgContent":{"Text":"@@RBT#001 ` +
+		strings.Repeat("hello ", 110) + `"}}],"AtRobots_Account":["@RBT#001"],"CloudCustomData":"your cloud custom data","EventTime":1670574414123}`
+}
+
+func directKiB() string {
+	var items []string
+	for n := range 6 {
+		items = append(items, fmt.Sprintf(`{"message_uuid":"3f0a7d0e-7a55-4d6d-9f6e-6e0f3a1c%04d","channel_type":"SMS","callback_event":"sent","status":"sent","status_time":"2025-03-01T09:15:02Z"}`, n))
+	}
+	return "[" + strings.Join(items, ",") + "]"
+}
+
+// BenchmarkCallbacks is durable callbacks over HTTP from 64 connections; the
+// worker does not run.
+func BenchmarkCallbacks(b *testing.B) {
+	x := newBench(b, false)
+	path := x.source(0)
+	x.measure(64, func() { x.post(path) }, func(int64) int64 { return 0 })
+}
+
+// BenchmarkDeliveries is events from callback to delivered at fan-outs of 1, 10
+// and 100: an operation is one delivery.
+func BenchmarkDeliveries(b *testing.B) {
+	for _, fanOut := range []int{1, 10, 100} {
+		b.Run(strconv.Itoa(fanOut), func(b *testing.B) {
+			x := newBench(b, true)
+			path := x.source(fanOut)
+			x.post(path)
+			x.wait(int64(fanOut))
+			b.N = (b.N + fanOut - 1) / fanOut * fanOut
+			x.measure(64, func() { x.post(path) }, func(n int64) int64 { return n*int64(fanOut) + int64(fanOut) }, fanOut)
+		})
+	}
+}
+
+// measure calls do b.N times (a fan-out's share of it) from some goroutines,
+// waits until as many deliveries arrived, and reports rates and CPU time.
+func (x *bench) measure(callers int, do func(), deliveries func(int64) int64, fanOut ...int) {
+	b := x.b
+	per := append(fanOut, 1)[0]
+	n := int64(max(b.N/per, 1))
+	cpu := cpuTime()
+	b.ResetTimer()
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for next.Add(1) <= n {
+				do()
+			}
+		})
+	}
+	wg.Wait()
+	x.wait(deliveries(n))
+	b.StopTimer()
+	operations := float64(n * int64(per))
+	b.ReportMetric(operations/b.Elapsed().Seconds(), "ops/s")
+	b.ReportMetric((cpuTime()-cpu).Seconds()/operations*1000, "cpu-s/1000")
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	b.ReportMetric(float64(m.HeapInuse)/(1<<20), "heap-MiB")
+}
+
+func (x *bench) wait(deliveries int64) {
+	for x.got.Load() < deliveries {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// BenchmarkLatency sends callbacks at a fixed rate and tells how long it took
+// until each arrived.
+func BenchmarkLatency(b *testing.B) {
+	for _, rate := range []int{50, 500} {
+		b.Run(fmt.Sprintf("%d-per-second", rate), func(b *testing.B) {
+			x := newBench(b, true)
+			path := x.source(1)
+			x.post(path)
+			x.wait(1)
+			<-x.arrived
+			n := max(b.N, rate*5)
+			tick := time.NewTicker(time.Second / time.Duration(rate))
+			defer tick.Stop()
+			b.ResetTimer()
+			var wg sync.WaitGroup
+			for range n {
+				<-tick.C
+				wg.Go(func() { x.post(path) })
+			}
+			wg.Wait()
+			x.wait(int64(n) + 1)
+			b.StopTimer()
+			var took []time.Duration
+			for range n {
+				took = append(took, <-x.arrived)
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[n/2].Microseconds())/1000, "p50-ms")
+			b.ReportMetric(float64(took[n*99/100].Microseconds())/1000, "p99-ms")
+		})
+	}
+}
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
