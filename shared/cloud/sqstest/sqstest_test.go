@@ -158,6 +158,28 @@ func TestUnknownRequestsAreRefused(t *testing.T) {
 	}
 }
 
+func TestMessageIsGivenBackByItsReceiver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := connect(t, time.Hour)
+		send(t, c, types.SendMessageBatchRequestEntry{MessageBody: aws.String("a")})
+		receipt := receive(t, c, 0)[0].ReceiptHandle
+		change := func(seconds int32) error {
+			_, err := c.ChangeMessageVisibility(t.Context(), &sqs.ChangeMessageVisibilityInput{
+				QueueUrl: aws.String(sqstest.URL(endpoint, "q")), ReceiptHandle: receipt, VisibilityTimeout: seconds})
+			return err
+		}
+		if err := change(0); err != nil {
+			t.Fatalf("ChangeMessageVisibility: %v", err)
+		}
+		if n := len(receive(t, c, 0)); n != 1 {
+			t.Errorf("a message given back was received %d times, want 1", n)
+		}
+		if err := change(0); err == nil || !strings.Contains(err.Error(), "MessageNotInflight") {
+			t.Errorf("ChangeMessageVisibility with an old receipt: %v, want MessageNotInflight", err)
+		}
+	})
+}
+
 func TestMappingDeletesWhatTheFunctionFinished(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
