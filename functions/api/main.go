@@ -1,0 +1,26 @@
+// Command api is the Lambda function of the HTTP API, the console and
+// set_http_callback.
+package main
+
+import (
+	"context"
+	"log"
+
+	"ringback/functions/internal/deployed"
+	"ringback/shared/api"
+	"ringback/shared/cloud"
+	"ringback/shared/provider"
+)
+
+func main() {
+	ctx := context.Background()
+	d, err := deployed.Open(ctx, provider.All())
+	if err != nil {
+		log.Fatal(err)
+	}
+	key, err := d.OperatorKey(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	cloud.Start(d.Backend, cloud.HTTP(api.New(d.Gateway, api.Config{OperatorKey: key})))
+}
