@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"regexp"
 	"time"
 	"unicode/utf8"
 )
@@ -14,8 +16,8 @@ func (g *Gateway) CreateCallbackKey(ctx context.Context, id, source, label strin
 	if err != nil {
 		return CallbackKey{}, "", err
 	}
-	if len(label) > MaxName || !utf8.ValidString(label) {
-		return CallbackKey{}, "", fmt.Errorf("label: %w: want at most %d bytes of UTF-8", ErrInvalid, MaxName)
+	if err := checkLabel(label); err != nil {
+		return CallbackKey{}, "", err
 	}
 	keys, err := g.callbackKeys(ctx, source)
 	if err != nil {
@@ -29,6 +31,47 @@ func (g *Gateway) CreateCallbackKey(ctx context.Context, id, source, label strin
 	}
 	k := CallbackKey{ID: id, Source: source, Label: label, Created: g.now()}
 	return g.putCallbackKey(ctx, s, k)
+}
+
+// PutCallbackKey makes a callback URL of a source under id whose last part is
+// secret, and returns it. It is for sources that committed samples speak to: a
+// secret that others know proves nothing about who calls. A key that is there
+// already under id and secret stays as it is. The error wraps ErrInvalid unless
+// secret is 20 to 64 characters of [a-z0-9-], ErrConflict if another key of the
+// source has it, ErrNotFound if there is no such source.
+func (g *Gateway) PutCallbackKey(ctx context.Context, id, source, label, secret string) (string, error) {
+	if !secretForm.MatchString(secret) {
+		return "", fmt.Errorf("secret: %w: want 20 to 64 characters of [a-z0-9-]", ErrInvalid)
+	}
+	if err := checkLabel(label); err != nil {
+		return "", err
+	}
+	s, err := g.Source(ctx, source)
+	if err != nil {
+		return "", err
+	}
+	k := CallbackKey{ID: id, Source: source, Label: label, Created: g.now()}
+	k.Sealed = g.Keys.Seal(sourceKey(s.ID).PK, "callback_key", secret)
+	err = put(ctx, g.Store, callbackKeyKey(s.ID, secret), k, "")
+	var there *ConflictError
+	if !errors.As(err, &there) {
+		return g.callbackURL(s, secret), err
+	}
+	if k, err = decoded[CallbackKey](there.Stored); err == nil && k.ID != id {
+		err = fmt.Errorf("callback key: %w: another has this secret", ErrConflict)
+	}
+	return g.callbackURL(s, secret), err
+}
+
+// secretForm is how the last part of a callback URL may look: Tencent's console
+// takes no other characters.
+var secretForm = regexp.MustCompile(`^[a-z0-9-]{20,64}$`)
+
+func checkLabel(label string) error {
+	if len(label) > MaxName || !utf8.ValidString(label) {
+		return fmt.Errorf("label: %w: want at most %d bytes of UTF-8", ErrInvalid, MaxName)
+	}
+	return nil
 }
 
 // putCallbackKey writes k with a new secret.

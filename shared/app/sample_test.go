@@ -1,0 +1,123 @@
+package app_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ringback/shared/app"
+	"ringback/shared/gateway"
+)
+
+const (
+	sampleSmartBots = "src-smartb0t"
+	sampleTencent   = "src-tencent0"
+	sampleDirect    = "src-direct00"
+)
+
+// sampled runs f with a new world that has the sample sources.
+func sampled(t *testing.T, f func(t *testing.T, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 0)
+		if err := app.Sample(t.Context(), w.g); err != nil {
+			t.Fatal(err)
+		}
+		f(t, w)
+	})
+}
+
+func TestSampleMadeAgainChangesNothing(t *testing.T) {
+	sampled(t, func(t *testing.T, w *world) {
+		before := w.sampleState()
+		if err := app.Sample(t.Context(), w.g); err != nil {
+			t.Fatalf("Sample once more: %v", err)
+		}
+		if diff := cmp.Diff(before, w.sampleState()); diff != "" {
+			t.Errorf("Sample once more changed (-before +after):\n%s", diff)
+		}
+	})
+}
+
+func TestSampleTellsTheCallbackURLsOfTheCommittedEvents(t *testing.T) {
+	sampled(t, func(t *testing.T, w *world) {
+		for source, want := range map[string]string{
+			sampleSmartBots: "https://ringback.example/callbacks/smartbots/src-smartb0t/sample0smartbots0not0a0secret000",
+			sampleTencent:   "https://ringback.example/callbacks/tencent-chat/src-tencent0/sample0tencent0not0a0secret00000",
+			sampleDirect:    "https://ringback.example/callbacks/direct/src-direct00/sample0direct0not0a0secret000000",
+		} {
+			s := must[gateway.Source](w)(w.g.Source(t.Context(), source))
+			if got := must[string](w)(w.g.FirstCallbackURL(t.Context(), s)); got != want {
+				t.Errorf("first callback URL of %s is %s, want %s", source, got, want)
+			}
+		}
+	})
+}
+
+func TestSampleRefusesAnSDKAppIDThatIsAnothers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 0)
+		w.source(gateway.SourceChange{Provider: "tencent-chat", SDKAppID: ptr(uint64(1400000001))})
+		if err := app.Sample(t.Context(), w.g); !errors.Is(err, gateway.ErrConflict) {
+			t.Errorf("Sample beside a source with its SDKAppID: %v, want ErrConflict", err)
+		}
+	})
+}
+
+func TestPutCallbackKeyTakesWhatAURLCanHold(t *testing.T) {
+	sampled(t, func(t *testing.T, w *world) {
+		const id, other = "cbk_00000000000000000000000001", "cbk_00000000000000000000000002"
+		good := strings.Repeat("k-9", 8)
+		for _, tt := range []struct {
+			name                      string
+			id, source, label, secret string
+			want                      error
+		}{
+			{"a new one", id, sampleDirect, "acme", good, nil},
+			{"the same again", id, sampleDirect, "acme", good, nil},
+			{"another key with its secret", other, sampleDirect, "acme", good, gateway.ErrConflict},
+			{"the same secret at another source", id, sampleSmartBots, "", good, nil},
+			{"20 characters", other, sampleDirect, "", good[:20], nil},
+			{"19 characters", other, sampleDirect, "", good[:19], gateway.ErrInvalid},
+			{"64 characters", other, sampleDirect, "", strings.Repeat("a", 64), nil},
+			{"65 characters", other, sampleDirect, "", strings.Repeat("a", 65), gateway.ErrInvalid},
+			{"a capital letter", other, sampleDirect, "", "K" + good, gateway.ErrInvalid},
+			{"a slash", other, sampleDirect, "", good + "/", gateway.ErrInvalid},
+			{"a label that is not UTF-8", other, sampleDirect, "\xff", good + "2", gateway.ErrInvalid},
+			{"no such source", id, "src-00000000", "", good, gateway.ErrNotFound},
+		} {
+			url, err := w.g.PutCallbackKey(t.Context(), tt.id, tt.source, tt.label, tt.secret)
+			if !errors.Is(err, tt.want) {
+				t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
+			}
+			if err == nil && !strings.HasSuffix(url, "/"+tt.source+"/"+tt.secret) {
+				t.Errorf("%s: URL %s, want it to end in the source and the secret", tt.name, url)
+			}
+			if err != nil && strings.Contains(err.Error(), tt.secret) {
+				t.Errorf("%s: error %q holds the secret", tt.name, err)
+			}
+		}
+	})
+}
+
+// sampleState is what Sample makes, as the operator sees it.
+func (w *world) sampleState() map[string]any {
+	w.t.Helper()
+	ctx := w.t.Context()
+	state := map[string]any{"tenant": must[gateway.Tenant](w)(w.g.Tenant(ctx, app.SampleTenant))}
+	for _, id := range []string{sampleSmartBots, sampleTencent, sampleDirect} {
+		s, keys, _, err := w.g.CallbackKeys(ctx, id, gateway.Place{})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		grants, _, err := w.g.Grants(ctx, id, gateway.Place{})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		state[id] = []any{s, keys, grants}
+	}
+	return state
+}
