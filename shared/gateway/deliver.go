@@ -165,7 +165,7 @@ func (g *Gateway) request(e *Event, r Registration, now time.Time) (egress.Reque
 		}
 		set(req.Header, "Content-Type", "application/json")
 	}
-	set(req.Header, "User-Agent", "Ringback/1 (+https://www.standardwebhooks.com)")
+	set(req.Header, "User-Agent", "Ringback/1")
 	set(req.Header, "Idempotency-Key", e.ID)
 	set(req.Header, ViaHeader, g.ID())
 	return req, sign(req.Header, t.signers, e.ID, now, req.Body)

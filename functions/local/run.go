@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"ringback/shared/api"
+	"ringback/shared/app"
+	"ringback/shared/embedded"
+	"ringback/shared/gateway"
+	"ringback/shared/provider"
+)
+
+// How the one process shares its time between new events and retries.
+const (
+	eventHandlers = 256
+	retryHandlers = 256
+	handlerTime   = time.Minute // as the worker's Lambda
+	tickEvery     = time.Minute // as the schedule
+	drainTime     = 20 * time.Second
+)
+
+// run serves until ctx ends, and then until all that is under way is done.
+func run(ctx context.Context, s settings, out io.Writer) (err error) {
+	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.LogLevel}))
+	db, err := embedded.Open(ctx, s.data, embedded.Options{Relaxed: s.relaxed})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	keys, operatorKey, where, err := s.secrets(os.Getenv)
+	if err != nil {
+		return err
+	}
+	g := app.New(s.Config, app.Parts{
+		Store: db, Queue: db, Keys: keys, Providers: provider.All(), Log: log, Alone: true,
+	})
+	ln, err := net.Listen("tcp", s.addr)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	fmt.Fprintf(out, "ringback: listening on http://%s, data in %s, operator key %s\n", ln.Addr(), filepath.Clean(s.data), where)
+	handler := s.forwarded(routes(g, api.New(g, api.Config{OperatorKey: operatorKey})))
+	return serve(ctx, ln, handler, g, db)
+}
+
+// routes are those of the HTTP API in template.yaml.
+func routes(g *gateway.Gateway, api http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	for name := range g.Providers {
+		mux.Handle("/callbacks/"+name+"/{source}/{key}", app.Callback(g, name))
+	}
+	mux.Handle("/", api)
+	return mux
+}
+
+// serve runs the server, the worker and the schedule until ctx ends: then the
+// server first, so that nothing is taken in that nobody works on.
+func serve(ctx context.Context, ln net.Listener, h http.Handler, g *gateway.Gateway, db *embedded.DB) error {
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+		defer cancel()
+		return server.Shutdown(end)
+	})
+	group.Go(func() error { return db.Serve(ctx, gateway.EventsQueue, consumer(g.FanOut, eventHandlers)) })
+	group.Go(func() error { return db.Serve(ctx, gateway.RetryQueue, consumer(g.Redeliver, retryHandlers)) })
+	group.Go(func() error { return schedule(ctx, g) })
+	return group.Wait()
+}
+
+func consumer(h gateway.Handler, handlers int) embedded.Consumer {
+	return embedded.Consumer{Handler: h, Batch: 1, Concurrency: handlers, Timeout: handlerTime}
+}
+
+// schedule runs Retry at once and then every minute. An error is logged: the
+// next minute tries again.
+func schedule(ctx context.Context, g *gateway.Gateway) error {
+	t := time.NewTicker(tickEvery)
+	defer t.Stop()
+	for {
+		tick, cancel := context.WithTimeout(ctx, tickEvery)
+		if err := g.Retry(tick); err != nil && ctx.Err() == nil {
+			slog.Error("retry", "outcome", "failed", "why", err.Error())
+		}
+		cancel()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
+}
+
+// forwarded believes X-Forwarded-For if the request comes from a trusted
+// proxy: the caller is the last address there that is not one itself.
+func (s settings) forwarded(h http.Handler) http.Handler {
+	if len(s.proxies) == 0 {
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil && s.trusts(at.Addr()) {
+			if from, ok := s.origin(r.Header.Values("X-Forwarded-For")); ok {
+				r.RemoteAddr = netip.AddrPortFrom(from, 0).String()
+			}
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (s settings) trusts(a netip.Addr) bool {
+	return slices.ContainsFunc(s.proxies, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })
+}
+
+func (s settings) origin(forwardedFor []string) (netip.Addr, bool) {
+	list := strings.Split(strings.Join(forwardedFor, ","), ",")
+	for _, text := range slices.Backward(list) {
+		a, err := netip.ParseAddr(strings.TrimSpace(text))
+		if err != nil {
+			return netip.Addr{}, false
+		}
+		if !s.trusts(a) {
+			return a, true
+		}
+	}
+	return netip.Addr{}, false
+}

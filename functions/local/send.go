@@ -1,0 +1,163 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"ringback/shared/provider/tencentchat"
+)
+
+// A sample is what the committed Lambda inputs of the callback functions hold
+// of an HTTP request ("Create AWS Lambda proxy integrations for HTTP APIs in
+// API Gateway", payload format version 2.0).
+type sample struct {
+	RawPath        string            `json:"rawPath"`
+	RawQuery       string            `json:"rawQueryString"`
+	Headers        map[string]string `json:"headers"`
+	Body           string            `json:"body"`
+	Base64         bool              `json:"isBase64Encoded"`
+	RequestContext struct {
+		HTTP struct {
+			Method string `json:"method"`
+		} `json:"http"`
+	} `json:"requestContext"`
+}
+
+// send plays a sample callback as its provider would send it now.
+func send(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("local send", flag.ContinueOnError)
+	to := flags.String("to", "http://127.0.0.1:8080", "callback `URL` of a source, or base URL; login:password@ in it becomes Basic authorization")
+	token := flags.String("token", "", "authentication `token` of a tencent-chat source, to sign with")
+	lambda := flags.Bool("lambda", false, "print the sample as a Lambda input, freshly signed, in place of sending it")
+	file, err := parseFile(flags, args)
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if *lambda {
+		return printLambda(out, text, *token)
+	}
+	var s sample
+	if err := json.Unmarshal(text, &s); err != nil || s.RequestContext.HTTP.Method == "" {
+		return fmt.Errorf("%s: want a Lambda input of a callback function, such as events/tencentchat-bot-on-group-message.json", file)
+	}
+	req, err := s.request(ctx, *to, *token, time.Now())
+	if err != nil {
+		return err
+	}
+	return exchange(req, out)
+}
+
+// parseFile takes the flags before and after the one file.
+func parseFile(flags *flag.FlagSet, args []string) (string, error) {
+	if err := flags.Parse(args); err != nil {
+		return "", err
+	}
+	file := flags.Arg(0)
+	if file == "" {
+		return "", errors.New("send: want a file of events/")
+	}
+	if err := flags.Parse(flags.Args()[1:]); err != nil {
+		return "", err
+	}
+	if flags.NArg() > 0 {
+		return "", fmt.Errorf("send: argument %q: want one file", flags.Arg(0))
+	}
+	return file, nil
+}
+
+// request returns the sample as an HTTP request. If to has a path, that takes
+// the place of the sample's.
+func (s sample) request(ctx context.Context, to, token string, now time.Time) (*http.Request, error) {
+	u, err := url.Parse(to)
+	if err != nil || u.Host == "" {
+		return nil, errors.New("-to: want a URL such as http://127.0.0.1:8080")
+	}
+	if strings.Trim(u.Path, "/") == "" {
+		u.Path = s.RawPath
+	}
+	u.RawQuery = s.query(token, now)
+	body := []byte(s.Body)
+	if s.Base64 {
+		if body, err = base64.StdEncoding.DecodeString(s.Body); err != nil {
+			return nil, fmt.Errorf("body: %w", err)
+		}
+	}
+	login := u.User
+	u.User = nil
+	req, err := http.NewRequestWithContext(ctx, s.RequestContext.HTTP.Method, u.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, errors.New("-to: want a URL such as http://127.0.0.1:8080")
+	}
+	for name, value := range s.Headers {
+		if !strings.EqualFold(name, "host") && !strings.EqualFold(name, "content-length") {
+			req.Header.Set(name, value)
+		}
+	}
+	if login != nil {
+		password, _ := login.Password()
+		req.SetBasicAuth(login.Username(), password)
+	}
+	return req, nil
+}
+
+func (s sample) query(token string, now time.Time) string {
+	if token == "" {
+		return s.RawQuery
+	}
+	return tencentchat.SignQuery(s.RawQuery, token, now)
+}
+
+// printLambda writes the Lambda input with a signature made now. What it does
+// not know stays as it is.
+func printLambda(out io.Writer, text []byte, token string) error {
+	var all map[string]json.RawMessage
+	var s sample
+	if err := errors.Join(json.Unmarshal(text, &all), json.Unmarshal(text, &s)); err != nil {
+		return fmt.Errorf("sample: %w", err)
+	}
+	if s.RequestContext.HTTP.Method != "" {
+		query, err := json.Marshal(s.query(token, time.Now()))
+		if err != nil {
+			return err
+		}
+		all["rawQueryString"] = query
+	}
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(all)
+}
+
+// exchange sends req and prints what was answered.
+func exchange(req *http.Request, out io.Writer) error {
+	client := &http.Client{Timeout: 10 * time.Second}
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("send to %s: %w", req.URL.Host, errors.Unwrap(err))
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err != nil {
+		return fmt.Errorf("answer of %s: %w", req.URL.Host, err)
+	}
+	fmt.Fprintf(out, "%s %s\n", resp.Status, bytes.TrimSpace(body))
+	if resp.StatusCode >= 300 {
+		return errors.New("send: the callback was refused")
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"ringback/shared/config"
+	"ringback/shared/gateway"
+)
+
+// settings are what one machine's gateway runs with.
+type settings struct {
+	config.Config
+	addr    string
+	data    string
+	proxies []netip.Prefix // whose X-Forwarded-For is believed
+	relaxed bool
+}
+
+// loopback may be called here, and only here.
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+
+func parseSettings(args []string, getenv func(string) string) (settings, error) {
+	var s settings
+	var proxies, publicURL string
+	flags := flag.NewFlagSet("local", flag.ContinueOnError)
+	flags.StringVar(&s.addr, "addr", "127.0.0.1:8080", "`address` to listen on")
+	flags.StringVar(&s.data, "data", "./ringback-data", "`folder` of the database and the keys")
+	flags.StringVar(&publicURL, "public-url", "", "`URL` under which providers reach this gateway (default http:// and -addr)")
+	flags.StringVar(&proxies, "trusted-proxy", "", "address ranges (`CIDR`, separated by commas) whose X-Forwarded-For is believed")
+	flags.BoolVar(&s.relaxed, "relaxed", false, "answer before the disk has it: faster, and a power failure may lose the last moment")
+	if err := flags.Parse(args); err != nil {
+		return s, err
+	}
+	if flags.NArg() > 0 {
+		return s, fmt.Errorf("argument %q: want flags only", flags.Arg(0))
+	}
+	var err error
+	if s.Config, err = config.Load(getenv); err != nil {
+		return s, err
+	}
+	if s.proxies, err = parsePrefixes(proxies); err != nil {
+		return s, fmt.Errorf("-trusted-proxy: %w", err)
+	}
+	s.AllowEndpoints = append(s.AllowEndpoints, loopback...)
+	if publicURL != "" {
+		s.PublicURL = strings.TrimSuffix(publicURL, "/")
+	}
+	return s, s.fillPublicURL()
+}
+
+func parsePrefixes(text string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }) {
+		p, err := netip.ParsePrefix(part)
+		if err != nil {
+			return nil, errors.New("want ranges such as 10.0.0.0/8")
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func (s *settings) fillPublicURL() error {
+	if s.PublicURL == "" {
+		host, port, err := net.SplitHostPort(s.addr)
+		if err != nil {
+			return fmt.Errorf("-addr: want an address such as 127.0.0.1:8080")
+		}
+		if host == "" || host == "0.0.0.0" || host == "::" {
+			host = "127.0.0.1"
+		}
+		s.PublicURL = "http://" + net.JoinHostPort(host, port)
+	}
+	u, err := url.Parse(s.PublicURL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("-public-url: want a URL such as https://callbacks.example.com")
+	}
+	return nil
+}
+
+// Files of the data folder that hold secrets, readable by their owner alone.
+const (
+	keyRingFile     = "key-ring"
+	operatorKeyFile = "operator-key"
+)
+
+// secrets returns the key ring and the operator key, which are made at the
+// first start, and what to tell people about where the latter is.
+func (s settings) secrets(getenv func(string) string) (keys *gateway.KeyRing, operatorKey, where string, err error) {
+	text, err := secretFile(filepath.Join(s.data, keyRingFile))
+	if err != nil {
+		return nil, "", "", err
+	}
+	if keys, err = gateway.ParseKeyRing(text); err != nil {
+		return nil, "", "", fmt.Errorf("%s: %w", filepath.Join(s.data, keyRingFile), err)
+	}
+	if key := getenv("RINGBACK_OPERATOR_KEY"); key != "" {
+		if len(key) < 32 {
+			return nil, "", "", errors.New("RINGBACK_OPERATOR_KEY: want 32 or more characters")
+		}
+		return keys, key, "in RINGBACK_OPERATOR_KEY", nil
+	}
+	path := filepath.Join(s.data, operatorKeyFile)
+	operatorKey, err = secretFile(path)
+	return keys, operatorKey, "in the file " + path, err
+}
+
+// secretFile returns the text of a file, which is made of 64 random characters
+// if it is not there.
+func secretFile(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		b = []byte(gateway.NewCallbackSecret() + gateway.NewCallbackSecret() + "\n")
+		err = writeOnce(path, b)
+	}
+	if err != nil {
+		return "", err
+	}
+	text := strings.TrimSpace(string(b))
+	if len(text) < 32 {
+		return "", fmt.Errorf("%s: want 32 or more characters", path)
+	}
+	return text, nil
+}
+
+// writeOnce writes the whole file or none of it: what it holds cannot be made
+// again.
+func writeOnce(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
