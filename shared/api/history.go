@@ -170,8 +170,7 @@ func (s *server) getRaw(ctx context.Context, in *ByID) (*rawOutput, error) {
 		err = gateway.ErrNotFound
 	}
 	if err != nil {
-		callOf(ctx).why = err.Error()
-		return nil, problemOf(err)
+		return nil, s.failed(ctx, err)
 	}
 	return &rawOutput{"application/octet-stream", `attachment; filename="` + e.ID + `.bin"`, e.Payload}, nil
 }

@@ -31,12 +31,18 @@ func add[I, O any](s *server, o operation, f func(ctx context.Context, c gateway
 		huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
 			out, err := f(ctx, callOf(ctx).caller, in)
 			if err != nil {
-				callOf(ctx).why = err.Error()
-				return nil, problemOf(err)
+				return nil, s.failed(ctx, err)
 			}
 			return out, nil
 		})
 	})
+}
+
+// failed returns err as its caller may read it, and notes it for the log.
+func (s *server) failed(ctx context.Context, err error) error {
+	p := problemOf(err)
+	callOf(ctx).why = p.why()
+	return p
 }
 
 func (s *server) addTo(o operation, register func(huma.Operation)) {

@@ -93,8 +93,17 @@ func problemOf(err error) *problem {
 // refuse answers a request that its operation never saw.
 func (s *server) refuse(ctx context.Context, w http.ResponseWriter, err error) {
 	p := problemOf(err)
-	callOf(ctx).why = err.Error()
+	callOf(ctx).why = p.why()
 	p.write(w)
+}
+
+// why returns what the log says of p. What was not found is not named: the name
+// is the caller's.
+func (p *problem) why() string {
+	if p.Status == http.StatusNotFound {
+		return p.Detail
+	}
+	return p.err.Error()
 }
 
 func (p *problem) write(w http.ResponseWriter) {

@@ -54,6 +54,29 @@ func (g *Gateway) CreateAPIKey(ctx context.Context, c Caller, id string, k APIKe
 }
 
 func (g *Gateway) checkAPIKey(ctx context.Context, c Caller, k APIKey) error {
+	if err := k.checkScope(c); err != nil {
+		return err
+	}
+	switch {
+	case len(k.Name) > MaxName:
+		return fmt.Errorf("name: %w: want at most %d bytes", ErrInvalid, MaxName)
+	case !k.Expires.IsZero() && !k.Expires.After(k.Created):
+		return fmt.Errorf("expires: %w: want a time to come", ErrInvalid)
+	case k.Tenant != "":
+		_, err := g.Tenant(ctx, k.Tenant)
+		return err
+	case k.Group != "":
+		_, err := g.liveGroup(ctx, k.Group)
+		return err
+	}
+	return nil
+}
+
+// checkScope judges whose key k is, and whether c may make it.
+func (k APIKey) checkScope(c Caller) error {
+	if c.Scope != ScopeOperator && (k.Scope == ScopeOperator || k.Scope == ScopeGroupOwner) {
+		return fmt.Errorf("scope: %w: only the operator makes such keys", ErrForbidden)
+	}
 	switch k.Scope {
 	case ScopeFull, ScopeRead, ScopeSetHTTP:
 		if k.Tenant == "" || k.Group != "" {
@@ -69,20 +92,6 @@ func (g *Gateway) checkAPIKey(ctx context.Context, c Caller, k APIKey) error {
 		}
 	default:
 		return fmt.Errorf("scope: %w: want full, read, set_http_callback, group-owner or operator", ErrInvalid)
-	}
-	switch {
-	case c.Scope != ScopeOperator && (k.Scope == ScopeOperator || k.Scope == ScopeGroupOwner):
-		return fmt.Errorf("scope: %w: only the operator makes such keys", ErrForbidden)
-	case len(k.Name) > MaxName:
-		return fmt.Errorf("name: %w: want at most %d bytes", ErrInvalid, MaxName)
-	case !k.Expires.IsZero() && !k.Expires.After(k.Created):
-		return fmt.Errorf("expires: %w: want a time to come", ErrInvalid)
-	case k.Tenant != "":
-		_, err := g.Tenant(ctx, k.Tenant)
-		return err
-	case k.Group != "":
-		_, err := g.liveGroup(ctx, k.Group)
-		return err
 	}
 	return nil
 }

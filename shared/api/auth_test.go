@@ -1,0 +1,248 @@
+package api_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ringback/shared/api"
+)
+
+func TestEveryOperationHasScopes(t *testing.T) {
+	doc, err := document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var described []string
+	for _, item := range doc.Paths.Map() {
+		for _, op := range item.Operations() {
+			if op.Security != nil && len(*op.Security) == 0 { // open, or with a key in the form
+				continue
+			}
+			described = append(described, op.OperationID)
+		}
+	}
+	slices.Sort(described)
+	if diff := cmp.Diff(api.Operations(), described); diff != "" {
+		t.Errorf("operations in the table of scopes (-) and in the document (+):\n%s", diff)
+	}
+}
+
+func TestCallWithoutAGoodKeyIsRefused(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	for _, tt := range []struct{ name, key string }{
+		{"no key", ""},
+		{"no such key", "rbk_06h055n6nfk8ihladhl6qeuo0c_abcdefghijklmnopqrstuv0123456789"},
+		{"key with another end", s.key[:len(s.key)-1] + "0"},
+		{"operator key cut short", operatorKey[:len(operatorKey)-1]},
+		{"a very long key", "rbk_" + strings.Repeat("x", 10_000)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.key == s.key {
+				t.Skip("the key happens to end so")
+			}
+			a := w.want(401, tt.key, "GET", "/v1/me", nil)
+			if got := a.header.Get("WWW-Authenticate"); got != "Bearer" {
+				t.Errorf("WWW-Authenticate %q, want Bearer", got)
+			}
+		})
+	}
+	if strings.Contains(w.log.text(), s.key[:len(s.key)-1]) {
+		t.Error("a key stands in the log")
+	}
+}
+
+func TestDisabledTenantIsRefused(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	w.want(200, s.key, "GET", "/v1/me", nil)
+	w.want(200, operatorKey, "POST", "/v1/tenants/"+s.tenant+"/disable", nil)
+	w.want(401, s.key, "GET", "/v1/me", nil)
+	w.want(200, operatorKey, "POST", "/v1/tenants/"+s.tenant+"/enable", nil)
+	w.want(200, s.key, "GET", "/v1/me", nil)
+}
+
+func TestDeletedAndExpiredKeysAreRefused(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	gone := w.want(201, s.key, "POST", "/v1/keys", object{"scope": "read"})
+	w.want(200, gone.text("api_key"), "GET", "/v1/me", nil)
+	w.want(204, s.key, "DELETE", "/v1/keys/"+gone.id(), nil)
+	w.want(401, gone.text("api_key"), "GET", "/v1/me", nil)
+
+	soon := time.Now().Add(50 * time.Millisecond).UTC().Format(time.RFC3339Nano)
+	short := w.want(201, s.key, "POST", "/v1/keys", object{"scope": "read", "expires": soon})
+	await(t, "the key to expire", func() bool { return w.call(short.text("api_key"), "GET", "/v1/me", nil).code == 401 })
+	w.want(422, s.key, "POST", "/v1/keys", object{"scope": "read", "expires": "2020-01-01T00:00:00Z"})
+}
+
+func TestTenantMakesNoKeyBeyondItself(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	w.want(403, s.key, "POST", "/v1/keys", object{"scope": "operator"})
+	w.want(403, s.key, "POST", "/v1/keys", object{"scope": "group-owner"})
+	w.want(422, s.key, "POST", "/v1/keys", object{"scope": "everything"})
+	w.want(404, s.key, "POST", "/v1/keys", object{"scope": "full", "tenant": s.other})
+	w.want(404, s.key, "GET", "/v1/keys?tenant="+s.other, nil)
+	w.want(422, operatorKey, "POST", "/v1/keys", object{"scope": "full"})
+	other := w.want(201, operatorKey, "POST", "/v1/keys", object{"scope": "operator", "name": "deputy"})
+	w.want(200, other.text("api_key"), "GET", "/v1/tenants", nil)
+	if got := w.want(200, operatorKey, "GET", "/v1/keys", nil).list(t); len(got) != 1 || got[0]["id"] != other.id() {
+		t.Errorf("operator's keys %v, want the one", got)
+	}
+}
+
+func TestTenantThatCallsTooOftenWaits(t *testing.T) {
+	w := newWorld(t)
+	a := w.want(201, operatorKey, "POST", "/v1/tenants", object{"name": "busy", "limits": object{"api_calls_per_second": 3}})
+	refused := 0
+	for range 10 {
+		got := w.call(a.text("api_key"), "GET", "/v1/me", nil)
+		if got.code == 429 {
+			refused++
+			if got.header.Get("Retry-After") != "1" {
+				t.Errorf("Retry-After %q, want 1", got.header.Get("Retry-After"))
+			}
+		}
+	}
+	if refused < 5 {
+		t.Errorf("%d of 10 calls at once refused, want all but about 3", refused)
+	}
+}
+
+// An attempt at another's thing: what stands in the path is filled in from
+// what the first tenant has.
+func TestNobodyReachesWhatIsNotTheirs(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	w.work()
+	e := newEndpoint(t)
+	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL, "description": "MARK"})
+	w.form(w.callbackURL(s.smartbots), chat("MARK"))
+	var d object
+	await(t, "the delivery", func() bool {
+		list := w.want(200, s.key, "GET", "/v1/deliveries?status=succeeded", nil).list(t)
+		if len(list) == 1 {
+			d = list[0]
+		}
+		return len(list) == 1
+	})
+	job := w.want(202, s.key, "POST", "/v1/registrations/"+r.id()+"/recover", object{"since": "2026-01-01T00:00:00Z"})
+	group := w.want(201, operatorKey, "POST", "/v1/groups", object{"source": s.smartbots, "name": "MARK", "security_code": "MARK-code", "uuid": chatGroup, "group_id": "MARK"})
+	second := w.want(201, operatorKey, "POST", "/v1/groups", object{"source": s.smartbots, "name": "another", "security_code": "c", "uuid": chatGroup, "group_id": "g"})
+	apiKey := w.want(201, s.key, "POST", "/v1/keys", object{"scope": "read", "name": "MARK"})
+	callbackKey := w.want(201, operatorKey, "POST", "/v1/sources/"+s.direct+"/keys", object{"label": "MARK"})
+	grants := w.want(200, operatorKey, "GET", "/v1/sources/"+s.direct+"/grants", nil).list(t)
+
+	narrow := func(scope string) string {
+		return w.want(201, s.otherKey, "POST", "/v1/keys", object{"scope": scope}).text("api_key")
+	}
+	strangers := map[string]string{
+		"full key of another tenant": s.otherKey, "read key of another tenant": narrow("read"),
+		"set_http_callback key of another tenant": narrow("set_http_callback"), "owner of another group": second.text("owner_key"),
+		"nobody": "",
+	}
+	ids := map[string]string{
+		"sources": s.direct, "tenants": s.tenant, "keys": apiKey.id(), "groups": group.id(), "registrations": r.id(),
+		"events": fmt.Sprint(d["event"]), "deliveries": fmt.Sprint(d["id"]), "jobs": job.id(), "dead-letters": "events",
+		"{key}": callbackKey.id(), "{grant}": fmt.Sprint(grants[0]["id"]), "{app}": r.id(),
+	}
+	doc, err := document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := w.picture(s)
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			if !strings.HasPrefix(path, "/v1/") {
+				continue
+			}
+			resource, _, _ := strings.Cut(strings.TrimPrefix(path, "/v1/"), "/")
+			at := strings.NewReplacer("{id}", ids[resource], "{queue}", "events", "{key}", ids["{key}"], "{grant}", ids["{grant}"], "{app}", ids["{app}"]).Replace(path)
+			for who, key := range strangers {
+				a := w.call(key, method, at, anyBody(op.OperationID, s, r.id()))
+				switch {
+				case strings.Contains(a.raw, "MARK") || strings.Contains(a.raw, s.key):
+					t.Errorf("%s, %s: %s %s answers %d with another's: %s", who, op.OperationID, method, at, a.code, a.raw)
+				case a.code < 300 && strings.Contains(path, "{"):
+					t.Errorf("%s, %s: %s %s answers %d %s", who, op.OperationID, method, at, a.code, a.raw)
+				case key == "" && a.code != 401:
+					t.Errorf("nobody, %s: %d, want 401", op.OperationID, a.code)
+				}
+			}
+		}
+	}
+	if diff := cmp.Diff(before, w.picture(s)); diff != "" {
+		t.Errorf("what the first tenant has was changed:\n%s", diff)
+	}
+}
+
+// picture is what the operator and the first tenant see.
+func (w *world) picture(s setting) map[string]any {
+	out := map[string]any{}
+	for path, key := range map[string]string{
+		"/v1/registrations": s.key, "/v1/keys": s.key, "/v1/me": s.key, "/v1/events": s.key, "/v1/groups": operatorKey, "/v1/sources": operatorKey,
+		"/v1/sources/" + s.direct + "/keys": operatorKey, "/v1/sources/" + s.direct + "/grants": operatorKey,
+	} {
+		out[path] = w.want(200, key, "GET", path, nil).object
+	}
+	return out
+}
+
+// anyBody is a body with which the operation would do something.
+func anyBody(operation string, s setting, registration string) any {
+	switch operation {
+	case "create-source":
+		return object{"provider": "direct", "name": "x"}
+	case "create-tenant":
+		return object{"name": "x"}
+	case "create-grant":
+		return object{"tenant": s.other}
+	case "create-group":
+		return object{"source": s.smartbots, "name": "x", "security_code": "x", "uuid": chatGroup}
+	case "create-registration":
+		return object{"source": s.direct, "url": "https://tenant.example/"}
+	case "create-key":
+		return object{"scope": "full", "tenant": s.tenant}
+	case "create-erasure":
+		return object{"source": s.smartbots, "match": object{"group": []string{chatGroup}}}
+	case "rotate-source-token":
+		return object{"token": "x"}
+	case "rotate-source-basic":
+		return object{"basic": object{"login": "a", "password": "b"}}
+	case "rotate-raw-token":
+		return object{"raw_token": "x"}
+	case "recover-registration", "replay-missing", "release-registration", "dry-run-registration":
+		return object{"since": "2026-01-01T00:00:00Z"}
+	case "change-source", "change-tenant":
+		return object{"name": "changed"}
+	case "change-registration":
+		return object{"description": "changed"}
+	case "change-group":
+		return object{"security_code": "changed"}
+	case "create-callback-key", "rotate-callback-key", "rotate-key", "rotate-registration":
+		return object{}
+	}
+	return nil
+}
+
+func TestReadKeyChangesNothing(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.direct, "url": "https://tenant.example/"})
+	read := w.want(201, s.key, "POST", "/v1/keys", object{"scope": "read"}).text("api_key")
+	w.want(200, read, "GET", "/v1/registrations/"+r.id(), nil)
+	w.want(200, read, "GET", "/v1/deliveries", nil)
+	for _, tt := range []struct{ method, path string }{
+		{"DELETE", ""}, {"POST", "/disable"}, {"POST", "/rotate"}, {"POST", "/test"},
+	} {
+		w.want(403, read, tt.method, "/v1/registrations/"+r.id()+tt.path, nil)
+	}
+	w.want(403, read, "POST", "/v1/keys", object{"scope": "full"})
+	w.want(403, read, "GET", "/v1/keys", nil)
+}

@@ -1,0 +1,279 @@
+package api_test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// planted is a text that stands wherever a request can hold one. It may be in
+// no answer to a refused request, and never in the log.
+const planted = "PLANTED5ecret"
+
+func TestRefusalsRepeatNothingOfTheRequest(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.direct, "url": "https://tenant.example/"})
+	doc, err := document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := []any{
+		planted, object{planted: planted}, []any{planted}, object{"a": object{planted: []any{planted}}}, 5, true,
+		planted + "\x00", "http://" + planted + ":" + planted + "@[::1]:99999/%zz", []any{object{planted: planted}},
+	}
+	ids := map[string]string{"sources": s.direct, "registrations": r.id(), "tenants": s.tenant}
+	for path, item := range doc.Paths.Map() {
+		if !strings.HasPrefix(path, "/v1/") {
+			continue
+		}
+		resource, _, _ := strings.Cut(strings.TrimPrefix(path, "/v1/"), "/")
+		for method, op := range item.Operations() {
+			for _, key := range []string{operatorKey, s.key} {
+				w.silent(key, method, strings.NewReplacer("{id}", planted, "{key}", planted, "{grant}", planted, "{app}", planted, "{queue}", planted).Replace(path), nil)
+				w.silent(key, method, path+"?"+planted+"="+planted, nil)
+				w.silent(key, method, path+"?limit="+planted+"&cursor="+planted+"."+planted+"&since="+planted+"&status="+planted, nil)
+				if op.RequestBody == nil {
+					continue
+				}
+				at := strings.Replace(path, "{id}", ids[resource], 1)
+				for _, body := range []any{planted, `{"` + planted, `{"` + planted + `":"` + planted + `"}`, `"` + planted + `"`, `{"name":` + planted + `}`} {
+					w.silent(key, method, at, body)
+				}
+				schema := op.RequestBody.Value.Content["application/json"].Schema.Value
+				for field := range schema.Properties {
+					for _, v := range wrong {
+						w.silent(key, method, at, object{field: v, planted: planted}) // refused for the unknown field at least
+					}
+				}
+			}
+		}
+	}
+	w.silent(planted+strings.Repeat("x", 40), "GET", "/v1/me", nil)
+	w.silent("", "GET", "/"+planted+"/../"+planted, nil)
+	w.silent("", "PUT", "/v1/"+planted, nil)
+	if strings.Contains(w.log.text(), planted) {
+		for line := range strings.Lines(w.log.text()) {
+			if strings.Contains(line, planted) {
+				t.Errorf("what was planted stands in the log: %s", line)
+			}
+		}
+	}
+}
+
+// silent makes a call that is refused, and fails the test if the answer holds
+// what was planted.
+func (w *world) silent(key, method, path string, body any) {
+	w.t.Helper()
+	a := w.call(key, method, path, body)
+	if a.code < 400 && method != "GET" || a.code >= 500 {
+		w.t.Errorf("%s %s with %v: %d %s, want a refusal", method, path, body, a.code, a.raw)
+	}
+	if strings.Contains(a.raw+fmt.Sprint(a.header), planted) {
+		w.t.Errorf("%s %s: answer %d repeats the request: %s %v", method, path, a.code, a.raw, a.header)
+	}
+}
+
+func TestSecretsStandInNoLaterAnswerAndNoLog(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	secrets := []string{operatorKey, s.key, "tencent-token", "direct-password", "upstream-key", "raw-secret", "header-secret", "url-password", "the-code", "new-token", "new-password"}
+	op := operatorKey
+	w.want(200, op, "PATCH", "/v1/sources/"+s.smartbots, object{"upstream": object{"api_key": "upstream-key"}})
+	group := w.want(201, op, "POST", "/v1/groups", object{"source": s.smartbots, "name": "Harbor", "security_code": "the-code", "uuid": chatGroup})
+	r := w.want(201, s.key, "POST", "/v1/registrations", object{
+		"source": s.tencent, "url": "https://login:url-password@tenant.example/", "event_types": []string{"*"}, "format": "raw",
+		"raw_token": "raw-secret", "headers": object{"X-Key": "header-secret"},
+	})
+	w.want(200, op, "POST", "/v1/sources/"+s.tencent+"/token/rotate", object{"token": "new-token"})
+	w.want(200, op, "POST", "/v1/sources/"+s.direct+"/basic/rotate", object{"basic": object{"login": "x", "password": "new-password"}})
+	secrets = append(secrets, r.text("secret"), group.text("owner_key"))
+	var seen strings.Builder
+	for _, path := range []string{"/v1/sources", "/v1/sources/" + s.smartbots, "/v1/groups", "/v1/tenants", "/v1/keys?tenant=" + s.tenant, "/v1/registrations?tenant=" + s.tenant} {
+		seen.WriteString(w.want(200, op, "GET", path, nil).raw)
+	}
+	for _, path := range []string{"/v1/registrations", "/v1/registrations/" + r.id(), "/v1/keys", "/v1/sources", "/v1/me"} {
+		seen.WriteString(w.want(200, s.key, "GET", path, nil).raw)
+	}
+	for _, secret := range secrets {
+		if strings.Contains(seen.String(), secret) {
+			t.Errorf("%q stands in an answer", secret)
+		}
+		if strings.Contains(w.log.text(), secret) {
+			t.Errorf("%q stands in the log", secret)
+		}
+		if raw, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_")); len(raw) > 20 && strings.Contains(seen.String(), string(raw)) {
+			t.Errorf("what %q encodes stands in an answer", secret)
+		}
+	}
+}
+
+func TestPanicIsAnsweredAndLogged(t *testing.T) {
+	w := newWorld(t)
+	w.g.Keys = nil // no verb works without
+	a := w.call(operatorKey, "POST", "/v1/sources", object{"provider": "direct", "name": planted})
+	if a.code != 500 || strings.Contains(a.raw, planted) {
+		t.Errorf("answer %d %s, want a 500 that says nothing", a.code, a.raw)
+	}
+	if log := w.log.text(); !strings.Contains(log, `"outcome":"panic"`) || strings.Contains(log, planted) {
+		t.Errorf("log %s, want the panic without its cause's data", log)
+	}
+}
+
+func TestAnswersForbidSniffingFramingAndKeeping(t *testing.T) {
+	w := newWorld(t)
+	for _, path := range []string{"/v1/me", "/v1/tenants", "/healthz", "/api/simple.html", "/nothing", "/openapi.json"} {
+		rec := httptest.NewRecorder()
+		w.api.ServeHTTP(rec, httptest.NewRequest("GET", path, nil))
+		for name, want := range map[string]string{
+			"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer",
+			"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+		} {
+			if got := rec.Header().Get(name); got != want && (path != "/openapi.json" || name != "Cache-Control") {
+				t.Errorf("GET %s: %s %q, want %q", path, name, got, want)
+			}
+		}
+	}
+	if a := w.want(200, "", "GET", "/healthz", nil); strings.TrimSpace(a.raw) != `{"status":"ok"}` {
+		t.Errorf("/healthz answers %q", a.raw)
+	}
+}
+
+func TestOnlyWrongLoginsAndNamesAreLogged(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	w.want(404, s.key, "GET", "/v1/registrations/reg_none", nil)
+	line := w.log.last(1)
+	for _, want := range []string{`"msg":"api"`, s.tenant, `"route":"/v1/registrations/{id}"`, `"code":404`, `"outcome":"refused"`, `"key":"key_`} {
+		if !strings.Contains(line, want) {
+			t.Errorf("log line %s, want %s in it", line, want)
+		}
+	}
+}
+
+func TestIdempotentCreateIsMadeOnce(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	for _, tt := range []struct {
+		key, path string
+		body      object
+		secret    string
+	}{
+		{operatorKey, "/v1/tenants", object{"name": "twice"}, "api_key"},
+		{operatorKey, "/v1/sources", object{"provider": "direct", "name": "twice"}, ""},
+		{operatorKey, "/v1/sources/" + s.direct + "/keys", object{"label": "twice"}, ""},
+		{operatorKey, "/v1/sources/" + s.direct + "/grants", object{"tenant": s.other}, ""},
+		{operatorKey, "/v1/groups", object{"source": s.smartbots, "name": "twice", "security_code": "c", "uuid": chatGroup}, "owner_key"},
+		{s.key, "/v1/registrations", object{"source": s.direct, "url": "https://tenant.example/"}, "secret"},
+		{s.key, "/v1/keys", object{"scope": "read"}, "api_key"},
+	} {
+		t.Run(tt.path, func(t *testing.T) {
+			first := w.want(201, tt.key, "POST", tt.path, tt.body, "Idempotency-Key", "key of "+tt.path)
+			again := w.want(201, tt.key, "POST", tt.path, tt.body, "Idempotency-Key", "key of "+tt.path)
+			if first.id() != again.id() || first.id() == "" {
+				t.Errorf("ids %q and %q, want the same", first.id(), again.id())
+			}
+			if got := again.header.Get("Idempotent-Replayed"); got != "true" || first.header.Get("Idempotent-Replayed") != "" {
+				t.Errorf("Idempotent-Replayed %q, want true for the repeat alone", got)
+			}
+			if tt.secret != "" && (first.text(tt.secret) == "" || again.text(tt.secret) != "" || again.text("note") == "") {
+				t.Errorf("first %s, repeat %s; want the secret once, and a note that says so", first.raw, again.raw)
+			}
+			other := tt.body.with("description", "other")
+			if tt.path != "/v1/registrations" {
+				other = tt.body.with("name", "other").with("label", "other")
+				for _, name := range []string{"name", "label"} {
+					if _, had := tt.body[name]; !had {
+						delete(other, name)
+					}
+				}
+			}
+			if len(other) == len(tt.body) && fmt.Sprint(other) == fmt.Sprint(tt.body) {
+				return
+			}
+			w.want(422, tt.key, "POST", tt.path, other, "Idempotency-Key", "key of "+tt.path)
+		})
+	}
+	if got := w.want(200, s.key, "GET", "/v1/registrations", nil).list(t); len(got) != 1 {
+		t.Errorf("%d registrations, want one", len(got))
+	}
+	w.want(201, s.otherKey, "POST", "/v1/keys", object{"scope": "read"}, "Idempotency-Key", "key of /v1/keys") // another's key is another
+}
+
+func TestRefusedCreateMayBeCorrectedUnderItsKey(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	body := object{"source": s.direct, "url": "ftp://tenant.example/"}
+	w.want(422, s.key, "POST", "/v1/registrations", body, "Idempotency-Key", "k")
+	w.want(201, s.key, "POST", "/v1/registrations", body.with("url", "https://tenant.example/"), "Idempotency-Key", "k")
+}
+
+func TestRotationKeepsTheOldForTheOverlap(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	k := w.want(201, s.key, "POST", "/v1/keys", object{"scope": "read"})
+	next := w.want(200, s.key, "POST", "/v1/keys/"+k.id()+"/rotate", object{"overlap": "1h"})
+	if k.text("api_key") == next.text("api_key") || next.id() != k.id() {
+		t.Fatalf("rotated to %s, want another key under the same id", next.raw)
+	}
+	for _, key := range []string{k.text("api_key"), next.text("api_key")} {
+		w.want(200, key, "GET", "/v1/me", nil)
+	}
+	listed := w.want(200, s.key, "GET", "/v1/keys/"+k.id(), nil)
+	old, _ := listed.object["old"].([]any)
+	if len(old) != 1 {
+		t.Fatalf("listed %s, want the old one with its end", listed.raw)
+	}
+	until, _ := time.Parse(time.RFC3339, old[0].(map[string]any)["until"].(string))
+	if left := time.Until(until); left < 59*time.Minute || left > time.Hour {
+		t.Errorf("old one ends in %v, want an hour", left)
+	}
+	w.want(200, s.key, "POST", "/v1/keys/"+k.id()+"/rotate", object{"overlap": "0s"})
+	for _, key := range []string{k.text("api_key"), next.text("api_key")} {
+		w.want(401, key, "GET", "/v1/me", nil)
+	}
+	w.want(422, s.key, "POST", "/v1/keys/"+k.id()+"/rotate", object{"overlap": "-1h"})
+	w.want(422, s.key, "POST", "/v1/keys/"+k.id()+"/rotate", object{"overlap": "soon"})
+}
+
+func TestOverlapsByDefault(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	keys := func(source string) []object {
+		return w.want(200, operatorKey, "GET", "/v1/sources/"+source+"/keys", nil).list(t)
+	}
+	for _, tt := range []struct {
+		source string
+		want   time.Duration
+	}{{s.direct, 30 * 24 * time.Hour}, {s.smartbots, 24 * time.Hour}} {
+		w.want(200, operatorKey, "POST", fmt.Sprint("/v1/sources/", tt.source, "/keys/", keys(tt.source)[0]["id"], "/rotate"), nil)
+		ends := 0
+		for _, k := range keys(tt.source) {
+			text, ended := k["until"].(string)
+			if !ended {
+				continue
+			}
+			ends++
+			until, _ := time.Parse(time.RFC3339, text)
+			if left := time.Until(until); left > tt.want || left < tt.want-time.Minute {
+				t.Errorf("old callback URL ends in %v, want %v", left, tt.want)
+			}
+		}
+		if ends != 1 {
+			t.Errorf("%d callback URLs end, want the old one", ends)
+		}
+	}
+	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.direct, "url": "https://tenant.example/"})
+	rotated := w.want(200, s.key, "POST", "/v1/registrations/"+r.id()+"/rotate", object{"overlap": "24h"})
+	if secrets, _ := rotated.object["secrets"].([]any); len(secrets) != 2 || rotated.text("secret") == r.text("secret") {
+		t.Errorf("rotated to %s, want a new secret beside the old", rotated.raw)
+	}
+	token := w.want(200, operatorKey, "POST", "/v1/sources/"+s.tencent+"/token/rotate", object{"token": "second"})
+	if tokens, _ := token.object["tokens"].([]any); len(tokens) != 2 {
+		t.Errorf("source %s, want two tokens", token.raw)
+	}
+	w.want(422, operatorKey, "POST", "/v1/sources/"+s.direct+"/token/rotate", object{"token": "second"})
+}
