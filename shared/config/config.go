@@ -93,14 +93,19 @@ type AWS struct {
 	// A region's name. Default: none, set by Lambda.
 	Region string `env:"AWS_REGION"`
 
-	// AccessKeyID, SecretAccessKey and SessionToken are the function's role.
-	// Profiles and single sign-on are not read, since the code for them is a
-	// fifth of a function's binary; elsewhere
-	// `aws configure export-credentials --format env` makes variables of them.
-	// Credentials. Default: none, set by Lambda.
-	AccessKeyID     string `env:"AWS_ACCESS_KEY_ID"`
+	// AccessKeyID is the first part of the function's credentials. Profiles and
+	// single sign-on are not read, since the code for them is a fifth of a
+	// function's binary; elsewhere `aws configure export-credentials --format env`
+	// makes variables of them. An access key's id. Default: none, set by Lambda.
+	AccessKeyID string `env:"AWS_ACCESS_KEY_ID"`
+
+	// SecretAccessKey is the second part.
+	// A secret access key. Default: none, set by Lambda.
 	SecretAccessKey string `env:"AWS_SECRET_ACCESS_KEY"`
-	SessionToken    string `env:"AWS_SESSION_TOKEN"`
+
+	// SessionToken is the third part, which a user's own credentials lack.
+	// A session token. Default: none, set by Lambda.
+	SessionToken string `env:"AWS_SESSION_TOKEN"`
 
 	Endpoints Endpoints
 }

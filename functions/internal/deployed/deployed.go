@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -49,7 +50,7 @@ func OpenKeyless(ctx context.Context) (*Deployed, error) {
 	if err != nil {
 		return nil, err
 	}
-	log := newLogger(cfg.LogLevel)
+	log := newLogger(os.Stdout, cfg.LogLevel)
 	slog.SetDefault(log)
 	slog.SetLogLoggerLevel(slog.LevelError) // a main's last words
 	b, err := cloud.Open(ctx, cfg)
@@ -84,8 +85,8 @@ func (d *Deployed) secret(ctx context.Context, variable, arn string) (string, er
 // newLogger writes a JSON object a line with the keys timestamp, level and
 // message, by which Lambda knows a line's time and level.
 // "Working with Lambda function logs" in the AWS Lambda Developer Guide.
-func newLogger(level slog.Level) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: level, ReplaceAttr: lambdaKeys}))
+func newLogger(w io.Writer, level slog.Level) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: lambdaKeys}))
 }
 
 func lambdaKeys(groups []string, a slog.Attr) slog.Attr {

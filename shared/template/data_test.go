@@ -1,0 +1,158 @@
+package template
+
+import "ringback/shared/gateway"
+
+// dataRules are about what is kept.
+var dataRules = []rule{
+	{
+		name: "what cannot be made again outlives the stack",
+		holds: func(s stack) error {
+			var f faults
+			for _, name := range append(s.of("AWS::DynamoDB::Table"), s.of("AWS::SecretsManager::Secret")...) {
+				for _, policy := range []string{"DeletionPolicy", "UpdateReplacePolicy"} {
+					f.same(name+"'s "+policy, get(s.resources[name], policy), "Retain")
+				}
+			}
+			return f.err()
+		},
+		breaks: []edit{without("DeletionPolicy: Retain"), without("UpdateReplacePolicy: Retain")},
+	},
+	{
+		name: "tables are sealed, can be restored, and cannot be deleted by mistake",
+		holds: func(s stack) error {
+			var f faults
+			f.same("tables", s.of("AWS::DynamoDB::Table"), []string{"DeliveriesTable", "RegistrationsTable"})
+			for _, name := range s.of("AWS::DynamoDB::Table") {
+				p := s.properties(name)
+				f.same(name+"'s billing", p["BillingMode"], "PAY_PER_REQUEST")
+				f.same(name+"'s encryption", p["SSESpecification"], object{"SSEEnabled": true})
+				f.same(name+"'s recovery", p["PointInTimeRecoverySpecification"], object{"PointInTimeRecoveryEnabled": true})
+				f.same(name+"'s protection", p["DeletionProtectionEnabled"], true)
+			}
+			return f.err()
+		},
+		breaks: []edit{
+			without("BillingMode: PAY_PER_REQUEST"), without("SSESpecification: {SSEEnabled: true}"),
+			without("PointInTimeRecoverySpecification: {PointInTimeRecoveryEnabled: true}"), without("DeletionProtectionEnabled: true"),
+		},
+	},
+	{
+		name:  "tables have the keys, indexes and time to live of shared/cloud",
+		holds: sameTables,
+		breaks: []edit{
+			without("TimeToLiveSpecification: {AttributeName: x, Enabled: true}"),
+			without("- {AttributeName: sk, KeyType: RANGE}"), without("- {AttributeName: du, KeyType: RANGE}"),
+			without("- {AttributeName: op, AttributeType: S}"), {"IndexName: due", "IndexName: later"},
+			{"ProjectionType: KEYS_ONLY", "ProjectionType: ALL"}, {"{AttributeName: ds, AttributeType: N}", "{AttributeName: ds, AttributeType: S}"},
+		},
+	},
+	{
+		name: "the deliveries table can be warmed, and is not by default",
+		holds: func(s stack) error {
+			var f faults
+			f.same("warm throughput", s.properties("DeliveriesTable")["WarmThroughput"], object{"Fn::If": []any{
+				"Warm", object{"ReadUnitsPerSecond": 12000, "WriteUnitsPerSecond": ref("WarmWrites")}, ref("AWS::NoValue"),
+			}})
+			f.same("Warm", s.conditions["Warm"], object{"Fn::Not": []any{object{"Fn::Equals": []any{ref("WarmWrites"), 0}}}})
+			f.same("default of WarmWrites", get(s.parameters["WarmWrites"], "Default"), 0)
+			return f.err()
+		},
+		breaks: []edit{without("- {ReadUnitsPerSecond: 12000, WriteUnitsPerSecond: !Ref WarmWrites}"), {"!Equals [!Ref WarmWrites, 0]", "!Equals [!Ref WarmWrites, 1]"}},
+	},
+}
+
+func sameTables(s stack) error {
+	var f faults
+	attribute := func(name, kind string) object { return object{"AttributeName": name, "AttributeType": kind} }
+	keys := func(partition, sort string) []any {
+		return []any{object{"AttributeName": partition, "KeyType": "HASH"}, object{"AttributeName": sort, "KeyType": "RANGE"}}
+	}
+	index := func(name, partition, sort string) object {
+		return object{"IndexName": name, "KeySchema": keys(partition, sort), "Projection": object{"ProjectionType": "KEYS_ONLY"}}
+	}
+	for _, name := range s.of("AWS::DynamoDB::Table") {
+		p := s.properties(name)
+		f.same(name+"'s keys", p["KeySchema"], keys("pk", "sk"))
+		f.same(name+"'s indexes", p["GlobalSecondaryIndexes"], []any{index("due", "ds", "du"), index("open", "op", "sk")})
+		f.same(name+"'s attributes", p["AttributeDefinitions"], []any{
+			attribute("pk", "S"), attribute("sk", "S"), attribute("ds", "N"), attribute("du", "N"), attribute("op", "S"),
+		})
+		f.same(name+"'s time to live", p["TimeToLiveSpecification"], object{"AttributeName": "x", "Enabled": true})
+	}
+	return f.err()
+}
+
+const queueDays = 14
+
+// mapped are the queues that Worker is fed from, by event.
+var mapped = map[string]string{"FromEvents": "EventsQueue", "FromRetry": "RetryQueue"}
+
+// queueRules are about messages on their way.
+var queueRules = []rule{
+	{
+		name: "queues are sealed, speak only TLS, and keep messages for fourteen days",
+		holds: func(s stack) error {
+			var f faults
+			f.same("queues", s.of("AWS::SQS::Queue"), []string{"EventsDead", "EventsQueue", "RetryDead", "RetryQueue", "TickDead"})
+			for _, name := range s.of("AWS::SQS::Queue") {
+				p := s.properties(name)
+				f.same(name+"'s encryption", p["SqsManagedSseEnabled"], true)
+				f.same(name+"'s retention", p["MessageRetentionPeriod"], queueDays*24*3600)
+				f.same(name+"'s message size", p["MaximumMessageSize"], gateway.MaxMessageBytes)
+				policy := s.properties(name + "Policy")
+				f.same("queues of "+name+"Policy", policy["Queues"], []any{ref(name)})
+				f.same(name+"Policy", get(policy, "PolicyDocument", "Statement"), []any{object{
+					"Sid": "TlsOnly", "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": getAtt(name + ".Arn"),
+					"Condition": object{"Bool": object{"aws:SecureTransport": "false"}},
+				}})
+			}
+			return f.err()
+		},
+		breaks: []edit{
+			without("SqsManagedSseEnabled: true"), {"MessageRetentionPeriod: 1209600", "MessageRetentionPeriod: 345600"},
+			{"MaximumMessageSize: 1048576", "MaximumMessageSize: 262144"},
+			{"            Action: sqs:*\n", "            Action: sqs:SendMessage\n"}, {"Queues: [!Ref RetryQueue]", "Queues: [!Ref RetryDead]"},
+			{"Resource: !GetAtt RetryDead.Arn\n            Condition: {Bool: {\"aws:SecureTransport\"", "Resource: !GetAtt RetryDead.Arn\n            Condition: {Bool: {\"aws:Secure\""},
+		},
+	},
+	{
+		name: "a message that was not finished comes again, five times, and then lies in the dead-letter queue",
+		holds: func(s stack) error {
+			var f faults
+			for queue, dead := range map[string]string{"EventsQueue": "EventsDead", "RetryQueue": "RetryDead"} {
+				p := s.properties(queue)
+				f.same(queue+"'s redrive", p["RedrivePolicy"], object{"deadLetterTargetArn": getAtt(dead + ".Arn"), "maxReceiveCount": gateway.MaxReceives})
+				if least := 6 * number(s.properties("Worker")["Timeout"]); number(p["VisibilityTimeout"]) < least {
+					f.add("%s hides messages for %d s, want six times the worker's timeout: %d", queue, number(p["VisibilityTimeout"]), least)
+				}
+			}
+			return f.err()
+		},
+		breaks: []edit{
+			without("RedrivePolicy: {deadLetterTargetArn: !GetAtt EventsDead.Arn, maxReceiveCount: 5}"),
+			{"!GetAtt RetryDead.Arn, maxReceiveCount", "!GetAtt EventsDead.Arn, maxReceiveCount"}, {"maxReceiveCount: 5", "maxReceiveCount: 3"},
+			without("VisibilityTimeout: 180"), {"Timeout: 30 # the longest", "Timeout: 31 # the longest"},
+		},
+	},
+	{
+		name: "the worker is fed from both queues, says which messages must come again, and leaves room for callbacks",
+		holds: func(s stack) error {
+			var f faults
+			events := sub(s.properties("Worker"), "Events")
+			for event, queue := range mapped {
+				f.same(event, events[event], object{"Type": "SQS", "Properties": object{
+					"Queue": getAtt(queue + ".Arn"), "BatchSize": 10, "FunctionResponseTypes": []any{"ReportBatchItemFailures"},
+					"ScalingConfig": object{"MaximumConcurrency": ref("WorkerConcurrency")},
+				}})
+			}
+			p := s.parameters["WorkerConcurrency"]
+			f.same("WorkerConcurrency", []any{get(p, "Default"), get(p, "MinValue"), get(p, "MaxValue")}, []any{50, 2, 400})
+			return f.err()
+		},
+		breaks: []edit{
+			without("FunctionResponseTypes: [ReportBatchItemFailures]"), without("BatchSize: 10"), {"BatchSize: 10", "BatchSize: 100"},
+			without("ScalingConfig: {MaximumConcurrency: !Ref WorkerConcurrency}"), without("Queue: !GetAtt RetryQueue.Arn"),
+			without("MaxValue: 400"), without("MinValue: 2"), {"Default: 50", "Default: 500"},
+		},
+	},
+}

@@ -1,0 +1,2 @@
+// Package template tests template.yaml, samconfig.toml and functions/Makefile.
+package template
