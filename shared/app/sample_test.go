@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ringback/shared/app"
+	"ringback/shared/config"
 	"ringback/shared/gateway"
 )
 
@@ -120,4 +121,13 @@ func (w *world) sampleState() map[string]any {
 		state[id] = []any{s, keys, grants}
 	}
 	return state
+}
+
+func loadConfig(t *testing.T) config.Config {
+	t.Helper()
+	cfg, err := config.Load(func(name string) string { return map[string]string{"PUBLIC_URL": "https://ringback.example"}[name] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
 }
