@@ -60,6 +60,11 @@ type createGroupInput struct {
 }
 
 func (s *server) createGroup(ctx context.Context, c gateway.Caller, in *createGroupInput) (*created[group], error) {
+	leave, err := s.enterCodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	b := in.Body
 	var made gateway.Group
 	var key, why string
@@ -100,6 +105,11 @@ type changeGroupInput struct {
 }
 
 func (s *server) changeGroup(ctx context.Context, c gateway.Caller, in *changeGroupInput) (*body[group], error) {
+	leave, err := s.enterCodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	b := in.Body
 	g, err := s.g.ChangeGroup(ctx, c, in.ID, gateway.GroupChange{Name: b.Name, UUID: b.UUID, GroupID: b.GroupID, Code: b.SecurityCode})
 	return &body[group]{groupView(g)}, err

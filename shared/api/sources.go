@@ -24,8 +24,8 @@ func (s *server) validities(secrets []gateway.Secret) []validity {
 }
 
 type upstream struct {
-	APIKey  string `json:"api_key,omitempty" doc:"write-only; shown as ***, which sent back means unchanged"`
-	BaseURL string `json:"base_url,omitempty"`
+	APIKey  *string `json:"api_key,omitempty" doc:"write-only; shown as ***, which sent back means unchanged"`
+	BaseURL *string `json:"base_url,omitempty" doc:"empty: SmartBots' own"`
 }
 
 type login struct {
@@ -84,9 +84,9 @@ func (s *server) sourceView(ctx context.Context, src gateway.Source) (source, er
 		v.History = string(src.History)
 	}
 	if src.Upstream != (gateway.Upstream{}) {
-		v.Upstream = &upstream{BaseURL: src.Upstream.BaseURL}
-		if src.Upstream.APIKey != "" {
-			v.Upstream.APIKey = hidden
+		v.Upstream = &upstream{BaseURL: &src.Upstream.BaseURL}
+		if shown := hidden; src.Upstream.APIKey != "" {
+			v.Upstream.APIKey = &shown
 		}
 	}
 	return v, err
@@ -131,7 +131,7 @@ type newSource struct {
 func (f SourceFields) change() gateway.SourceChange {
 	ch := gateway.SourceChange{Name: f.Name, SDKAppID: f.SDKAppID, Allow: f.Allow, IgnoreEventTypes: f.IgnoreEventTypes}
 	if f.Upstream != nil {
-		ch.Upstream = &gateway.Upstream{APIKey: f.Upstream.APIKey, BaseURL: f.Upstream.BaseURL}
+		ch.Upstream = &gateway.UpstreamChange{APIKey: f.Upstream.APIKey, BaseURL: f.Upstream.BaseURL}
 	}
 	if f.History != nil {
 		h := gateway.History(*f.History)

@@ -170,13 +170,13 @@ func (g *Gateway) DeleteAPIKey(ctx context.Context, c Caller, tenant, id string)
 	if err := g.deleteKeyRows(ctx, p.Hashes); err != nil {
 		return err
 	}
-	return g.Store.Delete(ctx, placeOf(listed.APIKey), AnyRev)
+	return deleteRow(ctx, g.Store, placeOf(listed.APIKey), AnyRev)
 }
 
 func (g *Gateway) deleteKeyRows(ctx context.Context, hashes []string) error {
 	for _, h := range hashes {
-		if err := persist(ctx, func() error { return g.Store.Delete(ctx, keyRow(h), AnyRev) }); err != nil {
-			return fmt.Errorf("delete API key: %w", err)
+		if err := deleteRow(ctx, g.Store, keyRow(h), AnyRev); err != nil {
+			return err
 		}
 	}
 	return nil

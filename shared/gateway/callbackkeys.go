@@ -217,8 +217,8 @@ func (g *Gateway) DeleteCallbackKey(ctx context.Context, source, id string) erro
 		if err != nil {
 			return err
 		}
-		if err := g.Store.Delete(ctx, callbackKeyKey(s.ID, secret), AnyRev); err != nil {
-			return fmt.Errorf("delete callback key %s: %w", id, err)
+		if err := deleteRow(ctx, g.Store, callbackKeyKey(s.ID, secret), AnyRev); err != nil {
+			return err
 		}
 	}
 	return g.publish(ctx, source)

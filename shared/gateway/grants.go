@@ -69,13 +69,13 @@ func (g *Gateway) DeleteGrant(ctx context.Context, source, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := g.Store.Delete(ctx, grantKey(source, gr.Tenant, id), AnyRev); err != nil {
-		return fmt.Errorf("delete grant %s: %w", id, err)
+	if err := deleteRow(ctx, g.Store, grantKey(source, gr.Tenant, id), AnyRev); err != nil {
+		return err
 	}
 	if err := g.publish(ctx, source); err != nil {
 		return err
 	}
-	return g.Store.Delete(ctx, ofTenant(gr.Tenant, "G", source+"#"+id), AnyRev)
+	return deleteRow(ctx, g.Store, ofTenant(gr.Tenant, "G", source+"#"+id), AnyRev)
 }
 
 // A GrantedSource is what a tenant may know of a source.

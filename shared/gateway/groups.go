@@ -102,7 +102,7 @@ func (g *Gateway) putGroup(ctx context.Context, id string, ch GroupChange, code 
 }
 
 func (g *Gateway) claimGroupName(ctx context.Context, name, id string) error {
-	err := g.claimName(ctx, groupNameKey(FoldName(name)), id)
+	err := g.claimName(ctx, groupNameKey(FoldName(name)), id, groupKey)
 	if errors.Is(err, ErrConflict) {
 		return fmt.Errorf("name: %w: another group has it", ErrConflict)
 	}
@@ -262,7 +262,7 @@ func (g *Gateway) DeleteGroup(ctx context.Context, id string) error {
 	if err := g.freeName(ctx, groupNameKey(FoldName(of.Name)), id); err != nil {
 		return err
 	}
-	return g.Store.Delete(ctx, listKey("groups", id), AnyRev)
+	return deleteRow(ctx, g.Store, listKey("groups", id), AnyRev)
 }
 
 func (g *Gateway) deleteKeysOf(ctx context.Context, of Group) error {
@@ -275,7 +275,7 @@ func (g *Gateway) deleteKeysOf(ctx context.Context, of Group) error {
 		if err := g.deleteKeyRows(ctx, p.Hashes); err != nil {
 			return err
 		}
-		return g.Store.Delete(ctx, r.Key, AnyRev)
+		return deleteRow(ctx, g.Store, r.Key, AnyRev)
 	})
 }
 

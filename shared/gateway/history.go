@@ -56,9 +56,6 @@ func (g *Gateway) Deliveries(ctx context.Context, c Caller, q HistoryQuery) ([]L
 		out, err := g.deliveriesOf(ctx, rs, q)
 		return out, "", err
 	}
-	if len(rs) > MaxMerged {
-		return nil, "", fmt.Errorf("registration: %w: there are more than %d; name one, a source, or an event", ErrUnreadable, MaxMerged)
-	}
 	var parts []part
 	for _, r := range rs {
 		for shard := range historyShards {
@@ -80,7 +77,8 @@ func (g *Gateway) Deliveries(ctx context.Context, c Caller, q HistoryQuery) ([]L
 func (q HistoryQuery) open() bool { return q.Status != "" && q.Status != Succeeded }
 
 // registrationsFor returns the registrations of c's that q is about. Removed
-// ones are among them only if they are named, or an event is.
+// ones are among them only if they are named, or an event is. The error wraps
+// ErrUnreadable if there are more than can be merged.
 func (g *Gateway) registrationsFor(ctx context.Context, c Caller, q HistoryQuery) ([]Registration, error) {
 	if q.Registration != "" {
 		r, err := g.Registration(ctx, c, q.Registration)
@@ -117,7 +115,7 @@ func (g *Gateway) registrationsOfTenant(ctx context.Context, tenant, source stri
 		return nil, err
 	}
 	if !removed && len(ids) > MaxMerged {
-		return make([]Registration, len(ids)), nil // too many to merge: nobody looks at them
+		return nil, fmt.Errorf("registration: %w: there are more than %d; name one, a source, or an event", ErrUnreadable, MaxMerged)
 	}
 	return g.readRegistrations(ctx, ids)
 }

@@ -58,7 +58,7 @@ func (g *Gateway) Once(ctx context.Context, c Caller, what Create, create func(i
 	}
 	if err := create(o.ID); err != nil {
 		if answered(err) { // nothing was made: the same key may be used for the corrected call
-			err = errors.Join(err, g.Store.Delete(ctx, key, AnyRev))
+			err = errors.Join(err, deleteRow(ctx, g.Store, key, AnyRev))
 		}
 		return "", false, err
 	}

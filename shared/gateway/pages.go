@@ -51,5 +51,14 @@ func listed[T any](ctx context.Context, s Store, q Query, f func(Row) (T, error)
 	return out, strings.TrimPrefix(page.Next, q.From), nil
 }
 
+// deleteRow deletes the row under k if its stored revision is was, again if it
+// is not known whether that was done.
+func deleteRow(ctx context.Context, s Store, k Key, was string) error {
+	if err := persist(ctx, func() error { return s.Delete(ctx, k, was) }); err != nil {
+		return fmt.Errorf("delete %s %s: %w", k.PK, k.SK, err)
+	}
+	return nil
+}
+
 // expired reports whether r has ended: stores delete late.
 func (r Row) expired(now time.Time) bool { return !r.Expires.IsZero() && !now.Before(r.Expires) }

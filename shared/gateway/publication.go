@@ -96,9 +96,8 @@ func (g *Gateway) hintRows(ctx context.Context, r Registration, hints []hint) ([
 
 func (g *Gateway) dropHints(ctx context.Context, rows []Row) error {
 	for _, row := range rows {
-		err := persist(ctx, func() error { return g.Store.Delete(ctx, row.Key, row.Rev) })
-		if err != nil && !errors.Is(err, ErrConflict) {
-			return fmt.Errorf("delete match entry: %w", err)
+		if err := deleteRow(ctx, g.Store, row.Key, row.Rev); err != nil && !errors.Is(err, ErrConflict) {
+			return err
 		}
 	}
 	return nil
@@ -119,7 +118,7 @@ func (g *Gateway) unlistRegistration(ctx context.Context, r Registration) error 
 	if err := putRow(ctx, g.Store, row, tenantRegistration{Source: r.Source, Removed: true}, AnyRev); err != nil {
 		return err
 	}
-	return g.Store.Delete(ctx, onSource(r.Source, r.ID), AnyRev)
+	return deleteRow(ctx, g.Store, onSource(r.Source, r.ID), AnyRev)
 }
 
 // EnableRegistration takes up deliveries again and releases what was held since
@@ -148,8 +147,8 @@ const heldBefore = 5 * time.Second
 // wasEnabled forgets the failures of before and starts the release of what
 // workers held in the last moment.
 func (g *Gateway) wasEnabled(ctx context.Context, r Registration) error {
-	if err := g.Store.Delete(ctx, healthKey(r.ID), AnyRev); err != nil {
-		return fmt.Errorf("health of %s: %w", r.ID, err)
+	if err := deleteRow(ctx, g.Store, healthKey(r.ID), AnyRev); err != nil {
+		return err
 	}
 	_, err := g.startJob(ctx, Job{Kind: JobRelease, Tenant: r.Tenant, Registration: r.ID, Source: r.Source, Since: r.Since.Add(-heldBefore)})
 	return err

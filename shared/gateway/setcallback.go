@@ -155,7 +155,7 @@ func (g *Gateway) putApp(ctx context.Context, c Caller, of Group, q CallbackRequ
 		}
 		switch r, lost = g.putRegistration(ctx, old, row, r); {
 		case lost == nil:
-			return r, g.Store.Delete(ctx, healthKey(id), AnyRev)
+			return r, deleteRow(ctx, g.Store, healthKey(id), AnyRev)
 		case !errors.Is(lost, ErrConflict):
 			return r, lost
 		}

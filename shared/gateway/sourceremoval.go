@@ -37,11 +37,10 @@ func (g *Gateway) DeleteSource(ctx context.Context, id string, force bool) error
 			return err
 		}
 	}
-	if err := g.Store.Delete(ctx, listKey("sources", id), AnyRev); err != nil {
-		return fmt.Errorf("unlist source %s: %w", id, err)
-	}
-	if err := g.Store.Delete(ctx, sourceKey(id), AnyRev); err != nil {
-		return fmt.Errorf("delete source %s: %w", id, err)
+	for _, k := range [...]Key{listKey("sources", id), sourceKey(id)} {
+		if err := deleteRow(ctx, g.Store, k, AnyRev); err != nil {
+			return err
+		}
 	}
 	return g.publish(ctx, id)
 }
@@ -60,7 +59,7 @@ func (g *Gateway) removeAny(ctx context.Context, registration string) error {
 // deleteSourceRows deletes the callback keys and grants of a source.
 func (g *Gateway) deleteSourceRows(ctx context.Context, pk string) error {
 	err := each(ctx, g.Store, Query{Table: Registrations, PK: pk, Consistent: true}.prefix("C#"), func(r Row) error {
-		return g.Store.Delete(ctx, r.Key, AnyRev)
+		return deleteRow(ctx, g.Store, r.Key, AnyRev)
 	})
 	if err != nil {
 		return fmt.Errorf("callback keys: %w", err)

@@ -26,13 +26,20 @@ const (
 type SourceChange struct {
 	Provider         string // of a new source
 	Name             *string
-	SDKAppID         *uint64   // tencent-chat
-	Token            *string   // tencent-chat, of a new source; else RotateToken
-	Basic            *Login    // direct, of a new source; else RotateBasic
-	Allow            *[]string // direct
-	Upstream         *Upstream // smartbots; APIKey in clear
+	SDKAppID         *uint64         // tencent-chat
+	Token            *string         // tencent-chat, of a new source; else RotateToken
+	Basic            *Login          // direct, of a new source; else RotateBasic
+	Allow            *[]string       // direct
+	Upstream         *UpstreamChange // smartbots
 	IgnoreEventTypes *[]string
 	History          *History
+}
+
+// An UpstreamChange names what a source's upstream is to have; what is nil
+// stays, and what is empty goes.
+type UpstreamChange struct {
+	APIKey  *string // in clear; *** stays too
+	BaseURL *string
 }
 
 // check returns an error wrapping ErrInvalid if ch names what sources of the
@@ -54,7 +61,7 @@ func (ch SourceChange) check(provider string) error {
 		given(ch.Token, checkToken),
 		given(ch.Basic, Login.check),
 		given(ch.Allow, checkAllow),
-		given(ch.Upstream, Upstream.check),
+		given(ch.Upstream, UpstreamChange.check),
 	)
 }
 
@@ -101,12 +108,12 @@ func (l Login) check() error {
 	return nil
 }
 
-func (u Upstream) check() error {
-	if u.BaseURL == "" {
+func (u UpstreamChange) check() error {
+	if u.BaseURL == nil || *u.BaseURL == "" {
 		return nil
 	}
-	at, err := url.Parse(u.BaseURL)
-	if err != nil || at.Scheme != "https" && at.Scheme != "http" || at.Host == "" || at.User != nil || len(u.BaseURL) > 2048 {
+	at, err := url.Parse(*u.BaseURL)
+	if err != nil || at.Scheme != "https" && at.Scheme != "http" || at.Host == "" || at.User != nil || len(*u.BaseURL) > 2048 {
 		return fmt.Errorf("upstream.base_url: %w: want an http or https URL without login and password", ErrInvalid)
 	}
 	return nil
@@ -181,13 +188,7 @@ func (g *Gateway) changed(s Source, ch SourceChange) Source {
 		s.Allow = *ch.Allow
 	}
 	if ch.Upstream != nil {
-		if ch.Upstream.APIKey != hiddenText {
-			s.Upstream.APIKey = ""
-		}
-		if key := ch.Upstream.APIKey; key != "" && key != hiddenText {
-			s.Upstream.APIKey = g.Keys.Seal(pk, "upstream", key)
-		}
-		s.Upstream.BaseURL = ch.Upstream.BaseURL
+		s.Upstream = g.upstream(pk, s.Upstream, *ch.Upstream)
 	}
 	if ch.IgnoreEventTypes != nil {
 		s.IgnoreEventTypes = *ch.IgnoreEventTypes
@@ -196,6 +197,18 @@ func (g *Gateway) changed(s Source, ch SourceChange) Source {
 		s.History = *ch.History
 	}
 	return s
+}
+
+func (g *Gateway) upstream(pk string, u Upstream, ch UpstreamChange) Upstream {
+	assign(&u.BaseURL, ch.BaseURL)
+	switch key := ch.APIKey; {
+	case key == nil || *key == hiddenText:
+	case *key == "":
+		u.APIKey = ""
+	default:
+		u.APIKey = g.Keys.Seal(pk, "upstream", *key)
+	}
+	return u
 }
 
 func (l Login) text() string {
@@ -209,37 +222,11 @@ func (g *Gateway) claimSDKAppID(ctx context.Context, s Source, ch SourceChange) 
 	if ch.SDKAppID == nil || *ch.SDKAppID == s.SDKAppID {
 		return nil
 	}
-	err := g.claimName(ctx, sdkAppIDKey(*ch.SDKAppID), s.ID)
+	err := g.claimName(ctx, sdkAppIDKey(*ch.SDKAppID), s.ID, sourceKey)
 	if errors.Is(err, ErrConflict) {
 		return fmt.Errorf("sdk_app_id: %w: another source has it", ErrConflict)
 	}
 	return err
-}
-
-// claimName makes k say that a name is id's. The error wraps ErrConflict if it
-// is another's.
-func (g *Gateway) claimName(ctx context.Context, k Key, id string) error {
-	err := put(ctx, g.Store, k, link{id}, "")
-	var other *ConflictError
-	if !errors.As(err, &other) {
-		return err
-	}
-	if of, err := decoded[link](other.Stored); err != nil || of.ID == id {
-		return err
-	}
-	return ErrConflict
-}
-
-// freeName gives a name up if it is id's.
-func (g *Gateway) freeName(ctx context.Context, k Key, id string) error {
-	of, row, err := load[link](ctx, g.Store, k)
-	if errors.Is(err, ErrNotFound) || err == nil && of.ID != id {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return g.Store.Delete(ctx, k, row.Rev)
 }
 
 func sdkAppIDKey(n uint64) Key {

@@ -1,0 +1,63 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// unusedName is how long a name is kept for who took it and is not there: a
+// create that crashed.
+const unusedName = time.Minute
+
+// A claim says whose a name is.
+type claim struct {
+	ID string    `json:"id"`
+	At time.Time `json:"at"`
+}
+
+// claimName makes k say that a name is id's. The error wraps ErrConflict if it
+// is another's, whose row stands under what key makes of its id.
+func (g *Gateway) claimName(ctx context.Context, k Key, id string, key func(id string) Key) error {
+	_, err := change(ctx, g.Store, k, func(c *claim, _ *Row) error {
+		if c.ID == id {
+			return errUnchanged
+		}
+		if c.ID != "" {
+			if held, err := g.nameHeld(ctx, *c, key); err != nil || held {
+				return orConflict(err)
+			}
+		}
+		*c = claim{ID: id, At: g.now()}
+		return nil
+	})
+	return err
+}
+
+func orConflict(err error) error {
+	if err == nil {
+		return ErrConflict
+	}
+	return err
+}
+
+// nameHeld reports whether who has a name is there, or may come to be.
+func (g *Gateway) nameHeld(ctx context.Context, c claim, key func(id string) Key) (bool, error) {
+	if g.now().Sub(c.At) < unusedName {
+		return true, nil
+	}
+	rows, err := g.Store.Get(ctx, key(c.ID))
+	return len(rows) > 0, err
+}
+
+// freeName gives a name up if it is id's.
+func (g *Gateway) freeName(ctx context.Context, k Key, id string) error {
+	c, row, err := load[claim](ctx, g.Store, k)
+	if errors.Is(err, ErrNotFound) || err == nil && c.ID != id {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return deleteRow(ctx, g.Store, k, row.Rev)
+}
