@@ -47,12 +47,13 @@ type Options struct {
 // A DB is a gateway.Store and a gateway.Queue in one file. It is safe for
 // concurrent use, by one process at a time.
 type DB struct {
-	writer  *writer
-	readers chan *reader
-	queues  map[gateway.QueueName]*queue
-	lock    *conn
-	closing chan struct{}
-	running sync.WaitGroup
+	writer     *writer
+	readers    chan *reader
+	queues     map[gateway.QueueName]*queue
+	lock       *conn
+	checkpoint *checkpoint
+	closing    chan struct{}
+	running    sync.WaitGroup
 }
 
 // Open opens the file ringback.db in the folder dir, or makes both. What a
@@ -72,6 +73,7 @@ func Open(ctx context.Context, dir string, opts Options) (*DB, error) {
 		db.running.Go(func() { q.load(db) })
 	}
 	db.running.Go(db.sweep)
+	db.running.Go(db.keepLogShort)
 	return db, nil
 }
 
@@ -90,6 +92,10 @@ func (db *DB) open(ctx context.Context, dir string, opts Options) error {
 	if err := db.openWriter(ctx, path, opts); err != nil {
 		return err
 	}
+	if db.checkpoint, err = openCheckpoint(ctx, path); err != nil {
+		return err
+	}
+	db.writer.logIsLong = db.checkpoint.due
 	for range readers {
 		r, err := openReader(ctx, path, db.readers)
 		if err != nil {
@@ -122,7 +128,7 @@ func (db *DB) openWriter(ctx context.Context, path string, opts Options) error {
 	// A page takes several events; a larger one costs more for each row that is
 	// changed alone. A file keeps the size that it was made with.
 	c, err := openConn(ctx, path, "page_size = 8192", "journal_mode = WAL", synchronous,
-		"cache_size = -16384", "wal_autocheckpoint = 2000")
+		"cache_size = -16384", "wal_autocheckpoint = 0")
 	if err != nil {
 		return err
 	}
@@ -177,6 +183,9 @@ func (db *DB) closeConns() error {
 			errs = append(errs, r.conn.close())
 		default:
 		}
+	}
+	if db.checkpoint != nil {
+		errs = append(errs, db.checkpoint.conn.close())
 	}
 	if db.writer != nil {
 		errs = append(errs, db.writer.conn.close())

@@ -2,12 +2,14 @@ package embedded
 
 import (
 	"bytes"
+	"context"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -180,5 +182,30 @@ func TestFolderThatCannotBeMadeIsNamed(t *testing.T) {
 	dir := filepath.Join(file, "folder")
 	if _, err := Open(t.Context(), dir, Options{}); err == nil || !strings.Contains(err.Error(), dir) {
 		t.Errorf("Open = %v, want the folder's name in it", err)
+	}
+}
+
+func TestLogStaysShortUnderLoad(t *testing.T) {
+	dir := t.TempDir()
+	db := openTest(t, dir, Options{Relaxed: true})
+	const rows, writers = 24_000, 32
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for i := w; i < rows; i += writers {
+				r := gateway.Row{Key: numbered(i), Rev: "r", Body: make([]byte, 7000)}
+				if err := db.Put(context.Background(), r, ""); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	log, err := os.Stat(filepath.Join(dir, "ringback.db-wal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size, most := log.Size(), int64(3*logPages*8192); size > most {
+		t.Errorf("log of %d MiB after %d MiB were written, at most %d MiB are wanted", size>>20, rows*7000>>20, most>>20)
 	}
 }
