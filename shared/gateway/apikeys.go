@@ -274,6 +274,10 @@ func (g *Gateway) CallerOf(ctx context.Context, text string) (Caller, APIKey, er
 
 func (k APIKey) valid(now time.Time) bool { return k.Expires.IsZero() || now.Before(k.Expires) }
 
+// firstKeyID returns the id of the key that is made with a tenant or group, the
+// same if that is made again after a crash.
+func firstKeyID(of string) string { return idFrom("key", time.Time{}, "first "+of) }
+
 func keyRow(hash string) Key { return Key{Registrations, "K#" + hash, "K"} }
 
 // newAPIKeyText returns a new key with 160 random bits.

@@ -73,7 +73,7 @@ func (g *Gateway) CreateGroup(ctx context.Context, id string, ch GroupChange) (G
 		return of, "", err
 	}
 	k := APIKey{Scope: ScopeGroupOwner, Group: id, Name: "owner"}
-	_, text, err := g.CreateAPIKey(ctx, Operator(), idFrom("key", of.Created, "owner "+id), k)
+	_, text, err := g.CreateAPIKey(ctx, Operator(), firstKeyID(id), k)
 	return of, text, err
 }
 
@@ -281,11 +281,10 @@ func (g *Gateway) deleteKeysOf(ctx context.Context, of Group) error {
 
 // RotateOwnerKey gives the group's owner a new key and returns its text.
 func (g *Gateway) RotateOwnerKey(ctx context.Context, id string) (string, error) {
-	of, err := g.liveGroup(ctx, id)
-	if err != nil {
+	if _, err := g.liveGroup(ctx, id); err != nil {
 		return "", err
 	}
 	k := APIKey{Scope: ScopeGroupOwner, Group: id, Name: "owner"}
-	_, text, err := g.CreateAPIKey(ctx, Operator(), idFrom("key", of.Created, "owner "+id), k)
+	_, text, err := g.CreateAPIKey(ctx, Operator(), firstKeyID(id), k)
 	return text, err
 }

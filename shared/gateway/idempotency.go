@@ -57,13 +57,20 @@ func (g *Gateway) Once(ctx context.Context, c Caller, what Create, create func(i
 		return o.ID, o.Done, err
 	}
 	if err := create(o.ID); err != nil {
-		if answered(err) { // nothing was made: the same key may be used for the corrected call
-			err = errors.Join(err, deleteRow(ctx, g.Store, key, AnyRev))
-		}
-		return "", false, err
+		return "", false, errors.Join(err, g.endOnce(ctx, key, o, err))
 	}
 	o.Done = true
 	return o.ID, false, putRow(ctx, g.Store, Row{Key: key, Expires: o.At.Add(onceKept)}, o, AnyRev)
+}
+
+// endOnce gives the key up after a create that failed with err: to a corrected
+// call if nothing was made, else to a repeat.
+func (g *Gateway) endOnce(ctx context.Context, key Key, o once, err error) error {
+	if answered(err) {
+		return deleteRow(ctx, g.Store, key, AnyRev)
+	}
+	o.Lease = time.Time{}
+	return putRow(ctx, g.Store, Row{Key: key, Expires: o.At.Add(onceKept)}, o, AnyRev)
 }
 
 // beginOnce takes the key for this call, or returns the once that is done.

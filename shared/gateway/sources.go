@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -154,7 +155,7 @@ func (g *Gateway) CreateSource(ctx context.Context, id string, ch SourceChange) 
 	if err := put(ctx, g.Store, sourceKey(id), s, AnyRev); err != nil {
 		return s, err
 	}
-	if _, _, err := g.CreateCallbackKey(ctx, idFrom("cbk", s.Created, "first "+id), id, ""); err != nil {
+	if _, _, err := g.CreateCallbackKey(ctx, idFrom("cbk", time.Time{}, "first "+id), id, ""); err != nil {
 		return s, err
 	}
 	return s, g.publish(ctx, id)

@@ -26,7 +26,7 @@ func (g *Gateway) CreateTenant(ctx context.Context, id, name string, limits Limi
 	if err := put(ctx, g.Store, tenantKey(id), t, AnyRev); err != nil {
 		return t, "", err
 	}
-	_, text, err := g.CreateAPIKey(ctx, Operator(), idFrom("key", t.Created, "first "+id), APIKey{Scope: ScopeFull, Tenant: id, Name: "first"})
+	_, text, err := g.CreateAPIKey(ctx, Operator(), firstKeyID(id), APIKey{Scope: ScopeFull, Tenant: id, Name: "first"})
 	return t, text, err
 }
 
