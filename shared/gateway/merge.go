@@ -71,7 +71,7 @@ func (g *Gateway) merge(ctx context.Context, parts []part, q HistoryQuery) ([]Ro
 	if err := group.Wait(); err != nil {
 		return nil, "", fmt.Errorf("list history: %w", err)
 	}
-	rows, next := join(parts, pages, q.limit())
+	rows, next := q.join(parts, pages)
 	return rows, next, nil
 }
 
@@ -104,8 +104,9 @@ func (q HistoryQuery) bound(p part) (Query, error) {
 	return b, b.Check()
 }
 
-// join merges pages into one of at most limit rows, newest first.
-func join(parts []part, pages []Page, limit int) ([]Row, string) {
+// join merges pages into one, newest first. Its cursor is never before q's own:
+// a page may be empty and end where it began.
+func (q HistoryQuery) join(parts []part, pages []Page) ([]Row, string) {
 	type placed struct {
 		spot
 		row Row
@@ -123,6 +124,9 @@ func join(parts []part, pages []Page, limit int) ([]Row, string) {
 			end = &s
 		}
 	}
+	if began, err := parseSpot(q.Cursor); err == nil && end != nil && end.before(began) {
+		end = &began
+	}
 	slices.SortFunc(all, func(a, b placed) int {
 		switch {
 		case a.before(b.spot):
@@ -138,7 +142,7 @@ func join(parts []part, pages []Page, limit int) ([]Row, string) {
 			break
 		}
 		rows = append(rows, p.row)
-		if len(rows) == limit {
+		if len(rows) == q.limit() {
 			return rows, p.String()
 		}
 	}

@@ -65,7 +65,7 @@ func TestMergedPagesJoinToTheWholeInOrder(t *testing.T) {
 				}
 				pages[i] = pageOfPart(b, lists[i], rapid.IntRange(0, b.Limit).Draw(t, "rows"))
 			}
-			rows, next := join(parts, pages, q.limit())
+			rows, next := q.join(parts, pages)
 			if len(rows) > q.limit() {
 				t.Fatalf("page of %d rows, want at most %d", len(rows), q.limit())
 			}
