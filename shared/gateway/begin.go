@@ -26,6 +26,7 @@ type eventRow struct {
 	Query       string              `json:"query,omitempty"`
 	Unreadable  bool                `json:"unreadable,omitempty"`
 	Only        string              `json:"only,omitempty"`
+	Tenant      string              `json:"tenant,omitempty"`
 	Erased      bool                `json:"erased,omitempty"` // by request; the payload is gone
 
 	Token string    `json:"token"`           // of the message that began it
@@ -38,7 +39,7 @@ type eventRow struct {
 func (a arrival) row(match []string, long bool, run string, lease time.Time) eventRow {
 	return eventRow{
 		ID: a.ID, Provider: a.Provider, Label: a.Label, Type: a.Type, Received: a.Received, Time: a.Time, Keys: a.Keys,
-		ContentType: a.ContentType, Query: a.Query, Unreadable: a.Unreadable, Only: a.Only,
+		ContentType: a.ContentType, Query: a.Query, Unreadable: a.Unreadable, Only: a.Only, Tenant: a.Tenant,
 		Token: a.token, Run: run, Lease: lease, Match: match, Long: long,
 	}
 }
@@ -48,7 +49,7 @@ func (er eventRow) event(source string, payload []byte) *Event {
 	return &Event{
 		ID: er.ID, Source: source, Provider: er.Provider, Label: er.Label, Type: er.Type, Received: er.Received,
 		Time: er.Time, Keys: er.Keys, ContentType: er.ContentType, Query: er.Query, Payload: payload,
-		Unreadable: er.Unreadable, Only: er.Only,
+		Unreadable: er.Unreadable, Only: er.Only, Tenant: er.Tenant,
 	}
 }
 
@@ -64,7 +65,8 @@ const (
 
 // begin stores the event with its match and takes it for run until lease. If
 // it is resumed, the row holds the match that was stored first.
-func (g *Gateway) begin(ctx context.Context, a arrival, match []string, long bool, run string, lease time.Time) (begun, eventRow, error) {
+func (g *Gateway) begin(ctx context.Context, f *fanOut, match []string, long bool, run string, lease time.Time) (begun, eventRow, error) {
+	a := f.arrival
 	key, err := eventKey(a.ID)
 	if err != nil {
 		return 0, eventRow{}, err
@@ -73,7 +75,10 @@ func (g *Gateway) begin(ctx context.Context, a arrival, match []string, long boo
 		return repeat, eventRow{}, err
 	}
 	er := a.row(match, long, run, lease)
-	row := Row{Key: key, Body: a.Payload, Expires: a.Received.Add(g.Kept.orDefault().History)}
+	row := g.eventRowOf(key, a)
+	if f.thin {
+		row.Body = nil
+	}
 	var lost *ConflictError
 	switch err := putRow(ctx, g.Store, row, er, ""); {
 	case err == nil:
@@ -91,6 +96,10 @@ func (g *Gateway) begin(ctx context.Context, a arrival, match []string, long boo
 	default:
 		return answer, stored, nil
 	}
+}
+
+func (g *Gateway) eventRowOf(key Key, a arrival) Row {
+	return Row{Key: key, Body: a.Payload, Expires: a.Received.Add(g.Kept.orDefault().History)}
 }
 
 // judge says what begin answers when the event is stored already. alone says

@@ -24,9 +24,10 @@ func (r Registration) limit() time.Duration {
 	return attemptTime
 }
 
-// deliverFirst makes the first attempt of e for r, or records why there is
-// none now, and what follows from it.
-func (g *Gateway) deliverFirst(ctx context.Context, e *Event, r Registration) error {
+// deliverFirst makes the first attempt of f's event for r, or records why there
+// is none now, and what follows from it.
+func (g *Gateway) deliverFirst(ctx context.Context, f *fanOut, r Registration) error {
+	e := f.Event
 	v, err := g.versionOf(ctx, e.Source)
 	if err != nil {
 		return err
@@ -40,54 +41,96 @@ func (g *Gateway) deliverFirst(ctx context.Context, e *Event, r Registration) er
 	case verdict == Cancelled:
 		return nil // it was never promised
 	case verdict == Held:
-		return g.recordFirst(ctx, d.hold(why, g.now()), nil, false)
+		return g.recordFirst(ctx, f, d.hold(why, g.now()), nil, false)
+	case r.Ordered:
+		return g.queueInLane(ctx, f, d)
 	}
-	leave, ok := g.mayStart(ctx, r, true)
-	if !ok {
-		return g.recordFirst(ctx, d.wait(g.now().Add(crowdedWait(0)), true), nil, true)
+	s, err := g.mayStart(ctx, v.rev, d, r, true, 0)
+	if err != nil {
+		return err
+	}
+	if s.leave == nil {
+		d.Paced = s.paced
+		self := !s.open && s.at.Sub(g.now()) <= maxSelfSend
+		return g.recordFirst(ctx, f, d.wait(s.at, self), nil, self)
 	}
 	a := g.deliver(ctx, e, r, d)
-	leave(a)
+	s.leave(a)
 	if a.Class == egress.Internal {
-		return g.recordFirst(ctx, d.wait(g.now().Add(slowDown), false), nil, false) // ours, not the tenant's
+		return g.recordFirst(ctx, f, d.wait(g.now().Add(slowDown), false), nil, false) // ours, not the tenant's
 	}
 	after, self := d.record(a, r.Schedule, jitter(), true)
 	if a.Accepted() {
 		g.count(Latency, float64(a.At.Add(a.Took).Sub(e.Received).Milliseconds()))
 	}
-	if err := g.recordFirst(ctx, after, &a, self); err != nil {
+	if err := g.recordFirst(ctx, f, after, &a, self); err != nil {
 		return err
 	}
-	return g.heed(ctx, a, r)
+	g.heed(ctx, e, r, a, after, s.probe)
+	return nil
 }
 
-// mayStart asks for the right to make an attempt in this process now. What it
-// returns must be called with the attempt; without the right the delivery
-// waits in the retry queue, and uses up no attempt.
-func (g *Gateway) mayStart(ctx context.Context, r Registration, first bool) (func(Attempt), bool) {
-	leave, ok := g.pace.enter(ctx, r, first)
-	if !ok {
-		return nil, false
+// A start is the right to make an attempt now, or when there may be one.
+type start struct {
+	leave func(Attempt) // must be called with the attempt; nil: not now
+	probe bool          // of an open circuit
+	at    time.Time     // when else
+	paced bool          // at is the place that the rate gave
+	open  bool          // the circuit is why
+}
+
+// mayStart asks circuit, rate, concurrency and the time left for the right to
+// attempt d now. Without it the delivery waits, and uses up no attempt.
+func (g *Gateway) mayStart(ctx context.Context, rev string, d Delivery, r Registration, first bool, hops int) (start, error) {
+	var s start
+	var probe bool
+	if !d.Manual {
+		h, ok, err := g.admit(ctx, r.ID)
+		if err != nil {
+			return s, err
+		}
+		if probe = ok && h.Open; !ok {
+			return start{open: true, at: h.closedFor(g.now(), r.Schedule.wait(d.Made))}, nil
+		}
 	}
-	if err := g.posts.Acquire(ctx, 1); err != nil {
+	t, err := g.tenant(ctx, rev, r.Tenant)
+	if err != nil {
+		return s, err
+	}
+	leave, at := g.pace.enter(ctx, turn{registration: r.ID, allowance: r.allowance(t.Limits), first: first, paced: d.Paced || d.Manual})
+	switch {
+	case leave == nil && !at.IsZero():
+		return start{at: at, paced: true}, nil
+	case leave == nil:
+		return start{at: g.now().Add(crowdedWait(hops)), paced: d.Paced}, nil
+	}
+	if g.posts.Acquire(ctx, 1) != nil {
 		leave(Attempt{})
-		return nil, false
+		return start{at: g.now()}, nil
 	}
-	if timeLeft(ctx) < r.limit()+answerMargin {
-		g.posts.Release(1)
-		leave(Attempt{})
-		return nil, false
-	}
-	return func(a Attempt) {
+	end := func(a Attempt) {
 		g.posts.Release(1)
 		leave(a)
-	}, true
+	}
+	if timeLeft(ctx) < r.limit()+answerMargin {
+		end(Attempt{})
+		return start{at: g.now()}, nil
+	}
+	return start{leave: end, probe: probe}, nil
 }
 
 // recordFirst stores a delivery whose first attempt was made, or was not to be
 // made now. If it exists already, a success closes it and anything else changes
 // nothing. self says that the next attempt is the caller's to send.
-func (g *Gateway) recordFirst(ctx context.Context, d Delivery, a *Attempt, self bool) error {
+func (g *Gateway) recordFirst(ctx context.Context, f *fanOut, d Delivery, a *Attempt, self bool) error {
+	if f.thin {
+		if d.Status == Succeeded {
+			return nil // history of failures: it is nowhere, and needs to be nowhere
+		}
+		if err := g.keepPayload(ctx, f); err != nil {
+			return err
+		}
+	}
 	if a != nil && !a.Accepted() {
 		if err := g.putAttempt(ctx, d.ID, *a); err != nil {
 			return err
@@ -119,7 +162,7 @@ func (g *Gateway) recordFirst(ctx context.Context, d Delivery, a *Attempt, self 
 // and the tenth. It logs one line.
 func (g *Gateway) deliver(ctx context.Context, e *Event, r Registration, d Delivery) Attempt {
 	a := Attempt{At: g.now(), Manual: d.Manual, Claim: d.Claim}
-	req, err := g.request(e, r, a.At)
+	req, err := g.request(e, r, a.At, d.Late)
 	if err != nil {
 		a.Class, a.Error = egress.Internal, "the delivery could not be written"
 		g.log().Error("attempt", "delivery", d.ID, "outcome", "internal", "why", err.Error())
@@ -141,7 +184,7 @@ func (g *Gateway) deliver(ctx context.Context, e *Event, r Registration, d Deliv
 }
 
 // request writes the POST of e to r at now.
-func (g *Gateway) request(e *Event, r Registration, now time.Time) (egress.Request, error) {
+func (g *Gateway) request(e *Event, r Registration, now time.Time, late bool) (egress.Request, error) {
 	t, err := g.target(r, now)
 	if err != nil {
 		return egress.Request{}, err
@@ -152,7 +195,7 @@ func (g *Gateway) request(e *Event, r Registration, now time.Time) (egress.Reque
 	}
 	p := g.Providers[e.Provider]
 	switch {
-	case r.Format == Raw && e.Type != TestEventType && !g.ours(e):
+	case r.Format == Raw && !e.own():
 		raw := p.Raw(e, t.rawToken, now)
 		req.Query, req.Body = raw.Query, raw.Body
 		set(req.Header, "Content-Type", raw.ContentType)
@@ -160,7 +203,7 @@ func (g *Gateway) request(e *Event, r Registration, now time.Time) (egress.Reque
 		req.Body = e.Payload
 		set(req.Header, "Content-Type", e.ContentType)
 	default:
-		if req.Body, err = standardBody(p, e, g.ours(e)); err != nil {
+		if req.Body, err = standardBody(p, e); err != nil {
 			return egress.Request{}, err
 		}
 		set(req.Header, "Content-Type", "application/json")
@@ -168,6 +211,9 @@ func (g *Gateway) request(e *Event, r Registration, now time.Time) (egress.Reque
 	set(req.Header, "User-Agent", "Ringback/1")
 	set(req.Header, "Idempotency-Key", e.ID)
 	set(req.Header, ViaHeader, g.ID())
+	if late {
+		set(req.Header, LateHeader, "true")
+	}
 	return req, sign(req.Header, t.signers, e.ID, now, req.Body)
 }
 
@@ -196,16 +242,12 @@ func sign(h http.Header, signers []*standardwebhooks.Webhook, id string, now tim
 	return nil
 }
 
-// ours reports whether e was made by the gateway, not by a provider: its
-// payload is a JSON object or a form of the gateway's own.
-func (g *Gateway) ours(e *Event) bool { return e.Only != "" }
-
 // standardBody writes the body of a standard delivery. It is put together by
 // hand because encoding/json would write the payload's bytes anew.
-func standardBody(p Provider, e *Event, ours bool) ([]byte, error) {
+func standardBody(p Provider, e *Event) ([]byte, error) {
 	data, parameters := json.RawMessage(e.Payload), json.RawMessage(nil)
 	var err error
-	if !ours {
+	if !e.own() || !json.Valid(data) {
 		if data, err = p.Data(e); err != nil {
 			return nil, fmt.Errorf("data of %s: %w", e.ID, err)
 		}

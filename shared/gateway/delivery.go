@@ -52,6 +52,9 @@ type Delivery struct {
 	Since  time.Time `json:"since,omitzero"`   // of Held, or of the final status
 	Last   *Last     `json:"last,omitempty"`
 	Replay bool      `json:"replay,omitempty"` // made by a replay, not by the event's arrival
+	Paced  bool      `json:"paced,omitempty"`  // Start is a place that the rate gave
+	Lane   bool      `json:"lane,omitempty"`   // of an ordered registration: its lane is due, not it
+	Late   bool      `json:"late,omitempty"`   // a later one of its lane was attempted before it
 
 	due  time.Time // of the due index; when the tick looks at it
 	rev  string    // of the row as read
@@ -148,7 +151,7 @@ func (d Delivery) record(a Attempt, s Schedule, jitter float64, self bool) (Deli
 	}
 	wasManual := d.Manual
 	d.Claim++
-	d.Lost, d.Manual = 0, false
+	d.Lost, d.Manual, d.Paced = 0, false, false
 	d.Last, d.body = a.last(), cut(a.Answer)
 	if !wasManual {
 		d.Made++
@@ -164,9 +167,10 @@ func (d Delivery) record(a Attempt, s Schedule, jitter float64, self bool) (Deli
 	}
 	wait, more := s.After(d.Made, jitter, a.slow(), a.RetryAfter)
 	if !more {
-		return d.close(Failed, "exhausted", now), false
+		return d.close(Failed, whyExhausted, now), false
 	}
-	return d.wait(now.Add(wait), self && wait <= maxSelfSend), self && wait <= maxSelfSend
+	self = self && wait <= maxSelfSend && !d.Lane
+	return d.wait(now.Add(wait), self), self
 }
 
 // wait leaves d pending until start. If the caller sends the attempt itself the
@@ -257,7 +261,7 @@ func (d Delivery) row(k Kept) (Row, error) {
 	case d.final() && !d.Manual:
 		r.Expires = d.Since.Add(k.History)
 	}
-	if d.Status == Pending || d.Manual {
+	if d.Status == Pending && !d.Lane || d.Manual {
 		r.Due = d.due
 	}
 	return r, nil

@@ -1,6 +1,9 @@
 package gateway
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Limits on what is taken in, the same on both backends.
 const (
@@ -24,4 +27,9 @@ type Event struct {
 	Payload     []byte              // verbatim
 	Unreadable  bool                // set aside; for the operator alone
 	Only        string              // the one registration it is for; empty: all that match
+	Tenant      string              // of an operational event: the tenant it is for
 }
+
+// own reports whether the gateway made e itself: its payload is a JSON object
+// or a form of the gateway's own, and no provider knows it.
+func (e *Event) own() bool { return e.Only != "" || slices.Contains(operational, e.Type) }

@@ -43,9 +43,6 @@ func (g *Gateway) Events(ctx context.Context, c Caller, q HistoryQuery) ([]Liste
 	if err != nil {
 		return nil, "", err
 	}
-	if len(rs) > MaxMerged {
-		return nil, "", fmt.Errorf("registration: %w: there are more than %d; name one, or a source", ErrUnreadable, MaxMerged)
-	}
 	var parts []part
 	of := map[string]Registration{}
 	for _, r := range rs {
@@ -223,7 +220,7 @@ func orNotFound(err error, what string) error {
 // delivery, and its parameters.
 func (g *Gateway) DataOf(e *Event) (data, parameters json.RawMessage, err error) {
 	p := g.Providers[e.Provider]
-	if p == nil || e.Unreadable || g.ours(e) {
+	if p == nil || e.Unreadable || e.own() {
 		if json.Valid(e.Payload) {
 			return e.Payload, nil, nil
 		}

@@ -73,6 +73,9 @@ func (g *Gateway) fanOutMessage(ctx context.Context, m Received) error {
 	case h.Kind == eventsMessage && len(as) > 1 && m.Receives >= splitReceives:
 		err = g.sendSingles(ctx, as, nil)
 	case h.Kind == eventsMessage:
+		for i := range as {
+			as[i].again = as[i].again || m.Receives > 1
+		}
 		err = g.fanOutEvents(ctx, as)
 	default:
 		err = fmt.Errorf("message of kind %q on the events queue: %w", h.Kind, ErrUnreadable)
@@ -116,6 +119,7 @@ func (g *Gateway) sendSingles(ctx context.Context, as []arrival, errs []error) e
 		case errs != nil && errors.As(errs[i], &busy):
 			delay = min(max(busy.until.Sub(g.now()), 0), MaxDelay)
 		}
+		as[i].again = true
 		body, err := packMessage(as[i : i+1])
 		if err != nil {
 			return err
@@ -144,7 +148,14 @@ func (g *Gateway) fanOutEvent(ctx context.Context, a arrival) error {
 	if long {
 		ids = nil
 	}
-	answer, er, err := g.begin(ctx, a, ids, long, g.newRun(), g.leaseEnd(ctx))
+	f := &fanOut{Event: &a.Event, arrival: a, match: ids}
+	if f.thin, err = g.thin(ctx, a, long); err != nil {
+		return err
+	}
+	if f.thin && a.unique {
+		return g.deliverAll(ctx, f, rs)
+	}
+	answer, er, err := g.begin(ctx, f, ids, long, g.newRun(), g.leaseEnd(ctx))
 	switch {
 	case err != nil:
 		return fmt.Errorf("begin event %s: %w", a.ID, err)
@@ -160,9 +171,9 @@ func (g *Gateway) fanOutEvent(ctx context.Context, a arrival) error {
 	case er.Long:
 		err = g.listFanOut(ctx, &a.Event)
 	case answer == resumed:
-		err = g.deliverMissing(ctx, &a.Event, er.Match)
+		err = g.deliverMissing(ctx, f, er.Match)
 	default:
-		err = g.deliverAll(ctx, &a.Event, rs)
+		err = g.deliverAll(ctx, f, rs)
 	}
 	g.log().Debug("fanout", "provider", a.Provider, "source", a.Source, "event", a.ID, "outcome", outcomeText(err),
 		"registrations", len(rs), "long", er.Long, "took", g.now().Sub(start))
@@ -204,14 +215,14 @@ func (g *Gateway) wanted(ctx context.Context, a arrival) ([]Registration, bool, 
 
 // deliverAll attempts e for each of rs at once, as far as the process's limit
 // allows, and records each outcome.
-func (g *Gateway) deliverAll(ctx context.Context, e *Event, rs []Registration) error {
+func (g *Gateway) deliverAll(ctx context.Context, f *fanOut, rs []Registration) error {
 	if len(rs) == 1 {
-		return g.deliverFirst(ctx, e, rs[0])
+		return g.deliverFirst(ctx, f, rs[0])
 	}
 	errs := make([]error, len(rs))
 	var wg sync.WaitGroup
 	for i, r := range rs {
-		wg.Go(func() { errs[i] = guarded(func() error { return g.deliverFirst(ctx, e, r) }) })
+		wg.Go(func() { errs[i] = guarded(func() error { return g.deliverFirst(ctx, f, r) }) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)
@@ -219,7 +230,8 @@ func (g *Gateway) deliverAll(ctx context.Context, e *Event, rs []Registration) e
 
 // deliverMissing goes on with a fan-out that a run before left: those of ids
 // that still exist and have no delivery yet.
-func (g *Gateway) deliverMissing(ctx context.Context, e *Event, ids []string) error {
+func (g *Gateway) deliverMissing(ctx context.Context, f *fanOut, ids []string) error {
+	e := f.Event
 	keys := make([]Key, len(ids))
 	for i, id := range ids {
 		keys[i] = deliveryKey(id, e.ID)
@@ -248,7 +260,7 @@ func (g *Gateway) deliverMissing(ctx context.Context, e *Event, ids []string) er
 	if err != nil {
 		return err
 	}
-	return g.deliverAll(ctx, e, rs)
+	return g.deliverAll(ctx, f, rs)
 }
 
 // A fanOutRow is one chunk of a long fan-out, and where the next one begins.
@@ -327,7 +339,7 @@ func (g *Gateway) fanOutChunk(ctx context.Context, h header) error {
 		return err
 	}
 	for start := 0; start < len(list.IDs); start += MaxPageRows {
-		if err := g.deliverMissing(ctx, e, list.IDs[start:min(start+MaxPageRows, len(list.IDs))]); err != nil {
+		if err := g.deliverMissing(ctx, &fanOut{Event: e}, list.IDs[start:min(start+MaxPageRows, len(list.IDs))]); err != nil {
 			return err
 		}
 	}

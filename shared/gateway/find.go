@@ -55,6 +55,7 @@ type finder struct {
 	grants        *lru.Cache[string, under[[]Grant]]
 	groups        *lru.Cache[string, under[Group]]
 	tenants       *lru.Cache[string, under[Tenant]]
+	sources       *lru.Cache[string, under[Source]]
 }
 
 func (f *finder) init() {
@@ -64,6 +65,7 @@ func (f *finder) init() {
 	f.grants, _ = lru.New[string, under[[]Grant]](grantsKnown)
 	f.groups, _ = lru.New[string, under[Group]](grantsKnown)
 	f.tenants, _ = lru.New[string, under[Tenant]](grantsKnown)
+	f.sources, _ = lru.New[string, under[Source]](grantsKnown)
 }
 
 // publish makes a change of source known: to this process at once, to others

@@ -53,6 +53,7 @@ type Gateway struct {
 	run     string // names this process in leases
 	posts   *semaphore.Weighted
 	targets *lru.Cache[string, target]
+	healths *lru.Cache[string, knownHealth]
 	pace    pace
 	sources
 	finder
@@ -83,6 +84,8 @@ func (g *Gateway) init() {
 		g.run = NewRev()
 		g.posts = semaphore.NewWeighted(int64(cmp.Or(g.AtOnce, 256)))
 		g.targets, _ = lru.New[string, target](registrationsKnown)
+		g.healths = newHealths()
+		g.pace.init()
 		g.sources.init()
 		g.finder.init()
 	})

@@ -116,7 +116,7 @@ func arrivals(a account, reading Reading, received time.Time) ([]arrival, error)
 			}
 			it.Keys["label"] = []string{a.label}
 		}
-		out = append(out, arrival{token: token, windowed: windowed, Event: Event{
+		out = append(out, arrival{token: token, windowed: windowed, unique: it.NaturalKey == "", Event: Event{
 			ID: id, Source: a.Source.ID, Provider: a.Provider, Label: a.label, Type: it.Type, Received: received,
 			Time: utcOrZero(it.Time), Keys: it.Keys, ContentType: reading.ContentType, Query: reading.Query,
 			Payload: it.Payload, Unreadable: it.Unreadable,
@@ -210,11 +210,11 @@ func (g *Gateway) sendBatch(ctx context.Context, q QueueName, ms []Message) erro
 	return fmt.Errorf("send %d messages to %s: %w: %v", len(ms), q, ErrUnavailable, last)
 }
 
-// sendTo queues an event of the gateway's own for one registration. The same
-// id makes the same event, so it may be called again.
+// sendTo queues an event of the gateway's own. The same id makes the same
+// event, so it may be called again.
 func (g *Gateway) sendTo(ctx context.Context, e Event) error {
-	if e.Only == "" || e.ID == "" {
-		return fmt.Errorf("send to a registration: %w: want its id and the event's", ErrInvalid)
+	if !e.own() || e.ID == "" {
+		return fmt.Errorf("send an event of our own: %w: want its id and whom it is for", ErrInvalid)
 	}
 	return g.enqueue(ctx, []arrival{{Event: e, token: digest(e.ID + e.Only)}})
 }

@@ -256,7 +256,7 @@ func (g *Gateway) recoverStep(ctx context.Context, j *Job) (time.Time, bool, err
 func (g *Gateway) revive(ctx context.Context, j *Job, r Row, is func(Delivery) bool) error {
 	id := DeliveryID(j.Registration, r.SK)
 	now, changed := g.now(), false
-	_, err := g.changeDelivery(ctx, id, func(d Delivery) (Delivery, error) {
+	d, err := g.changeDelivery(ctx, id, func(d Delivery) (Delivery, error) {
 		if changed = is(d); !changed {
 			return d, errUnchanged
 		}
@@ -273,6 +273,9 @@ func (g *Gateway) revive(ctx context.Context, j *Job, r Row, is func(Delivery) b
 		return err
 	case changed:
 		j.Done++
+	}
+	if changed && d.Lane {
+		return g.requeueInLane(ctx, d)
 	}
 	return nil
 }
@@ -301,7 +304,7 @@ func (g *Gateway) replayEvent(ctx context.Context, j *Job, r Registration, rev s
 		return err
 	}
 	e := er.event(j.Source, nil)
-	if er.Erased || e.Only != "" || e.Received.Before(j.Since) || !j.Until.IsZero() && !e.Received.Before(j.Until) || !r.Wants(e) {
+	if er.Erased || e.own() || e.Received.Before(j.Since) || !j.Until.IsZero() && !e.Received.Before(j.Until) || !r.Wants(e) {
 		return nil
 	}
 	ok, err := g.mayReplay(ctx, rev, e, r)

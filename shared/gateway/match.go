@@ -90,10 +90,18 @@ func matchesType(pattern, typ string) bool {
 	return pattern == typ
 }
 
-// operational are the events of the gateway itself. No * matches them.
+// The operational events, of the gateway itself.
+const (
+	registrationFailing   = "registration.failing"
+	registrationDisabled  = "registration.disabled"
+	registrationRecovered = "registration.recovered"
+	deliveryExhausted     = "delivery.exhausted"
+	sourceDisconnected    = "source.disconnected"
+)
+
+// operational lists them. No * matches them.
 var operational = []string{
-	"registration.failing", "registration.disabled", "registration.recovered",
-	"delivery.exhausted", "source.disconnected",
+	registrationFailing, registrationDisabled, registrationRecovered, deliveryExhausted, sourceDisconnected,
 }
 
 // TestEventType is the type of the event that a registration's test sends.

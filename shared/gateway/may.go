@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// Why a delivery is held or cancelled.
+// Why a delivery is held, cancelled or failed.
 const (
 	whyDisabled   = "registration_disabled"
 	whyDeleted    = "registration_deleted"
@@ -15,6 +15,7 @@ const (
 	whyCode       = "security_code_changed"
 	whyTenant     = "tenant_disabled"
 	whyNoTenant   = "tenant_deleted"
+	whyExhausted  = "exhausted"
 )
 
 // may says what is to become of e for r, which wants it: Pending to deliver,
@@ -29,7 +30,7 @@ func (g *Gateway) may(ctx context.Context, rev string, e *Event, r Registration)
 		return Cancelled, whyDeleted, nil
 	case r.Group != "":
 		g1, err := g.group(ctx, rev, r.Group)
-		if errors.Is(err, ErrNotFound) || err == nil && g1.Rev != r.GroupRev {
+		if errors.Is(err, ErrNotFound) || err == nil && (g1.Rev != r.GroupRev || g1.Removed) {
 			return Cancelled, whyCode, nil
 		}
 		if err != nil {
@@ -38,7 +39,9 @@ func (g *Gateway) may(ctx context.Context, rev string, e *Event, r Registration)
 		if e.Only == "" && !slices.Contains(e.Keys["group"], g1.UUID) {
 			return Cancelled, whyNotGranted, nil
 		}
-	case e.Only == "":
+	case e.Tenant != "" && e.Tenant != r.Tenant:
+		return Cancelled, whyNotGranted, nil
+	case !e.own():
 		ok, err := g.granted(ctx, rev, e, r.Tenant)
 		if err != nil {
 			return "", "", err

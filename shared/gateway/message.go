@@ -28,6 +28,7 @@ const (
 	chunkMessage  messageKind = "chunk"  // deliver one part of a long fan-out
 	retryMessage  messageKind = "retry"  // attempt one delivery
 	jobMessage    messageKind = "job"    // run a chunk of a job
+	laneMessage   messageKind = "lane"   // work on a lane
 )
 
 // A header is the first line of a message. The payloads of its events follow.
@@ -36,7 +37,7 @@ type header struct {
 	Kind messageKind `json:"k"`
 
 	// Of events and chunk.
-	Token       string   `json:"t,omitempty"` // of the callback: the same token means the same message, whatever its queue id
+	Token       string   `json:"t,omitempty"` // of the callback: the same token means the same message, whatever its queue id; of lane: the runner
 	Source      string   `json:"s,omitempty"`
 	Provider    string   `json:"p,omitempty"`
 	Label       string   `json:"l,omitempty"`
@@ -44,12 +45,14 @@ type header struct {
 	ContentType string   `json:"ct,omitempty"`
 	Query       string   `json:"q,omitempty"`
 	Only        string   `json:"only,omitempty"`
+	Tenant      string   `json:"tenant,omitempty"`
+	Again       bool     `json:"again,omitempty"` // was in a message before
 	Plain       bool     `json:"plain,omitempty"` // payloads stand verbatim; else deflated, in base64
 	Events      []packed `json:"e,omitempty"`
 	Event       string   `json:"event,omitempty"` // of chunk
 	Chunk       int      `json:"chunk,omitempty"`
 
-	// Of retry and job.
+	// Of retry, job and lane.
 	ID    string `json:"id,omitempty"`
 	Claim int    `json:"c,omitempty"`
 	Hops  int    `json:"h,omitempty"` // self-sends before this one
@@ -62,6 +65,7 @@ type packed struct {
 	Time       int64               `json:"at,omitempty"` // Unix ms
 	Keys       map[string][]string `json:"k,omitempty"`
 	Windowed   bool                `json:"w,omitempty"` // the id holds the window of its arrival
+	Unique     bool                `json:"q,omitempty"` // there is no natural key
 	Unreadable bool                `json:"u,omitempty"`
 	Bytes      int                 `json:"n"` // of its payload
 }
@@ -70,7 +74,9 @@ type packed struct {
 type arrival struct {
 	Event
 	token    string
-	windowed bool
+	windowed bool // the id holds the window of its arrival
+	unique   bool // there is no natural key, so it cannot be a repeat
+	again    bool // somebody may have begun it before
 }
 
 // packEvents returns the messages that carry as, which share source, label,
@@ -102,12 +108,12 @@ func packMessage(as []arrival) (string, error) {
 	h := header{
 		V: RowFormat, Kind: eventsMessage, Token: first.token, Source: first.Source, Provider: first.Provider,
 		Label: first.Label, Received: first.Received.UnixMilli(), ContentType: first.ContentType,
-		Query: first.Query, Only: first.Only, Plain: true, Events: make([]packed, len(as)),
+		Query: first.Query, Only: first.Only, Tenant: first.Tenant, Again: first.again, Plain: true, Events: make([]packed, len(as)),
 	}
 	size := 0
 	for i, a := range as {
 		h.Events[i] = packed{
-			ID: a.ID, Type: a.Type, Keys: a.Keys, Windowed: a.windowed, Unreadable: a.Unreadable, Bytes: len(a.Payload),
+			ID: a.ID, Type: a.Type, Keys: a.Keys, Windowed: a.windowed, Unique: a.unique, Unreadable: a.Unreadable, Bytes: len(a.Payload),
 		}
 		if !a.Time.IsZero() {
 			h.Events[i].Time = a.Time.UnixMilli()
@@ -188,10 +194,10 @@ func readMessage(body string) (header, []arrival, error) {
 		if p.Bytes < 0 || p.Bytes > len(payload) {
 			return h, nil, fmt.Errorf("message of %d events: %w: it ends early", len(h.Events), ErrUnreadable)
 		}
-		as[i] = arrival{token: h.Token, windowed: p.Windowed, Event: Event{
+		as[i] = arrival{token: h.Token, windowed: p.Windowed, unique: p.Unique, again: h.Again, Event: Event{
 			ID: p.ID, Source: h.Source, Provider: h.Provider, Label: h.Label, Type: p.Type,
 			Received: time.UnixMilli(h.Received).UTC(), Keys: p.Keys, ContentType: h.ContentType, Query: h.Query,
-			Payload: payload[:p.Bytes:p.Bytes], Unreadable: p.Unreadable, Only: h.Only,
+			Payload: payload[:p.Bytes:p.Bytes], Unreadable: p.Unreadable, Only: h.Only, Tenant: h.Tenant,
 		}}
 		if p.Time != 0 {
 			as[i].Time = time.UnixMilli(p.Time).UTC()

@@ -2,8 +2,11 @@ package gateway
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"ringback/shared/egress"
 )
@@ -16,93 +19,140 @@ const (
 	// patience is how long an attempt waits in the process for one of the same
 	// registration to end. Nothing waits where none ended for so long.
 	patience = time.Second
+	// moodsKnown is how many endpoints a process remembers.
+	moodsKnown = 20_000
 )
 
-// pace keeps the attempts of each registration within its limit in this
-// process. Its zero value is ready.
+// pace keeps the attempts of each registration within its limits in this
+// process.
 type pace struct {
 	mu    sync.Mutex
-	moods map[string]*mood
+	moods *lru.Cache[string, *mood]
 }
 
 // A mood is what this process saw of an endpoint lately.
 type mood struct {
 	posting  int             // attempts under way
+	failures int             // in a row, timeouts included
 	timeouts int             // in a row
+	accepted time.Time       // the last one
 	moved    time.Time       // when an attempt last began or ended
+	next     time.Time       // when the rate lets the next one begin
 	waiting  []chan struct{} // closed, first come first served, when one may begin
+}
+
+func (p *pace) init() { p.moods, _ = lru.New[string, *mood](moodsKnown) }
+
+// An allowance is what a registration may use: its own limits within those of
+// its tenant.
+type allowance struct {
+	atOnce int
+	rate   float64 // POSTs a second; 0: as many as come
+}
+
+func (r Registration) allowance(l Limits) allowance {
+	l = l.OrDefault()
+	a := allowance{atOnce: l.Concurrency, rate: l.DeliveriesPerSecond}
+	if r.Concurrency > 0 {
+		a.atOnce = min(a.atOnce, r.Concurrency)
+	}
+	if r.Rate > 0 && (a.rate == 0 || r.Rate < a.rate) {
+		a.rate = r.Rate
+	}
+	return a
+}
+
+// A turn is an attempt that wants to begin.
+type turn struct {
+	registration string
+	allowance
+	first bool // of its delivery: refused to a slow endpoint
+	paced bool // it waited for the rate already
 }
 
 // enter asks for the right to make an attempt, and waits for it a moment if
 // others of the registration are about to end. The function that it returns
-// must be called with the attempt, or the zero one if there was none. A first
-// attempt is refused to a slow endpoint.
-func (p *pace) enter(ctx context.Context, r Registration, first bool) (leave func(Attempt), ok bool) {
+// must be called with the attempt, or the zero one if there was none. Without
+// the right, it returns when the rate has a place, zero if the rate is not why.
+func (p *pace) enter(ctx context.Context, t turn) (leave func(Attempt), start time.Time) {
 	p.mu.Lock()
-	m := p.mood(r.ID)
-	now, limit := time.Now(), r.atOnce()
-	leave = func(a Attempt) { p.leave(r.ID, m, a) }
+	m := p.mood(t.registration)
+	now := time.Now()
+	leave = func(a Attempt) { p.leave(m, a) }
+	if t.rate > 0 && !t.paced {
+		at := m.next
+		m.next = later(at, now).Add(time.Duration(float64(time.Second) / t.rate))
+		if at.After(now) {
+			p.mu.Unlock()
+			return nil, at
+		}
+	}
 	switch {
-	case first && m.timeouts >= slowAfter:
+	case t.first && m.timeouts >= slowAfter:
 		p.mu.Unlock()
-		return nil, false
-	case m.posting < limit:
+		return nil, time.Time{}
+	case m.posting < t.atOnce:
 		m.posting++
 		m.moved = now
 		p.mu.Unlock()
-		return leave, true
-	case len(m.waiting) >= limit || now.Sub(m.moved) > patience:
+		return leave, time.Time{}
+	case len(m.waiting) >= t.atOnce || now.Sub(m.moved) > patience:
 		p.mu.Unlock()
-		return nil, false
+		return nil, time.Time{}
 	}
-	turn := make(chan struct{})
-	m.waiting = append(m.waiting, turn)
+	free := make(chan struct{})
+	m.waiting = append(m.waiting, free)
 	p.mu.Unlock()
-	return leave, p.await(ctx, m, turn)
+	if !p.await(ctx, m, free) {
+		return nil, time.Time{}
+	}
+	return leave, time.Time{}
 }
 
-func (p *pace) mood(id string) *mood {
-	if p.moods == nil {
-		p.moods = map[string]*mood{}
-	}
-	m := p.moods[id]
-	if m == nil {
+func (p *pace) mood(registration string) *mood {
+	m, ok := p.moods.Get(registration)
+	if !ok {
 		m = &mood{}
-		p.moods[id] = m
+		p.moods.Add(registration, m)
 	}
 	return m
 }
 
-// await waits for turn as long as patience lasts.
-func (p *pace) await(ctx context.Context, m *mood, turn chan struct{}) bool {
+// await waits for free as long as patience lasts.
+func (p *pace) await(ctx context.Context, m *mood, free chan struct{}) bool {
 	t := time.NewTimer(patience)
 	defer t.Stop()
 	select {
-	case <-turn:
+	case <-free:
 		return true
 	case <-t.C:
 	case <-ctx.Done():
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i, c := range m.waiting {
-		if c == turn {
-			m.waiting = append(m.waiting[:i], m.waiting[i+1:]...)
-			return false
-		}
+	i := slices.Index(m.waiting, free)
+	if i < 0 {
+		return true // it came at the last moment
 	}
-	return true // it came at the last moment
+	m.waiting = slices.Delete(m.waiting, i, i+1)
+	return false
 }
 
 // leave ends an attempt; its place goes to the one that waits longest.
-func (p *pace) leave(id string, m *mood, a Attempt) {
+func (p *pace) leave(m *mood, a Attempt) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	m.moved = time.Now()
+	now := time.Now()
+	m.moved = now
 	switch {
+	case a.At.IsZero() || a.Class == egress.Internal: // none was made
+	case a.Accepted():
+		m.failures, m.timeouts, m.accepted = 0, 0, now
 	case a.Class == egress.Timeout:
+		m.failures++
 		m.timeouts++
-	case !a.At.IsZero():
+	default:
+		m.failures++
 		m.timeouts = 0
 	}
 	if len(m.waiting) > 0 {
@@ -110,15 +160,23 @@ func (p *pace) leave(id string, m *mood, a Attempt) {
 		m.waiting = m.waiting[1:]
 		return
 	}
-	if m.posting--; m.posting == 0 && m.timeouts == 0 {
-		delete(p.moods, id)
-	}
+	m.posting--
 }
 
-// atOnce returns how many attempts of r may run at once in one process.
-func (r Registration) atOnce() int {
-	if r.Concurrency > 0 {
-		return r.Concurrency
+// look returns what is known of an endpoint.
+func (p *pace) look(registration string) mood {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m, ok := p.moods.Get(registration)
+	if !ok {
+		return mood{}
 	}
-	return Limits{}.OrDefault().Concurrency
+	return mood{failures: m.failures, timeouts: m.timeouts, accepted: m.accepted}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

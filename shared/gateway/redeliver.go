@@ -27,6 +27,8 @@ func (g *Gateway) Redeliver(ctx context.Context, ms []Received) ([]string, error
 			err = g.redeliver(ctx, h)
 		case h.Kind == jobMessage:
 			err = g.runJob(ctx, h)
+		case h.Kind == laneMessage:
+			err = g.runLane(ctx, h)
 		default:
 			err = fmt.Errorf("message of kind %q on the retry queue: %w", h.Kind, ErrUnreadable)
 		}
@@ -48,29 +50,40 @@ func (g *Gateway) redeliver(ctx context.Context, h header) error {
 	case !d.mine(h.Claim):
 		return nil
 	}
-	e, r, err := g.subject(ctx, d)
+	e, r, rev, err := g.subject(ctx, d)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return g.save(ctx, d.cancel(whyDeleted, g.now()), d.rev)
 	case err != nil:
 		return err
 	}
-	if ended, err := g.settle(ctx, d, e, r); ended || err != nil {
+	if ended, err := g.settle(ctx, d, e, r, rev); ended || err != nil {
 		return err
 	}
 	if !d.mayPost(h.Claim, g.now(), r.limit()) {
 		return g.handOutAgain(ctx, d, g.now(), h.Hops)
 	}
-	leave, ok := g.mayStart(ctx, r, false)
-	if !ok {
-		return g.handOutAgain(ctx, d, g.now().Add(crowdedWait(h.Hops)), h.Hops)
+	s, err := g.mayStart(ctx, rev, d, r, false, h.Hops)
+	switch {
+	case err != nil:
+		return err
+	case s.open:
+		return g.save(ctx, d.postpone(s.at), d.rev)
+	case s.leave == nil:
+		d.Paced = s.paced
+		return g.handOutAgain(ctx, d, s.at, h.Hops)
 	}
 	a := g.deliver(ctx, e, r, d)
-	leave(a)
+	s.leave(a)
 	if a.Class == egress.Internal {
 		return nil // the row falls due again, later each time
 	}
-	return g.recordAttempt(ctx, d, a, r, h.Hops)
+	after, err := g.recordAttempt(ctx, d, a, r, h.Hops)
+	if err != nil {
+		return err
+	}
+	g.heed(ctx, e, r, a, after, s.probe)
+	return nil
 }
 
 func crowdedWait(hops int) time.Duration {
@@ -78,27 +91,24 @@ func crowdedWait(hops int) time.Duration {
 	return wait/2 + rand.N(wait)
 }
 
-// subject returns what d is about. The error wraps ErrNotFound if the event or
-// the registration is gone for good.
-func (g *Gateway) subject(ctx context.Context, d Delivery) (*Event, Registration, error) {
-	r, _, err := g.registration(ctx, d.Source, d.Registration)
+// subject returns what d is about, and the source's version under which the
+// registration was read. The error wraps ErrNotFound if the event or the
+// registration is gone for good.
+func (g *Gateway) subject(ctx context.Context, d Delivery) (*Event, Registration, string, error) {
+	r, rev, err := g.registration(ctx, d.Source, d.Registration)
 	if err != nil {
-		return nil, r, err
+		return nil, r, rev, err
 	}
 	e, er, err := g.loadEvent(ctx, d.Event)
 	if er.Erased {
-		return nil, r, ErrNotFound
+		return nil, r, rev, ErrNotFound
 	}
-	return e, r, err
+	return e, r, rev, err
 }
 
 // settle asks again whether d may be delivered, and ends its claim if not.
-func (g *Gateway) settle(ctx context.Context, d Delivery, e *Event, r Registration) (ended bool, err error) {
-	v, err := g.versionOf(ctx, d.Source)
-	if err != nil {
-		return false, err
-	}
-	switch verdict, why, err := g.may(ctx, v.rev, e, r); {
+func (g *Gateway) settle(ctx context.Context, d Delivery, e *Event, r Registration, rev string) (ended bool, err error) {
+	switch verdict, why, err := g.may(ctx, rev, e, r); {
 	case err != nil:
 		return false, err
 	case verdict == Cancelled:
@@ -123,7 +133,7 @@ func (g *Gateway) save(ctx context.Context, d Delivery, was string) error {
 // handOutAgain gives a delivery that could not be attempted now to a later
 // message, or to the tick if messages were sent often enough in a row.
 func (g *Gateway) handOutAgain(ctx context.Context, d Delivery, start time.Time, hops int) error {
-	if hops >= maxHops {
+	if hops >= maxHops || start.Sub(g.now()) > maxSelfSend {
 		return g.save(ctx, d.postpone(start), d.rev)
 	}
 	after := d.handOut(start)
@@ -140,9 +150,9 @@ func (g *Gateway) handOutAgain(ctx context.Context, d Delivery, start time.Time,
 
 // recordAttempt stores a, and what follows from it if the claim under which it
 // was made is still the current one.
-func (g *Gateway) recordAttempt(ctx context.Context, d Delivery, a Attempt, r Registration, hops int) error {
+func (g *Gateway) recordAttempt(ctx context.Context, d Delivery, a Attempt, r Registration, hops int) (Delivery, error) {
 	if err := g.putAttempt(ctx, d.ID, a); err != nil {
-		return err
+		return d, err
 	}
 	roll, self := jitter(), false
 	after, err := g.changeDelivery(ctx, d.ID, func(d Delivery) (Delivery, error) {
@@ -154,23 +164,14 @@ func (g *Gateway) recordAttempt(ctx context.Context, d Delivery, a Attempt, r Re
 	})
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return nil
+		return d, nil
 	case err != nil:
-		return err
+		return d, err
 	}
 	if self {
 		g.sendRetry(ctx, after, hops+1)
 	}
-	return g.heed(ctx, a, r)
-}
-
-// heed disables the registration whose endpoint answered 410, unless it was
-// changed since: the answer of an old URL says nothing about a new one.
-func (g *Gateway) heed(ctx context.Context, a Attempt, r Registration) error {
-	if !a.Gone() {
-		return nil
-	}
-	return g.disable(ctx, r.ID, r.Rev, "endpoint answered 410 Gone")
+	return after, nil
 }
 
 // disable disables a registration if its revision is still rev.

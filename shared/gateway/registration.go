@@ -71,6 +71,9 @@ func (r Registration) Wants(e *Event) bool {
 	if e.Only != "" {
 		return e.Only == r.ID
 	}
+	if e.own() {
+		return r.Source == e.Source && r.Tenant == e.Tenant && wantsType(r.EventTypes, e.Type)
+	}
 	return !e.Unreadable && r.Source == e.Source && wantsType(r.EventTypes, e.Type) && r.Match.Accepts(e.Keys)
 }
 
@@ -87,8 +90,12 @@ func (r Registration) hints() []hint {
 		}
 	}
 	var out []hint
-	for _, k := range keys {
-		for _, p := range r.EventTypes {
+	for _, p := range r.EventTypes {
+		if slices.Contains(operational, p) {
+			out = append(out, hint{"*", p}) // they have no routing keys
+			continue
+		}
+		for _, k := range keys {
 			out = append(out, hint{k, p})
 		}
 	}

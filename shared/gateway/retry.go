@@ -57,6 +57,21 @@ type tick struct {
 	mu        sync.Mutex
 	handedOut int
 	first     time.Time // the oldest due time that was seen
+	probes    map[string]bool
+}
+
+// probe reports whether a registration's probe is still to be handed out.
+func (t *tick) probe(registration string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.probes[registration] {
+		return false
+	}
+	if t.probes == nil {
+		t.probes = map[string]bool{}
+	}
+	t.probes[registration] = true
+	return true
 }
 
 func (t *tick) add(rows []DueRow, handedOut int) {
@@ -86,7 +101,7 @@ func (g *Gateway) retryShard(ctx context.Context, shard int, until time.Time, t 
 		}
 		for len(due) > 0 {
 			n := min(len(due), handOutAtOnce)
-			handed, err := g.handOut(ctx, due[:n])
+			handed, err := g.handOut(ctx, due[:n], t)
 			t.add(due[:n], handed)
 			if err != nil {
 				return err
@@ -101,7 +116,7 @@ func (g *Gateway) retryShard(ctx context.Context, shard int, until time.Time, t 
 }
 
 // handOut claims some due rows and sends a message for each.
-func (g *Gateway) handOut(ctx context.Context, due []DueRow) (int, error) {
+func (g *Gateway) handOut(ctx context.Context, due []DueRow, t *tick) (int, error) {
 	keys := make([]Key, len(due))
 	for i, d := range due {
 		keys[i] = d.Key
@@ -115,9 +130,11 @@ func (g *Gateway) handOut(ctx context.Context, due []DueRow) (int, error) {
 		var m *Message
 		switch kind, _, _ := strings.Cut(row.PK, "#"); kind {
 		case "D":
-			m, err = g.handOutDelivery(ctx, row)
+			m, err = g.handOutDelivery(ctx, row, t)
 		case "J":
 			m, err = g.handOutJob(ctx, row)
+		case "L":
+			m, err = g.handOutLane(ctx, row)
 		default:
 			err = fmt.Errorf("row of kind %q is due: %w", kind, ErrInvalid)
 		}
@@ -137,7 +154,7 @@ func (g *Gateway) handOut(ctx context.Context, due []DueRow) (int, error) {
 
 // handOutDelivery claims a delivery that is due, and returns the message for
 // it; nil if there is nothing to attempt.
-func (g *Gateway) handOutDelivery(ctx context.Context, row Row) (*Message, error) {
+func (g *Gateway) handOutDelivery(ctx context.Context, row Row, t *tick) (*Message, error) {
 	d, err := deliveryOf(row)
 	if err != nil {
 		return nil, err
@@ -149,6 +166,9 @@ func (g *Gateway) handOutDelivery(ctx context.Context, row Row) (*Message, error
 	if d.Lost >= maxLost {
 		g.log().Error("retry", "delivery", d.ID, "outcome", "given up", "handed_out", d.Lost)
 		return nil, g.save(ctx, d.close(Failed, "internal", now), d.rev)
+	}
+	if moved, err := g.heldUp(ctx, d, t); moved || err != nil {
+		return nil, err
 	}
 	start := d.due
 	if !start.After(now) {
@@ -163,4 +183,29 @@ func (g *Gateway) handOutDelivery(ctx context.Context, row Row) (*Message, error
 	}
 	m, err := retryOf(after, 1, now)
 	return &m, err
+}
+
+// heldUp moves d on, with one write, if its registration's circuit is open and
+// d is not the one that probes it. Nothing is sent, no attempt is used up; only
+// the whole time of the schedule ends the delivery.
+func (g *Gateway) heldUp(ctx context.Context, d Delivery, t *tick) (bool, error) {
+	h, err := g.health(ctx, d.Registration)
+	if err != nil || !h.Open || d.Manual {
+		return false, err
+	}
+	r, _, err := g.registration(ctx, d.Source, d.Registration)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil // the worker finds out, and cancels
+	}
+	if err != nil {
+		return false, err
+	}
+	now := g.now()
+	switch {
+	case d.overtime(r.Schedule, now):
+		return true, g.save(ctx, d.close(Failed, whyExhausted, now), d.rev)
+	case !h.ProbeAt.After(later(d.due, now)) && t.probe(d.Registration):
+		return false, nil
+	}
+	return true, g.save(ctx, d.postpone(h.closedFor(now, r.Schedule.wait(d.Made))), d.rev)
 }

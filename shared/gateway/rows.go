@@ -39,6 +39,8 @@ import (
 //	               D#<registration>#<shard>    <event>              Delivery, Body: start of the last answer
 //	               A#<delivery>                <attempt>            Attempt, Body: start of the answer
 //	               J#<job>                     J                    Job
+//	               L#<registration>#<group>    L                    lane: an ordered registration's queue of one group
+//	               L#<registration>#<group>    W#<received>#<event> a delivery that waits in it
 const historyShards = 16
 
 func sourceKey(id string) Key       { return Key{Registrations, "S#" + id, "S"} }

@@ -57,6 +57,14 @@ func (s Schedule) Wait(n int) time.Duration {
 	return standardWaits[n]
 }
 
+// wait returns the wait after made attempts, the last one if there were more.
+func (s Schedule) wait(made int) time.Duration {
+	if s.Len() == 0 {
+		return 0
+	}
+	return s.Wait(min(max(made-1, 0), s.Len()-1))
+}
+
 // Longest returns the longest wait, to which a Retry-After is capped.
 func (s Schedule) Longest() time.Duration {
 	var longest time.Duration

@@ -1,0 +1,225 @@
+package app_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+func TestHopelessEndpointIsProbedNotHammered(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		_, e := w.register(c, s, "down.example", gateway.RegistrationChange{Schedule: &gateway.Schedule{Name: "every-5-minutes"}})
+		e.set(always(500))
+		for n := range 40 {
+			w.chat(path, groupA, fmt.Sprint(n))
+		}
+		time.Sleep(10 * time.Minute) // the circuit has seen enough
+		before := len(e.seen())
+		time.Sleep(6 * time.Hour)
+		if n := len(e.seen()) - before; w.weak == 0 && (n > 30 || n < 5) {
+			t.Errorf("40 deliveries every 5 minutes to a dead endpoint: %d POSTs in 6 h, want probes alone", n)
+		}
+		e.set(nil)
+		w.within(48*time.Hour, "all delivered after the endpoint is well again", func() bool { return len(e.accepted()) == 40 })
+	})
+}
+
+func TestOperationalEventsTellOncePerHour(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c, other := w.tenant(s, nil), w.tenant(s, nil)
+		kinds := []string{"registration.failing", "registration.recovered", "delivery.exhausted"}
+		_, e := w.register(c, s, "failing.example", gateway.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{time.Minute}}})
+		_, ops := w.register(c, s, "ops.example", gateway.RegistrationChange{EventTypes: &kinds})
+		_, stars := w.register(c, s, "stars.example", gateway.RegistrationChange{EventTypes: ptr([]string{"registration.*", "delivery.*"})})
+		_, strange := w.register(other, s, "strange.example", gateway.RegistrationChange{EventTypes: &kinds})
+		e.set(always(500))
+		for n := range 30 {
+			w.chat(path, groupA, fmt.Sprint(n))
+		}
+		told := func(kind string) (ids map[string]bool) {
+			ids = map[string]bool{}
+			for _, p := range ops.seen() {
+				var body struct{ Type string }
+				if json.Unmarshal(p.body, &body); body.Type == kind {
+					ids[p.id] = true
+				}
+			}
+			return ids
+		}
+		w.within(2*time.Hour, "told that it fails", func() bool { return len(told("registration.failing")) == 1 })
+		w.within(24*time.Hour, "told of exhausted deliveries", func() bool { return len(told("delivery.exhausted")) > 0 })
+		e.set(nil)
+		w.chat(path, groupA, "one more")
+		w.within(24*time.Hour, "told that it recovered", func() bool { return len(told("registration.recovered")) > 0 })
+		if n := len(stars.seen()) + len(strange.seen()); n != 0 {
+			t.Errorf("operational events went to %d registrations that did not name them or are another tenant's", n)
+		}
+	})
+}
+
+func TestDaysOfFailureDisable(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		r, e := w.register(c, s, "dead.example", gateway.RegistrationChange{})
+		e.set(always(500))
+		for range 7 * 4 {
+			w.chat(path, groupA, "hello")
+			time.Sleep(6 * time.Hour)
+		}
+		w.within(24*time.Hour, "disabled", func() bool {
+			r, err := w.g.Registration(t.Context(), c, r.ID)
+			return err == nil && r.State == gateway.Disabled
+		})
+	})
+}
+
+func TestFailuresNowAndThenDoNotDisable(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		r, e := w.register(c, s, "moody.example", gateway.RegistrationChange{})
+		e.set(func(n int, _ *http.Request) (int, http.Header) {
+			if n%3 != 2 {
+				return 500, http.Header{}
+			}
+			return 200, http.Header{}
+		})
+		for range 10 * 4 {
+			w.chat(path, groupA, "hello")
+			time.Sleep(6 * time.Hour)
+		}
+		if r, err := w.g.Registration(t.Context(), c, r.ID); err != nil && w.weak == 0 || err == nil && r.State != gateway.Enabled {
+			t.Errorf("state %q, %v; want enabled: a third of the attempts were accepted", r.State, err)
+		}
+	})
+}
+
+func TestRateSpacesDeliveries(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		r, e := w.register(c, s, "limited.example", gateway.RegistrationChange{Rate: ptr(2.0)})
+		start := time.Now()
+		for n := range 60 {
+			w.chat(path, groupA, fmt.Sprint(n))
+		}
+		w.within(2*time.Hour, "all delivered", func() bool { return len(e.accepted()) == 60 })
+		posts := e.seen()
+		last := posts[len(posts)-1].at
+		if took := last.Sub(start); took < 25*time.Second && w.weak == 0 {
+			t.Errorf("60 deliveries at 2/s took %v, want about 30 s", took)
+		}
+		if took := last.Sub(start); took > 5*time.Minute && w.weak == 0 {
+			t.Errorf("60 deliveries at 2/s took %v: the excess waited for ticks", took)
+		}
+		for _, d := range w.deliveries(c, r.ID) {
+			if d.Made > 1 {
+				t.Errorf("waiting for the rate used up an attempt: %d", d.Made)
+			}
+		}
+	})
+}
+
+func TestOrderedRegistrationGetsOneAtATimeByArrival(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		_, e := w.register(c, s, "ordered.example", gateway.RegistrationChange{Ordered: ptr(true)})
+		const groupB = "ffffffff-0a5e-4a0c-9a5a-1f6d2f0e7c11"
+		e.set(func(n int, r *http.Request) (int, http.Header) {
+			if n == 3 || n == 4 {
+				return 500, http.Header{}
+			}
+			return 200, http.Header{}
+		})
+		for n := range 20 {
+			w.chat(path, groupA, fmt.Sprintf("a%02d", n))
+			w.chat(path, groupB, fmt.Sprintf("b%02d", n))
+			time.Sleep(3 * time.Second)
+		}
+		w.within(24*time.Hour, "all delivered", func() bool { return len(e.accepted()) == 40 })
+		var a, b []string
+		for _, p := range e.seen() {
+			if p.status != 200 || w.weak != 0 && p.header.Get("Ringback-Late") != "" {
+				continue
+			}
+			switch text := p.text(t, "message"); text[0] {
+			case 'a':
+				a = append(a, text)
+			case 'b':
+				b = append(b, text)
+			}
+		}
+		a, b = slices.Compact(a), slices.Compact(b)
+		if w.weak == 0 && (!slices.IsSorted(a) || !slices.IsSorted(b)) {
+			t.Errorf("out of order: %v, %v", a, b)
+		}
+	})
+}
+
+func TestOrderedDeliveryThatFailsHoldsBackItsGroupAlone(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		schedule := gateway.Schedule{Waits: []time.Duration{10 * time.Minute}}
+		_, e := w.register(c, s, "ordered.example", gateway.RegistrationChange{Ordered: ptr(true), Schedule: &schedule})
+		const groupB = "ffffffff-0a5e-4a0c-9a5a-1f6d2f0e7c11"
+		e.set(always(500))
+		w.chat(path, groupA, "a-fails")
+		w.within(time.Hour, "attempted", func() bool { return len(e.seen()) > 0 })
+		e.set(nil)
+		w.chat(path, groupA, "a-waits")
+		w.chat(path, groupB, "b")
+		meanwhile := 4 * time.Minute
+		if w.weak != 0 {
+			meanwhile = time.Hour // a message that was lost waits for the tick
+		}
+		w.within(meanwhile, "the other group is served meanwhile", func() bool { return len(e.accepted()) >= 1 })
+		if got := e.seen(); w.weak == 0 && got[1].text(t, "message") != "b" {
+			t.Errorf("second POST is %q, want the other group's", got[1].text(t, "message"))
+		}
+		w.within(3*time.Hour, "all delivered", func() bool { return len(e.accepted()) == 3 })
+	})
+}
+
+func TestHistoryOfFailuresKeepsOnlyThem(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		for _, provider := range []string{"smartbots", "direct"} {
+			s, path := w.source(gateway.SourceChange{Provider: provider, History: ptr(gateway.FailureHistory)})
+			c := w.tenant(s, nil)
+			r, e := w.register(c, s, provider+".example", gateway.RegistrationChange{})
+			say := func(text string) {
+				if provider == "direct" {
+					w.status(path, text)
+				} else {
+					w.chat(path, groupA, text)
+				}
+			}
+			say("accepted")
+			w.within(time.Hour, "delivered", func() bool { return len(e.accepted()) >= 1 })
+			time.Sleep(time.Minute)
+			if ds := w.deliveries(c, r.ID); len(ds) != 0 && w.weak == 0 {
+				t.Errorf("%s: a success left %d rows", provider, len(ds))
+			}
+			accepted := len(e.accepted())
+			e.set(func(n int, _ *http.Request) (int, http.Header) {
+				if n < 3 {
+					return 500, http.Header{}
+				}
+				return 200, http.Header{}
+			})
+			say("refused first")
+			w.within(24*time.Hour, "delivered on retry", func() bool { return len(e.accepted()) >= accepted+1 })
+			w.within(time.Hour, "recorded", func() bool { return len(w.deliveries(c, r.ID)) >= 1 })
+		}
+	})
+}

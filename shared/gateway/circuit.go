@@ -1,0 +1,242 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"ringback/shared/egress"
+)
+
+const (
+	// A circuit opens after so many attempts in a row that were not accepted, as
+	// one process sees them.
+	openAfterFailures = 10
+	openAfterTimeouts = 3
+
+	firstInterval   = time.Minute // between probes; doubled by each that fails
+	longestInterval = time.Hour
+	healthFresh     = 10 * time.Second // how long a process believes what it read
+	healthNoted     = 10 * time.Minute // how often "still failing" and "well again" are written
+	wellFor         = time.Minute      // after an acceptance nobody asks
+
+	// A registration is disabled if nothing was accepted for badFor, with two
+	// failures at least badApart from each other.
+	badFor   = 5 * 24 * time.Hour
+	badApart = 12 * time.Hour
+)
+
+// Health is what all workers know of a registration's endpoint. It is written
+// at transitions only: a counter of every outcome would be a hot key.
+type Health struct {
+	Open     bool          `json:"open,omitempty"`     // the circuit: nothing is attempted but probes
+	Since    time.Time     `json:"since,omitzero"`     // it opened
+	Interval time.Duration `json:"interval,omitempty"` // between probes
+	ProbeAt  time.Time     `json:"probe_at,omitzero"`  // the next probe; who moves it on may make it
+
+	BadSince time.Time `json:"bad_since,omitzero"` // the first failure since something was accepted
+	BadLast  time.Time `json:"bad_last,omitzero"`  // about the last one
+	OKAt     time.Time `json:"ok_at,omitzero"`     // about the last acceptance after a failure
+}
+
+// bad reports whether nothing was accepted since the first failure.
+func (h Health) bad() bool { return !h.BadSince.IsZero() && h.OKAt.Before(h.BadSince) }
+
+// hopeless reports whether the registration is to be disabled at now.
+func (h Health) hopeless(now time.Time) bool {
+	return h.bad() && h.BadLast.Sub(h.BadSince) >= badApart && now.Sub(h.BadSince) >= badFor
+}
+
+// probed returns h after somebody took the probe at now.
+func (h Health) probed(now time.Time) Health {
+	h.ProbeAt = now.Add(h.Interval)
+	return h
+}
+
+// refused returns h after an attempt that was not accepted; tripped says that
+// the process saw enough of them in a row. It is unchanged if there is nothing
+// to write.
+func (h Health) refused(now time.Time, tripped, probe bool) Health {
+	if !h.bad() {
+		h.BadSince, h.BadLast = now, now
+	} else if now.Sub(h.BadLast) >= healthNoted {
+		h.BadLast = now
+	}
+	switch {
+	case h.Open && probe:
+		h.Interval = min(2*h.Interval, longestInterval)
+		h.ProbeAt = now.Add(h.Interval)
+	case !h.Open && tripped:
+		h.Open, h.Since, h.Interval, h.ProbeAt = true, now, firstInterval, now.Add(firstInterval)
+	}
+	return h
+}
+
+// accepted returns h after an attempt that was accepted.
+func (h Health) accepted(now time.Time) Health {
+	if h.bad() || h.Open {
+		h.OKAt = now
+	}
+	h.Open, h.Since, h.Interval, h.ProbeAt = false, time.Time{}, 0, time.Time{}
+	return h
+}
+
+type knownHealth struct {
+	Health
+	at time.Time
+}
+
+// health returns what is known of a registration's endpoint, at most
+// healthFresh old.
+func (g *Gateway) health(ctx context.Context, id string) (Health, error) {
+	now := g.now()
+	if now.Sub(utcOrZero(g.pace.look(id).accepted)) < wellFor {
+		return Health{}, nil
+	}
+	if known, ok := g.healths.Get(id); ok && now.Sub(known.at) < healthFresh {
+		return known.Health, nil
+	}
+	h, _, err := load[Health](ctx, g.Store, healthKey(id))
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return h, fmt.Errorf("health of %s: %w", id, err)
+	}
+	g.healths.Add(id, knownHealth{h, now})
+	return h, nil
+}
+
+// admit asks the circuit for an attempt. If it is open, one caller may probe at
+// each probe's time, and gets the open circuit with true.
+func (g *Gateway) admit(ctx context.Context, id string) (Health, bool, error) {
+	h, err := g.health(ctx, id)
+	now := g.now()
+	switch {
+	case err != nil:
+		return h, false, err
+	case !h.Open:
+		return h, true, nil
+	case now.Before(h.ProbeAt):
+		return h, false, nil
+	}
+	seen, mine := h.ProbeAt, false
+	h, err = g.changeHealth(ctx, id, func(stored Health) Health {
+		if mine = stored.Open && stored.ProbeAt.Equal(seen); mine {
+			return stored.probed(now)
+		}
+		return stored
+	})
+	return h, mine || !h.Open, err
+}
+
+func (g *Gateway) changeHealth(ctx context.Context, id string, f func(Health) Health) (Health, error) {
+	h, err := change(ctx, g.Store, healthKey(id), func(h *Health, _ *Row) error {
+		after := f(*h)
+		if after == *h {
+			return errUnchanged
+		}
+		*h = after
+		return nil
+	})
+	if err != nil {
+		return h, fmt.Errorf("health of %s: %w", id, err)
+	}
+	g.healths.Add(id, knownHealth{h, g.now()})
+	return h, nil
+}
+
+// heed draws the consequences of an attempt, after which the delivery is d, for
+// its registration: the circuit, what tenants and operator are told, and its end
+// after 410 or days of failure. What fails here is logged: the next attempt says
+// the same.
+func (g *Gateway) heed(ctx context.Context, e *Event, r Registration, a Attempt, d Delivery, probe bool) {
+	err := g.heedAttempt(ctx, e, r, a, probe)
+	if d.Status == Failed && d.Why == whyExhausted {
+		err = errors.Join(err, g.tell(ctx, deliveryExhausted, e, r, "no attempt was accepted"))
+	}
+	if err != nil {
+		g.log().Warn("circuit", "registration", r.ID, "outcome", "not written", "why", err.Error())
+	}
+}
+
+func (g *Gateway) heedAttempt(ctx context.Context, e *Event, r Registration, a Attempt, probe bool) error {
+	switch {
+	case a.Class == egress.Internal:
+		return nil
+	case a.Accepted():
+		return g.heedAccepted(ctx, e, r)
+	case a.Gone():
+		const why = "the endpoint answered 410 Gone"
+		if err := g.disable(ctx, r.ID, r.Rev, why); err != nil {
+			return err
+		}
+		return g.tell(ctx, registrationDisabled, e, r, why)
+	}
+	return g.heedRefused(ctx, e, r, probe)
+}
+
+func (g *Gateway) heedAccepted(ctx context.Context, e *Event, r Registration) error {
+	known, ok := g.healths.Get(r.ID)
+	if !ok || !known.bad() && !known.Open {
+		return nil
+	}
+	reopened := false
+	_, err := g.changeHealth(ctx, r.ID, func(h Health) Health {
+		reopened = h.Open
+		return h.accepted(g.now())
+	})
+	if err != nil || !reopened {
+		return err
+	}
+	return g.tell(ctx, registrationRecovered, e, r, "the endpoint accepts again")
+}
+
+func (g *Gateway) heedRefused(ctx context.Context, e *Event, r Registration, probe bool) error {
+	now, m := g.now(), g.pace.look(r.ID)
+	tripped := m.failures >= openAfterFailures || m.timeouts >= openAfterTimeouts
+	if known, ok := g.healths.Get(r.ID); ok && known.refused(now, tripped, probe) == known.Health && !known.hopeless(now) {
+		return nil // nothing to write, as far as this process knows
+	}
+	opened := false
+	h, err := g.changeHealth(ctx, r.ID, func(h Health) Health {
+		after := h.refused(now, tripped, probe)
+		opened = after.Open && !h.Open
+		return after
+	})
+	switch {
+	case err != nil:
+		return err
+	case h.hopeless(now):
+		const why = "nothing was accepted for five days"
+		if err := g.disable(ctx, r.ID, r.Rev, why); err != nil {
+			return err
+		}
+		return g.tell(ctx, registrationDisabled, e, r, why)
+	case opened:
+		return g.tell(ctx, registrationFailing, e, r, "the endpoint accepts nothing; attempts are spaced out")
+	}
+	return nil
+}
+
+// closedFor returns when a delivery that an open circuit holds up is looked at
+// again: after its own wait, or the circuit's interval if that is longer.
+func (h Health) closedFor(now time.Time, wait time.Duration) time.Time {
+	wait = max(wait, h.Interval)
+	return later(now.Add(wait), h.ProbeAt).Add(rand.N(wait/5 + 1))
+}
+
+// overtime reports whether the whole time that s gives a delivery is over.
+func (d Delivery) overtime(s Schedule, now time.Time) bool {
+	sum := time.Duration(0)
+	for n := range s.Len() {
+		sum += s.Wait(n)
+	}
+	return now.After(d.Created.Add(sum*12/10 + longestInterval))
+}
+
+func newHealths() *lru.Cache[string, knownHealth] {
+	c, _ := lru.New[string, knownHealth](moodsKnown)
+	return c
+}

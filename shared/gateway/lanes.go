@@ -1,0 +1,341 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"ringback/shared/egress"
+)
+
+// LateHeader marks a delivery of an ordered registration that is older than one
+// that was attempted before it.
+const LateHeader = "Ringback-Late"
+
+const (
+	laneSettles = 2 * time.Second  // after arrival, before the head of a lane is attempted
+	laneSlice   = 20 * time.Second // of one message; then the lane goes on in another
+)
+
+// A lane is what the deliveries of one group for an ordered registration wait
+// in. The lane, not the delivery, is due; whoever holds Runner works on it.
+type lane struct {
+	Registration string `json:"registration"`
+	Source       string `json:"source"`
+	Seq          int    `json:"seq"`              // grows with every append
+	Runner       string `json:"runner,omitempty"` // empty: nobody works on it
+	Last         string `json:"last,omitempty"`   // the place of the last one that was attempted
+}
+
+// waiting is a delivery's place in a lane: "W#<received>#<event>".
+type waiting struct {
+	Event    string    `json:"event"`
+	Received time.Time `json:"received"`
+}
+
+// laneKey returns the row of the lane in which e waits for r: one a SmartBots
+// group, Tencent group and topic, or Direct message.
+func laneKey(registration string, e *Event) Key {
+	group, _ := json.Marshal([][]string{e.Keys["group"], e.Keys["topic"], e.Keys["message"]}) // strings cannot fail
+	return Key{Deliveries, "L#" + registration + "#" + digest(string(group))[:16], "L"}
+}
+
+func (w waiting) key(l Key) Key {
+	return Key{Deliveries, l.PK, fmt.Sprintf("W#%013d#%s", w.Received.UnixMilli(), w.Event)}
+}
+
+// queueInLane puts d at its place in its lane and wakes the lane if nobody
+// works on it. The delivery's own row comes last: until it is there, a resumed
+// fan-out does all of this again, which changes nothing.
+func (g *Gateway) queueInLane(ctx context.Context, f *fanOut, d Delivery) error {
+	if f.thin {
+		if err := g.keepPayload(ctx, f); err != nil {
+			return err
+		}
+	}
+	d.Lane = true
+	if err := g.appendToLane(ctx, f.Event, d); err != nil {
+		return err
+	}
+	if err := g.putDelivery(ctx, d, ""); !errors.Is(err, ErrConflict) {
+		return err
+	}
+	return nil
+}
+
+func (g *Gateway) appendToLane(ctx context.Context, e *Event, d Delivery) error {
+	key := laneKey(d.Registration, e)
+	w := waiting{Event: e.ID, Received: e.Received}
+	row := Row{Key: w.key(key), Expires: g.now().Add(g.Kept.orDefault().History + MaxWaitsSum)}
+	if err := putRow(ctx, g.Store, row, w, AnyRev); err != nil {
+		return err
+	}
+	runner, woken := NewRev(), false
+	_, err := change(ctx, g.Store, key, func(l *lane, r *Row) error {
+		l.Registration, l.Source = d.Registration, d.Source
+		l.Seq++
+		if woken = l.Runner == "" && r.Due.IsZero(); woken {
+			l.Runner, r.Due = runner, g.now().Add(laneSettles+firstHold)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if woken {
+		g.sendLane(ctx, key, runner, laneSettles, 1)
+	}
+	return nil
+}
+
+// sendLane hands the lane to whoever receives the message. A failure is no
+// error: the lane falls due.
+func (g *Gateway) sendLane(ctx context.Context, key Key, runner string, delay time.Duration, hops int) {
+	m, err := laneMessageOf(key, runner, delay, hops)
+	if err == nil {
+		err = g.send(ctx, RetryQueue, []Message{m})
+	}
+	if err != nil {
+		g.log().Warn("lane", "lane", key.PK, "outcome", "not sent", "why", err.Error())
+	}
+}
+
+func laneMessageOf(key Key, runner string, delay time.Duration, hops int) (Message, error) {
+	body, err := packHeader(header{Kind: laneMessage, ID: key.PK, Token: runner, Hops: hops})
+	return Message{Body: body, Delay: min(max(delay, 0), MaxDelay)}, err
+}
+
+// handOutLane claims a lane that is due and returns the message for it.
+func (g *Gateway) handOutLane(ctx context.Context, row Row) (*Message, error) {
+	var l lane
+	if err := decode(row, &l); err != nil {
+		return nil, err
+	}
+	now := g.now()
+	if row.Due.IsZero() || row.Due.After(now.Add(Horizon)) {
+		return nil, nil
+	}
+	at := later(row.Due, now)
+	was := row.Rev
+	l.Runner, row.Due = NewRev(), at.Add(firstHold)
+	switch err := putRow(ctx, g.Store, row, l, was); {
+	case errors.Is(err, ErrConflict):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	m, err := laneMessageOf(row.Key, l.Runner, at.Sub(now), 1)
+	return &m, err
+}
+
+// errNotRunner says that another took the lane.
+var errNotRunner = errors.New("another works on the lane")
+
+// laneRun is one worker's time with a lane.
+type laneRun struct {
+	key    Key
+	lane   lane
+	runner string
+	hops   int
+}
+
+// runLane works on a lane, head by head, until it is empty, must wait, or the
+// time is up.
+func (g *Gateway) runLane(ctx context.Context, h header) error {
+	run := &laneRun{key: Key{Deliveries, h.ID, "L"}, runner: NewRev(), hops: h.Hops}
+	err := g.changeLane(ctx, run, h.Token, func(l *lane, r *Row) {
+		l.Runner, r.Due = run.runner, g.now().Add(firstHold)
+	})
+	for end := g.now().Add(laneSlice); err == nil; {
+		var w waiting
+		w, err = g.head(ctx, run.key)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			err = g.leaveLane(ctx, run)
+		case err != nil:
+		case w.Received.Add(laneSettles).After(g.now()):
+			err = g.pauseLane(ctx, run, w.Received.Add(laneSettles))
+		case g.now().After(end):
+			err = g.pauseLane(ctx, run, g.now())
+		default:
+			err = g.deliverHead(ctx, run, w)
+		}
+	}
+	if errors.Is(err, errNotRunner) {
+		return nil
+	}
+	return err
+}
+
+// changeLane changes a lane as long as runner has it. Afterwards run holds it.
+func (g *Gateway) changeLane(ctx context.Context, run *laneRun, runner string, f func(*lane, *Row)) error {
+	last := run.lane.Last
+	l, err := change(ctx, g.Store, run.key, func(l *lane, r *Row) error {
+		if l.Runner != runner {
+			return errNotRunner
+		}
+		l.Last = max(l.Last, last)
+		f(l, r)
+		return nil
+	})
+	run.lane = l
+	return err
+}
+
+func (g *Gateway) head(ctx context.Context, l Key) (waiting, error) {
+	var w waiting
+	q := Query{Table: Deliveries, PK: l.PK, Consistent: true, Limit: 1}.prefix("W#")
+	err := each(ctx, g.Store, q, func(r Row) error {
+		if err := decode(r, &w); err != nil {
+			return err
+		}
+		return errUnchanged // one is enough
+	})
+	switch {
+	case errors.Is(err, errUnchanged):
+		return w, nil
+	case err != nil:
+		return w, err
+	}
+	return w, ErrNotFound
+}
+
+// leaveLane leaves an empty lane, unless something was appended since it was
+// last looked at.
+func (g *Gateway) leaveLane(ctx context.Context, run *laneRun) error {
+	seen, left := run.lane.Seq, false
+	err := g.changeLane(ctx, run, run.runner, func(l *lane, r *Row) {
+		if left = l.Seq == seen; left {
+			l.Runner, r.Due = "", time.Time{}
+		}
+	})
+	if err == nil && left {
+		return errNotRunner
+	}
+	return err
+}
+
+// pauseLane leaves the lane until at, to a message of its own or to the tick.
+func (g *Gateway) pauseLane(ctx context.Context, run *laneRun, at time.Time) error {
+	now := g.now()
+	self, next := run.hops < maxHops && at.Sub(now) <= maxSelfSend, NewRev()
+	err := g.changeLane(ctx, run, run.runner, func(l *lane, r *Row) {
+		if self {
+			l.Runner, r.Due = next, later(at, now).Add(firstHold)
+			return
+		}
+		l.Runner, r.Due = "", at
+	})
+	if err != nil {
+		return err
+	}
+	if self {
+		g.sendLane(ctx, run.key, next, at.Sub(now), run.hops+1)
+	}
+	return errNotRunner
+}
+
+// deliverHead attempts the delivery at the head of the lane. It leaves the lane
+// if that is final; if not, the lane waits for it.
+func (g *Gateway) deliverHead(ctx context.Context, run *laneRun, w waiting) error {
+	id := DeliveryID(run.lane.Registration, w.Event)
+	d, err := g.laneDelivery(ctx, id, w)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return g.dropHead(ctx, run, w)
+	case err != nil:
+		return err
+	case d.Status != Pending:
+		return g.dropHead(ctx, run, w)
+	}
+	e, r, rev, err := g.subject(ctx, d)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return errors.Join(g.save(ctx, d.cancel(whyDeleted, g.now()), d.rev), g.dropHead(ctx, run, w))
+	case err != nil:
+		return err
+	}
+	if ended, err := g.settle(ctx, d, e, r, rev); err != nil || ended {
+		return errors.Join(err, g.dropHead(ctx, run, w))
+	}
+	s, err := g.mayStart(ctx, rev, d, r, false, run.hops)
+	switch {
+	case err != nil:
+		return err
+	case s.leave == nil:
+		return g.pauseLane(ctx, run, s.at)
+	}
+	return g.attemptHead(ctx, run, w, d, e, r, s)
+}
+
+func (g *Gateway) attemptHead(ctx context.Context, run *laneRun, w waiting, d Delivery, e *Event, r Registration, s start) error {
+	place := w.key(run.key).SK
+	d.Late = d.Late || place < run.lane.Last
+	run.lane.Last = max(run.lane.Last, place)
+	a := g.deliver(ctx, e, r, d)
+	s.leave(a)
+	if a.Class == egress.Internal {
+		return g.pauseLane(ctx, run, g.now().Add(slowDown))
+	}
+	if !a.Accepted() {
+		if err := g.putAttempt(ctx, d.ID, a); err != nil {
+			return err
+		}
+	}
+	after, _ := d.record(a, r.Schedule, jitter(), false)
+	if err := g.save(ctx, after, d.rev); err != nil {
+		return err
+	}
+	g.heed(ctx, e, r, a, after, s.probe)
+	if after.Status == Pending {
+		return g.pauseLane(ctx, run, after.Start)
+	}
+	return g.dropHead(ctx, run, w)
+}
+
+// laneDelivery returns the delivery that waits at w. If its row is not there
+// yet, the fan-out that appended it ended before it wrote that.
+func (g *Gateway) laneDelivery(ctx context.Context, id string, w waiting) (Delivery, error) {
+	d, err := g.loadDelivery(ctx, id)
+	if !errors.Is(err, ErrNotFound) {
+		return d, err
+	}
+	registration, _, err := splitDeliveryID(id)
+	if err != nil {
+		return d, err
+	}
+	e, er, err := g.loadEvent(ctx, w.Event)
+	if err != nil || er.Erased {
+		return d, cmp.Or(err, ErrNotFound)
+	}
+	r, _, err := g.registration(ctx, e.Source, registration)
+	if err != nil {
+		return d, err
+	}
+	d = newDelivery(e, r, g.now())
+	d.Lane = true
+	if err := g.putDelivery(ctx, d, ""); err != nil && !errors.Is(err, ErrConflict) {
+		return d, err
+	}
+	return g.loadDelivery(ctx, id)
+}
+
+// dropHead takes a delivery whose outcome is stored off its lane.
+func (g *Gateway) dropHead(ctx context.Context, run *laneRun, w waiting) error {
+	if err := g.Store.Delete(ctx, w.key(run.key), AnyRev); err != nil {
+		return fmt.Errorf("take %s off its lane: %w", w.Event, err)
+	}
+	return nil
+}
+
+// requeueInLane puts a delivery that was held or failed back at its place.
+func (g *Gateway) requeueInLane(ctx context.Context, d Delivery) error {
+	e, _, err := g.loadEvent(ctx, d.Event)
+	if err != nil {
+		return err
+	}
+	return g.appendToLane(ctx, e, d)
+}

@@ -1,0 +1,51 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// operationalData is the payload of an operational event.
+type operationalData struct {
+	Registration string `json:"registration,omitempty"`
+	Endpoint     string `json:"endpoint,omitempty"` // without credentials
+	Why          string `json:"why"`
+	Delivery     string `json:"delivery,omitempty"`
+}
+
+// tell sends the operational event kind about r to the tenant's registrations
+// that ask for it by name; the operator finds it among the source's events. Its
+// id names the hour, so there is at most one an hour, kind and registration,
+// however often it is sent. What becomes of an operational event causes none.
+func (g *Gateway) tell(ctx context.Context, kind string, about *Event, r Registration, why string) error {
+	if about.own() && about.Type != TestEventType && about.Only == "" {
+		return nil
+	}
+	data := operationalData{Registration: r.ID, Endpoint: r.Endpoint.Shown, Why: why}
+	if kind == deliveryExhausted {
+		data.Delivery = DeliveryID(r.ID, about.ID)
+	}
+	return g.tellOf(ctx, kind, r.Source, about.Provider, r.Tenant, r.ID, data)
+}
+
+func (g *Gateway) tellOf(ctx context.Context, kind, source, provider, tenant, about string, data operationalData) error {
+	payload, err := json.Marshal(data)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", kind, err)
+	}
+	now := g.now()
+	id, err := eventID(source, "", kind+"\x00"+about, now.Truncate(time.Hour))
+	if err != nil {
+		return err
+	}
+	e := Event{
+		ID: id, Source: source, Provider: provider, Type: kind, Received: now, Time: now,
+		ContentType: "application/json", Payload: payload, Tenant: tenant,
+	}
+	if err := g.sendTo(ctx, e); err != nil {
+		return fmt.Errorf("tell %s of %s: %w", kind, about, err)
+	}
+	return nil
+}
