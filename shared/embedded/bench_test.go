@@ -41,6 +41,21 @@ func BenchmarkSend(b *testing.B) {
 	}
 }
 
+// BenchmarkGet gets rows as large as a delivery, one a call.
+func BenchmarkGet(b *testing.B) {
+	data := []byte(`{"pad":"` + strings.Repeat("d", 500) + `"}`)
+	db := openBench(b)
+	for i := range 1000 {
+		if err := db.Put(context.Background(), benchRow("D", i, data, nil), ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+	concurrently(b, 16, func(i int) error {
+		_, err := db.Get(context.Background(), benchRow("D", i%1000, nil, nil).Key)
+		return err
+	})
+}
+
 // BenchmarkCycle does what one event needs of the file: its message is sent,
 // received and deleted, and a handler puts a row with the payload and one for
 // the delivery.

@@ -48,12 +48,14 @@ func runPoisoned(dir string) {
 		}
 		return nil, nil
 	}})
-	for {
+	for range time.Tick(time.Millisecond) {
 		d, err := db.Depth(ctx, gateway.EventsQueue)
-		if err != nil || d.Waiting+d.InFlight+d.Delayed == 0 {
+		if err != nil {
+			panic(err)
+		}
+		if d.Waiting+d.InFlight+d.Delayed == 0 {
 			os.Exit(0)
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -8,8 +8,9 @@
 //
 // The files of this package, in the order of reading: embedded.go opens,
 // schema.go is what lies in the file, writer.go the commits; rows.go and
-// list.go fill gateway.Store; queue.go, send.go, serve.go, finish.go, load.go
-// and take.go follow a message; sweep.go keeps the file small.
+// list.go fill gateway.Store; queue.go, send.go, serve.go, finish.go, load.go,
+// take.go and redrive.go follow a message; sweep.go and checkpoint.go keep the
+// files small.
 package embedded
 
 import (
@@ -48,7 +49,8 @@ type Options struct {
 // concurrent use, by one process at a time.
 type DB struct {
 	writer     *writer
-	readers    chan *reader
+	readers    chan *reader // those that are free
+	opened     int          // of readers
 	queues     map[gateway.QueueName]*queue
 	lock       *conn
 	checkpoint *checkpoint
@@ -101,6 +103,7 @@ func (db *DB) open(ctx context.Context, dir string, opts Options) error {
 		if err != nil {
 			return err
 		}
+		db.opened++
 		r.release()
 	}
 	return nil
@@ -128,7 +131,7 @@ func (db *DB) openWriter(ctx context.Context, path string, opts Options) error {
 	// A page takes several events; a larger one costs more for each row that is
 	// changed alone. A file keeps the size that it was made with.
 	c, err := openConn(ctx, path, "page_size = 8192", "journal_mode = WAL", synchronous,
-		"cache_size = -16384", "wal_autocheckpoint = 0")
+		"cache_size = -8192", "wal_autocheckpoint = 0")
 	if err != nil {
 		return err
 	}
@@ -173,16 +176,13 @@ func (db *DB) Close() error {
 	return db.closeConns()
 }
 
-// closeConns closes what open has opened, readers first: the last connection
-// to close moves the log into the file.
+// closeConns closes what open has opened, the readers as soon as they are free.
+// The writer is the last on its file, so it moves the log there.
 func (db *DB) closeConns() error {
 	var errs []error
-	for range cap(db.readers) {
-		select {
-		case r := <-db.readers:
-			errs = append(errs, r.conn.close())
-		default:
-		}
+	for range db.opened {
+		r := <-db.readers
+		errs = append(errs, r.conn.close())
 	}
 	if db.checkpoint != nil {
 		errs = append(errs, db.checkpoint.conn.close())

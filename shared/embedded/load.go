@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,7 +21,7 @@ func (q *queue) load(db *DB) {
 	defer timer.Stop()
 	for {
 		err := q.loadOnce(db)
-		if err != nil {
+		if err != nil && !errors.Is(err, errClosed) {
 			slog.Error("load messages", "queue", q.name, "error", err)
 		}
 		timer.Reset(q.pause(err))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
+	"slices"
 	"time"
 
 	"ringback/shared/gateway"
@@ -170,12 +171,10 @@ func (db *DB) Get(ctx context.Context, keys ...gateway.Key) ([]gateway.Row, erro
 	}
 	defer r.release()
 	rows := make([]gateway.Row, 0, len(keys))
-	seen := make(map[gateway.Key]bool, len(keys))
-	for _, k := range keys {
-		if seen[k] {
+	for i, k := range keys {
+		if slices.Contains(keys[:i], k) {
 			continue
 		}
-		seen[k] = true
 		row, err := readRow(r.get, k)
 		if err != nil {
 			return nil, fmt.Errorf("get row: %w", err)

@@ -20,7 +20,8 @@ type send struct {
 }
 
 // Send implements gateway.Queue. All messages without an error of their own
-// become durable together.
+// become durable together. Messages come in the order of sending whatever
+// their groups.
 func (db *DB) Send(ctx context.Context, name gateway.QueueName, ms []gateway.Message) []error {
 	errs := gateway.CheckSend(name, ms)
 	if err := ctx.Err(); err != nil {
