@@ -18,6 +18,9 @@ import (
 // that a change of its registrations takes effect within 2 s.
 const versionFresh = time.Second
 
+// askTime is how long one look at a version may take.
+const askTime = 5 * time.Second
+
 // Bounds on what the worker remembers.
 const (
 	listsKnown         = 10_000 // lists of the match index
@@ -103,6 +106,8 @@ func (g *Gateway) versionOf(ctx context.Context, source string) (knownVersion, e
 		return v, nil
 	}
 	got, err, _ := g.asking.Do(source, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTime) // others wait for it too
+		defer cancel()
 		at := g.now()
 		v, row, err := load[version](ctx, g.Store, versionKey(source))
 		if err != nil && !errors.Is(err, ErrNotFound) {

@@ -31,7 +31,7 @@ func (g *Gateway) Ingest(ctx context.Context, provider, source, key string, cb *
 	if err != nil {
 		g.count(RefusedCallbacks, 1)
 		g.log().Warn("callback", "provider", provider, "source", source, "outcome", "refused",
-			"why", Reason(err), "bytes", len(cb.Body), "took", g.now().Sub(start))
+			"why", err.Error(), "status", StatusOf(err), "bytes", len(cb.Body), "took", g.now().Sub(start))
 		return p.Reply(err)
 	}
 	g.count(Callbacks, 1)

@@ -53,7 +53,11 @@ func (g *Gateway) account(ctx context.Context, provider, source, key string, age
 	if at, missing := g.unknown.Get(name); missing && now.Sub(at) < sourceRefuse {
 		return account{}, ErrNotFound
 	}
-	loaded, err, _ := g.loading.Do(name, func() (any, error) { return g.loadAccount(ctx, source, key) })
+	loaded, err, _ := g.loading.Do(name, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackTime) // others wait for it too
+		defer cancel()
+		return g.loadAccount(ctx, source, key)
+	})
 	switch {
 	case errors.Is(err, ErrNotFound):
 		g.known.Remove(name)
