@@ -2,7 +2,8 @@
 // the callbacks of all providers, the API, the worker and the schedule.
 //
 //	local [-addr 127.0.0.1:8080] [-data ./ringback-data] [-public-url URL] [-trusted-proxy CIDR]
-//	local send events/<file> [--to URL] [--lambda]
+//	local send events/<file> [--to URL] [--token T] [--lambda]
+//	local receive [-addr 127.0.0.1:9000] [-secret whsec_…] [-refuse N]
 //
 // Ctrl-C finishes what is under way and exits 0. The next start goes on where
 // the last one stopped, whatever stopped it.
@@ -35,6 +36,9 @@ func main() {
 func command(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) > 0 && args[0] == "send" {
 		return send(ctx, args[1:], out)
+	}
+	if len(args) > 0 && args[0] == "receive" {
+		return receive(ctx, args[1:], out)
 	}
 	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
 		return fmt.Errorf("command %q: want send, or flags only (see -help)", args[0])

@@ -28,6 +28,9 @@ func (g *Gateway) Ingest(ctx context.Context, provider, source, key string, cb *
 	defer cancel()
 	p := g.Providers[provider]
 	taken, err := g.ingest(ctx, p, provider, source, key, cb)
+	if _, err := sourceNumber(source); err != nil {
+		source = "" // it may be anything, a key in the wrong place too
+	}
 	if err != nil {
 		g.count(RefusedCallbacks, 1)
 		g.log().Warn("callback", "provider", provider, "source", source, "outcome", "refused",
