@@ -92,15 +92,14 @@ func (g *Gateway) fullHistory(ctx context.Context, source string) error {
 	return err
 }
 
-// roomForJob returns an error wrapping ErrLimit if as many recoveries and
-// replays of the tenant run as may. The release that follows an enable does
-// not count.
+// roomForJob returns an error wrapping ErrLimit if as many jobs of the tenant
+// run as may.
 func (g *Gateway) roomForJob(ctx context.Context, c Caller, tenant, id string) error {
 	running := 0
 	q := Query{Table: Registrations, PK: tenantKey(tenant).PK, Consistent: true}.prefix("J#")
 	err := each(ctx, g.Store, q, func(r Row) error {
 		j, err := g.Job(ctx, strings.TrimPrefix(r.SK, "J#"))
-		if err == nil && j.ID != id && j.Status == JobRunning && (j.Kind == JobRecover || j.Kind == JobReplay) {
+		if err == nil && j.ID != id && j.Status == JobRunning && j.counts() {
 			running++
 		}
 		return nil
@@ -109,6 +108,18 @@ func (g *Gateway) roomForJob(ctx context.Context, c Caller, tenant, id string) e
 		return fmt.Errorf("jobs: %w: %d is running; wait for its end or cancel it", ErrLimit, running)
 	}
 	return err
+}
+
+// counts reports whether j is one that a tenant asked for: not the release of
+// the last moment that follows an enable.
+func (j Job) counts() bool {
+	switch j.Kind {
+	case JobRecover, JobReplay:
+		return true
+	case JobRelease:
+		return j.Created.Sub(j.Since) > time.Minute
+	}
+	return false
 }
 
 // StartErasure starts the job that empties the events of a source that match.

@@ -1,0 +1,168 @@
+package api_test
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestRemovedTenantLeavesNothing(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	w.work()
+	e := newEndpoint(t)
+	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL})
+	w.want(201, s.key, "POST", "/v1/keys", object{"scope": "read"})
+	w.form(w.callbackURL(s.smartbots), chat("gone soon"))
+	await(t, "the delivery", func() bool {
+		return len(w.want(200, s.key, "GET", "/v1/deliveries?status=succeeded", nil).list(t)) == 1
+	})
+	job := w.want(202, operatorKey, "DELETE", "/v1/tenants/"+s.tenant, nil)
+	w.want(401, s.key, "GET", "/v1/me", nil)
+	await(t, "the removal", func() bool {
+		return w.want(200, operatorKey, "GET", "/v1/jobs/"+job.id(), nil).text("status") == "done"
+	})
+	w.want(404, operatorKey, "GET", "/v1/tenants/"+s.tenant, nil)
+	w.want(404, operatorKey, "GET", "/v1/registrations/"+r.id(), nil)
+	if got := w.want(200, operatorKey, "GET", "/v1/sources/"+s.smartbots+"/grants", nil).list(t); len(got) != 0 {
+		t.Errorf("grants %v, want none", got)
+	}
+	if got := w.want(200, operatorKey, "GET", "/v1/tenants", nil).list(t); len(got) != 1 || got[0]["id"] != s.other {
+		t.Errorf("tenants %v, want the other alone", got)
+	}
+	w.want(204, operatorKey, "DELETE", "/v1/sources/"+s.smartbots, nil)
+}
+
+func TestErasureTakesPayloadsAway(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	w.work()
+	at := w.callbackURL(s.smartbots)
+	w.form(at, chat("erase me"))
+	other := chat("keep me")
+	other.Set("group_uuid", "11111111-1111-4111-8111-111111111111")
+	w.form(at, other)
+	list := func() []object {
+		return w.want(200, operatorKey, "GET", "/v1/events?source="+s.smartbots, nil).list(t)
+	}
+	await(t, "both events", func() bool { return len(list()) == 2 })
+	w.want(422, operatorKey, "POST", "/v1/erasures", object{"source": s.smartbots})
+	w.want(422, operatorKey, "POST", "/v1/erasures", object{"source": s.smartbots, "match": object{}})
+	job := w.want(202, operatorKey, "POST", "/v1/erasures", object{"source": s.smartbots, "match": object{"group": []string{chatGroup}}}, "Idempotency-Key", "e")
+	if again := w.want(202, operatorKey, "POST", "/v1/erasures", object{"source": s.smartbots, "match": object{"group": []string{chatGroup}}}, "Idempotency-Key", "e"); again.id() != job.id() {
+		t.Errorf("repeated as %s, want the same job %s", again.id(), job.id())
+	}
+	await(t, "the erasure", func() bool {
+		return w.want(200, operatorKey, "GET", "/v1/jobs/"+job.id(), nil).text("status") == "done"
+	})
+	erased := 0
+	for _, e := range list() {
+		raw := w.call(operatorKey, "GET", fmt.Sprint("/v1/events/", e["id"], "/raw"), nil)
+		if e["erased"] == true {
+			erased++
+			if raw.code != 404 {
+				t.Errorf("payload of an erased event: %d %q", raw.code, raw.raw)
+			}
+		} else if raw.raw != other.Encode() {
+			t.Errorf("payload of the other event %q", raw.raw)
+		}
+	}
+	if erased != 1 {
+		t.Errorf("%d events erased, want 1", erased)
+	}
+	if got := w.want(200, operatorKey, "GET", "/v1/jobs", nil).list(t); len(got) != 1 || got[0]["id"] != job.id() {
+		t.Errorf("jobs %v, want the erasure", got)
+	}
+}
+
+func TestOneRecoveryRunsAtATime(t *testing.T) {
+	w := newWorld(t) // without a worker jobs stay running
+	s := w.setting()
+	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": "https://tenant.example/"})
+	path := "/v1/registrations/" + r.id()
+	since := object{"since": "2026-01-01T00:00:00Z"}
+	job := w.want(202, s.key, "POST", path+"/recover", since)
+	w.want(409, s.key, "POST", path+"/replay-missing", since)
+	w.want(409, s.key, "POST", path+"/release", since)
+	if got := w.want(200, s.key, "POST", "/v1/jobs/"+job.id()+"/cancel", nil).text("status"); got != "cancelled" {
+		t.Errorf("job is %q, want cancelled", got)
+	}
+	w.want(202, s.key, "POST", path+"/replay-missing", since)
+	w.want(422, s.key, "POST", path+"/recover", object{})
+	w.want(404, s.otherKey, "POST", path+"/recover", since)
+	if got := w.want(200, s.key, "GET", "/v1/jobs", nil).list(t); len(got) != 2 {
+		t.Errorf("%d jobs, want 2", len(got))
+	}
+}
+
+func TestSourceWithoutFullHistorySaysSo(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	if got := w.want(200, operatorKey, "PATCH", "/v1/sources/"+s.smartbots, object{"history": "failures"}).text("history"); got != "failures" {
+		t.Fatalf("history %q, want failures", got)
+	}
+	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": "https://tenant.example/"})
+	for _, call := range []string{"/replay-missing", "/dry-run"} {
+		w.want(409, s.key, "POST", "/v1/registrations/"+r.id()+call, object{"since": "2026-01-01T00:00:00Z"})
+	}
+}
+
+func TestDeadLettersAreCountedAndRedriven(t *testing.T) {
+	w := newWorld(t)
+	got := w.want(200, operatorKey, "GET", "/v1/dead-letters", nil).list(t)
+	if len(got) != 2 || got[0]["queue"] != "events" || got[1]["queue"] != "retry" {
+		t.Errorf("dead letters %v, want those of events and retry", got)
+	}
+	w.want(202, operatorKey, "POST", "/v1/dead-letters/events/redrive", nil)
+	w.want(422, operatorKey, "POST", "/v1/dead-letters/others/redrive", nil)
+}
+
+func TestListsOfManyRegistrationsAskForOne(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	for i := range 26 {
+		w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.direct, "url": fmt.Sprint("https://tenant.example/", i)})
+	}
+	for _, path := range []string{"/v1/deliveries", "/v1/events"} {
+		if a := w.want(400, s.key, "GET", path, nil); !strings.Contains(a.raw, "registration") {
+			t.Errorf("GET %s: %s, want it to ask for a registration", path, a.raw)
+		}
+		w.want(200, s.key, "GET", path+"?source="+s.smartbots, nil)
+	}
+	w.want(400, operatorKey, "GET", "/v1/deliveries", nil)
+	w.want(400, operatorKey, "GET", "/v1/events", nil)
+	w.want(200, operatorKey, "GET", "/v1/events?source="+s.direct, nil)
+	w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": "https://tenant.example/"})
+	w.want(422, s.key, "GET", "/v1/deliveries?cursor=nonsense&source="+s.smartbots, nil)
+	seen := 0
+	for cursor := ""; ; {
+		a := w.want(200, s.key, "GET", "/v1/registrations?limit=10&cursor="+url.QueryEscape(cursor), nil)
+		seen += len(a.list(t))
+		if cursor = a.text("next_cursor"); cursor == "" {
+			break
+		}
+	}
+	if seen != 27 {
+		t.Errorf("pages hold %d registrations, want 27", seen)
+	}
+}
+
+func TestReleasedAfterEnable(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	w.work()
+	e := newEndpoint(t)
+	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL})
+	w.want(200, s.key, "POST", "/v1/registrations/"+r.id()+"/disable", nil)
+	w.form(w.callbackURL(s.smartbots), chat("held"))
+	await(t, "the held delivery", func() bool {
+		return len(w.want(200, s.key, "GET", "/v1/deliveries?status=held", nil).list(t)) == 1
+	})
+	w.want(200, s.key, "POST", "/v1/registrations/"+r.id()+"/enable", nil)
+	w.want(202, s.key, "POST", "/v1/registrations/"+r.id()+"/release", object{"since": time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)})
+	await(t, "nothing held", func() bool {
+		return len(w.want(200, s.key, "GET", "/v1/deliveries?status=held", nil).list(t)) == 0
+	})
+}
