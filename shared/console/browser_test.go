@@ -1,0 +1,231 @@
+package console_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// A browser is a headless Chromium with one page. It notes what the page should
+// not do: errors on its console and requests to another host.
+type browser struct {
+	t    testing.TB
+	w    *world
+	ctx  context.Context
+	mu   sync.Mutex
+	said []string
+}
+
+// A screen is what the page is looked at with.
+type screen struct {
+	width, height int64
+	dark          bool
+}
+
+var (
+	desk  = screen{width: 1280, height: 900}
+	phone = screen{width: 375, height: 812}
+)
+
+// newBrowser starts Chromium. Without one on PATH the test is skipped, or fails
+// if CI=true.
+func newBrowser(t testing.TB, w *world, s screen) *browser {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("chromium is not on PATH, and CI=true: want it installed")
+		}
+		t.Skip("chromium is not on PATH: the console is not tried in a browser")
+	}
+	flags := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir())}
+	for _, name := range []string{
+		"headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+		"disable-component-update", "disable-sync", "disable-dev-shm-usage",
+	} {
+		flags = append(flags, chromedp.Flag(name, true))
+	}
+	allocated, end := chromedp.NewExecAllocator(t.Context(), flags...)
+	t.Cleanup(end)
+	b := &browser{t: t, w: w}
+	var endPage context.CancelFunc
+	b.ctx, endPage = chromedp.NewContext(allocated)
+	t.Cleanup(func() { chromedp.Cancel(b.ctx); endPage() })
+	if err := chromedp.Listen(b.ctx, b.listen); err != nil {
+		t.Fatalf("start Chromium: %v", err)
+	}
+	if _, err := chromedp.Call(b.ctx, network.Enable, network.EnableParams{}); err != nil {
+		t.Fatalf("listen to requests: %v", err)
+	}
+	b.look(s)
+	return b
+}
+
+// look sets the size and the colours of the screen.
+func (b *browser) look(s screen) {
+	b.t.Helper()
+	media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "light"}}}
+	if s.dark {
+		media.Features[0].Value = "dark"
+	}
+	if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, media); err != nil {
+		b.t.Fatalf("set the colours: %v", err)
+	}
+	b.do("set the size", chromedp.EmulateViewport(s.width, s.height))
+}
+
+func (b *browser) listen(event any) {
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		b.note("exception: " + e.ExceptionDetails.Text)
+		if e.ExceptionDetails.Exception != nil {
+			b.note(e.ExceptionDetails.Exception.Description)
+		}
+	case *runtime.EventConsoleAPICalled:
+		if e.Type == "error" || e.Type == "warning" {
+			b.note(fmt.Sprintf("console.%s %v", e.Type, e.Args))
+		}
+	case *log.EventEntryAdded:
+		if e.Entry.Level == "error" {
+			b.note("log: " + e.Entry.Text + " " + e.Entry.URL)
+		}
+	case *network.EventRequestWillBeSent:
+		if at, err := url.Parse(e.Request.URL); err != nil || at.Scheme != "data" && at.Host != b.w.Listener.Addr().String() {
+			b.note("request to another host: " + e.Request.URL)
+		}
+	}
+}
+
+func (b *browser) note(what string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.said = append(b.said, what)
+}
+
+// silent fails the test if the page did what it should not.
+func (b *browser) silent() {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.said) > 0 {
+		b.t.Errorf("the page was not silent:\n%s", strings.Join(b.said, "\n"))
+	}
+}
+
+// do runs actions, and fails the test with what the page shows if they take
+// more than 20 s.
+func (b *browser) do(what string, actions ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	defer cancel()
+	if err := chromedp.Do(ctx, actions...); err != nil {
+		b.t.Fatalf("%s: %v\n%s", what, err, b.shown())
+	}
+}
+
+// shown is what the page shows, for failures.
+func (b *browser) shown() string {
+	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
+	defer cancel()
+	page, _ := chromedp.Run(ctx, chromedp.Evaluate[string]("location.href + '\\n' + document.body.innerText"))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return page + "\n" + strings.Join(b.said, "\n")
+}
+
+// open goes to a page of the console by its address.
+func (b *browser) open(path string) {
+	b.t.Helper()
+	b.do("open "+path, chromedp.Navigate(b.w.URL+path))
+	b.settled()
+}
+
+// settled waits until the page has loaded what it shows.
+func (b *browser) settled() {
+	b.t.Helper()
+	b.until("the page to settle", `document.querySelector("h1") !== null && document.querySelector(".waiting") === null`)
+}
+
+// until waits until an expression holds.
+func (b *browser) until(what, expression string) {
+	b.t.Helper()
+	b.do("wait for "+what, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(30*time.Millisecond)))
+}
+
+// sees waits until a text is shown.
+func (b *browser) sees(text string) {
+	b.t.Helper()
+	b.until(fmt.Sprintf("%q", text), fmt.Sprintf("document.body.innerText.includes(%q)", text))
+}
+
+// top restricts a path to the dialog that is open, if there is one.
+const top = `//*[self::dialog[@open] or self::body[not(dialog[@open])]]`
+
+// click presses the button or the link, or opens the summary, of that name.
+func (b *browser) click(name string) {
+	b.t.Helper()
+	at := fmt.Sprintf(top+`//*[self::a or self::button or self::summary][normalize-space(.)=%q]`, name)
+	b.do("click "+name, chromedp.Click(at, chromedp.NodeVisible))
+}
+
+// fill types into the field of that label.
+func (b *browser) fill(label, value string) {
+	b.t.Helper()
+	at := field(label)
+	b.do("fill "+label, chromedp.WaitVisible(at), chromedp.Clear(at), chromedp.SendKeys(at, value))
+}
+
+// choose picks an option of a field by its words.
+func (b *browser) choose(label, option string) {
+	b.t.Helper()
+	at := field(label)
+	b.do("find "+label, chromedp.WaitVisible(at))
+	pick := fmt.Sprintf(`(() => {
+		const select = document.evaluate(%q, document, null, XPathResult.FIRST_ORDERED_NODE_TYPE, null).singleNodeValue;
+		const option = Array.from(select.options).find((o) => o.textContent === %q);
+		if (!option) return false;
+		select.value = option.value;
+		return select.dispatchEvent(new Event("change", { bubbles: true }));
+	})()`, at, option)
+	b.until("the option "+option, pick)
+}
+
+// field is the path of the control whose label begins with a text.
+func field(label string) string {
+	return fmt.Sprintf(top+`//label[starts-with(normalize-space(.),%q)]/following-sibling::*[1]`, label)
+}
+
+// text evaluates an expression that is a text.
+func (b *browser) text(expression string) string {
+	b.t.Helper()
+	out, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](expression))
+	if err != nil {
+		b.t.Fatalf("evaluate %s: %v\n%s", expression, err, b.shown())
+	}
+	return out
+}
+
+// signIn signs in with a key, after signing out if somebody is signed in.
+func (b *browser) signIn(key string) {
+	b.t.Helper()
+	b.open("/console")
+	if strings.Contains(b.text("document.body.innerText"), "Sign out") {
+		b.click("Sign out")
+	}
+	b.fill("API key", key)
+	b.click("Sign in")
+	b.sees("Sign out")
+	b.settled()
+}

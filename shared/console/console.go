@@ -1,0 +1,156 @@
+// Package console is the web page over the HTTP API, for the operator, tenants
+// and owners of groups. It shows what the API offers to the key that signed in
+// and decides nothing itself: the page's calls under /console/api go to the API
+// in process, with the session's key as their bearer.
+//
+// The page is plain modules and one style sheet, embedded as they are. It makes
+// elements by name and puts what others wrote into text nodes; the policy that
+// is sent along makes the browser refuse anything else.
+package console
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"encoding/json"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+
+	"ringback/shared/gateway"
+)
+
+//go:embed files
+var embedded embed.FS
+
+// policy lets the page load its own files and call its own API, and nothing
+// else: no inline script or style, no text taken for HTML, no frame, no other
+// host ("Content Security Policy Level 3"; "Trusted Types").
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+
+// A Config is what a console needs besides the API.
+type Config struct {
+	// Keys seals the sessions.
+	Keys *gateway.KeyRing
+
+	// PublicURL is where the gateway is reached, if a proxy before it changes the
+	// Host header. Default: none.
+	PublicURL string
+}
+
+// A console serves the page and its calls.
+type console struct {
+	api     http.Handler
+	keys    *gateway.KeyRing
+	origins *http.CrossOriginProtection
+	files   fs.FS
+	version string // of the files; part of their addresses
+	page    []byte
+}
+
+// New returns the handler of /console and all below it. It calls api with
+// requests for /v1. It is safe for concurrent use.
+func New(api http.Handler, cfg Config) http.Handler {
+	c := &console{api: api, keys: cfg.Keys, origins: http.NewCrossOriginProtection()}
+	if u, err := url.Parse(cfg.PublicURL); err == nil && u.Host != "" {
+		c.origins.AddTrustedOrigin(u.Scheme + "://" + u.Host) // a scheme and a host are an origin
+	}
+	c.load()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /console", c.servePage)
+	mux.HandleFunc("GET /console/", c.servePage)
+	mux.HandleFunc("GET /console/files/{version}/{name}", c.serveFile)
+	mux.HandleFunc("GET /console/session", c.who)
+	mux.HandleFunc("POST /console/session", c.signIn)
+	mux.HandleFunc("DELETE /console/session", c.signOut)
+	for _, method := range [...]string{"GET", "POST", "PATCH", "DELETE"} {
+		mux.HandleFunc(method+" /console/api/", c.forward)
+	}
+	return c.guard(mux)
+}
+
+// load reads the files and names their version, so that browsers may keep them.
+func (c *console) load() {
+	c.files, _ = fs.Sub(embedded, "files") // the name is valid
+	sum := sha256.New()
+	fs.WalkDir(c.files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := fs.ReadFile(c.files, name)
+		sum.Write([]byte(name))
+		sum.Write(b)
+		return err
+	})
+	c.version = hex.EncodeToString(sum.Sum(nil)[:8])
+	page, _ := fs.ReadFile(c.files, "index.html")
+	c.page = []byte(strings.ReplaceAll(string(page), "VERSION", c.version))
+}
+
+// guard sets what holds for every answer and refuses calls that another site
+// makes the browser send. Every browser names the origin of a request that
+// changes something, so one that names none comes from no page of ours.
+func (c *console) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		secure(w.Header())
+		unnamed := r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == ""
+		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+		if c.origins.Check(r) != nil || unnamed && !reads {
+			refuse(w, http.StatusForbidden, "the request does not come from the console")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func secure(h http.Header) {
+	h.Set("Content-Security-Policy", policy)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+}
+
+// servePage serves the page for every address that it may show: which one it is
+// the page reads itself.
+func (c *console) servePage(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Write(c.page)
+}
+
+// contentTypes are those of the files; the system's own table is not asked.
+var contentTypes = map[string]string{
+	".css":  "text/css; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".json": "application/json",
+	".svg":  "image/svg+xml",
+}
+
+func (c *console) serveFile(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	contentType := contentTypes[path.Ext(name)]
+	b, err := fs.ReadFile(c.files, name)
+	if err != nil || contentType == "" || r.PathValue("version") != c.version {
+		refuse(w, http.StatusNotFound, "there is no such file")
+		return
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	w.Write(b)
+}
+
+// refuse answers with a problem (RFC 9457), as the API does.
+func refuse(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(struct {
+		Type   string `json:"type"`
+		Title  string `json:"title"`
+		Status int    `json:"status"`
+		Detail string `json:"detail"`
+	}{"about:blank", http.StatusText(status), status, detail})
+}

@@ -1,0 +1,99 @@
+// Calls of the API, made with the session's key by the server.
+
+// A Problem is an answer that is not a success (RFC 9457), or none at all.
+export class Problem extends Error {
+  constructor(status, detail, errors = []) {
+    super(detail);
+    this.status = status; // 0: no answer came
+    this.errors = errors; // {message, location}
+  }
+}
+
+// call returns the JSON that the API answers, or null. It throws a Problem. If
+// the session has ended, "signedout" is dispatched on the document too.
+export async function call(method, path, { query, body, headers, signal } = {}) {
+  const answer = await send(method, address(path, query), { body, headers, signal });
+  if (answer.status === 204) return null;
+  return answer.json();
+}
+
+// text returns an answer's bytes as text, and whether they are all UTF-8.
+export async function text(path, { signal } = {}) {
+  const bytes = await (await send("GET", address(path), { signal })).arrayBuffer();
+  return { text: new TextDecoder().decode(bytes), exact: isText(bytes) };
+}
+
+function isText(bytes) {
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+// address returns where a call of the API goes. Empty parameters are left out.
+export function address(path, query = {}) {
+  const filled = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  const text = new URLSearchParams(filled).toString();
+  return "/console/api/v1" + path + (text && "?" + text);
+}
+
+async function send(method, url, { body, headers, signal }) {
+  const sent = body === undefined ? {} : { "Content-Type": "application/json" };
+  let answer;
+  try {
+    answer = await fetch(url, {
+      method,
+      signal,
+      headers: { Accept: "application/json", ...sent, ...headers },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch (e) {
+    if (signal?.aborted) throw e;
+    throw new Problem(0, "The gateway does not answer.");
+  }
+  if (answer.ok) return answer;
+  throw await problem(answer);
+}
+
+async function problem(answer) {
+  if (answer.status === 401) document.dispatchEvent(new Event("signedout"));
+  const p = await answer.json().catch(() => ({}));
+  return new Problem(answer.status, p.detail || p.title || `The gateway answers ${answer.status}.`, p.errors ?? []);
+}
+
+const session = "/console/session";
+
+// who returns whose key the session has, or null.
+export async function who() {
+  return (await send("GET", session, {})).json();
+}
+
+// signIn begins a session with a key and returns whose it is.
+export async function signIn(key) {
+  return (await send("POST", session, { body: { key } })).json();
+}
+
+// signOut ends the session.
+export async function signOut() {
+  await send("DELETE", session, {});
+}
+
+// all returns the rows of a list, of at most pages pages.
+export async function all(path, { query, signal, pages = 5 } = {}) {
+  const rows = [];
+  let cursor = "";
+  do {
+    const page = await call("GET", path, { query: { limit: 100, ...query, cursor }, signal });
+    rows.push(...page.data);
+    cursor = page.next_cursor;
+  } while (cursor && --pages > 0);
+  return rows;
+}
+
+// token returns a text that no other call has, for Idempotency-Key.
+export function token() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
+}

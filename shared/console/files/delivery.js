@@ -1,0 +1,93 @@
+// One delivery: its attempts, its event, and what can be done.
+
+import { all, call } from "./call.js";
+import { button, code, el, fill, link, said } from "./dom.js";
+import { eventFacts } from "./events.js";
+import { waits } from "./facts.js";
+import { repeat } from "./list.js";
+import { mark } from "./marks.js";
+import { registrationName } from "./deliveries.js";
+import { payload } from "./payload.js";
+import { alarm, facts, heading, notice, section } from "./show.js";
+import { timeline } from "./timeline.js";
+import { when } from "./words.js";
+
+const whys = {
+  gone: "the endpoint wants no more (410)",
+  exhausted: "the schedule is used up",
+  internal: "it could not be attempted here",
+  registration_deleted: "the registration was deleted",
+};
+
+export async function deliveryPage({ me, params, signal }) {
+  const at = `/deliveries/${encodeURIComponent(params.id)}`;
+  const delivery = await call("GET", at, { signal });
+  const [registration, event] = await Promise.all([
+    orNull(call("GET", `/registrations/${encodeURIComponent(delivery.registration)}`, { signal })),
+    orNull(call("GET", `/events/${encodeURIComponent(delivery.event)}`, { signal })),
+  ]);
+  const schedule = registration ? await waits(registration.schedule) : [];
+  const state = el("div", { class: "state" });
+  const summary = el("div", { class: "stack" });
+  const history = el("div", {});
+  let known = "";
+
+  async function show(d) {
+    const text = JSON.stringify(d);
+    if (text === known) return;
+    known = text;
+    fill(summary, deliveryFacts(d, registration));
+    fill(history, timeline(d, await attemptsOf(d, at, signal), schedule));
+  }
+  async function look() {
+    if (document.hidden) return;
+    try {
+      await show(await call("GET", at, { signal }));
+      fill(state);
+    } catch (e) {
+      if (!signal.aborted) fill(state, alarm(e));
+    }
+  }
+  const resend = async () => {
+    try {
+      await call("POST", at + "/resend");
+      fill(state, notice("One more attempt is on its way."));
+      setTimeout(look, 300);
+    } catch (e) {
+      fill(state, alarm(e));
+    }
+  };
+  await show(delivery);
+  repeat(look, 2000, signal);
+  const actions = me.scope === "read" ? [] : [button("Resend", resend, { class: "primary" })];
+  return [
+    heading(said(delivery.event_type), { crumbs: [link("deliveries", "Deliveries")], actions }),
+    summary,
+    state,
+    el("div", { class: "halves" }, section("Attempts", {}, history), section("Event", {}, event ? [eventFacts(event), await payload(event, signal)] : notice("The event is not kept any more, or no longer yours to see."))),
+  ];
+}
+
+function orNull(promise) {
+  return promise.catch((e) => {
+    if (e.status === 404 || e.status === 403) return null;
+    throw e;
+  });
+}
+
+function deliveryFacts(d, registration) {
+  return facts([
+    ["Status", [mark(d.status), d.why && el("span", { class: "soft" }, " · ", said(whys[d.why] ?? d.why))]],
+    ["Next attempt", d.next_attempt && when(d.next_attempt)],
+    ["Registration", link(["registrations", d.registration], said(registration ? registrationName(registration) : d.registration))],
+    ["Made by", d.replay && "a replay"],
+    ["Id", code(d.id)],
+  ]);
+}
+
+// attemptsOf returns all attempts: an answer about a delivery holds the first
+// hundred.
+function attemptsOf(d, at, signal) {
+  const first = d.attempts ?? [];
+  return first.length < 100 ? first : all(at + "/attempts", { signal });
+}

@@ -1,0 +1,60 @@
+// Questions and news that stand before the page until they are answered.
+
+import { el } from "./dom.js";
+import { copyable } from "./show.js";
+
+let number = 0;
+
+// open shows a dialog and returns a promise of what close was given; of
+// undefined if it was dismissed.
+function open(title, content, { dismiss = true } = {}) {
+  const { promise, resolve } = Promise.withResolvers?.() ?? resolvers();
+  const id = `dialog-${++number}`;
+  const d = el("dialog", { "aria-labelledby": id, close: end, cancel: (e) => !dismiss && e.preventDefault() });
+  let value;
+  function end() {
+    d.remove();
+    resolve(value);
+  }
+  const close = (v) => {
+    value = v;
+    d.close();
+  };
+  d.append(el("h2", { id }, title), ...content(close));
+  document.body.append(d);
+  d.showModal();
+  return promise;
+}
+
+function resolvers() {
+  const r = {};
+  r.promise = new Promise((resolve) => (r.resolve = resolve));
+  return r;
+}
+
+// ask returns a promise of whether the reader wants what is asked.
+export async function ask(question, detail, yes, { danger = true } = {}) {
+  const answer = await open(question, (close) => [
+    el("p", {}, detail),
+    el("div", { class: "actions end" }, el("button", { type: "button", click: () => close(false) }, "Keep as it is"), el("button", { type: "button", class: danger ? "danger" : "primary", click: () => close(true) }, yes)),
+  ]);
+  return answer === true;
+}
+
+// tell shows a secret that is told once. Escape does not close it.
+export function tell(title, label, secret, note) {
+  return open(
+    title,
+    (close) => [
+      secret ? el("p", {}, "It is shown this once. Store it now where your secrets are kept.") : el("p", {}, note),
+      secret && copyable(label, secret),
+      el("div", { class: "actions end" }, el("button", { type: "button", class: "primary", click: () => close() }, secret ? "I have stored it" : "Close")),
+    ].filter(Boolean),
+    { dismiss: !secret },
+  );
+}
+
+// sheet shows a form made by make, which gets the function that closes it.
+export function sheet(title, about, make) {
+  return open(title, (close) => [about && el("p", { class: "about" }, about), make(close)].filter(Boolean));
+}

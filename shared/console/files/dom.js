@@ -1,0 +1,76 @@
+// Elements. What is not an element becomes a text node, so nothing that a
+// stranger wrote is ever read as HTML, and only addresses of the console itself
+// become links.
+
+// el makes an element. A function among the attributes listens to the event of
+// that name; undefined, null and false leave an attribute out.
+export function el(name, attributes, ...children) {
+  const e = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes ?? {})) {
+    if (value === undefined || value === null || value === false) continue;
+    if (typeof value === "function") e.addEventListener(key, value);
+    else e.setAttribute(key, value === true ? "" : value);
+  }
+  e.append(...nodes(children));
+  return e;
+}
+
+// fill puts children in place of what e holds.
+export function fill(e, ...children) {
+  e.replaceChildren(...nodes(children));
+  return e;
+}
+
+function nodes(children) {
+  return children.flat(Infinity).filter((c) => c !== undefined && c !== null && c !== false && c !== "");
+}
+
+// link leads to another page of the console; parts of its path are escaped.
+export function link(parts, ...children) {
+  return el("a", { href: path(...[parts].flat()) }, children);
+}
+
+// path returns the address of a page.
+export function path(...parts) {
+  return ["/console", ...parts.map(encodeURIComponent)].join("/");
+}
+
+// said shows text that somebody else wrote, kept apart from the direction of
+// the text around it.
+export function said(text) {
+  return el("bdi", { class: "said" }, text);
+}
+
+// code shows an id or another text for machines.
+export function code(text) {
+  return el("code", {}, text);
+}
+
+// svg draws shapes, each a list of name and attributes, in a square of 16.
+export function svg(className, ...shapes) {
+  const space = "http://www.w3.org/2000/svg";
+  const root = document.createElementNS(space, "svg");
+  root.setAttribute("viewBox", "0 0 16 16");
+  root.setAttribute("class", className);
+  root.setAttribute("aria-hidden", "true");
+  for (const [name, attributes] of shapes) {
+    const shape = document.createElementNS(space, name);
+    for (const [key, value] of Object.entries(attributes)) shape.setAttribute(key, value);
+    root.append(shape);
+  }
+  return root;
+}
+
+// button calls act when it is pressed and is disabled until act ends.
+export function button(text, act, attributes = {}) {
+  const b = el("button", { type: "button", ...attributes, click: press }, text);
+  async function press() {
+    b.disabled = true;
+    try {
+      await act(b);
+    } finally {
+      b.disabled = false;
+    }
+  }
+  return b;
+}

@@ -1,0 +1,28 @@
+// A dry run: which kept events a registration would get, as it is or with other
+// event types and another match.
+
+import { call } from "./call.js";
+import { el, fill, said } from "./dom.js";
+import { time } from "./fields.js";
+import { form } from "./form.js";
+import { matching } from "./show.js";
+import { plural, when } from "./words.js";
+
+// dryRun shows a form and its outcome. draft returns the event types and the
+// match that are to be tried, by default none.
+export function dryRun(registration, signal, draft = () => ({})) {
+  const result = el("div", { class: "state", role: "status" });
+  const since = time("since", { label: "Since", required: true, value: new Date(Date.now() - 24 * 3600 * 1000) });
+  const send = async (v) => {
+    const run = await call("POST", `/registrations/${encodeURIComponent(registration)}/dry-run`, { body: { ...v, ...draft() }, signal });
+    fill(result, outcome(run));
+  };
+  return [form({ fields: [since], submit: "Dry run", send }), result];
+}
+
+function outcome(run) {
+  const count = `${run.matched} of ${plural(run.looked, "event")} that you may have would be delivered${run.complete ? "." : "; there are more than were looked at."}`;
+  const rows = run.events.map((e) => el("tr", {}, el("th", { scope: "row" }, said(e.type)), el("td", {}, when(e.received)), el("td", { class: "wide" }, matching(e.keys, "none"))));
+  const head = el("tr", {}, el("th", { scope: "col" }, "Event"), el("th", { scope: "col" }, "Received"), el("th", { scope: "col", class: "wide" }, "Routing keys"));
+  return [el("p", {}, count), rows.length > 0 && el("div", { class: "table" }, el("table", { "aria-label": "Events of the dry run" }, el("thead", {}, head), el("tbody", {}, rows)))];
+}

@@ -1,0 +1,44 @@
+// Forms: fields, one button, and what came of it.
+
+import { token } from "./call.js";
+import { el, fill } from "./dom.js";
+import { alarm } from "./show.js";
+
+// form calls send with the values of its fields by name, and a token that stays
+// the same while nobody knows whether the last try was done. content is what
+// stands in the form, by default the fields one after another.
+export function form({ fields, submit, send, cancel, content, danger = false }) {
+  const state = el("div", { class: "state" });
+  const go = el("button", { class: danger ? "danger" : "primary" }, submit);
+  const no = cancel && el("button", { type: "button", click: cancel }, "Cancel");
+  let once = token();
+
+  async function sent(e) {
+    e.preventDefault();
+    go.disabled = true;
+    fill(state);
+    try {
+      await send(values(fields), once);
+      once = token();
+    } catch (problem) {
+      if (problem.status >= 400 && problem.status < 500) once = token();
+      const shown = alarm(problem);
+      fill(state, shown);
+      shown.focus();
+    } finally {
+      go.disabled = false;
+    }
+  }
+
+  return el("form", { submit: sent }, content ?? fields.map((f) => f.node), state, el("div", { class: "actions" }, go, no));
+}
+
+// values returns what was entered; a field without a value is left out.
+export function values(fields) {
+  const out = {};
+  for (const f of fields) {
+    const value = f.read();
+    if (value !== undefined) out[f.name] = value;
+  }
+  return out;
+}

@@ -1,0 +1,78 @@
+// API keys: of the one who signed in, or of a tenant for the operator.
+
+import { call } from "./call.js";
+import { ask, sheet, tell } from "./dialog.js";
+import { button, code, el, said } from "./dom.js";
+import { choice, text, time } from "./fields.js";
+import { form } from "./form.js";
+import { list } from "./list.js";
+import { heading } from "./show.js";
+import { rotate } from "./secrets.js";
+import { when } from "./words.js";
+
+const scopes = [
+  ["full", "full: registrations, deliveries, keys"],
+  ["read", "read: look, change nothing"],
+  ["set_http_callback", "set_http_callback: that one call"],
+];
+
+export function keysPage({ me, signal }) {
+  const about = me.scope === "operator" ? "Keys of the operator. Those of a tenant stand on its page." : "Keys of your account. A key's text is told once, when it is made.";
+  return [heading("Keys", { about }), keyList({ operator: me.scope === "operator", own: me.key, signal })];
+}
+
+// keyList lists the keys of a tenant, or those of the one who signed in.
+export function keyList({ tenant, operator = false, own, signal }) {
+  const query = { tenant };
+  const rows = list({
+    path: "/keys",
+    query,
+    signal,
+    label: "Keys",
+    empty: operator ? "No key but the operator's own, which the deployment sets." : "No key.",
+    columns: [
+      { name: "Name", cell: (k) => [said(k.name || "unnamed"), k.id === own && el("span", { class: "soft" }, " (this session)")] },
+      { name: "Scope", cell: (k) => k.scope },
+      { name: "Id", wide: true, cell: (k) => code(k.id) },
+      { name: "Created", wide: true, cell: (k) => when(k.created) },
+      { name: "Expires", cell: (k) => [when(k.expires), (k.old ?? []).map((o) => el("div", { class: "soft" }, "old one until ", when(o.until)))] },
+      { name: "Actions", cell: (k) => actions(k, query, () => rows.reload()) },
+    ],
+  });
+  const add = () => newKey(tenant, operator, () => rows.reload());
+  return el("div", {}, el("p", { class: "actions" }, button("New key", add)), rows);
+}
+
+function newKey(tenant, operator, done) {
+  const fields = [
+    text("name", { label: "Name", hint: "What will use it." }),
+    choice("scope", { label: "Scope", required: true, options: operator ? [["operator", "operator: everything"]] : scopes }),
+    time("expires", { label: "Expires" }),
+  ];
+  return sheet("New key", "", (close) => form({
+    fields,
+    submit: "Create key",
+    cancel: close,
+    send: async (v, once) => {
+      const made = await call("POST", "/keys", { body: { ...v, tenant }, headers: { "Idempotency-Key": once } });
+      close();
+      await tell("New key", "API key", made.api_key, made.note);
+      done();
+    },
+  }));
+}
+
+function actions(key, query, done) {
+  const at = `/keys/${encodeURIComponent(key.id)}`;
+  const suffix = query.tenant ? "?tenant=" + encodeURIComponent(query.tenant) : "";
+  const replaced = async (answer) => {
+    await tell("Replaced key", "API key", answer.api_key, answer.note);
+    done();
+  };
+  const end = async () => {
+    if (!(await ask(`Delete ${key.name || "this key"}?`, "It ends everywhere within 30 seconds, and with it every session that signed in by it.", "Delete key"))) return;
+    await call("DELETE", at, { query });
+    done();
+  };
+  return el("span", { class: "actions" }, button("Rotate", () => rotate("Replace the key", `${at}/rotate${suffix}`, "24h", replaced)), button("Delete", end));
+}

@@ -1,0 +1,109 @@
+// Lists, page by page, and lists that stay up to date.
+
+import { call } from "./call.js";
+import { el, fill } from "./dom.js";
+import { alarm, waiting } from "./show.js";
+
+const every = 3000; // ms between looks at a live list
+const emptyPages = 10; // pages without a row that are passed over at once
+
+// list shows a table of the rows of a call. Columns are {name, cell, wide}:
+// cell makes the content for a row, and wide ones are left out on a narrow
+// screen; the first column names the row. A live list looks again while signal
+// lasts, the page can be seen and paused does not return true.
+export function list({ path, query = {}, columns, empty, signal, live = false, paused = () => false, label }) {
+  const body = el("tbody");
+  const table = el("table", { "aria-label": label }, head(columns), body);
+  const state = el("div", { class: "state" });
+  const scroller = el("div", { class: "table" }, table);
+  const root = el("div", { class: "list" }, scroller, state);
+  const shown = new Map(); // id → {row, element, text}
+  let cursor = "";
+
+  async function load() {
+    fill(state, waiting());
+    try {
+      let found = 0;
+      let pages = 0;
+      do {
+        const page = await call("GET", path, { query: { ...query, cursor }, signal });
+        cursor = page.next_cursor;
+        found += page.data.length;
+        put(page.data, false);
+      } while (cursor && found === 0 && ++pages < emptyPages);
+      settle();
+    } catch (e) {
+      if (!signal?.aborted) fill(state, alarm(e, load));
+    }
+  }
+
+  function settle() {
+    scroller.hidden = shown.size === 0;
+    if (cursor) fill(state, el("button", { type: "button", click: load }, shown.size === 0 ? "Look further back" : "More"));
+    else fill(state, shown.size === 0 && el("p", { class: "empty" }, empty));
+  }
+
+  // put adds rows at the end, or new ones at the start, and renews known ones.
+  function put(rows, first) {
+    let before = first ? body.firstChild : null;
+    for (const row of rows) {
+      const text = JSON.stringify(row);
+      const known = shown.get(row.id);
+      if (known?.text === text) continue;
+      const element = tr(columns, row);
+      shown.set(row.id, { element, text });
+      if (known) replace(known.element, element);
+      else body.insertBefore(element, before);
+    }
+  }
+
+  async function look() {
+    if (document.hidden || paused()) return;
+    try {
+      const page = await call("GET", path, { query, signal });
+      put(page.data, true);
+      if (shown.size === page.data.length) cursor = page.next_cursor;
+      settle();
+    } catch (e) {
+      if (!signal?.aborted) fill(state, alarm(e));
+    }
+  }
+
+  load();
+  if (live) repeat(look, every, signal);
+  root.reload = () => {
+    shown.clear();
+    fill(body);
+    cursor = "";
+    return load();
+  };
+  return root;
+}
+
+function head(columns) {
+  return el("thead", {}, el("tr", {}, columns.map((c) => el("th", { scope: "col", class: c.wide && "wide" }, c.name))));
+}
+
+function tr(columns, row) {
+  const cells = columns.map((c, i) => el(i === 0 ? "th" : "td", { scope: i === 0 && "row", class: c.wide && "wide" }, c.cell(row)));
+  return el("tr", {}, cells);
+}
+
+// replace keeps the focus where it was.
+function replace(old, element) {
+  const focused = old.contains(document.activeElement);
+  old.replaceWith(element);
+  if (focused) element.querySelector("a, button")?.focus();
+}
+
+// repeat calls f again and again, never twice at once, while signal lasts.
+export function repeat(f, ms, signal) {
+  const next = () => {
+    const timer = setTimeout(async () => {
+      await f();
+      if (!signal.aborted) next();
+    }, ms);
+    signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+  };
+  next();
+}

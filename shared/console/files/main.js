@@ -1,0 +1,144 @@
+// The console's frame: signing in and out, the menu, and the page that the
+// address names.
+
+import { signOut, who } from "./call.js";
+import { deliveriesPage } from "./deliveries.js";
+import { deliveryPage } from "./delivery.js";
+import { el, fill, link, path } from "./dom.js";
+import { eventPage, eventsPage } from "./events.js";
+import { groupPage, groupsPage } from "./groups.js";
+import { jobPage, jobsPage } from "./jobs.js";
+import { keysPage } from "./keys.js";
+import { queuesPage } from "./queues.js";
+import { registrationPage, registrationsPage } from "./registrations.js";
+import { editRegistrationPage, newRegistrationPage } from "./registrationform.js";
+import { find, go } from "./route.js";
+import { alarm, heading, notice, waiting } from "./show.js";
+import { signInPage } from "./signin.js";
+import { newSourcePage, sourcesPage } from "./sources.js";
+import { sourcePage } from "./source.js";
+import { tenantPage, tenantsPage } from "./tenants.js";
+
+const routes = [
+  ["deliveries", deliveriesPage],
+  ["deliveries/:id", deliveryPage],
+  ["events", eventsPage],
+  ["events/:id", eventPage],
+  ["registrations", registrationsPage],
+  ["registrations/new", newRegistrationPage],
+  ["registrations/:id", registrationPage],
+  ["registrations/:id/edit", editRegistrationPage],
+  ["sources", sourcesPage],
+  ["sources/new", newSourcePage],
+  ["sources/:id", sourcePage],
+  ["tenants", tenantsPage],
+  ["tenants/:id", tenantPage],
+  ["groups", groupsPage],
+  ["groups/:id", groupPage],
+  ["keys", keysPage],
+  ["jobs", jobsPage],
+  ["jobs/:id", jobPage],
+  ["queues", queuesPage],
+];
+
+// menus says what each scope finds; the first entry is where it begins.
+const tenantMenu = ["deliveries", "registrations", "events", "sources", "jobs", "keys"];
+const menus = {
+  operator: ["sources", "tenants", "groups", "deliveries", "events", "registrations", "queues", "jobs", "keys"],
+  full: tenantMenu,
+  read: tenantMenu.filter((entry) => entry !== "keys"),
+  "group-owner": ["groups"],
+  set_http_callback: [],
+};
+
+const main = el("main", { id: "content", tabindex: -1 });
+const header = el("header", { class: "bar" });
+let me = null;
+let page = new AbortController(); // aborted when another page is shown
+
+async function start() {
+  document.body.append(el("a", { class: "skip", href: "#content" }, "Skip to content"), header, main);
+  document.addEventListener("click", follow);
+  document.addEventListener("moved", show);
+  document.addEventListener("signedout", signedOut);
+  window.addEventListener("popstate", show);
+  fill(main, waiting());
+  try {
+    me = await who();
+  } catch (e) {
+    return fill(main, alarm(e, () => location.reload()));
+  }
+  show();
+}
+
+// follow shows a page of the console without loading everything again.
+function follow(e) {
+  const a = e.target.closest?.("a[href^='/console/']");
+  if (!a || e.defaultPrevented || e.button !== 0 || e.metaKey || e.ctrlKey || e.shiftKey || e.altKey || a.hasAttribute("download")) return;
+  e.preventDefault();
+  go(a.getAttribute("href"));
+}
+
+function signedOut() {
+  if (me === null) return;
+  me = null;
+  show();
+}
+
+async function show() {
+  page.abort();
+  page = new AbortController();
+  const { signal } = page;
+  drawHeader();
+  if (me === null) return fill(main, signInPage(signedIn));
+  const place = find(routes, location.pathname);
+  if (place === null && location.pathname.replace(/\/$/, "") === "/console") return begin();
+  fill(main, waiting());
+  try {
+    const shown = place ? await place.page({ me, params: place.params, query: new URLSearchParams(location.search), signal }) : nowhere();
+    if (!signal.aborted) arrive(shown);
+  } catch (e) {
+    if (!signal.aborted && me !== null) fill(main, heading("This page cannot be shown"), alarm(e, show));
+  }
+}
+
+// arrive puts a page up and the focus on its heading.
+function arrive(shown) {
+  fill(main, shown);
+  const h = main.querySelector("h1");
+  document.title = `${h?.textContent ?? "Console"} – Ringback`;
+  h?.focus({ preventScroll: true });
+  window.scrollTo(0, 0);
+}
+
+function begin() {
+  const [first] = menus[me.scope] ?? [];
+  if (first) return go(path(first), { replace: true });
+  arrive([heading("Nothing to see with this key"), notice("Its scope, ", el("code", {}, me.scope), ", can set callbacks through ", el("code", {}, "/api/simple.html"), " and nothing else.")]);
+}
+
+function nowhere() {
+  return [heading("There is no such page"), el("p", {}, link([], "Begin again"))];
+}
+
+function signedIn(whose) {
+  me = whose;
+  show();
+}
+
+async function leave() {
+  await signOut();
+  me = null;
+  go("/console");
+}
+
+function drawHeader() {
+  const brand = el("a", { class: "brand", href: "/console/" }, "Ringback");
+  if (me === null) return fill(header, brand);
+  const here = location.pathname.split("/")[2] ?? "";
+  const entries = (menus[me.scope] ?? []).map((entry) => el("li", {}, el("a", { href: path(entry), "aria-current": entry === here && "page" }, entry[0].toUpperCase() + entry.slice(1))));
+  const name = el("span", { class: "who" }, el("bdi", {}, me.tenant?.name ?? me.group ?? "Operator"), el("span", { class: "scope" }, me.tenant ? me.scope : ""));
+  fill(header, brand, el("nav", { "aria-label": "Main" }, el("ul", {}, entries)), el("div", { class: "account" }, name, el("button", { type: "button", class: "quiet", click: leave }, "Sign out")));
+}
+
+start();

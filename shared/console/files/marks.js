@@ -1,0 +1,47 @@
+// Marks: a shape and a word for each status, so that none needs its colour.
+
+import { el, svg } from "./dom.js";
+
+const disc = ["circle", { cx: 8, cy: 8, r: 6 }];
+const ring = ["circle", { cx: 8, cy: 8, r: 5, fill: "none", stroke: "currentColor", "stroke-width": 2 }];
+const hand = line("M8 5v3l2 2", 1.5);
+const cross = line("M4 4l8 8M12 4l-8 8", 2.2);
+const check = line("M3.5 8.5l3 3 6-7", 2.2);
+const bars = line("M6 4v8M10 4v8", 2.2);
+const dash = line("M3.5 8h9", 2.2);
+
+function line(d, width) {
+  return ["path", { d, fill: "none", stroke: "currentColor", "stroke-width": width, "stroke-linecap": "round" }];
+}
+
+const shapes = {
+  succeeded: ["good", check],
+  done: ["good", check],
+  enabled: ["good", disc],
+  pending: ["wait", ring, hand],
+  running: ["wait", ring, hand],
+  next: ["wait", ring],
+  later: ["off", ring],
+  failed: ["bad", cross],
+  held: ["wait", bars],
+  disabled: ["off", bars],
+  cancelled: ["off", dash],
+  removed: ["off", dash],
+  removing: ["wait", dash],
+  received: ["plain", disc],
+};
+
+// mark shows a status: its shape and its word.
+export function mark(status, word = status) {
+  return el("span", { class: `mark ${tone(status)}` }, shape(status), word);
+}
+
+// shape draws a status without its word.
+export function shape(status) {
+  const [name, ...parts] = shapes[status] ?? shapes.received;
+  return svg(`shape ${name}`, ...parts);
+}
+
+function tone(status) {
+  return (shapes[status] ?? shapes.received)[0];
+}

@@ -1,0 +1,74 @@
+// A payload as it came: exact bytes, never HTML, and only begun if it is long.
+
+import { address, text } from "./call.js";
+import { el } from "./dom.js";
+import { alarm, notice, pre } from "./show.js";
+import { bytes } from "./words.js";
+
+const shown = 64 << 10; // characters of a payload on the page
+
+// payload shows what an event holds and offers its bytes as a file.
+export async function payload(event, signal) {
+  if (event.erased) return notice("Its payload was erased by request.");
+  if (event.hidden) return notice("No grant covers it any more, so its payload is not shown.");
+  const at = `/events/${encodeURIComponent(event.id)}/raw`;
+  try {
+    const raw = await text(at, { signal });
+    return el("div", { class: "stack" }, content(event, raw), el("p", { class: "actions" }, el("a", { class: "button", href: address(at), download: `${event.id}.bin` }, "Download the exact bytes"), el("span", { class: "soft" }, bytes(event.size))));
+  } catch (e) {
+    if (signal.aborted) throw e;
+    return alarm(e);
+  }
+}
+
+function content(event, raw) {
+  if (!raw.exact) return notice("It is not text. Download it to look at its bytes.");
+  const body = readable(event, raw.text);
+  const cut = body.length > shown && notice("Only its beginning is shown.");
+  return [pre(body.slice(0, shown), "Payload"), cut];
+}
+
+// readable indents JSON without touching its tokens, and spells forms out.
+function readable(event, raw) {
+  if (isJSON(raw)) return indented(raw);
+  if (event.data && Object.values(event.data).every((v) => typeof v !== "number")) return JSON.stringify(event.data, null, 2);
+  return raw;
+}
+
+function isJSON(raw) {
+  try {
+    JSON.parse(raw);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+// indented puts JSON on lines. Numbers and texts stay the characters they are:
+// parsing would change 4.20 and large integers.
+export function indented(json) {
+  let depth = 0;
+  const line = () => "\n" + "  ".repeat(depth);
+  const tokens = json.match(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g) ?? [];
+  return tokens.map((token, i) => {
+    const empty = (tokens[i] === "{" && tokens[i + 1] === "}") || (tokens[i] === "[" && tokens[i + 1] === "]");
+    switch (token) {
+      case "{":
+      case "[":
+        depth++;
+        return empty ? token : token + line();
+      case "}":
+      case "]": {
+        depth--;
+        const opened = tokens[i - 1] === "{" || tokens[i - 1] === "[";
+        return opened ? token : line() + token;
+      }
+      case ",":
+        return token + line();
+      case ":":
+        return ": ";
+      default:
+        return token;
+    }
+  }).join("");
+}

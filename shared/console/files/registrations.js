@@ -1,0 +1,148 @@
+// Registrations: the list, and one with all that can be done about it.
+
+import { call } from "./call.js";
+import { deliveryColumns } from "./deliveries.js";
+import { ask, tell } from "./dialog.js";
+import { button, code, el, fill, link, path, said } from "./dom.js";
+import { text, time } from "./fields.js";
+import { form } from "./form.js";
+import { progress } from "./jobs.js";
+import { list, repeat } from "./list.js";
+import { mark } from "./marks.js";
+import { dryRun } from "./dryrun.js";
+import { go } from "./route.js";
+import { alarm, facts, heading, matching, more, notice, section } from "./show.js";
+import { held, rotate } from "./secrets.js";
+import { tenantChoice } from "./tenants.js";
+import { when } from "./words.js";
+
+// registrationColumns are those of any list of registrations.
+export function registrationColumns() {
+  return [
+    { name: "Registration", cell: (r) => link(["registrations", r.id], said(r.description || r.app_name || r.url)) },
+    { name: "State", cell: (r) => [mark(r.state), r.why && el("span", { class: "soft" }, " ", said(r.why))] },
+    { name: "Event types", cell: (r) => types(r.event_types) },
+    { name: "Match", wide: true, cell: (r) => matching(r.match) },
+    { name: "Endpoint", wide: true, cell: (r) => el("bdi", { class: "mono" }, r.url) },
+  ];
+}
+
+function types(names) {
+  const shown = names.slice(0, 3).map((n) => el("code", { class: "type" }, n));
+  return [shown, names.length > 3 && el("span", { class: "soft" }, ` and ${names.length - 3} more`)];
+}
+
+export async function registrationsPage({ me, query, signal }) {
+  const operator = me.scope === "operator";
+  const tenant = query.get("tenant") ?? "";
+  const actions = me.scope === "full" ? [el("a", { class: "button primary", href: path("registrations", "new") }, "New registration")] : [];
+  const of = operator && (await tenantChoice({ label: "Tenant", none: "Choose one", value: tenant, changed: (id) => go(path("registrations") + (id && "?tenant=" + encodeURIComponent(id))) }));
+  const rows = operator && !tenant ? el("p", { class: "empty" }, "Choose a tenant to see its registrations.") : list({ path: "/registrations", query: { tenant }, columns: registrationColumns(), empty: "No registration yet. One says which events go to which endpoint of yours.", signal, label: "Registrations" });
+  return [heading("Registrations", { actions }), of && el("div", { class: "filters" }, of.node), rows];
+}
+
+export async function registrationPage({ me, params, signal }) {
+  const at = `/registrations/${encodeURIComponent(params.id)}`;
+  const r = await call("GET", at, { signal });
+  const news = el("div", { class: "state" });
+  const full = me.scope === "full" && r.state !== "removed";
+  const may = (full || me.scope === "operator") && r.state !== "removed";
+  return [
+    heading(said(r.description || r.app_name || r.url), { crumbs: [link("registrations", "Registrations")], actions: [full && test(r, at, news, signal), may && toggle(r, at), full && el("a", { class: "button", href: path("registrations", r.id, "edit") }, "Change"), may && remove(at)] }),
+    news,
+    summary(r),
+    section("Signing secret", { about: "Each delivery is signed by the Standard Webhooks scheme. While a secret is replaced, both sign.", actions: [full && button("Rotate", () => rotate("Replace the signing secret", at + "/rotate", "24h", secretTold))] }, held("Secret", r.secrets, "None.")),
+    r.raw_tokens && section("Raw token", { actions: [full && button("Rotate", () => rotateToken(at))] }, held("Token", r.raw_tokens, "None.")),
+    section("Newest deliveries", { actions: [el("a", { class: "button", href: path("deliveries") + "?registration=" + encodeURIComponent(r.id) }, "All deliveries")] }, list({ path: "/deliveries", query: { registration: r.id, limit: 10 }, columns: deliveryColumns().slice(0, 5), empty: "None yet.", signal, live: true, label: "Newest deliveries" })),
+    full && section("Deliver again", {}, again(at, signal)),
+    me.scope !== "operator" && r.state !== "removed" && section("Dry run", { about: "Which of the kept events it would get." }, dryRun(r.id, signal)),
+  ];
+}
+
+async function secretTold(answer) {
+  await tell("New signing secret", "signing secret", answer.secret, answer.note);
+  go(location.pathname, { replace: true });
+}
+
+function rotateToken(at) {
+  const token = text("raw_token", { label: "New token", type: "password", required: true, mono: true });
+  return rotate("Replace the raw token", at + "/raw-token/rotate", "24h", () => go(location.pathname, { replace: true }), [token]);
+}
+
+function summary(r) {
+  return facts([
+    ["State", [mark(r.state), r.why && el("span", { class: "soft" }, " · ", said(r.why)), el("span", { class: "soft" }, " since ", when(r.since))]],
+    ["Endpoint", el("bdi", { class: "mono" }, r.url)],
+    ["Source", link(["sources", r.source], code(r.source))],
+    ["Event types", r.event_types.map((t) => el("code", { class: "type" }, t))],
+    ["Match", matching(r.match, "all that is granted")],
+    ["Format", r.format],
+    ["Schedule", Array.isArray(r.schedule) ? r.schedule.join(", ") : r.schedule],
+    ["Time limit", r.timeout],
+    ["Deliveries per second", r.rate > 0 && String(r.rate)],
+    ["POSTs at once", r.concurrency > 0 && String(r.concurrency)],
+    ["Order", r.ordered && "one at a time per group"],
+    ["Headers", Object.keys(r.headers).length > 0 && el("bdi", { class: "mono" }, Object.keys(r.headers).join(", "))],
+    ["Application", r.app_name && said(r.app_name)],
+    ["Id", code(r.id)],
+  ]);
+}
+
+function test(r, at, news, signal) {
+  return button("Send a test event", async () => {
+    try {
+      const sent = await call("POST", at + "/test");
+      fill(news, notice("A test event is on its way."));
+      const found = new AbortController();
+      signal.addEventListener("abort", () => found.abort(), { once: true });
+      repeat(() => arrived(sent, news, found), 500, found.signal);
+    } catch (e) {
+      fill(news, alarm(e));
+    }
+  });
+}
+
+// arrived looks for the delivery of a test event.
+async function arrived(sent, news, found) {
+  const page = await call("GET", "/deliveries", { query: { event: sent.event }, signal: found.signal }).catch(() => ({ data: [] }));
+  if (page.data.length === 0) return;
+  found.abort();
+  fill(news, notice("The test event was handed on: ", link(["deliveries", sent.delivery], "see its delivery"), "."));
+}
+
+function toggle(r, at) {
+  const enabled = r.state === "enabled";
+  return button(enabled ? "Disable" : "Enable", async () => {
+    if (enabled && !(await ask("Disable this registration?", "Its events are held, not lost, until it is enabled.", "Disable", { danger: false }))) return;
+    await call("POST", `${at}/${enabled ? "disable" : "enable"}`);
+    go(location.pathname, { replace: true });
+  });
+}
+
+function remove(at) {
+  return button("Delete", async () => {
+    if (!(await ask("Delete this registration?", "Pending deliveries are cancelled. What was delivered stays listed.", "Delete registration"))) return;
+    await call("DELETE", at);
+    go(path("registrations"));
+  }, { class: "danger" });
+}
+
+const works = [
+  ["recover", "Recover", "What failed since then is delivered again, oldest first."],
+  ["replay-missing", "Replay what was missed", "Events since then that it wants and never got, back to the start of its grant."],
+  ["release", "Release what is held", "What was held since then is delivered. Enabling releases the last moments by itself."],
+];
+
+function again(at, signal) {
+  const jobs = el("div", { class: "stack" });
+  const forms = works.map(([name, title, about]) => {
+    const since = time("since", { label: "Since", required: true, value: new Date(Date.now() - 24 * 3600 * 1000) });
+    const until = name === "replay-missing" && time("until", { label: "Until" });
+    const send = async (v, once) => {
+      const job = await call("POST", `${at}/${name}`, { body: v, headers: { "Idempotency-Key": once } });
+      jobs.prepend(progress(job, { signal }));
+    };
+    return more(title, el("p", { class: "about" }, about), form({ fields: [since, until].filter(Boolean), submit: title, send }));
+  });
+  return [forms, jobs];
+}

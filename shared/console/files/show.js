@@ -1,0 +1,86 @@
+// Pieces that many pages are made of.
+
+import { el, fill, svg } from "./dom.js";
+
+// heading is the top of a page: where it stands, its name, what can be done.
+export function heading(title, { crumbs = [], actions = [], about } = {}) {
+  const trail = crumbs.length > 0 && el("nav", { class: "crumbs", "aria-label": "Breadcrumb" }, crumbs);
+  const h = el("h1", { tabindex: -1 }, title);
+  return el("header", { class: "heading" }, trail, el("div", { class: "row" }, h, el("div", { class: "actions" }, actions)), about && el("p", { class: "about" }, about));
+}
+
+// section is a part of a page under a heading of its own.
+export function section(title, { about, actions = [] } = {}, ...content) {
+  const head = el("div", { class: "row" }, el("h2", {}, title), el("div", { class: "actions" }, actions));
+  return el("section", {}, head, about && el("p", { class: "about" }, about), content);
+}
+
+// facts shows pairs of a name and a value; empty values are left out.
+export function facts(pairs) {
+  const filled = pairs.filter(([, value]) => value !== undefined && value !== null && value !== "" && value !== false);
+  return el("dl", { class: "facts" }, filled.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+}
+
+// copyable shows a text in a field of its own with a button that copies it.
+export function copyable(label, text) {
+  const field = el("input", { type: "text", readonly: true, value: text, "aria-label": label, class: "mono", spellcheck: "false", focus: () => field.select() });
+  const done = el("span", { class: "hidden", role: "status" });
+  const b = el("button", { type: "button", "aria-label": `Copy ${label}`, click: copy }, "Copy");
+  async function copy() {
+    fill(done, (await copied(field)) ? "Copied" : "Press Ctrl-C to copy");
+    b.textContent = "Copied";
+    setTimeout(() => (b.textContent = "Copy"), 1500);
+  }
+  return el("span", { class: "copyable" }, field, b, done);
+}
+
+// copied puts a field's text on the clipboard, which pages that came without
+// TLS may do in the old manner alone.
+async function copied(field) {
+  try {
+    await navigator.clipboard.writeText(field.value);
+    return true;
+  } catch {
+    field.select();
+    return document.execCommand("copy");
+  }
+}
+
+// pre shows text as it is, in a box that scrolls and can be reached by keyboard.
+export function pre(text, label) {
+  return el("pre", { tabindex: 0, role: "region", "aria-label": label }, text);
+}
+
+// more hides content until it is asked for.
+export function more(summary, ...content) {
+  return el("details", {}, el("summary", {}, summary), el("div", { class: "inside" }, content));
+}
+
+// matching shows which routing keys are asked for.
+export function matching(match, otherwise = "everything") {
+  const entries = Object.entries(match ?? {});
+  if (entries.length === 0) return otherwise;
+  return el("span", { class: "keys" }, entries.map(([key, values]) => el("span", { class: "key" }, el("b", {}, key), " ", el("bdi", {}, values.join(", ")))));
+}
+
+// notice is a sentence that stands out.
+export function notice(...content) {
+  return el("p", { class: "notice" }, content);
+}
+
+// alarm shows why something failed.
+export function alarm(problem, retry) {
+  const list = problem.errors?.length > 0 && el("ul", {}, problem.errors.map((e) => el("li", {}, [e.location, e.message].filter(Boolean).join(": "))));
+  const again = retry && el("button", { type: "button", click: retry }, "Try again");
+  return el("div", { class: "alarm", role: "alert", tabindex: -1 }, el("p", {}, cross(), problem.message), list, again);
+}
+
+function cross() {
+  const path = { d: "M8 1.5l7 12.5H1zM8 6v4M8 12v.2", fill: "none", stroke: "currentColor", "stroke-width": 1.5, "stroke-linejoin": "round" };
+  return svg("shape bad", ["path", path]);
+}
+
+// waiting tells that something is on its way.
+export function waiting(text = "Loading…") {
+  return el("p", { class: "waiting", role: "status" }, text);
+}

@@ -1,0 +1,61 @@
+// A delivery's attempts in time, with the waits that are still to come.
+
+import { el } from "./dom.js";
+import { shape } from "./marks.js";
+import { more, pre } from "./show.js";
+import { brief, lasting, seconds, when } from "./words.js";
+
+const foreseen = 4; // waits to come that are shown one by one
+
+// timeline shows what happened to d and what its schedule, a list of waits,
+// still holds.
+export function timeline(d, attempts, schedule) {
+  const steps = [step("received", [when(d.received)], "Event received")];
+  let before = d.received;
+  for (const a of attempts) {
+    steps.push(attempt(a, before));
+    before = a.at;
+  }
+  if (d.status === "pending" || d.next_attempt) steps.push(...coming(d, schedule));
+  if (d.status === "held") steps.push(step("held", [when(d.since)], "Held until the registration is enabled"));
+  if (d.status === "cancelled") steps.push(step("cancelled", [when(d.since)], "Cancelled"));
+  return el("ol", { class: "timeline" }, steps);
+}
+
+function step(status, time, title, ...detail) {
+  return el("li", {}, shape(status), el("div", {}, el("p", { class: "step" }, el("b", {}, title), el("span", { class: "soft" }, time)), detail));
+}
+
+function attempt(a, before) {
+  const gap = lasting((new Date(a.at) - new Date(before)) / 1000);
+  const title = [a.class === "" ? "Accepted" : "Refused", a.manual && " (resend)"];
+  const code = a.status_code ? `${a.status_code}` : a.class;
+  return step(
+    a.class === "" ? "succeeded" : "failed",
+    [when(a.at), ` · ${gap} later`],
+    [code, " ", title],
+    el("p", { class: "soft" }, "took ", brief(a.took)),
+    a.explanation && el("p", {}, a.explanation),
+    a.error && el("p", { class: "mono" }, a.error),
+    a.answer && more("Answer", pre(a.answer, "Answer of the endpoint")),
+  );
+}
+
+// coming returns the attempts that are due if each is refused. Waits vary by a
+// fifth, so all but the next are about right only.
+function coming(d, schedule) {
+  const next = new Date(d.next_attempt ?? Date.now());
+  const steps = [step("next", [when(next.toISOString())], "Next attempt")];
+  if (d.status !== "pending") return steps;
+  const rest = schedule.slice(d.attempts_made);
+  let at = next.getTime();
+  for (const wait of rest.slice(0, foreseen)) {
+    at += seconds(wait) * 1000;
+    steps.push(step("later", ["about ", when(new Date(at).toISOString())], `If refused, ${lasting(seconds(wait))} later`));
+  }
+  if (rest.length > foreseen) {
+    for (const wait of rest.slice(foreseen)) at += seconds(wait) * 1000;
+    steps.push(step("later", ["about ", when(new Date(at).toISOString())], `${rest.length - foreseen} more, the last`));
+  }
+  return steps;
+}

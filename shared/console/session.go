@@ -1,0 +1,176 @@
+package console
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// The cookie that carries a session, and how long one lasts.
+const (
+	cookieName = "ringback_console"
+	lifetime   = 8 * time.Hour
+	maxKey     = 1 << 10 // bytes of a key that may sign in; cookies hold 4 KiB
+)
+
+// errSignedOut says that a request has no session that holds.
+var errSignedOut = errors.New("not signed in, or not any more")
+
+// A session is the key that signed in and the time until it counts. Only the
+// browser keeps it, sealed: signing out takes it away there, and it ends for
+// everybody with its time or its key.
+type session struct {
+	Key   string    `json:"key"`
+	Until time.Time `json:"until"`
+}
+
+func (c *console) seal(s session) string {
+	data, _ := json.Marshal(s) // a text and a time cannot fail
+	return c.keys.Seal("console", "session", string(data))
+}
+
+// sessionOf returns the session that r carries, or errSignedOut.
+func (c *console) sessionOf(r *http.Request) (session, error) {
+	var s session
+	cookie, err := r.Cookie(cookieName)
+	if err != nil {
+		return s, errSignedOut
+	}
+	plain, err := c.keys.Open("console", "session", cookie.Value)
+	if err != nil || json.Unmarshal([]byte(plain), &s) != nil || !time.Now().Before(s.Until) {
+		return session{}, errSignedOut
+	}
+	return s, nil
+}
+
+// signIn takes {"key": "…"}. If the API knows the key, the answer is that of
+// GET /v1/me and sets the session's cookie; else it is the API's refusal.
+func (c *console) signIn(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Key string `json:"key"`
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 2*maxKey))
+	if err != nil || json.Unmarshal(body, &in) != nil || in.Key == "" || len(in.Key) > maxKey {
+		refuse(w, http.StatusUnprocessableEntity, "key: want the text of a key")
+		return
+	}
+	key := strings.TrimSpace(in.Key)
+	me := c.whois(r, key)
+	if me.status == http.StatusOK {
+		s := session{Key: key, Until: time.Now().Add(lifetime)}
+		http.SetCookie(w, cookie(r, c.seal(s), lifetime))
+	}
+	me.sendTo(w)
+}
+
+// who answers with GET /v1/me of the session's key, or null if there is none.
+func (c *console) who(w http.ResponseWriter, r *http.Request) {
+	nobody := &kept{header: http.Header{"Content-Type": {"application/json"}}, status: http.StatusOK}
+	nobody.body.WriteString("null\n")
+	s, err := c.sessionOf(r)
+	if err != nil {
+		nobody.sendTo(w)
+		return
+	}
+	me := c.whois(r, s.Key)
+	if me.status == http.StatusUnauthorized {
+		http.SetCookie(w, cookie(r, "", -time.Second))
+		me = nobody
+	}
+	me.sendTo(w)
+}
+
+// whois asks the API whose key it is.
+func (c *console) whois(r *http.Request, key string) *kept {
+	me := &kept{header: http.Header{}, status: http.StatusOK}
+	ask, err := http.NewRequestWithContext(r.Context(), http.MethodGet, "/v1/me", nil)
+	if err != nil {
+		me.status = http.StatusInternalServerError // unreachable: the method and the path are constants
+		return me
+	}
+	ask.RemoteAddr, ask.Host = r.RemoteAddr, r.Host
+	ask.Header.Set("Authorization", "Bearer "+key)
+	c.api.ServeHTTP(me, ask)
+	return me
+}
+
+func (c *console) signOut(w http.ResponseWriter, r *http.Request) {
+	http.SetCookie(w, cookie(r, "", -time.Second))
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// cookie returns the session's cookie, or with a negative age its end. It is
+// secure unless the page itself came without TLS, which its origin tells
+// whatever stands before this server.
+func cookie(r *http.Request, value string, age time.Duration) *http.Cookie {
+	return &http.Cookie{
+		Name: cookieName, Value: value, Path: "/console", MaxAge: int(age.Seconds()),
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: !strings.HasPrefix(r.Header.Get("Origin"), "http://"),
+	}
+}
+
+// passed are the headers of a call that the API gets.
+var passed = [...]string{"Accept", "Content-Type", "Idempotency-Key", "If-Match"}
+
+// forward makes a call of the page to the API. If the API does not know the key
+// any more the session ends.
+func (c *console) forward(w http.ResponseWriter, r *http.Request) {
+	s, err := c.sessionOf(r)
+	if err != nil {
+		http.SetCookie(w, cookie(r, "", -time.Second))
+		refuse(w, http.StatusUnauthorized, err.Error())
+		return
+	}
+	call := r.Clone(r.Context())
+	call.URL.Path = strings.TrimPrefix(r.URL.Path, "/console/api")
+	call.URL.RawPath = strings.TrimPrefix(r.URL.RawPath, "/console/api")
+	if !strings.HasPrefix(call.URL.Path, "/v1/") {
+		refuse(w, http.StatusNotFound, "there is no such call")
+		return
+	}
+	call.RequestURI = call.URL.RequestURI()
+	call.Header = http.Header{"Authorization": {"Bearer " + s.Key}}
+	for _, name := range passed {
+		if values := r.Header.Values(name); len(values) > 0 {
+			call.Header[name] = values
+		}
+	}
+	c.api.ServeHTTP(&ending{ResponseWriter: w, request: r}, call)
+}
+
+// An ending takes the session's cookie back if the answer is 401.
+type ending struct {
+	http.ResponseWriter
+	request *http.Request
+}
+
+func (e *ending) WriteHeader(status int) {
+	if status == http.StatusUnauthorized {
+		http.SetCookie(e.ResponseWriter, cookie(e.request, "", -time.Second))
+	}
+	e.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController, which sets the body's read deadline.
+func (e *ending) Unwrap() http.ResponseWriter { return e.ResponseWriter }
+
+// A kept is an answer that is not sent on as it comes.
+type kept struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (k *kept) Header() http.Header         { return k.header }
+func (k *kept) WriteHeader(status int)      { k.status = status }
+func (k *kept) Write(b []byte) (int, error) { return k.body.Write(b) }
+
+func (k *kept) sendTo(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", k.header.Get("Content-Type"))
+	w.WriteHeader(k.status)
+	w.Write(k.body.Bytes())
+}
