@@ -1,6 +1,8 @@
 package template
 
 import (
+	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -82,5 +84,24 @@ func checkParameter(t *testing.T, s stack, where, assignment string) {
 	}
 	if len(options) > 0 {
 		t.Errorf("%s sets %s to %s, want one of %v", where, name, value, options)
+	}
+}
+
+func TestEveryCommittedCallComesOnARoute(t *testing.T) {
+	files, err := filepath.Glob("../../events/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("events/*.json: %d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		var e struct {
+			RouteKey       string
+			RequestContext struct{ RouteKey string }
+		}
+		if err := json.Unmarshal([]byte(readFile(t, "events/"+filepath.Base(file))), &e); err != nil {
+			t.Errorf("%s: %v", filepath.Base(file), err)
+		}
+		if _, ok := routes[e.RouteKey]; !ok && e.RouteKey != "" || e.RouteKey != e.RequestContext.RouteKey {
+			t.Errorf("%s comes on %q and %q, want the same route of template.yaml", filepath.Base(file), e.RouteKey, e.RequestContext.RouteKey)
+		}
 	}
 }

@@ -24,9 +24,9 @@ type variable struct {
 // others are variables that the template sets for the Go runtime.
 var others = []string{"GOMEMLIMIT"}
 
-// bySAM are variables that need no setting on AWS: what they change is fixed
-// there, or set by Lambda itself.
-var bySAM = []string{"ATTEMPTS", "BRAKE", "SMARTBOTS_URL"}
+// fixedOnAWS are variables that no parameter changes on AWS: their defaults hold
+// there.
+var fixedOnAWS = []string{"ATTEMPTS", "BRAKE", "SMARTBOTS_URL"}
 
 func TestEveryVariableSaysItsUnitAndItsDefault(t *testing.T) {
 	for _, v := range variables(t) {
@@ -64,7 +64,7 @@ func TestTemplateSetsTheVariablesThatThereAre(t *testing.T) {
 		}
 	}
 	for name := range known {
-		if !set[name] && !strings.HasPrefix(name, "AWS_") && !slices.Contains(bySAM, name) {
+		if !set[name] && !strings.HasPrefix(name, "AWS_") && !slices.Contains(fixedOnAWS, name) {
 			t.Errorf("no function is given %s", name)
 		}
 	}
