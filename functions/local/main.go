@@ -1,12 +1,14 @@
 // Command local serves the whole gateway in one process on one SQLite file:
-// the callbacks of all providers, the API, the worker and the schedule.
+// the callbacks of all providers, the API, the console, the worker and the
+// schedule.
 //
 //	local [-addr 127.0.0.1:8080] [-data ./ringback-data] [-public-url URL] [-trusted-proxy CIDR]
 //	local send events/<file> [--to URL] [--token T] [--lambda]
 //	local receive [-addr 127.0.0.1:9000] [-secret whsec_…] [-refuse N]
 //
-// Ctrl-C finishes what is under way and exits 0. The next start goes on where
-// the last one stopped, whatever stopped it.
+// Ctrl-C finishes what is under way and exits 0; a failure exits 1, a command
+// line that cannot be understood 2. The next start goes on where the last one
+// stopped, whatever stopped it.
 package main
 
 import (
@@ -23,29 +25,42 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	switch err := command(ctx, os.Args[1:], os.Stdout); {
-	case errors.Is(err, flag.ErrHelp):
-	case err != nil:
+	if err := command(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "ringback:", err)
 		stop()
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
 }
 
-// command runs what args ask for.
+// A subcommand is what can be asked for besides serving.
+type subcommand struct {
+	name  string
+	about string
+	run   func(ctx context.Context, args []string, out io.Writer) error
+}
+
+var subcommands = [...]subcommand{
+	{"send", "play a sample callback as its provider would send it now", send},
+	{"receive", "be a tenant's endpoint that verifies and prints deliveries", receive},
+}
+
+// command runs what args ask for. It returns flag.ErrHelp after it has told how
+// a command is used.
 func command(ctx context.Context, args []string, out io.Writer) error {
-	if len(args) > 0 && args[0] == "send" {
-		return send(ctx, args[1:], out)
+	if len(args) == 0 || args[0] == "" || args[0][0] == '-' {
+		s, err := parseSettings(args, os.Getenv, out)
+		if err != nil {
+			return err
+		}
+		return run(ctx, s, out)
 	}
-	if len(args) > 0 && args[0] == "receive" {
-		return receive(ctx, args[1:], out)
+	for _, c := range subcommands {
+		if c.name == args[0] {
+			return c.run(ctx, args[1:], out)
+		}
 	}
-	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
-		return fmt.Errorf("command %q: want send, or flags only (see -help)", args[0])
+	if args[0] == "help" {
+		return command(ctx, []string{"-help"}, out)
 	}
-	s, err := parseSettings(args, os.Getenv)
-	if err != nil {
-		return err
-	}
-	return run(ctx, s, out)
+	return &usageError{"local", fmt.Errorf("command %q is not known", args[0])}
 }

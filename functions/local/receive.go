@@ -14,6 +14,11 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
+var receiving = usage{
+	lines: []string{"local receive [flags]"},
+	about: "Is a tenant's endpoint to try a registration with: verifies each delivery and prints it, until Ctrl-C.",
+}
+
 // receive is a tenant's endpoint to try a registration with: it verifies each
 // delivery with the Standard Webhooks library and prints it, until ctx ends.
 func receive(ctx context.Context, args []string, out io.Writer) error {
@@ -21,7 +26,7 @@ func receive(ctx context.Context, args []string, out io.Writer) error {
 	addr := flags.String("addr", "127.0.0.1:9000", "`address` to listen on")
 	secret := flags.String("secret", "", "the registration's signing `secret`, whsec_…; without it nothing is verified")
 	refuse := flags.Int("refuse", 0, "answer so many deliveries with 500 first")
-	if err := flags.Parse(args); err != nil {
+	if err := receiving.parseAll(flags, args, out); err != nil {
 		return err
 	}
 	e := &tryEndpoint{out: out, refuse: *refuse}

@@ -34,13 +34,18 @@ type sample struct {
 	} `json:"requestContext"`
 }
 
+var sending = usage{
+	lines: []string{"local send [flags] events/<file>"},
+	about: "Plays a sample callback as its provider would send it now, and prints the answer.",
+}
+
 // send plays a sample callback as its provider would send it now.
 func send(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("local send", flag.ContinueOnError)
 	to := flags.String("to", "http://127.0.0.1:8080", "callback `URL` of a source, or base URL; login:password@ in it becomes Basic authorization")
 	token := flags.String("token", "", "authentication `token` of a tencent-chat source, to sign with")
 	lambda := flags.Bool("lambda", false, "print the sample as a Lambda input, freshly signed, in place of sending it")
-	file, err := parseFile(flags, args)
+	file, err := parseFile(flags, args, out)
 	if err != nil {
 		return err
 	}
@@ -63,21 +68,15 @@ func send(ctx context.Context, args []string, out io.Writer) error {
 }
 
 // parseFile takes the flags before and after the one file.
-func parseFile(flags *flag.FlagSet, args []string) (string, error) {
-	if err := flags.Parse(args); err != nil {
+func parseFile(flags *flag.FlagSet, args []string, out io.Writer) (string, error) {
+	if err := sending.parse(flags, args, out); err != nil {
 		return "", err
 	}
 	file := flags.Arg(0)
 	if file == "" {
-		return "", errors.New("send: want a file of events/")
+		return "", &usageError{flags.Name(), errors.New("send: want a file of events/")}
 	}
-	if err := flags.Parse(flags.Args()[1:]); err != nil {
-		return "", err
-	}
-	if flags.NArg() > 0 {
-		return "", fmt.Errorf("send: argument %q: want one file", flags.Arg(0))
-	}
-	return file, nil
+	return file, sending.parseAll(flags, flags.Args()[1:], out)
 }
 
 // request returns the sample as an HTTP request. If to has a path, that takes

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"net/url"
@@ -27,7 +28,13 @@ type settings struct {
 // loopback may be called here, and only here.
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
-func parseSettings(args []string, getenv func(string) string) (settings, error) {
+var serving = usage{
+	lines: []string{"local [flags]", "local <command> [flags]"},
+	about: "Serves the whole gateway in one process on one SQLite file, until Ctrl-C.\n" +
+		"The environment may set PUBLIC_URL, HISTORY and the other variables of the README.",
+}
+
+func parseSettings(args []string, getenv func(string) string, out io.Writer) (settings, error) {
 	var s settings
 	var proxies, publicURL string
 	flags := flag.NewFlagSet("local", flag.ContinueOnError)
@@ -36,11 +43,8 @@ func parseSettings(args []string, getenv func(string) string) (settings, error) 
 	flags.StringVar(&publicURL, "public-url", "", "`URL` under which providers reach this gateway (default http:// and -addr)")
 	flags.StringVar(&proxies, "trusted-proxy", "", "address ranges (`CIDR`, separated by commas) whose X-Forwarded-For is believed")
 	flags.BoolVar(&s.relaxed, "relaxed", false, "answer before the disk has it: faster, and a power failure may lose the last moment")
-	if err := flags.Parse(args); err != nil {
+	if err := serving.withCommands().parseAll(flags, args, out); err != nil {
 		return s, err
-	}
-	if flags.NArg() > 0 {
-		return s, fmt.Errorf("argument %q: want flags only", flags.Arg(0))
 	}
 	var err error
 	if s.Config, err = config.Load(getenv); err != nil {

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// A usageError says that a command line cannot be understood.
+type usageError struct {
+	command string // whose help tells more
+	err     error
+}
+
+func (e *usageError) Error() string {
+	return fmt.Sprintf("%v\nTry '%s -help'.", e.err, e.command)
+}
+
+func (e *usageError) Unwrap() error { return e.err }
+
+// exitCode returns 2 if the command line was wrong and 1 if what it asked for
+// failed, as Go's own commands do.
+func exitCode(err error) int {
+	var wrong *usageError
+	if errors.As(err, &wrong) {
+		return 2
+	}
+	return 1
+}
+
+// A usage is how one command is called and what it does.
+type usage struct {
+	lines []string
+	about string
+}
+
+// parse reads the flags that args begin with. Asked for help it writes that to
+// out and returns flag.ErrHelp; any other error is a *usageError.
+func (u usage) parse(flags *flag.FlagSet, args []string, out io.Writer) error {
+	flags.SetOutput(io.Discard) // what is wrong is told by main, and once
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(out, "Usage:\n  %s\n\n%s\n\nFlags:\n", strings.Join(u.lines, "\n  "), u.about)
+		flags.SetOutput(out)
+		flags.PrintDefaults()
+		return err
+	case err != nil:
+		return &usageError{flags.Name(), err}
+	}
+	return nil
+}
+
+// parseAll is parse for a command that takes flags alone.
+func (u usage) parseAll(flags *flag.FlagSet, args []string, out io.Writer) error {
+	if err := u.parse(flags, args, out); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return &usageError{flags.Name(), fmt.Errorf("argument %q: want flags only", flags.Arg(0))}
+	}
+	return nil
+}
+
+// withCommands returns u with the subcommands listed below what it says.
+func (u usage) withCommands() usage {
+	var b strings.Builder
+	b.WriteString(u.about + "\n\nCommands:")
+	for _, c := range subcommands {
+		fmt.Fprintf(&b, "\n  %-10s %s", c.name, c.about)
+	}
+	u.about = b.String()
+	return u
+}
