@@ -9,6 +9,7 @@ package smartbots
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"ringback/shared/gateway"
@@ -33,8 +34,8 @@ func (Provider) Verify(*gateway.Callback, gateway.Credentials) error { return ni
 func (Provider) Reply(err error) gateway.Reply {
 	r := gateway.Refuse(err)
 	if err != nil {
-		r.ContentType = "text/plain; charset=utf-8"
-		r.Body = []byte(gateway.Reason(err))
+		r.ContentType = "application/json"
+		r.Body = fmt.Appendf(nil, `{"error":%q}`, gateway.Reason(err))
 	}
 	return r
 }
