@@ -22,8 +22,8 @@ type room struct {
 // The arrows point one way: functions → app and one backend; those → gateway;
 // gateway → egress. functions/local has the embedded backend and, since it
 // sets up the other on a laptop, the cloud one too; it also plays a tenant, who
-// verifies signatures. A folder that is not listed
-// may import the standard library alone.
+// verifies signatures. A folder that is not listed may import the standard
+// library alone.
 //
 // Only shared/cloud speaks to AWS, and only shared/embedded to SQLite. Of the
 // functions the worker alone names a Lambda type, to tell its queues apart.
