@@ -79,7 +79,7 @@ func (g *Gateway) visible(ctx context.Context, r Registration, e *Event) (bool, 
 		mine := e.Only == r.ID || slices.Contains(e.Keys["group"], of.UUID)
 		return mine && of.Rev == r.GroupRev && !of.Removed, err
 	}
-	if e.own() {
+	if e.own() && !e.ofWhole() {
 		return e.Only == r.ID || e.Tenant != "" && e.Tenant == r.Tenant, nil
 	}
 	return g.granted(ctx, v.rev, e, r.Tenant)

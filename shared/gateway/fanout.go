@@ -137,6 +137,9 @@ func (e *busyError) Error() string { return "another run has the event" }
 // fanOutEvent does all that one event asks for.
 func (g *Gateway) fanOutEvent(ctx context.Context, a arrival) error {
 	start := g.now()
+	if err := g.heedUpstream(ctx, &a.Event); err != nil {
+		return err
+	}
 	rs, long, err := g.wanted(ctx, a)
 	if err != nil {
 		return err

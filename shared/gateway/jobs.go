@@ -340,7 +340,7 @@ func (g *Gateway) mayReplay(ctx context.Context, rev string, e *Event, r Registr
 	}
 	grants, err := g.grantsOf(ctx, rev, e.Source, r.Tenant)
 	for _, gr := range grants {
-		if gr.Match.Accepts(e.Keys) && !e.Received.Before(gr.Created) {
+		if gr.covers(e) && !e.Received.Before(gr.Created) {
 			return true, nil
 		}
 	}

@@ -41,7 +41,7 @@ func (g *Gateway) may(ctx context.Context, rev string, e *Event, r Registration)
 		}
 	case e.Tenant != "" && e.Tenant != r.Tenant:
 		return Cancelled, whyNotGranted, nil
-	case !e.own():
+	case !e.own() || e.ofWhole():
 		ok, err := g.granted(ctx, rev, e, r.Tenant)
 		if err != nil {
 			return "", "", err
@@ -81,7 +81,12 @@ func (g *Gateway) granted(ctx context.Context, rev string, e *Event, tenant stri
 	if err != nil {
 		return false, err
 	}
-	return slices.ContainsFunc(grants, func(gr Grant) bool { return gr.Match.Accepts(e.Keys) }), nil
+	return slices.ContainsFunc(grants, func(gr Grant) bool { return gr.covers(e) }), nil
+}
+
+// covers reports whether who has gr may receive e.
+func (gr Grant) covers(e *Event) bool {
+	return gr.Match.Accepts(e.Keys) && (gr.Match == nil || !e.ofWhole())
 }
 
 // grantsOf returns the tenant's grants of a source.

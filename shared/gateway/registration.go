@@ -72,7 +72,7 @@ func (r Registration) Wants(e *Event) bool {
 		return e.Only == r.ID
 	}
 	if e.own() {
-		return r.Source == e.Source && r.Tenant == e.Tenant && wantsType(r.EventTypes, e.Type)
+		return r.Source == e.Source && (r.Tenant == e.Tenant || e.ofWhole()) && wantsType(r.EventTypes, e.Type)
 	}
 	return !e.Unreadable && r.Source == e.Source && wantsType(r.EventTypes, e.Type) && r.Match.Accepts(e.Keys)
 }

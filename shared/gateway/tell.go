@@ -13,6 +13,8 @@ type operationalData struct {
 	Endpoint     string `json:"endpoint,omitempty"` // without credentials
 	Why          string `json:"why"`
 	Delivery     string `json:"delivery,omitempty"`
+	Group        string `json:"group,omitempty"` // UUID; of source.disconnected
+	Label        string `json:"label,omitempty"` // of the callback key; of source.disconnected
 }
 
 // tell sends the operational event kind about r to the tenant's registrations

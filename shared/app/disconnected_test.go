@@ -1,0 +1,87 @@
+package app_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// removedUpstream sends what SmartBots sends when our registration there is gone.
+func (w *world) removedUpstream(path, group string) {
+	w.t.Helper()
+	w.post(path, "application/x-www-form-urlencoded", url.Values{"action": {"callback_removed"}, "group_uuid": {group}}.Encode(), http.StatusOK)
+}
+
+// ofType returns the webhook-ids of a type that e accepted.
+func (e *endpoint) ofType(typ string) map[string]bool {
+	ids := map[string]bool{}
+	for _, p := range e.seen() {
+		var body struct{ Type string }
+		if json.Unmarshal(p.body, &body) == nil && body.Type == typ {
+			ids[p.id] = true
+		}
+	}
+	return ids
+}
+
+func TestDisconnectedSourceIsToldToWhomeverItConcerns(t *testing.T) {
+	const kind, groupB = "source.disconnected", "ffffffff-0a5e-4a0c-9a5a-1f6d2f0e7c11"
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		a, b, narrow := w.tenant(s, nil), w.tenant(s, nil), w.tenant(s, gateway.Match{"group": {groupA}})
+		named := gateway.RegistrationChange{EventTypes: ptr([]string{kind})}
+		_, first := w.register(a, s, "first.example", named)
+		_, second := w.register(b, s, "second.example", named)
+		_, part := w.register(narrow, s, "part.example", gateway.RegistrationChange{EventTypes: ptr([]string{kind, "*"})})
+		_, stars := w.register(a, s, "stars.example", gateway.RegistrationChange{})
+
+		time.Sleep(time.Until(time.Now().Truncate(time.Hour).Add(time.Hour))) // hours are counted from the full one
+		for range 5 {
+			w.removedUpstream(path, groupA)
+		}
+		w.within(50*time.Minute, "both told", func() bool { return len(first.ofType(kind)) >= 1 && len(second.ofType(kind)) >= 1 })
+		w.within(50*time.Minute, "SmartBots' own word goes to who has the whole source", func() bool {
+			return len(stars.ofType("callback_removed")) == 5
+		})
+		if n := len(first.ofType(kind)); n != 1 && w.weak == 0 {
+			t.Errorf("five removals of one group were told %d times, want once", n)
+		}
+		before := len(first.ofType(kind))
+		w.removedUpstream(path, groupB)
+		w.within(12*time.Hour, "told of the other group", func() bool { return len(first.ofType(kind)) > before })
+		time.Sleep(2 * time.Hour)
+		before = len(first.ofType(kind))
+		w.removedUpstream(path, groupA)
+		w.within(12*time.Hour, "told again in another hour", func() bool { return len(first.ofType(kind)) > before })
+		time.Sleep(2 * time.Hour)
+		if n := len(part.seen()); n != 0 {
+			t.Errorf("who is granted a group alone got %d events about the source", n)
+		}
+		if n := len(stars.ofType(kind)); n != 0 {
+			t.Errorf("a registration that does not name %s got %d", kind, n)
+		}
+	})
+}
+
+func TestDisconnectedSourceIsSeenByWhoWasTold(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		r, e := w.register(c, s, "told.example", gateway.RegistrationChange{EventTypes: ptr([]string{"source.disconnected"})})
+		w.removedUpstream(path, groupA)
+		w.within(6*time.Hour, "told", func() bool { return len(e.seen()) > 0 })
+		p := e.seen()[0]
+		if p.text(t, "group") != groupA || !p.valid {
+			t.Errorf("told %s, valid %v; want a signed one that names the group", p.body, p.valid)
+		}
+		d := w.wantStatus(c, r, time.Hour, gateway.Succeeded)
+		l := again(w, func() (gateway.ListedEvent, error) { return w.g.EventOf(t.Context(), c, d.Event) })
+		if l.Hidden || l.Type != "source.disconnected" {
+			t.Errorf("listed as %+v, want it to be shown", l)
+		}
+	})
+}
