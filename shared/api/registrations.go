@@ -75,6 +75,7 @@ type registration struct {
 	Group       string              `json:"group,omitempty" doc:"of a registration made by set_http_callback"`
 	AppName     string              `json:"app_name,omitempty"`
 	AppUUID     string              `json:"app_uuid,omitempty"`
+	Health      *endpointHealth     `json:"health,omitempty" doc:"of one registration, and of lists"`
 	Secret      string              `json:"secret,omitempty" doc:"whsec_…; told once"`
 	Warnings    []string            `json:"warnings,omitempty"`
 	Note        string              `json:"note,omitempty"`
@@ -199,7 +200,15 @@ type listRegistrationsInput struct {
 
 func (s *server) listRegistrations(ctx context.Context, c gateway.Caller, in *listRegistrationsInput) (*body[page[registration]], error) {
 	rs, next, err := s.g.ListRegistrations(ctx, c, in.Tenant, in.Source, in.place())
-	return pageOf(rs, next, s.registrationView), err
+	if err != nil {
+		return nil, err
+	}
+	known, err := s.g.Healths(ctx, rs...)
+	return pageOf(rs, next, func(r gateway.Registration) registration {
+		v := s.registrationView(r)
+		v.Health = healthView(known[r.ID])
+		return v
+	}), err
 }
 
 // registered is the answer that shows a registration.
@@ -213,7 +222,14 @@ func (s *server) registered(r gateway.Registration, err error) (*registered, err
 }
 
 func (s *server) getRegistration(ctx context.Context, c gateway.Caller, in *ByID) (*registered, error) {
-	return s.registered(s.g.Registration(ctx, c, in.ID))
+	r, err := s.g.Registration(ctx, c, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	known, err := s.g.Healths(ctx, r)
+	out, err := s.registered(r, err)
+	out.Body.Health = healthView(known[r.ID])
+	return out, err
 }
 
 type changeRegistrationInput struct {
