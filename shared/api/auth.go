@@ -60,14 +60,22 @@ func callOf(ctx context.Context) *call {
 func (s *server) authenticate(ctx huma.Context, next func(huma.Context)) {
 	c := callOf(ctx.Context())
 	c.operation, c.pattern = ctx.Operation().OperationID, ctx.Operation().Path
-	token, _ := strings.CutPrefix(ctx.Header("Authorization"), "Bearer ")
-	err := s.admit(ctx.Context(), c, strings.TrimSpace(token), 1)
-	if err != nil {
+	if err := s.admit(ctx.Context(), c, bearer(ctx.Header("Authorization")), 1); err != nil {
 		_, w := humago.Unwrap(ctx)
 		s.refuse(ctx.Context(), w, err)
 		return
 	}
 	next(ctx)
+}
+
+// bearer returns the token of an Authorization header (RFC 6750, section 2.1),
+// whose scheme may be in any case (RFC 9110, section 11.1).
+func bearer(header string) string {
+	scheme, token, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
 }
 
 // admit finds who calls c's operation with a key and whether it may, cost

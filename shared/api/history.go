@@ -55,6 +55,7 @@ type delivery struct {
 	Next         time.Time `json:"next_attempt,omitzero"`
 	Made         int       `json:"attempts_made" doc:"resends excepted"`
 	Replay       bool      `json:"replay,omitempty"`
+	Late         bool      `json:"late,omitempty" doc:"of an ordered registration: a later one was attempted before it"`
 	Last         *attempt  `json:"last_attempt,omitempty"`
 	Attempts     []attempt `json:"attempts,omitempty" doc:"oldest first, the first 100; of a single delivery"`
 }
@@ -88,7 +89,7 @@ func explain(c egress.Class) string {
 func deliveryView(d gateway.ListedDelivery) delivery {
 	v := delivery{
 		ID: d.ID, Event: d.Event, EventType: d.EventType, Registration: d.Registration, Tenant: d.Tenant, Source: d.Source,
-		Status: string(d.Shown), Why: d.Why, Received: d.Received, Created: d.Created, Since: d.Since, Made: d.Made, Replay: d.Replay,
+		Status: string(d.Shown), Why: d.Why, Received: d.Received, Created: d.Created, Since: d.Since, Made: d.Made, Replay: d.Replay, Late: d.Late,
 	}
 	if d.Shown == gateway.Pending || d.Manual {
 		v.Next = d.Start

@@ -52,6 +52,12 @@ func TestRefusalsRepeatNothingOfTheRequest(t *testing.T) {
 			}
 		}
 	}
+	for _, header := range []string{"Content-Type", "Accept", "If-Match", "Idempotency-Key"} {
+		for _, v := range []string{planted, "application/" + planted, strings.Repeat(planted, 100)} {
+			w.silent(s.key, "PATCH", "/v1/registrations/"+r.id(), object{planted: 1}, header, v)
+			w.silent(s.key, "POST", "/v1/registrations", object{"source": planted}, header, v)
+		}
+	}
 	w.silent(planted+strings.Repeat("x", 40), "GET", "/v1/me", nil)
 	w.silent("", "GET", "/"+planted+"/../"+planted, nil)
 	w.silent("", "PUT", "/v1/"+planted, nil)
@@ -66,9 +72,9 @@ func TestRefusalsRepeatNothingOfTheRequest(t *testing.T) {
 
 // silent makes a call that is refused, and fails the test if the answer holds
 // what was planted.
-func (w *world) silent(key, method, path string, body any) {
+func (w *world) silent(key, method, path string, body any, header ...string) {
 	w.t.Helper()
-	a := w.call(key, method, path, body)
+	a := w.call(key, method, path, body, header...)
 	if a.code < 400 && method != "GET" || a.code >= 500 {
 		w.t.Errorf("%s %s with %v: %d %s, want a refusal", method, path, body, a.code, a.raw)
 	}
@@ -142,7 +148,7 @@ func TestAnswersForbidSniffingFramingAndKeeping(t *testing.T) {
 	}
 }
 
-func TestOnlyWrongLoginsAndNamesAreLogged(t *testing.T) {
+func TestRefusalIsLoggedWithWhoAndWhat(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()
 	w.want(404, s.key, "GET", "/v1/registrations/reg_none", nil)
