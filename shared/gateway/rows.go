@@ -30,8 +30,9 @@ import (
 //	               M#<source>#<routing key>    <pattern>#<R>        hint: who may want such events
 //	               G#<group>                   G                    Group
 //	               G#<group>                   A#<tenant>#<app>     App: the registration made by set_http_callback
-//	               N#<folded group name>       N                    whose name it is
-//	               L#<kind>                    <id>                 lists: sources, tenants, groups, operator keys
+//	               G#<group>                   K#<key id>           where its owner's API key is
+//	               N#<folded group name>       N                    whose name it is; likewise of SDKAppIDs
+//	               L#<kind>                    <id>                 lists: sources, tenants, groups, operator keys and jobs
 //	               I#<sha256 of who and key>   I                    a create that must not run twice
 //	               W#<tenant>#<group>          W                    wrong security codes of the last 15 min
 //	deliveries     E#<source>#<shard>          <event>              Event, Body: payload
