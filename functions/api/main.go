@@ -7,7 +7,6 @@ import (
 	"log"
 
 	"ringback/functions/internal/deployed"
-	"ringback/shared/api"
 	"ringback/shared/cloud"
 	"ringback/shared/provider"
 )
@@ -22,5 +21,5 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	cloud.Start(d.Backend, cloud.HTTP(api.New(d.Gateway, api.Config{OperatorKey: key})))
+	cloud.Start(d.Backend, cloud.HTTP(handler(d.Gateway, key)))
 }

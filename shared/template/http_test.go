@@ -18,7 +18,7 @@ var routes = map[string]string{
 	"GET /openapi.json":                          "Api",
 	"GET /healthz":                               "Api",
 	"GET /console":                               "Api",
-	"GET /console/{proxy+}":                      "Api",
+	"ANY /console/{proxy+}":                      "Api",
 }
 
 // httpRules are about the HTTP API.

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"ringback/shared/app"
+	"ringback/shared/config"
+	"ringback/shared/gateway"
+	"ringback/shared/provider"
+)
+
+func TestConsoleAndAPIAnswerSideBySide(t *testing.T) {
+	const key = "0123456789abcdefghijklmnopqrstuvwxyz"
+	keys, err := gateway.ParseKeyRing(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := handler(app.New(config.Config{PublicURL: "https://callbacks.example.com"}, app.Parts{Keys: keys, Providers: provider.All()}), key)
+	for _, tt := range []struct {
+		method, path, body, bearer string
+		code                       int
+		contentType                string
+	}{
+		{"GET", "/healthz", "", "", 200, "application/json"},
+		{"GET", "/openapi.json", "", "", 200, "application/openapi+json"},
+		{"GET", "/v1/me", "", "", 401, "application/problem+json"},
+		{"GET", "/v1/me", "", key, 200, "application/json"},
+		{"GET", "/console", "", "", 200, "text/html; charset=utf-8"},
+		{"GET", "/console/session", "", "", 200, "application/json"},
+		{"POST", "/console/session", `{"key":"` + key + `"}`, "", 200, "application/json"},
+	} {
+		r := httptest.NewRequest(tt.method, tt.path, strings.NewReader(tt.body))
+		r.Header.Set("Origin", "https://callbacks.example.com")
+		if tt.bearer != "" {
+			r.Header.Set("Authorization", "Bearer "+tt.bearer)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if got := w.Header().Get("Content-Type"); w.Code != tt.code || got != tt.contentType {
+			t.Errorf("%s %s: %d %s, want %d %s\n%s", tt.method, tt.path, w.Code, got, tt.code, tt.contentType, w.Body)
+		}
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/console/session", strings.NewReader("{}")))
+	if w.Code != http.StatusForbidden {
+		t.Errorf("POST /console/session without an origin: %d, want 403", w.Code)
+	}
+}
