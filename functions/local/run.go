@@ -19,6 +19,7 @@ import (
 
 	"ringback/shared/api"
 	"ringback/shared/app"
+	"ringback/shared/console"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
@@ -45,31 +46,47 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	m := &metrics{}
 	g := app.New(s.Config, app.Parts{
-		Store: db, Queue: db, Keys: keys, Providers: provider.All(), Log: log, Alone: true,
+		Store: db, Queue: db, Keys: keys, Providers: provider.All(), Metrics: m, Log: log, Alone: true,
 	})
 	ln, err := net.Listen("tcp", s.addr)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	fmt.Fprintf(out, "ringback: listening on http://%s, data in %s, operator key %s\n", ln.Addr(), filepath.Clean(s.data), where)
-	handler := s.forwarded(routes(g, api.New(g, api.Config{OperatorKey: operatorKey})))
-	return serve(ctx, ln, handler, g, db)
+	w := work{g: g, db: db, ready: &readiness{store: db}}
+	o := &insight{g: g, metrics: m, ready: w.ready, operatorKey: operatorKey}
+	return w.serve(ctx, ln, s.forwarded(routes(o)))
 }
 
-// routes are those of the HTTP API in template.yaml.
-func routes(g *gateway.Gateway, api http.Handler) http.Handler {
+// routes are those of the HTTP API in template.yaml, and two more for whoever
+// runs the machine.
+func routes(o *insight) http.Handler {
+	calls := api.New(o.g, api.Config{OperatorKey: o.operatorKey})
+	page := console.New(calls, console.Config{Keys: o.g.Keys, PublicURL: o.g.PublicURL})
 	mux := http.NewServeMux()
-	for name := range g.Providers {
-		mux.Handle("/callbacks/"+name+"/{source}/{key}", app.Callback(g, name))
+	for name := range o.g.Providers {
+		mux.Handle("/callbacks/"+name+"/{source}/{key}", app.Callback(o.g, name))
 	}
-	mux.Handle("/", api)
+	mux.Handle("/console", page)
+	mux.Handle("/console/", page)
+	mux.HandleFunc("GET /readyz", o.serveReady)
+	mux.HandleFunc("GET /metrics", o.serveMetrics)
+	mux.Handle("/", calls)
 	return mux
+}
+
+// work is what goes on in the process besides answering.
+type work struct {
+	g     *gateway.Gateway
+	db    *embedded.DB
+	ready *readiness
 }
 
 // serve runs the server, the worker and the schedule until ctx ends: then the
 // server first, so that nothing is taken in that nobody works on.
-func serve(ctx context.Context, ln net.Listener, h http.Handler, g *gateway.Gateway, db *embedded.DB) error {
+func (w work) serve(ctx context.Context, ln net.Listener, h http.Handler) error {
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
@@ -87,24 +104,29 @@ func serve(ctx context.Context, ln net.Listener, h http.Handler, g *gateway.Gate
 		defer cancel()
 		return server.Shutdown(end)
 	})
-	group.Go(func() error { return db.Serve(ctx, gateway.EventsQueue, consumer(g.FanOut, eventHandlers)) })
-	group.Go(func() error { return db.Serve(ctx, gateway.RetryQueue, consumer(g.Redeliver, retryHandlers)) })
-	group.Go(func() error { return schedule(ctx, g) })
+	group.Go(func() error { return w.consume(ctx, gateway.EventsQueue, w.g.FanOut, eventHandlers) })
+	group.Go(func() error { return w.consume(ctx, gateway.RetryQueue, w.g.Redeliver, retryHandlers) })
+	group.Go(func() error { return w.schedule(ctx) })
 	return group.Wait()
 }
 
-func consumer(h gateway.Handler, handlers int) embedded.Consumer {
-	return embedded.Consumer{Handler: h, Batch: 1, Concurrency: handlers, Timeout: handlerTime}
+func (w work) consume(ctx context.Context, q gateway.QueueName, h gateway.Handler, handlers int) error {
+	return w.ready.consuming(func() error {
+		return w.db.Serve(ctx, q, embedded.Consumer{Handler: h, Batch: 1, Concurrency: handlers, Timeout: handlerTime})
+	})
 }
 
 // schedule runs Retry at once and then every minute. An error is logged: the
 // next minute tries again.
-func schedule(ctx context.Context, g *gateway.Gateway) error {
+func (w work) schedule(ctx context.Context) error {
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
 	for {
 		tick, cancel := context.WithTimeout(ctx, tickEvery)
-		if err := g.Retry(tick); err != nil && ctx.Err() == nil {
+		switch err := w.g.Retry(tick); {
+		case err == nil:
+			w.ready.tick(time.Now())
+		case ctx.Err() == nil:
 			slog.Error("retry", "outcome", "failed", "why", err.Error())
 		}
 		cancel()

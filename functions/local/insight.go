@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"ringback/shared/gateway"
+)
+
+// An insight serves what those look at who run this machine: /readyz for
+// anybody, /metrics for the operator.
+type insight struct {
+	g           *gateway.Gateway
+	metrics     *metrics
+	ready       *readiness
+	operatorKey string
+}
+
+// serveReady answers 200 if the process does its work, else 503 and why not.
+func (o *insight) serveReady(w http.ResponseWriter, r *http.Request) {
+	answer, status := map[string]string{"status": "ready"}, http.StatusOK
+	if err := o.ready.check(r.Context()); err != nil {
+		answer, status = map[string]string{"status": "not ready", "why": err.Error()}, http.StatusServiceUnavailable
+	}
+	o.header(w, "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(answer)
+}
+
+// serveMetrics answers in Prometheus' text format those who bring the
+// operator's own key, or another of its scope, as bearer.
+func (o *insight) serveMetrics(w http.ResponseWriter, r *http.Request) {
+	key, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !o.operator(r.Context(), strings.TrimSpace(key)) {
+		o.header(w, "text/plain; charset=utf-8")
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		w.WriteHeader(http.StatusUnauthorized)
+		w.Write([]byte("want the operator's key\n"))
+		return
+	}
+	var b bytes.Buffer
+	o.metrics.write(&b)
+	if err := writeDepths(r.Context(), &b, o.g.Queue); err != nil {
+		o.header(w, "text/plain; charset=utf-8")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	o.header(w, "text/plain; version=0.0.4; charset=utf-8")
+	w.Write(b.Bytes())
+}
+
+func (o *insight) header(w http.ResponseWriter, contentType string) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+}
+
+// operator reports whether key is one of the operator's.
+func (o *insight) operator(ctx context.Context, key string) bool {
+	given, own := sha256.Sum256([]byte(key)), sha256.Sum256([]byte(o.operatorKey))
+	if subtle.ConstantTimeCompare(given[:], own[:]) == 1 {
+		return true
+	}
+	c, _, err := o.g.CallerOf(ctx, key)
+	return err == nil && c.Scope == gateway.ScopeOperator
+}
