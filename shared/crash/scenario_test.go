@@ -1,0 +1,246 @@
+package crash
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"ringback/shared/app"
+	"ringback/shared/gateway"
+)
+
+// Names of the scenario. Ids are fixed, so that a call can be repeated.
+const (
+	holding  = "holds.example"   // its registration is disabled for a while
+	refusing = "refuses.example" // it refuses the first item once
+	chatting = "chats.example"   // registered by set_http_callback
+
+	directSource = "src-direct00"
+	chatSource   = "src-smartb0t"
+	callbackKey  = "crash0direct0not0a0secret0000000"
+	chatKey      = "crash0smartbots0not0a0secret0000"
+	tenant       = "ten_000000000000000000000crash"
+	holdingID    = "reg_000000000000000000000holds"
+	refusingID   = "reg_0000000000000000000refuses"
+	groupID      = "grp_000000000000000000000crash"
+	groupUUID    = "5b1f0c52-0a5e-4a0c-9a5a-1f6d2f0e7c11"
+	appUUID      = "0e0c1f52-0a5e-4a0c-9a5a-1f6d2f0e7c11"
+	releaseID    = "job_000000000000000000000crash"
+)
+
+// items are what the one callback of the scenario is about.
+var items = [...]string{"message 1", "message 2", "message 3"}
+
+var caller = gateway.Caller{Scope: gateway.ScopeFull, Tenant: tenant}
+
+// A step is something that somebody does until it is answered, or waits for.
+type step struct {
+	name string
+	do   func(w *world, name string)
+}
+
+// called is a step that calls the gateway.
+func called(f func(ctx context.Context, g *gateway.Gateway) error) func(*world, string) {
+	return func(w *world, name string) {
+		w.t.Helper()
+		w.call(name, f)
+	}
+}
+
+// happens is a step that waits: for the longest hold of a delivery that a
+// crash has stranded, and some.
+func happens(is func(o *outside) bool) func(*world, string) {
+	return func(w *world, name string) {
+		w.t.Helper()
+		w.within(20*time.Minute, name, func() bool { return is(w.out) })
+	}
+}
+
+// A scenario is what happens during a run, and what must hold after it.
+type scenario struct {
+	name  string
+	steps []step
+	check func(o *outside, crashes int) error // of what endpoints saw
+}
+
+// deliveries is one callback of three items for two registrations, of which
+// one holds and one refuses once; a release, and a resend.
+var deliveries = scenario{name: "deliveries", check: checkDeliveries, steps: []step{
+	{"make a source of Direct", called(makeSource(directSource, "direct", callbackKey))},
+	makeTenant,
+	{"grant it", called(makeGrant("grt_00000000000000000000direct", directSource))},
+	{"register an endpoint that holds", called(makeRegistration(holdingID, holding))},
+	{"register an endpoint that refuses", called(makeRegistration(refusingID, refusing))},
+	{"disable the first registration", called(func(ctx context.Context, g *gateway.Gateway) error {
+		_, err := g.DisableRegistration(ctx, caller, holdingID)
+		return err
+	})},
+	{"call back with three items", func(w *world, name string) {
+		w.callBack(name, directSource, callbackKey, "application/json", w.directBody())
+	}},
+	{"the second endpoint accepts all", happens(func(o *outside) bool { return o.hasAll(refusing) })},
+	{"enable the first registration", called(func(ctx context.Context, g *gateway.Gateway) error {
+		_, err := g.EnableRegistration(ctx, caller, holdingID)
+		return err
+	})},
+	{"release what it held", func(w *world, name string) {
+		w.call(name, func(ctx context.Context, g *gateway.Gateway) error {
+			_, err := g.StartRelease(ctx, caller, releaseID, holdingID, gateway.Span{Since: w.out.Begin.Add(-time.Second)})
+			return err
+		})
+	}},
+	{"the first endpoint accepts all", happens(func(o *outside) bool { return o.hasAll(holding) })},
+	{"resend a delivery", func(w *world, name string) {
+		event := w.out.accepted(refusing, items[1])[0].ID
+		w.call(name, func(ctx context.Context, g *gateway.Gateway) error {
+			_, err := g.ResendDelivery(ctx, caller, gateway.DeliveryID(refusingID, event))
+			return err
+		})
+	}},
+	{"it is accepted again", happens(func(o *outside) bool { return len(o.accepted(refusing, items[1])) > 1 })},
+	quiet,
+}}
+
+// groupOfApps is a registration by the code of a group, which hears the
+// group's chat until the code is changed.
+var groupOfApps = scenario{name: "group", check: checkGroup, steps: []step{
+	makeTenant,
+	{"make a source of SmartBots", called(makeSource(chatSource, "smartbots", chatKey))},
+	{"make a group", called(func(ctx context.Context, g *gateway.Gateway) error {
+		_, _, err := g.CreateGroup(ctx, groupID, gateway.GroupChange{Source: chatSource, Name: "A group", UUID: groupUUID, Code: "first code"})
+		return err
+	})},
+	{"set an HTTP callback", called(func(ctx context.Context, g *gateway.Gateway) error {
+		_, err := g.SetHTTPCallback(ctx, caller, gateway.CallbackRequest{
+			Group: "a group", Secret: "first code", AppName: "App", AppUUID: appUUID, URL: "https://" + chatting + "/hook",
+		})
+		return err
+	})},
+	{"the app hears that it is set", happens(func(o *outside) bool { return len(o.accepted(chatting, "callback_set")) > 0 })},
+	{"chat in the group", func(w *world, name string) {
+		w.callBack(name, chatSource, chatKey, "application/x-www-form-urlencoded",
+			url.Values{"action": {"group_chat"}, "group_uuid": {groupUUID}, "message": {"hello"}}.Encode())
+	}},
+	{"the app hears it", happens(func(o *outside) bool { return len(o.accepted(chatting, "group_chat")) > 0 })},
+	{"change the group's code", called(func(ctx context.Context, g *gateway.Gateway) error {
+		_, err := g.ChangeGroup(ctx, gateway.Operator(), groupID, gateway.GroupChange{Code: "second code"})
+		return err
+	})},
+	{"the app hears that it is removed", happens(func(o *outside) bool { return len(o.accepted(chatting, "callback_removed")) > 0 })},
+	quiet,
+}}
+
+// makeTenant makes the tenant of all registrations.
+var makeTenant = step{"make a tenant", called(func(ctx context.Context, g *gateway.Gateway) error {
+	_, _, err := g.CreateTenant(ctx, tenant, "a tenant", gateway.Limits{})
+	return err
+})}
+
+// quiet waits for what may still happen by itself: a message that is received
+// again, and a delivery that falls due since it was handed out in vain.
+var quiet = step{"nothing happens any more", func(w *world, _ string) {
+	end := time.Now().Add(6 * time.Minute)
+	w.within(10*time.Minute, "six minutes pass", func() bool { return time.Now().After(end) })
+}}
+
+// play plays what is left of a scenario and verifies what came out.
+func (w *world) play(sc scenario) {
+	w.t.Helper()
+	w.start()
+	defer w.stop()
+	for w.out.Step < len(sc.steps) {
+		s := sc.steps[w.out.Step]
+		s.do(w, s.name)
+		w.out.done()
+	}
+	w.verify(sc, len(w.out.Hit))
+}
+
+// done notes that a step was answered.
+func (o *outside) done() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.Step++
+}
+
+func makeSource(id, provider, secret string) func(context.Context, *gateway.Gateway) error {
+	return func(ctx context.Context, g *gateway.Gateway) error {
+		if _, err := g.CreateSource(ctx, id, gateway.SourceChange{Provider: provider, Name: &provider}); err != nil {
+			return err
+		}
+		if _, err := g.PutCallbackKey(ctx, "cbk_"+strings.Repeat("0", 26), id, "", secret); err != nil {
+			return err
+		}
+		return nil
+	}
+}
+
+func makeGrant(id, source string) func(context.Context, *gateway.Gateway) error {
+	return func(ctx context.Context, g *gateway.Gateway) error {
+		_, err := g.CreateGrant(ctx, id, source, tenant, nil)
+		return err
+	}
+}
+
+func makeRegistration(id, host string) func(context.Context, *gateway.Gateway) error {
+	return func(ctx context.Context, g *gateway.Gateway) error {
+		_, _, err := g.CreateRegistration(ctx, caller, id, directSource, gateway.RegistrationChange{URL: new("https://" + host + "/hook")})
+		return err
+	}
+}
+
+// callBack calls back as a provider that repeats a callback until it is
+// accepted.
+func (w *world) callBack(what, source, key, contentType, body string) {
+	w.t.Helper()
+	provider := map[string]string{directSource: "direct", chatSource: "smartbots"}[source]
+	w.call(what, func(_ context.Context, g *gateway.Gateway) error {
+		r := httptest.NewRequest(http.MethodPost, "/callbacks/"+provider+"/"+source+"/"+key, strings.NewReader(body))
+		r.Header.Set("Content-Type", contentType)
+		rec := httptest.NewRecorder()
+		app.Callback(g, provider).ServeHTTP(rec, r)
+		if rec.Code != http.StatusOK {
+			return fmt.Errorf("status %d: %s", rec.Code, rec.Body)
+		}
+		return nil
+	})
+}
+
+// directBody is the same at each repeat.
+func (w *world) directBody() string {
+	var b strings.Builder
+	for i, item := range items {
+		fmt.Fprintf(&b, `%c{"message_uuid":%q,"channel_type":"SMS","callback_event":"delivered","status":"delivered","status_time":%q}`,
+			"[,,"[i], item, w.out.Begin.UTC().Format(time.RFC3339))
+	}
+	return b.String() + "]"
+}
+
+// hasAll reports whether host accepted all items.
+func (o *outside) hasAll(host string) bool {
+	return !slices.ContainsFunc(items[:], func(item string) bool { return len(o.accepted(host, item)) == 0 })
+}
+
+// itemOf returns what a delivery is about: the message of a standard one, the
+// action of a form.
+func itemOf(body []byte) string {
+	var standard struct {
+		Data struct {
+			Message string `json:"message_uuid"`
+		} `json:"data"`
+	}
+	if json.Unmarshal(body, &standard) == nil {
+		return standard.Data.Message
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return "unreadable"
+	}
+	return form.Get("action")
+}

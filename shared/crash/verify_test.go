@@ -1,0 +1,149 @@
+package crash
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// verify checks what must hold after a run in which processes ended crashes
+// times.
+func (w *world) verify(sc scenario, crashes int) {
+	w.t.Helper()
+	if err := sc.check(w.out, crashes); err != nil {
+		w.t.Error(err)
+	}
+	ctx := context.Background()
+	for _, k := range w.out.rows() {
+		if err := checkRow(ctx, w.store, k); err != nil {
+			w.t.Error(err)
+		}
+	}
+	for _, q := range []gateway.QueueName{gateway.EventsQueue, gateway.RetryQueue} {
+		if d, err := w.queue.Depth(ctx, q); err != nil || d != (gateway.Depth{}) {
+			w.t.Errorf("Depth(%s) = %+v, %v; want an empty queue", q, d, err)
+		}
+	}
+}
+
+// unfinished returns the rows of which something is still to be done.
+func (w *world) unfinished() string {
+	var b strings.Builder
+	for _, k := range w.out.rows() {
+		if err := checkRow(context.Background(), w.store, k); err != nil {
+			fmt.Fprintln(&b, err)
+		}
+	}
+	return b.String()
+}
+
+// checkDeliveries returns an error unless each item was accepted by each
+// endpoint, under one webhook-id, and as seldom as can be: a crash repeats a
+// POST at most once.
+func checkDeliveries(o *outside, crashes int) error {
+	ids := map[string]string{}
+	for _, host := range []string{holding, refusing} {
+		for _, item := range items {
+			most := 1 + crashes
+			if host == refusing && item == items[1] {
+				most += 1 + crashes // resent, and once more if that was not answered
+			}
+			got := o.accepted(host, item)
+			if len(got) < 1 || len(got) > most {
+				return fmt.Errorf("%s accepted %q %d times, want 1 to %d", host, item, len(got), most)
+			}
+			for _, p := range got {
+				if ids[item] == "" {
+					ids[item] = p.ID
+				}
+				if p.ID != ids[item] || !strings.HasPrefix(p.ID, "evt_") {
+					return fmt.Errorf("%q came as %s and as %s, want one webhook-id", item, ids[item], p.ID)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// checkGroup returns an error unless the app heard of its callback, of the
+// chat, and of its end, and of nothing after that.
+func checkGroup(o *outside, _ int) error {
+	seen := o.itemsAt(chatting)
+	kinds := slices.Compact(slices.Sorted(slices.Values(seen)))
+	end := slices.Index(seen, "callback_removed")
+	if want := []string{"callback_removed", "callback_set", "group_chat"}; !slices.Equal(kinds, want) || len(slices.Compact(seen[end:])) != 1 {
+		return fmt.Errorf("%s saw %q, want %q and nothing after callback_removed", chatting, seen, want)
+	}
+	return nil
+}
+
+// checkRow returns an error if something of the row under k is still to be
+// done and nothing will: neither final nor due.
+func checkRow(ctx context.Context, s gateway.Store, k gateway.Key) error {
+	if k.Table != gateway.Deliveries {
+		return nil
+	}
+	rows, err := s.Get(ctx, k)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	var data struct {
+		Status string
+		Lease  time.Time
+		Match  []string
+	}
+	if err := json.Unmarshal(rows[0].Data, &data); err != nil {
+		return fmt.Errorf("row %s %s: %v", k.PK, k.SK, err)
+	}
+	switch kind, _, _ := strings.Cut(k.PK, "#"); kind {
+	case "D":
+		if final := []string{"succeeded", "cancelled"}; !slices.Contains(final, data.Status) {
+			return fmt.Errorf("delivery %s %s is %s, due %v, want it final", k.PK, k.SK, data.Status, rows[0].Due)
+		}
+	case "J":
+		if data.Status != string(gateway.JobDone) {
+			return fmt.Errorf("job %s is %s, due %v, want it done", k.PK, data.Status, rows[0].Due)
+		}
+	case "E":
+		return checkFannedOut(ctx, s, k.SK, data.Match)
+	case "A":
+		return nil
+	}
+	if !rows[0].Due.IsZero() {
+		return fmt.Errorf("row %s %s is due at %v, though it is final", k.PK, k.SK, rows[0].Due)
+	}
+	return nil
+}
+
+// checkFannedOut returns an error unless each registration of an event has a
+// delivery, or has been removed before its turn came.
+func checkFannedOut(ctx context.Context, s gateway.Store, event string, match []string) error {
+	for _, id := range match {
+		keys := append(deliveryKeys(id, event), gateway.Key{Table: gateway.Registrations, PK: "R#" + id, SK: "R"})
+		rows, err := s.Get(ctx, keys...)
+		if err != nil {
+			return err
+		}
+		removed := slices.ContainsFunc(rows, func(r gateway.Row) bool { return r.SK == "R" && bytes.Contains(r.Data, []byte(`"state":"removed"`)) })
+		if len(rows) != 2 && !removed {
+			return fmt.Errorf("event %s has %d deliveries for %s, want 1", event, len(rows)-1, id)
+		}
+	}
+	return nil
+}
+
+// deliveryKeys returns the places where a delivery can be: which one it is, is
+// the gateway's affair.
+func deliveryKeys(registration, event string) []gateway.Key {
+	var out []gateway.Key
+	for shard := range 16 {
+		out = append(out, gateway.Key{Table: gateway.Deliveries, PK: fmt.Sprintf("D#%s#%d", registration, shard), SK: event})
+	}
+	return out
+}
