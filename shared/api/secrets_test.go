@@ -33,7 +33,9 @@ func TestRefusalsRepeatNothingOfTheRequest(t *testing.T) {
 		resource, _, _ := strings.Cut(strings.TrimPrefix(path, "/v1/"), "/")
 		for method, op := range item.Operations() {
 			for _, key := range []string{operatorKey, s.key} {
-				w.silent(key, method, strings.NewReplacer("{id}", planted, "{key}", planted, "{grant}", planted, "{app}", planted, "{queue}", planted).Replace(path), nil)
+				if strings.Contains(path, "{") {
+					w.silent(key, method, strings.NewReplacer("{id}", planted, "{key}", planted, "{grant}", planted, "{app}", planted, "{queue}", planted).Replace(path), nil)
+				}
 				w.silent(key, method, path+"?"+planted+"="+planted, nil)
 				w.silent(key, method, path+"?limit="+planted+"&cursor="+planted+"."+planted+"&since="+planted+"&status="+planted, nil)
 				if op.RequestBody == nil {
