@@ -233,7 +233,7 @@ func (d Delivery) overtime(s Schedule, now time.Time) bool {
 	for n := range s.Len() {
 		sum += s.Wait(n)
 	}
-	return now.After(d.Created.Add(sum*12/10 + longestInterval))
+	return now.After(later(d.Created, d.Anew).Add(sum*12/10 + longestInterval))
 }
 
 func newHealths() *lru.Cache[string, knownHealth] {

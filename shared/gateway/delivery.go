@@ -45,6 +45,7 @@ type Delivery struct {
 	Status Status    `json:"status"`
 	Why    string    `json:"why,omitempty"`    // failed, held or cancelled because of
 	Made   int       `json:"made"`             // attempts recorded, manual ones excepted
+	Anew   time.Time `json:"anew,omitzero"`    // when a job began its schedule anew; zero: it runs since Created
 	Claim  int       `json:"claim"`            // hand-outs and records so far; the fence
 	Lost   int       `json:"lost,omitempty"`   // hand-outs since the last record
 	Manual bool      `json:"manual,omitempty"` // the current claim is a resend

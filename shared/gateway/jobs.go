@@ -263,7 +263,7 @@ func (g *Gateway) revive(ctx context.Context, j *Job, r Row, is func(Delivery) b
 		if err := g.keepEvent(ctx, d.Event, now.Add(MaxWaitsSum)); err != nil {
 			return d, err
 		}
-		d.Made = 0
+		d.Made, d.Anew = 0, now
 		return d.release(now.Add(time.Duration(j.Done) * jobSpread % (10 * time.Minute))), nil
 	})
 	switch {

@@ -1,0 +1,36 @@
+package app_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+func TestRecoverAttemptsAgainBehindAnOpenCircuit(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		r, e := w.register(c, s, "mended.example", gateway.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{30 * time.Second}}})
+		e.set(always(500))
+		start := time.Now()
+		for n := range 20 {
+			w.chat(path, groupA, fmt.Sprint(n))
+		}
+		w.within(12*time.Hour, "all failed", func() bool {
+			failed := 0
+			for _, d := range w.deliveries(c, r.ID) {
+				if d.Status == gateway.Failed {
+					failed++
+				}
+			}
+			return failed >= 20
+		})
+		e.set(nil)
+		again(w, func() (gateway.Job, error) {
+			return w.g.StartRecover(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, gateway.Span{Since: start})
+		})
+		w.within(12*time.Hour, "all recovered", func() bool { return len(e.accepted()) >= 20 })
+	})
+}
