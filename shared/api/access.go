@@ -93,6 +93,7 @@ var access = map[string][]gateway.Scope{
 	"cancel-job": bothChange,
 
 	"create-erasure":       operatorAlone,
+	"reseal":               operatorAlone,
 	"get-dead-letters":     operatorAlone,
 	"redrive-dead-letters": operatorAlone,
 

@@ -61,6 +61,7 @@ func New(g *gateway.Gateway, cfg Config) http.Handler {
 	s.addRegistrations()
 	s.addHistory()
 	s.addWork()
+	s.addKeyRing()
 	s.describe()
 	mux.HandleFunc("/api/simple.html", s.simple)
 	mux.HandleFunc("GET /healthz", s.health)

@@ -51,6 +51,8 @@ type world struct {
 	dir  string
 	weak uint64 // seed; 0: the backend as it is
 	log  *lines
+	ring string                            // the key ring
+	wrap func(gateway.Store) gateway.Store // what the gateway gets in place of the Store; nil: the Store
 
 	db      *embedded.DB
 	g       *gateway.Gateway
@@ -61,7 +63,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T, weak uint64) *world {
-	w := &world{t: t, dir: t.TempDir(), weak: weak, log: &lines{}}
+	w := &world{t: t, dir: t.TempDir(), weak: weak, log: &lines{}, ring: "1 a key ring of no fewer than 32 characters"}
 	w.endpoints.at = map[string]*endpoint{}
 	w.start()
 	t.Cleanup(w.stop)
@@ -77,7 +79,7 @@ func (w *world) start() {
 	if w.db, err = embedded.Open(ctx, w.dir, embedded.Options{Relaxed: true}); err != nil {
 		w.t.Fatal(err)
 	}
-	keys, err := gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters")
+	keys, err := gateway.ParseKeyRing(w.ring)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -91,6 +93,9 @@ func (w *world) start() {
 	}
 	if w.weak != 0 {
 		parts.Store, parts.Queue = gatewaytest.Weaken(w.db, w.db, w.weak)
+	}
+	if w.wrap != nil {
+		parts.Store = w.wrap(parts.Store)
 	}
 	w.g = app.New(cfg, parts)
 	w.g.Egress.Transport = &w.endpoints

@@ -36,6 +36,7 @@ type Job struct {
 	Group        string    `json:"group,omitempty"`
 	Rev          int       `json:"rev,omitempty"` // of the group
 	Match        Match     `json:"match,omitempty"`
+	Key          string    `json:"key,omitempty"` // of the ring, under which to seal
 	Since        time.Time `json:"since,omitzero"`
 	Until        time.Time `json:"until,omitzero"`
 	Status       JobStatus `json:"status"`

@@ -122,6 +122,7 @@ func (g *Gateway) steps() map[JobKind]step {
 		JobRemoval: g.removalStep,
 		JobCode:    g.codeStep,
 		JobErasure: g.erasureStep,
+		JobReseal:  g.resealStep,
 	}
 }
 
