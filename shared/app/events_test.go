@@ -214,15 +214,16 @@ func (o outcome) types() []string {
 }
 
 // arrival is when callbacks arrive in a bubble, whose time begins at
-// 2000-01-01 00:00 UTC. So two worlds agree on ids that hold the time.
-var arrival = time.Date(2000, 1, 1, 0, 5, 0, 0, time.UTC)
+// 2000-01-01 00:00 UTC. So two worlds agree on ids that hold the time. It is
+// before the schedule's first minute is over.
+var arrival = time.Date(2000, 1, 1, 0, 0, 30, 0, time.UTC)
 
 // outcomeOf sends e to a new world by a way and tells what became of it.
 func outcomeOf(t *testing.T, e lambdaevents.APIGatewayV2HTTPRequest, way way) (o outcome) {
 	t.Helper()
 	sampled(t, func(t *testing.T, w *world) {
 		provider := strings.Split(e.RawPath, "/")[2]
-		w.registerSamples()
+		w.registerSamples(sampleOf[provider])
 		time.Sleep(time.Until(arrival)) // virtual
 		o.Answer = way(t, app.Callback(w.g, provider), e)
 		time.Sleep(10 * time.Second) // virtual: until nothing is left to do
@@ -241,12 +242,14 @@ func outcomeOf(t *testing.T, e lambdaevents.APIGatewayV2HTTPRequest, way way) (o
 	return o
 }
 
-// registerSamples makes a registration of each format for all of each sample
-// source.
-func (w *world) registerSamples() {
+// sampleOf names the sample source of each provider.
+var sampleOf = map[string]string{"smartbots": sampleSmartBots, "tencent-chat": sampleTencent, "direct": sampleDirect}
+
+// registerSamples makes a registration of each format for all of each source.
+func (w *world) registerSamples(sources ...string) {
 	w.t.Helper()
 	c := gateway.Caller{Scope: gateway.ScopeFull, Tenant: app.SampleTenant}
-	for _, source := range []string{sampleSmartBots, sampleTencent, sampleDirect} {
+	for _, source := range sources {
 		for _, format := range []gateway.Format{gateway.Standard, gateway.Raw} {
 			w.register(c, gateway.Source{ID: source}, source+"-"+string(format)+".example", gateway.RegistrationChange{
 				Format: ptr(format), EventTypes: ptr([]string{"*"}),
@@ -259,7 +262,7 @@ func (w *world) registerSamples() {
 func (w *world) sampleEvents() []seenEvent {
 	w.t.Helper()
 	var out []seenEvent
-	for _, source := range []string{sampleSmartBots, sampleTencent, sampleDirect} {
+	for _, source := range sampleOf {
 		page, next, err := w.g.Events(w.t.Context(), gateway.Operator(), gateway.HistoryQuery{Source: source, Limit: 100})
 		if err != nil || next != "" {
 			w.t.Fatalf("events of %s: more %q, error %v", source, next, err)
@@ -281,17 +284,15 @@ func (w *world) sampleEvents() []seenEvent {
 func (w *world) samplePosts() []seenPost {
 	w.t.Helper()
 	var out []seenPost
-	for _, source := range []string{sampleSmartBots, sampleTencent, sampleDirect} {
-		for _, format := range []gateway.Format{gateway.Standard, gateway.Raw} {
-			host := source + "-" + string(format) + ".example"
-			for _, p := range w.endpoints.at[host].seen() {
-				h := p.header.Clone()
-				h.Del("Webhook-Signature") // with a secret of its own in each world
-				for _, name := range []string{"Webhook-Id", "Idempotency-Key"} {
-					h.Set(name, nameless(source, h.Get(name)))
-				}
-				out = append(out, seenPost{host, p.query, nameless(source, string(p.body)), h, p.valid})
+	for host, at := range w.endpoints.at {
+		source := host[:len(sampleDirect)]
+		for _, p := range at.seen() {
+			h := p.header.Clone()
+			h.Del("Webhook-Signature") // with a secret of its own in each world
+			for _, name := range []string{"Webhook-Id", "Idempotency-Key"} {
+				h.Set(name, nameless(source, h.Get(name)))
 			}
+			out = append(out, seenPost{host, p.query, nameless(source, string(p.body)), h, p.valid})
 		}
 	}
 	slices.SortFunc(out, func(a, b seenPost) int { return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Body, b.Body)) })

@@ -53,7 +53,7 @@ func TestBatchFromLambdaIsFannedOutAndDelivered(t *testing.T) {
 	for name, want := range wantedBatches {
 		t.Run(name, func(t *testing.T) {
 			idle(t, func(t *testing.T, w *world) {
-				w.registerSamples()
+				w.registerSamples(sampleSmartBots, sampleTencent, sampleDirect)
 				e := readEvent[lambdaevents.SQSEvent](t, name)
 				if diff := gocmp.Diff(want.again, w.handle(e)); diff != "" {
 					t.Errorf("messages that must come again (-want +got):\n%s", diff)
@@ -73,7 +73,7 @@ func TestBatchFromLambdaIsFannedOutAndDelivered(t *testing.T) {
 
 func TestBatchFromLambdaTwiceIsDeliveredOnce(t *testing.T) {
 	idle(t, func(t *testing.T, w *world) {
-		w.registerSamples()
+		w.registerSamples(sampleDirect)
 		e := readEvent[lambdaevents.SQSEvent](t, "worker-direct-packed.json")
 		for range 2 {
 			if again := w.handle(e); again != nil {
@@ -113,7 +113,7 @@ func TestMessagesOfBatchesAreThoseThatIngestSends(t *testing.T) {
 
 func TestTickFromLambdaHandsOutWhatIsDue(t *testing.T) {
 	idle(t, func(t *testing.T, w *world) {
-		w.registerSamples()
+		w.registerSamples(sampleDirect)
 		for _, at := range w.endpoints.at {
 			at.set(always(http.StatusInternalServerError))
 		}
