@@ -206,7 +206,7 @@ func (g *Gateway) fairGroup(source string) string {
 // the event's row can name.
 func (g *Gateway) wanted(ctx context.Context, a arrival) ([]Registration, bool, error) {
 	if a.Only != "" {
-		r, _, err := g.registration(ctx, a.Source, a.Only)
+		r, err := g.registrationNow(ctx, a.Only) // what it is told may be what it has just become
 		if errors.Is(err, ErrNotFound) {
 			return nil, false, nil
 		}

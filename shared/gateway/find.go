@@ -293,6 +293,12 @@ func (g *Gateway) registrationsOf(ctx context.Context, rev string, ids []string)
 	return out, nil
 }
 
+// registrationNow returns a registration as it is stored.
+func (g *Gateway) registrationNow(ctx context.Context, id string) (Registration, error) {
+	r, _, err := load[Registration](ctx, g.Store, registrationKey(id))
+	return r, err
+}
+
 // registration returns a registration no older than a second, or ErrNotFound.
 func (g *Gateway) registration(ctx context.Context, source, id string) (Registration, string, error) {
 	v, err := g.versionOf(ctx, source)

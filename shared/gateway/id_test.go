@@ -57,7 +57,7 @@ func TestEqualEventsHaveOneID(t *testing.T) {
 		}
 		return id
 	}
-	if id("a", "bc", noon) != id("a", "bc", noon) {
+	if first, again := id("a", "bc", noon), id("a", "bc", noon); first != again {
 		t.Error("the same event has two ids")
 	}
 	if id("a", "bc", noon) == id("ab", "c", noon) {

@@ -23,7 +23,7 @@ const (
 // attempt. rev is the version of the source under which r was read.
 func (g *Gateway) may(ctx context.Context, rev string, e *Event, r Registration) (Status, string, error) {
 	if own := e.Only == r.ID; own && e.Type == callbackRemoved {
-		return g.mayTellRemoved(r) // a tombstone hears of its end, and of nothing else
+		return g.mayTellRemoved(ctx, r) // a tombstone hears of its end, and of nothing else
 	}
 	switch {
 	case r.State == Removed:
@@ -68,11 +68,19 @@ func (g *Gateway) may(ctx context.Context, rev string, e *Event, r Registration)
 // is gone ("Set HTTP callback to be called on group events", SmartBots).
 const callbackRemoved = "callback_removed"
 
-func (g *Gateway) mayTellRemoved(r Registration) (Status, string, error) {
-	if r.State == Removed || r.Group != "" {
-		return Pending, "", nil
+// mayTellRemoved looks at the registration as it is now: it was removed a
+// moment ago, and may have been set again since.
+func (g *Gateway) mayTellRemoved(ctx context.Context, r Registration) (Status, string, error) {
+	now, err := g.registrationNow(ctx, r.ID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Cancelled, whyDeleted, nil
+	case err != nil:
+		return "", "", err
+	case now.State != Removed:
+		return Cancelled, "callback_set", nil
 	}
-	return Cancelled, whyDeleted, nil
+	return Pending, "", nil
 }
 
 // granted reports whether a grant covers e for the tenant.
