@@ -234,7 +234,7 @@ func TestKilledRunnerLosesNothingThatItAcknowledged(t *testing.T) {
 	path, _ := p.setUp(rec)
 	var acknowledged []string
 	for round := range 4 {
-		rec.refuse.Store(int64(50 * (round % 2)))
+		rec.refuse.Store(int64(8 * (round % 2))) // ten in a row would open the circuit for a minute
 		acknowledged = append(acknowledged, p.load(path, fmt.Sprint("r", round, "-"), 400, 800)...)
 		p = startRunner(t, dir)
 	}
