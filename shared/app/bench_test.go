@@ -30,7 +30,7 @@ import (
 // A bench is a gateway on the embedded backend behind real sockets, with the
 // generator and the receiver in the same process: CPU figures hold all three.
 type bench struct {
-	b        *testing.B
+	b        testing.TB
 	g        *gateway.Gateway
 	server   *httptest.Server
 	receiver *httptest.Server
@@ -39,7 +39,7 @@ type bench struct {
 	got      atomic.Int64
 }
 
-func newBench(b *testing.B, worker bool) *bench {
+func newBench(b testing.TB, worker bool) *bench {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	db, err := embedded.Open(ctx, b.TempDir(), embedded.Options{})
@@ -158,40 +158,90 @@ func (x *bench) post(path string) {
 // BenchmarkIngest is the callback handler alone, warm, on a queue that takes
 // everything at once: what it costs before the one call to SQS.
 func BenchmarkIngest(b *testing.B) {
-	for name, send := range map[string]struct{ query, contentType, body string }{
-		"smartbots":    {"", "application/x-www-form-urlencoded", kib()},
-		"tencent-chat": {"SdkAppid=1400000001&CallbackCommand=Bot.OnGroupMessage&contenttype=json&ClientIP=127.0.0.1&OptPlatform=iOS", "application/json", tencentKiB()},
-		"direct":       {"", "application/json", directKiB()},
-	} {
+	for _, name := range []string{"smartbots", "tencent-chat", "direct"} {
 		b.Run(name, func(b *testing.B) {
-			x := newBench(b, false)
-			x.g.Queue = taking{}
-			ch := gateway.SourceChange{Provider: name, Name: ptr("bench")}
-			if name == "tencent-chat" {
-				ch.SDKAppID = ptr(uint64(1400000001))
-			}
-			s, err := x.g.CreateSource(context.Background(), gateway.NewSourceID(), ch)
-			if err != nil {
-				b.Fatal(err)
-			}
-			at, err := x.g.FirstCallbackURL(context.Background(), s)
-			if err != nil {
-				b.Fatal(err)
-			}
-			h := app.Callback(x.g, name)
+			ingest := newBench(b, false).ingest(name)
 			b.ReportAllocs()
-			b.SetBytes(int64(len(send.body)))
 			for b.Loop() {
-				r := httptest.NewRequest(http.MethodPost, at+"?"+send.query, strings.NewReader(send.body))
-				r.Header.Set("Content-Type", send.contentType)
-				w := httptest.NewRecorder()
-				if h.ServeHTTP(w, r); w.Code != http.StatusOK {
-					b.Fatal(w.Code, w.Body)
-				}
+				ingest()
 			}
 		})
 	}
 }
+
+// TestWarmIngestAllocatesLittle holds the budget of 60 allocations.
+func TestWarmIngestAllocatesLittle(t *testing.T) {
+	for _, name := range []string{"smartbots", "tencent-chat", "direct"} {
+		ingest := newBench(t, false).ingest(name)
+		if n := testing.AllocsPerRun(200, ingest); n > 60 {
+			t.Errorf("warm ingest of a 1 KiB callback of %s: %v allocations, want at most 60", name, n)
+		}
+	}
+}
+
+// ingest returns a function that has the handler take one callback of 1 KiB.
+func (x *bench) ingest(provider string) func() {
+	x.b.Helper()
+	x.g.Queue = taking{}
+	ch := gateway.SourceChange{Provider: provider, Name: ptr("bench")}
+	query, contentType, text := "", "application/json", directKiB()
+	switch provider {
+	case "smartbots":
+		contentType, text = "application/x-www-form-urlencoded", kib()
+	case "tencent-chat":
+		query, text = "SdkAppid=1400000001&CallbackCommand=Bot.OnGroupMessage&contenttype=json&ClientIP=127.0.0.1&OptPlatform=iOS", tencentKiB()
+		ch.SDKAppID = ptr(uint64(1400000001))
+	}
+	s, err := x.g.CreateSource(context.Background(), gateway.NewSourceID(), ch)
+	if err != nil {
+		x.b.Fatal(err)
+	}
+	at, err := x.g.FirstCallbackURL(context.Background(), s)
+	if err != nil {
+		x.b.Fatal(err)
+	}
+	body := strings.NewReader(text)
+	r := httptest.NewRequest(http.MethodPost, at+"?"+query, body)
+	r.Header.Set("Content-Type", contentType)
+	h, w := app.Callback(x.g, provider), &discarding{header: http.Header{}}
+	return func() {
+		body.Reset(text)
+		clear(w.header)
+		if h.ServeHTTP(w, r); w.status != http.StatusOK {
+			x.b.Fatal(w.status)
+		}
+	}
+}
+
+// taking is a queue that takes everything at once.
+type taking struct{ gateway.Queue }
+
+func (taking) Send(_ context.Context, _ gateway.QueueName, ms []gateway.Message) []error {
+	return make([]error, len(ms))
+}
+
+func tencentKiB() string {
+	return `{"CallbackCommand":"Bot.OnGroupMessage","GroupId":"@TGS#2J4SZEAEL","Type":"Public","From_Account":"jared","Operator_Account":"admin",` +
+		`"Random":123456,"MsgSeq":123,"MsgTime":1490686222,"OnlineOnlyFlag":1,"MsgBody":[{"MsgType":"TIMTextElem","MsgContent":{"Text":"@@RBT#001 ` +
+		strings.Repeat("hello ", 110) + `"}}],"AtRobots_Account":["@RBT#001"],"CloudCustomData":"your cloud custom data","EventTime":1670574414123}`
+}
+
+// directKiB is an inbound message of 1 KiB.
+func directKiB() string {
+	return `[{"message_uuid":"3f0a7d0e-7a55-4d6d-9f6e-6e0f3a1c0003","channel_type":"WHATSAPP","callback_event":"inbound_sent",` +
+		`"status":"inbound_sent","status_time":"2025-03-02T10:00:00Z","item":{"contentType":"text","text":"` + strings.Repeat("hello ", 130) + `"}}]`
+}
+
+// discarding keeps the status of an answer alone, so that the handler is all
+// that is measured.
+type discarding struct {
+	header http.Header
+	status int
+}
+
+func (d *discarding) Header() http.Header         { return d.header }
+func (d *discarding) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discarding) WriteHeader(status int)      { d.status = status }
 
 // taking is a queue that takes everything at once.
 type taking struct{ gateway.Queue }
@@ -219,7 +269,7 @@ func directKiB() string {
 func BenchmarkCallbacks(b *testing.B) {
 	x := newBench(b, false)
 	path := x.source(0)
-	x.measure(64, func() { x.post(path) }, func(int64) int64 { return 0 })
+	x.measure(b, 64, func() { x.post(path) }, func(int64) int64 { return 0 }, 1)
 }
 
 // BenchmarkDeliveries is events from callback to delivered at fan-outs of 1, 10
@@ -231,17 +281,14 @@ func BenchmarkDeliveries(b *testing.B) {
 			path := x.source(fanOut)
 			x.post(path)
 			x.wait(int64(fanOut))
-			b.N = (b.N + fanOut - 1) / fanOut * fanOut
-			x.measure(64, func() { x.post(path) }, func(n int64) int64 { return n*int64(fanOut) + int64(fanOut) }, fanOut)
+			x.measure(b, 64, func() { x.post(path) }, func(n int64) int64 { return n*int64(fanOut) + int64(fanOut) }, fanOut)
 		})
 	}
 }
 
 // measure calls do b.N times (a fan-out's share of it) from some goroutines,
 // waits until as many deliveries arrived, and reports rates and CPU time.
-func (x *bench) measure(callers int, do func(), deliveries func(int64) int64, fanOut ...int) {
-	b := x.b
-	per := append(fanOut, 1)[0]
+func (x *bench) measure(b *testing.B, callers int, do func(), deliveries func(int64) int64, per int) {
 	n := int64(max(b.N/per, 1))
 	cpu := cpuTime()
 	b.ResetTimer()

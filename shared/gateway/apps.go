@@ -109,7 +109,7 @@ func (g *Gateway) tellApp(ctx context.Context, action string, r Registration, of
 
 // appEventID returns the id of an event of our own about the state that r is in.
 func appEventID(action string, r Registration) (string, error) {
-	return eventID(r.Source, "", action+"\x00"+r.ID+"\x00"+strconv.Itoa(r.GroupRev)+"\x00"+r.Since.Format(time.RFC3339Nano), r.Since)
+	return eventID(r.Source, "", r.Since, action, r.ID, strconv.Itoa(r.GroupRev), r.Since.Format(time.RFC3339Nano))
 }
 
 // forgetRemoval cancels the callback_removed that waits for r, which is about to

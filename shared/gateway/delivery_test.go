@@ -180,7 +180,7 @@ func TestDeliveryRowStaysSmall(t *testing.T) {
 
 func anEventID(t *testing.T) string {
 	t.Helper()
-	id, err := eventID(NewSourceID(), "", "k", noon)
+	id, err := eventID(NewSourceID(), "", noon, "k")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,25 +60,28 @@ const (
 
 // eventID returns the id of what a source reports: evt_ and the order-keeping
 // base32 of 40 bits source number, 48 bits milliseconds and the first 128 bits
-// of SHA-256 over source, label and natural key.
-func eventID(source, label, naturalKey string, at time.Time) (string, error) {
+// of SHA-256 over source, label and the parts of the natural key, each with its
+// length in front.
+func eventID(source, label string, at time.Time, naturalKey ...string) (string, error) {
 	var b [27]byte
-	number, err := sourceNumber(source)
+	number, err := appendSourceNumber(b[:0], source)
 	if err != nil {
 		return "", err
 	}
-	copy(b[:5], number)
-	putMillis(b[5:11], at)
-	h := sha256.New()
-	for _, part := range [...]string{source, label, naturalKey} {
-		var n [4]byte
-		binary.BigEndian.PutUint32(n[:], uint32(len(part)))
-		h.Write(n[:])
-		h.Write([]byte(part))
+	putMillis(b[len(number):], at)
+	var space [512]byte // most keys fit, and cost no allocation
+	text := appendPart(appendPart(space[:0], source), label)
+	for _, part := range naturalKey {
+		text = appendPart(text, part)
 	}
-	var sum [32]byte
-	copy(b[11:], h.Sum(sum[:0]))
-	return eventIDPrefix + ordered.EncodeToString(b[:]), nil
+	sum := sha256.Sum256(text)
+	copy(b[11:], sum[:])
+	var id [eventIDLen]byte
+	return string(ordered.AppendEncode(append(id[:0], eventIDPrefix...), b[:])), nil
+}
+
+func appendPart(b []byte, part string) []byte {
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(part))), part...)
 }
 
 // previousWindow returns the id that the same event had if it first came in
@@ -120,11 +123,15 @@ func decodeEventID(id string) ([]byte, error) {
 	return b, nil
 }
 
-func sourceNumber(source string) ([]byte, error) {
+func sourceNumber(source string) ([]byte, error) { return appendSourceNumber(nil, source) }
+
+func appendSourceNumber(b []byte, source string) ([]byte, error) {
 	if len(source) != 12 || !strings.HasPrefix(source, "src-") {
 		return nil, fmt.Errorf("source id: %w: want src- and 8 characters", ErrInvalid)
 	}
-	b, err := ordered.DecodeString(source[4:])
+	var text [8]byte
+	copy(text[:], source[4:])
+	b, err := ordered.AppendDecode(b, text[:])
 	if err != nil {
 		return nil, fmt.Errorf("source id: %w: want characters 0-9 and a-v", ErrInvalid)
 	}

@@ -15,11 +15,11 @@ func TestEventIDsSortByTime(t *testing.T) {
 			return time.UnixMilli(rapid.Int64Range(0, 1<<47).Draw(t, name)).UTC()
 		}
 		a, b := at("a"), at("b")
-		x, err := eventID(source, "", "x", a)
+		x, err := eventID(source, "", a, "x")
 		if err != nil {
 			t.Fatal(err)
 		}
-		y, err := eventID(source, "", "y", b)
+		y, err := eventID(source, "", b, "y")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +38,7 @@ func TestEventIDsSortByTime(t *testing.T) {
 func TestFloorIsAboveWhatWasBefore(t *testing.T) {
 	source := NewSourceID()
 	for range 1000 {
-		before, err := eventID(source, "", NewRev(), noon.Add(-8*time.Millisecond))
+		before, err := eventID(source, "", noon.Add(-8*time.Millisecond), NewRev())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +51,7 @@ func TestFloorIsAboveWhatWasBefore(t *testing.T) {
 func TestEqualEventsHaveOneID(t *testing.T) {
 	source := NewSourceID()
 	id := func(label, key string, at time.Time) string {
-		id, err := eventID(source, label, key, at)
+		id, err := eventID(source, label, at, key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +70,7 @@ func TestEqualEventsHaveOneID(t *testing.T) {
 }
 
 func TestDeliveryIDNamesBoth(t *testing.T) {
-	event, err := eventID(NewSourceID(), "", "k", noon)
+	event, err := eventID(NewSourceID(), "", noon, "k")
 	if err != nil {
 		t.Fatal(err)
 	}

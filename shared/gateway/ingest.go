@@ -135,13 +135,13 @@ func arrivals(a account, reading Reading, received time.Time) ([]arrival, error)
 func identify(source, label string, it Item, received time.Time) (id string, windowed bool, err error) {
 	switch {
 	case it.NaturalKey == "":
-		id, err = eventID(source, label, NewRev()+NewRev(), received)
+		id, err = eventID(source, label, received, NewRev(), NewRev())
 		return id, false, err
 	case usable(it.Stable, received):
-		id, err = eventID(source, label, it.Type+"\x00"+it.NaturalKey, it.Stable)
+		id, err = eventID(source, label, it.Stable, it.Type, it.NaturalKey)
 		return id, false, err
 	}
-	id, err = eventID(source, label, it.Type+"\x00"+it.NaturalKey, received.Truncate(window))
+	id, err = eventID(source, label, received.Truncate(window), it.Type, it.NaturalKey)
 	return id, true, err
 }
 

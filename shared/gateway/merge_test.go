@@ -41,7 +41,7 @@ func TestMergedPagesJoinToTheWholeInOrder(t *testing.T) {
 			p := part{Query{Table: Deliveries, PK: fmt.Sprint("D#reg_", i)}, fmt.Sprint("reg_", i), rapid.SampledFrom(sources).Draw(t, "source")}
 			var sks []string
 			for _, n := range rapid.SliceOfNDistinct(rapid.IntRange(0, 30), 0, 20, rapid.ID).Draw(t, "events") {
-				id, err := eventID(p.source, "", "event", time.UnixMilli(int64(1_000_000+n)))
+				id, err := eventID(p.source, "", time.UnixMilli(int64(1_000_000+n)), "event")
 				if err != nil {
 					t.Fatal(err)
 				}

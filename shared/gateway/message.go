@@ -121,10 +121,8 @@ func packMessage(as []arrival) (string, error) {
 		h.Plain = h.Plain && carried(a.Payload)
 		size += len(a.Payload)
 	}
-	line, err := json.Marshal(h)
-	if err != nil {
-		return "", fmt.Errorf("encode message: %w", err)
-	}
+	var space [2 << 10]byte // most headers fit
+	line := h.appendEvents(space[:0])
 	var b strings.Builder
 	b.Grow(len(line) + 1 + size)
 	b.Write(line)

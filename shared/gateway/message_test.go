@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 )
 
@@ -107,6 +109,30 @@ func FuzzReadMessage(f *testing.F) {
 		_, as, err := readMessage(body)
 		if err != nil && len(as) > 0 {
 			t.Errorf("%d events with the error %v", len(as), err)
+		}
+	})
+}
+
+func TestHeaderIsTheJSONThatIsRead(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.String()
+		h := header{
+			V: RowFormat, Kind: eventsMessage, Token: text.Draw(t, "token"), Source: "src-00000000", Provider: "direct",
+			Label: text.Draw(t, "label"), Received: rapid.Int64().Draw(t, "received"), ContentType: text.Draw(t, "content type"),
+			Query: text.Draw(t, "query"), Again: rapid.Bool().Draw(t, "again"), Plain: rapid.Bool().Draw(t, "plain"),
+			Events: []packed{{
+				ID: text.Draw(t, "id"), Type: text.Draw(t, "type"), Time: rapid.Int64().Draw(t, "time"), Windowed: true,
+				Keys: rapid.MapOf(text, rapid.SliceOf(text)).Draw(t, "keys"), Bytes: 3, Unique: rapid.Bool().Draw(t, "unique"),
+			}},
+		}
+		var got, want header
+		ours := h.appendEvents(nil)
+		theirs, err := json.Marshal(h)
+		if err := errors.Join(err, json.Unmarshal(ours, &got), json.Unmarshal(theirs, &want)); err != nil {
+			t.Fatalf("%v: %s", err, ours)
+		}
+		if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" && !strings.ContainsAny(string(theirs), "\ufffe\uffff") {
+			t.Fatalf("header differs from encoding/json's (-theirs +ours):\n%s", d)
 		}
 	})
 }

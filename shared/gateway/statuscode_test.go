@@ -82,7 +82,7 @@ func TestEveryStatusCodeHasItsVerdict(t *testing.T) {
 		Endpoint: Endpoint{URL: keys.Seal(pk, "url", "https://tenant.example/")},
 		Secrets:  []Secret{{Sealed: keys.Seal(pk, "secret", newSigningSecret())}},
 	}
-	eventID, err := eventID("src-00000001", "", "status codes", at)
+	eventID, err := eventID("src-00000001", "", at, "status codes")
 	if err != nil {
 		t.Fatal(err)
 	}

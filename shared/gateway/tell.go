@@ -38,7 +38,7 @@ func (g *Gateway) tellOf(ctx context.Context, kind, source, provider, tenant, ab
 		return fmt.Errorf("encode %s: %w", kind, err)
 	}
 	now := g.now()
-	id, err := eventID(source, "", kind+"\x00"+about, now.Truncate(time.Hour))
+	id, err := eventID(source, "", now.Truncate(time.Hour), kind, about)
 	if err != nil {
 		return err
 	}

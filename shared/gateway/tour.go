@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 )
 
@@ -56,6 +57,10 @@ func (g *Gateway) tour(ctx context.Context, parts []tourPart, at stop, f func(Ro
 	return at, at.Part >= len(parts), err
 }
 
+// errNothingBelow, returned by the function that a tour calls, passes over what
+// stands below the thing that it was shown.
+var errNothingBelow = errors.New("nothing below")
+
 // tourNext shows the next thing of a list, or goes on to the next list.
 func (g *Gateway) tourNext(ctx context.Context, p tourPart, at stop, f func(Row) error) (stop, error) {
 	page, err := g.Store.List(ctx, Query{Table: Registrations, PK: listKey(p.list, "").PK, After: at.ID, Limit: 1, Consistent: true})
@@ -75,7 +80,10 @@ func (g *Gateway) tourNext(ctx context.Context, p tourPart, at stop, f func(Row)
 	if len(rows) == 0 {
 		return next, nil // a create that crashed, or a removal that goes on
 	}
-	if err := f(rows[0]); err != nil {
+	switch err := f(rows[0]); {
+	case errors.Is(err, errNothingBelow):
+		return next, nil
+	case err != nil:
 		return at, err
 	}
 	next.Below = p.below != ""

@@ -28,7 +28,7 @@ func (g *Gateway) TestRegistration(ctx context.Context, c Caller, id string) (Ev
 	}
 	now := g.now()
 	e := Event{Source: r.Source, Provider: s.Provider, Type: TestEventType, Received: now, Time: now, ContentType: "application/json", Only: r.ID}
-	if e.ID, err = eventID(r.Source, "", TestEventType+NewRev(), now); err != nil {
+	if e.ID, err = eventID(r.Source, "", now, TestEventType, NewRev()); err != nil {
 		return e, err
 	}
 	e.Payload, err = json.Marshal(struct {
