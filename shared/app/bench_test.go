@@ -243,27 +243,6 @@ func (d *discarding) Header() http.Header         { return d.header }
 func (d *discarding) Write(b []byte) (int, error) { return len(b), nil }
 func (d *discarding) WriteHeader(status int)      { d.status = status }
 
-// taking is a queue that takes everything at once.
-type taking struct{ gateway.Queue }
-
-func (taking) Send(_ context.Context, _ gateway.QueueName, ms []gateway.Message) []error {
-	return make([]error, len(ms))
-}
-
-func tencentKiB() string {
-	return `{"CallbackCommand":"Bot.OnGroupMessage","GroupId":"@TGS#2J4SZEAEL","Type":"Public","From_Account":"jared","Operator_Account":"admin",` +
-		`"Random":123456,"MsgSeq":123,"MsgTime":1490686222,"OnlineOnlyFlag":1,"MsgBody":[{"MsgType":"TIMTextElem","MsgContent":{"Text":"@@RBT#001 ` +
-		strings.Repeat("hello ", 110) + `"}}],"AtRobots_Account":["@RBT#001"],"CloudCustomData":"your cloud custom data","EventTime":1670574414123}`
-}
-
-func directKiB() string {
-	var items []string
-	for n := range 6 {
-		items = append(items, fmt.Sprintf(`{"message_uuid":"3f0a7d0e-7a55-4d6d-9f6e-6e0f3a1c%04d","channel_type":"SMS","callback_event":"sent","status":"sent","status_time":"2025-03-01T09:15:02Z"}`, n))
-	}
-	return "[" + strings.Join(items, ",") + "]"
-}
-
 // BenchmarkCallbacks is durable callbacks over HTTP from 64 connections; the
 // worker does not run.
 func BenchmarkCallbacks(b *testing.B) {

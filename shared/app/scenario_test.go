@@ -225,7 +225,9 @@ func TestDisabledRegistrationHoldsAndEnablingReleases(t *testing.T) {
 		if n := len(e.seen()); n != 0 && w.weak == 0 {
 			t.Errorf("what was held long before enabling was delivered unasked: %d", n)
 		}
-		again(w, func() (gateway.Job, error) { return w.g.StartRelease(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, gateway.Span{}) })
+		again(w, func() (gateway.Job, error) {
+			return w.g.StartRelease(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, gateway.Span{})
+		})
 		w.within(time.Hour, "released", func() bool { return len(e.accepted()) == 1 })
 	})
 }
@@ -459,7 +461,9 @@ func TestRecoverRepeatsWhatFailed(t *testing.T) {
 			return len(ds) >= 20 && !slices.ContainsFunc(ds, func(d gateway.Delivery) bool { return d.Status != gateway.Failed })
 		})
 		e.set(nil)
-		again(w, func() (gateway.Job, error) { return w.g.StartRecover(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, gateway.Span{Since: start}) })
+		again(w, func() (gateway.Job, error) {
+			return w.g.StartRecover(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, gateway.Span{Since: start})
+		})
 		w.within(3*time.Hour, "all recovered", func() bool { return len(e.accepted()) >= 20 })
 	})
 }
