@@ -1,0 +1,100 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"ringback/shared/config"
+	"ringback/shared/gateway"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	smtypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+// What template.yaml says of the queues.
+const (
+	queueRetention  = 14 * 24 * time.Hour
+	queueVisibility = 180 * time.Second
+	queueWait       = 20 * time.Second // of a receive
+)
+
+// CreateQueues makes the events queue and the retry queue under these names,
+// and for each a dead-letter queue with -dead after the name, as template.yaml
+// describes them. It returns c with their URLs. A queue that exists is left as
+// it is. If nobody listens where c overrides AWS, the error names the variable
+// within 2 s.
+func CreateQueues(ctx context.Context, c config.AWS, events, retry string) (config.AWS, error) {
+	if err := reach(ctx, c.Endpoints); err != nil {
+		return c, err
+	}
+	client := newHTTPClient()
+	defer client.CloseIdleConnections()
+	q := &Queue{sqs: sqs.NewFromConfig(awsConfig(c, client), func(o *sqs.Options) { o.BaseEndpoint = optional(c.Endpoints.SQS) })}
+	var err error
+	if c.EventsQueueURL, c.EventsDeadURL, err = q.createPair(ctx, events); err != nil {
+		return c, err
+	}
+	c.RetryQueueURL, c.RetryDeadURL, err = q.createPair(ctx, retry)
+	return c, err
+}
+
+// createPair makes a queue after its dead-letter queue and returns their URLs.
+func (q *Queue) createPair(ctx context.Context, name string) (url, dead string, err error) {
+	seconds := func(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
+	if dead, err = q.create(ctx, name+"-dead", map[string]string{"MessageRetentionPeriod": seconds(queueRetention)}); err != nil {
+		return "", "", err
+	}
+	arn, err := q.arn(ctx, dead)
+	if err != nil {
+		return "", "", fmt.Errorf("find queue %s-dead: %w", name, err)
+	}
+	url, err = q.create(ctx, name, map[string]string{
+		"MessageRetentionPeriod":        seconds(queueRetention),
+		"VisibilityTimeout":             seconds(queueVisibility),
+		"ReceiveMessageWaitTimeSeconds": seconds(queueWait),
+		"RedrivePolicy":                 fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, arn, gateway.MaxReceives),
+	})
+	return url, dead, err
+}
+
+func (q *Queue) create(ctx context.Context, name string, attributes map[string]string) (url string, err error) {
+	found, err := q.sqs.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(name)})
+	if err == nil {
+		return aws.ToString(found.QueueUrl), nil
+	}
+	var absent *types.QueueDoesNotExist
+	if !errors.As(err, &absent) {
+		return "", fmt.Errorf("find queue %s: %w", name, err)
+	}
+	made, err := q.sqs.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(name), Attributes: attributes})
+	if err != nil {
+		return "", fmt.Errorf("create queue %s: %w", name, err)
+	}
+	return aws.ToString(made.QueueUrl), nil
+}
+
+// CreateSecret makes a secret of text under a name, or finds the one that is
+// there, and returns its ARN and its text. The error names it and never holds
+// the text.
+func (b *Backend) CreateSecret(ctx context.Context, name, text string) (arn, held string, err error) {
+	client := secretsmanager.NewFromConfig(b.aws, func(o *secretsmanager.Options) { o.BaseEndpoint = optional(b.secrets) })
+	made, err := client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: aws.String(name), SecretString: aws.String(text)})
+	if err == nil {
+		return aws.ToString(made.ARN), text, nil
+	}
+	var exists *smtypes.ResourceExistsException
+	if !errors.As(err, &exists) {
+		return "", "", fmt.Errorf("create secret %s: %w", name, err)
+	}
+	found, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String(name)})
+	if err != nil {
+		return "", "", fmt.Errorf("read secret %s: %w", name, err)
+	}
+	return aws.ToString(found.ARN), aws.ToString(found.SecretString), nil
+}
