@@ -94,6 +94,8 @@ var access = map[string][]gateway.Scope{
 
 	"create-erasure":       operatorAlone,
 	"reseal":               operatorAlone,
+	"export":               operatorAlone,
+	"import":               operatorAlone,
 	"get-dead-letters":     operatorAlone,
 	"redrive-dead-letters": operatorAlone,
 

@@ -62,6 +62,7 @@ func New(g *gateway.Gateway, cfg Config) http.Handler {
 	s.addHistory()
 	s.addWork()
 	s.addKeyRing()
+	s.addHouse()
 	s.describe()
 	mux.HandleFunc("/api/simple.html", s.simple)
 	mux.HandleFunc("GET /healthz", s.health)

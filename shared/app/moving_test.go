@@ -187,7 +187,7 @@ func TestExportComesInPartsOfBoundedSize(t *testing.T) {
 		for n := range 150 {
 			match["group"] = append(match["group"], fmt.Sprint(n, strings.Repeat("x", 1000)))
 		}
-		for n := range 20 { // 150 KiB each
+		for n := range 16 { // 150 KiB each
 			w.register(c, s, fmt.Sprintf("r%d.example", n), gateway.RegistrationChange{Match: &match})
 		}
 		parts := w.export()
@@ -196,7 +196,7 @@ func TestExportComesInPartsOfBoundedSize(t *testing.T) {
 				t.Errorf("part %d has %d bytes, want at most 3 MiB", n, len(part))
 			}
 		}
-		if got := kinds(t, parts); len(parts) < 2 || got["registration"] != 20 || got["source"] != 1 || got["tenant"] != 1 {
+		if got := kinds(t, parts); len(parts) < 2 || got["registration"] != 16 || got["source"] != 1 || got["tenant"] != 1 {
 			t.Errorf("%d parts with %v; want several, with each thing once", len(parts), got)
 		}
 		to := w.another()

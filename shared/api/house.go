@@ -1,0 +1,72 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// Lines of JSON, as an export holds them, and the size of the largest part in
+// bytes that is taken: what API Gateway encodes in base64 is a third larger, and
+// a Lambda takes 6 MB ("Lambda quotas").
+const (
+	jsonLines = "application/x-ndjson"
+	maxImport = 4 << 20
+)
+
+// addHouse adds what is for moving from one machine to AWS.
+func (s *server) addHouse() {
+	s.addTo(operation{id: "export", method: http.MethodGet, path: "/v1/export", summary: "Export all that is configured, a part at a time",
+		more: "Sources, callback keys, tenants, keys by their hashes, groups, grants and registrations, as lines of JSON; secrets stay sealed. " +
+			"The last line of a part has next_cursor, empty after the last part. Events, deliveries and jobs stay where they are."}, func(op huma.Operation) {
+		op.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
+			jsonLines: {Schema: &huma.Schema{Type: huma.TypeString}},
+		}}}
+		huma.Register(s.api, op, s.export)
+	})
+	s.addTo(operation{id: "import", method: http.MethodPost, path: "/v1/import", summary: "Import a part of an export",
+		more: "The gateway that wrote it must have the same key ring. Ids, callback paths and keys stay the same; what is there already is left as it is. " +
+			"Nothing is written unless the whole part can be read and every secret in it opens."}, func(op huma.Operation) {
+		op.MaxBodyBytes, op.BodyReadTimeout = maxImport, time.Minute
+		huma.Register(s.api, op, s.importPart)
+	})
+}
+
+type exportInput struct {
+	Cursor string `query:"cursor" maxLength:"4096" doc:"next_cursor of the part before"`
+}
+
+type exportOutput struct {
+	ContentType string `header:"Content-Type"`
+	Body        []byte
+}
+
+func (s *server) export(ctx context.Context, in *exportInput) (*exportOutput, error) {
+	part, _, err := s.g.Export(ctx, in.Cursor)
+	if err != nil {
+		return nil, s.failed(ctx, err)
+	}
+	return &exportOutput{jsonLines, part}, nil
+}
+
+type importInput struct {
+	Check   bool   `query:"check" doc:"read and judge everything, and write nothing"`
+	RawBody []byte `contentType:"application/x-ndjson"`
+}
+
+// imported counts lines by their kind.
+type imported struct {
+	Added map[string]int `json:"added" nullable:"false"`
+	Kept  map[string]int `json:"kept" nullable:"false" doc:"there already under their id, and left as they are"`
+}
+
+func (s *server) importPart(ctx context.Context, in *importInput) (*body[imported], error) {
+	done, err := s.g.Import(ctx, in.RawBody, in.Check)
+	if err != nil {
+		return nil, s.failed(ctx, err)
+	}
+	s.forgetKeys()
+	return &body[imported]{imported(done)}, nil
+}

@@ -1,0 +1,170 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// importsAtOnce is how many registrations are written at the same time.
+const importsAtOnce = 16
+
+// source plans to write a source and the claim of its SDKAppID.
+func (m *importPart) source(s Source, l exportLine) (func(context.Context) error, error) {
+	if err := cmp.Or(checkIDs(s.ID), m.opens(sourceKey(s.ID).PK, &s)); err != nil {
+		return nil, err
+	}
+	if m.g.Providers[s.Provider] == nil {
+		return nil, fmt.Errorf("provider: %w: there is no such provider here", ErrInvalid)
+	}
+	m.sources[s.ID] = true
+	return func(ctx context.Context) error {
+		if s.SDKAppID != 0 {
+			if err := m.g.claimSDKAppID(ctx, Source{ID: s.ID}, SourceChange{SDKAppID: &s.SDKAppID}); err != nil {
+				return err
+			}
+		}
+		if err := put(ctx, m.g.Store, listKey("sources", s.ID), link{s.ID}, AnyRev); err != nil {
+			return err
+		}
+		return m.put(ctx, sourceKey(s.ID), s, l)
+	}, nil
+}
+
+func (m *importPart) callbackKey(k CallbackKey, l exportLine) (func(context.Context) error, error) {
+	if err := checkIDs(k.ID, k.Source); err != nil {
+		return nil, err
+	}
+	secret, err := m.g.Keys.Open(sourceKey(k.Source).PK, "callback_key", k.Sealed)
+	if err != nil {
+		return nil, errNotOurs
+	}
+	return func(ctx context.Context) error { return m.put(ctx, callbackKeyKey(k.Source, secret), k, l) }, nil
+}
+
+func (m *importPart) tenant(t Tenant, l exportLine) (func(context.Context) error, error) {
+	if err := checkIDs(t.ID); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		if err := put(ctx, m.g.Store, listKey("tenants", t.ID), link{t.ID}, AnyRev); err != nil {
+			return err
+		}
+		return m.put(ctx, tenantKey(t.ID), t, l)
+	}, nil
+}
+
+func (m *importPart) apiKey(k APIKey, l exportLine) (func(context.Context) error, error) {
+	of := slices.DeleteFunc([]string{k.Tenant, k.Group}, func(id string) bool { return id == "" })
+	if err := cmp.Or(checkIDs(append(of, k.ID)...), k.checkScope(Operator())); err != nil {
+		return nil, err
+	}
+	if !importHash.MatchString(k.Hash) {
+		return nil, fmt.Errorf("hash: %w: want the hash of a key", ErrInvalid)
+	}
+	return func(ctx context.Context) error {
+		if err := m.put(ctx, keyRow(k.Hash), k, l); err != nil {
+			return err
+		}
+		_, err := change(ctx, m.g.Store, placeOf(k), func(p *keyPlace, _ *Row) error {
+			if p.ID = k.ID; slices.Contains(p.Hashes, k.Hash) {
+				return errUnchanged
+			}
+			p.Hashes = append(p.Hashes, k.Hash) // they come newest first
+			return nil
+		})
+		return err
+	}, nil
+}
+
+func (m *importPart) grant(gr Grant, l exportLine) (func(context.Context) error, error) {
+	if err := checkIDs(gr.ID, gr.Source, gr.Tenant); err != nil {
+		return nil, err
+	}
+	m.sources[gr.Source] = true
+	return func(ctx context.Context) error {
+		if err := put(ctx, m.g.Store, ofTenant(gr.Tenant, "G", gr.Source+"#"+gr.ID), link{gr.ID}, AnyRev); err != nil {
+			return err
+		}
+		return m.put(ctx, grantKey(gr.Source, gr.Tenant, gr.ID), gr, l)
+	}, nil
+}
+
+func (m *importPart) group(of Group, l exportLine) (func(context.Context) error, error) {
+	if err := checkIDs(of.ID, of.Source); err != nil {
+		return nil, err
+	}
+	m.sources[of.Source] = true
+	return func(ctx context.Context) error {
+		if err := m.g.claimGroupName(ctx, of.Name, of.ID); err != nil {
+			return err
+		}
+		if err := put(ctx, m.g.Store, listKey("groups", of.ID), link{of.ID}, AnyRev); err != nil {
+			return err
+		}
+		return m.put(ctx, groupKey(of.ID), of, l)
+	}, nil
+}
+
+// registration keeps r for writeRegistrations.
+func (m *importPart) registration(r Registration, _ exportLine) (func(context.Context) error, error) {
+	if err := cmp.Or(checkIDs(r.ID, r.Source, r.Tenant), m.opens(registrationKey(r.ID).PK, &r)); err != nil {
+		return nil, err
+	}
+	if err := CheckEventTypes(r.EventTypes); err != nil || r.State == Removed || len(r.hints()) > MaxHints || r.Group != "" && checkIDs(r.Group) != nil {
+		return nil, fmt.Errorf("registration: %w: want one that an export holds", ErrInvalid)
+	}
+	m.sources[r.Source] = true
+	m.registrations = append(m.registrations, r)
+	return nil, nil
+}
+
+// writeRegistrations writes all registrations in the order of putRegistration,
+// but with one publication for all that are on one source.
+func (m *importPart) writeRegistrations(ctx context.Context) error {
+	hints := map[string][]hint{}
+	for _, r := range m.registrations {
+		hints[r.Source] = append(hints[r.Source], r.hints()...)
+	}
+	for source, all := range hints {
+		if err := m.g.publish(ctx, source, all...); err != nil {
+			return err
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(importsAtOnce)
+	for _, r := range m.registrations {
+		group.Go(func() error { return m.writeRegistration(ctx, r) })
+	}
+	return group.Wait()
+}
+
+// writeRegistration writes r's entries and then r, unless it is there.
+func (m *importPart) writeRegistration(ctx context.Context, r Registration) error {
+	g := m.g
+	rows, err := g.Store.Get(ctx, registrationKey(r.ID))
+	if err != nil {
+		return fmt.Errorf("registration %s: %w", r.ID, err)
+	}
+	if len(rows) > 0 {
+		m.count(m.done.Kept, exportRegistration)
+		return nil
+	}
+	for _, h := range r.hints() {
+		if err := put(ctx, g.Store, hintKey(r.Source, h.RoutingKey, h.Pattern, r.ID), link{r.ID}, AnyRev); err != nil {
+			return err
+		}
+	}
+	if r.Group != "" {
+		if err := put(ctx, g.Store, appKey(r.Group, r.Tenant, r.AppUUID), App{r.ID, r.Tenant}, AnyRev); err != nil {
+			return err
+		}
+	}
+	if err := g.listRegistration(ctx, r); err != nil {
+		return err
+	}
+	return m.put(ctx, registrationKey(r.ID), r, exportLine{Kind: exportRegistration})
+}
