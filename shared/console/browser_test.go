@@ -83,7 +83,11 @@ func (b *browser) look(s screen) {
 	if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, media); err != nil {
 		b.t.Fatalf("set the colours: %v", err)
 	}
-	b.do("set the size", chromedp.EmulateViewport(s.width, s.height))
+	size := chromedp.EmulateViewport(s.width, s.height)
+	if s.width < 600 {
+		size = chromedp.EmulateViewport(s.width, s.height, chromedp.EmulateMobile)
+	}
+	b.do("set the size", size)
 }
 
 func (b *browser) listen(event any) {
@@ -104,6 +108,9 @@ func (b *browser) listen(event any) {
 	case *network.EventRequestWillBeSent:
 		if at, err := url.Parse(e.Request.URL); err != nil || at.Scheme != "data" && at.Host != b.w.Listener.Addr().String() {
 			b.note("request to another host: " + e.Request.URL)
+		}
+		if plain, err := url.QueryUnescape(e.Request.URL); err != nil || strings.Contains(plain, "rbk_") || strings.Contains(plain, operatorKey) {
+			b.note("a key in an address: " + e.Request.URL)
 		}
 	}
 }
@@ -184,7 +191,9 @@ func (b *browser) click(name string) {
 func (b *browser) fill(label, value string) {
 	b.t.Helper()
 	at := field(label)
-	b.do("fill "+label, chromedp.WaitVisible(at), chromedp.Clear(at), chromedp.SendKeys(at, value))
+	b.do("find "+label, chromedp.WaitVisible(at), chromedp.Focus(at))
+	b.until("the focus on "+label, `(document.activeElement.select(), true)`)
+	b.do("fill "+label, chromedp.KeyEvent(value))
 }
 
 // choose picks an option of a field by its words.
@@ -228,4 +237,9 @@ func (b *browser) signIn(key string) {
 	b.click("Sign in")
 	b.sees("Sign out")
 	b.settled()
+}
+
+// submit sends the form whose button has that name: where a summary has it too.
+func submit(name string) chromedp.Action[chromedp.Void] {
+	return chromedp.Click(fmt.Sprintf(`//form//button[normalize-space(.)=%q]`, name), chromedp.NodeVisible)
 }

@@ -43,7 +43,10 @@ export async function deliveriesPage({ me, query, signal }) {
     time("since", { label: "Received since", value: at.since && new Date(at.since) }),
     time("until", { label: "and before", value: at.until && new Date(at.until) }),
   ].filter(Boolean);
-  return [heading("Deliveries"), filters(fields), rowsOf(at, operator, labels, signal)];
+  let paused = false;
+  const live = el("input", { type: "checkbox", id: "live", checked: true, change: () => (paused = !live.checked) });
+  const toggle = el("span", { class: "live" }, live, el("label", { for: "live" }, "Live"));
+  return [heading("Deliveries", { actions: [toggle] }), filters(fields), rowsOf(at, operator, labels, signal, () => paused)];
 }
 
 // chosen keeps a registration in the filter that is not among those listed.
@@ -51,21 +54,18 @@ function chosen(id, labels) {
   return id && !labels.has(id) ? [[id, id]] : [];
 }
 
-function rowsOf(at, operator, labels, signal) {
+function rowsOf(at, operator, labels, signal, paused) {
   if (operator && !at.tenant && !at.registration) return el("p", { class: "empty" }, "Choose a tenant to see its deliveries.");
-  let paused = false;
-  const live = el("input", { type: "checkbox", id: "live", checked: true, change: () => (paused = !live.checked) });
-  const rows = list({
+  return list({
     path: "/deliveries",
     query: at,
     columns: deliveryColumns((id) => labels.get(id) ?? id),
     empty: "No delivery yet. They appear here as they happen.",
     signal,
     live: true,
-    paused: () => paused,
+    paused,
     label: "Deliveries",
   });
-  return [el("p", { class: "live" }, live, el("label", { for: "live" }, "Live")), rows];
 }
 
 // registrationName is what people call a registration.

@@ -17,7 +17,7 @@ export function dryRun(registration, signal, draft = () => ({})) {
     const run = await call("POST", `/registrations/${encodeURIComponent(registration)}/dry-run`, { body: { ...v, ...draft() }, signal });
     fill(result, outcome(run));
   };
-  return [form({ fields: [since], submit: "Dry run", send }), result];
+  return [form({ fields: [since], submit: "Dry run", send, inline: true }), result];
 }
 
 function outcome(run) {

@@ -6,6 +6,7 @@ import { code, el, link, said } from "./dom.js";
 import { choice, text } from "./fields.js";
 import { filters } from "./filter.js";
 import { list } from "./list.js";
+import { name } from "./names.js";
 import { payload } from "./payload.js";
 import { facts, heading, matching, section } from "./show.js";
 import { bytes, when } from "./words.js";
@@ -46,7 +47,7 @@ export function eventFacts(event) {
   return facts([
     ["Received", when(event.received)],
     ["Happened", event.time && when(event.time)],
-    ["Source", link(["sources", event.source], code(event.source))],
+    ["Source", link(["sources", event.source], name("sources", event.source))],
     ["Label", event.label && said(event.label)],
     ["Routing keys", event.keys && matching(event.keys)],
     ["Content type", event.content_type && said(event.content_type)],

@@ -56,15 +56,15 @@ export function check(name, o) {
   return { name, node, read: () => control.checked };
 }
 
-// time is an instant, entered in the reader's zone.
+// time is a minute, entered in the reader's zone.
 export function time(name, o) {
-  const control = el("input", { name, type: "datetime-local", step: 1, value: o.value && local(o.value), required: o.required });
+  const control = el("input", { name, type: "datetime-local", value: o.value && local(o.value), required: o.required });
   return { name, node: labelled(control, o), read: () => (control.value ? new Date(control.value).toISOString() : undefined), control };
 }
 
 function local(date) {
   const shifted = new Date(date.getTime() - date.getTimezoneOffset() * 60000);
-  return shifted.toISOString().slice(0, 19);
+  return shifted.toISOString().slice(0, 16);
 }
 
 // match is what a grant, a registration or an erasure asks for: rows of a

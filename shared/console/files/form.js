@@ -6,8 +6,9 @@ import { alarm } from "./show.js";
 
 // form calls send with the values of its fields by name, and a token that stays
 // the same while nobody knows whether the last try was done. content is what
-// stands in the form, by default the fields one after another.
-export function form({ fields, submit, send, cancel, content, danger = false }) {
+// stands in the form, by default the fields one after another; inline puts them
+// on one line.
+export function form({ fields, submit, send, cancel, content, danger = false, inline = false }) {
   const state = el("div", { class: "state" });
   const go = el("button", { class: danger ? "danger" : "primary" }, submit);
   const no = cancel && el("button", { type: "button", click: cancel }, "Cancel");
@@ -30,7 +31,7 @@ export function form({ fields, submit, send, cancel, content, danger = false }) 
     }
   }
 
-  return el("form", { submit: sent }, content ?? fields.map((f) => f.node), state, el("div", { class: "actions" }, go, no));
+  return el("form", { submit: sent, class: inline && "inline" }, content ?? fields.map((f) => f.node), state, el("div", { class: "actions" }, go, no));
 }
 
 // values returns what was entered; a field without a value is left out.

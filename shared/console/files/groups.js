@@ -6,6 +6,7 @@ import { button, code, el, link, path, said } from "./dom.js";
 import { choice, text } from "./fields.js";
 import { form } from "./form.js";
 import { list } from "./list.js";
+import { name } from "./names.js";
 import { go } from "./route.js";
 import { facts, heading, more, section } from "./show.js";
 import { when } from "./words.js";
@@ -55,7 +56,7 @@ export async function groupPage({ me, params, signal }) {
   const operator = me.scope === "operator";
   return [
     heading(said(group.name), { crumbs: [link("groups", "Groups")], actions: operator ? operatorActions(group, at) : [] }),
-    facts([["UUID in Second Life", code(group.uuid)], ["Persistent id", said(group.group_id)], ["Source", operator ? link(["sources", group.source], code(group.source)) : code(group.source)], ["Created", when(group.created)]]),
+    facts([["UUID in Second Life", code(group.uuid)], ["Persistent id", said(group.group_id)], ["Source", operator ? link(["sources", group.source], name("sources", group.source)) : code(group.source)], ["Created", when(group.created)]]),
     apps(at, signal),
     securityCode(at),
     operator && change(group, at),

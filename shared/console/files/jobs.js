@@ -5,6 +5,7 @@ import { ask } from "./dialog.js";
 import { button, code, el, fill, link, said } from "./dom.js";
 import { list, repeat } from "./list.js";
 import { mark } from "./marks.js";
+import { name } from "./names.js";
 import { alarm, facts, heading, matching } from "./show.js";
 import { tenantChoice } from "./tenants.js";
 import { go } from "./route.js";
@@ -43,11 +44,11 @@ export async function jobsPage({ me, query, signal }) {
 export async function jobPage({ me, params, signal }) {
   const at = `/jobs/${encodeURIComponent(params.id)}`;
   const job = await call("GET", at, { signal });
-  return [heading(jobName(job.kind), { crumbs: [link("jobs", "Jobs")] }), progress(job, { canCancel: me.scope !== "read", signal })];
+  return [heading(jobName(job.kind), { crumbs: [link("jobs", "Jobs")] }), progress(job, { canCancel: me.scope !== "read", titled: false, signal })];
 }
 
-// progress shows a job and follows it to its end, then calls ended.
-export function progress(job, { canCancel = true, signal, ended = () => {} }) {
+// progress shows a job and follows it to its end.
+export function progress(job, { canCancel = true, titled = true, signal }) {
   const at = `/jobs/${encodeURIComponent(job.id)}`;
   const place = el("div", { class: "job" });
   const status = el("p", { role: "status" });
@@ -57,10 +58,7 @@ export function progress(job, { canCancel = true, signal, ended = () => {} }) {
   const show = (j) => {
     fill(status, mark(j.status), " ", plural(j.done, "row"), " dealt with", j.skipped > 0 && `, ${j.skipped} skipped`, j.why && [": ", said(j.why)]);
     fill(act, j.status === "running" && canCancel && button("Cancel", () => cancel(at, look)));
-    if (j.status !== "running") {
-      end.abort();
-      ended(j);
-    }
+    if (j.status !== "running") end.abort();
   };
   async function look() {
     try {
@@ -69,10 +67,21 @@ export function progress(job, { canCancel = true, signal, ended = () => {} }) {
       if (!end.signal.aborted) fill(act, alarm(e));
     }
   }
-  place.append(el("h3", {}, link(["jobs", job.id], jobName(job.kind))), status, facts([["Started", when(job.created)], ["Since", job.since && when(job.since)], ["Until", job.until && when(job.until)], ["Registration", job.registration && link(["registrations", job.registration], code(job.registration))], ["Source", job.source && code(job.source)], ["Match", job.match && matching(job.match)]]), act);
+  fill(place, titled && el("h3", {}, link(["jobs", job.id], jobName(job.kind))), status, jobFacts(job), act);
   show(job);
   if (!end.signal.aborted) repeat(look, 1000, end.signal);
   return place;
+}
+
+function jobFacts(job) {
+  return facts([
+    ["Started", when(job.created)],
+    ["Since", job.since && when(job.since)],
+    ["Until", job.until && when(job.until)],
+    ["Registration", job.registration && link(["registrations", job.registration], code(job.registration))],
+    ["Source", job.source && name("sources", job.source)],
+    ["Match", job.match && matching(job.match)],
+  ]);
 }
 
 async function cancel(at, done) {

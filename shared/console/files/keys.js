@@ -18,10 +18,12 @@ const scopes = [
 
 export function keysPage({ me, signal }) {
   const about = me.scope === "operator" ? "Keys of the operator. Those of a tenant stand on its page." : "Keys of your account. A key's text is told once, when it is made.";
-  return [heading("Keys", { about }), keyList({ operator: me.scope === "operator", own: me.key, signal })];
+  const { rows, add } = keyList({ operator: me.scope === "operator", own: me.key, signal });
+  return [heading("Keys", { about, actions: [add] }), rows];
 }
 
-// keyList lists the keys of a tenant, or those of the one who signed in.
+// keyList returns the list of the keys of a tenant, or of the one who signed
+// in, and the button that adds one.
 export function keyList({ tenant, operator = false, own, signal }) {
   const query = { tenant };
   const rows = list({
@@ -39,8 +41,7 @@ export function keyList({ tenant, operator = false, own, signal }) {
       { name: "Actions", cell: (k) => actions(k, query, () => rows.reload()) },
     ],
   });
-  const add = () => newKey(tenant, operator, () => rows.reload());
-  return el("div", {}, el("p", { class: "actions" }, button("New key", add)), rows);
+  return { rows, add: button("New key", () => newKey(tenant, operator, () => rows.reload())) };
 }
 
 function newKey(tenant, operator, done) {

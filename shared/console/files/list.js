@@ -9,28 +9,30 @@ const emptyPages = 10; // pages without a row that are passed over at once
 
 // list shows a table of the rows of a call. Columns are {name, cell, wide}:
 // cell makes the content for a row, and wide ones are left out on a narrow
-// screen; the first column names the row. A live list looks again while signal
+// screen; the first column names the row, and a stacked list shows the others
+// below it there. A live list looks again while signal
 // lasts, the page can be seen and paused does not return true.
-export function list({ path, query = {}, columns, empty, signal, live = false, paused = () => false, label }) {
-  const body = el("tbody");
-  const table = el("table", { "aria-label": label }, head(columns), body);
+export function list({ path, query = {}, columns, empty, signal, live = false, paused = () => false, label, stacked = false }) {
+  const body = el("tbody", { role: "rowgroup" });
+  const table = el("table", { "aria-label": label, role: "table", class: stacked && "stacked" }, head(columns), body);
   const state = el("div", { class: "state" });
   const scroller = el("div", { class: "table" }, table);
   const root = el("div", { class: "list" }, scroller, state);
-  const shown = new Map(); // id → {row, element, text}
+  const shown = new Map(); // id → {element, text}
   let cursor = "";
+  let pages = 0; // loaded so far
 
   async function load() {
     fill(state, waiting());
     try {
-      let found = 0;
-      let pages = 0;
+      const last = pages + emptyPages;
+      const before = shown.size;
       do {
         const page = await call("GET", path, { query: { ...query, cursor }, signal });
         cursor = page.next_cursor;
-        found += page.data.length;
+        pages++;
         put(page.data, false);
-      } while (cursor && found === 0 && ++pages < emptyPages);
+      } while (cursor && shown.size === before && pages < last);
       settle();
     } catch (e) {
       if (!signal?.aborted) fill(state, alarm(e, load));
@@ -62,10 +64,21 @@ export function list({ path, query = {}, columns, empty, signal, live = false, p
     try {
       const page = await call("GET", path, { query, signal });
       put(page.data, true);
-      if (shown.size === page.data.length) cursor = page.next_cursor;
+      if (pages === 1) only(page);
       settle();
     } catch (e) {
       if (!signal?.aborted) fill(state, alarm(e));
+    }
+  }
+
+  // only takes rows away that the one page that is shown holds no more.
+  function only(page) {
+    cursor = page.next_cursor;
+    const ids = new Set(page.data.map((row) => row.id));
+    for (const [id, { element }] of shown) {
+      if (ids.has(id)) continue;
+      element.remove();
+      shown.delete(id);
     }
   }
 
@@ -75,18 +88,19 @@ export function list({ path, query = {}, columns, empty, signal, live = false, p
     shown.clear();
     fill(body);
     cursor = "";
+    pages = 0;
     return load();
   };
   return root;
 }
 
 function head(columns) {
-  return el("thead", {}, el("tr", {}, columns.map((c) => el("th", { scope: "col", class: c.wide && "wide" }, c.name))));
+  return el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, columns.map((c) => el("th", { scope: "col", role: "columnheader", class: c.wide && "wide" }, c.name))));
 }
 
 function tr(columns, row) {
-  const cells = columns.map((c, i) => el(i === 0 ? "th" : "td", { scope: i === 0 && "row", class: c.wide && "wide" }, c.cell(row)));
-  return el("tr", {}, cells);
+  const cells = columns.map((c, i) => el(i === 0 ? "th" : "td", { scope: i === 0 && "row", class: c.wide && "wide", "data-name": i > 0 && c.name, role: i === 0 ? "rowheader" : "cell" }, c.cell(row)));
+  return el("tr", { role: "row" }, cells);
 }
 
 // replace keeps the focus where it was.

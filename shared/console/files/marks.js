@@ -4,7 +4,7 @@ import { el, svg } from "./dom.js";
 
 const disc = ["circle", { cx: 8, cy: 8, r: 6 }];
 const ring = ["circle", { cx: 8, cy: 8, r: 5, fill: "none", stroke: "currentColor", "stroke-width": 2 }];
-const hand = line("M8 5v3l2 2", 1.5);
+const half = ["path", { d: "M8 3a5 5 0 0 1 0 10z" }];
 const cross = line("M4 4l8 8M12 4l-8 8", 2.2);
 const check = line("M3.5 8.5l3 3 6-7", 2.2);
 const bars = line("M6 4v8M10 4v8", 2.2);
@@ -18,8 +18,8 @@ const shapes = {
   succeeded: ["good", check],
   done: ["good", check],
   enabled: ["good", disc],
-  pending: ["wait", ring, hand],
-  running: ["wait", ring, hand],
+  pending: ["wait", ring, half],
+  running: ["wait", ring, half],
   next: ["wait", ring],
   later: ["off", ring],
   failed: ["bad", cross],

@@ -8,18 +8,18 @@ import { facts as known, kinds, wanted } from "./facts.js";
 import { check, choice, lines, match, number_, pairs, text } from "./fields.js";
 import { form, values } from "./form.js";
 import { go } from "./route.js";
-import { heading, more, notice, pre } from "./show.js";
+import { facts, heading, more, notice, pre } from "./show.js";
 import { granted, providerName } from "./sources.js";
 
 export async function newRegistrationPage({ query, signal }) {
   const sources = await all("/sources", { signal });
   const crumbs = [link("registrations", "Registrations")];
   if (sources.length === 0) return [heading("New registration", { crumbs }), notice("Nothing is granted to you yet, so there is nothing to register for. Ask the operator for a grant.")];
-  const place = el("div", {});
+  const place = el("div", { class: "stack" });
   const draw = async (id) => fill(place, await createForm(sources.find((s) => s.id === id), signal));
   const source = choice("source", { label: "Source", required: true, value: query.get("source") ?? sources[0].id, options: sources.map((s) => [s.id, `${s.name} (${providerName(s.provider)})`]), changed: draw });
   await draw(source.read());
-  return [heading("New registration", { crumbs, about: "Which events of a source go to which endpoint of yours." }), source.node, place];
+  return [heading("New registration", { crumbs, about: "Which events of a source go to which endpoint of yours." }), el("div", { class: "narrow" }, source.node), place];
 }
 
 async function createForm(source, signal) {
@@ -32,7 +32,7 @@ async function createForm(source, signal) {
     go(path("registrations", made.id));
   };
   return [
-    el("p", { class: "about" }, "You may receive: ", granted(source)),
+    facts([["You may receive", granted(source)]]),
     form({ fields: fields.list, content: fields.content, submit: "Create registration", send, cancel: () => go(path("registrations")) }),
     trial(existing, fields, signal),
   ];
@@ -77,10 +77,10 @@ function onlyChanged(v, r) {
 
 // fieldsFor returns the fields of a registration r, {} for a new one.
 async function fieldsFor(source, r) {
-  const facts = await known();
-  const otherwise = facts.default_event_types[source.provider] ?? [];
+  const { default_event_types, operational } = await known();
+  const otherwise = default_event_types[source.provider] ?? [];
   const isNew = r.id === undefined;
-  const types = eventTypes(source, r.event_types ?? [], otherwise, facts.operational);
+  const types = eventTypes(source, r.event_types ?? [], otherwise, operational);
   const which = match("match", { label: "Only events with", kinds: await kinds(source.provider), value: r.match, clears: !isNew, hint: "Keys AND, values OR, exact text. Without any: all that is granted." });
   const first = [
     text("description", { label: "Name", value: r.description, clears: !isNew, hint: "For you. It is shown instead of the endpoint." }),
@@ -100,7 +100,7 @@ function eventTypes(source, value, otherwise, operational) {
   const said = el("p", { class: "hint", role: "status" });
   const box = (name, about, sample) => {
     const c = el("input", { type: "checkbox", value: name, checked: value.includes(name), change: tell });
-    return el("li", {}, el("label", {}, c, " ", code(name)), el("span", { class: "soft" }, about), sample && more("Sample", pre(JSON.stringify(sample, null, 2), `Sample of ${name}`)));
+    return el("li", {}, el("label", {}, c, code(name)), el("span", { class: "soft" }, about), sample && more("Sample", pre(JSON.stringify(sample, null, 2), `Sample of ${name}`)));
   };
   const boxes = el("ul", { class: "types picks", tabindex: 0, "aria-label": "Documented event types" }, documented.map((t) => box(t.name, t.about, t.sample)));
   const own = el("ul", { class: "types" }, Object.entries(operational).map(([name, about]) => box(name, about)));

@@ -9,6 +9,7 @@ import { form } from "./form.js";
 import { progress } from "./jobs.js";
 import { list, repeat } from "./list.js";
 import { mark } from "./marks.js";
+import { name } from "./names.js";
 import { dryRun } from "./dryrun.js";
 import { go } from "./route.js";
 import { alarm, facts, heading, matching, more, notice, section } from "./show.js";
@@ -73,7 +74,7 @@ function summary(r) {
   return facts([
     ["State", [mark(r.state), r.why && el("span", { class: "soft" }, " · ", said(r.why)), el("span", { class: "soft" }, " since ", when(r.since))]],
     ["Endpoint", el("bdi", { class: "mono" }, r.url)],
-    ["Source", link(["sources", r.source], code(r.source))],
+    ["Source", link(["sources", r.source], name("sources", r.source))],
     ["Event types", r.event_types.map((t) => el("code", { class: "type" }, t))],
     ["Match", matching(r.match, "all that is granted")],
     ["Format", r.format],
@@ -135,14 +136,14 @@ const works = [
 
 function again(at, signal) {
   const jobs = el("div", { class: "stack" });
-  const forms = works.map(([name, title, about]) => {
+  const forms = works.map(([work, title, about]) => {
     const since = time("since", { label: "Since", required: true, value: new Date(Date.now() - 24 * 3600 * 1000) });
-    const until = name === "replay-missing" && time("until", { label: "Until" });
+    const until = work === "replay-missing" && time("until", { label: "Until" });
     const send = async (v, once) => {
-      const job = await call("POST", `${at}/${name}`, { body: v, headers: { "Idempotency-Key": once } });
+      const job = await call("POST", `${at}/${work}`, { body: v, headers: { "Idempotency-Key": once } });
       jobs.prepend(progress(job, { signal }));
     };
-    return more(title, el("p", { class: "about" }, about), form({ fields: [since, until].filter(Boolean), submit: title, send }));
+    return more(title, el("p", { class: "about" }, about), form({ fields: [since, until].filter(Boolean), submit: title, send, inline: true }));
   });
   return [forms, jobs];
 }

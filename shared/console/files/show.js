@@ -48,7 +48,7 @@ async function copied(field) {
 
 // pre shows text as it is, in a box that scrolls and can be reached by keyboard.
 export function pre(text, label) {
-  return el("pre", { tabindex: 0, role: "region", "aria-label": label }, text);
+  return el("pre", { tabindex: 0, role: "group", "aria-label": label }, text);
 }
 
 // more hides content until it is asked for.

@@ -8,23 +8,26 @@ import { choice, lines, match, text } from "./fields.js";
 import { form } from "./form.js";
 import { guide } from "./guides.js";
 import { list } from "./list.js";
+import { known, name } from "./names.js";
 import { go } from "./route.js";
 import { held, rotate } from "./secrets.js";
 import { facts, heading, matching, copyable, more, pre, section } from "./show.js";
 import { granted, lastEvent, providerName } from "./sources.js";
-import { nameOf, tenantChoice } from "./tenants.js";
+import { tenantChoice } from "./tenants.js";
 import { when } from "./words.js";
 
 export async function sourcePage({ me, params, signal }) {
   const source = await call("GET", `/sources/${encodeURIComponent(params.id)}`, { signal });
-  return me.scope === "operator" ? operatorPage(source, signal) : tenantPage(source);
+  known("sources", source);
+  return me.scope === "operator" ? operatorPage(source, signal) : tenantPage(source, me);
 }
 
 const crumbs = () => [link("sources", "Sources")];
 
-async function tenantPage(source) {
+async function tenantPage(source, me) {
   const keys = await kinds(source.provider);
-  const actions = [el("a", { class: "button primary", href: path("registrations", "new") + "?source=" + encodeURIComponent(source.id) }, "New registration")];
+  const add = el("a", { class: "button primary", href: path("registrations", "new") + "?source=" + encodeURIComponent(source.id) }, "New registration");
+  const actions = me.scope === "full" ? [add] : [];
   return [
     heading(said(source.name), { crumbs: crumbs(), actions }),
     facts([["Provider", providerName(source.provider)], ["You may receive", granted(source)], ["Id", code(source.id)]]),
@@ -73,10 +76,11 @@ function urls(source, at, signal) {
     path: at + "/keys",
     signal,
     label: "Callback URLs",
+    stacked: true,
     empty: "No callback URL: nothing can reach this source.",
     columns: [
       { name: "Callback URL", cell: (k) => copyable("callback URL", k.callback_url) },
-      { name: "Label", cell: (k) => said(k.label) || "none" },
+      { name: "Label", cell: (k) => (k.label ? said(k.label) : "none") },
       { name: "Ends", cell: (k) => (k.until ? when(k.until) : "never") },
       { name: "Actions", cell: (k) => (k.until ? "" : urlActions(source, at, k, () => rows.reload())) },
     ],
@@ -132,7 +136,7 @@ async function grants(source, at, signal) {
     label: "Grants",
     empty: "No grant: no tenant can receive anything of this source.",
     columns: [
-      { name: "Tenant", cell: (g) => link(["tenants", g.tenant], nameOf(g.tenant, signal)) },
+      { name: "Tenant", cell: (g) => link(["tenants", g.tenant], name("tenants", g.tenant)) },
       { name: "May receive", cell: (g) => matching(g.match, "the whole source") },
       { name: "Since", wide: true, cell: (g) => when(g.created) },
       { name: "Actions", cell: (g) => button("Revoke", () => revoke(at, g, () => rows.reload())) },

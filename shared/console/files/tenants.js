@@ -1,39 +1,23 @@
-// Tenants: the list, one of them, and their names elsewhere.
+// Tenants: the list, one of them, and the choice of one elsewhere.
 
 import { all, call } from "./call.js";
 import { ask, sheet, tell } from "./dialog.js";
-import { button, code, el, fill, link, path, said } from "./dom.js";
+import { button, code, el, link, path, said } from "./dom.js";
 import { choice, number_, text } from "./fields.js";
 import { form } from "./form.js";
 import { keyList } from "./keys.js";
 import { list } from "./list.js";
 import { mark } from "./marks.js";
+import { known } from "./names.js";
 import { registrationColumns } from "./registrations.js";
 import { go } from "./route.js";
 import { facts, heading, more, section } from "./show.js";
 import { when } from "./words.js";
 
-const names = new Map(); // id → name, as last seen
-
-// nameOf shows a tenant's name, at first its id.
-export function nameOf(id, signal) {
-  const place = el("bdi", {}, names.get(id) ?? id);
-  if (!names.has(id)) {
-    names.set(id, id);
-    call("GET", `/tenants/${encodeURIComponent(id)}`, { signal }).then((t) => known(t, place), () => names.delete(id));
-  }
-  return place;
-}
-
-function known(tenant, place) {
-  names.set(tenant.id, tenant.name);
-  if (place) fill(place, tenant.name);
-}
-
 // tenantChoice returns a field for one of the tenants.
 export async function tenantChoice(o) {
   const tenants = await all("/tenants");
-  for (const t of tenants) known(t);
+  for (const t of tenants) known("tenants", t);
   const options = tenants.map((t) => [t.id, t.name]);
   return choice("tenant", { ...o, options: o.required ? options : [["", o.none], ...options] });
 }
@@ -73,12 +57,13 @@ function stateOf(t) {
 export async function tenantPage({ params, signal }) {
   const at = `/tenants/${encodeURIComponent(params.id)}`;
   const t = await call("GET", at, { signal });
-  known(t);
+  known("tenants", t);
   const again = () => go(location.pathname, { replace: true });
+  const keys = keyList({ tenant: t.id, signal });
   return [
     heading(said(t.name), { crumbs: [link("tenants", "Tenants")], actions: tenantActions(t, at, again) }),
     facts([["State", mark(stateOf(t))], ["Created", when(t.created)], ["Id", code(t.id)]]),
-    section("Keys", { about: "A key's text is told once, when it is made." }, keyList({ tenant: t.id, signal })),
+    section("Keys", { about: "A key's text is told once, when it is made.", actions: [keys.add] }, keys.rows),
     section("Registrations", { actions: [el("a", { class: "button", href: path("deliveries") + "?tenant=" + encodeURIComponent(t.id) }, "Deliveries")] }, list({ path: "/registrations", query: { tenant: t.id }, columns: registrationColumns(), empty: "None yet. The tenant makes them with its key.", signal, label: "Registrations" })),
     limits(t, at, again),
   ];

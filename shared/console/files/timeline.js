@@ -34,9 +34,8 @@ function attempt(a, before) {
     a.class === "" ? "succeeded" : "failed",
     [when(a.at), ` · ${gap} later`],
     [code, " ", title],
-    el("p", { class: "soft" }, "took ", brief(a.took)),
-    a.explanation && el("p", {}, a.explanation),
-    a.error && el("p", { class: "mono" }, a.error),
+    el("p", {}, a.explanation, el("span", { class: "soft" }, a.explanation && " ", "It took ", brief(a.took), ".")),
+    a.error && a.error !== a.explanation && el("p", { class: "mono" }, el("bdi", {}, a.error)),
     a.answer && more("Answer", pre(a.answer, "Answer of the endpoint")),
   );
 }

@@ -1,0 +1,21 @@
+// Names of things that lists and facts know by id.
+
+import { call } from "./call.js";
+import { el, fill } from "./dom.js";
+
+const names = new Map(); // path of a thing → promise of its name
+
+// name shows the name of a tenant or a source, and its id until that is known
+// or if it is gone.
+export function name(kind, id) {
+  const place = el("bdi", {}, id);
+  const at = `/${kind}/${encodeURIComponent(id)}`;
+  if (!names.has(at)) names.set(at, call("GET", at).then((thing) => thing.name));
+  names.get(at).then((text) => fill(place, text), () => names.delete(at));
+  return place;
+}
+
+// known remembers the name of a thing that was loaded.
+export function known(kind, thing) {
+  names.set(`/${kind}/${encodeURIComponent(thing.id)}`, Promise.resolve(thing.name));
+}
