@@ -5,6 +5,7 @@
 //	local [-addr 127.0.0.1:8080] [-data ./ringback-data] [-public-url URL] [-trusted-proxy CIDR]
 //	local send events/<file> [--to URL] [--token T] [--lambda]
 //	local receive [-addr 127.0.0.1:9000] [-secret whsec_…] [-refuse N]
+//	local setup-aws [-name ringback] [-data ./ringback-data] [-reach HOST]
 //
 // Ctrl-C finishes what is under way and exits 0; a failure exits 1, a command
 // line that cannot be understood 2. The next start goes on where the last one
@@ -42,6 +43,7 @@ type subcommand struct {
 var subcommands = [...]subcommand{
 	{"send", "play a sample callback as its provider would send it now", send},
 	{"receive", "be a tenant's endpoint that verifies and prints deliveries", receive},
+	{"setup-aws", "make what the functions need at an emulator of AWS", setupAWS},
 }
 
 // command runs what args ask for. It returns flag.ErrHelp after it has told how

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+
+	"ringback/shared/app"
+	"ringback/shared/cloud"
+	"ringback/shared/config"
+	"ringback/shared/gateway"
+	"ringback/shared/provider"
+)
+
+var settingUp = usage{
+	lines: []string{"local setup-aws [flags] > env.json"},
+	about: "Makes the tables, queues, secrets and sample sources that the functions need, where\n" +
+		"AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_DYNAMODB, _SQS and _SECRETS_MANAGER say that an\n" +
+		"emulator listens, and prints the functions' environment for sam local invoke --env-vars.\n" +
+		"What is there already stays as it is. REGISTRATIONS_TABLE, DELIVERIES_TABLE, EVENTS_QUEUE_URL\n" +
+		"and RETRY_QUEUE_URL name things otherwise than -name does; a secret that KEY_RING_SECRET or\n" +
+		"OPERATOR_KEY_SECRET names is used.",
+}
+
+// An awsSetup is what setup-aws makes at an emulator.
+type awsSetup struct {
+	config.Config
+	name  string // of all things begins with it
+	data  string // folder of the secrets' texts
+	reach string // name of this machine for the functions; empty: as it is
+	notes io.Writer
+}
+
+// setupAWS makes what the functions need at an emulator. A deployment's own
+// sources would be open to everybody with the sample's public keys, so AWS
+// itself is refused.
+func setupAWS(ctx context.Context, args []string, out io.Writer) error {
+	s := awsSetup{notes: os.Stderr}
+	flags := flag.NewFlagSet("local setup-aws", flag.ContinueOnError)
+	flags.StringVar(&s.name, "name", "ringback", "what the `name`s of tables, queues and secrets begin with")
+	flags.StringVar(&s.data, "data", "./ringback-data", "`folder` of the files key-ring and operator-key, which become the secrets")
+	flags.StringVar(&s.reach, "reach", "", "`host` under which the functions reach the emulators, in place of 127.0.0.1 and localhost; host.docker.internal for containers")
+	if err := settingUp.parseAll(flags, args, out); err != nil {
+		return err
+	}
+	var err error
+	if s.Config, err = config.Load(os.Getenv); err != nil {
+		return err
+	}
+	if err := s.fill(); err != nil {
+		return err
+	}
+	if err := s.make(ctx); err != nil {
+		return err
+	}
+	return s.print(out)
+}
+
+// fill sets what an emulator takes whatever it is, and refuses to go on without
+// one.
+func (s *awsSetup) fill() error {
+	var errs []error
+	for _, e := range []struct{ variable, url string }{
+		{"AWS_ENDPOINT_URL_DYNAMODB", s.AWS.Endpoints.DynamoDB}, {"AWS_ENDPOINT_URL_SQS", s.AWS.Endpoints.SQS},
+	} {
+		if e.url == "" {
+			errs = append(errs, fmt.Errorf("config: %s is not set: want where an emulator listens; AWS itself is set up by sam deploy", e.variable))
+		}
+	}
+	s.AWS.Region = cmp.Or(s.AWS.Region, "us-east-1")
+	s.AWS.AccessKeyID, s.AWS.SecretAccessKey = cmp.Or(s.AWS.AccessKeyID, "local"), cmp.Or(s.AWS.SecretAccessKey, "local")
+	s.AWS.RegistrationsTable = cmp.Or(s.AWS.RegistrationsTable, s.name+"-registrations")
+	s.AWS.DeliveriesTable = cmp.Or(s.AWS.DeliveriesTable, s.name+"-deliveries")
+	return errors.Join(errs...)
+}
+
+func (s *awsSetup) make(ctx context.Context) error {
+	var err error
+	s.AWS, err = cloud.CreateQueues(ctx, s.AWS, s.queue(s.AWS.EventsQueueURL, "-events"), s.queue(s.AWS.RetryQueueURL, "-retry"))
+	if err != nil {
+		return err
+	}
+	b, err := cloud.Open(ctx, s.Config)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	if err := b.Store.CreateTables(ctx); err != nil {
+		return err
+	}
+	keys, err := s.secrets(ctx, b)
+	if err != nil {
+		return err
+	}
+	g := app.New(s.Config, app.Parts{Store: b.Store, Queue: b.Queue, Keys: keys, Providers: provider.All()})
+	return app.Sample(ctx, g)
+}
+
+// queue returns the name that a queue's URL ends in, or the one it gets.
+func (s *awsSetup) queue(queueURL, end string) string {
+	if queueURL == "" {
+		return s.name + end
+	}
+	return path.Base(queueURL)
+}
+
+// secrets makes the two secrets, and returns the key ring that the functions
+// read.
+func (s *awsSetup) secrets(ctx context.Context, b *cloud.Backend) (*gateway.KeyRing, error) {
+	if err := os.MkdirAll(s.data, 0o700); err != nil {
+		return nil, err
+	}
+	text, err := s.secret(ctx, b, &s.AWS.KeyRingSecret, keyRingFile)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.secret(ctx, b, &s.AWS.OperatorKeySecret, operatorKeyFile); err != nil {
+		return nil, err
+	}
+	keys, err := gateway.ParseKeyRing(text)
+	if err != nil {
+		return nil, fmt.Errorf("key ring: %w", err)
+	}
+	return keys, nil
+}
+
+// secret returns the text of the secret that arn names; if it names none, that
+// of a file, which becomes a secret if there is a Secrets Manager.
+func (s *awsSetup) secret(ctx context.Context, b *cloud.Backend, arn *string, file string) (string, error) {
+	if *arn != "" {
+		text, err := b.Secret(ctx, *arn)
+		return string(text), err
+	}
+	path := filepath.Join(s.data, file)
+	text, err := secretFile(path)
+	if err != nil || s.AWS.Endpoints.Secrets == "" {
+		return text, err
+	}
+	made, held, err := b.CreateSecret(ctx, s.name+"-"+file, text)
+	if err == nil && held != text {
+		fmt.Fprintf(s.notes, "ringback: the secret %s-%s was there already; it holds another text than %s\n", s.name, file, path)
+	}
+	*arn = made
+	return held, err
+}
+
+// print writes the functions' environment, and tells people what it lacks.
+func (s *awsSetup) print(out io.Writer) error {
+	keyRing, operatorKey := filepath.Join(s.data, keyRingFile), filepath.Join(s.data, operatorKeyFile)
+	if s.AWS.KeyRingSecret == "" || s.AWS.OperatorKeySecret == "" {
+		fmt.Fprintf(s.notes, "ringback: AWS_ENDPOINT_URL_SECRETS_MANAGER is not set: put the texts of %s and %s into two\n"+
+			"secrets that the functions can read, and set KEY_RING_SECRET and OPERATOR_KEY_SECRET to their ARNs\n", keyRing, operatorKey)
+	} else {
+		fmt.Fprintf(s.notes, "ringback: operator key in the file %s\n", operatorKey)
+	}
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(map[string]any{"Parameters": s.environment()})
+}
+
+// environment returns the variables that are set, as the functions need them.
+func (s *awsSetup) environment() map[string]string {
+	all := map[string]string{
+		"REGISTRATIONS_TABLE":              s.AWS.RegistrationsTable,
+		"DELIVERIES_TABLE":                 s.AWS.DeliveriesTable,
+		"EVENTS_QUEUE_URL":                 s.reached(s.AWS.EventsQueueURL),
+		"RETRY_QUEUE_URL":                  s.reached(s.AWS.RetryQueueURL),
+		"EVENTS_DEAD_URL":                  s.reached(s.AWS.EventsDeadURL),
+		"RETRY_DEAD_URL":                   s.reached(s.AWS.RetryDeadURL),
+		"KEY_RING_SECRET":                  s.AWS.KeyRingSecret,
+		"OPERATOR_KEY_SECRET":              s.AWS.OperatorKeySecret,
+		"AWS_REGION":                       s.AWS.Region,
+		"AWS_ACCESS_KEY_ID":                s.AWS.AccessKeyID,
+		"AWS_SECRET_ACCESS_KEY":            s.AWS.SecretAccessKey,
+		"AWS_SESSION_TOKEN":                s.AWS.SessionToken,
+		"AWS_ENDPOINT_URL_DYNAMODB":        s.reached(s.AWS.Endpoints.DynamoDB),
+		"AWS_ENDPOINT_URL_SQS":             s.reached(s.AWS.Endpoints.SQS),
+		"AWS_ENDPOINT_URL_SECRETS_MANAGER": s.reached(s.AWS.Endpoints.Secrets),
+		"PUBLIC_URL":                       s.PublicURL,
+		"ALLOW_ENDPOINTS":                  os.Getenv("ALLOW_ENDPOINTS"),
+	}
+	for name, value := range all {
+		if value == "" {
+			delete(all, name)
+		}
+	}
+	return all
+}
+
+// reached returns a URL as the functions reach it.
+func (s *awsSetup) reached(text string) string {
+	u, err := url.Parse(text)
+	if s.reach == "" || err != nil || u.Hostname() != "127.0.0.1" && u.Hostname() != "localhost" {
+		return text
+	}
+	if port := u.Port(); port != "" {
+		u.Host = net.JoinHostPort(s.reach, port)
+	} else {
+		u.Host = s.reach
+	}
+	return u.String()
+}

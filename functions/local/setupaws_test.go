@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ringback/shared/cloud/dynamotest"
+	"ringback/shared/cloud/runtimetest"
+	"ringback/shared/cloud/sqstest"
+	"ringback/shared/gateway"
+)
+
+func TestFunctionWorksWithWhatSetupAWSPrints(t *testing.T) {
+	aws, dir := startAWS(t), t.TempDir()
+	env := aws.setUp(t, "-data", dir)
+	if diff := cmp.Diff(env, aws.setUp(t, "-data", dir)); diff != "" {
+		t.Errorf("setup-aws once more (-first +second):\n%s", diff)
+	}
+	f := runtimetest.Start(t, runtimetest.Options{Binary: buildFunctions(t, "smartbots")[0], Env: env})
+	event, err := os.ReadFile("../../events/smartbots-group-chat.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := f.Invoke(t.Context(), json.RawMessage(event))
+	if err != nil || !strings.Contains(string(answer), `"statusCode":200`) {
+		t.Errorf("sample callback: %s, %v; want status 200\n%s", answer, err, f.Output())
+	}
+	again := aws.setUp(t, append([]string{"-data", dir}, "-reach", "host.docker.internal")...)
+	for _, v := range again {
+		if strings.Contains(v, "127.0.0.1") || strings.HasPrefix(v, "EVENTS_QUEUE_URL=") && !strings.Contains(v, "http://host.docker.internal:") {
+			t.Errorf("with -reach host.docker.internal: %s", v)
+		}
+	}
+}
+
+func TestSetupAWSWithoutSecretsManagerSaysWhatToDo(t *testing.T) {
+	aws, dir := startAWS(t), t.TempDir()
+	aws.secrets = ""
+	stdout, stderr, code := aws.run(t, "-data", dir)
+	for _, want := range []string{"KEY_RING_SECRET", "OPERATOR_KEY_SECRET", filepath.Join(dir, "key-ring"), filepath.Join(dir, "operator-key")} {
+		if code != 0 || !strings.Contains(stderr, want) || strings.Contains(stdout, "KEY_RING_SECRET") {
+			t.Errorf("setup-aws: exit %d, %q on stderr, want 0 and %s", code, stderr, want)
+		}
+	}
+}
+
+func TestSetupAWSRefusesAWSItself(t *testing.T) {
+	_, stderr, code := awsAt{}.run(t, "-data", t.TempDir())
+	for _, want := range []string{"AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SQS"} {
+		if code != 1 || !strings.Contains(stderr, want) {
+			t.Errorf("setup-aws without an emulator: exit %d, %q; want 1 and %s", code, stderr, want)
+		}
+	}
+}
+
+func TestNothingStartsWithoutItsStoreAndItSaysWhy(t *testing.T) {
+	closed := awsAt{dynamo: closedURL(t), sqs: serveSQS(t)}
+	start := time.Now()
+	_, stderr, code := closed.run(t, "-data", t.TempDir())
+	if took := time.Since(start); code != 1 || !strings.Contains(stderr, "AWS_ENDPOINT_URL_DYNAMODB") || took > 2*time.Second {
+		t.Errorf("setup-aws where no DynamoDB listens: exit %d after %v, %q; want 1 within 2 s and the variable", code, took, stderr)
+	}
+	env := append(closed.environ(), "REGISTRATIONS_TABLE=r", "DELIVERIES_TABLE=d", "EVENTS_QUEUE_URL="+closed.sqs+"/1/e",
+		"RETRY_QUEUE_URL="+closed.sqs+"/1/r", "KEY_RING_SECRET=arn:k", "OPERATOR_KEY_SECRET=arn:o",
+		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test")
+	for _, binary := range buildFunctions(t, "smartbots", "tencentchat", "direct", "worker", "retry", "api") {
+		output, took := runtimetest.Failure(t, runtimetest.Options{Binary: binary, Env: env})
+		if !strings.Contains(output, "AWS_ENDPOINT_URL_DYNAMODB") || took > 2*time.Second {
+			t.Errorf("%s where no DynamoDB listens: %q after %v; want the variable within 2 s", filepath.Base(binary), output, took)
+		}
+	}
+}
+
+// awsAt is where emulators listen; empty: nowhere.
+type awsAt struct {
+	dynamo, sqs, secrets string
+	name                 string // for -name: an emulator may have been there before
+}
+
+func startAWS(t *testing.T) awsAt {
+	t.Helper()
+	return awsAt{dynamotest.Endpoint(t), serveSQS(t), serveSecrets(t), "test-" + gateway.NewRev()}
+}
+
+func (a awsAt) environ() []string {
+	return []string{"AWS_ENDPOINT_URL_DYNAMODB=" + a.dynamo, "AWS_ENDPOINT_URL_SQS=" + a.sqs, "AWS_ENDPOINT_URL_SECRETS_MANAGER=" + a.secrets}
+}
+
+// run runs setup-aws to its end, with nothing in its environment but a.
+func (a awsAt) run(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, log bytes.Buffer
+	cmd := exec.Command(os.Args[0], append([]string{"setup-aws", "-name", a.name}, args...)...)
+	cmd.Env = append(a.environ(), asRunner+"=1")
+	cmd.Stdout, cmd.Stderr = &out, &log
+	var exit *exec.ExitError
+	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return out.String(), log.String(), cmd.ProcessState.ExitCode()
+}
+
+// setUp returns what setup-aws prints as the environment of a process, in order.
+func (a awsAt) setUp(t *testing.T, args ...string) []string {
+	t.Helper()
+	stdout, stderr, code := a.run(t, args...)
+	var printed struct{ Parameters map[string]string }
+	if err := json.Unmarshal([]byte(stdout), &printed); code != 0 || err != nil {
+		t.Fatalf("setup-aws %q: exit %d, %v, %s", args, code, err, stderr)
+	}
+	var env []string
+	for l := range strings.Lines(stdout) {
+		if name, _, found := strings.Cut(strings.TrimSpace(l), `": "`); found {
+			name = strings.TrimPrefix(name, `"`)
+			env = append(env, name+"="+printed.Parameters[name])
+		}
+	}
+	return env
+}
+
+// buildFunctions builds the functions for this machine.
+func buildFunctions(t *testing.T, names ...string) (binaries []string) {
+	t.Helper()
+	dir := t.TempDir()
+	args := []string{"build", "-o", dir + string(filepath.Separator), "-tags", "lambda.norpc"}
+	for _, name := range names {
+		args = append(args, "ringback/functions/"+name)
+		binaries = append(binaries, filepath.Join(dir, name))
+	}
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		t.Fatalf("go %q: %v\n%s", args, err, out)
+	}
+	return binaries
+}
+
+func serveSQS(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewServer(&sqstest.Server{})
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// serveSecrets serves as much of Secrets Manager as is used.
+func serveSecrets(t *testing.T) string {
+	t.Helper()
+	texts := map[string]string{} // by ARN
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct{ Name, SecretId, SecretString string }
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			t.Errorf("request: %v", err)
+		}
+		arn := "arn:" + strings.TrimPrefix(in.Name+in.SecretId, "arn:")
+		_, there := texts[arn]
+		create := strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".CreateSecret")
+		if create == there {
+			w.WriteHeader(http.StatusBadRequest)
+			io.WriteString(w, map[bool]string{true: `{"__type":"ResourceExistsException"}`, false: `{"__type":"ResourceNotFoundException"}`}[there])
+			return
+		}
+		if create {
+			texts[arn] = in.SecretString
+		}
+		json.NewEncoder(w).Encode(map[string]string{"ARN": arn, "SecretString": texts[arn]})
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// closedURL returns a URL at which nobody listens.
+func closedURL(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return "http://" + l.Addr().String()
+}
