@@ -15,6 +15,7 @@ type limits struct {
 	DeliveriesPerSecond    float64 `json:"deliveries_per_second,omitempty" doc:"per registration; default: no limit"`
 	Concurrency            int     `json:"concurrency,omitempty" doc:"POSTs at once per registration and process; default 50"`
 	Jobs                   int     `json:"jobs,omitempty" doc:"recoveries and replays at once; default 1"`
+	RequireChallenge       bool    `json:"require_challenge,omitempty" doc:"endpoints must answer an OPTIONS request with WebHook-Allowed-Origin before anything is sent to them; standard format alone"`
 }
 
 // A tenant is a customer of the operator.

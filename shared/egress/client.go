@@ -72,11 +72,21 @@ type Client struct {
 // Post never fails: what goes wrong is a Class. If ctx ends first, that is
 // Internal, never the tenant's refusal.
 func (c *Client) Post(ctx context.Context, r Request) Response {
+	return c.exchange(ctx, http.MethodPost, r)
+}
+
+// Options is Post for an OPTIONS request, with which an endpoint is asked what
+// it takes before anything is sent to it.
+func (c *Client) Options(ctx context.Context, r Request) Response {
+	return c.exchange(ctx, http.MethodOptions, r)
+}
+
+func (c *Client) exchange(ctx context.Context, method string, r Request) Response {
 	c.once.Do(c.prepare)
 	start := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout(r.Timeout), errTimeout)
 	defer cancel()
-	req, err := c.request(ctx, r)
+	req, err := c.request(ctx, method, r)
 	if err != nil {
 		return failure(ctx, err, start)
 	}
@@ -163,7 +173,7 @@ func (c *Client) timeout(d time.Duration) time.Duration {
 
 // request returns r as net/http wants it, with the URL's credentials moved into
 // the header. The error is a *refusal.
-func (c *Client) request(ctx context.Context, r Request) (*http.Request, error) {
+func (c *Client) request(ctx context.Context, method string, r Request) (*http.Request, error) {
 	u, err := c.parse(r.URL)
 	if err != nil {
 		return nil, err
@@ -174,7 +184,7 @@ func (c *Client) request(ctx context.Context, r Request) (*http.Request, error) 
 	header := authorized(r.Header, u.User)
 	u.User = nil
 	req := (&http.Request{
-		Method:        http.MethodPost,
+		Method:        method,
 		URL:           u,
 		Host:          u.Host,
 		Header:        header,

@@ -37,7 +37,7 @@ const (
 	MaxResponseHeader = 32 << 10
 )
 
-// A Request is one POST to a tenant's endpoint.
+// A Request is one POST, or OPTIONS, to a tenant's endpoint.
 type Request struct {
 	URL     string        // with login:password@ if the endpoint has it
 	Query   string        // raw; put after the URL's own

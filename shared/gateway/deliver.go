@@ -211,6 +211,9 @@ func (g *Gateway) request(e *Event, r Registration, now time.Time, late bool) (e
 	set(req.Header, "User-Agent", "Ringback/1")
 	set(req.Header, "Idempotency-Key", e.ID)
 	set(req.Header, ViaHeader, g.ID())
+	if !r.Endpoint.Proven.IsZero() {
+		set(req.Header, requestOrigin, g.origin())
+	}
 	if late {
 		set(req.Header, LateHeader, "true")
 	}

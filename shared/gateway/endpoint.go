@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"ringback/shared/egress"
 )
@@ -23,13 +24,14 @@ const (
 // nothing of either.
 func (g *Gateway) endpoint(id string, old Endpoint, sent string, headers map[string]string) (Endpoint, error) {
 	to, pk := old, registrationKey(id).PK
-	plain := ""
+	before := ""
 	var err error
 	if old.URL != "" {
-		if plain, err = g.Keys.Open(pk, "url", old.URL); err != nil {
+		if before, err = g.Keys.Open(pk, "url", old.URL); err != nil {
 			return to, err
 		}
 	}
+	plain := before
 	if sent != "" || old.URL == "" {
 		if plain, err = egress.Merge(plain, sent); err != nil {
 			return to, fmt.Errorf("url: %w: %v", ErrInvalid, err)
@@ -38,6 +40,9 @@ func (g *Gateway) endpoint(id string, old Endpoint, sent string, headers map[str
 			return to, fmt.Errorf("url: %w: %v", ErrInvalid, err)
 		}
 		to.URL, to.Shown = g.Keys.Seal(pk, "url", plain), egress.Redact(plain)
+		if plain != before {
+			to.Proven = time.Time{}
+		}
 	}
 	if headers != nil {
 		if to.Headers, err = g.headers(pk, old.Headers, headers); err != nil {

@@ -123,12 +123,16 @@ func (g *Gateway) unlistRegistration(ctx context.Context, r Registration) error 
 
 // EnableRegistration takes up deliveries again and releases what was held since
 // a moment ago; older ones are released on request. It changes nothing if the
-// registration is enabled.
+// registration is enabled. The error wraps ErrConflict if the endpoint must
+// consent and does not.
 func (g *Gateway) EnableRegistration(ctx context.Context, c Caller, id string) (Registration, error) {
 	changed := false
 	r, err := g.changeRegistration(ctx, c, id, func(r *Registration) error {
 		if changed = r.State != Enabled; !changed {
 			return errUnchanged
+		}
+		if err := g.prove(ctx, r); err != nil {
+			return asConflict(err)
 		}
 		r.State, r.Why, r.Since = Enabled, "", g.now()
 		return nil

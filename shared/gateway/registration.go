@@ -29,6 +29,7 @@ type Endpoint struct {
 	URL     string            `json:"url"`               // sealed field "url"
 	Shown   string            `json:"shown"`             // egress.Redact of the URL
 	Headers map[string]string `json:"headers,omitempty"` // canonical name → sealed field "header"
+	Proven  time.Time         `json:"proven,omitzero"`   // the endpoint consented to deliveries under this URL; zero: it was not asked, or did not
 }
 
 // A Registration is a tenant's wish: events of a source to an endpoint.

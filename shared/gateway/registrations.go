@@ -37,8 +37,9 @@ type RegistrationChange struct {
 }
 
 // CreateRegistration makes a registration of c's tenant on a source, under id,
-// and returns it with its signing secret, which is told once. The error wraps
-// ErrNotFound if the source is not granted, ErrInvalid, or ErrLimit.
+// and returns it with its signing secret, which is told once. If its endpoint
+// must consent and does not, it is disabled. The error wraps ErrNotFound if the
+// source is not granted, ErrInvalid, or ErrLimit.
 func (g *Gateway) CreateRegistration(ctx context.Context, c Caller, id, source string, ch RegistrationChange) (Registration, string, error) {
 	now := g.now()
 	r := Registration{ID: id, Tenant: c.Tenant, Source: source, Created: now, State: Enabled, Since: now, Format: Standard}
@@ -54,6 +55,9 @@ func (g *Gateway) CreateRegistration(ctx context.Context, c Caller, id, source s
 	secret := newSigningSecret()
 	r.Secrets = []Secret{{Sealed: g.Keys.Seal(registrationKey(id).PK, "secret", secret), Since: now}}
 	r, err := g.altered(ctx, c, r, ch)
+	if err == nil {
+		r, err = g.provenNew(ctx, r)
+	}
 	if err != nil {
 		return r, "", err
 	}
@@ -284,16 +288,27 @@ func (g *Gateway) ListRegistrations(ctx context.Context, c Caller, tenant, sourc
 }
 
 // ChangeRegistration changes a registration, if its revision is ifRev or that
-// is 0; else the error wraps ErrConflict.
+// is 0; else the error wraps ErrConflict. If another endpoint must consent and
+// does not, the error wraps ErrInvalid; one that was waited for is enabled when
+// it does.
 func (g *Gateway) ChangeRegistration(ctx context.Context, c Caller, id string, ifRev int, ch RegistrationChange) (Registration, error) {
-	return g.changeRegistrationIf(ctx, c, id, ifRev, func(r *Registration) error {
+	enabled := false
+	r, err := g.changeRegistrationIf(ctx, c, id, ifRev, func(r *Registration) error {
 		after, err := g.altered(ctx, c, *r, ch)
+		if err == nil && (ch.URL != nil || ch.Format != nil) {
+			after, err = g.provenAgain(ctx, after)
+		}
 		if err != nil {
 			return err
 		}
+		enabled = after.State == Enabled && r.State != Enabled
 		*r = after
 		return nil
 	})
+	if err != nil || !enabled {
+		return r, err
+	}
+	return r, g.wasEnabled(ctx, r)
 }
 
 func (g *Gateway) changeRegistration(ctx context.Context, c Caller, id string, f func(*Registration) error) (Registration, error) {

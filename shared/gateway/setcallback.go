@@ -67,6 +67,11 @@ func (g *Gateway) SetHTTPCallback(ctx context.Context, c Caller, q CallbackReque
 	if err := g.Egress.CheckURL(q.URL); err != nil {
 		return Group{}, refused("url: " + err.Error())
 	}
+	if t, err := g.Tenant(ctx, c.Tenant); err != nil {
+		return Group{}, err
+	} else if t.Limits.RequireChallenge {
+		return Group{}, refused("this account's endpoints must consent first, which callbacks set by code cannot; register the endpoint instead")
+	}
 	of, err := g.proveCode(ctx, c, q, code)
 	if err != nil {
 		return of, err

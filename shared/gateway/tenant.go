@@ -19,6 +19,7 @@ type Limits struct {
 	DeliveriesPerSecond    float64 `json:"deliveries_per_second,omitempty"`    // per registration; default: no limit
 	Concurrency            int     `json:"concurrency,omitempty"`              // POSTs at once per registration and process; default 50
 	Jobs                   int     `json:"jobs,omitempty"`                     // running at once; default 1
+	RequireChallenge       bool    `json:"require_challenge,omitempty"`        // endpoints must consent before anything is sent; see challenge.go
 }
 
 // OrDefault returns l with its zero fields filled.
