@@ -487,3 +487,24 @@ func TestRemovedTenantLeavesNothing(t *testing.T) {
 		}
 	})
 }
+
+func TestEventRedrivenAfterItsHistoryIsDeliveredAndRetried(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		r, e := w.register(c, s, "redriven.example", gateway.RegistrationChange{})
+		e.set(func(n int, _ *http.Request) (int, http.Header) {
+			if n < 2 {
+				return 500, http.Header{}
+			}
+			return 200, http.Header{}
+		})
+		w.paused = true // the worker is down, for longer than the history lasts
+		w.restart()
+		w.chat(path, groupA, "hello")
+		time.Sleep(20 * 24 * time.Hour)
+		w.paused = false
+		w.restart()
+		w.wantStatus(c, r, 24*time.Hour, gateway.Succeeded)
+	})
+}

@@ -51,8 +51,10 @@ type world struct {
 	dir  string
 	weak uint64 // seed; 0: the backend as it is
 	log  *lines
-	ring string                            // the key ring
-	wrap func(gateway.Store) gateway.Store // what the gateway gets in place of the Store; nil: the Store
+
+	paused bool                              // start without worker and schedule
+	ring   string                            // the key ring
+	wrap   func(gateway.Store) gateway.Store // what the gateway gets in place of the Store; nil: the Store
 
 	db      *embedded.DB
 	g       *gateway.Gateway
@@ -99,6 +101,9 @@ func (w *world) start() {
 	}
 	w.g = app.New(cfg, parts)
 	w.g.Egress.Transport = &w.endpoints
+	if w.paused {
+		return
+	}
 	for q, h := range map[gateway.QueueName]gateway.Handler{gateway.EventsQueue: w.g.FanOut, gateway.RetryQueue: w.g.Redeliver} {
 		w.running.Go(func() {
 			w.db.Serve(ctx, q, embedded.Consumer{Handler: h, Batch: 5, Concurrency: 32, Timeout: time.Minute})

@@ -99,7 +99,8 @@ func (g *Gateway) begin(ctx context.Context, f *fanOut, match []string, long boo
 }
 
 func (g *Gateway) eventRowOf(key Key, a arrival) Row {
-	return Row{Key: key, Body: a.Payload, Expires: a.Received.Add(g.Kept.orDefault().History)}
+	from := later(a.Received, g.now()) // a message may be redriven after many days
+	return Row{Key: key, Body: a.Payload, Expires: from.Add(g.Kept.orDefault().History)}
 }
 
 // judge says what begin answers when the event is stored already. alone says

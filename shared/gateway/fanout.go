@@ -313,7 +313,7 @@ func (g *Gateway) fanOutList(ctx context.Context, e *Event, n int, from *place) 
 	for _, r := range rs {
 		mine.IDs = append(mine.IDs, r.ID)
 	}
-	row := Row{Key: key, Expires: e.Received.Add(g.Kept.orDefault().History)}
+	row := Row{Key: key, Expires: later(e.Received, g.now()).Add(g.Kept.orDefault().History)}
 	switch err := putRow(ctx, g.Store, row, mine, ""); {
 	case errors.Is(err, ErrConflict):
 		stored, _, err = load[fanOutRow](ctx, g.Store, key)
