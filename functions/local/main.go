@@ -2,9 +2,10 @@
 // the callbacks of all providers, the API, the console, the worker and the
 // schedule.
 //
-//	local [-addr 127.0.0.1:8080] [-data ./ringback-data] [-public-url URL] [-trusted-proxy CIDR]
+//	local [-addr 127.0.0.1:8080] [-data ./ringback-data] [-public-url URL] [-trusted-proxy CIDR] [-demo]
 //	local send events/<file> [--to URL] [--token T] [--lambda]
 //	local receive [-addr 127.0.0.1:9000] [-secret whsec_…] [-refuse N]
+//	local listen [-server URL] [-key-file F] [-forward URL] [-registration ID] [-json]
 //	local setup-aws [-name ringback] [-data ./ringback-data] [-reach HOST]
 //
 // Ctrl-C finishes what is under way and exits 0; a failure exits 1, a command
@@ -43,6 +44,7 @@ type subcommand struct {
 var subcommands = [...]subcommand{
 	{"send", "play a sample callback as its provider would send it now", send},
 	{"receive", "be a tenant's endpoint that verifies and prints deliveries", receive},
+	{"listen", "show a tenant's deliveries as they happen, and forward them", listen},
 	{"setup-aws", "make what the functions need at an emulator of AWS", setupAWS},
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -35,43 +34,99 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A process is a runner under test.
+// A process is a command under test.
 type process struct {
 	t    *testing.T
 	cmd  *exec.Cmd
-	base string // http://127.0.0.1:port
-	dir  string
-	log  *bytes.Buffer
+	base string // of a runner: http://127.0.0.1:port
+	dir  string // of a runner
+	out  *spoken
+	log  *spoken
 	done chan error
 }
 
-// startRunner starts a runner on dir and waits until it tells its address.
-func startRunner(t *testing.T, dir string) *process {
+// startRunner starts a runner on dir, with more flags if need be, and waits
+// until it tells its address.
+func startRunner(t *testing.T, dir string, more ...string) *process {
 	t.Helper()
-	p := &process{t: t, dir: dir, log: &bytes.Buffer{}, done: make(chan error, 1)}
-	p.cmd = exec.Command(os.Args[0], "-addr", "127.0.0.1:0", "-data", dir, "-public-url", "http://ringback.invalid")
+	p := startCommand(t, append([]string{"-addr", "127.0.0.1:0", "-data", dir, "-public-url", "http://ringback.invalid"}, more...)...)
+	p.dir = dir
+	_, rest, _ := strings.Cut(p.awaitLine(p.out, "listening on "), "listening on ")
+	p.base, _, _ = strings.Cut(rest, ",")
+	return p
+}
+
+// startCommand starts a command line that goes on until the test ends.
+func startCommand(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, out: newSpoken(), log: newSpoken(), done: make(chan error, 1)}
+	p.cmd = exec.Command(os.Args[0], args...)
 	p.cmd.Env = append(os.Environ(), asRunner+"=1", "RINGBACK_OPERATOR_KEY=")
-	p.cmd.Stderr = p.log
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		p.cmd.Wait()
-		t.Fatalf("the runner said nothing: %s", p.log)
-	}
-	_, rest, _ := strings.Cut(line, "listening on ")
-	p.base, _, _ = strings.Cut(rest, ",")
 	go func() { p.done <- p.cmd.Wait() }()
 	t.Cleanup(func() {
 		p.cmd.Process.Kill()
 		<-p.done
 	})
 	return p
+}
+
+// awaitLine waits until the process has written a line with text to s, and
+// returns the first one.
+func (p *process) awaitLine(s *spoken, text string) string {
+	p.t.Helper()
+	for {
+		for l := range strings.Lines(s.String()) {
+			if strings.Contains(l, text) && strings.HasSuffix(l, "\n") {
+				return strings.TrimSuffix(l, "\n")
+			}
+		}
+		select {
+		case <-s.more:
+		case err := <-p.done:
+			p.done <- err
+			p.t.Fatalf("ended before it wrote %q: %v\n%s%s", text, err, p.out, p.log)
+		}
+	}
+}
+
+// interrupt sends Ctrl-C and waits for the end, which is to be exit 0.
+func (p *process) interrupt() {
+	p.t.Helper()
+	p.cmd.Process.Signal(os.Interrupt)
+	err := <-p.done
+	p.done <- err
+	if err != nil {
+		p.t.Fatalf("interrupted: %v, want exit 0\n%s", err, p.log)
+	}
+}
+
+// spoken keeps what a process writes.
+type spoken struct {
+	mu   sync.Mutex
+	text strings.Builder
+	more chan struct{} // has one if there may be something new
+}
+
+func newSpoken() *spoken { return &spoken{more: make(chan struct{}, 1)} }
+
+func (s *spoken) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case s.more <- struct{}{}:
+	default:
+	}
+	return s.text.Write(b)
+}
+
+func (s *spoken) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
 }
 
 // kill ends the process as a power cut of its own would.
@@ -316,12 +371,7 @@ func TestInterruptedRunnerExitsZeroAndGoesOnLater(t *testing.T) {
 	if !p.chat(path, "hello") {
 		t.Fatal("callback was refused")
 	}
-	p.cmd.Process.Signal(os.Interrupt)
-	err := <-p.done
-	p.done <- err
-	if err != nil {
-		t.Fatalf("interrupted runner: %v, want exit 0\n%s", err, p.log)
-	}
+	p.interrupt()
 	startRunner(t, dir)
 	eventually(t, "delivered by the second runner", func() bool { return len(rec.missing([]string{"hello"})) == 0 })
 }

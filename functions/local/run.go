@@ -57,6 +57,16 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	fmt.Fprintf(out, "ringback: listening on http://%s, data in %s, operator key %s\n", ln.Addr(), filepath.Clean(s.data), where)
 	w := work{g: g, db: db, ready: &readiness{store: db}}
 	o := &insight{g: g, metrics: m, ready: w.ready, operatorKey: operatorKey}
+	if s.demo {
+		w.demo, err = newDemo(ctx, g, s.data, nearURL(ln.Addr()), where, out)
+		if ctx.Err() != nil {
+			err = nil // interrupted; the next start makes what is missing
+		}
+		if w.demo == nil {
+			return errors.Join(err, ln.Close())
+		}
+		defer w.demo.close()
+	}
 	return w.serve(ctx, ln, s.forwarded(routes(o)))
 }
 
@@ -82,6 +92,7 @@ type work struct {
 	g     *gateway.Gateway
 	db    *embedded.DB
 	ready *readiness
+	demo  *demo // nil: none
 }
 
 // serve runs the server, the worker and the schedule until ctx ends: then the
@@ -107,6 +118,9 @@ func (w work) serve(ctx context.Context, ln net.Listener, h http.Handler) error 
 	group.Go(func() error { return w.consume(ctx, gateway.EventsQueue, w.g.FanOut, eventHandlers) })
 	group.Go(func() error { return w.consume(ctx, gateway.RetryQueue, w.g.Redeliver, retryHandlers) })
 	group.Go(func() error { return w.schedule(ctx) })
+	if w.demo != nil {
+		group.Go(func() error { return w.demo.play(ctx) })
+	}
 	return group.Wait()
 }
 
@@ -136,6 +150,15 @@ func (w work) schedule(ctx context.Context) error {
 		case <-t.C:
 		}
 	}
+}
+
+// nearURL returns the URL at which this machine reaches a listener of its own.
+func nearURL(at net.Addr) string {
+	tcp, ok := at.(*net.TCPAddr)
+	if ok && tcp.IP.IsUnspecified() {
+		return fmt.Sprintf("http://127.0.0.1:%d", tcp.Port)
+	}
+	return "http://" + at.String()
 }
 
 // forwarded believes X-Forwarded-For if the request comes from a trusted

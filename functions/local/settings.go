@@ -23,6 +23,7 @@ type settings struct {
 	data    string
 	proxies []netip.Prefix // whose X-Forwarded-For is believed
 	relaxed bool
+	demo    bool
 }
 
 // loopback may be called here, and only here.
@@ -43,6 +44,7 @@ func parseSettings(args []string, getenv func(string) string, out io.Writer) (se
 	flags.StringVar(&publicURL, "public-url", "", "`URL` under which providers reach this gateway (default http:// and -addr)")
 	flags.StringVar(&proxies, "trusted-proxy", "", "address ranges (`CIDR`, separated by commas) whose X-Forwarded-For is believed")
 	flags.BoolVar(&s.relaxed, "relaxed", false, "answer before the disk has it: faster, and a power failure may lose the last moment")
+	flags.BoolVar(&s.demo, "demo", false, "add three sources, two tenants and their endpoint, and play callbacks to look at")
 	if err := serving.withCommands().parseAll(flags, args, out); err != nil {
 		return s, err
 	}

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// What the demo makes has fixed ids, by which the next start finds it. Its
+// proofs are public; only the callback URLs are secret.
+const (
+	demoSDKAppID = 1400099001
+	demoToken    = "demo-token"
+	demoLogin    = "demo"
+	demoPassword = "demo-password"
+
+	botSource    = "src-demosbot"
+	chatSource   = "src-demochat"
+	statusSource = "src-demosms0"
+
+	harborCrew = "5b1f0c52-0a5e-4a0c-9a5a-1f6d2f0e7c11" // UUID of a SmartBots group
+	quayBot    = "Quay Resident"                        // name of a bot
+	helperBot  = "@RBT#helper"                          // account of a Tencent bot
+)
+
+// demoID returns the fixed id of a kind that ends in name.
+func demoID(kind, name string) string {
+	return kind + "_" + strings.Repeat("0", 26-len(name)) + name
+}
+
+type demoTenant struct{ id, name, key string }
+
+var demoTenants = [...]demoTenant{
+	{demoID("ten", "demo1"), "Harbor Games", "harbor"},
+	{demoID("ten", "demo2"), "Quay Support", "quay"},
+}
+
+// demoKeyFile returns the name of the file that holds a tenant's API key.
+func demoKeyFile(t demoTenant) string { return "demo-key-" + t.key }
+
+// A demo is three sources, two tenants and their endpoint, which sometimes
+// fails, in a gateway that may have most of that from an earlier start.
+type demo struct {
+	g        *gateway.Gateway
+	data     string // folder of the tenants' keys
+	base     string // URL of this process
+	endpoint *http.Server
+	at       string // URL of the endpoint
+}
+
+// newDemo prepares a demo and tells people on out how to look at it. Its
+// endpoint listens until close.
+func newDemo(ctx context.Context, g *gateway.Gateway, data, base, operatorKey string, out io.Writer) (*demo, error) {
+	d := &demo{g: g, data: data, base: base}
+	if err := d.listen(); err != nil {
+		return nil, err
+	}
+	if err := d.prepare(ctx); err != nil {
+		d.close()
+		return nil, fmt.Errorf("demo: %w", err)
+	}
+	fmt.Fprintf(out, "ringback: demo: open %s/console and sign in\n"+
+		"ringback: demo:   as the operator with the key %s\n", base, operatorKey)
+	for _, t := range demoTenants {
+		fmt.Fprintf(out, "ringback: demo:   as the tenant %s with the key in the file %s\n", t.name, filepath.Join(data, demoKeyFile(t)))
+	}
+	return d, nil
+}
+
+// listen opens the tenants' endpoint on loopback.
+func (d *demo) listen() error {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	d.at = "http://" + ln.Addr().String()
+	d.endpoint = &http.Server{Handler: &moodyEndpoint{}, ReadHeaderTimeout: 5 * time.Second}
+	go d.endpoint.Serve(ln) // ends with close
+	return nil
+}
+
+func (d *demo) close() { d.endpoint.Close() }
+
+func (d *demo) prepare(ctx context.Context) error {
+	for _, t := range demoTenants {
+		if err := d.tenant(ctx, t); err != nil {
+			return fmt.Errorf("tenant %s: %w", t.name, err)
+		}
+	}
+	for id, ch := range demoSources() {
+		err := orMake(func() error { _, err := d.g.Source(ctx, id); return err },
+			func() error { _, err := d.g.CreateSource(ctx, id, ch); return err })
+		if err != nil {
+			return fmt.Errorf("source %s: %w", id, err)
+		}
+	}
+	for _, r := range demoRegistrations() {
+		if err := d.registration(ctx, r); err != nil {
+			return fmt.Errorf("registration for %s: %w", r.path, err)
+		}
+	}
+	return nil
+}
+
+// orMake calls make if find finds nothing.
+func orMake(find, make func() error) error {
+	if err := find(); !errors.Is(err, gateway.ErrNotFound) {
+		return err
+	}
+	return make()
+}
+
+// tenant makes t unless it is there, and a key for it unless its file holds one
+// that is valid.
+func (d *demo) tenant(ctx context.Context, t demoTenant) error {
+	file := filepath.Join(d.data, demoKeyFile(t))
+	err := orMake(func() error { _, err := d.g.Tenant(ctx, t.id); return err }, func() error {
+		_, key, err := d.g.CreateTenant(ctx, t.id, t.name, gateway.Limits{})
+		if err != nil {
+			return err
+		}
+		return writeOnce(file, []byte(key+"\n"))
+	})
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(file)
+	if err == nil {
+		_, _, err = d.g.CallerOf(ctx, strings.TrimSpace(string(b)))
+	}
+	if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, gateway.ErrUnauthorized) {
+		return err
+	}
+	k := gateway.APIKey{Tenant: t.id, Scope: gateway.ScopeFull, Name: "demo"}
+	_, key, err := d.g.CreateAPIKey(ctx, gateway.Operator(), demoID("key", "demo"), k)
+	if err != nil {
+		return err
+	}
+	return writeOnce(file, []byte(key+"\n"))
+}
+
+func demoSources() map[string]gateway.SourceChange {
+	return map[string]gateway.SourceChange{
+		botSource: {Provider: "smartbots", Name: new("Second Life bots")},
+		chatSource: {
+			Provider: "tencent-chat", Name: new("Harbor chat app"), SDKAppID: new(uint64(demoSDKAppID)), Token: new(demoToken),
+		},
+		statusSource: {
+			Provider: "direct", Name: new("SMS and messengers"), Basic: &gateway.Login{Name: demoLogin, Password: demoPassword},
+		},
+	}
+}
+
+// A demoRegistration is a tenant's registration, and the grant that it needs.
+type demoRegistration struct {
+	name   string // ends its id
+	tenant demoTenant
+	source string
+	grant  gateway.Match
+	path   string // of the endpoint
+	change gateway.RegistrationChange
+}
+
+func demoRegistrations() []demoRegistration {
+	harbor, quay := demoTenants[0], demoTenants[1]
+	raw := gateway.Raw
+	return []demoRegistration{
+		{"demo1", harbor, botSource, nil, "/harbor/group", gateway.RegistrationChange{
+			Description: new("Group chat of Harbor Crew"), EventTypes: &[]string{"group_chat"},
+		}},
+		{"demo2", harbor, chatSource, nil, "/harbor/bot", gateway.RegistrationChange{
+			Description: new("What people ask the helper bot"), EventTypes: &[]string{"Bot.*"}, Format: &raw, RawToken: new("harbor-token"),
+		}},
+		{"demo3", quay, statusSource, nil, "/quay/status", gateway.RegistrationChange{
+			Description: new("Statuses of messages"), EventTypes: &[]string{"*"},
+		}},
+		{"demo4", quay, botSource, gateway.Match{"bot": {quayBot}}, "/quay/bot", gateway.RegistrationChange{
+			Description: new("What happens to the Quay bot"),
+		}},
+	}
+}
+
+// registration makes r with its grant, or lets it point to this start's
+// endpoint. One that was deleted stays so.
+func (d *demo) registration(ctx context.Context, r demoRegistration) error {
+	grant, id := demoID("grt", r.name), demoID("reg", r.name)
+	err := orMake(func() error { _, err := d.g.Grant(ctx, r.source, grant); return err },
+		func() error { _, err := d.g.CreateGrant(ctx, grant, r.source, r.tenant.id, r.grant); return err })
+	if err != nil {
+		return err
+	}
+	c := gateway.Caller{Scope: gateway.ScopeFull, Tenant: r.tenant.id, Limits: gateway.Limits{}.OrDefault()}
+	url := d.at + r.path
+	there, err := d.g.Registration(ctx, c, id)
+	switch {
+	case errors.Is(err, gateway.ErrNotFound):
+		r.change.URL = &url
+		r.change.Schedule = &gateway.Schedule{Waits: demoWaits}
+		_, _, err = d.g.CreateRegistration(ctx, c, id, r.source, r.change)
+	case err == nil && there.State != gateway.Removed:
+		_, err = d.g.ChangeRegistration(ctx, c, id, 0, gateway.RegistrationChange{URL: &url})
+	}
+	return err
+}
+
+// demoWaits let people see retries within their first minutes.
+var demoWaits = []time.Duration{5 * time.Second, 15 * time.Second, time.Minute, 5 * time.Minute, time.Hour}

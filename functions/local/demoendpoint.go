@@ -1,0 +1,63 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// A moodyEndpoint is where the demo's tenants get their deliveries. It refuses
+// some of them.
+type moodyEndpoint struct {
+	mu   sync.Mutex
+	seen map[string]int // requests by path
+}
+
+func (e *moodyEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	io.Copy(io.Discard, r.Body) // so that the connection can be used again
+	m := moodOf(r.URL.Path, e.number(r.URL.Path))
+	pause(r.Context(), m.after)
+	if m.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(m.retryAfter))
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(m.status)
+	io.WriteString(w, m.text+"\n")
+}
+
+// number returns how many requests a path had, with this one.
+func (e *moodyEndpoint) number(path string) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.seen == nil {
+		e.seen = map[string]int{}
+	}
+	e.seen[path]++
+	return e.seen[path]
+}
+
+// A mood is how a delivery is answered.
+type mood struct {
+	status     int
+	after      time.Duration
+	retryAfter int // seconds; 0: not told
+	text       string
+}
+
+// moodOf returns the answer to the request number n at a path: never ten
+// refusals in a row, which would open the circuit.
+func moodOf(path string, n int) mood {
+	switch {
+	case path == "/quay/status" && n%10 == 7:
+		return mood{status: http.StatusTooManyRequests, retryAfter: 20, text: "one moment, please"}
+	case path == "/quay/status" && n%4 == 2:
+		return mood{status: http.StatusInternalServerError, after: 120 * time.Millisecond, text: "the database is locked"}
+	case path == "/harbor/bot" && n%9 == 4:
+		return mood{status: http.StatusServiceUnavailable, after: 900 * time.Millisecond, text: "restarting"}
+	case path == "/harbor/bot":
+		return mood{status: http.StatusOK, after: 60 * time.Millisecond, text: "ok"}
+	}
+	return mood{status: http.StatusOK, after: 5 * time.Millisecond, text: "ok"}
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+const (
+	forwardLimit = 15 * time.Second // as of a delivery
+	formatFresh  = 10 * time.Second // a registration's format is believed so long
+	apiTries     = 5
+)
+
+// A forwarder repeats deliveries to an endpoint near by. The gateway keeps
+// signing secrets to itself, so what it forwards is not signed; the headers that
+// do not depend on them are the delivery's.
+type forwarder struct {
+	client  *client
+	to      string
+	http    *http.Client
+	formats map[string]knownFormat // by registration
+}
+
+type knownFormat struct {
+	format string
+	at     time.Time
+}
+
+func newForwarder(c *client, to string) *forwarder {
+	return &forwarder{
+		client: c, to: to, formats: map[string]knownFormat{},
+		http: &http.Client{
+			Timeout:       forwardLimit,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+}
+
+// forwarded is what became of it.
+type forwarded struct {
+	StatusCode int    `json:"status_code,omitempty"`
+	Took       string `json:"took,omitempty"`
+	Error      string `json:"error,omitempty"`
+}
+
+// errNoPayload says that an event's payload is hidden, or erased.
+var errNoPayload = errors.New("its payload cannot be had any more")
+
+func (f *forwarder) forward(ctx context.Context, d seenDelivery) forwarded {
+	req, err := f.request(ctx, d)
+	if err != nil {
+		return forwarded{Error: err.Error()}
+	}
+	start := time.Now()
+	resp, err := f.http.Do(req)
+	if err != nil {
+		return forwarded{Error: withoutURL(err).Error()}
+	}
+	took := time.Since(start).Round(time.Millisecond).String()
+	defer resp.Body.Close()
+	io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection can be used again
+	return forwarded{StatusCode: resp.StatusCode, Took: took}
+}
+
+// request writes d as a POST.
+func (f *forwarder) request(ctx context.Context, d seenDelivery) (*http.Request, error) {
+	format, err := f.format(ctx, d.Registration)
+	if err != nil {
+		return nil, err
+	}
+	var e listenedEvent
+	if err := f.get(ctx, "/v1/events/"+d.Event, &e); err != nil {
+		return nil, err
+	}
+	if e.Hidden || e.Erased {
+		return nil, errNoPayload
+	}
+	body, contentType := e.standard(), "application/json"
+	if format == "raw" {
+		contentType = e.ContentType
+		if body, err = f.raw(ctx, d.Event); err != nil {
+			return nil, err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.to, bytes.NewReader(body))
+	if err != nil {
+		return nil, errors.New("-forward: the URL cannot be used")
+	}
+	req.Header.Set("User-Agent", "Ringback-listen/1")
+	req.Header.Set("Webhook-Id", d.Event)
+	req.Header.Set("Webhook-Timestamp", strconv.FormatInt(time.Now().Unix(), 10))
+	req.Header.Set("Idempotency-Key", d.Event)
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	return req, nil
+}
+
+func (f *forwarder) format(ctx context.Context, registration string) (string, error) {
+	known := f.formats[registration]
+	if time.Since(known.at) < formatFresh {
+		return known.format, nil
+	}
+	var r struct{ Format string }
+	if err := f.get(ctx, "/v1/registrations/"+registration, &r); err != nil {
+		return "", err
+	}
+	f.formats[registration] = knownFormat{r.Format, time.Now()}
+	return r.Format, nil
+}
+
+func (f *forwarder) raw(ctx context.Context, event string) (body []byte, err error) {
+	err = insist(ctx, func() error {
+		body, _, err = f.client.read(ctx, "/v1/events/"+event+"/raw", nil)
+		return err
+	})
+	return body, err
+}
+
+func (f *forwarder) get(ctx context.Context, path string, v any) error {
+	return insist(ctx, func() error {
+		_, err := f.client.get(ctx, path, nil, v)
+		return err
+	})
+}
+
+// insist calls f until it succeeds, is refused for good, or has failed often.
+func insist(ctx context.Context, f func() error) error {
+	var err error
+	for range apiTries {
+		if err = f(); err == nil || !passes(err) || ctx.Err() != nil {
+			return err
+		}
+		pause(ctx, waitAfter(err))
+	}
+	return fmt.Errorf("%w, %d times", err, apiTries)
+}
+
+// A listenedEvent is an event as the API tells it.
+type listenedEvent struct {
+	ID          string          `json:"id"`
+	Type        string          `json:"type"`
+	Provider    string          `json:"provider"`
+	Source      string          `json:"source"`
+	Label       string          `json:"label"`
+	Time        time.Time       `json:"time"`
+	Received    time.Time       `json:"received"`
+	ContentType string          `json:"content_type"`
+	Parameters  json.RawMessage `json:"parameters"`
+	Data        json.RawMessage `json:"data"`
+	Hidden      bool            `json:"hidden"`
+	Erased      bool            `json:"erased"`
+}
+
+// standard returns the body that a standard delivery of e has. Numbers are
+// those of the payload, white space may differ.
+func (e listenedEvent) standard() []byte {
+	at := e.Time
+	if at.IsZero() {
+		at = e.Received
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.Encode(struct { // text, times and JSON that was read cannot fail
+		ID         string          `json:"id"`
+		Type       string          `json:"type"`
+		Timestamp  time.Time       `json:"timestamp"`
+		Provider   string          `json:"provider"`
+		Source     string          `json:"source"`
+		Label      string          `json:"label"`
+		Parameters json.RawMessage `json:"parameters"`
+		Data       json.RawMessage `json:"data"`
+	}{e.ID, e.Type, at, e.Provider, e.Source, e.Label, orJSON(e.Parameters, "{}"), orJSON(e.Data, "null")})
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+func orJSON(v json.RawMessage, otherwise string) json.RawMessage {
+	return json.RawMessage(cmp.Or(string(v), otherwise))
+}
