@@ -1,0 +1,178 @@
+package bill
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ringback/shared/cloud/awsproxy"
+	"ringback/shared/cloud/sqstest"
+)
+
+// Hosts of the network that the test lives in.
+const (
+	dynamoHost = "dynamodb.example"
+	sqsHost    = "sqs.example"
+	queuesHost = "queues.example" // behind sqsHost
+)
+
+// TestMain puts the hosts of network before what http.DefaultClient reaches,
+// since awsproxy passes requests on with that.
+func TestMain(m *testing.M) {
+	http.DefaultTransport = hosts
+	m.Run()
+}
+
+var hosts = &network{at: map[string]http.RoundTripper{}}
+
+// A network sends requests to handlers by their host, without sockets, which
+// virtual time cannot wait for, and elsewhere over connections that are not
+// kept, for the same reason.
+type network struct {
+	mu    sync.Mutex
+	at    map[string]http.RoundTripper
+	other http.Transport
+}
+
+func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
+	n.mu.Lock()
+	to := n.at[r.URL.Host]
+	n.other.DisableKeepAlives = true
+	n.mu.Unlock()
+	switch r.URL.Host {
+	case dynamoHost:
+		time.Sleep(dynamoTime)
+	case sqsHost:
+		time.Sleep(sqsTime)
+	}
+	if to != nil {
+		return to.RoundTrip(r)
+	}
+	return n.other.RoundTrip(r)
+}
+
+// serve lets h answer for host until the test ends.
+func (n *network) serve(t *testing.T, host string, h http.Handler) {
+	t.Helper()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.at[host] = sqstest.Client(h).Transport
+	t.Cleanup(func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.at, host)
+	})
+}
+
+// meters count what DynamoDB and SQS bill, and look into what is put.
+type meters struct {
+	dynamo, sqs *awsproxy.Proxy
+	puts        *puts
+}
+
+func newMeters(t *testing.T, dynamoDB string) meters {
+	t.Helper()
+	m := meters{dynamo: &awsproxy.Proxy{Target: dynamoDB}, sqs: &awsproxy.Proxy{Target: "http://" + queuesHost}}
+	m.puts = &puts{behind: m.dynamo, due: map[string]time.Time{}, kinds: map[string]int{}}
+	hosts.serve(t, queuesHost, &sqstest.Server{})
+	hosts.serve(t, dynamoHost, m.puts)
+	hosts.serve(t, sqsHost, m.sqs)
+	return m
+}
+
+// add adds what was counted since the last reset to u.
+func (m meters) add(u *Usage) {
+	for _, c := range m.dynamo.Counts() {
+		u.WriteUnits += c.WriteUnits
+		u.ReadUnits += c.ReadUnits
+	}
+	for _, c := range m.sqs.Counts() {
+		u.SQSRequests += float64(c.Chunks)
+	}
+}
+
+func (m meters) reset() {
+	m.dynamo.Reset()
+	m.sqs.Reset()
+	m.puts.mu.Lock()
+	defer m.puts.mu.Unlock()
+	clear(m.puts.kinds)
+}
+
+// puts passes requests on and notes of each row that is put of which kind it
+// is, and when it falls due.
+type puts struct {
+	behind http.Handler
+	mu     sync.Mutex
+	due    map[string]time.Time
+	kinds  map[string]int
+}
+
+func (p *puts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	answer := httptest.NewRecorder()
+	p.behind.ServeHTTP(answer, r)
+	if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".PutItem") {
+		p.note(body, answer.Code == http.StatusOK)
+	}
+	maps.Copy(w.Header(), answer.Header())
+	w.WriteHeader(answer.Code)
+	w.Write(answer.Body.Bytes())
+}
+
+func (p *puts) note(body []byte, done bool) {
+	var in struct {
+		Item map[string]struct{ S, N string }
+	}
+	if err := json.Unmarshal(body, &in); err != nil {
+		return
+	}
+	pk, sk := in.Item["pk"].S, in.Item["sk"].S
+	kind, _, _ := strings.Cut(pk, "#")
+	if len(sk) == 1 {
+		kind += " " + sk
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.kinds[kind]++
+	if !done {
+		return
+	}
+	delete(p.due, pk+" "+sk)
+	if ms, err := strconv.ParseInt(in.Item["du"].N, 10, 64); err == nil {
+		p.due[pk+" "+sk] = time.UnixMilli(ms)
+	}
+}
+
+// next returns when the next row falls due; zero if none does.
+func (p *puts) next() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var next time.Time
+	for _, due := range p.due {
+		if next.IsZero() || due.Before(next) {
+			next = due
+		}
+	}
+	return next
+}
+
+// String tells how many rows of each kind were put.
+func (p *puts) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return fmt.Sprint(p.kinds)
+}
