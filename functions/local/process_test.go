@@ -261,16 +261,27 @@ func eventually(t *testing.T, what string, is func() bool) {
 // returns the callback's path.
 func (p *process) setUp(rec *receiver) (path, tenantKey string) {
 	p.t.Helper()
+	source, key := p.grantedSource()
+	r := p.call(key, "POST", "/v1/registrations", map[string]any{
+		"source": source.id, "url": rec.URL + "/hook", "schedule": []string{"5s", "5s", "5s", "5s", "5s", "5s", "5s", "5s"},
+	}, 201)
+	rec.trust(r["secret"].(string))
+	return source.path, key
+}
+
+// A madeSource is a source and the path of its callback.
+type madeSource struct{ id, path string }
+
+// grantedSource makes a SmartBots source and a tenant named test that may have
+// all of it.
+func (p *process) grantedSource() (s madeSource, tenantKey string) {
+	p.t.Helper()
 	op := p.operatorKey()
 	source := p.call(op, "POST", "/v1/sources", map[string]any{"provider": "smartbots", "name": "test"}, 201)
 	tenant := p.call(op, "POST", "/v1/tenants", map[string]any{"name": "test"}, 201)
-	p.call(op, "POST", fmt.Sprintf("/v1/sources/%s/grants", source["id"]), map[string]any{"tenant": tenant["id"]}, 201)
-	tenantKey = tenant["api_key"].(string)
-	r := p.call(tenantKey, "POST", "/v1/registrations", map[string]any{
-		"source": source["id"], "url": rec.URL + "/hook", "schedule": []string{"5s", "5s", "5s", "5s", "5s", "5s", "5s", "5s"},
-	}, 201)
-	rec.trust(r["secret"].(string))
-	return strings.TrimPrefix(source["callback_url"].(string), "http://ringback.invalid"), tenantKey
+	s = madeSource{source["id"].(string), strings.TrimPrefix(source["callback_url"].(string), "http://ringback.invalid")}
+	p.call(op, "POST", "/v1/sources/"+s.id+"/grants", map[string]any{"tenant": tenant["id"]}, 201)
+	return s, tenant["api_key"].(string)
 }
 
 // chat sends a group chat and reports whether it was acknowledged.
