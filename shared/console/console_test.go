@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -357,7 +358,8 @@ type facts struct {
 	Operational  map[string]string            `json:"operational"`
 }
 
-func TestFactsAreTheGateways(t *testing.T) {
+func readFacts(t testing.TB) facts {
+	t.Helper()
 	b, err := os.ReadFile("files/facts.json")
 	if err != nil {
 		t.Fatal(err)
@@ -366,6 +368,11 @@ func TestFactsAreTheGateways(t *testing.T) {
 	if err := json.Unmarshal(b, &f); err != nil {
 		t.Fatal(err)
 	}
+	return f
+}
+
+func TestSchedulesAreTheGateways(t *testing.T) {
+	f := readFacts(t)
 	standard := gateway.Schedule{}
 	var waits []time.Duration
 	for n := range standard.Len() {
@@ -378,14 +385,13 @@ func TestFactsAreTheGateways(t *testing.T) {
 	if got := durations(t, []string{f.Schedules.Often.Wait})[0]; got != often.Wait(0) || f.Schedules.Often.Times != often.Len() {
 		t.Errorf("every-5-minutes: %v × %d, want %v × %d", got, f.Schedules.Often.Times, often.Wait(0), often.Len())
 	}
+}
+
+func TestRoutingKeysAreTheProviders(t *testing.T) {
+	f := readFacts(t)
 	for name, p := range provider.All() {
-		var keys []string
-		for key := range f.RoutingKeys[name] {
-			keys = append(keys, key)
-		}
-		slices.Sort(keys)
-		want := append(p.KeyKinds(), "label")
-		slices.Sort(want)
+		keys := slices.Sorted(maps.Keys(f.RoutingKeys[name]))
+		want := slices.Sorted(slices.Values(append(p.KeyKinds(), "label")))
 		if diff := cmp.Diff(want, keys); diff != "" {
 			t.Errorf("routing keys of %s (-gateway +facts):\n%s", name, diff)
 		}
@@ -393,6 +399,10 @@ func TestFactsAreTheGateways(t *testing.T) {
 			t.Errorf("default event types of %s (-gateway +facts):\n%s", name, diff)
 		}
 	}
+}
+
+func TestOperationalEventsAreThoseThatNoPatternMatches(t *testing.T) {
+	f := readFacts(t)
 	for _, typ := range []string{"registration.failing", "registration.disabled", "registration.recovered", "delivery.exhausted", "source.disconnected"} {
 		byName := gateway.Registration{Source: "s", EventTypes: []string{typ}}
 		byPattern := gateway.Registration{Source: "s", EventTypes: []string{"*"}}

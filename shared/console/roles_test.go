@@ -1,8 +1,11 @@
 package console_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/chromedp/chromedp"
 )
 
 func TestKeyThatMayOnlyReadFindsNothingToChange(t *testing.T) {
@@ -74,4 +77,128 @@ func TestPageTellsThatTheGatewayIsAway(t *testing.T) {
 	b.click("Tenants")
 	b.sees("The gateway does not answer.")
 	b.sees("Try again")
+}
+
+func TestSetUpStepsNameWhatIsToBeEntered(t *testing.T) {
+	w := newWorld(t)
+	b := newBrowser(t, w, desk)
+	b.signIn(operatorKey)
+	b.open("/console/sources/new")
+	b.fill("Name", "Support")
+	b.fill("SDKAppID", "1400000001")
+	b.fill("Authentication token", "tencent-token")
+	b.click("Create source")
+	b.sees("Switch on the retry of callbacks that time out")
+	b.sees("set the same token that this source has")
+	source := w.rows(operatorKey, "/v1/sources")[0]
+	if got := b.text(`document.querySelector(".steps input").value`); got != source.text("callback_url") {
+		t.Errorf("the steps say to enter %q, want the callback URL", got)
+	}
+
+	b.open("/console/sources/new")
+	b.choose("Provider", "Direct messaging")
+	b.fill("Name", "SMS")
+	b.fill("Login", "ringback")
+	b.fill("Password", "a password of the source")
+	b.click("Create source")
+	b.sees("callbackEvents")
+	if got := b.text(`document.querySelector(".steps input").value`); !strings.HasPrefix(got, "http://LOGIN:PASSWORD@127.0.0.1:") {
+		t.Errorf("callbackUrl is %q, want places for login and password", got)
+	}
+	if strings.Contains(b.text("document.body.textContent"), "a password of the source") {
+		t.Error("the page shows the password")
+	}
+	b.silent()
+}
+
+func TestRegistrationIsTriedNarrowedAndReplayed(t *testing.T) {
+	w := newWorld(t)
+	b := newBrowser(t, w, desk)
+	source := w.call(operatorKey, "POST", "/v1/sources", object{"provider": "smartbots", "name": "Harbour"}).text("id")
+	tenant := w.call(operatorKey, "POST", "/v1/tenants", object{"name": "Acme"})
+	key := tenant.text("api_key")
+	w.call(operatorKey, "POST", "/v1/sources/"+source+"/grants", object{"tenant": tenant.text("id")})
+	r := w.call(key, "POST", "/v1/registrations", object{"source": source, "url": newEndpoint(t).URL, "description": "Invitations", "event_types": []string{"group_invite"}}).text("id")
+	w.form(source, chat("the dock is open"))
+	await(t, "the event", func() bool { return len(w.rows(operatorKey, "/v1/events?source="+source)) == 1 })
+
+	b.signIn(key)
+	b.open("/console/registrations/" + r)
+	b.click("Change")
+	b.sees("1 of 18 documented types are wanted.")
+	b.fill("Others and patterns", "group_*")
+	b.click("Dry run")
+	b.do("run", submit("Dry run"))
+	b.sees("1 of 1 event that you may have would be delivered.")
+	b.click("Add a routing key")
+	b.do("type a value", chromedp.SendKeys(`.match textarea`, "another group"))
+	b.do("run", submit("Dry run"))
+	b.sees("0 of 1 event that you may have would be delivered.")
+	b.click("Remove")
+	b.click("Save")
+	b.sees("Deliver again")
+	b.click("Replay what was missed")
+	b.do("replay", submit("Replay what was missed"))
+	b.sees("1 row dealt with")
+	b.until("the replayed delivery", `document.querySelector("[aria-label='Newest deliveries']").innerText.includes("group_chat")`)
+	b.silent()
+}
+
+func TestPayloadKeepsItsNumbers(t *testing.T) {
+	w := newWorld(t)
+	at := w.call(operatorKey, "POST", "/v1/sources", object{"provider": "direct", "name": "SMS"})
+	const item = `{"message_uuid":"3f0a7d0e-7a55-4d6d-9f6e-6e0f3a1c0001","callback_event":"price","channel_type":"SMS","price":4.20,"parts":12345678901234567890,"note":"{\"a\": [1,2]}","none":[],"price_time":"2025-03-01T09:15:03Z"}`
+	resp, err := http.Post(at.text("callback_url"), "application/json", strings.NewReader("["+item+"]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	var events []object
+	await(t, "the event", func() bool {
+		events = w.rows(operatorKey, "/v1/events?source="+at.text("id"))
+		return len(events) == 1
+	})
+	b := newBrowser(t, w, desk)
+	b.signIn(operatorKey)
+	b.open("/console/events/" + events[0].text("id"))
+	for _, want := range []string{`"price": 4.20,`, `"parts": 12345678901234567890,`, `"note": "{\"a\": [1,2]}",`, `"none": [],`} {
+		if got := b.text(`document.querySelector("pre").textContent`); !strings.Contains(got, want) {
+			t.Errorf("payload is shown as\n%s\nwant it to hold %s", got, want)
+		}
+	}
+	b.silent()
+}
+
+func TestChangedLimitsKeepTheOthers(t *testing.T) {
+	w := newWorld(t)
+	at := "/v1/tenants/" + w.call(operatorKey, "POST", "/v1/tenants", object{"name": "Acme", "limits": object{"require_challenge": true, "deliveries_per_second": 2.5}}).text("id")
+	b := newBrowser(t, w, desk)
+	b.signIn(operatorKey)
+	b.open("/console/" + strings.TrimPrefix(at, "/v1/"))
+	b.click("Change name and limits")
+	b.fill("Jobs at once", "3")
+	b.click("Save")
+	await(t, "the change", func() bool {
+		limits, _ := w.call(operatorKey, "GET", at, nil)["limits"].(map[string]any)
+		return limits["jobs"] == 3.0
+	})
+	limits, _ := w.call(operatorKey, "GET", at, nil)["limits"].(map[string]any)
+	if limits["require_challenge"] != true || limits["deliveries_per_second"] != 2.5 || limits["registrations_per_source"] != 50.0 {
+		t.Errorf("limits after a change of one: %v, want the others as they were", limits)
+	}
+	b.silent()
+}
+
+func TestSecretsAreSealedAnewByAJob(t *testing.T) {
+	w := newWorld(t)
+	w.call(operatorKey, "POST", "/v1/sources", object{"provider": "tencent-chat", "name": "Support", "sdk_app_id": 1400000001, "token": "tencent-token"})
+	b := newBrowser(t, w, phone)
+	b.signIn(operatorKey)
+	b.open("/console/keys")
+	b.click("Seal anew")
+	b.sees("Seal all secrets anew?")
+	b.click("Seal anew")
+	b.sees("Re-sealing of secrets")
+	b.until("the end of the job", `document.querySelector(".job .mark")?.textContent === "done"`)
+	b.silent()
 }

@@ -71,13 +71,24 @@ func keyRing(t testing.TB) *gateway.KeyRing {
 	return keys
 }
 
-// work runs the worker until the test ends.
+// work runs the worker, and the schedule more often than every minute, until
+// the test ends.
 func (w *world) work() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	for q, h := range map[gateway.QueueName]gateway.Handler{gateway.EventsQueue: w.g.FanOut, gateway.RetryQueue: w.g.Redeliver} {
 		running.Go(func() { w.db.Serve(ctx, q, embedded.Consumer{Handler: h, Concurrency: 4}) })
 	}
+	running.Go(func() {
+		for tick := time.NewTicker(500 * time.Millisecond); ctx.Err() == nil; {
+			select {
+			case <-ctx.Done():
+				tick.Stop()
+			case <-tick.C:
+				w.g.Retry(ctx)
+			}
+		}
+	})
 	w.t.Cleanup(func() { cancel(); running.Wait(); w.g.Egress.CloseIdle() })
 }
 

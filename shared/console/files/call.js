@@ -1,7 +1,7 @@
 // Calls of the API, made with the session's key by the server.
 
 // A Problem is an answer that is not a success (RFC 9457), or none at all.
-export class Problem extends Error {
+class Problem extends Error {
   constructor(status, detail, errors = []) {
     super(detail);
     this.status = status; // 0: no answer came

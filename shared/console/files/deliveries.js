@@ -37,16 +37,22 @@ export async function deliveriesPage({ me, query, signal }) {
   const labels = new Map(registrations.map((r) => [r.id, registrationName(r)]));
   const fields = [
     operator && (await tenantChoice({ label: "Tenant", none: "Choose one", value: at.tenant })),
-    choice("registration", { label: "Registration", value: at.registration, options: [["", "All"], ...chosen(at.registration, labels), ...labels] }),
+    choice("registration", {
+      label: "Registration",
+      value: at.registration,
+      options: [["", "All"], ...chosen(at.registration, labels), ...labels],
+    }),
     choice("status", { label: "Status", value: at.status, options: [["", "All"], ...statuses.map((s) => [s, s])] }),
+  ].filter(Boolean);
+  const rare = [
     text("type", { label: "Type", value: at.type, placeholder: "Group.*", mono: true }),
     time("since", { label: "Received since", value: at.since && new Date(at.since) }),
     time("until", { label: "and before", value: at.until && new Date(at.until) }),
-  ].filter(Boolean);
+  ];
   let paused = false;
   const live = el("input", { type: "checkbox", id: "live", checked: true, change: () => (paused = !live.checked) });
   const toggle = el("span", { class: "live" }, live, el("label", { for: "live" }, "Live"));
-  return [heading("Deliveries", { actions: [toggle] }), filters(fields), rowsOf(at, operator, labels, signal, () => paused)];
+  return [heading("Deliveries", { actions: [toggle] }), filters(fields, rare), rowsOf(at, operator, labels, signal, () => paused)];
 }
 
 // chosen keeps a registration in the filter that is not among those listed.

@@ -27,6 +27,25 @@ export async function deliveryPage({ me, params, signal }) {
     orNull(call("GET", `/events/${encodeURIComponent(delivery.event)}`, { signal })),
   ]);
   const schedule = registration ? await waits(registration.schedule) : [];
+  const shown = await follow(delivery, at, signal, (d) => deliveryFacts(d, registration), schedule);
+  const resend = async () => {
+    await call("POST", at + "/resend").catch((e) => fill(shown.state, alarm(e)));
+    setTimeout(shown.look, 300);
+  };
+  const actions = me.scope === "read" ? [] : [button("Resend", resend, { class: "primary" })];
+  const gone = notice("The event is not kept any more, or no longer yours to see.");
+  const happened = section("Event", {}, event ? [eventFacts(event), await payload(event, signal)] : gone);
+  return [
+    heading(said(delivery.event_type), { crumbs: [link("deliveries", "Deliveries")], actions }),
+    shown.summary,
+    shown.state,
+    el("div", { class: "halves" }, section("Attempts", {}, shown.history), happened),
+  ];
+}
+
+// follow shows a delivery's facts and attempts, and again when they change;
+// look does so at once.
+async function follow(delivery, at, signal, summarise, schedule) {
   const state = el("div", { class: "state" });
   const summary = el("div", { class: "stack" });
   const history = el("div", {});
@@ -36,36 +55,21 @@ export async function deliveryPage({ me, params, signal }) {
     const text = JSON.stringify(d);
     if (text === known) return;
     known = text;
-    fill(summary, deliveryFacts(d, registration));
+    fill(summary, summarise(d));
     fill(history, timeline(d, await attemptsOf(d, at, signal), schedule));
+    fill(state);
   }
   async function look() {
     if (document.hidden) return;
     try {
       await show(await call("GET", at, { signal }));
-      fill(state);
     } catch (e) {
       if (!signal.aborted) fill(state, alarm(e));
     }
   }
-  const resend = async () => {
-    try {
-      await call("POST", at + "/resend");
-      fill(state, notice("One more attempt is on its way."));
-      setTimeout(look, 300);
-    } catch (e) {
-      fill(state, alarm(e));
-    }
-  };
   await show(delivery);
   repeat(look, 2000, signal);
-  const actions = me.scope === "read" ? [] : [button("Resend", resend, { class: "primary" })];
-  return [
-    heading(said(delivery.event_type), { crumbs: [link("deliveries", "Deliveries")], actions }),
-    summary,
-    state,
-    el("div", { class: "halves" }, section("Attempts", {}, history), section("Event", {}, event ? [eventFacts(event), await payload(event, signal)] : notice("The event is not kept any more, or no longer yours to see."))),
-  ];
+  return { state, summary, history, look };
 }
 
 function orNull(promise) {

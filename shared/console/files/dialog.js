@@ -36,7 +36,12 @@ function resolvers() {
 export async function ask(question, detail, yes, { danger = true } = {}) {
   const answer = await open(question, (close) => [
     el("p", {}, detail),
-    el("div", { class: "actions end" }, el("button", { type: "button", click: () => close(false) }, "Keep as it is"), el("button", { type: "button", class: danger ? "danger" : "primary", click: () => close(true) }, yes)),
+    el(
+      "div",
+      { class: "actions end" },
+      el("button", { type: "button", click: () => close(false) }, "Keep as it is"),
+      el("button", { type: "button", class: danger ? "danger" : "primary", click: () => close(true) }, yes),
+    ),
   ]);
   return answer === true;
 }
@@ -45,11 +50,16 @@ export async function ask(question, detail, yes, { danger = true } = {}) {
 export function tell(title, label, secret, note) {
   return open(
     title,
-    (close) => [
-      secret ? el("p", {}, "It is shown this once. Store it now where your secrets are kept.") : el("p", {}, note),
-      secret && copyable(label, secret),
-      el("div", { class: "actions end" }, el("button", { type: "button", class: "primary", click: () => close() }, secret ? "I have stored it" : "Close")),
-    ].filter(Boolean),
+    (close) =>
+      [
+        secret ? el("p", {}, "It is shown this once. Store it now where your secrets are kept.") : el("p", {}, note),
+        secret && copyable(label, secret),
+        el(
+          "div",
+          { class: "actions end" },
+          el("button", { type: "button", class: "primary", click: () => close() }, secret ? "I have stored it" : "Close"),
+        ),
+      ].filter(Boolean),
     { dismiss: !secret },
   );
 }

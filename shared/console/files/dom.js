@@ -38,7 +38,9 @@ export function path(...parts) {
 // said shows text that somebody else wrote, kept apart from the direction of
 // the text around it. Long names may break after a dot, a line or a slash.
 export function said(text) {
-  const parts = String(text).split(/(?<=[._/])/).flatMap((part) => [part, el("wbr")]);
+  const parts = String(text)
+    .split(/(?<=[._/])/)
+    .flatMap((part) => [part, el("wbr")]);
   return el("bdi", { class: "said" }, parts.slice(0, -1));
 }
 

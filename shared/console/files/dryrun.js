@@ -22,7 +22,25 @@ export function dryRun(registration, signal, draft = () => ({})) {
 
 function outcome(run) {
   const count = `${run.matched} of ${plural(run.looked, "event")} that you may have would be delivered${run.complete ? "." : "; there are more than were looked at."}`;
-  const rows = run.events.map((e) => el("tr", {}, el("th", { scope: "row" }, said(e.type)), el("td", {}, when(e.received)), el("td", { class: "wide" }, matching(e.keys, "none"))));
-  const head = el("tr", {}, el("th", { scope: "col" }, "Event"), el("th", { scope: "col" }, "Received"), el("th", { scope: "col", class: "wide" }, "Routing keys"));
-  return [el("p", {}, count), rows.length > 0 && el("div", { class: "table" }, el("table", { "aria-label": "Events of the dry run" }, el("thead", {}, head), el("tbody", {}, rows)))];
+  const rows = run.events.map((e) =>
+    el(
+      "tr",
+      {},
+      el("th", { scope: "row" }, said(e.type)),
+      el("td", {}, when(e.received)),
+      el("td", { class: "wide" }, matching(e.keys, "none")),
+    ),
+  );
+  const head = el(
+    "tr",
+    {},
+    el("th", { scope: "col" }, "Event"),
+    el("th", { scope: "col" }, "Received"),
+    el("th", { scope: "col", class: "wide" }, "Routing keys"),
+  );
+  return [
+    el("p", {}, count),
+    rows.length > 0 &&
+      el("div", { class: "table" }, el("table", { "aria-label": "Events of the dry run" }, el("thead", {}, head), el("tbody", {}, rows))),
+  ];
 }

@@ -28,7 +28,15 @@ export async function eventsPage({ me, query, signal }) {
     { name: "Routing keys", wide: true, cell: (e) => (e.hidden ? "hidden" : matching(e.keys, "none")) },
     { name: "Size", wide: true, cell: (e) => bytes(e.size) },
   ];
-  const rows = list({ path: "/events", query: { source, type: query.get("type") ?? "" }, columns, empty: "No event.", signal, live: true, label: "Events" });
+  const rows = list({
+    path: "/events",
+    query: { source, type: query.get("type") ?? "" },
+    columns,
+    empty: "No event.",
+    signal,
+    live: true,
+    label: "Events",
+  });
   return [heading("Events", { about }), filters(fields), rows];
 }
 
@@ -38,7 +46,18 @@ export async function eventPage({ params, signal }) {
     heading(said(event.type), { crumbs: [link("events", "Events")] }),
     eventFacts(event),
     section("Payload", {}, await payload(event, signal)),
-    section("Deliveries", {}, list({ path: "/deliveries", query: { event: event.id }, columns: deliveryColumns(), empty: event.unreadable ? "It could not be read, so nobody gets it." : "No registration wanted it.", signal, label: "Deliveries" })),
+    section(
+      "Deliveries",
+      {},
+      list({
+        path: "/deliveries",
+        query: { event: event.id },
+        columns: deliveryColumns(),
+        empty: event.unreadable ? "It could not be read, so nobody gets it." : "No registration wanted it.",
+        signal,
+        label: "Deliveries",
+      }),
+    ),
   ];
 }
 

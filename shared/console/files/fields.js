@@ -17,7 +17,15 @@ function labelled(control, { label, hint, required }) {
 // text is one line. Its type may be any of a text input's, such as password.
 export function text(name, o) {
   const plain = { autocomplete: "off", autocapitalize: "off", spellcheck: "false" };
-  const control = el("input", { name, type: o.type ?? "text", value: o.value, required: o.required, placeholder: o.placeholder, class: o.mono && "mono", ...plain });
+  const control = el("input", {
+    name,
+    type: o.type ?? "text",
+    value: o.value,
+    required: o.required,
+    placeholder: o.placeholder,
+    class: o.mono && "mono",
+    ...plain,
+  });
   return { name, node: labelled(control, o), read: () => control.value.trim() || (o.clears ? "" : undefined), control };
 }
 
@@ -29,7 +37,11 @@ export function number_(name, o) {
 
 // lines is a list of texts, one a line.
 export function lines(name, o) {
-  const control = el("textarea", { name, rows: o.rows ?? 3, class: "mono", spellcheck: "false", required: o.required }, (o.value ?? []).join("\n"));
+  const control = el(
+    "textarea",
+    { name, rows: o.rows ?? 3, class: "mono", spellcheck: "false", required: o.required },
+    (o.value ?? []).join("\n"),
+  );
   const read = () => {
     const found = split(control.value);
     return found.length > 0 || o.clears ? found : undefined;
@@ -38,7 +50,10 @@ export function lines(name, o) {
 }
 
 function split(value) {
-  return value.split("\n").map((l) => l.trim()).filter(Boolean);
+  return value
+    .split("\n")
+    .map((l) => l.trim())
+    .filter(Boolean);
 }
 
 // choice is one of options, each [value, words].
@@ -52,7 +67,13 @@ export function choice(name, o) {
 export function check(name, o) {
   const id = `field-${++number}`;
   const control = el("input", { name, type: "checkbox", id, checked: o.value });
-  const node = el("div", { class: "field check" }, control, el("label", { for: id }, o.label), o.hint && el("p", { class: "hint" }, o.hint));
+  const node = el(
+    "div",
+    { class: "field check" },
+    control,
+    el("label", { for: id }, o.label),
+    o.hint && el("p", { class: "hint" }, o.hint),
+  );
   return { name, node, read: () => control.checked };
 }
 
@@ -76,15 +97,46 @@ export function match(name, o) {
     rows.append(matchRow(o.kinds, about, key, values));
   }
   for (const [key, values] of Object.entries(o.value ?? {})) add(key, values);
-  const more = el("button", { type: "button", click: () => { add(o.kinds[0][0]); rows.lastChild.querySelector("select").focus(); } }, "Add a routing key");
-  const node = el("fieldset", { class: "field" }, el("legend", {}, o.label, el("span", { class: "optional" }, " optional")), el("p", { class: "hint" }, o.hint), rows, more);
+  const more = el(
+    "button",
+    {
+      type: "button",
+      click: () => {
+        add(o.kinds[0][0]);
+        rows.lastChild.querySelector("select").focus();
+      },
+    },
+    "Add a routing key",
+  );
+  const node = el(
+    "fieldset",
+    { class: "field" },
+    el("legend", {}, o.label, el("span", { class: "optional" }, " optional")),
+    el("p", { class: "hint" }, o.hint),
+    rows,
+    more,
+  );
   return { name, node, read: () => matchOf(rows) ?? (o.clears ? null : undefined) };
 }
 
 function matchRow(kinds, about, key, values) {
   const hint = el("p", { class: "hint" }, about.get(key));
-  const select = el("select", { "aria-label": "Routing key", change: () => fill(hint, about.get(select.value)) }, kinds.map(([k]) => el("option", { value: k, selected: k === key }, k)));
-  const area = el("textarea", { rows: 2, class: "mono", "aria-label": "Accepted values, one a line", placeholder: "accepted values, one a line", spellcheck: "false" }, values.join("\n"));
+  const select = el(
+    "select",
+    { "aria-label": "Routing key", change: () => fill(hint, about.get(select.value)) },
+    kinds.map(([k]) => el("option", { value: k, selected: k === key }, k)),
+  );
+  const area = el(
+    "textarea",
+    {
+      rows: 2,
+      class: "mono",
+      "aria-label": "Accepted values, one a line",
+      placeholder: "accepted values, one a line",
+      spellcheck: "false",
+    },
+    values.join("\n"),
+  );
   const row = el("div", { class: "match" }, select, area, el("button", { type: "button", click: () => row.remove() }, "Remove"), hint);
   return row;
 }
@@ -110,8 +162,25 @@ export function pairs(name, o) {
     rows.append(row);
   };
   for (const [key, value] of Object.entries(o.value ?? {})) add(key, value);
-  const more = el("button", { type: "button", click: () => { add(); rows.lastChild.querySelector("input").focus(); } }, "Add a header");
-  const node = el("fieldset", { class: "field" }, el("legend", {}, o.label, el("span", { class: "optional" }, " optional")), el("p", { class: "hint" }, o.hint), rows, more);
+  const more = el(
+    "button",
+    {
+      type: "button",
+      click: () => {
+        add();
+        rows.lastChild.querySelector("input").focus();
+      },
+    },
+    "Add a header",
+  );
+  const node = el(
+    "fieldset",
+    { class: "field" },
+    el("legend", {}, o.label, el("span", { class: "optional" }, " optional")),
+    el("p", { class: "hint" }, o.hint),
+    rows,
+    more,
+  );
   const read = () => {
     const found = [...rows.children].map((r) => [...r.querySelectorAll("input")].map((i) => i.value.trim())).filter(([k]) => k);
     return found.length > 0 || o.value ? Object.fromEntries(found) : undefined;

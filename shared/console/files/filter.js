@@ -3,15 +3,31 @@
 import { el } from "./dom.js";
 import { values } from "./form.js";
 import { go } from "./route.js";
+import { more } from "./show.js";
 
-// filters shows fields whose values become the address's parameters.
-export function filters(fields, extra) {
+// filters shows fields whose values become the address's parameters. The rarer
+// ones are hidden while none of them has a value.
+export function filters(common, rare = []) {
+  const fields = [...common, ...rare];
   const apply = (e) => {
     e?.preventDefault();
     const text = new URLSearchParams(values(fields)).toString();
     go(location.pathname + (text && "?" + text), { replace: true });
   };
-  const form = el("form", { class: "filters", submit: apply, "aria-label": "Filters" }, fields.map((f) => f.node), el("button", {}, "Apply"), extra);
+  const rest =
+    rare.length > 0 &&
+    more(
+      "More filters",
+      rare.map((f) => f.node),
+    );
+  if (rest && rare.some((f) => f.read() !== undefined)) rest.open = true;
+  const form = el(
+    "form",
+    { class: "filters", submit: apply, "aria-label": "Filters" },
+    common.map((f) => f.node),
+    el("button", {}, "Apply"),
+    rest,
+  );
   for (const f of fields) if (f.control?.tagName === "SELECT") f.control.addEventListener("change", () => apply());
   return form;
 }

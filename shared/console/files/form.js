@@ -31,7 +31,13 @@ export function form({ fields, submit, send, cancel, content, danger = false, in
     }
   }
 
-  return el("form", { submit: sent, class: inline && "inline" }, content ?? fields.map((f) => f.node), state, el("div", { class: "actions" }, go, no));
+  return el(
+    "form",
+    { submit: sent, class: inline && "inline" },
+    content ?? fields.map((f) => f.node),
+    state,
+    el("div", { class: "actions" }, go, no),
+  );
 }
 
 // values returns what was entered; a field without a value is left out.

@@ -2,7 +2,7 @@
 
 import { all, call } from "./call.js";
 import { ask, sheet, tell } from "./dialog.js";
-import { button, code, el, link, path, said } from "./dom.js";
+import { button, code, link, path, said } from "./dom.js";
 import { choice, text } from "./fields.js";
 import { form } from "./form.js";
 import { list } from "./list.js";
@@ -31,23 +31,35 @@ export function groupsPage({ me, signal }) {
 async function newGroup() {
   const sources = (await all("/sources")).filter((s) => s.provider === "smartbots");
   const fields = [
-    choice("source", { label: "Source", required: true, options: sources.map((s) => [s.id, s.name]), hint: sources.length === 0 && "There is no SmartBots source yet; create one first." }),
+    choice("source", {
+      label: "Source",
+      required: true,
+      options: sources.map((s) => [s.id, s.name]),
+      hint: sources.length === 0 && "There is no SmartBots source yet; create one first.",
+    }),
     text("name", { label: "Name", required: true, hint: "As it is listed with SmartBots. Upper and lower case are the same." }),
     text("uuid", { label: "UUID in Second Life", required: true, mono: true }),
     text("group_id", { label: "Persistent id at SmartBots", mono: true }),
-    text("security_code", { label: "Group Security Code", type: "password", required: true, hint: "Kept as a slow hash; it cannot be shown again." }),
+    text("security_code", {
+      label: "Group Security Code",
+      type: "password",
+      required: true,
+      hint: "Kept as a slow hash; it cannot be shown again.",
+    }),
   ];
-  return sheet("New group", "", (close) => form({
-    fields,
-    submit: "Create group",
-    cancel: close,
-    send: async (v, once) => {
-      const made = await call("POST", "/groups", { body: v, headers: { "Idempotency-Key": once } });
-      close();
-      await tell(`Owner's key of ${made.name}`, "API key", made.owner_key, made.note);
-      go(path("groups", made.id));
-    },
-  }));
+  return sheet("New group", "", (close) =>
+    form({
+      fields,
+      submit: "Create group",
+      cancel: close,
+      send: async (v, once) => {
+        const made = await call("POST", "/groups", { body: v, headers: { "Idempotency-Key": once } });
+        close();
+        await tell(`Owner's key of ${made.name}`, "API key", made.owner_key, made.note);
+        go(path("groups", made.id));
+      },
+    }),
+  );
 }
 
 export async function groupPage({ me, params, signal }) {
@@ -56,7 +68,12 @@ export async function groupPage({ me, params, signal }) {
   const operator = me.scope === "operator";
   return [
     heading(said(group.name), { crumbs: [link("groups", "Groups")], actions: operator ? operatorActions(group, at) : [] }),
-    facts([["UUID in Second Life", code(group.uuid)], ["Persistent id", said(group.group_id)], ["Source", operator ? link(["sources", group.source], name("sources", group.source)) : code(group.source)], ["Created", when(group.created)]]),
+    facts([
+      ["UUID in Second Life", code(group.uuid)],
+      ["Persistent id", said(group.group_id)],
+      ["Source", operator ? link(["sources", group.source], name("sources", group.source)) : code(group.source)],
+      ["Created", when(group.created)],
+    ]),
     apps(at, signal),
     securityCode(at),
     operator && change(group, at),
@@ -99,7 +116,12 @@ async function disconnect(at, app, done) {
 }
 
 function securityCode(at) {
-  const code = text("security_code", { label: "New Group Security Code", type: "password", required: true, hint: "Another code removes all applications that were connected with the old one. The same code again removes nothing." });
+  const code = text("security_code", {
+    label: "New Group Security Code",
+    type: "password",
+    required: true,
+    hint: "Another code removes all applications that were connected with the old one. The same code again removes nothing.",
+  });
   const send = async (v) => {
     if (!(await ask("Change the security code?", "All connected applications are removed and told so.", "Change"))) return;
     await call("PATCH", at, { body: v });
@@ -109,7 +131,11 @@ function securityCode(at) {
 }
 
 function change(group, at) {
-  const fields = [text("name", { label: "Name", value: group.name }), text("uuid", { label: "UUID in Second Life", value: group.uuid, mono: true, hint: "Another UUID removes all callbacks made by code." }), text("group_id", { label: "Persistent id", value: group.group_id, mono: true })];
+  const fields = [
+    text("name", { label: "Name", value: group.name }),
+    text("uuid", { label: "UUID in Second Life", value: group.uuid, mono: true, hint: "Another UUID removes all callbacks made by code." }),
+    text("group_id", { label: "Persistent id", value: group.group_id, mono: true }),
+  ];
   const send = async (v) => {
     await call("PATCH", at, { body: v });
     go(location.pathname, { replace: true });

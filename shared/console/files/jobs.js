@@ -12,17 +12,17 @@ import { go } from "./route.js";
 import { plural, when } from "./words.js";
 
 const names = {
-  "release": "Release of held deliveries",
-  "recover": "Recovery of failed deliveries",
+  release: "Release of held deliveries",
+  recover: "Recovery of failed deliveries",
   "replay-missing": "Replay of missed events",
-  "removal": "Removal of a tenant",
+  removal: "Removal of a tenant",
   "code-change": "Change of a group's code",
-  "erasure": "Erasure",
-  "reseal": "Re-sealing of secrets",
+  erasure: "Erasure",
+  reseal: "Re-sealing of secrets",
 };
 
 // jobName returns what people call a kind of job.
-export function jobName(kind) {
+function jobName(kind) {
   return names[kind] ?? kind;
 }
 
@@ -35,16 +35,32 @@ export async function jobsPage({ me, query, signal }) {
     { name: "Started", cell: (j) => when(j.created) },
     { name: "Of", wide: true, cell: (j) => code(j.registration ?? j.source ?? j.group ?? j.tenant ?? "") },
   ];
-  const rows = list({ path: "/jobs", query: { tenant }, columns, empty: "No job. Recoveries, replays and removals are listed here while their history is kept.", signal, live: true, label: "Jobs" });
+  const rows = list({
+    path: "/jobs",
+    query: { tenant },
+    columns,
+    empty: "No job. Recoveries, replays and removals are listed here while their history is kept.",
+    signal,
+    live: true,
+    label: "Jobs",
+  });
   if (me.scope !== "operator") return [heading("Jobs"), rows];
-  const of = await tenantChoice({ label: "Of tenant", none: "The operator's own", value: tenant, changed: (id) => go(location.pathname + (id && "?tenant=" + encodeURIComponent(id))) });
+  const of = await tenantChoice({
+    label: "Of tenant",
+    none: "The operator's own",
+    value: tenant,
+    changed: (id) => go(location.pathname + (id && "?tenant=" + encodeURIComponent(id))),
+  });
   return [heading("Jobs"), el("div", { class: "filters" }, of.node), rows];
 }
 
 export async function jobPage({ me, params, signal }) {
   const at = `/jobs/${encodeURIComponent(params.id)}`;
   const job = await call("GET", at, { signal });
-  return [heading(jobName(job.kind), { crumbs: [link("jobs", "Jobs")] }), progress(job, { canCancel: me.scope !== "read", titled: false, signal })];
+  return [
+    heading(jobName(job.kind), { crumbs: [link("jobs", "Jobs")] }),
+    progress(job, { canCancel: me.scope !== "read", titled: false, signal }),
+  ];
 }
 
 // progress shows a job and follows it to its end.
@@ -56,7 +72,15 @@ export function progress(job, { canCancel = true, titled = true, signal }) {
   const end = new AbortController();
   signal?.addEventListener("abort", () => end.abort(), { once: true });
   const show = (j) => {
-    fill(status, mark(j.status), " ", plural(j.done, "row"), " dealt with", j.skipped > 0 && `, ${j.skipped} skipped`, j.why && [": ", said(j.why)]);
+    fill(
+      status,
+      mark(j.status),
+      " ",
+      plural(j.done, "row"),
+      " dealt with",
+      j.skipped > 0 && `, ${j.skipped} skipped`,
+      j.why && [": ", said(j.why)],
+    );
     fill(act, j.status === "running" && canCancel && button("Cancel", () => cancel(at, look)));
     if (j.status !== "running") end.abort();
   };

@@ -1,13 +1,14 @@
 // API keys: of the one who signed in, or of a tenant for the operator.
 
-import { call } from "./call.js";
+import { call, token } from "./call.js";
 import { ask, sheet, tell } from "./dialog.js";
-import { button, code, el, said } from "./dom.js";
+import { button, code, el, path, said } from "./dom.js";
 import { choice, text, time } from "./fields.js";
 import { form } from "./form.js";
 import { list } from "./list.js";
-import { heading } from "./show.js";
+import { go } from "./route.js";
 import { rotate } from "./secrets.js";
+import { heading, section } from "./show.js";
 import { when } from "./words.js";
 
 const scopes = [
@@ -17,9 +18,24 @@ const scopes = [
 ];
 
 export function keysPage({ me, signal }) {
-  const about = me.scope === "operator" ? "Keys of the operator. Those of a tenant stand on its page." : "Keys of your account. A key's text is told once, when it is made.";
+  const about =
+    me.scope === "operator"
+      ? "Keys of the operator. Those of a tenant stand on its page."
+      : "Keys of your account. A key's text is told once, when it is made.";
   const { rows, add } = keyList({ operator: me.scope === "operator", own: me.key, signal });
-  return [heading("Keys", { about, actions: [add] }), rows];
+  return [heading("Keys", { about, actions: [add] }), rows, me.scope === "operator" && keyRing()];
+}
+
+// keyRing seals all that is kept under the key that stands first in the ring.
+function keyRing() {
+  const detail = "A job seals them under the first key of the ring. When it is done with none skipped, the other keys can go.";
+  const reseal = async () => {
+    if (!(await ask("Seal all secrets anew?", detail, "Seal anew", { danger: false }))) return;
+    const job = await call("POST", "/reseal", { headers: { "Idempotency-Key": token() } });
+    go(path("jobs", job.id));
+  };
+  const about = "Secrets are kept sealed. After a key was put first in the key ring, seal them under it.";
+  return section("Key ring", { about, actions: [button("Seal anew", reseal)] });
 }
 
 // keyList returns the list of the keys of a tenant, or of the one who signed
@@ -37,7 +53,10 @@ export function keyList({ tenant, operator = false, own, signal }) {
       { name: "Scope", cell: (k) => k.scope },
       { name: "Id", wide: true, cell: (k) => code(k.id) },
       { name: "Created", wide: true, cell: (k) => when(k.created) },
-      { name: "Expires", cell: (k) => [when(k.expires), (k.old ?? []).map((o) => el("div", { class: "soft" }, "old one until ", when(o.until)))] },
+      {
+        name: "Expires",
+        cell: (k) => [when(k.expires), (k.old ?? []).map((o) => el("div", { class: "soft" }, "old one until ", when(o.until)))],
+      },
       { name: "Actions", cell: (k) => actions(k, query, () => rows.reload()) },
     ],
   });
@@ -50,17 +69,19 @@ function newKey(tenant, operator, done) {
     choice("scope", { label: "Scope", required: true, options: operator ? [["operator", "operator: everything"]] : scopes }),
     time("expires", { label: "Expires" }),
   ];
-  return sheet("New key", "", (close) => form({
-    fields,
-    submit: "Create key",
-    cancel: close,
-    send: async (v, once) => {
-      const made = await call("POST", "/keys", { body: { ...v, tenant }, headers: { "Idempotency-Key": once } });
-      close();
-      await tell("New key", "API key", made.api_key, made.note);
-      done();
-    },
-  }));
+  return sheet("New key", "", (close) =>
+    form({
+      fields,
+      submit: "Create key",
+      cancel: close,
+      send: async (v, once) => {
+        const made = await call("POST", "/keys", { body: { ...v, tenant }, headers: { "Idempotency-Key": once } });
+        close();
+        await tell("New key", "API key", made.api_key, made.note);
+        done();
+      },
+    }),
+  );
 }
 
 function actions(key, query, done) {
@@ -71,9 +92,21 @@ function actions(key, query, done) {
     done();
   };
   const end = async () => {
-    if (!(await ask(`Delete ${key.name || "this key"}?`, "It ends everywhere within 30 seconds, and with it every session that signed in by it.", "Delete key"))) return;
+    if (
+      !(await ask(
+        `Delete ${key.name || "this key"}?`,
+        "It ends everywhere within 30 seconds, and with it every session that signed in by it.",
+        "Delete key",
+      ))
+    )
+      return;
     await call("DELETE", at, { query });
     done();
   };
-  return el("span", { class: "actions" }, button("Rotate", () => rotate("Replace the key", `${at}/rotate${suffix}`, "24h", replaced)), button("Delete", end));
+  return el(
+    "span",
+    { class: "actions" },
+    button("Rotate", () => rotate("Replace the key", `${at}/rotate${suffix}`, "24h", replaced)),
+    button("Delete", end),
+  );
 }

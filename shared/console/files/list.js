@@ -10,15 +10,15 @@ const emptyPages = 10; // pages without a row that are passed over at once
 // list shows a table of the rows of a call. Columns are {name, cell, wide}:
 // cell makes the content for a row, and wide ones are left out on a narrow
 // screen; the first column names the row, and a stacked list shows the others
-// below it there. A live list looks again while signal
-// lasts, the page can be seen and paused does not return true.
+// below it there. A live list looks again while signal lasts, the page can be
+// seen and paused does not return true.
 export function list({ path, query = {}, columns, empty, signal, live = false, paused = () => false, label, stacked = false }) {
   const body = el("tbody", { role: "rowgroup" });
   const table = el("table", { "aria-label": label, role: "table", class: stacked && "stacked" }, head(columns), body);
   const state = el("div", { class: "state" });
   const scroller = el("div", { class: "table" }, table);
   const root = el("div", { class: "list" }, scroller, state);
-  const shown = new Map(); // id → {element, text}
+  const rows = new Rows(body, columns);
   let cursor = "";
   let pages = 0; // loaded so far
 
@@ -26,13 +26,13 @@ export function list({ path, query = {}, columns, empty, signal, live = false, p
     fill(state, waiting());
     try {
       const last = pages + emptyPages;
-      const before = shown.size;
+      const before = rows.size;
       do {
         const page = await call("GET", path, { query: { ...query, cursor }, signal });
         cursor = page.next_cursor;
         pages++;
-        put(page.data, false);
-      } while (cursor && shown.size === before && pages < last);
+        rows.put(page.data, null);
+      } while (cursor && rows.size === before && pages < last);
       settle();
     } catch (e) {
       if (!signal?.aborted) fill(state, alarm(e, load));
@@ -40,53 +40,30 @@ export function list({ path, query = {}, columns, empty, signal, live = false, p
   }
 
   function settle() {
-    scroller.hidden = shown.size === 0;
-    if (cursor) fill(state, el("button", { type: "button", click: load }, shown.size === 0 ? "Look further back" : "More"));
-    else fill(state, shown.size === 0 && el("p", { class: "empty" }, empty));
-  }
-
-  // put adds rows at the end, or new ones at the start, and renews known ones.
-  function put(rows, first) {
-    let before = first ? body.firstChild : null;
-    for (const row of rows) {
-      const text = JSON.stringify(row);
-      const known = shown.get(row.id);
-      if (known?.text === text) continue;
-      const element = tr(columns, row);
-      shown.set(row.id, { element, text });
-      if (known) replace(known.element, element);
-      else body.insertBefore(element, before);
-    }
+    scroller.hidden = rows.size === 0;
+    if (cursor) fill(state, el("button", { type: "button", click: load }, rows.size === 0 ? "Look further back" : "More"));
+    else fill(state, rows.size === 0 && el("p", { class: "empty" }, empty));
   }
 
   async function look() {
     if (document.hidden || paused()) return;
     try {
       const page = await call("GET", path, { query, signal });
-      put(page.data, true);
-      if (pages === 1) only(page);
+      rows.put(page.data, body.firstChild);
+      if (pages === 1) {
+        rows.only(page.data);
+        cursor = page.next_cursor;
+      }
       settle();
     } catch (e) {
       if (!signal?.aborted) fill(state, alarm(e));
     }
   }
 
-  // only takes rows away that the one page that is shown holds no more.
-  function only(page) {
-    cursor = page.next_cursor;
-    const ids = new Set(page.data.map((row) => row.id));
-    for (const [id, { element }] of shown) {
-      if (ids.has(id)) continue;
-      element.remove();
-      shown.delete(id);
-    }
-  }
-
   load();
   if (live) repeat(look, every, signal);
   root.reload = () => {
-    shown.clear();
-    fill(body);
+    rows.only([]);
     cursor = "";
     pages = 0;
     return load();
@@ -94,12 +71,64 @@ export function list({ path, query = {}, columns, empty, signal, live = false, p
   return root;
 }
 
+// Rows are those of a table's body, known by their ids.
+class Rows {
+  #shown = new Map(); // id → {element, text}
+
+  constructor(body, columns) {
+    this.body = body;
+    this.columns = columns;
+  }
+
+  get size() {
+    return this.#shown.size;
+  }
+
+  // put adds new rows before an element, at the end if that is null, and renews
+  // those that changed.
+  put(rows, before) {
+    for (const row of rows) {
+      const text = JSON.stringify(row);
+      const known = this.#shown.get(row.id);
+      if (known?.text === text) continue;
+      const element = tr(this.columns, row);
+      this.#shown.set(row.id, { element, text });
+      if (known) replace(known.element, element);
+      else this.body.insertBefore(element, before);
+    }
+  }
+
+  // only takes all but these rows away.
+  only(rows) {
+    const ids = new Set(rows.map((row) => row.id));
+    for (const [id, { element }] of this.#shown) {
+      if (ids.has(id)) continue;
+      element.remove();
+      this.#shown.delete(id);
+    }
+  }
+}
+
 function head(columns) {
-  return el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, columns.map((c) => el("th", { scope: "col", role: "columnheader", class: c.wide && "wide" }, c.name))));
+  return el(
+    "thead",
+    { role: "rowgroup" },
+    el(
+      "tr",
+      { role: "row" },
+      columns.map((c) => el("th", { scope: "col", role: "columnheader", class: c.wide && "wide" }, c.name)),
+    ),
+  );
 }
 
 function tr(columns, row) {
-  const cells = columns.map((c, i) => el(i === 0 ? "th" : "td", { scope: i === 0 && "row", class: c.wide && "wide", "data-name": i > 0 && c.name, role: i === 0 ? "rowheader" : "cell" }, c.cell(row)));
+  const cells = columns.map((c, i) =>
+    el(
+      i === 0 ? "th" : "td",
+      { scope: i === 0 && "row", class: c.wide && "wide", "data-name": i > 0 && c.name, role: i === 0 ? "rowheader" : "cell" },
+      c.cell(row),
+    ),
+  );
   return el("tr", { role: "row" }, cells);
 }
 

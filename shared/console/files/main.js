@@ -66,7 +66,10 @@ async function start() {
   try {
     me = await who();
   } catch (e) {
-    return fill(main, alarm(e, () => location.reload()));
+    return fill(
+      main,
+      alarm(e, () => location.reload()),
+    );
   }
   show();
 }
@@ -114,7 +117,16 @@ function arrive(shown) {
 function begin() {
   const [first] = menus[me.scope] ?? [];
   if (first) return go(path(first), { replace: true });
-  arrive([heading("Nothing to see with this key"), notice("Its scope, ", el("code", {}, me.scope), ", can set callbacks through ", el("code", {}, "/api/simple.html"), " and nothing else.")]);
+  arrive([
+    heading("Nothing to see with this key"),
+    notice(
+      "Its scope, ",
+      el("code", {}, me.scope),
+      ", can set callbacks through ",
+      el("code", {}, "/api/simple.html"),
+      " and nothing else.",
+    ),
+  ]);
 }
 
 function nowhere() {
@@ -136,9 +148,21 @@ function drawHeader() {
   const brand = el("a", { class: "brand", href: "/console/" }, "Ringback");
   if (me === null) return fill(header, brand);
   const here = location.pathname.split("/")[2] ?? "";
-  const entries = (menus[me.scope] ?? []).map((entry) => el("li", {}, el("a", { href: path(entry), "aria-current": entry === here && "page" }, entry[0].toUpperCase() + entry.slice(1))));
-  const name = el("span", { class: "who" }, el("bdi", {}, me.tenant?.name ?? me.group ?? "Operator"), el("span", { class: "scope" }, me.tenant ? me.scope : ""));
-  fill(header, brand, el("nav", { "aria-label": "Main" }, el("ul", {}, entries)), el("div", { class: "account" }, name, el("button", { type: "button", class: "quiet", click: leave }, "Sign out")));
+  const entries = (menus[me.scope] ?? []).map((entry) =>
+    el("li", {}, el("a", { href: path(entry), "aria-current": entry === here && "page" }, entry[0].toUpperCase() + entry.slice(1))),
+  );
+  const name = el(
+    "span",
+    { class: "who" },
+    el("bdi", {}, me.tenant?.name ?? me.group ?? "Operator"),
+    el("span", { class: "scope" }, me.tenant ? me.scope : ""),
+  );
+  fill(
+    header,
+    brand,
+    el("nav", { "aria-label": "Main" }, el("ul", {}, entries)),
+    el("div", { class: "account" }, name, el("button", { type: "button", class: "quiet", click: leave }, "Sign out")),
+  );
 }
 
 start();

@@ -10,8 +10,15 @@ const names = new Map(); // path of a thing → promise of its name
 export function name(kind, id) {
   const place = el("bdi", {}, id);
   const at = `/${kind}/${encodeURIComponent(id)}`;
-  if (!names.has(at)) names.set(at, call("GET", at).then((thing) => thing.name));
-  names.get(at).then((text) => fill(place, text), () => names.delete(at));
+  if (!names.has(at))
+    names.set(
+      at,
+      call("GET", at).then((thing) => thing.name),
+    );
+  names.get(at).then(
+    (text) => fill(place, text),
+    () => names.delete(at),
+  );
   return place;
 }
 

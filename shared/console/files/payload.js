@@ -14,7 +14,17 @@ export async function payload(event, signal) {
   const at = `/events/${encodeURIComponent(event.id)}/raw`;
   try {
     const raw = await text(at, { signal });
-    return el("div", { class: "stack" }, content(event, raw), el("p", { class: "actions" }, el("a", { class: "button", href: address(at), download: `${event.id}.bin` }, "Download the exact bytes"), el("span", { class: "soft" }, bytes(event.size))));
+    return el(
+      "div",
+      { class: "stack" },
+      content(event, raw),
+      el(
+        "p",
+        { class: "actions" },
+        el("a", { class: "button", href: address(at), download: `${event.id}.bin` }, "Download the exact bytes"),
+        el("span", { class: "soft" }, bytes(event.size)),
+      ),
+    );
   } catch (e) {
     if (signal.aborted) throw e;
     return alarm(e);
@@ -46,29 +56,31 @@ function isJSON(raw) {
 
 // indented puts JSON on lines. Numbers and texts stay the characters they are:
 // parsing would change 4.20 and large integers.
-export function indented(json) {
+function indented(json) {
   let depth = 0;
   const line = () => "\n" + "  ".repeat(depth);
   const tokens = json.match(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g) ?? [];
-  return tokens.map((token, i) => {
-    const empty = (tokens[i] === "{" && tokens[i + 1] === "}") || (tokens[i] === "[" && tokens[i + 1] === "]");
-    switch (token) {
-      case "{":
-      case "[":
-        depth++;
-        return empty ? token : token + line();
-      case "}":
-      case "]": {
-        depth--;
-        const opened = tokens[i - 1] === "{" || tokens[i - 1] === "[";
-        return opened ? token : line() + token;
+  return tokens
+    .map((token, i) => {
+      const empty = (tokens[i] === "{" && tokens[i + 1] === "}") || (tokens[i] === "[" && tokens[i + 1] === "]");
+      switch (token) {
+        case "{":
+        case "[":
+          depth++;
+          return empty ? token : token + line();
+        case "}":
+        case "]": {
+          depth--;
+          const opened = tokens[i - 1] === "{" || tokens[i - 1] === "[";
+          return opened ? token : line() + token;
+        }
+        case ",":
+          return token + line();
+        case ":":
+          return ": ";
+        default:
+          return token;
       }
-      case ",":
-        return token + line();
-      case ":":
-        return ": ";
-      default:
-        return token;
-    }
-  }).join("");
+    })
+    .join("");
 }

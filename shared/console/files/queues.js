@@ -18,7 +18,10 @@ export async function queuesPage({ signal }) {
   async function look() {
     try {
       const { data } = await call("GET", "/dead-letters", { signal });
-      fill(place, data.map((q) => queue(q, look)));
+      fill(
+        place,
+        data.map((q) => queue(q, look)),
+      );
       fill(state);
     } catch (e) {
       if (!signal.aborted) fill(state, alarm(e));
@@ -26,16 +29,44 @@ export async function queuesPage({ signal }) {
   }
   await look();
   repeat(() => document.hidden || place.contains(document.activeElement) || look(), 3000, signal);
-  return [heading("Queues", { about: "Counts are approximate. A dead letter came five times and could not be worked on; it holds acknowledged events, so redrive it once the cause is mended." }), place, state];
+  return [
+    heading("Queues", {
+      about:
+        "Counts are approximate. A dead letter came five times and could not be worked on; it holds acknowledged events, so redrive it once the cause is mended.",
+    }),
+    place,
+    state,
+  ];
 }
 
 function queue(q, done) {
   const redrive = async () => {
-    if (!(await ask("Redrive the dead letters?", "They go back to their queue and are worked on again. What was delivered already is not delivered twice.", "Redrive", { danger: false }))) return;
+    if (
+      !(await ask(
+        "Redrive the dead letters?",
+        "They go back to their queue and are worked on again. What was delivered already is not delivered twice.",
+        "Redrive",
+        { danger: false },
+      ))
+    )
+      return;
     await call("POST", `/dead-letters/${q.queue}/redrive`);
     await done();
   };
-  const counts = [["waiting", q.waiting], ["in flight", q.in_flight], ["delayed", q.delayed]].map(([name, n]) => el("div", { class: "count" }, el("b", {}, String(n)), el("span", {}, name)));
-  const dead = el("div", { class: "count" }, el("b", {}, String(q.dead)), mark(q.dead > 0 ? "failed" : "succeeded", q.dead > 0 ? "dead letters" : "no dead letters"));
-  return section(q.queue === "events" ? "Events queue" : "Retry queue", { about: about[q.queue], actions: [q.dead > 0 && button("Redrive", redrive, { class: "primary" })] }, el("div", { class: "counts" }, counts, dead));
+  const counts = [
+    ["waiting", q.waiting],
+    ["in flight", q.in_flight],
+    ["delayed", q.delayed],
+  ].map(([name, n]) => el("div", { class: "count" }, el("b", {}, String(n)), el("span", {}, name)));
+  const dead = el(
+    "div",
+    { class: "count" },
+    el("b", {}, String(q.dead)),
+    mark(q.dead > 0 ? "failed" : "succeeded", q.dead > 0 ? "dead letters" : "no dead letters"),
+  );
+  return section(
+    q.queue === "events" ? "Events queue" : "Retry queue",
+    { about: about[q.queue], actions: [q.dead > 0 && button("Redrive", redrive, { class: "primary" })] },
+    el("div", { class: "counts" }, counts, dead),
+  );
 }

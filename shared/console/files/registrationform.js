@@ -14,12 +14,33 @@ import { granted, providerName } from "./sources.js";
 export async function newRegistrationPage({ query, signal }) {
   const sources = await all("/sources", { signal });
   const crumbs = [link("registrations", "Registrations")];
-  if (sources.length === 0) return [heading("New registration", { crumbs }), notice("Nothing is granted to you yet, so there is nothing to register for. Ask the operator for a grant.")];
+  if (sources.length === 0)
+    return [
+      heading("New registration", { crumbs }),
+      notice("Nothing is granted to you yet, so there is nothing to register for. Ask the operator for a grant."),
+    ];
   const place = el("div", { class: "stack" });
-  const draw = async (id) => fill(place, await createForm(sources.find((s) => s.id === id), signal));
-  const source = choice("source", { label: "Source", required: true, value: query.get("source") ?? sources[0].id, options: sources.map((s) => [s.id, `${s.name} (${providerName(s.provider)})`]), changed: draw });
+  const draw = async (id) =>
+    fill(
+      place,
+      await createForm(
+        sources.find((s) => s.id === id),
+        signal,
+      ),
+    );
+  const source = choice("source", {
+    label: "Source",
+    required: true,
+    value: query.get("source") ?? sources[0].id,
+    options: sources.map((s) => [s.id, `${s.name} (${providerName(s.provider)})`]),
+    changed: draw,
+  });
   await draw(source.read());
-  return [heading("New registration", { crumbs, about: "Which events of a source go to which endpoint of yours." }), el("div", { class: "narrow" }, source.node), place];
+  return [
+    heading("New registration", { crumbs, about: "Which events of a source go to which endpoint of yours." }),
+    el("div", { class: "narrow" }, source.node),
+    place,
+  ];
 }
 
 async function createForm(source, signal) {
@@ -42,8 +63,20 @@ async function createForm(source, signal) {
 // registration that exists, so a source's first one has to be made before.
 function trial(existing, fields, signal) {
   const about = "Which of the kept events these event types and this match would bring.";
-  if (!existing) return more("Dry run", el("p", { class: "about" }, "It needs a registration on this source. Create this one, then try others from its page before you change it."));
-  return more("Dry run", el("p", { class: "about" }, about), dryRun(existing.id, signal, () => draftOf(fields)));
+  if (!existing)
+    return more(
+      "Dry run",
+      el(
+        "p",
+        { class: "about" },
+        "It needs a registration on this source. Create this one, then try others from its page before you change it.",
+      ),
+    );
+  return more(
+    "Dry run",
+    el("p", { class: "about" }, about),
+    dryRun(existing.id, signal, () => draftOf(fields)),
+  );
 }
 
 function draftOf(fields) {
@@ -54,7 +87,11 @@ function draftOf(fields) {
 export async function editRegistrationPage({ params, signal }) {
   const at = `/registrations/${encodeURIComponent(params.id)}`;
   const r = await call("GET", at, { signal });
-  const source = await call("GET", `/sources/${encodeURIComponent(r.source)}`, { signal }).catch(() => ({ id: r.source, provider: "", event_types: [] }));
+  const source = await call("GET", `/sources/${encodeURIComponent(r.source)}`, { signal }).catch(() => ({
+    id: r.source,
+    provider: "",
+    event_types: [],
+  }));
   const fields = await fieldsFor(source, r);
   const send = async (v) => {
     const changed = await call("PATCH", at, { body: onlyChanged(v, r), headers: { "If-Match": `"${r.rev}"` } });
@@ -62,9 +99,15 @@ export async function editRegistrationPage({ params, signal }) {
     go(path("registrations", r.id));
   };
   return [
-    heading("Change registration", { crumbs: [link("registrations", "Registrations"), link(["registrations", r.id], r.description || r.url)] }),
+    heading("Change registration", {
+      crumbs: [link("registrations", "Registrations"), link(["registrations", r.id], r.description || r.url)],
+    }),
     form({ fields: fields.list, content: fields.content, submit: "Save", send, cancel: () => go(path("registrations", r.id)) }),
-    more("Dry run", el("p", { class: "about" }, "Which of the kept events these event types and this match would bring."), dryRun(r.id, signal, () => draftOf(fields))),
+    more(
+      "Dry run",
+      el("p", { class: "about" }, "Which of the kept events these event types and this match would bring."),
+      dryRun(r.id, signal, () => draftOf(fields)),
+    ),
   ];
 }
 
@@ -81,13 +124,33 @@ async function fieldsFor(source, r) {
   const otherwise = default_event_types[source.provider] ?? [];
   const isNew = r.id === undefined;
   const types = eventTypes(source, r.event_types ?? [], otherwise, operational);
-  const which = match("match", { label: "Only events with", kinds: await kinds(source.provider), value: r.match, clears: !isNew, hint: "Keys AND, values OR, exact text. Without any: all that is granted." });
+  const which = match("match", {
+    label: "Only events with",
+    kinds: await kinds(source.provider),
+    value: r.match,
+    clears: !isNew,
+    hint: "Keys AND, values OR, exact text. Without any: all that is granted.",
+  });
   const first = [
     text("description", { label: "Name", value: r.description, clears: !isNew, hint: "For you. It is shown instead of the endpoint." }),
-    text("url", { label: "Endpoint URL", value: r.url, required: true, mono: true, hint: "http or https. login:password@ becomes Basic authorization and is never shown again." }),
+    text("url", {
+      label: "Endpoint URL",
+      value: r.url,
+      required: true,
+      mono: true,
+      hint: "http or https. login:password@ becomes Basic authorization and is never shown again.",
+    }),
   ];
   const rest = [format(r), ...rawToken(source, isNew), schedule(r), ...limits(r)];
-  const content = [first.map((f) => f.node), types.node, which.node, more("Format, schedule, headers and limits", rest.map((f) => f.node))];
+  const content = [
+    first.map((f) => f.node),
+    types.node,
+    which.node,
+    more(
+      "Format, schedule, headers and limits",
+      rest.map((f) => f.node),
+    ),
+  ];
   return { list: [...first, types, which, ...rest], content, types, match: which, otherwise };
 }
 
@@ -96,15 +159,30 @@ async function fieldsFor(source, r) {
 function eventTypes(source, value, otherwise, operational) {
   const documented = source.event_types ?? [];
   const names = documented.map((t) => t.name).concat(Object.keys(operational));
-  const free = lines("others", { label: "Others and patterns", rows: 2, value: value.filter((v) => !names.includes(v)), hint: "One a line, as the provider names them; * may end an entry, such as Group.*" });
+  const free = lines("others", {
+    label: "Others and patterns",
+    rows: 2,
+    value: value.filter((v) => !names.includes(v)),
+    hint: "One a line, as the provider names them; * may end an entry, such as Group.*",
+  });
   const said = el("p", { class: "hint", role: "status" });
-  const box = (name, about, sample) => {
-    const c = el("input", { type: "checkbox", value: name, checked: value.includes(name), change: tell });
-    return el("li", {}, el("label", {}, c, code(name)), el("span", { class: "soft" }, about), sample && more("Sample", pre(JSON.stringify(sample, null, 2), `Sample of ${name}`)));
-  };
-  const boxes = el("ul", { class: "types picks", tabindex: 0, "aria-label": "Documented event types" }, documented.map((t) => box(t.name, t.about, t.sample)));
-  const own = el("ul", { class: "types" }, Object.entries(operational).map(([name, about]) => box(name, about)));
-  const node = el("fieldset", { class: "field" }, el("legend", {}, "Event types"), boxes, free.node, more("News of the gateway itself", el("p", { class: "hint" }, "No pattern matches these; name them."), own), said);
+  const all = { class: "types picks", tabindex: 0, "aria-label": "Documented event types" };
+  const boxes = documented.map((t) => box(t.name, t.about, value.includes(t.name), t.sample));
+  const own = Object.entries(operational).map(([name, about]) => box(name, about, value.includes(name)));
+  const news = more(
+    "News of the gateway itself",
+    el("p", { class: "hint" }, "No pattern matches these; name them."),
+    el("ul", { class: "types" }, own),
+  );
+  const node = el(
+    "fieldset",
+    { class: "field", input: tell },
+    el("legend", {}, "Event types"),
+    el("ul", all, boxes),
+    free.node,
+    news,
+    said,
+  );
   const read = () => {
     const picked = [...node.querySelectorAll("input[type=checkbox]:checked")].map((c) => c.value).concat(free.read() ?? []);
     return picked.length > 0 ? picked : undefined;
@@ -112,27 +190,71 @@ function eventTypes(source, value, otherwise, operational) {
   function tell() {
     const patterns = read() ?? otherwise;
     const n = documented.filter((t) => wanted(patterns, t.name, operational)).length;
-    const base = read() === undefined ? (otherwise.length > 0 ? `None is named, so the default counts: ${otherwise.join(", ")}. ` : "Name at least one. ") : "";
-    fill(said, `${base}${n} of ${documented.length} documented types are wanted.`);
+    fill(said, read() === undefined && unnamed(otherwise), `${n} of ${documented.length} documented types are wanted.`);
   }
-  free.control.addEventListener("input", tell);
   tell();
   return { name: "event_types", node, read };
 }
 
+// box is an event type to pick.
+function box(name, about, checked, sample) {
+  const pick = el("label", {}, el("input", { type: "checkbox", value: name, checked }), code(name));
+  return el(
+    "li",
+    {},
+    pick,
+    el("span", { class: "soft" }, about),
+    sample && more("Sample", pre(JSON.stringify(sample, null, 2), `Sample of ${name}`)),
+  );
+}
+
+function unnamed(otherwise) {
+  return otherwise.length > 0 ? `None is named, so the default counts: ${otherwise.join(", ")}. ` : "Name at least one. ";
+}
+
 function format(r) {
-  return choice("format", { label: "Format", value: r.format ?? "standard", required: true, options: [["standard", "standard: JSON with a signature (Standard Webhooks)"], ["raw", "raw: as the provider sends it, with the same signature"]] });
+  return choice("format", {
+    label: "Format",
+    value: r.format ?? "standard",
+    required: true,
+    options: [
+      ["standard", "standard: JSON with a signature (Standard Webhooks)"],
+      ["raw", "raw: as the provider sends it, with the same signature"],
+    ],
+  });
 }
 
 function rawToken(source, isNew) {
   if (source.provider !== "tencent-chat" || !isNew) return [];
-  return [text("raw_token", { label: "Token for raw deliveries", type: "password", mono: true, hint: "Raw deliveries get Sign and RequestTime made with it, as if Tencent called. Only with format raw." })];
+  return [
+    text("raw_token", {
+      label: "Token for raw deliveries",
+      type: "password",
+      mono: true,
+      hint: "Raw deliveries get Sign and RequestTime made with it, as if Tencent called. Only with format raw.",
+    }),
+  ];
 }
 
 function schedule(r) {
   const list = Array.isArray(r.schedule) ? r.schedule : undefined;
-  const named = choice("schedule", { label: "Schedule of retries", required: true, value: list ? "own" : (r.schedule ?? "standard"), options: [["standard", "standard: ten attempts over three days"], ["every-5-minutes", "every 5 minutes for a day"], ["own", "waits of your own"]], changed: (v) => (own.node.hidden = v !== "own") });
-  const own = text("waits", { label: "Waits", value: list?.join(" "), mono: true, hint: "Such as 30s 5m 2h: 5s to 24h each, at most 50 and 7 days in all." });
+  const named = choice("schedule", {
+    label: "Schedule of retries",
+    required: true,
+    value: list ? "own" : (r.schedule ?? "standard"),
+    options: [
+      ["standard", "standard: ten attempts over three days"],
+      ["every-5-minutes", "every 5 minutes for a day"],
+      ["own", "waits of your own"],
+    ],
+    changed: (v) => (own.node.hidden = v !== "own"),
+  });
+  const own = text("waits", {
+    label: "Waits",
+    value: list?.join(" "),
+    mono: true,
+    hint: "Such as 30s 5m 2h: 5s to 24h each, at most 50 and 7 days in all.",
+  });
   own.node.hidden = !list;
   const read = () => (named.read() === "own" ? (own.read() ?? "").split(/[\s,]+/).filter(Boolean) : named.read());
   return { name: "schedule", node: el("div", { class: "stack" }, named.node, own.node), read };
@@ -140,7 +262,11 @@ function schedule(r) {
 
 function limits(r) {
   return [
-    pairs("headers", { label: "Headers", value: r.headers && Object.keys(r.headers).length > 0 ? r.headers : undefined, hint: "Sent with each delivery. Values are never shown again; *** keeps one." }),
+    pairs("headers", {
+      label: "Headers",
+      value: r.headers && Object.keys(r.headers).length > 0 ? r.headers : undefined,
+      hint: "Sent with each delivery. Values are never shown again; *** keeps one.",
+    }),
     text("timeout", { label: "Time limit of an attempt", value: r.timeout, mono: true, placeholder: "15s", hint: "1s to 15s." }),
     number_("rate", { label: "Deliveries per second", step: "any", value: r.rate || undefined, hint: "Empty: no limit of its own." }),
     number_("concurrency", { label: "POSTs at once", value: r.concurrency || undefined }),

@@ -21,11 +21,22 @@ import { when } from "./words.js";
 export function registrationColumns() {
   return [
     { name: "Registration", cell: (r) => link(["registrations", r.id], said(r.description || r.app_name || r.url)) },
-    { name: "State", cell: (r) => [mark(r.state), r.why && el("span", { class: "soft" }, " ", said(r.why))] },
+    { name: "State", cell: (r) => [mark(r.state), failing(r.health), r.why && el("span", { class: "soft" }, " ", said(r.why))] },
     { name: "Event types", cell: (r) => types(r.event_types) },
     { name: "Match", wide: true, cell: (r) => matching(r.match) },
     { name: "Endpoint", wide: true, cell: (r) => el("bdi", { class: "mono" }, r.url) },
   ];
+}
+
+// failing marks an endpoint that accepts nothing at the moment.
+function failing(h) {
+  return h?.failing_since && [" ", mark("failed", h.circuit === "open" ? "circuit open" : "failing")];
+}
+
+function health(h) {
+  if (!h.failing_since) return mark("succeeded", "accepts");
+  const probe = h.circuit === "open" && [". The circuit is open: the next attempt is made after ", when(h.next_probe)];
+  return [failing(h), el("span", { class: "soft" }, " since ", when(h.failing_since), probe)];
 }
 
 function types(names) {
@@ -37,8 +48,25 @@ export async function registrationsPage({ me, query, signal }) {
   const operator = me.scope === "operator";
   const tenant = query.get("tenant") ?? "";
   const actions = me.scope === "full" ? [el("a", { class: "button primary", href: path("registrations", "new") }, "New registration")] : [];
-  const of = operator && (await tenantChoice({ label: "Tenant", none: "Choose one", value: tenant, changed: (id) => go(path("registrations") + (id && "?tenant=" + encodeURIComponent(id))) }));
-  const rows = operator && !tenant ? el("p", { class: "empty" }, "Choose a tenant to see its registrations.") : list({ path: "/registrations", query: { tenant }, columns: registrationColumns(), empty: "No registration yet. One says which events go to which endpoint of yours.", signal, label: "Registrations" });
+  const of =
+    operator &&
+    (await tenantChoice({
+      label: "Tenant",
+      none: "Choose one",
+      value: tenant,
+      changed: (id) => go(path("registrations") + (id && "?tenant=" + encodeURIComponent(id))),
+    }));
+  const rows =
+    operator && !tenant
+      ? el("p", { class: "empty" }, "Choose a tenant to see its registrations.")
+      : list({
+          path: "/registrations",
+          query: { tenant },
+          columns: registrationColumns(),
+          empty: "No registration yet. One says which events go to which endpoint of yours.",
+          signal,
+          label: "Registrations",
+        });
   return [heading("Registrations", { actions }), of && el("div", { class: "filters" }, of.node), rows];
 }
 
@@ -49,14 +77,44 @@ export async function registrationPage({ me, params, signal }) {
   const full = me.scope === "full" && r.state !== "removed";
   const may = (full || me.scope === "operator") && r.state !== "removed";
   return [
-    heading(said(r.description || r.app_name || r.url), { crumbs: [link("registrations", "Registrations")], actions: [full && test(r, at, news, signal), may && toggle(r, at), full && el("a", { class: "button", href: path("registrations", r.id, "edit") }, "Change"), may && remove(at)] }),
+    heading(said(r.description || r.app_name || r.url), {
+      crumbs: [link("registrations", "Registrations")],
+      actions: [
+        full && test(r, at, news, signal),
+        may && toggle(r, at),
+        full && el("a", { class: "button", href: path("registrations", r.id, "edit") }, "Change"),
+        may && remove(at),
+      ],
+    }),
     news,
     summary(r),
-    section("Signing secret", { about: "Each delivery is signed by the Standard Webhooks scheme. While a secret is replaced, both sign.", actions: [full && button("Rotate", () => rotate("Replace the signing secret", at + "/rotate", "24h", secretTold))] }, held("Secret", r.secrets, "None.")),
-    r.raw_tokens && section("Raw token", { actions: [full && button("Rotate", () => rotateToken(at))] }, held("Token", r.raw_tokens, "None.")),
-    section("Newest deliveries", { actions: [el("a", { class: "button", href: path("deliveries") + "?registration=" + encodeURIComponent(r.id) }, "All deliveries")] }, list({ path: "/deliveries", query: { registration: r.id, limit: 10 }, columns: deliveryColumns().slice(0, 5), empty: "None yet.", signal, live: true, label: "Newest deliveries" })),
+    section(
+      "Signing secret",
+      {
+        about: "Each delivery is signed by the Standard Webhooks scheme. While a secret is replaced, both sign.",
+        actions: [full && button("Rotate", () => rotate("Replace the signing secret", at + "/rotate", "24h", secretTold))],
+      },
+      held("Secret", r.secrets, "None."),
+    ),
+    r.raw_tokens &&
+      section("Raw token", { actions: [full && button("Rotate", () => rotateToken(at))] }, held("Token", r.raw_tokens, "None.")),
+    section(
+      "Newest deliveries",
+      { actions: [el("a", { class: "button", href: path("deliveries") + "?registration=" + encodeURIComponent(r.id) }, "All deliveries")] },
+      list({
+        path: "/deliveries",
+        query: { registration: r.id, limit: 10 },
+        columns: deliveryColumns().slice(0, 5),
+        empty: "None yet.",
+        signal,
+        live: true,
+        label: "Newest deliveries",
+      }),
+    ),
     full && section("Deliver again", {}, again(at, signal)),
-    me.scope !== "operator" && r.state !== "removed" && section("Dry run", { about: "Which of the kept events it would get." }, dryRun(r.id, signal)),
+    me.scope !== "operator" &&
+      r.state !== "removed" &&
+      section("Dry run", { about: "Which of the kept events it would get." }, dryRun(r.id, signal)),
   ];
 }
 
@@ -72,8 +130,13 @@ function rotateToken(at) {
 
 function summary(r) {
   return facts([
-    ["State", [mark(r.state), r.why && el("span", { class: "soft" }, " · ", said(r.why)), el("span", { class: "soft" }, " since ", when(r.since))]],
+    [
+      "State",
+      [mark(r.state), r.why && el("span", { class: "soft" }, " · ", said(r.why)), el("span", { class: "soft" }, " since ", when(r.since))],
+    ],
     ["Endpoint", el("bdi", { class: "mono" }, r.url)],
+    ["Endpoint's health", r.health && health(r.health)],
+    ["Consented", r.proven && when(r.proven)],
     ["Source", link(["sources", r.source], name("sources", r.source))],
     ["Event types", r.event_types.map((t) => el("code", { class: "type" }, t))],
     ["Match", matching(r.match, "all that is granted")],
@@ -114,18 +177,33 @@ async function arrived(sent, news, found) {
 function toggle(r, at) {
   const enabled = r.state === "enabled";
   return button(enabled ? "Disable" : "Enable", async () => {
-    if (enabled && !(await ask("Disable this registration?", "Its events are held, not lost, until it is enabled.", "Disable", { danger: false }))) return;
+    if (
+      enabled &&
+      !(await ask("Disable this registration?", "Its events are held, not lost, until it is enabled.", "Disable", { danger: false }))
+    )
+      return;
     await call("POST", `${at}/${enabled ? "disable" : "enable"}`);
     go(location.pathname, { replace: true });
   });
 }
 
 function remove(at) {
-  return button("Delete", async () => {
-    if (!(await ask("Delete this registration?", "Pending deliveries are cancelled. What was delivered stays listed.", "Delete registration"))) return;
-    await call("DELETE", at);
-    go(path("registrations"));
-  }, { class: "danger" });
+  return button(
+    "Delete",
+    async () => {
+      if (
+        !(await ask(
+          "Delete this registration?",
+          "Pending deliveries are cancelled. What was delivered stays listed.",
+          "Delete registration",
+        ))
+      )
+        return;
+      await call("DELETE", at);
+      go(path("registrations"));
+    },
+    { class: "danger" },
+  );
 }
 
 const works = [
@@ -143,7 +221,11 @@ function again(at, signal) {
       const job = await call("POST", `${at}/${work}`, { body: v, headers: { "Idempotency-Key": once } });
       jobs.prepend(progress(job, { signal }));
     };
-    return more(title, el("p", { class: "about" }, about), form({ fields: [since, until].filter(Boolean), submit: title, send, inline: true }));
+    return more(
+      title,
+      el("p", { class: "about" }, about),
+      form({ fields: [since, until].filter(Boolean), submit: title, send, inline: true }),
+    );
   });
   return [forms, jobs];
 }

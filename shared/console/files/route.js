@@ -10,7 +10,11 @@ export function go(address, { replace = false } = {}) {
 // find returns the page of routes, a list of [pattern, page], that an address
 // names, and the parts that the pattern leaves open.
 export function find(routes, address) {
-  const parts = address.replace(/^\/console\/?/, "").split("/").filter(Boolean).map(decodeURIComponent);
+  const parts = address
+    .replace(/^\/console\/?/, "")
+    .split("/")
+    .filter(Boolean)
+    .map(decodeURIComponent);
   for (const [pattern, page] of routes) {
     const params = fits(pattern.split("/").filter(Boolean), parts);
     if (params) return { page, params };

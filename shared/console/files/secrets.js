@@ -11,17 +11,30 @@ import { when } from "./words.js";
 // rotate asks for how long the old secret is to hold, and calls done with the
 // answer.
 export function rotate(title, address, overlap, done, fields = []) {
-  const hours = choice("overlap", { label: "The old one holds for", required: true, value: overlap, options: [["0s", "no time: it ends within 30 s"], ["1h", "1 hour"], ["24h", "24 hours"], ["168h", "7 days"], ["720h", "30 days"]] });
-  return sheet(title, "", (close) => form({
-    fields: [...fields, hours],
-    submit: "Replace",
-    cancel: close,
-    send: async (v) => {
-      const answer = await call("POST", address, { body: v });
-      close();
-      await done(answer);
-    },
-  }));
+  const hours = choice("overlap", {
+    label: "The old one holds for",
+    required: true,
+    value: overlap,
+    options: [
+      ["0s", "no time: it ends within 30 s"],
+      ["1h", "1 hour"],
+      ["24h", "24 hours"],
+      ["168h", "7 days"],
+      ["720h", "30 days"],
+    ],
+  });
+  return sheet(title, "", (close) =>
+    form({
+      fields: [...fields, hours],
+      submit: "Replace",
+      cancel: close,
+      send: async (v) => {
+        const answer = await call("POST", address, { body: v });
+        close();
+        await done(answer);
+      },
+    }),
+  );
 }
 
 // held lists since and until when secrets hold, without showing them.

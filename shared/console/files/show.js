@@ -6,7 +6,13 @@ import { el, fill, svg } from "./dom.js";
 export function heading(title, { crumbs = [], actions = [], about } = {}) {
   const trail = crumbs.length > 0 && el("nav", { class: "crumbs", "aria-label": "Breadcrumb" }, crumbs);
   const h = el("h1", { tabindex: -1 }, title);
-  return el("header", { class: "heading" }, trail, el("div", { class: "row" }, h, el("div", { class: "actions" }, actions)), about && el("p", { class: "about" }, about));
+  return el(
+    "header",
+    { class: "heading" },
+    trail,
+    el("div", { class: "row" }, h, el("div", { class: "actions" }, actions)),
+    about && el("p", { class: "about" }, about),
+  );
 }
 
 // section is a part of a page under a heading of its own.
@@ -18,12 +24,24 @@ export function section(title, { about, actions = [] } = {}, ...content) {
 // facts shows pairs of a name and a value; empty values are left out.
 export function facts(pairs) {
   const filled = pairs.filter(([, value]) => value !== undefined && value !== null && value !== "" && value !== false);
-  return el("dl", { class: "facts" }, filled.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  return el(
+    "dl",
+    { class: "facts" },
+    filled.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+  );
 }
 
 // copyable shows a text in a field of its own with a button that copies it.
 export function copyable(label, text) {
-  const field = el("input", { type: "text", readonly: true, value: text, "aria-label": label, class: "mono", spellcheck: "false", focus: () => field.select() });
+  const field = el("input", {
+    type: "text",
+    readonly: true,
+    value: text,
+    "aria-label": label,
+    class: "mono",
+    spellcheck: "false",
+    focus: () => field.select(),
+  });
   const done = el("span", { class: "hidden", role: "status" });
   const b = el("button", { type: "button", "aria-label": `Copy ${label}`, click: copy }, "Copy");
   async function copy() {
@@ -60,7 +78,11 @@ export function more(summary, ...content) {
 export function matching(match, otherwise = "everything") {
   const entries = Object.entries(match ?? {});
   if (entries.length === 0) return otherwise;
-  return el("span", { class: "keys" }, entries.map(([key, values]) => el("span", { class: "key" }, el("b", {}, key), " ", el("bdi", {}, values.join(", ")))));
+  return el(
+    "span",
+    { class: "keys" },
+    entries.map(([key, values]) => el("span", { class: "key" }, el("b", {}, key), " ", el("bdi", {}, values.join(", ")))),
+  );
 }
 
 // notice is a sentence that stands out.
@@ -70,13 +92,25 @@ export function notice(...content) {
 
 // alarm shows why something failed.
 export function alarm(problem, retry) {
-  const list = problem.errors?.length > 0 && el("ul", {}, problem.errors.map((e) => el("li", {}, [e.location, e.message].filter(Boolean).join(": "))));
+  const list =
+    problem.errors?.length > 0 &&
+    el(
+      "ul",
+      {},
+      problem.errors.map((e) => el("li", {}, [e.location, e.message].filter(Boolean).join(": "))),
+    );
   const again = retry && el("button", { type: "button", click: retry }, "Try again");
   return el("div", { class: "alarm", role: "alert", tabindex: -1 }, el("p", {}, cross(), problem.message), list, again);
 }
 
 function cross() {
-  const path = { d: "M8 1.5l7 12.5H1zM8 6v4M8 12v.2", fill: "none", stroke: "currentColor", "stroke-width": 1.5, "stroke-linejoin": "round" };
+  const path = {
+    d: "M8 1.5l7 12.5H1zM8 6v4M8 12v.2",
+    fill: "none",
+    stroke: "currentColor",
+    "stroke-width": 1.5,
+    "stroke-linejoin": "round",
+  };
   return svg("shape bad", ["path", path]);
 }
 

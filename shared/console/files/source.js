@@ -26,11 +26,19 @@ const crumbs = () => [link("sources", "Sources")];
 
 async function tenantPage(source, me) {
   const keys = await kinds(source.provider);
-  const add = el("a", { class: "button primary", href: path("registrations", "new") + "?source=" + encodeURIComponent(source.id) }, "New registration");
+  const add = el(
+    "a",
+    { class: "button primary", href: path("registrations", "new") + "?source=" + encodeURIComponent(source.id) },
+    "New registration",
+  );
   const actions = me.scope === "full" ? [add] : [];
   return [
     heading(said(source.name), { crumbs: crumbs(), actions }),
-    facts([["Provider", providerName(source.provider)], ["You may receive", granted(source)], ["Id", code(source.id)]]),
+    facts([
+      ["Provider", providerName(source.provider)],
+      ["You may receive", granted(source)],
+      ["Id", code(source.id)],
+    ]),
     section("Routing keys", { about: "What a registration can pick events by." }, keyTable(keys)),
     section("Event types", { about: "The documented ones; others occur." }, typeList(source.event_types ?? [])),
   ];
@@ -41,8 +49,21 @@ function keyTable(keys) {
 }
 
 // typeList shows what each event type means, with a sample.
-export function typeList(types) {
-  return el("ul", { class: "types" }, types.map((t) => el("li", {}, code(t.name), " ", el("span", { class: "soft" }, t.about), t.sample && more("Sample", pre(JSON.stringify(t.sample, null, 2), `Sample of ${t.name}`)))));
+function typeList(types) {
+  return el(
+    "ul",
+    { class: "types" },
+    types.map((t) =>
+      el(
+        "li",
+        {},
+        code(t.name),
+        " ",
+        el("span", { class: "soft" }, t.about),
+        t.sample && more("Sample", pre(JSON.stringify(t.sample, null, 2), `Sample of ${t.name}`)),
+      ),
+    ),
+  );
 }
 
 async function operatorPage(source, signal) {
@@ -50,9 +71,19 @@ async function operatorPage(source, signal) {
   const again = () => go(location.pathname, { replace: true });
   return [
     heading(said(source.name), { crumbs: crumbs(), actions: [button("Delete", () => remove(source, at), { class: "danger" })] }),
-    facts([["Provider", providerName(source.provider)], ["SDKAppID", source.sdk_app_id && code(String(source.sdk_app_id))], ["Last event", lastEvent(source.id, signal)], ["Created", when(source.created)], ["Id", code(source.id)]]),
+    facts([
+      ["Provider", providerName(source.provider)],
+      ["SDKAppID", source.sdk_app_id && code(String(source.sdk_app_id))],
+      ["Last event", lastEvent(source.id, signal)],
+      ["Created", when(source.created)],
+      ["Id", code(source.id)],
+    ]),
     urls(source, at, signal),
-    section("Set-up at the provider", {}, source.callback_url ? guide(source, source.callback_url) : el("p", {}, "Create a callback URL first.")),
+    section(
+      "Set-up at the provider",
+      {},
+      source.callback_url ? guide(source, source.callback_url) : el("p", {}, "Create a callback URL first."),
+    ),
     credentials(source, at, again),
     await grants(source, at, signal),
     settings(source, at, again),
@@ -61,11 +92,22 @@ async function operatorPage(source, signal) {
 }
 
 async function remove(source, at) {
-  if (!(await ask(`Delete ${source.name}?`, "Its callback URLs end at once. What it delivered stays listed until its time is over.", "Delete source"))) return;
+  if (
+    !(await ask(
+      `Delete ${source.name}?`,
+      "Its callback URLs end at once. What it delivered stays listed until its time is over.",
+      "Delete source",
+    ))
+  )
+    return;
   try {
     await call("DELETE", at);
   } catch (e) {
-    if (e.status !== 409 || !(await ask("It has registrations", "Deleting the source removes the registrations of all tenants on it.", "Delete both"))) throw e;
+    if (
+      e.status !== 409 ||
+      !(await ask("It has registrations", "Deleting the source removes the registrations of all tenants on it.", "Delete both"))
+    )
+      throw e;
     await call("DELETE", at, { query: { force: true } });
   }
   go(path("sources"));
@@ -85,17 +127,24 @@ function urls(source, at, signal) {
       { name: "Actions", cell: (k) => (k.until ? "" : urlActions(source, at, k, () => rows.reload())) },
     ],
   });
-  const add = () => sheet("New callback URL", "Events that come by it carry its label as a routing key.", (close) => form({
-    fields: [text("label", { label: "Label" })],
-    submit: "Create callback URL",
-    cancel: close,
-    send: async (v, once) => {
-      await call("POST", at + "/keys", { body: v, headers: { "Idempotency-Key": once } });
-      close();
-      rows.reload();
-    },
-  }));
-  return section("Callback URLs", { about: "Whoever knows one can send events: treat them as secrets.", actions: [button("New callback URL", add)] }, rows);
+  const add = () =>
+    sheet("New callback URL", "Events that come by it carry its label as a routing key.", (close) =>
+      form({
+        fields: [text("label", { label: "Label" })],
+        submit: "Create callback URL",
+        cancel: close,
+        send: async (v, once) => {
+          await call("POST", at + "/keys", { body: v, headers: { "Idempotency-Key": once } });
+          close();
+          rows.reload();
+        },
+      }),
+    );
+  return section(
+    "Callback URLs",
+    { about: "Whoever knows one can send events: treat them as secrets.", actions: [button("New callback URL", add)] },
+    rows,
+  );
 }
 
 function urlActions(source, at, key, done) {
@@ -105,18 +154,37 @@ function urlActions(source, at, key, done) {
     await call("DELETE", of);
     done();
   };
-  return el("span", { class: "actions" }, button("Rotate", () => rotate("Replace the callback URL", of + "/rotate", source.provider === "direct" ? "720h" : "24h", done)), button("End", end));
+  return el(
+    "span",
+    { class: "actions" },
+    button("Rotate", () => rotate("Replace the callback URL", of + "/rotate", source.provider === "direct" ? "720h" : "24h", done)),
+    button("End", end),
+  );
 }
 
 function credentials(source, at, again) {
   if (source.provider === "tencent-chat") {
-    const token = text("token", { label: "New token", type: "password", required: true, mono: true, hint: "As it is, or will be, in Tencent's console." });
+    const token = text("token", {
+      label: "New token",
+      type: "password",
+      required: true,
+      mono: true,
+      hint: "As it is, or will be, in Tencent's console.",
+    });
     const set = () => rotate("Set the token", at + "/token/rotate", "24h", again, [token]);
-    return section("Credentials", { actions: [button(source.tokens?.length > 0 ? "Replace the token" : "Set a token", set)] }, held("Token", source.tokens, "No token: the address alone proves who calls."));
+    return section(
+      "Credentials",
+      { actions: [button(source.tokens?.length > 0 ? "Replace the token" : "Set a token", set)] },
+      held("Token", source.tokens, "No token: the address alone proves who calls."),
+    );
   }
   if (source.provider === "direct") {
     const set = () => basicSheet(at, again);
-    return section("Credentials", { actions: [button(source.basic?.length > 0 ? "Replace the login" : "Set a login", set)] }, held("Login and password", source.basic, "No login: the address alone proves who calls."));
+    return section(
+      "Credentials",
+      { actions: [button(source.basic?.length > 0 ? "Replace the login" : "Set a login", set)] },
+      held("Login and password", source.basic, "No login: the address alone proves who calls."),
+    );
   }
   return null;
 }
@@ -124,7 +192,11 @@ function credentials(source, at, again) {
 function basicSheet(at, again) {
   const login = text("login", { label: "Login", required: true, mono: true });
   const password = text("password", { label: "Password", type: "password", required: true, mono: true });
-  const basic = { name: "basic", node: el("div", { class: "stack" }, login.node, password.node), read: () => ({ login: login.read() ?? "", password: password.read() ?? "" }) };
+  const basic = {
+    name: "basic",
+    node: el("div", { class: "stack" }, login.node, password.node),
+    read: () => ({ login: login.read() ?? "", password: password.read() ?? "" }),
+  };
   return rotate("Set login and password", at + "/basic/rotate", "720h", again, [basic]);
 }
 
@@ -144,23 +216,36 @@ async function grants(source, at, signal) {
   });
   const add = async () => {
     const tenant = await tenantChoice({ label: "Tenant", required: true });
-    const which = match("match", { label: "Only events with", kinds: keys, hint: "Keys AND, values OR, exact text. Without any: the whole source." });
-    return sheet("New grant", "A tenant's registrations only narrow what it is granted.", (close) => form({
-      fields: [tenant, which],
-      submit: "Grant",
-      cancel: close,
-      send: async (v, once) => {
-        await call("POST", at + "/grants", { body: v, headers: { "Idempotency-Key": once } });
-        close();
-        rows.reload();
-      },
-    }));
+    const which = match("match", {
+      label: "Only events with",
+      kinds: keys,
+      hint: "Keys AND, values OR, exact text. Without any: the whole source.",
+    });
+    return sheet("New grant", "A tenant's registrations only narrow what it is granted.", (close) =>
+      form({
+        fields: [tenant, which],
+        submit: "Grant",
+        cancel: close,
+        send: async (v, once) => {
+          await call("POST", at + "/grants", { body: v, headers: { "Idempotency-Key": once } });
+          close();
+          rows.reload();
+        },
+      }),
+    );
   };
   return section("Grants", { actions: [button("New grant", add)] }, rows);
 }
 
 async function revoke(at, grant, done) {
-  if (!(await ask("Revoke this grant?", "Pending deliveries that it let through are cancelled and their payloads hidden from the tenant.", "Revoke"))) return;
+  if (
+    !(await ask(
+      "Revoke this grant?",
+      "Pending deliveries that it let through are cancelled and their payloads hidden from the tenant.",
+      "Revoke",
+    ))
+  )
+    return;
   await call("DELETE", `${at}/grants/${encodeURIComponent(grant.id)}`);
   done();
 }
@@ -168,8 +253,21 @@ async function revoke(at, grant, done) {
 function settings(source, at, again) {
   const fields = [
     text("name", { label: "Name", value: source.name, required: true }),
-    lines("ignore_event_types", { label: "Event types to drop", value: source.ignore_event_types, clears: true, hint: "Acknowledged and counted, but not kept; one a line, * may end an entry." }),
-    choice("history", { label: "History", value: source.history, required: true, options: [["full", "every event and delivery"], ["failures", "only what was not delivered at once"]] }),
+    lines("ignore_event_types", {
+      label: "Event types to drop",
+      value: source.ignore_event_types,
+      clears: true,
+      hint: "Acknowledged and counted, but not kept; one a line, * may end an entry.",
+    }),
+    choice("history", {
+      label: "History",
+      value: source.history,
+      required: true,
+      options: [
+        ["full", "every event and delivery"],
+        ["failures", "only what was not delivered at once"],
+      ],
+    }),
     ...own(source),
   ];
   const send = async ({ api_key, base_url, ...v }) => {
@@ -181,10 +279,19 @@ function settings(source, at, again) {
 }
 
 function own(source) {
-  if (source.provider === "direct") return [lines("allow", { label: "Addresses that may call", value: source.allow, clears: true, hint: "Prefixes, one a line; none: all." })];
+  if (source.provider === "direct")
+    return [
+      lines("allow", { label: "Addresses that may call", value: source.allow, clears: true, hint: "Prefixes, one a line; none: all." }),
+    ];
   if (source.provider === "smartbots")
     return [
-      text("api_key", { label: "SmartBots developer API key", type: "password", value: source.upstream?.api_key, mono: true, hint: "*** keeps what is set." }),
+      text("api_key", {
+        label: "SmartBots developer API key",
+        type: "password",
+        value: source.upstream?.api_key,
+        mono: true,
+        hint: "*** keeps what is set.",
+      }),
       text("base_url", { label: "Address of the SmartBots API", value: source.upstream?.base_url, mono: true }),
     ];
   return [];
@@ -193,18 +300,27 @@ function own(source) {
 // erasure answers a data subject's request.
 function erasure(source) {
   const open = async () => {
-    const which = match("match", { label: "Of events with", kinds: await kinds(source.provider), hint: "Payloads and routing keys of the events that match are erased for good." });
-    return sheet("Erase what is kept", "For the request of somebody whose data passed through.", (close) => form({
-      fields: [which],
-      submit: "Erase",
-      danger: true,
-      cancel: close,
-      send: async (v, once) => {
-        const job = await call("POST", "/erasures", { body: { source: source.id, match: v.match ?? {} }, headers: { "Idempotency-Key": once } });
-        close();
-        go(path("jobs", job.id));
-      },
-    }));
+    const which = match("match", {
+      label: "Of events with",
+      kinds: await kinds(source.provider),
+      hint: "Payloads and routing keys of the events that match are erased for good.",
+    });
+    return sheet("Erase what is kept", "For the request of somebody whose data passed through.", (close) =>
+      form({
+        fields: [which],
+        submit: "Erase",
+        danger: true,
+        cancel: close,
+        send: async (v, once) => {
+          const job = await call("POST", "/erasures", {
+            body: { source: source.id, match: v.match ?? {} },
+            headers: { "Idempotency-Key": once },
+          });
+          close();
+          go(path("jobs", job.id));
+        },
+      }),
+    );
   };
   return el("p", {}, button("Erase events of a person…", open, { class: "quiet" }));
 }
@@ -215,5 +331,17 @@ function recent(source, signal) {
     { name: "Received", cell: (e) => when(e.received) },
     { name: "Label", wide: true, cell: (e) => said(e.label ?? "") },
   ];
-  return section("Newest events", { actions: [el("a", { class: "button", href: path("events") + "?source=" + encodeURIComponent(source.id) }, "All events")] }, list({ path: "/events", query: { source: source.id, limit: 10 }, columns, empty: "Nothing came yet.", signal, live: true, label: "Newest events" }));
+  return section(
+    "Newest events",
+    { actions: [el("a", { class: "button", href: path("events") + "?source=" + encodeURIComponent(source.id) }, "All events")] },
+    list({
+      path: "/events",
+      query: { source: source.id, limit: 10 },
+      columns,
+      empty: "Nothing came yet.",
+      signal,
+      live: true,
+      label: "Newest events",
+    }),
+  );
 }

@@ -44,7 +44,12 @@ function operatorSources(signal) {
 export function lastEvent(source, signal) {
   const place = el("span", {}, "…");
   call("GET", "/events", { query: { source, limit: 1 }, signal })
-    .then((page) => fill(place, page.data[0] ? [when(page.data[0].received), el("span", { class: "soft" }, " · ", ago(page.data[0].received))] : "none kept"))
+    .then((page) =>
+      fill(
+        place,
+        page.data[0] ? [when(page.data[0].received), el("span", { class: "soft" }, " · ", ago(page.data[0].received))] : "none kept",
+      ),
+    )
     .catch(() => fill(place, "unknown"));
   return place;
 }
@@ -59,7 +64,9 @@ async function grantedSources(signal) {
   ];
   return [
     heading("Sources", { about: "What the operator has granted you. A registration picks events of one source." }),
-    rows.length === 0 ? el("p", { class: "empty" }, "Nothing is granted yet. Ask the operator for a grant.") : list({ path: "/sources", columns, empty: "", signal, label: "Sources" }),
+    rows.length === 0
+      ? el("p", { class: "empty" }, "Nothing is granted yet. Ask the operator for a grant.")
+      : list({ path: "/sources", columns, empty: "", signal, label: "Sources" }),
   ];
 }
 
@@ -75,7 +82,10 @@ export function newSourcePage() {
   const name = text("name", { label: "Name", required: true, hint: "For you and for the tenants that are granted it." });
   function draw(id) {
     fields = fieldsOf(id);
-    fill(own, fields.map((f) => f.node));
+    fill(
+      own,
+      fields.map((f) => f.node),
+    );
   }
   draw("tencent-chat");
   const read = () => Object.fromEntries(fields.map((f) => [f.name, f.read()]).filter(([, v]) => v !== undefined));
@@ -84,25 +94,51 @@ export function newSourcePage() {
     go(path("sources", made.id));
   };
   const content = [provider.node, name.node, own];
-  return [heading("New source", { crumbs: [link("sources", "Sources")] }), form({ fields: [provider, name], content, submit: "Create source", send, cancel: () => go(path("sources")) })];
+  return [
+    heading("New source", { crumbs: [link("sources", "Sources")] }),
+    form({ fields: [provider, name], content, submit: "Create source", send, cancel: () => go(path("sources")) }),
+  ];
 }
 
 function fieldsOf(provider) {
   switch (provider) {
     case "tencent-chat":
       return [
-        text("sdk_app_id", { label: "SDKAppID", required: true, mono: true, hint: "The number of the application. One application is one source." }),
-        text("token", { label: "Authentication token", type: "password", mono: true, hint: "The token that you set for callbacks in Tencent's console. Without it the URL alone proves who calls." }),
+        text("sdk_app_id", {
+          label: "SDKAppID",
+          required: true,
+          mono: true,
+          hint: "The number of the application. One application is one source.",
+        }),
+        text("token", {
+          label: "Authentication token",
+          type: "password",
+          mono: true,
+          hint: "The token that you set for callbacks in Tencent's console. Without it the URL alone proves who calls.",
+        }),
       ];
     case "direct":
       return [
-        text("login", { label: "Login", mono: true, hint: "With a password, every callback must bring both as Basic authorization. Direct takes them from the callbackUrl." }),
+        text("login", {
+          label: "Login",
+          mono: true,
+          hint: "With a password, every callback must bring both as Basic authorization. Direct takes them from the callbackUrl.",
+        }),
         text("password", { label: "Password", type: "password", mono: true }),
-        lines("allow", { label: "Addresses that may call", rows: 2, hint: "Prefixes such as 185.203.96.7/32, one a line; none: all. The Russian installation names that one address." }),
+        lines("allow", {
+          label: "Addresses that may call",
+          rows: 2,
+          hint: "Prefixes such as 185.203.96.7/32, one a line; none: all. The Russian installation names that one address.",
+        }),
       ];
     default:
       return [
-        text("api_key", { label: "SmartBots developer API key", type: "password", mono: true, hint: "With it, groups and codes that are unknown here are asked of SmartBots itself, with this source's callback URL." }),
+        text("api_key", {
+          label: "SmartBots developer API key",
+          type: "password",
+          mono: true,
+          hint: "With it, groups and codes that are unknown here are asked of SmartBots itself, with this source's callback URL.",
+        }),
         text("base_url", { label: "Address of the SmartBots API", mono: true, hint: "Only if it is not SmartBots' own." }),
       ];
   }

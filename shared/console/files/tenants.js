@@ -3,7 +3,7 @@
 import { all, call } from "./call.js";
 import { ask, sheet, tell } from "./dialog.js";
 import { button, code, el, link, path, said } from "./dom.js";
-import { choice, number_, text } from "./fields.js";
+import { check, choice, number_, text } from "./fields.js";
 import { form } from "./form.js";
 import { keyList } from "./keys.js";
 import { list } from "./list.js";
@@ -35,17 +35,20 @@ export function tenantsPage({ signal }) {
       { name: "Created", wide: true, cell: (t) => when(t.created) },
     ],
   });
-  const add = () => sheet("New tenant", "", (close) => form({
-    fields: [text("name", { label: "Name", required: true })],
-    submit: "Create tenant",
-    cancel: close,
-    send: async (v, once) => {
-      const made = await call("POST", "/tenants", { body: v, headers: { "Idempotency-Key": once } });
-      close();
-      await tell(`First key of ${made.name}`, "API key", made.api_key, made.note);
-      go(path("tenants", made.id));
-    },
-  }));
+  const add = () =>
+    sheet("New tenant", "", (close) =>
+      form({
+        fields: [text("name", { label: "Name", required: true })],
+        submit: "Create tenant",
+        cancel: close,
+        send: async (v, once) => {
+          const made = await call("POST", "/tenants", { body: v, headers: { "Idempotency-Key": once } });
+          close();
+          await tell(`First key of ${made.name}`, "API key", made.api_key, made.note);
+          go(path("tenants", made.id));
+        },
+      }),
+    );
   return [heading("Tenants", { actions: [button("New tenant", add, { class: "primary" })] }), rows];
 }
 
@@ -62,21 +65,47 @@ export async function tenantPage({ params, signal }) {
   const keys = keyList({ tenant: t.id, signal });
   return [
     heading(said(t.name), { crumbs: [link("tenants", "Tenants")], actions: tenantActions(t, at, again) }),
-    facts([["State", mark(stateOf(t))], ["Created", when(t.created)], ["Id", code(t.id)]]),
+    facts([
+      ["State", mark(stateOf(t))],
+      ["Created", when(t.created)],
+      ["Id", code(t.id)],
+    ]),
     section("Keys", { about: "A key's text is told once, when it is made.", actions: [keys.add] }, keys.rows),
-    section("Registrations", { actions: [el("a", { class: "button", href: path("deliveries") + "?tenant=" + encodeURIComponent(t.id) }, "Deliveries")] }, list({ path: "/registrations", query: { tenant: t.id }, columns: registrationColumns(), empty: "None yet. The tenant makes them with its key.", signal, label: "Registrations" })),
+    section(
+      "Registrations",
+      { actions: [el("a", { class: "button", href: path("deliveries") + "?tenant=" + encodeURIComponent(t.id) }, "Deliveries")] },
+      list({
+        path: "/registrations",
+        query: { tenant: t.id },
+        columns: registrationColumns(),
+        empty: "None yet. The tenant makes them with its key.",
+        signal,
+        label: "Registrations",
+      }),
+    ),
     limits(t, at, again),
   ];
 }
 
 function tenantActions(t, at, again) {
   const toggle = async () => {
-    if (!t.disabled && !(await ask(`Disable ${t.name}?`, "Its keys are refused and its deliveries are held until it is enabled.", "Disable"))) return;
+    if (
+      !t.disabled &&
+      !(await ask(`Disable ${t.name}?`, "Its keys are refused and its deliveries are held until it is enabled.", "Disable"))
+    )
+      return;
     await call("POST", `${at}/${t.disabled ? "enable" : "disable"}`);
     again();
   };
   const remove = async () => {
-    if (!(await ask(`Remove ${t.name}?`, "It is disabled at once, and all its registrations, keys, deliveries and grants are removed for good.", "Remove tenant"))) return;
+    if (
+      !(await ask(
+        `Remove ${t.name}?`,
+        "It is disabled at once, and all its registrations, keys, deliveries and grants are removed for good.",
+        "Remove tenant",
+      ))
+    )
+      return;
     const job = await call("DELETE", at);
     go(path("jobs", job.id));
   };
@@ -92,12 +121,32 @@ const limitNames = [
 ];
 
 function limits(t, at, again) {
-  const shown = facts(limitNames.map(([name, label]) => [label, t.limits[name] ? String(t.limits[name]) : "no limit"]));
-  const fields = limitNames.map(([name, label, step]) => number_(name, { label, step, value: t.limits[name] }));
+  const shown = facts([
+    ...limitNames.map(([name, label]) => [label, t.limits[name] ? String(t.limits[name]) : "no limit"]),
+    ["Endpoints must consent", t.limits.require_challenge ? "yes" : "no"],
+  ]);
+  const challenge = {
+    label: "Endpoints must consent",
+    value: t.limits.require_challenge,
+    hint: "An endpoint must answer an OPTIONS request with WebHook-Allowed-Origin before anything is sent to it. Standard format alone.",
+  };
+  const fields = [
+    ...limitNames.map(([name, label, step]) => number_(name, { label, step, value: t.limits[name] })),
+    check("require_challenge", challenge),
+  ];
   const name = text("name", { label: "Name", value: t.name, required: true });
   const send = async ({ name, ...v }) => {
     await call("PATCH", at, { body: { name, limits: v } });
     again();
   };
-  return section("Limits", {}, shown, more("Change name and limits", el("p", { class: "hint" }, "What is left empty is the default."), form({ fields: [name, ...fields], submit: "Save", send })));
+  return section(
+    "Limits",
+    {},
+    shown,
+    more(
+      "Change name and limits",
+      el("p", { class: "hint" }, "What is left empty is the default."),
+      form({ fields: [name, ...fields], submit: "Save", send }),
+    ),
+  );
 }

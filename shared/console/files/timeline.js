@@ -23,7 +23,12 @@ export function timeline(d, attempts, schedule) {
 }
 
 function step(status, time, title, ...detail) {
-  return el("li", {}, shape(status), el("div", {}, el("p", { class: "step" }, el("b", {}, title), el("span", { class: "soft" }, time)), detail));
+  return el(
+    "li",
+    {},
+    shape(status),
+    el("div", {}, el("p", { class: "step" }, el("b", {}, title), el("span", { class: "soft" }, time)), detail),
+  );
 }
 
 function attempt(a, before) {

@@ -22,8 +22,11 @@ function local(t) {
 }
 
 // utc returns an instant in UTC, to the second.
-export function utc(text) {
-  return new Date(text).toISOString().replace("T", " ").replace(/\.\d+Z$/, " UTC");
+function utc(text) {
+  return new Date(text)
+    .toISOString()
+    .replace("T", " ")
+    .replace(/\.\d+Z$/, " UTC");
 }
 
 // ago says how long ago an instant was.
@@ -51,7 +54,7 @@ export function lasting(seconds) {
   return parts.join(" ") || "0 s";
 }
 
-const sizes = { h: 3600, m: 60, s: 1, ms: 1e-3, "µs": 1e-6, ns: 1e-9 };
+const sizes = { h: 3600, m: 60, s: 1, ms: 1e-3, µs: 1e-6, ns: 1e-9 };
 
 // seconds reads a duration as the API writes it, such as 5m0s.
 export function seconds(text) {
