@@ -73,6 +73,8 @@ func newDemo(ctx context.Context, g *gateway.Gateway, data, base, operatorKey st
 	for _, t := range demoTenants {
 		fmt.Fprintf(out, "ringback: demo:   as the tenant %s with the key in the file %s\n", t.name, filepath.Join(data, demoKeyFile(t)))
 	}
+	fmt.Fprintf(out, "ringback: demo: to see deliveries as they happen: go run ./functions/local listen -server %s -key-file %s\n",
+		base, filepath.Join(data, demoKeyFile(demoTenants[0])))
 	return d, nil
 }
 

@@ -110,7 +110,7 @@ func (l *listener) show(ctx context.Context, d seenDelivery) {
 
 // text returns h as one line for people.
 func (h heard) text(colours bool) string {
-	line := fmt.Sprintf("%s  %s  %s  %s", h.Created.Local().Format("15:04:05.000"),
+	line := fmt.Sprintf("%s  %s  %-16s  %s", h.Created.Local().Format("15:04:05.000"),
 		paint(colours, colourOf(h.Status), fmt.Sprintf("%-9s", printable(h.Status))), printable(h.EventType), printable(h.Event))
 	if a := h.Last; a != nil {
 		line += "  " + outcome(a.StatusCode, a.Class, a.Took)
