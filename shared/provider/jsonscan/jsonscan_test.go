@@ -77,7 +77,9 @@ func TestTextIsThatOfStringsAndNumbers(t *testing.T) {
 }
 
 func TestDepthIsBounded(t *testing.T) {
-	nested := func(n int) string { return strings.Repeat(`[{"a":"]}`+`\"[",`+`"b":`, n/2) + "1" + strings.Repeat("}]", n/2) }
+	nested := func(n int) string {
+		return strings.Repeat(`[{"a":"]}`+`\"[",`+`"b":`, n/2) + "1" + strings.Repeat("}]", n/2)
+	}
 	for _, tt := range []struct {
 		value string
 		want  bool
