@@ -143,8 +143,7 @@ func (g *Gateway) recordFirst(ctx context.Context, f *fanOut, d Delivery, a *Att
 			if d.Status == Succeeded {
 				return d, errUnchanged
 			}
-			d.Last, d.body = a.last(), cut(a.Answer)
-			return d.close(Succeeded, "", a.At), nil
+			return d.acceptedLate(*a), nil
 		})
 		return err
 	case errors.Is(err, ErrConflict):

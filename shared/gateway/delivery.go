@@ -140,13 +140,13 @@ func (d Delivery) mine(claim int) bool {
 // attempt itself; then the second result says that it must.
 //
 // If the claim is not the current one, a failure changes nothing, and a success
-// closes the delivery all the same.
+// closes the delivery all the same; a resend that waits is still made. One that
+// was made ends its claim whatever the status, which stays unless it was accepted.
 func (d Delivery) record(a Attempt, s Schedule, jitter float64, self bool) (Delivery, bool) {
 	now := a.At.Add(a.Took)
-	if d.Claim != a.Claim || d.Status == Succeeded {
+	if d.Claim != a.Claim || d.Status == Succeeded && !d.Manual {
 		if a.Accepted() && d.Status != Succeeded {
-			d.Last, d.body = a.last(), cut(a.Answer)
-			return d.close(Succeeded, "", now), false
+			return d.acceptedLate(a), false
 		}
 		return d, false
 	}
@@ -160,6 +160,9 @@ func (d Delivery) record(a Attempt, s Schedule, jitter float64, self bool) (Deli
 	switch {
 	case a.Accepted():
 		return d.close(Succeeded, "", now), false
+	case wasManual && d.Status == Succeeded:
+		d.due = time.Time{}
+		return d, false
 	case a.Gone():
 		return d.close(Failed, "gone", now), false
 	case wasManual && d.Status != Pending:
@@ -172,6 +175,16 @@ func (d Delivery) record(a Attempt, s Schedule, jitter float64, self bool) (Deli
 	}
 	self = self && wait <= maxSelfSend && !d.Lane
 	return d.wait(now.Add(wait), self), self
+}
+
+// acceptedLate closes d by an attempt whose claim is not the current one.
+func (d Delivery) acceptedLate(a Attempt) Delivery {
+	after := d.close(Succeeded, "", a.At.Add(a.Took))
+	after.Last, after.body = a.last(), cut(a.Answer)
+	if d.Manual {
+		after.Manual, after.Lost, after.Start, after.due = true, d.Lost, d.Start, d.due
+	}
+	return after
 }
 
 // wait leaves d pending until start. If the caller sends the attempt itself the
@@ -283,6 +296,15 @@ func deliveryOf(r Row) (Delivery, error) {
 		return d, fmt.Errorf("delivery: %w", err)
 	}
 	return d, nil
+}
+
+// giveUp ends what was handed out so often without a record: a resend of what
+// is final, or the delivery.
+func (d Delivery) giveUp(now time.Time) Delivery {
+	if d.Manual && d.Status != Pending {
+		return d.dropManual()
+	}
+	return d.close(Failed, "internal", now)
 }
 
 // dropManual ends a resend that may not be made.

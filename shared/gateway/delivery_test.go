@@ -44,6 +44,9 @@ func TestRecordDecidesByTheAttempt(t *testing.T) {
 		{"accepted though cancelled meanwhile", Delivery{Status: Cancelled, Claim: 4}, attempted(200, 3), true, Succeeded, "", 0, false},
 		{"resend accepted", Delivery{Status: Failed, Manual: true, Claim: 5, Made: 2}, attempted(200, 5), true, Succeeded, "", 2, false},
 		{"resend refused", Delivery{Status: Failed, Why: "exhausted", Manual: true, Claim: 5, Made: 2}, attempted(500, 5), true, Failed, "exhausted", 2, false},
+		{"resend of what succeeded accepted", Delivery{Status: Succeeded, Manual: true, Claim: 5, Made: 2, due: noon}, attempted(200, 5), true, Succeeded, "", 2, false},
+		{"resend of what succeeded refused", Delivery{Status: Succeeded, Manual: true, Claim: 5, Made: 2, due: noon}, attempted(500, 5), true, Succeeded, "", 2, false},
+		{"resend of what succeeded, gone", Delivery{Status: Succeeded, Manual: true, Claim: 5, Made: 2, due: noon}, attempted(410, 5), true, Succeeded, "", 2, false},
 		{"resend of a pending one refused", Delivery{Status: Pending, Manual: true, Claim: 5, Made: 1}, attempted(500, 5), true, Pending, "", 1, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -55,7 +58,28 @@ func TestRecordDecidesByTheAttempt(t *testing.T) {
 			if got.Status == Pending && got.Claim != tt.d.Claim && got.due.IsZero() {
 				t.Error("pending and not due: nobody would attempt it again")
 			}
+			if got.Status != Pending && (got.Manual || !got.due.IsZero()) {
+				t.Errorf("manual %v, due %v though it is %s: it would be attempted for ever", got.Manual, got.due, got.Status)
+			}
 		})
+	}
+}
+
+func TestResendIsMadeThoughAnAttemptBeforeItIsAccepted(t *testing.T) {
+	pending := Delivery{Status: Pending, Claim: 3, due: noon}
+	resent := pending.resend(noon)
+	got, _ := resent.record(attempted(200, 3), Schedule{}, 0.5, true)
+	if got.Status != Succeeded || !got.mayPost(resent.Claim, noon, time.Second) || got.due.IsZero() {
+		t.Errorf("status %s, due %v, the resend may be made: %v; want succeeded and due", got.Status, got.due, got.mayPost(resent.Claim, noon, time.Second))
+	}
+}
+
+func TestResendThatIsNeverRecordedEndsAlone(t *testing.T) {
+	for _, tt := range []struct{ status, want Status }{{Succeeded, Succeeded}, {Cancelled, Cancelled}, {Failed, Failed}, {Pending, Failed}} {
+		got := Delivery{Status: tt.status}.resend(noon).giveUp(noon)
+		if got.Status != tt.want || got.Manual || !got.due.IsZero() {
+			t.Errorf("a lost resend of what is %s: %s, manual %v, due %v; want %s and not due", tt.status, got.Status, got.Manual, got.due, tt.want)
+		}
 	}
 }
 

@@ -165,7 +165,7 @@ func (g *Gateway) handOutDelivery(ctx context.Context, row Row, t *tick) (*Messa
 	}
 	if d.Lost >= maxLost {
 		g.log().Error("retry", "delivery", d.ID, "outcome", "given up", "handed_out", d.Lost)
-		return nil, g.save(ctx, d.close(Failed, "internal", now), d.rev)
+		return nil, g.save(ctx, d.giveUp(now), d.rev)
 	}
 	if moved, err := g.heldUp(ctx, d, t); moved || err != nil {
 		return nil, err

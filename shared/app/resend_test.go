@@ -1,0 +1,26 @@
+package app_test
+
+import (
+	"testing"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+func TestResendOfWhatSucceededIsMadeOnce(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		r, e := w.register(c, s, "again.example", gateway.RegistrationChange{})
+		w.chat(path, groupA, "hello")
+		d := w.wantStatus(c, r, time.Hour, gateway.Succeeded)
+		again(w, func() (gateway.Delivery, error) { return w.g.Resend(t.Context(), d.ID) })
+		time.Sleep(24 * time.Hour)
+		if n := len(e.seen()); n != 2 && w.weak == 0 {
+			t.Errorf("%d POSTs within a day of one resend, want 2", n)
+		}
+		if d := w.deliveries(c, r.ID)[0]; d.Status != gateway.Succeeded {
+			t.Errorf("status %s, %s after a resend of what succeeded", d.Status, d.Why)
+		}
+	})
+}
