@@ -275,7 +275,7 @@ func (g *Gateway) revive(ctx context.Context, j *Job, r Row, is func(Delivery) b
 	case changed:
 		j.Done++
 	}
-	if changed && d.Lane {
+	if d.Lane && d.Status == Pending { // perhaps made so by a chunk that ended before it got here
 		return g.requeueInLane(ctx, d)
 	}
 	return nil

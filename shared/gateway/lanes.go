@@ -34,6 +34,8 @@ type lane struct {
 type waiting struct {
 	Event    string    `json:"event"`
 	Received time.Time `json:"received"`
+
+	rev string // of the row as read
 }
 
 // laneKey returns the row of the lane in which e waits for r: one a SmartBots
@@ -192,6 +194,7 @@ func (g *Gateway) head(ctx context.Context, l Key) (waiting, error) {
 		if err := decode(r, &w); err != nil {
 			return err
 		}
+		w.rev = r.Rev
 		return errUnchanged // one is enough
 	})
 	switch {
@@ -239,7 +242,8 @@ func (g *Gateway) pauseLane(ctx context.Context, run *laneRun, at time.Time) err
 }
 
 // deliverHead attempts the delivery at the head of the lane. It leaves the lane
-// if that is final; if not, the lane waits for it.
+// if that is final; if not, the lane waits for it. What is ended without an
+// attempt leaves when it is looked at again: another may have changed it.
 func (g *Gateway) deliverHead(ctx context.Context, run *laneRun, w waiting) error {
 	id := DeliveryID(run.lane.Registration, w.Event)
 	d, err := g.laneDelivery(ctx, id, w)
@@ -254,12 +258,12 @@ func (g *Gateway) deliverHead(ctx context.Context, run *laneRun, w waiting) erro
 	e, r, rev, err := g.subject(ctx, d)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return errors.Join(g.save(ctx, d.cancel(whyDeleted, g.now()), d.rev), g.dropHead(ctx, run, w))
+		return g.save(ctx, d.cancel(whyDeleted, g.now()), d.rev)
 	case err != nil:
 		return err
 	}
-	if ended, err := g.settle(ctx, d, e, r, rev); err != nil || ended {
-		return errors.Join(err, g.dropHead(ctx, run, w))
+	if ended, err := g.settle(ctx, d, e, r, rev); ended || err != nil {
+		return err
 	}
 	s, err := g.mayStart(ctx, rev, d, r, false, run.hops)
 	switch {
@@ -280,20 +284,34 @@ func (g *Gateway) attemptHead(ctx context.Context, run *laneRun, w waiting, d De
 	if a.Class == egress.Internal {
 		return g.pauseLane(ctx, run, g.now().Add(slowDown))
 	}
-	if !a.Accepted() {
-		if err := g.putAttempt(ctx, d.ID, a); err != nil {
-			return err
-		}
-	}
-	after, _ := d.record(a, r.Schedule, jitter(), false)
-	if err := g.save(ctx, after, d.rev); err != nil {
+	after, err := g.recordHead(ctx, d, a, r)
+	switch {
+	case errors.Is(err, ErrNotFound): // erased
+	case err != nil:
 		return err
-	}
-	g.heed(ctx, e, r, a, after, s.probe)
-	if after.Status == Pending {
+	case after.Status == Pending:
+		g.heed(ctx, e, r, a, after, s.probe)
 		return g.pauseLane(ctx, run, after.Start)
 	}
+	g.heed(ctx, e, r, a, after, s.probe)
 	return g.dropHead(ctx, run, w)
+}
+
+// recordHead stores a and what follows from it. If d was resent meanwhile, it is
+// recorded over that.
+func (g *Gateway) recordHead(ctx context.Context, d Delivery, a Attempt, r Registration) (Delivery, error) {
+	if !a.Accepted() {
+		if err := g.putAttempt(ctx, d.ID, a); err != nil {
+			return d, err
+		}
+	}
+	roll := jitter()
+	after, _ := d.record(a, r.Schedule, roll, false)
+	err := g.putDelivery(ctx, after, d.rev)
+	if errors.Is(err, ErrConflict) {
+		after, _, err = g.recordOver(ctx, d.ID, a, r.Schedule, roll, false)
+	}
+	return after, err
 }
 
 // laneDelivery returns the delivery that waits at w. If its row is not there
@@ -323,9 +341,11 @@ func (g *Gateway) laneDelivery(ctx context.Context, id string, w waiting) (Deliv
 	return g.loadDelivery(ctx, id)
 }
 
-// dropHead takes a delivery whose outcome is stored off its lane.
+// dropHead takes a delivery whose outcome is stored off its lane, unless it was
+// put there anew since it was looked at.
 func (g *Gateway) dropHead(ctx context.Context, run *laneRun, w waiting) error {
-	if err := g.Store.Delete(ctx, w.key(run.key), AnyRev); err != nil {
+	err := persist(ctx, func() error { return g.Store.Delete(ctx, w.key(run.key), w.rev) })
+	if err != nil && !errors.Is(err, ErrConflict) {
 		return fmt.Errorf("take %s off its lane: %w", w.Event, err)
 	}
 	return nil

@@ -154,14 +154,7 @@ func (g *Gateway) recordAttempt(ctx context.Context, d Delivery, a Attempt, r Re
 	if err := g.putAttempt(ctx, d.ID, a); err != nil {
 		return d, err
 	}
-	roll, self := jitter(), false
-	after, err := g.changeDelivery(ctx, d.ID, func(d Delivery) (Delivery, error) {
-		var next Delivery
-		if next, self = d.record(a, r.Schedule, roll, hops < maxHops); next.Claim == d.Claim && next.Status == d.Status {
-			return d, errUnchanged // superseded: only the attempt is stored
-		}
-		return next, nil
-	})
+	after, self, err := g.recordOver(ctx, d.ID, a, r.Schedule, jitter(), hops < maxHops)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return d, nil
@@ -172,6 +165,21 @@ func (g *Gateway) recordAttempt(ctx context.Context, d Delivery, a Attempt, r Re
 		g.sendRetry(ctx, after, hops+1)
 	}
 	return after, nil
+}
+
+// recordOver records a over the delivery as it is stored, and returns what is
+// stored then. self tells whether the caller can send the next attempt itself;
+// then the second result says that it must.
+func (g *Gateway) recordOver(ctx context.Context, id string, a Attempt, s Schedule, jitter float64, self bool) (Delivery, bool, error) {
+	mustSend := false
+	after, err := g.changeDelivery(ctx, id, func(d Delivery) (Delivery, error) {
+		var next Delivery
+		if next, mustSend = d.record(a, s, jitter, self); next.Claim == d.Claim && next.Status == d.Status {
+			return d, errUnchanged // superseded: only the attempt is stored
+		}
+		return next, nil
+	})
+	return after, mustSend, err
 }
 
 // disable disables a registration if its revision is still rev.
