@@ -28,6 +28,7 @@ type lane struct {
 	Seq          int    `json:"seq"`              // grows with every append
 	Runner       string `json:"runner,omitempty"` // empty: nobody works on it
 	Last         string `json:"last,omitempty"`   // the place of the last one that was attempted
+	Paced        string `json:"paced,omitempty"`  // the place of the one that waits for its turn by the rate
 }
 
 // waiting is a delivery's place in a lane: "W#<received>#<event>".
@@ -174,12 +175,13 @@ func (g *Gateway) runLane(ctx context.Context, h header) error {
 
 // changeLane changes a lane as long as runner has it. Afterwards run holds it.
 func (g *Gateway) changeLane(ctx context.Context, run *laneRun, runner string, f func(*lane, *Row)) error {
-	last := run.lane.Last
+	last, paced := run.lane.Last, run.lane.Paced
 	l, err := change(ctx, g.Store, run.key, func(l *lane, r *Row) error {
 		if l.Runner != runner {
 			return errNotRunner
 		}
 		l.Last = max(l.Last, last)
+		l.Paced = cmp.Or(paced, l.Paced)
 		f(l, r)
 		return nil
 	})
@@ -265,10 +267,14 @@ func (g *Gateway) deliverHead(ctx context.Context, run *laneRun, w waiting) erro
 	if ended, err := g.settle(ctx, d, e, r, rev); ended || err != nil {
 		return err
 	}
+	d.Paced = run.lane.Paced == w.key(run.key).SK
 	s, err := g.mayStart(ctx, rev, d, r, false, run.hops)
 	switch {
 	case err != nil:
 		return err
+	case s.leave == nil && s.paced:
+		run.lane.Paced = w.key(run.key).SK
+		return g.pauseLane(ctx, run, s.at)
 	case s.leave == nil:
 		return g.pauseLane(ctx, run, s.at)
 	}
