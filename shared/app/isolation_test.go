@@ -1,0 +1,104 @@
+package app_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ringback/shared/embedded"
+	"ringback/shared/gateway"
+)
+
+// served is a world whose queues are served as the local runner does it: one
+// message a handler, 256 handlers each.
+func served(t *testing.T) *world {
+	w := newWorld(t, 0)
+	w.paused = true
+	w.restart()
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	for q, h := range map[gateway.QueueName]gateway.Handler{gateway.EventsQueue: w.g.FanOut, gateway.RetryQueue: w.g.Redeliver} {
+		running.Go(func() {
+			w.db.Serve(ctx, q, embedded.Consumer{Handler: h, Batch: 1, Concurrency: 256, Timeout: time.Minute})
+		})
+	}
+	running.Go(func() { w.schedule(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
+	return w
+}
+
+// delays are endpoints that take their time, by host.
+type delays struct {
+	to *endpoints
+	of map[string]func() time.Duration
+}
+
+func (d delays) RoundTrip(r *http.Request) (*http.Response, error) {
+	if after := d.of[r.URL.Host]; after != nil {
+		select {
+		case <-time.After(after()):
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
+	return d.to.RoundTrip(r)
+}
+
+// healthy is how long a well endpoint takes: 20 to 120 ms, the same each time
+// that it is made.
+func healthy() func() time.Duration {
+	r := rand.New(rand.NewPCG(1, 2))
+	return func() time.Duration {
+		return 20*time.Millisecond + time.Duration(r.Int64N(int64(100*time.Millisecond)))
+	}
+}
+
+// p99 returns how long 99 of 100 chats take from the callback until a well
+// endpoint has them, at so many a second for half a minute, while another tenant's
+// endpoint gets the same and answers after beside, unless that is 0.
+func p99(t *testing.T, perSecond int, beside time.Duration) (p99 time.Duration) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := served(t)
+		net := delays{&w.endpoints, map[string]func() time.Duration{"well.example": healthy(), "slow.example": func() time.Duration { return beside }}}
+		w.g.Egress.Transport = net
+		s, path := w.smartBots()
+		_, well := w.register(w.tenant(s, nil), s, "well.example", gateway.RegistrationChange{})
+		if beside > 0 {
+			w.register(w.tenant(s, nil), s, "slow.example", gateway.RegistrationChange{})
+		}
+		sent := map[string]time.Time{}
+		for n := range 30 * perSecond {
+			sent[fmt.Sprint(n)] = time.Now()
+			w.chat(path, groupA, fmt.Sprint(n))
+			time.Sleep(time.Second / time.Duration(perSecond))
+		}
+		w.within(time.Hour, "all delivered", func() bool { return len(well.accepted()) == len(sent) })
+		var took []time.Duration
+		for _, p := range well.seen() {
+			took = append(took, p.at.Sub(sent[p.text(t, "message")]))
+		}
+		slices.Sort(took)
+		p99 = took[len(took)*99/100]
+	})
+	return p99
+}
+
+func TestTenantsP99StaysBesideOneThatHangs(t *testing.T) {
+	for _, perSecond := range []int{10, 50} {
+		alone := p99(t, perSecond, 0)
+		for name, beside := range map[string]time.Duration{"answers after 10 s": 10 * time.Second, "never answers": time.Hour} {
+			got := p99(t, perSecond, beside)
+			t.Logf("%d/s beside one that %s: p99 %v, alone %v", perSecond, name, got, alone)
+			if got > alone*12/10 {
+				t.Errorf("%d/s beside one that %s: p99 %v, more than 1.2 × %v alone", perSecond, name, got, alone)
+			}
+		}
+	}
+}
