@@ -105,6 +105,9 @@ func TestSetUpStepsNameWhatIsToBeEntered(t *testing.T) {
 	if got := b.text(`document.querySelector(".steps input").value`); !strings.HasPrefix(got, "http://LOGIN:PASSWORD@127.0.0.1:") {
 		t.Errorf("callbackUrl is %q, want places for login and password", got)
 	}
+	if got := b.text(`String(Array.from(document.querySelectorAll(".steps > li")).filter((step) => step.textContent === "").length)`); got != "0" {
+		t.Errorf("%s steps say nothing", got)
+	}
 	if strings.Contains(b.text("document.body.textContent"), "a password of the source") {
 		t.Error("the page shows the password")
 	}

@@ -13,7 +13,7 @@ function list(...items) {
   return el(
     "ol",
     { class: "steps" },
-    items.map((item) => el("li", {}, item)),
+    items.filter(Boolean).map((item) => el("li", {}, item)),
   );
 }
 
@@ -119,7 +119,7 @@ function smartbots(source, url) {
           pre("POST https://api.mysmartbots.com/api/simple.html\n\n" + simple, "Registration of a group"),
         ],
     [
-      "For a bot, register the address with the bot's access code.",
+      "For a bot, register the address with the bot's access code. Values are percent-encoded.",
       pre("POST https://api.mysmartbots.com/api/bot.html\n\n" + bot, "Registration of a bot"),
     ],
     [

@@ -22,7 +22,7 @@ export function registrationColumns() {
   return [
     { name: "Registration", cell: (r) => link(["registrations", r.id], said(r.description || r.app_name || r.url)) },
     { name: "State", cell: (r) => [mark(r.state), failing(r.health), r.why && el("span", { class: "soft" }, " ", said(r.why))] },
-    { name: "Event types", cell: (r) => types(r.event_types) },
+    { name: "Event types", wide: true, cell: (r) => types(r.event_types) },
     { name: "Match", wide: true, cell: (r) => matching(r.match) },
     { name: "Endpoint", wide: true, cell: (r) => el("bdi", { class: "mono" }, r.url) },
   ];
