@@ -141,7 +141,7 @@ var permissionRules = []rule{
 				}
 				got := map[string]any{}
 				for variable, v := range env {
-					if used := s.used(v); used["KeyRing"] || used["OperatorKey"] || strings.Contains(variable, "SECRET") {
+					if used := s.used(v); used["KeyRing"] || used["OperatorKey"] || strings.HasSuffix(variable, "SECRET") {
 						got[variable] = v
 					}
 					if strings.Contains(text(v), "{{resolve:") {
