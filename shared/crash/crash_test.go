@@ -17,7 +17,7 @@ import (
 
 // patience is for slow machines, and for the race detector, under which a run
 // takes ten times as long.
-var patience = flag.Duration("crash.patience", 15*time.Second, "how long each test goes on to play runs; in 10m all are played")
+var patience = flag.Duration("crash.patience", 8*time.Second, "how long each test goes on to play runs; in 10m all are played")
 
 // A runner plays a scenario with processes that end at some points, and
 // verifies what came out of it.
@@ -131,9 +131,24 @@ func TestProcessThatIsReplacedLosesNothing(t *testing.T) {
 	playAll(t, r, 20, each(t, r, deliveries))
 }
 
+func TestHistoryOfFailuresLosesNothing(t *testing.T) {
+	r := inFileRunner(true)
+	playAll(t, r, 20, each(t, r, failures))
+}
+
+func TestLaneLosesNothing(t *testing.T) {
+	r := inFileRunner(true)
+	playAll(t, r, 20, each(t, r, lane))
+}
+
+func TestLaneOfAProcessThatIsRestartedLosesNothing(t *testing.T) {
+	r := inFileRunner(false)
+	playAll(t, r, 20, each(t, r, lane))
+}
+
 func TestTwoProcessesThatEndLoseNothing(t *testing.T) {
 	r := inFileRunner(true)
-	playAll(t, r, 10, pairs(t, r, deliveries, 100))
+	playAll(t, r, 10, append(pairs(t, r, deliveries, 100), pairs(t, r, lane, 100)...))
 }
 
 func TestChangeOfAGroupsCodeSurvivesACrash(t *testing.T) {

@@ -39,6 +39,7 @@ type post struct {
 	Host   string
 	ID     string // webhook-id
 	Item   string // what the body is about: a message, or an action
+	Late   bool   // said to be older than one that came before it
 	Status int
 }
 
@@ -79,8 +80,8 @@ func (o *outside) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	p := post{Host: r.URL.Host, ID: r.Header.Get("webhook-id"), Item: itemOf(body), Status: http.StatusOK}
-	if p.Host == refusing && p.Item == items[0] && !slices.ContainsFunc(o.Posts, p.sameItem) {
+	p := post{Host: r.URL.Host, ID: r.Header.Get("webhook-id"), Item: itemOf(body), Late: r.Header.Get(gateway.LateHeader) != "", Status: http.StatusOK}
+	if (p.Host == refusing || p.Host == ordered) && p.Item == items[0] && !slices.ContainsFunc(o.Posts, p.sameItem) {
 		p.Status = http.StatusInternalServerError
 	}
 	o.Posts = append(o.Posts, p)
@@ -113,6 +114,13 @@ func (o *outside) itemsAt(host string) []string {
 		}
 	}
 	return out
+}
+
+// place returns when p came, among all POSTs.
+func (o *outside) place(p post) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Index(o.Posts, p)
 }
 
 func (o *outside) rows() []gateway.Key {

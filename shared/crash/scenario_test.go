@@ -19,22 +19,24 @@ import (
 const (
 	holding  = "holds.example"   // its registration is disabled for a while
 	refusing = "refuses.example" // it refuses the first item once
+	ordered  = "orders.example"  // so does it, and its registration is ordered
 	chatting = "chats.example"   // registered by set_http_callback
 
 	directSource = "src-direct00"
 	chatSource   = "src-smartb0t"
-	callbackKey  = "crash0direct0not0a0secret0000000"
+	directKey    = "crash0direct0not0a0secret0000000"
 	chatKey      = "crash0smartbots0not0a0secret0000"
 	tenant       = "ten_000000000000000000000crash"
 	holdingID    = "reg_000000000000000000000holds"
 	refusingID   = "reg_0000000000000000000refuses"
+	orderedID    = "reg_00000000000000000000orders"
 	groupID      = "grp_000000000000000000000crash"
 	groupUUID    = "5b1f0c52-0a5e-4a0c-9a5a-1f6d2f0e7c11"
 	appUUID      = "0e0c1f52-0a5e-4a0c-9a5a-1f6d2f0e7c11"
 	releaseID    = "job_000000000000000000000crash"
 )
 
-// items are what the one callback of the scenario is about.
+// items are what callbacks are about.
 var items = [...]string{"message 1", "message 2", "message 3"}
 
 var caller = gateway.Caller{Scope: gateway.ScopeFull, Tenant: tenant}
@@ -67,51 +69,90 @@ type scenario struct {
 	name  string
 	steps []step
 	check func(o *outside, crashes int) error // of what endpoints saw
+	thin  bool                                // successes leave no rows
 }
 
 // deliveries is one callback of three items for two registrations, of which
 // one holds and one refuses once; a release, and a resend.
-var deliveries = scenario{name: "deliveries", check: checkDeliveries, steps: []step{
-	{"make a source of Direct", called(makeSource(directSource, "direct", callbackKey))},
+var deliveries = scenario{name: "deliveries", check: checkDeliveries, steps: slices.Concat(
+	callbackForTwo(gateway.FullHistory),
+	[]step{
+		{"resend a delivery", func(w *world, name string) {
+			event := w.out.accepted(refusing, items[1])[0].ID
+			w.call(name, func(ctx context.Context, g *gateway.Gateway) error {
+				_, err := g.ResendDelivery(ctx, caller, gateway.DeliveryID(refusingID, event))
+				return err
+			})
+		}},
+		{"it is accepted again", happens(func(o *outside) bool { return len(o.accepted(refusing, items[1])) > 1 })},
+		quiet,
+	},
+)}
+
+// failures is deliveries, but the resend, on a source that keeps a history of
+// failures alone.
+var failures = scenario{name: "failures", check: checkDeliveries, thin: true, steps: append(callbackForTwo(gateway.FailureHistory), quiet)}
+
+// callbackForTwo is the part that deliveries and failures share.
+func callbackForTwo(history gateway.History) []step {
+	return []step{
+		{"make a source of Direct", called(makeSource(directSource, "direct", directKey, history))},
+		makeTenant,
+		{"grant it", called(makeGrant("grt_00000000000000000000direct", directSource))},
+		{"register an endpoint that holds", called(makeRegistration(holdingID, directSource, holding, false))},
+		{"register an endpoint that refuses", called(makeRegistration(refusingID, directSource, refusing, false))},
+		{"disable the first registration", called(func(ctx context.Context, g *gateway.Gateway) error {
+			_, err := g.DisableRegistration(ctx, caller, holdingID)
+			return err
+		})},
+		{"call back with three items", func(w *world, name string) {
+			w.callBack(name, directSource, directKey, "application/json", w.directBody())
+		}},
+		{"the second endpoint accepts all", happens(func(o *outside) bool { return o.hasAll(refusing) })},
+		{"enable the first registration", called(func(ctx context.Context, g *gateway.Gateway) error {
+			_, err := g.EnableRegistration(ctx, caller, holdingID)
+			return err
+		})},
+		{"release what it held", func(w *world, name string) {
+			w.call(name, func(ctx context.Context, g *gateway.Gateway) error {
+				_, err := g.StartRelease(ctx, caller, releaseID, holdingID, gateway.Span{Since: w.out.Begin.Add(-time.Second)})
+				return err
+			})
+		}},
+		{"the first endpoint accepts all", happens(func(o *outside) bool { return o.hasAll(holding) })},
+	}
+}
+
+// lane is three chats of a group for an ordered registration whose endpoint
+// refuses the first one once.
+var lane = scenario{name: "lane", check: checkOrder, steps: []step{
+	{"make a source of SmartBots", called(makeSource(chatSource, "smartbots", chatKey, gateway.FullHistory))},
 	makeTenant,
-	{"grant it", called(makeGrant("grt_00000000000000000000direct", directSource))},
-	{"register an endpoint that holds", called(makeRegistration(holdingID, holding))},
-	{"register an endpoint that refuses", called(makeRegistration(refusingID, refusing))},
-	{"disable the first registration", called(func(ctx context.Context, g *gateway.Gateway) error {
-		_, err := g.DisableRegistration(ctx, caller, holdingID)
-		return err
-	})},
-	{"call back with three items", func(w *world, name string) {
-		w.callBack(name, directSource, callbackKey, "application/json", w.directBody())
-	}},
-	{"the second endpoint accepts all", happens(func(o *outside) bool { return o.hasAll(refusing) })},
-	{"enable the first registration", called(func(ctx context.Context, g *gateway.Gateway) error {
-		_, err := g.EnableRegistration(ctx, caller, holdingID)
-		return err
-	})},
-	{"release what it held", func(w *world, name string) {
-		w.call(name, func(ctx context.Context, g *gateway.Gateway) error {
-			_, err := g.StartRelease(ctx, caller, releaseID, holdingID, gateway.Span{Since: w.out.Begin.Add(-time.Second)})
-			return err
-		})
-	}},
-	{"the first endpoint accepts all", happens(func(o *outside) bool { return o.hasAll(holding) })},
-	{"resend a delivery", func(w *world, name string) {
-		event := w.out.accepted(refusing, items[1])[0].ID
-		w.call(name, func(ctx context.Context, g *gateway.Gateway) error {
-			_, err := g.ResendDelivery(ctx, caller, gateway.DeliveryID(refusingID, event))
-			return err
-		})
-	}},
-	{"it is accepted again", happens(func(o *outside) bool { return len(o.accepted(refusing, items[1])) > 1 })},
+	{"grant it", called(makeGrant("grt_0000000000000000000smartb0", chatSource))},
+	{"register an ordered endpoint", called(makeRegistration(orderedID, chatSource, ordered, true))},
+	{"chat", chat(items[0])},
+	{"chat again", chat(items[1])},
+	{"chat once more", chat(items[2])},
+	{"the endpoint accepts all", happens(func(o *outside) bool { return o.hasAll(ordered) })},
 	quiet,
 }}
+
+// chat says something in the group, a second after what was said before.
+func chat(text string) func(*world, string) {
+	return func(w *world, name string) {
+		w.t.Helper()
+		next := time.Now().Add(time.Second)
+		w.within(time.Minute, name, func() bool { return time.Now().After(next) })
+		w.callBack(name, chatSource, chatKey, "application/x-www-form-urlencoded",
+			url.Values{"action": {"group_chat"}, "group_uuid": {groupUUID}, "message": {text}}.Encode())
+	}
+}
 
 // groupOfApps is a registration by the code of a group, which hears the
 // group's chat until the code is changed.
 var groupOfApps = scenario{name: "group", check: checkGroup, steps: []step{
 	makeTenant,
-	{"make a source of SmartBots", called(makeSource(chatSource, "smartbots", chatKey))},
+	{"make a source of SmartBots", called(makeSource(chatSource, "smartbots", chatKey, gateway.FullHistory))},
 	{"make a group", called(func(ctx context.Context, g *gateway.Gateway) error {
 		_, _, err := g.CreateGroup(ctx, groupID, gateway.GroupChange{Source: chatSource, Name: "A group", UUID: groupUUID, Code: "first code"})
 		return err
@@ -123,10 +164,7 @@ var groupOfApps = scenario{name: "group", check: checkGroup, steps: []step{
 		return err
 	})},
 	{"the app hears that it is set", happens(func(o *outside) bool { return len(o.accepted(chatting, "callback_set")) > 0 })},
-	{"chat in the group", func(w *world, name string) {
-		w.callBack(name, chatSource, chatKey, "application/x-www-form-urlencoded",
-			url.Values{"action": {"group_chat"}, "group_uuid": {groupUUID}, "message": {"hello"}}.Encode())
-	}},
+	{"chat in the group", chat("hello")},
 	{"the app hears it", happens(func(o *outside) bool { return len(o.accepted(chatting, "group_chat")) > 0 })},
 	{"change the group's code", called(func(ctx context.Context, g *gateway.Gateway) error {
 		_, err := g.ChangeGroup(ctx, gateway.Operator(), groupID, gateway.GroupChange{Code: "second code"})
@@ -169,15 +207,13 @@ func (o *outside) done() {
 	o.Step++
 }
 
-func makeSource(id, provider, secret string) func(context.Context, *gateway.Gateway) error {
+func makeSource(id, provider, secret string, history gateway.History) func(context.Context, *gateway.Gateway) error {
 	return func(ctx context.Context, g *gateway.Gateway) error {
-		if _, err := g.CreateSource(ctx, id, gateway.SourceChange{Provider: provider, Name: &provider}); err != nil {
+		if _, err := g.CreateSource(ctx, id, gateway.SourceChange{Provider: provider, Name: &provider, History: &history}); err != nil {
 			return err
 		}
-		if _, err := g.PutCallbackKey(ctx, "cbk_"+strings.Repeat("0", 26), id, "", secret); err != nil {
-			return err
-		}
-		return nil
+		_, err := g.PutCallbackKey(ctx, "cbk_"+strings.Repeat("0", 26), id, "", secret)
+		return err
 	}
 }
 
@@ -188,9 +224,9 @@ func makeGrant(id, source string) func(context.Context, *gateway.Gateway) error 
 	}
 }
 
-func makeRegistration(id, host string) func(context.Context, *gateway.Gateway) error {
+func makeRegistration(id, source, host string, ordered bool) func(context.Context, *gateway.Gateway) error {
 	return func(ctx context.Context, g *gateway.Gateway) error {
-		_, _, err := g.CreateRegistration(ctx, caller, id, directSource, gateway.RegistrationChange{URL: new("https://" + host + "/hook")})
+		_, _, err := g.CreateRegistration(ctx, caller, id, source, gateway.RegistrationChange{URL: new("https://" + host + "/hook"), Ordered: &ordered})
 		return err
 	}
 }
@@ -232,11 +268,12 @@ func (o *outside) hasAll(host string) bool {
 func itemOf(body []byte) string {
 	var standard struct {
 		Data struct {
-			Message string `json:"message_uuid"`
+			UUID string `json:"message_uuid"` // of Direct
+			Text string `json:"message"`      // of SmartBots
 		} `json:"data"`
 	}
 	if json.Unmarshal(body, &standard) == nil {
-		return standard.Data.Message
+		return standard.Data.UUID + standard.Data.Text
 	}
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
