@@ -92,6 +92,9 @@ func (g *Gateway) begin(ctx context.Context, f *fanOut, match []string, long boo
 	}
 	switch answer := stored.judge(a.token, run, g.now(), g.Alone); answer {
 	case resumed:
+		if !stored.Erased {
+			lost.Stored.Body = a.Payload // a history of failures may not have kept it yet
+		}
 		return g.resume(ctx, lost.Stored, stored, run, lease)
 	default:
 		return answer, stored, nil
