@@ -127,6 +127,7 @@ func (w *stuffed) each(b *browser, visit func(page string)) {
 }
 
 func TestHostileTextStaysText(t *testing.T) {
+	t.Parallel()
 	w := stuff(t, hostile)
 	b := newBrowser(t, w.world, desk)
 	seen := map[string]bool{}
@@ -149,6 +150,7 @@ func TestHostileTextStaysText(t *testing.T) {
 }
 
 func TestPayloadsAreDownloadedAndNeverShownAsPages(t *testing.T) {
+	t.Parallel()
 	w := stuff(t, hostile)
 	b := newBrowser(t, w.world, desk)
 	b.signIn(w.key)
@@ -162,6 +164,7 @@ func TestPayloadsAreDownloadedAndNeverShownAsPages(t *testing.T) {
 }
 
 func TestPagesFitTheWidthOfAPhone(t *testing.T) {
+	t.Parallel()
 	w := stuff(t, strings.Repeat("AVeryLongNameWithoutASpace", 6))
 	b := newBrowser(t, w.world, phone)
 	w.each(b, func(page string) {
@@ -206,9 +209,11 @@ func axe(t testing.TB) string {
 }
 
 func TestAxeFindsNothing(t *testing.T) {
+	t.Parallel()
 	script := axe(t)
 	for name, s := range map[string]screen{"light desk": desk, "dark phone": {phone.width, phone.height, true}} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := stuff(t, "Harbour")
 			b := newBrowser(t, w.world, s)
 			b.open("/console")
@@ -242,6 +247,7 @@ func (b *browser) judge(script, page string) {
 }
 
 func TestKeyboardAloneCreatesATenant(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	b := newBrowser(t, w, desk)
 	b.open("/console")

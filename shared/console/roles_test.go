@@ -9,6 +9,7 @@ import (
 )
 
 func TestKeyThatMayOnlyReadFindsNothingToChange(t *testing.T) {
+	t.Parallel()
 	w := stuff(t, "Harbour")
 	read := w.call(w.key, "POST", "/v1/keys", object{"scope": "read", "name": "viewer"}).text("api_key")
 	b := newBrowser(t, w.world, desk)
@@ -30,6 +31,7 @@ func TestKeyThatMayOnlyReadFindsNothingToChange(t *testing.T) {
 }
 
 func TestNarrowKeyIsToldThatThereIsNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	tenant := w.call(operatorKey, "POST", "/v1/tenants", object{"name": "Acme"}).text("api_key")
 	key := w.call(tenant, "POST", "/v1/keys", object{"scope": "set_http_callback"}).text("api_key")
@@ -40,6 +42,7 @@ func TestNarrowKeyIsToldThatThereIsNothing(t *testing.T) {
 }
 
 func TestOwnerOfAGroupRemovesAnApplication(t *testing.T) {
+	t.Parallel()
 	w := stuff(t, "Harbour")
 	b := newBrowser(t, w.world, phone)
 	b.signIn(w.ownerKey)
@@ -56,6 +59,7 @@ func TestOwnerOfAGroupRemovesAnApplication(t *testing.T) {
 }
 
 func TestPageOfADeletedKeyAsksForAnother(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	tenant := w.call(operatorKey, "POST", "/v1/tenants", object{"name": "Acme"})
 	b := newBrowser(t, w, desk)
@@ -69,6 +73,7 @@ func TestPageOfADeletedKeyAsksForAnother(t *testing.T) {
 }
 
 func TestPageTellsThatTheGatewayIsAway(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	b := newBrowser(t, w, desk)
 	b.signIn(operatorKey)
@@ -80,6 +85,7 @@ func TestPageTellsThatTheGatewayIsAway(t *testing.T) {
 }
 
 func TestSetUpStepsNameWhatIsToBeEntered(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	b := newBrowser(t, w, desk)
 	b.signIn(operatorKey)
@@ -115,6 +121,7 @@ func TestSetUpStepsNameWhatIsToBeEntered(t *testing.T) {
 }
 
 func TestRegistrationIsTriedNarrowedAndReplayed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	b := newBrowser(t, w, desk)
 	source := w.call(operatorKey, "POST", "/v1/sources", object{"provider": "smartbots", "name": "Harbour"}).text("id")
@@ -148,6 +155,7 @@ func TestRegistrationIsTriedNarrowedAndReplayed(t *testing.T) {
 }
 
 func TestPayloadKeepsItsNumbers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	at := w.call(operatorKey, "POST", "/v1/sources", object{"provider": "direct", "name": "SMS"})
 	const item = `{"message_uuid":"3f0a7d0e-7a55-4d6d-9f6e-6e0f3a1c0001","callback_event":"price","channel_type":"SMS","price":4.20,"parts":12345678901234567890,"note":"{\"a\": [1,2]}","none":[],"price_time":"2025-03-01T09:15:03Z"}`
@@ -173,6 +181,7 @@ func TestPayloadKeepsItsNumbers(t *testing.T) {
 }
 
 func TestChangedLimitsKeepTheOthers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	at := "/v1/tenants/" + w.call(operatorKey, "POST", "/v1/tenants", object{"name": "Acme", "limits": object{"require_challenge": true, "deliveries_per_second": 2.5}}).text("id")
 	b := newBrowser(t, w, desk)
@@ -193,6 +202,7 @@ func TestChangedLimitsKeepTheOthers(t *testing.T) {
 }
 
 func TestSecretsAreSealedAnewByAJob(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.call(operatorKey, "POST", "/v1/sources", object{"provider": "tencent-chat", "name": "Support", "sdk_app_id": 1400000001, "token": "tencent-token"})
 	b := newBrowser(t, w, phone)

@@ -15,8 +15,10 @@ func chat(message string) url.Values {
 }
 
 func TestBothRolesGoFromAnEmptyGatewayToAResentEvent(t *testing.T) {
+	t.Parallel()
 	for name, s := range map[string]screen{"desk": desk, "phone": phone} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			b := newBrowser(t, w, s)
 			key := b.setUp()
