@@ -105,15 +105,16 @@ func (c *tally) String() string {
 }
 
 // inFileRunner plays a scenario on the embedded backend in virtual time.
-func inFileRunner(takeOver bool) runner {
+func inFileRunner(on inFile) runner {
 	return func(t *testing.T, sc scenario, ends ...point) *outside {
 		t.Helper()
 		dir := t.TempDir()
 		out := &outside{Ends: ends}
 		synctest.Test(t, func(t *testing.T) {
 			out.Begin = time.Now()
-			on := &inFile{dir: dir, takeOver: takeOver}
-			w := &world{t: t, out: out, on: on}
+			on := on
+			on.dir = dir
+			w := &world{t: t, out: out, on: &on}
 			defer on.closed(t)
 			w.play(sc)
 		})
@@ -121,45 +122,53 @@ func inFileRunner(takeOver bool) runner {
 	}
 }
 
+// How one process follows another.
+var (
+	restarted = inFile{}
+	replaced  = inFile{takeOver: true}
+	// The messages of the former process come before its leases have run out.
+	hastened = inFile{takeOver: true, visibility: handlerTime / 2}
+)
+
 func TestProcessThatIsRestartedLosesNothing(t *testing.T) {
-	r := inFileRunner(false)
+	r := inFileRunner(restarted)
 	playAll(t, r, 20, each(t, r, deliveries))
 }
 
 func TestProcessThatIsReplacedLosesNothing(t *testing.T) {
-	r := inFileRunner(true)
+	r := inFileRunner(hastened)
 	playAll(t, r, 20, each(t, r, deliveries))
 }
 
 func TestHistoryOfFailuresLosesNothing(t *testing.T) {
-	r := inFileRunner(true)
+	r := inFileRunner(hastened)
 	playAll(t, r, 20, each(t, r, failures))
 }
 
 func TestLaneLosesNothing(t *testing.T) {
-	r := inFileRunner(true)
+	r := inFileRunner(hastened)
 	playAll(t, r, 20, each(t, r, lane))
 }
 
 func TestLaneOfAProcessThatIsRestartedLosesNothing(t *testing.T) {
-	r := inFileRunner(false)
+	r := inFileRunner(restarted)
 	playAll(t, r, 20, each(t, r, lane))
 }
 
 func TestTwoProcessesThatEndLoseNothing(t *testing.T) {
-	r := inFileRunner(true)
+	r := inFileRunner(replaced)
 	playAll(t, r, 10, append(pairs(t, r, deliveries, 100), pairs(t, r, lane, 100)...))
 }
 
 func TestChangeOfAGroupsCodeSurvivesACrash(t *testing.T) {
-	r := inFileRunner(false)
+	r := inFileRunner(restarted)
 	playAll(t, r, 20, each(t, r, groupOfApps))
 }
 
 // TestCodeChangeThatIsCutOffIsToldWhenItIsRepeated ends the process as soon as
 // the group has its new code, before the apps can have been told.
 func TestCodeChangeThatIsCutOffIsToldWhenItIsRepeated(t *testing.T) {
-	r := inFileRunner(false)
+	r := inFileRunner(restarted)
 	for n, name := range slices.Backward(r(t, groupOfApps).names()) {
 		if name == "put G G" {
 			r(t, groupOfApps, point{n, true})

@@ -50,17 +50,14 @@ func exitRunner(t *testing.T, sc scenario, ends ...point) *outside {
 	if err := (&outside{Ends: ends}).save(dir); err != nil {
 		t.Fatal(err)
 	}
-	for range ends {
-		if code := playPart(t, dir); code != exitCode {
-			t.Fatalf("the process exited with %d, want %d at %v", code, exitCode, ends)
+	for code := exitCode; code != 0; { // 0: the scenario is over, perhaps before it had as many effects
+		if code = playPart(t, dir); code != exitCode && code != 0 {
+			t.Fatalf("a process exited with %d, want %d or 0", code, exitCode)
 		}
 	}
 	out, err := saved(dir)
 	if err != nil {
 		t.Fatal(err)
-	}
-	if code := playPart(t, dir); code != 0 {
-		t.Fatalf("the last process exited with %d, want 0", code)
 	}
 	return out
 }
@@ -88,7 +85,7 @@ func playPart(t *testing.T, dir string) int {
 }
 
 func TestProcessThatExitsLosesNothing(t *testing.T) {
-	count := inFileRunner(false)
+	count := inFileRunner(restarted)
 	plans := each(t, count, deliveries)
 	rand.Shuffle(len(plans), func(i, j int) { plans[i], plans[j] = plans[j], plans[i] })
 	playAll(t, exitRunner, 5, plans[:40])

@@ -151,12 +151,12 @@ const handlerTime = 30 * time.Second
 
 // inFile is the embedded backend. Processes follow each other on the file, or
 // one takes over from the other while the file stays open, as on AWS: then
-// only time tells that a process has ended. It takes over before the leases of
-// the former one have run out.
+// only time tells that a process has ended.
 type inFile struct {
-	dir      string
-	takeOver bool
-	db       *embedded.DB
+	dir        string
+	takeOver   bool
+	visibility time.Duration // of messages; default: the backend's
+	db         *embedded.DB
 }
 
 func (b *inFile) alone() bool { return !b.takeOver }
@@ -164,12 +164,8 @@ func (b *inFile) alone() bool { return !b.takeOver }
 func (b *inFile) begin(t *testing.T) (gateway.Store, gateway.Queue) {
 	t.Helper()
 	if b.db == nil {
-		opts := embedded.Options{Relaxed: true}
-		if b.takeOver {
-			opts.Visibility = handlerTime / 2
-		}
 		var err error
-		if b.db, err = embedded.Open(context.Background(), b.dir, opts); err != nil {
+		if b.db, err = embedded.Open(context.Background(), b.dir, embedded.Options{Relaxed: true, Visibility: b.visibility}); err != nil {
 			t.Fatal(err)
 		}
 	}
