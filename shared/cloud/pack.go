@@ -10,7 +10,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// A packer compresses Data and Body of a row together, as zstd (RFC 8878) of
+// A packer compresses Data and Body of a row together, as zstd (RFC 8878) with
+// dictionary, of
 //
 //	uvarint: bytes of Data plus one, or zero for nil
 //	uvarint: the same for Body
@@ -35,9 +36,9 @@ const (
 // cannot fail.
 func (p *packer) start() {
 	p.once.Do(func() {
-		p.enc, _ = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
+		p.enc, _ = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderDictRaw(dictionaryID, []byte(dictionary)),
 			zstd.WithEncoderConcurrency(packAtOnce), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(512<<10))
-		p.dec, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(packAtOnce),
+		p.dec, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(packAtOnce), zstd.WithDecoderDictRaw(dictionaryID, []byte(dictionary)),
 			zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(unpackBytes))
 	})
 }
