@@ -14,6 +14,6 @@ const (
 	ownTime      = 5 * time.Millisecond  // of an invocation besides what it waits for
 	accessLog    = 190                   // bytes a request, by the format in template.yaml
 	ingestMemory = 256                   // MB, as in template.yaml
-	workerMemory = 512
+	workerMemory = 256
 	retryMemory  = 256
 )

@@ -32,21 +32,19 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-var hosts = &network{at: map[string]http.RoundTripper{}}
+var hosts = &network{at: map[string]http.RoundTripper{}, other: newCouriers(32)}
 
 // A network sends requests to handlers by their host, without sockets, which
-// virtual time cannot wait for, and elsewhere over connections that are not
-// kept, for the same reason.
+// virtual time cannot wait for, and elsewhere by couriers.
 type network struct {
 	mu    sync.Mutex
 	at    map[string]http.RoundTripper
-	other http.Transport
+	other couriers
 }
 
 func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 	n.mu.Lock()
 	to := n.at[r.URL.Host]
-	n.other.DisableKeepAlives = true
 	n.mu.Unlock()
 	switch r.URL.Host {
 	case dynamoHost:
