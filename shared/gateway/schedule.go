@@ -83,7 +83,10 @@ func (s Schedule) After(made int, jitter float64, slow bool, hint time.Duration)
 	if made > s.Len() {
 		return 0, false
 	}
-	wait := time.Duration(float64(s.Wait(max(made, 1)-1)) * (0.8 + 0.4*jitter))
+	var wait time.Duration
+	if s.Len() > 0 {
+		wait = time.Duration(float64(s.Wait(max(made, 1)-1)) * (0.8 + 0.4*jitter))
+	}
 	if slow {
 		wait = max(wait, slowDown)
 	}

@@ -44,6 +44,14 @@ func TestAfterKeepsItsPromises(t *testing.T) {
 	})
 }
 
+func TestAfterAResendTheFirstAttemptIsStillToBeMade(t *testing.T) {
+	for _, s := range []Schedule{{}, {Name: "every-5-minutes"}, {Waits: []time.Duration{}}, {Waits: []time.Duration{time.Minute}}} {
+		if wait, more := s.After(0, 0.5, true, 0); !more || wait < slowDown {
+			t.Errorf("%d waits: After(0) = %v, %v; want at least a minute after a timeout", s.Len(), wait, more)
+		}
+	}
+}
+
 func anySchedule(t *rapid.T) Schedule {
 	switch rapid.IntRange(0, 2).Draw(t, "kind") {
 	case 0:
