@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,6 +67,9 @@ func (g *Gateway) Grant(ctx context.Context, source, id string) (Grant, error) {
 // is pending is cancelled when it falls due, and payloads are hidden.
 func (g *Gateway) DeleteGrant(ctx context.Context, source, id string) error {
 	gr, err := g.Grant(ctx, source, id)
+	if errors.Is(err, ErrNotFound) {
+		return cmp.Or(g.publishKnown(ctx, source), err)
+	}
 	if err != nil {
 		return err
 	}
@@ -76,6 +80,15 @@ func (g *Gateway) DeleteGrant(ctx context.Context, source, id string) error {
 		return err
 	}
 	return deleteRow(ctx, g.Store, ofTenant(gr.Tenant, "G", source+"#"+id), AnyRev)
+}
+
+// publishKnown publishes source if there is such a source: a process that
+// changed something of it may have ended before that was known.
+func (g *Gateway) publishKnown(ctx context.Context, source string) error {
+	if _, err := g.Source(ctx, source); err != nil {
+		return err
+	}
+	return g.publish(ctx, source)
 }
 
 // A GrantedSource is what a tenant may know of a source.

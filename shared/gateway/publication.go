@@ -122,9 +122,9 @@ func (g *Gateway) unlistRegistration(ctx context.Context, r Registration) error 
 }
 
 // EnableRegistration takes up deliveries again and releases what was held since
-// a moment ago; older ones are released on request. It changes nothing if the
-// registration is enabled. The error wraps ErrConflict if the endpoint must
-// consent and does not.
+// a moment ago; older ones are released on request. If the registration is
+// enabled, it makes sure that this is known and that the release has begun. The
+// error wraps ErrConflict if the endpoint must consent and does not.
 func (g *Gateway) EnableRegistration(ctx context.Context, c Caller, id string) (Registration, error) {
 	changed := false
 	r, err := g.changeRegistration(ctx, c, id, func(r *Registration) error {
@@ -137,11 +137,20 @@ func (g *Gateway) EnableRegistration(ctx context.Context, c Caller, id string) (
 		r.State, r.Why, r.Since = Enabled, "", g.now()
 		return nil
 	})
-	if err != nil || !changed {
+	if err != nil {
 		return r, err
+	}
+	if !changed {
+		if err := g.publish(ctx, r.Source); err != nil || g.now().Sub(r.Since) > takenUp {
+			return r, err
+		}
 	}
 	return r, g.wasEnabled(ctx, r)
 }
+
+// takenUp is how long after a change a call that asks for it again ends what a
+// process that ended left undone of it.
+const takenUp = 24 * time.Hour
 
 // heldBefore is how long before it was enabled a registration's deliveries may
 // have been held by a worker that went by what it knew a moment ago, and be
@@ -149,25 +158,34 @@ func (g *Gateway) EnableRegistration(ctx context.Context, c Caller, id string) (
 const heldBefore = 5 * time.Second
 
 // wasEnabled forgets the failures of before and starts the release of what
-// workers held in the last moment.
+// workers held in the last moment, unless that was done when r was enabled.
 func (g *Gateway) wasEnabled(ctx context.Context, r Registration) error {
+	id := idFrom("job", r.Since, "enable "+r.ID)
+	if _, err := g.Job(ctx, id); !errors.Is(err, ErrNotFound) {
+		return err
+	}
 	if err := deleteRow(ctx, g.Store, healthKey(r.ID), AnyRev); err != nil {
 		return err
 	}
-	_, err := g.startJob(ctx, Job{Kind: JobRelease, Tenant: r.Tenant, Registration: r.ID, Source: r.Source, Since: r.Since.Add(-heldBefore)})
+	_, err := g.startJob(ctx, Job{ID: id, Kind: JobRelease, Tenant: r.Tenant, Registration: r.ID, Source: r.Source, Since: r.Since.Add(-heldBefore)})
 	return err
 }
 
-// DisableRegistration holds deliveries from now on, within 2 s. It changes
-// nothing if the registration is disabled.
+// DisableRegistration holds deliveries from now on, within 2 s. If the
+// registration is disabled, it makes sure that this is known.
 func (g *Gateway) DisableRegistration(ctx context.Context, c Caller, id string) (Registration, error) {
-	return g.changeRegistration(ctx, c, id, func(r *Registration) error {
-		if r.State == Disabled {
+	changed := false
+	r, err := g.changeRegistration(ctx, c, id, func(r *Registration) error {
+		if changed = r.State != Disabled; !changed {
 			return errUnchanged
 		}
 		r.State, r.Why, r.Since = Disabled, "by request", g.now()
 		return nil
 	})
+	if err != nil || changed {
+		return r, err
+	}
+	return r, g.publish(ctx, r.Source)
 }
 
 // DeleteRegistration ends a registration; its deliveries stay listable. One
@@ -178,6 +196,9 @@ func (g *Gateway) DeleteRegistration(ctx context.Context, c Caller, id string) e
 	case err != nil:
 		return err
 	case r.State == Removed:
+		if err := g.publish(ctx, r.Source); err != nil { // the process that removed it may have ended before
+			return err
+		}
 		return fmt.Errorf("registration: %w", ErrNotFound)
 	case r.Group != "":
 		return g.removeApp(ctx, r.ID, whyDeleted, r.GroupRev+1)
@@ -201,8 +222,12 @@ func (g *Gateway) removeRegistrationIf(ctx context.Context, id, why string, is f
 		r.State, r.Why, r.Since = Removed, why, g.now()
 		return nil
 	})
-	if errors.Is(err, ErrNotFound) { // or removed, which is as it should be
-		_, err = g.Registration(ctx, Operator(), id)
+	if !errors.Is(err, ErrNotFound) {
+		return err
 	}
-	return err
+	r, err := g.Registration(ctx, Operator(), id)
+	if err != nil {
+		return err
+	}
+	return g.publish(ctx, r.Source) // removed, perhaps by a process that ended before it was known
 }

@@ -8,6 +8,7 @@ type Tenant struct {
 	Name     string    `json:"name"`
 	Created  time.Time `json:"created"`
 	Disabled bool      `json:"disabled,omitempty"` // its keys are refused, its deliveries held
+	Since    time.Time `json:"since,omitzero"`     // it was disabled, or enabled again
 	Removing bool      `json:"removing,omitempty"` // a job takes its rows away
 	Limits   Limits    `json:"limits,omitzero"`
 }

@@ -67,7 +67,6 @@ type TenantChange struct {
 // holds its deliveries within 2 s; enabling it releases them. The error wraps ErrConflict if the tenant is
 // being removed.
 func (g *Gateway) ChangeTenant(ctx context.Context, id string, ch TenantChange) (Tenant, error) {
-	enabled := false
 	t, err := change(ctx, g.Store, tenantKey(id), func(t *Tenant, _ *Row) error {
 		switch {
 		case t.ID == "":
@@ -81,25 +80,26 @@ func (g *Gateway) ChangeTenant(ctx context.Context, id string, ch TenantChange) 
 		if ch.Limits != nil {
 			t.Limits = *ch.Limits
 		}
-		if ch.Disabled != nil {
-			enabled = t.Disabled && !*ch.Disabled
-			t.Disabled = *ch.Disabled
+		if ch.Disabled != nil && t.Disabled != *ch.Disabled {
+			t.Disabled, t.Since = *ch.Disabled, g.now()
 		}
 		return t.check()
 	})
 	if err != nil {
 		return t, err
 	}
+	enabled := ch.Disabled != nil && !*ch.Disabled && g.now().Sub(t.Since) < takenUp
 	if err := g.publishTenant(ctx, id); err != nil || !enabled {
 		return t, err
 	}
-	return t, g.releaseTenant(ctx, id)
+	return t, g.releaseTenant(ctx, t)
 }
 
 // releaseTenant starts the release of all that the enabled registrations of a
-// tenant held, as far back as held deliveries are kept.
-func (g *Gateway) releaseTenant(ctx context.Context, id string) error {
-	rs, err := g.registrationsOfTenant(ctx, id, "", true)
+// tenant held, as far back as held deliveries are kept. Once is enough for each
+// time that the tenant is enabled.
+func (g *Gateway) releaseTenant(ctx context.Context, t Tenant) error {
+	rs, err := g.registrationsOfTenant(ctx, t.ID, "", true)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,10 @@ func (g *Gateway) releaseTenant(ctx context.Context, id string) error {
 		if r.State != Enabled {
 			continue
 		}
-		j := Job{Kind: JobRelease, Tenant: id, Registration: r.ID, Source: r.Source, Since: g.now().Add(-g.Kept.orDefault().Held)}
+		j := Job{
+			ID: idFrom("job", t.Since, "enable "+t.ID+" "+r.ID), Kind: JobRelease,
+			Tenant: t.ID, Registration: r.ID, Source: r.Source, Since: t.Since.Add(-g.Kept.orDefault().Held),
+		}
 		if _, err := g.startJob(ctx, j); err != nil {
 			return err
 		}
