@@ -63,7 +63,7 @@ var functionRules = []rule{
 			}
 			return f.err()
 		},
-		breaks: []edit{without("GOMEMLIMIT: 215MiB # 84 % of the memory"), without("GOMEMLIMIT: 430MiB"), without("MemorySize: 512")},
+		breaks: []edit{without("GOMEMLIMIT: 215MiB # 84 % of the memory")},
 	},
 	{
 		name: "each function logs JSON to a group of its own, for a while",
