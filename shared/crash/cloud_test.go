@@ -100,7 +100,7 @@ func onAWSRunner(dynamoDB string) runner {
 
 func TestFunctionThatEndsOnAWSLosesNothing(t *testing.T) {
 	r := onAWSRunner(dynamotest.Endpoint(t))
-	playAll(t, r, 5, slices.Concat(each(t, r, deliveries), each(t, r, failures), each(t, r, lane)))
+	playAll(t, r, 3, slices.Concat(each(t, r, deliveries), each(t, r, failures), each(t, r, lane)))
 }
 
 func TestFunctionThatEndsOnAWSKeepsAGroupsCodeChange(t *testing.T) {

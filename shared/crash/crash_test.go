@@ -132,27 +132,27 @@ var (
 
 func TestProcessThatIsRestartedLosesNothing(t *testing.T) {
 	r := inFileRunner(restarted)
-	playAll(t, r, 20, each(t, r, deliveries))
+	playAll(t, r, 10, each(t, r, deliveries))
 }
 
 func TestProcessThatIsReplacedLosesNothing(t *testing.T) {
 	r := inFileRunner(hastened)
-	playAll(t, r, 20, each(t, r, deliveries))
+	playAll(t, r, 10, each(t, r, deliveries))
 }
 
 func TestHistoryOfFailuresLosesNothing(t *testing.T) {
 	r := inFileRunner(hastened)
-	playAll(t, r, 20, each(t, r, failures))
+	playAll(t, r, 10, each(t, r, failures))
 }
 
 func TestLaneLosesNothing(t *testing.T) {
 	r := inFileRunner(hastened)
-	playAll(t, r, 20, each(t, r, lane))
+	playAll(t, r, 10, each(t, r, lane))
 }
 
 func TestLaneOfAProcessThatIsRestartedLosesNothing(t *testing.T) {
 	r := inFileRunner(restarted)
-	playAll(t, r, 20, each(t, r, lane))
+	playAll(t, r, 10, each(t, r, lane))
 }
 
 func TestTwoProcessesThatEndLoseNothing(t *testing.T) {
@@ -162,7 +162,7 @@ func TestTwoProcessesThatEndLoseNothing(t *testing.T) {
 
 func TestChangeOfAGroupsCodeSurvivesACrash(t *testing.T) {
 	r := inFileRunner(restarted)
-	playAll(t, r, 20, each(t, r, groupOfApps))
+	playAll(t, r, 6, each(t, r, groupOfApps))
 }
 
 // TestCodeChangeThatIsCutOffIsToldWhenItIsRepeated ends the process as soon as
