@@ -1,0 +1,157 @@
+package simulation
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"ringback/shared/embedded"
+	"ringback/shared/gateway"
+)
+
+// onFile reports whether a seed is played on the embedded backend: one of fifty,
+// since that takes a hundred times as long.
+func onFile(seed uint64) bool { return seed%50 == 49 }
+
+// inFile is the embedded backend, with one process at a time.
+type inFile struct {
+	w       *world
+	dir     string
+	db      *embedded.DB
+	known   map[gateway.Key]bool // rows that were written
+	itself  *process // whose calls the file's own are
+	stop    context.CancelFunc
+	serving sync.WaitGroup
+	looked  time.Time // when idle last looked
+}
+
+func newInFile(w *world) *inFile {
+	f := &inFile{w: w, dir: w.t.TempDir(), known: map[gateway.Key]bool{}, itself: &process{role: "file"}}
+	f.open()
+	return f
+}
+
+func (f *inFile) open() {
+	ctx, cancel := context.WithCancel(context.Background())
+	f.stop = cancel
+	var err error
+	if f.db, err = embedded.Open(ctx, f.dir, embedded.Options{Relaxed: true}); err != nil {
+		f.w.t.Fatal(err)
+	}
+	for _, name := range queues {
+		f.serving.Go(func() {
+			f.db.Serve(ctx, name, embedded.Consumer{Handler: f.handler(name), Concurrency: f.w.plan.concurrent, Timeout: workerTimeout - queueMargin})
+		})
+	}
+}
+
+// handler is the handler of whatever process there is when a batch comes.
+func (f *inFile) handler(name gateway.QueueName) gateway.Handler {
+	return func(ctx context.Context, ms []gateway.Received) (again []string, err error) {
+		var p *process
+		f.w.park(context.Background(), f.itself, "receive of "+string(name), ms[0].Receipt+ms[0].Body, func() { p = f.w.process("worker") })
+		h := p.g.FanOut
+		if name == gateway.RetryQueue {
+			h = p.g.Redeliver
+		}
+		inner, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(p.ctx, cancel)()
+		again, err = h(inner, ms)
+		p.do(context.Background(), "delete of "+string(name), ms[0].Receipt, func() {})
+		return again, err
+	}
+}
+
+// lost closes the file and opens it again, as the next process does.
+func (f *inFile) lost(*process) {
+	f.close()
+	f.open()
+}
+
+// close waits for the handlers of the process that has ended: each ends at its
+// next call.
+func (f *inFile) close() {
+	f.stop()
+	ended := make(chan struct{})
+	go func() {
+		f.serving.Wait()
+		close(ended)
+		select {
+		case f.w.wake <- struct{}{}:
+		default:
+		}
+	}()
+	for over := false; !over; {
+		f.w.settle(f.w.takes)
+		for _, c := range slices.Clone(f.w.parked) {
+			if c.process.ended || c.process == f.itself {
+				f.w.pass(c, endsBefore)
+			}
+		}
+		select {
+		case <-ended:
+			over = true
+		case <-f.w.wake:
+		}
+	}
+	if err := f.db.Close(); err != nil {
+		f.w.t.Error(err)
+	}
+}
+
+func (f *inFile) store() gateway.Store { return knownRows{f.db, f} }
+func (f *inFile) queue() gateway.Queue { return f.db }
+
+func (f *inFile) poll() bool                     { return false } // the file's queue serves itself
+func (f *inFile) nextArrival() (none time.Time)  { return none }
+func (f *inFile) firstDue() time.Time            { return time.Now() } // it may be: it looks each minute
+func (f *inFile) nothingDue(int, time.Time) bool { return false }
+
+// knownRows notes which rows were written.
+type knownRows struct {
+	gateway.Store
+	f *inFile
+}
+
+func (s knownRows) Put(ctx context.Context, r gateway.Row, was string) error {
+	s.f.known[r.Key] = true
+	return s.Store.Put(ctx, r, was)
+}
+
+func (f *inFile) all(t gateway.Table, pk string) []gateway.Row {
+	var out []gateway.Row
+	for k := range f.known {
+		if k.Table == t && strings.HasPrefix(k.PK, pk) {
+			rows, err := f.db.Get(context.Background(), k)
+			if err != nil {
+				f.w.t.Fatal(err)
+			}
+			out = append(out, rows...)
+		}
+	}
+	slices.SortFunc(out, func(a, b gateway.Row) int { return strings.Compare(a.PK+" "+a.SK, b.PK+" "+b.SK) })
+	return out
+}
+
+// idle looks once after each tick.
+func (f *inFile) idle() bool {
+	if f.looked.Equal(f.w.lastTick) {
+		return false
+	}
+	f.looked = f.w.lastTick
+	for _, name := range queues {
+		if d, err := f.db.Depth(context.Background(), name); err != nil || d != (gateway.Depth{}) {
+			return false
+		}
+	}
+	for shard := range gateway.DueShards {
+		rows, _, err := f.db.Due(context.Background(), shard, time.Now().Add(10*365*24*time.Hour), "", 1)
+		if err != nil || len(rows) > 0 {
+			return false
+		}
+	}
+	return true
+}

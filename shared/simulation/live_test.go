@@ -1,0 +1,113 @@
+package simulation
+
+import (
+	"io"
+	"math/rand/v2"
+	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
+	"time"
+
+	"ringback/shared/config"
+	"ringback/shared/gateway"
+)
+
+// simulate plays the run of a seed in virtual time and returns what must not
+// be, and the sum of all calls.
+func simulate(t *testing.T, seed uint64, trace io.Writer) (broken []string, sum uint64) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		cryptotest.SetGlobalRandom(t, seed)
+		rng := rand.New(rand.NewPCG(seed, 5))
+		w := &world{t: t, rng: rng, plan: newPlan(seed, rng), trace: trace}
+		w.wake = make(chan struct{}, 1)
+		w.ids = map[string]*item{}
+		w.settings = settings(t)
+		w.keys = keyRing(t)
+		if w.on = newInMemory(w); w.plan.embedded {
+			file := newInFile(w)
+			defer file.close()
+			w.on = file
+		}
+		w.weakStore, _ = w.plan.weakness.Weaken(w.on.store(), w.on.queue())
+		w.weakQueue = weakQueue{w.on.queue(), w}
+		w.live()
+		broken, sum = w.broken, w.sum
+	})
+	return broken, sum
+}
+
+func settings(t *testing.T) config.Config {
+	t.Helper()
+	cfg, err := config.Load(func(name string) string { return map[string]string{"PUBLIC_URL": "https://ringback.example"}[name] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func keyRing(t *testing.T) *gateway.KeyRing {
+	t.Helper()
+	keys, err := gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// live is a run from its beginning to its end.
+func (w *world) live() {
+	w.say("%+v", w.plan)
+	w.setUp()
+	w.calm = false
+	for range w.plan.things {
+		w.coming++
+		w.after(time.Duration(w.rng.Int64N(int64(w.plan.active))), func() { w.send(w.newCallback(pick(w.rng, w.sources...))) })
+	}
+	for range w.plan.deeds {
+		w.after(time.Duration(w.rng.Int64N(int64(w.plan.active))), w.someDeed)
+	}
+	w.after(w.plan.active, w.becomeCalm)
+	w.after(w.plan.active/2, func() {
+		for _, p := range w.alive {
+			w.setClock(p)
+		}
+	})
+	w.play(w.atRest)
+	if len(w.broken) == 0 {
+		w.verify()
+	}
+	for len(w.alive) > 0 {
+		w.end(w.alive[0])
+	}
+	w.settle(w.takes)
+	for c := w.first(); c != nil; c = w.first() {
+		w.pass(c, endsBefore)
+		w.settle(w.takes)
+	}
+}
+
+// becomeCalm ends all that goes wrong. Most endpoints become well, and somebody
+// looks after dead letters.
+func (w *world) becomeCalm() {
+	w.say("all is calm")
+	w.calm = true
+	for _, r := range w.wishes {
+		if r.mood != gone && w.rng.IntN(4) > 0 {
+			r.mood = well
+		}
+	}
+	w.lookAfterDead()
+}
+
+func (w *world) lookAfterDead() {
+	for _, name := range queues {
+		if d, err := w.on.queue().Depth(w.t.Context(), name); err == nil && d.Dead > 0 {
+			w.redrive(nil)
+			break
+		}
+	}
+	if !w.atRest() {
+		w.after(10*time.Minute, w.lookAfterDead)
+	}
+}

@@ -1,0 +1,107 @@
+package simulation
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A patch changes a file of the tree for one build, and nowhere else.
+type patch struct {
+	file string // from the root of the module
+	old  string // stands in it once
+	new  string
+}
+
+// virtual makes the gateway fit for a run that a seed decides: its jitter follows
+// from the instant at which it is drawn, whatever else is drawn then, and what
+// holds a mutex over a call can be seen to wait.
+var virtual = []patch{
+	{"shared/gateway/schedule.go", `"math/rand/v2"`, `rand "ringback/shared/simulation/virtual"`},
+	{"shared/gateway/retry.go", `"math/rand/v2"`, `rand "ringback/shared/simulation/virtual"`},
+	{"shared/gateway/redeliver.go", `"math/rand/v2"`, `rand "ringback/shared/simulation/virtual"`},
+	{"shared/gateway/circuit.go", `"math/rand/v2"`, `rand "ringback/shared/simulation/virtual"`},
+	{"shared/gateway/thin.go", `"sync"`, `sync "ringback/shared/simulation/virtual"`},
+	{"shared/gateway/securitycode.go", "codeRounds = 210_000", "codeRounds = 1"}, // time is what it is made to take
+}
+
+// virtualPackage is what they import. It exists in the overlay alone.
+const virtualPackage = `package virtual
+
+import (
+	"sync"
+	"time"
+)
+
+func Float64() float64 {
+	x := uint64(time.Now().UnixNano())
+	for range 3 {
+		x = (x ^ x>>33) * 0xff51afd7ed558ccd
+	}
+	return float64(x>>11) / (1 << 53)
+}
+
+func N(d time.Duration) time.Duration { return time.Duration(Float64() * float64(d)) }
+
+type Mutex struct {
+	once sync.Once
+	free chan struct{}
+}
+
+func (m *Mutex) Lock() {
+	m.once.Do(func() { m.free = make(chan struct{}, 1) })
+	m.free <- struct{}{}
+}
+
+func (m *Mutex) Unlock() { <-m.free }
+`
+
+// build builds this package's tests with patches, and returns the program.
+func build(t *testing.T, patches ...patch) string {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	files := map[string]string{filepath.Join(root, "shared/simulation/virtual/virtual.go"): virtualPackage}
+	for _, p := range append(virtual, patches...) {
+		name := filepath.Join(root, p.file)
+		if files[name] == "" {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[name] = string(text)
+		}
+		if n := strings.Count(files[name], p.old); n != 1 {
+			t.Fatalf("%s holds %q %d times, want once: the patch does not fit any more", p.file, p.old, n)
+		}
+		files[name] = strings.Replace(files[name], p.old, p.new, 1)
+	}
+	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	for name, text := range files {
+		overlay.Replace[name] = write(t, filepath.Join(dir, strings.ReplaceAll(strings.TrimPrefix(name, root), "/", "_")), text)
+	}
+	list, err := json.Marshal(overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, "simulation.test")
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-overlay", write(t, filepath.Join(dir, "overlay.json"), string(list)), "-o", program, ".")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build the simulation: %v\n%s", err, out)
+	}
+	return program
+}
+
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}

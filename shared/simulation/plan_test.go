@@ -1,0 +1,72 @@
+package simulation
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"ringback/shared/gateway/gatewaytest"
+)
+
+// A plan is what a seed chooses before a run begins.
+type plan struct {
+	seed     uint64
+	embedded bool // on the embedded backend
+
+	alone      bool // one process does everything, as on one machine; else one a role, as on Lambda
+	workers    int  // processes that handle messages
+	concurrent int  // handlers at once in a worker
+	atOnce     int  // POSTs at once in a process
+
+	active   time.Duration // until everything becomes calm
+	things   int           // callbacks while active
+	deeds    int           // what tenants and operator do meanwhile
+	crowd    int           // registrations more than one event's row can name
+	byCode   bool          // a group with apps made by set_http_callback
+	failures bool          // sources keep a history of failures
+
+	clean    bool          // nothing goes wrong but tenants' endpoints
+	skew     time.Duration // most that a clock is wrong
+	crashes  int           // processes that end at a call
+	slow     float64       // share of calls that take long
+	twice    float64       // share of messages that are received twice at once
+	lost     float64       // share of answers of endpoints that do not come back
+	weakness gatewaytest.Weakness
+}
+
+// newPlan returns the plan of a seed.
+func newPlan(seed uint64, rng *rand.Rand) plan {
+	p := plan{
+		seed: seed, alone: rng.IntN(4) == 0, workers: 1 + rng.IntN(3), concurrent: 1, atOnce: pick(rng, 256, 256, 256, 2),
+		active: pick(rng, time.Minute, 20*time.Minute, 3*time.Hour, 3*time.Hour, 30*time.Hour),
+		things: 1 + rng.IntN(12), deeds: rng.IntN(14), byCode: rng.IntN(8) == 0, failures: rng.IntN(6) == 0,
+		clean: rng.IntN(5) == 0,
+	}
+	if onFile(seed) {
+		p.embedded, p.alone, p.active = true, true, min(p.active, 20*time.Minute)
+	}
+	if rng.IntN(50) == 0 {
+		p.crowd, p.things = 42+rng.IntN(20), 1+rng.IntN(3)
+	}
+	if p.alone {
+		p.workers, p.concurrent = 1, 1+rng.IntN(8)
+	}
+	if p.clean {
+		return p
+	}
+	p.skew = pick(rng, 0, 2*time.Second)
+	p.crashes = rng.IntN(5)
+	p.slow = pick(rng, 0, 0.01, 0.1)
+	p.twice = pick(rng, 0, 0.05, 0.3)
+	p.lost = pick(rng, 0, 0.05, 0.2)
+	p.weakness = gatewaytest.Weak(seed)
+	switch rng.IntN(4) {
+	case 0:
+		p.weakness = gatewaytest.Weakness{Seed: seed}
+	case 1:
+		p.weakness.Refused, p.weakness.Lost, p.weakness.Partial = 0.1, 0.1, 0.1
+	}
+	return p
+}
+
+// pick returns one of vs.
+func pick[T any](rng *rand.Rand, vs ...T) T { return vs[rng.IntN(len(vs))] }

@@ -1,0 +1,247 @@
+package simulation
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// maxPageBytes ends a page early, as DynamoDB does ("Query" in the Amazon
+// DynamoDB API Reference: 1 MB a page).
+const maxPageBytes = 1 << 20
+
+// rows is a model of gateway.Store. It is consistent throughout and forgets
+// expired rows at once; gatewaytest.Weakness makes it worse.
+type rows struct {
+	mu    sync.Mutex
+	parts map[partition][]gateway.Row         // in the order of their SKs
+	due   [gateway.DueShards][]gateway.DueRow // in the order of compareDue
+	moved [gateway.DueShards]time.Time        // when an entry last came or went
+}
+
+// A partition is the rows that share a PK.
+type partition struct {
+	table gateway.Table
+	pk    string
+}
+
+func of(k gateway.Key) partition { return partition{k.Table, k.PK} }
+
+func newRows() *rows { return &rows{parts: map[partition][]gateway.Row{}} }
+
+// find returns where in its partition k's row stands, or would stand.
+func (s *rows) find(k gateway.Key) (at int, found bool) {
+	return slices.BinarySearchFunc(s.parts[of(k)], k.SK, func(r gateway.Row, sk string) int { return strings.Compare(r.SK, sk) })
+}
+
+// stored returns k's row unless it has expired.
+func (s *rows) stored(k gateway.Key) (gateway.Row, bool) {
+	at, found := s.find(k)
+	if !found || expired(s.parts[of(k)][at]) {
+		return gateway.Row{}, false
+	}
+	return s.parts[of(k)][at], true
+}
+
+func expired(r gateway.Row) bool { return !r.Expires.IsZero() && !r.Expires.After(time.Now()) }
+
+// Get implements gateway.Store.
+func (s *rows) Get(_ context.Context, keys ...gateway.Key) ([]gateway.Row, error) {
+	if err := gateway.CheckGet(keys); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []gateway.Row
+	for i, k := range keys {
+		if r, ok := s.stored(k); ok && !slices.Contains(keys[:i], k) {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// Put implements gateway.Store.
+func (s *rows) Put(_ context.Context, r gateway.Row, was string) error {
+	if err := r.Check(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stored, found := s.stored(r.Key)
+	switch {
+	case found && stored.Rev == r.Rev:
+		return nil
+	case was != gateway.AnyRev && stored.Rev != was:
+		return &gateway.ConflictError{Stored: stored}
+	}
+	s.remove(r.Key)
+	s.insert(r)
+	return nil
+}
+
+// Delete implements gateway.Store.
+func (s *rows) Delete(_ context.Context, k gateway.Key, was string) error {
+	if err := k.Check(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if stored, found := s.stored(k); found && was != gateway.AnyRev && stored.Rev != was {
+		return &gateway.ConflictError{Stored: stored}
+	}
+	s.remove(k)
+	return nil
+}
+
+func (s *rows) insert(r gateway.Row) {
+	r.Data, r.Body = bytes.Clone(r.Data), bytes.Clone(r.Body)
+	r.Due = r.Due.Truncate(time.Millisecond)
+	r.Expires = r.Expires.Truncate(time.Second)
+	at, _ := s.find(r.Key)
+	s.parts[of(r.Key)] = slices.Insert(s.parts[of(r.Key)], at, r)
+	if r.Due.IsZero() {
+		return
+	}
+	d := gateway.DueRow{Key: r.Key, Due: r.Due}
+	shard := &s.due[r.DueShard()]
+	at, _ = slices.BinarySearchFunc(*shard, d, compareDue)
+	*shard = slices.Insert(*shard, at, d)
+	s.moved[r.DueShard()] = time.Now()
+}
+
+func (s *rows) remove(k gateway.Key) {
+	at, found := s.find(k)
+	if !found {
+		return
+	}
+	r := s.parts[of(k)][at]
+	if s.parts[of(k)] = slices.Delete(s.parts[of(k)], at, at+1); len(s.parts[of(k)]) == 0 {
+		delete(s.parts, of(k))
+	}
+	shard := &s.due[k.DueShard()]
+	if at, found := slices.BinarySearchFunc(*shard, gateway.DueRow{Key: k, Due: r.Due}, compareDue); found {
+		*shard = slices.Delete(*shard, at, at+1)
+		s.moved[k.DueShard()] = time.Now()
+	}
+}
+
+func compareDue(a, b gateway.DueRow) int {
+	return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.Table, b.Table), cmp.Compare(a.PK, b.PK), cmp.Compare(a.SK, b.SK))
+}
+
+// List implements gateway.Store.
+func (s *rows) List(_ context.Context, q gateway.Query) (gateway.Page, error) {
+	if err := q.Check(); err != nil {
+		return gateway.Page{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	part := s.parts[partition{q.Table, q.PK}]
+	var p gateway.Page
+	size := 0
+	for i := range part {
+		r := part[i]
+		if q.Newest {
+			r = part[len(part)-1-i]
+		}
+		if !listed(q, r) {
+			continue
+		}
+		if q.Open {
+			r = gateway.Row{Key: r.Key}
+		}
+		p.Rows = append(p.Rows, r)
+		size += len(r.PK) + len(r.SK) + len(r.Data) + len(r.Body)
+		if len(p.Rows) == q.PageRows() || size >= maxPageBytes {
+			p.Next = r.SK
+			break
+		}
+	}
+	return p, nil
+}
+
+// listed reports whether r is in what is left of q.
+func listed(q gateway.Query, r gateway.Row) bool {
+	behind := q.After == "" || !q.Newest && r.SK > q.After || q.Newest && r.SK < q.After
+	return behind && r.SK >= q.From && (q.To == "" || r.SK < q.To) && (!q.Open || r.Open) && !expired(r)
+}
+
+// Due implements gateway.Store.
+func (s *rows) Due(_ context.Context, shard int, until time.Time, after string, limit int) ([]gateway.DueRow, string, error) {
+	n, err := gateway.CheckDue(shard, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	var last gateway.DueRow
+	if after != "" {
+		if err := json.Unmarshal([]byte(after), &last); err != nil {
+			return nil, "", fmt.Errorf("%w: cursor", gateway.ErrInvalid)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []gateway.DueRow
+	for _, d := range s.due[shard] {
+		if d.Due.After(until) {
+			break
+		}
+		if after != "" && compareDue(d, last) <= 0 {
+			continue
+		}
+		if out = append(out, d); len(out) == n {
+			cursor, err := json.Marshal(d)
+			return out, string(cursor), err
+		}
+	}
+	return out, "", nil
+}
+
+// firstDue returns the earliest time in the due index; zero if it is empty.
+func (s *rows) firstDue() (first time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, shard := range s.due {
+		for _, d := range shard {
+			if _, ok := s.stored(d.Key); !ok {
+				continue
+			}
+			if first.IsZero() || d.Due.Before(first) {
+				first = d.Due
+			}
+			break
+		}
+	}
+	return first
+}
+
+// nothingDue reports whether a shard holds nothing up to a time, and its index
+// cannot lag any more.
+func (s *rows) nothingDue(shard int, until time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	none := len(s.due[shard]) == 0 || s.due[shard][0].Due.After(until)
+	return none && time.Since(s.moved[shard]) > 2*time.Second
+}
+
+// all returns the rows whose PK begins with a prefix, in order.
+func (s *rows) all(t gateway.Table, prefix string) []gateway.Row {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []gateway.Row
+	for p, part := range s.parts {
+		if p.table == t && strings.HasPrefix(p.pk, prefix) {
+			out = append(out, slices.DeleteFunc(slices.Clone(part), expired)...)
+		}
+	}
+	slices.SortFunc(out, func(a, b gateway.Row) int { return cmp.Or(cmp.Compare(a.PK, b.PK), cmp.Compare(a.SK, b.SK)) })
+	return out
+}

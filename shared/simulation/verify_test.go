@@ -1,0 +1,278 @@
+package simulation
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// A delivery is what its row says that the rules are about.
+type delivery struct {
+	row          gateway.Row
+	registration string
+	event        string
+
+	Status  gateway.Status
+	Why     string
+	Made    int
+	Created time.Time
+	Anew    time.Time
+	Since   time.Time
+	Lane    bool
+}
+
+func (w *world) deliveries() map[string][]delivery {
+	out := map[string][]delivery{}
+	for _, r := range w.on.all(gateway.Deliveries, "D#") {
+		d := delivery{row: r, event: r.SK}
+		d.registration, _, _ = strings.Cut(strings.TrimPrefix(r.PK, "D#"), "#")
+		if err := json.Unmarshal(r.Data, &d); err != nil {
+			w.fail("row %s %s: %v", r.PK, r.SK, err)
+		}
+		out[d.registration] = append(out[d.registration], d)
+	}
+	return out
+}
+
+// verify checks what must hold when all is at rest.
+func (w *world) verify() {
+	w.learnIDs()
+	all := w.deliveries()
+	for _, ds := range all {
+		for _, d := range ds {
+			w.verifyRow(d)
+		}
+	}
+	for _, r := range w.wishes {
+		for _, i := range w.items {
+			if r.must(i, time.Now()) {
+				w.verifyDelivered(r, i, all[r.id])
+			}
+		}
+		for _, d := range all[r.id] {
+			w.verifyEnd(r, d)
+		}
+		w.verifyResends(r)
+		w.verifyOnce(r)
+	}
+	w.verifyWork()
+}
+
+// learnIDs finds in the events' rows under which ids things were begun that
+// nobody was sent.
+func (w *world) learnIDs() {
+	for _, r := range w.on.all(gateway.Deliveries, "E#") {
+		text := textOf.Find(r.Body)
+		if text == nil {
+			continue
+		}
+		if i := w.itemNamed(string(text)); i != nil && !slices.Contains(i.ids, r.SK) {
+			i.ids = append(i.ids, r.SK)
+		}
+	}
+}
+
+// verifyRow checks that a delivery is final, or that something will be done
+// about it.
+func (w *world) verifyRow(d delivery) {
+	if d.Status == gateway.Pending || !d.row.Due.IsZero() {
+		w.fail("delivery %s of %s is %s, due %v, though nothing is due any more", d.event, d.registration, d.Status, d.row.Due)
+	}
+}
+
+// verifyDelivered checks that i came to r, or that a row says why not.
+func (w *world) verifyDelivered(r *wish, i *item, ds []delivery) {
+	for _, p := range r.posts {
+		if p.item == i && p.accepted {
+			return
+		}
+	}
+	for _, d := range ds {
+		if slices.Contains(i.ids, d.event) {
+			return // verifyEnd looks at it
+		}
+	}
+	w.fail("%s was acknowledged and never came to %s, and no row tells why; it is %v", i.text, r.id, i.ids)
+}
+
+// verifyEnd checks that a delivery may have ended as it did.
+func (w *world) verifyEnd(r *wish, d delivery) {
+	now := time.Now()
+	posts, accepted, wasGone := 0, 0, false
+	for _, p := range r.posts {
+		if p.id == d.event {
+			posts++
+			wasGone = wasGone || p.status == 410
+			if p.accepted {
+				accepted++
+			}
+		}
+	}
+	what := fmt.Sprintf("delivery %s to %s is %s, %s, after %d POSTs (%d recorded)", d.event, r.id, d.Status, d.Why, posts, d.Made)
+	switch d.Status {
+	case gateway.Succeeded:
+		if accepted == 0 {
+			w.fail("%s: none of them was accepted", what)
+		}
+	case gateway.Failed:
+		switch {
+		case d.Why == "gone" && wasGone:
+		case d.Why == "exhausted":
+			w.verifyExhausted(r, d, posts, what)
+		default:
+			w.fail("%s, for no good reason", what)
+		}
+	case gateway.Held:
+		w.verifyHeld(r, d, what)
+	case gateway.Cancelled:
+		w.verifyCancelled(r, d, what, now)
+	}
+}
+
+// verifyExhausted checks that the schedule was used up: its attempts, or behind
+// an open circuit its time.
+func (w *world) verifyExhausted(r *wish, d delivery, posts int, what string) {
+	fewest, shortest := 1000, 1000*time.Hour
+	for _, c := range r.waits {
+		sum := time.Duration(0)
+		for n := range c.value.Len() {
+			sum += c.value.Wait(n)
+		}
+		fewest, shortest = min(fewest, c.value.Len()+1), min(shortest, sum*12/10+time.Hour)
+	}
+	began := d.Created
+	if d.Anew.After(began) {
+		began = d.Anew
+	}
+	inTime := d.Since.Sub(began) > shortest-5*time.Second
+	if (d.Made < fewest || posts < fewest) && !inTime {
+		w.fail("%s: want %d, or an open circuit for %v", what, fewest, shortest)
+	}
+}
+
+// verifyHeld checks that a delivery waits for a registration that is disabled,
+// or was disabled when it was held and has been enabled without asking for what
+// was held before.
+func (w *world) verifyHeld(r *wish, d delivery, what string) {
+	stored, ok := w.registration(r.id)
+	if !ok {
+		w.fail("%s, of no registration", what)
+		return
+	}
+	from, to := d.Since.Add(-slack), d.Since.Add(slack)
+	switch {
+	case d.Why == "tenant_disabled":
+		enabled := r.tenant.disabled[len(r.tenant.disabled)-1]
+		now := time.Now()
+		if r.tenant.disabled.always(now, now, isFalse) && r.state.always(enabled.start, now, is(gateway.Enabled)) {
+			w.fail("%s: the tenant is enabled since %v, and so is the registration", what, enabled.end)
+		}
+	case stored.State == gateway.Enabled && !d.Since.Before(stored.Since.Add(-5*time.Second)):
+		w.fail("%s at %v: the registration was enabled at %v", what, d.Since, stored.Since)
+	case stored.Why == "nothing was accepted for five days":
+		if stored.Since.Sub(r.lastOK) < 5*24*time.Hour {
+			w.fail("%s: the endpoint accepted at %v, five days before %v", what, r.lastOK, stored.Since)
+		}
+	case !r.state.ever(from, to, is(gateway.Disabled)):
+		w.fail("%s at %v: nobody disabled it", what, d.Since)
+	}
+}
+
+func (w *world) registration(id string) (gateway.Registration, bool) {
+	for _, row := range w.on.all(gateway.Registrations, "R#"+id) {
+		var r gateway.Registration
+		if row.SK == "R" && json.Unmarshal(row.Data, &r) == nil {
+			return r, true
+		}
+	}
+	return gateway.Registration{}, false
+}
+
+// verifyCancelled checks that what a delivery was for had gone.
+func (w *world) verifyCancelled(r *wish, d delivery, what string, now time.Time) {
+	i := w.ids[d.event]
+	removed := r.state.ever(d.Created, now, is(gateway.Removed)) || r.group != nil
+	revoked := i != nil && !r.tenant.covers(i, d.Created.Add(-slack), now)
+	if !removed && !revoked && i != nil {
+		w.fail("%s: neither the registration nor the grant has gone", what)
+	}
+}
+
+// verifyResends checks that what was asked for once more came once more, unless
+// the endpoint could not be called any more.
+func (w *world) verifyResends(r *wish) {
+	now := time.Now()
+	for _, again := range r.resends {
+		i := w.ids[again.id]
+		from := again.start.Add(-slack)
+		if i == nil || !r.state.always(from, now, is(gateway.Enabled)) || !r.tenant.disabled.always(from, now, isFalse) || !r.tenant.covers(i, from, now) {
+			continue
+		}
+		if !slices.ContainsFunc(r.posts, func(p *post) bool { return p.id == again.id && !p.end.Before(again.start) }) {
+			w.fail("%s was to be sent to %s again at %v, and was not", again.id, r.id, again.start)
+		}
+	}
+}
+
+// verifyOnce checks that nothing came twice where nothing went wrong, and to an
+// ordered registration never two at once.
+func (w *world) verifyOnce(r *wish) {
+	if !w.plan.clean {
+		return
+	}
+	accepted := map[string]int{}
+	for n, p := range r.posts {
+		if p.accepted {
+			accepted[p.id]++
+		}
+		for _, before := range r.posts[:n] {
+			together := before.end.After(p.at) && p.item != nil && before.item != nil && slices.Equal(before.item.keys["group"], p.item.keys["group"])
+			if r.ordered && together && len(r.resends) == 0 && r.source.Provider != "direct" {
+				w.fail("%s got %s while it had %s", r.id, p.item.text, before.item.text)
+			}
+		}
+	}
+	for id, n := range accepted {
+		asked := 1
+		for _, again := range r.resends {
+			if again.id == id {
+				asked++
+			}
+		}
+		if n > asked && !r.repeats {
+			w.fail("%s accepted %s %d times, want %d: nothing had gone wrong", r.id, id, n, asked)
+		}
+	}
+}
+
+// verifyWork checks that jobs are over.
+func (w *world) verifyWork() {
+	for _, r := range w.on.all(gateway.Deliveries, "J#") {
+		if strings.Contains(string(r.Data), `"status":"running"`) {
+			w.fail("job %s still runs: %s", r.PK, r.Data)
+		}
+	}
+}
+
+// unfinished tells what is still to be done.
+func (w *world) unfinished() string {
+	var b strings.Builder
+	for _, d := range w.deeds {
+		fmt.Fprintf(&b, "deed: %s, tried %d times\n", d.name, d.tries)
+	}
+	for _, c := range w.parked {
+		fmt.Fprintf(&b, "call: %s %s\n", c.name, c.about)
+	}
+	for _, prefix := range []string{"D#", "J#", "L#"} {
+		for _, r := range w.on.all(gateway.Deliveries, prefix) {
+			if !r.Due.IsZero() {
+				fmt.Fprintf(&b, "row: %s %s due %v: %s\n", r.PK, r.SK, r.Due, r.Data)
+			}
+		}
+	}
+	return b.String()
+}
