@@ -199,7 +199,8 @@ func (g *Gateway) setGroup(ctx context.Context, before Group, ch GroupChange, co
 			return of, err
 		}
 	}
-	return of, g.publishGroup(ctx, of, of.Rev != before.Rev)
+	// A code that is set already may be so by a call that was cut off here.
+	return of, g.publishGroup(ctx, of, of.Rev != before.Rev || code != "")
 }
 
 // altered returns the group with what ch names and, unless it is empty, the
