@@ -456,7 +456,7 @@ func TestRecoverRepeatsWhatFailed(t *testing.T) {
 		for n := range 20 {
 			w.chat(path, groupA, fmt.Sprint(n))
 		}
-		w.within(time.Hour, "all failed", func() bool {
+		w.within(6*time.Hour, "all failed", func() bool {
 			ds := w.deliveries(c, r.ID)
 			return len(ds) >= 20 && !slices.ContainsFunc(ds, func(d gateway.Delivery) bool { return d.Status != gateway.Failed })
 		})
@@ -464,7 +464,7 @@ func TestRecoverRepeatsWhatFailed(t *testing.T) {
 		again(w, func() (gateway.Job, error) {
 			return w.g.StartRecover(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, gateway.Span{Since: start})
 		})
-		w.within(3*time.Hour, "all recovered", func() bool { return len(e.accepted()) >= 20 })
+		w.within(12*time.Hour, "all recovered", func() bool { return len(e.accepted()) >= 20 })
 	})
 }
 
