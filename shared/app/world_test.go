@@ -101,6 +101,10 @@ func (w *world) start() {
 	}
 	w.g = app.New(cfg, parts)
 	w.g.Egress.Transport = &w.endpoints
+	if w.weak != 0 {
+		skew := 2 * time.Second * time.Duration(1-2*int(w.weak%2)) // this worker's clock
+		w.g.Now = func() time.Time { return time.Now().Add(skew) }
+	}
 	if w.paused {
 		return
 	}
