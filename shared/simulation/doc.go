@@ -9,7 +9,7 @@
 // contracts. After a while everything becomes calm: then all that was
 // acknowledged must have arrived, or its deliveries must be final by a rule.
 //
-//	go test ./shared/simulation -run TestSimulation                       # as many seeds as .ci/run plays
+//	SIM_SEEDS=100 go test ./shared/simulation -run TestSimulation         # a first look; .ci/run plays none yet
 //	SIM_SEEDS=1000000 go test ./shared/simulation -run TestSimulation -timeout 0
 //	SIM_SEED=4711 go test ./shared/simulation -run TestSimulation -v      # one seed again, with all its effects
 //
