@@ -85,7 +85,7 @@ func (m *inMemory) poll() bool {
 	if len(ms) == 0 {
 		return true // they were dead letters
 	}
-	if !w.calm && w.rng.Float64() < w.plan.twice {
+	if !w.calm && (w.rng.Float64() < w.plan.twice || w.plan.twins && name == gateway.EventsQueue && w.rng.IntN(2) == 0) {
 		m.reveal(name, func(receipt string) bool { return receipt == ms[0].Receipt }, time.Now())
 	}
 	m.handle(&flight{process: w.freeWorker(), queue: name, ms: ms})

@@ -21,7 +21,7 @@ type inFile struct {
 	dir     string
 	db      *embedded.DB
 	known   map[gateway.Key]bool // rows that were written
-	itself  *process // whose calls the file's own are
+	itself  *process             // whose calls the file's own are
 	stop    context.CancelFunc
 	serving sync.WaitGroup
 	looked  time.Time // when idle last looked

@@ -24,7 +24,8 @@ type plan struct {
 	byCode   bool          // a group with apps made by set_http_callback
 	failures bool          // sources keep a history of failures
 
-	clean    bool          // nothing goes wrong but tenants' endpoints
+	clean    bool          // nothing goes wrong but tenants' endpoints, and the events queue if twins
+	twins    bool          // messages of the events queue are often received twice at once
 	skew     time.Duration // most that a clock is wrong
 	crashes  int           // processes that end at a call
 	slow     float64       // share of calls that take long
@@ -51,6 +52,7 @@ func newPlan(seed uint64, rng *rand.Rand) plan {
 		p.workers, p.concurrent = 1, 1+rng.IntN(8)
 	}
 	if p.clean {
+		p.twins = rng.IntN(2) == 0
 		return p
 	}
 	p.skew = pick(rng, 0, 2*time.Second)

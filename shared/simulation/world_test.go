@@ -129,7 +129,7 @@ func (w *world) letGo(c *call) {
 	switch {
 	case c.process.ended:
 		f = endsBefore
-	case !w.calm && w.crashed < w.plan.crashes && w.rng.IntN(80) == 0:
+	case !w.calm && c.process.w != nil && w.crashed < w.plan.crashes && w.rng.IntN(80) == 0:
 		f = pick(w.rng, endsBefore, endsAfter)
 	}
 	w.note(c, f)
