@@ -203,6 +203,16 @@ func receiveAll(t *testing.T, db *DB, atLeast int) (bodies []string) {
 	for range atLeast {
 		bodies = append(bodies, <-got)
 	}
+	for { // those that were stored and not answered come too, perhaps before the others
+		d, err := db.Depth(t.Context(), gateway.EventsQueue)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Waiting == 0 {
+			break
+		}
+		bodies = append(bodies, <-got)
+	}
 	go func() {
 		stop()
 		close(got)
