@@ -85,8 +85,11 @@ func (m *inMemory) poll() bool {
 	if len(ms) == 0 {
 		return true // they were dead letters
 	}
-	if !w.calm && (w.rng.Float64() < w.plan.twice || w.plan.twins && name == gateway.EventsQueue && w.rng.IntN(2) == 0) {
+	switch twin := !w.calm && w.plan.twins && w.rng.IntN(2) == 0; {
+	case twin && name == gateway.EventsQueue || !w.calm && w.rng.Float64() < w.plan.twice:
 		m.reveal(name, func(receipt string) bool { return receipt == ms[0].Receipt }, time.Now())
+	case twin:
+		m.repeat(name, ms[0], time.Now().Add(workerTimeout+time.Duration(w.rng.Int64N(int64(5*time.Minute)))))
 	}
 	m.handle(&flight{process: w.freeWorker(), queue: name, ms: ms})
 	return true

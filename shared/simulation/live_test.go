@@ -60,12 +60,20 @@ func (w *world) live() {
 	w.say("%+v", w.plan)
 	w.setUp()
 	w.calm = false
+	var at time.Duration
 	for range w.plan.things {
-		w.coming++
-		w.after(time.Duration(w.rng.Int64N(int64(w.plan.active))), func() { w.send(w.newCallback(pick(w.rng, w.sources...))) })
+		if at += time.Duration(w.rng.Int64N(int64(4 * time.Second))); w.rng.IntN(2) == 0 || at > w.plan.active {
+			at = time.Duration(w.rng.Int64N(int64(w.plan.active)))
+		}
+		w.expect(at)
 	}
 	for range w.plan.deeds {
-		w.after(time.Duration(w.rng.Int64N(int64(w.plan.active))), w.someDeed)
+		w.after(time.Duration(w.rng.Int64N(int64(w.plan.active))), func() {
+			if w.rng.IntN(3) == 0 {
+				w.expect(time.Duration(w.rng.Int64N(int64(2 * time.Second))))
+			}
+			w.someDeed()
+		})
 	}
 	w.after(w.plan.active, w.becomeCalm)
 	w.after(w.plan.active/2, func() {
@@ -85,6 +93,12 @@ func (w *world) live() {
 		w.pass(c, endsBefore)
 		w.settle(w.takes)
 	}
+}
+
+// expect has a callback come in a while.
+func (w *world) expect(after time.Duration) {
+	w.coming++
+	w.after(after, func() { w.send(w.newCallback(pick(w.rng, w.sources...))) })
 }
 
 // becomeCalm ends all that goes wrong. Most endpoints become well, and somebody

@@ -21,11 +21,12 @@ type plan struct {
 	things   int           // callbacks while active
 	deeds    int           // what tenants and operator do meanwhile
 	crowd    int           // registrations more than one event's row can name
+	lanes    bool          // all are ordered, and things come thick and fast
 	byCode   bool          // a group with apps made by set_http_callback
 	failures bool          // sources keep a history of failures
 
-	clean    bool          // nothing goes wrong but tenants' endpoints, and the events queue if twins
-	twins    bool          // messages of the events queue are often received twice at once
+	clean    bool          // nothing goes wrong but tenants' endpoints, and the queues if twins
+	twins    bool          // messages are received twice: of the events queue at once, of the retry queue when the first is over
 	skew     time.Duration // most that a clock is wrong
 	crashes  int           // processes that end at a call
 	slow     float64       // share of calls that take long
@@ -48,6 +49,9 @@ func newPlan(seed uint64, rng *rand.Rand) plan {
 	if rng.IntN(50) == 0 {
 		p.crowd, p.things = 42+rng.IntN(20), 1+rng.IntN(3)
 	}
+	if rng.IntN(10) == 0 {
+		p.lanes, p.active, p.things, p.deeds, p.slow = true, time.Minute, 6+rng.IntN(10), 4+rng.IntN(14), 0.15
+	}
 	if p.alone {
 		p.workers, p.concurrent = 1, 1+rng.IntN(8)
 	}
@@ -57,7 +61,7 @@ func newPlan(seed uint64, rng *rand.Rand) plan {
 	}
 	p.skew = pick(rng, 0, 2*time.Second)
 	p.crashes = rng.IntN(5)
-	p.slow = pick(rng, 0, 0.01, 0.1)
+	p.slow = max(p.slow, pick(rng, 0, 0.01, 0.1))
 	p.twice = pick(rng, 0, 0.05, 0.3)
 	p.lost = pick(rng, 0, 0.05, 0.2)
 	p.weakness = gatewaytest.Weak(seed)

@@ -15,7 +15,7 @@ import (
 
 // A process is one life of a gateway.
 type process struct {
-	w      *world
+	w      *world // nil: it is not of a gateway, and never ends
 	number int
 	role   string
 	g      *gateway.Gateway

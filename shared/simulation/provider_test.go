@@ -38,6 +38,9 @@ var textOf = regexp.MustCompile(`thing-\d+-of-\d+`)
 func (w *world) newItem(s *source) *item {
 	s.items++
 	group := pick(w.rng, s.groups...)
+	if w.plan.lanes {
+		group = s.groups[0]
+	}
 	i := &item{
 		text:   fmt.Sprintf("thing-%d-of-%d", s.items, slices.Index(w.sources, s)),
 		source: s, natural: s.Provider != "smartbots",
@@ -75,8 +78,8 @@ func (w *world) newCallback(s *source) *callback {
 	n := 1
 	if s.Provider == "direct" {
 		c.tries = 300 // "every 5 minutes for 24 hours"
-		if n = 1 + w.rng.IntN(4); w.rng.IntN(20) == 0 {
-			n = 110
+		if n = 1 + w.rng.IntN(4); w.rng.IntN(20) == 0 && !w.ordered(s) {
+			n = 110 // more than a message takes
 		}
 	}
 	for range n {
@@ -87,6 +90,12 @@ func (w *world) newCallback(s *source) *callback {
 	}
 	c.write()
 	return c
+}
+
+// ordered reports whether a registration on s is: each of Direct's messages would
+// have a lane of its own, which takes its time behind an open circuit.
+func (w *world) ordered(s *source) bool {
+	return slices.ContainsFunc(w.wishes, func(r *wish) bool { return r.ordered && r.source == s })
 }
 
 func (w *world) itemsOf(s *source) []*item {

@@ -111,6 +111,14 @@ func (q *messages) reveal(name gateway.QueueName, is func(receipt string) bool, 
 	}
 }
 
+// repeat has a message come once more at a time, even if it is finished before.
+func (q *messages) repeat(name gateway.QueueName, m gateway.Received, at time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.sent++
+	q.lines[name].letters = append(q.lines[name].letters, &letter{number: q.sent, body: m.Body, visible: at})
+}
+
 // firstVisible returns when the next message can be received; false if there
 // is none.
 func (q *messages) firstVisible(name gateway.QueueName) (first time.Time, found bool) {

@@ -154,7 +154,7 @@ func (w *world) makeWish() {
 		id: gateway.NewID("reg", now), tenant: t, source: s, mood: w.someMood(), raw: w.rng.IntN(3) == 0,
 		host: since(now, w.newHost()), match: since(now, w.someMatch(s)), waits: since(now, w.someSchedule()),
 		state: history[gateway.State]{{value: gateway.Removed}}, secret: since(now, ""),
-		ordered: w.rng.IntN(5) == 0, busy: true,
+		ordered: w.rng.IntN(5) == 0 || w.plan.lanes, busy: true,
 	}
 	ch := gateway.RegistrationChange{URL: new("https://" + r.host.latest() + "/hook"), Match: new(r.match.latest()), Schedule: new(r.waits.latest()), Ordered: &r.ordered}
 	if s.Provider != "direct" { // direct has a default, and needs no other

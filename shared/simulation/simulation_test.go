@@ -103,6 +103,8 @@ func seedOf(text string) string {
 func play(t *testing.T, program string, first, count uint64, env ...string) result {
 	t.Helper()
 	cmd := seeds(t, program, first, count, env...)
+	var said bytes.Buffer
+	cmd.Stderr = &said
 	out, err := cmd.Output()
 	var r result
 	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
@@ -117,7 +119,7 @@ func play(t *testing.T, program string, first, count uint64, env ...string) resu
 		}
 	}
 	if err != nil && len(r.broken) == 0 {
-		t.Errorf("seeds from %d on: %v\n%s", first, err, out[max(0, len(out)-4000):])
+		t.Errorf("seeds from %d on: %v after %d seeds\n%.4000s", first, err, len(r.sums), said.String())
 	}
 	return r
 }

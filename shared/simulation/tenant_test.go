@@ -160,6 +160,7 @@ func (w *world) job(r *wish, name string, start func(ctx context.Context, g *gat
 	if r.group != nil {
 		return
 	}
+	r.repeats = r.repeats || name != "release"
 	id := gateway.NewID("job", time.Now())
 	s := gateway.Span{Since: time.Now().Add(-time.Duration(w.rng.Int64N(int64(w.plan.active)*2) + 1))}
 	w.undertake(name+" for "+r.id, func(ctx context.Context, g *gateway.Gateway) error { return start(ctx, g, id, s) }, func(error) {})

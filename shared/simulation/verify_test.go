@@ -58,6 +58,7 @@ func (w *world) verify() {
 		}
 		w.verifyResends(r)
 		w.verifyOnce(r)
+		w.verifyWaits(r)
 	}
 	w.verifyWork()
 }
@@ -221,8 +222,8 @@ func (w *world) verifyResends(r *wish) {
 // verifyOnce checks that nothing came twice where nothing went wrong, and to an
 // ordered registration never two at once.
 func (w *world) verifyOnce(r *wish) {
-	if !w.plan.clean || w.plan.twins && w.plan.failures {
-		return // what a history of failures leaves unclaimed is not known for a twin
+	if !w.plan.clean || w.unclaimed() {
+		return
 	}
 	accepted := map[string]int{}
 	for n, p := range r.posts {
@@ -246,6 +247,30 @@ func (w *world) verifyOnce(r *wish) {
 		if n > asked && !r.repeats {
 			w.fail("%s accepted %s %d times, want %d: nothing had gone wrong", r.id, id, n, asked)
 		}
+	}
+}
+
+// unclaimed reports whether twins of a message may both deliver its events: those
+// of a provider without natural keys are not claimed where a history of failures
+// is kept.
+func (w *world) unclaimed() bool { return w.plan.twins && w.plan.failures }
+
+// verifyWaits checks that attempts were no closer to each other than the
+// schedule has them, where nobody asked for more.
+func (w *world) verifyWaits(r *wish) {
+	if !w.plan.clean || w.unclaimed() || r.repeats || len(r.resends) > 0 || len(r.waits) > 1 {
+		return
+	}
+	last, made := map[string]*post{}, map[string]int{}
+	waits := r.waits.latest()
+	for _, p := range r.posts {
+		before, n := last[p.id], made[p.id]
+		if before != nil && n <= waits.Len() {
+			if least := waits.Wait(n-1) * 8 / 10; p.at.Sub(before.at) < least-time.Second {
+				w.fail("%s got %s again after %v, want %v at least", r.id, p.id, p.at.Sub(before.at), least)
+			}
+		}
+		last[p.id], made[p.id] = p, n+1
 	}
 }
 
