@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -120,6 +121,11 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 		return true
 	})
 	checkExposition(t, body)
+	for _, name := range metricsOfReadme(t) {
+		if !strings.Contains(body, "\n"+name+" ") && !strings.Contains(body, "\n"+name+"{") {
+			t.Errorf("the README names the metric %s, which /metrics lacks", name)
+		}
+	}
 }
 
 func TestLatencyStandsInItsBucketAndAllAbove(t *testing.T) {
@@ -159,6 +165,20 @@ var (
 	comment   = regexp.MustCompile(`^# (HELP|TYPE) (ringback_\w+) \S.*$`)
 	oneSample = regexp.MustCompile(`^(ringback_\w+?)(_bucket|_sum|_count)?(\{\w+="[^"]*"(,\w+="[^"]*")*\})? [0-9.e+]+$`)
 )
+
+// metricsOfReadme returns the metrics, with their labels, that the README names.
+func metricsOfReadme(t *testing.T) []string {
+	t.Helper()
+	b, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`ringback_[A-Z]\w+(\{[^}]*\})?`).FindAllString(string(b), -1)
+	if len(names) < 5 {
+		t.Errorf("the README names the metrics %v, want more", names)
+	}
+	return names
+}
 
 // checkExposition wants Prometheus' text format: each sample after the help and
 // type of its own metric.
