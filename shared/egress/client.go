@@ -28,10 +28,11 @@ const (
 // Connections that are kept for the next POST. Their number is bounded since
 // each holds a file descriptor, of which a Lambda has 1,024. Connections in use
 // are not bounded per host: tenants share hosts, and one that hangs must not
-// hold up the others.
+// hold up the others. As many are kept for one host as POSTs are made at once
+// by default: what is not kept is dialed anew for the next event.
 const (
 	idleConnections        = 512
-	idleConnectionsPerHost = 64
+	idleConnectionsPerHost = 256
 	idleTimeout            = 30 * time.Second
 )
 
