@@ -202,7 +202,11 @@ func (g *Gateway) request(e *Event, r Registration, now time.Time, late bool) (e
 		req.Body = e.Payload
 		set(req.Header, "Content-Type", e.ContentType)
 	default:
-		if req.Body, err = standardBody(p, e); err != nil {
+		write := e.standard
+		if write == nil {
+			write = func() ([]byte, error) { return standardBody(p, e) }
+		}
+		if req.Body, err = write(); err != nil {
 			return egress.Request{}, err
 		}
 		set(req.Header, "Content-Type", "application/json")

@@ -222,6 +222,7 @@ func (g *Gateway) deliverAll(ctx context.Context, f *fanOut, rs []Registration) 
 	if len(rs) == 1 {
 		return g.deliverFirst(ctx, f, rs[0])
 	}
+	f.standard = sync.OnceValues(func() ([]byte, error) { return standardBody(g.Providers[f.Provider], f.Event) })
 	errs := make([]error, len(rs))
 	var wg sync.WaitGroup
 	for i, r := range rs {
