@@ -16,8 +16,9 @@ const (
 	// first attempts wait in the retry queue, so that a batch of new events does
 	// not end with its slowest attempt.
 	slowAfter = 2
-	// patience is how long an attempt waits in the process for one of the same
-	// registration to end. Nothing waits where none ended for so long.
+	// patience is how long an attempt waits in the process for others of the same
+	// registration to end. Nothing waits where none ended for so long, or where
+	// its turn is not expected by then; unless so few wait as may be under way.
 	patience = time.Second
 	// moodsKnown is how many endpoints a process remembers.
 	moodsKnown = 20_000
@@ -36,6 +37,7 @@ type mood struct {
 	failures int             // in a row, timeouts included
 	timeouts int             // in a row
 	accepted time.Time       // the last one
+	took     time.Duration   // that an attempt takes, lately
 	moved    time.Time       // when an attempt last began or ended
 	next     time.Time       // when the rate lets the next one begin
 	waiting  []chan struct{} // closed, first come first served, when one may begin
@@ -96,7 +98,7 @@ func (p *pace) enter(ctx context.Context, t turn) (leave func(Attempt), start ti
 		m.moved = now
 		p.mu.Unlock()
 		return leave, time.Time{}
-	case len(m.waiting) >= t.atOnce || now.Sub(m.moved) > patience:
+	case len(m.waiting) >= t.atOnce && m.turn(t.atOnce) > patience || now.Sub(m.moved) > patience:
 		p.mu.Unlock()
 		return nil, time.Time{}
 	}
@@ -116,6 +118,11 @@ func (p *pace) mood(registration string) *mood {
 		p.moods.Add(registration, m)
 	}
 	return m
+}
+
+// turn returns how long it takes about until one more that waits may begin.
+func (m *mood) turn(atOnce int) time.Duration {
+	return m.took * time.Duration(len(m.waiting)/atOnce+1)
 }
 
 // await waits for free as long as patience lasts.
@@ -144,6 +151,7 @@ func (p *pace) leave(m *mood, a Attempt) {
 	defer p.mu.Unlock()
 	now := time.Now()
 	m.moved = now
+	m.took += (a.Took - m.took) / 8
 	switch {
 	case a.At.IsZero() || a.Class == egress.Internal: // none was made
 	case a.Accepted():

@@ -1,0 +1,55 @@
+package gateway
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ringback/shared/egress"
+)
+
+// TestAttemptsWaitWhereTheirTurnIsNear has a hundred attempts at once for a
+// registration that may make ten: those of a fast endpoint all get their turn
+// in the process, of a slow one only those that need not wait long.
+func TestAttemptsWaitWhereTheirTurnIsNear(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		took time.Duration
+		want int64 // attempts that were made
+	}{
+		{"fast", 20 * time.Millisecond, 100},
+		{"so slow that the seventh round would begin too late", 190 * time.Millisecond, 60},
+		{"about as slow as patience lasts", 900 * time.Millisecond, 20},
+		{"slower", 1500 * time.Millisecond, 10},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var p pace
+				p.init()
+				turn := turn{registration: "reg", allowance: allowance{atOnce: 10}}
+				accepted := Attempt{At: time.Now(), Class: egress.OK, Took: tt.took}
+				for range 50 { // so long until it is known how long they take
+					leave, _ := p.enter(t.Context(), turn)
+					leave(accepted)
+				}
+				var made atomic.Int64
+				var wg sync.WaitGroup
+				for range 100 {
+					wg.Go(func() {
+						if leave, _ := p.enter(t.Context(), turn); leave != nil {
+							time.Sleep(tt.took) // of the bubble's clock
+							made.Add(1)
+							leave(accepted)
+						}
+					})
+				}
+				wg.Wait()
+				if got := made.Load(); got != tt.want {
+					t.Errorf("%d of 100 attempts made, want %d", got, tt.want)
+				}
+			})
+		})
+	}
+}
