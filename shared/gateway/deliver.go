@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -177,8 +178,10 @@ func (g *Gateway) deliver(ctx context.Context, e *Event, r Registration, d Deliv
 		metric = Accepted
 	}
 	g.count(metric, 1)
-	g.log().Debug("attempt", "provider", e.Provider, "source", e.Source, "event", e.ID, "tenant", r.Tenant, "delivery", d.ID,
-		"number", d.Made+1, "host", egress.Host(r.Endpoint.Shown), "code", a.StatusCode, "outcome", string(a.Class), "took", a.Took)
+	if log := g.log(); log.Enabled(ctx, slog.LevelDebug) { // else the host is parsed for nothing
+		log.Debug("attempt", "provider", e.Provider, "source", e.Source, "event", e.ID, "tenant", r.Tenant, "delivery", d.ID,
+			"number", d.Made+1, "host", egress.Host(r.Endpoint.Shown), "code", a.StatusCode, "outcome", string(a.Class), "took", a.Took)
+	}
 	return a
 }
 

@@ -39,11 +39,7 @@ func (g *Gateway) FanOut(ctx context.Context, ms []Received) ([]string, error) {
 // for which it returned an error or panicked, and all errors.
 func eachMessage(ctx context.Context, ms []Received, f func(context.Context, Received) error) ([]string, error) {
 	errs := make([]error, len(ms))
-	var wg sync.WaitGroup
-	for i, m := range ms {
-		wg.Go(func() { errs[i] = guarded(func() error { return f(ctx, m) }) })
-	}
-	wg.Wait()
+	atOnce(len(ms), func(i int) { errs[i] = guarded(func() error { return f(ctx, ms[i]) }) })
 	var again []string
 	for i, err := range errs {
 		if err != nil {
@@ -51,6 +47,20 @@ func eachMessage(ctx context.Context, ms []Received, f func(context.Context, Rec
 		}
 	}
 	return again, nil
+}
+
+// atOnce calls f for each number below n at once, and returns when all have
+// returned. A single call needs no goroutine, nor a stack that grows anew.
+func atOnce(n int, f func(i int)) {
+	if n == 1 {
+		f(0)
+		return
+	}
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { f(i) })
+	}
+	wg.Wait()
 }
 
 // guarded turns a panic of f into an error: one poison event must not take the
@@ -90,6 +100,9 @@ func (g *Gateway) fanOutMessage(ctx context.Context, m Received) error {
 // finished are sent again, one a message; the message of a single event is not,
 // it comes again by itself.
 func (g *Gateway) fanOutEvents(ctx context.Context, as []arrival) error {
+	if len(as) == 1 {
+		return g.fanOutEvent(ctx, as[0])
+	}
 	errs := make([]error, len(as))
 	var group errgroup.Group
 	group.SetLimit(eventsAtOnce)
@@ -100,9 +113,6 @@ func (g *Gateway) fanOutEvents(ctx context.Context, as []arrival) error {
 		})
 	}
 	group.Wait()
-	if len(as) == 1 {
-		return errs[0]
-	}
 	return g.sendSingles(ctx, as, errs)
 }
 
@@ -219,16 +229,9 @@ func (g *Gateway) wanted(ctx context.Context, a arrival) ([]Registration, bool, 
 // deliverAll attempts e for each of rs at once, as far as the process's limit
 // allows, and records each outcome.
 func (g *Gateway) deliverAll(ctx context.Context, f *fanOut, rs []Registration) error {
-	if len(rs) == 1 {
-		return g.deliverFirst(ctx, f, rs[0])
-	}
 	f.standard = sync.OnceValues(func() ([]byte, error) { return standardBody(g.Providers[f.Provider], f.Event) })
 	errs := make([]error, len(rs))
-	var wg sync.WaitGroup
-	for i, r := range rs {
-		wg.Go(func() { errs[i] = guarded(func() error { return g.deliverFirst(ctx, f, r) }) })
-	}
-	wg.Wait()
+	atOnce(len(rs), func(i int) { errs[i] = guarded(func() error { return g.deliverFirst(ctx, f, rs[i]) }) })
 	return errors.Join(errs...)
 }
 
