@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -125,9 +127,14 @@ func (s *server) withoutInput(ctx huma.Context, _ string, v any) (any, error) {
 	p := &problem{Type: "about:blank", Title: http.StatusText(m.Status), Status: m.Status, Detail: m.Detail}
 	names := s.names()
 	for _, e := range m.Errors {
-		if e != nil {
-			p.Errors = append(p.Errors, wrongAt{knownMessage(e.Message), knownPath(e.Location, names)})
+		if e == nil {
+			continue
 		}
+		at := wrongAt{knownMessage(e.Message), knownPath(e.Location, names)}
+		if wanted := s.propertiesAt(ctx.Operation(), e.Location); at.Message == unexpected && len(wanted) > 0 {
+			at.Message += ": want " + strings.Join(wanted, ", ")
+		}
+		p.Errors = append(p.Errors, at)
 	}
 	why := p.Detail
 	for _, e := range p.Errors {
@@ -158,6 +165,37 @@ func (s *server) names() map[string]bool {
 	return names
 }
 
+// unexpected is Huma's message for a field that an object does not have.
+const unexpected = "unexpected property"
+
+// propertiesAt returns the names of the fields that the object has in which
+// location stands, in order; none if that cannot be told.
+func (s *server) propertiesAt(op *huma.Operation, location string) []string {
+	if op == nil || op.RequestBody == nil || op.RequestBody.Content["application/json"] == nil {
+		return nil
+	}
+	schema := op.RequestBody.Content["application/json"].Schema
+	parts := strings.Split(location, ".")
+	for _, part := range parts[min(1, len(parts)-1) : len(parts)-1] { // between "body" and the field
+		if schema = s.resolved(schema); schema == nil {
+			return nil
+		}
+		schema = schema.Properties[part]
+	}
+	if schema = s.resolved(schema); schema == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(schema.Properties))
+}
+
+// resolved returns the schema that schema refers to, or itself.
+func (s *server) resolved(schema *huma.Schema) *huma.Schema {
+	if schema != nil && schema.Ref != "" {
+		return s.api.OpenAPI().Components.Schemas.SchemaFromRef(schema.Ref)
+	}
+	return schema
+}
+
 // knownPath returns a location with the parts that are not ours as …: they are
 // names that the caller chose.
 func knownPath(location string, names map[string]bool) string {
@@ -177,7 +215,7 @@ func knownPath(location string, names map[string]bool) string {
 // which quotes its input.
 func knownMessage(message string) string {
 	message, _, _ = strings.Cut(message, ": ")
-	for _, start := range [...]string{"expected ", "unexpected property", "unknown query parameter", "required ", "invalid integer", "invalid boolean", "invalid float", "invalid date/time"} {
+	for _, start := range [...]string{"expected ", unexpected, "unknown query parameter", "required ", "invalid integer", "invalid boolean", "invalid float", "invalid date/time"} {
 		if strings.HasPrefix(message, start) {
 			return message
 		}
