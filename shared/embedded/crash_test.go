@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -181,7 +182,7 @@ func TestAnsweredWritesSurviveAKill(t *testing.T) {
 			t.Fatalf("Get of row %d = %v, %v", i, rows, err)
 		}
 	}
-	got := receiveAll(t, db, len(answered))
+	got := receiveAll(t, db)
 	for _, i := range answered {
 		if _, ok := slices.BinarySearch(got, fmt.Sprint(i)); !ok {
 			t.Fatalf("message %d was answered and did not come", i)
@@ -189,37 +190,47 @@ func TestAnsweredWritesSurviveAKill(t *testing.T) {
 	}
 }
 
-// receiveAll returns the bodies of all messages, of which there are so many at
-// least, sorted.
-func receiveAll(t *testing.T, db *DB, atLeast int) (bodies []string) {
+// receiveAll serves the events queue until no message is left and returns the
+// bodies of those that came, sorted.
+func receiveAll(t *testing.T, db *DB) []string {
 	t.Helper()
-	got := make(chan string)
+	var mu sync.Mutex
+	var bodies []string
 	stop := serve(t, db, gateway.EventsQueue, Consumer{Handler: func(_ context.Context, ms []gateway.Received) ([]string, error) {
+		mu.Lock()
+		defer mu.Unlock()
 		for _, m := range ms {
-			got <- m.Body
+			bodies = append(bodies, m.Body)
 		}
 		return nil, nil
 	}})
-	for range atLeast {
-		bodies = append(bodies, <-got)
-	}
-	for { // those that were stored and not answered come too, perhaps before the others
+	waitEmpty(t, db)
+	stop()
+	slices.Sort(bodies)
+	return bodies
+}
+
+// waitEmpty waits until the deletion of the last message is committed, and ends
+// the test if nothing becomes of those that are left.
+func waitEmpty(t *testing.T, db *DB) {
+	t.Helper()
+	const patience = 10 * time.Second / time.Millisecond // in rounds
+	var left, still int
+	for tick := time.Tick(time.Millisecond); ; <-tick {
 		d, err := db.Depth(t.Context(), gateway.EventsQueue)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d.Waiting == 0 {
-			break
+		was := left
+		left = d.Waiting + d.InFlight + d.Delayed
+		if left == 0 {
+			return
 		}
-		bodies = append(bodies, <-got)
+		if still++; left != was {
+			still = 0
+		}
+		if still > int(patience) {
+			t.Fatalf("%d messages are left and none comes: %+v", left, d)
+		}
 	}
-	go func() {
-		stop()
-		close(got)
-	}()
-	for body := range got {
-		bodies = append(bodies, body)
-	}
-	slices.Sort(bodies)
-	return bodies
 }

@@ -133,7 +133,7 @@ func TestFullDiskFailsCallsAndLeavesTheRest(t *testing.T) {
 		t.Errorf("Put after there was room again = %v", err)
 	}
 	mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "a"})
-	if got := receiveAll(t, db, 1); len(got) != 1 {
+	if got := receiveAll(t, db); len(got) != 1 {
 		t.Errorf("received %v", got)
 	}
 }

@@ -189,7 +189,7 @@ func TestBacklogLiesInTheFile(t *testing.T) {
 				t.Errorf("%d messages of %d bytes in memory, at most %d of %d", len(q.ready), q.readySize, maxReady, maxReadyBytes)
 			}
 			wantWaiting(t, db, tt.messages)
-			got := receiveAll(t, db, tt.messages)
+			got := receiveAll(t, db)
 			if len(got) != tt.messages {
 				t.Errorf("received %d messages, want %d", len(got), tt.messages)
 			}
@@ -247,7 +247,7 @@ func TestNothingRunsAfterClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "a"})
-	receiveAll(t, db, 1)
+	receiveAll(t, db)
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
