@@ -56,6 +56,16 @@ func BenchmarkGet(b *testing.B) {
 	})
 }
 
+// BenchmarkDue asks for what is due where nothing is, as the schedule does for
+// every shard each minute.
+func BenchmarkDue(b *testing.B) {
+	db := openBench(b)
+	concurrently(b, 1, func(i int) error {
+		_, _, err := db.Due(context.Background(), i%gateway.DueShards, time.Now(), "", 100)
+		return err
+	})
+}
+
 // BenchmarkCycle does what one event needs of the file: its message is sent,
 // received and deleted, and a handler puts a row with the payload and one for
 // the delivery.

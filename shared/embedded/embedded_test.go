@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -37,6 +38,25 @@ func TestSecondOpenerIsRefused(t *testing.T) {
 		t.Errorf("second Open of %s succeeded", dir)
 	} else if !strings.Contains(err.Error(), dir) {
 		t.Errorf("second Open: %v, want the folder's name in it", err)
+	}
+}
+
+func TestStatementsAreNotCompiledAnewForEachLimit(t *testing.T) {
+	db := openTest(t, t.TempDir(), Options{})
+	r, err := db.reader(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.release()
+	limits := 0
+	for _, s := range slices.Concat(r.conn.stmts, db.writer.conn.stmts) {
+		limits += strings.Count(s.text, "LIMIT +?")
+		if strings.Contains(s.text, "LIMIT ?") {
+			t.Errorf("a bare parameter as limit: %s", s.text)
+		}
+	}
+	if limits == 0 {
+		t.Error("no statement with a limit was looked at")
 	}
 }
 

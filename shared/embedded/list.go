@@ -80,7 +80,7 @@ func (r *reader) list(q gateway.Query) *stmt {
 func listText(columns, where, order string) string {
 	return "SELECT " + columns + " FROM rows WHERE " + where +
 		" tbl = ?1 AND pk = ?2 AND sk >= ?3 AND sk < ?4 AND (expires IS NULL OR expires > ?5)" +
-		" ORDER BY sk " + order + " LIMIT ?6"
+		" ORDER BY sk " + order + " LIMIT +?6"
 }
 
 // Due implements gateway.Store. It sees every answered write.

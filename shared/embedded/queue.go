@@ -82,14 +82,14 @@ func (q *queue) prepare(c *conn) error {
 		&q.stmts.insert:     "INSERT INTO " + t + "_messages (id, body, receives, visible) VALUES (?, ?, 0, ?)",
 		&q.stmts.remove:     "DELETE FROM " + t + "_messages WHERE id = ?",
 		&q.stmts.mark:       "UPDATE " + t + "_messages SET receives = ?2, visible = ?3 WHERE id = ?1",
-		&q.stmts.due:        "SELECT id, body, receives FROM " + t + "_messages WHERE visible <= ? ORDER BY visible LIMIT ?",
+		&q.stmts.due:        "SELECT id, body, receives FROM " + t + "_messages WHERE visible <= ? ORDER BY visible LIMIT +?",
 		&q.stmts.nextDue:    nextDueText(t),
-		&q.stmts.old:        "SELECT id, body, receives FROM " + t + "_messages WHERE id > ? AND id <= ? AND visible IS NULL ORDER BY id LIMIT ?",
+		&q.stmts.old:        "SELECT id, body, receives FROM " + t + "_messages WHERE id > ? AND id <= ? AND visible IS NULL ORDER BY id LIMIT +?",
 		&q.stmts.bury:       "INSERT INTO " + t + "_dead (id, body, died) VALUES (?, ?, ?)",
 		&q.stmts.save:       "UPDATE queues SET handed = ?, total = ?, dead = ? WHERE name = '" + t + "'",
-		&q.stmts.dead:       "SELECT id, body FROM " + t + "_dead WHERE id <= ? ORDER BY id LIMIT ?",
+		&q.stmts.dead:       "SELECT id, body FROM " + t + "_dead WHERE id <= ? ORDER BY id LIMIT +?",
 		&q.stmts.removeDead: "DELETE FROM " + t + "_dead WHERE id = ?",
-		&q.stmts.sweepDead:  "DELETE FROM " + t + "_dead WHERE id IN (SELECT id FROM " + t + "_dead WHERE died < ? LIMIT ?)",
+		&q.stmts.sweepDead:  "DELETE FROM " + t + "_dead WHERE id IN (SELECT id FROM " + t + "_dead WHERE died < ? LIMIT +?)",
 	})
 }
 

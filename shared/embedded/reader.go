@@ -29,7 +29,7 @@ const openColumns = "sk, NULL, NULL, NULL, NULL, NULL, NULL"
 
 const dueText = "SELECT due, tbl, pk, sk FROM rows" +
 	" WHERE shard = ?1 AND due <= ?2 AND due >= ?3 AND (due, tbl, pk, sk) > (?3, ?4, ?5, ?6)" +
-	" ORDER BY due, tbl, pk, sk LIMIT ?7"
+	" ORDER BY due, tbl, pk, sk LIMIT +?7"
 
 func openReader(ctx context.Context, path string, home chan *reader) (*reader, error) {
 	c, err := openConn(ctx, path, "query_only = 1", "busy_timeout = 5000", "cache_size = -1024")
@@ -60,7 +60,7 @@ func openReader(ctx context.Context, path string, home chan *reader) (*reader, e
 func (r *queueReads) prepare(c *conn, name gateway.QueueName) error {
 	t := string(name) + "_messages"
 	return c.prepareAll(map[**stmt]string{
-		&r.fresh:   "SELECT id, body FROM " + t + " WHERE id > ? AND visible IS NULL AND receives = 0 ORDER BY id LIMIT ?",
+		&r.fresh:   "SELECT id, body FROM " + t + " WHERE id > ? AND visible IS NULL AND receives = 0 ORDER BY id LIMIT +?",
 		&r.delayed: fmt.Sprintf("SELECT count(*) FROM %s WHERE visible > ? AND visible < %d", t, received),
 	})
 }

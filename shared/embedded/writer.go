@@ -180,6 +180,6 @@ func (s *writerStmts) prepare(c *conn) error {
 		&s.putAny:     insert,
 		&s.putOver:    "UPDATE rows SET " + set + " WHERE tbl = ?1 AND pk = ?2 AND sk = ?3 AND rev = ?11",
 		&s.deleteRow:  "DELETE FROM rows WHERE tbl = ?1 AND pk = ?2 AND sk = ?3 AND (rev = ?4 OR ?4 = '*')",
-		&s.sweep:      "DELETE FROM rows WHERE rowid IN (SELECT rowid FROM rows WHERE expires <= ? LIMIT ?)",
+		&s.sweep:      "DELETE FROM rows WHERE rowid IN (SELECT rowid FROM rows WHERE expires <= ? LIMIT +?)",
 	})
 }
