@@ -14,7 +14,7 @@ func TestRecoverAttemptsAgainBehindAnOpenCircuit(t *testing.T) {
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "mended.example", gateway.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{30 * time.Second}}})
 		e.set(always(500))
-		start := time.Now()
+		start := w.now()
 		for n := range 20 {
 			w.chat(path, groupA, fmt.Sprint(n))
 		}

@@ -453,7 +453,7 @@ func TestRecoverRepeatsWhatFailed(t *testing.T) {
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "recover.example", gateway.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{}}})
 		e.set(always(500))
-		start := time.Now()
+		start := w.now()
 		for n := range 20 {
 			w.chat(path, groupA, fmt.Sprint(n))
 		}
