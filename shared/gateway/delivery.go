@@ -238,8 +238,12 @@ func (d Delivery) close(s Status, why string, now time.Time) Delivery {
 	return d
 }
 
-// cancel ends d because what it was for is gone.
+// cancel ends d because what it was for is gone. Of what is final, that is the
+// resend alone.
 func (d Delivery) cancel(why string, now time.Time) Delivery {
+	if d.final() {
+		return d.dropManual()
+	}
 	d.Claim++
 	return d.close(Cancelled, why, now)
 }

@@ -83,6 +83,15 @@ func TestResendThatIsNeverRecordedEndsAlone(t *testing.T) {
 	}
 }
 
+func TestResendThatMayNotBeMadeEndsAlone(t *testing.T) {
+	for _, tt := range []struct{ status, want Status }{{Succeeded, Succeeded}, {Failed, Failed}, {Held, Cancelled}, {Pending, Cancelled}} {
+		got := Delivery{Status: tt.status}.resend(noon).cancel(whyNotGranted, noon)
+		if got.Status != tt.want || got.Manual || !got.due.IsZero() {
+			t.Errorf("a cancelled resend of what is %s: %s, manual %v, due %v; want %s and not due", tt.status, got.Status, got.Manual, got.due, tt.want)
+		}
+	}
+}
+
 func TestHandOutIsTheSoleRightToPost(t *testing.T) {
 	d := Delivery{Status: Pending, Made: 1, Claim: 3, due: noon}
 	h := d.handOut(noon)
