@@ -199,10 +199,16 @@ func (d Delivery) wait(start time.Time, self bool) Delivery {
 	return d
 }
 
-// postpone ends the claim without an attempt; nothing is used up.
+// postpone ends the claim without an attempt; nothing is used up. A resend is
+// still to be made, whatever the status.
 func (d Delivery) postpone(due time.Time) Delivery {
 	d.Claim++
-	d.Lost, d.Manual = 0, false
+	d.Lost = 0
+	if d.Manual {
+		d.Start = utc(due)
+		d.due = d.Start
+		return d
+	}
 	return d.wait(due, false)
 }
 

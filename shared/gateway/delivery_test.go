@@ -92,6 +92,18 @@ func TestResendThatMayNotBeMadeEndsAlone(t *testing.T) {
 	}
 }
 
+func TestResendThatMustWaitIsStillMade(t *testing.T) {
+	for _, status := range []Status{Succeeded, Failed, Held, Cancelled, Pending} {
+		got := Delivery{Status: status}.resend(noon).postpone(noon.Add(time.Minute))
+		if got.Status != status || !got.Manual || !got.due.Equal(noon.Add(time.Minute)) {
+			t.Errorf("a resend of what is %s that must wait: %s, manual %v, due %v; want it due in a minute", status, got.Status, got.Manual, got.due)
+		}
+		if again := got.handOut(got.due); !again.mayPost(again.Claim, got.due, time.Second) {
+			t.Errorf("a resend of what is %s may not be made when it is handed out again", status)
+		}
+	}
+}
+
 func TestHandOutIsTheSoleRightToPost(t *testing.T) {
 	d := Delivery{Status: Pending, Made: 1, Claim: 3, due: noon}
 	h := d.handOut(noon)
