@@ -86,8 +86,8 @@ func appendFlag(b []byte, name string, set bool) []byte {
 	return append(append(append(b, `,"`...), name...), `":true`...)
 }
 
-// appendText appends s as a JSON string (RFC 8259, section 7). What is no UTF-8
-// becomes U+FFFD, and so do the characters that SQS does not carry.
+// appendText appends s as a JSON string (RFC 8259, section 7). Characters that
+// SQS does not carry are escaped; what is no UTF-8 becomes U+FFFD.
 func appendText(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
@@ -102,10 +102,14 @@ func appendText(b []byte, s string) []byte {
 			b = append(b, c)
 		default:
 			r, size := utf8.DecodeRuneInString(s[i:])
-			if r == '\ufffe' || r == '\uffff' {
-				r = utf8.RuneError
+			switch r {
+			case '\ufffe':
+				b = append(b, `\ufffe`...)
+			case '\uffff':
+				b = append(b, `\uffff`...)
+			default:
+				b = utf8.AppendRune(b, r)
 			}
-			b = utf8.AppendRune(b, r)
 			i += size
 			continue
 		}
