@@ -12,6 +12,14 @@ const (
 	KeptUnreadable   = 4 << 10   // of an item that was set aside
 )
 
+// Limits on what a Reading tells of an item besides its payload, so that the
+// event's row holds both: JSON makes up to six bytes of one.
+const (
+	MaxContentTypeBytes = 1 << 10
+	MaxQueryBytes       = 4 << 10
+	MaxKeysBytes        = 8 << 10 // all values of an item's routing keys
+)
+
 // An Event is one thing that happened.
 type Event struct {
 	ID          string              // evt_…: idempotency key, row key, sorts by time

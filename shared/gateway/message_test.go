@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +87,29 @@ func TestLargestPayloadOfAnyBytesFits(t *testing.T) {
 	}
 	if _, as, err := readMessage(ms[0].Body); err != nil || !bytes.Equal(as[0].Payload, payload) {
 		t.Errorf("read back: %v, equal %v", err, err == nil && bytes.Equal(as[0].Payload, payload))
+	}
+}
+
+// TestLargestEventFitsItsRow fills all that a provider may report with what
+// JSON makes most of.
+func TestLargestEventFitsItsRow(t *testing.T) {
+	text := func(n int) string { return strings.Repeat("<", n) }
+	a := arrivalsOf([][]byte{make([]byte, MaxPayloadBytes)})[0]
+	a.Type, a.Label, a.ContentType, a.Query = text(MaxEventTypeBytes), text(MaxName), text(MaxContentTypeBytes), text(MaxQueryBytes)
+	a.Keys = map[string][]string{"label": {a.Label}, "group": {text(MaxKeysBytes)}}
+	data, err := json.Marshal(a.row(slices.Repeat([]string{NewID("reg", noon)}, maxListed), true, NewRev()+".abcdef", noon))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := eventKey(a.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := (Row{Key: key, Rev: NewRev(), Data: data, Body: a.Payload}).Check(); err != nil {
+		t.Errorf("row with %d bytes of data: %v", len(data), err)
+	}
+	if _, err := packMessage([]arrival{a}); err != nil {
+		t.Errorf("message: %v", err)
 	}
 }
 

@@ -40,7 +40,9 @@ type Item struct {
 	Unreadable bool                // set aside: the operator sees it, no tenant gets it
 }
 
-// A Reading is what a Provider found in a callback.
+// A Reading is what a Provider found in a callback. Its texts, and those of its
+// items, are UTF-8 within MaxContentTypeBytes, MaxQueryBytes, MaxKeysBytes and
+// MaxEventTypeBytes.
 type Reading struct {
 	Items       []Item // may be empty: acknowledged, nothing to store
 	ContentType string // of each item; for raw deliveries

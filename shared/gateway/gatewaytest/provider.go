@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -198,9 +199,10 @@ func (pt provider) read(cb *gateway.Callback) (gateway.Reading, error) {
 }
 
 // CheckReading returns what is wrong with r, whatever cb holds: a payload that
-// is not part of the body, a type or key that is missing. It changes cb's body.
+// is not part of the body, a type or key that is missing, a text that is too
+// long or not UTF-8. It changes cb's body.
 func CheckReading(cb *gateway.Callback, r gateway.Reading) []string {
-	var problems []string
+	problems := checkTexts(r)
 	payloads := make([][]byte, len(r.Items))
 	for i, it := range r.Items {
 		payloads[i] = bytes.Clone(it.Payload)
@@ -218,6 +220,29 @@ func CheckReading(cb *gateway.Callback, r gateway.Reading) []string {
 		}
 	}
 	invert(cb.Body)
+	return problems
+}
+
+// checkTexts returns what in r no row could hold beside the payload.
+func checkTexts(r gateway.Reading) []string {
+	var problems []string
+	if len(r.ContentType) > gateway.MaxContentTypeBytes || !gateway.Carries(r.ContentType) {
+		problems = append(problems, fmt.Sprintf("Content-Type of %d bytes: %.100q", len(r.ContentType), r.ContentType))
+	}
+	if len(r.Query) > gateway.MaxQueryBytes || !gateway.Carries(r.Query) {
+		problems = append(problems, fmt.Sprintf("query of %d bytes: %.100q", len(r.Query), r.Query))
+	}
+	for i, it := range r.Items {
+		size, text := 0, utf8.ValidString(it.Type)
+		for _, values := range it.Keys {
+			for _, v := range values {
+				size, text = size+len(v), text && utf8.ValidString(v)
+			}
+		}
+		if len(it.Type) > gateway.MaxEventTypeBytes || size > gateway.MaxKeysBytes || !text {
+			problems = append(problems, fmt.Sprintf("item %d: type %.100q, %d bytes of routing keys: too long or not UTF-8", i, it.Type, size))
+		}
+	}
 	return problems
 }
 

@@ -21,10 +21,7 @@ func (Provider) Parse(cb *gateway.Callback) (gateway.Reading, error) {
 	if !json.Valid(body) {
 		return gateway.Reading{}, fmt.Errorf("body: %w: want JSON", gateway.ErrUnreadable)
 	}
-	r := gateway.Reading{ContentType: cb.Header.Get("Content-Type")}
-	if r.ContentType == "" {
-		r.ContentType = "application/json"
-	}
+	r := gateway.Reading{ContentType: item.ContentType(cb, "application/json")}
 	switch v := jsonscan.Value(body); {
 	case v.IsArray():
 		for element := range jsonscan.Elements(v) {

@@ -9,19 +9,27 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"ringback/shared/gateway"
 	"ringback/shared/provider/jsonscan"
 )
 
-// maxKeysBytes bounds what the routing keys add to an event's row, which must
-// hold its payload too. Real ids are some tens of bytes long.
-const maxKeysBytes = 8 << 10
+// ContentType returns the Content-Type under which cb's items are kept: that of
+// cb, or otherwise if there is none, it is longer than gateway.MaxContentTypeBytes,
+// or it is no text that rows and messages hold as it is (gateway.Carries).
+func ContentType(cb *gateway.Callback, otherwise string) string {
+	if v := cb.Header.Get("Content-Type"); v != "" && len(v) <= gateway.MaxContentTypeBytes && gateway.Carries(v) {
+		return v
+	}
+	return otherwise
+}
 
 // Type returns name, or <provider>.unnamed if it is empty or longer than a
-// registration can name (gateway.MaxEventTypeBytes).
+// registration can name (gateway.MaxEventTypeBytes). Broken UTF-8 becomes U+FFFD.
 func Type(provider, name string) string {
+	name = strings.ToValidUTF8(name, "\uFFFD")
 	if name == "" || len(name) > gateway.MaxEventTypeBytes {
 		return provider + ".unnamed"
 	}
@@ -48,10 +56,11 @@ func Hash(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// AddKey adds a routing key's value to keys. It leaves out what is empty, is
-// there already, is longer than a registration can name (gateway.MaxMatchValue),
-// or would bring all values above 8 KiB.
+// AddKey adds a routing key's value to keys, in which broken UTF-8 becomes
+// U+FFFD. It leaves out what is empty, is there already, is longer than a registration can name (gateway.MaxMatchValue),
+// or would bring all values above gateway.MaxKeysBytes.
 func AddKey(keys map[string][]string, kind, value string) {
+	value = strings.ToValidUTF8(value, "\uFFFD")
 	if value == "" || len(value) > gateway.MaxMatchValue || slices.Contains(keys[kind], value) {
 		return
 	}
@@ -61,7 +70,7 @@ func AddKey(keys map[string][]string, kind, value string) {
 			size += len(v)
 		}
 	}
-	if size <= maxKeysBytes {
+	if size <= gateway.MaxKeysBytes {
 		keys[kind] = append(keys[kind], value)
 	}
 }

@@ -2,6 +2,7 @@ package item_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,39 @@ func TestTypeIsTheNameUnlessNobodyCanNameIt(t *testing.T) {
 		if got := item.Type("direct", tt.name); got != tt.want {
 			t.Errorf("Type of %.20q = %q, want %q", tt.name, got, tt.want)
 		}
+	}
+}
+
+func TestContentTypeIsKeptIfRowsHoldIt(t *testing.T) {
+	long := "text/plain; a=" + strings.Repeat("x", gateway.MaxContentTypeBytes-len("text/plain; a="))
+	for _, tt := range []struct{ sent, want string }{
+		{"text/plain; charset=\"é\"", "text/plain; charset=\"é\""},
+		{"nonsense/", "nonsense/"},
+		{"", "otherwise"},
+		{"text/plain\xff", "otherwise"},
+		{"text/plain\uffff", "otherwise"},
+		{long, long},
+		{long + "x", "otherwise"},
+	} {
+		cb := gateway.Callback{Header: http.Header{"Content-Type": {tt.sent}}}
+		if got := item.ContentType(&cb, "otherwise"); got != tt.want {
+			t.Errorf("ContentType of %.40q = %.40q, want %.40q", tt.sent, got, tt.want)
+		}
+	}
+	if got := item.ContentType(&gateway.Callback{}, "otherwise"); got != "otherwise" {
+		t.Errorf("ContentType of none = %q", got)
+	}
+}
+
+func TestTextsOfItemsAreUTF8(t *testing.T) {
+	keys := map[string][]string{}
+	item.AddKey(keys, "bot", "caf\xe9")
+	item.AddKey(keys, "bot", "caf\xe8")
+	if got := strings.Join(keys["bot"], ","); got != "caf\uFFFD" {
+		t.Errorf("values are %q, want one with U+FFFD", got)
+	}
+	if got := item.Type("direct", "caf\xe9"); got != "caf\uFFFD" {
+		t.Errorf("Type = %q, want U+FFFD in it", got)
 	}
 }
 

@@ -21,7 +21,7 @@ func (Provider) Parse(cb *gateway.Callback) (gateway.Reading, error) {
 	if len(cb.Body) > gateway.MaxPayloadBytes {
 		return gateway.Reading{}, fmt.Errorf("body: %w: want at most %d bytes", gateway.ErrTooLarge, gateway.MaxPayloadBytes)
 	}
-	contentType := cb.Header.Get("Content-Type")
+	contentType := item.ContentType(cb, "")
 	kind, boundary := formatOf(contentType, cb.Body)
 	var n notice
 	switch kind {
@@ -121,7 +121,7 @@ func (n *notice) eventType() string {
 	}
 	for _, name := range [...]string{n.action, n.event, n.typ} {
 		if name != "" {
-			return strings.ToValidUTF8(name, "\uFFFD")
+			return name
 		}
 	}
 	return ""
@@ -131,9 +131,9 @@ func (n *notice) keys() map[string][]string {
 	keys := make(map[string][]string, 4)
 	item.AddKey(keys, "group", n.groupKey())
 	for _, bot := range [...]string{n.botName, n.channel} {
-		item.AddKey(keys, "bot", strings.ToValidUTF8(bot, "\uFFFD"))
+		item.AddKey(keys, "bot", bot)
 	}
-	item.AddKey(keys, "app", strings.ToValidUTF8(n.appUUID, "\uFFFD"))
+	item.AddKey(keys, "app", n.appUUID)
 	return keys
 }
 

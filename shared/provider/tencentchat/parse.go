@@ -27,10 +27,10 @@ func (Provider) Parse(cb *gateway.Callback) (gateway.Reading, error) {
 		return gateway.Reading{}, fmt.Errorf("body: %w: want a JSON object", gateway.ErrUnreadable)
 	}
 	q := readQuery(cb.Query)
-	r := gateway.Reading{ContentType: cb.Header.Get("Content-Type"), Query: q.kept}
-	if r.ContentType == "" {
-		r.ContentType = "application/json"
+	if len(q.kept) > gateway.MaxQueryBytes {
+		return gateway.Reading{}, fmt.Errorf("query: %w: want at most %d bytes", gateway.ErrTooLarge, gateway.MaxQueryBytes)
 	}
+	r := gateway.Reading{ContentType: contentType(cb), Query: q.kept}
 	p := readPacket(body)
 	switch {
 	case p.members == 0:
@@ -50,6 +50,15 @@ func (Provider) Parse(cb *gateway.Callback) (gateway.Reading, error) {
 	}
 	r.Items = []gateway.Item{it}
 	return r, nil
+}
+
+// contentType returns what cb's items are kept under, which never says ofEvents.
+func contentType(cb *gateway.Callback) string {
+	const otherwise = "application/json"
+	if v := item.ContentType(cb, otherwise); !strings.HasSuffix(v, ofEvents) {
+		return v
+	}
+	return otherwise
 }
 
 // single returns the item that is a whole body.

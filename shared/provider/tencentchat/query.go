@@ -1,6 +1,7 @@
 package tencentchat
 
 import (
+	"fmt"
 	"strings"
 
 	"ringback/shared/provider/form"
@@ -9,7 +10,7 @@ import (
 // query holds the parameters of a callback's URL (1047/34354).
 type query struct {
 	sdkAppID, command, requestTime, sign parameter
-	kept                                 string // the documented ones but RequestTime and Sign, as they came
+	kept                                 string // the documented ones but RequestTime and Sign, as they came, in ASCII
 }
 
 // parameter is one whose meaning is unclear if it comes twice.
@@ -30,15 +31,33 @@ func readQuery(raw string) query {
 	for part, f := range form.Fields(raw) {
 		p, keep := q.of(f.Name)
 		if p != nil {
-			p.text = f.Value
+			p.text = strings.ToValidUTF8(f.Value, "\uFFFD") // as in JSON
 			p.times++
 		}
 		if keep {
-			kept = append(kept, part)
+			kept = append(kept, escaped(part))
 		}
 	}
 	q.kept = strings.Join(kept, "&")
 	return q
+}
+
+// escaped returns part with the bytes percent-encoded that no URL holds as they
+// are (RFC 3986, section 2), since rows and messages hold text.
+func escaped(part string) string {
+	strange := func(r rune) bool { return r <= ' ' || r > '~' }
+	if !strings.ContainsFunc(part, strange) {
+		return part
+	}
+	var b strings.Builder
+	for i := range len(part) {
+		if c := part[i]; strange(rune(c)) {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 // of returns where the named parameter is put, nil if its value is not looked

@@ -123,6 +123,29 @@ func TestRawOfAPushBatchSaysNothingOfTheMark(t *testing.T) {
 	}
 }
 
+func TestQueryIsKeptInASCIIAndBounded(t *testing.T) {
+	r := parse(t, "SdkAppid=5&CallbackCommand=Caf\xe9&ClientIP=\x7fé%ff", `{"CallbackCommand":"Caf\ufffd"}`)
+	if want := "SdkAppid=5&CallbackCommand=Caf%E9&ClientIP=%7F%C3%A9%ff"; r.Query != want || r.Items[0].Type != "Caf\uFFFD" {
+		t.Errorf("query %q, type %q, want %q and U+FFFD in the type", r.Query, r.Items[0].Type, want)
+	}
+	long := "SdkAppid=5&ClientIP=" + strings.Repeat("<", gateway.MaxQueryBytes)
+	if _, err := (tencentchat.Provider{}).Parse(&gateway.Callback{Query: long, Body: []byte(`{"a":1}`)}); !errors.Is(err, gateway.ErrTooLarge) {
+		t.Errorf("Parse with a query of %d bytes: %v, want ErrTooLarge", len(long), err)
+	}
+}
+
+func TestContentTypeCannotPassForOurMark(t *testing.T) {
+	cb := gateway.Callback{Query: "SdkAppid=5", Header: http.Header{"Content-Type": {"text/plain; of=Events"}}, Body: []byte(`{"a":1}`)}
+	r, err := tencentchat.Provider{}.Parse(&cb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := tencentchat.Provider{}.Raw(&gateway.Event{ContentType: r.ContentType, Payload: r.Items[0].Payload}, "", time.Time{})
+	if string(raw.Body) != `{"a":1}` {
+		t.Errorf("Raw = %s as %q, want the packet as it came", raw.Body, raw.ContentType)
+	}
+}
+
 func TestFactsThatDifferHaveDifferentNaturalKeys(t *testing.T) {
 	type fact struct{ command, body string }
 	facts := []fact{
