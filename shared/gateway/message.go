@@ -205,6 +205,18 @@ func readMessage(body string) (header, []arrival, error) {
 	return h, as, nil
 }
 
+// EventsOf returns the events that a message of the events queue carries, as
+// FanOut reads them: for who looks into a queue. A message of another kind
+// carries none.
+func EventsOf(m Message) ([]Event, error) {
+	_, as, err := readMessage(m.Body)
+	es := make([]Event, len(as))
+	for i, a := range as {
+		es[i] = a.Event
+	}
+	return es, err
+}
+
 // payload returns the bytes of all events.
 func (h header) payload(rest string) ([]byte, error) {
 	if h.Plain {
