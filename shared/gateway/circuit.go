@@ -21,7 +21,7 @@ const (
 	firstInterval   = time.Minute // between probes; doubled by each that fails
 	longestInterval = time.Hour
 	healthFresh     = 10 * time.Second // how long a process believes what it read
-	healthNoted     = 10 * time.Minute // how often "still failing" and "well again" are written
+	healthNoted     = 10 * time.Minute // how often "failing" and "well again" are written
 	wellFor         = time.Minute      // after an acceptance nobody asks
 
 	// A registration is disabled if nothing was accepted for badFor, with two
@@ -59,12 +59,14 @@ func (h Health) probed(now time.Time) Health {
 
 // refused returns h after an attempt that was not accepted; tripped says that
 // the process saw enough of them in a row. It is unchanged if there is nothing
-// to write.
+// to write: an endpoint that refuses every tenth attempt would else cost two
+// writes for each, one to say so and one to take it back.
 func (h Health) refused(now time.Time, tripped, probe bool) Health {
-	if !h.bad() {
-		h.BadSince, h.BadLast = now, now
-	} else if now.Sub(h.BadLast) >= healthNoted {
+	switch {
+	case h.bad() && now.Sub(h.BadLast) >= healthNoted:
 		h.BadLast = now
+	case !h.bad() && (tripped || now.Sub(h.OKAt) >= healthNoted):
+		h.BadSince, h.BadLast = now, now
 	}
 	switch {
 	case h.Open && probe:
