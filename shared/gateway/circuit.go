@@ -21,7 +21,7 @@ const (
 	firstInterval   = time.Minute // between probes; doubled by each that fails
 	longestInterval = time.Hour
 	healthFresh     = 10 * time.Second // how long a process believes what it read
-	healthNoted     = 10 * time.Minute // how often "failing" and "well again" are written
+	healthNoted     = 10 * time.Minute // how often "failing" and "well again" are written, and looked for
 	wellFor         = time.Minute      // after an acceptance nobody asks
 
 	// A registration is disabled if nothing was accepted for badFor, with two
@@ -102,6 +102,11 @@ func (g *Gateway) health(ctx context.Context, id string) (Health, error) {
 	if known, ok := g.healths.Get(id); ok && now.Sub(known.at) < healthFresh {
 		return known.Health, nil
 	}
+	return g.readHealth(ctx, id)
+}
+
+func (g *Gateway) readHealth(ctx context.Context, id string) (Health, error) {
+	now := g.now()
 	h, _, err := load[Health](ctx, g.Store, healthKey(id))
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return h, fmt.Errorf("health of %s: %w", id, err)
@@ -179,9 +184,19 @@ func (g *Gateway) heedAttempt(ctx context.Context, e *Event, r Registration, a A
 	return g.heedRefused(ctx, e, r, probe)
 }
 
+// heedAccepted takes back what is said against r's endpoint. It looks for that
+// now and then even if this process saw nothing but acceptances: another may
+// have seen a failure, which would count as the first of five days.
 func (g *Gateway) heedAccepted(ctx context.Context, e *Event, r Registration) error {
 	known, ok := g.healths.Get(r.ID)
-	if !ok || !known.bad() && !known.Open {
+	if !ok || g.now().Sub(known.at) >= healthNoted {
+		h, err := g.readHealth(ctx, r.ID)
+		if err != nil {
+			return err
+		}
+		known.Health = h
+	}
+	if !known.bad() && !known.Open {
 		return nil
 	}
 	reopened := false
