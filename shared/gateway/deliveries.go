@@ -39,12 +39,17 @@ func (g *Gateway) loadDelivery(ctx context.Context, id string) (Delivery, error)
 // changeDelivery reads delivery id, lets f decide, and writes what f returns,
 // again if another was faster. f returns errUnchanged to end without a write.
 func (g *Gateway) changeDelivery(ctx context.Context, id string, f func(Delivery) (Delivery, error)) (Delivery, error) {
+	d, err := g.loadDelivery(ctx, id)
+	if err != nil {
+		return d, err
+	}
+	return g.changeDeliveryFrom(ctx, d, f)
+}
+
+// changeDeliveryFrom is changeDelivery for one that was read already.
+func (g *Gateway) changeDeliveryFrom(ctx context.Context, d Delivery, f func(Delivery) (Delivery, error)) (Delivery, error) {
 	var lost error
 	for range 20 {
-		d, err := g.loadDelivery(ctx, id)
-		if err != nil {
-			return d, err
-		}
 		after, err := f(d)
 		switch {
 		case errors.Is(err, errUnchanged):
@@ -57,6 +62,9 @@ func (g *Gateway) changeDelivery(ctx context.Context, id string, f func(Delivery
 		}
 		if ctx.Err() != nil {
 			break
+		}
+		if d, err = g.loadDelivery(ctx, d.ID); err != nil {
+			return d, err
 		}
 	}
 	return Delivery{}, lost

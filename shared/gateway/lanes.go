@@ -311,12 +311,7 @@ func (g *Gateway) recordHead(ctx context.Context, d Delivery, a Attempt, r Regis
 			return d, err
 		}
 	}
-	roll := jitter()
-	after, _ := d.record(a, r.Schedule, roll, false)
-	err := g.putDelivery(ctx, after, d.rev)
-	if errors.Is(err, ErrConflict) {
-		after, _, err = g.recordOver(ctx, d.ID, a, r.Schedule, roll, false)
-	}
+	after, _, err := g.recordOver(ctx, d, a, r.Schedule, jitter(), false)
 	return after, err
 }
 

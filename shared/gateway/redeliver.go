@@ -154,7 +154,7 @@ func (g *Gateway) recordAttempt(ctx context.Context, d Delivery, a Attempt, r Re
 	if err := g.putAttempt(ctx, d.ID, a); err != nil {
 		return d, err
 	}
-	after, self, err := g.recordOver(ctx, d.ID, a, r.Schedule, jitter(), hops < maxHops)
+	after, self, err := g.recordOver(ctx, d, a, r.Schedule, jitter(), hops < maxHops)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return d, nil
@@ -167,18 +167,20 @@ func (g *Gateway) recordAttempt(ctx context.Context, d Delivery, a Attempt, r Re
 	return after, nil
 }
 
-// recordOver records a over the delivery as it is stored, and returns what is
-// stored then. self tells whether the caller can send the next attempt itself;
-// then the second result says that it must.
-func (g *Gateway) recordOver(ctx context.Context, id string, a Attempt, s Schedule, jitter float64, self bool) (Delivery, bool, error) {
+// recordOver records a over d as it was read before the attempt, or over what
+// is stored by now, and returns what is stored then. self tells whether the
+// caller can send the next attempt itself; then the second result says that it
+// must.
+func (g *Gateway) recordOver(ctx context.Context, d Delivery, a Attempt, s Schedule, jitter float64, self bool) (Delivery, bool, error) {
 	mustSend := false
-	after, err := g.changeDelivery(ctx, id, func(d Delivery) (Delivery, error) {
+	record := func(d Delivery) (Delivery, error) {
 		var next Delivery
 		if next, mustSend = d.record(a, s, jitter, self); next.Claim == d.Claim && next.Status == d.Status {
 			return d, errUnchanged // superseded: only the attempt is stored
 		}
 		return next, nil
-	})
+	}
+	after, err := g.changeDeliveryFrom(ctx, d, record)
 	return after, mustSend, err
 }
 
