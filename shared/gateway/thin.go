@@ -55,6 +55,13 @@ func (g *Gateway) keepPayload(ctx context.Context, f *fanOut) error {
 		return err
 	}
 	whole := g.eventRowOf(key, f.arrival)
+	if f.arrival.unique { // nobody began it before
+		err = putRow(ctx, g.Store, whole, f.arrival.row(f.match, false, "", g.now()), "")
+		if err == nil {
+			f.kept = true
+			return nil
+		}
+	}
 	_, err = change(ctx, g.Store, key, func(er *eventRow, r *Row) error {
 		if len(r.Body) == len(whole.Body) && er.ID != "" {
 			return errUnchanged
