@@ -12,7 +12,7 @@ import (
 )
 
 func TestHopelessEndpointIsProbedNotHammered(t *testing.T) {
-	scenario(t, func(t *testing.T, w *world) {
+	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		_, e := w.register(c, s, "down.example", gateway.RegistrationChange{Schedule: &gateway.Schedule{Name: "every-5-minutes"}})
@@ -32,7 +32,7 @@ func TestHopelessEndpointIsProbedNotHammered(t *testing.T) {
 }
 
 func TestOperationalEventsTellOncePerHour(t *testing.T) {
-	scenario(t, func(t *testing.T, w *world) {
+	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c, other := w.tenant(s, nil), w.tenant(s, nil)
 		kinds := []string{"registration.failing", "registration.recovered", "delivery.exhausted"}
@@ -66,7 +66,7 @@ func TestOperationalEventsTellOncePerHour(t *testing.T) {
 }
 
 func TestDaysOfFailureDisable(t *testing.T) {
-	scenario(t, func(t *testing.T, w *world) {
+	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "dead.example", gateway.RegistrationChange{})
@@ -83,7 +83,7 @@ func TestDaysOfFailureDisable(t *testing.T) {
 }
 
 func TestFailuresNowAndThenDoNotDisable(t *testing.T) {
-	scenario(t, func(t *testing.T, w *world) {
+	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "moody.example", gateway.RegistrationChange{})
@@ -104,7 +104,7 @@ func TestFailuresNowAndThenDoNotDisable(t *testing.T) {
 }
 
 func TestRateSpacesDeliveries(t *testing.T) {
-	scenario(t, func(t *testing.T, w *world) {
+	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "limited.example", gateway.RegistrationChange{Rate: ptr(2.0)})
@@ -130,7 +130,7 @@ func TestRateSpacesDeliveries(t *testing.T) {
 }
 
 func TestOrderedRegistrationGetsOneAtATimeByArrival(t *testing.T) {
-	scenario(t, func(t *testing.T, w *world) {
+	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		_, e := w.register(c, s, "ordered.example", gateway.RegistrationChange{Ordered: ptr(true)})
@@ -167,7 +167,7 @@ func TestOrderedRegistrationGetsOneAtATimeByArrival(t *testing.T) {
 }
 
 func TestOrderedDeliveryThatFailsHoldsBackItsGroupAlone(t *testing.T) {
-	scenario(t, func(t *testing.T, w *world) {
+	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		schedule := gateway.Schedule{Waits: []time.Duration{10 * time.Minute}}
@@ -192,7 +192,7 @@ func TestOrderedDeliveryThatFailsHoldsBackItsGroupAlone(t *testing.T) {
 }
 
 func TestHistoryOfFailuresKeepsOnlyThem(t *testing.T) {
-	scenario(t, func(t *testing.T, w *world) {
+	everywhere(t, func(t *testing.T, w *world) {
 		for _, provider := range []string{"smartbots", "direct"} {
 			s, path := w.source(gateway.SourceChange{Provider: provider, History: ptr(gateway.FailureHistory)})
 			c := w.tenant(s, nil)

@@ -44,8 +44,8 @@ func scenario(t *testing.T, f func(t *testing.T, w *world)) {
 }
 
 // A world is a gateway with everything around it, in one bubble of virtual
-// time: the embedded backend in a real file, the schedule, and tenants'
-// endpoints reached without a network.
+// time: a backend, the schedule, and tenants' endpoints reached without a
+// network.
 type world struct {
 	t    *testing.T
 	dir  string
@@ -56,7 +56,8 @@ type world struct {
 	ring   string                            // the key ring
 	wrap   func(gateway.Store) gateway.Store // what the gateway gets in place of the Store; nil: the Store
 
-	db      *embedded.DB
+	aws     *onAWS       // the backend; nil: the embedded one
+	db      *embedded.DB // nil on AWS
 	g       *gateway.Gateway
 	end     context.CancelFunc
 	running sync.WaitGroup
@@ -65,22 +66,26 @@ type world struct {
 }
 
 func newWorld(t *testing.T, weak uint64) *world {
-	w := &world{t: t, dir: t.TempDir(), weak: weak, log: &lines{}, ring: "1 a key ring of no fewer than 32 characters"}
+	return begun(t, &world{dir: t.TempDir(), weak: weak})
+}
+
+func newWorldOn(t *testing.T, aws *onAWS) *world { return begun(t, &world{aws: aws}) }
+
+func begun(t *testing.T, w *world) *world {
+	w.t, w.log, w.ring = t, &lines{}, "1 a key ring of no fewer than 32 characters"
 	w.endpoints.at = map[string]*endpoint{}
 	w.start()
 	t.Cleanup(w.stop)
 	return w
 }
 
-// start opens the file and runs worker and schedule as the local runner does.
+// start opens the backend and runs worker and schedule: as the local runner
+// does, or as on AWS.
 func (w *world) start() {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	w.end = cancel
-	var err error
-	if w.db, err = embedded.Open(ctx, w.dir, embedded.Options{Relaxed: true}); err != nil {
-		w.t.Fatal(err)
-	}
+	parts := w.open(ctx)
 	keys, err := gateway.ParseKeyRing(w.ring)
 	if err != nil {
 		w.t.Fatal(err)
@@ -89,13 +94,8 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	parts := app.Parts{
-		Store: w.db, Queue: w.db, Keys: keys, Providers: provider.All(), Alone: true,
-		Log: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	}
-	if w.weak != 0 {
-		parts.Store, parts.Queue = gatewaytest.Weaken(w.db, w.db, w.weak)
-	}
+	parts.Keys, parts.Providers = keys, provider.All()
+	parts.Log = slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if w.wrap != nil {
 		parts.Store = w.wrap(parts.Store)
 	}
@@ -106,9 +106,7 @@ func (w *world) start() {
 		return
 	}
 	for q, h := range map[gateway.QueueName]gateway.Handler{gateway.EventsQueue: w.g.FanOut, gateway.RetryQueue: w.g.Redeliver} {
-		w.running.Go(func() {
-			w.db.Serve(ctx, q, embedded.Consumer{Handler: h, Batch: 5, Concurrency: 32, Timeout: time.Minute})
-		})
+		w.running.Go(func() { w.serve(ctx, q, h) })
 	}
 	w.running.Go(func() { w.schedule(ctx) })
 }
@@ -120,6 +118,31 @@ func (w *world) now() time.Time {
 		return time.Now()
 	}
 	return time.Now().Add(2 * time.Second * time.Duration(1-2*int(w.weak%2)))
+}
+
+// open opens the backend for a process.
+func (w *world) open(ctx context.Context) app.Parts {
+	w.t.Helper()
+	if w.aws != nil {
+		return app.Parts{Store: w.aws.store, Queue: w.aws.queue}
+	}
+	var err error
+	if w.db, err = embedded.Open(ctx, w.dir, embedded.Options{Relaxed: true}); err != nil {
+		w.t.Fatal(err)
+	}
+	parts := app.Parts{Store: w.db, Queue: w.db, Alone: true}
+	if w.weak != 0 {
+		parts.Store, parts.Queue = gatewaytest.Weaken(w.db, w.db, w.weak)
+	}
+	return parts
+}
+
+func (w *world) serve(ctx context.Context, q gateway.QueueName, h gateway.Handler) {
+	if w.aws != nil {
+		w.aws.serve(ctx, q, h)
+		return
+	}
+	w.db.Serve(ctx, q, embedded.Consumer{Handler: h, Batch: 5, Concurrency: 32, Timeout: time.Minute})
 }
 
 func (w *world) schedule(ctx context.Context) {
@@ -140,12 +163,15 @@ func (w *world) schedule(ctx context.Context) {
 func (w *world) stop() {
 	w.end()
 	w.running.Wait()
+	if w.db == nil {
+		return
+	}
 	if err := w.db.Close(); err != nil {
 		w.t.Error(err)
 	}
 }
 
-// restart ends the process' part of the world and starts it anew on the file.
+// restart ends the process' part of the world and starts it anew on the backend.
 func (w *world) restart() {
 	w.stop()
 	w.start()

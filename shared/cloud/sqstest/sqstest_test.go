@@ -283,3 +283,31 @@ func depth(t *testing.T, c *sqs.Client, queue string) string {
 	a := out.Attributes
 	return a["ApproximateNumberOfMessages"] + " " + a["ApproximateNumberOfMessagesNotVisible"] + " " + a["ApproximateNumberOfMessagesDelayed"]
 }
+
+func TestAwaitEndsWhenAMessageCanBeReceived(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &sqstest.Server{}
+		c := sqstest.Connect(endpoint, sqstest.Client(s))
+		if err := sqstest.CreateQueues(t.Context(), c, 30*time.Second, 5, "q"); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		time.AfterFunc(time.Minute, func() {
+			send(t, c, types.SendMessageBatchRequestEntry{MessageBody: aws.String("late"), DelaySeconds: 600})
+		})
+		for _, want := range []time.Duration{11 * time.Minute, 11*time.Minute + 30*time.Second} { // at once, and after its visibility
+			if !s.Await(ctx, "q") || time.Since(start) != want {
+				t.Errorf("awaited for %v, want %v", time.Since(start), want)
+			}
+			receive(t, c, 0)
+		}
+		if s.Await(ctx, "q-dead") || time.Since(start) != time.Hour {
+			t.Errorf("awaited an empty queue for %v, want until the context's end", time.Since(start))
+		}
+		if s.Await(t.Context(), "none") {
+			t.Error("awaited a queue that there is not, want false")
+		}
+	})
+}

@@ -1,4 +1,6 @@
-package bill
+// Package bubble lets tests in bubbles of virtual time (testing/synctest) use
+// servers that live outside of them.
+package bubble
 
 import (
 	"bytes"
@@ -6,11 +8,11 @@ import (
 	"net/http"
 )
 
-// couriers take requests out of bubbles of virtual time and bring the answers
-// back. Outside, connections can be kept; inside, one that waits to be used
-// again would make time stand still. They live as long as the test's process,
-// since a bubble may not give channels of its own away.
-type couriers chan *courier
+// Couriers take requests out of bubbles and bring the answers back. Outside,
+// connections can be kept; inside, one that waits to be used again would make
+// time stand still. Couriers are made outside of any bubble and live as long as
+// the process: a bubble may not give channels of its own away.
+type Couriers chan *courier
 
 type courier struct {
 	ask    chan *http.Request
@@ -22,8 +24,9 @@ type brought struct {
 	err  error
 }
 
-func newCouriers(n int) couriers {
-	c := make(couriers, n)
+// NewCouriers returns n of them: as many requests as are under way at once.
+func NewCouriers(n int) Couriers {
+	c := make(Couriers, n)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: n}}
 	for range n {
 		one := &courier{make(chan *http.Request), make(chan brought)}
@@ -47,7 +50,8 @@ func (c *courier) run(client *http.Client) {
 }
 
 // RoundTrip lets a courier take r, without its context, which is the bubble's.
-func (c couriers) RoundTrip(r *http.Request) (*http.Response, error) {
+// Time stands still until it is back.
+func (c Couriers) RoundTrip(r *http.Request) (*http.Response, error) {
 	var body []byte
 	if r.Body != nil {
 		var err error
