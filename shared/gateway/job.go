@@ -44,7 +44,25 @@ type Job struct {
 	Cursor       string    `json:"cursor,omitempty"`
 	Done         int       `json:"done"` // rows dealt with
 	Skipped      int       `json:"skipped,omitempty"`
+	Next         time.Time `json:"next,omitzero"` // when the next delivery that it makes due may start
 	Claim        int       `json:"claim"`
 	Created      time.Time `json:"created"`
 	Updated      time.Time `json:"updated"`
+}
+
+// place returns when the next delivery that j makes due may start: jobSpread
+// after the one before, and not before now.
+func (j *Job) place(now time.Time) time.Time {
+	at := later(j.Next, now)
+	j.Next = at.Add(jobSpread)
+	return at
+}
+
+// ahead returns when j is to go on, zero for at once: it makes no more due than
+// is attempted within jobAhead.
+func (j *Job) ahead(now time.Time) time.Time {
+	if j.Next.Sub(now) <= jobAhead {
+		return time.Time{}
+	}
+	return j.Next.Add(-jobAhead / 2)
 }

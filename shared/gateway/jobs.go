@@ -13,6 +13,7 @@ const (
 	jobSlice  = 20 * time.Second // of one message; then the job goes on in another
 	jobKept   = 14 * 24 * time.Hour
 	jobSpread = 20 * time.Millisecond // between two deliveries that a job makes due: 50/s, so that live traffic goes first
+	jobAhead  = 10 * time.Minute      // of deliveries that are due and not attempted yet; then the job waits
 	// stragglers is how long after its start a release looks again: a worker may
 	// have held a delivery by what it knew a moment before.
 	stragglers = time.Minute
@@ -145,6 +146,9 @@ func (g *Gateway) runJob(ctx context.Context, h header) error {
 		if err != nil {
 			return fmt.Errorf("job %s: %w", j.ID, err)
 		}
+		if next.IsZero() && !done {
+			next = j.ahead(g.now())
+		}
 		pause := !next.IsZero() || g.now().After(end) || timeLeft(ctx) < answerMargin+jobSlice/2
 		running, err := g.saveJob(ctx, &j, next, done, pause, h.Hops)
 		if err != nil || !running || pause {
@@ -161,7 +165,7 @@ func (g *Gateway) saveJob(ctx context.Context, j *Job, next time.Time, done, pau
 		if s.Claim != j.Claim || s.Status != JobRunning {
 			return errUnchanged
 		}
-		s.Cursor, s.Done, s.Skipped, s.Updated = j.Cursor, j.Done, j.Skipped, now
+		s.Cursor, s.Done, s.Skipped, s.Next, s.Updated = j.Cursor, j.Done, j.Skipped, j.Next, now
 		switch {
 		case done:
 			return s.end(JobDone, "", now, r)
@@ -257,6 +261,7 @@ func (g *Gateway) recoverStep(ctx context.Context, j *Job) (time.Time, bool, err
 func (g *Gateway) revive(ctx context.Context, j *Job, r Row, is func(Delivery) bool) error {
 	id := DeliveryID(j.Registration, r.SK)
 	now, changed := g.now(), false
+	start := later(j.Next, now)
 	d, err := g.changeDelivery(ctx, id, func(d Delivery) (Delivery, error) {
 		if changed = is(d); !changed {
 			return d, errUnchanged
@@ -265,7 +270,7 @@ func (g *Gateway) revive(ctx context.Context, j *Job, r Row, is func(Delivery) b
 			return d, err
 		}
 		d.Made, d.Anew = 0, now
-		return d.release(now.Add(time.Duration(j.Done) * jobSpread % (10 * time.Minute))), nil
+		return d.release(start), nil
 	})
 	switch {
 	case errors.Is(err, ErrNotFound):
@@ -274,6 +279,7 @@ func (g *Gateway) revive(ctx context.Context, j *Job, r Row, is func(Delivery) b
 		return err
 	case changed:
 		j.Done++
+		j.place(now)
 	}
 	if d.Lane && d.Status == Pending { // perhaps made so by a chunk that ended before it got here
 		return g.requeueInLane(ctx, d)
@@ -318,7 +324,7 @@ func (g *Gateway) replayEvent(ctx context.Context, j *Job, r Registration, rev s
 	if err := g.keepEvent(ctx, e.ID, now.Add(MaxWaitsSum)); err != nil {
 		return err
 	}
-	switch err := g.putDelivery(ctx, d.wait(now.Add(time.Duration(j.Done)*jobSpread%(10*time.Minute)), false), ""); {
+	switch err := g.putDelivery(ctx, d.wait(later(j.Next, now), false), ""); {
 	case errors.Is(err, ErrConflict):
 		j.Skipped++
 		return nil
@@ -326,6 +332,7 @@ func (g *Gateway) replayEvent(ctx context.Context, j *Job, r Registration, rev s
 		return err
 	}
 	j.Done++
+	j.place(now)
 	return nil
 }
 
