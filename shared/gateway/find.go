@@ -166,7 +166,8 @@ type place struct {
 
 // find returns the registrations that want e and may have it, from a place on,
 // about limit of them, and the place where to go on; nil after the last.
-// Each registration is found once.
+// Each registration is found once; by several calls for one event twice, if its
+// entries changed meanwhile.
 func (g *Gateway) find(ctx context.Context, e *Event, from *place, limit int) ([]Registration, *place, error) {
 	if e.Unreadable {
 		return nil, nil, nil
@@ -177,11 +178,13 @@ func (g *Gateway) find(ctx context.Context, e *Event, from *place, limit int) ([
 	}
 	streams := v.streams(e)
 	var found []Registration
+	walked, seen := streams[:0], map[string]bool{}
 	for i, s := range streams {
 		after := ""
 		if from != nil {
 			switch c := compareHints(s, from.Stream); {
 			case c < 0:
+				walked = streams[:i+1]
 				continue
 			case c == 0:
 				after = from.After
@@ -192,7 +195,7 @@ func (g *Gateway) find(ctx context.Context, e *Event, from *place, limit int) ([
 			if err != nil {
 				return nil, nil, err
 			}
-			got, err := g.accept(ctx, v, e, streams[:i], ids)
+			got, err := g.accept(ctx, v, e, walked, seen, ids)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -204,6 +207,9 @@ func (g *Gateway) find(ctx context.Context, e *Event, from *place, limit int) ([
 			if len(found) >= limit {
 				return found, &place{s, after}, nil
 			}
+		}
+		if from != nil && compareHints(s, from.Stream) == 0 {
+			walked = streams[:i+1]
 		}
 	}
 	return found, nil, nil
@@ -242,18 +248,19 @@ func (g *Gateway) list(ctx context.Context, v knownVersion, source string, s hin
 	}
 }
 
-// accept returns those of ids that want e and may have it, unless an earlier
-// stream has them too.
-func (g *Gateway) accept(ctx context.Context, v knownVersion, e *Event, earlier []hint, ids []string) ([]Registration, error) {
+// accept returns those of ids that want e and may have it, unless they were seen
+// in this call, or found in one of the streams that calls before walked.
+func (g *Gateway) accept(ctx context.Context, v knownVersion, e *Event, walked []hint, seen map[string]bool, ids []string) ([]Registration, error) {
 	rs, err := g.registrationsOf(ctx, v.rev, ids)
 	if err != nil {
 		return nil, err
 	}
 	out := rs[:0]
 	for _, r := range rs {
-		if r.State == Removed || !r.Wants(e) || slices.ContainsFunc(r.hints(), func(h hint) bool { return slices.Contains(earlier, h) }) {
+		if seen[r.ID] || r.State == Removed || !r.Wants(e) || r.stoodIn(walked, e) {
 			continue
 		}
+		seen[r.ID] = true
 		switch verdict, _, err := g.may(ctx, v.rev, e, r); {
 		case err != nil:
 			return nil, err
@@ -262,6 +269,18 @@ func (g *Gateway) accept(ctx context.Context, v knownVersion, e *Event, earlier 
 		}
 	}
 	return out, nil
+}
+
+// indexSettles is how long before an event came r's entries must have been as
+// they are for every list that is read for it to hold them: workers know a source
+// as it was a second ago, and clocks differ.
+const indexSettles = time.Minute
+
+// stoodIn reports whether r was certainly in one of streams when it was walked
+// for e. r as it is now may have entries that it had not then.
+func (r Registration) stoodIn(streams []hint, e *Event) bool {
+	return len(streams) > 0 && r.Indexed.Before(e.Received.Add(-indexSettles)) &&
+		slices.ContainsFunc(r.hints(), func(h hint) bool { return slices.Contains(streams, h) })
 }
 
 // registrationsOf returns those of ids that exist, as they were when the

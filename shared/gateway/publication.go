@@ -14,12 +14,15 @@ import (
 // when it returns the change is known. The error wraps ErrConflict if another
 // was faster.
 //
-// An entry that is not needed any more is deleted only as it was before r was
+// An entry that is not needed any more is dropped only as it was before r was
 // written: a change that needs it again has written it anew since.
 func (g *Gateway) putRegistration(ctx context.Context, old Registration, row Row, r Registration) (Registration, error) {
 	r.Rev++
 	before, after := old.published(), r.published()
 	add, drop := minus(after, before), minus(before, after)
+	if len(add)+len(drop) > 0 {
+		r.Indexed = g.now()
+	}
 	dropped, err := g.hintRows(ctx, r, drop)
 	if err != nil {
 		return r, err
@@ -47,7 +50,7 @@ func (g *Gateway) putRegistration(ctx context.Context, old Registration, row Row
 			return r, err
 		}
 	}
-	return r, g.dropHints(ctx, dropped)
+	return r, g.dropHints(ctx, r, dropped)
 }
 
 // published returns the entries of the match index that r needs.
@@ -94,13 +97,28 @@ func (g *Gateway) hintRows(ctx context.Context, r Registration, hints []hint) ([
 	return out, nil
 }
 
-func (g *Gateway) dropHints(ctx context.Context, rows []Row) error {
+// hintKept is how long an entry that is not needed any more stays: a worker that
+// knows the source as it was a moment ago looks for the registration there, and
+// nowhere else. Entries are hints, so one too many costs a look.
+const hintKept = time.Hour
+
+// dropHints has rows, entries of r, end: those of a removed registration at once.
+func (g *Gateway) dropHints(ctx context.Context, r Registration, rows []Row) error {
 	for _, row := range rows {
-		if err := deleteRow(ctx, g.Store, row.Key, row.Rev); err != nil && !errors.Is(err, ErrConflict) {
+		if err := g.dropHint(ctx, r, row); err != nil && !errors.Is(err, ErrConflict) {
 			return err
 		}
 	}
 	return nil
+}
+
+func (g *Gateway) dropHint(ctx context.Context, r Registration, row Row) error {
+	if r.State == Removed {
+		return deleteRow(ctx, g.Store, row.Key, row.Rev)
+	}
+	was := row.Rev
+	row.Expires = g.now().Add(hintKept)
+	return putRow(ctx, g.Store, row, link{r.ID}, was)
 }
 
 // listRegistration lists r with its tenant and its source.

@@ -45,6 +45,8 @@ type Registration struct {
 	Why   string    `json:"why,omitempty"`  // disabled or removed by whom or what
 	Since time.Time `json:"since,omitzero"` // of the state
 
+	Indexed time.Time `json:"indexed,omitzero"` // when its entries of the match index last changed
+
 	EventTypes []string      `json:"event_types"` // patterns; never empty
 	Match      Match         `json:"match,omitempty"`
 	Endpoint   Endpoint      `json:"endpoint"`
