@@ -16,11 +16,12 @@ import (
 )
 
 // served is a world whose queues are served as the local runner does it: one
-// message a handler, 256 handlers each.
-func served(t *testing.T) *world {
+// message a handler, 256 handlers each, and so many POSTs at once.
+func served(t *testing.T, atOnce int) *world {
 	w := newWorld(t, 0)
 	w.paused = true
 	w.restart()
+	w.g.AtOnce = atOnce
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	for q, h := range map[gateway.QueueName]gateway.Handler{gateway.EventsQueue: w.g.FanOut, gateway.RetryQueue: w.g.Redeliver} {
@@ -68,7 +69,7 @@ func healthy() func() time.Duration {
 func p99(t *testing.T, perSecond int, beside time.Duration) (p99 time.Duration) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := served(t)
+		w := served(t, 256)
 		net := delays{&w.endpoints, map[string]func() time.Duration{"well.example": healthy(), "slow.example": func() time.Duration { return beside }}}
 		w.g.Egress.Transport = net
 		s, path := w.smartBots()
@@ -104,4 +105,31 @@ func TestTenantsP99StaysBesideOneThatHangs(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestAttemptThatWaitedIsJudgedAgain has a process whose only POST at a time hangs
+// while a registration whose event waits for its turn is disabled.
+func TestAttemptThatWaitedIsJudgedAgain(t *testing.T) {
+	const groupB = "ffffffff-0a5e-4a0c-9a5a-1f6d2f0e7c11"
+	synctest.Test(t, func(t *testing.T) {
+		w := served(t, 1)
+		s, path := w.smartBots()
+		c, other := w.tenant(s, nil), w.tenant(s, nil)
+		w.g.Egress.Transport = delays{&w.endpoints, map[string]func() time.Duration{
+			"slow.example": func() time.Duration { return 10 * time.Second },
+		}}
+		_, slow := w.register(other, s, "slow.example", gateway.RegistrationChange{Match: ptr(gateway.Match{"group": {groupA}})})
+		r, waits := w.register(c, s, "waits.example", gateway.RegistrationChange{Match: ptr(gateway.Match{"group": {groupB}})})
+		w.chat(path, groupA, "first")
+		time.Sleep(time.Second)
+		w.chat(path, groupB, "second")
+		time.Sleep(time.Second)
+		if _, err := w.g.DisableRegistration(t.Context(), c, r.ID); err != nil {
+			t.Fatal(err)
+		}
+		d := w.wantStatus(c, r, time.Hour, gateway.Held)
+		if n := len(waits.seen()); n != 0 || len(slow.seen()) != 1 {
+			t.Errorf("%d POSTs, %s, to a registration that was disabled before its turn came; %d to the other", n, d.Why, len(slow.seen()))
+		}
+	})
 }

@@ -46,7 +46,7 @@ func (g *Gateway) deliverFirst(ctx context.Context, f *fanOut, r Registration) e
 	case r.Ordered:
 		return g.queueInLane(ctx, f, d)
 	}
-	s, err := g.mayStart(ctx, v.rev, d, r, true, 0)
+	s, err := g.mayStart(ctx, v.rev, e, d, r, true, 0)
 	if err != nil {
 		return err
 	}
@@ -55,6 +55,7 @@ func (g *Gateway) deliverFirst(ctx context.Context, f *fanOut, r Registration) e
 		self := !s.open && s.at.Sub(g.now()) <= maxSelfSend
 		return g.recordFirst(ctx, f, d.wait(s.at, self), nil, self)
 	}
+	r = s.to
 	a := g.deliver(ctx, e, r, d)
 	s.leave(a)
 	if a.Class == egress.Internal {
@@ -74,6 +75,7 @@ func (g *Gateway) deliverFirst(ctx context.Context, f *fanOut, r Registration) e
 // A start is the right to make an attempt now, or when there may be one.
 type start struct {
 	leave func(Attempt) // must be called with the attempt; nil: not now
+	to    Registration  // the registration as it is now
 	probe bool          // of an open circuit
 	at    time.Time     // when else
 	paced bool          // at is the place that the rate gave
@@ -81,9 +83,12 @@ type start struct {
 }
 
 // mayStart asks circuit, rate, concurrency and the time left for the right to
-// attempt d now. Without it the delivery waits, and uses up no attempt.
-func (g *Gateway) mayStart(ctx context.Context, rev string, d Delivery, r Registration, first bool, hops int) (start, error) {
+// attempt d, of e for r, now. Without it the delivery waits, and uses up no
+// attempt. If the right came late it is asked again whether r may have e: what
+// was known of r before would be too old.
+func (g *Gateway) mayStart(ctx context.Context, rev string, e *Event, d Delivery, r Registration, first bool, hops int) (start, error) {
 	var s start
+	asked := g.now()
 	var probe bool
 	if !d.Manual {
 		h, ok, err := g.admit(ctx, r.ID)
@@ -117,7 +122,28 @@ func (g *Gateway) mayStart(ctx context.Context, rev string, d Delivery, r Regist
 		end(Attempt{})
 		return start{at: g.now()}, nil
 	}
-	return start{leave: end, probe: probe}, nil
+	if g.now().Sub(asked) < versionFresh {
+		return start{leave: end, to: r, probe: probe}, nil
+	}
+	r, verdict, err := g.judge(ctx, e, r)
+	if err != nil || verdict != Pending {
+		end(Attempt{})
+		return start{at: g.now()}, err // whoever attempts it then finds out why not
+	}
+	return start{leave: end, to: r, probe: probe}, nil
+}
+
+// judge returns r as it is now, and what is to become of e for it.
+func (g *Gateway) judge(ctx context.Context, e *Event, r Registration) (Registration, Status, error) {
+	now, rev, err := g.registration(ctx, r.Source, r.ID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return r, Cancelled, nil
+	case err != nil:
+		return r, "", err
+	}
+	verdict, _, err := g.may(ctx, rev, e, now)
+	return now, verdict, err
 }
 
 // recordFirst stores a delivery whose first attempt was made, or was not to be

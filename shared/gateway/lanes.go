@@ -268,7 +268,7 @@ func (g *Gateway) deliverHead(ctx context.Context, run *laneRun, w waiting) erro
 		return err
 	}
 	d.Paced = run.lane.Paced == w.key(run.key).SK
-	s, err := g.mayStart(ctx, rev, d, r, false, run.hops)
+	s, err := g.mayStart(ctx, rev, e, d, r, false, run.hops)
 	switch {
 	case err != nil:
 		return err
@@ -278,10 +278,11 @@ func (g *Gateway) deliverHead(ctx context.Context, run *laneRun, w waiting) erro
 	case s.leave == nil:
 		return g.pauseLane(ctx, run, s.at)
 	}
-	return g.attemptHead(ctx, run, w, d, e, r, s)
+	return g.attemptHead(ctx, run, w, d, e, s)
 }
 
-func (g *Gateway) attemptHead(ctx context.Context, run *laneRun, w waiting, d Delivery, e *Event, r Registration, s start) error {
+func (g *Gateway) attemptHead(ctx context.Context, run *laneRun, w waiting, d Delivery, e *Event, s start) error {
+	r := s.to
 	place := w.key(run.key).SK
 	d.Late = d.Late || place < run.lane.Last
 	run.lane.Last = max(run.lane.Last, place)

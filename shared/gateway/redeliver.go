@@ -63,7 +63,7 @@ func (g *Gateway) redeliver(ctx context.Context, h header) error {
 	if !d.mayPost(h.Claim, g.now(), r.limit()) {
 		return g.handOutAgain(ctx, d, g.now(), h.Hops)
 	}
-	s, err := g.mayStart(ctx, rev, d, r, false, h.Hops)
+	s, err := g.mayStart(ctx, rev, e, d, r, false, h.Hops)
 	switch {
 	case err != nil:
 		return err
@@ -73,6 +73,7 @@ func (g *Gateway) redeliver(ctx context.Context, h header) error {
 		d.Paced = s.paced
 		return g.handOutAgain(ctx, d, s.at, h.Hops)
 	}
+	r = s.to
 	a := g.deliver(ctx, e, r, d)
 	s.leave(a)
 	if a.Class == egress.Internal {
