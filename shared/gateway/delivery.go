@@ -23,6 +23,8 @@ const (
 const (
 	Horizon     = 2 * time.Minute // how far ahead the tick hands out; the right to POST ends so long before due
 	firstHold   = 2*time.Minute + Horizon
+	shortWait   = time.Minute
+	shortHold   = 10*time.Minute + Horizon // after a shortWait at most: the wait that follows fits in
 	longestHold = time.Hour
 	maxLost     = 10               // hand-outs without a record, then the delivery is failed
 	maxSelfSend = 15 * time.Minute // a longer wait is handed out by the tick
@@ -174,7 +176,29 @@ func (d Delivery) record(a Attempt, s Schedule, jitter float64, self bool) (Deli
 		return d.close(Failed, whyExhausted, now), false
 	}
 	self = self && wait <= maxSelfSend && !d.Lane
-	return d.wait(now.Add(wait), self), self
+	after := d.wait(now.Add(wait), self)
+	if self {
+		after.due = holdUntil(d.due, after.Start, wait)
+	}
+	return after, self
+}
+
+// holdUntil returns when the tick looks at a delivery whose next attempt, at
+// start after a wait, its worker sends itself; was is when it would have looked.
+//
+// To move in the due index costs two write units, and schedules begin with a
+// wait of seconds before one of minutes: so the first is held long enough for
+// the second not to move it. Only if the process ends before it has sent the
+// message, which is durable then, is the attempt late by so much.
+func holdUntil(was, start time.Time, wait time.Duration) time.Time {
+	switch least := start.Add(firstHold); {
+	case !was.Before(least) && !was.After(start.Add(shortHold)):
+		return was
+	case wait <= shortWait:
+		return start.Add(shortHold)
+	default:
+		return least
+	}
 }
 
 // acceptedLate closes d by an attempt whose claim is not the current one.
