@@ -115,8 +115,7 @@ func (s *server) addHistory() {
 	add(s, operation{id: "list-deliveries", method: http.MethodGet, path: "/v1/deliveries", summary: "List deliveries, newest first",
 		more: "Without registration or event, those of at most 25 registrations; for more name one, or a source."}, s.listDeliveries)
 	add(s, operation{id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{id}", summary: "Get a delivery with its attempts"}, s.getDelivery)
-	add(s, operation{id: "list-attempts", method: http.MethodGet, path: "/v1/deliveries/{id}/attempts", summary: "List a delivery's attempts, oldest first",
-		more: "A success at once is told by the delivery alone."}, s.listAttempts)
+	add(s, operation{id: "list-attempts", method: http.MethodGet, path: "/v1/deliveries/{id}/attempts", summary: "List a delivery's attempts, oldest first"}, s.listAttempts)
 	add(s, operation{id: "resend-delivery", method: http.MethodPost, path: "/v1/deliveries/{id}/resend", status: http.StatusAccepted,
 		summary: "Make one more attempt, now"}, s.resend)
 }
@@ -195,24 +194,22 @@ func (s *server) getDelivery(ctx context.Context, c gateway.Caller, in *ByID) (*
 		return nil, err
 	}
 	v := deliveryView(d)
-	attempts, _, err := s.g.Attempts(ctx, d.ID, gateway.Place{})
+	attempts, _, err := s.g.Attempts(ctx, d.Delivery, gateway.Place{})
 	for _, a := range attempts {
 		v.Attempts = append(v.Attempts, attemptView(a))
 	}
 	if v.Last != nil {
 		v.Last.Answer = strings.ToValidUTF8(string(d.LastAnswer()), "\uFFFD")
-		if len(attempts) == 0 {
-			v.Attempts = []attempt{*v.Last}
-		}
 	}
 	return &body[delivery]{v}, err
 }
 
 func (s *server) listAttempts(ctx context.Context, c gateway.Caller, in *listOfSource) (*body[page[attempt]], error) {
-	if _, _, err := s.g.DeliveryOf(ctx, c, in.ID); err != nil {
+	d, _, err := s.g.DeliveryOf(ctx, c, in.ID)
+	if err != nil {
 		return nil, err
 	}
-	attempts, next, err := s.g.Attempts(ctx, in.ID, in.place())
+	attempts, next, err := s.g.Attempts(ctx, d.Delivery, in.place())
 	return pageOf(attempts, next, attemptView), err
 }
 

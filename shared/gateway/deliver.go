@@ -61,6 +61,7 @@ func (g *Gateway) deliverFirst(ctx context.Context, f *fanOut, r Registration) e
 	if a.Class == egress.Internal {
 		return g.recordFirst(ctx, f, d.wait(g.now().Add(slowDown), false), nil, false) // ours, not the tenant's
 	}
+	a.Alone = a.Accepted() // at once: the answer is kept only so far
 	after, self := d.record(a, r.Schedule, jitter(), true)
 	if a.Accepted() {
 		g.count(Latency, float64(a.At.Add(a.Took).Sub(e.Received).Milliseconds()))

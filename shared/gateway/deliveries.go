@@ -73,13 +73,16 @@ func (g *Gateway) changeDeliveryFrom(ctx context.Context, d Delivery, f func(Del
 // putAttempt stores one attempt of a delivery, in a row of its own. Written
 // again under the same claim and start it is the same row.
 func (g *Gateway) putAttempt(ctx context.Context, delivery string, a Attempt) error {
-	id := idFrom("att", a.At, fmt.Sprintf("%s %d %d", delivery, a.Claim, a.At.UnixNano()))
 	row := Row{
-		Key:     Key{Deliveries, "A#" + delivery, id},
+		Key:     Key{Deliveries, "A#" + delivery, attemptID(delivery, a)},
 		Body:    a.Answer,
 		Expires: a.At.Add(g.Kept.orDefault().History + MaxWaitsSum),
 	}
 	return putRow(ctx, g.Store, row, a, AnyRev)
+}
+
+func attemptID(delivery string, a Attempt) string {
+	return idFrom("att", a.At, fmt.Sprintf("%s %d %d", delivery, a.Claim, a.At.UnixNano()))
 }
 
 // sendRetry puts delivery d, whose current claim is the caller's, on the retry

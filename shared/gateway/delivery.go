@@ -71,6 +71,18 @@ type Last struct {
 	StatusCode int           `json:"status_code,omitempty"`
 	Class      egress.Class  `json:"class,omitempty"`
 	Error      string        `json:"error,omitempty"`
+	Alone      bool          `json:"alone,omitempty"` // no row of its own tells of the attempt; the rest of it follows
+	Manual     bool          `json:"manual,omitempty"`
+	Claim      int           `json:"claim,omitempty"`
+}
+
+// attempt returns the attempt that stands in a delivery alone, whose answer
+// began with body.
+func (l Last) attempt(body []byte) Attempt {
+	return Attempt{
+		At: l.At, Took: l.Took, StatusCode: l.StatusCode, Class: l.Class, Error: l.Error,
+		Manual: l.Manual, Claim: l.Claim, Answer: body, Alone: l.Alone,
+	}
 }
 
 // An Attempt is one POST of a delivery.
@@ -84,6 +96,7 @@ type Attempt struct {
 	Claim      int           `json:"claim"`          // that it was made under
 	Answer     []byte        `json:"-"`              // its first 4 KiB; the row's Body
 	RetryAfter time.Duration `json:"hint,omitempty"` // what the endpoint asked for
+	Alone      bool          `json:"-"`              // accepted, and all that is kept of it fits the delivery: no row of its own
 }
 
 // Accepted reports whether the endpoint took the event.
@@ -96,8 +109,15 @@ func (a Attempt) Gone() bool { return a.StatusCode == 410 }
 func (a Attempt) slow() bool { return a.StatusCode == 429 || a.Class == egress.Timeout }
 
 func (a Attempt) last() *Last {
-	return &Last{At: a.At, Took: a.Took, StatusCode: a.StatusCode, Class: a.Class, Error: a.Error}
+	l := &Last{At: a.At, Took: a.Took, StatusCode: a.StatusCode, Class: a.Class, Error: a.Error}
+	if a.Alone {
+		l.Alone, l.Manual, l.Claim = true, a.Manual, a.Claim
+	}
+	return l
 }
+
+// tells reports whether d's last attempt is a.
+func (d Delivery) tells(a Attempt) bool { return d.Last != nil && d.Last.At.Equal(a.At) }
 
 // newDelivery returns the delivery of e for r before its first attempt.
 func newDelivery(e *Event, r Registration, now time.Time) Delivery {

@@ -246,15 +246,21 @@ func (g *Gateway) DeliveryOf(ctx context.Context, c Caller, id string) (ListedDe
 	return ListedDelivery{d, d.shown(r)}, r, nil
 }
 
-// Attempts returns a page of a delivery's attempts, oldest first. A success at
-// once has none: the delivery itself tells of it.
-func (g *Gateway) Attempts(ctx context.Context, delivery string, at Place) ([]Attempt, string, error) {
-	q := at.query(Query{Table: Deliveries, PK: "A#" + delivery}, "")
-	return listed(ctx, g.Store, q, func(r Row) (Attempt, error) {
+// Attempts returns a page of d's attempts, oldest first.
+func (g *Gateway) Attempts(ctx context.Context, d Delivery, at Place) ([]Attempt, string, error) {
+	q := at.query(Query{Table: Deliveries, PK: "A#" + d.ID}, "")
+	out, next, err := listed(ctx, g.Store, q, func(r Row) (Attempt, error) {
 		a, err := decoded[Attempt](r)
 		a.Answer = r.Body
 		return a, err
 	})
+	switch {
+	case err != nil || next != "" || d.Last == nil || !d.Last.Alone || slices.ContainsFunc(out, d.tells):
+		return out, next, err
+	case len(out) > 0 && len(out) >= q.Limit && q.Limit > 0:
+		return out, attemptID(d.ID, out[len(out)-1]), nil // the one that d tells of comes on a page of its own
+	}
+	return append(out, d.Last.attempt(d.body)), "", nil
 }
 
 // LastAnswer returns the beginning of the last answer to d, as d's row keeps it.

@@ -291,7 +291,7 @@ func (g *Gateway) attemptHead(ctx context.Context, run *laneRun, w waiting, d De
 	if a.Class == egress.Internal {
 		return g.pauseLane(ctx, run, g.now().Add(slowDown))
 	}
-	after, err := g.recordHead(ctx, d, a, r)
+	after, _, err := g.recordOver(ctx, d, a, r.Schedule, jitter(), false)
 	switch {
 	case errors.Is(err, ErrNotFound): // erased
 	case err != nil:
@@ -302,18 +302,6 @@ func (g *Gateway) attemptHead(ctx context.Context, run *laneRun, w waiting, d De
 	}
 	g.heed(ctx, e, r, a, after, s.probe)
 	return g.dropHead(ctx, run, w)
-}
-
-// recordHead stores a and what follows from it. If d was resent meanwhile, it is
-// recorded over that.
-func (g *Gateway) recordHead(ctx context.Context, d Delivery, a Attempt, r Registration) (Delivery, error) {
-	if !a.Accepted() {
-		if err := g.putAttempt(ctx, d.ID, a); err != nil {
-			return d, err
-		}
-	}
-	after, _, err := g.recordOver(ctx, d, a, r.Schedule, jitter(), false)
-	return after, err
 }
 
 // laneDelivery returns the delivery that waits at w. If its row is not there

@@ -152,9 +152,6 @@ func (g *Gateway) handOutAgain(ctx context.Context, d Delivery, start time.Time,
 // recordAttempt stores a, and what follows from it if the claim under which it
 // was made is still the current one.
 func (g *Gateway) recordAttempt(ctx context.Context, d Delivery, a Attempt, r Registration, hops int) (Delivery, error) {
-	if err := g.putAttempt(ctx, d.ID, a); err != nil {
-		return d, err
-	}
 	after, self, err := g.recordOver(ctx, d, a, r.Schedule, jitter(), hops < maxHops)
 	switch {
 	case errors.Is(err, ErrNotFound):
@@ -172,16 +169,29 @@ func (g *Gateway) recordAttempt(ctx context.Context, d Delivery, a Attempt, r Re
 // is stored by now, and returns what is stored then. self tells whether the
 // caller can send the next attempt itself; then the second result says that it
 // must.
+//
+// An accepted attempt stands in the delivery alone, without a row of its own,
+// if that keeps all of its answer. A resend puts it into one before it takes its
+// place.
 func (g *Gateway) recordOver(ctx context.Context, d Delivery, a Attempt, s Schedule, jitter float64, self bool) (Delivery, bool, error) {
+	if a.Alone = a.Accepted() && len(a.Answer) <= keptAnswer; !a.Alone {
+		if err := g.putAttempt(ctx, d.ID, a); err != nil {
+			return d, false, err
+		}
+	}
 	mustSend := false
-	record := func(d Delivery) (Delivery, error) {
-		var next Delivery
+	after, err := g.changeDeliveryFrom(ctx, d, func(d Delivery) (next Delivery, err error) {
 		if next, mustSend = d.record(a, s, jitter, self); next.Claim == d.Claim && next.Status == d.Status {
 			return d, errUnchanged // superseded: only the attempt is stored
 		}
-		return next, nil
+		if d.Last != nil && d.Last.Alone {
+			err = g.putAttempt(ctx, d.ID, d.Last.attempt(d.body))
+		}
+		return next, err
+	})
+	if err == nil && a.Alone && !after.tells(a) {
+		err = g.putAttempt(ctx, d.ID, a)
 	}
-	after, err := g.changeDeliveryFrom(ctx, d, record)
 	return after, mustSend, err
 }
 
