@@ -81,7 +81,7 @@ type meters struct {
 func newMeters(t *testing.T, dynamoDB string) meters {
 	t.Helper()
 	m := meters{dynamo: &awsproxy.Proxy{Target: dynamoDB}, sqs: &awsproxy.Proxy{Target: "http://" + queuesHost}}
-	m.puts = &puts{behind: m.dynamo, due: map[string]time.Time{}, kinds: map[string]int{}}
+	m.puts = &puts{behind: m.dynamo, due: map[string]time.Time{}, kinds: map[string]int{}, gets: map[string]int{}}
 	hosts.serve(t, queuesHost, &sqstest.Server{})
 	hosts.serve(t, dynamoHost, m.puts)
 	hosts.serve(t, sqsHost, m.sqs)
@@ -105,6 +105,7 @@ func (m meters) reset() {
 	m.puts.mu.Lock()
 	defer m.puts.mu.Unlock()
 	clear(m.puts.kinds)
+	clear(m.puts.gets)
 }
 
 // puts passes requests on and notes of each row that is put of which kind it
@@ -113,7 +114,8 @@ type puts struct {
 	behind http.Handler
 	mu     sync.Mutex
 	due    map[string]time.Time
-	kinds  map[string]int
+	kinds  map[string]int // rows put
+	gets   map[string]int // rows asked for
 }
 
 func (p *puts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -124,12 +126,24 @@ func (p *puts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	answer := httptest.NewRecorder()
 	p.behind.ServeHTTP(answer, r)
-	if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".PutItem") {
+	switch _, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "."); operation {
+	case "PutItem":
 		p.note(body, answer.Code == http.StatusOK)
+	case "GetItem", "BatchGetItem":
+		p.noteGet(body)
 	}
 	maps.Copy(w.Header(), answer.Header())
 	w.WriteHeader(answer.Code)
 	w.Write(answer.Body.Bytes())
+}
+
+// kindOf is what the keys of a kind of rows have in common.
+func kindOf(pk, sk string) string {
+	kind, _, _ := strings.Cut(pk, "#")
+	if len(sk) == 1 {
+		kind += " " + sk
+	}
+	return kind
 }
 
 func (p *puts) note(body []byte, done bool) {
@@ -140,19 +154,39 @@ func (p *puts) note(body []byte, done bool) {
 		return
 	}
 	pk, sk := in.Item["pk"].S, in.Item["sk"].S
-	kind, _, _ := strings.Cut(pk, "#")
-	if len(sk) == 1 {
-		kind += " " + sk
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.kinds[kind]++
+	p.kinds[kindOf(pk, sk)]++
 	if !done {
 		return
 	}
 	delete(p.due, pk+" "+sk)
 	if ms, err := strconv.ParseInt(in.Item["du"].N, 10, 64); err == nil {
 		p.due[pk+" "+sk] = time.UnixMilli(ms)
+	}
+}
+
+// noteGet counts the rows that a request asks for, by kind.
+func (p *puts) noteGet(body []byte) {
+	type key struct{ PK, SK struct{ S string } }
+	var in struct {
+		Key          key
+		RequestItems map[string]struct{ Keys []key }
+	}
+	if err := json.Unmarshal(body, &in); err != nil {
+		return
+	}
+	keys := []key{in.Key}
+	if in.RequestItems != nil {
+		keys = nil
+	}
+	for _, of := range in.RequestItems {
+		keys = append(keys, of.Keys...)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, k := range keys {
+		p.gets[kindOf(k.PK.S, k.SK.S)]++
 	}
 }
 
@@ -169,9 +203,9 @@ func (p *puts) next() time.Time {
 	return next
 }
 
-// String tells how many rows of each kind were put.
+// String tells how many rows of each kind were put and asked for.
 func (p *puts) String() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return fmt.Sprint(p.kinds)
+	return fmt.Sprint(p.kinds, ", rows got ", p.gets)
 }
