@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 )
 
 const (
-	handOutAtOnce = 10               // rows claimed before their messages are sent: what a crash strands
+	handOutAtOnce = 10               // rows a shard claims before their messages are sent: what a crash strands, about
 	spread        = 30 * time.Second // over which overdue rows are spread
 	tickMargin    = 5 * time.Second  // of the invocation, kept for the end
 )
@@ -40,6 +41,7 @@ func (g *Gateway) Retry(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	errs = append(errs, g.send(ctx, RetryQueue, t.rest()))
 	g.count(DueAge, t.oldest(start).Seconds())
 	g.log().Info("retry", "outcome", "done", "handed_out", t.handedOut, "oldest", t.oldest(start), "took", g.now().Sub(start))
 	return errors.Join(errs...)
@@ -58,6 +60,26 @@ type tick struct {
 	handedOut int
 	first     time.Time // the oldest due time that was seen
 	probes    map[string]bool
+	unsent    []Message // fewer than fill a send
+}
+
+// full adds ms, and returns as many as fill sends: a send is billed alike for
+// one message and for ten, and most shards have one or two.
+func (t *tick) full(ms []Message) []Message {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unsent = append(t.unsent, ms...)
+	n := len(t.unsent) / MaxSend * MaxSend
+	out := t.unsent[:n:n]
+	t.unsent = slices.Clone(t.unsent[n:])
+	return out
+}
+
+// rest returns what is not sent yet.
+func (t *tick) rest() []Message {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.unsent
 }
 
 // probe reports whether a registration's probe is still to be handed out.
@@ -115,7 +137,8 @@ func (g *Gateway) retryShard(ctx context.Context, shard int, until time.Time, t 
 	return nil
 }
 
-// handOut claims some due rows and sends a message for each.
+// handOut claims some due rows, for each of which a message is sent, with those
+// of other shards.
 func (g *Gateway) handOut(ctx context.Context, due []DueRow, t *tick) (int, error) {
 	keys := make([]Key, len(due))
 	for i, d := range due {
@@ -146,10 +169,7 @@ func (g *Gateway) handOut(ctx context.Context, due []DueRow, t *tick) (int, erro
 			ms = append(ms, *m)
 		}
 	}
-	if len(ms) == 0 {
-		return 0, nil
-	}
-	return len(ms), g.send(ctx, RetryQueue, ms)
+	return len(ms), g.send(ctx, RetryQueue, t.full(ms))
 }
 
 // handOutDelivery claims a delivery that is due, and returns the message for
