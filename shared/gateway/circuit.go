@@ -244,6 +244,24 @@ func (h Health) closedFor(now time.Time, wait time.Duration) time.Time {
 	return later(now.Add(wait), h.ProbeAt).Add(rand.N(wait/5 + 1))
 }
 
+// spent reports whether the whole time of d's schedule went by behind a circuit
+// that is open still. Then d ends, whatever attempts it had.
+func (g *Gateway) spent(ctx context.Context, d Delivery, r Registration) (bool, error) {
+	if d.Manual || !d.overtime(r.Schedule, g.now()) {
+		return false, nil
+	}
+	h, err := g.health(ctx, r.ID)
+	return h.Open, err
+}
+
+// exhaust ends d, which is spent, and tells so.
+func (g *Gateway) exhaust(ctx context.Context, e *Event, r Registration, d Delivery) error {
+	if err := g.tell(ctx, deliveryExhausted, e, r, "the endpoint accepted nothing for the whole time of the schedule"); err != nil {
+		return err
+	}
+	return g.save(ctx, d.close(Failed, whyExhausted, g.now()), d.rev)
+}
+
 // overtime reports whether the whole time that s gives a delivery is over.
 func (d Delivery) overtime(s Schedule, now time.Time) bool {
 	sum := time.Duration(0)

@@ -1,114 +1,172 @@
-package gateway_test
+package gateway
 
 import (
-	"context"
-	"io"
-	"net/http"
-	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"ringback/shared/egress"
-	"ringback/shared/gateway"
-	"ringback/shared/provider"
 )
 
-// TestEndpointThatAnotherProcessFindsWellIsNotDisabled lets one process see
-// nothing but two failures, more than five days apart, and another nothing but
-// acceptances, so closely after each other that it never asks for the health.
-func TestEndpointThatAnotherProcessFindsWellIsNotDisabled(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		fails, accepts := &outbox{}, &outbox{}
-		g := newGateway(t, 0)
-		unlucky, lucky := processOf(g, fails, http.StatusInternalServerError), processOf(g, accepts, http.StatusOK)
-		c, path := smartBots(t, lucky)
-		r := register(t, lucky, c, path.source)
-		for range 3 {
-			accepts.pass(t, lucky, path)
-			time.Sleep(50 * time.Second)
-		}
-		fails.pass(t, unlucky, path)
-		for range 15 {
-			accepts.pass(t, lucky, path)
-			time.Sleep(50 * time.Second)
-		}
-		time.Sleep(5*24*time.Hour + time.Hour)
-		fails.pass(t, unlucky, path)
-		if r, err := g.Registration(t.Context(), c, r.ID); err != nil || r.State != gateway.Enabled {
-			t.Errorf("the registration is %q (%s), %v; want it enabled", r.State, r.Why, err)
+// TestCircuitKeepsItsPromises plays attempts of several processes that share a
+// Health and each count what they see. No write is lost, as compare-and-set sees
+// to; what a process knows when it decides to attempt may be stale.
+func TestCircuitKeepsItsPromises(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := &played{t: t, failures: make([]int, rapid.IntRange(1, 4).Draw(t, "processes"))}
+		now := noon
+		for range rapid.IntRange(1, 400).Draw(t, "steps") {
+			now = now.Add(time.Duration(rapid.OneOf(
+				rapid.Int64Range(0, int64(time.Minute)), rapid.Int64Range(0, int64(8*time.Hour)),
+			).Draw(t, "later")))
+			p.step(now)
 		}
 	})
 }
 
-// processOf returns another process of the same gateway, whose tenants'
-// endpoints all answer with status.
-func processOf(g *gateway.Gateway, q *outbox, status int) *gateway.Gateway {
-	return &gateway.Gateway{
-		Store: g.Store, Queue: q, Keys: g.Keys, Providers: provider.All(), PublicURL: g.PublicURL,
-		Egress: &egress.Client{Transport: answers(status)},
-	}
+// played is the history of one registration's endpoint.
+type played struct {
+	t        *rapid.T
+	h        Health
+	failures []int     // in a row, by process
+	first    time.Time // failure since the last acceptance; zero: none
+	last     time.Time // failure
+	probed   time.Time // the last probe of the open circuit
 }
 
-// answers is the status of every answer.
-type answers int
-
-func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: int(a), Header: http.Header{}, Body: io.NopCloser(strings.NewReader("")), Request: r}, nil
-}
-
-// An outbox keeps what is sent to the events queue until it is passed on, and
-// nothing of the retry queue.
-type outbox struct {
-	gateway.Queue
-	sent []gateway.Message
-}
-
-func (o *outbox) Send(_ context.Context, q gateway.QueueName, ms []gateway.Message) []error {
-	if q == gateway.EventsQueue {
-		o.sent = append(o.sent, ms...)
-	}
-	return make([]error, len(ms))
-}
-
-// pass has g take a callback in and do what it asks for.
-func (o *outbox) pass(t *testing.T, g *gateway.Gateway, at callbackPath) {
-	t.Helper()
-	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
-	reply := g.Ingest(t.Context(), "smartbots", at.source, at.key, &gateway.Callback{
-		Method: http.MethodPost, Header: header, Body: []byte("action=group_chat&message=hello"), Received: time.Now(),
-	})
-	if reply.StatusCode != http.StatusOK {
-		t.Fatalf("callback: %d %s", reply.StatusCode, reply.Body)
-	}
-	for _, m := range o.sent {
-		if again, err := g.FanOut(t.Context(), []gateway.Received{{Body: m.Body, Receipt: "1", Receives: 1}}); err != nil || len(again) > 0 {
-			t.Fatalf("FanOut: %v again, %v", again, err)
+func (p *played) step(now time.Time) {
+	before, who := p.h, rapid.IntRange(0, len(p.failures)-1).Draw(p.t, "process")
+	probe := false
+	if p.h.Open {
+		if now.Before(p.h.ProbeAt) && rapid.IntRange(0, 9).Draw(p.t, "under way") > 0 {
+			return // nothing is attempted; what was under way when it opened may still end
+		}
+		if probe = !now.Before(p.h.ProbeAt); probe {
+			p.h = p.h.probed(now)
+			if !p.h.ProbeAt.After(now) {
+				p.t.Fatalf("who probes at %v leaves the probe of %v to others", now, p.h.ProbeAt)
+			}
+			if least := firstInterval; !p.probed.IsZero() && now.Sub(p.probed) < least {
+				p.t.Fatalf("two probes within %v", now.Sub(p.probed))
+			}
+			p.probed = now
 		}
 	}
-	o.sent = nil
+	if rapid.IntRange(0, 5).Draw(p.t, "accepted") == 0 {
+		p.accept(who, now)
+		return
+	}
+	p.refuse(who, now, probe, before)
 }
 
-type callbackPath struct{ source, key string }
+func (p *played) accept(who int, now time.Time) {
+	p.failures[who] = 0
+	p.h = p.h.accepted(now)
+	p.first, p.probed = time.Time{}, time.Time{}
+	if p.h.Open || p.h.bad() || p.h.hopeless(now.Add(365*24*time.Hour)) {
+		p.t.Fatalf("after an acceptance: %+v; want it closed, well and not hopeless", p.h)
+	}
+	if again := p.h.accepted(now.Add(time.Hour)); again != p.h {
+		p.t.Fatalf("a further acceptance is written, %+v over %+v: a hot key", again, p.h)
+	}
+}
 
-// smartBots makes a source of smartbots and a tenant with a grant of it.
-func smartBots(t *testing.T, g *gateway.Gateway) (gateway.Caller, callbackPath) {
-	t.Helper()
-	ctx, name := t.Context(), "bots"
-	s, err := g.CreateSource(ctx, gateway.NewSourceID(), gateway.SourceChange{Provider: "smartbots", Name: &name})
-	if err != nil {
-		t.Fatal(err)
+func (p *played) refuse(who int, now time.Time, probe bool, before Health) {
+	p.failures[who]++
+	tripped := p.failures[who] >= openAfterFailures
+	if p.first.IsZero() {
+		p.first = now
 	}
-	url, err := g.FirstCallbackURL(ctx, s)
-	if err != nil {
-		t.Fatal(err)
+	p.last = now
+	p.h = p.h.refused(now, tripped, probe)
+	switch {
+	case !before.Open && p.h.Open != tripped:
+		p.t.Fatalf("after %d failures in a row the circuit is open: %v", p.failures[who], p.h.Open)
+	case before.Open && !p.h.Open:
+		p.t.Fatal("a refusal closed the circuit")
+	case !before.Open && p.h.Open && (p.h.Interval != firstInterval || !p.h.ProbeAt.Equal(now.Add(firstInterval))):
+		p.t.Fatalf("opened with %+v, want a probe in %v", p.h, firstInterval)
+	case probe && (p.h.Interval != min(2*before.Interval, longestInterval) || !p.h.ProbeAt.Equal(now.Add(p.h.Interval))):
+		p.t.Fatalf("a probe that failed after %v makes %+v, want twice the interval, up to %v", before.Interval, p.h, longestInterval)
+	case before.Open && !probe && (p.h.Interval != before.Interval || !p.h.ProbeAt.Equal(before.ProbeAt)):
+		p.t.Fatalf("what was under way moves the probe from %v to %v", before.ProbeAt, p.h.ProbeAt)
 	}
-	tn, _, err := g.CreateTenant(ctx, gateway.NewID("ten", time.Now()), "acme", gateway.Limits{})
-	if err != nil {
-		t.Fatal(err)
+	p.judge(now)
+}
+
+// judge compares hopeless with all that happened. BadLast is written every
+// healthNoted only, so the last failure may be known that much too early.
+func (p *played) judge(now time.Time) {
+	bad, apart := now.Sub(p.first) >= badFor, p.last.Sub(p.first)
+	switch got := p.h.hopeless(now); {
+	case got && (!bad || apart < badApart):
+		p.t.Fatalf("disabled %v after the first failure, the last one %v after it; want %v and %v", now.Sub(p.first), apart, badFor, badApart)
+	case !got && bad && apart >= badApart+healthNoted:
+		p.t.Fatalf("not disabled %v after the first failure, the last one %v after it", now.Sub(p.first), apart)
 	}
-	if _, err := g.CreateGrant(ctx, gateway.NewID("grt", time.Now()), s.ID, tn.ID, nil); err != nil {
-		t.Fatal(err)
-	}
-	return gateway.Caller{Key: "key", Scope: gateway.ScopeFull, Tenant: tn.ID}, callbackPath{s.ID, url[strings.LastIndex(url, "/")+1:]}
+}
+
+func TestOpenCircuitLetsEachDeliveryWaitItsTurn(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := anySchedule(t)
+		interval := time.Second * time.Duration(rapid.Int64Range(int64(firstInterval/time.Second), int64(longestInterval/time.Second)).Draw(t, "interval"))
+		probe := time.Second * time.Duration(rapid.Int64Range(-3600, int64(interval/time.Second)).Draw(t, "probe in"))
+		h := Health{Open: true, Interval: interval, ProbeAt: noon.Add(probe)}
+		d := Delivery{Status: Pending, Created: noon, Made: rapid.IntRange(0, s.Len()).Draw(t, "made")}
+		made, now, moves := d.Made, noon, 0
+		for ; !d.overtime(s, now); moves++ {
+			d = d.postpone(h.closedFor(now, s.wait(d.Made)))
+			if wait := d.due.Sub(now); wait < max(s.wait(d.Made), interval) {
+				t.Fatalf("moved by %v, want at least its wait %v and the circuit's %v", wait, s.wait(d.Made), interval)
+			}
+			if d.Made != made || d.Status != Pending {
+				t.Fatalf("made %d, %s after it was moved; want %d, pending: it used up an attempt", d.Made, d.Status, made)
+			}
+			now = d.due
+		}
+		var sum time.Duration
+		for n := range s.Len() {
+			sum += s.Wait(n)
+		}
+		if took := now.Sub(noon); took < sum || took > 2*sum+4*max(longestInterval, s.Longest()) {
+			t.Fatalf("ended %v after it began, in %d moves; the schedule lasts %v", took, moves, sum)
+		}
+	})
+}
+
+func TestTripsAreCountedByFailuresAndTimeouts(t *testing.T) {
+	const id, none = "reg_x", egress.Class("none was made")
+	attempt := func(c egress.Class) Attempt { return Attempt{At: noon, Class: c} }
+	rapid.Check(t, func(t *rapid.T) {
+		var p pace
+		p.init()
+		failures, timeouts := 0, 0
+		for range rapid.IntRange(1, 60).Draw(t, "attempts") {
+			leave, _ := p.enter(t.Context(), turn{registration: id, allowance: allowance{atOnce: 1}})
+			if leave == nil {
+				t.Fatal("no attempt is under way, and none may begin")
+			}
+			switch c := rapid.SampledFrom([]egress.Class{egress.OK, egress.Timeout, egress.Status5xx, egress.DNS, egress.Internal, none}).Draw(t, "outcome"); c {
+			case egress.OK:
+				failures, timeouts = 0, 0
+				leave(attempt(c))
+			case egress.Timeout:
+				failures++
+				timeouts++
+				leave(attempt(c))
+			case egress.Internal:
+				leave(attempt(c)) // ours, not the endpoint's
+			case none:
+				leave(Attempt{})
+			default:
+				failures++
+				timeouts = 0
+				leave(attempt(c))
+			}
+			if m := p.look(id); m.failures != failures || m.timeouts != timeouts {
+				t.Fatalf("counted %d failures and %d timeouts in a row, want %d and %d", m.failures, m.timeouts, failures, timeouts)
+			}
+		}
+	})
 }

@@ -53,6 +53,7 @@ type Gateway struct {
 	run     string // names this process in leases
 	posts   *semaphore.Weighted
 	targets *lru.Cache[string, target]
+	told    *lru.Cache[string, struct{}] // ids of the operational events that were sent
 	healths *lru.Cache[string, knownHealth]
 	pace    pace
 	sources
@@ -84,6 +85,7 @@ func (g *Gateway) init() {
 		g.run = NewRev()
 		g.posts = semaphore.NewWeighted(int64(cmp.Or(g.AtOnce, 256)))
 		g.targets, _ = lru.New[string, target](registrationsKnown)
+		g.told, _ = lru.New[string, struct{}](toldKnown)
 		g.healths = newHealths()
 		g.pace.init()
 		g.sources.init()

@@ -267,6 +267,12 @@ func (g *Gateway) deliverHead(ctx context.Context, run *laneRun, w waiting) erro
 	if ended, err := g.settle(ctx, d, e, r, rev); ended || err != nil {
 		return err
 	}
+	switch spent, err := g.spent(ctx, d, r); {
+	case err != nil:
+		return err
+	case spent:
+		return g.exhaust(ctx, e, r, d)
+	}
 	d.Paced = run.lane.Paced == w.key(run.key).SK
 	s, err := g.mayStart(ctx, rev, e, d, r, false, run.hops)
 	switch {

@@ -60,7 +60,12 @@ func (g *Gateway) redeliver(ctx context.Context, h header) error {
 	if ended, err := g.settle(ctx, d, e, r, rev); ended || err != nil {
 		return err
 	}
-	if !d.mayPost(h.Claim, g.now(), r.limit()) {
+	switch spent, err := g.spent(ctx, d, r); {
+	case err != nil:
+		return err
+	case spent:
+		return g.exhaust(ctx, e, r, d)
+	case !d.mayPost(h.Claim, g.now(), r.limit()):
 		return g.handOutAgain(ctx, d, g.now(), h.Hops)
 	}
 	s, err := g.mayStart(ctx, rev, e, d, r, false, h.Hops)

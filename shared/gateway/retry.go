@@ -58,9 +58,10 @@ func (g *Gateway) brake() int {
 type tick struct {
 	mu        sync.Mutex
 	handedOut int
-	first     time.Time // the oldest due time that was seen
-	probes    map[string]bool
-	unsent    []Message // fewer than fill a send
+	first     time.Time       // the oldest due time that was seen
+	probes    map[string]bool // registrations of which one was handed out
+	ends      map[string]bool // registrations of which an end was
+	unsent    []Message       // fewer than fill a send
 }
 
 // full adds ms, and returns as many as fill sends: a send is billed alike for
@@ -83,16 +84,22 @@ func (t *tick) rest() []Message {
 }
 
 // probe reports whether a registration's probe is still to be handed out.
-func (t *tick) probe(registration string) bool {
+func (t *tick) probe(registration string) bool { return t.once(&t.probes, registration) }
+
+// end reports whether a delivery of a registration that ends is still to be
+// handed out, for a worker to tell of it.
+func (t *tick) end(registration string) bool { return t.once(&t.ends, registration) }
+
+func (t *tick) once(of *map[string]bool, registration string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.probes[registration] {
+	if (*of)[registration] {
 		return false
 	}
-	if t.probes == nil {
-		t.probes = map[string]bool{}
+	if *of == nil {
+		*of = map[string]bool{}
 	}
-	t.probes[registration] = true
+	(*of)[registration] = true
 	return true
 }
 
@@ -207,7 +214,8 @@ func (g *Gateway) handOutDelivery(ctx context.Context, row Row, t *tick) (*Messa
 
 // heldUp moves d on, with one write, if its registration's circuit is open and
 // d is not the one that probes it. Nothing is sent, no attempt is used up; only
-// the whole time of the schedule ends the delivery.
+// the whole time of the schedule ends the delivery. The first one that ends so
+// goes to a worker, which tells the tenant.
 func (g *Gateway) heldUp(ctx context.Context, d Delivery, t *tick) (bool, error) {
 	h, err := g.health(ctx, d.Registration)
 	if err != nil || !h.Open || d.Manual {
@@ -222,6 +230,8 @@ func (g *Gateway) heldUp(ctx context.Context, d Delivery, t *tick) (bool, error)
 	}
 	now := g.now()
 	switch {
+	case d.overtime(r.Schedule, now) && t.end(d.Registration):
+		return false, nil
 	case d.overtime(r.Schedule, now):
 		return true, g.save(ctx, d.close(Failed, whyExhausted, now), d.rev)
 	case !h.ProbeAt.After(later(d.due, now)) && t.probe(d.Registration):

@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"testing"
 	"time"
 
@@ -90,6 +91,37 @@ func TestRetryAfterIsReadInBothForms(t *testing.T) {
 			t.Errorf("Retry-After: %q = %v, want %v", text, got, want)
 		}
 	}
+}
+
+// TestRetryAfterMeansTheSameInBothForms draws waits and times and writes both
+// forms of the header, in each of the three ways to write a date (RFC 9110,
+// section 5.6.7).
+func TestRetryAfterMeansTheSameInBothForms(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		now := time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "now"), 0).UTC()
+		seconds := rapid.OneOf(rapid.Int64Range(-10, 100), rapid.Int64Range(86_390, 86_410), rapid.Int64Range(-1<<31, 1<<31-1)).Draw(t, "seconds")
+		want := time.Duration(seconds) * time.Second
+		if want < 0 || want > MaxWait {
+			want = 0
+		}
+		at := now.Add(time.Duration(seconds) * time.Second)
+		forms := []string{strconv.FormatInt(seconds, 10)}
+		if at.Year() >= 1970 && at.Year() < 2069 { // of two digits are those up to 50 years ahead
+			forms = append(forms, at.Format(http.TimeFormat), at.Format("Monday, 02-Jan-06 15:04:05 GMT"), at.Format(time.ANSIC))
+		}
+		for _, text := range forms {
+			space := rapid.SampledFrom([]string{"", " ", "\t"}).Draw(t, "space")
+			if got := retryAfter(http.Header{"Retry-After": {space + text + space}}, now); got != want {
+				t.Fatalf("at %v, Retry-After: %q = %v, want %v", now, text, got, want)
+			}
+		}
+		s, slow := anySchedule(t), rapid.Bool().Draw(t, "slow")
+		made := rapid.IntRange(1, s.Len()).Draw(t, "made")
+		wait, _ := s.After(made, 0, slow, want)
+		if least := min(want, s.Longest()); wait < least {
+			t.Fatalf("attempt %d of %d waits %v after a hint of %v, want at least %v", made, s.Len(), wait, want, least)
+		}
+	})
 }
 
 func FuzzRetryAfter(f *testing.F) {

@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// toldKnown is how many operational events a process remembers to have sent, so
+// that not each delivery that is exhausted sends the same one again.
+const toldKnown = 1_000
+
 // operationalData is the payload of an operational event.
 type operationalData struct {
 	Registration string `json:"registration,omitempty"`
@@ -46,8 +50,12 @@ func (g *Gateway) tellOf(ctx context.Context, kind, source, provider, tenant, ab
 		ID: id, Source: source, Provider: provider, Type: kind, Received: now, Time: now,
 		ContentType: "application/json", Payload: payload, Tenant: tenant,
 	}
+	if g.told.Contains(id) {
+		return nil
+	}
 	if err := g.sendTo(ctx, e); err != nil {
 		return fmt.Errorf("tell %s of %s: %w", kind, about, err)
 	}
+	g.told.Add(id, struct{}{})
 	return nil
 }

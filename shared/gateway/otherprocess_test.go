@@ -1,0 +1,114 @@
+package gateway_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ringback/shared/egress"
+	"ringback/shared/gateway"
+	"ringback/shared/provider"
+)
+
+// TestEndpointThatAnotherProcessFindsWellIsNotDisabled lets one process see
+// nothing but two failures, more than five days apart, and another nothing but
+// acceptances, so closely after each other that it never asks for the health.
+func TestEndpointThatAnotherProcessFindsWellIsNotDisabled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fails, accepts := &outbox{}, &outbox{}
+		g := newGateway(t, 0)
+		unlucky, lucky := processOf(g, fails, http.StatusInternalServerError), processOf(g, accepts, http.StatusOK)
+		c, path := smartBots(t, lucky)
+		r := register(t, lucky, c, path.source)
+		for range 3 {
+			accepts.pass(t, lucky, path)
+			time.Sleep(50 * time.Second)
+		}
+		fails.pass(t, unlucky, path)
+		for range 15 {
+			accepts.pass(t, lucky, path)
+			time.Sleep(50 * time.Second)
+		}
+		time.Sleep(5*24*time.Hour + time.Hour)
+		fails.pass(t, unlucky, path)
+		if r, err := g.Registration(t.Context(), c, r.ID); err != nil || r.State != gateway.Enabled {
+			t.Errorf("the registration is %q (%s), %v; want it enabled", r.State, r.Why, err)
+		}
+	})
+}
+
+// processOf returns another process of the same gateway, whose tenants'
+// endpoints all answer with status.
+func processOf(g *gateway.Gateway, q *outbox, status int) *gateway.Gateway {
+	return &gateway.Gateway{
+		Store: g.Store, Queue: q, Keys: g.Keys, Providers: provider.All(), PublicURL: g.PublicURL,
+		Egress: &egress.Client{Transport: answers(status)},
+	}
+}
+
+// answers is the status of every answer.
+type answers int
+
+func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: int(a), Header: http.Header{}, Body: io.NopCloser(strings.NewReader("")), Request: r}, nil
+}
+
+// An outbox keeps what is sent to the events queue until it is passed on, and
+// nothing of the retry queue.
+type outbox struct {
+	gateway.Queue
+	sent []gateway.Message
+}
+
+func (o *outbox) Send(_ context.Context, q gateway.QueueName, ms []gateway.Message) []error {
+	if q == gateway.EventsQueue {
+		o.sent = append(o.sent, ms...)
+	}
+	return make([]error, len(ms))
+}
+
+// pass has g take a callback in and do what it asks for.
+func (o *outbox) pass(t *testing.T, g *gateway.Gateway, at callbackPath) {
+	t.Helper()
+	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	reply := g.Ingest(t.Context(), "smartbots", at.source, at.key, &gateway.Callback{
+		Method: http.MethodPost, Header: header, Body: []byte("action=group_chat&message=hello"), Received: time.Now(),
+	})
+	if reply.StatusCode != http.StatusOK {
+		t.Fatalf("callback: %d %s", reply.StatusCode, reply.Body)
+	}
+	for _, m := range o.sent {
+		if again, err := g.FanOut(t.Context(), []gateway.Received{{Body: m.Body, Receipt: "1", Receives: 1}}); err != nil || len(again) > 0 {
+			t.Fatalf("FanOut: %v again, %v", again, err)
+		}
+	}
+	o.sent = nil
+}
+
+type callbackPath struct{ source, key string }
+
+// smartBots makes a source of smartbots and a tenant with a grant of it.
+func smartBots(t *testing.T, g *gateway.Gateway) (gateway.Caller, callbackPath) {
+	t.Helper()
+	ctx, name := t.Context(), "bots"
+	s, err := g.CreateSource(ctx, gateway.NewSourceID(), gateway.SourceChange{Provider: "smartbots", Name: &name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, err := g.FirstCallbackURL(ctx, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tn, _, err := g.CreateTenant(ctx, gateway.NewID("ten", time.Now()), "acme", gateway.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.CreateGrant(ctx, gateway.NewID("grt", time.Now()), s.ID, tn.ID, nil); err != nil {
+		t.Fatal(err)
+	}
+	return gateway.Caller{Key: "key", Scope: gateway.ScopeFull, Tenant: tn.ID}, callbackPath{s.ID, url[strings.LastIndex(url, "/")+1:]}
+}
