@@ -335,7 +335,12 @@ type endpoint struct {
 	mu     sync.Mutex
 	secret string
 	mood   func(n int, r *http.Request) (status int, header http.Header) // n: how many POSTs before; nil: 200
+	takes  time.Duration                                                 // to answer
+	allows string                                                        // the origin that it consents to when asked with OPTIONS
 	posts  []post
+	asked  int // with OPTIONS
+	now    int // POSTs under way
+	most   int // of them at once
 }
 
 type post struct {
@@ -363,8 +368,14 @@ func (e *endpoints) RoundTrip(r *http.Request) (*http.Response, error) {
 	if at == nil {
 		return nil, fmt.Errorf("no endpoint at %s", r.URL.Host)
 	}
+	if r.Method == http.MethodOptions {
+		return &http.Response{StatusCode: http.StatusNoContent, Header: at.consent(), Body: http.NoBody, Request: r}, nil
+	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
+		return nil, err
+	}
+	if err := at.wait(r.Context()); err != nil {
 		return nil, err
 	}
 	status, header := at.answer(r, body)
@@ -373,6 +384,47 @@ func (e *endpoints) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, r.Context().Err()
 	}
 	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(bytes.NewReader([]byte("seen"))), Request: r}, nil
+}
+
+// wait takes the time that the endpoint takes.
+func (e *endpoint) wait(ctx context.Context) error {
+	e.mu.Lock()
+	takes := e.takes
+	e.now++
+	e.most = max(e.most, e.now)
+	e.mu.Unlock()
+	defer func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.now--
+	}()
+	if takes == 0 {
+		return nil
+	}
+	select {
+	case <-time.After(takes):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (e *endpoint) consent() http.Header {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.asked++
+	h := http.Header{}
+	if e.allows != "" {
+		h.Set("WebHook-Allowed-Origin", e.allows)
+	}
+	return h
+}
+
+// atOnce returns how many POSTs were under way at once.
+func (e *endpoint) atOnce() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.most
 }
 
 func (e *endpoint) answer(r *http.Request, body []byte) (int, http.Header) {

@@ -183,3 +183,16 @@ func (g *Gateway) keepEvent(ctx context.Context, id string, t time.Time) error {
 	})
 	return err
 }
+
+// keepForSchedule makes an event last as long as the longest schedule that
+// begins at now, with its jitter and the last interval of a circuit.
+func (g *Gateway) keepForSchedule(ctx context.Context, id string, now time.Time) error {
+	return g.keepEvent(ctx, id, now.Add(MaxWaitsSum*12/10+2*longestInterval))
+}
+
+// keepHeld makes an event last as long as a delivery that is held at now. All
+// that are held on one day are content with one write.
+func (g *Gateway) keepHeld(ctx context.Context, id string, now time.Time) error {
+	const day = 24 * time.Hour
+	return g.keepEvent(ctx, id, now.Add(g.Kept.orDefault().Held).Truncate(day).Add(day))
+}

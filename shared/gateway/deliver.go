@@ -38,6 +38,7 @@ func (g *Gateway) deliverFirst(ctx context.Context, f *fanOut, r Registration) e
 		return fmt.Errorf("may %s have %s: %w", r.ID, e.ID, err)
 	}
 	d := newDelivery(e, r, g.now())
+	d.Lane = r.Ordered
 	switch {
 	case verdict == Cancelled:
 		return nil // it was never promised
@@ -161,6 +162,11 @@ func (g *Gateway) recordFirst(ctx context.Context, f *fanOut, d Delivery, a *Att
 	}
 	if a != nil && !a.Accepted() {
 		if err := g.putAttempt(ctx, d.ID, *a); err != nil {
+			return err
+		}
+	}
+	if d.Status == Held {
+		if err := g.keepHeld(ctx, d.Event, d.Since); err != nil {
 			return err
 		}
 	}

@@ -54,6 +54,7 @@ type Gateway struct {
 	posts   *semaphore.Weighted
 	targets *lru.Cache[string, target]
 	told    *lru.Cache[string, struct{}] // ids of the operational events that were sent
+	opened  *lru.Cache[string, struct{}] // ordered registrations whose lanes are open, each with what closed them
 	healths *lru.Cache[string, knownHealth]
 	pace    pace
 	sources
@@ -86,6 +87,7 @@ func (g *Gateway) init() {
 		g.posts = semaphore.NewWeighted(int64(cmp.Or(g.AtOnce, 256)))
 		g.targets, _ = lru.New[string, target](registrationsKnown)
 		g.told, _ = lru.New[string, struct{}](toldKnown)
+		g.opened, _ = lru.New[string, struct{}](registrationsKnown)
 		g.healths = newHealths()
 		g.pace.init()
 		g.sources.init()

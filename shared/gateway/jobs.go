@@ -266,7 +266,7 @@ func (g *Gateway) revive(ctx context.Context, j *Job, r Row, is func(Delivery) b
 		if changed = is(d); !changed {
 			return d, errUnchanged
 		}
-		if err := g.keepEvent(ctx, d.Event, now.Add(MaxWaitsSum)); err != nil {
+		if err := g.keepForSchedule(ctx, d.Event, now); err != nil {
 			return d, err
 		}
 		d.Made, d.Anew = 0, now
@@ -274,6 +274,7 @@ func (g *Gateway) revive(ctx context.Context, j *Job, r Row, is func(Delivery) b
 	})
 	switch {
 	case errors.Is(err, ErrNotFound):
+		j.Skipped++ // it, or its event, is gone
 		return nil
 	case err != nil:
 		return err
@@ -318,11 +319,27 @@ func (g *Gateway) replayEvent(ctx context.Context, j *Job, r Registration, rev s
 	if err != nil || !ok {
 		return err
 	}
+	switch _, err := g.loadDelivery(ctx, DeliveryID(r.ID, e.ID)); {
+	case err == nil:
+		j.Skipped++
+		return nil
+	case !errors.Is(err, ErrNotFound):
+		return err
+	}
 	now := g.now()
 	d := newDelivery(e, r, now)
-	d.Replay = true
-	if err := g.keepEvent(ctx, e.ID, now.Add(MaxWaitsSum)); err != nil {
+	d.Replay, d.Lane = true, r.Ordered
+	if err := g.keepForSchedule(ctx, e.ID, now); err != nil {
 		return err
+	}
+	mark := Row{Key: replayedKey(e.ID, r.ID), Expires: now.Add(MaxWaitsSum + g.Kept.orDefault().Held)}
+	if err := putRow(ctx, g.Store, mark, link{r.ID}, AnyRev); err != nil {
+		return err
+	}
+	if d.Lane {
+		if err := g.appendToLane(ctx, e, d); err != nil {
+			return err
+		}
 	}
 	switch err := g.putDelivery(ctx, d.wait(later(j.Next, now), false), ""); {
 	case errors.Is(err, ErrConflict):

@@ -18,6 +18,7 @@ const LateHeader = "Ringback-Late"
 const (
 	laneSettles = 2 * time.Second  // after arrival, before the head of a lane is attempted
 	laneSlice   = 20 * time.Second // of one message; then the lane goes on in another
+	laneCloses  = 10 * time.Second // until a lane that is closed is looked at again
 )
 
 // A lane is what the deliveries of one group for an ordered registration wait
@@ -59,7 +60,6 @@ func (g *Gateway) queueInLane(ctx context.Context, f *fanOut, d Delivery) error 
 			return err
 		}
 	}
-	d.Lane = true
 	if err := g.appendToLane(ctx, f.Event, d); err != nil {
 		return err
 	}
@@ -267,6 +267,12 @@ func (g *Gateway) deliverHead(ctx context.Context, run *laneRun, w waiting) erro
 	if ended, err := g.settle(ctx, d, e, r, rev); ended || err != nil {
 		return err
 	}
+	switch closed, err := g.closed(ctx, r); {
+	case err != nil:
+		return err
+	case closed:
+		return g.pauseLane(ctx, run, g.now().Add(laneCloses))
+	}
 	switch spent, err := g.spent(ctx, d, r); {
 	case err != nil:
 		return err
@@ -285,6 +291,26 @@ func (g *Gateway) deliverHead(ctx context.Context, run *laneRun, w waiting) erro
 		return g.pauseLane(ctx, run, s.at)
 	}
 	return g.attemptHead(ctx, run, w, d, e, s)
+}
+
+// closed reports whether r's lanes wait for what was held before r was enabled
+// to be put back into them. A job that was cancelled, or is over, opens them; one
+// that was not started yet is started when the call that enables is repeated.
+func (g *Gateway) closed(ctx context.Context, r Registration) (bool, error) {
+	name := r.ID + " " + r.Release
+	if r.Release == "" || g.opened.Contains(name) {
+		return false, nil
+	}
+	j, err := g.Job(ctx, r.Release)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return false, err
+	}
+	pass, _, _ := shardCursor(j.Cursor)
+	if err != nil && g.now().Sub(r.Since) < takenUp || err == nil && j.Status == JobRunning && pass == 0 {
+		return true, nil
+	}
+	g.opened.Add(name, struct{}{})
+	return false, nil
 }
 
 func (g *Gateway) attemptHead(ctx context.Context, run *laneRun, w waiting, d Delivery, e *Event, s start) error {

@@ -144,6 +144,17 @@ func (g *Gateway) unlistRegistration(ctx context.Context, r Registration) error 
 // enabled, it makes sure that this is known and that the release has begun. The
 // error wraps ErrConflict if the endpoint must consent and does not.
 func (g *Gateway) EnableRegistration(ctx context.Context, c Caller, id string) (Registration, error) {
+	return g.enable(ctx, c, id, false)
+}
+
+// EnableAndRelease is EnableRegistration, and releases all that was held. For an
+// ordered registration that goes first: its lanes stay closed until all of it is
+// in its place.
+func (g *Gateway) EnableAndRelease(ctx context.Context, c Caller, id string) (Registration, error) {
+	return g.enable(ctx, c, id, true)
+}
+
+func (g *Gateway) enable(ctx context.Context, c Caller, id string, all bool) (Registration, error) {
 	changed := false
 	r, err := g.changeRegistration(ctx, c, id, func(r *Registration) error {
 		if changed = r.State != Enabled; !changed {
@@ -152,7 +163,10 @@ func (g *Gateway) EnableRegistration(ctx context.Context, c Caller, id string) (
 		if err := g.prove(ctx, r); err != nil {
 			return asConflict(err)
 		}
-		r.State, r.Why, r.Since = Enabled, "", g.now()
+		r.State, r.Why, r.Since, r.Release = Enabled, "", g.now(), ""
+		if all {
+			r.Release = idFrom("job", r.Since, "enable "+r.ID)
+		}
 		return nil
 	})
 	if err != nil {
@@ -185,7 +199,11 @@ func (g *Gateway) wasEnabled(ctx context.Context, r Registration) error {
 	if err := deleteRow(ctx, g.Store, healthKey(r.ID), AnyRev); err != nil {
 		return err
 	}
-	_, err := g.startJob(ctx, Job{ID: id, Kind: JobRelease, Tenant: r.Tenant, Registration: r.ID, Source: r.Source, Since: r.Since.Add(-heldBefore)})
+	since := r.Since.Add(-heldBefore)
+	if r.Release == id {
+		since = time.Time{}
+	}
+	_, err := g.startJob(ctx, Job{ID: id, Kind: JobRelease, Tenant: r.Tenant, Registration: r.ID, Source: r.Source, Since: since})
 	return err
 }
 

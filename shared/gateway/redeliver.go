@@ -120,6 +120,9 @@ func (g *Gateway) settle(ctx context.Context, d Delivery, e *Event, r Registrati
 	case verdict == Cancelled:
 		return true, g.save(ctx, d.cancel(why, g.now()), d.rev)
 	case verdict == Held && !d.Manual:
+		if err := g.keepHeld(ctx, d.Event, g.now()); err != nil {
+			return true, err
+		}
 		return true, g.save(ctx, d.hold(why, g.now()), d.rev)
 	case verdict == Held:
 		return true, g.save(ctx, d.dropManual(), d.rev)
@@ -225,7 +228,7 @@ func (g *Gateway) Resend(ctx context.Context, id string) (Delivery, error) {
 		return d, err
 	}
 	now := g.now()
-	if err := g.keepEvent(ctx, d.Event, now.Add(MaxWaitsSum)); err != nil {
+	if err := g.keepForSchedule(ctx, d.Event, now); err != nil {
 		return d, fmt.Errorf("resend %s: %w", id, err)
 	}
 	d, err = g.changeDelivery(ctx, id, func(d Delivery) (Delivery, error) { return d.resend(now), nil })

@@ -60,7 +60,8 @@ type Registration struct {
 	Rate        float64 `json:"rate,omitempty"`        // deliveries/s
 	Concurrency int     `json:"concurrency,omitempty"` // POSTs at once
 
-	Ordered bool `json:"ordered,omitempty"` // one at a time per group
+	Ordered bool   `json:"ordered,omitempty"` // one at a time per group
+	Release string `json:"release,omitempty"` // of an ordered one: the job that puts what was held back into the lanes, which are closed until then
 
 	// Of a registration made by set_http_callback.
 	Group    string `json:"group,omitempty"`     // id

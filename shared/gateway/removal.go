@@ -25,7 +25,6 @@ func (g *Gateway) removalStep(ctx context.Context, j *Job) (time.Time, bool, err
 		if err := g.removeOf(ctx, j, row); err != nil {
 			return time.Time{}, false, err
 		}
-		j.Done++
 	}
 	if left > 0 || page.Next != "" {
 		return time.Time{}, false, nil
@@ -39,13 +38,15 @@ func (g *Gateway) removalStep(ctx context.Context, j *Job) (time.Time, bool, err
 }
 
 // removeOf takes away what one row of a tenant's partition names, and then the
-// row.
+// row. Of a registration with many deliveries it takes a part.
 func (g *Gateway) removeOf(ctx context.Context, j *Job, row Row) error {
 	kind, rest, _ := strings.Cut(row.SK, "#")
 	var err error
 	switch kind {
 	case "R":
-		err = g.eraseRegistration(ctx, rest)
+		if more, err := g.eraseRegistration(ctx, j, rest); more || err != nil {
+			return err
+		}
 	case "K":
 		var p keyPlace
 		if err = decode(row, &p); err == nil {
@@ -64,30 +65,38 @@ func (g *Gateway) removeOf(ctx context.Context, j *Job, row Row) error {
 	if err != nil {
 		return fmt.Errorf("remove %s of %s: %w", row.SK, j.Tenant, err)
 	}
+	j.Done++
 	return g.Store.Delete(ctx, row.Key, AnyRev)
 }
 
-// eraseRegistration removes a registration and every trace of its deliveries.
-func (g *Gateway) eraseRegistration(ctx context.Context, id string) error {
+// eraseRegistration removes a registration and every trace of its deliveries. It
+// returns true if there is more of them than a page.
+func (g *Gateway) eraseRegistration(ctx context.Context, j *Job, id string) (more bool, err error) {
 	if err := g.removeRegistration(ctx, id, whyNoTenant); err != nil && !errors.Is(err, ErrNotFound) {
-		return err
+		return false, err
 	}
 	for shard := range historyShards {
-		q := Query{Table: Deliveries, PK: deliveryPK(id, shard), Consistent: true}
-		err := each(ctx, g.Store, q, func(r Row) error {
-			if err := g.eraseAttempts(ctx, DeliveryID(id, r.SK)); err != nil {
-				return err
-			}
-			return g.Store.Delete(ctx, r.Key, AnyRev)
-		})
+		page, err := g.Store.List(ctx, Query{Table: Deliveries, PK: deliveryPK(id, shard), Consistent: true})
 		if err != nil {
-			return err
+			return false, fmt.Errorf("deliveries of %s: %w", id, err)
+		}
+		for _, r := range page.Rows {
+			if err := g.eraseAttempts(ctx, DeliveryID(id, r.SK)); err != nil {
+				return false, err
+			}
+			if err := g.Store.Delete(ctx, r.Key, AnyRev); err != nil {
+				return false, fmt.Errorf("delete delivery of %s: %w", id, err)
+			}
+			j.Done++
+		}
+		if len(page.Rows) > 0 || page.Next != "" {
+			return true, nil
 		}
 	}
 	if err := g.Store.Delete(ctx, healthKey(id), AnyRev); err != nil {
-		return err
+		return false, err
 	}
-	return g.Store.Delete(ctx, registrationKey(id), AnyRev)
+	return false, g.Store.Delete(ctx, registrationKey(id), AnyRev)
 }
 
 func (g *Gateway) eraseAttempts(ctx context.Context, delivery string) error {
@@ -120,6 +129,11 @@ func (g *Gateway) eraseEvent(ctx context.Context, k Key, er eventRow) error {
 	if err != nil {
 		return err
 	}
+	replayed, err := g.replayedTo(ctx, er.ID)
+	if err != nil {
+		return err
+	}
+	ids = append(ids, replayed...)
 	for _, id := range ids {
 		delivery := DeliveryID(id, er.ID)
 		if err := g.eraseAttempts(ctx, delivery); err != nil {
@@ -156,6 +170,25 @@ func (g *Gateway) fannedOutTo(ctx context.Context, er eventRow) ([]string, error
 		if ids = append(ids, list.IDs...); list.Next == nil {
 			break
 		}
+	}
+	return ids, nil
+}
+
+// replayedKey names the row that says that an event was replayed to a
+// registration: its own row lists only those it was for when it came.
+func replayedKey(event, registration string) Key {
+	return Key{Deliveries, "P#" + event, registration}
+}
+
+// replayedTo returns the registrations to which an event was replayed.
+func (g *Gateway) replayedTo(ctx context.Context, event string) ([]string, error) {
+	var ids []string
+	err := each(ctx, g.Store, Query{Table: Deliveries, PK: replayedKey(event, "").PK, Consistent: true}, func(r Row) error {
+		ids = append(ids, r.SK)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("replays of %s: %w", event, err)
 	}
 	return ids, nil
 }

@@ -1,0 +1,115 @@
+package app_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// pausedFor lets time go by while neither worker nor schedule runs.
+func (w *world) pausedFor(d time.Duration) {
+	w.t.Helper()
+	w.paused = true
+	w.restart()
+	time.Sleep(d)
+	w.paused = false
+	w.restart()
+}
+
+func TestHeldDeliveryLastsThirtyDays(t *testing.T) {
+	const day = 24 * time.Hour
+	everywhere(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		r, e := w.register(c, s, "paused.example", gateway.RegistrationChange{})
+		failing, f := w.register(c, s, "failing.example", gateway.RegistrationChange{})
+		f.set(always(500))
+		disable := func(r gateway.Registration) {
+			again(w, func() (gateway.Registration, error) { return w.g.DisableRegistration(t.Context(), c, r.ID) })
+		}
+		disable(r)
+		time.Sleep(3 * time.Second)
+		w.chat(path, groupA, "held at once")
+		w.wantStatus(c, r, time.Hour, gateway.Held)
+		w.within(time.Hour, "attempted", func() bool { return len(f.seen()) > 0 })
+		disable(failing)
+		w.wantStatus(c, failing, 6*time.Hour, gateway.Held)
+		w.pausedFor(28 * day)
+		f.set(nil)
+		for _, r := range []gateway.Registration{r, failing} {
+			again(w, func() (gateway.Registration, error) { return w.g.EnableRegistration(t.Context(), c, r.ID) })
+			again(w, func() (gateway.Job, error) {
+				return w.g.StartRelease(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, gateway.Span{})
+			})
+			w.wantStatus(c, r, 6*time.Hour, gateway.Succeeded)
+		}
+		if got := e.seen()[0].text(t, "message"); got != "held at once" {
+			t.Errorf("delivered %q, want what was held", got)
+		}
+		disable(r)
+		time.Sleep(3 * time.Second)
+		w.chat(path, groupA, "held for too long")
+		w.within(time.Hour, "held", func() bool { return w.count(c, r, gateway.Held) == 1 })
+		w.pausedFor(31 * day)
+		if n := w.count(c, r, gateway.Held); n != 0 {
+			t.Errorf("%d deliveries are held after 31 days, want none", n)
+		}
+	})
+}
+
+func TestOrderedRegistrationGetsWhatWasHeldFirst(t *testing.T) {
+	everywhere(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		r, e := w.register(c, s, "ordered.example", gateway.RegistrationChange{Ordered: ptr(true)})
+		again(w, func() (gateway.Registration, error) { return w.g.DisableRegistration(t.Context(), c, r.ID) })
+		time.Sleep(3 * time.Second)
+		const held, after = 8, 4
+		for n := range held {
+			w.chat(path, groupA, fmt.Sprintf("%02d", n))
+			time.Sleep(3 * time.Second)
+		}
+		w.within(6*time.Hour, "all held", func() bool { return w.count(c, r, gateway.Held) == held })
+		time.Sleep(time.Hour)
+		again(w, func() (gateway.Registration, error) { return w.g.EnableAndRelease(t.Context(), c, r.ID) })
+		for n := range after {
+			w.chat(path, groupA, fmt.Sprintf("%02d", held+n))
+			time.Sleep(3 * time.Second)
+		}
+		w.within(24*time.Hour, "all delivered", func() bool { return len(e.accepted()) == held+after })
+		var texts []string
+		for _, p := range e.seen() {
+			if p.header.Get("Ringback-Late") == "" {
+				texts = append(texts, p.text(t, "message"))
+			} else if w.weak == 0 {
+				t.Errorf("%s is marked as late", p.text(t, "message"))
+			}
+		}
+		if texts = slices.Compact(texts); !slices.IsSorted(texts) && w.weak == 0 {
+			t.Errorf("delivered %v, want what was held first, by arrival", texts)
+		}
+	})
+}
+
+func TestOrderedRegistrationGoesOnWithoutWhatWasHeld(t *testing.T) {
+	scenario(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		r, e := w.register(c, s, "ordered.example", gateway.RegistrationChange{Ordered: ptr(true)})
+		again(w, func() (gateway.Registration, error) { return w.g.DisableRegistration(t.Context(), c, r.ID) })
+		time.Sleep(3 * time.Second)
+		w.chat(path, groupA, "held")
+		w.wantStatus(c, r, 6*time.Hour, gateway.Held)
+		time.Sleep(time.Hour)
+		again(w, func() (gateway.Registration, error) { return w.g.EnableRegistration(t.Context(), c, r.ID) })
+		w.chat(path, groupA, "new")
+		w.within(6*time.Hour, "the new one is delivered", func() bool { return len(e.accepted()) >= 1 })
+		time.Sleep(6 * time.Hour)
+		if n := w.count(c, r, gateway.Held); n != 1 || len(e.accepted()) != 1 {
+			t.Errorf("%d held, %d delivered; want what was skipped to stay held", n, len(e.accepted()))
+		}
+	})
+}
