@@ -30,7 +30,9 @@ type played struct {
 	t        *rapid.T
 	h        Health
 	failures []int     // in a row, by process
-	first    time.Time // failure since the last acceptance; zero: none
+	ok       time.Time // the last acceptance
+	first    time.Time // failure since then; zero: none
+	noted    time.Time // the first failure since then that must be written; zero: none
 	last     time.Time // failure
 	probed   time.Time // the last probe of the open circuit
 }
@@ -63,7 +65,7 @@ func (p *played) step(now time.Time) {
 func (p *played) accept(who int, now time.Time) {
 	p.failures[who] = 0
 	p.h = p.h.accepted(now)
-	p.first, p.probed = time.Time{}, time.Time{}
+	p.ok, p.first, p.noted, p.probed = now, time.Time{}, time.Time{}, time.Time{}
 	if p.h.Open || p.h.bad() || p.h.hopeless(now.Add(365*24*time.Hour)) {
 		p.t.Fatalf("after an acceptance: %+v; want it closed, well and not hopeless", p.h)
 	}
@@ -77,6 +79,9 @@ func (p *played) refuse(who int, now time.Time, probe bool, before Health) {
 	tripped := p.failures[who] >= openAfterFailures
 	if p.first.IsZero() {
 		p.first = now
+	}
+	if p.noted.IsZero() && (tripped || now.Sub(p.ok) >= healthNoted) {
+		p.noted = now
 	}
 	p.last = now
 	p.h = p.h.refused(now, tripped, probe)
@@ -96,14 +101,15 @@ func (p *played) refuse(who int, now time.Time, probe bool, before Health) {
 }
 
 // judge compares hopeless with all that happened. BadLast is written every
-// healthNoted only, so the last failure may be known that much too early.
+// healthNoted only, so the last failure may be known that much too early; and a
+// failure so soon after an acceptance need not be written at all.
 func (p *played) judge(now time.Time) {
-	bad, apart := now.Sub(p.first) >= badFor, p.last.Sub(p.first)
 	switch got := p.h.hopeless(now); {
-	case got && (!bad || apart < badApart):
-		p.t.Fatalf("disabled %v after the first failure, the last one %v after it; want %v and %v", now.Sub(p.first), apart, badFor, badApart)
-	case !got && bad && apart >= badApart+healthNoted:
-		p.t.Fatalf("not disabled %v after the first failure, the last one %v after it", now.Sub(p.first), apart)
+	case got && (now.Sub(p.first) < badFor || p.last.Sub(p.first) < badApart):
+		p.t.Fatalf("disabled %v after the first failure, the last one %v after it; want %v and %v",
+			now.Sub(p.first), p.last.Sub(p.first), badFor, badApart)
+	case !got && !p.noted.IsZero() && now.Sub(p.noted) >= badFor && p.last.Sub(p.noted) >= badApart+healthNoted:
+		p.t.Fatalf("not disabled %v after the first failure, the last one %v after it", now.Sub(p.noted), p.last.Sub(p.noted))
 	}
 }
 

@@ -174,12 +174,6 @@ func (g *Gateway) fannedOutTo(ctx context.Context, er eventRow) ([]string, error
 	return ids, nil
 }
 
-// replayedKey names the row that says that an event was replayed to a
-// registration: its own row lists only those it was for when it came.
-func replayedKey(event, registration string) Key {
-	return Key{Deliveries, "P#" + event, registration}
-}
-
 // replayedTo returns the registrations to which an event was replayed.
 func (g *Gateway) replayedTo(ctx context.Context, event string) ([]string, error) {
 	var ids []string

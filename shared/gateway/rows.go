@@ -37,6 +37,7 @@ import (
 //	               W#<tenant>#<group>          W                    wrong security codes of the last 15 min
 //	deliveries     E#<source>#<shard>          <event>              Event, Body: payload
 //	               F#<event>#<n>               F                    100 of an event's registrations
+//	               P#<event>                   <registration>       that the event was replayed to it: its own row lists those it was for when it came
 //	               D#<registration>#<shard>    <event>              Delivery, Body: start of the last answer
 //	               A#<delivery>                <attempt>            Attempt, Body: start of the answer
 //	               J#<job>                     J                    Job
@@ -101,6 +102,10 @@ func eventPK(source string, shard int) string { return "E#" + source + "#" + str
 
 func fanOutKey(event string, n int) Key {
 	return Key{Deliveries, "F#" + event + "#" + strconv.Itoa(n), "F"}
+}
+
+func replayedKey(event, registration string) Key {
+	return Key{Deliveries, "P#" + event, registration}
 }
 
 func deliveryKey(registration, event string) Key {
