@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"ringback/shared/gateway"
@@ -119,6 +120,28 @@ func TestRefusedDeliveryFollowsTheWholeSchedule(t *testing.T) {
 			t.Errorf("attempts differ in webhook-id or are not signed")
 		}
 	})
+}
+
+func TestWaitsAreSpreadByTheGatewaysOwnRandom(t *testing.T) {
+	for _, random := range []float64{0, 0.5} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, 0)
+			w.g.Random = func() float64 { return random }
+			s, path := w.smartBots()
+			c := w.tenant(s, nil)
+			schedule := gateway.Schedule{Waits: []time.Duration{10 * time.Second, 10 * time.Second}}
+			r, e := w.register(c, s, "refuses.example", gateway.RegistrationChange{Schedule: &schedule})
+			e.set(always(500))
+			w.chat(path, groupA, "hello")
+			w.wantStatus(c, r, time.Hour, gateway.Failed)
+			want := time.Duration(float64(10*time.Second) * (0.8 + 0.4*random))
+			for _, wait := range gaps(e.seen()) {
+				if wait < want || wait >= want+time.Second { // a queue's delay is in whole seconds
+					t.Errorf("random %v: waited %v, want %v", random, wait, want)
+				}
+			}
+		})
+	}
 }
 
 func TestScheduleOfItsOwnIsFollowed(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -238,10 +237,11 @@ func (g *Gateway) heedRefused(ctx context.Context, e *Event, r Registration, pro
 }
 
 // closedFor returns when a delivery that an open circuit holds up is looked at
-// again: after its own wait, or the circuit's interval if that is longer.
-func (h Health) closedFor(now time.Time, wait time.Duration) time.Time {
+// again: after its own wait, or the circuit's interval if that is longer, and up
+// to a fifth more, of which jitter in [0,1) chooses.
+func (h Health) closedFor(now time.Time, wait time.Duration, jitter float64) time.Time {
 	wait = max(wait, h.Interval)
-	return later(now.Add(wait), h.ProbeAt).Add(rand.N(wait/5 + 1))
+	return later(now.Add(wait), h.ProbeAt).Add(time.Duration(jitter * float64(wait) / 5))
 }
 
 // spent reports whether the whole time of d's schedule went by behind a circuit

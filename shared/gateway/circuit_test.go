@@ -122,8 +122,8 @@ func TestOpenCircuitLetsEachDeliveryWaitItsTurn(t *testing.T) {
 		d := Delivery{Status: Pending, Created: noon, Made: rapid.IntRange(0, s.Len()).Draw(t, "made")}
 		made, now, moves := d.Made, noon, 0
 		for ; !d.overtime(s, now); moves++ {
-			d = d.postpone(h.closedFor(now, s.wait(d.Made)))
-			if wait := d.due.Sub(now); wait < max(s.wait(d.Made), interval) {
+			d = d.postpone(h.closedFor(now, s.wait(d.Made), rapid.Float64Range(0, 0.999).Draw(t, "jitter")))
+			if wait := d.due.Sub(now); wait < max(s.wait(d.Made), interval).Truncate(time.Millisecond) { // as it is stored
 				t.Fatalf("moved by %v, want at least its wait %v and the circuit's %v", wait, s.wait(d.Made), interval)
 			}
 			if d.Made != made || d.Status != Pending {

@@ -63,7 +63,7 @@ func (g *Gateway) deliverFirst(ctx context.Context, f *fanOut, r Registration) e
 		return g.recordFirst(ctx, f, d.wait(g.now().Add(slowDown), false), nil, false) // ours, not the tenant's
 	}
 	a.Alone = a.Accepted() // at once: the answer is kept only so far
-	after, self := d.record(a, r.Schedule, jitter(), true)
+	after, self := d.record(a, r.Schedule, g.random(), true)
 	if a.Accepted() {
 		g.count(Latency, float64(a.At.Add(a.Took).Sub(e.Received).Milliseconds()))
 	}
@@ -98,7 +98,7 @@ func (g *Gateway) mayStart(ctx context.Context, rev string, e *Event, d Delivery
 			return s, err
 		}
 		if probe = ok && h.Open; !ok {
-			return start{open: true, at: h.closedFor(g.now(), r.Schedule.wait(d.Made))}, nil
+			return start{open: true, at: h.closedFor(g.now(), r.Schedule.wait(d.Made), g.random())}, nil
 		}
 	}
 	t, err := g.tenant(ctx, rev, r.Tenant)
@@ -110,7 +110,7 @@ func (g *Gateway) mayStart(ctx context.Context, rev string, e *Event, d Delivery
 	case leave == nil && !at.IsZero():
 		return start{at: at, paced: true}, nil
 	case leave == nil:
-		return start{at: g.now().Add(crowdedWait(hops)), paced: d.Paced}, nil
+		return start{at: g.now().Add(g.crowdedWait(hops)), paced: d.Paced}, nil
 	}
 	if g.posts.Acquire(ctx, 1) != nil {
 		leave(Attempt{})

@@ -15,6 +15,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -48,6 +49,11 @@ type Gateway struct {
 
 	// Now is the clock; default time.Now. Tests set it to skew one worker.
 	Now func() time.Time
+
+	// Random returns numbers in [0,1), which spread waits and hand-outs; default
+	// math/rand/v2's. It may be called from many goroutines. Simulations set it so
+	// that a seed repeats.
+	Random func() float64
 
 	once    sync.Once
 	run     string // names this process in leases
@@ -103,6 +109,18 @@ func (g *Gateway) now() time.Time {
 		return utc(g.Now())
 	}
 	return utc(time.Now())
+}
+
+func (g *Gateway) random() float64 {
+	if g.Random != nil {
+		return g.Random()
+	}
+	return rand.Float64()
+}
+
+// upTo returns a random part of d.
+func (g *Gateway) upTo(d time.Duration) time.Duration {
+	return time.Duration(g.random() * float64(d))
 }
 
 func (g *Gateway) log() *slog.Logger {

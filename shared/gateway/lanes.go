@@ -323,7 +323,7 @@ func (g *Gateway) attemptHead(ctx context.Context, run *laneRun, w waiting, d De
 	if a.Class == egress.Internal {
 		return g.pauseLane(ctx, run, g.now().Add(slowDown))
 	}
-	after, _, err := g.recordOver(ctx, d, a, r.Schedule, jitter(), false)
+	after, _, err := g.recordOver(ctx, d, a, r.Schedule, g.random(), false)
 	switch {
 	case errors.Is(err, ErrNotFound): // erased
 	case err != nil:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"ringback/shared/egress"
@@ -92,9 +91,9 @@ func (g *Gateway) redeliver(ctx context.Context, h header) error {
 	return nil
 }
 
-func crowdedWait(hops int) time.Duration {
+func (g *Gateway) crowdedWait(hops int) time.Duration {
 	wait := crowded[min(hops, len(crowded)-1)]
-	return wait/2 + rand.N(wait)
+	return wait/2 + g.upTo(wait)
 }
 
 // subject returns what d is about, and the source's version under which the
@@ -160,7 +159,7 @@ func (g *Gateway) handOutAgain(ctx context.Context, d Delivery, start time.Time,
 // recordAttempt stores a, and what follows from it if the claim under which it
 // was made is still the current one.
 func (g *Gateway) recordAttempt(ctx context.Context, d Delivery, a Attempt, r Registration, hops int) (Delivery, error) {
-	after, self, err := g.recordOver(ctx, d, a, r.Schedule, jitter(), hops < maxHops)
+	after, self, err := g.recordOver(ctx, d, a, r.Schedule, g.random(), hops < maxHops)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return d, nil

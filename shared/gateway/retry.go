@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -199,7 +198,7 @@ func (g *Gateway) handOutDelivery(ctx context.Context, row Row, t *tick) (*Messa
 	}
 	start := d.due
 	if !start.After(now) {
-		start = now.Add(rand.N(spread)).Truncate(time.Millisecond)
+		start = now.Add(g.upTo(spread)).Truncate(time.Millisecond)
 	}
 	after := d.handOut(start)
 	switch err := g.putDelivery(ctx, after, d.rev); {
@@ -237,5 +236,5 @@ func (g *Gateway) heldUp(ctx context.Context, d Delivery, t *tick) (bool, error)
 	case !h.ProbeAt.After(later(d.due, now)) && t.probe(d.Registration):
 		return false, nil
 	}
-	return true, g.save(ctx, d.postpone(h.closedFor(now, r.Schedule.wait(d.Made))), d.rev)
+	return true, g.save(ctx, d.postpone(h.closedFor(now, r.Schedule.wait(d.Made), g.random())), d.rev)
 }

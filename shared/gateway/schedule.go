@@ -3,7 +3,6 @@ package gateway
 import (
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
@@ -115,9 +114,6 @@ func hintOf(d time.Duration) time.Duration {
 	}
 	return d
 }
-
-// jitter is the default source of Schedule.After's jitter.
-func jitter() float64 { return rand.Float64() }
 
 // Check returns an error wrapping ErrInvalid if s is not one of the named ones
 // or a list within the limits.

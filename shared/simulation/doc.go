@@ -28,9 +28,8 @@
 // the outside parks: a row read or written, a message sent or deleted, a POST.
 // When all goroutines are parked or wait for time, the one whose call ends next
 // by the seed goes on, alone, to its next call. Random bits come from the
-// seed: testing/cryptotest replaces those of crypto/rand, and the simulation is
-// built with an overlay in which the gateway draws its jitter from there too.
-// It runs in processes of one thread of Go code each. So the same seed makes
+// seed: testing/cryptotest replaces those of crypto/rand, and Gateway.Random
+// follows from the instant. It runs in processes of one thread of Go code each. So the same seed makes
 // the same calls in the same order at the same instants, which
 // TestSameSeedIsTheSameRun compares. What stays to chance is the order in
 // which goroutines that wake at the same instant reach the gateway's own

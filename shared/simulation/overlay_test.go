@@ -16,14 +16,9 @@ type patch struct {
 	new  string
 }
 
-// virtual makes the gateway fit for a run that a seed decides: its jitter follows
-// from the instant at which it is drawn, whatever else is drawn then, and what
-// holds a mutex over a call can be seen to wait.
+// virtual makes the gateway fit for a run that a seed decides: what holds a mutex
+// over a call can be seen to wait.
 var virtual = []patch{
-	{"shared/gateway/schedule.go", `"math/rand/v2"`, `rand "ringback/shared/simulation/virtual"`},
-	{"shared/gateway/retry.go", `"math/rand/v2"`, `rand "ringback/shared/simulation/virtual"`},
-	{"shared/gateway/redeliver.go", `"math/rand/v2"`, `rand "ringback/shared/simulation/virtual"`},
-	{"shared/gateway/circuit.go", `"math/rand/v2"`, `rand "ringback/shared/simulation/virtual"`},
 	{"shared/gateway/thin.go", `"sync"`, `sync "ringback/shared/simulation/virtual"`},
 	{"shared/gateway/securitycode.go", "codeRounds = 210_000", "codeRounds = 1"}, // time is what it is made to take
 }
@@ -31,20 +26,7 @@ var virtual = []patch{
 // virtualPackage is what they import. It exists in the overlay alone.
 const virtualPackage = `package virtual
 
-import (
-	"sync"
-	"time"
-)
-
-func Float64() float64 {
-	x := uint64(time.Now().UnixNano())
-	for range 3 {
-		x = (x ^ x>>33) * 0xff51afd7ed558ccd
-	}
-	return float64(x>>11) / (1 << 53)
-}
-
-func N(d time.Duration) time.Duration { return time.Duration(Float64() * float64(d)) }
+import "sync"
 
 type Mutex struct {
 	once sync.Once

@@ -38,10 +38,21 @@ func (w *world) newProcess(role string) *process {
 	})
 	p.g.Egress.Transport = processTransport{p}
 	p.g.AtOnce = w.plan.atOnce
+	p.g.Random = byInstant
 	p.g.Now = func() time.Time { return time.Now().Add(time.Duration(p.wrong.Load())) }
 	w.setClock(p)
 	w.alive = append(w.alive, p)
 	return p
+}
+
+// byInstant is a number in [0,1) that follows from the instant at which it is
+// drawn, whatever else is drawn then.
+func byInstant() float64 {
+	x := uint64(time.Now().UnixNano())
+	for range 3 {
+		x = (x ^ x>>33) * 0xff51afd7ed558ccd
+	}
+	return float64(x>>11) / (1 << 53)
 }
 
 // setClock makes p's clock wrong by up to two seconds.
