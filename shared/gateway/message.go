@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -140,12 +141,18 @@ func packMessage(as []arrival) (string, error) {
 	return b.String(), nil
 }
 
+// deflaters are used again, since a new one takes 1.2 MB, and whoever sends
+// what is no text would have one made for each callback.
+var deflaters = sync.Pool{New: func() any {
+	w, _ := flate.NewWriter(nil, flate.BestSpeed) // fails for other levels alone
+	return w
+}}
+
 func deflateInto(b *strings.Builder, as []arrival) error {
 	text := base64.NewEncoder(base64.StdEncoding, b)
-	w, err := flate.NewWriter(text, flate.BestSpeed)
-	if err != nil {
-		return fmt.Errorf("deflate: %w", err)
-	}
+	w := deflaters.Get().(*flate.Writer)
+	defer deflaters.Put(w)
+	w.Reset(text)
 	for _, a := range as {
 		w.Write(a.Payload) // a strings.Builder takes everything
 	}

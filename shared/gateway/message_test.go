@@ -163,3 +163,13 @@ func TestHeaderIsTheJSONThatIsRead(t *testing.T) {
 		}
 	})
 }
+
+func BenchmarkPackBytesThatAreNoText(b *testing.B) {
+	as := arrivalsOf([][]byte{bytes.Repeat([]byte("caf\xe9 "), 40)})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := packEvents(as, ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
