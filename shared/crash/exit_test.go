@@ -17,14 +17,22 @@ import (
 // process that ends, and where its file lies.
 const dirVariable = "CRASH_TEST_DIR"
 
-// TestPartOfAProcess is not a test but one process of TestProcessThatExits: it
-// goes on in the folder where the one before has ended, until it ends itself or
-// the scenario does.
-func TestPartOfAProcess(t *testing.T) {
-	dir := os.Getenv(dirVariable)
-	if dir == "" {
-		t.Skip("skipped: played by TestProcessThatExitsLosesNothing")
+// TestProcessThatExitsLosesNothing starts its own program for each process,
+// which then plays its part of a scenario instead of the test.
+func TestProcessThatExitsLosesNothing(t *testing.T) {
+	if dir := os.Getenv(dirVariable); dir != "" {
+		partOfAProcess(t, dir)
+		return
 	}
+	count := inFileRunner(restarted)
+	plans := each(t, count, deliveries)
+	rand.Shuffle(len(plans), func(i, j int) { plans[i], plans[j] = plans[j], plans[i] })
+	playAll(t, exitRunner, 5, plans[:40])
+}
+
+// partOfAProcess goes on in the folder where the process before has ended,
+// until it ends itself or the scenario does.
+func partOfAProcess(t *testing.T, dir string) {
 	out, err := saved(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -62,14 +70,14 @@ func exitRunner(t *testing.T, sc scenario, ends ...point) *outside {
 	return out
 }
 
-// playPart runs TestPartOfAProcess and returns its exit code.
+// playPart starts a process and returns its exit code.
 func playPart(t *testing.T, dir string) int {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), self, "-test.run", "^TestPartOfAProcess$")
+	cmd := exec.CommandContext(t.Context(), self, "-test.run", "^TestProcessThatExitsLosesNothing$")
 	cmd.Env = append(os.Environ(), dirVariable+"="+dir)
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
@@ -82,13 +90,6 @@ func playPart(t *testing.T, dir string) int {
 		t.Logf("%s", out)
 	}
 	return exit.ExitCode()
-}
-
-func TestProcessThatExitsLosesNothing(t *testing.T) {
-	count := inFileRunner(restarted)
-	plans := each(t, count, deliveries)
-	rand.Shuffle(len(plans), func(i, j int) { plans[i], plans[j] = plans[j], plans[i] })
-	playAll(t, exitRunner, 5, plans[:40])
 }
 
 // exit saves o in dir and ends the test's process at once. Nothing more can
