@@ -35,17 +35,18 @@ func TestEveryOperationHasScopes(t *testing.T) {
 func TestCallWithoutAGoodKeyIsRefused(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()
+	end := "0"
+	if strings.HasSuffix(s.key, end) {
+		end = "1"
+	}
 	for _, tt := range []struct{ name, key string }{
 		{"no key", ""},
 		{"no such key", "rbk_06h055n6nfk8ihladhl6qeuo0c_abcdefghijklmnopqrstuv0123456789"},
-		{"key with another end", s.key[:len(s.key)-1] + "0"},
+		{"key with another end", s.key[:len(s.key)-1] + end},
 		{"operator key cut short", operatorKey[:len(operatorKey)-1]},
 		{"a very long key", "rbk_" + strings.Repeat("x", 10_000)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if tt.key == s.key {
-				t.Skip("the key happens to end so")
-			}
 			a := w.want(401, tt.key, "GET", "/v1/me", nil)
 			if got := a.header.Get("WWW-Authenticate"); got != "Bearer" {
 				t.Errorf("WWW-Authenticate %q, want Bearer", got)

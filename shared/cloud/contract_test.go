@@ -103,7 +103,7 @@ func (s served) mapping(q gateway.QueueName, h gateway.Handler, concurrency int)
 }
 
 // startMoto returns the URL of a moto_server that lives as long as the test;
-// without one on PATH that works the test is skipped.
+// without one on PATH that works the test ends by dynamotest.Missing.
 func startMoto(t *testing.T) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "moto_server", "-H", "127.0.0.1", "-p", "0")
@@ -113,7 +113,7 @@ func startMoto(t *testing.T) string {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		t.Skipf("skipped: no moto_server: %v", err)
+		dynamotest.Missing(t, "moto_server: "+err.Error())
 	}
 	t.Cleanup(func() { cmd.Wait() })
 	running := regexp.MustCompile(`Running on (http://127\.0\.0\.1:\d+)`)
@@ -128,6 +128,6 @@ func startMoto(t *testing.T) string {
 		}
 		fmt.Fprintln(said, lines.Text())
 	}
-	t.Skipf("skipped: no moto_server: %s", said)
+	dynamotest.Missing(t, "moto_server: "+said.String())
 	return ""
 }

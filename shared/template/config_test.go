@@ -132,9 +132,6 @@ func (s stack) true(condition any) bool {
 // The table of variables in the README has a row for each, in any order.
 func TestReadmeListsEveryVariable(t *testing.T) {
 	b, err := os.ReadFile("../../README.md")
-	if os.IsNotExist(err) {
-		t.Skip("there is no README.md yet")
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
