@@ -125,7 +125,7 @@ func TestNamesThatDoNotResolveAreDNS(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := newClient(t)
-			c.ConnectTimeout = patience
+			c.ConnectTimeout = connectTime(tt.want)
 			c.Resolver = serveDNS(t, func(int) dnsAnswer { return tt.answer })
 			got := c.Post(t.Context(), secretRequest("https://tenant.example"))
 			if got.Class != tt.want || !strings.Contains(got.Error, tt.detail) {
