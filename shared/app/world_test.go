@@ -199,12 +199,14 @@ func must[T any](w *world) func(T, error) T {
 	}
 }
 
-// again calls f until it succeeds, as people do whom a weak backend refuses.
+// again calls f until it succeeds, as people do whom a weak backend refuses. A
+// long list makes a hundred calls, each of which may be, so it fails more often
+// than not.
 func again[T any](w *world, f func() (T, error)) T {
 	w.t.Helper()
 	var v T
 	var err error
-	for range 20 {
+	for range 200 {
 		if v, err = f(); err == nil {
 			return v
 		}
