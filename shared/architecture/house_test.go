@@ -44,6 +44,7 @@ var house = []room{
 		"github.com/danielgtaylor/huma/v2/", "github.com/hashicorp/golang-lru/v2", "golang.org/x/time/rate",
 	}},
 	{"shared/console", []string{"shared/gateway"}, nil},
+	{"shared/console/browsertest", nil, []string{"github.com/chromedp/"}}, // for tests
 	{"shared/config", nil, []string{"github.com/caarlos0/env/v11"}},
 
 	{"shared/cloud", []string{"shared/config", "shared/gateway"}, []string{"github.com/aws/", "github.com/klauspost/compress/zstd"}},

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -16,10 +15,12 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"ringback/shared/console/browsertest"
 )
 
-// A browser is a headless Chromium with one page. It notes what the page should
-// not do: errors on its console and requests to another host.
+// A browser is a page of a headless Chromium. It notes what the page should not
+// do: errors on its console and requests to another host.
 type browser struct {
 	t    testing.TB
 	w    *world
@@ -37,34 +38,26 @@ type screen struct {
 var (
 	desk  = screen{width: 1280, height: 900}
 	phone = screen{width: 375, height: 812}
+
+	darkPhone = screen{phone.width, phone.height, true}
 )
 
-// newBrowser starts Chromium. Without one on PATH the test is skipped, or fails
-// if CI=true.
+// chromium is the one of all tests.
+var chromium browsertest.Browser
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	chromium.Close()
+	os.Exit(code)
+}
+
+// newBrowser opens a page. Without a Chromium on PATH the test is skipped, or
+// fails if CI=true.
 func newBrowser(t testing.TB, w *world, s screen) *browser {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("chromium is not on PATH, and CI=true: want it installed")
-		}
-		t.Skip("chromium is not on PATH: the console is not tried in a browser")
-	}
-	flags := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir())}
-	for _, name := range []string{
-		"headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
-		"disable-component-update", "disable-sync", "disable-dev-shm-usage",
-	} {
-		flags = append(flags, chromedp.Flag(name, true))
-	}
-	allocated, end := chromedp.NewExecAllocator(t.Context(), flags...)
-	t.Cleanup(end)
-	b := &browser{t: t, w: w}
-	var endPage context.CancelFunc
-	b.ctx, endPage = chromedp.NewContext(allocated)
-	t.Cleanup(func() { chromedp.Cancel(b.ctx); endPage() })
+	b := &browser{t: t, w: w, ctx: chromium.Page(t)}
 	if err := chromedp.Listen(b.ctx, b.listen); err != nil {
-		t.Fatalf("start Chromium: %v", err)
+		t.Fatalf("listen to the page: %v", err)
 	}
 	if _, err := chromedp.Call(b.ctx, network.Enable, network.EnableParams{}); err != nil {
 		t.Fatalf("listen to requests: %v", err)
@@ -132,10 +125,10 @@ func (b *browser) silent() {
 }
 
 // do runs actions, and fails the test with what the page shows if they take
-// more than 20 s.
+// more than two minutes, which a machine that is busy with other tests may need.
 func (b *browser) do(what string, actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, 2*time.Minute)
 	defer cancel()
 	if err := chromedp.Do(ctx, actions...); err != nil {
 		b.t.Fatalf("%s: %v\n%s", what, err, b.shown())
@@ -144,7 +137,7 @@ func (b *browser) do(what string, actions ...chromedp.Action[chromedp.Void]) {
 
 // shown is what the page shows, for failures.
 func (b *browser) shown() string {
-	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
 	defer cancel()
 	page, _ := chromedp.Run(ctx, chromedp.Evaluate[string]("location.href + '\\n' + document.body.innerText"))
 	b.mu.Lock()

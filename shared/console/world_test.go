@@ -189,17 +189,17 @@ func (e *endpoint) received() int {
 	return e.got
 }
 
-// await waits until is holds, and fails the test if that takes 15 s.
+// await waits until is holds, and fails the test if that takes two minutes.
 func await(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	end := time.After(15 * time.Second)
+	end := time.After(2 * time.Minute)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !is() {
 		select {
 		case <-tick.C:
 		case <-end:
-			t.Fatalf("waited 15 s for %s", what)
+			t.Fatalf("waited two minutes for %s", what)
 		}
 	}
 }
