@@ -45,6 +45,7 @@ func (o *insight) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	}
 	var b bytes.Buffer
 	o.metrics.write(&b)
+	writeProcess(&b)
 	if err := writeDepths(r.Context(), &b, o.g.Queue); err != nil {
 		o.header(w, "text/plain; charset=utf-8")
 		w.WriteHeader(http.StatusServiceUnavailable)

@@ -126,6 +126,11 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 			t.Errorf("the README names the metric %s, which /metrics lacks", name)
 		}
 	}
+	for _, name := range []string{"ringback_Goroutines", "ringback_HeapBytes"} {
+		if !regexp.MustCompile(`(?m)^` + name + ` [1-9]`).MatchString(body) {
+			t.Errorf("%s is not above zero:\n%s", name, body)
+		}
+	}
 }
 
 func TestLatencyStandsInItsBucketAndAllAbove(t *testing.T) {

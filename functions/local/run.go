@@ -50,6 +50,11 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	g := app.New(s.Config, app.Parts{
 		Store: db, Queue: db, Keys: keys, Providers: provider.All(), Metrics: m, Log: log, Alone: true,
 	})
+	if s.pprof != "" {
+		if err := serveProfiles(ctx, s.pprof, out); err != nil {
+			return err
+		}
+	}
 	ln, err := net.Listen("tcp", s.addr)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)

@@ -24,6 +24,7 @@ type settings struct {
 	proxies []netip.Prefix // whose X-Forwarded-For is believed
 	relaxed bool
 	demo    bool
+	pprof   string // address of the profiles; empty: none
 }
 
 // loopback may be called here, and only here.
@@ -45,6 +46,7 @@ func parseSettings(args []string, getenv func(string) string, out io.Writer) (se
 	flags.StringVar(&proxies, "trusted-proxy", "", "address ranges (`CIDR`, separated by commas) whose X-Forwarded-For is believed")
 	flags.BoolVar(&s.relaxed, "relaxed", false, "answer before the disk has it: faster, and a power failure may lose the last moment")
 	flags.BoolVar(&s.demo, "demo", false, "add three sources, two tenants and their endpoint, and play callbacks to look at")
+	flags.StringVar(&s.pprof, "pprof", "", "`address` of this machine alone to serve profiles on, such as 127.0.0.1:6060 (default none)")
 	if err := serving.withCommands().parseAll(flags, args, out); err != nil {
 		return s, err
 	}
@@ -54,6 +56,9 @@ func parseSettings(args []string, getenv func(string) string, out io.Writer) (se
 	}
 	if s.proxies, err = parsePrefixes(proxies); err != nil {
 		return s, fmt.Errorf("-trusted-proxy: %w", err)
+	}
+	if s.pprof, err = parseProfiles(s.pprof); err != nil {
+		return s, fmt.Errorf("-pprof: %w", err)
 	}
 	s.AllowEndpoints = append(s.AllowEndpoints, loopback...)
 	if publicURL != "" {
