@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// binary is the runner of all tests.
+var binary string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "ringback-load-test-*")
+		if err == nil {
+			defer os.RemoveAll(dir)
+			binary, err = build(context.Background(), dir)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// small returns a bench that plays the scenarios in little, on an endpoint that
+// errs as noting says.
+func small(t *testing.T, noting func(*ledger) func(int, int, []byte), only ...string) *bench {
+	t.Helper()
+	b := newBench()
+	if err := b.parse([]string{"-deliveries", "200", "-for", "100ms", "-events", "300", "-kills", "2", "-dir", t.TempDir()}); err != nil {
+		t.Fatal(err)
+	}
+	b.fanOuts, b.rates, b.crowds, b.killAfter = []int{1, 3}, []int{200}, []int{10, 60}, 100
+	b.only, b.binary, b.notes = only, binary, t.Output()
+	if noting != nil {
+		b.noting, b.patience = noting, 3*time.Second
+	}
+	return b
+}
+
+func TestEveryScenarioPlaysAndLosesNothing(t *testing.T) {
+	var only []string
+	rows := 12
+	if testing.Short() {
+		only, rows = []string{"fanout", "kill"}, 3
+	}
+	b := small(t, nil, only...)
+	var out bytes.Buffer
+	if err := b.command(t.Context(), &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range b.table {
+		if got := r.cell(lost); got != "0" {
+			t.Errorf("%s: lost %s, want 0", r.what, got)
+		}
+		if !strings.Contains(out.String(), r.what) {
+			t.Errorf("no row %q in\n%s", r.what, out.String())
+		}
+	}
+	if len(b.table) != rows {
+		t.Errorf("%d rows, want %d", len(b.table), rows)
+	}
+}
+
+func TestDeliveryThatAnEndpointForgetsIsCountedAsLost(t *testing.T) {
+	b := small(t, func(l *ledger) func(int, int, []byte) {
+		return func(endpoint, n int, webhookID []byte) {
+			if n != warm+7 {
+				l.deliver(endpoint, n, webhookID)
+			}
+		}
+	}, "latency")
+	err := b.command(t.Context(), t.Output())
+	if err == nil || !strings.Contains(err.Error(), "1 deliveries of acknowledged callbacks lost") {
+		t.Fatalf("command = %v, want one delivery lost", err)
+	}
+	if got := b.table[0].cell(lost); got != "1" {
+		t.Errorf("lost %s, want 1", got)
+	}
+}
+
+func TestDeliveryThatAnEndpointGetsTwiceIsCountedAsRepeated(t *testing.T) {
+	b := small(t, func(l *ledger) func(int, int, []byte) {
+		return func(endpoint, n int, webhookID []byte) {
+			l.deliver(endpoint, n, webhookID)
+			if n == warm+7 {
+				l.deliver(endpoint, n, webhookID)
+			}
+		}
+	}, "fanout")
+	if err := b.command(t.Context(), t.Output()); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"1", "3"} {
+		if got := b.table[i].cell(duplicated); got != want {
+			t.Errorf("%s: twice %s, want %s", b.table[i].what, got, want)
+		}
+	}
+}
+
+func TestSecondWebhookIDOfACallbackIsAnError(t *testing.T) {
+	l := newLedger(1, 2)
+	for _, id := range []string{"evt_1", "evt_1", "evt_2"} {
+		l.deliver(0, 0, []byte(id))
+	}
+	l.deliver(0, 5, []byte("evt_3"))
+	if l.arrived.Load() != 1 || l.repeats.Load() != 1 || l.strange.Load() != 2 {
+		t.Errorf("%d arrived, %d repeated, %d strange; want 1, 1, 2", l.arrived.Load(), l.repeats.Load(), l.strange.Load())
+	}
+	if err := l.check(); err == nil {
+		t.Error("check = nil")
+	}
+}
