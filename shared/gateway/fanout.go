@@ -226,12 +226,24 @@ func (g *Gateway) wanted(ctx context.Context, a arrival) ([]Registration, bool, 
 	return rs, next != nil || len(rs) > maxListed, err
 }
 
+// roomFor is how many first attempts a process may have in memory, waiting for
+// their turn or under way: 256 events for a hundred registrations each would
+// take half a gigabyte. It is more than any list that deliverAll gets.
+const roomFor = 1024
+
 // deliverAll attempts e for each of rs at once, as far as the process's limit
-// allows, and records each outcome.
+// allows, and records each outcome. It begins when there is room for all; each
+// leaves its own as it ends, so that one that hangs holds up no other.
 func (g *Gateway) deliverAll(ctx context.Context, f *fanOut, rs []Registration) error {
 	f.standard = sync.OnceValues(func() ([]byte, error) { return standardBody(g.Providers[f.Provider], f.Event) })
+	if err := g.room.Acquire(ctx, int64(len(rs))); err != nil {
+		return fmt.Errorf("deliver %s: %w", f.ID, err)
+	}
 	errs := make([]error, len(rs))
-	atOnce(len(rs), func(i int) { errs[i] = guarded(func() error { return g.deliverFirst(ctx, f, rs[i]) }) })
+	atOnce(len(rs), func(i int) {
+		defer g.room.Release(1)
+		errs[i] = guarded(func() error { return g.deliverFirst(ctx, f, rs[i]) })
+	})
 	return errors.Join(errs...)
 }
 

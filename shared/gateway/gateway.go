@@ -58,6 +58,7 @@ type Gateway struct {
 	once    sync.Once
 	run     string // names this process in leases
 	posts   *semaphore.Weighted
+	room    *semaphore.Weighted // of deliverAll
 	targets *lru.Cache[string, target]
 	told    *lru.Cache[string, struct{}] // ids of the operational events that were sent
 	opened  *lru.Cache[string, struct{}] // ordered registrations whose lanes are open, each with what closed them
@@ -91,6 +92,7 @@ func (g *Gateway) init() {
 	g.once.Do(func() {
 		g.run = NewRev()
 		g.posts = semaphore.NewWeighted(int64(cmp.Or(g.AtOnce, 256)))
+		g.room = semaphore.NewWeighted(roomFor)
 		g.targets, _ = lru.New[string, target](registrationsKnown)
 		g.told, _ = lru.New[string, struct{}](toldKnown)
 		g.opened, _ = lru.New[string, struct{}](registrationsKnown)
