@@ -51,6 +51,11 @@ var house = []room{
 	{"shared/cloud/*", nil, []string{"github.com/aws/"}}, // servers for tests
 	{"shared/embedded", []string{"shared/gateway"}, []string{"modernc.org/sqlite"}},
 
+	// A command that calls the handlers as a main would wire them.
+	{"shared/badinput", []string{
+		"shared/app", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider", "shared/provider/tencentchat",
+	}, nil},
+
 	{"shared/provider", []string{"shared/gateway", "shared/provider/*"}, nil},
 	{"shared/provider/form", nil, nil},
 	{"shared/provider/jsonscan", nil, nil},

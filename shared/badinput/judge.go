@@ -1,0 +1,282 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// A judge sends requests to one provider's handler, and compares what comes of
+// them with what they hold. It belongs to one goroutine.
+type judge struct {
+	name    string
+	p       gateway.Provider
+	handler http.Handler
+	answers map[string]bool // bodies that the provider's answers may have
+	reader  *bufio.Reader
+	tally
+	kept []keptEvent
+}
+
+// A keptEvent must lie in the embedded backend when the run has ended.
+type keptEvent struct {
+	id  string
+	sum [sha256.Size]byte // of the payload
+}
+
+// An outcome is what the handler made of a request.
+type outcome struct {
+	status   int
+	body     []byte
+	messages []gateway.Message
+	panicked string
+}
+
+// errNotHTTP says that net/http itself refuses a request: no handler sees it.
+var errNotHTTP = errors.New("not HTTP")
+
+func newJudge(name string, w *world) *judge {
+	j := &judge{name: name, p: w.g.Providers[name], handler: w.handlers[name], answers: map[string]bool{}, reader: bufio.NewReader(nil)}
+	for _, err := range []error{
+		nil, gateway.ErrNotFound, gateway.ErrMethod, gateway.ErrSignature, gateway.ErrUnauthorized, gateway.ErrForbidden, gateway.ErrTooLarge, gateway.ErrUnreadable,
+	} {
+		j.answers[string(j.p.Reply(err).Body)] = true
+	}
+	j.answers[""] = true // the body broke off: nobody may read the answer
+	return j
+}
+
+// judge sends one request and returns what is wrong with what came of it. With
+// keep its events go on to the embedded backend.
+func (j *judge) judge(ctx context.Context, raw []byte, keep bool) error {
+	j.requests++
+	got, cb, err := j.send(ctx, raw, keep)
+	if err != nil {
+		j.notHTTP++
+		return nil
+	}
+	switch {
+	case got.panicked != "":
+		j.panics++
+		return errors.New("panic: " + got.panicked)
+	case got.status >= 500:
+		j.failures++
+		return fmt.Errorf("status %d", got.status)
+	case !j.answers[string(got.body)]:
+		return fmt.Errorf("status %d with the answer %q, which is none of the provider's", got.status, got.body)
+	case got.status != http.StatusOK:
+		j.refused[got.status]++
+		if len(got.messages) > 0 {
+			return fmt.Errorf("status %d, and yet %d messages were sent", got.status, len(got.messages))
+		}
+		return nil
+	}
+	j.accepted++
+	events, err := j.events(got.messages, cb)
+	if err != nil {
+		return err
+	}
+	if keep {
+		j.keepAll(events)
+	}
+	return j.replay(ctx, raw, events)
+}
+
+// send calls the handler with a request that net/http reads from raw. The error
+// is errNotHTTP.
+func (j *judge) send(ctx context.Context, raw []byte, keep bool) (out outcome, cb gateway.Callback, err error) {
+	j.reader.Reset(bytes.NewReader(raw))
+	r, err := http.ReadRequest(j.reader)
+	if err != nil {
+		return out, cb, errNotHTTP
+	}
+	r.RemoteAddr = "192.0.2.1:4711"
+	body := &copied{from: r.Body}
+	r.Body = body
+	sent := &sending{keep: keep}
+	w := &answer{header: http.Header{}}
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				out.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
+			}
+		}()
+		j.handler.ServeHTTP(w, r.WithContext(context.WithValue(ctx, sendingKey{}, sent)))
+	}()
+	out.status, out.body, out.messages = w.status, w.body, sent.messages
+	return out, gateway.Callback{Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, Body: body.bytes}, nil
+}
+
+// events returns what the messages carry, once it is known that this is what
+// the callback holds: each part that encoding/json finds in the body is an
+// item, byte for byte, and each item that is no repeat of another is an event.
+func (j *judge) events(ms []gateway.Message, cb gateway.Callback) ([]gateway.Event, error) {
+	reading, err := j.p.Parse(&cb)
+	if err != nil {
+		return nil, fmt.Errorf("accepted, but Parse: %w", err)
+	}
+	if err := wantParts(j.name, cb.Body, reading); err != nil {
+		return nil, err
+	}
+	var events []gateway.Event
+	for _, m := range ms {
+		es, err := gateway.EventsOf(m)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, es...)
+	}
+	items := distinct(reading.Items)
+	if len(items) != len(events) {
+		return nil, fmt.Errorf("%d events in the messages, want %d", len(events), len(items))
+	}
+	for i, it := range items {
+		e := events[i]
+		if !bytes.Equal(e.Payload, it.Payload) {
+			return nil, fmt.Errorf("event %d: its payload came out of the message as %.100q, want %.100q", i, e.Payload, it.Payload)
+		}
+		if e.Type != it.Type || e.ContentType != reading.ContentType || e.Query != reading.Query || e.Unreadable != it.Unreadable {
+			return nil, fmt.Errorf("event %d came out of the message as %q of %q?%q, want %q of %q?%q",
+				i, e.Type, e.ContentType, e.Query, it.Type, reading.ContentType, reading.Query)
+		}
+		if !e.Time.Equal(it.Time.Truncate(time.Millisecond)) || !sameKeys(e.Keys, it.Keys) {
+			return nil, fmt.Errorf("event %d came out of the message at %v with the keys %.400q, want %v and %.400q", i, e.Time, e.Keys, it.Time, it.Keys)
+		}
+		j.arrived++
+		j.bytes += len(e.Payload)
+	}
+	return events, nil
+}
+
+// sameKeys reports whether an event's routing keys are those of its item and
+// the label of its callback's key.
+func sameKeys(event, item map[string][]string) bool {
+	for kind, values := range item {
+		if !slices.Equal(event[kind], values) {
+			return false
+		}
+	}
+	return len(event) == len(item)+1 && slices.Equal(event["label"], []string{label})
+}
+
+// distinct leaves out the items that repeat another of the same callback.
+func distinct(items []gateway.Item) []gateway.Item {
+	if len(items) < 2 {
+		return items
+	}
+	seen := map[string]bool{}
+	out := make([]gateway.Item, 0, len(items))
+	for _, it := range items {
+		key := it.Type + "\x00" + it.NaturalKey
+		if it.NaturalKey == "" || !seen[key] {
+			out = append(out, it)
+		}
+		seen[key] = true
+	}
+	return out
+}
+
+// replay sends an accepted request again: the same events must come out under
+// the same ids, so that the worker knows them for repeats, or where there is no
+// natural key under other ones. An id may hold the ten minutes in which its
+// callback came, so at the turn of these it is sent once more.
+func (j *judge) replay(ctx context.Context, raw []byte, first []gateway.Event) error {
+	for range 2 {
+		again, _, err := j.send(ctx, raw, false)
+		if err != nil || again.status != http.StatusOK {
+			return fmt.Errorf("sent again: status %d, %v, want 200", again.status, err)
+		}
+		var events []gateway.Event
+		for _, m := range again.messages {
+			es, err := gateway.EventsOf(m)
+			if err != nil {
+				return err
+			}
+			events = append(events, es...)
+		}
+		if len(events) != len(first) {
+			return fmt.Errorf("sent again: %d events, want %d", len(events), len(first))
+		}
+		same := slices.EqualFunc(events, first, func(a, b gateway.Event) bool { return a.ID == b.ID })
+		switch unique := j.name == "smartbots"; {
+		case unique && same && len(first) > 0:
+			return errors.New("sent again: the same id, though people say the same twice")
+		case unique || same:
+			j.recognised++
+			return nil
+		}
+		first = events
+	}
+	return errors.New("sent again: other event ids")
+}
+
+func (j *judge) keepAll(events []gateway.Event) {
+	for _, e := range events {
+		j.kept = append(j.kept, keptEvent{e.ID, sha256.Sum256(e.Payload)})
+	}
+}
+
+// wantParts compares the items of a reading with the parts of the body that
+// encoding/json finds.
+func wantParts(provider string, body []byte, r gateway.Reading) error {
+	whole := [][]byte{body}
+	switch provider {
+	case "direct":
+		whole = elementsOf(trim(body))
+	case "tencent-chat":
+		var object map[string]json.RawMessage
+		if err := json.Unmarshal(trim(body), &object); err != nil {
+			return fmt.Errorf("accepted, but encoding/json: %w", err)
+		}
+		if len(object) == 0 {
+			whole = nil
+		}
+		if events := elementsOf(object["Events"]); events != nil && matches(events, r.Items) {
+			return nil
+		}
+	}
+	if !matches(whole, r.Items) {
+		return fmt.Errorf("%d items, which are not the %d parts of the body", len(r.Items), len(whole))
+	}
+	return nil
+}
+
+// elementsOf returns the elements of an array, or what is no array alone.
+func elementsOf(b []byte) [][]byte {
+	if len(b) == 0 || b[0] != '[' {
+		return [][]byte{b}
+	}
+	var elements []json.RawMessage
+	if json.Unmarshal(b, &elements) != nil {
+		return nil
+	}
+	out := make([][]byte, len(elements))
+	for i, e := range elements {
+		out[i] = e
+	}
+	return out
+}
+
+func matches(parts [][]byte, items []gateway.Item) bool {
+	return slices.EqualFunc(parts, items, func(part []byte, it gateway.Item) bool {
+		if it.Unreadable {
+			part = part[:min(len(part), gateway.KeptUnreadable)]
+		}
+		return bytes.Equal(part, it.Payload)
+	})
+}
+
+// trim takes off what may stand around JSON (RFC 8259, sections 2 and 8.1).
+func trim(b []byte) []byte {
+	return bytes.Trim(bytes.TrimPrefix(b, []byte("\uFEFF")), " \t\r\n")
+}

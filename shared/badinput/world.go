@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"ringback/shared/app"
+	"ringback/shared/config"
+	"ringback/shared/egress"
+	"ringback/shared/embedded"
+	"ringback/shared/gateway"
+	"ringback/shared/provider"
+)
+
+// The accounts that are called, under fixed ids, so that a finding can be
+// played again.
+const (
+	sdkAppID = 1400123456
+	token    = "xxxxyyyy"
+	secret   = "badinput0callback0key00000000000"
+	label    = "acme"
+	formats  = 2 // of registrations for all of each source
+)
+
+var (
+	login   = gateway.Login{Name: "tenant-7", Password: "pa:ss wörd"}
+	sources = map[string]string{"smartbots": "src-badinpu1", "tencent-chat": "src-badinpu2", "direct": "src-badinpu3"}
+)
+
+func path(provider string) string {
+	return "/callbacks/" + provider + "/" + sources[provider] + "/" + secret
+}
+
+// A world is a gateway with a source of each provider, on the embedded backend,
+// whose handlers are called without a socket. What its worker delivers goes to
+// an endpoint that accepts everything.
+type world struct {
+	g        *gateway.Gateway
+	handlers map[string]http.Handler
+	db       *embedded.DB
+	dir      string
+	stop     context.CancelFunc
+	working  sync.WaitGroup
+	posts    posts
+	faults   faults
+}
+
+// plant changes parts of a world, so that a test sees what is reported then.
+type plant struct {
+	provider func(gateway.Provider) gateway.Provider
+	queue    func(gateway.Queue) gateway.Queue
+	handler  func(http.Handler) http.Handler
+}
+
+func newWorld(ctx context.Context, p plant) (*world, error) {
+	dir, err := os.MkdirTemp("", "badinput-")
+	if err != nil {
+		return nil, err
+	}
+	w := &world{dir: dir, handlers: map[string]http.Handler{}}
+	if w.db, err = embedded.Open(ctx, dir, embedded.Options{Relaxed: true}); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	if err := w.wire(ctx, p); err != nil {
+		return nil, errors.Join(err, w.close())
+	}
+	ctx, w.stop = context.WithCancel(context.WithoutCancel(ctx))
+	w.working.Go(func() {
+		err := w.db.Serve(ctx, gateway.EventsQueue, embedded.Consumer{Handler: w.g.FanOut, Concurrency: 8, Timeout: time.Minute})
+		if err != nil && ctx.Err() == nil {
+			panic(err) // unreachable: the file is this process's own
+		}
+	})
+	return w, nil
+}
+
+func (w *world) wire(ctx context.Context, p plant) error {
+	cfg, err := config.Load(func(string) string { return "" })
+	if err != nil {
+		return err
+	}
+	keys, err := gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters")
+	if err != nil {
+		return err
+	}
+	providers := provider.All()
+	for name := range providers {
+		if p.provider != nil {
+			providers[name] = p.provider(providers[name])
+		}
+	}
+	var q gateway.Queue = queue{w.db}
+	if p.queue != nil {
+		q = p.queue(q)
+	}
+	w.g = app.New(cfg, app.Parts{
+		Store: w.db, Queue: q, Keys: keys, Providers: providers, Alone: true, Log: slog.New(&w.faults),
+	})
+	w.g.Egress = &egress.Client{Transport: &w.posts}
+	for name := range providers {
+		w.handlers[name] = app.Callback(w.g, name)
+		if p.handler != nil {
+			w.handlers[name] = p.handler(w.handlers[name])
+		}
+		if err := w.add(ctx, name); err != nil {
+			return fmt.Errorf("source of %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// add makes a source of the provider, and a tenant that registers for all of it
+// in both formats.
+func (w *world) add(ctx context.Context, provider string) error {
+	now, source := time.Now(), sources[provider]
+	ch := gateway.SourceChange{Provider: provider, Name: &provider}
+	switch provider {
+	case "tencent-chat":
+		ch.SDKAppID, ch.Token = new(uint64(sdkAppID)), new(token)
+	case "direct":
+		ch.Basic = &login
+	}
+	tenant := gateway.NewID("ten", now)
+	_, errSource := w.g.CreateSource(ctx, source, ch)
+	_, errKey := w.g.PutCallbackKey(ctx, gateway.NewID("cbk", now), source, label, secret)
+	_, _, errTenant := w.g.CreateTenant(ctx, tenant, provider, gateway.Limits{})
+	_, errGrant := w.g.CreateGrant(ctx, gateway.NewID("grt", now), source, tenant, nil)
+	if err := errors.Join(errSource, errKey, errTenant, errGrant); err != nil {
+		return err
+	}
+	c := gateway.Caller{Scope: gateway.ScopeFull, Tenant: tenant, Limits: gateway.Limits{}.OrDefault()}
+	for _, format := range [formats]gateway.Format{gateway.Standard, gateway.Raw} {
+		ch := gateway.RegistrationChange{URL: new("https://tenant.example/" + string(format)), EventTypes: &[]string{"*"}, Format: &format}
+		if _, _, err := w.g.CreateRegistration(ctx, c, gateway.NewID("reg", now), source, ch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drained waits until nothing waits in the queue, or something could not be
+// handled, which would come again minutes later and fail again.
+func (w *world) drained(ctx context.Context) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		d, err := w.db.Depth(ctx, gateway.EventsQueue)
+		if err != nil || d.Waiting+d.InFlight+d.Delayed == 0 || len(w.faults.told()) > 0 {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (w *world) close() error {
+	if w.stop != nil {
+		w.stop()
+	}
+	w.working.Wait()
+	return errors.Join(w.db.Close(), os.RemoveAll(w.dir))
+}
