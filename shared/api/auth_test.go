@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -118,8 +119,9 @@ func TestTenantThatCallsTooOftenWaits(t *testing.T) {
 
 // An attempt at another's thing: what stands in the path is filled in from
 // what the first tenant has.
-func TestNobodyReachesWhatIsNotTheirs(t *testing.T) {
-	w := newWorld(t)
+func TestNobodyReachesWhatIsNotTheirs(t *testing.T) { onBoth(t, nobodyReaches) }
+
+func nobodyReaches(t *testing.T, w *world) {
 	s := w.setting()
 	w.work()
 	e := newEndpoint(t)
@@ -167,6 +169,7 @@ func TestNobodyReachesWhatIsNotTheirs(t *testing.T) {
 			at := strings.NewReplacer("{id}", ids[resource], "{queue}", "events", "{key}", ids["{key}"], "{grant}", ids["{grant}"], "{app}", ids["{app}"]).Replace(path)
 			for who, key := range strangers {
 				a := w.call(key, method, at, anyBody(op.OperationID, s, r.id()))
+				w.wantLogged(a, op.OperationID, key)
 				switch {
 				case strings.Contains(a.raw, "MARK") || strings.Contains(a.raw, s.key):
 					t.Errorf("%s, %s: %s %s answers %d with another's: %s", who, op.OperationID, method, at, a.code, a.raw)
@@ -180,6 +183,61 @@ func TestNobodyReachesWhatIsNotTheirs(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, w.picture(s)); diff != "" {
 		t.Errorf("what the first tenant has was changed:\n%s", diff)
+	}
+}
+
+// wantLogged fails the test if a was refused and the last line of the log does
+// not tell the operation, the status, and whose key was used.
+func (w *world) wantLogged(a answered, operation, key string) {
+	w.t.Helper()
+	if a.code < 400 {
+		return
+	}
+	line := w.log.last(1)
+	wants := []string{`"msg":"api"`, `"outcome":"refused"`, fmt.Sprintf(`"code":%d`, a.code), fmt.Sprintf(`"operation":%q`, operation)}
+	if id, _, ok := strings.Cut(strings.TrimPrefix(key, "rbk_"), "_"); ok {
+		wants = append(wants, `"key":"key_`+id+`"`)
+	}
+	for _, want := range wants {
+		if !strings.Contains(line, want) {
+			w.t.Errorf("%s answered %d, logged %s, want %s in it", operation, a.code, line, want)
+		}
+	}
+}
+
+// TestBodiesOfTheScopingTestsAreGood sees to it that no call is refused for its
+// body before it is asked whose the thing is.
+func TestBodiesOfTheScopingTestsAreGood(t *testing.T) {
+	doc, err := document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := setting{tencent: "src-1", direct: "src-2", smartbots: "src-3", tenant: "ten_1", other: "ten_2"}
+	for path, item := range doc.Paths.Map() {
+		for _, op := range item.Operations() {
+			if op.RequestBody == nil || !strings.HasPrefix(path, "/v1/") {
+				continue
+			}
+			media := op.RequestBody.Value.Content["application/json"]
+			if media == nil {
+				continue // lines of an export
+			}
+			body := anyBody(op.OperationID, s, "reg_1")
+			if body == nil && !op.RequestBody.Value.Required {
+				continue
+			}
+			var plain any
+			b, err := json.Marshal(body)
+			if err == nil {
+				err = json.Unmarshal(b, &plain)
+			}
+			if err == nil {
+				err = media.Schema.Value.VisitJSON(plain)
+			}
+			if err != nil {
+				t.Errorf("%s would be refused for its body %s: %v", op.OperationID, b, err)
+			}
+		}
 	}
 }
 
@@ -220,6 +278,8 @@ func anyBody(operation string, s setting, registration string) any {
 		return object{"raw_token": "x"}
 	case "recover-registration", "replay-missing", "release-registration", "dry-run-registration":
 		return object{"since": "2026-01-01T00:00:00Z"}
+	case "enable-registration":
+		return object{"held": "skip"}
 	case "change-source", "change-tenant":
 		return object{"name": "changed"}
 	case "change-registration":

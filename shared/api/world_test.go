@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"ringback/shared/api"
+	"ringback/shared/cloud/cloudtest"
+	"ringback/shared/cloud/dynamotest"
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
@@ -22,30 +24,57 @@ import (
 
 const operatorKey = "an operator key of no fewer than 32 characters"
 
-// A world is an API over a gateway on the embedded backend, without a worker
-// unless it is started.
+// A world is an API over a gateway, without a worker unless it is started.
 type world struct {
-	t   testing.TB
-	g   *gateway.Gateway
-	db  *embedded.DB
-	api http.Handler
-	log *lines
+	t     testing.TB
+	g     *gateway.Gateway
+	serve func(context.Context, gateway.QueueName, gateway.Handler) // the queues
+	api   http.Handler
+	log   *lines
 }
 
+// newWorld returns one on the embedded backend.
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, log: &lines{}}
-	var err error
-	if w.db, err = embedded.Open(t.Context(), t.TempDir(), embedded.Options{Relaxed: true}); err != nil {
+	db, err := embedded.Open(t.Context(), t.TempDir(), embedded.Options{Relaxed: true})
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { w.db.Close() })
+	t.Cleanup(func() { db.Close() })
+	w := newWorldOver(t, db, db)
+	w.g.Alone = true
+	w.serve = func(ctx context.Context, q gateway.QueueName, h gateway.Handler) {
+		db.Serve(ctx, q, embedded.Consumer{Handler: h, Concurrency: 4})
+	}
+	return w
+}
+
+// newWorldOnAWS returns one on the cloud backend.
+func newWorldOnAWS(t testing.TB) *world {
+	t.Helper()
+	out := &http.Transport{MaxIdleConnsPerHost: 16}
+	t.Cleanup(out.CloseIdleConnections)
+	b := cloudtest.Open(t, dynamotest.Endpoint(t), out)
+	w := newWorldOver(t, b.Store, b.Queue)
+	w.serve = b.Serve
+	return w
+}
+
+// onBoth runs f on either backend.
+func onBoth(t *testing.T, f func(t *testing.T, w *world)) {
+	t.Run("embedded", func(t *testing.T) { f(t, newWorld(t)) })
+	t.Run("on AWS", func(t *testing.T) { f(t, newWorldOnAWS(t)) })
+}
+
+func newWorldOver(t testing.TB, s gateway.Store, q gateway.Queue) *world {
+	t.Helper()
+	w := &world{t: t, log: &lines{}}
 	keys, err := gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters")
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.g = &gateway.Gateway{
-		Store: w.db, Queue: w.db, Keys: keys, Providers: provider.All(), PublicURL: "https://ringback.example", Alone: true,
+		Store: s, Queue: q, Keys: keys, Providers: provider.All(), PublicURL: "https://ringback.example",
 		Egress: &egress.Client{Own: []string{"ringback.example"}, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Log:    slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
@@ -58,7 +87,7 @@ func (w *world) work() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	for q, h := range map[gateway.QueueName]gateway.Handler{gateway.EventsQueue: w.g.FanOut, gateway.RetryQueue: w.g.Redeliver} {
-		running.Go(func() { w.db.Serve(ctx, q, embedded.Consumer{Handler: h, Concurrency: 4}) })
+		running.Go(func() { w.serve(ctx, q, h) })
 	}
 	w.t.Cleanup(func() { cancel(); running.Wait(); w.g.Egress.CloseIdle() })
 }

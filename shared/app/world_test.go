@@ -19,6 +19,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"ringback/shared/app"
+	"ringback/shared/cloud/cloudtest"
 	"ringback/shared/config"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
@@ -56,8 +57,8 @@ type world struct {
 	ring   string                            // the key ring
 	wrap   func(gateway.Store) gateway.Store // what the gateway gets in place of the Store; nil: the Store
 
-	aws     *onAWS       // the backend; nil: the embedded one
-	db      *embedded.DB // nil on AWS
+	aws     *cloudtest.Backend // nil: the embedded backend
+	db      *embedded.DB       // nil on AWS
 	g       *gateway.Gateway
 	end     context.CancelFunc
 	running sync.WaitGroup
@@ -69,7 +70,7 @@ func newWorld(t *testing.T, weak uint64) *world {
 	return begun(t, &world{dir: t.TempDir(), weak: weak})
 }
 
-func newWorldOn(t *testing.T, aws *onAWS) *world { return begun(t, &world{aws: aws}) }
+func newWorldOn(t *testing.T, aws *cloudtest.Backend) *world { return begun(t, &world{aws: aws}) }
 
 func begun(t *testing.T, w *world) *world {
 	w.t, w.log, w.ring = t, &lines{}, "1 a key ring of no fewer than 32 characters"
@@ -124,7 +125,7 @@ func (w *world) now() time.Time {
 func (w *world) open(ctx context.Context) app.Parts {
 	w.t.Helper()
 	if w.aws != nil {
-		return app.Parts{Store: w.aws.store, Queue: w.aws.queue}
+		return app.Parts{Store: w.aws.Store, Queue: w.aws.Queue}
 	}
 	var err error
 	if w.db, err = embedded.Open(ctx, w.dir, embedded.Options{Relaxed: true}); err != nil {
@@ -139,7 +140,7 @@ func (w *world) open(ctx context.Context) app.Parts {
 
 func (w *world) serve(ctx context.Context, q gateway.QueueName, h gateway.Handler) {
 	if w.aws != nil {
-		w.aws.serve(ctx, q, h)
+		w.aws.Serve(ctx, q, h)
 		return
 	}
 	w.db.Serve(ctx, q, embedded.Consumer{Handler: h, Batch: 5, Concurrency: 32, Timeout: time.Minute})

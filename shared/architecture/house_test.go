@@ -48,6 +48,7 @@ var house = []room{
 	{"shared/config", nil, []string{"github.com/caarlos0/env/v11"}},
 
 	{"shared/cloud", []string{"shared/config", "shared/gateway"}, []string{"github.com/aws/", "github.com/klauspost/compress/zstd"}},
+	{"shared/cloud/cloudtest", []string{"shared/cloud", "shared/cloud/sqstest", "shared/config", "shared/gateway"}, nil},
 	{"shared/cloud/*", nil, []string{"github.com/aws/"}}, // servers for tests
 	{"shared/embedded", []string{"shared/gateway"}, []string{"modernc.org/sqlite"}},
 

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"ringback/shared/cloud/awsproxy"
-	"ringback/shared/cloud/bubble"
+	"ringback/shared/cloud/cloudtest"
 	"ringback/shared/cloud/sqstest"
 )
 
@@ -33,14 +33,14 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-var hosts = &network{at: map[string]http.RoundTripper{}, other: bubble.NewCouriers(32)}
+var hosts = &network{at: map[string]http.RoundTripper{}, other: cloudtest.NewCouriers(32)}
 
 // A network sends requests to handlers by their host, without sockets, which
 // virtual time cannot wait for, and elsewhere by couriers.
 type network struct {
 	mu    sync.Mutex
 	at    map[string]http.RoundTripper
-	other bubble.Couriers
+	other cloudtest.Couriers
 }
 
 func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {

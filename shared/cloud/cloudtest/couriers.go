@@ -1,6 +1,4 @@
-// Package bubble lets tests in bubbles of virtual time (testing/synctest) use
-// servers that live outside of them.
-package bubble
+package cloudtest
 
 import (
 	"bytes"
