@@ -151,7 +151,9 @@ func (s *server) addRegistrations() {
 		more: "What is left out stays; match null is all that is granted. With If-Match only at that revision."}, s.changeRegistration)
 	add(s, operation{id: "delete-registration", method: http.MethodDelete, path: path + "/{id}", summary: "Delete a registration",
 		more: "Pending deliveries are cancelled; they stay listed."}, s.deleteRegistration)
-	add(s, operation{id: "enable-registration", method: http.MethodPost, path: path + "/{id}/enable", summary: "Enable a registration"}, s.enableRegistration)
+	add(s, operation{id: "enable-registration", method: http.MethodPost, path: path + "/{id}/enable", summary: "Enable a registration",
+		more: "What was held stays held until it is released, or is released at once if that is asked for. " +
+			"For an ordered registration the call must say which: released, it goes before all that comes later; skipped, it can only come late."}, s.enableRegistration)
 	add(s, operation{id: "disable-registration", method: http.MethodPost, path: path + "/{id}/disable", summary: "Hold a registration's deliveries"}, s.disableRegistration)
 	add(s, operation{id: "rotate-registration", method: http.MethodPost, path: path + "/{id}/rotate", summary: "Replace the signing secret",
 		more: "The new one is told once; both sign for the overlap."}, s.rotateRegistration)
@@ -274,7 +276,25 @@ func (s *server) deleteRegistration(ctx context.Context, c gateway.Caller, in *B
 	return nil, s.g.DeleteRegistration(ctx, c, in.ID)
 }
 
-func (s *server) enableRegistration(ctx context.Context, c gateway.Caller, in *ByID) (*registered, error) {
+type enableInput struct {
+	ByID
+	Body *struct {
+		Held string `json:"held,omitempty" enum:"release,skip" doc:"what becomes of the deliveries that are held"`
+	}
+}
+
+func (s *server) enableRegistration(ctx context.Context, c gateway.Caller, in *enableInput) (*registered, error) {
+	if in.Body != nil && in.Body.Held == "release" {
+		return s.registered(s.g.EnableAndRelease(ctx, c, in.ID))
+	}
+	if in.Body == nil || in.Body.Held == "" {
+		switch r, err := s.g.Registration(ctx, c, in.ID); {
+		case err != nil:
+			return nil, err
+		case r.Ordered && r.State == gateway.Disabled:
+			return nil, fmt.Errorf("held: %w: want release or skip: the registration is ordered, and what was held goes first or not at all", gateway.ErrInvalid)
+		}
+	}
 	return s.registered(s.g.EnableRegistration(ctx, c, in.ID))
 }
 

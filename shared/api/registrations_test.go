@@ -293,3 +293,34 @@ func TestPendingOfADisabledRegistrationIsShownHeld(t *testing.T) {
 		t.Errorf("pending deliveries %v, want none", got)
 	}
 }
+
+func TestEnablingAnOrderedRegistrationSaysWhatBecomesOfTheHeld(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	make := func(ordered bool) string {
+		return w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": "https://tenant.example/", "ordered": ordered}).id()
+	}
+	for _, tt := range []struct {
+		ordered bool
+		body    any
+		code    int
+	}{
+		{false, nil, 200},
+		{false, object{}, 200},
+		{false, object{"held": "release"}, 200},
+		{true, nil, 422},
+		{true, object{}, 422},
+		{true, object{"held": "forget"}, 422},
+		{true, object{"held": "release"}, 200},
+		{true, object{"held": "skip"}, 200},
+	} {
+		path := "/v1/registrations/" + make(tt.ordered)
+		w.want(200, s.key, "POST", path+"/disable", nil)
+		if tt.body == nil || tt.code == 200 {
+			w.want(404, s.otherKey, "POST", path+"/enable", tt.body)
+		}
+		if a := w.want(tt.code, s.key, "POST", path+"/enable", tt.body); tt.code == 200 && a.text("state") != "enabled" {
+			t.Errorf("ordered %v, %v: state %q, want enabled", tt.ordered, tt.body, a.text("state"))
+		}
+	}
+}

@@ -81,7 +81,7 @@ export async function registrationPage({ me, params, signal }) {
       crumbs: [link("registrations", "Registrations")],
       actions: [
         full && test(r, at, news, signal),
-        may && toggle(r, at),
+        may && (r.ordered && r.state !== "enabled" ? resume(at) : toggle(r, at)),
         full && el("a", { class: "button", href: path("registrations", r.id, "edit") }, "Change"),
         may && remove(at),
       ],
@@ -185,6 +185,17 @@ function toggle(r, at) {
     await call("POST", `${at}/${enabled ? "disable" : "enable"}`);
     go(location.pathname, { replace: true });
   });
+}
+
+// resume enables a registration that is ordered, which must say what becomes of
+// what was held: it goes first, or stays where it is.
+function resume(at) {
+  const enable = (label, held) =>
+    button(label, async () => {
+      await call("POST", `${at}/enable`, { body: { held } });
+      go(location.pathname, { replace: true });
+    });
+  return [enable("Enable, held ones first", "release"), enable("Enable, skip held ones", "skip")];
 }
 
 function remove(at) {
