@@ -1,5 +1,7 @@
-"""An endpoint of Ringback's deliveries: Python 3.11, standard library alone.
+"""An endpoint of Ringback's deliveries: Python 3.11, and the library of Standard
+Webhooks if it is there.
 
+    pip install standardwebhooks
     SIGNING_SECRET=whsec_... GATEWAY=ringback.example python3 receive.py 9000
 
 SIGNING_SECRET is what the registration was created with, GATEWAY the host of
@@ -14,6 +16,11 @@ import os
 import sys
 import time
 
+try:
+    from standardwebhooks import Webhook
+except ImportError:
+    Webhook = None  # verified does the same by hand
+
 KEY = base64.b64decode(os.environ["SIGNING_SECRET"].removeprefix("whsec_"))
 GATEWAY = os.environ.get("GATEWAY", "")
 TOLERANCE = 300  # seconds that a delivery may be old, or ahead
@@ -23,6 +30,12 @@ seen = collections.OrderedDict()  # webhook-ids; a real one keeps them in its da
 
 def verified(headers, body):
     """Tells whether the gateway sent body with headers, and just now."""
+    if Webhook:
+        try:
+            Webhook(os.environ["SIGNING_SECRET"]).verify(body, dict(headers.items()))
+            return True
+        except Exception:  # of several kinds, if a header is not what it should be
+            return False
     try:
         id, at = headers["webhook-id"], headers["webhook-timestamp"]
         want = hmac.digest(KEY, f"{id}.{at}.".encode() + body, "sha256")
@@ -71,4 +84,5 @@ class Endpoint(http.server.BaseHTTPRequestHandler):
 if __name__ == "__main__":
     server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Endpoint)
     print(f"listening on http://127.0.0.1:{server.server_port}", flush=True)
+    print("verifying with standardwebhooks" if Webhook else "verifying by hand", flush=True)
     server.serve_forever()

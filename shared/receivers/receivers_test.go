@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -44,12 +45,76 @@ type receiver struct {
 var starts = map[string]func(t *testing.T, secret string) receiver{
 	"Go": startGo,
 	"Python": func(t *testing.T, secret string) receiver {
-		return start(t, []string{"SIGNING_SECRET=" + secret, "GATEWAY=ringback.example"}, "python3", "receive.py", "0")
+		r := start(t, []string{"SIGNING_SECRET=" + secret, "GATEWAY=ringback.example"}, "python3", "receive.py", "0")
+		await(t, "it to say how it verifies", func() bool { return strings.Contains(r.said(), "verifying ") })
+		t.Log(strings.Split(r.said(), "\n")[1])
+		return r
 	},
 	"Node": func(t *testing.T, secret string) receiver {
-		return start(t, []string{"SIGNING_SECRET=" + secret, "GATEWAY=ringback.example"}, "node", "receive.mjs", "0")
+		return start(t, []string{"SIGNING_SECRET=" + secret, "GATEWAY=ringback.example"}, "node", withLibrary(t, "receive.mjs"), "0")
 	},
 }
+
+// nodeLibrary is the version of standardwebhooks that is taken from npm.
+const nodeLibrary = "1.1.1"
+
+// withLibrary returns a copy of a Node program in a folder that has the library
+// of Standard Webhooks, which npm puts into the user's cache once. Where that
+// cannot be done the test is skipped, in CI failed.
+func withLibrary(t *testing.T, program string) string {
+	t.Helper()
+	modules, err := installed()
+	if err != nil && os.Getenv("CI") == "true" {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Skipf("skipped: %v", err)
+	}
+	dir := t.TempDir()
+	if err := os.Symlink(modules, filepath.Join(dir, "node_modules")); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(dir, program)
+	if err := os.WriteFile(to, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// installed returns the folder of modules that holds the library.
+var installed = sync.OnceValues(func() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	home := filepath.Join(cache, "ringback", "standardwebhooks-"+nodeLibrary)
+	modules := filepath.Join(home, "node_modules")
+	if _, err := os.Stat(filepath.Join(modules, "standardwebhooks", "package.json")); err == nil {
+		return modules, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(home), 0o755); err != nil {
+		return "", err
+	}
+	fresh, err := os.MkdirTemp(filepath.Dir(home), "install-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(fresh)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	npm := exec.CommandContext(ctx, "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", fresh, "standardwebhooks@"+nodeLibrary)
+	if out, err := npm.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("npm install standardwebhooks: %v: %s", err, strings.TrimSpace(string(out)))
+	}
+	if err := os.Rename(fresh, home); err != nil && !os.IsExist(err) {
+		return "", err
+	}
+	return modules, nil
+})
 
 func startGo(t *testing.T, secret string) receiver {
 	webhook, err := standardwebhooks.NewWebhook(secret)
