@@ -185,13 +185,23 @@ type queueDepth struct {
 	InFlight int    `json:"in_flight"`
 	Delayed  int    `json:"delayed"`
 	Dead     int    `json:"dead" doc:"dead letters"`
+
+	OldestDue time.Time `json:"oldest_due,omitzero" doc:"of the retry queue: when the oldest of what should have been handed out fell due; left out if nothing is late"`
 }
 
 func (s *server) deadLetters(ctx context.Context, _ gateway.Caller, _ *empty) (*body[page[queueDepth]], error) {
 	depths, err := s.g.DeadLetters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	late, err := s.g.PastDue(ctx)
 	p := page[queueDepth]{Data: []queueDepth{}}
 	for q, d := range depths {
-		p.Data = append(p.Data, queueDepth{string(q), d.Waiting, d.InFlight, d.Delayed, d.Dead})
+		v := queueDepth{Queue: string(q), Waiting: d.Waiting, InFlight: d.InFlight, Delayed: d.Delayed, Dead: d.Dead}
+		if q == gateway.RetryQueue {
+			v.OldestDue = late
+		}
+		p.Data = append(p.Data, v)
 	}
 	slices.SortFunc(p.Data, func(a, b queueDepth) int { return strings.Compare(a.Queue, b.Queue) })
 	return &body[page[queueDepth]]{p}, err

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ringback/shared/gateway"
 )
 
 func TestRemovedTenantLeavesNothing(t *testing.T) {
@@ -114,6 +116,20 @@ func TestDeadLettersAreCountedAndRedriven(t *testing.T) {
 	got := w.want(200, operatorKey, "GET", "/v1/dead-letters", nil).list(t)
 	if len(got) != 2 || got[0]["queue"] != "events" || got[1]["queue"] != "retry" {
 		t.Errorf("dead letters %v, want those of events and retry", got)
+	}
+	if got[1]["oldest_due"] != nil {
+		t.Errorf("oldest_due %v while nothing is due, want none", got[1]["oldest_due"])
+	}
+	late := time.Now().UTC().Add(-10 * time.Minute).Truncate(time.Millisecond)
+	for i, due := range []time.Time{late.Add(time.Minute), late, time.Now().Add(time.Hour)} {
+		row := gateway.Row{Key: gateway.Key{Table: gateway.Deliveries, PK: fmt.Sprint("D#", i), SK: "late"}, Rev: gateway.NewRev(), Data: []byte("{}"), Due: due}
+		if err := w.g.Store.Put(t.Context(), row, gateway.AnyRev); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got = w.want(200, operatorKey, "GET", "/v1/dead-letters", nil).list(t)
+	if got[1]["oldest_due"] != late.Format(time.RFC3339Nano) || got[0]["oldest_due"] != nil {
+		t.Errorf("queues %v, want the retry queue's oldest due %s", got, late)
 	}
 	w.want(202, operatorKey, "POST", "/v1/dead-letters/events/redrive", nil)
 	w.want(422, operatorKey, "POST", "/v1/dead-letters/others/redrive", nil)

@@ -46,6 +46,25 @@ func (g *Gateway) Retry(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// PastDue returns when the oldest row that is late fell due; zero if none is.
+func (g *Gateway) PastDue(ctx context.Context) (time.Time, error) {
+	now := g.now()
+	first := now
+	for shard := range DueShards {
+		due, _, err := g.Store.Due(ctx, shard, now, "", 1)
+		if err != nil {
+			return time.Time{}, fmt.Errorf("due shard %d: %w", shard, err)
+		}
+		if len(due) > 0 && due[0].Due.Before(first) {
+			first = due[0].Due
+		}
+	}
+	if first.Equal(now) {
+		return time.Time{}, nil
+	}
+	return first, nil
+}
+
 func (g *Gateway) brake() int {
 	if g.Brake > 0 {
 		return g.Brake

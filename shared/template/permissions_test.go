@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 		"sqs:GetQueueAttributes RetryQueue", "sqs:SendMessage RetryQueue",
 	},
 	"Api": append(rows("Api"),
+		"dynamodb:Query DeliveriesTable/index/due", "dynamodb:Query RegistrationsTable/index/due",
 		"secretsmanager:GetSecretValue OperatorKey",
 		"sqs:DeleteMessage EventsDead", "sqs:GetQueueAttributes EventsDead", "sqs:ListMessageMoveTasks EventsDead",
 		"sqs:ReceiveMessage EventsDead", "sqs:StartMessageMoveTask EventsDead",
