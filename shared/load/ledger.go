@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -158,10 +159,11 @@ func wrong(n int64, what string) error {
 	return fmt.Errorf("%d %s", n, what)
 }
 
-// percentile returns the p-th of ascending times, in milliseconds.
+// percentile returns the p-th of ascending times, in milliseconds; of none it is
+// not a number.
 func percentile(ascending []time.Duration, p int) float64 {
 	if len(ascending) == 0 {
-		return 0
+		return math.NaN()
 	}
 	return float64(ascending[len(ascending)*p/100]) / float64(time.Millisecond)
 }

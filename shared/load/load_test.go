@@ -68,6 +68,20 @@ func TestEveryScenarioPlaysAndLosesNothing(t *testing.T) {
 	}
 }
 
+func TestSoakTellsWhatTheRunnerUses(t *testing.T) {
+	b := small(t, nil)
+	b.soakFor = 2 * time.Second
+	var out bytes.Buffer
+	if err := b.command(t.Context(), &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"0 lost, 0 twice", "slope/min", "resident MiB"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
+
 func TestDeliveryThatAnEndpointForgetsIsCountedAsLost(t *testing.T) {
 	b := small(t, func(l *ledger) func(int, int, []byte) {
 		return func(endpoint, n int, webhookID []byte) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -16,14 +18,6 @@ const (
 	soakSamples = 20
 	soakShares  = 20 // into which the expiry of the past is divided
 )
-
-// A sample is what a soaking runner uses at one time.
-type sample struct {
-	at                       time.Duration
-	rss, database, log, heap float64 // MiB
-	goroutines               float64
-	p99                      float64 // ms, since the sample before
-}
 
 // soak keeps a runner under a steady load and watches what it uses.
 //
@@ -51,16 +45,16 @@ func (b *bench) soak(ctx context.Context, out io.Writer) error {
 			_, err := s.generator(l, groupA).pace(ctx, warm, warm+n, soakRate)
 			ended <- err
 		}()
-		samples, err := s.watch(ctx, l, n, ended)
-		if err != nil {
+		w := &watch{stage: s, ledger: l, begin: time.Now(), seen: warm}
+		if err := w.until(ctx, ended); err != nil {
 			return err
 		}
 		if err := errors.Join(l.wait(ctx, s.patience), s.runner.idle(ctx)); err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "%d callbacks/s for %v; %d events before, which expire evenly meanwhile; %d lost, %d twice\n\n",
-			soakRate, b.soakFor, n, l.lost(), l.repeats.Load())
-		writeSamples(out, samples)
+		fmt.Fprintf(out, "%d callbacks/s for %v; %s events before, which expire evenly meanwhile; %d lost, %d twice\n\n",
+			soakRate, b.soakFor, number(float64(n)), l.lost(), l.repeats.Load())
+		w.write(out)
 		return l.check()
 	})
 }
@@ -77,71 +71,129 @@ func (lib *library) expiring(ctx context.Context, n int, over time.Duration) err
 	return nil
 }
 
-// watch takes samples until the load has ended.
-func (s *stage) watch(ctx context.Context, l *ledger, n int, ended <-chan error) ([]sample, error) {
-	tick := time.NewTicker(s.soakFor / soakSamples)
+// A sample is what a soaking runner uses at one time.
+type sample struct {
+	at         time.Duration
+	resident   float64 // MiB, as the next three
+	heap       float64
+	file, log  float64
+	goroutines float64
+	cores      float64 // processor time since the sample before, by the time that passed
+	behind     float64 // callbacks that were due and had not arrived
+	p99        float64 // ms, of those that were due since the sample before and arrived
+}
+
+var soakFigures = [...]struct {
+	title  string
+	digits int
+	of     func(sample) float64
+}{
+	{"resident MiB", 1, func(x sample) float64 { return x.resident }},
+	{"heap MiB", 1, func(x sample) float64 { return x.heap }},
+	{"file MiB", 1, func(x sample) float64 { return x.file }},
+	{"log MiB", 1, func(x sample) float64 { return x.log }},
+	{"goroutines", 0, func(x sample) float64 { return x.goroutines }},
+	{"cores", 2, func(x sample) float64 { return x.cores }},
+	{"behind", 0, func(x sample) float64 { return x.behind }},
+	{"p99 ms", 1, func(x sample) float64 { return x.p99 }},
+}
+
+const soakLegend = `slope: of the line through the second half, by least squares; cores: that the runner kept busy; behind: callbacks that were due
+and had not arrived; p99: of those that were due since the line before and have arrived`
+
+// A watch takes samples of a stage under load.
+type watch struct {
+	*stage
+	ledger  *ledger
+	begin   time.Time
+	seen    int // callbacks that the last sample told of
+	used    time.Duration
+	samples []sample
+}
+
+// until takes samples until the load has ended.
+func (w *watch) until(ctx context.Context, ended <-chan error) (err error) {
+	if w.used, err = w.runner.cpu(); err != nil {
+		return err
+	}
+	tick := time.NewTicker(w.soakFor / soakSamples)
 	defer tick.Stop()
-	begin, seen := time.Now(), warm
-	var out []sample
+	profiled := func() error { return nil }
 	for {
 		select {
 		case err := <-ended:
-			return out, err
+			return errors.Join(err, profiled())
 		case <-tick.C:
 		}
-		to := min(warm+int(soakRate*time.Since(begin).Seconds()), warm+n)
-		x, err := s.sample(ctx)
-		if err != nil {
-			return out, err
+		if err := errors.Join(profiled(), w.sample(ctx)); err != nil {
+			return err
 		}
-		x.at, x.p99 = time.Since(begin), percentile(l.took(seen, to), 99)
-		seen = to
-		out = append(out, x)
-		s.say("%v: %.1f MiB resident, file %.1f MiB, log %.1f MiB, %.0f goroutines, p99 %.1f ms", x.at.Round(time.Second), x.rss, x.database, x.log, x.goroutines, x.p99)
+		profiled = w.profile(ctx, fmt.Sprint("soak ", len(w.samples)))
 	}
 }
 
-func (s *stage) sample(ctx context.Context) (sample, error) {
-	var x sample
-	m, err := s.runner.metrics(ctx)
+func (w *watch) sample(ctx context.Context) error {
+	m, err := w.runner.metrics(ctx)
 	if err != nil {
-		return x, err
+		return err
 	}
-	x.goroutines, x.heap = m["Goroutines"], m["HeapBytes"]/(1<<20)
-	if x.rss, err = s.runner.memory("VmRSS"); err != nil {
-		return x, err
+	x := sample{at: time.Since(w.begin), heap: m["HeapBytes"] / (1 << 20), goroutines: m["Goroutines"]}
+	used, err1 := w.runner.cpu()
+	var err2, err3 error
+	x.resident, err2 = w.runner.memory("VmRSS")
+	x.file, x.log, err3 = w.fileMiB()
+	passed := x.at
+	if len(w.samples) > 0 {
+		passed -= w.samples[len(w.samples)-1].at
 	}
-	x.database, x.log, err = s.fileMiB()
-	return x, err
+	x.cores = (used - w.used).Seconds() / passed.Seconds()
+	due := min(warm+int(soakRate*x.at.Seconds()), len(w.ledger.acked))
+	x.behind = max(float64(due)-float64(w.ledger.arrived.Load()), 0)
+	x.p99 = percentile(w.ledger.took(w.seen, due), 99)
+	w.used, w.seen, w.samples = used, due, append(w.samples, x)
+	w.say("%s", strings.Join(x.cells(), ", "))
+	return errors.Join(err1, err2, err3)
 }
 
-// writeSamples writes the samples, and under each column how much it grows a
-// minute: the slope of the line through the second half, by least squares.
-func writeSamples(out io.Writer, samples []sample) {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "after\tresident MiB\theap MiB\tfile MiB\tlog MiB\tgoroutines\tp99 ms\t")
-	for _, x := range samples {
-		fmt.Fprintf(w, "%v\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%.1f\t\n", x.at.Round(time.Second), x.rss, x.heap, x.database, x.log, x.goroutines, x.p99)
+func (x sample) cells() []string {
+	out := []string{x.at.Round(time.Second).String()}
+	for _, f := range soakFigures {
+		text := fmt.Sprintf("%.*f", f.digits, f.of(x))
+		if math.IsNaN(f.of(x)) {
+			text = "–"
+		}
+		out = append(out, text)
 	}
-	half := samples[len(samples)/2:]
-	fmt.Fprint(w, "slope/min\t")
-	for _, of := range []func(sample) float64{
-		func(x sample) float64 { return x.rss }, func(x sample) float64 { return x.heap }, func(x sample) float64 { return x.database },
-		func(x sample) float64 { return x.log }, func(x sample) float64 { return x.goroutines }, func(x sample) float64 { return x.p99 },
-	} {
-		fmt.Fprintf(w, "%+.2f\t", slope(half, of))
+	return out
+}
+
+// write writes the samples, and how much each figure grows a minute.
+func (w *watch) write(out io.Writer) {
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(t, "after\t")
+	for _, f := range soakFigures {
+		fmt.Fprintf(t, "%s\t", f.title)
 	}
-	fmt.Fprintln(w)
-	w.Flush()
+	fmt.Fprintln(t)
+	for _, x := range w.samples {
+		fmt.Fprintf(t, "%s\t\n", strings.Join(x.cells(), "\t"))
+	}
+	fmt.Fprint(t, "slope/min\t")
+	for _, f := range soakFigures {
+		fmt.Fprintf(t, "%+.2f\t", slope(w.samples[len(w.samples)/2:], f.of))
+	}
+	fmt.Fprintln(t)
+	t.Flush()
+	fmt.Fprintf(out, "\n%s\n", soakLegend)
 }
 
 // slope returns how much a figure grows a minute.
 func slope(samples []sample, of func(sample) float64) float64 {
-	var t, y, tt, ty float64
-	n := float64(len(samples))
+	var n, t, y, tt, ty float64
 	for _, x := range samples {
-		minutes := x.at.Minutes()
-		t, y, tt, ty = t+minutes, y+of(x), tt+minutes*minutes, ty+minutes*of(x)
+		if minutes, v := x.at.Minutes(), of(x); !math.IsNaN(v) {
+			n, t, y, tt, ty = n+1, t+minutes, y+v, tt+minutes*minutes, ty+minutes*v
+		}
 	}
 	if d := n*tt - t*t; d != 0 {
 		return (n*ty - t*y) / d
