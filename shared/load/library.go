@@ -26,9 +26,10 @@ import (
 )
 
 const (
-	writers         = 128 // of events at once
-	creators        = 4   // of registrations at once: each changes one row of their source
-	tenantsOwn      = 50  // registrations of one tenant of a crowd, as is the default limit
+	writers         = 128     // of events at once
+	creators        = 4       // of registrations at once: each changes one row of their source
+	tenantsOwn      = 50      // registrations of one tenant of a crowd, as is the default limit
+	nowhere         = 1 << 20 // an endpoint at which nothing is to arrive
 	historyDays     = 13
 	historyProgress = 500_000 // events between two lines of progress
 )
@@ -113,7 +114,7 @@ func (lib *library) crowdOf(ctx context.Context, g *gateway.Gateway, first, n in
 		return err
 	}
 	c := gateway.Caller{Scope: gateway.ScopeFull, Tenant: tenant.ID}
-	url := lib.receiver.url(len(titles)) // nothing is to arrive there
+	url := lib.receiver.url(nowhere)
 	for i := range n {
 		match := gateway.Match{"group": {fmt.Sprintf("crowd-%d", first+i)}}
 		ch := gateway.RegistrationChange{URL: &url, Match: &match}

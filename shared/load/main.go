@@ -92,7 +92,7 @@ func (b *bench) command(ctx context.Context, out io.Writer) (err error) {
 	if err := machine.add(b.scratch, b.binary); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s\n", machine)
+	fmt.Fprintln(out, machine)
 	err = b.measure(ctx, out)
 	b.print(out)
 	return err
@@ -175,6 +175,7 @@ func (b *bench) print(out io.Writer) {
 	switch {
 	case len(b.table) == 0:
 	case b.markdown:
+		fmt.Fprint(out, markdownHead)
 		b.table.markdown(out)
 	default:
 		b.table.text(out)

@@ -40,23 +40,33 @@ func (b *bench) soak(ctx context.Context, out io.Writer) error {
 		if err := s.warmUp(ctx, l); err != nil {
 			return err
 		}
-		ended := make(chan error, 1)
-		go func() {
-			_, err := s.generator(l, groupA).pace(ctx, warm, warm+n, soakRate)
-			ended <- err
-		}()
 		w := &watch{stage: s, ledger: l, begin: time.Now(), seen: warm}
-		if err := w.until(ctx, ended); err != nil {
-			return err
+		err := w.load(ctx, n)
+		if err == nil {
+			err = errors.Join(l.wait(ctx, s.patience), s.runner.idle(ctx))
 		}
-		if err := errors.Join(l.wait(ctx, s.patience), s.runner.idle(ctx)); err != nil {
-			return err
+		if len(w.samples) > 0 {
+			w.write(out)
 		}
-		fmt.Fprintf(out, "%d callbacks/s for %v; %s events before, which expire evenly meanwhile; %d lost, %d twice\n\n",
-			soakRate, b.soakFor, number(float64(n)), l.lost(), l.repeats.Load())
-		w.write(out)
-		return l.check()
+		return errors.Join(err, l.check())
 	})
+}
+
+// load sends n callbacks at soakRate and takes samples meanwhile. A runner that
+// is so slow that it ends late by more than the patience is not waited for.
+func (w *watch) load(ctx context.Context, n int) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, w.soakFor+w.patience, fmt.Errorf("the runner takes fewer than %d callbacks/s", soakRate))
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := w.generator(w.ledger, groupA).pace(ctx, warm, warm+n, soakRate)
+		ended <- err
+	}()
+	err := w.until(ctx, ended)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return err
 }
 
 // expiring adds n events whose rows expire evenly over a time from now on.
@@ -169,6 +179,13 @@ func (x sample) cells() []string {
 
 // write writes the samples, and how much each figure grows a minute.
 func (w *watch) write(out io.Writer) {
+	what := fmt.Sprintf("soak of %v at %d callbacks/s, as many events expire", w.soakFor, soakRate)
+	if w.markdown {
+		fmt.Fprint(out, markdownHead)
+		markdownRow(out, what, w.brief(), fmt.Sprintf("-soak %v", w.soakFor))
+		return
+	}
+	fmt.Fprintf(out, "%s: %d lost, %d twice\n\n", what, w.ledger.lost(), w.ledger.repeats.Load())
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(t, "after\t")
 	for _, f := range soakFigures {
@@ -180,14 +197,29 @@ func (w *watch) write(out io.Writer) {
 	}
 	fmt.Fprint(t, "slope/min\t")
 	for _, f := range soakFigures {
-		fmt.Fprintf(t, "%+.2f\t", slope(w.samples[len(w.samples)/2:], f.of))
+		fmt.Fprintf(t, "%+.2f\t", w.slope(f.of))
 	}
 	fmt.Fprintln(t)
 	t.Flush()
 	fmt.Fprintf(out, "\n%s\n", soakLegend)
 }
 
-// slope returns how much a figure grows a minute.
+// brief tells the last sample, and the slopes, on one line.
+func (w *watch) brief() string {
+	cells := w.samples[len(w.samples)-1].cells()[1:]
+	var parts []string
+	for i, f := range soakFigures {
+		parts = append(parts, fmt.Sprintf("%s %s (%+.2f a minute)", f.title, cells[i], w.slope(f.of)))
+	}
+	return fmt.Sprintf("%s; %d lost, %d twice", strings.Join(parts, ", "), w.ledger.lost(), w.ledger.repeats.Load())
+}
+
+// slope returns how much a figure grows a minute in the second half.
+func (w *watch) slope(of func(sample) float64) float64 {
+	return slope(w.samples[len(w.samples)/2:], of)
+}
+
+// slope returns how much a figure grows a minute, by least squares.
 func slope(samples []sample, of func(sample) float64) float64 {
 	var n, t, y, tt, ty float64
 	for _, x := range samples {

@@ -31,9 +31,25 @@ const (
 	columns
 )
 
-var titles = [columns]string{
-	accepted: "callbacks/s", delivered: "deliveries/s", p50: "p50 ms", p95: "p95 ms", p99: "p99 ms", lateness: "late ms", ratio: "p99 ÷ alone",
-	cpu: "CPU s/1,000", ownCost: "load's own", memory: "peak MiB", file: "file MiB", acknowledged: "acknowledged", lost: "lost", duplicated: "twice",
+// A heading is how a column is headed, and how the README tells of it; without
+// a phrase it does not.
+type heading struct{ title, phrase string }
+
+var headings = [columns]heading{
+	accepted:     {"callbacks/s", "%s callbacks/s"},
+	delivered:    {"deliveries/s", "%s deliveries/s"},
+	p50:          {"p50 ms", "p50 %s ms"},
+	p95:          {"p95 ms", "p95 %s ms"},
+	p99:          {"p99 ms", "p99 %s ms"},
+	lateness:     {"late ms", ""},
+	ratio:        {"p99 ÷ alone", "%s times the p99 alone"},
+	cpu:          {"CPU s/1,000", "%s CPU s per 1,000"},
+	ownCost:      {"load's own", ""},
+	memory:       {"peak MiB", "peak %s MiB"},
+	file:         {"file MiB", ""},
+	acknowledged: {"acknowledged", ""},
+	lost:         {"lost", "%s lost"},
+	duplicated:   {"twice", "%s twice"},
 }
 
 const legend = `callbacks/s   accepted durably; deliveries/s: until the last one arrived
@@ -124,7 +140,7 @@ func (t table) cells() [][]string {
 		if !slices.ContainsFunc(t, told) {
 			continue
 		}
-		lines[0] = append(lines[0], titles[c])
+		lines[0] = append(lines[0], headings[c].title)
 		for i, r := range t {
 			lines[i+1] = append(lines[i+1], r.cell(c))
 		}
@@ -156,13 +172,21 @@ func (t table) text(w io.Writer) {
 
 // markdown writes the table as the README has it.
 func (t table) markdown(w io.Writer) {
-	lines := t.cells()
-	for i, l := range lines {
-		fmt.Fprintf(w, "| %s |\n", strings.Join(l, " | "))
-		if i == 0 {
-			fmt.Fprintln(w, "|---"+strings.Repeat("|---:", len(l)-1)+"|")
+	for _, r := range t {
+		var phrases []string
+		for c := range columns {
+			if cell := r.cell(c); cell != "" && headings[c].phrase != "" {
+				phrases = append(phrases, fmt.Sprintf(headings[c].phrase, cell))
+			}
 		}
+		markdownRow(w, r.what, strings.Join(phrases, ", "), "-only "+r.command)
 	}
+}
+
+const markdownHead = "| what | figure | command |\n|---|---|---|\n"
+
+func markdownRow(w io.Writer, what, figure, flags string) {
+	fmt.Fprintf(w, "| %s | %s | `go run ./shared/load %s` |\n", what, figure, flags)
 }
 
 // brief writes what one measurement tells, on one line.
@@ -170,7 +194,7 @@ func (m measurement) brief() string {
 	var parts []string
 	for c := range columns {
 		if v, ok := m[c]; ok {
-			parts = append(parts, titles[c]+" "+number(v))
+			parts = append(parts, headings[c].title+" "+number(v))
 		}
 	}
 	return cmp.Or(strings.Join(parts, ", "), "nothing")

@@ -23,10 +23,11 @@ func TestTableTellsTheSpreadOfRuns(t *testing.T) {
 	for _, v := range []float64{30, 10, 20} {
 		tab.add("fan-out 1", "fanout", measurement{delivered: v, lost: 0})
 	}
-	tab.add("kill", "kill", measurement{duplicated: 4, lost: 0})
+	tab.add("kill -9", "kill", measurement{duplicated: 4, lost: 0})
 	var b bytes.Buffer
 	tab.markdown(&b)
-	want := "|  | deliveries/s | lost | twice |\n|---|---:|---:|---:|\n| fan-out 1 | 10–20–30 | 0 |  |\n| kill |  | 0 | 4 |\n"
+	want := "| fan-out 1 | 10–20–30 deliveries/s, 0 lost | `go run ./shared/load -only fanout` |\n" +
+		"| kill -9 | 0 lost, 4 twice | `go run ./shared/load -only kill` |\n"
 	if b.String() != want {
 		t.Errorf("markdown:\n%swant\n%s", b.String(), want)
 	}
