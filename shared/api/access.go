@@ -57,6 +57,7 @@ var access = map[string][]gateway.Scope{
 	"delete-key": bothChange,
 
 	"create-group":     operatorAlone,
+	"connect-group":    operatorAlone,
 	"list-groups":      groupKeepers,
 	"get-group":        groupKeepers,
 	"change-group":     groupKeepers,

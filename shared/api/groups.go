@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -34,6 +36,9 @@ type app struct {
 func (s *server) addGroups() {
 	add(s, operation{id: "create-group", method: http.MethodPost, path: "/v1/groups", status: http.StatusCreated,
 		summary: "Create a group", more: "Answers with its owner's API key, which is told once."}, s.createGroup)
+	add(s, operation{id: "connect-group", method: http.MethodPost, path: "/v1/sources/{id}/groups",
+		summary: "Set the source's callback for a group at SmartBots",
+		more:    "The source needs an API key of SmartBots. The group is made as SmartBots tells it, or updated; its owner's key is had by replacing it."}, s.connectGroup)
 	add(s, operation{id: "list-groups", method: http.MethodGet, path: "/v1/groups", summary: "List groups"}, s.listGroups)
 	add(s, operation{id: "get-group", method: http.MethodGet, path: "/v1/groups/{id}", summary: "Get a group"}, s.getGroup)
 	add(s, operation{id: "change-group", method: http.MethodPatch, path: "/v1/groups/{id}", summary: "Change a group",
@@ -82,6 +87,28 @@ func (s *server) createGroup(ctx context.Context, c gateway.Caller, in *createGr
 	v := groupView(made)
 	v.OwnerKey, v.Note = key, why
 	return &created[group]{replayed, v}, nil
+}
+
+type connectGroupInput struct {
+	ByID
+	Body struct {
+		Name         string `json:"name" minLength:"1" maxLength:"200" doc:"as it is listed with SmartBots"`
+		SecurityCode string `json:"security_code" minLength:"1" maxLength:"200"`
+	}
+}
+
+func (s *server) connectGroup(ctx context.Context, _ gateway.Caller, in *connectGroupInput) (*body[group], error) {
+	leave, err := s.enterCodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	g, err := s.g.ConnectGroup(ctx, in.ID, in.Body.Name, in.Body.SecurityCode)
+	var no *gateway.Refusal
+	if errors.As(err, &no) {
+		err = fmt.Errorf("SmartBots: %w: %s", gateway.ErrInvalid, no.Text)
+	}
+	return &body[group]{groupView(g)}, err
 }
 
 func (s *server) listGroups(ctx context.Context, c gateway.Caller, in *Placed) (*body[page[group]], error) {

@@ -318,6 +318,35 @@ func (u *upstreamBots) calls() []url.Values {
 	return append([]url.Values(nil), u.asked...)
 }
 
+func TestOperatorConnectsAGroupAtSmartBots(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	bots := newUpstream(t, `{"result":"FAIL","resulttext":"ACCESS DENIED"}`)
+	at := "/v1/sources/" + s.smartbots + "/groups"
+	ask := object{"name": "Night Watch", "security_code": "night"}
+	w.want(422, operatorKey, "POST", at, ask) // no API key of SmartBots
+	w.want(200, operatorKey, "PATCH", "/v1/sources/"+s.smartbots, object{"upstream": object{"api_key": "a-key", "base_url": bots.URL}})
+	if got := w.want(422, operatorKey, "POST", at, ask).text("detail"); !strings.Contains(got, "ACCESS DENIED") {
+		t.Errorf("refused by SmartBots: %q, want its own words", got)
+	}
+	const uuid = "9d1e1f0c-0f57-4d3c-8f4e-2f6b9a3c7d21"
+	bots.say(`{"result":"OK","group_uuid":"` + uuid + `","group_id":"night-watch"}`)
+	made := w.want(200, operatorKey, "POST", at, ask)
+	if made.text("uuid") != uuid || made.text("group_id") != "night-watch" || made.text("source") != s.smartbots {
+		t.Errorf("group %v, want it as SmartBots told it", made)
+	}
+	if again := w.want(200, operatorKey, "POST", at, ask); again.id() != made.id() {
+		t.Errorf("connected again: group %s, want %s", again.id(), made.id())
+	}
+	if asked := bots.calls()[2]; asked.Get("secret") != "night" || asked.Get("apikey") != "a-key" || !strings.Contains(asked.Get("url"), s.smartbots) {
+		t.Errorf("SmartBots was asked %v, want the group's code and the source's callback URL", asked)
+	}
+	if got := w.setCallback(changed(changed(request(s.key, "https://tenant.example/in"), "group", "Night Watch"), "secret", "night")); got.Result != "OK" {
+		t.Errorf("callback by the group's code: %+v, want OK", got)
+	}
+	w.want(403, s.key, "POST", at, ask)
+}
+
 func TestUnknownGroupIsAskedOfSmartBots(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()

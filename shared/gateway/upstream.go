@@ -48,6 +48,29 @@ func (g *Gateway) proveUpstream(ctx context.Context, known Group, q CallbackRequ
 	return Group{}, why
 }
 
+// ConnectGroup sets the callback of a group at SmartBots itself, in the name of
+// a source that has an API key there, and makes the group as SmartBots tells it,
+// or updates the one of that name. The error wraps ErrInvalid if the source has
+// no key, and is a *Refusal if SmartBots does not agree.
+func (g *Gateway) ConnectGroup(ctx context.Context, source, name, code string) (Group, error) {
+	s, err := g.Source(ctx, source)
+	if err != nil {
+		return Group{}, err
+	}
+	if s.Upstream.APIKey == "" {
+		return Group{}, fmt.Errorf("upstream: %w: the source has no API key of SmartBots", ErrInvalid)
+	}
+	a, err := g.askUpstream(ctx, s, CallbackRequest{Group: name, Secret: code})
+	if err != nil {
+		return Group{}, err
+	}
+	known, err := g.groupNamed(ctx, name)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return known, err
+	}
+	return g.learnGroup(ctx, known, GroupChange{Source: s.ID, Name: name, UUID: a.GroupUUID, GroupID: a.GroupID}, sha1Hex(code))
+}
+
 func (g *Gateway) upstreamSources(ctx context.Context) ([]Source, error) {
 	var out []Source
 	err := each(ctx, g.Store, Query{Table: Registrations, PK: listKey("sources", "").PK, Consistent: true}, func(r Row) error {
