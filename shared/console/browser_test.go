@@ -161,7 +161,7 @@ func (b *browser) settled() {
 // until waits until an expression holds.
 func (b *browser) until(what, expression string) {
 	b.t.Helper()
-	b.do("wait for "+what, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(30*time.Millisecond)))
+	b.do("wait for "+what, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(30*time.Millisecond), chromedp.WithPollingTimeout(2*time.Minute)))
 }
 
 // sees waits until a text is shown.

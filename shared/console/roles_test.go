@@ -1,11 +1,17 @@
 package console_test
 
 import (
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"ringback/shared/gateway"
 )
 
 func TestKeyThatMayOnlyReadFindsNothingToChange(t *testing.T) {
@@ -117,6 +123,51 @@ func TestSetUpStepsNameWhatIsToBeEntered(t *testing.T) {
 	if strings.Contains(b.text("document.body.textContent"), "a password of the source") {
 		t.Error("the page shows the password")
 	}
+	b.silent()
+}
+
+func TestGroupIsRegisteredAtSmartBotsByAButton(t *testing.T) {
+	t.Parallel()
+	asked := make(chan url.Values, 1)
+	bots := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.ParseForm()
+		asked <- r.PostForm
+		io.WriteString(w, `{"result":"OK","group_uuid":"`+groupUUID+`","group_id":"harbor-crew"}`)
+	}))
+	t.Cleanup(bots.Close)
+	w := newWorld(t)
+	source := w.call(operatorKey, "POST", "/v1/sources", object{"provider": "smartbots", "name": "Bots", "upstream": object{"api_key": "a key", "base_url": bots.URL}})
+	b := newBrowser(t, w, phone)
+	b.signIn(operatorKey)
+	b.open("/console/sources/" + source.text("id"))
+	b.click("Register a group at SmartBots")
+	b.fill("Group", "Harbor Crew")
+	b.fill("Group Security Code", "the code")
+	b.click("Register")
+	b.sees("No application is connected")
+	b.sees(groupUUID)
+	if got := <-asked; got.Get("group") != "Harbor Crew" || got.Get("secret") != "the code" || got.Get("url") != source.text("callback_url") {
+		t.Errorf("SmartBots was asked %v, want the group, its code and the source's callback URL", got)
+	}
+	b.silent()
+}
+
+func TestQueuesTellHowLateTheScheduleIs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := newBrowser(t, w, desk)
+	b.signIn(operatorKey)
+	b.open("/console/queues")
+	b.sees("on time")
+	row := gateway.Row{
+		Key: gateway.Key{Table: gateway.Deliveries, PK: "unknown#", SK: "late"}, Rev: gateway.NewRev(), Data: []byte("{}"),
+		Due: time.Now().UTC().Add(-10 * time.Minute),
+	}
+	if err := w.db.Put(t.Context(), row, gateway.AnyRev); err != nil {
+		t.Fatal(err)
+	}
+	b.sees("past due")
+	b.sees("10 min")
 	b.silent()
 }
 

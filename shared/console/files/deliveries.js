@@ -1,6 +1,7 @@
 // Deliveries: the list that stays up to date.
 
 import { all } from "./call.js";
+import { deliveryChart } from "./chart.js";
 import { el, link, said } from "./dom.js";
 import { choice, text, time } from "./fields.js";
 import { filters } from "./filter.js";
@@ -71,6 +72,7 @@ function rowsOf(at, operator, labels, signal, paused) {
     live: true,
     paused,
     label: "Deliveries",
+    chart: deliveryChart,
   });
 }
 

@@ -1,6 +1,7 @@
 // What is to be done at each provider so that it calls a source.
 
-import { code, el } from "./dom.js";
+import { button, code, el } from "./dom.js";
+import { connectGroup } from "./groups.js";
 import { copyable, pre } from "./show.js";
 
 // guide returns the steps of a source, whose callback URL is url.
@@ -113,9 +114,12 @@ function smartbots(source, url) {
   });
   return list(
     source.upstream?.api_key
-      ? "Groups need no step here: when a tenant sets a callback with a group's code that is unknown, SmartBots is asked with this source's API key and begins to call it."
+      ? [
+          "A group is registered by its security code: here, or by the first tenant that sets a callback with it. SmartBots is asked with this source's API key, and calls this address from then on.",
+          el("p", {}, button("Register a group at SmartBots", () => connectGroup(source))),
+        ]
       : [
-          "For a group, register this address with the group's security code, or set a developer API key under Settings and let tenants do it by code.",
+          "For a group, set a developer API key under Settings: then one button here registers it, and tenants can do so by its code. Or register this address yourself:",
           pre("POST https://api.mysmartbots.com/api/simple.html\n\n" + simple, "Registration of a group"),
         ],
     [

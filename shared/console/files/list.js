@@ -11,13 +11,15 @@ const emptyPages = 10; // pages without a row that are passed over at once
 // cell makes the content for a row, and wide ones are left out on a narrow
 // screen; the first column names the row, and a stacked list shows the others
 // below it there. A live list looks again while signal lasts, the page can be
-// seen and paused does not return true.
-export function list({ path, query = {}, columns, empty, signal, live = false, paused = () => false, label, stacked = false }) {
+// seen and paused does not return true. chart draws the rows that are shown; null
+// for none.
+export function list({ path, query = {}, columns, empty, signal, live = false, paused = () => false, label, stacked = false, chart }) {
   const body = el("tbody", { role: "rowgroup" });
   const table = el("table", { "aria-label": label, role: "table", class: stacked && "stacked" }, head(columns), body);
   const state = el("div", { class: "state" });
   const scroller = el("div", { class: "table" }, table);
-  const root = el("div", { class: "list" }, scroller, state);
+  const drawn = chart && el("div", {});
+  const root = el("div", { class: "list" }, drawn, scroller, state);
   const rows = new Rows(body, columns);
   let cursor = "";
   let pages = 0; // loaded so far
@@ -41,6 +43,7 @@ export function list({ path, query = {}, columns, empty, signal, live = false, p
 
   function settle() {
     scroller.hidden = rows.size === 0;
+    if (drawn) fill(drawn, chart(rows.all()));
     if (cursor) fill(state, el("button", { type: "button", click: load }, rows.size === 0 ? "Look further back" : "More"));
     else fill(state, rows.size === 0 && el("p", { class: "empty" }, empty));
   }
@@ -73,7 +76,7 @@ export function list({ path, query = {}, columns, empty, signal, live = false, p
 
 // Rows are those of a table's body, known by their ids.
 class Rows {
-  #shown = new Map(); // id → {element, text}
+  #shown = new Map(); // id → {element, text, row}
 
   constructor(body, columns) {
     this.body = body;
@@ -84,6 +87,10 @@ class Rows {
     return this.#shown.size;
   }
 
+  all() {
+    return Array.from(this.#shown.values(), ({ row }) => row);
+  }
+
   // put adds new rows before an element, at the end if that is null, and renews
   // those that changed.
   put(rows, before) {
@@ -92,7 +99,7 @@ class Rows {
       const known = this.#shown.get(row.id);
       if (known?.text === text) continue;
       const element = tr(this.columns, row);
-      this.#shown.set(row.id, { element, text });
+      this.#shown.set(row.id, { element, text, row });
       if (known) replace(known.element, element);
       else this.body.insertBefore(element, before);
     }

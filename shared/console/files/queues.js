@@ -6,6 +6,7 @@ import { button, el, fill } from "./dom.js";
 import { repeat } from "./list.js";
 import { mark } from "./marks.js";
 import { alarm, heading, section } from "./show.js";
+import { lasting } from "./words.js";
 
 const about = {
   events: "From the providers' callbacks to the worker. It is empty but for moments.",
@@ -32,7 +33,7 @@ export async function queuesPage({ signal }) {
   return [
     heading("Queues", {
       about:
-        "Counts are approximate. A dead letter came five times and could not be worked on; it holds acknowledged events, so redrive it once the cause is mended.",
+        "Counts are approximate. A dead letter came five times and could not be worked on; it may hold acknowledged events, so redrive it once the cause is mended.",
     }),
     place,
     state,
@@ -58,6 +59,7 @@ function queue(q, done) {
     ["in flight", q.in_flight],
     ["delayed", q.delayed],
   ].map(([name, n]) => el("div", { class: "count" }, el("b", {}, String(n)), el("span", {}, name)));
+  const late = q.queue === "retry" && pastDue(q.oldest_due);
   const dead = el(
     "div",
     { class: "count" },
@@ -67,6 +69,18 @@ function queue(q, done) {
   return section(
     q.queue === "events" ? "Events queue" : "Retry queue",
     { about: about[q.queue], actions: [q.dead > 0 && button("Redrive", redrive, { class: "primary" })] },
-    el("div", { class: "counts" }, counts, dead),
+    el("div", { class: "counts" }, counts, dead, late),
+  );
+}
+
+// pastDue shows how late the oldest attempt is that was not handed out yet. A
+// minute is intended: the schedule runs once in each.
+function pastDue(since) {
+  const age = since ? (Date.now() - new Date(since).getTime()) / 1000 : 0;
+  return el(
+    "div",
+    { class: "count" },
+    el("b", {}, lasting(age)),
+    mark(age > 120 ? "failed" : "succeeded", age > 120 ? "past due" : "on time"),
   );
 }

@@ -15,7 +15,7 @@ import { go } from "./route.js";
 import { alarm, facts, heading, matching, more, notice, section } from "./show.js";
 import { held, rotate } from "./secrets.js";
 import { tenantChoice } from "./tenants.js";
-import { when } from "./words.js";
+import { brief, when } from "./words.js";
 
 // registrationColumns are those of any list of registrations.
 export function registrationColumns() {
@@ -23,7 +23,7 @@ export function registrationColumns() {
     { name: "Registration", cell: (r) => link(["registrations", r.id], said(r.description || r.app_name || r.url)) },
     { name: "State", cell: (r) => [mark(r.state), failing(r.health), r.why && el("span", { class: "soft" }, " ", said(r.why))] },
     { name: "Event types", wide: true, cell: (r) => types(r.event_types) },
-    { name: "Match", wide: true, cell: (r) => matching(r.match) },
+    { name: "Match", wide: true, cell: (r) => matching(r.match, "all that is granted") },
     { name: "Endpoint", wide: true, cell: (r) => el("bdi", { class: "mono" }, r.url) },
   ];
 }
@@ -141,8 +141,8 @@ function summary(r) {
     ["Event types", r.event_types.map((t) => el("code", { class: "type" }, t))],
     ["Match", matching(r.match, "all that is granted")],
     ["Format", r.format],
-    ["Schedule", Array.isArray(r.schedule) ? r.schedule.join(", ") : r.schedule],
-    ["Time limit", r.timeout],
+    ["Schedule", Array.isArray(r.schedule) ? r.schedule.map(brief).join(", ") : r.schedule],
+    ["Time limit", brief(r.timeout)],
     ["Deliveries per second", r.rate > 0 && String(r.rate)],
     ["POSTs at once", r.concurrency > 0 && String(r.concurrency)],
     ["Order", r.ordered && "one at a time per group"],

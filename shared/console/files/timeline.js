@@ -32,12 +32,12 @@ function step(status, time, title, ...detail) {
 }
 
 function attempt(a, before) {
-  const gap = lasting((new Date(a.at) - new Date(before)) / 1000);
+  const gap = Math.round((new Date(a.at) - new Date(before)) / 1000);
   const title = [a.class === "" ? "Accepted" : "Refused", a.manual && " (resend)"];
   const code = a.status_code ? `${a.status_code}` : a.class;
   return step(
     a.class === "" ? "succeeded" : "failed",
-    [when(a.at), ` · ${gap} later`],
+    [when(a.at), gap > 0 ? ` · ${lasting(gap)} later` : " · at once"],
     [code, " ", title],
     el("p", {}, a.explanation, el("span", { class: "soft" }, a.explanation && " ", "It took ", brief(a.took), ".")),
     a.error && a.error !== a.explanation && el("p", { class: "mono" }, el("bdi", {}, a.error)),

@@ -67,8 +67,8 @@ export function seconds(text) {
 export function brief(text) {
   const s = seconds(text);
   if (s >= 60) return lasting(s);
-  if (s >= 1) return `${Number(s.toPrecision(3))} s`;
-  return `${Number((s * 1000).toPrecision(2))} ms`;
+  if (s >= 1) return `${Number(s.toPrecision(3))}\u00a0s`;
+  return `${Number((s * 1000).toPrecision(2))}\u00a0ms`;
 }
 
 // bytes shows a size.
