@@ -177,8 +177,5 @@ func (r result) problems() []string {
 	want(r.stored == r.kept && r.kept > 0, "%d of %d events lie in the embedded backend as they came", r.stored, r.kept)
 	want(r.delivered >= r.wanted, "%d deliveries, want at least %d", r.delivered, r.wanted)
 	want(r.unreadable == 0, "%d deliveries could not be read", r.unreadable)
-	for _, why := range r.faults {
-		out = append(out, why)
-	}
-	return out
+	return append(out, r.faults...)
 }
