@@ -131,16 +131,19 @@ func (a awsAt) setUp(t *testing.T, args ...string) []string {
 	return env
 }
 
-// buildFunctions builds the functions for this machine.
+// buildFunctions builds the functions for this machine, else as they are
+// deployed, so that the packages which other tests built serve here too.
 func buildFunctions(t *testing.T, names ...string) (binaries []string) {
 	t.Helper()
 	dir := t.TempDir()
-	args := []string{"build", "-o", dir + string(filepath.Separator), "-tags", "lambda.norpc"}
+	args := []string{"build", "-trimpath", "-tags", "lambda.norpc", "-o", dir + string(filepath.Separator)}
 	for _, name := range names {
 		args = append(args, "ringback/functions/"+name)
 		binaries = append(binaries, filepath.Join(dir, name))
 	}
-	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+	cmd := exec.Command("go", args...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go %q: %v\n%s", args, err, out)
 	}
 	return binaries
