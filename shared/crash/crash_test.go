@@ -17,7 +17,7 @@ import (
 
 // patience is for slow machines, and for the race detector, under which a run
 // takes ten times as long.
-var patience = flag.Duration("crash.patience", 8*time.Second, "how long each test goes on to play runs; in 10m all are played")
+var patience = flag.Duration("crash.patience", 4*time.Second, "how long each test goes on to play runs; in 10m all are played")
 
 // A runner plays a scenario with processes that end at some points, and
 // verifies what came out of it.
