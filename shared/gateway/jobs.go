@@ -14,8 +14,8 @@ const (
 	jobKept   = 14 * 24 * time.Hour
 	jobSpread = 20 * time.Millisecond // between two deliveries that a job makes due: 50/s, so that live traffic goes first
 	jobAhead  = 10 * time.Minute      // of deliveries that are due and not attempted yet; then the job waits
-	// stragglers is how long after its start a release looks again: a worker may
-	// have held a delivery by what it knew a moment before.
+	// stragglers is how long after its start a job looks again at deliveries or
+	// events: lists lag, and a worker may have gone by what it knew a moment before.
 	stragglers = time.Minute
 )
 
@@ -228,33 +228,41 @@ func (g *Gateway) walk(ctx context.Context, j *Job, q func(shard int) Query, f f
 	return ended, nil
 }
 
-func openDeliveries(registration string) func(int) Query {
-	return func(shard int) Query {
+// walkTwice walks, and a minute after j's start once more, for stragglers. What f
+// skips then was seen before.
+func (g *Gateway) walkTwice(ctx context.Context, j *Job, q func(pass, shard int) Query, f func(Row) error) (next time.Time, done bool, err error) {
+	pass, _, _ := shardCursor(j.Cursor)
+	if second := j.Created.Add(stragglers); pass == 1 && g.now().Before(second) {
+		return second, false, nil
+	}
+	skipped := j.Skipped
+	ended, err := g.walk(ctx, j, func(shard int) Query { return q(pass, shard) }, f)
+	if pass == 1 {
+		j.Skipped = skipped
+	}
+	return time.Time{}, ended && pass == 1, err
+}
+
+func openDeliveries(registration string) func(int, int) Query {
+	return func(_, shard int) Query {
 		return Query{Table: Deliveries, PK: deliveryPK(registration, shard), Open: true}
 	}
 }
 
 // releaseStep makes held deliveries due, of those held since the job's time.
-// It looks twice, the second time a minute after its start, for stragglers.
 func (g *Gateway) releaseStep(ctx context.Context, j *Job) (time.Time, bool, error) {
-	pass, _, _ := shardCursor(j.Cursor)
-	if second := j.Created.Add(stragglers); pass == 1 && g.now().Before(second) {
-		return second, false, nil
-	}
-	ended, err := g.walk(ctx, j, openDeliveries(j.Registration), func(r Row) error {
+	return g.walkTwice(ctx, j, openDeliveries(j.Registration), func(r Row) error {
 		return g.revive(ctx, j, r, func(d Delivery) bool { return d.Status == Held && !d.Since.Before(j.Since) })
 	})
-	return time.Time{}, ended && pass == 1, err
 }
 
 // recoverStep makes due again what failed for good since the job's time.
 func (g *Gateway) recoverStep(ctx context.Context, j *Job) (time.Time, bool, error) {
-	ended, err := g.walk(ctx, j, openDeliveries(j.Registration), func(r Row) error {
+	return g.walkTwice(ctx, j, openDeliveries(j.Registration), func(r Row) error {
 		return g.revive(ctx, j, r, func(d Delivery) bool {
 			return d.Status == Failed && !d.Since.Before(j.Since) && d.Since.Before(j.Created)
 		})
 	})
-	return time.Time{}, ended, err
 }
 
 // revive makes a delivery due, with its whole schedule before it, if is holds.
@@ -299,11 +307,13 @@ func (g *Gateway) replayStep(ctx context.Context, j *Job) (time.Time, bool, erro
 	if err != nil {
 		return time.Time{}, false, err
 	}
-	from := eventIDFloor(j.Source, j.Since.Add(-24*time.Hour))
-	ended, err := g.walk(ctx, j, func(shard int) Query {
-		return Query{Table: Deliveries, PK: eventPK(j.Source, shard), From: from}
+	return g.walkTwice(ctx, j, func(pass, shard int) Query {
+		since := j.Since
+		if pass == 1 {
+			since = later(since, j.Created.Add(-stragglers))
+		}
+		return Query{Table: Deliveries, PK: eventPK(j.Source, shard), From: eventIDFloor(j.Source, since.Add(-24*time.Hour))}
 	}, func(row Row) error { return g.replayEvent(ctx, j, r, rev, row) })
-	return time.Time{}, ended, err
 }
 
 func (g *Gateway) replayEvent(ctx context.Context, j *Job, r Registration, rev string, row Row) error {

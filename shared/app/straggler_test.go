@@ -1,0 +1,50 @@
+package app_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ringback/shared/gateway"
+	"ringback/shared/gateway/gatewaytest"
+)
+
+// TestJobsFindWhatListsDoNotShowYet starts jobs within the second by which lists
+// may lag behind what they are about.
+func TestJobsFindWhatListsDoNotShowYet(t *testing.T) {
+	late := func(t *testing.T, f func(w *world, s gateway.Source, path string, c gateway.Caller)) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, 0)
+			w.restartWith(w.ring, func(s gateway.Store) gateway.Store {
+				s, _ = gatewaytest.Weakness{Seed: 1, Late: 1, Lag: time.Second}.Weaken(s, w.db)
+				return s
+			})
+			s, path := w.smartBots()
+			f(w, s, path, w.tenant(s, nil))
+		})
+	}
+	t.Run("a replay, an event of just now", func(t *testing.T) {
+		late(t, func(w *world, s gateway.Source, path string, c gateway.Caller) {
+			w.chat(path, groupA, "missed")
+			synctest.Wait() // it is fanned out, to nobody
+			r, e := w.register(c, s, "late.example", gateway.RegistrationChange{})
+			must[gateway.Job](w)(w.g.StartReplay(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, gateway.Span{Since: time.Now().Add(-time.Hour)}))
+			w.within(time.Hour, "replayed", func() bool { return len(e.accepted()) == 1 })
+		})
+	})
+	t.Run("a recovery, a delivery that failed just now", func(t *testing.T) {
+		late(t, func(w *world, s gateway.Source, path string, c gateway.Caller) {
+			r, e := w.register(c, s, "fails.example", gateway.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{}}})
+			e.set(always(500))
+			w.chat(path, groupA, "refused")
+			synctest.Wait()
+			if len(e.seen()) != 1 {
+				t.Fatalf("%d POSTs so far, want one", len(e.seen()))
+			}
+			e.set(nil)
+			time.Sleep(time.Millisecond) // it failed before the job is made
+			must[gateway.Job](w)(w.g.StartRecover(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, gateway.Span{Since: time.Now().Add(-time.Hour)}))
+			w.within(time.Hour, "recovered", func() bool { return len(e.accepted()) == 1 })
+		})
+	})
+}
