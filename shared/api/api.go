@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"net/http"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -37,12 +38,19 @@ type server struct {
 	operator *[32]byte // SHA-256 of the operator's own key; nil: there is none
 	keys     *lru.Cache[[32]byte, known]
 	rates    *lru.Cache[string, *rate.Limiter]
-	codes    chan struct{} // held while a security code is judged, which takes a core for 0.1 s
-	document []byte
+	codes    chan struct{}         // held while a security code is judged, which takes a core for 0.1 s
+	own      *http.ServeMux        // what is written here, not on Huma
+	routes   func() *http.ServeMux // all of it
+	document func() []byte         // /openapi.json
 }
 
 // New returns the API of g: everything under /v1, /api/simple.html,
 // /openapi.json and /healthz. It is safe for concurrent use.
+//
+// Huma's routes are made at the first call that may need them and the document
+// when it is asked for: both together take three times what the rest of a
+// function's start does, and neither set_http_callback nor the console's pages
+// need them.
 func New(g *gateway.Gateway, cfg Config) http.Handler {
 	s := &server{g: g, codes: make(chan struct{}, 1)}
 	s.keys, _ = lru.New[[32]byte, known](knownKeys)
@@ -51,8 +59,16 @@ func New(g *gateway.Gateway, cfg Config) http.Handler {
 		sum := sha256.Sum256([]byte(cfg.OperatorKey))
 		s.operator = &sum
 	}
+	s.own = http.NewServeMux()
+	s.addOwn(s.own)
+	s.routes = sync.OnceValue(func() *http.ServeMux { return s.allRoutes(cfg.Version) })
+	s.document = sync.OnceValue(s.render)
+	return s.guard()
+}
+
+func (s *server) allRoutes(version string) *http.ServeMux {
 	mux := http.NewServeMux()
-	s.api = humago.New(mux, s.config(cfg.Version))
+	s.api = humago.New(mux, s.config(version))
 	s.api.UseMiddleware(s.authenticate)
 	s.addSources()
 	s.addTenants()
@@ -64,10 +80,14 @@ func New(g *gateway.Gateway, cfg Config) http.Handler {
 	s.addKeyRing()
 	s.addHouse()
 	s.describe()
+	s.addOwn(mux)
+	mux.HandleFunc("GET /openapi.json", s.openAPI)
+	return mux
+}
+
+func (s *server) addOwn(mux *http.ServeMux) {
 	mux.HandleFunc("/api/simple.html", s.simple)
 	mux.HandleFunc("GET /healthz", s.health)
-	mux.HandleFunc("GET /openapi.json", s.openAPI)
-	return s.guard(mux)
 }
 
 // config is Huma's without its pages, links and content types of its own.
@@ -87,7 +107,7 @@ func (s *server) config(version string) huma.Config {
 	return c
 }
 
-// describe adds what Huma does not know and renders the document.
+// describe adds what Huma does not know.
 func (s *server) describe() {
 	doc := s.api.OpenAPI()
 	if detail := doc.Components.Schemas.Map()["ErrorDetail"]; detail != nil {
@@ -101,15 +121,19 @@ func (s *server) describe() {
 			"application/json": {Schema: &huma.Schema{Type: "object", Properties: map[string]*huma.Schema{"status": {Type: "string"}}}},
 		}}},
 	})
-	var err error
-	if s.document, err = json.Marshal(doc); err != nil {
+}
+
+func (s *server) render() []byte {
+	document, err := json.Marshal(s.api.OpenAPI())
+	if err != nil {
 		panic(err) // unreachable: the document depends on nothing but this package
 	}
+	return document
 }
 
 func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/openapi+json")
-	w.Write(s.document)
+	w.Write(s.document())
 }
 
 func (s *server) health(w http.ResponseWriter, _ *http.Request) {

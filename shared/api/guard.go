@@ -15,7 +15,7 @@ import (
 
 // guard wraps all routes: it sets the headers that every answer has, turns
 // panics and unknown paths into problems, and logs one line a call.
-func (s *server) guard(mux *http.ServeMux) http.Handler {
+func (s *server) guard() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		c := &call{}
@@ -31,7 +31,7 @@ func (s *server) guard(mux *http.ServeMux) http.Handler {
 			}
 			s.logCall(c, out.status, time.Since(start))
 		}()
-		s.route(mux, out, r)
+		s.route(out, r)
 	})
 }
 
@@ -48,12 +48,17 @@ func secure(h http.Header, path string) {
 
 // route calls the handler of the request's path. What the mux would answer
 // itself becomes a problem, since its own text repeats the path.
-func (s *server) route(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+func (s *server) route(w http.ResponseWriter, r *http.Request) {
 	if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
 		s.refuse(r.Context(), w, gateway.ErrNotFound)
 		return
 	}
+	mux := s.own
 	h, pattern := mux.Handler(r)
+	if pattern == "" {
+		mux = s.routes()
+		h, pattern = mux.Handler(r)
+	}
 	if pattern != "" {
 		callOf(r.Context()).pattern = pattern
 		mux.ServeHTTP(w, r)
