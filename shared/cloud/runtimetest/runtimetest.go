@@ -181,6 +181,12 @@ func (f *Function) kill() {
 	<-f.ended
 }
 
+// CPU returns the user and system time that the process used, once it has ended.
+func (f *Function) CPU() time.Duration {
+	<-f.ended
+	return f.cmd.ProcessState.UserTime() + f.cmd.ProcessState.SystemTime()
+}
+
 // Output returns what the function wrote so far on stdout and stderr.
 func (f *Function) Output() string { return f.out.String() }
 
