@@ -3,7 +3,6 @@ package crash
 import (
 	"context"
 	"net/http"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,10 +99,5 @@ func onAWSRunner(dynamoDB string) runner {
 
 func TestFunctionThatEndsOnAWSLosesNothing(t *testing.T) {
 	r := onAWSRunner(dynamotest.Endpoint(t))
-	playAll(t, r, 3, slices.Concat(each(t, r, deliveries), each(t, r, failures), each(t, r, lane)))
-}
-
-func TestFunctionThatEndsOnAWSKeepsAGroupsCodeChange(t *testing.T) {
-	r := onAWSRunner(dynamotest.Endpoint(t))
-	playAll(t, r, 3, each(t, r, groupOfApps))
+	playAll(t, r, each(t, r, deliveries, failures, lane, groupOfApps))
 }

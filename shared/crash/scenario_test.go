@@ -70,6 +70,7 @@ type scenario struct {
 	steps []step
 	check func(o *outside, crashes int) error // of what endpoints saw
 	thin  bool                                // successes leave no rows
+	slow  bool                                // security codes are judged, each of which takes a core for 0.1 s
 }
 
 // deliveries is one callback of three items for two registrations, of which
@@ -150,7 +151,7 @@ func chat(text string) func(*world, string) {
 
 // groupOfApps is a registration by the code of a group, which hears the
 // group's chat until the code is changed.
-var groupOfApps = scenario{name: "group", check: checkGroup, steps: []step{
+var groupOfApps = scenario{name: "group", check: checkGroup, slow: true, steps: []step{
 	makeTenant,
 	{"make a source of SmartBots", called(makeSource(chatSource, "smartbots", chatKey, gateway.FullHistory))},
 	{"make a group", called(func(ctx context.Context, g *gateway.Gateway) error {
