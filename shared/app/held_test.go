@@ -41,9 +41,9 @@ func TestHeldDeliveryLastsThirtyDays(t *testing.T) {
 		f.set(nil)
 		for _, r := range []gateway.Registration{r, failing} {
 			again(w, func() (gateway.Registration, error) { return w.g.EnableRegistration(t.Context(), c, r.ID) })
-			again(w, func() (gateway.Job, error) {
-				return w.g.StartRelease(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, gateway.Span{})
-			})
+			id := gateway.NewID("job", time.Now())
+			again(w, func() (gateway.Job, error) { return w.g.StartRelease(t.Context(), c, id, r.ID, gateway.Span{}) })
+			w.job(id)
 			w.wantStatus(c, r, 6*time.Hour, gateway.Succeeded)
 		}
 		if got := e.seen()[0].text(t, "message"); got != "held at once" {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ringback/shared/cloud/cloudtest"
 	"ringback/shared/gateway"
 )
 
@@ -242,5 +243,31 @@ func TestImportWritesNothingThatItCannotRead(t *testing.T) {
 		if _, _, err := w.g.Export(context.Background(), "nonsense!"); !errors.Is(err, gateway.ErrInvalid) {
 			t.Errorf("export from a cursor that is none: %v, want ErrInvalid", err)
 		}
+	})
+}
+
+// TestGatewayMovesFromOneMachineToAWSAndBack moves all between the backends, and
+// uses it in each place.
+func TestGatewayMovesFromOneMachineToAWSAndBack(t *testing.T) {
+	onAWS(t, func(t *testing.T, aws *cloudtest.Backend) {
+		w := newWorld(t, 0)
+		h := w.house()
+		parts := w.export()
+		there := newWorldOn(t, aws)
+		there.endpoints.at = w.endpoints.at
+		if added, kept := there.imports(parts, false); added != 17 || kept != 0 {
+			t.Fatalf("on AWS: added %d, kept %d; want 17 and 0", added, kept)
+		}
+		if diff := cmp.Diff(withoutHead(t, parts), withoutHead(t, there.export())); diff != "" {
+			t.Errorf("exported from AWS (-before +after):\n%s", diff)
+		}
+		there.livesOn(h)
+		for _, e := range []*endpoint{h.all, h.part, h.form} {
+			e.forget()
+		}
+		h.narrow = again(there, func() (gateway.Registration, error) { return there.g.Registration(t.Context(), h.tenant, h.narrow.ID) })
+		back := w.another()
+		back.imports(there.export(), false)
+		back.livesOn(h)
 	})
 }

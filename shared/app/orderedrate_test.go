@@ -13,7 +13,6 @@ func TestOrderedRegistrationWithARateGetsEverything(t *testing.T) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		_, e := w.register(c, s, "spaced.example", gateway.RegistrationChange{Ordered: ptr(true), Rate: ptr(0.5)})
-		const groupB = "ffffffff-0a5e-4a0c-9a5a-1f6d2f0e7c11"
 		for n := range 10 {
 			w.chat(path, groupA, fmt.Sprint(n))
 			w.chat(path, groupB, fmt.Sprint(n))

@@ -56,7 +56,7 @@ func TestEveryRegistrationThatWantsAnEventGetsIt(t *testing.T) {
 		_, other := w.register(all, s, "other.example", gateway.RegistrationChange{Match: ptr(gateway.Match{"group": {"another"}})})
 		_, typed := w.register(all, s, "typed.example", gateway.RegistrationChange{EventTypes: ptr([]string{"group_message"})})
 		w.chat(path, groupA, "hello")
-		w.chat(path, "ffffffff-0a5e-4a0c-9a5a-1f6d2f0e7c11", "elsewhere")
+		w.chat(path, groupB, "elsewhere")
 		w.within(10*time.Minute, "the whole source gets both, the group its own", func() bool {
 			return len(whole.accepted()) == 2 && len(group.accepted()) == 1
 		})
@@ -78,7 +78,7 @@ func TestTypoInMatchReceivesNothing(t *testing.T) {
 		_, wrong := w.register(c, s, "typo.example", gateway.RegistrationChange{Match: ptr(gateway.Match{"group": {groupA + "x"}})})
 		_, all := w.register(c, s, "all.example", gateway.RegistrationChange{})
 		w.chat(path, groupA, "mine")
-		w.chat(path, "ffffffff-0a5e-4a0c-9a5a-1f6d2f0e7c11", "not granted")
+		w.chat(path, groupB, "not granted")
 		w.within(10*time.Minute, "the event that is granted", func() bool { return len(all.accepted()) == 1 })
 		time.Sleep(time.Hour)
 		if len(wrong.seen()) != 0 || len(all.accepted()) != 1 {

@@ -186,7 +186,6 @@ func TestOrderedRegistrationGetsOneAtATimeByArrival(t *testing.T) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		_, e := w.register(c, s, "ordered.example", gateway.RegistrationChange{Ordered: ptr(true)})
-		const groupB = "ffffffff-0a5e-4a0c-9a5a-1f6d2f0e7c11"
 		e.set(func(n int, r *http.Request) (int, http.Header) {
 			if n == 3 || n == 4 {
 				return 500, http.Header{}
@@ -224,7 +223,6 @@ func TestOrderedDeliveryThatFailsHoldsBackItsGroupAlone(t *testing.T) {
 		c := w.tenant(s, nil)
 		schedule := gateway.Schedule{Waits: []time.Duration{10 * time.Minute}}
 		_, e := w.register(c, s, "ordered.example", gateway.RegistrationChange{Ordered: ptr(true), Schedule: &schedule})
-		const groupB = "ffffffff-0a5e-4a0c-9a5a-1f6d2f0e7c11"
 		e.set(always(500))
 		w.chat(path, groupA, "a-fails")
 		w.within(time.Hour, "attempted", func() bool { return len(e.seen()) > 0 })

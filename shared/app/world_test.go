@@ -325,7 +325,11 @@ func (w *world) deliveries(c gateway.Caller, registration string) []gateway.Deli
 	return again(w, func() ([]gateway.Delivery, error) { return w.listDeliveries(c, registration) })
 }
 
-const groupA = "5b1f0c52-0a5e-4a0c-9a5a-1f6d2f0e7c11"
+const (
+	groupA = "5b1f0c52-0a5e-4a0c-9a5a-1f6d2f0e7c11"
+	groupB = "ffffffff-0a5e-4a0c-9a5a-1f6d2f0e7c11"
+	groupC = "eeeeeeee-0a5e-4a0c-9a5a-1f6d2f0e7c11"
+)
 
 // endpoints is the tenants' side of the network.
 type endpoints struct {

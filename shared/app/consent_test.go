@@ -1,0 +1,48 @@
+package app_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+func TestEndpointThatMustConsentGetsNothingBefore(t *testing.T) {
+	everywhere(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		id := gateway.NewID("ten", time.Now())
+		again(w, func() (gateway.Tenant, error) {
+			tn, _, err := w.g.CreateTenant(t.Context(), id, "a tenant", gateway.Limits{RequireChallenge: true})
+			return tn, err
+		})
+		w.grant(s, id, nil)
+		c := gateway.Caller{Scope: gateway.ScopeFull, Tenant: id}
+		silent := w.endpoints.add("tenant.example", "")
+		r, e := w.register(c, s, "tenant.example", gateway.RegistrationChange{})
+		if r.State != gateway.Disabled || !strings.HasPrefix(r.Why, "unproven") || silent.asked == 0 {
+			t.Fatalf("before it consents it is %s, %q, asked %d times; want disabled as unproven", r.State, r.Why, silent.asked)
+		}
+		w.chat(path, groupA, "too early")
+		w.wantStatus(c, r, 6*time.Hour, gateway.Held)
+		for _, origin := range []string{"", "elsewhere.example"} {
+			e.allow(origin)
+			if _, err := w.g.EnableRegistration(t.Context(), c, r.ID); err == nil {
+				t.Errorf("enabled though the endpoint consents to %q", origin)
+			}
+		}
+		e.allow("ringback.example")
+		again(w, func() (gateway.Registration, error) { return w.g.EnableAndRelease(t.Context(), c, r.ID) })
+		w.within(12*time.Hour, "delivered", func() bool { return len(e.accepted()) == 1 })
+		if got := e.seen()[0].header.Get("WebHook-Request-Origin"); got != "ringback.example" {
+			t.Errorf("delivered with WebHook-Request-Origin %q, want ringback.example", got)
+		}
+	})
+}
+
+// allow lets the endpoint consent to an origin.
+func (e *endpoint) allow(origin string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.allows = origin
+}

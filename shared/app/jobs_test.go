@@ -1,0 +1,355 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// A fading Store fails for good after so many writes, as that of a process that
+// ends does.
+type fading struct {
+	gateway.Store
+	left *atomic.Int64
+}
+
+func (f fading) Put(ctx context.Context, r gateway.Row, was string) error {
+	if f.left.Add(-1) < 0 {
+		return errBroken
+	}
+	return f.Store.Put(ctx, r, was)
+}
+
+func (f fading) Delete(ctx context.Context, k gateway.Key, was string) error {
+	if f.left.Add(-1) < 0 {
+		return errBroken
+	}
+	return f.Store.Delete(ctx, k, was)
+}
+
+// job waits for a job's end.
+func (w *world) job(id string) gateway.Job {
+	w.t.Helper()
+	var j gateway.Job
+	w.within(24*time.Hour, "the job ends", func() bool {
+		got, err := w.g.Job(w.t.Context(), id)
+		j = got
+		return err == nil && j.Status != gateway.JobRunning
+	})
+	return j
+}
+
+// A labour is a job in a world where there is work for it.
+type labour struct {
+	s        gateway.Source
+	c        gateway.Caller
+	r        gateway.Registration
+	e        *endpoint
+	since    time.Time
+	start    func(id string) (gateway.Job, error)
+	finished func() bool
+}
+
+const labours = 24 // events that a job deals with
+
+// labours are ways to make work and the job that does it.
+var kindsOfLabour = map[gateway.JobKind]func(w *world) labour{
+	gateway.JobRecover: func(w *world) labour {
+		l := w.failed(labours)
+		l.start = func(id string) (gateway.Job, error) {
+			return w.g.StartRecover(w.t.Context(), l.c, id, l.r.ID, gateway.Span{Since: l.since})
+		}
+		l.finished = func() bool { return len(l.e.accepted()) == labours }
+		return l
+	},
+	gateway.JobReplay: func(w *world) labour {
+		l := w.labour()
+		for n := range labours {
+			w.chat(w.path(again(w, func() (string, error) { return w.g.FirstCallbackURL(w.t.Context(), l.s) })), groupA, fmt.Sprint(n))
+		}
+		time.Sleep(time.Hour)
+		l.r, l.e = w.register(l.c, l.s, "late.example", gateway.RegistrationChange{})
+		l.start = func(id string) (gateway.Job, error) {
+			return w.g.StartReplay(w.t.Context(), l.c, id, l.r.ID, gateway.Span{Since: l.since})
+		}
+		l.finished = func() bool { return len(l.e.accepted()) == labours }
+		return l
+	},
+	gateway.JobErasure: func(w *world) labour {
+		l := w.failed(labours)
+		l.start = func(id string) (gateway.Job, error) {
+			return w.g.StartErasure(w.t.Context(), id, l.s.ID, gateway.Match{"group": {groupA}})
+		}
+		l.finished = func() bool { return w.erased(l.s) == labours }
+		return l
+	},
+	gateway.JobRemoval: func(w *world) labour {
+		l := w.failed(labours)
+		l.start = func(id string) (gateway.Job, error) {
+			j, err := w.g.RemoveTenant(w.t.Context(), l.c.Tenant)
+			return j, err
+		}
+		l.finished = func() bool {
+			_, err := w.g.Tenant(w.t.Context(), l.c.Tenant)
+			_, gone := w.g.Registration(w.t.Context(), gateway.Operator(), l.r.ID)
+			return errors.Is(err, gateway.ErrNotFound) && errors.Is(gone, gateway.ErrNotFound)
+		}
+		return l
+	},
+}
+
+func (w *world) labour() labour {
+	w.t.Helper()
+	s, _ := w.smartBots()
+	l := labour{s: s, c: w.tenant(s, nil), since: time.Now()}
+	time.Sleep(10 * time.Second) // clocks differ
+	return l
+}
+
+// failed is work of which n deliveries failed for good; the endpoint is well
+// again.
+func (w *world) failed(n int) labour {
+	w.t.Helper()
+	l := w.labour()
+	l.r, l.e = w.register(l.c, l.s, "failed.example", gateway.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{}}})
+	l.e.set(always(500))
+	path := w.path(again(w, func() (string, error) { return w.g.FirstCallbackURL(w.t.Context(), l.s) }))
+	for i := range n {
+		if i%8 == 7 { // an acceptance now and then keeps the circuit closed
+			w.within(24*time.Hour, "those before failed", func() bool { return w.count(l.c, l.r, gateway.Failed) == i })
+			l.e.set(nil)
+			before := len(l.e.accepted())
+			w.chat(path, groupB, "well")
+			w.within(24*time.Hour, "accepted", func() bool { return len(l.e.accepted()) > before })
+			l.e.set(always(500))
+		}
+		w.chat(path, groupA, fmt.Sprint(i))
+	}
+	w.within(24*time.Hour, "all failed", func() bool { return w.count(l.c, l.r, gateway.Failed) == n })
+	l.e.set(nil)
+	l.e.forget()
+	time.Sleep(10 * time.Second) // a job looks at what failed before it
+	return l
+}
+
+// forget drops the POSTs so far.
+func (e *endpoint) forget() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.posts, e.most = nil, 0
+}
+
+// erased counts the events of a source that are.
+func (w *world) erased(s gateway.Source) (n int) {
+	w.t.Helper()
+	for q := (gateway.HistoryQuery{Source: s.ID}); ; {
+		type page struct {
+			events []gateway.ListedEvent
+			next   string
+		}
+		p := again(w, func() (page, error) {
+			es, next, err := w.g.Events(w.t.Context(), gateway.Operator(), q)
+			return page{es, next}, err
+		})
+		for _, e := range p.events {
+			if e.Erased {
+				n++
+			}
+		}
+		if q.Cursor = p.next; p.next == "" {
+			return n
+		}
+	}
+}
+
+func TestJobsGoOnAfterTheirProcessEnded(t *testing.T) {
+	for kind, work := range kindsOfLabour {
+		t.Run(string(kind), func(t *testing.T) {
+			everywhere(t, func(t *testing.T, w *world) {
+				l := work(w)
+				var left atomic.Int64
+				left.Store(35)
+				w.restartWith(w.ring, func(s gateway.Store) gateway.Store { return fading{s, &left} })
+				id := gateway.NewID("job", time.Now())
+				j, err := l.start(id)
+				if err != nil && w.weak == 0 {
+					t.Fatal(err)
+				}
+				if err == nil {
+					id = j.ID
+				}
+				time.Sleep(20 * time.Minute)
+				w.restartWith(w.ring, nil)
+				if l.finished() && w.weak == 0 {
+					t.Fatal("the job was over before its process ended")
+				}
+				if err != nil {
+					id = again(w, func() (gateway.Job, error) { return l.start(id) }).ID
+				}
+				if j := w.job(id); j.Status != gateway.JobDone || j.Done == 0 {
+					t.Errorf("the job is %s, %d done, %s; want done", j.Status, j.Done, j.Why)
+				}
+				w.within(24*time.Hour, "all is done", l.finished)
+				if n := len(l.e.seen()); w.weak == 0 && n > labours+10 {
+					t.Errorf("%d POSTs of %d events, want few twice", n, labours)
+				}
+			})
+		})
+	}
+}
+
+func TestJobThatIsCancelledEndsWithWhatItDid(t *testing.T) {
+	everywhere(t, func(t *testing.T, w *world) {
+		l := w.failed(labours)
+		var left atomic.Int64
+		left.Store(35)
+		w.restartWith(w.ring, func(s gateway.Store) gateway.Store { return fading{s, &left} })
+		id := gateway.NewID("job", time.Now())
+		if _, err := l.recover(w, id); err != nil && w.weak == 0 {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Minute)
+		w.paused = true
+		w.restartWith(w.ring, nil)
+		again(w, func() (gateway.Job, error) { return l.recover(w, id) }) // if that was lost
+		half := w.count(l.c, l.r, gateway.Failed)
+		j := again(w, func() (gateway.Job, error) { return w.g.CancelJobOf(t.Context(), l.c, id) })
+		if j.Status != gateway.JobCancelled {
+			t.Fatalf("job is %s, want cancelled", j.Status)
+		}
+		w.paused = false
+		w.restartWith(w.ring, nil)
+		time.Sleep(6 * time.Hour)
+		if n := w.count(l.c, l.r, gateway.Failed); n != half || half == 0 || half == labours && w.weak == 0 {
+			t.Errorf("%d of %d failed when the job was cancelled half-way, %d later; want no change", half, labours, n)
+		}
+		if j := w.job(id); j.Status != gateway.JobCancelled {
+			t.Errorf("job is %s, want cancelled", j.Status)
+		}
+	})
+}
+
+func (l labour) recover(w *world, id string) (gateway.Job, error) {
+	return w.g.StartRecover(w.t.Context(), l.c, id, l.r.ID, gateway.Span{Since: l.since})
+}
+
+func TestJobLeavesLiveTrafficAlone(t *testing.T) {
+	everywhere(t, func(t *testing.T, w *world) {
+		l := w.failed(120)
+		l.e.takes = 200 * time.Millisecond
+		well := w.tenant(l.s, gateway.Match{"group": {groupB}})
+		_, live := w.register(well, l.s, "live.example", gateway.RegistrationChange{})
+		path := w.path(again(w, func() (string, error) { return w.g.FirstCallbackURL(t.Context(), l.s) }))
+		again(w, func() (gateway.Job, error) {
+			return l.recover(w, gateway.NewID("job", time.Now()))
+		})
+		sent := map[string]time.Time{}
+		for n := range 180 {
+			sent[fmt.Sprint(n)] = time.Now()
+			w.chat(path, groupB, fmt.Sprint(n))
+			time.Sleep(time.Second)
+		}
+		w.within(24*time.Hour, "all is recovered, and all that is live delivered", func() bool {
+			return len(l.e.accepted()) >= 120 && len(live.accepted()) == 180
+		})
+		if w.weak != 0 {
+			return
+		}
+		var worst time.Duration
+		for _, p := range live.seen() {
+			worst = max(worst, p.at.Sub(sent[p.text(t, "message")]))
+		}
+		if worst > time.Second {
+			t.Errorf("beside a job live events took up to %v, want at most 1 s", worst)
+		}
+		perSecond := map[int64]int{}
+		for _, p := range l.e.seen() {
+			perSecond[p.at.Unix()]++
+		}
+		for _, n := range perSecond {
+			if n > 60 {
+				t.Errorf("the job made %d POSTs in one second, want about 50 at most", n)
+			}
+		}
+	})
+}
+
+func TestErasureReachesWhatWasReplayed(t *testing.T) {
+	everywhere(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		first, e := w.register(c, s, "first.example", gateway.RegistrationChange{})
+		since := time.Now()
+		w.chat(path, groupA, "a secret of a data subject")
+		w.chat(path, groupB, "another's")
+		w.within(6*time.Hour, "delivered", func() bool { return len(e.accepted()) == 2 })
+		late, f := w.register(c, s, "late.example", gateway.RegistrationChange{})
+		f.set(always(400)) // its answers are kept with each attempt
+		again(w, func() (gateway.Job, error) {
+			return w.g.StartReplay(t.Context(), c, gateway.NewID("job", time.Now()), late.ID, gateway.Span{Since: since})
+		})
+		w.within(6*time.Hour, "replayed", func() bool { return len(f.seen()) >= 2 })
+		id := gateway.NewID("job", time.Now())
+		again(w, func() (gateway.Job, error) {
+			return w.g.StartErasure(t.Context(), id, s.ID, gateway.Match{"group": {groupA}})
+		})
+		if j := w.job(id); j.Status != gateway.JobDone || j.Done == 0 {
+			t.Fatalf("erasure is %s, %d done", j.Status, j.Done)
+		}
+		time.Sleep(time.Minute)
+		for _, r := range []gateway.Registration{first, late} {
+			answers := 0
+			for _, d := range w.deliveries(c, r.ID) {
+				as := again(w, func() ([]gateway.Attempt, error) {
+					as, _, err := w.g.Attempts(t.Context(), d.ID, gateway.Place{})
+					return as, err
+				})
+				if slices.ContainsFunc(as, func(a gateway.Attempt) bool { return strings.Contains(string(a.Answer), "seen") }) {
+					answers++
+				}
+			}
+			if answers > 1 {
+				t.Errorf("%s: answers to %d events are kept, want those to the one that was not erased", r.Endpoint.Shown, answers)
+			}
+		}
+	})
+}
+
+func TestDryRunTellsWhatWouldMatch(t *testing.T) {
+	everywhere(t, func(t *testing.T, w *world) {
+		s, path := w.smartBots()
+		c := w.tenant(s, gateway.Match{"group": {groupA, groupB}})
+		r, e := w.register(c, s, "narrow.example", gateway.RegistrationChange{Match: &gateway.Match{"group": {groupA}}})
+		since := time.Now()
+		for n := range 6 {
+			w.chat(path, []string{groupA, groupB, groupC}[n%3], fmt.Sprint(n))
+		}
+		w.within(6*time.Hour, "delivered", func() bool { return len(e.accepted()) == 2 })
+		time.Sleep(6 * time.Hour)
+		for _, tt := range []struct {
+			ch      gateway.RegistrationChange
+			matched int
+		}{
+			{gateway.RegistrationChange{}, 2},
+			{gateway.RegistrationChange{Match: &gateway.Match{"group": {groupB}}}, 2},
+			{gateway.RegistrationChange{Match: &gateway.Match{"group": {groupA, groupB}}}, 4},
+			{gateway.RegistrationChange{Match: &gateway.Match{"group": {groupC}}}, 0},
+			{gateway.RegistrationChange{EventTypes: ptr([]string{"group_message"})}, 0},
+		} {
+			run := again(w, func() (gateway.DryRun, error) { return w.g.DryRunRegistration(t.Context(), c, r.ID, since, tt.ch) })
+			if run.Matched != tt.matched || len(run.Events) != tt.matched || run.Looked != 4 || !run.Complete {
+				t.Errorf("dry run with %+v: %d matched of %d, complete %v; want %d of 4", tt.ch, run.Matched, run.Looked, run.Complete, tt.matched)
+			}
+		}
+		if n := len(e.seen()); n != 2 && w.weak == 0 {
+			t.Errorf("a dry run delivered something: %d POSTs", n)
+		}
+	})
+}
