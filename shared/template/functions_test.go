@@ -2,9 +2,14 @@ package template
 
 import (
 	"fmt"
+	"maps"
+	"path"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+
+	"ringback/shared/provider"
 )
 
 // Limits on the time of an invocation, in seconds.
@@ -14,15 +19,34 @@ const (
 	tickEvery      = 60
 )
 
-var callbackFunctions = []string{"SmartBots", "TencentChat", "Direct"}
+// callbackFunctions returns the function of each provider by the provider's
+// name: the one whose folder is called as the provider's package.
+func (s stack) callbackFunctions() map[string]string {
+	out := map[string]string{}
+	for provider, p := range provider.All() {
+		folder := path.Base(reflect.TypeOf(p).PkgPath())
+		for _, name := range s.functions() {
+			if strings.ToLower(name) == folder {
+				out[provider] = name
+			}
+		}
+	}
+	return out
+}
+
+// callbackNames returns the functions of all providers.
+func (s stack) callbackNames() []string {
+	return slices.Sorted(maps.Values(s.callbackFunctions()))
+}
 
 // functionRules are about how functions are built and run.
 var functionRules = []rule{
 	{
-		name: "the six functions are built by the Makefile from the root",
+		name: "the functions, one for each provider and three more, are built by the Makefile from the root",
 		holds: func(s stack) error {
 			var f faults
-			f.same("functions", s.functions(), []string{"Api", "Direct", "Retry", "SmartBots", "TencentChat", "Worker"})
+			f.same("functions", s.functions(), slices.Sorted(slices.Values(append(s.callbackNames(), "Api", "Retry", "Worker"))))
+			f.same("functions of providers", slices.Sorted(maps.Keys(s.callbackFunctions())), slices.Sorted(maps.Keys(provider.All())))
 			for _, name := range s.functions() {
 				f.same(name+"'s build", get(s.resources[name], "Metadata"),
 					object{"BuildMethod": "makefile", "ContextPath": "functions", "WorkingDirectory": "."})
@@ -154,13 +178,13 @@ func timeouts(s stack) error {
 			f.add("%s has %d MB, want at least 256", name, memory)
 		}
 	}
-	for _, name := range callbackFunctions {
+	for _, name := range s.callbackNames() {
 		within(name, 5, 10)
 	}
 	within("Worker", longestAttempt+5, 30)
 	within("Retry", 30, tickEvery-5)
 	within("Api", 20, gatewayWaits-1)
-	for _, name := range append([]string{"Api"}, callbackFunctions...) {
+	for _, name := range append(s.callbackNames(), "Api") {
 		if ms := number(s.properties(name + "Integration")["TimeoutInMillis"]); ms < 1000*number(s.properties(name)["Timeout"]) || ms > 1000*gatewayWaits {
 			f.add("API Gateway waits %d ms for %s, want at least its timeout", ms, name)
 		}

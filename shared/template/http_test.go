@@ -8,17 +8,20 @@ import (
 	"strings"
 )
 
-// routes are those of the HTTP API, with the function that serves each.
-var routes = map[string]string{
-	"ANY /callbacks/smartbots/{source}/{key}":    "SmartBots",
-	"ANY /callbacks/tencent-chat/{source}/{key}": "TencentChat",
-	"ANY /callbacks/direct/{source}/{key}":       "Direct",
-	"ANY /v1/{proxy+}":                           "Api",
-	"ANY /api/simple.html":                       "Api",
-	"GET /openapi.json":                          "Api",
-	"GET /healthz":                               "Api",
-	"GET /console":                               "Api",
-	"ANY /console/{proxy+}":                      "Api",
+// routes returns those of the HTTP API, with the function that serves each.
+func routes(s stack) map[string]string {
+	out := map[string]string{
+		"ANY /v1/{proxy+}":      "Api",
+		"ANY /api/simple.html":  "Api",
+		"GET /openapi.json":     "Api",
+		"GET /healthz":          "Api",
+		"GET /console":          "Api",
+		"ANY /console/{proxy+}": "Api",
+	}
+	for provider, function := range s.callbackFunctions() {
+		out["ANY /callbacks/"+provider+"/{source}/{key}"] = function
+	}
+	return out
 }
 
 // httpRules are about the HTTP API.
@@ -32,8 +35,8 @@ var httpRules = []rule{
 				target := fmt.Sprint(get(s.properties(name), "Target", "Fn::Sub"))
 				got[fmt.Sprint(s.properties(name)["RouteKey"])] = strings.TrimSuffix(strings.TrimPrefix(target, "integrations/${"), "Integration}")
 			}
-			f.same("routes", got, routes)
-			for _, name := range slices.Compact(slices.Sorted(maps.Values(routes))) {
+			f.same("routes", got, routes(s))
+			for _, name := range slices.Compact(slices.Sorted(maps.Values(routes(s)))) {
 				p := s.properties(name + "Integration")
 				f.same(name+"Integration", []any{p["IntegrationType"], p["IntegrationUri"], p["PayloadFormatVersion"]}, []any{"AWS_PROXY", ref(name + ".Alias"), "2.0"})
 				p = s.properties(name + "Permission")
@@ -53,10 +56,9 @@ var httpRules = []rule{
 		holds: func(s stack) error {
 			var f faults
 			const api = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${HttpApi}/*/*"
-			for name, path := range map[string]string{
-				"SmartBots": "/callbacks/smartbots/*", "TencentChat": "/callbacks/tencent-chat/*", "Direct": "/callbacks/direct/*", "Api": "",
-			} {
-				f.same("caller of "+name, s.properties(name + "Permission")["SourceArn"], object{"Fn::Sub": api + path})
+			f.same("caller of Api", s.properties("ApiPermission")["SourceArn"], object{"Fn::Sub": api})
+			for provider, name := range s.callbackFunctions() {
+				f.same("caller of "+name, s.properties(name + "Permission")["SourceArn"], object{"Fn::Sub": api + "/callbacks/" + provider + "/*"})
 			}
 			return f.err()
 		},
