@@ -19,7 +19,8 @@ const formType = "application/x-www-form-urlencoded"
 const (
 	sequenceDigits = 10
 	answerTime     = 30 * time.Second // that a callback may take
-	mostCallers    = 256              // of a fixed rate
+	leastCallers   = 32               // of a fixed rate
+	mostCallers    = 256
 )
 
 // A generator is a provider: SmartBots, whose callback of a group chat is a
@@ -38,9 +39,10 @@ func (g *generator) flood(ctx context.Context, from, to, connections int) (time.
 	return g.send(ctx, from, to, connections, func(int, time.Time) time.Time { return time.Now() })
 }
 
-// pace sends them at so many a second, whether or not earlier ones are answered.
+// pace sends them at so many a second, whether or not earlier ones are answered,
+// as long as those are not too many.
 func (g *generator) pace(ctx context.Context, from, to int, rate float64) (time.Time, error) {
-	callers := min(max(int(rate/8), 8), mostCallers)
+	callers := min(max(int(rate/2), leastCallers), mostCallers)
 	return g.send(ctx, from, to, callers, func(n int, start time.Time) time.Time {
 		due := start.Add(time.Duration(float64(n-from) / rate * float64(time.Second)))
 		time.Sleep(time.Until(due))

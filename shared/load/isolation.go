@@ -50,10 +50,11 @@ func (s *stage) besides(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		if part == 0 {
+		if of.beside {
+			m[ratio] = m[p99] / alone
+		} else {
 			alone = m[p99]
 		}
-		m[ratio] = m[p99] / alone
 		if err := s.add(fmt.Sprintf("%s, %d callbacks/s each", of.what, tenantRate), "isolation", m); err != nil {
 			return err
 		}

@@ -47,7 +47,7 @@ var headings = [columns]heading{
 	ownCost:      {"load's own", ""},
 	memory:       {"peak MiB", "peak %s MiB"},
 	file:         {"file MiB", ""},
-	acknowledged: {"acknowledged", ""},
+	acknowledged: {"acknowledged", "%s acknowledged"},
 	lost:         {"lost", "%s lost"},
 	duplicated:   {"twice", "%s twice"},
 }
