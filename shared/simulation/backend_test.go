@@ -52,8 +52,29 @@ func newInMemory(w *world) *inMemory {
 	return &inMemory{rows: newRows(), messages: newMessages(visibility), w: w}
 }
 
-func (m *inMemory) store() gateway.Store { return m.rows }
-func (m *inMemory) queue() gateway.Queue { return m.messages }
+func (m *inMemory) store() gateway.Store { return m }
+func (m *inMemory) queue() gateway.Queue { return m }
+
+// Put implements gateway.Store.
+func (m *inMemory) Put(ctx context.Context, r gateway.Row, was string) error {
+	before, _ := m.stored(r.Key)
+	err := m.rows.Put(ctx, r, was)
+	if err == nil && before.Rev != r.Rev {
+		m.written(before, r)
+	}
+	return err
+}
+
+// Send implements gateway.Queue.
+func (m *inMemory) Send(ctx context.Context, name gateway.QueueName, ms []gateway.Message) []error {
+	errs := m.messages.Send(ctx, name, ms)
+	for i, err := range errs {
+		if err == nil && name == gateway.EventsQueue {
+			m.w.queued(ms[i].Body)
+		}
+	}
+	return errs
+}
 
 // lost forgets what p had. A single process that starts again knows that nobody
 // else has what was received; on AWS only time tells.
@@ -139,7 +160,7 @@ func (m *inMemory) handle(f *flight) {
 			p.running--
 			m.flights = slices.DeleteFunc(m.flights, func(other *flight) bool { return other == f })
 			if err == nil {
-				m.finish(f.queue, f.ms, again)
+				m.delete(f, again)
 			}
 		})
 	}()
@@ -148,6 +169,20 @@ func (m *inMemory) handle(f *flight) {
 			w.end(p)
 		}
 	})
+}
+
+// delete takes messages that were dealt with off their queue, if that succeeds.
+func (m *inMemory) delete(f *flight, again []string) {
+	w := m.w
+	if !w.calm && (w.queueIs != works || w.rng.Float64() < w.plan.weakness.Lost) {
+		return // they come again
+	}
+	m.finish(f.queue, f.ms, again)
+	for _, r := range f.ms {
+		if f.queue == gateway.EventsQueue && !slices.Contains(again, r.Receipt) {
+			m.finished(r.Body)
+		}
+	}
 }
 
 // nextArrival returns when a message can be received next.

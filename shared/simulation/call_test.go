@@ -17,10 +17,11 @@ type call struct {
 	process *process
 	name    string // such as "put D": what it is, without ids
 	about   string // of what; tells calls of one name apart
-	by      int    // goroutine; tells apart those that are alike
+	by      int    // goroutine; tells apart those that are alike, and is asked for only then
 	at      time.Time
 	number  int // in the order in which times were given
 	resume  chan fate
+	told    chan int // its goroutine, after tells
 }
 
 // A fate is what becomes of a process at a call.
@@ -30,6 +31,7 @@ const (
 	lives      fate = iota
 	endsBefore      // the effect does not happen
 	endsAfter       // it happens, and nobody learns of it
+	tells           // it goes on to wait, and tells which goroutine it is
 )
 
 // A desk is where calls are parked.
@@ -45,7 +47,7 @@ type desk struct {
 // the process has ended. A process that ended is left by Goexit, which no
 // recover can stop: nothing that its goroutines would still do comes to pass.
 func (d *desk) park(ctx context.Context, p *process, name, about string, effect func()) error {
-	c := &call{process: p, name: name, about: about, by: goroutine(), resume: make(chan fate)}
+	c := &call{process: p, name: name, about: about, resume: make(chan fate)}
 	d.mu.Lock()
 	d.arrived = append(d.arrived, c)
 	d.mu.Unlock()
@@ -54,6 +56,10 @@ func (d *desk) park(ctx context.Context, p *process, name, about string, effect 
 	default:
 	}
 	f := <-c.resume
+	if f == tells {
+		c.told <- goroutine()
+		f = <-c.resume
+	}
 	if f == endsBefore {
 		runtime.Goexit()
 	}
@@ -95,9 +101,7 @@ func (d *desk) settle(after func(*call) time.Duration) {
 	arrived := d.arrived
 	d.arrived = nil
 	d.mu.Unlock()
-	slices.SortStableFunc(arrived, func(a, b *call) int {
-		return cmp.Or(cmp.Compare(a.process.number, b.process.number), cmp.Compare(a.name, b.name), cmp.Compare(a.about, b.about), cmp.Compare(a.by, b.by))
-	})
+	inOrder(arrived)
 	now := time.Now()
 	for _, c := range arrived {
 		d.numbers++
@@ -106,6 +110,32 @@ func (d *desk) settle(after func(*call) time.Duration) {
 			c.at = now.Add(after(c))
 		}
 		d.parked = append(d.parked, c)
+	}
+}
+
+// inOrder sorts calls. Which goroutine a call is of takes longer to find out than
+// anything else here, so only those are asked that are alike in all else.
+func inOrder(calls []*call) {
+	slices.SortStableFunc(calls, compareCalls)
+	for i := 1; i < len(calls); i++ {
+		if compareCalls(calls[i-1], calls[i]) == 0 {
+			calls[i-1].ask()
+			calls[i].ask()
+		}
+	}
+	slices.SortStableFunc(calls, func(a, b *call) int { return cmp.Or(compareCalls(a, b), cmp.Compare(a.by, b.by)) })
+}
+
+func compareCalls(a, b *call) int {
+	return cmp.Or(cmp.Compare(a.process.number, b.process.number), cmp.Compare(a.name, b.name), cmp.Compare(a.about, b.about))
+}
+
+// ask has the goroutine of a parked call tell its number.
+func (c *call) ask() {
+	if c.by == 0 {
+		c.told = make(chan int)
+		c.resume <- tells
+		c.by = <-c.told
 	}
 }
 

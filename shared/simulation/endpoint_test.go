@@ -129,7 +129,7 @@ func (w *world) arrive(p *process, r *http.Request, body []byte) answer {
 		to.lastOK = now
 	}
 	if a.status == http.StatusGone {
-		to.wasGone(w.plan.clean)
+		to.wasGone(w.plan.clean, w.slack())
 	}
 	to.posts = append(to.posts, rec)
 	w.posts = append(w.posts, rec)
@@ -139,7 +139,7 @@ func (w *world) arrive(p *process, r *http.Request, body []byte) answer {
 
 // wasGone notes that the endpoint answered 410. If nothing else goes on, the
 // registration is disabled soon after.
-func (r *wish) wasGone(certain bool) {
+func (r *wish) wasGone(certain bool, slack time.Duration) {
 	c := r.state.begin(gateway.Disabled)
 	recent := func(end time.Time) bool { return end.IsZero() || time.Since(end) < slack }
 	changing := r.busy || slices.ContainsFunc(r.host, func(c *change[string]) bool { return recent(c.end) }) ||
@@ -152,7 +152,7 @@ func (r *wish) wasGone(certain bool) {
 // wishAt returns whose endpoint is, or was a moment ago, at a host.
 func (w *world) wishAt(host string, now time.Time) *wish {
 	for _, r := range w.wishes {
-		if r.host.ever(now.Add(-slack), now, is(host)) {
+		if r.host.ever(now.Add(-w.slack()), now, is(host)) {
 			return r
 		}
 	}
@@ -170,7 +170,8 @@ func (w *world) itemNamed(text string) *item {
 
 // checkPost checks a POST on arrival.
 func (w *world) checkPost(p *post, h http.Header, body []byte) {
-	from, r := p.at.Add(-slack), p.wish
+	from, r := p.at.Add(-w.slack()), p.wish
+	w.checkOff(p)
 	if !w.signed(r, p.at, h, body) {
 		w.fail("%s: the signature of %s does not verify", r.id, p.id)
 	}
@@ -180,7 +181,7 @@ func (w *world) checkPost(p *post, h http.Header, body []byte) {
 		}
 		return
 	}
-	w.checkID(p)
+	w.named(p.item, p.id)
 	w.checkBytes(p, body)
 	switch {
 	case !r.granted(p.item, from, p.at):
@@ -197,24 +198,10 @@ func (w *world) checkPost(p *post, h http.Header, body []byte) {
 // signed reports whether one of the secrets that r may have signed a POST, or
 // there is one that the tenant has not learnt yet.
 func (w *world) signed(r *wish, at time.Time, h http.Header, body []byte) bool {
-	return r.group != nil || r.secret.ever(at.Add(-slack-30*time.Second), at, func(secret string) bool {
+	return r.group != nil || r.secret.ever(at.Add(-w.slack()-30*time.Second), at, func(secret string) bool {
 		s, err := standardwebhooks.NewWebhook(secret)
 		return secret == "" || err == nil && s.Verify(body, h) == nil
 	})
-}
-
-// checkID checks that an event keeps its webhook-id.
-func (w *world) checkID(p *post) {
-	if other, ok := w.ids[p.id]; ok && other != p.item {
-		w.fail("%s is the webhook-id of %s and of %s", p.id, other.text, p.item.text)
-	}
-	w.ids[p.id] = p.item
-	if !slices.Contains(p.item.ids, p.id) {
-		p.item.ids = append(p.item.ids, p.id)
-	}
-	if n := len(p.item.ids); n > 1 && (p.item.natural || n > p.item.sends) {
-		w.fail("%s, sent %d times, came as %v", p.item.text, p.item.sends, p.item.ids)
-	}
 }
 
 // checkBytes checks that a payload is what the provider sent.

@@ -43,6 +43,7 @@ func (w *world) setCallback(of *group, s *source, t *tenant, n int) {
 	now := time.Now()
 	r := &wish{
 		tenant: t, source: s, group: of, mood: w.someMood(), raw: true, busy: true, id: fmt.Sprint("app ", n),
+		app:  fmt.Sprintf("7e0c2a9e-63c5-4d24-8f8e-6a2f0f1d9b%02d", n),
 		host: since(now, w.newHost()), match: since(now, gateway.Match{"group": {s.groups[0]}}), waits: since(now, gateway.Schedule{}),
 		state: history[gateway.State]{{value: gateway.Removed}},
 	}
@@ -51,7 +52,7 @@ func (w *world) setCallback(of *group, s *source, t *tenant, n int) {
 	w.undertake("set_http_callback", func(ctx context.Context, g *gateway.Gateway) error {
 		_, err := g.SetHTTPCallback(ctx, t.caller(), gateway.CallbackRequest{
 			Group: "Harbor Crew", Secret: fmt.Sprint("code ", of.code), AppName: "An app",
-			AppUUID: fmt.Sprintf("7e0c2a9e-63c5-4d24-8f8e-6a2f0f1d9b%02d", n), URL: "https://" + r.host.latest() + "/hook",
+			AppUUID: r.app, URL: "https://" + r.host.latest() + "/hook",
 		})
 		return err
 	}, func(err error) {

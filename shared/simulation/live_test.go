@@ -29,8 +29,9 @@ func simulate(t *testing.T, seed uint64, trace io.Writer) (broken []string, sum 
 			defer file.close()
 			w.on = file
 		}
-		w.weakStore, _ = w.plan.weakness.Weaken(w.on.store(), w.on.queue())
-		w.weakQueue = weakQueue{w.on.queue(), w}
+		weak, _ := w.plan.weakness.Weaken(w.on.store(), w.on.queue())
+		w.weakStore = outageStore{weak, w}
+		w.weakQueue = outageQueue{weakQueue{w.on.queue(), w}, w}
 		w.live()
 		broken, sum = w.broken, w.sum
 	})
@@ -75,12 +76,17 @@ func (w *world) live() {
 			w.someDeed()
 		})
 	}
+	for range w.plan.jumps {
+		w.after(time.Duration(w.rng.Int64N(int64(w.plan.active))), func() {
+			for _, p := range w.alive {
+				w.setClock(p)
+			}
+		})
+	}
+	for range w.plan.outages {
+		w.after(time.Duration(w.rng.Int64N(int64(w.plan.active))), w.someOutage)
+	}
 	w.after(w.plan.active, w.becomeCalm)
-	w.after(w.plan.active/2, func() {
-		for _, p := range w.alive {
-			w.setClock(p)
-		}
-	})
 	w.play(w.atRest)
 	if len(w.broken) == 0 {
 		w.verify()

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -41,6 +42,19 @@ func (m *Mutex) Lock() {
 func (m *Mutex) Unlock() { <-m.free }
 `
 
+// plantedPackage tells which bug of bugs_test.go this process has, counted from 1.
+const plantedPackage = `package planted
+
+import (
+	"os"
+	"strconv"
+)
+
+var number, _ = strconv.Atoi(os.Getenv("SIM_BUG"))
+
+func Is(n int) bool { return n == number }
+`
+
 // build builds this package's tests with patches, and returns the program.
 func build(t *testing.T, patches ...patch) string {
 	t.Helper()
@@ -49,8 +63,11 @@ func build(t *testing.T, patches ...patch) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	files := map[string]string{filepath.Join(root, "shared/simulation/virtual/virtual.go"): virtualPackage}
-	for _, p := range append(virtual, patches...) {
+	files := map[string]string{
+		filepath.Join(root, "shared/simulation/virtual/virtual.go"): virtualPackage,
+		filepath.Join(root, "shared/simulation/planted/planted.go"): plantedPackage,
+	}
+	for _, p := range slices.Concat(virtual, patches) {
 		name := filepath.Join(root, p.file)
 		if files[name] == "" {
 			text, err := os.ReadFile(name)

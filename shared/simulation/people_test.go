@@ -8,9 +8,15 @@ import (
 )
 
 // slack is how long after a change took effect a POST may still arrive that was
-// decided on before: 2 s that a cache may be old, 4 s that clocks may differ,
-// and some calls between the decision and the arrival.
-const slack = 20 * time.Second
+// decided on before: 2 s that a cache may be old, how far two clocks differ, and
+// the calls between the decision and the arrival.
+func (w *world) slack() time.Duration {
+	calls := time.Second
+	if w.plan.slow > 0 {
+		calls = 16 * time.Second
+	}
+	return 2*time.Second + 2*w.plan.skew + calls
+}
 
 // people are those outside, and what they know.
 type people struct {
@@ -60,6 +66,7 @@ type wish struct {
 	tenant  *tenant
 	source  *source
 	group   *group // of one made by set_http_callback
+	app     string // its app_uuid; the id is learnt when the row is written
 	host    history[string]
 	match   history[gateway.Match]
 	waits   history[gateway.Schedule]
@@ -71,8 +78,21 @@ type wish struct {
 	busy    bool // a deed about it is under way
 	posts   []*post
 	resends []resend
+	asked   []string // events of which a resend was asked for, perhaps in vain
+	jobs    []*work
 	repeats bool // a job may have delivered again what was accepted
 	lastOK  time.Time
+
+	isOff    bool      // its row says that nothing is to be delivered
+	offSince time.Time // when all processes could know of that
+}
+
+// A work is a job that was asked for, about what happened since a time.
+type work struct {
+	id    string
+	kind  gateway.JobKind
+	since time.Time
+	start time.Time // when it was asked for
 }
 
 // A resend is one that was asked for and promised.
@@ -90,6 +110,7 @@ type item struct {
 	natural bool      // repeats are recognised
 	sent    time.Time // first
 	sends   int
+	queued  bool      // it was in a message that was durable
 	acked   time.Time // first; zero: never
 	ids     []string  // under which it came
 }
@@ -138,11 +159,21 @@ func isNot[T comparable](other T) func(T) bool { return func(v T) bool { return 
 // must reports whether i has to be at r in the end, or be final there by a rule:
 // it was acknowledged, and nothing that decides about it has changed since
 // before it was sent.
-func (r *wish) must(i *item, now time.Time) bool {
-	from := i.sent.Add(-slack)
-	return r.group == nil && i.source == r.source && !i.acked.IsZero() &&
-		r.state.always(from, now, isNot(gateway.Removed)) && r.tenant.covers(i, from, now) &&
-		r.match.always(from, now, func(m gateway.Match) bool { return m.Accepts(i.keys) })
+func (w *world) must(r *wish, i *item) bool {
+	return !i.acked.IsZero() && r.wants(i, i.sent.Add(-w.slack()), time.Now())
+}
+
+// wants reports whether at all times from one instant to another r asked for i
+// and might have it.
+func (r *wish) wants(i *item, from, to time.Time) bool {
+	return i.source == r.source && r.state.always(from, to, isNot(gateway.Removed)) &&
+		(r.group != nil || r.tenant.covers(i, from, to)) &&
+		r.match.always(from, to, func(m gateway.Match) bool { return m.Accepts(i.keys) })
+}
+
+// accepted reports whether the endpoint took an event.
+func (r *wish) accepted(event string) bool {
+	return slices.ContainsFunc(r.posts, func(p *post) bool { return p.id == event && p.accepted })
 }
 
 // atRest reports whether nobody waits for anything.

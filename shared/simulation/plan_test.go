@@ -28,6 +28,8 @@ type plan struct {
 	clean    bool          // nothing goes wrong but tenants' endpoints, and the queues if twins
 	twins    bool          // messages are received twice: of the events queue at once, of the retry queue when the first is over
 	skew     time.Duration // most that a clock is wrong
+	jumps    int           // of all clocks
+	outages  int           // of Store, Queue or both
 	crashes  int           // processes that end at a call
 	slow     float64       // share of calls that take long
 	twice    float64       // share of messages that are received twice at once
@@ -60,6 +62,7 @@ func newPlan(seed uint64, rng *rand.Rand) plan {
 		return p
 	}
 	p.skew = pick(rng, 0, 2*time.Second)
+	p.jumps, p.outages = rng.IntN(4), pick(rng, 0, 0, 0, 1, 3)
 	p.crashes = rng.IntN(5)
 	p.slow = max(p.slow, pick(rng, 0, 0.01, 0.1))
 	p.twice = pick(rng, 0, 0.05, 0.3)

@@ -165,6 +165,9 @@ func (w *world) acknowledge(c *callback, status int) {
 	}
 	c.acked = true
 	for _, i := range c.items {
+		if !i.queued && !w.plan.embedded {
+			w.fail("%s is acknowledged, and was in no message", i.text)
+		}
 		if i.acked.IsZero() {
 			i.acked = time.Now()
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -109,6 +110,16 @@ func (q *messages) reveal(name gateway.QueueName, is func(receipt string) bool, 
 			m.visible = at
 		}
 	}
+}
+
+// holds reports whether a message of the events queue, or one of its dead
+// letters, says text.
+func (q *messages) holds(text string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := q.lines[gateway.EventsQueue]
+	says := func(m *letter) bool { return strings.Contains(m.body, text) }
+	return slices.ContainsFunc(l.letters, says) || slices.ContainsFunc(l.dead, says)
 }
 
 // repeat has a message come once more at a time, even if it is finished before.

@@ -178,6 +178,9 @@ func (w *world) makeWish() {
 		if r.busy = false; err == nil {
 			c.ended()
 			r.secret[len(r.secret)-1].ended()
+			if !w.calm && w.rng.IntN(2) == 0 {
+				w.replay(r) // what it missed
+			}
 		} else {
 			w.say("registration %s is refused: %v", r.id, err)
 		}

@@ -12,22 +12,26 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
+	"time"
 )
 
 const (
 	usualSeeds = 1000 // of TestSimulation; SIM_SEEDS asks for others
-	shareSeeds = 100  // that a process plays before the next one
+	shareSeeds = 50   // that a process plays before the next one
 	mostBroken = 20   // seeds, after which TestSimulation ends
 )
 
-// Variables by which TestSeeds is told what to play.
+// Variables that say what to play. The first three are for whoever runs
+// TestSimulation; it tells its processes by the others.
 const (
-	firstVariable = "SIM_FIRST"
-	countVariable = "SIM_COUNT"
+	seedVariable  = "SIM_SEED"  // one, with all its calls
+	seedsVariable = "SIM_SEEDS" // so many
+	firstVariable = "SIM_FIRST" // from this one on; usually 0
+	countVariable = "SIM_COUNT" // so many, in this process
 	traceVariable = "SIM_TRACE" // not empty: every call is written out
 	stopVariable  = "SIM_STOP"  // not empty: the first broken seed is the last
+	bugVariable   = "SIM_BUG"   // which of bugs the gateway has
 )
 
 func number(t *testing.T, name string, usual uint64) uint64 {
@@ -43,49 +47,91 @@ func number(t *testing.T, name string, usual uint64) uint64 {
 	return n
 }
 
+// TestSimulation has processes play seeds. In such a process it plays them.
 func TestSimulation(t *testing.T) {
-	onRequest(t)
+	if count := number(t, countVariable, 0); count > 0 {
+		playHere(t, number(t, firstVariable, 0), count)
+		return
+	}
 	program := build(t)
-	if os.Getenv("SIM_SEED") != "" {
-		seed := number(t, "SIM_SEED", 0)
+	if os.Getenv(seedVariable) != "" {
+		seed := number(t, seedVariable, 0)
 		cmd := seeds(t, program, seed, 1, traceVariable+"=1")
-		cmd.Stdout = os.Stdout
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		if err := cmd.Run(); err != nil {
 			t.Errorf("seed %d: %v", seed, err)
 		}
 		return
 	}
-	count := number(t, "SIM_SEEDS", usualSeeds)
+	count := number(t, seedsVariable, usualSeeds)
 	if testing.Short() {
-		count = shareSeeds
+		count = min(count, usualSeeds/10)
 	}
-	playSeeds(t, program, number(t, firstVariable, 0), count)
+	newGame(number(t, firstVariable, 0), count).play(t, program)
 }
 
-// playSeeds has processes play seeds, each a share of them at a time.
-func playSeeds(t *testing.T, program string, first, count uint64) {
+// A game is seeds that processes play, each a share of them at a time.
+type game struct {
+	start time.Time
+	end   uint64 // one after the last seed
+
+	mu      sync.Mutex
+	next    uint64   // seed of the next share
+	playing []uint64 // first seeds of the shares that are being played
+	broken  int
+	told    uint64 // of so many thousands it was said that they were played
+}
+
+func newGame(first, count uint64) *game {
+	return &game{start: time.Now(), next: first, end: first + count, told: first / 1000}
+}
+
+func (g *game) play(t *testing.T, program string) {
 	t.Helper()
-	var next, broken atomic.Uint64
 	var players sync.WaitGroup
 	for range runtime.NumCPU() {
 		players.Go(func() {
-			for broken.Load() < mostBroken {
-				from := next.Add(shareSeeds) - shareSeeds
-				if from >= count {
-					return
-				}
-				r := play(t, program, first+from, min(shareSeeds, count-from))
+			for first, count := g.take(); count > 0; first, count = g.take() {
+				r := play(t, program, first, count)
 				for _, text := range r.broken {
-					broken.Add(1)
-					t.Errorf("%s\nagain with SIM_SEED=%s go test ./shared/simulation -run TestSimulation -v", text, seedOf(text))
+					t.Errorf("%s\nagain by %s=%s go test -run TestSimulation -v ./shared/simulation", text, seedVariable, seedOf(text))
 				}
-				if played := from + shareSeeds; played%(100*shareSeeds) == 0 {
-					t.Logf("%d seeds played", played)
-				}
+				g.give(t, first, len(r.broken))
 			}
 		})
 	}
 	players.Wait()
+	t.Logf("all before seed %d were played, after %v", g.next, time.Since(g.start).Round(time.Second))
+}
+
+// take returns the next share, of no seeds after the last.
+func (g *game) take() (first, count uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.broken >= mostBroken {
+		return g.next, 0
+	}
+	first, count = g.next, min(shareSeeds, g.end-g.next)
+	g.next += count
+	g.playing = append(g.playing, first)
+	return first, count
+}
+
+// give ends a share, and tells of each thousand seeds before which all were
+// played: whoever is interrupted goes on there.
+func (g *game) give(t *testing.T, first uint64, broken int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.broken += broken
+	g.playing = slices.DeleteFunc(g.playing, func(seed uint64) bool { return seed == first })
+	all := g.next
+	if len(g.playing) > 0 {
+		all = slices.Min(g.playing)
+	}
+	if all/1000 > g.told {
+		g.told = all / 1000
+		t.Logf("all before seed %d were played, after %v; to go on from there: %s=%d", all, time.Since(g.start).Round(time.Second), firstVariable, all)
+	}
 }
 
 // A result is what came of some seeds.
@@ -99,7 +145,7 @@ func seedOf(text string) string {
 	return seed
 }
 
-// play has one process play seeds.
+// play has one process play seeds. A seed at which it ends is broken.
 func play(t *testing.T, program string, first, count uint64, env ...string) result {
 	t.Helper()
 	cmd := seeds(t, program, first, count, env...)
@@ -119,30 +165,26 @@ func play(t *testing.T, program string, first, count uint64, env ...string) resu
 		}
 	}
 	if err != nil && len(r.broken) == 0 {
-		t.Errorf("seeds from %d on: %v after %d seeds\n%.4000s", first, err, len(r.sums), said.String())
+		r.broken = append(r.broken, fmt.Sprintf("seed %d: the process ended: %v\n%.4000s%.4000s", first+uint64(len(r.sums)), err, said.String(), out))
 	}
 	return r
 }
 
 // seeds is the program that plays seeds, on one thread of Go code.
 func seeds(t *testing.T, program string, first, count uint64, env ...string) *exec.Cmd {
-	cmd := exec.CommandContext(t.Context(), program, "-test.run", "^TestSeeds$", "-test.timeout", "0")
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", fmt.Sprintf("%s=%d", firstVariable, first), fmt.Sprintf("%s=%d", countVariable, count))
+	cmd := exec.CommandContext(t.Context(), program, "-test.run", "^TestSimulation$", "-test.timeout", "0")
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=400", fmt.Sprintf("%s=%d", firstVariable, first), fmt.Sprintf("%s=%d", countVariable, count))
 	cmd.Env = append(cmd.Env, env...)
 	return cmd
 }
 
-// TestSeeds is what the processes of the other tests run.
-func TestSeeds(t *testing.T) {
-	count := number(t, countVariable, 0)
-	if count == 0 {
-		t.Skip("skipped: run by TestSimulation")
-	}
+// playHere plays seeds in this process, and writes what came of them to standard
+// output.
+func playHere(t *testing.T, first, count uint64) {
 	var trace io.Writer
 	if os.Getenv(traceVariable) != "" {
 		trace = os.Stdout
 	}
-	first := number(t, firstVariable, 0)
 	for seed := first; seed < first+count; seed++ {
 		broken, sum := simulate(t, seed, trace)
 		fmt.Printf("sum %d %d\n", seed, sum)
@@ -157,36 +199,21 @@ func TestSeeds(t *testing.T) {
 }
 
 func TestSameSeedIsTheSameRun(t *testing.T) {
-	onRequest(t)
 	const count = 60
 	program := build(t)
 	whole := play(t, program, 0, count).sums
-	var alone []string
-	for seed := range uint64(count / 10) {
-		alone = append(alone, play(t, program, 10*seed+3, 1).sums...)
-	}
 	again := play(t, program, 0, count).sums
-	differ := 0
+	if len(whole) != count || len(again) != count {
+		t.Fatalf("%d and %d of %d seeds were played", len(whole), len(again), count)
+	}
 	for n, sum := range whole {
 		if !onFile(uint64(n)) && sum != again[n] {
-			differ++
+			t.Errorf("seed %d made other calls when it was played again", n)
 		}
 	}
-	if differ > 0 || len(whole) != count {
-		t.Errorf("%d of %d seeds made other calls when they were played again", differ, len(whole))
-	}
-	for _, sum := range alone {
-		if !slices.Contains(whole, sum) {
-			t.Errorf("%s when it is played alone, another among others", sum)
+	for seed := uint64(3); seed < count; seed += 10 {
+		if alone := play(t, program, seed, 1).sums; len(alone) != 1 || alone[0] != whole[seed] {
+			t.Errorf("%v when it is played alone, %s among others", alone, whole[seed])
 		}
-	}
-}
-
-// onRequest skips t unless seeds are asked for: some still end in a failure that
-// is not understood, so they are no check yet.
-func onRequest(t *testing.T) {
-	t.Helper()
-	if os.Getenv("SIM_SEEDS") == "" && os.Getenv("SIM_SEED") == "" {
-		t.Skip("no seeds are played: set SIM_SEEDS or SIM_SEED")
 	}
 }

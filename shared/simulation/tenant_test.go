@@ -143,6 +143,7 @@ func (w *world) resend(r *wish) {
 	p := pick(w.rng, r.posts...)
 	start := time.Now()
 	var asked int
+	r.asked = append(r.asked, p.id)
 	w.undertake("resend of "+p.id+" to "+r.id, func(ctx context.Context, g *gateway.Gateway) error {
 		asked++
 		_, err := g.ResendDelivery(ctx, r.tenant.caller(), gateway.DeliveryID(r.id, p.id))
@@ -156,32 +157,38 @@ func (w *world) resend(r *wish) {
 }
 
 // job starts one of the jobs that deliver again.
-func (w *world) job(r *wish, name string, start func(ctx context.Context, g *gateway.Gateway, id string, s gateway.Span) error) {
+func (w *world) job(r *wish, kind gateway.JobKind, start func(ctx context.Context, g *gateway.Gateway, id string, s gateway.Span) error) {
 	if r.group != nil {
 		return
 	}
-	r.repeats = r.repeats || name != "release"
-	id := gateway.NewID("job", time.Now())
-	s := gateway.Span{Since: time.Now().Add(-time.Duration(w.rng.Int64N(int64(w.plan.active)*2) + 1))}
-	w.undertake(name+" for "+r.id, func(ctx context.Context, g *gateway.Gateway) error { return start(ctx, g, id, s) }, func(error) {})
+	r.repeats = r.repeats || kind != gateway.JobRelease
+	j := &work{id: gateway.NewID("job", time.Now()), kind: kind, start: time.Now()}
+	j.since = j.start.Add(-time.Duration(w.rng.Int64N(int64(w.plan.active)*2) + 1))
+	w.undertake(string(kind)+" for "+r.id, func(ctx context.Context, g *gateway.Gateway) error {
+		return start(ctx, g, j.id, gateway.Span{Since: j.since})
+	}, func(err error) {
+		if err == nil {
+			r.jobs = append(r.jobs, j)
+		}
+	})
 }
 
 func (w *world) recover(r *wish) {
-	w.job(r, "recover", func(ctx context.Context, g *gateway.Gateway, id string, s gateway.Span) error {
+	w.job(r, gateway.JobRecover, func(ctx context.Context, g *gateway.Gateway, id string, s gateway.Span) error {
 		_, err := g.StartRecover(ctx, r.tenant.caller(), id, r.id, s)
 		return err
 	})
 }
 
 func (w *world) release(r *wish) {
-	w.job(r, "release", func(ctx context.Context, g *gateway.Gateway, id string, s gateway.Span) error {
+	w.job(r, gateway.JobRelease, func(ctx context.Context, g *gateway.Gateway, id string, s gateway.Span) error {
 		_, err := g.StartRelease(ctx, r.tenant.caller(), id, r.id, s)
 		return err
 	})
 }
 
 func (w *world) replay(r *wish) {
-	w.job(r, "replay", func(ctx context.Context, g *gateway.Gateway, id string, s gateway.Span) error {
+	w.job(r, gateway.JobReplay, func(ctx context.Context, g *gateway.Gateway, id string, s gateway.Span) error {
 		_, err := g.StartReplay(ctx, r.tenant.caller(), id, r.id, s)
 		return err
 	})

@@ -19,6 +19,7 @@ type delivery struct {
 	Status  gateway.Status
 	Why     string
 	Made    int
+	Claim   int
 	Created time.Time
 	Anew    time.Time
 	Since   time.Time
@@ -28,14 +29,19 @@ type delivery struct {
 func (w *world) deliveries() map[string][]delivery {
 	out := map[string][]delivery{}
 	for _, r := range w.on.all(gateway.Deliveries, "D#") {
-		d := delivery{row: r, event: r.SK}
-		d.registration, _, _ = strings.Cut(strings.TrimPrefix(r.PK, "D#"), "#")
-		if err := json.Unmarshal(r.Data, &d); err != nil {
-			w.fail("row %s %s: %v", r.PK, r.SK, err)
-		}
+		d := w.readDelivery(r)
 		out[d.registration] = append(out[d.registration], d)
 	}
 	return out
+}
+
+func (w *world) readDelivery(r gateway.Row) delivery {
+	d := delivery{row: r, event: r.SK}
+	d.registration, _, _ = strings.Cut(strings.TrimPrefix(r.PK, "D#"), "#")
+	if err := json.Unmarshal(r.Data, &d); err != nil {
+		w.fail("row %s %s: %v", r.PK, r.SK, err)
+	}
+	return d
 }
 
 // verify checks what must hold when all is at rest.
@@ -49,12 +55,15 @@ func (w *world) verify() {
 	}
 	for _, r := range w.wishes {
 		for _, i := range w.items {
-			if r.must(i, time.Now()) {
-				w.verifyDelivered(r, i, all[r.id])
+			if w.must(r, i) {
+				w.verifyDelivered(r, i, all[r.id], "was acknowledged")
 			}
 		}
 		for _, d := range all[r.id] {
 			w.verifyEnd(r, d)
+		}
+		for _, j := range r.jobs {
+			w.verifyJob(r, j, all[r.id])
 		}
 		w.verifyResends(r)
 		w.verifyOnce(r)
@@ -86,7 +95,7 @@ func (w *world) verifyRow(d delivery) {
 }
 
 // verifyDelivered checks that i came to r, or that a row says why not.
-func (w *world) verifyDelivered(r *wish, i *item, ds []delivery) {
+func (w *world) verifyDelivered(r *wish, i *item, ds []delivery, what string) {
 	for _, p := range r.posts {
 		if p.item == i && p.accepted {
 			return
@@ -97,7 +106,7 @@ func (w *world) verifyDelivered(r *wish, i *item, ds []delivery) {
 			return // verifyEnd looks at it
 		}
 	}
-	w.fail("%s was acknowledged and never came to %s, and no row tells why; it is %v", i.text, r.id, i.ids)
+	w.fail("%s %s and never came to %s, and no row tells why; it is %v", i.text, what, r.id, i.ids)
 }
 
 // verifyEnd checks that a delivery may have ended as it did.
@@ -164,7 +173,7 @@ func (w *world) verifyHeld(r *wish, d delivery, what string) {
 		w.fail("%s, of no registration", what)
 		return
 	}
-	from, to := d.Since.Add(-slack), d.Since.Add(slack)
+	from, to := d.Since.Add(-w.slack()), d.Since.Add(w.slack())
 	switch {
 	case d.Why == "tenant_disabled":
 		enabled := r.tenant.disabled[len(r.tenant.disabled)-1]
@@ -197,7 +206,7 @@ func (w *world) registration(id string) (gateway.Registration, bool) {
 func (w *world) verifyCancelled(r *wish, d delivery, what string, now time.Time) {
 	i := w.ids[d.event]
 	removed := r.state.ever(d.Created, now, is(gateway.Removed)) || r.group != nil
-	revoked := i != nil && !r.tenant.covers(i, d.Created.Add(-slack), now)
+	revoked := i != nil && !r.tenant.covers(i, d.Created.Add(-w.slack()), now)
 	if !removed && !revoked && i != nil {
 		w.fail("%s: neither the registration nor the grant has gone", what)
 	}
@@ -209,7 +218,7 @@ func (w *world) verifyResends(r *wish) {
 	now := time.Now()
 	for _, again := range r.resends {
 		i := w.ids[again.id]
-		from := again.start.Add(-slack)
+		from := again.start.Add(-w.slack())
 		if i == nil || !r.state.always(from, now, is(gateway.Enabled)) || !r.tenant.disabled.always(from, now, isFalse) || !r.tenant.covers(i, from, now) {
 			continue
 		}
@@ -255,10 +264,15 @@ func (w *world) verifyOnce(r *wish) {
 // is kept.
 func (w *world) unclaimed() bool { return w.plan.twins && w.plan.failures }
 
+// released reports whether a schedule may have begun anew, with what was held.
+func (r *wish) released() bool {
+	return len(r.state) > 2 || len(r.tenant.disabled) > 1 || len(r.jobs) > 0
+}
+
 // verifyWaits checks that attempts were no closer to each other than the
 // schedule has them, where nobody asked for more.
 func (w *world) verifyWaits(r *wish) {
-	if !w.plan.clean || w.unclaimed() || r.repeats || len(r.resends) > 0 || len(r.waits) > 1 {
+	if !w.plan.clean || w.unclaimed() || r.repeats || len(r.resends) > 0 || len(r.waits) > 1 || r.released() {
 		return
 	}
 	last, made := map[string]*post{}, map[string]int{}
@@ -271,6 +285,40 @@ func (w *world) verifyWaits(r *wish) {
 			}
 		}
 		last[p.id], made[p.id] = p, n+1
+	}
+}
+
+// verifyJob checks that a job left nothing out: what had failed or was held
+// since its time when it was asked for, and what a registration had missed.
+func (w *world) verifyJob(r *wish, j *work, ds []delivery) {
+	rows := w.on.all(gateway.Deliveries, "J#"+j.id)
+	var job gateway.Job
+	if len(rows) != 1 || json.Unmarshal(rows[0].Data, &job) != nil || job.Status != gateway.JobDone {
+		return
+	}
+	if j.kind == gateway.JobReplay {
+		w.verifyReplay(r, j, ds)
+		return
+	}
+	status := map[gateway.JobKind]gateway.Status{gateway.JobRecover: gateway.Failed, gateway.JobRelease: gateway.Held}[j.kind]
+	from, to := j.since.Add(2*w.plan.skew), j.start.Add(-2*w.plan.skew)
+	for _, d := range ds {
+		if d.Status == status && !d.Since.Before(from) && d.Since.Before(to) {
+			w.fail("%s of %s at %v left out delivery %s, %s since %v", j.kind, r.id, j.start, d.event, d.Status, d.Since)
+		}
+	}
+}
+
+// verifyReplay checks that r has what it might have had since j's time.
+func (w *world) verifyReplay(r *wish, j *work, ds []delivery) {
+	now := time.Now()
+	for _, i := range w.items {
+		if i.acked.IsZero() || !i.acked.Before(j.start.Add(-2*w.plan.skew)) || i.sent.Before(j.since.Add(2*w.plan.skew)) {
+			continue
+		}
+		if r.wants(i, j.start, now) && r.tenant.covers(i, i.sent.Add(-w.slack()), now) {
+			w.verifyDelivered(r, i, ds, fmt.Sprintf("was to be replayed at %v", j.start))
+		}
 	}
 }
 

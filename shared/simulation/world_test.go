@@ -34,6 +34,8 @@ type world struct {
 	on        backend
 	weakStore gateway.Store
 	weakQueue gateway.Queue
+	storeIs   outage
+	queueIs   outage
 	calm      bool // nothing goes wrong any more
 
 	processes int        // how many there were
