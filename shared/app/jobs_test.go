@@ -308,7 +308,7 @@ func TestErasureReachesWhatWasReplayed(t *testing.T) {
 			answers := 0
 			for _, d := range w.deliveries(c, r.ID) {
 				as := again(w, func() ([]gateway.Attempt, error) {
-					as, _, err := w.g.Attempts(t.Context(), d.ID, gateway.Place{})
+					as, _, err := w.g.Attempts(t.Context(), d, gateway.Place{})
 					return as, err
 				})
 				if slices.ContainsFunc(as, func(a gateway.Attempt) bool { return strings.Contains(string(a.Answer), "seen") }) {

@@ -89,7 +89,7 @@ func TestNoSecretOfAnEndpointIsToldOrStored(t *testing.T) {
 		for _, d := range w.deliveries(c, r.ID) {
 			shown("deliveries", d)
 			as := again(w, func() ([]gateway.Attempt, error) {
-				as, _, err := w.g.Attempts(t.Context(), d.ID, gateway.Place{})
+				as, _, err := w.g.Attempts(t.Context(), d, gateway.Place{})
 				return as, err
 			})
 			for _, a := range as {
