@@ -37,7 +37,7 @@ var wantedCalls = map[string]wantedCall{
 	"api-get-source.json":                  {200, `"callback_url":"https://ringback.example/callbacks/direct/src-direct00/sample0direct0not0a0secret000000"`},
 	"api-get-unknown-source.json":          {404, `"status":404`},
 	"api-create-tenant.json":               {201, `"api_key":"rbk_`},
-	"api-create-tenant-unknown-field.json": {422, `"message":"unexpected property"`},
+	"api-create-tenant-unknown-field.json": {422, `"message":"unexpected property: want limits, name"`},
 	"api-create-tenant-broken-json.json":   {400, `"status":400`},
 	"api-dead-letters.json":                {200, `"retry"`},
 	"api-unknown-route.json":               {404, `"status":404`},
