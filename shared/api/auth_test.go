@@ -264,6 +264,8 @@ func anyBody(operation string, s setting, registration string) any {
 		return object{"tenant": s.other}
 	case "create-group":
 		return object{"source": s.smartbots, "name": "x", "security_code": "x", "uuid": chatGroup}
+	case "connect-group":
+		return object{"name": "x", "security_code": "x"}
 	case "create-registration":
 		return object{"source": s.direct, "url": "https://tenant.example/"}
 	case "create-key":
