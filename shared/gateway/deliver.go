@@ -105,7 +105,7 @@ func (g *Gateway) mayStart(ctx context.Context, rev string, e *Event, d Delivery
 	if err != nil {
 		return s, err
 	}
-	leave, at := g.pace.enter(ctx, turn{registration: r.ID, allowance: r.allowance(t.Limits), first: first, paced: d.Paced || d.Manual})
+	leave, at := g.pace.enter(ctx, turn{registration: r.ID, allowance: r.allowance(t.Limits, g.atOnce()), first: first, paced: d.Paced || d.Manual})
 	switch {
 	case leave == nil && !at.IsZero():
 		return start{at: at, paced: true}, nil

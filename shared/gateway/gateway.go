@@ -91,7 +91,7 @@ const (
 func (g *Gateway) init() {
 	g.once.Do(func() {
 		g.run = NewRev()
-		g.posts = semaphore.NewWeighted(int64(cmp.Or(g.AtOnce, 256)))
+		g.posts = semaphore.NewWeighted(int64(g.atOnce()))
 		g.room = semaphore.NewWeighted(roomFor)
 		g.targets, _ = lru.New[string, target](registrationsKnown)
 		g.told, _ = lru.New[string, struct{}](toldKnown)
@@ -102,6 +102,8 @@ func (g *Gateway) init() {
 		g.finder.init()
 	})
 }
+
+func (g *Gateway) atOnce() int { return cmp.Or(g.AtOnce, 256) }
 
 // ID names the gateway in Ringback-Via headers.
 func (g *Gateway) ID() string { return g.Keys.GatewayID() }

@@ -52,9 +52,11 @@ type allowance struct {
 	rate   float64 // POSTs a second; 0: as many as come
 }
 
-func (r Registration) allowance(l Limits) allowance {
+// allowance returns what r may use of a process that makes so many POSTs at once:
+// whatever the limits, half of them are left to others.
+func (r Registration) allowance(l Limits, atOnce int) allowance {
 	l = l.OrDefault()
-	a := allowance{atOnce: l.Concurrency, rate: l.DeliveriesPerSecond}
+	a := allowance{atOnce: min(l.Concurrency, max(atOnce/2, 1)), rate: l.DeliveriesPerSecond}
 	if r.Concurrency > 0 {
 		a.atOnce = min(a.atOnce, r.Concurrency)
 	}

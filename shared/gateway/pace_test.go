@@ -10,6 +10,17 @@ import (
 	"ringback/shared/egress"
 )
 
+func TestHalfOfAProcessIsLeftToOtherRegistrations(t *testing.T) {
+	for _, tt := range []struct{ own, tenant, process, want int }{
+		{0, 0, 256, 50}, {0, 1000, 256, 128}, {1000, 1000, 256, 128}, {7, 1000, 256, 7}, {0, 0, 1, 1},
+	} {
+		r := Registration{Concurrency: tt.own}
+		if got := r.allowance(Limits{Concurrency: tt.tenant}, tt.process).atOnce; got != tt.want {
+			t.Errorf("limits of %d and %d in a process of %d: %d at once, want %d", tt.own, tt.tenant, tt.process, got, tt.want)
+		}
+	}
+}
+
 // TestAttemptsWaitWhereTheirTurnIsNear has a hundred attempts at once for a
 // registration that may make ten: those of a fast endpoint all get their turn
 // in the process, of a slow one only those that need not wait long.
