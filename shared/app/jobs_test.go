@@ -108,9 +108,15 @@ var kindsOfLabour = map[gateway.JobKind]func(w *world) labour{
 func (w *world) labour() labour {
 	w.t.Helper()
 	s, _ := w.smartBots()
-	l := labour{s: s, c: w.tenant(s, nil), since: time.Now()}
-	time.Sleep(10 * time.Second) // clocks differ
+	l := labour{s: s, c: w.tenant(s, nil)}
+	l.since = w.later()
 	return l
+}
+
+// later waits for longer than clocks differ, and returns a time in between.
+func (w *world) later() time.Time {
+	time.Sleep(20 * time.Second)
+	return time.Now().Add(-10 * time.Second)
 }
 
 // failed is work of which n deliveries failed for good; the endpoint is well
@@ -242,7 +248,11 @@ func (l labour) recover(w *world, id string) (gateway.Job, error) {
 
 func TestJobLeavesLiveTrafficAlone(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
-		l := w.failed(120)
+		most, seconds := 80, 90
+		if w.weak != 0 {
+			most = labours // lists are seldom answered whole
+		}
+		l := w.failed(most)
 		l.e.takes = 200 * time.Millisecond
 		well := w.tenant(l.s, gateway.Match{"group": {groupB}})
 		_, live := w.register(well, l.s, "live.example", gateway.RegistrationChange{})
@@ -251,13 +261,13 @@ func TestJobLeavesLiveTrafficAlone(t *testing.T) {
 			return l.recover(w, gateway.NewID("job", time.Now()))
 		})
 		sent := map[string]time.Time{}
-		for n := range 180 {
+		for n := range seconds {
 			sent[fmt.Sprint(n)] = time.Now()
 			w.chat(path, groupB, fmt.Sprint(n))
 			time.Sleep(time.Second)
 		}
 		w.within(24*time.Hour, "all is recovered, and all that is live delivered", func() bool {
-			return len(l.e.accepted()) >= 120 && len(live.accepted()) == 180
+			return len(l.e.accepted()) >= most && len(live.accepted()) == seconds
 		})
 		if w.weak != 0 {
 			return
@@ -286,7 +296,7 @@ func TestErasureReachesWhatWasReplayed(t *testing.T) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		first, e := w.register(c, s, "first.example", gateway.RegistrationChange{})
-		since := time.Now()
+		since := w.later()
 		w.chat(path, groupA, "a secret of a data subject")
 		w.chat(path, groupB, "another's")
 		w.within(6*time.Hour, "delivered", func() bool { return len(e.accepted()) == 2 })
@@ -327,7 +337,7 @@ func TestDryRunTellsWhatWouldMatch(t *testing.T) {
 		s, path := w.smartBots()
 		c := w.tenant(s, gateway.Match{"group": {groupA, groupB}})
 		r, e := w.register(c, s, "narrow.example", gateway.RegistrationChange{Match: &gateway.Match{"group": {groupA}}})
-		since := time.Now()
+		since := w.later()
 		for n := range 6 {
 			w.chat(path, []string{groupA, groupB, groupC}[n%3], fmt.Sprint(n))
 		}

@@ -262,6 +262,7 @@ func TestGatewayMovesFromOneMachineToAWSAndBack(t *testing.T) {
 			t.Errorf("exported from AWS (-before +after):\n%s", diff)
 		}
 		there.livesOn(h)
+		h.form = there.endpoints.at["app.example"] // it was set there again
 		for _, e := range []*endpoint{h.all, h.part, h.form} {
 			e.forget()
 		}
