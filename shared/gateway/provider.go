@@ -21,9 +21,9 @@ type Callback struct {
 // those that are valid now. An empty list asks for no proof of that kind.
 type Credentials struct {
 	SDKAppID uint64         // tencent-chat
-	Tokens   []string       // tencent-chat: the console's authentication token
-	Basic    []Login        // direct
-	Allow    []netip.Prefix // direct: addresses that may call; empty: all
+	Tokens   []string       // tencent-chat: the console's authentication token; others
+	Basic    []Login        // direct, others
+	Allow    []netip.Prefix // direct: addresses that may call; empty: all; others
 }
 
 // A Login is a name and password of HTTP Basic authorization.

@@ -48,7 +48,7 @@ func (g *Gateway) rotateSource(ctx context.Context, id, provider string, overlap
 	if err != nil {
 		return s, err
 	}
-	if s.Provider != provider {
+	if !mayHave(s.Provider, provider) {
 		return s, fmt.Errorf("rotate: %w: only sources of %s have that", ErrInvalid, provider)
 	}
 	return g.changeSource(ctx, id, func(s *Source) { f(s, sourceKey(id).PK, g.now()) })

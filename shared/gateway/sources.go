@@ -22,15 +22,22 @@ const (
 	smartBots   = "smartbots"
 )
 
+// mayHave reports whether sources of a provider may have a credential that
+// sources of another, known one have. Of a provider that is not known here they
+// may: its Verify reads Credentials.
+func mayHave(provider, of string) bool {
+	return provider == of || provider != tencentChat && provider != direct && provider != smartBots
+}
+
 // A SourceChange names what a source is to have; what is nil stays, or is
 // nothing for a new source.
 type SourceChange struct {
 	Provider         string // of a new source
 	Name             *string
 	SDKAppID         *uint64         // tencent-chat
-	Token            *string         // tencent-chat, of a new source; else RotateToken
-	Basic            *Login          // direct, of a new source; else RotateBasic
-	Allow            *[]string       // direct
+	Token            *string         // tencent-chat and others, of a new source; else RotateToken
+	Basic            *Login          // direct and others, of a new source; else RotateBasic
+	Allow            *[]string       // direct and others
 	Upstream         *UpstreamChange // smartbots
 	IgnoreEventTypes *[]string
 	History          *History
@@ -46,18 +53,18 @@ type UpstreamChange struct {
 // check returns an error wrapping ErrInvalid if ch names what sources of the
 // provider do not have, or what cannot be.
 func (ch SourceChange) check(provider string) error {
-	fits := func(name, of string, set bool) error {
-		if set && provider != of {
+	fits := func(name, of string, set, may bool) error {
+		if set && !may {
 			return fmt.Errorf("%s: %w: only sources of %s have it", name, ErrInvalid, of)
 		}
 		return nil
 	}
 	return cmp.Or(
-		fits("sdk_app_id", tencentChat, ch.SDKAppID != nil),
-		fits("token", tencentChat, ch.Token != nil),
-		fits("basic", direct, ch.Basic != nil),
-		fits("allow", direct, ch.Allow != nil),
-		fits("upstream", smartBots, ch.Upstream != nil),
+		fits("sdk_app_id", tencentChat, ch.SDKAppID != nil, provider == tencentChat),
+		fits("token", tencentChat, ch.Token != nil, mayHave(provider, tencentChat)),
+		fits("basic", direct, ch.Basic != nil, mayHave(provider, direct)),
+		fits("allow", direct, ch.Allow != nil, mayHave(provider, direct)),
+		fits("upstream", smartBots, ch.Upstream != nil, provider == smartBots),
 		ch.checkCommon(),
 		given(ch.Token, checkToken),
 		given(ch.Basic, Login.check),
