@@ -52,7 +52,8 @@ func NewCallbackSecret() string {
 
 const (
 	eventIDPrefix = "evt_"
-	eventIDLen    = len(eventIDPrefix) + 44 // 27 bytes: 5 source, 6 time, 16 hash
+	eventIDLen    = len(eventIDPrefix) + 44
+	eventIDBytes  = 27 // 5 source, 6 time, 16 hash
 	// window is how long an event without a time of its own is recognised as a
 	// repeat, at least; twice that at most.
 	window = 10 * time.Minute
@@ -63,7 +64,7 @@ const (
 // of SHA-256 over source, label and the parts of the natural key, each with its
 // length in front.
 func eventID(source, label string, at time.Time, naturalKey ...string) (string, error) {
-	var b [27]byte
+	var b [eventIDBytes]byte
 	number, err := appendSourceNumber(b[:0], source)
 	if err != nil {
 		return "", err
@@ -117,7 +118,7 @@ func decodeEventID(id string) ([]byte, error) {
 		return nil, fmt.Errorf("event id: %w: want evt_ and 44 characters", ErrInvalid)
 	}
 	b, err := ordered.DecodeString(id[len(eventIDPrefix):])
-	if err != nil {
+	if err != nil || len(b) != eventIDBytes { // fewer: it passes over line breaks
 		return nil, fmt.Errorf("event id: %w: want characters 0-9 and a-v", ErrInvalid)
 	}
 	return b, nil
@@ -131,8 +132,9 @@ func appendSourceNumber(b []byte, source string) ([]byte, error) {
 	}
 	var text [8]byte
 	copy(text[:], source[4:])
+	was := len(b)
 	b, err := ordered.AppendDecode(b, text[:])
-	if err != nil {
+	if err != nil || len(b)-was != 5 { // fewer: it passes over line breaks
 		return nil, fmt.Errorf("source id: %w: want characters 0-9 and a-v", ErrInvalid)
 	}
 	return b, nil

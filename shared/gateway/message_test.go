@@ -121,22 +121,6 @@ func TestMessageOfANewerReleaseIsLeftForIt(t *testing.T) {
 	}
 }
 
-func FuzzReadMessage(f *testing.F) {
-	ms, err := packEvents(arrivalsOf([][]byte{[]byte("a"), {0, 1, 2}}), "")
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(ms[0].Body)
-	f.Add(`{"v":1,"k":"retry","id":"dlv_","c":3}`)
-	f.Add(`{"v":1,"k":"events","plain":true,"e":[{"n":-1}]}` + "\nx")
-	f.Fuzz(func(t *testing.T, body string) {
-		_, as, err := readMessage(body)
-		if err != nil && len(as) > 0 {
-			t.Errorf("%d events with the error %v", len(as), err)
-		}
-	})
-}
-
 func TestHeaderIsTheJSONThatIsRead(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.OneOf(rapid.String(), rapid.StringOf(rapid.SampledFrom([]rune("a\"\\\x00\x1f\x7f\u2028\ufffd\ufffe\uffff\U0010ffff"))))

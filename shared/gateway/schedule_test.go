@@ -124,18 +124,6 @@ func TestRetryAfterMeansTheSameInBothForms(t *testing.T) {
 	})
 }
 
-func FuzzRetryAfter(f *testing.F) {
-	for _, text := range []string{"120", "Sun, 01 Mar 2026 12:05:00 GMT", "-1", "1e9", "\x00"} {
-		f.Add(text)
-	}
-	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	f.Fuzz(func(t *testing.T, text string) {
-		if got := retryAfter(http.Header{"Retry-After": {text}}, now); got < 0 || got > MaxWait {
-			t.Errorf("Retry-After: %q = %v, want 0 to %v", text, got, MaxWait)
-		}
-	})
-}
-
 func TestScheduleIsReadAsItIsWritten(t *testing.T) {
 	for text, want := range map[string]string{
 		`"standard"`:        `"standard"`,

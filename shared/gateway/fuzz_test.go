@@ -1,0 +1,360 @@
+package gateway
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"ringback/shared/egress"
+)
+
+// FuzzMessage packs an event and reads it again: it must be the same, its
+// header what encoding/json makes of it, and the message one that SQS carries.
+func FuzzMessage(f *testing.F) {
+	f.Add("acme", "delivered", "application/json", "a=1", "bot", "@RBT#001", []byte(`{"a":1}`), int64(1760000000456))
+	f.Add("", "", "", "", "", "\ufffe\uffff", []byte("\x00\xff"), int64(-1))
+	f.Fuzz(func(t *testing.T, label, typ, contentType, query, kind, value string, payload []byte, at int64) {
+		text := func(s string) string { return strings.ToValidUTF8(s, "\uFFFD") } // as a Reading promises
+		a := arrival{token: "t", unique: at%2 == 0, Event: Event{
+			ID: "evt_" + strings.Repeat("0", 44), Source: "src-00000000", Provider: "direct", Label: text(label), Type: text(typ), Received: noon,
+			ContentType: text(contentType), Query: text(query), Keys: map[string][]string{text(kind): {text(value), text(label)}}, Payload: payload,
+		}}
+		if at = at % (1 << 42); at != 0 {
+			a.Time = time.UnixMilli(at).UTC()
+		}
+		body, err := packMessage([]arrival{a, a})
+		if err != nil {
+			if len(label)+len(typ)+len(contentType)+len(query)+len(value)+len(payload) < 50<<10 {
+				t.Errorf("packMessage: %v", err)
+			}
+			return
+		}
+		if !Carries(body) {
+			t.Errorf("SQS does not carry the message %q", body)
+		}
+		h, got, err := readMessage(body)
+		if d := cmp.Diff([]arrival{a, a}, got, cmp.AllowUnexported(arrival{}), cmpopts.IgnoreUnexported(Event{}), cmpopts.EquateEmpty()); d != "" || err != nil {
+			t.Fatalf("%v; events changed on the way (-sent +read):\n%s", err, d)
+		}
+		var want header
+		theirs, err := json.Marshal(h)
+		if err := errors.Join(err, json.Unmarshal(theirs, &want)); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, h, cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("header differs from encoding/json's (-theirs +ours):\n%s", d)
+		}
+	})
+}
+
+// FuzzReadMessage reads what nobody wrote. What is read must be what the header
+// says, and stay so when it is packed again.
+func FuzzReadMessage(f *testing.F) {
+	ms, err := packEvents(arrivalsOf([][]byte{[]byte("a"), {0, 1, 2}}), "")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(ms[0].Body)
+	f.Add(`{"v":1,"k":"retry","id":"dlv_","c":3}`)
+	f.Add(`{"v":1,"k":"events","plain":true,"e":[{"n":-1}]}` + "\nx")
+	f.Fuzz(func(t *testing.T, body string) {
+		h, as, err := readMessage(body)
+		if err != nil && len(as) > 0 {
+			t.Errorf("%d events with the error %v", len(as), err)
+		}
+		if err != nil && !errors.Is(err, ErrUnreadable) {
+			t.Errorf("readMessage: %v, want ErrUnreadable", err)
+		}
+		if err != nil || len(as) == 0 {
+			return
+		}
+		if len(as) != len(h.Events) {
+			t.Fatalf("%d events, the header names %d", len(as), len(h.Events))
+		}
+		again, err := packMessage(as)
+		if err != nil {
+			return // what is read may be larger than what is sent
+		}
+		if _, got, err := readMessage(again); err != nil || !cmp.Equal(as, got, cmp.AllowUnexported(arrival{}), cmpopts.IgnoreUnexported(Event{}), cmpopts.EquateEmpty()) {
+			t.Errorf("packed again: %v (-first +second):\n%s", err, cmp.Diff(as, got, cmp.AllowUnexported(arrival{}), cmpopts.IgnoreUnexported(Event{})))
+		}
+	})
+}
+
+// FuzzAnswerHeader reads what an endpoint's answer asks for: Retry-After, and
+// the consent to deliveries.
+func FuzzAnswerHeader(f *testing.F) {
+	for _, text := range []string{"120", "Sun, 01 Mar 2026 12:05:00 GMT", "-1", "1e9", "\x00", "+5", "*", "https://ringback.example"} {
+		f.Add(text, text)
+	}
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	g := &Gateway{PublicURL: "https://ringback.example"}
+	f.Fuzz(func(t *testing.T, after, origin string) {
+		got := retryAfter(http.Header{"Retry-After": {after}}, now)
+		if want := hinted(after, now); got != want || got < 0 || got > MaxWait {
+			t.Errorf("Retry-After: %q = %v, want %v", after, got, want)
+		}
+		rate, err := g.consent(egress.Response{StatusCode: 200, Header: http.Header{"Webhook-Allowed-Origin": {origin}, "Webhook-Allowed-Rate": {after}}})
+		if trimmed := strings.TrimSpace(origin); err == nil && trimmed != "*" && !strings.EqualFold(trimmed, g.origin()) {
+			t.Errorf("WebHook-Allowed-Origin: %q is taken for consent", origin)
+		}
+		if rate < 0 || err != nil && rate != 0 {
+			t.Errorf("WebHook-Allowed-Rate: %q = %v, %v", after, rate, err)
+		}
+	})
+}
+
+// hinted is Retry-After read without a look at retryAfter: whole seconds with at
+// most a sign before their digits, or one of the three forms of an HTTP date.
+func hinted(text string, now time.Time) time.Duration {
+	text = strings.TrimSpace(text)
+	digits := strings.TrimLeft(strings.TrimPrefix(text, "+"), "0")
+	if text != "" && strings.Trim(text, "0123456789") == "" || strings.HasPrefix(text, "+") && digits != "" && strings.Trim(digits, "0123456789") == "" {
+		if n, err := strconv.Atoi("0" + digits); err == nil && n <= 24*60*60 {
+			return time.Duration(n) * time.Second
+		}
+		return 0
+	}
+	at, err := http.ParseTime(text)
+	if d := at.Sub(now); err == nil && d >= 0 && d <= MaxWait {
+		return d
+	}
+	return 0
+}
+
+// FuzzCursor reads cursors that nobody gave out. What is read must be written
+// as it is read, and a page that begins there must end at or after it.
+func FuzzCursor(f *testing.F) {
+	f.Add("06h05bpdqi.reg_1", "reg_2", 10)
+	f.Add(stop{Part: 1, ID: "ten_1", Below: true, After: "R#1"}.String(), "", 0)
+	f.Add("0 3 evt_1", "~", -1)
+	f.Fuzz(func(t *testing.T, text, id string, limit int) {
+		if s, err := parseSpot(text); err == nil {
+			if back, err := parseSpot(s.String()); err != nil || back != s || s.String() != text {
+				t.Errorf("cursor %q is read as %+v, and written %q", text, s, s)
+			}
+		} else if !errors.Is(err, ErrInvalid) || strings.Contains(err.Error(), text) && len(text) > 3 {
+			t.Errorf("parseSpot(%q): %v", text, err)
+		}
+		if s, err := parseStop(text); err == nil {
+			if back, err := parseStop(s.String()); err != nil || back != s {
+				t.Errorf("cursor %q is read as %+v, and written again as %+v, %v", text, s, back, err)
+			}
+		} else if !errors.Is(err, ErrInvalid) {
+			t.Errorf("parseStop(%q): %v", text, err)
+		}
+		shardCursor(text)
+
+		q := HistoryQuery{Cursor: text, Limit: limit}
+		p := part{Query{Table: Deliveries, PK: "D#reg_1#0"}, id, "src-00000001"}
+		bounded, err := q.bound(p)
+		if err != nil {
+			return
+		}
+		if n := bounded.PageRows(); n < 1 || n > MaxPageRows {
+			t.Errorf("page of %d rows for a limit of %d", n, limit)
+		}
+		event, err := eventID(p.source, "", noon, "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, next := q.join([]part{p}, []Page{{Rows: []Row{{Key: Key{Deliveries, p.PK, event}}}, Next: event}})
+		if _, err := parseSpot(next); next != "" && err != nil && len(id) < MaxName/2 && !strings.Contains(id, ".") && text == "" {
+			t.Errorf("the page ended with the cursor %q, which is refused: %v", next, err)
+		}
+	})
+}
+
+// FuzzMatch wants that what a filter names is what it accepts, that no * reaches
+// further than the end of a pattern, and that the index leads to a registration
+// whenever it wants an event.
+func FuzzMatch(f *testing.F) {
+	f.Add("Bot.*", "Bot.OnGroupMessage", "bot", "@RBT#001", "@RBT#001")
+	f.Add("*", "registration.failing", "group", "", "g")
+	f.Add("a*b", "a*b", "label", "", "")
+	f.Add("delivered", "delivered", "channel", strings.Repeat("x", 300), "SMS")
+	kinds := []string{"group", "bot", "message"}
+	f.Fuzz(func(t *testing.T, pattern, typ, kind, wanted, value string) {
+		m := Match{kind: {wanted}}
+		r := Registration{ID: "reg_1", Source: "src-00000001", Tenant: "ten_1", EventTypes: []string{pattern}, Match: m}
+		errTypes, errMatch := CheckEventTypes(r.EventTypes), m.Check(kinds)
+		for _, err := range []error{errTypes, errMatch} {
+			if err != nil && !errors.Is(err, ErrInvalid) {
+				t.Errorf("check of %q and %q: %v, want ErrInvalid", pattern, m, err)
+			}
+		}
+		if errTypes != nil || errMatch != nil {
+			return
+		}
+		e := &Event{Source: r.Source, Type: typ, Keys: map[string][]string{kind: {value}}}
+		if slices.Contains(operational, typ) {
+			if wantsType(r.EventTypes, typ) != (pattern == typ) {
+				t.Errorf("%q wants %q", pattern, typ)
+			}
+			return
+		}
+		start, open := strings.CutSuffix(pattern, "*")
+		named := typ == pattern || open && strings.HasPrefix(typ, start)
+		if got, want := r.Wants(e), named && wanted == value; got != want {
+			t.Fatalf("%q of %q wants %q of %q: %v, want %v", pattern, wanted, typ, value, got, want)
+		}
+		v := version{Patterns: map[string][]string{}}
+		for _, h := range r.hints() {
+			kind, _, _ := strings.Cut(h.RoutingKey, "=")
+			v.Patterns[kind] = append(v.Patterns[kind], h.Pattern)
+			k := Key{Registrations, hintPK(r.Source, h.RoutingKey), h.Pattern + "#" + r.ID}
+			if err := k.Check(); err != nil && utf8.ValidString(h.RoutingKey+h.Pattern) {
+				t.Errorf("index entry %q: %v", h, err)
+			}
+		}
+		if led := slices.ContainsFunc(v.streams(e), func(h hint) bool { return slices.Contains(r.hints(), h) }); led != r.Wants(e) {
+			t.Errorf("the index of %q leads to %q: %v, want %v", r.hints(), e.Keys, led, r.Wants(e))
+		}
+	})
+}
+
+// FuzzID wants that ids are read as they are made, and nothing else for one.
+func FuzzID(f *testing.F) {
+	f.Add("src-gpjqldv6", "acme", "key", int64(1760000000456))
+	f.Add("evt_gpjqldv606h05act82h9ptv24r7q9o23h0bv7vhs8m6g", "", "", int64(-1))
+	f.Add("dlv_06h05bpfn2m0eb4rm87ooq5ubggpjqldv606h05act82h9ptv24r7q9o23h0bv7vhs8m6g", "", "", int64(1)<<48)
+	f.Fuzz(func(t *testing.T, text, label, key string, at int64) {
+		if id, err := eventID(text, label, time.UnixMilli(at), key); err == nil {
+			if source, err := SourceOf(id); err != nil || source != text {
+				t.Errorf("the source of %s is %q, %v, want %q", id, source, err, text)
+			}
+			if other, err := eventID(text, label+"x", time.UnixMilli(at), key); err != nil || other == id {
+				t.Errorf("two labels have the id %s, %v", id, err)
+			}
+			const reg = "reg_00000000000000000000000000"
+			if r, e, err := splitDeliveryID(DeliveryID(reg, id)); err != nil || r != reg || e != id {
+				t.Errorf("delivery of %s is that of %s and %s, %v", id, r, e, err)
+			}
+			if before, err := previousWindow(id); err != nil || at > 2*window.Milliseconds() && at < 1<<47 && before >= id {
+				t.Errorf("the window before %s is %s, %v", id, before, err)
+			}
+		}
+		if source, err := SourceOf(text); err == nil {
+			if _, err := sourceNumber(source); err != nil || !strings.HasPrefix(text[len(eventIDPrefix):], source[len("src-"):]) {
+				t.Errorf("the source of %q is %q, %v", text, source, err)
+			}
+			if k, err := eventKey(text); err != nil || k.Check() != nil {
+				t.Errorf("the row of %q is %v, %v", text, k, err)
+			}
+		}
+		if r, e, err := splitDeliveryID(text); err == nil && DeliveryID(r, e) != text {
+			t.Errorf("%q is the delivery of %s and %s, whose id is %s", text, r, e, DeliveryID(r, e))
+		}
+	})
+}
+
+// FuzzSchedule wants that a schedule that is taken keeps within the limits, is
+// written as it is read, and that the error of another holds nothing of it.
+func FuzzSchedule(f *testing.F) {
+	for _, text := range []string{`"standard"`, `["30s","5m"]`, `[]`, `null`, `["5s",null]`, `"Zq7Xk"`, `["Zq7Xk"]`, `["+5s","1h1ns","9223372036.854775807s"]`} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var s Schedule
+		err := json.Unmarshal(text, &s)
+		if err != nil {
+			if strings.Contains(err.Error(), "Zq7Xk") {
+				t.Errorf("schedule %q: the error %q repeats it", text, err)
+			}
+			return
+		}
+		if s.Len() > 288 || s.Longest() > MaxWait || s.Check() != nil {
+			t.Fatalf("schedule %q is taken: %+v, %v", text, s, s.Check())
+		}
+		var sum time.Duration
+		for n := range s.Len() {
+			if s.Wait(n) < MinWait {
+				t.Errorf("schedule %q has a wait of %v", text, s.Wait(n))
+			}
+			sum += s.Wait(n)
+		}
+		if sum > MaxWaitsSum {
+			t.Errorf("schedule %q takes %v", text, sum)
+		}
+		b, err := json.Marshal(s)
+		var back Schedule
+		if err := errors.Join(err, json.Unmarshal(b, &back)); err != nil || back.Len() != s.Len() || back.Longest() != s.Longest() {
+			t.Errorf("schedule %q is written %s and read as %+v, %v", text, b, back, err)
+		}
+	})
+}
+
+// FuzzOpen wants that a sealed text opens for its own row and field alone, and
+// that nothing else opens.
+func FuzzOpen(f *testing.F) {
+	keys, err := ParseKeyRing("2 the key that seals, of 32 or more characters\n1 the key before, of 32 or more characters")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("s1.2.AAAA", "S#1", "url", "secret", 3)
+	f.Add(keys.Seal("S#1", "url", "other"), "S#1", "header", "", 0)
+	f.Add("s1..", "", "", "", -1)
+	f.Fuzz(func(t *testing.T, text, pk, field, plain string, at int) {
+		sealed := keys.Seal(pk, field, plain)
+		if got, err := keys.Open(pk, field, sealed); err != nil || got != plain || !keys.Current(sealed) {
+			t.Fatalf("Open of what was sealed = %q, %v, want %q", got, err, plain)
+		}
+		if got, err := keys.Open(pk+"x", field, sealed); err == nil {
+			t.Errorf("Open for another row = %q", got)
+		}
+		b := []byte(sealed)
+		i := (at%len(b) + len(b)) % len(b)
+		b[i] ^= 1
+		if got, err := keys.Open(pk, field, string(b)); err == nil && !sameBase64(sealed, string(b)) {
+			t.Errorf("Open of %q with byte %d altered = %q", sealed, i, got)
+		}
+		if got, err := keys.Open(pk, field, text); err == nil {
+			t.Errorf("Open of %q = %q", text, got)
+		} else if plain != "" && len(plain) > 8 && strings.Contains(err.Error(), plain) && !strings.Contains(text+pk+field, plain) {
+			t.Errorf("the error %q holds the plain text", err)
+		}
+		if r, err := ParseKeyRing(text); err == nil && r.current == "" {
+			t.Errorf("key ring %q has no key", text)
+		}
+	})
+}
+
+// sameBase64 reports whether a and b differ in bits alone that their base64
+// does not use.
+func sameBase64(a, b string) bool {
+	x, errX := base64.RawStdEncoding.DecodeString(a[strings.LastIndexByte(a, '.')+1:])
+	y, errY := base64.RawStdEncoding.DecodeString(b[strings.LastIndexByte(b, '.')+1:])
+	return errX == nil && errY == nil && string(x) == string(y) && a[:strings.LastIndexByte(a, '.')] == b[:strings.LastIndexByte(b, '.')]
+}
+
+// FuzzUpstream reads answers of SmartBots that nobody documented. Only a clear
+// OK is one, and what is passed on is one short line of text.
+func FuzzUpstream(f *testing.F) {
+	for _, text := range []string{`{"result":"OK","group_uuid":"5B1F"}`, "OK\r\n", "result=FAIL&resulttext=BOT%20NOT%20EXISTS", "ACCESS DENIED", "\x00\x1b[31m\u202e", `{"result":"ok"}`, "NOT OK"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		a, err := readUpstream(body)
+		if err == nil {
+			if a.Result != "OK" || !strings.Contains(body, "OK") && !strings.ContainsAny(body, `\%`) {
+				t.Errorf("%q is taken for OK: %+v", body, a)
+			}
+			return
+		}
+		var no *Refusal
+		if !errors.As(err, &no) || no.Text == "" || len(no.Text) > MaxName || !utf8.ValidString(no.Text) || strings.ContainsFunc(no.Text, unicode.IsControl) {
+			t.Errorf("%q is refused with %v, want one line of at most %d bytes", body, err, MaxName)
+		}
+	})
+}
