@@ -223,6 +223,28 @@ func CheckReading(cb *gateway.Callback, r gateway.Reading) []string {
 	return problems
 }
 
+// CheckRaw returns what is wrong with what p sends alone of the items that it
+// read: each must be read as the same item again, and as one.
+func CheckRaw(p gateway.Provider, r gateway.Reading) []string {
+	var problems []string
+	for i, it := range r.Items {
+		if it.Unreadable {
+			continue
+		}
+		raw := p.Raw(eventOf(r, it), "", time.Time{})
+		cb := gateway.Callback{Method: http.MethodPost, Query: raw.Query, Body: raw.Body, Header: http.Header{"Content-Type": {raw.ContentType}}}
+		got, err := p.Parse(&cb)
+		if err != nil || len(got.Items) != 1 {
+			problems = append(problems, fmt.Sprintf("item %d alone is %.200q: %d items, %v, want 1", i, raw.Body, len(got.Items), err))
+			continue
+		}
+		if diff := cmp.Diff(it, got.Items[0]); diff != "" {
+			problems = append(problems, fmt.Sprintf("item %d alone, -sent +read:\n%s", i, diff))
+		}
+	}
+	return problems
+}
+
 // checkTexts returns what in r no row could hold beside the payload.
 func checkTexts(r gateway.Reading) []string {
 	var problems []string

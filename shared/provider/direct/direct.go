@@ -101,7 +101,7 @@ func loggedIn(cb *gateway.Callback, logins []gateway.Login) bool {
 		return false
 	}
 	scheme, coded, ok := strings.Cut(values[0], " ")
-	if !ok || !strings.EqualFold(scheme, "Basic") {
+	if !ok || !strings.EqualFold(scheme, "Basic") || strings.ContainsAny(coded, "\r\n") { // which the decoder passes over
 		return false
 	}
 	given, err := base64.StdEncoding.Strict().DecodeString(strings.TrimLeft(coded, " "))

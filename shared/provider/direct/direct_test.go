@@ -193,7 +193,7 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("Raw = %q, want the payload in an array", raw.Body)
 			}
 		}
-		for _, problem := range gatewaytest.CheckReading(&cb, reading) {
+		for _, problem := range append(gatewaytest.CheckReading(&cb, reading), gatewaytest.CheckRaw(p, reading)...) {
 			t.Error(problem)
 		}
 	})
@@ -203,6 +203,7 @@ func FuzzVerify(f *testing.F) {
 	for _, c := range gatewaytest.ProviderCases(f, "testdata") {
 		f.Add(c.Callback.Header.Get("Authorization"))
 	}
+	f.Add("Basic " + coded("tenant-7:n3xt") + "\n")
 	f.Fuzz(func(t *testing.T, header string) {
 		cb := gateway.Callback{Header: http.Header{"Authorization": {header}}}
 		if (direct.Provider{}).Verify(&cb, gateway.Credentials{Basic: credentials.Basic}) != nil {
@@ -212,6 +213,9 @@ func FuzzVerify(f *testing.F) {
 		name, password, _ := r.BasicAuth()
 		if got := (gateway.Login{Name: name, Password: password}); got != credentials.Basic[0] && got != credentials.Basic[1] {
 			t.Errorf("Verify took %q", header)
+		}
+		if _, text, _ := strings.Cut(header, " "); coded(name+":"+password) != strings.TrimLeft(text, " ") {
+			t.Errorf("Verify took %q, which is another spelling of the login", header)
 		}
 	})
 }

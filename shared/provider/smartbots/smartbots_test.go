@@ -11,6 +11,7 @@ import (
 
 	"ringback/shared/gateway"
 	"ringback/shared/gateway/gatewaytest"
+	"ringback/shared/provider/item"
 	"ringback/shared/provider/smartbots"
 )
 
@@ -111,10 +112,10 @@ func FuzzParse(f *testing.F) {
 		if data, err := p.Data(&e); err != nil || !json.Valid(data) || data[0] != '{' {
 			t.Errorf("Data = %q, %v, want an object", data, err)
 		}
-		if raw := p.Raw(&e, "", time.Time{}); !bytes.Equal(raw.Body, body) || contentType != "" && raw.ContentType != contentType {
+		if raw := p.Raw(&e, "", time.Time{}); !bytes.Equal(raw.Body, body) || raw.ContentType != item.ContentType(&cb, raw.ContentType) {
 			t.Errorf("Raw = %q as %q, want what came", raw.Body, raw.ContentType)
 		}
-		for _, problem := range gatewaytest.CheckReading(&cb, reading) {
+		for _, problem := range append(gatewaytest.CheckReading(&cb, reading), gatewaytest.CheckRaw(p, reading)...) {
 			t.Error(problem)
 		}
 	})

@@ -272,10 +272,10 @@ func TestDecisionsAreWhatBeforeAndPrevCommandsWaitFor(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for _, c := range gatewaytest.ProviderCases(f, "testdata") {
-		f.Add(c.Callback.Query, c.Callback.Body)
+		f.Add(c.Callback.Query, c.Callback.Header.Get("Content-Type"), c.Callback.Body)
 	}
-	f.Fuzz(func(t *testing.T, query string, body []byte) {
-		cb := gateway.Callback{Query: query, Body: body}
+	f.Fuzz(func(t *testing.T, query, contentType string, body []byte) {
+		cb := gateway.Callback{Query: query, Header: http.Header{"Content-Type": {contentType}}, Body: body}
 		p := tencentchat.Provider{}
 		reading, err := p.Parse(&cb)
 		if err != nil {
@@ -285,6 +285,9 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for _, it := range reading.Items {
+			if it.Unreadable && it.Type != "tencent-chat.unreadable" || !it.Unreadable && !json.Valid(bytes.TrimPrefix(it.Payload, []byte("\uFEFF"))) {
+				t.Errorf("item of type %q: %q", it.Type, it.Payload)
+			}
 			e := gateway.Event{Payload: it.Payload, Unreadable: it.Unreadable, Query: reading.Query, ContentType: reading.ContentType}
 			data, err := p.Data(&e)
 			parameters, errParameters := p.Parameters(&e)
@@ -295,7 +298,7 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("Raw = %q, want the payload in it", raw.Body)
 			}
 		}
-		for _, problem := range gatewaytest.CheckReading(&cb, reading) {
+		for _, problem := range append(gatewaytest.CheckReading(&cb, reading), gatewaytest.CheckRaw(p, reading)...) {
 			t.Error(problem)
 		}
 	})
