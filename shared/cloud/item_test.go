@@ -86,15 +86,27 @@ func TestFrameThatUnpacksToMoreThanARowIsRefused(t *testing.T) {
 	}
 }
 
+// FuzzUnpack wants that a row comes back as it was packed, that nothing unpacks
+// to more than a row, and that what is read of a stranger's bytes packs to the
+// same again.
 func FuzzUnpack(f *testing.F) {
 	p := new(packer)
 	f.Add(p.pack([]byte("{}"), []byte("body")))
 	f.Add(p.enc.EncodeAll([]byte{3, 9, 'x'}, nil))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, z []byte) {
+		if data, body, err := p.unpack(p.pack(z, nil)); err != nil || !bytes.Equal(data, z) || (data == nil) != (z == nil) || body != nil {
+			t.Errorf("pack(%q, nil) unpacks to %q, %q, %v", z, data, body, err)
+		}
 		data, body, err := p.unpack(z)
-		if err == nil && len(data)+len(body) > unpackBytes {
+		if err != nil {
+			return
+		}
+		if len(data)+len(body) > unpackBytes {
 			t.Errorf("unpack gave %d bytes, at most %d", len(data)+len(body), unpackBytes)
+		}
+		if d, b, err := p.unpack(p.pack(data, body)); err != nil || !bytes.Equal(d, data) || !bytes.Equal(b, body) || (b == nil) != (body == nil) {
+			t.Errorf("packed again: %q, %q, %v, want %q, %q", d, b, err, data, body)
 		}
 	})
 }
