@@ -16,6 +16,9 @@ const (
 	// one process sees them.
 	openAfterFailures = 10
 	openAfterTimeouts = 3
+	// It opens as well at a timeout after so long without an acceptance anywhere:
+	// of many processes, none may see three.
+	hangsAfter = time.Minute
 
 	firstInterval   = time.Minute // between probes; doubled by each that fails
 	longestInterval = time.Hour
@@ -44,6 +47,10 @@ type Health struct {
 
 // bad reports whether nothing was accepted since the first failure.
 func (h Health) bad() bool { return !h.BadSince.IsZero() && h.OKAt.Before(h.BadSince) }
+
+// hangs reports whether a timeout at now shows that the endpoint hangs: no
+// process had anything accepted for a minute.
+func (h Health) hangs(now time.Time) bool { return h.bad() && now.Sub(h.BadSince) >= hangsAfter }
 
 // hopeless reports whether the registration is to be disabled at now.
 func (h Health) hopeless(now time.Time) bool {
@@ -180,7 +187,7 @@ func (g *Gateway) heedAttempt(ctx context.Context, e *Event, r Registration, a A
 		}
 		return g.tell(ctx, registrationDisabled, e, r, why)
 	}
-	return g.heedRefused(ctx, e, r, probe)
+	return g.heedRefused(ctx, e, r, a, probe)
 }
 
 // heedAccepted takes back what is said against r's endpoint. It looks for that
@@ -209,15 +216,17 @@ func (g *Gateway) heedAccepted(ctx context.Context, e *Event, r Registration) er
 	return g.tell(ctx, registrationRecovered, e, r, "the endpoint accepts again")
 }
 
-func (g *Gateway) heedRefused(ctx context.Context, e *Event, r Registration, probe bool) error {
+func (g *Gateway) heedRefused(ctx context.Context, e *Event, r Registration, a Attempt, probe bool) error {
 	now, m := g.now(), g.pace.look(r.ID)
-	tripped := m.failures >= openAfterFailures || m.timeouts >= openAfterTimeouts
-	if known, ok := g.healths.Get(r.ID); ok && known.refused(now, tripped, probe) == known.Health && !known.hopeless(now) {
+	tripped := func(h Health) bool {
+		return m.failures >= openAfterFailures || m.timeouts >= openAfterTimeouts || a.Class == egress.Timeout && h.hangs(now) && now.Sub(m.accepted) > wellFor
+	}
+	if known, ok := g.healths.Get(r.ID); ok && known.refused(now, tripped(known.Health), probe) == known.Health && !known.hopeless(now) {
 		return nil // nothing to write, as far as this process knows
 	}
 	opened := false
 	h, err := g.changeHealth(ctx, r.ID, func(h Health) Health {
-		after := h.refused(now, tripped, probe)
+		after := h.refused(now, tripped(h), probe)
 		opened = after.Open && !h.Open
 		return after
 	})

@@ -176,3 +176,21 @@ func TestTripsAreCountedByFailuresAndTimeouts(t *testing.T) {
 		}
 	})
 }
+
+func TestEndpointHangsIfNothingWasAcceptedForAMinute(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		h    Health
+		want bool
+	}{
+		{"nothing failed", Health{}, false},
+		{"failed a moment ago", Health{BadSince: noon.Add(-59 * time.Second)}, false},
+		{"failed a minute ago", Health{BadSince: noon.Add(-time.Minute)}, true},
+		{"accepted since", Health{BadSince: noon.Add(-time.Hour), OKAt: noon.Add(-time.Second)}, false},
+		{"accepted before", Health{BadSince: noon.Add(-time.Hour), OKAt: noon.Add(-2 * time.Hour)}, true},
+	} {
+		if got := tt.h.hangs(noon); got != tt.want {
+			t.Errorf("%s: hangs = %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
