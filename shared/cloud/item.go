@@ -12,8 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// itemFormat is the attribute f of what this version writes. A reader refuses
-// items of a later format instead of misreading them.
+// itemFormat is the attribute f of what this version writes. A reader takes the
+// format before, too, and refuses items of a later one instead of misreading
+// them.
 const itemFormat = 1
 
 // writeUnit is how many bytes one write unit covers ("Read/write capacity
@@ -94,7 +95,7 @@ var errItem = errors.New("item is not in a known format")
 // row is the reverse of item. The error holds none of the item.
 func (p *packer) row(t gateway.Table, item map[string]types.AttributeValue) (gateway.Row, error) {
 	r := gateway.Row{Key: keyOf(t, item), Rev: textOf(item["rev"])}
-	if f := numberOf(item["f"]); f != itemFormat || r.PK == "" || r.SK == "" || r.Rev == "" {
+	if f := numberOf(item["f"]); f < max(1, itemFormat-1) || f > itemFormat || r.PK == "" || r.SK == "" || r.Rev == "" {
 		return gateway.Row{}, fmt.Errorf("%w: format %d, want %d", errItem, f, itemFormat)
 	}
 	if item["du"] != nil {

@@ -3,6 +3,7 @@ package cloud
 import (
 	"bytes"
 	"errors"
+	"os"
 	"testing"
 	"time"
 
@@ -46,6 +47,32 @@ func TestEveryRowComesBackFromItsItem(t *testing.T) {
 			t.Errorf("packed into %d bytes from %d, which saves no unit", itemBytes(item), plain)
 		}
 	})
+}
+
+// TestRowThatWasPackedBeforeIsUnpacked reads what format 1 packed when it was
+// new: with another dictionary, rows that are stored could not be read any more.
+func TestRowThatWasPackedBeforeIsUnpacked(t *testing.T) {
+	file := func(name string) []byte {
+		b, err := os.ReadFile("testdata/packed-1." + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	want := gateway.Row{
+		Key: gateway.Key{Table: gateway.Deliveries, PK: "E#src-f0rmat01#3", SK: "evt_f0rmat01"}, Rev: "a revision",
+		Data: file("data"), Body: file("body"),
+	}
+	got, err := new(packer).row(gateway.Deliveries, map[string]types.AttributeValue{
+		"pk": text(want.PK), "sk": text(want.SK), "rev": text(want.Rev), "f": number(1),
+		"z": &types.AttributeValueMemberB{Value: file("z")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("row that was packed (-want +got):\n%s", diff)
+	}
 }
 
 func TestItemThatIsNotOursIsRefused(t *testing.T) {
