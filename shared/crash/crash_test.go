@@ -18,7 +18,8 @@ import (
 //
 //	CRASH=all go test ./shared/crash
 //
-// By default processes end before and after one effect of each name.
+// By default processes end before and after one effect of each name, of which
+// those that only a slow scenario has are drawn.
 var everything = os.Getenv("CRASH") == "all"
 
 // A runner plays a scenario with processes that end at some points, and
@@ -70,8 +71,12 @@ func pairs(t *testing.T, r runner, n int, scenarios ...scenario) []planned {
 	return out
 }
 
-// oneOfEach returns a run of each kind, whichever, but a slow one only where
-// there is no other.
+// slowRuns is how many runs of slow scenarios are played by default: under the
+// race detector each takes seconds.
+const slowRuns = 6
+
+// oneOfEach returns a run of each kind, whichever, but slow ones only where
+// there is no other, and no more than slowRuns.
 func oneOfEach(plans []planned) []planned {
 	rand.Shuffle(len(plans), func(i, j int) { plans[i], plans[j] = plans[j], plans[i] })
 	slices.SortStableFunc(plans, func(a, b planned) int {
@@ -80,11 +85,15 @@ func oneOfEach(plans []planned) []planned {
 		}
 		return map[bool]int{false: -1, true: 1}[a.slow]
 	})
-	seen := map[string]bool{}
+	seen, slow := map[string]bool{}, 0
 	return slices.DeleteFunc(plans, func(p planned) bool {
-		known := seen[p.kind]
-		seen[p.kind] = true
-		return known
+		if seen[p.kind] || p.slow && slow == slowRuns {
+			return true
+		}
+		if seen[p.kind] = true; p.slow {
+			slow++
+		}
+		return false
 	})
 }
 
