@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,21 +17,80 @@ import (
 	"ringback/shared/cloud"
 	"ringback/shared/cloud/dynamotest"
 	"ringback/shared/cloud/sqstest"
+	"ringback/shared/config"
 	"ringback/shared/gateway"
 	"ringback/shared/gateway/gatewaytest"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
+// TestStore runs on what AWS_ENDPOINT_URL_DYNAMODB names, if that is set, which
+// may be a real account's: with the credentials of the environment, in tables
+// with random names that are deleted at the end.
 func TestStore(t *testing.T) {
-	b := openBackend(t, cloud.Endpoints{DynamoDB: dynamotest.Endpoint(t)})
+	cfg := accountOf(t, testConfig(cloud.Endpoints{DynamoDB: dynamotest.Endpoint(t)}), "AWS_ENDPOINT_URL_DYNAMODB")
+	b, err := cloud.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	t.Cleanup(func() { deleteTables(t, cfg.AWS) })
+	if err := b.Store.CreateTables(t.Context()); err != nil {
+		t.Fatalf("CreateTables: %v", err)
+	}
 	gatewaytest.Store(t, func(*testing.T) gateway.Store { return b.Store })
 }
 
+// TestQueue runs on what AWS_ENDPOINT_URL_SQS names, if that is set, as
+// TestStore does.
 func TestQueue(t *testing.T) {
+	given := os.Getenv("AWS_ENDPOINT_URL_SQS")
 	gatewaytest.Queue(t, func(t *testing.T) gatewaytest.ServedQueue {
+		if given != "" {
+			return openServed(t, given)
+		}
 		server := httptest.NewServer(&sqstest.Server{Late: 200 * time.Millisecond})
 		t.Cleanup(server.Close)
 		return openServed(t, server.URL)
 	})
+}
+
+// accountOf returns cfg with the region and credentials of the environment if
+// the endpoint comes from there.
+func accountOf(t *testing.T, cfg config.Config, variable string) config.Config {
+	t.Helper()
+	for name, to := range map[string]*string{
+		"AWS_REGION": &cfg.AWS.Region, "AWS_ACCESS_KEY_ID": &cfg.AWS.AccessKeyID,
+		"AWS_SECRET_ACCESS_KEY": &cfg.AWS.SecretAccessKey, "AWS_SESSION_TOKEN": &cfg.AWS.SessionToken,
+	} {
+		if v := os.Getenv(name); v != "" && os.Getenv(variable) != "" {
+			*to = v
+		}
+	}
+	return cfg
+}
+
+func credentialsOf(c config.AWS) aws.CredentialsProvider {
+	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken}, nil
+	})
+}
+
+func deleteTables(t *testing.T, c config.AWS) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	db := dynamodb.New(dynamodb.Options{
+		Region: c.Region, Credentials: credentialsOf(c), BaseEndpoint: &c.Endpoints.DynamoDB, HTTPClient: client,
+	})
+	for _, name := range []string{c.RegistrationsTable, c.DeliveriesTable} {
+		if _, err := db.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: &name}); err != nil {
+			t.Errorf("delete table %s: %v", name, err)
+		}
+	}
 }
 
 // TestQueueOnMoto asks a server that others wrote for a second opinion. It does
@@ -69,23 +130,58 @@ func TestQueueOnMoto(t *testing.T) {
 // the race detector makes it.
 type served struct {
 	*cloud.Queue
-	endpoint string
-	client   *http.Client
+	sqs  *sqs.Client
+	urls map[gateway.QueueName]string
 }
 
+// openServed makes queues with random names, which are deleted at the end.
 func openServed(t *testing.T, endpoint string) served {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{}}
 	t.Cleanup(client.CloseIdleConnections)
-	c := sqstest.Connect(endpoint, client)
-	if err := sqstest.CreateQueues(t.Context(), c, gatewaytest.Visibility, gateway.MaxReceives, "events", "retry"); err != nil {
-		t.Fatal(err)
+	cfg := accountOf(t, testConfig(cloud.Endpoints{SQS: endpoint}), "AWS_ENDPOINT_URL_SQS")
+	s := served{
+		sqs:  sqs.New(sqs.Options{Region: cfg.AWS.Region, Credentials: credentialsOf(cfg.AWS), BaseEndpoint: &endpoint, HTTPClient: client}),
+		urls: map[gateway.QueueName]string{},
 	}
-	b, err := cloud.OpenOver(testConfig(cloud.Endpoints{SQS: endpoint}), client)
+	random := gateway.NewRev()
+	cfg.AWS.EventsQueueURL, cfg.AWS.EventsDeadURL = s.makeQueue(t, gateway.EventsQueue, random)
+	cfg.AWS.RetryQueueURL, cfg.AWS.RetryDeadURL = s.makeQueue(t, gateway.RetryQueue, random)
+	b, err := cloud.OpenOver(cfg, client)
 	if err != nil {
 		t.Fatalf("OpenOver: %v", err)
 	}
-	return served{b.Queue, endpoint, client}
+	s.Queue = b.Queue
+	return s
+}
+
+// makeQueue makes a queue and its dead-letter queue and returns their URLs.
+func (s served) makeQueue(t *testing.T, name gateway.QueueName, random string) (url, dead string) {
+	t.Helper()
+	dead = s.createQueue(t, string(name)+"-"+random+"-dead", nil)
+	got, err := s.sqs.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &dead, AttributeNames: []types.QueueAttributeName{"QueueArn"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.urls[name] = s.createQueue(t, string(name)+"-"+random, map[string]string{
+		"VisibilityTimeout": strconv.Itoa(int(gatewaytest.Visibility / time.Second)),
+		"RedrivePolicy":     fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, got.Attributes["QueueArn"], gateway.MaxReceives),
+	})
+	return s.urls[name], dead
+}
+
+func (s served) createQueue(t *testing.T, name string, attributes map[string]string) string {
+	t.Helper()
+	out, err := s.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
+	if err != nil {
+		t.Fatalf("create queue %s: %v", name, err)
+	}
+	t.Cleanup(func() {
+		if _, err := s.sqs.DeleteQueue(context.Background(), &sqs.DeleteQueueInput{QueueUrl: out.QueueUrl}); err != nil {
+			t.Errorf("delete queue %s: %v", name, err)
+		}
+	})
+	return *out.QueueUrl
 }
 
 func (s served) Serve(ctx context.Context, q gateway.QueueName, h gateway.Handler) error {
@@ -94,19 +190,14 @@ func (s served) Serve(ctx context.Context, q gateway.QueueName, h gateway.Handle
 }
 
 func (s served) mapping(q gateway.QueueName, h gateway.Handler, concurrency int) *sqstest.Mapping {
-	return &sqstest.Mapping{
-		SQS:         sqstest.Connect(s.endpoint, s.client),
-		QueueURL:    sqstest.URL(s.endpoint, string(q)),
-		Concurrency: concurrency,
-		Function:    cloud.SQS(h),
-	}
+	return &sqstest.Mapping{SQS: s.sqs, QueueURL: s.urls[q], Concurrency: concurrency, Function: cloud.SQS(h)}
 }
 
 // startMoto returns the URL of a moto_server that lives as long as the test;
 // without one on PATH that works the test ends by dynamotest.Missing.
 func startMoto(t *testing.T) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "moto_server", "-H", "127.0.0.1", "-p", "0")
+	cmd := exec.Command("moto_server", "-H", "127.0.0.1", "-p", "0")
 	cmd.Env = append(cmd.Environ(), "PYTHONUNBUFFERED=1")
 	out, err := cmd.StderrPipe()
 	if err != nil {
@@ -115,7 +206,10 @@ func startMoto(t *testing.T) string {
 	if err := cmd.Start(); err != nil {
 		dynamotest.Missing(t, "moto_server: "+err.Error())
 	}
-	t.Cleanup(func() { cmd.Wait() })
+	t.Cleanup(func() { // after the queues are deleted
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
 	running := regexp.MustCompile(`Running on (http://127\.0\.0\.1:\d+)`)
 	said := new(strings.Builder)
 	for lines := bufio.NewScanner(out); lines.Scan(); {

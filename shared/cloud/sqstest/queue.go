@@ -165,6 +165,18 @@ func (s *Server) createQueue(r *http.Request, in *createQueueInput) (queueURLOut
 	return queueURLOutput{URL("http://"+r.Host, in.QueueName)}, err
 }
 
+type deleteQueueInput struct{ QueueUrl string }
+
+func (s *Server) deleteQueue(_ *http.Request, in *deleteQueueInput) (struct{}, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q, err := s.queue(in.QueueUrl)
+	if err == nil {
+		delete(s.queues, q.name)
+	}
+	return struct{}{}, err
+}
+
 type getQueueURLInput struct{ QueueName string }
 
 func (s *Server) getQueueURL(r *http.Request, in *getQueueURLInput) (queueURLOutput, error) {

@@ -77,6 +77,7 @@ func fail(code, format string, args ...any) error {
 // operations are what the server knows, by the end of X-Amz-Target.
 var operations = map[string]func(*Server, *http.Request, []byte) (any, error){
 	"CreateQueue":                  operation((*Server).createQueue),
+	"DeleteQueue":                  operation((*Server).deleteQueue),
 	"GetQueueUrl":                  operation((*Server).getQueueURL),
 	"GetQueueAttributes":           operation((*Server).getQueueAttributes),
 	"SetQueueAttributes":           operation((*Server).setQueueAttributes),
