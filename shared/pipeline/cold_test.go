@@ -19,9 +19,10 @@ const (
 	shareOf256MB  = 256. / 1769
 )
 
-// TestColdStartIsWithinItsBudget starts each binary as often as COLD says and
-// prints the median of its initialization, from exec to the first request for an
-// event. It is for an idle machine and skipped by default:
+// TestColdStartIsWithinItsBudget prints how long each binary takes to initialize
+// itself, from exec to the first request for an event. Started as often as COLD
+// says, on an idle machine, the median is held to the budget; else each is
+// started once, and nothing is said of the time.
 //
 //	COLD=20 go test -run ColdStart -v ./shared/pipeline
 //
@@ -32,9 +33,9 @@ const (
 // 10 ms. Waiting is not in it: for two connections on loopback that are tried
 // and the key ring, which are round trips on AWS, too.
 func TestColdStartIsWithinItsBudget(t *testing.T) {
-	times, err := strconv.Atoi(os.Getenv("COLD"))
-	if err != nil || times < 1 {
-		t.Skip("COLD is not set to a number of starts")
+	times, held := 1, false
+	if n, err := strconv.Atoi(os.Getenv("COLD")); err == nil && n > 0 {
+		times, held = n, true
 	}
 	w := newWorld(t)
 	for _, name := range w.template.functions() {
@@ -51,7 +52,7 @@ func TestColdStartIsWithinItsBudget(t *testing.T) {
 		median, share := inits[times/2], time.Duration(float64(cpu)/shareOf256MB)
 		t.Logf("%-11s init %5.1f ms (%.1f to %.1f), %4.1f ms of CPU: %5.1f ms at the share of 256 MB",
 			name, ms(median), ms(inits[0]), ms(inits[times-1]), ms(cpu), ms(share))
-		if median > coldAtFullCPU || share > coldAtShare {
+		if held && (median > coldAtFullCPU || share > coldAtShare) {
 			t.Errorf("%s: init %v, %v at the share of 256 MB; want at most %v and %v", name, median, share, coldAtFullCPU, coldAtShare)
 		}
 	}

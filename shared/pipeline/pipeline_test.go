@@ -301,13 +301,20 @@ func TestBinariesAreSmall(t *testing.T) {
 	}
 }
 
+// TestFunctionWithoutAStoreFailsAtOnce starts each function with nobody at one
+// of its endpoints. On a busy machine the first start may take long by itself.
 func TestFunctionWithoutAStoreFailsAtOnce(t *testing.T) {
 	w := newWorld(t)
-	w.template.names["DynamoDB"] = "http://127.0.0.1:1"
 	for _, name := range w.template.functions() {
-		output, took := runtimetest.Failure(t, runtimetest.Options{Binary: bootstrap(t, name), Env: w.environment(name)})
-		if !strings.Contains(output, "AWS_ENDPOINT_URL_DYNAMODB") || took > 2*time.Second {
-			t.Errorf("%s after %v: %s\nwant within 2 s that nobody listens at AWS_ENDPOINT_URL_DYNAMODB", name, took, output)
+		for _, variable := range []string{"AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SQS"} {
+			o := runtimetest.Options{Binary: bootstrap(t, name), Env: append(w.environment(name), variable+"=http://127.0.0.1:1")}
+			output, took := runtimetest.Failure(t, o)
+			for n := 0; n < 3 && took > 2*time.Second; n++ {
+				output, took = runtimetest.Failure(t, o)
+			}
+			if !strings.Contains(output, variable) || took > 2*time.Second {
+				t.Errorf("%s after %v: %s\nwant within 2 s that nobody listens at %s", name, took, output, variable)
+			}
 		}
 	}
 }
