@@ -45,6 +45,9 @@ type world struct {
 	aside                 *cloud.Backend // not metered
 	endpoint              endpoint
 
+	mu   sync.Mutex
+	dice *rand.Rand
+
 	provider string // of the source
 	usage    Usage
 	seq      int // of the last callback
@@ -61,7 +64,7 @@ type function struct {
 
 func newWorld(t *testing.T, dynamoDB string) *world {
 	t.Helper()
-	w := &world{t: t, meters: newMeters(t, dynamoDB), client: &http.Client{}, endpoint: endpoint{posts: map[string]int{}}}
+	w := &world{t: t, meters: newMeters(t, dynamoDB), client: &http.Client{}, endpoint: endpoint{posts: map[string]int{}}, dice: rand.New(rand.NewPCG(1, 2))}
 	w.tables = [2]string{"r-" + gateway.NewRev(), "d-" + gateway.NewRev()}
 	w.ingest = w.function(ingestMemory, &w.usage.Ingest)
 	w.worker = w.function(workerMemory, &w.usage.Worker)
@@ -92,6 +95,7 @@ func (w *world) function(megabytes int, meter *Function) *function {
 		Log: slog.New(slog.NewJSONHandler(f, &slog.HandlerOptions{Level: cfg.LogLevel})),
 	})
 	f.gateway.Egress.Transport = &w.endpoint
+	f.gateway.Random = w.random
 	return f
 }
 
@@ -103,6 +107,14 @@ func (w *world) environment(name string) string {
 		"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
 		"AWS_ENDPOINT_URL_DYNAMODB": "http://" + dynamoHost, "AWS_ENDPOINT_URL_SQS": "http://" + sqsHost,
 	}[name]
+}
+
+// random is the same from run to run, about: whose turn it is at an instant is
+// not.
+func (w *world) random() float64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.dice.Float64()
 }
 
 // Write takes the function's log.
