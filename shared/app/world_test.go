@@ -53,9 +53,10 @@ type world struct {
 	weak uint64 // seed; 0: the backend as it is
 	log  *lines
 
-	paused bool                              // start without worker and schedule
-	ring   string                            // the key ring
-	wrap   func(gateway.Store) gateway.Store // what the gateway gets in place of the Store; nil: the Store
+	paused  bool                              // start without worker and schedule
+	history time.Duration                     // how long events are kept; 0: as by default
+	ring    string                            // the key ring
+	wrap    func(gateway.Store) gateway.Store // what the gateway gets in place of the Store; nil: the Store
 
 	aws     *cloudtest.Backend // nil: the embedded backend
 	db      *embedded.DB       // nil on AWS
@@ -103,6 +104,9 @@ func (w *world) start() {
 	w.g = app.New(cfg, parts)
 	w.g.Egress.Transport = &w.endpoints
 	w.g.Now = w.now
+	if w.history != 0 {
+		w.g.Kept.History = w.history
+	}
 	if w.paused {
 		return
 	}

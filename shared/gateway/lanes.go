@@ -72,8 +72,7 @@ func (g *Gateway) queueInLane(ctx context.Context, f *fanOut, d Delivery) error 
 func (g *Gateway) appendToLane(ctx context.Context, e *Event, d Delivery) error {
 	key := laneKey(d.Registration, e)
 	w := waiting{Event: e.ID, Received: e.Received}
-	row := Row{Key: w.key(key), Expires: g.now().Add(g.Kept.orDefault().History + MaxWaitsSum)}
-	if err := putRow(ctx, g.Store, row, w, AnyRev); err != nil {
+	if err := put(ctx, g.Store, w.key(key), w, AnyRev); err != nil { // it lasts until it leaves the lane
 		return err
 	}
 	runner, woken := NewRev(), false
@@ -330,10 +329,34 @@ func (g *Gateway) attemptHead(ctx context.Context, run *laneRun, w waiting, d De
 		return err
 	case after.Status == Pending:
 		g.heed(ctx, e, r, a, after, s.probe)
+		if after.Made == 1 || after.Start.Sub(g.now()) >= longestInterval {
+			g.keepWaiting(ctx, run.key)
+		}
 		return g.pauseLane(ctx, run, after.Start)
 	}
 	g.heed(ctx, e, r, a, after, s.probe)
 	return g.dropHead(ctx, run, w)
+}
+
+// keepWaiting makes the events of all that wait in a lane last: each head that is
+// refused may take days, one after the other. A failure is no error: the lane is
+// held up again before they expire.
+func (g *Gateway) keepWaiting(ctx context.Context, l Key) {
+	now := g.now()
+	q := Query{Table: Deliveries, PK: l.PK, Consistent: true}.prefix("W#")
+	err := each(ctx, g.Store, q, func(r Row) error {
+		var w waiting
+		if err := decode(r, &w); err != nil {
+			return err
+		}
+		if err := g.keepHeld(ctx, w.Event, now); !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		g.log().Warn("lane", "lane", l.PK, "outcome", "events not kept", "why", err.Error())
+	}
 }
 
 // laneDelivery returns the delivery that waits at w. If its row is not there

@@ -1,0 +1,60 @@
+package app_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// TestEventsOfALaneLastWhileItWaits refuses one group for longer than events are
+// kept, while another's acceptances keep the registration enabled.
+func TestEventsOfALaneLastWhileItWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const day = 24 * time.Hour
+		w := newWorld(t, 0)
+		w.history = 8 * day
+		w.restart()
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		schedule := gateway.Schedule{Waits: []time.Duration{day, day, day, day, day}}
+		r, e := w.register(c, s, "ordered.example", gateway.RegistrationChange{Ordered: ptr(true), Schedule: &schedule})
+		e.set(func(_ int, r *http.Request) (int, http.Header) {
+			in, err := r.GetBody()
+			if err != nil {
+				t.Error(err)
+			}
+			if body, _ := io.ReadAll(in); strings.Contains(string(body), groupA) && !strings.Contains(string(body), "last") {
+				return 500, http.Header{}
+			}
+			return 200, http.Header{}
+		})
+		for _, text := range []string{"first", "second", "last"} {
+			w.chat(path, groupA, text)
+			time.Sleep(time.Second)
+		}
+		start := time.Now()
+		for n := 0; w.count(c, r, gateway.Failed) < 2; n++ {
+			if time.Since(start) > 14*day {
+				t.Fatal("two that are refused for five days each hold up their group for longer than 14 days")
+			}
+			w.chat(path, groupB, fmt.Sprint(n))
+			time.Sleep(12 * time.Hour)
+		}
+		if waited := time.Since(start); waited < w.history {
+			t.Fatalf("the last one waited %v, want longer than events are kept", waited)
+		}
+		w.within(day, "the last one is delivered", func() bool {
+			posts := e.seen()
+			return strings.Contains(string(posts[len(posts)-1].body), "last")
+		})
+		if n := w.count(c, r, gateway.Cancelled); n != 0 {
+			t.Errorf("%d deliveries are cancelled, want none", n)
+		}
+	})
+}
