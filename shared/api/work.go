@@ -37,17 +37,20 @@ func jobView(j gateway.Job) job {
 	}
 }
 
+// pacing says how fast jobs are that deliver.
+const pacing = "The job makes 50 deliveries a second due, so that new events go first; it can be looked at and cancelled."
+
 func (s *server) addWork() {
 	const path = "/v1/registrations/{id}"
 	accepted := http.StatusAccepted
 	add(s, operation{id: "test-registration", method: http.MethodPost, path: path + "/test", status: accepted,
 		summary: "Send a registration.test event"}, s.testRegistration)
 	add(s, operation{id: "recover-registration", method: http.MethodPost, path: path + "/recover", status: accepted,
-		summary: "Deliver again what failed since a time"}, s.recover)
+		summary: "Deliver again what failed since a time", more: pacing}, s.recover)
 	add(s, operation{id: "replay-missing", method: http.MethodPost, path: path + "/replay-missing", status: accepted,
-		summary: "Deliver what the registration never got", more: "Events of the source since a time that it wants and may have, back to the start of its grant."}, s.replayMissing)
+		summary: "Deliver what the registration never got", more: "Events of the source since a time that it wants and may have, back to the start of its grant. " + pacing}, s.replayMissing)
 	add(s, operation{id: "release-registration", method: http.MethodPost, path: path + "/release", status: accepted,
-		summary: "Deliver what was held since a time"}, s.release)
+		summary: "Deliver what was held since a time", more: pacing}, s.release)
 	add(s, operation{id: "dry-run-registration", method: http.MethodPost, path: path + "/dry-run",
 		summary: "Tell which kept events the registration would get", more: "With another match or other event types if given. Looks at 1,000 events at most."}, s.dryRun)
 	add(s, operation{id: "list-jobs", method: http.MethodGet, path: "/v1/jobs", summary: "List jobs"}, s.listJobs)
