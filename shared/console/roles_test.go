@@ -11,6 +11,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 )
 
@@ -168,6 +169,27 @@ func TestQueuesTellHowLateTheScheduleIs(t *testing.T) {
 	}
 	b.sees("past due")
 	b.sees("10 min")
+	b.silent()
+}
+
+func TestDeadLettersAreRedrivenByAButton(t *testing.T) {
+	t.Parallel()
+	w := openWorld(t, embedded.Options{Relaxed: true, Visibility: 2 * time.Second}) // so that five receives take seconds
+	b := newBrowser(t, w, phone)
+	b.signIn(operatorKey)
+	b.open("/console/queues")
+	b.sees("no dead letters")
+	if errs := w.db.Send(t.Context(), gateway.EventsQueue, []gateway.Message{{Body: "not one of ours"}}); errs[0] != nil {
+		t.Fatal(errs[0])
+	}
+	b.until("the dead letter", `Array.from(document.querySelectorAll("button"), (b) => b.textContent).includes("Redrive")`)
+	if got := b.text(`document.querySelector(".count .mark.bad").textContent`); got != "dead letters" {
+		t.Errorf("the queue says %q, want dead letters", got)
+	}
+	b.click("Redrive")
+	b.sees("What was delivered already is not delivered twice")
+	b.click("Redrive")
+	b.sees("no dead letters")
 	b.silent()
 }
 

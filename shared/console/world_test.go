@@ -36,9 +36,14 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
+	return openWorld(t, embedded.Options{Relaxed: true})
+}
+
+func openWorld(t testing.TB, o embedded.Options) *world {
+	t.Helper()
 	w := &world{t: t}
 	var err error
-	if w.db, err = embedded.Open(t.Context(), t.TempDir(), embedded.Options{Relaxed: true}); err != nil {
+	if w.db, err = embedded.Open(t.Context(), t.TempDir(), o); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.db.Close() })
