@@ -30,6 +30,8 @@ type lane struct {
 	Runner       string `json:"runner,omitempty"` // empty: nobody works on it
 	Last         string `json:"last,omitempty"`   // the place of the last one that was attempted
 	Paced        string `json:"paced,omitempty"`  // the place of the one that waits for its turn by the rate
+
+	Kept time.Time `json:"kept,omitzero"` // when the events of all that wait were last made to last
 }
 
 // waiting is a delivery's place in a lane: "W#<received>#<event>".
@@ -174,13 +176,14 @@ func (g *Gateway) runLane(ctx context.Context, h header) error {
 
 // changeLane changes a lane as long as runner has it. Afterwards run holds it.
 func (g *Gateway) changeLane(ctx context.Context, run *laneRun, runner string, f func(*lane, *Row)) error {
-	last, paced := run.lane.Last, run.lane.Paced
+	last, paced, kept := run.lane.Last, run.lane.Paced, run.lane.Kept
 	l, err := change(ctx, g.Store, run.key, func(l *lane, r *Row) error {
 		if l.Runner != runner {
 			return errNotRunner
 		}
 		l.Last = max(l.Last, last)
 		l.Paced = cmp.Or(paced, l.Paced)
+		l.Kept = later(l.Kept, kept)
 		f(l, r)
 		return nil
 	})
@@ -329,9 +332,7 @@ func (g *Gateway) attemptHead(ctx context.Context, run *laneRun, w waiting, d De
 		return err
 	case after.Status == Pending:
 		g.heed(ctx, e, r, a, after, s.probe)
-		if after.Made == 1 || after.Start.Sub(g.now()) >= longestInterval {
-			g.keepWaiting(ctx, run.key)
-		}
+		g.keepWaiting(ctx, run)
 		return g.pauseLane(ctx, run, after.Start)
 	}
 	g.heed(ctx, e, r, a, after, s.probe)
@@ -339,24 +340,63 @@ func (g *Gateway) attemptHead(ctx context.Context, run *laneRun, w waiting, d De
 }
 
 // keepWaiting makes the events of all that wait in a lane last: each head that is
-// refused may take days, one after the other. A failure is no error: the lane is
-// held up again before they expire.
-func (g *Gateway) keepWaiting(ctx context.Context, l Key) {
+// refused may take days, one after the other. Once a day it looks at them, those
+// that came first before the others, and extends what ends within the week. A
+// failure is no error: the next refusal looks again.
+func (g *Gateway) keepWaiting(ctx context.Context, run *laneRun) {
 	now := g.now()
-	q := Query{Table: Deliveries, PK: l.PK, Consistent: true}.prefix("W#")
-	err := each(ctx, g.Store, q, func(r Row) error {
-		var w waiting
-		if err := decode(r, &w); err != nil {
-			return err
-		}
-		if err := g.keepHeld(ctx, w.Event, now); !errors.Is(err, ErrNotFound) {
-			return err
-		}
-		return nil
-	})
-	if err != nil {
-		g.log().Warn("lane", "lane", l.PK, "outcome", "events not kept", "why", err.Error())
+	if now.Sub(run.lane.Kept) < 24*time.Hour {
+		return
 	}
+	q := Query{Table: Deliveries, PK: run.key.PK, Consistent: true}.prefix("W#")
+	for {
+		next, err := g.keepPage(ctx, q, now)
+		switch {
+		case err != nil:
+			g.log().Warn("lane", "lane", run.key.PK, "outcome", "events not kept", "why", err.Error())
+			return
+		case next == "":
+			run.lane.Kept = now
+			return
+		case timeLeft(ctx) < answerMargin+laneSlice/4:
+			return
+		}
+		q.After = next
+	}
+}
+
+// keepPage makes the events of one page of a lane last, and returns where the
+// next page begins.
+func (g *Gateway) keepPage(ctx context.Context, q Query, now time.Time) (string, error) {
+	page, err := g.Store.List(ctx, q)
+	if err != nil || len(page.Rows) == 0 {
+		return page.Next, err
+	}
+	var keys []Key
+	for _, r := range page.Rows {
+		w, err := decoded[waiting](r)
+		if err != nil {
+			return "", err
+		}
+		key, err := eventKey(w.Event)
+		if err != nil {
+			return "", err
+		}
+		keys = append(keys, key)
+	}
+	events, err := g.Store.Get(ctx, keys...)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range events {
+		if e.Expires.Sub(now) > MaxWaitsSum {
+			continue
+		}
+		if err := g.keepHeld(ctx, e.SK, now); err != nil && !errors.Is(err, ErrNotFound) {
+			return "", err
+		}
+	}
+	return page.Next, nil
 }
 
 // laneDelivery returns the delivery that waits at w. If its row is not there
