@@ -69,10 +69,10 @@ func TestSealingKeyIsChangedWithoutLosingASecret(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Minute)
-		w.restartWith(both, nil)
 		if n := w.sealedUnder("new", c, ids); w.weak == 0 && (n == 0 || n == len(ids)) {
 			t.Fatalf("%d of %d registrations are sealed anew; want the job to have broken half-way", n, len(ids))
 		}
+		w.restartWith(both, nil)
 		again(w, func() (gateway.Job, error) { return w.g.StartReseal(t.Context(), id) })
 		w.statusAs(path, login, "half-way")
 		w.within(6*time.Hour, "delivered while old and new rows stand side by side", func() bool { return allHave(all, 1) })
