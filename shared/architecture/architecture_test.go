@@ -222,8 +222,8 @@ func eachFile(tree fs.FS, f func(name string) error) error {
 		if err != nil || outside(e) {
 			return cmp.Or(err, fs.SkipDir)
 		}
-		if wrong, _ := wrongTopLevel(fstest.MapFS{name: {}}); len(wrong) > 0 || !e.Type().IsRegular() {
-			return nil // what stands wrongly at the top is another rule's
+		if wrong, _ := wrongTopLevel(fstest.MapFS{name: {}}); len(wrong) > 0 || !e.Type().IsRegular() || name == ".git" {
+			return nil // what stands wrongly at the top is another rule's; .git is a file in a worktree
 		}
 		return f(name)
 	})

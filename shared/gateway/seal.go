@@ -87,7 +87,7 @@ func (r *KeyRing) Open(pk, field, sealed string) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("open %s of %s: key %q is not in the key ring", field, pk, id)
 	}
-	box, err := base64.RawStdEncoding.DecodeString(text)
+	box, err := base64.RawStdEncoding.Strict().DecodeString(text)
 	if err != nil || len(box) < aead.NonceSize() {
 		return "", fmt.Errorf("open %s of %s: not a sealed text", field, pk)
 	}

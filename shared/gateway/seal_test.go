@@ -30,7 +30,7 @@ func TestSealedTextOpensOnlyWhereItBelongs(t *testing.T) {
 		"another row":   func() (string, error) { return r.Open("R#2", "secret", sealed) },
 		"another field": func() (string, error) { return r.Open("R#1", "url", sealed) },
 		"another ring":  func() (string, error) { return keyRing(t, newKey).Open("R#1", "secret", sealed) },
-		"changed":       func() (string, error) { return r.Open("R#1", "secret", sealed[:len(sealed)-1]+"A") },
+		"changed":       func() (string, error) { return r.Open("R#1", "secret", changedEnd(sealed)) },
 		"cut":           func() (string, error) { return r.Open("R#1", "secret", sealed[:10]) },
 		"plain":         func() (string, error) { return r.Open("R#1", "secret", "whsec_x") },
 	} {
@@ -75,4 +75,13 @@ func TestRotationKeepsTheOldOneForItsOverlap(t *testing.T) {
 	if at := rotate(second, "c", noon.Add(2*time.Hour), 0); len(at) != 1 {
 		t.Errorf("overlap 0 keeps %d old ones", len(at)-1)
 	}
+}
+
+// changedEnd returns text with another character in the place of its last.
+func changedEnd(text string) string {
+	end := "A"
+	if text[len(text)-1] == 'A' {
+		end = "B"
+	}
+	return text[:len(text)-1] + end
 }
