@@ -56,6 +56,7 @@ var house = []room{
 	{"shared/badinput", []string{
 		"shared/app", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider", "shared/provider/tencentchat",
 	}, nil},
+	{"shared/scale", []string{"shared/app", "shared/bill", "shared/config", "shared/gateway", "shared/provider"}, nil},
 
 	{"shared/provider", []string{"shared/gateway", "shared/provider/*"}, nil},
 	{"shared/provider/form", nil, nil},
