@@ -117,7 +117,9 @@ func (a Attempt) last() *Last {
 }
 
 // tells reports whether d's last attempt is a.
-func (d Delivery) tells(a Attempt) bool { return d.Last != nil && d.Last.At.Equal(a.At) }
+func (d Delivery) tells(a Attempt) bool {
+	return d.Last != nil && d.Last.At.Equal(a.At) && (!d.Last.Alone || d.Last.Claim == a.Claim)
+}
 
 // newDelivery returns the delivery of e for r before its first attempt.
 func newDelivery(e *Event, r Registration, now time.Time) Delivery {

@@ -277,3 +277,13 @@ func TestHoldIsNeitherTooShortNorTooLong(t *testing.T) {
 		}
 	}
 }
+
+func TestDeliveryTellsAttemptsOfOneInstantApart(t *testing.T) {
+	first := Attempt{At: noon, Class: egress.OK, StatusCode: 200, Claim: 1, Alone: true}
+	second := first
+	second.Claim = 3
+	d := Delivery{Status: Succeeded, Last: second.last()}
+	if d.tells(first) || !d.tells(second) {
+		t.Errorf("of two attempts in one millisecond the delivery tells the first %v, its own %v", d.tells(first), d.tells(second))
+	}
+}
