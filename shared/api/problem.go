@@ -74,7 +74,7 @@ func problemOf(err error) *problem {
 	case http.StatusUnprocessableEntity, http.StatusBadRequest, http.StatusForbidden, http.StatusConflict:
 		p.Detail = err.Error()
 		if errors.As(err, &changed) {
-			p.Detail = gateway.ErrConflict.Error()
+			p.Detail = "conflict: another call changed it meanwhile; read it again"
 		}
 	case http.StatusTooManyRequests:
 		p.Detail = err.Error()

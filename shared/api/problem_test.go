@@ -25,3 +25,29 @@ func TestUnknownFieldIsToldWhatThereIs(t *testing.T) {
 		})
 	}
 }
+
+// TestConflictSaysWithWhat wants the thing that stands in the way, and no word
+// of a change that nobody made.
+func TestConflictSaysWithWhat(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	group := object{"source": s.smartbots, "name": "Harbor", "security_code": "1234", "uuid": chatGroup}
+	w.want(201, operatorKey, "POST", "/v1/groups", group)
+	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": "https://tenant.example/"})
+	w.want(200, s.key, "POST", "/v1/registrations/"+r.id()+"/disable", nil)
+	for _, tt := range []struct {
+		name, key, method, path string
+		body                    any
+		want                    string
+	}{
+		{"a name that is taken", operatorKey, "POST", "/v1/groups", group, "name: conflict: another group has it"},
+		{"a source in use", operatorKey, "DELETE", "/v1/sources/" + s.smartbots, nil, "source: conflict: it has registrations; remove them first, or use force"},
+		{"a registration that is disabled", s.key, "POST", "/v1/registrations/" + r.id() + "/test", nil, "test: conflict: the registration is not enabled"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := w.want(409, tt.key, tt.method, tt.path, tt.body).text("detail"); got != tt.want {
+				t.Errorf("detail %q, want %q", got, tt.want)
+			}
+		})
+	}
+}

@@ -5,7 +5,7 @@ import "errors"
 // The errors that callers decide by. api.statusOf turns them into HTTP.
 var (
 	ErrNotFound     = errors.New("not found")
-	ErrConflict     = errors.New("changed by another")
+	ErrConflict     = errors.New("conflict")
 	ErrInvalid      = errors.New("invalid")
 	ErrTooLarge     = errors.New("too large")
 	ErrUnauthorized = errors.New("credentials are missing or wrong") // HTTP 401
