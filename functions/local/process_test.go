@@ -181,3 +181,17 @@ func TestSendPlaysASampleAsItsProviderWould(t *testing.T) {
 		t.Errorf("as a Lambda input: %v, %s", err, out.String())
 	}
 }
+
+// Loopback may be an endpoint on one machine, but not the runner's own address,
+// whatever its public URL is.
+func TestRunnersOwnAddressIsNoEndpoint(t *testing.T) {
+	p := startRunner(t, t.TempDir())
+	source, key := p.grantedSource()
+	for _, host := range []string{"127.0.0.1", "localhost"} {
+		url := strings.Replace(p.base, "127.0.0.1", host, 1) + "/v1/me"
+		got := p.call(key, "POST", "/v1/registrations", map[string]any{"source": source.id, "url": url}, 422)
+		if want := "url: invalid: it is this gateway's own"; got["detail"] != want {
+			t.Errorf("registration of %s: %v, want %q", url, got["detail"], want)
+		}
+	}
+}

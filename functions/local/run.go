@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -59,6 +60,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
+	g.Egress.Own = append(g.Egress.Own, ownHosts(ln.Addr())...)
 	fmt.Fprintf(out, "ringback: listening on http://%s, data in %s, operator key %s\n", ln.Addr(), filepath.Clean(s.data), where)
 	w := work{g: g, db: db, ready: &readiness{store: db}}
 	o := &insight{g: g, metrics: m, ready: w.ready, operatorKey: operatorKey}
@@ -155,6 +157,32 @@ func (w work) schedule(ctx context.Context) error {
 		case <-t.C:
 		}
 	}
+}
+
+// ownHosts returns host and port of what reaches the listener from this
+// machine, besides the public URL: loopback may be called here, this process not.
+func ownHosts(at net.Addr) []string {
+	tcp, ok := at.(*net.TCPAddr)
+	if !ok {
+		return nil
+	}
+	hosts := []string{tcp.IP.String()}
+	if tcp.IP.IsUnspecified() {
+		hosts = []string{"127.0.0.1", "::1"}
+		addrs, _ := net.InterfaceAddrs() // without them the ones of loopback still count
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok {
+				hosts = append(hosts, n.IP.String())
+			}
+		}
+	}
+	if tcp.IP.IsUnspecified() || tcp.IP.IsLoopback() {
+		hosts = append(hosts, "localhost")
+	}
+	for i, h := range hosts {
+		hosts[i] = net.JoinHostPort(h, strconv.Itoa(tcp.Port))
+	}
+	return hosts
 }
 
 // nearURL returns the URL at which this machine reaches a listener of its own.
