@@ -274,6 +274,18 @@ func TestSourceIsRefused(t *testing.T) {
 	}
 }
 
+// TestSourceTakesAnAddressAlone tries the form in which Direct's page names the
+// address that it calls from.
+func TestSourceTakesAnAddressAlone(t *testing.T) {
+	w := newWorld(t)
+	made := w.want(201, operatorKey, "POST", "/v1/sources", object{
+		"provider": "direct", "name": "x", "allow": []string{"185.203.96.7", "::ffff:192.0.2.1", "2001:db8::/32"},
+	})
+	if got, want := fmt.Sprint(made.object["allow"]), "[185.203.96.7/32 192.0.2.1/32 2001:db8::/32]"; got != want {
+		t.Errorf("allow is %s, want %s", got, want)
+	}
+}
+
 func TestPendingOfADisabledRegistrationIsShownHeld(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()

@@ -115,7 +115,7 @@ func (s *server) grantedView(g gateway.GrantedSource) source {
 type SourceFields struct {
 	Name             *string   `json:"name,omitempty"`
 	SDKAppID         *uint64   `json:"sdk_app_id,omitempty" doc:"tencent-chat"`
-	Allow            *[]string `json:"allow,omitempty" doc:"direct: address prefixes that may call; empty: all"`
+	Allow            *[]string `json:"allow,omitempty" doc:"direct: addresses and prefixes that may call; empty: all"`
 	Upstream         *upstream `json:"upstream,omitempty" doc:"smartbots: the account with which unknown groups and codes are asked for"`
 	IgnoreEventTypes *[]string `json:"ignore_event_types,omitempty" doc:"acknowledged and counted, but not kept; * may end an entry"`
 	History          *string   `json:"history,omitempty" doc:"full or failures"`

@@ -127,10 +127,31 @@ func (u UpstreamChange) check() error {
 	return nil
 }
 
+// allowed reads what may call: a prefix, or an address alone, which is how
+// Direct's page names the one that it calls from.
+func allowed(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil {
+		a = a.Unmap()
+		return a.Prefix(a.BitLen())
+	}
+	return netip.ParsePrefix(text)
+}
+
+// prefixes returns what checkAllow let pass as prefixes alone.
+func prefixes(allow []string) []string {
+	out := make([]string, 0, len(allow))
+	for _, text := range allow {
+		if p, err := allowed(text); err == nil {
+			out = append(out, p.String())
+		}
+	}
+	return out
+}
+
 func checkAllow(allow []string) error {
 	for _, text := range allow {
-		if _, err := netip.ParsePrefix(text); err != nil {
-			return fmt.Errorf("allow: %w: want prefixes such as 192.0.2.0/24", ErrInvalid)
+		if _, err := allowed(text); err != nil {
+			return fmt.Errorf("allow: %w: want addresses such as 192.0.2.1, or prefixes such as 192.0.2.0/24", ErrInvalid)
 		}
 	}
 	return nil
@@ -193,7 +214,7 @@ func (g *Gateway) changed(s Source, ch SourceChange) Source {
 		s.Basic = []Secret{{Sealed: g.Keys.Seal(pk, "basic", ch.Basic.text()), Since: now}}
 	}
 	if ch.Allow != nil {
-		s.Allow = *ch.Allow
+		s.Allow = prefixes(*ch.Allow)
 	}
 	if ch.Upstream != nil {
 		s.Upstream = g.upstream(pk, s.Upstream, *ch.Upstream)
