@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -68,8 +70,8 @@ func (g *Gateway) PutCallbackKey(ctx context.Context, id, source, label, secret 
 var secretForm = regexp.MustCompile(`^[a-z0-9-]{20,64}$`)
 
 func checkLabel(label string) error {
-	if len(label) > MaxName || !utf8.ValidString(label) {
-		return fmt.Errorf("label: %w: want at most %d bytes of UTF-8", ErrInvalid, MaxName)
+	if len(label) > MaxName || !utf8.ValidString(label) || strings.ContainsFunc(label, unicode.IsControl) {
+		return fmt.Errorf("label: %w: want at most %d bytes of UTF-8 without control characters", ErrInvalid, MaxName)
 	}
 	return nil
 }
