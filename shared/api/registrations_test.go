@@ -286,6 +286,27 @@ func TestSourceTakesAnAddressAlone(t *testing.T) {
 	}
 }
 
+func TestUnfinishedOfARemovedRegistrationIsShownCancelled(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	w.work()
+	e := newEndpoint(t)
+	e.answer(500)
+	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL, "schedule": []string{"24h"}})
+	w.form(w.callbackURL(s.smartbots), chat("pending"))
+	list := "/v1/deliveries?registration=" + r.id()
+	await(t, "the pending delivery", func() bool {
+		return len(w.want(200, s.key, "GET", list+"&status=pending", nil).list(t)) == 1
+	})
+	w.want(204, s.key, "DELETE", "/v1/registrations/"+r.id(), nil)
+	if got := w.want(200, s.key, "GET", list+"&status=cancelled", nil).list(t); len(got) != 1 || got[0]["next_attempt"] != nil {
+		t.Errorf("cancelled deliveries %v, want the one, without an attempt to come", got)
+	}
+	if got := w.want(200, s.key, "GET", list+"&status=pending", nil).list(t); len(got) != 0 {
+		t.Errorf("pending deliveries %v, want none", got)
+	}
+}
+
 func TestPendingOfADisabledRegistrationIsShownHeld(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()

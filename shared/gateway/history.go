@@ -40,7 +40,7 @@ func (q HistoryQuery) wants(typ string, received time.Time) bool {
 // A ListedDelivery is a delivery as lists show it.
 type ListedDelivery struct {
 	Delivery
-	Shown Status // Status; Held for a pending one of a disabled registration
+	Shown Status // Status; Held for a pending one of a disabled registration, Cancelled for an unfinished one of a removed one
 }
 
 // Deliveries returns a page of deliveries, newest first, and the cursor of the
@@ -200,9 +200,13 @@ func (g *Gateway) listDeliveries(ctx context.Context, rows []Row, rs []Registrat
 }
 
 // shown returns d's status as people see it: what is pending for a disabled
-// registration is held as soon as it falls due.
+// registration is held as soon as it falls due, and nothing goes to a removed
+// one any more but the news of its end.
 func (d Delivery) shown(r Registration) Status {
-	if d.Status == Pending && r.State == Disabled {
+	switch {
+	case r.State == Removed && !d.final() && d.EventType != callbackRemoved:
+		return Cancelled
+	case r.State == Disabled && d.Status == Pending:
 		return Held
 	}
 	return d.Status
