@@ -128,9 +128,14 @@ func (k known) fresh() time.Duration {
 func (s *server) forgetKeys() { s.keys.Purge() }
 
 // A rateError says that a tenant calls too often.
-type rateError struct{ after time.Duration }
+type rateError struct {
+	after time.Duration
+	most  float64 // calls a second
+}
 
-func (e *rateError) Error() string { return "too many calls" }
+func (e *rateError) Error() string {
+	return fmt.Sprintf("calls: %v: want at most %v a second", gateway.ErrLimit, e.most)
+}
 
 // pace takes cost calls from the caller's budget: a second's worth at once, and
 // as much each second. The operator has no limit.
@@ -152,7 +157,7 @@ func (s *server) pace(c gateway.Caller, cost int) error {
 	r := l.ReserveN(time.Now(), min(cost, l.Burst()))
 	if wait := r.Delay(); wait > 0 {
 		r.Cancel()
-		return &rateError{wait}
+		return &rateError{wait, most}
 	}
 	return nil
 }

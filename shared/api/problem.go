@@ -131,6 +131,9 @@ func (s *server) withoutInput(ctx huma.Context, _ string, v any) (any, error) {
 			continue
 		}
 		at := wrongAt{knownMessage(e.Message), knownPath(e.Location, names)}
+		if at.Message == unreadable && e.Location == "body" {
+			at.Message += wantedBody(m.Status)
+		}
 		if wanted := s.propertiesAt(ctx.Operation(), e.Location); at.Message == unexpected && len(wanted) > 0 {
 			at.Message += ": want " + strings.Join(wanted, ", ")
 		}
@@ -163,6 +166,20 @@ func (s *server) names() map[string]bool {
 		}
 	}
 	return names
+}
+
+// unreadable stands for every message that may quote the request.
+const unreadable = "cannot be read"
+
+// wantedBody returns what a body should have been that was refused as a whole.
+func wantedBody(status int) string {
+	switch status {
+	case http.StatusUnsupportedMediaType:
+		return ": want Content-Type application/json"
+	case http.StatusBadRequest:
+		return ": want JSON"
+	}
+	return ""
 }
 
 // unexpected is Huma's message for a field that an object does not have.
@@ -215,10 +232,13 @@ func knownPath(location string, names map[string]bool) string {
 // which quotes its input.
 func knownMessage(message string) string {
 	message, _, _ = strings.Cut(message, ": ")
-	for _, start := range [...]string{"expected ", unexpected, "unknown query parameter", "required ", "invalid integer", "invalid boolean", "invalid float", "invalid date/time"} {
+	if strings.HasPrefix(message, "invalid date/time") {
+		return "invalid date/time: want one such as 2026-03-01T09:15:02Z"
+	}
+	for _, start := range [...]string{"expected ", unexpected, "unknown query parameter", "required ", "invalid integer", "invalid boolean", "invalid float"} {
 		if strings.HasPrefix(message, start) {
 			return message
 		}
 	}
-	return "cannot be read"
+	return unreadable
 }

@@ -51,3 +51,30 @@ func TestConflictSaysWithWhat(t *testing.T) {
 		})
 	}
 }
+
+func TestRefusalSaysWhatIsWanted(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	busy := w.want(201, operatorKey, "POST", "/v1/tenants", object{"name": "busy", "limits": object{"api_calls_per_second": 0.5}}).text("api_key")
+	w.want(200, busy, "GET", "/v1/me", nil)
+	for _, tt := range []struct {
+		name, key, method, path string
+		body                    any
+		contentType             string
+		code                    int
+		want                    string
+	}{
+		{"a body that is no JSON", s.key, "POST", "/v1/registrations", `{"source":`, "application/json", 400, "want JSON"},
+		{"a body of another type", s.key, "POST", "/v1/registrations", `{}`, "text/plain", 415, "want Content-Type application/json"},
+		{"a time that is none", s.key, "GET", "/v1/deliveries?since=yesterday", nil, "", 422, "want one such as 2026-03-01T09:15:02Z"},
+		{"too many calls", busy, "GET", "/v1/me", nil, "", 429, "calls: limit reached: want at most 0.5 a second"},
+		{"an address of nobody", operatorKey, "POST", "/v1/sources", object{"provider": "direct", "name": "x", "allow": []string{"all"}}, "application/json", 422, "allow: invalid: want addresses such as 192.0.2.1, or prefixes such as 192.0.2.0/24"},
+		{"a label of two lines", operatorKey, "POST", "/v1/sources/" + s.direct + "/keys", object{"label": "a\nb"}, "application/json", 422, "label: invalid: want at most 200 bytes of UTF-8 without control characters"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := w.want(tt.code, tt.key, tt.method, tt.path, tt.body, "Content-Type", tt.contentType).raw; !strings.Contains(got, tt.want) {
+				t.Errorf("answer %s: want %q in it", got, tt.want)
+			}
+		})
+	}
+}
