@@ -169,8 +169,8 @@ func TestSendPlaysASampleAsItsProviderWould(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := command(context.Background(), []string{"send", file, "--to", to}, &out); err == nil || !strings.Contains(out.String(), "401") {
-		t.Errorf("unsigned: %v, %s; want 401", err, out.String())
+	if err := command(context.Background(), []string{"send", file, "--to", to}, &out); err == nil || !strings.Contains(out.String(), "401") || !strings.Contains(err.Error(), "want -token") {
+		t.Errorf("unsigned: %v, %s; want 401, and what is missing", err, out.String())
 	}
 	out.Reset()
 	if err := command(context.Background(), []string{"send", file, "--to", to, "--token", "xxxxyyyy"}, &out); err != nil || !strings.Contains(out.String(), "200 OK") {

@@ -156,7 +156,20 @@ func exchange(req *http.Request, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "%s %s\n", resp.Status, bytes.TrimSpace(body))
 	if resp.StatusCode >= 300 {
-		return errors.New("send: the callback was refused")
+		return errors.New("send: the callback was refused" + missing(req, resp.StatusCode))
 	}
 	return nil
+}
+
+// missing returns what req lacked if that may be why it was answered with 401.
+func missing(req *http.Request, status int) string {
+	signed, loggedIn := strings.Contains(req.URL.RawQuery, "Sign="), req.Header.Get("Authorization") != ""
+	switch at := req.URL.Path; {
+	case status != http.StatusUnauthorized:
+	case strings.Contains(at, "/callbacks/tencent-chat/") && !signed:
+		return "; it had no signature: want -token with the source's token"
+	case strings.Contains(at, "/callbacks/direct/") && !loggedIn:
+		return "; it had no login: want -to with login:password@ before the host"
+	}
+	return ""
 }
