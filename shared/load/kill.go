@@ -47,9 +47,9 @@ func (s *stage) killed(ctx context.Context, l *ledger, from, most int) error {
 		defer close(flooded)
 		s.generator(l, groupA).flood(ctx, from, from+most, killCallers) // it ends in errors, as it must
 	}()
-	ctx, cancel := context.WithTimeout(ctx, s.patience)
+	waiting, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
-	err := until(ctx, poll, func() (bool, error) { return l.acknowledged()-before >= s.killAfter, nil })
+	err := until(waiting, poll, func() (bool, error) { return l.acknowledged()-before >= s.killAfter, nil })
 	s.runner.kill()
 	<-flooded
 	if err != nil {
