@@ -9,12 +9,12 @@ class Problem extends Error {
   }
 }
 
-// call returns the JSON that the API answers, or null. It throws a Problem. If
+// call returns the JSON that the API answers, or null if it answers none. It throws a Problem. If
 // the session has ended, "signedout" is dispatched on the document too.
 export async function call(method, path, { query, body, headers, signal } = {}) {
   const answer = await send(method, address(path, query), { body, headers, signal });
-  if (answer.status === 204) return null;
-  return answer.json();
+  const json = await answer.text();
+  return json ? JSON.parse(json) : null;
 }
 
 // text returns an answer's bytes as text, and whether they are all UTF-8.
