@@ -95,7 +95,7 @@ func TestFiguresMoveWithTheAssumptions(t *testing.T) {
 		{"fewer hanging endpoints pin fewer workers", func(a *Assumptions) { a.Hangs = 0 },
 			func(w *world) float64 { return w.worker.gbSeconds }, false},
 		{"more memory costs more", func(a *Assumptions) { a.Memory = 1769 }, func(w *world) float64 { return w.perMillion() }, true},
-		{"less CPU keeps workers for longer", func(a *Assumptions) { a.Memory = 128 },
+		{"less CPU keeps workers for longer", func(a *Assumptions) { a.Memory = 64 },
 			func(w *world) float64 { return w.worker.gbSeconds / w.a.Memory }, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
