@@ -43,7 +43,10 @@ func (Provider) Verify(cb *gateway.Callback, c gateway.Credentials) error {
 }
 
 // Reply answers with 2xx, which is all that Direct looks at. A refusal is sent
-// again every 5 minutes for a day.
+// again every 5 minutes for a day: "If there is no response within 24 hours,
+// resending will be performed every 5 minutes" can hardly mean anything else
+// [inferred]. A 401 asks for Basic authorization by name, since some clients
+// send a login only when they are asked for it [inferred].
 func (Provider) Reply(err error) gateway.Reply {
 	r := gateway.Refuse(err)
 	r.ContentType = "application/json"

@@ -14,7 +14,10 @@ import (
 // counts as an array of one, since only status changes are documented with an
 // array [inferred]; an empty array holds no items. An array's item that is no
 // object, has no message_uuid or is too large is set aside, because a refusal
-// would make Direct send all items again. An error wraps
+// would make Direct send all items again [inferred]. How many items there may be
+// is not documented; a request to send takes a thousand, and here only
+// gateway.MaxCallbackBytes ends an array. The item of inbound_sent may hold
+// anything [inferred]. An error wraps
 // gateway.ErrUnreadable, or gateway.ErrTooLarge for a bare object.
 func (Provider) Parse(cb *gateway.Callback) (gateway.Reading, error) {
 	body := jsonscan.Trim(cb.Body)

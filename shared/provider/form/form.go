@@ -14,9 +14,9 @@ import (
 type Field struct{ Name, Value string }
 
 // Fields yields the text of each field of a form as it stands there, without
-// the ampersand, and its decoded name and value. A plus sign is a space; a
-// percent sign that begins no escape stands for itself, and so does a
-// semicolon. Decoded text need not be UTF-8. Empty fields are left out.
+// the ampersand, and its decoded name and value. A plus sign is a space, and so
+// is %20, since a sender may write either [inferred]; a percent sign that begins
+// no escape stands for itself, and so does a semicolon. Decoded text need not be UTF-8. Empty fields are left out.
 func Fields(raw string) iter.Seq2[string, Field] {
 	return func(yield func(string, Field) bool) {
 		for part := range strings.SplitSeq(raw, "&") {

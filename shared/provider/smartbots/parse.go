@@ -15,7 +15,7 @@ import (
 // Content-Type tells only multipart, as nothing is documented: a body that
 // begins like JSON is JSON and any other a form [inferred]. The item has no
 // natural key and no time, since SmartBots sends neither an id nor a time and
-// people do say the same twice. An error wraps gateway.ErrUnreadable if there is
+// people do say the same twice [inferred]. An error wraps gateway.ErrUnreadable if there is
 // no field at all, or gateway.ErrTooLarge.
 func (Provider) Parse(cb *gateway.Callback) (gateway.Reading, error) {
 	if len(cb.Body) > gateway.MaxPayloadBytes {
@@ -138,7 +138,8 @@ func (n *notice) keys() map[string][]string {
 }
 
 // groupKey returns the group's UUID in lower case. The page of group_message
-// has group_uuid and group_name mixed up, so the one that is a UUID is it.
+// has group_uuid and group_name mixed up, so the one that is a UUID is it
+// [inferred].
 func (n *notice) groupKey() string {
 	for _, v := range [...]string{n.groupUUID, n.groupName, n.groupID, n.group} {
 		if isUUID(v) {

@@ -16,7 +16,7 @@ import (
 const ofEvents = "; of=Events"
 
 // Parse reads one packet, or the push results in the array Events (1047/67552),
-// whatever the Content-Type. The query names the command, since some packets do
+// whatever the Content-Type, which is not documented [inferred]. The query names the command, since some packets do
 // not; a packet that names another is refused as a forgery, with an error
 // wrapping gateway.ErrForbidden. {} holds no item: the console sends it to check
 // the URL. Of Events, what is not an object, too large or of another command is

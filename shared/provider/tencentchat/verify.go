@@ -23,7 +23,7 @@ const window = time.Minute
 //
 // The error wraps gateway.ErrForbidden for another app, gateway.ErrSignature
 // for a proof that is missing, old or wrong, and gateway.ErrUnreadable for a
-// parameter that comes twice, so that it is unclear which one counts.
+// parameter that comes twice, so that it is unclear which one counts [inferred].
 func (Provider) Verify(cb *gateway.Callback, c gateway.Credentials) error {
 	q := readQuery(cb.Query)
 	if q.repeated() {
