@@ -281,7 +281,7 @@ function settings(source, at, again) {
 function own(source) {
   if (source.provider === "direct")
     return [
-      lines("allow", { label: "Addresses that may call", value: source.allow, clears: true, hint: "Prefixes, one a line; none: all." }),
+      lines("allow", { label: "Addresses that may call", value: source.allow, clears: true, hint: "Addresses or prefixes, one a line; none: all." }),
     ];
   if (source.provider === "smartbots")
     return [

@@ -128,7 +128,7 @@ function fieldsOf(provider) {
         lines("allow", {
           label: "Addresses that may call",
           rows: 2,
-          hint: "Prefixes such as 185.203.96.7/32, one a line; none: all. The Russian installation names that one address.",
+          hint: "Addresses such as 185.203.96.7, or prefixes, one a line; none: all. The Russian installation names that one address.",
         }),
       ];
     default:
