@@ -38,6 +38,10 @@ type inMemory struct {
 	*messages
 	w       *world
 	flights []*flight
+
+	laneWrites int                 // of rows of lanes
+	appended   map[gateway.Key]int // which of them put a delivery into its lane
+	grown      map[gateway.Key]int // which of them had a lane's Seq grow, last
 }
 
 // A flight is a batch of messages that a handler has.
@@ -49,7 +53,10 @@ type flight struct {
 }
 
 func newInMemory(w *world) *inMemory {
-	return &inMemory{rows: newRows(), messages: newMessages(visibility), w: w}
+	return &inMemory{
+		rows: newRows(), messages: newMessages(visibility), w: w,
+		appended: map[gateway.Key]int{}, grown: map[gateway.Key]int{},
+	}
 }
 
 func (m *inMemory) store() gateway.Store { return m }

@@ -129,7 +129,7 @@ func (w *world) arrive(p *process, r *http.Request, body []byte) answer {
 		to.lastOK = now
 	}
 	if a.status == http.StatusGone {
-		to.wasGone(w.plan.clean, w.slack())
+		w.wasGone(to)
 	}
 	to.posts = append(to.posts, rec)
 	w.posts = append(w.posts, rec)
@@ -137,16 +137,19 @@ func (w *world) arrive(p *process, r *http.Request, body []byte) answer {
 	return a
 }
 
-// wasGone notes that the endpoint answered 410. If nothing else goes on, the
-// registration is disabled soon after.
-func (r *wish) wasGone(certain bool, slack time.Duration) {
-	c := r.state.begin(gateway.Disabled)
-	recent := func(end time.Time) bool { return end.IsZero() || time.Since(end) < slack }
-	changing := r.busy || slices.ContainsFunc(r.host, func(c *change[string]) bool { return recent(c.end) }) ||
-		slices.ContainsFunc(r.state[:len(r.state)-1], func(c *change[gateway.State]) bool { return recent(c.end) })
-	if certain && !changing {
-		c.end = time.Now().Add(slack)
+// wasGone notes that r's endpoint answered 410. Where nothing goes wrong, and
+// nothing of r was changed for a while, r is disabled soon after.
+func (w *world) wasGone(r *wish) {
+	r.state.begin(gateway.Disabled)
+	if !w.plan.clean || w.plan.embedded || time.Since(r.written) < w.slack() {
+		return
 	}
+	was, _ := w.registration(r.id)
+	w.after(w.slack(), func() {
+		if now, _ := w.registration(r.id); now.State == gateway.Enabled && now.Rev == was.Rev {
+			w.fail("%s is enabled, and its endpoint answered 410 %v ago", r.id, w.slack())
+		}
+	})
 }
 
 // wishAt returns whose endpoint is, or was a moment ago, at a host.

@@ -55,7 +55,9 @@ var number, _ = strconv.Atoi(os.Getenv("SIM_BUG"))
 func Is(n int) bool { return n == number }
 `
 
-// build builds this package's tests with patches, and returns the program.
+// build builds this package's tests with patches, and returns the program. It has
+// the flags with which other tests build functions, so that what is below is
+// compiled once for all.
 func build(t *testing.T, patches ...patch) string {
 	t.Helper()
 	root, err := filepath.Abs("../..")
@@ -90,7 +92,8 @@ func build(t *testing.T, patches ...patch) string {
 		t.Fatal(err)
 	}
 	program := filepath.Join(dir, "simulation.test")
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-overlay", write(t, filepath.Join(dir, "overlay.json"), string(list)), "-o", program, ".")
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-c", "-trimpath", "-vet=off", "-overlay", write(t, filepath.Join(dir, "overlay.json"), string(list)), "-o", program, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build the simulation: %v\n%s", err, out)
 	}

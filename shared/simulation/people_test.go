@@ -83,7 +83,8 @@ type wish struct {
 	repeats bool // a job may have delivered again what was accepted
 	lastOK  time.Time
 
-	isOff    bool      // its row says that nothing is to be delivered
+	written  time.Time // its row, last
+	isOff    bool      // the row says that nothing is to be delivered
 	offSince time.Time // when all processes could know of that
 }
 

@@ -52,7 +52,7 @@ func newPlan(seed uint64, rng *rand.Rand) plan {
 		p.crowd, p.things = 42+rng.IntN(20), 1+rng.IntN(3)
 	}
 	if rng.IntN(10) == 0 {
-		p.lanes, p.active, p.things, p.deeds, p.slow = true, time.Minute, 6+rng.IntN(10), 4+rng.IntN(14), 0.15
+		p.lanes, p.active, p.things, p.deeds, p.slow = true, time.Minute, 12+rng.IntN(24), 4+rng.IntN(14), 0.3
 	}
 	if p.alone {
 		p.workers, p.concurrent = 1, 1+rng.IntN(8)

@@ -32,6 +32,7 @@ const (
 	traceVariable = "SIM_TRACE" // not empty: every call is written out
 	stopVariable  = "SIM_STOP"  // not empty: the first broken seed is the last
 	bugVariable   = "SIM_BUG"   // which of bugs the gateway has
+	bugsVariable  = "SIM_BUGS"  // all: each is searched for from the first seed on
 )
 
 func number(t *testing.T, name string, usual uint64) uint64 {

@@ -20,6 +20,8 @@ type delivery struct {
 	Why     string
 	Made    int
 	Claim   int
+	Lost    int
+	Start   time.Time
 	Created time.Time
 	Anew    time.Time
 	Since   time.Time
@@ -67,6 +69,7 @@ func (w *world) verify() {
 		}
 		w.verifyResends(r)
 		w.verifyOnce(r)
+		w.verifyOrder(r)
 		w.verifyWaits(r)
 	}
 	w.verifyWork()
@@ -228,22 +231,34 @@ func (w *world) verifyResends(r *wish) {
 	}
 }
 
-// verifyOnce checks that nothing came twice where nothing went wrong, and to an
-// ordered registration never two at once.
+// verifyOrder checks that an ordered registration had never two at once of one
+// group, or one message of Direct's. Only resends pass the lane by.
+func (w *world) verifyOrder(r *wish) {
+	if !r.ordered || len(r.asked) > 0 {
+		return
+	}
+	for n, p := range r.posts {
+		for _, before := range r.posts[:n] {
+			if before.end.After(p.at) && p.item != nil && before.item != nil && sameLane(p.item, before.item) {
+				w.fail("%s got %s at %v while it had %s until %v", r.id, p.item.text, p.at, before.item.text, before.end)
+			}
+		}
+	}
+}
+
+func sameLane(a, b *item) bool {
+	return slices.Equal(a.keys["group"], b.keys["group"]) && slices.Equal(a.keys["message"], b.keys["message"])
+}
+
+// verifyOnce checks that nothing came twice where nothing went wrong.
 func (w *world) verifyOnce(r *wish) {
 	if !w.plan.clean || w.unclaimed() {
 		return
 	}
 	accepted := map[string]int{}
-	for n, p := range r.posts {
+	for _, p := range r.posts {
 		if p.accepted {
 			accepted[p.id]++
-		}
-		for _, before := range r.posts[:n] {
-			together := before.end.After(p.at) && p.item != nil && before.item != nil && slices.Equal(before.item.keys["group"], p.item.keys["group"])
-			if r.ordered && together && len(r.resends) == 0 && r.source.Provider != "direct" {
-				w.fail("%s got %s while it had %s", r.id, p.item.text, before.item.text)
-			}
 		}
 	}
 	for id, n := range accepted {

@@ -99,6 +99,36 @@ func (m *inMemory) written(before, r gateway.Row) {
 		m.writtenRegistration(r)
 	case kind == "S" && r.SK == "V":
 		m.published(strings.TrimPrefix(r.PK, "S#"))
+	case kind == "L":
+		m.writtenLane(before, r)
+	}
+}
+
+// writtenLane checks that a lane is left by its last runner only when nothing
+// waits in it but what is being appended: that comes before Seq grows.
+func (m *inMemory) writtenLane(before, r gateway.Row) {
+	m.laneWrites++
+	if r.SK != "L" {
+		m.appended[r.Key] = m.laneWrites
+		return
+	}
+	var was, lane struct {
+		Seq    int
+		Runner string
+	}
+	if err := json.Unmarshal(r.Data, &lane); err != nil {
+		m.w.fail("row %s: %v", r.PK, err)
+	}
+	if json.Unmarshal(before.Data, &was) != nil || lane.Seq > was.Seq {
+		m.grown[r.Key] = m.laneWrites
+	}
+	if lane.Runner != "" || !r.Due.IsZero() {
+		return
+	}
+	for _, waiting := range m.parts[of(r.Key)] {
+		if waiting.SK != "L" && m.appended[waiting.Key] < m.grown[r.Key] {
+			m.w.fail("lane %s is left, and %s waits in it", r.PK, waiting.SK)
+		}
 	}
 }
 
@@ -115,6 +145,8 @@ func (m *inMemory) writtenDelivery(before, r gateway.Row) {
 	switch {
 	case was.Status == gateway.Succeeded && d.Status != gateway.Succeeded:
 		w.fail("delivery %s of %s succeeded, and is %s now", d.event, d.registration, d.Status)
+	case d.Lost > was.Lost && r.Due.Sub(d.Start) <= gateway.Horizon:
+		w.fail("delivery %s of %s is handed out from %v to %v, which leaves no time for it", d.event, d.registration, d.Start, r.Due)
 	case d.Claim < was.Claim:
 		w.fail("delivery %s of %s goes back from claim %d to %d", d.event, d.registration, was.Claim, d.Claim)
 	case d.Made < was.Made && d.Anew.Equal(was.Anew):
@@ -134,7 +166,7 @@ func (m *inMemory) writtenRegistration(row gateway.Row) {
 			r.id = reg.ID
 		}
 		if r.id == reg.ID {
-			r.offSince, r.isOff = time.Time{}, reg.State != gateway.Enabled
+			r.written, r.offSince, r.isOff = time.Now(), time.Time{}, reg.State != gateway.Enabled
 		}
 	}
 }
