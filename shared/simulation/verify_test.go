@@ -49,6 +49,7 @@ func (w *world) readDelivery(r gateway.Row) delivery {
 // verify checks what must hold when all is at rest.
 func (w *world) verify() {
 	w.learnIDs()
+	w.learnApps()
 	all := w.deliveries()
 	for _, ds := range all {
 		for _, d := range ds {
@@ -85,6 +86,21 @@ func (w *world) learnIDs() {
 		}
 		if i := w.itemNamed(string(text)); i != nil && !slices.Contains(i.ids, r.SK) {
 			i.ids = append(i.ids, r.SK)
+		}
+	}
+}
+
+// learnApps finds which registrations set_http_callback made.
+func (w *world) learnApps() {
+	for _, row := range w.on.all(gateway.Registrations, "R#") {
+		var reg gateway.Registration
+		if row.SK != "R" || json.Unmarshal(row.Data, &reg) != nil {
+			continue
+		}
+		for _, r := range w.wishes {
+			if r.app != "" && r.app == reg.AppUUID && r.tenant.id == reg.Tenant {
+				r.id = reg.ID
+			}
 		}
 	}
 }
