@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -20,7 +21,7 @@ import (
 // leaky fails each POST in another way, with all that it knows in its error.
 type leaky struct {
 	to *endpoints
-	n  int
+	n  atomic.Int64
 }
 
 func (l *leaky) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -28,8 +29,7 @@ func (l *leaky) RoundTrip(r *http.Request) (*http.Response, error) {
 		return l.to.RoundTrip(r)
 	}
 	all := fmt.Errorf("%s %s %v", r.Method, r.URL, r.Header)
-	l.n++
-	switch l.n % 6 {
+	switch l.n.Add(1) % 6 {
 	case 0:
 		return nil, &url.Error{Op: "Post", URL: r.URL.String(), Err: all}
 	case 1:

@@ -99,7 +99,7 @@ func (w *world) house() house {
 	h.whole, h.all = w.register(h.tenant, h.source, "whole.example", gateway.RegistrationChange{Headers: map[string]string{"X-Tenant": "sealed"}})
 	h.narrow, h.part = w.register(h.tenant, h.source, "narrow.example", gateway.RegistrationChange{Match: &gateway.Match{"group": {groupA}}})
 	gone, _ := w.register(h.tenant, h.source, "gone.example", gateway.RegistrationChange{})
-	again(w, func() (struct{}, error) { return struct{}{}, w.g.DeleteRegistration(ctx, h.tenant, gone.ID) })
+	w.remove(h.tenant, gone)
 	w.register(leaving, h.source, "leaving.example", gateway.RegistrationChange{})
 	h.form = w.setHTTPCallback(h.tenant, "Harbor Crew", "1234", "7e0c2a9e-63c5-4d24-8f8e-6a2f0f1d9b10", "app.example")
 	w.within(6*time.Hour, "callback_set", func() bool { return w.forms(h.form, "callback_set") == 1 })

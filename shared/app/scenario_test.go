@@ -264,7 +264,7 @@ func TestDeletedRegistrationCancelsWhatIsPending(t *testing.T) {
 		e.set(always(500))
 		w.chat(path, groupA, "hello")
 		w.within(10*time.Minute, "attempted", func() bool { return len(e.seen()) > 0 })
-		again(w, func() (struct{}, error) { return struct{}{}, w.g.DeleteRegistration(t.Context(), c, r.ID) })
+		w.remove(c, r)
 		time.Sleep(3 * time.Second)
 		before := len(e.seen())
 		w.wantStatus(c, r, 3*time.Hour, gateway.Cancelled)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -202,6 +203,19 @@ func must[T any](w *world) func(T, error) T {
 		}
 		return v
 	}
+}
+
+// remove deletes r. Where the answer to a call that did it was lost, the next
+// does not find r any more.
+func (w *world) remove(c gateway.Caller, r gateway.Registration) {
+	w.t.Helper()
+	again(w, func() (struct{}, error) {
+		err := w.g.DeleteRegistration(w.t.Context(), c, r.ID)
+		if w.weak != 0 && errors.Is(err, gateway.ErrNotFound) {
+			err = nil
+		}
+		return struct{}{}, err
+	})
 }
 
 // again calls f until it succeeds, as people do whom a weak backend refuses. A
