@@ -29,6 +29,7 @@ func TestEveryAttemptIsListed(t *testing.T) {
 			}
 			w.wantAttempts(c, r, codes[:2])
 			for n := 3; n <= len(codes); n++ {
+				time.Sleep(time.Second) // attempts of one millisecond are in no order
 				d := w.deliveries(c, r.ID)[0]
 				if _, err := w.g.ResendDelivery(t.Context(), c, d.ID); err != nil {
 					t.Fatal(err)
