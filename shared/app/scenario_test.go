@@ -283,7 +283,7 @@ func TestRevokedGrantCancelsWhatIsPending(t *testing.T) {
 		e.set(always(500))
 		w.chat(path, groupA, "hello")
 		w.within(10*time.Minute, "attempted", func() bool { return len(e.seen()) > 0 })
-		again(w, func() (struct{}, error) { return struct{}{}, w.g.DeleteGrant(t.Context(), s.ID, grant.ID) })
+		w.gone(func() error { return w.g.DeleteGrant(t.Context(), s.ID, grant.ID) })
 		time.Sleep(3 * time.Second)
 		before := len(e.seen())
 		if d := w.wantStatus(c, r, 3*time.Hour, gateway.Cancelled); d.Why != "grant_revoked" || len(e.seen()) > before {

@@ -205,12 +205,18 @@ func must[T any](w *world) func(T, error) T {
 	}
 }
 
-// remove deletes r. Where the answer to a call that did it was lost, the next
-// does not find r any more.
+// remove deletes r.
 func (w *world) remove(c gateway.Caller, r gateway.Registration) {
 	w.t.Helper()
+	w.gone(func() error { return w.g.DeleteRegistration(w.t.Context(), c, r.ID) })
+}
+
+// gone calls f, which deletes something, until it succeeds. Where the answer to a
+// call that did it was lost, the next does not find the thing any more.
+func (w *world) gone(f func() error) {
+	w.t.Helper()
 	again(w, func() (struct{}, error) {
-		err := w.g.DeleteRegistration(w.t.Context(), c, r.ID)
+		err := f()
 		if w.weak != 0 && errors.Is(err, gateway.ErrNotFound) {
 			err = nil
 		}
