@@ -153,7 +153,6 @@ func (p *pace) leave(m *mood, a Attempt) {
 	defer p.mu.Unlock()
 	now := time.Now()
 	m.moved = now
-	m.took += (a.Took - m.took) / 8
 	switch {
 	case a.At.IsZero() || a.Class == egress.Internal: // none was made
 	case a.Accepted():
@@ -164,6 +163,9 @@ func (p *pace) leave(m *mood, a Attempt) {
 	default:
 		m.failures++
 		m.timeouts = 0
+	}
+	if !a.At.IsZero() && a.Class != egress.Internal {
+		m.took += (a.Took - m.took) / 8
 	}
 	if len(m.waiting) > 0 {
 		close(m.waiting[0])

@@ -64,3 +64,19 @@ func TestAttemptsWaitWhereTheirTurnIsNear(t *testing.T) {
 		})
 	}
 }
+
+// TestAttemptThatWasNotMadeTellsNoPace leaves without an attempt, as where none
+// may be made after all.
+func TestAttemptThatWasNotMadeTellsNoPace(t *testing.T) {
+	var p pace
+	p.init()
+	turn := turn{registration: "reg", allowance: allowance{atOnce: 1}}
+	made := Attempt{At: noon, Class: egress.OK, Took: time.Second}
+	for _, a := range []Attempt{made, {}, {At: noon, Class: egress.Internal}} {
+		leave, _ := p.enter(t.Context(), turn)
+		leave(a)
+	}
+	if got := p.mood("reg").took; got != made.Took/8 {
+		t.Errorf("pace of %v after one attempt of %v, want an eighth", got, made.Took)
+	}
+}
