@@ -233,11 +233,21 @@ const roomFor = 512
 
 // deliverAll attempts e for each of rs at once, as far as the process's limit
 // allows, and records each outcome. It begins when there is room for all; each
-// leaves its own as it ends, so that one that hangs holds up no other.
+// leaves its own as it ends, so that one that hangs holds up no other. Where room
+// came late, registrations are read again.
 func (g *Gateway) deliverAll(ctx context.Context, f *fanOut, rs []Registration) error {
 	f.standard = sync.OnceValues(func() ([]byte, error) { return standardBody(g.Providers[f.Provider], f.Event) })
-	if err := g.room.Acquire(ctx, int64(len(rs))); err != nil {
+	asked, room := g.now(), int64(len(rs))
+	if err := g.room.Acquire(ctx, room); err != nil {
 		return fmt.Errorf("deliver %s: %w", f.ID, err)
+	}
+	if g.now().Sub(asked) >= versionFresh {
+		var err error
+		rs, err = g.again(ctx, f.Source, rs)
+		g.room.Release(room - int64(len(rs))) // of those that are gone
+		if err != nil {
+			return err
+		}
 	}
 	errs := make([]error, len(rs))
 	atOnce(len(rs), func(i int) {
@@ -245,6 +255,19 @@ func (g *Gateway) deliverAll(ctx context.Context, f *fanOut, rs []Registration) 
 		errs[i] = guarded(func() error { return g.deliverFirst(ctx, f, rs[i]) })
 	})
 	return errors.Join(errs...)
+}
+
+// again returns those of rs that still exist, as they are now; none with an error.
+func (g *Gateway) again(ctx context.Context, source string, rs []Registration) ([]Registration, error) {
+	v, err := g.versionOf(ctx, source)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(rs))
+	for i, r := range rs {
+		ids[i] = r.ID
+	}
+	return g.registrationsOf(ctx, v.rev, ids)
 }
 
 // deliverMissing goes on with a fan-out that a run before left: those of ids

@@ -8,3 +8,10 @@ func Hints(r Registration) []Key {
 	}
 	return keys
 }
+
+// FillRoom takes all the room that g has for first attempts until it is left.
+func FillRoom(g *Gateway) (leave func()) {
+	g.init()
+	g.room.TryAcquire(roomFor)
+	return func() { g.room.Release(roomFor) }
+}
