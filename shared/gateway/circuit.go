@@ -164,7 +164,7 @@ func (g *Gateway) changeHealth(ctx context.Context, id string, f func(Health) He
 // its registration: the circuit, what tenants and operator are told, and its end
 // after 410 or days of failure. What fails here is logged: the next attempt says
 // the same.
-func (g *Gateway) heed(ctx context.Context, e *Event, r Registration, a Attempt, d Delivery, probe bool) {
+func (g *Gateway) heed(ctx context.Context, e *Event, r *Registration, a Attempt, d Delivery, probe bool) {
 	err := g.heedAttempt(ctx, e, r, a, probe)
 	if d.Status == Failed && d.Why == whyExhausted {
 		err = errors.Join(err, g.tell(ctx, deliveryExhausted, e, r, "no attempt was accepted"))
@@ -174,7 +174,7 @@ func (g *Gateway) heed(ctx context.Context, e *Event, r Registration, a Attempt,
 	}
 }
 
-func (g *Gateway) heedAttempt(ctx context.Context, e *Event, r Registration, a Attempt, probe bool) error {
+func (g *Gateway) heedAttempt(ctx context.Context, e *Event, r *Registration, a Attempt, probe bool) error {
 	switch {
 	case a.Class == egress.Internal:
 		return nil
@@ -193,7 +193,7 @@ func (g *Gateway) heedAttempt(ctx context.Context, e *Event, r Registration, a A
 // heedAccepted takes back what is said against r's endpoint. It looks for that
 // now and then even if this process saw nothing but acceptances: another may
 // have seen a failure, which would count as the first of five days.
-func (g *Gateway) heedAccepted(ctx context.Context, e *Event, r Registration) error {
+func (g *Gateway) heedAccepted(ctx context.Context, e *Event, r *Registration) error {
 	known, ok := g.healths.Get(r.ID)
 	if !ok || g.now().Sub(known.at) >= healthNoted {
 		h, err := g.readHealth(ctx, r.ID)
@@ -216,7 +216,7 @@ func (g *Gateway) heedAccepted(ctx context.Context, e *Event, r Registration) er
 	return g.tell(ctx, registrationRecovered, e, r, "the endpoint accepts again")
 }
 
-func (g *Gateway) heedRefused(ctx context.Context, e *Event, r Registration, a Attempt, probe bool) error {
+func (g *Gateway) heedRefused(ctx context.Context, e *Event, r *Registration, a Attempt, probe bool) error {
 	now, m := g.now(), g.pace.look(r.ID)
 	tripped := func(h Health) bool {
 		return m.failures >= openAfterFailures || m.timeouts >= openAfterTimeouts || a.Class == egress.Timeout && h.hangs(now) && now.Sub(m.accepted) > wellFor
@@ -255,7 +255,7 @@ func (h Health) closedFor(now time.Time, wait time.Duration, jitter float64) tim
 
 // spent reports whether the whole time of d's schedule went by behind a circuit
 // that is open still. Then d ends, whatever attempts it had.
-func (g *Gateway) spent(ctx context.Context, d Delivery, r Registration) (bool, error) {
+func (g *Gateway) spent(ctx context.Context, d Delivery, r *Registration) (bool, error) {
 	if d.Manual || !d.overtime(r.Schedule, g.now()) {
 		return false, nil
 	}
@@ -264,7 +264,7 @@ func (g *Gateway) spent(ctx context.Context, d Delivery, r Registration) (bool, 
 }
 
 // exhaust ends d, which is spent, and tells so.
-func (g *Gateway) exhaust(ctx context.Context, e *Event, r Registration, d Delivery) error {
+func (g *Gateway) exhaust(ctx context.Context, e *Event, r *Registration, d Delivery) error {
 	if err := g.tell(ctx, deliveryExhausted, e, r, "the endpoint accepted nothing for the whole time of the schedule"); err != nil {
 		return err
 	}

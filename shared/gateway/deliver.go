@@ -18,7 +18,7 @@ import (
 const attemptTime = 15 * time.Second
 
 // limit returns how long one attempt of r may take.
-func (r Registration) limit() time.Duration {
+func (r *Registration) limit() time.Duration {
 	if r.Timeout > 0 && r.Timeout < attemptTime {
 		return r.Timeout
 	}
@@ -27,7 +27,7 @@ func (r Registration) limit() time.Duration {
 
 // deliverFirst makes the first attempt of f's event for r, or records why there
 // is none now, and what follows from it.
-func (g *Gateway) deliverFirst(ctx context.Context, f *fanOut, r Registration) error {
+func (g *Gateway) deliverFirst(ctx context.Context, f *fanOut, r *Registration) error {
 	e := f.Event
 	v, err := g.versionOf(ctx, e.Source)
 	if err != nil {
@@ -77,7 +77,7 @@ func (g *Gateway) deliverFirst(ctx context.Context, f *fanOut, r Registration) e
 // A start is the right to make an attempt now, or when there may be one.
 type start struct {
 	leave func(Attempt) // must be called with the attempt; nil: not now
-	to    Registration  // the registration as it is now
+	to    *Registration // the registration as it is now
 	probe bool          // of an open circuit
 	at    time.Time     // when else
 	paced bool          // at is the place that the rate gave
@@ -88,7 +88,7 @@ type start struct {
 // attempt d, of e for r, now. Without it the delivery waits, and uses up no
 // attempt. If the right came late it is asked again whether r may have e: what
 // was known of r before would be too old.
-func (g *Gateway) mayStart(ctx context.Context, rev string, e *Event, d Delivery, r Registration, first bool, hops int) (start, error) {
+func (g *Gateway) mayStart(ctx context.Context, rev string, e *Event, d Delivery, r *Registration, first bool, hops int) (start, error) {
 	var s start
 	asked := g.now()
 	var probe bool
@@ -136,7 +136,7 @@ func (g *Gateway) mayStart(ctx context.Context, rev string, e *Event, d Delivery
 }
 
 // judge returns r as it is now, and what is to become of e for it.
-func (g *Gateway) judge(ctx context.Context, e *Event, r Registration) (Registration, Status, error) {
+func (g *Gateway) judge(ctx context.Context, e *Event, r *Registration) (*Registration, Status, error) {
 	now, rev, err := g.registration(ctx, r.Source, r.ID)
 	switch {
 	case errors.Is(err, ErrNotFound):
@@ -193,7 +193,7 @@ func (g *Gateway) recordFirst(ctx context.Context, f *fanOut, d Delivery, a *Att
 
 // deliver makes one POST of e to r's endpoint: the same for the first attempt
 // and the tenth. It logs one line.
-func (g *Gateway) deliver(ctx context.Context, e *Event, r Registration, d Delivery) Attempt {
+func (g *Gateway) deliver(ctx context.Context, e *Event, r *Registration, d Delivery) Attempt {
 	a := Attempt{At: g.now(), Manual: d.Manual, Claim: d.Claim}
 	req, err := g.request(e, r, a.At, d.Late)
 	if err != nil {
@@ -219,7 +219,7 @@ func (g *Gateway) deliver(ctx context.Context, e *Event, r Registration, d Deliv
 }
 
 // request writes the POST of e to r at now.
-func (g *Gateway) request(e *Event, r Registration, now time.Time, late bool) (egress.Request, error) {
+func (g *Gateway) request(e *Event, r *Registration, now time.Time, late bool) (egress.Request, error) {
 	t, err := g.target(r, now)
 	if err != nil {
 		return egress.Request{}, err
@@ -336,7 +336,7 @@ type target struct {
 const targetFresh = 30 * time.Second
 
 // target opens what r has sealed.
-func (g *Gateway) target(r Registration, now time.Time) (target, error) {
+func (g *Gateway) target(r *Registration, now time.Time) (target, error) {
 	name := fmt.Sprintf("%s %d", r.ID, r.Rev)
 	if t, ok := g.targets.Get(name); ok && now.Sub(t.at) < targetFresh {
 		return t, nil

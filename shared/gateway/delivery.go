@@ -122,7 +122,7 @@ func (d Delivery) tells(a Attempt) bool {
 }
 
 // newDelivery returns the delivery of e for r before its first attempt.
-func newDelivery(e *Event, r Registration, now time.Time) Delivery {
+func newDelivery(e *Event, r *Registration, now time.Time) Delivery {
 	return Delivery{
 		ID: DeliveryID(r.ID, e.ID), Registration: r.ID, Event: e.ID, Tenant: r.Tenant, Source: e.Source,
 		EventType: e.Type, Received: e.Received, Created: now, Status: Pending,

@@ -210,7 +210,7 @@ func TestRowKeepsWhatIsNeeded(t *testing.T) {
 func TestDeliveryRowStaysSmall(t *testing.T) {
 	now := time.Now().UTC()
 	d := newDelivery(&Event{ID: anEventID(t), Source: "src-12345678", Type: "Group.CallbackAfterGroupMsgExtension", Received: now},
-		Registration{ID: NewID("reg", now), Tenant: NewID("ten", now)}, now)
+		&Registration{ID: NewID("reg", now), Tenant: NewID("ten", now)}, now)
 	a := attempted(200, 0)
 	a.Answer = make([]byte, 4096)
 	d, _ = d.record(a, Schedule{}, 0, false)

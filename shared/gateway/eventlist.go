@@ -168,7 +168,7 @@ func (g *Gateway) asSeen(ctx context.Context, c Caller, l ListedEvent, rs []Regi
 		return l, nil
 	}
 	for _, r := range rs {
-		if ok, err := g.visible(ctx, r, &l.Event); err != nil || ok {
+		if ok, err := g.visible(ctx, &r, &l.Event); err != nil || ok {
 			return l, err
 		}
 	}

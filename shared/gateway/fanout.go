@@ -214,13 +214,13 @@ func (g *Gateway) fairGroup(source string) string {
 
 // wanted returns the registrations for which a is, or that there are more than
 // the event's row can name.
-func (g *Gateway) wanted(ctx context.Context, a arrival) ([]Registration, bool, error) {
+func (g *Gateway) wanted(ctx context.Context, a arrival) ([]*Registration, bool, error) {
 	if a.Only != "" {
 		r, err := g.registrationNow(ctx, a.Only) // what it is told may be what it has just become
 		if errors.Is(err, ErrNotFound) {
 			return nil, false, nil
 		}
-		return []Registration{r}, false, err
+		return []*Registration{&r}, false, err
 	}
 	rs, next, err := g.find(ctx, &a.Event, nil, maxListed+1)
 	return rs, next != nil || len(rs) > maxListed, err
@@ -235,7 +235,7 @@ const roomFor = 512
 // allows, and records each outcome. It begins when there is room for all; each
 // leaves its own as it ends, so that one that hangs holds up no other. Where room
 // came late, registrations are read again.
-func (g *Gateway) deliverAll(ctx context.Context, f *fanOut, rs []Registration) error {
+func (g *Gateway) deliverAll(ctx context.Context, f *fanOut, rs []*Registration) error {
 	f.standard = sync.OnceValues(func() ([]byte, error) { return standardBody(g.Providers[f.Provider], f.Event) })
 	asked, room := g.now(), int64(len(rs))
 	if err := g.room.Acquire(ctx, room); err != nil {
@@ -258,7 +258,7 @@ func (g *Gateway) deliverAll(ctx context.Context, f *fanOut, rs []Registration) 
 }
 
 // again returns those of rs that still exist, as they are now; none with an error.
-func (g *Gateway) again(ctx context.Context, source string, rs []Registration) ([]Registration, error) {
+func (g *Gateway) again(ctx context.Context, source string, rs []*Registration) ([]*Registration, error) {
 	v, err := g.versionOf(ctx, source)
 	if err != nil {
 		return nil, err

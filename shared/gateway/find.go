@@ -54,7 +54,7 @@ type finder struct {
 	versions      map[string]knownVersion
 	asking        singleflight.Group
 	lists         *lru.Cache[string, under[[]string]]
-	registrations *lru.Cache[string, under[Registration]]
+	registrations *lru.Cache[string, under[*Registration]]
 	grants        *lru.Cache[string, under[[]Grant]]
 	groups        *lru.Cache[string, under[Group]]
 	tenants       *lru.Cache[string, under[Tenant]]
@@ -64,7 +64,7 @@ type finder struct {
 func (f *finder) init() {
 	f.versions = map[string]knownVersion{}
 	f.lists, _ = lru.New[string, under[[]string]](listsKnown)
-	f.registrations, _ = lru.New[string, under[Registration]](registrationsKnown)
+	f.registrations, _ = lru.New[string, under[*Registration]](registrationsKnown)
 	f.grants, _ = lru.New[string, under[[]Grant]](grantsKnown)
 	f.groups, _ = lru.New[string, under[Group]](grantsKnown)
 	f.tenants, _ = lru.New[string, under[Tenant]](grantsKnown)
@@ -168,7 +168,7 @@ type place struct {
 // about limit of them, and the place where to go on; nil after the last.
 // Each registration is found once; by several calls for one event twice, if its
 // entries changed meanwhile.
-func (g *Gateway) find(ctx context.Context, e *Event, from *place, limit int) ([]Registration, *place, error) {
+func (g *Gateway) find(ctx context.Context, e *Event, from *place, limit int) ([]*Registration, *place, error) {
 	if e.Unreadable {
 		return nil, nil, nil
 	}
@@ -177,7 +177,7 @@ func (g *Gateway) find(ctx context.Context, e *Event, from *place, limit int) ([
 		return nil, nil, err
 	}
 	streams := v.streams(e)
-	var found []Registration
+	var found []*Registration
 	walked, seen := streams[:0], map[string]bool{}
 	for i, s := range streams {
 		after := ""
@@ -250,7 +250,7 @@ func (g *Gateway) list(ctx context.Context, v knownVersion, source string, s hin
 
 // accept returns those of ids that want e and may have it, unless they were seen
 // in this call, or found in one of the streams that calls before walked.
-func (g *Gateway) accept(ctx context.Context, v knownVersion, e *Event, walked []hint, seen map[string]bool, ids []string) ([]Registration, error) {
+func (g *Gateway) accept(ctx context.Context, v knownVersion, e *Event, walked []hint, seen map[string]bool, ids []string) ([]*Registration, error) {
 	rs, err := g.registrationsOf(ctx, v.rev, ids)
 	if err != nil {
 		return nil, err
@@ -278,15 +278,16 @@ const indexSettles = time.Minute
 
 // stoodIn reports whether r was certainly in one of streams when it was walked
 // for e. r as it is now may have entries that it had not then.
-func (r Registration) stoodIn(streams []hint, e *Event) bool {
+func (r *Registration) stoodIn(streams []hint, e *Event) bool {
 	return len(streams) > 0 && r.Indexed.Before(e.Received.Add(-indexSettles)) &&
 		slices.ContainsFunc(r.hints(), func(h hint) bool { return slices.Contains(streams, h) })
 }
 
 // registrationsOf returns those of ids that exist, as they were when the
-// source had the revision rev, or later.
-func (g *Gateway) registrationsOf(ctx context.Context, rev string, ids []string) ([]Registration, error) {
-	out := make([]Registration, 0, len(ids))
+// source had the revision rev, or later. Others have them too: they are only
+// read.
+func (g *Gateway) registrationsOf(ctx context.Context, rev string, ids []string) ([]*Registration, error) {
+	out := make([]*Registration, 0, len(ids))
 	var missing []Key
 	for _, id := range ids {
 		if r, ok := g.registrations.Get(id); ok && r.rev == rev {
@@ -301,11 +302,11 @@ func (g *Gateway) registrationsOf(ctx context.Context, rev string, ids []string)
 			return nil, fmt.Errorf("get %d registrations: %w", len(keys), err)
 		}
 		for _, row := range rows {
-			var r Registration
-			if err := decode(row, &r); err != nil {
+			r := &Registration{}
+			if err := decode(row, r); err != nil {
 				return nil, err
 			}
-			g.registrations.Add(r.ID, under[Registration]{rev, r})
+			g.registrations.Add(r.ID, under[*Registration]{rev, r})
 			out = append(out, r)
 		}
 	}
@@ -319,17 +320,17 @@ func (g *Gateway) registrationNow(ctx context.Context, id string) (Registration,
 }
 
 // registration returns a registration no older than a second, or ErrNotFound.
-func (g *Gateway) registration(ctx context.Context, source, id string) (Registration, string, error) {
+func (g *Gateway) registration(ctx context.Context, source, id string) (*Registration, string, error) {
 	v, err := g.versionOf(ctx, source)
 	if err != nil {
-		return Registration{}, "", err
+		return nil, "", err
 	}
 	rs, err := g.registrationsOf(ctx, v.rev, []string{id})
 	if err != nil {
-		return Registration{}, "", err
+		return nil, "", err
 	}
 	if len(rs) == 0 {
-		return Registration{}, "", ErrNotFound
+		return nil, "", ErrNotFound
 	}
 	return rs[0], v.rev, nil
 }

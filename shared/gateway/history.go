@@ -288,7 +288,7 @@ func (g *Gateway) ResendDelivery(ctx context.Context, c Caller, id string) (Deli
 	case err != nil:
 		return d.Delivery, err
 	}
-	ok, err := g.visible(ctx, r, e)
+	ok, err := g.visible(ctx, &r, e)
 	switch {
 	case err != nil:
 		return d.Delivery, err

@@ -316,7 +316,7 @@ func (g *Gateway) replayStep(ctx context.Context, j *Job) (time.Time, bool, erro
 	}, func(row Row) error { return g.replayEvent(ctx, j, r, rev, row) })
 }
 
-func (g *Gateway) replayEvent(ctx context.Context, j *Job, r Registration, rev string, row Row) error {
+func (g *Gateway) replayEvent(ctx context.Context, j *Job, r *Registration, rev string, row Row) error {
 	var er eventRow
 	if err := decode(row, &er); err != nil {
 		return err
@@ -365,7 +365,7 @@ func (g *Gateway) replayEvent(ctx context.Context, j *Job, r Registration, rev s
 
 // mayReplay reports whether e came after the start of a grant that covers it,
 // or, for a registration by code, after that was made.
-func (g *Gateway) mayReplay(ctx context.Context, rev string, e *Event, r Registration) (bool, error) {
+func (g *Gateway) mayReplay(ctx context.Context, rev string, e *Event, r *Registration) (bool, error) {
 	verdict, _, err := g.may(ctx, rev, e, r)
 	if err != nil || verdict == Cancelled {
 		return false, err

@@ -298,7 +298,7 @@ func (g *Gateway) deliverHead(ctx context.Context, run *laneRun, w waiting) erro
 // closed reports whether r's lanes wait for what was held before r was enabled
 // to be put back into them. A job that was cancelled, or is over, opens them; one
 // that was not started yet is started when the call that enables is repeated.
-func (g *Gateway) closed(ctx context.Context, r Registration) (bool, error) {
+func (g *Gateway) closed(ctx context.Context, r *Registration) (bool, error) {
 	name := r.ID + " " + r.Release
 	if r.Release == "" || g.opened.Contains(name) {
 		return false, nil

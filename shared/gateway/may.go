@@ -21,7 +21,7 @@ const (
 // may says what is to become of e for r, which wants it: Pending to deliver,
 // Held or Cancelled, and why. It is asked at the match and again before every
 // attempt. rev is the version of the source under which r was read.
-func (g *Gateway) may(ctx context.Context, rev string, e *Event, r Registration) (Status, string, error) {
+func (g *Gateway) may(ctx context.Context, rev string, e *Event, r *Registration) (Status, string, error) {
 	if own := e.Only == r.ID; own && e.Type == callbackRemoved {
 		return g.mayTellRemoved(ctx, r) // a tombstone hears of its end, and of nothing else
 	}
@@ -70,7 +70,7 @@ const callbackRemoved = "callback_removed"
 
 // mayTellRemoved looks at the registration as it is now: it was removed a
 // moment ago, and may have been set again since.
-func (g *Gateway) mayTellRemoved(ctx context.Context, r Registration) (Status, string, error) {
+func (g *Gateway) mayTellRemoved(ctx context.Context, r *Registration) (Status, string, error) {
 	now, err := g.registrationNow(ctx, r.ID)
 	switch {
 	case errors.Is(err, ErrNotFound):

@@ -54,7 +54,7 @@ type allowance struct {
 
 // allowance returns what r may use of a process that makes so many POSTs at once:
 // whatever the limits, half of them are left to others.
-func (r Registration) allowance(l Limits, atOnce int) allowance {
+func (r *Registration) allowance(l Limits, atOnce int) allowance {
 	l = l.OrDefault()
 	a := allowance{atOnce: min(l.Concurrency, max(atOnce/2, 1)), rate: l.DeliveriesPerSecond}
 	if r.Concurrency > 0 {

@@ -99,7 +99,7 @@ func (g *Gateway) crowdedWait(hops int) time.Duration {
 // subject returns what d is about, and the source's version under which the
 // registration was read. The error wraps ErrNotFound if the event or the
 // registration is gone for good.
-func (g *Gateway) subject(ctx context.Context, d Delivery) (*Event, Registration, string, error) {
+func (g *Gateway) subject(ctx context.Context, d Delivery) (*Event, *Registration, string, error) {
 	r, rev, err := g.registration(ctx, d.Source, d.Registration)
 	if err != nil {
 		return nil, r, rev, err
@@ -112,7 +112,7 @@ func (g *Gateway) subject(ctx context.Context, d Delivery) (*Event, Registration
 }
 
 // settle asks again whether d may be delivered, and ends its claim if not.
-func (g *Gateway) settle(ctx context.Context, d Delivery, e *Event, r Registration, rev string) (ended bool, err error) {
+func (g *Gateway) settle(ctx context.Context, d Delivery, e *Event, r *Registration, rev string) (ended bool, err error) {
 	switch verdict, why, err := g.may(ctx, rev, e, r); {
 	case err != nil:
 		return false, err
@@ -158,7 +158,7 @@ func (g *Gateway) handOutAgain(ctx context.Context, d Delivery, start time.Time,
 
 // recordAttempt stores a, and what follows from it if the claim under which it
 // was made is still the current one.
-func (g *Gateway) recordAttempt(ctx context.Context, d Delivery, a Attempt, r Registration, hops int) (Delivery, error) {
+func (g *Gateway) recordAttempt(ctx context.Context, d Delivery, a Attempt, r *Registration, hops int) (Delivery, error) {
 	after, self, err := g.recordOver(ctx, d, a, r.Schedule, g.random(), hops < maxHops)
 	switch {
 	case errors.Is(err, ErrNotFound):

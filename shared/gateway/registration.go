@@ -71,7 +71,7 @@ type Registration struct {
 }
 
 // Wants reports whether r asks for e. Whether it may have e is another question.
-func (r Registration) Wants(e *Event) bool {
+func (r *Registration) Wants(e *Event) bool {
 	if e.Only != "" {
 		return e.Only == r.ID
 	}
@@ -85,7 +85,7 @@ func (r Registration) Wants(e *Event) bool {
 type hint struct{ RoutingKey, Pattern string }
 
 // hints returns the index entries of r.
-func (r Registration) hints() []hint {
+func (r *Registration) hints() []hint {
 	keys := []string{"*"}
 	if kind := r.Match.indexKind(); kind != "" {
 		keys = nil

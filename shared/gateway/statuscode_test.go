@@ -77,7 +77,7 @@ func TestEveryStatusCodeHasItsVerdict(t *testing.T) {
 	at := time.Now()
 	id := NewID("reg", at)
 	pk := registrationKey(id).PK
-	r := Registration{
+	r := &Registration{
 		ID: id, Format: Raw, Schedule: Schedule{Waits: []time.Duration{5 * time.Second, 5 * time.Minute}},
 		Endpoint: Endpoint{URL: keys.Seal(pk, "url", "https://tenant.example/")},
 		Secrets:  []Secret{{Sealed: keys.Seal(pk, "secret", newSigningSecret())}},

@@ -25,7 +25,7 @@ type operationalData struct {
 // that ask for it by name; the operator finds it among the source's events. Its
 // id names the hour, so there is at most one an hour, kind and registration,
 // however often it is sent. What becomes of an operational event causes none.
-func (g *Gateway) tell(ctx context.Context, kind string, about *Event, r Registration, why string) error {
+func (g *Gateway) tell(ctx context.Context, kind string, about *Event, r *Registration, why string) error {
 	if about.own() && about.Type != TestEventType && about.Only == "" {
 		return nil
 	}

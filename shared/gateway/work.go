@@ -234,7 +234,7 @@ func (g *Gateway) dryRun(ctx context.Context, r Registration, since time.Time) (
 			return run, err
 		}
 		for _, l := range page {
-			if err := g.try(ctx, v.rev, r, l, &run); err != nil {
+			if err := g.try(ctx, v.rev, &r, l, &run); err != nil {
 				return run, err
 			}
 		}
@@ -248,7 +248,7 @@ func (g *Gateway) dryRun(ctx context.Context, r Registration, since time.Time) (
 }
 
 // try adds one event to a dry run.
-func (g *Gateway) try(ctx context.Context, rev string, r Registration, l ListedEvent, run *DryRun) error {
+func (g *Gateway) try(ctx context.Context, rev string, r *Registration, l ListedEvent, run *DryRun) error {
 	if l.Only != "" {
 		return nil
 	}
