@@ -36,6 +36,14 @@ const (
 	idleTimeout            = 30 * time.Second
 )
 
+// Buffers of a connection: most requests fit in one, and most headers of
+// answers in the other. A process has hundreds of connections, and each POST
+// adds to them.
+const (
+	writeBuffer = 2 << 10
+	readBuffer  = 1 << 10
+)
+
 // What HTTP/2 may hold in memory, and how a connection that died while the
 // process was frozen is found.
 const (
@@ -151,6 +159,8 @@ func (c *Client) network() *http.Transport {
 		MaxIdleConnsPerHost:    idleConnectionsPerHost,
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: MaxResponseHeader,
+		WriteBufferSize:        writeBuffer,
+		ReadBufferSize:         readBuffer,
 		HTTP2: &http.HTTP2Config{
 			MaxReceiveBufferPerConnection: connectionBuffer,
 			MaxReceiveBufferPerStream:     streamBuffer,
