@@ -229,7 +229,7 @@ func (g *Gateway) wanted(ctx context.Context, a arrival) ([]*Registration, bool,
 // roomFor is how many first attempts a process may have in memory, waiting for
 // their turn or under way: 256 events for a hundred registrations each would
 // take half a gigabyte. It is more than any list that deliverAll gets.
-const roomFor = 512
+const roomFor = 384
 
 // deliverAll attempts e for each of rs at once, as far as the process's limit
 // allows, and records each outcome. It begins when there is room for all; each
