@@ -27,7 +27,7 @@ func (b *bench) isolation(ctx context.Context) error {
 }
 
 func (s *stage) besides(ctx context.Context) (err error) {
-	n := 2 * s.callbacksAt(tenantRate) // so that the hang is a part of it
+	n := 6 * s.callbacksAt(tenantRate) // a p99 that is to be compared takes thousands
 	p := &pair{stage: s, n: n, first: newLedger(1, warm+3*n), second: newLedger(1, 3*n)}
 	if err := p.setUp(ctx); err != nil {
 		return err
