@@ -131,7 +131,7 @@ func (db *DB) openWriter(ctx context.Context, path string, opts Options) error {
 	// A page takes several events; a larger one costs more for each row that is
 	// changed alone. A file keeps the size that it was made with.
 	c, err := openConn(ctx, path, "busy_timeout = 5000", "page_size = 8192", "journal_mode = WAL", synchronous,
-		"cache_size = -8192", "wal_autocheckpoint = 0")
+		"cache_size = -4096", "wal_autocheckpoint = 0")
 	if err != nil {
 		return err
 	}
