@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"strings"
@@ -39,12 +40,14 @@ func (g *generator) flood(ctx context.Context, from, to, connections int) (time.
 	return g.send(ctx, from, to, connections, func(int, time.Time) time.Time { return time.Now() })
 }
 
-// pace sends them at so many a second, whether or not earlier ones are answered,
-// as long as those are not too many.
+// pace sends them at so many a second, each at a random moment of its interval,
+// whether or not earlier ones are answered, as long as those are not too many.
+// Evenly spaced ones never meet each other, and meet those of another generator
+// always or never.
 func (g *generator) pace(ctx context.Context, from, to int, rate float64) (time.Time, error) {
 	callers := min(max(int(rate/2), leastCallers), mostCallers)
 	return g.send(ctx, from, to, callers, func(n int, start time.Time) time.Time {
-		due := start.Add(time.Duration(float64(n-from) / rate * float64(time.Second)))
+		due := start.Add(time.Duration((float64(n-from) + rand.Float64()) / rate * float64(time.Second)))
 		time.Sleep(time.Until(due))
 		return due
 	})

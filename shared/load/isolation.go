@@ -7,15 +7,18 @@ import (
 	"time"
 )
 
-// The tenants of the isolation scenario get so many callbacks a second each,
-// and the second one's endpoint hangs for so long.
+// The tenants of the isolation scenario get so many callbacks a second each, for
+// so many times of a fixed rate, as a p99 that is to be compared takes thousands;
+// and a request to the second one's endpoint hangs for so long.
 const (
 	tenantRate = 50
+	windows    = 6
 	hangFor    = 10 * time.Second
 )
 
-// isolation measures a tenant alone, beside another whose endpoint answers, and
-// beside the same while it hangs: one source, a group for each, one rate.
+// isolation measures a tenant alone, alone with as much as two have, beside
+// another whose endpoint answers, and beside the same while it hangs: one source,
+// a group for each.
 func (b *bench) isolation(ctx context.Context) error {
 	s, err := b.newStage(ctx)
 	if err != nil {
@@ -27,8 +30,8 @@ func (b *bench) isolation(ctx context.Context) error {
 }
 
 func (s *stage) besides(ctx context.Context) (err error) {
-	n := 6 * s.callbacksAt(tenantRate) // a p99 that is to be compared takes thousands
-	p := &pair{stage: s, n: n, first: newLedger(1, warm+3*n), second: newLedger(1, 3*n)}
+	n := windows * s.callbacksAt(tenantRate)
+	p := &pair{stage: s, first: newLedger(1, warm+5*n), second: newLedger(1, 2*n), sent: warm}
 	if err := p.setUp(ctx); err != nil {
 		return err
 	}
@@ -36,26 +39,27 @@ func (s *stage) besides(ctx context.Context) (err error) {
 		return err
 	}
 	alone := 0.0
-	for part, of := range [...]struct {
-		what   string
-		beside bool
-		hang   time.Duration
+	for _, of := range [...]struct {
+		what         string
+		rate, beside int
+		hang         time.Duration
 	}{
-		{"a tenant alone", false, 0},
-		{"it beside one that answers", true, 0},
-		{"it beside one that hangs for 10 s", true, hangFor},
+		{"a tenant alone", tenantRate, 0, 0},
+		{"the same", 2 * tenantRate, 0, 0},
+		{"it beside one that answers", tenantRate, tenantRate, 0},
+		{"it beside one that hangs for 10 s", tenantRate, tenantRate, hangFor},
 	} {
 		s.receiver.hang[1].Store(int64(of.hang))
-		m, err := p.measure(ctx, part, of.beside)
+		m, err := p.measure(ctx, of.rate, of.beside)
 		if err != nil {
 			return err
 		}
-		if of.beside {
-			m[ratio] = m[p99] / alone
-		} else {
+		if alone == 0 {
 			alone = m[p99]
+		} else {
+			m[ratio] = m[p99] / alone
 		}
-		if err := s.add(fmt.Sprintf("%s, %d callbacks/s each", of.what, tenantRate), "isolation", m); err != nil {
+		if err := s.add(fmt.Sprintf("%s, %d callbacks/s each", of.what, of.rate), "isolation", m); err != nil {
 			return err
 		}
 	}
@@ -65,8 +69,8 @@ func (s *stage) besides(ctx context.Context) (err error) {
 // A pair is two tenants on one source.
 type pair struct {
 	*stage
-	n             int // callbacks of each in one part
 	first, second *ledger
+	sent, beside  int // callbacks of each so far
 }
 
 // setUp leaves the tenants the default limits: they are a part of what keeps
@@ -89,19 +93,22 @@ func (p *pair) setUp(ctx context.Context) (err error) {
 	return nil
 }
 
-// measure sends the first tenant the callbacks of one part, and with beside the
-// second as many, and tells how long the first's took.
-func (p *pair) measure(ctx context.Context, part int, beside bool) (measurement, error) {
-	other := make(chan error, 1)
+// measure sends the first tenant callbacks at a rate, and the second at the rate
+// beside, and tells how long the first's took.
+func (p *pair) measure(ctx context.Context, rate, beside int) (measurement, error) {
+	n, other := windows*p.callbacksAt(rate), make(chan error, 1)
 	go func() {
 		var err error
-		if beside {
-			_, err = p.generator(p.second, groupB).pace(ctx, part*p.n, (part+1)*p.n, tenantRate)
+		if beside > 0 {
+			n := windows * p.callbacksAt(beside)
+			_, err = p.generator(p.second, groupB).pace(ctx, p.beside, p.beside+n, float64(beside))
+			p.beside += n
 		}
 		other <- err
 	}()
-	from, to := warm+part*p.n, warm+(part+1)*p.n
-	_, err := p.generator(p.first, groupA).pace(ctx, from, to, tenantRate)
+	from := p.sent
+	p.sent += n
+	_, err := p.generator(p.first, groupA).pace(ctx, from, p.sent, float64(rate))
 	if err := errors.Join(err, <-other); err != nil {
 		return nil, err
 	}
@@ -109,6 +116,6 @@ func (p *pair) measure(ctx context.Context, part int, beside bool) (measurement,
 		return nil, err
 	}
 	m := measurement{}
-	m.times(p.first, from, to)
+	m.times(p.first, from, p.sent)
 	return m, p.sizes(m, p.first)
 }

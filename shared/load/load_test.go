@@ -46,7 +46,7 @@ func small(t *testing.T, noting func(*ledger) func(int, int, []byte), only ...st
 
 func TestEveryScenarioPlaysAndLosesNothing(t *testing.T) {
 	var only []string
-	rows := 12
+	rows := 13
 	if testing.Short() {
 		only, rows = []string{"fanout", "kill"}, 3
 	}
