@@ -74,18 +74,18 @@ func (f *finder) init() {
 // publish makes a change of source known: to this process at once, to others
 // within versionFresh. It adds the patterns of hints to those in use; that is
 // done before the hints' entries are written.
+//
+// Where another was faster, it published after this change was written, and so
+// for both: of any number at once none need write again but those with patterns
+// that are new.
 func (g *Gateway) publish(ctx context.Context, source string, add ...hint) error {
 	g.init()
+	late := false
 	_, err := change(ctx, g.Store, versionKey(source), func(v *version, _ *Row) error {
-		if v.Patterns == nil {
-			v.Patterns = map[string][]string{}
+		if added := v.add(add); late && !added {
+			return errUnchanged
 		}
-		for _, h := range add {
-			kind, _, _ := strings.Cut(h.RoutingKey, "=")
-			if !slices.Contains(v.Patterns[kind], h.Pattern) {
-				v.Patterns[kind] = append(v.Patterns[kind], h.Pattern)
-			}
-		}
+		late = true
 		return nil
 	})
 	g.versionMu.Lock()
@@ -95,6 +95,23 @@ func (g *Gateway) publish(ctx context.Context, source string, add ...hint) error
 		return fmt.Errorf("publish %s: %w", source, err)
 	}
 	return nil
+}
+
+// add adds the patterns of hints, and reports whether any was new.
+func (v *version) add(hints []hint) bool {
+	added := false
+	for _, h := range hints {
+		kind, _, _ := strings.Cut(h.RoutingKey, "=")
+		if slices.Contains(v.Patterns[kind], h.Pattern) {
+			continue
+		}
+		if v.Patterns == nil {
+			v.Patterns = map[string][]string{}
+		}
+		v.Patterns[kind] = append(v.Patterns[kind], h.Pattern)
+		added = true
+	}
+	return added
 }
 
 // versionOf returns the source's version, at most versionFresh old.
