@@ -62,7 +62,7 @@ func Enlarged() Assumptions {
 	a.Rate = 10_000
 	a.Throttle, a.Burst = 15_000, 15_000
 	a.Concurrency, a.Batch, a.Memory = 400, 50, 1024
-	a.WarmWrites, a.WarmReads = 50_000, 100_000
+	a.WarmWrites, a.WarmReads = 60_000, 100_000
 	a.Account, a.AccountRate = 2000, 20_000
 	a.Sample = 200
 	return a
