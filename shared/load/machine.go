@@ -6,6 +6,9 @@ import (
 	"context"
 	"debug/buildinfo"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,13 +19,16 @@ import (
 	"time"
 )
 
-// syncs is how many writes the disk is judged by.
-const syncs = 100
+// By so much a machine is judged: writes of its disk, and exchanges of its cores.
+const (
+	syncs     = 100
+	exchanges = 50_000
+)
 
 // A machine says where and when figures were taken.
 type machine struct {
 	date, cores, kernel, load string
-	built, disk               string
+	built, disk, http         string
 }
 
 // describe describes the machine before anything of this command loads it.
@@ -43,8 +49,9 @@ func describe(ctx context.Context) *machine {
 	return m
 }
 
-// add adds of what the runner was built, and how fast the disk below dir syncs.
-func (m *machine) add(dir, binary string) error {
+// add adds of what the runner was built, how fast the disk below dir syncs, and
+// how many exchanges of HTTP the cores do.
+func (m *machine) add(ctx context.Context, dir, binary string, connections int) error {
 	info, err := buildinfo.ReadFile(binary)
 	if err != nil {
 		return err
@@ -53,8 +60,26 @@ func (m *machine) add(dir, binary string) error {
 	if text, err := exec.Command("git", "describe", "--always", "--dirty").Output(); err == nil {
 		m.built += ", commit " + string(bytes.TrimSpace(text))
 	}
+	if m.http, err = exchangesOf(ctx, connections); err != nil {
+		return err
+	}
 	m.disk, err = diskOf(dir)
 	return err
+}
+
+// exchangesOf counts what a server of net/http that does nothing answers to the
+// generator. Machines of one name differ by half, and so do a runner's figures.
+func exchangesOf(ctx context.Context, connections int) (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })}
+	defer server.Close()
+	go server.Serve(ln) // until it is closed
+	g := &generator{addr: ln.Addr().String(), path: "/", group: groupA, ledger: newLedger(0, exchanges)}
+	start, err := g.flood(ctx, 0, exchanges, connections)
+	return number(exchanges/time.Since(start).Seconds()) + " bare HTTP exchanges/s", err
 }
 
 // diskOf writes to a file and waits for the disk, again and again.
@@ -109,5 +134,5 @@ func fileSystem(dir string) string {
 }
 
 func (m *machine) String() string {
-	return fmt.Sprintf("%s; %s; %s; load before the start %s\nrunner: %s; synchronous=FULL on %s\n", m.date, m.cores, m.kernel, m.load, m.built, m.disk)
+	return fmt.Sprintf("%s; %s; %s; load before the start %s; %s\nrunner: %s; synchronous=FULL on %s\n", m.date, m.cores, m.kernel, m.load, m.http, m.built, m.disk)
 }
