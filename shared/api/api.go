@@ -4,7 +4,8 @@
 // that stands at /openapi.json.
 //
 // A call passes guard.go (headers, panics, the log line), auth.go (who, scope
-// and rate; access.go says which scopes each operation takes) and its
+// and rate; access.go says which scopes each operation takes), parameters.go
+// (what stands in path, query and header), register.go (the body) and its
 // operation, whose errors problem.go turns into problem details.
 package api
 
@@ -69,7 +70,7 @@ func New(g *gateway.Gateway, cfg Config) http.Handler {
 func (s *server) allRoutes(version string) *http.ServeMux {
 	mux := http.NewServeMux()
 	s.api = humago.New(mux, s.config(version))
-	s.api.UseMiddleware(s.authenticate)
+	s.api.UseMiddleware(s.authenticate, s.refuseUnknown)
 	s.addSources()
 	s.addTenants()
 	s.addKeys()
@@ -99,7 +100,6 @@ func (s *server) config(version string) huma.Config {
 	c.Info.Description = "Callbacks of chat and messaging providers, delivered to each tenant that registered for them."
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", ""
 	c.CreateHooks = nil
-	c.RejectUnknownQueryParameters = true
 	c.Transformers = []huma.Transformer{s.withoutInput}
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"key": {Type: "http", Scheme: "bearer", Description: "An API key, rbk_<id>_<secret>, or the operator's own."},

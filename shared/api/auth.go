@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"strings"
 	"time"
 
@@ -43,6 +44,9 @@ type call struct {
 	operation string
 	pattern   string
 	why       string // of a refusal; holds nothing of the request
+
+	input reflect.Value // a pointer to the operation's
+	wrong []error       // with it, besides what Huma finds
 }
 
 type callKey struct{}

@@ -71,6 +71,11 @@ func FuzzHeader(f *testing.F) {
 		if rest, ok := strings.CutPrefix(text, "Bearer "); ok && bearer(text) != strings.TrimSpace(rest) {
 			t.Errorf("bearer(%q) = %q", text, bearer(text))
 		}
+		for _, field := range []any{new(string), new(int), new(bool), new(time.Time)} {
+			if _, err := parse(field, text); err != nil && (knownMessage(err.Error()) == unreadable || strings.Contains(err.Error(), "Zq7Xk")) {
+				t.Errorf("parse(%T, %q): %v", field, text, err)
+			}
+		}
 		n, err := revision(text)
 		if n < 0 || err != nil && (n != 0 || !errors.Is(err, gateway.ErrInvalid) || strings.Contains(err.Error(), "Zq7Xk")) {
 			t.Errorf("revision(%q) = %d, %v", text, n, err)

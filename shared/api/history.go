@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"ringback/shared/egress"
 	"ringback/shared/gateway"
 )
@@ -105,13 +103,8 @@ func (s *server) addHistory() {
 	add(s, operation{id: "list-events", method: http.MethodGet, path: "/v1/events", summary: "List events, newest first",
 		more: "Those that there are deliveries of; the operator gets all of a source."}, s.listEvents)
 	add(s, operation{id: "get-event", method: http.MethodGet, path: "/v1/events/{id}", summary: "Get an event with its payload"}, s.getEvent)
-	s.addTo(operation{id: "get-event-raw", method: http.MethodGet, path: "/v1/events/{id}/raw",
-		summary: "Get an event's payload exactly as it came"}, func(op huma.Operation) {
-		op.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
-			"application/octet-stream": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}},
-		}}}
-		huma.Register(s.api, op, s.getRaw)
-	})
+	add(s, operation{id: "get-event-raw", method: http.MethodGet, path: "/v1/events/{id}/raw",
+		summary: "Get an event's payload exactly as it came"}, s.getRaw)
 	add(s, operation{id: "list-deliveries", method: http.MethodGet, path: "/v1/deliveries", summary: "List deliveries, newest first",
 		more: "Without registration or event, those of at most 25 registrations; for more name one, or a source."}, s.listDeliveries)
 	add(s, operation{id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{id}", summary: "Get a delivery with its attempts"}, s.getDelivery)
@@ -161,16 +154,20 @@ func (s *server) getEvent(ctx context.Context, c gateway.Caller, in *ByID) (*bod
 type rawOutput struct {
 	ContentType string `header:"Content-Type"`
 	Disposition string `header:"Content-Disposition"`
-	Body        []byte
+	Body        []byte `contentType:"application/octet-stream"`
 }
 
-func (s *server) getRaw(ctx context.Context, in *ByID) (*rawOutput, error) {
-	e, err := s.g.EventOf(ctx, callOf(ctx).caller, in.ID)
+func (r *rawOutput) reply() *reply {
+	return &reply{ContentType: r.ContentType, Disposition: r.Disposition, Body: r.Body}
+}
+
+func (s *server) getRaw(ctx context.Context, c gateway.Caller, in *ByID) (*rawOutput, error) {
+	e, err := s.g.EventOf(ctx, c, in.ID)
 	if err == nil && (e.Hidden || e.Erased) {
 		err = gateway.ErrNotFound
 	}
 	if err != nil {
-		return nil, s.failed(ctx, err)
+		return nil, err
 	}
 	return &rawOutput{"application/octet-stream", `attachment; filename="` + e.ID + `.bin"`, e.Payload}, nil
 }

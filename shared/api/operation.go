@@ -26,14 +26,10 @@ type operation struct {
 }
 
 // add makes an operation of f.
-func add[I, O any](s *server, o operation, f func(ctx context.Context, c gateway.Caller, in *I) (*O, error)) {
+func add[I any, O output](s *server, o operation, f func(ctx context.Context, c gateway.Caller, in *I) (O, error)) {
 	s.addTo(o, func(op huma.Operation) {
-		huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
-			out, err := f(ctx, callOf(ctx).caller, in)
-			if err != nil {
-				return nil, s.failed(ctx, err)
-			}
-			return out, nil
+		s.register(op, reflect.TypeFor[I](), reflect.TypeFor[O]().Elem(), func(ctx context.Context, in any) (output, error) {
+			return f(ctx, callOf(ctx).caller, in.(*I))
 		})
 	})
 }
@@ -64,14 +60,20 @@ func (s *server) addTo(o operation, register func(huma.Operation)) {
 // body is an answer that is JSON.
 type body[T any] struct{ Body T }
 
+func (b *body[T]) reply() *reply { return &reply{Body: b.Body} }
+
 // created is the answer to a create.
 type created[T any] struct {
 	Replayed string `header:"Idempotent-Replayed" doc:"true if the same request was answered before; its one-time secret is left out"`
 	Body     T
 }
 
+func (c *created[T]) reply() *reply { return &reply{Replayed: c.Replayed, Body: c.Body} }
+
 // empty is an answer without a body.
 type empty struct{}
+
+func (*empty) reply() *reply { return nil }
 
 // A page is one page of a list.
 type page[T any] struct {

@@ -124,6 +124,9 @@ func (s *server) withoutInput(ctx huma.Context, _ string, v any) (any, error) {
 	if !ok {
 		return v, nil
 	}
+	for _, err := range callOf(ctx.Context()).wrong {
+		m.Add(err)
+	}
 	p := &problem{Type: "about:blank", Title: http.StatusText(m.Status), Status: m.Status, Detail: m.Detail}
 	names := s.names()
 	for _, e := range m.Errors {

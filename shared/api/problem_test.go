@@ -65,6 +65,7 @@ func TestRefusalSaysWhatIsWanted(t *testing.T) {
 		want                    string
 	}{
 		{"a body that is no JSON", s.key, "POST", "/v1/registrations", `{"source":`, "application/json", 400, "want JSON"},
+		{"a number that is too large", operatorKey, "POST", "/v1/sources", `{"provider":"direct","name":"x","sdk_app_id":18446744073709551616}`, "application/json", 422, `[{"message":"cannot be read","location":"body"}]`},
 		{"a body of another type", s.key, "POST", "/v1/registrations", `{}`, "text/plain", 415, "want Content-Type application/json"},
 		{"a time that is none", s.key, "GET", "/v1/deliveries?since=yesterday", nil, "", 422, "want one such as 2026-03-01T09:15:02Z"},
 		{"too many calls", busy, "GET", "/v1/me", nil, "", 429, "calls: limit reached: want at most 0.5 a second"},

@@ -220,6 +220,8 @@ type registered struct {
 	Body registration
 }
 
+func (r *registered) reply() *reply { return &reply{ETag: r.ETag, Body: r.Body} }
+
 func (s *server) registered(r gateway.Registration, err error) (*registered, error) {
 	return &registered{`"` + strconv.Itoa(r.Rev) + `"`, s.registrationView(r)}, err
 }
