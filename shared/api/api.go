@@ -10,6 +10,7 @@
 package api
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"net/http"
@@ -91,20 +92,26 @@ func (s *server) addOwn(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", s.health)
 }
 
-// config is Huma's without its pages, links and content types of its own.
+// config is Huma's default without its pages, links and content types of its own.
 func (s *server) config(version string) huma.Config {
-	if version == "" {
-		version = "1"
+	return huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{
+				Title: "Ringback", Version: cmp.Or(version, "1"),
+				Description: "Callbacks of chat and messaging providers, delivered to each tenant that registered for them.",
+			},
+			Components: &huma.Components{
+				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				SecuritySchemes: map[string]*huma.SecurityScheme{
+					"key": {Type: "http", Scheme: "bearer", Description: "An API key, rbk_<id>_<secret>, or the operator's own."},
+				},
+			},
+		},
+		Formats:       huma.DefaultFormats,
+		DefaultFormat: "application/json",
+		Transformers:  []huma.Transformer{s.withoutInput},
 	}
-	c := huma.DefaultConfig("Ringback", version)
-	c.Info.Description = "Callbacks of chat and messaging providers, delivered to each tenant that registered for them."
-	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", ""
-	c.CreateHooks = nil
-	c.Transformers = []huma.Transformer{s.withoutInput}
-	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"key": {Type: "http", Scheme: "bearer", Description: "An API key, rbk_<id>_<secret>, or the operator's own."},
-	}
-	return c
 }
 
 // describe adds what Huma does not know.
