@@ -2,9 +2,9 @@ package api
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"ringback/shared/gateway"
@@ -199,14 +199,14 @@ func (s *server) deadLetters(ctx context.Context, _ gateway.Caller, _ *empty) (*
 	}
 	late, err := s.g.PastDue(ctx)
 	p := page[queueDepth]{Data: []queueDepth{}}
-	for q, d := range depths {
+	for _, q := range slices.Sorted(maps.Keys(depths)) {
+		d := depths[q]
 		v := queueDepth{Queue: string(q), Waiting: d.Waiting, InFlight: d.InFlight, Delayed: d.Delayed, Dead: d.Dead}
 		if q == gateway.RetryQueue {
 			v.OldestDue = late
 		}
 		p.Data = append(p.Data, v)
 	}
-	slices.SortFunc(p.Data, func(a, b queueDepth) int { return strings.Compare(a.Queue, b.Queue) })
 	return &body[page[queueDepth]]{p}, err
 }
 
