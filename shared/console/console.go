@@ -13,7 +13,6 @@ import (
 	"embed"
 	"encoding/hex"
 	"encoding/json"
-	"io/fs"
 	"net/http"
 	"net/url"
 	"path"
@@ -23,7 +22,7 @@ import (
 )
 
 //go:embed files
-var embedded embed.FS
+var files embed.FS
 
 // policy lets the page load its own files and call its own API, and nothing
 // else: no inline script or style, no text taken for HTML, no frame, no other
@@ -46,7 +45,6 @@ type console struct {
 	api     http.Handler
 	keys    *gateway.KeyRing
 	origins *http.CrossOriginProtection
-	files   fs.FS
 	version string // of the files; part of their addresses
 	page    []byte
 }
@@ -74,19 +72,15 @@ func New(api http.Handler, cfg Config) http.Handler {
 
 // load reads the files and names their version, so that browsers may keep them.
 func (c *console) load() {
-	c.files, _ = fs.Sub(embedded, "files") // the name is valid
+	entries, _ := files.ReadDir("files") // the name is valid
 	sum := sha256.New()
-	fs.WalkDir(c.files, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		b, err := fs.ReadFile(c.files, name)
-		sum.Write([]byte(name))
+	for _, e := range entries {
+		b, _ := files.ReadFile("files/" + e.Name()) // it was listed
+		sum.Write([]byte(e.Name()))
 		sum.Write(b)
-		return err
-	})
+	}
 	c.version = hex.EncodeToString(sum.Sum(nil)[:8])
-	page, _ := fs.ReadFile(c.files, "index.html")
+	page, _ := files.ReadFile("files/index.html")
 	c.page = []byte(strings.ReplaceAll(string(page), "VERSION", c.version))
 }
 
@@ -133,7 +127,7 @@ var contentTypes = map[string]string{
 func (c *console) serveFile(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	contentType := contentTypes[path.Ext(name)]
-	b, err := fs.ReadFile(c.files, name)
+	b, err := files.ReadFile("files/" + name)
 	if err != nil || contentType == "" || r.PathValue("version") != c.version {
 		refuse(w, http.StatusNotFound, "there is no such file")
 		return
