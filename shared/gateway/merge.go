@@ -111,11 +111,11 @@ func (q HistoryQuery) join(parts []part, pages []Page) ([]Row, string) {
 		spot
 		row Row
 	}
-	var all []placed
+	var all []*placed
 	var end *spot // the first place that a part did not get to
 	for i, p := range pages {
 		for _, r := range p.Rows {
-			all = append(all, placed{parts[i].spot(r.SK), r})
+			all = append(all, &placed{parts[i].spot(r.SK), r})
 		}
 		if p.Next == "" {
 			continue
@@ -127,7 +127,7 @@ func (q HistoryQuery) join(parts []part, pages []Page) ([]Row, string) {
 	if began, err := parseSpot(q.Cursor); err == nil && end != nil && end.before(began) {
 		end = &began
 	}
-	slices.SortFunc(all, func(a, b placed) int {
+	slices.SortFunc(all, func(a, b *placed) int {
 		switch {
 		case a.before(b.spot):
 			return -1
