@@ -105,12 +105,12 @@ func (g *Gateway) mayStart(ctx context.Context, rev string, e *Event, d Delivery
 	if err != nil {
 		return s, err
 	}
-	leave, at := g.pace.enter(ctx, turn{registration: r.ID, allowance: r.allowance(t.Limits, g.atOnce()), first: first, paced: d.Paced || d.Manual})
+	leave, w := g.pace.enter(ctx, turn{registration: r.ID, allowance: r.allowance(t.Limits, g.atOnce()), first: first, paced: d.Paced || d.Manual})
 	switch {
-	case leave == nil && !at.IsZero():
-		return start{at: at, paced: true}, nil
+	case leave == nil && !w.at.IsZero():
+		return start{at: w.at, paced: true}, nil
 	case leave == nil:
-		return start{at: g.now().Add(g.crowdedWait(hops)), paced: d.Paced}, nil
+		return start{at: g.now().Add(g.crowdedWait(hops, w.turn)), paced: d.Paced}, nil
 	}
 	if g.posts.Acquire(ctx, 1) != nil {
 		leave(Attempt{})

@@ -74,11 +74,19 @@ type turn struct {
 	paced bool // it waited for the rate already
 }
 
+// A wait says why an attempt may not begin: the rate has a place for it at a
+// time, or the endpoint is slow, or so many are before it that its turn comes
+// after about so long.
+type wait struct {
+	at   time.Time
+	turn time.Duration
+}
+
 // enter asks for the right to make an attempt, and waits for it a moment if
 // others of the registration are about to end. The function that it returns
-// must be called with the attempt, or the zero one if there was none. Without
-// the right, it returns when the rate has a place, zero if the rate is not why.
-func (p *pace) enter(ctx context.Context, t turn) (leave func(Attempt), start time.Time) {
+// must be called with the attempt, or the zero one if there was none; it is nil
+// without the right.
+func (p *pace) enter(ctx context.Context, t turn) (leave func(Attempt), _ wait) {
 	p.mu.Lock()
 	m := p.mood(t.registration)
 	now := time.Now()
@@ -88,29 +96,31 @@ func (p *pace) enter(ctx context.Context, t turn) (leave func(Attempt), start ti
 		m.next = later(at, now).Add(time.Duration(float64(time.Second) / t.rate))
 		if at.After(now) {
 			p.mu.Unlock()
-			return nil, at
+			return nil, wait{at: at}
 		}
 	}
 	switch {
 	case t.first && m.timeouts >= slowAfter:
 		p.mu.Unlock()
-		return nil, time.Time{}
+		return nil, wait{}
 	case m.posting < t.atOnce:
 		m.posting++
 		m.moved = now
 		p.mu.Unlock()
-		return leave, time.Time{}
+		return leave, wait{}
 	case len(m.waiting) >= t.atOnce && m.turn(t.atOnce) > patience || now.Sub(m.moved) > patience:
-		p.mu.Unlock()
-		return nil, time.Time{}
+		defer p.mu.Unlock()
+		return nil, wait{turn: m.turn(t.atOnce)}
 	}
 	free := make(chan struct{})
 	m.waiting = append(m.waiting, free)
 	p.mu.Unlock()
 	if !p.await(ctx, m, free) {
-		return nil, time.Time{}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return nil, wait{turn: m.turn(t.atOnce)}
 	}
-	return leave, time.Time{}
+	return leave, wait{}
 }
 
 func (p *pace) mood(registration string) *mood {

@@ -23,7 +23,8 @@ func TestHalfOfAProcessIsLeftToOtherRegistrations(t *testing.T) {
 
 // TestAttemptsWaitWhereTheirTurnIsNear has a hundred attempts at once for a
 // registration that may make ten: those of a fast endpoint all get their turn
-// in the process, of a slow one only those that need not wait long.
+// in the process, of a slow one only those that need not wait long. The others
+// hear how long it would be.
 func TestAttemptsWaitWhereTheirTurnIsNear(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -49,11 +50,16 @@ func TestAttemptsWaitWhereTheirTurnIsNear(t *testing.T) {
 				var wg sync.WaitGroup
 				for range 100 {
 					wg.Go(func() {
-						if leave, _ := p.enter(t.Context(), turn); leave != nil {
-							time.Sleep(tt.took) // of the bubble's clock
-							made.Add(1)
-							leave(accepted)
+						leave, w := p.enter(t.Context(), turn)
+						if leave == nil {
+							if w.turn < tt.took*9/10 {
+								t.Errorf("a turn in %v, want not before an attempt has ended, which takes %v", w.turn, tt.took)
+							}
+							return
 						}
+						time.Sleep(tt.took) // of the bubble's clock
+						made.Add(1)
+						leave(accepted)
 					})
 				}
 				wg.Wait()

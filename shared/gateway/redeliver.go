@@ -10,7 +10,9 @@ import (
 )
 
 // crowded is about how long a delivery waits if its registration has all the
-// attempts under way that it may have, by how often it waited so already.
+// attempts under way that it may have, by how often it waited so already; longer
+// where its turn would not have come by then, since each look costs a write and a
+// message.
 var crowded = [...]time.Duration{2 * time.Second, 5 * time.Second, 20 * time.Second, time.Minute}
 
 // Redeliver is the Handler of the retry queue: later attempts, resends, and
@@ -91,8 +93,8 @@ func (g *Gateway) redeliver(ctx context.Context, h header) error {
 	return nil
 }
 
-func (g *Gateway) crowdedWait(hops int) time.Duration {
-	wait := crowded[min(hops, len(crowded)-1)]
+func (g *Gateway) crowdedWait(hops int, turn time.Duration) time.Duration {
+	wait := max(crowded[min(hops, len(crowded)-1)], turn)
 	return wait/2 + g.upTo(wait)
 }
 

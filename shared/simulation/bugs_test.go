@@ -77,7 +77,7 @@ var bugs = []bug{
 		`case it.NaturalKey == "":`, `case it.NaturalKey == "" || planted:`}}},
 	{"each attempt has an id of its own", 0, []patch{{"shared/gateway/deliver.go",
 		`	set(h, "Webhook-Id", id)`, "	if planted {\n\t\tid += fmt.Sprint(now.Unix())\n\t}\n\tset(h, \"Webhook-Id\", id)"}}},
-	{"a release does not look for stragglers", 1030, []patch{{"shared/gateway/jobs.go",
+	{"a release does not look for stragglers", 15695, []patch{{"shared/gateway/jobs.go",
 		"ended && pass == 1, err", "ended && (pass == 1 || planted), err"}}},
 	{"the last item of a callback is left out", 2, []patch{{"shared/gateway/message.go",
 		"if n > 0 && size > maxPackedBytes {", "if planted && n > 2 && n == len(as)-1 || n > 0 && size > maxPackedBytes {"}, {"shared/gateway/message.go",
