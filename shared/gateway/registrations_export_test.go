@@ -1,5 +1,7 @@
 package gateway
 
+import "time"
+
 // Hints returns the keys of the match index entries that r needs.
 func Hints(r Registration) []Key {
 	var keys []Key
@@ -14,4 +16,11 @@ func FillRoom(g *Gateway) (leave func()) {
 	g.init()
 	g.room.TryAcquire(roomFor)
 	return func() { g.room.Release(roomFor) }
+}
+
+// Crowd has a registration's attempts, which take so long each, fill g.
+func Crowd(g *Gateway, registration string, took time.Duration) {
+	g.init()
+	m := g.pace.mood(registration)
+	m.posting, m.took = g.atOnce(), took
 }

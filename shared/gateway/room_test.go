@@ -1,13 +1,13 @@
 package gateway_test
 
 import (
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"ringback/shared/egress"
 	"ringback/shared/gateway"
-	"ringback/shared/provider"
 )
 
 // TestEventThatWaitedForRoomGoesByWhatIsKnownThen disables a registration while
@@ -16,10 +16,8 @@ func TestEventThatWaitedForRoomGoesByWhatIsKnownThen(t *testing.T) {
 	for _, disable := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			g, out, tenants := newGateway(t, 0), &outbox{}, &accepting{}
-			worker := &gateway.Gateway{
-				Store: g.Store, Queue: out, Keys: g.Keys, Providers: provider.All(), PublicURL: g.PublicURL,
-				Egress: &egress.Client{Transport: tenants},
-			}
+			worker := processOf(g, out, http.StatusOK)
+			worker.Egress = &egress.Client{Transport: tenants}
 			c, path := smartBots(t, g)
 			r := register(t, g, c, path.source)
 			leave := gateway.FillRoom(worker)
@@ -47,4 +45,24 @@ func TestEventThatWaitedForRoomGoesByWhatIsKnownThen(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCrowdedOutDeliveryWaitsForItsTurn has an event come for an endpoint that
+// takes 10 s for each of as many attempts as it may have.
+func TestCrowdedOutDeliveryWaitsForItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out, g := &outbox{}, newGateway(t, 0)
+		worker := processOf(g, out, http.StatusOK)
+		c, path := smartBots(t, g)
+		r := register(t, g, c, path.source)
+		gateway.Crowd(worker, r.ID, 10*time.Second)
+		out.pass(t, worker, path)
+		ds, _, err := g.Deliveries(t.Context(), c, gateway.HistoryQuery{Registration: r.ID})
+		if err != nil || len(ds) != 1 {
+			t.Fatalf("deliveries %+v, %v, want one", ds, err)
+		}
+		if in := time.Until(ds[0].Start); ds[0].Status != gateway.Pending || in < 5*time.Second || in > 15*time.Second {
+			t.Errorf("%s, looked at in %v; want it pending for 10 s, half of it more or less", ds[0].Status, in)
+		}
+	})
 }
