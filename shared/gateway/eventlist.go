@@ -167,8 +167,8 @@ func (g *Gateway) asSeen(ctx context.Context, c Caller, l ListedEvent, rs []Regi
 	if c.Scope == ScopeOperator {
 		return l, nil
 	}
-	for _, r := range rs {
-		if ok, err := g.visible(ctx, &r, &l.Event); err != nil || ok {
+	for i := range rs {
+		if ok, err := g.visible(ctx, &rs[i], &l.Event); err != nil || ok {
 			return l, err
 		}
 	}

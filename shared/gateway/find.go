@@ -82,7 +82,7 @@ func (g *Gateway) publish(ctx context.Context, source string, add ...hint) error
 	g.init()
 	late := false
 	_, err := change(ctx, g.Store, versionKey(source), func(v *version, _ *Row) error {
-		if added := v.add(add); late && !added {
+		if !v.add(add) && late {
 			return errUnchanged
 		}
 		late = true

@@ -209,10 +209,9 @@ func FuzzMatch(f *testing.F) {
 		if got, want := r.Wants(e), named && wanted == value; got != want {
 			t.Fatalf("%q of %q wants %q of %q: %v, want %v", pattern, wanted, typ, value, got, want)
 		}
-		v := version{Patterns: map[string][]string{}}
+		var v version
+		v.add(r.hints())
 		for _, h := range r.hints() {
-			kind, _, _ := strings.Cut(h.RoutingKey, "=")
-			v.Patterns[kind] = append(v.Patterns[kind], h.Pattern)
 			k := Key{Registrations, hintPK(r.Source, h.RoutingKey), h.Pattern + "#" + r.ID}
 			if err := k.Check(); err != nil && utf8.ValidString(h.RoutingKey+h.Pattern) {
 				t.Errorf("index entry %q: %v", h, err)

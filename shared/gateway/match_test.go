@@ -82,17 +82,8 @@ func TestHintsFindWhateverIsWanted(t *testing.T) {
 		}
 		e := &Event{Source: r.Source, Type: rapid.SampledFrom([]string{"a", "ab", "abc", "b"}).Draw(t, "type")}
 		e.Keys = rapid.MapOfN(kinds, rapid.SliceOfN(word, 1, 3), 0, 3).Draw(t, "keys")
-		v := version{Patterns: map[string][]string{}}
-		for _, h := range r.hints() {
-			kind := h.RoutingKey
-			for i, c := range kind {
-				if c == '=' {
-					kind = kind[:i]
-					break
-				}
-			}
-			v.Patterns[kind] = append(v.Patterns[kind], h.Pattern)
-		}
+		var v version
+		v.add(r.hints())
 		met := 0
 		for _, s := range v.streams(e) {
 			for _, h := range r.hints() {
