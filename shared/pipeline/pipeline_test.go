@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -278,9 +277,12 @@ func TestTimesOfEachBinary(t *testing.T) {
 	}
 }
 
-// largest is how many bytes a binary may have, of which each cold start reads a
-// part. The same code takes a tenth more on amd64.
-var largest = cmp.Or(map[string]int64{"arm64": 12_000_000}[runtime.GOARCH], 13_200_000)
+// Bytes that a binary may have, of which each cold start reads a part. The same
+// code takes a tenth more where it is not for arm64, as what is deployed is.
+const (
+	largest             = 12_000_000
+	largestApiElsewhere = 13_200_000
+)
 
 func TestBinariesAreSmall(t *testing.T) {
 	for _, name := range readTemplate(t, nil).functions() {
@@ -288,9 +290,13 @@ func TestBinariesAreSmall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		most := int64(largest)
+		if name == "Api" && runtime.GOARCH != "arm64" {
+			most = largestApiElsewhere
+		}
 		t.Logf("%-11s %4.1f MB", name, float64(info.Size())/1e6)
-		if info.Size() > largest {
-			t.Errorf("%s has %d bytes, want at most %d", name, info.Size(), largest)
+		if info.Size() > most {
+			t.Errorf("%s has %d bytes, want at most %d", name, info.Size(), most)
 		}
 	}
 }
