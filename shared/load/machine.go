@@ -19,11 +19,8 @@ import (
 	"time"
 )
 
-// By so much a machine is judged: writes of its disk, and exchanges of its cores.
-const (
-	syncs     = 100
-	exchanges = 50_000
-)
+// syncs is how many writes the disk is judged by.
+const syncs = 100
 
 // A machine says where and when figures were taken.
 type machine struct {
@@ -49,10 +46,10 @@ func describe(ctx context.Context) *machine {
 	return m
 }
 
-// add adds of what the runner was built, how fast the disk below dir syncs, and
-// how many exchanges of HTTP the cores do.
-func (m *machine) add(ctx context.Context, dir, binary string, connections int) error {
-	info, err := buildinfo.ReadFile(binary)
+// add adds of what the runner was built, how fast the disk below b.scratch syncs,
+// and how many exchanges of HTTP the cores do.
+func (m *machine) add(ctx context.Context, b *bench) error {
+	info, err := buildinfo.ReadFile(b.binary)
 	if err != nil {
 		return err
 	}
@@ -60,16 +57,16 @@ func (m *machine) add(ctx context.Context, dir, binary string, connections int) 
 	if text, err := exec.Command("git", "describe", "--always", "--dirty").Output(); err == nil {
 		m.built += ", commit " + string(bytes.TrimSpace(text))
 	}
-	if m.http, err = exchangesOf(ctx, connections); err != nil {
+	if m.http, err = b.exchanges(ctx); err != nil {
 		return err
 	}
-	m.disk, err = diskOf(dir)
+	m.disk, err = diskOf(b.scratch)
 	return err
 }
 
-// exchangesOf counts what a server of net/http that does nothing answers to the
+// exchanges counts what a server of net/http that does nothing answers to the
 // generator. Machines of one name differ by half, and so do a runner's figures.
-func exchangesOf(ctx context.Context, connections int) (string, error) {
+func (b *bench) exchanges(ctx context.Context) (string, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
@@ -77,9 +74,9 @@ func exchangesOf(ctx context.Context, connections int) (string, error) {
 	server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })}
 	defer server.Close()
 	go server.Serve(ln) // until it is closed
-	g := &generator{addr: ln.Addr().String(), path: "/", group: groupA, ledger: newLedger(0, exchanges)}
-	start, err := g.flood(ctx, 0, exchanges, connections)
-	return number(exchanges/time.Since(start).Seconds()) + " bare HTTP exchanges/s", err
+	g := &generator{addr: ln.Addr().String(), path: "/", group: groupA, ledger: newLedger(0, b.deliveries)}
+	start, err := g.flood(ctx, 0, b.deliveries, b.connections)
+	return number(float64(b.deliveries)/time.Since(start).Seconds()) + " bare HTTP exchanges/s", err
 }
 
 // diskOf writes to a file and waits for the disk, again and again.

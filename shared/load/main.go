@@ -89,7 +89,7 @@ func (b *bench) command(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := machine.add(ctx, b.scratch, b.binary, b.connections); err != nil {
+	if err := machine.add(ctx, b); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, machine)
