@@ -36,9 +36,8 @@ const (
 	idleTimeout            = 30 * time.Second
 )
 
-// Buffers of a connection: most requests fit in one, and most headers of
-// answers in the other. A process has hundreds of connections, and each POST
-// adds to them.
+// Buffers of a connection, of which a process has hundreds: a request of 1 KiB
+// of payload fits in one, and most headers of answers in the other.
 const (
 	writeBuffer = 2 << 10
 	readBuffer  = 1 << 10
