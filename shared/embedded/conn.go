@@ -31,6 +31,10 @@ type stmt struct {
 	row   []driver.Value
 }
 
+// openConn opens the file path with pragmas, of which one is to be cache_size.
+// SQLite as it is compiled here (SQLITE_ENABLE_MEMORY_MANAGEMENT) has one pool
+// of pages for all connections of a process: the sum of their sizes is kept
+// to, not each alone.
 func openConn(ctx context.Context, path string, pragmas ...string) (*conn, error) {
 	connector, err := sqlite.NewConnector((&url.URL{Scheme: "file", Path: path}).String())
 	if err != nil {

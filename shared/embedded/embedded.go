@@ -110,9 +110,10 @@ func (db *DB) open(ctx context.Context, dir string, opts Options) error {
 }
 
 // lock returns a connection that holds path for this process until it is
-// closed, or the process ends in whatever way.
+// closed, or the process ends in whatever way. It needs no pages: what it did
+// not use of its cache, others would (see openConn).
 func lock(ctx context.Context, path string) (*conn, error) {
-	c, err := openConn(ctx, path)
+	c, err := openConn(ctx, path, "cache_size = 1")
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}

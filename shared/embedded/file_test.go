@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"modernc.org/sqlite"
+
 	"ringback/shared/gateway"
 )
 
@@ -208,4 +210,53 @@ func TestLogStaysShortUnderLoad(t *testing.T) {
 	if size, most := log.Size(), int64(8*logPages*8192); size > most {
 		t.Errorf("log of %d MiB after %d MiB were written, at most %d MiB are wanted", size>>20, rows*7000>>20, most>>20)
 	}
+}
+
+func TestPagesInMemoryKeepToTheirLimit(t *testing.T) {
+	db := openTest(t, t.TempDir(), Options{Relaxed: true})
+	const rows, limit = 4000, 4096<<10 + readers*256<<10 + 64<<10 // as the connections are opened with
+	for round := range 12 {
+		was := ""
+		if round > 0 {
+			was = fmt.Sprint(round - 1)
+		}
+		var wg sync.WaitGroup
+		for i := range rows {
+			wg.Go(func() {
+				r := gateway.Row{Key: numbered(i * 7919 % rows), Rev: fmt.Sprint(round), Body: make([]byte, 4000)}
+				if err := db.Put(context.Background(), r, was); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		for range readers {
+			ask(t, db, "SELECT sum(length(body)) FROM rows")
+		}
+	}
+	if used := pagesInMemory(t, db); used > limit+limit/20 {
+		t.Errorf("%d KiB of pages in memory, at most %d are wanted", used>>10, limit>>10)
+	}
+}
+
+// pagesInMemory returns the bytes of all connections' pages.
+func pagesInMemory(t *testing.T, db *DB) (used int) {
+	t.Helper()
+	conns := []*conn{db.lock, db.checkpoint.conn, db.writer.conn}
+	for range readers {
+		r, err := db.reader(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.release()
+		conns = append(conns, r.conn)
+	}
+	for _, c := range conns {
+		n, _, err := c.c.(sqlite.DBStatus).Status(sqlite.DBStatusCacheUsed, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		used += n
+	}
+	return used
 }
