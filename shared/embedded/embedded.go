@@ -136,7 +136,7 @@ func (db *DB) openWriter(ctx context.Context, path string, opts Options) error {
 	if err != nil {
 		return err
 	}
-	db.writer = &writer{conn: c, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	db.writer = newWriter(c)
 	if err := migrate(c); err != nil {
 		return err
 	}

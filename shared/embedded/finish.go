@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// A finish deletes what a handler finished and gives back the rest. Nobody
-// waits for it: if it is lost in a crash, the messages come again.
+// A finish deletes what a handler finished and gives back the rest, which comes
+// again when its visibility timeout runs out. Nobody waits for it: if it is lost
+// in a crash, the messages come again.
 type finish struct {
 	q       *queue
 	done    []int64
@@ -25,7 +26,7 @@ func (db *DB) finish(q *queue, f *flight, c Consumer, again []message) {
 	if q.land(f, c.Batch) {
 		x.again = nil // others have them now
 	}
-	db.writer.start(x)
+	db.writer.startAtLeisure(x)
 }
 
 // land ends f and frees its handler. It reports whether f's messages had

@@ -31,7 +31,11 @@ func (db *DB) Send(ctx context.Context, name gateway.QueueName, ms []gateway.Mes
 		return errs
 	}
 	s := &send{settled: make(settled, 1), q: db.queue(name), ms: ms, errs: errs}
-	db.writer.start(s)
+	if s.delayed() {
+		db.writer.startAtLeisure(s)
+	} else {
+		db.writer.start(s)
+	}
 	if err := <-s.settled; err != nil {
 		return fill(errs, fmt.Errorf("send to %s: %w", name, err))
 	}
@@ -46,6 +50,11 @@ func fill(errs []error, err error) []error {
 		}
 	}
 	return errs
+}
+
+// delayed reports whether all of s waits for a time.
+func (s *send) delayed() bool {
+	return !slices.ContainsFunc(s.ms, func(m gateway.Message) bool { return m.Delay == 0 })
 }
 
 func (s *send) apply(*writer) error {
