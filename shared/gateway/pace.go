@@ -20,6 +20,9 @@ const (
 	// registration to end. Nothing waits where none ended for so long, or where
 	// its turn is not expected by then; unless so few wait as may be under way.
 	patience = time.Second
+	// longestTurn is how long an attempt that was sent away waits at most for its
+	// turn, about: the endpoint may become faster.
+	longestTurn = time.Minute
 	// moodsKnown is how many endpoints a process remembers.
 	moodsKnown = 20_000
 )
@@ -41,6 +44,8 @@ type mood struct {
 	moved    time.Time       // when an attempt last began or ended
 	next     time.Time       // when the rate lets the next one begin
 	waiting  []chan struct{} // closed, first come first served, when one may begin
+	owed     float64         // attempts that were sent away and will ask again, as of turned
+	turned   time.Time
 }
 
 func (p *pace) init() { p.moods, _ = lru.New[string, *mood](moodsKnown) }
@@ -108,9 +113,9 @@ func (p *pace) enter(ctx context.Context, t turn) (leave func(Attempt), _ wait) 
 		m.moved = now
 		p.mu.Unlock()
 		return leave, wait{}
-	case len(m.waiting) >= t.atOnce && m.turn(t.atOnce) > patience || now.Sub(m.moved) > patience:
+	case len(m.waiting) >= t.atOnce && m.turn(t.atOnce, 0) > patience || now.Sub(m.moved) > patience:
 		defer p.mu.Unlock()
-		return nil, wait{turn: m.turn(t.atOnce)}
+		return nil, wait{turn: m.away(t.atOnce, now)}
 	}
 	free := make(chan struct{})
 	m.waiting = append(m.waiting, free)
@@ -118,7 +123,7 @@ func (p *pace) enter(ctx context.Context, t turn) (leave func(Attempt), _ wait) 
 	if !p.await(ctx, m, free) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return nil, wait{turn: m.turn(t.atOnce)}
+		return nil, wait{turn: m.away(t.atOnce, time.Now())}
 	}
 	return leave, wait{}
 }
@@ -132,9 +137,26 @@ func (p *pace) mood(registration string) *mood {
 	return m
 }
 
-// turn returns how long it takes about until one more that waits may begin.
-func (m *mood) turn(atOnce int) time.Duration {
-	return m.took * time.Duration(len(m.waiting)/atOnce+1)
+// turn returns how long it takes about until one more that waits may begin, if
+// so many beside those in the process are before it.
+func (m *mood) turn(atOnce int, before float64) time.Duration {
+	return m.took * time.Duration((len(m.waiting)+int(before))/atOnce+1)
+}
+
+// away sends one away and returns its turn, longestTurn at most: after those
+// that were sent away before it. They ask again wherever their messages arrive,
+// so they are not counted but taken to have got what the endpoint takes in a
+// time. While nothing ends, an attempt takes at least as long as that.
+func (m *mood) away(atOnce int, now time.Time) time.Duration {
+	m.took = max(m.took, now.Sub(m.moved), time.Millisecond)
+	rounds := now.Sub(m.turned).Seconds() / m.took.Seconds()
+	m.owed = max(m.owed-rounds*float64(atOnce), 0)
+	turn := min(m.turn(atOnce, m.owed), longestTurn)
+	if turn < longestTurn {
+		m.owed++
+	}
+	m.turned = now
+	return turn
 }
 
 // await waits for free as long as patience lasts.

@@ -86,3 +86,26 @@ func TestAttemptThatWasNotMadeTellsNoPace(t *testing.T) {
 		t.Errorf("pace of %v after one attempt of %v, want an eighth", got, made.Took)
 	}
 }
+
+// TestTurnComesAfterThoseSentAwayBefore sends attempts away from an endpoint
+// that takes 10 s for each of ten.
+func TestTurnComesAfterThoseSentAwayBefore(t *testing.T) {
+	m := mood{took: 10 * time.Second, moved: noon, turned: noon}
+	want := func(at, turn time.Duration) {
+		t.Helper()
+		if got := m.away(10, noon.Add(at)); got != turn {
+			t.Errorf("sent away after %v: a turn in %v, want %v", at, got, turn)
+		}
+	}
+	for i := range 50 {
+		want(0, time.Duration(i/10+1)*10*time.Second)
+	}
+	for range 50 {
+		want(0, longestTurn)
+	}
+	want(10*time.Second, 50*time.Second) // ten of fifty got theirs
+	m.moved = noon.Add(time.Hour)
+	want(time.Hour, 10*time.Second)
+	m.took, m.moved = 50*time.Millisecond, noon.Add(time.Hour+time.Second) // it became faster
+	want(time.Hour+time.Second, 50*time.Millisecond)
+}

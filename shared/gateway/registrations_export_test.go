@@ -22,5 +22,5 @@ func FillRoom(g *Gateway) (leave func()) {
 func Crowd(g *Gateway, registration string, took time.Duration) {
 	g.init()
 	m := g.pace.mood(registration)
-	m.posting, m.took = g.atOnce(), took
+	m.posting, m.took, m.moved = g.atOnce(), took, time.Now().Add(-took)
 }
