@@ -72,8 +72,7 @@ func startRunner(binary, dir string) (*runner, error) {
 		r.ended <- r.cmd.Wait()
 	}()
 	if !<-told {
-		text, _ := os.ReadFile(r.log)
-		return nil, fmt.Errorf("the runner ended before it listened: %w\n%s", <-r.ended, text)
+		return nil, fmt.Errorf("the runner ended before it listened: %w\n%s", <-r.ended, r.lastWords())
 	}
 	return r, nil
 }
@@ -103,9 +102,15 @@ func (r *runner) stop() error {
 	err := <-r.ended
 	r.ended <- err
 	if err != nil {
-		return fmt.Errorf("interrupted runner: %w", err)
+		return fmt.Errorf("interrupted runner: %w\n%s", err, r.lastWords())
 	}
 	return nil
+}
+
+// lastWords returns the end of what the runner wrote to its standard error.
+func (r *runner) lastWords() []byte {
+	text, _ := os.ReadFile(r.log)
+	return text[max(len(text)-8<<10, 0):]
 }
 
 // kill ends the runner at once, wherever it is.
