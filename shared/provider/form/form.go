@@ -13,6 +13,9 @@ import (
 // A Field is one name and value.
 type Field struct{ Name, Value string }
 
+// usual is how many fields a form has at most, usually.
+const usual = 32
+
 // Fields yields the text of each field of a form as it stands there, without
 // the ampersand, and its decoded name and value. A plus sign is a space, and so
 // is %20, since a sender may write either [inferred]; a percent sign that begins
@@ -31,49 +34,87 @@ func Fields(raw string) iter.Seq2[string, Field] {
 	}
 }
 
+// All returns what Fields yields, but the text.
+func All(raw string) []Field {
+	fields := make([]Field, 0, min(strings.Count(raw, "&")+1, usual))
+	for _, f := range Fields(raw) {
+		fields = append(fields, f)
+	}
+	return fields
+}
+
 // Object returns fields as a JSON object of strings, in the order in which the
 // names first come; a name that comes again has an array of its values.
 // Broken UTF-8 becomes U+FFFD.
 func Object(fields []Field) json.RawMessage {
-	var names []string
-	values := make(map[string][]string, len(fields))
+	size := len("{}")
+	values := make(map[string]int, len(fields)) // how many a name has
 	for _, f := range fields {
-		name := strings.ToValidUTF8(f.Name, "\uFFFD")
-		if _, ok := values[name]; !ok {
-			names = append(names, name)
-		}
-		values[name] = append(values[name], strings.ToValidUTF8(f.Value, "\uFFFD"))
+		values[valid(f.Name)]++
+		size += len(f.Name) + len(f.Value) + len(`"":"",`)
 	}
-	w := writer{}
-	w.enc = json.NewEncoder(&w.buf)
-	w.enc.SetEscapeHTML(false)
-	w.buf.WriteByte('{')
-	for i, name := range names {
-		if i > 0 {
-			w.buf.WriteByte(',')
-		}
-		w.put(name)
-		w.buf.WriteByte(':')
-		if v := values[name]; len(v) == 1 {
-			w.put(v[0])
-		} else {
-			w.put(v)
-		}
+	var repeated map[string][]string
+	if len(values) < len(fields) {
+		repeated = gather(fields)
 	}
-	w.buf.WriteByte('}')
-	return w.buf.Bytes()
+	b := append(make([]byte, 0, size), '{')
+	for _, f := range fields {
+		name := valid(f.Name)
+		n := values[name]
+		if n == 0 {
+			continue // it was written where it came first
+		}
+		values[name] = 0
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		b = append(appendString(b, name), ':')
+		if n == 1 {
+			b = appendString(b, valid(f.Value))
+			continue
+		}
+		b = append(b, '[')
+		for i, v := range repeated[name] {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendString(b, v)
+		}
+		b = append(b, ']')
+	}
+	return append(b, '}')
 }
 
-// writer appends JSON values to buf.
-type writer struct {
-	buf bytes.Buffer
-	enc *json.Encoder
+// gather returns the values of each name.
+func gather(fields []Field) map[string][]string {
+	values := map[string][]string{}
+	for _, f := range fields {
+		name := valid(f.Name)
+		values[name] = append(values[name], valid(f.Value))
+	}
+	return values
 }
 
-// put appends a string or a list of strings, which always encode.
-func (w *writer) put(v any) {
-	w.enc.Encode(v)
-	w.buf.Truncate(w.buf.Len() - 1) // the encoder's line feed
+func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+// appendString appends s as JSON. Text that stands in JSON as it is, and most
+// does, is not given to encoding/json, which would take most of a delivery's
+// time of writing its body.
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return appendEscaped(b, s)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
+}
+
+func appendEscaped(b []byte, s string) []byte {
+	w := bytes.NewBuffer(b)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.Encode(s)                // a string always encodes
+	return w.Bytes()[:w.Len()-1] // without the encoder's line feed
 }
 
 func decode(s string) string {

@@ -50,11 +50,7 @@ func (Provider) Data(e *gateway.Event) (json.RawMessage, error) {
 	case kind == multipartBody:
 		return form.Object(parts(e.Payload, boundary)), nil
 	}
-	var fields []form.Field
-	for _, f := range form.Fields(string(jsonscan.Trim(e.Payload))) {
-		fields = append(fields, f)
-	}
-	return form.Object(fields), nil
+	return form.Object(form.All(string(jsonscan.Trim(e.Payload)))), nil
 }
 
 // Parameters returns nil: SmartBots puts nothing into the query.

@@ -45,11 +45,7 @@ func (Provider) Data(e *gateway.Event) (json.RawMessage, error) { return item.JS
 // Parameters returns the query's documented parameters as an object of
 // strings, without Sign and RequestTime.
 func (Provider) Parameters(e *gateway.Event) (json.RawMessage, error) {
-	var fields []form.Field
-	for _, f := range form.Fields(e.Query) {
-		fields = append(fields, f)
-	}
-	return form.Object(fields), nil
+	return form.Object(form.All(e.Query)), nil
 }
 
 // Raw returns the packet with the query that it came with. With a token the
