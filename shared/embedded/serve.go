@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"sync"
@@ -85,10 +86,20 @@ func (db *DB) dispatch(ctx context.Context, q *queue, c Consumer, running *sync.
 			return
 		}
 		running.Go(func() {
+			deepen()
 			db.finish(q, f, c, c.handle(context.WithoutCancel(ctx), q.name, f))
 			<-slots
 		})
 	}
+}
+
+// deepen gives a new goroutine at once the stack that a handler needs. It would
+// else be doubled three times, and all that is on it moved each time.
+//
+//go:noinline
+func deepen() {
+	var room [12 << 10]byte
+	runtime.KeepAlive(&room)
 }
 
 func (q *queue) join(c Consumer) (wake chan struct{}) {
