@@ -76,6 +76,11 @@ func (w *world) live() {
 			w.someDeed()
 		})
 	}
+	if w.plan.releases {
+		for _, r := range w.wishes {
+			w.disableAndRelease(r)
+		}
+	}
 	for range w.plan.jumps {
 		w.after(time.Duration(w.rng.Int64N(int64(w.plan.active))), func() {
 			for _, p := range w.alive {
@@ -105,6 +110,19 @@ func (w *world) live() {
 func (w *world) expect(after time.Duration) {
 	w.coming++
 	w.after(after, func() { w.send(w.newCallback(pick(w.rng, w.sources...))) })
+}
+
+// disableAndRelease has r be disabled, and enabled again while things come for
+// it so fast that a process which has not heard of that holds some of them yet.
+func (w *world) disableAndRelease(r *wish) {
+	at := time.Duration(w.rng.Int64N(int64(w.plan.active / 2)))
+	w.after(at, func() { w.disable(r) })
+	at += time.Duration(w.rng.Int64N(int64(w.plan.active / 2)))
+	w.after(at, func() { w.enable(r, true) })
+	for range 8 {
+		w.coming++
+		w.after(at+time.Duration(w.rng.Int64N(int64(2*time.Second))), func() { w.send(w.newCallback(r.source)) })
+	}
 }
 
 // becomeCalm ends all that goes wrong. Most endpoints become well, and somebody

@@ -22,6 +22,7 @@ type plan struct {
 	deeds    int           // what tenants and operator do meanwhile
 	crowd    int           // registrations more than one event's row can name
 	lanes    bool          // all are ordered, and things come thick and fast
+	releases bool          // all that is done is to disable each registration, and to release what was held while things come thick and fast
 	byCode   bool          // a group with apps made by set_http_callback
 	failures bool          // sources keep a history of failures
 
@@ -53,6 +54,9 @@ func newPlan(seed uint64, rng *rand.Rand) plan {
 	}
 	if rng.IntN(10) == 0 {
 		p.lanes, p.active, p.things, p.deeds, p.slow = true, time.Minute, 12+rng.IntN(24), 4+rng.IntN(14), 0.3
+	}
+	if p.releases = seed%16 == 11; p.releases {
+		p.active, p.deeds = time.Minute, 0
 	}
 	if p.alone {
 		p.workers, p.concurrent = 1, 1+rng.IntN(8)

@@ -12,7 +12,7 @@ import (
 func (w *world) someDeed() {
 	r := pick(w.rng, w.wishes...)
 	deeds := []func(*wish){
-		w.disable, w.enable, w.disable, w.enable, w.delete, w.alter, w.alter, w.rotate, w.resend, w.resend,
+		w.disable, w.enableAgain, w.disable, w.enableAgain, w.delete, w.alter, w.alter, w.rotate, w.resend, w.resend,
 		w.recover, w.release, w.replay, w.revoke, w.grantAgain, w.switchTenant, w.redrive, w.changeMood, w.changeMood, w.changeCode,
 		func(*wish) { w.makeWish() },
 	}
@@ -57,7 +57,10 @@ func (h *history[T]) settle(c *change[T], err error) {
 	*h = kept
 }
 
-func (w *world) enable(r *wish) {
+// enableAgain enables r, and often has what was held released.
+func (w *world) enableAgain(r *wish) { w.enable(r, false) }
+
+func (w *world) enable(r *wish, release bool) {
 	if !r.free() {
 		return
 	}
@@ -67,7 +70,7 @@ func (w *world) enable(r *wish) {
 		return err
 	}, func(err error) {
 		r.state.settle(c, err)
-		if err == nil && w.rng.IntN(2) == 0 {
+		if err == nil && (release || w.rng.IntN(2) == 0) {
 			w.release(r)
 		}
 	})
