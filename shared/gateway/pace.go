@@ -20,9 +20,12 @@ const (
 	// registration to end. Nothing waits where none ended for so long, or where
 	// its turn is not expected by then; unless so few wait as may be under way.
 	patience = time.Second
-	// longestTurn is how long an attempt that was sent away waits at most for its
-	// turn, about: the endpoint may become faster.
-	longestTurn = time.Minute
+	// nearTurn is how long an attempt that was sent away waits at most for its turn,
+	// about: the endpoint may become faster. Where so many wait that more than
+	// looks a second would ask in vain it is longer, up to farTurn.
+	nearTurn = time.Minute
+	farTurn  = 15 * time.Minute
+	looks    = 10
 	// moodsKnown is how many endpoints a process remembers.
 	moodsKnown = 20_000
 )
@@ -143,19 +146,19 @@ func (m *mood) turn(atOnce int, before float64) time.Duration {
 	return m.took * time.Duration((len(m.waiting)+int(before))/atOnce+1)
 }
 
-// away sends one away and returns its turn, longestTurn at most: after those
-// that were sent away before it. They ask again wherever their messages arrive,
-// so they are not counted but taken to have got what the endpoint takes in a
-// time. While nothing ends, an attempt takes at least as long as that.
+// away sends one away and returns about when it may ask again: when those that
+// were sent away before it have had their turns. They ask wherever their
+// messages arrive, so they are not counted but taken to have asked as fast as
+// they were told to, or as the endpoint is. While nothing ends, an attempt takes
+// at least as long as that.
 func (m *mood) away(atOnce int, now time.Time) time.Duration {
 	m.took = max(m.took, now.Sub(m.moved), time.Millisecond)
-	rounds := now.Sub(m.turned).Seconds() / m.took.Seconds()
-	m.owed = max(m.owed-rounds*float64(atOnce), 0)
-	turn := min(m.turn(atOnce, m.owed), longestTurn)
-	if turn < longestTurn {
-		m.owed++
-	}
+	perSecond := max(float64(atOnce)/m.took.Seconds(), looks)
+	m.owed = max(m.owed-now.Sub(m.turned).Seconds()*perSecond, 0)
 	m.turned = now
+	longest := max(nearTurn, time.Duration(m.owed/looks*float64(time.Second)))
+	turn := min(m.turn(atOnce, m.owed), longest, farTurn)
+	m.owed++
 	return turn
 }
 

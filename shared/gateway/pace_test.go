@@ -93,19 +93,24 @@ func TestTurnComesAfterThoseSentAwayBefore(t *testing.T) {
 	m := mood{took: 10 * time.Second, moved: noon, turned: noon}
 	want := func(at, turn time.Duration) {
 		t.Helper()
-		if got := m.away(10, noon.Add(at)); got != turn {
+		if got := m.away(10, noon.Add(at)).Round(time.Second); got != turn {
 			t.Errorf("sent away after %v: a turn in %v, want %v", at, got, turn)
 		}
 	}
 	for i := range 50 {
 		want(0, time.Duration(i/10+1)*10*time.Second)
 	}
-	for range 50 {
-		want(0, longestTurn)
+	for range 550 {
+		want(0, nearTurn)
 	}
-	want(10*time.Second, 50*time.Second) // ten of fifty got theirs
+	for range 8400 { // of so many, ten a second look
+		m.away(10, noon)
+	}
+	want(0, farTurn)
+	m.moved = noon.Add(time.Minute)
+	want(time.Minute, farTurn-time.Minute)
 	m.moved = noon.Add(time.Hour)
 	want(time.Hour, 10*time.Second)
 	m.took, m.moved = 50*time.Millisecond, noon.Add(time.Hour+time.Second) // it became faster
-	want(time.Hour+time.Second, 50*time.Millisecond)
+	want(time.Hour+time.Second, 0)
 }
