@@ -30,6 +30,28 @@ func TestDelayedMessageArrivesInVirtualTime(t *testing.T) {
 	})
 }
 
+func TestWriteInNoHurrySharesACommit(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db := openTest(t, dir, Options{})
+		n := nothing{make(settled, 1)}
+		begun := time.Now()
+		db.writer.startAtLeisure(n)
+		synctest.Wait()
+		if len(n.settled) > 0 {
+			t.Error("it was committed at once, want it to wait for another")
+		}
+		if err := <-n.settled; err != nil || time.Since(begun) != leisure {
+			t.Errorf("alone it was committed after %v, %v; want %v", time.Since(begun), err, leisure)
+		}
+		db.writer.startAtLeisure(n)
+		begun = time.Now()
+		if err := db.flush(); err != nil || len(n.settled) == 0 || time.Since(begun) != 0 {
+			t.Errorf("beside one in a hurry: %v after %v, want both committed at once", err, time.Since(begun))
+		}
+	})
+}
+
 func TestSecondOpenerIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	openTest(t, dir, Options{})
