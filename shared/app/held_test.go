@@ -53,6 +53,10 @@ func TestHeldDeliveryLastsThirtyDays(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		w.chat(path, groupA, "held for too long")
 		w.within(time.Hour, "held", func() bool { return w.count(c, r, gateway.Held) == 1 })
+		w.within(time.Hour, "empty", func() bool { // a message that is left would begin the event anew when it is forgotten
+			d, err := w.g.Queue.Depth(t.Context(), gateway.EventsQueue)
+			return err == nil && d.Waiting+d.InFlight+d.Delayed == 0
+		})
 		w.pausedFor(31 * day)
 		if n := w.count(c, r, gateway.Held); n != 0 {
 			t.Errorf("%d deliveries are held after 31 days, want none", n)
