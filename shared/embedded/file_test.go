@@ -214,7 +214,7 @@ func TestLogStaysShortUnderLoad(t *testing.T) {
 
 func TestPagesInMemoryKeepToTheirLimit(t *testing.T) {
 	db := openTest(t, t.TempDir(), Options{Relaxed: true})
-	const rows, limit = 4000, 4096<<10 + readers*256<<10 + 64<<10 // as the connections are opened with
+	const rows, limit = 4000, 4096<<10 + readers*96<<10 + 64<<10 // as the connections are opened with
 	for round := range 12 {
 		was := ""
 		if round > 0 {
