@@ -30,7 +30,7 @@ const (
 )
 
 func openCheckpoint(ctx context.Context, path string) (*checkpoint, error) {
-	c, err := openConn(ctx, path, "busy_timeout = 5000", "synchronous = NORMAL", "cache_size = -64")
+	c, err := openConn(ctx, path, checkpointCache, "busy_timeout = 5000", "synchronous = NORMAL")
 	if err != nil {
 		return nil, err
 	}

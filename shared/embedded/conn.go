@@ -31,11 +31,19 @@ type stmt struct {
 	row   []driver.Value
 }
 
-// openConn opens the file path with pragmas, of which one is to be cache_size.
-// SQLite as it is compiled here (SQLITE_ENABLE_MEMORY_MANAGEMENT) has one pool
-// of pages for all connections of a process: the sum of their sizes is kept
-// to, not each alone.
-func openConn(ctx context.Context, path string, pragmas ...string) (*conn, error) {
+// Pages that connections keep in memory, in KiB. SQLite as it is compiled here
+// (SQLITE_ENABLE_MEMORY_MANAGEMENT) has one pool of pages for all connections of
+// a process: the sum is kept to, not each alone. What one does not use, another
+// takes, so none may be left at SQLite's default of 2000 KiB.
+const (
+	writerCache     = 4096
+	readerCache     = 96
+	checkpointCache = 64
+	lockCache       = 8
+)
+
+// openConn opens the file path, with a page cache of so many KiB, and pragmas.
+func openConn(ctx context.Context, path string, cache int, pragmas ...string) (*conn, error) {
 	connector, err := sqlite.NewConnector((&url.URL{Scheme: "file", Path: path}).String())
 	if err != nil {
 		return nil, err
@@ -45,7 +53,7 @@ func openConn(ctx context.Context, path string, pragmas ...string) (*conn, error
 		return nil, err
 	}
 	c := &conn{c: dc}
-	for _, p := range pragmas {
+	for _, p := range append(pragmas, fmt.Sprintf("cache_size = -%d", cache)) {
 		if err := c.run("PRAGMA " + p); err != nil {
 			c.close()
 			return nil, fmt.Errorf("pragma %s: %w", p, err)

@@ -110,10 +110,9 @@ func (db *DB) open(ctx context.Context, dir string, opts Options) error {
 }
 
 // lock returns a connection that holds path for this process until it is
-// closed, or the process ends in whatever way. It needs no pages: what it did
-// not use of its cache, others would (see openConn).
+// closed, or the process ends in whatever way.
 func lock(ctx context.Context, path string) (*conn, error) {
-	c, err := openConn(ctx, path, "cache_size = 1")
+	c, err := openConn(ctx, path, lockCache)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
@@ -131,8 +130,8 @@ func (db *DB) openWriter(ctx context.Context, path string, opts Options) error {
 	}
 	// A page takes several events; a larger one costs more for each row that is
 	// changed alone. A file keeps the size that it was made with.
-	c, err := openConn(ctx, path, "busy_timeout = 5000", "page_size = 8192", "journal_mode = WAL", synchronous,
-		"cache_size = -4096", "wal_autocheckpoint = 0")
+	c, err := openConn(ctx, path, writerCache, "busy_timeout = 5000", "page_size = 8192", "journal_mode = WAL", synchronous,
+		"wal_autocheckpoint = 0")
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func TestFileOfANewerProgramIsRefused(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	c, err := openConn(t.Context(), filepath.Join(dir, "ringback.db"), fmt.Sprint("user_version = ", len(migrations)+1))
+	c, err := openConn(t.Context(), filepath.Join(dir, "ringback.db"), lockCache, fmt.Sprint("user_version = ", len(migrations)+1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestLogStaysShortUnderLoad(t *testing.T) {
 
 func TestPagesInMemoryKeepToTheirLimit(t *testing.T) {
 	db := openTest(t, t.TempDir(), Options{Relaxed: true})
-	const rows, limit = 4000, 4096<<10 + readers*96<<10 + 64<<10 // as the connections are opened with
+	const rows, limit = 4000, (writerCache + readers*readerCache + checkpointCache + lockCache) << 10
 	for round := range 12 {
 		was := ""
 		if round > 0 {

@@ -32,7 +32,7 @@ const dueText = "SELECT due, tbl, pk, sk FROM rows" +
 	" ORDER BY due, tbl, pk, sk LIMIT +?7"
 
 func openReader(ctx context.Context, path string, home chan *reader) (*reader, error) {
-	c, err := openConn(ctx, path, "query_only = 1", "busy_timeout = 5000", "cache_size = -96")
+	c, err := openConn(ctx, path, readerCache, "query_only = 1", "busy_timeout = 5000")
 	if err != nil {
 		return nil, fmt.Errorf("open for reading: %w", err)
 	}
