@@ -52,6 +52,38 @@ func TestWriteInNoHurrySharesACommit(t *testing.T) {
 	})
 }
 
+func TestDelayedSendAndDeletionAreInNoHurry(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db := openTest(t, dir, Options{})
+		handled := make(chan time.Time, 1)
+		defer serve(t, db, gateway.EventsQueue, Consumer{Handler: func(context.Context, []gateway.Received) ([]string, error) {
+			handled <- time.Now()
+			return nil, nil
+		}})()
+		begun := time.Now()
+		mustSend(t, db, gateway.RetryQueue, gateway.Message{Body: "later", Delay: time.Minute})
+		if took := time.Since(begun); took != leisure {
+			t.Errorf("a send with a delay took %v, want %v", took, leisure)
+		}
+		begun = time.Now()
+		mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "now"})
+		if at := <-handled; !at.Equal(begun) {
+			t.Errorf("a message without one was handled after %v, want at once", at.Sub(begun))
+		}
+		synctest.Wait()
+		const count = "SELECT count(*) FROM events_messages"
+		if n := ask(t, db, count); n != 1 {
+			t.Errorf("%d messages in the file when one is handled, want it there still", n)
+		}
+		time.Sleep(leisure) // of the bubble's clock
+		synctest.Wait()
+		if n := ask(t, db, count); n != 0 {
+			t.Errorf("%d messages in the file %v later, want none", n, leisure)
+		}
+	})
+}
+
 func TestSecondOpenerIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	openTest(t, dir, Options{})
