@@ -72,7 +72,7 @@ func TestCallbackReachesTheTenant(t *testing.T) {
 	wh := w.register(r, `"standard"`)
 	w.poll(eventsQueue, ignore)
 	w.callBack()
-	w.within(20*time.Second, "a delivery", func() bool { return len(r.got(http.StatusOK)) == 1 })
+	w.within(time.Minute, "a delivery", func() bool { return len(r.got(http.StatusOK)) == 1 })
 	p := r.got(http.StatusOK)[0]
 	if err := wh.Verify(p.body, p.header); err != nil {
 		t.Errorf("signature of the delivery: %v", err)
@@ -92,7 +92,7 @@ func TestCallbackReachesTheTenant(t *testing.T) {
 		t.Errorf("data is %s, want the bytes that came: %s", body.Data, item)
 	}
 	w.callBack() // the provider repeats it
-	w.within(20*time.Second, "an empty queue", func() bool { return w.dead()["events"].pending() == 0 })
+	w.within(time.Minute, "an empty queue", func() bool { return w.dead()["events"].pending() == 0 })
 	if n := len(r.got(http.StatusOK)); n != 1 {
 		t.Errorf("%d deliveries of a callback that came twice, want 1", n)
 	}
@@ -169,7 +169,8 @@ func TestDeadLettersComeBackByARedrive(t *testing.T) {
 		}
 	})
 	w.callBack()
-	w.within(20*time.Second, "a delivery, so that the worker knows the registration", func() bool { return len(r.got(http.StatusOK)) == 1 })
+	w.within(time.Minute, "a delivery, so that the worker knows the registration", func() bool { return len(r.got(http.StatusOK)) == 1 })
+	w.within(time.Minute, "its end, before rows cannot be written", func() bool { return w.dead()["events"] == depth{Queue: "events"} })
 	w.proxy.Break(func(operation string) awsproxy.Fault {
 		if operation == "DynamoDB.PutItem" {
 			return awsproxy.ServerError
