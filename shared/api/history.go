@@ -53,7 +53,7 @@ type delivery struct {
 	Next         time.Time `json:"next_attempt,omitzero"`
 	Made         int       `json:"attempts_made" doc:"resends excepted"`
 	Replay       bool      `json:"replay,omitempty"`
-	Late         bool      `json:"late,omitempty" doc:"of an ordered registration: a later one was attempted before it"`
+	Late         bool      `json:"late,omitempty" doc:"of an ordered registration: a later one was attempted before it, or may have been"`
 	Last         *attempt  `json:"last_attempt,omitempty"`
 	Attempts     []attempt `json:"attempts,omitempty" doc:"oldest first, the first 100; of a single delivery"`
 }

@@ -184,11 +184,26 @@ func TestProcessThatIsReplacedLosesNothing(t *testing.T) {
 
 func TestTwoProcessesThatEndLoseNothing(t *testing.T) {
 	r := inFileRunner(replaced)
-	n := 5
+	n := 25
 	if everything {
 		n = 200
 	}
 	playAll(t, r, pairs(t, r, n, deliveries, lane))
+}
+
+// TestStragglerIsMarkedThoughItsRunnerEnded ends one process before the first
+// chat is in its lane, and the next one when it has attempted the second, and told
+// nobody.
+func TestStragglerIsMarkedThoughItsRunnerEnded(t *testing.T) {
+	r := inFileRunner(replaced)
+	stranded := point{slices.Index(r(t, lane).names(), "put E"), true}
+	attempted := point{slices.Index(r(t, lane, stranded).names(), "POST "+ordered), true}
+	out := r(t, lane, stranded, attempted)
+	first, second := out.accepted(ordered, items[0])[0], out.accepted(ordered, items[1])[0]
+	if out.place(first) < out.place(second) || !first.Late || second.Late {
+		t.Errorf("%q, late %v, before %q, late %v: %v; want the second before the first, and that one late",
+			first.Item, first.Late, second.Item, second.Late, out.place(first) < out.place(second))
+	}
 }
 
 // TestCodeChangeThatIsCutOffIsToldWhenItIsRepeated ends the process as soon as

@@ -12,7 +12,8 @@ import (
 )
 
 // LateHeader marks a delivery of an ordered registration that is older than one
-// that was attempted before it.
+// that was attempted before it, or may be: a process that ends tells nobody what
+// it attempted last.
 const LateHeader = "Ringback-Late"
 
 const (
@@ -28,7 +29,9 @@ type lane struct {
 	Source       string `json:"source"`
 	Seq          int    `json:"seq"`              // grows with every append
 	Runner       string `json:"runner,omitempty"` // empty: nobody works on it
+	Busy         bool   `json:"busy,omitempty"`   // Runner has begun, and has not told what it attempted
 	Last         string `json:"last,omitempty"`   // the place of the last one that was attempted
+	Doubt        string `json:"doubt,omitempty"`  // a place after all that a runner may have attempted and not told
 	Paced        string `json:"paced,omitempty"`  // the place of the one that waits for its turn by the rate
 
 	Kept time.Time `json:"kept,omitzero"` // when the events of all that wait were last made to last
@@ -36,8 +39,9 @@ type lane struct {
 
 // waiting is a delivery's place in a lane: "W#<received>#<event>".
 type waiting struct {
-	Event    string    `json:"event"`
-	Received time.Time `json:"received"`
+	Event     string    `json:"event"`
+	Received  time.Time `json:"received"`
+	Straggler bool      `json:"straggler,omitempty"` // it came when later ones may have been attempted
 
 	rev string // of the row as read
 }
@@ -50,7 +54,15 @@ func laneKey(registration string, e *Event) Key {
 }
 
 func (w waiting) key(l Key) Key {
-	return Key{Deliveries, l.PK, fmt.Sprintf("W#%013d#%s", w.Received.UnixMilli(), w.Event)}
+	return Key{Deliveries, l.PK, placeAt(w.Received) + "#" + w.Event}
+}
+
+// placeAt begins the places of what was received at t.
+func placeAt(t time.Time) string { return fmt.Sprintf("W#%013d", t.UnixMilli()) }
+
+// late reports whether one after w was attempted before it, or may have been.
+func (l lane) late(w waiting, place string) bool {
+	return place < l.Last || w.Straggler && place < l.Doubt
 }
 
 // queueInLane puts d at its place in its lane and wakes the lane if nobody
@@ -73,7 +85,7 @@ func (g *Gateway) queueInLane(ctx context.Context, f *fanOut, d Delivery) error 
 
 func (g *Gateway) appendToLane(ctx context.Context, e *Event, d Delivery) error {
 	key := laneKey(d.Registration, e)
-	w := waiting{Event: e.ID, Received: e.Received}
+	w := waiting{Event: e.ID, Received: e.Received, Straggler: g.now().Sub(e.Received) > laneSettles}
 	if err := put(ctx, g.Store, w.key(key), w, AnyRev); err != nil { // it lasts until it leaves the lane
 		return err
 	}
@@ -125,6 +137,9 @@ func (g *Gateway) handOutLane(ctx context.Context, row Row) (*Message, error) {
 	at := later(row.Due, now)
 	was := row.Rev
 	l.Runner, row.Due = NewRev(), at.Add(firstHold)
+	if l.Busy {
+		l.Busy, l.Doubt = false, max(l.Doubt, placeAt(now.Add(-laneSettles)))
+	}
 	switch err := putRow(ctx, g.Store, row, l, was); {
 	case errors.Is(err, ErrConflict):
 		return nil, nil
@@ -151,7 +166,7 @@ type laneRun struct {
 func (g *Gateway) runLane(ctx context.Context, h header) error {
 	run := &laneRun{key: Key{Deliveries, h.ID, "L"}, runner: NewRev(), hops: h.Hops}
 	err := g.changeLane(ctx, run, h.Token, func(l *lane, r *Row) {
-		l.Runner, r.Due = run.runner, g.now().Add(firstHold)
+		l.Runner, l.Busy, r.Due = run.runner, true, g.now().Add(firstHold)
 	})
 	for end := g.now().Add(laneSlice); err == nil; {
 		var w waiting
@@ -216,7 +231,7 @@ func (g *Gateway) leaveLane(ctx context.Context, run *laneRun) error {
 	seen, left := run.lane.Seq, false
 	err := g.changeLane(ctx, run, run.runner, func(l *lane, r *Row) {
 		if left = l.Seq == seen; left {
-			l.Runner, r.Due = "", time.Time{}
+			l.Runner, l.Busy, r.Due = "", false, time.Time{}
 		}
 	})
 	if err == nil && left {
@@ -230,6 +245,7 @@ func (g *Gateway) pauseLane(ctx context.Context, run *laneRun, at time.Time) err
 	now := g.now()
 	self, next := run.hops < maxHops && at.Sub(now) <= maxSelfSend, NewRev()
 	err := g.changeLane(ctx, run, run.runner, func(l *lane, r *Row) {
+		l.Busy = false
 		if self {
 			l.Runner, r.Due = next, later(at, now).Add(firstHold)
 			return
@@ -318,12 +334,15 @@ func (g *Gateway) closed(ctx context.Context, r *Registration) (bool, error) {
 func (g *Gateway) attemptHead(ctx context.Context, run *laneRun, w waiting, d Delivery, e *Event, s start) error {
 	r := s.to
 	place := w.key(run.key).SK
-	d.Late = d.Late || place < run.lane.Last
+	d.Late = d.Late || run.lane.late(w, place)
 	run.lane.Last = max(run.lane.Last, place)
 	a := g.deliver(ctx, e, r, d)
 	s.leave(a)
 	if a.Class == egress.Internal {
 		return g.pauseLane(ctx, run, g.now().Add(slowDown))
+	}
+	if err := g.heedGone(ctx, r, a); err != nil {
+		return err
 	}
 	after, _, err := g.recordOver(ctx, d, a, r.Schedule, g.random(), false)
 	switch {
