@@ -160,10 +160,23 @@ func (g *Gateway) changeHealth(ctx context.Context, id string, f func(Health) He
 	return h, nil
 }
 
-// heed draws the consequences of an attempt, after which the delivery is d, for
-// its registration: the circuit, what tenants and operator are told, and its end
-// after 410 or days of failure. What fails here is logged: the next attempt says
-// the same.
+// heedGone disables r if a says that the endpoint is gone. It comes before a is
+// stored: afterwards there may be no other attempt, which would say the same. If
+// it fails, a counts as not made.
+func (g *Gateway) heedGone(ctx context.Context, r *Registration, a Attempt) error {
+	if !a.Gone() {
+		return nil
+	}
+	return persist(ctx, func() error { return g.disable(ctx, r.ID, r.Rev, whyGone) })
+}
+
+// whyGone is why a registration was disabled by 410.
+const whyGone = "the endpoint answered 410 Gone"
+
+// heed draws the other consequences of an attempt, after which the delivery is d,
+// for its registration: the circuit, what tenants and operator are told, and its
+// end after days of failure. What fails here is logged: the next attempt says the
+// same.
 func (g *Gateway) heed(ctx context.Context, e *Event, r *Registration, a Attempt, d Delivery, probe bool) {
 	err := g.heedAttempt(ctx, e, r, a, probe)
 	if d.Status == Failed && d.Why == whyExhausted {
@@ -181,11 +194,7 @@ func (g *Gateway) heedAttempt(ctx context.Context, e *Event, r *Registration, a 
 	case a.Accepted():
 		return g.heedAccepted(ctx, e, r)
 	case a.Gone():
-		const why = "the endpoint answered 410 Gone"
-		if err := g.disable(ctx, r.ID, r.Rev, why); err != nil {
-			return err
-		}
-		return g.tell(ctx, registrationDisabled, e, r, why)
+		return g.tell(ctx, registrationDisabled, e, r, whyGone)
 	}
 	return g.heedRefused(ctx, e, r, a, probe)
 }

@@ -62,6 +62,9 @@ func (g *Gateway) deliverFirst(ctx context.Context, f *fanOut, r *Registration) 
 	if a.Class == egress.Internal {
 		return g.recordFirst(ctx, f, d.wait(g.now().Add(slowDown), false), nil, false) // ours, not the tenant's
 	}
+	if err := g.heedGone(ctx, r, a); err != nil {
+		return err
+	}
 	a.Alone = a.Accepted() // at once: the answer is kept only so far
 	after, self := d.record(a, r.Schedule, g.random(), true)
 	if a.Accepted() {

@@ -85,6 +85,9 @@ func (g *Gateway) redeliver(ctx context.Context, h header) error {
 	if a.Class == egress.Internal {
 		return nil // the row falls due again, later each time
 	}
+	if err := g.heedGone(ctx, r, a); err != nil {
+		return err
+	}
 	after, err := g.recordAttempt(ctx, d, a, r, h.Hops)
 	if err != nil {
 		return err
@@ -204,7 +207,8 @@ func (g *Gateway) recordOver(ctx context.Context, d Delivery, a Attempt, s Sched
 	return after, mustSend, err
 }
 
-// disable disables a registration if its revision is still rev.
+// disable disables a registration if its revision is still rev. That others do
+// not learn of it is no error: they ask the endpoint, and hear the same.
 func (g *Gateway) disable(ctx context.Context, id string, rev int, why string) error {
 	r, err := change(ctx, g.Store, registrationKey(id), func(r *Registration, _ *Row) error {
 		if r.Rev != rev || r.State != Enabled {
@@ -214,10 +218,16 @@ func (g *Gateway) disable(ctx context.Context, id string, rev int, why string) e
 		r.State, r.Why, r.Since = Disabled, why, g.now()
 		return nil
 	})
-	if err != nil || r.Source == "" {
-		return err
+	if err != nil {
+		return fmt.Errorf("disable %s: %w", id, err)
 	}
-	return g.publish(ctx, r.Source)
+	if r.Source == "" {
+		return nil
+	}
+	if err := g.publish(ctx, r.Source); err != nil {
+		g.log().Warn("registration", "registration", id, "outcome", "disabled, not published", "why", err.Error())
+	}
+	return nil
 }
 
 // Resend hands out one more attempt of a delivery in any status, at once. It
