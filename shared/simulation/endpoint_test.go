@@ -110,7 +110,7 @@ func bodyOf(r *http.Request) ([]byte, error) {
 // arrive takes a POST in, and checks what must hold of each.
 func (w *world) arrive(p *process, r *http.Request, body []byte) answer {
 	now := time.Now()
-	rec := &post{at: now, id: r.Header.Get("Webhook-Id")}
+	rec := &post{at: now, id: r.Header.Get("Webhook-Id"), late: r.Header.Get(gateway.LateHeader) != ""}
 	to := w.wishAt(r.URL.Host, now)
 	if to == nil {
 		w.fail("a POST to %s, which no registration names", r.URL.Host)

@@ -126,6 +126,7 @@ type post struct {
 	status   int
 	accepted bool // the endpoint took it
 	answered bool // and its answer came back
+	late     bool // it said that it may come after a later one
 }
 
 // covers reports whether a grant that t holds at all times from one instant to

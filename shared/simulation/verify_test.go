@@ -248,18 +248,32 @@ func (w *world) verifyResends(r *wish) {
 }
 
 // verifyOrder checks that an ordered registration had never two at once of one
-// group, or one message of Direct's. Only resends pass the lane by.
+// group, or one message of Direct's, and was told what was late. Only resends
+// pass the lane by.
 func (w *world) verifyOrder(r *wish) {
 	if !r.ordered || len(r.asked) > 0 {
 		return
 	}
+	seen := map[string]bool{}
 	for n, p := range r.posts {
+		first := !seen[p.id]
+		seen[p.id] = true
 		for _, before := range r.posts[:n] {
-			if before.end.After(p.at) && p.item != nil && before.item != nil && sameLane(p.item, before.item) {
+			switch {
+			case p.item == nil || before.item == nil || !sameLane(p.item, before.item):
+			case before.end.After(p.at):
 				w.fail("%s got %s at %v while it had %s until %v", r.id, p.item.text, p.at, before.item.text, before.end)
+			case first && !p.late && w.surelyOlder(p.item, before.item):
+				w.fail("%s got %s at %v after %s, and not as late", r.id, p.item.text, p.at, before.item.text)
 			}
 		}
 	}
+}
+
+// surelyOlder reports whether a had been received before b was sent: then it was
+// sent once, and clocks were right.
+func (w *world) surelyOlder(a, b *item) bool {
+	return w.plan.skew == 0 && w.plan.jumps == 0 && a.sends == 1 && !a.acked.IsZero() && a.acked.Before(b.sent)
 }
 
 func sameLane(a, b *item) bool {
