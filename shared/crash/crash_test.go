@@ -193,17 +193,23 @@ func TestTwoProcessesThatEndLoseNothing(t *testing.T) {
 
 // TestStragglerIsMarkedThoughItsRunnerEnded ends one process before the first
 // chat is in its lane, and the next one when it has attempted the second, and told
-// nobody.
+// nobody. Effects come in another order now and then, so it may take some runs.
 func TestStragglerIsMarkedThoughItsRunnerEnded(t *testing.T) {
 	r := inFileRunner(replaced)
-	stranded := point{slices.Index(r(t, lane).names(), "put E"), true}
-	attempted := point{slices.Index(r(t, lane, stranded).names(), "POST "+ordered), true}
-	out := r(t, lane, stranded, attempted)
-	first, second := out.accepted(ordered, items[0])[0], out.accepted(ordered, items[1])[0]
-	if out.place(first) < out.place(second) || !first.Late || second.Late {
-		t.Errorf("%q, late %v, before %q, late %v: %v; want the second before the first, and that one late",
-			first.Item, first.Late, second.Item, second.Late, out.place(first) < out.place(second))
+	for range 20 {
+		stranded := point{slices.Index(r(t, lane).names(), "put E"), true}
+		attempted := point{slices.Index(r(t, lane, stranded).names(), "POST "+ordered), true}
+		out := r(t, lane, stranded, attempted)
+		first, second := out.accepted(ordered, items[0])[0], out.accepted(ordered, items[1])[0]
+		if !slices.Equal(out.Hit, []string{"put E", "POST " + ordered}) || out.place(first) < out.place(second) {
+			continue
+		}
+		if !first.Late || second.Late {
+			t.Errorf("%q late %v, after %q late %v; want the first alone late", first.Item, first.Late, second.Item, second.Late)
+		}
+		return
 	}
+	t.Error("the second chat was never attempted before the first")
 }
 
 // TestCodeChangeThatIsCutOffIsToldWhenItIsRepeated ends the process as soon as
