@@ -27,7 +27,8 @@ type eventRow struct {
 	Unreadable  bool                `json:"unreadable,omitempty"`
 	Only        string              `json:"only,omitempty"`
 	Tenant      string              `json:"tenant,omitempty"`
-	Erased      bool                `json:"erased,omitempty"` // by request; the payload is gone
+	Erased      bool                `json:"erased,omitempty"`    // by request; the payload is gone
+	ErasedBy    string              `json:"erased_by,omitempty"` // the job
 
 	Token string    `json:"token"`           // of the message that began it
 	Run   string    `json:"run"`             // who fans it out

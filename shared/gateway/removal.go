@@ -115,16 +115,20 @@ func (g *Gateway) erasureStep(ctx context.Context, j *Job) (time.Time, bool, err
 		if err := decode(row, &er); err != nil {
 			return err
 		}
-		if er.Erased || !j.Match.Accepts(er.Keys) {
+		switch {
+		case er.Erased && er.ErasedBy == j.ID:
+			j.Done++ // by a chunk that ended before it could say so
+			return nil
+		case er.Erased || !j.Match.Accepts(er.Keys):
 			return nil
 		}
 		j.Done++
-		return g.eraseEvent(ctx, row.Key, er)
+		return g.eraseEvent(ctx, j.ID, row.Key, er)
 	})
 	return time.Time{}, ended, err
 }
 
-func (g *Gateway) eraseEvent(ctx context.Context, k Key, er eventRow) error {
+func (g *Gateway) eraseEvent(ctx context.Context, job string, k Key, er eventRow) error {
 	ids, err := g.fannedOutTo(ctx, er)
 	if err != nil {
 		return err
@@ -150,7 +154,7 @@ func (g *Gateway) eraseEvent(ctx context.Context, k Key, er eventRow) error {
 		}
 	}
 	_, err = change(ctx, g.Store, k, func(er *eventRow, r *Row) error {
-		er.Erased, er.Keys, er.Query, r.Body = true, nil, "", nil
+		er.Erased, er.ErasedBy, er.Keys, er.Query, r.Body = true, job, nil, "", nil
 		return nil
 	})
 	return err
