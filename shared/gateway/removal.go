@@ -116,7 +116,7 @@ func (g *Gateway) erasureStep(ctx context.Context, j *Job) (time.Time, bool, err
 			return err
 		}
 		switch {
-		case er.Erased && er.ErasedBy == j.ID:
+		case er.ErasedBy == j.ID:
 			j.Done++ // by a chunk that ended before it could say so
 			return nil
 		case er.Erased || !j.Match.Accepts(er.Keys):

@@ -1,0 +1,78 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ringback/shared/gateway"
+)
+
+// A refusing Store does not write the rows that refuses names.
+type refusing struct {
+	gateway.Store
+	refuses func(gateway.Row) bool
+}
+
+func (s refusing) Put(ctx context.Context, r gateway.Row, was string) error {
+	if s.refuses(r) {
+		return errBroken
+	}
+	return s.Store.Put(ctx, r, was)
+}
+
+// TestEndpointThatIsGoneIsDisabledThoughThatFailsAtFirst answers 410 to the only
+// event there is while the registration cannot be written.
+func TestEndpointThatIsGoneIsDisabledThoughThatFailsAtFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 0)
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		r, e := w.register(c, s, "gone.example", gateway.RegistrationChange{})
+		e.set(always(http.StatusGone))
+		var full atomic.Bool
+		full.Store(true)
+		w.restartWith(w.ring, func(store gateway.Store) gateway.Store {
+			return refusing{store, func(row gateway.Row) bool { return full.Load() && row.PK == "R#"+r.ID && row.SK == "R" }}
+		})
+		w.chat(path, groupA, "hello")
+		w.within(time.Hour, "attempted", func() bool { return len(e.seen()) > 0 })
+		full.Store(false)
+		w.within(time.Hour, "disabled", func() bool {
+			now, err := w.g.Registration(t.Context(), c, r.ID)
+			return err == nil && now.State == gateway.Disabled
+		})
+	})
+}
+
+// TestErasureCountsWhatItCouldNotNote lets an erasure empty an event, and not
+// write that it did until the next try.
+func TestErasureCountsWhatItCouldNotNote(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 0)
+		s, path := w.smartBots()
+		c := w.tenant(s, nil)
+		_, e := w.register(c, s, "knows.example", gateway.RegistrationChange{})
+		w.chat(path, groupA, "a secret of a data subject")
+		w.within(time.Hour, "delivered", func() bool { return len(e.accepted()) == 1 })
+		id := gateway.NewID("job", time.Now())
+		var erased, refused atomic.Int64
+		w.restartWith(w.ring, func(store gateway.Store) gateway.Store {
+			return refusing{store, func(row gateway.Row) bool {
+				if strings.HasPrefix(row.PK, "E#") && bytes.Contains(row.Data, []byte(`"erased":true`)) {
+					erased.Add(1)
+				}
+				return row.PK == "J#"+id && erased.Load() == 1 && refused.Add(1) <= 3 // as often as it is tried in a row
+			}}
+		})
+		must[gateway.Job](w)(w.g.StartErasure(t.Context(), id, s.ID, gateway.Match{"group": {groupA}}))
+		if j := w.job(id); j.Status != gateway.JobDone || j.Done != 1 || refused.Load() < 3 {
+			t.Errorf("erasure is %s, %d done, after %d refusals; want 1 done", j.Status, j.Done, refused.Load())
+		}
+	})
+}
