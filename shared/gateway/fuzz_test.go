@@ -213,7 +213,7 @@ func FuzzMatch(f *testing.F) {
 		v.add(r.hints())
 		for _, h := range r.hints() {
 			k := Key{Registrations, hintPK(r.Source, h.RoutingKey), h.Pattern + "#" + r.ID}
-			if err := k.Check(); err != nil && utf8.ValidString(h.RoutingKey+h.Pattern) {
+			if err := k.Check(); err != nil {
 				t.Errorf("index entry %q: %v", h, err)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // A Match names routing keys and their accepted values: keys AND, values OR,
@@ -45,8 +46,8 @@ func (m Match) Check(kinds []string) error {
 			return fmt.Errorf("match.%s: %w: want at least one value", key, ErrInvalid)
 		}
 		for _, v := range values {
-			if v == "" && key != "label" || len(v) > MaxMatchValue {
-				return fmt.Errorf("match.%s: %w: want values of 1 to %d bytes", key, ErrInvalid, MaxMatchValue)
+			if v == "" && key != "label" || len(v) > MaxMatchValue || !utf8.ValidString(v) {
+				return fmt.Errorf("match.%s: %w: want values of 1 to %d bytes of UTF-8", key, ErrInvalid, MaxMatchValue)
 			}
 		}
 	}
@@ -72,8 +73,8 @@ func CheckEventTypes(patterns []string) error {
 		return fmt.Errorf("event_types: %w: want at most %d", ErrInvalid, MaxEventTypes)
 	}
 	for _, p := range patterns {
-		if p == "" || len(p) > MaxEventTypeBytes || strings.ContainsAny(p, "#\x00") {
-			return fmt.Errorf("event_types: %w: want names of 1 to %d bytes without #", ErrInvalid, MaxEventTypeBytes)
+		if p == "" || len(p) > MaxEventTypeBytes || strings.ContainsAny(p, "#\x00") || !utf8.ValidString(p) {
+			return fmt.Errorf("event_types: %w: want names of 1 to %d bytes of UTF-8 without #", ErrInvalid, MaxEventTypeBytes)
 		}
 		if i := strings.IndexByte(p, '*'); i >= 0 && i != len(p)-1 {
 			return fmt.Errorf("event_types: %w: want * at the end of an entry only", ErrInvalid)

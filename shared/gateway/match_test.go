@@ -32,7 +32,7 @@ func TestMatchIsAndOverKeysAndOrOverValues(t *testing.T) {
 
 func TestMatchThatSaysNothingIsRefused(t *testing.T) {
 	kinds := []string{"group", "bot"}
-	for _, m := range []Match{{}, {"group": {}}, {"group": nil}, {"grupo": {"g"}}, {"group": {""}}} {
+	for _, m := range []Match{{}, {"group": {}}, {"group": nil}, {"grupo": {"g"}}, {"group": {""}}, {"group": {"\xd6"}}} {
 		if err := m.Check(kinds); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%v: %v, want ErrInvalid", m, err)
 		}
@@ -62,7 +62,7 @@ func TestEventTypePatterns(t *testing.T) {
 			t.Errorf("%q wants %q: %v, want %v", tt.pattern, tt.typ, got, tt.want)
 		}
 	}
-	for _, bad := range []string{"", "a*b", "**", "a#b"} {
+	for _, bad := range []string{"", "a*b", "**", "a#b", "\x89"} {
 		if err := CheckEventTypes([]string{bad}); !errors.Is(err, ErrInvalid) {
 			t.Errorf("event type %q: %v, want ErrInvalid", bad, err)
 		}

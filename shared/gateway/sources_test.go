@@ -29,3 +29,16 @@ func TestSettingsFitTheirProvider(t *testing.T) {
 		})
 	}
 }
+
+func TestLoginsThatNoHeaderCarries(t *testing.T) {
+	for _, l := range []Login{{}, {"login", ""}, {"", "password"}, {"lo:gin", "password"}, {"login", "pass\nword"}, {"login\xd6", "\x89password"}} {
+		if err := l.check(); !errors.Is(err, ErrInvalid) {
+			t.Errorf("check of %q: %v, want ErrInvalid", l, err)
+		}
+	}
+	for _, l := range []Login{{"login", "pass:word"}, {"lög in", "pässword"}} {
+		if err := l.check(); err != nil {
+			t.Errorf("check of %q: %v", l, err)
+		}
+	}
+}
