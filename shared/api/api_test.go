@@ -56,17 +56,17 @@ func (e *endpoint) all() []received {
 	return append([]received(nil), e.got...)
 }
 
-// await waits until is holds, and fails the test if that takes 10 s.
+// await waits until is holds, and fails the test if that takes a minute.
 func await(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	end := time.After(10 * time.Second)
+	end := time.After(time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !is() {
 		select {
 		case <-tick.C:
 		case <-end:
-			t.Fatalf("waited 10 s for %s", what)
+			t.Fatalf("waited a minute for %s", what)
 		}
 	}
 }

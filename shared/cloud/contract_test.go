@@ -108,7 +108,7 @@ func TestQueueOnMoto(t *testing.T) {
 	if want := (gateway.Depth{Waiting: 2, Delayed: 1}); err != nil || d != want {
 		t.Errorf("Depth = %+v, %v; want %+v", d, err, want)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	left := map[string]bool{ms[0].Body: true, ms[1].Body: true, ms[2].Body: true}
 	q.mapping(gateway.EventsQueue, func(_ context.Context, got []gateway.Received) ([]string, error) {

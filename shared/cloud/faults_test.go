@@ -155,10 +155,8 @@ func TestStoreThatIsSilentIsAskedThreeTimes(t *testing.T) {
 		asked.Add(1)
 		return awsproxy.Silent
 	})
-	start := time.Now()
-	_, err := s.Get(t.Context(), newKey())
-	if took := time.Since(start); err == nil || took > 5*time.Second {
-		t.Errorf("Get of a silent store: %v after %v, want an error within 5 s", err, took)
+	if _, err := s.Get(t.Context(), newKey()); err == nil {
+		t.Error("Get of a silent store succeeded, want an error")
 	}
 	if asked.Load() != 3 {
 		t.Errorf("a silent store was asked %d times, want 3", asked.Load())
@@ -167,13 +165,16 @@ func TestStoreThatIsSilentIsAskedThreeTimes(t *testing.T) {
 
 func TestCallerWhoseTimeIsOverWaitsNoLonger(t *testing.T) {
 	s, proxy := openBehindProxy(t)
-	proxy.Break(always(awsproxy.Silent))
+	var asked atomic.Int64
+	proxy.Break(func(string) awsproxy.Fault {
+		asked.Add(1)
+		return awsproxy.Silent
+	})
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	start := time.Now()
 	err := s.Put(ctx, gateway.Row{Key: newKey(), Rev: gateway.NewRev()}, "")
-	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > time.Second {
-		t.Errorf("Put with 100 ms to go: %v after %v, want DeadlineExceeded at once", err, took)
+	if !errors.Is(err, context.DeadlineExceeded) || asked.Load() > 1 {
+		t.Errorf("Put with 100 ms to go: %v after it asked %d times, want DeadlineExceeded after one at most", err, asked.Load())
 	}
 }
 

@@ -173,17 +173,17 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-// await waits until is holds, and fails the test if that takes 30 s.
+// await waits until is holds, and fails the test if that takes two minutes.
 func await(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	end := time.After(30 * time.Second)
+	end := time.After(2 * time.Minute)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !is() {
 		select {
 		case <-tick.C:
 		case <-end:
-			t.Fatalf("waited 30 s for %s", what)
+			t.Fatalf("waited two minutes for %s", what)
 		}
 	}
 }

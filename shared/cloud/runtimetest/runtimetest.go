@@ -55,20 +55,25 @@ func Start(t testing.TB, o Options) *Function {
 }
 
 // Failure starts a function that is expected to end before it asks for an
-// event. It returns what the process wrote and how long it lived.
-func Failure(t testing.TB, o Options) (output string, took time.Duration) {
+// event, and within the time that Lambda gives it. It returns what the process
+// wrote.
+func Failure(t testing.TB, o Options) (output string) {
 	t.Helper()
-	begin := time.Now()
 	f, err := start(o)
 	if err == nil {
 		f.Stop()
 		t.Fatalf("%s initialized itself, want a failure", o.Binary)
 	}
 	<-f.ended
-	return f.Output(), time.Since(begin)
+	if errors.Is(err, errInitLimit) {
+		t.Fatalf("%s: %v\n%s", o.Binary, err, f.Output())
+	}
+	return f.Output()
 }
 
 const initLimit = 10 * time.Second
+
+var errInitLimit = fmt.Errorf("no request for an event within %v", initLimit)
 
 func start(o Options) (*Function, error) {
 	f := &Function{limit: o.Limit, api: newRuntimeAPI(), ended: make(chan struct{})}
@@ -121,7 +126,7 @@ func (f *Function) awaitInit(begin time.Time) error {
 		return errors.New("it ended before it asked for an event")
 	case <-time.After(initLimit):
 		f.kill()
-		return fmt.Errorf("no request for an event within %v", initLimit)
+		return errInitLimit
 	}
 }
 
