@@ -67,9 +67,11 @@ func TestSetupAWSRefusesAWSItself(t *testing.T) {
 
 func TestNothingStartsWithoutItsStoreAndItSaysWhy(t *testing.T) {
 	closed := awsAt{dynamo: closedURL(t), sqs: serveSQS(t)}
-	if _, stderr, code := closed.run(t, "-data", t.TempDir()); code != 1 || !strings.Contains(stderr, "AWS_ENDPOINT_URL_DYNAMODB") {
-		t.Errorf("setup-aws where no DynamoDB listens: exit %d, %q; want 1 and the variable", code, stderr)
-	}
+	runtimetest.AtOnce(t, "setup-aws", func() {
+		if _, stderr, code := closed.run(t, "-data", t.TempDir()); code != 1 || !strings.Contains(stderr, "AWS_ENDPOINT_URL_DYNAMODB") {
+			t.Errorf("setup-aws where no DynamoDB listens: exit %d, %q; want 1 and the variable", code, stderr)
+		}
+	})
 	env := append(closed.environ(), "REGISTRATIONS_TABLE=r", "DELIVERIES_TABLE=d", "EVENTS_QUEUE_URL="+closed.sqs+"/1/e",
 		"RETRY_QUEUE_URL="+closed.sqs+"/1/r", "KEY_RING_SECRET=arn:k", "OPERATOR_KEY_SECRET=arn:o",
 		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test")

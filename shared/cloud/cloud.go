@@ -79,7 +79,7 @@ func Open(ctx context.Context, cfg config.Config) (*Backend, error) {
 	if err := missing(cfg.AWS); err != nil {
 		return nil, err
 	}
-	if err := reach(ctx, cfg.AWS.Endpoints); err != nil {
+	if err := reach(ctx, cfg.AWS.Endpoints, new(net.Dialer).DialContext); err != nil {
 		return nil, err
 	}
 	return open(cfg.AWS, newHTTPClient()), nil

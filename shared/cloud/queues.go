@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"time"
 
@@ -30,7 +31,7 @@ const (
 // it is. If nobody listens where c overrides AWS, the error names the variable
 // within 2 s.
 func CreateQueues(ctx context.Context, c config.AWS, events, retry string) (config.AWS, error) {
-	if err := reach(ctx, c.Endpoints); err != nil {
+	if err := reach(ctx, c.Endpoints, new(net.Dialer).DialContext); err != nil {
 		return c, err
 	}
 	client := newHTTPClient()
