@@ -35,14 +35,16 @@ func TestEndpointThatIsGoneIsDisabledThoughThatFailsAtFirst(t *testing.T) {
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "gone.example", gateway.RegistrationChange{})
 		e.set(always(http.StatusGone))
-		var full atomic.Bool
-		full.Store(true)
+		var refused atomic.Int64
+		var mended atomic.Bool
 		w.restartWith(w.ring, func(store gateway.Store) gateway.Store {
-			return refusing{store, func(row gateway.Row) bool { return full.Load() && row.PK == "R#"+r.ID && row.SK == "R" }}
+			return refusing{store, func(row gateway.Row) bool {
+				return row.PK == "R#"+r.ID && row.SK == "R" && !mended.Load() && refused.Add(1) > 0
+			}}
 		})
 		w.chat(path, groupA, "hello")
-		w.within(time.Hour, "attempted", func() bool { return len(e.seen()) > 0 })
-		full.Store(false)
+		w.within(time.Hour, "told to end, and refused", func() bool { return refused.Load() > 0 })
+		mended.Store(true)
 		w.within(time.Hour, "disabled", func() bool {
 			now, err := w.g.Registration(t.Context(), c, r.ID)
 			return err == nil && now.State == gateway.Disabled
