@@ -111,7 +111,7 @@ func (l Login) check() error {
 	control := func(s string) bool { return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) }
 	if l.Name == "" || l.Password == "" || strings.Contains(l.Name, ":") || control(l.Name+l.Password) ||
 		!utf8.ValidString(l.Name) || !utf8.ValidString(l.Password) || len(l.Name)+len(l.Password) > 2*MaxName {
-		return fmt.Errorf("basic: %w: want a login without a colon and a password, without control characters", ErrInvalid)
+		return fmt.Errorf("basic: %w: want a login without a colon and a password, in UTF-8 without control characters", ErrInvalid)
 	}
 	return nil
 }
