@@ -161,7 +161,7 @@ func sameCell(a, b string) bool {
 	case !strings.Contains(b, "**"):
 		return math.Abs(x-y) <= max(0.15, 0.20*y)
 	case y > 10: // most of a dead endpoint's hangs on when each probe falls
-		return math.Abs(x-y) <= 0.15*y
+		return math.Abs(x-y) <= 0.12*y
 	}
 	return math.Abs(x-y) <= 0.05*y
 }
