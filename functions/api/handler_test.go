@@ -18,7 +18,11 @@ func TestConsoleAndAPIAnswerSideBySide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := handler(app.New(config.Config{PublicURL: "https://callbacks.example.com"}, app.Parts{Keys: keys, Providers: provider.All()}), key)
+	g, err := app.New(config.Config{PublicURL: "https://callbacks.example.com"}, app.Parts{Store: nowhere{}, Queue: nowhere{}, Keys: keys, Providers: provider.All()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := handler(g, key)
 	for _, tt := range []struct {
 		method, path, body, bearer string
 		code                       int
@@ -48,4 +52,10 @@ func TestConsoleAndAPIAnswerSideBySide(t *testing.T) {
 	if w.Code != http.StatusForbidden {
 		t.Errorf("POST /console/session without an origin: %d, want 403", w.Code)
 	}
+}
+
+// nowhere is the Store and Queue of a gateway that asks neither.
+type nowhere struct {
+	gateway.Store
+	gateway.Queue
 }

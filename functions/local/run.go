@@ -48,9 +48,12 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 		return err
 	}
 	m := &metrics{}
-	g := app.New(s.Config, app.Parts{
+	g, err := app.New(s.Config, app.Parts{
 		Store: db, Queue: db, Keys: keys, Providers: provider.All(), Metrics: m, Log: log, Alone: true,
 	})
+	if err != nil {
+		return err
+	}
 	if s.pprof != "" {
 		if err := serveProfiles(ctx, s.pprof, out); err != nil {
 			return err

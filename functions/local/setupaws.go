@@ -101,7 +101,10 @@ func (s *awsSetup) make(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g := app.New(s.Config, app.Parts{Store: b.Store, Queue: b.Queue, Keys: keys, Providers: provider.All()})
+	g, err := app.New(s.Config, app.Parts{Store: b.Store, Queue: b.Queue, Keys: keys, Providers: provider.All()})
+	if err != nil {
+		return err
+	}
 	return app.Sample(ctx, g)
 }
 

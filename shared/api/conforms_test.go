@@ -18,7 +18,7 @@ import (
 
 // document returns the API's own description of itself, resolved and valid.
 var document = sync.OnceValues(func() (*openapi3.T, error) {
-	h := api.New(&gateway.Gateway{Providers: provider.All()}, api.Config{})
+	h := api.New(&gateway.Gateway{Config: gateway.Config{Providers: provider.All()}}, api.Config{})
 	rec := httptest.NewRecorder()
 	h.ServeHTTP(rec, httptest.NewRequest("GET", "/openapi.json", nil))
 	doc, err := openapi3.NewLoader().LoadFromData(rec.Body.Bytes())

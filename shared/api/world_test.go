@@ -73,10 +73,13 @@ func newWorldOver(t testing.TB, s gateway.Store, q gateway.Queue) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.g = &gateway.Gateway{
+	w.g, err = gateway.New(gateway.Config{
 		Store: s, Queue: q, Keys: keys, Providers: provider.All(), PublicURL: "https://ringback.example",
 		Egress: &egress.Client{Own: []string{"ringback.example"}, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Log:    slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	w.api = api.New(w.g, api.Config{OperatorKey: operatorKey})
 	return w

@@ -24,12 +24,12 @@ type Parts struct {
 	Providers map[string]gateway.Provider
 	Metrics   gateway.Metrics // nil: nothing is counted
 	Log       *slog.Logger
-	Alone     bool // see gateway.Gateway
+	Alone     bool // see gateway.Config
 }
 
 // New returns the gateway that cfg describes.
-func New(cfg config.Config, p Parts) *gateway.Gateway {
-	return &gateway.Gateway{
+func New(cfg config.Config, p Parts) (*gateway.Gateway, error) {
+	return gateway.New(gateway.Config{
 		Store: p.Store, Queue: p.Queue, Keys: p.Keys, Providers: p.Providers, Metrics: p.Metrics, Log: p.Log, Alone: p.Alone,
 		Egress:     &egress.Client{Allow: cfg.AllowEndpoints, Own: own(cfg.PublicURL)},
 		PublicURL:  cfg.PublicURL,
@@ -38,7 +38,7 @@ func New(cfg config.Config, p Parts) *gateway.Gateway {
 		Brake:      cfg.Brake,
 		FairQueues: cfg.FairQueues,
 		SmartBots:  cfg.SmartBotsURL,
-	}
+	})
 }
 
 func own(publicURL string) []string {

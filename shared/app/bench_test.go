@@ -57,10 +57,13 @@ func newBench(b testing.TB, worker bool) *bench {
 	cfg.AllowEndpoints = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	cfg.PublicURL = "http://ringback.example"
 	x := &bench{b: b, arrived: make(chan time.Duration, 1<<20)}
-	x.g = app.New(cfg, app.Parts{
+	x.g, err = app.New(cfg, app.Parts{
 		Store: db, Queue: db, Keys: keys, Providers: provider.All(), Alone: true,
 		Log: slog.New(slog.NewJSONHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelInfo})),
 	})
+	if err != nil {
+		b.Fatal(err)
+	}
 	if worker {
 		for q, h := range map[gateway.QueueName]gateway.Handler{gateway.EventsQueue: x.g.FanOut, gateway.RetryQueue: x.g.Redeliver} {
 			running.Go(func() {

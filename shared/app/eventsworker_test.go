@@ -180,9 +180,13 @@ func (w *world) gatewayOver(q gateway.Queue) *gateway.Gateway {
 		w.t.Fatal(err)
 	}
 	cfg := loadConfig(w.t)
-	return app.New(cfg, app.Parts{
+	g, err := app.New(cfg, app.Parts{
 		Store: w.db, Queue: q, Keys: keys, Providers: provider.All(), Log: slog.New(slog.NewJSONHandler(w.log, nil)),
 	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return g
 }
 
 // handle gives a batch to the handler of its queue, as the worker's main does,

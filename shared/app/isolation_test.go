@@ -19,9 +19,8 @@ import (
 // message a handler, 256 handlers each, and so many POSTs at once.
 func served(t *testing.T, atOnce int) *world {
 	w := newWorld(t, 0)
-	w.paused = true
+	w.paused, w.attempts = true, atOnce
 	w.restart()
-	w.g.AtOnce = atOnce
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	for q, h := range map[gateway.QueueName]gateway.Handler{gateway.EventsQueue: w.g.FanOut, gateway.RetryQueue: w.g.Redeliver} {

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,10 +55,11 @@ type world struct {
 	weak uint64 // seed; 0: the backend as it is
 	log  *lines
 
-	paused  bool                              // start without worker and schedule
-	history time.Duration                     // how long events are kept; 0: as by default
-	ring    string                            // the key ring
-	wrap    func(gateway.Store) gateway.Store // what the gateway gets in place of the Store; nil: the Store
+	attempts int                               // POSTs at once; 0: as by default
+	paused   bool                              // start without worker and schedule
+	history  time.Duration                     // how long events are kept; 0: as by default
+	ring     string                            // the key ring
+	wrap     func(gateway.Store) gateway.Store // what the gateway gets in place of the Store; nil: the Store
 
 	aws     *cloudtest.Backend // nil: the embedded backend
 	db      *embedded.DB       // nil on AWS
@@ -102,7 +104,10 @@ func (w *world) start() {
 	if w.wrap != nil {
 		parts.Store = w.wrap(parts.Store)
 	}
-	w.g = app.New(cfg, parts)
+	cfg.Attempts = cmp.Or(w.attempts, cfg.Attempts)
+	if w.g, err = app.New(cfg, parts); err != nil {
+		w.t.Fatal(err)
+	}
 	w.g.Egress.Transport = &w.endpoints
 	w.g.Now = w.now
 	if w.history != 0 {

@@ -99,9 +99,12 @@ func (w *world) wire(ctx context.Context, p plant) error {
 	if p.queue != nil {
 		q = p.queue(q)
 	}
-	w.g = app.New(cfg, app.Parts{
+	w.g, err = app.New(cfg, app.Parts{
 		Store: w.db, Queue: q, Keys: keys, Providers: providers, Alone: true, Log: slog.New(&w.faults),
 	})
+	if err != nil {
+		return err
+	}
 	w.g.Egress = &egress.Client{Transport: &w.posts}
 	for name := range providers {
 		w.handlers[name] = app.Callback(w.g, name)

@@ -90,10 +90,11 @@ func (w *world) function(megabytes int, meter *Function) *function {
 	b.Metrics.Out = f
 	keys, err := gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters")
 	must(w.t, err)
-	f.gateway = app.New(cfg, app.Parts{
+	f.gateway, err = app.New(cfg, app.Parts{
 		Store: b.Store, Queue: b.Queue, Metrics: b.Metrics, Keys: keys, Providers: provider.All(),
 		Log: slog.New(slog.NewJSONHandler(f, &slog.HandlerOptions{Level: cfg.LogLevel})),
 	})
+	must(w.t, err)
 	f.gateway.Egress.Transport = &w.endpoint
 	f.gateway.Random = w.random
 	return f

@@ -47,10 +47,13 @@ func openWorld(t testing.TB, o embedded.Options) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.db.Close() })
-	w.g = &gateway.Gateway{
+	w.g, err = gateway.New(gateway.Config{
 		Store: w.db, Queue: w.db, Keys: keyRing(t), Providers: provider.All(), Alone: true,
 		Egress: &egress.Client{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Log:    slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	w.api = api.New(w.g, api.Config{OperatorKey: operatorKey})
 	page := console.New(w.api, console.Config{Keys: w.g.Keys})

@@ -74,7 +74,11 @@ func newGateway(t *testing.T, parts app.Parts) *gateway.Gateway {
 	if parts.Keys, err = gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters"); err != nil {
 		t.Fatal(err)
 	}
-	return app.New(cfg, parts)
+	g, err := app.New(cfg, parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
 }
 
 // schedule is the minute's tick.

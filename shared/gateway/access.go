@@ -63,7 +63,6 @@ func (c Caller) tenantIn(named string) (string, error) {
 // whose security code it knows. It is asked again at each look, so that a grant
 // that was revoked hides what it once let through.
 func (g *Gateway) visible(ctx context.Context, r *Registration, e *Event) (bool, error) {
-	g.init()
 	if e.Unreadable {
 		return false, nil
 	}

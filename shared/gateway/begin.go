@@ -104,7 +104,7 @@ func (g *Gateway) begin(ctx context.Context, f *fanOut, match []string, long boo
 
 func (g *Gateway) eventRowOf(key Key, a arrival) Row {
 	from := later(a.Received, g.now()) // a message may be redriven after many days
-	return Row{Key: key, Body: a.Payload, Expires: from.Add(g.Kept.orDefault().History)}
+	return Row{Key: key, Body: a.Payload, Expires: from.Add(g.Kept.History)}
 }
 
 // judge says what begin answers when the event is stored already. alone says
@@ -195,5 +195,5 @@ func (g *Gateway) keepForSchedule(ctx context.Context, id string, now time.Time)
 // that are held on one day are content with one write.
 func (g *Gateway) keepHeld(ctx context.Context, id string, now time.Time) error {
 	const day = 24 * time.Hour
-	return g.keepEvent(ctx, id, now.Add(g.Kept.orDefault().Held).Truncate(day).Add(day))
+	return g.keepEvent(ctx, id, now.Add(g.Kept.Held).Truncate(day).Add(day))
 }

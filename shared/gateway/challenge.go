@@ -137,7 +137,7 @@ func (g *Gateway) challenge(ctx context.Context, r Registration) (egress.Respons
 	set(req.Header, ViaHeader, g.ID())
 	set(req.Header, requestOrigin, g.origin())
 	answer := g.Egress.Options(ctx, req)
-	g.log().Debug("challenge", "registration", r.ID, "tenant", r.Tenant, "host", egress.Host(r.Endpoint.Shown),
+	g.Log.Debug("challenge", "registration", r.ID, "tenant", r.Tenant, "host", egress.Host(r.Endpoint.Shown),
 		"code", answer.StatusCode, "outcome", string(answer.Class), "took", answer.Took)
 	return answer, nil
 }

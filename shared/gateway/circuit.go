@@ -183,7 +183,7 @@ func (g *Gateway) heed(ctx context.Context, e *Event, r *Registration, a Attempt
 		err = errors.Join(err, g.tell(ctx, deliveryExhausted, e, r, "no attempt was accepted"))
 	}
 	if err != nil {
-		g.log().Warn("circuit", "registration", r.ID, "outcome", "not written", "why", err.Error())
+		g.Log.Warn("circuit", "registration", r.ID, "outcome", "not written", "why", err.Error())
 	}
 }
 

@@ -66,7 +66,7 @@ func (g *Gateway) deliverFirst(ctx context.Context, f *fanOut, r *Registration) 
 		return err
 	}
 	a.Alone = a.Accepted() // at once: the answer is kept only so far
-	after, self := d.record(a, r.Schedule, g.random(), true)
+	after, self := d.record(a, r.Schedule, g.Random(), true)
 	if a.Accepted() {
 		g.count(Latency, float64(a.At.Add(a.Took).Sub(e.Received).Milliseconds()))
 	}
@@ -101,14 +101,14 @@ func (g *Gateway) mayStart(ctx context.Context, rev string, e *Event, d Delivery
 			return s, err
 		}
 		if probe = ok && h.Open; !ok {
-			return start{open: true, at: h.closedFor(g.now(), r.Schedule.wait(d.Made), g.random())}, nil
+			return start{open: true, at: h.closedFor(g.now(), r.Schedule.wait(d.Made), g.Random())}, nil
 		}
 	}
 	t, err := g.tenant(ctx, rev, r.Tenant)
 	if err != nil {
 		return s, err
 	}
-	leave, w := g.pace.enter(ctx, turn{registration: r.ID, allowance: r.allowance(t.Limits, g.atOnce()), first: first, paced: d.Paced || d.Manual})
+	leave, w := g.pace.enter(ctx, turn{registration: r.ID, allowance: r.allowance(t.Limits, g.AtOnce), first: first, paced: d.Paced || d.Manual})
 	switch {
 	case leave == nil && !w.at.IsZero():
 		return start{at: w.at, paced: true}, nil
@@ -201,7 +201,7 @@ func (g *Gateway) deliver(ctx context.Context, e *Event, r *Registration, d Deli
 	req, err := g.request(e, r, a.At, d.Late)
 	if err != nil {
 		a.Class, a.Error = egress.Internal, "the delivery could not be written"
-		g.log().Error("attempt", "delivery", d.ID, "outcome", "internal", "why", err.Error())
+		g.Log.Error("attempt", "delivery", d.ID, "outcome", "internal", "why", err.Error())
 		return a
 	}
 	resp := g.Egress.Post(ctx, req)
@@ -214,7 +214,7 @@ func (g *Gateway) deliver(ctx context.Context, e *Event, r *Registration, d Deli
 		metric = Accepted
 	}
 	g.count(metric, 1)
-	if log := g.log(); log.Enabled(ctx, slog.LevelDebug) { // else the host is parsed for nothing
+	if log := g.Log; log.Enabled(ctx, slog.LevelDebug) { // else the host is parsed for nothing
 		log.Debug("attempt", "provider", e.Provider, "source", e.Source, "event", e.ID, "tenant", r.Tenant, "delivery", d.ID,
 			"number", d.Made+1, "host", egress.Host(r.Endpoint.Shown), "code", a.StatusCode, "outcome", string(a.Class), "took", a.Took)
 	}

@@ -9,7 +9,7 @@ import (
 
 // putDelivery writes d if its stored revision is was.
 func (g *Gateway) putDelivery(ctx context.Context, d Delivery, was string) error {
-	row, err := d.row(g.Kept.orDefault())
+	row, err := d.row(g.Kept)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (g *Gateway) putAttempt(ctx context.Context, delivery string, a Attempt) er
 	row := Row{
 		Key:     Key{Deliveries, "A#" + delivery, attemptID(delivery, a)},
 		Body:    a.Answer,
-		Expires: a.At.Add(g.Kept.orDefault().History + MaxWaitsSum),
+		Expires: a.At.Add(g.Kept.History + MaxWaitsSum),
 	}
 	return putRow(ctx, g.Store, row, a, AnyRev)
 }
@@ -93,7 +93,7 @@ func (g *Gateway) sendRetry(ctx context.Context, d Delivery, hops int) {
 		err = g.send(ctx, RetryQueue, []Message{m})
 	}
 	if err != nil {
-		g.log().Warn("retry", "delivery", d.ID, "outcome", "not sent", "why", err.Error())
+		g.Log.Warn("retry", "delivery", d.ID, "outcome", "not sent", "why", err.Error())
 	}
 }
 

@@ -31,7 +31,6 @@ func (g *Gateway) newRun() string { return g.run + "." + strconv.FormatInt(runs.
 // soon as it is known. A message is finished when all of that is stored; a
 // tenant's refusal never makes it come again.
 func (g *Gateway) FanOut(ctx context.Context, ms []Received) ([]string, error) {
-	g.init()
 	return eachMessage(ctx, ms, g.fanOutMessage)
 }
 
@@ -91,7 +90,7 @@ func (g *Gateway) fanOutMessage(ctx context.Context, m Received) error {
 		err = fmt.Errorf("message of kind %q on the events queue: %w", h.Kind, ErrUnreadable)
 	}
 	if err != nil {
-		g.log().Error("fanout", "source", h.Source, "events", len(as), "receives", m.Receives, "outcome", "again", "why", err.Error())
+		g.Log.Error("fanout", "source", h.Source, "events", len(as), "receives", m.Receives, "outcome", "again", "why", err.Error())
 	}
 	return err
 }
@@ -173,7 +172,7 @@ func (g *Gateway) fanOutEvent(ctx context.Context, a arrival) error {
 	case err != nil:
 		return fmt.Errorf("begin event %s: %w", a.ID, err)
 	case answer == repeat:
-		g.log().Debug("fanout", "provider", a.Provider, "source", a.Source, "event", a.ID, "outcome", "repeat")
+		g.Log.Debug("fanout", "provider", a.Provider, "source", a.Source, "event", a.ID, "outcome", "repeat")
 		return nil
 	case answer == busy:
 		return &busyError{er.Lease}
@@ -188,7 +187,7 @@ func (g *Gateway) fanOutEvent(ctx context.Context, a arrival) error {
 	default:
 		err = g.deliverAll(ctx, f, rs)
 	}
-	g.log().Debug("fanout", "provider", a.Provider, "source", a.Source, "event", a.ID, "outcome", outcomeText(err),
+	g.Log.Debug("fanout", "provider", a.Provider, "source", a.Source, "event", a.ID, "outcome", outcomeText(err),
 		"registrations", len(rs), "long", er.Long, "took", g.now().Sub(start))
 	return err
 }
@@ -352,7 +351,7 @@ func (g *Gateway) fanOutList(ctx context.Context, e *Event, n int, from *place) 
 	for _, r := range rs {
 		mine.IDs = append(mine.IDs, r.ID)
 	}
-	row := Row{Key: key, Expires: later(e.Received, g.now()).Add(g.Kept.orDefault().History)}
+	row := Row{Key: key, Expires: later(e.Received, g.now()).Add(g.Kept.History)}
 	switch err := putRow(ctx, g.Store, row, mine, ""); {
 	case errors.Is(err, ErrConflict):
 		stored, _, err = load[fanOutRow](ctx, g.Store, key)

@@ -79,7 +79,6 @@ func (f *finder) init() {
 // for both: of any number at once none need write again but those with patterns
 // that are new.
 func (g *Gateway) publish(ctx context.Context, source string, add ...hint) error {
-	g.init()
 	late := false
 	_, err := change(ctx, g.Store, versionKey(source), func(v *version, _ *Row) error {
 		if !v.add(add) && late {

@@ -41,10 +41,10 @@ func TestEventThatBothMatchesWantIsNotMissed(t *testing.T) {
 
 			took := &takes{}
 			now := time.Now()
-			worker := &gateway.Gateway{
+			worker := made(t, gateway.Config{
 				Store: g.Store, Queue: q, Keys: g.Keys, Providers: provider.All(), Egress: &egress.Client{Transport: took},
 				Now: func() time.Time { return now },
-			}
+			})
 			fanOut := func(status string) {
 				report(t, g, source, status)
 				if again, err := worker.FanOut(t.Context(), q.received()); err != nil || len(again) > 0 {

@@ -130,7 +130,7 @@ func proveGoesOn(t *testing.T, g *gateway.Gateway, lines []written, told written
 	t.Helper()
 	ctx, out := t.Context(), &outbox{}
 	tenants := &accepting{}
-	next := processOf(g, out, http.StatusOK)
+	next := processOf(t, g, out, http.StatusOK)
 	next.Egress.Transport = tenants
 	c := gateway.Caller{Scope: gateway.ScopeFull, Tenant: formatTenant}
 
@@ -231,7 +231,7 @@ func writeFormatFile(t *testing.T) {
 	rows := &recorder{Store: g.Store, rows: map[gateway.Key]gateway.Row{}}
 	g.Store = rows
 	q := &keeper{Queue: g.Queue}
-	p := processOf(g, &outbox{}, http.StatusOK)
+	p := processOf(t, g, &outbox{}, http.StatusOK)
 	p.Queue = q
 	tenants := &accepting{code: func(host string) int {
 		if host == "refuses.example" {

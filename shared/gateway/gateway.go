@@ -14,9 +14,9 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -25,9 +25,10 @@ import (
 	"ringback/shared/egress"
 )
 
-// A Gateway is built with a literal; the fields without a default must be set.
-// It is safe for concurrent use.
-type Gateway struct {
+// A Config is what a Gateway works with. Store and Queue must be set; the
+// schedule needs no more, who takes callbacks or makes attempts needs Providers,
+// Keys and Egress besides.
+type Config struct {
 	Store     Store
 	Queue     Queue
 	Providers map[string]Provider
@@ -54,8 +55,12 @@ type Gateway struct {
 	// math/rand/v2's. It may be called from many goroutines. Simulations set it so
 	// that a seed repeats.
 	Random func() float64
+}
 
-	once    sync.Once
+// A Gateway is made by New. It is safe for concurrent use.
+type Gateway struct {
+	Config
+
 	run     string // names this process in leases
 	posts   *semaphore.Weighted
 	room    *semaphore.Weighted // of deliverAll
@@ -66,6 +71,35 @@ type Gateway struct {
 	pace    pace
 	sources
 	finder
+}
+
+// New returns the gateway of c, whose defaults it fills in. The error names what
+// is missing.
+func New(c Config) (*Gateway, error) {
+	if c.Store == nil || c.Queue == nil {
+		return nil, errors.New("gateway: want a Store and a Queue")
+	}
+	c.Log = cmp.Or(c.Log, slog.Default())
+	c.AtOnce = cmp.Or(c.AtOnce, 256)
+	c.Brake = cmp.Or(c.Brake, 10_000)
+	c.Kept = c.Kept.orDefault()
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Random == nil {
+		c.Random = rand.Float64
+	}
+	g := &Gateway{Config: c, run: NewRev()}
+	g.posts = semaphore.NewWeighted(int64(c.AtOnce))
+	g.room = semaphore.NewWeighted(roomFor)
+	g.targets, _ = lru.New[string, target](registrationsKnown)
+	g.told, _ = lru.New[string, struct{}](toldKnown)
+	g.opened, _ = lru.New[string, struct{}](registrationsKnown)
+	g.healths = newHealths()
+	g.pace.init()
+	g.sources.init()
+	g.finder.init()
+	return g, nil
 }
 
 // Metrics counts what happens. Names and units stand in metrics.go.
@@ -88,50 +122,14 @@ const (
 	DueAge           Metric = "OldestDue"          // seconds that the oldest due row is late
 )
 
-func (g *Gateway) init() {
-	g.once.Do(func() {
-		g.run = NewRev()
-		g.posts = semaphore.NewWeighted(int64(g.atOnce()))
-		g.room = semaphore.NewWeighted(roomFor)
-		g.targets, _ = lru.New[string, target](registrationsKnown)
-		g.told, _ = lru.New[string, struct{}](toldKnown)
-		g.opened, _ = lru.New[string, struct{}](registrationsKnown)
-		g.healths = newHealths()
-		g.pace.init()
-		g.sources.init()
-		g.finder.init()
-	})
-}
-
-func (g *Gateway) atOnce() int { return cmp.Or(g.AtOnce, 256) }
-
 // ID names the gateway in Ringback-Via headers.
 func (g *Gateway) ID() string { return g.Keys.GatewayID() }
 
-func (g *Gateway) now() time.Time {
-	if g.Now != nil {
-		return utc(g.Now())
-	}
-	return utc(time.Now())
-}
-
-func (g *Gateway) random() float64 {
-	if g.Random != nil {
-		return g.Random()
-	}
-	return rand.Float64()
-}
+func (g *Gateway) now() time.Time { return utc(g.Now()) }
 
 // upTo returns a random part of d.
 func (g *Gateway) upTo(d time.Duration) time.Duration {
-	return time.Duration(g.random() * float64(d))
-}
-
-func (g *Gateway) log() *slog.Logger {
-	if g.Log != nil {
-		return g.Log
-	}
-	return slog.Default()
+	return time.Duration(g.Random() * float64(d))
 }
 
 func (g *Gateway) count(m Metric, v float64) {

@@ -27,7 +27,6 @@ type Imported struct {
 // The error wraps ErrInvalid and names the line, or ErrConflict if another
 // source has the SDKAppID or another group the name.
 func (g *Gateway) Import(ctx context.Context, part []byte, check bool) (Imported, error) {
-	g.init()
 	m := &importPart{g: g, sources: map[string]bool{}, done: Imported{map[string]int{}, map[string]int{}}}
 	for n, text := range slices.Collect(bytes.Lines(part)) {
 		if err := m.read(n, text); err != nil {

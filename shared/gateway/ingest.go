@@ -22,7 +22,6 @@ const ViaHeader = "Ringback-Via"
 // is told only after every event is in the events queue. It logs one line, in
 // which there is nothing of the callback but sizes.
 func (g *Gateway) Ingest(ctx context.Context, provider, source, key string, cb *Callback) Reply {
-	g.init()
 	start := g.now()
 	ctx, cancel := context.WithTimeout(ctx, ackTime)
 	defer cancel()
@@ -33,12 +32,12 @@ func (g *Gateway) Ingest(ctx context.Context, provider, source, key string, cb *
 	}
 	if err != nil {
 		g.count(RefusedCallbacks, 1)
-		g.log().Warn("callback", "provider", provider, "source", source, "outcome", "refused",
+		g.Log.Warn("callback", "provider", provider, "source", source, "outcome", "refused",
 			"why", err.Error(), "status", StatusOf(err), "bytes", len(cb.Body), "took", g.now().Sub(start))
 		return p.Reply(err)
 	}
 	g.count(Callbacks, 1)
-	g.log().Debug("callback", "provider", provider, "source", source, "outcome", "taken",
+	g.Log.Debug("callback", "provider", provider, "source", source, "outcome", "taken",
 		"events", taken, "bytes", len(cb.Body), "took", g.now().Sub(start))
 	return p.Reply(nil)
 }

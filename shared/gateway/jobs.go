@@ -21,7 +21,6 @@ const (
 
 // startJob stores j and sends its first message. The same id starts it once.
 func (g *Gateway) startJob(ctx context.Context, j Job) (Job, error) {
-	g.init()
 	now := g.now()
 	if j.ID == "" {
 		j.ID = NewID("job", now)
@@ -80,7 +79,7 @@ func (g *Gateway) sendJob(ctx context.Context, j Job, hops int) {
 		err = g.send(ctx, RetryQueue, []Message{{Body: body}})
 	}
 	if err != nil {
-		g.log().Warn("job", "id", j.ID, "outcome", "not sent", "why", err.Error())
+		g.Log.Warn("job", "id", j.ID, "outcome", "not sent", "why", err.Error())
 	}
 }
 
@@ -342,7 +341,7 @@ func (g *Gateway) replayEvent(ctx context.Context, j *Job, r *Registration, rev 
 	if err := g.keepForSchedule(ctx, e.ID, now); err != nil {
 		return err
 	}
-	mark := Row{Key: replayedKey(e.ID, r.ID), Expires: now.Add(MaxWaitsSum + g.Kept.orDefault().Held)}
+	mark := Row{Key: replayedKey(e.ID, r.ID), Expires: now.Add(MaxWaitsSum + g.Kept.Held)}
 	if err := putRow(ctx, g.Store, mark, link{r.ID}, AnyRev); err != nil {
 		return err
 	}

@@ -115,7 +115,7 @@ func (g *Gateway) sendLane(ctx context.Context, key Key, runner string, delay ti
 		err = g.send(ctx, RetryQueue, []Message{m})
 	}
 	if err != nil {
-		g.log().Warn("lane", "lane", key.PK, "outcome", "not sent", "why", err.Error())
+		g.Log.Warn("lane", "lane", key.PK, "outcome", "not sent", "why", err.Error())
 	}
 }
 
@@ -344,7 +344,7 @@ func (g *Gateway) attemptHead(ctx context.Context, run *laneRun, w waiting, d De
 	if err := g.heedGone(ctx, r, a); err != nil {
 		return err
 	}
-	after, _, err := g.recordOver(ctx, d, a, r.Schedule, g.random(), false)
+	after, _, err := g.recordOver(ctx, d, a, r.Schedule, g.Random(), false)
 	switch {
 	case errors.Is(err, ErrNotFound): // erased
 	case err != nil:
@@ -372,7 +372,7 @@ func (g *Gateway) keepWaiting(ctx context.Context, run *laneRun) {
 		next, err := g.keepPage(ctx, q, now)
 		switch {
 		case err != nil:
-			g.log().Warn("lane", "lane", run.key.PK, "outcome", "events not kept", "why", err.Error())
+			g.Log.Warn("lane", "lane", run.key.PK, "outcome", "events not kept", "why", err.Error())
 			return
 		case next == "":
 			run.lane.Kept = now

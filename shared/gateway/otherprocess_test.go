@@ -21,7 +21,7 @@ func TestEndpointThatAnotherProcessFindsWellIsNotDisabled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fails, accepts := &outbox{}, &outbox{}
 		g := newGateway(t, 0)
-		unlucky, lucky := processOf(g, fails, http.StatusInternalServerError), processOf(g, accepts, http.StatusOK)
+		unlucky, lucky := processOf(t, g, fails, http.StatusInternalServerError), processOf(t, g, accepts, http.StatusOK)
 		c, path := smartBots(t, lucky)
 		r := register(t, lucky, c, path.source)
 		for range 3 {
@@ -43,11 +43,12 @@ func TestEndpointThatAnotherProcessFindsWellIsNotDisabled(t *testing.T) {
 
 // processOf returns another process of the same gateway, whose tenants'
 // endpoints all answer with status.
-func processOf(g *gateway.Gateway, q *outbox, status int) *gateway.Gateway {
-	return &gateway.Gateway{
+func processOf(t *testing.T, g *gateway.Gateway, q *outbox, status int) *gateway.Gateway {
+	t.Helper()
+	return made(t, gateway.Config{
 		Store: g.Store, Queue: q, Keys: g.Keys, Providers: provider.All(), PublicURL: g.PublicURL,
 		Egress: &egress.Client{Transport: answers(status)},
-	}
+	})
 }
 
 // answers is the status of every answer.

@@ -19,7 +19,6 @@ var crowded = [...]time.Duration{2 * time.Second, 5 * time.Second, 20 * time.Sec
 // the chunks of jobs. A message whose claim was superseded is dropped; the row
 // that it was for tells what happens next.
 func (g *Gateway) Redeliver(ctx context.Context, ms []Received) ([]string, error) {
-	g.init()
 	return eachMessage(ctx, ms, func(ctx context.Context, m Received) error {
 		h, _, err := readMessage(m.Body)
 		switch {
@@ -34,7 +33,7 @@ func (g *Gateway) Redeliver(ctx context.Context, ms []Received) ([]string, error
 			err = fmt.Errorf("message of kind %q on the retry queue: %w", h.Kind, ErrUnreadable)
 		}
 		if err != nil {
-			g.log().Error("retry", "kind", string(h.Kind), "id", h.ID, "receives", m.Receives, "outcome", "again", "why", err.Error())
+			g.Log.Error("retry", "kind", string(h.Kind), "id", h.ID, "receives", m.Receives, "outcome", "again", "why", err.Error())
 		}
 		return err
 	})
@@ -164,7 +163,7 @@ func (g *Gateway) handOutAgain(ctx context.Context, d Delivery, start time.Time,
 // recordAttempt stores a, and what follows from it if the claim under which it
 // was made is still the current one.
 func (g *Gateway) recordAttempt(ctx context.Context, d Delivery, a Attempt, r *Registration, hops int) (Delivery, error) {
-	after, self, err := g.recordOver(ctx, d, a, r.Schedule, g.random(), hops < maxHops)
+	after, self, err := g.recordOver(ctx, d, a, r.Schedule, g.Random(), hops < maxHops)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return d, nil
@@ -225,7 +224,7 @@ func (g *Gateway) disable(ctx context.Context, id string, rev int, why string) e
 		return nil
 	}
 	if err := g.publish(ctx, r.Source); err != nil {
-		g.log().Warn("registration", "registration", id, "outcome", "disabled, not published", "why", err.Error())
+		g.Log.Warn("registration", "registration", id, "outcome", "disabled, not published", "why", err.Error())
 	}
 	return nil
 }
@@ -233,7 +232,6 @@ func (g *Gateway) disable(ctx context.Context, id string, rev int, why string) e
 // Resend hands out one more attempt of a delivery in any status, at once. It
 // does not count for the schedule. The error wraps ErrNotFound.
 func (g *Gateway) Resend(ctx context.Context, id string) (Delivery, error) {
-	g.init()
 	d, err := g.loadDelivery(ctx, id)
 	if err != nil {
 		return d, err

@@ -13,14 +13,12 @@ func Hints(r Registration) []Key {
 
 // FillRoom takes all the room that g has for first attempts until it is left.
 func FillRoom(g *Gateway) (leave func()) {
-	g.init()
 	g.room.TryAcquire(roomFor)
 	return func() { g.room.Release(roomFor) }
 }
 
 // Crowd has a registration's attempts, which take so long each, fill g.
 func Crowd(g *Gateway, registration string, took time.Duration) {
-	g.init()
 	m := g.pace.mood(registration)
-	m.posting, m.took, m.moved = g.atOnce(), took, time.Now().Add(-took)
+	m.posting, m.took, m.moved = g.AtOnce, took, time.Now().Add(-took)
 }

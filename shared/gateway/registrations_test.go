@@ -30,12 +30,22 @@ func newGateway(t *testing.T, seed uint64) *gateway.Gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gateway.Gateway{
+	c := gateway.Config{
 		Store: db, Queue: db, Keys: keys, Providers: provider.All(), PublicURL: "https://ringback.example",
 		Egress: &egress.Client{}, Alone: true,
 	}
 	if seed != 0 {
-		g.Store, g.Queue = gatewaytest.Weaken(db, db, seed)
+		c.Store, c.Queue = gatewaytest.Weaken(db, db, seed)
+	}
+	return made(t, c)
+}
+
+// made returns the gateway of c.
+func made(t testing.TB, c gateway.Config) *gateway.Gateway {
+	t.Helper()
+	g, err := gateway.New(c)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return g
 }

@@ -86,7 +86,7 @@ func (g *Gateway) reseal(ctx context.Context, j *Job, row Row) error {
 	var lost *unopenedError
 	switch {
 	case errors.As(err, &lost):
-		g.log().Warn("job", "id", j.ID, "outcome", "skipped", "why", lost.Error())
+		g.Log.Warn("job", "id", j.ID, "outcome", "skipped", "why", lost.Error())
 		j.Skipped++
 		return nil
 	case changed:

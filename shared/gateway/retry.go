@@ -21,14 +21,13 @@ const (
 // Retries may run at once. It hands out nothing while the retry queue is above
 // the brake, since each hand-out of a backlog would only add to it.
 func (g *Gateway) Retry(ctx context.Context) error {
-	g.init()
 	start := g.now()
 	depth, err := g.Queue.Depth(ctx, RetryQueue)
 	if err != nil {
 		return fmt.Errorf("depth of the retry queue: %w", err)
 	}
-	if depth.Waiting > g.brake() {
-		g.log().Warn("retry", "outcome", "braked", "waiting", depth.Waiting)
+	if depth.Waiting > g.Brake {
+		g.Log.Warn("retry", "outcome", "braked", "waiting", depth.Waiting)
 		return nil
 	}
 	var t tick
@@ -42,7 +41,7 @@ func (g *Gateway) Retry(ctx context.Context) error {
 	wg.Wait()
 	errs = append(errs, g.send(ctx, RetryQueue, t.rest()))
 	g.count(DueAge, t.oldest(start).Seconds())
-	g.log().Info("retry", "outcome", "done", "handed_out", t.handedOut, "oldest", t.oldest(start), "took", g.now().Sub(start))
+	g.Log.Info("retry", "outcome", "done", "handed_out", t.handedOut, "oldest", t.oldest(start), "took", g.now().Sub(start))
 	return errors.Join(errs...)
 }
 
@@ -63,13 +62,6 @@ func (g *Gateway) PastDue(ctx context.Context) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	return first, nil
-}
-
-func (g *Gateway) brake() int {
-	if g.Brake > 0 {
-		return g.Brake
-	}
-	return 10_000
 }
 
 // tick adds up what one Retry did.
@@ -187,7 +179,7 @@ func (g *Gateway) handOut(ctx context.Context, due []DueRow, t *tick) (int, erro
 			err = fmt.Errorf("row of kind %q is due: %w", kind, ErrInvalid)
 		}
 		if err != nil {
-			g.log().Error("retry", "pk", row.PK, "sk", row.SK, "outcome", "left", "why", err.Error())
+			g.Log.Error("retry", "pk", row.PK, "sk", row.SK, "outcome", "left", "why", err.Error())
 			continue
 		}
 		if m != nil {
@@ -209,7 +201,7 @@ func (g *Gateway) handOutDelivery(ctx context.Context, row Row, t *tick) (*Messa
 		return nil, nil // the index lagged
 	}
 	if d.Lost >= maxLost {
-		g.log().Error("retry", "delivery", d.ID, "outcome", "given up", "handed_out", d.Lost)
+		g.Log.Error("retry", "delivery", d.ID, "outcome", "given up", "handed_out", d.Lost)
 		return nil, g.save(ctx, d.giveUp(now), d.rev)
 	}
 	if moved, err := g.heldUp(ctx, d, t); moved || err != nil {
@@ -255,5 +247,5 @@ func (g *Gateway) heldUp(ctx context.Context, d Delivery, t *tick) (bool, error)
 	case !h.ProbeAt.After(later(d.due, now)) && t.probe(d.Registration):
 		return false, nil
 	}
-	return true, g.save(ctx, d.postpone(h.closedFor(now, r.Schedule.wait(d.Made), g.random())), d.rev)
+	return true, g.save(ctx, d.postpone(h.closedFor(now, r.Schedule.wait(d.Made), g.Random())), d.rev)
 }

@@ -17,7 +17,7 @@ func TestTickSendsWhatItsShardsHaveTogether(t *testing.T) {
 		const deliveries = 9 // one more would open the circuit
 		out := &outbox{}
 		g := newGateway(t, 0)
-		worker := processOf(g, out, http.StatusInternalServerError)
+		worker := processOf(t, g, out, http.StatusInternalServerError)
 		c, path := smartBots(t, worker)
 		url, waits := "https://tenant.example/", gateway.Schedule{Waits: []time.Duration{time.Hour}}
 		if _, _, err := worker.CreateRegistration(t.Context(), c, gateway.NewID("reg", time.Now()), path.source,

@@ -16,7 +16,7 @@ func TestEventThatWaitedForRoomGoesByWhatIsKnownThen(t *testing.T) {
 	for _, disable := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			g, out, tenants := newGateway(t, 0), &outbox{}, &accepting{}
-			worker := processOf(g, out, http.StatusOK)
+			worker := processOf(t, g, out, http.StatusOK)
 			worker.Egress = &egress.Client{Transport: tenants}
 			c, path := smartBots(t, g)
 			r := register(t, g, c, path.source)
@@ -52,7 +52,7 @@ func TestEventThatWaitedForRoomGoesByWhatIsKnownThen(t *testing.T) {
 func TestCrowdedOutDeliveryWaitsForItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out, g := &outbox{}, newGateway(t, 0)
-		worker := processOf(g, out, http.StatusOK)
+		worker := processOf(t, g, out, http.StatusOK)
 		c, path := smartBots(t, g)
 		r := register(t, g, c, path.source)
 		gateway.Crowd(worker, r.ID, 10*time.Second)

@@ -89,8 +89,10 @@ func TestEveryStatusCodeHasItsVerdict(t *testing.T) {
 	e := &Event{ID: eventID, Source: "src-00000001", Type: TestEventType, Received: at, Payload: []byte("{}"), Only: id}
 	for code := 100; code <= 599; code++ {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
-			g := &Gateway{Keys: keys, Egress: &egress.Client{Transport: answers(code)}}
-			g.init()
+			g, err := New(Config{Store: nowhere{}, Queue: nowhere{}, Keys: keys, Egress: &egress.Client{Transport: answers(code)}})
+			if err != nil {
+				t.Fatal(err)
+			}
 			d := newDelivery(e, r, at)
 			a := g.deliver(t.Context(), e, r, d)
 			after, _ := d.record(a, r.Schedule, 0.5, true)
@@ -107,4 +109,10 @@ func TestEveryStatusCodeHasItsVerdict(t *testing.T) {
 			}
 		})
 	}
+}
+
+// nowhere is the Store and Queue of a gateway that asks neither.
+type nowhere struct {
+	Store
+	Queue
 }

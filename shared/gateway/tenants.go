@@ -109,7 +109,7 @@ func (g *Gateway) releaseTenant(ctx context.Context, t Tenant) error {
 		}
 		j := Job{
 			ID: idFrom("job", t.Since, "enable "+t.ID+" "+r.ID), Kind: JobRelease,
-			Tenant: t.ID, Registration: r.ID, Source: r.Source, Since: t.Since.Add(-g.Kept.orDefault().Held),
+			Tenant: t.ID, Registration: r.ID, Source: r.Source, Since: t.Since.Add(-g.Kept.Held),
 		}
 		if _, err := g.startJob(ctx, j); err != nil {
 			return err

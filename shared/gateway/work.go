@@ -220,7 +220,6 @@ func (g *Gateway) DryRunRegistration(ctx context.Context, c Caller, id string, s
 }
 
 func (g *Gateway) dryRun(ctx context.Context, r Registration, since time.Time) (DryRun, error) {
-	g.init()
 	v, err := g.versionOf(ctx, r.Source)
 	if err != nil {
 		return DryRun{}, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,6 @@ import (
 
 	"ringback/shared/app"
 	"ringback/shared/config"
-	"ringback/shared/egress"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
@@ -72,27 +72,29 @@ func (s *stage) write(ctx context.Context, do func(*library) error) error {
 	return errors.Join(do(&library{s, db, keys}), db.Close())
 }
 
-// gateway returns a gateway that keeps rows as long as kept says.
-func (lib *library) gateway(kept gateway.Kept) (*gateway.Gateway, error) {
+// gateway returns a gateway that keeps events so long; zero: as by default.
+func (lib *library) gateway(history time.Duration) (*gateway.Gateway, error) {
 	cfg, err := config.Load(func(string) string { return "" })
 	if err != nil {
 		return nil, err
 	}
 	cfg.PublicURL = publicURL
 	now := &handover{Queue: lib.db}
-	g := app.New(cfg, app.Parts{
+	cfg.History, cfg.AllowEndpoints = cmp.Or(history, cfg.History), []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	now.g, err = app.New(cfg, app.Parts{
 		Store: lib.db, Queue: now, Keys: lib.keys, Providers: provider.All(), Alone: true, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
-	g.Kept = kept
-	g.Egress = &egress.Client{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Transport: accepting{}}
-	now.g = g
-	return g, nil
+	if err != nil {
+		return nil, err
+	}
+	now.g.Egress.Transport = accepting{}
+	return now.g, nil
 }
 
 // crowd adds n registrations to the source, of many tenants, none of which
 // wants the chats that are sent.
 func (lib *library) crowd(ctx context.Context, n int) error {
-	g, err := lib.gateway(gateway.Kept{})
+	g, err := lib.gateway(0)
 	if err != nil {
 		return err
 	}
@@ -127,13 +129,13 @@ func (lib *library) crowdOf(ctx context.Context, g *gateway.Gateway, first, n in
 
 // history adds n events that came over the last days, each delivered.
 func (lib *library) history(ctx context.Context, n int) error {
-	return lib.past(ctx, n, gateway.Kept{}, historyDays*24*time.Hour)
+	return lib.past(ctx, n, 0, historyDays*24*time.Hour)
 }
 
 // past adds n events that came over a time until now, each delivered to all
-// that want it. Their rows last as long as kept says.
-func (lib *library) past(ctx context.Context, n int, kept gateway.Kept, over time.Duration) error {
-	g, err := lib.gateway(kept)
+// that want it, and kept for history; zero: as by default.
+func (lib *library) past(ctx context.Context, n int, history, over time.Duration) error {
+	g, err := lib.gateway(history)
 	if err != nil {
 		return err
 	}

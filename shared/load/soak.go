@@ -9,8 +9,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-
-	"ringback/shared/gateway"
 )
 
 const (
@@ -74,7 +72,7 @@ func (lib *library) expiring(ctx context.Context, n int, over time.Duration) err
 	begin := time.Now()
 	for share := range soakShares {
 		last := begin.Add(over * time.Duration(share+1) / soakShares)
-		if err := lib.past(ctx, n/soakShares, gateway.Kept{History: max(time.Until(last), time.Second)}, 0); err != nil {
+		if err := lib.past(ctx, n/soakShares, max(time.Until(last), time.Second), 0); err != nil {
 			return err
 		}
 	}

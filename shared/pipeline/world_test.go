@@ -111,7 +111,10 @@ func (w *world) prepare(dynamoDB string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	g := app.New(cfg, app.Parts{Store: b.Store, Queue: b.Queue, Keys: keys, Providers: provider.All()})
+	g, err := app.New(cfg, app.Parts{Store: b.Store, Queue: b.Queue, Keys: keys, Providers: provider.All()})
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	if err := app.Sample(w.t.Context(), g); err != nil {
 		w.t.Fatal(err)
 	}

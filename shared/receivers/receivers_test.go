@@ -207,9 +207,12 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gateway.Gateway{
+	g, err := gateway.New(gateway.Config{
 		Store: db, Queue: db, Keys: keys, Providers: provider.All(), PublicURL: "https://ringback.example", Alone: true,
 		Egress: &egress.Client{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

@@ -91,7 +91,10 @@ func newWorld(a Assumptions) (*world, error) {
 
 func (w *world) newGateway(r role, name string) *gateway.Gateway {
 	c := client{w, r, strconv.Itoa(int(r)) + "." + name + " ", new(float64)}
-	g := app.New(w.cfg, app.Parts{Store: c, Queue: c, Keys: w.keys, Providers: provider.All(), Log: slog.New(slog.DiscardHandler)})
+	g, err := app.New(w.cfg, app.Parts{Store: c, Queue: c, Keys: w.keys, Providers: provider.All(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		panic(err) // unreachable: it has a Store and a Queue
+	}
 	g.Egress.Transport = tenants{w}
 	g.Random = func() float64 { return w.chance("gateway", c.name) }
 	if r == retry {

@@ -32,12 +32,17 @@ func (w *world) newProcess(role string) *process {
 	w.processes++
 	p := &process{w: w, number: w.processes, role: role}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	p.g = app.New(w.settings, app.Parts{
+	settings := w.settings
+	settings.Attempts = w.plan.atOnce
+	var err error
+	p.g, err = app.New(settings, app.Parts{
 		Store: processStore{p}, Queue: processQueue{p}, Keys: w.keys, Providers: provider.All(),
 		Alone: w.plan.alone, Log: slog.New(slog.DiscardHandler),
 	})
+	if err != nil {
+		panic(err) // unreachable: it has a Store and a Queue
+	}
 	p.g.Egress.Transport = processTransport{p}
-	p.g.AtOnce = w.plan.atOnce
 	p.g.Random = byInstant
 	p.g.Now = func() time.Time { return time.Now().Add(time.Duration(p.wrong.Load())) }
 	w.setClock(p)

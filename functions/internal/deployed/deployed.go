@@ -28,7 +28,7 @@ type Deployed struct {
 // Open opens the gateway for a function that knows providers, by their names.
 // The error names every variable that is missing or bad.
 func Open(ctx context.Context, providers map[string]gateway.Provider) (*Deployed, error) {
-	d, err := OpenKeyless(ctx)
+	d, err := open(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -36,29 +36,43 @@ func Open(ctx context.Context, providers map[string]gateway.Provider) (*Deployed
 	if err != nil {
 		return nil, err
 	}
-	d.Gateway.Providers = providers
-	if d.Gateway.Keys, err = gateway.ParseKeyRing(text); err != nil {
+	keys, err := gateway.ParseKeyRing(text)
+	if err != nil {
 		return nil, fmt.Errorf("secret of KEY_RING_SECRET: %w", err)
 	}
-	return d, nil
+	return d.with(app.Parts{Providers: providers, Keys: keys})
 }
 
 // OpenKeyless is Open for the schedule, which neither takes callbacks nor makes
 // attempts: its gateway has no provider and no key.
 func OpenKeyless(ctx context.Context) (*Deployed, error) {
+	d, err := open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return d.with(app.Parts{})
+}
+
+// open opens all but the gateway.
+func open(ctx context.Context) (*Deployed, error) {
 	cfg, err := config.Load(os.Getenv)
 	if err != nil {
 		return nil, err
 	}
-	log := newLogger(os.Stdout, cfg.LogLevel)
-	slog.SetDefault(log)
+	slog.SetDefault(newLogger(os.Stdout, cfg.LogLevel))
 	slog.SetLogLoggerLevel(slog.LevelError) // a main's last words
 	b, err := cloud.Open(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	g := app.New(cfg, app.Parts{Store: b.Store, Queue: b.Queue, Metrics: b.Metrics, Log: log})
-	return &Deployed{Config: cfg, Backend: b, Gateway: g}, nil
+	return &Deployed{Config: cfg, Backend: b}, nil
+}
+
+// with makes the gateway of d with parts besides the backend's.
+func (d *Deployed) with(p app.Parts) (_ *Deployed, err error) {
+	p.Store, p.Queue, p.Metrics = d.Backend.Store, d.Backend.Queue, d.Backend.Metrics
+	d.Gateway, err = app.New(d.Config, p)
+	return d, err
 }
 
 // OperatorKey reads the operator's key, without white space around it, for the
