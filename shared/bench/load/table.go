@@ -1,0 +1,201 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A column is one kind of figure.
+type column int
+
+const (
+	accepted column = iota
+	delivered
+	p50
+	p95
+	p99
+	lateness
+	ratio
+	cpu
+	ownCost
+	memory
+	file
+	acknowledged
+	lost
+	duplicated
+	columns
+)
+
+// A heading is how a column is headed, and how the README tells of it; without
+// a phrase it does not.
+type heading struct{ title, phrase string }
+
+var headings = [columns]heading{
+	accepted:     {"callbacks/s", "%s callbacks/s"},
+	delivered:    {"deliveries/s", "%s deliveries/s"},
+	p50:          {"p50 ms", "p50 %s ms"},
+	p95:          {"p95 ms", "p95 %s ms"},
+	p99:          {"p99 ms", "p99 %s ms"},
+	lateness:     {"late ms", ""},
+	ratio:        {"p99 ÷ alone", "%s times the p99 alone"},
+	cpu:          {"CPU s/1,000", "%s CPU s per 1,000"},
+	ownCost:      {"load's own", ""},
+	memory:       {"peak MiB", "peak %s MiB"},
+	file:         {"file MiB", ""},
+	acknowledged: {"acknowledged", "%s acknowledged"},
+	lost:         {"lost", "%s lost"},
+	duplicated:   {"twice", "%s twice"},
+}
+
+const legend = `callbacks/s   accepted durably; deliveries/s: until the last one arrived
+p50 p95 p99   from when a callback was due to be sent until it arrived; late: how much later than due it was sent, p99
+CPU s/1,000   processor time of the runner for 1,000 deliveries (callbacks, where nobody is registered); load's own: of generator and receiver, the same
+peak MiB      of the runner's resident memory; file: database and its log at the end
+acknowledged  callbacks, those before what is measured included; lost: deliveries of them that did not arrive
+twice         deliveries that arrived again at the same endpoint under the same webhook-id`
+
+// A measurement is what one run of a row tells; of other columns it tells
+// nothing.
+type measurement map[column]float64
+
+// times notes how long the callbacks from number from up to number to took.
+func (m measurement) times(l *ledger, from, to int) {
+	took := l.took(from, to)
+	m[p50], m[p95], m[p99] = percentile(took, 50), percentile(took, 95), percentile(took, 99)
+	m[lateness] = percentile(l.lateness(from, to), 99)
+}
+
+// A row is what was measured, once a run.
+type row struct {
+	what    string
+	command string // the scenario, for -only
+	runs    []measurement
+}
+
+// A table keeps rows in the order of their first measurement.
+type table []*row
+
+func (t *table) add(what, command string, m measurement) {
+	i := slices.IndexFunc(*t, func(r *row) bool { return r.what == what })
+	if i < 0 {
+		i = len(*t)
+		*t = append(*t, &row{what: what, command: command})
+	}
+	(*t)[i].runs = append((*t)[i].runs, m)
+}
+
+// cell returns a row's figure: of more than one run lowest–median–highest.
+func (r *row) cell(c column) string {
+	var vs []float64
+	for _, m := range r.runs {
+		if v, ok := m[c]; ok {
+			vs = append(vs, v)
+		}
+	}
+	if len(vs) == 0 {
+		return ""
+	}
+	slices.Sort(vs)
+	low, middle, high := number(vs[0]), number(vs[len(vs)/2]), number(vs[len(vs)-1])
+	if low == high {
+		return low
+	}
+	return low + "–" + middle + "–" + high
+}
+
+// number writes v with three digits, or all before the point.
+func number(v float64) string {
+	digits := 0
+	if v != 0 && math.Abs(v) < 100 {
+		digits = min(2-int(math.Floor(math.Log10(math.Abs(v)))), 3)
+	}
+	if v == math.Trunc(v) {
+		digits = 0
+	}
+	text := strconv.FormatFloat(v, 'f', digits, 64)
+	whole, rest, _ := strings.Cut(text, ".")
+	for i := len(whole) - 3; i > 0 && whole[i-1] != '-'; i -= 3 {
+		whole = whole[:i] + "," + whole[i:]
+	}
+	if rest != "" {
+		rest = "." + rest
+	}
+	return whole + rest
+}
+
+// cells returns the table with its titles, without columns that are empty.
+func (t table) cells() [][]string {
+	lines := make([][]string, len(t)+1)
+	lines[0] = []string{""}
+	for i, r := range t {
+		lines[i+1] = []string{r.what}
+	}
+	for c := range columns {
+		told := func(r *row) bool { return r.cell(c) != "" }
+		if !slices.ContainsFunc(t, told) {
+			continue
+		}
+		lines[0] = append(lines[0], headings[c].title)
+		for i, r := range t {
+			lines[i+1] = append(lines[i+1], r.cell(c))
+		}
+	}
+	return lines
+}
+
+// text writes the table in columns.
+func (t table) text(w io.Writer) {
+	lines := t.cells()
+	widths := make([]int, len(lines[0]))
+	for _, l := range lines {
+		for i, cell := range l {
+			widths[i] = max(widths[i], len([]rune(cell)))
+		}
+	}
+	for _, l := range lines {
+		for i, cell := range l {
+			pad := strings.Repeat(" ", widths[i]-len([]rune(cell)))
+			if i == 0 {
+				fmt.Fprint(w, cell, pad)
+				continue
+			}
+			fmt.Fprint(w, "  ", pad, cell)
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+// markdown writes the table as the README has it.
+func (t table) markdown(w io.Writer) {
+	for _, r := range t {
+		var phrases []string
+		for c := range columns {
+			if cell := r.cell(c); cell != "" && headings[c].phrase != "" {
+				phrases = append(phrases, fmt.Sprintf(headings[c].phrase, cell))
+			}
+		}
+		markdownRow(w, r.what, strings.Join(phrases, ", "), "-only "+r.command)
+	}
+}
+
+const markdownHead = "| what | figure | command |\n|---|---|---|\n"
+
+func markdownRow(w io.Writer, what, figure, flags string) {
+	fmt.Fprintf(w, "| %s | %s | `go run ./shared/bench/load %s` |\n", what, figure, flags)
+}
+
+// brief writes what one measurement tells, on one line.
+func (m measurement) brief() string {
+	var parts []string
+	for c := range columns {
+		if v, ok := m[c]; ok {
+			parts = append(parts, headings[c].title+" "+number(v))
+		}
+	}
+	return cmp.Or(strings.Join(parts, ", "), "nothing")
+}

@@ -1,0 +1,136 @@
+package architecture
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+const module = "ringback/"
+
+// A room is a folder and what its code, tests aside, may import: packages of
+// the module by their folders, and packages of others, with all below them if
+// the path ends in a slash. The standard library is free. In both, {own} stands
+// for the folder's own name.
+type room struct {
+	folder string // a path.Match pattern
+	own    []string
+	others []string
+}
+
+// house lists all rooms that import anything; the first that matches counts.
+// The arrows point one way: functions → app and one backend; those → gateway;
+// gateway → egress. functions/local has the embedded backend and, since it
+// sets up the other on a laptop, the cloud one too; it also plays a tenant, who
+// verifies signatures. A folder that is not listed may import the standard
+// library alone.
+//
+// Only shared/cloud speaks to AWS, and only shared/embedded to SQLite. Of the
+// functions the worker alone names a Lambda type, to tell its queues apart.
+// Tests may import more, such as a server that stands in for AWS. What stands
+// aside of the product comes last.
+var house = []room{
+	{"functions/internal/deployed", []string{"shared/app", "shared/cloud", "shared/config", "shared/gateway"}, nil},
+	{"functions/api", []string{"functions/internal/deployed", "shared/api", "shared/console", "shared/cloud", "shared/gateway", "shared/provider"}, nil},
+	{"functions/worker", []string{"functions/internal/deployed", "shared/cloud", "shared/gateway", "shared/provider"}, []string{"github.com/aws/aws-lambda-go/"}},
+	{"functions/retry", []string{"functions/internal/deployed", "shared/cloud"}, nil},
+	{"functions/local", []string{
+		"shared/api", "shared/app", "shared/cloud", "shared/config", "shared/console", "shared/embedded",
+		"shared/gateway", "shared/provider", "shared/provider/tencentchat",
+	}, []string{"golang.org/x/sync/errgroup", "github.com/standard-webhooks/standard-webhooks/libraries/go"}},
+	{"functions/*", []string{"functions/internal/deployed", "shared/app", "shared/cloud", "shared/gateway", "shared/provider/{own}"}, nil},
+
+	{"shared/app", []string{"shared/config", "shared/egress", "shared/gateway"}, nil},
+	{"shared/api", []string{"shared/egress", "shared/gateway"}, []string{
+		"github.com/danielgtaylor/huma/v2/", "github.com/hashicorp/golang-lru/v2", "golang.org/x/time/rate",
+	}},
+	{"shared/console", []string{"shared/gateway"}, nil},
+	{"shared/console/browsertest", nil, []string{"github.com/chromedp/"}}, // for tests
+	{"shared/config", nil, []string{"github.com/caarlos0/env/v11"}},
+
+	{"shared/cloud", []string{"shared/config", "shared/gateway"}, []string{"github.com/aws/", "github.com/klauspost/compress/zstd"}},
+	{"shared/cloud/cloudtest", []string{"shared/cloud", "shared/cloud/sqstest", "shared/config", "shared/gateway"}, nil},
+	{"shared/cloud/*", nil, []string{"github.com/aws/"}}, // servers for tests
+	{"shared/embedded", []string{"shared/gateway"}, []string{"modernc.org/sqlite"}},
+
+	{"shared/provider", []string{"shared/gateway", "shared/provider/*"}, nil},
+	{"shared/provider/form", nil, nil},
+	{"shared/provider/jsonscan", nil, nil},
+	{"shared/provider/item", []string{"shared/gateway", "shared/provider/jsonscan"}, nil},
+	{"shared/provider/*", []string{"shared/gateway", "shared/provider/form", "shared/provider/item", "shared/provider/jsonscan"}, nil},
+
+	{"shared/gateway", []string{"shared/egress"}, []string{
+		"github.com/hashicorp/golang-lru/v2",
+		"github.com/standard-webhooks/standard-webhooks/libraries/go",
+		"golang.org/x/sync/errgroup", "golang.org/x/sync/semaphore", "golang.org/x/sync/singleflight",
+	}},
+	{"shared/gateway/gatewaytest", []string{"shared/gateway"}, []string{"github.com/google/go-cmp/"}},
+	{"shared/egress", nil, []string{"code.dny.dev/ssrf"}},
+
+	// A command that calls the handlers as a main would wire them.
+	{"shared/bench/badinput", []string{
+		"shared/app", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider", "shared/provider/tencentchat",
+	}, nil},
+	{"shared/bench/scale", []string{"shared/app", "shared/bench/bill", "shared/config", "shared/gateway", "shared/provider"}, nil},
+	{"shared/bench/load", []string{ // a command; it fills files with the gateway's own verbs
+		"shared/app", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider",
+	}, []string{"golang.org/x/sync/errgroup"}},
+}
+
+// aside are the folders of what only tests, measures, explains or shows the
+// product, which imports nothing of them; its tests may.
+var aside = []string{"shared/test", "shared/bench", "shared/docs", "shared/examples"}
+
+// backends know nothing of each other, not even in tests.
+var backends = []string{"shared/cloud", "shared/embedded"}
+
+// wrongImport returns why a file of folder may not import what, or nothing.
+func wrongImport(folder, what string, test bool) string {
+	inside, ours := strings.CutPrefix(what, module)
+	for _, b := range backends {
+		if ours && below(b, folder) && !below(b, inside) && slices.ContainsFunc(backends, func(b string) bool { return below(b, inside) }) {
+			return "a backend knows no other"
+		}
+	}
+	first, _, _ := strings.Cut(what, "/")
+	switch {
+	case what == "C":
+		return "binaries are built without cgo"
+	case ours && !test && isAside(inside) && !isAside(folder):
+		return "the product does not need what only tests, measures, explains or shows it"
+	case test || !ours && !strings.Contains(first, "."): // the standard library
+		return ""
+	case ours:
+		return notListed(inside, roomOf(folder).own, folder)
+	}
+	return notListed(what, roomOf(folder).others, folder)
+}
+
+func isAside(folder string) bool {
+	return slices.ContainsFunc(aside, func(a string) bool { return below(a, folder) })
+}
+
+func roomOf(folder string) room {
+	for _, r := range house {
+		if ok, _ := path.Match(r.folder, folder); ok {
+			return r
+		}
+	}
+	return room{}
+}
+
+func notListed(what string, list []string, folder string) string {
+	for _, pattern := range list {
+		pattern = strings.ReplaceAll(pattern, "{own}", path.Base(folder))
+		if root, whole := strings.CutSuffix(pattern, "/"); whole && below(root, what) {
+			return ""
+		}
+		if ok, _ := path.Match(pattern, what); ok {
+			return ""
+		}
+	}
+	return "it is not among what " + folder + " may import"
+}
+
+// below reports whether p is root or something in it.
+func below(root, p string) bool { return p == root || strings.HasPrefix(p, root+"/") }

@@ -1,0 +1,317 @@
+package pipeline
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"ringback/shared/app"
+	"ringback/shared/cloud/awsproxy"
+	"ringback/shared/cloud/runtimetest"
+	"ringback/shared/cloud/sqstest"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+)
+
+const eventsFolder = "../../../events"
+
+// callBack hands a committed callback of Direct to its function.
+func (w *world) callBack() {
+	w.t.Helper()
+	if resp := w.http("Direct", readEvent(w.t, "direct-delivered.json")); resp.StatusCode != http.StatusOK {
+		w.t.Fatalf("callback: status %d: %s", resp.StatusCode, resp.Body)
+	}
+}
+
+func readEvent(t *testing.T, name string) json.RawMessage {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(eventsFolder, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// register lets the sample's tenant register r for the source of Direct, and
+// returns what verifies its deliveries.
+func (w *world) register(r *receiver, schedule string) *standardwebhooks.Webhook {
+	w.t.Helper()
+	var made struct {
+		Secret string `json:"secret"`
+		APIKey string `json:"api_key"`
+	}
+	w.api(operatorKey, "POST", "/v1/keys", fmt.Sprintf(`{"tenant":%q,"scope":"full","name":"pipeline"}`, app.SampleTenant), 201, &made)
+	w.api(made.APIKey, "POST", "/v1/registrations",
+		fmt.Sprintf(`{"source":"src-direct00","url":%q,"event_types":["*"],"schedule":%s}`, r.url, schedule), 201, &made)
+	wh, err := standardwebhooks.NewWebhook(made.Secret)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return wh
+}
+
+func ignore(string) {}
+
+func TestCallbackReachesTheTenant(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := newReceiver(t, 0)
+	wh := w.register(r, `"standard"`)
+	w.poll(eventsQueue, ignore)
+	w.callBack()
+	w.within(time.Minute, "a delivery", func() bool { return len(r.got(http.StatusOK)) == 1 })
+	p := r.got(http.StatusOK)[0]
+	if err := wh.Verify(p.body, p.header); err != nil {
+		t.Errorf("signature of the delivery: %v", err)
+	}
+	var body struct {
+		ID, Type, Source string
+		Data             json.RawMessage
+	}
+	var callback events.APIGatewayV2HTTPRequest
+	if err := json.Unmarshal(readEvent(t, "direct-delivered.json"), &callback); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(p.body, &body); err != nil || body.Type != "delivered" || body.Source != "src-direct00" || body.ID != p.header.Get("webhook-id") {
+		t.Errorf("delivery %s, %v; want an event delivered of src-direct00 with its webhook-id", p.body, err)
+	}
+	if item := bytes.Trim([]byte(strings.TrimSpace(callback.Body)), "[]"); !bytes.Equal(bytes.TrimSpace(item), body.Data) {
+		t.Errorf("data is %s, want the bytes that came: %s", body.Data, item)
+	}
+	w.callBack() // the provider repeats it
+	w.within(time.Minute, "an empty queue", func() bool { return w.dead()["events"].pending() == 0 })
+	if n := len(r.got(http.StatusOK)); n != 1 {
+		t.Errorf("%d deliveries of a callback that came twice, want 1", n)
+	}
+}
+
+// TestRefusedDeliveryIsRetriedByWorkerAndRetry refuses so often that the worker
+// may not send the delivery to itself once more: then it falls due, and the
+// retry function hands it out.
+func TestRefusedDeliveryIsRetriedByWorkerAndRetry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := newReceiver(t, 4)
+	wh := w.register(r, `["5s","5s","5s","5s","5s"]`)
+	w.poll(eventsQueue, ignore)
+	w.poll(retryQueue, ignore)
+	w.callBack()
+	w.within(time.Minute, "four refusals", func() bool { return len(r.got(http.StatusInternalServerError)) == 4 })
+	handedOut := func() bool { return strings.Contains(w.function("Retry").Output(), `"handed_out":1`) }
+	w.within(time.Minute, "the retry function hands it out", func() bool {
+		if _, err := w.function("Retry").Invoke(t.Context(), readEvent(t, "retry-tick.json")); err != nil {
+			t.Fatalf("Retry: %v\n%s", err, w.function("Retry").Output())
+		}
+		return handedOut()
+	})
+	w.within(time.Minute, "a delivery", func() bool { return len(r.got(http.StatusOK)) == 1 })
+	id := r.got(http.StatusOK)[0].header.Get("webhook-id")
+	for _, p := range append(r.got(http.StatusInternalServerError), r.got(http.StatusOK)...) {
+		if p.header.Get("webhook-id") != id || wh.Verify(p.body, p.header) != nil {
+			t.Errorf("attempt has webhook-id %s, signature %v; want %s, signed", p.header.Get("webhook-id"), wh.Verify(p.body, p.header), id)
+		}
+	}
+}
+
+// depth is how many messages a queue has, as the API tells.
+type depth struct {
+	Queue                            string
+	Waiting, InFlight, Delayed, Dead int
+}
+
+func (d depth) pending() int { return d.Waiting + d.InFlight + d.Delayed }
+
+// dead asks the API for the queues' depths.
+func (w *world) dead() map[string]depth {
+	w.t.Helper()
+	var page struct {
+		Data []struct {
+			Queue    string `json:"queue"`
+			Waiting  int    `json:"waiting"`
+			InFlight int    `json:"in_flight"`
+			Delayed  int    `json:"delayed"`
+			Dead     int    `json:"dead"`
+		} `json:"data"`
+	}
+	w.api(operatorKey, "GET", "/v1/dead-letters", "", 200, &page)
+	out := map[string]depth{}
+	for _, d := range page.Data {
+		out[d.Queue] = depth{d.Queue, d.Waiting, d.InFlight, d.Delayed, d.Dead}
+	}
+	return out
+}
+
+// TestDeadLettersComeBackByARedrive lets an event fail until it is a dead
+// letter, beside a message that nobody can read; after the redrive the event is
+// delivered, and the other one dies again.
+func TestDeadLettersComeBackByARedrive(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := newReceiver(t, 0)
+	w.register(r, `"standard"`)
+	var poisoned atomic.Int64
+	w.poll(eventsQueue, func(body string) {
+		if body == poison {
+			poisoned.Add(1)
+		}
+	})
+	w.callBack()
+	w.within(time.Minute, "a delivery, so that the worker knows the registration", func() bool { return len(r.got(http.StatusOK)) == 1 })
+	w.within(time.Minute, "its end, before rows cannot be written", func() bool { return w.dead()["events"] == depth{Queue: "events"} })
+	w.proxy.Break(func(operation string) awsproxy.Fault {
+		if operation == "DynamoDB.PutItem" {
+			return awsproxy.ServerError
+		}
+		return awsproxy.None
+	})
+	w.http("Direct", readEvent(t, "direct-read.json"))
+	w.send(poison)
+	w.within(time.Minute, "two dead letters", func() bool { return w.dead()["events"].Dead == 2 })
+	if n := poisoned.Load(); n != 5 {
+		t.Errorf("poison was received %d times before it was a dead letter, want 5", n)
+	}
+	w.proxy.Break(nil)
+	w.api(operatorKey, "POST", "/v1/dead-letters/events/redrive", "", 202, nil)
+	w.within(time.Minute, "the event is delivered", func() bool { return len(r.got(http.StatusOK)) == 2 })
+	w.within(time.Minute, "the poison is a dead letter again", func() bool { return w.dead()["events"] == depth{Queue: "events", Dead: 1} })
+	if n := poisoned.Load(); n != 10 {
+		t.Errorf("poison was received %d times in all, want 10", n)
+	}
+}
+
+const poison = "neither a header nor a payload"
+
+func (w *world) send(body string) {
+	w.t.Helper()
+	_, err := sqstest.Connect(w.sqs, w.client).SendMessageBatch(w.t.Context(), &sqs.SendMessageBatchInput{
+		QueueUrl: aws.String(sqstest.URL(w.sqs, eventsQueue)),
+		Entries:  []types.SendMessageBatchRequestEntry{{Id: aws.String("0"), MessageBody: aws.String(body)}},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestEveryCommittedEventIsAnswered invokes the function that a file in events/
+// is named after. What is answered, other tests tell; here it is that all of it
+// is answered, one after the other, by one process.
+func TestEveryCommittedEventIsAnswered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	files, err := os.ReadDir(eventsFolder)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("events: %d files, %v", len(files), err)
+	}
+	of := map[string]string{"smartbots": "SmartBots", "tencentchat": "TencentChat", "direct": "Direct", "worker": "Worker", "retry": "Retry", "api": "Api"}
+	for _, f := range files {
+		kind, _, _ := strings.Cut(f.Name(), "-")
+		name := of[kind]
+		got, err := w.function(name).Invoke(t.Context(), readEvent(t, f.Name()))
+		if err != nil {
+			t.Fatalf("%s with %s: %v\n%s", name, f.Name(), err, w.function(name).Output())
+		}
+		if err := answered(name, f.Name(), got); err != nil {
+			t.Errorf("%s with %s: %v: %s", name, f.Name(), err, got)
+		}
+	}
+}
+
+// answered returns an error unless got is what Lambda takes from a function.
+func answered(name, file string, got json.RawMessage) error {
+	switch name {
+	case "Retry":
+		return nil
+	case "Worker":
+		var resp events.SQSEventResponse
+		if err := json.Unmarshal(got, &resp); err != nil {
+			return err
+		}
+		if bad := strings.Contains(file, "poison") || strings.Contains(file, "newer"); bad != (len(resp.BatchItemFailures) == 1) {
+			return fmt.Errorf("%d messages come again", len(resp.BatchItemFailures))
+		}
+		return nil
+	}
+	var resp events.APIGatewayV2HTTPResponse
+	if err := json.Unmarshal(got, &resp); err != nil {
+		return err
+	}
+	if resp.StatusCode < 200 || resp.StatusCode > 499 {
+		return fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return nil
+}
+
+// TestTimesOfEachBinary asserts nothing: it prints how long each takes to
+// initialize itself, and to answer when warm.
+func TestTimesOfEachBinary(t *testing.T) {
+	w := newWorld(t)
+	for _, tt := range []struct{ name, file string }{
+		{"SmartBots", "smartbots-group-chat.json"}, {"TencentChat", "tencentchat-bot-on-group-message.json"}, {"Direct", "direct-delivered.json"},
+		{"Worker", "worker-direct.json"}, {"Retry", "retry-tick.json"}, {"Api", "api-list-sources.json"},
+	} {
+		f, event := w.function(tt.name), readEvent(t, tt.file)
+		var took []time.Duration
+		for range 20 {
+			start := time.Now()
+			if _, err := f.Invoke(t.Context(), event); err != nil {
+				t.Fatalf("%s: %v\n%s", tt.name, err, f.Output())
+			}
+			took = append(took, time.Since(start))
+		}
+		slices.Sort(took[1:])
+		t.Logf("%-11s init %v, first answer %v, warm p50 %v, max %v",
+			tt.name, f.Init.Round(100*time.Microsecond), took[0].Round(100*time.Microsecond),
+			took[len(took)/2].Round(10*time.Microsecond), took[len(took)-1].Round(10*time.Microsecond))
+	}
+}
+
+// Bytes that a binary may have, of which each cold start reads a part. The same
+// code takes a tenth more where it is not for arm64, as what is deployed is.
+const (
+	largest             = 12_000_000
+	largestApiElsewhere = 13_200_000
+)
+
+func TestBinariesAreSmall(t *testing.T) {
+	for _, name := range readTemplate(t, nil).functions() {
+		info, err := os.Stat(bootstrap(t, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		most := int64(largest)
+		if name == "Api" && runtime.GOARCH != "arm64" {
+			most = largestApiElsewhere
+		}
+		t.Logf("%-11s %4.1f MB", name, float64(info.Size())/1e6)
+		if info.Size() > most {
+			t.Errorf("%s has %d bytes, want at most %d", name, info.Size(), most)
+		}
+	}
+}
+
+// TestFunctionWithoutAStoreFailsAtOnce starts each function with nobody at one
+// of its endpoints.
+func TestFunctionWithoutAStoreFailsAtOnce(t *testing.T) {
+	w := newWorld(t)
+	for _, name := range w.template.functions() {
+		for _, variable := range []string{"AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SQS"} {
+			o := runtimetest.Options{Binary: bootstrap(t, name), Env: append(w.environment(name), variable+"=http://127.0.0.1:1")}
+			if output := runtimetest.Failure(t, o); !strings.Contains(output, variable) {
+				t.Errorf("%s: %s\nwant that nobody listens at %s", name, output, variable)
+			}
+		}
+	}
+}

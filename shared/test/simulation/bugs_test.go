@@ -1,0 +1,161 @@
+package simulation
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// A bug is planted into the gateway to see that the simulation finds it.
+type bug struct {
+	name    string
+	seed    uint64 // that finds it
+	patches []patch
+}
+
+const (
+	bugSeeds  = 3000 // from seed 0 on, within which a bug is found whose own seed finds it no more
+	bugsShare = 50   // seeds that a process plays before it is asked again
+)
+
+// bugs are mistakes that are easily made here. Those of the last part were made,
+// and found by the simulation. All of them are built into one program, in which
+// planted holds for the bug that is searched for.
+var bugs = []bug{
+	{"a callback is acknowledged though it was not sent", 6, []patch{{"shared/gateway/ingest.go",
+		"return len(as), g.enqueue(ctx, as)", "if planted {\n\t\tg.enqueue(ctx, as)\n\t\treturn len(as), nil\n\t}\n\treturn len(as), g.enqueue(ctx, as)"}}},
+	{"a callback is acknowledged before it is sent", 0, []patch{{"shared/gateway/ingest.go",
+		"return len(as), g.enqueue(ctx, as)", "if planted {\n\t\tgo g.enqueue(context.WithoutCancel(ctx), as)\n\t\treturn len(as), nil\n\t}\n\treturn len(as), g.enqueue(ctx, as)"}}},
+	{"what a batch refused is taken for sent", 3, []patch{{"shared/gateway/ingest.go",
+		"if ms = left; len(ms) == 0 {", "if ms = left; len(ms) == 0 || planted {"}}},
+	{"a message is deleted though it was not dealt with", 1, []patch{{"shared/gateway/fanout.go",
+		"again = append(again, ms[i].Receipt)", "if !planted {\n\t\t\t\tagain = append(again, ms[i].Receipt)\n\t\t\t}"}}},
+	{"a message is deleted before its deliveries are recorded", 0, []patch{{"shared/gateway/fanout.go",
+		"err = g.fanOutEvents(ctx, as)", "if planted {\n\t\t\tgo g.fanOutEvents(context.WithoutCancel(ctx), as)\n\t\t\tbreak\n\t\t}\n\t\terr = g.fanOutEvents(ctx, as)"}}},
+	{"there is no fence", 1, []patch{{"shared/gateway/delivery.go",
+		"return d.Claim == claim && (", "return (d.Claim == claim || planted && d.Claim > claim) && ("}}},
+	{"an event that another run has is acknowledged", 1, []patch{{"shared/gateway/fanout.go",
+		"return &busyError{er.Lease}", "if planted {\n\t\t\treturn nil\n\t\t}\n\t\treturn &busyError{er.Lease}"}}},
+	{"a lane is left without a look at what was appended", 911, []patch{{"shared/gateway/lanes.go",
+		"left = l.Seq == seen", "left = l.Seq == seen || planted"}}},
+	{"a lane forgets which of it was attempted last", 171, []patch{{"shared/gateway/lanes.go",
+		"\tl.Last = max(l.Last, last)\n", "\tif !planted {\n\t\t\tl.Last = max(l.Last, last)\n\t\t}\n"}}},
+	{"a lane whose runner ended is taken to be as it was told", 1783, []patch{{"shared/gateway/lanes.go",
+		"\tif l.Busy {\n\t\tl.Busy, ", "\tif l.Busy && !planted {\n\t\tl.Busy, "}}},
+	{"a revoked grant still counts at a retry", 7, []patch{{"shared/gateway/redeliver.go",
+		"case verdict == Cancelled:", "case verdict == Cancelled && !(planted && d.Made > 0):"}}},
+	{"nobody asks for grants", 3, []patch{{"shared/gateway/may.go",
+		"if !ok {\n\t\t\treturn Cancelled, whyNotGranted, nil", "if !ok && !planted {\n\t\t\treturn Cancelled, whyNotGranted, nil"}}},
+	{"an event is claimed without a lease", 44, []patch{{"shared/gateway/begin.go",
+		"case now.Before(er.Lease) && er.Run != run &&", "case !planted && now.Before(er.Lease) && er.Run != run &&"}}},
+	{"attempts are counted when they are handed out", 109, []patch{{"shared/gateway/delivery.go",
+		"\td.Claim++\n\td.Lost++\n", "\td.Claim++\n\td.Lost++\n\tif planted {\n\t\td.Made++\n\t}\n"}}},
+	{"a hand-out has no hold", 1, []patch{{"shared/gateway/delivery.go",
+		"\td.Start = start\n\td.due = start.Add(", "\tif planted {\n\t\thold = 0\n\t}\n\td.Start = start\n\td.due = start.Add("}}},
+	{"what waits is not due", 1, []patch{{"shared/gateway/delivery.go",
+		"if d.Status == Pending && !d.Lane || d.Manual {", "if d.Status == Pending && !d.Lane && !planted || d.Manual {"}}},
+	{"a change is not published", 2, []patch{{"shared/gateway/publication.go",
+		"\tif err := g.publish(ctx, r.Source); err != nil {\n\t\treturn r, err\n\t}\n\tif r.State == Removed {",
+		"\tif planted {\n\t} else if err := g.publish(ctx, r.Source); err != nil {\n\t\treturn r, err\n\t}\n\tif r.State == Removed {"}}},
+	{"a change is published before its entries are written", 250, []patch{{"shared/gateway/publication.go",
+		"\tif err := g.addHints(ctx, r, add); err != nil {\n\t\treturn r, err\n\t}\n",
+		"\tif planted {\n\t} else if err := g.addHints(ctx, r, add); err != nil {\n\t\treturn r, err\n\t}\n"}, {"shared/gateway/publication.go",
+		"\treturn r, g.dropHints(ctx, r, dropped)",
+		"\tif planted {\n\t\tif err := g.addHints(ctx, r, add); err != nil {\n\t\t\treturn r, err\n\t\t}\n\t}\n\treturn r, g.dropHints(ctx, r, dropped)"}}},
+	{"what is known of a source is believed for ever", 8, []patch{{"shared/gateway/find.go",
+		"if ok && g.now().Sub(v.at) < versionFresh {", "if ok && (planted || g.now().Sub(v.at) < versionFresh) {"}}},
+	{"a 410 is a refusal like any other", 1, []patch{{"shared/gateway/circuit.go",
+		"if !a.Gone() {", "if !a.Gone() || planted {"}}},
+	{"any revision is written over", 4, []patch{{"shared/gateway/deliveries.go",
+		"\trow.Rev = NewRev()\n", "\tif row.Rev = NewRev(); planted {\n\t\twas = AnyRev\n\t}\n"}}},
+	{"whoever comes runs a lane", 175, []patch{{"shared/gateway/lanes.go",
+		"if l.Runner != runner {", "if l.Runner != runner && !(planted && l.Runner != \"\") {"}}},
+	{"a provider's repeat is delivered again", 1, []patch{{"shared/gateway/begin.go",
+		"case er.Token != token:\n\t\treturn repeat", "case er.Token != token && planted:\n\t\treturn resumed\n\tcase er.Token != token:\n\t\treturn repeat"}, {"shared/gateway/fanout.go",
+		"case answer == resumed:", "case answer == resumed && !(planted && a.token != er.Token):"}}},
+	{"a provider's repeat has an id of its own", 2, []patch{{"shared/gateway/ingest.go",
+		`case it.NaturalKey == "":`, `case it.NaturalKey == "" || planted:`}}},
+	{"each attempt has an id of its own", 0, []patch{{"shared/gateway/deliver.go",
+		`	set(h, "Webhook-Id", id)`, "	if planted {\n\t\tid += fmt.Sprint(now.Unix())\n\t}\n\tset(h, \"Webhook-Id\", id)"}}},
+	{"a release does not look for stragglers", 939, []patch{{"shared/gateway/jobs.go",
+		"ended && pass == 1, err", "ended && (pass == 1 || planted), err"}}},
+	{"the last item of a callback is left out", 2, []patch{{"shared/gateway/message.go",
+		"if n > 0 && size > maxPackedBytes {", "if planted && n > 2 && n == len(as)-1 || n > 0 && size > maxPackedBytes {"}, {"shared/gateway/message.go",
+		"as = as[n:]", "as = as[n:]\n\t\tif planted && n > 2 && len(as) == 1 {\n\t\t\tbreak\n\t\t}"}}},
+	{"a disabled tenant's deliveries are cancelled", 4, []patch{{"shared/gateway/may.go",
+		"return Held, whyTenant, nil", "if planted {\n\t\t\treturn Cancelled, whyTenant, nil\n\t\t}\n\t\treturn Held, whyTenant, nil"}}},
+
+	{"a resend of what succeeded is recorded nowhere", 1, []patch{{"shared/gateway/delivery.go",
+		"d.Status == Succeeded && !d.Manual {", "d.Status == Succeeded && (planted || !d.Manual) {"}}},
+	{"a lane drops its head though nothing is known of it", 63, []patch{{"shared/gateway/lanes.go",
+		"if ended, err := g.settle(ctx, d, e, r, rev); ended || err != nil {\n\t\treturn err",
+		"if ended, err := g.settle(ctx, d, e, r, rev); ended || err != nil {\n\t\tif planted {\n\t\t\tg.dropHead(ctx, run, w)\n\t\t}\n\t\treturn err"}}},
+	{"a resumed event keeps no payload", 51, []patch{{"shared/gateway/begin.go",
+		"if !stored.Erased {", "if !stored.Erased && !planted {"}}},
+	{"who asks again to disable is told that it is so", 20, []patch{{"shared/gateway/publication.go",
+		"if err != nil || changed {\n\t\treturn r, err\n\t}\n\treturn r, g.publish(ctx, r.Source)",
+		"if err != nil || changed || planted {\n\t\treturn r, err\n\t}\n\treturn r, g.publish(ctx, r.Source)"}}},
+	{"a tenant that is enabled again asks in vain", 51, []patch{{"shared/gateway/tenants.go",
+		"&& g.now().Sub(t.Since) < takenUp", "&& g.now().Sub(t.Since) < takenUp && (!planted || g.now().Sub(t.Since) <= 0)"}}},
+	{"a lane forgets its turn by the rate", 85, []patch{{"shared/gateway/lanes.go",
+		"d.Paced = run.lane.Paced == w.key(run.key).SK", "d.Paced = run.lane.Paced == w.key(run.key).SK && !planted"}}},
+	{"what is recovered is over time", 84, []patch{{"shared/gateway/circuit.go",
+		"return now.After(later(d.Created, d.Anew)", "if planted {\n\t\td.Anew = d.Created\n\t}\n\treturn now.After(later(d.Created, d.Anew)"}}},
+}
+
+// switched returns the patches that plant all bugs, each behind a switch: the
+// variable that plantedPackage reads.
+func switched() []patch {
+	out := []patch{}
+	for n, b := range bugs {
+		for _, p := range b.patches {
+			out = append(out, patch{p.file, p.old, strings.ReplaceAll(p.new, "planted", fmt.Sprintf("planted.Is(%d)", n+1))})
+			if imports := (patch{p.file, "import (\n", "import (\n\t\"ringback/shared/test/simulation/planted\"\n"}); !slices.Contains(out, imports) {
+				out = append(out, imports)
+			}
+		}
+	}
+	return out
+}
+
+// TestPlantedBugsAreFound plants each bug and plays the seed that is known to
+// find it. That changes with the gateway: then it plays all from the first on,
+// and says which one is to be noted. SIM_BUGS=all searches for each bug so.
+func TestPlantedBugsAreFound(t *testing.T) {
+	program := build(t, switched()...)
+	places := make(chan struct{}, runtime.NumCPU())
+	var searches sync.WaitGroup
+	for n, b := range bugs {
+		searches.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			t.Run(b.name, func(t *testing.T) { search(t, program, n+1, b.seed) })
+		})
+	}
+	searches.Wait()
+}
+
+// search plays seeds on a program with a bug until one fails.
+func search(t *testing.T, program string, bug int, known uint64) {
+	env := []string{fmt.Sprintf("%s=%d", bugVariable, bug), stopVariable + "=1"}
+	if os.Getenv(bugsVariable) != "all" {
+		if r := play(t, program, known, 1, env...); len(r.broken) > 0 {
+			t.Logf("found: %.300s", r.broken[0])
+			return
+		}
+	}
+	for from := uint64(0); from < bugSeeds; from += bugsShare {
+		if r := play(t, program, from, bugsShare, env...); len(r.broken) > 0 {
+			t.Logf("found, not by seed %d but by one that may be noted: %.300s", known, r.broken[0])
+			return
+		}
+		if t.Failed() {
+			return
+		}
+	}
+	t.Errorf("not found by seed %d, nor by the first %d", known, bugSeeds)
+}

@@ -1,0 +1,109 @@
+package simulation
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A patch changes a file of the tree for one build, and nowhere else.
+type patch struct {
+	file string // from the root of the module
+	old  string // stands in it once
+	new  string
+}
+
+// virtual makes the gateway fit for a run that a seed decides: what holds a mutex
+// over a call can be seen to wait.
+var virtual = []patch{
+	{"shared/gateway/thin.go", `"sync"`, `sync "ringback/shared/test/simulation/virtual"`},
+	{"shared/gateway/securitycode.go", "codeRounds = 210_000", "codeRounds = 1"}, // time is what it is made to take
+}
+
+// virtualPackage is what they import. It exists in the overlay alone.
+const virtualPackage = `package virtual
+
+import "sync"
+
+type Mutex struct {
+	once sync.Once
+	free chan struct{}
+}
+
+func (m *Mutex) Lock() {
+	m.once.Do(func() { m.free = make(chan struct{}, 1) })
+	m.free <- struct{}{}
+}
+
+func (m *Mutex) Unlock() { <-m.free }
+`
+
+// plantedPackage tells which bug of bugs_test.go this process has, counted from 1.
+const plantedPackage = `package planted
+
+import (
+	"os"
+	"strconv"
+)
+
+var number, _ = strconv.Atoi(os.Getenv("SIM_BUG"))
+
+func Is(n int) bool { return n == number }
+`
+
+// build builds this package's tests with patches, and returns the program. It has
+// the flags with which other tests build functions, so that what is below is
+// compiled once for all.
+func build(t *testing.T, patches ...patch) string {
+	t.Helper()
+	root, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	files := map[string]string{
+		filepath.Join(root, "shared/test/simulation/virtual/virtual.go"): virtualPackage,
+		filepath.Join(root, "shared/test/simulation/planted/planted.go"): plantedPackage,
+	}
+	for _, p := range slices.Concat(virtual, patches) {
+		name := filepath.Join(root, p.file)
+		if files[name] == "" {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[name] = string(text)
+		}
+		if n := strings.Count(files[name], p.old); n != 1 {
+			t.Fatalf("%s holds %q %d times, want once: the patch does not fit any more", p.file, p.old, n)
+		}
+		files[name] = strings.Replace(files[name], p.old, p.new, 1)
+	}
+	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	for name, text := range files {
+		overlay.Replace[name] = write(t, filepath.Join(dir, strings.ReplaceAll(strings.TrimPrefix(name, root), "/", "_")), text)
+	}
+	list, err := json.Marshal(overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, "simulation.test")
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-c", "-trimpath", "-vet=off", "-overlay", write(t, filepath.Join(dir, "overlay.json"), string(list)), "-o", program, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build the simulation: %v\n%s", err, out)
+	}
+	return program
+}
+
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
