@@ -282,11 +282,15 @@ func (g *Gateway) exhaust(ctx context.Context, e *Event, r *Registration, d Deli
 
 // overtime reports whether the whole time that s gives a delivery is over.
 func (d Delivery) overtime(s Schedule, now time.Time) bool {
+	began := later(d.Created, d.Anew)
+	if now.Sub(began) <= longestInterval {
+		return false // as with each first attempt
+	}
 	sum := time.Duration(0)
 	for n := range s.Len() {
 		sum += s.Wait(n)
 	}
-	return now.After(later(d.Created, d.Anew).Add(sum*12/10 + longestInterval))
+	return now.After(began.Add(sum*12/10 + longestInterval))
 }
 
 func newHealths() *lru.Cache[string, knownHealth] {

@@ -36,8 +36,6 @@ type Event struct {
 	Unreadable  bool                // set aside; for the operator alone
 	Only        string              // the one registration it is for; empty: all that match
 	Tenant      string              // of an operational event: the tenant it is for
-
-	standard func() ([]byte, error) // the body of its standard deliveries, written once for all; nil: for each
 }
 
 // own reports whether the gateway made e itself: its payload is a JSON object

@@ -160,7 +160,7 @@ func (g *Gateway) fanOutEvent(ctx context.Context, a arrival) error {
 	if long {
 		ids = nil
 	}
-	f := &fanOut{Event: &a.Event, arrival: a, match: ids}
+	f := &fanOut{Event: &a.Event, g: g, arrival: a, match: ids}
 	if f.thin, err = g.thin(ctx, a, long); err != nil {
 		return err
 	}
@@ -251,7 +251,7 @@ func (g *Gateway) deliverAll(ctx context.Context, f *fanOut, rs []*Registration)
 	errs := make([]error, len(rs))
 	atOnce(len(rs), func(i int) {
 		defer g.room.Release(1)
-		errs[i] = guarded(func() error { return g.deliverFirst(ctx, f, rs[i]) })
+		errs[i] = guarded(func() error { return f.deliver(ctx, rs[i]) })
 	})
 	return errors.Join(errs...)
 }
@@ -380,7 +380,7 @@ func (g *Gateway) fanOutChunk(ctx context.Context, h header) error {
 		return err
 	}
 	for start := 0; start < len(list.IDs); start += MaxPageRows {
-		if err := g.deliverMissing(ctx, &fanOut{Event: e}, list.IDs[start:min(start+MaxPageRows, len(list.IDs))]); err != nil {
+		if err := g.deliverMissing(ctx, &fanOut{Event: e, g: g}, list.IDs[start:min(start+MaxPageRows, len(list.IDs))]); err != nil {
 			return err
 		}
 	}

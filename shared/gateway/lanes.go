@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"ringback/shared/egress"
 )
 
 // LateHeader marks a delivery of an ordered registration that is older than one
@@ -282,33 +280,71 @@ func (g *Gateway) deliverHead(ctx context.Context, run *laneRun, w waiting) erro
 	case err != nil:
 		return err
 	}
-	if ended, err := g.settle(ctx, d, e, r, rev); ended || err != nil {
+	head := &laneHead{g: g, run: run, w: w}
+	d.Paced = run.lane.Paced == head.place()
+	d.Late = d.Late || run.lane.late(w, head.place())
+	if err := g.attempt(ctx, try{e: e, r: r, rev: rev, d: d, hops: run.hops}, head); err != nil || head.after == nil {
 		return err
 	}
-	switch closed, err := g.closed(ctx, r); {
-	case err != nil:
-		return err
-	case closed:
-		return g.pauseLane(ctx, run, g.now().Add(laneCloses))
+	if head.after.Status == Pending {
+		g.keepWaiting(ctx, run)
+		return g.pauseLane(ctx, run, head.after.Start)
 	}
-	switch spent, err := g.spent(ctx, d, r); {
-	case err != nil:
-		return err
-	case spent:
-		return g.exhaust(ctx, e, r, d)
+	return g.dropHead(ctx, run, w)
+}
+
+// A laneHead is the recorder of a delivery at the head of a lane.
+type laneHead struct {
+	g     *Gateway
+	run   *laneRun
+	w     waiting
+	after *Delivery // what an attempt left of it; nil: there was none
+}
+
+func (l *laneHead) place() string { return l.w.key(l.run.key).SK }
+
+func (l *laneHead) notWanted(ctx context.Context, d Delivery, verdict Status, why string) error {
+	d.Paced = false // the lane knows
+	return l.g.endUnwanted(ctx, d, verdict, why)
+}
+
+// turn reports whether the lane is open.
+func (l *laneHead) turn(ctx context.Context, _ Delivery, r *Registration) (bool, error) {
+	closed, err := l.g.closed(ctx, r)
+	if err != nil || !closed {
+		return err == nil, err
 	}
-	d.Paced = run.lane.Paced == w.key(run.key).SK
-	s, err := g.mayStart(ctx, rev, e, d, r, false, run.hops)
-	switch {
-	case err != nil:
-		return err
-	case s.leave == nil && s.paced:
-		run.lane.Paced = w.key(run.key).SK
-		return g.pauseLane(ctx, run, s.at)
-	case s.leave == nil:
-		return g.pauseLane(ctx, run, s.at)
+	return false, l.g.pauseLane(ctx, l.run, l.g.now().Add(laneCloses))
+}
+
+func (l *laneHead) notNow(ctx context.Context, _ Delivery, s start) error {
+	if s.paced {
+		l.run.lane.Paced = l.place()
 	}
-	return g.attemptHead(ctx, run, w, d, e, s)
+	return l.g.pauseLane(ctx, l.run, s.at)
+}
+
+// notWritten counts, as hand-outs do, so that what can never be written does not
+// hold up its lane for ever.
+func (l *laneHead) notWritten(ctx context.Context, d Delivery) error {
+	d.Paced = false // the lane knows
+	if d.Lost++; d.Lost >= maxLost {
+		return l.g.save(ctx, d.giveUp(l.g.now()), d.rev)
+	}
+	if err := l.g.save(ctx, d, d.rev); err != nil {
+		return err
+	}
+	return l.g.pauseLane(ctx, l.run, l.g.now().Add(slowDown))
+}
+
+func (l *laneHead) attempted(ctx context.Context, d Delivery, r *Registration, a Attempt) (Delivery, error) {
+	l.run.lane.Last = max(l.run.lane.Last, l.place())
+	after, _, err := l.g.recordOver(ctx, d, a, r.Schedule, l.g.Random(), false)
+	if errors.Is(err, ErrNotFound) { // erased
+		err = nil
+	}
+	l.after = &after
+	return after, err
 }
 
 // closed reports whether r's lanes wait for what was held before r was enabled
@@ -329,33 +365,6 @@ func (g *Gateway) closed(ctx context.Context, r *Registration) (bool, error) {
 	}
 	g.opened.Add(name, struct{}{})
 	return false, nil
-}
-
-func (g *Gateway) attemptHead(ctx context.Context, run *laneRun, w waiting, d Delivery, e *Event, s start) error {
-	r := s.to
-	place := w.key(run.key).SK
-	d.Late = d.Late || run.lane.late(w, place)
-	run.lane.Last = max(run.lane.Last, place)
-	a := g.deliver(ctx, e, r, d)
-	s.leave(a)
-	if a.Class == egress.Internal {
-		return g.pauseLane(ctx, run, g.now().Add(slowDown))
-	}
-	if err := g.heedGone(ctx, r, a); err != nil {
-		return err
-	}
-	after, _, err := g.recordOver(ctx, d, a, r.Schedule, g.Random(), false)
-	switch {
-	case errors.Is(err, ErrNotFound): // erased
-	case err != nil:
-		return err
-	case after.Status == Pending:
-		g.heed(ctx, e, r, a, after, s.probe)
-		g.keepWaiting(ctx, run)
-		return g.pauseLane(ctx, run, after.Start)
-	}
-	g.heed(ctx, e, r, a, after, s.probe)
-	return g.dropHead(ctx, run, w)
 }
 
 // keepWaiting makes the events of all that wait in a lane last: each head that is

@@ -5,15 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"ringback/shared/egress"
 )
-
-// crowded is about how long a delivery waits if its registration has all the
-// attempts under way that it may have, by how often it waited so already; longer
-// where its turn would not have come by then, since each look costs a write and a
-// message.
-var crowded = [...]time.Duration{2 * time.Second, 5 * time.Second, 20 * time.Second, time.Minute}
 
 // Redeliver is the Handler of the retry queue: later attempts, resends, and
 // the chunks of jobs. A message whose claim was superseded is dropped; the row
@@ -57,47 +49,42 @@ func (g *Gateway) redeliver(ctx context.Context, h header) error {
 	case err != nil:
 		return err
 	}
-	if ended, err := g.settle(ctx, d, e, r, rev); ended || err != nil {
-		return err
-	}
-	switch spent, err := g.spent(ctx, d, r); {
-	case err != nil:
-		return err
-	case spent:
-		return g.exhaust(ctx, e, r, d)
-	case !d.mayPost(h.Claim, g.now(), r.limit()):
-		return g.handOutAgain(ctx, d, g.now(), h.Hops)
-	}
-	s, err := g.mayStart(ctx, rev, e, d, r, false, h.Hops)
-	switch {
-	case err != nil:
-		return err
-	case s.open:
-		return g.save(ctx, d.postpone(s.at), d.rev)
-	case s.leave == nil:
-		d.Paced = s.paced
-		return g.handOutAgain(ctx, d, s.at, h.Hops)
-	}
-	r = s.to
-	a := g.deliver(ctx, e, r, d)
-	s.leave(a)
-	if a.Class == egress.Internal {
-		return nil // the row falls due again, later each time
-	}
-	if err := g.heedGone(ctx, r, a); err != nil {
-		return err
-	}
-	after, err := g.recordAttempt(ctx, d, a, r, h.Hops)
-	if err != nil {
-		return err
-	}
-	g.heed(ctx, e, r, a, after, s.probe)
-	return nil
+	return g.attempt(ctx, try{e: e, r: r, rev: rev, d: d, hops: h.Hops}, &redelivery{g, h})
 }
 
-func (g *Gateway) crowdedWait(hops int, turn time.Duration) time.Duration {
-	wait := max(crowded[min(hops, len(crowded)-1)], turn)
-	return wait/2 + g.upTo(wait)
+// A redelivery is the recorder of what a message of the retry queue asks for,
+// whose claim it has.
+type redelivery struct {
+	g *Gateway
+	h header
+}
+
+func (re *redelivery) notWanted(ctx context.Context, d Delivery, verdict Status, why string) error {
+	return re.g.endUnwanted(ctx, d, verdict, why)
+}
+
+// turn reports whether the claim still gives the right to POST.
+func (re *redelivery) turn(ctx context.Context, d Delivery, r *Registration) (bool, error) {
+	now := re.g.now()
+	if d.mayPost(re.h.Claim, now, r.limit()) {
+		return true, nil
+	}
+	return false, re.g.handOutAgain(ctx, d, now, re.h.Hops)
+}
+
+func (re *redelivery) notNow(ctx context.Context, d Delivery, s start) error {
+	if s.open {
+		return re.g.save(ctx, d.postpone(s.at), d.rev)
+	}
+	d.Paced = s.paced
+	return re.g.handOutAgain(ctx, d, s.at, re.h.Hops)
+}
+
+// notWritten stores nothing: the row falls due again, later each time.
+func (re *redelivery) notWritten(context.Context, Delivery) error { return nil }
+
+func (re *redelivery) attempted(ctx context.Context, d Delivery, r *Registration, a Attempt) (Delivery, error) {
+	return re.g.recordAttempt(ctx, d, a, r, re.h.Hops)
 }
 
 // subject returns what d is about, and the source's version under which the
@@ -115,22 +102,18 @@ func (g *Gateway) subject(ctx context.Context, d Delivery) (*Event, *Registratio
 	return e, r, rev, err
 }
 
-// settle asks again whether d may be delivered, and ends its claim if not.
-func (g *Gateway) settle(ctx context.Context, d Delivery, e *Event, r *Registration, rev string) (ended bool, err error) {
-	switch verdict, why, err := g.may(ctx, rev, e, r); {
-	case err != nil:
-		return false, err
+// endUnwanted ends the claim of a delivery that its registration is not to have.
+func (g *Gateway) endUnwanted(ctx context.Context, d Delivery, verdict Status, why string) error {
+	switch {
 	case verdict == Cancelled:
-		return true, g.save(ctx, d.cancel(why, g.now()), d.rev)
-	case verdict == Held && !d.Manual:
-		if err := g.keepHeld(ctx, d.Event, g.now()); err != nil {
-			return true, err
-		}
-		return true, g.save(ctx, d.hold(why, g.now()), d.rev)
-	case verdict == Held:
-		return true, g.save(ctx, d.dropManual(), d.rev)
+		return g.save(ctx, d.cancel(why, g.now()), d.rev)
+	case d.Manual:
+		return g.save(ctx, d.dropManual(), d.rev)
 	}
-	return false, nil
+	if err := g.keepHeld(ctx, d.Event, g.now()); err != nil {
+		return err
+	}
+	return g.save(ctx, d.hold(why, g.now()), d.rev)
 }
 
 // save writes a delivery whose claim the caller holds. Another's write in

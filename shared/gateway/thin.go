@@ -4,22 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 )
-
-// A fanOut is one event on its way to its registrations.
-type fanOut struct {
-	*Event
-	arrival arrival // zero for a chunk
-	// thin: the source keeps a history of failures. A success leaves no row, and
-	// the payload is stored when it is first needed.
-	thin bool
-
-	match []string // the registrations that want it
-
-	mu   sync.Mutex
-	kept bool
-}
 
 // thin reports whether a leaves rows only where something fails: its source
 // keeps no more, its registrations fit one row, and nobody can have begun it

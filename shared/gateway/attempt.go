@@ -1,0 +1,203 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"ringback/shared/egress"
+)
+
+// A try is a delivery that is to be attempted now.
+type try struct {
+	e        *Event
+	standard func() ([]byte, error) // e's standard body, written once for all its deliveries; nil: written anew
+	r        *Registration
+	rev      string // of the source's version under which r was read
+	d        Delivery
+	first    bool // a first attempt, which a batch of events waits for
+	hops     int  // self-sends so far
+}
+
+// A recorder stores what becomes of a delivery that attempt was called for. The
+// three callers of attempt have one each: the fan-out for first attempts, the
+// retry queue for later ones, and the lane for those of its head.
+type recorder interface {
+	// notWanted stores that the registration is not to have the event: verdict
+	// is Held or Cancelled.
+	notWanted(ctx context.Context, d Delivery, verdict Status, why string) error
+
+	// turn reports whether what the caller itself orders by lets the attempt
+	// begin. If not, it has stored what the delivery waits for.
+	turn(ctx context.Context, d Delivery, r *Registration) (bool, error)
+
+	// notNow stores that the attempt has to wait as s says. It uses up none.
+	notNow(ctx context.Context, d Delivery, s start) error
+
+	// notWritten stores that the request could not be written, which is our
+	// fault: no attempt was made.
+	notWritten(ctx context.Context, d Delivery) error
+
+	// attempted stores a, made of d for r, and what follows for the delivery, and
+	// returns it.
+	attempted(ctx context.Context, d Delivery, r *Registration, a Attempt) (Delivery, error)
+}
+
+// attempt makes one attempt of a delivery, the same for the first and the tenth:
+// is it still wanted, may it start, POST, record, consequences for the
+// registration. If it returns an error, nothing is known to be stored and the
+// message must come again.
+func (g *Gateway) attempt(ctx context.Context, t try, rec recorder) error {
+	switch verdict, why, err := g.may(ctx, t.rev, t.e, t.r); {
+	case err != nil:
+		return fmt.Errorf("may %s have %s: %w", t.r.ID, t.e.ID, err)
+	case verdict != Pending:
+		return rec.notWanted(ctx, t.d, verdict, why)
+	}
+	switch spent, err := g.spent(ctx, t.d, t.r); {
+	case err != nil:
+		return err
+	case spent:
+		return g.exhaust(ctx, t.e, t.r, t.d)
+	}
+	if mine, err := rec.turn(ctx, t.d, t.r); err != nil || !mine {
+		return err
+	}
+	s, err := g.mayStart(ctx, t)
+	switch {
+	case err != nil:
+		return err
+	case s.leave == nil:
+		return rec.notNow(ctx, t.d, s)
+	}
+	t.r = s.to
+	a := g.post(ctx, t)
+	s.leave(a)
+	if a.Class == egress.Internal {
+		return rec.notWritten(ctx, t.d)
+	}
+	if err := g.heedGone(ctx, t.r, a); err != nil {
+		return err
+	}
+	after, err := rec.attempted(ctx, t.d, t.r, a)
+	if err != nil {
+		return err
+	}
+	g.heed(ctx, t.e, t.r, a, after, s.probe)
+	return nil
+}
+
+// A start is the right to make an attempt now, or when there may be one.
+type start struct {
+	leave func(Attempt) // must be called with the attempt; nil: not now
+	to    *Registration // the registration as it is now
+	probe bool          // of an open circuit
+	at    time.Time     // when else
+	paced bool          // at is the place that the rate gave
+	open  bool          // the circuit is why
+}
+
+// mayStart asks circuit, rate, concurrency and the time left for the right to
+// make t's attempt now. Without it the delivery waits, and uses up no attempt. If
+// the right came late it is asked again whether the registration may have the
+// event: what was known before would be too old.
+func (g *Gateway) mayStart(ctx context.Context, t try) (start, error) {
+	asked, probe := g.now(), false
+	if !t.d.Manual {
+		h, ok, err := g.admit(ctx, t.r.ID)
+		if err != nil {
+			return start{}, err
+		}
+		if probe = ok && h.Open; !ok {
+			return start{open: true, at: h.closedFor(g.now(), t.r.Schedule.wait(t.d.Made), g.Random())}, nil
+		}
+	}
+	of, err := g.tenant(ctx, t.rev, t.r.Tenant)
+	if err != nil {
+		return start{}, err
+	}
+	leave, w := g.pace.enter(ctx, turn{
+		registration: t.r.ID, allowance: t.r.allowance(of.Limits, g.AtOnce), first: t.first, paced: t.d.Paced || t.d.Manual,
+	})
+	switch {
+	case leave == nil && !w.at.IsZero():
+		return start{at: w.at, paced: true}, nil
+	case leave == nil:
+		return start{at: g.now().Add(g.crowdedWait(t.hops, w.turn)), paced: t.d.Paced}, nil
+	}
+	if g.posts.Acquire(ctx, 1) != nil {
+		leave(Attempt{})
+		return start{at: g.now()}, nil
+	}
+	end := func(a Attempt) {
+		g.posts.Release(1)
+		leave(a)
+	}
+	if timeLeft(ctx) < t.r.limit()+answerMargin {
+		end(Attempt{})
+		return start{at: g.now()}, nil
+	}
+	if g.now().Sub(asked) < versionFresh {
+		return start{leave: end, to: t.r, probe: probe}, nil
+	}
+	r, verdict, err := g.judge(ctx, t.e, t.r)
+	if err != nil || verdict != Pending {
+		end(Attempt{})
+		return start{at: g.now()}, err // whoever attempts it then finds out why not
+	}
+	return start{leave: end, to: r, probe: probe}, nil
+}
+
+// crowded is about how long a delivery waits if its registration has all the
+// attempts under way that it may have, by how often it waited so already; longer
+// where its turn would not have come by then, since each look costs a write and a
+// message.
+var crowded = [...]time.Duration{2 * time.Second, 5 * time.Second, 20 * time.Second, time.Minute}
+
+func (g *Gateway) crowdedWait(hops int, turn time.Duration) time.Duration {
+	wait := max(crowded[min(hops, len(crowded)-1)], turn)
+	return wait/2 + g.upTo(wait)
+}
+
+// judge returns r as it is now, and what is to become of e for it.
+func (g *Gateway) judge(ctx context.Context, e *Event, r *Registration) (*Registration, Status, error) {
+	now, rev, err := g.registration(ctx, r.Source, r.ID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return r, Cancelled, nil
+	case err != nil:
+		return r, "", err
+	}
+	verdict, _, err := g.may(ctx, rev, e, now)
+	return now, verdict, err
+}
+
+// post makes one POST of t's event to its registration's endpoint. It logs one
+// line.
+func (g *Gateway) post(ctx context.Context, t try) Attempt {
+	a := Attempt{At: g.now(), Manual: t.d.Manual, Claim: t.d.Claim}
+	req, err := g.request(t, a.At)
+	if err != nil {
+		a.Class, a.Error = egress.Internal, "the delivery could not be written"
+		g.Log.Error("attempt", "delivery", t.d.ID, "outcome", "internal", "why", err.Error())
+		return a
+	}
+	resp := g.Egress.Post(ctx, req)
+	a.Took, a.StatusCode, a.Class, a.Error, a.Answer = resp.Took, resp.StatusCode, resp.Class, resp.Error, resp.Body
+	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
+		a.RetryAfter = retryAfter(resp.Header, a.At)
+	}
+	metric := Refused
+	if a.Accepted() {
+		metric = Accepted
+	}
+	g.count(metric, 1)
+	if log := g.Log; log.Enabled(ctx, slog.LevelDebug) { // else the host is parsed for nothing
+		log.Debug("attempt", "provider", t.e.Provider, "source", t.e.Source, "event", t.e.ID, "tenant", t.r.Tenant, "delivery", t.d.ID,
+			"number", t.d.Made+1, "host", egress.Host(t.r.Endpoint.Shown), "code", a.StatusCode, "outcome", string(a.Class), "took", a.Took)
+	}
+	return a
+}

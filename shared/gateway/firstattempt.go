@@ -1,0 +1,116 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// A fanOut is one event on its way to its registrations. It records their first
+// attempts.
+type fanOut struct {
+	*Event
+	g        *Gateway
+	standard func() ([]byte, error) // the body of all standard deliveries, written once
+	arrival  arrival                // zero for a chunk
+	// thin: the source keeps a history of failures. A success leaves no row, and
+	// the payload is stored when it is first needed.
+	thin bool
+
+	match []string // the registrations that want it
+
+	mu   sync.Mutex
+	kept bool
+}
+
+// deliver makes the first attempt of f's event for r, or records why there is
+// none now, and what follows from it.
+func (f *fanOut) deliver(ctx context.Context, r *Registration) error {
+	v, err := f.g.versionOf(ctx, f.Source)
+	if err != nil {
+		return err
+	}
+	d := newDelivery(f.Event, r, f.g.now())
+	d.Lane = r.Ordered
+	return f.g.attempt(ctx, try{e: f.Event, standard: f.standard, r: r, rev: v.rev, d: d, first: true}, f)
+}
+
+// notWanted stores what is held. What is cancelled was never promised.
+func (f *fanOut) notWanted(ctx context.Context, d Delivery, verdict Status, why string) error {
+	if verdict == Cancelled {
+		return nil
+	}
+	return f.record(ctx, d.hold(why, f.g.now()), nil, false)
+}
+
+// turn puts the delivery of an ordered registration into its lane.
+func (f *fanOut) turn(ctx context.Context, d Delivery, r *Registration) (bool, error) {
+	if !r.Ordered {
+		return true, nil
+	}
+	return false, f.g.queueInLane(ctx, f, d)
+}
+
+func (f *fanOut) notNow(ctx context.Context, d Delivery, s start) error {
+	d.Paced = s.paced
+	self := !s.open && s.at.Sub(f.g.now()) <= maxSelfSend
+	return f.record(ctx, d.wait(s.at, self), nil, self)
+}
+
+// notWritten leaves the delivery to the retry queue, where it is counted.
+func (f *fanOut) notWritten(ctx context.Context, d Delivery) error {
+	return f.record(ctx, d.wait(f.g.now().Add(slowDown), false), nil, false)
+}
+
+func (f *fanOut) attempted(ctx context.Context, d Delivery, r *Registration, a Attempt) (Delivery, error) {
+	a.Alone = a.Accepted() // at once: the answer is kept only so far
+	after, self := d.record(a, r.Schedule, f.g.Random(), true)
+	if a.Accepted() {
+		f.g.count(Latency, float64(a.At.Add(a.Took).Sub(f.Received).Milliseconds()))
+	}
+	return after, f.record(ctx, after, &a, self)
+}
+
+// record stores a delivery whose first attempt was made, or was not to be
+// made now. If it exists already, a success closes it and anything else changes
+// nothing. self says that the next attempt is the caller's to send.
+func (f *fanOut) record(ctx context.Context, d Delivery, a *Attempt, self bool) error {
+	g := f.g
+	if f.thin {
+		if d.Status == Succeeded {
+			return nil // history of failures: it is nowhere, and needs to be nowhere
+		}
+		if err := g.keepPayload(ctx, f); err != nil {
+			return err
+		}
+	}
+	if a != nil && !a.Accepted() {
+		if err := g.putAttempt(ctx, d.ID, *a); err != nil {
+			return err
+		}
+	}
+	if d.Status == Held {
+		if err := g.keepHeld(ctx, d.Event, d.Since); err != nil {
+			return err
+		}
+	}
+	err := g.putDelivery(ctx, d, "")
+	switch {
+	case errors.Is(err, ErrConflict) && a != nil && a.Accepted():
+		_, err = g.changeDelivery(ctx, d.ID, func(d Delivery) (Delivery, error) {
+			if d.Status == Succeeded {
+				return d, errUnchanged
+			}
+			return d.acceptedLate(*a), nil
+		})
+		return err
+	case errors.Is(err, ErrConflict):
+		return nil
+	case err != nil:
+		return err
+	}
+	if self {
+		g.sendRetry(ctx, d, 1)
+	}
+	return nil
+}

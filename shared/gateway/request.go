@@ -1,0 +1,180 @@
+package gateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"ringback/shared/egress"
+)
+
+// attemptTime is how long one attempt may take unless the registration says less.
+const attemptTime = 15 * time.Second
+
+// limit returns how long one attempt of r may take.
+func (r *Registration) limit() time.Duration {
+	if r.Timeout > 0 && r.Timeout < attemptTime {
+		return r.Timeout
+	}
+	return attemptTime
+}
+
+// request writes the POST of t at now.
+func (g *Gateway) request(t try, now time.Time) (egress.Request, error) {
+	e, r := t.e, t.r
+	to, err := g.target(r, now)
+	if err != nil {
+		return egress.Request{}, err
+	}
+	req := egress.Request{URL: to.url, Timeout: r.limit(), Header: make(http.Header, len(to.headers)+8)}
+	for name, value := range to.headers {
+		req.Header[name] = []string{value}
+	}
+	p := g.Providers[e.Provider]
+	switch {
+	case r.Format == Raw && !e.own():
+		raw := p.Raw(e, to.rawToken, now)
+		req.Query, req.Body = raw.Query, raw.Body
+		set(req.Header, "Content-Type", raw.ContentType)
+	case r.Format == Raw:
+		req.Body = e.Payload
+		set(req.Header, "Content-Type", e.ContentType)
+	default:
+		write := t.standard
+		if write == nil {
+			write = func() ([]byte, error) { return standardBody(p, e) }
+		}
+		if req.Body, err = write(); err != nil {
+			return egress.Request{}, err
+		}
+		set(req.Header, "Content-Type", "application/json")
+	}
+	set(req.Header, "User-Agent", "Ringback/1")
+	set(req.Header, "Idempotency-Key", e.ID)
+	set(req.Header, ViaHeader, g.ID())
+	if !r.Endpoint.Proven.IsZero() {
+		set(req.Header, requestOrigin, g.origin())
+	}
+	if t.d.Late {
+		set(req.Header, LateHeader, "true")
+	}
+	return req, sign(req.Header, to.signers, e.ID, now, req.Body)
+}
+
+func set(h http.Header, name, value string) {
+	if value != "" {
+		h[name] = []string{value}
+	}
+}
+
+// sign puts the three headers of Standard Webhooks 1.0 ("Webhook Headers").
+func sign(h http.Header, signers []*standardwebhooks.Webhook, id string, now time.Time, body []byte) error {
+	signature := ""
+	for i, w := range signers {
+		s, err := w.Sign(id, now, body)
+		if err != nil {
+			return fmt.Errorf("sign: %w", err)
+		}
+		if i > 0 {
+			signature += " "
+		}
+		signature += s
+	}
+	set(h, "Webhook-Id", id)
+	set(h, "Webhook-Timestamp", fmt.Sprint(now.Unix()))
+	set(h, "Webhook-Signature", signature)
+	return nil
+}
+
+// standardBody writes the body of a standard delivery. It is put together by
+// hand because encoding/json would write the payload's bytes anew.
+func standardBody(p Provider, e *Event) ([]byte, error) {
+	data, parameters := json.RawMessage(e.Payload), json.RawMessage(nil)
+	var err error
+	if !e.own() || !json.Valid(data) {
+		if data, err = p.Data(e); err != nil {
+			return nil, fmt.Errorf("data of %s: %w", e.ID, err)
+		}
+		if parameters, err = p.Parameters(e); err != nil {
+			return nil, fmt.Errorf("parameters of %s: %w", e.ID, err)
+		}
+	}
+	at := e.Time
+	if at.IsZero() {
+		at = e.Received
+	}
+	head, err := json.Marshal(struct {
+		ID        string    `json:"id"`
+		Type      string    `json:"type"`
+		Timestamp time.Time `json:"timestamp"`
+		Provider  string    `json:"provider"`
+		Source    string    `json:"source"`
+		Label     string    `json:"label"`
+	}{e.ID, e.Type, at, e.Provider, e.Source, e.Label})
+	if err != nil {
+		return nil, fmt.Errorf("head of %s: %w", e.ID, err)
+	}
+	b := make([]byte, 0, len(head)+len(parameters)+len(data)+32)
+	b = append(b, head[:len(head)-1]...)
+	if parameters == nil {
+		parameters = json.RawMessage("{}")
+	}
+	b = append(append(b, `,"parameters":`...), parameters...)
+	b = append(append(b, `,"data":`...), data...)
+	return append(b, '}'), nil
+}
+
+// A target is where and how r's deliveries go, opened.
+type target struct {
+	url      string
+	headers  map[string]string
+	signers  []*standardwebhooks.Webhook
+	rawToken string
+	at       time.Time
+}
+
+// targetFresh is how long an opened target is kept: secrets that ended are used
+// no longer than that.
+const targetFresh = 30 * time.Second
+
+// target opens what r has sealed.
+func (g *Gateway) target(r *Registration, now time.Time) (target, error) {
+	name := fmt.Sprintf("%s %d", r.ID, r.Rev)
+	if t, ok := g.targets.Get(name); ok && now.Sub(t.at) < targetFresh {
+		return t, nil
+	}
+	pk := registrationKey(r.ID).PK
+	t := target{at: now, headers: make(map[string]string, len(r.Endpoint.Headers))}
+	var err error
+	if t.url, err = g.Keys.Open(pk, "url", r.Endpoint.URL); err != nil {
+		return t, err
+	}
+	for name, sealed := range r.Endpoint.Headers {
+		if t.headers[name], err = g.Keys.Open(pk, "header", sealed); err != nil {
+			return t, err
+		}
+	}
+	secrets, err := g.Keys.opened(pk, "secret", r.Secrets, now)
+	if err != nil {
+		return t, err
+	}
+	for _, s := range secrets {
+		w, err := standardwebhooks.NewWebhook(s)
+		if err != nil {
+			return t, fmt.Errorf("secret of %s: not base64", r.ID)
+		}
+		t.signers = append(t.signers, w)
+	}
+	tokens, err := g.Keys.opened(pk, "raw_token", r.RawTokens, now)
+	if err != nil {
+		return t, err
+	}
+	if len(tokens) > 0 {
+		t.rawToken = tokens[0]
+	}
+	g.targets.Add(name, t)
+	return t, nil
+}
