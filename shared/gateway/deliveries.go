@@ -48,26 +48,28 @@ func (g *Gateway) changeDelivery(ctx context.Context, id string, f func(Delivery
 
 // changeDeliveryFrom is changeDelivery for one that was read already.
 func (g *Gateway) changeDeliveryFrom(ctx context.Context, d Delivery, f func(Delivery) (Delivery, error)) (Delivery, error) {
-	var lost error
-	for range 20 {
+	read := true
+	err := again(ctx, func() error {
+		if !read {
+			var err error
+			if d, err = g.loadDelivery(ctx, d.ID); err != nil {
+				return err
+			}
+		}
+		read = false
 		after, err := f(d)
 		switch {
 		case errors.Is(err, errUnchanged):
-			return d, nil
+			return nil
 		case err != nil:
-			return d, err
+			return err
 		}
-		if lost = g.putDelivery(ctx, after, d.rev); !errors.Is(lost, ErrConflict) {
-			return after, lost
+		if err = g.putDelivery(ctx, after, d.rev); err == nil {
+			d = after
 		}
-		if ctx.Err() != nil {
-			break
-		}
-		if d, err = g.loadDelivery(ctx, d.ID); err != nil {
-			return d, err
-		}
-	}
-	return Delivery{}, lost
+		return err
+	})
+	return d, err
 }
 
 // putAttempt stores one attempt of a delivery, in a row of its own. Written
@@ -85,19 +87,28 @@ func attemptID(delivery string, a Attempt) string {
 	return idFrom("att", a.At, fmt.Sprintf("%s %d %d", delivery, a.Claim, a.At.UnixNano()))
 }
 
-// sendRetry puts delivery d, whose current claim is the caller's, on the retry
-// queue for its start. A failure is no error: the row falls due.
+// sendRetry sends the message for d's next attempt, whose claim is the caller's.
 func (g *Gateway) sendRetry(ctx context.Context, d Delivery, hops int) {
-	m, err := retryOf(d, hops, g.now())
+	g.sendSelf(ctx, d.header(), hops, d.Start.Sub(g.now()))
+}
+
+// header returns the header of the message for d's current claim.
+func (d Delivery) header() header { return header{Kind: retryMessage, ID: d.ID, Claim: d.Claim} }
+
+// sendSelf puts the message of h on the retry queue, to be received after delay.
+// A failure is no error: what it is for falls due.
+func (g *Gateway) sendSelf(ctx context.Context, h header, hops int, delay time.Duration) {
+	h.Hops = hops
+	m, err := retryMessageOf(h, delay)
 	if err == nil {
 		err = g.send(ctx, RetryQueue, []Message{m})
 	}
 	if err != nil {
-		g.Log.Warn("retry", "delivery", d.ID, "outcome", "not sent", "why", err.Error())
+		g.Log.Warn("retry", "kind", string(h.Kind), "id", h.ID, "outcome", "not sent", "why", err.Error())
 	}
 }
 
-func retryOf(d Delivery, hops int, now time.Time) (Message, error) {
-	body, err := packHeader(header{Kind: retryMessage, ID: d.ID, Claim: d.Claim, Hops: hops})
-	return Message{Body: body, Delay: min(max(d.Start.Sub(now), 0), MaxDelay)}, err
+func retryMessageOf(h header, delay time.Duration) (Message, error) {
+	body, err := packHeader(h)
+	return Message{Body: body, Delay: min(max(delay, 0), MaxDelay)}, err
 }

@@ -40,7 +40,7 @@ func (g *Gateway) startJob(ctx context.Context, j Job) (Job, error) {
 	case err != nil:
 		return j, err
 	}
-	g.sendJob(ctx, j, 1)
+	g.sendSelf(ctx, j.header(), 1, 0)
 	return j, nil
 }
 
@@ -72,41 +72,21 @@ func (j *Job) end(s JobStatus, why string, now time.Time, r *Row) error {
 	return nil
 }
 
-// sendJob queues the next chunk. A failure is no error: the row falls due.
-func (g *Gateway) sendJob(ctx context.Context, j Job, hops int) {
-	body, err := packHeader(header{Kind: jobMessage, ID: j.ID, Claim: j.Claim, Hops: hops})
-	if err == nil {
-		err = g.send(ctx, RetryQueue, []Message{{Body: body}})
-	}
-	if err != nil {
-		g.Log.Warn("job", "id", j.ID, "outcome", "not sent", "why", err.Error())
-	}
-}
+// header returns the header of the message for j's next chunk.
+func (j Job) header() header { return header{Kind: jobMessage, ID: j.ID, Claim: j.Claim} }
 
-// handOutJob claims a job that is due and returns the message for it.
-func (g *Gateway) handOutJob(ctx context.Context, row Row) (*Message, error) {
+// claimJob returns a job's row as it is when it is handed out, and the header of
+// its message.
+func claimJob(row Row, start time.Time) (Row, header, error) {
 	var j Job
 	if err := decode(row, &j); err != nil {
-		return nil, err
-	}
-	if row.Due.IsZero() || row.Due.After(g.now().Add(Horizon)) {
-		return nil, nil
-	}
-	start := row.Due
-	if start.Before(g.now()) {
-		start = g.now()
+		return row, header{}, err
 	}
 	j.Claim++
-	was := row.Rev
 	row.Due = start.Add(firstHold)
-	switch err := putRow(ctx, g.Store, row, j, was); {
-	case errors.Is(err, ErrConflict):
-		return nil, nil
-	case err != nil:
-		return nil, err
-	}
-	body, err := packHeader(header{Kind: jobMessage, ID: j.ID, Claim: j.Claim, Hops: 1})
-	return &Message{Body: body, Delay: start.Sub(g.now())}, err
+	var err error
+	row.Data, err = encode(j)
+	return row, j.header(), err
 }
 
 // A step does a page of a job's work and moves its cursor. It returns when to
@@ -184,7 +164,7 @@ func (g *Gateway) saveJob(ctx context.Context, j *Job, next time.Time, done, pau
 	}
 	running = stored.Status == JobRunning && stored.Updated.Equal(now)
 	if running && pause && self {
-		g.sendJob(ctx, stored, hops+1)
+		g.sendSelf(ctx, stored.header(), hops+1, 0)
 	}
 	return running, nil
 }

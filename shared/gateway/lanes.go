@@ -100,52 +100,30 @@ func (g *Gateway) appendToLane(ctx context.Context, e *Event, d Delivery) error 
 		return err
 	}
 	if woken {
-		g.sendLane(ctx, key, runner, laneSettles, 1)
+		g.sendSelf(ctx, laneHeader(key, runner), 1, laneSettles)
 	}
 	return nil
 }
 
-// sendLane hands the lane to whoever receives the message. A failure is no
-// error: the lane falls due.
-func (g *Gateway) sendLane(ctx context.Context, key Key, runner string, delay time.Duration, hops int) {
-	m, err := laneMessageOf(key, runner, delay, hops)
-	if err == nil {
-		err = g.send(ctx, RetryQueue, []Message{m})
-	}
-	if err != nil {
-		g.Log.Warn("lane", "lane", key.PK, "outcome", "not sent", "why", err.Error())
-	}
+// laneHeader returns the header of the message that has runner work on a lane.
+func laneHeader(key Key, runner string) header {
+	return header{Kind: laneMessage, ID: key.PK, Token: runner}
 }
 
-func laneMessageOf(key Key, runner string, delay time.Duration, hops int) (Message, error) {
-	body, err := packHeader(header{Kind: laneMessage, ID: key.PK, Token: runner, Hops: hops})
-	return Message{Body: body, Delay: min(max(delay, 0), MaxDelay)}, err
-}
-
-// handOutLane claims a lane that is due and returns the message for it.
-func (g *Gateway) handOutLane(ctx context.Context, row Row) (*Message, error) {
+// claimLane returns a lane's row as it is when it is handed out, and the header
+// of its message.
+func claimLane(row Row, start, now time.Time) (Row, header, error) {
 	var l lane
 	if err := decode(row, &l); err != nil {
-		return nil, err
+		return row, header{}, err
 	}
-	now := g.now()
-	if row.Due.IsZero() || row.Due.After(now.Add(Horizon)) {
-		return nil, nil
-	}
-	at := later(row.Due, now)
-	was := row.Rev
-	l.Runner, row.Due = NewRev(), at.Add(firstHold)
+	l.Runner, row.Due = NewRev(), start.Add(firstHold)
 	if l.Busy {
 		l.Busy, l.Doubt = false, max(l.Doubt, placeAt(now.Add(-laneSettles)))
 	}
-	switch err := putRow(ctx, g.Store, row, l, was); {
-	case errors.Is(err, ErrConflict):
-		return nil, nil
-	case err != nil:
-		return nil, err
-	}
-	m, err := laneMessageOf(row.Key, l.Runner, at.Sub(now), 1)
-	return &m, err
+	var err error
+	row.Data, err = encode(l)
+	return row, laneHeader(row.Key, l.Runner), err
 }
 
 // errNotRunner says that another took the lane.
@@ -254,7 +232,7 @@ func (g *Gateway) pauseLane(ctx context.Context, run *laneRun, at time.Time) err
 		return err
 	}
 	if self {
-		g.sendLane(ctx, run.key, next, at.Sub(now), run.hops+1)
+		g.sendSelf(ctx, laneHeader(run.key, next), run.hops+1, at.Sub(now))
 	}
 	return errNotRunner
 }

@@ -318,29 +318,28 @@ func (g *Gateway) changeRegistration(ctx context.Context, c Caller, id string, f
 // changeRegistrationIf lets f alter the registration and publishes it, again if
 // another was faster and ifRev is 0.
 func (g *Gateway) changeRegistrationIf(ctx context.Context, c Caller, id string, ifRev int, f func(*Registration) error) (Registration, error) {
-	var lost error
-	for range 20 {
+	var r Registration
+	err := again(ctx, func() error {
 		old, row, err := load[Registration](ctx, g.Store, registrationKey(id))
+		r = old
 		switch {
 		case err != nil:
-			return old, fmt.Errorf("registration: %w", err)
+			return fmt.Errorf("registration: %w", err)
 		case c.owns(old.Tenant) != nil || old.State == Removed || row.expired(g.now()):
-			return old, fmt.Errorf("registration: %w", ErrNotFound)
+			return fmt.Errorf("registration: %w", ErrNotFound)
 		case ifRev != 0 && old.Rev != ifRev:
-			return old, fmt.Errorf("registration: %w: it is at another revision", ErrConflict)
+			return fmt.Errorf("registration: %w: it is at another revision", ErrConflict)
 		}
-		r := old
-		if err := f(&r); errors.Is(err, errUnchanged) {
-			return old, nil
-		} else if err != nil {
-			return old, err
+		switch err := f(&r); {
+		case errors.Is(err, errUnchanged):
+			r = old
+			return nil
+		case err != nil:
+			r = old
+			return err
 		}
-		if r, lost = g.putRegistration(ctx, old, row, r); !errors.Is(lost, ErrConflict) {
-			return r, lost
-		}
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return Registration{}, lost
+		r, err = g.putRegistration(ctx, old, row, r)
+		return err
+	})
+	return r, err
 }

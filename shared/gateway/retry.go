@@ -167,17 +167,7 @@ func (g *Gateway) handOut(ctx context.Context, due []DueRow, t *tick) (int, erro
 	}
 	var ms []Message
 	for _, row := range rows {
-		var m *Message
-		switch kind, _, _ := strings.Cut(row.PK, "#"); kind {
-		case "D":
-			m, err = g.handOutDelivery(ctx, row, t)
-		case "J":
-			m, err = g.handOutJob(ctx, row)
-		case "L":
-			m, err = g.handOutLane(ctx, row)
-		default:
-			err = fmt.Errorf("row of kind %q is due: %w", kind, ErrInvalid)
-		}
+		m, err := g.handOutRow(ctx, row, t)
 		if err != nil {
 			g.Log.Error("retry", "pk", row.PK, "sk", row.SK, "outcome", "left", "why", err.Error())
 			continue
@@ -189,37 +179,61 @@ func (g *Gateway) handOut(ctx context.Context, due []DueRow, t *tick) (int, erro
 	return len(ms), g.send(ctx, RetryQueue, t.full(ms))
 }
 
-// handOutDelivery claims a delivery that is due, and returns the message for
-// it; nil if there is nothing to attempt.
-func (g *Gateway) handOutDelivery(ctx context.Context, row Row, t *tick) (*Message, error) {
-	d, err := deliveryOf(row)
-	if err != nil {
-		return nil, err
-	}
+// handOutRow claims a row that is due, by one conditional write, and returns the
+// message for it; nil if another has it, or if there is nothing to do now.
+func (g *Gateway) handOutRow(ctx context.Context, row Row, t *tick) (*Message, error) {
 	now := g.now()
-	if d.due.IsZero() || d.due.After(now.Add(Horizon)) {
+	if row.Due.IsZero() || row.Due.After(now.Add(Horizon)) {
 		return nil, nil // the index lagged
 	}
-	if d.Lost >= maxLost {
-		g.Log.Error("retry", "delivery", d.ID, "outcome", "given up", "handed_out", d.Lost)
-		return nil, g.save(ctx, d.giveUp(now), d.rev)
+	start, was := later(row.Due, now), row.Rev
+	var h header
+	var err error
+	switch kind, _, _ := strings.Cut(row.PK, "#"); kind {
+	case "D":
+		if start.Equal(now) {
+			start = now.Add(g.upTo(spread)).Truncate(time.Millisecond)
+		}
+		row, h, err = g.claimDelivery(ctx, row, start, t)
+	case "J":
+		row, h, err = claimJob(row, start)
+	case "L":
+		row, h, err = claimLane(row, start, now)
+	default:
+		err = fmt.Errorf("row of kind %q is due: %w", kind, ErrInvalid)
 	}
-	if moved, err := g.heldUp(ctx, d, t); moved || err != nil {
+	if err != nil || h.Kind == "" {
 		return nil, err
 	}
-	start := d.due
-	if !start.After(now) {
-		start = now.Add(g.upTo(spread)).Truncate(time.Millisecond)
-	}
-	after := d.handOut(start)
-	switch err := g.putDelivery(ctx, after, d.rev); {
+	h.Hops = 1
+	row.Rev = NewRev()
+	switch err := persist(ctx, func() error { return g.Store.Put(ctx, row, was) }); {
 	case errors.Is(err, ErrConflict):
 		return nil, nil
 	case err != nil:
-		return nil, err
+		return nil, fmt.Errorf("claim %s %s: %w", row.PK, row.SK, err)
 	}
-	m, err := retryOf(after, 1, now)
+	m, err := retryMessageOf(h, start.Sub(now))
 	return &m, err
+}
+
+// claimDelivery returns a delivery's row as it is when it is handed out, and the
+// header of its message; of no kind if there is nothing to attempt.
+func (g *Gateway) claimDelivery(ctx context.Context, row Row, start time.Time, t *tick) (Row, header, error) {
+	d, err := deliveryOf(row)
+	if err != nil {
+		return row, header{}, err
+	}
+	if d.Lost >= maxLost {
+		g.Log.Error("retry", "delivery", d.ID, "outcome", "given up", "handed_out", d.Lost)
+		return row, header{}, g.save(ctx, d.giveUp(g.now()), d.rev)
+	}
+	if moved, err := g.heldUp(ctx, d, t); moved || err != nil {
+		return row, header{}, err
+	}
+	after := d.handOut(start)
+	row, err = after.row(g.Kept)
+	return row, after.header(), err
 }
 
 // heldUp moves d on, with one write, if its registration's circuit is open and

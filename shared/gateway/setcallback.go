@@ -145,30 +145,25 @@ func (g *Gateway) putApp(ctx context.Context, c Caller, of Group, q CallbackRequ
 	if err := g.replaceApp(ctx, c, of, q, id); err != nil {
 		return Registration{}, err
 	}
-	var lost error
-	for range 20 {
+	var r Registration
+	err := again(ctx, func() error {
 		old, row, err := load[Registration](ctx, g.Store, registrationKey(id))
 		if err != nil && !errors.Is(err, ErrNotFound) {
-			return old, err
+			return err
 		}
 		if err := g.forgetRemoval(ctx, old); err != nil {
-			return old, err
+			return err
 		}
-		r, err := g.appOf(c, of, q, old, id)
-		if err != nil {
-			return r, err
+		if r, err = g.appOf(c, of, q, old, id); err != nil {
+			return err
 		}
-		switch r, lost = g.putRegistration(ctx, old, row, r); {
-		case lost == nil:
-			return r, deleteRow(ctx, g.Store, healthKey(id), AnyRev)
-		case !errors.Is(lost, ErrConflict):
-			return r, lost
-		}
-		if ctx.Err() != nil {
-			break
-		}
+		r, err = g.putRegistration(ctx, old, row, r)
+		return err
+	})
+	if err != nil {
+		return r, err
 	}
-	return Registration{}, lost
+	return r, deleteRow(ctx, g.Store, healthKey(id), AnyRev)
 }
 
 // replaceApp names id as the registration of the application, and removes the
