@@ -83,6 +83,7 @@ func (g *Gateway) attempt(ctx context.Context, t try, rec recorder) error {
 		return err
 	}
 	after, err := rec.attempted(ctx, t.d, t.r, a)
+	g.logAttempt(ctx, t, a, after)
 	if err != nil {
 		return err
 	}
@@ -175,8 +176,7 @@ func (g *Gateway) judge(ctx context.Context, e *Event, r *Registration) (*Regist
 	return now, verdict, err
 }
 
-// post makes one POST of t's event to its registration's endpoint. It logs one
-// line.
+// post makes one POST of t's event to its registration's endpoint.
 func (g *Gateway) post(ctx context.Context, t try) Attempt {
 	a := Attempt{At: g.now(), Manual: t.d.Manual, Claim: t.d.Claim}
 	req, err := g.request(t, a.At)
@@ -195,9 +195,25 @@ func (g *Gateway) post(ctx context.Context, t try) Attempt {
 		metric = Accepted
 	}
 	g.count(metric, 1)
-	if log := g.Log; log.Enabled(ctx, slog.LevelDebug) { // else the host is parsed for nothing
-		log.Debug("attempt", "provider", t.e.Provider, "source", t.e.Source, "event", t.e.ID, "tenant", t.r.Tenant, "delivery", t.d.ID,
-			"number", t.d.Made+1, "host", egress.Host(t.r.Endpoint.Shown), "code", a.StatusCode, "outcome", string(a.Class), "took", a.Took)
-	}
 	return a
+}
+
+// logAttempt writes the line of a, after which the delivery is as after: at INFO if
+// it failed, with the start of the next one, so that an operator sees why a
+// tenant's deliveries fail and when they are tried again; else at DEBUG.
+func (g *Gateway) logAttempt(ctx context.Context, t try, a Attempt, after Delivery) {
+	level := slog.LevelInfo
+	if a.Accepted() {
+		level = slog.LevelDebug
+	}
+	if !g.Log.Enabled(ctx, level) { // the host would be parsed for nothing
+		return
+	}
+	fields := []any{"provider", t.e.Provider, "source", t.e.Source, "event", t.e.ID, "tenant", t.r.Tenant, "registration", t.r.ID,
+		"delivery", t.d.ID, "number", t.d.Made + 1, "host", egress.Host(t.r.Endpoint.Shown), "code", a.StatusCode,
+		"outcome", string(a.Class), "took", a.Took}
+	if after.Status == Pending {
+		fields = append(fields, "next", after.Start)
+	}
+	g.Log.Log(ctx, level, "attempt", fields...)
 }

@@ -180,6 +180,7 @@ const whyGone = "the endpoint answered 410 Gone"
 func (g *Gateway) heed(ctx context.Context, e *Event, r *Registration, a Attempt, d Delivery, probe bool) {
 	err := g.heedAttempt(ctx, e, r, a, probe)
 	if d.Status == Failed && d.Why == whyExhausted {
+		g.logExhausted(d)
 		err = errors.Join(err, g.tell(ctx, deliveryExhausted, e, r, "no attempt was accepted"))
 	}
 	if err != nil {
@@ -277,7 +278,14 @@ func (g *Gateway) exhaust(ctx context.Context, e *Event, r *Registration, d Deli
 	if err := g.tell(ctx, deliveryExhausted, e, r, "the endpoint accepted nothing for the whole time of the schedule"); err != nil {
 		return err
 	}
+	g.logExhausted(d)
 	return g.save(ctx, d.close(Failed, whyExhausted, g.now()), d.rev)
+}
+
+// logExhausted writes the line of a delivery that failed for good.
+func (g *Gateway) logExhausted(d Delivery) {
+	g.Log.Info("delivery", "source", d.Source, "event", d.Event, "tenant", d.Tenant, "registration", d.Registration,
+		"delivery", d.ID, "attempts", d.Made, "outcome", whyExhausted)
 }
 
 // overtime reports whether the whole time that s gives a delivery is over.

@@ -72,6 +72,13 @@ func (g *Gateway) changeDeliveryFrom(ctx context.Context, d Delivery, f func(Del
 	return d, err
 }
 
+// giveUp ends d, of which no attempt could be made or recorded, however often it
+// was handed out.
+func (g *Gateway) giveUp(ctx context.Context, d Delivery) error {
+	g.Log.Error("retry", "delivery", d.ID, "outcome", "given up", "handed_out", d.Lost)
+	return g.save(ctx, d.giveUp(g.now()), d.rev)
+}
+
 // putAttempt stores one attempt of a delivery, in a row of its own. Written
 // again under the same claim and start it is the same row.
 func (g *Gateway) putAttempt(ctx context.Context, delivery string, a Attempt) error {

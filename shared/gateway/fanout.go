@@ -31,18 +31,20 @@ func (g *Gateway) newRun() string { return g.run + "." + strconv.FormatInt(runs.
 // soon as it is known. A message is finished when all of that is stored; a
 // tenant's refusal never makes it come again.
 func (g *Gateway) FanOut(ctx context.Context, ms []Received) ([]string, error) {
-	return eachMessage(ctx, ms, g.fanOutMessage)
+	return g.eachMessage(ctx, "fanout", ms, g.fanOutMessage)
 }
 
-// eachMessage runs f for all messages at once and returns the receipts of those
-// for which it returned an error or panicked, and all errors.
-func eachMessage(ctx context.Context, ms []Received, f func(context.Context, Received) error) ([]string, error) {
+// eachMessage runs f for all messages at once, and returns the receipts of those
+// for which it returned an error or panicked. Each of these is one line of the
+// log.
+func (g *Gateway) eachMessage(ctx context.Context, verb string, ms []Received, f func(context.Context, Received) error) ([]string, error) {
 	errs := make([]error, len(ms))
 	atOnce(len(ms), func(i int) { errs[i] = guarded(func() error { return f(ctx, ms[i]) }) })
 	var again []string
 	for i, err := range errs {
 		if err != nil {
 			again = append(again, ms[i].Receipt)
+			g.logAgain(verb, ms[i], err)
 		}
 	}
 	return again, nil
@@ -62,17 +64,6 @@ func atOnce(n int, f func(i int)) {
 	wg.Wait()
 }
 
-// guarded turns a panic of f into an error: one poison event must not take the
-// rest of its batch along.
-func guarded(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
-	return f()
-}
-
 func (g *Gateway) fanOutMessage(ctx context.Context, m Received) error {
 	h, as, err := readMessage(m.Body)
 	switch {
@@ -85,20 +76,17 @@ func (g *Gateway) fanOutMessage(ctx context.Context, m Received) error {
 		for i := range as {
 			as[i].again = as[i].again || m.Receives > 1
 		}
-		err = g.fanOutEvents(ctx, as)
+		err = g.fanOutEvents(ctx, m, as)
 	default:
 		err = fmt.Errorf("message of kind %q on the events queue: %w", h.Kind, ErrUnreadable)
-	}
-	if err != nil {
-		g.Log.Error("fanout", "source", h.Source, "events", len(as), "receives", m.Receives, "outcome", "again", "why", err.Error())
 	}
 	return err
 }
 
-// fanOutEvents fans out all events of a message. Those that could not be
-// finished are sent again, one a message; the message of a single event is not,
-// it comes again by itself.
-func (g *Gateway) fanOutEvents(ctx context.Context, as []arrival) error {
+// fanOutEvents fans out all events of m. Those that could not be finished are
+// sent again, one a message, which is one line of the log; the message of a single
+// event is not, it comes again by itself.
+func (g *Gateway) fanOutEvents(ctx context.Context, m Received, as []arrival) error {
 	if len(as) == 1 {
 		return g.fanOutEvent(ctx, as[0])
 	}
@@ -107,12 +95,22 @@ func (g *Gateway) fanOutEvents(ctx context.Context, as []arrival) error {
 	group.SetLimit(eventsAtOnce)
 	for i, a := range as {
 		group.Go(func() error {
-			errs[i] = guarded(func() error { return g.fanOutEvent(ctx, a) })
+			if err := guarded(func() error { return g.fanOutEvent(ctx, a) }); err != nil {
+				errs[i] = fmt.Errorf("event %s: %w", a.ID, err)
+			}
 			return nil
 		})
 	}
 	group.Wait()
-	return g.sendSingles(ctx, as, errs)
+	err := errors.Join(errs...)
+	if err == nil {
+		return nil
+	}
+	if unsent := g.sendSingles(ctx, as, errs); unsent != nil {
+		return errors.Join(err, unsent)
+	}
+	g.logAgain("fanout", m, err)
+	return nil
 }
 
 // sendSingles sends those of as for which there is an error, or all if errs is

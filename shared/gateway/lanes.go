@@ -307,7 +307,7 @@ func (l *laneHead) notNow(ctx context.Context, _ Delivery, s start) error {
 func (l *laneHead) notWritten(ctx context.Context, d Delivery) error {
 	d.Paced = false // the lane knows
 	if d.Lost++; d.Lost >= maxLost {
-		return l.g.save(ctx, d.giveUp(l.g.now()), d.rev)
+		return l.g.giveUp(ctx, d)
 	}
 	if err := l.g.save(ctx, d, d.rev); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 // the chunks of jobs. A message whose claim was superseded is dropped; the row
 // that it was for tells what happens next.
 func (g *Gateway) Redeliver(ctx context.Context, ms []Received) ([]string, error) {
-	return eachMessage(ctx, ms, func(ctx context.Context, m Received) error {
+	return g.eachMessage(ctx, "retry", ms, func(ctx context.Context, m Received) error {
 		h, _, err := readMessage(m.Body)
 		switch {
 		case err != nil:
@@ -23,9 +23,6 @@ func (g *Gateway) Redeliver(ctx context.Context, ms []Received) ([]string, error
 			err = g.runLane(ctx, h)
 		default:
 			err = fmt.Errorf("message of kind %q on the retry queue: %w", h.Kind, ErrUnreadable)
-		}
-		if err != nil {
-			g.Log.Error("retry", "kind", string(h.Kind), "id", h.ID, "receives", m.Receives, "outcome", "again", "why", err.Error())
 		}
 		return err
 	})

@@ -35,7 +35,10 @@ func (g *Gateway) Retry(ctx context.Context) error {
 	errs := make([]error, DueShards)
 	for shard := range DueShards {
 		wg.Go(func() {
-			errs[shard] = guarded(func() error { return g.retryShard(ctx, shard, start.Add(Horizon), &t) })
+			err := guarded(func() error { return g.retryShard(ctx, shard, start.Add(Horizon), &t) })
+			if errs[shard] = err; err != nil {
+				g.Log.Error("retry", append([]any{"shard", shard, "outcome", "left"}, whyOf(err)...)...)
+			}
 		})
 	}
 	wg.Wait()
@@ -225,8 +228,7 @@ func (g *Gateway) claimDelivery(ctx context.Context, row Row, start time.Time, t
 		return row, header{}, err
 	}
 	if d.Lost >= maxLost {
-		g.Log.Error("retry", "delivery", d.ID, "outcome", "given up", "handed_out", d.Lost)
-		return row, header{}, g.save(ctx, d.giveUp(g.now()), d.rev)
+		return row, header{}, g.giveUp(ctx, d)
 	}
 	if moved, err := g.heldUp(ctx, d, t); moved || err != nil {
 		return row, header{}, err
@@ -257,6 +259,7 @@ func (g *Gateway) heldUp(ctx context.Context, d Delivery, t *tick) (bool, error)
 	case d.overtime(r.Schedule, now) && t.end(d.Registration):
 		return false, nil
 	case d.overtime(r.Schedule, now):
+		g.logExhausted(d)
 		return true, g.save(ctx, d.close(Failed, whyExhausted, now), d.rev)
 	case !h.ProbeAt.After(later(d.due, now)) && t.probe(d.Registration):
 		return false, nil

@@ -1,0 +1,112 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A brokenStore does not answer: it returns an error, or panics.
+type brokenStore struct {
+	Store
+	err error
+}
+
+func (s brokenStore) Get(context.Context, ...Key) ([]Row, error) {
+	if s.err == nil {
+		panic("boom")
+	}
+	return nil, s.err
+}
+
+// A sink takes every message.
+type sink struct{ Queue }
+
+func (sink) Send(_ context.Context, _ QueueName, ms []Message) []error {
+	return make([]error, len(ms))
+}
+
+// TestFailedMessageIsOneLineOfTheLog has handlers fail and panic, with one event
+// in the message and with two.
+func TestFailedMessageIsOneLineOfTheLog(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	var as []arrival
+	for _, key := range []string{"first", "second"} {
+		id, err := eventID("src-00000001", "", now, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		as = append(as, arrival{token: "t", Event: Event{ID: id, Source: "src-00000001", Type: "t", Received: now, Payload: []byte("{}")}})
+	}
+	body := func(as []arrival) string {
+		text, err := packMessage(as)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	delivery := DeliveryID("reg_06h1pq6cfqrj3bt6lhmlnp6f6c", as[0].ID)
+	retry, err := packHeader(header{Kind: retryMessage, ID: delivery, Claim: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name    string
+		err     error // nil: the Store panics
+		queue   QueueName
+		body    string
+		again   int
+		source  string
+		event   string
+		mention string // in why
+	}{
+		{"a panic, one event", nil, EventsQueue, body(as[:1]), 1, "src-00000001", as[0].ID, "panic: boom"},
+		{"an error, one event", errors.New("no answer"), EventsQueue, body(as[:1]), 1, "src-00000001", as[0].ID, "no answer"},
+		{"a panic, two events", nil, EventsQueue, body(as), 0, "src-00000001", "", as[1].ID + ": panic: boom"},
+		{"an error, two events", errors.New("no answer"), EventsQueue, body(as), 0, "src-00000001", "", "no answer"},
+		{"a panic, a retry", nil, RetryQueue, retry, 1, "src-00000001", as[0].ID, "panic: boom"},
+		{"an error, a retry", errors.New("no answer"), RetryQueue, retry, 1, "src-00000001", as[0].ID, "no answer"},
+		{"a message that nobody can read", nil, EventsQueue, "{", 1, "", "", "unreadable"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var log bytes.Buffer
+			g, err := New(Config{Store: brokenStore{err: tt.err}, Queue: sink{}, Log: slog.New(slog.NewJSONHandler(&log, nil))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			handle := map[QueueName]Handler{EventsQueue: g.FanOut, RetryQueue: g.Redeliver}[tt.queue]
+			again, err := handle(t.Context(), []Received{{Body: tt.body, Receipt: "r", Receives: 2}})
+			if err != nil || len(again) != tt.again {
+				t.Errorf("%q come again, %v; want %d", again, err, tt.again)
+			}
+			if n := strings.Count(log.String(), "\n"); n != 1 {
+				t.Fatalf("%d lines, want 1:\n%s", n, log.String())
+			}
+			var line struct {
+				Level, Source, Event, Outcome, Why, Stack string
+				Receives                                  int
+			}
+			if err := json.Unmarshal(log.Bytes(), &line); err != nil {
+				t.Fatal(err)
+			}
+			panicked := strings.Contains(line.Why, "panic")
+			if line.Level != "ERROR" || line.Source != tt.source || line.Event != tt.event || line.Receives != 2 || line.Outcome != "again" ||
+				!strings.Contains(line.Why, tt.mention) || panicked != strings.Contains(line.Stack, "brokenStore.Get") {
+				t.Errorf("line %s\nwant an error of source %q, event %q, received 2 times, that comes again because of %q, with the stack of a panic",
+					log.String(), tt.source, tt.event, tt.mention)
+			}
+		})
+	}
+}
+
+func TestWhyOfTheLogIsBounded(t *testing.T) {
+	fields := whyOf(errors.New(strings.Repeat("ü", maxWhy)))
+	if text := fields[1].(string); len(text) > maxWhy || len(text) < maxWhy-4 {
+		t.Errorf("why of %d bytes, want at most %d", len(text), maxWhy)
+	}
+}
