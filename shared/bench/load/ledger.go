@@ -5,10 +5,11 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
-	"math"
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"ringback/shared/bench/quantile"
 )
 
 // poll is how often a ledger is looked at by who waits for it. Times are those
@@ -162,10 +163,7 @@ func wrong(n int64, what string) error {
 // percentile returns the p-th of ascending times, in milliseconds; of none it is
 // not a number.
 func percentile(ascending []time.Duration, p int) float64 {
-	if len(ascending) == 0 {
-		return math.NaN()
-	}
-	return float64(ascending[len(ascending)*p/100]) / float64(time.Millisecond)
+	return quantile.Of(ascending, float64(p)/100) / float64(time.Millisecond)
 }
 
 // until waits until done reports true, and looks every so often.

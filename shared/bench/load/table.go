@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"ringback/shared/bench/quantile"
 )
 
 // A column is one kind of figure.
@@ -89,7 +91,7 @@ func (t *table) add(what, command string, m measurement) {
 	(*t)[i].runs = append((*t)[i].runs, m)
 }
 
-// cell returns a row's figure: of more than one run lowest–median–highest.
+// cell returns the spread of a row's figure over the runs.
 func (r *row) cell(c column) string {
 	var vs []float64
 	for _, m := range r.runs {
@@ -97,15 +99,20 @@ func (r *row) cell(c column) string {
 			vs = append(vs, v)
 		}
 	}
+	return spread(vs)
+}
+
+// spread tells figures as lowest–median–highest, equal ones as one, none as "".
+func spread(vs []float64) string {
 	if len(vs) == 0 {
 		return ""
 	}
-	slices.Sort(vs)
-	low, middle, high := number(vs[0]), number(vs[len(vs)/2]), number(vs[len(vs)-1])
+	sorted := slices.Sorted(slices.Values(vs))
+	low, high := number(sorted[0]), number(sorted[len(sorted)-1])
 	if low == high {
 		return low
 	}
-	return low + "–" + middle + "–" + high
+	return low + "–" + number(quantile.Of(sorted, 0.5)) + "–" + high
 }
 
 // number writes v with three digits, or all before the point.

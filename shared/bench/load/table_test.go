@@ -23,10 +23,14 @@ func TestTableTellsTheSpreadOfRuns(t *testing.T) {
 	for _, v := range []float64{30, 10, 20} {
 		tab.add("fan-out 1", "fanout", measurement{delivered: v, lost: 0})
 	}
+	for _, v := range []float64{30, 10, 14, 20} {
+		tab.add("fan-out 10", "fanout", measurement{delivered: v})
+	}
 	tab.add("kill -9", "kill", measurement{duplicated: 4, lost: 0})
 	var b bytes.Buffer
 	tab.markdown(&b)
 	want := "| fan-out 1 | 10–20–30 deliveries/s, 0 lost | `go run ./shared/bench/load -only fanout` |\n" +
+		"| fan-out 10 | 10–17–30 deliveries/s | `go run ./shared/bench/load -only fanout` |\n" +
 		"| kill -9 | 0 lost, 4 twice | `go run ./shared/bench/load -only kill` |\n"
 	if b.String() != want {
 		t.Errorf("markdown:\n%swant\n%s", b.String(), want)

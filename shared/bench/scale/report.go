@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"slices"
 	"testing"
 	"time"
 
 	"ringback/shared/bench/bill"
+	"ringback/shared/bench/quantile"
 )
 
 // logBytes is what an event leaves in logs: access log, platform lines, metrics
@@ -96,17 +96,16 @@ func (w *world) printLatency(out io.Writer) {
 }
 
 func quantiles(took []time.Duration) string {
-	return fmt.Sprintf("p50 %8v  p99 %8v  max %8v", quantile(took, 0.5), quantile(took, 0.99), quantile(took, 1))
+	sorted := slices.Sorted(slices.Values(took))
+	return fmt.Sprintf("p50 %8v  p99 %8v  max %8v", rounded(sorted, 0.5), rounded(sorted, 0.99), rounded(sorted, 1))
 }
 
-// quantile returns which of took is longer than a share of them; 0 if there are
-// none.
-func quantile(took []time.Duration, share float64) time.Duration {
-	if len(took) == 0 {
+// rounded returns the q-quantile of ascending times; 0 if there are none.
+func rounded(ascending []time.Duration, q float64) time.Duration {
+	if len(ascending) == 0 {
 		return 0
 	}
-	sorted := slices.Sorted(slices.Values(took))
-	d := sorted[max(int(math.Ceil(share*float64(len(sorted)))), 1)-1]
+	d := time.Duration(quantile.Of(ascending, q))
 	if d < time.Second {
 		return d.Round(time.Millisecond)
 	}

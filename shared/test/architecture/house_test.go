@@ -71,9 +71,9 @@ var house = []room{
 	{"shared/bench/badinput", []string{
 		"shared/app", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider", "shared/provider/tencentchat",
 	}, nil},
-	{"shared/bench/scale", []string{"shared/app", "shared/bench/bill", "shared/config", "shared/gateway", "shared/provider"}, nil},
+	{"shared/bench/scale", []string{"shared/app", "shared/bench/bill", "shared/bench/quantile", "shared/config", "shared/gateway", "shared/provider"}, nil},
 	{"shared/bench/load", []string{ // a command; it fills files with the gateway's own verbs
-		"shared/app", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider",
+		"shared/app", "shared/bench/quantile", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider",
 	}, []string{"golang.org/x/sync/errgroup"}},
 }
 
