@@ -6,9 +6,6 @@ import (
 	"context"
 	"debug/buildinfo"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +22,7 @@ const syncs = 100
 // A machine says where and when figures were taken.
 type machine struct {
 	date, cores, kernel, load string
-	built, disk, http         string
+	built, disk               string
 }
 
 // describe describes the machine before anything of this command loads it.
@@ -46,9 +43,9 @@ func describe(ctx context.Context) *machine {
 	return m
 }
 
-// add adds of what the runner was built, how fast the disk below b.scratch syncs,
-// and how many exchanges of HTTP the cores do.
-func (m *machine) add(ctx context.Context, b *bench) error {
+// add adds of what the runner was built, and how fast the disk below b.scratch
+// syncs.
+func (m *machine) add(b *bench) error {
 	info, err := buildinfo.ReadFile(b.binary)
 	if err != nil {
 		return err
@@ -57,26 +54,8 @@ func (m *machine) add(ctx context.Context, b *bench) error {
 	if text, err := exec.Command("git", "describe", "--always", "--dirty").Output(); err == nil {
 		m.built += ", commit " + string(bytes.TrimSpace(text))
 	}
-	if m.http, err = b.exchanges(ctx); err != nil {
-		return err
-	}
 	m.disk, err = diskOf(b.scratch)
 	return err
-}
-
-// exchanges counts what a server of net/http that does nothing answers to the
-// generator. Machines of one name differ by half, and so do a runner's figures.
-func (b *bench) exchanges(ctx context.Context) (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })}
-	defer server.Close()
-	go server.Serve(ln) // until it is closed
-	g := &generator{addr: ln.Addr().String(), path: "/", group: groupA, ledger: newLedger(0, b.deliveries)}
-	start, err := g.flood(ctx, 0, b.deliveries, b.connections)
-	return number(float64(b.deliveries)/time.Since(start).Seconds()) + " bare HTTP exchanges/s", err
 }
 
 // diskOf writes to a file and waits for the disk, again and again.
@@ -131,5 +110,5 @@ func fileSystem(dir string) string {
 }
 
 func (m *machine) String() string {
-	return fmt.Sprintf("%s; %s; %s; load before the start %s; %s\nrunner: %s; synchronous=FULL on %s\n", m.date, m.cores, m.kernel, m.load, m.http, m.built, m.disk)
+	return fmt.Sprintf("%s; %s; %s; load before the start %s\nrunner: %s; synchronous=FULL on %s\n", m.date, m.cores, m.kernel, m.load, m.built, m.disk)
 }

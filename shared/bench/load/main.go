@@ -55,6 +55,7 @@ type bench struct {
 	binary  string // of the runner; empty: it is built
 	scratch string // folder of the data folders
 	table   table
+	bares   []float64 // bare exchanges a second, before and after each round
 	notes   io.Writer // progress
 
 	// noting returns what a receiver does with a delivery. Tests have it err.
@@ -63,6 +64,9 @@ type bench struct {
 
 // command measures what args ask for and writes the table to out.
 func command(ctx context.Context, args []string, out io.Writer) error {
+	if slices.Equal(args, []string{answerBare}) {
+		return answer(os.Stdin, out)
+	}
 	b := newBench()
 	if err := b.parse(args); err != nil {
 		return err
@@ -89,7 +93,7 @@ func (b *bench) command(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := machine.add(ctx, b); err != nil {
+	if err := machine.add(b); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, machine)
@@ -137,7 +141,7 @@ func (b *bench) measure(ctx context.Context, out io.Writer) error {
 	if b.soakFor > 0 {
 		return b.soak(ctx, out)
 	}
-	for range b.runs {
+	return b.rounds(ctx, b.runs, &b.table, func() error {
 		for _, s := range scenarios {
 			if len(b.only) > 0 && !slices.Contains(b.only, s.name) {
 				continue
@@ -145,6 +149,26 @@ func (b *bench) measure(ctx context.Context, out io.Writer) error {
 			if err := s.run(b, ctx); err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
+		}
+		return nil
+	})
+}
+
+// rounds plays n rounds with bare exchanges before and after each, and notes in
+// t what share of the lower ones the rates of each are.
+func (b *bench) rounds(ctx context.Context, n int, t *table, play func() error) error {
+	for i := range n + 1 {
+		if i > 0 {
+			if err := play(); err != nil {
+				return err
+			}
+		}
+		bare, err := b.bare(ctx)
+		if err != nil {
+			return err
+		}
+		if b.bares = append(b.bares, bare); i > 0 {
+			t.share(min(b.bares[i-1], bare))
 		}
 	}
 	return nil
@@ -172,6 +196,9 @@ func (b *bench) add(what, command string, m measurement) error {
 func (b *bench) say(format string, args ...any) { fmt.Fprintf(b.notes, format+"\n", args...) }
 
 func (b *bench) print(out io.Writer) {
+	if len(b.bares) > 0 {
+		fmt.Fprintf(out, "bare HTTP exchanges/s: %s\n\n", spread(b.bares))
+	}
 	switch {
 	case len(b.table) == 0:
 	case b.markdown:

@@ -37,6 +37,19 @@ func TestTableTellsTheSpreadOfRuns(t *testing.T) {
 	}
 }
 
+func TestShareIsOfDeliveriesOrElseOfCallbacks(t *testing.T) {
+	var tab table
+	tab.add("callbacks", "callbacks", measurement{accepted: 5000})
+	tab.add("fan-out 10", "fanout", measurement{accepted: 500, delivered: 4000})
+	tab.add("latency", "latency", measurement{p50: 3})
+	tab.share(20_000)
+	for i, want := range []string{"0.250", "0.200", ""} {
+		if got := tab[i].cell(share); got != want {
+			t.Errorf("%s: share %q of 20,000 bare exchanges/s, want %q", tab[i].what, got, want)
+		}
+	}
+}
+
 func TestSlopeIsPerMinute(t *testing.T) {
 	var samples []sample
 	for i := range 5 {
