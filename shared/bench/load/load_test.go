@@ -61,6 +61,10 @@ func TestEveryScenarioPlaysAndLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range b.table {
+		m := r.runs[0]
+		if _, counted := m[cpu]; counted && (m[objects] < 10 || m[kib] < 1) {
+			t.Errorf("%s: %v allocations of %v KiB for a delivery, want tens and more", r.what, m[objects], m[kib])
+		}
 		if got := r.cell(lost); got != "0" {
 			t.Errorf("%s: lost %s, want 0", r.what, got)
 		}

@@ -34,28 +34,29 @@ func (s *stage) profile(ctx context.Context, what string) func() error {
 }
 
 func (s *stage) fetch(ctx context.Context, what, file string) error {
+	profile, err := get(ctx, s.runner.pprof+what)
+	if err != nil {
+		return err
+	}
 	if err := os.MkdirAll(s.profiles, 0o755); err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.runner.pprof+what, nil)
+	return os.WriteFile(file+".pprof", profile, 0o644)
+}
+
+// get returns a profile.
+func get(ctx context.Context, url string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("profile: %s", resp.Status)
+		return nil, fmt.Errorf("profile: %s", resp.Status)
 	}
-	f, err := os.Create(file + ".pprof")
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(f, resp.Body); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
+	return io.ReadAll(resp.Body)
 }

@@ -148,6 +148,25 @@ func (r *runner) memory(field string) (float64, error) {
 	return float64(kib) / 1024, nil
 }
 
+// allocated returns how many objects the runner allocated so far, and their
+// bytes. They are fields of runtime.MemStats, which end the profile as comments.
+func (r *runner) allocated(ctx context.Context) (objects, bytes float64, err error) {
+	text, err := get(ctx, r.pprof+"allocs?debug=1")
+	if err != nil {
+		return 0, 0, err
+	}
+	field := func(name string) (v float64) {
+		_, rest, _ := strings.Cut(string(text), "\n# "+name+" = ")
+		value, _, _ := strings.Cut(rest, "\n")
+		v, e := strconv.ParseFloat(value, 64)
+		if e != nil {
+			err = fmt.Errorf("%s of the runner: %q", name, value)
+		}
+		return v
+	}
+	return field("Mallocs"), field("TotalAlloc"), err
+}
+
 // call sends JSON to the API and reads the answer into out, unless that is nil.
 func (r *runner) call(ctx context.Context, key, method, path string, in, out any) error {
 	body, err := json.Marshal(in)

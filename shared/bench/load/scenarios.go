@@ -32,7 +32,7 @@ func (b *bench) callbacks(ctx context.Context) error {
 		if err := s.warmUp(ctx, l); err != nil {
 			return err
 		}
-		before, err := s.used()
+		before, err := s.begin(ctx)
 		if err != nil {
 			return err
 		}
@@ -47,7 +47,7 @@ func (b *bench) callbacks(ctx context.Context) error {
 			return err
 		}
 		m := measurement{accepted: float64(b.deliveries) / took.Seconds()}
-		if err := s.sum(m, before, b.deliveries, l); err != nil {
+		if err := s.sum(ctx, m, before, b.deliveries, l); err != nil {
 			return err
 		}
 		return errors.Join(b.add(what, "callbacks", m), l.check(), s.begun(ctx, l))
@@ -88,7 +88,7 @@ func (s *stage) throughput(ctx context.Context, what string, l *ledger, to int) 
 	if err := s.warmUp(ctx, l); err != nil {
 		return nil, err
 	}
-	before, err := s.used()
+	before, err := s.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (s *stage) throughput(ctx context.Context, what string, l *ledger, to int) 
 	n := (to - warm) * len(l.endpoints)
 	until := time.Duration(l.last.Load()) - start.Sub(l.start)
 	m := measurement{accepted: float64(to-warm) / took.Seconds(), delivered: float64(n) / until.Seconds()}
-	return m, errors.Join(s.sum(m, before, n, l), profiled())
+	return m, errors.Join(s.sum(ctx, m, before, n, l), profiled())
 }
 
 func (b *bench) latency(ctx context.Context) error {
@@ -134,7 +134,7 @@ func (b *bench) callbacksAt(rate int) int { return max(int(float64(rate)*b.windo
 
 // paced sends callbacks at a rate and tells how long they took to arrive.
 func (s *stage) paced(ctx context.Context, what string, l *ledger, from, to, rate int) (measurement, error) {
-	before, err := s.used()
+	before, err := s.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ func (s *stage) paced(ctx context.Context, what string, l *ledger, from, to, rat
 	}
 	m := measurement{}
 	m.times(l, from, to)
-	return m, errors.Join(s.sum(m, before, (to-from)*len(l.endpoints), l), profiled())
+	return m, errors.Join(s.sum(ctx, m, before, (to-from)*len(l.endpoints), l), profiled())
 }
 
 // registrations measures one registration that matches among ever more.

@@ -141,23 +141,32 @@ func (s *stage) fileMiB() (database, log float64, err error) {
 }
 
 // A used is what was used so far.
-type used struct{ runner, own time.Duration }
+type used struct {
+	runner, own    time.Duration
+	objects, bytes float64 // that the runner allocated
+}
 
-func (s *stage) used() (used, error) {
-	cpu, err := s.runner.cpu()
-	return used{cpu, ownCPU()}, err
+// begin returns what was used so far. To read the allocations takes processor
+// time of the runner: here they come first, in sum last.
+func (s *stage) begin(ctx context.Context) (u used, err error) {
+	if u.objects, u.bytes, err = s.runner.allocated(ctx); err != nil {
+		return u, err
+	}
+	u.runner, err = s.runner.cpu()
+	u.own = ownCPU()
+	return u, err
 }
 
 // sum notes in m what n deliveries cost since before, how large memory and file
 // are, and what was lost or came twice.
-func (s *stage) sum(m measurement, before used, n int, l *ledger) error {
-	after, err := s.used()
-	if err != nil {
-		return err
-	}
-	m[cpu] = (after.runner - before.runner).Seconds() / float64(max(n, 1)) * 1000
-	m[ownCost] = (after.own - before.own).Seconds() / float64(max(n, 1)) * 1000
-	return s.sizes(m, l)
+func (s *stage) sum(ctx context.Context, m measurement, before used, n int, l *ledger) error {
+	runner, err1 := s.runner.cpu()
+	own := ownCPU()
+	allocated, bytes, err2 := s.runner.allocated(ctx)
+	each := float64(max(n, 1))
+	m[cpu], m[ownCost] = (runner-before.runner).Seconds()/each*1000, (own-before.own).Seconds()/each*1000
+	m[objects], m[kib] = (allocated-before.objects)/each, (bytes-before.bytes)/each/1024
+	return errors.Join(err1, err2, s.sizes(m, l))
 }
 
 func (s *stage) sizes(m measurement, l *ledger) error {

@@ -26,6 +26,8 @@ const (
 	ratio
 	cpu
 	ownCost
+	objects
+	kib
 	memory
 	file
 	acknowledged
@@ -49,6 +51,8 @@ var headings = [columns]heading{
 	ratio:        {"p99 ÷ alone", "%s times the p99 alone"},
 	cpu:          {"CPU s/1,000", "%s CPU s per 1,000"},
 	ownCost:      {"load's own", ""},
+	objects:      {"allocations", "%s allocations"},
+	kib:          {"allocated KiB", "%s KiB allocated"},
 	memory:       {"peak MiB", "peak %s MiB"},
 	file:         {"file MiB", ""},
 	acknowledged: {"acknowledged", "%s acknowledged"},
@@ -61,6 +65,7 @@ of bare       deliveries/s (callbacks/s, where nobody is registered) as a share 
               empty 200, of net/http to another process over 64 connections; of those before and after, the lower ones
 p50 p95 p99   from when a callback was due to be sent until it arrived; late: how much later than due it was sent, p99
 CPU s/1,000   processor time of the runner for 1,000 deliveries (callbacks, where nobody is registered); load's own: of generator and receiver, the same
+allocations   of the runner for one delivery (callback, where nobody is registered), and how much they are
 peak MiB      of the runner's resident memory; file: database and its log at the end
 acknowledged  callbacks, those before what is measured included; lost: deliveries of them that did not arrive
 twice         deliveries that arrived again at the same endpoint under the same webhook-id`
