@@ -199,7 +199,9 @@ func (r *runner) exchange(ctx context.Context, key, method, path string, body []
 	return text, err
 }
 
-// metrics returns the samples of /metrics by their names with labels.
+// metrics returns the samples of /metrics by their names with labels. Names are
+// reduced to what those of AWS metrics, ringback_HeapBytes, share with those of
+// Prometheus' convention, ringback_heap_bytes: a runner may be of any commit.
 func (r *runner) metrics(ctx context.Context) (map[string]float64, error) {
 	text, err := r.exchange(ctx, operatorKey, http.MethodGet, "/metrics", nil)
 	if err != nil {
@@ -207,19 +209,49 @@ func (r *runner) metrics(ctx context.Context) (map[string]float64, error) {
 	}
 	samples := map[string]float64{}
 	for l := range strings.Lines(string(text)) {
-		name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(l), "ringback_"), " ")
+		name, value, _ := strings.Cut(strings.TrimSpace(l), " ")
 		if v, err := strconv.ParseFloat(value, 64); err == nil {
-			samples[name] = v
+			samples[reduced(name)] = v
 		}
 	}
 	return samples, nil
+}
+
+// reduced returns a sample's name without ringback_, _total, underscores and
+// capital letters, and its labels as they are.
+func reduced(name string) string {
+	name, labels, labelled := strings.Cut(strings.TrimPrefix(name, "ringback_"), "{")
+	name = strings.ToLower(strings.ReplaceAll(strings.TrimSuffix(name, "_total"), "_", ""))
+	if labelled {
+		name += "{" + labels
+	}
+	return name
+}
+
+// undone returns how many messages wait in the events queue or are in flight,
+// by their labels alone.
+func undone(samples map[string]float64) (float64, error) {
+	n, seen := 0.0, false
+	for name, v := range samples {
+		if strings.Contains(name, `queue="events"`) && (strings.Contains(name, `state="waiting"`) || strings.Contains(name, `state="in_flight"`)) {
+			n, seen = n+v, true
+		}
+	}
+	if !seen {
+		return 0, errors.New("the runner's metrics do not tell how many messages the events queue has")
+	}
+	return n, nil
 }
 
 // idle waits until nothing is in the events queue: what arrived is recorded.
 func (r *runner) idle(ctx context.Context) error {
 	return until(ctx, 50*time.Millisecond, func() (bool, error) {
 		m, err := r.metrics(ctx)
-		return m[`Messages{queue="events",state="waiting"}`]+m[`Messages{queue="events",state="in_flight"}`] == 0, err
+		if err != nil {
+			return false, err
+		}
+		n, err := undone(m)
+		return n == 0, err
 	})
 }
 

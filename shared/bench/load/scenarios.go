@@ -57,8 +57,8 @@ func (b *bench) callbacks(ctx context.Context) error {
 // begun returns an error unless every acknowledged callback became an event.
 func (s *stage) begun(ctx context.Context, l *ledger) error {
 	m, err := s.runner.metrics(ctx)
-	if n := l.acknowledged(); err == nil && m["Events"] != float64(n) {
-		err = fmt.Errorf("%d callbacks were acknowledged, %v events begun", n, m["Events"])
+	if n := l.acknowledged(); err == nil && m["events"] != float64(n) {
+		err = fmt.Errorf("%d callbacks were acknowledged, %v events begun", n, m["events"])
 	}
 	return err
 }

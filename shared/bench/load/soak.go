@@ -145,7 +145,7 @@ func (w *watch) sample(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	x := sample{at: time.Since(w.begin), heap: m["HeapBytes"] / (1 << 20), goroutines: m["Goroutines"]}
+	x := sample{at: time.Since(w.begin), heap: m["heapbytes"] / (1 << 20), goroutines: m["goroutines"]}
 	used, err1 := w.runner.cpu()
 	var err2, err3 error
 	x.resident, err2 = w.runner.memory("VmRSS")
