@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 		dir, err := os.MkdirTemp("", "ringback-load-test-*")
 		if err == nil {
 			defer os.RemoveAll(dir)
-			binary, err = build(context.Background(), dir)
+			binary, err = build(context.Background(), "", dir)
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -3,7 +3,11 @@
 // receiver of deliveries:
 //
 //	go run ./shared/bench/load [-only fanout,latency] [-runs 3] [-markdown] [-profiles DIR]
+//	go run ./shared/bench/load -against COMMIT [-pairs 8] [-only fanout,latency] [-markdown]
 //	go run ./shared/bench/load -soak 10m
+//
+// With -against it builds the runner of another commit too, and plays the same
+// against both in turn.
 //
 // It reads processor time and memory from /proc, and so runs on Linux. It exits
 // 1 if anything that was acknowledged was lost.
@@ -17,6 +21,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -51,6 +56,11 @@ type bench struct {
 	soakFor     time.Duration
 	markdown    bool
 	profiles    string
+	against     string // the commit to compare with
+	pairs       int
+
+	other *bench // that plays against the other commit; nil: none is compared
+	label string // of the runner, if there are two
 
 	binary  string // of the runner; empty: it is built
 	scratch string // folder of the data folders
@@ -87,8 +97,14 @@ func (b *bench) command(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.scratch)) }()
+	if b.scratch, err = filepath.Abs(b.scratch); err != nil {
+		return err
+	}
 	if b.binary == "" {
-		b.binary, err = build(ctx, b.scratch)
+		b.binary, err = build(ctx, "", b.scratch)
+	}
+	if err == nil && b.against != "" {
+		err = b.buildOther(ctx)
 	}
 	if err != nil {
 		return err
@@ -126,6 +142,8 @@ func (b *bench) parse(args []string) error {
 	flags.DurationVar(&b.soakFor, "soak", 0, "`time` of a soak, in place of all else")
 	flags.BoolVar(&b.markdown, "markdown", false, "print the table as the README has it")
 	flags.StringVar(&b.scratch, "dir", "", "`folder` for the data folders, on the disk that is meant (default that of temporary files)")
+	flags.StringVar(&b.against, "against", "", "`commit` to compare this tree with, by "+strings.Join(compared, ", "))
+	flags.IntVar(&b.pairs, "pairs", 8, "`times` that -against plays each against both")
 	flags.StringVar(&b.profiles, "profiles", "", "`folder` to write a CPU and a heap profile of the runner to, for each row")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -133,33 +151,25 @@ func (b *bench) parse(args []string) error {
 	if flags.NArg() > 0 {
 		return fmt.Errorf("argument %q: want flags only", flags.Arg(0))
 	}
+	if b.against != "" {
+		return b.parseAgainst()
+	}
 	return nil
 }
 
-// measure plays the scenarios, each as often as is asked for.
+// measure plays the scenarios, each as often as is asked for, with bare exchanges
+// before and after each round.
 func (b *bench) measure(ctx context.Context, out io.Writer) error {
 	if b.soakFor > 0 {
 		return b.soak(ctx, out)
 	}
-	return b.rounds(ctx, b.runs, &b.table, func() error {
-		for _, s := range scenarios {
-			if len(b.only) > 0 && !slices.Contains(b.only, s.name) {
-				continue
-			}
-			if err := s.run(b, ctx); err != nil {
-				return fmt.Errorf("%s: %w", s.name, err)
-			}
-		}
-		return nil
-	})
-}
-
-// rounds plays n rounds with bare exchanges before and after each, and notes in
-// t what share of the lower ones the rates of each are.
-func (b *bench) rounds(ctx context.Context, n int, t *table, play func() error) error {
-	for i := range n + 1 {
+	sides := []*bench{b}
+	if b.other != nil {
+		sides = []*bench{b.other, b}
+	}
+	for i := range b.runs + 1 {
 		if i > 0 {
-			if err := play(); err != nil {
+			if err := play(ctx, sides); err != nil {
 				return err
 			}
 		}
@@ -167,8 +177,27 @@ func (b *bench) rounds(ctx context.Context, n int, t *table, play func() error) 
 		if err != nil {
 			return err
 		}
-		if b.bares = append(b.bares, bare); i > 0 {
-			t.share(min(b.bares[i-1], bare))
+		if b.bares = append(b.bares, bare); i == 0 {
+			continue
+		}
+		for _, side := range sides {
+			side.table.share(min(b.bares[i-1], bare))
+		}
+		slices.Reverse(sides) // who is first has what drifts in its favour, or against it
+	}
+	return nil
+}
+
+// play plays each scenario once, on one side after the other.
+func play(ctx context.Context, sides []*bench) error {
+	for _, s := range scenarios {
+		if only := sides[0].only; len(only) > 0 && !slices.Contains(only, s.name) {
+			continue
+		}
+		for _, side := range sides {
+			if err := s.run(side, ctx); err != nil {
+				return fmt.Errorf("%s: %w", side.labelled(s.name), err)
+			}
 		}
 	}
 	return nil
@@ -189,23 +218,33 @@ func (b *bench) add(what, command string, m measurement) error {
 		return nil
 	}
 	b.table.add(what, command, m)
-	b.say("%s: %s", what, m.brief())
+	b.say("%s: %s", b.labelled(what), m.brief())
 	return nil
 }
 
 func (b *bench) say(format string, args ...any) { fmt.Fprintf(b.notes, format+"\n", args...) }
 
+// labelled says of which runner text is, if there are two.
+func (b *bench) labelled(text string) string {
+	if b.label == "" {
+		return text
+	}
+	return b.label + ": " + text
+}
+
 func (b *bench) print(out io.Writer) {
 	if len(b.bares) > 0 {
-		fmt.Fprintf(out, "bare HTTP exchanges/s: %s\n\n", spread(b.bares))
+		fmt.Fprintf(out, "bare HTTP exchanges/s: %s\n\n", spread(b.bares, number))
 	}
 	switch {
 	case len(b.table) == 0:
+	case b.other != nil:
+		b.printComparison(out)
 	case b.markdown:
 		fmt.Fprint(out, markdownHead)
 		b.table.markdown(out)
 	default:
-		b.table.text(out)
+		writeText(out, b.table.cells())
 		fmt.Fprintf(out, "\n%s\n", legend)
 	}
 }

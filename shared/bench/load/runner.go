@@ -29,11 +29,11 @@ const (
 	clockTick = 10 * time.Millisecond // of /proc/<pid>/stat; USER_HZ is 100 on all Linux that Go runs on
 )
 
-// build builds the runner into dir.
-func build(ctx context.Context, dir string) (string, error) {
+// build builds the runner of a source tree, of this one if it is empty, into dir.
+func build(ctx context.Context, tree, dir string) (string, error) {
 	binary := filepath.Join(dir, "local")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "ringback/functions/local").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the runner: %w\n%s", err, out)
+	if _, err := tool(ctx, tree, "go", "build", "-o", binary, "ringback/functions/local"); err != nil {
+		return "", fmt.Errorf("build the runner: %w", err)
 	}
 	return binary, nil
 }

@@ -110,29 +110,33 @@ func (t *table) add(what, command string, m measurement) {
 	(*t)[i].runs = append((*t)[i].runs, m)
 }
 
-// cell returns the spread of a row's figure over the runs.
-func (r *row) cell(c column) string {
+// figures returns a row's figure of each run that has it.
+func (r *row) figures(c column) []float64 {
 	var vs []float64
 	for _, m := range r.runs {
 		if v, ok := m[c]; ok {
 			vs = append(vs, v)
 		}
 	}
-	return spread(vs)
+	return vs
 }
 
+// cell returns the spread of a row's figure over the runs.
+func (r *row) cell(c column) string { return spread(r.figures(c), number) }
+
 // spread tells figures as lowest–median–highest, equal ones as one, none as "".
-func spread(vs []float64) string {
+func spread(vs []float64, text func(float64) string) string {
 	if len(vs) == 0 {
 		return ""
 	}
-	sorted := slices.Sorted(slices.Values(vs))
-	low, high := number(sorted[0]), number(sorted[len(sorted)-1])
+	low, high := text(slices.Min(vs)), text(slices.Max(vs))
 	if low == high {
 		return low
 	}
-	return low + "–" + number(quantile.Of(sorted, 0.5)) + "–" + high
+	return low + "–" + text(median(vs)) + "–" + high
 }
+
+func median(vs []float64) float64 { return quantile.Of(slices.Sorted(slices.Values(vs)), 0.5) }
 
 // number writes v with three digits, or all before the point.
 func number(v float64) string {
@@ -174,9 +178,8 @@ func (t table) cells() [][]string {
 	return lines
 }
 
-// text writes the table in columns.
-func (t table) text(w io.Writer) {
-	lines := t.cells()
+// writeText writes lines of cells in columns.
+func writeText(w io.Writer, lines [][]string) {
 	widths := make([]int, len(lines[0]))
 	for _, l := range lines {
 		for i, cell := range l {
