@@ -12,7 +12,11 @@ import (
 
 // TestFirstCallsAtOnceFindTheirRoutes makes calls while the routes are made.
 func TestFirstCallsAtOnceFindTheirRoutes(t *testing.T) {
-	h := api.New(&gateway.Gateway{}, api.Config{})
+	g, err := gateway.New(gateway.Config{Store: nowhere{}, Queue: nowhere{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := api.New(g, api.Config{})
 	var wg sync.WaitGroup
 	for path, want := range map[string]int{
 		"/healthz": http.StatusOK, "/openapi.json": http.StatusOK, "/v1/me": http.StatusUnauthorized, "/v1/nothing": http.StatusNotFound,

@@ -8,8 +8,28 @@ import (
 	"net/http"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sync/semaphore"
+
 	"ringback/shared/egress"
 )
+
+// An attempter makes attempts.
+type attempter struct {
+	*core
+	find    *finder
+	events  *events
+	circuit *circuits
+	pace    *pace
+	posts   *semaphore.Weighted
+	targets *lru.Cache[string, target]
+}
+
+func newAttempter(c *core, f *finder, es *events, cs *circuits, p *pace) *attempter {
+	at := &attempter{core: c, find: f, events: es, circuit: cs, pace: p, posts: semaphore.NewWeighted(int64(c.AtOnce))}
+	at.targets, _ = lru.New[string, target](registrationsKnown)
+	return at
+}
 
 // A try is a delivery that is to be attempted now.
 type try struct {
@@ -50,23 +70,23 @@ type recorder interface {
 // is it still wanted, may it start, POST, record, consequences for the
 // registration. If it returns an error, nothing is known to be stored and the
 // message must come again.
-func (g *Gateway) attempt(ctx context.Context, t try, rec recorder) error {
-	switch verdict, why, err := g.may(ctx, t.rev, t.e, t.r); {
+func (at *attempter) attempt(ctx context.Context, t try, rec recorder) error {
+	switch verdict, why, err := at.find.may(ctx, t.rev, t.e, t.r); {
 	case err != nil:
 		return fmt.Errorf("may %s have %s: %w", t.r.ID, t.e.ID, err)
 	case verdict != Pending:
 		return rec.notWanted(ctx, t.d, verdict, why)
 	}
-	switch spent, err := g.spent(ctx, t.d, t.r); {
+	switch spent, err := at.circuit.spent(ctx, t.d, t.r); {
 	case err != nil:
 		return err
 	case spent:
-		return g.exhaust(ctx, t.e, t.r, t.d)
+		return at.circuit.exhaust(ctx, t.e, t.r, t.d)
 	}
 	if mine, err := rec.turn(ctx, t.d, t.r); err != nil || !mine {
 		return err
 	}
-	s, err := g.mayStart(ctx, t)
+	s, err := at.mayStart(ctx, t)
 	switch {
 	case err != nil:
 		return err
@@ -74,21 +94,36 @@ func (g *Gateway) attempt(ctx context.Context, t try, rec recorder) error {
 		return rec.notNow(ctx, t.d, s)
 	}
 	t.r = s.to
-	a := g.post(ctx, t)
+	a := at.post(ctx, t)
 	s.leave(a)
 	if a.Class == egress.Internal {
 		return rec.notWritten(ctx, t.d)
 	}
-	if err := g.heedGone(ctx, t.r, a); err != nil {
+	if err := at.circuit.heedGone(ctx, t.r, a); err != nil {
 		return err
 	}
 	after, err := rec.attempted(ctx, t.d, t.r, a)
-	g.logAttempt(ctx, t, a, after)
+	at.logAttempt(ctx, t, a, after)
 	if err != nil {
 		return err
 	}
-	g.heed(ctx, t.e, t.r, a, after, s.probe)
+	at.circuit.heed(ctx, t.e, t.r, a, after, s.probe)
 	return nil
+}
+
+// subject returns what d is about, and the source's version under which the
+// registration was read. The error wraps ErrNotFound if the event or the
+// registration is gone for good.
+func (at *attempter) subject(ctx context.Context, d Delivery) (*Event, *Registration, string, error) {
+	r, rev, err := at.find.registration(ctx, d.Source, d.Registration)
+	if err != nil {
+		return nil, r, rev, err
+	}
+	e, er, err := at.events.loadEvent(ctx, d.Event)
+	if er.Erased {
+		return nil, r, rev, ErrNotFound
+	}
+	return e, r, rev, err
 }
 
 // A start is the right to make an attempt now, or when there may be one.
@@ -105,49 +140,49 @@ type start struct {
 // make t's attempt now. Without it the delivery waits, and uses up no attempt. If
 // the right came late it is asked again whether the registration may have the
 // event: what was known before would be too old.
-func (g *Gateway) mayStart(ctx context.Context, t try) (start, error) {
-	asked, probe := g.now(), false
+func (at *attempter) mayStart(ctx context.Context, t try) (start, error) {
+	asked, probe := at.now(), false
 	if !t.d.Manual {
-		h, ok, err := g.admit(ctx, t.r.ID)
+		h, ok, err := at.circuit.admit(ctx, t.r.ID)
 		if err != nil {
 			return start{}, err
 		}
 		if probe = ok && h.Open; !ok {
-			return start{open: true, at: h.closedFor(g.now(), t.r.Schedule.wait(t.d.Made), g.Random())}, nil
+			return start{open: true, at: h.closedFor(at.now(), t.r.Schedule.wait(t.d.Made), at.Random())}, nil
 		}
 	}
-	of, err := g.tenant(ctx, t.rev, t.r.Tenant)
+	of, err := at.find.tenant(ctx, t.rev, t.r.Tenant)
 	if err != nil {
 		return start{}, err
 	}
-	leave, w := g.pace.enter(ctx, turn{
-		registration: t.r.ID, allowance: t.r.allowance(of.Limits, g.AtOnce), first: t.first, paced: t.d.Paced || t.d.Manual,
+	leave, w := at.pace.enter(ctx, turn{
+		registration: t.r.ID, allowance: t.r.allowance(of.Limits, at.AtOnce), first: t.first, paced: t.d.Paced || t.d.Manual,
 	})
 	switch {
 	case leave == nil && !w.at.IsZero():
 		return start{at: w.at, paced: true}, nil
 	case leave == nil:
-		return start{at: g.now().Add(g.crowdedWait(t.hops, w.turn)), paced: t.d.Paced}, nil
+		return start{at: at.now().Add(at.crowdedWait(t.hops, w.turn)), paced: t.d.Paced}, nil
 	}
-	if g.posts.Acquire(ctx, 1) != nil {
+	if at.posts.Acquire(ctx, 1) != nil {
 		leave(Attempt{})
-		return start{at: g.now()}, nil
+		return start{at: at.now()}, nil
 	}
 	end := func(a Attempt) {
-		g.posts.Release(1)
+		at.posts.Release(1)
 		leave(a)
 	}
 	if timeLeft(ctx) < t.r.limit()+answerMargin {
 		end(Attempt{})
-		return start{at: g.now()}, nil
+		return start{at: at.now()}, nil
 	}
-	if g.now().Sub(asked) < versionFresh {
+	if at.now().Sub(asked) < versionFresh {
 		return start{leave: end, to: t.r, probe: probe}, nil
 	}
-	r, verdict, err := g.judge(ctx, t.e, t.r)
+	r, verdict, err := at.judge(ctx, t.e, t.r)
 	if err != nil || verdict != Pending {
 		end(Attempt{})
-		return start{at: g.now()}, err // whoever attempts it then finds out why not
+		return start{at: at.now()}, err // whoever attempts it then finds out why not
 	}
 	return start{leave: end, to: r, probe: probe}, nil
 }
@@ -158,34 +193,34 @@ func (g *Gateway) mayStart(ctx context.Context, t try) (start, error) {
 // message.
 var crowded = [...]time.Duration{2 * time.Second, 5 * time.Second, 20 * time.Second, time.Minute}
 
-func (g *Gateway) crowdedWait(hops int, turn time.Duration) time.Duration {
+func (at *attempter) crowdedWait(hops int, turn time.Duration) time.Duration {
 	wait := max(crowded[min(hops, len(crowded)-1)], turn)
-	return wait/2 + g.upTo(wait)
+	return wait/2 + at.upTo(wait)
 }
 
 // judge returns r as it is now, and what is to become of e for it.
-func (g *Gateway) judge(ctx context.Context, e *Event, r *Registration) (*Registration, Status, error) {
-	now, rev, err := g.registration(ctx, r.Source, r.ID)
+func (at *attempter) judge(ctx context.Context, e *Event, r *Registration) (*Registration, Status, error) {
+	now, rev, err := at.find.registration(ctx, r.Source, r.ID)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return r, Cancelled, nil
 	case err != nil:
 		return r, "", err
 	}
-	verdict, _, err := g.may(ctx, rev, e, now)
+	verdict, _, err := at.find.may(ctx, rev, e, now)
 	return now, verdict, err
 }
 
 // post makes one POST of t's event to its registration's endpoint.
-func (g *Gateway) post(ctx context.Context, t try) Attempt {
-	a := Attempt{At: g.now(), Manual: t.d.Manual, Claim: t.d.Claim}
-	req, err := g.request(t, a.At)
+func (at *attempter) post(ctx context.Context, t try) Attempt {
+	a := Attempt{At: at.now(), Manual: t.d.Manual, Claim: t.d.Claim}
+	req, err := at.request(t, a.At)
 	if err != nil {
 		a.Class, a.Error = egress.Internal, "the delivery could not be written"
-		g.Log.Error("attempt", "delivery", t.d.ID, "outcome", "internal", "why", err.Error())
+		at.Log.Error("attempt", "delivery", t.d.ID, "outcome", "internal", "why", err.Error())
 		return a
 	}
-	resp := g.Egress.Post(ctx, req)
+	resp := at.Egress.Post(ctx, req)
 	a.Took, a.StatusCode, a.Class, a.Error, a.Answer = resp.Took, resp.StatusCode, resp.Class, resp.Error, resp.Body
 	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
 		a.RetryAfter = retryAfter(resp.Header, a.At)
@@ -194,19 +229,19 @@ func (g *Gateway) post(ctx context.Context, t try) Attempt {
 	if a.Accepted() {
 		metric = Accepted
 	}
-	g.count(metric, 1)
+	at.count(metric, 1)
 	return a
 }
 
 // logAttempt writes the line of a, after which the delivery is as after: at INFO if
 // it failed, with the start of the next one, so that an operator sees why a
 // tenant's deliveries fail and when they are tried again; else at DEBUG.
-func (g *Gateway) logAttempt(ctx context.Context, t try, a Attempt, after Delivery) {
+func (at *attempter) logAttempt(ctx context.Context, t try, a Attempt, after Delivery) {
 	level := slog.LevelInfo
 	if a.Accepted() {
 		level = slog.LevelDebug
 	}
-	if !g.Log.Enabled(ctx, level) { // the host would be parsed for nothing
+	if !at.Log.Enabled(ctx, level) { // the host would be parsed for nothing
 		return
 	}
 	fields := []any{"provider", t.e.Provider, "source", t.e.Source, "event", t.e.ID, "tenant", t.r.Tenant, "registration", t.r.ID,
@@ -215,5 +250,5 @@ func (g *Gateway) logAttempt(ctx context.Context, t try, a Attempt, after Delive
 	if after.Status == Pending {
 		fields = append(fields, "next", after.Start)
 	}
-	g.Log.Log(ctx, level, "attempt", fields...)
+	at.Log.Log(ctx, level, "attempt", fields...)
 }

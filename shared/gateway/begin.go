@@ -54,6 +54,9 @@ func (er eventRow) event(source string, payload []byte) *Event {
 	}
 }
 
+// events stores events on their way to their registrations.
+type events struct{ *core }
+
 // begun is the answer to begin.
 type begun int
 
@@ -66,22 +69,21 @@ const (
 
 // begin stores the event with its match and takes it for run until lease. If
 // it is resumed, the row holds the match that was stored first.
-func (g *Gateway) begin(ctx context.Context, f *fanOut, match []string, long bool, run string, lease time.Time) (begun, eventRow, error) {
-	a := f.arrival
+func (es *events) begin(ctx context.Context, a arrival, thin bool, match []string, long bool, run string, lease time.Time) (begun, eventRow, error) {
 	key, err := eventKey(a.ID)
 	if err != nil {
 		return 0, eventRow{}, err
 	}
-	if known, err := g.inWindowBefore(ctx, a); err != nil || known {
+	if known, err := es.inWindowBefore(ctx, a); err != nil || known {
 		return repeat, eventRow{}, err
 	}
 	er := a.row(match, long, run, lease)
-	row := g.eventRowOf(key, a)
-	if f.thin {
+	row := es.eventRowOf(key, a)
+	if thin {
 		row.Body = nil
 	}
 	var lost *ConflictError
-	switch err := putRow(ctx, g.Store, row, er, ""); {
+	switch err := putRow(ctx, es.Store, row, er, ""); {
 	case err == nil:
 		return fresh, er, nil
 	case !errors.As(err, &lost):
@@ -91,20 +93,20 @@ func (g *Gateway) begin(ctx context.Context, f *fanOut, match []string, long boo
 	if err := decode(lost.Stored, &stored); err != nil {
 		return 0, er, err
 	}
-	switch answer := stored.judge(a.token, run, g.now(), g.Alone); answer {
+	switch answer := stored.judge(a.token, run, es.now(), es.Alone); answer {
 	case resumed:
 		if !stored.Erased {
 			lost.Stored.Body = a.Payload // a history of failures may not have kept it yet
 		}
-		return g.resume(ctx, lost.Stored, stored, run, lease)
+		return es.resume(ctx, lost.Stored, stored, run, lease)
 	default:
 		return answer, stored, nil
 	}
 }
 
-func (g *Gateway) eventRowOf(key Key, a arrival) Row {
-	from := later(a.Received, g.now()) // a message may be redriven after many days
-	return Row{Key: key, Body: a.Payload, Expires: from.Add(g.Kept.History)}
+func (es *events) eventRowOf(key Key, a arrival) Row {
+	from := later(a.Received, es.now()) // a message may be redriven after many days
+	return Row{Key: key, Body: a.Payload, Expires: from.Add(es.Kept.History)}
 }
 
 // judge says what begin answers when the event is stored already. alone says
@@ -120,9 +122,9 @@ func (er eventRow) judge(token, run string, now time.Time, alone bool) begun {
 	return resumed
 }
 
-func (g *Gateway) resume(ctx context.Context, row Row, stored eventRow, run string, lease time.Time) (begun, eventRow, error) {
+func (es *events) resume(ctx context.Context, row Row, stored eventRow, run string, lease time.Time) (begun, eventRow, error) {
 	stored.Run, stored.Lease = run, lease
-	err := putRow(ctx, g.Store, row, stored, row.Rev)
+	err := putRow(ctx, es.Store, row, stored, row.Rev)
 	if errors.Is(err, ErrConflict) {
 		return busy, stored, nil
 	}
@@ -131,7 +133,7 @@ func (g *Gateway) resume(ctx context.Context, row Row, stored eventRow, run stri
 
 // inWindowBefore reports whether an event whose id holds the window of its
 // arrival came in the window before.
-func (g *Gateway) inWindowBefore(ctx context.Context, a arrival) (bool, error) {
+func (es *events) inWindowBefore(ctx context.Context, a arrival) (bool, error) {
 	if !a.windowed {
 		return false, nil
 	}
@@ -143,7 +145,7 @@ func (g *Gateway) inWindowBefore(ctx context.Context, a arrival) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	before, _, err := load[eventRow](ctx, g.Store, key)
+	before, _, err := load[eventRow](ctx, es.Store, key)
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
@@ -152,12 +154,12 @@ func (g *Gateway) inWindowBefore(ctx context.Context, a arrival) (bool, error) {
 
 // loadEvent returns an event that was begun, with its payload. The error wraps
 // ErrNotFound.
-func (g *Gateway) loadEvent(ctx context.Context, id string) (*Event, eventRow, error) {
+func (es *events) loadEvent(ctx context.Context, id string) (*Event, eventRow, error) {
 	key, err := eventKey(id)
 	if err != nil {
 		return nil, eventRow{}, err
 	}
-	er, row, err := load[eventRow](ctx, g.Store, key)
+	er, row, err := load[eventRow](ctx, es.Store, key)
 	if err != nil {
 		return nil, er, fmt.Errorf("event %s: %w", id, err)
 	}
@@ -167,12 +169,12 @@ func (g *Gateway) loadEvent(ctx context.Context, id string) (*Event, eventRow, e
 
 // keepEvent makes an event last until t. It is done before a row that needs it
 // is written for longer than the event would last.
-func (g *Gateway) keepEvent(ctx context.Context, id string, t time.Time) error {
+func (es *events) keepEvent(ctx context.Context, id string, t time.Time) error {
 	key, err := eventKey(id)
 	if err != nil {
 		return err
 	}
-	_, err = change(ctx, g.Store, key, func(er *eventRow, r *Row) error {
+	_, err = change(ctx, es.Store, key, func(er *eventRow, r *Row) error {
 		if er.ID == "" {
 			return ErrNotFound
 		}
@@ -187,13 +189,13 @@ func (g *Gateway) keepEvent(ctx context.Context, id string, t time.Time) error {
 
 // keepForSchedule makes an event last as long as the longest schedule that
 // begins at now, with its jitter and the last interval of a circuit.
-func (g *Gateway) keepForSchedule(ctx context.Context, id string, now time.Time) error {
-	return g.keepEvent(ctx, id, now.Add(MaxWaitsSum*12/10+2*longestInterval))
+func (es *events) keepForSchedule(ctx context.Context, id string, now time.Time) error {
+	return es.keepEvent(ctx, id, now.Add(MaxWaitsSum*12/10+2*longestInterval))
 }
 
 // keepHeld makes an event last as long as a delivery that is held at now. All
 // that are held on one day are content with one write.
-func (g *Gateway) keepHeld(ctx context.Context, id string, now time.Time) error {
+func (es *events) keepHeld(ctx context.Context, id string, now time.Time) error {
 	const day = 24 * time.Hour
-	return g.keepEvent(ctx, id, now.Add(g.Kept.Held).Truncate(day).Add(day))
+	return es.keepEvent(ctx, id, now.Add(es.Kept.Held).Truncate(day).Add(day))
 }

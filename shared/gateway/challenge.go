@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -45,15 +44,6 @@ func unprovenAs(err error, what string, is error) error {
 		return fmt.Errorf("%s: %w: %s", what, is, no.why)
 	}
 	return err
-}
-
-// origin is what the gateway is known as to endpoints that consent: the name of
-// its public host.
-func (g *Gateway) origin() string {
-	if u, err := url.Parse(g.PublicURL); err == nil && u.Hostname() != "" {
-		return u.Hostname()
-	}
-	return g.ID()
 }
 
 // provenNew returns a new registration, disabled if its endpoint must consent

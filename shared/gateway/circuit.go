@@ -93,6 +93,22 @@ func (h Health) accepted(now time.Time) Health {
 	return h
 }
 
+// circuits know how endpoints fare, and draw the consequences.
+type circuits struct {
+	*core
+	find       *finder
+	deliveries *deliveries
+	teller     *teller
+	pace       *pace
+	healths    *lru.Cache[string, knownHealth]
+}
+
+func newCircuits(c *core, f *finder, ds *deliveries, t *teller, p *pace) *circuits {
+	cs := &circuits{core: c, find: f, deliveries: ds, teller: t, pace: p}
+	cs.healths, _ = lru.New[string, knownHealth](moodsKnown)
+	return cs
+}
+
 type knownHealth struct {
 	Health
 	at time.Time
@@ -100,32 +116,32 @@ type knownHealth struct {
 
 // health returns what is known of a registration's endpoint, at most
 // healthFresh old.
-func (g *Gateway) health(ctx context.Context, id string) (Health, error) {
-	now := g.now()
-	if now.Sub(utcOrZero(g.pace.look(id).accepted)) < wellFor {
+func (cs *circuits) health(ctx context.Context, id string) (Health, error) {
+	now := cs.now()
+	if now.Sub(utcOrZero(cs.pace.look(id).accepted)) < wellFor {
 		return Health{}, nil
 	}
-	if known, ok := g.healths.Get(id); ok && now.Sub(known.at) < healthFresh {
+	if known, ok := cs.healths.Get(id); ok && now.Sub(known.at) < healthFresh {
 		return known.Health, nil
 	}
-	return g.readHealth(ctx, id)
+	return cs.readHealth(ctx, id)
 }
 
-func (g *Gateway) readHealth(ctx context.Context, id string) (Health, error) {
-	now := g.now()
-	h, _, err := load[Health](ctx, g.Store, healthKey(id))
+func (cs *circuits) readHealth(ctx context.Context, id string) (Health, error) {
+	now := cs.now()
+	h, _, err := load[Health](ctx, cs.Store, healthKey(id))
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return h, fmt.Errorf("health of %s: %w", id, err)
 	}
-	g.healths.Add(id, knownHealth{h, now})
+	cs.healths.Add(id, knownHealth{h, now})
 	return h, nil
 }
 
 // admit asks the circuit for an attempt. If it is open, one caller may probe at
 // each probe's time, and gets the open circuit with true.
-func (g *Gateway) admit(ctx context.Context, id string) (Health, bool, error) {
-	h, err := g.health(ctx, id)
-	now := g.now()
+func (cs *circuits) admit(ctx context.Context, id string) (Health, bool, error) {
+	h, err := cs.health(ctx, id)
+	now := cs.now()
 	switch {
 	case err != nil:
 		return h, false, err
@@ -135,7 +151,7 @@ func (g *Gateway) admit(ctx context.Context, id string) (Health, bool, error) {
 		return h, false, nil
 	}
 	seen, mine := h.ProbeAt, false
-	h, err = g.changeHealth(ctx, id, func(stored Health) Health {
+	h, err = cs.changeHealth(ctx, id, func(stored Health) Health {
 		if mine = stored.Open && stored.ProbeAt.Equal(seen); mine {
 			return stored.probed(now)
 		}
@@ -144,8 +160,8 @@ func (g *Gateway) admit(ctx context.Context, id string) (Health, bool, error) {
 	return h, mine || !h.Open, err
 }
 
-func (g *Gateway) changeHealth(ctx context.Context, id string, f func(Health) Health) (Health, error) {
-	h, err := change(ctx, g.Store, healthKey(id), func(h *Health, _ *Row) error {
+func (cs *circuits) changeHealth(ctx context.Context, id string, f func(Health) Health) (Health, error) {
+	h, err := change(ctx, cs.Store, healthKey(id), func(h *Health, _ *Row) error {
 		after := f(*h)
 		if after == *h {
 			return errUnchanged
@@ -156,57 +172,80 @@ func (g *Gateway) changeHealth(ctx context.Context, id string, f func(Health) He
 	if err != nil {
 		return h, fmt.Errorf("health of %s: %w", id, err)
 	}
-	g.healths.Add(id, knownHealth{h, g.now()})
+	cs.healths.Add(id, knownHealth{h, cs.now()})
 	return h, nil
 }
 
 // heedGone disables r if a says that the endpoint is gone. It comes before a is
 // stored: afterwards there may be no other attempt, which would say the same. If
 // it fails, a counts as not made.
-func (g *Gateway) heedGone(ctx context.Context, r *Registration, a Attempt) error {
+func (cs *circuits) heedGone(ctx context.Context, r *Registration, a Attempt) error {
 	if !a.Gone() {
 		return nil
 	}
-	return persist(ctx, func() error { return g.disable(ctx, r.ID, r.Rev, whyGone) })
+	return persist(ctx, func() error { return cs.disable(ctx, r.ID, r.Rev, whyGone) })
 }
 
 // whyGone is why a registration was disabled by 410.
 const whyGone = "the endpoint answered 410 Gone"
 
+// disable disables a registration if its revision is still rev. That others do
+// not learn of it is no error: they ask the endpoint, and hear the same.
+func (cs *circuits) disable(ctx context.Context, id string, rev int, why string) error {
+	r, err := change(ctx, cs.Store, registrationKey(id), func(r *Registration, _ *Row) error {
+		if r.Rev != rev || r.State != Enabled {
+			return errUnchanged
+		}
+		r.Rev++
+		r.State, r.Why, r.Since = Disabled, why, cs.now()
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("disable %s: %w", id, err)
+	}
+	if r.Source == "" {
+		return nil
+	}
+	if err := cs.find.publish(ctx, r.Source); err != nil {
+		cs.Log.Warn("registration", "registration", id, "outcome", "disabled, not published", "why", err.Error())
+	}
+	return nil
+}
+
 // heed draws the other consequences of an attempt, after which the delivery is d,
 // for its registration: the circuit, what tenants and operator are told, and its
 // end after days of failure. What fails here is logged: the next attempt says the
 // same.
-func (g *Gateway) heed(ctx context.Context, e *Event, r *Registration, a Attempt, d Delivery, probe bool) {
-	err := g.heedAttempt(ctx, e, r, a, probe)
+func (cs *circuits) heed(ctx context.Context, e *Event, r *Registration, a Attempt, d Delivery, probe bool) {
+	err := cs.heedAttempt(ctx, e, r, a, probe)
 	if d.Status == Failed && d.Why == whyExhausted {
-		g.logExhausted(d)
-		err = errors.Join(err, g.tell(ctx, deliveryExhausted, e, r, "no attempt was accepted"))
+		cs.logExhausted(d)
+		err = errors.Join(err, cs.teller.tell(ctx, deliveryExhausted, e, r, "no attempt was accepted"))
 	}
 	if err != nil {
-		g.Log.Warn("circuit", "registration", r.ID, "outcome", "not written", "why", err.Error())
+		cs.Log.Warn("circuit", "registration", r.ID, "outcome", "not written", "why", err.Error())
 	}
 }
 
-func (g *Gateway) heedAttempt(ctx context.Context, e *Event, r *Registration, a Attempt, probe bool) error {
+func (cs *circuits) heedAttempt(ctx context.Context, e *Event, r *Registration, a Attempt, probe bool) error {
 	switch {
 	case a.Class == egress.Internal:
 		return nil
 	case a.Accepted():
-		return g.heedAccepted(ctx, e, r)
+		return cs.heedAccepted(ctx, e, r)
 	case a.Gone():
-		return g.tell(ctx, registrationDisabled, e, r, whyGone)
+		return cs.teller.tell(ctx, registrationDisabled, e, r, whyGone)
 	}
-	return g.heedRefused(ctx, e, r, a, probe)
+	return cs.heedRefused(ctx, e, r, a, probe)
 }
 
 // heedAccepted takes back what is said against r's endpoint. It looks for that
 // now and then even if this process saw nothing but acceptances: another may
 // have seen a failure, which would count as the first of five days.
-func (g *Gateway) heedAccepted(ctx context.Context, e *Event, r *Registration) error {
-	known, ok := g.healths.Get(r.ID)
-	if !ok || g.now().Sub(known.at) >= healthNoted {
-		h, err := g.readHealth(ctx, r.ID)
+func (cs *circuits) heedAccepted(ctx context.Context, e *Event, r *Registration) error {
+	known, ok := cs.healths.Get(r.ID)
+	if !ok || cs.now().Sub(known.at) >= healthNoted {
+		h, err := cs.readHealth(ctx, r.ID)
 		if err != nil {
 			return err
 		}
@@ -216,26 +255,26 @@ func (g *Gateway) heedAccepted(ctx context.Context, e *Event, r *Registration) e
 		return nil
 	}
 	reopened := false
-	_, err := g.changeHealth(ctx, r.ID, func(h Health) Health {
+	_, err := cs.changeHealth(ctx, r.ID, func(h Health) Health {
 		reopened = h.Open
-		return h.accepted(g.now())
+		return h.accepted(cs.now())
 	})
 	if err != nil || !reopened {
 		return err
 	}
-	return g.tell(ctx, registrationRecovered, e, r, "the endpoint accepts again")
+	return cs.teller.tell(ctx, registrationRecovered, e, r, "the endpoint accepts again")
 }
 
-func (g *Gateway) heedRefused(ctx context.Context, e *Event, r *Registration, a Attempt, probe bool) error {
-	now, m := g.now(), g.pace.look(r.ID)
+func (cs *circuits) heedRefused(ctx context.Context, e *Event, r *Registration, a Attempt, probe bool) error {
+	now, m := cs.now(), cs.pace.look(r.ID)
 	tripped := func(h Health) bool {
 		return m.failures >= openAfterFailures || m.timeouts >= openAfterTimeouts || a.Class == egress.Timeout && h.hangs(now) && now.Sub(m.accepted) > wellFor
 	}
-	if known, ok := g.healths.Get(r.ID); ok && known.refused(now, tripped(known.Health), probe) == known.Health && !known.hopeless(now) {
+	if known, ok := cs.healths.Get(r.ID); ok && known.refused(now, tripped(known.Health), probe) == known.Health && !known.hopeless(now) {
 		return nil // nothing to write, as far as this process knows
 	}
 	opened := false
-	h, err := g.changeHealth(ctx, r.ID, func(h Health) Health {
+	h, err := cs.changeHealth(ctx, r.ID, func(h Health) Health {
 		after := h.refused(now, tripped(h), probe)
 		opened = after.Open && !h.Open
 		return after
@@ -245,12 +284,12 @@ func (g *Gateway) heedRefused(ctx context.Context, e *Event, r *Registration, a 
 		return err
 	case h.hopeless(now):
 		const why = "nothing was accepted for five days"
-		if err := g.disable(ctx, r.ID, r.Rev, why); err != nil {
+		if err := cs.disable(ctx, r.ID, r.Rev, why); err != nil {
 			return err
 		}
-		return g.tell(ctx, registrationDisabled, e, r, why)
+		return cs.teller.tell(ctx, registrationDisabled, e, r, why)
 	case opened:
-		return g.tell(ctx, registrationFailing, e, r, "the endpoint accepts nothing; attempts are spaced out")
+		return cs.teller.tell(ctx, registrationFailing, e, r, "the endpoint accepts nothing; attempts are spaced out")
 	}
 	return nil
 }
@@ -265,26 +304,26 @@ func (h Health) closedFor(now time.Time, wait time.Duration, jitter float64) tim
 
 // spent reports whether the whole time of d's schedule went by behind a circuit
 // that is open still. Then d ends, whatever attempts it had.
-func (g *Gateway) spent(ctx context.Context, d Delivery, r *Registration) (bool, error) {
-	if d.Manual || !d.overtime(r.Schedule, g.now()) {
+func (cs *circuits) spent(ctx context.Context, d Delivery, r *Registration) (bool, error) {
+	if d.Manual || !d.overtime(r.Schedule, cs.now()) {
 		return false, nil
 	}
-	h, err := g.health(ctx, r.ID)
+	h, err := cs.health(ctx, r.ID)
 	return h.Open, err
 }
 
 // exhaust ends d, which is spent, and tells so.
-func (g *Gateway) exhaust(ctx context.Context, e *Event, r *Registration, d Delivery) error {
-	if err := g.tell(ctx, deliveryExhausted, e, r, "the endpoint accepted nothing for the whole time of the schedule"); err != nil {
+func (cs *circuits) exhaust(ctx context.Context, e *Event, r *Registration, d Delivery) error {
+	if err := cs.teller.tell(ctx, deliveryExhausted, e, r, "the endpoint accepted nothing for the whole time of the schedule"); err != nil {
 		return err
 	}
-	g.logExhausted(d)
-	return g.save(ctx, d.close(Failed, whyExhausted, g.now()), d.rev)
+	cs.logExhausted(d)
+	return cs.deliveries.save(ctx, d.close(Failed, whyExhausted, cs.now()), d.rev)
 }
 
 // logExhausted writes the line of a delivery that failed for good.
-func (g *Gateway) logExhausted(d Delivery) {
-	g.Log.Info("delivery", "source", d.Source, "event", d.Event, "tenant", d.Tenant, "registration", d.Registration,
+func (cs *circuits) logExhausted(d Delivery) {
+	cs.Log.Info("delivery", "source", d.Source, "event", d.Event, "tenant", d.Tenant, "registration", d.Registration,
 		"delivery", d.ID, "attempts", d.Made, "outcome", whyExhausted)
 }
 
@@ -299,9 +338,4 @@ func (d Delivery) overtime(s Schedule, now time.Time) bool {
 		sum += s.Wait(n)
 	}
 	return now.After(began.Add(sum*12/10 + longestInterval))
-}
-
-func newHealths() *lru.Cache[string, knownHealth] {
-	c, _ := lru.New[string, knownHealth](moodsKnown)
-	return c
 }

@@ -145,8 +145,7 @@ func TestTripsAreCountedByFailuresAndTimeouts(t *testing.T) {
 	const id, none = "reg_x", egress.Class("none was made")
 	attempt := func(c egress.Class) Attempt { return Attempt{At: noon, Class: c} }
 	rapid.Check(t, func(t *rapid.T) {
-		var p pace
-		p.init()
+		p := newPace()
 		failures, timeouts := 0, 0
 		for range rapid.IntRange(1, 60).Draw(t, "attempts") {
 			leave, _ := p.enter(t.Context(), turn{registration: id, allowance: allowance{atOnce: 1}})

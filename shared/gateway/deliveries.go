@@ -7,26 +7,41 @@ import (
 	"time"
 )
 
+// deliveries stores deliveries and their attempts.
+type deliveries struct {
+	*core
+	events *events
+}
+
 // putDelivery writes d if its stored revision is was.
-func (g *Gateway) putDelivery(ctx context.Context, d Delivery, was string) error {
-	row, err := d.row(g.Kept)
+func (ds *deliveries) putDelivery(ctx context.Context, d Delivery, was string) error {
+	row, err := d.row(ds.Kept)
 	if err != nil {
 		return err
 	}
 	row.Rev = NewRev()
-	if err := persist(ctx, func() error { return g.Store.Put(ctx, row, was) }); err != nil {
+	if err := persist(ctx, func() error { return ds.Store.Put(ctx, row, was) }); err != nil {
 		return fmt.Errorf("put delivery %s: %w", d.ID, err)
 	}
 	return nil
 }
 
+// save writes a delivery whose claim the caller holds. Another's write in
+// between means that the claim is gone, which is no error.
+func (ds *deliveries) save(ctx context.Context, d Delivery, was string) error {
+	if err := ds.putDelivery(ctx, d, was); !errors.Is(err, ErrConflict) {
+		return err
+	}
+	return nil
+}
+
 // loadDelivery returns a delivery as it is now. The error wraps ErrNotFound.
-func (g *Gateway) loadDelivery(ctx context.Context, id string) (Delivery, error) {
+func (ds *deliveries) loadDelivery(ctx context.Context, id string) (Delivery, error) {
 	registration, event, err := splitDeliveryID(id)
 	if err != nil {
 		return Delivery{}, fmt.Errorf("%w: %v", ErrNotFound, err)
 	}
-	rows, err := g.Store.Get(ctx, deliveryKey(registration, event))
+	rows, err := ds.Store.Get(ctx, deliveryKey(registration, event))
 	if err != nil {
 		return Delivery{}, fmt.Errorf("get delivery %s: %w", id, err)
 	}
@@ -38,21 +53,21 @@ func (g *Gateway) loadDelivery(ctx context.Context, id string) (Delivery, error)
 
 // changeDelivery reads delivery id, lets f decide, and writes what f returns,
 // again if another was faster. f returns errUnchanged to end without a write.
-func (g *Gateway) changeDelivery(ctx context.Context, id string, f func(Delivery) (Delivery, error)) (Delivery, error) {
-	d, err := g.loadDelivery(ctx, id)
+func (ds *deliveries) changeDelivery(ctx context.Context, id string, f func(Delivery) (Delivery, error)) (Delivery, error) {
+	d, err := ds.loadDelivery(ctx, id)
 	if err != nil {
 		return d, err
 	}
-	return g.changeDeliveryFrom(ctx, d, f)
+	return ds.changeDeliveryFrom(ctx, d, f)
 }
 
 // changeDeliveryFrom is changeDelivery for one that was read already.
-func (g *Gateway) changeDeliveryFrom(ctx context.Context, d Delivery, f func(Delivery) (Delivery, error)) (Delivery, error) {
+func (ds *deliveries) changeDeliveryFrom(ctx context.Context, d Delivery, f func(Delivery) (Delivery, error)) (Delivery, error) {
 	read := true
 	err := again(ctx, func() error {
 		if !read {
 			var err error
-			if d, err = g.loadDelivery(ctx, d.ID); err != nil {
+			if d, err = ds.loadDelivery(ctx, d.ID); err != nil {
 				return err
 			}
 		}
@@ -64,7 +79,7 @@ func (g *Gateway) changeDeliveryFrom(ctx context.Context, d Delivery, f func(Del
 		case err != nil:
 			return err
 		}
-		if err = g.putDelivery(ctx, after, d.rev); err == nil {
+		if err = ds.putDelivery(ctx, after, d.rev); err == nil {
 			d = after
 		}
 		return err
@@ -74,20 +89,20 @@ func (g *Gateway) changeDeliveryFrom(ctx context.Context, d Delivery, f func(Del
 
 // giveUp ends d, of which no attempt could be made or recorded, however often it
 // was handed out.
-func (g *Gateway) giveUp(ctx context.Context, d Delivery) error {
-	g.Log.Error("retry", "delivery", d.ID, "outcome", "given up", "handed_out", d.Lost)
-	return g.save(ctx, d.giveUp(g.now()), d.rev)
+func (ds *deliveries) giveUp(ctx context.Context, d Delivery) error {
+	ds.Log.Error("retry", "delivery", d.ID, "outcome", "given up", "handed_out", d.Lost)
+	return ds.save(ctx, d.giveUp(ds.now()), d.rev)
 }
 
 // putAttempt stores one attempt of a delivery, in a row of its own. Written
 // again under the same claim and start it is the same row.
-func (g *Gateway) putAttempt(ctx context.Context, delivery string, a Attempt) error {
+func (ds *deliveries) putAttempt(ctx context.Context, delivery string, a Attempt) error {
 	row := Row{
 		Key:     Key{Deliveries, "A#" + delivery, attemptID(delivery, a)},
 		Body:    a.Answer,
-		Expires: a.At.Add(g.Kept.History + MaxWaitsSum),
+		Expires: a.At.Add(ds.Kept.History + MaxWaitsSum),
 	}
-	return putRow(ctx, g.Store, row, a, AnyRev)
+	return putRow(ctx, ds.Store, row, a, AnyRev)
 }
 
 func attemptID(delivery string, a Attempt) string {
@@ -95,27 +110,87 @@ func attemptID(delivery string, a Attempt) string {
 }
 
 // sendRetry sends the message for d's next attempt, whose claim is the caller's.
-func (g *Gateway) sendRetry(ctx context.Context, d Delivery, hops int) {
-	g.sendSelf(ctx, d.header(), hops, d.Start.Sub(g.now()))
+func (ds *deliveries) sendRetry(ctx context.Context, d Delivery, hops int) {
+	ds.sendSelf(ctx, d.header(), hops, d.Start.Sub(ds.now()))
 }
 
 // header returns the header of the message for d's current claim.
 func (d Delivery) header() header { return header{Kind: retryMessage, ID: d.ID, Claim: d.Claim} }
 
-// sendSelf puts the message of h on the retry queue, to be received after delay.
-// A failure is no error: what it is for falls due.
-func (g *Gateway) sendSelf(ctx context.Context, h header, hops int, delay time.Duration) {
-	h.Hops = hops
-	m, err := retryMessageOf(h, delay)
-	if err == nil {
-		err = g.send(ctx, RetryQueue, []Message{m})
+// endUnwanted ends the claim of a delivery that its registration is not to have.
+func (ds *deliveries) endUnwanted(ctx context.Context, d Delivery, verdict Status, why string) error {
+	switch {
+	case verdict == Cancelled:
+		return ds.save(ctx, d.cancel(why, ds.now()), d.rev)
+	case d.Manual:
+		return ds.save(ctx, d.dropManual(), d.rev)
 	}
-	if err != nil {
-		g.Log.Warn("retry", "kind", string(h.Kind), "id", h.ID, "outcome", "not sent", "why", err.Error())
+	if err := ds.events.keepHeld(ctx, d.Event, ds.now()); err != nil {
+		return err
 	}
+	return ds.save(ctx, d.hold(why, ds.now()), d.rev)
 }
 
-func retryMessageOf(h header, delay time.Duration) (Message, error) {
-	body, err := packHeader(h)
-	return Message{Body: body, Delay: min(max(delay, 0), MaxDelay)}, err
+// recordOver records a over d as it was read before the attempt, or over what
+// is stored by now, and returns what is stored then. self tells whether the
+// caller can send the next attempt itself; then the second result says that it
+// must.
+//
+// An accepted attempt stands in the delivery alone, without a row of its own,
+// if that keeps all of its answer. A resend puts it into one before it takes its
+// place.
+func (ds *deliveries) recordOver(ctx context.Context, d Delivery, a Attempt, s Schedule, jitter float64, self bool) (Delivery, bool, error) {
+	if a.Alone = a.Accepted() && len(a.Answer) <= keptAnswer; !a.Alone {
+		if err := ds.putAttempt(ctx, d.ID, a); err != nil {
+			return d, false, err
+		}
+	}
+	mustSend := false
+	after, err := ds.changeDeliveryFrom(ctx, d, func(d Delivery) (next Delivery, err error) {
+		if next, mustSend = d.record(a, s, jitter, self); next.Claim == d.Claim && next.Status == d.Status {
+			return d, errUnchanged // superseded: only the attempt is stored
+		}
+		if d.Last != nil && d.Last.Alone {
+			err = ds.putAttempt(ctx, d.ID, d.Last.attempt(d.body))
+		}
+		return next, err
+	})
+	if err == nil && a.Alone && !after.tells(a) {
+		err = ds.putAttempt(ctx, d.ID, a)
+	}
+	return after, mustSend, err
+}
+
+// handOutAgain gives a delivery that could not be attempted now to a later
+// message, or to the tick if messages were sent often enough in a row.
+func (ds *deliveries) handOutAgain(ctx context.Context, d Delivery, start time.Time, hops int) error {
+	if hops >= maxHops || start.Sub(ds.now()) > maxSelfSend {
+		return ds.save(ctx, d.postpone(start), d.rev)
+	}
+	after := d.handOut(start)
+	after.Lost = d.Lost // it waits; nothing was lost
+	switch err := ds.putDelivery(ctx, after, d.rev); {
+	case errors.Is(err, ErrConflict):
+		return nil
+	case err != nil:
+		return err
+	}
+	ds.sendRetry(ctx, after, hops+1)
+	return nil
+}
+
+// recordAttempt stores a, and what follows from it if the claim under which it
+// was made is still the current one.
+func (ds *deliveries) recordAttempt(ctx context.Context, d Delivery, a Attempt, r *Registration, hops int) (Delivery, error) {
+	after, self, err := ds.recordOver(ctx, d, a, r.Schedule, ds.Random(), hops < maxHops)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return d, nil
+	case err != nil:
+		return d, err
+	}
+	if self {
+		ds.sendRetry(ctx, after, hops+1)
+	}
+	return after, nil
 }

@@ -19,6 +19,17 @@ const (
 	Cancelled Status = "cancelled" // registration, grant or tenant gone
 )
 
+// Why a delivery is held, cancelled or failed.
+const (
+	whyDisabled   = "registration_disabled"
+	whyDeleted    = "registration_deleted"
+	whyNotGranted = "grant_revoked"
+	whyCode       = "security_code_changed"
+	whyTenant     = "tenant_disabled"
+	whyNoTenant   = "tenant_deleted"
+	whyExhausted  = "exhausted"
+)
+
 // Timing of hand-outs, the same for all workers.
 const (
 	Horizon     = 2 * time.Minute // how far ahead the tick hands out; the right to POST ends so long before due

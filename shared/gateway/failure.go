@@ -28,7 +28,7 @@ func guarded(f func() error) (err error) {
 // logAgain writes the line of a message that comes again, or whose events do,
 // because of err: with the stack if that is a panic, and if one event failed, its
 // id.
-func (g *Gateway) logAgain(verb string, m Received, err error) {
+func (c *core) logAgain(verb string, m Received, err error) {
 	var h header
 	var as []arrival
 	_ = guarded(func() error { // what cannot be read is logged all the same
@@ -45,7 +45,7 @@ func (g *Gateway) logAgain(verb string, m Received, err error) {
 	source, _ := SourceOf(event)
 	fields := []any{"kind", string(h.Kind), "source", cmp.Or(h.Source, source), "event", event, "id", h.ID, "events", len(as),
 		"receives", m.Receives, "outcome", "again"}
-	g.Log.Error(verb, append(fields, whyOf(err)...)...)
+	c.Log.Error(verb, append(fields, whyOf(err)...)...)
 }
 
 // maxWhy bounds what one line of the log says of an error: that of a packed

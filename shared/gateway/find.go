@@ -50,6 +50,7 @@ type under[T any] struct {
 // finder remembers what matching needs. All but versions is kept under the
 // version's revision, so a new one makes the rest unknown at once.
 type finder struct {
+	*core
 	versionMu     sync.Mutex
 	versions      map[string]knownVersion
 	asking        singleflight.Group
@@ -61,14 +62,15 @@ type finder struct {
 	sources       *lru.Cache[string, under[Source]]
 }
 
-func (f *finder) init() {
-	f.versions = map[string]knownVersion{}
+func newFinder(c *core) *finder {
+	f := &finder{core: c, versions: map[string]knownVersion{}}
 	f.lists, _ = lru.New[string, under[[]string]](listsKnown)
 	f.registrations, _ = lru.New[string, under[*Registration]](registrationsKnown)
 	f.grants, _ = lru.New[string, under[[]Grant]](grantsKnown)
 	f.groups, _ = lru.New[string, under[Group]](grantsKnown)
 	f.tenants, _ = lru.New[string, under[Tenant]](grantsKnown)
 	f.sources, _ = lru.New[string, under[Source]](grantsKnown)
+	return f
 }
 
 // publish makes a change of source known: to this process at once, to others
@@ -78,18 +80,18 @@ func (f *finder) init() {
 // Where another was faster, it published after this change was written, and so
 // for both: of any number at once none need write again but those with patterns
 // that are new.
-func (g *Gateway) publish(ctx context.Context, source string, add ...hint) error {
+func (f *finder) publish(ctx context.Context, source string, add ...hint) error {
 	late := false
-	_, err := change(ctx, g.Store, versionKey(source), func(v *version, _ *Row) error {
+	_, err := change(ctx, f.Store, versionKey(source), func(v *version, _ *Row) error {
 		if !v.add(add) && late {
 			return errUnchanged
 		}
 		late = true
 		return nil
 	})
-	g.versionMu.Lock()
-	delete(g.versions, source)
-	g.versionMu.Unlock()
+	f.versionMu.Lock()
+	delete(f.versions, source)
+	f.versionMu.Unlock()
 	if err != nil {
 		return fmt.Errorf("publish %s: %w", source, err)
 	}
@@ -114,28 +116,28 @@ func (v *version) add(hints []hint) bool {
 }
 
 // versionOf returns the source's version, at most versionFresh old.
-func (g *Gateway) versionOf(ctx context.Context, source string) (knownVersion, error) {
-	g.versionMu.Lock()
-	v, ok := g.versions[source]
-	g.versionMu.Unlock()
-	if ok && g.now().Sub(v.at) < versionFresh {
+func (f *finder) versionOf(ctx context.Context, source string) (knownVersion, error) {
+	f.versionMu.Lock()
+	v, ok := f.versions[source]
+	f.versionMu.Unlock()
+	if ok && f.now().Sub(v.at) < versionFresh {
 		return v, nil
 	}
-	got, err, _ := g.asking.Do(source, func() (any, error) {
+	got, err, _ := f.asking.Do(source, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTime) // others wait for it too
 		defer cancel()
-		at := g.now()
-		v, row, err := load[version](ctx, g.Store, versionKey(source))
+		at := f.now()
+		v, row, err := load[version](ctx, f.Store, versionKey(source))
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return knownVersion{}, err
 		}
 		known := knownVersion{version: v, rev: row.Rev, at: at}
-		g.versionMu.Lock()
-		if len(g.versions) > registrationsKnown {
-			clear(g.versions)
+		f.versionMu.Lock()
+		if len(f.versions) > registrationsKnown {
+			clear(f.versions)
 		}
-		g.versions[source] = known
-		g.versionMu.Unlock()
+		f.versions[source] = known
+		f.versionMu.Unlock()
 		return known, nil
 	})
 	if err != nil {
@@ -184,11 +186,11 @@ type place struct {
 // about limit of them, and the place where to go on; nil after the last.
 // Each registration is found once; by several calls for one event twice, if its
 // entries changed meanwhile.
-func (g *Gateway) find(ctx context.Context, e *Event, from *place, limit int) ([]*Registration, *place, error) {
+func (f *finder) find(ctx context.Context, e *Event, from *place, limit int) ([]*Registration, *place, error) {
 	if e.Unreadable {
 		return nil, nil, nil
 	}
-	v, err := g.versionOf(ctx, e.Source)
+	v, err := f.versionOf(ctx, e.Source)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -207,11 +209,11 @@ func (g *Gateway) find(ctx context.Context, e *Event, from *place, limit int) ([
 			}
 		}
 		for {
-			ids, next, err := g.list(ctx, v, e.Source, s, after)
+			ids, next, err := f.list(ctx, v, e.Source, s, after)
 			if err != nil {
 				return nil, nil, err
 			}
-			got, err := g.accept(ctx, v, e, walked, seen, ids)
+			got, err := f.accept(ctx, v, e, walked, seen, ids)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -231,11 +233,33 @@ func (g *Gateway) find(ctx context.Context, e *Event, from *place, limit int) ([
 	return found, nil, nil
 }
 
+// thin reports whether a leaves rows only where something fails: its source
+// keeps no more, its registrations fit one row, and nobody can have begun it
+// before. From the second receive on every outcome is written, so that what a
+// crashed run did is repeated once, not each time.
+func (f *finder) thin(ctx context.Context, a arrival, long bool) (bool, error) {
+	if long || a.again || a.own() || a.Unreadable {
+		return false, nil
+	}
+	v, err := f.versionOf(ctx, a.Source)
+	if err != nil {
+		return false, err
+	}
+	s, err := remembered(ctx, f.Store, f.sources, v.rev, a.Source, sourceKey(a.Source))
+	if errors.Is(err, ErrNotFound) {
+		return false, nil // deleted meanwhile; its events are still delivered
+	}
+	if err != nil {
+		return false, fmt.Errorf("source %s: %w", a.Source, err)
+	}
+	return s.History == FailureHistory, nil
+}
+
 // list returns registrations of one stream after a place, and the place to go
 // on from; empty after the last. The entries are hints: a superset.
-func (g *Gateway) list(ctx context.Context, v knownVersion, source string, s hint, after string) ([]string, string, error) {
+func (f *finder) list(ctx context.Context, v knownVersion, source string, s hint, after string) ([]string, string, error) {
 	name := source + "\x00" + s.RoutingKey + "\x00" + s.Pattern
-	if l, ok := g.lists.Get(name); ok && l.rev == v.rev && after == "" {
+	if l, ok := f.lists.Get(name); ok && l.rev == v.rev && after == "" {
 		return l.value, "", nil
 	}
 	q := Query{Table: Registrations, PK: hintPK(source, s.RoutingKey), Consistent: true}.prefix(s.Pattern + "#")
@@ -244,7 +268,7 @@ func (g *Gateway) list(ctx context.Context, v knownVersion, source string, s hin
 	}
 	var ids []string
 	for {
-		page, err := g.Store.List(ctx, q)
+		page, err := f.Store.List(ctx, q)
 		if err != nil {
 			return nil, "", fmt.Errorf("match %s: %w", source, err)
 		}
@@ -254,7 +278,7 @@ func (g *Gateway) list(ctx context.Context, v knownVersion, source string, s hin
 		switch {
 		case page.Next == "":
 			if after == "" && len(ids) <= longestKnownList {
-				g.lists.Add(name, under[[]string]{v.rev, ids})
+				f.lists.Add(name, under[[]string]{v.rev, ids})
 			}
 			return ids, "", nil
 		case len(ids) >= longestKnownList:
@@ -266,8 +290,8 @@ func (g *Gateway) list(ctx context.Context, v knownVersion, source string, s hin
 
 // accept returns those of ids that want e and may have it, unless they were seen
 // in this call, or found in one of the streams that calls before walked.
-func (g *Gateway) accept(ctx context.Context, v knownVersion, e *Event, walked []hint, seen map[string]bool, ids []string) ([]*Registration, error) {
-	rs, err := g.registrationsOf(ctx, v.rev, ids)
+func (f *finder) accept(ctx context.Context, v knownVersion, e *Event, walked []hint, seen map[string]bool, ids []string) ([]*Registration, error) {
+	rs, err := f.registrationsOf(ctx, v.rev, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -277,7 +301,7 @@ func (g *Gateway) accept(ctx context.Context, v knownVersion, e *Event, walked [
 			continue
 		}
 		seen[r.ID] = true
-		switch verdict, _, err := g.may(ctx, v.rev, e, r); {
+		switch verdict, _, err := f.may(ctx, v.rev, e, r); {
 		case err != nil:
 			return nil, err
 		case verdict != Cancelled:
@@ -302,18 +326,18 @@ func (r *Registration) stoodIn(streams []hint, e *Event) bool {
 // registrationsOf returns those of ids that exist, as they were when the
 // source had the revision rev, or later. Others have them too: they are only
 // read.
-func (g *Gateway) registrationsOf(ctx context.Context, rev string, ids []string) ([]*Registration, error) {
+func (f *finder) registrationsOf(ctx context.Context, rev string, ids []string) ([]*Registration, error) {
 	out := make([]*Registration, 0, len(ids))
 	var missing []Key
 	for _, id := range ids {
-		if r, ok := g.registrations.Get(id); ok && r.rev == rev {
+		if r, ok := f.registrations.Get(id); ok && r.rev == rev {
 			out = append(out, r.value)
 		} else {
 			missing = append(missing, registrationKey(id))
 		}
 	}
 	for keys := range slices.Chunk(missing, MaxPageRows) {
-		rows, err := g.Store.Get(ctx, keys...)
+		rows, err := f.Store.Get(ctx, keys...)
 		if err != nil {
 			return nil, fmt.Errorf("get %d registrations: %w", len(keys), err)
 		}
@@ -322,7 +346,7 @@ func (g *Gateway) registrationsOf(ctx context.Context, rev string, ids []string)
 			if err := decode(row, r); err != nil {
 				return nil, err
 			}
-			g.registrations.Add(r.ID, under[*Registration]{rev, r})
+			f.registrations.Add(r.ID, under[*Registration]{rev, r})
 			out = append(out, r)
 		}
 	}
@@ -330,18 +354,18 @@ func (g *Gateway) registrationsOf(ctx context.Context, rev string, ids []string)
 }
 
 // registrationNow returns a registration as it is stored.
-func (g *Gateway) registrationNow(ctx context.Context, id string) (Registration, error) {
-	r, _, err := load[Registration](ctx, g.Store, registrationKey(id))
+func (f *finder) registrationNow(ctx context.Context, id string) (Registration, error) {
+	r, _, err := load[Registration](ctx, f.Store, registrationKey(id))
 	return r, err
 }
 
 // registration returns a registration no older than a second, or ErrNotFound.
-func (g *Gateway) registration(ctx context.Context, source, id string) (*Registration, string, error) {
-	v, err := g.versionOf(ctx, source)
+func (f *finder) registration(ctx context.Context, source, id string) (*Registration, string, error) {
+	v, err := f.versionOf(ctx, source)
 	if err != nil {
 		return nil, "", err
 	}
-	rs, err := g.registrationsOf(ctx, v.rev, []string{id})
+	rs, err := f.registrationsOf(ctx, v.rev, []string{id})
 	if err != nil {
 		return nil, "", err
 	}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 )
 
@@ -10,7 +11,7 @@ import (
 // attempts.
 type fanOut struct {
 	*Event
-	g        *Gateway
+	fs       *fanOuts
 	standard func() ([]byte, error) // the body of all standard deliveries, written once
 	arrival  arrival                // zero for a chunk
 	// thin: the source keeps a history of failures. A success leaves no row, and
@@ -26,13 +27,13 @@ type fanOut struct {
 // deliver makes the first attempt of f's event for r, or records why there is
 // none now, and what follows from it.
 func (f *fanOut) deliver(ctx context.Context, r *Registration) error {
-	v, err := f.g.versionOf(ctx, f.Source)
+	v, err := f.fs.find.versionOf(ctx, f.Source)
 	if err != nil {
 		return err
 	}
-	d := newDelivery(f.Event, r, f.g.now())
+	d := newDelivery(f.Event, r, f.fs.now())
 	d.Lane = r.Ordered
-	return f.g.attempt(ctx, try{e: f.Event, standard: f.standard, r: r, rev: v.rev, d: d, first: true}, f)
+	return f.fs.attempts.attempt(ctx, try{e: f.Event, standard: f.standard, r: r, rev: v.rev, d: d, first: true}, f)
 }
 
 // notWanted stores what is held. What is cancelled was never promised.
@@ -40,7 +41,7 @@ func (f *fanOut) notWanted(ctx context.Context, d Delivery, verdict Status, why 
 	if verdict == Cancelled {
 		return nil
 	}
-	return f.record(ctx, d.hold(why, f.g.now()), nil, false)
+	return f.record(ctx, d.hold(why, f.fs.now()), nil, false)
 }
 
 // turn puts the delivery of an ordered registration into its lane.
@@ -48,56 +49,99 @@ func (f *fanOut) turn(ctx context.Context, d Delivery, r *Registration) (bool, e
 	if !r.Ordered {
 		return true, nil
 	}
-	return false, f.g.queueInLane(ctx, f, d)
+	if f.thin {
+		if err := f.keepPayload(ctx); err != nil {
+			return false, err
+		}
+	}
+	return false, f.fs.lanes.queueInLane(ctx, f.Event, d)
 }
 
 func (f *fanOut) notNow(ctx context.Context, d Delivery, s start) error {
 	d.Paced = s.paced
-	self := !s.open && s.at.Sub(f.g.now()) <= maxSelfSend
+	self := !s.open && s.at.Sub(f.fs.now()) <= maxSelfSend
 	return f.record(ctx, d.wait(s.at, self), nil, self)
 }
 
 // notWritten leaves the delivery to the retry queue, where it is counted.
 func (f *fanOut) notWritten(ctx context.Context, d Delivery) error {
-	return f.record(ctx, d.wait(f.g.now().Add(slowDown), false), nil, false)
+	return f.record(ctx, d.wait(f.fs.now().Add(slowDown), false), nil, false)
 }
 
 func (f *fanOut) attempted(ctx context.Context, d Delivery, r *Registration, a Attempt) (Delivery, error) {
 	a.Alone = a.Accepted() // at once: the answer is kept only so far
-	after, self := d.record(a, r.Schedule, f.g.Random(), true)
+	after, self := d.record(a, r.Schedule, f.fs.Random(), true)
 	if a.Accepted() {
-		f.g.count(Latency, float64(a.At.Add(a.Took).Sub(f.Received).Milliseconds()))
+		f.fs.count(Latency, float64(a.At.Add(a.Took).Sub(f.Received).Milliseconds()))
 	}
 	return after, f.record(ctx, after, &a, self)
+}
+
+// keepPayload stores f's event whole, before a row that needs it is written.
+func (f *fanOut) keepPayload(ctx context.Context) error {
+	fs := f.fs
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.kept {
+		return nil
+	}
+	key, err := eventKey(f.ID)
+	if err != nil {
+		return err
+	}
+	whole := fs.events.eventRowOf(key, f.arrival)
+	if f.arrival.unique { // nobody began it before
+		err = putRow(ctx, fs.Store, whole, f.arrival.row(f.match, false, "", fs.now()), "")
+		if err == nil {
+			f.kept = true
+			return nil
+		}
+	}
+	_, err = change(ctx, fs.Store, key, func(er *eventRow, r *Row) error {
+		if len(r.Body) == len(whole.Body) && er.ID != "" {
+			return errUnchanged
+		}
+		if er.ID == "" {
+			*er = f.arrival.row(f.match, false, "", fs.now())
+			r.Expires = whole.Expires
+		}
+		r.Body = whole.Body
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("keep the payload of %s: %w", f.ID, err)
+	}
+	f.kept = true
+	return nil
 }
 
 // record stores a delivery whose first attempt was made, or was not to be
 // made now. If it exists already, a success closes it and anything else changes
 // nothing. self says that the next attempt is the caller's to send.
 func (f *fanOut) record(ctx context.Context, d Delivery, a *Attempt, self bool) error {
-	g := f.g
+	fs := f.fs
 	if f.thin {
 		if d.Status == Succeeded {
 			return nil // history of failures: it is nowhere, and needs to be nowhere
 		}
-		if err := g.keepPayload(ctx, f); err != nil {
+		if err := f.keepPayload(ctx); err != nil {
 			return err
 		}
 	}
 	if a != nil && !a.Accepted() {
-		if err := g.putAttempt(ctx, d.ID, *a); err != nil {
+		if err := fs.deliveries.putAttempt(ctx, d.ID, *a); err != nil {
 			return err
 		}
 	}
 	if d.Status == Held {
-		if err := g.keepHeld(ctx, d.Event, d.Since); err != nil {
+		if err := fs.events.keepHeld(ctx, d.Event, d.Since); err != nil {
 			return err
 		}
 	}
-	err := g.putDelivery(ctx, d, "")
+	err := fs.deliveries.putDelivery(ctx, d, "")
 	switch {
 	case errors.Is(err, ErrConflict) && a != nil && a.Accepted():
-		_, err = g.changeDelivery(ctx, d.ID, func(d Delivery) (Delivery, error) {
+		_, err = fs.deliveries.changeDelivery(ctx, d.ID, func(d Delivery) (Delivery, error) {
 			if d.Status == Succeeded {
 				return d, errUnchanged
 			}
@@ -110,7 +154,7 @@ func (f *fanOut) record(ctx context.Context, d Delivery, a *Attempt, self bool) 
 		return err
 	}
 	if self {
-		g.sendRetry(ctx, d, 1)
+		fs.deliveries.sendRetry(ctx, d, 1)
 	}
 	return nil
 }

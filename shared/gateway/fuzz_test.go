@@ -99,7 +99,10 @@ func FuzzAnswerHeader(f *testing.F) {
 		f.Add(text, text)
 	}
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	g := &Gateway{Config: Config{PublicURL: "https://ringback.example"}}
+	g, err := New(Config{Store: nowhere{}, Queue: nowhere{}, PublicURL: "https://ringback.example"})
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, after, origin string) {
 		got := retryAfter(http.Header{"Retry-After": {after}}, now)
 		if want := hinted(after, now); got != want || got < 0 || got > MaxWait {

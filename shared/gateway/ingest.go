@@ -2,55 +2,48 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"time"
 )
 
-// Time limits of an answer to a provider.
-const (
-	ackTime   = 1500 * time.Millisecond // the whole; Tencent waits for 2 s
-	sendAgain = 500 * time.Millisecond  // kept for the answer: no resend of failed entries begins later
-)
-
-// ViaHeader names the gateway that sent a delivery. Ingest refuses its own.
-const ViaHeader = "Ringback-Via"
+// ackTime is the time limit of an answer to a provider; Tencent waits for 2 s.
+const ackTime = 1500 * time.Millisecond
 
 // Ingest takes one callback in and returns what its provider is told. Success
 // is told only after every event is in the events queue. It logs one line, in
 // which there is nothing of the callback but sizes.
-func (g *Gateway) Ingest(ctx context.Context, provider, source, key string, cb *Callback) Reply {
-	start := g.now()
+func (in *ingester) Ingest(ctx context.Context, provider, source, key string, cb *Callback) Reply {
+	start := in.now()
 	ctx, cancel := context.WithTimeout(ctx, ackTime)
 	defer cancel()
-	p := g.Providers[provider]
-	taken, err := g.ingest(ctx, p, provider, source, key, cb)
+	p := in.Providers[provider]
+	taken, err := in.ingest(ctx, p, provider, source, key, cb)
 	if _, err := sourceNumber(source); err != nil {
 		source = "" // it may be anything, a key in the wrong place too
 	}
 	if err != nil {
-		g.count(RefusedCallbacks, 1)
-		g.Log.Warn("callback", "provider", provider, "source", source, "outcome", "refused",
-			"why", err.Error(), "status", StatusOf(err), "bytes", len(cb.Body), "took", g.now().Sub(start))
+		in.count(RefusedCallbacks, 1)
+		in.Log.Warn("callback", "provider", provider, "source", source, "outcome", "refused",
+			"why", err.Error(), "status", StatusOf(err), "bytes", len(cb.Body), "took", in.now().Sub(start))
 		return p.Reply(err)
 	}
-	g.count(Callbacks, 1)
-	g.Log.Debug("callback", "provider", provider, "source", source, "outcome", "taken",
-		"events", taken, "bytes", len(cb.Body), "took", g.now().Sub(start))
+	in.count(Callbacks, 1)
+	in.Log.Debug("callback", "provider", provider, "source", source, "outcome", "taken",
+		"events", taken, "bytes", len(cb.Body), "took", in.now().Sub(start))
 	return p.Reply(nil)
 }
 
 // ingest returns how many events it queued.
-func (g *Gateway) ingest(ctx context.Context, p Provider, provider, source, key string, cb *Callback) (int, error) {
+func (in *ingester) ingest(ctx context.Context, p Provider, provider, source, key string, cb *Callback) (int, error) {
 	switch {
 	case cb.Method != http.MethodPost:
 		return 0, ErrMethod
-	case cb.Header.Get(ViaHeader) != "" && cb.Header.Get(ViaHeader) == g.ID():
+	case cb.Header.Get(ViaHeader) != "" && cb.Header.Get(ViaHeader) == in.ID():
 		return 0, ErrLoop
 	}
-	a, err := g.proven(ctx, p, provider, source, key, cb)
+	a, err := in.proven(ctx, p, provider, source, key, cb)
 	if err != nil {
 		return 0, err
 	}
@@ -65,23 +58,23 @@ func (g *Gateway) ingest(ctx context.Context, p Provider, provider, source, key 
 	if err != nil {
 		return 0, err
 	}
-	return len(as), g.enqueue(ctx, as)
+	return len(as), in.enqueue(ctx, as)
 }
 
 // proven returns the account that cb comes from. What was remembered too long
 // ago to refuse is read again, once, and judged again: else a rotated
 // credential would lose events of providers that do not repeat.
-func (g *Gateway) proven(ctx context.Context, p Provider, provider, source, key string, cb *Callback) (account, error) {
+func (in *ingester) proven(ctx context.Context, p Provider, provider, source, key string, cb *Callback) (account, error) {
 	var a account
 	var err error
 	for _, age := range [...]time.Duration{sourceFresh, sourceRefuse} {
-		if a, err = g.account(ctx, provider, source, key, age); err != nil {
+		if a, err = in.account(ctx, provider, source, key, age); err != nil {
 			return account{}, err
 		}
 		if err = p.Verify(cb, a.credentials); err == nil {
 			return a, nil
 		}
-		if g.now().Sub(a.at) < sourceRefuse {
+		if in.now().Sub(a.at) < sourceRefuse {
 			break
 		}
 	}
@@ -148,75 +141,6 @@ func usable(t, received time.Time) bool {
 	return !t.IsZero() && t.Before(received.Add(time.Hour)) && t.After(received.Add(-7*24*time.Hour))
 }
 
-func utcOrZero(t time.Time) time.Time {
-	if t.IsZero() {
-		return t
-	}
-	return utc(t)
-}
-
 func wantsTypeOf(patterns []string, typ string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool { return matchesType(p, typ) })
-}
-
-// enqueue sends as to the events queue. What the queue refuses is sent again
-// as long as there is time; then the error wraps ErrUnavailable.
-func (g *Gateway) enqueue(ctx context.Context, as []arrival) error {
-	if len(as) == 0 {
-		return nil
-	}
-	ms, err := packEvents(as, g.fairGroup(as[0].Source))
-	if err != nil {
-		return err
-	}
-	return g.send(ctx, EventsQueue, ms)
-}
-
-// send sends ms in as few calls as the queue's limits allow, and what was
-// refused again.
-func (g *Gateway) send(ctx context.Context, q QueueName, ms []Message) error {
-	for len(ms) > 0 {
-		n, size := 0, 0
-		for n < len(ms) && n < MaxSend && (n == 0 || size+len(ms[n].Body) <= MaxMessageBytes) {
-			size += len(ms[n].Body)
-			n++
-		}
-		if err := g.sendBatch(ctx, q, ms[:n]); err != nil {
-			return err
-		}
-		ms = ms[n:]
-	}
-	return nil
-}
-
-func (g *Gateway) sendBatch(ctx context.Context, q QueueName, ms []Message) error {
-	var last error
-	for range 5 {
-		errs := g.Queue.Send(ctx, q, ms)
-		var left []Message
-		for i, err := range errs {
-			switch {
-			case errors.Is(err, ErrTooLarge) || errors.Is(err, ErrInvalid):
-				return fmt.Errorf("send to %s: %w", q, err)
-			case err != nil:
-				left, last = append(left, ms[i]), err
-			}
-		}
-		if ms = left; len(ms) == 0 {
-			return nil
-		}
-		if timeLeft(ctx) < sendAgain {
-			break
-		}
-	}
-	return fmt.Errorf("send %d messages to %s: %w: %v", len(ms), q, ErrUnavailable, last)
-}
-
-// sendTo queues an event of the gateway's own. The same id makes the same
-// event, so it may be called again.
-func (g *Gateway) sendTo(ctx context.Context, e Event) error {
-	if !e.own() || e.ID == "" {
-		return fmt.Errorf("send an event of our own: %w: want its id and whom it is for", ErrInvalid)
-	}
-	return g.enqueue(ctx, []arrival{{Event: e, token: digest(e.ID + e.Only)}})
 }

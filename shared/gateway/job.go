@@ -1,6 +1,17 @@
 package gateway
 
-import "time"
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	jobSpread = 20 * time.Millisecond // between two deliveries that a job makes due: 50/s, so that live traffic goes first
+	jobAhead  = 10 * time.Minute      // of deliveries that are due and not attempted yet; then the job waits
+)
 
 // A JobKind says what a job does.
 type JobKind string
@@ -65,4 +76,25 @@ func (j *Job) ahead(now time.Time) time.Time {
 		return time.Time{}
 	}
 	return j.Next.Add(-jobAhead / 2)
+}
+
+// shardCursor is where a walk over the shards of a partition stands:
+// "<pass> <shard> <SK>".
+func shardCursor(text string) (pass, shard int, after string) {
+	parts := strings.SplitN(text, " ", 3)
+	if len(parts) < 3 {
+		return 0, 0, ""
+	}
+	pass, _ = strconv.Atoi(parts[0])
+	shard, _ = strconv.Atoi(parts[1])
+	return pass, shard, parts[2]
+}
+
+// loadJob returns a job as it stands. The error wraps ErrNotFound.
+func loadJob(ctx context.Context, s Store, id string) (Job, error) {
+	j, _, err := load[Job](ctx, s, jobKey(id))
+	if err != nil {
+		return j, fmt.Errorf("job %s: %w", id, err)
+	}
+	return j, nil
 }

@@ -4,65 +4,70 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 )
 
 const (
-	jobSlice  = 20 * time.Second // of one message; then the job goes on in another
-	jobKept   = 14 * 24 * time.Hour
-	jobSpread = 20 * time.Millisecond // between two deliveries that a job makes due: 50/s, so that live traffic goes first
-	jobAhead  = 10 * time.Minute      // of deliveries that are due and not attempted yet; then the job waits
+	jobSlice = 20 * time.Second // of one message; then the job goes on in another
+	jobKept  = 14 * 24 * time.Hour
 	// stragglers is how long after its start a job looks again at deliveries or
 	// events: lists lag, and a worker may have gone by what it knew a moment before.
 	stragglers = time.Minute
 )
 
+// jobs run durable work in chunks.
+type jobs struct {
+	*core
+	find       *finder
+	events     *events
+	deliveries *deliveries
+	lanes      *lanes
+
+	// Steps are those of the jobs that the packages above this one have. They are
+	// set before Redeliver is called.
+	Steps map[JobKind]Step
+}
+
 // startJob stores j and sends its first message. The same id starts it once.
-func (g *Gateway) startJob(ctx context.Context, j Job) (Job, error) {
-	now := g.now()
+func (js *jobs) startJob(ctx context.Context, j Job) (Job, error) {
+	now := js.now()
 	if j.ID == "" {
 		j.ID = NewID("job", now)
 	}
 	j.Status, j.Created, j.Updated, j.Claim = JobRunning, now, now, 1
 	if j.Tenant != "" {
-		if err := put(ctx, g.Store, ofTenant(j.Tenant, "J", j.ID), struct {
+		if err := put(ctx, js.Store, ofTenant(j.Tenant, "J", j.ID), struct {
 			ID string `json:"id"`
 		}{j.ID}, AnyRev); err != nil {
 			return j, err
 		}
 	}
 	row := Row{Key: jobKey(j.ID), Due: now.Add(firstHold)}
-	switch err := putRow(ctx, g.Store, row, j, ""); {
+	switch err := putRow(ctx, js.Store, row, j, ""); {
 	case errors.Is(err, ErrConflict):
-		return g.Job(ctx, j.ID)
+		return js.Job(ctx, j.ID)
 	case err != nil:
 		return j, err
 	}
-	g.sendSelf(ctx, j.header(), 1, 0)
+	js.sendSelf(ctx, j.header(), 1, 0)
 	return j, nil
 }
 
 // Job returns a job as it stands. The error wraps ErrNotFound.
-func (g *Gateway) Job(ctx context.Context, id string) (Job, error) {
-	j, _, err := load[Job](ctx, g.Store, jobKey(id))
-	if err != nil {
-		return j, fmt.Errorf("job %s: %w", id, err)
-	}
-	return j, nil
+func (js *jobs) Job(ctx context.Context, id string) (Job, error) {
+	return loadJob(ctx, js.Store, id)
 }
 
 // CancelJob ends a job after the chunk that runs now.
-func (g *Gateway) CancelJob(ctx context.Context, id string) (Job, error) {
-	return change(ctx, g.Store, jobKey(id), func(j *Job, r *Row) error {
+func (js *jobs) CancelJob(ctx context.Context, id string) (Job, error) {
+	return change(ctx, js.Store, jobKey(id), func(j *Job, r *Row) error {
 		switch {
 		case j.ID == "":
 			return ErrNotFound
 		case j.Status != JobRunning:
 			return errUnchanged
 		}
-		return j.end(JobCancelled, "", g.now(), r)
+		return j.end(JobCancelled, "", js.now(), r)
 	})
 }
 
@@ -89,47 +94,49 @@ func claimJob(row Row, start time.Time) (Row, header, error) {
 	return row, j.header(), err
 }
 
-// A step does a page of a job's work and moves its cursor. It returns when to
+// A Step does a page of a job's work and moves its cursor. It returns when to
 // go on: zero at once, and true when all is done. It may run again after a
 // crash with the cursor from before.
-type step func(ctx context.Context, j *Job) (next time.Time, done bool, err error)
+type Step func(ctx context.Context, j *Job) (next time.Time, done bool, err error)
 
-func (g *Gateway) steps() map[JobKind]step {
-	return map[JobKind]step{
-		JobRelease: g.releaseStep,
-		JobRecover: g.recoverStep,
-		JobReplay:  g.replayStep,
-		JobRemoval: g.removalStep,
-		JobCode:    g.codeStep,
-		JobErasure: g.erasureStep,
-		JobReseal:  g.resealStep,
+// step returns what does the work of a kind of job.
+func (js *jobs) step(kind JobKind) (Step, bool) {
+	switch kind {
+	case JobRelease:
+		return js.releaseStep, true
+	case JobRecover:
+		return js.recoverStep, true
+	case JobReplay:
+		return js.replayStep, true
 	}
+	s, ok := js.Steps[kind]
+	return s, ok
 }
 
 // runJob runs chunks of a job for a while, as long as the claim is current.
-func (g *Gateway) runJob(ctx context.Context, h header) error {
-	j, err := g.Job(ctx, h.ID)
+func (js *jobs) runJob(ctx context.Context, h header) error {
+	j, err := js.Job(ctx, h.ID)
 	if errors.Is(err, ErrNotFound) || err == nil && (j.Claim != h.Claim || j.Status != JobRunning) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	do, ok := g.steps()[j.Kind]
+	do, ok := js.step(j.Kind)
 	if !ok {
 		return fmt.Errorf("job %s of kind %q: %w", j.ID, j.Kind, ErrInvalid)
 	}
-	end := g.now().Add(jobSlice)
+	end := js.now().Add(jobSlice)
 	for {
 		next, done, err := do(ctx, &j)
 		if err != nil {
 			return fmt.Errorf("job %s: %w", j.ID, err)
 		}
 		if next.IsZero() && !done {
-			next = j.ahead(g.now())
+			next = j.ahead(js.now())
 		}
-		pause := !next.IsZero() || g.now().After(end) || timeLeft(ctx) < answerMargin+jobSlice/2
-		running, err := g.saveJob(ctx, &j, next, done, pause, h.Hops)
+		pause := !next.IsZero() || js.now().After(end) || timeLeft(ctx) < answerMargin+jobSlice/2
+		running, err := js.saveJob(ctx, &j, next, done, pause, h.Hops)
 		if err != nil || !running || pause {
 			return err
 		}
@@ -138,9 +145,9 @@ func (g *Gateway) runJob(ctx context.Context, h header) error {
 
 // saveJob writes j's progress, unless it was cancelled or claimed by another,
 // and sends its next message if it pauses.
-func (g *Gateway) saveJob(ctx context.Context, j *Job, next time.Time, done, pause bool, hops int) (running bool, err error) {
-	now, self := g.now(), hops < maxHops && next.IsZero()
-	stored, err := change(ctx, g.Store, jobKey(j.ID), func(s *Job, r *Row) error {
+func (js *jobs) saveJob(ctx context.Context, j *Job, next time.Time, done, pause bool, hops int) (running bool, err error) {
+	now, self := js.now(), hops < maxHops && next.IsZero()
+	stored, err := change(ctx, js.Store, jobKey(j.ID), func(s *Job, r *Row) error {
 		if s.Claim != j.Claim || s.Status != JobRunning {
 			return errUnchanged
 		}
@@ -164,30 +171,18 @@ func (g *Gateway) saveJob(ctx context.Context, j *Job, next time.Time, done, pau
 	}
 	running = stored.Status == JobRunning && stored.Updated.Equal(now)
 	if running && pause && self {
-		g.sendSelf(ctx, stored.header(), hops+1, 0)
+		js.sendSelf(ctx, stored.header(), hops+1, 0)
 	}
 	return running, nil
 }
 
-// shardCursor is where a walk over the shards of a partition stands:
-// "<pass> <shard> <SK>".
-func shardCursor(text string) (pass, shard int, after string) {
-	parts := strings.SplitN(text, " ", 3)
-	if len(parts) < 3 {
-		return 0, 0, ""
-	}
-	pass, _ = strconv.Atoi(parts[0])
-	shard, _ = strconv.Atoi(parts[1])
-	return pass, shard, parts[2]
-}
-
 // walk calls f for a page of the shard in which j's cursor stands, and moves
 // the cursor; ended says that the pass is over.
-func (g *Gateway) walk(ctx context.Context, j *Job, q func(shard int) Query, f func(Row) error) (ended bool, err error) {
+func (js *jobs) walk(ctx context.Context, j *Job, q func(shard int) Query, f func(Row) error) (ended bool, err error) {
 	pass, shard, after := shardCursor(j.Cursor)
 	part := q(shard)
 	part.After = after
-	page, err := g.Store.List(ctx, part)
+	page, err := js.Store.List(ctx, part)
 	if err != nil {
 		return false, fmt.Errorf("list %s: %w", part.PK, err)
 	}
@@ -209,13 +204,13 @@ func (g *Gateway) walk(ctx context.Context, j *Job, q func(shard int) Query, f f
 
 // walkTwice walks, and a minute after j's start once more, for stragglers. What f
 // skips then was seen before.
-func (g *Gateway) walkTwice(ctx context.Context, j *Job, q func(pass, shard int) Query, f func(Row) error) (next time.Time, done bool, err error) {
+func (js *jobs) walkTwice(ctx context.Context, j *Job, q func(pass, shard int) Query, f func(Row) error) (next time.Time, done bool, err error) {
 	pass, _, _ := shardCursor(j.Cursor)
-	if second := j.Created.Add(stragglers); pass == 1 && g.now().Before(second) {
+	if second := j.Created.Add(stragglers); pass == 1 && js.now().Before(second) {
 		return second, false, nil
 	}
 	skipped := j.Skipped
-	ended, err := g.walk(ctx, j, func(shard int) Query { return q(pass, shard) }, f)
+	ended, err := js.walk(ctx, j, func(shard int) Query { return q(pass, shard) }, f)
 	if pass == 1 {
 		j.Skipped = skipped
 	}
@@ -229,31 +224,31 @@ func openDeliveries(registration string) func(int, int) Query {
 }
 
 // releaseStep makes held deliveries due, of those held since the job's time.
-func (g *Gateway) releaseStep(ctx context.Context, j *Job) (time.Time, bool, error) {
-	return g.walkTwice(ctx, j, openDeliveries(j.Registration), func(r Row) error {
-		return g.revive(ctx, j, r, func(d Delivery) bool { return d.Status == Held && !d.Since.Before(j.Since) })
+func (js *jobs) releaseStep(ctx context.Context, j *Job) (time.Time, bool, error) {
+	return js.walkTwice(ctx, j, openDeliveries(j.Registration), func(r Row) error {
+		return js.revive(ctx, j, r, func(d Delivery) bool { return d.Status == Held && !d.Since.Before(j.Since) })
 	})
 }
 
 // recoverStep makes due again what failed for good since the job's time.
-func (g *Gateway) recoverStep(ctx context.Context, j *Job) (time.Time, bool, error) {
-	return g.walkTwice(ctx, j, openDeliveries(j.Registration), func(r Row) error {
-		return g.revive(ctx, j, r, func(d Delivery) bool {
+func (js *jobs) recoverStep(ctx context.Context, j *Job) (time.Time, bool, error) {
+	return js.walkTwice(ctx, j, openDeliveries(j.Registration), func(r Row) error {
+		return js.revive(ctx, j, r, func(d Delivery) bool {
 			return d.Status == Failed && !d.Since.Before(j.Since) && d.Since.Before(j.Created)
 		})
 	})
 }
 
 // revive makes a delivery due, with its whole schedule before it, if is holds.
-func (g *Gateway) revive(ctx context.Context, j *Job, r Row, is func(Delivery) bool) error {
+func (js *jobs) revive(ctx context.Context, j *Job, r Row, is func(Delivery) bool) error {
 	id := DeliveryID(j.Registration, r.SK)
-	now, changed := g.now(), false
+	now, changed := js.now(), false
 	start := later(j.Next, now)
-	d, err := g.changeDelivery(ctx, id, func(d Delivery) (Delivery, error) {
+	d, err := js.deliveries.changeDelivery(ctx, id, func(d Delivery) (Delivery, error) {
 		if changed = is(d); !changed {
 			return d, errUnchanged
 		}
-		if err := g.keepForSchedule(ctx, d.Event, now); err != nil {
+		if err := js.events.keepForSchedule(ctx, d.Event, now); err != nil {
 			return d, err
 		}
 		d.Made, d.Anew = 0, now
@@ -270,7 +265,7 @@ func (g *Gateway) revive(ctx context.Context, j *Job, r Row, is func(Delivery) b
 		j.place(now)
 	}
 	if d.Lane && d.Status == Pending { // perhaps made so by a chunk that ended before it got here
-		return g.requeueInLane(ctx, d)
+		return js.lanes.requeueInLane(ctx, d)
 	}
 	return nil
 }
@@ -278,24 +273,24 @@ func (g *Gateway) revive(ctx context.Context, j *Job, r Row, is func(Delivery) b
 // replayStep makes deliveries of events that a registration would have got,
 // had it been there: those of the source since the job's time, as far back as
 // the grant goes.
-func (g *Gateway) replayStep(ctx context.Context, j *Job) (time.Time, bool, error) {
-	r, rev, err := g.registration(ctx, j.Source, j.Registration)
+func (js *jobs) replayStep(ctx context.Context, j *Job) (time.Time, bool, error) {
+	r, rev, err := js.find.registration(ctx, j.Source, j.Registration)
 	if errors.Is(err, ErrNotFound) || err == nil && r.State == Removed {
 		return time.Time{}, true, nil
 	}
 	if err != nil {
 		return time.Time{}, false, err
 	}
-	return g.walkTwice(ctx, j, func(pass, shard int) Query {
+	return js.walkTwice(ctx, j, func(pass, shard int) Query {
 		since := j.Since
 		if pass == 1 {
 			since = later(since, j.Created.Add(-stragglers))
 		}
 		return Query{Table: Deliveries, PK: eventPK(j.Source, shard), From: eventIDFloor(j.Source, since.Add(-24*time.Hour))}
-	}, func(row Row) error { return g.replayEvent(ctx, j, r, rev, row) })
+	}, func(row Row) error { return js.replayEvent(ctx, j, r, rev, row) })
 }
 
-func (g *Gateway) replayEvent(ctx context.Context, j *Job, r *Registration, rev string, row Row) error {
+func (js *jobs) replayEvent(ctx context.Context, j *Job, r *Registration, rev string, row Row) error {
 	var er eventRow
 	if err := decode(row, &er); err != nil {
 		return err
@@ -304,33 +299,33 @@ func (g *Gateway) replayEvent(ctx context.Context, j *Job, r *Registration, rev 
 	if er.Erased || e.own() || e.Received.Before(j.Since) || !j.Until.IsZero() && !e.Received.Before(j.Until) || !r.Wants(e) {
 		return nil
 	}
-	ok, err := g.mayReplay(ctx, rev, e, r)
+	ok, err := js.mayReplay(ctx, rev, e, r)
 	if err != nil || !ok {
 		return err
 	}
-	switch _, err := g.loadDelivery(ctx, DeliveryID(r.ID, e.ID)); {
+	switch _, err := js.deliveries.loadDelivery(ctx, DeliveryID(r.ID, e.ID)); {
 	case err == nil:
 		j.Skipped++
 		return nil
 	case !errors.Is(err, ErrNotFound):
 		return err
 	}
-	now := g.now()
+	now := js.now()
 	d := newDelivery(e, r, now)
 	d.Replay, d.Lane = true, r.Ordered
-	if err := g.keepForSchedule(ctx, e.ID, now); err != nil {
+	if err := js.events.keepForSchedule(ctx, e.ID, now); err != nil {
 		return err
 	}
-	mark := Row{Key: replayedKey(e.ID, r.ID), Expires: now.Add(MaxWaitsSum + g.Kept.Held)}
-	if err := putRow(ctx, g.Store, mark, link{r.ID}, AnyRev); err != nil {
+	mark := Row{Key: replayedKey(e.ID, r.ID), Expires: now.Add(MaxWaitsSum + js.Kept.Held)}
+	if err := putRow(ctx, js.Store, mark, link{r.ID}, AnyRev); err != nil {
 		return err
 	}
 	if d.Lane {
-		if err := g.appendToLane(ctx, e, d); err != nil {
+		if err := js.lanes.appendToLane(ctx, e, d); err != nil {
 			return err
 		}
 	}
-	switch err := g.putDelivery(ctx, d.wait(later(j.Next, now), false), ""); {
+	switch err := js.deliveries.putDelivery(ctx, d.wait(later(j.Next, now), false), ""); {
 	case errors.Is(err, ErrConflict):
 		j.Skipped++
 		return nil
@@ -344,48 +339,19 @@ func (g *Gateway) replayEvent(ctx context.Context, j *Job, r *Registration, rev 
 
 // mayReplay reports whether e came after the start of a grant that covers it,
 // or, for a registration by code, after that was made.
-func (g *Gateway) mayReplay(ctx context.Context, rev string, e *Event, r *Registration) (bool, error) {
-	verdict, _, err := g.may(ctx, rev, e, r)
+func (js *jobs) mayReplay(ctx context.Context, rev string, e *Event, r *Registration) (bool, error) {
+	verdict, _, err := js.find.may(ctx, rev, e, r)
 	if err != nil || verdict == Cancelled {
 		return false, err
 	}
 	if r.Group != "" {
 		return !e.Received.Before(r.Created), nil
 	}
-	grants, err := g.grantsOf(ctx, rev, e.Source, r.Tenant)
+	grants, err := js.find.grantsOf(ctx, rev, e.Source, r.Tenant)
 	for _, gr := range grants {
 		if gr.covers(e) && !e.Received.Before(gr.Created) {
 			return true, nil
 		}
 	}
 	return false, err
-}
-
-// codeStep turns the registrations made with an older code of a group into
-// tombstones, and tells each app.
-func (g *Gateway) codeStep(ctx context.Context, j *Job) (time.Time, bool, error) {
-	group, _, err := load[Group](ctx, g.Store, groupKey(j.Group))
-	if errors.Is(err, ErrNotFound) {
-		return time.Time{}, true, nil
-	}
-	if err != nil {
-		return time.Time{}, false, err
-	}
-	q := Query{Table: Registrations, PK: groupKey(j.Group).PK, After: j.Cursor, Consistent: true}.prefix("A#")
-	page, err := g.Store.List(ctx, q)
-	if err != nil {
-		return time.Time{}, false, fmt.Errorf("apps of %s: %w", j.Group, err)
-	}
-	for _, row := range page.Rows {
-		var a App
-		if err := decode(row, &a); err != nil {
-			return time.Time{}, false, err
-		}
-		if err := g.removeByCode(ctx, a.Registration, group); err != nil {
-			return time.Time{}, false, err
-		}
-		j.Done++
-	}
-	j.Cursor = page.Next
-	return time.Time{}, page.Next == "", nil
 }

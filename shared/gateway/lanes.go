@@ -7,18 +7,31 @@ import (
 	"errors"
 	"fmt"
 	"time"
-)
 
-// LateHeader marks a delivery of an ordered registration that is older than one
-// that was attempted before it, or may be: a process that ends tells nobody what
-// it attempted last.
-const LateHeader = "Ringback-Late"
+	lru "github.com/hashicorp/golang-lru/v2"
+)
 
 const (
 	laneSettles = 2 * time.Second  // after arrival, before the head of a lane is attempted
 	laneSlice   = 20 * time.Second // of one message; then the lane goes on in another
 	laneCloses  = 10 * time.Second // until a lane that is closed is looked at again
 )
+
+// lanes work on the deliveries of ordered registrations.
+type lanes struct {
+	*core
+	find       *finder
+	events     *events
+	deliveries *deliveries
+	attempts   *attempter
+	opened     *lru.Cache[string, struct{}] // registrations whose lanes are open, each with what closed them
+}
+
+func newLanes(c *core, f *finder, es *events, ds *deliveries, at *attempter) *lanes {
+	ls := &lanes{core: c, find: f, events: es, deliveries: ds, attempts: at}
+	ls.opened, _ = lru.New[string, struct{}](registrationsKnown)
+	return ls
+}
 
 // A lane is what the deliveries of one group for an ordered registration wait
 // in. The lane, not the delivery, is due; whoever holds Runner works on it.
@@ -66,33 +79,28 @@ func (l lane) late(w waiting, place string) bool {
 // queueInLane puts d at its place in its lane and wakes the lane if nobody
 // works on it. The delivery's own row comes last: until it is there, a resumed
 // fan-out does all of this again, which changes nothing.
-func (g *Gateway) queueInLane(ctx context.Context, f *fanOut, d Delivery) error {
-	if f.thin {
-		if err := g.keepPayload(ctx, f); err != nil {
-			return err
-		}
-	}
-	if err := g.appendToLane(ctx, f.Event, d); err != nil {
+func (ls *lanes) queueInLane(ctx context.Context, e *Event, d Delivery) error {
+	if err := ls.appendToLane(ctx, e, d); err != nil {
 		return err
 	}
-	if err := g.putDelivery(ctx, d, ""); !errors.Is(err, ErrConflict) {
+	if err := ls.deliveries.putDelivery(ctx, d, ""); !errors.Is(err, ErrConflict) {
 		return err
 	}
 	return nil
 }
 
-func (g *Gateway) appendToLane(ctx context.Context, e *Event, d Delivery) error {
+func (ls *lanes) appendToLane(ctx context.Context, e *Event, d Delivery) error {
 	key := laneKey(d.Registration, e)
-	w := waiting{Event: e.ID, Received: e.Received, Straggler: g.now().Sub(e.Received) > laneSettles}
-	if err := put(ctx, g.Store, w.key(key), w, AnyRev); err != nil { // it lasts until it leaves the lane
+	w := waiting{Event: e.ID, Received: e.Received, Straggler: ls.now().Sub(e.Received) > laneSettles}
+	if err := put(ctx, ls.Store, w.key(key), w, AnyRev); err != nil { // it lasts until it leaves the lane
 		return err
 	}
 	runner, woken := NewRev(), false
-	_, err := change(ctx, g.Store, key, func(l *lane, r *Row) error {
+	_, err := change(ctx, ls.Store, key, func(l *lane, r *Row) error {
 		l.Registration, l.Source = d.Registration, d.Source
 		l.Seq++
 		if woken = l.Runner == "" && r.Due.IsZero(); woken {
-			l.Runner, r.Due = runner, g.now().Add(laneSettles+firstHold)
+			l.Runner, r.Due = runner, ls.now().Add(laneSettles+firstHold)
 		}
 		return nil
 	})
@@ -100,7 +108,7 @@ func (g *Gateway) appendToLane(ctx context.Context, e *Event, d Delivery) error 
 		return err
 	}
 	if woken {
-		g.sendSelf(ctx, laneHeader(key, runner), 1, laneSettles)
+		ls.sendSelf(ctx, laneHeader(key, runner), 1, laneSettles)
 	}
 	return nil
 }
@@ -139,24 +147,24 @@ type laneRun struct {
 
 // runLane works on a lane, head by head, until it is empty, must wait, or the
 // time is up.
-func (g *Gateway) runLane(ctx context.Context, h header) error {
+func (ls *lanes) runLane(ctx context.Context, h header) error {
 	run := &laneRun{key: Key{Deliveries, h.ID, "L"}, runner: NewRev(), hops: h.Hops}
-	err := g.changeLane(ctx, run, h.Token, func(l *lane, r *Row) {
-		l.Runner, l.Busy, r.Due = run.runner, true, g.now().Add(firstHold)
+	err := ls.changeLane(ctx, run, h.Token, func(l *lane, r *Row) {
+		l.Runner, l.Busy, r.Due = run.runner, true, ls.now().Add(firstHold)
 	})
-	for end := g.now().Add(laneSlice); err == nil; {
+	for end := ls.now().Add(laneSlice); err == nil; {
 		var w waiting
-		w, err = g.head(ctx, run.key)
+		w, err = ls.head(ctx, run.key)
 		switch {
 		case errors.Is(err, ErrNotFound):
-			err = g.leaveLane(ctx, run)
+			err = ls.leaveLane(ctx, run)
 		case err != nil:
-		case w.Received.Add(laneSettles).After(g.now()):
-			err = g.pauseLane(ctx, run, w.Received.Add(laneSettles))
-		case g.now().After(end):
-			err = g.pauseLane(ctx, run, g.now())
+		case w.Received.Add(laneSettles).After(ls.now()):
+			err = ls.pauseLane(ctx, run, w.Received.Add(laneSettles))
+		case ls.now().After(end):
+			err = ls.pauseLane(ctx, run, ls.now())
 		default:
-			err = g.deliverHead(ctx, run, w)
+			err = ls.deliverHead(ctx, run, w)
 		}
 	}
 	if errors.Is(err, errNotRunner) {
@@ -166,9 +174,9 @@ func (g *Gateway) runLane(ctx context.Context, h header) error {
 }
 
 // changeLane changes a lane as long as runner has it. Afterwards run holds it.
-func (g *Gateway) changeLane(ctx context.Context, run *laneRun, runner string, f func(*lane, *Row)) error {
+func (ls *lanes) changeLane(ctx context.Context, run *laneRun, runner string, f func(*lane, *Row)) error {
 	last, paced, kept := run.lane.Last, run.lane.Paced, run.lane.Kept
-	l, err := change(ctx, g.Store, run.key, func(l *lane, r *Row) error {
+	l, err := change(ctx, ls.Store, run.key, func(l *lane, r *Row) error {
 		if l.Runner != runner {
 			return errNotRunner
 		}
@@ -182,10 +190,10 @@ func (g *Gateway) changeLane(ctx context.Context, run *laneRun, runner string, f
 	return err
 }
 
-func (g *Gateway) head(ctx context.Context, l Key) (waiting, error) {
+func (ls *lanes) head(ctx context.Context, l Key) (waiting, error) {
 	var w waiting
 	q := Query{Table: Deliveries, PK: l.PK, Consistent: true, Limit: 1}.prefix("W#")
-	err := each(ctx, g.Store, q, func(r Row) error {
+	err := each(ctx, ls.Store, q, func(r Row) error {
 		if err := decode(r, &w); err != nil {
 			return err
 		}
@@ -203,9 +211,9 @@ func (g *Gateway) head(ctx context.Context, l Key) (waiting, error) {
 
 // leaveLane leaves an empty lane, unless something was appended since it was
 // last looked at.
-func (g *Gateway) leaveLane(ctx context.Context, run *laneRun) error {
+func (ls *lanes) leaveLane(ctx context.Context, run *laneRun) error {
 	seen, left := run.lane.Seq, false
-	err := g.changeLane(ctx, run, run.runner, func(l *lane, r *Row) {
+	err := ls.changeLane(ctx, run, run.runner, func(l *lane, r *Row) {
 		if left = l.Seq == seen; left {
 			l.Runner, l.Busy, r.Due = "", false, time.Time{}
 		}
@@ -217,10 +225,10 @@ func (g *Gateway) leaveLane(ctx context.Context, run *laneRun) error {
 }
 
 // pauseLane leaves the lane until at, to a message of its own or to the tick.
-func (g *Gateway) pauseLane(ctx context.Context, run *laneRun, at time.Time) error {
-	now := g.now()
+func (ls *lanes) pauseLane(ctx context.Context, run *laneRun, at time.Time) error {
+	now := ls.now()
 	self, next := run.hops < maxHops && at.Sub(now) <= maxSelfSend, NewRev()
-	err := g.changeLane(ctx, run, run.runner, func(l *lane, r *Row) {
+	err := ls.changeLane(ctx, run, run.runner, func(l *lane, r *Row) {
 		l.Busy = false
 		if self {
 			l.Runner, r.Due = next, later(at, now).Add(firstHold)
@@ -232,7 +240,7 @@ func (g *Gateway) pauseLane(ctx context.Context, run *laneRun, at time.Time) err
 		return err
 	}
 	if self {
-		g.sendSelf(ctx, laneHeader(run.key, next), run.hops+1, at.Sub(now))
+		ls.sendSelf(ctx, laneHeader(run.key, next), run.hops+1, at.Sub(now))
 	}
 	return errNotRunner
 }
@@ -240,40 +248,40 @@ func (g *Gateway) pauseLane(ctx context.Context, run *laneRun, at time.Time) err
 // deliverHead attempts the delivery at the head of the lane. It leaves the lane
 // if that is final; if not, the lane waits for it. What is ended without an
 // attempt leaves when it is looked at again: another may have changed it.
-func (g *Gateway) deliverHead(ctx context.Context, run *laneRun, w waiting) error {
+func (ls *lanes) deliverHead(ctx context.Context, run *laneRun, w waiting) error {
 	id := DeliveryID(run.lane.Registration, w.Event)
-	d, err := g.laneDelivery(ctx, id, w)
+	d, err := ls.laneDelivery(ctx, id, w)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return g.dropHead(ctx, run, w)
+		return ls.dropHead(ctx, run, w)
 	case err != nil:
 		return err
 	case d.Status != Pending:
-		return g.dropHead(ctx, run, w)
+		return ls.dropHead(ctx, run, w)
 	}
-	e, r, rev, err := g.subject(ctx, d)
+	e, r, rev, err := ls.attempts.subject(ctx, d)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return g.save(ctx, d.cancel(whyDeleted, g.now()), d.rev)
+		return ls.deliveries.save(ctx, d.cancel(whyDeleted, ls.now()), d.rev)
 	case err != nil:
 		return err
 	}
-	head := &laneHead{g: g, run: run, w: w}
+	head := &laneHead{ls: ls, run: run, w: w}
 	d.Paced = run.lane.Paced == head.place()
 	d.Late = d.Late || run.lane.late(w, head.place())
-	if err := g.attempt(ctx, try{e: e, r: r, rev: rev, d: d, hops: run.hops}, head); err != nil || head.after == nil {
+	if err := ls.attempts.attempt(ctx, try{e: e, r: r, rev: rev, d: d, hops: run.hops}, head); err != nil || head.after == nil {
 		return err
 	}
 	if head.after.Status == Pending {
-		g.keepWaiting(ctx, run)
-		return g.pauseLane(ctx, run, head.after.Start)
+		ls.keepWaiting(ctx, run)
+		return ls.pauseLane(ctx, run, head.after.Start)
 	}
-	return g.dropHead(ctx, run, w)
+	return ls.dropHead(ctx, run, w)
 }
 
 // A laneHead is the recorder of a delivery at the head of a lane.
 type laneHead struct {
-	g     *Gateway
+	ls    *lanes
 	run   *laneRun
 	w     waiting
 	after *Delivery // what an attempt left of it; nil: there was none
@@ -283,23 +291,23 @@ func (l *laneHead) place() string { return l.w.key(l.run.key).SK }
 
 func (l *laneHead) notWanted(ctx context.Context, d Delivery, verdict Status, why string) error {
 	d.Paced = false // the lane knows
-	return l.g.endUnwanted(ctx, d, verdict, why)
+	return l.ls.deliveries.endUnwanted(ctx, d, verdict, why)
 }
 
 // turn reports whether the lane is open.
 func (l *laneHead) turn(ctx context.Context, _ Delivery, r *Registration) (bool, error) {
-	closed, err := l.g.closed(ctx, r)
+	closed, err := l.ls.closed(ctx, r)
 	if err != nil || !closed {
 		return err == nil, err
 	}
-	return false, l.g.pauseLane(ctx, l.run, l.g.now().Add(laneCloses))
+	return false, l.ls.pauseLane(ctx, l.run, l.ls.now().Add(laneCloses))
 }
 
 func (l *laneHead) notNow(ctx context.Context, _ Delivery, s start) error {
 	if s.paced {
 		l.run.lane.Paced = l.place()
 	}
-	return l.g.pauseLane(ctx, l.run, s.at)
+	return l.ls.pauseLane(ctx, l.run, s.at)
 }
 
 // notWritten counts, as hand-outs do, so that what can never be written does not
@@ -307,17 +315,17 @@ func (l *laneHead) notNow(ctx context.Context, _ Delivery, s start) error {
 func (l *laneHead) notWritten(ctx context.Context, d Delivery) error {
 	d.Paced = false // the lane knows
 	if d.Lost++; d.Lost >= maxLost {
-		return l.g.giveUp(ctx, d)
+		return l.ls.deliveries.giveUp(ctx, d)
 	}
-	if err := l.g.save(ctx, d, d.rev); err != nil {
+	if err := l.ls.deliveries.save(ctx, d, d.rev); err != nil {
 		return err
 	}
-	return l.g.pauseLane(ctx, l.run, l.g.now().Add(slowDown))
+	return l.ls.pauseLane(ctx, l.run, l.ls.now().Add(slowDown))
 }
 
 func (l *laneHead) attempted(ctx context.Context, d Delivery, r *Registration, a Attempt) (Delivery, error) {
 	l.run.lane.Last = max(l.run.lane.Last, l.place())
-	after, _, err := l.g.recordOver(ctx, d, a, r.Schedule, l.g.Random(), false)
+	after, _, err := l.ls.deliveries.recordOver(ctx, d, a, r.Schedule, l.ls.Random(), false)
 	if errors.Is(err, ErrNotFound) { // erased
 		err = nil
 	}
@@ -328,20 +336,20 @@ func (l *laneHead) attempted(ctx context.Context, d Delivery, r *Registration, a
 // closed reports whether r's lanes wait for what was held before r was enabled
 // to be put back into them. A job that was cancelled, or is over, opens them; one
 // that was not started yet is started when the call that enables is repeated.
-func (g *Gateway) closed(ctx context.Context, r *Registration) (bool, error) {
+func (ls *lanes) closed(ctx context.Context, r *Registration) (bool, error) {
 	name := r.ID + " " + r.Release
-	if r.Release == "" || g.opened.Contains(name) {
+	if r.Release == "" || ls.opened.Contains(name) {
 		return false, nil
 	}
-	j, err := g.Job(ctx, r.Release)
+	j, err := loadJob(ctx, ls.Store, r.Release)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return false, err
 	}
 	pass, _, _ := shardCursor(j.Cursor)
-	if err != nil && g.now().Sub(r.Since) < takenUp || err == nil && j.Status == JobRunning && pass == 0 {
+	if err != nil && ls.now().Sub(r.Since) < takenUp || err == nil && j.Status == JobRunning && pass == 0 {
 		return true, nil
 	}
-	g.opened.Add(name, struct{}{})
+	ls.opened.Add(name, struct{}{})
 	return false, nil
 }
 
@@ -349,17 +357,17 @@ func (g *Gateway) closed(ctx context.Context, r *Registration) (bool, error) {
 // refused may take days, one after the other. Once a day it looks at them, those
 // that came first before the others, and extends what ends within the week. A
 // failure is no error: the next refusal looks again.
-func (g *Gateway) keepWaiting(ctx context.Context, run *laneRun) {
-	now := g.now()
+func (ls *lanes) keepWaiting(ctx context.Context, run *laneRun) {
+	now := ls.now()
 	if now.Sub(run.lane.Kept) < 24*time.Hour {
 		return
 	}
 	q := Query{Table: Deliveries, PK: run.key.PK, Consistent: true}.prefix("W#")
 	for {
-		next, err := g.keepPage(ctx, q, now)
+		next, err := ls.keepPage(ctx, q, now)
 		switch {
 		case err != nil:
-			g.Log.Warn("lane", "lane", run.key.PK, "outcome", "events not kept", "why", err.Error())
+			ls.Log.Warn("lane", "lane", run.key.PK, "outcome", "events not kept", "why", err.Error())
 			return
 		case next == "":
 			run.lane.Kept = now
@@ -373,8 +381,8 @@ func (g *Gateway) keepWaiting(ctx context.Context, run *laneRun) {
 
 // keepPage makes the events of one page of a lane last, and returns where the
 // next page begins.
-func (g *Gateway) keepPage(ctx context.Context, q Query, now time.Time) (string, error) {
-	page, err := g.Store.List(ctx, q)
+func (ls *lanes) keepPage(ctx context.Context, q Query, now time.Time) (string, error) {
+	page, err := ls.Store.List(ctx, q)
 	if err != nil || len(page.Rows) == 0 {
 		return page.Next, err
 	}
@@ -390,7 +398,7 @@ func (g *Gateway) keepPage(ctx context.Context, q Query, now time.Time) (string,
 		}
 		keys = append(keys, key)
 	}
-	events, err := g.Store.Get(ctx, keys...)
+	events, err := ls.Store.Get(ctx, keys...)
 	if err != nil {
 		return "", err
 	}
@@ -398,7 +406,7 @@ func (g *Gateway) keepPage(ctx context.Context, q Query, now time.Time) (string,
 		if e.Expires.Sub(now) > MaxWaitsSum {
 			continue
 		}
-		if err := g.keepHeld(ctx, e.SK, now); err != nil && !errors.Is(err, ErrNotFound) {
+		if err := ls.events.keepHeld(ctx, e.SK, now); err != nil && !errors.Is(err, ErrNotFound) {
 			return "", err
 		}
 	}
@@ -407,8 +415,8 @@ func (g *Gateway) keepPage(ctx context.Context, q Query, now time.Time) (string,
 
 // laneDelivery returns the delivery that waits at w. If its row is not there
 // yet, the fan-out that appended it ended before it wrote that.
-func (g *Gateway) laneDelivery(ctx context.Context, id string, w waiting) (Delivery, error) {
-	d, err := g.loadDelivery(ctx, id)
+func (ls *lanes) laneDelivery(ctx context.Context, id string, w waiting) (Delivery, error) {
+	d, err := ls.deliveries.loadDelivery(ctx, id)
 	if !errors.Is(err, ErrNotFound) {
 		return d, err
 	}
@@ -416,26 +424,26 @@ func (g *Gateway) laneDelivery(ctx context.Context, id string, w waiting) (Deliv
 	if err != nil {
 		return d, err
 	}
-	e, er, err := g.loadEvent(ctx, w.Event)
+	e, er, err := ls.events.loadEvent(ctx, w.Event)
 	if err != nil || er.Erased {
 		return d, cmp.Or(err, ErrNotFound)
 	}
-	r, _, err := g.registration(ctx, e.Source, registration)
+	r, _, err := ls.find.registration(ctx, e.Source, registration)
 	if err != nil {
 		return d, err
 	}
-	d = newDelivery(e, r, g.now())
+	d = newDelivery(e, r, ls.now())
 	d.Lane = true
-	if err := g.putDelivery(ctx, d, ""); err != nil && !errors.Is(err, ErrConflict) {
+	if err := ls.deliveries.putDelivery(ctx, d, ""); err != nil && !errors.Is(err, ErrConflict) {
 		return d, err
 	}
-	return g.loadDelivery(ctx, id)
+	return ls.deliveries.loadDelivery(ctx, id)
 }
 
 // dropHead takes a delivery whose outcome is stored off its lane, unless it was
 // put there anew since it was looked at.
-func (g *Gateway) dropHead(ctx context.Context, run *laneRun, w waiting) error {
-	err := persist(ctx, func() error { return g.Store.Delete(ctx, w.key(run.key), w.rev) })
+func (ls *lanes) dropHead(ctx context.Context, run *laneRun, w waiting) error {
+	err := persist(ctx, func() error { return ls.Store.Delete(ctx, w.key(run.key), w.rev) })
 	if err != nil && !errors.Is(err, ErrConflict) {
 		return fmt.Errorf("take %s off its lane: %w", w.Event, err)
 	}
@@ -443,10 +451,10 @@ func (g *Gateway) dropHead(ctx context.Context, run *laneRun, w waiting) error {
 }
 
 // requeueInLane puts a delivery that was held or failed back at its place.
-func (g *Gateway) requeueInLane(ctx context.Context, d Delivery) error {
-	e, _, err := g.loadEvent(ctx, d.Event)
+func (ls *lanes) requeueInLane(ctx context.Context, d Delivery) error {
+	e, _, err := ls.events.loadEvent(ctx, d.Event)
 	if err != nil {
 		return err
 	}
-	return g.appendToLane(ctx, e, d)
+	return ls.appendToLane(ctx, e, d)
 }

@@ -105,8 +105,25 @@ var operational = []string{
 	registrationFailing, registrationDisabled, registrationRecovered, deliveryExhausted, sourceDisconnected,
 }
 
+// callbackRemoved is the event that tells an app that its registration by code
+// is gone ("Set HTTP callback to be called on group events", SmartBots).
+const callbackRemoved = "callback_removed"
+
 // TestEventType is the type of the event that a registration's test sends.
 const TestEventType = "registration.test"
+
+// ofWhole reports whether e is about the source itself: that it was
+// disconnected, or SmartBots' own word on our registration there. Only a grant
+// of the whole source covers it.
+func (e *Event) ofWhole() bool {
+	switch {
+	case e.Only != "" || e.Tenant != "":
+		return false
+	case e.Type == sourceDisconnected:
+		return true
+	}
+	return e.Provider == smartBots && (e.Type == callbackSet || e.Type == callbackRemoved)
+}
 
 // wantsType reports whether one of patterns names typ.
 func wantsType(patterns []string, typ string) bool {

@@ -51,7 +51,11 @@ type mood struct {
 	turned   time.Time
 }
 
-func (p *pace) init() { p.moods, _ = lru.New[string, *mood](moodsKnown) }
+func newPace() *pace {
+	p := &pace{}
+	p.moods, _ = lru.New[string, *mood](moodsKnown)
+	return p
+}
 
 // An allowance is what a registration may use: its own limits within those of
 // its tenant.
@@ -219,11 +223,4 @@ func (p *pace) look(registration string) mood {
 		return mood{}
 	}
 	return mood{failures: m.failures, timeouts: m.timeouts, accepted: m.accepted}
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

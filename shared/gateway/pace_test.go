@@ -38,8 +38,7 @@ func TestAttemptsWaitWhereTheirTurnIsNear(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var p pace
-				p.init()
+				p := newPace()
 				turn := turn{registration: "reg", allowance: allowance{atOnce: 10}}
 				accepted := Attempt{At: time.Now(), Class: egress.OK, Took: tt.took}
 				for range 50 { // so long until it is known how long they take
@@ -74,8 +73,7 @@ func TestAttemptsWaitWhereTheirTurnIsNear(t *testing.T) {
 // TestAttemptThatWasNotMadeTellsNoPace leaves without an attempt, as where none
 // may be made after all.
 func TestAttemptThatWasNotMadeTellsNoPace(t *testing.T) {
-	var p pace
-	p.init()
+	p := newPace()
 	turn := turn{registration: "reg", allowance: allowance{atOnce: 1}}
 	made := Attempt{At: noon, Class: egress.OK, Took: time.Second}
 	for _, a := range []Attempt{made, {}, {At: noon, Class: egress.Internal}} {

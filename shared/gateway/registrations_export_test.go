@@ -19,6 +19,6 @@ func FillRoom(g *Gateway) (leave func()) {
 
 // Crowd has a registration's attempts, which take so long each, fill g.
 func Crowd(g *Gateway, registration string, took time.Duration) {
-	m := g.pace.mood(registration)
+	m := g.attempter.pace.mood(registration)
 	m.posting, m.took, m.moved = g.AtOnce, took, time.Now().Add(-took)
 }

@@ -190,3 +190,32 @@ func (g *Gateway) replayedTo(ctx context.Context, event string) ([]string, error
 	}
 	return ids, nil
 }
+
+// codeStep turns the registrations made with an older code of a group into
+// tombstones, and tells each app.
+func (g *Gateway) codeStep(ctx context.Context, j *Job) (time.Time, bool, error) {
+	group, _, err := load[Group](ctx, g.Store, groupKey(j.Group))
+	if errors.Is(err, ErrNotFound) {
+		return time.Time{}, true, nil
+	}
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	q := Query{Table: Registrations, PK: groupKey(j.Group).PK, After: j.Cursor, Consistent: true}.prefix("A#")
+	page, err := g.Store.List(ctx, q)
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("apps of %s: %w", j.Group, err)
+	}
+	for _, row := range page.Rows {
+		var a App
+		if err := decode(row, &a); err != nil {
+			return time.Time{}, false, err
+		}
+		if err := g.removeByCode(ctx, a.Registration, group); err != nil {
+			return time.Time{}, false, err
+		}
+		j.Done++
+	}
+	j.Cursor = page.Next
+	return time.Time{}, page.Next == "", nil
+}

@@ -11,6 +11,14 @@ import (
 	"ringback/shared/egress"
 )
 
+// ViaHeader names the gateway that sent a delivery. Ingest refuses its own.
+const ViaHeader = "Ringback-Via"
+
+// LateHeader marks a delivery of an ordered registration that is older than one
+// that was attempted before it, or may be: a process that ends tells nobody what
+// it attempted last.
+const LateHeader = "Ringback-Late"
+
 // attemptTime is how long one attempt may take unless the registration says less.
 const attemptTime = 15 * time.Second
 
@@ -23,9 +31,9 @@ func (r *Registration) limit() time.Duration {
 }
 
 // request writes the POST of t at now.
-func (g *Gateway) request(t try, now time.Time) (egress.Request, error) {
+func (at *attempter) request(t try, now time.Time) (egress.Request, error) {
 	e, r := t.e, t.r
-	to, err := g.target(r, now)
+	to, err := at.target(r, now)
 	if err != nil {
 		return egress.Request{}, err
 	}
@@ -33,7 +41,7 @@ func (g *Gateway) request(t try, now time.Time) (egress.Request, error) {
 	for name, value := range to.headers {
 		req.Header[name] = []string{value}
 	}
-	p := g.Providers[e.Provider]
+	p := at.Providers[e.Provider]
 	switch {
 	case r.Format == Raw && !e.own():
 		raw := p.Raw(e, to.rawToken, now)
@@ -54,9 +62,9 @@ func (g *Gateway) request(t try, now time.Time) (egress.Request, error) {
 	}
 	set(req.Header, "User-Agent", "Ringback/1")
 	set(req.Header, "Idempotency-Key", e.ID)
-	set(req.Header, ViaHeader, g.ID())
+	set(req.Header, ViaHeader, at.ID())
 	if !r.Endpoint.Proven.IsZero() {
-		set(req.Header, requestOrigin, g.origin())
+		set(req.Header, requestOrigin, at.origin())
 	}
 	if t.d.Late {
 		set(req.Header, LateHeader, "true")
@@ -141,23 +149,23 @@ type target struct {
 const targetFresh = 30 * time.Second
 
 // target opens what r has sealed.
-func (g *Gateway) target(r *Registration, now time.Time) (target, error) {
+func (at *attempter) target(r *Registration, now time.Time) (target, error) {
 	name := fmt.Sprintf("%s %d", r.ID, r.Rev)
-	if t, ok := g.targets.Get(name); ok && now.Sub(t.at) < targetFresh {
+	if t, ok := at.targets.Get(name); ok && now.Sub(t.at) < targetFresh {
 		return t, nil
 	}
 	pk := registrationKey(r.ID).PK
 	t := target{at: now, headers: make(map[string]string, len(r.Endpoint.Headers))}
 	var err error
-	if t.url, err = g.Keys.Open(pk, "url", r.Endpoint.URL); err != nil {
+	if t.url, err = at.Keys.Open(pk, "url", r.Endpoint.URL); err != nil {
 		return t, err
 	}
 	for name, sealed := range r.Endpoint.Headers {
-		if t.headers[name], err = g.Keys.Open(pk, "header", sealed); err != nil {
+		if t.headers[name], err = at.Keys.Open(pk, "header", sealed); err != nil {
 			return t, err
 		}
 	}
-	secrets, err := g.Keys.opened(pk, "secret", r.Secrets, now)
+	secrets, err := at.Keys.opened(pk, "secret", r.Secrets, now)
 	if err != nil {
 		return t, err
 	}
@@ -168,13 +176,13 @@ func (g *Gateway) target(r *Registration, now time.Time) (target, error) {
 		}
 		t.signers = append(t.signers, w)
 	}
-	tokens, err := g.Keys.opened(pk, "raw_token", r.RawTokens, now)
+	tokens, err := at.Keys.opened(pk, "raw_token", r.RawTokens, now)
 	if err != nil {
 		return t, err
 	}
 	if len(tokens) > 0 {
 		t.rawToken = tokens[0]
 	}
-	g.targets.Add(name, t)
+	at.targets.Add(name, t)
 	return t, nil
 }

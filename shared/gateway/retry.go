@@ -16,18 +16,26 @@ const (
 	tickMargin    = 5 * time.Second  // of the invocation, kept for the end
 )
 
+// retries hand out what falls due.
+type retries struct {
+	*core
+	find       *finder
+	deliveries *deliveries
+	circuit    *circuits
+}
+
 // Retry runs every minute and hands out what falls due within the Horizon: one
 // conditional write a row, then a message that comes at the exact second. Two
 // Retries may run at once. It hands out nothing while the retry queue is above
 // the brake, since each hand-out of a backlog would only add to it.
-func (g *Gateway) Retry(ctx context.Context) error {
-	start := g.now()
-	depth, err := g.Queue.Depth(ctx, RetryQueue)
+func (rt *retries) Retry(ctx context.Context) error {
+	start := rt.now()
+	depth, err := rt.Queue.Depth(ctx, RetryQueue)
 	if err != nil {
 		return fmt.Errorf("depth of the retry queue: %w", err)
 	}
-	if depth.Waiting > g.Brake {
-		g.Log.Warn("retry", "outcome", "braked", "waiting", depth.Waiting)
+	if depth.Waiting > rt.Brake {
+		rt.Log.Warn("retry", "outcome", "braked", "waiting", depth.Waiting)
 		return nil
 	}
 	var t tick
@@ -35,25 +43,25 @@ func (g *Gateway) Retry(ctx context.Context) error {
 	errs := make([]error, DueShards)
 	for shard := range DueShards {
 		wg.Go(func() {
-			err := guarded(func() error { return g.retryShard(ctx, shard, start.Add(Horizon), &t) })
+			err := guarded(func() error { return rt.retryShard(ctx, shard, start.Add(Horizon), &t) })
 			if errs[shard] = err; err != nil {
-				g.Log.Error("retry", append([]any{"shard", shard, "outcome", "left"}, whyOf(err)...)...)
+				rt.Log.Error("retry", append([]any{"shard", shard, "outcome", "left"}, whyOf(err)...)...)
 			}
 		})
 	}
 	wg.Wait()
-	errs = append(errs, g.send(ctx, RetryQueue, t.rest()))
-	g.count(DueAge, t.oldest(start).Seconds())
-	g.Log.Info("retry", "outcome", "done", "handed_out", t.handedOut, "oldest", t.oldest(start), "took", g.now().Sub(start))
+	errs = append(errs, rt.send(ctx, RetryQueue, t.rest()))
+	rt.count(DueAge, t.oldest(start).Seconds())
+	rt.Log.Info("retry", "outcome", "done", "handed_out", t.handedOut, "oldest", t.oldest(start), "took", rt.now().Sub(start))
 	return errors.Join(errs...)
 }
 
 // PastDue returns when the oldest row that is late fell due; zero if none is.
-func (g *Gateway) PastDue(ctx context.Context) (time.Time, error) {
-	now := g.now()
+func (rt *retries) PastDue(ctx context.Context) (time.Time, error) {
+	now := rt.now()
 	first := now
 	for shard := range DueShards {
-		due, _, err := g.Store.Due(ctx, shard, now, "", 1)
+		due, _, err := rt.Store.Due(ctx, shard, now, "", 1)
 		if err != nil {
 			return time.Time{}, fmt.Errorf("due shard %d: %w", shard, err)
 		}
@@ -134,16 +142,16 @@ func (t *tick) oldest(now time.Time) time.Duration {
 	return max(now.Sub(t.first), 0)
 }
 
-func (g *Gateway) retryShard(ctx context.Context, shard int, until time.Time, t *tick) error {
+func (rt *retries) retryShard(ctx context.Context, shard int, until time.Time, t *tick) error {
 	cursor := ""
 	for timeLeft(ctx) > tickMargin && ctx.Err() == nil {
-		due, next, err := g.Store.Due(ctx, shard, until, cursor, MaxPageRows)
+		due, next, err := rt.Store.Due(ctx, shard, until, cursor, MaxPageRows)
 		if err != nil {
 			return fmt.Errorf("due shard %d: %w", shard, err)
 		}
 		for len(due) > 0 {
 			n := min(len(due), handOutAtOnce)
-			handed, err := g.handOut(ctx, due[:n], t)
+			handed, err := rt.handOut(ctx, due[:n], t)
 			t.add(due[:n], handed)
 			if err != nil {
 				return err
@@ -159,33 +167,33 @@ func (g *Gateway) retryShard(ctx context.Context, shard int, until time.Time, t 
 
 // handOut claims some due rows, for each of which a message is sent, with those
 // of other shards.
-func (g *Gateway) handOut(ctx context.Context, due []DueRow, t *tick) (int, error) {
+func (rt *retries) handOut(ctx context.Context, due []DueRow, t *tick) (int, error) {
 	keys := make([]Key, len(due))
 	for i, d := range due {
 		keys[i] = d.Key
 	}
-	rows, err := g.Store.Get(ctx, keys...)
+	rows, err := rt.Store.Get(ctx, keys...)
 	if err != nil {
 		return 0, fmt.Errorf("get due rows: %w", err)
 	}
 	var ms []Message
 	for _, row := range rows {
-		m, err := g.handOutRow(ctx, row, t)
+		m, err := rt.handOutRow(ctx, row, t)
 		if err != nil {
-			g.Log.Error("retry", "pk", row.PK, "sk", row.SK, "outcome", "left", "why", err.Error())
+			rt.Log.Error("retry", "pk", row.PK, "sk", row.SK, "outcome", "left", "why", err.Error())
 			continue
 		}
 		if m != nil {
 			ms = append(ms, *m)
 		}
 	}
-	return len(ms), g.send(ctx, RetryQueue, t.full(ms))
+	return len(ms), rt.send(ctx, RetryQueue, t.full(ms))
 }
 
 // handOutRow claims a row that is due, by one conditional write, and returns the
 // message for it; nil if another has it, or if there is nothing to do now.
-func (g *Gateway) handOutRow(ctx context.Context, row Row, t *tick) (*Message, error) {
-	now := g.now()
+func (rt *retries) handOutRow(ctx context.Context, row Row, t *tick) (*Message, error) {
+	now := rt.now()
 	if row.Due.IsZero() || row.Due.After(now.Add(Horizon)) {
 		return nil, nil // the index lagged
 	}
@@ -195,9 +203,9 @@ func (g *Gateway) handOutRow(ctx context.Context, row Row, t *tick) (*Message, e
 	switch kind, _, _ := strings.Cut(row.PK, "#"); kind {
 	case "D":
 		if start.Equal(now) {
-			start = now.Add(g.upTo(spread)).Truncate(time.Millisecond)
+			start = now.Add(rt.upTo(spread)).Truncate(time.Millisecond)
 		}
-		row, h, err = g.claimDelivery(ctx, row, start, t)
+		row, h, err = rt.claimDelivery(ctx, row, start, t)
 	case "J":
 		row, h, err = claimJob(row, start)
 	case "L":
@@ -210,7 +218,7 @@ func (g *Gateway) handOutRow(ctx context.Context, row Row, t *tick) (*Message, e
 	}
 	h.Hops = 1
 	row.Rev = NewRev()
-	switch err := persist(ctx, func() error { return g.Store.Put(ctx, row, was) }); {
+	switch err := persist(ctx, func() error { return rt.Store.Put(ctx, row, was) }); {
 	case errors.Is(err, ErrConflict):
 		return nil, nil
 	case err != nil:
@@ -222,19 +230,19 @@ func (g *Gateway) handOutRow(ctx context.Context, row Row, t *tick) (*Message, e
 
 // claimDelivery returns a delivery's row as it is when it is handed out, and the
 // header of its message; of no kind if there is nothing to attempt.
-func (g *Gateway) claimDelivery(ctx context.Context, row Row, start time.Time, t *tick) (Row, header, error) {
+func (rt *retries) claimDelivery(ctx context.Context, row Row, start time.Time, t *tick) (Row, header, error) {
 	d, err := deliveryOf(row)
 	if err != nil {
 		return row, header{}, err
 	}
 	if d.Lost >= maxLost {
-		return row, header{}, g.giveUp(ctx, d)
+		return row, header{}, rt.deliveries.giveUp(ctx, d)
 	}
-	if moved, err := g.heldUp(ctx, d, t); moved || err != nil {
+	if moved, err := rt.heldUp(ctx, d, t); moved || err != nil {
 		return row, header{}, err
 	}
 	after := d.handOut(start)
-	row, err = after.row(g.Kept)
+	row, err = after.row(rt.Kept)
 	return row, after.header(), err
 }
 
@@ -242,27 +250,27 @@ func (g *Gateway) claimDelivery(ctx context.Context, row Row, start time.Time, t
 // d is not the one that probes it. Nothing is sent, no attempt is used up; only
 // the whole time of the schedule ends the delivery. The first one that ends so
 // goes to a worker, which tells the tenant.
-func (g *Gateway) heldUp(ctx context.Context, d Delivery, t *tick) (bool, error) {
-	h, err := g.health(ctx, d.Registration)
+func (rt *retries) heldUp(ctx context.Context, d Delivery, t *tick) (bool, error) {
+	h, err := rt.circuit.health(ctx, d.Registration)
 	if err != nil || !h.Open || d.Manual {
 		return false, err
 	}
-	r, _, err := g.registration(ctx, d.Source, d.Registration)
+	r, _, err := rt.find.registration(ctx, d.Source, d.Registration)
 	if errors.Is(err, ErrNotFound) {
 		return false, nil // the worker finds out, and cancels
 	}
 	if err != nil {
 		return false, err
 	}
-	now := g.now()
+	now := rt.now()
 	switch {
 	case d.overtime(r.Schedule, now) && t.end(d.Registration):
 		return false, nil
 	case d.overtime(r.Schedule, now):
-		g.logExhausted(d)
-		return true, g.save(ctx, d.close(Failed, whyExhausted, now), d.rev)
+		rt.circuit.logExhausted(d)
+		return true, rt.deliveries.save(ctx, d.close(Failed, whyExhausted, now), d.rev)
 	case !h.ProbeAt.After(later(d.due, now)) && t.probe(d.Registration):
 		return false, nil
 	}
-	return true, g.save(ctx, d.postpone(h.closedFor(now, r.Schedule.wait(d.Made), g.Random())), d.rev)
+	return true, rt.deliveries.save(ctx, d.postpone(h.closedFor(now, r.Schedule.wait(d.Made), rt.Random())), d.rev)
 }

@@ -28,40 +28,43 @@ type account struct {
 	at          time.Time // when it was read
 }
 
-// sources remembers accounts by source and callback key.
-type sources struct {
+// An ingester takes callbacks in. It remembers accounts by source and callback key.
+type ingester struct {
+	*core
 	known   *lru.Cache[string, account]
 	unknown *lru.Cache[string, time.Time]
 	loading singleflight.Group
 }
 
-func (s *sources) init() {
-	s.known, _ = lru.New[string, account](sourcesKnown)
-	s.unknown, _ = lru.New[string, time.Time](unknownsKnown)
+func newIngester(c *core) *ingester {
+	in := &ingester{core: c}
+	in.known, _ = lru.New[string, account](sourcesKnown)
+	in.unknown, _ = lru.New[string, time.Time](unknownsKnown)
+	return in
 }
 
 // account returns the account that a callback URL names, no older than age
 // unless the Store does not answer. The error wraps ErrNotFound or
 // ErrUnavailable.
-func (g *Gateway) account(ctx context.Context, provider, source, key string, age time.Duration) (account, error) {
+func (in *ingester) account(ctx context.Context, provider, source, key string, age time.Duration) (account, error) {
 	name := source + "/" + key
-	now := g.now()
-	a, ok := g.known.Get(name)
+	now := in.now()
+	a, ok := in.known.Get(name)
 	if ok && now.Sub(a.at) < age {
 		return a.valid(provider, now)
 	}
-	if at, missing := g.unknown.Get(name); missing && now.Sub(at) < sourceRefuse {
+	if at, missing := in.unknown.Get(name); missing && now.Sub(at) < sourceRefuse {
 		return account{}, ErrNotFound
 	}
-	loaded, err, _ := g.loading.Do(name, func() (any, error) {
+	loaded, err, _ := in.loading.Do(name, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackTime) // others wait for it too
 		defer cancel()
-		return g.loadAccount(ctx, source, key)
+		return in.loadAccount(ctx, source, key)
 	})
 	switch {
 	case errors.Is(err, ErrNotFound):
-		g.known.Remove(name)
-		g.unknown.Add(name, now)
+		in.known.Remove(name)
+		in.unknown.Add(name, now)
 		return account{}, ErrNotFound
 	case err != nil && ok && now.Sub(a.at) < sourceStale:
 		return a.valid(provider, now)
@@ -69,8 +72,8 @@ func (g *Gateway) account(ctx context.Context, provider, source, key string, age
 		return account{}, fmt.Errorf("source %s: %w: %v", source, ErrUnavailable, err)
 	}
 	a = loaded.(account)
-	g.unknown.Remove(name)
-	g.known.Add(name, a)
+	in.unknown.Remove(name)
+	in.known.Add(name, a)
 	return a.valid(provider, now)
 }
 
@@ -84,12 +87,12 @@ func (a account) valid(provider string, now time.Time) (account, error) {
 
 // loadAccount reads the source and the callback key in one call. The key is
 // found by its hash, so the time that a wrong one takes says nothing about it.
-func (g *Gateway) loadAccount(ctx context.Context, source, secret string) (account, error) {
+func (in *ingester) loadAccount(ctx context.Context, source, secret string) (account, error) {
 	if _, err := sourceNumber(source); err != nil || secret == "" {
 		return account{}, ErrNotFound
 	}
-	now := g.now()
-	rows, err := g.Store.Get(ctx, sourceKey(source), callbackKeyKey(source, secret))
+	now := in.now()
+	rows, err := in.Store.Get(ctx, sourceKey(source), callbackKeyKey(source, secret))
 	if err != nil {
 		return account{}, fmt.Errorf("get source: %w", err)
 	}
@@ -109,6 +112,6 @@ func (g *Gateway) loadAccount(ctx context.Context, source, secret string) (accou
 		return account{}, err
 	}
 	a.label, a.until, a.at = key.Label, key.Until, now
-	a.credentials, err = a.Source.credentials(g.Keys, now)
+	a.credentials, err = a.Source.credentials(in.Keys, now)
 	return a, err
 }

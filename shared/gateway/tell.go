@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 )
 
 // toldKnown is how many operational events a process remembers to have sent, so
@@ -21,11 +23,23 @@ type operationalData struct {
 	Label        string `json:"label,omitempty"` // of the callback key; of source.disconnected
 }
 
+// A teller sends operational events.
+type teller struct {
+	*core
+	told *lru.Cache[string, struct{}] // ids of those that were sent
+}
+
+func newTeller(c *core) *teller {
+	t := &teller{core: c}
+	t.told, _ = lru.New[string, struct{}](toldKnown)
+	return t
+}
+
 // tell sends the operational event kind about r to the tenant's registrations
 // that ask for it by name; the operator finds it among the source's events. Its
 // id names the hour, so there is at most one an hour, kind and registration,
 // however often it is sent. What becomes of an operational event causes none.
-func (g *Gateway) tell(ctx context.Context, kind string, about *Event, r *Registration, why string) error {
+func (t *teller) tell(ctx context.Context, kind string, about *Event, r *Registration, why string) error {
 	if about.own() && about.Type != TestEventType && about.Only == "" {
 		return nil
 	}
@@ -33,15 +47,15 @@ func (g *Gateway) tell(ctx context.Context, kind string, about *Event, r *Regist
 	if kind == deliveryExhausted {
 		data.Delivery = DeliveryID(r.ID, about.ID)
 	}
-	return g.tellOf(ctx, kind, r.Source, about.Provider, r.Tenant, r.ID, data)
+	return t.tellOf(ctx, kind, r.Source, about.Provider, r.Tenant, r.ID, data)
 }
 
-func (g *Gateway) tellOf(ctx context.Context, kind, source, provider, tenant, about string, data operationalData) error {
+func (t *teller) tellOf(ctx context.Context, kind, source, provider, tenant, about string, data operationalData) error {
 	payload, err := json.Marshal(data)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", kind, err)
 	}
-	now := g.now()
+	now := t.now()
 	id, err := eventID(source, "", now.Truncate(time.Hour), kind, about)
 	if err != nil {
 		return err
@@ -50,12 +64,12 @@ func (g *Gateway) tellOf(ctx context.Context, kind, source, provider, tenant, ab
 		ID: id, Source: source, Provider: provider, Type: kind, Received: now, Time: now,
 		ContentType: "application/json", Payload: payload, Tenant: tenant,
 	}
-	if g.told.Contains(id) {
+	if t.told.Contains(id) {
 		return nil
 	}
-	if err := g.sendTo(ctx, e); err != nil {
+	if err := t.sendTo(ctx, e); err != nil {
 		return fmt.Errorf("tell %s of %s: %w", kind, about, err)
 	}
-	g.told.Add(id, struct{}{})
+	t.told.Add(id, struct{}{})
 	return nil
 }

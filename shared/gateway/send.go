@@ -1,0 +1,92 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// sendAgain is kept of the time for the answer: no resend of what the queue
+// refused begins later.
+const sendAgain = 500 * time.Millisecond
+
+// send sends ms in as few calls as the queue's limits allow, and what was
+// refused again.
+func (c *core) send(ctx context.Context, q QueueName, ms []Message) error {
+	for len(ms) > 0 {
+		n, size := 0, 0
+		for n < len(ms) && n < MaxSend && (n == 0 || size+len(ms[n].Body) <= MaxMessageBytes) {
+			size += len(ms[n].Body)
+			n++
+		}
+		if err := c.sendBatch(ctx, q, ms[:n]); err != nil {
+			return err
+		}
+		ms = ms[n:]
+	}
+	return nil
+}
+
+func (c *core) sendBatch(ctx context.Context, q QueueName, ms []Message) error {
+	var last error
+	for range 5 {
+		errs := c.Queue.Send(ctx, q, ms)
+		var left []Message
+		for i, err := range errs {
+			switch {
+			case errors.Is(err, ErrTooLarge) || errors.Is(err, ErrInvalid):
+				return fmt.Errorf("send to %s: %w", q, err)
+			case err != nil:
+				left, last = append(left, ms[i]), err
+			}
+		}
+		if ms = left; len(ms) == 0 {
+			return nil
+		}
+		if timeLeft(ctx) < sendAgain {
+			break
+		}
+	}
+	return fmt.Errorf("send %d messages to %s: %w: %v", len(ms), q, ErrUnavailable, last)
+}
+
+// enqueue sends as to the events queue. What the queue refuses is sent again
+// as long as there is time; then the error wraps ErrUnavailable.
+func (c *core) enqueue(ctx context.Context, as []arrival) error {
+	if len(as) == 0 {
+		return nil
+	}
+	ms, err := packEvents(as, c.fairGroup(as[0].Source))
+	if err != nil {
+		return err
+	}
+	return c.send(ctx, EventsQueue, ms)
+}
+
+// sendTo queues an event of the gateway's own. The same id makes the same
+// event, so it may be called again.
+func (c *core) sendTo(ctx context.Context, e Event) error {
+	if !e.own() || e.ID == "" {
+		return fmt.Errorf("send an event of our own: %w: want its id and whom it is for", ErrInvalid)
+	}
+	return c.enqueue(ctx, []arrival{{Event: e, token: digest(e.ID + e.Only)}})
+}
+
+// sendSelf puts the message of h on the retry queue, to be received after delay.
+// A failure is no error: what it is for falls due.
+func (c *core) sendSelf(ctx context.Context, h header, hops int, delay time.Duration) {
+	h.Hops = hops
+	m, err := retryMessageOf(h, delay)
+	if err == nil {
+		err = c.send(ctx, RetryQueue, []Message{m})
+	}
+	if err != nil {
+		c.Log.Warn("retry", "kind", string(h.Kind), "id", h.ID, "outcome", "not sent", "why", err.Error())
+	}
+}
+
+func retryMessageOf(h header, delay time.Duration) (Message, error) {
+	body, err := packHeader(h)
+	return Message{Body: body, Delay: min(max(delay, 0), MaxDelay)}, err
+}
