@@ -24,26 +24,10 @@ import (
 	"ringback/shared/gateway"
 )
 
-// maxBody is the size of the largest request body in bytes.
-const maxBody = 1 << 20
-
 // A Config is what an API needs besides its gateway.
 type Config struct {
 	OperatorKey string // any text of 32 or more characters; shorter: there is no operator's own key
 	Version     string // of the description; default "1"
-}
-
-// A server is the API of one gateway.
-type server struct {
-	g        *gateway.Gateway
-	api      huma.API
-	operator *[32]byte // SHA-256 of the operator's own key; nil: there is none
-	keys     *lru.Cache[[32]byte, known]
-	rates    *lru.Cache[string, *rate.Limiter]
-	codes    chan struct{}         // held while a security code is judged, which takes a core for 0.1 s
-	own      *http.ServeMux        // what is written here, not on Huma
-	routes   func() *http.ServeMux // all of it
-	document func() []byte         // /openapi.json
 }
 
 // New returns the API of g: everything under /v1, /api/simple.html,
@@ -72,15 +56,17 @@ func (s *server) allRoutes(version string) *http.ServeMux {
 	mux := http.NewServeMux()
 	s.api = humago.New(mux, s.config(version))
 	s.api.UseMiddleware(s.authenticate, s.refuseUnknown)
-	s.addSources()
-	s.addTenants()
-	s.addKeys()
-	s.addGroups()
-	s.addRegistrations()
-	s.addHistory()
-	s.addWork()
-	s.addKeyRing()
-	s.addHouse()
+	sourceAPI{s}.addSources()
+	callbackKeyAPI{s}.addCallbackKeys()
+	grantAPI{s}.addGrants()
+	tenantAPI{s}.addTenants()
+	keyAPI{s}.addKeys()
+	groupAPI{s}.addGroups()
+	registrationAPI{s}.addRegistrations()
+	historyAPI{s}.addHistory()
+	workAPI{s}.addWork()
+	keyRingAPI{s}.addKeyRing()
+	transferAPI{s}.addHouse()
 	s.describe()
 	s.addOwn(mux)
 	mux.HandleFunc("GET /openapi.json", s.openAPI)

@@ -21,14 +21,17 @@ func callbackKeyView(k gateway.CallbackKey, url string) callbackKey {
 	return callbackKey{ID: k.ID, Label: k.Label, CallbackURL: url, Created: k.Created, Until: k.Until}
 }
 
-func (s *server) addCallbackKeys() {
-	add(s, operation{id: "create-callback-key", method: http.MethodPost, path: "/v1/sources/{id}/keys", status: http.StatusCreated,
+// A callbackKeyAPI has the calls about callback keys.
+type callbackKeyAPI struct{ *server }
+
+func (s callbackKeyAPI) addCallbackKeys() {
+	add(s.server, operation{id: "create-callback-key", method: http.MethodPost, path: "/v1/sources/{id}/keys", status: http.StatusCreated,
 		summary: "Create a callback URL", more: "Events that come by it have its label as a routing key."}, s.createCallbackKey)
-	add(s, operation{id: "list-callback-keys", method: http.MethodGet, path: "/v1/sources/{id}/keys",
+	add(s.server, operation{id: "list-callback-keys", method: http.MethodGet, path: "/v1/sources/{id}/keys",
 		summary: "List callback URLs", more: "Those that are being replaced have an end."}, s.listCallbackKeys)
-	add(s, operation{id: "rotate-callback-key", method: http.MethodPost, path: "/v1/sources/{id}/keys/{key}/rotate",
+	add(s.server, operation{id: "rotate-callback-key", method: http.MethodPost, path: "/v1/sources/{id}/keys/{key}/rotate",
 		summary: "Replace a callback URL"}, s.rotateCallbackKey)
-	add(s, operation{id: "delete-callback-key", method: http.MethodDelete, path: "/v1/sources/{id}/keys/{key}",
+	add(s.server, operation{id: "delete-callback-key", method: http.MethodDelete, path: "/v1/sources/{id}/keys/{key}",
 		summary: "End a callback URL"}, s.deleteCallbackKey)
 }
 
@@ -40,7 +43,7 @@ type createCallbackKeyInput struct {
 	}
 }
 
-func (s *server) createCallbackKey(ctx context.Context, c gateway.Caller, in *createCallbackKeyInput) (*created[callbackKey], error) {
+func (s callbackKeyAPI) createCallbackKey(ctx context.Context, c gateway.Caller, in *createCallbackKeyInput) (*created[callbackKey], error) {
 	var k gateway.CallbackKey
 	var url string
 	set := func(id string) (err error) {
@@ -59,7 +62,7 @@ type listOfSource struct {
 	Placed
 }
 
-func (s *server) listCallbackKeys(ctx context.Context, _ gateway.Caller, in *listOfSource) (*body[page[callbackKey]], error) {
+func (s callbackKeyAPI) listCallbackKeys(ctx context.Context, _ gateway.Caller, in *listOfSource) (*body[page[callbackKey]], error) {
 	src, keys, next, err := s.g.CallbackKeys(ctx, in.ID, in.place())
 	if err != nil {
 		return nil, err
@@ -97,7 +100,7 @@ func (r *rotation) overlap(otherwise time.Duration) (time.Duration, error) {
 	return duration("overlap", r.Overlap, otherwise)
 }
 
-func (s *server) rotateCallbackKey(ctx context.Context, _ gateway.Caller, in *rotateCallbackKeyInput) (*body[callbackKey], error) {
+func (s callbackKeyAPI) rotateCallbackKey(ctx context.Context, _ gateway.Caller, in *rotateCallbackKeyInput) (*body[callbackKey], error) {
 	src, err := s.g.Source(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -114,6 +117,6 @@ func (s *server) rotateCallbackKey(ctx context.Context, _ gateway.Caller, in *ro
 	return &body[callbackKey]{callbackKeyView(k, url)}, err
 }
 
-func (s *server) deleteCallbackKey(ctx context.Context, _ gateway.Caller, in *OfCallbackKey) (*empty, error) {
+func (s callbackKeyAPI) deleteCallbackKey(ctx context.Context, _ gateway.Caller, in *OfCallbackKey) (*empty, error) {
 	return nil, s.g.DeleteCallbackKey(ctx, in.ID, in.Key)
 }

@@ -21,11 +21,14 @@ func grantView(g gateway.Grant) grant {
 	return grant{ID: g.ID, Source: g.Source, Tenant: g.Tenant, Match: g.Match, Created: g.Created}
 }
 
-func (s *server) addGrants() {
-	add(s, operation{id: "create-grant", method: http.MethodPost, path: "/v1/sources/{id}/grants", status: http.StatusCreated,
+// A grantAPI has the calls about grants.
+type grantAPI struct{ *server }
+
+func (s grantAPI) addGrants() {
+	add(s.server, operation{id: "create-grant", method: http.MethodPost, path: "/v1/sources/{id}/grants", status: http.StatusCreated,
 		summary: "Grant a tenant what it may receive", more: "Without match all of the source."}, s.createGrant)
-	add(s, operation{id: "list-grants", method: http.MethodGet, path: "/v1/sources/{id}/grants", summary: "List grants"}, s.listGrants)
-	add(s, operation{id: "delete-grant", method: http.MethodDelete, path: "/v1/sources/{id}/grants/{grant}",
+	add(s.server, operation{id: "list-grants", method: http.MethodGet, path: "/v1/sources/{id}/grants", summary: "List grants"}, s.listGrants)
+	add(s.server, operation{id: "delete-grant", method: http.MethodDelete, path: "/v1/sources/{id}/grants/{grant}",
 		summary: "Revoke a grant", more: "Pending deliveries that it let through are cancelled; payloads are hidden."}, s.deleteGrant)
 }
 
@@ -40,7 +43,7 @@ type createGrantInput struct {
 	}
 }
 
-func (s *server) createGrant(ctx context.Context, c gateway.Caller, in *createGrantInput) (*created[grant], error) {
+func (s grantAPI) createGrant(ctx context.Context, c gateway.Caller, in *createGrantInput) (*created[grant], error) {
 	if err := in.Body.Match.refuseNull("match"); err != nil {
 		return nil, err
 	}
@@ -58,7 +61,7 @@ func (s *server) createGrant(ctx context.Context, c gateway.Caller, in *createGr
 	return &created[grant]{replayed, grantView(made)}, nil
 }
 
-func (s *server) listGrants(ctx context.Context, _ gateway.Caller, in *listOfSource) (*body[page[grant]], error) {
+func (s grantAPI) listGrants(ctx context.Context, _ gateway.Caller, in *listOfSource) (*body[page[grant]], error) {
 	grants, next, err := s.g.Grants(ctx, in.ID, in.place())
 	return pageOf(grants, next, grantView), err
 }
@@ -68,6 +71,6 @@ type deleteGrantInput struct {
 	Grant string `path:"grant" maxLength:"200"`
 }
 
-func (s *server) deleteGrant(ctx context.Context, _ gateway.Caller, in *deleteGrantInput) (*empty, error) {
+func (s grantAPI) deleteGrant(ctx context.Context, _ gateway.Caller, in *deleteGrantInput) (*empty, error) {
 	return nil, s.g.DeleteGrant(ctx, in.ID, in.Grant)
 }

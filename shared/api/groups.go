@@ -33,23 +33,26 @@ type app struct {
 	Created time.Time `json:"created"`
 }
 
-func (s *server) addGroups() {
-	add(s, operation{id: "create-group", method: http.MethodPost, path: "/v1/groups", status: http.StatusCreated,
+// A groupAPI has the calls about SmartBots groups.
+type groupAPI struct{ *server }
+
+func (s groupAPI) addGroups() {
+	add(s.server, operation{id: "create-group", method: http.MethodPost, path: "/v1/groups", status: http.StatusCreated,
 		summary: "Create a group", more: "Answers with its owner's API key, which is told once."}, s.createGroup)
-	add(s, operation{id: "connect-group", method: http.MethodPost, path: "/v1/sources/{id}/groups",
+	add(s.server, operation{id: "connect-group", method: http.MethodPost, path: "/v1/sources/{id}/groups",
 		summary: "Set the source's callback for a group at SmartBots",
 		more:    "The source needs an API key of SmartBots. The group is made as SmartBots tells it, or updated; its owner's key is had by replacing it."}, s.connectGroup)
-	add(s, operation{id: "list-groups", method: http.MethodGet, path: "/v1/groups", summary: "List groups"}, s.listGroups)
-	add(s, operation{id: "get-group", method: http.MethodGet, path: "/v1/groups/{id}", summary: "Get a group"}, s.getGroup)
-	add(s, operation{id: "change-group", method: http.MethodPatch, path: "/v1/groups/{id}", summary: "Change a group",
+	add(s.server, operation{id: "list-groups", method: http.MethodGet, path: "/v1/groups", summary: "List groups"}, s.listGroups)
+	add(s.server, operation{id: "get-group", method: http.MethodGet, path: "/v1/groups/{id}", summary: "Get a group"}, s.getGroup)
+	add(s.server, operation{id: "change-group", method: http.MethodPatch, path: "/v1/groups/{id}", summary: "Change a group",
 		more: "Another security code or UUID removes all callbacks made by code. The same code again removes nothing. The owner changes the code alone."}, s.changeGroup)
-	add(s, operation{id: "delete-group", method: http.MethodDelete, path: "/v1/groups/{id}",
+	add(s.server, operation{id: "delete-group", method: http.MethodDelete, path: "/v1/groups/{id}",
 		summary: "Delete a group and the callbacks made with its code"}, s.deleteGroup)
-	add(s, operation{id: "rotate-owner-key", method: http.MethodPost, path: "/v1/groups/{id}/owner-key/rotate",
+	add(s.server, operation{id: "rotate-owner-key", method: http.MethodPost, path: "/v1/groups/{id}/owner-key/rotate",
 		summary: "Replace the owner's API key", more: "The old one ends; the new one is told once."}, s.rotateOwnerKey)
-	add(s, operation{id: "list-apps", method: http.MethodGet, path: "/v1/groups/{id}/apps",
+	add(s.server, operation{id: "list-apps", method: http.MethodGet, path: "/v1/groups/{id}/apps",
 		summary: "List the applications that are connected"}, s.listApps)
-	add(s, operation{id: "delete-app", method: http.MethodDelete, path: "/v1/groups/{id}/apps/{app}",
+	add(s.server, operation{id: "delete-app", method: http.MethodDelete, path: "/v1/groups/{id}/apps/{app}",
 		summary: "Remove an application", more: "It is sent callback_removed."}, s.deleteApp)
 }
 
@@ -64,7 +67,7 @@ type createGroupInput struct {
 	}
 }
 
-func (s *server) createGroup(ctx context.Context, c gateway.Caller, in *createGroupInput) (*created[group], error) {
+func (s groupAPI) createGroup(ctx context.Context, c gateway.Caller, in *createGroupInput) (*created[group], error) {
 	leave, err := s.enterCodes(ctx)
 	if err != nil {
 		return nil, err
@@ -97,7 +100,7 @@ type connectGroupInput struct {
 	}
 }
 
-func (s *server) connectGroup(ctx context.Context, _ gateway.Caller, in *connectGroupInput) (*body[group], error) {
+func (s groupAPI) connectGroup(ctx context.Context, _ gateway.Caller, in *connectGroupInput) (*body[group], error) {
 	leave, err := s.enterCodes(ctx)
 	if err != nil {
 		return nil, err
@@ -111,12 +114,12 @@ func (s *server) connectGroup(ctx context.Context, _ gateway.Caller, in *connect
 	return &body[group]{groupView(g)}, err
 }
 
-func (s *server) listGroups(ctx context.Context, c gateway.Caller, in *Placed) (*body[page[group]], error) {
+func (s groupAPI) listGroups(ctx context.Context, c gateway.Caller, in *Placed) (*body[page[group]], error) {
 	found, next, err := s.g.Groups(ctx, c, in.place())
 	return pageOf(found, next, groupView), err
 }
 
-func (s *server) getGroup(ctx context.Context, c gateway.Caller, in *ByID) (*body[group], error) {
+func (s groupAPI) getGroup(ctx context.Context, c gateway.Caller, in *ByID) (*body[group], error) {
 	g, err := s.g.Group(ctx, c, in.ID)
 	return &body[group]{groupView(g)}, err
 }
@@ -131,7 +134,7 @@ type changeGroupInput struct {
 	}
 }
 
-func (s *server) changeGroup(ctx context.Context, c gateway.Caller, in *changeGroupInput) (*body[group], error) {
+func (s groupAPI) changeGroup(ctx context.Context, c gateway.Caller, in *changeGroupInput) (*body[group], error) {
 	leave, err := s.enterCodes(ctx)
 	if err != nil {
 		return nil, err
@@ -142,13 +145,13 @@ func (s *server) changeGroup(ctx context.Context, c gateway.Caller, in *changeGr
 	return &body[group]{groupView(g)}, err
 }
 
-func (s *server) deleteGroup(ctx context.Context, _ gateway.Caller, in *ByID) (*empty, error) {
+func (s groupAPI) deleteGroup(ctx context.Context, _ gateway.Caller, in *ByID) (*empty, error) {
 	err := s.g.DeleteGroup(ctx, in.ID)
 	s.forgetKeys()
 	return nil, err
 }
 
-func (s *server) rotateOwnerKey(ctx context.Context, _ gateway.Caller, in *ByID) (*body[group], error) {
+func (s groupAPI) rotateOwnerKey(ctx context.Context, _ gateway.Caller, in *ByID) (*body[group], error) {
 	key, err := s.g.RotateOwnerKey(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -160,7 +163,7 @@ func (s *server) rotateOwnerKey(ctx context.Context, _ gateway.Caller, in *ByID)
 	return &body[group]{v}, err
 }
 
-func (s *server) listApps(ctx context.Context, c gateway.Caller, in *listOfSource) (*body[page[app]], error) {
+func (s groupAPI) listApps(ctx context.Context, c gateway.Caller, in *listOfSource) (*body[page[app]], error) {
 	rs, next, err := s.g.Apps(ctx, c, in.ID, in.place())
 	return pageOf(rs, next, func(r gateway.Registration) app { return app{r.ID, r.AppName, r.Created} }), err
 }
@@ -170,6 +173,6 @@ type deleteAppInput struct {
 	App string `path:"app" maxLength:"200"`
 }
 
-func (s *server) deleteApp(ctx context.Context, c gateway.Caller, in *deleteAppInput) (*empty, error) {
+func (s groupAPI) deleteApp(ctx context.Context, c gateway.Caller, in *deleteAppInput) (*empty, error) {
 	return nil, s.g.RemoveApp(ctx, c, in.ID, in.App)
 }

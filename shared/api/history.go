@@ -99,17 +99,20 @@ func deliveryView(d gateway.ListedDelivery) delivery {
 	return v
 }
 
-func (s *server) addHistory() {
-	add(s, operation{id: "list-events", method: http.MethodGet, path: "/v1/events", summary: "List events, newest first",
+// A historyAPI has the calls about events and deliveries.
+type historyAPI struct{ *server }
+
+func (s historyAPI) addHistory() {
+	add(s.server, operation{id: "list-events", method: http.MethodGet, path: "/v1/events", summary: "List events, newest first",
 		more: "Those that there are deliveries of; the operator gets all of a source."}, s.listEvents)
-	add(s, operation{id: "get-event", method: http.MethodGet, path: "/v1/events/{id}", summary: "Get an event with its payload"}, s.getEvent)
-	add(s, operation{id: "get-event-raw", method: http.MethodGet, path: "/v1/events/{id}/raw",
+	add(s.server, operation{id: "get-event", method: http.MethodGet, path: "/v1/events/{id}", summary: "Get an event with its payload"}, s.getEvent)
+	add(s.server, operation{id: "get-event-raw", method: http.MethodGet, path: "/v1/events/{id}/raw",
 		summary: "Get an event's payload exactly as it came"}, s.getRaw)
-	add(s, operation{id: "list-deliveries", method: http.MethodGet, path: "/v1/deliveries", summary: "List deliveries, newest first",
+	add(s.server, operation{id: "list-deliveries", method: http.MethodGet, path: "/v1/deliveries", summary: "List deliveries, newest first",
 		more: "Without registration or event, those of at most 25 registrations; for more name one, or a source."}, s.listDeliveries)
-	add(s, operation{id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{id}", summary: "Get a delivery with its attempts"}, s.getDelivery)
-	add(s, operation{id: "list-attempts", method: http.MethodGet, path: "/v1/deliveries/{id}/attempts", summary: "List a delivery's attempts, oldest first"}, s.listAttempts)
-	add(s, operation{id: "resend-delivery", method: http.MethodPost, path: "/v1/deliveries/{id}/resend", status: http.StatusAccepted,
+	add(s.server, operation{id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{id}", summary: "Get a delivery with its attempts"}, s.getDelivery)
+	add(s.server, operation{id: "list-attempts", method: http.MethodGet, path: "/v1/deliveries/{id}/attempts", summary: "List a delivery's attempts, oldest first"}, s.listAttempts)
+	add(s.server, operation{id: "resend-delivery", method: http.MethodPost, path: "/v1/deliveries/{id}/resend", status: http.StatusAccepted,
 		summary: "Make one more attempt, now"}, s.resend)
 }
 
@@ -131,12 +134,12 @@ func (in HistoryInput) query() gateway.HistoryQuery {
 	}
 }
 
-func (s *server) listEvents(ctx context.Context, c gateway.Caller, in *HistoryInput) (*body[page[event]], error) {
+func (s historyAPI) listEvents(ctx context.Context, c gateway.Caller, in *HistoryInput) (*body[page[event]], error) {
 	found, next, err := s.g.Events(ctx, c, in.query())
 	return pageOf(found, next, eventView), err
 }
 
-func (s *server) getEvent(ctx context.Context, c gateway.Caller, in *ByID) (*body[event], error) {
+func (s historyAPI) getEvent(ctx context.Context, c gateway.Caller, in *ByID) (*body[event], error) {
 	e, err := s.g.EventOf(ctx, c, in.ID)
 	if err != nil {
 		return nil, err
@@ -161,7 +164,7 @@ func (r *rawOutput) reply() *reply {
 	return &reply{ContentType: r.ContentType, Disposition: r.Disposition, Body: r.Body}
 }
 
-func (s *server) getRaw(ctx context.Context, c gateway.Caller, in *ByID) (*rawOutput, error) {
+func (s historyAPI) getRaw(ctx context.Context, c gateway.Caller, in *ByID) (*rawOutput, error) {
 	e, err := s.g.EventOf(ctx, c, in.ID)
 	if err == nil && (e.Hidden || e.Erased) {
 		err = gateway.ErrNotFound
@@ -178,14 +181,14 @@ type listDeliveriesInput struct {
 	Status string `query:"status" enum:"pending,succeeded,failed,held,cancelled"`
 }
 
-func (s *server) listDeliveries(ctx context.Context, c gateway.Caller, in *listDeliveriesInput) (*body[page[delivery]], error) {
+func (s historyAPI) listDeliveries(ctx context.Context, c gateway.Caller, in *listDeliveriesInput) (*body[page[delivery]], error) {
 	q := in.query()
 	q.Event, q.Status = in.Event, gateway.Status(in.Status)
 	found, next, err := s.g.Deliveries(ctx, c, q)
 	return pageOf(found, next, deliveryView), err
 }
 
-func (s *server) getDelivery(ctx context.Context, c gateway.Caller, in *ByID) (*body[delivery], error) {
+func (s historyAPI) getDelivery(ctx context.Context, c gateway.Caller, in *ByID) (*body[delivery], error) {
 	d, _, err := s.g.DeliveryOf(ctx, c, in.ID)
 	if err != nil {
 		return nil, err
@@ -201,7 +204,7 @@ func (s *server) getDelivery(ctx context.Context, c gateway.Caller, in *ByID) (*
 	return &body[delivery]{v}, err
 }
 
-func (s *server) listAttempts(ctx context.Context, c gateway.Caller, in *listOfSource) (*body[page[attempt]], error) {
+func (s historyAPI) listAttempts(ctx context.Context, c gateway.Caller, in *listOfSource) (*body[page[attempt]], error) {
 	d, _, err := s.g.DeliveryOf(ctx, c, in.ID)
 	if err != nil {
 		return nil, err
@@ -210,7 +213,7 @@ func (s *server) listAttempts(ctx context.Context, c gateway.Caller, in *listOfS
 	return pageOf(attempts, next, attemptView), err
 }
 
-func (s *server) resend(ctx context.Context, c gateway.Caller, in *ByID) (*body[delivery], error) {
+func (s historyAPI) resend(ctx context.Context, c gateway.Caller, in *ByID) (*body[delivery], error) {
 	d, err := s.g.ResendDelivery(ctx, c, in.ID)
 	return &body[delivery]{deliveryView(gateway.ListedDelivery{Delivery: d, Shown: d.Status})}, err
 }

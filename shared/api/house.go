@@ -16,8 +16,11 @@ const (
 	maxImport = 4 << 20
 )
 
+// A transferAPI has the calls about export and import.
+type transferAPI struct{ *server }
+
 // addHouse adds what is for moving from one machine to AWS.
-func (s *server) addHouse() {
+func (s transferAPI) addHouse() {
 	s.addTo(operation{id: "export", method: http.MethodGet, path: "/v1/export", summary: "Export all that is configured, a part at a time",
 		more: "Sources, callback keys, tenants, keys by their hashes, groups, grants and registrations, as lines of JSON; secrets stay sealed. " +
 			"The last line of a part has next_cursor, empty after the last part. Events, deliveries and jobs stay where they are."}, func(op huma.Operation) {
@@ -43,7 +46,7 @@ type exportOutput struct {
 	Body        []byte
 }
 
-func (s *server) export(ctx context.Context, in *exportInput) (*exportOutput, error) {
+func (s transferAPI) export(ctx context.Context, in *exportInput) (*exportOutput, error) {
 	part, _, err := s.g.Export(ctx, in.Cursor)
 	if err != nil {
 		return nil, s.failed(ctx, err)
@@ -62,7 +65,7 @@ type imported struct {
 	Kept  map[string]int `json:"kept" nullable:"false" doc:"there already under their id, and left as they are"`
 }
 
-func (s *server) importPart(ctx context.Context, in *importInput) (*body[imported], error) {
+func (s transferAPI) importPart(ctx context.Context, in *importInput) (*body[imported], error) {
 	done, err := s.g.Import(ctx, in.RawBody, in.Check)
 	if err != nil {
 		return nil, s.failed(ctx, err)

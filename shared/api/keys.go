@@ -34,15 +34,18 @@ func listedKeyView(k gateway.ListedKey) apiKey {
 	return v
 }
 
-func (s *server) addKeys() {
-	add(s, operation{id: "get-me", method: http.MethodGet, path: "/v1/me", summary: "Tell whose key it is"}, s.getMe)
-	add(s, operation{id: "create-key", method: http.MethodPost, path: "/v1/keys", status: http.StatusCreated,
+// A keyAPI has the calls about API keys.
+type keyAPI struct{ *server }
+
+func (s keyAPI) addKeys() {
+	add(s.server, operation{id: "get-me", method: http.MethodGet, path: "/v1/me", summary: "Tell whose key it is"}, s.getMe)
+	add(s.server, operation{id: "create-key", method: http.MethodPost, path: "/v1/keys", status: http.StatusCreated,
 		summary: "Create an API key", more: "Its text is told once. The operator names a tenant, or none for an operator's key."}, s.createKey)
-	add(s, operation{id: "list-keys", method: http.MethodGet, path: "/v1/keys", summary: "List API keys"}, s.listKeys)
-	add(s, operation{id: "get-key", method: http.MethodGet, path: "/v1/keys/{id}", summary: "Get an API key"}, s.getKey)
-	add(s, operation{id: "rotate-key", method: http.MethodPost, path: "/v1/keys/{id}/rotate",
+	add(s.server, operation{id: "list-keys", method: http.MethodGet, path: "/v1/keys", summary: "List API keys"}, s.listKeys)
+	add(s.server, operation{id: "get-key", method: http.MethodGet, path: "/v1/keys/{id}", summary: "Get an API key"}, s.getKey)
+	add(s.server, operation{id: "rotate-key", method: http.MethodPost, path: "/v1/keys/{id}/rotate",
 		summary: "Replace an API key's secret", more: "The new one is told once."}, s.rotateKey)
-	add(s, operation{id: "delete-key", method: http.MethodDelete, path: "/v1/keys/{id}",
+	add(s.server, operation{id: "delete-key", method: http.MethodDelete, path: "/v1/keys/{id}",
 		summary: "End an API key", more: "Within 30 s everywhere."}, s.deleteKey)
 }
 
@@ -54,7 +57,7 @@ type me struct {
 	Group  string  `json:"group,omitempty"`
 }
 
-func (s *server) getMe(ctx context.Context, c gateway.Caller, _ *empty) (*body[me], error) {
+func (s keyAPI) getMe(ctx context.Context, c gateway.Caller, _ *empty) (*body[me], error) {
 	m := me{Key: c.Key, Scope: string(c.Scope), Group: c.Group}
 	if c.Tenant == "" {
 		return &body[me]{m}, nil
@@ -75,7 +78,7 @@ type createKeyInput struct {
 	}
 }
 
-func (s *server) createKey(ctx context.Context, c gateway.Caller, in *createKeyInput) (*created[apiKey], error) {
+func (s keyAPI) createKey(ctx context.Context, c gateway.Caller, in *createKeyInput) (*created[apiKey], error) {
 	if in.Body.Tenant != "" && c.Scope != gateway.ScopeOperator && in.Body.Tenant != c.Tenant {
 		return nil, gateway.ErrNotFound
 	}
@@ -108,7 +111,7 @@ type listKeysInput struct {
 	OfTenant
 }
 
-func (s *server) listKeys(ctx context.Context, c gateway.Caller, in *listKeysInput) (*body[page[apiKey]], error) {
+func (s keyAPI) listKeys(ctx context.Context, c gateway.Caller, in *listKeysInput) (*body[page[apiKey]], error) {
 	keys, next, err := s.g.APIKeys(ctx, c, in.Tenant, in.place())
 	return pageOf(keys, next, listedKeyView), err
 }
@@ -118,7 +121,7 @@ type KeyInput struct {
 	OfTenant
 }
 
-func (s *server) getKey(ctx context.Context, c gateway.Caller, in *KeyInput) (*body[apiKey], error) {
+func (s keyAPI) getKey(ctx context.Context, c gateway.Caller, in *KeyInput) (*body[apiKey], error) {
 	k, err := s.g.APIKey(ctx, c, in.Tenant, in.ID)
 	return &body[apiKey]{listedKeyView(k)}, err
 }
@@ -128,7 +131,7 @@ type rotateKeyInput struct {
 	Body *rotation
 }
 
-func (s *server) rotateKey(ctx context.Context, c gateway.Caller, in *rotateKeyInput) (*body[apiKey], error) {
+func (s keyAPI) rotateKey(ctx context.Context, c gateway.Caller, in *rotateKeyInput) (*body[apiKey], error) {
 	overlap, err := in.Body.overlap(gateway.DefaultOverlap)
 	if err != nil {
 		return nil, err
@@ -140,7 +143,7 @@ func (s *server) rotateKey(ctx context.Context, c gateway.Caller, in *rotateKeyI
 	return &body[apiKey]{v}, err
 }
 
-func (s *server) deleteKey(ctx context.Context, c gateway.Caller, in *KeyInput) (*empty, error) {
+func (s keyAPI) deleteKey(ctx context.Context, c gateway.Caller, in *KeyInput) (*empty, error) {
 	err := s.g.DeleteAPIKey(ctx, c, in.Tenant, in.ID)
 	s.forgetKeys()
 	return nil, err

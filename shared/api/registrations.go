@@ -82,7 +82,7 @@ type registration struct {
 	Note        string              `json:"note,omitempty"`
 }
 
-func (s *server) registrationView(r gateway.Registration) registration {
+func (s registrationAPI) registrationView(r gateway.Registration) registration {
 	v := registration{
 		ID: r.ID, Tenant: r.Tenant, Source: r.Source, Description: r.Description, Created: r.Created, Rev: r.Rev,
 		State: string(r.State), Why: r.Why, Since: r.Since, URL: r.Endpoint.Shown, Proven: r.Endpoint.Proven, Headers: map[string]string{},
@@ -140,24 +140,27 @@ func (f RegistrationFields) change() (gateway.RegistrationChange, error) {
 	return ch, err
 }
 
-func (s *server) addRegistrations() {
+// A registrationAPI has the calls about registrations.
+type registrationAPI struct{ *server }
+
+func (s registrationAPI) addRegistrations() {
 	const path = "/v1/registrations"
-	add(s, operation{id: "create-registration", method: http.MethodPost, path: path, status: http.StatusCreated,
+	add(s.server, operation{id: "create-registration", method: http.MethodPost, path: path, status: http.StatusCreated,
 		summary: "Create a registration", more: "Answers with its signing secret, which is told once."}, s.createRegistration)
-	add(s, operation{id: "list-registrations", method: http.MethodGet, path: path, summary: "List registrations",
+	add(s.server, operation{id: "list-registrations", method: http.MethodGet, path: path, summary: "List registrations",
 		more: "The operator names a tenant or a source."}, s.listRegistrations)
-	add(s, operation{id: "get-registration", method: http.MethodGet, path: path + "/{id}", summary: "Get a registration"}, s.getRegistration)
-	add(s, operation{id: "change-registration", method: http.MethodPatch, path: path + "/{id}", summary: "Change a registration",
+	add(s.server, operation{id: "get-registration", method: http.MethodGet, path: path + "/{id}", summary: "Get a registration"}, s.getRegistration)
+	add(s.server, operation{id: "change-registration", method: http.MethodPatch, path: path + "/{id}", summary: "Change a registration",
 		more: "What is left out stays; match null is all that is granted. With If-Match only at that revision."}, s.changeRegistration)
-	add(s, operation{id: "delete-registration", method: http.MethodDelete, path: path + "/{id}", summary: "Delete a registration",
+	add(s.server, operation{id: "delete-registration", method: http.MethodDelete, path: path + "/{id}", summary: "Delete a registration",
 		more: "Pending deliveries are cancelled; they stay listed."}, s.deleteRegistration)
-	add(s, operation{id: "enable-registration", method: http.MethodPost, path: path + "/{id}/enable", summary: "Enable a registration",
+	add(s.server, operation{id: "enable-registration", method: http.MethodPost, path: path + "/{id}/enable", summary: "Enable a registration",
 		more: "What was held stays held until it is released, or is released at once if that is asked for. " +
 			"For an ordered registration the call must say which: released, it goes before all that comes later; skipped, it can only come late."}, s.enableRegistration)
-	add(s, operation{id: "disable-registration", method: http.MethodPost, path: path + "/{id}/disable", summary: "Hold a registration's deliveries"}, s.disableRegistration)
-	add(s, operation{id: "rotate-registration", method: http.MethodPost, path: path + "/{id}/rotate", summary: "Replace the signing secret",
+	add(s.server, operation{id: "disable-registration", method: http.MethodPost, path: path + "/{id}/disable", summary: "Hold a registration's deliveries"}, s.disableRegistration)
+	add(s.server, operation{id: "rotate-registration", method: http.MethodPost, path: path + "/{id}/rotate", summary: "Replace the signing secret",
 		more: "The new one is told once; both sign for the overlap."}, s.rotateRegistration)
-	add(s, operation{id: "rotate-raw-token", method: http.MethodPost, path: path + "/{id}/raw-token/rotate", summary: "Replace the raw_token"}, s.rotateRawToken)
+	add(s.server, operation{id: "rotate-raw-token", method: http.MethodPost, path: path + "/{id}/raw-token/rotate", summary: "Replace the raw_token"}, s.rotateRawToken)
 }
 
 type createRegistrationInput struct {
@@ -168,7 +171,7 @@ type createRegistrationInput struct {
 	}
 }
 
-func (s *server) createRegistration(ctx context.Context, c gateway.Caller, in *createRegistrationInput) (*created[registration], error) {
+func (s registrationAPI) createRegistration(ctx context.Context, c gateway.Caller, in *createRegistrationInput) (*created[registration], error) {
 	if err := in.Body.Match.refuseNull("match"); err != nil {
 		return nil, err
 	}
@@ -201,7 +204,7 @@ type listRegistrationsInput struct {
 	Source string `query:"source" maxLength:"200"`
 }
 
-func (s *server) listRegistrations(ctx context.Context, c gateway.Caller, in *listRegistrationsInput) (*body[page[registration]], error) {
+func (s registrationAPI) listRegistrations(ctx context.Context, c gateway.Caller, in *listRegistrationsInput) (*body[page[registration]], error) {
 	rs, next, err := s.g.ListRegistrations(ctx, c, in.Tenant, in.Source, in.place())
 	if err != nil {
 		return nil, err
@@ -222,11 +225,11 @@ type registered struct {
 
 func (r *registered) reply() *reply { return &reply{ETag: r.ETag, Body: r.Body} }
 
-func (s *server) registered(r gateway.Registration, err error) (*registered, error) {
+func (s registrationAPI) registered(r gateway.Registration, err error) (*registered, error) {
 	return &registered{`"` + strconv.Itoa(r.Rev) + `"`, s.registrationView(r)}, err
 }
 
-func (s *server) getRegistration(ctx context.Context, c gateway.Caller, in *ByID) (*registered, error) {
+func (s registrationAPI) getRegistration(ctx context.Context, c gateway.Caller, in *ByID) (*registered, error) {
 	r, err := s.g.Registration(ctx, c, in.ID)
 	if err != nil {
 		return nil, err
@@ -243,7 +246,7 @@ type changeRegistrationInput struct {
 	Body    RegistrationFields
 }
 
-func (s *server) changeRegistration(ctx context.Context, c gateway.Caller, in *changeRegistrationInput) (*registered, error) {
+func (s registrationAPI) changeRegistration(ctx context.Context, c gateway.Caller, in *changeRegistrationInput) (*registered, error) {
 	rev, err := revision(in.IfMatch)
 	if err != nil {
 		return nil, err
@@ -274,7 +277,7 @@ func revision(text string) (int, error) {
 	return n, nil
 }
 
-func (s *server) deleteRegistration(ctx context.Context, c gateway.Caller, in *ByID) (*empty, error) {
+func (s registrationAPI) deleteRegistration(ctx context.Context, c gateway.Caller, in *ByID) (*empty, error) {
 	return nil, s.g.DeleteRegistration(ctx, c, in.ID)
 }
 
@@ -285,7 +288,7 @@ type enableInput struct {
 	}
 }
 
-func (s *server) enableRegistration(ctx context.Context, c gateway.Caller, in *enableInput) (*registered, error) {
+func (s registrationAPI) enableRegistration(ctx context.Context, c gateway.Caller, in *enableInput) (*registered, error) {
 	if in.Body != nil && in.Body.Held == "release" {
 		return s.registered(s.g.EnableAndRelease(ctx, c, in.ID))
 	}
@@ -300,7 +303,7 @@ func (s *server) enableRegistration(ctx context.Context, c gateway.Caller, in *e
 	return s.registered(s.g.EnableRegistration(ctx, c, in.ID))
 }
 
-func (s *server) disableRegistration(ctx context.Context, c gateway.Caller, in *ByID) (*registered, error) {
+func (s registrationAPI) disableRegistration(ctx context.Context, c gateway.Caller, in *ByID) (*registered, error) {
 	return s.registered(s.g.DisableRegistration(ctx, c, in.ID))
 }
 
@@ -309,7 +312,7 @@ type rotateInput struct {
 	Body *rotation
 }
 
-func (s *server) rotateRegistration(ctx context.Context, c gateway.Caller, in *rotateInput) (*registered, error) {
+func (s registrationAPI) rotateRegistration(ctx context.Context, c gateway.Caller, in *rotateInput) (*registered, error) {
 	overlap, err := in.Body.overlap(gateway.DefaultOverlap)
 	if err != nil {
 		return nil, err
@@ -328,7 +331,7 @@ type rotateRawTokenInput struct {
 	}
 }
 
-func (s *server) rotateRawToken(ctx context.Context, c gateway.Caller, in *rotateRawTokenInput) (*registered, error) {
+func (s registrationAPI) rotateRawToken(ctx context.Context, c gateway.Caller, in *rotateRawTokenInput) (*registered, error) {
 	overlap, err := duration("overlap", in.Body.Overlap, gateway.DefaultOverlap)
 	if err != nil {
 		return nil, err

@@ -73,7 +73,7 @@ func (s *server) eventTypes(provider string) []eventType {
 }
 
 // sourceView shows a source to the operator.
-func (s *server) sourceView(ctx context.Context, src gateway.Source) (source, error) {
+func (s sourceAPI) sourceView(ctx context.Context, src gateway.Source) (source, error) {
 	url, err := s.g.FirstCallbackURL(ctx, src)
 	v := source{
 		ID: src.ID, Provider: src.Provider, Name: src.Name, Created: src.Created, CallbackURL: url, SDKAppID: src.SDKAppID,
@@ -96,7 +96,7 @@ func (s *server) sourceView(ctx context.Context, src gateway.Source) (source, er
 const hidden = "***"
 
 // grantedView shows a source to a tenant.
-func (s *server) grantedView(g gateway.GrantedSource) source {
+func (s sourceAPI) grantedView(g gateway.GrantedSource) source {
 	v := source{ID: g.ID, Provider: g.Provider, Name: g.Name, EventTypes: s.eventTypes(g.Provider)}
 	if len(g.Matches) == 1 {
 		v.Match = g.Matches[0]
@@ -143,21 +143,22 @@ func (f SourceFields) change() gateway.SourceChange {
 	return ch
 }
 
-func (s *server) addSources() {
-	add(s, operation{id: "create-source", method: http.MethodPost, path: "/v1/sources", status: http.StatusCreated,
+// A sourceAPI has the calls about sources.
+type sourceAPI struct{ *server }
+
+func (s sourceAPI) addSources() {
+	add(s.server, operation{id: "create-source", method: http.MethodPost, path: "/v1/sources", status: http.StatusCreated,
 		summary: "Create a source", more: "Answers with its callback URL, which is to be entered at the provider."}, s.createSource)
-	add(s, operation{id: "list-sources", method: http.MethodGet, path: "/v1/sources",
+	add(s.server, operation{id: "list-sources", method: http.MethodGet, path: "/v1/sources",
 		summary: "List sources", more: "Tenants get those of which they are granted something, with the event types and a sample of each."}, s.listSources)
-	add(s, operation{id: "get-source", method: http.MethodGet, path: "/v1/sources/{id}", summary: "Get a source"}, s.getSource)
-	add(s, operation{id: "change-source", method: http.MethodPatch, path: "/v1/sources/{id}", summary: "Change a source"}, s.changeSource)
-	add(s, operation{id: "delete-source", method: http.MethodDelete, path: "/v1/sources/{id}",
+	add(s.server, operation{id: "get-source", method: http.MethodGet, path: "/v1/sources/{id}", summary: "Get a source"}, s.getSource)
+	add(s.server, operation{id: "change-source", method: http.MethodPatch, path: "/v1/sources/{id}", summary: "Change a source"}, s.changeSource)
+	add(s.server, operation{id: "delete-source", method: http.MethodDelete, path: "/v1/sources/{id}",
 		summary: "Delete a source", more: "409 if it has registrations, unless force is true."}, s.deleteSource)
-	add(s, operation{id: "rotate-source-token", method: http.MethodPost, path: "/v1/sources/{id}/token/rotate",
+	add(s.server, operation{id: "rotate-source-token", method: http.MethodPost, path: "/v1/sources/{id}/token/rotate",
 		summary: "Set the token that Tencent's console has now"}, s.rotateToken)
-	add(s, operation{id: "rotate-source-basic", method: http.MethodPost, path: "/v1/sources/{id}/basic/rotate",
+	add(s.server, operation{id: "rotate-source-basic", method: http.MethodPost, path: "/v1/sources/{id}/basic/rotate",
 		summary: "Set another login and password"}, s.rotateBasic)
-	s.addCallbackKeys()
-	s.addGrants()
 }
 
 type createSourceInput struct {
@@ -165,7 +166,7 @@ type createSourceInput struct {
 	Body newSource
 }
 
-func (s *server) createSource(ctx context.Context, c gateway.Caller, in *createSourceInput) (*created[source], error) {
+func (s sourceAPI) createSource(ctx context.Context, c gateway.Caller, in *createSourceInput) (*created[source], error) {
 	ch := in.Body.change()
 	ch.Provider, ch.Token = in.Body.Provider, in.Body.Token
 	if in.Body.Basic != nil {
@@ -186,7 +187,7 @@ func (s *server) createSource(ctx context.Context, c gateway.Caller, in *createS
 	return &created[source]{replayed, v}, err
 }
 
-func (s *server) listSources(ctx context.Context, c gateway.Caller, in *Placed) (*body[page[source]], error) {
+func (s sourceAPI) listSources(ctx context.Context, c gateway.Caller, in *Placed) (*body[page[source]], error) {
 	if c.Scope != gateway.ScopeOperator {
 		granted, err := s.g.GrantedSources(ctx, c.Tenant)
 		return pageOf(granted, "", s.grantedView), err
@@ -205,7 +206,7 @@ func (s *server) listSources(ctx context.Context, c gateway.Caller, in *Placed) 
 	return out, err
 }
 
-func (s *server) getSource(ctx context.Context, c gateway.Caller, in *ByID) (*body[source], error) {
+func (s sourceAPI) getSource(ctx context.Context, c gateway.Caller, in *ByID) (*body[source], error) {
 	if c.Scope != gateway.ScopeOperator {
 		granted, err := s.g.GrantedSources(ctx, c.Tenant)
 		for _, g := range granted {
@@ -220,7 +221,7 @@ func (s *server) getSource(ctx context.Context, c gateway.Caller, in *ByID) (*bo
 }
 
 // shown answers with a source as it stands, to the operator.
-func (s *server) shown(ctx context.Context, src gateway.Source, err error) (*body[source], error) {
+func (s sourceAPI) shown(ctx context.Context, src gateway.Source, err error) (*body[source], error) {
 	if err != nil {
 		return nil, err
 	}
@@ -241,7 +242,7 @@ type changeSourceInput struct {
 	Body SourceFields
 }
 
-func (s *server) changeSource(ctx context.Context, _ gateway.Caller, in *changeSourceInput) (*body[source], error) {
+func (s sourceAPI) changeSource(ctx context.Context, _ gateway.Caller, in *changeSourceInput) (*body[source], error) {
 	src, err := s.g.ChangeSource(ctx, in.ID, in.Body.change())
 	return s.shown(ctx, src, err)
 }
@@ -251,7 +252,7 @@ type deleteSourceInput struct {
 	Force bool `query:"force" doc:"remove its registrations too"`
 }
 
-func (s *server) deleteSource(ctx context.Context, _ gateway.Caller, in *deleteSourceInput) (*empty, error) {
+func (s sourceAPI) deleteSource(ctx context.Context, _ gateway.Caller, in *deleteSourceInput) (*empty, error) {
 	return nil, s.g.DeleteSource(ctx, in.ID, in.Force)
 }
 
@@ -263,7 +264,7 @@ type rotateTokenInput struct {
 	}
 }
 
-func (s *server) rotateToken(ctx context.Context, _ gateway.Caller, in *rotateTokenInput) (*body[source], error) {
+func (s sourceAPI) rotateToken(ctx context.Context, _ gateway.Caller, in *rotateTokenInput) (*body[source], error) {
 	overlap, err := duration("overlap", in.Body.Overlap, gateway.DefaultOverlap)
 	if err != nil {
 		return nil, err
@@ -280,7 +281,7 @@ type rotateBasicInput struct {
 	}
 }
 
-func (s *server) rotateBasic(ctx context.Context, _ gateway.Caller, in *rotateBasicInput) (*body[source], error) {
+func (s sourceAPI) rotateBasic(ctx context.Context, _ gateway.Caller, in *rotateBasicInput) (*body[source], error) {
 	overlap, err := duration("overlap", in.Body.Overlap, gateway.DirectOverlap)
 	if err != nil {
 		return nil, err

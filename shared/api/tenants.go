@@ -34,18 +34,21 @@ func tenantView(t gateway.Tenant) tenant {
 	return tenant{ID: t.ID, Name: t.Name, Created: t.Created, Disabled: t.Disabled, Removing: t.Removing, Limits: limits(t.Limits.OrDefault())}
 }
 
-func (s *server) addTenants() {
-	add(s, operation{id: "create-tenant", method: http.MethodPost, path: "/v1/tenants", status: http.StatusCreated,
+// A tenantAPI has the calls about tenants.
+type tenantAPI struct{ *server }
+
+func (s tenantAPI) addTenants() {
+	add(s.server, operation{id: "create-tenant", method: http.MethodPost, path: "/v1/tenants", status: http.StatusCreated,
 		summary: "Create a tenant", more: "Answers with its first API key, which is told once."}, s.createTenant)
-	add(s, operation{id: "list-tenants", method: http.MethodGet, path: "/v1/tenants", summary: "List tenants"}, s.listTenants)
-	add(s, operation{id: "get-tenant", method: http.MethodGet, path: "/v1/tenants/{id}", summary: "Get a tenant"}, s.getTenant)
-	add(s, operation{id: "change-tenant", method: http.MethodPatch, path: "/v1/tenants/{id}",
+	add(s.server, operation{id: "list-tenants", method: http.MethodGet, path: "/v1/tenants", summary: "List tenants"}, s.listTenants)
+	add(s.server, operation{id: "get-tenant", method: http.MethodGet, path: "/v1/tenants/{id}", summary: "Get a tenant"}, s.getTenant)
+	add(s.server, operation{id: "change-tenant", method: http.MethodPatch, path: "/v1/tenants/{id}",
 		summary: "Change a tenant's name or limits, or disable it"}, s.changeTenant)
-	add(s, operation{id: "disable-tenant", method: http.MethodPost, path: "/v1/tenants/{id}/disable",
+	add(s.server, operation{id: "disable-tenant", method: http.MethodPost, path: "/v1/tenants/{id}/disable",
 		summary: "Refuse a tenant's keys and hold its deliveries"}, s.disableTenant)
-	add(s, operation{id: "enable-tenant", method: http.MethodPost, path: "/v1/tenants/{id}/enable",
+	add(s.server, operation{id: "enable-tenant", method: http.MethodPost, path: "/v1/tenants/{id}/enable",
 		summary: "Take a tenant up again and release what was held"}, s.enableTenant)
-	add(s, operation{id: "delete-tenant", method: http.MethodDelete, path: "/v1/tenants/{id}", status: http.StatusAccepted,
+	add(s.server, operation{id: "delete-tenant", method: http.MethodDelete, path: "/v1/tenants/{id}", status: http.StatusAccepted,
 		summary: "Remove a tenant and all its rows", more: "It is disabled at once; a job takes the rows away."}, s.deleteTenant)
 }
 
@@ -57,7 +60,7 @@ type createTenantInput struct {
 	}
 }
 
-func (s *server) createTenant(ctx context.Context, c gateway.Caller, in *createTenantInput) (*created[tenant], error) {
+func (s tenantAPI) createTenant(ctx context.Context, c gateway.Caller, in *createTenantInput) (*created[tenant], error) {
 	var made gateway.Tenant
 	var key, why string
 	replayed, err := s.make(ctx, c, in.Once, "ten", in, func(id string) (err error) {
@@ -76,12 +79,12 @@ func (s *server) createTenant(ctx context.Context, c gateway.Caller, in *createT
 	return &created[tenant]{replayed, v}, nil
 }
 
-func (s *server) listTenants(ctx context.Context, _ gateway.Caller, in *Placed) (*body[page[tenant]], error) {
+func (s tenantAPI) listTenants(ctx context.Context, _ gateway.Caller, in *Placed) (*body[page[tenant]], error) {
 	found, next, err := s.g.Tenants(ctx, in.place())
 	return pageOf(found, next, tenantView), err
 }
 
-func (s *server) getTenant(ctx context.Context, _ gateway.Caller, in *ByID) (*body[tenant], error) {
+func (s tenantAPI) getTenant(ctx context.Context, _ gateway.Caller, in *ByID) (*body[tenant], error) {
 	t, err := s.g.Tenant(ctx, in.ID)
 	return &body[tenant]{tenantView(t)}, err
 }
@@ -95,27 +98,27 @@ type changeTenantInput struct {
 	}
 }
 
-func (s *server) changeTenant(ctx context.Context, _ gateway.Caller, in *changeTenantInput) (*body[tenant], error) {
+func (s tenantAPI) changeTenant(ctx context.Context, _ gateway.Caller, in *changeTenantInput) (*body[tenant], error) {
 	return s.setTenant(ctx, in.ID, gateway.TenantChange{Name: in.Body.Name, Limits: (*gateway.Limits)(in.Body.Limits), Disabled: in.Body.Disabled})
 }
 
-func (s *server) setTenant(ctx context.Context, id string, ch gateway.TenantChange) (*body[tenant], error) {
+func (s tenantAPI) setTenant(ctx context.Context, id string, ch gateway.TenantChange) (*body[tenant], error) {
 	t, err := s.g.ChangeTenant(ctx, id, ch)
 	s.forgetKeys()
 	return &body[tenant]{tenantView(t)}, err
 }
 
-func (s *server) disableTenant(ctx context.Context, _ gateway.Caller, in *ByID) (*body[tenant], error) {
+func (s tenantAPI) disableTenant(ctx context.Context, _ gateway.Caller, in *ByID) (*body[tenant], error) {
 	disabled := true
 	return s.setTenant(ctx, in.ID, gateway.TenantChange{Disabled: &disabled})
 }
 
-func (s *server) enableTenant(ctx context.Context, _ gateway.Caller, in *ByID) (*body[tenant], error) {
+func (s tenantAPI) enableTenant(ctx context.Context, _ gateway.Caller, in *ByID) (*body[tenant], error) {
 	disabled := false
 	return s.setTenant(ctx, in.ID, gateway.TenantChange{Disabled: &disabled})
 }
 
-func (s *server) deleteTenant(ctx context.Context, _ gateway.Caller, in *ByID) (*body[job], error) {
+func (s tenantAPI) deleteTenant(ctx context.Context, _ gateway.Caller, in *ByID) (*body[job], error) {
 	j, err := s.g.RemoveTenant(ctx, in.ID)
 	s.forgetKeys()
 	return &body[job]{jobView(j)}, err

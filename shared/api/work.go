@@ -40,26 +40,29 @@ func jobView(j gateway.Job) job {
 // pacing says how fast jobs are that deliver.
 const pacing = "The job makes 50 deliveries a second due, so that new events go first; it can be looked at and cancelled."
 
-func (s *server) addWork() {
+// A workAPI has the calls about jobs, tests and queues.
+type workAPI struct{ *server }
+
+func (s workAPI) addWork() {
 	const path = "/v1/registrations/{id}"
 	accepted := http.StatusAccepted
-	add(s, operation{id: "test-registration", method: http.MethodPost, path: path + "/test", status: accepted,
+	add(s.server, operation{id: "test-registration", method: http.MethodPost, path: path + "/test", status: accepted,
 		summary: "Send a registration.test event"}, s.testRegistration)
-	add(s, operation{id: "recover-registration", method: http.MethodPost, path: path + "/recover", status: accepted,
+	add(s.server, operation{id: "recover-registration", method: http.MethodPost, path: path + "/recover", status: accepted,
 		summary: "Deliver again what failed since a time", more: pacing}, s.recover)
-	add(s, operation{id: "replay-missing", method: http.MethodPost, path: path + "/replay-missing", status: accepted,
+	add(s.server, operation{id: "replay-missing", method: http.MethodPost, path: path + "/replay-missing", status: accepted,
 		summary: "Deliver what the registration never got", more: "Events of the source since a time that it wants and may have, back to the start of its grant. " + pacing}, s.replayMissing)
-	add(s, operation{id: "release-registration", method: http.MethodPost, path: path + "/release", status: accepted,
+	add(s.server, operation{id: "release-registration", method: http.MethodPost, path: path + "/release", status: accepted,
 		summary: "Deliver what was held since a time", more: pacing}, s.release)
-	add(s, operation{id: "dry-run-registration", method: http.MethodPost, path: path + "/dry-run",
+	add(s.server, operation{id: "dry-run-registration", method: http.MethodPost, path: path + "/dry-run",
 		summary: "Tell which kept events the registration would get", more: "With another match or other event types if given. Looks at 1,000 events at most."}, s.dryRun)
-	add(s, operation{id: "list-jobs", method: http.MethodGet, path: "/v1/jobs", summary: "List jobs"}, s.listJobs)
-	add(s, operation{id: "get-job", method: http.MethodGet, path: "/v1/jobs/{id}", summary: "Get a job"}, s.getJob)
-	add(s, operation{id: "cancel-job", method: http.MethodPost, path: "/v1/jobs/{id}/cancel", summary: "End a job after its current chunk"}, s.cancelJob)
-	add(s, operation{id: "create-erasure", method: http.MethodPost, path: "/v1/erasures", status: accepted,
+	add(s.server, operation{id: "list-jobs", method: http.MethodGet, path: "/v1/jobs", summary: "List jobs"}, s.listJobs)
+	add(s.server, operation{id: "get-job", method: http.MethodGet, path: "/v1/jobs/{id}", summary: "Get a job"}, s.getJob)
+	add(s.server, operation{id: "cancel-job", method: http.MethodPost, path: "/v1/jobs/{id}/cancel", summary: "End a job after its current chunk"}, s.cancelJob)
+	add(s.server, operation{id: "create-erasure", method: http.MethodPost, path: "/v1/erasures", status: accepted,
 		summary: "Erase what is kept of a data subject", more: "Payloads and routing keys of the events of a source that match."}, s.createErasure)
-	add(s, operation{id: "get-dead-letters", method: http.MethodGet, path: "/v1/dead-letters", summary: "Count what waits in the queues"}, s.deadLetters)
-	add(s, operation{id: "redrive-dead-letters", method: http.MethodPost, path: "/v1/dead-letters/{queue}/redrive", status: accepted,
+	add(s.server, operation{id: "get-dead-letters", method: http.MethodGet, path: "/v1/dead-letters", summary: "Count what waits in the queues"}, s.deadLetters)
+	add(s.server, operation{id: "redrive-dead-letters", method: http.MethodPost, path: "/v1/dead-letters/{queue}/redrive", status: accepted,
 		summary: "Move a queue's dead letters back to it"}, s.redrive)
 }
 
@@ -69,7 +72,7 @@ type tested struct {
 	Delivery string `json:"delivery" doc:"there soon"`
 }
 
-func (s *server) testRegistration(ctx context.Context, c gateway.Caller, in *ByID) (*body[tested], error) {
+func (s workAPI) testRegistration(ctx context.Context, c gateway.Caller, in *ByID) (*body[tested], error) {
 	e, err := s.g.TestRegistration(ctx, c, in.ID)
 	return &body[tested]{tested{e.ID, gateway.DeliveryID(in.ID, e.ID)}}, err
 }
@@ -86,7 +89,7 @@ type spanInput struct {
 type starter func(ctx context.Context, c gateway.Caller, id, registration string, span gateway.Span) (gateway.Job, error)
 
 // start starts a job about a registration.
-func (s *server) start(ctx context.Context, c gateway.Caller, in *spanInput, start starter) (*created[job], error) {
+func (s workAPI) start(ctx context.Context, c gateway.Caller, in *spanInput, start starter) (*created[job], error) {
 	span := gateway.Span{Since: in.Body.Since.UTC(), Until: in.Body.Until.UTC()}
 	return s.started(ctx, c, in.Once, in, func(id string) (gateway.Job, error) { return start(ctx, c, id, in.ID, span) })
 }
@@ -106,15 +109,15 @@ func (s *server) started(ctx context.Context, c gateway.Caller, o Once, asked an
 	return &created[job]{replayed, jobView(j)}, nil
 }
 
-func (s *server) recover(ctx context.Context, c gateway.Caller, in *spanInput) (*created[job], error) {
+func (s workAPI) recover(ctx context.Context, c gateway.Caller, in *spanInput) (*created[job], error) {
 	return s.start(ctx, c, in, s.g.StartRecover)
 }
 
-func (s *server) replayMissing(ctx context.Context, c gateway.Caller, in *spanInput) (*created[job], error) {
+func (s workAPI) replayMissing(ctx context.Context, c gateway.Caller, in *spanInput) (*created[job], error) {
 	return s.start(ctx, c, in, s.g.StartReplay)
 }
 
-func (s *server) release(ctx context.Context, c gateway.Caller, in *spanInput) (*created[job], error) {
+func (s workAPI) release(ctx context.Context, c gateway.Caller, in *spanInput) (*created[job], error) {
 	return s.start(ctx, c, in, s.g.StartRelease)
 }
 
@@ -134,7 +137,7 @@ type dryRun struct {
 	Events   []event `json:"events" nullable:"false" doc:"the newest 100 that match"`
 }
 
-func (s *server) dryRun(ctx context.Context, c gateway.Caller, in *dryRunInput) (*body[dryRun], error) {
+func (s workAPI) dryRun(ctx context.Context, c gateway.Caller, in *dryRunInput) (*body[dryRun], error) {
 	ch, err := RegistrationFields{EventTypes: in.Body.EventTypes, Match: in.Body.Match}.change()
 	if err != nil {
 		return nil, err
@@ -152,17 +155,17 @@ type listJobsInput struct {
 	OfTenant
 }
 
-func (s *server) listJobs(ctx context.Context, c gateway.Caller, in *listJobsInput) (*body[page[job]], error) {
+func (s workAPI) listJobs(ctx context.Context, c gateway.Caller, in *listJobsInput) (*body[page[job]], error) {
 	jobs, next, err := s.g.Jobs(ctx, c, in.Tenant, in.place())
 	return pageOf(jobs, next, jobView), err
 }
 
-func (s *server) getJob(ctx context.Context, c gateway.Caller, in *ByID) (*body[job], error) {
+func (s workAPI) getJob(ctx context.Context, c gateway.Caller, in *ByID) (*body[job], error) {
 	j, err := s.g.JobOf(ctx, c, in.ID)
 	return &body[job]{jobView(j)}, err
 }
 
-func (s *server) cancelJob(ctx context.Context, c gateway.Caller, in *ByID) (*body[job], error) {
+func (s workAPI) cancelJob(ctx context.Context, c gateway.Caller, in *ByID) (*body[job], error) {
 	j, err := s.g.CancelJobOf(ctx, c, in.ID)
 	return &body[job]{jobView(j)}, err
 }
@@ -175,7 +178,7 @@ type erasureInput struct {
 	}
 }
 
-func (s *server) createErasure(ctx context.Context, c gateway.Caller, in *erasureInput) (*created[job], error) {
+func (s workAPI) createErasure(ctx context.Context, c gateway.Caller, in *erasureInput) (*created[job], error) {
 	return s.started(ctx, c, in.Once, in, func(id string) (gateway.Job, error) {
 		return s.g.StartErasure(ctx, id, in.Body.Source, in.Body.Match)
 	})
@@ -192,7 +195,7 @@ type queueDepth struct {
 	OldestDue time.Time `json:"oldest_due,omitzero" doc:"of the retry queue: when the oldest of what should have been handed out fell due; left out if nothing is late"`
 }
 
-func (s *server) deadLetters(ctx context.Context, _ gateway.Caller, _ *empty) (*body[page[queueDepth]], error) {
+func (s workAPI) deadLetters(ctx context.Context, _ gateway.Caller, _ *empty) (*body[page[queueDepth]], error) {
 	depths, err := s.g.DeadLetters(ctx)
 	if err != nil {
 		return nil, err
@@ -214,6 +217,6 @@ type redriveInput struct {
 	Queue string `path:"queue" enum:"events,retry"`
 }
 
-func (s *server) redrive(ctx context.Context, _ gateway.Caller, in *redriveInput) (*empty, error) {
+func (s workAPI) redrive(ctx context.Context, _ gateway.Caller, in *redriveInput) (*empty, error) {
 	return nil, s.g.Queue.Redrive(ctx, gateway.QueueName(in.Queue))
 }

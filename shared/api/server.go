@@ -1,0 +1,27 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/time/rate"
+
+	"ringback/shared/gateway"
+)
+
+// maxBody is the size of the largest request body in bytes.
+const maxBody = 1 << 20
+
+// A server is the API of one gateway.
+type server struct {
+	g        *gateway.Gateway
+	api      huma.API
+	operator *[32]byte // SHA-256 of the operator's own key; nil: there is none
+	keys     *lru.Cache[[32]byte, known]
+	rates    *lru.Cache[string, *rate.Limiter]
+	codes    chan struct{}         // held while a security code is judged, which takes a core for 0.1 s
+	own      *http.ServeMux        // what is written here, not on Huma
+	routes   func() *http.ServeMux // all of it
+	document func() []byte         // /openapi.json
+}
