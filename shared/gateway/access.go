@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 )
 
 // A Caller is who calls the API: a key that was found good.
@@ -57,31 +56,6 @@ func (c Caller) tenantIn(named string) (string, error) {
 		return "", ErrNotFound
 	}
 	return c.Tenant, nil
-}
-
-// visible reports whether r's tenant may still see e: by a grant, or by a group
-// whose security code it knows. It is asked again at each look, so that a grant
-// that was revoked hides what it once let through.
-func (g *Gateway) visible(ctx context.Context, r *Registration, e *Event) (bool, error) {
-	if e.Unreadable {
-		return false, nil
-	}
-	v, err := g.versionOf(ctx, e.Source)
-	if err != nil {
-		return false, err
-	}
-	if r.Group != "" {
-		of, err := g.group(ctx, v.rev, r.Group)
-		if errors.Is(err, ErrNotFound) {
-			return false, nil
-		}
-		mine := e.Only == r.ID || slices.Contains(e.Keys["group"], of.UUID)
-		return mine && of.Rev == r.GroupRev && !of.Removed, err
-	}
-	if e.own() && !e.ofWhole() {
-		return e.Only == r.ID || e.Tenant != "" && e.Tenant == r.Tenant, nil
-	}
-	return g.granted(ctx, v.rev, e, r.Tenant)
 }
 
 // anyGrant returns nil if a grant lets the tenant have anything of source, else

@@ -68,6 +68,31 @@ func (f *finder) mayTellRemoved(ctx context.Context, r *Registration) (Status, s
 	return Pending, "", nil
 }
 
+// visible reports whether r's tenant may still see e: by a grant, or by a group
+// whose security code it knows. It is asked again at each look, so that a grant
+// that was revoked hides what it once let through.
+func (f *finder) visible(ctx context.Context, r *Registration, e *Event) (bool, error) {
+	if e.Unreadable {
+		return false, nil
+	}
+	v, err := f.versionOf(ctx, e.Source)
+	if err != nil {
+		return false, err
+	}
+	if r.Group != "" {
+		of, err := f.group(ctx, v.rev, r.Group)
+		if errors.Is(err, ErrNotFound) {
+			return false, nil
+		}
+		mine := e.Only == r.ID || slices.Contains(e.Keys["group"], of.UUID)
+		return mine && of.Rev == r.GroupRev && !of.Removed, err
+	}
+	if e.own() && !e.ofWhole() {
+		return e.Only == r.ID || e.Tenant != "" && e.Tenant == r.Tenant, nil
+	}
+	return f.granted(ctx, v.rev, e, r.Tenant)
+}
+
 // granted reports whether a grant covers e for the tenant.
 func (f *finder) granted(ctx context.Context, rev string, e *Event, tenant string) (bool, error) {
 	grants, err := f.grantsOf(ctx, rev, e.Source, tenant)
