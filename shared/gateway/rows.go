@@ -228,42 +228,6 @@ func change[T any](ctx context.Context, s Store, k Key, f func(v *T, r *Row) err
 	return v, err
 }
 
-// A compare-and-swap that loses is tried so often at most, after a pause that is
-// random up to firstPause, doubled by each up to longestPause.
-const (
-	swaps        = 20
-	firstPause   = 2 * time.Millisecond
-	longestPause = 128 * time.Millisecond
-)
-
-// again calls f, which reads a row, and writes it over the revision that it read,
-// until another's write does not come in between. It returns f's error, of the
-// last call if all lost, or ctx's if that ends in a pause.
-func again(ctx context.Context, f func() error) error {
-	for n := 1; ; n++ {
-		err := f()
-		var lost *ConflictError
-		if !errors.As(err, &lost) || n == swaps {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pauseAfter(n, lost.Stored)):
-		}
-	}
-}
-
-// pauseAfter returns a random part of the pause after so many losses. What is
-// random is the instant and the row that was there: simulations, in which each
-// instant is known, so repeat by their seed.
-func pauseAfter(losses int, stored Row) time.Duration {
-	most := min(firstPause<<min(losses-1, 10), longestPause)
-	h := fnv.New64a()
-	fmt.Fprint(h, time.Now().UnixNano(), stored.PK, stored.SK, losses)
-	return time.Duration(h.Sum64() % uint64(most))
-}
-
 // each calls f for every row of q, a page at a time, until f returns an error.
 func each(ctx context.Context, s Store, q Query, f func(Row) error) error {
 	for {
