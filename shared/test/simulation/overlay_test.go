@@ -20,7 +20,7 @@ type patch struct {
 // virtual makes the gateway fit for a run that a seed decides: what holds a mutex
 // over a call can be seen to wait.
 var virtual = []patch{
-	{"shared/gateway/thin.go", `"sync"`, `sync "ringback/shared/test/simulation/virtual"`},
+	{"shared/gateway/firstattempt.go", `"sync"`, `sync "ringback/shared/test/simulation/virtual"`},
 	{"shared/gateway/securitycode.go", "codeRounds = 210_000", "codeRounds = 1"}, // time is what it is made to take
 }
 
