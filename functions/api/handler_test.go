@@ -10,6 +10,7 @@ import (
 	"ringback/shared/config"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/storage"
 )
 
 func TestConsoleAndAPIAnswerSideBySide(t *testing.T) {
@@ -56,6 +57,6 @@ func TestConsoleAndAPIAnswerSideBySide(t *testing.T) {
 
 // nowhere is the Store and Queue of a gateway that asks neither.
 type nowhere struct {
-	gateway.Store
-	gateway.Queue
+	storage.Store
+	storage.Queue
 }

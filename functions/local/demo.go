@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // What the demo makes has fixed ids, by which the next start finds it. Its
@@ -115,7 +116,7 @@ func (d *demo) prepare(ctx context.Context) error {
 
 // orMake calls make if find finds nothing.
 func orMake(find, make func() error) error {
-	if err := find(); !errors.Is(err, gateway.ErrNotFound) {
+	if err := find(); !errors.Is(err, storage.ErrNotFound) {
 		return err
 	}
 	return make()
@@ -204,7 +205,7 @@ func (d *demo) registration(ctx context.Context, r demoRegistration) error {
 	url := d.at + r.path
 	there, err := d.g.Registration(ctx, c, id)
 	switch {
-	case errors.Is(err, gateway.ErrNotFound):
+	case errors.Is(err, storage.ErrNotFound):
 		r.change.URL = &url
 		r.change.Schedule = &gateway.Schedule{Waits: demoWaits}
 		_, _, err = d.g.CreateRegistration(ctx, c, id, r.source, r.change)

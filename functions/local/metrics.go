@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // metrics are the gateway.Metrics of this process since its start, for
@@ -85,9 +86,9 @@ func (m *metrics) writeLatency(w io.Writer) {
 }
 
 // writeDepths writes how many messages the queues have.
-func writeDepths(ctx context.Context, w io.Writer, q gateway.Queue) error {
+func writeDepths(ctx context.Context, w io.Writer, q storage.Queue) error {
 	describe(w, "Messages", "gauge", "Messages by queue and state; dead ones lie in its dead-letter queue.")
-	for _, name := range [...]gateway.QueueName{gateway.EventsQueue, gateway.RetryQueue} {
+	for _, name := range [...]storage.QueueName{storage.EventsQueue, storage.RetryQueue} {
 		d, err := q.Depth(ctx, name)
 		if err != nil {
 			return err

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // What is asked of a process that is ready.
@@ -21,7 +21,7 @@ const (
 
 // readyRow is written to see that rows can be: the one row that is not the
 // gateway's.
-var readyRow = gateway.Key{Table: gateway.Deliveries, PK: "readyz", SK: "readyz"}
+var readyRow = storage.Key{Table: storage.Deliveries, PK: "readyz", SK: "readyz"}
 
 var (
 	errNoWorker = errors.New("the worker does not run")
@@ -32,7 +32,7 @@ var (
 // A readiness knows whether this process does its work. It is safe for
 // concurrent use.
 type readiness struct {
-	store   gateway.Store
+	store   storage.Store
 	running atomic.Int32 // consumers
 	ticked  atomic.Int64 // when a tick last succeeded; Unix milliseconds
 
@@ -71,8 +71,8 @@ func (r *readiness) look(ctx context.Context, now time.Time) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeLimit)
 	defer cancel()
-	row := gateway.Row{Key: readyRow, Rev: gateway.NewRev(), Data: []byte("{}"), Expires: now.Add(time.Hour)}
-	if err := r.store.Put(ctx, row, gateway.AnyRev); err != nil {
+	row := storage.Row{Key: readyRow, Rev: storage.NewRev(), Data: []byte("{}"), Expires: now.Add(time.Hour)}
+	if err := r.store.Put(ctx, row, storage.AnyRev); err != nil {
 		slog.Error("ready", "outcome", "failed", "why", err.Error())
 		return errNoWrite
 	}

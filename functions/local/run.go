@@ -24,6 +24,7 @@ import (
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/storage"
 )
 
 // How the one process shares its time between new events and retries.
@@ -125,8 +126,8 @@ func (w work) serve(ctx context.Context, ln net.Listener, h http.Handler) error 
 		defer cancel()
 		return server.Shutdown(end)
 	})
-	group.Go(func() error { return w.consume(ctx, gateway.EventsQueue, w.g.FanOut, eventHandlers) })
-	group.Go(func() error { return w.consume(ctx, gateway.RetryQueue, w.g.Redeliver, retryHandlers) })
+	group.Go(func() error { return w.consume(ctx, storage.EventsQueue, w.g.FanOut, eventHandlers) })
+	group.Go(func() error { return w.consume(ctx, storage.RetryQueue, w.g.Redeliver, retryHandlers) })
 	group.Go(func() error { return w.schedule(ctx) })
 	if w.demo != nil {
 		group.Go(func() error { return w.demo.play(ctx) })
@@ -134,7 +135,7 @@ func (w work) serve(ctx context.Context, ln net.Listener, h http.Handler) error 
 	return group.Wait()
 }
 
-func (w work) consume(ctx context.Context, q gateway.QueueName, h gateway.Handler, handlers int) error {
+func (w work) consume(ctx context.Context, q storage.QueueName, h storage.Handler, handlers int) error {
 	return w.ready.consuming(func() error {
 		return w.db.Serve(ctx, q, embedded.Consumer{Handler: h, Batch: 1, Concurrency: handlers, Timeout: handlerTime})
 	})

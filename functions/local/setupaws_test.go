@@ -19,7 +19,7 @@ import (
 	"ringback/shared/cloud/dynamotest"
 	"ringback/shared/cloud/runtimetest"
 	"ringback/shared/cloud/sqstest"
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 func TestFunctionWorksWithWhatSetupAWSPrints(t *testing.T) {
@@ -90,7 +90,7 @@ type awsAt struct {
 
 func startAWS(t *testing.T) awsAt {
 	t.Helper()
-	return awsAt{dynamotest.Endpoint(t), serveSQS(t), serveSecrets(t), "test-" + gateway.NewRev()}
+	return awsAt{dynamotest.Endpoint(t), serveSQS(t), serveSecrets(t), "test-" + storage.NewRev()}
 }
 
 func (a awsAt) environ() []string {

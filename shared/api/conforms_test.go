@@ -14,6 +14,7 @@ import (
 	"ringback/shared/api"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/storage"
 )
 
 // document returns the API's own description of itself, resolved and valid.
@@ -112,6 +113,6 @@ func matches(template, path string) bool {
 
 // nowhere is the Store and Queue of a gateway that asks neither.
 type nowhere struct {
-	gateway.Store
-	gateway.Queue
+	storage.Store
+	storage.Queue
 }

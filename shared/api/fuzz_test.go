@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // FuzzSimpleValues wants that set_http_callback reads query and form as net/url
@@ -77,14 +78,14 @@ func FuzzHeader(f *testing.F) {
 			}
 		}
 		n, err := revision(text)
-		if n < 0 || err != nil && (n != 0 || !errors.Is(err, gateway.ErrInvalid) || strings.Contains(err.Error(), "Zq7Xk")) {
+		if n < 0 || err != nil && (n != 0 || !errors.Is(err, storage.ErrInvalid) || strings.Contains(err.Error(), "Zq7Xk")) {
 			t.Errorf("revision(%q) = %d, %v", text, n, err)
 		}
 		d, err := duration("overlap", text, time.Hour)
 		if want, errTime := time.ParseDuration(text); text == "" && d != time.Hour || text != "" && (d != want || (err == nil) != (errTime == nil)) {
 			t.Errorf("duration(%q) = %v, %v, want %v", text, d, err, want)
 		}
-		if err != nil && (!errors.Is(err, gateway.ErrInvalid) || strings.Contains(err.Error(), "Zq7Xk")) {
+		if err != nil && (!errors.Is(err, storage.ErrInvalid) || strings.Contains(err.Error(), "Zq7Xk")) {
 			t.Errorf("duration(%q): %v", text, err)
 		}
 	})

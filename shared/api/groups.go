@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A group is a SmartBots group. Its security code is never shown.
@@ -109,7 +110,7 @@ func (s groupAPI) connectGroup(ctx context.Context, _ gateway.Caller, in *connec
 	g, err := s.g.ConnectGroup(ctx, in.ID, in.Body.Name, in.Body.SecurityCode)
 	var no *gateway.Refusal
 	if errors.As(err, &no) {
-		err = fmt.Errorf("SmartBots: %w: %s", gateway.ErrInvalid, no.Text)
+		err = fmt.Errorf("SmartBots: %w: %s", storage.ErrInvalid, no.Text)
 	}
 	return &body[group]{groupView(g)}, err
 }

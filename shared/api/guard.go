@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // guard wraps all routes: it sets the headers that every answer has, turns
@@ -50,7 +51,7 @@ func secure(h http.Header, path string) {
 // itself becomes a problem, since its own text repeats the path.
 func (s *server) route(w http.ResponseWriter, r *http.Request) {
 	if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
-		s.refuse(r.Context(), w, gateway.ErrNotFound)
+		s.refuse(r.Context(), w, storage.ErrNotFound)
 		return
 	}
 	mux := s.own
@@ -71,7 +72,7 @@ func (s *server) route(w http.ResponseWriter, r *http.Request) {
 		s.refuse(r.Context(), w, gateway.ErrMethod)
 		return
 	}
-	s.refuse(r.Context(), w, gateway.ErrNotFound)
+	s.refuse(r.Context(), w, storage.ErrNotFound)
 }
 
 func (s *server) logCall(c *call, status int, took time.Duration) {

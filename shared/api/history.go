@@ -9,6 +9,7 @@ import (
 
 	"ringback/shared/egress"
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // An event is an event without its payload, or, alone, with it.
@@ -167,7 +168,7 @@ func (r *rawOutput) reply() *reply {
 func (s historyAPI) getRaw(ctx context.Context, c gateway.Caller, in *ByID) (*rawOutput, error) {
 	e, err := s.g.EventOf(ctx, c, in.ID)
 	if err == nil && (e.Hidden || e.Erased) {
-		err = gateway.ErrNotFound
+		err = storage.ErrNotFound
 	}
 	if err != nil {
 		return nil, err
@@ -194,7 +195,7 @@ func (s historyAPI) getDelivery(ctx context.Context, c gateway.Caller, in *ByID)
 		return nil, err
 	}
 	v := deliveryView(d)
-	attempts, _, err := s.g.Attempts(ctx, d.Delivery, gateway.Place{})
+	attempts, _, err := s.g.Attempts(ctx, d.Delivery, storage.Place{})
 	for _, a := range attempts {
 		v.Attempts = append(v.Attempts, attemptView(a))
 	}

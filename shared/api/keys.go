@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // An apiKey is an API key without its secret.
@@ -80,7 +81,7 @@ type createKeyInput struct {
 
 func (s keyAPI) createKey(ctx context.Context, c gateway.Caller, in *createKeyInput) (*created[apiKey], error) {
 	if in.Body.Tenant != "" && c.Scope != gateway.ScopeOperator && in.Body.Tenant != c.Tenant {
-		return nil, gateway.ErrNotFound
+		return nil, storage.ErrNotFound
 	}
 	ask := gateway.APIKey{Scope: gateway.Scope(in.Body.Scope), Name: in.Body.Name, Expires: in.Body.Expires.UTC(), Tenant: in.Body.Tenant}
 	var made gateway.APIKey

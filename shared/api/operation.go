@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // An operation is one call of the API.
@@ -96,7 +97,7 @@ type Placed struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" doc:"rows of a page, at most"`
 }
 
-func (p Placed) place() gateway.Place { return gateway.Place{Cursor: p.Cursor, Limit: p.Limit} }
+func (p Placed) place() storage.Place { return storage.Place{Cursor: p.Cursor, Limit: p.Limit} }
 
 // Once is the parameter of a create.
 type Once struct {
@@ -134,7 +135,7 @@ func duration(field, text string, otherwise time.Duration) (time.Duration, error
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w: want a duration such as 10s or 24h", field, gateway.ErrInvalid)
+		return 0, fmt.Errorf("%s: %w: want a duration such as 10s or 24h", field, storage.ErrInvalid)
 	}
 	return d, nil
 }
@@ -171,7 +172,7 @@ func (o optional[T]) Schema(r huma.Registry) *huma.Schema {
 // could be taken for something it does not mean.
 func (o optional[T]) refuseNull(field string) error {
 	if o.Sent && o.Null {
-		return fmt.Errorf("%s: %w: want a value, or leave it out", field, gateway.ErrInvalid)
+		return fmt.Errorf("%s: %w: want a value, or leave it out", field, storage.ErrInvalid)
 	}
 	return nil
 }

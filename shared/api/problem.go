@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A problem is an error as callers get it (RFC 9457). It holds nothing of what
@@ -47,7 +48,7 @@ func statusOf(err error) int {
 	switch {
 	case errors.As(err, &tooOften):
 		return http.StatusTooManyRequests
-	case errors.Is(err, gateway.ErrInvalid):
+	case errors.Is(err, storage.ErrInvalid):
 		return http.StatusUnprocessableEntity
 	case errors.Is(err, gateway.ErrLimit): // of counts
 		return http.StatusConflict
@@ -55,7 +56,7 @@ func statusOf(err error) int {
 		return http.StatusServiceUnavailable
 	}
 	status := gateway.StatusOf(err)
-	if status == http.StatusServiceUnavailable && !errors.Is(err, gateway.ErrUnavailable) {
+	if status == http.StatusServiceUnavailable && !errors.Is(err, storage.ErrUnavailable) {
 		return http.StatusInternalServerError
 	}
 	return status
@@ -65,7 +66,7 @@ func statusOf(err error) int {
 func problemOf(err error) *problem {
 	p := &problem{Type: "about:blank", Status: statusOf(err), header: http.Header{}, err: err}
 	p.Title = http.StatusText(p.Status)
-	var changed *gateway.ConflictError
+	var changed *storage.ConflictError
 	var tooOften *rateError
 	switch p.Status {
 	case http.StatusUnauthorized:
@@ -82,7 +83,7 @@ func problemOf(err error) *problem {
 			p.header.Set("Retry-After", strconv.Itoa(int(math.Ceil(tooOften.after.Seconds()))))
 		}
 	case http.StatusServiceUnavailable:
-		p.Detail = gateway.ErrUnavailable.Error()
+		p.Detail = storage.ErrUnavailable.Error()
 		p.header.Set("Retry-After", "5")
 	case http.StatusInternalServerError:
 		p.Detail = "something went wrong here; it has been logged"

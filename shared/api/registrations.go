@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A schedule is the JSON of a gateway.Schedule.
@@ -272,7 +273,7 @@ func revision(text string) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return 0, fmt.Errorf("If-Match: %w: want the ETag of a registration", gateway.ErrInvalid)
+		return 0, fmt.Errorf("If-Match: %w: want the ETag of a registration", storage.ErrInvalid)
 	}
 	return n, nil
 }
@@ -297,7 +298,7 @@ func (s registrationAPI) enableRegistration(ctx context.Context, c gateway.Calle
 		case err != nil:
 			return nil, err
 		case r.Ordered && r.State == gateway.Disabled:
-			return nil, fmt.Errorf("held: %w: want release or skip: the registration is ordered, and what was held goes first or not at all", gateway.ErrInvalid)
+			return nil, fmt.Errorf("held: %w: want release or skip: the registration is ordered, and what was held goes first or not at all", storage.ErrInvalid)
 		}
 	}
 	return s.registered(s.g.EnableRegistration(ctx, c, in.ID))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A validity says since and until when one of several secrets holds.
@@ -232,7 +233,7 @@ func (s sourceAPI) shown(ctx context.Context, src gateway.Source, err error) (*b
 
 func orNotFound(err error) error {
 	if err == nil {
-		return gateway.ErrNotFound
+		return storage.ErrNotFound
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A job is durable work in chunks.
@@ -205,7 +206,7 @@ func (s workAPI) deadLetters(ctx context.Context, _ gateway.Caller, _ *empty) (*
 	for _, q := range slices.Sorted(maps.Keys(depths)) {
 		d := depths[q]
 		v := queueDepth{Queue: string(q), Waiting: d.Waiting, InFlight: d.InFlight, Delayed: d.Delayed, Dead: d.Dead}
-		if q == gateway.RetryQueue {
+		if q == storage.RetryQueue {
 			v.OldestDue = late
 		}
 		p.Data = append(p.Data, v)
@@ -218,5 +219,5 @@ type redriveInput struct {
 }
 
 func (s workAPI) redrive(ctx context.Context, _ gateway.Caller, in *redriveInput) (*empty, error) {
-	return nil, s.g.Queue.Redrive(ctx, gateway.QueueName(in.Queue))
+	return nil, s.g.Queue.Redrive(ctx, storage.QueueName(in.Queue))
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 func TestRemovedTenantLeavesNothing(t *testing.T) {
@@ -122,8 +122,8 @@ func TestDeadLettersAreCountedAndRedriven(t *testing.T) {
 	}
 	late := time.Now().UTC().Add(-10 * time.Minute).Truncate(time.Millisecond)
 	for i, due := range []time.Time{late.Add(time.Minute), late, time.Now().Add(time.Hour)} {
-		row := gateway.Row{Key: gateway.Key{Table: gateway.Deliveries, PK: fmt.Sprint("D#", i), SK: "late"}, Rev: gateway.NewRev(), Data: []byte("{}"), Due: due}
-		if err := w.g.Store.Put(t.Context(), row, gateway.AnyRev); err != nil {
+		row := storage.Row{Key: storage.Key{Table: storage.Deliveries, PK: fmt.Sprint("D#", i), SK: "late"}, Rev: storage.NewRev(), Data: []byte("{}"), Due: due}
+		if err := w.g.Store.Put(t.Context(), row, storage.AnyRev); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/storage"
 )
 
 const operatorKey = "an operator key of no fewer than 32 characters"
@@ -28,7 +29,7 @@ const operatorKey = "an operator key of no fewer than 32 characters"
 type world struct {
 	t     testing.TB
 	g     *gateway.Gateway
-	serve func(context.Context, gateway.QueueName, gateway.Handler) // the queues
+	serve func(context.Context, storage.QueueName, storage.Handler) // the queues
 	api   http.Handler
 	log   *lines
 }
@@ -43,7 +44,7 @@ func newWorld(t testing.TB) *world {
 	t.Cleanup(func() { db.Close() })
 	w := newWorldOver(t, db, db)
 	w.g.Alone = true
-	w.serve = func(ctx context.Context, q gateway.QueueName, h gateway.Handler) {
+	w.serve = func(ctx context.Context, q storage.QueueName, h storage.Handler) {
 		db.Serve(ctx, q, embedded.Consumer{Handler: h, Concurrency: 4})
 	}
 	return w
@@ -66,7 +67,7 @@ func onBoth(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Run("on AWS", func(t *testing.T) { f(t, newWorldOnAWS(t)) })
 }
 
-func newWorldOver(t testing.TB, s gateway.Store, q gateway.Queue) *world {
+func newWorldOver(t testing.TB, s storage.Store, q storage.Queue) *world {
 	t.Helper()
 	w := &world{t: t, log: &lines{}}
 	keys, err := gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters")
@@ -89,7 +90,7 @@ func newWorldOver(t testing.TB, s gateway.Store, q gateway.Queue) *world {
 func (w *world) work() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	for q, h := range map[gateway.QueueName]gateway.Handler{gateway.EventsQueue: w.g.FanOut, gateway.RetryQueue: w.g.Redeliver} {
+	for q, h := range map[storage.QueueName]storage.Handler{storage.EventsQueue: w.g.FanOut, storage.RetryQueue: w.g.Redeliver} {
 		running.Go(func() { w.serve(ctx, q, h) })
 	}
 	w.t.Cleanup(func() { cancel(); running.Wait(); w.g.Egress.CloseIdle() })

@@ -14,12 +14,13 @@ import (
 	"ringback/shared/config"
 	"ringback/shared/egress"
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // Parts are what a Gateway is wired from besides its configuration.
 type Parts struct {
-	Store     gateway.Store
-	Queue     gateway.Queue
+	Store     storage.Store
+	Queue     storage.Queue
 	Keys      *gateway.KeyRing
 	Providers map[string]gateway.Provider
 	Metrics   gateway.Metrics // nil: nothing is counted

@@ -25,6 +25,7 @@ import (
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/storage"
 )
 
 // A bench is a gateway on the embedded backend behind real sockets, with the
@@ -65,7 +66,7 @@ func newBench(b testing.TB, worker bool) *bench {
 		b.Fatal(err)
 	}
 	if worker {
-		for q, h := range map[gateway.QueueName]gateway.Handler{gateway.EventsQueue: x.g.FanOut, gateway.RetryQueue: x.g.Redeliver} {
+		for q, h := range map[storage.QueueName]storage.Handler{storage.EventsQueue: x.g.FanOut, storage.RetryQueue: x.g.Redeliver} {
 			running.Go(func() {
 				db.Serve(ctx, q, embedded.Consumer{Handler: h, Batch: 1, Concurrency: 256, Timeout: time.Minute})
 			})
@@ -217,9 +218,9 @@ func (x *bench) ingest(provider string) func() {
 }
 
 // taking is a queue that takes everything at once.
-type taking struct{ gateway.Queue }
+type taking struct{ storage.Queue }
 
-func (taking) Send(_ context.Context, _ gateway.QueueName, ms []gateway.Message) []error {
+func (taking) Send(_ context.Context, _ storage.QueueName, ms []storage.Message) []error {
 	return make([]error, len(ms))
 }
 

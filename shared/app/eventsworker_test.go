@@ -25,6 +25,7 @@ import (
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/storage"
 )
 
 // A wantedBatch is what a committed batch of messages comes to.
@@ -173,7 +174,7 @@ func idle(t *testing.T, f func(t *testing.T, w *world)) {
 }
 
 // gatewayOver is a gateway on the world's file that sends to q.
-func (w *world) gatewayOver(q gateway.Queue) *gateway.Gateway {
+func (w *world) gatewayOver(q storage.Queue) *gateway.Gateway {
 	w.t.Helper()
 	keys, err := gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters")
 	if err != nil {
@@ -211,7 +212,7 @@ func (w *world) handle(e lambdaevents.SQSEvent) []int {
 // waiting counts the messages of the retry queue.
 func (w *world) waiting() int {
 	w.t.Helper()
-	d := must[gateway.Depth](w)(w.g.Queue.Depth(w.t.Context(), gateway.RetryQueue))
+	d := must[storage.Depth](w)(w.g.Queue.Depth(w.t.Context(), storage.RetryQueue))
 	return d.Waiting + d.Delayed + d.InFlight
 }
 
@@ -237,11 +238,11 @@ func (w *world) ingested(e lambdaevents.APIGatewayV2HTTPRequest) []string {
 
 // sent is a Queue that keeps what is sent.
 type sent struct {
-	gateway.Queue
+	storage.Queue
 	bodies []string
 }
 
-func (q *sent) Send(_ context.Context, _ gateway.QueueName, ms []gateway.Message) []error {
+func (q *sent) Send(_ context.Context, _ storage.QueueName, ms []storage.Message) []error {
 	for _, m := range ms {
 		q.bodies = append(q.bodies, m.Body)
 	}

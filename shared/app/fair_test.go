@@ -6,18 +6,18 @@ import (
 	"sync"
 	"testing"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // groups is a Queue that notes the group of each message to the events queue.
 type groups struct {
-	gateway.Queue
+	storage.Queue
 	mu   sync.Mutex
 	seen []string
 }
 
-func (q *groups) Send(ctx context.Context, name gateway.QueueName, ms []gateway.Message) []error {
-	if name == gateway.EventsQueue {
+func (q *groups) Send(ctx context.Context, name storage.QueueName, ms []storage.Message) []error {
+	if name == storage.EventsQueue {
 		q.mu.Lock()
 		for _, m := range ms {
 			q.seen = append(q.seen, m.Group)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // pausedFor lets time go by while neither worker nor schedule runs.
@@ -54,7 +55,7 @@ func TestHeldDeliveryLastsThirtyDays(t *testing.T) {
 		w.chat(path, groupA, "held for too long")
 		w.within(time.Hour, "held", func() bool { return w.count(c, r, gateway.Held) == 1 })
 		w.within(time.Hour, "empty", func() bool { // a message that is left would begin the event anew when it is forgotten
-			d, err := w.g.Queue.Depth(t.Context(), gateway.EventsQueue)
+			d, err := w.g.Queue.Depth(t.Context(), storage.EventsQueue)
 			return err == nil && d.Waiting+d.InFlight+d.Delayed == 0
 		})
 		w.pausedFor(31 * day)

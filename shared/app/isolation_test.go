@@ -13,6 +13,7 @@ import (
 
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // served is a world whose queues are served as the local runner does it: one
@@ -23,7 +24,7 @@ func served(t *testing.T, atOnce int) *world {
 	w.restart()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	for q, h := range map[gateway.QueueName]gateway.Handler{gateway.EventsQueue: w.g.FanOut, gateway.RetryQueue: w.g.Redeliver} {
+	for q, h := range map[storage.QueueName]storage.Handler{storage.EventsQueue: w.g.FanOut, storage.RetryQueue: w.g.Redeliver} {
 		running.Go(func() {
 			w.db.Serve(ctx, q, embedded.Consumer{Handler: h, Batch: 1, Concurrency: 256, Timeout: time.Minute})
 		})

@@ -11,23 +11,24 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A fading Store fails for good after so many writes, as that of a process that
 // ends does.
 type fading struct {
-	gateway.Store
+	storage.Store
 	left *atomic.Int64
 }
 
-func (f fading) Put(ctx context.Context, r gateway.Row, was string) error {
+func (f fading) Put(ctx context.Context, r storage.Row, was string) error {
 	if f.left.Add(-1) < 0 {
 		return errBroken
 	}
 	return f.Store.Put(ctx, r, was)
 }
 
-func (f fading) Delete(ctx context.Context, k gateway.Key, was string) error {
+func (f fading) Delete(ctx context.Context, k storage.Key, was string) error {
 	if f.left.Add(-1) < 0 {
 		return errBroken
 	}
@@ -99,7 +100,7 @@ var kindsOfLabour = map[gateway.JobKind]func(w *world) labour{
 		l.finished = func() bool {
 			_, err := w.g.Tenant(w.t.Context(), l.c.Tenant)
 			_, gone := w.g.Registration(w.t.Context(), gateway.Operator(), l.r.ID)
-			return errors.Is(err, gateway.ErrNotFound) && errors.Is(gone, gateway.ErrNotFound)
+			return errors.Is(err, storage.ErrNotFound) && errors.Is(gone, storage.ErrNotFound)
 		}
 		return l
 	},
@@ -182,7 +183,7 @@ func TestJobsGoOnAfterTheirProcessEnded(t *testing.T) {
 				l := work(w)
 				var left atomic.Int64
 				left.Store(35)
-				w.restartWith(w.ring, func(s gateway.Store) gateway.Store { return fading{s, &left} })
+				w.restartWith(w.ring, func(s storage.Store) storage.Store { return fading{s, &left} })
 				id := gateway.NewID("job", time.Now())
 				j, err := l.start(id)
 				if err != nil && w.weak == 0 {
@@ -216,7 +217,7 @@ func TestJobThatIsCancelledEndsWithWhatItDid(t *testing.T) {
 		l := w.failed(labours)
 		var left atomic.Int64
 		left.Store(35)
-		w.restartWith(w.ring, func(s gateway.Store) gateway.Store { return fading{s, &left} })
+		w.restartWith(w.ring, func(s storage.Store) storage.Store { return fading{s, &left} })
 		id := gateway.NewID("job", time.Now())
 		if _, err := l.recover(w, id); err != nil && w.weak == 0 {
 			t.Fatal(err)
@@ -318,7 +319,7 @@ func TestErasureReachesWhatWasReplayed(t *testing.T) {
 			answers := 0
 			for _, d := range w.deliveries(c, r.ID) {
 				as := again(w, func() ([]gateway.Attempt, error) {
-					as, _, err := w.g.Attempts(t.Context(), d, gateway.Place{})
+					as, _, err := w.g.Attempts(t.Context(), d, storage.Place{})
 					return as, err
 				})
 				if slices.ContainsFunc(as, func(a gateway.Attempt) bool { return strings.Contains(string(a.Answer), "seen") }) {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // leaky fails each POST in another way, with all that it knows in its error.
@@ -89,7 +90,7 @@ func TestNoSecretOfAnEndpointIsToldOrStored(t *testing.T) {
 		for _, d := range w.deliveries(c, r.ID) {
 			shown("deliveries", d)
 			as := again(w, func() ([]gateway.Attempt, error) {
-				as, _, err := w.g.Attempts(t.Context(), d, gateway.Place{})
+				as, _, err := w.g.Attempts(t.Context(), d, storage.Place{})
 				return as, err
 			})
 			for _, a := range as {

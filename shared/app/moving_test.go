@@ -16,6 +16,7 @@ import (
 
 	"ringback/shared/cloud/cloudtest"
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // export returns all parts of an export.
@@ -180,7 +181,7 @@ func (w *world) livesOn(h house) {
 	}
 	id := gateway.NewSourceID()
 	taken := gateway.SourceChange{Provider: "tencent-chat", Name: ptr("again"), SDKAppID: ptr(uint64(1400000001)), Token: ptr("x")}
-	if _, err := w.g.CreateSource(ctx, id, taken); !errors.Is(err, gateway.ErrConflict) && w.weak == 0 {
+	if _, err := w.g.CreateSource(ctx, id, taken); !errors.Is(err, storage.ErrConflict) && w.weak == 0 {
 		w.t.Errorf("a second source with the same SDKAppID: %v, want ErrConflict", err)
 	}
 }
@@ -233,7 +234,7 @@ func TestImportWritesNothingThatItCannotRead(t *testing.T) {
 		} {
 			for _, check := range []bool{true, false} {
 				_, err := to.g.Import(t.Context(), []byte(part), check)
-				if !errors.Is(err, gateway.ErrInvalid) || strings.Contains(err.Error(), sealed) {
+				if !errors.Is(err, storage.ErrInvalid) || strings.Contains(err.Error(), sealed) {
 					t.Errorf("%s, check %v: %v, want ErrInvalid", name, check, err)
 				}
 			}
@@ -242,10 +243,10 @@ func TestImportWritesNothingThatItCannotRead(t *testing.T) {
 			}
 		}
 		to.restartWith("1 another key ring of no fewer than 32 characters", nil)
-		if _, err := to.g.Import(t.Context(), whole, false); !errors.Is(err, gateway.ErrInvalid) {
+		if _, err := to.g.Import(t.Context(), whole, false); !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("import under another key ring: %v, want ErrInvalid", err)
 		}
-		if _, _, err := w.g.Export(context.Background(), "nonsense!"); !errors.Is(err, gateway.ErrInvalid) {
+		if _, _, err := w.g.Export(context.Background(), "nonsense!"); !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("export from a cursor that is none: %v, want ErrInvalid", err)
 		}
 	})

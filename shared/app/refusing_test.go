@@ -11,15 +11,16 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A refusing Store does not write the rows that refuses names.
 type refusing struct {
-	gateway.Store
-	refuses func(gateway.Row) bool
+	storage.Store
+	refuses func(storage.Row) bool
 }
 
-func (s refusing) Put(ctx context.Context, r gateway.Row, was string) error {
+func (s refusing) Put(ctx context.Context, r storage.Row, was string) error {
 	if s.refuses(r) {
 		return errBroken
 	}
@@ -37,8 +38,8 @@ func TestEndpointThatIsGoneIsDisabledThoughThatFailsAtFirst(t *testing.T) {
 		e.set(always(http.StatusGone))
 		var refused atomic.Int64
 		var mended atomic.Bool
-		w.restartWith(w.ring, func(store gateway.Store) gateway.Store {
-			return refusing{store, func(row gateway.Row) bool {
+		w.restartWith(w.ring, func(store storage.Store) storage.Store {
+			return refusing{store, func(row storage.Row) bool {
 				return row.PK == "R#"+r.ID && row.SK == "R" && !mended.Load() && refused.Add(1) > 0
 			}}
 		})
@@ -64,8 +65,8 @@ func TestErasureCountsWhatItCouldNotNote(t *testing.T) {
 		w.within(time.Hour, "delivered", func() bool { return len(e.accepted()) == 1 })
 		id := gateway.NewID("job", time.Now())
 		var erased, refused atomic.Int64
-		w.restartWith(w.ring, func(store gateway.Store) gateway.Store {
-			return refusing{store, func(row gateway.Row) bool {
+		w.restartWith(w.ring, func(store storage.Store) storage.Store {
+			return refusing{store, func(row storage.Row) bool {
 				if strings.HasPrefix(row.PK, "E#") && bytes.Contains(row.Data, []byte(`"erased":true`)) {
 					erased.Add(1)
 				}

@@ -13,17 +13,18 @@ import (
 
 	"ringback/shared/app"
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A broken Store writes no more after so many rows.
 type broken struct {
-	gateway.Store
+	storage.Store
 	left *atomic.Int64
 }
 
 var errBroken = errors.New("the store is gone")
 
-func (b broken) Put(ctx context.Context, r gateway.Row, was string) error {
+func (b broken) Put(ctx context.Context, r storage.Row, was string) error {
 	if b.left.Add(-1) < 0 {
 		return errBroken
 	}
@@ -32,7 +33,7 @@ func (b broken) Put(ctx context.Context, r gateway.Row, was string) error {
 
 // restartWith is restart with another key ring and, unless that is nil, a
 // wrapped Store.
-func (w *world) restartWith(ring string, wrap func(gateway.Store) gateway.Store) {
+func (w *world) restartWith(ring string, wrap func(storage.Store) storage.Store) {
 	w.t.Helper()
 	w.stop()
 	w.ring, w.wrap = ring, wrap
@@ -63,7 +64,7 @@ func TestSealingKeyIsChangedWithoutLosingASecret(t *testing.T) {
 		both := latterKey + "\n" + formerKey
 		var left atomic.Int64
 		left.Store(14)
-		w.restartWith(both, func(s gateway.Store) gateway.Store { return broken{s, &left} })
+		w.restartWith(both, func(s storage.Store) storage.Store { return broken{s, &left} })
 		id := gateway.NewID("job", time.Now())
 		if _, err := w.g.StartReseal(t.Context(), id); err != nil && w.weak == 0 {
 			t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // What the Lambda inputs in events/ speak to. The secrets are public, so such
@@ -30,7 +31,7 @@ var sampleSources = [...]struct{ id, provider, label, secret string }{
 // Sample makes the sources that the Lambda inputs in events/ speak to, under
 // fixed ids and callback keys, and SampleTenant with a grant of each. What is
 // there already stays as it is, so it may be called again. The error wraps
-// gateway.ErrConflict if another source has the sample's SDKAppID.
+// storage.ErrConflict if another source has the sample's SDKAppID.
 func Sample(ctx context.Context, g *gateway.Gateway) error {
 	if err := sampleTenant(ctx, g); err != nil {
 		return fmt.Errorf("sample tenant: %w", err)
@@ -51,7 +52,7 @@ func Sample(ctx context.Context, g *gateway.Gateway) error {
 
 func sampleTenant(ctx context.Context, g *gateway.Gateway) error {
 	_, err := g.Tenant(ctx, SampleTenant)
-	if errors.Is(err, gateway.ErrNotFound) {
+	if errors.Is(err, storage.ErrNotFound) {
 		_, _, err = g.CreateTenant(ctx, SampleTenant, "Sample", gateway.Limits{})
 	}
 	return err
@@ -59,7 +60,7 @@ func sampleTenant(ctx context.Context, g *gateway.Gateway) error {
 
 func sampleSource(ctx context.Context, g *gateway.Gateway, id, provider string) error {
 	_, err := g.Source(ctx, id)
-	if !errors.Is(err, gateway.ErrNotFound) {
+	if !errors.Is(err, storage.ErrNotFound) {
 		return err
 	}
 	name := "Sample of " + provider
@@ -77,7 +78,7 @@ func sampleSource(ctx context.Context, g *gateway.Gateway, id, provider string) 
 func sampleGrant(ctx context.Context, g *gateway.Gateway, source string) error {
 	const id = "grt_00000000000000000000sample"
 	_, err := g.Grant(ctx, source, id)
-	if errors.Is(err, gateway.ErrNotFound) {
+	if errors.Is(err, storage.ErrNotFound) {
 		_, err = g.CreateGrant(ctx, id, source, SampleTenant, nil)
 	}
 	return err

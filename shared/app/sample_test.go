@@ -11,6 +11,7 @@ import (
 	"ringback/shared/app"
 	"ringback/shared/config"
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 const (
@@ -62,7 +63,7 @@ func TestSampleRefusesAnSDKAppIDThatIsAnothers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 0)
 		w.source(gateway.SourceChange{Provider: "tencent-chat", SDKAppID: ptr(uint64(1400000001))})
-		if err := app.Sample(t.Context(), w.g); !errors.Is(err, gateway.ErrConflict) {
+		if err := app.Sample(t.Context(), w.g); !errors.Is(err, storage.ErrConflict) {
 			t.Errorf("Sample beside a source with its SDKAppID: %v, want ErrConflict", err)
 		}
 	})
@@ -79,16 +80,16 @@ func TestPutCallbackKeyTakesWhatAURLCanHold(t *testing.T) {
 		}{
 			{"a new one", id, sampleDirect, "acme", good, nil},
 			{"the same again", id, sampleDirect, "acme", good, nil},
-			{"another key with its secret", other, sampleDirect, "acme", good, gateway.ErrConflict},
+			{"another key with its secret", other, sampleDirect, "acme", good, storage.ErrConflict},
 			{"the same secret at another source", id, sampleSmartBots, "", good, nil},
 			{"20 characters", other, sampleDirect, "", good[:20], nil},
-			{"19 characters", other, sampleDirect, "", good[:19], gateway.ErrInvalid},
+			{"19 characters", other, sampleDirect, "", good[:19], storage.ErrInvalid},
 			{"64 characters", other, sampleDirect, "", strings.Repeat("a", 64), nil},
-			{"65 characters", other, sampleDirect, "", strings.Repeat("a", 65), gateway.ErrInvalid},
-			{"a capital letter", other, sampleDirect, "", "K" + good, gateway.ErrInvalid},
-			{"a slash", other, sampleDirect, "", good + "/", gateway.ErrInvalid},
-			{"a label that is not UTF-8", other, sampleDirect, "\xff", good + "2", gateway.ErrInvalid},
-			{"no such source", id, "src-00000000", "", good, gateway.ErrNotFound},
+			{"65 characters", other, sampleDirect, "", strings.Repeat("a", 65), storage.ErrInvalid},
+			{"a capital letter", other, sampleDirect, "", "K" + good, storage.ErrInvalid},
+			{"a slash", other, sampleDirect, "", good + "/", storage.ErrInvalid},
+			{"a label that is not UTF-8", other, sampleDirect, "\xff", good + "2", storage.ErrInvalid},
+			{"no such source", id, "src-00000000", "", good, storage.ErrNotFound},
 		} {
 			url, err := w.g.PutCallbackKey(t.Context(), tt.id, tt.source, tt.label, tt.secret)
 			if !errors.Is(err, tt.want) {
@@ -110,11 +111,11 @@ func (w *world) sampleState() map[string]any {
 	ctx := w.t.Context()
 	state := map[string]any{"tenant": must[gateway.Tenant](w)(w.g.Tenant(ctx, app.SampleTenant))}
 	for _, id := range []string{sampleSmartBots, sampleTencent, sampleDirect} {
-		s, keys, _, err := w.g.CallbackKeys(ctx, id, gateway.Place{})
+		s, keys, _, err := w.g.CallbackKeys(ctx, id, storage.Place{})
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		grants, _, err := w.g.Grants(ctx, id, gateway.Place{})
+		grants, _, err := w.g.Grants(ctx, id, storage.Place{})
 		if err != nil {
 			w.t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 func (w *world) listDeliveries(c gateway.Caller, registration string) ([]gateway.Delivery, error) {
@@ -86,7 +87,7 @@ func TestTypoInMatchReceivesNothing(t *testing.T) {
 		}
 		_, _, err := w.g.CreateRegistration(t.Context(), c, gateway.NewID("reg", time.Now()), s.ID,
 			gateway.RegistrationChange{URL: ptr("https://x.example/"), Match: ptr(gateway.Match{"grupo": {"a"}})})
-		if !errors.Is(err, gateway.ErrInvalid) && w.weak == 0 {
+		if !errors.Is(err, storage.ErrInvalid) && w.weak == 0 {
 			t.Errorf("unknown routing key: %v, want ErrInvalid", err)
 		}
 	})
@@ -503,7 +504,7 @@ func TestRemovedTenantLeavesNothing(t *testing.T) {
 		again(w, func() (gateway.Job, error) { return w.g.RemoveTenant(t.Context(), c.Tenant) })
 		w.within(6*time.Hour, "the tenant is gone", func() bool {
 			_, err := w.g.Tenant(context.Background(), c.Tenant)
-			return errors.Is(err, gateway.ErrNotFound)
+			return errors.Is(err, storage.ErrNotFound)
 		})
 		w.chat(path, groupA, "after")
 		time.Sleep(time.Hour)

@@ -6,7 +6,8 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
-	"ringback/shared/gateway/gatewaytest"
+	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 // TestJobsFindWhatListsDoNotShowYet starts jobs within the second by which lists
@@ -15,8 +16,8 @@ func TestJobsFindWhatListsDoNotShowYet(t *testing.T) {
 	late := func(t *testing.T, f func(w *world, s gateway.Source, path string, c gateway.Caller)) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, 0)
-			w.restartWith(w.ring, func(s gateway.Store) gateway.Store {
-				s, _ = gatewaytest.Weakness{Seed: 1, Late: 1, Lag: time.Second}.Weaken(s, w.db)
+			w.restartWith(w.ring, func(s storage.Store) storage.Store {
+				s, _ = storagetest.Weakness{Seed: 1, Late: 1, Lag: time.Second}.Weaken(s, w.db)
 				return s
 			})
 			s, path := w.smartBots()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // lines returns the lines of the log with a message, at INFO and above.
@@ -97,11 +98,11 @@ func TestWhatCannotBeWrittenEnds(t *testing.T) {
 
 // A panicky is a Store that panics where a registration is read, until it is mended.
 type panicky struct {
-	gateway.Store
+	storage.Store
 	mended *bool
 }
 
-func (p panicky) Get(ctx context.Context, keys ...gateway.Key) ([]gateway.Row, error) {
+func (p panicky) Get(ctx context.Context, keys ...storage.Key) ([]storage.Row, error) {
 	for _, k := range keys {
 		if strings.HasPrefix(k.PK, "R#") && k.SK == "R" && !*p.mended {
 			panic("a bug in matching")
@@ -124,14 +125,14 @@ func TestRunbookFindsWhyEventsAreDead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 0)
 		mended := true
-		w.wrap = func(s gateway.Store) gateway.Store { return panicky{s, &mended} }
+		w.wrap = func(s storage.Store) storage.Store { return panicky{s, &mended} }
 		w.restart()
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		_, e := w.register(c, s, "tenant.example", gateway.RegistrationChange{})
 		mended = false
 		w.chat(path, groupA, "hello")
-		dead := func() int { return must[gateway.Depth](w)(w.db.Depth(t.Context(), gateway.EventsQueue)).Dead }
+		dead := func() int { return must[storage.Depth](w)(w.db.Depth(t.Context(), storage.EventsQueue)).Dead }
 		w.within(time.Hour, "the event is a dead letter", func() bool { return dead() == 1 })
 		found := 0
 		for line := range strings.Lines(w.log.String()) {
@@ -139,11 +140,11 @@ func TestRunbookFindsWhyEventsAreDead(t *testing.T) {
 				found++
 			}
 		}
-		if found != gateway.MaxReceives {
-			t.Errorf("%d lines have %s, what panicked and where; want %d, one a receive", found, said[1], gateway.MaxReceives)
+		if found != storage.MaxReceives {
+			t.Errorf("%d lines have %s, what panicked and where; want %d, one a receive", found, said[1], storage.MaxReceives)
 		}
 		mended = true
-		if err := w.db.Redrive(t.Context(), gateway.EventsQueue); err != nil {
+		if err := w.db.Redrive(t.Context(), storage.EventsQueue); err != nil {
 			t.Fatal(err)
 		}
 		w.within(time.Hour, "it is delivered", func() bool { return len(e.accepted()) == 1 })

@@ -25,8 +25,9 @@ import (
 	"ringback/shared/config"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
-	"ringback/shared/gateway/gatewaytest"
 	"ringback/shared/provider"
+	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 // weakSeeds are the seeds under which every scenario runs once more, on a Store
@@ -59,7 +60,7 @@ type world struct {
 	paused   bool                              // start without worker and schedule
 	history  time.Duration                     // how long events are kept; 0: as by default
 	ring     string                            // the key ring
-	wrap     func(gateway.Store) gateway.Store // what the gateway gets in place of the Store; nil: the Store
+	wrap     func(storage.Store) storage.Store // what the gateway gets in place of the Store; nil: the Store
 
 	aws     *cloudtest.Backend // nil: the embedded backend
 	db      *embedded.DB       // nil on AWS
@@ -116,7 +117,7 @@ func (w *world) start() {
 	if w.paused {
 		return
 	}
-	for q, h := range map[gateway.QueueName]gateway.Handler{gateway.EventsQueue: w.g.FanOut, gateway.RetryQueue: w.g.Redeliver} {
+	for q, h := range map[storage.QueueName]storage.Handler{storage.EventsQueue: w.g.FanOut, storage.RetryQueue: w.g.Redeliver} {
 		w.running.Go(func() { w.serve(ctx, q, h) })
 	}
 	w.running.Go(func() { w.schedule(ctx) })
@@ -143,12 +144,12 @@ func (w *world) open(ctx context.Context) app.Parts {
 	}
 	parts := app.Parts{Store: w.db, Queue: w.db, Alone: true}
 	if w.weak != 0 {
-		parts.Store, parts.Queue = gatewaytest.Weaken(w.db, w.db, w.weak)
+		parts.Store, parts.Queue = storagetest.Weaken(w.db, w.db, w.weak)
 	}
 	return parts
 }
 
-func (w *world) serve(ctx context.Context, q gateway.QueueName, h gateway.Handler) {
+func (w *world) serve(ctx context.Context, q storage.QueueName, h storage.Handler) {
 	if w.aws != nil {
 		w.aws.Serve(ctx, q, h)
 		return
@@ -206,7 +207,7 @@ func (w *world) redrive() {
 	if w.weak == 0 {
 		return
 	}
-	for _, q := range []gateway.QueueName{gateway.EventsQueue, gateway.RetryQueue} {
+	for _, q := range []storage.QueueName{storage.EventsQueue, storage.RetryQueue} {
 		if err := w.g.Queue.Redrive(w.t.Context(), q); err != nil {
 			w.t.Logf("redrive of %s: %v", q, err) // it comes again
 		}
@@ -236,7 +237,7 @@ func (w *world) gone(f func() error) {
 	w.t.Helper()
 	again(w, func() (struct{}, error) {
 		err := f()
-		if w.weak != 0 && errors.Is(err, gateway.ErrNotFound) {
+		if w.weak != 0 && errors.Is(err, storage.ErrNotFound) {
 			err = nil
 		}
 		return struct{}{}, err

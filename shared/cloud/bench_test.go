@@ -9,13 +9,13 @@ import (
 
 	"ringback/shared/cloud"
 	"ringback/shared/cloud/sqstest"
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // BenchmarkSend measures what one message costs in the process that sends it,
 // without a socket.
 func BenchmarkSend(b *testing.B) {
-	ms := []gateway.Message{{Body: strings.Repeat("x", 1<<10)}}
+	ms := []storage.Message{{Body: strings.Repeat("x", 1<<10)}}
 	answer := fmt.Appendf(nil, `{"Successful":[{"Id":"0","MessageId":"x","MD5OfMessageBody":"%x"}]}`, md5.Sum([]byte(ms[0].Body)))
 	backend, err := cloud.OpenOver(testConfig(cloud.Endpoints{SQS: sqsEndpoint}),
 		sqstest.Client(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(answer) })))
@@ -24,7 +24,7 @@ func BenchmarkSend(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := backend.Queue.Send(b.Context(), gateway.EventsQueue, ms)[0]; err != nil {
+		if err := backend.Queue.Send(b.Context(), storage.EventsQueue, ms)[0]; err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -34,11 +34,11 @@ func BenchmarkSend(b *testing.B) {
 // into one write unit.
 func BenchmarkPut(b *testing.B) {
 	s := openBenchStore(b)
-	r := gateway.Row{Key: newKey(), Rev: gateway.NewRev(), Data: []byte(`{"type":"group_chat","source":"src-1"}`),
+	r := storage.Row{Key: newKey(), Rev: storage.NewRev(), Data: []byte(`{"type":"group_chat","source":"src-1"}`),
 		Body: []byte(strings.Repeat(`{"CallbackCommand":"Group.CallbackAfterSendMsg","GroupId":"@TGS#2J4SZEAEL"}`, 14))}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := s.Put(b.Context(), r, gateway.AnyRev); err != nil {
+		if err := s.Put(b.Context(), r, storage.AnyRev); err != nil {
 			b.Fatal(err)
 		}
 	}

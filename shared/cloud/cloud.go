@@ -1,4 +1,4 @@
-// Package cloud is the backend on AWS: gateway.Store on DynamoDB, gateway.Queue
+// Package cloud is the backend on AWS: storage.Store on DynamoDB, storage.Queue
 // on SQS, keys from Secrets Manager, and the adapters between Lambda's events
 // and the gateway. It is the only package that imports AWS's libraries.
 //
@@ -33,7 +33,7 @@ import (
 	"time"
 
 	"ringback/shared/config"
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -99,13 +99,13 @@ func open(cfg config.AWS, client aws.HTTPClient) *Backend {
 	b.Store = &Store{
 		db:     dynamodb.NewFromConfig(b.aws, func(o *dynamodb.Options) { o.BaseEndpoint = optional(cfg.Endpoints.DynamoDB) }),
 		packer: &packer{},
-		tables: map[gateway.Table]string{gateway.Registrations: cfg.RegistrationsTable, gateway.Deliveries: cfg.DeliveriesTable},
+		tables: map[storage.Table]string{storage.Registrations: cfg.RegistrationsTable, storage.Deliveries: cfg.DeliveriesTable},
 	}
 	b.Queue = &Queue{
 		sqs: sqs.NewFromConfig(b.aws, func(o *sqs.Options) { o.BaseEndpoint = optional(cfg.Endpoints.SQS) }),
-		urls: map[gateway.QueueName]queueURLs{
-			gateway.EventsQueue: {queue: cfg.EventsQueueURL, dead: cfg.EventsDeadURL},
-			gateway.RetryQueue:  {queue: cfg.RetryQueueURL, dead: cfg.RetryDeadURL},
+		urls: map[storage.QueueName]queueURLs{
+			storage.EventsQueue: {queue: cfg.EventsQueueURL, dead: cfg.EventsDeadURL},
+			storage.RetryQueue:  {queue: cfg.RetryQueueURL, dead: cfg.RetryDeadURL},
 		},
 	}
 	return b

@@ -18,8 +18,8 @@ import (
 	"ringback/shared/cloud/dynamotest"
 	"ringback/shared/cloud/sqstest"
 	"ringback/shared/config"
-	"ringback/shared/gateway"
-	"ringback/shared/gateway/gatewaytest"
+	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -41,14 +41,14 @@ func TestStore(t *testing.T) {
 	if err := b.Store.CreateTables(t.Context()); err != nil {
 		t.Fatalf("CreateTables: %v", err)
 	}
-	gatewaytest.Store(t, func(*testing.T) gateway.Store { return b.Store })
+	storagetest.Store(t, func(*testing.T) storage.Store { return b.Store })
 }
 
 // TestQueue runs on what AWS_ENDPOINT_URL_SQS names, if that is set, as
 // TestStore does.
 func TestQueue(t *testing.T) {
 	given := os.Getenv("AWS_ENDPOINT_URL_SQS")
-	gatewaytest.Queue(t, func(t *testing.T) gatewaytest.ServedQueue {
+	storagetest.Queue(t, func(t *testing.T) storagetest.ServedQueue {
 		if given != "" {
 			return openServed(t, given)
 		}
@@ -98,20 +98,20 @@ func deleteTables(t *testing.T, c config.AWS) {
 // the other does is compared.
 func TestQueueOnMoto(t *testing.T) {
 	q := openServed(t, startMoto(t))
-	ms := []gateway.Message{{Body: "plain"}, {Body: "é 漢 🙂 \t\r\n\uFFFD", Group: "tenant"}, {Body: "late", Delay: time.Second}}
-	for i, err := range q.Send(t.Context(), gateway.EventsQueue, ms) {
+	ms := []storage.Message{{Body: "plain"}, {Body: "é 漢 🙂 \t\r\n\uFFFD", Group: "tenant"}, {Body: "late", Delay: time.Second}}
+	for i, err := range q.Send(t.Context(), storage.EventsQueue, ms) {
 		if err != nil {
 			t.Fatalf("Send: message %d: %v", i, err)
 		}
 	}
-	d, err := q.Depth(t.Context(), gateway.EventsQueue)
-	if want := (gateway.Depth{Waiting: 2, Delayed: 1}); err != nil || d != want {
+	d, err := q.Depth(t.Context(), storage.EventsQueue)
+	if want := (storage.Depth{Waiting: 2, Delayed: 1}); err != nil || d != want {
 		t.Errorf("Depth = %+v, %v; want %+v", d, err, want)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	left := map[string]bool{ms[0].Body: true, ms[1].Body: true, ms[2].Body: true}
-	q.mapping(gateway.EventsQueue, func(_ context.Context, got []gateway.Received) ([]string, error) {
+	q.mapping(storage.EventsQueue, func(_ context.Context, got []storage.Received) ([]string, error) {
 		for _, m := range got {
 			delete(left, m.Body)
 		}
@@ -131,7 +131,7 @@ func TestQueueOnMoto(t *testing.T) {
 type served struct {
 	*cloud.Queue
 	sqs  *sqs.Client
-	urls map[gateway.QueueName]string
+	urls map[storage.QueueName]string
 }
 
 // openServed makes queues with random names, which are deleted at the end.
@@ -142,11 +142,11 @@ func openServed(t *testing.T, endpoint string) served {
 	cfg := accountOf(t, testConfig(cloud.Endpoints{SQS: endpoint}), "AWS_ENDPOINT_URL_SQS")
 	s := served{
 		sqs:  sqs.New(sqs.Options{Region: cfg.AWS.Region, Credentials: credentialsOf(cfg.AWS), BaseEndpoint: &endpoint, HTTPClient: client}),
-		urls: map[gateway.QueueName]string{},
+		urls: map[storage.QueueName]string{},
 	}
-	random := gateway.NewRev()
-	cfg.AWS.EventsQueueURL, cfg.AWS.EventsDeadURL = s.makeQueue(t, gateway.EventsQueue, random)
-	cfg.AWS.RetryQueueURL, cfg.AWS.RetryDeadURL = s.makeQueue(t, gateway.RetryQueue, random)
+	random := storage.NewRev()
+	cfg.AWS.EventsQueueURL, cfg.AWS.EventsDeadURL = s.makeQueue(t, storage.EventsQueue, random)
+	cfg.AWS.RetryQueueURL, cfg.AWS.RetryDeadURL = s.makeQueue(t, storage.RetryQueue, random)
 	b, err := cloud.OpenOver(cfg, client)
 	if err != nil {
 		t.Fatalf("OpenOver: %v", err)
@@ -156,7 +156,7 @@ func openServed(t *testing.T, endpoint string) served {
 }
 
 // makeQueue makes a queue and its dead-letter queue and returns their URLs.
-func (s served) makeQueue(t *testing.T, name gateway.QueueName, random string) (url, dead string) {
+func (s served) makeQueue(t *testing.T, name storage.QueueName, random string) (url, dead string) {
 	t.Helper()
 	dead = s.createQueue(t, string(name)+"-"+random+"-dead", nil)
 	got, err := s.sqs.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &dead, AttributeNames: []types.QueueAttributeName{"QueueArn"}})
@@ -164,8 +164,8 @@ func (s served) makeQueue(t *testing.T, name gateway.QueueName, random string) (
 		t.Fatal(err)
 	}
 	s.urls[name] = s.createQueue(t, string(name)+"-"+random, map[string]string{
-		"VisibilityTimeout": strconv.Itoa(int(gatewaytest.Visibility / time.Second)),
-		"RedrivePolicy":     fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, got.Attributes["QueueArn"], gateway.MaxReceives),
+		"VisibilityTimeout": strconv.Itoa(int(storagetest.Visibility / time.Second)),
+		"RedrivePolicy":     fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, got.Attributes["QueueArn"], storage.MaxReceives),
 	})
 	return s.urls[name], dead
 }
@@ -184,12 +184,12 @@ func (s served) createQueue(t *testing.T, name string, attributes map[string]str
 	return *out.QueueUrl
 }
 
-func (s served) Serve(ctx context.Context, q gateway.QueueName, h gateway.Handler) error {
+func (s served) Serve(ctx context.Context, q storage.QueueName, h storage.Handler) error {
 	s.mapping(q, h, 4).Run(ctx)
 	return nil
 }
 
-func (s served) mapping(q gateway.QueueName, h gateway.Handler, concurrency int) *sqstest.Mapping {
+func (s served) mapping(q storage.QueueName, h storage.Handler, concurrency int) *sqstest.Mapping {
 	return &sqstest.Mapping{SQS: s.sqs, QueueURL: s.urls[q], Concurrency: concurrency, Function: cloud.SQS(h)}
 }
 

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"time"
 
-	"ringback/shared/gateway"
-
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"ringback/shared/storage"
 )
 
 // A duePlace is where a page of the due index ended in one table. Many rows may
@@ -24,19 +24,19 @@ type duePlace struct {
 }
 
 // A dueCursor holds the place in each table; a missing table was not read yet.
-type dueCursor map[gateway.Table]duePlace
+type dueCursor map[storage.Table]duePlace
 
 // A duePage is what one table still has to offer.
 type duePage struct {
-	table gateway.Table
-	rows  []gateway.DueRow
+	table storage.Table
+	rows  []storage.DueRow
 	more  bool // DynamoDB has further ones
 }
 
 // Due costs half a read unit per 4 KiB of index entries and table, at least one
 // unit in all for both tables.
-func (s *Store) Due(ctx context.Context, shard int, until time.Time, after string, limit int) ([]gateway.DueRow, string, error) {
-	limit, err := gateway.CheckDue(shard, limit)
+func (s *Store) Due(ctx context.Context, shard int, until time.Time, after string, limit int) ([]storage.DueRow, string, error) {
+	limit, err := storage.CheckDue(shard, limit)
 	if err != nil {
 		return nil, "", err
 	}
@@ -45,7 +45,7 @@ func (s *Store) Due(ctx context.Context, shard int, until time.Time, after strin
 		return nil, "", err
 	}
 	var pages []duePage
-	for _, t := range []gateway.Table{gateway.Deliveries, gateway.Registrations} {
+	for _, t := range []storage.Table{storage.Deliveries, storage.Registrations} {
 		p, err := s.duePage(ctx, t, shard, until, at, limit)
 		if err != nil {
 			return nil, "", fmt.Errorf("list due rows of %s: %w", t, err)
@@ -59,7 +59,7 @@ func (s *Store) Due(ctx context.Context, shard int, until time.Time, after strin
 	return rows, at.behind(rows).String(), nil
 }
 
-func (s *Store) duePage(ctx context.Context, t gateway.Table, shard int, until time.Time, at dueCursor, limit int) (duePage, error) {
+func (s *Store) duePage(ctx context.Context, t storage.Table, shard int, until time.Time, at dueCursor, limit int) (duePage, error) {
 	in := &dynamodb.QueryInput{
 		TableName:              aws.String(s.tables[t]),
 		IndexName:              aws.String(dueIndex),
@@ -70,7 +70,7 @@ func (s *Store) duePage(ctx context.Context, t gateway.Table, shard int, until t
 		},
 	}
 	if place, ok := at[t]; ok {
-		in.ExclusiveStartKey = itemKey(gateway.Key{PK: place.PK, SK: place.SK})
+		in.ExclusiveStartKey = itemKey(storage.Key{PK: place.PK, SK: place.SK})
 		in.ExclusiveStartKey["ds"] = number(int64(shard))
 		in.ExclusiveStartKey["du"] = number(place.Due)
 	}
@@ -78,9 +78,9 @@ func (s *Store) duePage(ctx context.Context, t gateway.Table, shard int, until t
 	if err != nil {
 		return duePage{}, err
 	}
-	p := duePage{table: t, rows: make([]gateway.DueRow, len(out.Items)), more: len(out.LastEvaluatedKey) > 0}
+	p := duePage{table: t, rows: make([]storage.DueRow, len(out.Items)), more: len(out.LastEvaluatedKey) > 0}
 	for i, item := range out.Items {
-		p.rows[i] = gateway.DueRow{Key: keyOf(t, item), Due: time.UnixMilli(numberOf(item["du"])).UTC()}
+		p.rows[i] = storage.DueRow{Key: keyOf(t, item), Due: time.UnixMilli(numberOf(item["du"])).UTC()}
 	}
 	return p, nil
 }
@@ -88,8 +88,8 @@ func (s *Store) duePage(ctx context.Context, t gateway.Table, shard int, until t
 // mergeDue returns the oldest rows of all pages, at most limit, and whether
 // there are further ones. It stops where a page ends that is not its table's
 // last: what comes next there may be older than the rest of the others.
-func mergeDue(pages []duePage, limit int) ([]gateway.DueRow, bool) {
-	var rows []gateway.DueRow
+func mergeDue(pages []duePage, limit int) ([]storage.DueRow, bool) {
+	var rows []storage.DueRow
 	for len(rows) < limit {
 		oldest := -1
 		for i, p := range pages {
@@ -118,7 +118,7 @@ func mergeDue(pages []duePage, limit int) ([]gateway.DueRow, bool) {
 }
 
 // behind returns the cursor after rows were given out.
-func (c dueCursor) behind(rows []gateway.DueRow) dueCursor {
+func (c dueCursor) behind(rows []storage.DueRow) dueCursor {
 	next := dueCursor{}
 	for t, place := range c {
 		next[t] = place
@@ -144,7 +144,7 @@ func parseDueCursor(s string) (dueCursor, error) {
 		err = json.Unmarshal(b, &c)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: cursor of the due index", gateway.ErrInvalid)
+		return nil, fmt.Errorf("%w: cursor of the due index", storage.ErrInvalid)
 	}
 	return c, nil
 }

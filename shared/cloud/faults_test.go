@@ -18,7 +18,7 @@ import (
 	"ringback/shared/cloud/awsproxy"
 	"ringback/shared/cloud/dynamotest"
 	"ringback/shared/cloud/sqstest"
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -55,7 +55,7 @@ func TestEveryAnsweredPutIsStoredOnce(t *testing.T) {
 }
 
 // appendEntry adds entry to the JSON list in the row, trying until it is there.
-func appendEntry(t *testing.T, s *cloud.Store, key gateway.Key, entry string) {
+func appendEntry(t *testing.T, s *cloud.Store, key storage.Key, entry string) {
 	for {
 		var list []string
 		was := ""
@@ -74,8 +74,8 @@ func appendEntry(t *testing.T, s *cloud.Store, key gateway.Key, entry string) {
 			return
 		}
 		data, _ := json.Marshal(append(list, entry))
-		row := gateway.Row{Key: key, Rev: gateway.NewRev(), Data: data}
-		for err = s.Put(t.Context(), row, was); err != nil && !errors.Is(err, gateway.ErrConflict); {
+		row := storage.Row{Key: key, Rev: storage.NewRev(), Data: data}
+		for err = s.Put(t.Context(), row, was); err != nil && !errors.Is(err, storage.ErrConflict); {
 			err = s.Put(t.Context(), row, was)
 		}
 	}
@@ -92,7 +92,7 @@ func TestPutWhoseAnswerIsLostIsDone(t *testing.T) {
 		lost = true
 		return awsproxy.LostAnswer
 	})
-	if err := s.Put(t.Context(), gateway.Row{Key: newKey(), Rev: gateway.NewRev()}, ""); err != nil {
+	if err := s.Put(t.Context(), storage.Row{Key: newKey(), Rev: storage.NewRev()}, ""); err != nil {
 		t.Errorf("Put whose first answer is lost: %v", err)
 	}
 	if n := proxy.Counts()["DynamoDB.PutItem"].Requests; n != 2 {
@@ -102,12 +102,12 @@ func TestPutWhoseAnswerIsLostIsDone(t *testing.T) {
 
 func TestGetAsksAgainForWhatWasLeftUnprocessed(t *testing.T) {
 	s, proxy := openBehindProxy(t)
-	want := map[gateway.Key]bool{}
-	var keys []gateway.Key
+	want := map[storage.Key]bool{}
+	var keys []storage.Key
 	for n := range 40 {
-		r := gateway.Row{Key: newKey(), Rev: gateway.NewRev()}
+		r := storage.Row{Key: newKey(), Rev: storage.NewRev()}
 		if n%2 == 0 {
-			r.Table = gateway.Registrations
+			r.Table = storage.Registrations
 		}
 		if err := s.Put(t.Context(), r, ""); err != nil {
 			t.Fatal(err)
@@ -120,7 +120,7 @@ func TestGetAsksAgainForWhatWasLeftUnprocessed(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Get: %v", err)
 	}
-	got := map[gateway.Key]bool{}
+	got := map[storage.Key]bool{}
 	for _, r := range rows {
 		got[r.Key] = true
 	}
@@ -172,7 +172,7 @@ func TestCallerWhoseTimeIsOverWaitsNoLonger(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	err := s.Put(ctx, gateway.Row{Key: newKey(), Rev: gateway.NewRev()}, "")
+	err := s.Put(ctx, storage.Row{Key: newKey(), Rev: storage.NewRev()}, "")
 	if !errors.Is(err, context.DeadlineExceeded) || asked.Load() > 1 {
 		t.Errorf("Put with 100 ms to go: %v after it asked %d times, want DeadlineExceeded after one at most", err, asked.Load())
 	}
@@ -183,7 +183,7 @@ func TestMessageThatWasAcknowledgedArrives(t *testing.T) {
 	direct := httptest.NewServer(server)
 	t.Cleanup(direct.Close)
 	c := sqstest.Connect(direct.URL, direct.Client())
-	if err := sqstest.CreateQueues(t.Context(), c, time.Minute, gateway.MaxReceives, "events", "retry"); err != nil {
+	if err := sqstest.CreateQueues(t.Context(), c, time.Minute, storage.MaxReceives, "events", "retry"); err != nil {
 		t.Fatal(err)
 	}
 	proxy := &awsproxy.Proxy{Target: direct.URL}
@@ -196,18 +196,18 @@ func TestMessageThatWasAcknowledgedArrives(t *testing.T) {
 
 	acknowledged := map[string]bool{}
 	for batch := range 20 {
-		var ms []gateway.Message
+		var ms []storage.Message
 		for n := range 10 {
-			ms = append(ms, gateway.Message{Body: fmt.Sprint(batch, "-", n)})
+			ms = append(ms, storage.Message{Body: fmt.Sprint(batch, "-", n)})
 		}
-		for i, err := range b.Queue.Send(t.Context(), gateway.EventsQueue, ms) {
+		for i, err := range b.Queue.Send(t.Context(), storage.EventsQueue, ms) {
 			if err == nil {
 				acknowledged[ms[i].Body] = true
 			}
 		}
 	}
 	m := sqstest.Mapping{SQS: c, QueueURL: sqstest.URL(direct.URL, "events"),
-		Function: cloud.SQS(func(_ context.Context, ms []gateway.Received) ([]string, error) {
+		Function: cloud.SQS(func(_ context.Context, ms []storage.Received) ([]string, error) {
 			for _, m := range ms {
 				delete(acknowledged, m.Body)
 			}

@@ -7,7 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // FuzzDueCursor wants that the cursor behind every row is read back, and that
@@ -17,18 +17,18 @@ func FuzzDueCursor(f *testing.F) {
 	f.Add("bnVsbA", "\"\\", "<é>", int64(-1))
 	f.Fuzz(func(t *testing.T, text, pk, sk string, at int64) {
 		if utf8.ValidString(pk) && utf8.ValidString(sk) {
-			c := dueCursor{}.behind([]gateway.DueRow{{Key: gateway.Key{Table: gateway.Deliveries, PK: pk, SK: sk}, Due: time.UnixMilli(at % (1 << 50))}})
+			c := dueCursor{}.behind([]storage.DueRow{{Key: storage.Key{Table: storage.Deliveries, PK: pk, SK: sk}, Due: time.UnixMilli(at % (1 << 50))}})
 			if got, err := parseDueCursor(c.String()); err != nil || !maps.Equal(got, c) {
 				t.Errorf("cursor %q is read as %+v, %v, want %+v", c, got, err, c)
 			}
 		}
 		got, err := parseDueCursor(text)
 		if err != nil {
-			if !errors.Is(err, gateway.ErrInvalid) {
+			if !errors.Is(err, storage.ErrInvalid) {
 				t.Errorf("parseDueCursor(%q): %v", text, err)
 			}
 			return
 		}
-		got.behind([]gateway.DueRow{{Key: gateway.Key{Table: gateway.Deliveries, PK: "a", SK: "b"}}})
+		got.behind([]storage.DueRow{{Key: storage.Key{Table: storage.Deliveries, PK: "a", SK: "b"}}})
 	})
 }

@@ -9,11 +9,11 @@ import (
 	"strings"
 	"time"
 
-	"ringback/shared/gateway"
-
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"ringback/shared/storage"
 )
 
 // fruitlessGets is how many answers in a row may return none of the keys asked
@@ -25,8 +25,8 @@ var errUnprocessed = errors.New("throttled: keys left unprocessed")
 
 // Get reads consistently: one read unit per 4 KiB of each row, one for an
 // absent one.
-func (s *Store) Get(ctx context.Context, keys ...gateway.Key) ([]gateway.Row, error) {
-	if err := gateway.CheckGet(keys); err != nil {
+func (s *Store) Get(ctx context.Context, keys ...storage.Key) ([]storage.Row, error) {
+	if err := storage.CheckGet(keys); err != nil {
 		return nil, err
 	}
 	keys = distinct(keys)
@@ -39,12 +39,12 @@ func (s *Store) Get(ctx context.Context, keys ...gateway.Key) ([]gateway.Row, er
 	return s.getBatch(ctx, keys)
 }
 
-func distinct(keys []gateway.Key) []gateway.Key {
+func distinct(keys []storage.Key) []storage.Key {
 	if len(keys) < 2 {
 		return keys
 	}
 	keys = slices.Clone(keys)
-	slices.SortFunc(keys, func(a, b gateway.Key) int {
+	slices.SortFunc(keys, func(a, b storage.Key) int {
 		if c := strings.Compare(string(a.Table), string(b.Table)); c != 0 {
 			return c
 		}
@@ -56,7 +56,7 @@ func distinct(keys []gateway.Key) []gateway.Key {
 	return slices.Compact(keys)
 }
 
-func (s *Store) getOne(ctx context.Context, k gateway.Key) ([]gateway.Row, error) {
+func (s *Store) getOne(ctx context.Context, k storage.Key) ([]storage.Row, error) {
 	out, err := s.db.GetItem(ctx, &dynamodb.GetItemInput{
 		TableName:      aws.String(s.tables[k.Table]),
 		Key:            itemKey(k),
@@ -73,8 +73,8 @@ func (s *Store) getOne(ctx context.Context, k gateway.Key) ([]gateway.Row, error
 
 // getBatch asks again for the keys that an answer left out, at once while each
 // answer brings some, else after a growing wait.
-func (s *Store) getBatch(ctx context.Context, keys []gateway.Key) ([]gateway.Row, error) {
-	var rows []gateway.Row
+func (s *Store) getBatch(ctx context.Context, keys []storage.Key) ([]storage.Row, error) {
+	var rows []storage.Row
 	ask := s.batch(keys)
 	for fruitless := 0; ; {
 		out, err := s.db.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: ask})
@@ -103,7 +103,7 @@ func (s *Store) getBatch(ctx context.Context, keys []gateway.Key) ([]gateway.Row
 	}
 }
 
-func (s *Store) batch(keys []gateway.Key) map[string]types.KeysAndAttributes {
+func (s *Store) batch(keys []storage.Key) map[string]types.KeysAndAttributes {
 	ask := make(map[string]types.KeysAndAttributes, len(s.tables))
 	for _, k := range keys {
 		of := ask[s.tables[k.Table]]
@@ -123,7 +123,7 @@ func keysIn(ask map[string]types.KeysAndAttributes) int {
 }
 
 // appendRows adds those of items that have not expired.
-func (s *Store) appendRows(rows []gateway.Row, t gateway.Table, items []map[string]types.AttributeValue) ([]gateway.Row, error) {
+func (s *Store) appendRows(rows []storage.Row, t storage.Table, items []map[string]types.AttributeValue) ([]storage.Row, error) {
 	now := time.Now()
 	for _, item := range items {
 		r, err := s.packer.row(t, item)

@@ -7,9 +7,9 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"ringback/shared/gateway"
-
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"ringback/shared/storage"
 )
 
 // itemFormat is the attribute f of what this version writes. A reader takes the
@@ -23,7 +23,7 @@ const writeUnit = 1024
 
 // item returns r as DynamoDB stores it; the table of attributes stands in the
 // package comment. Data and Body are packed into z where that saves a unit.
-func (p *packer) item(r gateway.Row) map[string]types.AttributeValue {
+func (p *packer) item(r storage.Row) map[string]types.AttributeValue {
 	item := itemKey(r.Key)
 	item["rev"] = text(r.Rev)
 	item["f"] = number(itemFormat)
@@ -42,7 +42,7 @@ func (p *packer) item(r gateway.Row) map[string]types.AttributeValue {
 }
 
 // content adds r's Data and Body to item, packed or as they are.
-func (p *packer) content(item map[string]types.AttributeValue, r gateway.Row) {
+func (p *packer) content(item map[string]types.AttributeValue, r storage.Row) {
 	fixed := itemBytes(item)
 	plain := fixed + len("d") + len(r.Data) + len("b") + len(r.Body)
 	if units(plain) > 1 {
@@ -93,10 +93,10 @@ func itemBytes(item map[string]types.AttributeValue) int {
 var errItem = errors.New("item is not in a known format")
 
 // row is the reverse of item. The error holds none of the item.
-func (p *packer) row(t gateway.Table, item map[string]types.AttributeValue) (gateway.Row, error) {
-	r := gateway.Row{Key: keyOf(t, item), Rev: textOf(item["rev"])}
+func (p *packer) row(t storage.Table, item map[string]types.AttributeValue) (storage.Row, error) {
+	r := storage.Row{Key: keyOf(t, item), Rev: textOf(item["rev"])}
 	if f := numberOf(item["f"]); f < max(1, itemFormat-1) || f > itemFormat || r.PK == "" || r.SK == "" || r.Rev == "" {
-		return gateway.Row{}, fmt.Errorf("%w: format %d, want %d", errItem, f, itemFormat)
+		return storage.Row{}, fmt.Errorf("%w: format %d, want %d", errItem, f, itemFormat)
 	}
 	if item["du"] != nil {
 		r.Due = time.UnixMilli(numberOf(item["du"])).UTC()
@@ -114,8 +114,8 @@ func (p *packer) row(t gateway.Table, item map[string]types.AttributeValue) (gat
 	return r, nil
 }
 
-func keyOf(t gateway.Table, item map[string]types.AttributeValue) gateway.Key {
-	return gateway.Key{Table: t, PK: textOf(item["pk"]), SK: textOf(item["sk"])}
+func keyOf(t storage.Table, item map[string]types.AttributeValue) storage.Key {
+	return storage.Key{Table: t, PK: textOf(item["pk"]), SK: textOf(item["sk"])}
 }
 
 func textOf(v types.AttributeValue) string {

@@ -7,12 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"ringback/shared/gateway"
-
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
 	"pgregory.net/rapid"
+
+	"ringback/shared/storage"
 )
 
 func TestEveryRowComesBackFromItsItem(t *testing.T) {
@@ -20,9 +20,9 @@ func TestEveryRowComesBackFromItsItem(t *testing.T) {
 	content := rapid.OneOf(rapid.Just([]byte(nil)), rapid.SliceOfN(rapid.Byte(), 0, 100),
 		rapid.Map(rapid.SliceOfN(rapid.Byte(), 1, 20), func(b []byte) []byte { return bytes.Repeat(b, 200) }))
 	rapid.Check(t, func(t *rapid.T) {
-		want := gateway.Row{
-			Key:  gateway.Key{Table: gateway.Deliveries, PK: rapid.StringN(1, 50, -1).Draw(t, "pk"), SK: rapid.StringN(1, 50, -1).Draw(t, "sk")},
-			Rev:  gateway.NewRev(),
+		want := storage.Row{
+			Key:  storage.Key{Table: storage.Deliveries, PK: rapid.StringN(1, 50, -1).Draw(t, "pk"), SK: rapid.StringN(1, 50, -1).Draw(t, "sk")},
+			Rev:  storage.NewRev(),
 			Data: content.Draw(t, "data"),
 			Body: content.Draw(t, "body"),
 			Open: rapid.Bool().Draw(t, "open"),
@@ -32,7 +32,7 @@ func TestEveryRowComesBackFromItsItem(t *testing.T) {
 			want.Expires = time.Unix(rapid.Int64Range(1, 1<<33).Draw(t, "expires"), 0).UTC()
 		}
 		item := p.item(want)
-		got, err := p.row(gateway.Deliveries, item)
+		got, err := p.row(storage.Deliveries, item)
 		if err != nil {
 			t.Fatalf("row: %v", err)
 		}
@@ -59,11 +59,11 @@ func TestRowThatWasPackedBeforeIsUnpacked(t *testing.T) {
 		}
 		return b
 	}
-	want := gateway.Row{
-		Key: gateway.Key{Table: gateway.Deliveries, PK: "E#src-f0rmat01#3", SK: "evt_f0rmat01"}, Rev: "a revision",
+	want := storage.Row{
+		Key: storage.Key{Table: storage.Deliveries, PK: "E#src-f0rmat01#3", SK: "evt_f0rmat01"}, Rev: "a revision",
 		Data: file("data"), Body: file("body"),
 	}
-	got, err := new(packer).row(gateway.Deliveries, map[string]types.AttributeValue{
+	got, err := new(packer).row(storage.Deliveries, map[string]types.AttributeValue{
 		"pk": text(want.PK), "sk": text(want.SK), "rev": text(want.Rev), "f": number(1),
 		"z": &types.AttributeValueMemberB{Value: file("z")},
 	})
@@ -78,7 +78,7 @@ func TestRowThatWasPackedBeforeIsUnpacked(t *testing.T) {
 func TestItemThatIsNotOursIsRefused(t *testing.T) {
 	p := new(packer)
 	good := func() map[string]types.AttributeValue {
-		return p.item(gateway.Row{Key: gateway.Key{PK: "p", SK: "s"}, Rev: "r", Data: []byte("{}")})
+		return p.item(storage.Row{Key: storage.Key{PK: "p", SK: "s"}, Rev: "r", Data: []byte("{}")})
 	}
 	for _, tt := range []struct {
 		name   string
@@ -92,7 +92,7 @@ func TestItemThatIsNotOursIsRefused(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			item := good()
 			tt.change(item)
-			if _, err := p.row(gateway.Deliveries, item); !errors.Is(err, errItem) {
+			if _, err := p.row(storage.Deliveries, item); !errors.Is(err, errItem) {
 				t.Errorf("row: %v, want errItem", err)
 			}
 		})
@@ -108,7 +108,7 @@ func TestFrameThatUnpacksToMoreThanARowIsRefused(t *testing.T) {
 			t.Errorf("unpack of %d bytes that are %d: %v, want that they are too many", len(z), size, err)
 		}
 	}
-	if _, _, err := p.unpack(p.pack(make([]byte, gateway.MaxRowBytes), nil)); err != nil {
+	if _, _, err := p.unpack(p.pack(make([]byte, storage.MaxRowBytes), nil)); err != nil {
 		t.Errorf("unpack of the largest row: %v", err)
 	}
 }

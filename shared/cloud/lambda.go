@@ -8,10 +8,10 @@ import (
 	"strconv"
 	"time"
 
-	"ringback/shared/gateway"
-
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
+
+	"ringback/shared/storage"
 )
 
 // Margins between the end that a handler sees in its context and the one that
@@ -45,7 +45,7 @@ func (f flushing) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 // ReportBatchItemFailures in the event source mapping, without which Lambda
 // deletes what h asked for again. An error of h, or a panic, fails the whole
 // batch and counts as an error of the function.
-func SQS(h gateway.Handler) func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
+func SQS(h storage.Handler) func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
 	return func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
 		ctx, cancel := before(ctx, queueMargin)
 		defer cancel()
@@ -63,17 +63,17 @@ func SQS(h gateway.Handler) func(context.Context, events.SQSEvent) (events.SQSEv
 
 // received names each message of the batch by its message id, which Lambda
 // wants back. A count that cannot be read is taken for the first.
-func received(e events.SQSEvent) []gateway.Received {
-	ms := make([]gateway.Received, len(e.Records))
+func received(e events.SQSEvent) []storage.Received {
+	ms := make([]storage.Received, len(e.Records))
 	for i, r := range e.Records {
 		n, _ := strconv.Atoi(r.Attributes["ApproximateReceiveCount"])
-		ms[i] = gateway.Received{Body: r.Body, Receipt: r.MessageId, Receives: max(n, 1)}
+		ms[i] = storage.Received{Body: r.Body, Receipt: r.MessageId, Receives: max(n, 1)}
 	}
 	return ms
 }
 
 // handle turns a panic of h into an error: Lambda would end the process for it.
-func handle(ctx context.Context, h gateway.Handler, ms []gateway.Received) (again []string, err error) {
+func handle(ctx context.Context, h storage.Handler, ms []storage.Received) (again []string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("handle %d messages: panic: %v\n%s", len(ms), p, debug.Stack())

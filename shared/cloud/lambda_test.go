@@ -11,6 +11,7 @@ import (
 
 	"ringback/shared/cloud"
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
@@ -24,12 +25,12 @@ func TestBatchIsHandedOverWithItsReceiveCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got []gateway.Received
-	resp, err := cloud.SQS(func(_ context.Context, ms []gateway.Received) ([]string, error) {
+	var got []storage.Received
+	resp, err := cloud.SQS(func(_ context.Context, ms []storage.Received) ([]string, error) {
 		got = ms
 		return []string{"m2"}, nil
 	})(t.Context(), e)
-	want := []gateway.Received{{Body: "one", Receipt: "m1", Receives: 3}, {Body: "two", Receipt: "m2", Receives: 1}}
+	want := []storage.Received{{Body: "one", Receipt: "m1", Receives: 3}, {Body: "two", Receipt: "m2", Receives: 1}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("messages (-want +got):\n%s", diff)
 	}
@@ -43,11 +44,11 @@ func TestBatchComesAgainAfterAnErrorOrAPanic(t *testing.T) {
 	down := errors.New("down")
 	for _, tt := range []struct {
 		name string
-		h    gateway.Handler
+		h    storage.Handler
 		want string
 	}{
-		{"error", func(context.Context, []gateway.Received) ([]string, error) { return nil, down }, "down"},
-		{"panic", func(context.Context, []gateway.Received) ([]string, error) { panic("oops") }, "oops"},
+		{"error", func(context.Context, []storage.Received) ([]string, error) { return nil, down }, "down"},
+		{"panic", func(context.Context, []storage.Received) ([]string, error) { panic("oops") }, "oops"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := cloud.SQS(tt.h)(t.Context(), events.SQSEvent{Records: []events.SQSMessage{{MessageId: "m"}}})
@@ -63,7 +64,7 @@ func TestHandlersEndBeforeLambdaDoes(t *testing.T) {
 	ctx, cancel := context.WithDeadline(t.Context(), end)
 	defer cancel()
 	var queue, tick time.Time
-	if _, err := cloud.SQS(func(ctx context.Context, _ []gateway.Received) ([]string, error) {
+	if _, err := cloud.SQS(func(ctx context.Context, _ []storage.Received) ([]string, error) {
 		queue, _ = ctx.Deadline()
 		return nil, nil
 	})(ctx, events.SQSEvent{}); err != nil {

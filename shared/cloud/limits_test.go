@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"ringback/shared/config"
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // TestStartEndsWithinItsLimit holds the 1.5 s of Open, with which a function
@@ -45,7 +45,7 @@ func TestStartEndsWithinItsLimit(t *testing.T) {
 
 // TestSilentStoreIsGivenUp holds the limits of a request to AWS.
 func TestSilentStoreIsGivenUp(t *testing.T) {
-	key := gateway.Key{Table: gateway.Registrations, PK: "P", SK: "S"}
+	key := storage.Key{Table: storage.Registrations, PK: "P", SK: "S"}
 	for _, tt := range []struct {
 		name        string
 		left        time.Duration
@@ -63,7 +63,7 @@ func TestSilentStoreIsGivenUp(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), tt.left)
 				defer cancel()
 				start := time.Now()
-				err := b.Store.Put(ctx, gateway.Row{Key: key, Rev: gateway.NewRev()}, "")
+				err := b.Store.Put(ctx, storage.Row{Key: key, Rev: storage.NewRev()}, "")
 				if took := time.Since(start); err == nil || took < tt.least || took > tt.most {
 					t.Errorf("Put: %v after %v, want an error after %v to %v", err, took, tt.least, tt.most)
 				}

@@ -4,31 +4,31 @@ import (
 	"context"
 	"fmt"
 
-	"ringback/shared/gateway"
-
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"ringback/shared/storage"
 )
 
 // List costs half a read unit per 4 KiB of the page, a whole one if consistent.
-func (s *Store) List(ctx context.Context, q gateway.Query) (gateway.Page, error) {
+func (s *Store) List(ctx context.Context, q storage.Query) (storage.Page, error) {
 	if err := q.Check(); err != nil {
-		return gateway.Page{}, err
+		return storage.Page{}, err
 	}
 	w, ok := windowOf(q)
 	if !ok {
-		return gateway.Page{}, nil
+		return storage.Page{}, nil
 	}
 	out, err := s.db.Query(ctx, s.query(q, w))
 	if err != nil {
-		return gateway.Page{}, fmt.Errorf("list rows of %s: %w", q.Table, err)
+		return storage.Page{}, fmt.Errorf("list rows of %s: %w", q.Table, err)
 	}
-	page := gateway.Page{Next: textOf(out.LastEvaluatedKey["sk"])}
+	page := storage.Page{Next: textOf(out.LastEvaluatedKey["sk"])}
 	if q.Open {
 		page.Rows = openRows(q.Table, out.Items)
 	} else if page.Rows, err = s.appendRows(nil, q.Table, out.Items); err != nil {
-		return gateway.Page{}, err
+		return storage.Page{}, err
 	}
 	// BETWEEN takes in its upper bound, which is not part of q.
 	if n := len(page.Rows); n > 0 && q.To != "" && page.Rows[n-1].SK == q.To {
@@ -37,15 +37,15 @@ func (s *Store) List(ctx context.Context, q gateway.Query) (gateway.Page, error)
 	return page, nil
 }
 
-func openRows(t gateway.Table, items []map[string]types.AttributeValue) []gateway.Row {
-	rows := make([]gateway.Row, len(items))
+func openRows(t storage.Table, items []map[string]types.AttributeValue) []storage.Row {
+	rows := make([]storage.Row, len(items))
 	for i, item := range items {
 		rows[i].Key = keyOf(t, item)
 	}
 	return rows
 }
 
-func (s *Store) query(q gateway.Query, w window) *dynamodb.QueryInput {
+func (s *Store) query(q storage.Query, w window) *dynamodb.QueryInput {
 	in := &dynamodb.QueryInput{
 		TableName:                 aws.String(s.tables[q.Table]),
 		Limit:                     aws.Int32(int32(q.PageRows())),
@@ -61,7 +61,7 @@ func (s *Store) query(q gateway.Query, w window) *dynamodb.QueryInput {
 	}
 	in.KeyConditionExpression = aws.String(partition + " = :pk" + w.condition())
 	if w.start != "" {
-		in.ExclusiveStartKey = itemKey(gateway.Key{PK: q.PK, SK: w.start})
+		in.ExclusiveStartKey = itemKey(storage.Key{PK: q.PK, SK: w.start})
 		if q.Open {
 			in.ExclusiveStartKey["op"] = text(q.PK)
 		}
@@ -77,7 +77,7 @@ type window struct{ from, to, start string }
 // single condition on the sort key and refuses a start outside of it, so a start
 // that q's bounds make superfluous is left out, and a page that runs downwards
 // starts behind the upper bound, which BETWEEN would take in.
-func windowOf(q gateway.Query) (window, bool) {
+func windowOf(q storage.Query) (window, bool) {
 	w := window{from: q.From, to: q.To, start: q.After}
 	if w.from != "" && w.to != "" && w.from >= w.to {
 		return w, false

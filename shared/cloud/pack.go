@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"sync"
 
-	"ringback/shared/gateway"
-
 	"github.com/klauspost/compress/zstd"
+
+	"ringback/shared/storage"
 )
 
 // A packer compresses Data and Body of a row together, as zstd (RFC 8878) with
@@ -29,7 +29,7 @@ type packer struct {
 // cores' worth of work to do, and no frame may unpack to more than a row.
 const (
 	packAtOnce  = 2
-	unpackBytes = gateway.MaxRowBytes + 2*binary.MaxVarintLen32
+	unpackBytes = storage.MaxRowBytes + 2*binary.MaxVarintLen32
 )
 
 // start makes the coder. The options are constants that zstd takes, so that it

@@ -6,18 +6,18 @@ import (
 	"fmt"
 	"strconv"
 
-	"ringback/shared/gateway"
-
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"ringback/shared/storage"
 )
 
-// A Queue fills gateway.Queue on SQS. Open makes one. Messages are received by
+// A Queue fills storage.Queue on SQS. Open makes one. Messages are received by
 // Lambda, which hands them to SQS's handler.
 type Queue struct {
 	sqs  *sqs.Client
-	urls map[gateway.QueueName]queueURLs
+	urls map[storage.QueueName]queueURLs
 }
 
 type queueURLs struct {
@@ -26,8 +26,8 @@ type queueURLs struct {
 }
 
 // Send is one request, billed once per 64 KiB.
-func (q *Queue) Send(ctx context.Context, name gateway.QueueName, ms []gateway.Message) []error {
-	errs := gateway.CheckSend(name, ms)
+func (q *Queue) Send(ctx context.Context, name storage.QueueName, ms []storage.Message) []error {
+	errs := storage.CheckSend(name, ms)
 	var entries []types.SendMessageBatchRequestEntry
 	for i, m := range ms {
 		if errs[i] == nil {
@@ -67,7 +67,7 @@ func sendError(err error) error {
 }
 
 // entryOf names the entry after its place in the batch.
-func entryOf(place int, m gateway.Message) types.SendMessageBatchRequestEntry {
+func entryOf(place int, m storage.Message) types.SendMessageBatchRequestEntry {
 	e := types.SendMessageBatchRequestEntry{
 		Id:           aws.String(strconv.Itoa(place)),
 		MessageBody:  aws.String(m.Body),
@@ -86,22 +86,22 @@ func placeOf(id *string) int {
 
 // Depth is one request, and one more for the dead letters if their queue is
 // configured.
-func (q *Queue) Depth(ctx context.Context, name gateway.QueueName) (gateway.Depth, error) {
+func (q *Queue) Depth(ctx context.Context, name storage.QueueName) (storage.Depth, error) {
 	if err := name.Check(); err != nil {
-		return gateway.Depth{}, err
+		return storage.Depth{}, err
 	}
 	of := q.urls[name]
 	counts, err := q.counts(ctx, of.queue)
 	if err != nil {
-		return gateway.Depth{}, fmt.Errorf("depth of the %s queue: %w", name, err)
+		return storage.Depth{}, fmt.Errorf("depth of the %s queue: %w", name, err)
 	}
-	d := gateway.Depth{Waiting: counts.visible, InFlight: counts.inFlight, Delayed: counts.delayed}
+	d := storage.Depth{Waiting: counts.visible, InFlight: counts.inFlight, Delayed: counts.delayed}
 	if of.dead == "" {
 		return d, nil
 	}
 	dead, err := q.counts(ctx, of.dead)
 	if err != nil {
-		return gateway.Depth{}, fmt.Errorf("depth of the %s dead-letter queue: %w", name, err)
+		return storage.Depth{}, fmt.Errorf("depth of the %s dead-letter queue: %w", name, err)
 	}
 	d.Dead = dead.visible + dead.inFlight + dead.delayed
 	return d, nil
@@ -133,14 +133,14 @@ func (q *Queue) counts(ctx context.Context, url string) (queueCounts, error) {
 }
 
 // Redrive starts a message move task, or does nothing while one runs. The error
-// wraps gateway.ErrInvalid if the dead-letter queue is not configured.
-func (q *Queue) Redrive(ctx context.Context, name gateway.QueueName) error {
+// wraps storage.ErrInvalid if the dead-letter queue is not configured.
+func (q *Queue) Redrive(ctx context.Context, name storage.QueueName) error {
 	if err := name.Check(); err != nil {
 		return err
 	}
 	of := q.urls[name]
 	if of.dead == "" {
-		return fmt.Errorf("%w: redrive of the %s queue: its dead-letter queue is not configured", gateway.ErrInvalid, name)
+		return fmt.Errorf("%w: redrive of the %s queue: its dead-letter queue is not configured", storage.ErrInvalid, name)
 	}
 	from, err := q.arn(ctx, of.dead)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"ringback/shared/cloud"
 	"ringback/shared/cloud/sqstest"
 	"ringback/shared/config"
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -24,16 +24,16 @@ func TestDelayIsRoundedUpToSeconds(t *testing.T) {
 		b, m := openQueue(t, &sqstest.Server{})
 		var arrived []time.Duration
 		start := time.Now()
-		m.Function = cloud.SQS(func(context.Context, []gateway.Received) ([]string, error) {
+		m.Function = cloud.SQS(func(context.Context, []storage.Received) ([]string, error) {
 			arrived = append(arrived, time.Since(start))
 			return nil, nil
 		})
-		sendAll(t, b, gateway.Message{Body: "now"}, gateway.Message{Body: "soon", Delay: 1001 * time.Millisecond},
-			gateway.Message{Body: "late", Delay: gateway.MaxDelay})
+		sendAll(t, b, storage.Message{Body: "now"}, storage.Message{Body: "soon", Delay: 1001 * time.Millisecond},
+			storage.Message{Body: "late", Delay: storage.MaxDelay})
 		for len(arrived) < 3 {
 			m.Once(t.Context(), 20*time.Second)
 		}
-		if diff := cmp.Diff([]time.Duration{0, 2 * time.Second, gateway.MaxDelay}, arrived); diff != "" {
+		if diff := cmp.Diff([]time.Duration{0, 2 * time.Second, storage.MaxDelay}, arrived); diff != "" {
 			t.Errorf("arrival (-want +got):\n%s", diff)
 		}
 	})
@@ -43,18 +43,18 @@ func TestMessageIsRedrivenWithItsGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, m := openQueue(t, &sqstest.Server{})
 		var receives []int
-		m.Function = cloud.SQS(func(_ context.Context, ms []gateway.Received) (again []string, err error) {
+		m.Function = cloud.SQS(func(_ context.Context, ms []storage.Received) (again []string, err error) {
 			receives = append(receives, ms[0].Receives)
 			return []string{ms[0].Receipt}, nil
 		})
-		sendAll(t, b, gateway.Message{Body: "poison", Group: "tenant"})
+		sendAll(t, b, storage.Message{Body: "poison", Group: "tenant"})
 		for depthOf(t, b).Dead == 0 {
 			m.Once(t.Context(), 20*time.Second)
 		}
-		if err := b.Queue.Redrive(t.Context(), gateway.EventsQueue); err != nil {
+		if err := b.Queue.Redrive(t.Context(), storage.EventsQueue); err != nil {
 			t.Fatalf("Redrive: %v", err)
 		}
-		if diff := cmp.Diff(gateway.Depth{Waiting: 1}, depthOf(t, b)); diff != "" {
+		if diff := cmp.Diff(storage.Depth{Waiting: 1}, depthOf(t, b)); diff != "" {
 			t.Errorf("Depth after Redrive (-want +got):\n%s", diff)
 		}
 		m.Once(t.Context(), 0)
@@ -66,10 +66,10 @@ func TestMessageIsRedrivenWithItsGroup(t *testing.T) {
 
 func TestEachMessageGetsItsOwnError(t *testing.T) {
 	b, _ := openQueue(t, &sqstest.Server{})
-	errs := b.Queue.Send(t.Context(), gateway.EventsQueue, []gateway.Message{
-		{Body: "good"}, {Body: "\x00"}, {Body: "too late", Delay: gateway.MaxDelay + 1}, {Body: "good as well"},
+	errs := b.Queue.Send(t.Context(), storage.EventsQueue, []storage.Message{
+		{Body: "good"}, {Body: "\x00"}, {Body: "too late", Delay: storage.MaxDelay + 1}, {Body: "good as well"},
 	})
-	for i, want := range []error{nil, gateway.ErrInvalid, gateway.ErrInvalid, nil} {
+	for i, want := range []error{nil, storage.ErrInvalid, storage.ErrInvalid, nil} {
 		if !errors.Is(errs[i], want) {
 			t.Errorf("Send: message %d: %v, want %v", i, errs[i], want)
 		}
@@ -89,7 +89,7 @@ func TestMessageThatSQSRefusesGetsItsCode(t *testing.T) {
 		}
 		new(sqstest.Server).ServeHTTP(w, r)
 	}))
-	errs := b.Queue.Send(t.Context(), gateway.EventsQueue, []gateway.Message{{Body: "a"}, {Body: "b"}, {Body: "c"}})
+	errs := b.Queue.Send(t.Context(), storage.EventsQueue, []storage.Message{{Body: "a"}, {Body: "b"}, {Body: "c"}})
 	if errs[0] != nil || errs[1] == nil || !strings.Contains(errs[1].Error(), "InternalError") || errs[2] == nil {
 		t.Errorf("Send answered with one success and one failure of three: %v", errs)
 	}
@@ -102,7 +102,7 @@ func TestRedriveWithoutADeadLetterQueueIsInvalid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Queue.Redrive(t.Context(), gateway.EventsQueue); !errors.Is(err, gateway.ErrInvalid) {
+	if err := b.Queue.Redrive(t.Context(), storage.EventsQueue); !errors.Is(err, storage.ErrInvalid) {
 		t.Errorf("Redrive without a dead-letter queue: %v, want ErrInvalid", err)
 	}
 }
@@ -112,7 +112,7 @@ func openQueue(t *testing.T, h http.Handler) (*cloud.Backend, *sqstest.Mapping) 
 	t.Helper()
 	client := sqstest.Client(h)
 	c := sqstest.Connect(sqsEndpoint, client)
-	if err := sqstest.CreateQueues(t.Context(), c, 180*time.Second, gateway.MaxReceives, "events", "retry"); err != nil {
+	if err := sqstest.CreateQueues(t.Context(), c, 180*time.Second, storage.MaxReceives, "events", "retry"); err != nil {
 		t.Fatal(err)
 	}
 	cfg := testConfig(cloud.Endpoints{SQS: sqsEndpoint})
@@ -125,7 +125,7 @@ func openQueue(t *testing.T, h http.Handler) (*cloud.Backend, *sqstest.Mapping) 
 
 // testConfig returns a Config of tables that nobody else uses.
 func testConfig(endpoints cloud.Endpoints) config.Config {
-	name := gateway.NewRev()
+	name := storage.NewRev()
 	return config.Config{AWS: config.AWS{
 		RegistrationsTable: "registrations-" + name,
 		DeliveriesTable:    "deliveries-" + name,
@@ -140,16 +140,16 @@ func testConfig(endpoints cloud.Endpoints) config.Config {
 	}}
 }
 
-func sendAll(t *testing.T, b *cloud.Backend, ms ...gateway.Message) {
+func sendAll(t *testing.T, b *cloud.Backend, ms ...storage.Message) {
 	t.Helper()
-	if err := errors.Join(b.Queue.Send(t.Context(), gateway.EventsQueue, ms)...); err != nil {
+	if err := errors.Join(b.Queue.Send(t.Context(), storage.EventsQueue, ms)...); err != nil {
 		t.Fatalf("Send: %v", err)
 	}
 }
 
-func depthOf(t *testing.T, b *cloud.Backend) gateway.Depth {
+func depthOf(t *testing.T, b *cloud.Backend) storage.Depth {
 	t.Helper()
-	d, err := b.Queue.Depth(t.Context(), gateway.EventsQueue)
+	d, err := b.Queue.Depth(t.Context(), storage.EventsQueue)
 	if err != nil {
 		t.Fatalf("Depth: %v", err)
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"ringback/shared/config"
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -59,7 +59,7 @@ func (q *Queue) createPair(ctx context.Context, name string) (url, dead string, 
 		"MessageRetentionPeriod":        seconds(queueRetention),
 		"VisibilityTimeout":             seconds(queueVisibility),
 		"ReceiveMessageWaitTimeSeconds": seconds(queueWait),
-		"RedrivePolicy":                 fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, arn, gateway.MaxReceives),
+		"RedrivePolicy":                 fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, arn, storage.MaxReceives),
 	})
 	return url, dead, err
 }

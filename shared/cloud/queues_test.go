@@ -13,7 +13,7 @@ import (
 	"ringback/shared/cloud"
 	"ringback/shared/cloud/sqstest"
 	"ringback/shared/config"
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -28,19 +28,19 @@ func TestCreatedQueuesKeepDeadLetters(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(b.Close)
-		for name, url := range map[gateway.QueueName]string{gateway.EventsQueue: c.EventsQueueURL, gateway.RetryQueue: c.RetryQueueURL} {
-			if err := b.Queue.Send(t.Context(), name, []gateway.Message{{Body: "poison"}})[0]; err != nil {
+		for name, url := range map[storage.QueueName]string{storage.EventsQueue: c.EventsQueueURL, storage.RetryQueue: c.RetryQueueURL} {
+			if err := b.Queue.Send(t.Context(), name, []storage.Message{{Body: "poison"}})[0]; err != nil {
 				t.Fatalf("Send to the %s queue: %v", name, err)
 			}
-			for n := range gateway.MaxReceives {
+			for n := range storage.MaxReceives {
 				if got := receiveAndRefuse(t, c, url); got != 1 {
 					t.Fatalf("receive number %d of the %s queue: %d messages, want 1", n+1, name, got)
 				}
 			}
 			if got := receiveAndRefuse(t, c, url); got != 0 {
-				t.Errorf("received once more than %d times", gateway.MaxReceives)
+				t.Errorf("received once more than %d times", storage.MaxReceives)
 			}
-			want := gateway.Depth{Dead: 1}
+			want := storage.Depth{Dead: 1}
 			if got, err := b.Queue.Depth(t.Context(), name); err != nil || got != want {
 				t.Errorf("Depth of %s = %+v, %v; want %+v", name, got, err, want)
 			}

@@ -7,24 +7,24 @@ import (
 	"strconv"
 	"time"
 
-	"ringback/shared/gateway"
-
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"ringback/shared/storage"
 )
 
-// A Store fills gateway.Store on two DynamoDB tables. Open makes one.
+// A Store fills storage.Store on two DynamoDB tables. Open makes one.
 // Its errors name the table, never a key.
 type Store struct {
 	db     *dynamodb.Client
-	tables map[gateway.Table]string
+	tables map[storage.Table]string
 	packer *packer
 }
 
 // Put costs one write unit per KiB of the row as it is stored, and one more for
 // each index that the row is in, enters, leaves or moves in.
-func (s *Store) Put(ctx context.Context, r gateway.Row, was string) error {
+func (s *Store) Put(ctx context.Context, r storage.Row, was string) error {
 	if err := r.Check(); err != nil {
 		return err
 	}
@@ -40,13 +40,13 @@ func (s *Store) Put(ctx context.Context, r gateway.Row, was string) error {
 	case err != nil:
 		return fmt.Errorf("put a row of %s: %w", r.Table, err)
 	case failed && stored.Rev != r.Rev:
-		return &gateway.ConflictError{Stored: stored}
+		return &storage.ConflictError{Stored: stored}
 	}
 	return nil
 }
 
 // Delete costs what a Put of the row would.
-func (s *Store) Delete(ctx context.Context, k gateway.Key, was string) error {
+func (s *Store) Delete(ctx context.Context, k storage.Key, was string) error {
 	if err := k.Check(); err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (s *Store) Delete(ctx context.Context, k gateway.Key, was string) error {
 	case err != nil:
 		return fmt.Errorf("delete a row of %s: %w", k.Table, err)
 	case failed && stored.Rev != "":
-		return &gateway.ConflictError{Stored: stored}
+		return &storage.ConflictError{Stored: stored}
 	}
 	return nil
 }
@@ -70,17 +70,17 @@ func (s *Store) Delete(ctx context.Context, k gateway.Key, was string) error {
 // conflict takes a failed condition out of err: the row that DynamoDB holds
 // instead, zero if there is none or it has expired, and whether the condition
 // failed.
-func (s *Store) conflict(t gateway.Table, err error) (gateway.Row, bool, error) {
+func (s *Store) conflict(t storage.Table, err error) (storage.Row, bool, error) {
 	var failed *types.ConditionalCheckFailedException
 	if !errors.As(err, &failed) {
-		return gateway.Row{}, false, err
+		return storage.Row{}, false, err
 	}
 	if len(failed.Item) == 0 {
-		return gateway.Row{}, true, nil
+		return storage.Row{}, true, nil
 	}
 	r, err := s.packer.row(t, failed.Item)
 	if err != nil || expired(r, time.Now()) {
-		return gateway.Row{}, true, err
+		return storage.Row{}, true, err
 	}
 	return r, true, nil
 }
@@ -89,7 +89,7 @@ func (s *Store) conflict(t gateway.Table, err error) (gateway.Row, bool, error) 
 // stored, a row that has expired and was not deleted yet counts as nothing.
 func putCondition(was string, now time.Time) (*string, map[string]types.AttributeValue) {
 	switch was {
-	case gateway.AnyRev:
+	case storage.AnyRev:
 		return nil, nil
 	case "":
 		return aws.String("attribute_not_exists(pk) OR x < :now"),
@@ -100,7 +100,7 @@ func putCondition(was string, now time.Time) (*string, map[string]types.Attribut
 
 func deleteCondition(was string) (*string, map[string]types.AttributeValue) {
 	switch was {
-	case gateway.AnyRev:
+	case storage.AnyRev:
 		return nil, nil
 	case "":
 		return aws.String("attribute_not_exists(pk)"), nil
@@ -111,11 +111,11 @@ func deleteCondition(was string) (*string, map[string]types.AttributeValue) {
 
 // expired reports whether r's last second is over. DynamoDB deletes such rows
 // late, within days.
-func expired(r gateway.Row, now time.Time) bool {
+func expired(r storage.Row, now time.Time) bool {
 	return !r.Expires.IsZero() && r.Expires.Unix() < now.Unix()
 }
 
-func itemKey(k gateway.Key) map[string]types.AttributeValue {
+func itemKey(k storage.Key) map[string]types.AttributeValue {
 	return map[string]types.AttributeValue{"pk": text(k.PK), "sk": text(k.SK)}
 }
 

@@ -11,7 +11,7 @@ import (
 
 	"ringback/shared/cloud"
 	"ringback/shared/cloud/dynamotest"
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -25,23 +25,23 @@ func TestRowComesBackAsItWasPut(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name string
-		row  gateway.Row
+		row  storage.Row
 	}{
-		{"no content", gateway.Row{}},
-		{"empty content", gateway.Row{Data: []byte{}, Body: []byte{}}},
-		{"data", gateway.Row{Data: []byte(`{"a":"b"}`)}},
-		{"data with a NUL", gateway.Row{Data: []byte("{\"a\":\"\x00\"}")}},
-		{"data that is not UTF-8", gateway.Row{Data: []byte{0xff, 0xfe, 0}}},
-		{"body of all byte values", gateway.Row{Data: []byte("{}"), Body: allBytes()}},
-		{"packed", gateway.Row{Data: []byte("{}"), Body: bytes.Repeat([]byte("payload "), 500)}},
-		{"packed without body", gateway.Row{Data: bytes.Repeat([]byte("data "), 500)}},
-		{"packed with empty body", gateway.Row{Data: bytes.Repeat([]byte("data "), 500), Body: []byte{}}},
-		{"too random to pack", gateway.Row{Data: []byte("{}"), Body: noise}},
-		{"in every index", gateway.Row{Data: []byte("{}"), Due: at, Open: true, Expires: at.Truncate(time.Second)}},
+		{"no content", storage.Row{}},
+		{"empty content", storage.Row{Data: []byte{}, Body: []byte{}}},
+		{"data", storage.Row{Data: []byte(`{"a":"b"}`)}},
+		{"data with a NUL", storage.Row{Data: []byte("{\"a\":\"\x00\"}")}},
+		{"data that is not UTF-8", storage.Row{Data: []byte{0xff, 0xfe, 0}}},
+		{"body of all byte values", storage.Row{Data: []byte("{}"), Body: allBytes()}},
+		{"packed", storage.Row{Data: []byte("{}"), Body: bytes.Repeat([]byte("payload "), 500)}},
+		{"packed without body", storage.Row{Data: bytes.Repeat([]byte("data "), 500)}},
+		{"packed with empty body", storage.Row{Data: bytes.Repeat([]byte("data "), 500), Body: []byte{}}},
+		{"too random to pack", storage.Row{Data: []byte("{}"), Body: noise}},
+		{"in every index", storage.Row{Data: []byte("{}"), Due: at, Open: true, Expires: at.Truncate(time.Second)}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			want := tt.row
-			want.Key, want.Rev = newKey(), gateway.NewRev()
+			want.Key, want.Rev = newKey(), storage.NewRev()
 			if err := s.Put(t.Context(), want, ""); err != nil {
 				t.Fatalf("Put: %v", err)
 			}
@@ -56,12 +56,12 @@ func TestRowComesBackAsItWasPut(t *testing.T) {
 func TestDuePagesAreExactWhereManyRowsFallDueAtOnce(t *testing.T) {
 	s := openStore(t)
 	at := time.UnixMilli(1_900_000_000_000).UTC()
-	want := map[gateway.Key]bool{}
+	want := map[storage.Key]bool{}
 	shard := newKey().DueShard()
 	for n := 0; len(want) < 25; n++ {
-		r := gateway.Row{Key: newKey(), Rev: gateway.NewRev(), Due: at.Add(time.Duration(n%2) * time.Millisecond)}
+		r := storage.Row{Key: newKey(), Rev: storage.NewRev(), Due: at.Add(time.Duration(n%2) * time.Millisecond)}
 		if n%3 == 0 {
-			r.Table = gateway.Registrations
+			r.Table = storage.Registrations
 		}
 		if r.DueShard() != shard {
 			continue
@@ -73,7 +73,7 @@ func TestDuePagesAreExactWhereManyRowsFallDueAtOnce(t *testing.T) {
 	}
 	for _, limit := range []int{1, 2, 7, 100} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
-			got := map[gateway.Key]bool{}
+			got := map[storage.Key]bool{}
 			var last time.Time
 			for after := ""; ; {
 				rows, next, err := s.Due(t.Context(), shard, at.Add(time.Millisecond), after, limit)
@@ -102,11 +102,11 @@ func TestDuePagesAreExactWhereManyRowsFallDueAtOnce(t *testing.T) {
 
 func TestPutOverAnExpiredRowSucceeds(t *testing.T) {
 	s := openStore(t)
-	old := gateway.Row{Key: newKey(), Rev: gateway.NewRev(), Expires: time.Now().Add(-2 * time.Second)}
+	old := storage.Row{Key: newKey(), Rev: storage.NewRev(), Expires: time.Now().Add(-2 * time.Second)}
 	if err := s.Put(t.Context(), old, ""); err != nil {
 		t.Fatalf("Put of an expired row: %v", err)
 	}
-	fresh := gateway.Row{Key: old.Key, Rev: gateway.NewRev()}
+	fresh := storage.Row{Key: old.Key, Rev: storage.NewRev()}
 	if err := s.Put(t.Context(), fresh, ""); err != nil {
 		t.Fatalf("Put over an expired row: %v", err)
 	}
@@ -119,37 +119,37 @@ func TestNewestPageBelowABoundLeavesTheBoundOut(t *testing.T) {
 	s := openStore(t)
 	pk := newKey().PK
 	for _, sk := range []string{"a", "b", "c", "d"} {
-		r := gateway.Row{Key: gateway.Key{Table: gateway.Deliveries, PK: pk, SK: sk}, Rev: gateway.NewRev(), Open: true}
+		r := storage.Row{Key: storage.Key{Table: storage.Deliveries, PK: pk, SK: sk}, Rev: storage.NewRev(), Open: true}
 		if err := s.Put(t.Context(), r, ""); err != nil {
 			t.Fatalf("Put: %v", err)
 		}
 	}
 	for _, tt := range []struct {
-		q    gateway.Query
+		q    storage.Query
 		want string
 	}{
-		{gateway.Query{}, "abcd"},
-		{gateway.Query{Newest: true}, "dcba"},
-		{gateway.Query{From: "b", To: "d"}, "bc"},
-		{gateway.Query{From: "b", To: "d", Newest: true}, "cb"},
-		{gateway.Query{To: "c"}, "ab"},
-		{gateway.Query{To: "c", Newest: true}, "ba"},
-		{gateway.Query{From: "c"}, "cd"},
-		{gateway.Query{From: "c", Newest: true}, "dc"},
-		{gateway.Query{From: "b", To: "d", After: "b"}, "c"},
-		{gateway.Query{From: "b", To: "d", After: "a"}, "bc"},
-		{gateway.Query{From: "b", To: "d", After: "d"}, ""},
-		{gateway.Query{From: "b", To: "d", After: "d", Newest: true}, "cb"},
-		{gateway.Query{From: "b", To: "d", After: "b", Newest: true}, ""},
-		{gateway.Query{From: "b", To: "d", After: "a", Newest: true}, ""},
-		{gateway.Query{To: "b", After: "c", Newest: true}, "a"},
-		{gateway.Query{From: "c", After: "bb"}, "cd"},
-		{gateway.Query{From: "c", To: "b"}, ""},
+		{storage.Query{}, "abcd"},
+		{storage.Query{Newest: true}, "dcba"},
+		{storage.Query{From: "b", To: "d"}, "bc"},
+		{storage.Query{From: "b", To: "d", Newest: true}, "cb"},
+		{storage.Query{To: "c"}, "ab"},
+		{storage.Query{To: "c", Newest: true}, "ba"},
+		{storage.Query{From: "c"}, "cd"},
+		{storage.Query{From: "c", Newest: true}, "dc"},
+		{storage.Query{From: "b", To: "d", After: "b"}, "c"},
+		{storage.Query{From: "b", To: "d", After: "a"}, "bc"},
+		{storage.Query{From: "b", To: "d", After: "d"}, ""},
+		{storage.Query{From: "b", To: "d", After: "d", Newest: true}, "cb"},
+		{storage.Query{From: "b", To: "d", After: "b", Newest: true}, ""},
+		{storage.Query{From: "b", To: "d", After: "a", Newest: true}, ""},
+		{storage.Query{To: "b", After: "c", Newest: true}, "a"},
+		{storage.Query{From: "c", After: "bb"}, "cd"},
+		{storage.Query{From: "c", To: "b"}, ""},
 	} {
 		for _, open := range []bool{false, true} {
 			for _, limit := range []int{0, 1, 2} {
 				q := tt.q
-				q.Table, q.PK, q.Open, q.Limit, q.Consistent = gateway.Deliveries, pk, open, limit, !open
+				q.Table, q.PK, q.Open, q.Limit, q.Consistent = storage.Deliveries, pk, open, limit, !open
 				if got := listed(t, s, q); got != tt.want {
 					t.Errorf("List(%+v) gave %q, want %q", q, got, tt.want)
 				}
@@ -161,7 +161,7 @@ func TestNewestPageBelowABoundLeavesTheBoundOut(t *testing.T) {
 func TestCursorThatIsNotOursIsInvalid(t *testing.T) {
 	s := openStore(t)
 	_, _, err := s.Due(t.Context(), 0, time.Now(), "?", 1)
-	if !errors.Is(err, gateway.ErrInvalid) {
+	if !errors.Is(err, storage.ErrInvalid) {
 		t.Errorf("Due after %q: %v, want ErrInvalid", "?", err)
 	}
 }
@@ -189,11 +189,11 @@ func openBackend(t *testing.T, endpoints cloud.Endpoints) *cloud.Backend {
 	return b
 }
 
-func newKey() gateway.Key {
-	return gateway.Key{Table: gateway.Deliveries, PK: "P#" + gateway.NewRev(), SK: "S"}
+func newKey() storage.Key {
+	return storage.Key{Table: storage.Deliveries, PK: "P#" + storage.NewRev(), SK: "S"}
 }
 
-func getOne(t *testing.T, s gateway.Store, k gateway.Key) gateway.Row {
+func getOne(t *testing.T, s storage.Store, k storage.Key) storage.Row {
 	t.Helper()
 	rows, err := s.Get(t.Context(), k)
 	if err != nil || len(rows) != 1 {
@@ -203,7 +203,7 @@ func getOne(t *testing.T, s gateway.Store, k gateway.Key) gateway.Row {
 }
 
 // listed returns the SKs of all pages of q.
-func listed(t *testing.T, s gateway.Store, q gateway.Query) string {
+func listed(t *testing.T, s storage.Store, q storage.Query) string {
 	t.Helper()
 	var all string
 	for {

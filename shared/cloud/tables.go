@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"time"
 
-	"ringback/shared/gateway"
-
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"ringback/shared/storage"
 )
 
 // tableWait bounds how long a table may take to become active.
@@ -20,7 +20,7 @@ const tableWait = 2 * time.Minute
 // package comment describes them, billed by request, and waits until both are
 // active. One that exists already is left as it is.
 func (s *Store) CreateTables(ctx context.Context) error {
-	for _, t := range []gateway.Table{gateway.Registrations, gateway.Deliveries} {
+	for _, t := range []storage.Table{storage.Registrations, storage.Deliveries} {
 		if err := s.createTable(ctx, s.tables[t]); err != nil {
 			return fmt.Errorf("create table %s: %w", s.tables[t], err)
 		}

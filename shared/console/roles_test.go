@@ -12,7 +12,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"ringback/shared/embedded"
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 func TestKeyThatMayOnlyReadFindsNothingToChange(t *testing.T) {
@@ -160,11 +160,11 @@ func TestQueuesTellHowLateTheScheduleIs(t *testing.T) {
 	b.signIn(operatorKey)
 	b.open("/console/queues")
 	b.sees("on time")
-	row := gateway.Row{
-		Key: gateway.Key{Table: gateway.Deliveries, PK: "unknown#", SK: "late"}, Rev: gateway.NewRev(), Data: []byte("{}"),
+	row := storage.Row{
+		Key: storage.Key{Table: storage.Deliveries, PK: "unknown#", SK: "late"}, Rev: storage.NewRev(), Data: []byte("{}"),
 		Due: time.Now().UTC().Add(-10 * time.Minute),
 	}
-	if err := w.db.Put(t.Context(), row, gateway.AnyRev); err != nil {
+	if err := w.db.Put(t.Context(), row, storage.AnyRev); err != nil {
 		t.Fatal(err)
 	}
 	b.sees("past due")
@@ -179,7 +179,7 @@ func TestDeadLettersAreRedrivenByAButton(t *testing.T) {
 	b.signIn(operatorKey)
 	b.open("/console/queues")
 	b.sees("no dead letters")
-	if errs := w.db.Send(t.Context(), gateway.EventsQueue, []gateway.Message{{Body: "not one of ours"}}); errs[0] != nil {
+	if errs := w.db.Send(t.Context(), storage.EventsQueue, []storage.Message{{Body: "not one of ours"}}); errs[0] != nil {
 		t.Fatal(errs[0])
 	}
 	b.until("the dead letter", `Array.from(document.querySelectorAll("button"), (b) => b.textContent).includes("Redrive")`)

@@ -20,6 +20,7 @@ import (
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/storage"
 )
 
 const operatorKey = "an operator key of no fewer than 32 characters"
@@ -84,7 +85,7 @@ func keyRing(t testing.TB) *gateway.KeyRing {
 func (w *world) work() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	for q, h := range map[gateway.QueueName]gateway.Handler{gateway.EventsQueue: w.g.FanOut, gateway.RetryQueue: w.g.Redeliver} {
+	for q, h := range map[storage.QueueName]storage.Handler{storage.EventsQueue: w.g.FanOut, storage.RetryQueue: w.g.Redeliver} {
 		running.Go(func() { w.db.Serve(ctx, q, embedded.Consumer{Handler: h, Concurrency: 4}) })
 	}
 	running.Go(func() {

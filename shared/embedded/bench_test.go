@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // callers are how many goroutines call at once.
@@ -32,11 +32,11 @@ func BenchmarkPut(b *testing.B) {
 
 // BenchmarkSend sends messages of 1 KiB, each in a Send of its own.
 func BenchmarkSend(b *testing.B) {
-	m := []gateway.Message{{Body: strings.Repeat("m", 1024)}}
+	m := []storage.Message{{Body: strings.Repeat("m", 1024)}}
 	for _, n := range callers {
 		b.Run(fmt.Sprint("callers=", n), func(b *testing.B) {
 			db := openBench(b)
-			concurrently(b, n, func(int) error { return db.Send(context.Background(), gateway.EventsQueue, m)[0] })
+			concurrently(b, n, func(int) error { return db.Send(context.Background(), storage.EventsQueue, m)[0] })
 		})
 	}
 }
@@ -61,7 +61,7 @@ func BenchmarkGet(b *testing.B) {
 func BenchmarkDue(b *testing.B) {
 	db := openBench(b)
 	concurrently(b, 1, func(i int) error {
-		_, _, err := db.Due(context.Background(), i%gateway.DueShards, time.Now(), "", 100)
+		_, _, err := db.Due(context.Background(), i%storage.DueShards, time.Now(), "", 100)
 		return err
 	})
 }
@@ -79,10 +79,10 @@ func BenchmarkCycle(b *testing.B) {
 			ctx, stop := context.WithCancel(context.Background())
 			var served sync.WaitGroup
 			served.Go(func() {
-				db.Serve(ctx, gateway.EventsQueue, Consumer{Concurrency: n, Handler: cycleHandler(b, db, &handled)})
+				db.Serve(ctx, storage.EventsQueue, Consumer{Concurrency: n, Handler: cycleHandler(b, db, &handled)})
 			})
 			concurrently(b, n, func(int) error {
-				return db.Send(ctx, gateway.EventsQueue, []gateway.Message{{Body: body}})[0]
+				return db.Send(ctx, storage.EventsQueue, []storage.Message{{Body: body}})[0]
 			}, handled.Wait)
 			stop()
 			served.Wait()
@@ -90,10 +90,10 @@ func BenchmarkCycle(b *testing.B) {
 	}
 }
 
-func cycleHandler(b *testing.B, db *DB, handled *sync.WaitGroup) gateway.Handler {
+func cycleHandler(b *testing.B, db *DB, handled *sync.WaitGroup) storage.Handler {
 	data := []byte(`{"pad":"` + strings.Repeat("d", 500) + `"}`)
 	var next atomic.Int64
-	return func(ctx context.Context, ms []gateway.Received) ([]string, error) {
+	return func(ctx context.Context, ms []storage.Received) ([]string, error) {
 		var batch sync.WaitGroup
 		for _, m := range ms {
 			batch.Go(func() {
@@ -113,10 +113,10 @@ func cycleHandler(b *testing.B, db *DB, handled *sync.WaitGroup) gateway.Handler
 }
 
 // benchRow returns a row in one of 16 partitions, with a key that grows.
-func benchRow(kind string, i int, data, body []byte) gateway.Row {
-	return gateway.Row{
-		Key:     gateway.Key{Table: gateway.Deliveries, PK: fmt.Sprintf("%s#src-0123456789#%d", kind, i%16), SK: fmt.Sprintf("evt_%040d", i)},
-		Rev:     gateway.NewRev(),
+func benchRow(kind string, i int, data, body []byte) storage.Row {
+	return storage.Row{
+		Key:     storage.Key{Table: storage.Deliveries, PK: fmt.Sprintf("%s#src-0123456789#%d", kind, i%16), SK: fmt.Sprintf("evt_%040d", i)},
+		Rev:     storage.NewRev(),
 		Data:    data,
 		Body:    body,
 		Expires: time.Now().Add(14 * 24 * time.Hour),

@@ -4,24 +4,24 @@ import (
 	"context"
 	"testing"
 
-	"ringback/shared/gateway"
-	"ringback/shared/gateway/gatewaytest"
+	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 func TestStoreKeepsItsContract(t *testing.T) {
 	db := openTest(t, t.TempDir(), Options{})
-	gatewaytest.Store(t, func(*testing.T) gateway.Store { return db })
+	storagetest.Store(t, func(*testing.T) storage.Store { return db })
 }
 
 func TestQueueKeepsItsContract(t *testing.T) {
-	gatewaytest.Queue(t, func(t *testing.T) gatewaytest.ServedQueue {
-		return served{openTest(t, t.TempDir(), Options{Visibility: gatewaytest.Visibility})}
+	storagetest.Queue(t, func(t *testing.T) storagetest.ServedQueue {
+		return served{openTest(t, t.TempDir(), Options{Visibility: storagetest.Visibility})}
 	})
 }
 
 // served is a DB that serves as the local runner does.
 type served struct{ *DB }
 
-func (s served) Serve(ctx context.Context, q gateway.QueueName, h gateway.Handler) error {
+func (s served) Serve(ctx context.Context, q storage.QueueName, h storage.Handler) error {
 	return s.DB.Serve(ctx, q, Consumer{Handler: h, Concurrency: 4})
 }

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // TestMain lets the test's program play a process that dies.
@@ -42,7 +42,7 @@ func runPoisoned(dir string) {
 	if err != nil {
 		panic(err)
 	}
-	go db.Serve(ctx, gateway.EventsQueue, Consumer{Concurrency: 1, Batch: 1, Handler: func(_ context.Context, ms []gateway.Received) ([]string, error) {
+	go db.Serve(ctx, storage.EventsQueue, Consumer{Concurrency: 1, Batch: 1, Handler: func(_ context.Context, ms []storage.Received) ([]string, error) {
 		fmt.Fprintln(log, ms[0].Body, ms[0].Receives)
 		if ms[0].Body == "poison" {
 			os.Exit(3)
@@ -50,7 +50,7 @@ func runPoisoned(dir string) {
 		return nil, nil
 	}})
 	for range time.Tick(time.Millisecond) {
-		d, err := db.Depth(ctx, gateway.EventsQueue)
+		d, err := db.Depth(ctx, storage.EventsQueue)
 		if err != nil {
 			panic(err)
 		}
@@ -66,17 +66,17 @@ func TestMessageThatEndsTheProcessBecomesADeadLetter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "poison"}, gateway.Message{Body: "late", Delay: time.Second})
+	mustSend(t, db, storage.EventsQueue, storage.Message{Body: "poison"}, storage.Message{Body: "late", Delay: time.Second})
 	for i := range 50 {
-		mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: fmt.Sprint("innocent ", i)})
+		mustSend(t, db, storage.EventsQueue, storage.Message{Body: fmt.Sprint("innocent ", i)})
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
 	crashes := 0
 	for play(t, dir, "poisoned") != 0 {
-		if crashes++; crashes > gateway.MaxReceives {
-			t.Fatalf("poison ended the process %d times, want at most %d", crashes, gateway.MaxReceives)
+		if crashes++; crashes > storage.MaxReceives {
+			t.Fatalf("poison ended the process %d times, want at most %d", crashes, storage.MaxReceives)
 		}
 	}
 	log, err := os.ReadFile(filepath.Join(dir, "log"))
@@ -88,11 +88,11 @@ func TestMessageThatEndsTheProcessBecomesADeadLetter(t *testing.T) {
 			t.Errorf("no %q in\n%s", line, log)
 		}
 	}
-	if crashes != gateway.MaxReceives {
-		t.Errorf("poison ended the process %d times, want %d", crashes, gateway.MaxReceives)
+	if crashes != storage.MaxReceives {
+		t.Errorf("poison ended the process %d times, want %d", crashes, storage.MaxReceives)
 	}
 	db = openTest(t, dir, Options{})
-	if d, err := db.Depth(t.Context(), gateway.EventsQueue); err != nil || d != (gateway.Depth{Dead: 1}) {
+	if d, err := db.Depth(t.Context(), storage.EventsQueue); err != nil || d != (storage.Depth{Dead: 1}) {
 		t.Errorf("Depth = %+v, %v, want one dead letter", d, err)
 	}
 }
@@ -137,8 +137,8 @@ func runWriting(dir string) {
 	for w := range 8 {
 		go func() {
 			for i := w; ; i += 8 {
-				r := gateway.Row{Key: numbered(i), Rev: "r", Data: []byte(fmt.Sprint(i))}
-				err := errors.Join(db.Put(ctx, r, ""), db.Send(ctx, gateway.EventsQueue, []gateway.Message{{Body: fmt.Sprint(i)}})[0])
+				r := storage.Row{Key: numbered(i), Rev: "r", Data: []byte(fmt.Sprint(i))}
+				err := errors.Join(db.Put(ctx, r, ""), db.Send(ctx, storage.EventsQueue, []storage.Message{{Body: fmt.Sprint(i)}})[0])
 				if err != nil {
 					panic(err)
 				}
@@ -151,8 +151,8 @@ func runWriting(dir string) {
 	}
 }
 
-func numbered(i int) gateway.Key {
-	return gateway.Key{Table: gateway.Deliveries, PK: fmt.Sprint("p", i%8), SK: fmt.Sprint(i)}
+func numbered(i int) storage.Key {
+	return storage.Key{Table: storage.Deliveries, PK: fmt.Sprint("p", i%8), SK: fmt.Sprint(i)}
 }
 
 func TestAnsweredWritesSurviveAKill(t *testing.T) {
@@ -196,7 +196,7 @@ func receiveAll(t *testing.T, db *DB) []string {
 	t.Helper()
 	var mu sync.Mutex
 	var bodies []string
-	stop := serve(t, db, gateway.EventsQueue, Consumer{Handler: func(_ context.Context, ms []gateway.Received) ([]string, error) {
+	stop := serve(t, db, storage.EventsQueue, Consumer{Handler: func(_ context.Context, ms []storage.Received) ([]string, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, m := range ms {
@@ -217,7 +217,7 @@ func waitEmpty(t *testing.T, db *DB) {
 	const patience = 10 * time.Second / time.Millisecond // in rounds
 	var left, still int
 	for tick := time.Tick(time.Millisecond); ; <-tick {
-		d, err := db.Depth(t.Context(), gateway.EventsQueue)
+		d, err := db.Depth(t.Context(), storage.EventsQueue)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,7 +8,7 @@
 //
 // The files of this package, in the order of reading: embedded.go opens,
 // schema.go is what lies in the file, writer.go the commits; rows.go and
-// list.go fill gateway.Store; queue.go, send.go, serve.go, finish.go, load.go,
+// list.go fill storage.Store; queue.go, send.go, serve.go, finish.go, load.go,
 // take.go and redrive.go follow a message; sweep.go and checkpoint.go keep the
 // files small.
 package embedded
@@ -23,7 +23,7 @@ import (
 	"sync"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // DefaultVisibility is how long a handler has a message for itself.
@@ -32,7 +32,7 @@ const DefaultVisibility = 180 * time.Second
 // readers is how many reads run at once.
 const readers = 4
 
-var queueNames = [...]gateway.QueueName{gateway.EventsQueue, gateway.RetryQueue}
+var queueNames = [...]storage.QueueName{storage.EventsQueue, storage.RetryQueue}
 
 // Options change how a file is used. The zero value is right for most.
 type Options struct {
@@ -45,13 +45,13 @@ type Options struct {
 	Relaxed bool
 }
 
-// A DB is a gateway.Store and a gateway.Queue in one file. It is safe for
+// A DB is a storage.Store and a storage.Queue in one file. It is safe for
 // concurrent use, by one process at a time.
 type DB struct {
 	writer     *writer
 	readers    chan *reader // those that are free
 	opened     int          // of readers
-	queues     map[gateway.QueueName]*queue
+	queues     map[storage.QueueName]*queue
 	lock       *conn
 	checkpoint *checkpoint
 	closing    chan struct{}
@@ -64,7 +64,7 @@ type DB struct {
 func Open(ctx context.Context, dir string, opts Options) (*DB, error) {
 	db := &DB{
 		readers: make(chan *reader, readers),
-		queues:  map[gateway.QueueName]*queue{},
+		queues:  map[storage.QueueName]*queue{},
 		closing: make(chan struct{}),
 	}
 	if err := db.open(ctx, dir, opts); err != nil {
@@ -153,7 +153,7 @@ func (db *DB) openWriter(ctx context.Context, path string, opts Options) error {
 	return db.writer.stmts.prepare(c)
 }
 
-func (db *DB) queue(name gateway.QueueName) *queue { return db.queues[name] }
+func (db *DB) queue(name storage.QueueName) *queue { return db.queues[name] }
 
 // A nothing is a write that only waits for those before it.
 type nothing struct{ settled }
@@ -168,7 +168,7 @@ func (db *DB) flush() error {
 }
 
 // Close commits what was begun and closes the file. Calls after it fail with
-// gateway.ErrUnavailable. Serve must have returned.
+// storage.ErrUnavailable. Serve must have returned.
 func (db *DB) Close() error {
 	close(db.closing)
 	db.running.Wait()

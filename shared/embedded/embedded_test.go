@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 func TestDelayedMessageArrivesInVirtualTime(t *testing.T) {
@@ -18,12 +18,12 @@ func TestDelayedMessageArrivesInVirtualTime(t *testing.T) {
 		db := openTest(t, dir, Options{})
 		start := time.Now()
 		arrived := make(chan time.Duration, 1)
-		stop := serve(t, db, gateway.EventsQueue, Consumer{Handler: func(_ context.Context, ms []gateway.Received) ([]string, error) {
+		stop := serve(t, db, storage.EventsQueue, Consumer{Handler: func(_ context.Context, ms []storage.Received) ([]string, error) {
 			arrived <- time.Since(start)
 			return nil, nil
 		}})
 		defer stop()
-		mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "later", Delay: 10 * time.Minute})
+		mustSend(t, db, storage.EventsQueue, storage.Message{Body: "later", Delay: 10 * time.Minute})
 		if got := <-arrived; got < 10*time.Minute || got > 10*time.Minute+time.Second {
 			t.Errorf("message with a delay of 10m arrived after %v", got)
 		}
@@ -57,17 +57,17 @@ func TestDelayedSendAndDeletionAreInNoHurry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{})
 		handled := make(chan time.Time, 1)
-		defer serve(t, db, gateway.EventsQueue, Consumer{Handler: func(context.Context, []gateway.Received) ([]string, error) {
+		defer serve(t, db, storage.EventsQueue, Consumer{Handler: func(context.Context, []storage.Received) ([]string, error) {
 			handled <- time.Now()
 			return nil, nil
 		}})()
 		begun := time.Now()
-		mustSend(t, db, gateway.RetryQueue, gateway.Message{Body: "later", Delay: time.Minute})
+		mustSend(t, db, storage.RetryQueue, storage.Message{Body: "later", Delay: time.Minute})
 		if took := time.Since(begun); took != leisure {
 			t.Errorf("a send with a delay took %v, want %v", took, leisure)
 		}
 		begun = time.Now()
-		mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "now"})
+		mustSend(t, db, storage.EventsQueue, storage.Message{Body: "now"})
 		if at := <-handled; !at.Equal(begun) {
 			t.Errorf("a message without one was handled after %v, want at once", at.Sub(begun))
 		}
@@ -128,7 +128,7 @@ func openTest(t *testing.T, dir string, opts Options) *DB {
 	return db
 }
 
-func serve(t *testing.T, db *DB, q gateway.QueueName, c Consumer) (stop func()) {
+func serve(t *testing.T, db *DB, q storage.QueueName, c Consumer) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
@@ -141,7 +141,7 @@ func serve(t *testing.T, db *DB, q gateway.QueueName, c Consumer) (stop func()) 
 	}
 }
 
-func mustSend(t *testing.T, db gateway.Queue, q gateway.QueueName, ms ...gateway.Message) {
+func mustSend(t *testing.T, db storage.Queue, q storage.QueueName, ms ...storage.Message) {
 	t.Helper()
 	if err := errors.Join(db.Send(t.Context(), q, ms)...); err != nil {
 		t.Fatal(err)

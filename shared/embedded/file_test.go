@@ -15,7 +15,7 @@ import (
 
 	"modernc.org/sqlite"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 func TestFileOfANewerProgramIsRefused(t *testing.T) {
@@ -46,8 +46,8 @@ func TestExpiredRowsLeaveTheirPlaceToOthers(t *testing.T) {
 	var first int64
 	for round := range 4 {
 		for i := range 200 {
-			mustPut(t, db, gateway.Row{
-				Key:     gateway.Key{Table: gateway.Deliveries, PK: fmt.Sprint("p", i%16), SK: fmt.Sprintf("%d-%d", round, i)},
+			mustPut(t, db, storage.Row{
+				Key:     storage.Key{Table: storage.Deliveries, PK: fmt.Sprint("p", i%16), SK: fmt.Sprintf("%d-%d", round, i)},
 				Rev:     "r",
 				Body:    bytes.Repeat([]byte{1}, 4000),
 				Expires: now.Add(time.Hour),
@@ -85,8 +85,8 @@ func pages(t *testing.T, db *DB) int64 {
 
 func TestOldDeadLettersAreRemoved(t *testing.T) {
 	db := openTest(t, t.TempDir(), Options{})
-	mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "a"})
-	b := burial{settled: make(settled, 1), q: db.queue(gateway.EventsQueue)}
+	mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"})
+	b := burial{settled: make(settled, 1), q: db.queue(storage.EventsQueue)}
 	db.writer.start(b)
 	if err := <-b.settled; err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func TestOldDeadLettersAreRemoved(t *testing.T) {
 		if err := db.sweepOnce(time.Now().Add(tt.after)); err != nil {
 			t.Fatal(err)
 		}
-		if d, err := db.Depth(t.Context(), gateway.EventsQueue); err != nil || d.Dead != tt.want {
+		if d, err := db.Depth(t.Context(), storage.EventsQueue); err != nil || d.Dead != tt.want {
 			t.Errorf("after %v: Depth = %+v, %v, want %d dead", tt.after, d, err, tt.want)
 		}
 	}
@@ -114,9 +114,9 @@ func (b burial) apply(*writer) error { return b.q.bury(message{id: 1, body: "a"}
 
 func TestFullDiskFailsCallsAndLeavesTheRest(t *testing.T) {
 	db := openTest(t, t.TempDir(), Options{})
-	key := func(i int) gateway.Key { return gateway.Key{Table: gateway.Deliveries, PK: "p", SK: fmt.Sprint(i)} }
+	key := func(i int) storage.Key { return storage.Key{Table: storage.Deliveries, PK: "p", SK: fmt.Sprint(i)} }
 	put := func(i int) error {
-		return db.Put(t.Context(), gateway.Row{Key: key(i), Rev: "r", Body: make([]byte, 300<<10)}, "")
+		return db.Put(t.Context(), storage.Row{Key: key(i), Rev: "r", Body: make([]byte, 300<<10)}, "")
 	}
 	limitPages(t, db, 200)
 	var err error
@@ -124,7 +124,7 @@ func TestFullDiskFailsCallsAndLeavesTheRest(t *testing.T) {
 	for ; err == nil && n < 100; n++ {
 		err = put(n)
 	}
-	if err == nil || errors.Is(err, gateway.ErrConflict) {
+	if err == nil || errors.Is(err, storage.ErrConflict) {
 		t.Fatalf("Put on a full disk = %v", err)
 	}
 	if rows, err := db.Get(t.Context(), key(n-2), key(n-1)); err != nil || len(rows) != 1 {
@@ -134,7 +134,7 @@ func TestFullDiskFailsCallsAndLeavesTheRest(t *testing.T) {
 	if err := put(n - 1); err != nil {
 		t.Errorf("Put after there was room again = %v", err)
 	}
-	mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "a"})
+	mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"})
 	if got := receiveAll(t, db); len(got) != 1 {
 		t.Errorf("received %v", got)
 	}
@@ -195,7 +195,7 @@ func TestLogStaysShortUnderLoad(t *testing.T) {
 	for w := range writers {
 		wg.Go(func() {
 			for i := w; i < rows; i += writers {
-				r := gateway.Row{Key: numbered(i), Rev: "r", Body: make([]byte, 7000)}
+				r := storage.Row{Key: numbered(i), Rev: "r", Body: make([]byte, 7000)}
 				if err := db.Put(context.Background(), r, ""); err != nil {
 					t.Error(err)
 				}
@@ -223,7 +223,7 @@ func TestPagesInMemoryKeepToTheirLimit(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range rows {
 			wg.Go(func() {
-				r := gateway.Row{Key: numbered(i * 7919 % rows), Rev: fmt.Sprint(round), Body: make([]byte, 4000)}
+				r := storage.Row{Key: numbered(i * 7919 % rows), Rev: fmt.Sprint(round), Body: make([]byte, 4000)}
 				if err := db.Put(context.Background(), r, was); err != nil {
 					t.Error(err)
 				}

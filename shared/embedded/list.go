@@ -9,25 +9,25 @@ import (
 	"strings"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // maxPageBytes ends a page early, as DynamoDB does ("Query" in the Amazon
 // DynamoDB API Reference: 1 MB a page).
 const maxPageBytes = 1 << 20
 
-// List implements gateway.Store. It sees every answered write.
-func (db *DB) List(ctx context.Context, q gateway.Query) (gateway.Page, error) {
+// List implements storage.Store. It sees every answered write.
+func (db *DB) List(ctx context.Context, q storage.Query) (storage.Page, error) {
 	if err := q.Check(); err != nil {
-		return gateway.Page{}, err
+		return storage.Page{}, err
 	}
 	r, err := db.reader(ctx)
 	if err != nil {
-		return gateway.Page{}, err
+		return storage.Page{}, err
 	}
 	defer r.release()
 	from, to := bounds(q)
-	var p gateway.Page
+	var p storage.Page
 	size := 0
 	err = r.list(q).each(func(v []driver.Value) error {
 		row := rowFrom(q.Table, q.PK, v)
@@ -40,13 +40,13 @@ func (db *DB) List(ctx context.Context, q gateway.Query) (gateway.Page, error) {
 		return nil
 	}, tableNumber(q.Table), q.PK, from, to, time.Now().Unix(), int64(q.PageRows()))
 	if err != nil {
-		return gateway.Page{}, fmt.Errorf("list rows: %w", err)
+		return storage.Page{}, fmt.Errorf("list rows: %w", err)
 	}
 	return p, nil
 }
 
 // bounds returns q's part of the partition as from ≤ SK < to.
-func bounds(q gateway.Query) (from string, to any) {
+func bounds(q storage.Query) (from string, to any) {
 	from, upper := q.From, q.To
 	switch {
 	case q.After == "":
@@ -62,7 +62,7 @@ func bounds(q gateway.Query) (from string, to any) {
 }
 
 // list returns the statement for q.
-func (r *reader) list(q gateway.Query) *stmt {
+func (r *reader) list(q storage.Query) *stmt {
 	switch {
 	case q.Open && q.Newest:
 		return r.openNewest
@@ -83,9 +83,9 @@ func listText(columns, where, order string) string {
 		" ORDER BY sk " + order + " LIMIT +?6"
 }
 
-// Due implements gateway.Store. It sees every answered write.
-func (db *DB) Due(ctx context.Context, shard int, until time.Time, after string, limit int) ([]gateway.DueRow, string, error) {
-	n, err := gateway.CheckDue(shard, limit)
+// Due implements storage.Store. It sees every answered write.
+func (db *DB) Due(ctx context.Context, shard int, until time.Time, after string, limit int) ([]storage.DueRow, string, error) {
+	n, err := storage.CheckDue(shard, limit)
 	if err != nil {
 		return nil, "", err
 	}
@@ -98,10 +98,10 @@ func (db *DB) Due(ctx context.Context, shard int, until time.Time, after string,
 		return nil, "", err
 	}
 	defer r.release()
-	var rows []gateway.DueRow
+	var rows []storage.DueRow
 	err = r.due.each(func(v []driver.Value) error {
-		rows = append(rows, gateway.DueRow{
-			Key: gateway.Key{Table: tableOf(integer(v[1])), PK: text(v[2]), SK: text(v[3])},
+		rows = append(rows, storage.DueRow{
+			Key: storage.Key{Table: tableOf(integer(v[1])), PK: text(v[2]), SK: text(v[3])},
 			Due: time.UnixMilli(integer(v[0])).UTC(),
 		})
 		return nil
@@ -123,7 +123,7 @@ type dueEnd struct {
 
 // dueCursor names r: its time, its table and its key, whose PK's length comes
 // first since both may hold any character.
-func dueCursor(r gateway.DueRow) string {
+func dueCursor(r storage.DueRow) string {
 	return fmt.Sprintf("%d %d %d %s%s", r.Due.UnixMilli(), tableNumber(r.Table), len(r.PK), r.PK, r.SK)
 }
 
@@ -140,5 +140,5 @@ func parseDueCursor(s string) (dueEnd, error) {
 			return dueEnd{due: due, table: table, pk: parts[3][:n], sk: parts[3][n:]}, nil
 		}
 	}
-	return dueEnd{}, fmt.Errorf("%w: cursor", gateway.ErrInvalid)
+	return dueEnd{}, fmt.Errorf("%w: cursor", storage.ErrInvalid)
 }

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // Messages that lie in memory so that receiving them reads nothing. Beyond
@@ -42,7 +42,7 @@ type tally struct {
 // file before a handler gets them, so that a message which ends the process
 // comes to its MaxReceives, while those that wait behind it do not.
 type queue struct {
-	name       gateway.QueueName
+	name       storage.QueueName
 	visibility time.Duration
 	stmts      queueStmts // of the writer
 
@@ -237,14 +237,14 @@ func wakeUp(c chan struct{}) {
 	}
 }
 
-// Depth implements gateway.Queue.
-func (db *DB) Depth(ctx context.Context, name gateway.QueueName) (gateway.Depth, error) {
+// Depth implements storage.Queue.
+func (db *DB) Depth(ctx context.Context, name storage.QueueName) (storage.Depth, error) {
 	if err := name.Check(); err != nil {
-		return gateway.Depth{}, err
+		return storage.Depth{}, err
 	}
 	r, err := db.reader(ctx)
 	if err != nil {
-		return gateway.Depth{}, err
+		return storage.Depth{}, err
 	}
 	defer r.release()
 	var delayed int
@@ -253,12 +253,12 @@ func (db *DB) Depth(ctx context.Context, name gateway.QueueName) (gateway.Depth,
 		return nil
 	}, time.Now().UnixMilli())
 	if err != nil {
-		return gateway.Depth{}, fmt.Errorf("depth of %s: %w", name, err)
+		return storage.Depth{}, fmt.Errorf("depth of %s: %w", name, err)
 	}
 	q := db.queue(name)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return gateway.Depth{
+	return storage.Depth{
 		Waiting:  max(0, q.committed.total-delayed-q.inFlight),
 		InFlight: q.inFlight,
 		Delayed:  delayed,

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A reader is a connection that sees what was committed when a statement
@@ -16,7 +16,7 @@ type reader struct {
 
 	get, oldest, newest, open, openNewest, due *stmt
 
-	queues map[gateway.QueueName]*queueReads
+	queues map[storage.QueueName]*queueReads
 }
 
 // queueReads are a reader's statements for one queue.
@@ -36,7 +36,7 @@ func openReader(ctx context.Context, path string, home chan *reader) (*reader, e
 	if err != nil {
 		return nil, fmt.Errorf("open for reading: %w", err)
 	}
-	r := &reader{conn: c, home: home, queues: map[gateway.QueueName]*queueReads{}}
+	r := &reader{conn: c, home: home, queues: map[storage.QueueName]*queueReads{}}
 	err = c.prepareAll(map[**stmt]string{
 		&r.get:        getText,
 		&r.oldest:     listText(rowColumns, "", "ASC"),
@@ -57,7 +57,7 @@ func openReader(ctx context.Context, path string, home chan *reader) (*reader, e
 	return r, nil
 }
 
-func (r *queueReads) prepare(c *conn, name gateway.QueueName) error {
+func (r *queueReads) prepare(c *conn, name storage.QueueName) error {
 	t := string(name) + "_messages"
 	return c.prepareAll(map[**stmt]string{
 		&r.fresh:   "SELECT id, body FROM " + t + " WHERE id > ? AND visible IS NULL AND receives = 0 ORDER BY id LIMIT +?",

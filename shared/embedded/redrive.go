@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A redrive moves some dead letters on its way through the writer.
@@ -20,9 +20,9 @@ type redrive struct {
 
 const redriveChunk = 100
 
-// Redrive implements gateway.Queue. It returns when all letters that were dead
+// Redrive implements storage.Queue. It returns when all letters that were dead
 // at its start have been moved.
-func (db *DB) Redrive(ctx context.Context, name gateway.QueueName) error {
+func (db *DB) Redrive(ctx context.Context, name storage.QueueName) error {
 	if err := name.Check(); err != nil {
 		return err
 	}

@@ -7,30 +7,30 @@ import (
 	"slices"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // tableNumber is how a table stands in the file.
-func tableNumber(t gateway.Table) int64 {
-	if t == gateway.Registrations {
+func tableNumber(t storage.Table) int64 {
+	if t == storage.Registrations {
 		return 0
 	}
 	return 1
 }
 
-func tableOf(number int64) gateway.Table {
+func tableOf(number int64) storage.Table {
 	if number == 0 {
-		return gateway.Registrations
+		return storage.Registrations
 	}
-	return gateway.Deliveries
+	return storage.Deliveries
 }
 
 const rowColumns = "sk, rev, data, body, due, open, expires"
 
 // rowFrom reads rowColumns. The key's other parts are the caller's.
-func rowFrom(t gateway.Table, pk string, v []driver.Value) gateway.Row {
-	r := gateway.Row{
-		Key:  gateway.Key{Table: t, PK: pk, SK: text(v[0])},
+func rowFrom(t storage.Table, pk string, v []driver.Value) storage.Row {
+	r := storage.Row{
+		Key:  storage.Key{Table: t, PK: pk, SK: text(v[0])},
 		Rev:  text(v[1]),
 		Data: blob(v[2]),
 		Body: blob(v[3]),
@@ -48,13 +48,13 @@ func rowFrom(t gateway.Table, pk string, v []driver.Value) gateway.Row {
 // A put is a Put on its way through the writer.
 type put struct {
 	settled
-	row      gateway.Row
+	row      storage.Row
 	was      string
 	conflict error
 }
 
-// Put implements gateway.Store.
-func (db *DB) Put(ctx context.Context, r gateway.Row, was string) error {
+// Put implements storage.Store.
+func (db *DB) Put(ctx context.Context, r storage.Row, was string) error {
 	if err := r.Check(); err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (p *put) apply(w *writer) error {
 	case "":
 		args[10] = time.Now().Unix()
 		changed, err = s.putNew.do(args[:]...)
-	case gateway.AnyRev:
+	case storage.AnyRev:
 		changed, err = s.putAny.do(args[:10]...)
 	default:
 		args[10] = p.was
@@ -100,7 +100,7 @@ func (p *put) apply(w *writer) error {
 	}
 	stored, err := w.stored(r.Key)
 	if err == nil && stored.Rev != r.Rev {
-		p.conflict = &gateway.ConflictError{Stored: stored}
+		p.conflict = &storage.ConflictError{Stored: stored}
 	}
 	return err
 }
@@ -111,11 +111,11 @@ func seconds(t time.Time) int64 {
 }
 
 // stored returns the row of k inside the transaction; zero if there is none.
-func (w *writer) stored(k gateway.Key) (gateway.Row, error) {
+func (w *writer) stored(k storage.Key) (storage.Row, error) {
 	return readRow(w.stmts.get, k)
 }
 
-func readRow(get *stmt, k gateway.Key) (r gateway.Row, err error) {
+func readRow(get *stmt, k storage.Key) (r storage.Row, err error) {
 	err = get.each(func(v []driver.Value) error {
 		r = rowFrom(k.Table, k.PK, v)
 		return nil
@@ -126,13 +126,13 @@ func readRow(get *stmt, k gateway.Key) (r gateway.Row, err error) {
 // A deletion is a Delete on its way through the writer.
 type deletion struct {
 	settled
-	key      gateway.Key
+	key      storage.Key
 	was      string
 	conflict error
 }
 
-// Delete implements gateway.Store.
-func (db *DB) Delete(ctx context.Context, k gateway.Key, was string) error {
+// Delete implements storage.Store.
+func (db *DB) Delete(ctx context.Context, k storage.Key, was string) error {
 	if err := k.Check(); err != nil {
 		return err
 	}
@@ -155,14 +155,14 @@ func (d *deletion) apply(w *writer) error {
 	}
 	stored, err := w.stored(k)
 	if err == nil && stored.Rev != "" {
-		d.conflict = &gateway.ConflictError{Stored: stored}
+		d.conflict = &storage.ConflictError{Stored: stored}
 	}
 	return err
 }
 
-// Get implements gateway.Store.
-func (db *DB) Get(ctx context.Context, keys ...gateway.Key) ([]gateway.Row, error) {
-	if err := gateway.CheckGet(keys); err != nil {
+// Get implements storage.Store.
+func (db *DB) Get(ctx context.Context, keys ...storage.Key) ([]storage.Row, error) {
+	if err := storage.CheckGet(keys); err != nil {
 		return nil, err
 	}
 	r, err := db.reader(ctx)
@@ -170,7 +170,7 @@ func (db *DB) Get(ctx context.Context, keys ...gateway.Key) ([]gateway.Row, erro
 		return nil, err
 	}
 	defer r.release()
-	rows := make([]gateway.Row, 0, len(keys))
+	rows := make([]storage.Row, 0, len(keys))
 	for i, k := range keys {
 		if slices.Contains(keys[:i], k) {
 			continue

@@ -6,24 +6,24 @@ import (
 	"slices"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A send is a Send on its way through the writer.
 type send struct {
 	settled
 	q     *queue
-	ms    []gateway.Message
+	ms    []storage.Message
 	errs  []error // those with one are not sent
 	first time.Time
 	sent  []message // fresh ones
 }
 
-// Send implements gateway.Queue. All messages without an error of their own
+// Send implements storage.Queue. All messages without an error of their own
 // become durable together. Messages come in the order of sending whatever
 // their groups.
-func (db *DB) Send(ctx context.Context, name gateway.QueueName, ms []gateway.Message) []error {
-	errs := gateway.CheckSend(name, ms)
+func (db *DB) Send(ctx context.Context, name storage.QueueName, ms []storage.Message) []error {
+	errs := storage.CheckSend(name, ms)
 	if err := ctx.Err(); err != nil {
 		return fill(errs, err)
 	}
@@ -54,7 +54,7 @@ func fill(errs []error, err error) []error {
 
 // delayed reports whether all of s waits for a time.
 func (s *send) delayed() bool {
-	return !slices.ContainsFunc(s.ms, func(m gateway.Message) bool { return m.Delay == 0 })
+	return !slices.ContainsFunc(s.ms, func(m storage.Message) bool { return m.Delay == 0 })
 }
 
 func (s *send) apply(*writer) error {
@@ -70,7 +70,7 @@ func (s *send) apply(*writer) error {
 	return nil
 }
 
-func (s *send) insert(m gateway.Message, now time.Time) error {
+func (s *send) insert(m storage.Message, now time.Time) error {
 	q := s.q
 	q.lastID++
 	q.now.total++

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // maxBatch is how many messages a handler gets at most, as of SQS
@@ -20,7 +20,7 @@ const maxBatch = 10
 
 // A Consumer tells how Serve hands out messages.
 type Consumer struct {
-	Handler     gateway.Handler
+	Handler     storage.Handler
 	Batch       int           // messages a call of Handler at most; 1 to 10, by default 10
 	Concurrency int           // calls at once; by default 1
 	Timeout     time.Duration // of the context of a call; by default the visibility timeout
@@ -39,7 +39,7 @@ type flight struct {
 // handler's context does not end with ctx. A handler that panics has failed.
 // Messages that it did not finish come again when their visibility timeout
 // runs out, counted from when they were received.
-func (db *DB) Serve(ctx context.Context, name gateway.QueueName, c Consumer) error {
+func (db *DB) Serve(ctx context.Context, name storage.QueueName, c Consumer) error {
 	if err := name.Check(); err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (c Consumer) withDefaults(visibility time.Duration) (Consumer, error) {
 		c.Timeout = visibility
 	}
 	if c.Handler == nil || c.Batch < 0 || c.Batch > maxBatch || c.Concurrency < 0 || c.Timeout < 0 {
-		return c, fmt.Errorf("%w: consumer", gateway.ErrInvalid)
+		return c, fmt.Errorf("%w: consumer", storage.ErrInvalid)
 	}
 	return c, nil
 }
@@ -181,12 +181,12 @@ func shift(dst, src []message) (grown, rest []message) {
 }
 
 // handle calls c's handler and returns which messages of f must come again.
-func (c Consumer) handle(ctx context.Context, name gateway.QueueName, f *flight) (again []message) {
+func (c Consumer) handle(ctx context.Context, name storage.QueueName, f *flight) (again []message) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	ms := make([]gateway.Received, len(f.ms))
+	ms := make([]storage.Received, len(f.ms))
 	for i, m := range f.ms {
-		ms[i] = gateway.Received{Body: m.body, Receipt: strconv.Itoa(i), Receives: m.receives}
+		ms[i] = storage.Received{Body: m.body, Receipt: strconv.Itoa(i), Receives: m.receives}
 	}
 	receipts, err := c.call(ctx, ms)
 	if err != nil {
@@ -205,7 +205,7 @@ func (c Consumer) handle(ctx context.Context, name gateway.QueueName, f *flight)
 }
 
 // call makes a panic of the handler an error.
-func (c Consumer) call(ctx context.Context, ms []gateway.Received) (again []string, err error) {
+func (c Consumer) call(ctx context.Context, ms []storage.Received) (again []string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())

@@ -11,10 +11,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"ringback/shared/gateway"
-
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+
+	"ringback/shared/storage"
 )
 
 func TestMessageOfAFormerProcessIsVisibleAtOnce(t *testing.T) {
@@ -24,8 +24,8 @@ func TestMessageOfAFormerProcessIsVisibleAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "a"}, gateway.Message{Body: "delayed", Delay: time.Minute})
-		stop := serve(t, db, gateway.EventsQueue, Consumer{Handler: func(_ context.Context, ms []gateway.Received) ([]string, error) {
+		mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"}, storage.Message{Body: "delayed", Delay: time.Minute})
+		stop := serve(t, db, storage.EventsQueue, Consumer{Handler: func(_ context.Context, ms []storage.Received) ([]string, error) {
 			return nil, errors.New("refused by the test")
 		}})
 		time.Sleep(time.Second)
@@ -36,8 +36,8 @@ func TestMessageOfAFormerProcessIsVisibleAtOnce(t *testing.T) {
 
 		db = openTest(t, dir, Options{})
 		start := time.Now()
-		got := make(chan gateway.Received)
-		stop = serve(t, db, gateway.EventsQueue, Consumer{Batch: 1, Handler: func(_ context.Context, ms []gateway.Received) ([]string, error) {
+		got := make(chan storage.Received)
+		stop = serve(t, db, storage.EventsQueue, Consumer{Batch: 1, Handler: func(_ context.Context, ms []storage.Received) ([]string, error) {
 			got <- ms[0]
 			return nil, nil
 		}})
@@ -58,7 +58,7 @@ func TestSlowHandlerLosesItsMessageToAnother(t *testing.T) {
 		start := time.Now()
 		var mu sync.Mutex
 		var receives []string
-		stop := serve(t, db, gateway.EventsQueue, Consumer{Concurrency: 4, Timeout: time.Hour, Handler: func(ctx context.Context, ms []gateway.Received) ([]string, error) {
+		stop := serve(t, db, storage.EventsQueue, Consumer{Concurrency: 4, Timeout: time.Hour, Handler: func(ctx context.Context, ms []storage.Received) ([]string, error) {
 			mu.Lock()
 			receives = append(receives, fmt.Sprint(ms[0].Receives, " after ", time.Since(start)))
 			mu.Unlock()
@@ -68,7 +68,7 @@ func TestSlowHandlerLosesItsMessageToAnother(t *testing.T) {
 			}
 			return nil, nil
 		}})
-		mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "a"})
+		mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"})
 		time.Sleep(time.Hour)
 		stop()
 		if want := []string{"1 after 0s", "2 after 3m0s"}; !cmp.Equal(receives, want) {
@@ -83,13 +83,13 @@ func TestPanicFailsTheBatchAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{})
 		var calls atomic.Int32
-		stop := serve(t, db, gateway.EventsQueue, Consumer{Handler: func(_ context.Context, ms []gateway.Received) ([]string, error) {
+		stop := serve(t, db, storage.EventsQueue, Consumer{Handler: func(_ context.Context, ms []storage.Received) ([]string, error) {
 			if calls.Add(1) == 1 {
 				panic("by the test")
 			}
 			return nil, nil
 		}})
-		mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "a"})
+		mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"})
 		time.Sleep(DefaultVisibility + time.Second)
 		stop()
 		if n := calls.Load(); n != 2 {
@@ -104,14 +104,14 @@ func TestUnknownReceiptMakesAllComeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{})
 		received := 0
-		stop := serve(t, db, gateway.EventsQueue, Consumer{Handler: func(_ context.Context, ms []gateway.Received) ([]string, error) {
+		stop := serve(t, db, storage.EventsQueue, Consumer{Handler: func(_ context.Context, ms []storage.Received) ([]string, error) {
 			received += len(ms)
 			if received <= 2 {
 				return []string{"7"}, nil
 			}
 			return nil, nil
 		}})
-		mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "a"}, gateway.Message{Body: "b"})
+		mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"}, storage.Message{Body: "b"})
 		time.Sleep(DefaultVisibility + time.Second)
 		stop()
 		if received != 4 {
@@ -125,7 +125,7 @@ func TestServeWaitsForItsHandlers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{})
 		var finished atomic.Int32
-		stop := serve(t, db, gateway.EventsQueue, Consumer{Concurrency: 3, Batch: 1, Handler: func(ctx context.Context, ms []gateway.Received) ([]string, error) {
+		stop := serve(t, db, storage.EventsQueue, Consumer{Concurrency: 3, Batch: 1, Handler: func(ctx context.Context, ms []storage.Received) ([]string, error) {
 			time.Sleep(time.Minute)
 			if err := ctx.Err(); err != nil {
 				t.Errorf("context of a running handler: %v", err)
@@ -134,7 +134,7 @@ func TestServeWaitsForItsHandlers(t *testing.T) {
 			return nil, nil
 		}})
 		for i := range 5 {
-			mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: fmt.Sprint(i)})
+			mustSend(t, db, storage.EventsQueue, storage.Message{Body: fmt.Sprint(i)})
 		}
 		time.Sleep(time.Second)
 		stop()
@@ -150,14 +150,14 @@ func TestHandlerGetsItsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{})
 		took := make(chan time.Duration, 1)
-		stop := serve(t, db, gateway.EventsQueue, Consumer{Timeout: 20 * time.Second, Handler: func(ctx context.Context, _ []gateway.Received) ([]string, error) {
+		stop := serve(t, db, storage.EventsQueue, Consumer{Timeout: 20 * time.Second, Handler: func(ctx context.Context, _ []storage.Received) ([]string, error) {
 			start := time.Now()
 			<-ctx.Done()
 			took <- time.Since(start)
 			return nil, nil
 		}})
 		defer stop()
-		mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "a"})
+		mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"})
 		if got := <-took; got != 20*time.Second {
 			t.Errorf("context ended after %v, want 20s", got)
 		}
@@ -177,14 +177,14 @@ func TestBacklogLiesInTheFile(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			db := openTest(t, t.TempDir(), Options{})
 			for i := 0; i < tt.messages; {
-				var ms []gateway.Message
-				for size := 0; len(ms) < gateway.MaxSend && size+tt.size < gateway.MaxMessageBytes && i < tt.messages; i++ {
+				var ms []storage.Message
+				for size := 0; len(ms) < storage.MaxSend && size+tt.size < storage.MaxMessageBytes && i < tt.messages; i++ {
 					size += tt.size + 10
-					ms = append(ms, gateway.Message{Body: fmt.Sprintf("%09d %s", i, strings.Repeat("x", tt.size))})
+					ms = append(ms, storage.Message{Body: fmt.Sprintf("%09d %s", i, strings.Repeat("x", tt.size))})
 				}
-				mustSend(t, db, gateway.EventsQueue, ms...)
+				mustSend(t, db, storage.EventsQueue, ms...)
 			}
-			q := db.queue(gateway.EventsQueue)
+			q := db.queue(storage.EventsQueue)
 			if len(q.ready) > maxReady || q.readySize > maxReadyBytes {
 				t.Errorf("%d messages of %d bytes in memory, at most %d of %d", len(q.ready), q.readySize, maxReady, maxReadyBytes)
 			}
@@ -208,7 +208,7 @@ func TestConsumersShareAQueue(t *testing.T) {
 	var n atomic.Int32
 	done := make(chan struct{})
 	for range 3 {
-		stop := serve(t, db, gateway.RetryQueue, Consumer{Concurrency: 2, Handler: func(_ context.Context, ms []gateway.Received) ([]string, error) {
+		stop := serve(t, db, storage.RetryQueue, Consumer{Concurrency: 2, Handler: func(_ context.Context, ms []storage.Received) ([]string, error) {
 			if n.Add(int32(len(ms))) == 100 {
 				close(done)
 			}
@@ -217,24 +217,24 @@ func TestConsumersShareAQueue(t *testing.T) {
 		defer stop()
 	}
 	for i := range 100 {
-		mustSend(t, db, gateway.RetryQueue, gateway.Message{Body: fmt.Sprint(i)})
+		mustSend(t, db, storage.RetryQueue, storage.Message{Body: fmt.Sprint(i)})
 	}
 	<-done
 }
 
 func TestServeRefusesAnInvalidConsumer(t *testing.T) {
 	db := openTest(t, t.TempDir(), Options{})
-	h := func(context.Context, []gateway.Received) ([]string, error) { return nil, nil }
+	h := func(context.Context, []storage.Received) ([]string, error) { return nil, nil }
 	for _, tt := range []struct {
-		q gateway.QueueName
+		q storage.QueueName
 		c Consumer
 	}{
 		{"other", Consumer{Handler: h}},
-		{gateway.EventsQueue, Consumer{}},
-		{gateway.EventsQueue, Consumer{Handler: h, Batch: 11}},
-		{gateway.EventsQueue, Consumer{Handler: h, Concurrency: -1}},
+		{storage.EventsQueue, Consumer{}},
+		{storage.EventsQueue, Consumer{Handler: h, Batch: 11}},
+		{storage.EventsQueue, Consumer{Handler: h, Concurrency: -1}},
 	} {
-		if err := db.Serve(t.Context(), tt.q, tt.c); !errors.Is(err, gateway.ErrInvalid) {
+		if err := db.Serve(t.Context(), tt.q, tt.c); !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("Serve(%s, %+v) = %v, want ErrInvalid", tt.q, tt.c, err)
 		}
 	}
@@ -246,19 +246,19 @@ func TestNothingRunsAfterClose(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustSend(t, db, gateway.EventsQueue, gateway.Message{Body: "a"})
+	mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"})
 	receiveAll(t, db)
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	k := gateway.Key{Table: gateway.Deliveries, PK: "p", SK: "s"}
+	k := storage.Key{Table: storage.Deliveries, PK: "p", SK: "s"}
 	_, getErr := db.Get(context.Background(), k)
 	for _, err := range []error{
 		getErr,
-		db.Put(context.Background(), gateway.Row{Key: k, Rev: "r"}, ""),
-		db.Send(context.Background(), gateway.EventsQueue, []gateway.Message{{Body: "a"}})[0],
+		db.Put(context.Background(), storage.Row{Key: k, Rev: "r"}, ""),
+		db.Send(context.Background(), storage.EventsQueue, []storage.Message{{Body: "a"}})[0],
 	} {
-		if !errors.Is(err, gateway.ErrUnavailable) {
+		if !errors.Is(err, storage.ErrUnavailable) {
 			t.Errorf("call after Close = %v, want ErrUnavailable", err)
 		}
 	}

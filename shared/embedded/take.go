@@ -5,7 +5,7 @@ import (
 	"io"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A take marks messages as received, so that handlers may get them, and buries
@@ -74,7 +74,7 @@ func (t *take) find(s *stmt, args ...any) (found []message, cut bool, err error)
 
 func (t *take) markAll(ms []message, visible any) error {
 	for _, m := range ms {
-		if m.receives >= gateway.MaxReceives {
+		if m.receives >= storage.MaxReceives {
 			if err := t.q.bury(m); err != nil {
 				return err
 			}

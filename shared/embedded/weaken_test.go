@@ -9,19 +9,19 @@ import (
 	"testing/synctest"
 	"time"
 
-	"ringback/shared/gateway"
-	"ringback/shared/gateway/gatewaytest"
-
 	"github.com/google/go-cmp/cmp"
+
+	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 func TestWeakenedStoreKeepsItsContract(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			db := openTest(t, t.TempDir(), Options{})
-			w := gatewaytest.Weakness{Seed: seed, Late: 0.5, ShortPages: 0.5, EmptyPages: 0.3, Lag: 100 * time.Millisecond}
+			w := storagetest.Weakness{Seed: seed, Late: 0.5, ShortPages: 0.5, EmptyPages: 0.3, Lag: 100 * time.Millisecond}
 			s, _ := w.Weaken(db, db)
-			gatewaytest.Store(t, func(*testing.T) gateway.Store { return s })
+			storagetest.Store(t, func(*testing.T) storage.Store { return s })
 		})
 	}
 }
@@ -30,14 +30,14 @@ func TestLateIndexShowsWhatWas(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{})
-		s, _ := gatewaytest.Weakness{Late: 1, Lag: time.Second}.Weaken(db, db)
-		k := gateway.Key{Table: gateway.Deliveries, PK: "p", SK: "s"}
-		first := gateway.Row{Key: k, Rev: "1", Open: true, Due: time.Now()}
+		s, _ := storagetest.Weakness{Late: 1, Lag: time.Second}.Weaken(db, db)
+		k := storage.Key{Table: storage.Deliveries, PK: "p", SK: "s"}
+		first := storage.Row{Key: k, Rev: "1", Open: true, Due: time.Now()}
 		mustPut(t, s, first, "")
 		wantSeen(t, s, k, "", false, false)
 		time.Sleep(time.Second)
 		wantSeen(t, s, k, "1", true, true)
-		mustPut(t, s, gateway.Row{Key: k, Rev: "2"}, "1")
+		mustPut(t, s, storage.Row{Key: k, Rev: "2"}, "1")
 		wantSeen(t, s, k, "1", true, true)
 		time.Sleep(time.Second)
 		wantSeen(t, s, k, "2", false, false)
@@ -51,9 +51,9 @@ func TestLateIndexShowsWhatWas(t *testing.T) {
 }
 
 // wantSeen compares what the three indexes show of k.
-func wantSeen(t *testing.T, s gateway.Store, k gateway.Key, rev string, open, due bool) {
+func wantSeen(t *testing.T, s storage.Store, k storage.Key, rev string, open, due bool) {
 	t.Helper()
-	p, err := s.List(t.Context(), gateway.Query{Table: k.Table, PK: k.PK})
+	p, err := s.List(t.Context(), storage.Query{Table: k.Table, PK: k.PK})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func wantSeen(t *testing.T, s gateway.Store, k gateway.Key, rev string, open, du
 	if len(p.Rows) > 0 {
 		got = p.Rows[0].Rev
 	}
-	o, err := s.List(t.Context(), gateway.Query{Table: k.Table, PK: k.PK, Open: true})
+	o, err := s.List(t.Context(), storage.Query{Table: k.Table, PK: k.PK, Open: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,15 +76,15 @@ func wantSeen(t *testing.T, s gateway.Store, k gateway.Key, rev string, open, du
 
 func TestLostAnswerMeansDone(t *testing.T) {
 	db := openTest(t, t.TempDir(), Options{})
-	s, q := gatewaytest.Weakness{Lost: 1}.Weaken(db, db)
-	r := gateway.Row{Key: gateway.Key{Table: gateway.Deliveries, PK: "p", SK: "s"}, Rev: "1"}
-	if err := s.Put(t.Context(), r, ""); !errors.Is(err, gatewaytest.ErrWeak) {
+	s, q := storagetest.Weakness{Lost: 1}.Weaken(db, db)
+	r := storage.Row{Key: storage.Key{Table: storage.Deliveries, PK: "p", SK: "s"}, Rev: "1"}
+	if err := s.Put(t.Context(), r, ""); !errors.Is(err, storagetest.ErrWeak) {
 		t.Errorf("Put = %v, want ErrWeak", err)
 	}
 	if rows, err := db.Get(t.Context(), r.Key); err != nil || len(rows) != 1 {
 		t.Errorf("Get = %v, %v, want the row", rows, err)
 	}
-	if errs := q.Send(t.Context(), gateway.EventsQueue, []gateway.Message{{Body: "a"}}); !errors.Is(errs[0], gatewaytest.ErrWeak) {
+	if errs := q.Send(t.Context(), storage.EventsQueue, []storage.Message{{Body: "a"}}); !errors.Is(errs[0], storagetest.ErrWeak) {
 		t.Errorf("Send = %v, want ErrWeak", errs)
 	}
 	wantWaiting(t, db, 1)
@@ -92,15 +92,15 @@ func TestLostAnswerMeansDone(t *testing.T) {
 
 func TestRefusedCallIsNotDone(t *testing.T) {
 	db := openTest(t, t.TempDir(), Options{})
-	s, q := gatewaytest.Weakness{Refused: 1}.Weaken(db, db)
-	r := gateway.Row{Key: gateway.Key{Table: gateway.Deliveries, PK: "p", SK: "s"}, Rev: "1"}
-	if err := s.Put(t.Context(), r, ""); !errors.Is(err, gatewaytest.ErrWeak) {
+	s, q := storagetest.Weakness{Refused: 1}.Weaken(db, db)
+	r := storage.Row{Key: storage.Key{Table: storage.Deliveries, PK: "p", SK: "s"}, Rev: "1"}
+	if err := s.Put(t.Context(), r, ""); !errors.Is(err, storagetest.ErrWeak) {
 		t.Errorf("Put = %v, want ErrWeak", err)
 	}
 	if rows, err := db.Get(t.Context(), r.Key); err != nil || len(rows) != 0 {
 		t.Errorf("Get = %v, %v, want no row", rows, err)
 	}
-	if errs := q.Send(t.Context(), gateway.EventsQueue, []gateway.Message{{Body: "a"}}); !errors.Is(errs[0], gatewaytest.ErrWeak) {
+	if errs := q.Send(t.Context(), storage.EventsQueue, []storage.Message{{Body: "a"}}); !errors.Is(errs[0], storagetest.ErrWeak) {
 		t.Errorf("Send = %v, want ErrWeak", errs)
 	}
 	wantWaiting(t, db, 0)
@@ -108,20 +108,20 @@ func TestRefusedCallIsNotDone(t *testing.T) {
 
 func TestPartOfASendFails(t *testing.T) {
 	db := openTest(t, t.TempDir(), Options{})
-	_, q := gatewaytest.Weakness{Partial: 1}.Weaken(db, db)
+	_, q := storagetest.Weakness{Partial: 1}.Weaken(db, db)
 	failed, sent := 0, 0
 	for i := range 10 {
-		ms := make([]gateway.Message, 10)
+		ms := make([]storage.Message, 10)
 		for j := range ms {
 			ms[j].Body = fmt.Sprint(i, j)
 		}
-		for _, err := range q.Send(t.Context(), gateway.EventsQueue, ms) {
+		for _, err := range q.Send(t.Context(), storage.EventsQueue, ms) {
 			if err != nil {
 				failed++
 			}
 		}
 	}
-	d, err := db.Depth(t.Context(), gateway.EventsQueue)
+	d, err := db.Depth(t.Context(), storage.EventsQueue)
 	if sent = d.Waiting; err != nil || failed == 0 || failed == 100 || sent <= 100-failed || sent == 100 {
 		t.Errorf("of 100 messages %d failed and %d were sent (%v), want some failed ones among the sent and some not", failed, sent, err)
 	}
@@ -129,8 +129,8 @@ func TestPartOfASendFails(t *testing.T) {
 
 func TestDuplicatesAreSentTwice(t *testing.T) {
 	db := openTest(t, t.TempDir(), Options{})
-	_, q := gatewaytest.Weakness{Duplicates: 1}.Weaken(db, db)
-	mustSend(t, q, gateway.EventsQueue, gateway.Message{Body: "a"})
+	_, q := storagetest.Weakness{Duplicates: 1}.Weaken(db, db)
+	mustSend(t, q, storage.EventsQueue, storage.Message{Body: "a"})
 	wantWaiting(t, db, 2)
 }
 
@@ -138,13 +138,13 @@ func TestDelayedMessagesComeInAnotherOrder(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{})
-		_, q := gatewaytest.Weakness{Delayed: 0.5, Lag: 10 * time.Second}.Weaken(db, db)
+		_, q := storagetest.Weakness{Delayed: 0.5, Lag: 10 * time.Second}.Weaken(db, db)
 		var want, got []string
 		for i := range 20 {
 			want = append(want, fmt.Sprintf("%02d", i))
-			mustSend(t, q, gateway.EventsQueue, gateway.Message{Body: want[i]})
+			mustSend(t, q, storage.EventsQueue, storage.Message{Body: want[i]})
 		}
-		stop := serve(t, db, gateway.EventsQueue, Consumer{Batch: 1, Handler: func(_ context.Context, ms []gateway.Received) ([]string, error) {
+		stop := serve(t, db, storage.EventsQueue, Consumer{Batch: 1, Handler: func(_ context.Context, ms []storage.Received) ([]string, error) {
 			got = append(got, ms[0].Body)
 			return nil, nil
 		}})
@@ -162,10 +162,10 @@ func TestDelayedMessagesComeInAnotherOrder(t *testing.T) {
 func TestSameSeedDecidesTheSame(t *testing.T) {
 	outcomes := func(seed uint64) (errs []bool) {
 		db := openTest(t, t.TempDir(), Options{})
-		s, _ := gatewaytest.Weakness{Seed: seed, Refused: 0.5}.Weaken(db, db)
+		s, _ := storagetest.Weakness{Seed: seed, Refused: 0.5}.Weaken(db, db)
 		for i := range 64 {
-			r := gateway.Row{Key: gateway.Key{Table: gateway.Deliveries, PK: "p", SK: fmt.Sprint(i % 8)}, Rev: gateway.NewRev()}
-			errs = append(errs, s.Put(t.Context(), r, gateway.AnyRev) != nil)
+			r := storage.Row{Key: storage.Key{Table: storage.Deliveries, PK: "p", SK: fmt.Sprint(i % 8)}, Rev: storage.NewRev()}
+			errs = append(errs, s.Put(t.Context(), r, storage.AnyRev) != nil)
 		}
 		return errs
 	}
@@ -177,7 +177,7 @@ func TestSameSeedDecidesTheSame(t *testing.T) {
 	}
 }
 
-func mustPut(t *testing.T, s gateway.Store, r gateway.Row, was string) {
+func mustPut(t *testing.T, s storage.Store, r storage.Row, was string) {
 	t.Helper()
 	if err := s.Put(t.Context(), r, was); err != nil {
 		t.Fatal(err)
@@ -186,7 +186,7 @@ func mustPut(t *testing.T, s gateway.Store, r gateway.Row, was string) {
 
 func wantWaiting(t *testing.T, db *DB, want int) {
 	t.Helper()
-	d, err := db.Depth(t.Context(), gateway.EventsQueue)
+	d, err := db.Depth(t.Context(), storage.EventsQueue)
 	if err != nil || d.Waiting != want {
 		t.Errorf("Depth = %+v, %v, want %d waiting", d, err, want)
 	}

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A write is what one caller asks of the writer.
@@ -62,7 +62,7 @@ func newWriter(c *conn) *writer {
 	return w
 }
 
-var errClosed = fmt.Errorf("embedded store is closed: %w", gateway.ErrUnavailable)
+var errClosed = fmt.Errorf("embedded store is closed: %w", storage.ErrUnavailable)
 
 // start hands x to the writer, which settles it later.
 func (w *writer) start(x write) {

@@ -27,6 +27,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
 	"ringback/shared/provider/tencentchat"
+	"ringback/shared/storage"
 )
 
 const (
@@ -217,7 +218,7 @@ func newWorld(t *testing.T) *world {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
-		db.Serve(ctx, gateway.EventsQueue, embedded.Consumer{Handler: g.FanOut, Concurrency: 4})
+		db.Serve(ctx, storage.EventsQueue, embedded.Consumer{Handler: g.FanOut, Concurrency: 4})
 	})
 	t.Cleanup(func() { cancel(); running.Wait(); g.Egress.CloseIdle() })
 	return &world{t: t, g: g, relay: newRelay(t)}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"ringback/shared/storage"
 )
 
 // A Caller is who calls the API: a key that was found good.
@@ -29,13 +31,13 @@ func (c Caller) who() string {
 	return "operator"
 }
 
-// owns returns nil if c may deal with what belongs to tenant, else ErrNotFound:
+// owns returns nil if c may deal with what belongs to tenant, else storage.ErrNotFound:
 // another's thing is not there.
 func (c Caller) owns(tenant string) error {
 	if c.Scope == ScopeOperator || c.Tenant != "" && c.Tenant == tenant {
 		return nil
 	}
-	return ErrNotFound
+	return storage.ErrNotFound
 }
 
 // ownsGroup is owns for a group.
@@ -43,7 +45,7 @@ func (c Caller) ownsGroup(id string) error {
 	if c.Scope == ScopeOperator || c.Group != "" && c.Group == id {
 		return nil
 	}
-	return ErrNotFound
+	return storage.ErrNotFound
 }
 
 // tenantIn returns the tenant that c asks about: its own, or for the operator
@@ -53,22 +55,22 @@ func (c Caller) tenantIn(named string) (string, error) {
 		return named, nil
 	}
 	if named != "" && named != c.Tenant {
-		return "", ErrNotFound
+		return "", storage.ErrNotFound
 	}
 	return c.Tenant, nil
 }
 
 // anyGrant returns nil if a grant lets the tenant have anything of source, else
-// an error wrapping ErrNotFound.
+// an error wrapping storage.ErrNotFound.
 func (g *Gateway) anyGrant(ctx context.Context, source, tenant string) error {
-	q := Query{Table: Registrations, PK: sourceKey(source).PK, Consistent: true}.prefix("G#" + tenant + "#")
+	q := storage.Query{Table: storage.Registrations, PK: sourceKey(source).PK, Consistent: true}.Prefix("G#" + tenant + "#")
 	found := errors.New("found")
-	err := each(ctx, g.Store, q, func(Row) error { return found })
+	err := storage.Each(ctx, g.Store, q, func(storage.Row) error { return found })
 	switch {
 	case errors.Is(err, found):
 		return nil
 	case err != nil:
 		return fmt.Errorf("grants of %s: %w", tenant, err)
 	}
-	return fmt.Errorf("source: %w", ErrNotFound)
+	return fmt.Errorf("source: %w", storage.ErrNotFound)
 }

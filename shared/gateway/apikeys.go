@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // apiKeyPrefix begins every API key: rbk_<id>_<secret>.
@@ -22,10 +24,10 @@ type keyPlace struct {
 }
 
 // placeOf returns the row that lists k under its tenant, its group or the operator.
-func placeOf(k APIKey) Key {
+func placeOf(k APIKey) storage.Key {
 	switch {
 	case k.Group != "":
-		return Key{Registrations, groupKey(k.Group).PK, "K#" + k.ID}
+		return storage.Key{Table: storage.Registrations, PK: groupKey(k.Group).PK, SK: "K#" + k.ID}
 	case k.Tenant != "":
 		return ofTenant(k.Tenant, "K", k.ID)
 	}
@@ -40,7 +42,7 @@ type ListedKey struct {
 
 // CreateAPIKey makes k under id and returns it with its text, which is told
 // once. A key that was made under the same id before ends. The error wraps
-// ErrInvalid, ErrNotFound if its tenant or group is not there, ErrForbidden if
+// storage.ErrInvalid, storage.ErrNotFound if its tenant or group is not there, ErrForbidden if
 // c may not make such keys.
 func (g *Gateway) CreateAPIKey(ctx context.Context, c Caller, id string, k APIKey) (APIKey, string, error) {
 	k.ID, k.Created = id, g.now()
@@ -59,9 +61,9 @@ func (g *Gateway) checkAPIKey(ctx context.Context, c Caller, k APIKey) error {
 	}
 	switch {
 	case len(k.Name) > MaxName:
-		return fmt.Errorf("name: %w: want at most %d bytes", ErrInvalid, MaxName)
+		return fmt.Errorf("name: %w: want at most %d bytes", storage.ErrInvalid, MaxName)
 	case !k.Expires.IsZero() && !k.Expires.After(k.Created):
-		return fmt.Errorf("expires: %w: want a time to come", ErrInvalid)
+		return fmt.Errorf("expires: %w: want a time to come", storage.ErrInvalid)
 	case k.Tenant != "":
 		_, err := g.Tenant(ctx, k.Tenant)
 		return err
@@ -80,18 +82,18 @@ func (k APIKey) checkScope(c Caller) error {
 	switch k.Scope {
 	case ScopeFull, ScopeRead, ScopeSetHTTP:
 		if k.Tenant == "" || k.Group != "" {
-			return fmt.Errorf("tenant: %w: want one for a key of this scope", ErrInvalid)
+			return fmt.Errorf("tenant: %w: want one for a key of this scope", storage.ErrInvalid)
 		}
 	case ScopeGroupOwner:
 		if k.Group == "" || k.Tenant != "" {
-			return fmt.Errorf("group: %w: want one for a key of this scope", ErrInvalid)
+			return fmt.Errorf("group: %w: want one for a key of this scope", storage.ErrInvalid)
 		}
 	case ScopeOperator:
 		if k.Tenant != "" || k.Group != "" {
-			return fmt.Errorf("scope: %w: an operator's key has neither tenant nor group", ErrInvalid)
+			return fmt.Errorf("scope: %w: an operator's key has neither tenant nor group", storage.ErrInvalid)
 		}
 	default:
-		return fmt.Errorf("scope: %w: want full, read, set_http_callback, group-owner or operator", ErrInvalid)
+		return fmt.Errorf("scope: %w: want full, read, set_http_callback, group-owner or operator", storage.ErrInvalid)
 	}
 	return nil
 }
@@ -101,7 +103,7 @@ func (g *Gateway) putAPIKey(ctx context.Context, k APIKey) (APIKey, string, erro
 	text := newAPIKeyText(k.ID)
 	k.Hash = digest(text)
 	var old []string
-	_, err := change(ctx, g.Store, placeOf(k), func(p *keyPlace, _ *Row) error {
+	_, err := storage.Change(ctx, g.Store, placeOf(k), func(p *keyPlace, _ *storage.Row) error {
 		old = p.Hashes
 		p.ID, p.Hashes = k.ID, []string{k.Hash}
 		return nil
@@ -109,7 +111,7 @@ func (g *Gateway) putAPIKey(ctx context.Context, k APIKey) (APIKey, string, erro
 	if err != nil {
 		return k, "", err
 	}
-	if err := put(ctx, g.Store, keyRow(k.Hash), k, AnyRev); err != nil {
+	if err := storage.Put(ctx, g.Store, keyRow(k.Hash), k, storage.AnyRev); err != nil {
 		return k, "", err
 	}
 	return k, text, g.deleteKeyRows(ctx, old)
@@ -129,10 +131,10 @@ func (g *Gateway) RotateAPIKey(ctx context.Context, c Caller, tenant, id string,
 	k := listed.APIKey
 	text := newAPIKeyText(id)
 	k.Hash, k.Created = digest(text), now
-	if err := put(ctx, g.Store, keyRow(k.Hash), k, AnyRev); err != nil {
+	if err := storage.Put(ctx, g.Store, keyRow(k.Hash), k, storage.AnyRev); err != nil {
 		return k, "", err
 	}
-	if _, err := change(ctx, g.Store, placeOf(k), func(p *keyPlace, _ *Row) error {
+	if _, err := storage.Change(ctx, g.Store, placeOf(k), func(p *keyPlace, _ *storage.Row) error {
 		p.Hashes = append([]string{k.Hash}, p.Hashes...)
 		return nil
 	}); err != nil {
@@ -145,9 +147,9 @@ func (g *Gateway) RotateAPIKey(ctx context.Context, c Caller, tenant, id string,
 func (g *Gateway) endKeys(ctx context.Context, old []APIKey, end time.Time) error {
 	var errs []error
 	for _, k := range old {
-		_, err := change(ctx, g.Store, keyRow(k.Hash), func(k *APIKey, r *Row) error {
+		_, err := storage.Change(ctx, g.Store, keyRow(k.Hash), func(k *APIKey, r *storage.Row) error {
 			if k.ID == "" || !k.Expires.IsZero() && k.Expires.Before(end) {
-				return errUnchanged
+				return storage.ErrUnchanged
 			}
 			k.Expires, r.Expires = end, end
 			return nil
@@ -163,19 +165,19 @@ func (g *Gateway) DeleteAPIKey(ctx context.Context, c Caller, tenant, id string)
 	if err != nil {
 		return err
 	}
-	p, _, err := load[keyPlace](ctx, g.Store, placeOf(listed.APIKey))
+	p, _, err := storage.Load[keyPlace](ctx, g.Store, placeOf(listed.APIKey))
 	if err != nil {
 		return err
 	}
 	if err := g.deleteKeyRows(ctx, p.Hashes); err != nil {
 		return err
 	}
-	return deleteRow(ctx, g.Store, placeOf(listed.APIKey), AnyRev)
+	return storage.Delete(ctx, g.Store, placeOf(listed.APIKey), storage.AnyRev)
 }
 
 func (g *Gateway) deleteKeyRows(ctx context.Context, hashes []string) error {
 	for _, h := range hashes {
-		if err := deleteRow(ctx, g.Store, keyRow(h), AnyRev); err != nil {
+		if err := storage.Delete(ctx, g.Store, keyRow(h), storage.AnyRev); err != nil {
 			return err
 		}
 	}
@@ -189,7 +191,7 @@ func (g *Gateway) APIKey(ctx context.Context, c Caller, tenant, id string) (List
 	if err != nil {
 		return ListedKey{}, err
 	}
-	p, _, err := load[keyPlace](ctx, g.Store, placeOf(APIKey{ID: id, Tenant: tenant}))
+	p, _, err := storage.Load[keyPlace](ctx, g.Store, placeOf(APIKey{ID: id, Tenant: tenant}))
 	if err != nil {
 		return ListedKey{}, fmt.Errorf("API key: %w", err)
 	}
@@ -198,29 +200,29 @@ func (g *Gateway) APIKey(ctx context.Context, c Caller, tenant, id string) (List
 
 // APIKeys returns a page of the keys of the caller's tenant, or for the
 // operator of a tenant or, if that is empty, its own.
-func (g *Gateway) APIKeys(ctx context.Context, c Caller, tenant string, at Place) ([]ListedKey, string, error) {
+func (g *Gateway) APIKeys(ctx context.Context, c Caller, tenant string, at storage.Place) ([]ListedKey, string, error) {
 	tenant, err := c.tenantIn(tenant)
 	if err != nil {
 		return nil, "", err
 	}
 	k := placeOf(APIKey{Tenant: tenant, ID: "x"})
-	q := at.query(Query{Table: Registrations, PK: k.PK}, strings.TrimSuffix(k.SK, "x"))
-	return listed(ctx, g.Store, q, func(r Row) (ListedKey, error) {
+	q := at.Query(storage.Query{Table: storage.Registrations, PK: k.PK}, strings.TrimSuffix(k.SK, "x"))
+	return storage.Listed(ctx, g.Store, q, func(r storage.Row) (ListedKey, error) {
 		var p keyPlace
-		if err := decode(r, &p); err != nil {
+		if err := storage.Decode(r, &p); err != nil {
 			return ListedKey{}, err
 		}
 		return g.listedKey(ctx, p)
 	})
 }
 
-// listedKey reads the rows of a key. It is ErrNotFound if all have ended.
+// listedKey reads the rows of a key. It is storage.ErrNotFound if all have ended.
 func (g *Gateway) listedKey(ctx context.Context, p keyPlace) (ListedKey, error) {
 	now := g.now()
 	var l ListedKey
 	for _, h := range p.Hashes {
-		k, _, err := load[APIKey](ctx, g.Store, keyRow(h))
-		if errors.Is(err, ErrNotFound) {
+		k, _, err := storage.Load[APIKey](ctx, g.Store, keyRow(h))
+		if errors.Is(err, storage.ErrNotFound) {
 			continue
 		}
 		if err != nil {
@@ -234,7 +236,7 @@ func (g *Gateway) listedKey(ctx context.Context, p keyPlace) (ListedKey, error) 
 		}
 	}
 	if l.ID == "" {
-		return l, fmt.Errorf("API key: %w", ErrNotFound)
+		return l, fmt.Errorf("API key: %w", storage.ErrNotFound)
 	}
 	return l, nil
 }
@@ -246,9 +248,9 @@ func (g *Gateway) CallerOf(ctx context.Context, text string) (Caller, APIKey, er
 	if !strings.HasPrefix(text, apiKeyPrefix) || len(text) > MaxName {
 		return Caller{}, APIKey{}, ErrUnauthorized
 	}
-	k, _, err := load[APIKey](ctx, g.Store, apiKeyKey(text))
+	k, _, err := storage.Load[APIKey](ctx, g.Store, apiKeyKey(text))
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, storage.ErrNotFound):
 		return Caller{}, k, ErrUnauthorized
 	case err != nil:
 		return Caller{}, k, err
@@ -261,7 +263,7 @@ func (g *Gateway) CallerOf(ctx context.Context, text string) (Caller, APIKey, er
 	}
 	t, err := g.Tenant(ctx, k.Tenant)
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, storage.ErrNotFound):
 		return c, k, ErrUnauthorized
 	case err != nil:
 		return c, k, err
@@ -278,7 +280,9 @@ func (k APIKey) valid(now time.Time) bool { return k.Expires.IsZero() || now.Bef
 // same if that is made again after a crash.
 func firstKeyID(of string) string { return idFrom("key", time.Time{}, "first "+of) }
 
-func keyRow(hash string) Key { return Key{Registrations, "K#" + hash, "K"} }
+func keyRow(hash string) storage.Key {
+	return storage.Key{Table: storage.Registrations, PK: "K#" + hash, SK: "K"}
+}
 
 // newAPIKeyText returns a new key with 160 random bits.
 func newAPIKeyText(id string) string {
@@ -291,7 +295,7 @@ const MaxOverlap = 90 * 24 * time.Hour
 
 func checkOverlap(d time.Duration) error {
 	if d < 0 || d > MaxOverlap {
-		return fmt.Errorf("overlap: %w: want 0s to 2160h", ErrInvalid)
+		return fmt.Errorf("overlap: %w: want 0s to 2160h", storage.ErrInvalid)
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // An App is a registration made by set_http_callback, as its group lists it.
@@ -20,20 +22,20 @@ type App struct {
 const callbackSet = "callback_set"
 
 // Apps returns a page of the registrations made with a group's code.
-func (g *Gateway) Apps(ctx context.Context, c Caller, group string, at Place) ([]Registration, string, error) {
+func (g *Gateway) Apps(ctx context.Context, c Caller, group string, at storage.Place) ([]Registration, string, error) {
 	of, err := g.Group(ctx, c, group)
 	if err != nil {
 		return nil, "", err
 	}
-	q := at.query(Query{Table: Registrations, PK: groupKey(group).PK}, "A#")
-	return listed(ctx, g.Store, q, func(row Row) (Registration, error) {
-		a, err := decoded[App](row)
+	q := at.Query(storage.Query{Table: storage.Registrations, PK: groupKey(group).PK}, "A#")
+	return storage.Listed(ctx, g.Store, q, func(row storage.Row) (Registration, error) {
+		a, err := storage.Decoded[App](row)
 		if err != nil {
 			return Registration{}, err
 		}
 		r, err := g.Registration(ctx, Operator(), a.Registration)
 		if err == nil && (r.State == Removed || r.GroupRev != of.Rev) {
-			err = ErrNotFound
+			err = storage.ErrNotFound
 		}
 		return r, err
 	})
@@ -49,7 +51,7 @@ func (g *Gateway) RemoveApp(ctx context.Context, c Caller, group, registration s
 	case err != nil:
 		return err
 	case r.Group != group || r.State == Removed:
-		return fmt.Errorf("app: %w", ErrNotFound)
+		return fmt.Errorf("app: %w", storage.ErrNotFound)
 	}
 	return g.removeApp(ctx, registration, "removed_by_group_owner", r.GroupRev+1)
 }
@@ -58,7 +60,7 @@ func (g *Gateway) RemoveApp(ctx context.Context, c Caller, group, registration s
 // group than it has now, and tells its app. It may be called again.
 func (g *Gateway) removeByCode(ctx context.Context, registration string, of Group) error {
 	r, err := g.Registration(ctx, Operator(), registration)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, storage.ErrNotFound) {
 		return nil
 	}
 	if err != nil || r.Group != of.ID {
@@ -79,8 +81,8 @@ func (g *Gateway) removeApp(ctx context.Context, registration, why string, rev i
 	if err != nil || r.State != Removed {
 		return err
 	}
-	of, _, err := load[Group](ctx, g.Store, groupKey(r.Group))
-	if errors.Is(err, ErrNotFound) {
+	of, _, err := storage.Load[Group](ctx, g.Store, groupKey(r.Group))
+	if errors.Is(err, storage.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
@@ -101,7 +103,7 @@ func (g *Gateway) tellApp(ctx context.Context, action string, r Registration, of
 		"app_name": {r.AppName}, "app_uuid": {r.AppUUID},
 	}
 	return g.sendTo(ctx, Event{
-		ID: id, Source: r.Source, Provider: smartBots, Type: action, Received: utc(r.Since), Time: utc(r.Since),
+		ID: id, Source: r.Source, Provider: smartBots, Type: action, Received: storage.UTC(r.Since), Time: storage.UTC(r.Since),
 		Keys:        map[string][]string{"group": {of.UUID}, "app": {r.AppUUID}},
 		ContentType: "application/x-www-form-urlencoded", Payload: []byte(form.Encode()), Only: r.ID,
 	})
@@ -124,11 +126,11 @@ func (g *Gateway) forgetRemoval(ctx context.Context, r Registration) error {
 	}
 	_, err = g.changeDelivery(ctx, DeliveryID(r.ID, id), func(d Delivery) (Delivery, error) {
 		if d.final() {
-			return d, errUnchanged
+			return d, storage.ErrUnchanged
 		}
 		return d.cancel("callback_set", g.now()), nil
 	})
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, storage.ErrNotFound) {
 		return nil
 	}
 	return err

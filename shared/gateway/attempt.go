@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"ringback/shared/egress"
+	"ringback/shared/storage"
 )
 
 // An attempter makes attempts.
@@ -112,7 +113,7 @@ func (at *attempter) attempt(ctx context.Context, t try, rec recorder) error {
 }
 
 // subject returns what d is about, and the source's version under which the
-// registration was read. The error wraps ErrNotFound if the event or the
+// registration was read. The error wraps storage.ErrNotFound if the event or the
 // registration is gone for good.
 func (at *attempter) subject(ctx context.Context, d Delivery) (*Event, *Registration, string, error) {
 	r, rev, err := at.find.registration(ctx, d.Source, d.Registration)
@@ -121,7 +122,7 @@ func (at *attempter) subject(ctx context.Context, d Delivery) (*Event, *Registra
 	}
 	e, er, err := at.events.loadEvent(ctx, d.Event)
 	if er.Erased {
-		return nil, r, rev, ErrNotFound
+		return nil, r, rev, storage.ErrNotFound
 	}
 	return e, r, rev, err
 }
@@ -202,7 +203,7 @@ func (at *attempter) crowdedWait(hops int, turn time.Duration) time.Duration {
 func (at *attempter) judge(ctx context.Context, e *Event, r *Registration) (*Registration, Status, error) {
 	now, rev, err := at.find.registration(ctx, r.Source, r.ID)
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, storage.ErrNotFound):
 		return r, Cancelled, nil
 	case err != nil:
 		return r, "", err

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // maxListed is how many registrations the event's own row names; more stand in
@@ -82,15 +84,15 @@ func (es *events) begin(ctx context.Context, a arrival, thin bool, match []strin
 	if thin {
 		row.Body = nil
 	}
-	var lost *ConflictError
-	switch err := putRow(ctx, es.Store, row, er, ""); {
+	var lost *storage.ConflictError
+	switch err := storage.PutRow(ctx, es.Store, row, er, ""); {
 	case err == nil:
 		return fresh, er, nil
 	case !errors.As(err, &lost):
 		return 0, er, err
 	}
 	var stored eventRow
-	if err := decode(lost.Stored, &stored); err != nil {
+	if err := storage.Decode(lost.Stored, &stored); err != nil {
 		return 0, er, err
 	}
 	switch answer := stored.judge(a.token, run, es.now(), es.Alone); answer {
@@ -104,9 +106,9 @@ func (es *events) begin(ctx context.Context, a arrival, thin bool, match []strin
 	}
 }
 
-func (es *events) eventRowOf(key Key, a arrival) Row {
+func (es *events) eventRowOf(key storage.Key, a arrival) storage.Row {
 	from := later(a.Received, es.now()) // a message may be redriven after many days
-	return Row{Key: key, Body: a.Payload, Expires: from.Add(es.Kept.History)}
+	return storage.Row{Key: key, Body: a.Payload, Expires: from.Add(es.Kept.History)}
 }
 
 // judge says what begin answers when the event is stored already. alone says
@@ -122,10 +124,10 @@ func (er eventRow) judge(token, run string, now time.Time, alone bool) begun {
 	return resumed
 }
 
-func (es *events) resume(ctx context.Context, row Row, stored eventRow, run string, lease time.Time) (begun, eventRow, error) {
+func (es *events) resume(ctx context.Context, row storage.Row, stored eventRow, run string, lease time.Time) (begun, eventRow, error) {
 	stored.Run, stored.Lease = run, lease
-	err := putRow(ctx, es.Store, row, stored, row.Rev)
-	if errors.Is(err, ErrConflict) {
+	err := storage.PutRow(ctx, es.Store, row, stored, row.Rev)
+	if errors.Is(err, storage.ErrConflict) {
 		return busy, stored, nil
 	}
 	return resumed, stored, err
@@ -145,21 +147,21 @@ func (es *events) inWindowBefore(ctx context.Context, a arrival) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	before, _, err := load[eventRow](ctx, es.Store, key)
-	if errors.Is(err, ErrNotFound) {
+	before, _, err := storage.Load[eventRow](ctx, es.Store, key)
+	if errors.Is(err, storage.ErrNotFound) {
 		return false, nil
 	}
 	return err == nil && before.Token != a.token, err
 }
 
 // loadEvent returns an event that was begun, with its payload. The error wraps
-// ErrNotFound.
+// storage.ErrNotFound.
 func (es *events) loadEvent(ctx context.Context, id string) (*Event, eventRow, error) {
 	key, err := eventKey(id)
 	if err != nil {
 		return nil, eventRow{}, err
 	}
-	er, row, err := load[eventRow](ctx, es.Store, key)
+	er, row, err := storage.Load[eventRow](ctx, es.Store, key)
 	if err != nil {
 		return nil, er, fmt.Errorf("event %s: %w", id, err)
 	}
@@ -174,12 +176,12 @@ func (es *events) keepEvent(ctx context.Context, id string, t time.Time) error {
 	if err != nil {
 		return err
 	}
-	_, err = change(ctx, es.Store, key, func(er *eventRow, r *Row) error {
+	_, err = storage.Change(ctx, es.Store, key, func(er *eventRow, r *storage.Row) error {
 		if er.ID == "" {
-			return ErrNotFound
+			return storage.ErrNotFound
 		}
 		if !r.Expires.Before(t) {
-			return errUnchanged
+			return storage.ErrUnchanged
 		}
 		r.Expires = t
 		return nil

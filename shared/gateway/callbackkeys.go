@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"ringback/shared/storage"
 )
 
 // CreateCallbackKey makes one more callback URL of a source under id and
@@ -38,12 +40,12 @@ func (g *Gateway) CreateCallbackKey(ctx context.Context, id, source, label strin
 // PutCallbackKey makes a callback URL of a source under id whose last part is
 // secret, and returns it. It is for sources that committed samples speak to: a
 // secret that others know proves nothing about who calls. A key that is there
-// already under id and secret stays as it is. The error wraps ErrInvalid unless
-// secret is 20 to 64 characters of [a-z0-9-], ErrConflict if another key of the
-// source has it, ErrNotFound if there is no such source.
+// already under id and secret stays as it is. The error wraps storage.ErrInvalid unless
+// secret is 20 to 64 characters of [a-z0-9-], storage.ErrConflict if another key of the
+// source has it, storage.ErrNotFound if there is no such source.
 func (g *Gateway) PutCallbackKey(ctx context.Context, id, source, label, secret string) (string, error) {
 	if !secretForm.MatchString(secret) {
-		return "", fmt.Errorf("secret: %w: want 20 to 64 characters of [a-z0-9-]", ErrInvalid)
+		return "", fmt.Errorf("secret: %w: want 20 to 64 characters of [a-z0-9-]", storage.ErrInvalid)
 	}
 	if err := checkLabel(label); err != nil {
 		return "", err
@@ -54,13 +56,13 @@ func (g *Gateway) PutCallbackKey(ctx context.Context, id, source, label, secret 
 	}
 	k := CallbackKey{ID: id, Source: source, Label: label, Created: g.now()}
 	k.Sealed = g.Keys.Seal(sourceKey(s.ID).PK, "callback_key", secret)
-	err = put(ctx, g.Store, callbackKeyKey(s.ID, secret), k, "")
-	var there *ConflictError
+	err = storage.Put(ctx, g.Store, callbackKeyKey(s.ID, secret), k, "")
+	var there *storage.ConflictError
 	if !errors.As(err, &there) {
 		return g.callbackURL(s, secret), err
 	}
-	if k, err = decoded[CallbackKey](there.Stored); err == nil && k.ID != id {
-		err = fmt.Errorf("callback key: %w: another has this secret", ErrConflict)
+	if k, err = storage.Decoded[CallbackKey](there.Stored); err == nil && k.ID != id {
+		err = fmt.Errorf("callback key: %w: another has this secret", storage.ErrConflict)
 	}
 	return g.callbackURL(s, secret), err
 }
@@ -71,7 +73,7 @@ var secretForm = regexp.MustCompile(`^[a-z0-9-]{20,64}$`)
 
 func checkLabel(label string) error {
 	if len(label) > MaxName || !utf8.ValidString(label) || strings.ContainsFunc(label, unicode.IsControl) {
-		return fmt.Errorf("label: %w: want at most %d bytes of UTF-8 without control characters", ErrInvalid, MaxName)
+		return fmt.Errorf("label: %w: want at most %d bytes of UTF-8 without control characters", storage.ErrInvalid, MaxName)
 	}
 	return nil
 }
@@ -80,7 +82,7 @@ func checkLabel(label string) error {
 func (g *Gateway) putCallbackKey(ctx context.Context, s Source, k CallbackKey) (CallbackKey, string, error) {
 	secret := NewCallbackSecret()
 	k.Sealed = g.Keys.Seal(sourceKey(s.ID).PK, "callback_key", secret)
-	return k, g.callbackURL(s, secret), put(ctx, g.Store, callbackKeyKey(s.ID, secret), k, "")
+	return k, g.callbackURL(s, secret), storage.Put(ctx, g.Store, callbackKeyKey(s.ID, secret), k, "")
 }
 
 func (g *Gateway) callbackURL(s Source, secret string) string {
@@ -117,18 +119,18 @@ func (g *Gateway) FirstCallbackURL(ctx context.Context, s Source) (string, error
 
 // CallbackKeys returns a page of a source's callback keys; those that are being
 // replaced have an end.
-func (g *Gateway) CallbackKeys(ctx context.Context, source string, at Place) (Source, []CallbackKey, string, error) {
+func (g *Gateway) CallbackKeys(ctx context.Context, source string, at storage.Place) (Source, []CallbackKey, string, error) {
 	s, err := g.Source(ctx, source)
 	if err != nil {
 		return s, nil, "", err
 	}
 	now := g.now()
-	q := at.query(Query{Table: Registrations, PK: sourceKey(source).PK}, "C#")
-	keys, next, err := listed(ctx, g.Store, q, func(r Row) (CallbackKey, error) {
-		if r.expired(now) {
-			return CallbackKey{}, ErrNotFound
+	q := at.Query(storage.Query{Table: storage.Registrations, PK: sourceKey(source).PK}, "C#")
+	keys, next, err := storage.Listed(ctx, g.Store, q, func(r storage.Row) (CallbackKey, error) {
+		if r.Expired(now) {
+			return CallbackKey{}, storage.ErrNotFound
 		}
-		return decoded[CallbackKey](r)
+		return storage.Decoded[CallbackKey](r)
 	})
 	return s, keys, next, err
 }
@@ -137,10 +139,10 @@ func (g *Gateway) CallbackKeys(ctx context.Context, source string, at Place) (So
 func (g *Gateway) callbackKeys(ctx context.Context, source string) ([]CallbackKey, error) {
 	var out []CallbackKey
 	now := g.now()
-	q := Query{Table: Registrations, PK: sourceKey(source).PK, Consistent: true}.prefix("C#")
-	err := each(ctx, g.Store, q, func(r Row) error {
-		k, err := decoded[CallbackKey](r)
-		if err == nil && !r.expired(now) {
+	q := storage.Query{Table: storage.Registrations, PK: sourceKey(source).PK, Consistent: true}.Prefix("C#")
+	err := storage.Each(ctx, g.Store, q, func(r storage.Row) error {
+		k, err := storage.Decoded[CallbackKey](r)
+		if err == nil && !r.Expired(now) {
 			out = append(out, k)
 		}
 		return err
@@ -188,7 +190,7 @@ func (g *Gateway) callbackKey(ctx context.Context, source, id string) (Source, [
 		}
 	}
 	if len(out) == 0 {
-		return s, nil, fmt.Errorf("callback key: %w", ErrNotFound)
+		return s, nil, fmt.Errorf("callback key: %w", storage.ErrNotFound)
 	}
 	return s, out, nil
 }
@@ -198,9 +200,9 @@ func (g *Gateway) endCallbackKey(ctx context.Context, s Source, k CallbackKey, e
 	if err != nil {
 		return err
 	}
-	_, err = change(ctx, g.Store, callbackKeyKey(s.ID, secret), func(k *CallbackKey, r *Row) error {
+	_, err = storage.Change(ctx, g.Store, callbackKeyKey(s.ID, secret), func(k *CallbackKey, r *storage.Row) error {
 		if k.ID == "" || !k.Until.IsZero() && k.Until.Before(end) {
-			return errUnchanged
+			return storage.ErrUnchanged
 		}
 		k.Until, r.Expires = end, end
 		return nil
@@ -219,7 +221,7 @@ func (g *Gateway) DeleteCallbackKey(ctx context.Context, source, id string) erro
 		if err != nil {
 			return err
 		}
-		if err := deleteRow(ctx, g.Store, callbackKeyKey(s.ID, secret), AnyRev); err != nil {
+		if err := storage.Delete(ctx, g.Store, callbackKeyKey(s.ID, secret), storage.AnyRev); err != nil {
 			return err
 		}
 	}

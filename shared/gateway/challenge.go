@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ringback/shared/egress"
+	"ringback/shared/storage"
 )
 
 // The handshake by which an endpoint consents to deliveries ("HTTP 1.1 Web
@@ -31,12 +32,12 @@ type unprovenError struct{ why string }
 
 func (e *unprovenError) Error() string { return e.why }
 
-// asInvalid returns an *unprovenError as one that wraps ErrInvalid, and any
+// asInvalid returns an *unprovenError as one that wraps storage.ErrInvalid, and any
 // other error as it is.
-func asInvalid(err error) error { return unprovenAs(err, "url", ErrInvalid) }
+func asInvalid(err error) error { return unprovenAs(err, "url", storage.ErrInvalid) }
 
-// asConflict is asInvalid with ErrConflict.
-func asConflict(err error) error { return unprovenAs(err, "enable", ErrConflict) }
+// asConflict is asInvalid with storage.ErrConflict.
+func asConflict(err error) error { return unprovenAs(err, "enable", storage.ErrConflict) }
 
 func unprovenAs(err error, what string, is error) error {
 	var no *unprovenError
@@ -80,7 +81,7 @@ func (g *Gateway) provenAgain(ctx context.Context, r Registration) (Registration
 
 // prove asks r's endpoint for its consent, if the tenant's endpoints must give
 // it and this one has not, and notes it in r. The error is an *unprovenError if
-// it does not, and wraps ErrInvalid if r is not in standard format: a handler
+// it does not, and wraps storage.ErrInvalid if r is not in standard format: a handler
 // that was written for the provider cannot consent.
 func (g *Gateway) prove(ctx context.Context, r *Registration) error {
 	t, err := g.Tenant(ctx, r.Tenant)
@@ -88,7 +89,7 @@ func (g *Gateway) prove(ctx context.Context, r *Registration) error {
 	case err != nil || !t.Limits.RequireChallenge:
 		return err
 	case r.Format != Standard:
-		return fmt.Errorf("format: %w: want standard: the tenant's endpoints must consent, which belongs to that format", ErrInvalid)
+		return fmt.Errorf("format: %w: want standard: the tenant's endpoints must consent, which belongs to that format", storage.ErrInvalid)
 	case !r.Endpoint.Proven.IsZero():
 		return nil
 	}

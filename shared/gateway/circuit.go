@@ -9,6 +9,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"ringback/shared/egress"
+	"ringback/shared/storage"
 )
 
 const (
@@ -129,8 +130,8 @@ func (cs *circuits) health(ctx context.Context, id string) (Health, error) {
 
 func (cs *circuits) readHealth(ctx context.Context, id string) (Health, error) {
 	now := cs.now()
-	h, _, err := load[Health](ctx, cs.Store, healthKey(id))
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	h, _, err := storage.Load[Health](ctx, cs.Store, healthKey(id))
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return h, fmt.Errorf("health of %s: %w", id, err)
 	}
 	cs.healths.Add(id, knownHealth{h, now})
@@ -161,10 +162,10 @@ func (cs *circuits) admit(ctx context.Context, id string) (Health, bool, error) 
 }
 
 func (cs *circuits) changeHealth(ctx context.Context, id string, f func(Health) Health) (Health, error) {
-	h, err := change(ctx, cs.Store, healthKey(id), func(h *Health, _ *Row) error {
+	h, err := storage.Change(ctx, cs.Store, healthKey(id), func(h *Health, _ *storage.Row) error {
 		after := f(*h)
 		if after == *h {
-			return errUnchanged
+			return storage.ErrUnchanged
 		}
 		*h = after
 		return nil
@@ -183,7 +184,7 @@ func (cs *circuits) heedGone(ctx context.Context, r *Registration, a Attempt) er
 	if !a.Gone() {
 		return nil
 	}
-	return persist(ctx, func() error { return cs.disable(ctx, r.ID, r.Rev, whyGone) })
+	return storage.Persist(ctx, func() error { return cs.disable(ctx, r.ID, r.Rev, whyGone) })
 }
 
 // whyGone is why a registration was disabled by 410.
@@ -192,9 +193,9 @@ const whyGone = "the endpoint answered 410 Gone"
 // disable disables a registration if its revision is still rev. That others do
 // not learn of it is no error: they ask the endpoint, and hear the same.
 func (cs *circuits) disable(ctx context.Context, id string, rev int, why string) error {
-	r, err := change(ctx, cs.Store, registrationKey(id), func(r *Registration, _ *Row) error {
+	r, err := storage.Change(ctx, cs.Store, registrationKey(id), func(r *Registration, _ *storage.Row) error {
 		if r.Rev != rev || r.State != Enabled {
-			return errUnchanged
+			return storage.ErrUnchanged
 		}
 		r.Rev++
 		r.State, r.Why, r.Since = Disabled, why, cs.now()

@@ -12,14 +12,15 @@ import (
 	"time"
 
 	"ringback/shared/egress"
+	"ringback/shared/storage"
 )
 
 // A Config is what a Gateway works with. Store and Queue must be set; the
 // schedule needs no more, who takes callbacks or makes attempts needs Providers,
 // Keys and Egress besides.
 type Config struct {
-	Store     Store
-	Queue     Queue
+	Store     storage.Store
+	Queue     storage.Queue
 	Providers map[string]Provider
 	Keys      *KeyRing
 	Egress    *egress.Client
@@ -78,7 +79,7 @@ const (
 // ID names the gateway in Ringback-Via headers.
 func (c *core) ID() string { return c.Keys.GatewayID() }
 
-func (c *core) now() time.Time { return utc(c.Now()) }
+func (c *core) now() time.Time { return storage.UTC(c.Now()) }
 
 // upTo returns a random part of d.
 func (c *core) upTo(d time.Duration) time.Duration {
@@ -118,7 +119,7 @@ func (c *core) fairGroup(source string) string {
 // eachMessage runs f for all messages at once, and returns the receipts of those
 // for which it returned an error or panicked. Each of these is one line of the
 // log.
-func (c *core) eachMessage(ctx context.Context, verb string, ms []Received, f func(context.Context, Received) error) ([]string, error) {
+func (c *core) eachMessage(ctx context.Context, verb string, ms []storage.Received, f func(context.Context, storage.Received) error) ([]string, error) {
 	errs := make([]error, len(ms))
 	atOnce(len(ms), func(i int) { errs[i] = guarded(func() error { return f(ctx, ms[i]) }) })
 	var again []string
@@ -164,5 +165,5 @@ func utcOrZero(t time.Time) time.Time {
 	if t.IsZero() {
 		return t
 	}
-	return utc(t)
+	return storage.UTC(t)
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // deliveries stores deliveries and their attempts.
@@ -19,8 +21,8 @@ func (ds *deliveries) putDelivery(ctx context.Context, d Delivery, was string) e
 	if err != nil {
 		return err
 	}
-	row.Rev = NewRev()
-	if err := persist(ctx, func() error { return ds.Store.Put(ctx, row, was) }); err != nil {
+	row.Rev = storage.NewRev()
+	if err := storage.Persist(ctx, func() error { return ds.Store.Put(ctx, row, was) }); err != nil {
 		return fmt.Errorf("put delivery %s: %w", d.ID, err)
 	}
 	return nil
@@ -29,30 +31,30 @@ func (ds *deliveries) putDelivery(ctx context.Context, d Delivery, was string) e
 // save writes a delivery whose claim the caller holds. Another's write in
 // between means that the claim is gone, which is no error.
 func (ds *deliveries) save(ctx context.Context, d Delivery, was string) error {
-	if err := ds.putDelivery(ctx, d, was); !errors.Is(err, ErrConflict) {
+	if err := ds.putDelivery(ctx, d, was); !errors.Is(err, storage.ErrConflict) {
 		return err
 	}
 	return nil
 }
 
-// loadDelivery returns a delivery as it is now. The error wraps ErrNotFound.
+// loadDelivery returns a delivery as it is now. The error wraps storage.ErrNotFound.
 func (ds *deliveries) loadDelivery(ctx context.Context, id string) (Delivery, error) {
 	registration, event, err := splitDeliveryID(id)
 	if err != nil {
-		return Delivery{}, fmt.Errorf("%w: %v", ErrNotFound, err)
+		return Delivery{}, fmt.Errorf("%w: %v", storage.ErrNotFound, err)
 	}
 	rows, err := ds.Store.Get(ctx, deliveryKey(registration, event))
 	if err != nil {
 		return Delivery{}, fmt.Errorf("get delivery %s: %w", id, err)
 	}
 	if len(rows) == 0 {
-		return Delivery{}, fmt.Errorf("delivery %s: %w", id, ErrNotFound)
+		return Delivery{}, fmt.Errorf("delivery %s: %w", id, storage.ErrNotFound)
 	}
 	return deliveryOf(rows[0])
 }
 
 // changeDelivery reads delivery id, lets f decide, and writes what f returns,
-// again if another was faster. f returns errUnchanged to end without a write.
+// again if another was faster. f returns storage.ErrUnchanged to end without a write.
 func (ds *deliveries) changeDelivery(ctx context.Context, id string, f func(Delivery) (Delivery, error)) (Delivery, error) {
 	d, err := ds.loadDelivery(ctx, id)
 	if err != nil {
@@ -64,7 +66,7 @@ func (ds *deliveries) changeDelivery(ctx context.Context, id string, f func(Deli
 // changeDeliveryFrom is changeDelivery for one that was read already.
 func (ds *deliveries) changeDeliveryFrom(ctx context.Context, d Delivery, f func(Delivery) (Delivery, error)) (Delivery, error) {
 	read := true
-	err := again(ctx, func() error {
+	err := storage.CompareAndSwap(ctx, func() error {
 		if !read {
 			var err error
 			if d, err = ds.loadDelivery(ctx, d.ID); err != nil {
@@ -74,7 +76,7 @@ func (ds *deliveries) changeDeliveryFrom(ctx context.Context, d Delivery, f func
 		read = false
 		after, err := f(d)
 		switch {
-		case errors.Is(err, errUnchanged):
+		case errors.Is(err, storage.ErrUnchanged):
 			return nil
 		case err != nil:
 			return err
@@ -97,12 +99,12 @@ func (ds *deliveries) giveUp(ctx context.Context, d Delivery) error {
 // putAttempt stores one attempt of a delivery, in a row of its own. Written
 // again under the same claim and start it is the same row.
 func (ds *deliveries) putAttempt(ctx context.Context, delivery string, a Attempt) error {
-	row := Row{
-		Key:     Key{Deliveries, "A#" + delivery, attemptID(delivery, a)},
+	row := storage.Row{
+		Key:     storage.Key{Table: storage.Deliveries, PK: "A#" + delivery, SK: attemptID(delivery, a)},
 		Body:    a.Answer,
 		Expires: a.At.Add(ds.Kept.History + MaxWaitsSum),
 	}
-	return putRow(ctx, ds.Store, row, a, AnyRev)
+	return storage.PutRow(ctx, ds.Store, row, a, storage.AnyRev)
 }
 
 func attemptID(delivery string, a Attempt) string {
@@ -148,7 +150,7 @@ func (ds *deliveries) recordOver(ctx context.Context, d Delivery, a Attempt, s S
 	mustSend := false
 	after, err := ds.changeDeliveryFrom(ctx, d, func(d Delivery) (next Delivery, err error) {
 		if next, mustSend = d.record(a, s, jitter, self); next.Claim == d.Claim && next.Status == d.Status {
-			return d, errUnchanged // superseded: only the attempt is stored
+			return d, storage.ErrUnchanged // superseded: only the attempt is stored
 		}
 		if d.Last != nil && d.Last.Alone {
 			err = ds.putAttempt(ctx, d.ID, d.Last.attempt(d.body))
@@ -170,7 +172,7 @@ func (ds *deliveries) handOutAgain(ctx context.Context, d Delivery, start time.T
 	after := d.handOut(start)
 	after.Lost = d.Lost // it waits; nothing was lost
 	switch err := ds.putDelivery(ctx, after, d.rev); {
-	case errors.Is(err, ErrConflict):
+	case errors.Is(err, storage.ErrConflict):
 		return nil
 	case err != nil:
 		return err
@@ -184,7 +186,7 @@ func (ds *deliveries) handOutAgain(ctx context.Context, d Delivery, start time.T
 func (ds *deliveries) recordAttempt(ctx context.Context, d Delivery, a Attempt, r *Registration, hops int) (Delivery, error) {
 	after, self, err := ds.recordOver(ctx, d, a, r.Schedule, ds.Random(), hops < maxHops)
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, storage.ErrNotFound):
 		return d, nil
 	case err != nil:
 		return d, err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ringback/shared/egress"
+	"ringback/shared/storage"
 )
 
 // A Status is where a delivery stands.
@@ -247,7 +248,7 @@ func (d Delivery) acceptedLate(a Attempt) Delivery {
 // wait leaves d pending until start. If the caller sends the attempt itself the
 // right to POST is its; else the tick hands out.
 func (d Delivery) wait(start time.Time, self bool) Delivery {
-	start = utc(start)
+	start = storage.UTC(start)
 	d.Status, d.Start, d.due = Pending, start, start
 	if self {
 		d.Lost = 1
@@ -262,7 +263,7 @@ func (d Delivery) postpone(due time.Time) Delivery {
 	d.Claim++
 	d.Lost = 0
 	if d.Manual {
-		d.Start = utc(due)
+		d.Start = storage.UTC(due)
 		d.due = d.Start
 		return d
 	}
@@ -273,7 +274,7 @@ func (d Delivery) postpone(due time.Time) Delivery {
 func (d Delivery) hold(why string, now time.Time) Delivery {
 	d.Claim++
 	d.Lost, d.Manual = 0, false
-	d.Status, d.Why, d.Since, d.Start, d.due = Held, why, utc(now), time.Time{}, time.Time{}
+	d.Status, d.Why, d.Since, d.Start, d.due = Held, why, storage.UTC(now), time.Time{}, time.Time{}
 	return d
 }
 
@@ -288,7 +289,7 @@ func (d Delivery) release(due time.Time) Delivery {
 // superseded and goes on by the schedule afterwards.
 func (d Delivery) resend(now time.Time) Delivery {
 	d.Manual = true
-	return d.handOut(utc(now))
+	return d.handOut(storage.UTC(now))
 }
 
 // close ends d.
@@ -297,7 +298,7 @@ func (d Delivery) close(s Status, why string, now time.Time) Delivery {
 		d.Claim = 1
 	}
 	d.Manual, d.Lost = false, 0
-	d.Status, d.Why, d.Since, d.Start, d.due = s, why, utc(now), time.Time{}, time.Time{}
+	d.Status, d.Why, d.Since, d.Start, d.due = s, why, storage.UTC(now), time.Time{}, time.Time{}
 	return d
 }
 
@@ -330,12 +331,12 @@ func (k Kept) orDefault() Kept {
 }
 
 // row returns d as it is stored. Pending rows never expire.
-func (d Delivery) row(k Kept) (Row, error) {
-	data, err := encode(d)
+func (d Delivery) row(k Kept) (storage.Row, error) {
+	data, err := storage.Encode(d)
 	if err != nil {
-		return Row{}, err
+		return storage.Row{}, err
 	}
-	r := Row{Key: deliveryKey(d.Registration, d.Event), Data: data, Body: d.body, Open: d.Status != Succeeded}
+	r := storage.Row{Key: deliveryKey(d.Registration, d.Event), Data: data, Body: d.body, Open: d.Status != Succeeded}
 	switch {
 	case d.Status == Held:
 		r.Expires = d.Since.Add(k.Held)
@@ -349,9 +350,9 @@ func (d Delivery) row(k Kept) (Row, error) {
 }
 
 // deliveryOf undoes row.
-func deliveryOf(r Row) (Delivery, error) {
+func deliveryOf(r storage.Row) (Delivery, error) {
 	var d Delivery
-	if err := decode(r, &d); err != nil {
+	if err := storage.Decode(r, &d); err != nil {
 		return d, fmt.Errorf("delivery: %w", err)
 	}
 	d.rev, d.due, d.body = r.Rev, r.Due, r.Body

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ringback/shared/egress"
+	"ringback/shared/storage"
 )
 
 // Limits of an endpoint's headers.
@@ -20,7 +21,7 @@ const (
 
 // endpoint returns the endpoint with a URL and headers, sealed for the
 // registration id. In both, what is *** stands for what old has; url is empty
-// and headers nil to keep all of it. The error wraps ErrInvalid and repeats
+// and headers nil to keep all of it. The error wraps storage.ErrInvalid and repeats
 // nothing of either.
 func (g *Gateway) endpoint(id string, old Endpoint, sent string, headers map[string]string) (Endpoint, error) {
 	to, pk := old, registrationKey(id).PK
@@ -34,10 +35,10 @@ func (g *Gateway) endpoint(id string, old Endpoint, sent string, headers map[str
 	plain := before
 	if sent != "" || old.URL == "" {
 		if plain, err = egress.Merge(plain, sent); err != nil {
-			return to, fmt.Errorf("url: %w: %v", ErrInvalid, err)
+			return to, fmt.Errorf("url: %w: %v", storage.ErrInvalid, err)
 		}
 		if err := g.Egress.CheckURL(plain); err != nil {
-			return to, fmt.Errorf("url: %w: %v", ErrInvalid, err)
+			return to, fmt.Errorf("url: %w: %v", storage.ErrInvalid, err)
 		}
 		to.URL, to.Shown = g.Keys.Seal(pk, "url", plain), egress.Redact(plain)
 		if plain != before {
@@ -50,7 +51,7 @@ func (g *Gateway) endpoint(id string, old Endpoint, sent string, headers map[str
 		}
 	}
 	if u, err := url.Parse(plain); err == nil && u.User != nil && to.Headers["Authorization"] != "" {
-		return to, fmt.Errorf("headers: %w: want either Authorization or a login in the URL", ErrInvalid)
+		return to, fmt.Errorf("headers: %w: want either Authorization or a login in the URL", storage.ErrInvalid)
 	}
 	return to, nil
 }
@@ -58,7 +59,7 @@ func (g *Gateway) endpoint(id string, old Endpoint, sent string, headers map[str
 // headers seals sent, in canonical names; *** keeps what old has.
 func (g *Gateway) headers(pk string, old, sent map[string]string) (map[string]string, error) {
 	if len(sent) > MaxHeaders {
-		return nil, fmt.Errorf("headers: %w: want at most %d", ErrInvalid, MaxHeaders)
+		return nil, fmt.Errorf("headers: %w: want at most %d", storage.ErrInvalid, MaxHeaders)
 	}
 	out := make(map[string]string, len(sent))
 	for _, name := range slices.Sorted(maps.Keys(sent)) {
@@ -68,11 +69,11 @@ func (g *Gateway) headers(pk string, old, sent map[string]string) (map[string]st
 		canonical := http.CanonicalHeaderKey(name)
 		switch _, twice := out[canonical]; {
 		case twice:
-			return nil, fmt.Errorf("headers: %w: a name stands there twice", ErrInvalid)
+			return nil, fmt.Errorf("headers: %w: a name stands there twice", storage.ErrInvalid)
 		case sent[name] != hiddenText:
 			out[canonical] = g.Keys.Seal(pk, "header", sent[name])
 		case old[canonical] == "":
-			return nil, fmt.Errorf("headers: %w: there is no value to keep", ErrInvalid)
+			return nil, fmt.Errorf("headers: %w: there is no value to keep", storage.ErrInvalid)
 		default:
 			out[canonical] = old[canonical]
 		}
@@ -89,11 +90,11 @@ func checkHeader(name, value string) error {
 	control := func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 	switch {
 	case name == "" || len(name) > MaxName || strings.ContainsFunc(name, notToken):
-		return fmt.Errorf("headers: %w: want names of letters, digits and -", ErrInvalid)
+		return fmt.Errorf("headers: %w: want names of letters, digits and -", storage.ErrInvalid)
 	case reservedHeader(strings.ToLower(name)):
-		return fmt.Errorf("headers: %w: the connection's and Ringback's own cannot be set", ErrInvalid)
+		return fmt.Errorf("headers: %w: the connection's and Ringback's own cannot be set", storage.ErrInvalid)
 	case len(value) > MaxHeaderValue || strings.ContainsFunc(value, control) || strings.TrimSpace(value) != value:
-		return fmt.Errorf("headers: %w: want values of at most %d bytes without control characters", ErrInvalid, MaxHeaderValue)
+		return fmt.Errorf("headers: %w: want values of at most %d bytes without control characters", storage.ErrInvalid, MaxHeaderValue)
 	}
 	return nil
 }

@@ -4,16 +4,11 @@ import "errors"
 
 // The errors that callers decide by. api.statusOf turns them into HTTP.
 var (
-	ErrNotFound     = errors.New("not found")
-	ErrConflict     = errors.New("conflict")
-	ErrInvalid      = errors.New("invalid")
-	ErrTooLarge     = errors.New("too large")
 	ErrUnauthorized = errors.New("credentials are missing or wrong") // HTTP 401
 	ErrForbidden    = errors.New("not allowed")                      // HTTP 403
 	ErrSignature    = errors.New("signature does not match")         // HTTP 401
 	ErrUnreadable   = errors.New("unreadable")                       // HTTP 400
 	ErrMethod       = errors.New("method not allowed")               // HTTP 405
-	ErrUnavailable  = errors.New("try again later")                  // HTTP 503
 	ErrLoop         = errors.New("callback came from this gateway")  // HTTP 508
 	ErrLimit        = errors.New("limit reached")                    // HTTP 429, or 409 for counts
 )

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"ringback/shared/storage"
 )
 
 // A ListedEvent is an event as lists show it.
@@ -23,8 +25,8 @@ func (l ListedEvent) hide() ListedEvent {
 	return l
 }
 
-func listedEvent(r Row) (ListedEvent, error) {
-	er, err := decoded[eventRow](r)
+func listedEvent(r storage.Row) (ListedEvent, error) {
+	er, err := storage.Decoded[eventRow](r)
 	if err != nil {
 		return ListedEvent{}, err
 	}
@@ -48,7 +50,7 @@ func (g *Gateway) Events(ctx context.Context, c Caller, q HistoryQuery) ([]Liste
 	for _, r := range rs {
 		of[r.ID] = r
 		for shard := range historyShards {
-			parts = append(parts, part{Query{Table: Deliveries, PK: deliveryPK(r.ID, shard)}, r.ID, r.Source})
+			parts = append(parts, part{storage.Query{Table: storage.Deliveries, PK: deliveryPK(r.ID, shard)}, r.ID, r.Source})
 		}
 	}
 	rows, next, err := g.merge(ctx, parts, q)
@@ -61,7 +63,7 @@ func (g *Gateway) Events(ctx context.Context, c Caller, q HistoryQuery) ([]Liste
 
 // afterEvent moves a cursor behind the other deliveries of the event that the
 // page ended with.
-func afterEvent(rows []Row, next string) string {
+func afterEvent(rows []storage.Row, next string) string {
 	at, err := parseSpot(next)
 	if err != nil || len(rows) == 0 || rows[len(rows)-1].SK[idNumberChars:] != at.time {
 		return next
@@ -87,7 +89,7 @@ func (g *Gateway) eventsOfSource(ctx context.Context, q HistoryQuery) ([]ListedE
 		if err != nil {
 			return nil, "", err
 		}
-		if !r.expired(now) && q.wants(l.Type, l.Received) {
+		if !r.Expired(now) && q.wants(l.Type, l.Received) {
 			out = append(out, l)
 		}
 	}
@@ -97,13 +99,13 @@ func (g *Gateway) eventsOfSource(ctx context.Context, q HistoryQuery) ([]ListedE
 func eventParts(source string) []part {
 	var parts []part
 	for shard := range historyShards {
-		parts = append(parts, part{Query{Table: Deliveries, PK: eventPK(source, shard)}, source, source})
+		parts = append(parts, part{storage.Query{Table: storage.Deliveries, PK: eventPK(source, shard)}, source, source})
 	}
 	return parts
 }
 
 // eventsOf returns the events of deliveries, each once, in the order of rows.
-func (g *Gateway) eventsOf(ctx context.Context, c Caller, rows []Row, of map[string]Registration, q HistoryQuery) ([]ListedEvent, error) {
+func (g *Gateway) eventsOf(ctx context.Context, c Caller, rows []storage.Row, of map[string]Registration, q HistoryQuery) ([]ListedEvent, error) {
 	var order []string
 	mine := map[string][]Registration{}
 	for _, row := range rows {
@@ -133,7 +135,7 @@ func (g *Gateway) eventsOf(ctx context.Context, c Caller, rows []Row, of map[str
 
 // readEvents returns those of at most MaxPageRows events that are kept.
 func (g *Gateway) readEvents(ctx context.Context, ids []string) (map[string]ListedEvent, error) {
-	var keys []Key
+	var keys []storage.Key
 	for _, id := range ids {
 		k, err := eventKey(id)
 		if err != nil {
@@ -155,7 +157,7 @@ func (g *Gateway) readEvents(ctx context.Context, ids []string) (map[string]List
 		if err != nil {
 			return nil, err
 		}
-		if !r.expired(now) {
+		if !r.Expired(now) {
 			out[l.ID] = l
 		}
 	}
@@ -179,7 +181,7 @@ func (g *Gateway) asSeen(ctx context.Context, c Caller, l ListedEvent, rs []Regi
 // delivery of it. Hidden events have none.
 func (g *Gateway) EventOf(ctx context.Context, c Caller, id string) (ListedEvent, error) {
 	known, err := g.readEvents(ctx, []string{id})
-	if errors.Is(err, ErrInvalid) {
+	if errors.Is(err, storage.ErrInvalid) {
 		err = nil
 	}
 	l, ok := known[id]
@@ -213,7 +215,7 @@ func orNotFound(err error, what string) error {
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%s: %w", what, ErrNotFound)
+	return fmt.Errorf("%s: %w", what, storage.ErrNotFound)
 }
 
 // DataOf returns the payload of e as the JSON value data of a standard

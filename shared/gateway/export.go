@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // ExportVersion is the version of the lines that Export writes, and the only
@@ -56,7 +58,7 @@ const exportPK, exportField = "export", "gateway"
 func exported() []tourPart {
 	return []tourPart{
 		{"sources", sourceKey, "C#"}, {"tenants", tenantKey, "K#"}, {"groups", groupKey, "K#"},
-		{"keys", func(id string) Key { return listKey("keys", id) }, ""},
+		{"keys", func(id string) storage.Key { return listKey("keys", id) }, ""},
 		{"tenants", tenantKey, "G#"}, {"tenants", tenantKey, "R#"},
 	}
 }
@@ -69,7 +71,7 @@ func exported() []tourPart {
 func (g *Gateway) Export(ctx context.Context, cursor string) ([]byte, string, error) {
 	text, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err != nil {
-		return nil, "", fmt.Errorf("cursor: %w: want one that a part ended with", ErrInvalid)
+		return nil, "", fmt.Errorf("cursor: %w: want one that a part ended with", storage.ErrInvalid)
 	}
 	at, err := parseStop(string(text))
 	if err != nil {
@@ -82,7 +84,7 @@ func (g *Gateway) Export(ctx context.Context, cursor string) ([]byte, string, er
 		if at.Part < len(exported()) {
 			x.list = exported()[at.Part]
 		}
-		at, done, err = g.tour(ctx, exported(), at, func(r Row) error { return x.add(ctx, r) })
+		at, done, err = g.tour(ctx, exported(), at, func(r storage.Row) error { return x.add(ctx, r) })
 	}
 	switch {
 	case errors.Is(err, errEnough):
@@ -122,7 +124,7 @@ func (x *exportPart) line(l exportLine) {
 }
 
 // add writes what a row of the tour stands for, unless the part is full.
-func (x *exportPart) add(ctx context.Context, r Row) error {
+func (x *exportPart) add(ctx context.Context, r storage.Row) error {
 	if x.out.Len() >= exportBytes || x.lines >= exportLines {
 		return errEnough
 	}
@@ -147,15 +149,15 @@ func (x *exportPart) add(ctx context.Context, r Row) error {
 }
 
 // row writes a row as it is unless it has ended.
-func (x *exportPart) row(kind string, r Row) error {
-	if !r.expired(x.g.now()) {
+func (x *exportPart) row(kind string, r storage.Row) error {
+	if !r.Expired(x.g.now()) {
 		x.line(exportLine{Kind: kind, Data: r.Data, Expires: r.Expires})
 	}
 	return nil
 }
 
 // rowAt is row for the one under k, if there is one.
-func (x *exportPart) rowAt(ctx context.Context, kind string, k Key) error {
+func (x *exportPart) rowAt(ctx context.Context, kind string, k storage.Key) error {
 	rows, err := x.g.Store.Get(ctx, k)
 	if err != nil || len(rows) == 0 {
 		return err
@@ -165,8 +167,8 @@ func (x *exportPart) rowAt(ctx context.Context, kind string, k Key) error {
 
 // tenant writes a tenant, which several lists of the tour begin with, in the
 // first.
-func (x *exportPart) tenant(r Row) error {
-	t, err := decoded[Tenant](r)
+func (x *exportPart) tenant(r storage.Row) error {
+	t, err := storage.Decoded[Tenant](r)
 	switch {
 	case err != nil:
 		return err
@@ -178,8 +180,8 @@ func (x *exportPart) tenant(r Row) error {
 	return x.row(exportTenant, r)
 }
 
-func (x *exportPart) group(r Row) error {
-	of, err := decoded[Group](r)
+func (x *exportPart) group(r storage.Row) error {
+	of, err := storage.Decoded[Group](r)
 	switch {
 	case err != nil:
 		return err
@@ -190,8 +192,8 @@ func (x *exportPart) group(r Row) error {
 }
 
 // keys writes an API key and those that it replaced.
-func (x *exportPart) keys(ctx context.Context, r Row) error {
-	p, err := decoded[keyPlace](r)
+func (x *exportPart) keys(ctx context.Context, r storage.Row) error {
+	p, err := storage.Decoded[keyPlace](r)
 	for _, hash := range p.Hashes {
 		err = errors.Join(err, x.rowAt(ctx, exportAPIKey, keyRow(hash)))
 	}
@@ -201,8 +203,8 @@ func (x *exportPart) keys(ctx context.Context, r Row) error {
 // registration writes a registration that is not removed, nor about to be since
 // its group has another code by now.
 func (x *exportPart) registration(ctx context.Context, id string) error {
-	r, row, err := load[Registration](ctx, x.g.Store, registrationKey(id))
-	if errors.Is(err, ErrNotFound) || err == nil && r.State == Removed {
+	r, row, err := storage.Load[Registration](ctx, x.g.Store, registrationKey(id))
+	if errors.Is(err, storage.ErrNotFound) || err == nil && r.State == Removed {
 		return nil
 	}
 	if err != nil {
@@ -210,7 +212,7 @@ func (x *exportPart) registration(ctx context.Context, id string) error {
 	}
 	if r.Group != "" {
 		of, err := x.g.liveGroup(ctx, r.Group)
-		if errors.Is(err, ErrNotFound) || err == nil && of.Rev != r.GroupRev {
+		if errors.Is(err, storage.ErrNotFound) || err == nil && of.Rev != r.GroupRev {
 			return nil
 		}
 		if err != nil {

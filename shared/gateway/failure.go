@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strings"
+
+	"ringback/shared/storage"
 )
 
 // A panicError is a panic, and where it was.
@@ -28,7 +30,7 @@ func guarded(f func() error) (err error) {
 // logAgain writes the line of a message that comes again, or whose events do,
 // because of err: with the stack if that is a panic, and if one event failed, its
 // id.
-func (c *core) logAgain(verb string, m Received, err error) {
+func (c *core) logAgain(verb string, m storage.Received, err error) {
 	var h header
 	var as []arrival
 	_ = guarded(func() error { // what cannot be read is logged all the same

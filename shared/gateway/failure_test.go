@@ -9,15 +9,17 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // A brokenStore does not answer: it returns an error, or panics.
 type brokenStore struct {
-	Store
+	storage.Store
 	err error
 }
 
-func (s brokenStore) Get(context.Context, ...Key) ([]Row, error) {
+func (s brokenStore) Get(context.Context, ...storage.Key) ([]storage.Row, error) {
 	if s.err == nil {
 		panic("boom")
 	}
@@ -25,9 +27,9 @@ func (s brokenStore) Get(context.Context, ...Key) ([]Row, error) {
 }
 
 // A sink takes every message.
-type sink struct{ Queue }
+type sink struct{ storage.Queue }
 
-func (sink) Send(_ context.Context, _ QueueName, ms []Message) []error {
+func (sink) Send(_ context.Context, _ storage.QueueName, ms []storage.Message) []error {
 	return make([]error, len(ms))
 }
 
@@ -58,20 +60,20 @@ func TestFailedMessageIsOneLineOfTheLog(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		err     error // nil: the Store panics
-		queue   QueueName
+		queue   storage.QueueName
 		body    string
 		again   int
 		source  string
 		event   string
 		mention string // in why
 	}{
-		{"a panic, one event", nil, EventsQueue, body(as[:1]), 1, "src-00000001", as[0].ID, "panic: boom"},
-		{"an error, one event", errors.New("no answer"), EventsQueue, body(as[:1]), 1, "src-00000001", as[0].ID, "no answer"},
-		{"a panic, two events", nil, EventsQueue, body(as), 0, "src-00000001", "", as[1].ID + ": panic: boom"},
-		{"an error, two events", errors.New("no answer"), EventsQueue, body(as), 0, "src-00000001", "", "no answer"},
-		{"a panic, a retry", nil, RetryQueue, retry, 1, "src-00000001", as[0].ID, "panic: boom"},
-		{"an error, a retry", errors.New("no answer"), RetryQueue, retry, 1, "src-00000001", as[0].ID, "no answer"},
-		{"a message that nobody can read", nil, EventsQueue, "{", 1, "", "", "unreadable"},
+		{"a panic, one event", nil, storage.EventsQueue, body(as[:1]), 1, "src-00000001", as[0].ID, "panic: boom"},
+		{"an error, one event", errors.New("no answer"), storage.EventsQueue, body(as[:1]), 1, "src-00000001", as[0].ID, "no answer"},
+		{"a panic, two events", nil, storage.EventsQueue, body(as), 0, "src-00000001", "", as[1].ID + ": panic: boom"},
+		{"an error, two events", errors.New("no answer"), storage.EventsQueue, body(as), 0, "src-00000001", "", "no answer"},
+		{"a panic, a retry", nil, storage.RetryQueue, retry, 1, "src-00000001", as[0].ID, "panic: boom"},
+		{"an error, a retry", errors.New("no answer"), storage.RetryQueue, retry, 1, "src-00000001", as[0].ID, "no answer"},
+		{"a message that nobody can read", nil, storage.EventsQueue, "{", 1, "", "", "unreadable"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var log bytes.Buffer
@@ -79,8 +81,8 @@ func TestFailedMessageIsOneLineOfTheLog(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			handle := map[QueueName]Handler{EventsQueue: g.FanOut, RetryQueue: g.Redeliver}[tt.queue]
-			again, err := handle(t.Context(), []Received{{Body: tt.body, Receipt: "r", Receives: 2}})
+			handle := map[storage.QueueName]storage.Handler{storage.EventsQueue: g.FanOut, storage.RetryQueue: g.Redeliver}[tt.queue]
+			again, err := handle(t.Context(), []storage.Received{{Body: tt.body, Receipt: "r", Receives: 2}})
 			if err != nil || len(again) != tt.again {
 				t.Errorf("%q come again, %v; want %d", again, err, tt.again)
 			}

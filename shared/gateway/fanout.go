@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
+
+	"ringback/shared/storage"
 )
 
 const (
@@ -33,11 +35,11 @@ type fanOuts struct {
 // delivery for every registration that wants it, and records each outcome as
 // soon as it is known. A message is finished when all of that is stored; a
 // tenant's refusal never makes it come again.
-func (fs *fanOuts) FanOut(ctx context.Context, ms []Received) ([]string, error) {
+func (fs *fanOuts) FanOut(ctx context.Context, ms []storage.Received) ([]string, error) {
 	return fs.eachMessage(ctx, "fanout", ms, fs.fanOutMessage)
 }
 
-func (fs *fanOuts) fanOutMessage(ctx context.Context, m Received) error {
+func (fs *fanOuts) fanOutMessage(ctx context.Context, m storage.Received) error {
 	h, as, err := readMessage(m.Body)
 	switch {
 	case err != nil:
@@ -59,7 +61,7 @@ func (fs *fanOuts) fanOutMessage(ctx context.Context, m Received) error {
 // fanOutEvents fans out all events of m. Those that could not be finished are
 // sent again, one a message, which is one line of the log; the message of a single
 // event is not, it comes again by itself.
-func (fs *fanOuts) fanOutEvents(ctx context.Context, m Received, as []arrival) error {
+func (fs *fanOuts) fanOutEvents(ctx context.Context, m storage.Received, as []arrival) error {
 	if len(as) == 1 {
 		return fs.fanOutEvent(ctx, as[0])
 	}
@@ -89,7 +91,7 @@ func (fs *fanOuts) fanOutEvents(ctx context.Context, m Received, as []arrival) e
 // sendSingles sends those of as for which there is an error, or all if errs is
 // nil, one a message. The ones that another run has are delayed by its lease.
 func (fs *fanOuts) sendSingles(ctx context.Context, as []arrival, errs []error) error {
-	var ms []Message
+	var ms []storage.Message
 	for i := range as {
 		var delay time.Duration
 		var busy *busyError
@@ -97,16 +99,16 @@ func (fs *fanOuts) sendSingles(ctx context.Context, as []arrival, errs []error) 
 		case errs != nil && errs[i] == nil:
 			continue
 		case errs != nil && errors.As(errs[i], &busy):
-			delay = min(max(busy.until.Sub(fs.now()), 0), MaxDelay)
+			delay = min(max(busy.until.Sub(fs.now()), 0), storage.MaxDelay)
 		}
 		as[i].again = true
 		body, err := packMessage(as[i : i+1])
 		if err != nil {
 			return err
 		}
-		ms = append(ms, Message{Body: body, Delay: delay, Group: fs.fairGroup(as[i].Source)})
+		ms = append(ms, storage.Message{Body: body, Delay: delay, Group: fs.fairGroup(as[i].Source)})
 	}
-	return fs.send(ctx, EventsQueue, ms)
+	return fs.send(ctx, storage.EventsQueue, ms)
 }
 
 // A busyError says that another run has the event.
@@ -175,7 +177,7 @@ func outcomeText(err error) string {
 func (fs *fanOuts) wanted(ctx context.Context, a arrival) ([]*Registration, bool, error) {
 	if a.Only != "" {
 		r, err := fs.find.registrationNow(ctx, a.Only) // what it is told may be what it has just become
-		if errors.Is(err, ErrNotFound) {
+		if errors.Is(err, storage.ErrNotFound) {
 			return nil, false, nil
 		}
 		return []*Registration{&r}, false, err
@@ -232,7 +234,7 @@ func (fs *fanOuts) again(ctx context.Context, source string, rs []*Registration)
 // that still exist and have no delivery yet.
 func (fs *fanOuts) deliverMissing(ctx context.Context, f *fanOut, ids []string) error {
 	e := f.Event
-	keys := make([]Key, len(ids))
+	keys := make([]storage.Key, len(ids))
 	for i, id := range ids {
 		keys[i] = deliveryKey(id, e.ID)
 	}
@@ -284,7 +286,7 @@ func (fs *fanOuts) listFanOut(ctx context.Context, e *Event) error {
 			if err != nil {
 				return err
 			}
-			if err := fs.send(ctx, EventsQueue, []Message{{Body: body, Group: fs.fairGroup(e.Source)}}); err != nil {
+			if err := fs.send(ctx, storage.EventsQueue, []storage.Message{{Body: body, Group: fs.fairGroup(e.Source)}}); err != nil {
 				return err
 			}
 		}
@@ -298,8 +300,8 @@ func (fs *fanOuts) listFanOut(ctx context.Context, e *Event) error {
 // already, and returns what is.
 func (fs *fanOuts) fanOutList(ctx context.Context, e *Event, n int, from *place) (fanOutRow, error) {
 	key := fanOutKey(e.ID, n)
-	stored, _, err := load[fanOutRow](ctx, fs.Store, key)
-	if !errors.Is(err, ErrNotFound) {
+	stored, _, err := storage.Load[fanOutRow](ctx, fs.Store, key)
+	if !errors.Is(err, storage.ErrNotFound) {
 		return stored, err
 	}
 	rs, next, err := fs.find.find(ctx, e, from, chunkSize)
@@ -310,10 +312,10 @@ func (fs *fanOuts) fanOutList(ctx context.Context, e *Event, n int, from *place)
 	for _, r := range rs {
 		mine.IDs = append(mine.IDs, r.ID)
 	}
-	row := Row{Key: key, Expires: later(e.Received, fs.now()).Add(fs.Kept.History)}
-	switch err := putRow(ctx, fs.Store, row, mine, ""); {
-	case errors.Is(err, ErrConflict):
-		stored, _, err = load[fanOutRow](ctx, fs.Store, key)
+	row := storage.Row{Key: key, Expires: later(e.Received, fs.now()).Add(fs.Kept.History)}
+	switch err := storage.PutRow(ctx, fs.Store, row, mine, ""); {
+	case errors.Is(err, storage.ErrConflict):
+		stored, _, err = storage.Load[fanOutRow](ctx, fs.Store, key)
 		return stored, err
 	case err != nil:
 		return stored, err
@@ -325,21 +327,21 @@ func (fs *fanOuts) fanOutList(ctx context.Context, e *Event, n int, from *place)
 // chunk are kept apart by a lease of its own.
 func (fs *fanOuts) fanOutChunk(ctx context.Context, h header) error {
 	e, _, err := fs.events.loadEvent(ctx, h.Event)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, storage.ErrNotFound) {
 		return nil // expired: nobody waits for it any more
 	}
 	if err != nil {
 		return err
 	}
-	list, _, err := load[fanOutRow](ctx, fs.Store, fanOutKey(h.Event, h.Chunk))
+	list, _, err := storage.Load[fanOutRow](ctx, fs.Store, fanOutKey(h.Event, h.Chunk))
 	if err != nil {
 		return fmt.Errorf("chunk %d of %s: %w", h.Chunk, h.Event, err)
 	}
 	if err := fs.takeChunk(ctx, h); err != nil {
 		return err
 	}
-	for start := 0; start < len(list.IDs); start += MaxPageRows {
-		if err := fs.deliverMissing(ctx, &fanOut{Event: e, fs: fs}, list.IDs[start:min(start+MaxPageRows, len(list.IDs))]); err != nil {
+	for start := 0; start < len(list.IDs); start += storage.MaxPageRows {
+		if err := fs.deliverMissing(ctx, &fanOut{Event: e, fs: fs}, list.IDs[start:min(start+storage.MaxPageRows, len(list.IDs))]); err != nil {
 			return err
 		}
 	}
@@ -356,7 +358,7 @@ func (fs *fanOuts) takeChunk(ctx context.Context, h header) error {
 	key := fanOutKey(h.Event, h.Chunk)
 	key.SK = "L"
 	run, now := fs.newRun(), fs.now()
-	_, err := change(ctx, fs.Store, key, func(l *leaseRow, r *Row) error {
+	_, err := storage.Change(ctx, fs.Store, key, func(l *leaseRow, r *storage.Row) error {
 		held := eventRow{Run: l.Run, Lease: l.Lease}
 		if held.judge("", run, now, fs.Alone) == busy {
 			return &busyError{l.Lease}

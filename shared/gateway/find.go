@@ -12,6 +12,8 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
+
+	"ringback/shared/storage"
 )
 
 // versionFresh is how long a source's version is believed without a look, so
@@ -82,9 +84,9 @@ func newFinder(c *core) *finder {
 // that are new.
 func (f *finder) publish(ctx context.Context, source string, add ...hint) error {
 	late := false
-	_, err := change(ctx, f.Store, versionKey(source), func(v *version, _ *Row) error {
+	_, err := storage.Change(ctx, f.Store, versionKey(source), func(v *version, _ *storage.Row) error {
 		if !v.add(add) && late {
-			return errUnchanged
+			return storage.ErrUnchanged
 		}
 		late = true
 		return nil
@@ -127,8 +129,8 @@ func (f *finder) versionOf(ctx context.Context, source string) (knownVersion, er
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTime) // others wait for it too
 		defer cancel()
 		at := f.now()
-		v, row, err := load[version](ctx, f.Store, versionKey(source))
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		v, row, err := storage.Load[version](ctx, f.Store, versionKey(source))
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return knownVersion{}, err
 		}
 		known := knownVersion{version: v, rev: row.Rev, at: at}
@@ -246,7 +248,7 @@ func (f *finder) thin(ctx context.Context, a arrival, long bool) (bool, error) {
 		return false, err
 	}
 	s, err := remembered(ctx, f.Store, f.sources, v.rev, a.Source, sourceKey(a.Source))
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, storage.ErrNotFound) {
 		return false, nil // deleted meanwhile; its events are still delivered
 	}
 	if err != nil {
@@ -262,7 +264,7 @@ func (f *finder) list(ctx context.Context, v knownVersion, source string, s hint
 	if l, ok := f.lists.Get(name); ok && l.rev == v.rev && after == "" {
 		return l.value, "", nil
 	}
-	q := Query{Table: Registrations, PK: hintPK(source, s.RoutingKey), Consistent: true}.prefix(s.Pattern + "#")
+	q := storage.Query{Table: storage.Registrations, PK: hintPK(source, s.RoutingKey), Consistent: true}.Prefix(s.Pattern + "#")
 	if after != "" {
 		q.After = s.Pattern + "#" + after
 	}
@@ -328,7 +330,7 @@ func (r *Registration) stoodIn(streams []hint, e *Event) bool {
 // read.
 func (f *finder) registrationsOf(ctx context.Context, rev string, ids []string) ([]*Registration, error) {
 	out := make([]*Registration, 0, len(ids))
-	var missing []Key
+	var missing []storage.Key
 	for _, id := range ids {
 		if r, ok := f.registrations.Get(id); ok && r.rev == rev {
 			out = append(out, r.value)
@@ -336,14 +338,14 @@ func (f *finder) registrationsOf(ctx context.Context, rev string, ids []string) 
 			missing = append(missing, registrationKey(id))
 		}
 	}
-	for keys := range slices.Chunk(missing, MaxPageRows) {
+	for keys := range slices.Chunk(missing, storage.MaxPageRows) {
 		rows, err := f.Store.Get(ctx, keys...)
 		if err != nil {
 			return nil, fmt.Errorf("get %d registrations: %w", len(keys), err)
 		}
 		for _, row := range rows {
 			r := &Registration{}
-			if err := decode(row, r); err != nil {
+			if err := storage.Decode(row, r); err != nil {
 				return nil, err
 			}
 			f.registrations.Add(r.ID, under[*Registration]{rev, r})
@@ -355,11 +357,11 @@ func (f *finder) registrationsOf(ctx context.Context, rev string, ids []string) 
 
 // registrationNow returns a registration as it is stored.
 func (f *finder) registrationNow(ctx context.Context, id string) (Registration, error) {
-	r, _, err := load[Registration](ctx, f.Store, registrationKey(id))
+	r, _, err := storage.Load[Registration](ctx, f.Store, registrationKey(id))
 	return r, err
 }
 
-// registration returns a registration no older than a second, or ErrNotFound.
+// registration returns a registration no older than a second, or storage.ErrNotFound.
 func (f *finder) registration(ctx context.Context, source, id string) (*Registration, string, error) {
 	v, err := f.versionOf(ctx, source)
 	if err != nil {
@@ -370,7 +372,7 @@ func (f *finder) registration(ctx context.Context, source, id string) (*Registra
 		return nil, "", err
 	}
 	if len(rs) == 0 {
-		return nil, "", ErrNotFound
+		return nil, "", storage.ErrNotFound
 	}
 	return rs[0], v.rev, nil
 }

@@ -14,6 +14,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/storage"
 )
 
 // TestEventThatBothMatchesWantIsNotMissed changes a registration's match while a
@@ -96,13 +97,13 @@ func report(t *testing.T, g *gateway.Gateway, source, status string) {
 
 // sent is a Queue that keeps what is sent to the events queue, too.
 type sent struct {
-	gateway.Queue
+	storage.Queue
 	bodies []string
 }
 
-func (q *sent) Send(ctx context.Context, name gateway.QueueName, ms []gateway.Message) []error {
+func (q *sent) Send(ctx context.Context, name storage.QueueName, ms []storage.Message) []error {
 	for _, m := range ms {
-		if name == gateway.EventsQueue {
+		if name == storage.EventsQueue {
 			q.bodies = append(q.bodies, m.Body)
 		}
 	}
@@ -110,10 +111,10 @@ func (q *sent) Send(ctx context.Context, name gateway.QueueName, ms []gateway.Me
 }
 
 // received returns the messages since it was called last.
-func (q *sent) received() []gateway.Received {
-	var out []gateway.Received
+func (q *sent) received() []storage.Received {
+	var out []storage.Received
 	for n, body := range q.bodies {
-		out = append(out, gateway.Received{Body: body, Receipt: fmt.Sprint(n), Receives: 1})
+		out = append(out, storage.Received{Body: body, Receipt: fmt.Sprint(n), Receives: 1})
 	}
 	q.bodies = nil
 	return out

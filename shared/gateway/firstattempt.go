@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"ringback/shared/storage"
 )
 
 // A fanOut is one event on its way to its registrations. It records their first
@@ -91,15 +93,15 @@ func (f *fanOut) keepPayload(ctx context.Context) error {
 	}
 	whole := fs.events.eventRowOf(key, f.arrival)
 	if f.arrival.unique { // nobody began it before
-		err = putRow(ctx, fs.Store, whole, f.arrival.row(f.match, false, "", fs.now()), "")
+		err = storage.PutRow(ctx, fs.Store, whole, f.arrival.row(f.match, false, "", fs.now()), "")
 		if err == nil {
 			f.kept = true
 			return nil
 		}
 	}
-	_, err = change(ctx, fs.Store, key, func(er *eventRow, r *Row) error {
+	_, err = storage.Change(ctx, fs.Store, key, func(er *eventRow, r *storage.Row) error {
 		if len(r.Body) == len(whole.Body) && er.ID != "" {
-			return errUnchanged
+			return storage.ErrUnchanged
 		}
 		if er.ID == "" {
 			*er = f.arrival.row(f.match, false, "", fs.now())
@@ -140,15 +142,15 @@ func (f *fanOut) record(ctx context.Context, d Delivery, a *Attempt, self bool) 
 	}
 	err := fs.deliveries.putDelivery(ctx, d, "")
 	switch {
-	case errors.Is(err, ErrConflict) && a != nil && a.Accepted():
+	case errors.Is(err, storage.ErrConflict) && a != nil && a.Accepted():
 		_, err = fs.deliveries.changeDelivery(ctx, d.ID, func(d Delivery) (Delivery, error) {
 			if d.Status == Succeeded {
-				return d, errUnchanged
+				return d, storage.ErrUnchanged
 			}
 			return d.acceptedLate(*a), nil
 		})
 		return err
-	case errors.Is(err, ErrConflict):
+	case errors.Is(err, storage.ErrConflict):
 		return nil
 	case err != nil:
 		return err

@@ -21,6 +21,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 var writeFormat = flag.Bool("write-format", false, "write testdata/format-<n>.jsonl for the current format, unless it is there")
@@ -43,8 +44,8 @@ const (
 
 // A written row or message, and what of a format nobody can tell from it.
 type written struct {
-	Row     *gateway.Row      `json:"row,omitempty"`
-	Queue   gateway.QueueName `json:"queue,omitempty"`
+	Row     *storage.Row      `json:"row,omitempty"`
+	Queue   storage.QueueName `json:"queue,omitempty"`
 	Message string            `json:"message,omitempty"`
 	Secret  string            `json:"secret,omitempty"` // of formatWell
 	APIKey  string            `json:"api_key,omitempty"`
@@ -58,7 +59,7 @@ func TestWhatTheFormatBeforeWroteIsRead(t *testing.T) {
 	if *writeFormat {
 		synctest.Test(t, writeFormatFile)
 	}
-	for v := max(1, gateway.RowFormat-1); v <= gateway.RowFormat; v++ {
+	for v := max(1, storage.RowFormat-1); v <= storage.RowFormat; v++ {
 		lines := readFormatFile(t, v)
 		t.Run(fmt.Sprint("format ", v), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { goOnWith(t, v, lines) })
@@ -116,7 +117,7 @@ func goOnWith(t *testing.T, v int, lines []written) {
 }
 
 // kindOfRow names the kind of row that k is of.
-func kindOfRow(k gateway.Key) string {
+func kindOfRow(k storage.Key) string {
 	pk, _, _ := strings.Cut(k.PK, "#")
 	sk, _, _ := strings.Cut(k.SK, "#")
 	if len(sk) == 1 {
@@ -146,10 +147,10 @@ func proveGoesOn(t *testing.T, g *gateway.Gateway, lines []written, told written
 		}
 		kinds[h.K] = true
 		work := next.FanOut
-		if w.Queue == gateway.RetryQueue {
+		if w.Queue == storage.RetryQueue {
 			work = next.Redeliver
 		}
-		again, err := work(ctx, []gateway.Received{{Body: w.Message, Receipt: "1", Receives: 1}})
+		again, err := work(ctx, []storage.Received{{Body: w.Message, Receipt: "1", Receives: 1}})
 		if err != nil || len(again) > 0 {
 			t.Errorf("line %d, a message of kind %s, comes again, %v", n+1, h.K, err)
 		}
@@ -224,11 +225,11 @@ func (a *accepting) got(text string) bool {
 // writeFormatFile lets a gateway of this release have every kind of row and
 // message, and writes them down.
 func writeFormatFile(t *testing.T) {
-	if _, err := os.Stat(formatFile(gateway.RowFormat)); err == nil {
-		t.Fatal(formatFile(gateway.RowFormat), "is there, and stays as it was written")
+	if _, err := os.Stat(formatFile(storage.RowFormat)); err == nil {
+		t.Fatal(formatFile(storage.RowFormat), "is there, and stays as it was written")
 	}
 	ctx, g := t.Context(), newGateway(t, 0)
-	rows := &recorder{Store: g.Store, rows: map[gateway.Key]gateway.Row{}}
+	rows := &recorder{Store: g.Store, rows: map[storage.Key]storage.Row{}}
 	g.Store = rows
 	q := &keeper{Queue: g.Queue}
 	p := processOf(t, g, &outbox{}, http.StatusOK)
@@ -281,7 +282,7 @@ func writeFormatFile(t *testing.T) {
 	}
 	_, err = p.DisableRegistration(ctx, c, formatHeld)
 	must(err)
-	chat := func(text string) []gateway.Message {
+	chat := func(text string) []storage.Message {
 		t.Helper()
 		reply := p.Ingest(ctx, "smartbots", formatPlain, formatKey, &gateway.Callback{
 			Method: http.MethodPost, Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, Received: time.Now(),
@@ -290,11 +291,11 @@ func writeFormatFile(t *testing.T) {
 		if reply.StatusCode != http.StatusOK {
 			t.Fatalf("callback: %d %s", reply.StatusCode, reply.Body)
 		}
-		return q.take(gateway.EventsQueue)
+		return q.take(storage.EventsQueue)
 	}
 	for _, text := range []string{"refused, to be retried", "the head of a lane"} {
 		for _, m := range chat(text) {
-			if again, err := p.FanOut(ctx, []gateway.Received{{Body: m.Body, Receipt: "1", Receives: 1}}); err != nil || len(again) > 0 {
+			if again, err := p.FanOut(ctx, []storage.Received{{Body: m.Body, Receipt: "1", Receives: 1}}); err != nil || len(again) > 0 {
 				t.Fatal(again, err)
 			}
 		}
@@ -307,12 +308,12 @@ func writeFormatFile(t *testing.T) {
 
 // recorder keeps what is stored.
 type recorder struct {
-	gateway.Store
+	storage.Store
 	mu   sync.Mutex
-	rows map[gateway.Key]gateway.Row
+	rows map[storage.Key]storage.Row
 }
 
-func (r *recorder) Put(ctx context.Context, row gateway.Row, was string) error {
+func (r *recorder) Put(ctx context.Context, row storage.Row, was string) error {
 	err := r.Store.Put(ctx, row, was)
 	if err == nil {
 		r.mu.Lock()
@@ -322,7 +323,7 @@ func (r *recorder) Put(ctx context.Context, row gateway.Row, was string) error {
 	return err
 }
 
-func (r *recorder) Delete(ctx context.Context, k gateway.Key, was string) error {
+func (r *recorder) Delete(ctx context.Context, k storage.Key, was string) error {
 	err := r.Store.Delete(ctx, k, was)
 	if err == nil {
 		r.mu.Lock()
@@ -335,11 +336,11 @@ func (r *recorder) Delete(ctx context.Context, k gateway.Key, was string) error 
 func (r *recorder) write(t *testing.T, more []written) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
-	rows := make([]gateway.Row, 0, len(r.rows))
+	rows := make([]storage.Row, 0, len(r.rows))
 	for _, row := range r.rows {
 		rows = append(rows, row)
 	}
-	slices.SortFunc(rows, func(a, b gateway.Row) int { return strings.Compare(a.PK+" "+a.SK, b.PK+" "+b.SK) })
+	slices.SortFunc(rows, func(a, b storage.Row) int { return strings.Compare(a.PK+" "+a.SK, b.PK+" "+b.SK) })
 	for _, row := range rows {
 		more = append([]written{{Row: &row}}, more...)
 	}
@@ -348,29 +349,29 @@ func (r *recorder) write(t *testing.T, more []written) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(formatFile(gateway.RowFormat), b.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(formatFile(storage.RowFormat), b.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // keeper keeps what is sent.
 type keeper struct {
-	gateway.Queue
+	storage.Queue
 	mu   sync.Mutex
-	sent map[gateway.QueueName][]gateway.Message
+	sent map[storage.QueueName][]storage.Message
 }
 
-func (k *keeper) Send(_ context.Context, q gateway.QueueName, ms []gateway.Message) []error {
+func (k *keeper) Send(_ context.Context, q storage.QueueName, ms []storage.Message) []error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.sent == nil {
-		k.sent = map[gateway.QueueName][]gateway.Message{}
+		k.sent = map[storage.QueueName][]storage.Message{}
 	}
 	k.sent[q] = append(k.sent[q], ms...)
 	return make([]error, len(ms))
 }
 
-func (k *keeper) take(q gateway.QueueName) []gateway.Message {
+func (k *keeper) take(q storage.QueueName) []storage.Message {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	ms := k.sent[q]
@@ -378,12 +379,12 @@ func (k *keeper) take(q gateway.QueueName) []gateway.Message {
 	return ms
 }
 
-func (k *keeper) all(events []gateway.Message) (out []written) {
+func (k *keeper) all(events []storage.Message) (out []written) {
 	for _, m := range events {
-		out = append(out, written{Queue: gateway.EventsQueue, Message: m.Body})
+		out = append(out, written{Queue: storage.EventsQueue, Message: m.Body})
 	}
-	for _, m := range k.take(gateway.RetryQueue) {
-		out = append(out, written{Queue: gateway.RetryQueue, Message: m.Body})
+	for _, m := range k.take(storage.RetryQueue) {
+		out = append(out, written{Queue: storage.RetryQueue, Message: m.Body})
 	}
 	return out
 }

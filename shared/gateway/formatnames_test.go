@@ -8,20 +8,22 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"ringback/shared/storage"
 )
 
 // TestFormatKeepsItsNames reads each row that stands in the file of this
 // release's format, writes it again, and wants every name and value that it had:
 // what has another name needs another format.
 func TestFormatKeepsItsNames(t *testing.T) {
-	b, err := os.ReadFile(fmt.Sprintf("testdata/format-%d.jsonl", RowFormat))
+	b, err := os.ReadFile(fmt.Sprintf("testdata/format-%d.jsonl", storage.RowFormat))
 	if err != nil {
 		t.Fatal(err)
 	}
 	checked := map[string]int{}
 	s := bufio.NewScanner(bytes.NewReader(b))
 	for s.Scan() {
-		var line struct{ Row *Row }
+		var line struct{ Row *storage.Row }
 		if err := json.Unmarshal(s.Bytes(), &line); err != nil {
 			t.Fatal(err)
 		}
@@ -34,11 +36,11 @@ func TestFormatKeepsItsNames(t *testing.T) {
 			continue
 		}
 		checked[kind]++
-		if err := decode(*line.Row, v); err != nil {
+		if err := storage.Decode(*line.Row, v); err != nil {
 			t.Errorf("%s: %v", kind, err)
 			continue
 		}
-		again, err := encode(v)
+		again, err := storage.Encode(v)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +97,7 @@ func lacks(is, was map[string]any) string {
 	return ""
 }
 
-func kindOfCommitted(k Key) string {
+func kindOfCommitted(k storage.Key) string {
 	pk, _, _ := strings.Cut(k.PK, "#")
 	if sk, _, _ := strings.Cut(k.SK, "#"); len(sk) == 1 {
 		return pk + "/" + sk

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"ringback/shared/egress"
+	"ringback/shared/storage"
 )
 
 // FuzzMessage packs an event and reads it again: it must be the same, its
@@ -40,7 +41,7 @@ func FuzzMessage(f *testing.F) {
 			}
 			return
 		}
-		if !Carries(body) {
+		if !storage.Carries(body) {
 			t.Errorf("SQS does not carry the message %q", body)
 		}
 		h, got, err := readMessage(body)
@@ -147,32 +148,32 @@ func FuzzCursor(f *testing.F) {
 			if back, err := parseSpot(s.String()); err != nil || back != s || s.String() != text {
 				t.Errorf("cursor %q is read as %+v, and written %q", text, s, s)
 			}
-		} else if !errors.Is(err, ErrInvalid) || strings.Contains(err.Error(), text) && len(text) > 3 {
+		} else if !errors.Is(err, storage.ErrInvalid) || strings.Contains(err.Error(), text) && len(text) > 3 {
 			t.Errorf("parseSpot(%q): %v", text, err)
 		}
 		if s, err := parseStop(text); err == nil {
 			if back, err := parseStop(s.String()); err != nil || back != s {
 				t.Errorf("cursor %q is read as %+v, and written again as %+v, %v", text, s, back, err)
 			}
-		} else if !errors.Is(err, ErrInvalid) {
+		} else if !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("parseStop(%q): %v", text, err)
 		}
 		shardCursor(text)
 
 		q := HistoryQuery{Cursor: text, Limit: limit}
-		p := part{Query{Table: Deliveries, PK: "D#reg_1#0"}, id, "src-00000001"}
+		p := part{storage.Query{Table: storage.Deliveries, PK: "D#reg_1#0"}, id, "src-00000001"}
 		bounded, err := q.bound(p)
 		if err != nil {
 			return
 		}
-		if n := bounded.PageRows(); n < 1 || n > MaxPageRows {
+		if n := bounded.PageRows(); n < 1 || n > storage.MaxPageRows {
 			t.Errorf("page of %d rows for a limit of %d", n, limit)
 		}
 		event, err := eventID(p.source, "", noon, "k")
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, next := q.join([]part{p}, []Page{{Rows: []Row{{Key: Key{Deliveries, p.PK, event}}}, Next: event}})
+		_, next := q.join([]part{p}, []storage.Page{{Rows: []storage.Row{{Key: storage.Key{Table: storage.Deliveries, PK: p.PK, SK: event}}}, Next: event}})
 		if _, err := parseSpot(next); next != "" && err != nil && len(id) < MaxName/2 && !strings.Contains(id, ".") && text == "" {
 			t.Errorf("the page ended with the cursor %q, which is refused: %v", next, err)
 		}
@@ -193,7 +194,7 @@ func FuzzMatch(f *testing.F) {
 		r := Registration{ID: "reg_1", Source: "src-00000001", Tenant: "ten_1", EventTypes: []string{pattern}, Match: m}
 		errTypes, errMatch := CheckEventTypes(r.EventTypes), m.Check(kinds)
 		for _, err := range []error{errTypes, errMatch} {
-			if err != nil && !errors.Is(err, ErrInvalid) {
+			if err != nil && !errors.Is(err, storage.ErrInvalid) {
 				t.Errorf("check of %q and %q: %v, want ErrInvalid", pattern, m, err)
 			}
 		}
@@ -215,7 +216,7 @@ func FuzzMatch(f *testing.F) {
 		var v version
 		v.add(r.hints())
 		for _, h := range r.hints() {
-			k := Key{Registrations, hintPK(r.Source, h.RoutingKey), h.Pattern + "#" + r.ID}
+			k := storage.Key{Table: storage.Registrations, PK: hintPK(r.Source, h.RoutingKey), SK: h.Pattern + "#" + r.ID}
 			if err := k.Check(); err != nil {
 				t.Errorf("index entry %q: %v", h, err)
 			}

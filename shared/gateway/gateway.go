@@ -17,6 +17,8 @@ import (
 	"errors"
 
 	"golang.org/x/sync/semaphore"
+
+	"ringback/shared/storage"
 )
 
 // A Gateway is made by New. It is safe for concurrent use. Its parts depend on
@@ -43,7 +45,7 @@ func New(c Config) (*Gateway, error) {
 	if c.Store == nil || c.Queue == nil {
 		return nil, errors.New("gateway: want a Store and a Queue")
 	}
-	all := &core{c.withDefaults(), NewRev()}
+	all := &core{c.withDefaults(), storage.NewRev()}
 	find, events, tell, pace := newFinder(all), &events{all}, newTeller(all), newPace()
 	deliveries := &deliveries{all, events}
 	circuit := newCircuits(all, find, deliveries, tell, pace)

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"ringback/shared/storage"
 )
 
 // CreateGrant lets a tenant receive what match names of a source; all if match
-// is nil. The error wraps ErrNotFound if there is no such source or tenant,
-// ErrInvalid for a bad match.
+// is nil. The error wraps storage.ErrNotFound if there is no such source or tenant,
+// storage.ErrInvalid for a bad match.
 func (g *Gateway) CreateGrant(ctx context.Context, id, source, tenant string, match Match) (Grant, error) {
 	gr := Grant{ID: id, Source: source, Tenant: tenant, Match: match, Created: g.now()}
 	s, err := g.Source(ctx, source)
@@ -19,46 +21,46 @@ func (g *Gateway) CreateGrant(ctx context.Context, id, source, tenant string, ma
 	}
 	t, err := g.Tenant(ctx, tenant)
 	switch {
-	case errors.Is(err, ErrNotFound):
-		return gr, fmt.Errorf("tenant: %w: there is no such tenant", ErrInvalid)
+	case errors.Is(err, storage.ErrNotFound):
+		return gr, fmt.Errorf("tenant: %w: there is no such tenant", storage.ErrInvalid)
 	case err != nil:
 		return gr, err
 	case t.Removing:
-		return gr, fmt.Errorf("tenant: %w: it is being removed", ErrConflict)
+		return gr, fmt.Errorf("tenant: %w: it is being removed", storage.ErrConflict)
 	}
 	if err := match.Check(g.Providers[s.Provider].KeyKinds()); err != nil {
 		return gr, err
 	}
-	if err := put(ctx, g.Store, ofTenant(tenant, "G", source+"#"+id), link{id}, AnyRev); err != nil {
+	if err := storage.Put(ctx, g.Store, ofTenant(tenant, "G", source+"#"+id), link{id}, storage.AnyRev); err != nil {
 		return gr, err
 	}
-	if err := put(ctx, g.Store, grantKey(source, tenant, id), gr, AnyRev); err != nil {
+	if err := storage.Put(ctx, g.Store, grantKey(source, tenant, id), gr, storage.AnyRev); err != nil {
 		return gr, err
 	}
 	return gr, g.publish(ctx, source)
 }
 
 // Grants returns a page of a source's grants, by tenant.
-func (g *Gateway) Grants(ctx context.Context, source string, at Place) ([]Grant, string, error) {
+func (g *Gateway) Grants(ctx context.Context, source string, at storage.Place) ([]Grant, string, error) {
 	if _, err := g.Source(ctx, source); err != nil {
 		return nil, "", err
 	}
-	q := at.query(Query{Table: Registrations, PK: sourceKey(source).PK}, "G#")
-	return listed(ctx, g.Store, q, decoded[Grant])
+	q := at.Query(storage.Query{Table: storage.Registrations, PK: sourceKey(source).PK}, "G#")
+	return storage.Listed(ctx, g.Store, q, storage.Decoded[Grant])
 }
 
 // Grant returns one grant of a source.
 func (g *Gateway) Grant(ctx context.Context, source, id string) (Grant, error) {
 	var found Grant
-	q := Query{Table: Registrations, PK: sourceKey(source).PK, Consistent: true}.prefix("G#")
-	err := each(ctx, g.Store, q, func(r Row) error {
+	q := storage.Query{Table: storage.Registrations, PK: sourceKey(source).PK, Consistent: true}.Prefix("G#")
+	err := storage.Each(ctx, g.Store, q, func(r storage.Row) error {
 		if !strings.HasSuffix(r.SK, "#"+id) {
 			return nil
 		}
-		return decode(r, &found)
+		return storage.Decode(r, &found)
 	})
 	if err == nil && found.ID == "" {
-		return found, fmt.Errorf("grant: %w", ErrNotFound)
+		return found, fmt.Errorf("grant: %w", storage.ErrNotFound)
 	}
 	return found, err
 }
@@ -67,19 +69,19 @@ func (g *Gateway) Grant(ctx context.Context, source, id string) (Grant, error) {
 // is pending is cancelled when it falls due, and payloads are hidden.
 func (g *Gateway) DeleteGrant(ctx context.Context, source, id string) error {
 	gr, err := g.Grant(ctx, source, id)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, storage.ErrNotFound) {
 		return cmp.Or(g.publishKnown(ctx, source), err)
 	}
 	if err != nil {
 		return err
 	}
-	if err := deleteRow(ctx, g.Store, grantKey(source, gr.Tenant, id), AnyRev); err != nil {
+	if err := storage.Delete(ctx, g.Store, grantKey(source, gr.Tenant, id), storage.AnyRev); err != nil {
 		return err
 	}
 	if err := g.publish(ctx, source); err != nil {
 		return err
 	}
-	return deleteRow(ctx, g.Store, ofTenant(gr.Tenant, "G", source+"#"+id), AnyRev)
+	return storage.Delete(ctx, g.Store, ofTenant(gr.Tenant, "G", source+"#"+id), storage.AnyRev)
 }
 
 // publishKnown publishes source if there is such a source: a process that
@@ -101,9 +103,9 @@ type GrantedSource struct {
 
 // GrantedSources returns the sources of which the tenant is granted something.
 func (g *Gateway) GrantedSources(ctx context.Context, tenant string) ([]GrantedSource, error) {
-	var keys []Key
-	q := Query{Table: Registrations, PK: tenantKey(tenant).PK, Consistent: true}.prefix("G#")
-	err := each(ctx, g.Store, q, func(r Row) error {
+	var keys []storage.Key
+	q := storage.Query{Table: storage.Registrations, PK: tenantKey(tenant).PK, Consistent: true}.Prefix("G#")
+	err := storage.Each(ctx, g.Store, q, func(r storage.Row) error {
 		source, id, _ := strings.Cut(strings.TrimPrefix(r.SK, "G#"), "#")
 		keys = append(keys, grantKey(source, tenant, id))
 		return nil
@@ -113,8 +115,8 @@ func (g *Gateway) GrantedSources(ctx context.Context, tenant string) ([]GrantedS
 	}
 	var out []GrantedSource
 	for _, k := range keys { // in the order of their sources
-		gr, _, err := load[Grant](ctx, g.Store, k)
-		if errors.Is(err, ErrNotFound) {
+		gr, _, err := storage.Load[Grant](ctx, g.Store, k)
+		if errors.Is(err, storage.ErrNotFound) {
 			continue // revoked; its link goes next
 		}
 		if err != nil {
@@ -125,7 +127,7 @@ func (g *Gateway) GrantedSources(ctx context.Context, tenant string) ([]GrantedS
 			continue
 		}
 		s, err := g.Source(ctx, gr.Source)
-		if errors.Is(err, ErrNotFound) {
+		if errors.Is(err, storage.ErrNotFound) {
 			continue
 		}
 		if err != nil {
@@ -134,11 +136,4 @@ func (g *Gateway) GrantedSources(ctx context.Context, tenant string) ([]GrantedS
 		out = append(out, GrantedSource{ID: s.ID, Provider: s.Provider, Name: s.Name, Matches: []Match{gr.Match}})
 	}
 	return out, nil
-}
-
-// decoded is a row's Data as a T.
-func decoded[T any](r Row) (T, error) {
-	var v T
-	err := decode(r, &v)
-	return v, err
 }

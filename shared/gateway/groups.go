@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"ringback/shared/storage"
 )
 
 // A GroupChange names what a group is to have; what is empty stays.
@@ -26,13 +28,13 @@ var uuidForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]
 func (ch GroupChange) check() error {
 	switch {
 	case len(ch.Name) > MaxName || !utf8.ValidString(ch.Name) || strings.ContainsFunc(ch.Name, unicode.IsControl):
-		return fmt.Errorf("name: %w: want at most %d bytes of UTF-8", ErrInvalid, MaxName)
+		return fmt.Errorf("name: %w: want at most %d bytes of UTF-8", storage.ErrInvalid, MaxName)
 	case ch.UUID != "" && !uuidForm.MatchString(ch.UUID):
-		return fmt.Errorf("uuid: %w: want the group's UUID in Second Life", ErrInvalid)
+		return fmt.Errorf("uuid: %w: want the group's UUID in Second Life", storage.ErrInvalid)
 	case len(ch.GroupID) > MaxName || !utf8.ValidString(ch.GroupID):
-		return fmt.Errorf("group_id: %w: want at most %d bytes of UTF-8", ErrInvalid, MaxName)
+		return fmt.Errorf("group_id: %w: want at most %d bytes of UTF-8", storage.ErrInvalid, MaxName)
 	case len(ch.Code) > MaxName:
-		return fmt.Errorf("security_code: %w: want at most %d bytes", ErrInvalid, MaxName)
+		return fmt.Errorf("security_code: %w: want at most %d bytes", storage.ErrInvalid, MaxName)
 	}
 	return nil
 }
@@ -51,22 +53,22 @@ func FoldName(name string) string {
 }
 
 // CreateGroup makes a group of a smartbots source under id and the key of its
-// owner, whose text is told once. The error wraps ErrConflict if the name is
+// owner, whose text is told once. The error wraps storage.ErrConflict if the name is
 // another group's.
 func (g *Gateway) CreateGroup(ctx context.Context, id string, ch GroupChange) (Group, string, error) {
 	ch.UUID = strings.ToLower(strings.TrimSpace(ch.UUID))
 	s, err := g.Source(ctx, ch.Source)
 	switch {
-	case errors.Is(err, ErrNotFound):
-		return Group{}, "", fmt.Errorf("source: %w: there is no such source", ErrInvalid)
+	case errors.Is(err, storage.ErrNotFound):
+		return Group{}, "", fmt.Errorf("source: %w: there is no such source", storage.ErrInvalid)
 	case err != nil:
 		return Group{}, "", err
 	case s.Provider != smartBots:
-		return Group{}, "", fmt.Errorf("source: %w: only sources of %s have groups", ErrInvalid, smartBots)
+		return Group{}, "", fmt.Errorf("source: %w: only sources of %s have groups", storage.ErrInvalid, smartBots)
 	case ch.UUID == "":
-		return Group{}, "", fmt.Errorf("uuid: %w: want the group's UUID in Second Life", ErrInvalid)
+		return Group{}, "", fmt.Errorf("uuid: %w: want the group's UUID in Second Life", storage.ErrInvalid)
 	case ch.Code == "":
-		return Group{}, "", fmt.Errorf("security_code: %w: want the Group Security Code", ErrInvalid)
+		return Group{}, "", fmt.Errorf("security_code: %w: want the Group Security Code", storage.ErrInvalid)
 	}
 	of, err := g.putGroup(ctx, id, ch, hashCode(sha1Hex(ch.Code)))
 	if err != nil {
@@ -84,7 +86,7 @@ func (g *Gateway) putGroup(ctx context.Context, id string, ch GroupChange, code 
 		Code: code, Rev: 1, Created: g.now(),
 	}
 	if of.Name == "" {
-		return of, fmt.Errorf("name: %w: want one", ErrInvalid)
+		return of, fmt.Errorf("name: %w: want one", storage.ErrInvalid)
 	}
 	if err := ch.check(); err != nil {
 		return of, err
@@ -92,10 +94,10 @@ func (g *Gateway) putGroup(ctx context.Context, id string, ch GroupChange, code 
 	if err := g.claimGroupName(ctx, of.Name, id); err != nil {
 		return of, err
 	}
-	if err := put(ctx, g.Store, listKey("groups", id), link{id}, AnyRev); err != nil {
+	if err := storage.Put(ctx, g.Store, listKey("groups", id), link{id}, storage.AnyRev); err != nil {
 		return of, err
 	}
-	if err := put(ctx, g.Store, groupKey(id), of, AnyRev); err != nil {
+	if err := storage.Put(ctx, g.Store, groupKey(id), of, storage.AnyRev); err != nil {
 		return of, err
 	}
 	return of, g.publish(ctx, of.Source)
@@ -103,8 +105,8 @@ func (g *Gateway) putGroup(ctx context.Context, id string, ch GroupChange, code 
 
 func (g *Gateway) claimGroupName(ctx context.Context, name, id string) error {
 	err := g.claimName(ctx, groupNameKey(FoldName(name)), id, groupKey)
-	if errors.Is(err, ErrConflict) {
-		return fmt.Errorf("name: %w: another group has it", ErrConflict)
+	if errors.Is(err, storage.ErrConflict) {
+		return fmt.Errorf("name: %w: another group has it", storage.ErrConflict)
 	}
 	return err
 }
@@ -118,9 +120,9 @@ func (g *Gateway) Group(ctx context.Context, c Caller, id string) (Group, error)
 }
 
 func (g *Gateway) liveGroup(ctx context.Context, id string) (Group, error) {
-	of, _, err := load[Group](ctx, g.Store, groupKey(id))
+	of, _, err := storage.Load[Group](ctx, g.Store, groupKey(id))
 	if err == nil && of.Removed {
-		err = ErrNotFound
+		err = storage.ErrNotFound
 	}
 	if err != nil {
 		return of, fmt.Errorf("group: %w", err)
@@ -129,16 +131,16 @@ func (g *Gateway) liveGroup(ctx context.Context, id string) (Group, error) {
 }
 
 // Groups returns a page of the groups that c may see.
-func (g *Gateway) Groups(ctx context.Context, c Caller, at Place) ([]Group, string, error) {
+func (g *Gateway) Groups(ctx context.Context, c Caller, at storage.Place) ([]Group, string, error) {
 	if c.Scope != ScopeOperator {
 		of, err := g.liveGroup(ctx, c.Group)
-		if errors.Is(err, ErrNotFound) {
+		if errors.Is(err, storage.ErrNotFound) {
 			return nil, "", nil
 		}
 		return []Group{of}, "", err
 	}
-	q := at.query(Query{Table: Registrations, PK: listKey("groups", "").PK}, "")
-	return listed(ctx, g.Store, q, func(r Row) (Group, error) { return g.liveGroup(ctx, r.SK) })
+	q := at.Query(storage.Query{Table: storage.Registrations, PK: listKey("groups", "").PK}, "")
+	return storage.Listed(ctx, g.Store, q, func(r storage.Row) (Group, error) { return g.liveGroup(ctx, r.SK) })
 }
 
 // ChangeGroup changes a group. Another security code voids, by the one write,
@@ -181,12 +183,12 @@ func (g *Gateway) setGroup(ctx context.Context, before Group, ch GroupChange, co
 	if code != "" && !verifyCode(before.Code, code) {
 		hash = hashCode(code)
 	}
-	of, err := change(ctx, g.Store, groupKey(before.ID), func(of *Group, _ *Row) error {
+	of, err := storage.Change(ctx, g.Store, groupKey(before.ID), func(of *Group, _ *storage.Row) error {
 		switch {
 		case of.ID == "" || of.Removed:
-			return fmt.Errorf("group: %w", ErrNotFound)
+			return fmt.Errorf("group: %w", storage.ErrNotFound)
 		case of.Rev != before.Rev:
-			return fmt.Errorf("group: %w: its code was changed meanwhile", ErrConflict)
+			return fmt.Errorf("group: %w: its code was changed meanwhile", storage.ErrConflict)
 		}
 		*of = of.altered(ch, hash)
 		return nil
@@ -239,12 +241,12 @@ func (g *Gateway) publishGroup(ctx context.Context, of Group, moved bool) error 
 // DeleteGroup removes a group and, by a job, the registrations made with its
 // code. Called again it ends what a crash left.
 func (g *Gateway) DeleteGroup(ctx context.Context, id string) error {
-	of, err := change(ctx, g.Store, groupKey(id), func(of *Group, r *Row) error {
+	of, err := storage.Change(ctx, g.Store, groupKey(id), func(of *Group, r *storage.Row) error {
 		switch {
 		case of.ID == "":
-			return fmt.Errorf("group: %w", ErrNotFound)
+			return fmt.Errorf("group: %w", storage.ErrNotFound)
 		case of.Removed:
-			return errUnchanged
+			return storage.ErrUnchanged
 		}
 		of.Removed = true
 		of.Rev++
@@ -263,20 +265,20 @@ func (g *Gateway) DeleteGroup(ctx context.Context, id string) error {
 	if err := g.freeName(ctx, groupNameKey(FoldName(of.Name)), id); err != nil {
 		return err
 	}
-	return deleteRow(ctx, g.Store, listKey("groups", id), AnyRev)
+	return storage.Delete(ctx, g.Store, listKey("groups", id), storage.AnyRev)
 }
 
 func (g *Gateway) deleteKeysOf(ctx context.Context, of Group) error {
-	q := Query{Table: Registrations, PK: groupKey(of.ID).PK, Consistent: true}.prefix("K#")
-	return each(ctx, g.Store, q, func(r Row) error {
-		p, err := decoded[keyPlace](r)
+	q := storage.Query{Table: storage.Registrations, PK: groupKey(of.ID).PK, Consistent: true}.Prefix("K#")
+	return storage.Each(ctx, g.Store, q, func(r storage.Row) error {
+		p, err := storage.Decoded[keyPlace](r)
 		if err != nil {
 			return err
 		}
 		if err := g.deleteKeyRows(ctx, p.Hashes); err != nil {
 			return err
 		}
-		return deleteRow(ctx, g.Store, r.Key, AnyRev)
+		return storage.Delete(ctx, g.Store, r.Key, storage.AnyRev)
 	})
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // FailingSince is of the first failure since something was accepted; zero: the
@@ -20,8 +22,8 @@ func (h Health) FailingSince() (since time.Time) {
 // of which nothing failed so far is left out.
 func (g *Gateway) Healths(ctx context.Context, rs ...Registration) (map[string]Health, error) {
 	out := make(map[string]Health, len(rs))
-	for part := range slices.Chunk(rs, MaxPageRows) {
-		keys := make([]Key, len(part))
+	for part := range slices.Chunk(rs, storage.MaxPageRows) {
+		keys := make([]storage.Key, len(part))
 		of := make(map[string]string, len(part))
 		for i, r := range part {
 			keys[i] = healthKey(r.ID)
@@ -32,7 +34,7 @@ func (g *Gateway) Healths(ctx context.Context, rs ...Registration) (map[string]H
 			return nil, fmt.Errorf("health of registrations: %w", err)
 		}
 		for _, row := range rows {
-			h, err := decoded[Health](row)
+			h, err := storage.Decoded[Health](row)
 			if err != nil {
 				return nil, err
 			}

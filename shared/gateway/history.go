@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // MaxMerged is how many registrations' deliveries one list merges.
@@ -29,7 +31,7 @@ func (q HistoryQuery) limit() int {
 	if q.Limit <= 0 {
 		return 50
 	}
-	return min(q.Limit, MaxPageRows)
+	return min(q.Limit, storage.MaxPageRows)
 }
 
 func (q HistoryQuery) wants(typ string, received time.Time) bool {
@@ -60,7 +62,7 @@ func (g *Gateway) Deliveries(ctx context.Context, c Caller, q HistoryQuery) ([]L
 	for _, r := range rs {
 		for shard := range historyShards {
 			parts = append(parts, part{
-				Query: Query{Table: Deliveries, PK: deliveryPK(r.ID, shard), Open: q.open()},
+				Query: storage.Query{Table: storage.Deliveries, PK: deliveryPK(r.ID, shard), Open: q.open()},
 				id:    r.ID, source: r.Source,
 			})
 		}
@@ -91,7 +93,7 @@ func (g *Gateway) registrationsFor(ctx context.Context, c Caller, q HistoryQuery
 	if q.Event != "" {
 		source, err := SourceOf(q.Event)
 		if err != nil {
-			return nil, fmt.Errorf("event: %w", ErrNotFound)
+			return nil, fmt.Errorf("event: %w", storage.ErrNotFound)
 		}
 		q.Source = source
 	}
@@ -132,8 +134,8 @@ func (g *Gateway) registrationsOfEvent(ctx context.Context, event string) ([]Reg
 
 func (g *Gateway) readRegistrations(ctx context.Context, ids []string) ([]Registration, error) {
 	var out []Registration
-	for part := range slices.Chunk(ids, MaxPageRows) {
-		keys := make([]Key, len(part))
+	for part := range slices.Chunk(ids, storage.MaxPageRows) {
+		keys := make([]storage.Key, len(part))
 		for i, id := range part {
 			keys[i] = registrationKey(id)
 		}
@@ -142,7 +144,7 @@ func (g *Gateway) readRegistrations(ctx context.Context, ids []string) ([]Regist
 			return nil, fmt.Errorf("get registrations: %w", err)
 		}
 		for _, row := range rows {
-			r, err := decoded[Registration](row)
+			r, err := storage.Decoded[Registration](row)
 			if err != nil {
 				return nil, err
 			}
@@ -155,11 +157,11 @@ func (g *Gateway) readRegistrations(ctx context.Context, ids []string) ([]Regist
 // deliveriesOf returns the deliveries of one event for rs.
 func (g *Gateway) deliveriesOf(ctx context.Context, rs []Registration, q HistoryQuery) ([]ListedDelivery, error) {
 	if _, err := decodeEventID(q.Event); err != nil {
-		return nil, fmt.Errorf("event: %w", ErrNotFound)
+		return nil, fmt.Errorf("event: %w", storage.ErrNotFound)
 	}
-	var rows []Row
-	for part := range slices.Chunk(rs, MaxPageRows) {
-		keys := make([]Key, len(part))
+	var rows []storage.Row
+	for part := range slices.Chunk(rs, storage.MaxPageRows) {
+		keys := make([]storage.Key, len(part))
 		for i, r := range part {
 			keys[i] = deliveryKey(r.ID, q.Event)
 		}
@@ -169,12 +171,12 @@ func (g *Gateway) deliveriesOf(ctx context.Context, rs []Registration, q History
 		}
 		rows = append(rows, got...)
 	}
-	slices.SortFunc(rows, func(a, b Row) int { return strings.Compare(a.PK, b.PK) })
+	slices.SortFunc(rows, func(a, b storage.Row) int { return strings.Compare(a.PK, b.PK) })
 	return g.listDeliveries(ctx, rows, rs, q)
 }
 
 // listDeliveries turns rows, which may hold keys alone, into what is listed.
-func (g *Gateway) listDeliveries(ctx context.Context, rows []Row, rs []Registration, q HistoryQuery) ([]ListedDelivery, error) {
+func (g *Gateway) listDeliveries(ctx context.Context, rows []storage.Row, rs []Registration, q HistoryQuery) ([]ListedDelivery, error) {
 	rows, err := g.filled(ctx, rows)
 	if err != nil {
 		return nil, err
@@ -191,7 +193,7 @@ func (g *Gateway) listDeliveries(ctx context.Context, rows []Row, rs []Registrat
 			return nil, err
 		}
 		l := ListedDelivery{d, d.shown(of[d.Registration])}
-		if row.expired(now) || !q.wants(d.EventType, d.Received) || q.Status != "" && l.Shown != q.Status {
+		if row.Expired(now) || !q.wants(d.EventType, d.Received) || q.Status != "" && l.Shown != q.Status {
 			continue
 		}
 		out = append(out, l)
@@ -214,15 +216,15 @@ func (d Delivery) shown(r Registration) Status {
 
 // filled returns rows with their data, in their order; those that are gone are
 // left out.
-func (g *Gateway) filled(ctx context.Context, rows []Row) ([]Row, error) {
-	place := map[Key]int{}
-	var keys []Key
+func (g *Gateway) filled(ctx context.Context, rows []storage.Row) ([]storage.Row, error) {
+	place := map[storage.Key]int{}
+	var keys []storage.Key
 	for i, r := range rows {
 		if place[r.Key] = i; r.Data == nil {
 			keys = append(keys, r.Key)
 		}
 	}
-	for part := range slices.Chunk(keys, MaxPageRows) {
+	for part := range slices.Chunk(keys, storage.MaxPageRows) {
 		got, err := g.Store.Get(ctx, part...)
 		if err != nil {
 			return nil, fmt.Errorf("get deliveries: %w", err)
@@ -231,7 +233,7 @@ func (g *Gateway) filled(ctx context.Context, rows []Row) ([]Row, error) {
 			rows[place[r.Key]] = r
 		}
 	}
-	return slices.DeleteFunc(rows, func(r Row) bool { return r.Data == nil }), nil
+	return slices.DeleteFunc(rows, func(r storage.Row) bool { return r.Data == nil }), nil
 }
 
 // DeliveryOf returns one delivery of c's.
@@ -243,18 +245,18 @@ func (g *Gateway) DeliveryOf(ctx context.Context, c Caller, id string) (ListedDe
 	if err := c.owns(d.Tenant); err != nil {
 		return ListedDelivery{}, Registration{}, fmt.Errorf("delivery: %w", err)
 	}
-	r, _, err := load[Registration](ctx, g.Store, registrationKey(d.Registration))
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	r, _, err := storage.Load[Registration](ctx, g.Store, registrationKey(d.Registration))
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return ListedDelivery{}, r, err
 	}
 	return ListedDelivery{d, d.shown(r)}, r, nil
 }
 
 // Attempts returns a page of d's attempts, oldest first.
-func (g *Gateway) Attempts(ctx context.Context, d Delivery, at Place) ([]Attempt, string, error) {
-	q := at.query(Query{Table: Deliveries, PK: "A#" + d.ID}, "")
-	out, next, err := listed(ctx, g.Store, q, func(r Row) (Attempt, error) {
-		a, err := decoded[Attempt](r)
+func (g *Gateway) Attempts(ctx context.Context, d Delivery, at storage.Place) ([]Attempt, string, error) {
+	q := at.Query(storage.Query{Table: storage.Deliveries, PK: "A#" + d.ID}, "")
+	out, next, err := storage.Listed(ctx, g.Store, q, func(r storage.Row) (Attempt, error) {
+		a, err := storage.Decoded[Attempt](r)
 		a.Answer = r.Body
 		return a, err
 	})
@@ -271,7 +273,7 @@ func (g *Gateway) Attempts(ctx context.Context, d Delivery, at Place) ([]Attempt
 func (d Delivery) LastAnswer() []byte { return d.body }
 
 // ResendDelivery makes one more attempt of a delivery of c's, at once. The error
-// wraps ErrForbidden if no grant covers its event any more, ErrConflict if the
+// wraps ErrForbidden if no grant covers its event any more, storage.ErrConflict if the
 // registration takes no deliveries.
 func (g *Gateway) ResendDelivery(ctx context.Context, c Caller, id string) (Delivery, error) {
 	d, r, err := g.DeliveryOf(ctx, c, id)
@@ -279,12 +281,12 @@ func (g *Gateway) ResendDelivery(ctx context.Context, c Caller, id string) (Deli
 		return d.Delivery, err
 	}
 	if r.State != Enabled {
-		return d.Delivery, fmt.Errorf("resend: %w: the registration is not enabled", ErrConflict)
+		return d.Delivery, fmt.Errorf("resend: %w: the registration is not enabled", storage.ErrConflict)
 	}
 	e, er, err := g.loadEvent(ctx, d.Event)
 	switch {
-	case errors.Is(err, ErrNotFound) || er.Erased:
-		return d.Delivery, fmt.Errorf("resend: %w: the event is not kept any more", ErrConflict)
+	case errors.Is(err, storage.ErrNotFound) || er.Erased:
+		return d.Delivery, fmt.Errorf("resend: %w: the event is not kept any more", storage.ErrConflict)
 	case err != nil:
 		return d.Delivery, err
 	}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // ordered is base32 whose text sorts as its bytes do (RFC 4648, section 7,
@@ -115,11 +117,11 @@ func eventIDFloor(source string, t time.Time) string {
 
 func decodeEventID(id string) ([]byte, error) {
 	if len(id) != eventIDLen || !strings.HasPrefix(id, eventIDPrefix) {
-		return nil, fmt.Errorf("event id: %w: want evt_ and 44 characters", ErrInvalid)
+		return nil, fmt.Errorf("event id: %w: want evt_ and 44 characters", storage.ErrInvalid)
 	}
 	b, err := ordered.DecodeString(id[len(eventIDPrefix):])
 	if err != nil || len(b) != eventIDBytes { // fewer: it passes over line breaks
-		return nil, fmt.Errorf("event id: %w: want characters 0-9 and a-v", ErrInvalid)
+		return nil, fmt.Errorf("event id: %w: want characters 0-9 and a-v", storage.ErrInvalid)
 	}
 	return b, nil
 }
@@ -128,14 +130,14 @@ func sourceNumber(source string) ([]byte, error) { return appendSourceNumber(nil
 
 func appendSourceNumber(b []byte, source string) ([]byte, error) {
 	if len(source) != 12 || !strings.HasPrefix(source, "src-") {
-		return nil, fmt.Errorf("source id: %w: want src- and 8 characters", ErrInvalid)
+		return nil, fmt.Errorf("source id: %w: want src- and 8 characters", storage.ErrInvalid)
 	}
 	var text [8]byte
 	copy(text[:], source[4:])
 	was := len(b)
 	b, err := ordered.AppendDecode(b, text[:])
 	if err != nil || len(b)-was != 5 { // fewer: it passes over line breaks
-		return nil, fmt.Errorf("source id: %w: want characters 0-9 and a-v", ErrInvalid)
+		return nil, fmt.Errorf("source id: %w: want characters 0-9 and a-v", storage.ErrInvalid)
 	}
 	return b, nil
 }
@@ -149,7 +151,7 @@ func DeliveryID(registration, event string) string {
 // splitDeliveryID undoes DeliveryID.
 func splitDeliveryID(id string) (registration, event string, err error) {
 	if len(id) != 4+26+44 || !strings.HasPrefix(id, "dlv_") {
-		return "", "", fmt.Errorf("delivery id: %w: want dlv_ and 70 characters", ErrInvalid)
+		return "", "", fmt.Errorf("delivery id: %w: want dlv_ and 70 characters", storage.ErrInvalid)
 	}
 	registration, event = "reg_"+id[4:30], eventIDPrefix+id[30:]
 	if _, err := decodeEventID(event); err != nil {

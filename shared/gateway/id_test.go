@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"ringback/shared/storage"
 )
 
 func TestEventIDsSortByTime(t *testing.T) {
@@ -38,7 +40,7 @@ func TestEventIDsSortByTime(t *testing.T) {
 func TestFloorIsAboveWhatWasBefore(t *testing.T) {
 	source := NewSourceID()
 	for range 1000 {
-		before, err := eventID(source, "", noon.Add(-8*time.Millisecond), NewRev())
+		before, err := eventID(source, "", noon.Add(-8*time.Millisecond), storage.NewRev())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // How long a create is remembered, and how long one may run before a repeat
@@ -40,16 +42,16 @@ type once struct {
 // Once calls create with a new id and returns that id, unless c was answered
 // under the same key in the last 24 h: then it returns the id of then, and
 // true. A call that crashed is done again with the same id, so create must
-// write over what it wrote before. The error wraps ErrInvalid if the key came
-// with another body, ErrConflict if the first call still runs, else it is
+// write over what it wrote before. The error wraps storage.ErrInvalid if the key came
+// with another body, storage.ErrConflict if the first call still runs, else it is
 // create's.
 func (g *Gateway) Once(ctx context.Context, c Caller, what Create, create func(id string) error) (string, bool, error) {
 	if what.Key == "" {
-		id := newIDOf(what.Prefix, g.now(), NewRev()+NewRev())
+		id := newIDOf(what.Prefix, g.now(), storage.NewRev()+storage.NewRev())
 		return id, false, create(id)
 	}
 	if len(what.Key) > MaxIdempotencyKey {
-		return "", false, fmt.Errorf("Idempotency-Key: %w: want at most %d bytes", ErrInvalid, MaxIdempotencyKey)
+		return "", false, fmt.Errorf("Idempotency-Key: %w: want at most %d bytes", storage.ErrInvalid, MaxIdempotencyKey)
 	}
 	key := onceKey(c.who(), what.Key)
 	o, err := g.beginOnce(ctx, key, what)
@@ -60,33 +62,33 @@ func (g *Gateway) Once(ctx context.Context, c Caller, what Create, create func(i
 		return "", false, errors.Join(err, g.endOnce(ctx, key, o, err))
 	}
 	o.Done = true
-	return o.ID, false, putRow(ctx, g.Store, Row{Key: key, Expires: o.At.Add(onceKept)}, o, AnyRev)
+	return o.ID, false, storage.PutRow(ctx, g.Store, storage.Row{Key: key, Expires: o.At.Add(onceKept)}, o, storage.AnyRev)
 }
 
 // endOnce gives the key up after a create that failed with err: to a corrected
 // call if nothing was made, else to a repeat.
-func (g *Gateway) endOnce(ctx context.Context, key Key, o once, err error) error {
+func (g *Gateway) endOnce(ctx context.Context, key storage.Key, o once, err error) error {
 	if answered(err) {
-		return deleteRow(ctx, g.Store, key, AnyRev)
+		return storage.Delete(ctx, g.Store, key, storage.AnyRev)
 	}
 	o.Lease = time.Time{}
-	return putRow(ctx, g.Store, Row{Key: key, Expires: o.At.Add(onceKept)}, o, AnyRev)
+	return storage.PutRow(ctx, g.Store, storage.Row{Key: key, Expires: o.At.Add(onceKept)}, o, storage.AnyRev)
 }
 
 // beginOnce takes the key for this call, or returns the once that is done.
-func (g *Gateway) beginOnce(ctx context.Context, key Key, what Create) (once, error) {
+func (g *Gateway) beginOnce(ctx context.Context, key storage.Key, what Create) (once, error) {
 	now := g.now()
-	return change(ctx, g.Store, key, func(o *once, r *Row) error {
+	return storage.Change(ctx, g.Store, key, func(o *once, r *storage.Row) error {
 		body := digest(what.Body)
 		switch {
 		case o.ID == "" || !now.Before(o.At.Add(onceKept)):
 			*o = once{ID: newIDOf(what.Prefix, now, key.PK), Body: body, At: now}
 		case o.Body != body:
-			return fmt.Errorf("Idempotency-Key: %w: it was used for another request", ErrInvalid)
+			return fmt.Errorf("Idempotency-Key: %w: it was used for another request", storage.ErrInvalid)
 		case o.Done:
-			return errUnchanged
+			return storage.ErrUnchanged
 		case now.Before(o.Lease):
-			return fmt.Errorf("Idempotency-Key: %w: the first request with it still runs", ErrConflict)
+			return fmt.Errorf("Idempotency-Key: %w: the first request with it still runs", storage.ErrConflict)
 		}
 		o.Lease = now.Add(onceLease)
 		r.Expires = o.At.Add(onceKept)
@@ -97,8 +99,8 @@ func (g *Gateway) beginOnce(ctx context.Context, key Key, what Create) (once, er
 // answered reports whether err is an answer to the caller, given before
 // anything was made.
 func answered(err error) bool {
-	return errors.Is(err, ErrInvalid) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) ||
-		errors.Is(err, ErrLimit) || errors.Is(err, ErrForbidden) || errors.Is(err, ErrTooLarge)
+	return errors.Is(err, storage.ErrInvalid) || errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrConflict) ||
+		errors.Is(err, ErrLimit) || errors.Is(err, ErrForbidden) || errors.Is(err, storage.ErrTooLarge)
 }
 
 // newIDOf returns an id that depends on the time and a text alone.
@@ -110,6 +112,6 @@ func newIDOf(prefix string, at time.Time, text string) string {
 	return sourcePrefix + "-" + ordered.EncodeToString(sum[:5])
 }
 
-func onceKey(who, key string) Key {
-	return Key{Registrations, "I#" + digest(who+"\x00"+key), "I"}
+func onceKey(who, key string) storage.Key {
+	return storage.Key{Table: storage.Registrations, PK: "I#" + digest(who+"\x00"+key), SK: "I"}
 }

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+
+	"ringback/shared/storage"
 )
 
 // Imported counts the lines of a part by their kind.
@@ -24,7 +26,7 @@ type Imported struct {
 // with check nothing is written at all. What is there already is left as it is,
 // so a part may be imported again, and must be if an error came in between.
 //
-// The error wraps ErrInvalid and names the line, or ErrConflict if another
+// The error wraps storage.ErrInvalid and names the line, or storage.ErrConflict if another
 // source has the SDKAppID or another group the name.
 func (g *Gateway) Import(ctx context.Context, part []byte, check bool) (Imported, error) {
 	m := &importPart{g: g, sources: map[string]bool{}, done: Imported{map[string]int{}, map[string]int{}}}
@@ -35,7 +37,7 @@ func (g *Gateway) Import(ctx context.Context, part []byte, check bool) (Imported
 	}
 	switch {
 	case len(part) == 0:
-		return m.done, fmt.Errorf("line 1: %w: want the header of an export first", ErrInvalid)
+		return m.done, fmt.Errorf("line 1: %w: want the header of an export first", storage.ErrInvalid)
 	case check:
 		return m.done, nil
 	}
@@ -75,10 +77,10 @@ type importStep struct {
 func (m *importPart) read(n int, text []byte) error {
 	var l exportLine
 	if err := json.Unmarshal(text, &l); err != nil || l.Data == nil {
-		return fmt.Errorf("%w: want a line of an export", ErrInvalid)
+		return fmt.Errorf("%w: want a line of an export", storage.ErrInvalid)
 	}
 	if n == 0 && l.Kind != exportHead {
-		return fmt.Errorf("%w: want the header of an export first", ErrInvalid)
+		return fmt.Errorf("%w: want the header of an export first", storage.ErrInvalid)
 	}
 	write, err := m.plan(l)
 	if err == nil && write != nil {
@@ -109,17 +111,17 @@ func (m *importPart) plan(l exportLine) (func(context.Context) error, error) {
 	case exportRegistration:
 		return planned(m, l, m.registration)
 	}
-	return nil, fmt.Errorf("kind: %w: want one of version %d", ErrInvalid, ExportVersion)
+	return nil, fmt.Errorf("kind: %w: want one of version %d", storage.ErrInvalid, ExportVersion)
 }
 
 // head proves that the part can be read: by its version, and by the key ring.
 func (m *importPart) head(l exportLine) error {
 	var h exportHeader
 	if err := json.Unmarshal(l.Data, &h); err != nil || h.Version != ExportVersion {
-		return fmt.Errorf("version: %w: want an export of version %d", ErrInvalid, ExportVersion)
+		return fmt.Errorf("version: %w: want an export of version %d", storage.ErrInvalid, ExportVersion)
 	}
 	if _, err := m.g.Keys.Open(exportPK, exportField, h.Seal); err != nil {
-		return fmt.Errorf("seal: %w: want an export that was sealed with a key of this gateway's ring", ErrInvalid)
+		return fmt.Errorf("seal: %w: want an export that was sealed with a key of this gateway's ring", storage.ErrInvalid)
 	}
 	return nil
 }
@@ -127,8 +129,8 @@ func (m *importPart) head(l exportLine) error {
 // planned reads a line's data and lets plan judge it.
 func planned[T any](m *importPart, l exportLine, plan func(T, exportLine) (func(context.Context) error, error)) (func(context.Context) error, error) {
 	var v T
-	if err := decode(Row{Data: l.Data}, &v); err != nil {
-		return nil, fmt.Errorf("%s: %w: want the row that an export holds", l.Kind, ErrInvalid)
+	if err := storage.Decode(storage.Row{Data: l.Data}, &v); err != nil {
+		return nil, fmt.Errorf("%s: %w: want the row that an export holds", l.Kind, storage.ErrInvalid)
 	}
 	return plan(v, l)
 }
@@ -143,13 +145,13 @@ var (
 func checkIDs(ids ...string) error {
 	for _, id := range ids {
 		if !importID.MatchString(id) {
-			return fmt.Errorf("id: %w: want ids that a gateway made", ErrInvalid)
+			return fmt.Errorf("id: %w: want ids that a gateway made", storage.ErrInvalid)
 		}
 	}
 	return nil
 }
 
-// opens returns an error wrapping ErrInvalid unless all that is sealed in row,
+// opens returns an error wrapping storage.ErrInvalid unless all that is sealed in row,
 // which stands in the partition pk, opens.
 func (m *importPart) opens(pk string, row sealedRow) error {
 	err := row.eachSealed(m.g.now(), func(field string, text *string) error {
@@ -163,13 +165,13 @@ func (m *importPart) opens(pk string, row sealedRow) error {
 }
 
 // errNotOurs is said of what does not open; it repeats nothing of the line.
-var errNotOurs = fmt.Errorf("secrets: %w: want those that a key of this gateway's ring sealed for this row", ErrInvalid)
+var errNotOurs = fmt.Errorf("secrets: %w: want those that a key of this gateway's ring sealed for this row", storage.ErrInvalid)
 
 // put writes v under the line's row unless something is there.
-func (m *importPart) put(ctx context.Context, k Key, v any, l exportLine) error {
-	err := putRow(ctx, m.g.Store, Row{Key: k, Expires: l.Expires}, v, "")
+func (m *importPart) put(ctx context.Context, k storage.Key, v any, l exportLine) error {
+	err := storage.PutRow(ctx, m.g.Store, storage.Row{Key: k, Expires: l.Expires}, v, "")
 	switch {
-	case errors.Is(err, ErrConflict):
+	case errors.Is(err, storage.ErrConflict):
 		m.count(m.done.Kept, l.Kind)
 		return nil
 	case err == nil:

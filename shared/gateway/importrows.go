@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
+
+	"ringback/shared/storage"
 )
 
 // importsAtOnce is how many registrations are written at the same time.
@@ -18,7 +20,7 @@ func (m *importPart) source(s Source, l exportLine) (func(context.Context) error
 		return nil, err
 	}
 	if m.g.Providers[s.Provider] == nil {
-		return nil, fmt.Errorf("provider: %w: there is no such provider here", ErrInvalid)
+		return nil, fmt.Errorf("provider: %w: there is no such provider here", storage.ErrInvalid)
 	}
 	m.sources[s.ID] = true
 	return func(ctx context.Context) error {
@@ -27,7 +29,7 @@ func (m *importPart) source(s Source, l exportLine) (func(context.Context) error
 				return err
 			}
 		}
-		if err := put(ctx, m.g.Store, listKey("sources", s.ID), link{s.ID}, AnyRev); err != nil {
+		if err := storage.Put(ctx, m.g.Store, listKey("sources", s.ID), link{s.ID}, storage.AnyRev); err != nil {
 			return err
 		}
 		return m.put(ctx, sourceKey(s.ID), s, l)
@@ -50,7 +52,7 @@ func (m *importPart) tenant(t Tenant, l exportLine) (func(context.Context) error
 		return nil, err
 	}
 	return func(ctx context.Context) error {
-		if err := put(ctx, m.g.Store, listKey("tenants", t.ID), link{t.ID}, AnyRev); err != nil {
+		if err := storage.Put(ctx, m.g.Store, listKey("tenants", t.ID), link{t.ID}, storage.AnyRev); err != nil {
 			return err
 		}
 		return m.put(ctx, tenantKey(t.ID), t, l)
@@ -63,15 +65,15 @@ func (m *importPart) apiKey(k APIKey, l exportLine) (func(context.Context) error
 		return nil, err
 	}
 	if !importHash.MatchString(k.Hash) {
-		return nil, fmt.Errorf("hash: %w: want the hash of a key", ErrInvalid)
+		return nil, fmt.Errorf("hash: %w: want the hash of a key", storage.ErrInvalid)
 	}
 	return func(ctx context.Context) error {
 		if err := m.put(ctx, keyRow(k.Hash), k, l); err != nil {
 			return err
 		}
-		_, err := change(ctx, m.g.Store, placeOf(k), func(p *keyPlace, _ *Row) error {
+		_, err := storage.Change(ctx, m.g.Store, placeOf(k), func(p *keyPlace, _ *storage.Row) error {
 			if p.ID = k.ID; slices.Contains(p.Hashes, k.Hash) {
-				return errUnchanged
+				return storage.ErrUnchanged
 			}
 			p.Hashes = append(p.Hashes, k.Hash) // they come newest first
 			return nil
@@ -86,7 +88,7 @@ func (m *importPart) grant(gr Grant, l exportLine) (func(context.Context) error,
 	}
 	m.sources[gr.Source] = true
 	return func(ctx context.Context) error {
-		if err := put(ctx, m.g.Store, ofTenant(gr.Tenant, "G", gr.Source+"#"+gr.ID), link{gr.ID}, AnyRev); err != nil {
+		if err := storage.Put(ctx, m.g.Store, ofTenant(gr.Tenant, "G", gr.Source+"#"+gr.ID), link{gr.ID}, storage.AnyRev); err != nil {
 			return err
 		}
 		return m.put(ctx, grantKey(gr.Source, gr.Tenant, gr.ID), gr, l)
@@ -102,7 +104,7 @@ func (m *importPart) group(of Group, l exportLine) (func(context.Context) error,
 		if err := m.g.claimGroupName(ctx, of.Name, of.ID); err != nil {
 			return err
 		}
-		if err := put(ctx, m.g.Store, listKey("groups", of.ID), link{of.ID}, AnyRev); err != nil {
+		if err := storage.Put(ctx, m.g.Store, listKey("groups", of.ID), link{of.ID}, storage.AnyRev); err != nil {
 			return err
 		}
 		return m.put(ctx, groupKey(of.ID), of, l)
@@ -115,7 +117,7 @@ func (m *importPart) registration(r Registration, _ exportLine) (func(context.Co
 		return nil, err
 	}
 	if err := CheckEventTypes(r.EventTypes); err != nil || r.State == Removed || len(r.hints()) > MaxHints || r.Group != "" && checkIDs(r.Group) != nil {
-		return nil, fmt.Errorf("registration: %w: want one that an export holds", ErrInvalid)
+		return nil, fmt.Errorf("registration: %w: want one that an export holds", storage.ErrInvalid)
 	}
 	m.sources[r.Source] = true
 	m.registrations = append(m.registrations, r)
@@ -154,12 +156,12 @@ func (m *importPart) writeRegistration(ctx context.Context, r Registration) erro
 		return nil
 	}
 	for _, h := range r.hints() {
-		if err := put(ctx, g.Store, hintKey(r.Source, h.RoutingKey, h.Pattern, r.ID), link{r.ID}, AnyRev); err != nil {
+		if err := storage.Put(ctx, g.Store, hintKey(r.Source, h.RoutingKey, h.Pattern, r.ID), link{r.ID}, storage.AnyRev); err != nil {
 			return err
 		}
 	}
 	if r.Group != "" {
-		if err := put(ctx, g.Store, appKey(r.Group, r.Tenant, r.AppUUID), App{r.ID, r.Tenant}, AnyRev); err != nil {
+		if err := storage.Put(ctx, g.Store, appKey(r.Group, r.Tenant, r.AppUUID), App{r.ID, r.Tenant}, storage.AnyRev); err != nil {
 			return err
 		}
 	}

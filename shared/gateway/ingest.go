@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // ackTime is the time limit of an answer to a provider; Tencent waits for 2 s.
@@ -48,7 +50,7 @@ func (in *ingester) ingest(ctx context.Context, p Provider, provider, source, ke
 		return 0, err
 	}
 	if len(cb.Body) > MaxCallbackBytes {
-		return 0, fmt.Errorf("callback: %w: want at most %d bytes", ErrTooLarge, MaxCallbackBytes)
+		return 0, fmt.Errorf("callback: %w: want at most %d bytes", storage.ErrTooLarge, MaxCallbackBytes)
 	}
 	reading, err := p.Parse(cb)
 	if err != nil {
@@ -84,8 +86,8 @@ func (in *ingester) proven(ctx context.Context, p Provider, provider, source, ke
 // arrivals turns what the provider read into events with ids. Items with the
 // same id, an exact repeat within the callback, become one.
 func arrivals(a account, reading Reading, received time.Time) ([]arrival, error) {
-	token := NewRev()
-	received = utc(received)
+	token := storage.NewRev()
+	received = storage.UTC(received)
 	out := make([]arrival, 0, len(reading.Items))
 	var seen map[string]bool
 	if len(reading.Items) > 1 {
@@ -127,7 +129,7 @@ func arrivals(a account, reading Reading, received time.Time) ([]arrival, error)
 func identify(source, label string, it Item, received time.Time) (id string, windowed bool, err error) {
 	switch {
 	case it.NaturalKey == "":
-		id, err = eventID(source, label, received, NewRev(), NewRev())
+		id, err = eventID(source, label, received, storage.NewRev(), storage.NewRev())
 		return id, false, err
 	case usable(it.Stable, received):
 		id, err = eventID(source, label, it.Stable, it.Type, it.NaturalKey)

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 const (
@@ -90,9 +92,9 @@ func shardCursor(text string) (pass, shard int, after string) {
 	return pass, shard, parts[2]
 }
 
-// loadJob returns a job as it stands. The error wraps ErrNotFound.
-func loadJob(ctx context.Context, s Store, id string) (Job, error) {
-	j, _, err := load[Job](ctx, s, jobKey(id))
+// loadJob returns a job as it stands. The error wraps storage.ErrNotFound.
+func loadJob(ctx context.Context, s storage.Store, id string) (Job, error) {
+	j, _, err := storage.Load[Job](ctx, s, jobKey(id))
 	if err != nil {
 		return j, fmt.Errorf("job %s: %w", id, err)
 	}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"ringback/shared/storage"
 )
 
 // TestJobMakesDueNoMoreThanItsRate lets a job make deliveries due in pages, at
@@ -15,7 +17,7 @@ func TestJobMakesDueNoMoreThanItsRate(t *testing.T) {
 		now := noon
 		perSecond := map[int64]int{}
 		for range rapid.IntRange(1, 600).Draw(t, "pages") {
-			for range rapid.IntRange(0, MaxPageRows).Draw(t, "rows") {
+			for range rapid.IntRange(0, storage.MaxPageRows).Draw(t, "rows") {
 				at := j.place(now)
 				if at.Before(now) {
 					t.Fatalf("place %v lies before now, %v", at, now)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 const (
@@ -36,15 +38,15 @@ func (js *jobs) startJob(ctx context.Context, j Job) (Job, error) {
 	}
 	j.Status, j.Created, j.Updated, j.Claim = JobRunning, now, now, 1
 	if j.Tenant != "" {
-		if err := put(ctx, js.Store, ofTenant(j.Tenant, "J", j.ID), struct {
+		if err := storage.Put(ctx, js.Store, ofTenant(j.Tenant, "J", j.ID), struct {
 			ID string `json:"id"`
-		}{j.ID}, AnyRev); err != nil {
+		}{j.ID}, storage.AnyRev); err != nil {
 			return j, err
 		}
 	}
-	row := Row{Key: jobKey(j.ID), Due: now.Add(firstHold)}
-	switch err := putRow(ctx, js.Store, row, j, ""); {
-	case errors.Is(err, ErrConflict):
+	row := storage.Row{Key: jobKey(j.ID), Due: now.Add(firstHold)}
+	switch err := storage.PutRow(ctx, js.Store, row, j, ""); {
+	case errors.Is(err, storage.ErrConflict):
 		return js.Job(ctx, j.ID)
 	case err != nil:
 		return j, err
@@ -53,25 +55,25 @@ func (js *jobs) startJob(ctx context.Context, j Job) (Job, error) {
 	return j, nil
 }
 
-// Job returns a job as it stands. The error wraps ErrNotFound.
+// Job returns a job as it stands. The error wraps storage.ErrNotFound.
 func (js *jobs) Job(ctx context.Context, id string) (Job, error) {
 	return loadJob(ctx, js.Store, id)
 }
 
 // CancelJob ends a job after the chunk that runs now.
 func (js *jobs) CancelJob(ctx context.Context, id string) (Job, error) {
-	return change(ctx, js.Store, jobKey(id), func(j *Job, r *Row) error {
+	return storage.Change(ctx, js.Store, jobKey(id), func(j *Job, r *storage.Row) error {
 		switch {
 		case j.ID == "":
-			return ErrNotFound
+			return storage.ErrNotFound
 		case j.Status != JobRunning:
-			return errUnchanged
+			return storage.ErrUnchanged
 		}
 		return j.end(JobCancelled, "", js.now(), r)
 	})
 }
 
-func (j *Job) end(s JobStatus, why string, now time.Time, r *Row) error {
+func (j *Job) end(s JobStatus, why string, now time.Time, r *storage.Row) error {
 	j.Status, j.Why, j.Updated = s, why, now
 	r.Due, r.Expires = time.Time{}, now.Add(jobKept)
 	return nil
@@ -82,15 +84,15 @@ func (j Job) header() header { return header{Kind: jobMessage, ID: j.ID, Claim: 
 
 // claimJob returns a job's row as it is when it is handed out, and the header of
 // its message.
-func claimJob(row Row, start time.Time) (Row, header, error) {
+func claimJob(row storage.Row, start time.Time) (storage.Row, header, error) {
 	var j Job
-	if err := decode(row, &j); err != nil {
+	if err := storage.Decode(row, &j); err != nil {
 		return row, header{}, err
 	}
 	j.Claim++
 	row.Due = start.Add(firstHold)
 	var err error
-	row.Data, err = encode(j)
+	row.Data, err = storage.Encode(j)
 	return row, j.header(), err
 }
 
@@ -116,7 +118,7 @@ func (js *jobs) step(kind JobKind) (Step, bool) {
 // runJob runs chunks of a job for a while, as long as the claim is current.
 func (js *jobs) runJob(ctx context.Context, h header) error {
 	j, err := js.Job(ctx, h.ID)
-	if errors.Is(err, ErrNotFound) || err == nil && (j.Claim != h.Claim || j.Status != JobRunning) {
+	if errors.Is(err, storage.ErrNotFound) || err == nil && (j.Claim != h.Claim || j.Status != JobRunning) {
 		return nil
 	}
 	if err != nil {
@@ -124,7 +126,7 @@ func (js *jobs) runJob(ctx context.Context, h header) error {
 	}
 	do, ok := js.step(j.Kind)
 	if !ok {
-		return fmt.Errorf("job %s of kind %q: %w", j.ID, j.Kind, ErrInvalid)
+		return fmt.Errorf("job %s of kind %q: %w", j.ID, j.Kind, storage.ErrInvalid)
 	}
 	end := js.now().Add(jobSlice)
 	for {
@@ -147,9 +149,9 @@ func (js *jobs) runJob(ctx context.Context, h header) error {
 // and sends its next message if it pauses.
 func (js *jobs) saveJob(ctx context.Context, j *Job, next time.Time, done, pause bool, hops int) (running bool, err error) {
 	now, self := js.now(), hops < maxHops && next.IsZero()
-	stored, err := change(ctx, js.Store, jobKey(j.ID), func(s *Job, r *Row) error {
+	stored, err := storage.Change(ctx, js.Store, jobKey(j.ID), func(s *Job, r *storage.Row) error {
 		if s.Claim != j.Claim || s.Status != JobRunning {
-			return errUnchanged
+			return storage.ErrUnchanged
 		}
 		s.Cursor, s.Done, s.Skipped, s.Next, s.Updated = j.Cursor, j.Done, j.Skipped, j.Next, now
 		switch {
@@ -178,7 +180,7 @@ func (js *jobs) saveJob(ctx context.Context, j *Job, next time.Time, done, pause
 
 // walk calls f for a page of the shard in which j's cursor stands, and moves
 // the cursor; ended says that the pass is over.
-func (js *jobs) walk(ctx context.Context, j *Job, q func(shard int) Query, f func(Row) error) (ended bool, err error) {
+func (js *jobs) walk(ctx context.Context, j *Job, q func(shard int) storage.Query, f func(storage.Row) error) (ended bool, err error) {
 	pass, shard, after := shardCursor(j.Cursor)
 	part := q(shard)
 	part.After = after
@@ -204,35 +206,35 @@ func (js *jobs) walk(ctx context.Context, j *Job, q func(shard int) Query, f fun
 
 // walkTwice walks, and a minute after j's start once more, for stragglers. What f
 // skips then was seen before.
-func (js *jobs) walkTwice(ctx context.Context, j *Job, q func(pass, shard int) Query, f func(Row) error) (next time.Time, done bool, err error) {
+func (js *jobs) walkTwice(ctx context.Context, j *Job, q func(pass, shard int) storage.Query, f func(storage.Row) error) (next time.Time, done bool, err error) {
 	pass, _, _ := shardCursor(j.Cursor)
 	if second := j.Created.Add(stragglers); pass == 1 && js.now().Before(second) {
 		return second, false, nil
 	}
 	skipped := j.Skipped
-	ended, err := js.walk(ctx, j, func(shard int) Query { return q(pass, shard) }, f)
+	ended, err := js.walk(ctx, j, func(shard int) storage.Query { return q(pass, shard) }, f)
 	if pass == 1 {
 		j.Skipped = skipped
 	}
 	return time.Time{}, ended && pass == 1, err
 }
 
-func openDeliveries(registration string) func(int, int) Query {
-	return func(_, shard int) Query {
-		return Query{Table: Deliveries, PK: deliveryPK(registration, shard), Open: true}
+func openDeliveries(registration string) func(int, int) storage.Query {
+	return func(_, shard int) storage.Query {
+		return storage.Query{Table: storage.Deliveries, PK: deliveryPK(registration, shard), Open: true}
 	}
 }
 
 // releaseStep makes held deliveries due, of those held since the job's time.
 func (js *jobs) releaseStep(ctx context.Context, j *Job) (time.Time, bool, error) {
-	return js.walkTwice(ctx, j, openDeliveries(j.Registration), func(r Row) error {
+	return js.walkTwice(ctx, j, openDeliveries(j.Registration), func(r storage.Row) error {
 		return js.revive(ctx, j, r, func(d Delivery) bool { return d.Status == Held && !d.Since.Before(j.Since) })
 	})
 }
 
 // recoverStep makes due again what failed for good since the job's time.
 func (js *jobs) recoverStep(ctx context.Context, j *Job) (time.Time, bool, error) {
-	return js.walkTwice(ctx, j, openDeliveries(j.Registration), func(r Row) error {
+	return js.walkTwice(ctx, j, openDeliveries(j.Registration), func(r storage.Row) error {
 		return js.revive(ctx, j, r, func(d Delivery) bool {
 			return d.Status == Failed && !d.Since.Before(j.Since) && d.Since.Before(j.Created)
 		})
@@ -240,13 +242,13 @@ func (js *jobs) recoverStep(ctx context.Context, j *Job) (time.Time, bool, error
 }
 
 // revive makes a delivery due, with its whole schedule before it, if is holds.
-func (js *jobs) revive(ctx context.Context, j *Job, r Row, is func(Delivery) bool) error {
+func (js *jobs) revive(ctx context.Context, j *Job, r storage.Row, is func(Delivery) bool) error {
 	id := DeliveryID(j.Registration, r.SK)
 	now, changed := js.now(), false
 	start := later(j.Next, now)
 	d, err := js.deliveries.changeDelivery(ctx, id, func(d Delivery) (Delivery, error) {
 		if changed = is(d); !changed {
-			return d, errUnchanged
+			return d, storage.ErrUnchanged
 		}
 		if err := js.events.keepForSchedule(ctx, d.Event, now); err != nil {
 			return d, err
@@ -255,7 +257,7 @@ func (js *jobs) revive(ctx context.Context, j *Job, r Row, is func(Delivery) boo
 		return d.release(start), nil
 	})
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, storage.ErrNotFound):
 		j.Skipped++ // it, or its event, is gone
 		return nil
 	case err != nil:
@@ -275,24 +277,24 @@ func (js *jobs) revive(ctx context.Context, j *Job, r Row, is func(Delivery) boo
 // the grant goes.
 func (js *jobs) replayStep(ctx context.Context, j *Job) (time.Time, bool, error) {
 	r, rev, err := js.find.registration(ctx, j.Source, j.Registration)
-	if errors.Is(err, ErrNotFound) || err == nil && r.State == Removed {
+	if errors.Is(err, storage.ErrNotFound) || err == nil && r.State == Removed {
 		return time.Time{}, true, nil
 	}
 	if err != nil {
 		return time.Time{}, false, err
 	}
-	return js.walkTwice(ctx, j, func(pass, shard int) Query {
+	return js.walkTwice(ctx, j, func(pass, shard int) storage.Query {
 		since := j.Since
 		if pass == 1 {
 			since = later(since, j.Created.Add(-stragglers))
 		}
-		return Query{Table: Deliveries, PK: eventPK(j.Source, shard), From: eventIDFloor(j.Source, since.Add(-24*time.Hour))}
-	}, func(row Row) error { return js.replayEvent(ctx, j, r, rev, row) })
+		return storage.Query{Table: storage.Deliveries, PK: eventPK(j.Source, shard), From: eventIDFloor(j.Source, since.Add(-24*time.Hour))}
+	}, func(row storage.Row) error { return js.replayEvent(ctx, j, r, rev, row) })
 }
 
-func (js *jobs) replayEvent(ctx context.Context, j *Job, r *Registration, rev string, row Row) error {
+func (js *jobs) replayEvent(ctx context.Context, j *Job, r *Registration, rev string, row storage.Row) error {
 	var er eventRow
-	if err := decode(row, &er); err != nil {
+	if err := storage.Decode(row, &er); err != nil {
 		return err
 	}
 	e := er.event(j.Source, nil)
@@ -307,7 +309,7 @@ func (js *jobs) replayEvent(ctx context.Context, j *Job, r *Registration, rev st
 	case err == nil:
 		j.Skipped++
 		return nil
-	case !errors.Is(err, ErrNotFound):
+	case !errors.Is(err, storage.ErrNotFound):
 		return err
 	}
 	now := js.now()
@@ -316,8 +318,8 @@ func (js *jobs) replayEvent(ctx context.Context, j *Job, r *Registration, rev st
 	if err := js.events.keepForSchedule(ctx, e.ID, now); err != nil {
 		return err
 	}
-	mark := Row{Key: replayedKey(e.ID, r.ID), Expires: now.Add(MaxWaitsSum + js.Kept.Held)}
-	if err := putRow(ctx, js.Store, mark, link{r.ID}, AnyRev); err != nil {
+	mark := storage.Row{Key: replayedKey(e.ID, r.ID), Expires: now.Add(MaxWaitsSum + js.Kept.Held)}
+	if err := storage.PutRow(ctx, js.Store, mark, link{r.ID}, storage.AnyRev); err != nil {
 		return err
 	}
 	if d.Lane {
@@ -326,7 +328,7 @@ func (js *jobs) replayEvent(ctx context.Context, j *Job, r *Registration, rev st
 		}
 	}
 	switch err := js.deliveries.putDelivery(ctx, d.wait(later(j.Next, now), false), ""); {
-	case errors.Is(err, ErrConflict):
+	case errors.Is(err, storage.ErrConflict):
 		j.Skipped++
 		return nil
 	case err != nil:

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+
+	"ringback/shared/storage"
 )
 
 const (
@@ -59,13 +61,13 @@ type waiting struct {
 
 // laneKey returns the row of the lane in which e waits for r: one a SmartBots
 // group, Tencent group and topic, or Direct message.
-func laneKey(registration string, e *Event) Key {
+func laneKey(registration string, e *Event) storage.Key {
 	group, _ := json.Marshal([][]string{e.Keys["group"], e.Keys["topic"], e.Keys["message"]}) // strings cannot fail
-	return Key{Deliveries, "L#" + registration + "#" + digest(string(group))[:16], "L"}
+	return storage.Key{Table: storage.Deliveries, PK: "L#" + registration + "#" + digest(string(group))[:16], SK: "L"}
 }
 
-func (w waiting) key(l Key) Key {
-	return Key{Deliveries, l.PK, placeAt(w.Received) + "#" + w.Event}
+func (w waiting) key(l storage.Key) storage.Key {
+	return storage.Key{Table: storage.Deliveries, PK: l.PK, SK: placeAt(w.Received) + "#" + w.Event}
 }
 
 // placeAt begins the places of what was received at t.
@@ -83,7 +85,7 @@ func (ls *lanes) queueInLane(ctx context.Context, e *Event, d Delivery) error {
 	if err := ls.appendToLane(ctx, e, d); err != nil {
 		return err
 	}
-	if err := ls.deliveries.putDelivery(ctx, d, ""); !errors.Is(err, ErrConflict) {
+	if err := ls.deliveries.putDelivery(ctx, d, ""); !errors.Is(err, storage.ErrConflict) {
 		return err
 	}
 	return nil
@@ -92,11 +94,11 @@ func (ls *lanes) queueInLane(ctx context.Context, e *Event, d Delivery) error {
 func (ls *lanes) appendToLane(ctx context.Context, e *Event, d Delivery) error {
 	key := laneKey(d.Registration, e)
 	w := waiting{Event: e.ID, Received: e.Received, Straggler: ls.now().Sub(e.Received) > laneSettles}
-	if err := put(ctx, ls.Store, w.key(key), w, AnyRev); err != nil { // it lasts until it leaves the lane
+	if err := storage.Put(ctx, ls.Store, w.key(key), w, storage.AnyRev); err != nil { // it lasts until it leaves the lane
 		return err
 	}
-	runner, woken := NewRev(), false
-	_, err := change(ctx, ls.Store, key, func(l *lane, r *Row) error {
+	runner, woken := storage.NewRev(), false
+	_, err := storage.Change(ctx, ls.Store, key, func(l *lane, r *storage.Row) error {
 		l.Registration, l.Source = d.Registration, d.Source
 		l.Seq++
 		if woken = l.Runner == "" && r.Due.IsZero(); woken {
@@ -114,23 +116,23 @@ func (ls *lanes) appendToLane(ctx context.Context, e *Event, d Delivery) error {
 }
 
 // laneHeader returns the header of the message that has runner work on a lane.
-func laneHeader(key Key, runner string) header {
+func laneHeader(key storage.Key, runner string) header {
 	return header{Kind: laneMessage, ID: key.PK, Token: runner}
 }
 
 // claimLane returns a lane's row as it is when it is handed out, and the header
 // of its message.
-func claimLane(row Row, start, now time.Time) (Row, header, error) {
+func claimLane(row storage.Row, start, now time.Time) (storage.Row, header, error) {
 	var l lane
-	if err := decode(row, &l); err != nil {
+	if err := storage.Decode(row, &l); err != nil {
 		return row, header{}, err
 	}
-	l.Runner, row.Due = NewRev(), start.Add(firstHold)
+	l.Runner, row.Due = storage.NewRev(), start.Add(firstHold)
 	if l.Busy {
 		l.Busy, l.Doubt = false, max(l.Doubt, placeAt(now.Add(-laneSettles)))
 	}
 	var err error
-	row.Data, err = encode(l)
+	row.Data, err = storage.Encode(l)
 	return row, laneHeader(row.Key, l.Runner), err
 }
 
@@ -139,7 +141,7 @@ var errNotRunner = errors.New("another works on the lane")
 
 // laneRun is one worker's time with a lane.
 type laneRun struct {
-	key    Key
+	key    storage.Key
 	lane   lane
 	runner string
 	hops   int
@@ -148,15 +150,15 @@ type laneRun struct {
 // runLane works on a lane, head by head, until it is empty, must wait, or the
 // time is up.
 func (ls *lanes) runLane(ctx context.Context, h header) error {
-	run := &laneRun{key: Key{Deliveries, h.ID, "L"}, runner: NewRev(), hops: h.Hops}
-	err := ls.changeLane(ctx, run, h.Token, func(l *lane, r *Row) {
+	run := &laneRun{key: storage.Key{Table: storage.Deliveries, PK: h.ID, SK: "L"}, runner: storage.NewRev(), hops: h.Hops}
+	err := ls.changeLane(ctx, run, h.Token, func(l *lane, r *storage.Row) {
 		l.Runner, l.Busy, r.Due = run.runner, true, ls.now().Add(firstHold)
 	})
 	for end := ls.now().Add(laneSlice); err == nil; {
 		var w waiting
 		w, err = ls.head(ctx, run.key)
 		switch {
-		case errors.Is(err, ErrNotFound):
+		case errors.Is(err, storage.ErrNotFound):
 			err = ls.leaveLane(ctx, run)
 		case err != nil:
 		case w.Received.Add(laneSettles).After(ls.now()):
@@ -174,9 +176,9 @@ func (ls *lanes) runLane(ctx context.Context, h header) error {
 }
 
 // changeLane changes a lane as long as runner has it. Afterwards run holds it.
-func (ls *lanes) changeLane(ctx context.Context, run *laneRun, runner string, f func(*lane, *Row)) error {
+func (ls *lanes) changeLane(ctx context.Context, run *laneRun, runner string, f func(*lane, *storage.Row)) error {
 	last, paced, kept := run.lane.Last, run.lane.Paced, run.lane.Kept
-	l, err := change(ctx, ls.Store, run.key, func(l *lane, r *Row) error {
+	l, err := storage.Change(ctx, ls.Store, run.key, func(l *lane, r *storage.Row) error {
 		if l.Runner != runner {
 			return errNotRunner
 		}
@@ -190,30 +192,30 @@ func (ls *lanes) changeLane(ctx context.Context, run *laneRun, runner string, f 
 	return err
 }
 
-func (ls *lanes) head(ctx context.Context, l Key) (waiting, error) {
+func (ls *lanes) head(ctx context.Context, l storage.Key) (waiting, error) {
 	var w waiting
-	q := Query{Table: Deliveries, PK: l.PK, Consistent: true, Limit: 1}.prefix("W#")
-	err := each(ctx, ls.Store, q, func(r Row) error {
-		if err := decode(r, &w); err != nil {
+	q := storage.Query{Table: storage.Deliveries, PK: l.PK, Consistent: true, Limit: 1}.Prefix("W#")
+	err := storage.Each(ctx, ls.Store, q, func(r storage.Row) error {
+		if err := storage.Decode(r, &w); err != nil {
 			return err
 		}
 		w.rev = r.Rev
-		return errUnchanged // one is enough
+		return storage.ErrUnchanged // one is enough
 	})
 	switch {
-	case errors.Is(err, errUnchanged):
+	case errors.Is(err, storage.ErrUnchanged):
 		return w, nil
 	case err != nil:
 		return w, err
 	}
-	return w, ErrNotFound
+	return w, storage.ErrNotFound
 }
 
 // leaveLane leaves an empty lane, unless something was appended since it was
 // last looked at.
 func (ls *lanes) leaveLane(ctx context.Context, run *laneRun) error {
 	seen, left := run.lane.Seq, false
-	err := ls.changeLane(ctx, run, run.runner, func(l *lane, r *Row) {
+	err := ls.changeLane(ctx, run, run.runner, func(l *lane, r *storage.Row) {
 		if left = l.Seq == seen; left {
 			l.Runner, l.Busy, r.Due = "", false, time.Time{}
 		}
@@ -227,8 +229,8 @@ func (ls *lanes) leaveLane(ctx context.Context, run *laneRun) error {
 // pauseLane leaves the lane until at, to a message of its own or to the tick.
 func (ls *lanes) pauseLane(ctx context.Context, run *laneRun, at time.Time) error {
 	now := ls.now()
-	self, next := run.hops < maxHops && at.Sub(now) <= maxSelfSend, NewRev()
-	err := ls.changeLane(ctx, run, run.runner, func(l *lane, r *Row) {
+	self, next := run.hops < maxHops && at.Sub(now) <= maxSelfSend, storage.NewRev()
+	err := ls.changeLane(ctx, run, run.runner, func(l *lane, r *storage.Row) {
 		l.Busy = false
 		if self {
 			l.Runner, r.Due = next, later(at, now).Add(firstHold)
@@ -252,7 +254,7 @@ func (ls *lanes) deliverHead(ctx context.Context, run *laneRun, w waiting) error
 	id := DeliveryID(run.lane.Registration, w.Event)
 	d, err := ls.laneDelivery(ctx, id, w)
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, storage.ErrNotFound):
 		return ls.dropHead(ctx, run, w)
 	case err != nil:
 		return err
@@ -261,7 +263,7 @@ func (ls *lanes) deliverHead(ctx context.Context, run *laneRun, w waiting) error
 	}
 	e, r, rev, err := ls.attempts.subject(ctx, d)
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, storage.ErrNotFound):
 		return ls.deliveries.save(ctx, d.cancel(whyDeleted, ls.now()), d.rev)
 	case err != nil:
 		return err
@@ -326,7 +328,7 @@ func (l *laneHead) notWritten(ctx context.Context, d Delivery) error {
 func (l *laneHead) attempted(ctx context.Context, d Delivery, r *Registration, a Attempt) (Delivery, error) {
 	l.run.lane.Last = max(l.run.lane.Last, l.place())
 	after, _, err := l.ls.deliveries.recordOver(ctx, d, a, r.Schedule, l.ls.Random(), false)
-	if errors.Is(err, ErrNotFound) { // erased
+	if errors.Is(err, storage.ErrNotFound) { // erased
 		err = nil
 	}
 	l.after = &after
@@ -342,7 +344,7 @@ func (ls *lanes) closed(ctx context.Context, r *Registration) (bool, error) {
 		return false, nil
 	}
 	j, err := loadJob(ctx, ls.Store, r.Release)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return false, err
 	}
 	pass, _, _ := shardCursor(j.Cursor)
@@ -362,7 +364,7 @@ func (ls *lanes) keepWaiting(ctx context.Context, run *laneRun) {
 	if now.Sub(run.lane.Kept) < 24*time.Hour {
 		return
 	}
-	q := Query{Table: Deliveries, PK: run.key.PK, Consistent: true}.prefix("W#")
+	q := storage.Query{Table: storage.Deliveries, PK: run.key.PK, Consistent: true}.Prefix("W#")
 	for {
 		next, err := ls.keepPage(ctx, q, now)
 		switch {
@@ -381,14 +383,14 @@ func (ls *lanes) keepWaiting(ctx context.Context, run *laneRun) {
 
 // keepPage makes the events of one page of a lane last, and returns where the
 // next page begins.
-func (ls *lanes) keepPage(ctx context.Context, q Query, now time.Time) (string, error) {
+func (ls *lanes) keepPage(ctx context.Context, q storage.Query, now time.Time) (string, error) {
 	page, err := ls.Store.List(ctx, q)
 	if err != nil || len(page.Rows) == 0 {
 		return page.Next, err
 	}
-	var keys []Key
+	var keys []storage.Key
 	for _, r := range page.Rows {
-		w, err := decoded[waiting](r)
+		w, err := storage.Decoded[waiting](r)
 		if err != nil {
 			return "", err
 		}
@@ -406,7 +408,7 @@ func (ls *lanes) keepPage(ctx context.Context, q Query, now time.Time) (string, 
 		if e.Expires.Sub(now) > MaxWaitsSum {
 			continue
 		}
-		if err := ls.events.keepHeld(ctx, e.SK, now); err != nil && !errors.Is(err, ErrNotFound) {
+		if err := ls.events.keepHeld(ctx, e.SK, now); err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return "", err
 		}
 	}
@@ -417,7 +419,7 @@ func (ls *lanes) keepPage(ctx context.Context, q Query, now time.Time) (string, 
 // yet, the fan-out that appended it ended before it wrote that.
 func (ls *lanes) laneDelivery(ctx context.Context, id string, w waiting) (Delivery, error) {
 	d, err := ls.deliveries.loadDelivery(ctx, id)
-	if !errors.Is(err, ErrNotFound) {
+	if !errors.Is(err, storage.ErrNotFound) {
 		return d, err
 	}
 	registration, _, err := splitDeliveryID(id)
@@ -426,7 +428,7 @@ func (ls *lanes) laneDelivery(ctx context.Context, id string, w waiting) (Delive
 	}
 	e, er, err := ls.events.loadEvent(ctx, w.Event)
 	if err != nil || er.Erased {
-		return d, cmp.Or(err, ErrNotFound)
+		return d, cmp.Or(err, storage.ErrNotFound)
 	}
 	r, _, err := ls.find.registration(ctx, e.Source, registration)
 	if err != nil {
@@ -434,7 +436,7 @@ func (ls *lanes) laneDelivery(ctx context.Context, id string, w waiting) (Delive
 	}
 	d = newDelivery(e, r, ls.now())
 	d.Lane = true
-	if err := ls.deliveries.putDelivery(ctx, d, ""); err != nil && !errors.Is(err, ErrConflict) {
+	if err := ls.deliveries.putDelivery(ctx, d, ""); err != nil && !errors.Is(err, storage.ErrConflict) {
 		return d, err
 	}
 	return ls.deliveries.loadDelivery(ctx, id)
@@ -443,8 +445,8 @@ func (ls *lanes) laneDelivery(ctx context.Context, id string, w waiting) (Delive
 // dropHead takes a delivery whose outcome is stored off its lane, unless it was
 // put there anew since it was looked at.
 func (ls *lanes) dropHead(ctx context.Context, run *laneRun, w waiting) error {
-	err := persist(ctx, func() error { return ls.Store.Delete(ctx, w.key(run.key), w.rev) })
-	if err != nil && !errors.Is(err, ErrConflict) {
+	err := storage.Persist(ctx, func() error { return ls.Store.Delete(ctx, w.key(run.key), w.rev) })
+	if err != nil && !errors.Is(err, storage.ErrConflict) {
 		return fmt.Errorf("take %s off its lane: %w", w.Event, err)
 	}
 	return nil

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"ringback/shared/storage"
 )
 
 // A Match names routing keys and their accepted values: keys AND, values OR,
@@ -29,25 +31,25 @@ func (m Match) Accepts(keys map[string][]string) bool {
 	return true
 }
 
-// Check returns an error wrapping ErrInvalid unless m is nil or names known
+// Check returns an error wrapping storage.ErrInvalid unless m is nil or names known
 // kinds, each with at least one value. The error repeats no value.
 func (m Match) Check(kinds []string) error {
 	if m == nil {
 		return nil
 	}
 	if len(m) == 0 {
-		return fmt.Errorf("match: %w: want at least one routing key, or no match at all for everything", ErrInvalid)
+		return fmt.Errorf("match: %w: want at least one routing key, or no match at all for everything", storage.ErrInvalid)
 	}
 	for key, values := range m {
 		if key != "label" && !slices.Contains(kinds, key) {
-			return fmt.Errorf("match: %w: want only the routing keys label, %s", ErrInvalid, strings.Join(kinds, ", "))
+			return fmt.Errorf("match: %w: want only the routing keys label, %s", storage.ErrInvalid, strings.Join(kinds, ", "))
 		}
 		if len(values) == 0 {
-			return fmt.Errorf("match.%s: %w: want at least one value", key, ErrInvalid)
+			return fmt.Errorf("match.%s: %w: want at least one value", key, storage.ErrInvalid)
 		}
 		for _, v := range values {
 			if v == "" && key != "label" || len(v) > MaxMatchValue || !utf8.ValidString(v) {
-				return fmt.Errorf("match.%s: %w: want values of 1 to %d bytes of UTF-8", key, ErrInvalid, MaxMatchValue)
+				return fmt.Errorf("match.%s: %w: want values of 1 to %d bytes of UTF-8", key, storage.ErrInvalid, MaxMatchValue)
 			}
 		}
 	}
@@ -66,18 +68,18 @@ func (m Match) indexKind() string {
 	return best
 }
 
-// CheckEventTypes returns an error wrapping ErrInvalid unless each pattern is a
+// CheckEventTypes returns an error wrapping storage.ErrInvalid unless each pattern is a
 // type, or a beginning of types and a final *.
 func CheckEventTypes(patterns []string) error {
 	if len(patterns) > MaxEventTypes {
-		return fmt.Errorf("event_types: %w: want at most %d", ErrInvalid, MaxEventTypes)
+		return fmt.Errorf("event_types: %w: want at most %d", storage.ErrInvalid, MaxEventTypes)
 	}
 	for _, p := range patterns {
 		if p == "" || len(p) > MaxEventTypeBytes || strings.ContainsAny(p, "#\x00") || !utf8.ValidString(p) {
-			return fmt.Errorf("event_types: %w: want names of 1 to %d bytes of UTF-8 without #", ErrInvalid, MaxEventTypeBytes)
+			return fmt.Errorf("event_types: %w: want names of 1 to %d bytes of UTF-8 without #", storage.ErrInvalid, MaxEventTypeBytes)
 		}
 		if i := strings.IndexByte(p, '*'); i >= 0 && i != len(p)-1 {
-			return fmt.Errorf("event_types: %w: want * at the end of an entry only", ErrInvalid)
+			return fmt.Errorf("event_types: %w: want * at the end of an entry only", storage.ErrInvalid)
 		}
 	}
 	return nil

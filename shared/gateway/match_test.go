@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"ringback/shared/storage"
 )
 
 func TestMatchIsAndOverKeysAndOrOverValues(t *testing.T) {
@@ -33,7 +35,7 @@ func TestMatchIsAndOverKeysAndOrOverValues(t *testing.T) {
 func TestMatchThatSaysNothingIsRefused(t *testing.T) {
 	kinds := []string{"group", "bot"}
 	for _, m := range []Match{{}, {"group": {}}, {"group": nil}, {"grupo": {"g"}}, {"group": {""}}, {"group": {"\xd6"}}} {
-		if err := m.Check(kinds); !errors.Is(err, ErrInvalid) {
+		if err := m.Check(kinds); !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("%v: %v, want ErrInvalid", m, err)
 		}
 	}
@@ -63,7 +65,7 @@ func TestEventTypePatterns(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "a*b", "**", "a#b", "\x89"} {
-		if err := CheckEventTypes([]string{bad}); !errors.Is(err, ErrInvalid) {
+		if err := CheckEventTypes([]string{bad}); !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("event type %q: %v, want ErrInvalid", bad, err)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"ringback/shared/storage"
 )
 
 // may says what is to become of e for r, which wants it: Pending to deliver,
@@ -19,7 +21,7 @@ func (f *finder) may(ctx context.Context, rev string, e *Event, r *Registration)
 		return Cancelled, whyDeleted, nil
 	case r.Group != "":
 		g1, err := f.group(ctx, rev, r.Group)
-		if errors.Is(err, ErrNotFound) || err == nil && (g1.Rev != r.GroupRev || g1.Removed) {
+		if errors.Is(err, storage.ErrNotFound) || err == nil && (g1.Rev != r.GroupRev || g1.Removed) {
 			return Cancelled, whyCode, nil
 		}
 		if err != nil {
@@ -41,7 +43,7 @@ func (f *finder) may(ctx context.Context, rev string, e *Event, r *Registration)
 	}
 	t, err := f.tenant(ctx, rev, r.Tenant)
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, storage.ErrNotFound):
 		return Cancelled, whyNoTenant, nil
 	case err != nil:
 		return "", "", err
@@ -58,7 +60,7 @@ func (f *finder) may(ctx context.Context, rev string, e *Event, r *Registration)
 func (f *finder) mayTellRemoved(ctx context.Context, r *Registration) (Status, string, error) {
 	now, err := f.registrationNow(ctx, r.ID)
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, storage.ErrNotFound):
 		return Cancelled, whyDeleted, nil
 	case err != nil:
 		return "", "", err
@@ -81,7 +83,7 @@ func (f *finder) visible(ctx context.Context, r *Registration, e *Event) (bool, 
 	}
 	if r.Group != "" {
 		of, err := f.group(ctx, v.rev, r.Group)
-		if errors.Is(err, ErrNotFound) {
+		if errors.Is(err, storage.ErrNotFound) {
 			return false, nil
 		}
 		mine := e.Only == r.ID || slices.Contains(e.Keys["group"], of.UUID)
@@ -114,11 +116,11 @@ func (f *finder) grantsOf(ctx context.Context, rev, source, tenant string) ([]Gr
 		return known.value, nil
 	}
 	var out []Grant
-	q := Query{Table: Registrations, PK: sourceKey(source).PK, Consistent: true}.prefix("G#" + tenant + "#")
-	err := each(ctx, f.Store, q, func(r Row) error {
+	q := storage.Query{Table: storage.Registrations, PK: sourceKey(source).PK, Consistent: true}.Prefix("G#" + tenant + "#")
+	err := storage.Each(ctx, f.Store, q, func(r storage.Row) error {
 		var gr Grant
 		out = append(out, gr)
-		return decode(r, &out[len(out)-1])
+		return storage.Decode(r, &out[len(out)-1])
 	})
 	if err != nil {
 		return nil, fmt.Errorf("grants of %s: %w", tenant, err)
@@ -143,11 +145,11 @@ type cacheOf[T any] interface {
 
 // remembered returns the T under k as it was when its source had the revision
 // rev, or later.
-func remembered[T any](ctx context.Context, s Store, c cacheOf[T], rev, id string, k Key) (T, error) {
+func remembered[T any](ctx context.Context, s storage.Store, c cacheOf[T], rev, id string, k storage.Key) (T, error) {
 	if known, ok := c.Get(id); ok && known.rev == rev {
 		return known.value, nil
 	}
-	v, _, err := load[T](ctx, s, k)
+	v, _, err := storage.Load[T](ctx, s, k)
 	if err == nil {
 		c.Add(id, under[T]{rev, v})
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"ringback/shared/storage"
 )
 
 // readsAtOnce is how many partitions of a merged list are read at the same time.
@@ -26,7 +28,7 @@ const idNumberChars = len(eventIDPrefix) + 8
 
 // A part is one partition of a merged list.
 type part struct {
-	Query
+	storage.Query
 	id     string // registration, or source
 	source string
 }
@@ -45,7 +47,7 @@ func (s spot) String() string { return s.time + "." + s.id }
 func parseSpot(text string) (spot, error) {
 	at, id, found := strings.Cut(text, ".")
 	if !found || len(text) > MaxName {
-		return spot{}, fmt.Errorf("cursor: %w: want one that a page ended with", ErrInvalid)
+		return spot{}, fmt.Errorf("cursor: %w: want one that a page ended with", storage.ErrInvalid)
 	}
 	return spot{at, id}, nil
 }
@@ -53,8 +55,8 @@ func parseSpot(text string) (spot, error) {
 // merge reads all parts at once, newest first, and returns a page of what they
 // hold together, and its cursor. What a part did not get to within its page
 // bounds how far the whole page goes.
-func (g *Gateway) merge(ctx context.Context, parts []part, q HistoryQuery) ([]Row, string, error) {
-	pages := make([]Page, len(parts))
+func (g *Gateway) merge(ctx context.Context, parts []part, q HistoryQuery) ([]storage.Row, string, error) {
+	pages := make([]storage.Page, len(parts))
 	var group errgroup.Group
 	group.SetLimit(readsAtOnce)
 	for i, p := range parts {
@@ -78,7 +80,7 @@ func (g *Gateway) merge(ctx context.Context, parts []part, q HistoryQuery) ([]Ro
 // bound returns p's query from q's cursor on, between q's times. An event's id
 // holds the time of the provider if there is one, so the range is wider than
 // the times of receipt.
-func (q HistoryQuery) bound(p part) (Query, error) {
+func (q HistoryQuery) bound(p part) (storage.Query, error) {
 	b := p.Query
 	b.Newest, b.Limit = true, min(q.limit(), q.limit()/4+8)
 	if !q.Since.IsZero() {
@@ -106,10 +108,10 @@ func (q HistoryQuery) bound(p part) (Query, error) {
 
 // join merges pages into one, newest first. Its cursor is never before q's own:
 // a page may be empty and end where it began.
-func (q HistoryQuery) join(parts []part, pages []Page) ([]Row, string) {
+func (q HistoryQuery) join(parts []part, pages []storage.Page) ([]storage.Row, string) {
 	type placed struct {
 		spot
-		row Row
+		row storage.Row
 	}
 	var all []*placed
 	var end *spot // the first place that a part did not get to
@@ -136,7 +138,7 @@ func (q HistoryQuery) join(parts []part, pages []Page) ([]Row, string) {
 		}
 		return 0
 	})
-	var rows []Row
+	var rows []storage.Row
 	for _, p := range all {
 		if end != nil && end.before(p.spot) {
 			break

@@ -9,17 +9,19 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"ringback/shared/storage"
 )
 
 // pageOfPart is what a Store may answer to q: rows of sks, newest first, fewer
 // than there are, or none and yet not the last.
-func pageOfPart(q Query, sks []string, rows int) Page {
-	var p Page
+func pageOfPart(q storage.Query, sks []string, rows int) storage.Page {
+	var p storage.Page
 	for _, sk := range sks {
 		switch {
 		case q.To != "" && sk >= q.To || sk < q.From:
 		case len(p.Rows) < rows:
-			p.Rows = append(p.Rows, Row{Key: Key{q.Table, q.PK, sk}})
+			p.Rows = append(p.Rows, storage.Row{Key: storage.Key{Table: q.Table, PK: q.PK, SK: sk}})
 		case len(p.Rows) > 0:
 			p.Next = p.Rows[len(p.Rows)-1].SK
 			return p
@@ -38,7 +40,7 @@ func TestMergedPagesJoinToTheWholeInOrder(t *testing.T) {
 		var lists [][]string
 		var want []string
 		for i := range rapid.IntRange(1, 6).Draw(t, "parts") {
-			p := part{Query{Table: Deliveries, PK: fmt.Sprint("D#reg_", i)}, fmt.Sprint("reg_", i), rapid.SampledFrom(sources).Draw(t, "source")}
+			p := part{storage.Query{Table: storage.Deliveries, PK: fmt.Sprint("D#reg_", i)}, fmt.Sprint("reg_", i), rapid.SampledFrom(sources).Draw(t, "source")}
 			var sks []string
 			for _, n := range rapid.SliceOfNDistinct(rapid.IntRange(0, 30), 0, 20, rapid.ID).Draw(t, "events") {
 				id, err := eventID(p.source, "", time.UnixMilli(int64(1_000_000+n)), "event")
@@ -57,7 +59,7 @@ func TestMergedPagesJoinToTheWholeInOrder(t *testing.T) {
 		q := HistoryQuery{Limit: rapid.IntRange(1, 10).Draw(t, "limit")}
 		var got []string
 		for range 10_000 {
-			pages := make([]Page, len(parts))
+			pages := make([]storage.Page, len(parts))
 			for i, p := range parts {
 				b, err := q.bound(p)
 				if err != nil {
@@ -83,7 +85,7 @@ func TestMergedPagesJoinToTheWholeInOrder(t *testing.T) {
 }
 
 func TestCursorThatNoPageEndedWithIsRefused(t *testing.T) {
-	p := part{Query{Table: Deliveries, PK: "D#reg_1"}, "reg_1", "src-00000001"}
+	p := part{storage.Query{Table: storage.Deliveries, PK: "D#reg_1"}, "reg_1", "src-00000001"}
 	for _, cursor := range []string{"x", strings.Repeat("x", 300) + ".y"} {
 		if _, err := (HistoryQuery{Cursor: cursor}).bound(p); err == nil {
 			t.Errorf("cursor of %d characters: no error", len(cursor))

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"ringback/shared/storage"
 )
 
 // Events of one callback share messages up to these sizes: a callback of a
@@ -82,8 +84,8 @@ type arrival struct {
 
 // packEvents returns the messages that carry as, which share source, label,
 // content type, query and token.
-func packEvents(as []arrival, group string) ([]Message, error) {
-	var out []Message
+func packEvents(as []arrival, group string) ([]storage.Message, error) {
+	var out []storage.Message
 	for len(as) > 0 {
 		n, size := 0, 0
 		for n < len(as) && n < maxPackedEvents {
@@ -97,7 +99,7 @@ func packEvents(as []arrival, group string) ([]Message, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, Message{Body: body, Group: group})
+		out = append(out, storage.Message{Body: body, Group: group})
 		as = as[n:]
 	}
 	return out, nil
@@ -107,7 +109,7 @@ func packEvents(as []arrival, group string) ([]Message, error) {
 func packMessage(as []arrival) (string, error) {
 	first := as[0]
 	h := header{
-		V: RowFormat, Kind: eventsMessage, Token: first.token, Source: first.Source, Provider: first.Provider,
+		V: storage.RowFormat, Kind: eventsMessage, Token: first.token, Source: first.Source, Provider: first.Provider,
 		Label: first.Label, Received: first.Received.UnixMilli(), ContentType: first.ContentType,
 		Query: first.Query, Only: first.Only, Tenant: first.Tenant, Again: first.again, Plain: true, Events: make([]packed, len(as)),
 	}
@@ -135,8 +137,8 @@ func packMessage(as []arrival) (string, error) {
 	} else if err := deflateInto(&b, as); err != nil {
 		return "", err
 	}
-	if b.Len() > MaxMessageBytes {
-		return "", fmt.Errorf("message of %d bytes: %w: want at most %d", b.Len(), ErrTooLarge, MaxMessageBytes)
+	if b.Len() > storage.MaxMessageBytes {
+		return "", fmt.Errorf("message of %d bytes: %w: want at most %d", b.Len(), storage.ErrTooLarge, storage.MaxMessageBytes)
 	}
 	return b.String(), nil
 }
@@ -184,8 +186,8 @@ func readMessage(body string) (header, []arrival, error) {
 	if err := json.Unmarshal([]byte(line), &h); err != nil {
 		return h, nil, fmt.Errorf("message header: %w", ErrUnreadable)
 	}
-	if h.V < 1 || h.V > RowFormat {
-		return h, nil, fmt.Errorf("message of format %d: %w: this release reads up to %d", h.V, ErrUnreadable, RowFormat)
+	if h.V < 1 || h.V > storage.RowFormat {
+		return h, nil, fmt.Errorf("message of format %d: %w: this release reads up to %d", h.V, ErrUnreadable, storage.RowFormat)
 	}
 	if h.Kind != eventsMessage {
 		return h, nil, nil
@@ -215,7 +217,7 @@ func readMessage(body string) (header, []arrival, error) {
 // EventsOf returns the events that a message of the events queue carries, as
 // FanOut reads them: for who looks into a queue. A message of another kind
 // carries none.
-func EventsOf(m Message) ([]Event, error) {
+func EventsOf(m storage.Message) ([]Event, error) {
 	_, as, err := readMessage(m.Body)
 	es := make([]Event, len(as))
 	for i, a := range as {
@@ -239,7 +241,7 @@ func (h header) payload(rest string) ([]byte, error) {
 
 // packHeader writes a message without payload.
 func packHeader(h header) (string, error) {
-	h.V = RowFormat
+	h.V = storage.RowFormat
 	b, err := json.Marshal(h)
 	if err != nil {
 		return "", fmt.Errorf("encode message: %w", err)

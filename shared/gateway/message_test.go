@@ -14,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
+
+	"ringback/shared/storage"
 )
 
 func TestMessagesCarryBytesExactly(t *testing.T) {
@@ -71,7 +73,7 @@ func TestThousandItemsFitOneSend(t *testing.T) {
 			t.Errorf("message of %d bytes, want at most 64 KiB, what one request may hold", len(m.Body))
 		}
 	}
-	if len(ms) > MaxSend || size > MaxMessageBytes {
+	if len(ms) > storage.MaxSend || size > storage.MaxMessageBytes {
 		t.Errorf("1,000 items of 300 bytes: %d messages, %d bytes; want one SendMessageBatch", len(ms), size)
 	}
 }
@@ -97,7 +99,7 @@ func TestLargestEventFitsItsRow(t *testing.T) {
 	a := arrivalsOf([][]byte{make([]byte, MaxPayloadBytes)})[0]
 	a.Type, a.Label, a.ContentType, a.Query = text(MaxEventTypeBytes), text(MaxName), text(MaxContentTypeBytes), text(MaxQueryBytes)
 	a.Keys = map[string][]string{"label": {a.Label}, "group": {text(MaxKeysBytes)}}
-	data, err := json.Marshal(a.row(slices.Repeat([]string{NewID("reg", noon)}, maxListed), true, NewRev()+".abcdef", noon))
+	data, err := json.Marshal(a.row(slices.Repeat([]string{NewID("reg", noon)}, maxListed), true, storage.NewRev()+".abcdef", noon))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +107,7 @@ func TestLargestEventFitsItsRow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := (Row{Key: key, Rev: NewRev(), Data: data, Body: a.Payload}).Check(); err != nil {
+	if err := (storage.Row{Key: key, Rev: storage.NewRev(), Data: data, Body: a.Payload}).Check(); err != nil {
 		t.Errorf("row with %d bytes of data: %v", len(data), err)
 	}
 	if _, err := packMessage([]arrival{a}); err != nil {
@@ -125,7 +127,7 @@ func TestHeaderIsTheJSONThatIsRead(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.OneOf(rapid.String(), rapid.StringOf(rapid.SampledFrom([]rune("a\"\\\x00\x1f\x7f\u2028\ufffd\ufffe\uffff\U0010ffff"))))
 		h := header{
-			V: RowFormat, Kind: eventsMessage, Token: text.Draw(t, "token"), Source: "src-00000000", Provider: "direct",
+			V: storage.RowFormat, Kind: eventsMessage, Token: text.Draw(t, "token"), Source: "src-00000000", Provider: "direct",
 			Label: text.Draw(t, "label"), Received: rapid.Int64().Draw(t, "received"), ContentType: text.Draw(t, "content type"),
 			Query: text.Draw(t, "query"), Again: rapid.Bool().Draw(t, "again"), Plain: rapid.Bool().Draw(t, "plain"),
 			Events: []packed{{
@@ -139,7 +141,7 @@ func TestHeaderIsTheJSONThatIsRead(t *testing.T) {
 		if err := errors.Join(err, json.Unmarshal(ours, &got), json.Unmarshal(theirs, &want)); err != nil {
 			t.Fatalf("%v: %s", err, ours)
 		}
-		if !Carries(ours) {
+		if !storage.Carries(ours) {
 			t.Fatalf("header of characters that SQS does not carry: %q", ours)
 		}
 		if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {

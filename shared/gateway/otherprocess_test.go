@@ -12,6 +12,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/storage"
 )
 
 // TestEndpointThatAnotherProcessFindsWellIsNotDisabled lets one process see
@@ -61,12 +62,12 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 // An outbox keeps what is sent to the events queue until it is passed on, and
 // nothing of the retry queue.
 type outbox struct {
-	gateway.Queue
-	sent []gateway.Message
+	storage.Queue
+	sent []storage.Message
 }
 
-func (o *outbox) Send(_ context.Context, q gateway.QueueName, ms []gateway.Message) []error {
-	if q == gateway.EventsQueue {
+func (o *outbox) Send(_ context.Context, q storage.QueueName, ms []storage.Message) []error {
+	if q == storage.EventsQueue {
 		o.sent = append(o.sent, ms...)
 	}
 	return make([]error, len(ms))
@@ -83,7 +84,7 @@ func (o *outbox) pass(t *testing.T, g *gateway.Gateway, at callbackPath) {
 		t.Fatalf("callback: %d %s", reply.StatusCode, reply.Body)
 	}
 	for _, m := range o.sent {
-		if again, err := g.FanOut(t.Context(), []gateway.Received{{Body: m.Body, Receipt: "1", Receives: 1}}); err != nil || len(again) > 0 {
+		if again, err := g.FanOut(t.Context(), []storage.Received{{Body: m.Body, Receipt: "1", Receives: 1}}); err != nil || len(again) > 0 {
 			t.Fatalf("FanOut: %v again, %v", again, err)
 		}
 	}

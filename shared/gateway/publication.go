@@ -6,17 +6,19 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // putRegistration publishes r over old, which was read with row; zero for a new
 // one. The order is: kinds and patterns in use, entries of the match index, the
 // registration, the version. So a crash leaves only superfluous entries, and
-// when it returns the change is known. The error wraps ErrConflict if another
+// when it returns the change is known. The error wraps storage.ErrConflict if another
 // was faster.
 //
 // An entry that is not needed any more is dropped only as it was before r was
 // written: a change that needs it again has written it anew since.
-func (g *Gateway) putRegistration(ctx context.Context, old Registration, row Row, r Registration) (Registration, error) {
+func (g *Gateway) putRegistration(ctx context.Context, old Registration, row storage.Row, r Registration) (Registration, error) {
 	r.Rev++
 	before, after := old.published(), r.published()
 	add, drop := minus(after, before), minus(before, after)
@@ -35,11 +37,11 @@ func (g *Gateway) putRegistration(ctx context.Context, old Registration, row Row
 			return r, err
 		}
 	}
-	next := Row{Key: registrationKey(r.ID)}
+	next := storage.Row{Key: registrationKey(r.ID)}
 	if r.State == Removed {
 		next.Expires = r.Since.Add(tombstone)
 	}
-	if err := putRow(ctx, g.Store, next, r, row.Rev); err != nil {
+	if err := storage.PutRow(ctx, g.Store, next, r, row.Rev); err != nil {
 		return r, err
 	}
 	if err := g.publish(ctx, r.Source); err != nil {
@@ -73,7 +75,7 @@ func (g *Gateway) addHints(ctx context.Context, r Registration, hints []hint) er
 		return err
 	}
 	for _, h := range hints {
-		if err := put(ctx, g.Store, hintKey(r.Source, h.RoutingKey, h.Pattern, r.ID), link{r.ID}, AnyRev); err != nil {
+		if err := storage.Put(ctx, g.Store, hintKey(r.Source, h.RoutingKey, h.Pattern, r.ID), link{r.ID}, storage.AnyRev); err != nil {
 			return err
 		}
 	}
@@ -81,10 +83,10 @@ func (g *Gateway) addHints(ctx context.Context, r Registration, hints []hint) er
 }
 
 // hintRows returns the rows of hints as they are now.
-func (g *Gateway) hintRows(ctx context.Context, r Registration, hints []hint) ([]Row, error) {
-	var out []Row
-	for part := range slices.Chunk(hints, MaxPageRows) {
-		keys := make([]Key, len(part))
+func (g *Gateway) hintRows(ctx context.Context, r Registration, hints []hint) ([]storage.Row, error) {
+	var out []storage.Row
+	for part := range slices.Chunk(hints, storage.MaxPageRows) {
+		keys := make([]storage.Key, len(part))
 		for i, h := range part {
 			keys[i] = hintKey(r.Source, h.RoutingKey, h.Pattern, r.ID)
 		}
@@ -103,46 +105,46 @@ func (g *Gateway) hintRows(ctx context.Context, r Registration, hints []hint) ([
 const hintKept = time.Hour
 
 // dropHints has rows, entries of r, end: those of a removed registration at once.
-func (g *Gateway) dropHints(ctx context.Context, r Registration, rows []Row) error {
+func (g *Gateway) dropHints(ctx context.Context, r Registration, rows []storage.Row) error {
 	for _, row := range rows {
-		if err := g.dropHint(ctx, r, row); err != nil && !errors.Is(err, ErrConflict) {
+		if err := g.dropHint(ctx, r, row); err != nil && !errors.Is(err, storage.ErrConflict) {
 			return err
 		}
 	}
 	return nil
 }
 
-func (g *Gateway) dropHint(ctx context.Context, r Registration, row Row) error {
+func (g *Gateway) dropHint(ctx context.Context, r Registration, row storage.Row) error {
 	if r.State == Removed {
-		return deleteRow(ctx, g.Store, row.Key, row.Rev)
+		return storage.Delete(ctx, g.Store, row.Key, row.Rev)
 	}
 	was := row.Rev
 	row.Expires = g.now().Add(hintKept)
-	return putRow(ctx, g.Store, row, link{r.ID}, was)
+	return storage.PutRow(ctx, g.Store, row, link{r.ID}, was)
 }
 
 // listRegistration lists r with its tenant and its source.
 func (g *Gateway) listRegistration(ctx context.Context, r Registration) error {
-	if err := put(ctx, g.Store, onSource(r.Source, r.ID), link{r.ID}, AnyRev); err != nil {
+	if err := storage.Put(ctx, g.Store, onSource(r.Source, r.ID), link{r.ID}, storage.AnyRev); err != nil {
 		return err
 	}
-	return put(ctx, g.Store, ofTenant(r.Tenant, "R", r.ID), tenantRegistration{Source: r.Source}, AnyRev)
+	return storage.Put(ctx, g.Store, ofTenant(r.Tenant, "R", r.ID), tenantRegistration{Source: r.Source}, storage.AnyRev)
 }
 
 // unlistRegistration takes r, which is removed, off its source's list. On its
 // tenant's it stays as long as the tombstone.
 func (g *Gateway) unlistRegistration(ctx context.Context, r Registration) error {
-	row := Row{Key: ofTenant(r.Tenant, "R", r.ID), Expires: r.Since.Add(tombstone)}
-	if err := putRow(ctx, g.Store, row, tenantRegistration{Source: r.Source, Removed: true}, AnyRev); err != nil {
+	row := storage.Row{Key: ofTenant(r.Tenant, "R", r.ID), Expires: r.Since.Add(tombstone)}
+	if err := storage.PutRow(ctx, g.Store, row, tenantRegistration{Source: r.Source, Removed: true}, storage.AnyRev); err != nil {
 		return err
 	}
-	return deleteRow(ctx, g.Store, onSource(r.Source, r.ID), AnyRev)
+	return storage.Delete(ctx, g.Store, onSource(r.Source, r.ID), storage.AnyRev)
 }
 
 // EnableRegistration takes up deliveries again and releases what was held since
 // a moment ago; older ones are released on request. If the registration is
 // enabled, it makes sure that this is known and that the release has begun. The
-// error wraps ErrConflict if the endpoint must consent and does not.
+// error wraps storage.ErrConflict if the endpoint must consent and does not.
 func (g *Gateway) EnableRegistration(ctx context.Context, c Caller, id string) (Registration, error) {
 	return g.enable(ctx, c, id, false)
 }
@@ -158,7 +160,7 @@ func (g *Gateway) enable(ctx context.Context, c Caller, id string, all bool) (Re
 	changed := false
 	r, err := g.changeRegistration(ctx, c, id, func(r *Registration) error {
 		if changed = r.State != Enabled; !changed {
-			return errUnchanged
+			return storage.ErrUnchanged
 		}
 		if err := g.prove(ctx, r); err != nil {
 			return asConflict(err)
@@ -193,10 +195,10 @@ const heldBefore = 5 * time.Second
 // workers held in the last moment, unless that was done when r was enabled.
 func (g *Gateway) wasEnabled(ctx context.Context, r Registration) error {
 	id := idFrom("job", r.Since, "enable "+r.ID)
-	if _, err := g.Job(ctx, id); !errors.Is(err, ErrNotFound) {
+	if _, err := g.Job(ctx, id); !errors.Is(err, storage.ErrNotFound) {
 		return err
 	}
-	if err := deleteRow(ctx, g.Store, healthKey(r.ID), AnyRev); err != nil {
+	if err := storage.Delete(ctx, g.Store, healthKey(r.ID), storage.AnyRev); err != nil {
 		return err
 	}
 	since := r.Since.Add(-heldBefore)
@@ -213,7 +215,7 @@ func (g *Gateway) DisableRegistration(ctx context.Context, c Caller, id string) 
 	changed := false
 	r, err := g.changeRegistration(ctx, c, id, func(r *Registration) error {
 		if changed = r.State != Disabled; !changed {
-			return errUnchanged
+			return storage.ErrUnchanged
 		}
 		r.State, r.Why, r.Since = Disabled, "by request", g.now()
 		return nil
@@ -235,7 +237,7 @@ func (g *Gateway) DeleteRegistration(ctx context.Context, c Caller, id string) e
 		if err := g.publish(ctx, r.Source); err != nil { // the process that removed it may have ended before
 			return err
 		}
-		return fmt.Errorf("registration: %w", ErrNotFound)
+		return fmt.Errorf("registration: %w", storage.ErrNotFound)
 	case r.Group != "":
 		return g.removeApp(ctx, r.ID, whyDeleted, r.GroupRev+1)
 	}
@@ -244,7 +246,7 @@ func (g *Gateway) DeleteRegistration(ctx context.Context, c Caller, id string) e
 
 // removeRegistration makes a tombstone of a registration. What is pending is
 // cancelled when it falls due. One that is removed stays as it is; the error
-// wraps ErrNotFound if there is none.
+// wraps storage.ErrNotFound if there is none.
 func (g *Gateway) removeRegistration(ctx context.Context, id, why string) error {
 	return g.removeRegistrationIf(ctx, id, why, func(Registration) bool { return true })
 }
@@ -253,12 +255,12 @@ func (g *Gateway) removeRegistration(ctx context.Context, id, why string) error 
 func (g *Gateway) removeRegistrationIf(ctx context.Context, id, why string, is func(Registration) bool) error {
 	_, err := g.changeRegistration(ctx, Operator(), id, func(r *Registration) error {
 		if !is(*r) {
-			return errUnchanged
+			return storage.ErrUnchanged
 		}
 		r.State, r.Why, r.Since = Removed, why, g.now()
 		return nil
 	})
-	if !errors.Is(err, ErrNotFound) {
+	if !errors.Is(err, storage.ErrNotFound) {
 		return err
 	}
 	r, err := g.Registration(ctx, Operator(), id)

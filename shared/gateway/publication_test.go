@@ -7,17 +7,18 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A rival publishes a change of its own before each change of a source that it
 // sees published.
 type rival struct {
-	gateway.Store
+	storage.Store
 	before int
 }
 
-// Put implements gateway.Store.
-func (s *rival) Put(ctx context.Context, r gateway.Row, was string) error {
+// Put implements storage.Store.
+func (s *rival) Put(ctx context.Context, r storage.Row, was string) error {
 	if r.SK == "V" && strings.HasPrefix(r.PK, "S#") {
 		s.before++
 		theirs := r
@@ -28,8 +29,8 @@ func (s *rival) Put(ctx context.Context, r gateway.Row, was string) error {
 		for _, row := range rows {
 			theirs = row
 		}
-		theirs.Rev = gateway.NewRev()
-		if err := s.Store.Put(ctx, theirs, gateway.AnyRev); err != nil {
+		theirs.Rev = storage.NewRev()
+		if err := s.Store.Put(ctx, theirs, storage.AnyRev); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"ringback/shared/storage"
 )
 
 // redeliveries are what the messages of the retry queue ask for.
@@ -19,8 +21,8 @@ type redeliveries struct {
 // Redeliver is the Handler of the retry queue: later attempts, resends, and
 // the chunks of jobs. A message whose claim was superseded is dropped; the row
 // that it was for tells what happens next.
-func (rs *redeliveries) Redeliver(ctx context.Context, ms []Received) ([]string, error) {
-	return rs.eachMessage(ctx, "retry", ms, func(ctx context.Context, m Received) error {
+func (rs *redeliveries) Redeliver(ctx context.Context, ms []storage.Received) ([]string, error) {
+	return rs.eachMessage(ctx, "retry", ms, func(ctx context.Context, m storage.Received) error {
 		h, _, err := readMessage(m.Body)
 		switch {
 		case err != nil:
@@ -41,7 +43,7 @@ func (rs *redeliveries) Redeliver(ctx context.Context, ms []Received) ([]string,
 func (rs *redeliveries) redeliver(ctx context.Context, h header) error {
 	d, err := rs.deliveries.loadDelivery(ctx, h.ID)
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, storage.ErrNotFound):
 		return nil
 	case err != nil:
 		return err
@@ -50,7 +52,7 @@ func (rs *redeliveries) redeliver(ctx context.Context, h header) error {
 	}
 	e, r, rev, err := rs.attempts.subject(ctx, d)
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, storage.ErrNotFound):
 		return rs.deliveries.save(ctx, d.cancel(whyDeleted, rs.now()), d.rev)
 	case err != nil:
 		return err
@@ -94,7 +96,7 @@ func (re *redelivery) attempted(ctx context.Context, d Delivery, r *Registration
 }
 
 // Resend hands out one more attempt of a delivery in any status, at once. It
-// does not count for the schedule. The error wraps ErrNotFound.
+// does not count for the schedule. The error wraps storage.ErrNotFound.
 func (rs *redeliveries) Resend(ctx context.Context, id string) (Delivery, error) {
 	d, err := rs.deliveries.loadDelivery(ctx, id)
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // tombstone is how long a removed registration stays, so that its deliveries
@@ -38,8 +40,8 @@ type RegistrationChange struct {
 
 // CreateRegistration makes a registration of c's tenant on a source, under id,
 // and returns it with its signing secret, which is told once. If its endpoint
-// must consent and does not, it is disabled. The error wraps ErrNotFound if the
-// source is not granted, ErrInvalid, or ErrLimit.
+// must consent and does not, it is disabled. The error wraps storage.ErrNotFound if the
+// source is not granted, storage.ErrInvalid, or ErrLimit.
 func (g *Gateway) CreateRegistration(ctx context.Context, c Caller, id, source string, ch RegistrationChange) (Registration, string, error) {
 	now := g.now()
 	r := Registration{ID: id, Tenant: c.Tenant, Source: source, Created: now, State: Enabled, Since: now, Format: Standard}
@@ -47,7 +49,7 @@ func (g *Gateway) CreateRegistration(ctx context.Context, c Caller, id, source s
 		return r, "", err
 	}
 	if ch.URL == nil {
-		return r, "", fmt.Errorf("url: %w: want one", ErrInvalid)
+		return r, "", fmt.Errorf("url: %w: want one", storage.ErrInvalid)
 	}
 	if err := g.roomFor(ctx, c, source, id); err != nil {
 		return r, "", err
@@ -61,8 +63,8 @@ func (g *Gateway) CreateRegistration(ctx context.Context, c Caller, id, source s
 	if err != nil {
 		return r, "", err
 	}
-	old, row, err := load[Registration](ctx, g.Store, registrationKey(id))
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	old, row, err := storage.Load[Registration](ctx, g.Store, registrationKey(id))
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return r, "", err
 	}
 	r.Rev = old.Rev
@@ -90,10 +92,10 @@ func (g *Gateway) roomFor(ctx context.Context, c Caller, source, id string) erro
 // their making; removed ones included.
 func (g *Gateway) eachRegistrationOf(ctx context.Context, tenant string, f func(id string, of tenantRegistration)) error {
 	now := g.now()
-	q := Query{Table: Registrations, PK: tenantKey(tenant).PK, Consistent: true}.prefix("R#")
-	return each(ctx, g.Store, q, func(r Row) error {
-		of, err := decoded[tenantRegistration](r)
-		if err == nil && !r.expired(now) {
+	q := storage.Query{Table: storage.Registrations, PK: tenantKey(tenant).PK, Consistent: true}.Prefix("R#")
+	return storage.Each(ctx, g.Store, q, func(r storage.Row) error {
+		of, err := storage.Decoded[tenantRegistration](r)
+		if err == nil && !r.Expired(now) {
 			f(strings.TrimPrefix(r.SK, "R#"), of)
 		}
 		return err
@@ -112,7 +114,7 @@ func (g *Gateway) altered(ctx context.Context, c Caller, r Registration, ch Regi
 	sent := ""
 	if ch.URL != nil {
 		if sent = *ch.URL; sent == "" {
-			return r, fmt.Errorf("url: %w: want one", ErrInvalid)
+			return r, fmt.Errorf("url: %w: want one", storage.ErrInvalid)
 		}
 	}
 	if r.Endpoint, err = g.endpoint(r.ID, r.Endpoint, sent, ch.Headers); err != nil {
@@ -128,7 +130,7 @@ func (g *Gateway) altered(ctx context.Context, c Caller, r Registration, ch Regi
 	assign(&r.Ordered, ch.Ordered)
 	if ch.EventTypes != nil {
 		if r.EventTypes = unique(*ch.EventTypes); len(r.EventTypes) == 0 {
-			return r, fmt.Errorf("event_types: %w: want at least one, or none named for the default", ErrInvalid)
+			return r, fmt.Errorf("event_types: %w: want at least one, or none named for the default", storage.ErrInvalid)
 		}
 	}
 	p := g.Providers[s.Provider]
@@ -145,7 +147,7 @@ func (g *Gateway) altered(ctx context.Context, c Caller, r Registration, ch Regi
 // set_http_callback is.
 func (ch RegistrationChange) checkByCode(r Registration) error {
 	if r.Group != "" && (ch.EventTypes != nil || ch.Match != nil || ch.Format != nil) {
-		return fmt.Errorf("event_types: %w: match, event types and format of a registration made by set_http_callback stay", ErrInvalid)
+		return fmt.Errorf("event_types: %w: match, event types and format of a registration made by set_http_callback stay", storage.ErrInvalid)
 	}
 	return nil
 }
@@ -167,11 +169,11 @@ func unique(texts []string) []string {
 	return out
 }
 
-// checkFor returns an error wrapping ErrInvalid unless r can be on a source of
+// checkFor returns an error wrapping storage.ErrInvalid unless r can be on a source of
 // p, within the tenant's limits.
 func (r Registration) checkFor(p Provider, l Limits) error {
 	if len(r.EventTypes) == 0 {
-		return fmt.Errorf("event_types: %w: want at least one, such as %s", ErrInvalid, exampleType(p))
+		return fmt.Errorf("event_types: %w: want at least one, such as %s", storage.ErrInvalid, exampleType(p))
 	}
 	if err := CheckEventTypes(r.EventTypes); err != nil {
 		return err
@@ -184,17 +186,17 @@ func (r Registration) checkFor(p Provider, l Limits) error {
 	}
 	switch {
 	case len(r.hints()) > MaxHints:
-		return fmt.Errorf("match: %w: want at most %d pairs of an event type and a value", ErrInvalid, MaxHints)
+		return fmt.Errorf("match: %w: want at most %d pairs of an event type and a value", storage.ErrInvalid, MaxHints)
 	case r.Format != Standard && r.Format != Raw:
-		return fmt.Errorf("format: %w: want standard or raw", ErrInvalid)
+		return fmt.Errorf("format: %w: want standard or raw", storage.ErrInvalid)
 	case r.Timeout != 0 && (r.Timeout < time.Second || r.Timeout > attemptTime):
-		return fmt.Errorf("timeout: %w: want 1s to %v", ErrInvalid, attemptTime)
+		return fmt.Errorf("timeout: %w: want 1s to %v", storage.ErrInvalid, attemptTime)
 	case len(r.Description) > 5*MaxName:
-		return fmt.Errorf("description: %w: want at most %d bytes", ErrInvalid, 5*MaxName)
+		return fmt.Errorf("description: %w: want at most %d bytes", storage.ErrInvalid, 5*MaxName)
 	case r.Rate < 0 || l.DeliveriesPerSecond > 0 && r.Rate > l.DeliveriesPerSecond:
-		return fmt.Errorf("rate: %w: want a number of deliveries per second within the tenant's limit", ErrInvalid)
+		return fmt.Errorf("rate: %w: want a number of deliveries per second within the tenant's limit", storage.ErrInvalid)
 	case r.Concurrency < 0 || r.Concurrency > l.Concurrency:
-		return fmt.Errorf("concurrency: %w: want at most %d, the tenant's limit", ErrInvalid, l.Concurrency)
+		return fmt.Errorf("concurrency: %w: want at most %d, the tenant's limit", storage.ErrInvalid, l.Concurrency)
 	}
 	return nil
 }
@@ -212,15 +214,15 @@ func (g *Gateway) withRawToken(r Registration, s Source, token *string) (Registr
 	case token == nil || *token == hiddenText && len(r.RawTokens) > 0:
 		return r, nil
 	case s.Provider != tencentChat:
-		return r, fmt.Errorf("raw_token: %w: only registrations on sources of %s have one", ErrInvalid, tencentChat)
+		return r, fmt.Errorf("raw_token: %w: only registrations on sources of %s have one", storage.ErrInvalid, tencentChat)
 	case *token == "":
 		r.RawTokens = nil
 		return r, nil
 	case r.Format != Raw:
-		return r, fmt.Errorf("raw_token: %w: only deliveries in raw format are signed with it", ErrInvalid)
+		return r, fmt.Errorf("raw_token: %w: only deliveries in raw format are signed with it", storage.ErrInvalid)
 	}
 	if err := checkToken(*token); err != nil || *token == hiddenText {
-		return r, fmt.Errorf("raw_token: %w: want 1 to %d bytes", ErrInvalid, MaxName)
+		return r, fmt.Errorf("raw_token: %w: want 1 to %d bytes", storage.ErrInvalid, MaxName)
 	}
 	r.RawTokens = []Secret{{Sealed: g.Keys.Seal(registrationKey(r.ID).PK, "raw_token", *token), Since: g.now()}}
 	return r, nil
@@ -253,19 +255,19 @@ func (g *Gateway) Warnings(ctx context.Context, r Registration) ([]string, error
 
 // Registration returns a registration of c's, removed ones included.
 func (g *Gateway) Registration(ctx context.Context, c Caller, id string) (Registration, error) {
-	r, row, err := load[Registration](ctx, g.Store, registrationKey(id))
+	r, row, err := storage.Load[Registration](ctx, g.Store, registrationKey(id))
 	switch {
 	case err != nil:
 		return r, fmt.Errorf("registration: %w", err)
-	case row.expired(g.now()):
-		return r, fmt.Errorf("registration: %w", ErrNotFound)
+	case row.Expired(g.now()):
+		return r, fmt.Errorf("registration: %w", storage.ErrNotFound)
 	}
 	return r, c.owns(r.Tenant)
 }
 
 // ListRegistrations returns a page of a tenant's registrations, or for the
 // operator those on a source; removed ones left out.
-func (g *Gateway) ListRegistrations(ctx context.Context, c Caller, tenant, source string, at Place) ([]Registration, string, error) {
+func (g *Gateway) ListRegistrations(ctx context.Context, c Caller, tenant, source string, at storage.Place) ([]Registration, string, error) {
 	tenant, err := c.tenantIn(tenant)
 	if err != nil {
 		return nil, "", err
@@ -273,23 +275,23 @@ func (g *Gateway) ListRegistrations(ctx context.Context, c Caller, tenant, sourc
 	pk := tenantKey(tenant).PK
 	if tenant == "" {
 		if source == "" {
-			return nil, "", fmt.Errorf("tenant: %w: want one, or a source", ErrInvalid)
+			return nil, "", fmt.Errorf("tenant: %w: want one, or a source", storage.ErrInvalid)
 		}
 		pk = sourceKey(source).PK
 	}
-	q := at.query(Query{Table: Registrations, PK: pk}, "R#")
-	return listed(ctx, g.Store, q, func(row Row) (Registration, error) {
+	q := at.Query(storage.Query{Table: storage.Registrations, PK: pk}, "R#")
+	return storage.Listed(ctx, g.Store, q, func(row storage.Row) (Registration, error) {
 		r, err := g.Registration(ctx, c, strings.TrimPrefix(row.SK, "R#"))
 		if err == nil && (r.State == Removed || source != "" && r.Source != source) {
-			err = ErrNotFound
+			err = storage.ErrNotFound
 		}
 		return r, err
 	})
 }
 
 // ChangeRegistration changes a registration, if its revision is ifRev or that
-// is 0; else the error wraps ErrConflict. If another endpoint must consent and
-// does not, the error wraps ErrInvalid; one that was waited for is enabled when
+// is 0; else the error wraps storage.ErrConflict. If another endpoint must consent and
+// does not, the error wraps storage.ErrInvalid; one that was waited for is enabled when
 // it does.
 func (g *Gateway) ChangeRegistration(ctx context.Context, c Caller, id string, ifRev int, ch RegistrationChange) (Registration, error) {
 	enabled := false
@@ -319,19 +321,19 @@ func (g *Gateway) changeRegistration(ctx context.Context, c Caller, id string, f
 // another was faster and ifRev is 0.
 func (g *Gateway) changeRegistrationIf(ctx context.Context, c Caller, id string, ifRev int, f func(*Registration) error) (Registration, error) {
 	var r Registration
-	err := again(ctx, func() error {
-		old, row, err := load[Registration](ctx, g.Store, registrationKey(id))
+	err := storage.CompareAndSwap(ctx, func() error {
+		old, row, err := storage.Load[Registration](ctx, g.Store, registrationKey(id))
 		r = old
 		switch {
 		case err != nil:
 			return fmt.Errorf("registration: %w", err)
-		case c.owns(old.Tenant) != nil || old.State == Removed || row.expired(g.now()):
-			return fmt.Errorf("registration: %w", ErrNotFound)
+		case c.owns(old.Tenant) != nil || old.State == Removed || row.Expired(g.now()):
+			return fmt.Errorf("registration: %w", storage.ErrNotFound)
 		case ifRev != 0 && old.Rev != ifRev:
-			return fmt.Errorf("registration: %w: it is at another revision", ErrConflict)
+			return fmt.Errorf("registration: %w: it is at another revision", storage.ErrConflict)
 		}
 		switch err := f(&r); {
-		case errors.Is(err, errUnchanged):
+		case errors.Is(err, storage.ErrUnchanged):
 			r = old
 			return nil
 		case err != nil:

@@ -1,10 +1,14 @@
 package gateway
 
-import "time"
+import (
+	"time"
+
+	"ringback/shared/storage"
+)
 
 // Hints returns the keys of the match index entries that r needs.
-func Hints(r Registration) []Key {
-	var keys []Key
+func Hints(r Registration) []storage.Key {
+	var keys []storage.Key
 	for _, h := range r.published() {
 		keys = append(keys, hintKey(r.Source, h.RoutingKey, h.Pattern, r.ID))
 	}

@@ -13,8 +13,9 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
-	"ringback/shared/gateway/gatewaytest"
 	"ringback/shared/provider"
+	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 // newGateway returns a gateway on the embedded backend, weakened with seed
@@ -35,7 +36,7 @@ func newGateway(t *testing.T, seed uint64) *gateway.Gateway {
 		Egress: &egress.Client{}, Alone: true,
 	}
 	if seed != 0 {
-		c.Store, c.Queue = gatewaytest.Weaken(db, db, seed)
+		c.Store, c.Queue = storagetest.Weaken(db, db, seed)
 	}
 	return made(t, c)
 }
@@ -59,7 +60,7 @@ func insist[T any](t *testing.T, f func() (T, error)) T {
 		if err == nil {
 			return v
 		}
-		if !errors.Is(err, gatewaytest.ErrWeak) {
+		if !errors.Is(err, storagetest.ErrWeak) {
 			t.Fatal(err)
 		}
 	}
@@ -114,7 +115,7 @@ func TestMatchEntriesAreNeverMissing(t *testing.T) {
 							m["status"] = append(m["status"], extra)
 						}
 						_, err := g.ChangeRegistration(t.Context(), c, r.ID, 0, gateway.RegistrationChange{Match: &m})
-						if err != nil && !errors.Is(err, gatewaytest.ErrWeak) && !errors.Is(err, gateway.ErrConflict) {
+						if err != nil && !errors.Is(err, storagetest.ErrWeak) && !errors.Is(err, storage.ErrConflict) {
 							t.Error(err)
 						}
 						checkEntries(t, g, c, r.ID)
@@ -167,7 +168,7 @@ func TestCreateThatCrashedIsRepeatedWithTheSameID(t *testing.T) {
 	crash := errors.New("crash")
 	_, _, err := g.Once(ctx, c, what, func(id string) error {
 		made = append(made, id)
-		if _, _, err := g.Once(ctx, c, what, func(string) error { t.Error("made twice at once"); return nil }); !errors.Is(err, gateway.ErrConflict) {
+		if _, _, err := g.Once(ctx, c, what, func(string) error { t.Error("made twice at once"); return nil }); !errors.Is(err, storage.ErrConflict) {
 			t.Errorf("the same call meanwhile: %v, want ErrConflict", err)
 		}
 		return crash
@@ -185,7 +186,7 @@ func TestCreateThatCrashedIsRepeatedWithTheSameID(t *testing.T) {
 	}
 	other := what
 	other.Body = "another"
-	if _, _, err = g.Once(ctx, c, other, make); !errors.Is(err, gateway.ErrInvalid) {
+	if _, _, err = g.Once(ctx, c, other, make); !errors.Is(err, storage.ErrInvalid) {
 		t.Errorf("another body: %v, want ErrInvalid", err)
 	}
 	now = now.Add(25 * time.Hour)
@@ -209,26 +210,26 @@ func TestSDKAppIDOfACreateThatCrashedIsFreed(t *testing.T) {
 		t.Fatal("the crash did not happen")
 	}
 	g.Store = g.Store.(*failing).Store
-	if _, err := g.CreateSource(t.Context(), gateway.NewSourceID(), ch); !errors.Is(err, gateway.ErrConflict) {
+	if _, err := g.CreateSource(t.Context(), gateway.NewSourceID(), ch); !errors.Is(err, storage.ErrConflict) {
 		t.Errorf("at once: %v, want ErrConflict: the first may be under way", err)
 	}
 	now = now.Add(2 * time.Minute)
 	if _, err := g.CreateSource(t.Context(), gateway.NewSourceID(), ch); err != nil {
 		t.Errorf("two minutes later: %v", err)
 	}
-	if _, err := g.CreateSource(t.Context(), gateway.NewSourceID(), ch); !errors.Is(err, gateway.ErrConflict) {
+	if _, err := g.CreateSource(t.Context(), gateway.NewSourceID(), ch); !errors.Is(err, storage.ErrConflict) {
 		t.Errorf("a second source of the SDKAppID: %v, want ErrConflict", err)
 	}
 }
 
 // failing is a Store whose process ends at the n-th Put.
 type failing struct {
-	gateway.Store
+	storage.Store
 	after int
 	fail  func()
 }
 
-func (f *failing) Put(ctx context.Context, r gateway.Row, was string) error {
+func (f *failing) Put(ctx context.Context, r storage.Row, was string) error {
 	if f.after--; f.after < 1 {
 		f.fail()
 		return errors.New("the process ended")

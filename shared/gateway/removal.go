@@ -7,12 +7,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // removalStep takes a tenant's rows away, a page at a time. It needs no
 // cursor: what is left is what the tenant's partition still names.
 func (g *Gateway) removalStep(ctx context.Context, j *Job) (time.Time, bool, error) {
-	page, err := g.Store.List(ctx, Query{Table: Registrations, PK: tenantKey(j.Tenant).PK, Limit: 10, Consistent: true})
+	page, err := g.Store.List(ctx, storage.Query{Table: storage.Registrations, PK: tenantKey(j.Tenant).PK, Limit: 10, Consistent: true})
 	if err != nil {
 		return time.Time{}, false, fmt.Errorf("rows of %s: %w", j.Tenant, err)
 	}
@@ -29,8 +31,8 @@ func (g *Gateway) removalStep(ctx context.Context, j *Job) (time.Time, bool, err
 	if left > 0 || page.Next != "" {
 		return time.Time{}, false, nil
 	}
-	for _, k := range []Key{listKey("tenants", j.Tenant), tenantKey(j.Tenant), ofTenant(j.Tenant, "J", j.ID)} {
-		if err := g.Store.Delete(ctx, k, AnyRev); err != nil {
+	for _, k := range []storage.Key{listKey("tenants", j.Tenant), tenantKey(j.Tenant), ofTenant(j.Tenant, "J", j.ID)} {
+		if err := g.Store.Delete(ctx, k, storage.AnyRev); err != nil {
 			return time.Time{}, false, fmt.Errorf("delete tenant %s: %w", j.Tenant, err)
 		}
 	}
@@ -39,7 +41,7 @@ func (g *Gateway) removalStep(ctx context.Context, j *Job) (time.Time, bool, err
 
 // removeOf takes away what one row of a tenant's partition names, and then the
 // row. Of a registration with many deliveries it takes a part.
-func (g *Gateway) removeOf(ctx context.Context, j *Job, row Row) error {
+func (g *Gateway) removeOf(ctx context.Context, j *Job, row storage.Row) error {
 	kind, rest, _ := strings.Cut(row.SK, "#")
 	var err error
 	switch kind {
@@ -49,34 +51,34 @@ func (g *Gateway) removeOf(ctx context.Context, j *Job, row Row) error {
 		}
 	case "K":
 		var p keyPlace
-		if err = decode(row, &p); err == nil {
+		if err = storage.Decode(row, &p); err == nil {
 			err = g.deleteKeyRows(ctx, p.Hashes)
 		}
 	case "G":
 		source, grant, _ := strings.Cut(rest, "#")
-		if err = g.Store.Delete(ctx, grantKey(source, j.Tenant, grant), AnyRev); err == nil {
+		if err = g.Store.Delete(ctx, grantKey(source, j.Tenant, grant), storage.AnyRev); err == nil {
 			err = g.publish(ctx, source)
 		}
 	case "J":
-		if _, err = g.CancelJob(ctx, rest); err == nil || errors.Is(err, ErrNotFound) {
-			err = g.Store.Delete(ctx, jobKey(rest), AnyRev)
+		if _, err = g.CancelJob(ctx, rest); err == nil || errors.Is(err, storage.ErrNotFound) {
+			err = g.Store.Delete(ctx, jobKey(rest), storage.AnyRev)
 		}
 	}
 	if err != nil {
 		return fmt.Errorf("remove %s of %s: %w", row.SK, j.Tenant, err)
 	}
 	j.Done++
-	return g.Store.Delete(ctx, row.Key, AnyRev)
+	return g.Store.Delete(ctx, row.Key, storage.AnyRev)
 }
 
 // eraseRegistration removes a registration and every trace of its deliveries. It
 // returns true if there is more of them than a page.
 func (g *Gateway) eraseRegistration(ctx context.Context, j *Job, id string) (more bool, err error) {
-	if err := g.removeRegistration(ctx, id, whyNoTenant); err != nil && !errors.Is(err, ErrNotFound) {
+	if err := g.removeRegistration(ctx, id, whyNoTenant); err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return false, err
 	}
 	for shard := range historyShards {
-		page, err := g.Store.List(ctx, Query{Table: Deliveries, PK: deliveryPK(id, shard), Consistent: true})
+		page, err := g.Store.List(ctx, storage.Query{Table: storage.Deliveries, PK: deliveryPK(id, shard), Consistent: true})
 		if err != nil {
 			return false, fmt.Errorf("deliveries of %s: %w", id, err)
 		}
@@ -84,7 +86,7 @@ func (g *Gateway) eraseRegistration(ctx context.Context, j *Job, id string) (mor
 			if err := g.eraseAttempts(ctx, DeliveryID(id, r.SK)); err != nil {
 				return false, err
 			}
-			if err := g.Store.Delete(ctx, r.Key, AnyRev); err != nil {
+			if err := g.Store.Delete(ctx, r.Key, storage.AnyRev); err != nil {
 				return false, fmt.Errorf("delete delivery of %s: %w", id, err)
 			}
 			j.Done++
@@ -93,26 +95,26 @@ func (g *Gateway) eraseRegistration(ctx context.Context, j *Job, id string) (mor
 			return true, nil
 		}
 	}
-	if err := g.Store.Delete(ctx, healthKey(id), AnyRev); err != nil {
+	if err := g.Store.Delete(ctx, healthKey(id), storage.AnyRev); err != nil {
 		return false, err
 	}
-	return false, g.Store.Delete(ctx, registrationKey(id), AnyRev)
+	return false, g.Store.Delete(ctx, registrationKey(id), storage.AnyRev)
 }
 
 func (g *Gateway) eraseAttempts(ctx context.Context, delivery string) error {
-	q := Query{Table: Deliveries, PK: "A#" + delivery, Consistent: true}
-	return each(ctx, g.Store, q, func(r Row) error { return g.Store.Delete(ctx, r.Key, AnyRev) })
+	q := storage.Query{Table: storage.Deliveries, PK: "A#" + delivery, Consistent: true}
+	return storage.Each(ctx, g.Store, q, func(r storage.Row) error { return g.Store.Delete(ctx, r.Key, storage.AnyRev) })
 }
 
 // erasureStep empties the events of a source that match: payload, query and
 // routing keys go, and what endpoints answered to them. The rows stay, so that
 // a repeat by the provider is still known for one.
 func (g *Gateway) erasureStep(ctx context.Context, j *Job) (time.Time, bool, error) {
-	ended, err := g.walk(ctx, j, func(shard int) Query {
-		return Query{Table: Deliveries, PK: eventPK(j.Source, shard)}
-	}, func(row Row) error {
+	ended, err := g.walk(ctx, j, func(shard int) storage.Query {
+		return storage.Query{Table: storage.Deliveries, PK: eventPK(j.Source, shard)}
+	}, func(row storage.Row) error {
 		var er eventRow
-		if err := decode(row, &er); err != nil {
+		if err := storage.Decode(row, &er); err != nil {
 			return err
 		}
 		switch {
@@ -128,7 +130,7 @@ func (g *Gateway) erasureStep(ctx context.Context, j *Job) (time.Time, bool, err
 	return time.Time{}, ended, err
 }
 
-func (g *Gateway) eraseEvent(ctx context.Context, job string, k Key, er eventRow) error {
+func (g *Gateway) eraseEvent(ctx context.Context, job string, k storage.Key, er eventRow) error {
 	ids, err := g.fannedOutTo(ctx, er)
 	if err != nil {
 		return err
@@ -149,11 +151,11 @@ func (g *Gateway) eraseEvent(ctx context.Context, job string, k Key, er eventRow
 			}
 			return d, nil
 		})
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return err
 		}
 	}
-	_, err = change(ctx, g.Store, k, func(er *eventRow, r *Row) error {
+	_, err = storage.Change(ctx, g.Store, k, func(er *eventRow, r *storage.Row) error {
 		er.Erased, er.ErasedBy, er.Keys, er.Query, r.Body = true, job, nil, "", nil
 		return nil
 	})
@@ -164,8 +166,8 @@ func (g *Gateway) eraseEvent(ctx context.Context, job string, k Key, er eventRow
 func (g *Gateway) fannedOutTo(ctx context.Context, er eventRow) ([]string, error) {
 	ids := er.Match
 	for n := 0; er.Long; n++ {
-		list, _, err := load[fanOutRow](ctx, g.Store, fanOutKey(er.ID, n))
-		if errors.Is(err, ErrNotFound) {
+		list, _, err := storage.Load[fanOutRow](ctx, g.Store, fanOutKey(er.ID, n))
+		if errors.Is(err, storage.ErrNotFound) {
 			break
 		}
 		if err != nil {
@@ -181,7 +183,7 @@ func (g *Gateway) fannedOutTo(ctx context.Context, er eventRow) ([]string, error
 // replayedTo returns the registrations to which an event was replayed.
 func (g *Gateway) replayedTo(ctx context.Context, event string) ([]string, error) {
 	var ids []string
-	err := each(ctx, g.Store, Query{Table: Deliveries, PK: replayedKey(event, "").PK, Consistent: true}, func(r Row) error {
+	err := storage.Each(ctx, g.Store, storage.Query{Table: storage.Deliveries, PK: replayedKey(event, "").PK, Consistent: true}, func(r storage.Row) error {
 		ids = append(ids, r.SK)
 		return nil
 	})
@@ -194,21 +196,21 @@ func (g *Gateway) replayedTo(ctx context.Context, event string) ([]string, error
 // codeStep turns the registrations made with an older code of a group into
 // tombstones, and tells each app.
 func (g *Gateway) codeStep(ctx context.Context, j *Job) (time.Time, bool, error) {
-	group, _, err := load[Group](ctx, g.Store, groupKey(j.Group))
-	if errors.Is(err, ErrNotFound) {
+	group, _, err := storage.Load[Group](ctx, g.Store, groupKey(j.Group))
+	if errors.Is(err, storage.ErrNotFound) {
 		return time.Time{}, true, nil
 	}
 	if err != nil {
 		return time.Time{}, false, err
 	}
-	q := Query{Table: Registrations, PK: groupKey(j.Group).PK, After: j.Cursor, Consistent: true}.prefix("A#")
+	q := storage.Query{Table: storage.Registrations, PK: groupKey(j.Group).PK, After: j.Cursor, Consistent: true}.Prefix("A#")
 	page, err := g.Store.List(ctx, q)
 	if err != nil {
 		return time.Time{}, false, fmt.Errorf("apps of %s: %w", j.Group, err)
 	}
 	for _, row := range page.Rows {
 		var a App
-		if err := decode(row, &a); err != nil {
+		if err := storage.Decode(row, &a); err != nil {
 			return time.Time{}, false, err
 		}
 		if err := g.removeByCode(ctx, a.Registration, group); err != nil {

@@ -3,6 +3,8 @@ package gateway
 import (
 	"errors"
 	"net/http"
+
+	"ringback/shared/storage"
 )
 
 // refusals lists what a caller may be told, and under which HTTP status. The
@@ -11,18 +13,18 @@ var refusals = [...]struct {
 	err    error
 	status int
 }{
-	{ErrNotFound, http.StatusNotFound},
+	{storage.ErrNotFound, http.StatusNotFound},
 	{ErrMethod, http.StatusMethodNotAllowed},
 	{ErrSignature, http.StatusUnauthorized},
 	{ErrUnauthorized, http.StatusUnauthorized},
 	{ErrForbidden, http.StatusForbidden},
-	{ErrTooLarge, http.StatusRequestEntityTooLarge},
+	{storage.ErrTooLarge, http.StatusRequestEntityTooLarge},
 	{ErrUnreadable, http.StatusBadRequest},
-	{ErrInvalid, http.StatusBadRequest},
-	{ErrConflict, http.StatusConflict},
+	{storage.ErrInvalid, http.StatusBadRequest},
+	{storage.ErrConflict, http.StatusConflict},
 	{ErrLimit, http.StatusTooManyRequests},
 	{ErrLoop, http.StatusLoopDetected},
-	{ErrUnavailable, http.StatusServiceUnavailable},
+	{storage.ErrUnavailable, http.StatusServiceUnavailable},
 }
 
 // StatusOf returns the HTTP status for err: 200 for nil, and 503 for an error
@@ -41,7 +43,7 @@ func StatusOf(err error) int {
 
 // Reason returns a few words on err that hold nothing of the callback: the
 // text of the error of this package that err wraps, else that of
-// ErrUnavailable. It is empty for nil.
+// storage.ErrUnavailable. It is empty for nil.
 func Reason(err error) string {
 	if err == nil {
 		return ""
@@ -51,7 +53,7 @@ func Reason(err error) string {
 			return r.err.Error()
 		}
 	}
-	return ErrUnavailable.Error()
+	return storage.ErrUnavailable.Error()
 }
 
 // Refuse returns the Reply to a callback of which err became, without a body:

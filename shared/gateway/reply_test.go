@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 func TestEachErrorHasItsStatusAndAReasonWithoutDetails(t *testing.T) {
@@ -18,18 +19,18 @@ func TestEachErrorHasItsStatusAndAReasonWithoutDetails(t *testing.T) {
 		header map[string]string
 	}{
 		{nil, 200, nil},
-		{gateway.ErrNotFound, 404, nil},
+		{storage.ErrNotFound, 404, nil},
 		{gateway.ErrMethod, 405, map[string]string{"Allow": "POST"}},
 		{gateway.ErrSignature, 401, nil},
 		{gateway.ErrUnauthorized, 401, nil},
 		{gateway.ErrForbidden, 403, nil},
 		{gateway.ErrUnreadable, 400, nil},
-		{gateway.ErrInvalid, 400, nil},
-		{gateway.ErrTooLarge, 413, nil},
-		{gateway.ErrConflict, 409, nil},
+		{storage.ErrInvalid, 400, nil},
+		{storage.ErrTooLarge, 413, nil},
+		{storage.ErrConflict, 409, nil},
 		{gateway.ErrLimit, 429, map[string]string{"Retry-After": "5"}},
 		{gateway.ErrLoop, 508, nil},
-		{gateway.ErrUnavailable, 503, map[string]string{"Retry-After": "5"}},
+		{storage.ErrUnavailable, 503, map[string]string{"Retry-After": "5"}},
 		{errors.New("disk is full"), 503, map[string]string{"Retry-After": "5"}},
 	} {
 		t.Run(fmt.Sprint(tt.err), func(t *testing.T) {

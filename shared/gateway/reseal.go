@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // Rows with sealed fields call f for each of those that may still be opened:
@@ -74,14 +76,14 @@ func (g *Gateway) resealStep(ctx context.Context, j *Job) (time.Time, bool, erro
 	if err != nil {
 		return time.Time{}, false, err
 	}
-	at, done, err := g.tour(ctx, resealed(), at, func(r Row) error { return g.reseal(ctx, j, r) })
+	at, done, err := g.tour(ctx, resealed(), at, func(r storage.Row) error { return g.reseal(ctx, j, r) })
 	j.Cursor = at.String()
 	return time.Time{}, done, err
 }
 
 // reseal seals the secrets of one row that a tour shows. One that does not open
 // stays as it is: the job counts it, and the log names it.
-func (g *Gateway) reseal(ctx context.Context, j *Job, row Row) error {
+func (g *Gateway) reseal(ctx context.Context, j *Job, row storage.Row) error {
 	changed, err := g.resealRow(ctx, row)
 	var lost *unopenedError
 	switch {
@@ -95,7 +97,7 @@ func (g *Gateway) reseal(ctx context.Context, j *Job, row Row) error {
 	return err
 }
 
-func (g *Gateway) resealRow(ctx context.Context, row Row) (changed bool, err error) {
+func (g *Gateway) resealRow(ctx context.Context, row storage.Row) (changed bool, err error) {
 	switch kind, id, _ := strings.Cut(row.SK, "#"); kind {
 	case "S":
 		return resealAs[Source](ctx, g, row.Key)
@@ -113,10 +115,10 @@ func (g *Gateway) resealRow(ctx context.Context, row Row) (changed bool, err err
 func resealAs[T any, P interface {
 	*T
 	sealedRow
-}](ctx context.Context, g *Gateway, k Key) (changed bool, err error) {
-	_, err = change(ctx, g.Store, k, func(v *T, r *Row) error {
+}](ctx context.Context, g *Gateway, k storage.Key) (changed bool, err error) {
+	_, err = storage.Change(ctx, g.Store, k, func(v *T, r *storage.Row) error {
 		if changed = false; r.Rev == "" {
-			return errUnchanged // removed since
+			return storage.ErrUnchanged // removed since
 		}
 		err := P(v).eachSealed(g.now(), func(field string, text *string) error {
 			if g.Keys.Current(*text) {
@@ -130,7 +132,7 @@ func resealAs[T any, P interface {
 			return nil
 		})
 		if err == nil && !changed {
-			return errUnchanged
+			return storage.ErrUnchanged
 		}
 		return err
 	})

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 const (
@@ -30,7 +32,7 @@ type retries struct {
 // the brake, since each hand-out of a backlog would only add to it.
 func (rt *retries) Retry(ctx context.Context) error {
 	start := rt.now()
-	depth, err := rt.Queue.Depth(ctx, RetryQueue)
+	depth, err := rt.Queue.Depth(ctx, storage.RetryQueue)
 	if err != nil {
 		return fmt.Errorf("depth of the retry queue: %w", err)
 	}
@@ -40,8 +42,8 @@ func (rt *retries) Retry(ctx context.Context) error {
 	}
 	var t tick
 	var wg sync.WaitGroup
-	errs := make([]error, DueShards)
-	for shard := range DueShards {
+	errs := make([]error, storage.DueShards)
+	for shard := range storage.DueShards {
 		wg.Go(func() {
 			err := guarded(func() error { return rt.retryShard(ctx, shard, start.Add(Horizon), &t) })
 			if errs[shard] = err; err != nil {
@@ -50,7 +52,7 @@ func (rt *retries) Retry(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
-	errs = append(errs, rt.send(ctx, RetryQueue, t.rest()))
+	errs = append(errs, rt.send(ctx, storage.RetryQueue, t.rest()))
 	rt.count(DueAge, t.oldest(start).Seconds())
 	rt.Log.Info("retry", "outcome", "done", "handed_out", t.handedOut, "oldest", t.oldest(start), "took", rt.now().Sub(start))
 	return errors.Join(errs...)
@@ -60,7 +62,7 @@ func (rt *retries) Retry(ctx context.Context) error {
 func (rt *retries) PastDue(ctx context.Context) (time.Time, error) {
 	now := rt.now()
 	first := now
-	for shard := range DueShards {
+	for shard := range storage.DueShards {
 		due, _, err := rt.Store.Due(ctx, shard, now, "", 1)
 		if err != nil {
 			return time.Time{}, fmt.Errorf("due shard %d: %w", shard, err)
@@ -79,26 +81,26 @@ func (rt *retries) PastDue(ctx context.Context) (time.Time, error) {
 type tick struct {
 	mu        sync.Mutex
 	handedOut int
-	first     time.Time       // the oldest due time that was seen
-	probes    map[string]bool // registrations of which one was handed out
-	ends      map[string]bool // registrations of which an end was
-	unsent    []Message       // fewer than fill a send
+	first     time.Time         // the oldest due time that was seen
+	probes    map[string]bool   // registrations of which one was handed out
+	ends      map[string]bool   // registrations of which an end was
+	unsent    []storage.Message // fewer than fill a send
 }
 
 // full adds ms, and returns as many as fill sends: a send is billed alike for
 // one message and for ten, and most shards have one or two.
-func (t *tick) full(ms []Message) []Message {
+func (t *tick) full(ms []storage.Message) []storage.Message {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.unsent = append(t.unsent, ms...)
-	n := len(t.unsent) / MaxSend * MaxSend
+	n := len(t.unsent) / storage.MaxSend * storage.MaxSend
 	out := t.unsent[:n:n]
 	t.unsent = slices.Clone(t.unsent[n:])
 	return out
 }
 
 // rest returns what is not sent yet.
-func (t *tick) rest() []Message {
+func (t *tick) rest() []storage.Message {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.unsent
@@ -124,7 +126,7 @@ func (t *tick) once(of *map[string]bool, registration string) bool {
 	return true
 }
 
-func (t *tick) add(rows []DueRow, handedOut int) {
+func (t *tick) add(rows []storage.DueRow, handedOut int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.handedOut += handedOut
@@ -145,7 +147,7 @@ func (t *tick) oldest(now time.Time) time.Duration {
 func (rt *retries) retryShard(ctx context.Context, shard int, until time.Time, t *tick) error {
 	cursor := ""
 	for timeLeft(ctx) > tickMargin && ctx.Err() == nil {
-		due, next, err := rt.Store.Due(ctx, shard, until, cursor, MaxPageRows)
+		due, next, err := rt.Store.Due(ctx, shard, until, cursor, storage.MaxPageRows)
 		if err != nil {
 			return fmt.Errorf("due shard %d: %w", shard, err)
 		}
@@ -167,8 +169,8 @@ func (rt *retries) retryShard(ctx context.Context, shard int, until time.Time, t
 
 // handOut claims some due rows, for each of which a message is sent, with those
 // of other shards.
-func (rt *retries) handOut(ctx context.Context, due []DueRow, t *tick) (int, error) {
-	keys := make([]Key, len(due))
+func (rt *retries) handOut(ctx context.Context, due []storage.DueRow, t *tick) (int, error) {
+	keys := make([]storage.Key, len(due))
 	for i, d := range due {
 		keys[i] = d.Key
 	}
@@ -176,7 +178,7 @@ func (rt *retries) handOut(ctx context.Context, due []DueRow, t *tick) (int, err
 	if err != nil {
 		return 0, fmt.Errorf("get due rows: %w", err)
 	}
-	var ms []Message
+	var ms []storage.Message
 	for _, row := range rows {
 		m, err := rt.handOutRow(ctx, row, t)
 		if err != nil {
@@ -187,12 +189,12 @@ func (rt *retries) handOut(ctx context.Context, due []DueRow, t *tick) (int, err
 			ms = append(ms, *m)
 		}
 	}
-	return len(ms), rt.send(ctx, RetryQueue, t.full(ms))
+	return len(ms), rt.send(ctx, storage.RetryQueue, t.full(ms))
 }
 
 // handOutRow claims a row that is due, by one conditional write, and returns the
 // message for it; nil if another has it, or if there is nothing to do now.
-func (rt *retries) handOutRow(ctx context.Context, row Row, t *tick) (*Message, error) {
+func (rt *retries) handOutRow(ctx context.Context, row storage.Row, t *tick) (*storage.Message, error) {
 	now := rt.now()
 	if row.Due.IsZero() || row.Due.After(now.Add(Horizon)) {
 		return nil, nil // the index lagged
@@ -211,15 +213,15 @@ func (rt *retries) handOutRow(ctx context.Context, row Row, t *tick) (*Message, 
 	case "L":
 		row, h, err = claimLane(row, start, now)
 	default:
-		err = fmt.Errorf("row of kind %q is due: %w", kind, ErrInvalid)
+		err = fmt.Errorf("row of kind %q is due: %w", kind, storage.ErrInvalid)
 	}
 	if err != nil || h.Kind == "" {
 		return nil, err
 	}
 	h.Hops = 1
-	row.Rev = NewRev()
-	switch err := persist(ctx, func() error { return rt.Store.Put(ctx, row, was) }); {
-	case errors.Is(err, ErrConflict):
+	row.Rev = storage.NewRev()
+	switch err := storage.Persist(ctx, func() error { return rt.Store.Put(ctx, row, was) }); {
+	case errors.Is(err, storage.ErrConflict):
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("claim %s %s: %w", row.PK, row.SK, err)
@@ -230,7 +232,7 @@ func (rt *retries) handOutRow(ctx context.Context, row Row, t *tick) (*Message, 
 
 // claimDelivery returns a delivery's row as it is when it is handed out, and the
 // header of its message; of no kind if there is nothing to attempt.
-func (rt *retries) claimDelivery(ctx context.Context, row Row, start time.Time, t *tick) (Row, header, error) {
+func (rt *retries) claimDelivery(ctx context.Context, row storage.Row, start time.Time, t *tick) (storage.Row, header, error) {
 	d, err := deliveryOf(row)
 	if err != nil {
 		return row, header{}, err
@@ -256,7 +258,7 @@ func (rt *retries) heldUp(ctx context.Context, d Delivery, t *tick) (bool, error
 		return false, err
 	}
 	r, _, err := rt.find.registration(ctx, d.Source, d.Registration)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, storage.ErrNotFound) {
 		return false, nil // the worker finds out, and cancels
 	}
 	if err != nil {

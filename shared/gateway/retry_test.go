@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // TestTickSendsWhatItsShardsHaveTogether lets nine deliveries fall due, which
@@ -41,11 +42,11 @@ func TestTickSendsWhatItsShardsHaveTogether(t *testing.T) {
 
 // sends counts what is sent.
 type sends struct {
-	gateway.Queue
+	storage.Queue
 	requests, messages int
 }
 
-func (s *sends) Send(ctx context.Context, q gateway.QueueName, ms []gateway.Message) []error {
+func (s *sends) Send(ctx context.Context, q storage.QueueName, ms []storage.Message) []error {
 	s.requests++
 	s.messages += len(ms)
 	return s.Queue.Send(ctx, q, ms)

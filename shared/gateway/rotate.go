@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // hiddenText is shown in place of what is write-only; sent back it means unchanged.
@@ -49,7 +51,7 @@ func (g *Gateway) rotateSource(ctx context.Context, id, provider string, overlap
 		return s, err
 	}
 	if !mayHave(s.Provider, provider) {
-		return s, fmt.Errorf("rotate: %w: only sources of %s have that", ErrInvalid, provider)
+		return s, fmt.Errorf("rotate: %w: only sources of %s have that", storage.ErrInvalid, provider)
 	}
 	return g.changeSource(ctx, id, func(s *Source) { f(s, sourceKey(id).PK, g.now()) })
 }
@@ -78,7 +80,7 @@ func (g *Gateway) RotateRawToken(ctx context.Context, c Caller, id, token string
 	}
 	return g.changeRegistration(ctx, c, id, func(r *Registration) error {
 		if len(r.RawTokens) == 0 {
-			return fmt.Errorf("raw_token: %w: the registration has none; change it instead", ErrInvalid)
+			return fmt.Errorf("raw_token: %w: the registration has none; change it instead", storage.ErrInvalid)
 		}
 		r.RawTokens = rotate(r.RawTokens, g.Keys.Seal(registrationKey(id).PK, "raw_token", token), g.now(), overlap)
 		return nil

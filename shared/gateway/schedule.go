@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // A Schedule is the waits between the attempts of a delivery: a name, or a
@@ -115,27 +117,27 @@ func hintOf(d time.Duration) time.Duration {
 	return d
 }
 
-// Check returns an error wrapping ErrInvalid if s is not one of the named ones
+// Check returns an error wrapping storage.ErrInvalid if s is not one of the named ones
 // or a list within the limits.
 func (s Schedule) Check() error {
 	if s.Waits == nil {
 		if s.Name == "" || s.Name == "standard" || s.Name == "every-5-minutes" {
 			return nil
 		}
-		return fmt.Errorf(`schedule: %w: want "standard", "every-5-minutes" or a list of waits such as ["30s","5m"]`, ErrInvalid)
+		return fmt.Errorf(`schedule: %w: want "standard", "every-5-minutes" or a list of waits such as ["30s","5m"]`, storage.ErrInvalid)
 	}
 	if len(s.Waits) > MaxWaits {
-		return fmt.Errorf("schedule: %w: want at most %d waits", ErrInvalid, MaxWaits)
+		return fmt.Errorf("schedule: %w: want at most %d waits", storage.ErrInvalid, MaxWaits)
 	}
 	var sum time.Duration
 	for _, w := range s.Waits {
 		if w < MinWait || w > MaxWait {
-			return fmt.Errorf("schedule: %w: want waits of 5s to 24h", ErrInvalid)
+			return fmt.Errorf("schedule: %w: want waits of 5s to 24h", storage.ErrInvalid)
 		}
 		sum += w
 	}
 	if sum > MaxWaitsSum {
-		return fmt.Errorf("schedule: %w: want at most 7 days in all", ErrInvalid)
+		return fmt.Errorf("schedule: %w: want at most 7 days in all", storage.ErrInvalid)
 	}
 	return nil
 }
@@ -165,13 +167,13 @@ func (s *Schedule) UnmarshalJSON(b []byte) error {
 	}
 	var texts []string
 	if err := json.Unmarshal(b, &texts); err != nil {
-		return fmt.Errorf(`schedule: %w: want a name or a list of waits such as ["30s","5m"]`, ErrInvalid)
+		return fmt.Errorf(`schedule: %w: want a name or a list of waits such as ["30s","5m"]`, storage.ErrInvalid)
 	}
 	*s = Schedule{Waits: make([]time.Duration, len(texts))}
 	for i, text := range texts {
 		w, err := time.ParseDuration(text)
 		if err != nil {
-			return fmt.Errorf("schedule: %w: want waits such as 30s, 5m or 24h", ErrInvalid)
+			return fmt.Errorf("schedule: %w: want waits such as 30s, 5m or 24h", storage.ErrInvalid)
 		}
 		s.Waits[i] = w
 	}

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // A KeyRing seals secrets before they enter the Store, with AES-256-GCM. The
@@ -58,7 +60,7 @@ func ParseKeyRing(text string) (*KeyRing, error) {
 		r.first = sha256.Sum256([]byte("ringback id " + secret)) // the oldest key stands last and stays
 	}
 	if r.current == "" {
-		return nil, fmt.Errorf("key ring: %w: want at least one line of 32 or more characters", ErrInvalid)
+		return nil, fmt.Errorf("key ring: %w: want at least one line of 32 or more characters", storage.ErrInvalid)
 	}
 	return r, nil
 }

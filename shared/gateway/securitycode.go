@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // codeRounds is how often the hash of a security code is iterated: the least
@@ -70,7 +72,7 @@ type guesses struct {
 // the code is judged, so that calls at the same moment count.
 func (g *Gateway) guess(ctx context.Context, tenant, name string) (time.Time, error) {
 	now := g.now()
-	_, err := change(ctx, g.Store, guessKey(tenant, name), func(gs *guesses, r *Row) error {
+	_, err := storage.Change(ctx, g.Store, guessKey(tenant, name), func(gs *guesses, r *storage.Row) error {
 		gs.At = slices.DeleteFunc(gs.At, func(at time.Time) bool { return now.Sub(at) >= guessWindow })
 		if len(gs.At) >= maxGuesses {
 			return fmt.Errorf("security code: %w: too many wrong codes, try again in %v", ErrLimit, guessWindow)
@@ -84,7 +86,7 @@ func (g *Gateway) guess(ctx context.Context, tenant, name string) (time.Time, er
 
 // guessedRight takes back what guess noted.
 func (g *Gateway) guessedRight(ctx context.Context, tenant, name string, at time.Time) error {
-	_, err := change(ctx, g.Store, guessKey(tenant, name), func(gs *guesses, r *Row) error {
+	_, err := storage.Change(ctx, g.Store, guessKey(tenant, name), func(gs *guesses, r *storage.Row) error {
 		if i := slices.IndexFunc(gs.At, at.Equal); i >= 0 {
 			gs.At = slices.Delete(gs.At, i, i+1)
 		}
@@ -94,6 +96,6 @@ func (g *Gateway) guessedRight(ctx context.Context, tenant, name string, at time
 	return err
 }
 
-func guessKey(tenant, name string) Key {
-	return Key{Registrations, "W#" + tenant + "#" + digest(FoldName(name)), "W"}
+func guessKey(tenant, name string) storage.Key {
+	return storage.Key{Table: storage.Registrations, PK: "W#" + tenant + "#" + digest(FoldName(name)), SK: "W"}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // sendAgain is kept of the time for the answer: no resend of what the queue
@@ -13,10 +15,10 @@ const sendAgain = 500 * time.Millisecond
 
 // send sends ms in as few calls as the queue's limits allow, and what was
 // refused again.
-func (c *core) send(ctx context.Context, q QueueName, ms []Message) error {
+func (c *core) send(ctx context.Context, q storage.QueueName, ms []storage.Message) error {
 	for len(ms) > 0 {
 		n, size := 0, 0
-		for n < len(ms) && n < MaxSend && (n == 0 || size+len(ms[n].Body) <= MaxMessageBytes) {
+		for n < len(ms) && n < storage.MaxSend && (n == 0 || size+len(ms[n].Body) <= storage.MaxMessageBytes) {
 			size += len(ms[n].Body)
 			n++
 		}
@@ -28,14 +30,14 @@ func (c *core) send(ctx context.Context, q QueueName, ms []Message) error {
 	return nil
 }
 
-func (c *core) sendBatch(ctx context.Context, q QueueName, ms []Message) error {
+func (c *core) sendBatch(ctx context.Context, q storage.QueueName, ms []storage.Message) error {
 	var last error
 	for range 5 {
 		errs := c.Queue.Send(ctx, q, ms)
-		var left []Message
+		var left []storage.Message
 		for i, err := range errs {
 			switch {
-			case errors.Is(err, ErrTooLarge) || errors.Is(err, ErrInvalid):
+			case errors.Is(err, storage.ErrTooLarge) || errors.Is(err, storage.ErrInvalid):
 				return fmt.Errorf("send to %s: %w", q, err)
 			case err != nil:
 				left, last = append(left, ms[i]), err
@@ -48,11 +50,11 @@ func (c *core) sendBatch(ctx context.Context, q QueueName, ms []Message) error {
 			break
 		}
 	}
-	return fmt.Errorf("send %d messages to %s: %w: %v", len(ms), q, ErrUnavailable, last)
+	return fmt.Errorf("send %d messages to %s: %w: %v", len(ms), q, storage.ErrUnavailable, last)
 }
 
 // enqueue sends as to the events queue. What the queue refuses is sent again
-// as long as there is time; then the error wraps ErrUnavailable.
+// as long as there is time; then the error wraps storage.ErrUnavailable.
 func (c *core) enqueue(ctx context.Context, as []arrival) error {
 	if len(as) == 0 {
 		return nil
@@ -61,14 +63,14 @@ func (c *core) enqueue(ctx context.Context, as []arrival) error {
 	if err != nil {
 		return err
 	}
-	return c.send(ctx, EventsQueue, ms)
+	return c.send(ctx, storage.EventsQueue, ms)
 }
 
 // sendTo queues an event of the gateway's own. The same id makes the same
 // event, so it may be called again.
 func (c *core) sendTo(ctx context.Context, e Event) error {
 	if !e.own() || e.ID == "" {
-		return fmt.Errorf("send an event of our own: %w: want its id and whom it is for", ErrInvalid)
+		return fmt.Errorf("send an event of our own: %w: want its id and whom it is for", storage.ErrInvalid)
 	}
 	return c.enqueue(ctx, []arrival{{Event: e, token: digest(e.ID + e.Only)}})
 }
@@ -79,14 +81,14 @@ func (c *core) sendSelf(ctx context.Context, h header, hops int, delay time.Dura
 	h.Hops = hops
 	m, err := retryMessageOf(h, delay)
 	if err == nil {
-		err = c.send(ctx, RetryQueue, []Message{m})
+		err = c.send(ctx, storage.RetryQueue, []storage.Message{m})
 	}
 	if err != nil {
 		c.Log.Warn("retry", "kind", string(h.Kind), "id", h.ID, "outcome", "not sent", "why", err.Error())
 	}
 }
 
-func retryMessageOf(h header, delay time.Duration) (Message, error) {
+func retryMessageOf(h header, delay time.Duration) (storage.Message, error) {
 	body, err := packHeader(h)
-	return Message{Body: body, Delay: min(max(delay, 0), MaxDelay)}, err
+	return storage.Message{Body: body, Delay: min(max(delay, 0), storage.MaxDelay)}, err
 }

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"ringback/shared/egress"
+	"ringback/shared/storage"
 )
 
 // A CallbackRequest is what set_http_callback asks for ("Set HTTP callback to be
@@ -83,8 +84,8 @@ func (g *Gateway) SetHTTPCallback(ctx context.Context, c Caller, q CallbackReque
 	case err != nil:
 		return of, err
 	}
-	now, _, err := load[Group](ctx, g.Store, groupKey(of.ID))
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	now, _, err := storage.Load[Group](ctx, g.Store, groupKey(of.ID))
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return of, err
 	}
 	if now.Rev != of.Rev { // the code was changed while this was set
@@ -111,7 +112,7 @@ func (g *Gateway) proveCode(ctx context.Context, c Caller, q CallbackRequest, co
 		return Group{}, err
 	}
 	of, err := g.groupNamed(ctx, q.Group)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return of, err
 	}
 	if !verifyCode(of.Code, code) {
@@ -122,9 +123,9 @@ func (g *Gateway) proveCode(ctx context.Context, c Caller, q CallbackRequest, co
 	return of, g.guessedRight(ctx, c.Tenant, q.Group, at)
 }
 
-// groupNamed returns the group of a name; zero and ErrNotFound if there is none.
+// groupNamed returns the group of a name; zero and storage.ErrNotFound if there is none.
 func (g *Gateway) groupNamed(ctx context.Context, name string) (Group, error) {
-	of, _, err := load[link](ctx, g.Store, groupNameKey(FoldName(name)))
+	of, _, err := storage.Load[link](ctx, g.Store, groupNameKey(FoldName(name)))
 	if err != nil {
 		return Group{}, err
 	}
@@ -146,9 +147,9 @@ func (g *Gateway) putApp(ctx context.Context, c Caller, of Group, q CallbackRequ
 		return Registration{}, err
 	}
 	var r Registration
-	err := again(ctx, func() error {
-		old, row, err := load[Registration](ctx, g.Store, registrationKey(id))
-		if err != nil && !errors.Is(err, ErrNotFound) {
+	err := storage.CompareAndSwap(ctx, func() error {
+		old, row, err := storage.Load[Registration](ctx, g.Store, registrationKey(id))
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return err
 		}
 		if err := g.forgetRemoval(ctx, old); err != nil {
@@ -163,16 +164,16 @@ func (g *Gateway) putApp(ctx context.Context, c Caller, of Group, q CallbackRequ
 	if err != nil {
 		return r, err
 	}
-	return r, deleteRow(ctx, g.Store, healthKey(id), AnyRev)
+	return r, storage.Delete(ctx, g.Store, healthKey(id), storage.AnyRev)
 }
 
 // replaceApp names id as the registration of the application, and removes the
 // one that it had while the group was on another source.
 func (g *Gateway) replaceApp(ctx context.Context, c Caller, of Group, q CallbackRequest, id string) error {
 	before := ""
-	_, err := change(ctx, g.Store, appKey(of.ID, c.Tenant, q.AppUUID), func(a *App, _ *Row) error {
+	_, err := storage.Change(ctx, g.Store, appKey(of.ID, c.Tenant, q.AppUUID), func(a *App, _ *storage.Row) error {
 		if before = a.Registration; before == id {
-			return errUnchanged
+			return storage.ErrUnchanged
 		}
 		a.Registration, a.Tenant = id, c.Tenant
 		return nil

@@ -8,6 +8,8 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
+
+	"ringback/shared/storage"
 )
 
 // How long ingest goes by what it knows of a source.
@@ -44,8 +46,8 @@ func newIngester(c *core) *ingester {
 }
 
 // account returns the account that a callback URL names, no older than age
-// unless the Store does not answer. The error wraps ErrNotFound or
-// ErrUnavailable.
+// unless the Store does not answer. The error wraps storage.ErrNotFound or
+// storage.ErrUnavailable.
 func (in *ingester) account(ctx context.Context, provider, source, key string, age time.Duration) (account, error) {
 	name := source + "/" + key
 	now := in.now()
@@ -54,7 +56,7 @@ func (in *ingester) account(ctx context.Context, provider, source, key string, a
 		return a.valid(provider, now)
 	}
 	if at, missing := in.unknown.Get(name); missing && now.Sub(at) < sourceRefuse {
-		return account{}, ErrNotFound
+		return account{}, storage.ErrNotFound
 	}
 	loaded, err, _ := in.loading.Do(name, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackTime) // others wait for it too
@@ -62,14 +64,14 @@ func (in *ingester) account(ctx context.Context, provider, source, key string, a
 		return in.loadAccount(ctx, source, key)
 	})
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, storage.ErrNotFound):
 		in.known.Remove(name)
 		in.unknown.Add(name, now)
-		return account{}, ErrNotFound
+		return account{}, storage.ErrNotFound
 	case err != nil && ok && now.Sub(a.at) < sourceStale:
 		return a.valid(provider, now)
 	case err != nil:
-		return account{}, fmt.Errorf("source %s: %w: %v", source, ErrUnavailable, err)
+		return account{}, fmt.Errorf("source %s: %w: %v", source, storage.ErrUnavailable, err)
 	}
 	a = loaded.(account)
 	in.unknown.Remove(name)
@@ -77,10 +79,10 @@ func (in *ingester) account(ctx context.Context, provider, source, key string, a
 	return a.valid(provider, now)
 }
 
-// valid returns a, or ErrNotFound if its key has ended or it is of another provider.
+// valid returns a, or storage.ErrNotFound if its key has ended or it is of another provider.
 func (a account) valid(provider string, now time.Time) (account, error) {
 	if a.Provider != provider || !a.until.IsZero() && !now.Before(a.until) {
-		return account{}, ErrNotFound
+		return account{}, storage.ErrNotFound
 	}
 	return a, nil
 }
@@ -89,7 +91,7 @@ func (a account) valid(provider string, now time.Time) (account, error) {
 // found by its hash, so the time that a wrong one takes says nothing about it.
 func (in *ingester) loadAccount(ctx context.Context, source, secret string) (account, error) {
 	if _, err := sourceNumber(source); err != nil || secret == "" {
-		return account{}, ErrNotFound
+		return account{}, storage.ErrNotFound
 	}
 	now := in.now()
 	rows, err := in.Store.Get(ctx, sourceKey(source), callbackKeyKey(source, secret))
@@ -97,15 +99,15 @@ func (in *ingester) loadAccount(ctx context.Context, source, secret string) (acc
 		return account{}, fmt.Errorf("get source: %w", err)
 	}
 	if len(rows) != 2 {
-		return account{}, ErrNotFound
+		return account{}, storage.ErrNotFound
 	}
 	var a account
 	var key CallbackKey
 	for _, r := range rows {
 		if r.SK == "S" {
-			err = errors.Join(err, decode(r, &a.Source))
+			err = errors.Join(err, storage.Decode(r, &a.Source))
 		} else {
-			err = errors.Join(err, decode(r, &key))
+			err = errors.Join(err, storage.Decode(r, &key))
 		}
 	}
 	if err != nil {

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"ringback/shared/storage"
 )
 
 // DeleteSource removes a source with its keys, grants and groups. The error
-// wraps ErrConflict if it has registrations, unless force is set: then these
+// wraps storage.ErrConflict if it has registrations, unless force is set: then these
 // are removed too. A call that ended early is repeated to finish.
 func (g *Gateway) DeleteSource(ctx context.Context, id string, force bool) error {
 	s, err := g.Source(ctx, id)
@@ -16,8 +18,8 @@ func (g *Gateway) DeleteSource(ctx context.Context, id string, force bool) error
 		return err
 	}
 	pk := sourceKey(id).PK
-	used := fmt.Errorf("source: %w: it has registrations; remove them first, or use force", ErrConflict)
-	err = each(ctx, g.Store, Query{Table: Registrations, PK: pk, Consistent: true}.prefix("R#"), func(r Row) error {
+	used := fmt.Errorf("source: %w: it has registrations; remove them first, or use force", storage.ErrConflict)
+	err = storage.Each(ctx, g.Store, storage.Query{Table: storage.Registrations, PK: pk, Consistent: true}.Prefix("R#"), func(r storage.Row) error {
 		if !force {
 			return used
 		}
@@ -37,8 +39,8 @@ func (g *Gateway) DeleteSource(ctx context.Context, id string, force bool) error
 			return err
 		}
 	}
-	for _, k := range [...]Key{listKey("sources", id), sourceKey(id)} {
-		if err := deleteRow(ctx, g.Store, k, AnyRev); err != nil {
+	for _, k := range [...]storage.Key{listKey("sources", id), sourceKey(id)} {
+		if err := storage.Delete(ctx, g.Store, k, storage.AnyRev); err != nil {
 			return err
 		}
 	}
@@ -58,14 +60,14 @@ func (g *Gateway) removeAny(ctx context.Context, registration string) error {
 
 // deleteSourceRows deletes the callback keys and grants of a source.
 func (g *Gateway) deleteSourceRows(ctx context.Context, pk string) error {
-	err := each(ctx, g.Store, Query{Table: Registrations, PK: pk, Consistent: true}.prefix("C#"), func(r Row) error {
-		return deleteRow(ctx, g.Store, r.Key, AnyRev)
+	err := storage.Each(ctx, g.Store, storage.Query{Table: storage.Registrations, PK: pk, Consistent: true}.Prefix("C#"), func(r storage.Row) error {
+		return storage.Delete(ctx, g.Store, r.Key, storage.AnyRev)
 	})
 	if err != nil {
 		return fmt.Errorf("callback keys: %w", err)
 	}
-	return each(ctx, g.Store, Query{Table: Registrations, PK: pk, Consistent: true}.prefix("G#"), func(r Row) error {
-		gr, err := decoded[Grant](r)
+	return storage.Each(ctx, g.Store, storage.Query{Table: storage.Registrations, PK: pk, Consistent: true}.Prefix("G#"), func(r storage.Row) error {
+		gr, err := storage.Decoded[Grant](r)
 		if err != nil {
 			return err
 		}
@@ -74,11 +76,11 @@ func (g *Gateway) deleteSourceRows(ctx context.Context, pk string) error {
 }
 
 func (g *Gateway) deleteGroupsOf(ctx context.Context, source string) error {
-	q := Query{Table: Registrations, PK: listKey("groups", "").PK, Consistent: true}
-	return each(ctx, g.Store, q, func(r Row) error {
-		of, _, err := load[Group](ctx, g.Store, groupKey(r.SK))
+	q := storage.Query{Table: storage.Registrations, PK: listKey("groups", "").PK, Consistent: true}
+	return storage.Each(ctx, g.Store, q, func(r storage.Row) error {
+		of, _, err := storage.Load[Group](ctx, g.Store, groupKey(r.SK))
 		switch {
-		case errors.Is(err, ErrNotFound) || err == nil && of.Source != source:
+		case errors.Is(err, storage.ErrNotFound) || err == nil && of.Source != source:
 			return nil
 		case err != nil:
 			return err

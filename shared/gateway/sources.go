@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"ringback/shared/storage"
 )
 
 // The providers whose sources have settings of their own.
@@ -50,12 +52,12 @@ type UpstreamChange struct {
 	BaseURL *string
 }
 
-// check returns an error wrapping ErrInvalid if ch names what sources of the
+// check returns an error wrapping storage.ErrInvalid if ch names what sources of the
 // provider do not have, or what cannot be.
 func (ch SourceChange) check(provider string) error {
 	fits := func(name, of string, set, may bool) error {
 		if set && !may {
-			return fmt.Errorf("%s: %w: only sources of %s have it", name, ErrInvalid, of)
+			return fmt.Errorf("%s: %w: only sources of %s have it", name, storage.ErrInvalid, of)
 		}
 		return nil
 	}
@@ -85,11 +87,11 @@ func given[T any](v *T, check func(T) error) error {
 func (ch SourceChange) checkCommon() error {
 	switch {
 	case ch.Name != nil && (strings.TrimSpace(*ch.Name) == "" || len(*ch.Name) > MaxName):
-		return fmt.Errorf("name: %w: want 1 to %d bytes", ErrInvalid, MaxName)
+		return fmt.Errorf("name: %w: want 1 to %d bytes", storage.ErrInvalid, MaxName)
 	case ch.SDKAppID != nil && *ch.SDKAppID == 0:
-		return fmt.Errorf("sdk_app_id: %w: want the number of the application", ErrInvalid)
+		return fmt.Errorf("sdk_app_id: %w: want the number of the application", storage.ErrInvalid)
 	case ch.History != nil && *ch.History != FullHistory && *ch.History != FailureHistory:
-		return fmt.Errorf("history: %w: want full or failures", ErrInvalid)
+		return fmt.Errorf("history: %w: want full or failures", storage.ErrInvalid)
 	case ch.IgnoreEventTypes != nil:
 		if err := CheckEventTypes(*ch.IgnoreEventTypes); err != nil {
 			return fmt.Errorf("ignore_%w", err)
@@ -100,18 +102,18 @@ func (ch SourceChange) checkCommon() error {
 
 func checkToken(token string) error {
 	if token == "" || len(token) > MaxName {
-		return fmt.Errorf("token: %w: want 1 to %d bytes", ErrInvalid, MaxName)
+		return fmt.Errorf("token: %w: want 1 to %d bytes", storage.ErrInvalid, MaxName)
 	}
 	return nil
 }
 
-// check returns an error wrapping ErrInvalid if no Basic authorization can
+// check returns an error wrapping storage.ErrInvalid if no Basic authorization can
 // carry l (RFC 7617, section 2: no colon in the name, no control character).
 func (l Login) check() error {
 	control := func(s string) bool { return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) }
 	if l.Name == "" || l.Password == "" || strings.Contains(l.Name, ":") || control(l.Name+l.Password) ||
 		!utf8.ValidString(l.Name) || !utf8.ValidString(l.Password) || len(l.Name)+len(l.Password) > 2*MaxName {
-		return fmt.Errorf("basic: %w: want a login without a colon and a password, in UTF-8 without control characters", ErrInvalid)
+		return fmt.Errorf("basic: %w: want a login without a colon and a password, in UTF-8 without control characters", storage.ErrInvalid)
 	}
 	return nil
 }
@@ -122,7 +124,7 @@ func (u UpstreamChange) check() error {
 	}
 	at, err := url.Parse(*u.BaseURL)
 	if err != nil || at.Scheme != "https" && at.Scheme != "http" || at.Host == "" || at.User != nil || len(*u.BaseURL) > 2048 {
-		return fmt.Errorf("upstream.base_url: %w: want an http or https URL without login and password", ErrInvalid)
+		return fmt.Errorf("upstream.base_url: %w: want an http or https URL without login and password", storage.ErrInvalid)
 	}
 	return nil
 }
@@ -151,24 +153,24 @@ func prefixes(allow []string) []string {
 func checkAllow(allow []string) error {
 	for _, text := range allow {
 		if _, err := allowed(text); err != nil {
-			return fmt.Errorf("allow: %w: want addresses such as 192.0.2.1, or prefixes such as 192.0.2.0/24", ErrInvalid)
+			return fmt.Errorf("allow: %w: want addresses such as 192.0.2.1, or prefixes such as 192.0.2.0/24", storage.ErrInvalid)
 		}
 	}
 	return nil
 }
 
 // CreateSource makes a source under id and its first callback key, without a
-// label. The error wraps ErrInvalid, or ErrConflict if another source has the
+// label. The error wraps storage.ErrInvalid, or storage.ErrConflict if another source has the
 // SDKAppID.
 func (g *Gateway) CreateSource(ctx context.Context, id string, ch SourceChange) (Source, error) {
 	s := Source{ID: id, Provider: ch.Provider, Created: g.now()}
 	switch {
 	case g.Providers[ch.Provider] == nil:
-		return s, fmt.Errorf("provider: %w: want %s", ErrInvalid, strings.Join(g.providerNames(), ", "))
+		return s, fmt.Errorf("provider: %w: want %s", storage.ErrInvalid, strings.Join(g.providerNames(), ", "))
 	case ch.Name == nil:
-		return s, fmt.Errorf("name: %w: want 1 to %d bytes", ErrInvalid, MaxName)
+		return s, fmt.Errorf("name: %w: want 1 to %d bytes", storage.ErrInvalid, MaxName)
 	case ch.Provider == tencentChat && ch.SDKAppID == nil:
-		return s, fmt.Errorf("sdk_app_id: %w: want the number of the application", ErrInvalid)
+		return s, fmt.Errorf("sdk_app_id: %w: want the number of the application", storage.ErrInvalid)
 	}
 	if err := ch.check(s.Provider); err != nil {
 		return s, err
@@ -177,10 +179,10 @@ func (g *Gateway) CreateSource(ctx context.Context, id string, ch SourceChange) 
 		return s, err
 	}
 	s = g.changed(s, ch)
-	if err := put(ctx, g.Store, listKey("sources", id), link{id}, AnyRev); err != nil {
+	if err := storage.Put(ctx, g.Store, listKey("sources", id), link{id}, storage.AnyRev); err != nil {
 		return s, err
 	}
-	if err := put(ctx, g.Store, sourceKey(id), s, AnyRev); err != nil {
+	if err := storage.Put(ctx, g.Store, sourceKey(id), s, storage.AnyRev); err != nil {
 		return s, err
 	}
 	if _, _, err := g.CreateCallbackKey(ctx, idFrom("cbk", time.Time{}, "first "+id), id, ""); err != nil {
@@ -252,19 +254,19 @@ func (g *Gateway) claimSDKAppID(ctx context.Context, s Source, ch SourceChange) 
 		return nil
 	}
 	err := g.claimName(ctx, sdkAppIDKey(*ch.SDKAppID), s.ID, sourceKey)
-	if errors.Is(err, ErrConflict) {
-		return fmt.Errorf("sdk_app_id: %w: another source has it", ErrConflict)
+	if errors.Is(err, storage.ErrConflict) {
+		return fmt.Errorf("sdk_app_id: %w: another source has it", storage.ErrConflict)
 	}
 	return err
 }
 
-func sdkAppIDKey(n uint64) Key {
-	return Key{Registrations, "N#" + digest("sdk_app_id\x00"+strconv.FormatUint(n, 10)), "N"}
+func sdkAppIDKey(n uint64) storage.Key {
+	return storage.Key{Table: storage.Registrations, PK: "N#" + digest("sdk_app_id\x00"+strconv.FormatUint(n, 10)), SK: "N"}
 }
 
 // Source returns a source.
 func (g *Gateway) Source(ctx context.Context, id string) (Source, error) {
-	s, _, err := load[Source](ctx, g.Store, sourceKey(id))
+	s, _, err := storage.Load[Source](ctx, g.Store, sourceKey(id))
 	if err != nil {
 		return s, fmt.Errorf("source: %w", err)
 	}
@@ -272,9 +274,9 @@ func (g *Gateway) Source(ctx context.Context, id string) (Source, error) {
 }
 
 // Sources returns a page of all sources.
-func (g *Gateway) Sources(ctx context.Context, at Place) ([]Source, string, error) {
-	q := at.query(Query{Table: Registrations, PK: listKey("sources", "").PK}, "")
-	return listed(ctx, g.Store, q, func(r Row) (Source, error) { return g.Source(ctx, r.SK) })
+func (g *Gateway) Sources(ctx context.Context, at storage.Place) ([]Source, string, error) {
+	q := at.Query(storage.Query{Table: storage.Registrations, PK: listKey("sources", "").PK}, "")
+	return storage.Listed(ctx, g.Store, q, func(r storage.Row) (Source, error) { return g.Source(ctx, r.SK) })
 }
 
 // ChangeSource changes a source. Token and Basic are changed by rotating them.
@@ -297,9 +299,9 @@ func (g *Gateway) ChangeSource(ctx context.Context, id string, ch SourceChange) 
 }
 
 func (g *Gateway) changeSource(ctx context.Context, id string, f func(*Source)) (Source, error) {
-	s, err := change(ctx, g.Store, sourceKey(id), func(s *Source, _ *Row) error {
+	s, err := storage.Change(ctx, g.Store, sourceKey(id), func(s *Source, _ *storage.Row) error {
 		if s.ID == "" {
-			return fmt.Errorf("source: %w", ErrNotFound)
+			return fmt.Errorf("source: %w", storage.ErrNotFound)
 		}
 		f(s)
 		return nil

@@ -3,6 +3,8 @@ package gateway
 import (
 	"errors"
 	"testing"
+
+	"ringback/shared/storage"
 )
 
 func TestSettingsFitTheirProvider(t *testing.T) {
@@ -23,7 +25,7 @@ func TestSettingsFitTheirProvider(t *testing.T) {
 		{"an upstream of a new provider", SourceChange{Upstream: &UpstreamChange{}}, "pigeon", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if err := tt.change.check(tt.provider); (err == nil) != tt.fits || err != nil && !errors.Is(err, ErrInvalid) {
+			if err := tt.change.check(tt.provider); (err == nil) != tt.fits || err != nil && !errors.Is(err, storage.ErrInvalid) {
 				t.Errorf("check(%s) = %v, want it to fit: %v", tt.provider, err, tt.fits)
 			}
 		})
@@ -32,7 +34,7 @@ func TestSettingsFitTheirProvider(t *testing.T) {
 
 func TestLoginsThatNoHeaderCarries(t *testing.T) {
 	for _, l := range []Login{{}, {"login", ""}, {"", "password"}, {"lo:gin", "password"}, {"login", "pass\nword"}, {"login\xd6", "\x89password"}} {
-		if err := l.check(); !errors.Is(err, ErrInvalid) {
+		if err := l.check(); !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("check of %q: %v, want ErrInvalid", l, err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ringback/shared/egress"
+	"ringback/shared/storage"
 )
 
 // A verdict is what an answer's status code decides.
@@ -113,6 +114,6 @@ func TestEveryStatusCodeHasItsVerdict(t *testing.T) {
 
 // nowhere is the Store and Queue of a gateway that asks neither.
 type nowhere struct {
-	Store
-	Queue
+	storage.Store
+	storage.Queue
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"ringback/shared/storage"
 )
 
 // A link says that the thing with an id stands in a list.
@@ -20,10 +22,10 @@ func (g *Gateway) CreateTenant(ctx context.Context, id, name string, limits Limi
 	if err := t.check(); err != nil {
 		return t, "", err
 	}
-	if err := put(ctx, g.Store, listKey("tenants", id), link{id}, AnyRev); err != nil {
+	if err := storage.Put(ctx, g.Store, listKey("tenants", id), link{id}, storage.AnyRev); err != nil {
 		return t, "", err
 	}
-	if err := put(ctx, g.Store, tenantKey(id), t, AnyRev); err != nil {
+	if err := storage.Put(ctx, g.Store, tenantKey(id), t, storage.AnyRev); err != nil {
 		return t, "", err
 	}
 	_, text, err := g.CreateAPIKey(ctx, Operator(), firstKeyID(id), APIKey{Scope: ScopeFull, Tenant: id, Name: "first"})
@@ -34,16 +36,16 @@ func (t Tenant) check() error {
 	l := t.Limits
 	switch {
 	case t.Name == "" || len(t.Name) > MaxName:
-		return fmt.Errorf("name: %w: want 1 to %d bytes", ErrInvalid, MaxName)
+		return fmt.Errorf("name: %w: want 1 to %d bytes", storage.ErrInvalid, MaxName)
 	case l.RegistrationsPerSource < 0 || l.APICallsPerSecond < 0 || l.DeliveriesPerSecond < 0 || l.Concurrency < 0 || l.Jobs < 0:
-		return fmt.Errorf("limits: %w: want no negative number", ErrInvalid)
+		return fmt.Errorf("limits: %w: want no negative number", storage.ErrInvalid)
 	}
 	return nil
 }
 
 // Tenant returns a tenant.
 func (g *Gateway) Tenant(ctx context.Context, id string) (Tenant, error) {
-	t, _, err := load[Tenant](ctx, g.Store, tenantKey(id))
+	t, _, err := storage.Load[Tenant](ctx, g.Store, tenantKey(id))
 	if err != nil {
 		return t, fmt.Errorf("tenant: %w", err)
 	}
@@ -51,9 +53,9 @@ func (g *Gateway) Tenant(ctx context.Context, id string) (Tenant, error) {
 }
 
 // Tenants returns a page of all tenants.
-func (g *Gateway) Tenants(ctx context.Context, at Place) ([]Tenant, string, error) {
-	q := at.query(Query{Table: Registrations, PK: listKey("tenants", "").PK}, "")
-	return listed(ctx, g.Store, q, func(r Row) (Tenant, error) { return g.Tenant(ctx, r.SK) })
+func (g *Gateway) Tenants(ctx context.Context, at storage.Place) ([]Tenant, string, error) {
+	q := at.Query(storage.Query{Table: storage.Registrations, PK: listKey("tenants", "").PK}, "")
+	return storage.Listed(ctx, g.Store, q, func(r storage.Row) (Tenant, error) { return g.Tenant(ctx, r.SK) })
 }
 
 // A TenantChange names what is to be changed; what is nil stays.
@@ -64,15 +66,15 @@ type TenantChange struct {
 }
 
 // ChangeTenant changes a tenant. Disabling it refuses its keys within 30 s and
-// holds its deliveries within 2 s; enabling it releases them. The error wraps ErrConflict if the tenant is
+// holds its deliveries within 2 s; enabling it releases them. The error wraps storage.ErrConflict if the tenant is
 // being removed.
 func (g *Gateway) ChangeTenant(ctx context.Context, id string, ch TenantChange) (Tenant, error) {
-	t, err := change(ctx, g.Store, tenantKey(id), func(t *Tenant, _ *Row) error {
+	t, err := storage.Change(ctx, g.Store, tenantKey(id), func(t *Tenant, _ *storage.Row) error {
 		switch {
 		case t.ID == "":
-			return fmt.Errorf("tenant: %w", ErrNotFound)
+			return fmt.Errorf("tenant: %w", storage.ErrNotFound)
 		case t.Removing:
-			return fmt.Errorf("tenant: %w: it is being removed", ErrConflict)
+			return fmt.Errorf("tenant: %w: it is being removed", storage.ErrConflict)
 		}
 		if ch.Name != nil {
 			t.Name = strings.TrimSpace(*ch.Name)
@@ -135,7 +137,7 @@ func (g *Gateway) publishTenant(ctx context.Context, id string) error {
 func (g *Gateway) sourcesOf(ctx context.Context, tenant string) ([]string, error) {
 	var out []string
 	pk := tenantKey(tenant).PK
-	err := each(ctx, g.Store, Query{Table: Registrations, PK: pk, Consistent: true}.prefix("G#"), func(r Row) error {
+	err := storage.Each(ctx, g.Store, storage.Query{Table: storage.Registrations, PK: pk, Consistent: true}.Prefix("G#"), func(r storage.Row) error {
 		source, _, _ := strings.Cut(strings.TrimPrefix(r.SK, "G#"), "#")
 		out = append(out, source)
 		return nil
@@ -143,9 +145,9 @@ func (g *Gateway) sourcesOf(ctx context.Context, tenant string) ([]string, error
 	if err != nil {
 		return nil, err
 	}
-	err = each(ctx, g.Store, Query{Table: Registrations, PK: pk, Consistent: true}.prefix("R#"), func(r Row) error {
+	err = storage.Each(ctx, g.Store, storage.Query{Table: storage.Registrations, PK: pk, Consistent: true}.Prefix("R#"), func(r storage.Row) error {
 		var of tenantRegistration
-		if err := decode(r, &of); err != nil {
+		if err := storage.Decode(r, &of); err != nil {
 			return err
 		}
 		out = append(out, of.Source)
@@ -158,9 +160,9 @@ func (g *Gateway) sourcesOf(ctx context.Context, tenant string) ([]string, error
 // RemoveTenant disables the tenant at once and starts the job that takes all
 // its rows away.
 func (g *Gateway) RemoveTenant(ctx context.Context, id string) (Job, error) {
-	_, err := change(ctx, g.Store, tenantKey(id), func(t *Tenant, _ *Row) error {
+	_, err := storage.Change(ctx, g.Store, tenantKey(id), func(t *Tenant, _ *storage.Row) error {
 		if t.ID == "" {
-			return fmt.Errorf("tenant: %w", ErrNotFound)
+			return fmt.Errorf("tenant: %w", storage.ErrNotFound)
 		}
 		t.Disabled, t.Removing = true, true
 		return nil

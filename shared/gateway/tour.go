@@ -5,13 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"ringback/shared/storage"
 )
 
 // A tourPart is one of the gateway's lists, and what stands below each thing
 // that it names.
 type tourPart struct {
 	list  string
-	key   func(id string) Key
+	key   func(id string) storage.Key
 	below string // what the SKs in the thing's partition begin with; empty: nothing is below it
 }
 
@@ -29,8 +31,8 @@ func parseStop(text string) (stop, error) {
 	if text == "" {
 		return s, nil
 	}
-	if err := json.Unmarshal([]byte(text), &s); err != nil || s.Part < 0 || checkKeyParts(s.ID, s.After) != nil {
-		return stop{}, fmt.Errorf("cursor: %w: want one that a page ended with", ErrInvalid)
+	if err := json.Unmarshal([]byte(text), &s); err != nil || s.Part < 0 || storage.CheckKeyParts(s.ID, s.After) != nil {
+		return stop{}, fmt.Errorf("cursor: %w: want one that a page ended with", storage.ErrInvalid)
 	}
 	return s, nil
 }
@@ -45,7 +47,7 @@ func (s stop) String() string {
 // or what stands below it. It returns where to go on, and true after the last.
 // If f returns an error, the stop is before the row that it was shown. What is
 // made meanwhile may be passed over.
-func (g *Gateway) tour(ctx context.Context, parts []tourPart, at stop, f func(Row) error) (stop, bool, error) {
+func (g *Gateway) tour(ctx context.Context, parts []tourPart, at stop, f func(storage.Row) error) (stop, bool, error) {
 	if at.Part >= len(parts) {
 		return at, true, nil
 	}
@@ -62,8 +64,8 @@ func (g *Gateway) tour(ctx context.Context, parts []tourPart, at stop, f func(Ro
 var errNothingBelow = errors.New("nothing below")
 
 // tourNext shows the next thing of a list, or goes on to the next list.
-func (g *Gateway) tourNext(ctx context.Context, p tourPart, at stop, f func(Row) error) (stop, error) {
-	page, err := g.Store.List(ctx, Query{Table: Registrations, PK: listKey(p.list, "").PK, After: at.ID, Limit: 1, Consistent: true})
+func (g *Gateway) tourNext(ctx context.Context, p tourPart, at stop, f func(storage.Row) error) (stop, error) {
+	page, err := g.Store.List(ctx, storage.Query{Table: storage.Registrations, PK: listKey(p.list, "").PK, After: at.ID, Limit: 1, Consistent: true})
 	switch {
 	case err != nil:
 		return at, fmt.Errorf("list %s: %w", p.list, err)
@@ -90,8 +92,8 @@ func (g *Gateway) tourNext(ctx context.Context, p tourPart, at stop, f func(Row)
 	return next, nil
 }
 
-func (g *Gateway) tourBelow(ctx context.Context, p tourPart, at stop, f func(Row) error) (stop, error) {
-	q := Query{Table: Registrations, PK: p.key(at.ID).PK, Consistent: true}.prefix(p.below)
+func (g *Gateway) tourBelow(ctx context.Context, p tourPart, at stop, f func(storage.Row) error) (stop, error) {
+	q := storage.Query{Table: storage.Registrations, PK: p.key(at.ID).PK, Consistent: true}.Prefix(p.below)
 	q.After = at.After
 	page, err := g.Store.List(ctx, q)
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"ringback/shared/storage"
 )
 
 // How SmartBots itself is asked.
@@ -50,7 +52,7 @@ func (g *Gateway) proveUpstream(ctx context.Context, known Group, q CallbackRequ
 
 // ConnectGroup sets the callback of a group at SmartBots itself, in the name of
 // a source that has an API key there, and makes the group as SmartBots tells it,
-// or updates the one of that name. The error wraps ErrInvalid if the source has
+// or updates the one of that name. The error wraps storage.ErrInvalid if the source has
 // no key, and is a *Refusal if SmartBots does not agree.
 func (g *Gateway) ConnectGroup(ctx context.Context, source, name, code string) (Group, error) {
 	s, err := g.Source(ctx, source)
@@ -58,14 +60,14 @@ func (g *Gateway) ConnectGroup(ctx context.Context, source, name, code string) (
 		return Group{}, err
 	}
 	if s.Upstream.APIKey == "" {
-		return Group{}, fmt.Errorf("upstream: %w: the source has no API key of SmartBots", ErrInvalid)
+		return Group{}, fmt.Errorf("upstream: %w: the source has no API key of SmartBots", storage.ErrInvalid)
 	}
 	a, err := g.askUpstream(ctx, s, CallbackRequest{Group: name, Secret: code})
 	if err != nil {
 		return Group{}, err
 	}
 	known, err := g.groupNamed(ctx, name)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return known, err
 	}
 	return g.learnGroup(ctx, known, GroupChange{Source: s.ID, Name: name, UUID: a.GroupUUID, GroupID: a.GroupID}, sha1Hex(code))
@@ -73,12 +75,12 @@ func (g *Gateway) ConnectGroup(ctx context.Context, source, name, code string) (
 
 func (g *Gateway) upstreamSources(ctx context.Context) ([]Source, error) {
 	var out []Source
-	err := each(ctx, g.Store, Query{Table: Registrations, PK: listKey("sources", "").PK, Consistent: true}, func(r Row) error {
+	err := storage.Each(ctx, g.Store, storage.Query{Table: storage.Registrations, PK: listKey("sources", "").PK, Consistent: true}, func(r storage.Row) error {
 		s, err := g.Source(ctx, r.SK)
 		if err == nil && s.Upstream.APIKey != "" {
 			out = append(out, s)
 		}
-		if errors.Is(err, ErrNotFound) {
+		if errors.Is(err, storage.ErrNotFound) {
 			return nil
 		}
 		return err
@@ -100,7 +102,7 @@ func (g *Gateway) learnGroup(ctx context.Context, known Group, ch GroupChange, c
 		return g.setGroup(ctx, known, ch, code)
 	}
 	of, err := g.putGroup(ctx, NewID("grp", g.now()), ch, hashCode(code))
-	if errors.Is(err, ErrConflict) {
+	if errors.Is(err, storage.ErrConflict) {
 		return of, refused("another call is setting this group; try again")
 	}
 	return of, err

@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // jobListed is how long a job without a tenant stays in the operator's list.
 const jobListed = 30 * 24 * time.Hour
 
 // TestRegistration queues an event of type registration.test for a
-// registration of c's and returns its id. The error wraps ErrConflict if the
+// registration of c's and returns its id. The error wraps storage.ErrConflict if the
 // registration is not enabled.
 func (g *Gateway) TestRegistration(ctx context.Context, c Caller, id string) (Event, error) {
 	r, err := g.Registration(ctx, c, id)
@@ -20,7 +22,7 @@ func (g *Gateway) TestRegistration(ctx context.Context, c Caller, id string) (Ev
 		return Event{}, err
 	}
 	if r.State != Enabled {
-		return Event{}, fmt.Errorf("test: %w: the registration is not enabled", ErrConflict)
+		return Event{}, fmt.Errorf("test: %w: the registration is not enabled", storage.ErrConflict)
 	}
 	s, err := g.Source(ctx, r.Source)
 	if err != nil {
@@ -28,7 +30,7 @@ func (g *Gateway) TestRegistration(ctx context.Context, c Caller, id string) (Ev
 	}
 	now := g.now()
 	e := Event{Source: r.Source, Provider: s.Provider, Type: TestEventType, Received: now, Time: now, ContentType: "application/json", Only: r.ID}
-	if e.ID, err = eventID(r.Source, "", now, TestEventType, NewRev()); err != nil {
+	if e.ID, err = eventID(r.Source, "", now, TestEventType, storage.NewRev()); err != nil {
 		return e, err
 	}
 	e.Payload, err = json.Marshal(struct {
@@ -52,7 +54,7 @@ func (g *Gateway) StartRecover(ctx context.Context, c Caller, id, registration s
 }
 
 // StartReplay starts the job that delivers what a registration would have got
-// since a time, had it been there. The error wraps ErrConflict if the source
+// since a time, had it been there. The error wraps storage.ErrConflict if the source
 // keeps no full history.
 func (g *Gateway) StartReplay(ctx context.Context, c Caller, id, registration string, s Span) (Job, error) {
 	return g.startFor(ctx, c, id, registration, JobReplay, s)
@@ -69,9 +71,9 @@ func (g *Gateway) startFor(ctx context.Context, c Caller, id, registration strin
 	case err != nil:
 		return Job{}, err
 	case r.State != Enabled:
-		return Job{}, fmt.Errorf("%s: %w: the registration is not enabled", kind, ErrConflict)
+		return Job{}, fmt.Errorf("%s: %w: the registration is not enabled", kind, storage.ErrConflict)
 	case !s.Until.IsZero() && !s.Until.After(s.Since):
-		return Job{}, fmt.Errorf("until: %w: want a time after since", ErrInvalid)
+		return Job{}, fmt.Errorf("until: %w: want a time after since", storage.ErrInvalid)
 	}
 	if kind == JobReplay {
 		if err := g.fullHistory(ctx, r.Source); err != nil {
@@ -87,7 +89,7 @@ func (g *Gateway) startFor(ctx context.Context, c Caller, id, registration strin
 func (g *Gateway) fullHistory(ctx context.Context, source string) error {
 	s, err := g.Source(ctx, source)
 	if err == nil && s.History != FullHistory {
-		return fmt.Errorf("source: %w: it keeps no full history", ErrConflict)
+		return fmt.Errorf("source: %w: it keeps no full history", storage.ErrConflict)
 	}
 	return err
 }
@@ -96,8 +98,8 @@ func (g *Gateway) fullHistory(ctx context.Context, source string) error {
 // run as may.
 func (g *Gateway) roomForJob(ctx context.Context, c Caller, tenant, id string) error {
 	running := 0
-	q := Query{Table: Registrations, PK: tenantKey(tenant).PK, Consistent: true}.prefix("J#")
-	err := each(ctx, g.Store, q, func(r Row) error {
+	q := storage.Query{Table: storage.Registrations, PK: tenantKey(tenant).PK, Consistent: true}.Prefix("J#")
+	err := storage.Each(ctx, g.Store, q, func(r storage.Row) error {
 		j, err := g.Job(ctx, strings.TrimPrefix(r.SK, "J#"))
 		if err == nil && j.ID != id && j.Status == JobRunning && j.counts() {
 			running++
@@ -129,7 +131,7 @@ func (g *Gateway) StartErasure(ctx context.Context, id, source string, match Mat
 		return Job{}, err
 	}
 	if match == nil {
-		return Job{}, fmt.Errorf("match: %w: want at least one routing key", ErrInvalid)
+		return Job{}, fmt.Errorf("match: %w: want at least one routing key", storage.ErrInvalid)
 	}
 	if err := match.Check(g.Providers[s.Provider].KeyKinds()); err != nil {
 		return Job{}, err
@@ -142,24 +144,24 @@ func (g *Gateway) startListed(ctx context.Context, j Job) (Job, error) {
 	if j.ID == "" {
 		j.ID = NewID("job", g.now())
 	}
-	row := Row{Key: listKey("jobs", j.ID), Expires: g.now().Add(jobListed)}
-	if err := putRow(ctx, g.Store, row, link{j.ID}, AnyRev); err != nil {
+	row := storage.Row{Key: listKey("jobs", j.ID), Expires: g.now().Add(jobListed)}
+	if err := storage.PutRow(ctx, g.Store, row, link{j.ID}, storage.AnyRev); err != nil {
 		return j, err
 	}
 	return g.startJob(ctx, j)
 }
 
 // Jobs returns a page of a tenant's jobs, or of the operator's own.
-func (g *Gateway) Jobs(ctx context.Context, c Caller, tenant string, at Place) ([]Job, string, error) {
+func (g *Gateway) Jobs(ctx context.Context, c Caller, tenant string, at storage.Place) ([]Job, string, error) {
 	tenant, err := c.tenantIn(tenant)
 	if err != nil {
 		return nil, "", err
 	}
-	q, start := Query{Table: Registrations, PK: listKey("jobs", "").PK}, ""
+	q, start := storage.Query{Table: storage.Registrations, PK: listKey("jobs", "").PK}, ""
 	if tenant != "" {
 		q.PK, start = tenantKey(tenant).PK, "J#"
 	}
-	return listed(ctx, g.Store, at.query(q, start), func(r Row) (Job, error) {
+	return storage.Listed(ctx, g.Store, at.Query(q, start), func(r storage.Row) (Job, error) {
 		return g.Job(ctx, strings.TrimPrefix(r.SK, start))
 	})
 }
@@ -180,7 +182,7 @@ func (g *Gateway) CancelJobOf(ctx context.Context, c Caller, id string) (Job, er
 	case err != nil:
 		return j, err
 	case j.Kind == JobRemoval || j.Kind == JobCode:
-		return j, fmt.Errorf("job: %w: what it does has been decided and cannot stop halfway", ErrConflict)
+		return j, fmt.Errorf("job: %w: what it does has been decided and cannot stop halfway", storage.ErrConflict)
 	}
 	return g.CancelJob(ctx, id)
 }
@@ -208,7 +210,7 @@ func (g *Gateway) DryRunRegistration(ctx context.Context, c Caller, id string, s
 		return DryRun{}, err
 	}
 	if r.State == Removed {
-		return DryRun{}, fmt.Errorf("registration: %w", ErrNotFound)
+		return DryRun{}, fmt.Errorf("registration: %w", storage.ErrNotFound)
 	}
 	if r, err = g.altered(ctx, c, r, ch); err != nil {
 		return DryRun{}, err
@@ -226,7 +228,7 @@ func (g *Gateway) dryRun(ctx context.Context, r Registration, since time.Time) (
 	}
 	run := DryRun{Events: []ListedEvent{}}
 	end := g.now().Add(dryRunTime)
-	q := HistoryQuery{Source: r.Source, Since: since, Limit: MaxPageRows}
+	q := HistoryQuery{Source: r.Source, Since: since, Limit: storage.MaxPageRows}
 	for run.Looked < dryRunEvents && g.now().Before(end) {
 		page, next, err := g.eventsOfSource(ctx, q)
 		if err != nil {
@@ -268,9 +270,9 @@ func (g *Gateway) try(ctx context.Context, rev string, r *Registration, l Listed
 }
 
 // DeadLetters tells how many messages each queue has.
-func (g *Gateway) DeadLetters(ctx context.Context) (map[QueueName]Depth, error) {
-	out := map[QueueName]Depth{}
-	for _, q := range [...]QueueName{EventsQueue, RetryQueue} {
+func (g *Gateway) DeadLetters(ctx context.Context) (map[storage.QueueName]storage.Depth, error) {
+	out := map[storage.QueueName]storage.Depth{}
+	for _, q := range [...]storage.QueueName{storage.EventsQueue, storage.RetryQueue} {
 		d, err := g.Queue.Depth(ctx, q)
 		if err != nil {
 			return nil, fmt.Errorf("depth of %s: %w", q, err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 func TestBadInputNeitherPanicsNorFailsNorIsLost(t *testing.T) {
@@ -74,18 +75,18 @@ func TestEachPlantedBugIsReported(t *testing.T) {
 		{"a provider that loses an item", "direct", onReading(func(r *gateway.Reading) {
 			r.Items = r.Items[min(len(r.Items), 1):]
 		}), "parts of the body"},
-		{"a message that loses a byte", "direct", onMessage(func(m *gateway.Message) {
+		{"a message that loses a byte", "direct", onMessage(func(m *storage.Message) {
 			m.Body = strings.Replace(m.Body, "message_uuid", "message-uuid", 1)
 		}), "came out of the message as"},
-		{"a message that is not sent", "tencent-chat", plant{queue: func(q gateway.Queue) gateway.Queue {
-			return sends{q, func(context.Context, []gateway.Message) {}, true}
+		{"a message that is not sent", "tencent-chat", plant{queue: func(q storage.Queue) storage.Queue {
+			return sends{q, func(context.Context, []storage.Message) {}, true}
 		}}, "0 events in the messages, want 1"},
-		{"an event whose type changes", "tencent-chat", onMessage(func(m *gateway.Message) {
+		{"an event whose type changes", "tencent-chat", onMessage(func(m *storage.Message) {
 			m.Body = strings.Replace(m.Body, `"y":"Bot.`, `"y":"Bit.`, 1)
 		}), "came out of the message as"},
 		{"a repeat that is not recognised", "direct", onReading(func(r *gateway.Reading) {
 			for i := range r.Items {
-				r.Items[i].NaturalKey += gateway.NewRev()
+				r.Items[i].NaturalKey += storage.NewRev()
 			}
 		}), "other event ids"},
 		{"a natural key where there is none", "smartbots", onReading(func(r *gateway.Reading) {
@@ -214,14 +215,14 @@ func (c cutData) Data(e *gateway.Event) (data json.RawMessage, err error) {
 
 // sends is a queue whose messages are changed, or lost, on their way.
 type sends struct {
-	gateway.Queue
-	change func(context.Context, []gateway.Message)
+	storage.Queue
+	change func(context.Context, []storage.Message)
 	lose   bool
 }
 
-func onMessage(change func(*gateway.Message)) plant {
-	return plant{queue: func(q gateway.Queue) gateway.Queue {
-		return sends{q, func(_ context.Context, ms []gateway.Message) {
+func onMessage(change func(*storage.Message)) plant {
+	return plant{queue: func(q storage.Queue) storage.Queue {
+		return sends{q, func(_ context.Context, ms []storage.Message) {
 			for i := range ms {
 				change(&ms[i])
 			}
@@ -229,7 +230,7 @@ func onMessage(change func(*gateway.Message)) plant {
 	}}
 }
 
-func (s sends) Send(ctx context.Context, q gateway.QueueName, ms []gateway.Message) []error {
+func (s sends) Send(ctx context.Context, q storage.QueueName, ms []storage.Message) []error {
 	if s.change(ctx, ms); s.lose {
 		return make([]error, len(ms))
 	}

@@ -14,6 +14,7 @@ import (
 
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // copied keeps what a handler reads of a body.
@@ -54,7 +55,7 @@ func (a *answer) Write(b []byte) (int, error) {
 // A sending is what one request sent to the events queue.
 type sending struct {
 	keep     bool // send it on to the embedded backend
-	messages []gateway.Message
+	messages []storage.Message
 }
 
 type sendingKey struct{}
@@ -65,12 +66,12 @@ type sendingKey struct{}
 // id, and here comes so often that one would wait for the lease of another.
 type queue struct{ *embedded.DB }
 
-func (q queue) Send(ctx context.Context, name gateway.QueueName, ms []gateway.Message) []error {
+func (q queue) Send(ctx context.Context, name storage.QueueName, ms []storage.Message) []error {
 	s, ok := ctx.Value(sendingKey{}).(*sending)
 	if !ok {
 		return q.DB.Send(ctx, name, slices.DeleteFunc(ms, disconnected))
 	}
-	errs := gateway.CheckSend(name, ms)
+	errs := storage.CheckSend(name, ms)
 	if err := errors.Join(errs...); err != nil {
 		return errs
 	}
@@ -81,7 +82,7 @@ func (q queue) Send(ctx context.Context, name gateway.QueueName, ms []gateway.Me
 	return errs
 }
 
-func disconnected(m gateway.Message) bool {
+func disconnected(m storage.Message) bool {
 	es, err := gateway.EventsOf(m)
 	return err == nil && len(es) == 1 && es[0].Type == "source.disconnected"
 }

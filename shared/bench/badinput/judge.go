@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A judge sends requests to one provider's handler, and compares what comes of
@@ -38,7 +39,7 @@ type keptEvent struct {
 type outcome struct {
 	status   int
 	body     []byte
-	messages []gateway.Message
+	messages []storage.Message
 	panicked string
 }
 
@@ -48,7 +49,7 @@ var errNotHTTP = errors.New("not HTTP")
 func newJudge(name string, w *world) *judge {
 	j := &judge{name: name, p: w.g.Providers[name], handler: w.handlers[name], answers: map[string]bool{}, reader: bufio.NewReader(nil)}
 	for _, err := range []error{
-		nil, gateway.ErrNotFound, gateway.ErrMethod, gateway.ErrSignature, gateway.ErrUnauthorized, gateway.ErrForbidden, gateway.ErrTooLarge, gateway.ErrUnreadable,
+		nil, storage.ErrNotFound, gateway.ErrMethod, gateway.ErrSignature, gateway.ErrUnauthorized, gateway.ErrForbidden, storage.ErrTooLarge, gateway.ErrUnreadable,
 	} {
 		j.answers[string(j.p.Reply(err).Body)] = true
 	}
@@ -120,7 +121,7 @@ func (j *judge) send(ctx context.Context, raw []byte, keep bool) (out outcome, c
 // events returns what the messages carry, once it is known that this is what
 // the callback holds: each part that encoding/json finds in the body is an
 // item, byte for byte, and each item that is no repeat of another is an event.
-func (j *judge) events(ms []gateway.Message, cb gateway.Callback) ([]gateway.Event, error) {
+func (j *judge) events(ms []storage.Message, cb gateway.Callback) ([]gateway.Event, error) {
 	reading, err := j.p.Parse(&cb)
 	if err != nil {
 		return nil, fmt.Errorf("accepted, but Parse: %w", err)

@@ -16,6 +16,7 @@ import (
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/storage"
 )
 
 // The accounts that are called, under fixed ids, so that a finding can be
@@ -54,7 +55,7 @@ type world struct {
 // plant changes parts of a world, so that a test sees what is reported then.
 type plant struct {
 	provider func(gateway.Provider) gateway.Provider
-	queue    func(gateway.Queue) gateway.Queue
+	queue    func(storage.Queue) storage.Queue
 	handler  func(http.Handler) http.Handler
 }
 
@@ -72,7 +73,7 @@ func newWorld(ctx context.Context, p plant) (*world, error) {
 	}
 	ctx, w.stop = context.WithCancel(context.WithoutCancel(ctx))
 	w.working.Go(func() {
-		err := w.db.Serve(ctx, gateway.EventsQueue, embedded.Consumer{Handler: w.g.FanOut, Concurrency: 8, Timeout: time.Minute})
+		err := w.db.Serve(ctx, storage.EventsQueue, embedded.Consumer{Handler: w.g.FanOut, Concurrency: 8, Timeout: time.Minute})
 		if err != nil && ctx.Err() == nil {
 			panic(err) // unreachable: the file is this process's own
 		}
@@ -95,7 +96,7 @@ func (w *world) wire(ctx context.Context, p plant) error {
 			providers[name] = p.provider(providers[name])
 		}
 	}
-	var q gateway.Queue = queue{w.db}
+	var q storage.Queue = queue{w.db}
 	if p.queue != nil {
 		q = p.queue(q)
 	}
@@ -153,7 +154,7 @@ func (w *world) drained(ctx context.Context) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		d, err := w.db.Depth(ctx, gateway.EventsQueue)
+		d, err := w.db.Depth(ctx, storage.EventsQueue)
 		if err != nil || d.Waiting+d.InFlight+d.Delayed == 0 || len(w.faults.told()) > 0 {
 			return err
 		}

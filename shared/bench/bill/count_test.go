@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A load is what the gateway is given to do.
@@ -80,7 +81,7 @@ func (w *world) flow(l load) {
 // when some wait.
 func (w *world) retryBatch(since time.Time) time.Time {
 	w.t.Helper()
-	n := w.depth(gateway.RetryQueue).Waiting
+	n := w.depth(storage.RetryQueue).Waiting
 	if n > 0 && since.IsZero() {
 		since = time.Now()
 	}
@@ -141,14 +142,14 @@ func (w *world) settle() {
 	w.t.Helper()
 	for {
 		for _, q := range []struct {
-			name gateway.QueueName
-			h    gateway.Handler
-		}{{gateway.EventsQueue, w.worker.gateway.FanOut}, {gateway.RetryQueue, w.worker.gateway.Redeliver}} {
+			name storage.QueueName
+			h    storage.Handler
+		}{{storage.EventsQueue, w.worker.gateway.FanOut}, {storage.RetryQueue, w.worker.gateway.Redeliver}} {
 			for w.depth(q.name).Waiting > 0 {
 				w.work(string(q.name), q.h)
 			}
 		}
-		if d := w.depth(gateway.RetryQueue); d.Delayed+d.InFlight > 0 {
+		if d := w.depth(storage.RetryQueue); d.Delayed+d.InFlight > 0 {
 			time.Sleep(30 * time.Second)
 			continue
 		}

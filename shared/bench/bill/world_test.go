@@ -20,6 +20,7 @@ import (
 	"ringback/shared/config"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/storage"
 
 	"github.com/aws/aws-lambda-go/events"
 )
@@ -65,7 +66,7 @@ type function struct {
 func newWorld(t *testing.T, dynamoDB string) *world {
 	t.Helper()
 	w := &world{t: t, meters: newMeters(t, dynamoDB), client: &http.Client{}, endpoint: endpoint{posts: map[string]int{}}, dice: rand.New(rand.NewPCG(1, 2))}
-	w.tables = [2]string{"r-" + gateway.NewRev(), "d-" + gateway.NewRev()}
+	w.tables = [2]string{"r-" + storage.NewRev(), "d-" + storage.NewRev()}
 	w.ingest = w.function(ingestMemory, &w.usage.Ingest)
 	w.worker = w.function(workerMemory, &w.usage.Worker)
 	w.retry = w.function(retryMemory, &w.usage.Retry)
@@ -76,7 +77,7 @@ func newWorld(t *testing.T, dynamoDB string) *world {
 	must(t, err)
 	must(t, w.aside.Store.CreateTables(t.Context()))
 	queues := sqstest.Connect("http://"+queuesHost, w.client)
-	must(t, sqstest.CreateQueues(t.Context(), queues, 180*time.Second, gateway.MaxReceives, "events", "retry"))
+	must(t, sqstest.CreateQueues(t.Context(), queues, 180*time.Second, storage.MaxReceives, "events", "retry"))
 	return w
 }
 
@@ -228,7 +229,7 @@ func (e *endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // work lets the worker take one batch from a queue.
-func (w *world) work(queue string, h gateway.Handler) int {
+func (w *world) work(queue string, h storage.Handler) int {
 	m := &sqstest.Mapping{
 		SQS: sqstest.Connect("http://"+sqsHost, w.client), QueueURL: sqstest.URL("http://"+sqsHost, queue), Batch: Batch,
 		Function: func(ctx context.Context, e events.SQSEvent) (resp events.SQSEventResponse, err error) {
@@ -272,7 +273,7 @@ func (w *world) counted() Usage {
 }
 
 // depth tells how many messages a queue has.
-func (w *world) depth(queue gateway.QueueName) gateway.Depth {
+func (w *world) depth(queue storage.QueueName) storage.Depth {
 	w.t.Helper()
 	d, err := w.aside.Queue.Depth(w.t.Context(), queue)
 	if err != nil || d.Dead > 0 {

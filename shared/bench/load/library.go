@@ -23,6 +23,7 @@ import (
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/storage"
 )
 
 const (
@@ -166,20 +167,20 @@ func (lib *library) past(ctx context.Context, n int, history, over time.Duration
 
 // A handover is a queue whose messages are worked on before Send returns.
 type handover struct {
-	gateway.Queue
+	storage.Queue
 	g *gateway.Gateway
 }
 
-// Send implements gateway.Queue.
-func (h *handover) Send(ctx context.Context, q gateway.QueueName, ms []gateway.Message) []error {
-	if q != gateway.EventsQueue {
+// Send implements storage.Queue.
+func (h *handover) Send(ctx context.Context, q storage.QueueName, ms []storage.Message) []error {
+	if q != storage.EventsQueue {
 		return h.Queue.Send(ctx, q, ms)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute) // an answer's time is too short for an attempt
 	defer cancel()
 	errs := make([]error, len(ms))
 	for i, m := range ms {
-		again, err := h.g.FanOut(ctx, []gateway.Received{{Body: m.Body, Receipt: "1", Receives: 1}})
+		again, err := h.g.FanOut(ctx, []storage.Received{{Body: m.Body, Receipt: "1", Receives: 1}})
 		if errs[i] = err; len(again) > 0 {
 			errs[i] = errors.Join(err, errors.New("fan-out did not finish"))
 		}

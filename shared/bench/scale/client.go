@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A role is what a gateway is for.
@@ -99,8 +99,8 @@ func (c client) pay() float64 {
 	return owed
 }
 
-func (c client) Get(ctx context.Context, keys ...gateway.Key) (out []gateway.Row, err error) {
-	if err := gateway.CheckGet(keys); err != nil || len(keys) == 0 {
+func (c client) Get(ctx context.Context, keys ...storage.Key) (out []storage.Row, err error) {
+	if err := storage.CheckGet(keys); err != nil || len(keys) == 0 {
 		return nil, err
 	}
 	share := 1.0
@@ -117,7 +117,7 @@ func (c client) Get(ctx context.Context, keys ...gateway.Key) (out []gateway.Row
 	return out, err
 }
 
-func (c client) Put(ctx context.Context, r gateway.Row, was string) error {
+func (c client) Put(ctx context.Context, r storage.Row, was string) error {
 	if err := r.Check(); err != nil {
 		return err
 	}
@@ -129,11 +129,11 @@ func (c client) Put(ctx context.Context, r gateway.Row, was string) error {
 	})
 }
 
-func (c client) Delete(context.Context, gateway.Key, string) error {
+func (c client) Delete(context.Context, storage.Key, string) error {
 	return fmt.Errorf("not modelled: delete")
 }
 
-func (c client) List(ctx context.Context, q gateway.Query) (p gateway.Page, err error) {
+func (c client) List(ctx context.Context, q storage.Query) (p storage.Page, err error) {
 	err = c.dynamo(ctx, 1, "list", q.PK+" "+q.From, func() error {
 		p, err = c.w.tables.list(q)
 		return err
@@ -141,13 +141,13 @@ func (c client) List(ctx context.Context, q gateway.Query) (p gateway.Page, err 
 	return p, err
 }
 
-func (c client) Due(ctx context.Context, shard int, until time.Time, after string, limit int) (out []gateway.DueRow, next string, err error) {
+func (c client) Due(ctx context.Context, shard int, until time.Time, after string, limit int) (out []storage.DueRow, next string, err error) {
 	limit = max(limit/c.w.a.Sample, 1)
-	var last gateway.DueRow
+	var last storage.DueRow
 	if after != "" {
 		parts := strings.SplitN(after, " ", 3)
 		ns, _ := strconv.ParseInt(parts[0], 10, 64)
-		last = gateway.DueRow{Key: gateway.Key{PK: parts[1], SK: parts[2]}, Due: time.Unix(0, ns)}
+		last = storage.DueRow{Key: storage.Key{PK: parts[1], SK: parts[2]}, Due: time.Unix(0, ns)}
 	}
 	c.w.mu.Lock()
 	for _, d := range c.w.tables.due[shard] {
@@ -167,9 +167,9 @@ func (c client) Due(ctx context.Context, shard int, until time.Time, after strin
 	return out, next, c.call(ctx, dynamoTime, float64(max(len(out), 1))/100, "due", strconv.Itoa(shard)+after)
 }
 
-func (c client) Send(ctx context.Context, name gateway.QueueName, ms []gateway.Message) []error {
-	errs := gateway.CheckSend(name, ms)
-	share := c.share(len(ms), gateway.MaxSend)
+func (c client) Send(ctx context.Context, name storage.QueueName, ms []storage.Message) []error {
+	errs := storage.CheckSend(name, ms)
+	share := c.share(len(ms), storage.MaxSend)
 	err := c.call(ctx, sqsTime, share, "send", string(name)+strconv.Itoa(len(ms[0].Body)))
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
@@ -188,15 +188,15 @@ func (c client) Send(ctx context.Context, name gateway.QueueName, ms []gateway.M
 }
 
 // Depth is of the whole.
-func (c client) Depth(ctx context.Context, name gateway.QueueName) (gateway.Depth, error) {
+func (c client) Depth(ctx context.Context, name storage.QueueName) (storage.Depth, error) {
 	err := c.call(ctx, sqsTime, 1/c.w.n, "depth", string(name))
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
 	q := c.w.queue(name)
 	n := c.w.a.Sample
-	return gateway.Depth{Waiting: n * len(q.waiting), InFlight: n * len(q.inFlight), Delayed: n * len(q.later), Dead: n * len(q.dead)}, err
+	return storage.Depth{Waiting: n * len(q.waiting), InFlight: n * len(q.inFlight), Delayed: n * len(q.later), Dead: n * len(q.dead)}, err
 }
 
-func (c client) Redrive(context.Context, gateway.QueueName) error {
+func (c client) Redrive(context.Context, storage.QueueName) error {
 	return fmt.Errorf("not modelled: redrive")
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A state is what became of a callback, as far as the gateway told.
@@ -41,7 +42,7 @@ type point struct {
 // begun is an event of which there is a row.
 type begun struct {
 	seq int
-	key gateway.Key
+	key storage.Key
 }
 
 // measures are what is seen of a run.
@@ -100,7 +101,7 @@ func (m *measures) posted(w *world, r registration, event string) {
 }
 
 // wrote notes what a row says in place of another.
-func (m *measures) wrote(w *world, was, r gateway.Row) {
+func (m *measures) wrote(w *world, was, r storage.Row) {
 	switch seq := sequence(r.Body); {
 	case r.PK[0] == 'E' && seq >= 0:
 		m.event[r.SK] = begun{seq, r.Key}
@@ -119,7 +120,7 @@ type delivered struct {
 
 // delivery keeps when the next attempt was promised: a hand-out moves the row,
 // not the promise.
-func (m *measures) delivery(w *world, was, r gateway.Row) {
+func (m *measures) delivery(w *world, was, r storage.Row) {
 	e, ok := m.event[r.SK]
 	var d, before delivered
 	if !ok || json.Unmarshal(r.Data, &d) != nil {

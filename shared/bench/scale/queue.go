@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // SQS and the event source mapping that polls it.
@@ -33,7 +33,7 @@ type message struct {
 // A queue is an SQS queue with its dead letters and its mapping.
 type queue struct {
 	w        *world
-	name     gateway.QueueName
+	name     storage.QueueName
 	waiting  []message // the first comes first: near enough to a standard queue
 	later    []message // delayed; in no order
 	inFlight map[*message]bool
@@ -44,7 +44,7 @@ type queue struct {
 	requests float64 // billed
 }
 
-func (w *world) newQueue(name gateway.QueueName) *queue {
+func (w *world) newQueue(name storage.QueueName) *queue {
 	return &queue{w: w, name: name, inFlight: map[*message]bool{}, pollers: min(pollersAtFirst, w.a.Concurrency)}
 }
 
@@ -103,7 +103,7 @@ func (q *queue) pump() {
 // ready reports whether there is a batch. One of more than ten messages is
 // gathered for up to a second ("MaximumBatchingWindowInSeconds").
 func (q *queue) ready() bool {
-	return len(q.waiting) > 0 && (q.w.a.Batch <= gateway.MaxSend || len(q.waiting) >= q.w.a.Batch || q.oldest() >= batchWindow)
+	return len(q.waiting) > 0 && (q.w.a.Batch <= storage.MaxSend || len(q.waiting) >= q.w.a.Batch || q.oldest() >= batchWindow)
 }
 
 // receive takes a batch out; what was received too often is a dead letter.
@@ -112,7 +112,7 @@ func (q *queue) receive() []*message {
 	for len(q.waiting) > 0 && len(batch) < q.w.a.Batch {
 		m := q.waiting[0]
 		q.waiting = q.waiting[1:]
-		if m.receives++; m.receives > gateway.MaxReceives {
+		if m.receives++; m.receives > storage.MaxReceives {
 			q.dead = append(q.dead, m)
 			continue
 		}
@@ -156,7 +156,7 @@ func (q *queue) invoke(slot int, cold bool, batch []*message) {
 			q.add(*m, max(received.Add(visibility).Sub(w.now()), time.Millisecond))
 		}
 	}
-	q.requests += 2 * w.n * math.Ceil(float64(len(batch))/gateway.MaxSend) // receive and delete, ten at a time
+	q.requests += 2 * w.n * math.Ceil(float64(len(batch))/storage.MaxSend) // receive and delete, ten at a time
 	q.busy--
 	w.worker.end(slot, start)
 	q.pump()
@@ -164,15 +164,15 @@ func (q *queue) invoke(slot int, cold bool, batch []*message) {
 
 func (q *queue) handle(ctx context.Context, slot int, part []*message, failed *sync.Map) {
 	w := q.w
-	ms := make([]gateway.Received, len(part))
+	ms := make([]storage.Received, len(part))
 	for i, m := range part {
-		ms[i] = gateway.Received{Body: m.body, Receipt: string(rune('a' + i)), Receives: m.receives}
+		ms[i] = storage.Received{Body: m.body, Receipt: string(rune('a' + i)), Receives: m.receives}
 	}
 	w.mu.Lock()
 	g := w.worker.environment(slot, w.chance("environment", strconv.Itoa(part[0].number)), w.thinned(part[0].body) > 1, worker)
 	w.mu.Unlock()
 	h := g.FanOut
-	if q.name == gateway.RetryQueue {
+	if q.name == storage.RetryQueue {
 		h = g.Redeliver
 	}
 	again, err := h(ctx, ms)

@@ -7,18 +7,18 @@ import (
 	"slices"
 	"strings"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // tables are both tables with their indexes.
 type tables struct {
 	w       *world
-	rows    map[gateway.Key]gateway.Row
+	rows    map[storage.Key]storage.Row
 	lists   map[string][]string // of the registrations table: PK → SKs in order
-	due     [gateway.DueShards][]gateway.DueRow
+	due     [storage.DueShards][]storage.DueRow
 	heats   map[heatKey]*heat
-	writes  map[gateway.Table]*space
-	reads   map[gateway.Table]*space
+	writes  map[storage.Table]*space
+	reads   map[storage.Table]*space
 	dueIn   *space // the due index's writes
 	openIn  *space // the open index's
 	metered bool   // after the set-up
@@ -28,12 +28,12 @@ type tables struct {
 
 func newTables(w *world) *tables {
 	return &tables{
-		w: w, rows: map[gateway.Key]gateway.Row{}, lists: map[string][]string{}, heats: map[heatKey]*heat{},
-		writes: map[gateway.Table]*space{
-			gateway.Registrations: newSpace(w, newWrites), gateway.Deliveries: newSpace(w, max(w.a.WarmWrites, newWrites)),
+		w: w, rows: map[storage.Key]storage.Row{}, lists: map[string][]string{}, heats: map[heatKey]*heat{},
+		writes: map[storage.Table]*space{
+			storage.Registrations: newSpace(w, newWrites), storage.Deliveries: newSpace(w, max(w.a.WarmWrites, newWrites)),
 		},
-		reads: map[gateway.Table]*space{
-			gateway.Registrations: newSpace(w, max(w.a.WarmReads, newReads)), gateway.Deliveries: newSpace(w, newReads),
+		reads: map[storage.Table]*space{
+			storage.Registrations: newSpace(w, max(w.a.WarmReads, newReads)), storage.Deliveries: newSpace(w, newReads),
 		},
 		dueIn: newSpace(w, newWrites), openIn: newSpace(w, newWrites),
 	}
@@ -41,14 +41,14 @@ func newTables(w *world) *tables {
 
 func (t *tables) spaces() map[string]*space {
 	return map[string]*space{
-		"registrations, writes": t.writes[gateway.Registrations], "registrations, reads": t.reads[gateway.Registrations],
-		"deliveries, writes": t.writes[gateway.Deliveries], "deliveries, reads": t.reads[gateway.Deliveries],
+		"registrations, writes": t.writes[storage.Registrations], "registrations, reads": t.reads[storage.Registrations],
+		"deliveries, writes": t.writes[storage.Deliveries], "deliveries, reads": t.reads[storage.Deliveries],
 		"due index, writes": t.dueIn, "open index, writes": t.openIn,
 	}
 }
 
 // of returns what units of k cost its partition.
-func (t *tables) of(k gateway.Key, unit string, units float64) demand {
+func (t *tables) of(k storage.Key, unit string, units float64) demand {
 	d := demand{key: heatKey{string(k.Table) + " " + k.PK, unit}, scale: t.w.thinned(k.PK), units: units}
 	if unit == "read" {
 		d.space, d.limit = t.reads[k.Table], keyReads
@@ -65,7 +65,7 @@ func (t *tables) of(k gateway.Key, unit string, units float64) demand {
 // units is what a row costs to write. shared/cloud packs a row of more than one
 // unit with a dictionary; an event of 1 KiB then takes one (shared/bench/bill
 // counts 2.0 write units for an event and its delivery).
-func units(r gateway.Row) float64 {
+func units(r storage.Row) float64 {
 	n := float64(len(r.PK) + len(r.SK) + len(r.Data) + len(r.Body) + 60) // 60: revision, times, names
 	if n > 1024 {
 		n *= 0.6
@@ -73,11 +73,11 @@ func units(r gateway.Row) float64 {
 	return math.Ceil(n / 1024)
 }
 
-func readUnits(r gateway.Row) float64 { return math.Ceil(units(r) / 4) }
+func readUnits(r storage.Row) float64 { return math.Ceil(units(r) / 4) }
 
 // indexes returns what a write costs the indexes, from what is stored to what
 // is to be. Entering and leaving is one unit, moving two.
-func (t *tables) indexes(was, r gateway.Row) (ds []demand) {
+func (t *tables) indexes(was, r storage.Row) (ds []demand) {
 	if n := moved(!was.Due.IsZero(), !r.Due.IsZero(), !was.Due.Equal(r.Due)); n > 0 {
 		shard := r.DueShard()
 		ds = append(ds, demand{t.dueIn, heatKey{"due index, shard " + string(rune('a'+shard)), "write"}, keyWrites, t.w.n, n})
@@ -99,10 +99,10 @@ func moved(was, is, changed bool) float64 {
 }
 
 // put is PutItem. The caller holds w.mu.
-func (t *tables) put(r gateway.Row, was string) error {
+func (t *tables) put(r storage.Row, was string) error {
 	stored, found := t.rows[r.Key]
 	ds := append(t.indexes(stored, r), t.of(r.Key, "write", max(units(r), units(stored))))
-	conflict := !(found && stored.Rev == r.Rev) && was != gateway.AnyRev && stored.Rev != was
+	conflict := !(found && stored.Rev == r.Rev) && was != storage.AnyRev && stored.Rev != was
 	if conflict {
 		ds = ds[len(ds)-1:]
 	}
@@ -113,12 +113,12 @@ func (t *tables) put(r gateway.Row, was string) error {
 		t.meter(&t.writeUnits, d.units)
 	}
 	if conflict {
-		return &gateway.ConflictError{Stored: stored}
+		return &storage.ConflictError{Stored: stored}
 	}
 	t.move(stored, r)
 	t.rows[r.Key] = r
 	t.w.m.wrote(t.w, stored, r)
-	if !found && r.Table == gateway.Registrations {
+	if !found && r.Table == storage.Registrations {
 		at, _ := slices.BinarySearch(t.lists[r.PK], r.SK)
 		t.lists[r.PK] = slices.Insert(t.lists[r.PK], at, r.SK)
 	}
@@ -132,31 +132,31 @@ func (t *tables) meter(sum *float64, units float64) {
 }
 
 // move keeps the due index.
-func (t *tables) move(was, r gateway.Row) {
+func (t *tables) move(was, r storage.Row) {
 	if was.Due.Equal(r.Due) {
 		return
 	}
 	shard := &t.due[r.DueShard()]
 	if !was.Due.IsZero() {
-		if at, ok := slices.BinarySearchFunc(*shard, gateway.DueRow{Key: r.Key, Due: was.Due}, compareDue); ok {
+		if at, ok := slices.BinarySearchFunc(*shard, storage.DueRow{Key: r.Key, Due: was.Due}, compareDue); ok {
 			*shard = slices.Delete(*shard, at, at+1)
 		}
 	}
 	if !r.Due.IsZero() {
-		d := gateway.DueRow{Key: r.Key, Due: r.Due}
+		d := storage.DueRow{Key: r.Key, Due: r.Due}
 		at, _ := slices.BinarySearchFunc(*shard, d, compareDue)
 		*shard = slices.Insert(*shard, at, d)
 	}
 }
 
-func compareDue(a, b gateway.DueRow) int {
+func compareDue(a, b storage.DueRow) int {
 	return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.PK, b.PK), cmp.Compare(a.SK, b.SK))
 }
 
 // get is GetItem or BatchGetItem. The caller holds w.mu.
-func (t *tables) get(keys []gateway.Key) ([]gateway.Row, error) {
+func (t *tables) get(keys []storage.Key) ([]storage.Row, error) {
 	ds := make([]demand, len(keys))
-	var out []gateway.Row
+	var out []storage.Row
 	for i, k := range keys {
 		r, ok := t.rows[k]
 		ds[i] = t.of(k, "read", max(readUnits(r), 1))
@@ -175,11 +175,11 @@ func (t *tables) get(keys []gateway.Key) ([]gateway.Row, error) {
 
 // list is Query on the registrations table; nothing that is played lists the
 // other. The caller holds w.mu.
-func (t *tables) list(q gateway.Query) (gateway.Page, error) {
-	if q.Table != gateway.Registrations || q.Newest || q.Open {
-		return gateway.Page{}, errors.New("not modelled: a list of " + string(q.Table))
+func (t *tables) list(q storage.Query) (storage.Page, error) {
+	if q.Table != storage.Registrations || q.Newest || q.Open {
+		return storage.Page{}, errors.New("not modelled: a list of " + string(q.Table))
 	}
-	var p gateway.Page
+	var p storage.Page
 	for _, sk := range t.lists[q.PK] {
 		if sk < q.From || q.To != "" && sk >= q.To || sk <= q.After {
 			continue
@@ -188,11 +188,11 @@ func (t *tables) list(q gateway.Query) (gateway.Page, error) {
 			p.Next = p.Rows[len(p.Rows)-1].SK
 			break
 		}
-		p.Rows = append(p.Rows, t.rows[gateway.Key{Table: q.Table, PK: q.PK, SK: sk}])
+		p.Rows = append(p.Rows, t.rows[storage.Key{Table: q.Table, PK: q.PK, SK: sk}])
 	}
-	d := t.of(gateway.Key{Table: q.Table, PK: q.PK}, "read", math.Ceil(float64(len(p.Rows)+1)/8))
+	d := t.of(storage.Key{Table: q.Table, PK: q.PK}, "read", math.Ceil(float64(len(p.Rows)+1)/8))
 	if err := t.grant(d); err != nil {
-		return gateway.Page{}, err
+		return storage.Page{}, err
 	}
 	t.meter(&t.readUnits, d.units)
 	return p, nil
@@ -200,7 +200,7 @@ func (t *tables) list(q gateway.Query) (gateway.Page, error) {
 
 // forget drops rows that are final, of which nothing is asked any more, to save
 // memory: messages come again within 15 minutes.
-func (t *tables) forget(keys []gateway.Key) {
+func (t *tables) forget(keys []storage.Key) {
 	for _, k := range keys {
 		delete(t.rows, k)
 	}

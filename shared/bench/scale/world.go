@@ -17,6 +17,7 @@ import (
 	"ringback/shared/config"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/storage"
 )
 
 const (
@@ -44,7 +45,7 @@ type world struct {
 	sent                  int  // messages
 	over                  bool // nothing begins any more
 	running               sync.WaitGroup
-	finals                [][]gateway.Key // rows that became final, by minute
+	finals                [][]storage.Key // rows that became final, by minute
 }
 
 // play runs a in virtual time, and returns what was measured.
@@ -70,11 +71,11 @@ func newWorld(a Assumptions) (*world, error) {
 		return nil, err
 	}
 	w.tables = newTables(w)
-	w.events, w.retries = w.newQueue(gateway.EventsQueue), w.newQueue(gateway.RetryQueue)
+	w.events, w.retries = w.newQueue(storage.EventsQueue), w.newQueue(storage.RetryQueue)
 	w.ingest, w.worker, w.retry = w.newFunction(), w.newFunction(), w.newFunction()
 	w.stage = newBucket(a.Throttle/w.n, a.Burst/w.n)
 	w.account = newBucket(a.AccountRate/w.n, a.AccountRate/2/w.n) // "How do I increase and manage API Gateway throttling quotas?": 10,000/s, burst 5,000
-	w.m, w.finals = newMeasures(), [][]gateway.Key{nil}
+	w.m, w.finals = newMeasures(), [][]storage.Key{nil}
 	if err := w.populate(); err != nil {
 		return nil, err
 	}
@@ -106,8 +107,8 @@ func (w *world) newGateway(r role, name string) *gateway.Gateway {
 // now is the instant; nothing that is measured depends on another clock.
 func (w *world) now() time.Time { return time.Now() }
 
-func (w *world) queue(name gateway.QueueName) *queue {
-	if name == gateway.EventsQueue {
+func (w *world) queue(name storage.QueueName) *queue {
+	if name == storage.EventsQueue {
 		return w.events
 	}
 	return w.retries

@@ -14,7 +14,7 @@ import (
 	"ringback/shared/cloud"
 	"ringback/shared/cloud/sqstest"
 	"ringback/shared/config"
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 const (
@@ -30,8 +30,8 @@ const (
 
 // A Backend is the cloud backend with tables and queues of its own.
 type Backend struct {
-	Store gateway.Store
-	Queue gateway.Queue
+	Store storage.Store
+	Queue storage.Queue
 
 	server *sqstest.Server
 	client *http.Client
@@ -44,7 +44,7 @@ func Open(t testing.TB, dynamoDB string, out http.RoundTripper) *Backend {
 	b := &Backend{server: &sqstest.Server{}}
 	b.client = &http.Client{Transport: split{sqstest.Client(b.server).Transport, out}}
 	open, err := cloud.OpenOver(config.Config{AWS: config.AWS{
-		RegistrationsTable: "r-" + gateway.NewRev(), DeliveriesTable: "d-" + gateway.NewRev(),
+		RegistrationsTable: "r-" + storage.NewRev(), DeliveriesTable: "d-" + storage.NewRev(),
 		EventsQueueURL: sqstest.URL(sqsEndpoint, "events"), RetryQueueURL: sqstest.URL(sqsEndpoint, "retry"),
 		EventsDeadURL: sqstest.URL(sqsEndpoint, "events-dead"), RetryDeadURL: sqstest.URL(sqsEndpoint, "retry-dead"),
 		Region: "us-east-1", AccessKeyID: "test", SecretAccessKey: "test",
@@ -57,7 +57,7 @@ func Open(t testing.TB, dynamoDB string, out http.RoundTripper) *Backend {
 		t.Fatal(err)
 	}
 	queues := sqstest.Connect(sqsEndpoint, b.client)
-	if err := sqstest.CreateQueues(t.Context(), queues, 6*handlerTime, gateway.MaxReceives, "events", "retry"); err != nil {
+	if err := sqstest.CreateQueues(t.Context(), queues, 6*handlerTime, storage.MaxReceives, "events", "retry"); err != nil {
 		t.Fatal(err)
 	}
 	b.Store, b.Queue = &sparing{Store: open.Store}, open.Queue
@@ -76,7 +76,7 @@ func (s split) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // Serve hands the messages of a queue to h, in batches as Lambda does, until ctx
 // ends. Those under way are finished.
-func (b *Backend) Serve(ctx context.Context, q gateway.QueueName, h gateway.Handler) {
+func (b *Backend) Serve(ctx context.Context, q storage.QueueName, h storage.Handler) {
 	m := &sqstest.Mapping{
 		SQS: sqstest.Connect(sqsEndpoint, b.client), QueueURL: sqstest.URL(sqsEndpoint, string(q)), Batch: batch, Timeout: handlerTime, Function: cloud.SQS(h),
 	}

@@ -5,14 +5,14 @@ import (
 	"sync"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // sparing is a Store that does not ask for what falls due in a shard where, by
 // all that was put, nothing does: in days of virtual time most ticks find
 // nothing, and each would ask all shards of both tables.
 type sparing struct {
-	gateway.Store
+	storage.Store
 	mu    sync.Mutex
 	puts  int
 	noted map[int][]noted // by shard
@@ -20,20 +20,20 @@ type sparing struct {
 
 // A noted is a row that was put, or is about to be, with a due time.
 type noted struct {
-	key gateway.Key
+	key storage.Key
 	due time.Time
 	n   int // of the put
 }
 
 // Put notes r before, since it may be done though the answer is lost, and after,
 // since what was noted before may have been dropped meanwhile.
-func (s *sparing) Put(ctx context.Context, r gateway.Row, was string) error {
+func (s *sparing) Put(ctx context.Context, r storage.Row, was string) error {
 	s.note(r)
 	defer s.note(r)
 	return s.Store.Put(ctx, r, was)
 }
 
-func (s *sparing) note(r gateway.Row) {
+func (s *sparing) note(r storage.Row) {
 	if r.Due.IsZero() {
 		return
 	}
@@ -47,7 +47,7 @@ func (s *sparing) note(r gateway.Row) {
 	s.noted[shard] = append(s.noted[shard], noted{r.Key, r.Due, s.puts})
 }
 
-func (s *sparing) Due(ctx context.Context, shard int, until time.Time, after string, limit int) ([]gateway.DueRow, string, error) {
+func (s *sparing) Due(ctx context.Context, shard int, until time.Time, after string, limit int) ([]storage.DueRow, string, error) {
 	s.mu.Lock()
 	puts, any := s.puts, after != ""
 	for _, n := range s.noted[shard] {
@@ -66,8 +66,8 @@ func (s *sparing) Due(ctx context.Context, shard int, until time.Time, after str
 
 // drop forgets what was noted as due until a time, by the first so many puts,
 // and is not among rows, which are all that is.
-func (s *sparing) drop(shard int, until time.Time, puts int, rows []gateway.DueRow) {
-	due := map[gateway.Key]bool{}
+func (s *sparing) drop(shard int, until time.Time, puts int, rows []storage.DueRow) {
+	due := map[storage.Key]bool{}
 	for _, r := range rows {
 		due[r.Key] = true
 	}

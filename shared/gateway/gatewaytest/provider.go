@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A ProviderTest says what Provider looks at.
@@ -248,10 +249,10 @@ func CheckRaw(p gateway.Provider, r gateway.Reading) []string {
 // checkTexts returns what in r no row could hold beside the payload.
 func checkTexts(r gateway.Reading) []string {
 	var problems []string
-	if len(r.ContentType) > gateway.MaxContentTypeBytes || !gateway.Carries(r.ContentType) {
+	if len(r.ContentType) > gateway.MaxContentTypeBytes || !storage.Carries(r.ContentType) {
 		problems = append(problems, fmt.Sprintf("Content-Type of %d bytes: %.100q", len(r.ContentType), r.ContentType))
 	}
-	if len(r.Query) > gateway.MaxQueryBytes || !gateway.Carries(r.Query) {
+	if len(r.Query) > gateway.MaxQueryBytes || !storage.Carries(r.Query) {
 		problems = append(problems, fmt.Sprintf("query of %d bytes: %.100q", len(r.Query), r.Query))
 	}
 	for i, it := range r.Items {

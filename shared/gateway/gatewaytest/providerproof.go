@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // testProofs drops and flips what proves the caller, and lets time pass.
@@ -76,8 +77,8 @@ func (pt provider) testReplies(t *testing.T) {
 		t.Errorf("Reply(nil) = %+v, want status 200 and no header", got)
 	}
 	for _, err := range []error{
-		gateway.ErrNotFound, gateway.ErrMethod, gateway.ErrSignature, gateway.ErrUnauthorized, gateway.ErrForbidden,
-		gateway.ErrUnreadable, gateway.ErrInvalid, gateway.ErrTooLarge, gateway.ErrUnavailable, gateway.ErrLoop,
+		storage.ErrNotFound, gateway.ErrMethod, gateway.ErrSignature, gateway.ErrUnauthorized, gateway.ErrForbidden,
+		gateway.ErrUnreadable, storage.ErrInvalid, storage.ErrTooLarge, storage.ErrUnavailable, gateway.ErrLoop,
 		errors.New("of no kind"),
 	} {
 		plain, wrapped := pt.Provider.Reply(err), pt.Provider.Reply(fmt.Errorf("%s: %w", canary, err))

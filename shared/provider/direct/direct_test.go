@@ -14,6 +14,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/gateway/gatewaytest"
 	"ringback/shared/provider/direct"
+	"ringback/shared/storage"
 )
 
 var credentials = gateway.Credentials{
@@ -147,7 +148,7 @@ func TestItemOfAnArrayThatIsTooLargeOrTooDeepIsSetAside(t *testing.T) {
 		t.Errorf("kept %d bytes of the large item, want its first %d", len(got), len(want))
 	}
 	_, err := direct.Provider{}.Parse(&gateway.Callback{Body: []byte(large)})
-	if !errors.Is(err, gateway.ErrTooLarge) {
+	if !errors.Is(err, storage.ErrTooLarge) {
 		t.Errorf("Parse of a bare object of %d bytes: %v, want ErrTooLarge", len(large), err)
 	}
 }
@@ -179,7 +180,7 @@ func FuzzParse(f *testing.F) {
 		p := direct.Provider{}
 		reading, err := p.Parse(&cb)
 		if err != nil {
-			if !errors.Is(err, gateway.ErrUnreadable) && !errors.Is(err, gateway.ErrTooLarge) {
+			if !errors.Is(err, gateway.ErrUnreadable) && !errors.Is(err, storage.ErrTooLarge) {
 				t.Errorf("Parse: %v", err)
 			}
 			return

@@ -8,6 +8,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/provider/item"
 	"ringback/shared/provider/jsonscan"
+	"ringback/shared/storage"
 )
 
 // Parse reads a JSON array of objects, whatever the Content-Type. A bare object
@@ -18,7 +19,7 @@ import (
 // is not documented; a request to send takes a thousand, and here only
 // gateway.MaxCallbackBytes ends an array. The item of inbound_sent may hold
 // anything [inferred]. An error wraps
-// gateway.ErrUnreadable, or gateway.ErrTooLarge for a bare object.
+// gateway.ErrUnreadable, or storage.ErrTooLarge for a bare object.
 func (Provider) Parse(cb *gateway.Callback) (gateway.Reading, error) {
 	body := jsonscan.Trim(cb.Body)
 	if !json.Valid(body) {
@@ -31,7 +32,7 @@ func (Provider) Parse(cb *gateway.Callback) (gateway.Reading, error) {
 			r.Items = append(r.Items, itemOf(element))
 		}
 	case v.IsObject() && len(v) > gateway.MaxPayloadBytes:
-		return gateway.Reading{}, fmt.Errorf("body: %w: want at most %d bytes", gateway.ErrTooLarge, gateway.MaxPayloadBytes)
+		return gateway.Reading{}, fmt.Errorf("body: %w: want at most %d bytes", storage.ErrTooLarge, gateway.MaxPayloadBytes)
 	case v.IsObject():
 		r.Items = []gateway.Item{itemOf(v)}
 	default:

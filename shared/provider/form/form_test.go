@@ -19,16 +19,16 @@ func TestFieldsAreReadAsTheyAreSent(t *testing.T) {
 	}{
 		{"", []form.Field{}},
 		{"&&", []form.Field{}},
-		{"a=1&b=2", []form.Field{{"a", "1"}, {"b", "2"}}},
-		{"a", []form.Field{{"a", ""}}},
-		{"=1", []form.Field{{"", "1"}}},
-		{"a=b=c", []form.Field{{"a", "b=c"}}},
-		{"m=1+1%2B1%20x", []form.Field{{"m", "1 1+1 x"}}},
-		{"m=%e2%82%AC", []form.Field{{"m", "€"}}},
-		{"m=%zz%4&n=%&o=100%", []form.Field{{"m", "%zz%4"}, {"n", "%"}, {"o", "100%"}}},
-		{"m=a;b", []form.Field{{"m", "a;b"}}},
-		{"m=%26%3D%0A", []form.Field{{"m", "&=\n"}}},
-		{"b%5B%5D=1&b[]=2", []form.Field{{"b[]", "1"}, {"b[]", "2"}}},
+		{"a=1&b=2", []form.Field{{Name: "a", Value: "1"}, {Name: "b", Value: "2"}}},
+		{"a", []form.Field{{Name: "a", Value: ""}}},
+		{"=1", []form.Field{{Name: "", Value: "1"}}},
+		{"a=b=c", []form.Field{{Name: "a", Value: "b=c"}}},
+		{"m=1+1%2B1%20x", []form.Field{{Name: "m", Value: "1 1+1 x"}}},
+		{"m=%e2%82%AC", []form.Field{{Name: "m", Value: "€"}}},
+		{"m=%zz%4&n=%&o=100%", []form.Field{{Name: "m", Value: "%zz%4"}, {Name: "n", Value: "%"}, {Name: "o", Value: "100%"}}},
+		{"m=a;b", []form.Field{{Name: "m", Value: "a;b"}}},
+		{"m=%26%3D%0A", []form.Field{{Name: "m", Value: "&=\n"}}},
+		{"b%5B%5D=1&b[]=2", []form.Field{{Name: "b[]", Value: "1"}, {Name: "b[]", Value: "2"}}},
 	} {
 		if diff := cmp.Diff(tt.want, form.All(tt.raw)); diff != "" {
 			t.Errorf("All(%q), -want +got:\n%s", tt.raw, diff)

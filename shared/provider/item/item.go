@@ -14,13 +14,14 @@ import (
 
 	"ringback/shared/gateway"
 	"ringback/shared/provider/jsonscan"
+	"ringback/shared/storage"
 )
 
 // ContentType returns the Content-Type under which cb's items are kept: that of
 // cb, or otherwise if there is none, it is longer than gateway.MaxContentTypeBytes,
-// or it is no text that rows and messages hold as it is (gateway.Carries).
+// or it is no text that rows and messages hold as it is (storage.Carries).
 func ContentType(cb *gateway.Callback, otherwise string) string {
-	if v := cb.Header.Get("Content-Type"); v != "" && len(v) <= gateway.MaxContentTypeBytes && gateway.Carries(v) {
+	if v := cb.Header.Get("Content-Type"); v != "" && len(v) <= gateway.MaxContentTypeBytes && storage.Carries(v) {
 		return v
 	}
 	return otherwise

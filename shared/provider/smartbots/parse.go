@@ -9,6 +9,7 @@ import (
 	"ringback/shared/provider/form"
 	"ringback/shared/provider/item"
 	"ringback/shared/provider/jsonscan"
+	"ringback/shared/storage"
 )
 
 // Parse reads one event from a form, a multipart form or a JSON object. The
@@ -16,10 +17,10 @@ import (
 // begins like JSON is JSON and any other a form [inferred]. The item has no
 // natural key and no time, since SmartBots sends neither an id nor a time and
 // people do say the same twice [inferred]. An error wraps gateway.ErrUnreadable if there is
-// no field at all, or gateway.ErrTooLarge.
+// no field at all, or storage.ErrTooLarge.
 func (Provider) Parse(cb *gateway.Callback) (gateway.Reading, error) {
 	if len(cb.Body) > gateway.MaxPayloadBytes {
-		return gateway.Reading{}, fmt.Errorf("body: %w: want at most %d bytes", gateway.ErrTooLarge, gateway.MaxPayloadBytes)
+		return gateway.Reading{}, fmt.Errorf("body: %w: want at most %d bytes", storage.ErrTooLarge, gateway.MaxPayloadBytes)
 	}
 	contentType := item.ContentType(cb, "")
 	kind, boundary := formatOf(contentType, cb.Body)

@@ -13,6 +13,7 @@ import (
 	"ringback/shared/gateway/gatewaytest"
 	"ringback/shared/provider/item"
 	"ringback/shared/provider/smartbots"
+	"ringback/shared/storage"
 )
 
 const form = "application/x-www-form-urlencoded"
@@ -24,7 +25,7 @@ func TestCallbacksMeanWhatTheirFilesSay(t *testing.T) {
 // SmartBots reads accept=1 in an answer as the order to join a group.
 func TestNoReplyHasAPair(t *testing.T) {
 	for _, err := range []error{
-		nil, gateway.ErrMethod, gateway.ErrNotFound, gateway.ErrTooLarge, gateway.ErrUnavailable, gateway.ErrLoop,
+		nil, gateway.ErrMethod, storage.ErrNotFound, storage.ErrTooLarge, storage.ErrUnavailable, gateway.ErrLoop,
 		gateway.ErrUnreadable, errors.New("accept=1"),
 	} {
 		got := smartbots.Provider{}.Reply(err)
@@ -80,7 +81,7 @@ func TestSizeAndDepthAreBounded(t *testing.T) {
 		name, body string
 		want       error
 	}{
-		{"too large", "message=" + strings.Repeat("x", gateway.MaxPayloadBytes), gateway.ErrTooLarge},
+		{"too large", "message=" + strings.Repeat("x", gateway.MaxPayloadBytes), storage.ErrTooLarge},
 		{"as large as may be", "message=" + strings.Repeat("x", gateway.MaxPayloadBytes-8), nil},
 		{"too deep", `{"action":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + "}", gateway.ErrUnreadable},
 	} {
@@ -100,7 +101,7 @@ func FuzzParse(f *testing.F) {
 		p := smartbots.Provider{}
 		reading, err := p.Parse(&cb)
 		if err != nil {
-			if !errors.Is(err, gateway.ErrUnreadable) && !errors.Is(err, gateway.ErrTooLarge) {
+			if !errors.Is(err, gateway.ErrUnreadable) && !errors.Is(err, storage.ErrTooLarge) {
 				t.Errorf("Parse: %v", err)
 			}
 			return

@@ -8,6 +8,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/provider/item"
 	"ringback/shared/provider/jsonscan"
+	"ringback/shared/storage"
 )
 
 // ofEvents ends the ContentType of an item that came in the array Events, so
@@ -20,7 +21,7 @@ const ofEvents = "; of=Events"
 // not; a packet that names another is refused as a forgery, with an error
 // wrapping gateway.ErrForbidden. {} holds no item: the console sends it to check
 // the URL. Of Events, what is not an object, too large or of another command is
-// set aside. Errors wrap gateway.ErrUnreadable or gateway.ErrTooLarge else.
+// set aside. Errors wrap gateway.ErrUnreadable or storage.ErrTooLarge else.
 func (Provider) Parse(cb *gateway.Callback) (gateway.Reading, error) {
 	body := jsonscan.Trim(cb.Body)
 	if !json.Valid(body) || !jsonscan.Value(body).IsObject() {
@@ -28,7 +29,7 @@ func (Provider) Parse(cb *gateway.Callback) (gateway.Reading, error) {
 	}
 	q := readQuery(cb.Query)
 	if len(q.kept) > gateway.MaxQueryBytes {
-		return gateway.Reading{}, fmt.Errorf("query: %w: want at most %d bytes", gateway.ErrTooLarge, gateway.MaxQueryBytes)
+		return gateway.Reading{}, fmt.Errorf("query: %w: want at most %d bytes", storage.ErrTooLarge, gateway.MaxQueryBytes)
 	}
 	r := gateway.Reading{ContentType: contentType(cb), Query: q.kept}
 	p := readPacket(body)
@@ -65,7 +66,7 @@ func contentType(cb *gateway.Callback) string {
 func single(body []byte, p packet, command string) (gateway.Item, error) {
 	switch {
 	case len(body) > gateway.MaxPayloadBytes:
-		return gateway.Item{}, fmt.Errorf("body: %w: want at most %d bytes", gateway.ErrTooLarge, gateway.MaxPayloadBytes)
+		return gateway.Item{}, fmt.Errorf("body: %w: want at most %d bytes", storage.ErrTooLarge, gateway.MaxPayloadBytes)
 	case jsonscan.TooDeep(body):
 		return gateway.Item{}, fmt.Errorf("body: %w: want at most %d levels", gateway.ErrUnreadable, jsonscan.MaxDepth)
 	case p.contradicts(command):

@@ -16,6 +16,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/gateway/gatewaytest"
 	"ringback/shared/provider/tencentchat"
+	"ringback/shared/storage"
 )
 
 var credentials = gateway.Credentials{SDKAppID: 1400123456, Tokens: []string{"xxxxyyyy", "zzzz0000"}}
@@ -129,7 +130,7 @@ func TestQueryIsKeptInASCIIAndBounded(t *testing.T) {
 		t.Errorf("query %q, type %q, want %q and U+FFFD in the type", r.Query, r.Items[0].Type, want)
 	}
 	long := "SdkAppid=5&ClientIP=" + strings.Repeat("<", gateway.MaxQueryBytes)
-	if _, err := (tencentchat.Provider{}).Parse(&gateway.Callback{Query: long, Body: []byte(`{"a":1}`)}); !errors.Is(err, gateway.ErrTooLarge) {
+	if _, err := (tencentchat.Provider{}).Parse(&gateway.Callback{Query: long, Body: []byte(`{"a":1}`)}); !errors.Is(err, storage.ErrTooLarge) {
 		t.Errorf("Parse with a query of %d bytes: %v, want ErrTooLarge", len(long), err)
 	}
 }
@@ -241,7 +242,7 @@ func TestSizeAndDepthAreBounded(t *testing.T) {
 		name, body string
 		want       error
 	}{
-		{"one that is too large", large, gateway.ErrTooLarge},
+		{"one that is too large", large, storage.ErrTooLarge},
 		{"one that is too deep", deep, gateway.ErrUnreadable},
 		{"nesting without end", strings.Repeat(`{"a":`, 200000), gateway.ErrUnreadable},
 	} {
@@ -279,7 +280,7 @@ func FuzzParse(f *testing.F) {
 		p := tencentchat.Provider{}
 		reading, err := p.Parse(&cb)
 		if err != nil {
-			if !slices.ContainsFunc([]error{gateway.ErrUnreadable, gateway.ErrTooLarge, gateway.ErrForbidden}, func(want error) bool { return errors.Is(err, want) }) {
+			if !slices.ContainsFunc([]error{gateway.ErrUnreadable, storage.ErrTooLarge, gateway.ErrForbidden}, func(want error) bool { return errors.Is(err, want) }) {
 				t.Errorf("Parse: %v", err)
 			}
 			return

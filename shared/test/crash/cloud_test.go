@@ -11,7 +11,7 @@ import (
 	"ringback/shared/cloud/dynamotest"
 	"ringback/shared/cloud/sqstest"
 	"ringback/shared/config"
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
@@ -37,7 +37,7 @@ func newOnAWS(t *testing.T, dynamoDB string) *onAWS {
 	}}}
 	var err error
 	if b.backend, err = cloud.OpenOver(config.Config{AWS: config.AWS{
-		RegistrationsTable: "r-" + gateway.NewRev(), DeliveriesTable: "d-" + gateway.NewRev(),
+		RegistrationsTable: "r-" + storage.NewRev(), DeliveriesTable: "d-" + storage.NewRev(),
 		EventsQueueURL: sqstest.URL(sqsEndpoint, "events"), RetryQueueURL: sqstest.URL(sqsEndpoint, "retry"),
 		EventsDeadURL: sqstest.URL(sqsEndpoint, "events-dead"), RetryDeadURL: sqstest.URL(sqsEndpoint, "retry-dead"),
 		Region: "us-east-1", AccessKeyID: "test", SecretAccessKey: "test",
@@ -48,7 +48,7 @@ func newOnAWS(t *testing.T, dynamoDB string) *onAWS {
 	if err := b.backend.Store.CreateTables(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := sqstest.CreateQueues(t.Context(), b.sqs(), visibility, gateway.MaxReceives, "events", "retry"); err != nil {
+	if err := sqstest.CreateQueues(t.Context(), b.sqs(), visibility, storage.MaxReceives, "events", "retry"); err != nil {
 		t.Fatal(err)
 	}
 	return b
@@ -68,13 +68,13 @@ func (b *onAWS) sqs() *sqs.Client { return sqstest.Connect(sqsEndpoint, b.client
 
 func (b *onAWS) alone() bool { return false }
 
-func (b *onAWS) begin(*testing.T) (gateway.Store, gateway.Queue) {
+func (b *onAWS) begin(*testing.T) (storage.Store, storage.Queue) {
 	return b.backend.Store, b.backend.Queue
 }
 
 func (b *onAWS) end(*testing.T) {}
 
-func (b *onAWS) serve(ctx context.Context, q gateway.QueueName, h gateway.Handler) {
+func (b *onAWS) serve(ctx context.Context, q storage.QueueName, h storage.Handler) {
 	m := &sqstest.Mapping{
 		SQS: b.sqs(), QueueURL: sqstest.URL(sqsEndpoint, string(q)), Concurrency: 4, Timeout: handlerTime, Function: cloud.SQS(h),
 	}

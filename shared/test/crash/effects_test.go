@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A process is one life of the gateway. Once it has ended, nothing that its
@@ -64,43 +64,43 @@ func (p *process) dead() bool {
 
 // mortalStore is the Store of a process. It notes which rows were written.
 type mortalStore struct {
-	gateway.Store
+	storage.Store
 	*process
 }
 
-func (s mortalStore) Put(ctx context.Context, r gateway.Row, was string) (err error) {
+func (s mortalStore) Put(ctx context.Context, r storage.Row, was string) (err error) {
 	s.out.addRow(r.Key)
 	s.do("put "+kindOf(r.Key), func() { err = s.Store.Put(ctx, r, was) })
 	return err
 }
 
-func (s mortalStore) Delete(ctx context.Context, k gateway.Key, was string) (err error) {
+func (s mortalStore) Delete(ctx context.Context, k storage.Key, was string) (err error) {
 	s.do("delete "+kindOf(k), func() { err = s.Store.Delete(ctx, k, was) })
 	return err
 }
 
-func (s mortalStore) Get(ctx context.Context, keys ...gateway.Key) ([]gateway.Row, error) {
+func (s mortalStore) Get(ctx context.Context, keys ...storage.Key) ([]storage.Row, error) {
 	defer s.check()
 	s.check()
 	return s.Store.Get(ctx, keys...)
 }
 
-func (s mortalStore) List(ctx context.Context, q gateway.Query) (gateway.Page, error) {
+func (s mortalStore) List(ctx context.Context, q storage.Query) (storage.Page, error) {
 	defer s.check()
 	s.check()
 	return s.Store.List(ctx, q)
 }
 
-func (s mortalStore) Due(ctx context.Context, shard int, until time.Time, after string, limit int) ([]gateway.DueRow, string, error) {
+func (s mortalStore) Due(ctx context.Context, shard int, until time.Time, after string, limit int) ([]storage.DueRow, string, error) {
 	defer s.check()
 	s.check()
 	return s.Store.Due(ctx, shard, until, after, limit)
 }
 
 // kindOf names the kind of row that k is of: the letters before the ids.
-func kindOf(k gateway.Key) string {
+func kindOf(k storage.Key) string {
 	pk, _, _ := strings.Cut(k.PK, "#")
-	if k.Table == gateway.Deliveries {
+	if k.Table == storage.Deliveries {
 		return pk
 	}
 	sk, _, _ := strings.Cut(k.SK, "#")
@@ -112,22 +112,22 @@ func kindOf(k gateway.Key) string {
 
 // mortalQueue is the Queue of a process.
 type mortalQueue struct {
-	gateway.Queue
+	storage.Queue
 	*process
 }
 
-func (q mortalQueue) Send(ctx context.Context, name gateway.QueueName, ms []gateway.Message) (errs []error) {
+func (q mortalQueue) Send(ctx context.Context, name storage.QueueName, ms []storage.Message) (errs []error) {
 	q.do("send "+messageKind(ms[0].Body), func() { errs = q.Queue.Send(ctx, name, ms) })
 	return errs
 }
 
-func (q mortalQueue) Depth(ctx context.Context, name gateway.QueueName) (gateway.Depth, error) {
+func (q mortalQueue) Depth(ctx context.Context, name storage.QueueName) (storage.Depth, error) {
 	defer q.check()
 	q.check()
 	return q.Queue.Depth(ctx, name)
 }
 
-func (q mortalQueue) Redrive(ctx context.Context, name gateway.QueueName) (err error) {
+func (q mortalQueue) Redrive(ctx context.Context, name storage.QueueName) (err error) {
 	q.do("redrive "+string(name), func() { err = q.Queue.Redrive(ctx, name) })
 	return err
 }
@@ -148,8 +148,8 @@ func messageKind(body string) string {
 const untilDeleted = time.Millisecond
 
 // handler is h within a process. That its messages are deleted is an effect.
-func (p *process) handler(name gateway.QueueName, h gateway.Handler) gateway.Handler {
-	return func(ctx context.Context, ms []gateway.Received) ([]string, error) {
+func (p *process) handler(name storage.QueueName, h storage.Handler) storage.Handler {
+	return func(ctx context.Context, ms []storage.Received) ([]string, error) {
 		p.check()
 		again, err := h(ctx, ms)
 		p.check()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A point is where a process ends: before or after an effect, which is given
@@ -30,8 +31,8 @@ type outside struct {
 	Names []string // of all effects so far
 	Ends  []point  // where processes end
 	Hit   []string // the effects at which one did
-	Rows  []gateway.Key
-	known map[gateway.Key]bool
+	Rows  []storage.Key
+	known map[storage.Key]bool
 }
 
 // A post is one POST that came to an endpoint.
@@ -57,11 +58,11 @@ func (o *outside) next(name string) (before, after bool) {
 }
 
 // addRow notes that a row was written, or was about to be.
-func (o *outside) addRow(k gateway.Key) {
+func (o *outside) addRow(k storage.Key) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.known == nil {
-		o.known = map[gateway.Key]bool{}
+		o.known = map[storage.Key]bool{}
 		for _, k := range o.Rows {
 			o.known[k] = true
 		}
@@ -123,7 +124,7 @@ func (o *outside) place(p post) int {
 	return slices.Index(o.Posts, p)
 }
 
-func (o *outside) rows() []gateway.Key {
+func (o *outside) rows() []storage.Key {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.Clone(o.Rows)

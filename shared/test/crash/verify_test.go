@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // verify checks what must hold after a run in which processes ended crashes
@@ -37,8 +38,8 @@ func (w *world) unfinished() string {
 			fmt.Fprintln(&b, err)
 		}
 	}
-	for _, q := range []gateway.QueueName{gateway.EventsQueue, gateway.RetryQueue} {
-		if d, err := w.queue.Depth(ctx, q); err != nil || d != (gateway.Depth{}) {
+	for _, q := range []storage.QueueName{storage.EventsQueue, storage.RetryQueue} {
+		if d, err := w.queue.Depth(ctx, q); err != nil || d != (storage.Depth{}) {
 			fmt.Fprintf(&b, "Depth(%s) = %+v, %v; want an empty queue\n", q, d, err)
 		}
 	}
@@ -106,9 +107,9 @@ func checkOrder(o *outside, crashes int) error {
 
 // checkRow returns an error if something of the row under k is still to be
 // done: it is neither final nor empty.
-func checkRow(ctx context.Context, s gateway.Store, k gateway.Key) error {
+func checkRow(ctx context.Context, s storage.Store, k storage.Key) error {
 	kind, _, _ := strings.Cut(k.PK, "#")
-	if k.Table != gateway.Deliveries || !strings.Contains("DJL", kind) {
+	if k.Table != storage.Deliveries || !strings.Contains("DJL", kind) {
 		return nil
 	}
 	rows, err := s.Get(ctx, k)
@@ -136,7 +137,7 @@ func checkRow(ctx context.Context, s gateway.Store, k gateway.Key) error {
 
 // checkFannedOut returns an error unless each registration of the event under k
 // has a delivery, or has been removed before its turn came.
-func checkFannedOut(ctx context.Context, s gateway.Store, k gateway.Key) error {
+func checkFannedOut(ctx context.Context, s storage.Store, k storage.Key) error {
 	if !strings.HasPrefix(k.PK, "E#") {
 		return nil
 	}
@@ -149,12 +150,12 @@ func checkFannedOut(ctx context.Context, s gateway.Store, k gateway.Key) error {
 		return fmt.Errorf("event %s: %v", k.SK, err)
 	}
 	for _, id := range event.Match {
-		keys := append(deliveryKeys(id, k.SK), gateway.Key{Table: gateway.Registrations, PK: "R#" + id, SK: "R"})
+		keys := append(deliveryKeys(id, k.SK), storage.Key{Table: storage.Registrations, PK: "R#" + id, SK: "R"})
 		rows, err := s.Get(ctx, keys...)
 		if err != nil {
 			return err
 		}
-		removed := slices.ContainsFunc(rows, func(r gateway.Row) bool { return r.SK == "R" && bytes.Contains(r.Data, []byte(`"state":"removed"`)) })
+		removed := slices.ContainsFunc(rows, func(r storage.Row) bool { return r.SK == "R" && bytes.Contains(r.Data, []byte(`"state":"removed"`)) })
 		if len(rows) != 2 && !removed {
 			return fmt.Errorf("event %s has %d deliveries for %s, want 1", k.SK, len(rows)-1, id)
 		}
@@ -164,10 +165,10 @@ func checkFannedOut(ctx context.Context, s gateway.Store, k gateway.Key) error {
 
 // deliveryKeys returns the places where a delivery can be: which one it is, is
 // the gateway's affair.
-func deliveryKeys(registration, event string) []gateway.Key {
-	var out []gateway.Key
+func deliveryKeys(registration, event string) []storage.Key {
+	var out []storage.Key
 	for shard := range 16 {
-		out = append(out, gateway.Key{Table: gateway.Deliveries, PK: fmt.Sprintf("D#%s#%d", registration, shard), SK: event})
+		out = append(out, storage.Key{Table: storage.Deliveries, PK: fmt.Sprintf("D#%s#%d", registration, shard), SK: event})
 	}
 	return out
 }

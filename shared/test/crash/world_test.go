@@ -13,16 +13,17 @@ import (
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/storage"
 )
 
 // A backend keeps rows and messages over the lives of processes.
 type backend interface {
 	// begin is called when a process starts, end when it has ended.
-	begin(t *testing.T) (gateway.Store, gateway.Queue)
+	begin(t *testing.T) (storage.Store, storage.Queue)
 	end(t *testing.T)
 
 	// serve hands the messages of a queue to h until ctx ends.
-	serve(ctx context.Context, q gateway.QueueName, h gateway.Handler)
+	serve(ctx context.Context, q storage.QueueName, h storage.Handler)
 
 	// alone says that a process knows those before to have ended.
 	alone() bool
@@ -35,8 +36,8 @@ type world struct {
 	on  backend
 	dir string // for a real exit; empty: exits are played
 
-	store   gateway.Store // what the process of the moment works on, without its mortality
-	queue   gateway.Queue
+	store   storage.Store // what the process of the moment works on, without its mortality
+	queue   storage.Queue
 	process *process
 	g       *gateway.Gateway
 	cancel  context.CancelFunc
@@ -59,7 +60,7 @@ func (w *world) start() {
 		Alone: w.on.alone(), Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	w.g.Egress.Transport = mortalTransport{w.process}
-	for q, h := range map[gateway.QueueName]gateway.Handler{gateway.EventsQueue: w.g.FanOut, gateway.RetryQueue: w.g.Redeliver} {
+	for q, h := range map[storage.QueueName]storage.Handler{storage.EventsQueue: w.g.FanOut, storage.RetryQueue: w.g.Redeliver} {
 		w.running.Go(func() { w.on.serve(ctx, q, w.process.handler(q, h)) })
 	}
 	w.running.Go(func() { schedule(ctx, w.g) })
@@ -165,7 +166,7 @@ type inFile struct {
 
 func (b *inFile) alone() bool { return !b.takeOver }
 
-func (b *inFile) begin(t *testing.T) (gateway.Store, gateway.Queue) {
+func (b *inFile) begin(t *testing.T) (storage.Store, storage.Queue) {
 	t.Helper()
 	if b.db == nil {
 		var err error
@@ -195,7 +196,7 @@ func (b *inFile) closed(t *testing.T) {
 	b.db = nil
 }
 
-func (b *inFile) serve(ctx context.Context, q gateway.QueueName, h gateway.Handler) {
+func (b *inFile) serve(ctx context.Context, q storage.QueueName, h storage.Handler) {
 	b.db.Serve(ctx, q, embedded.Consumer{Handler: h, Concurrency: 8, Timeout: handlerTime})
 }
 

@@ -19,6 +19,7 @@ import (
 	"ringback/shared/config"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/storage"
 
 	"github.com/aws/aws-lambda-go/events"
 )
@@ -57,7 +58,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
 		t: t, proxy: &awsproxy.Proxy{Target: dynamotest.Endpoint(t)}, functions: map[string]*runtimetest.Function{},
-		tables: [2]string{"r-" + gateway.NewRev(), "d-" + gateway.NewRev()},
+		tables: [2]string{"r-" + storage.NewRev(), "d-" + storage.NewRev()},
 		client: &http.Client{Transport: &http.Transport{}},
 	}
 	t.Cleanup(w.client.CloseIdleConnections)
@@ -68,7 +69,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(secrets.Close)
 	w.secrets = secrets.URL
 	w.template = readTemplate(t, w.names())
-	if err := sqstest.CreateQueues(t.Context(), sqstest.Connect(w.sqs, w.client), visibility, gateway.MaxReceives, eventsQueue, retryQueue); err != nil {
+	if err := sqstest.CreateQueues(t.Context(), sqstest.Connect(w.sqs, w.client), visibility, storage.MaxReceives, eventsQueue, retryQueue); err != nil {
 		t.Fatal(err)
 	}
 	w.prepare(w.proxy.Start(t))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // visibility and limits of the queues and functions, as template.yaml has them.
@@ -21,14 +22,14 @@ const (
 
 // A backend keeps rows and messages over the lives of processes.
 type backend interface {
-	store() gateway.Store
-	queue() gateway.Queue
+	store() storage.Store
+	queue() storage.Queue
 	lost(p *process)                              // p has ended
 	poll() bool                                   // hand out messages; true if some were
 	nextArrival() time.Time                       // of a message or due row; zero: of none
 	firstDue() time.Time                          // zero: nothing is due
 	nothingDue(shard int, until time.Time) bool   // as rows.nothingDue
-	all(t gateway.Table, pk string) []gateway.Row // rows whose PK begins so
+	all(t storage.Table, pk string) []storage.Row // rows whose PK begins so
 	idle() bool                                   // no message is left and nothing is due
 }
 
@@ -40,30 +41,30 @@ type inMemory struct {
 	flights []*flight
 
 	laneWrites int                 // of rows of lanes
-	appended   map[gateway.Key]int // which of them put a delivery into its lane
-	grown      map[gateway.Key]int // which of them had a lane's Seq grow, last
+	appended   map[storage.Key]int // which of them put a delivery into its lane
+	grown      map[storage.Key]int // which of them had a lane's Seq grow, last
 }
 
 // A flight is a batch of messages that a handler has.
 type flight struct {
 	process *process
-	queue   gateway.QueueName
-	ms      []gateway.Received
+	queue   storage.QueueName
+	ms      []storage.Received
 	over    bool
 }
 
 func newInMemory(w *world) *inMemory {
 	return &inMemory{
 		rows: newRows(), messages: newMessages(visibility), w: w,
-		appended: map[gateway.Key]int{}, grown: map[gateway.Key]int{},
+		appended: map[storage.Key]int{}, grown: map[storage.Key]int{},
 	}
 }
 
-func (m *inMemory) store() gateway.Store { return m }
-func (m *inMemory) queue() gateway.Queue { return m }
+func (m *inMemory) store() storage.Store { return m }
+func (m *inMemory) queue() storage.Queue { return m }
 
-// Put implements gateway.Store.
-func (m *inMemory) Put(ctx context.Context, r gateway.Row, was string) error {
+// Put implements storage.Store.
+func (m *inMemory) Put(ctx context.Context, r storage.Row, was string) error {
 	before, _ := m.stored(r.Key)
 	err := m.rows.Put(ctx, r, was)
 	if err == nil && before.Rev != r.Rev {
@@ -72,11 +73,11 @@ func (m *inMemory) Put(ctx context.Context, r gateway.Row, was string) error {
 	return err
 }
 
-// Send implements gateway.Queue.
-func (m *inMemory) Send(ctx context.Context, name gateway.QueueName, ms []gateway.Message) []error {
+// Send implements storage.Queue.
+func (m *inMemory) Send(ctx context.Context, name storage.QueueName, ms []storage.Message) []error {
 	errs := m.messages.Send(ctx, name, ms)
 	for i, err := range errs {
-		if err == nil && name == gateway.EventsQueue {
+		if err == nil && name == storage.EventsQueue {
 			m.w.queued(ms[i].Body)
 		}
 	}
@@ -89,7 +90,7 @@ func (m *inMemory) lost(p *process) {
 	for _, f := range m.flights {
 		if f.process == p && m.w.plan.alone {
 			m.reveal(f.queue, func(receipt string) bool {
-				return slices.ContainsFunc(f.ms, func(r gateway.Received) bool { return r.Receipt == receipt })
+				return slices.ContainsFunc(f.ms, func(r storage.Received) bool { return r.Receipt == receipt })
 			}, time.Now())
 		}
 	}
@@ -99,7 +100,7 @@ func (m *inMemory) lost(p *process) {
 // poll hands a batch of messages to a worker that is free.
 func (m *inMemory) poll() bool {
 	w := m.w
-	var ready []gateway.QueueName
+	var ready []storage.QueueName
 	for _, name := range queues {
 		if at, ok := m.firstVisible(name); ok && !at.After(time.Now()) {
 			ready = append(ready, name)
@@ -109,12 +110,12 @@ func (m *inMemory) poll() bool {
 		return false
 	}
 	name := pick(w.rng, ready...)
-	ms := m.receive(name, 1+w.rng.IntN(gateway.MaxSend), w.rng.IntN)
+	ms := m.receive(name, 1+w.rng.IntN(storage.MaxSend), w.rng.IntN)
 	if len(ms) == 0 {
 		return true // they were dead letters
 	}
 	switch twin := !w.calm && w.plan.twins && w.rng.IntN(2) == 0; {
-	case twin && name == gateway.EventsQueue || !w.calm && w.rng.Float64() < w.plan.twice:
+	case twin && name == storage.EventsQueue || !w.calm && w.rng.Float64() < w.plan.twice:
 		m.reveal(name, func(receipt string) bool { return receipt == ms[0].Receipt }, time.Now())
 	case twin:
 		m.repeat(name, ms[0], time.Now().Add(workerTimeout+time.Duration(w.rng.Int64N(int64(5*time.Minute)))))
@@ -123,7 +124,7 @@ func (m *inMemory) poll() bool {
 	return true
 }
 
-var queues = [...]gateway.QueueName{gateway.EventsQueue, gateway.RetryQueue}
+var queues = [...]storage.QueueName{storage.EventsQueue, storage.RetryQueue}
 
 // anyFree reports whether a worker takes another batch.
 func (w *world) anyFree() bool {
@@ -154,7 +155,7 @@ func (m *inMemory) handle(f *flight) {
 	m.flights = append(m.flights, f)
 	p.running++
 	h := p.g.FanOut
-	if f.queue == gateway.RetryQueue {
+	if f.queue == storage.RetryQueue {
 		h = p.g.Redeliver
 	}
 	w.say("process %d gets %d of %s", p.number, len(f.ms), f.queue)
@@ -186,7 +187,7 @@ func (m *inMemory) delete(f *flight, again []string) {
 	}
 	m.finish(f.queue, f.ms, again)
 	for _, r := range f.ms {
-		if f.queue == gateway.EventsQueue && !slices.Contains(again, r.Receipt) {
+		if f.queue == storage.EventsQueue && !slices.Contains(again, r.Receipt) {
 			m.finished(r.Body)
 		}
 	}
@@ -246,7 +247,7 @@ func (w *world) nextTick() time.Time {
 // idle reports whether no message and no due row is left.
 func (m *inMemory) idle() bool {
 	for _, name := range queues {
-		if d, _ := m.Depth(context.Background(), name); d != (gateway.Depth{}) {
+		if d, _ := m.Depth(context.Background(), name); d != (storage.Depth{}) {
 			return false
 		}
 	}

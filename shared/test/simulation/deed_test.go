@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A deed is something that somebody does with the API, and does again until it
@@ -53,7 +54,7 @@ func (w *world) answered(d *deed, err error) {
 
 // refusal reports whether err says that trying again is of no use.
 func refusal(err error) bool {
-	return slices.ContainsFunc([]error{gateway.ErrNotFound, gateway.ErrConflict, gateway.ErrInvalid, gateway.ErrLimit, gateway.ErrForbidden},
+	return slices.ContainsFunc([]error{storage.ErrNotFound, storage.ErrConflict, storage.ErrInvalid, gateway.ErrLimit, gateway.ErrForbidden},
 		func(target error) bool { return errors.Is(err, target) }) || errors.As(err, new(*gateway.Refusal))
 }
 

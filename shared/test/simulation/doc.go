@@ -51,7 +51,7 @@
 // file would take weeks, so the simulation has a model of both contracts in
 // memory, in store_test.go and queue_test.go, which no other package can
 // import. It passes the same contract tests as the backends (model_test.go),
-// gatewaytest.Weakness takes from it what the contracts do not promise, and a
+// storagetest.Weakness takes from it what the contracts do not promise, and a
 // share of the seeds is played on the embedded backend too.
 //
 // # How a seed repeats

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/embedded"
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // onFile reports whether a seed is played on the embedded backend: one of fifty,
@@ -20,7 +20,7 @@ type inFile struct {
 	w       *world
 	dir     string
 	db      *embedded.DB
-	known   map[gateway.Key]bool // rows that were written
+	known   map[storage.Key]bool // rows that were written
 	itself  *process             // whose calls the file's own are
 	stop    context.CancelFunc
 	serving sync.WaitGroup
@@ -28,7 +28,7 @@ type inFile struct {
 }
 
 func newInFile(w *world) *inFile {
-	f := &inFile{w: w, dir: w.t.TempDir(), known: map[gateway.Key]bool{}, itself: &process{role: "file"}}
+	f := &inFile{w: w, dir: w.t.TempDir(), known: map[storage.Key]bool{}, itself: &process{role: "file"}}
 	f.open()
 	return f
 }
@@ -48,12 +48,12 @@ func (f *inFile) open() {
 }
 
 // handler is the handler of whatever process there is when a batch comes.
-func (f *inFile) handler(name gateway.QueueName) gateway.Handler {
-	return func(ctx context.Context, ms []gateway.Received) (again []string, err error) {
+func (f *inFile) handler(name storage.QueueName) storage.Handler {
+	return func(ctx context.Context, ms []storage.Received) (again []string, err error) {
 		var p *process
 		f.w.park(context.Background(), f.itself, "receive of "+string(name), ms[0].Receipt+ms[0].Body, func() { p = f.w.process("worker") })
 		h := p.g.FanOut
-		if name == gateway.RetryQueue {
+		if name == storage.RetryQueue {
 			h = p.g.Redeliver
 		}
 		inner, cancel := context.WithCancel(ctx)
@@ -102,8 +102,8 @@ func (f *inFile) close() {
 	}
 }
 
-func (f *inFile) store() gateway.Store { return knownRows{f.db, f} }
-func (f *inFile) queue() gateway.Queue { return f.db }
+func (f *inFile) store() storage.Store { return knownRows{f.db, f} }
+func (f *inFile) queue() storage.Queue { return f.db }
 
 func (f *inFile) poll() bool                     { return false } // the file's queue serves itself
 func (f *inFile) nextArrival() (none time.Time)  { return none }
@@ -112,17 +112,17 @@ func (f *inFile) nothingDue(int, time.Time) bool { return false }
 
 // knownRows notes which rows were written.
 type knownRows struct {
-	gateway.Store
+	storage.Store
 	f *inFile
 }
 
-func (s knownRows) Put(ctx context.Context, r gateway.Row, was string) error {
+func (s knownRows) Put(ctx context.Context, r storage.Row, was string) error {
 	s.f.known[r.Key] = true
 	return s.Store.Put(ctx, r, was)
 }
 
-func (f *inFile) all(t gateway.Table, pk string) []gateway.Row {
-	var out []gateway.Row
+func (f *inFile) all(t storage.Table, pk string) []storage.Row {
+	var out []storage.Row
 	for k := range f.known {
 		if k.Table == t && strings.HasPrefix(k.PK, pk) {
 			rows, err := f.db.Get(context.Background(), k)
@@ -132,7 +132,7 @@ func (f *inFile) all(t gateway.Table, pk string) []gateway.Row {
 			out = append(out, rows...)
 		}
 	}
-	slices.SortFunc(out, func(a, b gateway.Row) int { return strings.Compare(a.PK+" "+a.SK, b.PK+" "+b.SK) })
+	slices.SortFunc(out, func(a, b storage.Row) int { return strings.Compare(a.PK+" "+a.SK, b.PK+" "+b.SK) })
 	return out
 }
 
@@ -143,11 +143,11 @@ func (f *inFile) idle() bool {
 	}
 	f.looked = f.w.lastTick
 	for _, name := range queues {
-		if d, err := f.db.Depth(context.Background(), name); err != nil || d != (gateway.Depth{}) {
+		if d, err := f.db.Depth(context.Background(), name); err != nil || d != (storage.Depth{}) {
 			return false
 		}
 	}
-	for shard := range gateway.DueShards {
+	for shard := range storage.DueShards {
 		rows, _, err := f.db.Due(context.Background(), shard, time.Now().Add(10*365*24*time.Hour), "", 1)
 		if err != nil || len(rows) > 0 {
 			return false

@@ -7,29 +7,29 @@ import (
 	"testing"
 	"time"
 
-	"ringback/shared/gateway"
-	"ringback/shared/gateway/gatewaytest"
+	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 func TestModelKeepsTheContractOfStore(t *testing.T) {
-	gatewaytest.Store(t, func(*testing.T) gateway.Store { return newRows() })
+	storagetest.Store(t, func(*testing.T) storage.Store { return newRows() })
 }
 
 func TestModelKeepsTheContractOfQueue(t *testing.T) {
-	gatewaytest.Queue(t, func(*testing.T) gatewaytest.ServedQueue { return polled{newMessages(gatewaytest.Visibility)} })
+	storagetest.Queue(t, func(*testing.T) storagetest.ServedQueue { return polled{newMessages(storagetest.Visibility)} })
 }
 
 // polled serves messages in real time, as the runs of the simulation do in
 // virtual time.
 type polled struct{ *messages }
 
-func (q polled) Serve(ctx context.Context, name gateway.QueueName, h gateway.Handler) error {
+func (q polled) Serve(ctx context.Context, name storage.QueueName, h storage.Handler) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	ticks := time.NewTicker(5 * time.Millisecond)
 	defer ticks.Stop()
 	for {
-		for ms := q.receive(name, gateway.MaxSend, rand.IntN); len(ms) > 0; ms = q.receive(name, gateway.MaxSend, rand.IntN) {
+		for ms := q.receive(name, storage.MaxSend, rand.IntN); len(ms) > 0; ms = q.receive(name, storage.MaxSend, rand.IntN) {
 			running.Go(func() {
 				if again, err := h(context.WithoutCancel(ctx), ms); err == nil {
 					q.finish(name, ms, again)

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // An outage is what a backend does to all calls for a while.
@@ -50,11 +50,11 @@ func (o outage) answer(writes bool, do func() error) error {
 
 // outageStore is a Store that fails while w says so.
 type outageStore struct {
-	gateway.Store
+	storage.Store
 	w *world
 }
 
-func (s outageStore) Get(ctx context.Context, keys ...gateway.Key) (out []gateway.Row, err error) {
+func (s outageStore) Get(ctx context.Context, keys ...storage.Key) (out []storage.Row, err error) {
 	err = s.w.storeIs.answer(false, func() (err error) {
 		out, err = s.Store.Get(ctx, keys...)
 		return err
@@ -62,15 +62,15 @@ func (s outageStore) Get(ctx context.Context, keys ...gateway.Key) (out []gatewa
 	return out, err
 }
 
-func (s outageStore) Put(ctx context.Context, r gateway.Row, was string) error {
+func (s outageStore) Put(ctx context.Context, r storage.Row, was string) error {
 	return s.w.storeIs.answer(true, func() error { return s.Store.Put(ctx, r, was) })
 }
 
-func (s outageStore) Delete(ctx context.Context, k gateway.Key, was string) error {
+func (s outageStore) Delete(ctx context.Context, k storage.Key, was string) error {
 	return s.w.storeIs.answer(true, func() error { return s.Store.Delete(ctx, k, was) })
 }
 
-func (s outageStore) List(ctx context.Context, q gateway.Query) (p gateway.Page, err error) {
+func (s outageStore) List(ctx context.Context, q storage.Query) (p storage.Page, err error) {
 	err = s.w.storeIs.answer(false, func() (err error) {
 		p, err = s.Store.List(ctx, q)
 		return err
@@ -78,7 +78,7 @@ func (s outageStore) List(ctx context.Context, q gateway.Query) (p gateway.Page,
 	return p, err
 }
 
-func (s outageStore) Due(ctx context.Context, shard int, until time.Time, after string, limit int) (out []gateway.DueRow, next string, err error) {
+func (s outageStore) Due(ctx context.Context, shard int, until time.Time, after string, limit int) (out []storage.DueRow, next string, err error) {
 	err = s.w.storeIs.answer(false, func() (err error) {
 		out, next, err = s.Store.Due(ctx, shard, until, after, limit)
 		return err
@@ -88,11 +88,11 @@ func (s outageStore) Due(ctx context.Context, shard int, until time.Time, after 
 
 // outageQueue is a Queue that fails while w says so.
 type outageQueue struct {
-	gateway.Queue
+	storage.Queue
 	w *world
 }
 
-func (q outageQueue) Send(ctx context.Context, name gateway.QueueName, ms []gateway.Message) (errs []error) {
+func (q outageQueue) Send(ctx context.Context, name storage.QueueName, ms []storage.Message) (errs []error) {
 	err := q.w.queueIs.answer(true, func() error {
 		errs = q.Queue.Send(ctx, name, ms)
 		return nil
@@ -106,7 +106,7 @@ func (q outageQueue) Send(ctx context.Context, name gateway.QueueName, ms []gate
 	return errs
 }
 
-func (q outageQueue) Depth(ctx context.Context, name gateway.QueueName) (d gateway.Depth, err error) {
+func (q outageQueue) Depth(ctx context.Context, name storage.QueueName) (d storage.Depth, err error) {
 	err = q.w.queueIs.answer(false, func() (err error) {
 		d, err = q.Queue.Depth(ctx, name)
 		return err
@@ -114,6 +114,6 @@ func (q outageQueue) Depth(ctx context.Context, name gateway.QueueName) (d gatew
 	return d, err
 }
 
-func (q outageQueue) Redrive(ctx context.Context, name gateway.QueueName) error {
+func (q outageQueue) Redrive(ctx context.Context, name storage.QueueName) error {
 	return q.w.queueIs.answer(true, func() error { return q.Queue.Redrive(ctx, name) })
 }

@@ -4,7 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"ringback/shared/gateway/gatewaytest"
+	"ringback/shared/storage/storagetest"
 )
 
 // A plan is what a seed chooses before a run begins.
@@ -35,7 +35,7 @@ type plan struct {
 	slow     float64       // share of calls that take long
 	twice    float64       // share of messages that are received twice at once
 	lost     float64       // share of answers of endpoints that do not come back
-	weakness gatewaytest.Weakness
+	weakness storagetest.Weakness
 }
 
 // newPlan returns the plan of a seed.
@@ -71,10 +71,10 @@ func newPlan(seed uint64, rng *rand.Rand) plan {
 	p.slow = max(p.slow, pick(rng, 0, 0.01, 0.1))
 	p.twice = pick(rng, 0, 0.05, 0.3)
 	p.lost = pick(rng, 0, 0.05, 0.2)
-	p.weakness = gatewaytest.Weak(seed)
+	p.weakness = storagetest.Weak(seed)
 	switch rng.IntN(4) {
 	case 0:
-		p.weakness = gatewaytest.Weakness{Seed: seed}
+		p.weakness = storagetest.Weakness{Seed: seed}
 	case 1:
 		p.weakness.Refused, p.weakness.Lost, p.weakness.Partial = 0.1, 0.1, 0.1
 	}

@@ -11,6 +11,7 @@ import (
 	"ringback/shared/app"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/storage"
 )
 
 // A process is one life of a gateway.
@@ -74,7 +75,7 @@ func (p *process) do(ctx context.Context, name, about string, effect func()) err
 // processStore is the Store of a process.
 type processStore struct{ *process }
 
-func (s processStore) Get(ctx context.Context, keys ...gateway.Key) (out []gateway.Row, err error) {
+func (s processStore) Get(ctx context.Context, keys ...storage.Key) (out []storage.Row, err error) {
 	name, about := "get", ""
 	if len(keys) > 0 {
 		name, about = "get "+kindOf(keys[0]), keys[0].PK+" "+keys[0].SK
@@ -85,7 +86,7 @@ func (s processStore) Get(ctx context.Context, keys ...gateway.Key) (out []gatew
 	return out, err
 }
 
-func (s processStore) Put(ctx context.Context, r gateway.Row, was string) (err error) {
+func (s processStore) Put(ctx context.Context, r storage.Row, was string) (err error) {
 	about := r.PK + " " + r.SK
 	if gone := s.do(ctx, "put "+kindOf(r.Key), about, func() { err = s.w.store().Put(ctx, r, was) }); gone != nil {
 		return gone
@@ -93,7 +94,7 @@ func (s processStore) Put(ctx context.Context, r gateway.Row, was string) (err e
 	return err
 }
 
-func (s processStore) Delete(ctx context.Context, k gateway.Key, was string) (err error) {
+func (s processStore) Delete(ctx context.Context, k storage.Key, was string) (err error) {
 	about := k.PK + " " + k.SK
 	if gone := s.do(ctx, "delete "+kindOf(k), about, func() { err = s.w.store().Delete(ctx, k, was) }); gone != nil {
 		return gone
@@ -101,16 +102,16 @@ func (s processStore) Delete(ctx context.Context, k gateway.Key, was string) (er
 	return err
 }
 
-func (s processStore) List(ctx context.Context, q gateway.Query) (p gateway.Page, err error) {
+func (s processStore) List(ctx context.Context, q storage.Query) (p storage.Page, err error) {
 	about := q.PK + " " + q.From + " " + q.After
-	if gone := s.do(ctx, "list "+kindOf(gateway.Key{Table: q.Table, PK: q.PK}), about, func() { p, err = s.w.store().List(ctx, q) }); gone != nil {
+	if gone := s.do(ctx, "list "+kindOf(storage.Key{Table: q.Table, PK: q.PK}), about, func() { p, err = s.w.store().List(ctx, q) }); gone != nil {
 		return p, gone
 	}
 	return p, err
 }
 
 // Due does not park for a shard in which nothing was due for long: most are so.
-func (s processStore) Due(ctx context.Context, shard int, until time.Time, after string, limit int) (out []gateway.DueRow, next string, err error) {
+func (s processStore) Due(ctx context.Context, shard int, until time.Time, after string, limit int) (out []storage.DueRow, next string, err error) {
 	if s.w.on.nothingDue(shard, until) {
 		return nil, "", nil
 	}
@@ -121,9 +122,9 @@ func (s processStore) Due(ctx context.Context, shard int, until time.Time, after
 }
 
 // kindOf names the kind of row that k is of: the letters before the ids.
-func kindOf(k gateway.Key) string {
+func kindOf(k storage.Key) string {
 	pk, _, _ := strings.Cut(k.PK, "#")
-	if k.Table == gateway.Deliveries {
+	if k.Table == storage.Deliveries {
 		return pk
 	}
 	sk, _, _ := strings.Cut(k.SK, "#")
@@ -136,7 +137,7 @@ func kindOf(k gateway.Key) string {
 // processQueue is the Queue of a process.
 type processQueue struct{ *process }
 
-func (q processQueue) Send(ctx context.Context, name gateway.QueueName, ms []gateway.Message) (errs []error) {
+func (q processQueue) Send(ctx context.Context, name storage.QueueName, ms []storage.Message) (errs []error) {
 	about, _, _ := strings.Cut(ms[0].Body, `"e":`) // what follows may be in any order
 	if gone := q.do(ctx, "send to "+string(name), about, func() { errs = q.w.queue().Send(ctx, name, ms) }); gone != nil {
 		errs = make([]error, len(ms))
@@ -147,14 +148,14 @@ func (q processQueue) Send(ctx context.Context, name gateway.QueueName, ms []gat
 	return errs
 }
 
-func (q processQueue) Depth(ctx context.Context, name gateway.QueueName) (d gateway.Depth, err error) {
+func (q processQueue) Depth(ctx context.Context, name storage.QueueName) (d storage.Depth, err error) {
 	if gone := q.do(ctx, "depth of "+string(name), "", func() { d, err = q.w.queue().Depth(ctx, name) }); gone != nil {
 		return d, gone
 	}
 	return d, err
 }
 
-func (q processQueue) Redrive(ctx context.Context, name gateway.QueueName) (err error) {
+func (q processQueue) Redrive(ctx context.Context, name storage.QueueName) (err error) {
 	if gone := q.do(ctx, "redrive of "+string(name), "", func() { err = q.w.queue().Redrive(ctx, name) }); gone != nil {
 		return gone
 	}

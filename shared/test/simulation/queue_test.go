@@ -8,16 +8,16 @@ import (
 	"sync"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
-// messages is a model of gateway.Queue: two queues, each with its dead letters,
+// messages is a model of storage.Queue: two queues, each with its dead letters,
 // and a visibility timeout. Whoever receives and finishes tells the order.
 type messages struct {
 	visibility time.Duration
 
 	mu    sync.Mutex
-	lines map[gateway.QueueName]*line
+	lines map[storage.QueueName]*line
 	sent  int // how many messages, which numbers them
 }
 
@@ -36,12 +36,12 @@ type letter struct {
 }
 
 func newMessages(visibility time.Duration) *messages {
-	return &messages{visibility: visibility, lines: map[gateway.QueueName]*line{gateway.EventsQueue: {}, gateway.RetryQueue: {}}}
+	return &messages{visibility: visibility, lines: map[storage.QueueName]*line{storage.EventsQueue: {}, storage.RetryQueue: {}}}
 }
 
-// Send implements gateway.Queue.
-func (q *messages) Send(_ context.Context, name gateway.QueueName, ms []gateway.Message) []error {
-	errs := gateway.CheckSend(name, ms)
+// Send implements storage.Queue.
+func (q *messages) Send(_ context.Context, name storage.QueueName, ms []storage.Message) []error {
+	errs := storage.CheckSend(name, ms)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for i, m := range ms {
@@ -58,7 +58,7 @@ func (q *messages) Send(_ context.Context, name gateway.QueueName, ms []gateway.
 // sweep moves what was received too often to the dead letters.
 func (l *line) sweep(now time.Time) {
 	l.letters = slices.DeleteFunc(l.letters, func(m *letter) bool {
-		dead := m.receives >= gateway.MaxReceives && !m.visible.After(now)
+		dead := m.receives >= storage.MaxReceives && !m.visible.After(now)
 		if dead {
 			l.dead = append(l.dead, m)
 		}
@@ -67,7 +67,7 @@ func (l *line) sweep(now time.Time) {
 }
 
 // receive hands out up to n messages, chosen by pick from so many.
-func (q *messages) receive(name gateway.QueueName, n int, pick func(of int) int) []gateway.Received {
+func (q *messages) receive(name storage.QueueName, n int, pick func(of int) int) []storage.Received {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
@@ -78,20 +78,20 @@ func (q *messages) receive(name gateway.QueueName, n int, pick func(of int) int)
 			ready = append(ready, m)
 		}
 	}
-	var out []gateway.Received
+	var out []storage.Received
 	for len(ready) > 0 && len(out) < n {
 		i := pick(len(ready))
 		m := ready[i]
 		ready = slices.Delete(ready, i, i+1)
 		m.receives++
 		m.visible = now.Add(q.visibility)
-		out = append(out, gateway.Received{Body: m.body, Receipt: strconv.Itoa(m.number), Receives: m.receives})
+		out = append(out, storage.Received{Body: m.body, Receipt: strconv.Itoa(m.number), Receives: m.receives})
 	}
 	return out
 }
 
 // finish deletes what was received, but for those that must come again.
-func (q *messages) finish(name gateway.QueueName, ms []gateway.Received, again []string) {
+func (q *messages) finish(name storage.QueueName, ms []storage.Received, again []string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, m := range ms {
@@ -102,7 +102,7 @@ func (q *messages) finish(name gateway.QueueName, ms []gateway.Received, again [
 }
 
 // reveal makes what was received visible again at a time.
-func (q *messages) reveal(name gateway.QueueName, is func(receipt string) bool, at time.Time) {
+func (q *messages) reveal(name storage.QueueName, is func(receipt string) bool, at time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, m := range q.lines[name].letters {
@@ -117,13 +117,13 @@ func (q *messages) reveal(name gateway.QueueName, is func(receipt string) bool, 
 func (q *messages) holds(text string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	l := q.lines[gateway.EventsQueue]
+	l := q.lines[storage.EventsQueue]
 	says := func(m *letter) bool { return strings.Contains(m.body, text) }
 	return slices.ContainsFunc(l.letters, says) || slices.ContainsFunc(l.dead, says)
 }
 
 // repeat has a message come once more at a time, even if it is finished before.
-func (q *messages) repeat(name gateway.QueueName, m gateway.Received, at time.Time) {
+func (q *messages) repeat(name storage.QueueName, m storage.Received, at time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.sent++
@@ -132,7 +132,7 @@ func (q *messages) repeat(name gateway.QueueName, m gateway.Received, at time.Ti
 
 // firstVisible returns when the next message can be received; false if there
 // is none.
-func (q *messages) firstVisible(name gateway.QueueName) (first time.Time, found bool) {
+func (q *messages) firstVisible(name storage.QueueName) (first time.Time, found bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, m := range q.lines[name].letters {
@@ -143,16 +143,16 @@ func (q *messages) firstVisible(name gateway.QueueName) (first time.Time, found 
 	return first, found
 }
 
-// Depth implements gateway.Queue.
-func (q *messages) Depth(_ context.Context, name gateway.QueueName) (gateway.Depth, error) {
+// Depth implements storage.Queue.
+func (q *messages) Depth(_ context.Context, name storage.QueueName) (storage.Depth, error) {
 	if err := name.Check(); err != nil {
-		return gateway.Depth{}, err
+		return storage.Depth{}, err
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
 	q.lines[name].sweep(now)
-	d := gateway.Depth{Dead: len(q.lines[name].dead)}
+	d := storage.Depth{Dead: len(q.lines[name].dead)}
 	for _, m := range q.lines[name].letters {
 		switch {
 		case !m.visible.After(now):
@@ -166,8 +166,8 @@ func (q *messages) Depth(_ context.Context, name gateway.QueueName) (gateway.Dep
 	return d, nil
 }
 
-// Redrive implements gateway.Queue.
-func (q *messages) Redrive(_ context.Context, name gateway.QueueName) error {
+// Redrive implements storage.Queue.
+func (q *messages) Redrive(_ context.Context, name storage.QueueName) error {
 	if err := name.Check(); err != nil {
 		return err
 	}

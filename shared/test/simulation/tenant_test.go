@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // someDeed has somebody do something.
@@ -83,7 +84,7 @@ func (w *world) delete(r *wish) {
 	c := r.state.begin(gateway.Removed)
 	w.change(r, "delete", func(ctx context.Context, g *gateway.Gateway) error {
 		err := g.DeleteRegistration(ctx, r.tenant.caller(), r.id)
-		if errors.Is(err, gateway.ErrNotFound) {
+		if errors.Is(err, storage.ErrNotFound) {
 			return nil
 		}
 		return err
@@ -208,7 +209,7 @@ func (w *world) revoke(r *wish) {
 	t.busy = true
 	w.undertake("revocation of "+g.id, func(ctx context.Context, gw *gateway.Gateway) error {
 		err := gw.DeleteGrant(ctx, g.source.ID, g.id)
-		if errors.Is(err, gateway.ErrNotFound) {
+		if errors.Is(err, storage.ErrNotFound) {
 			return nil
 		}
 		return err
@@ -245,7 +246,7 @@ func (w *world) switchTenant(r *wish) {
 // redrive gives dead letters another chance.
 func (w *world) redrive(*wish) {
 	w.undertake("redrive", func(ctx context.Context, g *gateway.Gateway) error {
-		return errors.Join(g.Queue.Redrive(ctx, gateway.EventsQueue), g.Queue.Redrive(ctx, gateway.RetryQueue))
+		return errors.Join(g.Queue.Redrive(ctx, storage.EventsQueue), g.Queue.Redrive(ctx, storage.RetryQueue))
 	}, w.wantDone("redrive"))
 }
 

@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A delivery is what its row says that the rules are about.
 type delivery struct {
-	row          gateway.Row
+	row          storage.Row
 	registration string
 	event        string
 
@@ -30,14 +31,14 @@ type delivery struct {
 
 func (w *world) deliveries() map[string][]delivery {
 	out := map[string][]delivery{}
-	for _, r := range w.on.all(gateway.Deliveries, "D#") {
+	for _, r := range w.on.all(storage.Deliveries, "D#") {
 		d := w.readDelivery(r)
 		out[d.registration] = append(out[d.registration], d)
 	}
 	return out
 }
 
-func (w *world) readDelivery(r gateway.Row) delivery {
+func (w *world) readDelivery(r storage.Row) delivery {
 	d := delivery{row: r, event: r.SK}
 	d.registration, _, _ = strings.Cut(strings.TrimPrefix(r.PK, "D#"), "#")
 	if err := json.Unmarshal(r.Data, &d); err != nil {
@@ -79,7 +80,7 @@ func (w *world) verify() {
 // learnIDs finds in the events' rows under which ids things were begun that
 // nobody was sent.
 func (w *world) learnIDs() {
-	for _, r := range w.on.all(gateway.Deliveries, "E#") {
+	for _, r := range w.on.all(storage.Deliveries, "E#") {
 		text := textOf.Find(r.Body)
 		if text == nil {
 			continue
@@ -92,7 +93,7 @@ func (w *world) learnIDs() {
 
 // learnApps finds which registrations set_http_callback made.
 func (w *world) learnApps() {
-	for _, row := range w.on.all(gateway.Registrations, "R#") {
+	for _, row := range w.on.all(storage.Registrations, "R#") {
 		var reg gateway.Registration
 		if row.SK != "R" || json.Unmarshal(row.Data, &reg) != nil {
 			continue
@@ -212,7 +213,7 @@ func (w *world) verifyHeld(r *wish, d delivery, what string) {
 }
 
 func (w *world) registration(id string) (gateway.Registration, bool) {
-	for _, row := range w.on.all(gateway.Registrations, "R#"+id) {
+	for _, row := range w.on.all(storage.Registrations, "R#"+id) {
 		var r gateway.Registration
 		if row.SK == "R" && json.Unmarshal(row.Data, &r) == nil {
 			return r, true
@@ -336,7 +337,7 @@ func (w *world) verifyWaits(r *wish) {
 // verifyJob checks that a job left nothing out: what had failed or was held
 // since its time when it was asked for, and what a registration had missed.
 func (w *world) verifyJob(r *wish, j *work, ds []delivery) {
-	rows := w.on.all(gateway.Deliveries, "J#"+j.id)
+	rows := w.on.all(storage.Deliveries, "J#"+j.id)
 	var job gateway.Job
 	if len(rows) != 1 || json.Unmarshal(rows[0].Data, &job) != nil || job.Status != gateway.JobDone {
 		return
@@ -369,7 +370,7 @@ func (w *world) verifyReplay(r *wish, j *work, ds []delivery) {
 
 // verifyWork checks that jobs are over.
 func (w *world) verifyWork() {
-	for _, r := range w.on.all(gateway.Deliveries, "J#") {
+	for _, r := range w.on.all(storage.Deliveries, "J#") {
 		if strings.Contains(string(r.Data), `"status":"running"`) {
 			w.fail("job %s still runs: %s", r.PK, r.Data)
 		}
@@ -386,7 +387,7 @@ func (w *world) unfinished() string {
 		fmt.Fprintf(&b, "call: %s %s\n", c.name, c.about)
 	}
 	for _, prefix := range []string{"D#", "J#", "L#"} {
-		for _, r := range w.on.all(gateway.Deliveries, prefix) {
+		for _, r := range w.on.all(storage.Deliveries, prefix) {
 			if !r.Due.IsZero() {
 				fmt.Fprintf(&b, "row: %s %s due %v: %s\n", r.PK, r.SK, r.Due, r.Data)
 			}

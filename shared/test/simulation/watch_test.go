@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // This file checks, on the way, what must hold of each single effect.
@@ -81,17 +82,17 @@ func (m *inMemory) finished(body string) {
 }
 
 // delivery returns the row of r's delivery of an event.
-func (m *inMemory) delivery(r *wish, event string) (gateway.Row, bool) {
+func (m *inMemory) delivery(r *wish, event string) (storage.Row, bool) {
 	for shard := range historyShards {
-		if row, ok := m.stored(gateway.Key{Table: gateway.Deliveries, PK: fmt.Sprintf("D#%s#%d", r.id, shard), SK: event}); ok {
+		if row, ok := m.stored(storage.Key{Table: storage.Deliveries, PK: fmt.Sprintf("D#%s#%d", r.id, shard), SK: event}); ok {
 			return row, true
 		}
 	}
-	return gateway.Row{}, false
+	return storage.Row{}, false
 }
 
 // written checks a row that takes the place of another.
-func (m *inMemory) written(before, r gateway.Row) {
+func (m *inMemory) written(before, r storage.Row) {
 	switch kind, _, _ := strings.Cut(r.PK, "#"); {
 	case kind == "D":
 		m.writtenDelivery(before, r)
@@ -106,7 +107,7 @@ func (m *inMemory) written(before, r gateway.Row) {
 
 // writtenLane checks that a lane is left by its last runner only when nothing
 // waits in it but what is being appended: that comes before Seq grows.
-func (m *inMemory) writtenLane(before, r gateway.Row) {
+func (m *inMemory) writtenLane(before, r storage.Row) {
 	m.laneWrites++
 	if r.SK != "L" {
 		m.appended[r.Key] = m.laneWrites
@@ -132,7 +133,7 @@ func (m *inMemory) writtenLane(before, r gateway.Row) {
 	}
 }
 
-func (m *inMemory) writtenDelivery(before, r gateway.Row) {
+func (m *inMemory) writtenDelivery(before, r storage.Row) {
 	w := m.w
 	d := w.readDelivery(r)
 	if d.Status == gateway.Pending && !d.Lane && r.Due.IsZero() {
@@ -156,7 +157,7 @@ func (m *inMemory) writtenDelivery(before, r gateway.Row) {
 
 // writtenRegistration notes that a registration is to receive nothing, which
 // nobody but the writer knows yet.
-func (m *inMemory) writtenRegistration(row gateway.Row) {
+func (m *inMemory) writtenRegistration(row storage.Row) {
 	var reg gateway.Registration
 	if err := json.Unmarshal(row.Data, &reg); err != nil {
 		m.w.fail("row %s: %v", row.PK, err)

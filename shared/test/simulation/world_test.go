@@ -11,6 +11,7 @@ import (
 
 	"ringback/shared/config"
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // patience is how long a world that is calm may take to come to rest: the
@@ -41,8 +42,8 @@ type world struct {
 	trace    io.Writer // nil: none
 
 	on        backend
-	weakStore gateway.Store
-	weakQueue gateway.Queue
+	weakStore storage.Store
+	weakQueue storage.Queue
 	storeIs   outage
 	queueIs   outage
 	calm      bool // nothing goes wrong any more
@@ -209,14 +210,14 @@ func (w *world) end(p *process) {
 }
 
 // store returns the Store as it is at this moment.
-func (w *world) store() gateway.Store {
+func (w *world) store() storage.Store {
 	if w.calm {
 		return w.on.store()
 	}
 	return w.weakStore
 }
 
-func (w *world) queue() gateway.Queue {
+func (w *world) queue() storage.Queue {
 	if w.calm {
 		return w.on.queue()
 	}

@@ -1,6 +1,6 @@
 package template
 
-import "ringback/shared/gateway"
+import "ringback/shared/storage"
 
 // dataRules are about what is kept.
 var dataRules = []rule{
@@ -98,7 +98,7 @@ var queueRules = []rule{
 				p := s.properties(name)
 				f.same(name+"'s encryption", p["SqsManagedSseEnabled"], true)
 				f.same(name+"'s retention", p["MessageRetentionPeriod"], queueDays*24*3600)
-				f.same(name+"'s message size", p["MaximumMessageSize"], gateway.MaxMessageBytes)
+				f.same(name+"'s message size", p["MaximumMessageSize"], storage.MaxMessageBytes)
 				policy := s.properties(name + "Policy")
 				f.same("queues of "+name+"Policy", policy["Queues"], []any{ref(name)})
 				f.same(name+"Policy", get(policy, "PolicyDocument", "Statement"), []any{object{
@@ -121,7 +121,7 @@ var queueRules = []rule{
 			var f faults
 			for queue, dead := range map[string]string{"EventsQueue": "EventsDead", "RetryQueue": "RetryDead"} {
 				p := s.properties(queue)
-				f.same(queue+"'s redrive", p["RedrivePolicy"], object{"deadLetterTargetArn": getAtt(dead + ".Arn"), "maxReceiveCount": gateway.MaxReceives})
+				f.same(queue+"'s redrive", p["RedrivePolicy"], object{"deadLetterTargetArn": getAtt(dead + ".Arn"), "maxReceiveCount": storage.MaxReceives})
 				if least := 6 * number(s.properties("Worker")["Timeout"]); number(p["VisibilityTimeout"]) < least {
 					f.add("%s hides messages for %d s, want six times the worker's timeout: %d", queue, number(p["VisibilityTimeout"]), least)
 				}

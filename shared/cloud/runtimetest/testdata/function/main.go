@@ -12,6 +12,7 @@ import (
 	"ringback/shared/cloud"
 	"ringback/shared/config"
 	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 func main() {
@@ -23,14 +24,14 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	var store gateway.Store = b.Store
-	var queue gateway.Queue = b.Queue
+	var store storage.Store = b.Store
+	var queue storage.Queue = b.Queue
 	cloud.Start(b, cloud.HTTP(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		switch string(body) {
 		case "store":
 			store.Get(r.Context())
-			queue.Send(r.Context(), gateway.EventsQueue, nil)
+			queue.Send(r.Context(), storage.EventsQueue, nil)
 			b.Secret(r.Context(), "")
 		case "end":
 			os.Exit(1)

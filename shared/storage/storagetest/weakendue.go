@@ -1,4 +1,4 @@
-package gatewaytest
+package storagetest
 
 import (
 	"cmp"
@@ -9,15 +9,15 @@ import (
 	"sync"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
-func (s *weakStore) Due(ctx context.Context, shard int, until time.Time, after string, limit int) ([]gateway.DueRow, string, error) {
+func (s *weakStore) Due(ctx context.Context, shard int, until time.Time, after string, limit int) ([]storage.DueRow, string, error) {
 	about := fmt.Sprint(shard)
 	if s.dice.under(s.w.Refused, "due", about) {
 		return nil, "", ErrWeak
 	}
-	rows, err := gateway.CheckDue(shard, limit)
+	rows, err := storage.CheckDue(shard, limit)
 	if err != nil {
 		return nil, "", err
 	}
@@ -34,23 +34,23 @@ func (s *weakStore) Due(ctx context.Context, shard int, until time.Time, after s
 
 // lateDue returns rows with entries as they were a moment ago. Entries that
 // are gone come with the first page, as far as there is room.
-func (s *weakStore) lateDue(rows []gateway.DueRow, shard int, until time.Time, after string, limit int) []gateway.DueRow {
+func (s *weakStore) lateDue(rows []storage.DueRow, shard int, until time.Time, after string, limit int) []storage.DueRow {
 	for k, before := range s.past.all() {
 		if k.DueShard() != shard || !s.dice.under(s.w.Late, "late due", k.PK, k.SK) {
 			continue
 		}
 		was := before != nil && !before.Due.IsZero() && !before.Due.After(until)
-		i := slices.IndexFunc(rows, func(r gateway.DueRow) bool { return r.Key == k })
+		i := slices.IndexFunc(rows, func(r storage.DueRow) bool { return r.Key == k })
 		switch {
 		case i >= 0 && !was:
 			rows = slices.Delete(rows, i, i+1)
 		case i >= 0:
 			rows[i].Due = before.Due.Truncate(time.Millisecond)
 		case was && after == "" && len(rows) < limit:
-			rows = append(rows, gateway.DueRow{Key: k, Due: before.Due.Truncate(time.Millisecond)})
+			rows = append(rows, storage.DueRow{Key: k, Due: before.Due.Truncate(time.Millisecond)})
 		}
 	}
-	slices.SortStableFunc(rows, func(a, b gateway.DueRow) int { return a.Due.Compare(b.Due) })
+	slices.SortStableFunc(rows, func(a, b storage.DueRow) int { return a.Due.Compare(b.Due) })
 	return rows
 }
 
@@ -58,23 +58,23 @@ func (s *weakStore) lateDue(rows []gateway.DueRow, shard int, until time.Time, a
 type past struct {
 	lag  time.Duration
 	mu   sync.Mutex
-	were map[gateway.Key]moment
-	last []gateway.Key // in the order of were's times
+	were map[storage.Key]moment
+	last []storage.Key // in the order of were's times
 }
 
 // A moment is a row before a write.
 type moment struct {
-	row *gateway.Row // nil: there was none
+	row *storage.Row // nil: there was none
 	end time.Time    // until when indexes may show it
 }
 
 func newPast(lag time.Duration) *past {
-	return &past{lag: lag, were: map[gateway.Key]moment{}}
+	return &past{lag: lag, were: map[storage.Key]moment{}}
 }
 
 // keep remembers that k's row was before, if it was stored, unless an older
 // state may still be shown.
-func (p *past) keep(k gateway.Key, before []gateway.Row) {
+func (p *past) keep(k storage.Key, before []storage.Row) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.forget()
@@ -100,18 +100,18 @@ func (p *past) forget() {
 
 // all yields the rows that were written in the last moments as they were
 // before, in the order of their keys; nil for one that was not there.
-func (p *past) all() iter.Seq2[gateway.Key, *gateway.Row] {
+func (p *past) all() iter.Seq2[storage.Key, *storage.Row] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.forget()
-	keys := slices.SortedFunc(slices.Values(p.last), func(a, b gateway.Key) int {
+	keys := slices.SortedFunc(slices.Values(p.last), func(a, b storage.Key) int {
 		return cmp.Or(cmp.Compare(a.PK, b.PK), cmp.Compare(a.SK, b.SK), cmp.Compare(a.Table, b.Table))
 	})
-	rows := make([]*gateway.Row, len(keys))
+	rows := make([]*storage.Row, len(keys))
 	for i, k := range keys {
 		rows[i] = p.were[k].row
 	}
-	return func(yield func(gateway.Key, *gateway.Row) bool) {
+	return func(yield func(storage.Key, *storage.Row) bool) {
 		for i, k := range keys {
 			if !yield(k, rows[i]) {
 				return
@@ -121,8 +121,8 @@ func (p *past) all() iter.Seq2[gateway.Key, *gateway.Row] {
 }
 
 // of yields those of one partition.
-func (p *past) of(t gateway.Table, pk string) iter.Seq2[gateway.Key, *gateway.Row] {
-	return func(yield func(gateway.Key, *gateway.Row) bool) {
+func (p *past) of(t storage.Table, pk string) iter.Seq2[storage.Key, *storage.Row] {
+	return func(yield func(storage.Key, *storage.Row) bool) {
 		for k, row := range p.all() {
 			if k.Table == t && k.PK == pk && !yield(k, row) {
 				return

@@ -1,25 +1,25 @@
-package gatewaytest
+package storagetest
 
 import (
 	"context"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A weakQueue is a Queue without what is not promised.
 type weakQueue struct {
-	gateway.Queue
+	storage.Queue
 	w    Weakness
 	dice *dice
 }
 
-func (q *weakQueue) Send(ctx context.Context, name gateway.QueueName, ms []gateway.Message) []error {
-	errs := gateway.CheckSend(name, ms)
+func (q *weakQueue) Send(ctx context.Context, name storage.QueueName, ms []storage.Message) []error {
+	errs := storage.CheckSend(name, ms)
 	if len(ms) == 0 || q.dice.under(q.w.Refused, "send", ms[0].Body) {
 		return weakErrors(errs)
 	}
-	var sent []gateway.Message
+	var sent []storage.Message
 	var places []int
 	for i, m := range ms {
 		if errs[i] != nil {
@@ -59,35 +59,35 @@ func weakErrors(errs []error) []error {
 }
 
 // late returns m with a delay that may be longer.
-func (q *weakQueue) late(m gateway.Message) gateway.Message {
+func (q *weakQueue) late(m storage.Message) storage.Message {
 	if q.dice.under(q.w.Delayed, "delayed", m.Body) {
 		more := time.Duration(q.dice.roll("delay", m.Body) * float64(q.w.Lag))
-		m.Delay = min(gateway.MaxDelay, m.Delay+more)
+		m.Delay = min(storage.MaxDelay, m.Delay+more)
 	}
 	return m
 }
 
 // twice sends some messages again.
-func (q *weakQueue) twice(ctx context.Context, name gateway.QueueName, ms []gateway.Message) error {
+func (q *weakQueue) twice(ctx context.Context, name storage.QueueName, ms []storage.Message) error {
 	for _, m := range ms {
 		if !q.dice.under(q.w.Duplicates, "duplicate", m.Body) {
 			continue
 		}
-		if err := q.Queue.Send(ctx, name, []gateway.Message{q.late(m)})[0]; err != nil {
+		if err := q.Queue.Send(ctx, name, []storage.Message{q.late(m)})[0]; err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (q *weakQueue) Depth(ctx context.Context, name gateway.QueueName) (gateway.Depth, error) {
+func (q *weakQueue) Depth(ctx context.Context, name storage.QueueName) (storage.Depth, error) {
 	if q.dice.under(q.w.Refused, "depth", string(name)) {
-		return gateway.Depth{}, ErrWeak
+		return storage.Depth{}, ErrWeak
 	}
 	return q.Queue.Depth(ctx, name)
 }
 
-func (q *weakQueue) Redrive(ctx context.Context, name gateway.QueueName) error {
+func (q *weakQueue) Redrive(ctx context.Context, name storage.QueueName) error {
 	if q.dice.under(q.w.Refused, "redrive", string(name)) {
 		return ErrWeak
 	}

@@ -1,4 +1,4 @@
-package gatewaytest
+package storagetest
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // ErrWeak is what a weakened call fails with: perhaps done.
@@ -44,13 +44,13 @@ func Weak(seed uint64) Weakness {
 
 // Weaken returns s and q with all weaknesses at usual rates. It keeps time by
 // package time, so it works in a bubble of testing/synctest.
-func Weaken(s gateway.Store, q gateway.Queue, seed uint64) (gateway.Store, gateway.Queue) {
+func Weaken(s storage.Store, q storage.Queue, seed uint64) (storage.Store, storage.Queue) {
 	return Weak(seed).Weaken(s, q)
 }
 
 // Weaken returns s and q with the weaknesses of w. What happens to the n-th
 // call of a kind on a key depends on the seed alone, not on what others do.
-func (w Weakness) Weaken(s gateway.Store, q gateway.Queue) (gateway.Store, gateway.Queue) {
+func (w Weakness) Weaken(s storage.Store, q storage.Queue) (storage.Store, storage.Queue) {
 	d := &dice{seed: w.Seed, thrown: map[uint64]uint64{}}
 	return &weakStore{s, w, d, newPast(w.Lag)}, &weakQueue{q, w, d}
 }
@@ -94,13 +94,13 @@ func (d *dice) under(rate float64, about ...string) bool {
 
 // A weakStore is a Store without what is not promised.
 type weakStore struct {
-	gateway.Store
+	storage.Store
 	w    Weakness
 	dice *dice
 	past *past
 }
 
-func (s *weakStore) Get(ctx context.Context, keys ...gateway.Key) ([]gateway.Row, error) {
+func (s *weakStore) Get(ctx context.Context, keys ...storage.Key) ([]storage.Row, error) {
 	for _, k := range keys {
 		if s.dice.under(s.w.Refused/float64(len(keys)), "get", k.PK, k.SK) {
 			return nil, ErrWeak
@@ -111,16 +111,16 @@ func (s *weakStore) Get(ctx context.Context, keys ...gateway.Key) ([]gateway.Row
 	return rows, err
 }
 
-func (s *weakStore) Put(ctx context.Context, r gateway.Row, was string) error {
+func (s *weakStore) Put(ctx context.Context, r storage.Row, was string) error {
 	return s.write(ctx, r.Key, "put", func() error { return s.Store.Put(ctx, r, was) })
 }
 
-func (s *weakStore) Delete(ctx context.Context, k gateway.Key, was string) error {
+func (s *weakStore) Delete(ctx context.Context, k storage.Key, was string) error {
 	return s.write(ctx, k, "delete", func() error { return s.Store.Delete(ctx, k, was) })
 }
 
 // write remembers the row as it is and calls do.
-func (s *weakStore) write(ctx context.Context, k gateway.Key, what string, do func() error) error {
+func (s *weakStore) write(ctx context.Context, k storage.Key, what string, do func() error) error {
 	if s.dice.under(s.w.Refused, what, "refused", k.PK, k.SK) {
 		return ErrWeak
 	}
@@ -140,9 +140,9 @@ func (s *weakStore) write(ctx context.Context, k gateway.Key, what string, do fu
 	return nil
 }
 
-func (s *weakStore) List(ctx context.Context, q gateway.Query) (gateway.Page, error) {
+func (s *weakStore) List(ctx context.Context, q storage.Query) (storage.Page, error) {
 	if s.dice.under(s.w.Refused, "list", q.PK) {
-		return gateway.Page{}, ErrWeak
+		return storage.Page{}, ErrWeak
 	}
 	limit := q.PageRows()
 	if s.dice.under(s.w.ShortPages, "short", q.PK) && q.Check() == nil {
@@ -153,7 +153,7 @@ func (s *weakStore) List(ctx context.Context, q gateway.Query) (gateway.Page, er
 		return p, err
 	}
 	if next, ok := justBefore(q, p.Rows); ok && s.dice.under(s.w.EmptyPages, "empty", q.PK) {
-		return gateway.Page{Next: next}, nil
+		return storage.Page{Next: next}, nil
 	}
 	if !q.Consistent {
 		p = s.late(q, p)
@@ -163,34 +163,34 @@ func (s *weakStore) List(ctx context.Context, q gateway.Query) (gateway.Page, er
 
 // justBefore returns the cursor of an empty page of q, which lies between its
 // bound and its first row; false if none is known.
-func justBefore(q gateway.Query, rows []gateway.Row) (next string, ok bool) {
+func justBefore(q storage.Query, rows []storage.Row) (next string, ok bool) {
 	if len(rows) == 0 {
 		return "", false
 	}
 	first := rows[0].SK
 	if q.Newest {
 		next = first + "\x00"
-		return next, len(next) <= gateway.MaxKeyBytes && (q.After == "" || next < q.After)
+		return next, len(next) <= storage.MaxKeyBytes && (q.After == "" || next < q.After)
 	}
 	next = first[:len(first)-1]
-	return next, next != "" && next > q.After && next >= q.From && gateway.Carries(next)
+	return next, next != "" && next > q.After && next >= q.From && storage.Carries(next)
 }
 
 // late returns p with rows as they were a moment ago.
-func (s *weakStore) late(q gateway.Query, p gateway.Page) gateway.Page {
-	stale := map[string]*gateway.Row{}
+func (s *weakStore) late(q storage.Query, p storage.Page) storage.Page {
+	stale := map[string]*storage.Row{}
 	for k, before := range s.past.of(q.Table, q.PK) {
 		if s.dice.under(s.w.Late, "late", k.PK, k.SK) && inPage(q, p, k.SK) {
 			stale[k.SK] = shown(q, before)
 		}
 	}
-	rows := slices.DeleteFunc(p.Rows, func(r gateway.Row) bool { _, ok := stale[r.SK]; return ok })
+	rows := slices.DeleteFunc(p.Rows, func(r storage.Row) bool { _, ok := stale[r.SK]; return ok })
 	for _, r := range stale {
 		if r != nil {
 			rows = append(rows, *r)
 		}
 	}
-	slices.SortFunc(rows, func(a, b gateway.Row) int { return order(q, a.SK, b.SK) })
+	slices.SortFunc(rows, func(a, b storage.Row) int { return order(q, a.SK, b.SK) })
 	if n := q.PageRows(); len(rows) > n {
 		rows, p.Next = rows[:n], rows[n-1].SK
 	}
@@ -199,25 +199,25 @@ func (s *weakStore) late(q gateway.Query, p gateway.Page) gateway.Page {
 }
 
 // inPage reports whether sk lies in the part of q that p covers.
-func inPage(q gateway.Query, p gateway.Page, sk string) bool {
+func inPage(q storage.Query, p storage.Page, sk string) bool {
 	return sk >= q.From && (q.To == "" || sk < q.To) &&
 		(q.After == "" || order(q, q.After, sk) < 0) &&
 		(p.Next == "" || order(q, sk, p.Next) <= 0)
 }
 
 // shown returns how q shows row; nil if it does not.
-func shown(q gateway.Query, row *gateway.Row) *gateway.Row {
+func shown(q storage.Query, row *storage.Row) *storage.Row {
 	switch {
 	case row == nil || q.Open && !row.Open:
 		return nil
 	case q.Open:
-		return &gateway.Row{Key: row.Key}
+		return &storage.Row{Key: row.Key}
 	}
 	return row
 }
 
 // order compares SKs in the order of q.
-func order(q gateway.Query, a, b string) int {
+func order(q storage.Query, a, b string) int {
 	switch {
 	case a == b:
 		return 0

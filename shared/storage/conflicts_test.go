@@ -1,4 +1,4 @@
-package gateway
+package storage
 
 import (
 	"context"
@@ -29,7 +29,7 @@ func TestLostSwapWaitsBeforeItTriesAgain(t *testing.T) {
 				var calls int
 				var least, most time.Duration
 				start, last := time.Now(), time.Now()
-				err := again(t.Context(), func() error {
+				err := CompareAndSwap(t.Context(), func() error {
 					if calls++; calls > 1 {
 						if time.Since(last) > longestPause {
 							t.Errorf("call %d after %v, want %v at most", calls, time.Since(last), longestPause)
@@ -54,7 +54,7 @@ func TestLostSwapEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
 		defer cancel()
-		err := again(ctx, func() error { return &ConflictError{} })
+		err := CompareAndSwap(ctx, func() error { return &ConflictError{} })
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v, want that of the context", err)
 		}

@@ -1,4 +1,4 @@
-package gatewaytest
+package storagetest
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // Visibility is the visibility timeout of the queues that Queue tests: long
@@ -20,14 +20,14 @@ const Visibility = 2 * time.Second
 // ServedQueue is a Queue together with what calls handlers for it: the runner
 // on one machine, Lambda's poller on AWS.
 type ServedQueue interface {
-	gateway.Queue
+	storage.Queue
 
 	// Serve hands the messages of q to h, in batches of at most ten and several
 	// at once, until ctx ends. It returns when no call of h is running.
-	Serve(ctx context.Context, q gateway.QueueName, h gateway.Handler) error
+	Serve(ctx context.Context, q storage.QueueName, h storage.Handler) error
 }
 
-// Queue tests what gateway.Queue and gateway.Handler promise. Each call of
+// Queue tests what storage.Queue and storage.Handler promise. Each call of
 // open returns empty queues with Visibility as their visibility timeout. The
 // tests run at the same time, since most of them wait.
 func Queue(t *testing.T, open func(t *testing.T) ServedQueue) {
@@ -53,10 +53,10 @@ func Queue(t *testing.T, open func(t *testing.T) ServedQueue) {
 }
 
 func testArrival(t *testing.T, q ServedQueue) {
-	seen := map[gateway.QueueName]*mailbox{gateway.EventsQueue: serve(t, q, gateway.EventsQueue, nil), gateway.RetryQueue: serve(t, q, gateway.RetryQueue, nil)}
-	want := map[gateway.QueueName][]string{}
+	seen := map[storage.QueueName]*mailbox{storage.EventsQueue: serve(t, q, storage.EventsQueue, nil), storage.RetryQueue: serve(t, q, storage.RetryQueue, nil)}
+	want := map[storage.QueueName][]string{}
 	for i := range 200 {
-		name := []gateway.QueueName{gateway.EventsQueue, gateway.RetryQueue}[i/10%2]
+		name := []storage.QueueName{storage.EventsQueue, storage.RetryQueue}[i/10%2]
 		body := fmt.Sprintf("%s %d", name, i)
 		want[name] = append(want[name], body)
 		if i%10 == 9 {
@@ -81,7 +81,7 @@ func testCharacters(t *testing.T, q ServedQueue) {
 	var want []string
 	var b strings.Builder
 	for r := rune(0); r <= utf8.MaxRune; r++ {
-		if s := string(r); utf8.ValidRune(r) && gateway.Carries(s) {
+		if s := string(r); utf8.ValidRune(r) && storage.Carries(s) {
 			b.WriteString(s)
 		}
 		if b.Len() > 900<<10 || r == utf8.MaxRune {
@@ -89,22 +89,22 @@ func testCharacters(t *testing.T, q ServedQueue) {
 			b.Reset()
 		}
 	}
-	m := serve(t, q, gateway.EventsQueue, nil)
+	m := serve(t, q, storage.EventsQueue, nil)
 	for _, body := range want {
-		mustSend(t, q, gateway.EventsQueue, body)
+		mustSend(t, q, storage.EventsQueue, body)
 	}
 	eventually(t, func() string { return m.missing(want) })
 }
 
 func testRefusal(t *testing.T, q ServedQueue) {
 	bad := []string{"\x00", "\x08", "\x0b", "\x0c", "\x0e", "\x1f", "\uFFFE", "\uFFFF", "\xff", "\xc3", "\xed\xa0\x80"}
-	m := serve(t, q, gateway.EventsQueue, nil)
+	m := serve(t, q, storage.EventsQueue, nil)
 	var want []string
 	for i, s := range bad {
 		good := fmt.Sprintf("good %d", i)
 		want = append(want, good)
-		errs := q.Send(t.Context(), gateway.EventsQueue, []gateway.Message{{Body: "bad" + s}, {Body: good}})
-		if len(errs) != 2 || !errors.Is(errs[0], gateway.ErrInvalid) || errs[1] != nil {
+		errs := q.Send(t.Context(), storage.EventsQueue, []storage.Message{{Body: "bad" + s}, {Body: good}})
+		if len(errs) != 2 || !errors.Is(errs[0], storage.ErrInvalid) || errs[1] != nil {
 			t.Errorf("Send of %q and a good one = %v, want ErrInvalid and nil", s, errs)
 		}
 	}
@@ -117,26 +117,26 @@ func testRefusal(t *testing.T, q ServedQueue) {
 }
 
 func testSendLimits(t *testing.T, q ServedQueue) {
-	large := strings.Repeat("x", gateway.MaxMessageBytes)
+	large := strings.Repeat("x", storage.MaxMessageBytes)
 	for _, tt := range []struct {
 		name string
-		q    gateway.QueueName
-		ms   []gateway.Message
+		q    storage.QueueName
+		ms   []storage.Message
 		want error // of each message
 	}{
-		{"nothing", gateway.EventsQueue, nil, nil},
-		{"the largest", gateway.EventsQueue, []gateway.Message{{Body: large}}, nil},
-		{"too large", gateway.EventsQueue, []gateway.Message{{Body: large + "x"}}, gateway.ErrTooLarge},
-		{"too large together", gateway.EventsQueue, []gateway.Message{{Body: large}, {Body: "x"}}, gateway.ErrTooLarge},
-		{"the most", gateway.EventsQueue, many(gateway.MaxSend), nil},
-		{"too many", gateway.EventsQueue, many(gateway.MaxSend + 1), gateway.ErrTooLarge},
-		{"the longest delay", gateway.EventsQueue, []gateway.Message{{Body: "x", Delay: gateway.MaxDelay}}, nil},
-		{"too long a delay", gateway.EventsQueue, []gateway.Message{{Body: "x", Delay: gateway.MaxDelay + time.Nanosecond}}, gateway.ErrInvalid},
-		{"a negative delay", gateway.EventsQueue, []gateway.Message{{Body: "x", Delay: -time.Second}}, gateway.ErrInvalid},
-		{"no body", gateway.EventsQueue, []gateway.Message{{}}, gateway.ErrInvalid},
-		{"the longest group", gateway.EventsQueue, []gateway.Message{{Body: "x", Group: strings.Repeat("g", gateway.MaxGroupChars)}}, nil},
-		{"too long a group", gateway.EventsQueue, []gateway.Message{{Body: "x", Group: strings.Repeat("g", gateway.MaxGroupChars+1)}}, gateway.ErrInvalid},
-		{"another queue", "other", []gateway.Message{{Body: "x"}}, gateway.ErrInvalid},
+		{"nothing", storage.EventsQueue, nil, nil},
+		{"the largest", storage.EventsQueue, []storage.Message{{Body: large}}, nil},
+		{"too large", storage.EventsQueue, []storage.Message{{Body: large + "x"}}, storage.ErrTooLarge},
+		{"too large together", storage.EventsQueue, []storage.Message{{Body: large}, {Body: "x"}}, storage.ErrTooLarge},
+		{"the most", storage.EventsQueue, many(storage.MaxSend), nil},
+		{"too many", storage.EventsQueue, many(storage.MaxSend + 1), storage.ErrTooLarge},
+		{"the longest delay", storage.EventsQueue, []storage.Message{{Body: "x", Delay: storage.MaxDelay}}, nil},
+		{"too long a delay", storage.EventsQueue, []storage.Message{{Body: "x", Delay: storage.MaxDelay + time.Nanosecond}}, storage.ErrInvalid},
+		{"a negative delay", storage.EventsQueue, []storage.Message{{Body: "x", Delay: -time.Second}}, storage.ErrInvalid},
+		{"no body", storage.EventsQueue, []storage.Message{{}}, storage.ErrInvalid},
+		{"the longest group", storage.EventsQueue, []storage.Message{{Body: "x", Group: strings.Repeat("g", storage.MaxGroupChars)}}, nil},
+		{"too long a group", storage.EventsQueue, []storage.Message{{Body: "x", Group: strings.Repeat("g", storage.MaxGroupChars+1)}}, storage.ErrInvalid},
+		{"another queue", "other", []storage.Message{{Body: "x"}}, storage.ErrInvalid},
 	} {
 		errs := q.Send(t.Context(), tt.q, tt.ms)
 		if len(errs) != len(tt.ms) {
@@ -148,12 +148,12 @@ func testSendLimits(t *testing.T, q ServedQueue) {
 			}
 		}
 	}
-	m := serve(t, q, gateway.EventsQueue, nil)
+	m := serve(t, q, storage.EventsQueue, nil)
 	eventually(t, func() string { return m.missing([]string{large}) })
 }
 
-func many(n int) []gateway.Message {
-	ms := make([]gateway.Message, n)
+func many(n int) []storage.Message {
+	ms := make([]storage.Message, n)
 	for i := range ms {
 		ms[i].Body = fmt.Sprint(i)
 	}
@@ -161,10 +161,10 @@ func many(n int) []gateway.Message {
 }
 
 func testDelay(t *testing.T, q ServedQueue) {
-	m := serve(t, q, gateway.EventsQueue, nil)
+	m := serve(t, q, storage.EventsQueue, nil)
 	start := time.Now()
-	ms := []gateway.Message{{Body: "now"}, {Body: "soon", Delay: time.Second + time.Millisecond}}
-	if err := errors.Join(q.Send(t.Context(), gateway.EventsQueue, ms)...); err != nil {
+	ms := []storage.Message{{Body: "now"}, {Body: "soon", Delay: time.Second + time.Millisecond}}
+	if err := errors.Join(q.Send(t.Context(), storage.EventsQueue, ms)...); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, func() string { return m.missing([]string{"now"}) })
@@ -175,7 +175,7 @@ func testDelay(t *testing.T, q ServedQueue) {
 }
 
 func testAgain(t *testing.T, q ServedQueue) {
-	m := serve(t, q, gateway.EventsQueue, func(ms []gateway.Received) (again []string, err error) {
+	m := serve(t, q, storage.EventsQueue, func(ms []storage.Received) (again []string, err error) {
 		for _, r := range ms {
 			if strings.HasPrefix(r.Body, "again") && r.Receives < 3 {
 				again = append(again, r.Receipt)
@@ -183,7 +183,7 @@ func testAgain(t *testing.T, q ServedQueue) {
 		}
 		return again, nil
 	})
-	mustSend(t, q, gateway.EventsQueue, "again 1", "once 1", "again 2", "once 2")
+	mustSend(t, q, storage.EventsQueue, "again 1", "once 1", "again 2", "once 2")
 	eventually(t, func() string {
 		for _, body := range []string{"again 1", "again 2"} {
 			if n := m.receives(body); n != 3 {
@@ -192,7 +192,7 @@ func testAgain(t *testing.T, q ServedQueue) {
 		}
 		return m.missing([]string{"once 1", "once 2"})
 	})
-	eventually(t, func() string { return wantDepth(t, q, gateway.Depth{}) })
+	eventually(t, func() string { return wantDepth(t, q, storage.Depth{}) })
 	for _, body := range []string{"once 1", "once 2"} {
 		if n := m.receives(body); n != 1 {
 			t.Errorf("%s was received %d times, want 1", body, n)
@@ -205,7 +205,7 @@ func testAgain(t *testing.T, q ServedQueue) {
 
 func testError(t *testing.T, q ServedQueue) {
 	var failed sync.Map
-	m := serve(t, q, gateway.EventsQueue, func(ms []gateway.Received) (again []string, err error) {
+	m := serve(t, q, storage.EventsQueue, func(ms []storage.Received) (again []string, err error) {
 		for _, r := range ms {
 			if _, done := failed.LoadOrStore(r.Body, true); !done {
 				err = errors.New("refused by the test")
@@ -214,13 +214,13 @@ func testError(t *testing.T, q ServedQueue) {
 		return nil, err
 	})
 	bodies := []string{"a", "b", "c"}
-	mustSend(t, q, gateway.EventsQueue, bodies...)
+	mustSend(t, q, storage.EventsQueue, bodies...)
 	eventually(t, func() string {
 		for _, body := range bodies {
 			if n := m.receives(body); n < 2 {
 				return fmt.Sprintf("%s was received %d times, want 2", body, n)
 			}
 		}
-		return wantDepth(t, q, gateway.Depth{})
+		return wantDepth(t, q, storage.Depth{})
 	})
 }

@@ -1,4 +1,4 @@
-package gateway
+package storage
 
 import (
 	"fmt"
@@ -21,7 +21,7 @@ func (k Key) Check() error {
 	if k.PK == "" || k.SK == "" {
 		return fmt.Errorf("%w: key without PK or SK", ErrInvalid)
 	}
-	return checkKeyParts(k.PK, k.SK)
+	return CheckKeyParts(k.PK, k.SK)
 }
 
 // Check returns nil if r can be stored, else an error wrapping ErrInvalid or,
@@ -53,7 +53,7 @@ func (q Query) Check() error {
 	if err := checkPageLimit(q.Limit); err != nil {
 		return err
 	}
-	return checkKeyParts(q.PK, q.From, q.To, q.After)
+	return CheckKeyParts(q.PK, q.From, q.To, q.After)
 }
 
 // PageRows returns how many rows a page of q holds at most.
@@ -182,7 +182,7 @@ func (t Table) check() error {
 	return nil
 }
 
-func checkKeyParts(parts ...string) error {
+func CheckKeyParts(parts ...string) error {
 	for _, s := range parts {
 		if len(s) > MaxKeyBytes {
 			return fmt.Errorf("%w: key part of %d bytes, at most %d", ErrInvalid, len(s), MaxKeyBytes)

@@ -1,4 +1,4 @@
-package gatewaytest
+package storagetest
 
 import (
 	"context"
@@ -10,60 +10,60 @@ import (
 	"testing"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 func testDead(t *testing.T, q ServedQueue) {
 	var healed atomic.Bool
-	m := serve(t, q, gateway.EventsQueue, func([]gateway.Received) ([]string, error) {
+	m := serve(t, q, storage.EventsQueue, func([]storage.Received) ([]string, error) {
 		if healed.Load() {
 			return nil, nil
 		}
 		return nil, errors.New("refused by the test")
 	})
-	mustSend(t, q, gateway.EventsQueue, "a", "b")
-	eventuallyWithin(t, (gateway.MaxReceives+1)*Visibility+lag, func() string {
-		return wantDepth(t, q, gateway.Depth{Dead: 2})
+	mustSend(t, q, storage.EventsQueue, "a", "b")
+	eventuallyWithin(t, (storage.MaxReceives+1)*Visibility+lag, func() string {
+		return wantDepth(t, q, storage.Depth{Dead: 2})
 	})
 	for _, body := range []string{"a", "b"} {
-		if n := m.receives(body); n != gateway.MaxReceives {
-			t.Errorf("%s was received %d times before it was a dead letter, want %d", body, n, gateway.MaxReceives)
+		if n := m.receives(body); n != storage.MaxReceives {
+			t.Errorf("%s was received %d times before it was a dead letter, want %d", body, n, storage.MaxReceives)
 		}
 	}
 	healed.Store(true)
 	m.clear()
-	if err := q.Redrive(t.Context(), gateway.EventsQueue); err != nil {
+	if err := q.Redrive(t.Context(), storage.EventsQueue); err != nil {
 		t.Fatalf("Redrive = %v", err)
 	}
 	eventually(t, func() string { return m.missing([]string{"a", "b"}) })
-	eventually(t, func() string { return wantDepth(t, q, gateway.Depth{}) })
+	eventually(t, func() string { return wantDepth(t, q, storage.Depth{}) })
 	for _, r := range m.all() {
 		if r.Receives != 1 {
 			t.Errorf("%s was received %d times after it was moved back, want 1", r.Body, r.Receives)
 		}
 	}
-	if err := q.Redrive(t.Context(), "other"); !errors.Is(err, gateway.ErrInvalid) {
+	if err := q.Redrive(t.Context(), "other"); !errors.Is(err, storage.ErrInvalid) {
 		t.Errorf("Redrive of another queue = %v, want ErrInvalid", err)
 	}
 }
 
 func testDepth(t *testing.T, q ServedQueue) {
-	mustSend(t, q, gateway.EventsQueue, "a", "b", "c")
-	errs := q.Send(t.Context(), gateway.EventsQueue, []gateway.Message{{Body: "late", Delay: gateway.MaxDelay}})
+	mustSend(t, q, storage.EventsQueue, "a", "b", "c")
+	errs := q.Send(t.Context(), storage.EventsQueue, []storage.Message{{Body: "late", Delay: storage.MaxDelay}})
 	if errs[0] != nil {
 		t.Fatal(errs[0])
 	}
-	eventually(t, func() string { return wantDepth(t, q, gateway.Depth{Waiting: 3, Delayed: 1}) })
+	eventually(t, func() string { return wantDepth(t, q, storage.Depth{Waiting: 3, Delayed: 1}) })
 
 	release := make(chan struct{})
-	serve(t, q, gateway.EventsQueue, func([]gateway.Received) ([]string, error) {
+	serve(t, q, storage.EventsQueue, func([]storage.Received) ([]string, error) {
 		<-release
 		return nil, nil
 	})
-	eventually(t, func() string { return wantDepth(t, q, gateway.Depth{InFlight: 3, Delayed: 1}) })
+	eventually(t, func() string { return wantDepth(t, q, storage.Depth{InFlight: 3, Delayed: 1}) })
 	close(release)
-	eventually(t, func() string { return wantDepth(t, q, gateway.Depth{Delayed: 1}) })
-	if _, err := q.Depth(t.Context(), "other"); !errors.Is(err, gateway.ErrInvalid) {
+	eventually(t, func() string { return wantDepth(t, q, storage.Depth{Delayed: 1}) })
+	if _, err := q.Depth(t.Context(), "other"); !errors.Is(err, storage.ErrInvalid) {
 		t.Errorf("Depth of another queue = %v, want ErrInvalid", err)
 	}
 }
@@ -71,21 +71,21 @@ func testDepth(t *testing.T, q ServedQueue) {
 // A mailbox remembers what a handler received and when.
 type mailbox struct {
 	mu sync.Mutex
-	ms []gateway.Received
+	ms []storage.Received
 	at []time.Time
 }
 
 // serve has h called for name's messages until the test ends; nil finishes
 // everything.
-func serve(t *testing.T, q ServedQueue, name gateway.QueueName, h func([]gateway.Received) ([]string, error)) *mailbox {
+func serve(t *testing.T, q ServedQueue, name storage.QueueName, h func([]storage.Received) ([]string, error)) *mailbox {
 	t.Helper()
 	m := &mailbox{}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- q.Serve(ctx, name, func(_ context.Context, ms []gateway.Received) ([]string, error) {
+		done <- q.Serve(ctx, name, func(_ context.Context, ms []storage.Received) ([]string, error) {
 			m.add(ms)
-			if len(ms) == 0 || len(ms) > gateway.MaxSend {
+			if len(ms) == 0 || len(ms) > storage.MaxSend {
 				t.Errorf("handler was called with %d messages", len(ms))
 			}
 			if h == nil {
@@ -103,7 +103,7 @@ func serve(t *testing.T, q ServedQueue, name gateway.QueueName, h func([]gateway
 	return m
 }
 
-func (m *mailbox) add(ms []gateway.Received) {
+func (m *mailbox) add(ms []storage.Received) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range ms {
@@ -118,7 +118,7 @@ func (m *mailbox) clear() {
 	m.ms, m.at = nil, nil
 }
 
-func (m *mailbox) all() []gateway.Received {
+func (m *mailbox) all() []storage.Received {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.ms)
@@ -172,9 +172,9 @@ func (m *mailbox) missing(want []string) string {
 	return fmt.Sprintf("%d of %d messages have not come, as %.10v", len(absent), len(want), absent)
 }
 
-func mustSend(t *testing.T, q gateway.Queue, name gateway.QueueName, bodies ...string) {
+func mustSend(t *testing.T, q storage.Queue, name storage.QueueName, bodies ...string) {
 	t.Helper()
-	ms := make([]gateway.Message, len(bodies))
+	ms := make([]storage.Message, len(bodies))
 	for i, body := range bodies {
 		ms[i].Body = body
 	}
@@ -185,9 +185,9 @@ func mustSend(t *testing.T, q gateway.Queue, name gateway.QueueName, bodies ...s
 
 // wantDepth says how the depth of the events queue differs; nothing if it
 // does not.
-func wantDepth(t *testing.T, q gateway.Queue, want gateway.Depth) string {
+func wantDepth(t *testing.T, q storage.Queue, want storage.Depth) string {
 	t.Helper()
-	got, err := q.Depth(t.Context(), gateway.EventsQueue)
+	got, err := q.Depth(t.Context(), storage.EventsQueue)
 	if err != nil || got != want {
 		return fmt.Sprintf("Depth = %+v, %v, want %+v", got, err, want)
 	}

@@ -1,4 +1,4 @@
-package gateway
+package storage
 
 import (
 	"context"
@@ -16,10 +16,10 @@ const (
 	longestPause = 128 * time.Millisecond
 )
 
-// again calls f, which reads a row, and writes it over the revision that it read,
+// CompareAndSwap calls f, which reads a row, and writes it over the revision that it read,
 // until another's write does not come in between. It returns f's error, of the
 // last call if all lost, or ctx's if that ends in a pause.
-func again(ctx context.Context, f func() error) error {
+func CompareAndSwap(ctx context.Context, f func() error) error {
 	for n := 1; ; n++ {
 		err := f()
 		var lost *ConflictError

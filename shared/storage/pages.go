@@ -1,11 +1,10 @@
-package gateway
+package storage
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 )
 
 // A Place says where in a list a page begins, and how long it is.
@@ -14,10 +13,10 @@ type Place struct {
 	Limit  int    // rows, at most and by default MaxPageRows
 }
 
-// query bounds q to the SKs that begin with start, after p.
-func (p Place) query(q Query, start string) Query {
+// Query bounds q to the SKs that begin with start, after p.
+func (p Place) Query(q Query, start string) Query {
 	if start != "" {
-		q = q.prefix(start)
+		q = q.Prefix(start)
 	}
 	if p.Cursor != "" {
 		q.After = start + p.Cursor
@@ -26,9 +25,9 @@ func (p Place) query(q Query, start string) Query {
 	return q
 }
 
-// listed returns one page of q as Ts and the cursor of the next: the SK without
+// Listed returns one page of q as Ts and the cursor of the next: the SK without
 // what all of the list begin with. Rows that f does not find are left out.
-func listed[T any](ctx context.Context, s Store, q Query, f func(Row) (T, error)) ([]T, string, error) {
+func Listed[T any](ctx context.Context, s Store, q Query, f func(Row) (T, error)) ([]T, string, error) {
 	if err := q.Check(); err != nil {
 		return nil, "", fmt.Errorf("cursor: %w: want one that a page ended with", ErrInvalid)
 	}
@@ -50,15 +49,3 @@ func listed[T any](ctx context.Context, s Store, q Query, f func(Row) (T, error)
 	}
 	return out, strings.TrimPrefix(page.Next, q.From), nil
 }
-
-// deleteRow deletes the row under k if its stored revision is was, again if it
-// is not known whether that was done.
-func deleteRow(ctx context.Context, s Store, k Key, was string) error {
-	if err := persist(ctx, func() error { return s.Delete(ctx, k, was) }); err != nil {
-		return fmt.Errorf("delete %s %s: %w", k.PK, k.SK, err)
-	}
-	return nil
-}
-
-// expired reports whether r has ended: stores delete late.
-func (r Row) expired(now time.Time) bool { return !r.Expires.IsZero() && !now.Before(r.Expires) }

@@ -1,4 +1,4 @@
-package gatewaytest
+package storagetest
 
 import (
 	"errors"
@@ -6,22 +6,22 @@ import (
 	"testing"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // A dueTest has the rows of one test among those of others in all shards.
 type dueTest struct {
 	pk string
-	s  gateway.Store
+	s  storage.Store
 	at time.Time
 }
 
-func newDueTest(s gateway.Store) dueTest {
+func newDueTest(s storage.Store) dueTest {
 	return dueTest{pk: newKey("").PK, s: s, at: time.Now().UTC().Add(-time.Hour).Truncate(time.Millisecond)}
 }
 
 // row returns a row that falls due so long after the test's time.
-func (d dueTest) row(sk string, after time.Duration) gateway.Row {
+func (d dueTest) row(sk string, after time.Duration) storage.Row {
 	r := newRow(sk)
 	r.PK, r.Due = d.pk, d.at.Add(after)
 	return r
@@ -32,7 +32,7 @@ func (d dueTest) row(sk string, after time.Duration) gateway.Row {
 func (d dueTest) read(t *testing.T, until time.Duration, limit int) (sks map[string]time.Duration, wrong string) {
 	t.Helper()
 	sks = map[string]time.Duration{}
-	for shard := range gateway.DueShards {
+	for shard := range storage.DueShards {
 		var last time.Time
 		for _, r := range readShard(t, d.s, shard, d.at.Add(until), limit) {
 			if r.Due.Before(last) {
@@ -51,7 +51,7 @@ func (d dueTest) read(t *testing.T, until time.Duration, limit int) (sks map[str
 	return sks, ""
 }
 
-func readShard(t *testing.T, s gateway.Store, shard int, until time.Time, limit int) (rows []gateway.DueRow) {
+func readShard(t *testing.T, s storage.Store, shard int, until time.Time, limit int) (rows []storage.DueRow) {
 	t.Helper()
 	after := ""
 	for {
@@ -81,14 +81,14 @@ func (d dueTest) want(t *testing.T, until time.Duration, limit int, want map[str
 	})
 }
 
-func testDue(t *testing.T, s gateway.Store) {
+func testDue(t *testing.T, s storage.Store) {
 	d := newDueTest(s)
 	early, late := d.row("early", 0), d.row("late", time.Millisecond)
 	never := d.row("never", 0)
 	never.Due = time.Time{}
 	other := d.row("other table", 0)
-	other.Table = gateway.Registrations
-	for _, r := range []gateway.Row{early, late, never, other} {
+	other.Table = storage.Registrations
+	for _, r := range []storage.Row{early, late, never, other} {
 		mustPut(t, s, r, "")
 	}
 	d.want(t, 0, 100, map[string]time.Duration{"early": 0, "other table": 0})
@@ -97,7 +97,7 @@ func testDue(t *testing.T, s gateway.Store) {
 	moved := d.row("early", time.Minute)
 	mustPut(t, s, moved, early.Rev)
 	done := late
-	done.Rev, done.Due = gateway.NewRev(), time.Time{}
+	done.Rev, done.Due = storage.NewRev(), time.Time{}
 	mustPut(t, s, done, late.Rev)
 	if err := s.Delete(t.Context(), other.Key, other.Rev); err != nil {
 		t.Fatal(err)
@@ -106,14 +106,14 @@ func testDue(t *testing.T, s gateway.Store) {
 	d.want(t, time.Minute, 100, map[string]time.Duration{"early": time.Minute})
 }
 
-func testDuePages(t *testing.T, s gateway.Store) {
+func testDuePages(t *testing.T, s storage.Store) {
 	d := newDueTest(s)
 	want := map[string]time.Duration{}
 	for i := range 100 {
 		after := time.Duration(i/20) * time.Millisecond // many at one time
 		r := d.row(fmt.Sprintf("%03d", (i*37)%100), after)
 		if i%4 == 0 {
-			r.Table = gateway.Registrations
+			r.Table = storage.Registrations
 		}
 		mustPut(t, s, r, "")
 		want[r.SK] = after
@@ -122,19 +122,19 @@ func testDuePages(t *testing.T, s gateway.Store) {
 	d.want(t, time.Second, 3, want)
 }
 
-func testDueLimits(t *testing.T, s gateway.Store) {
+func testDueLimits(t *testing.T, s storage.Store) {
 	for _, tt := range []struct {
 		name         string
 		shard, limit int
 		after        string
 	}{
-		{"shard too high", gateway.DueShards, 1, ""},
+		{"shard too high", storage.DueShards, 1, ""},
 		{"negative shard", -1, 1, ""},
 		{"negative limit", 0, -1, ""},
-		{"limit too high", 0, gateway.MaxPageRows + 1, ""},
+		{"limit too high", 0, storage.MaxPageRows + 1, ""},
 		{"cursor of another", 0, 1, "?"},
 	} {
-		if _, _, err := s.Due(t.Context(), tt.shard, time.Now(), tt.after, tt.limit); !errors.Is(err, gateway.ErrInvalid) {
+		if _, _, err := s.Due(t.Context(), tt.shard, time.Now(), tt.after, tt.limit); !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("Due, %s = %v, want ErrInvalid", tt.name, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package gatewaytest
+package storagetest
 
 import (
 	"bytes"
@@ -10,50 +10,50 @@ import (
 	"testing"
 	"time"
 
-	"ringback/shared/gateway"
-
 	gocmp "github.com/google/go-cmp/cmp"
+
+	"ringback/shared/storage"
 )
 
 // lag is how long an index may be behind in these tests: an emulator on a busy
 // machine takes longer than DynamoDB.
 const lag = 10 * time.Second
 
-func testListParts(t *testing.T, s gateway.Store) {
+func testListParts(t *testing.T, s storage.Store) {
 	pk := newKey("").PK
 	rows := putAll(t, s, pk, "b", "b#1", "b#2", "c", "d", "d#1", "e")
 	bounds := []string{"", "a", "b", "b#1", "c#", "d", "e", "f"}
 	for _, from := range bounds {
 		for _, to := range bounds {
 			for _, newest := range []bool{false, true} {
-				q := gateway.Query{Table: gateway.Deliveries, PK: pk, From: from, To: to, Newest: newest, Consistent: true}
+				q := storage.Query{Table: storage.Deliveries, PK: pk, From: from, To: to, Newest: newest, Consistent: true}
 				q.Limit = 1 + len(from+to)%3
 				wantList(t, s, q, part(rows, q)...)
 			}
 		}
 	}
 	for _, after := range bounds[1:] {
-		for _, q := range []gateway.Query{
+		for _, q := range []storage.Query{
 			{After: after},
 			{After: after, Newest: true},
 			{After: after, From: "b#1", To: "e"},
 			{After: after, From: "b#1", To: "e", Newest: true},
 		} {
-			q.Table, q.PK, q.Consistent = gateway.Deliveries, pk, true
+			q.Table, q.PK, q.Consistent = storage.Deliveries, pk, true
 			wantList(t, s, q, part(rows, q)...)
 		}
 	}
 }
 
 // part returns the rows that q means, in its order.
-func part(rows []gateway.Row, q gateway.Query) (want []gateway.Row) {
+func part(rows []storage.Row, q storage.Query) (want []storage.Row) {
 	for _, r := range rows {
 		behind := q.After == "" || !q.Newest && r.SK > q.After || q.Newest && r.SK < q.After
 		if r.SK >= q.From && (q.To == "" || r.SK < q.To) && behind {
 			want = append(want, r)
 		}
 	}
-	slices.SortFunc(want, func(a, b gateway.Row) int {
+	slices.SortFunc(want, func(a, b storage.Row) int {
 		if q.Newest {
 			a, b = b, a
 		}
@@ -63,18 +63,18 @@ func part(rows []gateway.Row, q gateway.Query) (want []gateway.Row) {
 }
 
 // testListOrder would fail where UTF-16 or a language orders text.
-func testListOrder(t *testing.T, s gateway.Store) {
+func testListOrder(t *testing.T, s storage.Store) {
 	pk := newKey("").PK
 	rows := putAll(t, s, pk, "\uFF5E", "\U00010000", "a", "Z", "a\u0301", "ä", "a#", "a0", " ", "~")
-	q := gateway.Query{Table: gateway.Deliveries, PK: pk, Consistent: true}
+	q := storage.Query{Table: storage.Deliveries, PK: pk, Consistent: true}
 	wantList(t, s, q, part(rows, q)...)
 	q.Newest = true
 	wantList(t, s, q, part(rows, q)...)
 }
 
-func testListLarge(t *testing.T, s gateway.Store) {
+func testListLarge(t *testing.T, s storage.Store) {
 	pk := newKey("").PK
-	var rows []gateway.Row
+	var rows []storage.Row
 	for i := range 8 {
 		r := newRow(fmt.Sprint(i))
 		r.PK = pk
@@ -82,13 +82,13 @@ func testListLarge(t *testing.T, s gateway.Store) {
 		mustPut(t, s, r, "")
 		rows = append(rows, r)
 	}
-	wantList(t, s, gateway.Query{Table: gateway.Deliveries, PK: pk, Consistent: true}, rows...)
+	wantList(t, s, storage.Query{Table: storage.Deliveries, PK: pk, Consistent: true}, rows...)
 }
 
-func testListLag(t *testing.T, s gateway.Store) {
+func testListLag(t *testing.T, s storage.Store) {
 	pk := newKey("").PK
 	rows := putAll(t, s, pk, "a", "b")
-	q := gateway.Query{Table: gateway.Deliveries, PK: pk}
+	q := storage.Query{Table: storage.Deliveries, PK: pk}
 	eventuallyList(t, s, q, rows...)
 	if err := s.Delete(t.Context(), rows[0].Key, rows[0].Rev); err != nil {
 		t.Fatal(err)
@@ -96,35 +96,35 @@ func testListLag(t *testing.T, s gateway.Store) {
 	eventuallyList(t, s, q, rows[1])
 }
 
-func testListLimits(t *testing.T, s gateway.Store) {
-	for _, q := range []gateway.Query{
+func testListLimits(t *testing.T, s storage.Store) {
+	for _, q := range []storage.Query{
 		{PK: "p"},
-		{Table: gateway.Deliveries},
-		{Table: gateway.Deliveries, PK: "p", Limit: gateway.MaxPageRows + 1},
-		{Table: gateway.Deliveries, PK: "p", Limit: -1},
-		{Table: gateway.Deliveries, PK: "p", Open: true, Consistent: true},
-		{Table: gateway.Deliveries, PK: strings.Repeat("p", gateway.MaxKeyBytes+1)},
+		{Table: storage.Deliveries},
+		{Table: storage.Deliveries, PK: "p", Limit: storage.MaxPageRows + 1},
+		{Table: storage.Deliveries, PK: "p", Limit: -1},
+		{Table: storage.Deliveries, PK: "p", Open: true, Consistent: true},
+		{Table: storage.Deliveries, PK: strings.Repeat("p", storage.MaxKeyBytes+1)},
 	} {
-		if _, err := s.List(t.Context(), q); !errors.Is(err, gateway.ErrInvalid) {
+		if _, err := s.List(t.Context(), q); !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("List(%.80v) = %v, want ErrInvalid", q, err)
 		}
 	}
 }
 
-func testOpen(t *testing.T, s gateway.Store) {
+func testOpen(t *testing.T, s storage.Store) {
 	pk := newKey("").PK
-	var keys []gateway.Row
-	var rows []gateway.Row
+	var keys []storage.Row
+	var rows []storage.Row
 	for _, sk := range []string{"a", "b", "c", "d"} {
 		r := newRow(sk)
 		r.PK, r.Open = pk, sk != "b"
 		mustPut(t, s, r, "")
 		rows = append(rows, r)
 		if r.Open {
-			keys = append(keys, gateway.Row{Key: r.Key})
+			keys = append(keys, storage.Row{Key: r.Key})
 		}
 	}
-	q := gateway.Query{Table: gateway.Deliveries, PK: pk, Open: true, Limit: 2}
+	q := storage.Query{Table: storage.Deliveries, PK: pk, Open: true, Limit: 2}
 	eventuallyList(t, s, q, keys...)
 	q.Newest = true
 	eventuallyList(t, s, q, part(keys, q)...)
@@ -132,16 +132,16 @@ func testOpen(t *testing.T, s gateway.Store) {
 	eventuallyList(t, s, q, part(keys, q)...)
 
 	closed := rows[2]
-	closed.Rev, closed.Open = gateway.NewRev(), false
+	closed.Rev, closed.Open = storage.NewRev(), false
 	mustPut(t, s, closed, rows[2].Rev)
 	if err := s.Delete(t.Context(), rows[3].Key, rows[3].Rev); err != nil {
 		t.Fatal(err)
 	}
-	eventuallyList(t, s, gateway.Query{Table: gateway.Deliveries, PK: pk, Open: true}, keys[0])
+	eventuallyList(t, s, storage.Query{Table: storage.Deliveries, PK: pk, Open: true}, keys[0])
 }
 
 // putAll puts a small row for each SK of a partition.
-func putAll(t *testing.T, s gateway.Store, pk string, sks ...string) (rows []gateway.Row) {
+func putAll(t *testing.T, s storage.Store, pk string, sks ...string) (rows []storage.Row) {
 	t.Helper()
 	for _, sk := range sks {
 		r := newRow(sk)
@@ -153,7 +153,7 @@ func putAll(t *testing.T, s gateway.Store, pk string, sks ...string) (rows []gat
 }
 
 // list reads all pages of q.
-func list(t *testing.T, s gateway.Store, q gateway.Query) (rows []gateway.Row) {
+func list(t *testing.T, s storage.Store, q storage.Query) (rows []storage.Row) {
 	t.Helper()
 	for {
 		p, err := s.List(t.Context(), q)
@@ -171,14 +171,14 @@ func list(t *testing.T, s gateway.Store, q gateway.Query) (rows []gateway.Row) {
 	}
 }
 
-func wantList(t *testing.T, s gateway.Store, q gateway.Query, want ...gateway.Row) {
+func wantList(t *testing.T, s storage.Store, q storage.Query, want ...storage.Row) {
 	t.Helper()
 	if diff := diffRows(want, list(t, s, q)); diff != "" {
 		t.Fatalf("List(%+v) (-want +got):\n%s", q, diff)
 	}
 }
 
-func eventuallyList(t *testing.T, s gateway.Store, q gateway.Query, want ...gateway.Row) {
+func eventuallyList(t *testing.T, s storage.Store, q storage.Query, want ...storage.Row) {
 	t.Helper()
 	eventually(t, func() string {
 		if diff := diffRows(want, list(t, s, q)); diff != "" {
@@ -189,7 +189,7 @@ func eventuallyList(t *testing.T, s gateway.Store, q gateway.Query, want ...gate
 }
 
 // diffRows compares rows in their order; an empty Body is as good as none.
-func diffRows(want, got []gateway.Row, opts ...gocmp.Option) string {
+func diffRows(want, got []storage.Row, opts ...gocmp.Option) string {
 	if len(want) == 0 && len(got) == 0 {
 		return ""
 	}

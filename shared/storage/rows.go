@@ -1,0 +1,163 @@
+// Package storage is what the gateway keeps its state in: rows of two tables
+// and messages of queues, and what a backend of each must do.
+//
+// Store (store.go) and Queue (queue.go) are the two contracts, limits.go what
+// both backends refuse alike, shard.go where the due index keeps a row. Above
+// them, rows.go reads and writes Go values as rows: Load, Put, and Change, which
+// tries again when another was faster; pages.go lists them. Package storagetest
+// proves a backend, and weakens one to what the contracts promise.
+package storage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// RowFormat is the version of rows and messages that this release writes. It
+// reads its own and the one before.
+const RowFormat = 1
+
+// Encode returns v, a struct, as the Data of a row: its JSON object with the
+// format version in front.
+func Encode(v any) ([]byte, error) {
+	data, err := json.Marshal(v)
+	if err != nil || len(data) < 3 {
+		return nil, fmt.Errorf("encode %T: %w", v, err)
+	}
+	return append(append(make([]byte, 0, len(data)+6), `{"v":1,`...), data[1:]...), nil
+}
+
+// Load reads one row into a T. The error wraps ErrNotFound if it is not there.
+func Load[T any](ctx context.Context, s Store, k Key) (T, Row, error) {
+	var v T
+	rows, err := s.Get(ctx, k)
+	if err != nil {
+		return v, Row{}, fmt.Errorf("get %s %s: %w", k.PK, k.SK, err)
+	}
+	if len(rows) == 0 {
+		return v, Row{}, ErrNotFound
+	}
+	return v, rows[0], Decode(rows[0], &v)
+}
+
+// Decode reads a row's Data.
+func Decode(r Row, v any) error {
+	var format struct {
+		V int `json:"v"`
+	}
+	if err := json.Unmarshal(r.Data, &format); err != nil || format.V > RowFormat {
+		return fmt.Errorf("decode %s %s: written by a newer release, or not by Ringback", r.PK, r.SK)
+	}
+	if err := json.Unmarshal(r.Data, v); err != nil {
+		return fmt.Errorf("decode %s %s: %w", r.PK, r.SK, err)
+	}
+	return nil
+}
+
+// Decoded is a row's Data as a T.
+func Decoded[T any](r Row) (T, error) {
+	var v T
+	err := Decode(r, &v)
+	return v, err
+}
+
+// Put writes v under k if the stored revision is was.
+func Put(ctx context.Context, s Store, k Key, v any, was string) error {
+	return PutRow(ctx, s, Row{Key: k}, v, was)
+}
+
+// PutRow is Put for a row with more than Data.
+func PutRow(ctx context.Context, s Store, r Row, v any, was string) error {
+	var err error
+	if r.Data, err = Encode(v); err != nil {
+		return err
+	}
+	r.Rev = NewRev()
+	if err := Persist(ctx, func() error { return s.Put(ctx, r, was) }); err != nil {
+		return fmt.Errorf("put %s %s: %w", r.PK, r.SK, err)
+	}
+	return nil
+}
+
+// Persist calls f up to three times until it returns nil or a named error:
+// every Store call may be repeated with the same arguments.
+func Persist(ctx context.Context, f func() error) error {
+	var err error
+	for range 3 {
+		err = f()
+		if err == nil || ctx.Err() != nil || errors.Is(err, ErrConflict) || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrInvalid) {
+			return err
+		}
+	}
+	return err
+}
+
+// Delete deletes the row under k if its stored revision is was, again if it
+// is not known whether that was done.
+func Delete(ctx context.Context, s Store, k Key, was string) error {
+	if err := Persist(ctx, func() error { return s.Delete(ctx, k, was) }); err != nil {
+		return fmt.Errorf("delete %s %s: %w", k.PK, k.SK, err)
+	}
+	return nil
+}
+
+// ErrUnchanged, returned by the function that Change calls, ends it without a write.
+var ErrUnchanged = errors.New("unchanged")
+
+// Change reads the T under k, lets f alter it, and writes it, again if another
+// was faster. f gets the zero T and a zero Row if there is none; it may set the
+// row's Due, Open and Expires. It returns what is stored in the end.
+func Change[T any](ctx context.Context, s Store, k Key, f func(v *T, r *Row) error) (T, error) {
+	var v T
+	err := CompareAndSwap(ctx, func() error {
+		var row Row
+		var err error
+		if v, row, err = Load[T](ctx, s, k); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		was := row.Rev
+		row.Key = k
+		switch err := f(&v, &row); {
+		case errors.Is(err, ErrUnchanged):
+			return nil
+		case err != nil:
+			return err
+		}
+		return PutRow(ctx, s, row, v, was)
+	})
+	return v, err
+}
+
+// Each calls f for every row of q, a page at a time, until f returns an error.
+func Each(ctx context.Context, s Store, q Query, f func(Row) error) error {
+	for {
+		page, err := s.List(ctx, q)
+		if err != nil {
+			return fmt.Errorf("list %s: %w", q.PK, err)
+		}
+		for _, r := range page.Rows {
+			if err := f(r); err != nil {
+				return err
+			}
+		}
+		if page.Next == "" {
+			return nil
+		}
+		q.After = page.Next
+	}
+}
+
+// Prefix bounds q to the SKs that begin with p.
+func (q Query) Prefix(p string) Query {
+	q.From, q.To = p, p[:len(p)-1]+string(p[len(p)-1]+1)
+	return q
+}
+
+// Expired reports whether r has ended: stores delete late.
+func (r Row) Expired(now time.Time) bool { return !r.Expires.IsZero() && !now.Before(r.Expires) }
+
+// UTC is how instants are stored: UTC, to the millisecond.
+func UTC(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
