@@ -9,7 +9,7 @@ import (
 	"ringback/shared/app"
 	"ringback/shared/config"
 	"ringback/shared/gateway"
-	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 )
 
@@ -19,7 +19,7 @@ func TestConsoleAndAPIAnswerSideBySide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := app.New(config.Config{PublicURL: "https://callbacks.example.com"}, app.Parts{Store: nowhere{}, Queue: nowhere{}, Keys: keys, Providers: provider.All()})
+	g, err := app.New(config.Config{PublicURL: "https://callbacks.example.com"}, app.Parts{Store: nowhere{}, Queue: nowhere{}, Keys: keys, Providers: all.Providers()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,12 +8,12 @@ import (
 
 	"ringback/functions/internal/deployed"
 	"ringback/shared/cloud"
-	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 )
 
 func main() {
 	ctx := context.Background()
-	d, err := deployed.Open(ctx, provider.All())
+	d, err := deployed.Open(ctx, all.Providers())
 	if err != nil {
 		log.Fatal(err)
 	}

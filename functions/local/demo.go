@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -158,7 +159,7 @@ func demoSources() map[string]gateway.SourceChange {
 			Provider: "tencent-chat", Name: new("Harbor chat app"), SDKAppID: new(uint64(demoSDKAppID)), Token: new(demoToken),
 		},
 		statusSource: {
-			Provider: "direct", Name: new("SMS and messengers"), Basic: &gateway.Login{Name: demoLogin, Password: demoPassword},
+			Provider: "direct", Name: new("SMS and messengers"), Basic: &provider.Login{Name: demoLogin, Password: demoPassword},
 		},
 	}
 }

@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 )
 
 func TestDemoIsAliveAndGoesOnAtTheNextStart(t *testing.T) {
@@ -58,15 +58,15 @@ func TestDemoInterruptedAtOnceExitsZeroAndIsWholeLater(t *testing.T) {
 }
 
 func TestEveryDemoCallbackIsOneThatItsProviderSends(t *testing.T) {
-	providers, seen := provider.All(), map[string]bool{}
-	credentials := gateway.Credentials{
-		SDKAppID: demoSDKAppID, Tokens: []string{demoToken}, Basic: []gateway.Login{{Name: demoLogin, Password: demoPassword}},
+	providers, seen := all.Providers(), map[string]bool{}
+	credentials := provider.Credentials{
+		SDKAppID: demoSDKAppID, Tokens: []string{demoToken}, Basic: []provider.Login{{Name: demoLogin, Password: demoPassword}},
 	}
 	for n := range 60 {
 		now := time.Now().UTC()
 		s := sceneOf(n, now)
 		p := providers[demoSources()[s.source].Provider]
-		cb := &gateway.Callback{Method: http.MethodPost, Query: s.query, Header: http.Header{"Content-Type": {s.contentType}}, Body: []byte(s.body), Received: now}
+		cb := &provider.Callback{Method: http.MethodPost, Query: s.query, Header: http.Header{"Content-Type": {s.contentType}}, Body: []byte(s.body), Received: now}
 		req := &http.Request{Header: cb.Header} // shares the header
 		if s.source == statusSource {
 			req.SetBasicAuth(demoLogin, demoPassword)
@@ -79,7 +79,7 @@ func TestEveryDemoCallbackIsOneThatItsProviderSends(t *testing.T) {
 			t.Fatalf("callback %d of %s: Parse: %+v, %v; want one item", n, s.source, reading, err)
 		}
 		typ := reading.Items[0].Type
-		if !slices.ContainsFunc(p.EventTypes(), func(e gateway.EventType) bool { return e.Name == typ }) {
+		if !slices.ContainsFunc(p.EventTypes(), func(e provider.EventType) bool { return e.Name == typ }) {
 			t.Errorf("callback %d of %s has type %s, which is not documented", n, s.source, typ)
 		}
 		seen[s.source+" "+typ] = true

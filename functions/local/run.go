@@ -23,7 +23,7 @@ import (
 	"ringback/shared/console"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
-	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 )
 
@@ -50,7 +50,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	}
 	m := &metrics{}
 	g, err := app.New(s.Config, app.Parts{
-		Store: db, Queue: db, Keys: keys, Providers: provider.All(), Metrics: m, Log: log, Alone: true,
+		Store: db, Queue: db, Keys: keys, Providers: all.Providers(), Metrics: m, Log: log, Alone: true,
 	})
 	if err != nil {
 		return err

@@ -18,7 +18,7 @@ import (
 	"ringback/shared/cloud"
 	"ringback/shared/config"
 	"ringback/shared/gateway"
-	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 )
 
 var settingUp = usage{
@@ -101,7 +101,7 @@ func (s *awsSetup) make(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g, err := app.New(s.Config, app.Parts{Store: b.Store, Queue: b.Queue, Keys: keys, Providers: provider.All()})
+	g, err := app.New(s.Config, app.Parts{Store: b.Store, Queue: b.Queue, Keys: keys, Providers: all.Providers()})
 	if err != nil {
 		return err
 	}

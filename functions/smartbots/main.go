@@ -8,12 +8,12 @@ import (
 	"ringback/functions/internal/deployed"
 	"ringback/shared/app"
 	"ringback/shared/cloud"
-	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/provider/smartbots"
 )
 
 func main() {
-	d, err := deployed.Open(context.Background(), map[string]gateway.Provider{"smartbots": smartbots.Provider{}})
+	d, err := deployed.Open(context.Background(), map[string]provider.Provider{"smartbots": smartbots.Provider{}})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -8,11 +8,11 @@ import (
 
 	"ringback/functions/internal/deployed"
 	"ringback/shared/cloud"
-	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 )
 
 func main() {
-	d, err := deployed.Open(context.Background(), provider.All())
+	d, err := deployed.Open(context.Background(), all.Providers())
 	if err != nil {
 		log.Fatal(err)
 	}

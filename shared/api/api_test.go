@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/provider"
 )
 
 // An endpoint is a tenant's endpoint on the loopback interface.
@@ -75,7 +75,7 @@ func await(t testing.TB, what string, is func() bool) {
 func (w *world) form(callbackURL string, values url.Values) {
 	w.t.Helper()
 	parts := strings.Split(strings.TrimPrefix(callbackURL, w.g.PublicURL+"/callbacks/"), "/")
-	cb := &gateway.Callback{
+	cb := &provider.Callback{
 		Method: "POST", Body: []byte(values.Encode()), Received: time.Now(),
 		Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
 	}

@@ -13,13 +13,13 @@ import (
 
 	"ringback/shared/api"
 	"ringback/shared/gateway"
-	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 )
 
 // document returns the API's own description of itself, resolved and valid.
 var document = sync.OnceValues(func() (*openapi3.T, error) {
-	g, err := gateway.New(gateway.Config{Store: nowhere{}, Queue: nowhere{}, Providers: provider.All()})
+	g, err := gateway.New(gateway.Config{Store: nowhere{}, Queue: nowhere{}, Providers: all.Providers()})
 	if err != nil {
 		return nil, err
 	}

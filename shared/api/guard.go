@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"ringback/shared/gateway"
 	"ringback/shared/storage"
 )
 
@@ -69,7 +68,7 @@ func (s *server) route(w http.ResponseWriter, r *http.Request) {
 	h.ServeHTTP(refusal, r)
 	if refusal.status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", refusal.header.Get("Allow"))
-		s.refuse(r.Context(), w, gateway.ErrMethod)
+		s.refuse(r.Context(), w, errMethod)
 		return
 	}
 	s.refuse(r.Context(), w, storage.ErrNotFound)

@@ -55,11 +55,31 @@ func statusOf(err error) int {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable
 	}
-	status := gateway.StatusOf(err)
-	if status == http.StatusServiceUnavailable && !errors.Is(err, storage.ErrUnavailable) {
-		return http.StatusInternalServerError
+	for _, s := range statuses {
+		if errors.Is(err, s.err) {
+			return s.status
+		}
 	}
-	return status
+	return http.StatusInternalServerError
+}
+
+// errMethod refuses a method that a path does not have.
+var errMethod = errors.New("method not allowed")
+
+// statuses lists the errors with a status of their own. The first that an error
+// wraps counts.
+var statuses = [...]struct {
+	err    error
+	status int
+}{
+	{storage.ErrNotFound, http.StatusNotFound},
+	{errMethod, http.StatusMethodNotAllowed},
+	{gateway.ErrUnauthorized, http.StatusUnauthorized},
+	{gateway.ErrForbidden, http.StatusForbidden},
+	{storage.ErrTooLarge, http.StatusRequestEntityTooLarge},
+	{gateway.ErrUnreadable, http.StatusBadRequest},
+	{storage.ErrConflict, http.StatusConflict},
+	{storage.ErrUnavailable, http.StatusServiceUnavailable},
 }
 
 // problemOf returns err as its caller may read it.
@@ -88,7 +108,11 @@ func problemOf(err error) *problem {
 	case http.StatusInternalServerError:
 		p.Detail = "something went wrong here; it has been logged"
 	default:
-		p.Detail = gateway.Reason(err)
+		for _, s := range statuses {
+			if s.status == p.Status {
+				p.Detail = s.err.Error() // not found, too large: nothing of the request
+			}
+		}
 	}
 	return p
 }

@@ -49,7 +49,7 @@ func (s *server) simple(w http.ResponseWriter, r *http.Request) {
 	c.operation = setHTTPCallback
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		w.Header().Set("Allow", "GET, POST")
-		s.refuse(r.Context(), w, gateway.ErrMethod)
+		s.refuse(r.Context(), w, errMethod)
 		return
 	}
 	reply := simpleReply{Result: "OK"}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -171,7 +172,7 @@ func (s sourceAPI) createSource(ctx context.Context, c gateway.Caller, in *creat
 	ch := in.Body.change()
 	ch.Provider, ch.Token = in.Body.Provider, in.Body.Token
 	if in.Body.Basic != nil {
-		ch.Basic = &gateway.Login{Name: in.Body.Basic.Login, Password: in.Body.Basic.Password}
+		ch.Basic = &provider.Login{Name: in.Body.Basic.Login, Password: in.Body.Basic.Password}
 	}
 	var made gateway.Source
 	replayed, err := s.make(ctx, c, in.Once, "src", in, func(id string) (err error) {
@@ -287,6 +288,6 @@ func (s sourceAPI) rotateBasic(ctx context.Context, _ gateway.Caller, in *rotate
 	if err != nil {
 		return nil, err
 	}
-	src, err := s.g.RotateBasic(ctx, in.ID, gateway.Login{Name: in.Body.Basic.Login, Password: in.Body.Basic.Password}, overlap)
+	src, err := s.g.RotateBasic(ctx, in.ID, provider.Login{Name: in.Body.Basic.Login, Password: in.Body.Basic.Password}, overlap)
 	return s.shown(ctx, src, err)
 }

@@ -19,7 +19,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
-	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 )
 
@@ -75,7 +75,7 @@ func newWorldOver(t testing.TB, s storage.Store, q storage.Queue) *world {
 		t.Fatal(err)
 	}
 	w.g, err = gateway.New(gateway.Config{
-		Store: s, Queue: q, Keys: keys, Providers: provider.All(), PublicURL: "https://ringback.example",
+		Store: s, Queue: q, Keys: keys, Providers: all.Providers(), PublicURL: "https://ringback.example",
 		Egress: &egress.Client{Own: []string{"ringback.example"}, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Log:    slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})

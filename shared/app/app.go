@@ -14,6 +14,7 @@ import (
 	"ringback/shared/config"
 	"ringback/shared/egress"
 	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -22,7 +23,7 @@ type Parts struct {
 	Store     storage.Store
 	Queue     storage.Queue
 	Keys      *gateway.KeyRing
-	Providers map[string]gateway.Provider
+	Providers map[string]provider.Provider
 	Metrics   gateway.Metrics // nil: nothing is counted
 	Log       *slog.Logger
 	Alone     bool // see gateway.Config
@@ -53,18 +54,18 @@ func own(publicURL string) []string {
 // Callback serves POST /callbacks/<provider>/<source id>/<key> for one provider.
 // It takes the last two parts of the path as source and key, whatever stands
 // before them.
-func Callback(g *gateway.Gateway, provider string) http.Handler {
+func Callback(g *gateway.Gateway, providerName string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		source, key := sourceAndKey(r.URL.Path)
-		cb := &gateway.Callback{
+		cb := &provider.Callback{
 			Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, From: caller(r), Received: time.Now().UTC(),
 		}
 		var err error
 		if cb.Body, err = readBody(r); err != nil {
-			answer(w, gateway.Refuse(gateway.ErrUnreadable)) // the connection broke; nobody may read this
+			answer(w, provider.Refuse(provider.ErrUnreadable)) // the connection broke; nobody may read this
 			return
 		}
-		answer(w, g.Ingest(r.Context(), provider, source, key, cb))
+		answer(w, g.Ingest(r.Context(), providerName, source, key, cb))
 	})
 }
 
@@ -76,7 +77,7 @@ func sourceAndKey(path string) (source, key string) {
 
 // readBody reads one byte more than is allowed, so that too much is seen as such.
 func readBody(r *http.Request) ([]byte, error) {
-	const most = gateway.MaxCallbackBytes + 1
+	const most = provider.MaxCallbackBytes + 1
 	if n := r.ContentLength; n > 0 && n < most {
 		b := make([]byte, n)
 		_, err := io.ReadFull(r.Body, b)
@@ -94,7 +95,7 @@ func caller(r *http.Request) netip.Addr {
 	return a.Unmap()
 }
 
-func answer(w http.ResponseWriter, reply gateway.Reply) {
+func answer(w http.ResponseWriter, reply provider.Reply) {
 	h := w.Header()
 	for name, value := range reply.Header {
 		h.Set(name, value)

@@ -24,7 +24,7 @@ import (
 	"ringback/shared/config"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
-	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 )
 
@@ -59,7 +59,7 @@ func newBench(b testing.TB, worker bool) *bench {
 	cfg.PublicURL = "http://ringback.example"
 	x := &bench{b: b, arrived: make(chan time.Duration, 1<<20)}
 	x.g, err = app.New(cfg, app.Parts{
-		Store: db, Queue: db, Keys: keys, Providers: provider.All(), Alone: true,
+		Store: db, Queue: db, Keys: keys, Providers: all.Providers(), Alone: true,
 		Log: slog.New(slog.NewJSONHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelInfo})),
 	})
 	if err != nil {

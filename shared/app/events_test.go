@@ -20,6 +20,7 @@ import (
 	"ringback/shared/app"
 	"ringback/shared/cloud"
 	"ringback/shared/gateway"
+	"ringback/shared/provider"
 )
 
 const eventsFolder = "../../events"
@@ -171,7 +172,7 @@ func TestCallbackOverTheLimitIsRefusedFromLambdaAndOverHTTP(t *testing.T) {
 		"tencentchat-bot-on-group-message.json": `{"CallbackCommand":"Bot.OnGroupMessage","GroupId":"%s"}`,
 		"direct-bare-object.json":               `{"message_uuid":"%s"}`,
 	} {
-		for size, want := range map[int]int{gateway.MaxPayloadBytes - 100: 200, gateway.MaxPayloadBytes: 413, gateway.MaxCallbackBytes: 413} {
+		for size, want := range map[int]int{provider.MaxPayloadBytes - 100: 200, provider.MaxPayloadBytes: 413, provider.MaxCallbackBytes: 413} {
 			t.Run(fmt.Sprintf("%s of %d bytes", name, size), func(t *testing.T) {
 				e := readEvent[lambdaevents.APIGatewayV2HTTPRequest](t, name)
 				e.Body, e.IsBase64Encoded = fmt.Sprintf(body, strings.Repeat("x", size)), false

@@ -25,6 +25,7 @@ import (
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 )
 
@@ -182,7 +183,7 @@ func (w *world) gatewayOver(q storage.Queue) *gateway.Gateway {
 	}
 	cfg := loadConfig(w.t)
 	g, err := app.New(cfg, app.Parts{
-		Store: w.db, Queue: q, Keys: keys, Providers: provider.All(), Log: slog.New(slog.NewJSONHandler(w.log, nil)),
+		Store: w.db, Queue: q, Keys: keys, Providers: all.Providers(), Log: slog.New(slog.NewJSONHandler(w.log, nil)),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -226,7 +227,7 @@ func (w *world) ingested(e lambdaevents.APIGatewayV2HTTPRequest) []string {
 		body = decodeBase64(w.t, e.Body)
 	}
 	path := strings.Split(e.RawPath, "/")
-	reply := w.gatewayOver(q).Ingest(w.t.Context(), path[2], path[3], path[4], &gateway.Callback{
+	reply := w.gatewayOver(q).Ingest(w.t.Context(), path[2], path[3], path[4], &provider.Callback{
 		Method: r.Method, Query: e.RawQueryString, Header: r.Header, Body: body,
 		From: netip.MustParseAddr(e.RequestContext.HTTP.SourceIP), Received: time.UnixMilli(e.RequestContext.TimeEpoch),
 	})

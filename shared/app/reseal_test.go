@@ -13,6 +13,7 @@ import (
 
 	"ringback/shared/app"
 	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -49,7 +50,7 @@ func TestSealingKeyIsChangedWithoutLosingASecret(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		w.restartWith(formerKey, nil)
 		s, path := w.direct()
-		login := gateway.Login{Name: "ringback", Password: "direct password"}
+		login := provider.Login{Name: "ringback", Password: "direct password"}
 		again(w, func() (gateway.Source, error) { return w.g.RotateBasic(t.Context(), s.ID, login, 0) })
 		c := w.tenant(s, nil)
 		var all []*endpoint
@@ -94,7 +95,7 @@ func TestSealingKeyIsChangedWithoutLosingASecret(t *testing.T) {
 			t.Error("the callback URL is another one")
 		}
 		w.statusAs(path, login, "after")
-		if code := w.answerTo(path, gateway.Login{Name: "ringback", Password: "guessed"}, "wrong"); code != http.StatusUnauthorized && w.weak == 0 {
+		if code := w.answerTo(path, provider.Login{Name: "ringback", Password: "guessed"}, "wrong"); code != http.StatusUnauthorized && w.weak == 0 {
 			t.Errorf("a wrong login is answered with %d, want 401", code)
 		}
 		w.within(6*time.Hour, "delivered without the old key", func() bool { return allHave(all, 2) })
@@ -121,7 +122,7 @@ func (w *world) sealedUnder(key string, c gateway.Caller, ids []string) (n int) 
 }
 
 // answerTo returns the answer's status to a Direct callback with a login.
-func (w *world) answerTo(path string, login gateway.Login, message string) int {
+func (w *world) answerTo(path string, login provider.Login, message string) int {
 	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(fmt.Sprintf(
 		`[{"message_uuid":%q,"channel_type":"SMS","callback_event":"delivered","status":"delivered","status_time":%q}]`,
 		message, time.Now().UTC().Format(time.RFC3339))))
@@ -133,7 +134,7 @@ func (w *world) answerTo(path string, login gateway.Login, message string) int {
 }
 
 // statusAs sends a Direct delivery status with a login until it is taken.
-func (w *world) statusAs(path string, login gateway.Login, message string) {
+func (w *world) statusAs(path string, login provider.Login, message string) {
 	w.t.Helper()
 	w.within(time.Hour, "the callback is taken", func() bool { return w.answerTo(path, login, message) == http.StatusOK })
 }

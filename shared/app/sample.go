@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -58,18 +59,18 @@ func sampleTenant(ctx context.Context, g *gateway.Gateway) error {
 	return err
 }
 
-func sampleSource(ctx context.Context, g *gateway.Gateway, id, provider string) error {
+func sampleSource(ctx context.Context, g *gateway.Gateway, id, providerName string) error {
 	_, err := g.Source(ctx, id)
 	if !errors.Is(err, storage.ErrNotFound) {
 		return err
 	}
-	name := "Sample of " + provider
-	ch := gateway.SourceChange{Provider: provider, Name: &name}
-	switch provider {
+	name := "Sample of " + providerName
+	ch := gateway.SourceChange{Provider: providerName, Name: &name}
+	switch providerName {
 	case "tencent-chat":
 		ch.SDKAppID = new(uint64(sampleSDKAppID))
 	case "direct":
-		ch.Basic = &gateway.Login{Name: sampleLogin, Password: samplePassword}
+		ch.Basic = &provider.Login{Name: sampleLogin, Password: samplePassword}
 	}
 	_, err = g.CreateSource(ctx, id, ch)
 	return err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -64,9 +65,9 @@ func TestLogTellsWhyAnEndpointFails(t *testing.T) {
 }
 
 // unwritable is a provider of whose events one cannot be written as data.
-type unwritable struct{ gateway.Provider }
+type unwritable struct{ provider.Provider }
 
-func (u unwritable) Data(e *gateway.Event) (json.RawMessage, error) {
+func (u unwritable) Data(e *provider.Event) (json.RawMessage, error) {
 	if strings.Contains(string(e.Payload), "poison") {
 		return nil, errors.New("cannot be written")
 	}

@@ -25,7 +25,7 @@ import (
 	"ringback/shared/config"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
-	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
 )
@@ -100,7 +100,7 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	parts.Keys, parts.Providers = keys, provider.All()
+	parts.Keys, parts.Providers = keys, all.Providers()
 	parts.Log = slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if w.wrap != nil {
 		parts.Store = w.wrap(parts.Store)

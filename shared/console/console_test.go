@@ -21,6 +21,7 @@ import (
 	"ringback/shared/console"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 )
 
 // bearer is an API that knows one key and answers with what it was asked.
@@ -389,7 +390,7 @@ func TestSchedulesAreTheGateways(t *testing.T) {
 
 func TestRoutingKeysAreTheProviders(t *testing.T) {
 	f := readFacts(t)
-	for name, p := range provider.All() {
+	for name, p := range all.Providers() {
 		keys := slices.Sorted(maps.Keys(f.RoutingKeys[name]))
 		want := slices.Sorted(slices.Values(append(p.KeyKinds(), "label")))
 		if diff := cmp.Diff(want, keys); diff != "" {
@@ -406,7 +407,7 @@ func TestOperationalEventsAreThoseThatNoPatternMatches(t *testing.T) {
 	for _, typ := range []string{"registration.failing", "registration.disabled", "registration.recovered", "delivery.exhausted", "source.disconnected"} {
 		byName := gateway.Registration{Source: "s", EventTypes: []string{typ}}
 		byPattern := gateway.Registration{Source: "s", EventTypes: []string{"*"}}
-		e := &gateway.Event{Source: "s", Type: typ}
+		e := &provider.Event{Source: "s", Type: typ}
 		if f.Operational[typ] == "" || !byName.Wants(e) || byPattern.Wants(e) {
 			t.Errorf("%s: facts say %q, by name %v, by pattern %v, want it among those that no pattern matches", typ, f.Operational[typ], byName.Wants(e), byPattern.Wants(e))
 		}

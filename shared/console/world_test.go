@@ -20,6 +20,7 @@ import (
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 )
 
@@ -49,7 +50,7 @@ func openWorld(t testing.TB, o embedded.Options) *world {
 	}
 	t.Cleanup(func() { w.db.Close() })
 	w.g, err = gateway.New(gateway.Config{
-		Store: w.db, Queue: w.db, Keys: keyRing(t), Providers: provider.All(), Alone: true,
+		Store: w.db, Queue: w.db, Keys: keyRing(t), Providers: all.Providers(), Alone: true,
 		Egress: &egress.Client{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Log:    slog.New(slog.DiscardHandler),
 	})
@@ -103,7 +104,7 @@ func (w *world) work() {
 
 func (w *world) ingest(rw http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
-	cb := &gateway.Callback{Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, Body: body, Received: time.Now().UTC()}
+	cb := &provider.Callback{Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, Body: body, Received: time.Now().UTC()}
 	reply := w.g.Ingest(r.Context(), r.PathValue("provider"), r.PathValue("source"), r.PathValue("key"), cb)
 	rw.WriteHeader(reply.StatusCode)
 	rw.Write(reply.Body)

@@ -26,6 +26,7 @@ import (
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 	"ringback/shared/provider/tencentchat"
 	"ringback/shared/storage"
 )
@@ -209,7 +210,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	g, err := gateway.New(gateway.Config{
-		Store: db, Queue: db, Keys: keys, Providers: provider.All(), PublicURL: "https://ringback.example", Alone: true,
+		Store: db, Queue: db, Keys: keys, Providers: all.Providers(), PublicURL: "https://ringback.example", Alone: true,
 		Egress: &egress.Client{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	})
 	if err != nil {
@@ -260,7 +261,7 @@ func (w *world) register(c gateway.Caller, s gateway.Source, ch gateway.Registra
 }
 
 // callback sends a callback to a source.
-func (w *world) callback(s gateway.Source, key string, cb gateway.Callback) {
+func (w *world) callback(s gateway.Source, key string, cb provider.Callback) {
 	w.t.Helper()
 	cb.Method, cb.Received = http.MethodPost, time.Now()
 	if r := w.g.Ingest(w.t.Context(), s.Provider, s.ID, key, &cb); r.StatusCode != http.StatusOK {
@@ -271,7 +272,7 @@ func (w *world) callback(s gateway.Source, key string, cb gateway.Callback) {
 func (w *world) chat(s gateway.Source, key, text string) {
 	w.t.Helper()
 	form := url.Values{"action": {"group_chat"}, "group_uuid": {chatGroup}, "message": {text}}
-	w.callback(s, key, gateway.Callback{Body: []byte(form.Encode()), Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}})
+	w.callback(s, key, provider.Callback{Body: []byte(form.Encode()), Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}})
 }
 
 // A relay passes requests on to a receiver and keeps the POSTs with their
@@ -478,7 +479,7 @@ func TestHandlerOfTencentWorksUnchangedBehindRaw(t *testing.T) {
 	w.relay.pass(to.url)
 	body := []byte(fmt.Sprintf(`{"CallbackCommand":"Group.CallbackAfterSendMsg","GroupId":"@TGS#1","MsgSeq":7,"Random":1,"MsgTime":%d}`, time.Now().Unix()))
 	query := fmt.Sprintf("SdkAppid=%d&CallbackCommand=Group.CallbackAfterSendMsg&contenttype=json&ClientIP=127.0.0.1&OptPlatform=Web", appID)
-	w.callback(s, key, gateway.Callback{Body: body, Query: tencentchat.SignQuery(query, source, time.Now()), Header: http.Header{}})
+	w.callback(s, key, provider.Callback{Body: body, Query: tencentchat.SignQuery(query, source, time.Now()), Header: http.Header{}})
 	await(t, "the delivery", func() bool { return len(w.relay.all()) == 1 })
 	p := w.relay.all()[0]
 	if p.status != http.StatusOK || !bytes.Equal(p.body, body) {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -102,7 +103,7 @@ func (g *Gateway) tellApp(ctx context.Context, action string, r Registration, of
 		"action": {action}, "group_uuid": {of.UUID}, "group_id": {of.GroupID}, "group_name": {of.Name},
 		"app_name": {r.AppName}, "app_uuid": {r.AppUUID},
 	}
-	return g.sendTo(ctx, Event{
+	return g.sendTo(ctx, provider.Event{
 		ID: id, Source: r.Source, Provider: smartBots, Type: action, Received: storage.UTC(r.Since), Time: storage.UTC(r.Since),
 		Keys:        map[string][]string{"group": {of.UUID}, "app": {r.AppUUID}},
 		ContentType: "application/x-www-form-urlencoded", Payload: []byte(form.Encode()), Only: r.ID,

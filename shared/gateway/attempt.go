@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"ringback/shared/egress"
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -34,7 +35,7 @@ func newAttempter(c *core, f *finder, es *events, cs *circuits, p *pace) *attemp
 
 // A try is a delivery that is to be attempted now.
 type try struct {
-	e        *Event
+	e        *provider.Event
 	standard func() ([]byte, error) // e's standard body, written once for all its deliveries; nil: written anew
 	r        *Registration
 	rev      string // of the source's version under which r was read
@@ -115,7 +116,7 @@ func (at *attempter) attempt(ctx context.Context, t try, rec recorder) error {
 // subject returns what d is about, and the source's version under which the
 // registration was read. The error wraps storage.ErrNotFound if the event or the
 // registration is gone for good.
-func (at *attempter) subject(ctx context.Context, d Delivery) (*Event, *Registration, string, error) {
+func (at *attempter) subject(ctx context.Context, d Delivery) (*provider.Event, *Registration, string, error) {
 	r, rev, err := at.find.registration(ctx, d.Source, d.Registration)
 	if err != nil {
 		return nil, r, rev, err
@@ -200,7 +201,7 @@ func (at *attempter) crowdedWait(hops int, turn time.Duration) time.Duration {
 }
 
 // judge returns r as it is now, and what is to become of e for it.
-func (at *attempter) judge(ctx context.Context, e *Event, r *Registration) (*Registration, Status, error) {
+func (at *attempter) judge(ctx context.Context, e *provider.Event, r *Registration) (*Registration, Status, error) {
 	now, rev, err := at.find.registration(ctx, r.Source, r.ID)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):

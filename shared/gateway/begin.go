@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -48,8 +49,8 @@ func (a arrival) row(match []string, long bool, run string, lease time.Time) eve
 }
 
 // event returns the Event that is stored.
-func (er eventRow) event(source string, payload []byte) *Event {
-	return &Event{
+func (er eventRow) event(source string, payload []byte) *provider.Event {
+	return &provider.Event{
 		ID: er.ID, Source: source, Provider: er.Provider, Label: er.Label, Type: er.Type, Received: er.Received,
 		Time: er.Time, Keys: er.Keys, ContentType: er.ContentType, Query: er.Query, Payload: payload,
 		Unreadable: er.Unreadable, Only: er.Only, Tenant: er.Tenant,
@@ -156,7 +157,7 @@ func (es *events) inWindowBefore(ctx context.Context, a arrival) (bool, error) {
 
 // loadEvent returns an event that was begun, with its payload. The error wraps
 // storage.ErrNotFound.
-func (es *events) loadEvent(ctx context.Context, id string) (*Event, eventRow, error) {
+func (es *events) loadEvent(ctx context.Context, id string) (*provider.Event, eventRow, error) {
 	key, err := eventKey(id)
 	if err != nil {
 		return nil, eventRow{}, err

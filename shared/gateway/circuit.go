@@ -9,6 +9,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"ringback/shared/egress"
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -217,7 +218,7 @@ func (cs *circuits) disable(ctx context.Context, id string, rev int, why string)
 // for its registration: the circuit, what tenants and operator are told, and its
 // end after days of failure. What fails here is logged: the next attempt says the
 // same.
-func (cs *circuits) heed(ctx context.Context, e *Event, r *Registration, a Attempt, d Delivery, probe bool) {
+func (cs *circuits) heed(ctx context.Context, e *provider.Event, r *Registration, a Attempt, d Delivery, probe bool) {
 	err := cs.heedAttempt(ctx, e, r, a, probe)
 	if d.Status == Failed && d.Why == whyExhausted {
 		cs.logExhausted(d)
@@ -228,7 +229,7 @@ func (cs *circuits) heed(ctx context.Context, e *Event, r *Registration, a Attem
 	}
 }
 
-func (cs *circuits) heedAttempt(ctx context.Context, e *Event, r *Registration, a Attempt, probe bool) error {
+func (cs *circuits) heedAttempt(ctx context.Context, e *provider.Event, r *Registration, a Attempt, probe bool) error {
 	switch {
 	case a.Class == egress.Internal:
 		return nil
@@ -243,7 +244,7 @@ func (cs *circuits) heedAttempt(ctx context.Context, e *Event, r *Registration, 
 // heedAccepted takes back what is said against r's endpoint. It looks for that
 // now and then even if this process saw nothing but acceptances: another may
 // have seen a failure, which would count as the first of five days.
-func (cs *circuits) heedAccepted(ctx context.Context, e *Event, r *Registration) error {
+func (cs *circuits) heedAccepted(ctx context.Context, e *provider.Event, r *Registration) error {
 	known, ok := cs.healths.Get(r.ID)
 	if !ok || cs.now().Sub(known.at) >= healthNoted {
 		h, err := cs.readHealth(ctx, r.ID)
@@ -266,7 +267,7 @@ func (cs *circuits) heedAccepted(ctx context.Context, e *Event, r *Registration)
 	return cs.teller.tell(ctx, registrationRecovered, e, r, "the endpoint accepts again")
 }
 
-func (cs *circuits) heedRefused(ctx context.Context, e *Event, r *Registration, a Attempt, probe bool) error {
+func (cs *circuits) heedRefused(ctx context.Context, e *provider.Event, r *Registration, a Attempt, probe bool) error {
 	now, m := cs.now(), cs.pace.look(r.ID)
 	tripped := func(h Health) bool {
 		return m.failures >= openAfterFailures || m.timeouts >= openAfterTimeouts || a.Class == egress.Timeout && h.hangs(now) && now.Sub(m.accepted) > wellFor
@@ -314,7 +315,7 @@ func (cs *circuits) spent(ctx context.Context, d Delivery, r *Registration) (boo
 }
 
 // exhaust ends d, which is spent, and tells so.
-func (cs *circuits) exhaust(ctx context.Context, e *Event, r *Registration, d Delivery) error {
+func (cs *circuits) exhaust(ctx context.Context, e *provider.Event, r *Registration, d Delivery) error {
 	if err := cs.teller.tell(ctx, deliveryExhausted, e, r, "the endpoint accepted nothing for the whole time of the schedule"); err != nil {
 		return err
 	}

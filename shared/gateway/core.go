@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ringback/shared/egress"
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -21,7 +22,7 @@ import (
 type Config struct {
 	Store     storage.Store
 	Queue     storage.Queue
-	Providers map[string]Provider
+	Providers map[string]provider.Provider
 	Keys      *KeyRing
 	Egress    *egress.Client
 	Log       *slog.Logger // default: slog.Default()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ringback/shared/egress"
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -134,7 +135,7 @@ func (d Delivery) tells(a Attempt) bool {
 }
 
 // newDelivery returns the delivery of e for r before its first attempt.
-func newDelivery(e *Event, r *Registration, now time.Time) Delivery {
+func newDelivery(e *provider.Event, r *Registration, now time.Time) Delivery {
 	return Delivery{
 		ID: DeliveryID(r.ID, e.ID), Registration: r.ID, Event: e.ID, Tenant: r.Tenant, Source: e.Source,
 		EventType: e.Type, Received: e.Received, Created: now, Status: Pending,

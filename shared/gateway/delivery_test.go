@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"ringback/shared/egress"
+	"ringback/shared/provider"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -209,7 +210,7 @@ func TestRowKeepsWhatIsNeeded(t *testing.T) {
 
 func TestDeliveryRowStaysSmall(t *testing.T) {
 	now := time.Now().UTC()
-	d := newDelivery(&Event{ID: anEventID(t), Source: "src-12345678", Type: "Group.CallbackAfterGroupMsgExtension", Received: now},
+	d := newDelivery(&provider.Event{ID: anEventID(t), Source: "src-12345678", Type: "Group.CallbackAfterGroupMsgExtension", Received: now},
 		&Registration{ID: NewID("reg", now), Tenant: NewID("ten", now)}, now)
 	a := attempted(200, 0)
 	a.Answer = make([]byte, 4096)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"strings"
+
+	"ringback/shared/provider"
 )
 
 // heedUpstream tells that the source was disconnected if e says so: SmartBots
@@ -11,8 +13,8 @@ import (
 // callback to be called on group events", SmartBots), and calls no more. It is
 // told at most once an hour for each callback key's label and group, and may be
 // called again.
-func (fs *fanOuts) heedUpstream(ctx context.Context, e *Event) error {
-	if e.Type != callbackRemoved || !e.ofWhole() {
+func (fs *fanOuts) heedUpstream(ctx context.Context, e *provider.Event) error {
+	if e.Type != callbackRemoved || !ofWhole(e) {
 		return nil
 	}
 	group := slices.Sorted(slices.Values(e.Keys["group"]))

@@ -6,9 +6,6 @@ import "errors"
 var (
 	ErrUnauthorized = errors.New("credentials are missing or wrong") // HTTP 401
 	ErrForbidden    = errors.New("not allowed")                      // HTTP 403
-	ErrSignature    = errors.New("signature does not match")         // HTTP 401
 	ErrUnreadable   = errors.New("unreadable")                       // HTTP 400
-	ErrMethod       = errors.New("method not allowed")               // HTTP 405
-	ErrLoop         = errors.New("callback came from this gateway")  // HTTP 508
 	ErrLimit        = errors.New("limit reached")                    // HTTP 429, or 409 for counts
 )

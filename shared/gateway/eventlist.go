@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"strings"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
 // A ListedEvent is an event as lists show it.
 type ListedEvent struct {
-	Event
+	provider.Event
 	Size   int  // bytes of the payload
 	Hidden bool // no grant covers it any more: routing keys, label and payload are left out
 	Erased bool // by request; the payload is gone
@@ -220,9 +221,9 @@ func orNotFound(err error, what string) error {
 
 // DataOf returns the payload of e as the JSON value data of a standard
 // delivery, and its parameters.
-func (g *Gateway) DataOf(e *Event) (data, parameters json.RawMessage, err error) {
+func (g *Gateway) DataOf(e *provider.Event) (data, parameters json.RawMessage, err error) {
 	p := g.Providers[e.Provider]
-	if p == nil || e.Unreadable || e.own() {
+	if p == nil || e.Unreadable || own(e) {
 		if json.Valid(e.Payload) {
 			return e.Payload, nil, nil
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -43,7 +44,7 @@ func TestFailedMessageIsOneLineOfTheLog(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		as = append(as, arrival{token: "t", Event: Event{ID: id, Source: "src-00000001", Type: "t", Received: now, Payload: []byte("{}")}})
+		as = append(as, arrival{token: "t", Event: provider.Event{ID: id, Source: "src-00000001", Type: "t", Received: now, Payload: []byte("{}")}})
 	}
 	body := func(as []arrival) string {
 		text, err := packMessage(as)

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -274,7 +275,7 @@ type fanOutRow struct {
 // listFanOut writes the registrations of a long fan-out in chunks, and sends a
 // message for each. The first list that is stored wins, so a resumed run makes
 // the same chunks and goes on where they end.
-func (fs *fanOuts) listFanOut(ctx context.Context, e *Event) error {
+func (fs *fanOuts) listFanOut(ctx context.Context, e *provider.Event) error {
 	var from *place
 	for n := 0; ; n++ {
 		stored, err := fs.fanOutList(ctx, e, n, from)
@@ -298,7 +299,7 @@ func (fs *fanOuts) listFanOut(ctx context.Context, e *Event) error {
 
 // fanOutList stores chunk n, found from a place on, unless it is stored
 // already, and returns what is.
-func (fs *fanOuts) fanOutList(ctx context.Context, e *Event, n int, from *place) (fanOutRow, error) {
+func (fs *fanOuts) fanOutList(ctx context.Context, e *provider.Event, n int, from *place) (fanOutRow, error) {
 	key := fanOutKey(e.ID, n)
 	stored, _, err := storage.Load[fanOutRow](ctx, fs.Store, key)
 	if !errors.Is(err, storage.ErrNotFound) {

@@ -13,6 +13,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -150,7 +151,7 @@ func (f *finder) versionOf(ctx context.Context, source string) (knownVersion, er
 
 // streams returns the index entries under which registrations that may want e
 // stand, in order.
-func (v version) streams(e *Event) []hint {
+func (v version) streams(e *provider.Event) []hint {
 	var out []hint
 	for kind, patterns := range v.Patterns {
 		values := e.Keys[kind]
@@ -188,7 +189,7 @@ type place struct {
 // about limit of them, and the place where to go on; nil after the last.
 // Each registration is found once; by several calls for one event twice, if its
 // entries changed meanwhile.
-func (f *finder) find(ctx context.Context, e *Event, from *place, limit int) ([]*Registration, *place, error) {
+func (f *finder) find(ctx context.Context, e *provider.Event, from *place, limit int) ([]*Registration, *place, error) {
 	if e.Unreadable {
 		return nil, nil, nil
 	}
@@ -240,7 +241,7 @@ func (f *finder) find(ctx context.Context, e *Event, from *place, limit int) ([]
 // before. From the second receive on every outcome is written, so that what a
 // crashed run did is repeated once, not each time.
 func (f *finder) thin(ctx context.Context, a arrival, long bool) (bool, error) {
-	if long || a.again || a.own() || a.Unreadable {
+	if long || a.again || own(&a.Event) || a.Unreadable {
 		return false, nil
 	}
 	v, err := f.versionOf(ctx, a.Source)
@@ -292,7 +293,7 @@ func (f *finder) list(ctx context.Context, v knownVersion, source string, s hint
 
 // accept returns those of ids that want e and may have it, unless they were seen
 // in this call, or found in one of the streams that calls before walked.
-func (f *finder) accept(ctx context.Context, v knownVersion, e *Event, walked []hint, seen map[string]bool, ids []string) ([]*Registration, error) {
+func (f *finder) accept(ctx context.Context, v knownVersion, e *provider.Event, walked []hint, seen map[string]bool, ids []string) ([]*Registration, error) {
 	rs, err := f.registrationsOf(ctx, v.rev, ids)
 	if err != nil {
 		return nil, err
@@ -320,7 +321,7 @@ const indexSettles = time.Minute
 
 // stoodIn reports whether r was certainly in one of streams when it was walked
 // for e. r as it is now may have entries that it had not then.
-func (r *Registration) stoodIn(streams []hint, e *Event) bool {
+func (r *Registration) stoodIn(streams []hint, e *provider.Event) bool {
 	return len(streams) > 0 && r.Indexed.Before(e.Received.Add(-indexSettles)) &&
 		slices.ContainsFunc(r.hints(), func(h hint) bool { return slices.Contains(streams, h) })
 }

@@ -14,6 +14,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 )
 
@@ -43,7 +44,7 @@ func TestEventThatBothMatchesWantIsNotMissed(t *testing.T) {
 			took := &takes{}
 			now := time.Now()
 			worker := made(t, gateway.Config{
-				Store: g.Store, Queue: q, Keys: g.Keys, Providers: provider.All(), Egress: &egress.Client{Transport: took},
+				Store: g.Store, Queue: q, Keys: g.Keys, Providers: all.Providers(), Egress: &egress.Client{Transport: took},
 				Now: func() time.Time { return now },
 			})
 			fanOut := func(status string) {
@@ -87,7 +88,7 @@ func report(t *testing.T, g *gateway.Gateway, source, status string) {
 	}
 	parts := strings.Split(u.Path, "/")
 	body := fmt.Sprintf(`{"message_uuid":"m-%s","channel_type":"SMS","callback_event":"delivered","status":%q,"status_time":%q}`, status, status, time.Now().Format(time.RFC3339))
-	reply := g.Ingest(t.Context(), "direct", source, parts[len(parts)-1], &gateway.Callback{
+	reply := g.Ingest(t.Context(), "direct", source, parts[len(parts)-1], &provider.Callback{
 		Method: http.MethodPost, Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(body), Received: time.Now(),
 	})
 	if reply.StatusCode != http.StatusOK {

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"sync"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
 // A fanOut is one event on its way to its registrations. It records their first
 // attempts.
 type fanOut struct {
-	*Event
+	*provider.Event
 	fs       *fanOuts
 	standard func() ([]byte, error) // the body of all standard deliveries, written once
 	arrival  arrival                // zero for a chunk

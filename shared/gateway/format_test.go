@@ -21,6 +21,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -284,7 +285,7 @@ func writeFormatFile(t *testing.T) {
 	must(err)
 	chat := func(text string) []storage.Message {
 		t.Helper()
-		reply := p.Ingest(ctx, "smartbots", formatPlain, formatKey, &gateway.Callback{
+		reply := p.Ingest(ctx, "smartbots", formatPlain, formatKey, &provider.Callback{
 			Method: http.MethodPost, Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, Received: time.Now(),
 			Body: []byte(url.Values{"action": {"group_chat"}, "group_uuid": {formatUUID}, "message": {text}}.Encode()),
 		})

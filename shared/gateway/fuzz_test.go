@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"ringback/shared/egress"
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -27,7 +28,7 @@ func FuzzMessage(f *testing.F) {
 	f.Add("", "", "", "", "", "\ufffe\uffff", []byte("\x00\xff"), int64(-1))
 	f.Fuzz(func(t *testing.T, label, typ, contentType, query, kind, value string, payload []byte, at int64) {
 		text := func(s string) string { return strings.ToValidUTF8(s, "\uFFFD") } // as a Reading promises
-		a := arrival{token: "t", unique: at%2 == 0, Event: Event{
+		a := arrival{token: "t", unique: at%2 == 0, Event: provider.Event{
 			ID: "evt_" + strings.Repeat("0", 44), Source: "src-00000000", Provider: "direct", Label: text(label), Type: text(typ), Received: noon,
 			ContentType: text(contentType), Query: text(query), Keys: map[string][]string{text(kind): {text(value), text(label)}}, Payload: payload,
 		}}
@@ -45,7 +46,7 @@ func FuzzMessage(f *testing.F) {
 			t.Errorf("SQS does not carry the message %q", body)
 		}
 		h, got, err := readMessage(body)
-		if d := cmp.Diff([]arrival{a, a}, got, cmp.AllowUnexported(arrival{}), cmpopts.IgnoreUnexported(Event{}), cmpopts.EquateEmpty()); d != "" || err != nil {
+		if d := cmp.Diff([]arrival{a, a}, got, cmp.AllowUnexported(arrival{}), cmpopts.IgnoreUnexported(provider.Event{}), cmpopts.EquateEmpty()); d != "" || err != nil {
 			t.Fatalf("%v; events changed on the way (-sent +read):\n%s", err, d)
 		}
 		var want header
@@ -87,8 +88,8 @@ func FuzzReadMessage(f *testing.F) {
 		if err != nil {
 			return // what is read may be larger than what is sent
 		}
-		if _, got, err := readMessage(again); err != nil || !cmp.Equal(as, got, cmp.AllowUnexported(arrival{}), cmpopts.IgnoreUnexported(Event{}), cmpopts.EquateEmpty()) {
-			t.Errorf("packed again: %v (-first +second):\n%s", err, cmp.Diff(as, got, cmp.AllowUnexported(arrival{}), cmpopts.IgnoreUnexported(Event{})))
+		if _, got, err := readMessage(again); err != nil || !cmp.Equal(as, got, cmp.AllowUnexported(arrival{}), cmpopts.IgnoreUnexported(provider.Event{}), cmpopts.EquateEmpty()) {
+			t.Errorf("packed again: %v (-first +second):\n%s", err, cmp.Diff(as, got, cmp.AllowUnexported(arrival{}), cmpopts.IgnoreUnexported(provider.Event{})))
 		}
 	})
 }
@@ -201,7 +202,7 @@ func FuzzMatch(f *testing.F) {
 		if errTypes != nil || errMatch != nil {
 			return
 		}
-		e := &Event{Source: r.Source, Type: typ, Keys: map[string][]string{kind: {value}}}
+		e := &provider.Event{Source: r.Source, Type: typ, Keys: map[string][]string{kind: {value}}}
 		if slices.Contains(operational, typ) {
 			if wantsType(r.EventTypes, typ) != (pattern == typ) {
 				t.Errorf("%q wants %q", pattern, typ)

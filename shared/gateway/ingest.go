@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -16,41 +17,41 @@ const ackTime = 1500 * time.Millisecond
 // Ingest takes one callback in and returns what its provider is told. Success
 // is told only after every event is in the events queue. It logs one line, in
 // which there is nothing of the callback but sizes.
-func (in *ingester) Ingest(ctx context.Context, provider, source, key string, cb *Callback) Reply {
+func (in *ingester) Ingest(ctx context.Context, providerName, source, key string, cb *provider.Callback) provider.Reply {
 	start := in.now()
 	ctx, cancel := context.WithTimeout(ctx, ackTime)
 	defer cancel()
-	p := in.Providers[provider]
-	taken, err := in.ingest(ctx, p, provider, source, key, cb)
+	p := in.Providers[providerName]
+	taken, err := in.ingest(ctx, p, providerName, source, key, cb)
 	if _, err := sourceNumber(source); err != nil {
 		source = "" // it may be anything, a key in the wrong place too
 	}
-	if err != nil {
+	if err = asRefusal(err); err != nil {
 		in.count(RefusedCallbacks, 1)
-		in.Log.Warn("callback", "provider", provider, "source", source, "outcome", "refused",
-			"why", err.Error(), "status", StatusOf(err), "bytes", len(cb.Body), "took", in.now().Sub(start))
+		in.Log.Warn("callback", "provider", providerName, "source", source, "outcome", "refused",
+			"why", err.Error(), "status", provider.StatusOf(err), "bytes", len(cb.Body), "took", in.now().Sub(start))
 		return p.Reply(err)
 	}
 	in.count(Callbacks, 1)
-	in.Log.Debug("callback", "provider", provider, "source", source, "outcome", "taken",
+	in.Log.Debug("callback", "provider", providerName, "source", source, "outcome", "taken",
 		"events", taken, "bytes", len(cb.Body), "took", in.now().Sub(start))
 	return p.Reply(nil)
 }
 
 // ingest returns how many events it queued.
-func (in *ingester) ingest(ctx context.Context, p Provider, provider, source, key string, cb *Callback) (int, error) {
+func (in *ingester) ingest(ctx context.Context, p provider.Provider, providerName, source, key string, cb *provider.Callback) (int, error) {
 	switch {
 	case cb.Method != http.MethodPost:
-		return 0, ErrMethod
+		return 0, provider.ErrMethod
 	case cb.Header.Get(ViaHeader) != "" && cb.Header.Get(ViaHeader) == in.ID():
-		return 0, ErrLoop
+		return 0, provider.ErrLoop
 	}
-	a, err := in.proven(ctx, p, provider, source, key, cb)
+	a, err := in.proven(ctx, p, providerName, source, key, cb)
 	if err != nil {
 		return 0, err
 	}
-	if len(cb.Body) > MaxCallbackBytes {
-		return 0, fmt.Errorf("callback: %w: want at most %d bytes", storage.ErrTooLarge, MaxCallbackBytes)
+	if len(cb.Body) > provider.MaxCallbackBytes {
+		return 0, fmt.Errorf("callback: %w: want at most %d bytes", storage.ErrTooLarge, provider.MaxCallbackBytes)
 	}
 	reading, err := p.Parse(cb)
 	if err != nil {
@@ -66,7 +67,7 @@ func (in *ingester) ingest(ctx context.Context, p Provider, provider, source, ke
 // proven returns the account that cb comes from. What was remembered too long
 // ago to refuse is read again, once, and judged again: else a rotated
 // credential would lose events of providers that do not repeat.
-func (in *ingester) proven(ctx context.Context, p Provider, provider, source, key string, cb *Callback) (account, error) {
+func (in *ingester) proven(ctx context.Context, p provider.Provider, provider, source, key string, cb *provider.Callback) (account, error) {
 	var a account
 	var err error
 	for _, age := range [...]time.Duration{sourceFresh, sourceRefuse} {
@@ -85,7 +86,7 @@ func (in *ingester) proven(ctx context.Context, p Provider, provider, source, ke
 
 // arrivals turns what the provider read into events with ids. Items with the
 // same id, an exact repeat within the callback, become one.
-func arrivals(a account, reading Reading, received time.Time) ([]arrival, error) {
+func arrivals(a account, reading provider.Reading, received time.Time) ([]arrival, error) {
 	token := storage.NewRev()
 	received = storage.UTC(received)
 	out := make([]arrival, 0, len(reading.Items))
@@ -113,7 +114,7 @@ func arrivals(a account, reading Reading, received time.Time) ([]arrival, error)
 			}
 			it.Keys["label"] = []string{a.label}
 		}
-		out = append(out, arrival{token: token, windowed: windowed, unique: it.NaturalKey == "", Event: Event{
+		out = append(out, arrival{token: token, windowed: windowed, unique: it.NaturalKey == "", Event: provider.Event{
 			ID: id, Source: a.Source.ID, Provider: a.Provider, Label: a.label, Type: it.Type, Received: received,
 			Time: utcOrZero(it.Time), Keys: it.Keys, ContentType: reading.ContentType, Query: reading.Query,
 			Payload: it.Payload, Unreadable: it.Unreadable,
@@ -126,7 +127,7 @@ func arrivals(a account, reading Reading, received time.Time) ([]arrival, error)
 // the arrival. The time in it is one that a repeat cannot change, or else the
 // arrival, rounded down to the window; a provider's time that is more than an
 // hour ahead or a week back counts as none.
-func identify(source, label string, it Item, received time.Time) (id string, windowed bool, err error) {
+func identify(source, label string, it provider.Item, received time.Time) (id string, windowed bool, err error) {
 	switch {
 	case it.NaturalKey == "":
 		id, err = eventID(source, label, received, storage.NewRev(), storage.NewRev())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -298,7 +299,7 @@ func (js *jobs) replayEvent(ctx context.Context, j *Job, r *Registration, rev st
 		return err
 	}
 	e := er.event(j.Source, nil)
-	if er.Erased || e.own() || e.Received.Before(j.Since) || !j.Until.IsZero() && !e.Received.Before(j.Until) || !r.Wants(e) {
+	if er.Erased || own(e) || e.Received.Before(j.Since) || !j.Until.IsZero() && !e.Received.Before(j.Until) || !r.Wants(e) {
 		return nil
 	}
 	ok, err := js.mayReplay(ctx, rev, e, r)
@@ -341,7 +342,7 @@ func (js *jobs) replayEvent(ctx context.Context, j *Job, r *Registration, rev st
 
 // mayReplay reports whether e came after the start of a grant that covers it,
 // or, for a registration by code, after that was made.
-func (js *jobs) mayReplay(ctx context.Context, rev string, e *Event, r *Registration) (bool, error) {
+func (js *jobs) mayReplay(ctx context.Context, rev string, e *provider.Event, r *Registration) (bool, error) {
 	verdict, _, err := js.find.may(ctx, rev, e, r)
 	if err != nil || verdict == Cancelled {
 		return false, err

@@ -10,6 +10,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -61,7 +62,7 @@ type waiting struct {
 
 // laneKey returns the row of the lane in which e waits for r: one a SmartBots
 // group, Tencent group and topic, or Direct message.
-func laneKey(registration string, e *Event) storage.Key {
+func laneKey(registration string, e *provider.Event) storage.Key {
 	group, _ := json.Marshal([][]string{e.Keys["group"], e.Keys["topic"], e.Keys["message"]}) // strings cannot fail
 	return storage.Key{Table: storage.Deliveries, PK: "L#" + registration + "#" + digest(string(group))[:16], SK: "L"}
 }
@@ -81,7 +82,7 @@ func (l lane) late(w waiting, place string) bool {
 // queueInLane puts d at its place in its lane and wakes the lane if nobody
 // works on it. The delivery's own row comes last: until it is there, a resumed
 // fan-out does all of this again, which changes nothing.
-func (ls *lanes) queueInLane(ctx context.Context, e *Event, d Delivery) error {
+func (ls *lanes) queueInLane(ctx context.Context, e *provider.Event, d Delivery) error {
 	if err := ls.appendToLane(ctx, e, d); err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func (ls *lanes) queueInLane(ctx context.Context, e *Event, d Delivery) error {
 	return nil
 }
 
-func (ls *lanes) appendToLane(ctx context.Context, e *Event, d Delivery) error {
+func (ls *lanes) appendToLane(ctx context.Context, e *provider.Event, d Delivery) error {
 	key := laneKey(d.Registration, e)
 	w := waiting{Event: e.ID, Received: e.Received, Straggler: ls.now().Sub(e.Received) > laneSettles}
 	if err := storage.Put(ctx, ls.Store, w.key(key), w, storage.AnyRev); err != nil { // it lasts until it leaves the lane

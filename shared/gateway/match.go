@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -15,10 +16,8 @@ type Match map[string][]string
 
 // Limits of a Match.
 const (
-	MaxHints          = 200 // index entries of one registration: values × patterns
-	MaxMatchValue     = 1024
-	MaxEventTypes     = 100
-	MaxEventTypeBytes = 200
+	MaxHints      = 200 // index entries of one registration: values × patterns
+	MaxEventTypes = 100
 )
 
 // Accepts reports whether keys hold, for every key of m, one of its values.
@@ -48,8 +47,8 @@ func (m Match) Check(kinds []string) error {
 			return fmt.Errorf("match.%s: %w: want at least one value", key, storage.ErrInvalid)
 		}
 		for _, v := range values {
-			if v == "" && key != "label" || len(v) > MaxMatchValue || !utf8.ValidString(v) {
-				return fmt.Errorf("match.%s: %w: want values of 1 to %d bytes of UTF-8", key, storage.ErrInvalid, MaxMatchValue)
+			if v == "" && key != "label" || len(v) > provider.MaxMatchValue || !utf8.ValidString(v) {
+				return fmt.Errorf("match.%s: %w: want values of 1 to %d bytes of UTF-8", key, storage.ErrInvalid, provider.MaxMatchValue)
 			}
 		}
 	}
@@ -75,8 +74,8 @@ func CheckEventTypes(patterns []string) error {
 		return fmt.Errorf("event_types: %w: want at most %d", storage.ErrInvalid, MaxEventTypes)
 	}
 	for _, p := range patterns {
-		if p == "" || len(p) > MaxEventTypeBytes || strings.ContainsAny(p, "#\x00") || !utf8.ValidString(p) {
-			return fmt.Errorf("event_types: %w: want names of 1 to %d bytes of UTF-8 without #", storage.ErrInvalid, MaxEventTypeBytes)
+		if p == "" || len(p) > provider.MaxEventTypeBytes || strings.ContainsAny(p, "#\x00") || !utf8.ValidString(p) {
+			return fmt.Errorf("event_types: %w: want names of 1 to %d bytes of UTF-8 without #", storage.ErrInvalid, provider.MaxEventTypeBytes)
 		}
 		if i := strings.IndexByte(p, '*'); i >= 0 && i != len(p)-1 {
 			return fmt.Errorf("event_types: %w: want * at the end of an entry only", storage.ErrInvalid)
@@ -117,7 +116,7 @@ const TestEventType = "registration.test"
 // ofWhole reports whether e is about the source itself: that it was
 // disconnected, or SmartBots' own word on our registration there. Only a grant
 // of the whole source covers it.
-func (e *Event) ofWhole() bool {
+func ofWhole(e *provider.Event) bool {
 	switch {
 	case e.Only != "" || e.Tenant != "":
 		return false
@@ -134,3 +133,7 @@ func wantsType(patterns []string, typ string) bool {
 	}
 	return slices.ContainsFunc(patterns, func(p string) bool { return matchesType(p, typ) })
 }
+
+// own reports whether the gateway made e itself: its payload is a JSON object
+// or a form of the gateway's own, and no provider knows it.
+func own(e *provider.Event) bool { return e.Only != "" || slices.Contains(operational, e.Type) }

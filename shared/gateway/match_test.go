@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -82,7 +83,7 @@ func TestHintsFindWhateverIsWanted(t *testing.T) {
 		if rapid.Bool().Draw(t, "matches") {
 			r.Match = rapid.MapOfN(kinds, rapid.SliceOfN(word, 1, 3), 1, 3).Draw(t, "match")
 		}
-		e := &Event{Source: r.Source, Type: rapid.SampledFrom([]string{"a", "ab", "abc", "b"}).Draw(t, "type")}
+		e := &provider.Event{Source: r.Source, Type: rapid.SampledFrom([]string{"a", "ab", "abc", "b"}).Draw(t, "type")}
 		e.Keys = rapid.MapOfN(kinds, rapid.SliceOfN(word, 1, 3), 0, 3).Draw(t, "keys")
 		var v version
 		v.add(r.hints())

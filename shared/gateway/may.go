@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"slices"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
 // may says what is to become of e for r, which wants it: Pending to deliver,
 // Held or Cancelled, and why. It is asked at the match and again before every
 // attempt. rev is the version of the source under which r was read.
-func (f *finder) may(ctx context.Context, rev string, e *Event, r *Registration) (Status, string, error) {
+func (f *finder) may(ctx context.Context, rev string, e *provider.Event, r *Registration) (Status, string, error) {
 	if own := e.Only == r.ID; own && e.Type == callbackRemoved {
 		return f.mayTellRemoved(ctx, r) // a tombstone hears of its end, and of nothing else
 	}
@@ -32,7 +33,7 @@ func (f *finder) may(ctx context.Context, rev string, e *Event, r *Registration)
 		}
 	case e.Tenant != "" && e.Tenant != r.Tenant:
 		return Cancelled, whyNotGranted, nil
-	case !e.own() || e.ofWhole():
+	case !own(e) || ofWhole(e):
 		ok, err := f.granted(ctx, rev, e, r.Tenant)
 		if err != nil {
 			return "", "", err
@@ -73,7 +74,7 @@ func (f *finder) mayTellRemoved(ctx context.Context, r *Registration) (Status, s
 // visible reports whether r's tenant may still see e: by a grant, or by a group
 // whose security code it knows. It is asked again at each look, so that a grant
 // that was revoked hides what it once let through.
-func (f *finder) visible(ctx context.Context, r *Registration, e *Event) (bool, error) {
+func (f *finder) visible(ctx context.Context, r *Registration, e *provider.Event) (bool, error) {
 	if e.Unreadable {
 		return false, nil
 	}
@@ -89,14 +90,14 @@ func (f *finder) visible(ctx context.Context, r *Registration, e *Event) (bool, 
 		mine := e.Only == r.ID || slices.Contains(e.Keys["group"], of.UUID)
 		return mine && of.Rev == r.GroupRev && !of.Removed, err
 	}
-	if e.own() && !e.ofWhole() {
+	if own(e) && !ofWhole(e) {
 		return e.Only == r.ID || e.Tenant != "" && e.Tenant == r.Tenant, nil
 	}
 	return f.granted(ctx, v.rev, e, r.Tenant)
 }
 
 // granted reports whether a grant covers e for the tenant.
-func (f *finder) granted(ctx context.Context, rev string, e *Event, tenant string) (bool, error) {
+func (f *finder) granted(ctx context.Context, rev string, e *provider.Event, tenant string) (bool, error) {
 	grants, err := f.grantsOf(ctx, rev, e.Source, tenant)
 	if err != nil {
 		return false, err
@@ -105,8 +106,8 @@ func (f *finder) granted(ctx context.Context, rev string, e *Event, tenant strin
 }
 
 // covers reports whether who has gr may receive e.
-func (gr Grant) covers(e *Event) bool {
-	return gr.Match.Accepts(e.Keys) && (gr.Match == nil || !e.ofWhole())
+func (gr Grant) covers(e *provider.Event) bool {
+	return gr.Match.Accepts(e.Keys) && (gr.Match == nil || !ofWhole(e))
 }
 
 // grantsOf returns the tenant's grants of a source.

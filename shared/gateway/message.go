@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -75,7 +76,7 @@ type packed struct {
 
 // arrival is an event on its way from ingest to the worker.
 type arrival struct {
-	Event
+	provider.Event
 	token    string
 	windowed bool // the id holds the window of its arrival
 	unique   bool // there is no natural key, so it cannot be a repeat
@@ -201,7 +202,7 @@ func readMessage(body string) (header, []arrival, error) {
 		if p.Bytes < 0 || p.Bytes > len(payload) {
 			return h, nil, fmt.Errorf("message of %d events: %w: it ends early", len(h.Events), ErrUnreadable)
 		}
-		as[i] = arrival{token: h.Token, windowed: p.Windowed, unique: p.Unique, again: h.Again, Event: Event{
+		as[i] = arrival{token: h.Token, windowed: p.Windowed, unique: p.Unique, again: h.Again, Event: provider.Event{
 			ID: p.ID, Source: h.Source, Provider: h.Provider, Label: h.Label, Type: p.Type,
 			Received: time.UnixMilli(h.Received).UTC(), Keys: p.Keys, ContentType: h.ContentType, Query: h.Query,
 			Payload: payload[:p.Bytes:p.Bytes], Unreadable: p.Unreadable, Only: h.Only, Tenant: h.Tenant,
@@ -217,9 +218,9 @@ func readMessage(body string) (header, []arrival, error) {
 // EventsOf returns the events that a message of the events queue carries, as
 // FanOut reads them: for who looks into a queue. A message of another kind
 // carries none.
-func EventsOf(m storage.Message) ([]Event, error) {
+func EventsOf(m storage.Message) ([]provider.Event, error) {
 	_, as, err := readMessage(m.Body)
-	es := make([]Event, len(as))
+	es := make([]provider.Event, len(as))
 	for i, a := range as {
 		es[i] = a.Event
 	}
@@ -232,7 +233,7 @@ func (h header) payload(rest string) ([]byte, error) {
 		return []byte(rest), nil
 	}
 	r := flate.NewReader(base64.NewDecoder(base64.StdEncoding, strings.NewReader(rest)))
-	b, err := io.ReadAll(io.LimitReader(r, 2*MaxCallbackBytes))
+	b, err := io.ReadAll(io.LimitReader(r, 2*provider.MaxCallbackBytes))
 	if err != nil {
 		return nil, fmt.Errorf("message payload: %w", ErrUnreadable)
 	}

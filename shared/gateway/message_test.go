@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -37,7 +38,7 @@ func TestMessagesCarryBytesExactly(t *testing.T) {
 			}
 			back = append(back, got...)
 		}
-		if d := cmp.Diff(as, back, cmp.AllowUnexported(arrival{}), cmpopts.IgnoreUnexported(Event{})); d != "" {
+		if d := cmp.Diff(as, back, cmp.AllowUnexported(arrival{}), cmpopts.IgnoreUnexported(provider.Event{})); d != "" {
 			t.Fatalf("events changed on the way (-sent +read):\n%s", d)
 		}
 	})
@@ -46,7 +47,7 @@ func TestMessagesCarryBytesExactly(t *testing.T) {
 func arrivalsOf(payloads [][]byte) []arrival {
 	as := make([]arrival, len(payloads))
 	for i, p := range payloads {
-		as[i] = arrival{token: "t", windowed: i%2 == 0, Event: Event{
+		as[i] = arrival{token: "t", windowed: i%2 == 0, Event: provider.Event{
 			ID: fmt.Sprintf("evt_%044d", i), Source: "src-00000000", Provider: "direct", Label: "acme", Type: "delivered",
 			Received: noon, Keys: map[string][]string{"label": {"acme"}}, ContentType: "application/json", Payload: p,
 		}}
@@ -79,7 +80,7 @@ func TestThousandItemsFitOneSend(t *testing.T) {
 }
 
 func TestLargestPayloadOfAnyBytesFits(t *testing.T) {
-	payload := make([]byte, MaxPayloadBytes)
+	payload := make([]byte, provider.MaxPayloadBytes)
 	for i := range payload {
 		payload[i] = byte(i * 7)
 	}
@@ -96,9 +97,9 @@ func TestLargestPayloadOfAnyBytesFits(t *testing.T) {
 // JSON makes most of.
 func TestLargestEventFitsItsRow(t *testing.T) {
 	text := func(n int) string { return strings.Repeat("<", n) }
-	a := arrivalsOf([][]byte{make([]byte, MaxPayloadBytes)})[0]
-	a.Type, a.Label, a.ContentType, a.Query = text(MaxEventTypeBytes), text(MaxName), text(MaxContentTypeBytes), text(MaxQueryBytes)
-	a.Keys = map[string][]string{"label": {a.Label}, "group": {text(MaxKeysBytes)}}
+	a := arrivalsOf([][]byte{make([]byte, provider.MaxPayloadBytes)})[0]
+	a.Type, a.Label, a.ContentType, a.Query = text(provider.MaxEventTypeBytes), text(MaxName), text(provider.MaxContentTypeBytes), text(provider.MaxQueryBytes)
+	a.Keys = map[string][]string{"label": {a.Label}, "group": {text(provider.MaxKeysBytes)}}
 	data, err := json.Marshal(a.row(slices.Repeat([]string{NewID("reg", noon)}, maxListed), true, storage.NewRev()+".abcdef", noon))
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 )
 
@@ -47,7 +48,7 @@ func TestEndpointThatAnotherProcessFindsWellIsNotDisabled(t *testing.T) {
 func processOf(t *testing.T, g *gateway.Gateway, q *outbox, status int) *gateway.Gateway {
 	t.Helper()
 	return made(t, gateway.Config{
-		Store: g.Store, Queue: q, Keys: g.Keys, Providers: provider.All(), PublicURL: g.PublicURL,
+		Store: g.Store, Queue: q, Keys: g.Keys, Providers: all.Providers(), PublicURL: g.PublicURL,
 		Egress: &egress.Client{Transport: answers(status)},
 	})
 }
@@ -77,7 +78,7 @@ func (o *outbox) Send(_ context.Context, q storage.QueueName, ms []storage.Messa
 func (o *outbox) pass(t *testing.T, g *gateway.Gateway, at callbackPath) {
 	t.Helper()
 	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
-	reply := g.Ingest(t.Context(), "smartbots", at.source, at.key, &gateway.Callback{
+	reply := g.Ingest(t.Context(), "smartbots", at.source, at.key, &provider.Callback{
 		Method: http.MethodPost, Header: header, Body: []byte("action=group_chat&message=hello"), Received: time.Now(),
 	})
 	if reply.StatusCode != http.StatusOK {

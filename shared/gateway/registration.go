@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"ringback/shared/provider"
 )
 
 // A State is what becomes of a registration's events.
@@ -71,12 +73,12 @@ type Registration struct {
 }
 
 // Wants reports whether r asks for e. Whether it may have e is another question.
-func (r *Registration) Wants(e *Event) bool {
+func (r *Registration) Wants(e *provider.Event) bool {
 	if e.Only != "" {
 		return e.Only == r.ID
 	}
-	if e.own() {
-		return r.Source == e.Source && (r.Tenant == e.Tenant || e.ofWhole()) && wantsType(r.EventTypes, e.Type)
+	if own(e) {
+		return r.Source == e.Source && (r.Tenant == e.Tenant || ofWhole(e)) && wantsType(r.EventTypes, e.Type)
 	}
 	return !e.Unreadable && r.Source == e.Source && wantsType(r.EventTypes, e.Type) && r.Match.Accepts(e.Keys)
 }

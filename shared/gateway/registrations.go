@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -171,7 +172,7 @@ func unique(texts []string) []string {
 
 // checkFor returns an error wrapping storage.ErrInvalid unless r can be on a source of
 // p, within the tenant's limits.
-func (r Registration) checkFor(p Provider, l Limits) error {
+func (r Registration) checkFor(p provider.Provider, l Limits) error {
 	if len(r.EventTypes) == 0 {
 		return fmt.Errorf("event_types: %w: want at least one, such as %s", storage.ErrInvalid, exampleType(p))
 	}
@@ -201,7 +202,7 @@ func (r Registration) checkFor(p Provider, l Limits) error {
 	return nil
 }
 
-func exampleType(p Provider) string {
+func exampleType(p provider.Provider) string {
 	if types := p.EventTypes(); len(types) > 0 {
 		return `"` + types[0].Name + `"`
 	}

@@ -13,7 +13,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
-	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
 )
@@ -32,7 +32,7 @@ func newGateway(t *testing.T, seed uint64) *gateway.Gateway {
 		t.Fatal(err)
 	}
 	c := gateway.Config{
-		Store: db, Queue: db, Keys: keys, Providers: provider.All(), PublicURL: "https://ringback.example",
+		Store: db, Queue: db, Keys: keys, Providers: all.Providers(), PublicURL: "https://ringback.example",
 		Egress: &egress.Client{}, Alone: true,
 	}
 	if seed != 0 {

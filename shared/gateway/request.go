@@ -9,6 +9,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"ringback/shared/egress"
+	"ringback/shared/provider"
 )
 
 // ViaHeader names the gateway that sent a delivery. Ingest refuses its own.
@@ -43,7 +44,7 @@ func (at *attempter) request(t try, now time.Time) (egress.Request, error) {
 	}
 	p := at.Providers[e.Provider]
 	switch {
-	case r.Format == Raw && !e.own():
+	case r.Format == Raw && !own(e):
 		raw := p.Raw(e, to.rawToken, now)
 		req.Query, req.Body = raw.Query, raw.Body
 		set(req.Header, "Content-Type", raw.ContentType)
@@ -99,10 +100,10 @@ func sign(h http.Header, signers []*standardwebhooks.Webhook, id string, now tim
 
 // standardBody writes the body of a standard delivery. It is put together by
 // hand because encoding/json would write the payload's bytes anew.
-func standardBody(p Provider, e *Event) ([]byte, error) {
+func standardBody(p provider.Provider, e *provider.Event) ([]byte, error) {
 	data, parameters := json.RawMessage(e.Payload), json.RawMessage(nil)
 	var err error
-	if !e.own() || !json.Valid(data) {
+	if !own(e) || !json.Valid(data) {
 		if data, err = p.Data(e); err != nil {
 			return nil, fmt.Errorf("data of %s: %w", e.ID, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -33,12 +34,12 @@ func (g *Gateway) RotateToken(ctx context.Context, id, token string, overlap tim
 }
 
 // RotateBasic gives a direct source another login and password.
-func (g *Gateway) RotateBasic(ctx context.Context, id string, l Login, overlap time.Duration) (Source, error) {
-	if err := l.check(); err != nil {
+func (g *Gateway) RotateBasic(ctx context.Context, id string, l provider.Login, overlap time.Duration) (Source, error) {
+	if err := checkLogin(l); err != nil {
 		return Source{}, err
 	}
 	return g.rotateSource(ctx, id, direct, overlap, func(s *Source, pk string, now time.Time) {
-		s.Basic = rotate(s.Basic, g.Keys.Seal(pk, "basic", l.text()), now, overlap)
+		s.Basic = rotate(s.Basic, g.Keys.Seal(pk, "basic", loginText(l)), now, overlap)
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -68,8 +69,8 @@ func (c *core) enqueue(ctx context.Context, as []arrival) error {
 
 // sendTo queues an event of the gateway's own. The same id makes the same
 // event, so it may be called again.
-func (c *core) sendTo(ctx context.Context, e Event) error {
-	if !e.own() || e.ID == "" {
+func (c *core) sendTo(ctx context.Context, e provider.Event) error {
+	if !own(&e) || e.ID == "" {
 		return fmt.Errorf("send an event of our own: %w: want its id and whom it is for", storage.ErrInvalid)
 	}
 	return c.enqueue(ctx, []arrival{{Event: e, token: digest(e.ID + e.Only)}})

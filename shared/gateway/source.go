@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"ringback/shared/provider"
 )
 
 // A Source is one configured account at a provider, as its row holds it.
@@ -51,8 +53,8 @@ type CallbackKey struct {
 }
 
 // credentials opens what a caller of the source must prove at now.
-func (s Source) credentials(keys *KeyRing, now time.Time) (Credentials, error) {
-	c := Credentials{SDKAppID: s.SDKAppID}
+func (s Source) credentials(keys *KeyRing, now time.Time) (provider.Credentials, error) {
+	c := provider.Credentials{SDKAppID: s.SDKAppID}
 	var err error
 	pk := sourceKey(s.ID).PK
 	if c.Tokens, err = keys.opened(pk, "token", s.Tokens, now); err != nil {
@@ -63,7 +65,7 @@ func (s Source) credentials(keys *KeyRing, now time.Time) (Credentials, error) {
 		return c, err
 	}
 	for _, text := range logins {
-		var l Login
+		var l provider.Login
 		if err := json.Unmarshal([]byte(text), &l); err != nil {
 			return c, fmt.Errorf("basic of %s: not a login", s.ID)
 		}

@@ -9,6 +9,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -26,7 +27,7 @@ type account struct {
 	Source
 	label       string
 	until       time.Time // of the callback key; zero: no end
-	credentials Credentials
+	credentials provider.Credentials
 	at          time.Time // when it was read
 }
 

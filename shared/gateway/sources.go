@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -38,7 +39,7 @@ type SourceChange struct {
 	Name             *string
 	SDKAppID         *uint64         // tencent-chat
 	Token            *string         // tencent-chat and others, of a new source; else RotateToken
-	Basic            *Login          // direct and others, of a new source; else RotateBasic
+	Basic            *provider.Login // direct and others, of a new source; else RotateBasic
 	Allow            *[]string       // direct and others
 	Upstream         *UpstreamChange // smartbots
 	IgnoreEventTypes *[]string
@@ -69,7 +70,7 @@ func (ch SourceChange) check(provider string) error {
 		fits("upstream", smartBots, ch.Upstream != nil, provider == smartBots),
 		ch.checkCommon(),
 		given(ch.Token, checkToken),
-		given(ch.Basic, Login.check),
+		given(ch.Basic, checkLogin),
 		given(ch.Allow, checkAllow),
 		given(ch.Upstream, UpstreamChange.check),
 	)
@@ -107,9 +108,9 @@ func checkToken(token string) error {
 	return nil
 }
 
-// check returns an error wrapping storage.ErrInvalid if no Basic authorization can
+// checkLogin returns an error wrapping storage.ErrInvalid if no Basic authorization can
 // carry l (RFC 7617, section 2: no colon in the name, no control character).
-func (l Login) check() error {
+func checkLogin(l provider.Login) error {
 	control := func(s string) bool { return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) }
 	if l.Name == "" || l.Password == "" || strings.Contains(l.Name, ":") || control(l.Name+l.Password) ||
 		!utf8.ValidString(l.Name) || !utf8.ValidString(l.Password) || len(l.Name)+len(l.Password) > 2*MaxName {
@@ -213,7 +214,7 @@ func (g *Gateway) changed(s Source, ch SourceChange) Source {
 		s.Tokens = []Secret{{Sealed: g.Keys.Seal(pk, "token", *ch.Token), Since: now}}
 	}
 	if ch.Basic != nil {
-		s.Basic = []Secret{{Sealed: g.Keys.Seal(pk, "basic", ch.Basic.text()), Since: now}}
+		s.Basic = []Secret{{Sealed: g.Keys.Seal(pk, "basic", loginText(*ch.Basic)), Since: now}}
 	}
 	if ch.Allow != nil {
 		s.Allow = prefixes(*ch.Allow)
@@ -242,7 +243,7 @@ func (g *Gateway) upstream(pk string, u Upstream, ch UpstreamChange) Upstream {
 	return u
 }
 
-func (l Login) text() string {
+func loginText(l provider.Login) string {
 	b, _ := json.Marshal(l) // two strings cannot fail
 	return string(b)
 }

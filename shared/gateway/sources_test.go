@@ -4,11 +4,12 @@ import (
 	"errors"
 	"testing"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
 func TestSettingsFitTheirProvider(t *testing.T) {
-	token, login, allow, app := "token", Login{"login", "password"}, []string{"192.0.2.0/24"}, uint64(1)
+	token, login, allow, app := "token", provider.Login{Name: "login", Password: "password"}, []string{"192.0.2.0/24"}, uint64(1)
 	for _, tt := range []struct {
 		name     string
 		change   SourceChange
@@ -33,13 +34,13 @@ func TestSettingsFitTheirProvider(t *testing.T) {
 }
 
 func TestLoginsThatNoHeaderCarries(t *testing.T) {
-	for _, l := range []Login{{}, {"login", ""}, {"", "password"}, {"lo:gin", "password"}, {"login", "pass\nword"}, {"login\xd6", "\x89password"}} {
-		if err := l.check(); !errors.Is(err, storage.ErrInvalid) {
+	for _, l := range []provider.Login{{}, {Name: "login", Password: ""}, {Name: "", Password: "password"}, {Name: "lo:gin", Password: "password"}, {Name: "login", Password: "pass\nword"}, {Name: "login\xd6", Password: "\x89password"}} {
+		if err := checkLogin(l); !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("check of %q: %v, want ErrInvalid", l, err)
 		}
 	}
-	for _, l := range []Login{{"login", "pass:word"}, {"lög in", "pässword"}} {
-		if err := l.check(); err != nil {
+	for _, l := range []provider.Login{{Name: "login", Password: "pass:word"}, {Name: "lög in", Password: "pässword"}} {
+		if err := checkLogin(l); err != nil {
 			t.Errorf("check of %q: %v", l, err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ringback/shared/egress"
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -87,7 +88,7 @@ func TestEveryStatusCodeHasItsVerdict(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &Event{ID: eventID, Source: "src-00000001", Type: TestEventType, Received: at, Payload: []byte("{}"), Only: id}
+	e := &provider.Event{ID: eventID, Source: "src-00000001", Type: TestEventType, Received: at, Payload: []byte("{}"), Only: id}
 	for code := 100; code <= 599; code++ {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			g, err := New(Config{Store: nowhere{}, Queue: nowhere{}, Keys: keys, Egress: &egress.Client{Transport: answers(code)}})

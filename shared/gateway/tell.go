@@ -7,6 +7,8 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+
+	"ringback/shared/provider"
 )
 
 // toldKnown is how many operational events a process remembers to have sent, so
@@ -39,8 +41,8 @@ func newTeller(c *core) *teller {
 // that ask for it by name; the operator finds it among the source's events. Its
 // id names the hour, so there is at most one an hour, kind and registration,
 // however often it is sent. What becomes of an operational event causes none.
-func (t *teller) tell(ctx context.Context, kind string, about *Event, r *Registration, why string) error {
-	if about.own() && about.Type != TestEventType && about.Only == "" {
+func (t *teller) tell(ctx context.Context, kind string, about *provider.Event, r *Registration, why string) error {
+	if own(about) && about.Type != TestEventType && about.Only == "" {
 		return nil
 	}
 	data := operationalData{Registration: r.ID, Endpoint: r.Endpoint.Shown, Why: why}
@@ -50,7 +52,7 @@ func (t *teller) tell(ctx context.Context, kind string, about *Event, r *Registr
 	return t.tellOf(ctx, kind, r.Source, about.Provider, r.Tenant, r.ID, data)
 }
 
-func (t *teller) tellOf(ctx context.Context, kind, source, provider, tenant, about string, data operationalData) error {
+func (t *teller) tellOf(ctx context.Context, kind, source, providerName, tenant, about string, data operationalData) error {
 	payload, err := json.Marshal(data)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", kind, err)
@@ -60,8 +62,8 @@ func (t *teller) tellOf(ctx context.Context, kind, source, provider, tenant, abo
 	if err != nil {
 		return err
 	}
-	e := Event{
-		ID: id, Source: source, Provider: provider, Type: kind, Received: now, Time: now,
+	e := provider.Event{
+		ID: id, Source: source, Provider: providerName, Type: kind, Received: now, Time: now,
 		ContentType: "application/json", Payload: payload, Tenant: tenant,
 	}
 	if t.told.Contains(id) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -16,20 +17,20 @@ const jobListed = 30 * 24 * time.Hour
 // TestRegistration queues an event of type registration.test for a
 // registration of c's and returns its id. The error wraps storage.ErrConflict if the
 // registration is not enabled.
-func (g *Gateway) TestRegistration(ctx context.Context, c Caller, id string) (Event, error) {
+func (g *Gateway) TestRegistration(ctx context.Context, c Caller, id string) (provider.Event, error) {
 	r, err := g.Registration(ctx, c, id)
 	if err != nil {
-		return Event{}, err
+		return provider.Event{}, err
 	}
 	if r.State != Enabled {
-		return Event{}, fmt.Errorf("test: %w: the registration is not enabled", storage.ErrConflict)
+		return provider.Event{}, fmt.Errorf("test: %w: the registration is not enabled", storage.ErrConflict)
 	}
 	s, err := g.Source(ctx, r.Source)
 	if err != nil {
-		return Event{}, err
+		return provider.Event{}, err
 	}
 	now := g.now()
-	e := Event{Source: r.Source, Provider: s.Provider, Type: TestEventType, Received: now, Time: now, ContentType: "application/json", Only: r.ID}
+	e := provider.Event{Source: r.Source, Provider: s.Provider, Type: TestEventType, Received: now, Time: now, ContentType: "application/json", Only: r.ID}
 	if e.ID, err = eventID(r.Source, "", now, TestEventType, storage.NewRev()); err != nil {
 		return e, err
 	}

@@ -16,6 +16,7 @@ import (
 	"ringback/shared/cloud"
 	"ringback/shared/config"
 	"ringback/shared/gateway"
+	"ringback/shared/provider"
 )
 
 // A Deployed gateway is what a function starts with.
@@ -27,7 +28,7 @@ type Deployed struct {
 
 // Open opens the gateway for a function that knows providers, by their names.
 // The error names every variable that is missing or bad.
-func Open(ctx context.Context, providers map[string]gateway.Provider) (*Deployed, error) {
+func Open(ctx context.Context, providers map[string]provider.Provider) (*Deployed, error) {
 	d, err := open(ctx)
 	if err != nil {
 		return nil, err

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"ringback/shared/gateway"
-	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -34,7 +34,7 @@ func TestOpenNamesEveryVariableThatIsMissing(t *testing.T) {
 func TestOpenTakesTheKeysFromTheSecret(t *testing.T) {
 	secrets := serve(t, map[string]string{"arn:ring": "\n" + ring + "\n"})
 	setenv(t, secrets.variables(map[string]string{"KEY_RING_SECRET": "arn:ring"}))
-	d, err := Open(t.Context(), provider.All())
+	d, err := Open(t.Context(), all.Providers())
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
@@ -46,8 +46,8 @@ func TestOpenTakesTheKeysFromTheSecret(t *testing.T) {
 	if got := d.Gateway.ID(); got != want.GatewayID() {
 		t.Errorf("gateway %s, want the one of the key ring, %s", got, want.GatewayID())
 	}
-	if len(d.Gateway.Providers) != len(provider.All()) {
-		t.Errorf("gateway knows %d providers, want %d", len(d.Gateway.Providers), len(provider.All()))
+	if len(d.Gateway.Providers) != len(all.Providers()) {
+		t.Errorf("gateway knows %d providers, want %d", len(d.Gateway.Providers), len(all.Providers()))
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -50,7 +50,7 @@ func TestEachPlantedBugIsReported(t *testing.T) {
 		plant    plant
 		want     string
 	}{
-		{"a provider that panics", "direct", onReading(func(r *gateway.Reading) {
+		{"a provider that panics", "direct", onReading(func(r *provider.Reading) {
 			_ = r.Items[3]
 		}), "panic: runtime error: index out of range"},
 		{"an answer of 500", "tencent-chat", plant{handler: func(h http.Handler) http.Handler {
@@ -68,11 +68,11 @@ func TestEachPlantedBugIsReported(t *testing.T) {
 				fmt.Fprint(w, r.URL)
 			})
 		}}, "none of the provider's"},
-		{"a provider that loses a byte", "smartbots", onReading(func(r *gateway.Reading) {
+		{"a provider that loses a byte", "smartbots", onReading(func(r *provider.Reading) {
 			it := &r.Items[0]
 			it.Payload = it.Payload[:max(len(it.Payload)-1, 0)]
 		}), "not the 1 parts of the body"},
-		{"a provider that loses an item", "direct", onReading(func(r *gateway.Reading) {
+		{"a provider that loses an item", "direct", onReading(func(r *provider.Reading) {
 			r.Items = r.Items[min(len(r.Items), 1):]
 		}), "parts of the body"},
 		{"a message that loses a byte", "direct", onMessage(func(m *storage.Message) {
@@ -84,18 +84,18 @@ func TestEachPlantedBugIsReported(t *testing.T) {
 		{"an event whose type changes", "tencent-chat", onMessage(func(m *storage.Message) {
 			m.Body = strings.Replace(m.Body, `"y":"Bot.`, `"y":"Bit.`, 1)
 		}), "came out of the message as"},
-		{"a repeat that is not recognised", "direct", onReading(func(r *gateway.Reading) {
+		{"a repeat that is not recognised", "direct", onReading(func(r *provider.Reading) {
 			for i := range r.Items {
 				r.Items[i].NaturalKey += storage.NewRev()
 			}
 		}), "other event ids"},
-		{"a natural key where there is none", "smartbots", onReading(func(r *gateway.Reading) {
+		{"a natural key where there is none", "smartbots", onReading(func(r *provider.Reading) {
 			r.Items[0].NaturalKey = string(r.Items[0].Payload)
 		}), "the same id, though people say the same twice"},
-		{"an event that the worker cannot store", "smartbots", onReading(func(r *gateway.Reading) {
+		{"an event that the worker cannot store", "smartbots", onReading(func(r *provider.Reading) {
 			r.ContentType = strings.Repeat("<", 400<<10/6)
 		}), "too large"},
-		{"a delivery that is no JSON", "direct", plant{provider: func(p gateway.Provider) gateway.Provider {
+		{"a delivery that is no JSON", "direct", plant{provider: func(p provider.Provider) provider.Provider {
 			return cutData{p}
 		}}, "deliveries could not be read"},
 	} {
@@ -159,7 +159,7 @@ func TestLargestCallbackIsKeptWhateverItsHeaderHolds(t *testing.T) {
 	for name := range sources {
 		r := request{method: "POST", path: path(name), query: "SdkAppid=1400123456&CallbackCommand=Push.X&ClientIP=" + strings.Repeat("<", 4000)}
 		keys := `"message_uuid":"m","GroupId":"` + strings.Repeat("<", 1000) + `","channel":"` + strings.Repeat("<", 1000) + `","text":"`
-		r.body = []byte("{" + keys + strings.Repeat("x", gateway.MaxPayloadBytes-len(keys)-3) + `"}`)
+		r.body = []byte("{" + keys + strings.Repeat("x", provider.MaxPayloadBytes-len(keys)-3) + `"}`)
 		r.set("Content-Type", "application/json; a="+strings.Repeat("<", 20_000))
 		r.prove(name, time.Now())
 		j := newJudge(name, w)
@@ -189,15 +189,15 @@ func testWorld(t *testing.T) *world {
 // changed is a provider whose readings are changed, first by the handler and
 // then by the judge, who calls it too.
 type changed struct {
-	gateway.Provider
-	change func(*gateway.Reading)
+	provider.Provider
+	change func(*provider.Reading)
 }
 
-func onReading(change func(*gateway.Reading)) plant {
-	return plant{provider: func(p gateway.Provider) gateway.Provider { return changed{p, change} }}
+func onReading(change func(*provider.Reading)) plant {
+	return plant{provider: func(p provider.Provider) provider.Provider { return changed{p, change} }}
 }
 
-func (c changed) Parse(cb *gateway.Callback) (gateway.Reading, error) {
+func (c changed) Parse(cb *provider.Callback) (provider.Reading, error) {
 	r, err := c.Provider.Parse(cb)
 	if err == nil && len(r.Items) > 0 {
 		c.change(&r)
@@ -206,9 +206,9 @@ func (c changed) Parse(cb *gateway.Callback) (gateway.Reading, error) {
 }
 
 // cutData is a provider whose data is cut short.
-type cutData struct{ gateway.Provider }
+type cutData struct{ provider.Provider }
 
-func (c cutData) Data(e *gateway.Event) (data json.RawMessage, err error) {
+func (c cutData) Data(e *provider.Event) (data json.RawMessage, err error) {
 	data, err = c.Provider.Data(e)
 	return data[:len(data)/2], err
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -21,7 +22,7 @@ import (
 // them with what they hold. It belongs to one goroutine.
 type judge struct {
 	name    string
-	p       gateway.Provider
+	p       provider.Provider
 	handler http.Handler
 	answers map[string]bool // bodies that the provider's answers may have
 	reader  *bufio.Reader
@@ -49,7 +50,7 @@ var errNotHTTP = errors.New("not HTTP")
 func newJudge(name string, w *world) *judge {
 	j := &judge{name: name, p: w.g.Providers[name], handler: w.handlers[name], answers: map[string]bool{}, reader: bufio.NewReader(nil)}
 	for _, err := range []error{
-		nil, storage.ErrNotFound, gateway.ErrMethod, gateway.ErrSignature, gateway.ErrUnauthorized, gateway.ErrForbidden, storage.ErrTooLarge, gateway.ErrUnreadable,
+		nil, provider.ErrNotFound, provider.ErrMethod, provider.ErrSignature, provider.ErrUnauthorized, provider.ErrForbidden, provider.ErrTooLarge, provider.ErrUnreadable,
 	} {
 		j.answers[string(j.p.Reply(err).Body)] = true
 	}
@@ -95,7 +96,7 @@ func (j *judge) judge(ctx context.Context, raw []byte, keep bool) error {
 
 // send calls the handler with a request that net/http reads from raw. The error
 // is errNotHTTP.
-func (j *judge) send(ctx context.Context, raw []byte, keep bool) (out outcome, cb gateway.Callback, err error) {
+func (j *judge) send(ctx context.Context, raw []byte, keep bool) (out outcome, cb provider.Callback, err error) {
 	j.reader.Reset(bytes.NewReader(raw))
 	r, err := http.ReadRequest(j.reader)
 	if err != nil {
@@ -115,13 +116,13 @@ func (j *judge) send(ctx context.Context, raw []byte, keep bool) (out outcome, c
 		j.handler.ServeHTTP(w, r.WithContext(context.WithValue(ctx, sendingKey{}, sent)))
 	}()
 	out.status, out.body, out.messages = w.status, w.body, sent.messages
-	return out, gateway.Callback{Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, Body: body.bytes}, nil
+	return out, provider.Callback{Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, Body: body.bytes}, nil
 }
 
 // events returns what the messages carry, once it is known that this is what
 // the callback holds: each part that encoding/json finds in the body is an
 // item, byte for byte, and each item that is no repeat of another is an event.
-func (j *judge) events(ms []storage.Message, cb gateway.Callback) ([]gateway.Event, error) {
+func (j *judge) events(ms []storage.Message, cb provider.Callback) ([]provider.Event, error) {
 	reading, err := j.p.Parse(&cb)
 	if err != nil {
 		return nil, fmt.Errorf("accepted, but Parse: %w", err)
@@ -129,7 +130,7 @@ func (j *judge) events(ms []storage.Message, cb gateway.Callback) ([]gateway.Eve
 	if err := wantParts(j.name, cb.Body, reading); err != nil {
 		return nil, err
 	}
-	var events []gateway.Event
+	var events []provider.Event
 	for _, m := range ms {
 		es, err := gateway.EventsOf(m)
 		if err != nil {
@@ -171,12 +172,12 @@ func sameKeys(event, item map[string][]string) bool {
 }
 
 // distinct leaves out the items that repeat another of the same callback.
-func distinct(items []gateway.Item) []gateway.Item {
+func distinct(items []provider.Item) []provider.Item {
 	if len(items) < 2 {
 		return items
 	}
 	seen := map[string]bool{}
-	out := make([]gateway.Item, 0, len(items))
+	out := make([]provider.Item, 0, len(items))
 	for _, it := range items {
 		key := it.Type + "\x00" + it.NaturalKey
 		if it.NaturalKey == "" || !seen[key] {
@@ -191,13 +192,13 @@ func distinct(items []gateway.Item) []gateway.Item {
 // the same ids, so that the worker knows them for repeats, or where there is no
 // natural key under other ones. An id may hold the ten minutes in which its
 // callback came, so at the turn of these it is sent once more.
-func (j *judge) replay(ctx context.Context, raw []byte, first []gateway.Event) error {
+func (j *judge) replay(ctx context.Context, raw []byte, first []provider.Event) error {
 	for range 2 {
 		again, _, err := j.send(ctx, raw, false)
 		if err != nil || again.status != http.StatusOK {
 			return fmt.Errorf("sent again: status %d, %v, want 200", again.status, err)
 		}
-		var events []gateway.Event
+		var events []provider.Event
 		for _, m := range again.messages {
 			es, err := gateway.EventsOf(m)
 			if err != nil {
@@ -208,7 +209,7 @@ func (j *judge) replay(ctx context.Context, raw []byte, first []gateway.Event) e
 		if len(events) != len(first) {
 			return fmt.Errorf("sent again: %d events, want %d", len(events), len(first))
 		}
-		same := slices.EqualFunc(events, first, func(a, b gateway.Event) bool { return a.ID == b.ID })
+		same := slices.EqualFunc(events, first, func(a, b provider.Event) bool { return a.ID == b.ID })
 		switch unique := j.name == "smartbots"; {
 		case unique && same && len(first) > 0:
 			return errors.New("sent again: the same id, though people say the same twice")
@@ -221,7 +222,7 @@ func (j *judge) replay(ctx context.Context, raw []byte, first []gateway.Event) e
 	return errors.New("sent again: other event ids")
 }
 
-func (j *judge) keepAll(events []gateway.Event) {
+func (j *judge) keepAll(events []provider.Event) {
 	for _, e := range events {
 		j.kept = append(j.kept, keptEvent{e.ID, sha256.Sum256(e.Payload)})
 	}
@@ -229,7 +230,7 @@ func (j *judge) keepAll(events []gateway.Event) {
 
 // wantParts compares the items of a reading with the parts of the body that
 // encoding/json finds.
-func wantParts(provider string, body []byte, r gateway.Reading) error {
+func wantParts(provider string, body []byte, r provider.Reading) error {
 	whole := [][]byte{body}
 	switch provider {
 	case "direct":
@@ -268,10 +269,10 @@ func elementsOf(b []byte) [][]byte {
 	return out
 }
 
-func matches(parts [][]byte, items []gateway.Item) bool {
-	return slices.EqualFunc(parts, items, func(part []byte, it gateway.Item) bool {
+func matches(parts [][]byte, items []provider.Item) bool {
+	return slices.EqualFunc(parts, items, func(part []byte, it provider.Item) bool {
 		if it.Unreadable {
-			part = part[:min(len(part), gateway.KeptUnreadable)]
+			part = part[:min(len(part), provider.KeptUnreadable)]
 		}
 		return bytes.Equal(part, it.Payload)
 	})

@@ -16,6 +16,7 @@ import (
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 )
 
@@ -30,7 +31,7 @@ const (
 )
 
 var (
-	login   = gateway.Login{Name: "tenant-7", Password: "pa:ss wörd"}
+	login   = provider.Login{Name: "tenant-7", Password: "pa:ss wörd"}
 	sources = map[string]string{"smartbots": "src-badinpu1", "tencent-chat": "src-badinpu2", "direct": "src-badinpu3"}
 )
 
@@ -54,7 +55,7 @@ type world struct {
 
 // plant changes parts of a world, so that a test sees what is reported then.
 type plant struct {
-	provider func(gateway.Provider) gateway.Provider
+	provider func(provider.Provider) provider.Provider
 	queue    func(storage.Queue) storage.Queue
 	handler  func(http.Handler) http.Handler
 }
@@ -90,7 +91,7 @@ func (w *world) wire(ctx context.Context, p plant) error {
 	if err != nil {
 		return err
 	}
-	providers := provider.All()
+	providers := all.Providers()
 	for name := range providers {
 		if p.provider != nil {
 			providers[name] = p.provider(providers[name])

@@ -19,7 +19,7 @@ import (
 	"ringback/shared/cloud/sqstest"
 	"ringback/shared/config"
 	"ringback/shared/gateway"
-	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -92,7 +92,7 @@ func (w *world) function(megabytes int, meter *Function) *function {
 	keys, err := gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters")
 	must(w.t, err)
 	f.gateway, err = app.New(cfg, app.Parts{
-		Store: b.Store, Queue: b.Queue, Metrics: b.Metrics, Keys: keys, Providers: provider.All(),
+		Store: b.Store, Queue: b.Queue, Metrics: b.Metrics, Keys: keys, Providers: all.Providers(),
 		Log: slog.New(slog.NewJSONHandler(f, &slog.HandlerOptions{Level: cfg.LogLevel})),
 	})
 	must(w.t, err)

@@ -23,6 +23,7 @@ import (
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 )
 
@@ -83,7 +84,7 @@ func (lib *library) gateway(history time.Duration) (*gateway.Gateway, error) {
 	now := &handover{Queue: lib.db}
 	cfg.History, cfg.AllowEndpoints = cmp.Or(history, cfg.History), []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	now.g, err = app.New(cfg, app.Parts{
-		Store: lib.db, Queue: now, Keys: lib.keys, Providers: provider.All(), Alone: true, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Store: lib.db, Queue: now, Keys: lib.keys, Providers: all.Providers(), Alone: true, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
 		return nil, err
@@ -148,7 +149,7 @@ func (lib *library) past(ctx context.Context, n int, history, over time.Duration
 	for range writers {
 		group.Go(func() error {
 			for i := next.Add(1); i <= int64(n) && ctx.Err() == nil; i = next.Add(1) {
-				reply := g.Ingest(ctx, "smartbots", source, key, &gateway.Callback{
+				reply := g.Ingest(ctx, "smartbots", source, key, &provider.Callback{
 					Method: http.MethodPost, Header: http.Header{"Content-Type": {formType}}, Body: []byte(text),
 					Received: begin.Add(time.Duration(float64(over) * float64(i) / float64(n))),
 				})

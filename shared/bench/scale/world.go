@@ -17,6 +17,7 @@ import (
 	"ringback/shared/config"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 )
 
@@ -92,7 +93,7 @@ func newWorld(a Assumptions) (*world, error) {
 
 func (w *world) newGateway(r role, name string) *gateway.Gateway {
 	c := client{w, r, strconv.Itoa(int(r)) + "." + name + " ", new(float64)}
-	g, err := app.New(w.cfg, app.Parts{Store: c, Queue: c, Keys: w.keys, Providers: provider.All(), Log: slog.New(slog.DiscardHandler)})
+	g, err := app.New(w.cfg, app.Parts{Store: c, Queue: c, Keys: w.keys, Providers: all.Providers(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		panic(err) // unreachable: it has a Store and a Queue
 	}
@@ -243,7 +244,7 @@ func (w *world) callBack(seq int, r registration) {
 	time.Sleep(w.cpu(ingestOwnCPU))
 	ctx, cancel := context.WithTimeout(context.Background(), ingestTime-httpMargin)
 	defer cancel()
-	cb := &gateway.Callback{
+	cb := &provider.Callback{
 		Method: http.MethodPost, Received: w.now().UTC(), Body: payload(seq, r.group),
 		Query:  fmt.Sprintf("SdkAppid=%d&CallbackCommand=Group.CallbackAfterSendMsg&contenttype=json&ClientIP=192.0.2.7&OptPlatform=iOS", r.app),
 		Header: http.Header{"Content-Type": {"application/json"}},

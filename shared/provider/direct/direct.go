@@ -18,7 +18,7 @@ import (
 	"strings"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/provider/item"
 )
 
@@ -31,13 +31,13 @@ type Provider struct{}
 // logins. Direct signs nothing: "Receiving Callback" knows only the
 // login:password of the callback's URL, sent as HTTP Basic authorization, and
 // the Russian page names one source address. The error wraps
-// gateway.ErrForbidden or gateway.ErrUnauthorized.
-func (Provider) Verify(cb *gateway.Callback, c gateway.Credentials) error {
+// provider.ErrForbidden or provider.ErrUnauthorized.
+func (Provider) Verify(cb *provider.Callback, c provider.Credentials) error {
 	if len(c.Allow) > 0 && !allowed(cb.From, c.Allow) {
-		return fmt.Errorf("address of the caller: %w", gateway.ErrForbidden)
+		return fmt.Errorf("address of the caller: %w", provider.ErrForbidden)
 	}
 	if len(c.Basic) > 0 && !loggedIn(cb, c.Basic) {
-		return gateway.ErrUnauthorized
+		return provider.ErrUnauthorized
 	}
 	return nil
 }
@@ -47,14 +47,14 @@ func (Provider) Verify(cb *gateway.Callback, c gateway.Credentials) error {
 // resending will be performed every 5 minutes" can hardly mean anything else
 // [inferred]. A 401 asks for Basic authorization by name, since some clients
 // send a login only when they are asked for it [inferred].
-func (Provider) Reply(err error) gateway.Reply {
-	r := gateway.Refuse(err)
+func (Provider) Reply(err error) provider.Reply {
+	r := provider.Refuse(err)
 	r.ContentType = "application/json"
 	if err == nil {
 		r.Body = []byte(`{"ok":true}`)
 		return r
 	}
-	r.Body = fmt.Appendf(nil, `{"error":%q}`, gateway.Reason(err))
+	r.Body = fmt.Appendf(nil, `{"error":%q}`, provider.Reason(err))
 	if r.StatusCode == http.StatusUnauthorized {
 		r.Header = map[string]string{"WWW-Authenticate": `Basic realm="callbacks", charset="UTF-8"`}
 	}
@@ -62,17 +62,17 @@ func (Provider) Reply(err error) gateway.Reply {
 }
 
 // Data returns the item's own bytes.
-func (Provider) Data(e *gateway.Event) (json.RawMessage, error) { return item.JSON(e) }
+func (Provider) Data(e *provider.Event) (json.RawMessage, error) { return item.JSON(e) }
 
 // Parameters returns nil: Direct documents no query parameter.
-func (Provider) Parameters(*gateway.Event) (json.RawMessage, error) { return nil, nil }
+func (Provider) Parameters(*provider.Event) (json.RawMessage, error) { return nil, nil }
 
 // Raw returns the item as the only one of an array, since Direct sends an
 // array even for one event.
-func (Provider) Raw(e *gateway.Event, _ string, _ time.Time) gateway.RawRequest {
+func (Provider) Raw(e *provider.Event, _ string, _ time.Time) provider.RawRequest {
 	body := make([]byte, 0, len(e.Payload)+2)
 	body = append(append(append(body, '['), e.Payload...), ']')
-	return gateway.RawRequest{Query: e.Query, ContentType: e.ContentType, Body: body}
+	return provider.RawRequest{Query: e.Query, ContentType: e.ContentType, Body: body}
 }
 
 // KeyKinds returns message_uuid, cascade_message_uuid, channel_type and status.
@@ -98,7 +98,7 @@ func allowed(from netip.Addr, prefixes []netip.Prefix) bool {
 // loggedIn reports whether cb holds exactly one Authorization header with one
 // of the logins. It compares all of them, in constant time. The name ends at
 // the first colon (RFC 7617, section 2), so a login is compared as a whole.
-func loggedIn(cb *gateway.Callback, logins []gateway.Login) bool {
+func loggedIn(cb *provider.Callback, logins []provider.Login) bool {
 	values := cb.Header.Values("Authorization")
 	if len(values) != 1 {
 		return false

@@ -11,19 +11,18 @@ import (
 	"strings"
 	"testing"
 
-	"ringback/shared/gateway"
-	"ringback/shared/gateway/gatewaytest"
+	"ringback/shared/provider"
 	"ringback/shared/provider/direct"
-	"ringback/shared/storage"
+	"ringback/shared/provider/providertest"
 )
 
-var credentials = gateway.Credentials{
-	Basic: []gateway.Login{{Name: "tenant-7", Password: "pa:ss wörd"}, {Name: "tenant-7", Password: "n3xt"}},
+var credentials = provider.Credentials{
+	Basic: []provider.Login{{Name: "tenant-7", Password: "pa:ss wörd"}, {Name: "tenant-7", Password: "n3xt"}},
 	Allow: []netip.Prefix{netip.MustParsePrefix("185.203.96.7/32")},
 }
 
 func TestCallbacksMeanWhatTheirFilesSay(t *testing.T) {
-	gatewaytest.Provider(t, gatewaytest.ProviderTest{
+	providertest.Provider(t, providertest.ProviderTest{
 		Provider:    direct.Provider{},
 		Dir:         "testdata",
 		Credentials: credentials,
@@ -44,11 +43,11 @@ func TestAddressIsCheckedOnlyIfSomeAreNamed(t *testing.T) {
 		{"named", office, netip.MustParseAddr("185.203.96.7"), nil},
 		{"named, in IPv6 notation", office, netip.MustParseAddr("::ffff:185.203.96.7"), nil},
 		{"in a named network", office, netip.MustParseAddr("2001:db8::9"), nil},
-		{"another", office, netip.MustParseAddr("185.203.96.8"), gateway.ErrForbidden},
-		{"unknown", office, netip.Addr{}, gateway.ErrForbidden},
+		{"another", office, netip.MustParseAddr("185.203.96.8"), provider.ErrForbidden},
+		{"unknown", office, netip.Addr{}, provider.ErrForbidden},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := direct.Provider{}.Verify(&gateway.Callback{From: tt.from}, gateway.Credentials{Allow: tt.allow})
+			err := direct.Provider{}.Verify(&provider.Callback{From: tt.from}, provider.Credentials{Allow: tt.allow})
 			if !errors.Is(err, tt.want) {
 				t.Errorf("Verify of %v: %v, want %v", tt.from, err, tt.want)
 			}
@@ -64,16 +63,16 @@ func TestLoginIsOneOfThoseThatAreValid(t *testing.T) {
 	}{
 		{"first login", []string{"Basic " + coded("tenant-7:pa:ss wörd")}, nil},
 		{"second login, scheme in lower case", []string{"basic " + coded("tenant-7:n3xt")}, nil},
-		{"two headers", []string{"Basic " + coded("tenant-7:n3xt"), "Basic " + coded("tenant-7:n3xt")}, gateway.ErrUnauthorized},
-		{"name alone", []string{"Basic " + coded("tenant-7")}, gateway.ErrUnauthorized},
-		{"password up to its colon", []string{"Basic " + coded("tenant-7:pa")}, gateway.ErrUnauthorized},
-		{"empty", []string{""}, gateway.ErrUnauthorized},
-		{"not base64", []string{"Basic tenant-7:n3xt"}, gateway.ErrUnauthorized},
-		{"bits behind the last character", []string{"Basic dGVuYW50LTc6bjN4dB=="}, gateway.ErrUnauthorized},
+		{"two headers", []string{"Basic " + coded("tenant-7:n3xt"), "Basic " + coded("tenant-7:n3xt")}, provider.ErrUnauthorized},
+		{"name alone", []string{"Basic " + coded("tenant-7")}, provider.ErrUnauthorized},
+		{"password up to its colon", []string{"Basic " + coded("tenant-7:pa")}, provider.ErrUnauthorized},
+		{"empty", []string{""}, provider.ErrUnauthorized},
+		{"not base64", []string{"Basic tenant-7:n3xt"}, provider.ErrUnauthorized},
+		{"bits behind the last character", []string{"Basic dGVuYW50LTc6bjN4dB=="}, provider.ErrUnauthorized},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			cb := gateway.Callback{Header: http.Header{"Authorization": tt.header}}
-			if err := (direct.Provider{}).Verify(&cb, gateway.Credentials{Basic: credentials.Basic}); !errors.Is(err, tt.want) {
+			cb := provider.Callback{Header: http.Header{"Authorization": tt.header}}
+			if err := (direct.Provider{}).Verify(&cb, provider.Credentials{Basic: credentials.Basic}); !errors.Is(err, tt.want) {
 				t.Errorf("Verify with %q: %v, want %v", tt.header, err, tt.want)
 			}
 		})
@@ -81,7 +80,7 @@ func TestLoginIsOneOfThoseThatAreValid(t *testing.T) {
 }
 
 func TestRefusalOfALoginAsksForOne(t *testing.T) {
-	got := direct.Provider{}.Reply(gateway.ErrUnauthorized)
+	got := direct.Provider{}.Reply(provider.ErrUnauthorized)
 	if got.StatusCode != http.StatusUnauthorized || !strings.HasPrefix(got.Header["WWW-Authenticate"], "Basic realm=") {
 		t.Errorf("Reply(ErrUnauthorized) = %+v, want 401 and a Basic challenge", got)
 	}
@@ -136,7 +135,7 @@ func TestRepeatInOtherWordsHasTheSameNaturalKey(t *testing.T) {
 
 func TestItemOfAnArrayThatIsTooLargeOrTooDeepIsSetAside(t *testing.T) {
 	good := `{"message_uuid":"m1","callback_event":"sent"}`
-	large := `{"message_uuid":"m2","text":"` + strings.Repeat("x", gateway.MaxPayloadBytes) + `"}`
+	large := `{"message_uuid":"m2","text":"` + strings.Repeat("x", provider.MaxPayloadBytes) + `"}`
 	deep := `{"message_uuid":"m3","item":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `}`
 	got := parse(t, "["+large+","+good+","+deep+"]").Items
 	for i, want := range []string{"direct.unreadable", "sent", "direct.unreadable"} {
@@ -144,11 +143,11 @@ func TestItemOfAnArrayThatIsTooLargeOrTooDeepIsSetAside(t *testing.T) {
 			t.Errorf("item %d: type %q, unreadable %v, want %q", i, got[i].Type, got[i].Unreadable, want)
 		}
 	}
-	if got, want := string(got[0].Payload), large[:gateway.KeptUnreadable]; got != want {
+	if got, want := string(got[0].Payload), large[:provider.KeptUnreadable]; got != want {
 		t.Errorf("kept %d bytes of the large item, want its first %d", len(got), len(want))
 	}
-	_, err := direct.Provider{}.Parse(&gateway.Callback{Body: []byte(large)})
-	if !errors.Is(err, storage.ErrTooLarge) {
+	_, err := direct.Provider{}.Parse(&provider.Callback{Body: []byte(large)})
+	if !errors.Is(err, provider.ErrTooLarge) {
 		t.Errorf("Parse of a bare object of %d bytes: %v, want ErrTooLarge", len(large), err)
 	}
 }
@@ -172,21 +171,21 @@ func TestThousandItemsAreAThousandEvents(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, c := range gatewaytest.ProviderCases(f, "testdata") {
+	for _, c := range providertest.ProviderCases(f, "testdata") {
 		f.Add(c.Callback.Body)
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		cb := gateway.Callback{Body: body}
+		cb := provider.Callback{Body: body}
 		p := direct.Provider{}
 		reading, err := p.Parse(&cb)
 		if err != nil {
-			if !errors.Is(err, gateway.ErrUnreadable) && !errors.Is(err, storage.ErrTooLarge) {
+			if !errors.Is(err, provider.ErrUnreadable) && !errors.Is(err, provider.ErrTooLarge) {
 				t.Errorf("Parse: %v", err)
 			}
 			return
 		}
 		for _, it := range reading.Items {
-			e := gateway.Event{Payload: it.Payload, Unreadable: it.Unreadable}
+			e := provider.Event{Payload: it.Payload, Unreadable: it.Unreadable}
 			if data, err := p.Data(&e); err != nil || !json.Valid(data) {
 				t.Errorf("Data = %q, %v, want JSON", data, err)
 			}
@@ -194,25 +193,25 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("Raw = %q, want the payload in an array", raw.Body)
 			}
 		}
-		for _, problem := range append(gatewaytest.CheckReading(&cb, reading), gatewaytest.CheckRaw(p, reading)...) {
+		for _, problem := range append(providertest.CheckReading(&cb, reading), providertest.CheckRaw(p, reading)...) {
 			t.Error(problem)
 		}
 	})
 }
 
 func FuzzVerify(f *testing.F) {
-	for _, c := range gatewaytest.ProviderCases(f, "testdata") {
+	for _, c := range providertest.ProviderCases(f, "testdata") {
 		f.Add(c.Callback.Header.Get("Authorization"))
 	}
 	f.Add("Basic " + coded("tenant-7:n3xt") + "\n")
 	f.Fuzz(func(t *testing.T, header string) {
-		cb := gateway.Callback{Header: http.Header{"Authorization": {header}}}
-		if (direct.Provider{}).Verify(&cb, gateway.Credentials{Basic: credentials.Basic}) != nil {
+		cb := provider.Callback{Header: http.Header{"Authorization": {header}}}
+		if (direct.Provider{}).Verify(&cb, provider.Credentials{Basic: credentials.Basic}) != nil {
 			return
 		}
 		r := http.Request{Header: cb.Header}
 		name, password, _ := r.BasicAuth()
-		if got := (gateway.Login{Name: name, Password: password}); got != credentials.Basic[0] && got != credentials.Basic[1] {
+		if got := (provider.Login{Name: name, Password: password}); got != credentials.Basic[0] && got != credentials.Basic[1] {
 			t.Errorf("Verify took %q", header)
 		}
 		if _, text, _ := strings.Cut(header, " "); coded(name+":"+password) != strings.TrimLeft(text, " ") {
@@ -224,7 +223,7 @@ func FuzzVerify(f *testing.F) {
 func BenchmarkParse(b *testing.B) {
 	item := `{"message_uuid":"3f0a7d0e-7a55-4d6d-9f6e-6e0f3a1c0001","channel_type":"WHATSAPP","callback_event":"inbound_sent",` +
 		`"status":"inbound_sent","status_time":"2025-03-02T10:00:00Z","item":{"contentType":"text","text":"` + strings.Repeat("hello ", 130) + `"}}`
-	cb := gateway.Callback{
+	cb := provider.Callback{
 		Header: http.Header{"Authorization": {"Basic " + coded("tenant-7:n3xt")}},
 		Body:   []byte("[" + item + "]"),
 		From:   netip.MustParseAddr("185.203.96.7"),
@@ -241,9 +240,9 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-func parse(t *testing.T, body string) gateway.Reading {
+func parse(t *testing.T, body string) provider.Reading {
 	t.Helper()
-	reading, err := direct.Provider{}.Parse(&gateway.Callback{Body: []byte(body)})
+	reading, err := direct.Provider{}.Parse(&provider.Callback{Body: []byte(body)})
 	if err != nil {
 		t.Fatalf("Parse: %v", err)
 	}

@@ -3,13 +3,13 @@ package direct
 import (
 	"encoding/json"
 
-	"ringback/shared/gateway"
+	"ringback/shared/provider"
 )
 
 // EventTypes returns the values of callback_event. An event names what was
 // asked for; its field status tells what happened.
-func (Provider) EventTypes() []gateway.EventType {
-	return []gateway.EventType{
+func (Provider) EventTypes() []provider.EventType {
+	return []provider.EventType{
 		{
 			Name:   "delivered",
 			About:  "A message reached its final status: delivered, undelivered or unsent. Look at status: this event is not success.",

@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/provider/item"
 	"ringback/shared/provider/jsonscan"
-	"ringback/shared/storage"
 )
 
 // Parse reads a JSON array of objects, whatever the Content-Type. A bare object
@@ -17,26 +16,26 @@ import (
 // object, has no message_uuid or is too large is set aside, because a refusal
 // would make Direct send all items again [inferred]. How many items there may be
 // is not documented; a request to send takes a thousand, and here only
-// gateway.MaxCallbackBytes ends an array. The item of inbound_sent may hold
+// provider.MaxCallbackBytes ends an array. The item of inbound_sent may hold
 // anything [inferred]. An error wraps
-// gateway.ErrUnreadable, or storage.ErrTooLarge for a bare object.
-func (Provider) Parse(cb *gateway.Callback) (gateway.Reading, error) {
+// provider.ErrUnreadable, or provider.ErrTooLarge for a bare object.
+func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 	body := jsonscan.Trim(cb.Body)
 	if !json.Valid(body) {
-		return gateway.Reading{}, fmt.Errorf("body: %w: want JSON", gateway.ErrUnreadable)
+		return provider.Reading{}, fmt.Errorf("body: %w: want JSON", provider.ErrUnreadable)
 	}
-	r := gateway.Reading{ContentType: item.ContentType(cb, "application/json")}
+	r := provider.Reading{ContentType: item.ContentType(cb, "application/json")}
 	switch v := jsonscan.Value(body); {
 	case v.IsArray():
 		for element := range jsonscan.Elements(v) {
 			r.Items = append(r.Items, itemOf(element))
 		}
-	case v.IsObject() && len(v) > gateway.MaxPayloadBytes:
-		return gateway.Reading{}, fmt.Errorf("body: %w: want at most %d bytes", storage.ErrTooLarge, gateway.MaxPayloadBytes)
+	case v.IsObject() && len(v) > provider.MaxPayloadBytes:
+		return provider.Reading{}, fmt.Errorf("body: %w: want at most %d bytes", provider.ErrTooLarge, provider.MaxPayloadBytes)
 	case v.IsObject():
-		r.Items = []gateway.Item{itemOf(v)}
+		r.Items = []provider.Item{itemOf(v)}
 	default:
-		return gateway.Reading{}, fmt.Errorf("body: %w: want an array of objects", gateway.ErrUnreadable)
+		return provider.Reading{}, fmt.Errorf("body: %w: want an array of objects", provider.ErrUnreadable)
 	}
 	return r, nil
 }
@@ -50,7 +49,7 @@ type notice struct {
 	shortURL, clickTime                          string
 }
 
-func itemOf(b jsonscan.Value) gateway.Item {
+func itemOf(b jsonscan.Value) provider.Item {
 	if !item.Usable(b) {
 		return item.SetAside(name, b)
 	}
@@ -58,7 +57,7 @@ func itemOf(b jsonscan.Value) gateway.Item {
 	if n.messageUUID == "" {
 		return item.SetAside(name, b)
 	}
-	it := gateway.Item{Type: item.Type(name, n.event), Keys: make(map[string][]string, 4), Payload: b}
+	it := provider.Item{Type: item.Type(name, n.event), Keys: make(map[string][]string, 4), Payload: b}
 	item.AddKey(it.Keys, "message", n.messageUUID)
 	item.AddKey(it.Keys, "cascade", n.cascadeUUID)
 	item.AddKey(it.Keys, "channel", n.channelType)

@@ -1,4 +1,4 @@
-// Package item makes the parts of a gateway.Item that every provider makes in
+// Package item makes the parts of a provider.Item that every provider makes in
 // the same way: types, natural keys, routing keys, and items set aside.
 package item
 
@@ -12,27 +12,27 @@ import (
 	"strings"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/provider/jsonscan"
 	"ringback/shared/storage"
 )
 
 // ContentType returns the Content-Type under which cb's items are kept: that of
-// cb, or otherwise if there is none, it is longer than gateway.MaxContentTypeBytes,
+// cb, or otherwise if there is none, it is longer than provider.MaxContentTypeBytes,
 // or it is no text that rows and messages hold as it is (storage.Carries).
-func ContentType(cb *gateway.Callback, otherwise string) string {
-	if v := cb.Header.Get("Content-Type"); v != "" && len(v) <= gateway.MaxContentTypeBytes && storage.Carries(v) {
+func ContentType(cb *provider.Callback, otherwise string) string {
+	if v := cb.Header.Get("Content-Type"); v != "" && len(v) <= provider.MaxContentTypeBytes && storage.Carries(v) {
 		return v
 	}
 	return otherwise
 }
 
 // Type returns name, or <provider>.unnamed if it is empty or longer than a
-// registration can name (gateway.MaxEventTypeBytes). Broken UTF-8 becomes U+FFFD.
-func Type(provider, name string) string {
+// registration can name (provider.MaxEventTypeBytes). Broken UTF-8 becomes U+FFFD.
+func Type(providerName, name string) string {
 	name = strings.ToValidUTF8(name, "\uFFFD")
-	if name == "" || len(name) > gateway.MaxEventTypeBytes {
-		return provider + ".unnamed"
+	if name == "" || len(name) > provider.MaxEventTypeBytes {
+		return providerName + ".unnamed"
 	}
 	return name
 }
@@ -58,11 +58,11 @@ func Hash(b []byte) string {
 }
 
 // AddKey adds a routing key's value to keys, in which broken UTF-8 becomes
-// U+FFFD. It leaves out what is empty, is there already, is longer than a registration can name (gateway.MaxMatchValue),
-// or would bring all values above gateway.MaxKeysBytes.
+// U+FFFD. It leaves out what is empty, is there already, is longer than a registration can name (provider.MaxMatchValue),
+// or would bring all values above provider.MaxKeysBytes.
 func AddKey(keys map[string][]string, kind, value string) {
 	value = strings.ToValidUTF8(value, "\uFFFD")
-	if value == "" || len(value) > gateway.MaxMatchValue || slices.Contains(keys[kind], value) {
+	if value == "" || len(value) > provider.MaxMatchValue || slices.Contains(keys[kind], value) {
 		return
 	}
 	size := len(value)
@@ -71,17 +71,17 @@ func AddKey(keys map[string][]string, kind, value string) {
 			size += len(v)
 		}
 	}
-	if size <= gateway.MaxKeysBytes {
+	if size <= provider.MaxKeysBytes {
 		keys[kind] = append(keys[kind], value)
 	}
 }
 
 // SetAside returns the item that stands for a part of a callback that cannot
-// be read or is too large. It keeps the first gateway.KeptUnreadable bytes.
-func SetAside(provider string, b []byte) gateway.Item {
-	n := min(len(b), gateway.KeptUnreadable)
-	return gateway.Item{
-		Type:       provider + ".unreadable",
+// be read or is too large. It keeps the first provider.KeptUnreadable bytes.
+func SetAside(providerName string, b []byte) provider.Item {
+	n := min(len(b), provider.KeptUnreadable)
+	return provider.Item{
+		Type:       providerName + ".unreadable",
 		NaturalKey: Key("unreadable", Hash(b)),
 		Payload:    b[:n:n],
 		Unreadable: true,
@@ -89,9 +89,9 @@ func SetAside(provider string, b []byte) gateway.Item {
 }
 
 // Usable reports whether b, which is valid JSON, can be an item: an object of
-// at most gateway.MaxPayloadBytes that is not nested too deep.
+// at most provider.MaxPayloadBytes that is not nested too deep.
 func Usable(b []byte) bool {
-	return jsonscan.Value(b).IsObject() && len(b) <= gateway.MaxPayloadBytes && !jsonscan.TooDeep(b)
+	return jsonscan.Value(b).IsObject() && len(b) <= provider.MaxPayloadBytes && !jsonscan.TooDeep(b)
 }
 
 // Time returns t in UTC, or the zero time if its year is not one that every
@@ -106,7 +106,7 @@ func Time(t time.Time) time.Time {
 // JSON returns the payload of e, which is JSON unless e was set aside: without
 // white space and byte order mark around it, its bytes as they came but for
 // broken UTF-8, which becomes U+FFFD. What was set aside becomes a string.
-func JSON(e *gateway.Event) (json.RawMessage, error) {
+func JSON(e *provider.Event) (json.RawMessage, error) {
 	if e.Unreadable {
 		return json.Marshal(string(e.Payload))
 	}

@@ -9,7 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/provider/item"
 )
 
@@ -25,7 +25,7 @@ func TestKeysOfDifferentPartsDiffer(t *testing.T) {
 }
 
 func TestTypeIsTheNameUnlessNobodyCanNameIt(t *testing.T) {
-	long := strings.Repeat("x", gateway.MaxEventTypeBytes+1)
+	long := strings.Repeat("x", provider.MaxEventTypeBytes+1)
 	for _, tt := range []struct{ name, want string }{
 		{"sent", "sent"},
 		{"", "direct.unnamed"},
@@ -39,7 +39,7 @@ func TestTypeIsTheNameUnlessNobodyCanNameIt(t *testing.T) {
 }
 
 func TestContentTypeIsKeptIfRowsHoldIt(t *testing.T) {
-	long := "text/plain; a=" + strings.Repeat("x", gateway.MaxContentTypeBytes-len("text/plain; a="))
+	long := "text/plain; a=" + strings.Repeat("x", provider.MaxContentTypeBytes-len("text/plain; a="))
 	for _, tt := range []struct{ sent, want string }{
 		{"text/plain; charset=\"é\"", "text/plain; charset=\"é\""},
 		{"nonsense/", "nonsense/"},
@@ -49,12 +49,12 @@ func TestContentTypeIsKeptIfRowsHoldIt(t *testing.T) {
 		{long, long},
 		{long + "x", "otherwise"},
 	} {
-		cb := gateway.Callback{Header: http.Header{"Content-Type": {tt.sent}}}
+		cb := provider.Callback{Header: http.Header{"Content-Type": {tt.sent}}}
 		if got := item.ContentType(&cb, "otherwise"); got != tt.want {
 			t.Errorf("ContentType of %.40q = %.40q, want %.40q", tt.sent, got, tt.want)
 		}
 	}
-	if got := item.ContentType(&gateway.Callback{}, "otherwise"); got != "otherwise" {
+	if got := item.ContentType(&provider.Callback{}, "otherwise"); got != "otherwise" {
 		t.Errorf("ContentType of none = %q", got)
 	}
 }
@@ -73,7 +73,7 @@ func TestTextsOfItemsAreUTF8(t *testing.T) {
 
 func TestRoutingKeysAreFewAndDistinct(t *testing.T) {
 	keys := map[string][]string{}
-	for _, v := range []string{"", "a", "a", "b", strings.Repeat("x", gateway.MaxMatchValue+1)} {
+	for _, v := range []string{"", "a", "a", "b", strings.Repeat("x", provider.MaxMatchValue+1)} {
 		item.AddKey(keys, "bot", v)
 	}
 	if got := strings.Join(keys["bot"], ","); got != "a,b" {
@@ -96,7 +96,7 @@ func TestRoutingKeysAreFewAndDistinct(t *testing.T) {
 }
 
 func TestWhatIsSetAsideIsKnownByAllItsBytes(t *testing.T) {
-	long := strings.Repeat("x", gateway.KeptUnreadable)
+	long := strings.Repeat("x", provider.KeptUnreadable)
 	a, b := item.SetAside("direct", []byte(long+"a")), item.SetAside("direct", []byte(long+"b"))
 	if a.NaturalKey == b.NaturalKey || string(a.Payload) != long || string(b.Payload) != long {
 		t.Errorf("two items that differ after %d bytes: keys %q and %q, %d and %d bytes kept",
@@ -131,12 +131,12 @@ func TestTimesOutsideOfWrittenYearsAreNone(t *testing.T) {
 
 func TestBrokenTextIsReplacedInJSON(t *testing.T) {
 	for _, tt := range []struct {
-		e    gateway.Event
+		e    provider.Event
 		want string
 	}{
-		{gateway.Event{Payload: []byte("\uFEFF {\"a\": 4.20}\n")}, `{"a": 4.20}`},
-		{gateway.Event{Payload: []byte("{\"a\":\"\xe9\"}")}, "{\"a\":\"\uFFFD\"}"},
-		{gateway.Event{Payload: []byte(`{"a":`), Unreadable: true}, `"{\"a\":"`},
+		{provider.Event{Payload: []byte("\uFEFF {\"a\": 4.20}\n")}, `{"a": 4.20}`},
+		{provider.Event{Payload: []byte("{\"a\":\"\xe9\"}")}, "{\"a\":\"\uFFFD\"}"},
+		{provider.Event{Payload: []byte(`{"a":`), Unreadable: true}, `"{\"a\":"`},
 	} {
 		got, err := item.JSON(&tt.e)
 		if err != nil || string(got) != tt.want {

@@ -4,19 +4,19 @@ import (
 	"encoding/json"
 	"slices"
 
-	"ringback/shared/gateway"
+	"ringback/shared/provider"
 )
 
 // EventTypes returns the events of "HTTP Bot Callback Events" and of the Simple
 // Groups API. SmartBots adds events on request.
-func (Provider) EventTypes() []gateway.EventType {
+func (Provider) EventTypes() []provider.EventType {
 	return slices.Concat(groupEvents(), chatEvents(), offerEvents(), botEvents())
 }
 
 // groupEvents are the three of the Simple Groups API, and the Bot API's on
 // groups. The fields of the first three are assumed [inferred].
-func groupEvents() []gateway.EventType {
-	return []gateway.EventType{
+func groupEvents() []provider.EventType {
+	return []provider.EventType{
 		{
 			Name:   "group_chat",
 			About:  "Somebody spoke in a group's chat (Simple Groups).",
@@ -45,8 +45,8 @@ func groupEvents() []gateway.EventType {
 	}
 }
 
-func chatEvents() []gateway.EventType {
-	return []gateway.EventType{
+func chatEvents() []provider.EventType {
+	return []provider.EventType{
 		{
 			Name:   "instant_message",
 			About:  "An avatar wrote to the bot.",
@@ -66,8 +66,8 @@ func chatEvents() []gateway.EventType {
 	}
 }
 
-func offerEvents() []gateway.EventType {
-	return []gateway.EventType{
+func offerEvents() []provider.EventType {
+	return []provider.EventType{
 		{
 			Name:   "offer_friendship",
 			About:  "An avatar offers friendship; accept it by the Bot API.",
@@ -88,8 +88,8 @@ func offerEvents() []gateway.EventType {
 	}
 }
 
-func botEvents() []gateway.EventType {
-	return []gateway.EventType{
+func botEvents() []provider.EventType {
+	return []provider.EventType{
 		{
 			Name:   "balance_changed",
 			About:  "The bot's balance changed.",

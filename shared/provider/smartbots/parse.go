@@ -5,22 +5,21 @@ import (
 	"fmt"
 	"strings"
 
-	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/provider/form"
 	"ringback/shared/provider/item"
 	"ringback/shared/provider/jsonscan"
-	"ringback/shared/storage"
 )
 
 // Parse reads one event from a form, a multipart form or a JSON object. The
 // Content-Type tells only multipart, as nothing is documented: a body that
 // begins like JSON is JSON and any other a form [inferred]. The item has no
 // natural key and no time, since SmartBots sends neither an id nor a time and
-// people do say the same twice [inferred]. An error wraps gateway.ErrUnreadable if there is
-// no field at all, or storage.ErrTooLarge.
-func (Provider) Parse(cb *gateway.Callback) (gateway.Reading, error) {
-	if len(cb.Body) > gateway.MaxPayloadBytes {
-		return gateway.Reading{}, fmt.Errorf("body: %w: want at most %d bytes", storage.ErrTooLarge, gateway.MaxPayloadBytes)
+// people do say the same twice [inferred]. An error wraps provider.ErrUnreadable if there is
+// no field at all, or provider.ErrTooLarge.
+func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
+	if len(cb.Body) > provider.MaxPayloadBytes {
+		return provider.Reading{}, fmt.Errorf("body: %w: want at most %d bytes", provider.ErrTooLarge, provider.MaxPayloadBytes)
 	}
 	contentType := item.ContentType(cb, "")
 	kind, boundary := formatOf(contentType, cb.Body)
@@ -29,7 +28,7 @@ func (Provider) Parse(cb *gateway.Callback) (gateway.Reading, error) {
 	case jsonBody:
 		object := jsonscan.Trim(cb.Body)
 		if !json.Valid(object) || !item.Usable(object) {
-			return gateway.Reading{}, fmt.Errorf("body: %w: want a JSON object", gateway.ErrUnreadable)
+			return provider.Reading{}, fmt.Errorf("body: %w: want a JSON object", provider.ErrUnreadable)
 		}
 		n = readJSON(object)
 	case multipartBody:
@@ -38,13 +37,13 @@ func (Provider) Parse(cb *gateway.Callback) (gateway.Reading, error) {
 		n = readForm(string(jsonscan.Trim(cb.Body)))
 	}
 	if n.fields == 0 {
-		return gateway.Reading{}, fmt.Errorf("body: %w: want fields", gateway.ErrUnreadable)
+		return provider.Reading{}, fmt.Errorf("body: %w: want fields", provider.ErrUnreadable)
 	}
 	if contentType == "" {
 		contentType = kind.contentType()
 	}
-	it := gateway.Item{Type: item.Type(name, n.eventType()), Keys: n.keys(), Payload: cb.Body}
-	return gateway.Reading{Items: []gateway.Item{it}, ContentType: contentType}, nil
+	it := provider.Item{Type: item.Type(name, n.eventType()), Keys: n.keys(), Payload: cb.Body}
+	return provider.Reading{Items: []provider.Item{it}, ContentType: contentType}, nil
 }
 
 // notice holds what is looked at in a callback. Of repeated fields the last

@@ -12,7 +12,7 @@ import (
 	"fmt"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/provider/form"
 	"ringback/shared/provider/item"
 	"ringback/shared/provider/jsonscan"
@@ -26,23 +26,23 @@ type Provider struct{}
 // Verify returns nil: SmartBots sends no signature, no secret and no time, and
 // names no address that it calls from. The callback's unguessable URL is all
 // that proves who called.
-func (Provider) Verify(*gateway.Callback, gateway.Credentials) error { return nil }
+func (Provider) Verify(*provider.Callback, provider.Credentials) error { return nil }
 
 // Reply answers with 200 and no body. SmartBots reads the body as key=value
 // pairs and takes accept=1 as the order to join a group ("HTTP Bot Callback"),
 // so a refusal's text has no equals sign either.
-func (Provider) Reply(err error) gateway.Reply {
-	r := gateway.Refuse(err)
+func (Provider) Reply(err error) provider.Reply {
+	r := provider.Refuse(err)
 	if err != nil {
 		r.ContentType = "application/json"
-		r.Body = fmt.Appendf(nil, `{"error":%q}`, gateway.Reason(err))
+		r.Body = fmt.Appendf(nil, `{"error":%q}`, provider.Reason(err))
 	}
 	return r
 }
 
 // Data returns a JSON body as it came, and a form as an object of strings; a
 // field that comes more than once is an array.
-func (Provider) Data(e *gateway.Event) (json.RawMessage, error) {
+func (Provider) Data(e *provider.Event) (json.RawMessage, error) {
 	kind, boundary := formatOf(e.ContentType, e.Payload)
 	switch {
 	case e.Unreadable || kind == jsonBody:
@@ -54,11 +54,11 @@ func (Provider) Data(e *gateway.Event) (json.RawMessage, error) {
 }
 
 // Parameters returns nil: SmartBots puts nothing into the query.
-func (Provider) Parameters(*gateway.Event) (json.RawMessage, error) { return nil, nil }
+func (Provider) Parameters(*provider.Event) (json.RawMessage, error) { return nil, nil }
 
 // Raw returns the body that came, under its own Content-Type.
-func (Provider) Raw(e *gateway.Event, _ string, _ time.Time) gateway.RawRequest {
-	return gateway.RawRequest{Query: e.Query, ContentType: e.ContentType, Body: e.Payload}
+func (Provider) Raw(e *provider.Event, _ string, _ time.Time) provider.RawRequest {
+	return provider.RawRequest{Query: e.Query, ContentType: e.ContentType, Body: e.Payload}
 }
 
 // KeyKinds returns the group's UUID, the bot's name and channel id, and the

@@ -9,24 +9,23 @@ import (
 	"testing"
 	"time"
 
-	"ringback/shared/gateway"
-	"ringback/shared/gateway/gatewaytest"
+	"ringback/shared/provider"
 	"ringback/shared/provider/item"
+	"ringback/shared/provider/providertest"
 	"ringback/shared/provider/smartbots"
-	"ringback/shared/storage"
 )
 
 const form = "application/x-www-form-urlencoded"
 
 func TestCallbacksMeanWhatTheirFilesSay(t *testing.T) {
-	gatewaytest.Provider(t, gatewaytest.ProviderTest{Provider: smartbots.Provider{}, Dir: "testdata"})
+	providertest.Provider(t, providertest.ProviderTest{Provider: smartbots.Provider{}, Dir: "testdata"})
 }
 
 // SmartBots reads accept=1 in an answer as the order to join a group.
 func TestNoReplyHasAPair(t *testing.T) {
 	for _, err := range []error{
-		nil, gateway.ErrMethod, storage.ErrNotFound, storage.ErrTooLarge, storage.ErrUnavailable, gateway.ErrLoop,
-		gateway.ErrUnreadable, errors.New("accept=1"),
+		nil, provider.ErrMethod, provider.ErrNotFound, provider.ErrTooLarge, provider.ErrUnavailable, provider.ErrLoop,
+		provider.ErrUnreadable, errors.New("accept=1"),
 	} {
 		got := smartbots.Provider{}.Reply(err)
 		if bytes.ContainsAny(got.Body, "=&") || strings.HasPrefix(string(got.Body), "accept") || err == nil && len(got.Body) > 0 {
@@ -81,11 +80,11 @@ func TestSizeAndDepthAreBounded(t *testing.T) {
 		name, body string
 		want       error
 	}{
-		{"too large", "message=" + strings.Repeat("x", gateway.MaxPayloadBytes), storage.ErrTooLarge},
-		{"as large as may be", "message=" + strings.Repeat("x", gateway.MaxPayloadBytes-8), nil},
-		{"too deep", `{"action":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + "}", gateway.ErrUnreadable},
+		{"too large", "message=" + strings.Repeat("x", provider.MaxPayloadBytes), provider.ErrTooLarge},
+		{"as large as may be", "message=" + strings.Repeat("x", provider.MaxPayloadBytes-8), nil},
+		{"too deep", `{"action":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + "}", provider.ErrUnreadable},
 	} {
-		_, err := smartbots.Provider{}.Parse(&gateway.Callback{Body: []byte(tt.body)})
+		_, err := smartbots.Provider{}.Parse(&provider.Callback{Body: []byte(tt.body)})
 		if !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 		}
@@ -93,15 +92,15 @@ func TestSizeAndDepthAreBounded(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, c := range gatewaytest.ProviderCases(f, "testdata") {
+	for _, c := range providertest.ProviderCases(f, "testdata") {
 		f.Add(c.Callback.Header.Get("Content-Type"), c.Callback.Body)
 	}
 	f.Fuzz(func(t *testing.T, contentType string, body []byte) {
-		cb := gateway.Callback{Header: http.Header{"Content-Type": {contentType}}, Body: body}
+		cb := provider.Callback{Header: http.Header{"Content-Type": {contentType}}, Body: body}
 		p := smartbots.Provider{}
 		reading, err := p.Parse(&cb)
 		if err != nil {
-			if !errors.Is(err, gateway.ErrUnreadable) && !errors.Is(err, storage.ErrTooLarge) {
+			if !errors.Is(err, provider.ErrUnreadable) && !errors.Is(err, provider.ErrTooLarge) {
 				t.Errorf("Parse: %v", err)
 			}
 			return
@@ -109,21 +108,21 @@ func FuzzParse(f *testing.F) {
 		if len(reading.Items) != 1 || reading.Items[0].Type == "" || len(reading.Items[0].Payload) != len(body) {
 			t.Fatalf("Parse = %+v, want one item that is the body", reading)
 		}
-		e := gateway.Event{ContentType: reading.ContentType, Payload: reading.Items[0].Payload}
+		e := provider.Event{ContentType: reading.ContentType, Payload: reading.Items[0].Payload}
 		if data, err := p.Data(&e); err != nil || !json.Valid(data) || data[0] != '{' {
 			t.Errorf("Data = %q, %v, want an object", data, err)
 		}
 		if raw := p.Raw(&e, "", time.Time{}); !bytes.Equal(raw.Body, body) || raw.ContentType != item.ContentType(&cb, raw.ContentType) {
 			t.Errorf("Raw = %q as %q, want what came", raw.Body, raw.ContentType)
 		}
-		for _, problem := range append(gatewaytest.CheckReading(&cb, reading), gatewaytest.CheckRaw(p, reading)...) {
+		for _, problem := range append(providertest.CheckReading(&cb, reading), providertest.CheckRaw(p, reading)...) {
 			t.Error(problem)
 		}
 	})
 }
 
 func BenchmarkParse(b *testing.B) {
-	cb := gateway.Callback{
+	cb := provider.Callback{
 		Header: http.Header{"Content-Type": {form}},
 		Body: []byte("action=group_message&bot_name=Harbor+Resident&channel=48213&cid=77&group_name=Harbor+Crew" +
 			"&group_uuid=5b1f0c52-0a5e-4a0c-9a5a-1f6d2f0e7c11&speaker_name=Nadia+Quill" +
@@ -138,9 +137,9 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-func parse(t *testing.T, contentType, body string) gateway.Item {
+func parse(t *testing.T, contentType, body string) provider.Item {
 	t.Helper()
-	cb := gateway.Callback{Header: http.Header{"Content-Type": {contentType}}, Body: []byte(body)}
+	cb := provider.Callback{Header: http.Header{"Content-Type": {contentType}}, Body: []byte(body)}
 	reading, err := smartbots.Provider{}.Parse(&cb)
 	if err != nil || len(reading.Items) != 1 {
 		t.Fatalf("Parse of %.200s: %d items, %v", body, len(reading.Items), err)

@@ -4,17 +4,17 @@ import (
 	"encoding/json"
 	"slices"
 
-	"ringback/shared/gateway"
+	"ringback/shared/provider"
 )
 
 // EventTypes returns the commands that have a page below 1047/34354, and those
 // that Tencent's and public SDKs name. The set grows.
-func (Provider) EventTypes() []gateway.EventType {
+func (Provider) EventTypes() []provider.EventType {
 	return slices.Concat(bots(), oneToOne(), groupMessages(), groups(), topics(), people(), officialAccounts(), others())
 }
 
-func bots() []gateway.EventType {
-	return []gateway.EventType{
+func bots() []provider.EventType {
+	return []provider.EventType{
 		{
 			Name:   "Bot.OnGroupMessage",
 			About:  "A member spoke to one or more chatbots in a group; not sent if all members were spoken to.",
@@ -29,8 +29,8 @@ func bots() []gateway.EventType {
 	}
 }
 
-func oneToOne() []gateway.EventType {
-	return []gateway.EventType{
+func oneToOne() []provider.EventType {
+	return []provider.EventType{
 		{Name: "C2C.CallbackBeforeSendMsg", About: "A one-to-one message is about to be sent; Tencent waits for a decision and is told to allow it."},
 		{
 			Name:   "C2C.CallbackAfterSendMsg",
@@ -51,8 +51,8 @@ func oneToOne() []gateway.EventType {
 	}
 }
 
-func groupMessages() []gateway.EventType {
-	return []gateway.EventType{
+func groupMessages() []provider.EventType {
+	return []provider.EventType{
 		{Name: "Group.CallbackBeforeSendMsg", About: "A group message is about to be sent; Tencent waits for a decision and is told to allow it."},
 		{
 			Name:   "Group.CallbackAfterSendMsg",
@@ -66,8 +66,8 @@ func groupMessages() []gateway.EventType {
 	}
 }
 
-func groups() []gateway.EventType {
-	return []gateway.EventType{
+func groups() []provider.EventType {
+	return []provider.EventType{
 		{Name: "Group.CallbackBeforeCreateGroup", About: "A group is about to be created; Tencent waits for a decision and is told to allow it."},
 		{Name: "Group.CallbackAfterCreateGroup", About: "A group was created."},
 		{Name: "Group.CallbackBeforeApplyJoinGroup", About: "Somebody asks to join a group; Tencent waits for a decision and is told to allow it."},
@@ -93,8 +93,8 @@ func groups() []gateway.EventType {
 	}
 }
 
-func topics() []gateway.EventType {
-	return []gateway.EventType{
+func topics() []provider.EventType {
+	return []provider.EventType{
 		{Name: "Group.CallbackBeforeCreateTopic", About: "A topic is about to be created; Tencent waits for a decision and is told to allow it."},
 		{Name: "Group.CallbackAfterCreateTopic", About: "A topic was created in a community."},
 		{Name: "Group.CallbackAfterTopicDestroyed", About: "A topic was deleted."},
@@ -102,8 +102,8 @@ func topics() []gateway.EventType {
 	}
 }
 
-func people() []gateway.EventType {
-	return []gateway.EventType{
+func people() []provider.EventType {
+	return []provider.EventType{
 		{
 			Name:   "State.StateChange",
 			About:  "A user went on or off line, or changed the custom status; frequent.",
@@ -119,8 +119,8 @@ func people() []gateway.EventType {
 	}
 }
 
-func officialAccounts() []gateway.EventType {
-	return []gateway.EventType{
+func officialAccounts() []provider.EventType {
+	return []provider.EventType{
 		{Name: "OfficialAccount.CallbackBeforeCreateOfficialAccount", About: "An official channel is about to be created; Tencent waits for a decision and is told to allow it."},
 		{Name: "OfficialAccount.CallbackAfterCreateOfficialAccount", About: "An official channel was created."},
 		{Name: "OfficialAccount.CallbackAfterOfficialAccountInfoChanged", About: "The profile of an official channel was changed."},
@@ -135,8 +135,8 @@ func officialAccounts() []gateway.EventType {
 	}
 }
 
-func others() []gateway.EventType {
-	return []gateway.EventType{
+func others() []provider.EventType {
+	return []provider.EventType{
 		{
 			Name:   "Push.OfflinePush",
 			About:  "A message was pushed to a device, arrived there or was clicked (PushStage 1, 2, 3).",

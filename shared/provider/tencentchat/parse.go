@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"strings"
 
-	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/provider/item"
 	"ringback/shared/provider/jsonscan"
-	"ringback/shared/storage"
 )
 
 // ofEvents ends the ContentType of an item that came in the array Events, so
@@ -19,19 +18,19 @@ const ofEvents = "; of=Events"
 // Parse reads one packet, or the push results in the array Events (1047/67552),
 // whatever the Content-Type, which is not documented [inferred]. The query names the command, since some packets do
 // not; a packet that names another is refused as a forgery, with an error
-// wrapping gateway.ErrForbidden. {} holds no item: the console sends it to check
+// wrapping provider.ErrForbidden. {} holds no item: the console sends it to check
 // the URL. Of Events, what is not an object, too large or of another command is
-// set aside. Errors wrap gateway.ErrUnreadable or storage.ErrTooLarge else.
-func (Provider) Parse(cb *gateway.Callback) (gateway.Reading, error) {
+// set aside. Errors wrap provider.ErrUnreadable or provider.ErrTooLarge else.
+func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 	body := jsonscan.Trim(cb.Body)
 	if !json.Valid(body) || !jsonscan.Value(body).IsObject() {
-		return gateway.Reading{}, fmt.Errorf("body: %w: want a JSON object", gateway.ErrUnreadable)
+		return provider.Reading{}, fmt.Errorf("body: %w: want a JSON object", provider.ErrUnreadable)
 	}
 	q := readQuery(cb.Query)
-	if len(q.kept) > gateway.MaxQueryBytes {
-		return gateway.Reading{}, fmt.Errorf("query: %w: want at most %d bytes", storage.ErrTooLarge, gateway.MaxQueryBytes)
+	if len(q.kept) > provider.MaxQueryBytes {
+		return provider.Reading{}, fmt.Errorf("query: %w: want at most %d bytes", provider.ErrTooLarge, provider.MaxQueryBytes)
 	}
-	r := gateway.Reading{ContentType: contentType(cb), Query: q.kept}
+	r := provider.Reading{ContentType: contentType(cb), Query: q.kept}
 	p := readPacket(body)
 	switch {
 	case p.members == 0:
@@ -39,7 +38,7 @@ func (Provider) Parse(cb *gateway.Callback) (gateway.Reading, error) {
 	case p.events.IsArray() && (q.command.text == "" || isPush(q.command.text)):
 		items, err := split(p.events, q.command.text)
 		if err != nil {
-			return gateway.Reading{}, err
+			return provider.Reading{}, err
 		}
 		r.ContentType += ofEvents
 		r.Items = items
@@ -47,14 +46,14 @@ func (Provider) Parse(cb *gateway.Callback) (gateway.Reading, error) {
 	}
 	it, err := single(cb.Body, p, q.command.text)
 	if err != nil {
-		return gateway.Reading{}, err
+		return provider.Reading{}, err
 	}
-	r.Items = []gateway.Item{it}
+	r.Items = []provider.Item{it}
 	return r, nil
 }
 
 // contentType returns what cb's items are kept under, which never says ofEvents.
-func contentType(cb *gateway.Callback) string {
+func contentType(cb *provider.Callback) string {
 	const otherwise = "application/json"
 	if v := item.ContentType(cb, otherwise); !strings.HasSuffix(v, ofEvents) {
 		return v
@@ -63,22 +62,22 @@ func contentType(cb *gateway.Callback) string {
 }
 
 // single returns the item that is a whole body.
-func single(body []byte, p packet, command string) (gateway.Item, error) {
+func single(body []byte, p packet, command string) (provider.Item, error) {
 	switch {
-	case len(body) > gateway.MaxPayloadBytes:
-		return gateway.Item{}, fmt.Errorf("body: %w: want at most %d bytes", storage.ErrTooLarge, gateway.MaxPayloadBytes)
+	case len(body) > provider.MaxPayloadBytes:
+		return provider.Item{}, fmt.Errorf("body: %w: want at most %d bytes", provider.ErrTooLarge, provider.MaxPayloadBytes)
 	case jsonscan.TooDeep(body):
-		return gateway.Item{}, fmt.Errorf("body: %w: want at most %d levels", gateway.ErrUnreadable, jsonscan.MaxDepth)
+		return provider.Item{}, fmt.Errorf("body: %w: want at most %d levels", provider.ErrUnreadable, jsonscan.MaxDepth)
 	case p.contradicts(command):
-		return gateway.Item{}, fmt.Errorf("CallbackCommand of query and body: %w", gateway.ErrForbidden)
+		return provider.Item{}, fmt.Errorf("CallbackCommand of query and body: %w", provider.ErrForbidden)
 	}
 	return p.item(command, body), nil
 }
 
-// split returns the items of Events. The error wraps gateway.ErrForbidden if
+// split returns the items of Events. The error wraps provider.ErrForbidden if
 // items contradict the query's command and none agrees with it.
-func split(events jsonscan.Value, command string) ([]gateway.Item, error) {
-	var items []gateway.Item
+func split(events jsonscan.Value, command string) ([]provider.Item, error) {
+	var items []provider.Item
 	var read, forged int
 	for element := range jsonscan.Elements(events) {
 		if !item.Usable(element) {
@@ -95,7 +94,7 @@ func split(events jsonscan.Value, command string) ([]gateway.Item, error) {
 		items = append(items, p.item(command, element))
 	}
 	if forged > 0 && read == 0 {
-		return nil, fmt.Errorf("CallbackCommand of query and Events: %w", gateway.ErrForbidden)
+		return nil, fmt.Errorf("CallbackCommand of query and Events: %w", provider.ErrForbidden)
 	}
 	return items, nil
 }
@@ -182,11 +181,11 @@ func (p *packet) contradicts(command string) bool {
 }
 
 // item returns p as an item. The query's command goes before p's own.
-func (p *packet) item(command string, payload []byte) gateway.Item {
+func (p *packet) item(command string, payload []byte) provider.Item {
 	if command == "" {
 		command = p.command.Text()
 	}
-	it := gateway.Item{
+	it := provider.Item{
 		Type:    item.Type(name, command),
 		Time:    p.time(command),
 		Keys:    p.keys(command),

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/provider/form"
 	"ringback/shared/provider/item"
 )
@@ -27,32 +27,32 @@ type Provider struct{}
 // Reply answers with the packet that 1047/34354 describes. Tencent takes any
 // other status than 200, and any body that is not JSON, for a failure; it
 // waits 2 s and by default does not repeat.
-func (Provider) Reply(err error) gateway.Reply {
-	r := gateway.Refuse(err)
+func (Provider) Reply(err error) provider.Reply {
+	r := provider.Refuse(err)
 	r.ContentType = "application/json"
 	if err == nil {
 		r.StatusCode = http.StatusOK
 		r.Body = []byte(`{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}`)
 		return r
 	}
-	r.Body = fmt.Appendf(nil, `{"ActionStatus":"FAIL","ErrorInfo":%q,"ErrorCode":1}`, gateway.Reason(err))
+	r.Body = fmt.Appendf(nil, `{"ActionStatus":"FAIL","ErrorInfo":%q,"ErrorCode":1}`, provider.Reason(err))
 	return r
 }
 
 // Data returns the packet's own bytes.
-func (Provider) Data(e *gateway.Event) (json.RawMessage, error) { return item.JSON(e) }
+func (Provider) Data(e *provider.Event) (json.RawMessage, error) { return item.JSON(e) }
 
 // Parameters returns the query's documented parameters as an object of
 // strings, without Sign and RequestTime.
-func (Provider) Parameters(e *gateway.Event) (json.RawMessage, error) {
+func (Provider) Parameters(e *provider.Event) (json.RawMessage, error) {
 	return form.Object(form.All(e.Query)), nil
 }
 
 // Raw returns the packet with the query that it came with. With a token the
 // query is signed for now; without one it has no proof, since the proof that
 // came was made for somebody else and is over after a minute.
-func (Provider) Raw(e *gateway.Event, token string, now time.Time) gateway.RawRequest {
-	r := gateway.RawRequest{Query: e.Query, ContentType: e.ContentType, Body: e.Payload}
+func (Provider) Raw(e *provider.Event, token string, now time.Time) provider.RawRequest {
+	r := provider.RawRequest{Query: e.Query, ContentType: e.ContentType, Body: e.Payload}
 	if token != "" {
 		r.Query = SignQuery(e.Query, token, now)
 	}

@@ -13,16 +13,15 @@ import (
 	"testing"
 	"time"
 
-	"ringback/shared/gateway"
-	"ringback/shared/gateway/gatewaytest"
+	"ringback/shared/provider"
+	"ringback/shared/provider/providertest"
 	"ringback/shared/provider/tencentchat"
-	"ringback/shared/storage"
 )
 
-var credentials = gateway.Credentials{SDKAppID: 1400123456, Tokens: []string{"xxxxyyyy", "zzzz0000"}}
+var credentials = provider.Credentials{SDKAppID: 1400123456, Tokens: []string{"xxxxyyyy", "zzzz0000"}}
 
 func TestCallbacksMeanWhatTheirFilesSay(t *testing.T) {
-	gatewaytest.Provider(t, gatewaytest.ProviderTest{
+	providertest.Provider(t, providertest.ProviderTest{
 		Provider:    tencentchat.Provider{},
 		Dir:         "testdata",
 		Credentials: credentials,
@@ -40,8 +39,8 @@ func TestSignIsThatOfTheDocumentation(t *testing.T) {
 	if got := tencentchat.SignQuery("SdkAppid=1", "xxxxyyyy", at); got != want {
 		t.Errorf("SignQuery = %s, want %s", got, want)
 	}
-	cb := gateway.Callback{Query: want, Received: at}
-	c := gateway.Credentials{SDKAppID: 1, Tokens: []string{"xxxxyyyy"}}
+	cb := provider.Callback{Query: want, Received: at}
+	c := provider.Credentials{SDKAppID: 1, Tokens: []string{"xxxxyyyy"}}
 	if err := (tencentchat.Provider{}).Verify(&cb, c); err != nil {
 		t.Errorf("Verify of the documented signature: %v", err)
 	}
@@ -58,37 +57,37 @@ func TestProofIsCheckedInOrder(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		query string
-		c     gateway.Credentials
+		c     provider.Credentials
 		want  error
 	}{
 		{"signed", sign("SdkAppid=5", "t", 0), app(5, "t"), nil},
 		{"signed 59 s ago", sign("SdkAppid=5", "t", -59*time.Second), app(5, "t"), nil},
 		{"signed 59 s ahead", sign("SdkAppid=5", "t", 59*time.Second), app(5, "t"), nil},
-		{"signed 62 s ago", sign("SdkAppid=5", "t", -62*time.Second), app(5, "t"), gateway.ErrSignature},
-		{"signed 62 s ahead", sign("SdkAppid=5", "t", 62*time.Second), app(5, "t"), gateway.ErrSignature},
+		{"signed 62 s ago", sign("SdkAppid=5", "t", -62*time.Second), app(5, "t"), provider.ErrSignature},
+		{"signed 62 s ahead", sign("SdkAppid=5", "t", 62*time.Second), app(5, "t"), provider.ErrSignature},
 		{"old token while it is valid", sign("SdkAppid=5", "old", 0), app(5, "t", "old"), nil},
 		{"upper-case name and digits", strings.ToUpper(sign("SdkAppid=5", "t", 0)), app(5, "t"), nil},
-		{"another app, well signed", sign("SdkAppid=6", "t", 0), app(5, "t"), gateway.ErrForbidden},
-		{"no app", sign("CallbackCommand=A.B", "t", 0), app(5, "t"), gateway.ErrForbidden},
-		{"app that is no number", sign("SdkAppid=5x", "t", 0), app(5, "t"), gateway.ErrForbidden},
-		{"app 0 of a source without one", "SdkAppid=0", app(0), gateway.ErrForbidden},
+		{"another app, well signed", sign("SdkAppid=6", "t", 0), app(5, "t"), provider.ErrForbidden},
+		{"no app", sign("CallbackCommand=A.B", "t", 0), app(5, "t"), provider.ErrForbidden},
+		{"app that is no number", sign("SdkAppid=5x", "t", 0), app(5, "t"), provider.ErrForbidden},
+		{"app 0 of a source without one", "SdkAppid=0", app(0), provider.ErrForbidden},
 		{"unsigned where no token is set", "SdkAppid=5", app(5), nil},
 		{"wrongly signed where no token is set", "SdkAppid=5&Sign=00&RequestTime=1", app(5), nil},
-		{"unsigned", "SdkAppid=5", app(5, "t"), gateway.ErrSignature},
-		{"signed by an empty token", sign("SdkAppid=5", "", 0), app(5, ""), gateway.ErrSignature},
-		{"time without a signature", "SdkAppid=5&RequestTime=1760000000", app(5, "t"), gateway.ErrSignature},
-		{"time that is no number", strings.Replace(sign("SdkAppid=5", "t", 0), "1760000000", "now", 1), app(5, "t"), gateway.ErrSignature},
-		{"time beyond int64", strings.Replace(sign("SdkAppid=5", "t", 0), "1760000000", "99999999999999999999", 1), app(5, "t"), gateway.ErrSignature},
-		{"lowest time", strings.Replace(sign("SdkAppid=5", "t", 0), "1760000000", "-9223372036854775808", 1), app(5, "t"), gateway.ErrSignature},
-		{"signature cut short", strings.TrimSuffix(sign("SdkAppid=5", "t", 0), "0"), app(5, "other"), gateway.ErrSignature},
-		{"signature twice", sign(sign("SdkAppid=5", "t", 0), "t", 0), app(5, "t"), gateway.ErrUnreadable},
-		{"empty and good signature", sign("SdkAppid=5&sign=", "t", 0), app(5, "t"), gateway.ErrUnreadable},
-		{"app twice", sign("SdkAppid=5&SdkAppid=5", "t", 0), app(5, "t"), gateway.ErrUnreadable},
-		{"command twice", sign("SdkAppid=5&CallbackCommand=A.B&CallbackCommand=A.C", "t", 0), app(5, "t"), gateway.ErrUnreadable},
-		{"nothing", "", app(5, "t"), gateway.ErrForbidden},
+		{"unsigned", "SdkAppid=5", app(5, "t"), provider.ErrSignature},
+		{"signed by an empty token", sign("SdkAppid=5", "", 0), app(5, ""), provider.ErrSignature},
+		{"time without a signature", "SdkAppid=5&RequestTime=1760000000", app(5, "t"), provider.ErrSignature},
+		{"time that is no number", strings.Replace(sign("SdkAppid=5", "t", 0), "1760000000", "now", 1), app(5, "t"), provider.ErrSignature},
+		{"time beyond int64", strings.Replace(sign("SdkAppid=5", "t", 0), "1760000000", "99999999999999999999", 1), app(5, "t"), provider.ErrSignature},
+		{"lowest time", strings.Replace(sign("SdkAppid=5", "t", 0), "1760000000", "-9223372036854775808", 1), app(5, "t"), provider.ErrSignature},
+		{"signature cut short", strings.TrimSuffix(sign("SdkAppid=5", "t", 0), "0"), app(5, "other"), provider.ErrSignature},
+		{"signature twice", sign(sign("SdkAppid=5", "t", 0), "t", 0), app(5, "t"), provider.ErrUnreadable},
+		{"empty and good signature", sign("SdkAppid=5&sign=", "t", 0), app(5, "t"), provider.ErrUnreadable},
+		{"app twice", sign("SdkAppid=5&SdkAppid=5", "t", 0), app(5, "t"), provider.ErrUnreadable},
+		{"command twice", sign("SdkAppid=5&CallbackCommand=A.B&CallbackCommand=A.C", "t", 0), app(5, "t"), provider.ErrUnreadable},
+		{"nothing", "", app(5, "t"), provider.ErrForbidden},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := tencentchat.Provider{}.Verify(&gateway.Callback{Query: tt.query, Received: now}, tt.c)
+			err := tencentchat.Provider{}.Verify(&provider.Callback{Query: tt.query, Received: now}, tt.c)
 			if !errors.Is(err, tt.want) {
 				t.Errorf("Verify of %q: %v, want %v", tt.query, err, tt.want)
 			}
@@ -98,11 +97,11 @@ func TestProofIsCheckedInOrder(t *testing.T) {
 
 func TestRawIsSignedWithTheTenantsToken(t *testing.T) {
 	now := time.Unix(1760000000, 0)
-	e := gateway.Event{
+	e := provider.Event{
 		Query: "SdkAppid=5&CallbackCommand=State.StateChange", ContentType: "application/json", Payload: []byte(`{"a": 1.0}`),
 	}
 	raw := tencentchat.Provider{}.Raw(&e, "secret of the tenant", now)
-	cb := gateway.Callback{Query: raw.Query, Received: now}
+	cb := provider.Callback{Query: raw.Query, Received: now}
 	if err := (tencentchat.Provider{}).Verify(&cb, app(5, "secret of the tenant")); err != nil {
 		t.Errorf("Verify of %q: %v", raw.Query, err)
 	}
@@ -117,7 +116,7 @@ func TestRawIsSignedWithTheTenantsToken(t *testing.T) {
 
 func TestRawOfAPushBatchSaysNothingOfTheMark(t *testing.T) {
 	r := parse(t, "SdkAppid=5&CallbackCommand=Push.OfflinePush", `{"Events":[{"PushID":"p"}]}`)
-	e := gateway.Event{ContentType: r.ContentType, Query: r.Query, Payload: r.Items[0].Payload}
+	e := provider.Event{ContentType: r.ContentType, Query: r.Query, Payload: r.Items[0].Payload}
 	raw := tencentchat.Provider{}.Raw(&e, "", time.Time{})
 	if string(raw.Body) != `{"Events":[{"PushID":"p"}]}` || raw.ContentType != "application/json" {
 		t.Errorf("Raw = %s as %q", raw.Body, raw.ContentType)
@@ -129,19 +128,19 @@ func TestQueryIsKeptInASCIIAndBounded(t *testing.T) {
 	if want := "SdkAppid=5&CallbackCommand=Caf%E9&ClientIP=%7F%C3%A9%ff"; r.Query != want || r.Items[0].Type != "Caf\uFFFD" {
 		t.Errorf("query %q, type %q, want %q and U+FFFD in the type", r.Query, r.Items[0].Type, want)
 	}
-	long := "SdkAppid=5&ClientIP=" + strings.Repeat("<", gateway.MaxQueryBytes)
-	if _, err := (tencentchat.Provider{}).Parse(&gateway.Callback{Query: long, Body: []byte(`{"a":1}`)}); !errors.Is(err, storage.ErrTooLarge) {
+	long := "SdkAppid=5&ClientIP=" + strings.Repeat("<", provider.MaxQueryBytes)
+	if _, err := (tencentchat.Provider{}).Parse(&provider.Callback{Query: long, Body: []byte(`{"a":1}`)}); !errors.Is(err, provider.ErrTooLarge) {
 		t.Errorf("Parse with a query of %d bytes: %v, want ErrTooLarge", len(long), err)
 	}
 }
 
 func TestContentTypeCannotPassForOurMark(t *testing.T) {
-	cb := gateway.Callback{Query: "SdkAppid=5", Header: http.Header{"Content-Type": {"text/plain; of=Events"}}, Body: []byte(`{"a":1}`)}
+	cb := provider.Callback{Query: "SdkAppid=5", Header: http.Header{"Content-Type": {"text/plain; of=Events"}}, Body: []byte(`{"a":1}`)}
 	r, err := tencentchat.Provider{}.Parse(&cb)
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw := tencentchat.Provider{}.Raw(&gateway.Event{ContentType: r.ContentType, Payload: r.Items[0].Payload}, "", time.Time{})
+	raw := tencentchat.Provider{}.Raw(&provider.Event{ContentType: r.ContentType, Payload: r.Items[0].Payload}, "", time.Time{})
 	if string(raw.Body) != `{"a":1}` {
 		t.Errorf("Raw = %s as %q, want the packet as it came", raw.Body, raw.ContentType)
 	}
@@ -236,17 +235,17 @@ func TestTimesAreReadInTheirUnit(t *testing.T) {
 }
 
 func TestSizeAndDepthAreBounded(t *testing.T) {
-	large := `{"Text":"` + strings.Repeat("x", gateway.MaxPayloadBytes) + `"}`
+	large := `{"Text":"` + strings.Repeat("x", provider.MaxPayloadBytes) + `"}`
 	deep := `{"Text":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `}`
 	for _, tt := range []struct {
 		name, body string
 		want       error
 	}{
-		{"one that is too large", large, storage.ErrTooLarge},
-		{"one that is too deep", deep, gateway.ErrUnreadable},
-		{"nesting without end", strings.Repeat(`{"a":`, 200000), gateway.ErrUnreadable},
+		{"one that is too large", large, provider.ErrTooLarge},
+		{"one that is too deep", deep, provider.ErrUnreadable},
+		{"nesting without end", strings.Repeat(`{"a":`, 200000), provider.ErrUnreadable},
 	} {
-		_, err := tencentchat.Provider{}.Parse(&gateway.Callback{Query: "SdkAppid=5", Body: []byte(tt.body)})
+		_, err := tencentchat.Provider{}.Parse(&provider.Callback{Query: "SdkAppid=5", Body: []byte(tt.body)})
 		if !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 		}
@@ -272,15 +271,15 @@ func TestDecisionsAreWhatBeforeAndPrevCommandsWaitFor(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, c := range gatewaytest.ProviderCases(f, "testdata") {
+	for _, c := range providertest.ProviderCases(f, "testdata") {
 		f.Add(c.Callback.Query, c.Callback.Header.Get("Content-Type"), c.Callback.Body)
 	}
 	f.Fuzz(func(t *testing.T, query, contentType string, body []byte) {
-		cb := gateway.Callback{Query: query, Header: http.Header{"Content-Type": {contentType}}, Body: body}
+		cb := provider.Callback{Query: query, Header: http.Header{"Content-Type": {contentType}}, Body: body}
 		p := tencentchat.Provider{}
 		reading, err := p.Parse(&cb)
 		if err != nil {
-			if !slices.ContainsFunc([]error{gateway.ErrUnreadable, storage.ErrTooLarge, gateway.ErrForbidden}, func(want error) bool { return errors.Is(err, want) }) {
+			if !slices.ContainsFunc([]error{provider.ErrUnreadable, provider.ErrTooLarge, provider.ErrForbidden}, func(want error) bool { return errors.Is(err, want) }) {
 				t.Errorf("Parse: %v", err)
 			}
 			return
@@ -289,7 +288,7 @@ func FuzzParse(f *testing.F) {
 			if it.Unreadable && it.Type != "tencent-chat.unreadable" || !it.Unreadable && !json.Valid(bytes.TrimPrefix(it.Payload, []byte("\uFEFF"))) {
 				t.Errorf("item of type %q: %q", it.Type, it.Payload)
 			}
-			e := gateway.Event{Payload: it.Payload, Unreadable: it.Unreadable, Query: reading.Query, ContentType: reading.ContentType}
+			e := provider.Event{Payload: it.Payload, Unreadable: it.Unreadable, Query: reading.Query, ContentType: reading.ContentType}
 			data, err := p.Data(&e)
 			parameters, errParameters := p.Parameters(&e)
 			if err != nil || errParameters != nil || !json.Valid(data) || !json.Valid(parameters) {
@@ -299,7 +298,7 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("Raw = %q, want the payload in it", raw.Body)
 			}
 		}
-		for _, problem := range append(gatewaytest.CheckReading(&cb, reading), gatewaytest.CheckRaw(p, reading)...) {
+		for _, problem := range append(providertest.CheckReading(&cb, reading), providertest.CheckRaw(p, reading)...) {
 			t.Error(problem)
 		}
 	})
@@ -308,11 +307,11 @@ func FuzzParse(f *testing.F) {
 // FuzzVerify wants what is taken to be named and signed once, by a token, at
 // most a minute ago.
 func FuzzVerify(f *testing.F) {
-	for _, c := range gatewaytest.ProviderCases(f, "testdata") {
+	for _, c := range providertest.ProviderCases(f, "testdata") {
 		f.Add(c.Callback.Query, c.Callback.Received.Unix())
 	}
 	f.Fuzz(func(t *testing.T, query string, received int64) {
-		cb := gateway.Callback{Query: query, Received: time.Unix(received, 0)}
+		cb := provider.Callback{Query: query, Received: time.Unix(received, 0)}
 		if (tencentchat.Provider{}).Verify(&cb, credentials) != nil {
 			return
 		}
@@ -347,7 +346,7 @@ func FuzzVerify(f *testing.F) {
 
 func BenchmarkParse(b *testing.B) {
 	now := time.Unix(1760000000, 0)
-	cb := gateway.Callback{
+	cb := provider.Callback{
 		Query:    tencentchat.SignQuery("SdkAppid=1400123456&CallbackCommand=Bot.OnGroupMessage&contenttype=json&ClientIP=127.0.0.1&OptPlatform=Android", "zzzz0000", now),
 		Header:   http.Header{"Content-Type": {"application/json"}},
 		Received: now,
@@ -368,13 +367,13 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-func app(id uint64, tokens ...string) gateway.Credentials {
-	return gateway.Credentials{SDKAppID: id, Tokens: tokens}
+func app(id uint64, tokens ...string) provider.Credentials {
+	return provider.Credentials{SDKAppID: id, Tokens: tokens}
 }
 
-func parse(t *testing.T, query, body string) gateway.Reading {
+func parse(t *testing.T, query, body string) provider.Reading {
 	t.Helper()
-	reading, err := tencentchat.Provider{}.Parse(&gateway.Callback{Query: query, Body: []byte(body)})
+	reading, err := tencentchat.Provider{}.Parse(&provider.Callback{Query: query, Body: []byte(body)})
 	if err != nil || len(reading.Items) == 0 {
 		t.Fatalf("Parse of %.200s: %d items, %v", body, len(reading.Items), err)
 	}

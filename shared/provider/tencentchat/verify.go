@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/provider"
 )
 
 // window is how far RequestTime may be from now, in both directions.
@@ -21,20 +21,20 @@ const window = time.Minute
 // other parameters and is the same for all callbacks of a second: who sees one
 // URL can send any body for a minute. Without tokens SdkAppid is all there is.
 //
-// The error wraps gateway.ErrForbidden for another app, gateway.ErrSignature
-// for a proof that is missing, old or wrong, and gateway.ErrUnreadable for a
+// The error wraps provider.ErrForbidden for another app, provider.ErrSignature
+// for a proof that is missing, old or wrong, and provider.ErrUnreadable for a
 // parameter that comes twice, so that it is unclear which one counts [inferred].
-func (Provider) Verify(cb *gateway.Callback, c gateway.Credentials) error {
+func (Provider) Verify(cb *provider.Callback, c provider.Credentials) error {
 	q := readQuery(cb.Query)
 	if q.repeated() {
-		return fmt.Errorf("query: %w: a parameter is repeated", gateway.ErrUnreadable)
+		return fmt.Errorf("query: %w: a parameter is repeated", provider.ErrUnreadable)
 	}
 	app, err := strconv.ParseUint(q.sdkAppID.text, 10, 64)
 	if err != nil || app == 0 || app != c.SDKAppID {
-		return fmt.Errorf("SdkAppid: %w", gateway.ErrForbidden)
+		return fmt.Errorf("SdkAppid: %w", provider.ErrForbidden)
 	}
 	if len(c.Tokens) > 0 && !(timely(q.requestTime.text, cb.Received) && signed(q, c.Tokens)) {
-		return gateway.ErrSignature
+		return provider.ErrSignature
 	}
 	return nil
 }

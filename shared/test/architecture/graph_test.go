@@ -20,7 +20,7 @@ var (
 	ingests = []string{"functions/smartbots", "functions/tencentchat", "functions/direct"}
 
 	ingestHouse = []string{
-		"functions/internal/deployed", "shared/app", "shared/cloud", "shared/config", "shared/egress", "shared/gateway", "shared/storage",
+		"functions/internal/deployed", "shared/app", "shared/cloud", "shared/config", "shared/egress", "shared/gateway", "shared/provider", "shared/storage",
 		"shared/provider/form", "shared/provider/item", "shared/provider/jsonscan",
 	}
 	ingestModules = []string{
@@ -60,7 +60,7 @@ func TestIngestThatImportsMoreIsSeen(t *testing.T) {
 		{"nothing more", "shared/app/app.go", `import "ringback/shared/gateway"`, ""},
 		{"its own provider", "functions/direct/b.go", `import "ringback/shared/provider/direct"`, ""},
 		{"another's provider", "functions/direct/b.go", `import "ringback/shared/provider/smartbots"`, "provider/smartbots"},
-		{"every provider", "shared/app/app.go", `import "ringback/shared/provider"`, "shared/provider"},
+		{"every provider", "shared/app/app.go", `import "ringback/shared/provider/all"`, "shared/provider/all"},
 		{"the API behind another package", "shared/app/app.go", `import "ringback/shared/api"`, "shared/api"},
 		{"SQLite", "shared/app/app.go", `import _ "modernc.org/sqlite"`, "modernc.org/sqlite"},
 		{"the SDK's configuration", "shared/app/app.go", `import "github.com/aws/aws-sdk-go-v2/config"`, "aws-sdk-go-v2/config"},

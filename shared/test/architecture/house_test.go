@@ -30,52 +30,53 @@ type room struct {
 // Tests may import more, such as a server that stands in for AWS. What stands
 // aside of the product comes last.
 var house = []room{
-	{"functions/internal/deployed", []string{"shared/app", "shared/cloud", "shared/config", "shared/gateway", "shared/storage"}, nil},
-	{"functions/api", []string{"functions/internal/deployed", "shared/api", "shared/console", "shared/cloud", "shared/gateway", "shared/storage", "shared/provider"}, nil},
-	{"functions/worker", []string{"functions/internal/deployed", "shared/cloud", "shared/gateway", "shared/storage", "shared/provider"}, []string{"github.com/aws/aws-lambda-go/"}},
+	{"functions/internal/deployed", []string{"shared/app", "shared/cloud", "shared/config", "shared/gateway", "shared/provider", "shared/storage"}, nil},
+	{"functions/api", []string{"functions/internal/deployed", "shared/api", "shared/console", "shared/cloud", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all"}, nil},
+	{"functions/worker", []string{"functions/internal/deployed", "shared/cloud", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all"}, []string{"github.com/aws/aws-lambda-go/"}},
 	{"functions/retry", []string{"functions/internal/deployed", "shared/cloud"}, nil},
 	{"functions/local", []string{
 		"shared/api", "shared/app", "shared/cloud", "shared/config", "shared/console", "shared/embedded",
-		"shared/gateway", "shared/storage", "shared/provider", "shared/provider/tencentchat",
+		"shared/gateway", "shared/provider", "shared/storage", "shared/provider/all", "shared/provider/tencentchat",
 	}, []string{"golang.org/x/sync/errgroup", "github.com/standard-webhooks/standard-webhooks/libraries/go"}},
-	{"functions/*", []string{"functions/internal/deployed", "shared/app", "shared/cloud", "shared/gateway", "shared/storage", "shared/provider/{own}"}, nil},
+	{"functions/*", []string{"functions/internal/deployed", "shared/app", "shared/cloud", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/{own}"}, nil},
 
-	{"shared/app", []string{"shared/config", "shared/egress", "shared/gateway", "shared/storage"}, nil},
-	{"shared/api", []string{"shared/egress", "shared/gateway", "shared/storage"}, []string{
+	{"shared/app", []string{"shared/config", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, nil},
+	{"shared/api", []string{"shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{
 		"github.com/danielgtaylor/huma/v2/", "github.com/hashicorp/golang-lru/v2", "golang.org/x/time/rate",
 	}},
-	{"shared/console", []string{"shared/gateway", "shared/storage"}, nil},
+	{"shared/console", []string{"shared/gateway", "shared/provider", "shared/storage"}, nil},
 	{"shared/console/browsertest", nil, []string{"github.com/chromedp/"}}, // for tests
 	{"shared/config", nil, []string{"github.com/caarlos0/env/v11"}},
 
 	{"shared/cloud", []string{"shared/config", "shared/gateway", "shared/storage"}, []string{"github.com/aws/", "github.com/klauspost/compress/zstd"}},
 	{"shared/cloud/cloudtest", []string{"shared/cloud", "shared/cloud/sqstest", "shared/config", "shared/gateway", "shared/storage"}, nil},
 	{"shared/cloud/*", nil, []string{"github.com/aws/"}}, // servers for tests
-	{"shared/embedded", []string{"shared/gateway", "shared/storage"}, []string{"modernc.org/sqlite"}},
+	{"shared/embedded", []string{"shared/storage"}, []string{"modernc.org/sqlite"}},
 
-	{"shared/provider", []string{"shared/gateway", "shared/storage", "shared/provider/*"}, nil},
+	{"shared/provider", nil, nil},
+	{"shared/provider/all", []string{"shared/provider", "shared/provider/*"}, nil},
+	{"shared/provider/providertest", []string{"shared/gateway", "shared/provider", "shared/storage"}, []string{"github.com/google/go-cmp/"}},
 	{"shared/provider/form", nil, nil},
 	{"shared/provider/jsonscan", nil, nil},
-	{"shared/provider/item", []string{"shared/gateway", "shared/storage", "shared/provider/jsonscan"}, nil},
-	{"shared/provider/*", []string{"shared/gateway", "shared/storage", "shared/provider/form", "shared/provider/item", "shared/provider/jsonscan"}, nil},
+	{"shared/provider/item", []string{"shared/provider", "shared/provider/jsonscan", "shared/storage"}, nil}, // what rows and messages can hold
+	{"shared/provider/*", []string{"shared/provider", "shared/provider/form", "shared/provider/item", "shared/provider/jsonscan"}, nil},
 
-	{"shared/gateway", []string{"shared/egress", "shared/storage"}, []string{
+	{"shared/gateway", []string{"shared/egress", "shared/provider", "shared/storage"}, []string{
 		"github.com/hashicorp/golang-lru/v2",
 		"github.com/standard-webhooks/standard-webhooks/libraries/go",
 		"golang.org/x/sync/errgroup", "golang.org/x/sync/semaphore", "golang.org/x/sync/singleflight",
 	}},
-	{"shared/gateway/gatewaytest", []string{"shared/gateway", "shared/storage"}, []string{"github.com/google/go-cmp/"}},
 	{"shared/storage", nil, nil},
 	{"shared/storage/storagetest", []string{"shared/storage"}, []string{"github.com/google/go-cmp/"}},
 	{"shared/egress", nil, []string{"code.dny.dev/ssrf"}},
 
 	// A command that calls the handlers as a main would wire them.
 	{"shared/bench/badinput", []string{
-		"shared/app", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/storage", "shared/provider", "shared/provider/tencentchat",
+		"shared/app", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all", "shared/provider/tencentchat",
 	}, nil},
-	{"shared/bench/scale", []string{"shared/app", "shared/bench/bill", "shared/bench/quantile", "shared/config", "shared/gateway", "shared/storage", "shared/provider"}, nil},
+	{"shared/bench/scale", []string{"shared/app", "shared/bench/bill", "shared/bench/quantile", "shared/config", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all"}, nil},
 	{"shared/bench/load", []string{ // a command; it fills files with the gateway's own verbs
-		"shared/app", "shared/bench/quantile", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/storage", "shared/provider",
+		"shared/app", "shared/bench/quantile", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all",
 	}, []string{"golang.org/x/sync/errgroup"}},
 }
 

@@ -22,7 +22,7 @@ func TestReadmeAddsAProvider(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{"vet", "./shared/provider/...", "./functions/pigeon"},
-		{"test", "-vet=off", "./shared/provider", "./shared/provider/pigeon"},
+		{"test", "-vet=off", "./shared/provider/all", "./shared/provider/pigeon"},
 		{"test", "-vet=off", "-short", "-run", "Each|Routing|Makefile|Import|Folder|Top", "./shared/test/template", "./shared/test/architecture", "./shared/console"},
 	} {
 		cmd := exec.CommandContext(t.Context(), "go", args...)

@@ -12,7 +12,7 @@ import (
 	"ringback/shared/config"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
-	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 )
 
@@ -56,7 +56,7 @@ func (w *world) start() {
 	}
 	w.store, w.queue = w.on.begin(w.t)
 	w.g = newGateway(w.t, app.Parts{
-		Store: mortalStore{w.store, w.process}, Queue: mortalQueue{w.queue, w.process}, Providers: provider.All(),
+		Store: mortalStore{w.store, w.process}, Queue: mortalQueue{w.queue, w.process}, Providers: all.Providers(),
 		Alone: w.on.alone(), Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	w.g.Egress.Transport = mortalTransport{w.process}

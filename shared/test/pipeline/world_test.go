@@ -18,7 +18,7 @@ import (
 	"ringback/shared/cloud/sqstest"
 	"ringback/shared/config"
 	"ringback/shared/gateway"
-	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -112,7 +112,7 @@ func (w *world) prepare(dynamoDB string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	g, err := app.New(cfg, app.Parts{Store: b.Store, Queue: b.Queue, Keys: keys, Providers: provider.All()})
+	g, err := app.New(cfg, app.Parts{Store: b.Store, Queue: b.Queue, Keys: keys, Providers: all.Providers()})
 	if err != nil {
 		w.t.Fatal(err)
 	}

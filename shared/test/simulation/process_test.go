@@ -10,7 +10,7 @@ import (
 
 	"ringback/shared/app"
 	"ringback/shared/gateway"
-	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 )
 
@@ -37,7 +37,7 @@ func (w *world) newProcess(role string) *process {
 	settings.Attempts = w.plan.atOnce
 	var err error
 	p.g, err = app.New(settings, app.Parts{
-		Store: processStore{p}, Queue: processQueue{p}, Keys: w.keys, Providers: provider.All(),
+		Store: processStore{p}, Queue: processQueue{p}, Keys: w.keys, Providers: all.Providers(),
 		Alone: w.plan.alone, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/provider/tencentchat"
 )
 
@@ -130,7 +130,7 @@ func (w *world) send(c *callback) {
 	}
 	c.tries--
 	w.say("%s sends %s and so on, %d in all", c.source.Provider, c.items[0].text, len(c.items))
-	cb := &gateway.Callback{
+	cb := &provider.Callback{
 		Method: http.MethodPost, Query: c.query, Header: http.Header{"Content-Type": {c.contentType}}, Body: c.body,
 		Received: p.g.Now().UTC(),
 	}

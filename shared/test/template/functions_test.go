@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 )
 
 // Limits on the time of an invocation, in seconds.
@@ -23,7 +23,7 @@ const (
 // name: the one whose folder is called as the provider's package.
 func (s stack) callbackFunctions() map[string]string {
 	out := map[string]string{}
-	for provider, p := range provider.All() {
+	for provider, p := range all.Providers() {
 		folder := path.Base(reflect.TypeOf(p).PkgPath())
 		for _, name := range s.functions() {
 			if strings.ToLower(name) == folder {
@@ -46,7 +46,7 @@ var functionRules = []rule{
 		holds: func(s stack) error {
 			var f faults
 			f.same("functions", s.functions(), slices.Sorted(slices.Values(append(s.callbackNames(), "Api", "Retry", "Worker"))))
-			f.same("functions of providers", slices.Sorted(maps.Keys(s.callbackFunctions())), slices.Sorted(maps.Keys(provider.All())))
+			f.same("functions of providers", slices.Sorted(maps.Keys(s.callbackFunctions())), slices.Sorted(maps.Keys(all.Providers())))
 			for _, name := range s.functions() {
 				f.same(name+"'s build", get(s.resources[name], "Metadata"),
 					object{"BuildMethod": "makefile", "ContextPath": "functions", "WorkingDirectory": "."})

@@ -1,4 +1,4 @@
-package gatewaytest
+package providertest
 
 import (
 	"errors"
@@ -13,12 +13,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ringback/shared/gateway"
-	"ringback/shared/storage"
+	"ringback/shared/provider"
 )
 
 // testProofs drops and flips what proves the caller, and lets time pass.
-func (pt provider) testProofs(t *testing.T) {
+func (pt tester) testProofs(t *testing.T) {
 	altered := 0
 	for _, c := range pt.cases {
 		if c.Want.Refused != "" || pt.Provider.Verify(&c.Callback, pt.Credentials) != nil {
@@ -39,8 +38,8 @@ func (pt provider) testProofs(t *testing.T) {
 }
 
 // altered returns c with proofs that do not hold, by what was done to them.
-func (pt provider) altered(c ProviderCase) map[string]gateway.Callback {
-	out := map[string]gateway.Callback{}
+func (pt tester) altered(c ProviderCase) map[string]provider.Callback {
+	out := map[string]provider.Callback{}
 	for _, name := range pt.Header {
 		for _, f := range append(flips(c.Callback.Header.Get(name)), "") {
 			cb := c.clone()
@@ -71,24 +70,24 @@ func (pt provider) altered(c ProviderCase) map[string]gateway.Callback {
 }
 
 // testReplies gives each error with a text that must not come out again.
-func (pt provider) testReplies(t *testing.T) {
+func (pt tester) testReplies(t *testing.T) {
 	const canary = "accept=1 canary"
 	if got := pt.Provider.Reply(nil); got.StatusCode != http.StatusOK || got.Header != nil {
 		t.Errorf("Reply(nil) = %+v, want status 200 and no header", got)
 	}
 	for _, err := range []error{
-		storage.ErrNotFound, gateway.ErrMethod, gateway.ErrSignature, gateway.ErrUnauthorized, gateway.ErrForbidden,
-		gateway.ErrUnreadable, storage.ErrInvalid, storage.ErrTooLarge, storage.ErrUnavailable, gateway.ErrLoop,
+		provider.ErrNotFound, provider.ErrMethod, provider.ErrSignature, provider.ErrUnauthorized, provider.ErrForbidden,
+		provider.ErrUnreadable, provider.ErrTooLarge, provider.ErrUnavailable, provider.ErrLoop,
 		errors.New("of no kind"),
 	} {
 		plain, wrapped := pt.Provider.Reply(err), pt.Provider.Reply(fmt.Errorf("%s: %w", canary, err))
 		if diff := cmp.Diff(plain, wrapped); diff != "" {
 			t.Errorf("Reply of %v depends on its text, -without +with:\n%s", err, diff)
 		}
-		if got, want := plain.StatusCode, gateway.StatusOf(err); got != want {
+		if got, want := plain.StatusCode, provider.StatusOf(err); got != want {
 			t.Errorf("Reply(%v) has status %d, want %d", err, got, want)
 		}
-		for name, value := range gateway.Refuse(err).Header {
+		for name, value := range provider.Refuse(err).Header {
 			if got := plain.Header[name]; got != value {
 				t.Errorf("Reply(%v) has header %s: %q, want %q", err, name, got, value)
 			}
@@ -101,7 +100,7 @@ func (pt provider) testReplies(t *testing.T) {
 
 // checkRefusal wants err to be nil, or one that callers decide by and that
 // holds no secret, and its reply to be that of a refusal without secrets.
-func (pt provider) checkRefusal(t *testing.T, err error) {
+func (pt tester) checkRefusal(t *testing.T, err error) {
 	t.Helper()
 	if err == nil {
 		return
@@ -144,7 +143,7 @@ func flips(s string) []string {
 	return out
 }
 
-func secrets(c gateway.Credentials) []string {
+func secrets(c provider.Credentials) []string {
 	out := slices.Clone(c.Tokens)
 	for _, l := range c.Basic {
 		out = append(out, l.Password)

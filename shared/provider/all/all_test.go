@@ -1,16 +1,16 @@
-package provider_test
+package all_test
 
 import (
 	"strings"
 	"testing"
 
-	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/provider/all"
 )
 
 func TestEachProviderCallsItselfByItsName(t *testing.T) {
-	for name, p := range provider.All() {
-		reading, err := p.Parse(&gateway.Callback{Body: []byte(`{"message_uuid":"m","a":"b"}`)})
+	for name, p := range all.Providers() {
+		reading, err := p.Parse(&provider.Callback{Body: []byte(`{"message_uuid":"m","a":"b"}`)})
 		if err != nil || len(reading.Items) != 1 || reading.Items[0].Type != name+".unnamed" {
 			t.Errorf("%s: Parse of an event without a name: %+v, %v, want one of type %s.unnamed", name, reading, err, name)
 		}
@@ -19,7 +19,7 @@ func TestEachProviderCallsItselfByItsName(t *testing.T) {
 
 func TestEventTypesOfAProviderAreItsOwn(t *testing.T) {
 	seen := map[string]string{}
-	for name, p := range provider.All() {
+	for name, p := range all.Providers() {
 		for _, et := range p.EventTypes() {
 			if other := seen[et.Name]; other != "" {
 				t.Errorf("event type %s is of %s and %s", et.Name, other, name)

@@ -1,4 +1,4 @@
-package gatewaytest
+package providertest
 
 import (
 	"bufio"
@@ -13,13 +13,13 @@ import (
 	"testing"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/provider"
 )
 
 // A ProviderCase is a raw HTTP request and what it means.
 type ProviderCase struct {
 	Name     string
-	Callback gateway.Callback
+	Callback provider.Callback
 	Want     ProviderWant
 }
 
@@ -28,7 +28,7 @@ type ProviderWant struct {
 	About       string       `json:"about"`
 	Received    time.Time    `json:"received"`         // when the callback comes in
 	From        netip.Addr   `json:"from,omitzero"`    // who calls
-	Refused     string       `json:"refused,omitzero"` // gateway.Reason of the error; empty: taken
+	Refused     string       `json:"refused,omitzero"` // provider.Reason of the error; empty: taken
 	Status      int          `json:"status"`           // of the reply
 	ContentType string       `json:"content_type,omitzero"`
 	Query       string       `json:"query,omitzero"`
@@ -71,13 +71,13 @@ func ProviderCases(t testing.TB, dir string) []ProviderCase {
 	return cases
 }
 
-func (c ProviderCase) clone() gateway.Callback {
+func (c ProviderCase) clone() provider.Callback {
 	cb := c.Callback
 	cb.Header, cb.Body = cb.Header.Clone(), bytes.Clone(cb.Body)
 	return cb
 }
 
-func readCallback(t testing.TB, name string) gateway.Callback {
+func readCallback(t testing.TB, name string) provider.Callback {
 	t.Helper()
 	b, err := os.ReadFile(name)
 	if err != nil {
@@ -91,7 +91,7 @@ func readCallback(t testing.TB, name string) gateway.Callback {
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	return gateway.Callback{Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, Body: body}
+	return provider.Callback{Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, Body: body}
 }
 
 func readJSON(t testing.TB, name string, v any) {

@@ -1,10 +1,8 @@
-package gateway
+package provider
 
 import (
 	"errors"
 	"net/http"
-
-	"ringback/shared/storage"
 )
 
 // refusals lists what a caller may be told, and under which HTTP status. The
@@ -13,18 +11,15 @@ var refusals = [...]struct {
 	err    error
 	status int
 }{
-	{storage.ErrNotFound, http.StatusNotFound},
+	{ErrNotFound, http.StatusNotFound},
 	{ErrMethod, http.StatusMethodNotAllowed},
 	{ErrSignature, http.StatusUnauthorized},
 	{ErrUnauthorized, http.StatusUnauthorized},
 	{ErrForbidden, http.StatusForbidden},
-	{storage.ErrTooLarge, http.StatusRequestEntityTooLarge},
+	{ErrTooLarge, http.StatusRequestEntityTooLarge},
 	{ErrUnreadable, http.StatusBadRequest},
-	{storage.ErrInvalid, http.StatusBadRequest},
-	{storage.ErrConflict, http.StatusConflict},
-	{ErrLimit, http.StatusTooManyRequests},
 	{ErrLoop, http.StatusLoopDetected},
-	{storage.ErrUnavailable, http.StatusServiceUnavailable},
+	{ErrUnavailable, http.StatusServiceUnavailable},
 }
 
 // StatusOf returns the HTTP status for err: 200 for nil, and 503 for an error
@@ -43,7 +38,7 @@ func StatusOf(err error) int {
 
 // Reason returns a few words on err that hold nothing of the callback: the
 // text of the error of this package that err wraps, else that of
-// storage.ErrUnavailable. It is empty for nil.
+// ProviderErrUnavailable. It is empty for nil.
 func Reason(err error) string {
 	if err == nil {
 		return ""
@@ -53,17 +48,17 @@ func Reason(err error) string {
 			return r.err.Error()
 		}
 	}
-	return storage.ErrUnavailable.Error()
+	return ErrUnavailable.Error()
 }
 
 // Refuse returns the Reply to a callback of which err became, without a body:
-// the status, Allow with a 405 and Retry-After (5 s) with a 429 or 503.
+// the status, Allow with a 405 and Retry-After (5 s) with a 503.
 func Refuse(err error) Reply {
 	r := Reply{StatusCode: StatusOf(err)}
 	switch r.StatusCode {
 	case http.StatusMethodNotAllowed:
 		r.Header = map[string]string{"Allow": http.MethodPost}
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+	case http.StatusServiceUnavailable:
 		r.Header = map[string]string{"Retry-After": "5"}
 	}
 	return r

@@ -1,9 +1,6 @@
-package gateway
+package provider
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // Limits on what is taken in, the same on both backends.
 const (
@@ -38,6 +35,7 @@ type Event struct {
 	Tenant      string              // of an operational event: the tenant it is for
 }
 
-// own reports whether the gateway made e itself: its payload is a JSON object
-// or a form of the gateway's own, and no provider knows it.
-func (e *Event) own() bool { return e.Only != "" || slices.Contains(operational, e.Type) }
+const (
+	MaxEventTypeBytes = 200
+	MaxMatchValue     = 1024
+)

@@ -1,4 +1,4 @@
-package gatewaytest
+package providertest
 
 import (
 	"bytes"
@@ -16,30 +16,31 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
 // A ProviderTest says what Provider looks at.
 type ProviderTest struct {
-	Provider    gateway.Provider
-	Dir         string              // of <case>.http and <case>.json
-	Credentials gateway.Credentials // under which the cases are read
-	Header      []string            // header fields that prove who called
-	Query       []string            // query parameters that prove who called
-	SignsTime   bool                // a proof ends: Verify looks at Callback.Received
-	SignsBody   bool                // the proof covers the body
+	Provider    provider.Provider
+	Dir         string               // of <case>.http and <case>.json
+	Credentials provider.Credentials // under which the cases are read
+	Header      []string             // header fields that prove who called
+	Query       []string             // query parameters that prove who called
+	SignsTime   bool                 // a proof ends: Verify looks at Callback.Received
+	SignsBody   bool                 // the proof covers the body
 }
 
-// provider is a ProviderTest under way.
-type provider struct {
+// tester is a ProviderTest under way.
+type tester struct {
 	ProviderTest
 	cases []ProviderCase
 }
 
 // Provider tests that p reads each case as its file says, that no altered proof
-// is taken, and what else gateway.Provider promises.
+// is taken, and what else provider.Provider promises.
 func Provider(t *testing.T, p ProviderTest) {
-	pt := provider{p, ProviderCases(t, p.Dir)}
+	pt := tester{p, ProviderCases(t, p.Dir)}
 	for _, c := range pt.cases {
 		t.Run(c.Name, func(t *testing.T) {
 			pt.testMeaning(t, c)
@@ -54,14 +55,14 @@ func Provider(t *testing.T, p ProviderTest) {
 }
 
 // testMeaning compares what the provider makes of a case with its file.
-func (pt provider) testMeaning(t *testing.T, c ProviderCase) {
+func (pt tester) testMeaning(t *testing.T, c ProviderCase) {
 	got := ProviderWant{About: c.Want.About, Received: c.Want.Received, From: c.Want.From}
 	before := c.clone()
 	reading, err := pt.read(&c.Callback)
 	if diff := cmp.Diff(before, c.Callback, compareAddr); diff != "" {
 		t.Errorf("Verify and Parse changed the callback, -before +after:\n%s", diff)
 	}
-	got.Refused = gateway.Reason(err)
+	got.Refused = provider.Reason(err)
 	got.Status = pt.Provider.Reply(err).StatusCode
 	if err == nil {
 		got.ContentType, got.Query = reading.ContentType, reading.Query
@@ -75,7 +76,7 @@ func (pt provider) testMeaning(t *testing.T, c ProviderCase) {
 }
 
 // itemGot writes down what it is.
-func (pt provider) itemGot(t *testing.T, r gateway.Reading, it gateway.Item) ItemWanted {
+func (pt tester) itemGot(t *testing.T, r provider.Reading, it provider.Item) ItemWanted {
 	t.Helper()
 	e := eventOf(r, it)
 	data, err := pt.Provider.Data(e)
@@ -110,7 +111,7 @@ func (pt provider) itemGot(t *testing.T, r gateway.Reading, it gateway.Item) Ite
 }
 
 // testRepeat reads a case again, an hour later and from other memory.
-func (pt provider) testRepeat(t *testing.T, c ProviderCase) {
+func (pt tester) testRepeat(t *testing.T, c ProviderCase) {
 	first, err := pt.Provider.Parse(&c.Callback)
 	again := c.clone()
 	again.Received = again.Received.Add(time.Hour)
@@ -127,14 +128,14 @@ func (pt provider) testRepeat(t *testing.T, c ProviderCase) {
 }
 
 // testRaw reads what Raw makes of each item: it must be the same item, alone.
-func (pt provider) testRaw(t *testing.T, c ProviderCase) {
+func (pt tester) testRaw(t *testing.T, c ProviderCase) {
 	reading, _ := pt.read(&c.Callback)
 	for _, it := range reading.Items {
 		if it.Unreadable {
 			continue
 		}
 		raw := pt.Provider.Raw(eventOf(reading, it), "", c.Want.Received)
-		cb := gateway.Callback{
+		cb := provider.Callback{
 			Method: http.MethodPost, Query: raw.Query, Body: raw.Body, Received: c.Want.Received,
 			Header: http.Header{"Content-Type": {raw.ContentType}},
 		}
@@ -150,7 +151,7 @@ func (pt provider) testRaw(t *testing.T, c ProviderCase) {
 }
 
 // testAlteredBody flips each byte of a case's body in turn.
-func (pt provider) testAlteredBody(t *testing.T, c ProviderCase) {
+func (pt tester) testAlteredBody(t *testing.T, c ProviderCase) {
 	if c.Want.Refused != "" {
 		return
 	}
@@ -159,7 +160,7 @@ func (pt provider) testAlteredBody(t *testing.T, c ProviderCase) {
 		cb.Body[i] ^= 1
 		reading, err := pt.read(&cb)
 		if err == nil && pt.SignsBody {
-			t.Errorf("byte %d of the body flipped: taken, want %v", i, gateway.ErrSignature)
+			t.Errorf("byte %d of the body flipped: taken, want %v", i, provider.ErrSignature)
 		}
 		pt.checkRefusal(t, err)
 		for _, problem := range CheckReading(&cb, reading) {
@@ -168,7 +169,7 @@ func (pt provider) testAlteredBody(t *testing.T, c ProviderCase) {
 	}
 }
 
-func (pt provider) testEventTypes(t *testing.T) {
+func (pt tester) testEventTypes(t *testing.T) {
 	seen := map[string]bool{}
 	samples := 0
 	for _, et := range pt.Provider.EventTypes() {
@@ -192,9 +193,9 @@ func (pt provider) testEventTypes(t *testing.T) {
 }
 
 // read verifies and parses, as Ingest does.
-func (pt provider) read(cb *gateway.Callback) (gateway.Reading, error) {
+func (pt tester) read(cb *provider.Callback) (provider.Reading, error) {
 	if err := pt.Provider.Verify(cb, pt.Credentials); err != nil {
-		return gateway.Reading{}, err
+		return provider.Reading{}, err
 	}
 	return pt.Provider.Parse(cb)
 }
@@ -202,7 +203,7 @@ func (pt provider) read(cb *gateway.Callback) (gateway.Reading, error) {
 // CheckReading returns what is wrong with r, whatever cb holds: a payload that
 // is not part of the body, a type or key that is missing, a text that is too
 // long or not UTF-8. It changes cb's body.
-func CheckReading(cb *gateway.Callback, r gateway.Reading) []string {
+func CheckReading(cb *provider.Callback, r provider.Reading) []string {
 	problems := checkTexts(r)
 	payloads := make([][]byte, len(r.Items))
 	for i, it := range r.Items {
@@ -210,7 +211,7 @@ func CheckReading(cb *gateway.Callback, r gateway.Reading) []string {
 		if it.Type == "" || len(it.Payload) == 0 || it.Unreadable && it.NaturalKey == "" || !it.Stable.IsZero() && it.NaturalKey == "" {
 			problems = append(problems, fmt.Sprintf("item %d: type %q, natural key %q, %d bytes", i, it.Type, it.NaturalKey, len(it.Payload)))
 		}
-		if it.Unreadable && len(it.Payload) > gateway.KeptUnreadable || len(it.Payload) > gateway.MaxPayloadBytes {
+		if it.Unreadable && len(it.Payload) > provider.KeptUnreadable || len(it.Payload) > provider.MaxPayloadBytes {
 			problems = append(problems, fmt.Sprintf("item %d keeps %d bytes", i, len(it.Payload)))
 		}
 	}
@@ -226,14 +227,14 @@ func CheckReading(cb *gateway.Callback, r gateway.Reading) []string {
 
 // CheckRaw returns what is wrong with what p sends alone of the items that it
 // read: each must be read as the same item again, and as one.
-func CheckRaw(p gateway.Provider, r gateway.Reading) []string {
+func CheckRaw(p provider.Provider, r provider.Reading) []string {
 	var problems []string
 	for i, it := range r.Items {
 		if it.Unreadable {
 			continue
 		}
 		raw := p.Raw(eventOf(r, it), "", time.Time{})
-		cb := gateway.Callback{Method: http.MethodPost, Query: raw.Query, Body: raw.Body, Header: http.Header{"Content-Type": {raw.ContentType}}}
+		cb := provider.Callback{Method: http.MethodPost, Query: raw.Query, Body: raw.Body, Header: http.Header{"Content-Type": {raw.ContentType}}}
 		got, err := p.Parse(&cb)
 		if err != nil || len(got.Items) != 1 {
 			problems = append(problems, fmt.Sprintf("item %d alone is %.200q: %d items, %v, want 1", i, raw.Body, len(got.Items), err))
@@ -247,12 +248,12 @@ func CheckRaw(p gateway.Provider, r gateway.Reading) []string {
 }
 
 // checkTexts returns what in r no row could hold beside the payload.
-func checkTexts(r gateway.Reading) []string {
+func checkTexts(r provider.Reading) []string {
 	var problems []string
-	if len(r.ContentType) > gateway.MaxContentTypeBytes || !storage.Carries(r.ContentType) {
+	if len(r.ContentType) > provider.MaxContentTypeBytes || !storage.Carries(r.ContentType) {
 		problems = append(problems, fmt.Sprintf("Content-Type of %d bytes: %.100q", len(r.ContentType), r.ContentType))
 	}
-	if len(r.Query) > gateway.MaxQueryBytes || !storage.Carries(r.Query) {
+	if len(r.Query) > provider.MaxQueryBytes || !storage.Carries(r.Query) {
 		problems = append(problems, fmt.Sprintf("query of %d bytes: %.100q", len(r.Query), r.Query))
 	}
 	for i, it := range r.Items {
@@ -262,7 +263,7 @@ func checkTexts(r gateway.Reading) []string {
 				size, text = size+len(v), text && utf8.ValidString(v)
 			}
 		}
-		if len(it.Type) > gateway.MaxEventTypeBytes || size > gateway.MaxKeysBytes || !text {
+		if len(it.Type) > provider.MaxEventTypeBytes || size > provider.MaxKeysBytes || !text {
 			problems = append(problems, fmt.Sprintf("item %d: type %.100q, %d bytes of routing keys: too long or not UTF-8", i, it.Type, size))
 		}
 	}
@@ -271,8 +272,8 @@ func checkTexts(r gateway.Reading) []string {
 
 var compareAddr = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
 
-func eventOf(r gateway.Reading, it gateway.Item) *gateway.Event {
-	return &gateway.Event{
+func eventOf(r provider.Reading, it provider.Item) *provider.Event {
+	return &provider.Event{
 		Type: it.Type, Time: it.Time, Keys: it.Keys, Payload: it.Payload, Unreadable: it.Unreadable,
 		ContentType: r.ContentType, Query: r.Query,
 	}
