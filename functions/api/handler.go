@@ -10,8 +10,8 @@ import (
 
 // handler serves what template.yaml sends to this function: the console under
 // /console, the API everywhere else.
-func handler(g *gateway.Gateway, operatorKey string) http.Handler {
-	calls := api.New(g, api.Config{OperatorKey: operatorKey})
+func handler(g *gateway.Gateway, operatorKey, smartBotsURL string) http.Handler {
+	calls := api.New(g, api.Config{OperatorKey: operatorKey, SmartBotsURL: smartBotsURL})
 	page := console.New(calls, console.Config{Keys: g.Keys, PublicURL: g.PublicURL})
 	mux := http.NewServeMux()
 	mux.Handle("/", calls)

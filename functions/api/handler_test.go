@@ -23,7 +23,7 @@ func TestConsoleAndAPIAnswerSideBySide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := handler(g, key)
+	h := handler(g, key, "")
 	for _, tt := range []struct {
 		method, path, body, bearer string
 		code                       int

@@ -21,5 +21,5 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	cloud.Start(d.Backend, cloud.HTTP(handler(d.Gateway, key)))
+	cloud.Start(d.Backend, cloud.HTTP(handler(d.Gateway, key, d.Config.SmartBotsURL)))
 }

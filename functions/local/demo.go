@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
@@ -53,6 +54,7 @@ func demoKeyFile(t demoTenant) string { return "demo-key-" + t.key }
 // fails, in a gateway that may have most of that from an earlier start.
 type demo struct {
 	g        *gateway.Gateway
+	control  *control.Control
 	data     string // folder of the tenants' keys
 	base     string // URL of this process
 	endpoint *http.Server
@@ -62,7 +64,7 @@ type demo struct {
 // newDemo prepares a demo and tells people on out how to look at it. Its
 // endpoint listens until close.
 func newDemo(ctx context.Context, g *gateway.Gateway, data, base, operatorKey string, out io.Writer) (*demo, error) {
-	d := &demo{g: g, data: data, base: base}
+	d := &demo{g: g, control: control.New(g), data: data, base: base}
 	if err := d.listen(); err != nil {
 		return nil, err
 	}
@@ -101,8 +103,8 @@ func (d *demo) prepare(ctx context.Context) error {
 		}
 	}
 	for id, ch := range demoSources() {
-		err := orMake(func() error { _, err := d.g.Source(ctx, id); return err },
-			func() error { _, err := d.g.CreateSource(ctx, id, ch); return err })
+		err := orMake(func() error { _, err := d.control.Source(ctx, id); return err },
+			func() error { _, err := d.control.CreateSource(ctx, id, ch); return err })
 		if err != nil {
 			return fmt.Errorf("source %s: %w", id, err)
 		}
@@ -127,8 +129,8 @@ func orMake(find, make func() error) error {
 // that is valid.
 func (d *demo) tenant(ctx context.Context, t demoTenant) error {
 	file := filepath.Join(d.data, demoKeyFile(t))
-	err := orMake(func() error { _, err := d.g.Tenant(ctx, t.id); return err }, func() error {
-		_, key, err := d.g.CreateTenant(ctx, t.id, t.name, gateway.Limits{})
+	err := orMake(func() error { _, err := d.control.Tenant(ctx, t.id); return err }, func() error {
+		_, key, err := d.control.CreateTenant(ctx, t.id, t.name, gateway.Limits{})
 		if err != nil {
 			return err
 		}
@@ -139,21 +141,21 @@ func (d *demo) tenant(ctx context.Context, t demoTenant) error {
 	}
 	b, err := os.ReadFile(file)
 	if err == nil {
-		_, _, err = d.g.CallerOf(ctx, strings.TrimSpace(string(b)))
+		_, _, err = d.control.CallerOf(ctx, strings.TrimSpace(string(b)))
 	}
-	if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, gateway.ErrUnauthorized) {
+	if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, control.ErrUnauthorized) {
 		return err
 	}
-	k := gateway.APIKey{Tenant: t.id, Scope: gateway.ScopeFull, Name: "demo"}
-	_, key, err := d.g.CreateAPIKey(ctx, gateway.Operator(), demoID("key", "demo"), k)
+	k := control.APIKey{Tenant: t.id, Scope: control.ScopeFull, Name: "demo"}
+	_, key, err := d.control.CreateAPIKey(ctx, control.Operator(), demoID("key", "demo"), k)
 	if err != nil {
 		return err
 	}
 	return writeOnce(file, []byte(key+"\n"))
 }
 
-func demoSources() map[string]gateway.SourceChange {
-	return map[string]gateway.SourceChange{
+func demoSources() map[string]control.SourceChange {
+	return map[string]control.SourceChange{
 		botSource: {Provider: "smartbots", Name: new("Second Life bots")},
 		chatSource: {
 			Provider: "tencent-chat", Name: new("Harbor chat app"), SDKAppID: new(uint64(demoSDKAppID)), Token: new(demoToken),
@@ -171,23 +173,23 @@ type demoRegistration struct {
 	source string
 	grant  gateway.Match
 	path   string // of the endpoint
-	change gateway.RegistrationChange
+	change control.RegistrationChange
 }
 
 func demoRegistrations() []demoRegistration {
 	harbor, quay := demoTenants[0], demoTenants[1]
 	raw := gateway.Raw
 	return []demoRegistration{
-		{"demo1", harbor, botSource, nil, "/harbor/group", gateway.RegistrationChange{
+		{"demo1", harbor, botSource, nil, "/harbor/group", control.RegistrationChange{
 			Description: new("Group chat of Harbor Crew"), EventTypes: &[]string{"group_chat"},
 		}},
-		{"demo2", harbor, chatSource, nil, "/harbor/bot", gateway.RegistrationChange{
+		{"demo2", harbor, chatSource, nil, "/harbor/bot", control.RegistrationChange{
 			Description: new("What people ask the helper bot"), EventTypes: &[]string{"Bot.*"}, Format: &raw, RawToken: new("harbor-token"),
 		}},
-		{"demo3", quay, statusSource, nil, "/quay/status", gateway.RegistrationChange{
+		{"demo3", quay, statusSource, nil, "/quay/status", control.RegistrationChange{
 			Description: new("Statuses of messages"), EventTypes: &[]string{"*"},
 		}},
-		{"demo4", quay, botSource, gateway.Match{"bot": {quayBot}}, "/quay/bot", gateway.RegistrationChange{
+		{"demo4", quay, botSource, gateway.Match{"bot": {quayBot}}, "/quay/bot", control.RegistrationChange{
 			Description: new("What happens to the Quay bot"),
 		}},
 	}
@@ -197,21 +199,21 @@ func demoRegistrations() []demoRegistration {
 // endpoint. One that was deleted stays so.
 func (d *demo) registration(ctx context.Context, r demoRegistration) error {
 	grant, id := demoID("grt", r.name), demoID("reg", r.name)
-	err := orMake(func() error { _, err := d.g.Grant(ctx, r.source, grant); return err },
-		func() error { _, err := d.g.CreateGrant(ctx, grant, r.source, r.tenant.id, r.grant); return err })
+	err := orMake(func() error { _, err := d.control.Grant(ctx, r.source, grant); return err },
+		func() error { _, err := d.control.CreateGrant(ctx, grant, r.source, r.tenant.id, r.grant); return err })
 	if err != nil {
 		return err
 	}
-	c := gateway.Caller{Scope: gateway.ScopeFull, Tenant: r.tenant.id, Limits: gateway.Limits{}.OrDefault()}
+	c := control.Caller{Scope: control.ScopeFull, Tenant: r.tenant.id, Limits: gateway.Limits{}.OrDefault()}
 	url := d.at + r.path
-	there, err := d.g.Registration(ctx, c, id)
+	there, err := d.control.Registration(ctx, c, id)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 		r.change.URL = &url
 		r.change.Schedule = &gateway.Schedule{Waits: demoWaits}
-		_, _, err = d.g.CreateRegistration(ctx, c, id, r.source, r.change)
+		_, _, err = d.control.CreateRegistration(ctx, c, id, r.source, r.change)
 	case err == nil && there.State != gateway.Removed:
-		_, err = d.g.ChangeRegistration(ctx, c, id, 0, gateway.RegistrationChange{URL: &url})
+		_, err = d.control.ChangeRegistration(ctx, c, id, 0, control.RegistrationChange{URL: &url})
 	}
 	return err
 }

@@ -43,11 +43,11 @@ func (d *demo) play(ctx context.Context) error {
 }
 
 func (d *demo) send(ctx context.Context, client *http.Client, s scene) error {
-	of, err := d.g.Source(ctx, s.source)
+	of, err := d.control.Source(ctx, s.source)
 	if err != nil {
 		return err
 	}
-	callback, err := d.g.FirstCallbackURL(ctx, of)
+	callback, err := d.control.FirstCallbackURL(ctx, of)
 	if err != nil {
 		return err
 	}

@@ -9,16 +9,18 @@ import (
 	"net/http"
 	"strings"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 )
 
 // An insight serves what those look at who run this machine: /readyz for
 // anybody, /metrics for the operator.
 type insight struct {
-	g           *gateway.Gateway
-	metrics     *metrics
-	ready       *readiness
-	operatorKey string
+	g            *gateway.Gateway
+	metrics      *metrics
+	ready        *readiness
+	operatorKey  string
+	smartBotsURL string // of SmartBots' own API
 }
 
 // serveReady answers 200 if the process does its work, else 503 and why not.
@@ -67,6 +69,6 @@ func (o *insight) operator(ctx context.Context, key string) bool {
 	if subtle.ConstantTimeCompare(given[:], own[:]) == 1 {
 		return true
 	}
-	c, _, err := o.g.CallerOf(ctx, key)
-	return err == nil && c.Scope == gateway.ScopeOperator
+	c, _, err := control.New(o.g).CallerOf(ctx, key)
+	return err == nil && c.Scope == control.ScopeOperator
 }

@@ -25,6 +25,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
+	"ringback/shared/transfer"
 )
 
 // How the one process shares its time between new events and retries.
@@ -49,7 +50,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 		return err
 	}
 	m := &metrics{}
-	g, err := app.New(s.Config, app.Parts{
+	g, err := app.New(s.Config, app.Parts{Steps: transfer.Steps,
 		Store: db, Queue: db, Keys: keys, Providers: all.Providers(), Metrics: m, Log: log, Alone: true,
 	})
 	if err != nil {
@@ -67,7 +68,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	g.Egress.Own = append(g.Egress.Own, ownHosts(ln.Addr())...)
 	fmt.Fprintf(out, "ringback: listening on http://%s, data in %s, operator key %s\n", ln.Addr(), filepath.Clean(s.data), where)
 	w := work{g: g, db: db, ready: &readiness{store: db}}
-	o := &insight{g: g, metrics: m, ready: w.ready, operatorKey: operatorKey}
+	o := &insight{g: g, metrics: m, ready: w.ready, operatorKey: operatorKey, smartBotsURL: s.SmartBotsURL}
 	if s.demo {
 		w.demo, err = newDemo(ctx, g, s.data, nearURL(ln.Addr()), where, out)
 		if ctx.Err() != nil {
@@ -84,7 +85,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 // routes are those of the HTTP API in template.yaml, and two more for whoever
 // runs the machine.
 func routes(o *insight) http.Handler {
-	calls := api.New(o.g, api.Config{OperatorKey: o.operatorKey})
+	calls := api.New(o.g, api.Config{OperatorKey: o.operatorKey, SmartBotsURL: o.smartBotsURL})
 	page := console.New(calls, console.Config{Keys: o.g.Keys, PublicURL: o.g.PublicURL})
 	mux := http.NewServeMux()
 	for name := range o.g.Providers {

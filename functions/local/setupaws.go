@@ -15,8 +15,10 @@ import (
 	"path/filepath"
 
 	"ringback/shared/app"
+	"ringback/shared/app/samples"
 	"ringback/shared/cloud"
 	"ringback/shared/config"
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/provider/all"
 )
@@ -105,7 +107,7 @@ func (s *awsSetup) make(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return app.Sample(ctx, g)
+	return samples.Install(ctx, control.New(g))
 }
 
 // queue returns the name that a queue's URL ends in, or the one it gets.

@@ -9,6 +9,7 @@ import (
 	"ringback/functions/internal/deployed"
 	"ringback/shared/cloud"
 	"ringback/shared/provider/all"
+	"ringback/shared/transfer"
 )
 
 func main() {
@@ -16,6 +17,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	d.Gateway.Steps = transfer.Steps(d.Gateway)
 	cloud.Start(d.Backend, byQueue(map[string]batchHandler{
 		d.Config.AWS.EventsQueueURL: cloud.SQS(d.Gateway.FanOut),
 		d.Config.AWS.RetryQueueURL:  cloud.SQS(d.Gateway.Redeliver),

@@ -3,26 +3,26 @@ package api
 import (
 	"slices"
 
-	"ringback/shared/gateway"
+	"ringback/shared/control"
 )
 
 // The groups of scopes that operations take.
 var (
-	operatorAlone  = []gateway.Scope{gateway.ScopeOperator}
-	tenantChanges  = []gateway.Scope{gateway.ScopeFull}
-	tenantReads    = []gateway.Scope{gateway.ScopeFull, gateway.ScopeRead}
-	bothChange     = []gateway.Scope{gateway.ScopeOperator, gateway.ScopeFull}
-	bothRead       = []gateway.Scope{gateway.ScopeOperator, gateway.ScopeFull, gateway.ScopeRead}
-	groupKeepers   = []gateway.Scope{gateway.ScopeOperator, gateway.ScopeGroupOwner}
-	callbackSetter = []gateway.Scope{gateway.ScopeFull, gateway.ScopeSetHTTP}
-	everyKey       = []gateway.Scope{
-		gateway.ScopeOperator, gateway.ScopeFull, gateway.ScopeRead, gateway.ScopeSetHTTP, gateway.ScopeGroupOwner,
+	operatorAlone  = []control.Scope{control.ScopeOperator}
+	tenantChanges  = []control.Scope{control.ScopeFull}
+	tenantReads    = []control.Scope{control.ScopeFull, control.ScopeRead}
+	bothChange     = []control.Scope{control.ScopeOperator, control.ScopeFull}
+	bothRead       = []control.Scope{control.ScopeOperator, control.ScopeFull, control.ScopeRead}
+	groupKeepers   = []control.Scope{control.ScopeOperator, control.ScopeGroupOwner}
+	callbackSetter = []control.Scope{control.ScopeFull, control.ScopeSetHTTP}
+	everyKey       = []control.Scope{
+		control.ScopeOperator, control.ScopeFull, control.ScopeRead, control.ScopeSetHTTP, control.ScopeGroupOwner,
 	}
 )
 
 // access lists the scopes that may call each operation. It is the one place
 // that decides; what belongs to whom is decided by the gateway's verbs.
-var access = map[string][]gateway.Scope{
+var access = map[string][]control.Scope{
 	"get-me": everyKey,
 
 	"create-source":       operatorAlone,
@@ -108,6 +108,6 @@ const setHTTPCallback = "set-http-callback"
 
 // allowed reports whether a key of that scope may call the operation. Nobody
 // may call one that is not listed.
-func allowed(operation string, scope gateway.Scope) bool {
+func allowed(operation string, scope control.Scope) bool {
 	return slices.Contains(access[operation], scope)
 }

@@ -21,13 +21,20 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/groups"
+	"ringback/shared/transfer"
 )
 
 // A Config is what an API needs besides its gateway.
 type Config struct {
 	OperatorKey string // any text of 32 or more characters; shorter: there is no operator's own key
 	Version     string // of the description; default "1"
+
+	// SmartBotsURL is the address of SmartBots' own API for sources that name no
+	// other; default as groups.New's.
+	SmartBotsURL string
 }
 
 // New returns the API of g: everything under /v1, /api/simple.html,
@@ -38,7 +45,8 @@ type Config struct {
 // function's start does, and neither set_http_callback nor the console's pages
 // need them.
 func New(g *gateway.Gateway, cfg Config) http.Handler {
-	s := &server{g: g, codes: make(chan struct{}, 1)}
+	c := control.New(g)
+	s := &server{g: g, control: c, groups: groups.New(c, cfg.SmartBotsURL), transfer: transfer.New(c), codes: make(chan struct{}, 1)}
 	s.keys, _ = lru.New[[32]byte, known](knownKeys)
 	s.rates, _ = lru.New[string, *rate.Limiter](knownRates)
 	if len(cfg.OperatorKey) >= minOperatorKey {

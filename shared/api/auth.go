@@ -15,7 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"golang.org/x/time/rate"
 
-	"ringback/shared/gateway"
+	"ringback/shared/control"
 )
 
 // minOperatorKey is the length of the shortest operator key in characters.
@@ -32,15 +32,15 @@ const (
 
 // known is what a key was found to be.
 type known struct {
-	caller gateway.Caller
-	key    gateway.APIKey
-	err    error // wraps gateway.ErrUnauthorized, or nil
+	caller control.Caller
+	key    control.APIKey
+	err    error // wraps control.ErrUnauthorized, or nil
 	at     time.Time
 }
 
 // A call is what is noted about one request for its log line.
 type call struct {
-	caller    gateway.Caller
+	caller    control.Caller
 	operation string
 	pattern   string
 	why       string // of a refusal; holds nothing of the request
@@ -91,7 +91,7 @@ func (s *server) admit(ctx context.Context, c *call, key string, cost int) error
 	case err != nil:
 		return err
 	case !allowed(c.operation, found.caller.Scope):
-		return fmt.Errorf("key: %w: its scope does not allow this call", gateway.ErrForbidden)
+		return fmt.Errorf("key: %w: its scope does not allow this call", control.ErrForbidden)
 	}
 	return s.pace(found.caller, cost)
 }
@@ -99,24 +99,24 @@ func (s *server) admit(ctx context.Context, c *call, key string, cost int) error
 // callerOf returns who has the key. The error wraps ErrUnauthorized.
 func (s *server) callerOf(ctx context.Context, key string) (known, error) {
 	if key == "" {
-		return known{}, fmt.Errorf("key: %w", gateway.ErrUnauthorized)
+		return known{}, fmt.Errorf("key: %w", control.ErrUnauthorized)
 	}
 	sum := sha256.Sum256([]byte(key))
 	if s.operator != nil && subtle.ConstantTimeCompare(sum[:], s.operator[:]) == 1 {
-		return known{caller: gateway.Operator()}, nil
+		return known{caller: control.Operator()}, nil
 	}
 	now := time.Now()
 	k, ok := s.keys.Get(sum)
 	if !ok || now.Sub(k.at) >= k.fresh() {
 		k = known{at: now}
-		k.caller, k.key, k.err = s.g.CallerOf(ctx, key)
-		if k.err != nil && !errors.Is(k.err, gateway.ErrUnauthorized) {
+		k.caller, k.key, k.err = s.control.CallerOf(ctx, key)
+		if k.err != nil && !errors.Is(k.err, control.ErrUnauthorized) {
 			return known{}, k.err
 		}
 		s.keys.Add(sum, k)
 	}
 	if k.err == nil && !k.key.Expires.IsZero() && !now.Before(k.key.Expires) {
-		k.err = fmt.Errorf("key expired: %w", gateway.ErrUnauthorized)
+		k.err = fmt.Errorf("key expired: %w", control.ErrUnauthorized)
 	}
 	return k, k.err
 }
@@ -138,13 +138,13 @@ type rateError struct {
 }
 
 func (e *rateError) Error() string {
-	return fmt.Sprintf("calls: %v: want at most %v a second", gateway.ErrLimit, e.most)
+	return fmt.Sprintf("calls: %v: want at most %v a second", control.ErrLimit, e.most)
 }
 
 // pace takes cost calls from the caller's budget: a second's worth at once, and
 // as much each second. The operator has no limit.
-func (s *server) pace(c gateway.Caller, cost int) error {
-	if c.Scope == gateway.ScopeOperator {
+func (s *server) pace(c control.Caller, cost int) error {
+	if c.Scope == control.ScopeOperator {
 		return nil
 	}
 	most := c.Limits.APICallsPerSecond

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 )
 
@@ -43,11 +44,11 @@ type createCallbackKeyInput struct {
 	}
 }
 
-func (s callbackKeyAPI) createCallbackKey(ctx context.Context, c gateway.Caller, in *createCallbackKeyInput) (*created[callbackKey], error) {
+func (s callbackKeyAPI) createCallbackKey(ctx context.Context, c control.Caller, in *createCallbackKeyInput) (*created[callbackKey], error) {
 	var k gateway.CallbackKey
 	var url string
 	set := func(id string) (err error) {
-		k, url, err = s.g.CreateCallbackKey(ctx, id, in.ID, in.Body.Label)
+		k, url, err = s.control.CreateCallbackKey(ctx, id, in.ID, in.Body.Label)
 		return err
 	}
 	replayed, err := s.make(ctx, c, in.Once, "cbk", in, set, set) // set finds what is there
@@ -62,13 +63,13 @@ type listOfSource struct {
 	Placed
 }
 
-func (s callbackKeyAPI) listCallbackKeys(ctx context.Context, _ gateway.Caller, in *listOfSource) (*body[page[callbackKey]], error) {
-	src, keys, next, err := s.g.CallbackKeys(ctx, in.ID, in.place())
+func (s callbackKeyAPI) listCallbackKeys(ctx context.Context, _ control.Caller, in *listOfSource) (*body[page[callbackKey]], error) {
+	src, keys, next, err := s.control.CallbackKeys(ctx, in.ID, in.place())
 	if err != nil {
 		return nil, err
 	}
 	out := pageOf(keys, next, func(k gateway.CallbackKey) callbackKey {
-		url, openErr := s.g.CallbackURL(src, k)
+		url, openErr := s.control.CallbackURL(src, k)
 		if openErr != nil {
 			err = openErr
 		}
@@ -100,23 +101,23 @@ func (r *rotation) overlap(otherwise time.Duration) (time.Duration, error) {
 	return duration("overlap", r.Overlap, otherwise)
 }
 
-func (s callbackKeyAPI) rotateCallbackKey(ctx context.Context, _ gateway.Caller, in *rotateCallbackKeyInput) (*body[callbackKey], error) {
-	src, err := s.g.Source(ctx, in.ID)
+func (s callbackKeyAPI) rotateCallbackKey(ctx context.Context, _ control.Caller, in *rotateCallbackKeyInput) (*body[callbackKey], error) {
+	src, err := s.control.Source(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	otherwise := gateway.DefaultOverlap
+	otherwise := control.DefaultOverlap
 	if src.Provider == "direct" {
-		otherwise = gateway.DirectOverlap
+		otherwise = control.DirectOverlap
 	}
 	overlap, err := in.Body.overlap(otherwise)
 	if err != nil {
 		return nil, err
 	}
-	k, url, err := s.g.RotateCallbackKey(ctx, in.ID, in.Key, overlap)
+	k, url, err := s.control.RotateCallbackKey(ctx, in.ID, in.Key, overlap)
 	return &body[callbackKey]{callbackKeyView(k, url)}, err
 }
 
-func (s callbackKeyAPI) deleteCallbackKey(ctx context.Context, _ gateway.Caller, in *OfCallbackKey) (*empty, error) {
-	return nil, s.g.DeleteCallbackKey(ctx, in.ID, in.Key)
+func (s callbackKeyAPI) deleteCallbackKey(ctx context.Context, _ control.Caller, in *OfCallbackKey) (*empty, error) {
+	return nil, s.control.DeleteCallbackKey(ctx, in.ID, in.Key)
 }

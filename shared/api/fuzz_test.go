@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/groups"
 	"ringback/shared/storage"
 )
 
@@ -24,7 +24,7 @@ func FuzzSimpleValues(f *testing.F) {
 		r.URL.RawQuery = query
 		r.Header["Content-Type"] = []string{contentType}
 		got, err := simpleValues(r)
-		var no *gateway.Refusal
+		var no *groups.Refusal
 		if err != nil {
 			if !errors.As(err, &no) || len(no.Text) > 60 {
 				t.Errorf("simpleValues of %q and %q: %v, want a refusal in our own words", query, form, err)

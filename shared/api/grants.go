@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 )
 
@@ -43,16 +44,16 @@ type createGrantInput struct {
 	}
 }
 
-func (s grantAPI) createGrant(ctx context.Context, c gateway.Caller, in *createGrantInput) (*created[grant], error) {
+func (s grantAPI) createGrant(ctx context.Context, c control.Caller, in *createGrantInput) (*created[grant], error) {
 	if err := in.Body.Match.refuseNull("match"); err != nil {
 		return nil, err
 	}
 	var made gateway.Grant
 	replayed, err := s.make(ctx, c, in.Once, "grt", in, func(id string) (err error) {
-		made, err = s.g.CreateGrant(ctx, id, in.ID, in.Body.Tenant, in.Body.Match.Value)
+		made, err = s.control.CreateGrant(ctx, id, in.ID, in.Body.Tenant, in.Body.Match.Value)
 		return err
 	}, func(id string) (err error) {
-		made, err = s.g.Grant(ctx, in.ID, id)
+		made, err = s.control.Grant(ctx, in.ID, id)
 		return err
 	})
 	if err != nil {
@@ -61,8 +62,8 @@ func (s grantAPI) createGrant(ctx context.Context, c gateway.Caller, in *createG
 	return &created[grant]{replayed, grantView(made)}, nil
 }
 
-func (s grantAPI) listGrants(ctx context.Context, _ gateway.Caller, in *listOfSource) (*body[page[grant]], error) {
-	grants, next, err := s.g.Grants(ctx, in.ID, in.place())
+func (s grantAPI) listGrants(ctx context.Context, _ control.Caller, in *listOfSource) (*body[page[grant]], error) {
+	grants, next, err := s.control.Grants(ctx, in.ID, in.place())
 	return pageOf(grants, next, grantView), err
 }
 
@@ -71,6 +72,6 @@ type deleteGrantInput struct {
 	Grant string `path:"grant" maxLength:"200"`
 }
 
-func (s grantAPI) deleteGrant(ctx context.Context, _ gateway.Caller, in *deleteGrantInput) (*empty, error) {
-	return nil, s.g.DeleteGrant(ctx, in.ID, in.Grant)
+func (s grantAPI) deleteGrant(ctx context.Context, _ control.Caller, in *deleteGrantInput) (*empty, error) {
+	return nil, s.control.DeleteGrant(ctx, in.ID, in.Grant)
 }

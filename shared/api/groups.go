@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/groups"
 	"ringback/shared/storage"
 )
 
@@ -68,7 +70,7 @@ type createGroupInput struct {
 	}
 }
 
-func (s groupAPI) createGroup(ctx context.Context, c gateway.Caller, in *createGroupInput) (*created[group], error) {
+func (s groupAPI) createGroup(ctx context.Context, c control.Caller, in *createGroupInput) (*created[group], error) {
 	leave, err := s.enterCodes(ctx)
 	if err != nil {
 		return nil, err
@@ -78,10 +80,10 @@ func (s groupAPI) createGroup(ctx context.Context, c gateway.Caller, in *createG
 	var made gateway.Group
 	var key, why string
 	replayed, err := s.make(ctx, c, in.Once, "grp", in, func(id string) (err error) {
-		made, key, err = s.g.CreateGroup(ctx, id, gateway.GroupChange{Source: b.Source, Name: b.Name, UUID: b.UUID, GroupID: b.GroupID, Code: b.SecurityCode})
+		made, key, err = s.groups.CreateGroup(ctx, id, groups.GroupChange{Source: b.Source, Name: b.Name, UUID: b.UUID, GroupID: b.GroupID, Code: b.SecurityCode})
 		return err
 	}, func(id string) (err error) {
-		made, err = s.g.Group(ctx, c, id)
+		made, err = s.groups.Group(ctx, c, id)
 		why = note
 		return err
 	})
@@ -101,27 +103,27 @@ type connectGroupInput struct {
 	}
 }
 
-func (s groupAPI) connectGroup(ctx context.Context, _ gateway.Caller, in *connectGroupInput) (*body[group], error) {
+func (s groupAPI) connectGroup(ctx context.Context, _ control.Caller, in *connectGroupInput) (*body[group], error) {
 	leave, err := s.enterCodes(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	g, err := s.g.ConnectGroup(ctx, in.ID, in.Body.Name, in.Body.SecurityCode)
-	var no *gateway.Refusal
+	g, err := s.groups.ConnectGroup(ctx, in.ID, in.Body.Name, in.Body.SecurityCode)
+	var no *groups.Refusal
 	if errors.As(err, &no) {
 		err = fmt.Errorf("SmartBots: %w: %s", storage.ErrInvalid, no.Text)
 	}
 	return &body[group]{groupView(g)}, err
 }
 
-func (s groupAPI) listGroups(ctx context.Context, c gateway.Caller, in *Placed) (*body[page[group]], error) {
-	found, next, err := s.g.Groups(ctx, c, in.place())
+func (s groupAPI) listGroups(ctx context.Context, c control.Caller, in *Placed) (*body[page[group]], error) {
+	found, next, err := s.groups.Groups(ctx, c, in.place())
 	return pageOf(found, next, groupView), err
 }
 
-func (s groupAPI) getGroup(ctx context.Context, c gateway.Caller, in *ByID) (*body[group], error) {
-	g, err := s.g.Group(ctx, c, in.ID)
+func (s groupAPI) getGroup(ctx context.Context, c control.Caller, in *ByID) (*body[group], error) {
+	g, err := s.groups.Group(ctx, c, in.ID)
 	return &body[group]{groupView(g)}, err
 }
 
@@ -135,37 +137,37 @@ type changeGroupInput struct {
 	}
 }
 
-func (s groupAPI) changeGroup(ctx context.Context, c gateway.Caller, in *changeGroupInput) (*body[group], error) {
+func (s groupAPI) changeGroup(ctx context.Context, c control.Caller, in *changeGroupInput) (*body[group], error) {
 	leave, err := s.enterCodes(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
 	b := in.Body
-	g, err := s.g.ChangeGroup(ctx, c, in.ID, gateway.GroupChange{Name: b.Name, UUID: b.UUID, GroupID: b.GroupID, Code: b.SecurityCode})
+	g, err := s.groups.ChangeGroup(ctx, c, in.ID, groups.GroupChange{Name: b.Name, UUID: b.UUID, GroupID: b.GroupID, Code: b.SecurityCode})
 	return &body[group]{groupView(g)}, err
 }
 
-func (s groupAPI) deleteGroup(ctx context.Context, _ gateway.Caller, in *ByID) (*empty, error) {
-	err := s.g.DeleteGroup(ctx, in.ID)
+func (s groupAPI) deleteGroup(ctx context.Context, _ control.Caller, in *ByID) (*empty, error) {
+	err := s.control.DeleteGroup(ctx, in.ID)
 	s.forgetKeys()
 	return nil, err
 }
 
-func (s groupAPI) rotateOwnerKey(ctx context.Context, _ gateway.Caller, in *ByID) (*body[group], error) {
-	key, err := s.g.RotateOwnerKey(ctx, in.ID)
+func (s groupAPI) rotateOwnerKey(ctx context.Context, _ control.Caller, in *ByID) (*body[group], error) {
+	key, err := s.groups.RotateOwnerKey(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
 	s.forgetKeys()
-	g, err := s.g.Group(ctx, gateway.Operator(), in.ID)
+	g, err := s.groups.Group(ctx, control.Operator(), in.ID)
 	v := groupView(g)
 	v.OwnerKey = key
 	return &body[group]{v}, err
 }
 
-func (s groupAPI) listApps(ctx context.Context, c gateway.Caller, in *listOfSource) (*body[page[app]], error) {
-	rs, next, err := s.g.Apps(ctx, c, in.ID, in.place())
+func (s groupAPI) listApps(ctx context.Context, c control.Caller, in *listOfSource) (*body[page[app]], error) {
+	rs, next, err := s.groups.Apps(ctx, c, in.ID, in.place())
 	return pageOf(rs, next, func(r gateway.Registration) app { return app{r.ID, r.AppName, r.Created} }), err
 }
 
@@ -174,6 +176,6 @@ type deleteAppInput struct {
 	App string `path:"app" maxLength:"200"`
 }
 
-func (s groupAPI) deleteApp(ctx context.Context, c gateway.Caller, in *deleteAppInput) (*empty, error) {
-	return nil, s.g.RemoveApp(ctx, c, in.ID, in.App)
+func (s groupAPI) deleteApp(ctx context.Context, c control.Caller, in *deleteAppInput) (*empty, error) {
+	return nil, s.groups.RemoveApp(ctx, c, in.ID, in.App)
 }

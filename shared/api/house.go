@@ -47,7 +47,7 @@ type exportOutput struct {
 }
 
 func (s transferAPI) export(ctx context.Context, in *exportInput) (*exportOutput, error) {
-	part, _, err := s.g.Export(ctx, in.Cursor)
+	part, _, err := s.transfer.Export(ctx, in.Cursor)
 	if err != nil {
 		return nil, s.failed(ctx, err)
 	}
@@ -66,7 +66,7 @@ type imported struct {
 }
 
 func (s transferAPI) importPart(ctx context.Context, in *importInput) (*body[imported], error) {
-	done, err := s.g.Import(ctx, in.RawBody, in.Check)
+	done, err := s.transfer.Import(ctx, in.RawBody, in.Check)
 	if err != nil {
 		return nil, s.failed(ctx, err)
 	}

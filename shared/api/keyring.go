@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 )
 
@@ -17,6 +18,6 @@ func (s keyRingAPI) addKeyRing() {
 			"Run again, it deals with what was sealed under another key since."}, s.reseal)
 }
 
-func (s keyRingAPI) reseal(ctx context.Context, c gateway.Caller, in *Once) (*created[job], error) {
-	return s.started(ctx, c, *in, in, func(id string) (gateway.Job, error) { return s.g.StartReseal(ctx, id) })
+func (s keyRingAPI) reseal(ctx context.Context, c control.Caller, in *Once) (*created[job], error) {
+	return s.started(ctx, c, *in, in, func(id string) (gateway.Job, error) { return s.transfer.StartReseal(ctx, id) })
 }

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/control"
 	"ringback/shared/storage"
 )
 
@@ -23,11 +23,11 @@ type apiKey struct {
 	Note    string     `json:"note,omitempty"`
 }
 
-func keyView(k gateway.APIKey) apiKey {
+func keyView(k control.APIKey) apiKey {
 	return apiKey{ID: k.ID, Scope: string(k.Scope), Name: k.Name, Tenant: k.Tenant, Group: k.Group, Created: k.Created, Expires: k.Expires}
 }
 
-func listedKeyView(k gateway.ListedKey) apiKey {
+func listedKeyView(k control.ListedKey) apiKey {
 	v := keyView(k.APIKey)
 	for _, old := range k.Old {
 		v.Old = append(v.Old, validity{old.Created, old.Expires})
@@ -58,12 +58,12 @@ type me struct {
 	Group  string  `json:"group,omitempty"`
 }
 
-func (s keyAPI) getMe(ctx context.Context, c gateway.Caller, _ *empty) (*body[me], error) {
+func (s keyAPI) getMe(ctx context.Context, c control.Caller, _ *empty) (*body[me], error) {
 	m := me{Key: c.Key, Scope: string(c.Scope), Group: c.Group}
 	if c.Tenant == "" {
 		return &body[me]{m}, nil
 	}
-	t, err := s.g.Tenant(ctx, c.Tenant)
+	t, err := s.control.Tenant(ctx, c.Tenant)
 	v := tenantView(t)
 	m.Tenant = &v
 	return &body[me]{m}, err
@@ -79,18 +79,18 @@ type createKeyInput struct {
 	}
 }
 
-func (s keyAPI) createKey(ctx context.Context, c gateway.Caller, in *createKeyInput) (*created[apiKey], error) {
-	if in.Body.Tenant != "" && c.Scope != gateway.ScopeOperator && in.Body.Tenant != c.Tenant {
+func (s keyAPI) createKey(ctx context.Context, c control.Caller, in *createKeyInput) (*created[apiKey], error) {
+	if in.Body.Tenant != "" && c.Scope != control.ScopeOperator && in.Body.Tenant != c.Tenant {
 		return nil, storage.ErrNotFound
 	}
-	ask := gateway.APIKey{Scope: gateway.Scope(in.Body.Scope), Name: in.Body.Name, Expires: in.Body.Expires.UTC(), Tenant: in.Body.Tenant}
-	var made gateway.APIKey
+	ask := control.APIKey{Scope: control.Scope(in.Body.Scope), Name: in.Body.Name, Expires: in.Body.Expires.UTC(), Tenant: in.Body.Tenant}
+	var made control.APIKey
 	var text, why string
 	replayed, err := s.make(ctx, c, in.Once, "key", in, func(id string) (err error) {
-		made, text, err = s.g.CreateAPIKey(ctx, c, id, ask)
+		made, text, err = s.control.CreateAPIKey(ctx, c, id, ask)
 		return err
 	}, func(id string) error {
-		listed, err := s.g.APIKey(ctx, c, in.Body.Tenant, id)
+		listed, err := s.control.APIKey(ctx, c, in.Body.Tenant, id)
 		made, why = listed.APIKey, note
 		return err
 	})
@@ -112,8 +112,8 @@ type listKeysInput struct {
 	OfTenant
 }
 
-func (s keyAPI) listKeys(ctx context.Context, c gateway.Caller, in *listKeysInput) (*body[page[apiKey]], error) {
-	keys, next, err := s.g.APIKeys(ctx, c, in.Tenant, in.place())
+func (s keyAPI) listKeys(ctx context.Context, c control.Caller, in *listKeysInput) (*body[page[apiKey]], error) {
+	keys, next, err := s.control.APIKeys(ctx, c, in.Tenant, in.place())
 	return pageOf(keys, next, listedKeyView), err
 }
 
@@ -122,8 +122,8 @@ type KeyInput struct {
 	OfTenant
 }
 
-func (s keyAPI) getKey(ctx context.Context, c gateway.Caller, in *KeyInput) (*body[apiKey], error) {
-	k, err := s.g.APIKey(ctx, c, in.Tenant, in.ID)
+func (s keyAPI) getKey(ctx context.Context, c control.Caller, in *KeyInput) (*body[apiKey], error) {
+	k, err := s.control.APIKey(ctx, c, in.Tenant, in.ID)
 	return &body[apiKey]{listedKeyView(k)}, err
 }
 
@@ -132,20 +132,20 @@ type rotateKeyInput struct {
 	Body *rotation
 }
 
-func (s keyAPI) rotateKey(ctx context.Context, c gateway.Caller, in *rotateKeyInput) (*body[apiKey], error) {
-	overlap, err := in.Body.overlap(gateway.DefaultOverlap)
+func (s keyAPI) rotateKey(ctx context.Context, c control.Caller, in *rotateKeyInput) (*body[apiKey], error) {
+	overlap, err := in.Body.overlap(control.DefaultOverlap)
 	if err != nil {
 		return nil, err
 	}
-	k, text, err := s.g.RotateAPIKey(ctx, c, in.Tenant, in.ID, overlap)
+	k, text, err := s.control.RotateAPIKey(ctx, c, in.Tenant, in.ID, overlap)
 	s.forgetKeys()
 	v := keyView(k)
 	v.APIKey = text
 	return &body[apiKey]{v}, err
 }
 
-func (s keyAPI) deleteKey(ctx context.Context, c gateway.Caller, in *KeyInput) (*empty, error) {
-	err := s.g.DeleteAPIKey(ctx, c, in.Tenant, in.ID)
+func (s keyAPI) deleteKey(ctx context.Context, c control.Caller, in *KeyInput) (*empty, error) {
+	err := s.control.DeleteAPIKey(ctx, c, in.Tenant, in.ID)
 	s.forgetKeys()
 	return nil, err
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"ringback/shared/gateway"
+	"ringback/shared/control"
 	"ringback/shared/storage"
 )
 
@@ -27,7 +27,7 @@ type operation struct {
 }
 
 // add makes an operation of f.
-func add[I any, O output](s *server, o operation, f func(ctx context.Context, c gateway.Caller, in *I) (O, error)) {
+func add[I any, O output](s *server, o operation, f func(ctx context.Context, c control.Caller, in *I) (O, error)) {
 	s.addTo(o, func(op huma.Operation) {
 		s.register(op, reflect.TypeFor[I](), reflect.TypeFor[O]().Elem(), func(ctx context.Context, in any) (output, error) {
 			return f(ctx, callOf(ctx).caller, in.(*I))
@@ -111,14 +111,14 @@ type ByID struct {
 
 // make calls create unless it was answered before under the same key; then read.
 // What is made has an id with the prefix.
-func (s *server) make(ctx context.Context, c gateway.Caller, o Once, prefix string, asked any, create func(id string) error, read func(id string) error) (string, error) {
+func (s *server) make(ctx context.Context, c control.Caller, o Once, prefix string, asked any, create func(id string) error, read func(id string) error) (string, error) {
 	data, err := json.Marshal(asked)
 	if err != nil {
 		return "", fmt.Errorf("request: %w", err)
 	}
 	call := callOf(ctx)
-	what := gateway.Create{Key: o.Key, Body: call.operation + "\x00" + string(data), Prefix: prefix}
-	id, replayed, err := s.g.Once(ctx, c, what, create)
+	what := control.Create{Key: o.Key, Body: call.operation + "\x00" + string(data), Prefix: prefix}
+	id, replayed, err := s.control.Once(ctx, c, what, create)
 	if err != nil || !replayed {
 		return "", err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 )
@@ -50,7 +51,7 @@ func statusOf(err error) int {
 		return http.StatusTooManyRequests
 	case errors.Is(err, storage.ErrInvalid):
 		return http.StatusUnprocessableEntity
-	case errors.Is(err, gateway.ErrLimit): // of counts
+	case errors.Is(err, control.ErrLimit): // of counts
 		return http.StatusConflict
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable
@@ -74,10 +75,11 @@ var statuses = [...]struct {
 }{
 	{storage.ErrNotFound, http.StatusNotFound},
 	{errMethod, http.StatusMethodNotAllowed},
-	{gateway.ErrUnauthorized, http.StatusUnauthorized},
-	{gateway.ErrForbidden, http.StatusForbidden},
+	{control.ErrUnauthorized, http.StatusUnauthorized},
+	{control.ErrForbidden, http.StatusForbidden},
 	{storage.ErrTooLarge, http.StatusRequestEntityTooLarge},
 	{gateway.ErrUnreadable, http.StatusBadRequest},
+	{control.ErrUnreadable, http.StatusBadRequest},
 	{storage.ErrConflict, http.StatusConflict},
 	{storage.ErrUnavailable, http.StatusServiceUnavailable},
 }
@@ -90,7 +92,7 @@ func problemOf(err error) *problem {
 	var tooOften *rateError
 	switch p.Status {
 	case http.StatusUnauthorized:
-		p.Detail = gateway.ErrUnauthorized.Error()
+		p.Detail = control.ErrUnauthorized.Error()
 		p.header.Set("WWW-Authenticate", "Bearer")
 	case http.StatusUnprocessableEntity, http.StatusBadRequest, http.StatusForbidden, http.StatusConflict:
 		p.Detail = err.Error()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 )
@@ -117,8 +118,8 @@ type RegistrationFields struct {
 	Ordered     *bool             `json:"ordered,omitempty" doc:"one at a time per group"`
 }
 
-func (f RegistrationFields) change() (gateway.RegistrationChange, error) {
-	ch := gateway.RegistrationChange{
+func (f RegistrationFields) change() (control.RegistrationChange, error) {
+	ch := control.RegistrationChange{
 		URL: f.URL, Headers: f.Headers, EventTypes: f.EventTypes, Format: (*gateway.Format)(f.Format), Description: f.Description,
 		RawToken: f.RawToken, Rate: f.Rate, Concurrency: f.Concurrency, Ordered: f.Ordered,
 	}
@@ -172,7 +173,7 @@ type createRegistrationInput struct {
 	}
 }
 
-func (s registrationAPI) createRegistration(ctx context.Context, c gateway.Caller, in *createRegistrationInput) (*created[registration], error) {
+func (s registrationAPI) createRegistration(ctx context.Context, c control.Caller, in *createRegistrationInput) (*created[registration], error) {
 	if err := in.Body.Match.refuseNull("match"); err != nil {
 		return nil, err
 	}
@@ -183,10 +184,10 @@ func (s registrationAPI) createRegistration(ctx context.Context, c gateway.Calle
 	var made gateway.Registration
 	var secret, why string
 	replayed, err := s.make(ctx, c, in.Once, "reg", in, func(id string) (err error) {
-		made, secret, err = s.g.CreateRegistration(ctx, c, id, in.Body.Source, ch)
+		made, secret, err = s.control.CreateRegistration(ctx, c, id, in.Body.Source, ch)
 		return err
 	}, func(id string) (err error) {
-		made, err = s.g.Registration(ctx, c, id)
+		made, err = s.control.Registration(ctx, c, id)
 		why = note
 		return err
 	})
@@ -195,7 +196,7 @@ func (s registrationAPI) createRegistration(ctx context.Context, c gateway.Calle
 	}
 	v := s.registrationView(made)
 	v.Secret, v.Note = secret, why
-	v.Warnings, err = s.g.Warnings(ctx, made)
+	v.Warnings, err = s.control.Warnings(ctx, made)
 	return &created[registration]{replayed, v}, err
 }
 
@@ -205,12 +206,12 @@ type listRegistrationsInput struct {
 	Source string `query:"source" maxLength:"200"`
 }
 
-func (s registrationAPI) listRegistrations(ctx context.Context, c gateway.Caller, in *listRegistrationsInput) (*body[page[registration]], error) {
-	rs, next, err := s.g.ListRegistrations(ctx, c, in.Tenant, in.Source, in.place())
+func (s registrationAPI) listRegistrations(ctx context.Context, c control.Caller, in *listRegistrationsInput) (*body[page[registration]], error) {
+	rs, next, err := s.control.ListRegistrations(ctx, c, in.Tenant, in.Source, in.place())
 	if err != nil {
 		return nil, err
 	}
-	known, err := s.g.Healths(ctx, rs...)
+	known, err := s.control.Healths(ctx, rs...)
 	return pageOf(rs, next, func(r gateway.Registration) registration {
 		v := s.registrationView(r)
 		v.Health = healthView(known[r.ID])
@@ -230,12 +231,12 @@ func (s registrationAPI) registered(r gateway.Registration, err error) (*registe
 	return &registered{`"` + strconv.Itoa(r.Rev) + `"`, s.registrationView(r)}, err
 }
 
-func (s registrationAPI) getRegistration(ctx context.Context, c gateway.Caller, in *ByID) (*registered, error) {
-	r, err := s.g.Registration(ctx, c, in.ID)
+func (s registrationAPI) getRegistration(ctx context.Context, c control.Caller, in *ByID) (*registered, error) {
+	r, err := s.control.Registration(ctx, c, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	known, err := s.g.Healths(ctx, r)
+	known, err := s.control.Healths(ctx, r)
 	out, err := s.registered(r, err)
 	out.Body.Health = healthView(known[r.ID])
 	return out, err
@@ -247,7 +248,7 @@ type changeRegistrationInput struct {
 	Body    RegistrationFields
 }
 
-func (s registrationAPI) changeRegistration(ctx context.Context, c gateway.Caller, in *changeRegistrationInput) (*registered, error) {
+func (s registrationAPI) changeRegistration(ctx context.Context, c control.Caller, in *changeRegistrationInput) (*registered, error) {
 	rev, err := revision(in.IfMatch)
 	if err != nil {
 		return nil, err
@@ -256,12 +257,12 @@ func (s registrationAPI) changeRegistration(ctx context.Context, c gateway.Calle
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.g.ChangeRegistration(ctx, c, in.ID, rev, ch)
+	r, err := s.control.ChangeRegistration(ctx, c, in.ID, rev, ch)
 	if err != nil {
 		return nil, err
 	}
 	out, _ := s.registered(r, nil)
-	out.Body.Warnings, err = s.g.Warnings(ctx, r)
+	out.Body.Warnings, err = s.control.Warnings(ctx, r)
 	return out, err
 }
 
@@ -278,8 +279,8 @@ func revision(text string) (int, error) {
 	return n, nil
 }
 
-func (s registrationAPI) deleteRegistration(ctx context.Context, c gateway.Caller, in *ByID) (*empty, error) {
-	return nil, s.g.DeleteRegistration(ctx, c, in.ID)
+func (s registrationAPI) deleteRegistration(ctx context.Context, c control.Caller, in *ByID) (*empty, error) {
+	return nil, s.control.DeleteRegistration(ctx, c, in.ID)
 }
 
 type enableInput struct {
@@ -289,23 +290,23 @@ type enableInput struct {
 	}
 }
 
-func (s registrationAPI) enableRegistration(ctx context.Context, c gateway.Caller, in *enableInput) (*registered, error) {
+func (s registrationAPI) enableRegistration(ctx context.Context, c control.Caller, in *enableInput) (*registered, error) {
 	if in.Body != nil && in.Body.Held == "release" {
-		return s.registered(s.g.EnableAndRelease(ctx, c, in.ID))
+		return s.registered(s.control.EnableAndRelease(ctx, c, in.ID))
 	}
 	if in.Body == nil || in.Body.Held == "" {
-		switch r, err := s.g.Registration(ctx, c, in.ID); {
+		switch r, err := s.control.Registration(ctx, c, in.ID); {
 		case err != nil:
 			return nil, err
 		case r.Ordered && r.State == gateway.Disabled:
 			return nil, fmt.Errorf("held: %w: want release or skip: the registration is ordered, and what was held goes first or not at all", storage.ErrInvalid)
 		}
 	}
-	return s.registered(s.g.EnableRegistration(ctx, c, in.ID))
+	return s.registered(s.control.EnableRegistration(ctx, c, in.ID))
 }
 
-func (s registrationAPI) disableRegistration(ctx context.Context, c gateway.Caller, in *ByID) (*registered, error) {
-	return s.registered(s.g.DisableRegistration(ctx, c, in.ID))
+func (s registrationAPI) disableRegistration(ctx context.Context, c control.Caller, in *ByID) (*registered, error) {
+	return s.registered(s.control.DisableRegistration(ctx, c, in.ID))
 }
 
 type rotateInput struct {
@@ -313,12 +314,12 @@ type rotateInput struct {
 	Body *rotation
 }
 
-func (s registrationAPI) rotateRegistration(ctx context.Context, c gateway.Caller, in *rotateInput) (*registered, error) {
-	overlap, err := in.Body.overlap(gateway.DefaultOverlap)
+func (s registrationAPI) rotateRegistration(ctx context.Context, c control.Caller, in *rotateInput) (*registered, error) {
+	overlap, err := in.Body.overlap(control.DefaultOverlap)
 	if err != nil {
 		return nil, err
 	}
-	r, secret, err := s.g.RotateSecret(ctx, c, in.ID, overlap)
+	r, secret, err := s.control.RotateSecret(ctx, c, in.ID, overlap)
 	out, _ := s.registered(r, nil)
 	out.Body.Secret = secret
 	return out, err
@@ -332,10 +333,10 @@ type rotateRawTokenInput struct {
 	}
 }
 
-func (s registrationAPI) rotateRawToken(ctx context.Context, c gateway.Caller, in *rotateRawTokenInput) (*registered, error) {
-	overlap, err := duration("overlap", in.Body.Overlap, gateway.DefaultOverlap)
+func (s registrationAPI) rotateRawToken(ctx context.Context, c control.Caller, in *rotateRawTokenInput) (*registered, error) {
+	overlap, err := duration("overlap", in.Body.Overlap, control.DefaultOverlap)
 	if err != nil {
 		return nil, err
 	}
-	return s.registered(s.g.RotateRawToken(ctx, c, in.ID, in.Body.RawToken, overlap))
+	return s.registered(s.control.RotateRawToken(ctx, c, in.ID, in.Body.RawToken, overlap))
 }

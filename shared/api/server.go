@@ -7,7 +7,10 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/groups"
+	"ringback/shared/transfer"
 )
 
 // maxBody is the size of the largest request body in bytes.
@@ -16,6 +19,9 @@ const maxBody = 1 << 20
 // A server is the API of one gateway.
 type server struct {
 	g        *gateway.Gateway
+	control  *control.Control
+	groups   *groups.Groups
+	transfer *transfer.Transfer
 	api      huma.API
 	operator *[32]byte // SHA-256 of the operator's own key; nil: there is none
 	keys     *lru.Cache[[32]byte, known]

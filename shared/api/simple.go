@@ -12,7 +12,9 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/groups"
 )
 
 // maxForm is the size of the largest form in bytes.
@@ -65,7 +67,7 @@ func (s *server) simple(w http.ResponseWriter, r *http.Request) {
 
 // failText returns what the caller may read about err, and notes it.
 func (s *server) failText(c *call, err error) string {
-	var no *gateway.Refusal
+	var no *groups.Refusal
 	var tooOften *rateError
 	c.why = err.Error()
 	switch {
@@ -73,9 +75,9 @@ func (s *server) failText(c *call, err error) string {
 		return no.Text
 	case errors.As(err, &tooOften):
 		return "too many calls; try again in a second"
-	case errors.Is(err, gateway.ErrUnauthorized):
+	case errors.Is(err, control.ErrUnauthorized):
 		return "apikey: unknown or expired"
-	case errors.Is(err, gateway.ErrForbidden):
+	case errors.Is(err, control.ErrForbidden):
 		return "apikey: it may not set callbacks"
 	}
 	s.log().Error("api", "operation", setHTTPCallback, "key", c.caller.Key, "outcome", "failed", "why", err.Error())
@@ -88,7 +90,7 @@ func (s *server) setCallback(ctx context.Context, c *call, r *http.Request) (gat
 		return gateway.Group{}, err
 	}
 	if p["action"] != "set_http_callback" {
-		return gateway.Group{}, &gateway.Refusal{Text: "action: want set_http_callback"}
+		return gateway.Group{}, &groups.Refusal{Text: "action: want set_http_callback"}
 	}
 	if err := s.admit(ctx, c, p["apikey"], setCallbackCost); err != nil {
 		return gateway.Group{}, err
@@ -98,7 +100,7 @@ func (s *server) setCallback(ctx context.Context, c *call, r *http.Request) (gat
 		return gateway.Group{}, err
 	}
 	defer leave()
-	return s.g.SetHTTPCallback(ctx, c.caller, gateway.CallbackRequest{
+	return s.groups.SetHTTPCallback(ctx, c.caller, groups.CallbackRequest{
 		Group: p["group"], Secret: p["secret"], SecretSHA1: p["secret_sha1"], AppName: p["app_name"], AppUUID: p["app_uuid"], URL: p["url"],
 	})
 }
@@ -115,21 +117,21 @@ func (s *server) enterCodes(ctx context.Context) (func(), error) {
 }
 
 // simpleValues returns the parameters of query and form together. The error is
-// a *gateway.Refusal if one is given twice with different values.
+// a *groups.Refusal if one is given twice with different values.
 func simpleValues(r *http.Request) (map[string]string, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, &gateway.Refusal{Text: "the query cannot be read"}
+		return nil, &groups.Refusal{Text: "the query cannot be read"}
 	}
 	form, err := readForm(r)
 	if err != nil {
-		return nil, &gateway.Refusal{Text: "the form cannot be read"}
+		return nil, &groups.Refusal{Text: "the form cannot be read"}
 	}
 	out := map[string]string{}
 	for _, p := range simpleParameters {
 		for i, v := range append(query[p.name], form[p.name]...) {
 			if i > 0 && v != out[p.name] {
-				return nil, &gateway.Refusal{Text: p.name + ": given twice with different values"}
+				return nil, &groups.Refusal{Text: p.name + ": given twice with different values"}
 			}
 			out[p.name] = v
 		}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
@@ -19,7 +20,7 @@ type validity struct {
 
 func (s *server) validities(secrets []gateway.Secret) []validity {
 	var out []validity
-	for _, secret := range s.g.Holding(secrets) {
+	for _, secret := range s.control.Holding(secrets) {
 		out = append(out, validity{secret.Since, secret.Until})
 	}
 	return out
@@ -76,7 +77,7 @@ func (s *server) eventTypes(provider string) []eventType {
 
 // sourceView shows a source to the operator.
 func (s sourceAPI) sourceView(ctx context.Context, src gateway.Source) (source, error) {
-	url, err := s.g.FirstCallbackURL(ctx, src)
+	url, err := s.control.FirstCallbackURL(ctx, src)
 	v := source{
 		ID: src.ID, Provider: src.Provider, Name: src.Name, Created: src.Created, CallbackURL: url, SDKAppID: src.SDKAppID,
 		Tokens: s.validities(src.Tokens), Basic: s.validities(src.Basic), Allow: src.Allow,
@@ -98,7 +99,7 @@ func (s sourceAPI) sourceView(ctx context.Context, src gateway.Source) (source, 
 const hidden = "***"
 
 // grantedView shows a source to a tenant.
-func (s sourceAPI) grantedView(g gateway.GrantedSource) source {
+func (s sourceAPI) grantedView(g control.GrantedSource) source {
 	v := source{ID: g.ID, Provider: g.Provider, Name: g.Name, EventTypes: s.eventTypes(g.Provider)}
 	if len(g.Matches) == 1 {
 		v.Match = g.Matches[0]
@@ -130,10 +131,10 @@ type newSource struct {
 	SourceFields
 }
 
-func (f SourceFields) change() gateway.SourceChange {
-	ch := gateway.SourceChange{Name: f.Name, SDKAppID: f.SDKAppID, Allow: f.Allow, IgnoreEventTypes: f.IgnoreEventTypes}
+func (f SourceFields) change() control.SourceChange {
+	ch := control.SourceChange{Name: f.Name, SDKAppID: f.SDKAppID, Allow: f.Allow, IgnoreEventTypes: f.IgnoreEventTypes}
 	if f.Upstream != nil {
-		ch.Upstream = &gateway.UpstreamChange{APIKey: f.Upstream.APIKey, BaseURL: f.Upstream.BaseURL}
+		ch.Upstream = &control.UpstreamChange{APIKey: f.Upstream.APIKey, BaseURL: f.Upstream.BaseURL}
 	}
 	if f.History != nil {
 		h := gateway.History(*f.History)
@@ -168,7 +169,7 @@ type createSourceInput struct {
 	Body newSource
 }
 
-func (s sourceAPI) createSource(ctx context.Context, c gateway.Caller, in *createSourceInput) (*created[source], error) {
+func (s sourceAPI) createSource(ctx context.Context, c control.Caller, in *createSourceInput) (*created[source], error) {
 	ch := in.Body.change()
 	ch.Provider, ch.Token = in.Body.Provider, in.Body.Token
 	if in.Body.Basic != nil {
@@ -176,10 +177,10 @@ func (s sourceAPI) createSource(ctx context.Context, c gateway.Caller, in *creat
 	}
 	var made gateway.Source
 	replayed, err := s.make(ctx, c, in.Once, "src", in, func(id string) (err error) {
-		made, err = s.g.CreateSource(ctx, id, ch)
+		made, err = s.control.CreateSource(ctx, id, ch)
 		return err
 	}, func(id string) (err error) {
-		made, err = s.g.Source(ctx, id)
+		made, err = s.control.Source(ctx, id)
 		return err
 	})
 	if err != nil {
@@ -189,12 +190,12 @@ func (s sourceAPI) createSource(ctx context.Context, c gateway.Caller, in *creat
 	return &created[source]{replayed, v}, err
 }
 
-func (s sourceAPI) listSources(ctx context.Context, c gateway.Caller, in *Placed) (*body[page[source]], error) {
-	if c.Scope != gateway.ScopeOperator {
-		granted, err := s.g.GrantedSources(ctx, c.Tenant)
+func (s sourceAPI) listSources(ctx context.Context, c control.Caller, in *Placed) (*body[page[source]], error) {
+	if c.Scope != control.ScopeOperator {
+		granted, err := s.control.GrantedSources(ctx, c.Tenant)
 		return pageOf(granted, "", s.grantedView), err
 	}
-	found, next, err := s.g.Sources(ctx, in.place())
+	found, next, err := s.control.Sources(ctx, in.place())
 	if err != nil {
 		return nil, err
 	}
@@ -208,9 +209,9 @@ func (s sourceAPI) listSources(ctx context.Context, c gateway.Caller, in *Placed
 	return out, err
 }
 
-func (s sourceAPI) getSource(ctx context.Context, c gateway.Caller, in *ByID) (*body[source], error) {
-	if c.Scope != gateway.ScopeOperator {
-		granted, err := s.g.GrantedSources(ctx, c.Tenant)
+func (s sourceAPI) getSource(ctx context.Context, c control.Caller, in *ByID) (*body[source], error) {
+	if c.Scope != control.ScopeOperator {
+		granted, err := s.control.GrantedSources(ctx, c.Tenant)
 		for _, g := range granted {
 			if g.ID == in.ID {
 				return &body[source]{s.grantedView(g)}, err
@@ -218,7 +219,7 @@ func (s sourceAPI) getSource(ctx context.Context, c gateway.Caller, in *ByID) (*
 		}
 		return nil, orNotFound(err)
 	}
-	src, err := s.g.Source(ctx, in.ID)
+	src, err := s.control.Source(ctx, in.ID)
 	return s.shown(ctx, src, err)
 }
 
@@ -244,8 +245,8 @@ type changeSourceInput struct {
 	Body SourceFields
 }
 
-func (s sourceAPI) changeSource(ctx context.Context, _ gateway.Caller, in *changeSourceInput) (*body[source], error) {
-	src, err := s.g.ChangeSource(ctx, in.ID, in.Body.change())
+func (s sourceAPI) changeSource(ctx context.Context, _ control.Caller, in *changeSourceInput) (*body[source], error) {
+	src, err := s.control.ChangeSource(ctx, in.ID, in.Body.change())
 	return s.shown(ctx, src, err)
 }
 
@@ -254,8 +255,8 @@ type deleteSourceInput struct {
 	Force bool `query:"force" doc:"remove its registrations too"`
 }
 
-func (s sourceAPI) deleteSource(ctx context.Context, _ gateway.Caller, in *deleteSourceInput) (*empty, error) {
-	return nil, s.g.DeleteSource(ctx, in.ID, in.Force)
+func (s sourceAPI) deleteSource(ctx context.Context, _ control.Caller, in *deleteSourceInput) (*empty, error) {
+	return nil, s.control.DeleteSource(ctx, in.ID, in.Force)
 }
 
 type rotateTokenInput struct {
@@ -266,12 +267,12 @@ type rotateTokenInput struct {
 	}
 }
 
-func (s sourceAPI) rotateToken(ctx context.Context, _ gateway.Caller, in *rotateTokenInput) (*body[source], error) {
-	overlap, err := duration("overlap", in.Body.Overlap, gateway.DefaultOverlap)
+func (s sourceAPI) rotateToken(ctx context.Context, _ control.Caller, in *rotateTokenInput) (*body[source], error) {
+	overlap, err := duration("overlap", in.Body.Overlap, control.DefaultOverlap)
 	if err != nil {
 		return nil, err
 	}
-	src, err := s.g.RotateToken(ctx, in.ID, in.Body.Token, overlap)
+	src, err := s.control.RotateToken(ctx, in.ID, in.Body.Token, overlap)
 	return s.shown(ctx, src, err)
 }
 
@@ -283,11 +284,11 @@ type rotateBasicInput struct {
 	}
 }
 
-func (s sourceAPI) rotateBasic(ctx context.Context, _ gateway.Caller, in *rotateBasicInput) (*body[source], error) {
-	overlap, err := duration("overlap", in.Body.Overlap, gateway.DirectOverlap)
+func (s sourceAPI) rotateBasic(ctx context.Context, _ control.Caller, in *rotateBasicInput) (*body[source], error) {
+	overlap, err := duration("overlap", in.Body.Overlap, control.DirectOverlap)
 	if err != nil {
 		return nil, err
 	}
-	src, err := s.g.RotateBasic(ctx, in.ID, provider.Login{Name: in.Body.Basic.Login, Password: in.Body.Basic.Password}, overlap)
+	src, err := s.control.RotateBasic(ctx, in.ID, provider.Login{Name: in.Body.Basic.Login, Password: in.Body.Basic.Password}, overlap)
 	return s.shown(ctx, src, err)
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 )
 
@@ -60,14 +61,14 @@ type createTenantInput struct {
 	}
 }
 
-func (s tenantAPI) createTenant(ctx context.Context, c gateway.Caller, in *createTenantInput) (*created[tenant], error) {
+func (s tenantAPI) createTenant(ctx context.Context, c control.Caller, in *createTenantInput) (*created[tenant], error) {
 	var made gateway.Tenant
 	var key, why string
 	replayed, err := s.make(ctx, c, in.Once, "ten", in, func(id string) (err error) {
-		made, key, err = s.g.CreateTenant(ctx, id, in.Body.Name, gateway.Limits(in.Body.Limits))
+		made, key, err = s.control.CreateTenant(ctx, id, in.Body.Name, gateway.Limits(in.Body.Limits))
 		return err
 	}, func(id string) (err error) {
-		made, err = s.g.Tenant(ctx, id)
+		made, err = s.control.Tenant(ctx, id)
 		why = note
 		return err
 	})
@@ -79,13 +80,13 @@ func (s tenantAPI) createTenant(ctx context.Context, c gateway.Caller, in *creat
 	return &created[tenant]{replayed, v}, nil
 }
 
-func (s tenantAPI) listTenants(ctx context.Context, _ gateway.Caller, in *Placed) (*body[page[tenant]], error) {
-	found, next, err := s.g.Tenants(ctx, in.place())
+func (s tenantAPI) listTenants(ctx context.Context, _ control.Caller, in *Placed) (*body[page[tenant]], error) {
+	found, next, err := s.control.Tenants(ctx, in.place())
 	return pageOf(found, next, tenantView), err
 }
 
-func (s tenantAPI) getTenant(ctx context.Context, _ gateway.Caller, in *ByID) (*body[tenant], error) {
-	t, err := s.g.Tenant(ctx, in.ID)
+func (s tenantAPI) getTenant(ctx context.Context, _ control.Caller, in *ByID) (*body[tenant], error) {
+	t, err := s.control.Tenant(ctx, in.ID)
 	return &body[tenant]{tenantView(t)}, err
 }
 
@@ -98,28 +99,28 @@ type changeTenantInput struct {
 	}
 }
 
-func (s tenantAPI) changeTenant(ctx context.Context, _ gateway.Caller, in *changeTenantInput) (*body[tenant], error) {
-	return s.setTenant(ctx, in.ID, gateway.TenantChange{Name: in.Body.Name, Limits: (*gateway.Limits)(in.Body.Limits), Disabled: in.Body.Disabled})
+func (s tenantAPI) changeTenant(ctx context.Context, _ control.Caller, in *changeTenantInput) (*body[tenant], error) {
+	return s.setTenant(ctx, in.ID, control.TenantChange{Name: in.Body.Name, Limits: (*gateway.Limits)(in.Body.Limits), Disabled: in.Body.Disabled})
 }
 
-func (s tenantAPI) setTenant(ctx context.Context, id string, ch gateway.TenantChange) (*body[tenant], error) {
-	t, err := s.g.ChangeTenant(ctx, id, ch)
+func (s tenantAPI) setTenant(ctx context.Context, id string, ch control.TenantChange) (*body[tenant], error) {
+	t, err := s.control.ChangeTenant(ctx, id, ch)
 	s.forgetKeys()
 	return &body[tenant]{tenantView(t)}, err
 }
 
-func (s tenantAPI) disableTenant(ctx context.Context, _ gateway.Caller, in *ByID) (*body[tenant], error) {
+func (s tenantAPI) disableTenant(ctx context.Context, _ control.Caller, in *ByID) (*body[tenant], error) {
 	disabled := true
-	return s.setTenant(ctx, in.ID, gateway.TenantChange{Disabled: &disabled})
+	return s.setTenant(ctx, in.ID, control.TenantChange{Disabled: &disabled})
 }
 
-func (s tenantAPI) enableTenant(ctx context.Context, _ gateway.Caller, in *ByID) (*body[tenant], error) {
+func (s tenantAPI) enableTenant(ctx context.Context, _ control.Caller, in *ByID) (*body[tenant], error) {
 	disabled := false
-	return s.setTenant(ctx, in.ID, gateway.TenantChange{Disabled: &disabled})
+	return s.setTenant(ctx, in.ID, control.TenantChange{Disabled: &disabled})
 }
 
-func (s tenantAPI) deleteTenant(ctx context.Context, _ gateway.Caller, in *ByID) (*body[job], error) {
-	j, err := s.g.RemoveTenant(ctx, in.ID)
+func (s tenantAPI) deleteTenant(ctx context.Context, _ control.Caller, in *ByID) (*body[job], error) {
+	j, err := s.control.RemoveTenant(ctx, in.ID)
 	s.forgetKeys()
 	return &body[job]{jobView(j)}, err
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 )
@@ -73,8 +74,8 @@ type tested struct {
 	Delivery string `json:"delivery" doc:"there soon"`
 }
 
-func (s workAPI) testRegistration(ctx context.Context, c gateway.Caller, in *ByID) (*body[tested], error) {
-	e, err := s.g.TestRegistration(ctx, c, in.ID)
+func (s workAPI) testRegistration(ctx context.Context, c control.Caller, in *ByID) (*body[tested], error) {
+	e, err := s.control.TestRegistration(ctx, c, in.ID)
 	return &body[tested]{tested{e.ID, gateway.DeliveryID(in.ID, e.ID)}}, err
 }
 
@@ -87,21 +88,21 @@ type spanInput struct {
 	}
 }
 
-type starter func(ctx context.Context, c gateway.Caller, id, registration string, span gateway.Span) (gateway.Job, error)
+type starter func(ctx context.Context, c control.Caller, id, registration string, span control.Span) (gateway.Job, error)
 
 // start starts a job about a registration.
-func (s workAPI) start(ctx context.Context, c gateway.Caller, in *spanInput, start starter) (*created[job], error) {
-	span := gateway.Span{Since: in.Body.Since.UTC(), Until: in.Body.Until.UTC()}
+func (s workAPI) start(ctx context.Context, c control.Caller, in *spanInput, start starter) (*created[job], error) {
+	span := control.Span{Since: in.Body.Since.UTC(), Until: in.Body.Until.UTC()}
 	return s.started(ctx, c, in.Once, in, func(id string) (gateway.Job, error) { return start(ctx, c, id, in.ID, span) })
 }
 
-func (s *server) started(ctx context.Context, c gateway.Caller, o Once, asked any, start func(id string) (gateway.Job, error)) (*created[job], error) {
+func (s *server) started(ctx context.Context, c control.Caller, o Once, asked any, start func(id string) (gateway.Job, error)) (*created[job], error) {
 	var j gateway.Job
 	replayed, err := s.make(ctx, c, o, "job", asked, func(id string) (err error) {
 		j, err = start(id)
 		return err
 	}, func(id string) (err error) {
-		j, err = s.g.JobOf(ctx, c, id)
+		j, err = s.control.JobOf(ctx, c, id)
 		return err
 	})
 	if err != nil {
@@ -110,16 +111,16 @@ func (s *server) started(ctx context.Context, c gateway.Caller, o Once, asked an
 	return &created[job]{replayed, jobView(j)}, nil
 }
 
-func (s workAPI) recover(ctx context.Context, c gateway.Caller, in *spanInput) (*created[job], error) {
-	return s.start(ctx, c, in, s.g.StartRecover)
+func (s workAPI) recover(ctx context.Context, c control.Caller, in *spanInput) (*created[job], error) {
+	return s.start(ctx, c, in, s.control.StartRecover)
 }
 
-func (s workAPI) replayMissing(ctx context.Context, c gateway.Caller, in *spanInput) (*created[job], error) {
-	return s.start(ctx, c, in, s.g.StartReplay)
+func (s workAPI) replayMissing(ctx context.Context, c control.Caller, in *spanInput) (*created[job], error) {
+	return s.start(ctx, c, in, s.control.StartReplay)
 }
 
-func (s workAPI) release(ctx context.Context, c gateway.Caller, in *spanInput) (*created[job], error) {
-	return s.start(ctx, c, in, s.g.StartRelease)
+func (s workAPI) release(ctx context.Context, c control.Caller, in *spanInput) (*created[job], error) {
+	return s.start(ctx, c, in, s.control.StartRelease)
 }
 
 type dryRunInput struct {
@@ -138,12 +139,12 @@ type dryRun struct {
 	Events   []event `json:"events" nullable:"false" doc:"the newest 100 that match"`
 }
 
-func (s workAPI) dryRun(ctx context.Context, c gateway.Caller, in *dryRunInput) (*body[dryRun], error) {
+func (s workAPI) dryRun(ctx context.Context, c control.Caller, in *dryRunInput) (*body[dryRun], error) {
 	ch, err := RegistrationFields{EventTypes: in.Body.EventTypes, Match: in.Body.Match}.change()
 	if err != nil {
 		return nil, err
 	}
-	run, err := s.g.DryRunRegistration(ctx, c, in.ID, in.Body.Since.UTC(), ch)
+	run, err := s.control.DryRunRegistration(ctx, c, in.ID, in.Body.Since.UTC(), ch)
 	v := dryRun{Looked: run.Looked, Matched: run.Matched, Complete: run.Complete, Events: []event{}}
 	for _, e := range run.Events {
 		v.Events = append(v.Events, eventView(e))
@@ -156,18 +157,18 @@ type listJobsInput struct {
 	OfTenant
 }
 
-func (s workAPI) listJobs(ctx context.Context, c gateway.Caller, in *listJobsInput) (*body[page[job]], error) {
-	jobs, next, err := s.g.Jobs(ctx, c, in.Tenant, in.place())
+func (s workAPI) listJobs(ctx context.Context, c control.Caller, in *listJobsInput) (*body[page[job]], error) {
+	jobs, next, err := s.control.Jobs(ctx, c, in.Tenant, in.place())
 	return pageOf(jobs, next, jobView), err
 }
 
-func (s workAPI) getJob(ctx context.Context, c gateway.Caller, in *ByID) (*body[job], error) {
-	j, err := s.g.JobOf(ctx, c, in.ID)
+func (s workAPI) getJob(ctx context.Context, c control.Caller, in *ByID) (*body[job], error) {
+	j, err := s.control.JobOf(ctx, c, in.ID)
 	return &body[job]{jobView(j)}, err
 }
 
-func (s workAPI) cancelJob(ctx context.Context, c gateway.Caller, in *ByID) (*body[job], error) {
-	j, err := s.g.CancelJobOf(ctx, c, in.ID)
+func (s workAPI) cancelJob(ctx context.Context, c control.Caller, in *ByID) (*body[job], error) {
+	j, err := s.control.CancelJobOf(ctx, c, in.ID)
 	return &body[job]{jobView(j)}, err
 }
 
@@ -179,9 +180,9 @@ type erasureInput struct {
 	}
 }
 
-func (s workAPI) createErasure(ctx context.Context, c gateway.Caller, in *erasureInput) (*created[job], error) {
+func (s workAPI) createErasure(ctx context.Context, c control.Caller, in *erasureInput) (*created[job], error) {
 	return s.started(ctx, c, in.Once, in, func(id string) (gateway.Job, error) {
-		return s.g.StartErasure(ctx, id, in.Body.Source, in.Body.Match)
+		return s.control.StartErasure(ctx, id, in.Body.Source, in.Body.Match)
 	})
 }
 
@@ -196,8 +197,8 @@ type queueDepth struct {
 	OldestDue time.Time `json:"oldest_due,omitzero" doc:"of the retry queue: when the oldest of what should have been handed out fell due; left out if nothing is late"`
 }
 
-func (s workAPI) deadLetters(ctx context.Context, _ gateway.Caller, _ *empty) (*body[page[queueDepth]], error) {
-	depths, err := s.g.DeadLetters(ctx)
+func (s workAPI) deadLetters(ctx context.Context, _ control.Caller, _ *empty) (*body[page[queueDepth]], error) {
+	depths, err := s.control.DeadLetters(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -218,6 +219,6 @@ type redriveInput struct {
 	Queue string `path:"queue" enum:"events,retry"`
 }
 
-func (s workAPI) redrive(ctx context.Context, _ gateway.Caller, in *redriveInput) (*empty, error) {
+func (s workAPI) redrive(ctx context.Context, _ control.Caller, in *redriveInput) (*empty, error) {
 	return nil, s.g.Queue.Redrive(ctx, storage.QueueName(in.Queue))
 }

@@ -21,6 +21,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
+	"ringback/shared/transfer"
 )
 
 const operatorKey = "an operator key of no fewer than 32 characters"
@@ -82,6 +83,7 @@ func newWorldOver(t testing.TB, s storage.Store, q storage.Queue) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.g.Steps = transfer.Steps(w.g)
 	w.api = api.New(w.g, api.Config{OperatorKey: operatorKey})
 	return w
 }

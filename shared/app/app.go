@@ -27,11 +27,15 @@ type Parts struct {
 	Metrics   gateway.Metrics // nil: nothing is counted
 	Log       *slog.Logger
 	Alone     bool // see gateway.Config
+
+	// Steps makes the steps of jobs that are not the gateway's own, such as
+	// transfer.Steps; nil: there are none, as for a process that runs no jobs.
+	Steps func(*gateway.Gateway) map[gateway.JobKind]gateway.Step
 }
 
 // New returns the gateway that cfg describes.
 func New(cfg config.Config, p Parts) (*gateway.Gateway, error) {
-	return gateway.New(gateway.Config{
+	g, err := gateway.New(gateway.Config{
 		Store: p.Store, Queue: p.Queue, Keys: p.Keys, Providers: p.Providers, Metrics: p.Metrics, Log: p.Log, Alone: p.Alone,
 		Egress:     &egress.Client{Allow: cfg.AllowEndpoints, Own: own(cfg.PublicURL)},
 		PublicURL:  cfg.PublicURL,
@@ -39,8 +43,11 @@ func New(cfg config.Config, p Parts) (*gateway.Gateway, error) {
 		AtOnce:     cfg.Attempts,
 		Brake:      cfg.Brake,
 		FairQueues: cfg.FairQueues,
-		SmartBots:  cfg.SmartBotsURL,
 	})
+	if err == nil && p.Steps != nil {
+		g.Steps = p.Steps(g)
+	}
+	return g, err
 }
 
 func own(publicURL string) []string {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 )
@@ -17,7 +18,7 @@ func TestEveryAttemptIsListed(t *testing.T) {
 		scenario(t, func(t *testing.T, w *world) {
 			s, path := w.smartBots()
 			c := w.tenant(s, nil)
-			r, e := w.register(c, s, "moody.example", gateway.RegistrationChange{Ordered: &ordered})
+			r, e := w.register(c, s, "moody.example", control.RegistrationChange{Ordered: &ordered})
 			codes := []int{500, 200, 500, 200, 200}
 			e.set(func(n int, _ *http.Request) (int, http.Header) { return codes[min(n, len(codes)-1)], http.Header{} })
 			w.chat(path, groupA, "hello")
@@ -32,7 +33,7 @@ func TestEveryAttemptIsListed(t *testing.T) {
 			for n := 3; n <= len(codes); n++ {
 				time.Sleep(time.Second) // attempts of one millisecond are in no order
 				d := w.deliveries(c, r.ID)[0]
-				if _, err := w.g.ResendDelivery(t.Context(), c, d.ID); err != nil {
+				if _, err := w.control().ResendDelivery(t.Context(), c, d.ID); err != nil {
 					t.Fatal(err)
 				}
 				w.within(time.Hour, "resent", func() bool { return len(e.seen()) == n && !w.deliveries(c, r.ID)[0].Manual })
@@ -44,13 +45,13 @@ func TestEveryAttemptIsListed(t *testing.T) {
 
 // wantAttempts compares the status codes of the attempts of r's delivery, in
 // pages of every size.
-func (w *world) wantAttempts(c gateway.Caller, r gateway.Registration, want []int) {
+func (w *world) wantAttempts(c control.Caller, r gateway.Registration, want []int) {
 	w.t.Helper()
 	d := w.deliveries(c, r.ID)[0]
 	for limit := range len(want) + 2 {
 		var got []int
 		for at, more := (storage.Place{Limit: limit}), true; more; more = at.Cursor != "" {
-			page, next, err := w.g.Attempts(w.t.Context(), d, at)
+			page, next, err := w.control().Attempts(w.t.Context(), d, at)
 			if err != nil || limit > 0 && len(page) > limit || len(got) > len(want) {
 				w.t.Fatalf("attempts in pages of %d: %d after %v, %v", limit, len(page), got, err)
 			}

@@ -22,10 +22,12 @@ import (
 
 	"ringback/shared/app"
 	"ringback/shared/config"
+	"ringback/shared/control"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
+	"ringback/shared/transfer"
 )
 
 // A bench is a gateway on the embedded backend behind real sockets, with the
@@ -58,7 +60,7 @@ func newBench(b testing.TB, worker bool) *bench {
 	cfg.AllowEndpoints = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	cfg.PublicURL = "http://ringback.example"
 	x := &bench{b: b, arrived: make(chan time.Duration, 1<<20)}
-	x.g, err = app.New(cfg, app.Parts{
+	x.g, err = app.New(cfg, app.Parts{Steps: transfer.Steps,
 		Store: db, Queue: db, Keys: keys, Providers: all.Providers(), Alone: true,
 		Log: slog.New(slog.NewJSONHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelInfo})),
 	})
@@ -111,25 +113,25 @@ func (x *bench) receive(w http.ResponseWriter, r *http.Request) {
 func (x *bench) source(registrations int) string {
 	x.b.Helper()
 	ctx := context.Background()
-	s, err := x.g.CreateSource(ctx, gateway.NewSourceID(), gateway.SourceChange{Provider: "smartbots", Name: ptr("bench")})
+	s, err := control.New(x.g).CreateSource(ctx, gateway.NewSourceID(), control.SourceChange{Provider: "smartbots", Name: ptr("bench")})
 	if err != nil {
 		x.b.Fatal(err)
 	}
-	tenant, _, err := x.g.CreateTenant(ctx, gateway.NewID("ten", time.Now()), "bench", gateway.Limits{})
+	tenant, _, err := control.New(x.g).CreateTenant(ctx, gateway.NewID("ten", time.Now()), "bench", gateway.Limits{})
 	if err != nil {
 		x.b.Fatal(err)
 	}
-	if _, err := x.g.CreateGrant(ctx, gateway.NewID("grt", time.Now()), s.ID, tenant.ID, nil); err != nil {
+	if _, err := control.New(x.g).CreateGrant(ctx, gateway.NewID("grt", time.Now()), s.ID, tenant.ID, nil); err != nil {
 		x.b.Fatal(err)
 	}
-	c := gateway.Caller{Scope: gateway.ScopeFull, Tenant: tenant.ID, Limits: gateway.Limits{RegistrationsPerSource: 1 << 20}}
+	c := control.Caller{Scope: control.ScopeFull, Tenant: tenant.ID, Limits: gateway.Limits{RegistrationsPerSource: 1 << 20}}
 	for range registrations {
-		ch := gateway.RegistrationChange{URL: ptr(x.receiver.URL + "/hook")}
-		if _, _, err := x.g.CreateRegistration(ctx, c, gateway.NewID("reg", time.Now()), s.ID, ch); err != nil {
+		ch := control.RegistrationChange{URL: ptr(x.receiver.URL + "/hook")}
+		if _, _, err := control.New(x.g).CreateRegistration(ctx, c, gateway.NewID("reg", time.Now()), s.ID, ch); err != nil {
 			x.b.Fatal(err)
 		}
 	}
-	text, err := x.g.FirstCallbackURL(ctx, s)
+	text, err := control.New(x.g).FirstCallbackURL(ctx, s)
 	if err != nil {
 		x.b.Fatal(err)
 	}
@@ -187,7 +189,7 @@ func TestWarmIngestAllocatesLittle(t *testing.T) {
 func (x *bench) ingest(provider string) func() {
 	x.b.Helper()
 	x.g.Queue = taking{}
-	ch := gateway.SourceChange{Provider: provider, Name: ptr("bench")}
+	ch := control.SourceChange{Provider: provider, Name: ptr("bench")}
 	query, contentType, text := "", "application/json", directKiB()
 	switch provider {
 	case "smartbots":
@@ -196,11 +198,11 @@ func (x *bench) ingest(provider string) func() {
 		query, text = "SdkAppid=1400000001&CallbackCommand=Bot.OnGroupMessage&contenttype=json&ClientIP=127.0.0.1&OptPlatform=iOS", tencentKiB()
 		ch.SDKAppID = ptr(uint64(1400000001))
 	}
-	s, err := x.g.CreateSource(context.Background(), gateway.NewSourceID(), ch)
+	s, err := control.New(x.g).CreateSource(context.Background(), gateway.NewSourceID(), ch)
 	if err != nil {
 		x.b.Fatal(err)
 	}
-	at, err := x.g.FirstCallbackURL(context.Background(), s)
+	at, err := control.New(x.g).FirstCallbackURL(context.Background(), s)
 	if err != nil {
 		x.b.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 )
 
@@ -12,7 +13,7 @@ func TestRecoverAttemptsAgainBehindAnOpenCircuit(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "mended.example", gateway.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{30 * time.Second}}})
+		r, e := w.register(c, s, "mended.example", control.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{30 * time.Second}}})
 		e.set(always(500))
 		start := w.later()
 		for n := range 20 {
@@ -30,7 +31,7 @@ func TestRecoverAttemptsAgainBehindAnOpenCircuit(t *testing.T) {
 		e.set(nil)
 		w.later() // what fails while the job is asked for is not its affair
 		again(w, func() (gateway.Job, error) {
-			return w.g.StartRecover(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, gateway.Span{Since: start})
+			return w.control().StartRecover(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, control.Span{Since: start})
 		})
 		w.within(12*time.Hour, "all recovered", func() bool { return len(e.accepted()) >= 20 })
 	})

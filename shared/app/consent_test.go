@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 )
 
@@ -13,13 +14,13 @@ func TestEndpointThatMustConsentGetsNothingBefore(t *testing.T) {
 		s, path := w.smartBots()
 		id := gateway.NewID("ten", time.Now())
 		again(w, func() (gateway.Tenant, error) {
-			tn, _, err := w.g.CreateTenant(t.Context(), id, "a tenant", gateway.Limits{RequireChallenge: true})
+			tn, _, err := w.control().CreateTenant(t.Context(), id, "a tenant", gateway.Limits{RequireChallenge: true})
 			return tn, err
 		})
 		w.grant(s, id, nil)
-		c := gateway.Caller{Scope: gateway.ScopeFull, Tenant: id}
+		c := control.Caller{Scope: control.ScopeFull, Tenant: id}
 		silent := w.endpoints.add("tenant.example", "")
-		r, e := w.register(c, s, "tenant.example", gateway.RegistrationChange{})
+		r, e := w.register(c, s, "tenant.example", control.RegistrationChange{})
 		if r.State != gateway.Disabled || !strings.HasPrefix(r.Why, "unproven") || silent.asked == 0 {
 			t.Fatalf("before it consents it is %s, %q, asked %d times; want disabled as unproven", r.State, r.Why, silent.asked)
 		}
@@ -27,12 +28,12 @@ func TestEndpointThatMustConsentGetsNothingBefore(t *testing.T) {
 		w.wantStatus(c, r, 6*time.Hour, gateway.Held)
 		for _, origin := range []string{"", "elsewhere.example"} {
 			e.allow(origin)
-			if _, err := w.g.EnableRegistration(t.Context(), c, r.ID); err == nil {
+			if _, err := w.control().EnableRegistration(t.Context(), c, r.ID); err == nil {
 				t.Errorf("enabled though the endpoint consents to %q", origin)
 			}
 		}
 		e.allow("ringback.example")
-		again(w, func() (gateway.Registration, error) { return w.g.EnableAndRelease(t.Context(), c, r.ID) })
+		again(w, func() (gateway.Registration, error) { return w.control().EnableAndRelease(t.Context(), c, r.ID) })
 		w.within(12*time.Hour, "delivered", func() bool { return len(e.accepted()) == 1 })
 		if got := e.seen()[0].header.Get("WebHook-Request-Origin"); got != "ringback.example" {
 			t.Errorf("delivered with WebHook-Request-Origin %q, want ringback.example", got)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 )
 
@@ -33,11 +34,11 @@ func TestDisconnectedSourceIsToldToWhomeverItConcerns(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		a, b, narrow := w.tenant(s, nil), w.tenant(s, nil), w.tenant(s, gateway.Match{"group": {groupA}})
-		named := gateway.RegistrationChange{EventTypes: ptr([]string{kind})}
+		named := control.RegistrationChange{EventTypes: ptr([]string{kind})}
 		_, first := w.register(a, s, "first.example", named)
 		_, second := w.register(b, s, "second.example", named)
-		_, part := w.register(narrow, s, "part.example", gateway.RegistrationChange{EventTypes: ptr([]string{kind, "*"})})
-		_, stars := w.register(a, s, "stars.example", gateway.RegistrationChange{})
+		_, part := w.register(narrow, s, "part.example", control.RegistrationChange{EventTypes: ptr([]string{kind, "*"})})
+		_, stars := w.register(a, s, "stars.example", control.RegistrationChange{})
 
 		time.Sleep(time.Until(time.Now().Truncate(time.Hour).Add(time.Hour))) // hours are counted from the full one
 		for range 5 {
@@ -71,7 +72,7 @@ func TestDisconnectedSourceIsSeenByWhoWasTold(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "told.example", gateway.RegistrationChange{EventTypes: ptr([]string{"source.disconnected"})})
+		r, e := w.register(c, s, "told.example", control.RegistrationChange{EventTypes: ptr([]string{"source.disconnected"})})
 		time.Sleep(time.Minute) // a repeat that comes in another hour by the worker's clock is told again
 		w.removedUpstream(path, groupA)
 		w.within(6*time.Hour, "told", func() bool { return len(e.seen()) > 0 })
@@ -80,7 +81,7 @@ func TestDisconnectedSourceIsSeenByWhoWasTold(t *testing.T) {
 			t.Errorf("told %s, valid %v; want a signed one that names the group", p.body, p.valid)
 		}
 		d := w.wantStatus(c, r, time.Hour, gateway.Succeeded)
-		l := again(w, func() (gateway.ListedEvent, error) { return w.g.EventOf(t.Context(), c, d.Event) })
+		l := again(w, func() (control.ListedEvent, error) { return w.control().EventOf(t.Context(), c, d.Event) })
 		if l.Hidden || l.Type != "source.disconnected" {
 			t.Errorf("listed as %+v, want it to be shown", l)
 		}

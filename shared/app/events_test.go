@@ -18,7 +18,9 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"ringback/shared/app"
+	"ringback/shared/app/samples"
 	"ringback/shared/cloud"
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
 )
@@ -262,10 +264,10 @@ var sampleOf = map[string]string{"smartbots": sampleSmartBots, "tencent-chat": s
 // registerSamples makes a registration of each format for all of each source.
 func (w *world) registerSamples(sources ...string) {
 	w.t.Helper()
-	c := gateway.Caller{Scope: gateway.ScopeFull, Tenant: app.SampleTenant}
+	c := control.Caller{Scope: control.ScopeFull, Tenant: samples.Tenant}
 	for _, source := range sources {
 		for _, format := range []gateway.Format{gateway.Standard, gateway.Raw} {
-			w.register(c, gateway.Source{ID: source}, source+"-"+string(format)+".example", gateway.RegistrationChange{
+			w.register(c, gateway.Source{ID: source}, source+"-"+string(format)+".example", control.RegistrationChange{
 				Format: ptr(format), EventTypes: ptr([]string{"*"}),
 			})
 		}
@@ -277,7 +279,7 @@ func (w *world) sampleEvents() []seenEvent {
 	w.t.Helper()
 	var out []seenEvent
 	for _, source := range sampleOf {
-		page, next, err := w.g.Events(w.t.Context(), gateway.Operator(), gateway.HistoryQuery{Source: source, Limit: 100})
+		page, next, err := w.control().Events(w.t.Context(), control.Operator(), control.HistoryQuery{Source: source, Limit: 100})
 		if err != nil || next != "" {
 			w.t.Fatalf("events of %s: more %q, error %v", source, next, err)
 		}

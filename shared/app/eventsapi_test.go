@@ -11,8 +11,10 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"ringback/shared/api"
-	"ringback/shared/app"
+	"ringback/shared/app/samples"
+	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/groups"
 )
 
 // What the committed calls hold in place of secrets, which no deployment has.
@@ -116,14 +118,14 @@ func (w *world) withKey(e lambdaevents.APIGatewayV2HTTPRequest) lambdaevents.API
 	if !strings.Contains(e.RawQueryString+body, sampleTenantKey) {
 		return e
 	}
-	_, _, err := w.g.CreateGroup(w.t.Context(), gateway.NewID("grp", time.Now()), gateway.GroupChange{
+	_, _, err := w.groups().CreateGroup(w.t.Context(), gateway.NewID("grp", time.Now()), groups.GroupChange{
 		Source: sampleSmartBots, Name: "Harbor Crew", UUID: groupA, GroupID: "harbor-crew", Code: "open-the-dock",
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	k := gateway.APIKey{Scope: gateway.ScopeSetHTTP, Tenant: app.SampleTenant}
-	_, key, err := w.g.CreateAPIKey(w.t.Context(), gateway.Operator(), gateway.NewID("key", time.Now()), k)
+	k := control.APIKey{Scope: control.ScopeSetHTTP, Tenant: samples.Tenant}
+	_, key, err := w.control().CreateAPIKey(w.t.Context(), control.Operator(), gateway.NewID("key", time.Now()), k)
 	if err != nil {
 		w.t.Fatal(err)
 	}

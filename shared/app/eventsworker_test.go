@@ -21,12 +21,15 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"ringback/shared/app"
+	"ringback/shared/app/samples"
 	"ringback/shared/cloud"
+	"ringback/shared/control"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
+	"ringback/shared/transfer"
 )
 
 // A wantedBatch is what a committed batch of messages comes to.
@@ -167,7 +170,7 @@ func idle(t *testing.T, f func(t *testing.T, w *world)) {
 		w.db = db
 		w.g = w.gatewayOver(db)
 		w.g.Egress.Transport = &w.endpoints
-		if err := app.Sample(t.Context(), w.g); err != nil {
+		if err := samples.Install(t.Context(), control.New(w.g)); err != nil {
 			t.Fatal(err)
 		}
 		f(t, w)
@@ -182,7 +185,7 @@ func (w *world) gatewayOver(q storage.Queue) *gateway.Gateway {
 		w.t.Fatal(err)
 	}
 	cfg := loadConfig(w.t)
-	g, err := app.New(cfg, app.Parts{
+	g, err := app.New(cfg, app.Parts{Steps: transfer.Steps,
 		Store: w.db, Queue: q, Keys: keys, Providers: all.Providers(), Log: slog.New(slog.NewJSONHandler(w.log, nil)),
 	})
 	if err != nil {

@@ -9,14 +9,14 @@ import (
 	"ringback/shared/storage"
 )
 
-// groups is a Queue that notes the group of each message to the events queue.
-type groups struct {
+// groupsOf is a Queue that notes the group of each message to the events queue.
+type groupsOf struct {
 	storage.Queue
 	mu   sync.Mutex
 	seen []string
 }
 
-func (q *groups) Send(ctx context.Context, name storage.QueueName, ms []storage.Message) []error {
+func (q *groupsOf) Send(ctx context.Context, name storage.QueueName, ms []storage.Message) []error {
 	if name == storage.EventsQueue {
 		q.mu.Lock()
 		for _, m := range ms {
@@ -31,7 +31,7 @@ func TestFairQueuesGroupMessagesByTheirSource(t *testing.T) {
 	for _, fair := range []bool{true, false} {
 		t.Run(fmt.Sprint(fair), func(t *testing.T) {
 			idle(t, func(t *testing.T, w *world) {
-				q := &groups{Queue: w.db}
+				q := &groupsOf{Queue: w.db}
 				w.g = w.gatewayOver(q)
 				w.g.FairQueues = fair
 				s, path := w.smartBots()

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 )
@@ -25,11 +26,11 @@ func TestHeldDeliveryLastsThirtyDays(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "paused.example", gateway.RegistrationChange{})
-		failing, f := w.register(c, s, "failing.example", gateway.RegistrationChange{})
+		r, e := w.register(c, s, "paused.example", control.RegistrationChange{})
+		failing, f := w.register(c, s, "failing.example", control.RegistrationChange{})
 		f.set(always(500))
 		disable := func(r gateway.Registration) {
-			again(w, func() (gateway.Registration, error) { return w.g.DisableRegistration(t.Context(), c, r.ID) })
+			again(w, func() (gateway.Registration, error) { return w.control().DisableRegistration(t.Context(), c, r.ID) })
 		}
 		disable(r)
 		time.Sleep(3 * time.Second)
@@ -41,9 +42,9 @@ func TestHeldDeliveryLastsThirtyDays(t *testing.T) {
 		w.pausedFor(28 * day)
 		f.set(nil)
 		for _, r := range []gateway.Registration{r, failing} {
-			again(w, func() (gateway.Registration, error) { return w.g.EnableRegistration(t.Context(), c, r.ID) })
+			again(w, func() (gateway.Registration, error) { return w.control().EnableRegistration(t.Context(), c, r.ID) })
 			id := gateway.NewID("job", time.Now())
-			again(w, func() (gateway.Job, error) { return w.g.StartRelease(t.Context(), c, id, r.ID, gateway.Span{}) })
+			again(w, func() (gateway.Job, error) { return w.control().StartRelease(t.Context(), c, id, r.ID, control.Span{}) })
 			w.job(id)
 			w.wantStatus(c, r, 6*time.Hour, gateway.Succeeded)
 		}
@@ -69,8 +70,8 @@ func TestOrderedRegistrationGetsWhatWasHeldFirst(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "ordered.example", gateway.RegistrationChange{Ordered: ptr(true)})
-		again(w, func() (gateway.Registration, error) { return w.g.DisableRegistration(t.Context(), c, r.ID) })
+		r, e := w.register(c, s, "ordered.example", control.RegistrationChange{Ordered: ptr(true)})
+		again(w, func() (gateway.Registration, error) { return w.control().DisableRegistration(t.Context(), c, r.ID) })
 		time.Sleep(3 * time.Second)
 		const held, after = 8, 4
 		for n := range held {
@@ -79,7 +80,7 @@ func TestOrderedRegistrationGetsWhatWasHeldFirst(t *testing.T) {
 		}
 		w.within(6*time.Hour, "all held", func() bool { return w.count(c, r, gateway.Held) == held })
 		time.Sleep(time.Hour)
-		again(w, func() (gateway.Registration, error) { return w.g.EnableAndRelease(t.Context(), c, r.ID) })
+		again(w, func() (gateway.Registration, error) { return w.control().EnableAndRelease(t.Context(), c, r.ID) })
 		for n := range after {
 			w.chat(path, groupA, fmt.Sprintf("%02d", held+n))
 			time.Sleep(3 * time.Second)
@@ -103,13 +104,13 @@ func TestOrderedRegistrationGoesOnWithoutWhatWasHeld(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "ordered.example", gateway.RegistrationChange{Ordered: ptr(true)})
-		again(w, func() (gateway.Registration, error) { return w.g.DisableRegistration(t.Context(), c, r.ID) })
+		r, e := w.register(c, s, "ordered.example", control.RegistrationChange{Ordered: ptr(true)})
+		again(w, func() (gateway.Registration, error) { return w.control().DisableRegistration(t.Context(), c, r.ID) })
 		time.Sleep(3 * time.Second)
 		w.chat(path, groupA, "held")
 		w.wantStatus(c, r, 6*time.Hour, gateway.Held)
 		time.Sleep(time.Hour)
-		again(w, func() (gateway.Registration, error) { return w.g.EnableRegistration(t.Context(), c, r.ID) })
+		again(w, func() (gateway.Registration, error) { return w.control().EnableRegistration(t.Context(), c, r.ID) })
 		w.chat(path, groupA, "new")
 		w.within(6*time.Hour, "the new one is delivered", func() bool { return len(e.accepted()) >= 1 })
 		time.Sleep(6 * time.Hour)

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
@@ -73,9 +74,9 @@ func p99(t *testing.T, perSecond int, beside time.Duration) (p99 time.Duration) 
 		net := delays{&w.endpoints, map[string]func() time.Duration{"well.example": healthy(), "slow.example": func() time.Duration { return beside }}}
 		w.g.Egress.Transport = net
 		s, path := w.smartBots()
-		_, well := w.register(w.tenant(s, nil), s, "well.example", gateway.RegistrationChange{})
+		_, well := w.register(w.tenant(s, nil), s, "well.example", control.RegistrationChange{})
 		if beside > 0 {
-			w.register(w.tenant(s, nil), s, "slow.example", gateway.RegistrationChange{})
+			w.register(w.tenant(s, nil), s, "slow.example", control.RegistrationChange{})
 		}
 		sent := map[string]time.Time{}
 		for n := range 15 * perSecond {
@@ -118,13 +119,13 @@ func TestAttemptThatWaitedIsJudgedAgain(t *testing.T) {
 		w.g.Egress.Transport = delays{&w.endpoints, map[string]func() time.Duration{
 			"slow.example": func() time.Duration { return 10 * time.Second },
 		}}
-		_, slow := w.register(other, s, "slow.example", gateway.RegistrationChange{Match: ptr(gateway.Match{"group": {groupA}})})
-		r, waits := w.register(c, s, "waits.example", gateway.RegistrationChange{Match: ptr(gateway.Match{"group": {groupB}})})
+		_, slow := w.register(other, s, "slow.example", control.RegistrationChange{Match: ptr(gateway.Match{"group": {groupA}})})
+		r, waits := w.register(c, s, "waits.example", control.RegistrationChange{Match: ptr(gateway.Match{"group": {groupB}})})
 		w.chat(path, groupA, "first")
 		time.Sleep(time.Second)
 		w.chat(path, groupB, "second")
 		time.Sleep(time.Second)
-		if _, err := w.g.DisableRegistration(t.Context(), c, r.ID); err != nil {
+		if _, err := w.control().DisableRegistration(t.Context(), c, r.ID); err != nil {
 			t.Fatal(err)
 		}
 		d := w.wantStatus(c, r, time.Hour, gateway.Held)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 )
@@ -50,7 +51,7 @@ func (w *world) job(id string) gateway.Job {
 // A labour is a job in a world where there is work for it.
 type labour struct {
 	s        gateway.Source
-	c        gateway.Caller
+	c        control.Caller
 	r        gateway.Registration
 	e        *endpoint
 	since    time.Time
@@ -65,7 +66,7 @@ var kindsOfLabour = map[gateway.JobKind]func(w *world) labour{
 	gateway.JobRecover: func(w *world) labour {
 		l := w.failed(labours)
 		l.start = func(id string) (gateway.Job, error) {
-			return w.g.StartRecover(w.t.Context(), l.c, id, l.r.ID, gateway.Span{Since: l.since})
+			return w.control().StartRecover(w.t.Context(), l.c, id, l.r.ID, control.Span{Since: l.since})
 		}
 		l.finished = func() bool { return len(l.e.accepted()) == labours }
 		return l
@@ -73,12 +74,12 @@ var kindsOfLabour = map[gateway.JobKind]func(w *world) labour{
 	gateway.JobReplay: func(w *world) labour {
 		l := w.labour()
 		for n := range labours {
-			w.chat(w.path(again(w, func() (string, error) { return w.g.FirstCallbackURL(w.t.Context(), l.s) })), groupA, fmt.Sprint(n))
+			w.chat(w.path(again(w, func() (string, error) { return w.control().FirstCallbackURL(w.t.Context(), l.s) })), groupA, fmt.Sprint(n))
 		}
 		time.Sleep(time.Hour)
-		l.r, l.e = w.register(l.c, l.s, "late.example", gateway.RegistrationChange{})
+		l.r, l.e = w.register(l.c, l.s, "late.example", control.RegistrationChange{})
 		l.start = func(id string) (gateway.Job, error) {
-			return w.g.StartReplay(w.t.Context(), l.c, id, l.r.ID, gateway.Span{Since: l.since})
+			return w.control().StartReplay(w.t.Context(), l.c, id, l.r.ID, control.Span{Since: l.since})
 		}
 		l.finished = func() bool { return len(l.e.accepted()) == labours }
 		return l
@@ -86,7 +87,7 @@ var kindsOfLabour = map[gateway.JobKind]func(w *world) labour{
 	gateway.JobErasure: func(w *world) labour {
 		l := w.failed(labours)
 		l.start = func(id string) (gateway.Job, error) {
-			return w.g.StartErasure(w.t.Context(), id, l.s.ID, gateway.Match{"group": {groupA}})
+			return w.control().StartErasure(w.t.Context(), id, l.s.ID, gateway.Match{"group": {groupA}})
 		}
 		l.finished = func() bool { return w.erased(l.s) == labours }
 		return l
@@ -94,12 +95,12 @@ var kindsOfLabour = map[gateway.JobKind]func(w *world) labour{
 	gateway.JobRemoval: func(w *world) labour {
 		l := w.failed(labours)
 		l.start = func(id string) (gateway.Job, error) {
-			j, err := w.g.RemoveTenant(w.t.Context(), l.c.Tenant)
+			j, err := w.control().RemoveTenant(w.t.Context(), l.c.Tenant)
 			return j, err
 		}
 		l.finished = func() bool {
-			_, err := w.g.Tenant(w.t.Context(), l.c.Tenant)
-			_, gone := w.g.Registration(w.t.Context(), gateway.Operator(), l.r.ID)
+			_, err := w.control().Tenant(w.t.Context(), l.c.Tenant)
+			_, gone := w.control().Registration(w.t.Context(), control.Operator(), l.r.ID)
 			return errors.Is(err, storage.ErrNotFound) && errors.Is(gone, storage.ErrNotFound)
 		}
 		return l
@@ -125,9 +126,9 @@ func (w *world) later() time.Time {
 func (w *world) failed(n int) labour {
 	w.t.Helper()
 	l := w.labour()
-	l.r, l.e = w.register(l.c, l.s, "failed.example", gateway.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{}}})
+	l.r, l.e = w.register(l.c, l.s, "failed.example", control.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{}}})
 	l.e.set(always(500))
-	path := w.path(again(w, func() (string, error) { return w.g.FirstCallbackURL(w.t.Context(), l.s) }))
+	path := w.path(again(w, func() (string, error) { return w.control().FirstCallbackURL(w.t.Context(), l.s) }))
 	for i := range n {
 		if i%8 == 7 { // an acceptance now and then keeps the circuit closed
 			w.within(24*time.Hour, "those before failed", func() bool { return w.count(l.c, l.r, gateway.Failed) == i })
@@ -156,13 +157,13 @@ func (e *endpoint) forget() {
 // erased counts the events of a source that are.
 func (w *world) erased(s gateway.Source) (n int) {
 	w.t.Helper()
-	for q := (gateway.HistoryQuery{Source: s.ID}); ; {
+	for q := (control.HistoryQuery{Source: s.ID}); ; {
 		type page struct {
-			events []gateway.ListedEvent
+			events []control.ListedEvent
 			next   string
 		}
 		p := again(w, func() (page, error) {
-			es, next, err := w.g.Events(w.t.Context(), gateway.Operator(), q)
+			es, next, err := w.control().Events(w.t.Context(), control.Operator(), q)
 			return page{es, next}, err
 		})
 		for _, e := range p.events {
@@ -227,7 +228,7 @@ func TestJobThatIsCancelledEndsWithWhatItDid(t *testing.T) {
 		w.restartWith(w.ring, nil)
 		again(w, func() (gateway.Job, error) { return l.recover(w, id) }) // if that was lost
 		half := w.count(l.c, l.r, gateway.Failed)
-		j := again(w, func() (gateway.Job, error) { return w.g.CancelJobOf(t.Context(), l.c, id) })
+		j := again(w, func() (gateway.Job, error) { return w.control().CancelJobOf(t.Context(), l.c, id) })
 		if j.Status != gateway.JobCancelled {
 			t.Fatalf("job is %s, want cancelled", j.Status)
 		}
@@ -244,7 +245,7 @@ func TestJobThatIsCancelledEndsWithWhatItDid(t *testing.T) {
 }
 
 func (l labour) recover(w *world, id string) (gateway.Job, error) {
-	return w.g.StartRecover(w.t.Context(), l.c, id, l.r.ID, gateway.Span{Since: l.since})
+	return w.control().StartRecover(w.t.Context(), l.c, id, l.r.ID, control.Span{Since: l.since})
 }
 
 func TestJobLeavesLiveTrafficAlone(t *testing.T) {
@@ -256,8 +257,8 @@ func TestJobLeavesLiveTrafficAlone(t *testing.T) {
 		l := w.failed(most)
 		l.e.takes = 200 * time.Millisecond
 		well := w.tenant(l.s, gateway.Match{"group": {groupB}})
-		_, live := w.register(well, l.s, "live.example", gateway.RegistrationChange{})
-		path := w.path(again(w, func() (string, error) { return w.g.FirstCallbackURL(t.Context(), l.s) }))
+		_, live := w.register(well, l.s, "live.example", control.RegistrationChange{})
+		path := w.path(again(w, func() (string, error) { return w.control().FirstCallbackURL(t.Context(), l.s) }))
 		again(w, func() (gateway.Job, error) {
 			return l.recover(w, gateway.NewID("job", time.Now()))
 		})
@@ -296,20 +297,20 @@ func TestErasureReachesWhatWasReplayed(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		first, e := w.register(c, s, "first.example", gateway.RegistrationChange{})
+		first, e := w.register(c, s, "first.example", control.RegistrationChange{})
 		since := w.later()
 		w.chat(path, groupA, "a secret of a data subject")
 		w.chat(path, groupB, "another's")
 		w.within(6*time.Hour, "delivered", func() bool { return len(e.accepted()) == 2 })
-		late, f := w.register(c, s, "late.example", gateway.RegistrationChange{})
+		late, f := w.register(c, s, "late.example", control.RegistrationChange{})
 		f.set(always(400)) // its answers are kept with each attempt
 		again(w, func() (gateway.Job, error) {
-			return w.g.StartReplay(t.Context(), c, gateway.NewID("job", time.Now()), late.ID, gateway.Span{Since: since})
+			return w.control().StartReplay(t.Context(), c, gateway.NewID("job", time.Now()), late.ID, control.Span{Since: since})
 		})
 		w.within(6*time.Hour, "replayed", func() bool { return len(f.seen()) >= 2 })
 		id := gateway.NewID("job", time.Now())
 		again(w, func() (gateway.Job, error) {
-			return w.g.StartErasure(t.Context(), id, s.ID, gateway.Match{"group": {groupA}})
+			return w.control().StartErasure(t.Context(), id, s.ID, gateway.Match{"group": {groupA}})
 		})
 		if j := w.job(id); j.Status != gateway.JobDone || j.Done == 0 {
 			t.Fatalf("erasure is %s, %d done", j.Status, j.Done)
@@ -319,7 +320,7 @@ func TestErasureReachesWhatWasReplayed(t *testing.T) {
 			answers := 0
 			for _, d := range w.deliveries(c, r.ID) {
 				as := again(w, func() ([]gateway.Attempt, error) {
-					as, _, err := w.g.Attempts(t.Context(), d, storage.Place{})
+					as, _, err := w.control().Attempts(t.Context(), d, storage.Place{})
 					return as, err
 				})
 				if slices.ContainsFunc(as, func(a gateway.Attempt) bool { return strings.Contains(string(a.Answer), "seen") }) {
@@ -337,7 +338,7 @@ func TestDryRunTellsWhatWouldMatch(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, gateway.Match{"group": {groupA, groupB}})
-		r, e := w.register(c, s, "narrow.example", gateway.RegistrationChange{Match: &gateway.Match{"group": {groupA}}})
+		r, e := w.register(c, s, "narrow.example", control.RegistrationChange{Match: &gateway.Match{"group": {groupA}}})
 		since := w.later()
 		for n := range 6 {
 			w.chat(path, []string{groupA, groupB, groupC}[n%3], fmt.Sprint(n))
@@ -345,16 +346,18 @@ func TestDryRunTellsWhatWouldMatch(t *testing.T) {
 		w.within(6*time.Hour, "delivered", func() bool { return len(e.accepted()) == 2 })
 		time.Sleep(6 * time.Hour)
 		for _, tt := range []struct {
-			ch      gateway.RegistrationChange
+			ch      control.RegistrationChange
 			matched int
 		}{
-			{gateway.RegistrationChange{}, 2},
-			{gateway.RegistrationChange{Match: &gateway.Match{"group": {groupB}}}, 2},
-			{gateway.RegistrationChange{Match: &gateway.Match{"group": {groupA, groupB}}}, 4},
-			{gateway.RegistrationChange{Match: &gateway.Match{"group": {groupC}}}, 0},
-			{gateway.RegistrationChange{EventTypes: ptr([]string{"group_message"})}, 0},
+			{control.RegistrationChange{}, 2},
+			{control.RegistrationChange{Match: &gateway.Match{"group": {groupB}}}, 2},
+			{control.RegistrationChange{Match: &gateway.Match{"group": {groupA, groupB}}}, 4},
+			{control.RegistrationChange{Match: &gateway.Match{"group": {groupC}}}, 0},
+			{control.RegistrationChange{EventTypes: ptr([]string{"group_message"})}, 0},
 		} {
-			run := again(w, func() (gateway.DryRun, error) { return w.g.DryRunRegistration(t.Context(), c, r.ID, since, tt.ch) })
+			run := again(w, func() (control.DryRun, error) {
+				return w.control().DryRunRegistration(t.Context(), c, r.ID, since, tt.ch)
+			})
 			if run.Matched != tt.matched || len(run.Events) != tt.matched || run.Looked != 4 || !run.Complete {
 				t.Errorf("dry run with %+v: %d matched of %d, complete %v; want %d of 4", tt.ch, run.Matched, run.Looked, run.Complete, tt.matched)
 			}

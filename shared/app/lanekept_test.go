@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 )
 
@@ -23,7 +24,7 @@ func TestEventsOfALaneLastWhileItWaits(t *testing.T) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		schedule := gateway.Schedule{Waits: []time.Duration{day, day, day, day, day}}
-		r, e := w.register(c, s, "ordered.example", gateway.RegistrationChange{Ordered: ptr(true), Schedule: &schedule})
+		r, e := w.register(c, s, "ordered.example", control.RegistrationChange{Ordered: ptr(true), Schedule: &schedule})
 		e.set(func(_ int, r *http.Request) (int, http.Header) {
 			in, err := r.GetBody()
 			if err != nil {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 )
@@ -49,22 +50,22 @@ func TestNoSecretOfAnEndpointIsToldOrStored(t *testing.T) {
 	secrets := []string{"s3cret-login", "s3cret-password", "s3cret-header", "s3cret-token"}
 	scenario(t, func(t *testing.T, w *world) {
 		w.g.Egress.Transport = &leaky{to: &w.endpoints}
-		s, path := w.source(gateway.SourceChange{Provider: "tencent-chat", SDKAppID: ptr(uint64(1400000001))})
+		s, path := w.source(control.SourceChange{Provider: "tencent-chat", SDKAppID: ptr(uint64(1400000001))})
 		c := w.tenant(s, nil)
-		ch := gateway.RegistrationChange{
+		ch := control.RegistrationChange{
 			URL: ptr("https://s3cret-login:s3cret-password@leaky.example/hook"), EventTypes: ptr([]string{"Bot.*"}), Format: ptr(gateway.Raw),
 			Headers: map[string]string{"X-Key": "s3cret-header"}, RawToken: ptr("s3cret-token"), Schedule: &gateway.Schedule{Waits: []time.Duration{time.Minute}},
 		}
 		id, signing := gateway.NewID("reg", time.Now()), ""
 		r := again(w, func() (r gateway.Registration, err error) {
-			r, signing, err = w.g.CreateRegistration(t.Context(), c, id, s.ID, ch)
+			r, signing, err = w.control().CreateRegistration(t.Context(), c, id, s.ID, ch)
 			return r, err
 		})
 		if signing != "" {
 			secrets = append(secrets, signing, strings.TrimPrefix(signing, "whsec_"))
 		}
 		kinds := []string{"registration.failing", "delivery.exhausted", "registration.disabled"}
-		_, ops := w.register(c, s, "ops.example", gateway.RegistrationChange{EventTypes: &kinds})
+		_, ops := w.register(c, s, "ops.example", control.RegistrationChange{EventTypes: &kinds})
 		for n := range 12 {
 			body := fmt.Sprintf(`{"CallbackCommand":"Bot.OnC2CMessage","From_Account":"a","To_Account":"@RBT#1","MsgRandom":%d,"MsgTime":%d}`, n, time.Now().Unix())
 			w.post(path+"?SdkAppid=1400000001&CallbackCommand=Bot.OnC2CMessage&contenttype=json", "application/json", body, http.StatusOK)
@@ -90,7 +91,7 @@ func TestNoSecretOfAnEndpointIsToldOrStored(t *testing.T) {
 		for _, d := range w.deliveries(c, r.ID) {
 			shown("deliveries", d)
 			as := again(w, func() ([]gateway.Attempt, error) {
-				as, _, err := w.g.Attempts(t.Context(), d, storage.Place{})
+				as, _, err := w.control().Attempts(t.Context(), d, storage.Place{})
 				return as, err
 			})
 			for _, a := range as {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 )
 
@@ -14,7 +15,7 @@ func TestConcurrencyIsKeptAndTheExcessWaitsSeconds(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "narrow.example", gateway.RegistrationChange{Concurrency: ptr(2)})
+		r, e := w.register(c, s, "narrow.example", control.RegistrationChange{Concurrency: ptr(2)})
 		e.takes = 2 * time.Second
 		start := time.Now()
 		for n := range 20 {
@@ -42,8 +43,8 @@ func TestScheduleAndNewEventsDoNotStarveEachOther(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c, other := w.tenant(s, gateway.Match{"group": {groupA}}), w.tenant(s, gateway.Match{"group": {groupB}})
-		_, e := w.register(c, s, "retried.example", gateway.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{4 * time.Minute}}})
-		_, live := w.register(other, s, "live.example", gateway.RegistrationChange{})
+		_, e := w.register(c, s, "retried.example", control.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{4 * time.Minute}}})
+		_, live := w.register(other, s, "live.example", control.RegistrationChange{})
 		e.takes, live.takes = 300*time.Millisecond, 300*time.Millisecond
 		first := map[string]time.Time{}
 		e.set(func(_ int, r *http.Request) (int, http.Header) { // refuses first attempts, but for those that keep the circuit closed
@@ -89,10 +90,10 @@ func TestOpenCircuitIsKnownToEveryWorker(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "down.example", gateway.RegistrationChange{})
+		r, e := w.register(c, s, "down.example", control.RegistrationChange{})
 		e.set(always(500))
 		open := func() bool {
-			h := again(w, func() (map[string]gateway.Health, error) { return w.g.Healths(t.Context(), r) })[r.ID]
+			h := again(w, func() (map[string]gateway.Health, error) { return w.control().Healths(t.Context(), r) })[r.ID]
 			return h.Open
 		}
 		for n := 0; !open(); n++ {

@@ -15,8 +15,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ringback/shared/cloud/cloudtest"
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
+	"ringback/shared/transfer"
 )
 
 // export returns all parts of an export.
@@ -25,7 +27,7 @@ func (w *world) export() [][]byte {
 	var parts [][]byte
 	for cursor := ""; ; {
 		part := again(w, func() (part []byte, err error) {
-			part, next, err := w.g.Export(w.t.Context(), cursor)
+			part, next, err := w.transfer().Export(w.t.Context(), cursor)
 			if err == nil {
 				cursor = next
 			}
@@ -41,7 +43,7 @@ func (w *world) export() [][]byte {
 func (w *world) imports(parts [][]byte, check bool) (added, kept int) {
 	w.t.Helper()
 	for _, part := range parts {
-		done := again(w, func() (gateway.Imported, error) { return w.g.Import(w.t.Context(), part, check) })
+		done := again(w, func() (transfer.Imported, error) { return w.transfer().Import(w.t.Context(), part, check) })
 		for _, n := range done.Added {
 			added += n
 		}
@@ -79,7 +81,7 @@ func kinds(t *testing.T, parts [][]byte) map[string]int {
 type house struct {
 	source          gateway.Source
 	path            string // of its callback URL
-	tenant          gateway.Caller
+	tenant          control.Caller
 	key             string // an API key's text
 	whole, narrow   gateway.Registration
 	all, part, form *endpoint // of whole, narrow and the app that was set by code
@@ -93,22 +95,22 @@ func (w *world) house() house {
 	h.tenant = w.tenant(h.source, nil)
 	leaving := w.tenant(h.source, nil)
 	h.key = again(w, func() (string, error) {
-		_, text, err := w.g.CreateAPIKey(ctx, gateway.Operator(), gateway.NewID("key", time.Now()), gateway.APIKey{Scope: gateway.ScopeFull, Tenant: h.tenant.Tenant})
+		_, text, err := w.control().CreateAPIKey(ctx, control.Operator(), gateway.NewID("key", time.Now()), control.APIKey{Scope: control.ScopeFull, Tenant: h.tenant.Tenant})
 		return text, err
 	})
 	w.group(h.source, "Harbor Crew", groupA, "1234")
-	h.whole, h.all = w.register(h.tenant, h.source, "whole.example", gateway.RegistrationChange{Headers: map[string]string{"X-Tenant": "sealed"}})
-	h.narrow, h.part = w.register(h.tenant, h.source, "narrow.example", gateway.RegistrationChange{Match: &gateway.Match{"group": {groupA}}})
-	gone, _ := w.register(h.tenant, h.source, "gone.example", gateway.RegistrationChange{})
+	h.whole, h.all = w.register(h.tenant, h.source, "whole.example", control.RegistrationChange{Headers: map[string]string{"X-Tenant": "sealed"}})
+	h.narrow, h.part = w.register(h.tenant, h.source, "narrow.example", control.RegistrationChange{Match: &gateway.Match{"group": {groupA}}})
+	gone, _ := w.register(h.tenant, h.source, "gone.example", control.RegistrationChange{})
 	w.remove(h.tenant, gone)
-	w.register(leaving, h.source, "leaving.example", gateway.RegistrationChange{})
+	w.register(leaving, h.source, "leaving.example", control.RegistrationChange{})
 	h.form = w.setHTTPCallback(h.tenant, "Harbor Crew", "1234", "7e0c2a9e-63c5-4d24-8f8e-6a2f0f1d9b10", "app.example")
 	w.within(6*time.Hour, "callback_set", func() bool { return w.forms(h.form, "callback_set") == 1 })
-	w.source(gateway.SourceChange{Provider: "tencent-chat", SDKAppID: ptr(uint64(1400000001)), Token: ptr("tencent-token")})
+	w.source(control.SourceChange{Provider: "tencent-chat", SDKAppID: ptr(uint64(1400000001)), Token: ptr("tencent-token")})
 	again(w, func() (gateway.Tenant, error) {
-		return w.g.ChangeTenant(ctx, leaving.Tenant, gateway.TenantChange{Disabled: ptr(true)})
+		return w.control().ChangeTenant(ctx, leaving.Tenant, control.TenantChange{Disabled: ptr(true)})
 	})
-	h.narrow = again(w, func() (gateway.Registration, error) { return w.g.Registration(ctx, h.tenant, h.narrow.ID) })
+	h.narrow = again(w, func() (gateway.Registration, error) { return w.control().Registration(ctx, h.tenant, h.narrow.ID) })
 	return h
 }
 
@@ -158,11 +160,11 @@ func withoutHead(t *testing.T, parts [][]byte) []string {
 func (w *world) livesOn(h house) {
 	w.t.Helper()
 	ctx := w.t.Context()
-	c := again(w, func() (gateway.Caller, error) { c, _, err := w.g.CallerOf(ctx, h.key); return c, err })
+	c := again(w, func() (control.Caller, error) { c, _, err := w.control().CallerOf(ctx, h.key); return c, err })
 	if c.Tenant != h.tenant.Tenant {
 		w.t.Errorf("the API key is %q's, want %q's", c.Tenant, h.tenant.Tenant)
 	}
-	r := again(w, func() (gateway.Registration, error) { return w.g.Registration(ctx, c, h.narrow.ID) })
+	r := again(w, func() (gateway.Registration, error) { return w.control().Registration(ctx, c, h.narrow.ID) })
 	if diff := cmp.Diff(h.narrow, r); diff != "" {
 		w.t.Errorf("registration (-before +after):\n%s", diff)
 	}
@@ -180,8 +182,8 @@ func (w *world) livesOn(h house) {
 		w.t.Errorf("%d registrations, want the four that were moved", got)
 	}
 	id := gateway.NewSourceID()
-	taken := gateway.SourceChange{Provider: "tencent-chat", Name: ptr("again"), SDKAppID: ptr(uint64(1400000001)), Token: ptr("x")}
-	if _, err := w.g.CreateSource(ctx, id, taken); !errors.Is(err, storage.ErrConflict) && w.weak == 0 {
+	taken := control.SourceChange{Provider: "tencent-chat", Name: ptr("again"), SDKAppID: ptr(uint64(1400000001)), Token: ptr("x")}
+	if _, err := w.control().CreateSource(ctx, id, taken); !errors.Is(err, storage.ErrConflict) && w.weak == 0 {
 		w.t.Errorf("a second source with the same SDKAppID: %v, want ErrConflict", err)
 	}
 }
@@ -195,7 +197,7 @@ func TestExportComesInPartsOfBoundedSize(t *testing.T) {
 			match["group"] = append(match["group"], fmt.Sprint(n, strings.Repeat("x", 1000)))
 		}
 		for n := range 16 { // 150 KiB each
-			w.register(c, s, fmt.Sprintf("r%d.example", n), gateway.RegistrationChange{Match: &match})
+			w.register(c, s, fmt.Sprintf("r%d.example", n), control.RegistrationChange{Match: &match})
 		}
 		parts := w.export()
 		for n, part := range parts {
@@ -233,7 +235,7 @@ func TestImportWritesNothingThatItCannotRead(t *testing.T) {
 			"an unknown provider":     strings.Replace(string(whole), `"provider":"smartbots"`, `"provider":"pigeon"`, 1),
 		} {
 			for _, check := range []bool{true, false} {
-				_, err := to.g.Import(t.Context(), []byte(part), check)
+				_, err := to.transfer().Import(t.Context(), []byte(part), check)
 				if !errors.Is(err, storage.ErrInvalid) || strings.Contains(err.Error(), sealed) {
 					t.Errorf("%s, check %v: %v, want ErrInvalid", name, check, err)
 				}
@@ -243,10 +245,10 @@ func TestImportWritesNothingThatItCannotRead(t *testing.T) {
 			}
 		}
 		to.restartWith("1 another key ring of no fewer than 32 characters", nil)
-		if _, err := to.g.Import(t.Context(), whole, false); !errors.Is(err, storage.ErrInvalid) {
+		if _, err := to.transfer().Import(t.Context(), whole, false); !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("import under another key ring: %v, want ErrInvalid", err)
 		}
-		if _, _, err := w.g.Export(context.Background(), "nonsense!"); !errors.Is(err, storage.ErrInvalid) {
+		if _, _, err := w.transfer().Export(context.Background(), "nonsense!"); !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("export from a cursor that is none: %v, want ErrInvalid", err)
 		}
 	})
@@ -272,7 +274,9 @@ func TestGatewayMovesFromOneMachineToAWSAndBack(t *testing.T) {
 		for _, e := range []*endpoint{h.all, h.part, h.form} {
 			e.forget()
 		}
-		h.narrow = again(there, func() (gateway.Registration, error) { return there.g.Registration(t.Context(), h.tenant, h.narrow.ID) })
+		h.narrow = again(there, func() (gateway.Registration, error) {
+			return there.control().Registration(t.Context(), h.tenant, h.narrow.ID)
+		})
 		back := w.another()
 		back.imports(there.export(), false)
 		back.livesOn(h)

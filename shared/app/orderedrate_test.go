@@ -5,14 +5,14 @@ import (
 	"testing"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/control"
 )
 
 func TestOrderedRegistrationWithARateGetsEverything(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		_, e := w.register(c, s, "spaced.example", gateway.RegistrationChange{Ordered: ptr(true), Rate: ptr(0.5)})
+		_, e := w.register(c, s, "spaced.example", control.RegistrationChange{Ordered: ptr(true), Rate: ptr(0.5)})
 		for n := range 10 {
 			w.chat(path, groupA, fmt.Sprint(n))
 			w.chat(path, groupB, fmt.Sprint(n))

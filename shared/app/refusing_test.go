@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 )
@@ -34,7 +35,7 @@ func TestEndpointThatIsGoneIsDisabledThoughThatFailsAtFirst(t *testing.T) {
 		w := newWorld(t, 0)
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "gone.example", gateway.RegistrationChange{})
+		r, e := w.register(c, s, "gone.example", control.RegistrationChange{})
 		e.set(always(http.StatusGone))
 		var refused atomic.Int64
 		var mended atomic.Bool
@@ -47,7 +48,7 @@ func TestEndpointThatIsGoneIsDisabledThoughThatFailsAtFirst(t *testing.T) {
 		w.within(time.Hour, "told to end, and refused", func() bool { return refused.Load() > 0 })
 		mended.Store(true)
 		w.within(time.Hour, "disabled", func() bool {
-			now, err := w.g.Registration(t.Context(), c, r.ID)
+			now, err := w.control().Registration(t.Context(), c, r.ID)
 			return err == nil && now.State == gateway.Disabled
 		})
 	})
@@ -60,7 +61,7 @@ func TestErasureCountsWhatItCouldNotNote(t *testing.T) {
 		w := newWorld(t, 0)
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		_, e := w.register(c, s, "knows.example", gateway.RegistrationChange{})
+		_, e := w.register(c, s, "knows.example", control.RegistrationChange{})
 		w.chat(path, groupA, "a secret of a data subject")
 		w.within(time.Hour, "delivered", func() bool { return len(e.accepted()) == 1 })
 		id := gateway.NewID("job", time.Now())
@@ -73,7 +74,7 @@ func TestErasureCountsWhatItCouldNotNote(t *testing.T) {
 				return row.PK == "J#"+id && erased.Load() == 1 && refused.Add(1) <= 3 // as often as it is tried in a row
 			}}
 		})
-		must[gateway.Job](w)(w.g.StartErasure(t.Context(), id, s.ID, gateway.Match{"group": {groupA}}))
+		must[gateway.Job](w)(w.control().StartErasure(t.Context(), id, s.ID, gateway.Match{"group": {groupA}}))
 		if j := w.job(id); j.Status != gateway.JobDone || j.Done != 1 || refused.Load() < 3 {
 			t.Errorf("erasure is %s, %d done, after %d refusals; want 1 done", j.Status, j.Done, refused.Load())
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ringback/shared/app"
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
@@ -51,15 +52,15 @@ func TestSealingKeyIsChangedWithoutLosingASecret(t *testing.T) {
 		w.restartWith(formerKey, nil)
 		s, path := w.direct()
 		login := provider.Login{Name: "ringback", Password: "direct password"}
-		again(w, func() (gateway.Source, error) { return w.g.RotateBasic(t.Context(), s.ID, login, 0) })
+		again(w, func() (gateway.Source, error) { return w.control().RotateBasic(t.Context(), s.ID, login, 0) })
 		c := w.tenant(s, nil)
 		var all []*endpoint
 		var ids []string
 		for n := range 12 {
-			r, e := w.register(c, s, fmt.Sprintf("r%d.example", n), gateway.RegistrationChange{Headers: map[string]string{"X-Tenant": fmt.Sprint("sealed ", n)}})
+			r, e := w.register(c, s, fmt.Sprintf("r%d.example", n), control.RegistrationChange{Headers: map[string]string{"X-Tenant": fmt.Sprint("sealed ", n)}})
 			all, ids = append(all, e), append(ids, r.ID)
 		}
-		before := again(w, func() (gateway.Registration, error) { return w.g.Registration(t.Context(), c, ids[0]) })
+		before := again(w, func() (gateway.Registration, error) { return w.control().Registration(t.Context(), c, ids[0]) })
 
 		// Both keys; the store breaks when the job has done a part.
 		both := latterKey + "\n" + formerKey
@@ -67,7 +68,7 @@ func TestSealingKeyIsChangedWithoutLosingASecret(t *testing.T) {
 		left.Store(14)
 		w.restartWith(both, func(s storage.Store) storage.Store { return broken{s, &left} })
 		id := gateway.NewID("job", time.Now())
-		if _, err := w.g.StartReseal(t.Context(), id); err != nil && w.weak == 0 {
+		if _, err := w.transfer().StartReseal(t.Context(), id); err != nil && w.weak == 0 {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Minute)
@@ -75,7 +76,7 @@ func TestSealingKeyIsChangedWithoutLosingASecret(t *testing.T) {
 			t.Fatalf("%d of %d registrations are sealed anew; want the job to have broken half-way", n, len(ids))
 		}
 		w.restartWith(both, nil)
-		again(w, func() (gateway.Job, error) { return w.g.StartReseal(t.Context(), id) })
+		again(w, func() (gateway.Job, error) { return w.transfer().StartReseal(t.Context(), id) })
 		w.statusAs(path, login, "half-way")
 		w.within(6*time.Hour, "delivered while old and new rows stand side by side", func() bool { return allHave(all, 1) })
 		w.within(24*time.Hour, "done", func() bool {
@@ -87,11 +88,11 @@ func TestSealingKeyIsChangedWithoutLosingASecret(t *testing.T) {
 		if n := w.sealedUnder("new", c, ids); n != len(ids) {
 			t.Errorf("%d of %d registrations are sealed anew", n, len(ids))
 		}
-		after := again(w, func() (gateway.Registration, error) { return w.g.Registration(t.Context(), c, ids[0]) })
+		after := again(w, func() (gateway.Registration, error) { return w.control().Registration(t.Context(), c, ids[0]) })
 		if before.Rev != after.Rev || before.Endpoint.URL == after.Endpoint.URL {
 			t.Errorf("revision %d, then %d; want the same, under another seal", before.Rev, after.Rev)
 		}
-		if now := w.path(again(w, func() (string, error) { return w.g.FirstCallbackURL(t.Context(), s) })); now != path {
+		if now := w.path(again(w, func() (string, error) { return w.control().FirstCallbackURL(t.Context(), s) })); now != path {
 			t.Error("the callback URL is another one")
 		}
 		w.statusAs(path, login, "after")
@@ -110,10 +111,10 @@ func TestSealingKeyIsChangedWithoutLosingASecret(t *testing.T) {
 }
 
 // sealedUnder counts the registrations whose URL is sealed with a key.
-func (w *world) sealedUnder(key string, c gateway.Caller, ids []string) (n int) {
+func (w *world) sealedUnder(key string, c control.Caller, ids []string) (n int) {
 	w.t.Helper()
 	for _, id := range ids {
-		r := again(w, func() (gateway.Registration, error) { return w.g.Registration(w.t.Context(), c, id) })
+		r := again(w, func() (gateway.Registration, error) { return w.control().Registration(w.t.Context(), c, id) })
 		if strings.HasPrefix(r.Endpoint.URL, "s1."+key+".") {
 			n++
 		}
@@ -154,10 +155,10 @@ func TestResealSkipsWhatNoKeyOpens(t *testing.T) {
 		w.restartWith(formerKey, nil)
 		s, _ := w.direct()
 		c := w.tenant(s, nil)
-		w.register(c, s, "lost.example", gateway.RegistrationChange{})
+		w.register(c, s, "lost.example", control.RegistrationChange{})
 		w.restartWith(latterKey, nil) // the former key is lost
 		id := gateway.NewID("job", time.Now())
-		again(w, func() (gateway.Job, error) { return w.g.StartReseal(t.Context(), id) })
+		again(w, func() (gateway.Job, error) { return w.transfer().StartReseal(t.Context(), id) })
 		w.within(24*time.Hour, "done, and told so", func() bool {
 			j, err := w.g.Job(t.Context(), id)
 			return err == nil && j.Status == gateway.JobDone && j.Skipped >= 2 && j.Done == 0

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 )
 
@@ -11,7 +12,7 @@ func TestResendOfWhatSucceededIsMadeOnce(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "again.example", gateway.RegistrationChange{})
+		r, e := w.register(c, s, "again.example", control.RegistrationChange{})
 		w.chat(path, groupA, "hello")
 		d := w.wantStatus(c, r, time.Hour, gateway.Succeeded)
 		again(w, func() (gateway.Delivery, error) { return w.g.Resend(t.Context(), d.ID) })

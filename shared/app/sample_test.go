@@ -8,8 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ringback/shared/app"
+	"ringback/shared/app/samples"
 	"ringback/shared/config"
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 )
@@ -25,7 +26,7 @@ func sampled(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 0)
-		if err := app.Sample(t.Context(), w.g); err != nil {
+		if err := samples.Install(t.Context(), control.New(w.g)); err != nil {
 			t.Fatal(err)
 		}
 		f(t, w)
@@ -35,7 +36,7 @@ func sampled(t *testing.T, f func(t *testing.T, w *world)) {
 func TestSampleMadeAgainChangesNothing(t *testing.T) {
 	sampled(t, func(t *testing.T, w *world) {
 		before := w.sampleState()
-		if err := app.Sample(t.Context(), w.g); err != nil {
+		if err := samples.Install(t.Context(), control.New(w.g)); err != nil {
 			t.Fatalf("Sample once more: %v", err)
 		}
 		if diff := cmp.Diff(before, w.sampleState()); diff != "" {
@@ -51,8 +52,8 @@ func TestSampleTellsTheCallbackURLsOfTheCommittedEvents(t *testing.T) {
 			sampleTencent:   "https://ringback.example/callbacks/tencent-chat/src-tencent0/sample0tencent0not0a0secret00000",
 			sampleDirect:    "https://ringback.example/callbacks/direct/src-direct00/sample0direct0not0a0secret000000",
 		} {
-			s := must[gateway.Source](w)(w.g.Source(t.Context(), source))
-			if got := must[string](w)(w.g.FirstCallbackURL(t.Context(), s)); got != want {
+			s := must[gateway.Source](w)(w.control().Source(t.Context(), source))
+			if got := must[string](w)(w.control().FirstCallbackURL(t.Context(), s)); got != want {
 				t.Errorf("first callback URL of %s is %s, want %s", source, got, want)
 			}
 		}
@@ -62,8 +63,8 @@ func TestSampleTellsTheCallbackURLsOfTheCommittedEvents(t *testing.T) {
 func TestSampleRefusesAnSDKAppIDThatIsAnothers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 0)
-		w.source(gateway.SourceChange{Provider: "tencent-chat", SDKAppID: ptr(uint64(1400000001))})
-		if err := app.Sample(t.Context(), w.g); !errors.Is(err, storage.ErrConflict) {
+		w.source(control.SourceChange{Provider: "tencent-chat", SDKAppID: ptr(uint64(1400000001))})
+		if err := samples.Install(t.Context(), control.New(w.g)); !errors.Is(err, storage.ErrConflict) {
 			t.Errorf("Sample beside a source with its SDKAppID: %v, want ErrConflict", err)
 		}
 	})
@@ -91,7 +92,7 @@ func TestPutCallbackKeyTakesWhatAURLCanHold(t *testing.T) {
 			{"a label that is not UTF-8", other, sampleDirect, "\xff", good + "2", storage.ErrInvalid},
 			{"no such source", id, "src-00000000", "", good, storage.ErrNotFound},
 		} {
-			url, err := w.g.PutCallbackKey(t.Context(), tt.id, tt.source, tt.label, tt.secret)
+			url, err := w.control().PutCallbackKey(t.Context(), tt.id, tt.source, tt.label, tt.secret)
 			if !errors.Is(err, tt.want) {
 				t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 			}
@@ -109,13 +110,13 @@ func TestPutCallbackKeyTakesWhatAURLCanHold(t *testing.T) {
 func (w *world) sampleState() map[string]any {
 	w.t.Helper()
 	ctx := w.t.Context()
-	state := map[string]any{"tenant": must[gateway.Tenant](w)(w.g.Tenant(ctx, app.SampleTenant))}
+	state := map[string]any{"tenant": must[gateway.Tenant](w)(w.control().Tenant(ctx, samples.Tenant))}
 	for _, id := range []string{sampleSmartBots, sampleTencent, sampleDirect} {
-		s, keys, _, err := w.g.CallbackKeys(ctx, id, storage.Place{})
+		s, keys, _, err := w.control().CallbackKeys(ctx, id, storage.Place{})
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		grants, _, err := w.g.Grants(ctx, id, storage.Place{})
+		grants, _, err := w.control().Grants(ctx, id, storage.Place{})
 		if err != nil {
 			w.t.Fatal(err)
 		}

@@ -11,15 +11,17 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/groups"
 	"ringback/shared/storage"
 )
 
-func (w *world) listDeliveries(c gateway.Caller, registration string) ([]gateway.Delivery, error) {
+func (w *world) listDeliveries(c control.Caller, registration string) ([]gateway.Delivery, error) {
 	var out []gateway.Delivery
-	q := gateway.HistoryQuery{Registration: registration}
+	q := control.HistoryQuery{Registration: registration}
 	for {
-		page, next, err := w.g.Deliveries(w.t.Context(), c, q)
+		page, next, err := w.control().Deliveries(w.t.Context(), c, q)
 		if err != nil {
 			return nil, err
 		}
@@ -34,7 +36,7 @@ func (w *world) listDeliveries(c gateway.Caller, registration string) ([]gateway
 }
 
 // wantStatus waits until the registration's only delivery has a status.
-func (w *world) wantStatus(c gateway.Caller, r gateway.Registration, within time.Duration, want gateway.Status) gateway.Delivery {
+func (w *world) wantStatus(c control.Caller, r gateway.Registration, within time.Duration, want gateway.Status) gateway.Delivery {
 	w.t.Helper()
 	var d gateway.Delivery
 	w.within(within, fmt.Sprintf("delivery %s", want), func() bool {
@@ -52,10 +54,10 @@ func TestEveryRegistrationThatWantsAnEventGetsIt(t *testing.T) {
 		s, path := w.smartBots()
 		all := w.tenant(s, nil)
 		some := w.tenant(s, gateway.Match{"group": {groupA}})
-		_, whole := w.register(all, s, "whole.example", gateway.RegistrationChange{})
-		_, group := w.register(some, s, "group.example", gateway.RegistrationChange{Match: ptr(gateway.Match{"group": {groupA}})})
-		_, other := w.register(all, s, "other.example", gateway.RegistrationChange{Match: ptr(gateway.Match{"group": {"another"}})})
-		_, typed := w.register(all, s, "typed.example", gateway.RegistrationChange{EventTypes: ptr([]string{"group_message"})})
+		_, whole := w.register(all, s, "whole.example", control.RegistrationChange{})
+		_, group := w.register(some, s, "group.example", control.RegistrationChange{Match: ptr(gateway.Match{"group": {groupA}})})
+		_, other := w.register(all, s, "other.example", control.RegistrationChange{Match: ptr(gateway.Match{"group": {"another"}})})
+		_, typed := w.register(all, s, "typed.example", control.RegistrationChange{EventTypes: ptr([]string{"group_message"})})
 		w.chat(path, groupA, "hello")
 		w.chat(path, groupB, "elsewhere")
 		w.within(10*time.Minute, "the whole source gets both, the group its own", func() bool {
@@ -76,8 +78,8 @@ func TestTypoInMatchReceivesNothing(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, gateway.Match{"group": {groupA}})
-		_, wrong := w.register(c, s, "typo.example", gateway.RegistrationChange{Match: ptr(gateway.Match{"group": {groupA + "x"}})})
-		_, all := w.register(c, s, "all.example", gateway.RegistrationChange{})
+		_, wrong := w.register(c, s, "typo.example", control.RegistrationChange{Match: ptr(gateway.Match{"group": {groupA + "x"}})})
+		_, all := w.register(c, s, "all.example", control.RegistrationChange{})
 		w.chat(path, groupA, "mine")
 		w.chat(path, groupB, "not granted")
 		w.within(10*time.Minute, "the event that is granted", func() bool { return len(all.accepted()) == 1 })
@@ -85,8 +87,8 @@ func TestTypoInMatchReceivesNothing(t *testing.T) {
 		if len(wrong.seen()) != 0 || len(all.accepted()) != 1 {
 			t.Errorf("typo got %d events, want 0; grant of one group got %d, want 1", len(wrong.seen()), len(all.accepted()))
 		}
-		_, _, err := w.g.CreateRegistration(t.Context(), c, gateway.NewID("reg", time.Now()), s.ID,
-			gateway.RegistrationChange{URL: ptr("https://x.example/"), Match: ptr(gateway.Match{"grupo": {"a"}})})
+		_, _, err := w.control().CreateRegistration(t.Context(), c, gateway.NewID("reg", time.Now()), s.ID,
+			control.RegistrationChange{URL: ptr("https://x.example/"), Match: ptr(gateway.Match{"grupo": {"a"}})})
 		if !errors.Is(err, storage.ErrInvalid) && w.weak == 0 {
 			t.Errorf("unknown routing key: %v, want ErrInvalid", err)
 		}
@@ -97,7 +99,7 @@ func TestRefusedDeliveryFollowsTheWholeSchedule(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "refuses.example", gateway.RegistrationChange{})
+		r, e := w.register(c, s, "refuses.example", control.RegistrationChange{})
 		e.set(always(500))
 		w.chat(path, groupA, "hello")
 		d := w.wantStatus(c, r, 8*24*time.Hour, gateway.Failed)
@@ -131,7 +133,7 @@ func TestWaitsAreSpreadByTheGatewaysOwnRandom(t *testing.T) {
 			s, path := w.smartBots()
 			c := w.tenant(s, nil)
 			schedule := gateway.Schedule{Waits: []time.Duration{10 * time.Second, 10 * time.Second}}
-			r, e := w.register(c, s, "refuses.example", gateway.RegistrationChange{Schedule: &schedule})
+			r, e := w.register(c, s, "refuses.example", control.RegistrationChange{Schedule: &schedule})
 			e.set(always(500))
 			w.chat(path, groupA, "hello")
 			w.wantStatus(c, r, time.Hour, gateway.Failed)
@@ -158,7 +160,7 @@ func TestScheduleOfItsOwnIsFollowed(t *testing.T) {
 			scenario(t, func(t *testing.T, w *world) {
 				s, path := w.smartBots()
 				c := w.tenant(s, nil)
-				r, e := w.register(c, s, "refuses.example", gateway.RegistrationChange{Schedule: &tt.schedule})
+				r, e := w.register(c, s, "refuses.example", control.RegistrationChange{Schedule: &tt.schedule})
 				e.set(always(503))
 				w.chat(path, groupA, "hello")
 				d := w.wantStatus(c, r, 5*24*time.Hour, gateway.Failed)
@@ -183,7 +185,7 @@ func TestRefusedDeliverySucceedsOnRetry(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "recovers.example", gateway.RegistrationChange{})
+		r, e := w.register(c, s, "recovers.example", control.RegistrationChange{})
 		e.set(func(n int, _ *http.Request) (int, http.Header) {
 			if n < 3 {
 				return 502, http.Header{}
@@ -203,7 +205,7 @@ func TestRetryAfterIsTheLeastWaitAndAddsNoAttempt(t *testing.T) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		schedule := gateway.Schedule{Waits: []time.Duration{5 * time.Second, time.Hour}}
-		r, e := w.register(c, s, "busy.example", gateway.RegistrationChange{Schedule: &schedule})
+		r, e := w.register(c, s, "busy.example", control.RegistrationChange{Schedule: &schedule})
 		e.set(func(int, *http.Request) (int, http.Header) { return 429, http.Header{"Retry-After": {"600"}} })
 		w.chat(path, groupA, "hello")
 		if d := w.wantStatus(c, r, 24*time.Hour, gateway.Failed); d.Made != 3 {
@@ -219,14 +221,14 @@ func TestEndpointThatIsGoneDisablesItsRegistration(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "gone.example", gateway.RegistrationChange{})
+		r, e := w.register(c, s, "gone.example", control.RegistrationChange{})
 		e.set(always(http.StatusGone))
 		w.chat(path, groupA, "hello")
 		if d := w.wantStatus(c, r, time.Hour, gateway.Failed); d.Why != "gone" {
 			t.Errorf("why %q, want gone", d.Why)
 		}
 		w.within(time.Hour, "disabled", func() bool {
-			r, err := w.g.Registration(t.Context(), c, r.ID)
+			r, err := w.control().Registration(t.Context(), c, r.ID)
 			return err == nil && r.State == gateway.Disabled
 		})
 	})
@@ -236,8 +238,8 @@ func TestDisabledRegistrationHoldsAndEnablingReleases(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "paused.example", gateway.RegistrationChange{})
-		again(w, func() (gateway.Registration, error) { return w.g.DisableRegistration(t.Context(), c, r.ID) })
+		r, e := w.register(c, s, "paused.example", control.RegistrationChange{})
+		again(w, func() (gateway.Registration, error) { return w.control().DisableRegistration(t.Context(), c, r.ID) })
 		time.Sleep(3 * time.Second)
 		w.chat(path, groupA, "while disabled")
 		w.wantStatus(c, r, time.Hour, gateway.Held)
@@ -245,13 +247,13 @@ func TestDisabledRegistrationHoldsAndEnablingReleases(t *testing.T) {
 			t.Fatalf("disabled endpoint got %d POSTs", n)
 		}
 		time.Sleep(time.Minute)
-		again(w, func() (gateway.Registration, error) { return w.g.EnableRegistration(t.Context(), c, r.ID) })
+		again(w, func() (gateway.Registration, error) { return w.control().EnableRegistration(t.Context(), c, r.ID) })
 		time.Sleep(time.Hour)
 		if n := len(e.seen()); n != 0 && w.weak == 0 {
 			t.Errorf("what was held long before enabling was delivered unasked: %d", n)
 		}
 		again(w, func() (gateway.Job, error) {
-			return w.g.StartRelease(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, gateway.Span{})
+			return w.control().StartRelease(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, control.Span{})
 		})
 		w.within(time.Hour, "released", func() bool { return len(e.accepted()) == 1 })
 	})
@@ -261,7 +263,7 @@ func TestDeletedRegistrationCancelsWhatIsPending(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "deleted.example", gateway.RegistrationChange{})
+		r, e := w.register(c, s, "deleted.example", control.RegistrationChange{})
 		e.set(always(500))
 		w.chat(path, groupA, "hello")
 		w.within(10*time.Minute, "attempted", func() bool { return len(e.seen()) > 0 })
@@ -280,11 +282,11 @@ func TestRevokedGrantCancelsWhatIsPending(t *testing.T) {
 		s, path := w.smartBots()
 		c := w.tenant(s, gateway.Match{"group": {"another"}})
 		grant := w.grant(s, c.Tenant, gateway.Match{"group": {groupA}})
-		r, e := w.register(c, s, "revoked.example", gateway.RegistrationChange{})
+		r, e := w.register(c, s, "revoked.example", control.RegistrationChange{})
 		e.set(always(500))
 		w.chat(path, groupA, "hello")
 		w.within(10*time.Minute, "attempted", func() bool { return len(e.seen()) > 0 })
-		w.gone(func() error { return w.g.DeleteGrant(t.Context(), s.ID, grant.ID) })
+		w.gone(func() error { return w.control().DeleteGrant(t.Context(), s.ID, grant.ID) })
 		time.Sleep(3 * time.Second)
 		before := len(e.seen())
 		if d := w.wantStatus(c, r, 3*time.Hour, gateway.Cancelled); d.Why != "grant_revoked" || len(e.seen()) > before {
@@ -297,7 +299,7 @@ func TestProviderRepeatIsNotDeliveredAgain(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.direct()
 		c := w.tenant(s, nil)
-		_, e := w.register(c, s, "once.example", gateway.RegistrationChange{})
+		_, e := w.register(c, s, "once.example", control.RegistrationChange{})
 		item := fmt.Sprintf(`{"message_uuid":"m1","channel_type":"SMS","callback_event":"delivered","status":"delivered","status_time":%q}`,
 			time.Now().UTC().Format(time.RFC3339))
 		for range 5 {
@@ -315,7 +317,7 @@ func TestEqualChatsAreTwoEvents(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		_, e := w.register(c, s, "chat.example", gateway.RegistrationChange{})
+		_, e := w.register(c, s, "chat.example", control.RegistrationChange{})
 		w.chat(path, groupA, "hi")
 		w.chat(path, groupA, "hi")
 		w.within(time.Hour, "both", func() bool { return len(e.accepted()) >= 2 })
@@ -326,8 +328,8 @@ func TestTenantThatHangsKeepsOthersServed(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		slow, well := w.tenant(s, nil), w.tenant(s, nil)
-		_, hanging := w.register(slow, s, "hangs.example", gateway.RegistrationChange{})
-		_, healthy := w.register(well, s, "healthy.example", gateway.RegistrationChange{})
+		_, hanging := w.register(slow, s, "hangs.example", control.RegistrationChange{})
+		_, healthy := w.register(well, s, "healthy.example", control.RegistrationChange{})
 		hanging.set(hangs)
 		var worst time.Duration
 		for n := range 200 {
@@ -348,7 +350,7 @@ func TestResendGoesOutOnceMore(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "resend.example", gateway.RegistrationChange{})
+		r, e := w.register(c, s, "resend.example", control.RegistrationChange{})
 		w.chat(path, groupA, "hello")
 		d := w.wantStatus(c, r, time.Hour, gateway.Succeeded)
 		before := len(e.seen())
@@ -367,7 +369,7 @@ func TestLongFanOutReachesAll(t *testing.T) {
 		for n := range 3 {
 			c := w.tenant(s, nil)
 			for m := range 49 {
-				ch := gateway.RegistrationChange{}
+				ch := control.RegistrationChange{}
 				if m%2 == 0 {
 					ch.Match = ptr(gateway.Match{"group": {groupA}})
 				}
@@ -386,7 +388,7 @@ func TestRestartGoesOnWhereItStopped(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "restart.example", gateway.RegistrationChange{})
+		r, e := w.register(c, s, "restart.example", control.RegistrationChange{})
 		e.set(always(500))
 		w.chat(path, groupA, "hello")
 		w.within(10*time.Minute, "attempted", func() bool { return len(e.seen()) > 0 })
@@ -401,17 +403,17 @@ func (w *world) group(s gateway.Source, name, uuid, code string) gateway.Group {
 	w.t.Helper()
 	id := gateway.NewID("grp", time.Now())
 	return again(w, func() (gateway.Group, error) {
-		g, _, err := w.g.CreateGroup(w.t.Context(), id, gateway.GroupChange{Source: s.ID, Name: name, UUID: uuid, GroupID: "harbor-crew", Code: code})
+		g, _, err := w.groups().CreateGroup(w.t.Context(), id, groups.GroupChange{Source: s.ID, Name: name, UUID: uuid, GroupID: "harbor-crew", Code: code})
 		return g, err
 	})
 }
 
 // setHTTPCallback registers an app by the group's code.
-func (w *world) setHTTPCallback(c gateway.Caller, group, code, app, host string) *endpoint {
+func (w *world) setHTTPCallback(c control.Caller, group, code, app, host string) *endpoint {
 	w.t.Helper()
 	e := w.endpoints.add(host, "")
 	again(w, func() (gateway.Group, error) {
-		return w.g.SetHTTPCallback(w.t.Context(), c, gateway.CallbackRequest{
+		return w.groups().SetHTTPCallback(w.t.Context(), c, groups.CallbackRequest{
 			Group: group, Secret: code, AppName: "An app", AppUUID: app, URL: "https://" + host + "/hook",
 		})
 	})
@@ -428,7 +430,7 @@ func TestCodeChangeRemovesWhatWasRegisteredByCode(t *testing.T) {
 		w.chat(path, groupA, "hello")
 		w.within(time.Hour, "group_chat", func() bool { return w.forms(e, "group_chat") == 1 })
 		again(w, func() (gateway.Group, error) {
-			return w.g.ChangeGroup(t.Context(), gateway.Operator(), group.ID, gateway.GroupChange{Code: "5678"})
+			return w.groups().ChangeGroup(t.Context(), control.Operator(), group.ID, groups.GroupChange{Code: "5678"})
 		})
 		w.within(time.Hour, "callback_removed", func() bool { return w.forms(e, "callback_removed") == 1 })
 		w.chat(path, groupA, "after the change")
@@ -459,9 +461,9 @@ func TestReplayBringsWhatANewRegistrationMissed(t *testing.T) {
 		time.Sleep(time.Minute)
 		w.chat(path, groupA, "missed")
 		time.Sleep(time.Hour)
-		r, e := w.register(c, s, "late.example", gateway.RegistrationChange{})
+		r, e := w.register(c, s, "late.example", control.RegistrationChange{})
 		again(w, func() (gateway.Job, error) {
-			return w.g.StartReplay(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, gateway.Span{Since: time.Now().Add(-24 * time.Hour)})
+			return w.control().StartReplay(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, control.Span{Since: time.Now().Add(-24 * time.Hour)})
 		})
 		w.within(3*time.Hour, "replayed", func() bool { return len(e.accepted()) == 1 })
 		time.Sleep(3 * time.Hour)
@@ -475,7 +477,7 @@ func TestRecoverRepeatsWhatFailed(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "recover.example", gateway.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{}}})
+		r, e := w.register(c, s, "recover.example", control.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{}}})
 		e.set(always(500))
 		start := w.later()
 		for n := range 20 {
@@ -488,7 +490,7 @@ func TestRecoverRepeatsWhatFailed(t *testing.T) {
 		e.set(nil)
 		w.later() // what fails while the job is asked for is not its affair
 		again(w, func() (gateway.Job, error) {
-			return w.g.StartRecover(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, gateway.Span{Since: start})
+			return w.control().StartRecover(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, control.Span{Since: start})
 		})
 		w.within(12*time.Hour, "all recovered", func() bool { return len(e.accepted()) >= 20 })
 	})
@@ -498,12 +500,12 @@ func TestRemovedTenantLeavesNothing(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		_, e := w.register(c, s, "leaves.example", gateway.RegistrationChange{})
+		_, e := w.register(c, s, "leaves.example", control.RegistrationChange{})
 		w.chat(path, groupA, "hello")
 		w.within(time.Hour, "delivered", func() bool { return len(e.accepted()) == 1 })
-		again(w, func() (gateway.Job, error) { return w.g.RemoveTenant(t.Context(), c.Tenant) })
+		again(w, func() (gateway.Job, error) { return w.control().RemoveTenant(t.Context(), c.Tenant) })
 		w.within(6*time.Hour, "the tenant is gone", func() bool {
-			_, err := w.g.Tenant(context.Background(), c.Tenant)
+			_, err := w.control().Tenant(context.Background(), c.Tenant)
 			return errors.Is(err, storage.ErrNotFound)
 		})
 		w.chat(path, groupA, "after")
@@ -518,7 +520,7 @@ func TestEventRedrivenAfterItsHistoryIsDeliveredAndRetried(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "redriven.example", gateway.RegistrationChange{})
+		r, e := w.register(c, s, "redriven.example", control.RegistrationChange{})
 		e.set(func(n int, _ *http.Request) (int, http.Header) {
 			if n < 2 {
 				return 500, http.Header{}

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
@@ -13,7 +14,7 @@ import (
 // TestJobsFindWhatListsDoNotShowYet starts jobs within the second by which lists
 // may lag behind what they are about.
 func TestJobsFindWhatListsDoNotShowYet(t *testing.T) {
-	late := func(t *testing.T, f func(w *world, s gateway.Source, path string, c gateway.Caller)) {
+	late := func(t *testing.T, f func(w *world, s gateway.Source, path string, c control.Caller)) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, 0)
 			w.restartWith(w.ring, func(s storage.Store) storage.Store {
@@ -25,17 +26,17 @@ func TestJobsFindWhatListsDoNotShowYet(t *testing.T) {
 		})
 	}
 	t.Run("a replay, an event of just now", func(t *testing.T) {
-		late(t, func(w *world, s gateway.Source, path string, c gateway.Caller) {
+		late(t, func(w *world, s gateway.Source, path string, c control.Caller) {
 			w.chat(path, groupA, "missed")
 			synctest.Wait() // it is fanned out, to nobody
-			r, e := w.register(c, s, "late.example", gateway.RegistrationChange{})
-			must[gateway.Job](w)(w.g.StartReplay(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, gateway.Span{Since: time.Now().Add(-time.Hour)}))
+			r, e := w.register(c, s, "late.example", control.RegistrationChange{})
+			must[gateway.Job](w)(w.control().StartReplay(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, control.Span{Since: time.Now().Add(-time.Hour)}))
 			w.within(time.Hour, "replayed", func() bool { return len(e.accepted()) == 1 })
 		})
 	})
 	t.Run("a recovery, a delivery that failed just now", func(t *testing.T) {
-		late(t, func(w *world, s gateway.Source, path string, c gateway.Caller) {
-			r, e := w.register(c, s, "fails.example", gateway.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{}}})
+		late(t, func(w *world, s gateway.Source, path string, c control.Caller) {
+			r, e := w.register(c, s, "fails.example", control.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{}}})
 			e.set(always(500))
 			w.chat(path, groupA, "refused")
 			synctest.Wait()
@@ -44,7 +45,7 @@ func TestJobsFindWhatListsDoNotShowYet(t *testing.T) {
 			}
 			e.set(nil)
 			time.Sleep(time.Millisecond) // it failed before the job is made
-			must[gateway.Job](w)(w.g.StartRecover(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, gateway.Span{Since: time.Now().Add(-time.Hour)}))
+			must[gateway.Job](w)(w.control().StartRecover(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, control.Span{Since: time.Now().Add(-time.Hour)}))
 			w.within(time.Hour, "recovered", func() bool { return len(e.accepted()) == 1 })
 		})
 	})

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
@@ -40,9 +41,9 @@ func TestLogTellsWhyAnEndpointFails(t *testing.T) {
 			s, path := w.smartBots()
 			c := w.tenant(s, nil)
 			schedule := gateway.Schedule{Waits: []time.Duration{time.Minute, time.Hour}}
-			r, e := w.register(c, s, "fails.example", gateway.RegistrationChange{Schedule: &schedule, Ordered: &ordered})
+			r, e := w.register(c, s, "fails.example", control.RegistrationChange{Schedule: &schedule, Ordered: &ordered})
 			e.set(always(503))
-			_, well := w.register(c, s, "well.example", gateway.RegistrationChange{})
+			_, well := w.register(c, s, "well.example", control.RegistrationChange{})
 			w.chat(path, groupA, "hello")
 			w.within(3*time.Hour, "the delivery fails for good", func() bool { return w.count(c, r, gateway.Failed) == 1 })
 			w.within(time.Minute, "the other is delivered", func() bool { return len(well.accepted()) == 1 })
@@ -82,7 +83,7 @@ func TestWhatCannotBeWrittenEnds(t *testing.T) {
 			w.g.Providers["smartbots"] = unwritable{w.g.Providers["smartbots"]}
 			s, path := w.smartBots()
 			c := w.tenant(s, nil)
-			r, e := w.register(c, s, "tenant.example", gateway.RegistrationChange{Ordered: &ordered})
+			r, e := w.register(c, s, "tenant.example", control.RegistrationChange{Ordered: &ordered})
 			w.chat(path, groupA, "poison")
 			time.Sleep(time.Second)
 			w.chat(path, groupA, "hello")
@@ -130,7 +131,7 @@ func TestRunbookFindsWhyEventsAreDead(t *testing.T) {
 		w.restart()
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		_, e := w.register(c, s, "tenant.example", gateway.RegistrationChange{})
+		_, e := w.register(c, s, "tenant.example", control.RegistrationChange{})
 		mended = false
 		w.chat(path, groupA, "hello")
 		dead := func() int { return must[storage.Depth](w)(w.db.Depth(t.Context(), storage.EventsQueue)).Dead }

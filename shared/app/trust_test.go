@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 )
 
@@ -15,7 +16,7 @@ func TestHopelessEndpointIsProbedNotHammered(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		_, e := w.register(c, s, "down.example", gateway.RegistrationChange{Schedule: &gateway.Schedule{Name: "every-5-minutes"}})
+		_, e := w.register(c, s, "down.example", control.RegistrationChange{Schedule: &gateway.Schedule{Name: "every-5-minutes"}})
 		e.set(always(500))
 		for n := range 40 {
 			w.chat(path, groupA, fmt.Sprint(n))
@@ -36,10 +37,10 @@ func TestOperationalEventsTellOncePerHour(t *testing.T) {
 		s, path := w.smartBots()
 		c, other := w.tenant(s, nil), w.tenant(s, nil)
 		kinds := []string{"registration.failing", "registration.recovered", "delivery.exhausted"}
-		failing, e := w.register(c, s, "failing.example", gateway.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{time.Minute}}})
-		_, ops := w.register(c, s, "ops.example", gateway.RegistrationChange{EventTypes: &kinds})
-		_, stars := w.register(c, s, "stars.example", gateway.RegistrationChange{EventTypes: ptr([]string{"registration.*", "delivery.*"})})
-		_, strange := w.register(other, s, "strange.example", gateway.RegistrationChange{EventTypes: &kinds})
+		failing, e := w.register(c, s, "failing.example", control.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{time.Minute}}})
+		_, ops := w.register(c, s, "ops.example", control.RegistrationChange{EventTypes: &kinds})
+		_, stars := w.register(c, s, "stars.example", control.RegistrationChange{EventTypes: ptr([]string{"registration.*", "delivery.*"})})
+		_, strange := w.register(other, s, "strange.example", control.RegistrationChange{EventTypes: &kinds})
 		e.set(always(500))
 		for n := range 30 {
 			w.chat(path, groupA, fmt.Sprint(n))
@@ -84,11 +85,11 @@ func TestDaysOfFailureDisableAndWhatComesThenIsHeld(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "dead.example", gateway.RegistrationChange{})
-		_, ops := w.register(c, s, "ops.example", gateway.RegistrationChange{EventTypes: ptr([]string{"registration.disabled"})})
+		r, e := w.register(c, s, "dead.example", control.RegistrationChange{})
+		_, ops := w.register(c, s, "ops.example", control.RegistrationChange{EventTypes: ptr([]string{"registration.disabled"})})
 		e.set(always(500))
 		state := func() gateway.State {
-			return again(w, func() (gateway.Registration, error) { return w.g.Registration(t.Context(), c, r.ID) }).State
+			return again(w, func() (gateway.Registration, error) { return w.control().Registration(t.Context(), c, r.ID) }).State
 		}
 		start := time.Now()
 		for time.Since(start) < 5*24*time.Hour-time.Hour {
@@ -107,7 +108,7 @@ func TestDaysOfFailureDisableAndWhatComesThenIsHeld(t *testing.T) {
 		time.Sleep(6 * time.Hour) // a weak backend may be late with it
 
 		e.set(nil)
-		again(w, func() (gateway.Registration, error) { return w.g.EnableRegistration(t.Context(), c, r.ID) })
+		again(w, func() (gateway.Registration, error) { return w.control().EnableRegistration(t.Context(), c, r.ID) })
 		time.Sleep(3 * time.Hour)
 		replayed := func() bool {
 			return slices.ContainsFunc(e.seen(), func(p post) bool { return p.status == 200 && p.text(t, "message") == "meanwhile" })
@@ -116,7 +117,7 @@ func TestDaysOfFailureDisableAndWhatComesThenIsHeld(t *testing.T) {
 			t.Error("what was held is delivered unasked")
 		}
 		again(w, func() (gateway.Job, error) {
-			return w.g.StartRelease(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, gateway.Span{Since: start})
+			return w.control().StartRelease(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, control.Span{Since: start})
 		})
 		w.within(24*time.Hour, "replayed on request", func() bool {
 			return w.count(c, r, gateway.Held) == 0 && replayed()
@@ -125,7 +126,7 @@ func TestDaysOfFailureDisableAndWhatComesThenIsHeld(t *testing.T) {
 }
 
 // count returns how many deliveries of a registration have a status.
-func (w *world) count(c gateway.Caller, r gateway.Registration, s gateway.Status) (n int) {
+func (w *world) count(c control.Caller, r gateway.Registration, s gateway.Status) (n int) {
 	w.t.Helper()
 	for _, d := range w.deliveries(c, r.ID) {
 		if d.Status == s {
@@ -139,7 +140,7 @@ func TestFailuresNowAndThenDoNotDisable(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "moody.example", gateway.RegistrationChange{})
+		r, e := w.register(c, s, "moody.example", control.RegistrationChange{})
 		e.set(func(n int, _ *http.Request) (int, http.Header) {
 			if n%3 != 2 {
 				return 500, http.Header{}
@@ -150,7 +151,7 @@ func TestFailuresNowAndThenDoNotDisable(t *testing.T) {
 			w.chat(path, groupA, "hello")
 			time.Sleep(6 * time.Hour)
 		}
-		if r, err := w.g.Registration(t.Context(), c, r.ID); err != nil && w.weak == 0 || err == nil && r.State != gateway.Enabled {
+		if r, err := w.control().Registration(t.Context(), c, r.ID); err != nil && w.weak == 0 || err == nil && r.State != gateway.Enabled {
 			t.Errorf("state %q, %v; want enabled: a third of the attempts were accepted", r.State, err)
 		}
 	})
@@ -160,7 +161,7 @@ func TestRateSpacesDeliveries(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "limited.example", gateway.RegistrationChange{Rate: ptr(2.0)})
+		r, e := w.register(c, s, "limited.example", control.RegistrationChange{Rate: ptr(2.0)})
 		start := time.Now()
 		for n := range 60 {
 			w.chat(path, groupA, fmt.Sprint(n))
@@ -186,7 +187,7 @@ func TestOrderedRegistrationGetsOneAtATimeByArrival(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		_, e := w.register(c, s, "ordered.example", gateway.RegistrationChange{Ordered: ptr(true)})
+		_, e := w.register(c, s, "ordered.example", control.RegistrationChange{Ordered: ptr(true)})
 		e.set(func(n int, r *http.Request) (int, http.Header) {
 			if n == 3 || n == 4 {
 				return 500, http.Header{}
@@ -223,7 +224,7 @@ func TestOrderedDeliveryThatFailsHoldsBackItsGroupAlone(t *testing.T) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		schedule := gateway.Schedule{Waits: []time.Duration{10 * time.Minute}}
-		_, e := w.register(c, s, "ordered.example", gateway.RegistrationChange{Ordered: ptr(true), Schedule: &schedule})
+		_, e := w.register(c, s, "ordered.example", control.RegistrationChange{Ordered: ptr(true), Schedule: &schedule})
 		e.set(always(500))
 		w.chat(path, groupA, "a-fails")
 		w.within(time.Hour, "attempted", func() bool { return len(e.seen()) > 0 })
@@ -245,9 +246,9 @@ func TestOrderedDeliveryThatFailsHoldsBackItsGroupAlone(t *testing.T) {
 func TestHistoryOfFailuresKeepsOnlyThem(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		for _, provider := range []string{"smartbots", "direct"} {
-			s, path := w.source(gateway.SourceChange{Provider: provider, History: ptr(gateway.FailureHistory)})
+			s, path := w.source(control.SourceChange{Provider: provider, History: ptr(gateway.FailureHistory)})
 			c := w.tenant(s, nil)
-			r, e := w.register(c, s, provider+".example", gateway.RegistrationChange{})
+			r, e := w.register(c, s, provider+".example", control.RegistrationChange{})
 			say := func(text string) {
 				if provider == "direct" {
 					w.status(path, text)

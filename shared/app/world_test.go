@@ -23,11 +23,14 @@ import (
 	"ringback/shared/app"
 	"ringback/shared/cloud/cloudtest"
 	"ringback/shared/config"
+	"ringback/shared/control"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/groups"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
+	"ringback/shared/transfer"
 )
 
 // weakSeeds are the seeds under which every scenario runs once more, on a Store
@@ -136,13 +139,13 @@ func (w *world) now() time.Time {
 func (w *world) open(ctx context.Context) app.Parts {
 	w.t.Helper()
 	if w.aws != nil {
-		return app.Parts{Store: w.aws.Store, Queue: w.aws.Queue}
+		return app.Parts{Steps: transfer.Steps, Store: w.aws.Store, Queue: w.aws.Queue}
 	}
 	var err error
 	if w.db, err = embedded.Open(ctx, w.dir, embedded.Options{Relaxed: true}); err != nil {
 		w.t.Fatal(err)
 	}
-	parts := app.Parts{Store: w.db, Queue: w.db, Alone: true}
+	parts := app.Parts{Steps: transfer.Steps, Store: w.db, Queue: w.db, Alone: true}
 	if w.weak != 0 {
 		parts.Store, parts.Queue = storagetest.Weaken(w.db, w.db, w.weak)
 	}
@@ -226,9 +229,9 @@ func must[T any](w *world) func(T, error) T {
 }
 
 // remove deletes r.
-func (w *world) remove(c gateway.Caller, r gateway.Registration) {
+func (w *world) remove(c control.Caller, r gateway.Registration) {
 	w.t.Helper()
-	w.gone(func() error { return w.g.DeleteRegistration(w.t.Context(), c, r.ID) })
+	w.gone(func() error { return w.control().DeleteRegistration(w.t.Context(), c, r.ID) })
 }
 
 // gone calls f, which deletes something, until it succeeds. Where the answer to a
@@ -267,14 +270,14 @@ func again[T any](w *world, f func() (T, error)) T {
 func ptr[T any](v T) *T { return &v }
 
 // source makes a source and returns it with its callback URL's path.
-func (w *world) source(ch gateway.SourceChange) (gateway.Source, string) {
+func (w *world) source(ch control.SourceChange) (gateway.Source, string) {
 	w.t.Helper()
 	if ch.Name == nil {
 		ch.Name = ptr("a source")
 	}
 	id := gateway.NewSourceID()
-	s := again(w, func() (gateway.Source, error) { return w.g.CreateSource(w.t.Context(), id, ch) })
-	return s, w.path(again(w, func() (string, error) { return w.g.FirstCallbackURL(w.t.Context(), s) }))
+	s := again(w, func() (gateway.Source, error) { return w.control().CreateSource(w.t.Context(), id, ch) })
+	return s, w.path(again(w, func() (string, error) { return w.control().FirstCallbackURL(w.t.Context(), s) }))
 }
 
 func (w *world) path(callbackURL string) string {
@@ -288,40 +291,40 @@ func (w *world) path(callbackURL string) string {
 
 func (w *world) smartBots() (gateway.Source, string) {
 	w.t.Helper()
-	return w.source(gateway.SourceChange{Provider: "smartbots"})
+	return w.source(control.SourceChange{Provider: "smartbots"})
 }
 
 func (w *world) direct() (gateway.Source, string) {
 	w.t.Helper()
-	return w.source(gateway.SourceChange{Provider: "direct"})
+	return w.source(control.SourceChange{Provider: "direct"})
 }
 
 // tenant makes a tenant that may have what match covers of s.
-func (w *world) tenant(s gateway.Source, match gateway.Match) gateway.Caller {
+func (w *world) tenant(s gateway.Source, match gateway.Match) control.Caller {
 	w.t.Helper()
 	id := gateway.NewID("ten", time.Now())
 	t := again(w, func() (gateway.Tenant, error) {
-		t, _, err := w.g.CreateTenant(w.t.Context(), id, "a tenant", gateway.Limits{})
+		t, _, err := w.control().CreateTenant(w.t.Context(), id, "a tenant", gateway.Limits{})
 		return t, err
 	})
 	w.grant(s, t.ID, match)
-	return gateway.Caller{Scope: gateway.ScopeFull, Tenant: t.ID}
+	return control.Caller{Scope: control.ScopeFull, Tenant: t.ID}
 }
 
 func (w *world) grant(s gateway.Source, tenant string, match gateway.Match) gateway.Grant {
 	w.t.Helper()
 	id := gateway.NewID("grt", time.Now())
-	return again(w, func() (gateway.Grant, error) { return w.g.CreateGrant(w.t.Context(), id, s.ID, tenant, match) })
+	return again(w, func() (gateway.Grant, error) { return w.control().CreateGrant(w.t.Context(), id, s.ID, tenant, match) })
 }
 
 // register makes a registration of c for an endpoint of the world.
-func (w *world) register(c gateway.Caller, s gateway.Source, host string, ch gateway.RegistrationChange) (gateway.Registration, *endpoint) {
+func (w *world) register(c control.Caller, s gateway.Source, host string, ch control.RegistrationChange) (gateway.Registration, *endpoint) {
 	w.t.Helper()
 	ch.URL = ptr("https://" + host + "/hook")
 	id := gateway.NewID("reg", time.Now())
 	var secret string
 	r := again(w, func() (r gateway.Registration, err error) {
-		r, secret, err = w.g.CreateRegistration(w.t.Context(), c, id, s.ID, ch)
+		r, secret, err = w.control().CreateRegistration(w.t.Context(), c, id, s.ID, ch)
 		return r, err
 	})
 	return r, w.endpoints.add(host, secret)
@@ -364,7 +367,7 @@ func (w *world) status(path, message string) {
 }
 
 // deliveries returns what a registration has.
-func (w *world) deliveries(c gateway.Caller, registration string) []gateway.Delivery {
+func (w *world) deliveries(c control.Caller, registration string) []gateway.Delivery {
 	w.t.Helper()
 	return again(w, func() ([]gateway.Delivery, error) { return w.listDeliveries(c, registration) })
 }
@@ -554,3 +557,8 @@ func (l *lines) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+// control, groups and transfer are what is asked of the gateway that runs now.
+func (w *world) control() *control.Control    { return control.New(w.g) }
+func (w *world) groups() *groups.Groups       { return groups.New(w.control(), "") }
+func (w *world) transfer() *transfer.Transfer { return transfer.New(w.control()) }

@@ -22,6 +22,7 @@ import (
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
+	"ringback/shared/transfer"
 )
 
 const operatorKey = "an operator key of no fewer than 32 characters"
@@ -57,6 +58,7 @@ func openWorld(t testing.TB, o embedded.Options) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.g.Steps = transfer.Steps(w.g)
 	w.api = api.New(w.g, api.Config{OperatorKey: operatorKey})
 	page := console.New(w.api, console.Config{Keys: w.g.Keys})
 	mux := http.NewServeMux()

@@ -22,6 +22,7 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"ringback/shared/control"
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
@@ -29,6 +30,7 @@ import (
 	"ringback/shared/provider/all"
 	"ringback/shared/provider/tencentchat"
 	"ringback/shared/storage"
+	"ringback/shared/transfer"
 )
 
 const (
@@ -216,6 +218,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	g.Steps = transfer.Steps(g)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -227,33 +230,33 @@ func newWorld(t *testing.T) *world {
 
 // tenant makes a source, a tenant with a grant of it, and returns both and the
 // path of the callback URL.
-func (w *world) tenant(ch gateway.SourceChange, l gateway.Limits) (gateway.Source, gateway.Caller, string) {
+func (w *world) tenant(ch control.SourceChange, l gateway.Limits) (gateway.Source, control.Caller, string) {
 	w.t.Helper()
 	ctx, name := w.t.Context(), "a source"
 	ch.Name = &name
-	s, err := w.g.CreateSource(ctx, gateway.NewSourceID(), ch)
+	s, err := control.New(w.g).CreateSource(ctx, gateway.NewSourceID(), ch)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	t, _, err := w.g.CreateTenant(ctx, gateway.NewID("ten", time.Now()), "a tenant", l)
+	t, _, err := control.New(w.g).CreateTenant(ctx, gateway.NewID("ten", time.Now()), "a tenant", l)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err := w.g.CreateGrant(ctx, gateway.NewID("grt", time.Now()), s.ID, t.ID, nil); err != nil {
+	if _, err := control.New(w.g).CreateGrant(ctx, gateway.NewID("grt", time.Now()), s.ID, t.ID, nil); err != nil {
 		w.t.Fatal(err)
 	}
-	at, err := w.g.FirstCallbackURL(ctx, s)
+	at, err := control.New(w.g).FirstCallbackURL(ctx, s)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return s, gateway.Caller{Scope: gateway.ScopeFull, Tenant: t.ID}, at[strings.LastIndexByte(at, '/')+1:]
+	return s, control.Caller{Scope: control.ScopeFull, Tenant: t.ID}, at[strings.LastIndexByte(at, '/')+1:]
 }
 
 // register makes a registration of the relay.
-func (w *world) register(c gateway.Caller, s gateway.Source, ch gateway.RegistrationChange) (gateway.Registration, string) {
+func (w *world) register(c control.Caller, s gateway.Source, ch control.RegistrationChange) (gateway.Registration, string) {
 	w.t.Helper()
 	ch.URL = &w.relay.URL
-	r, secret, err := w.g.CreateRegistration(w.t.Context(), c, gateway.NewID("reg", time.Now()), s.ID, ch)
+	r, secret, err := control.New(w.g).CreateRegistration(w.t.Context(), c, gateway.NewID("reg", time.Now()), s.ID, ch)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -353,19 +356,19 @@ func TestReceiversTakeDeliveriesAndNothingElse(t *testing.T) {
 	for name, start := range starts {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			s, c, key := w.tenant(gateway.SourceChange{Provider: "smartbots"}, gateway.Limits{RequireChallenge: true})
-			r, secret := w.register(c, s, gateway.RegistrationChange{})
+			s, c, key := w.tenant(control.SourceChange{Provider: "smartbots"}, gateway.Limits{RequireChallenge: true})
+			r, secret := w.register(c, s, control.RegistrationChange{})
 			if r.State != gateway.Disabled {
 				t.Fatalf("before anybody answers it is %q, want disabled", r.State)
 			}
 			to := start(t, secret)
 			w.relay.pass(to.url)
-			if r, err := w.g.EnableRegistration(t.Context(), c, r.ID); err != nil || r.State != gateway.Enabled {
+			if r, err := control.New(w.g).EnableRegistration(t.Context(), c, r.ID); err != nil || r.State != gateway.Enabled {
 				t.Fatalf("ownership challenge: state %q, %v", r.State, err)
 			}
 			w.chat(s, key, "the dock is öpen")
 			await(t, "the delivery", func() bool { return len(w.relay.all()) == 1 })
-			if _, _, err := w.g.RotateSecret(t.Context(), c, r.ID, time.Hour); err != nil {
+			if _, _, err := control.New(w.g).RotateSecret(t.Context(), c, r.ID, time.Hour); err != nil {
 				t.Fatal(err)
 			}
 			w.chat(s, key, "under two signatures")
@@ -472,9 +475,9 @@ func TestReceiversConsentToTheirGatewayAlone(t *testing.T) {
 func TestHandlerOfTencentWorksUnchangedBehindRaw(t *testing.T) {
 	w := newWorld(t)
 	id, source, raw := uint64(appID), "the console's token", gateway.Raw
-	s, c, key := w.tenant(gateway.SourceChange{Provider: "tencent-chat", SDKAppID: &id, Token: &source}, gateway.Limits{})
+	s, c, key := w.tenant(control.SourceChange{Provider: "tencent-chat", SDKAppID: &id, Token: &source}, gateway.Limits{})
 	types, token := []string{"Group.*"}, rawToken
-	w.register(c, s, gateway.RegistrationChange{Format: &raw, EventTypes: &types, RawToken: &token})
+	w.register(c, s, control.RegistrationChange{Format: &raw, EventTypes: &types, RawToken: &token})
 	to := start(t, []string{"TOKEN=" + rawToken, fmt.Sprint("SDKAPPID=", appID)}, "python3", "tencent.py", "0")
 	w.relay.pass(to.url)
 	body := []byte(fmt.Sprintf(`{"CallbackCommand":"Group.CallbackAfterSendMsg","GroupId":"@TGS#1","MsgSeq":7,"Random":1,"MsgTime":%d}`, time.Now().Unix()))

@@ -121,7 +121,7 @@ func (at *attempter) subject(ctx context.Context, d Delivery) (*provider.Event, 
 	if err != nil {
 		return nil, r, rev, err
 	}
-	e, er, err := at.events.loadEvent(ctx, d.Event)
+	e, er, err := at.events.LoadEvent(ctx, d.Event)
 	if er.Erased {
 		return nil, r, rev, storage.ErrNotFound
 	}
@@ -143,14 +143,14 @@ type start struct {
 // the right came late it is asked again whether the registration may have the
 // event: what was known before would be too old.
 func (at *attempter) mayStart(ctx context.Context, t try) (start, error) {
-	asked, probe := at.now(), false
+	asked, probe := at.Clock(), false
 	if !t.d.Manual {
 		h, ok, err := at.circuit.admit(ctx, t.r.ID)
 		if err != nil {
 			return start{}, err
 		}
 		if probe = ok && h.Open; !ok {
-			return start{open: true, at: h.closedFor(at.now(), t.r.Schedule.wait(t.d.Made), at.Random())}, nil
+			return start{open: true, at: h.closedFor(at.Clock(), t.r.Schedule.wait(t.d.Made), at.Random())}, nil
 		}
 	}
 	of, err := at.find.tenant(ctx, t.rev, t.r.Tenant)
@@ -164,11 +164,11 @@ func (at *attempter) mayStart(ctx context.Context, t try) (start, error) {
 	case leave == nil && !w.at.IsZero():
 		return start{at: w.at, paced: true}, nil
 	case leave == nil:
-		return start{at: at.now().Add(at.crowdedWait(t.hops, w.turn)), paced: t.d.Paced}, nil
+		return start{at: at.Clock().Add(at.crowdedWait(t.hops, w.turn)), paced: t.d.Paced}, nil
 	}
 	if at.posts.Acquire(ctx, 1) != nil {
 		leave(Attempt{})
-		return start{at: at.now()}, nil
+		return start{at: at.Clock()}, nil
 	}
 	end := func(a Attempt) {
 		at.posts.Release(1)
@@ -176,15 +176,15 @@ func (at *attempter) mayStart(ctx context.Context, t try) (start, error) {
 	}
 	if timeLeft(ctx) < t.r.limit()+answerMargin {
 		end(Attempt{})
-		return start{at: at.now()}, nil
+		return start{at: at.Clock()}, nil
 	}
-	if at.now().Sub(asked) < versionFresh {
+	if at.Clock().Sub(asked) < versionFresh {
 		return start{leave: end, to: t.r, probe: probe}, nil
 	}
 	r, verdict, err := at.judge(ctx, t.e, t.r)
 	if err != nil || verdict != Pending {
 		end(Attempt{})
-		return start{at: at.now()}, err // whoever attempts it then finds out why not
+		return start{at: at.Clock()}, err // whoever attempts it then finds out why not
 	}
 	return start{leave: end, to: r, probe: probe}, nil
 }
@@ -215,7 +215,7 @@ func (at *attempter) judge(ctx context.Context, e *provider.Event, r *Registrati
 
 // post makes one POST of t's event to its registration's endpoint.
 func (at *attempter) post(ctx context.Context, t try) Attempt {
-	a := Attempt{At: at.now(), Manual: t.d.Manual, Claim: t.d.Claim}
+	a := Attempt{At: at.Clock(), Manual: t.d.Manual, Claim: t.d.Claim}
 	req, err := at.request(t, a.At)
 	if err != nil {
 		a.Class, a.Error = egress.Internal, "the delivery could not be written"

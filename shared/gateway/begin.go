@@ -15,9 +15,9 @@ import (
 // rows of their own.
 const maxListed = 40
 
-// An eventRow is an Event as it is stored, but its payload, with what its
+// An EventRow is an Event as it is stored, but its payload, with what its
 // fan-out needs.
-type eventRow struct {
+type EventRow struct {
 	ID          string              `json:"id"`
 	Provider    string              `json:"provider"`
 	Label       string              `json:"label,omitempty"`
@@ -40,16 +40,16 @@ type eventRow struct {
 	Long  bool      `json:"long,omitempty"`  // there are more; they stand in fan-out rows
 }
 
-func (a arrival) row(match []string, long bool, run string, lease time.Time) eventRow {
-	return eventRow{
+func (a arrival) row(match []string, long bool, run string, lease time.Time) EventRow {
+	return EventRow{
 		ID: a.ID, Provider: a.Provider, Label: a.Label, Type: a.Type, Received: a.Received, Time: a.Time, Keys: a.Keys,
 		ContentType: a.ContentType, Query: a.Query, Unreadable: a.Unreadable, Only: a.Only, Tenant: a.Tenant,
 		Token: a.token, Run: run, Lease: lease, Match: match, Long: long,
 	}
 }
 
-// event returns the Event that is stored.
-func (er eventRow) event(source string, payload []byte) *provider.Event {
+// Event returns the Event that is stored.
+func (er EventRow) Event(source string, payload []byte) *provider.Event {
 	return &provider.Event{
 		ID: er.ID, Source: source, Provider: er.Provider, Label: er.Label, Type: er.Type, Received: er.Received,
 		Time: er.Time, Keys: er.Keys, ContentType: er.ContentType, Query: er.Query, Payload: payload,
@@ -72,13 +72,13 @@ const (
 
 // begin stores the event with its match and takes it for run until lease. If
 // it is resumed, the row holds the match that was stored first.
-func (es *events) begin(ctx context.Context, a arrival, thin bool, match []string, long bool, run string, lease time.Time) (begun, eventRow, error) {
-	key, err := eventKey(a.ID)
+func (es *events) begin(ctx context.Context, a arrival, thin bool, match []string, long bool, run string, lease time.Time) (begun, EventRow, error) {
+	key, err := EventKey(a.ID)
 	if err != nil {
-		return 0, eventRow{}, err
+		return 0, EventRow{}, err
 	}
 	if known, err := es.inWindowBefore(ctx, a); err != nil || known {
-		return repeat, eventRow{}, err
+		return repeat, EventRow{}, err
 	}
 	er := a.row(match, long, run, lease)
 	row := es.eventRowOf(key, a)
@@ -92,11 +92,11 @@ func (es *events) begin(ctx context.Context, a arrival, thin bool, match []strin
 	case !errors.As(err, &lost):
 		return 0, er, err
 	}
-	var stored eventRow
+	var stored EventRow
 	if err := storage.Decode(lost.Stored, &stored); err != nil {
 		return 0, er, err
 	}
-	switch answer := stored.judge(a.token, run, es.now(), es.Alone); answer {
+	switch answer := stored.judge(a.token, run, es.Clock(), es.Alone); answer {
 	case resumed:
 		if !stored.Erased {
 			lost.Stored.Body = a.Payload // a history of failures may not have kept it yet
@@ -108,13 +108,13 @@ func (es *events) begin(ctx context.Context, a arrival, thin bool, match []strin
 }
 
 func (es *events) eventRowOf(key storage.Key, a arrival) storage.Row {
-	from := later(a.Received, es.now()) // a message may be redriven after many days
+	from := later(a.Received, es.Clock()) // a message may be redriven after many days
 	return storage.Row{Key: key, Body: a.Payload, Expires: from.Add(es.Kept.History)}
 }
 
 // judge says what begin answers when the event is stored already. alone says
 // that runs of other processes are dead.
-func (er eventRow) judge(token, run string, now time.Time, alone bool) begun {
+func (er EventRow) judge(token, run string, now time.Time, alone bool) begun {
 	process := func(run string) string { p, _, _ := strings.Cut(run, "."); return p }
 	switch {
 	case er.Token != token:
@@ -125,7 +125,7 @@ func (er eventRow) judge(token, run string, now time.Time, alone bool) begun {
 	return resumed
 }
 
-func (es *events) resume(ctx context.Context, row storage.Row, stored eventRow, run string, lease time.Time) (begun, eventRow, error) {
+func (es *events) resume(ctx context.Context, row storage.Row, stored EventRow, run string, lease time.Time) (begun, EventRow, error) {
 	stored.Run, stored.Lease = run, lease
 	err := storage.PutRow(ctx, es.Store, row, stored, row.Rev)
 	if errors.Is(err, storage.ErrConflict) {
@@ -144,40 +144,40 @@ func (es *events) inWindowBefore(ctx context.Context, a arrival) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	key, err := eventKey(id)
+	key, err := EventKey(id)
 	if err != nil {
 		return false, err
 	}
-	before, _, err := storage.Load[eventRow](ctx, es.Store, key)
+	before, _, err := storage.Load[EventRow](ctx, es.Store, key)
 	if errors.Is(err, storage.ErrNotFound) {
 		return false, nil
 	}
 	return err == nil && before.Token != a.token, err
 }
 
-// loadEvent returns an event that was begun, with its payload. The error wraps
+// LoadEvent returns an event that was begun, with its payload. The error wraps
 // storage.ErrNotFound.
-func (es *events) loadEvent(ctx context.Context, id string) (*provider.Event, eventRow, error) {
-	key, err := eventKey(id)
+func (es *events) LoadEvent(ctx context.Context, id string) (*provider.Event, EventRow, error) {
+	key, err := EventKey(id)
 	if err != nil {
-		return nil, eventRow{}, err
+		return nil, EventRow{}, err
 	}
-	er, row, err := storage.Load[eventRow](ctx, es.Store, key)
+	er, row, err := storage.Load[EventRow](ctx, es.Store, key)
 	if err != nil {
 		return nil, er, fmt.Errorf("event %s: %w", id, err)
 	}
 	source, _ := SourceOf(id)
-	return er.event(source, row.Body), er, nil
+	return er.Event(source, row.Body), er, nil
 }
 
 // keepEvent makes an event last until t. It is done before a row that needs it
 // is written for longer than the event would last.
 func (es *events) keepEvent(ctx context.Context, id string, t time.Time) error {
-	key, err := eventKey(id)
+	key, err := EventKey(id)
 	if err != nil {
 		return err
 	}
-	_, err = storage.Change(ctx, es.Store, key, func(er *eventRow, r *storage.Row) error {
+	_, err = storage.Change(ctx, es.Store, key, func(er *EventRow, r *storage.Row) error {
 		if er.ID == "" {
 			return storage.ErrNotFound
 		}

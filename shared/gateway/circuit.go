@@ -119,7 +119,7 @@ type knownHealth struct {
 // health returns what is known of a registration's endpoint, at most
 // healthFresh old.
 func (cs *circuits) health(ctx context.Context, id string) (Health, error) {
-	now := cs.now()
+	now := cs.Clock()
 	if now.Sub(utcOrZero(cs.pace.look(id).accepted)) < wellFor {
 		return Health{}, nil
 	}
@@ -130,8 +130,8 @@ func (cs *circuits) health(ctx context.Context, id string) (Health, error) {
 }
 
 func (cs *circuits) readHealth(ctx context.Context, id string) (Health, error) {
-	now := cs.now()
-	h, _, err := storage.Load[Health](ctx, cs.Store, healthKey(id))
+	now := cs.Clock()
+	h, _, err := storage.Load[Health](ctx, cs.Store, HealthKey(id))
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return h, fmt.Errorf("health of %s: %w", id, err)
 	}
@@ -143,7 +143,7 @@ func (cs *circuits) readHealth(ctx context.Context, id string) (Health, error) {
 // each probe's time, and gets the open circuit with true.
 func (cs *circuits) admit(ctx context.Context, id string) (Health, bool, error) {
 	h, err := cs.health(ctx, id)
-	now := cs.now()
+	now := cs.Clock()
 	switch {
 	case err != nil:
 		return h, false, err
@@ -163,7 +163,7 @@ func (cs *circuits) admit(ctx context.Context, id string) (Health, bool, error) 
 }
 
 func (cs *circuits) changeHealth(ctx context.Context, id string, f func(Health) Health) (Health, error) {
-	h, err := storage.Change(ctx, cs.Store, healthKey(id), func(h *Health, _ *storage.Row) error {
+	h, err := storage.Change(ctx, cs.Store, HealthKey(id), func(h *Health, _ *storage.Row) error {
 		after := f(*h)
 		if after == *h {
 			return storage.ErrUnchanged
@@ -174,7 +174,7 @@ func (cs *circuits) changeHealth(ctx context.Context, id string, f func(Health) 
 	if err != nil {
 		return h, fmt.Errorf("health of %s: %w", id, err)
 	}
-	cs.healths.Add(id, knownHealth{h, cs.now()})
+	cs.healths.Add(id, knownHealth{h, cs.Clock()})
 	return h, nil
 }
 
@@ -194,12 +194,12 @@ const whyGone = "the endpoint answered 410 Gone"
 // disable disables a registration if its revision is still rev. That others do
 // not learn of it is no error: they ask the endpoint, and hear the same.
 func (cs *circuits) disable(ctx context.Context, id string, rev int, why string) error {
-	r, err := storage.Change(ctx, cs.Store, registrationKey(id), func(r *Registration, _ *storage.Row) error {
+	r, err := storage.Change(ctx, cs.Store, RegistrationKey(id), func(r *Registration, _ *storage.Row) error {
 		if r.Rev != rev || r.State != Enabled {
 			return storage.ErrUnchanged
 		}
 		r.Rev++
-		r.State, r.Why, r.Since = Disabled, why, cs.now()
+		r.State, r.Why, r.Since = Disabled, why, cs.Clock()
 		return nil
 	})
 	if err != nil {
@@ -208,7 +208,7 @@ func (cs *circuits) disable(ctx context.Context, id string, rev int, why string)
 	if r.Source == "" {
 		return nil
 	}
-	if err := cs.find.publish(ctx, r.Source); err != nil {
+	if err := cs.find.Publish(ctx, r.Source); err != nil {
 		cs.Log.Warn("registration", "registration", id, "outcome", "disabled, not published", "why", err.Error())
 	}
 	return nil
@@ -246,7 +246,7 @@ func (cs *circuits) heedAttempt(ctx context.Context, e *provider.Event, r *Regis
 // have seen a failure, which would count as the first of five days.
 func (cs *circuits) heedAccepted(ctx context.Context, e *provider.Event, r *Registration) error {
 	known, ok := cs.healths.Get(r.ID)
-	if !ok || cs.now().Sub(known.at) >= healthNoted {
+	if !ok || cs.Clock().Sub(known.at) >= healthNoted {
 		h, err := cs.readHealth(ctx, r.ID)
 		if err != nil {
 			return err
@@ -259,7 +259,7 @@ func (cs *circuits) heedAccepted(ctx context.Context, e *provider.Event, r *Regi
 	reopened := false
 	_, err := cs.changeHealth(ctx, r.ID, func(h Health) Health {
 		reopened = h.Open
-		return h.accepted(cs.now())
+		return h.accepted(cs.Clock())
 	})
 	if err != nil || !reopened {
 		return err
@@ -268,7 +268,7 @@ func (cs *circuits) heedAccepted(ctx context.Context, e *provider.Event, r *Regi
 }
 
 func (cs *circuits) heedRefused(ctx context.Context, e *provider.Event, r *Registration, a Attempt, probe bool) error {
-	now, m := cs.now(), cs.pace.look(r.ID)
+	now, m := cs.Clock(), cs.pace.look(r.ID)
 	tripped := func(h Health) bool {
 		return m.failures >= openAfterFailures || m.timeouts >= openAfterTimeouts || a.Class == egress.Timeout && h.hangs(now) && now.Sub(m.accepted) > wellFor
 	}
@@ -307,7 +307,7 @@ func (h Health) closedFor(now time.Time, wait time.Duration, jitter float64) tim
 // spent reports whether the whole time of d's schedule went by behind a circuit
 // that is open still. Then d ends, whatever attempts it had.
 func (cs *circuits) spent(ctx context.Context, d Delivery, r *Registration) (bool, error) {
-	if d.Manual || !d.overtime(r.Schedule, cs.now()) {
+	if d.Manual || !d.overtime(r.Schedule, cs.Clock()) {
 		return false, nil
 	}
 	h, err := cs.health(ctx, r.ID)
@@ -320,7 +320,7 @@ func (cs *circuits) exhaust(ctx context.Context, e *provider.Event, r *Registrat
 		return err
 	}
 	cs.logExhausted(d)
-	return cs.deliveries.save(ctx, d.close(Failed, whyExhausted, cs.now()), d.rev)
+	return cs.deliveries.save(ctx, d.close(Failed, whyExhausted, cs.Clock()), d.rev)
 }
 
 // logExhausted writes the line of a delivery that failed for good.
@@ -340,4 +340,13 @@ func (d Delivery) overtime(s Schedule, now time.Time) bool {
 		sum += s.Wait(n)
 	}
 	return now.After(began.Add(sum*12/10 + longestInterval))
+}
+
+// FailingSince is of the first failure since something was accepted; zero: the
+// last attempt that is known of was accepted.
+func (h Health) FailingSince() (since time.Time) {
+	if h.bad() {
+		since = h.BadSince
+	}
+	return since
 }

@@ -35,10 +35,6 @@ type Config struct {
 	Alone      bool   // no other process uses the Store: leases of former ones are void
 	Brake      int    // messages waiting in the retry queue above which Retry hands out nothing; default 10,000
 
-	// SmartBots is the address of SmartBots' own API for sources that name no
-	// other; default https://api.mysmartbots.com/api/simple.html.
-	SmartBots string
-
 	// Now is the clock; default time.Now. Tests set it to skew one worker.
 	Now func() time.Time
 
@@ -80,7 +76,7 @@ const (
 // ID names the gateway in Ringback-Via headers.
 func (c *core) ID() string { return c.Keys.GatewayID() }
 
-func (c *core) now() time.Time { return storage.UTC(c.Now()) }
+func (c *core) Clock() time.Time { return storage.UTC(c.Now()) }
 
 // upTo returns a random part of d.
 func (c *core) upTo(d time.Duration) time.Duration {
@@ -93,9 +89,9 @@ func (c *core) count(m Metric, v float64) {
 	}
 }
 
-// origin is what the gateway is known as to endpoints that consent: the name of
+// Origin is what the gateway is known as to endpoints that consent: the name of
 // its public host.
-func (c *core) origin() string {
+func (c *core) Origin() string {
 	if u, err := url.Parse(c.PublicURL); err == nil && u.Hostname() != "" {
 		return u.Hostname()
 	}
@@ -106,7 +102,7 @@ func (c *core) origin() string {
 func (c *core) newRun() string { return c.run + "." + strconv.FormatInt(runs.Add(1), 36) }
 
 func (c *core) leaseEnd(ctx context.Context) time.Time {
-	return c.now().Add(min(timeLeft(ctx), longRun) + leaseMargin)
+	return c.Clock().Add(min(timeLeft(ctx), longRun) + leaseMargin)
 }
 
 // fairGroup is the message group of a source's messages if the queues are fair.

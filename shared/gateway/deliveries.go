@@ -37,39 +37,39 @@ func (ds *deliveries) save(ctx context.Context, d Delivery, was string) error {
 	return nil
 }
 
-// loadDelivery returns a delivery as it is now. The error wraps storage.ErrNotFound.
-func (ds *deliveries) loadDelivery(ctx context.Context, id string) (Delivery, error) {
+// LoadDelivery returns a delivery as it is now. The error wraps storage.ErrNotFound.
+func (ds *deliveries) LoadDelivery(ctx context.Context, id string) (Delivery, error) {
 	registration, event, err := splitDeliveryID(id)
 	if err != nil {
 		return Delivery{}, fmt.Errorf("%w: %v", storage.ErrNotFound, err)
 	}
-	rows, err := ds.Store.Get(ctx, deliveryKey(registration, event))
+	rows, err := ds.Store.Get(ctx, DeliveryKey(registration, event))
 	if err != nil {
 		return Delivery{}, fmt.Errorf("get delivery %s: %w", id, err)
 	}
 	if len(rows) == 0 {
 		return Delivery{}, fmt.Errorf("delivery %s: %w", id, storage.ErrNotFound)
 	}
-	return deliveryOf(rows[0])
+	return ReadDelivery(rows[0])
 }
 
-// changeDelivery reads delivery id, lets f decide, and writes what f returns,
+// ChangeDelivery reads delivery id, lets f decide, and writes what f returns,
 // again if another was faster. f returns storage.ErrUnchanged to end without a write.
-func (ds *deliveries) changeDelivery(ctx context.Context, id string, f func(Delivery) (Delivery, error)) (Delivery, error) {
-	d, err := ds.loadDelivery(ctx, id)
+func (ds *deliveries) ChangeDelivery(ctx context.Context, id string, f func(Delivery) (Delivery, error)) (Delivery, error) {
+	d, err := ds.LoadDelivery(ctx, id)
 	if err != nil {
 		return d, err
 	}
 	return ds.changeDeliveryFrom(ctx, d, f)
 }
 
-// changeDeliveryFrom is changeDelivery for one that was read already.
+// changeDeliveryFrom is ChangeDelivery for one that was read already.
 func (ds *deliveries) changeDeliveryFrom(ctx context.Context, d Delivery, f func(Delivery) (Delivery, error)) (Delivery, error) {
 	read := true
 	err := storage.CompareAndSwap(ctx, func() error {
 		if !read {
 			var err error
-			if d, err = ds.loadDelivery(ctx, d.ID); err != nil {
+			if d, err = ds.LoadDelivery(ctx, d.ID); err != nil {
 				return err
 			}
 		}
@@ -93,27 +93,27 @@ func (ds *deliveries) changeDeliveryFrom(ctx context.Context, d Delivery, f func
 // was handed out.
 func (ds *deliveries) giveUp(ctx context.Context, d Delivery) error {
 	ds.Log.Error("retry", "delivery", d.ID, "outcome", "given up", "handed_out", d.Lost)
-	return ds.save(ctx, d.giveUp(ds.now()), d.rev)
+	return ds.save(ctx, d.giveUp(ds.Clock()), d.rev)
 }
 
 // putAttempt stores one attempt of a delivery, in a row of its own. Written
 // again under the same claim and start it is the same row.
 func (ds *deliveries) putAttempt(ctx context.Context, delivery string, a Attempt) error {
 	row := storage.Row{
-		Key:     storage.Key{Table: storage.Deliveries, PK: "A#" + delivery, SK: attemptID(delivery, a)},
+		Key:     storage.Key{Table: storage.Deliveries, PK: "A#" + delivery, SK: AttemptID(delivery, a)},
 		Body:    a.Answer,
 		Expires: a.At.Add(ds.Kept.History + MaxWaitsSum),
 	}
 	return storage.PutRow(ctx, ds.Store, row, a, storage.AnyRev)
 }
 
-func attemptID(delivery string, a Attempt) string {
-	return idFrom("att", a.At, fmt.Sprintf("%s %d %d", delivery, a.Claim, a.At.UnixNano()))
+func AttemptID(delivery string, a Attempt) string {
+	return IDFrom("att", a.At, fmt.Sprintf("%s %d %d", delivery, a.Claim, a.At.UnixNano()))
 }
 
 // sendRetry sends the message for d's next attempt, whose claim is the caller's.
 func (ds *deliveries) sendRetry(ctx context.Context, d Delivery, hops int) {
-	ds.sendSelf(ctx, d.header(), hops, d.Start.Sub(ds.now()))
+	ds.sendSelf(ctx, d.header(), hops, d.Start.Sub(ds.Clock()))
 }
 
 // header returns the header of the message for d's current claim.
@@ -123,14 +123,14 @@ func (d Delivery) header() header { return header{Kind: retryMessage, ID: d.ID, 
 func (ds *deliveries) endUnwanted(ctx context.Context, d Delivery, verdict Status, why string) error {
 	switch {
 	case verdict == Cancelled:
-		return ds.save(ctx, d.cancel(why, ds.now()), d.rev)
+		return ds.save(ctx, d.Cancel(why, ds.Clock()), d.rev)
 	case d.Manual:
 		return ds.save(ctx, d.dropManual(), d.rev)
 	}
-	if err := ds.events.keepHeld(ctx, d.Event, ds.now()); err != nil {
+	if err := ds.events.keepHeld(ctx, d.Event, ds.Clock()); err != nil {
 		return err
 	}
-	return ds.save(ctx, d.hold(why, ds.now()), d.rev)
+	return ds.save(ctx, d.hold(why, ds.Clock()), d.rev)
 }
 
 // recordOver records a over d as it was read before the attempt, or over what
@@ -153,11 +153,11 @@ func (ds *deliveries) recordOver(ctx context.Context, d Delivery, a Attempt, s S
 			return d, storage.ErrUnchanged // superseded: only the attempt is stored
 		}
 		if d.Last != nil && d.Last.Alone {
-			err = ds.putAttempt(ctx, d.ID, d.Last.attempt(d.body))
+			err = ds.putAttempt(ctx, d.ID, d.Last.Attempt(d.body))
 		}
 		return next, err
 	})
-	if err == nil && a.Alone && !after.tells(a) {
+	if err == nil && a.Alone && !after.Tells(a) {
 		err = ds.putAttempt(ctx, d.ID, a)
 	}
 	return after, mustSend, err
@@ -166,7 +166,7 @@ func (ds *deliveries) recordOver(ctx context.Context, d Delivery, a Attempt, s S
 // handOutAgain gives a delivery that could not be attempted now to a later
 // message, or to the tick if messages were sent often enough in a row.
 func (ds *deliveries) handOutAgain(ctx context.Context, d Delivery, start time.Time, hops int) error {
-	if hops >= maxHops || start.Sub(ds.now()) > maxSelfSend {
+	if hops >= maxHops || start.Sub(ds.Clock()) > maxSelfSend {
 		return ds.save(ctx, d.postpone(start), d.rev)
 	}
 	after := d.handOut(start)

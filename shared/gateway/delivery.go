@@ -24,11 +24,11 @@ const (
 // Why a delivery is held, cancelled or failed.
 const (
 	whyDisabled   = "registration_disabled"
-	whyDeleted    = "registration_deleted"
+	WhyDeleted    = "registration_deleted"
 	whyNotGranted = "grant_revoked"
-	whyCode       = "security_code_changed"
+	WhyCode       = "security_code_changed"
 	whyTenant     = "tenant_disabled"
-	whyNoTenant   = "tenant_deleted"
+	WhyNoTenant   = "tenant_deleted"
 	whyExhausted  = "exhausted"
 )
 
@@ -89,9 +89,9 @@ type Last struct {
 	Claim      int           `json:"claim,omitempty"`
 }
 
-// attempt returns the attempt that stands in a delivery alone, whose answer
+// Attempt returns the attempt that stands in a delivery alone, whose answer
 // began with body.
-func (l Last) attempt(body []byte) Attempt {
+func (l Last) Attempt(body []byte) Attempt {
 	return Attempt{
 		At: l.At, Took: l.Took, StatusCode: l.StatusCode, Class: l.Class, Error: l.Error,
 		Manual: l.Manual, Claim: l.Claim, Answer: body, Alone: l.Alone,
@@ -129,8 +129,8 @@ func (a Attempt) last() *Last {
 	return l
 }
 
-// tells reports whether d's last attempt is a.
-func (d Delivery) tells(a Attempt) bool {
+// Tells reports whether d's last attempt is a.
+func (d Delivery) Tells(a Attempt) bool {
 	return d.Last != nil && d.Last.At.Equal(a.At) && (!d.Last.Alone || d.Last.Claim == a.Claim)
 }
 
@@ -142,8 +142,8 @@ func newDelivery(e *provider.Event, r *Registration, now time.Time) Delivery {
 	}
 }
 
-// final reports whether nothing will be done about d by itself.
-func (d Delivery) final() bool {
+// Final reports whether nothing will be done about d by itself.
+func (d Delivery) Final() bool {
 	return d.Status == Succeeded || d.Status == Failed || d.Status == Cancelled
 }
 
@@ -303,10 +303,10 @@ func (d Delivery) close(s Status, why string, now time.Time) Delivery {
 	return d
 }
 
-// cancel ends d because what it was for is gone. Of what is final, that is the
+// Cancel ends d because what it was for is gone. Of what is final, that is the
 // resend alone.
-func (d Delivery) cancel(why string, now time.Time) Delivery {
-	if d.final() {
+func (d Delivery) Cancel(why string, now time.Time) Delivery {
+	if d.Final() {
 		return d.dropManual()
 	}
 	d.Claim++
@@ -337,11 +337,11 @@ func (d Delivery) row(k Kept) (storage.Row, error) {
 	if err != nil {
 		return storage.Row{}, err
 	}
-	r := storage.Row{Key: deliveryKey(d.Registration, d.Event), Data: data, Body: d.body, Open: d.Status != Succeeded}
+	r := storage.Row{Key: DeliveryKey(d.Registration, d.Event), Data: data, Body: d.body, Open: d.Status != Succeeded}
 	switch {
 	case d.Status == Held:
 		r.Expires = d.Since.Add(k.Held)
-	case d.final() && !d.Manual:
+	case d.Final() && !d.Manual:
 		r.Expires = d.Since.Add(k.History)
 	}
 	if d.Status == Pending && !d.Lane || d.Manual {
@@ -350,8 +350,8 @@ func (d Delivery) row(k Kept) (storage.Row, error) {
 	return r, nil
 }
 
-// deliveryOf undoes row.
-func deliveryOf(r storage.Row) (Delivery, error) {
+// ReadDelivery undoes row.
+func ReadDelivery(r storage.Row) (Delivery, error) {
 	var d Delivery
 	if err := storage.Decode(r, &d); err != nil {
 		return d, fmt.Errorf("delivery: %w", err)
@@ -383,5 +383,27 @@ func (d Delivery) dropManual() Delivery {
 	if d.Status == Pending {
 		return d.wait(d.Start, false)
 	}
+	return d
+}
+
+// LastAnswer returns the beginning of the last answer to d, as d's row keeps it.
+func (d Delivery) LastAnswer() []byte { return d.body }
+
+// Shown returns d's status as people see it: what is pending for a disabled
+// registration is held as soon as it falls due, and nothing goes to a removed
+// one any more but the news of its end.
+func (d Delivery) Shown(r Registration) Status {
+	switch {
+	case r.State == Removed && !d.Final() && d.EventType != CallbackRemoved:
+		return Cancelled
+	case r.State == Disabled && d.Status == Pending:
+		return Held
+	}
+	return d.Status
+}
+
+// WithoutAnswer returns d without the beginning of the last answer.
+func (d Delivery) WithoutAnswer() Delivery {
+	d.body = nil
 	return d
 }

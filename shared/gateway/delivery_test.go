@@ -86,7 +86,7 @@ func TestResendThatIsNeverRecordedEndsAlone(t *testing.T) {
 
 func TestResendThatMayNotBeMadeEndsAlone(t *testing.T) {
 	for _, tt := range []struct{ status, want Status }{{Succeeded, Succeeded}, {Failed, Failed}, {Held, Cancelled}, {Pending, Cancelled}} {
-		got := Delivery{Status: tt.status}.resend(noon).cancel(whyNotGranted, noon)
+		got := Delivery{Status: tt.status}.resend(noon).Cancel(whyNotGranted, noon)
 		if got.Status != tt.want || got.Manual || !got.due.IsZero() {
 			t.Errorf("a cancelled resend of what is %s: %s, manual %v, due %v; want %s and not due", tt.status, got.Status, got.Manual, got.due, tt.want)
 		}
@@ -144,7 +144,7 @@ func TestNoInterleavingLosesAnAttempt(t *testing.T) {
 				}
 			case 2, 3: // a message, perhaps an old one or a duplicate
 				claim := claims[rapid.IntRange(0, len(claims)-1).Draw(t, "which")]
-				if !d.mayPost(claim, now, attemptTime) {
+				if !d.mayPost(claim, now, AttemptTime) {
 					continue
 				}
 				manual := d.Manual
@@ -200,7 +200,7 @@ func TestRowKeepsWhatIsNeeded(t *testing.T) {
 				t.Errorf("due %v, open %v, expires %v", r.Due, r.Open, r.Expires)
 			}
 			r.Rev = "1"
-			back, err := deliveryOf(r)
+			back, err := ReadDelivery(r)
 			if err != nil || back.Status != tt.d.Status || !back.due.Equal(tt.d.due) {
 				t.Errorf("read back: %+v, %v", back, err)
 			}
@@ -226,7 +226,7 @@ func TestDeliveryRowStaysSmall(t *testing.T) {
 
 func anEventID(t *testing.T) string {
 	t.Helper()
-	id, err := eventID(NewSourceID(), "", noon, "k")
+	id, err := EventID(NewSourceID(), "", noon, "k")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,9 +239,9 @@ func TestSecondRefusalNeedNotMoveInTheDueIndex(t *testing.T) {
 	for _, jitter := range []float64{0, 0.5, 0.999} {
 		refuse := func(d Delivery, at time.Time) Delivery {
 			a := attempted(500, d.Claim)
-			a.At, a.Took = at, attemptTime
+			a.At, a.Took = at, AttemptTime
 			after, self := d.record(a, Schedule{}, jitter, true)
-			if !self || !after.mayPost(after.Claim, after.Start.Add(time.Minute), attemptTime) {
+			if !self || !after.mayPost(after.Claim, after.Start.Add(time.Minute), AttemptTime) {
 				t.Fatalf("attempt %d refused: sent by the worker %v, due %v after its start; want it sent, and a minute to spare",
 					after.Made, self, after.due.Sub(after.Start))
 			}
@@ -284,7 +284,7 @@ func TestDeliveryTellsAttemptsOfOneInstantApart(t *testing.T) {
 	second := first
 	second.Claim = 3
 	d := Delivery{Status: Succeeded, Last: second.last()}
-	if d.tells(first) || !d.tells(second) {
-		t.Errorf("of two attempts in one millisecond the delivery tells the first %v, its own %v", d.tells(first), d.tells(second))
+	if d.Tells(first) || !d.Tells(second) {
+		t.Errorf("of two attempts in one millisecond the delivery tells the first %v, its own %v", d.Tells(first), d.Tells(second))
 	}
 }

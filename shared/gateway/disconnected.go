@@ -14,7 +14,7 @@ import (
 // told at most once an hour for each callback key's label and group, and may be
 // called again.
 func (fs *fanOuts) heedUpstream(ctx context.Context, e *provider.Event) error {
-	if e.Type != callbackRemoved || !ofWhole(e) {
+	if e.Type != CallbackRemoved || !ofWhole(e) {
 		return nil
 	}
 	group := slices.Sorted(slices.Values(e.Keys["group"]))

@@ -40,7 +40,7 @@ func TestFailedMessageIsOneLineOfTheLog(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	var as []arrival
 	for _, key := range []string{"first", "second"} {
-		id, err := eventID("src-00000001", "", now, key)
+		id, err := EventID("src-00000001", "", now, key)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -100,7 +100,7 @@ func (fs *fanOuts) sendSingles(ctx context.Context, as []arrival, errs []error) 
 		case errs != nil && errs[i] == nil:
 			continue
 		case errs != nil && errors.As(errs[i], &busy):
-			delay = min(max(busy.until.Sub(fs.now()), 0), storage.MaxDelay)
+			delay = min(max(busy.until.Sub(fs.Clock()), 0), storage.MaxDelay)
 		}
 		as[i].again = true
 		body, err := packMessage(as[i : i+1])
@@ -119,7 +119,7 @@ func (e *busyError) Error() string { return "another run has the event" }
 
 // fanOutEvent does all that one event asks for.
 func (fs *fanOuts) fanOutEvent(ctx context.Context, a arrival) error {
-	start := fs.now()
+	start := fs.Clock()
 	if err := fs.heedUpstream(ctx, &a.Event); err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (fs *fanOuts) fanOutEvent(ctx context.Context, a arrival) error {
 		err = fs.deliverAll(ctx, f, rs)
 	}
 	fs.Log.Debug("fanout", "provider", a.Provider, "source", a.Source, "event", a.ID, "outcome", outcomeText(err),
-		"registrations", len(rs), "long", er.Long, "took", fs.now().Sub(start))
+		"registrations", len(rs), "long", er.Long, "took", fs.Clock().Sub(start))
 	return err
 }
 
@@ -198,11 +198,11 @@ const roomFor = 384
 // came late, registrations are read again.
 func (fs *fanOuts) deliverAll(ctx context.Context, f *fanOut, rs []*Registration) error {
 	f.standard = sync.OnceValues(func() ([]byte, error) { return standardBody(fs.Providers[f.Provider], f.Event) })
-	asked, room := fs.now(), int64(len(rs))
+	asked, room := fs.Clock(), int64(len(rs))
 	if err := fs.room.Acquire(ctx, room); err != nil {
 		return fmt.Errorf("deliver %s: %w", f.ID, err)
 	}
-	if fs.now().Sub(asked) >= versionFresh {
+	if fs.Clock().Sub(asked) >= versionFresh {
 		var err error
 		rs, err = fs.again(ctx, f.Source, rs)
 		fs.room.Release(room - int64(len(rs))) // of those that are gone
@@ -220,7 +220,7 @@ func (fs *fanOuts) deliverAll(ctx context.Context, f *fanOut, rs []*Registration
 
 // again returns those of rs that still exist, as they are now; none with an error.
 func (fs *fanOuts) again(ctx context.Context, source string, rs []*Registration) ([]*Registration, error) {
-	v, err := fs.find.versionOf(ctx, source)
+	v, err := fs.find.VersionOf(ctx, source)
 	if err != nil {
 		return nil, err
 	}
@@ -228,7 +228,7 @@ func (fs *fanOuts) again(ctx context.Context, source string, rs []*Registration)
 	for i, r := range rs {
 		ids[i] = r.ID
 	}
-	return fs.find.registrationsOf(ctx, v.rev, ids)
+	return fs.find.registrationsOf(ctx, v.Rev, ids)
 }
 
 // deliverMissing goes on with a fan-out that a run before left: those of ids
@@ -237,7 +237,7 @@ func (fs *fanOuts) deliverMissing(ctx context.Context, f *fanOut, ids []string) 
 	e := f.Event
 	keys := make([]storage.Key, len(ids))
 	for i, id := range ids {
-		keys[i] = deliveryKey(id, e.ID)
+		keys[i] = DeliveryKey(id, e.ID)
 	}
 	there := map[string]bool{}
 	if len(keys) > 0 {
@@ -255,19 +255,19 @@ func (fs *fanOuts) deliverMissing(ctx context.Context, f *fanOut, ids []string) 
 			missing = append(missing, ids[i])
 		}
 	}
-	v, err := fs.find.versionOf(ctx, e.Source)
+	v, err := fs.find.VersionOf(ctx, e.Source)
 	if err != nil {
 		return err
 	}
-	rs, err := fs.find.registrationsOf(ctx, v.rev, missing)
+	rs, err := fs.find.registrationsOf(ctx, v.Rev, missing)
 	if err != nil {
 		return err
 	}
 	return fs.deliverAll(ctx, f, rs)
 }
 
-// A fanOutRow is one chunk of a long fan-out, and where the next one begins.
-type fanOutRow struct {
+// A FanOutRow is one chunk of a long fan-out, and where the next one begins.
+type FanOutRow struct {
 	IDs  []string `json:"ids"`
 	Next *place   `json:"next,omitempty"`
 }
@@ -299,9 +299,9 @@ func (fs *fanOuts) listFanOut(ctx context.Context, e *provider.Event) error {
 
 // fanOutList stores chunk n, found from a place on, unless it is stored
 // already, and returns what is.
-func (fs *fanOuts) fanOutList(ctx context.Context, e *provider.Event, n int, from *place) (fanOutRow, error) {
-	key := fanOutKey(e.ID, n)
-	stored, _, err := storage.Load[fanOutRow](ctx, fs.Store, key)
+func (fs *fanOuts) fanOutList(ctx context.Context, e *provider.Event, n int, from *place) (FanOutRow, error) {
+	key := FanOutKey(e.ID, n)
+	stored, _, err := storage.Load[FanOutRow](ctx, fs.Store, key)
 	if !errors.Is(err, storage.ErrNotFound) {
 		return stored, err
 	}
@@ -309,14 +309,14 @@ func (fs *fanOuts) fanOutList(ctx context.Context, e *provider.Event, n int, fro
 	if err != nil {
 		return stored, err
 	}
-	mine := fanOutRow{Next: next}
+	mine := FanOutRow{Next: next}
 	for _, r := range rs {
 		mine.IDs = append(mine.IDs, r.ID)
 	}
-	row := storage.Row{Key: key, Expires: later(e.Received, fs.now()).Add(fs.Kept.History)}
+	row := storage.Row{Key: key, Expires: later(e.Received, fs.Clock()).Add(fs.Kept.History)}
 	switch err := storage.PutRow(ctx, fs.Store, row, mine, ""); {
 	case errors.Is(err, storage.ErrConflict):
-		stored, _, err = storage.Load[fanOutRow](ctx, fs.Store, key)
+		stored, _, err = storage.Load[FanOutRow](ctx, fs.Store, key)
 		return stored, err
 	case err != nil:
 		return stored, err
@@ -327,14 +327,14 @@ func (fs *fanOuts) fanOutList(ctx context.Context, e *provider.Event, n int, fro
 // fanOutChunk delivers to the registrations of one chunk. Two runs of the same
 // chunk are kept apart by a lease of its own.
 func (fs *fanOuts) fanOutChunk(ctx context.Context, h header) error {
-	e, _, err := fs.events.loadEvent(ctx, h.Event)
+	e, _, err := fs.events.LoadEvent(ctx, h.Event)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil // expired: nobody waits for it any more
 	}
 	if err != nil {
 		return err
 	}
-	list, _, err := storage.Load[fanOutRow](ctx, fs.Store, fanOutKey(h.Event, h.Chunk))
+	list, _, err := storage.Load[FanOutRow](ctx, fs.Store, FanOutKey(h.Event, h.Chunk))
 	if err != nil {
 		return fmt.Errorf("chunk %d of %s: %w", h.Chunk, h.Event, err)
 	}
@@ -356,11 +356,11 @@ type leaseRow struct {
 }
 
 func (fs *fanOuts) takeChunk(ctx context.Context, h header) error {
-	key := fanOutKey(h.Event, h.Chunk)
+	key := FanOutKey(h.Event, h.Chunk)
 	key.SK = "L"
-	run, now := fs.newRun(), fs.now()
+	run, now := fs.newRun(), fs.Clock()
 	_, err := storage.Change(ctx, fs.Store, key, func(l *leaseRow, r *storage.Row) error {
-		held := eventRow{Run: l.Run, Lease: l.Lease}
+		held := EventRow{Run: l.Run, Lease: l.Lease}
 		if held.judge("", run, now, fs.Alone) == busy {
 			return &busyError{l.Lease}
 		}

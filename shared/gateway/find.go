@@ -40,7 +40,7 @@ type version struct {
 
 type knownVersion struct {
 	version
-	rev string
+	Rev string
 	at  time.Time // when it was read
 }
 
@@ -76,14 +76,14 @@ func newFinder(c *core) *finder {
 	return f
 }
 
-// publish makes a change of source known: to this process at once, to others
+// Publish makes a change of source known: to this process at once, to others
 // within versionFresh. It adds the patterns of hints to those in use; that is
 // done before the hints' entries are written.
 //
 // Where another was faster, it published after this change was written, and so
 // for both: of any number at once none need write again but those with patterns
 // that are new.
-func (f *finder) publish(ctx context.Context, source string, add ...hint) error {
+func (f *finder) Publish(ctx context.Context, source string, add ...Hint) error {
 	late := false
 	_, err := storage.Change(ctx, f.Store, versionKey(source), func(v *version, _ *storage.Row) error {
 		if !v.add(add) && late {
@@ -102,7 +102,7 @@ func (f *finder) publish(ctx context.Context, source string, add ...hint) error 
 }
 
 // add adds the patterns of hints, and reports whether any was new.
-func (v *version) add(hints []hint) bool {
+func (v *version) add(hints []Hint) bool {
 	added := false
 	for _, h := range hints {
 		kind, _, _ := strings.Cut(h.RoutingKey, "=")
@@ -118,23 +118,23 @@ func (v *version) add(hints []hint) bool {
 	return added
 }
 
-// versionOf returns the source's version, at most versionFresh old.
-func (f *finder) versionOf(ctx context.Context, source string) (knownVersion, error) {
+// VersionOf returns the source's version, at most versionFresh old.
+func (f *finder) VersionOf(ctx context.Context, source string) (knownVersion, error) {
 	f.versionMu.Lock()
 	v, ok := f.versions[source]
 	f.versionMu.Unlock()
-	if ok && f.now().Sub(v.at) < versionFresh {
+	if ok && f.Clock().Sub(v.at) < versionFresh {
 		return v, nil
 	}
 	got, err, _ := f.asking.Do(source, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTime) // others wait for it too
 		defer cancel()
-		at := f.now()
+		at := f.Clock()
 		v, row, err := storage.Load[version](ctx, f.Store, versionKey(source))
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return knownVersion{}, err
 		}
-		known := knownVersion{version: v, rev: row.Rev, at: at}
+		known := knownVersion{version: v, Rev: row.Rev, at: at}
 		f.versionMu.Lock()
 		if len(f.versions) > registrationsKnown {
 			clear(f.versions)
@@ -151,15 +151,15 @@ func (f *finder) versionOf(ctx context.Context, source string) (knownVersion, er
 
 // streams returns the index entries under which registrations that may want e
 // stand, in order.
-func (v version) streams(e *provider.Event) []hint {
-	var out []hint
+func (v version) streams(e *provider.Event) []Hint {
+	var out []Hint
 	for kind, patterns := range v.Patterns {
 		values := e.Keys[kind]
 		if kind == "*" {
 			values = []string{""}
 		}
 		for _, p := range patterns {
-			if !wantsType([]string{p}, e.Type) {
+			if !WantsType([]string{p}, e.Type) {
 				continue
 			}
 			for _, value := range values {
@@ -167,7 +167,7 @@ func (v version) streams(e *provider.Event) []hint {
 				if kind != "*" {
 					key += "=" + value
 				}
-				out = append(out, hint{key, p})
+				out = append(out, Hint{key, p})
 			}
 		}
 	}
@@ -175,13 +175,13 @@ func (v version) streams(e *provider.Event) []hint {
 	return slices.Compact(out)
 }
 
-func compareHints(a, b hint) int {
+func compareHints(a, b Hint) int {
 	return cmp.Or(cmp.Compare(a.RoutingKey, b.RoutingKey), cmp.Compare(a.Pattern, b.Pattern))
 }
 
 // A place is where a search for registrations stands.
 type place struct {
-	Stream hint   `json:"s"`
+	Stream Hint   `json:"s"`
 	After  string `json:"a"` // registration
 }
 
@@ -193,7 +193,7 @@ func (f *finder) find(ctx context.Context, e *provider.Event, from *place, limit
 	if e.Unreadable {
 		return nil, nil, nil
 	}
-	v, err := f.versionOf(ctx, e.Source)
+	v, err := f.VersionOf(ctx, e.Source)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -241,14 +241,14 @@ func (f *finder) find(ctx context.Context, e *provider.Event, from *place, limit
 // before. From the second receive on every outcome is written, so that what a
 // crashed run did is repeated once, not each time.
 func (f *finder) thin(ctx context.Context, a arrival, long bool) (bool, error) {
-	if long || a.again || own(&a.Event) || a.Unreadable {
+	if long || a.again || Own(&a.Event) || a.Unreadable {
 		return false, nil
 	}
-	v, err := f.versionOf(ctx, a.Source)
+	v, err := f.VersionOf(ctx, a.Source)
 	if err != nil {
 		return false, err
 	}
-	s, err := remembered(ctx, f.Store, f.sources, v.rev, a.Source, sourceKey(a.Source))
+	s, err := remembered(ctx, f.Store, f.sources, v.Rev, a.Source, SourceKey(a.Source))
 	if errors.Is(err, storage.ErrNotFound) {
 		return false, nil // deleted meanwhile; its events are still delivered
 	}
@@ -260,9 +260,9 @@ func (f *finder) thin(ctx context.Context, a arrival, long bool) (bool, error) {
 
 // list returns registrations of one stream after a place, and the place to go
 // on from; empty after the last. The entries are hints: a superset.
-func (f *finder) list(ctx context.Context, v knownVersion, source string, s hint, after string) ([]string, string, error) {
+func (f *finder) list(ctx context.Context, v knownVersion, source string, s Hint, after string) ([]string, string, error) {
 	name := source + "\x00" + s.RoutingKey + "\x00" + s.Pattern
-	if l, ok := f.lists.Get(name); ok && l.rev == v.rev && after == "" {
+	if l, ok := f.lists.Get(name); ok && l.rev == v.Rev && after == "" {
 		return l.value, "", nil
 	}
 	q := storage.Query{Table: storage.Registrations, PK: hintPK(source, s.RoutingKey), Consistent: true}.Prefix(s.Pattern + "#")
@@ -281,7 +281,7 @@ func (f *finder) list(ctx context.Context, v knownVersion, source string, s hint
 		switch {
 		case page.Next == "":
 			if after == "" && len(ids) <= longestKnownList {
-				f.lists.Add(name, under[[]string]{v.rev, ids})
+				f.lists.Add(name, under[[]string]{v.Rev, ids})
 			}
 			return ids, "", nil
 		case len(ids) >= longestKnownList:
@@ -293,8 +293,8 @@ func (f *finder) list(ctx context.Context, v knownVersion, source string, s hint
 
 // accept returns those of ids that want e and may have it, unless they were seen
 // in this call, or found in one of the streams that calls before walked.
-func (f *finder) accept(ctx context.Context, v knownVersion, e *provider.Event, walked []hint, seen map[string]bool, ids []string) ([]*Registration, error) {
-	rs, err := f.registrationsOf(ctx, v.rev, ids)
+func (f *finder) accept(ctx context.Context, v knownVersion, e *provider.Event, walked []Hint, seen map[string]bool, ids []string) ([]*Registration, error) {
+	rs, err := f.registrationsOf(ctx, v.Rev, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -304,7 +304,7 @@ func (f *finder) accept(ctx context.Context, v knownVersion, e *provider.Event, 
 			continue
 		}
 		seen[r.ID] = true
-		switch verdict, _, err := f.may(ctx, v.rev, e, r); {
+		switch verdict, _, err := f.may(ctx, v.Rev, e, r); {
 		case err != nil:
 			return nil, err
 		case verdict != Cancelled:
@@ -321,9 +321,9 @@ const indexSettles = time.Minute
 
 // stoodIn reports whether r was certainly in one of streams when it was walked
 // for e. r as it is now may have entries that it had not then.
-func (r *Registration) stoodIn(streams []hint, e *provider.Event) bool {
+func (r *Registration) stoodIn(streams []Hint, e *provider.Event) bool {
 	return len(streams) > 0 && r.Indexed.Before(e.Received.Add(-indexSettles)) &&
-		slices.ContainsFunc(r.hints(), func(h hint) bool { return slices.Contains(streams, h) })
+		slices.ContainsFunc(r.Hints(), func(h Hint) bool { return slices.Contains(streams, h) })
 }
 
 // registrationsOf returns those of ids that exist, as they were when the
@@ -336,7 +336,7 @@ func (f *finder) registrationsOf(ctx context.Context, rev string, ids []string) 
 		if r, ok := f.registrations.Get(id); ok && r.rev == rev {
 			out = append(out, r.value)
 		} else {
-			missing = append(missing, registrationKey(id))
+			missing = append(missing, RegistrationKey(id))
 		}
 	}
 	for keys := range slices.Chunk(missing, storage.MaxPageRows) {
@@ -358,22 +358,22 @@ func (f *finder) registrationsOf(ctx context.Context, rev string, ids []string) 
 
 // registrationNow returns a registration as it is stored.
 func (f *finder) registrationNow(ctx context.Context, id string) (Registration, error) {
-	r, _, err := storage.Load[Registration](ctx, f.Store, registrationKey(id))
+	r, _, err := storage.Load[Registration](ctx, f.Store, RegistrationKey(id))
 	return r, err
 }
 
 // registration returns a registration no older than a second, or storage.ErrNotFound.
 func (f *finder) registration(ctx context.Context, source, id string) (*Registration, string, error) {
-	v, err := f.versionOf(ctx, source)
+	v, err := f.VersionOf(ctx, source)
 	if err != nil {
 		return nil, "", err
 	}
-	rs, err := f.registrationsOf(ctx, v.rev, []string{id})
+	rs, err := f.registrationsOf(ctx, v.Rev, []string{id})
 	if err != nil {
 		return nil, "", err
 	}
 	if len(rs) == 0 {
 		return nil, "", storage.ErrNotFound
 	}
-	return rs[0], v.rev, nil
+	return rs[0], v.Rev, nil
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/egress"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
@@ -64,9 +65,9 @@ func TestEventThatBothMatchesWantIsNotMissed(t *testing.T) {
 	}
 }
 
-func change(t *testing.T, g *gateway.Gateway, c gateway.Caller, r gateway.Registration, m gateway.Match) {
+func change(t *testing.T, g *gateway.Gateway, c control.Caller, r gateway.Registration, m gateway.Match) {
 	t.Helper()
-	if _, err := g.ChangeRegistration(t.Context(), c, r.ID, 0, gateway.RegistrationChange{Match: &m}); err != nil {
+	if _, err := control.New(g).ChangeRegistration(t.Context(), c, r.ID, 0, control.RegistrationChange{Match: &m}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -74,11 +75,11 @@ func change(t *testing.T, g *gateway.Gateway, c gateway.Caller, r gateway.Regist
 // report has the provider call with one event.
 func report(t *testing.T, g *gateway.Gateway, source, status string) {
 	t.Helper()
-	s, err := g.Source(t.Context(), source)
+	s, err := control.New(g).Source(t.Context(), source)
 	if err != nil {
 		t.Fatal(err)
 	}
-	at, err := g.FirstCallbackURL(t.Context(), s)
+	at, err := control.New(g).FirstCallbackURL(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,13 +30,13 @@ type fanOut struct {
 // deliver makes the first attempt of f's event for r, or records why there is
 // none now, and what follows from it.
 func (f *fanOut) deliver(ctx context.Context, r *Registration) error {
-	v, err := f.fs.find.versionOf(ctx, f.Source)
+	v, err := f.fs.find.VersionOf(ctx, f.Source)
 	if err != nil {
 		return err
 	}
-	d := newDelivery(f.Event, r, f.fs.now())
+	d := newDelivery(f.Event, r, f.fs.Clock())
 	d.Lane = r.Ordered
-	return f.fs.attempts.attempt(ctx, try{e: f.Event, standard: f.standard, r: r, rev: v.rev, d: d, first: true}, f)
+	return f.fs.attempts.attempt(ctx, try{e: f.Event, standard: f.standard, r: r, rev: v.Rev, d: d, first: true}, f)
 }
 
 // notWanted stores what is held. What is cancelled was never promised.
@@ -44,7 +44,7 @@ func (f *fanOut) notWanted(ctx context.Context, d Delivery, verdict Status, why 
 	if verdict == Cancelled {
 		return nil
 	}
-	return f.record(ctx, d.hold(why, f.fs.now()), nil, false)
+	return f.record(ctx, d.hold(why, f.fs.Clock()), nil, false)
 }
 
 // turn puts the delivery of an ordered registration into its lane.
@@ -62,13 +62,13 @@ func (f *fanOut) turn(ctx context.Context, d Delivery, r *Registration) (bool, e
 
 func (f *fanOut) notNow(ctx context.Context, d Delivery, s start) error {
 	d.Paced = s.paced
-	self := !s.open && s.at.Sub(f.fs.now()) <= maxSelfSend
+	self := !s.open && s.at.Sub(f.fs.Clock()) <= maxSelfSend
 	return f.record(ctx, d.wait(s.at, self), nil, self)
 }
 
 // notWritten leaves the delivery to the retry queue, where it is counted.
 func (f *fanOut) notWritten(ctx context.Context, d Delivery) error {
-	return f.record(ctx, d.wait(f.fs.now().Add(slowDown), false), nil, false)
+	return f.record(ctx, d.wait(f.fs.Clock().Add(slowDown), false), nil, false)
 }
 
 func (f *fanOut) attempted(ctx context.Context, d Delivery, r *Registration, a Attempt) (Delivery, error) {
@@ -88,24 +88,24 @@ func (f *fanOut) keepPayload(ctx context.Context) error {
 	if f.kept {
 		return nil
 	}
-	key, err := eventKey(f.ID)
+	key, err := EventKey(f.ID)
 	if err != nil {
 		return err
 	}
 	whole := fs.events.eventRowOf(key, f.arrival)
 	if f.arrival.unique { // nobody began it before
-		err = storage.PutRow(ctx, fs.Store, whole, f.arrival.row(f.match, false, "", fs.now()), "")
+		err = storage.PutRow(ctx, fs.Store, whole, f.arrival.row(f.match, false, "", fs.Clock()), "")
 		if err == nil {
 			f.kept = true
 			return nil
 		}
 	}
-	_, err = storage.Change(ctx, fs.Store, key, func(er *eventRow, r *storage.Row) error {
+	_, err = storage.Change(ctx, fs.Store, key, func(er *EventRow, r *storage.Row) error {
 		if len(r.Body) == len(whole.Body) && er.ID != "" {
 			return storage.ErrUnchanged
 		}
 		if er.ID == "" {
-			*er = f.arrival.row(f.match, false, "", fs.now())
+			*er = f.arrival.row(f.match, false, "", fs.Clock())
 			r.Expires = whole.Expires
 		}
 		r.Body = whole.Body
@@ -144,7 +144,7 @@ func (f *fanOut) record(ctx context.Context, d Delivery, a *Attempt, self bool) 
 	err := fs.deliveries.putDelivery(ctx, d, "")
 	switch {
 	case errors.Is(err, storage.ErrConflict) && a != nil && a.Accepted():
-		_, err = fs.deliveries.changeDelivery(ctx, d.ID, func(d Delivery) (Delivery, error) {
+		_, err = fs.deliveries.ChangeDelivery(ctx, d.ID, func(d Delivery) (Delivery, error) {
 			if d.Status == Succeeded {
 				return d, storage.ErrUnchanged
 			}

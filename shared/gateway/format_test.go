@@ -20,7 +20,9 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/groups"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -134,7 +136,7 @@ func proveGoesOn(t *testing.T, g *gateway.Gateway, lines []written, told written
 	tenants := &accepting{}
 	next := processOf(t, g, out, http.StatusOK)
 	next.Egress.Transport = tenants
-	c := gateway.Caller{Scope: gateway.ScopeFull, Tenant: formatTenant}
+	c := control.Caller{Scope: control.ScopeFull, Tenant: formatTenant}
 
 	kinds := map[string]bool{}
 	for n, w := range lines {
@@ -166,7 +168,7 @@ func proveGoesOn(t *testing.T, g *gateway.Gateway, lines []written, told written
 			t.Errorf("%q was not delivered", text)
 		}
 	}
-	if _, err := next.Registration(ctx, c, formatHeld); err != nil {
+	if _, err := control.New(next).Registration(ctx, c, formatHeld); err != nil {
 		t.Errorf("the disabled registration: %v", err)
 	}
 	out.pass(t, next, callbackPath{formatPlain, formatKey})
@@ -179,12 +181,12 @@ func proveGoesOn(t *testing.T, g *gateway.Gateway, lines []written, told written
 	}) {
 		t.Error("a callback to a source of before is not delivered with the signature of before")
 	}
-	if _, err := next.SetHTTPCallback(ctx, c, gateway.CallbackRequest{
+	if _, err := groups.New(control.New(next), "").SetHTTPCallback(ctx, c, groups.CallbackRequest{
 		Group: "a group", Secret: "a code", AppName: "App", AppUUID: formatUUID, URL: "https://app.example/",
 	}); err != nil {
 		t.Errorf("set_http_callback with the code of before: %v", err)
 	}
-	ds, _, err := next.Deliveries(ctx, c, gateway.HistoryQuery{Registration: formatRefused})
+	ds, _, err := control.New(next).Deliveries(ctx, c, control.HistoryQuery{Registration: formatRefused})
 	if err != nil || len(ds) == 0 || ds[0].Made == 0 {
 		t.Errorf("deliveries of before: %+v, %v", ds, err)
 	}
@@ -242,7 +244,7 @@ func writeFormatFile(t *testing.T) {
 		return http.StatusOK
 	}}
 	p.Egress.Transport = tenants
-	c := gateway.Caller{Key: "key", Scope: gateway.ScopeFull, Tenant: formatTenant}
+	c := control.Caller{Key: "key", Scope: control.ScopeFull, Tenant: formatTenant}
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -250,38 +252,38 @@ func writeFormatFile(t *testing.T) {
 		}
 	}
 	name, appID, token := "a source", uint64(1400000001), formatToken
-	_, err := p.CreateSource(ctx, formatPlain, gateway.SourceChange{Provider: "smartbots", Name: &name})
+	_, err := control.New(p).CreateSource(ctx, formatPlain, control.SourceChange{Provider: "smartbots", Name: &name})
 	must(err)
-	_, err = p.CreateSource(ctx, formatSigned, gateway.SourceChange{Provider: "tencent-chat", Name: &name, SDKAppID: &appID, Token: &token})
+	_, err = control.New(p).CreateSource(ctx, formatSigned, control.SourceChange{Provider: "tencent-chat", Name: &name, SDKAppID: &appID, Token: &token})
 	must(err)
-	_, err = p.PutCallbackKey(ctx, "cbk_0000000000000000000000form", formatPlain, "", formatKey)
+	_, err = control.New(p).PutCallbackKey(ctx, "cbk_0000000000000000000000form", formatPlain, "", formatKey)
 	must(err)
-	_, _, err = p.CreateTenant(ctx, formatTenant, "a tenant", gateway.Limits{})
+	_, _, err = control.New(p).CreateTenant(ctx, formatTenant, "a tenant", gateway.Limits{})
 	must(err)
-	_, err = p.CreateGrant(ctx, "grt_0000000000000000000000form", formatPlain, formatTenant, nil)
+	_, err = control.New(p).CreateGrant(ctx, "grt_0000000000000000000000form", formatPlain, formatTenant, nil)
 	must(err)
-	_, apiKey, err := p.CreateAPIKey(ctx, gateway.Operator(), gateway.NewID("key", time.Now()), gateway.APIKey{Name: "a key", Scope: gateway.ScopeFull, Tenant: formatTenant})
+	_, apiKey, err := control.New(p).CreateAPIKey(ctx, control.Operator(), gateway.NewID("key", time.Now()), control.APIKey{Name: "a key", Scope: control.ScopeFull, Tenant: formatTenant})
 	must(err)
-	_, _, err = p.CreateGroup(ctx, formatGroup, gateway.GroupChange{Source: formatPlain, Name: "A group", UUID: formatUUID, Code: "a code"})
+	_, _, err = groups.New(control.New(p), "").CreateGroup(ctx, formatGroup, groups.GroupChange{Source: formatPlain, Name: "A group", UUID: formatUUID, Code: "a code"})
 	must(err)
-	_, err = p.SetHTTPCallback(ctx, c, gateway.CallbackRequest{Group: "a group", Secret: "a code", AppName: "App", AppUUID: formatUUID, URL: "https://app.example/"})
+	_, err = groups.New(control.New(p), "").SetHTTPCallback(ctx, c, groups.CallbackRequest{Group: "a group", Secret: "a code", AppName: "App", AppUUID: formatUUID, URL: "https://app.example/"})
 	must(err)
-	_, _, err = p.Once(ctx, c, gateway.Create{Key: "a create", Body: "a body", Prefix: "reg"}, func(string) error { return nil })
+	_, _, err = control.New(p).Once(ctx, c, control.Create{Key: "a create", Body: "a body", Prefix: "reg"}, func(string) error { return nil })
 	must(err)
 	all, yes, secret := []string{"group_chat"}, true, ""
-	for id, ch := range map[string]gateway.RegistrationChange{
+	for id, ch := range map[string]control.RegistrationChange{
 		formatWell:    {URL: new("https://well.example/"), EventTypes: &all},
 		formatRefused: {URL: new("https://refuses.example/"), EventTypes: &all, Headers: map[string]string{"X-A": "b"}},
 		formatOrdered: {URL: new("https://orders.example/"), EventTypes: &all, Ordered: &yes},
 		formatHeld:    {URL: new("https://held.example/"), EventTypes: &all},
 	} {
-		_, s, err := p.CreateRegistration(ctx, c, id, formatPlain, ch)
+		_, s, err := control.New(p).CreateRegistration(ctx, c, id, formatPlain, ch)
 		must(err)
 		if id == formatWell {
 			secret = s
 		}
 	}
-	_, err = p.DisableRegistration(ctx, c, formatHeld)
+	_, err = control.New(p).DisableRegistration(ctx, c, formatHeld)
 	must(err)
 	chat := func(text string) []storage.Message {
 		t.Helper()
@@ -301,7 +303,7 @@ func writeFormatFile(t *testing.T) {
 			}
 		}
 	}
-	_, err = p.StartRecover(ctx, c, gateway.NewID("job", time.Now()), formatRefused, gateway.Span{Since: time.Now().Add(-time.Hour)})
+	_, err = control.New(p).StartRecover(ctx, c, gateway.NewID("job", time.Now()), formatRefused, control.Span{Since: time.Now().Add(-time.Hour)})
 	must(err)
 	waiting := chat("a message in the queue")
 	rows.write(t, append(q.all(waiting), written{Secret: secret, APIKey: apiKey, End: time.Now().Add(3 * time.Second)}))

@@ -1,4 +1,4 @@
-package gateway
+package gateway_test
 
 import (
 	"bufio"
@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"ringback/shared/control"
+	"ringback/shared/gateway"
+	"ringback/shared/groups"
 	"ringback/shared/storage"
 )
 
@@ -109,10 +112,10 @@ func kindOfCommitted(k storage.Key) string {
 // no more than that they are there.
 func committedAs(kind string) any {
 	return map[string]any{
-		"S/S": new(Source), "S/V": new(version), "S/C": new(CallbackKey), "S/G": new(Grant), "S/R": new(link),
-		"T/T": new(Tenant), "T/R": new(tenantRegistration), "T/G": new(link), "K/K": new(APIKey),
-		"R/R": new(Registration), "R/H": new(Health), "M": new(link), "G/G": new(Group), "G/A": new(App),
-		"N/N": new(claim), "W/W": new(guesses), "I/I": new(once), "L": new(link),
-		"E": new(eventRow), "D": new(Delivery), "A": new(Attempt), "J/J": new(Job), "L/L": new(lane), "L/W": new(waiting),
+		"S/S": new(gateway.Source), "S/V": new(gateway.Version), "S/C": new(gateway.CallbackKey), "S/G": new(gateway.Grant), "S/R": new(gateway.Link),
+		"T/T": new(gateway.Tenant), "T/R": new(control.TenantRegistration), "T/G": new(gateway.Link), "K/K": new(control.APIKey),
+		"R/R": new(gateway.Registration), "R/H": new(gateway.Health), "M": new(gateway.Link), "G/G": new(gateway.Group), "G/A": new(control.App),
+		"N/N": new(control.Claim), "W/W": new(groups.Guesses), "I/I": new(control.Once), "L": new(gateway.Link),
+		"E": new(gateway.EventRow), "D": new(gateway.Delivery), "A": new(gateway.Attempt), "J/J": new(gateway.Job), "L/L": new(gateway.Lane), "L/W": new(gateway.Waiting),
 	}[kind]
 }

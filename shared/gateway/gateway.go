@@ -58,6 +58,5 @@ func New(c Config) (*Gateway, error) {
 		&redeliveries{all, events, deliveries, attempts, lanes, jobs},
 		&retries{all, find, deliveries, circuit},
 	}
-	g.Steps = g.steps()
 	return g, nil
 }

@@ -25,9 +25,9 @@ func NewID(prefix string, now time.Time) string {
 	return prefix + "_" + ordered.EncodeToString(b[:])
 }
 
-// idFrom is NewID with the random bits taken from a text, so that a call that
+// IDFrom is NewID with the random bits taken from a text, so that a call that
 // is repeated makes the same id.
-func idFrom(prefix string, at time.Time, text string) string {
+func IDFrom(prefix string, at time.Time, text string) string {
 	var b [16]byte
 	putMillis(b[:6], at)
 	sum := sha256.Sum256([]byte(text))
@@ -53,19 +53,19 @@ func NewCallbackSecret() string {
 }
 
 const (
-	eventIDPrefix = "evt_"
-	eventIDLen    = len(eventIDPrefix) + 44
+	EventIDPrefix = "evt_"
+	eventIDLen    = len(EventIDPrefix) + 44
 	eventIDBytes  = 27 // 5 source, 6 time, 16 hash
 	// window is how long an event without a time of its own is recognised as a
 	// repeat, at least; twice that at most.
 	window = 10 * time.Minute
 )
 
-// eventID returns the id of what a source reports: evt_ and the order-keeping
+// EventID returns the id of what a source reports: evt_ and the order-keeping
 // base32 of 40 bits source number, 48 bits milliseconds and the first 128 bits
 // of SHA-256 over source, label and the parts of the natural key, each with its
 // length in front.
-func eventID(source, label string, at time.Time, naturalKey ...string) (string, error) {
+func EventID(source, label string, at time.Time, naturalKey ...string) (string, error) {
 	var b [eventIDBytes]byte
 	number, err := appendSourceNumber(b[:0], source)
 	if err != nil {
@@ -80,7 +80,7 @@ func eventID(source, label string, at time.Time, naturalKey ...string) (string, 
 	sum := sha256.Sum256(text)
 	copy(b[11:], sum[:])
 	var id [eventIDLen]byte
-	return string(ordered.AppendEncode(append(id[:0], eventIDPrefix...), b[:])), nil
+	return string(ordered.AppendEncode(append(id[:0], EventIDPrefix...), b[:])), nil
 }
 
 func appendPart(b []byte, part string) []byte {
@@ -90,43 +90,43 @@ func appendPart(b []byte, part string) []byte {
 // previousWindow returns the id that the same event had if it first came in
 // the window before.
 func previousWindow(id string) (string, error) {
-	b, err := decodeEventID(id)
+	b, err := DecodeEventID(id)
 	if err != nil {
 		return "", err
 	}
 	putMillis(b[5:11], millis(b[5:11]).Add(-window))
-	return eventIDPrefix + ordered.EncodeToString(b), nil
+	return EventIDPrefix + ordered.EncodeToString(b), nil
 }
 
 // SourceOf returns the id of the source that an event id begins with.
 func SourceOf(eventID string) (string, error) {
-	if _, err := decodeEventID(eventID); err != nil {
+	if _, err := DecodeEventID(eventID); err != nil {
 		return "", err
 	}
-	return "src-" + eventID[len(eventIDPrefix):len(eventIDPrefix)+8], nil
+	return "src-" + eventID[len(EventIDPrefix):len(EventIDPrefix)+8], nil
 }
 
-// eventIDFloor returns a text that sorts before every id of the source's
+// EventIDFloor returns a text that sorts before every id of the source's
 // events from t on, and after those before t.
-func eventIDFloor(source string, t time.Time) string {
+func EventIDFloor(source string, t time.Time) string {
 	var ms [6]byte
 	putMillis(ms[:], t)
-	number, _ := sourceNumber(source)
-	return eventIDPrefix + ordered.EncodeToString(append(append([]byte{}, number...), ms[:]...))[:17]
+	number, _ := SourceNumber(source)
+	return EventIDPrefix + ordered.EncodeToString(append(append([]byte{}, number...), ms[:]...))[:17]
 }
 
-func decodeEventID(id string) ([]byte, error) {
-	if len(id) != eventIDLen || !strings.HasPrefix(id, eventIDPrefix) {
+func DecodeEventID(id string) ([]byte, error) {
+	if len(id) != eventIDLen || !strings.HasPrefix(id, EventIDPrefix) {
 		return nil, fmt.Errorf("event id: %w: want evt_ and 44 characters", storage.ErrInvalid)
 	}
-	b, err := ordered.DecodeString(id[len(eventIDPrefix):])
+	b, err := ordered.DecodeString(id[len(EventIDPrefix):])
 	if err != nil || len(b) != eventIDBytes { // fewer: it passes over line breaks
 		return nil, fmt.Errorf("event id: %w: want characters 0-9 and a-v", storage.ErrInvalid)
 	}
 	return b, nil
 }
 
-func sourceNumber(source string) ([]byte, error) { return appendSourceNumber(nil, source) }
+func SourceNumber(source string) ([]byte, error) { return appendSourceNumber(nil, source) }
 
 func appendSourceNumber(b []byte, source string) ([]byte, error) {
 	if len(source) != 12 || !strings.HasPrefix(source, "src-") {
@@ -145,7 +145,7 @@ func appendSourceNumber(b []byte, source string) ([]byte, error) {
 // DeliveryID returns the id of the delivery of an event for a registration:
 // dlv_ and both ids without their prefixes.
 func DeliveryID(registration, event string) string {
-	return "dlv_" + strings.TrimPrefix(registration, "reg_") + strings.TrimPrefix(event, eventIDPrefix)
+	return "dlv_" + strings.TrimPrefix(registration, "reg_") + strings.TrimPrefix(event, EventIDPrefix)
 }
 
 // splitDeliveryID undoes DeliveryID.
@@ -153,8 +153,8 @@ func splitDeliveryID(id string) (registration, event string, err error) {
 	if len(id) != 4+26+44 || !strings.HasPrefix(id, "dlv_") {
 		return "", "", fmt.Errorf("delivery id: %w: want dlv_ and 70 characters", storage.ErrInvalid)
 	}
-	registration, event = "reg_"+id[4:30], eventIDPrefix+id[30:]
-	if _, err := decodeEventID(event); err != nil {
+	registration, event = "reg_"+id[4:30], EventIDPrefix+id[30:]
+	if _, err := DecodeEventID(event); err != nil {
 		return "", "", fmt.Errorf("delivery id: %w", err)
 	}
 	return registration, event, nil
@@ -175,3 +175,15 @@ func millis(b []byte) time.Time {
 	}
 	return time.UnixMilli(ms).UTC()
 }
+
+// NewIDOf returns an id that depends on the time and a text alone.
+func NewIDOf(prefix string, at time.Time, text string) string {
+	if prefix != SourcePrefix {
+		return IDFrom(prefix, at, text)
+	}
+	sum := sha256.Sum256([]byte(at.Format(time.RFC3339Nano) + text))
+	return SourcePrefix + "-" + ordered.EncodeToString(sum[:5])
+}
+
+// SourcePrefix as Create.Prefix asks for the id of a source.
+const SourcePrefix = "src"

@@ -17,11 +17,11 @@ func TestEventIDsSortByTime(t *testing.T) {
 			return time.UnixMilli(rapid.Int64Range(0, 1<<47).Draw(t, name)).UTC()
 		}
 		a, b := at("a"), at("b")
-		x, err := eventID(source, "", a, "x")
+		x, err := EventID(source, "", a, "x")
 		if err != nil {
 			t.Fatal(err)
 		}
-		y, err := eventID(source, "", b, "y")
+		y, err := EventID(source, "", b, "y")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -31,7 +31,7 @@ func TestEventIDsSortByTime(t *testing.T) {
 		if of, err := SourceOf(x); err != nil || of != source {
 			t.Fatalf("SourceOf(%s) = %s, %v; want %s", x, of, err, source)
 		}
-		if floor := eventIDFloor(source, a); floor > x || !a.Equal(b) && a.Before(b) && floor > y {
+		if floor := EventIDFloor(source, a); floor > x || !a.Equal(b) && a.Before(b) && floor > y {
 			t.Fatalf("floor %s of %v is above %s", floor, a, x)
 		}
 	})
@@ -40,12 +40,12 @@ func TestEventIDsSortByTime(t *testing.T) {
 func TestFloorIsAboveWhatWasBefore(t *testing.T) {
 	source := NewSourceID()
 	for range 1000 {
-		before, err := eventID(source, "", noon.Add(-8*time.Millisecond), storage.NewRev())
+		before, err := EventID(source, "", noon.Add(-8*time.Millisecond), storage.NewRev())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if before >= eventIDFloor(source, noon) {
-			t.Fatalf("%s is from before %s", before, eventIDFloor(source, noon))
+		if before >= EventIDFloor(source, noon) {
+			t.Fatalf("%s is from before %s", before, EventIDFloor(source, noon))
 		}
 	}
 }
@@ -53,7 +53,7 @@ func TestFloorIsAboveWhatWasBefore(t *testing.T) {
 func TestEqualEventsHaveOneID(t *testing.T) {
 	source := NewSourceID()
 	id := func(label, key string, at time.Time) string {
-		id, err := eventID(source, label, at, key)
+		id, err := EventID(source, label, at, key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +72,7 @@ func TestEqualEventsHaveOneID(t *testing.T) {
 }
 
 func TestDeliveryIDNamesBoth(t *testing.T) {
-	event, err := eventID(NewSourceID(), "", noon, "k")
+	event, err := EventID(NewSourceID(), "", noon, "k")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,23 +18,23 @@ const ackTime = 1500 * time.Millisecond
 // is told only after every event is in the events queue. It logs one line, in
 // which there is nothing of the callback but sizes.
 func (in *ingester) Ingest(ctx context.Context, providerName, source, key string, cb *provider.Callback) provider.Reply {
-	start := in.now()
+	start := in.Clock()
 	ctx, cancel := context.WithTimeout(ctx, ackTime)
 	defer cancel()
 	p := in.Providers[providerName]
 	taken, err := in.ingest(ctx, p, providerName, source, key, cb)
-	if _, err := sourceNumber(source); err != nil {
+	if _, err := SourceNumber(source); err != nil {
 		source = "" // it may be anything, a key in the wrong place too
 	}
 	if err = asRefusal(err); err != nil {
 		in.count(RefusedCallbacks, 1)
 		in.Log.Warn("callback", "provider", providerName, "source", source, "outcome", "refused",
-			"why", err.Error(), "status", provider.StatusOf(err), "bytes", len(cb.Body), "took", in.now().Sub(start))
+			"why", err.Error(), "status", provider.StatusOf(err), "bytes", len(cb.Body), "took", in.Clock().Sub(start))
 		return p.Reply(err)
 	}
 	in.count(Callbacks, 1)
 	in.Log.Debug("callback", "provider", providerName, "source", source, "outcome", "taken",
-		"events", taken, "bytes", len(cb.Body), "took", in.now().Sub(start))
+		"events", taken, "bytes", len(cb.Body), "took", in.Clock().Sub(start))
 	return p.Reply(nil)
 }
 
@@ -77,7 +77,7 @@ func (in *ingester) proven(ctx context.Context, p provider.Provider, provider, s
 		if err = p.Verify(cb, a.credentials); err == nil {
 			return a, nil
 		}
-		if in.now().Sub(a.at) < sourceRefuse {
+		if in.Clock().Sub(a.at) < sourceRefuse {
 			break
 		}
 	}
@@ -130,13 +130,13 @@ func arrivals(a account, reading provider.Reading, received time.Time) ([]arriva
 func identify(source, label string, it provider.Item, received time.Time) (id string, windowed bool, err error) {
 	switch {
 	case it.NaturalKey == "":
-		id, err = eventID(source, label, received, storage.NewRev(), storage.NewRev())
+		id, err = EventID(source, label, received, storage.NewRev(), storage.NewRev())
 		return id, false, err
 	case usable(it.Stable, received):
-		id, err = eventID(source, label, it.Stable, it.Type, it.NaturalKey)
+		id, err = EventID(source, label, it.Stable, it.Type, it.NaturalKey)
 		return id, false, err
 	}
-	id, err = eventID(source, label, received.Truncate(window), it.Type, it.NaturalKey)
+	id, err = EventID(source, label, received.Truncate(window), it.Type, it.NaturalKey)
 	return id, true, err
 }
 
@@ -145,5 +145,5 @@ func usable(t, received time.Time) bool {
 }
 
 func wantsTypeOf(patterns []string, typ string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool { return matchesType(p, typ) })
+	return slices.ContainsFunc(patterns, func(p string) bool { return MatchesType(p, typ) })
 }

@@ -94,9 +94,13 @@ func shardCursor(text string) (pass, shard int, after string) {
 
 // loadJob returns a job as it stands. The error wraps storage.ErrNotFound.
 func loadJob(ctx context.Context, s storage.Store, id string) (Job, error) {
-	j, _, err := storage.Load[Job](ctx, s, jobKey(id))
+	j, _, err := storage.Load[Job](ctx, s, JobKey(id))
 	if err != nil {
 		return j, fmt.Errorf("job %s: %w", id, err)
 	}
 	return j, nil
 }
+
+// TakenUp is how long after a change a call that asks for it again ends what a
+// process that ended left undone of it.
+const TakenUp = 24 * time.Hour

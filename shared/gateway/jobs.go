@@ -31,21 +31,21 @@ type jobs struct {
 	Steps map[JobKind]Step
 }
 
-// startJob stores j and sends its first message. The same id starts it once.
-func (js *jobs) startJob(ctx context.Context, j Job) (Job, error) {
-	now := js.now()
+// StartJob stores j and sends its first message. The same id starts it once.
+func (js *jobs) StartJob(ctx context.Context, j Job) (Job, error) {
+	now := js.Clock()
 	if j.ID == "" {
 		j.ID = NewID("job", now)
 	}
 	j.Status, j.Created, j.Updated, j.Claim = JobRunning, now, now, 1
 	if j.Tenant != "" {
-		if err := storage.Put(ctx, js.Store, ofTenant(j.Tenant, "J", j.ID), struct {
+		if err := storage.Put(ctx, js.Store, OfTenant(j.Tenant, "J", j.ID), struct {
 			ID string `json:"id"`
 		}{j.ID}, storage.AnyRev); err != nil {
 			return j, err
 		}
 	}
-	row := storage.Row{Key: jobKey(j.ID), Due: now.Add(firstHold)}
+	row := storage.Row{Key: JobKey(j.ID), Due: now.Add(firstHold)}
 	switch err := storage.PutRow(ctx, js.Store, row, j, ""); {
 	case errors.Is(err, storage.ErrConflict):
 		return js.Job(ctx, j.ID)
@@ -63,14 +63,14 @@ func (js *jobs) Job(ctx context.Context, id string) (Job, error) {
 
 // CancelJob ends a job after the chunk that runs now.
 func (js *jobs) CancelJob(ctx context.Context, id string) (Job, error) {
-	return storage.Change(ctx, js.Store, jobKey(id), func(j *Job, r *storage.Row) error {
+	return storage.Change(ctx, js.Store, JobKey(id), func(j *Job, r *storage.Row) error {
 		switch {
 		case j.ID == "":
 			return storage.ErrNotFound
 		case j.Status != JobRunning:
 			return storage.ErrUnchanged
 		}
-		return j.end(JobCancelled, "", js.now(), r)
+		return j.end(JobCancelled, "", js.Clock(), r)
 	})
 }
 
@@ -129,16 +129,16 @@ func (js *jobs) runJob(ctx context.Context, h header) error {
 	if !ok {
 		return fmt.Errorf("job %s of kind %q: %w", j.ID, j.Kind, storage.ErrInvalid)
 	}
-	end := js.now().Add(jobSlice)
+	end := js.Clock().Add(jobSlice)
 	for {
 		next, done, err := do(ctx, &j)
 		if err != nil {
 			return fmt.Errorf("job %s: %w", j.ID, err)
 		}
 		if next.IsZero() && !done {
-			next = j.ahead(js.now())
+			next = j.ahead(js.Clock())
 		}
-		pause := !next.IsZero() || js.now().After(end) || timeLeft(ctx) < answerMargin+jobSlice/2
+		pause := !next.IsZero() || js.Clock().After(end) || timeLeft(ctx) < answerMargin+jobSlice/2
 		running, err := js.saveJob(ctx, &j, next, done, pause, h.Hops)
 		if err != nil || !running || pause {
 			return err
@@ -149,8 +149,8 @@ func (js *jobs) runJob(ctx context.Context, h header) error {
 // saveJob writes j's progress, unless it was cancelled or claimed by another,
 // and sends its next message if it pauses.
 func (js *jobs) saveJob(ctx context.Context, j *Job, next time.Time, done, pause bool, hops int) (running bool, err error) {
-	now, self := js.now(), hops < maxHops && next.IsZero()
-	stored, err := storage.Change(ctx, js.Store, jobKey(j.ID), func(s *Job, r *storage.Row) error {
+	now, self := js.Clock(), hops < maxHops && next.IsZero()
+	stored, err := storage.Change(ctx, js.Store, JobKey(j.ID), func(s *Job, r *storage.Row) error {
 		if s.Claim != j.Claim || s.Status != JobRunning {
 			return storage.ErrUnchanged
 		}
@@ -179,9 +179,9 @@ func (js *jobs) saveJob(ctx context.Context, j *Job, next time.Time, done, pause
 	return running, nil
 }
 
-// walk calls f for a page of the shard in which j's cursor stands, and moves
+// Walk calls f for a page of the shard in which j's cursor stands, and moves
 // the cursor; ended says that the pass is over.
-func (js *jobs) walk(ctx context.Context, j *Job, q func(shard int) storage.Query, f func(storage.Row) error) (ended bool, err error) {
+func (js *jobs) Walk(ctx context.Context, j *Job, q func(shard int) storage.Query, f func(storage.Row) error) (ended bool, err error) {
 	pass, shard, after := shardCursor(j.Cursor)
 	part := q(shard)
 	part.After = after
@@ -197,7 +197,7 @@ func (js *jobs) walk(ctx context.Context, j *Job, q func(shard int) storage.Quer
 	if page.Next == "" {
 		shard++
 	}
-	if shard == historyShards {
+	if shard == HistoryShards {
 		pass, shard = pass+1, 0
 		ended = true
 	}
@@ -209,11 +209,11 @@ func (js *jobs) walk(ctx context.Context, j *Job, q func(shard int) storage.Quer
 // skips then was seen before.
 func (js *jobs) walkTwice(ctx context.Context, j *Job, q func(pass, shard int) storage.Query, f func(storage.Row) error) (next time.Time, done bool, err error) {
 	pass, _, _ := shardCursor(j.Cursor)
-	if second := j.Created.Add(stragglers); pass == 1 && js.now().Before(second) {
+	if second := j.Created.Add(stragglers); pass == 1 && js.Clock().Before(second) {
 		return second, false, nil
 	}
 	skipped := j.Skipped
-	ended, err := js.walk(ctx, j, func(shard int) storage.Query { return q(pass, shard) }, f)
+	ended, err := js.Walk(ctx, j, func(shard int) storage.Query { return q(pass, shard) }, f)
 	if pass == 1 {
 		j.Skipped = skipped
 	}
@@ -222,7 +222,7 @@ func (js *jobs) walkTwice(ctx context.Context, j *Job, q func(pass, shard int) s
 
 func openDeliveries(registration string) func(int, int) storage.Query {
 	return func(_, shard int) storage.Query {
-		return storage.Query{Table: storage.Deliveries, PK: deliveryPK(registration, shard), Open: true}
+		return storage.Query{Table: storage.Deliveries, PK: DeliveryPK(registration, shard), Open: true}
 	}
 }
 
@@ -245,9 +245,9 @@ func (js *jobs) recoverStep(ctx context.Context, j *Job) (time.Time, bool, error
 // revive makes a delivery due, with its whole schedule before it, if is holds.
 func (js *jobs) revive(ctx context.Context, j *Job, r storage.Row, is func(Delivery) bool) error {
 	id := DeliveryID(j.Registration, r.SK)
-	now, changed := js.now(), false
+	now, changed := js.Clock(), false
 	start := later(j.Next, now)
-	d, err := js.deliveries.changeDelivery(ctx, id, func(d Delivery) (Delivery, error) {
+	d, err := js.deliveries.ChangeDelivery(ctx, id, func(d Delivery) (Delivery, error) {
 		if changed = is(d); !changed {
 			return d, storage.ErrUnchanged
 		}
@@ -289,38 +289,38 @@ func (js *jobs) replayStep(ctx context.Context, j *Job) (time.Time, bool, error)
 		if pass == 1 {
 			since = later(since, j.Created.Add(-stragglers))
 		}
-		return storage.Query{Table: storage.Deliveries, PK: eventPK(j.Source, shard), From: eventIDFloor(j.Source, since.Add(-24*time.Hour))}
+		return storage.Query{Table: storage.Deliveries, PK: EventPK(j.Source, shard), From: EventIDFloor(j.Source, since.Add(-24*time.Hour))}
 	}, func(row storage.Row) error { return js.replayEvent(ctx, j, r, rev, row) })
 }
 
 func (js *jobs) replayEvent(ctx context.Context, j *Job, r *Registration, rev string, row storage.Row) error {
-	var er eventRow
+	var er EventRow
 	if err := storage.Decode(row, &er); err != nil {
 		return err
 	}
-	e := er.event(j.Source, nil)
-	if er.Erased || own(e) || e.Received.Before(j.Since) || !j.Until.IsZero() && !e.Received.Before(j.Until) || !r.Wants(e) {
+	e := er.Event(j.Source, nil)
+	if er.Erased || Own(e) || e.Received.Before(j.Since) || !j.Until.IsZero() && !e.Received.Before(j.Until) || !r.Wants(e) {
 		return nil
 	}
-	ok, err := js.mayReplay(ctx, rev, e, r)
+	ok, err := js.MayReplay(ctx, rev, e, r)
 	if err != nil || !ok {
 		return err
 	}
-	switch _, err := js.deliveries.loadDelivery(ctx, DeliveryID(r.ID, e.ID)); {
+	switch _, err := js.deliveries.LoadDelivery(ctx, DeliveryID(r.ID, e.ID)); {
 	case err == nil:
 		j.Skipped++
 		return nil
 	case !errors.Is(err, storage.ErrNotFound):
 		return err
 	}
-	now := js.now()
+	now := js.Clock()
 	d := newDelivery(e, r, now)
 	d.Replay, d.Lane = true, r.Ordered
 	if err := js.events.keepForSchedule(ctx, e.ID, now); err != nil {
 		return err
 	}
-	mark := storage.Row{Key: replayedKey(e.ID, r.ID), Expires: now.Add(MaxWaitsSum + js.Kept.Held)}
-	if err := storage.PutRow(ctx, js.Store, mark, link{r.ID}, storage.AnyRev); err != nil {
+	mark := storage.Row{Key: ReplayedKey(e.ID, r.ID), Expires: now.Add(MaxWaitsSum + js.Kept.Held)}
+	if err := storage.PutRow(ctx, js.Store, mark, Link{r.ID}, storage.AnyRev); err != nil {
 		return err
 	}
 	if d.Lane {
@@ -340,9 +340,9 @@ func (js *jobs) replayEvent(ctx context.Context, j *Job, r *Registration, rev st
 	return nil
 }
 
-// mayReplay reports whether e came after the start of a grant that covers it,
+// MayReplay reports whether e came after the start of a grant that covers it,
 // or, for a registration by code, after that was made.
-func (js *jobs) mayReplay(ctx context.Context, rev string, e *provider.Event, r *Registration) (bool, error) {
+func (js *jobs) MayReplay(ctx context.Context, rev string, e *provider.Event, r *Registration) (bool, error) {
 	verdict, _, err := js.find.may(ctx, rev, e, r)
 	if err != nil || verdict == Cancelled {
 		return false, err

@@ -64,7 +64,7 @@ type waiting struct {
 // group, Tencent group and topic, or Direct message.
 func laneKey(registration string, e *provider.Event) storage.Key {
 	group, _ := json.Marshal([][]string{e.Keys["group"], e.Keys["topic"], e.Keys["message"]}) // strings cannot fail
-	return storage.Key{Table: storage.Deliveries, PK: "L#" + registration + "#" + digest(string(group))[:16], SK: "L"}
+	return storage.Key{Table: storage.Deliveries, PK: "L#" + registration + "#" + Digest(string(group))[:16], SK: "L"}
 }
 
 func (w waiting) key(l storage.Key) storage.Key {
@@ -94,7 +94,7 @@ func (ls *lanes) queueInLane(ctx context.Context, e *provider.Event, d Delivery)
 
 func (ls *lanes) appendToLane(ctx context.Context, e *provider.Event, d Delivery) error {
 	key := laneKey(d.Registration, e)
-	w := waiting{Event: e.ID, Received: e.Received, Straggler: ls.now().Sub(e.Received) > laneSettles}
+	w := waiting{Event: e.ID, Received: e.Received, Straggler: ls.Clock().Sub(e.Received) > laneSettles}
 	if err := storage.Put(ctx, ls.Store, w.key(key), w, storage.AnyRev); err != nil { // it lasts until it leaves the lane
 		return err
 	}
@@ -103,7 +103,7 @@ func (ls *lanes) appendToLane(ctx context.Context, e *provider.Event, d Delivery
 		l.Registration, l.Source = d.Registration, d.Source
 		l.Seq++
 		if woken = l.Runner == "" && r.Due.IsZero(); woken {
-			l.Runner, r.Due = runner, ls.now().Add(laneSettles+firstHold)
+			l.Runner, r.Due = runner, ls.Clock().Add(laneSettles+firstHold)
 		}
 		return nil
 	})
@@ -153,19 +153,19 @@ type laneRun struct {
 func (ls *lanes) runLane(ctx context.Context, h header) error {
 	run := &laneRun{key: storage.Key{Table: storage.Deliveries, PK: h.ID, SK: "L"}, runner: storage.NewRev(), hops: h.Hops}
 	err := ls.changeLane(ctx, run, h.Token, func(l *lane, r *storage.Row) {
-		l.Runner, l.Busy, r.Due = run.runner, true, ls.now().Add(firstHold)
+		l.Runner, l.Busy, r.Due = run.runner, true, ls.Clock().Add(firstHold)
 	})
-	for end := ls.now().Add(laneSlice); err == nil; {
+	for end := ls.Clock().Add(laneSlice); err == nil; {
 		var w waiting
 		w, err = ls.head(ctx, run.key)
 		switch {
 		case errors.Is(err, storage.ErrNotFound):
 			err = ls.leaveLane(ctx, run)
 		case err != nil:
-		case w.Received.Add(laneSettles).After(ls.now()):
+		case w.Received.Add(laneSettles).After(ls.Clock()):
 			err = ls.pauseLane(ctx, run, w.Received.Add(laneSettles))
-		case ls.now().After(end):
-			err = ls.pauseLane(ctx, run, ls.now())
+		case ls.Clock().After(end):
+			err = ls.pauseLane(ctx, run, ls.Clock())
 		default:
 			err = ls.deliverHead(ctx, run, w)
 		}
@@ -229,7 +229,7 @@ func (ls *lanes) leaveLane(ctx context.Context, run *laneRun) error {
 
 // pauseLane leaves the lane until at, to a message of its own or to the tick.
 func (ls *lanes) pauseLane(ctx context.Context, run *laneRun, at time.Time) error {
-	now := ls.now()
+	now := ls.Clock()
 	self, next := run.hops < maxHops && at.Sub(now) <= maxSelfSend, storage.NewRev()
 	err := ls.changeLane(ctx, run, run.runner, func(l *lane, r *storage.Row) {
 		l.Busy = false
@@ -265,7 +265,7 @@ func (ls *lanes) deliverHead(ctx context.Context, run *laneRun, w waiting) error
 	e, r, rev, err := ls.attempts.subject(ctx, d)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
-		return ls.deliveries.save(ctx, d.cancel(whyDeleted, ls.now()), d.rev)
+		return ls.deliveries.save(ctx, d.Cancel(WhyDeleted, ls.Clock()), d.rev)
 	case err != nil:
 		return err
 	}
@@ -303,7 +303,7 @@ func (l *laneHead) turn(ctx context.Context, _ Delivery, r *Registration) (bool,
 	if err != nil || !closed {
 		return err == nil, err
 	}
-	return false, l.ls.pauseLane(ctx, l.run, l.ls.now().Add(laneCloses))
+	return false, l.ls.pauseLane(ctx, l.run, l.ls.Clock().Add(laneCloses))
 }
 
 func (l *laneHead) notNow(ctx context.Context, _ Delivery, s start) error {
@@ -323,7 +323,7 @@ func (l *laneHead) notWritten(ctx context.Context, d Delivery) error {
 	if err := l.ls.deliveries.save(ctx, d, d.rev); err != nil {
 		return err
 	}
-	return l.ls.pauseLane(ctx, l.run, l.ls.now().Add(slowDown))
+	return l.ls.pauseLane(ctx, l.run, l.ls.Clock().Add(slowDown))
 }
 
 func (l *laneHead) attempted(ctx context.Context, d Delivery, r *Registration, a Attempt) (Delivery, error) {
@@ -349,7 +349,7 @@ func (ls *lanes) closed(ctx context.Context, r *Registration) (bool, error) {
 		return false, err
 	}
 	pass, _, _ := shardCursor(j.Cursor)
-	if err != nil && ls.now().Sub(r.Since) < takenUp || err == nil && j.Status == JobRunning && pass == 0 {
+	if err != nil && ls.Clock().Sub(r.Since) < TakenUp || err == nil && j.Status == JobRunning && pass == 0 {
 		return true, nil
 	}
 	ls.opened.Add(name, struct{}{})
@@ -361,7 +361,7 @@ func (ls *lanes) closed(ctx context.Context, r *Registration) (bool, error) {
 // that came first before the others, and extends what ends within the week. A
 // failure is no error: the next refusal looks again.
 func (ls *lanes) keepWaiting(ctx context.Context, run *laneRun) {
-	now := ls.now()
+	now := ls.Clock()
 	if now.Sub(run.lane.Kept) < 24*time.Hour {
 		return
 	}
@@ -395,7 +395,7 @@ func (ls *lanes) keepPage(ctx context.Context, q storage.Query, now time.Time) (
 		if err != nil {
 			return "", err
 		}
-		key, err := eventKey(w.Event)
+		key, err := EventKey(w.Event)
 		if err != nil {
 			return "", err
 		}
@@ -419,7 +419,7 @@ func (ls *lanes) keepPage(ctx context.Context, q storage.Query, now time.Time) (
 // laneDelivery returns the delivery that waits at w. If its row is not there
 // yet, the fan-out that appended it ended before it wrote that.
 func (ls *lanes) laneDelivery(ctx context.Context, id string, w waiting) (Delivery, error) {
-	d, err := ls.deliveries.loadDelivery(ctx, id)
+	d, err := ls.deliveries.LoadDelivery(ctx, id)
 	if !errors.Is(err, storage.ErrNotFound) {
 		return d, err
 	}
@@ -427,7 +427,7 @@ func (ls *lanes) laneDelivery(ctx context.Context, id string, w waiting) (Delive
 	if err != nil {
 		return d, err
 	}
-	e, er, err := ls.events.loadEvent(ctx, w.Event)
+	e, er, err := ls.events.LoadEvent(ctx, w.Event)
 	if err != nil || er.Erased {
 		return d, cmp.Or(err, storage.ErrNotFound)
 	}
@@ -435,12 +435,12 @@ func (ls *lanes) laneDelivery(ctx context.Context, id string, w waiting) (Delive
 	if err != nil {
 		return d, err
 	}
-	d = newDelivery(e, r, ls.now())
+	d = newDelivery(e, r, ls.Clock())
 	d.Lane = true
 	if err := ls.deliveries.putDelivery(ctx, d, ""); err != nil && !errors.Is(err, storage.ErrConflict) {
 		return d, err
 	}
-	return ls.deliveries.loadDelivery(ctx, id)
+	return ls.deliveries.LoadDelivery(ctx, id)
 }
 
 // dropHead takes a delivery whose outcome is stored off its lane, unless it was
@@ -455,7 +455,7 @@ func (ls *lanes) dropHead(ctx context.Context, run *laneRun, w waiting) error {
 
 // requeueInLane puts a delivery that was held or failed back at its place.
 func (ls *lanes) requeueInLane(ctx context.Context, d Delivery) error {
-	e, _, err := ls.events.loadEvent(ctx, d.Event)
+	e, _, err := ls.events.LoadEvent(ctx, d.Event)
 	if err != nil {
 		return err
 	}

@@ -84,8 +84,8 @@ func CheckEventTypes(patterns []string) error {
 	return nil
 }
 
-// matchesType reports whether pattern names typ.
-func matchesType(pattern, typ string) bool {
+// MatchesType reports whether pattern names typ.
+func MatchesType(pattern, typ string) bool {
 	if start, ok := strings.CutSuffix(pattern, "*"); ok {
 		return strings.HasPrefix(typ, start)
 	}
@@ -106,9 +106,9 @@ var operational = []string{
 	registrationFailing, registrationDisabled, registrationRecovered, deliveryExhausted, sourceDisconnected,
 }
 
-// callbackRemoved is the event that tells an app that its registration by code
+// CallbackRemoved is the event that tells an app that its registration by code
 // is gone ("Set HTTP callback to be called on group events", SmartBots).
-const callbackRemoved = "callback_removed"
+const CallbackRemoved = "callback_removed"
 
 // TestEventType is the type of the event that a registration's test sends.
 const TestEventType = "registration.test"
@@ -123,17 +123,25 @@ func ofWhole(e *provider.Event) bool {
 	case e.Type == sourceDisconnected:
 		return true
 	}
-	return e.Provider == smartBots && (e.Type == callbackSet || e.Type == callbackRemoved)
+	return e.Provider == SmartBots && (e.Type == CallbackSet || e.Type == CallbackRemoved)
 }
 
-// wantsType reports whether one of patterns names typ.
-func wantsType(patterns []string, typ string) bool {
+// WantsType reports whether one of patterns names typ.
+func WantsType(patterns []string, typ string) bool {
 	if slices.Contains(operational, typ) {
 		return slices.Contains(patterns, typ)
 	}
-	return slices.ContainsFunc(patterns, func(p string) bool { return matchesType(p, typ) })
+	return slices.ContainsFunc(patterns, func(p string) bool { return MatchesType(p, typ) })
 }
 
-// own reports whether the gateway made e itself: its payload is a JSON object
+// Own reports whether the gateway made e itself: its payload is a JSON object
 // or a form of the gateway's own, and no provider knows it.
-func own(e *provider.Event) bool { return e.Only != "" || slices.Contains(operational, e.Type) }
+func Own(e *provider.Event) bool { return e.Only != "" || slices.Contains(operational, e.Type) }
+
+const (
+	SmartBots = "smartbots"
+)
+
+// CallbackSet is the event that tells an app that its registration by code was
+// made; CallbackRemoved, in may.go, that it is gone.
+const CallbackSet = "callback_set"

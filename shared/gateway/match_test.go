@@ -61,7 +61,7 @@ func TestEventTypePatterns(t *testing.T) {
 		{"registration.*", "registration.disabled", false},
 		{"registration.disabled", "registration.disabled", true},
 	} {
-		if got := wantsType([]string{tt.pattern}, tt.typ); got != tt.want {
+		if got := WantsType([]string{tt.pattern}, tt.typ); got != tt.want {
 			t.Errorf("%q wants %q: %v, want %v", tt.pattern, tt.typ, got, tt.want)
 		}
 	}
@@ -86,10 +86,10 @@ func TestHintsFindWhateverIsWanted(t *testing.T) {
 		e := &provider.Event{Source: r.Source, Type: rapid.SampledFrom([]string{"a", "ab", "abc", "b"}).Draw(t, "type")}
 		e.Keys = rapid.MapOfN(kinds, rapid.SliceOfN(word, 1, 3), 0, 3).Draw(t, "keys")
 		var v version
-		v.add(r.hints())
+		v.add(r.Hints())
 		met := 0
 		for _, s := range v.streams(e) {
-			for _, h := range r.hints() {
+			for _, h := range r.Hints() {
 				if s == h {
 					met++
 				}
@@ -102,7 +102,7 @@ func TestHintsFindWhateverIsWanted(t *testing.T) {
 }
 
 func TestBeginJudgesWhoMayGoOn(t *testing.T) {
-	stored := eventRow{Token: "t1", Run: "p1.1", Lease: noon}
+	stored := EventRow{Token: "t1", Run: "p1.1", Lease: noon}
 	for _, tt := range []struct {
 		name       string
 		token, run string

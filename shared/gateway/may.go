@@ -14,16 +14,16 @@ import (
 // Held or Cancelled, and why. It is asked at the match and again before every
 // attempt. rev is the version of the source under which r was read.
 func (f *finder) may(ctx context.Context, rev string, e *provider.Event, r *Registration) (Status, string, error) {
-	if own := e.Only == r.ID; own && e.Type == callbackRemoved {
+	if own := e.Only == r.ID; own && e.Type == CallbackRemoved {
 		return f.mayTellRemoved(ctx, r) // a tombstone hears of its end, and of nothing else
 	}
 	switch {
 	case r.State == Removed:
-		return Cancelled, whyDeleted, nil
+		return Cancelled, WhyDeleted, nil
 	case r.Group != "":
 		g1, err := f.group(ctx, rev, r.Group)
 		if errors.Is(err, storage.ErrNotFound) || err == nil && (g1.Rev != r.GroupRev || g1.Removed) {
-			return Cancelled, whyCode, nil
+			return Cancelled, WhyCode, nil
 		}
 		if err != nil {
 			return "", "", err
@@ -33,7 +33,7 @@ func (f *finder) may(ctx context.Context, rev string, e *provider.Event, r *Regi
 		}
 	case e.Tenant != "" && e.Tenant != r.Tenant:
 		return Cancelled, whyNotGranted, nil
-	case !own(e) || ofWhole(e):
+	case !Own(e) || ofWhole(e):
 		ok, err := f.granted(ctx, rev, e, r.Tenant)
 		if err != nil {
 			return "", "", err
@@ -45,7 +45,7 @@ func (f *finder) may(ctx context.Context, rev string, e *provider.Event, r *Regi
 	t, err := f.tenant(ctx, rev, r.Tenant)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
-		return Cancelled, whyNoTenant, nil
+		return Cancelled, WhyNoTenant, nil
 	case err != nil:
 		return "", "", err
 	case t.Disabled:
@@ -62,7 +62,7 @@ func (f *finder) mayTellRemoved(ctx context.Context, r *Registration) (Status, s
 	now, err := f.registrationNow(ctx, r.ID)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
-		return Cancelled, whyDeleted, nil
+		return Cancelled, WhyDeleted, nil
 	case err != nil:
 		return "", "", err
 	case now.State != Removed:
@@ -71,29 +71,29 @@ func (f *finder) mayTellRemoved(ctx context.Context, r *Registration) (Status, s
 	return Pending, "", nil
 }
 
-// visible reports whether r's tenant may still see e: by a grant, or by a group
+// Visible reports whether r's tenant may still see e: by a grant, or by a group
 // whose security code it knows. It is asked again at each look, so that a grant
 // that was revoked hides what it once let through.
-func (f *finder) visible(ctx context.Context, r *Registration, e *provider.Event) (bool, error) {
+func (f *finder) Visible(ctx context.Context, r *Registration, e *provider.Event) (bool, error) {
 	if e.Unreadable {
 		return false, nil
 	}
-	v, err := f.versionOf(ctx, e.Source)
+	v, err := f.VersionOf(ctx, e.Source)
 	if err != nil {
 		return false, err
 	}
 	if r.Group != "" {
-		of, err := f.group(ctx, v.rev, r.Group)
+		of, err := f.group(ctx, v.Rev, r.Group)
 		if errors.Is(err, storage.ErrNotFound) {
 			return false, nil
 		}
 		mine := e.Only == r.ID || slices.Contains(e.Keys["group"], of.UUID)
 		return mine && of.Rev == r.GroupRev && !of.Removed, err
 	}
-	if own(e) && !ofWhole(e) {
+	if Own(e) && !ofWhole(e) {
 		return e.Only == r.ID || e.Tenant != "" && e.Tenant == r.Tenant, nil
 	}
-	return f.granted(ctx, v.rev, e, r.Tenant)
+	return f.granted(ctx, v.Rev, e, r.Tenant)
 }
 
 // granted reports whether a grant covers e for the tenant.
@@ -117,7 +117,7 @@ func (f *finder) grantsOf(ctx context.Context, rev, source, tenant string) ([]Gr
 		return known.value, nil
 	}
 	var out []Grant
-	q := storage.Query{Table: storage.Registrations, PK: sourceKey(source).PK, Consistent: true}.Prefix("G#" + tenant + "#")
+	q := storage.Query{Table: storage.Registrations, PK: SourceKey(source).PK, Consistent: true}.Prefix("G#" + tenant + "#")
 	err := storage.Each(ctx, f.Store, q, func(r storage.Row) error {
 		var gr Grant
 		out = append(out, gr)
@@ -131,11 +131,11 @@ func (f *finder) grantsOf(ctx context.Context, rev, source, tenant string) ([]Gr
 }
 
 func (f *finder) group(ctx context.Context, rev, id string) (Group, error) {
-	return remembered(ctx, f.Store, f.groups, rev, id, groupKey(id))
+	return remembered(ctx, f.Store, f.groups, rev, id, GroupKey(id))
 }
 
 func (f *finder) tenant(ctx context.Context, rev, id string) (Tenant, error) {
-	return remembered(ctx, f.Store, f.tenants, rev, id, tenantKey(id))
+	return remembered(ctx, f.Store, f.tenants, rev, id, TenantKey(id))
 }
 
 // cacheOf is the part of an LRU cache that remembered uses.

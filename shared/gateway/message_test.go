@@ -104,7 +104,7 @@ func TestLargestEventFitsItsRow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := eventKey(a.ID)
+	key, err := EventKey(a.ID)
 	if err != nil {
 		t.Fatal(err)
 	}

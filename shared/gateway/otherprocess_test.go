@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/egress"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
@@ -37,7 +38,7 @@ func TestEndpointThatAnotherProcessFindsWellIsNotDisabled(t *testing.T) {
 		}
 		time.Sleep(5*24*time.Hour + time.Hour)
 		fails.pass(t, unlucky, path)
-		if r, err := g.Registration(t.Context(), c, r.ID); err != nil || r.State != gateway.Enabled {
+		if r, err := control.New(g).Registration(t.Context(), c, r.ID); err != nil || r.State != gateway.Enabled {
 			t.Errorf("the registration is %q (%s), %v; want it enabled", r.State, r.Why, err)
 		}
 	})
@@ -95,23 +96,23 @@ func (o *outbox) pass(t *testing.T, g *gateway.Gateway, at callbackPath) {
 type callbackPath struct{ source, key string }
 
 // smartBots makes a source of smartbots and a tenant with a grant of it.
-func smartBots(t *testing.T, g *gateway.Gateway) (gateway.Caller, callbackPath) {
+func smartBots(t *testing.T, g *gateway.Gateway) (control.Caller, callbackPath) {
 	t.Helper()
 	ctx, name := t.Context(), "bots"
-	s, err := g.CreateSource(ctx, gateway.NewSourceID(), gateway.SourceChange{Provider: "smartbots", Name: &name})
+	s, err := control.New(g).CreateSource(ctx, gateway.NewSourceID(), control.SourceChange{Provider: "smartbots", Name: &name})
 	if err != nil {
 		t.Fatal(err)
 	}
-	url, err := g.FirstCallbackURL(ctx, s)
+	url, err := control.New(g).FirstCallbackURL(ctx, s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tn, _, err := g.CreateTenant(ctx, gateway.NewID("ten", time.Now()), "acme", gateway.Limits{})
+	tn, _, err := control.New(g).CreateTenant(ctx, gateway.NewID("ten", time.Now()), "acme", gateway.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := g.CreateGrant(ctx, gateway.NewID("grt", time.Now()), s.ID, tn.ID, nil); err != nil {
+	if _, err := control.New(g).CreateGrant(ctx, gateway.NewID("grt", time.Now()), s.ID, tn.ID, nil); err != nil {
 		t.Fatal(err)
 	}
-	return gateway.Caller{Key: "key", Scope: gateway.ScopeFull, Tenant: tn.ID}, callbackPath{s.ID, url[strings.LastIndex(url, "/")+1:]}
+	return control.Caller{Key: "key", Scope: control.ScopeFull, Tenant: tn.ID}, callbackPath{s.ID, url[strings.LastIndex(url, "/")+1:]}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 )
@@ -46,7 +47,7 @@ func TestChangeIsPublishedByWhoWasFaster(t *testing.T) {
 	s := &rival{Store: g.Store}
 	g.Store = s
 	url := "https://tenant.example/"
-	r, _, err := g.CreateRegistration(t.Context(), c, gateway.NewID("reg", time.Now()), source, gateway.RegistrationChange{URL: &url})
+	r, _, err := control.New(g).CreateRegistration(t.Context(), c, gateway.NewID("reg", time.Now()), source, control.RegistrationChange{URL: &url})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func (rs *redeliveries) Redeliver(ctx context.Context, ms []storage.Received) ([
 
 // redeliver makes the attempt for which h was sent, if that is still wanted.
 func (rs *redeliveries) redeliver(ctx context.Context, h header) error {
-	d, err := rs.deliveries.loadDelivery(ctx, h.ID)
+	d, err := rs.deliveries.LoadDelivery(ctx, h.ID)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 		return nil
@@ -53,7 +53,7 @@ func (rs *redeliveries) redeliver(ctx context.Context, h header) error {
 	e, r, rev, err := rs.attempts.subject(ctx, d)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
-		return rs.deliveries.save(ctx, d.cancel(whyDeleted, rs.now()), d.rev)
+		return rs.deliveries.save(ctx, d.Cancel(WhyDeleted, rs.Clock()), d.rev)
 	case err != nil:
 		return err
 	}
@@ -73,7 +73,7 @@ func (re *redelivery) notWanted(ctx context.Context, d Delivery, verdict Status,
 
 // turn reports whether the claim still gives the right to POST.
 func (re *redelivery) turn(ctx context.Context, d Delivery, r *Registration) (bool, error) {
-	now := re.rs.now()
+	now := re.rs.Clock()
 	if d.mayPost(re.h.Claim, now, r.limit()) {
 		return true, nil
 	}
@@ -98,15 +98,15 @@ func (re *redelivery) attempted(ctx context.Context, d Delivery, r *Registration
 // Resend hands out one more attempt of a delivery in any status, at once. It
 // does not count for the schedule. The error wraps storage.ErrNotFound.
 func (rs *redeliveries) Resend(ctx context.Context, id string) (Delivery, error) {
-	d, err := rs.deliveries.loadDelivery(ctx, id)
+	d, err := rs.deliveries.LoadDelivery(ctx, id)
 	if err != nil {
 		return d, err
 	}
-	now := rs.now()
+	now := rs.Clock()
 	if err := rs.events.keepForSchedule(ctx, d.Event, now); err != nil {
 		return d, fmt.Errorf("resend %s: %w", id, err)
 	}
-	d, err = rs.deliveries.changeDelivery(ctx, id, func(d Delivery) (Delivery, error) { return d.resend(now), nil })
+	d, err = rs.deliveries.ChangeDelivery(ctx, id, func(d Delivery) (Delivery, error) { return d.resend(now), nil })
 	if err != nil {
 		return d, err
 	}

@@ -77,17 +77,17 @@ func (r *Registration) Wants(e *provider.Event) bool {
 	if e.Only != "" {
 		return e.Only == r.ID
 	}
-	if own(e) {
-		return r.Source == e.Source && (r.Tenant == e.Tenant || ofWhole(e)) && wantsType(r.EventTypes, e.Type)
+	if Own(e) {
+		return r.Source == e.Source && (r.Tenant == e.Tenant || ofWhole(e)) && WantsType(r.EventTypes, e.Type)
 	}
-	return !e.Unreadable && r.Source == e.Source && wantsType(r.EventTypes, e.Type) && r.Match.Accepts(e.Keys)
+	return !e.Unreadable && r.Source == e.Source && WantsType(r.EventTypes, e.Type) && r.Match.Accepts(e.Keys)
 }
 
-// hint is an entry of the match index: a routing key in use and a pattern.
-type hint struct{ RoutingKey, Pattern string }
+// Hint is an entry of the match index: a routing key in use and a pattern.
+type Hint struct{ RoutingKey, Pattern string }
 
-// hints returns the index entries of r.
-func (r *Registration) hints() []hint {
+// Hints returns the index entries of r.
+func (r *Registration) Hints() []Hint {
 	keys := []string{"*"}
 	if kind := r.Match.indexKind(); kind != "" {
 		keys = nil
@@ -95,21 +95,29 @@ func (r *Registration) hints() []hint {
 			keys = append(keys, kind+"="+v)
 		}
 	}
-	var out []hint
+	var out []Hint
 	for _, p := range r.EventTypes {
 		if slices.Contains(operational, p) {
-			out = append(out, hint{"*", p}) // they have no routing keys
+			out = append(out, Hint{"*", p}) // they have no routing keys
 			continue
 		}
 		for _, k := range keys {
-			out = append(out, hint{k, p})
+			out = append(out, Hint{k, p})
 		}
 	}
-	slices.SortFunc(out, func(a, b hint) int {
+	slices.SortFunc(out, func(a, b Hint) int {
 		if a.RoutingKey != b.RoutingKey {
 			return cmp.Compare(a.RoutingKey, b.RoutingKey)
 		}
 		return cmp.Compare(a.Pattern, b.Pattern)
 	})
 	return slices.Compact(out)
+}
+
+// Published returns the entries of the match index that r needs.
+func (r Registration) Published() []Hint {
+	if r.State == Removed || r.ID == "" {
+		return nil
+	}
+	return r.Hints()
 }

@@ -9,8 +9,8 @@ import (
 // Hints returns the keys of the match index entries that r needs.
 func Hints(r Registration) []storage.Key {
 	var keys []storage.Key
-	for _, h := range r.published() {
-		keys = append(keys, hintKey(r.Source, h.RoutingKey, h.Pattern, r.ID))
+	for _, h := range r.Published() {
+		keys = append(keys, HintKey(r.Source, h.RoutingKey, h.Pattern, r.ID))
 	}
 	return keys
 }

@@ -10,12 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
+	"ringback/shared/transfer"
 )
 
 // newGateway returns a gateway on the embedded backend, weakened with seed
@@ -48,6 +50,7 @@ func made(t testing.TB, c gateway.Config) *gateway.Gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
+	g.Steps = transfer.Steps(g)
 	return g
 }
 
@@ -69,28 +72,28 @@ func insist[T any](t *testing.T, f func() (T, error)) T {
 }
 
 // tenant makes a source of direct and a tenant with a grant of it.
-func tenant(t *testing.T, g *gateway.Gateway) (c gateway.Caller, source string) {
+func tenant(t *testing.T, g *gateway.Gateway) (c control.Caller, source string) {
 	t.Helper()
 	ctx := t.Context()
 	name := "sms"
 	s := insist(t, func() (gateway.Source, error) {
-		return g.CreateSource(ctx, gateway.NewSourceID(), gateway.SourceChange{Provider: "direct", Name: &name})
+		return control.New(g).CreateSource(ctx, gateway.NewSourceID(), control.SourceChange{Provider: "direct", Name: &name})
 	})
 	tn := insist(t, func() (gateway.Tenant, error) {
-		tn, _, err := g.CreateTenant(ctx, gateway.NewID("ten", time.Now()), "acme", gateway.Limits{})
+		tn, _, err := control.New(g).CreateTenant(ctx, gateway.NewID("ten", time.Now()), "acme", gateway.Limits{})
 		return tn, err
 	})
 	insist(t, func() (gateway.Grant, error) {
-		return g.CreateGrant(ctx, gateway.NewID("grt", time.Now()), s.ID, tn.ID, nil)
+		return control.New(g).CreateGrant(ctx, gateway.NewID("grt", time.Now()), s.ID, tn.ID, nil)
 	})
-	return gateway.Caller{Key: "key", Scope: gateway.ScopeFull, Tenant: tn.ID}, s.ID
+	return control.Caller{Key: "key", Scope: control.ScopeFull, Tenant: tn.ID}, s.ID
 }
 
-func register(t *testing.T, g *gateway.Gateway, c gateway.Caller, source string) gateway.Registration {
+func register(t *testing.T, g *gateway.Gateway, c control.Caller, source string) gateway.Registration {
 	t.Helper()
 	url := "https://tenant.example/"
 	return insist(t, func() (gateway.Registration, error) {
-		r, _, err := g.CreateRegistration(t.Context(), c, gateway.NewID("reg", time.Now()), source, gateway.RegistrationChange{URL: &url})
+		r, _, err := control.New(g).CreateRegistration(t.Context(), c, gateway.NewID("reg", time.Now()), source, control.RegistrationChange{URL: &url})
 		return r, err
 	})
 }
@@ -114,7 +117,7 @@ func TestMatchEntriesAreNeverMissing(t *testing.T) {
 						if extra := values[dice.IntN(3)]; !slices.Contains(m["status"], extra) {
 							m["status"] = append(m["status"], extra)
 						}
-						_, err := g.ChangeRegistration(t.Context(), c, r.ID, 0, gateway.RegistrationChange{Match: &m})
+						_, err := control.New(g).ChangeRegistration(t.Context(), c, r.ID, 0, control.RegistrationChange{Match: &m})
 						if err != nil && !errors.Is(err, storagetest.ErrWeak) && !errors.Is(err, storage.ErrConflict) {
 							t.Error(err)
 						}
@@ -129,8 +132,8 @@ func TestMatchEntriesAreNeverMissing(t *testing.T) {
 
 // checkEntries fails the test if an entry is missing that the registration
 // needs, unless the registration is changed meanwhile.
-func checkEntries(t *testing.T, g *gateway.Gateway, c gateway.Caller, id string) {
-	before, err := g.Registration(t.Context(), c, id)
+func checkEntries(t *testing.T, g *gateway.Gateway, c control.Caller, id string) {
+	before, err := control.New(g).Registration(t.Context(), c, id)
 	if err != nil {
 		return
 	}
@@ -139,7 +142,7 @@ func checkEntries(t *testing.T, g *gateway.Gateway, c gateway.Caller, id string)
 	if err != nil {
 		return
 	}
-	after, err := g.Registration(t.Context(), c, id)
+	after, err := control.New(g).Registration(t.Context(), c, id)
 	if err == nil && after.Rev == before.Rev && len(rows) < len(keys) {
 		t.Errorf("at revision %d %d of %d match entries are there", before.Rev, len(rows), len(keys))
 	}
@@ -150,7 +153,7 @@ func TestRemovedRegistrationHasNoMatchEntries(t *testing.T) {
 	c, source := tenant(t, g)
 	r := register(t, g, c, source)
 	keys := gateway.Hints(r)
-	if err := g.DeleteRegistration(t.Context(), c, r.ID); err != nil {
+	if err := control.New(g).DeleteRegistration(t.Context(), c, r.ID); err != nil {
 		t.Fatal(err)
 	}
 	if rows, err := g.Store.Get(t.Context(), keys...); err != nil || len(rows) != 0 {
@@ -162,13 +165,13 @@ func TestCreateThatCrashedIsRepeatedWithTheSameID(t *testing.T) {
 	g := newGateway(t, 0)
 	now := time.Now()
 	g.Now = func() time.Time { return now }
-	ctx, c := t.Context(), gateway.Operator()
-	what := gateway.Create{Key: "k", Body: "body", Prefix: "ten"}
+	ctx, c := t.Context(), control.Operator()
+	what := control.Create{Key: "k", Body: "body", Prefix: "ten"}
 	var made []string
 	crash := errors.New("crash")
-	_, _, err := g.Once(ctx, c, what, func(id string) error {
+	_, _, err := control.New(g).Once(ctx, c, what, func(id string) error {
 		made = append(made, id)
-		if _, _, err := g.Once(ctx, c, what, func(string) error { t.Error("made twice at once"); return nil }); !errors.Is(err, storage.ErrConflict) {
+		if _, _, err := control.New(g).Once(ctx, c, what, func(string) error { t.Error("made twice at once"); return nil }); !errors.Is(err, storage.ErrConflict) {
 			t.Errorf("the same call meanwhile: %v, want ErrConflict", err)
 		}
 		return crash
@@ -177,20 +180,20 @@ func TestCreateThatCrashedIsRepeatedWithTheSameID(t *testing.T) {
 		t.Fatalf("Once: %v, want the crash", err)
 	}
 	make := func(id string) error { made = append(made, id); return nil }
-	id, replayed, err := g.Once(ctx, c, what, make)
+	id, replayed, err := control.New(g).Once(ctx, c, what, make)
 	if err != nil || replayed || id != made[0] {
 		t.Errorf("after the crash: %q, %v, %v; want %q made anew", id, replayed, err, made[0])
 	}
-	if id, replayed, err = g.Once(ctx, c, what, make); err != nil || !replayed || id != made[0] {
+	if id, replayed, err = control.New(g).Once(ctx, c, what, make); err != nil || !replayed || id != made[0] {
 		t.Errorf("after the answer: %q, %v, %v; want %q replayed", id, replayed, err, made[0])
 	}
 	other := what
 	other.Body = "another"
-	if _, _, err = g.Once(ctx, c, other, make); !errors.Is(err, storage.ErrInvalid) {
+	if _, _, err = control.New(g).Once(ctx, c, other, make); !errors.Is(err, storage.ErrInvalid) {
 		t.Errorf("another body: %v, want ErrInvalid", err)
 	}
 	now = now.Add(25 * time.Hour)
-	if id, replayed, err = g.Once(ctx, c, what, make); err != nil || replayed || id == made[0] {
+	if id, replayed, err = control.New(g).Once(ctx, c, what, make); err != nil || replayed || id == made[0] {
 		t.Errorf("a day later: %q, %v, %v; want another id", id, replayed, err)
 	}
 	if len(made) != 3 {
@@ -203,21 +206,21 @@ func TestSDKAppIDOfACreateThatCrashedIsFreed(t *testing.T) {
 	now := time.Now()
 	g.Now = func() time.Time { return now }
 	name, app := "chat", uint64(1400000001)
-	ch := gateway.SourceChange{Provider: "tencent-chat", Name: &name, SDKAppID: &app}
+	ch := control.SourceChange{Provider: "tencent-chat", Name: &name, SDKAppID: &app}
 	ctx, cancel := context.WithCancel(t.Context())
 	g.Store = &failing{Store: g.Store, after: 2, fail: cancel} // the name is taken, the source is not there
-	if _, err := g.CreateSource(ctx, gateway.NewSourceID(), ch); err == nil {
+	if _, err := control.New(g).CreateSource(ctx, gateway.NewSourceID(), ch); err == nil {
 		t.Fatal("the crash did not happen")
 	}
 	g.Store = g.Store.(*failing).Store
-	if _, err := g.CreateSource(t.Context(), gateway.NewSourceID(), ch); !errors.Is(err, storage.ErrConflict) {
+	if _, err := control.New(g).CreateSource(t.Context(), gateway.NewSourceID(), ch); !errors.Is(err, storage.ErrConflict) {
 		t.Errorf("at once: %v, want ErrConflict: the first may be under way", err)
 	}
 	now = now.Add(2 * time.Minute)
-	if _, err := g.CreateSource(t.Context(), gateway.NewSourceID(), ch); err != nil {
+	if _, err := control.New(g).CreateSource(t.Context(), gateway.NewSourceID(), ch); err != nil {
 		t.Errorf("two minutes later: %v", err)
 	}
-	if _, err := g.CreateSource(t.Context(), gateway.NewSourceID(), ch); !errors.Is(err, storage.ErrConflict) {
+	if _, err := control.New(g).CreateSource(t.Context(), gateway.NewSourceID(), ch); !errors.Is(err, storage.ErrConflict) {
 		t.Errorf("a second source of the SDKAppID: %v, want ErrConflict", err)
 	}
 }

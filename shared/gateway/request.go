@@ -20,15 +20,15 @@ const ViaHeader = "Ringback-Via"
 // it attempted last.
 const LateHeader = "Ringback-Late"
 
-// attemptTime is how long one attempt may take unless the registration says less.
-const attemptTime = 15 * time.Second
+// AttemptTime is how long one attempt may take unless the registration says less.
+const AttemptTime = 15 * time.Second
 
 // limit returns how long one attempt of r may take.
 func (r *Registration) limit() time.Duration {
-	if r.Timeout > 0 && r.Timeout < attemptTime {
+	if r.Timeout > 0 && r.Timeout < AttemptTime {
 		return r.Timeout
 	}
-	return attemptTime
+	return AttemptTime
 }
 
 // request writes the POST of t at now.
@@ -44,13 +44,13 @@ func (at *attempter) request(t try, now time.Time) (egress.Request, error) {
 	}
 	p := at.Providers[e.Provider]
 	switch {
-	case r.Format == Raw && !own(e):
+	case r.Format == Raw && !Own(e):
 		raw := p.Raw(e, to.rawToken, now)
 		req.Query, req.Body = raw.Query, raw.Body
-		set(req.Header, "Content-Type", raw.ContentType)
+		SetHeader(req.Header, "Content-Type", raw.ContentType)
 	case r.Format == Raw:
 		req.Body = e.Payload
-		set(req.Header, "Content-Type", e.ContentType)
+		SetHeader(req.Header, "Content-Type", e.ContentType)
 	default:
 		write := t.standard
 		if write == nil {
@@ -59,21 +59,21 @@ func (at *attempter) request(t try, now time.Time) (egress.Request, error) {
 		if req.Body, err = write(); err != nil {
 			return egress.Request{}, err
 		}
-		set(req.Header, "Content-Type", "application/json")
+		SetHeader(req.Header, "Content-Type", "application/json")
 	}
-	set(req.Header, "User-Agent", "Ringback/1")
-	set(req.Header, "Idempotency-Key", e.ID)
-	set(req.Header, ViaHeader, at.ID())
+	SetHeader(req.Header, "User-Agent", "Ringback/1")
+	SetHeader(req.Header, "Idempotency-Key", e.ID)
+	SetHeader(req.Header, ViaHeader, at.ID())
 	if !r.Endpoint.Proven.IsZero() {
-		set(req.Header, requestOrigin, at.origin())
+		SetHeader(req.Header, RequestOrigin, at.Origin())
 	}
 	if t.d.Late {
-		set(req.Header, LateHeader, "true")
+		SetHeader(req.Header, LateHeader, "true")
 	}
 	return req, sign(req.Header, to.signers, e.ID, now, req.Body)
 }
 
-func set(h http.Header, name, value string) {
+func SetHeader(h http.Header, name, value string) {
 	if value != "" {
 		h[name] = []string{value}
 	}
@@ -92,9 +92,9 @@ func sign(h http.Header, signers []*standardwebhooks.Webhook, id string, now tim
 		}
 		signature += s
 	}
-	set(h, "Webhook-Id", id)
-	set(h, "Webhook-Timestamp", fmt.Sprint(now.Unix()))
-	set(h, "Webhook-Signature", signature)
+	SetHeader(h, "Webhook-Id", id)
+	SetHeader(h, "Webhook-Timestamp", fmt.Sprint(now.Unix()))
+	SetHeader(h, "Webhook-Signature", signature)
 	return nil
 }
 
@@ -103,7 +103,7 @@ func sign(h http.Header, signers []*standardwebhooks.Webhook, id string, now tim
 func standardBody(p provider.Provider, e *provider.Event) ([]byte, error) {
 	data, parameters := json.RawMessage(e.Payload), json.RawMessage(nil)
 	var err error
-	if !own(e) || !json.Valid(data) {
+	if !Own(e) || !json.Valid(data) {
 		if data, err = p.Data(e); err != nil {
 			return nil, fmt.Errorf("data of %s: %w", e.ID, err)
 		}
@@ -155,7 +155,7 @@ func (at *attempter) target(r *Registration, now time.Time) (target, error) {
 	if t, ok := at.targets.Get(name); ok && now.Sub(t.at) < targetFresh {
 		return t, nil
 	}
-	pk := registrationKey(r.ID).PK
+	pk := RegistrationKey(r.ID).PK
 	t := target{at: now, headers: make(map[string]string, len(r.Endpoint.Headers))}
 	var err error
 	if t.url, err = at.Keys.Open(pk, "url", r.Endpoint.URL); err != nil {
@@ -187,3 +187,7 @@ func (at *attempter) target(r *Registration, now time.Time) (target, error) {
 	at.targets.Add(name, t)
 	return t, nil
 }
+
+const (
+	RequestOrigin = "Webhook-Request-Origin" // also of every delivery after it
+)

@@ -31,7 +31,7 @@ type retries struct {
 // Retries may run at once. It hands out nothing while the retry queue is above
 // the brake, since each hand-out of a backlog would only add to it.
 func (rt *retries) Retry(ctx context.Context) error {
-	start := rt.now()
+	start := rt.Clock()
 	depth, err := rt.Queue.Depth(ctx, storage.RetryQueue)
 	if err != nil {
 		return fmt.Errorf("depth of the retry queue: %w", err)
@@ -54,13 +54,13 @@ func (rt *retries) Retry(ctx context.Context) error {
 	wg.Wait()
 	errs = append(errs, rt.send(ctx, storage.RetryQueue, t.rest()))
 	rt.count(DueAge, t.oldest(start).Seconds())
-	rt.Log.Info("retry", "outcome", "done", "handed_out", t.handedOut, "oldest", t.oldest(start), "took", rt.now().Sub(start))
+	rt.Log.Info("retry", "outcome", "done", "handed_out", t.handedOut, "oldest", t.oldest(start), "took", rt.Clock().Sub(start))
 	return errors.Join(errs...)
 }
 
 // PastDue returns when the oldest row that is late fell due; zero if none is.
 func (rt *retries) PastDue(ctx context.Context) (time.Time, error) {
-	now := rt.now()
+	now := rt.Clock()
 	first := now
 	for shard := range storage.DueShards {
 		due, _, err := rt.Store.Due(ctx, shard, now, "", 1)
@@ -195,7 +195,7 @@ func (rt *retries) handOut(ctx context.Context, due []storage.DueRow, t *tick) (
 // handOutRow claims a row that is due, by one conditional write, and returns the
 // message for it; nil if another has it, or if there is nothing to do now.
 func (rt *retries) handOutRow(ctx context.Context, row storage.Row, t *tick) (*storage.Message, error) {
-	now := rt.now()
+	now := rt.Clock()
 	if row.Due.IsZero() || row.Due.After(now.Add(Horizon)) {
 		return nil, nil // the index lagged
 	}
@@ -233,7 +233,7 @@ func (rt *retries) handOutRow(ctx context.Context, row storage.Row, t *tick) (*s
 // claimDelivery returns a delivery's row as it is when it is handed out, and the
 // header of its message; of no kind if there is nothing to attempt.
 func (rt *retries) claimDelivery(ctx context.Context, row storage.Row, start time.Time, t *tick) (storage.Row, header, error) {
-	d, err := deliveryOf(row)
+	d, err := ReadDelivery(row)
 	if err != nil {
 		return row, header{}, err
 	}
@@ -264,7 +264,7 @@ func (rt *retries) heldUp(ctx context.Context, d Delivery, t *tick) (bool, error
 	if err != nil {
 		return false, err
 	}
-	now := rt.now()
+	now := rt.Clock()
 	switch {
 	case d.overtime(r.Schedule, now) && t.end(d.Registration):
 		return false, nil

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 )
@@ -21,8 +22,8 @@ func TestTickSendsWhatItsShardsHaveTogether(t *testing.T) {
 		worker := processOf(t, g, out, http.StatusInternalServerError)
 		c, path := smartBots(t, worker)
 		url, waits := "https://tenant.example/", gateway.Schedule{Waits: []time.Duration{time.Hour}}
-		if _, _, err := worker.CreateRegistration(t.Context(), c, gateway.NewID("reg", time.Now()), path.source,
-			gateway.RegistrationChange{URL: &url, Schedule: &waits}); err != nil {
+		if _, _, err := control.New(worker).CreateRegistration(t.Context(), c, gateway.NewID("reg", time.Now()), path.source,
+			control.RegistrationChange{URL: &url, Schedule: &waits}); err != nil {
 			t.Fatal(err)
 		}
 		for range deliveries {

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/egress"
 	"ringback/shared/gateway"
 )
@@ -24,7 +25,7 @@ func TestEventThatWaitedForRoomGoesByWhatIsKnownThen(t *testing.T) {
 			go func() {
 				time.Sleep(5 * time.Second)
 				if disable {
-					if _, err := g.DisableRegistration(t.Context(), c, r.ID); err != nil {
+					if _, err := control.New(g).DisableRegistration(t.Context(), c, r.ID); err != nil {
 						t.Error(err)
 					}
 				}
@@ -32,7 +33,7 @@ func TestEventThatWaitedForRoomGoesByWhatIsKnownThen(t *testing.T) {
 				leave()
 			}()
 			out.pass(t, worker, path)
-			ds, _, err := g.Deliveries(t.Context(), c, gateway.HistoryQuery{Registration: r.ID})
+			ds, _, err := control.New(g).Deliveries(t.Context(), c, control.HistoryQuery{Registration: r.ID})
 			if err != nil || len(ds) != 1 {
 				t.Fatalf("deliveries %+v, %v, want one", ds, err)
 			}
@@ -57,7 +58,7 @@ func TestCrowdedOutDeliveryWaitsForItsTurn(t *testing.T) {
 		r := register(t, g, c, path.source)
 		gateway.Crowd(worker, r.ID, 10*time.Second)
 		out.pass(t, worker, path)
-		ds, _, err := g.Deliveries(t.Context(), c, gateway.HistoryQuery{Registration: r.ID})
+		ds, _, err := control.New(g).Deliveries(t.Context(), c, control.HistoryQuery{Registration: r.ID})
 		if err != nil || len(ds) != 1 {
 			t.Fatalf("deliveries %+v, %v, want one", ds, err)
 		}

@@ -40,96 +40,96 @@ import (
 //	               J#<job>                     J                    Job
 //	               L#<registration>#<group>    L                    lane: an ordered registration's queue of one group
 //	               L#<registration>#<group>    W#<received>#<event> a delivery that waits in it
-const historyShards = 16
+const HistoryShards = 16
 
-func sourceKey(id string) storage.Key {
+func SourceKey(id string) storage.Key {
 	return storage.Key{Table: storage.Registrations, PK: "S#" + id, SK: "S"}
 }
 func versionKey(source string) storage.Key {
 	return storage.Key{Table: storage.Registrations, PK: "S#" + source, SK: "V"}
 }
-func tenantKey(id string) storage.Key {
+func TenantKey(id string) storage.Key {
 	return storage.Key{Table: storage.Registrations, PK: "T#" + id, SK: "T"}
 }
-func registrationKey(id string) storage.Key {
+func RegistrationKey(id string) storage.Key {
 	return storage.Key{Table: storage.Registrations, PK: "R#" + id, SK: "R"}
 }
-func healthKey(id string) storage.Key {
+func HealthKey(id string) storage.Key {
 	return storage.Key{Table: storage.Registrations, PK: "R#" + id, SK: "H"}
 }
-func groupKey(id string) storage.Key {
+func GroupKey(id string) storage.Key {
 	return storage.Key{Table: storage.Registrations, PK: "G#" + id, SK: "G"}
 }
-func groupNameKey(folded string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "N#" + digest(folded), SK: "N"}
+func GroupNameKey(folded string) storage.Key {
+	return storage.Key{Table: storage.Registrations, PK: "N#" + Digest(folded), SK: "N"}
 }
-func jobKey(id string) storage.Key {
+func JobKey(id string) storage.Key {
 	return storage.Key{Table: storage.Deliveries, PK: "J#" + id, SK: "J"}
 }
 
-func callbackKeyKey(source, secret string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "S#" + source, SK: "C#" + digest(secret)}
+func CallbackKeyKey(source, secret string) storage.Key {
+	return storage.Key{Table: storage.Registrations, PK: "S#" + source, SK: "C#" + Digest(secret)}
 }
 
-func grantKey(source, tenant, id string) storage.Key {
+func GrantKey(source, tenant, id string) storage.Key {
 	return storage.Key{Table: storage.Registrations, PK: "S#" + source, SK: "G#" + tenant + "#" + id}
 }
 
-func apiKeyKey(secret string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "K#" + digest(secret), SK: "K"}
+func APIKeyKey(secret string) storage.Key {
+	return storage.Key{Table: storage.Registrations, PK: "K#" + Digest(secret), SK: "K"}
 }
 
-func listKey(kind, id string) storage.Key {
+func ListKey(kind, id string) storage.Key {
 	return storage.Key{Table: storage.Registrations, PK: "L#" + kind, SK: id}
 }
 
-func ofTenant(tenant, kind, id string) storage.Key {
+func OfTenant(tenant, kind, id string) storage.Key {
 	return storage.Key{Table: storage.Registrations, PK: "T#" + tenant, SK: kind + "#" + id}
 }
 
-func onSource(source, registration string) storage.Key {
+func OnSource(source, registration string) storage.Key {
 	return storage.Key{Table: storage.Registrations, PK: "S#" + source, SK: "R#" + registration}
 }
 
-func appKey(group, tenant, app string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "G#" + group, SK: "A#" + tenant + "#" + digest(app)}
+func AppKey(group, tenant, app string) storage.Key {
+	return storage.Key{Table: storage.Registrations, PK: "G#" + group, SK: "A#" + tenant + "#" + Digest(app)}
 }
 
-func hintKey(source, routingKey, pattern, registration string) storage.Key {
+func HintKey(source, routingKey, pattern, registration string) storage.Key {
 	return storage.Key{Table: storage.Registrations, PK: hintPK(source, routingKey), SK: pattern + "#" + registration}
 }
 
 // hintPK keeps long values out of the key: DynamoDB takes 2 KiB.
 func hintPK(source, routingKey string) string {
 	if len(routingKey) > 200 {
-		routingKey = "sha256:" + digest(routingKey)
+		routingKey = "sha256:" + Digest(routingKey)
 	}
 	return "M#" + source + "#" + routingKey
 }
 
-func eventKey(id string) (storage.Key, error) {
+func EventKey(id string) (storage.Key, error) {
 	source, err := SourceOf(id)
 	if err != nil {
 		return storage.Key{}, err
 	}
-	return storage.Key{Table: storage.Deliveries, PK: eventPK(source, historyShard(id)), SK: id}, nil
+	return storage.Key{Table: storage.Deliveries, PK: EventPK(source, historyShard(id)), SK: id}, nil
 }
 
-func eventPK(source string, shard int) string { return "E#" + source + "#" + strconv.Itoa(shard) }
+func EventPK(source string, shard int) string { return "E#" + source + "#" + strconv.Itoa(shard) }
 
-func fanOutKey(event string, n int) storage.Key {
+func FanOutKey(event string, n int) storage.Key {
 	return storage.Key{Table: storage.Deliveries, PK: "F#" + event + "#" + strconv.Itoa(n), SK: "F"}
 }
 
-func replayedKey(event, registration string) storage.Key {
+func ReplayedKey(event, registration string) storage.Key {
 	return storage.Key{Table: storage.Deliveries, PK: "P#" + event, SK: registration}
 }
 
-func deliveryKey(registration, event string) storage.Key {
-	return storage.Key{Table: storage.Deliveries, PK: deliveryPK(registration, historyShard(event)), SK: event}
+func DeliveryKey(registration, event string) storage.Key {
+	return storage.Key{Table: storage.Deliveries, PK: DeliveryPK(registration, historyShard(event)), SK: event}
 }
 
-func deliveryPK(registration string, shard int) string {
+func DeliveryPK(registration string, shard int) string {
 	return "D#" + registration + "#" + strconv.Itoa(shard)
 }
 
@@ -138,10 +138,27 @@ func deliveryPK(registration string, shard int) string {
 func historyShard(event string) int {
 	h := fnv.New32a()
 	h.Write([]byte(event))
-	return int(h.Sum32() % historyShards)
+	return int(h.Sum32() % HistoryShards)
 }
 
-func digest(text string) string {
+func Digest(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return ordered.EncodeToString(sum[:])
+}
+
+// A Link says that the thing with an id stands in a list.
+type Link struct {
+	ID string `json:"id"`
+}
+
+func SDKAppIDKey(n uint64) storage.Key {
+	return storage.Key{Table: storage.Registrations, PK: "N#" + Digest("sdk_app_id\x00"+strconv.FormatUint(n, 10)), SK: "N"}
+}
+
+func OnceKey(who, key string) storage.Key {
+	return storage.Key{Table: storage.Registrations, PK: "I#" + Digest(who+"\x00"+key), SK: "I"}
+}
+
+func APIKeyRow(hash string) storage.Key {
+	return storage.Key{Table: storage.Registrations, PK: "K#" + hash, SK: "K"}
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -100,6 +101,9 @@ func (r *KeyRing) Open(pk, field, sealed string) (string, error) {
 	return string(plain), nil
 }
 
+// CurrentID returns the id of the key that seals now.
+func (r *KeyRing) CurrentID() string { return r.current }
+
 // Current reports whether sealed was made with the key that seals now.
 func (r *KeyRing) Current(sealed string) bool {
 	return strings.HasPrefix(sealed, "s1."+r.current+".")
@@ -118,9 +122,9 @@ type Secret struct {
 // Valid reports whether s holds at now.
 func (s Secret) Valid(now time.Time) bool { return s.Until.IsZero() || now.Before(s.Until) }
 
-// rotate returns secrets with a new first one; the others end after overlap at
+// RotateSecrets returns secrets with a new first one; the others end after overlap at
 // the latest, and those that ended before now are dropped.
-func rotate(secrets []Secret, sealed string, now time.Time, overlap time.Duration) []Secret {
+func RotateSecrets(secrets []Secret, sealed string, now time.Time, overlap time.Duration) []Secret {
 	out := []Secret{{Sealed: sealed, Since: now}}
 	for _, s := range secrets {
 		if end := now.Add(overlap); s.Until.IsZero() || s.Until.After(end) {
@@ -147,4 +151,48 @@ func (r *KeyRing) opened(pk, field string, secrets []Secret, now time.Time) ([]s
 		out = append(out, plain)
 	}
 	return out, nil
+}
+
+func (s *Source) EachSealed(now time.Time, f func(string, *string) error) error {
+	err := errors.Join(eachSecret(s.Tokens, "token", now, f), eachSecret(s.Basic, "basic", now, f))
+	if err == nil && s.Upstream.APIKey != "" {
+		err = f("upstream", &s.Upstream.APIKey)
+	}
+	return err
+}
+
+func (k *CallbackKey) EachSealed(now time.Time, f func(string, *string) error) error {
+	if !k.Until.IsZero() && !now.Before(k.Until) {
+		return nil
+	}
+	return f("callback_key", &k.Sealed)
+}
+
+func (r *Registration) EachSealed(now time.Time, f func(string, *string) error) error {
+	err := errors.Join(f("url", &r.Endpoint.URL), eachSecret(r.Secrets, "secret", now, f), eachSecret(r.RawTokens, "raw_token", now, f))
+	for name, text := range r.Endpoint.Headers {
+		err = errors.Join(err, f("header", &text))
+		r.Endpoint.Headers[name] = text
+	}
+	return err
+}
+
+func eachSecret(secrets []Secret, field string, now time.Time, f func(string, *string) error) error {
+	for i := range secrets {
+		if !secrets[i].Valid(now) {
+			continue
+		}
+		if err := f(field, &secrets[i].Sealed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// NewSigningSecret returns whsec_ and the base64 of 32 random bytes (Standard
+// Webhooks 1.0, "Signature scheme", symmetric: 24 to 64 bytes).
+func NewSigningSecret() string {
+	var b [32]byte
+	rand.Read(b[:])
+	return "whsec_" + base64.StdEncoding.EncodeToString(b[:])
 }

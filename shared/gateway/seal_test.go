@@ -63,16 +63,16 @@ func TestBadKeyRingIsRefused(t *testing.T) {
 }
 
 func TestRotationKeepsTheOldOneForItsOverlap(t *testing.T) {
-	first := rotate(nil, "a", noon, time.Hour)
-	second := rotate(first, "b", noon.Add(time.Hour), 24*time.Hour)
+	first := RotateSecrets(nil, "a", noon, time.Hour)
+	second := RotateSecrets(first, "b", noon.Add(time.Hour), 24*time.Hour)
 	if len(second) != 2 || second[0].Sealed != "b" || !second[1].Until.Equal(noon.Add(25*time.Hour)) {
 		t.Errorf("after one rotation: %+v", second)
 	}
-	third := rotate(second, "c", noon.Add(26*time.Hour), 24*time.Hour)
+	third := RotateSecrets(second, "c", noon.Add(26*time.Hour), 24*time.Hour)
 	if len(third) != 2 || third[1].Sealed != "b" {
 		t.Errorf("after the first one ended: %+v", third)
 	}
-	if at := rotate(second, "c", noon.Add(2*time.Hour), 0); len(at) != 1 {
+	if at := RotateSecrets(second, "c", noon.Add(2*time.Hour), 0); len(at) != 1 {
 		t.Errorf("overlap 0 keeps %d old ones", len(at)-1)
 	}
 }

@@ -67,13 +67,13 @@ func (c *core) enqueue(ctx context.Context, as []arrival) error {
 	return c.send(ctx, storage.EventsQueue, ms)
 }
 
-// sendTo queues an event of the gateway's own. The same id makes the same
+// SendTo queues an event of the gateway's own. The same id makes the same
 // event, so it may be called again.
-func (c *core) sendTo(ctx context.Context, e provider.Event) error {
-	if !own(&e) || e.ID == "" {
+func (c *core) SendTo(ctx context.Context, e provider.Event) error {
+	if !Own(&e) || e.ID == "" {
 		return fmt.Errorf("send an event of our own: %w: want its id and whom it is for", storage.ErrInvalid)
 	}
-	return c.enqueue(ctx, []arrival{{Event: e, token: digest(e.ID + e.Only)}})
+	return c.enqueue(ctx, []arrival{{Event: e, token: Digest(e.ID + e.Only)}})
 }
 
 // sendSelf puts the message of h on the retry queue, to be received after delay.

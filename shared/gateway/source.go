@@ -56,7 +56,7 @@ type CallbackKey struct {
 func (s Source) credentials(keys *KeyRing, now time.Time) (provider.Credentials, error) {
 	c := provider.Credentials{SDKAppID: s.SDKAppID}
 	var err error
-	pk := sourceKey(s.ID).PK
+	pk := SourceKey(s.ID).PK
 	if c.Tokens, err = keys.opened(pk, "token", s.Tokens, now); err != nil {
 		return c, err
 	}

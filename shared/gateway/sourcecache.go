@@ -51,7 +51,7 @@ func newIngester(c *core) *ingester {
 // storage.ErrUnavailable.
 func (in *ingester) account(ctx context.Context, provider, source, key string, age time.Duration) (account, error) {
 	name := source + "/" + key
-	now := in.now()
+	now := in.Clock()
 	a, ok := in.known.Get(name)
 	if ok && now.Sub(a.at) < age {
 		return a.valid(provider, now)
@@ -91,11 +91,11 @@ func (a account) valid(provider string, now time.Time) (account, error) {
 // loadAccount reads the source and the callback key in one call. The key is
 // found by its hash, so the time that a wrong one takes says nothing about it.
 func (in *ingester) loadAccount(ctx context.Context, source, secret string) (account, error) {
-	if _, err := sourceNumber(source); err != nil || secret == "" {
+	if _, err := SourceNumber(source); err != nil || secret == "" {
 		return account{}, storage.ErrNotFound
 	}
-	now := in.now()
-	rows, err := in.Store.Get(ctx, sourceKey(source), callbackKeyKey(source, secret))
+	now := in.Clock()
+	rows, err := in.Store.Get(ctx, SourceKey(source), CallbackKeyKey(source, secret))
 	if err != nil {
 		return account{}, fmt.Errorf("get source: %w", err)
 	}

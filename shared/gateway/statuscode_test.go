@@ -78,13 +78,13 @@ func TestEveryStatusCodeHasItsVerdict(t *testing.T) {
 	}
 	at := time.Now()
 	id := NewID("reg", at)
-	pk := registrationKey(id).PK
+	pk := RegistrationKey(id).PK
 	r := &Registration{
 		ID: id, Format: Raw, Schedule: Schedule{Waits: []time.Duration{5 * time.Second, 5 * time.Minute}},
 		Endpoint: Endpoint{URL: keys.Seal(pk, "url", "https://tenant.example/")},
-		Secrets:  []Secret{{Sealed: keys.Seal(pk, "secret", newSigningSecret())}},
+		Secrets:  []Secret{{Sealed: keys.Seal(pk, "secret", NewSigningSecret())}},
 	}
-	eventID, err := eventID("src-00000001", "", at, "status codes")
+	eventID, err := EventID("src-00000001", "", at, "status codes")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,7 @@ func newTeller(c *core) *teller {
 // id names the hour, so there is at most one an hour, kind and registration,
 // however often it is sent. What becomes of an operational event causes none.
 func (t *teller) tell(ctx context.Context, kind string, about *provider.Event, r *Registration, why string) error {
-	if own(about) && about.Type != TestEventType && about.Only == "" {
+	if Own(about) && about.Type != TestEventType && about.Only == "" {
 		return nil
 	}
 	data := operationalData{Registration: r.ID, Endpoint: r.Endpoint.Shown, Why: why}
@@ -57,8 +57,8 @@ func (t *teller) tellOf(ctx context.Context, kind, source, providerName, tenant,
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", kind, err)
 	}
-	now := t.now()
-	id, err := eventID(source, "", now.Truncate(time.Hour), kind, about)
+	now := t.Clock()
+	id, err := EventID(source, "", now.Truncate(time.Hour), kind, about)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (t *teller) tellOf(ctx context.Context, kind, source, providerName, tenant,
 	if t.told.Contains(id) {
 		return nil
 	}
-	if err := t.sendTo(ctx, e); err != nil {
+	if err := t.SendTo(ctx, e); err != nil {
 		return fmt.Errorf("tell %s of %s: %w", kind, about, err)
 	}
 	t.told.Add(id, struct{}{})

@@ -40,29 +40,7 @@ func (l Limits) OrDefault() Limits {
 	return l
 }
 
-// A Scope is what an API key may do.
-type Scope string
-
-const (
-	ScopeOperator   Scope = "operator"          // everything of the operator
-	ScopeFull       Scope = "full"              // everything of its tenant
-	ScopeRead       Scope = "read"              // see what its tenant has; no secret
-	ScopeSetHTTP    Scope = "set_http_callback" // that call alone
-	ScopeGroupOwner Scope = "group-owner"       // its group alone
-)
-
-// An APIKey is who calls the API. The key itself, rbk_<id>_<secret>, is not
-// kept: the row is found by its SHA-256.
-type APIKey struct {
-	ID      string    `json:"id"`
-	Scope   Scope     `json:"scope"`
-	Tenant  string    `json:"tenant,omitempty"` // of full, read and set_http_callback
-	Group   string    `json:"group,omitempty"`  // of group-owner
-	Name    string    `json:"name,omitempty"`
-	Created time.Time `json:"created"`
-	Expires time.Time `json:"expires,omitzero"`
-	Hash    string    `json:"hash"` // of the row key; so that the row is found from the list
-}
+const ()
 
 // A Grant is what a tenant may receive of a source.
 type Grant struct {
@@ -85,3 +63,6 @@ type Group struct {
 	Removed bool      `json:"removed,omitempty"`
 	Created time.Time `json:"created"`
 }
+
+// MaxName is the length of the longest name, label or description in bytes.
+const MaxName = 200

@@ -85,7 +85,7 @@ type EventType struct {
 // providertest.Provider tells what must hold.
 type Provider interface {
 	// Verify returns nil if cb proves that it comes from the account of c, else
-	// an error wrapping ErrSignature, gateway.ErrUnauthorized, gateway.ErrForbidden or
+	// an error wrapping ErrSignature, control.ErrUnauthorized, control.ErrForbidden or
 	// gateway.ErrUnreadable, without what was wanted or got.
 	Verify(cb *Callback, c Credentials) error
 

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/control"
 )
 
 // A plan says what is to be sent.
@@ -160,7 +160,7 @@ func (s *shift) look(ctx context.Context) error {
 			continue // a repeat of what came ten minutes before has no row
 		}
 		r.kept++
-		e, err := s.w.g.EventOf(ctx, gateway.Operator(), id)
+		e, err := control.New(s.w.g).EventOf(ctx, control.Operator(), id)
 		if err == nil && slices.Contains(ks, keptEvent{id, sha256.Sum256(e.Payload)}) {
 			r.stored++
 		}

@@ -12,12 +12,14 @@ import (
 
 	"ringback/shared/app"
 	"ringback/shared/config"
+	"ringback/shared/control"
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
+	"ringback/shared/transfer"
 )
 
 // The accounts that are called, under fixed ids, so that a finding can be
@@ -101,7 +103,7 @@ func (w *world) wire(ctx context.Context, p plant) error {
 	if p.queue != nil {
 		q = p.queue(q)
 	}
-	w.g, err = app.New(cfg, app.Parts{
+	w.g, err = app.New(cfg, app.Parts{Steps: transfer.Steps,
 		Store: w.db, Queue: q, Keys: keys, Providers: providers, Alone: true, Log: slog.New(&w.faults),
 	})
 	if err != nil {
@@ -124,7 +126,7 @@ func (w *world) wire(ctx context.Context, p plant) error {
 // in both formats.
 func (w *world) add(ctx context.Context, provider string) error {
 	now, source := time.Now(), sources[provider]
-	ch := gateway.SourceChange{Provider: provider, Name: &provider}
+	ch := control.SourceChange{Provider: provider, Name: &provider}
 	switch provider {
 	case "tencent-chat":
 		ch.SDKAppID, ch.Token = new(uint64(sdkAppID)), new(token)
@@ -132,17 +134,17 @@ func (w *world) add(ctx context.Context, provider string) error {
 		ch.Basic = &login
 	}
 	tenant := gateway.NewID("ten", now)
-	_, errSource := w.g.CreateSource(ctx, source, ch)
-	_, errKey := w.g.PutCallbackKey(ctx, gateway.NewID("cbk", now), source, label, secret)
-	_, _, errTenant := w.g.CreateTenant(ctx, tenant, provider, gateway.Limits{})
-	_, errGrant := w.g.CreateGrant(ctx, gateway.NewID("grt", now), source, tenant, nil)
+	_, errSource := control.New(w.g).CreateSource(ctx, source, ch)
+	_, errKey := control.New(w.g).PutCallbackKey(ctx, gateway.NewID("cbk", now), source, label, secret)
+	_, _, errTenant := control.New(w.g).CreateTenant(ctx, tenant, provider, gateway.Limits{})
+	_, errGrant := control.New(w.g).CreateGrant(ctx, gateway.NewID("grt", now), source, tenant, nil)
 	if err := errors.Join(errSource, errKey, errTenant, errGrant); err != nil {
 		return err
 	}
-	c := gateway.Caller{Scope: gateway.ScopeFull, Tenant: tenant, Limits: gateway.Limits{}.OrDefault()}
+	c := control.Caller{Scope: control.ScopeFull, Tenant: tenant, Limits: gateway.Limits{}.OrDefault()}
 	for _, format := range [formats]gateway.Format{gateway.Standard, gateway.Raw} {
-		ch := gateway.RegistrationChange{URL: new("https://tenant.example/" + string(format)), EventTypes: &[]string{"*"}, Format: &format}
-		if _, _, err := w.g.CreateRegistration(ctx, c, gateway.NewID("reg", now), source, ch); err != nil {
+		ch := control.RegistrationChange{URL: new("https://tenant.example/" + string(format)), EventTypes: &[]string{"*"}, Format: &format}
+		if _, _, err := control.New(w.g).CreateRegistration(ctx, c, gateway.NewID("reg", now), source, ch); err != nil {
 			return err
 		}
 	}

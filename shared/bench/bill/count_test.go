@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 )
@@ -99,21 +100,21 @@ func (w *world) prepare(l load) {
 	w.t.Helper()
 	ctx, g := w.t.Context(), w.worker.gateway
 	w.provider = cmp.Or(l.provider, tencentChat)
-	source := gateway.SourceChange{Provider: w.provider, Name: new("a source"), History: &l.history}
+	source := control.SourceChange{Provider: w.provider, Name: new("a source"), History: &l.history}
 	if w.provider == tencentChat {
 		source.SDKAppID = new(uint64(1400000001))
 	}
-	_, err := g.CreateSource(ctx, sourceID, source)
+	_, err := control.New(g).CreateSource(ctx, sourceID, source)
 	must(w.t, err)
-	_, err = g.PutCallbackKey(ctx, "cbk_0000000000000000000000bill", sourceID, "", keyText)
+	_, err = control.New(g).PutCallbackKey(ctx, "cbk_0000000000000000000000bill", sourceID, "", keyText)
 	must(w.t, err)
-	_, _, err = g.CreateTenant(ctx, tenantID, "a tenant", gateway.Limits{})
+	_, _, err = control.New(g).CreateTenant(ctx, tenantID, "a tenant", gateway.Limits{})
 	must(w.t, err)
-	_, err = g.CreateGrant(ctx, "grt_0000000000000000000000bill", sourceID, tenantID, nil)
+	_, err = control.New(g).CreateGrant(ctx, "grt_0000000000000000000000bill", sourceID, tenantID, nil)
 	must(w.t, err)
 	for n := range l.fanOut {
 		id := fmt.Sprintf("reg_%026d", n)
-		_, _, err := g.CreateRegistration(ctx, gateway.Caller{Scope: gateway.ScopeFull, Tenant: tenantID}, id, sourceID, gateway.RegistrationChange{
+		_, _, err := control.New(g).CreateRegistration(ctx, control.Caller{Scope: control.ScopeFull, Tenant: tenantID}, id, sourceID, control.RegistrationChange{
 			URL: new(fmt.Sprintf("https://%d.example/hook", n)), EventTypes: &[]string{"*"}, Schedule: &l.schedule,
 		})
 		must(w.t, err)

@@ -21,6 +21,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
+	"ringback/shared/transfer"
 
 	"github.com/aws/aws-lambda-go/events"
 )
@@ -91,7 +92,7 @@ func (w *world) function(megabytes int, meter *Function) *function {
 	b.Metrics.Out = f
 	keys, err := gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters")
 	must(w.t, err)
-	f.gateway, err = app.New(cfg, app.Parts{
+	f.gateway, err = app.New(cfg, app.Parts{Steps: transfer.Steps,
 		Store: b.Store, Queue: b.Queue, Metrics: b.Metrics, Keys: keys, Providers: all.Providers(),
 		Log: slog.New(slog.NewJSONHandler(f, &slog.HandlerOptions{Level: cfg.LogLevel})),
 	})

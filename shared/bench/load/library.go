@@ -20,11 +20,13 @@ import (
 
 	"ringback/shared/app"
 	"ringback/shared/config"
+	"ringback/shared/control"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
+	"ringback/shared/transfer"
 )
 
 const (
@@ -83,7 +85,7 @@ func (lib *library) gateway(history time.Duration) (*gateway.Gateway, error) {
 	cfg.PublicURL = publicURL
 	now := &handover{Queue: lib.db}
 	cfg.History, cfg.AllowEndpoints = cmp.Or(history, cfg.History), []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	now.g, err = app.New(cfg, app.Parts{
+	now.g, err = app.New(cfg, app.Parts{Steps: transfer.Steps,
 		Store: lib.db, Queue: now, Keys: lib.keys, Providers: all.Providers(), Alone: true, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
@@ -110,19 +112,19 @@ func (lib *library) crowd(ctx context.Context, n int) error {
 
 // crowdOf makes one tenant with n registrations.
 func (lib *library) crowdOf(ctx context.Context, g *gateway.Gateway, first, n int) error {
-	tenant, _, err := g.CreateTenant(ctx, gateway.NewID("ten", time.Now()), "crowd", gateway.Limits{})
+	tenant, _, err := control.New(g).CreateTenant(ctx, gateway.NewID("ten", time.Now()), "crowd", gateway.Limits{})
 	if err != nil {
 		return err
 	}
-	if _, err := g.CreateGrant(ctx, gateway.NewID("grt", time.Now()), lib.source, tenant.ID, nil); err != nil {
+	if _, err := control.New(g).CreateGrant(ctx, gateway.NewID("grt", time.Now()), lib.source, tenant.ID, nil); err != nil {
 		return err
 	}
-	c := gateway.Caller{Scope: gateway.ScopeFull, Tenant: tenant.ID}
+	c := control.Caller{Scope: control.ScopeFull, Tenant: tenant.ID}
 	url := lib.receiver.url(nowhere)
 	for i := range n {
 		match := gateway.Match{"group": {fmt.Sprintf("crowd-%d", first+i)}}
-		ch := gateway.RegistrationChange{URL: &url, Match: &match}
-		if _, _, err := g.CreateRegistration(ctx, c, gateway.NewID("reg", time.Now()), lib.source, ch); err != nil {
+		ch := control.RegistrationChange{URL: &url, Match: &match}
+		if _, _, err := control.New(g).CreateRegistration(ctx, c, gateway.NewID("reg", time.Now()), lib.source, ch); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 )
 
@@ -102,23 +103,23 @@ func (w *world) kindOf(nth int) kind {
 func (w *world) source(g *gateway.Gateway, id string, n int) error {
 	ctx := context.Background()
 	app, name := appID(n), id
-	if _, err := g.CreateSource(ctx, id, gateway.SourceChange{Provider: "tencent-chat", Name: &name, SDKAppID: &app}); err != nil {
+	if _, err := control.New(g).CreateSource(ctx, id, control.SourceChange{Provider: "tencent-chat", Name: &name, SDKAppID: &app}); err != nil {
 		return err
 	}
-	_, err := g.PutCallbackKey(ctx, fmt.Sprintf("cbk_%026d", n), id, "", callbackKey(id))
+	_, err := control.New(g).PutCallbackKey(ctx, fmt.Sprintf("cbk_%026d", n), id, "", callbackKey(id))
 	return err
 }
 
 func (w *world) register(g *gateway.Gateway, r registration) error {
 	ctx, tenant := context.Background(), "ten"+r.id[3:]
-	if _, _, err := g.CreateTenant(ctx, tenant, "a tenant", gateway.Limits{}); err != nil {
+	if _, _, err := control.New(g).CreateTenant(ctx, tenant, "a tenant", gateway.Limits{}); err != nil {
 		return err
 	}
-	if _, err := g.CreateGrant(ctx, "grt"+r.id[3:], r.source, tenant, nil); err != nil {
+	if _, err := control.New(g).CreateGrant(ctx, "grt"+r.id[3:], r.source, tenant, nil); err != nil {
 		return err
 	}
 	url := "https://" + r.group + ".example/hook"
-	_, _, err := g.CreateRegistration(ctx, gateway.Caller{Scope: gateway.ScopeFull, Tenant: tenant}, r.id, r.source, gateway.RegistrationChange{
+	_, _, err := control.New(g).CreateRegistration(ctx, control.Caller{Scope: control.ScopeFull, Tenant: tenant}, r.id, r.source, control.RegistrationChange{
 		URL: &url, EventTypes: &[]string{"*"}, Match: &gateway.Match{"group": {r.group}},
 	})
 	return err

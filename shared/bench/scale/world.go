@@ -19,6 +19,7 @@ import (
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
+	"ringback/shared/transfer"
 )
 
 const (
@@ -93,7 +94,7 @@ func newWorld(a Assumptions) (*world, error) {
 
 func (w *world) newGateway(r role, name string) *gateway.Gateway {
 	c := client{w, r, strconv.Itoa(int(r)) + "." + name + " ", new(float64)}
-	g, err := app.New(w.cfg, app.Parts{Store: c, Queue: c, Keys: w.keys, Providers: all.Providers(), Log: slog.New(slog.DiscardHandler)})
+	g, err := app.New(w.cfg, app.Parts{Steps: transfer.Steps, Store: c, Queue: c, Keys: w.keys, Providers: all.Providers(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		panic(err) // unreachable: it has a Store and a Queue
 	}

@@ -62,6 +62,9 @@ func TestIngestThatImportsMoreIsSeen(t *testing.T) {
 		{"another's provider", "functions/direct/b.go", `import "ringback/shared/provider/smartbots"`, "provider/smartbots"},
 		{"every provider", "shared/app/app.go", `import "ringback/shared/provider/all"`, "shared/provider/all"},
 		{"the API behind another package", "shared/app/app.go", `import "ringback/shared/api"`, "shared/api"},
+		{"control behind another package", "shared/app/app.go", `import "ringback/shared/control"`, "shared/control"},
+		{"groups behind the gateway", "shared/app/app.go", `import "ringback/shared/groups"`, "shared/groups"},
+		{"transfer behind the gateway", "shared/app/app.go", `import "ringback/shared/transfer"`, "shared/transfer"},
 		{"SQLite", "shared/app/app.go", `import _ "modernc.org/sqlite"`, "modernc.org/sqlite"},
 		{"the SDK's configuration", "shared/app/app.go", `import "github.com/aws/aws-sdk-go-v2/config"`, "aws-sdk-go-v2/config"},
 		{"a module that a test imports", "shared/app/app_test.go", `import "pgregory.net/rapid"`, ""},
@@ -145,4 +148,41 @@ func importsOf(tree fs.FS, folder string) (imports []string, err error) {
 		}
 	}
 	return imports, err
+}
+
+// An event's path needs nothing of what the API does: the functions that take
+// callbacks, and the schedule, can write no tenant and no key.
+var (
+	pathMains = append([]string{"functions/retry"}, ingests...)
+	apiHalf   = []string{"shared/control", "shared/groups", "shared/transfer"}
+)
+
+func TestPathReachesNoControl(t *testing.T) { report(t, repository, wrongPath) }
+
+func TestPathThatReachesControlIsSeen(t *testing.T) {
+	for _, half := range apiHalf {
+		tree := fstest.MapFS{
+			"functions/retry/main.go": {Data: []byte("package main\nimport \"ringback/shared/gateway\"\n")},
+			"shared/gateway/jobs.go":  {Data: []byte("package gateway\nimport \"ringback/" + half + "\"\n")},
+		}
+		got, err := wrongPath(tree)
+		if err != nil || len(got) != 1 || !strings.Contains(got[0], half) {
+			t.Errorf("retry with %s behind the gateway: complaints %q, %v; want one", half, got, err)
+		}
+	}
+}
+
+func wrongPath(tree fs.FS) (complaints []string, err error) {
+	for _, main := range pathMains {
+		all, err := reached(tree, main)
+		if err != nil {
+			return nil, err
+		}
+		for _, what := range all {
+			if slices.Contains(apiHalf, what) {
+				complaints = append(complaints, fmt.Sprintf("%s links %s, which no event's path needs", main, what))
+			}
+		}
+	}
+	return complaints, nil
 }

@@ -20,7 +20,8 @@ type room struct {
 
 // house lists all rooms that import anything; the first that matches counts.
 // The arrows point one way: functions → app and one backend; those → gateway;
-// gateway → egress. functions/local has the embedded backend and, since it
+// gateway → egress, storage and the providers' contract. The API's half stands
+// above the gateway: transfer → groups → control → gateway. functions/local has the embedded backend and, since it
 // sets up the other on a laptop, the cloud one too; it also plays a tenant, who
 // verifies signatures. A folder that is not listed may import the standard
 // library alone.
@@ -32,19 +33,21 @@ type room struct {
 var house = []room{
 	{"functions/internal/deployed", []string{"shared/app", "shared/cloud", "shared/config", "shared/gateway", "shared/provider", "shared/storage"}, nil},
 	{"functions/api", []string{"functions/internal/deployed", "shared/api", "shared/console", "shared/cloud", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all"}, nil},
-	{"functions/worker", []string{"functions/internal/deployed", "shared/cloud", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all"}, []string{"github.com/aws/aws-lambda-go/"}},
+	{"functions/worker", []string{"functions/internal/deployed", "shared/cloud", "shared/gateway", "shared/transfer", "shared/provider", "shared/storage", "shared/provider/all"}, []string{"github.com/aws/aws-lambda-go/"}},
 	{"functions/retry", []string{"functions/internal/deployed", "shared/cloud"}, nil},
 	{"functions/local", []string{
+		"shared/app/samples", "shared/control", "shared/groups", "shared/transfer",
 		"shared/api", "shared/app", "shared/cloud", "shared/config", "shared/console", "shared/embedded",
 		"shared/gateway", "shared/provider", "shared/storage", "shared/provider/all", "shared/provider/tencentchat",
 	}, []string{"golang.org/x/sync/errgroup", "github.com/standard-webhooks/standard-webhooks/libraries/go"}},
 	{"functions/*", []string{"functions/internal/deployed", "shared/app", "shared/cloud", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/{own}"}, nil},
 
 	{"shared/app", []string{"shared/config", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, nil},
-	{"shared/api", []string{"shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{
+	{"shared/app/samples", []string{"shared/control", "shared/gateway", "shared/provider", "shared/storage"}, nil},
+	{"shared/api", []string{"shared/control", "shared/groups", "shared/transfer", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{
 		"github.com/danielgtaylor/huma/v2/", "github.com/hashicorp/golang-lru/v2", "golang.org/x/time/rate",
 	}},
-	{"shared/console", []string{"shared/gateway", "shared/provider", "shared/storage"}, nil},
+	{"shared/console", []string{"shared/control", "shared/gateway", "shared/provider", "shared/storage"}, nil},
 	{"shared/console/browsertest", nil, []string{"github.com/chromedp/"}}, // for tests
 	{"shared/config", nil, []string{"github.com/caarlos0/env/v11"}},
 
@@ -61,6 +64,9 @@ var house = []room{
 	{"shared/provider/item", []string{"shared/provider", "shared/provider/jsonscan", "shared/storage"}, nil}, // what rows and messages can hold
 	{"shared/provider/*", []string{"shared/provider", "shared/provider/form", "shared/provider/item", "shared/provider/jsonscan"}, nil},
 
+	{"shared/control", []string{"shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
+	{"shared/groups", []string{"shared/control", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, nil},
+	{"shared/transfer", []string{"shared/control", "shared/gateway", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
 	{"shared/gateway", []string{"shared/egress", "shared/provider", "shared/storage"}, []string{
 		"github.com/hashicorp/golang-lru/v2",
 		"github.com/standard-webhooks/standard-webhooks/libraries/go",
@@ -72,11 +78,11 @@ var house = []room{
 
 	// A command that calls the handlers as a main would wire them.
 	{"shared/bench/badinput", []string{
-		"shared/app", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all", "shared/provider/tencentchat",
+		"shared/control", "shared/transfer", "shared/app", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all", "shared/provider/tencentchat",
 	}, nil},
-	{"shared/bench/scale", []string{"shared/app", "shared/bench/bill", "shared/bench/quantile", "shared/config", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all"}, nil},
+	{"shared/bench/scale", []string{"shared/control", "shared/transfer", "shared/app", "shared/bench/bill", "shared/bench/quantile", "shared/config", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all"}, nil},
 	{"shared/bench/load", []string{ // a command; it fills files with the gateway's own verbs
-		"shared/app", "shared/bench/quantile", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all",
+		"shared/control", "shared/transfer", "shared/app", "shared/bench/quantile", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all",
 	}, []string{"golang.org/x/sync/errgroup"}},
 }
 

@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"ringback/shared/app"
+	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/groups"
 )
 
 // Names of the scenario. Ids are fixed, so that a call can be repeated.
@@ -39,7 +41,7 @@ const (
 // items are what callbacks are about.
 var items = [...]string{"message 1", "message 2", "message 3"}
 
-var caller = gateway.Caller{Scope: gateway.ScopeFull, Tenant: tenant}
+var caller = control.Caller{Scope: control.ScopeFull, Tenant: tenant}
 
 // A step is something that somebody does until it is answered, or waits for.
 type step struct {
@@ -81,7 +83,7 @@ var deliveries = scenario{name: "deliveries", check: checkDeliveries, steps: sli
 		{"resend a delivery", func(w *world, name string) {
 			event := w.out.accepted(refusing, items[1])[0].ID
 			w.call(name, func(ctx context.Context, g *gateway.Gateway) error {
-				_, err := g.ResendDelivery(ctx, caller, gateway.DeliveryID(refusingID, event))
+				_, err := control.New(g).ResendDelivery(ctx, caller, gateway.DeliveryID(refusingID, event))
 				return err
 			})
 		}},
@@ -103,7 +105,7 @@ func callbackForTwo(history gateway.History) []step {
 		{"register an endpoint that holds", called(makeRegistration(holdingID, directSource, holding, false))},
 		{"register an endpoint that refuses", called(makeRegistration(refusingID, directSource, refusing, false))},
 		{"disable the first registration", called(func(ctx context.Context, g *gateway.Gateway) error {
-			_, err := g.DisableRegistration(ctx, caller, holdingID)
+			_, err := control.New(g).DisableRegistration(ctx, caller, holdingID)
 			return err
 		})},
 		{"call back with three items", func(w *world, name string) {
@@ -111,12 +113,12 @@ func callbackForTwo(history gateway.History) []step {
 		}},
 		{"the second endpoint accepts all", happens(func(o *outside) bool { return o.hasAll(refusing) })},
 		{"enable the first registration", called(func(ctx context.Context, g *gateway.Gateway) error {
-			_, err := g.EnableRegistration(ctx, caller, holdingID)
+			_, err := control.New(g).EnableRegistration(ctx, caller, holdingID)
 			return err
 		})},
 		{"release what it held", func(w *world, name string) {
 			w.call(name, func(ctx context.Context, g *gateway.Gateway) error {
-				_, err := g.StartRelease(ctx, caller, releaseID, holdingID, gateway.Span{Since: w.out.Begin.Add(-time.Second)})
+				_, err := control.New(g).StartRelease(ctx, caller, releaseID, holdingID, control.Span{Since: w.out.Begin.Add(-time.Second)})
 				return err
 			})
 		}},
@@ -155,11 +157,11 @@ var groupOfApps = scenario{name: "group", check: checkGroup, slow: true, steps: 
 	makeTenant,
 	{"make a source of SmartBots", called(makeSource(chatSource, "smartbots", chatKey, gateway.FullHistory))},
 	{"make a group", called(func(ctx context.Context, g *gateway.Gateway) error {
-		_, _, err := g.CreateGroup(ctx, groupID, gateway.GroupChange{Source: chatSource, Name: "A group", UUID: groupUUID, Code: "first code"})
+		_, _, err := groups.New(control.New(g), "").CreateGroup(ctx, groupID, groups.GroupChange{Source: chatSource, Name: "A group", UUID: groupUUID, Code: "first code"})
 		return err
 	})},
 	{"set an HTTP callback", called(func(ctx context.Context, g *gateway.Gateway) error {
-		_, err := g.SetHTTPCallback(ctx, caller, gateway.CallbackRequest{
+		_, err := groups.New(control.New(g), "").SetHTTPCallback(ctx, caller, groups.CallbackRequest{
 			Group: "a group", Secret: "first code", AppName: "App", AppUUID: appUUID, URL: "https://" + chatting + "/hook",
 		})
 		return err
@@ -168,7 +170,7 @@ var groupOfApps = scenario{name: "group", check: checkGroup, slow: true, steps: 
 	{"chat in the group", chat("hello")},
 	{"the app hears it", happens(func(o *outside) bool { return len(o.accepted(chatting, "group_chat")) > 0 })},
 	{"change the group's code", called(func(ctx context.Context, g *gateway.Gateway) error {
-		_, err := g.ChangeGroup(ctx, gateway.Operator(), groupID, gateway.GroupChange{Code: "second code"})
+		_, err := groups.New(control.New(g), "").ChangeGroup(ctx, control.Operator(), groupID, groups.GroupChange{Code: "second code"})
 		return err
 	})},
 	{"the app hears that it is removed", happens(func(o *outside) bool { return len(o.accepted(chatting, "callback_removed")) > 0 })},
@@ -177,7 +179,7 @@ var groupOfApps = scenario{name: "group", check: checkGroup, slow: true, steps: 
 
 // makeTenant makes the tenant of all registrations.
 var makeTenant = step{"make a tenant", called(func(ctx context.Context, g *gateway.Gateway) error {
-	_, _, err := g.CreateTenant(ctx, tenant, "a tenant", gateway.Limits{})
+	_, _, err := control.New(g).CreateTenant(ctx, tenant, "a tenant", gateway.Limits{})
 	return err
 })}
 
@@ -209,24 +211,24 @@ func (o *outside) done() {
 
 func makeSource(id, provider, secret string, history gateway.History) func(context.Context, *gateway.Gateway) error {
 	return func(ctx context.Context, g *gateway.Gateway) error {
-		if _, err := g.CreateSource(ctx, id, gateway.SourceChange{Provider: provider, Name: &provider, History: &history}); err != nil {
+		if _, err := control.New(g).CreateSource(ctx, id, control.SourceChange{Provider: provider, Name: &provider, History: &history}); err != nil {
 			return err
 		}
-		_, err := g.PutCallbackKey(ctx, "cbk_"+strings.Repeat("0", 26), id, "", secret)
+		_, err := control.New(g).PutCallbackKey(ctx, "cbk_"+strings.Repeat("0", 26), id, "", secret)
 		return err
 	}
 }
 
 func makeGrant(id, source string) func(context.Context, *gateway.Gateway) error {
 	return func(ctx context.Context, g *gateway.Gateway) error {
-		_, err := g.CreateGrant(ctx, id, source, tenant, nil)
+		_, err := control.New(g).CreateGrant(ctx, id, source, tenant, nil)
 		return err
 	}
 }
 
 func makeRegistration(id, source, host string, ordered bool) func(context.Context, *gateway.Gateway) error {
 	return func(ctx context.Context, g *gateway.Gateway) error {
-		_, _, err := g.CreateRegistration(ctx, caller, id, source, gateway.RegistrationChange{URL: new("https://" + host + "/hook"), Ordered: &ordered})
+		_, _, err := control.New(g).CreateRegistration(ctx, caller, id, source, control.RegistrationChange{URL: new("https://" + host + "/hook"), Ordered: &ordered})
 		return err
 	}
 }

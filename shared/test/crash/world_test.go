@@ -14,6 +14,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
+	"ringback/shared/transfer"
 )
 
 // A backend keeps rows and messages over the lives of processes.
@@ -55,7 +56,7 @@ func (w *world) start() {
 		w.process.exit = func() { w.out.exit(w.dir) }
 	}
 	w.store, w.queue = w.on.begin(w.t)
-	w.g = newGateway(w.t, app.Parts{
+	w.g = newGateway(w.t, app.Parts{Steps: transfer.Steps,
 		Store: mortalStore{w.store, w.process}, Queue: mortalQueue{w.queue, w.process}, Providers: all.Providers(),
 		Alone: w.on.alone(), Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"ringback/shared/app"
+	"ringback/shared/app/samples"
 	"ringback/shared/cloud/awsproxy"
 	"ringback/shared/cloud/runtimetest"
 	"ringback/shared/cloud/sqstest"
@@ -53,7 +53,7 @@ func (w *world) register(r *receiver, schedule string) *standardwebhooks.Webhook
 		Secret string `json:"secret"`
 		APIKey string `json:"api_key"`
 	}
-	w.api(operatorKey, "POST", "/v1/keys", fmt.Sprintf(`{"tenant":%q,"scope":"full","name":"pipeline"}`, app.SampleTenant), 201, &made)
+	w.api(operatorKey, "POST", "/v1/keys", fmt.Sprintf(`{"tenant":%q,"scope":"full","name":"pipeline"}`, samples.Tenant), 201, &made)
 	w.api(made.APIKey, "POST", "/v1/registrations",
 		fmt.Sprintf(`{"source":"src-direct00","url":%q,"event_types":["*"],"schedule":%s}`, r.url, schedule), 201, &made)
 	wh, err := standardwebhooks.NewWebhook(made.Secret)

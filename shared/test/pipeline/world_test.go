@@ -11,15 +11,18 @@ import (
 	"time"
 
 	"ringback/shared/app"
+	"ringback/shared/app/samples"
 	"ringback/shared/cloud"
 	"ringback/shared/cloud/awsproxy"
 	"ringback/shared/cloud/dynamotest"
 	"ringback/shared/cloud/runtimetest"
 	"ringback/shared/cloud/sqstest"
 	"ringback/shared/config"
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
+	"ringback/shared/transfer"
 
 	"github.com/aws/aws-lambda-go/events"
 )
@@ -112,11 +115,11 @@ func (w *world) prepare(dynamoDB string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	g, err := app.New(cfg, app.Parts{Store: b.Store, Queue: b.Queue, Keys: keys, Providers: all.Providers()})
+	g, err := app.New(cfg, app.Parts{Steps: transfer.Steps, Store: b.Store, Queue: b.Queue, Keys: keys, Providers: all.Providers()})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := app.Sample(w.t.Context(), g); err != nil {
+	if err := samples.Install(w.t.Context(), control.New(g)); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/groups"
 	"ringback/shared/storage"
 )
 
@@ -54,8 +56,8 @@ func (w *world) answered(d *deed, err error) {
 
 // refusal reports whether err says that trying again is of no use.
 func refusal(err error) bool {
-	return slices.ContainsFunc([]error{storage.ErrNotFound, storage.ErrConflict, storage.ErrInvalid, gateway.ErrLimit, gateway.ErrForbidden},
-		func(target error) bool { return errors.Is(err, target) }) || errors.As(err, new(*gateway.Refusal))
+	return slices.ContainsFunc([]error{storage.ErrNotFound, storage.ErrConflict, storage.ErrInvalid, control.ErrLimit, control.ErrForbidden},
+		func(target error) bool { return errors.Is(err, target) }) || errors.As(err, new(*groups.Refusal))
 }
 
 // abandoned has those ask again who waited for a process that ended.

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/groups"
 )
 
 // A group is a SmartBots group with applications that know its code.
@@ -27,7 +29,7 @@ func (w *world) makeGroup() {
 		id := gateway.NewID("grp", time.Now())
 		w.groups = append(w.groups, of)
 		w.undertake("a group", func(ctx context.Context, g *gateway.Gateway) (err error) {
-			of.Group, _, err = g.CreateGroup(ctx, id, gateway.GroupChange{Source: s.ID, Name: "Harbor Crew", UUID: s.groups[0], Code: "code 0"})
+			of.Group, _, err = groups.New(control.New(g), "").CreateGroup(ctx, id, groups.GroupChange{Source: s.ID, Name: "Harbor Crew", UUID: s.groups[0], Code: "code 0"})
 			return err
 		}, func(err error) {
 			w.wantDone("a group")(err)
@@ -50,7 +52,7 @@ func (w *world) setCallback(of *group, s *source, t *tenant, n int) {
 	w.wishes = append(w.wishes, r)
 	c := r.state.begin(gateway.Enabled)
 	w.undertake("set_http_callback", func(ctx context.Context, g *gateway.Gateway) error {
-		_, err := g.SetHTTPCallback(ctx, t.caller(), gateway.CallbackRequest{
+		_, err := groups.New(control.New(g), "").SetHTTPCallback(ctx, t.caller(), groups.CallbackRequest{
 			Group: "Harbor Crew", Secret: fmt.Sprint("code ", of.code), AppName: "An app",
 			AppUUID: r.app, URL: "https://" + r.host.latest() + "/hook",
 		})
@@ -78,7 +80,7 @@ func (w *world) changeCode(*wish) {
 			}
 		}
 		w.undertake("change of the code", func(ctx context.Context, g *gateway.Gateway) error {
-			_, err := g.ChangeGroup(ctx, gateway.Operator(), of.ID, gateway.GroupChange{Code: fmt.Sprint("code ", of.code)})
+			_, err := groups.New(control.New(g), "").ChangeGroup(ctx, control.Operator(), of.ID, groups.GroupChange{Code: fmt.Sprint("code ", of.code)})
 			return err
 		}, func(err error) {
 			of.busy = false

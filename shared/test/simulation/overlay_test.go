@@ -21,7 +21,7 @@ type patch struct {
 // over a call can be seen to wait.
 var virtual = []patch{
 	{"shared/gateway/firstattempt.go", `"sync"`, `sync "ringback/shared/test/simulation/virtual"`},
-	{"shared/gateway/securitycode.go", "codeRounds = 210_000", "codeRounds = 1"}, // time is what it is made to take
+	{"shared/groups/securitycode.go", "codeRounds = 210_000", "codeRounds = 1"}, // time is what it is made to take
 }
 
 // virtualPackage is what they import. It exists in the overlay alone.

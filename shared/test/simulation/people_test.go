@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 )
 
@@ -48,8 +49,8 @@ type tenant struct {
 	busy     bool // a deed about the tenant is under way
 }
 
-func (t *tenant) caller() gateway.Caller {
-	return gateway.Caller{Scope: gateway.ScopeFull, Tenant: t.id}
+func (t *tenant) caller() control.Caller {
+	return control.Caller{Scope: control.ScopeFull, Tenant: t.id}
 }
 
 // A grant is what a tenant may have of a source.

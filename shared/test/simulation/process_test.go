@@ -12,6 +12,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
+	"ringback/shared/transfer"
 )
 
 // A process is one life of a gateway.
@@ -36,7 +37,7 @@ func (w *world) newProcess(role string) *process {
 	settings := w.settings
 	settings.Attempts = w.plan.atOnce
 	var err error
-	p.g, err = app.New(settings, app.Parts{
+	p.g, err = app.New(settings, app.Parts{Steps: transfer.Steps,
 		Store: processStore{p}, Queue: processQueue{p}, Keys: w.keys, Providers: all.Providers(),
 		Alone: w.plan.alone, Log: slog.New(slog.DiscardHandler),
 	})

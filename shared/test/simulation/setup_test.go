@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 )
 
@@ -44,7 +45,7 @@ func (w *world) rest() {
 
 func (w *world) makeSource(provider string) {
 	s := &source{groups: []string{"@TGS#A", "@TGS#B", "@TGS#C"}}
-	ch := gateway.SourceChange{Provider: provider, Name: new("a source")}
+	ch := control.SourceChange{Provider: provider, Name: new("a source")}
 	if w.plan.failures {
 		ch.History = new(gateway.FailureHistory)
 	}
@@ -59,10 +60,10 @@ func (w *world) makeSource(provider string) {
 	id := gateway.NewSourceID()
 	w.sources = append(w.sources, s)
 	w.undertake("a source of "+provider, func(ctx context.Context, g *gateway.Gateway) (err error) {
-		if s.Source, err = g.CreateSource(ctx, id, ch); err != nil {
+		if s.Source, err = control.New(g).CreateSource(ctx, id, ch); err != nil {
 			return err
 		}
-		at, err := g.FirstCallbackURL(ctx, s.Source)
+		at, err := control.New(g).FirstCallbackURL(ctx, s.Source)
 		if err != nil {
 			return err
 		}
@@ -89,7 +90,7 @@ func (w *world) makeTenant() {
 	w.tenants = append(w.tenants, t)
 	limits := gateway.Limits{Concurrency: pick(w.rng, 0, 0, 1, 3)}
 	w.undertake("a tenant", func(ctx context.Context, g *gateway.Gateway) error {
-		_, _, err := g.CreateTenant(ctx, t.id, "a tenant", limits)
+		_, _, err := control.New(g).CreateTenant(ctx, t.id, "a tenant", limits)
 		return err
 	}, w.wantDone("a tenant"))
 }
@@ -105,7 +106,7 @@ func (w *world) makeGrant(t *tenant) {
 	c := g.held.begin(true)
 	t.busy = true
 	w.undertake("a grant", func(ctx context.Context, gw *gateway.Gateway) error {
-		_, err := gw.CreateGrant(ctx, g.id, s.ID, t.id, g.match)
+		_, err := control.New(gw).CreateGrant(ctx, g.id, s.ID, t.id, g.match)
 		return err
 	}, func(err error) {
 		t.busy = false
@@ -156,7 +157,7 @@ func (w *world) makeWish() {
 		state: history[gateway.State]{{value: gateway.Removed}}, secret: since(now, ""),
 		ordered: w.rng.IntN(5) == 0 || w.plan.lanes, busy: true,
 	}
-	ch := gateway.RegistrationChange{URL: new("https://" + r.host.latest() + "/hook"), Match: new(r.match.latest()), Schedule: new(r.waits.latest()), Ordered: &r.ordered}
+	ch := control.RegistrationChange{URL: new("https://" + r.host.latest() + "/hook"), Match: new(r.match.latest()), Schedule: new(r.waits.latest()), Ordered: &r.ordered}
 	if s.Provider != "direct" { // direct has a default, and needs no other
 		ch.EventTypes = &[]string{"*"}
 	}
@@ -169,7 +170,7 @@ func (w *world) makeWish() {
 	w.wishes = append(w.wishes, r)
 	c := r.state.begin(gateway.Enabled)
 	w.undertake("registration "+r.id, func(ctx context.Context, g *gateway.Gateway) error {
-		_, secret, err := g.CreateRegistration(ctx, t.caller(), r.id, s.ID, ch)
+		_, secret, err := control.New(g).CreateRegistration(ctx, t.caller(), r.id, s.ID, ch)
 		if err == nil {
 			r.secret.begin(secret)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 )
@@ -38,7 +39,7 @@ func (w *world) disable(r *wish) {
 	}
 	c := r.state.begin(gateway.Disabled)
 	w.change(r, "disable", func(ctx context.Context, g *gateway.Gateway) error {
-		_, err := g.DisableRegistration(ctx, r.tenant.caller(), r.id)
+		_, err := control.New(g).DisableRegistration(ctx, r.tenant.caller(), r.id)
 		return err
 	}, func(err error) { r.state.settle(c, err) })
 }
@@ -67,7 +68,7 @@ func (w *world) enable(r *wish, release bool) {
 	}
 	c := r.state.begin(gateway.Enabled)
 	w.change(r, "enable", func(ctx context.Context, g *gateway.Gateway) error {
-		_, err := g.EnableRegistration(ctx, r.tenant.caller(), r.id)
+		_, err := control.New(g).EnableRegistration(ctx, r.tenant.caller(), r.id)
 		return err
 	}, func(err error) {
 		r.state.settle(c, err)
@@ -83,7 +84,7 @@ func (w *world) delete(r *wish) {
 	}
 	c := r.state.begin(gateway.Removed)
 	w.change(r, "delete", func(ctx context.Context, g *gateway.Gateway) error {
-		err := g.DeleteRegistration(ctx, r.tenant.caller(), r.id)
+		err := control.New(g).DeleteRegistration(ctx, r.tenant.caller(), r.id)
 		if errors.Is(err, storage.ErrNotFound) {
 			return nil
 		}
@@ -97,7 +98,7 @@ func (w *world) alter(r *wish) {
 		return
 	}
 	host, match, waits := w.newHost(), w.someMatch(r.source), w.someSchedule()
-	var ch gateway.RegistrationChange
+	var ch control.RegistrationChange
 	var settle func(error)
 	switch w.rng.IntN(3) {
 	case 0:
@@ -114,7 +115,7 @@ func (w *world) alter(r *wish) {
 		settle = func(err error) { r.waits.settle(c, err) }
 	}
 	w.change(r, "change", func(ctx context.Context, g *gateway.Gateway) error {
-		_, err := g.ChangeRegistration(ctx, r.tenant.caller(), r.id, 0, ch)
+		_, err := control.New(g).ChangeRegistration(ctx, r.tenant.caller(), r.id, 0, ch)
 		return err
 	}, settle)
 }
@@ -129,7 +130,7 @@ func (w *world) rotate(r *wish) {
 	c := r.secret.begin("")
 	var secret string
 	w.change(r, "rotation", func(ctx context.Context, g *gateway.Gateway) (err error) {
-		_, secret, err = g.RotateSecret(ctx, r.tenant.caller(), r.id, overlap)
+		_, secret, err = control.New(g).RotateSecret(ctx, r.tenant.caller(), r.id, overlap)
 		return err
 	}, func(err error) {
 		if err == nil {
@@ -150,7 +151,7 @@ func (w *world) resend(r *wish) {
 	r.asked = append(r.asked, p.id)
 	w.undertake("resend of "+p.id+" to "+r.id, func(ctx context.Context, g *gateway.Gateway) error {
 		asked++
-		_, err := g.ResendDelivery(ctx, r.tenant.caller(), gateway.DeliveryID(r.id, p.id))
+		_, err := control.New(g).ResendDelivery(ctx, r.tenant.caller(), gateway.DeliveryID(r.id, p.id))
 		return err
 	}, func(err error) {
 		r.repeats = r.repeats || asked > 1
@@ -161,7 +162,7 @@ func (w *world) resend(r *wish) {
 }
 
 // job starts one of the jobs that deliver again.
-func (w *world) job(r *wish, kind gateway.JobKind, start func(ctx context.Context, g *gateway.Gateway, id string, s gateway.Span) error) {
+func (w *world) job(r *wish, kind gateway.JobKind, start func(ctx context.Context, g *gateway.Gateway, id string, s control.Span) error) {
 	if r.group != nil {
 		return
 	}
@@ -169,7 +170,7 @@ func (w *world) job(r *wish, kind gateway.JobKind, start func(ctx context.Contex
 	j := &work{id: gateway.NewID("job", time.Now()), kind: kind, start: time.Now()}
 	j.since = j.start.Add(-time.Duration(w.rng.Int64N(int64(w.plan.active)*2) + 1))
 	w.undertake(string(kind)+" for "+r.id, func(ctx context.Context, g *gateway.Gateway) error {
-		return start(ctx, g, j.id, gateway.Span{Since: j.since})
+		return start(ctx, g, j.id, control.Span{Since: j.since})
 	}, func(err error) {
 		if err == nil {
 			r.jobs = append(r.jobs, j)
@@ -178,22 +179,22 @@ func (w *world) job(r *wish, kind gateway.JobKind, start func(ctx context.Contex
 }
 
 func (w *world) recover(r *wish) {
-	w.job(r, gateway.JobRecover, func(ctx context.Context, g *gateway.Gateway, id string, s gateway.Span) error {
-		_, err := g.StartRecover(ctx, r.tenant.caller(), id, r.id, s)
+	w.job(r, gateway.JobRecover, func(ctx context.Context, g *gateway.Gateway, id string, s control.Span) error {
+		_, err := control.New(g).StartRecover(ctx, r.tenant.caller(), id, r.id, s)
 		return err
 	})
 }
 
 func (w *world) release(r *wish) {
-	w.job(r, gateway.JobRelease, func(ctx context.Context, g *gateway.Gateway, id string, s gateway.Span) error {
-		_, err := g.StartRelease(ctx, r.tenant.caller(), id, r.id, s)
+	w.job(r, gateway.JobRelease, func(ctx context.Context, g *gateway.Gateway, id string, s control.Span) error {
+		_, err := control.New(g).StartRelease(ctx, r.tenant.caller(), id, r.id, s)
 		return err
 	})
 }
 
 func (w *world) replay(r *wish) {
-	w.job(r, gateway.JobReplay, func(ctx context.Context, g *gateway.Gateway, id string, s gateway.Span) error {
-		_, err := g.StartReplay(ctx, r.tenant.caller(), id, r.id, s)
+	w.job(r, gateway.JobReplay, func(ctx context.Context, g *gateway.Gateway, id string, s control.Span) error {
+		_, err := control.New(g).StartReplay(ctx, r.tenant.caller(), id, r.id, s)
 		return err
 	})
 }
@@ -208,7 +209,7 @@ func (w *world) revoke(r *wish) {
 	c := g.held.begin(false)
 	t.busy = true
 	w.undertake("revocation of "+g.id, func(ctx context.Context, gw *gateway.Gateway) error {
-		err := gw.DeleteGrant(ctx, g.source.ID, g.id)
+		err := control.New(gw).DeleteGrant(ctx, g.source.ID, g.id)
 		if errors.Is(err, storage.ErrNotFound) {
 			return nil
 		}
@@ -235,7 +236,7 @@ func (w *world) switchTenant(r *wish) {
 	c := t.disabled.begin(disabled)
 	t.busy = true
 	w.undertake("disabling of "+t.id, func(ctx context.Context, g *gateway.Gateway) error {
-		_, err := g.ChangeTenant(ctx, t.id, gateway.TenantChange{Disabled: &disabled})
+		_, err := control.New(g).ChangeTenant(ctx, t.id, control.TenantChange{Disabled: &disabled})
 		return err
 	}, func(err error) {
 		t.busy = false

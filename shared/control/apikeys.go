@@ -1,0 +1,298 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"ringback/shared/gateway"
+	"ringback/shared/storage"
+)
+
+// apiKeyPrefix begins every API key: rbk_<id>_<secret>.
+const apiKeyPrefix = "rbk_"
+
+// KeyPlace is where the rows of an API key are found from. While one is
+// rotated it has two rows with one id.
+type KeyPlace struct {
+	ID     string   `json:"id"`
+	Hashes []string `json:"hashes"` // newest first
+}
+
+// PlaceOf returns the row that lists k under its tenant, its group or the operator.
+func PlaceOf(k APIKey) storage.Key {
+	switch {
+	case k.Group != "":
+		return storage.Key{Table: storage.Registrations, PK: gateway.GroupKey(k.Group).PK, SK: "K#" + k.ID}
+	case k.Tenant != "":
+		return gateway.OfTenant(k.Tenant, "K", k.ID)
+	}
+	return gateway.ListKey("keys", k.ID)
+}
+
+// A ListedKey is an API key with those that it replaced and that still hold.
+type ListedKey struct {
+	APIKey
+	Old []APIKey
+}
+
+// CreateAPIKey makes k under id and returns it with its text, which is told
+// once. A key that was made under the same id before ends. The error wraps
+// storage.ErrInvalid, storage.ErrNotFound if its tenant or group is not there, ErrForbidden if
+// c may not make such keys.
+func (ts *tenants) CreateAPIKey(ctx context.Context, c Caller, id string, k APIKey) (APIKey, string, error) {
+	k.ID, k.Created = id, ts.gw.Clock()
+	if c.Scope != ScopeOperator {
+		k.Tenant, k.Group = c.Tenant, ""
+	}
+	if err := ts.checkAPIKey(ctx, c, k); err != nil {
+		return k, "", err
+	}
+	return ts.putAPIKey(ctx, k)
+}
+
+func (ts *tenants) checkAPIKey(ctx context.Context, c Caller, k APIKey) error {
+	if err := k.CheckScope(c); err != nil {
+		return err
+	}
+	switch {
+	case len(k.Name) > gateway.MaxName:
+		return fmt.Errorf("name: %w: want at most %d bytes", storage.ErrInvalid, gateway.MaxName)
+	case !k.Expires.IsZero() && !k.Expires.After(k.Created):
+		return fmt.Errorf("expires: %w: want a time to come", storage.ErrInvalid)
+	case k.Tenant != "":
+		_, err := ts.Tenant(ctx, k.Tenant)
+		return err
+	case k.Group != "":
+		_, err := ts.LiveGroup(ctx, k.Group)
+		return err
+	}
+	return nil
+}
+
+// CheckScope judges whose key k is, and whether c may make it.
+func (k APIKey) CheckScope(c Caller) error {
+	if c.Scope != ScopeOperator && (k.Scope == ScopeOperator || k.Scope == ScopeGroupOwner) {
+		return fmt.Errorf("scope: %w: only the operator makes such keys", ErrForbidden)
+	}
+	switch k.Scope {
+	case ScopeFull, ScopeRead, ScopeSetHTTP:
+		if k.Tenant == "" || k.Group != "" {
+			return fmt.Errorf("tenant: %w: want one for a key of this scope", storage.ErrInvalid)
+		}
+	case ScopeGroupOwner:
+		if k.Group == "" || k.Tenant != "" {
+			return fmt.Errorf("group: %w: want one for a key of this scope", storage.ErrInvalid)
+		}
+	case ScopeOperator:
+		if k.Tenant != "" || k.Group != "" {
+			return fmt.Errorf("scope: %w: an operator's key has neither tenant nor group", storage.ErrInvalid)
+		}
+	default:
+		return fmt.Errorf("scope: %w: want full, read, set_http_callback, group-owner or operator", storage.ErrInvalid)
+	}
+	return nil
+}
+
+// putAPIKey writes k with a new secret in place of all that k.ID had.
+func (ts *tenants) putAPIKey(ctx context.Context, k APIKey) (APIKey, string, error) {
+	text := newAPIKeyText(k.ID)
+	k.Hash = gateway.Digest(text)
+	var old []string
+	_, err := storage.Change(ctx, ts.gw.Store, PlaceOf(k), func(p *KeyPlace, _ *storage.Row) error {
+		old = p.Hashes
+		p.ID, p.Hashes = k.ID, []string{k.Hash}
+		return nil
+	})
+	if err != nil {
+		return k, "", err
+	}
+	if err := storage.Put(ctx, ts.gw.Store, gateway.APIKeyRow(k.Hash), k, storage.AnyRev); err != nil {
+		return k, "", err
+	}
+	return k, text, ts.deleteKeyRows(ctx, old)
+}
+
+// RotateAPIKey gives the key a new secret and returns its text. The old ones
+// end after overlap.
+func (ts *tenants) RotateAPIKey(ctx context.Context, c Caller, tenant, id string, overlap time.Duration) (APIKey, string, error) {
+	listed, err := ts.APIKey(ctx, c, tenant, id)
+	if err != nil {
+		return APIKey{}, "", err
+	}
+	if err := checkOverlap(overlap); err != nil {
+		return APIKey{}, "", err
+	}
+	now := ts.gw.Clock()
+	k := listed.APIKey
+	text := newAPIKeyText(id)
+	k.Hash, k.Created = gateway.Digest(text), now
+	if err := storage.Put(ctx, ts.gw.Store, gateway.APIKeyRow(k.Hash), k, storage.AnyRev); err != nil {
+		return k, "", err
+	}
+	if _, err := storage.Change(ctx, ts.gw.Store, PlaceOf(k), func(p *KeyPlace, _ *storage.Row) error {
+		p.Hashes = append([]string{k.Hash}, p.Hashes...)
+		return nil
+	}); err != nil {
+		return k, "", err
+	}
+	return k, text, ts.endKeys(ctx, append(listed.Old, listed.APIKey), now.Add(overlap))
+}
+
+// endKeys lets keys end at a time, unless they end before.
+func (ts *tenants) endKeys(ctx context.Context, old []APIKey, end time.Time) error {
+	var errs []error
+	for _, k := range old {
+		_, err := storage.Change(ctx, ts.gw.Store, gateway.APIKeyRow(k.Hash), func(k *APIKey, r *storage.Row) error {
+			if k.ID == "" || !k.Expires.IsZero() && k.Expires.Before(end) {
+				return storage.ErrUnchanged
+			}
+			k.Expires, r.Expires = end, end
+			return nil
+		})
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// DeleteAPIKey ends the key and all that it replaced.
+func (ts *tenants) DeleteAPIKey(ctx context.Context, c Caller, tenant, id string) error {
+	listed, err := ts.APIKey(ctx, c, tenant, id)
+	if err != nil {
+		return err
+	}
+	p, _, err := storage.Load[KeyPlace](ctx, ts.gw.Store, PlaceOf(listed.APIKey))
+	if err != nil {
+		return err
+	}
+	if err := ts.deleteKeyRows(ctx, p.Hashes); err != nil {
+		return err
+	}
+	return storage.Delete(ctx, ts.gw.Store, PlaceOf(listed.APIKey), storage.AnyRev)
+}
+
+func (ts *tenants) deleteKeyRows(ctx context.Context, hashes []string) error {
+	for _, h := range hashes {
+		if err := storage.Delete(ctx, ts.gw.Store, gateway.APIKeyRow(h), storage.AnyRev); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// APIKey returns a key of the caller's, or for the operator of a tenant or, if
+// that is empty, its own.
+func (ts *tenants) APIKey(ctx context.Context, c Caller, tenant, id string) (ListedKey, error) {
+	tenant, err := c.tenantIn(tenant)
+	if err != nil {
+		return ListedKey{}, err
+	}
+	p, _, err := storage.Load[KeyPlace](ctx, ts.gw.Store, PlaceOf(APIKey{ID: id, Tenant: tenant}))
+	if err != nil {
+		return ListedKey{}, fmt.Errorf("API key: %w", err)
+	}
+	return ts.listedKey(ctx, p)
+}
+
+// APIKeys returns a page of the keys of the caller's tenant, or for the
+// operator of a tenant or, if that is empty, its own.
+func (ts *tenants) APIKeys(ctx context.Context, c Caller, tenant string, at storage.Place) ([]ListedKey, string, error) {
+	tenant, err := c.tenantIn(tenant)
+	if err != nil {
+		return nil, "", err
+	}
+	k := PlaceOf(APIKey{Tenant: tenant, ID: "x"})
+	q := at.Query(storage.Query{Table: storage.Registrations, PK: k.PK}, strings.TrimSuffix(k.SK, "x"))
+	return storage.Listed(ctx, ts.gw.Store, q, func(r storage.Row) (ListedKey, error) {
+		var p KeyPlace
+		if err := storage.Decode(r, &p); err != nil {
+			return ListedKey{}, err
+		}
+		return ts.listedKey(ctx, p)
+	})
+}
+
+// listedKey reads the rows of a key. It is storage.ErrNotFound if all have ended.
+func (ts *tenants) listedKey(ctx context.Context, p KeyPlace) (ListedKey, error) {
+	now := ts.gw.Clock()
+	var l ListedKey
+	for _, h := range p.Hashes {
+		k, _, err := storage.Load[APIKey](ctx, ts.gw.Store, gateway.APIKeyRow(h))
+		if errors.Is(err, storage.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return l, err
+		}
+		switch {
+		case l.ID == "":
+			l.APIKey = k
+		case k.valid(now):
+			l.Old = append(l.Old, k)
+		}
+	}
+	if l.ID == "" {
+		return l, fmt.Errorf("API key: %w", storage.ErrNotFound)
+	}
+	return l, nil
+}
+
+// CallerOf returns who calls with the text of an API key. The error wraps
+// ErrUnauthorized if there is no such key, it has expired, or its tenant is
+// disabled. It reads rows each time.
+func (ts *tenants) CallerOf(ctx context.Context, text string) (Caller, APIKey, error) {
+	if !strings.HasPrefix(text, apiKeyPrefix) || len(text) > gateway.MaxName {
+		return Caller{}, APIKey{}, ErrUnauthorized
+	}
+	k, _, err := storage.Load[APIKey](ctx, ts.gw.Store, gateway.APIKeyKey(text))
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return Caller{}, k, ErrUnauthorized
+	case err != nil:
+		return Caller{}, k, err
+	case !k.valid(ts.gw.Clock()):
+		return Caller{}, k, fmt.Errorf("expired: %w", ErrUnauthorized)
+	}
+	c := Caller{Key: k.ID, Scope: k.Scope, Tenant: k.Tenant, Group: k.Group, Limits: gateway.Limits{}.OrDefault()}
+	if k.Tenant == "" {
+		return c, k, nil
+	}
+	t, err := ts.Tenant(ctx, k.Tenant)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return c, k, ErrUnauthorized
+	case err != nil:
+		return c, k, err
+	case t.Disabled:
+		return c, k, fmt.Errorf("tenant is disabled: %w", ErrUnauthorized)
+	}
+	c.Limits = t.Limits.OrDefault()
+	return c, k, nil
+}
+
+func (k APIKey) valid(now time.Time) bool { return k.Expires.IsZero() || now.Before(k.Expires) }
+
+// FirstKeyID returns the id of the key that is made with a tenant or group, the
+// same if that is made again after a crash.
+func FirstKeyID(of string) string { return gateway.IDFrom("key", time.Time{}, "first "+of) }
+
+// newAPIKeyText returns a new key with 160 random bits.
+func newAPIKeyText(id string) string {
+	_, bare, _ := strings.Cut(id, "_")
+	return apiKeyPrefix + bare + "_" + gateway.NewCallbackSecret()
+}
+
+// An APIKey is who calls the API. The key itself, rbk_<id>_<secret>, is not
+// kept: the row is found by its SHA-256.
+type APIKey struct {
+	ID      string    `json:"id"`
+	Scope   Scope     `json:"scope"`
+	Tenant  string    `json:"tenant,omitempty"` // of full, read and set_http_callback
+	Group   string    `json:"group,omitempty"`  // of group-owner
+	Name    string    `json:"name,omitempty"`
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires,omitzero"`
+	Hash    string    `json:"hash"` // of the row key; so that the row is found from the list
+}

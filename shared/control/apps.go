@@ -1,0 +1,77 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strconv"
+	"time"
+
+	"ringback/shared/gateway"
+	"ringback/shared/provider"
+	"ringback/shared/storage"
+)
+
+// An App is a registration made by set_http_callback, as its group lists it.
+type App struct {
+	Registration string `json:"registration"`
+	Tenant       string `json:"tenant"`
+}
+
+// RemoveByCode removes a registration that was made with an older code of the
+// group than it has now, and tells its app. It may be called again.
+func (rr *registrations) RemoveByCode(ctx context.Context, registration string, of gateway.Group) error {
+	r, err := rr.Registration(ctx, Operator(), registration)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil
+	}
+	if err != nil || r.Group != of.ID {
+		return err
+	}
+	return rr.RemoveApp(ctx, registration, gateway.WhyCode, of.Rev)
+}
+
+// RemoveApp makes a tombstone of a registration by code that was made before
+// the group had the revision rev, and queues callback_removed for it. Called
+// again it queues the same event, which is recognised as a repeat.
+func (rr *registrations) RemoveApp(ctx context.Context, registration, why string, rev int) error {
+	err := rr.removeRegistrationIf(ctx, registration, why, func(r gateway.Registration) bool { return r.GroupRev < rev })
+	if err != nil {
+		return err
+	}
+	r, err := rr.Registration(ctx, Operator(), registration)
+	if err != nil || r.State != gateway.Removed {
+		return err
+	}
+	of, _, err := storage.Load[gateway.Group](ctx, rr.gw.Store, gateway.GroupKey(r.Group))
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return rr.TellApp(ctx, gateway.CallbackRemoved, r, of)
+}
+
+// TellApp queues one of our own events for r, as the form body that SmartBots
+// sends. Its id follows from r's state, so the same is told once.
+func (rr *registrations) TellApp(ctx context.Context, action string, r gateway.Registration, of gateway.Group) error {
+	id, err := AppEventID(action, r)
+	if err != nil {
+		return err
+	}
+	form := url.Values{
+		"action": {action}, "group_uuid": {of.UUID}, "group_id": {of.GroupID}, "group_name": {of.Name},
+		"app_name": {r.AppName}, "app_uuid": {r.AppUUID},
+	}
+	return rr.gw.SendTo(ctx, provider.Event{
+		ID: id, Source: r.Source, Provider: gateway.SmartBots, Type: action, Received: storage.UTC(r.Since), Time: storage.UTC(r.Since),
+		Keys:        map[string][]string{"group": {of.UUID}, "app": {r.AppUUID}},
+		ContentType: "application/x-www-form-urlencoded", Payload: []byte(form.Encode()), Only: r.ID,
+	})
+}
+
+// AppEventID returns the id of an event of our own about the state that r is in.
+func AppEventID(action string, r gateway.Registration) (string, error) {
+	return gateway.EventID(r.Source, "", r.Since, action, r.ID, strconv.Itoa(r.GroupRev), r.Since.Format(time.RFC3339Nano))
+}

@@ -1,0 +1,230 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"ringback/shared/gateway"
+	"ringback/shared/storage"
+)
+
+// CreateCallbackKey makes one more callback URL of a source under id and
+// returns it. A key that is there already under the id is returned as it is.
+func (ss *sources) CreateCallbackKey(ctx context.Context, id, source, label string) (gateway.CallbackKey, string, error) {
+	s, err := ss.Source(ctx, source)
+	if err != nil {
+		return gateway.CallbackKey{}, "", err
+	}
+	if err := checkLabel(label); err != nil {
+		return gateway.CallbackKey{}, "", err
+	}
+	keys, err := ss.callbackKeys(ctx, source)
+	if err != nil {
+		return gateway.CallbackKey{}, "", err
+	}
+	for _, k := range keys {
+		if k.ID == id {
+			url, err := ss.CallbackURL(s, k)
+			return k, url, err
+		}
+	}
+	k := gateway.CallbackKey{ID: id, Source: source, Label: label, Created: ss.gw.Clock()}
+	return ss.putCallbackKey(ctx, s, k)
+}
+
+// PutCallbackKey makes a callback URL of a source under id whose last part is
+// secret, and returns it. It is for sources that committed samples speak to: a
+// secret that others know proves nothing about who calls. A key that is there
+// already under id and secret stays as it is. The error wraps storage.ErrInvalid unless
+// secret is 20 to 64 characters of [a-z0-9-], storage.ErrConflict if another key of the
+// source has it, storage.ErrNotFound if there is no such source.
+func (ss *sources) PutCallbackKey(ctx context.Context, id, source, label, secret string) (string, error) {
+	if !secretForm.MatchString(secret) {
+		return "", fmt.Errorf("secret: %w: want 20 to 64 characters of [a-z0-9-]", storage.ErrInvalid)
+	}
+	if err := checkLabel(label); err != nil {
+		return "", err
+	}
+	s, err := ss.Source(ctx, source)
+	if err != nil {
+		return "", err
+	}
+	k := gateway.CallbackKey{ID: id, Source: source, Label: label, Created: ss.gw.Clock()}
+	k.Sealed = ss.gw.Keys.Seal(gateway.SourceKey(s.ID).PK, "callback_key", secret)
+	err = storage.Put(ctx, ss.gw.Store, gateway.CallbackKeyKey(s.ID, secret), k, "")
+	var there *storage.ConflictError
+	if !errors.As(err, &there) {
+		return ss.callbackURL(s, secret), err
+	}
+	if k, err = storage.Decoded[gateway.CallbackKey](there.Stored); err == nil && k.ID != id {
+		err = fmt.Errorf("callback key: %w: another has this secret", storage.ErrConflict)
+	}
+	return ss.callbackURL(s, secret), err
+}
+
+// secretForm is how the last part of a callback URL may look: Tencent's console
+// takes no other characters.
+var secretForm = regexp.MustCompile(`^[a-z0-9-]{20,64}$`)
+
+func checkLabel(label string) error {
+	if len(label) > gateway.MaxName || !utf8.ValidString(label) || strings.ContainsFunc(label, unicode.IsControl) {
+		return fmt.Errorf("label: %w: want at most %d bytes of UTF-8 without control characters", storage.ErrInvalid, gateway.MaxName)
+	}
+	return nil
+}
+
+// putCallbackKey writes k with a new secret.
+func (ss *sources) putCallbackKey(ctx context.Context, s gateway.Source, k gateway.CallbackKey) (gateway.CallbackKey, string, error) {
+	secret := gateway.NewCallbackSecret()
+	k.Sealed = ss.gw.Keys.Seal(gateway.SourceKey(s.ID).PK, "callback_key", secret)
+	return k, ss.callbackURL(s, secret), storage.Put(ctx, ss.gw.Store, gateway.CallbackKeyKey(s.ID, secret), k, "")
+}
+
+func (ss *sources) callbackURL(s gateway.Source, secret string) string {
+	return ss.gw.PublicURL + "/callbacks/" + s.Provider + "/" + s.ID + "/" + secret
+}
+
+// CallbackURL returns the URL of k, a key of s. It is a secret.
+func (ss *sources) CallbackURL(s gateway.Source, k gateway.CallbackKey) (string, error) {
+	secret, err := ss.gw.Keys.Open(gateway.SourceKey(s.ID).PK, "callback_key", k.Sealed)
+	if err != nil {
+		return "", err
+	}
+	return ss.callbackURL(s, secret), nil
+}
+
+// FirstCallbackURL returns the URL of the oldest key that holds, empty if there
+// is none.
+func (ss *sources) FirstCallbackURL(ctx context.Context, s gateway.Source) (string, error) {
+	keys, err := ss.callbackKeys(ctx, s.ID)
+	if err != nil {
+		return "", err
+	}
+	var first gateway.CallbackKey
+	for _, k := range keys {
+		if k.Until.IsZero() && (first.ID == "" || k.ID < first.ID) {
+			first = k
+		}
+	}
+	if first.ID == "" {
+		return "", nil
+	}
+	return ss.CallbackURL(s, first)
+}
+
+// CallbackKeys returns a page of a source's callback keys; those that are being
+// replaced have an end.
+func (ss *sources) CallbackKeys(ctx context.Context, source string, at storage.Place) (gateway.Source, []gateway.CallbackKey, string, error) {
+	s, err := ss.Source(ctx, source)
+	if err != nil {
+		return s, nil, "", err
+	}
+	now := ss.gw.Clock()
+	q := at.Query(storage.Query{Table: storage.Registrations, PK: gateway.SourceKey(source).PK}, "C#")
+	keys, next, err := storage.Listed(ctx, ss.gw.Store, q, func(r storage.Row) (gateway.CallbackKey, error) {
+		if r.Expired(now) {
+			return gateway.CallbackKey{}, storage.ErrNotFound
+		}
+		return storage.Decoded[gateway.CallbackKey](r)
+	})
+	return s, keys, next, err
+}
+
+// callbackKeys returns all callback keys of a source that hold.
+func (ss *sources) callbackKeys(ctx context.Context, source string) ([]gateway.CallbackKey, error) {
+	var out []gateway.CallbackKey
+	now := ss.gw.Clock()
+	q := storage.Query{Table: storage.Registrations, PK: gateway.SourceKey(source).PK, Consistent: true}.Prefix("C#")
+	err := storage.Each(ctx, ss.gw.Store, q, func(r storage.Row) error {
+		k, err := storage.Decoded[gateway.CallbackKey](r)
+		if err == nil && !r.Expired(now) {
+			out = append(out, k)
+		}
+		return err
+	})
+	return out, err
+}
+
+// RotateCallbackKey gives the key a new URL and returns it. The old ones hold
+// for overlap.
+func (ss *sources) RotateCallbackKey(ctx context.Context, source, id string, overlap time.Duration) (gateway.CallbackKey, string, error) {
+	if err := checkOverlap(overlap); err != nil {
+		return gateway.CallbackKey{}, "", err
+	}
+	s, old, err := ss.callbackKey(ctx, source, id)
+	if err != nil {
+		return gateway.CallbackKey{}, "", err
+	}
+	now := ss.gw.Clock()
+	k, url, err := ss.putCallbackKey(ctx, s, gateway.CallbackKey{ID: id, Source: source, Label: old[0].Label, Created: now})
+	if err != nil {
+		return k, "", err
+	}
+	for _, o := range old {
+		if err := ss.endCallbackKey(ctx, s, o, now.Add(overlap)); err != nil {
+			return k, "", err
+		}
+	}
+	return k, url, ss.gw.Publish(ctx, source)
+}
+
+// callbackKey returns all rows of one key.
+func (ss *sources) callbackKey(ctx context.Context, source, id string) (gateway.Source, []gateway.CallbackKey, error) {
+	s, err := ss.Source(ctx, source)
+	if err != nil {
+		return s, nil, err
+	}
+	keys, err := ss.callbackKeys(ctx, source)
+	if err != nil {
+		return s, nil, err
+	}
+	var out []gateway.CallbackKey
+	for _, k := range keys {
+		if k.ID == id {
+			out = append(out, k)
+		}
+	}
+	if len(out) == 0 {
+		return s, nil, fmt.Errorf("callback key: %w", storage.ErrNotFound)
+	}
+	return s, out, nil
+}
+
+func (ss *sources) endCallbackKey(ctx context.Context, s gateway.Source, k gateway.CallbackKey, end time.Time) error {
+	secret, err := ss.gw.Keys.Open(gateway.SourceKey(s.ID).PK, "callback_key", k.Sealed)
+	if err != nil {
+		return err
+	}
+	_, err = storage.Change(ctx, ss.gw.Store, gateway.CallbackKeyKey(s.ID, secret), func(k *gateway.CallbackKey, r *storage.Row) error {
+		if k.ID == "" || !k.Until.IsZero() && k.Until.Before(end) {
+			return storage.ErrUnchanged
+		}
+		k.Until, r.Expires = end, end
+		return nil
+	})
+	return err
+}
+
+// DeleteCallbackKey ends a callback URL, within 30 s in other processes.
+func (ss *sources) DeleteCallbackKey(ctx context.Context, source, id string) error {
+	s, keys, err := ss.callbackKey(ctx, source, id)
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		secret, err := ss.gw.Keys.Open(gateway.SourceKey(s.ID).PK, "callback_key", k.Sealed)
+		if err != nil {
+			return err
+		}
+		if err := storage.Delete(ctx, ss.gw.Store, gateway.CallbackKeyKey(s.ID, secret), storage.AnyRev); err != nil {
+			return err
+		}
+	}
+	return ss.gw.Publish(ctx, source)
+}

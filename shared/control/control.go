@@ -1,0 +1,43 @@
+// Package control is what the API does with a gateway: it makes sources,
+// tenants, keys, grants and registrations, lists what became of events, and
+// starts jobs. It writes the rows by which the gateway goes, and has no part in
+// an event's path.
+//
+// Its verbs stand in layers, of which each uses those below it:
+//
+//	lifecycle      tenantchange.go, sourceremoval.go, groupremoval.go, removal.go: what ends with all that hangs on it
+//	work           work.go: jobs, tests and dry runs
+//	history        history.go, eventlist.go, merge.go, healths.go: what became of events
+//	registrations  registrations.go, publication.go, endpoint.go, challenge.go, apps.go
+//	tenants        tenants.go, apikeys.go, grants.go
+//	sources        sources.go, callbackkeys.go
+//	base           names.go, idempotency.go: names that are one's own, creates that run once
+//
+// access.go says who calls, and what is the caller's.
+package control
+
+import "ringback/shared/gateway"
+
+// A Control changes and shows what one gateway goes by. It holds no state of
+// its own, so any number may be made of a gateway, and is safe for concurrent use.
+type Control struct{ *lifecycle }
+
+// New returns the Control of g.
+func New(g *gateway.Gateway) *Control {
+	ss := &sources{&base{g}}
+	return &Control{&lifecycle{&work{&history{&registrations{&tenants{ss}}}}}}
+}
+
+// Gateway returns the gateway that c is the Control of.
+func (c *Control) Gateway() *gateway.Gateway { return c.gw }
+
+// Steps returns what the jobs of this package do, for the Steps of g if its
+// process runs jobs.
+func Steps(g *gateway.Gateway) map[gateway.JobKind]gateway.Step {
+	c := New(g)
+	return map[gateway.JobKind]gateway.Step{
+		gateway.JobRemoval: c.removalStep,
+		gateway.JobErasure: c.erasureStep,
+		gateway.JobCode:    c.codeStep,
+	}
+}

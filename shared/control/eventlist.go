@@ -1,0 +1,238 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"ringback/shared/gateway"
+	"ringback/shared/provider"
+	"ringback/shared/storage"
+)
+
+// A ListedEvent is an event as lists show it.
+type ListedEvent struct {
+	provider.Event
+	Size   int  // bytes of the payload
+	Hidden bool // no grant covers it any more: routing keys, label and payload are left out
+	Erased bool // by request; the payload is gone
+}
+
+// hide returns l without what its reader may not see any more.
+func (l ListedEvent) hide() ListedEvent {
+	l.Hidden, l.Size = true, 0
+	l.Keys, l.Label, l.Payload, l.Query, l.ContentType = nil, "", nil, "", ""
+	return l
+}
+
+func listedEvent(r storage.Row) (ListedEvent, error) {
+	er, err := storage.Decoded[gateway.EventRow](r)
+	if err != nil {
+		return ListedEvent{}, err
+	}
+	source, err := gateway.SourceOf(er.ID)
+	return ListedEvent{Event: *er.Event(source, r.Body), Size: len(r.Body), Erased: er.Erased}, err
+}
+
+// Events returns a page of events, newest first, and the cursor of the next
+// page: for the operator all of a source, or as for a tenant those of which
+// there are deliveries. Pages may be short, or empty with a cursor.
+func (hs *history) Events(ctx context.Context, c Caller, q HistoryQuery) ([]ListedEvent, string, error) {
+	if c.Scope == ScopeOperator && q.Registration == "" && q.Tenant == "" {
+		return hs.eventsOfSource(ctx, q)
+	}
+	rs, err := hs.registrationsFor(ctx, c, q)
+	if err != nil {
+		return nil, "", err
+	}
+	var parts []part
+	of := map[string]gateway.Registration{}
+	for _, r := range rs {
+		of[r.ID] = r
+		for shard := range gateway.HistoryShards {
+			parts = append(parts, part{storage.Query{Table: storage.Deliveries, PK: gateway.DeliveryPK(r.ID, shard)}, r.ID, r.Source})
+		}
+	}
+	rows, next, err := hs.merge(ctx, parts, q)
+	if err != nil {
+		return nil, "", err
+	}
+	out, err := hs.eventsOf(ctx, c, rows, of, q)
+	return out, afterEvent(rows, next), err
+}
+
+// afterEvent moves a cursor behind the other deliveries of the event that the
+// page ended with.
+func afterEvent(rows []storage.Row, next string) string {
+	at, err := parseSpot(next)
+	if err != nil || len(rows) == 0 || rows[len(rows)-1].SK[idNumberChars:] != at.time {
+		return next
+	}
+	return spot{time: at.time}.String()
+}
+
+func (hs *history) eventsOfSource(ctx context.Context, q HistoryQuery) ([]ListedEvent, string, error) {
+	if q.Source == "" {
+		return nil, "", fmt.Errorf("source: %w: name one", ErrUnreadable)
+	}
+	if _, err := gateway.SourceNumber(q.Source); err != nil {
+		return nil, "", nil
+	}
+	rows, next, err := hs.merge(ctx, eventParts(q.Source), q)
+	if err != nil {
+		return nil, "", err
+	}
+	now := hs.gw.Clock()
+	out := make([]ListedEvent, 0, len(rows))
+	for _, r := range rows {
+		l, err := listedEvent(r)
+		if err != nil {
+			return nil, "", err
+		}
+		if !r.Expired(now) && q.wants(l.Type, l.Received) {
+			out = append(out, l)
+		}
+	}
+	return out, next, nil
+}
+
+func eventParts(source string) []part {
+	var parts []part
+	for shard := range gateway.HistoryShards {
+		parts = append(parts, part{storage.Query{Table: storage.Deliveries, PK: gateway.EventPK(source, shard)}, source, source})
+	}
+	return parts
+}
+
+// eventsOf returns the events of deliveries, each once, in the order of rows.
+func (hs *history) eventsOf(ctx context.Context, c Caller, rows []storage.Row, of map[string]gateway.Registration, q HistoryQuery) ([]ListedEvent, error) {
+	var order []string
+	mine := map[string][]gateway.Registration{}
+	for _, row := range rows {
+		if mine[row.SK] == nil {
+			order = append(order, row.SK)
+		}
+		registration, _, _ := strings.Cut(strings.TrimPrefix(row.PK, "D#"), "#")
+		mine[row.SK] = append(mine[row.SK], of[registration])
+	}
+	known, err := hs.readEvents(ctx, order)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]ListedEvent, 0, len(order))
+	for _, id := range order {
+		l, ok := known[id]
+		if !ok || !q.wants(l.Type, l.Received) {
+			continue
+		}
+		if l, err = hs.asSeen(ctx, c, l, mine[id]); err != nil {
+			return nil, err
+		}
+		out = append(out, l)
+	}
+	return out, nil
+}
+
+// readEvents returns those of at most MaxPageRows events that are kept.
+func (hs *history) readEvents(ctx context.Context, ids []string) (map[string]ListedEvent, error) {
+	var keys []storage.Key
+	for _, id := range ids {
+		k, err := gateway.EventKey(id)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, k)
+	}
+	out := map[string]ListedEvent{}
+	if len(keys) == 0 {
+		return out, nil
+	}
+	rows, err := hs.gw.Store.Get(ctx, keys...)
+	if err != nil {
+		return nil, fmt.Errorf("get events: %w", err)
+	}
+	now := hs.gw.Clock()
+	for _, r := range rows {
+		l, err := listedEvent(r)
+		if err != nil {
+			return nil, err
+		}
+		if !r.Expired(now) {
+			out[l.ID] = l
+		}
+	}
+	return out, nil
+}
+
+// asSeen returns l as c may see it, which has deliveries of it for rs.
+func (hs *history) asSeen(ctx context.Context, c Caller, l ListedEvent, rs []gateway.Registration) (ListedEvent, error) {
+	if c.Scope == ScopeOperator {
+		return l, nil
+	}
+	for i := range rs {
+		if ok, err := hs.gw.Visible(ctx, &rs[i], &l.Event); err != nil || ok {
+			return l, err
+		}
+	}
+	return l.hide(), nil
+}
+
+// EventOf returns an event with its payload, if c is the operator or has a
+// delivery of it. Hidden events have none.
+func (hs *history) EventOf(ctx context.Context, c Caller, id string) (ListedEvent, error) {
+	known, err := hs.readEvents(ctx, []string{id})
+	if errors.Is(err, storage.ErrInvalid) {
+		err = nil
+	}
+	l, ok := known[id]
+	if err != nil || !ok {
+		return l, orNotFound(err, "event")
+	}
+	if c.Scope == ScopeOperator {
+		return l, nil
+	}
+	rs, err := hs.registrationsFor(ctx, c, HistoryQuery{Event: id})
+	if err != nil {
+		return ListedEvent{}, err
+	}
+	ds, err := hs.deliveriesOf(ctx, rs, HistoryQuery{Event: id})
+	if err != nil || len(ds) == 0 {
+		return ListedEvent{}, orNotFound(err, "event")
+	}
+	var mine []gateway.Registration
+	for _, r := range rs {
+		for _, d := range ds {
+			if d.Registration == r.ID {
+				mine = append(mine, r)
+			}
+		}
+	}
+	return hs.asSeen(ctx, c, l, mine)
+}
+
+// orNotFound returns err, or that there is no such thing if err is nil.
+func orNotFound(err error, what string) error {
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%s: %w", what, storage.ErrNotFound)
+}
+
+// DataOf returns the payload of e as the JSON value data of a standard
+// delivery, and its parameters.
+func (hs *history) DataOf(e *provider.Event) (data, parameters json.RawMessage, err error) {
+	p := hs.gw.Providers[e.Provider]
+	if p == nil || e.Unreadable || gateway.Own(e) {
+		if json.Valid(e.Payload) {
+			return e.Payload, nil, nil
+		}
+		return nil, nil, nil
+	}
+	if data, err = p.Data(e); err != nil {
+		return nil, nil, nil // it can be had as it came
+	}
+	parameters, err = p.Parameters(e)
+	return data, parameters, err
+}

@@ -1,0 +1,101 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"ringback/shared/gateway"
+	"ringback/shared/storage"
+)
+
+// How long a create is remembered, and how long one may run before a repeat
+// takes it over.
+const (
+	onceKept  = 24 * time.Hour
+	onceLease = 30 * time.Second
+)
+
+// MaxIdempotencyKey is the length of the longest Idempotency-Key in bytes.
+const MaxIdempotencyKey = 255
+
+// A Create asks that something be made at most once per key.
+type Create struct {
+	Key    string // Idempotency-Key; empty: made each time
+	Body   string // method, path and body; the same key with another is refused
+	Prefix string // of the id; gateway.SourcePrefix makes source ids
+}
+
+// A Once is a create that must not run twice.
+type Once struct {
+	ID    string    `json:"id"`
+	Body  string    `json:"body"` // digest
+	At    time.Time `json:"at"`   // of the first call
+	Lease time.Time `json:"lease,omitzero"`
+	Done  bool      `json:"done,omitempty"`
+}
+
+// Once calls create with a new id and returns that id, unless c was answered
+// under the same key in the last 24 h: then it returns the id of then, and
+// true. A call that crashed is done again with the same id, so create must
+// write over what it wrote before. The error wraps storage.ErrInvalid if the key came
+// with another body, storage.ErrConflict if the first call still runs, else it is
+// create's.
+func (b *base) Once(ctx context.Context, c Caller, what Create, create func(id string) error) (string, bool, error) {
+	if what.Key == "" {
+		id := gateway.NewIDOf(what.Prefix, b.gw.Clock(), storage.NewRev()+storage.NewRev())
+		return id, false, create(id)
+	}
+	if len(what.Key) > MaxIdempotencyKey {
+		return "", false, fmt.Errorf("Idempotency-Key: %w: want at most %d bytes", storage.ErrInvalid, MaxIdempotencyKey)
+	}
+	key := gateway.OnceKey(c.who(), what.Key)
+	o, err := b.beginOnce(ctx, key, what)
+	if err != nil || o.Done {
+		return o.ID, o.Done, err
+	}
+	if err := create(o.ID); err != nil {
+		return "", false, errors.Join(err, b.endOnce(ctx, key, o, err))
+	}
+	o.Done = true
+	return o.ID, false, storage.PutRow(ctx, b.gw.Store, storage.Row{Key: key, Expires: o.At.Add(onceKept)}, o, storage.AnyRev)
+}
+
+// endOnce gives the key up after a create that failed with err: to a corrected
+// call if nothing was made, else to a repeat.
+func (b *base) endOnce(ctx context.Context, key storage.Key, o Once, err error) error {
+	if answered(err) {
+		return storage.Delete(ctx, b.gw.Store, key, storage.AnyRev)
+	}
+	o.Lease = time.Time{}
+	return storage.PutRow(ctx, b.gw.Store, storage.Row{Key: key, Expires: o.At.Add(onceKept)}, o, storage.AnyRev)
+}
+
+// beginOnce takes the key for this call, or returns the once that is done.
+func (b *base) beginOnce(ctx context.Context, key storage.Key, what Create) (Once, error) {
+	now := b.gw.Clock()
+	return storage.Change(ctx, b.gw.Store, key, func(o *Once, r *storage.Row) error {
+		body := gateway.Digest(what.Body)
+		switch {
+		case o.ID == "" || !now.Before(o.At.Add(onceKept)):
+			*o = Once{ID: gateway.NewIDOf(what.Prefix, now, key.PK), Body: body, At: now}
+		case o.Body != body:
+			return fmt.Errorf("Idempotency-Key: %w: it was used for another request", storage.ErrInvalid)
+		case o.Done:
+			return storage.ErrUnchanged
+		case now.Before(o.Lease):
+			return fmt.Errorf("Idempotency-Key: %w: the first request with it still runs", storage.ErrConflict)
+		}
+		o.Lease = now.Add(onceLease)
+		r.Expires = o.At.Add(onceKept)
+		return nil
+	})
+}
+
+// answered reports whether err is an answer to the caller, given before
+// anything was made.
+func answered(err error) bool {
+	return errors.Is(err, storage.ErrInvalid) || errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrConflict) ||
+		errors.Is(err, ErrLimit) || errors.Is(err, ErrForbidden) || errors.Is(err, storage.ErrTooLarge)
+}

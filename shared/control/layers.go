@@ -1,0 +1,14 @@
+package control
+
+import "ringback/shared/gateway"
+
+// The layers; the package comment tells what is in which.
+type (
+	base          struct{ gw *gateway.Gateway }
+	sources       struct{ *base }
+	tenants       struct{ *sources }
+	registrations struct{ *tenants }
+	history       struct{ *registrations }
+	work          struct{ *history }
+	lifecycle     struct{ *work }
+)

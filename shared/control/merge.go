@@ -1,0 +1,156 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"ringback/shared/gateway"
+	"ringback/shared/storage"
+)
+
+// readsAtOnce is how many partitions of a merged list are read at the same time.
+const readsAtOnce = 32
+
+// An event's id holds a time of the provider's if there is one. A repeat may
+// bring it later than that by stableSlack; it is never further ahead than
+// latestSlack.
+const (
+	stableSlack = 8 * 24 * time.Hour
+	latestSlack = time.Hour
+)
+
+// idNumberChars are those of an event id that come before its time.
+const idNumberChars = len(gateway.EventIDPrefix) + 8
+
+// A part is one partition of a merged list.
+type part struct {
+	storage.Query
+	id     string // registration, or source
+	source string
+}
+
+// A spot is a place in a merged list: what an event id holds after the source's
+// number, so that the events of different sources sort by time, and the
+// registration.
+type spot struct{ time, id string }
+
+func (p part) spot(sk string) spot { return spot{sk[min(idNumberChars, len(sk)):], p.id} }
+
+func (a spot) before(b spot) bool { return a.time > b.time || a.time == b.time && a.id > b.id }
+
+func (s spot) String() string { return s.time + "." + s.id }
+
+func parseSpot(text string) (spot, error) {
+	at, id, found := strings.Cut(text, ".")
+	if !found || len(text) > gateway.MaxName {
+		return spot{}, fmt.Errorf("cursor: %w: want one that a page ended with", storage.ErrInvalid)
+	}
+	return spot{at, id}, nil
+}
+
+// merge reads all parts at once, newest first, and returns a page of what they
+// hold together, and its cursor. What a part did not get to within its page
+// bounds how far the whole page goes.
+func (hs *history) merge(ctx context.Context, parts []part, q HistoryQuery) ([]storage.Row, string, error) {
+	pages := make([]storage.Page, len(parts))
+	var group errgroup.Group
+	group.SetLimit(readsAtOnce)
+	for i, p := range parts {
+		bounded, err := q.bound(p)
+		if err != nil {
+			return nil, "", err
+		}
+		group.Go(func() error {
+			var err error
+			pages[i], err = hs.gw.Store.List(ctx, bounded)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, "", fmt.Errorf("list history: %w", err)
+	}
+	rows, next := q.join(parts, pages)
+	return rows, next, nil
+}
+
+// bound returns p's query from q's cursor on, between q's times. An event's id
+// holds the time of the provider if there is one, so the range is wider than
+// the times of receipt.
+func (q HistoryQuery) bound(p part) (storage.Query, error) {
+	b := p.Query
+	b.Newest, b.Limit = true, min(q.limit(), q.limit()/4+8)
+	if !q.Since.IsZero() {
+		b.From = gateway.EventIDFloor(p.source, q.Since.Add(-stableSlack))
+	}
+	if !q.Until.IsZero() {
+		b.To = gateway.EventIDFloor(p.source, q.Until.Add(latestSlack))
+	}
+	if q.Cursor == "" {
+		return b, nil
+	}
+	at, err := parseSpot(q.Cursor)
+	if err != nil {
+		return b, err
+	}
+	to := gateway.EventIDPrefix + strings.TrimPrefix(p.source, gateway.SourcePrefix+"-") + at.time
+	if p.id < at.id {
+		to += "~" // the same event for this registration comes after the cursor
+	}
+	if b.To == "" || to < b.To {
+		b.To = to
+	}
+	return b, b.Check()
+}
+
+// join merges pages into one, newest first. Its cursor is never before q's own:
+// a page may be empty and end where it began.
+func (q HistoryQuery) join(parts []part, pages []storage.Page) ([]storage.Row, string) {
+	type placed struct {
+		spot
+		row storage.Row
+	}
+	var all []*placed
+	var end *spot // the first place that a part did not get to
+	for i, p := range pages {
+		for _, r := range p.Rows {
+			all = append(all, &placed{parts[i].spot(r.SK), r})
+		}
+		if p.Next == "" {
+			continue
+		}
+		if s := parts[i].spot(p.Next); end == nil || s.before(*end) {
+			end = &s
+		}
+	}
+	if began, err := parseSpot(q.Cursor); err == nil && end != nil && end.before(began) {
+		end = &began
+	}
+	slices.SortFunc(all, func(a, b *placed) int {
+		switch {
+		case a.before(b.spot):
+			return -1
+		case b.before(a.spot):
+			return 1
+		}
+		return 0
+	})
+	var rows []storage.Row
+	for _, p := range all {
+		if end != nil && end.before(p.spot) {
+			break
+		}
+		rows = append(rows, p.row)
+		if len(rows) == q.limit() {
+			return rows, p.String()
+		}
+	}
+	if end != nil {
+		return rows, end.String()
+	}
+	return rows, ""
+}

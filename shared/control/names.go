@@ -1,0 +1,65 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"ringback/shared/storage"
+)
+
+// unusedName is how long a name is kept for who took it and is not there: a
+// create that crashed.
+const unusedName = time.Minute
+
+// A Claim says whose a name is.
+type Claim struct {
+	ID string    `json:"id"`
+	At time.Time `json:"at"`
+}
+
+// claimName makes k say that a name is id's. The error wraps storage.ErrConflict if it
+// is another's, whose row stands under what key makes of its id.
+func (b *base) claimName(ctx context.Context, k storage.Key, id string, key func(id string) storage.Key) error {
+	_, err := storage.Change(ctx, b.gw.Store, k, func(c *Claim, _ *storage.Row) error {
+		if c.ID == id {
+			return storage.ErrUnchanged
+		}
+		if c.ID != "" {
+			if held, err := b.nameHeld(ctx, *c, key); err != nil || held {
+				return orConflict(err)
+			}
+		}
+		*c = Claim{ID: id, At: b.gw.Clock()}
+		return nil
+	})
+	return err
+}
+
+func orConflict(err error) error {
+	if err == nil {
+		return storage.ErrConflict
+	}
+	return err
+}
+
+// nameHeld reports whether who has a name is there, or may come to be.
+func (b *base) nameHeld(ctx context.Context, c Claim, key func(id string) storage.Key) (bool, error) {
+	if b.gw.Clock().Sub(c.At) < unusedName {
+		return true, nil
+	}
+	rows, err := b.gw.Store.Get(ctx, key(c.ID))
+	return len(rows) > 0, err
+}
+
+// FreeName gives a name up if it is id's.
+func (b *base) FreeName(ctx context.Context, k storage.Key, id string) error {
+	c, row, err := storage.Load[Claim](ctx, b.gw.Store, k)
+	if errors.Is(err, storage.ErrNotFound) || err == nil && c.ID != id {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return storage.Delete(ctx, b.gw.Store, k, row.Rev)
+}

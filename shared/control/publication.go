@@ -1,0 +1,260 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"ringback/shared/gateway"
+	"ringback/shared/storage"
+)
+
+// PutRegistration publishes r over old, which was read with row; zero for a new
+// one. The order is: kinds and patterns in use, entries of the match index, the
+// registration, the version. So a crash leaves only superfluous entries, and
+// when it returns the change is known. The error wraps storage.ErrConflict if another
+// was faster.
+//
+// An entry that is not needed any more is dropped only as it was before r was
+// written: a change that needs it again has written it anew since.
+func (rr *registrations) PutRegistration(ctx context.Context, old gateway.Registration, row storage.Row, r gateway.Registration) (gateway.Registration, error) {
+	r.Rev++
+	before, after := old.Published(), r.Published()
+	add, drop := minus(after, before), minus(before, after)
+	if len(add)+len(drop) > 0 {
+		r.Indexed = rr.gw.Clock()
+	}
+	dropped, err := rr.hintRows(ctx, r, drop)
+	if err != nil {
+		return r, err
+	}
+	if err := rr.addHints(ctx, r, add); err != nil {
+		return r, err
+	}
+	if old.ID == "" || old.State == gateway.Removed {
+		if err := rr.ListRegistration(ctx, r); err != nil {
+			return r, err
+		}
+	}
+	next := storage.Row{Key: gateway.RegistrationKey(r.ID)}
+	if r.State == gateway.Removed {
+		next.Expires = r.Since.Add(tombstone)
+	}
+	if err := storage.PutRow(ctx, rr.gw.Store, next, r, row.Rev); err != nil {
+		return r, err
+	}
+	if err := rr.gw.Publish(ctx, r.Source); err != nil {
+		return r, err
+	}
+	if r.State == gateway.Removed {
+		if err := rr.unlistRegistration(ctx, r); err != nil {
+			return r, err
+		}
+	}
+	return r, rr.dropHints(ctx, r, dropped)
+}
+
+func minus(a, b []gateway.Hint) []gateway.Hint {
+	return slices.DeleteFunc(slices.Clone(a), func(h gateway.Hint) bool { return slices.Contains(b, h) })
+}
+
+func (rr *registrations) addHints(ctx context.Context, r gateway.Registration, hints []gateway.Hint) error {
+	if len(hints) == 0 {
+		return nil
+	}
+	if err := rr.gw.Publish(ctx, r.Source, hints...); err != nil {
+		return err
+	}
+	for _, h := range hints {
+		if err := storage.Put(ctx, rr.gw.Store, gateway.HintKey(r.Source, h.RoutingKey, h.Pattern, r.ID), gateway.Link{ID: r.ID}, storage.AnyRev); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hintRows returns the rows of hints as they are now.
+func (rr *registrations) hintRows(ctx context.Context, r gateway.Registration, hints []gateway.Hint) ([]storage.Row, error) {
+	var out []storage.Row
+	for part := range slices.Chunk(hints, storage.MaxPageRows) {
+		keys := make([]storage.Key, len(part))
+		for i, h := range part {
+			keys[i] = gateway.HintKey(r.Source, h.RoutingKey, h.Pattern, r.ID)
+		}
+		rows, err := rr.gw.Store.Get(ctx, keys...)
+		if err != nil {
+			return nil, fmt.Errorf("match entries of %s: %w", r.ID, err)
+		}
+		out = append(out, rows...)
+	}
+	return out, nil
+}
+
+// hintKept is how long an entry that is not needed any more stays: a worker that
+// knows the source as it was a moment ago looks for the registration there, and
+// nowhere else. Entries are hints, so one too many costs a look.
+const hintKept = time.Hour
+
+// dropHints has rows, entries of r, end: those of a removed registration at once.
+func (rr *registrations) dropHints(ctx context.Context, r gateway.Registration, rows []storage.Row) error {
+	for _, row := range rows {
+		if err := rr.dropHint(ctx, r, row); err != nil && !errors.Is(err, storage.ErrConflict) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (rr *registrations) dropHint(ctx context.Context, r gateway.Registration, row storage.Row) error {
+	if r.State == gateway.Removed {
+		return storage.Delete(ctx, rr.gw.Store, row.Key, row.Rev)
+	}
+	was := row.Rev
+	row.Expires = rr.gw.Clock().Add(hintKept)
+	return storage.PutRow(ctx, rr.gw.Store, row, gateway.Link{ID: r.ID}, was)
+}
+
+// ListRegistration lists r with its tenant and its source.
+func (rr *registrations) ListRegistration(ctx context.Context, r gateway.Registration) error {
+	if err := storage.Put(ctx, rr.gw.Store, gateway.OnSource(r.Source, r.ID), gateway.Link{ID: r.ID}, storage.AnyRev); err != nil {
+		return err
+	}
+	return storage.Put(ctx, rr.gw.Store, gateway.OfTenant(r.Tenant, "R", r.ID), TenantRegistration{Source: r.Source}, storage.AnyRev)
+}
+
+// unlistRegistration takes r, which is removed, off its source's list. On its
+// tenant's it stays as long as the tombstone.
+func (rr *registrations) unlistRegistration(ctx context.Context, r gateway.Registration) error {
+	row := storage.Row{Key: gateway.OfTenant(r.Tenant, "R", r.ID), Expires: r.Since.Add(tombstone)}
+	if err := storage.PutRow(ctx, rr.gw.Store, row, TenantRegistration{Source: r.Source, Removed: true}, storage.AnyRev); err != nil {
+		return err
+	}
+	return storage.Delete(ctx, rr.gw.Store, gateway.OnSource(r.Source, r.ID), storage.AnyRev)
+}
+
+// EnableRegistration takes up deliveries again and releases what was held since
+// a moment ago; older ones are released on request. If the registration is
+// enabled, it makes sure that this is known and that the release has begun. The
+// error wraps storage.ErrConflict if the endpoint must consent and does not.
+func (rr *registrations) EnableRegistration(ctx context.Context, c Caller, id string) (gateway.Registration, error) {
+	return rr.enable(ctx, c, id, false)
+}
+
+// EnableAndRelease is EnableRegistration, and releases all that was held. For an
+// ordered registration that goes first: its lanes stay closed until all of it is
+// in its place.
+func (rr *registrations) EnableAndRelease(ctx context.Context, c Caller, id string) (gateway.Registration, error) {
+	return rr.enable(ctx, c, id, true)
+}
+
+func (rr *registrations) enable(ctx context.Context, c Caller, id string, all bool) (gateway.Registration, error) {
+	changed := false
+	r, err := rr.changeRegistration(ctx, c, id, func(r *gateway.Registration) error {
+		if changed = r.State != gateway.Enabled; !changed {
+			return storage.ErrUnchanged
+		}
+		if err := rr.prove(ctx, r); err != nil {
+			return asConflict(err)
+		}
+		r.State, r.Why, r.Since, r.Release = gateway.Enabled, "", rr.gw.Clock(), ""
+		if all {
+			r.Release = gateway.IDFrom("job", r.Since, "enable "+r.ID)
+		}
+		return nil
+	})
+	if err != nil {
+		return r, err
+	}
+	if !changed {
+		if err := rr.gw.Publish(ctx, r.Source); err != nil || rr.gw.Clock().Sub(r.Since) > gateway.TakenUp {
+			return r, err
+		}
+	}
+	return r, rr.wasEnabled(ctx, r)
+}
+
+// heldBefore is how long before it was enabled a registration's deliveries may
+// have been held by a worker that went by what it knew a moment ago, and be
+// released without being asked for.
+const heldBefore = 5 * time.Second
+
+// wasEnabled forgets the failures of before and starts the release of what
+// workers held in the last moment, unless that was done when r was enabled.
+func (rr *registrations) wasEnabled(ctx context.Context, r gateway.Registration) error {
+	id := gateway.IDFrom("job", r.Since, "enable "+r.ID)
+	if _, err := rr.gw.Job(ctx, id); !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
+	if err := storage.Delete(ctx, rr.gw.Store, gateway.HealthKey(r.ID), storage.AnyRev); err != nil {
+		return err
+	}
+	since := r.Since.Add(-heldBefore)
+	if r.Release == id {
+		since = time.Time{}
+	}
+	_, err := rr.gw.StartJob(ctx, gateway.Job{ID: id, Kind: gateway.JobRelease, Tenant: r.Tenant, Registration: r.ID, Source: r.Source, Since: since})
+	return err
+}
+
+// DisableRegistration holds deliveries from now on, within 2 s. If the
+// registration is disabled, it makes sure that this is known.
+func (rr *registrations) DisableRegistration(ctx context.Context, c Caller, id string) (gateway.Registration, error) {
+	changed := false
+	r, err := rr.changeRegistration(ctx, c, id, func(r *gateway.Registration) error {
+		if changed = r.State != gateway.Disabled; !changed {
+			return storage.ErrUnchanged
+		}
+		r.State, r.Why, r.Since = gateway.Disabled, "by request", rr.gw.Clock()
+		return nil
+	})
+	if err != nil || changed {
+		return r, err
+	}
+	return r, rr.gw.Publish(ctx, r.Source)
+}
+
+// DeleteRegistration ends a registration; its deliveries stay listable. One
+// that was made by set_http_callback is told so.
+func (rr *registrations) DeleteRegistration(ctx context.Context, c Caller, id string) error {
+	r, err := rr.Registration(ctx, c, id)
+	switch {
+	case err != nil:
+		return err
+	case r.State == gateway.Removed:
+		if err := rr.gw.Publish(ctx, r.Source); err != nil { // the process that removed it may have ended before
+			return err
+		}
+		return fmt.Errorf("registration: %w", storage.ErrNotFound)
+	case r.Group != "":
+		return rr.RemoveApp(ctx, r.ID, gateway.WhyDeleted, r.GroupRev+1)
+	}
+	return rr.removeRegistration(ctx, id, gateway.WhyDeleted)
+}
+
+// removeRegistration makes a tombstone of a registration. What is pending is
+// cancelled when it falls due. One that is removed stays as it is; the error
+// wraps storage.ErrNotFound if there is none.
+func (rr *registrations) removeRegistration(ctx context.Context, id, why string) error {
+	return rr.removeRegistrationIf(ctx, id, why, func(gateway.Registration) bool { return true })
+}
+
+// removeRegistrationIf is removeRegistration for one of which is holds.
+func (rr *registrations) removeRegistrationIf(ctx context.Context, id, why string, is func(gateway.Registration) bool) error {
+	_, err := rr.changeRegistration(ctx, Operator(), id, func(r *gateway.Registration) error {
+		if !is(*r) {
+			return storage.ErrUnchanged
+		}
+		r.State, r.Why, r.Since = gateway.Removed, why, rr.gw.Clock()
+		return nil
+	})
+	if !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
+	r, err := rr.Registration(ctx, Operator(), id)
+	if err != nil {
+		return err
+	}
+	return rr.gw.Publish(ctx, r.Source) // removed, perhaps by a process that ended before it was known
+}

@@ -1,0 +1,328 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"ringback/shared/gateway"
+	"ringback/shared/provider"
+	"ringback/shared/storage"
+)
+
+// TenantRegistration says in the tenant's partition that a registration is its.
+type TenantRegistration struct {
+	Source  string `json:"source"`
+	Removed bool   `json:"removed,omitempty"`
+}
+
+// A RegistrationChange names what a registration is to have; what is nil stays,
+// or is the default for a new one.
+type RegistrationChange struct {
+	URL         *string
+	Headers     map[string]string // all of them; nil: unchanged
+	EventTypes  *[]string
+	Match       *gateway.Match // the nil Match is the whole of what is granted
+	Format      *gateway.Format
+	Schedule    *gateway.Schedule
+	Timeout     *time.Duration
+	Description *string
+	RawToken    *string // empty: none any more
+	Rate        *float64
+	Concurrency *int
+	Ordered     *bool
+}
+
+// CreateRegistration makes a registration of c's tenant on a source, under id,
+// and returns it with its signing secret, which is told once. If its endpoint
+// must consent and does not, it is disabled. The error wraps storage.ErrNotFound if the
+// source is not granted, storage.ErrInvalid, or ErrLimit.
+func (rr *registrations) CreateRegistration(ctx context.Context, c Caller, id, source string, ch RegistrationChange) (gateway.Registration, string, error) {
+	now := rr.gw.Clock()
+	r := gateway.Registration{ID: id, Tenant: c.Tenant, Source: source, Created: now, State: gateway.Enabled, Since: now, Format: gateway.Standard}
+	if err := rr.anyGrant(ctx, source, c.Tenant); err != nil {
+		return r, "", err
+	}
+	if ch.URL == nil {
+		return r, "", fmt.Errorf("url: %w: want one", storage.ErrInvalid)
+	}
+	if err := rr.RoomFor(ctx, c, source, id); err != nil {
+		return r, "", err
+	}
+	secret := gateway.NewSigningSecret()
+	r.Secrets = []gateway.Secret{{Sealed: rr.gw.Keys.Seal(gateway.RegistrationKey(id).PK, "secret", secret), Since: now}}
+	r, err := rr.altered(ctx, c, r, ch)
+	if err == nil {
+		r, err = rr.provenNew(ctx, r)
+	}
+	if err != nil {
+		return r, "", err
+	}
+	old, row, err := storage.Load[gateway.Registration](ctx, rr.gw.Store, gateway.RegistrationKey(id))
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return r, "", err
+	}
+	r.Rev = old.Rev
+	r, err = rr.PutRegistration(ctx, old, row, r)
+	return r, secret, err
+}
+
+// RoomFor returns an error wrapping ErrLimit if c's tenant has as many
+// registrations on the source as it may. Creates at the same moment may go over
+// it by their number.
+func (rr *registrations) RoomFor(ctx context.Context, c Caller, source, id string) error {
+	n := 0
+	err := rr.eachRegistrationOf(ctx, c.Tenant, func(other string, of TenantRegistration) {
+		if of.Source == source && !of.Removed && other != id {
+			n++
+		}
+	})
+	if most := c.Limits.OrDefault().RegistrationsPerSource; err == nil && n >= most {
+		return fmt.Errorf("registrations: %w: at most %d per source", ErrLimit, most)
+	}
+	return err
+}
+
+// eachRegistrationOf calls f for each registration of a tenant, in order of
+// their making; removed ones included.
+func (rr *registrations) eachRegistrationOf(ctx context.Context, tenant string, f func(id string, of TenantRegistration)) error {
+	now := rr.gw.Clock()
+	q := storage.Query{Table: storage.Registrations, PK: gateway.TenantKey(tenant).PK, Consistent: true}.Prefix("R#")
+	return storage.Each(ctx, rr.gw.Store, q, func(r storage.Row) error {
+		of, err := storage.Decoded[TenantRegistration](r)
+		if err == nil && !r.Expired(now) {
+			f(strings.TrimPrefix(r.SK, "R#"), of)
+		}
+		return err
+	})
+}
+
+// altered returns r as ch wants it, checked.
+func (rr *registrations) altered(ctx context.Context, c Caller, r gateway.Registration, ch RegistrationChange) (gateway.Registration, error) {
+	s, err := rr.Source(ctx, r.Source)
+	if err != nil {
+		return r, err
+	}
+	if err := ch.checkByCode(r); err != nil {
+		return r, err
+	}
+	sent := ""
+	if ch.URL != nil {
+		if sent = *ch.URL; sent == "" {
+			return r, fmt.Errorf("url: %w: want one", storage.ErrInvalid)
+		}
+	}
+	if r.Endpoint, err = rr.endpoint(r.ID, r.Endpoint, sent, ch.Headers); err != nil {
+		return r, err
+	}
+	assign(&r.Match, ch.Match)
+	assign(&r.Format, ch.Format)
+	assign(&r.Schedule, ch.Schedule)
+	assign(&r.Timeout, ch.Timeout)
+	assign(&r.Description, ch.Description)
+	assign(&r.Rate, ch.Rate)
+	assign(&r.Concurrency, ch.Concurrency)
+	assign(&r.Ordered, ch.Ordered)
+	if ch.EventTypes != nil {
+		if r.EventTypes = unique(*ch.EventTypes); len(r.EventTypes) == 0 {
+			return r, fmt.Errorf("event_types: %w: want at least one, or none named for the default", storage.ErrInvalid)
+		}
+	}
+	p := rr.gw.Providers[s.Provider]
+	if len(r.EventTypes) == 0 {
+		r.EventTypes = p.DefaultEventTypes()
+	}
+	if err := checkFor(r, p, c.Limits.OrDefault()); err != nil {
+		return r, err
+	}
+	return rr.withRawToken(r, s, ch.RawToken)
+}
+
+// checkByCode refuses what would change what a registration made by
+// set_http_callback is.
+func (ch RegistrationChange) checkByCode(r gateway.Registration) error {
+	if r.Group != "" && (ch.EventTypes != nil || ch.Match != nil || ch.Format != nil) {
+		return fmt.Errorf("event_types: %w: match, event types and format of a registration made by set_http_callback stay", storage.ErrInvalid)
+	}
+	return nil
+}
+
+// checkFor returns an error wrapping storage.ErrInvalid unless r can be on a source of
+// p, within the tenant's limits.
+func checkFor(r gateway.Registration, p provider.Provider, l gateway.Limits) error {
+	if len(r.EventTypes) == 0 {
+		return fmt.Errorf("event_types: %w: want at least one, such as %s", storage.ErrInvalid, exampleType(p))
+	}
+	if err := gateway.CheckEventTypes(r.EventTypes); err != nil {
+		return err
+	}
+	if err := r.Match.Check(p.KeyKinds()); err != nil {
+		return err
+	}
+	if err := r.Schedule.Check(); err != nil {
+		return err
+	}
+	switch {
+	case len(r.Hints()) > gateway.MaxHints:
+		return fmt.Errorf("match: %w: want at most %d pairs of an event type and a value", storage.ErrInvalid, gateway.MaxHints)
+	case r.Format != gateway.Standard && r.Format != gateway.Raw:
+		return fmt.Errorf("format: %w: want standard or raw", storage.ErrInvalid)
+	case r.Timeout != 0 && (r.Timeout < time.Second || r.Timeout > gateway.AttemptTime):
+		return fmt.Errorf("timeout: %w: want 1s to %v", storage.ErrInvalid, gateway.AttemptTime)
+	case len(r.Description) > 5*gateway.MaxName:
+		return fmt.Errorf("description: %w: want at most %d bytes", storage.ErrInvalid, 5*gateway.MaxName)
+	case r.Rate < 0 || l.DeliveriesPerSecond > 0 && r.Rate > l.DeliveriesPerSecond:
+		return fmt.Errorf("rate: %w: want a number of deliveries per second within the tenant's limit", storage.ErrInvalid)
+	case r.Concurrency < 0 || r.Concurrency > l.Concurrency:
+		return fmt.Errorf("concurrency: %w: want at most %d, the tenant's limit", storage.ErrInvalid, l.Concurrency)
+	}
+	return nil
+}
+
+func exampleType(p provider.Provider) string {
+	if types := p.EventTypes(); len(types) > 0 {
+		return `"` + types[0].Name + `"`
+	}
+	return `"*"`
+}
+
+// withRawToken returns r with a raw_token, or without if it is empty.
+func (rr *registrations) withRawToken(r gateway.Registration, s gateway.Source, token *string) (gateway.Registration, error) {
+	switch {
+	case token == nil || *token == hiddenText && len(r.RawTokens) > 0:
+		return r, nil
+	case s.Provider != tencentChat:
+		return r, fmt.Errorf("raw_token: %w: only registrations on sources of %s have one", storage.ErrInvalid, tencentChat)
+	case *token == "":
+		r.RawTokens = nil
+		return r, nil
+	case r.Format != gateway.Raw:
+		return r, fmt.Errorf("raw_token: %w: only deliveries in raw format are signed with it", storage.ErrInvalid)
+	}
+	if err := checkToken(*token); err != nil || *token == hiddenText {
+		return r, fmt.Errorf("raw_token: %w: want 1 to %d bytes", storage.ErrInvalid, gateway.MaxName)
+	}
+	r.RawTokens = []gateway.Secret{{Sealed: rr.gw.Keys.Seal(gateway.RegistrationKey(r.ID).PK, "raw_token", *token), Since: rr.gw.Clock()}}
+	return r, nil
+}
+
+// Warnings returns what is odd about r, in sentences.
+func (rr *registrations) Warnings(ctx context.Context, r gateway.Registration) ([]string, error) {
+	if r.Format != gateway.Raw {
+		return nil, nil
+	}
+	s, err := rr.Source(ctx, r.Source)
+	if err != nil {
+		return nil, err
+	}
+	p := rr.gw.Providers[s.Provider]
+	names := slices.Clone(r.EventTypes)
+	for _, t := range p.EventTypes() {
+		if gateway.WantsType(r.EventTypes, t.Name) {
+			names = append(names, t.Name)
+		}
+	}
+	for _, name := range unique(names) {
+		if p.Decides(name) {
+			return []string{"event_types name callbacks that the provider wants a decision on, such as " + name +
+				": it has been answered before your endpoint is called, so what your endpoint answers decides nothing"}, nil
+		}
+	}
+	return nil, nil
+}
+
+// Registration returns a registration of c's, removed ones included.
+func (rr *registrations) Registration(ctx context.Context, c Caller, id string) (gateway.Registration, error) {
+	r, row, err := storage.Load[gateway.Registration](ctx, rr.gw.Store, gateway.RegistrationKey(id))
+	switch {
+	case err != nil:
+		return r, fmt.Errorf("registration: %w", err)
+	case row.Expired(rr.gw.Clock()):
+		return r, fmt.Errorf("registration: %w", storage.ErrNotFound)
+	}
+	return r, c.owns(r.Tenant)
+}
+
+// ListRegistrations returns a page of a tenant's registrations, or for the
+// operator those on a source; removed ones left out.
+func (rr *registrations) ListRegistrations(ctx context.Context, c Caller, tenant, source string, at storage.Place) ([]gateway.Registration, string, error) {
+	tenant, err := c.tenantIn(tenant)
+	if err != nil {
+		return nil, "", err
+	}
+	pk := gateway.TenantKey(tenant).PK
+	if tenant == "" {
+		if source == "" {
+			return nil, "", fmt.Errorf("tenant: %w: want one, or a source", storage.ErrInvalid)
+		}
+		pk = gateway.SourceKey(source).PK
+	}
+	q := at.Query(storage.Query{Table: storage.Registrations, PK: pk}, "R#")
+	return storage.Listed(ctx, rr.gw.Store, q, func(row storage.Row) (gateway.Registration, error) {
+		r, err := rr.Registration(ctx, c, strings.TrimPrefix(row.SK, "R#"))
+		if err == nil && (r.State == gateway.Removed || source != "" && r.Source != source) {
+			err = storage.ErrNotFound
+		}
+		return r, err
+	})
+}
+
+// ChangeRegistration changes a registration, if its revision is ifRev or that
+// is 0; else the error wraps storage.ErrConflict. If another endpoint must consent and
+// does not, the error wraps storage.ErrInvalid; one that was waited for is enabled when
+// it does.
+func (rr *registrations) ChangeRegistration(ctx context.Context, c Caller, id string, ifRev int, ch RegistrationChange) (gateway.Registration, error) {
+	enabled := false
+	r, err := rr.changeRegistrationIf(ctx, c, id, ifRev, func(r *gateway.Registration) error {
+		after, err := rr.altered(ctx, c, *r, ch)
+		if err == nil && (ch.URL != nil || ch.Format != nil) {
+			after, err = rr.provenAgain(ctx, after)
+		}
+		if err != nil {
+			return err
+		}
+		enabled = after.State == gateway.Enabled && r.State != gateway.Enabled
+		*r = after
+		return nil
+	})
+	if err != nil || !enabled {
+		return r, err
+	}
+	return r, rr.wasEnabled(ctx, r)
+}
+
+func (rr *registrations) changeRegistration(ctx context.Context, c Caller, id string, f func(*gateway.Registration) error) (gateway.Registration, error) {
+	return rr.changeRegistrationIf(ctx, c, id, 0, f)
+}
+
+// changeRegistrationIf lets f alter the registration and publishes it, again if
+// another was faster and ifRev is 0.
+func (rr *registrations) changeRegistrationIf(ctx context.Context, c Caller, id string, ifRev int, f func(*gateway.Registration) error) (gateway.Registration, error) {
+	var r gateway.Registration
+	err := storage.CompareAndSwap(ctx, func() error {
+		old, row, err := storage.Load[gateway.Registration](ctx, rr.gw.Store, gateway.RegistrationKey(id))
+		r = old
+		switch {
+		case err != nil:
+			return fmt.Errorf("registration: %w", err)
+		case c.owns(old.Tenant) != nil || old.State == gateway.Removed || row.Expired(rr.gw.Clock()):
+			return fmt.Errorf("registration: %w", storage.ErrNotFound)
+		case ifRev != 0 && old.Rev != ifRev:
+			return fmt.Errorf("registration: %w: it is at another revision", storage.ErrConflict)
+		}
+		switch err := f(&r); {
+		case errors.Is(err, storage.ErrUnchanged):
+			r = old
+			return nil
+		case err != nil:
+			r = old
+			return err
+		}
+		r, err = rr.PutRegistration(ctx, old, row, r)
+		return err
+	})
+	return r, err
+}

@@ -1,0 +1,83 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"ringback/shared/gateway"
+	"ringback/shared/provider"
+	"ringback/shared/storage"
+)
+
+// RotateToken gives a tencent-chat source the token that its console has now.
+func (ss *sources) RotateToken(ctx context.Context, id, token string, overlap time.Duration) (gateway.Source, error) {
+	if err := (SourceChange{Token: &token}).check(tencentChat); err != nil {
+		return gateway.Source{}, err
+	}
+	return ss.rotateSource(ctx, id, tencentChat, overlap, func(s *gateway.Source, pk string, now time.Time) {
+		s.Tokens = gateway.RotateSecrets(s.Tokens, ss.gw.Keys.Seal(pk, "token", token), now, overlap)
+	})
+}
+
+// RotateBasic gives a direct source another login and password.
+func (ss *sources) RotateBasic(ctx context.Context, id string, l provider.Login, overlap time.Duration) (gateway.Source, error) {
+	if err := checkLogin(l); err != nil {
+		return gateway.Source{}, err
+	}
+	return ss.rotateSource(ctx, id, direct, overlap, func(s *gateway.Source, pk string, now time.Time) {
+		s.Basic = gateway.RotateSecrets(s.Basic, ss.gw.Keys.Seal(pk, "basic", loginText(l)), now, overlap)
+	})
+}
+
+func (ss *sources) rotateSource(ctx context.Context, id, provider string, overlap time.Duration, f func(s *gateway.Source, pk string, now time.Time)) (gateway.Source, error) {
+	if err := checkOverlap(overlap); err != nil {
+		return gateway.Source{}, err
+	}
+	s, err := ss.Source(ctx, id)
+	if err != nil {
+		return s, err
+	}
+	if !mayHave(s.Provider, provider) {
+		return s, fmt.Errorf("rotate: %w: only sources of %s have that", storage.ErrInvalid, provider)
+	}
+	return ss.changeSource(ctx, id, func(s *gateway.Source) { f(s, gateway.SourceKey(id).PK, ss.gw.Clock()) })
+}
+
+// RotateSecret gives a registration a new signing secret and returns it.
+func (rr *registrations) RotateSecret(ctx context.Context, c Caller, id string, overlap time.Duration) (gateway.Registration, string, error) {
+	if err := checkOverlap(overlap); err != nil {
+		return gateway.Registration{}, "", err
+	}
+	secret := gateway.NewSigningSecret()
+	r, err := rr.changeRegistration(ctx, c, id, func(r *gateway.Registration) error {
+		r.Secrets = gateway.RotateSecrets(r.Secrets, rr.gw.Keys.Seal(gateway.RegistrationKey(id).PK, "secret", secret), rr.gw.Clock(), overlap)
+		return nil
+	})
+	return r, secret, err
+}
+
+// RotateRawToken gives a raw registration on a tencent-chat source another
+// token with which its deliveries are signed as Tencent does.
+func (rr *registrations) RotateRawToken(ctx context.Context, c Caller, id, token string, overlap time.Duration) (gateway.Registration, error) {
+	if err := checkOverlap(overlap); err != nil {
+		return gateway.Registration{}, err
+	}
+	if err := checkToken(token); err != nil {
+		return gateway.Registration{}, fmt.Errorf("raw_%w", err)
+	}
+	return rr.changeRegistration(ctx, c, id, func(r *gateway.Registration) error {
+		if len(r.RawTokens) == 0 {
+			return fmt.Errorf("raw_token: %w: the registration has none; change it instead", storage.ErrInvalid)
+		}
+		r.RawTokens = gateway.RotateSecrets(r.RawTokens, rr.gw.Keys.Seal(gateway.RegistrationKey(id).PK, "raw_token", token), rr.gw.Clock(), overlap)
+		return nil
+	})
+}
+
+// Holding returns those of secrets that hold now, newest first.
+func (rr *registrations) Holding(secrets []gateway.Secret) []gateway.Secret {
+	now := rr.gw.Clock()
+	return slices.DeleteFunc(slices.Clone(secrets), func(s gateway.Secret) bool { return !s.Valid(now) })
+}

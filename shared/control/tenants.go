@@ -1,0 +1,53 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"ringback/shared/gateway"
+	"ringback/shared/storage"
+)
+
+// CreateTenant makes a tenant under id and its first API key, of scope full,
+// whose text is told once.
+func (ts *tenants) CreateTenant(ctx context.Context, id, name string, limits gateway.Limits) (gateway.Tenant, string, error) {
+	t := gateway.Tenant{ID: id, Name: strings.TrimSpace(name), Created: ts.gw.Clock(), Limits: limits}
+	if err := checkTenant(t); err != nil {
+		return t, "", err
+	}
+	if err := storage.Put(ctx, ts.gw.Store, gateway.ListKey("tenants", id), gateway.Link{ID: id}, storage.AnyRev); err != nil {
+		return t, "", err
+	}
+	if err := storage.Put(ctx, ts.gw.Store, gateway.TenantKey(id), t, storage.AnyRev); err != nil {
+		return t, "", err
+	}
+	_, text, err := ts.CreateAPIKey(ctx, Operator(), FirstKeyID(id), APIKey{Scope: ScopeFull, Tenant: id, Name: "first"})
+	return t, text, err
+}
+
+func checkTenant(t gateway.Tenant) error {
+	l := t.Limits
+	switch {
+	case t.Name == "" || len(t.Name) > gateway.MaxName:
+		return fmt.Errorf("name: %w: want 1 to %d bytes", storage.ErrInvalid, gateway.MaxName)
+	case l.RegistrationsPerSource < 0 || l.APICallsPerSecond < 0 || l.DeliveriesPerSecond < 0 || l.Concurrency < 0 || l.Jobs < 0:
+		return fmt.Errorf("limits: %w: want no negative number", storage.ErrInvalid)
+	}
+	return nil
+}
+
+// Tenant returns a tenant.
+func (ts *tenants) Tenant(ctx context.Context, id string) (gateway.Tenant, error) {
+	t, _, err := storage.Load[gateway.Tenant](ctx, ts.gw.Store, gateway.TenantKey(id))
+	if err != nil {
+		return t, fmt.Errorf("tenant: %w", err)
+	}
+	return t, nil
+}
+
+// Tenants returns a page of all tenants.
+func (ts *tenants) Tenants(ctx context.Context, at storage.Place) ([]gateway.Tenant, string, error) {
+	q := at.Query(storage.Query{Table: storage.Registrations, PK: gateway.ListKey("tenants", "").PK}, "")
+	return storage.Listed(ctx, ts.gw.Store, q, func(r storage.Row) (gateway.Tenant, error) { return ts.Tenant(ctx, r.SK) })
+}

@@ -1,0 +1,285 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"ringback/shared/gateway"
+	"ringback/shared/provider"
+	"ringback/shared/storage"
+)
+
+// jobListed is how long a job without a tenant stays in the operator's list.
+const jobListed = 30 * 24 * time.Hour
+
+// TestRegistration queues an event of type registration.test for a
+// registration of c's and returns its id. The error wraps storage.ErrConflict if the
+// registration is not enabled.
+func (wk *work) TestRegistration(ctx context.Context, c Caller, id string) (provider.Event, error) {
+	r, err := wk.Registration(ctx, c, id)
+	if err != nil {
+		return provider.Event{}, err
+	}
+	if r.State != gateway.Enabled {
+		return provider.Event{}, fmt.Errorf("test: %w: the registration is not enabled", storage.ErrConflict)
+	}
+	s, err := wk.Source(ctx, r.Source)
+	if err != nil {
+		return provider.Event{}, err
+	}
+	now := wk.gw.Clock()
+	e := provider.Event{Source: r.Source, Provider: s.Provider, Type: gateway.TestEventType, Received: now, Time: now, ContentType: "application/json", Only: r.ID}
+	if e.ID, err = gateway.EventID(r.Source, "", now, gateway.TestEventType, storage.NewRev()); err != nil {
+		return e, err
+	}
+	e.Payload, err = json.Marshal(struct {
+		Registration string `json:"registration"`
+		Message      string `json:"message"`
+	}{r.ID, "This is a test of your registration."})
+	if err != nil {
+		return e, err
+	}
+	return e, wk.gw.SendTo(ctx, e)
+}
+
+// A Span is a time that a job is about.
+type Span struct {
+	Since, Until time.Time // Until of replay-missing alone; zero: now
+}
+
+// StartRecover starts the job that makes due again what failed since a time.
+func (wk *work) StartRecover(ctx context.Context, c Caller, id, registration string, s Span) (gateway.Job, error) {
+	return wk.startFor(ctx, c, id, registration, gateway.JobRecover, s)
+}
+
+// StartReplay starts the job that delivers what a registration would have got
+// since a time, had it been there. The error wraps storage.ErrConflict if the source
+// keeps no full history.
+func (wk *work) StartReplay(ctx context.Context, c Caller, id, registration string, s Span) (gateway.Job, error) {
+	return wk.startFor(ctx, c, id, registration, gateway.JobReplay, s)
+}
+
+// StartRelease starts the job that makes due what was held since a time.
+func (wk *work) StartRelease(ctx context.Context, c Caller, id, registration string, s Span) (gateway.Job, error) {
+	return wk.startFor(ctx, c, id, registration, gateway.JobRelease, s)
+}
+
+func (wk *work) startFor(ctx context.Context, c Caller, id, registration string, kind gateway.JobKind, s Span) (gateway.Job, error) {
+	r, err := wk.Registration(ctx, c, registration)
+	switch {
+	case err != nil:
+		return gateway.Job{}, err
+	case r.State != gateway.Enabled:
+		return gateway.Job{}, fmt.Errorf("%s: %w: the registration is not enabled", kind, storage.ErrConflict)
+	case !s.Until.IsZero() && !s.Until.After(s.Since):
+		return gateway.Job{}, fmt.Errorf("until: %w: want a time after since", storage.ErrInvalid)
+	}
+	if kind == gateway.JobReplay {
+		if err := wk.fullHistory(ctx, r.Source); err != nil {
+			return gateway.Job{}, err
+		}
+	}
+	if err := wk.roomForJob(ctx, c, r.Tenant, id); err != nil {
+		return gateway.Job{}, err
+	}
+	return wk.gw.StartJob(ctx, gateway.Job{ID: id, Kind: kind, Tenant: r.Tenant, Registration: r.ID, Source: r.Source, Since: s.Since, Until: s.Until})
+}
+
+func (wk *work) fullHistory(ctx context.Context, source string) error {
+	s, err := wk.Source(ctx, source)
+	if err == nil && s.History != gateway.FullHistory {
+		return fmt.Errorf("source: %w: it keeps no full history", storage.ErrConflict)
+	}
+	return err
+}
+
+// roomForJob returns an error wrapping ErrLimit if as many jobs of the tenant
+// run as may.
+func (wk *work) roomForJob(ctx context.Context, c Caller, tenant, id string) error {
+	running := 0
+	q := storage.Query{Table: storage.Registrations, PK: gateway.TenantKey(tenant).PK, Consistent: true}.Prefix("J#")
+	err := storage.Each(ctx, wk.gw.Store, q, func(r storage.Row) error {
+		j, err := wk.gw.Job(ctx, strings.TrimPrefix(r.SK, "J#"))
+		if err == nil && j.ID != id && j.Status == gateway.JobRunning && counts(j) {
+			running++
+		}
+		return nil
+	})
+	if most := c.Limits.OrDefault().Jobs; err == nil && running >= most {
+		return fmt.Errorf("jobs: %w: %d is running; wait for its end or cancel it", ErrLimit, running)
+	}
+	return err
+}
+
+// counts reports whether j is one that a tenant asked for: not the release of
+// the last moment that follows an enable.
+func counts(j gateway.Job) bool {
+	switch j.Kind {
+	case gateway.JobRecover, gateway.JobReplay:
+		return true
+	case gateway.JobRelease:
+		return j.Created.Sub(j.Since) > time.Minute
+	}
+	return false
+}
+
+// StartErasure starts the job that empties the events of a source that match.
+func (wk *work) StartErasure(ctx context.Context, id, source string, match gateway.Match) (gateway.Job, error) {
+	s, err := wk.Source(ctx, source)
+	if err != nil {
+		return gateway.Job{}, err
+	}
+	if match == nil {
+		return gateway.Job{}, fmt.Errorf("match: %w: want at least one routing key", storage.ErrInvalid)
+	}
+	if err := match.Check(wk.gw.Providers[s.Provider].KeyKinds()); err != nil {
+		return gateway.Job{}, err
+	}
+	return wk.StartListed(ctx, gateway.Job{ID: id, Kind: gateway.JobErasure, Source: source, Match: match})
+}
+
+// StartListed starts a job that the operator's list shows.
+func (wk *work) StartListed(ctx context.Context, j gateway.Job) (gateway.Job, error) {
+	if j.ID == "" {
+		j.ID = gateway.NewID("job", wk.gw.Clock())
+	}
+	row := storage.Row{Key: gateway.ListKey("jobs", j.ID), Expires: wk.gw.Clock().Add(jobListed)}
+	if err := storage.PutRow(ctx, wk.gw.Store, row, gateway.Link{ID: j.ID}, storage.AnyRev); err != nil {
+		return j, err
+	}
+	return wk.gw.StartJob(ctx, j)
+}
+
+// Jobs returns a page of a tenant's jobs, or of the operator's own.
+func (wk *work) Jobs(ctx context.Context, c Caller, tenant string, at storage.Place) ([]gateway.Job, string, error) {
+	tenant, err := c.tenantIn(tenant)
+	if err != nil {
+		return nil, "", err
+	}
+	q, start := storage.Query{Table: storage.Registrations, PK: gateway.ListKey("jobs", "").PK}, ""
+	if tenant != "" {
+		q.PK, start = gateway.TenantKey(tenant).PK, "J#"
+	}
+	return storage.Listed(ctx, wk.gw.Store, at.Query(q, start), func(r storage.Row) (gateway.Job, error) {
+		return wk.gw.Job(ctx, strings.TrimPrefix(r.SK, start))
+	})
+}
+
+// JobOf returns a job of c's.
+func (wk *work) JobOf(ctx context.Context, c Caller, id string) (gateway.Job, error) {
+	j, err := wk.gw.Job(ctx, id)
+	if err != nil {
+		return j, err
+	}
+	return j, c.owns(j.Tenant)
+}
+
+// CancelJobOf ends a job of c's after the chunk that runs now.
+func (wk *work) CancelJobOf(ctx context.Context, c Caller, id string) (gateway.Job, error) {
+	j, err := wk.JobOf(ctx, c, id)
+	switch {
+	case err != nil:
+		return j, err
+	case j.Kind == gateway.JobRemoval || j.Kind == gateway.JobCode:
+		return j, fmt.Errorf("job: %w: what it does has been decided and cannot stop halfway", storage.ErrConflict)
+	}
+	return wk.gw.CancelJob(ctx, id)
+}
+
+// How far a dry run looks back in the history.
+const (
+	dryRunEvents = 1_000
+	dryRunTime   = 5 * time.Second
+	dryRunShown  = 100
+)
+
+// A DryRun is what a registration would have got.
+type DryRun struct {
+	Looked   int           // events that were looked at, newest first
+	Matched  int           // of them
+	Events   []ListedEvent // the newest that match, without payload
+	Complete bool          // all events since the time were looked at
+}
+
+// DryRunRegistration tells which kept events since a time a registration of
+// c's would have got, with another match or other event types if given.
+func (wk *work) DryRunRegistration(ctx context.Context, c Caller, id string, since time.Time, ch RegistrationChange) (DryRun, error) {
+	r, err := wk.Registration(ctx, c, id)
+	if err != nil {
+		return DryRun{}, err
+	}
+	if r.State == gateway.Removed {
+		return DryRun{}, fmt.Errorf("registration: %w", storage.ErrNotFound)
+	}
+	if r, err = wk.altered(ctx, c, r, ch); err != nil {
+		return DryRun{}, err
+	}
+	if err := wk.fullHistory(ctx, r.Source); err != nil {
+		return DryRun{}, err
+	}
+	return wk.dryRun(ctx, r, since)
+}
+
+func (wk *work) dryRun(ctx context.Context, r gateway.Registration, since time.Time) (DryRun, error) {
+	v, err := wk.gw.VersionOf(ctx, r.Source)
+	if err != nil {
+		return DryRun{}, err
+	}
+	run := DryRun{Events: []ListedEvent{}}
+	end := wk.gw.Clock().Add(dryRunTime)
+	q := HistoryQuery{Source: r.Source, Since: since, Limit: storage.MaxPageRows}
+	for run.Looked < dryRunEvents && wk.gw.Clock().Before(end) {
+		page, next, err := wk.eventsOfSource(ctx, q)
+		if err != nil {
+			return run, err
+		}
+		for _, l := range page {
+			if err := wk.try(ctx, v.Rev, &r, l, &run); err != nil {
+				return run, err
+			}
+		}
+		if next == "" {
+			run.Complete = true
+			break
+		}
+		q.Cursor = next
+	}
+	return run, nil
+}
+
+// try adds one event to a dry run.
+func (wk *work) try(ctx context.Context, rev string, r *gateway.Registration, l ListedEvent, run *DryRun) error {
+	if l.Only != "" {
+		return nil
+	}
+	ok, err := wk.gw.MayReplay(ctx, rev, &l.Event, r)
+	if err != nil || !ok {
+		return err
+	}
+	run.Looked++
+	if !r.Wants(&l.Event) {
+		return nil
+	}
+	run.Matched++
+	if len(run.Events) < dryRunShown {
+		l.Payload = nil
+		run.Events = append(run.Events, l)
+	}
+	return nil
+}
+
+// DeadLetters tells how many messages each queue has.
+func (wk *work) DeadLetters(ctx context.Context) (map[storage.QueueName]storage.Depth, error) {
+	out := map[storage.QueueName]storage.Depth{}
+	for _, q := range [...]storage.QueueName{storage.EventsQueue, storage.RetryQueue} {
+		d, err := wk.gw.Queue.Depth(ctx, q)
+		if err != nil {
+			return nil, fmt.Errorf("depth of %s: %w", q, err)
+		}
+		out[q] = d
+	}
+	return out, nil
+}

@@ -1,0 +1,5 @@
+package groups
+
+const (
+	smartBotsAPI = "https://api.mysmartbots.com/api/simple.html"
+)

@@ -1,0 +1,206 @@
+package groups
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"ringback/shared/control"
+	"ringback/shared/gateway"
+	"ringback/shared/storage"
+)
+
+// A GroupChange names what a group is to have; what is empty stays.
+type GroupChange struct {
+	Source  string // of a new group
+	Name    string
+	UUID    string
+	GroupID string
+	Code    string // the Group Security Code
+}
+
+// uuidForm is the text form of RFC 9562, section 4, in lower case.
+var uuidForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+
+func (ch GroupChange) check() error {
+	switch {
+	case len(ch.Name) > gateway.MaxName || !utf8.ValidString(ch.Name) || strings.ContainsFunc(ch.Name, unicode.IsControl):
+		return fmt.Errorf("name: %w: want at most %d bytes of UTF-8", storage.ErrInvalid, gateway.MaxName)
+	case ch.UUID != "" && !uuidForm.MatchString(ch.UUID):
+		return fmt.Errorf("uuid: %w: want the group's UUID in Second Life", storage.ErrInvalid)
+	case len(ch.GroupID) > gateway.MaxName || !utf8.ValidString(ch.GroupID):
+		return fmt.Errorf("group_id: %w: want at most %d bytes of UTF-8", storage.ErrInvalid, gateway.MaxName)
+	case len(ch.Code) > gateway.MaxName:
+		return fmt.Errorf("security_code: %w: want at most %d bytes", storage.ErrInvalid, gateway.MaxName)
+	}
+	return nil
+}
+
+// CreateGroup makes a group of a smartbots source under id and the key of its
+// owner, whose text is told once. The error wraps storage.ErrConflict if the name is
+// another group's.
+func (gs *Groups) CreateGroup(ctx context.Context, id string, ch GroupChange) (gateway.Group, string, error) {
+	ch.UUID = strings.ToLower(strings.TrimSpace(ch.UUID))
+	s, err := gs.control.Source(ctx, ch.Source)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return gateway.Group{}, "", fmt.Errorf("source: %w: there is no such source", storage.ErrInvalid)
+	case err != nil:
+		return gateway.Group{}, "", err
+	case s.Provider != gateway.SmartBots:
+		return gateway.Group{}, "", fmt.Errorf("source: %w: only sources of %s have groups", storage.ErrInvalid, gateway.SmartBots)
+	case ch.UUID == "":
+		return gateway.Group{}, "", fmt.Errorf("uuid: %w: want the group's UUID in Second Life", storage.ErrInvalid)
+	case ch.Code == "":
+		return gateway.Group{}, "", fmt.Errorf("security_code: %w: want the Group Security Code", storage.ErrInvalid)
+	}
+	of, err := gs.putGroup(ctx, id, ch, hashCode(sha1Hex(ch.Code)))
+	if err != nil {
+		return of, "", err
+	}
+	k := control.APIKey{Scope: control.ScopeGroupOwner, Group: id, Name: "owner"}
+	_, text, err := gs.control.CreateAPIKey(ctx, control.Operator(), control.FirstKeyID(id), k)
+	return of, text, err
+}
+
+// putGroup stores a new group with the hash of its code.
+func (gs *Groups) putGroup(ctx context.Context, id string, ch GroupChange, code string) (gateway.Group, error) {
+	of := gateway.Group{
+		ID: id, Source: ch.Source, Name: strings.TrimSpace(ch.Name), UUID: ch.UUID, GroupID: ch.GroupID,
+		Code: code, Rev: 1, Created: gs.gw.Clock(),
+	}
+	if of.Name == "" {
+		return of, fmt.Errorf("name: %w: want one", storage.ErrInvalid)
+	}
+	if err := ch.check(); err != nil {
+		return of, err
+	}
+	if err := gs.control.ClaimGroupName(ctx, of.Name, id); err != nil {
+		return of, err
+	}
+	if err := storage.Put(ctx, gs.gw.Store, gateway.ListKey("groups", id), gateway.Link{ID: id}, storage.AnyRev); err != nil {
+		return of, err
+	}
+	if err := storage.Put(ctx, gs.gw.Store, gateway.GroupKey(id), of, storage.AnyRev); err != nil {
+		return of, err
+	}
+	return of, gs.gw.Publish(ctx, of.Source)
+}
+
+// Group returns a group of c's.
+func (gs *Groups) Group(ctx context.Context, c control.Caller, id string) (gateway.Group, error) {
+	if err := c.OwnsGroup(id); err != nil {
+		return gateway.Group{}, fmt.Errorf("group: %w", err)
+	}
+	return gs.control.LiveGroup(ctx, id)
+}
+
+// Groups returns a page of the groups that c may see.
+func (gs *Groups) Groups(ctx context.Context, c control.Caller, at storage.Place) ([]gateway.Group, string, error) {
+	if c.Scope != control.ScopeOperator {
+		of, err := gs.control.LiveGroup(ctx, c.Group)
+		if errors.Is(err, storage.ErrNotFound) {
+			return nil, "", nil
+		}
+		return []gateway.Group{of}, "", err
+	}
+	q := at.Query(storage.Query{Table: storage.Registrations, PK: gateway.ListKey("groups", "").PK}, "")
+	return storage.Listed(ctx, gs.gw.Store, q, func(r storage.Row) (gateway.Group, error) { return gs.control.LiveGroup(ctx, r.SK) })
+}
+
+// ChangeGroup changes a group. Another security code voids, by the one write,
+// all registrations made with the old one; a job then removes them and tells
+// their apps. The same code again removes nothing. The owner may change the
+// code alone; anything else wraps control.ErrForbidden.
+func (gs *Groups) ChangeGroup(ctx context.Context, c control.Caller, id string, ch GroupChange) (gateway.Group, error) {
+	before, err := gs.Group(ctx, c, id)
+	if err != nil {
+		return before, err
+	}
+	if c.Scope != control.ScopeOperator && (ch.Name != "" || ch.UUID != "" || ch.GroupID != "") {
+		return before, fmt.Errorf("group: %w: its owner changes the security code alone", control.ErrForbidden)
+	}
+	ch.UUID = strings.ToLower(strings.TrimSpace(ch.UUID))
+	if err := ch.check(); err != nil {
+		return before, err
+	}
+	if ch.Name != "" {
+		if err := gs.control.ClaimGroupName(ctx, ch.Name, id); err != nil {
+			return before, err
+		}
+	}
+	code := ""
+	if ch.Code != "" {
+		code = sha1Hex(ch.Code)
+	}
+	of, err := gs.setGroup(ctx, before, ch, code)
+	if err == nil && control.FoldName(of.Name) != control.FoldName(before.Name) {
+		err = gs.control.FreeName(ctx, gateway.GroupNameKey(control.FoldName(before.Name)), id)
+	}
+	return of, err
+}
+
+// setGroup writes what ch names, and the code whose SHA-1 is code unless that
+// is empty or the one that the group has. Another code, UUID or source is
+// another revision.
+func (gs *Groups) setGroup(ctx context.Context, before gateway.Group, ch GroupChange, code string) (gateway.Group, error) {
+	hash := ""
+	if code != "" && !verifyCode(before.Code, code) {
+		hash = hashCode(code)
+	}
+	of, err := storage.Change(ctx, gs.gw.Store, gateway.GroupKey(before.ID), func(of *gateway.Group, _ *storage.Row) error {
+		switch {
+		case of.ID == "" || of.Removed:
+			return fmt.Errorf("group: %w", storage.ErrNotFound)
+		case of.Rev != before.Rev:
+			return fmt.Errorf("group: %w: its code was changed meanwhile", storage.ErrConflict)
+		}
+		*of = alteredGroup(*of, ch, hash)
+		return nil
+	})
+	if err != nil {
+		return of, err
+	}
+	if of.Source != before.Source {
+		if err := gs.gw.Publish(ctx, before.Source); err != nil {
+			return of, err
+		}
+	}
+	// A code that is set already may be so by a call that was cut off here.
+	return of, gs.control.PublishGroup(ctx, of, of.Rev != before.Rev || code != "")
+}
+
+// alteredGroup returns the group with what ch names and, unless it is empty, the
+// hash of another code.
+func alteredGroup(of gateway.Group, ch GroupChange, hash string) gateway.Group {
+	was := of
+	assignText(&of.Name, strings.TrimSpace(ch.Name))
+	assignText(&of.UUID, ch.UUID)
+	assignText(&of.GroupID, ch.GroupID)
+	assignText(&of.Source, ch.Source)
+	assignText(&of.Code, hash)
+	if of.UUID != was.UUID || of.Source != was.Source || of.Code != was.Code {
+		of.Rev++
+	}
+	return of
+}
+
+func assignText(to *string, from string) {
+	if from != "" {
+		*to = from
+	}
+}
+
+// RotateOwnerKey gives the group's owner a new key and returns its text.
+func (gs *Groups) RotateOwnerKey(ctx context.Context, id string) (string, error) {
+	if _, err := gs.control.LiveGroup(ctx, id); err != nil {
+		return "", err
+	}
+	k := control.APIKey{Scope: control.ScopeGroupOwner, Group: id, Name: "owner"}
+	_, text, err := gs.control.CreateAPIKey(ctx, control.Operator(), control.FirstKeyID(id), k)
+	return text, err
+}

@@ -1,0 +1,205 @@
+package groups
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"ringback/shared/control"
+	"ringback/shared/egress"
+	"ringback/shared/gateway"
+	"ringback/shared/storage"
+)
+
+// A CallbackRequest is what set_http_callback asks for ("Set HTTP callback to be
+// called on group events", SmartBots).
+type CallbackRequest struct {
+	Group      string // by name
+	Secret     string // the Group Security Code, or
+	SecretSHA1 string // its SHA-1 in hex; both must agree
+	AppName    string // shown to the group's owner
+	AppUUID    string
+	URL        string
+}
+
+// A Refusal is an answer to set_http_callback: why it is FAIL, in words that
+// the caller may read.
+type Refusal struct{ Text string }
+
+func (r *Refusal) Error() string { return r.Text }
+
+func refused(text string) error { return &Refusal{text} }
+
+// check returns the SHA-1 of the code in lower-case hex, or a *Refusal.
+func (q CallbackRequest) check() (string, error) {
+	sum := strings.ToLower(q.SecretSHA1)
+	raw, err := hex.DecodeString(sum)
+	switch {
+	case q.Group == "" || len(q.Group) > gateway.MaxName || !utf8.ValidString(q.Group):
+		return "", refused("group: want the name of the group")
+	case q.Secret == "" && sum == "":
+		return "", refused("secret: want the Group Security Code, or its SHA-1 as secret_sha1")
+	case sum != "" && (err != nil || len(raw) != 20):
+		return "", refused("secret_sha1: want 40 hexadecimal digits")
+	case q.Secret != "" && sum != "" && sha1Hex(q.Secret) != sum:
+		return "", refused("secret and secret_sha1 do not agree")
+	case q.AppName == "" || len(q.AppName) > gateway.MaxName || !utf8.ValidString(q.AppName):
+		return "", refused("app_name: want the name of the application")
+	case !uuidForm.MatchString(strings.ToLower(q.AppUUID)):
+		return "", refused("app_uuid: want the UUID of the application")
+	}
+	if sum == "" {
+		sum = sha1Hex(q.Secret)
+	}
+	return sum, nil
+}
+
+// SetHTTPCallback registers q.URL for the chat of a group whose Group Security
+// Code the caller knows, in c's tenant, and returns the group. The same tenant,
+// group and application replace URL and name and enable again. What the caller
+// may read is a *Refusal; any other error is ours.
+func (gs *Groups) SetHTTPCallback(ctx context.Context, c control.Caller, q CallbackRequest) (gateway.Group, error) {
+	code, err := q.check()
+	if err != nil {
+		return gateway.Group{}, err
+	}
+	q.AppUUID = strings.ToLower(q.AppUUID)
+	if err := gs.gw.Egress.CheckURL(q.URL); err != nil {
+		return gateway.Group{}, refused("url: " + err.Error())
+	}
+	if t, err := gs.control.Tenant(ctx, c.Tenant); err != nil {
+		return gateway.Group{}, err
+	} else if t.Limits.RequireChallenge {
+		return gateway.Group{}, refused("this account's endpoints must consent first, which callbacks set by code cannot; register the endpoint instead")
+	}
+	of, err := gs.proveCode(ctx, c, q, code)
+	if err != nil {
+		return of, err
+	}
+	r, err := gs.putApp(ctx, c, of, q)
+	switch {
+	case errors.Is(err, control.ErrLimit):
+		return of, refused("there are as many callbacks as the tenant may have")
+	case err != nil:
+		return of, err
+	}
+	now, _, err := storage.Load[gateway.Group](ctx, gs.gw.Store, gateway.GroupKey(of.ID))
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return of, err
+	}
+	if now.Rev != of.Rev { // the code was changed while this was set
+		if err := gs.control.RemoveApp(ctx, r.ID, gateway.WhyCode, of.Rev+1); err != nil {
+			return of, err
+		}
+		return of, refused(wrongCode)
+	}
+	return of, gs.control.TellApp(ctx, gateway.CallbackSet, r, of)
+}
+
+// wrongCode is said alike of a wrong code and of an unknown group.
+const wrongCode = "group not found, or wrong security code"
+
+// proveCode returns the group whose code has the given SHA-1, asking SmartBots
+// itself if the stored one does not match. An unknown group takes the same work
+// as a wrong code.
+func (gs *Groups) proveCode(ctx context.Context, c control.Caller, q CallbackRequest, code string) (gateway.Group, error) {
+	at, err := gs.guess(ctx, c.Tenant, q.Group)
+	if errors.Is(err, control.ErrLimit) {
+		return gateway.Group{}, refused("too many wrong security codes for this group; try again in 15 minutes")
+	}
+	if err != nil {
+		return gateway.Group{}, err
+	}
+	of, err := gs.groupNamed(ctx, q.Group)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return of, err
+	}
+	if !verifyCode(of.Code, code) {
+		if of, err = gs.proveUpstream(ctx, of, q, code); err != nil {
+			return of, err
+		}
+	}
+	return of, gs.guessedRight(ctx, c.Tenant, q.Group, at)
+}
+
+// groupNamed returns the group of a name; zero and storage.ErrNotFound if there is none.
+func (gs *Groups) groupNamed(ctx context.Context, name string) (gateway.Group, error) {
+	of, _, err := storage.Load[gateway.Link](ctx, gs.gw.Store, gateway.GroupNameKey(control.FoldName(name)))
+	if err != nil {
+		return gateway.Group{}, err
+	}
+	found, err := gs.control.LiveGroup(ctx, of.ID)
+	if err != nil {
+		return gateway.Group{}, err
+	}
+	return found, nil
+}
+
+// putApp makes or replaces the registration of c's tenant for an application of
+// a group.
+func (gs *Groups) putApp(ctx context.Context, c control.Caller, of gateway.Group, q CallbackRequest) (gateway.Registration, error) {
+	id := gateway.IDFrom("reg", of.Created, strings.Join([]string{"app", of.ID, of.Source, c.Tenant, q.AppUUID}, " "))
+	if err := gs.control.RoomFor(ctx, c, of.Source, id); err != nil {
+		return gateway.Registration{}, err
+	}
+	if err := gs.replaceApp(ctx, c, of, q, id); err != nil {
+		return gateway.Registration{}, err
+	}
+	var r gateway.Registration
+	err := storage.CompareAndSwap(ctx, func() error {
+		old, row, err := storage.Load[gateway.Registration](ctx, gs.gw.Store, gateway.RegistrationKey(id))
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return err
+		}
+		if err := gs.forgetRemoval(ctx, old); err != nil {
+			return err
+		}
+		if r, err = gs.appOf(c, of, q, old, id); err != nil {
+			return err
+		}
+		r, err = gs.control.PutRegistration(ctx, old, row, r)
+		return err
+	})
+	if err != nil {
+		return r, err
+	}
+	return r, storage.Delete(ctx, gs.gw.Store, gateway.HealthKey(id), storage.AnyRev)
+}
+
+// replaceApp names id as the registration of the application, and removes the
+// one that it had while the group was on another source.
+func (gs *Groups) replaceApp(ctx context.Context, c control.Caller, of gateway.Group, q CallbackRequest, id string) error {
+	before := ""
+	_, err := storage.Change(ctx, gs.gw.Store, gateway.AppKey(of.ID, c.Tenant, q.AppUUID), func(a *control.App, _ *storage.Row) error {
+		if before = a.Registration; before == id {
+			return storage.ErrUnchanged
+		}
+		a.Registration, a.Tenant = id, c.Tenant
+		return nil
+	})
+	if err != nil || before == "" || before == id {
+		return err
+	}
+	return gs.control.RemoveByCode(ctx, before, of)
+}
+
+// appOf returns the registration as q wants it, in place of old.
+func (gs *Groups) appOf(c control.Caller, of gateway.Group, q CallbackRequest, old gateway.Registration, id string) (gateway.Registration, error) {
+	now, pk := gs.gw.Clock(), gateway.RegistrationKey(id).PK
+	r := old
+	if r.ID == "" {
+		r = gateway.Registration{ID: id, Tenant: c.Tenant, Source: of.Source, Created: now}
+		r.Secrets = []gateway.Secret{{Sealed: gs.gw.Keys.Seal(pk, "secret", gateway.NewSigningSecret()), Since: now}}
+	}
+	r.State, r.Why, r.Since = gateway.Enabled, "", now
+	r.EventTypes, r.Match, r.Format = []string{"group_chat"}, gateway.Match{"group": {of.UUID}}, gateway.Raw
+	r.Endpoint.URL, r.Endpoint.Shown = gs.gw.Keys.Seal(pk, "url", q.URL), egress.Redact(q.URL)
+	r.Group, r.GroupRev, r.AppName, r.AppUUID = of.ID, of.Rev, q.AppName, q.AppUUID
+	if !old.Since.IsZero() && !now.After(old.Since) {
+		r.Since = old.Since.Add(time.Millisecond) // each setting is an event of its own
+	}
+	return r, nil
+}

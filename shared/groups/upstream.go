@@ -1,0 +1,215 @@
+package groups
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"ringback/shared/gateway"
+	"ringback/shared/storage"
+)
+
+// How SmartBots itself is asked.
+const (
+	upstreamTime   = 5 * time.Second
+	upstreamAnswer = 64 << 10 // bytes that are read
+)
+
+// proveUpstream asks SmartBots for the code, by the sources that have upstream
+// credentials in the order of their making, with our own callback URL. The
+// first OK makes the group, or updates known. Else the error is a *Refusal with
+// SmartBots' own text if it gave one.
+func (gs *Groups) proveUpstream(ctx context.Context, known gateway.Group, q CallbackRequest, code string) (gateway.Group, error) {
+	sources, err := gs.upstreamSources(ctx)
+	if err != nil {
+		return gateway.Group{}, err
+	}
+	why := refused(wrongCode)
+	for _, s := range sources {
+		a, err := gs.askUpstream(ctx, s, q)
+		var no *Refusal
+		switch {
+		case errors.As(err, &no):
+			why = err
+			continue
+		case err != nil:
+			return gateway.Group{}, err
+		}
+		return gs.learnGroup(ctx, known, GroupChange{Source: s.ID, Name: q.Group, UUID: a.GroupUUID, GroupID: a.GroupID}, code)
+	}
+	return gateway.Group{}, why
+}
+
+// ConnectGroup sets the callback of a group at SmartBots itself, in the name of
+// a source that has an API key there, and makes the group as SmartBots tells it,
+// or updates the one of that name. The error wraps storage.ErrInvalid if the source has
+// no key, and is a *Refusal if SmartBots does not agree.
+func (gs *Groups) ConnectGroup(ctx context.Context, source, name, code string) (gateway.Group, error) {
+	s, err := gs.control.Source(ctx, source)
+	if err != nil {
+		return gateway.Group{}, err
+	}
+	if s.Upstream.APIKey == "" {
+		return gateway.Group{}, fmt.Errorf("upstream: %w: the source has no API key of SmartBots", storage.ErrInvalid)
+	}
+	a, err := gs.askUpstream(ctx, s, CallbackRequest{Group: name, Secret: code})
+	if err != nil {
+		return gateway.Group{}, err
+	}
+	known, err := gs.groupNamed(ctx, name)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return known, err
+	}
+	return gs.learnGroup(ctx, known, GroupChange{Source: s.ID, Name: name, UUID: a.GroupUUID, GroupID: a.GroupID}, sha1Hex(code))
+}
+
+func (gs *Groups) upstreamSources(ctx context.Context) ([]gateway.Source, error) {
+	var out []gateway.Source
+	err := storage.Each(ctx, gs.gw.Store, storage.Query{Table: storage.Registrations, PK: gateway.ListKey("sources", "").PK, Consistent: true}, func(r storage.Row) error {
+		s, err := gs.control.Source(ctx, r.SK)
+		if err == nil && s.Upstream.APIKey != "" {
+			out = append(out, s)
+		}
+		if errors.Is(err, storage.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	slices.SortFunc(out, func(a, b gateway.Source) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID)) })
+	return out, err
+}
+
+// learnGroup stores what SmartBots said of a group.
+func (gs *Groups) learnGroup(ctx context.Context, known gateway.Group, ch GroupChange, code string) (gateway.Group, error) {
+	if ch.UUID == "" {
+		ch.UUID = known.UUID
+	}
+	if ch.UUID == "" || ch.check() != nil {
+		return known, refused("SmartBots did not tell the group's UUID")
+	}
+	if known.ID != "" {
+		ch.Name = "" // it is known under its name
+		return gs.setGroup(ctx, known, ch, code)
+	}
+	of, err := gs.putGroup(ctx, gateway.NewID("grp", gs.gw.Clock()), ch, hashCode(code))
+	if errors.Is(err, storage.ErrConflict) {
+		return of, refused("another call is setting this group; try again")
+	}
+	return of, err
+}
+
+// An upstreamReply is SmartBots' answer ("Set HTTP callback to be called on
+// group events", Output).
+type upstreamReply struct {
+	Result     string `json:"result"`
+	ResultText string `json:"resulttext"`
+	GroupUUID  string `json:"group_uuid"`
+	GroupID    string `json:"group_id"`
+}
+
+// askUpstream sends q to SmartBots in s's name. A FAIL, and no answer, is a
+// *Refusal.
+func (gs *Groups) askUpstream(ctx context.Context, s gateway.Source, q CallbackRequest) (upstreamReply, error) {
+	form, err := gs.upstreamForm(ctx, s, q)
+	if err != nil {
+		return upstreamReply{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, upstreamTime)
+	defer cancel()
+	at := cmp.Or(s.Upstream.BaseURL, gs.smartBots)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at, strings.NewReader(form.Encode()))
+	if err != nil {
+		return upstreamReply{}, fmt.Errorf("upstream of %s: its base_url cannot be used", s.ID)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := upstreamTransport().RoundTrip(req) // follows no redirect
+	if err != nil {
+		return upstreamReply{}, refused("SmartBots cannot be reached; try again later")
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, upstreamAnswer))
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return upstreamReply{}, refused("SmartBots cannot be reached; try again later")
+	}
+	return readUpstream(string(body))
+}
+
+// upstreamTransport keeps no connection: such calls are rare.
+func upstreamTransport() *http.Transport {
+	return &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, ResponseHeaderTimeout: upstreamTime}
+}
+
+// upstreamForm returns what SmartBots is asked: the code as it was given, the
+// source's own key and callback URL, and an app of the gateway's own.
+func (gs *Groups) upstreamForm(ctx context.Context, s gateway.Source, q CallbackRequest) (url.Values, error) {
+	apiKey, err := gs.gw.Keys.Open(gateway.SourceKey(s.ID).PK, "upstream", s.Upstream.APIKey)
+	if err != nil {
+		return nil, err
+	}
+	callback, err := gs.control.FirstCallbackURL(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	form := url.Values{
+		"action": {"set_http_callback"}, "apikey": {apiKey}, "group": {q.Group},
+		"app_name": {"Ringback"}, "app_uuid": {appUUIDOf(s.ID)}, "url": {callback},
+	}
+	if q.Secret != "" {
+		form.Set("secret", q.Secret)
+	}
+	if q.SecretSHA1 != "" {
+		form.Set("secret_sha1", q.SecretSHA1)
+	}
+	return form, nil
+}
+
+// appUUIDOf returns the UUID under which a source's gateway is known to
+// SmartBots: version 8 (RFC 9562, section 5.8), made of the source's id.
+func appUUIDOf(source string) string {
+	b := sha256.Sum256([]byte("ringback app " + source))
+	b[6], b[8] = b[6]&0x0f|0x80, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
+}
+
+// readUpstream reads an answer in any of the forms in which SmartBots gives it:
+// JSON, form-encoded, or a text that is exactly OK for success. A FAIL is a
+// *Refusal with SmartBots' text.
+func readUpstream(body string) (upstreamReply, error) {
+	var a upstreamReply
+	text := strings.TrimSpace(body)
+	if json.Unmarshal([]byte(text), &a) != nil || a.Result == "" {
+		a = upstreamReply{Result: text}
+		if form, err := url.ParseQuery(text); err == nil && form.Has("result") {
+			a = upstreamReply{form.Get("result"), form.Get("resulttext"), form.Get("group_uuid"), form.Get("group_id")}
+		} else if text != "OK" {
+			a.ResultText = text
+		}
+	}
+	a.GroupUUID = strings.ToLower(strings.TrimSpace(a.GroupUUID))
+	if a.Result == "OK" {
+		return a, nil
+	}
+	return a, refused(cmp.Or(printable(a.ResultText), wrongCode))
+}
+
+// printable returns a line of text without control characters, cut to MaxName bytes.
+func printable(text string) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text)
+	return strings.ToValidUTF8(text[:min(len(text), gateway.MaxName)], "")
+}

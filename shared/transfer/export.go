@@ -1,0 +1,225 @@
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"ringback/shared/control"
+	"ringback/shared/gateway"
+	"ringback/shared/storage"
+)
+
+// ExportVersion is the version of the lines that Export writes, and the only
+// one that Import takes.
+const ExportVersion = 1
+
+// A part of an export ends before it is larger than this, by a row at most, so
+// that a Lambda can answer with it and take it (6 MB, "Lambda quotas").
+const (
+	exportBytes = 2 << 20
+	exportLines = 1_000
+)
+
+// The kinds of lines. The others are rows of what their name says.
+const (
+	exportHead         = "ringback" // the first line of every part
+	exportEnd          = "end"      // the last line of every part
+	exportSource       = "source"
+	exportCallbackKey  = "callback_key"
+	exportTenant       = "tenant"
+	exportAPIKey       = "api_key"
+	exportGrant        = "grant"
+	exportGroup        = "group"
+	exportRegistration = "registration"
+)
+
+// An exportLine is one line of an export.
+type exportLine struct {
+	Kind    string          `json:"kind"`
+	Data    json.RawMessage `json:"data"`             // of the row, as it is stored
+	Expires time.Time       `json:"expires,omitzero"` // of the row
+}
+
+// An exportHeader tells who wrote a part, and lets the reader prove its keys.
+type exportHeader struct {
+	Version int    `json:"version"`
+	Gateway string `json:"gateway"`
+	Seal    string `json:"seal"` // the gateway's id, sealed
+}
+
+// What the seal of a header is sealed for.
+const exportPK, exportField = "export", "gateway"
+
+// exported are the lists of which an export is made, in the order of its lines.
+func exported() []tourPart {
+	return []tourPart{
+		{"sources", gateway.SourceKey, "C#"}, {"tenants", gateway.TenantKey, "K#"}, {"groups", gateway.GroupKey, "K#"},
+		{"keys", func(id string) storage.Key { return gateway.ListKey("keys", id) }, ""},
+		{"tenants", gateway.TenantKey, "G#"}, {"tenants", gateway.TenantKey, "R#"},
+	}
+}
+
+// Export returns a part of all that is configured, as lines of JSON, and the
+// cursor of the next part, empty after the last: sources, callback keys,
+// tenants, API keys by their hashes, groups, grants and registrations. Secrets
+// stay sealed. Events, deliveries and jobs are not in it, nor what is being
+// removed. What is changed meanwhile may be in it or not.
+func (tr *Transfer) Export(ctx context.Context, cursor string) ([]byte, string, error) {
+	text, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil {
+		return nil, "", fmt.Errorf("cursor: %w: want one that a part ended with", storage.ErrInvalid)
+	}
+	at, err := parseStop(string(text))
+	if err != nil {
+		return nil, "", err
+	}
+	x := &exportPart{g: tr}
+	x.write(exportHead, exportHeader{ExportVersion, tr.gw.ID(), tr.gw.Keys.Seal(exportPK, exportField, tr.gw.ID())})
+	done := false
+	for !done && err == nil {
+		if at.Part < len(exported()) {
+			x.list = exported()[at.Part]
+		}
+		at, done, err = tr.tour(ctx, exported(), at, func(r storage.Row) error { return x.add(ctx, r) })
+	}
+	switch {
+	case errors.Is(err, errEnough):
+		cursor = base64.RawURLEncoding.EncodeToString([]byte(at.String()))
+	case err != nil:
+		return nil, "", fmt.Errorf("export: %w", err)
+	default:
+		cursor = ""
+	}
+	x.write(exportEnd, struct {
+		Next string `json:"next_cursor"`
+	}{cursor})
+	return x.out.Bytes(), cursor, x.err
+}
+
+// errEnough ends a tour.
+var errEnough = errors.New("enough")
+
+// An exportPart is a part that is being written.
+type exportPart struct {
+	g     *Transfer
+	list  tourPart // that is being toured
+	out   bytes.Buffer
+	lines int
+	err   error // of encoding
+}
+
+func (x *exportPart) write(kind string, data any) {
+	b, err := json.Marshal(data)
+	x.err = errors.Join(x.err, err)
+	x.line(exportLine{Kind: kind, Data: b})
+}
+
+func (x *exportPart) line(l exportLine) {
+	x.lines++
+	x.err = errors.Join(x.err, json.NewEncoder(&x.out).Encode(l))
+}
+
+// add writes what a row of the tour stands for, unless the part is full.
+func (x *exportPart) add(ctx context.Context, r storage.Row) error {
+	if x.out.Len() >= exportBytes || x.lines >= exportLines {
+		return errEnough
+	}
+	kind, rest, _ := strings.Cut(r.SK, "#")
+	_, id, _ := strings.Cut(r.PK, "#")
+	switch {
+	case r.Key == gateway.SourceKey(id):
+		return x.row(exportSource, r)
+	case r.Key == gateway.TenantKey(id):
+		return x.tenant(r)
+	case r.Key == gateway.GroupKey(id):
+		return x.group(r)
+	case kind == "C":
+		return x.row(exportCallbackKey, r)
+	case kind == "G":
+		source, grant, _ := strings.Cut(rest, "#")
+		return x.rowAt(ctx, exportGrant, gateway.GrantKey(source, id, grant))
+	case kind == "R":
+		return x.registration(ctx, rest)
+	}
+	return x.keys(ctx, r) // under K#, or in the operator's list
+}
+
+// row writes a row as it is unless it has ended.
+func (x *exportPart) row(kind string, r storage.Row) error {
+	if !r.Expired(x.g.gw.Clock()) {
+		x.line(exportLine{Kind: kind, Data: r.Data, Expires: r.Expires})
+	}
+	return nil
+}
+
+// rowAt is row for the one under k, if there is one.
+func (x *exportPart) rowAt(ctx context.Context, kind string, k storage.Key) error {
+	rows, err := x.g.gw.Store.Get(ctx, k)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	return x.row(kind, rows[0])
+}
+
+// tenant writes a tenant, which several lists of the tour begin with, in the
+// first.
+func (x *exportPart) tenant(r storage.Row) error {
+	t, err := storage.Decoded[gateway.Tenant](r)
+	switch {
+	case err != nil:
+		return err
+	case t.Removing:
+		return errNothingBelow
+	case x.list.below != "K#":
+		return nil
+	}
+	return x.row(exportTenant, r)
+}
+
+func (x *exportPart) group(r storage.Row) error {
+	of, err := storage.Decoded[gateway.Group](r)
+	switch {
+	case err != nil:
+		return err
+	case of.Removed:
+		return errNothingBelow
+	}
+	return x.row(exportGroup, r)
+}
+
+// keys writes an API key and those that it replaced.
+func (x *exportPart) keys(ctx context.Context, r storage.Row) error {
+	p, err := storage.Decoded[control.KeyPlace](r)
+	for _, hash := range p.Hashes {
+		err = errors.Join(err, x.rowAt(ctx, exportAPIKey, gateway.APIKeyRow(hash)))
+	}
+	return err
+}
+
+// registration writes a registration that is not removed, nor about to be since
+// its group has another code by now.
+func (x *exportPart) registration(ctx context.Context, id string) error {
+	r, row, err := storage.Load[gateway.Registration](ctx, x.g.gw.Store, gateway.RegistrationKey(id))
+	if errors.Is(err, storage.ErrNotFound) || err == nil && r.State == gateway.Removed {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if r.Group != "" {
+		of, err := x.g.control.LiveGroup(ctx, r.Group)
+		if errors.Is(err, storage.ErrNotFound) || err == nil && of.Rev != r.GroupRev {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return x.row(exportRegistration, row)
+}

@@ -1,0 +1,188 @@
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"sync"
+
+	"ringback/shared/gateway"
+	"ringback/shared/storage"
+)
+
+// Imported counts the lines of a part by their kind.
+type Imported struct {
+	Added map[string]int // written
+	Kept  map[string]int // there already under their id, and left as they are
+}
+
+// Import takes one part of an export of a gateway with the same key ring: ids,
+// callback paths and keys stay what they are. Nothing is written before all
+// lines were read, their version is ExportVersion and all their secrets open;
+// with check nothing is written at all. What is there already is left as it is,
+// so a part may be imported again, and must be if an error came in between.
+//
+// The error wraps storage.ErrInvalid and names the line, or storage.ErrConflict if another
+// source has the SDKAppID or another group the name.
+func (tr *Transfer) Import(ctx context.Context, part []byte, check bool) (Imported, error) {
+	m := &importPart{g: tr, sources: map[string]bool{}, done: Imported{map[string]int{}, map[string]int{}}}
+	for n, text := range slices.Collect(bytes.Lines(part)) {
+		if err := m.read(n, text); err != nil {
+			return m.done, fmt.Errorf("line %d: %w", n+1, err)
+		}
+	}
+	switch {
+	case len(part) == 0:
+		return m.done, fmt.Errorf("line 1: %w: want the header of an export first", storage.ErrInvalid)
+	case check:
+		return m.done, nil
+	}
+	for _, s := range m.steps {
+		if err := s.write(ctx); err != nil {
+			return m.done, fmt.Errorf("line %d: %w", s.line, err)
+		}
+	}
+	if err := m.writeRegistrations(ctx); err != nil {
+		return m.done, err
+	}
+	var errs []error
+	for _, source := range slices.Sorted(maps.Keys(m.sources)) {
+		errs = append(errs, tr.gw.Publish(ctx, source))
+	}
+	return m.done, errors.Join(errs...)
+}
+
+// An importPart is what was read of a part, to be written.
+type importPart struct {
+	g             *Transfer
+	steps         []importStep
+	registrations []gateway.Registration
+	sources       map[string]bool // of which something is in it
+
+	mu   sync.Mutex
+	done Imported
+}
+
+// An importStep writes one line.
+type importStep struct {
+	line  int
+	write func(context.Context) error
+}
+
+// read reads line n, counted from 0, and plans to write it.
+func (m *importPart) read(n int, text []byte) error {
+	var l exportLine
+	if err := json.Unmarshal(text, &l); err != nil || l.Data == nil {
+		return fmt.Errorf("%w: want a line of an export", storage.ErrInvalid)
+	}
+	if n == 0 && l.Kind != exportHead {
+		return fmt.Errorf("%w: want the header of an export first", storage.ErrInvalid)
+	}
+	write, err := m.plan(l)
+	if err == nil && write != nil {
+		m.steps = append(m.steps, importStep{n + 1, write})
+	}
+	return err
+}
+
+// plan returns what writes a line; nil if nothing of its own does.
+func (m *importPart) plan(l exportLine) (func(context.Context) error, error) {
+	switch l.Kind {
+	case exportHead:
+		return nil, m.head(l)
+	case exportEnd:
+		return nil, nil
+	case exportSource:
+		return planned(m, l, m.source)
+	case exportCallbackKey:
+		return planned(m, l, m.callbackKey)
+	case exportTenant:
+		return planned(m, l, m.tenant)
+	case exportAPIKey:
+		return planned(m, l, m.apiKey)
+	case exportGrant:
+		return planned(m, l, m.grant)
+	case exportGroup:
+		return planned(m, l, m.group)
+	case exportRegistration:
+		return planned(m, l, m.registration)
+	}
+	return nil, fmt.Errorf("kind: %w: want one of version %d", storage.ErrInvalid, ExportVersion)
+}
+
+// head proves that the part can be read: by its version, and by the key ring.
+func (m *importPart) head(l exportLine) error {
+	var h exportHeader
+	if err := json.Unmarshal(l.Data, &h); err != nil || h.Version != ExportVersion {
+		return fmt.Errorf("version: %w: want an export of version %d", storage.ErrInvalid, ExportVersion)
+	}
+	if _, err := m.g.gw.Keys.Open(exportPK, exportField, h.Seal); err != nil {
+		return fmt.Errorf("seal: %w: want an export that was sealed with a key of this gateway's ring", storage.ErrInvalid)
+	}
+	return nil
+}
+
+// planned reads a line's data and lets plan judge it.
+func planned[T any](m *importPart, l exportLine, plan func(T, exportLine) (func(context.Context) error, error)) (func(context.Context) error, error) {
+	var v T
+	if err := storage.Decode(storage.Row{Data: l.Data}, &v); err != nil {
+		return nil, fmt.Errorf("%s: %w: want the row that an export holds", l.Kind, storage.ErrInvalid)
+	}
+	return plan(v, l)
+}
+
+// The ids of an export, a source's or a prefix and 26 characters, and the
+// hashes of its API keys.
+var (
+	importID   = regexp.MustCompile(`^(src-[0-9a-v]{8}|[a-z]{3}_[0-9a-v]{26})$`)
+	importHash = regexp.MustCompile(`^[0-9a-v]{52}$`)
+)
+
+func checkIDs(ids ...string) error {
+	for _, id := range ids {
+		if !importID.MatchString(id) {
+			return fmt.Errorf("id: %w: want ids that a gateway made", storage.ErrInvalid)
+		}
+	}
+	return nil
+}
+
+// opens returns an error wrapping storage.ErrInvalid unless all that is sealed in row,
+// which stands in the partition pk, opens.
+func (m *importPart) opens(pk string, row sealedRow) error {
+	err := row.EachSealed(m.g.gw.Clock(), func(field string, text *string) error {
+		_, err := m.g.gw.Keys.Open(pk, field, *text)
+		return err
+	})
+	if err != nil {
+		return errNotOurs
+	}
+	return nil
+}
+
+// errNotOurs is said of what does not open; it repeats nothing of the line.
+var errNotOurs = fmt.Errorf("secrets: %w: want those that a key of this gateway's ring sealed for this row", storage.ErrInvalid)
+
+// put writes v under the line's row unless something is there.
+func (m *importPart) put(ctx context.Context, k storage.Key, v any, l exportLine) error {
+	err := storage.PutRow(ctx, m.g.gw.Store, storage.Row{Key: k, Expires: l.Expires}, v, "")
+	switch {
+	case errors.Is(err, storage.ErrConflict):
+		m.count(m.done.Kept, l.Kind)
+		return nil
+	case err == nil:
+		m.count(m.done.Added, l.Kind)
+	}
+	return err
+}
+
+func (m *importPart) count(in map[string]int, kind string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	in[kind]++
+}

@@ -1,0 +1,174 @@
+package transfer
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"ringback/shared/control"
+	"ringback/shared/gateway"
+	"ringback/shared/storage"
+)
+
+// importsAtOnce is how many registrations are written at the same time.
+const importsAtOnce = 16
+
+// source plans to write a source and the claim of its SDKAppID.
+func (m *importPart) source(s gateway.Source, l exportLine) (func(context.Context) error, error) {
+	if err := cmp.Or(checkIDs(s.ID), m.opens(gateway.SourceKey(s.ID).PK, &s)); err != nil {
+		return nil, err
+	}
+	if m.g.gw.Providers[s.Provider] == nil {
+		return nil, fmt.Errorf("provider: %w: there is no such provider here", storage.ErrInvalid)
+	}
+	m.sources[s.ID] = true
+	return func(ctx context.Context) error {
+		if s.SDKAppID != 0 {
+			if err := m.g.control.ClaimSDKAppID(ctx, gateway.Source{ID: s.ID}, control.SourceChange{SDKAppID: &s.SDKAppID}); err != nil {
+				return err
+			}
+		}
+		if err := storage.Put(ctx, m.g.gw.Store, gateway.ListKey("sources", s.ID), gateway.Link{ID: s.ID}, storage.AnyRev); err != nil {
+			return err
+		}
+		return m.put(ctx, gateway.SourceKey(s.ID), s, l)
+	}, nil
+}
+
+func (m *importPart) callbackKey(k gateway.CallbackKey, l exportLine) (func(context.Context) error, error) {
+	if err := checkIDs(k.ID, k.Source); err != nil {
+		return nil, err
+	}
+	secret, err := m.g.gw.Keys.Open(gateway.SourceKey(k.Source).PK, "callback_key", k.Sealed)
+	if err != nil {
+		return nil, errNotOurs
+	}
+	return func(ctx context.Context) error { return m.put(ctx, gateway.CallbackKeyKey(k.Source, secret), k, l) }, nil
+}
+
+func (m *importPart) tenant(t gateway.Tenant, l exportLine) (func(context.Context) error, error) {
+	if err := checkIDs(t.ID); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		if err := storage.Put(ctx, m.g.gw.Store, gateway.ListKey("tenants", t.ID), gateway.Link{ID: t.ID}, storage.AnyRev); err != nil {
+			return err
+		}
+		return m.put(ctx, gateway.TenantKey(t.ID), t, l)
+	}, nil
+}
+
+func (m *importPart) apiKey(k control.APIKey, l exportLine) (func(context.Context) error, error) {
+	of := slices.DeleteFunc([]string{k.Tenant, k.Group}, func(id string) bool { return id == "" })
+	if err := cmp.Or(checkIDs(append(of, k.ID)...), k.CheckScope(control.Operator())); err != nil {
+		return nil, err
+	}
+	if !importHash.MatchString(k.Hash) {
+		return nil, fmt.Errorf("hash: %w: want the hash of a key", storage.ErrInvalid)
+	}
+	return func(ctx context.Context) error {
+		if err := m.put(ctx, gateway.APIKeyRow(k.Hash), k, l); err != nil {
+			return err
+		}
+		_, err := storage.Change(ctx, m.g.gw.Store, control.PlaceOf(k), func(p *control.KeyPlace, _ *storage.Row) error {
+			if p.ID = k.ID; slices.Contains(p.Hashes, k.Hash) {
+				return storage.ErrUnchanged
+			}
+			p.Hashes = append(p.Hashes, k.Hash) // they come newest first
+			return nil
+		})
+		return err
+	}, nil
+}
+
+func (m *importPart) grant(gr gateway.Grant, l exportLine) (func(context.Context) error, error) {
+	if err := checkIDs(gr.ID, gr.Source, gr.Tenant); err != nil {
+		return nil, err
+	}
+	m.sources[gr.Source] = true
+	return func(ctx context.Context) error {
+		if err := storage.Put(ctx, m.g.gw.Store, gateway.OfTenant(gr.Tenant, "G", gr.Source+"#"+gr.ID), gateway.Link{ID: gr.ID}, storage.AnyRev); err != nil {
+			return err
+		}
+		return m.put(ctx, gateway.GrantKey(gr.Source, gr.Tenant, gr.ID), gr, l)
+	}, nil
+}
+
+func (m *importPart) group(of gateway.Group, l exportLine) (func(context.Context) error, error) {
+	if err := checkIDs(of.ID, of.Source); err != nil {
+		return nil, err
+	}
+	m.sources[of.Source] = true
+	return func(ctx context.Context) error {
+		if err := m.g.control.ClaimGroupName(ctx, of.Name, of.ID); err != nil {
+			return err
+		}
+		if err := storage.Put(ctx, m.g.gw.Store, gateway.ListKey("groups", of.ID), gateway.Link{ID: of.ID}, storage.AnyRev); err != nil {
+			return err
+		}
+		return m.put(ctx, gateway.GroupKey(of.ID), of, l)
+	}, nil
+}
+
+// registration keeps r for writeRegistrations.
+func (m *importPart) registration(r gateway.Registration, _ exportLine) (func(context.Context) error, error) {
+	if err := cmp.Or(checkIDs(r.ID, r.Source, r.Tenant), m.opens(gateway.RegistrationKey(r.ID).PK, &r)); err != nil {
+		return nil, err
+	}
+	if err := gateway.CheckEventTypes(r.EventTypes); err != nil || r.State == gateway.Removed || len(r.Hints()) > gateway.MaxHints || r.Group != "" && checkIDs(r.Group) != nil {
+		return nil, fmt.Errorf("registration: %w: want one that an export holds", storage.ErrInvalid)
+	}
+	m.sources[r.Source] = true
+	m.registrations = append(m.registrations, r)
+	return nil, nil
+}
+
+// writeRegistrations writes all registrations in the order of PutRegistration,
+// but with one publication for all that are on one source.
+func (m *importPart) writeRegistrations(ctx context.Context) error {
+	hints := map[string][]gateway.Hint{}
+	for _, r := range m.registrations {
+		hints[r.Source] = append(hints[r.Source], r.Hints()...)
+	}
+	for source, all := range hints {
+		if err := m.g.gw.Publish(ctx, source, all...); err != nil {
+			return err
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(importsAtOnce)
+	for _, r := range m.registrations {
+		group.Go(func() error { return m.writeRegistration(ctx, r) })
+	}
+	return group.Wait()
+}
+
+// writeRegistration writes r's entries and then r, unless it is there.
+func (m *importPart) writeRegistration(ctx context.Context, r gateway.Registration) error {
+	g := m.g
+	rows, err := g.gw.Store.Get(ctx, gateway.RegistrationKey(r.ID))
+	if err != nil {
+		return fmt.Errorf("registration %s: %w", r.ID, err)
+	}
+	if len(rows) > 0 {
+		m.count(m.done.Kept, exportRegistration)
+		return nil
+	}
+	for _, h := range r.Hints() {
+		if err := storage.Put(ctx, g.gw.Store, gateway.HintKey(r.Source, h.RoutingKey, h.Pattern, r.ID), gateway.Link{ID: r.ID}, storage.AnyRev); err != nil {
+			return err
+		}
+	}
+	if r.Group != "" {
+		if err := storage.Put(ctx, g.gw.Store, gateway.AppKey(r.Group, r.Tenant, r.AppUUID), control.App{Registration: r.ID, Tenant: r.Tenant}, storage.AnyRev); err != nil {
+			return err
+		}
+	}
+	if err := g.control.ListRegistration(ctx, r); err != nil {
+		return err
+	}
+	return m.put(ctx, gateway.RegistrationKey(r.ID), r, exportLine{Kind: exportRegistration})
+}

@@ -1,0 +1,110 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"ringback/shared/gateway"
+	"ringback/shared/storage"
+)
+
+// Rows with sealed fields call f for each of those that may still be opened:
+// not for secrets that have ended. f may put another text in place.
+type sealedRow interface {
+	EachSealed(now time.Time, f func(field string, text *string) error) error
+}
+
+// StartReseal starts the job that seals all secrets anew under the key that
+// seals now. When it is done with nothing skipped, and every process has that
+// key first in its ring, the other keys can go. Old rows stay readable
+// meanwhile.
+func (tr *Transfer) StartReseal(ctx context.Context, id string) (gateway.Job, error) {
+	return tr.control.StartListed(ctx, gateway.Job{ID: id, Kind: gateway.JobReseal, Key: tr.gw.Keys.CurrentID()})
+}
+
+// resealed are the lists below which there are sealed fields. Registrations
+// are found by their tenants, which list removed ones too.
+func resealed() []tourPart {
+	return []tourPart{{"sources", gateway.SourceKey, "C#"}, {"tenants", gateway.TenantKey, "R#"}}
+}
+
+// resealStep seals the secrets of a page of rows under the job's key. A process
+// with another ring fails, so that another one does the chunk.
+func (tr *Transfer) resealStep(ctx context.Context, j *gateway.Job) (time.Time, bool, error) {
+	if j.Key != tr.gw.Keys.CurrentID() {
+		return time.Time{}, false, errors.New("this process seals with another key")
+	}
+	at, err := parseStop(j.Cursor)
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	at, done, err := tr.tour(ctx, resealed(), at, func(r storage.Row) error { return tr.reseal(ctx, j, r) })
+	j.Cursor = at.String()
+	return time.Time{}, done, err
+}
+
+// reseal seals the secrets of one row that a tour shows. One that does not open
+// stays as it is: the job counts it, and the log names it.
+func (tr *Transfer) reseal(ctx context.Context, j *gateway.Job, row storage.Row) error {
+	changed, err := tr.resealRow(ctx, row)
+	var lost *unopenedError
+	switch {
+	case errors.As(err, &lost):
+		tr.gw.Log.Warn("job", "id", j.ID, "outcome", "skipped", "why", lost.Error())
+		j.Skipped++
+		return nil
+	case changed:
+		j.Done++
+	}
+	return err
+}
+
+func (tr *Transfer) resealRow(ctx context.Context, row storage.Row) (changed bool, err error) {
+	switch kind, id, _ := strings.Cut(row.SK, "#"); kind {
+	case "S":
+		return resealAs[gateway.Source](ctx, tr.gw, row.Key)
+	case "C":
+		return resealAs[gateway.CallbackKey](ctx, tr.gw, row.Key)
+	case "R":
+		return resealAs[gateway.Registration](ctx, tr.gw, gateway.RegistrationKey(id))
+	}
+	return false, nil // a tenant
+}
+
+// resealAs seals what the row under k holds under another key than the current
+// one, and reports whether there was any. It is no change of the thing itself:
+// its revision stays.
+func resealAs[T any, P interface {
+	*T
+	sealedRow
+}](ctx context.Context, g *gateway.Gateway, k storage.Key) (changed bool, err error) {
+	_, err = storage.Change(ctx, g.Store, k, func(v *T, r *storage.Row) error {
+		if changed = false; r.Rev == "" {
+			return storage.ErrUnchanged // removed since
+		}
+		err := P(v).EachSealed(g.Clock(), func(field string, text *string) error {
+			if g.Keys.Current(*text) {
+				return nil
+			}
+			plain, err := g.Keys.Open(k.PK, field, *text)
+			if err != nil {
+				return &unopenedError{err}
+			}
+			*text, changed = g.Keys.Seal(k.PK, field, plain), true
+			return nil
+		})
+		if err == nil && !changed {
+			return storage.ErrUnchanged
+		}
+		return err
+	})
+	return changed && err == nil, err
+}
+
+// An unopenedError says that no key of the ring opens a text.
+type unopenedError struct{ err error }
+
+func (e *unopenedError) Error() string { return fmt.Sprintf("reseal: %v", e.err) }
