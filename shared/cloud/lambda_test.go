@@ -85,7 +85,7 @@ func TestHandlersEndBeforeLambdaDoes(t *testing.T) {
 
 func TestMetricsAreOneLineAnInvocation(t *testing.T) {
 	var out bytes.Buffer
-	m := &cloud.Metrics{Service: "ringback", Out: &out}
+	m := &cloud.Metrics{Service: "ringback", Out: &out, Units: map[string]string{gateway.Events: "Count", gateway.Latency: "Milliseconds"}}
 	m.Add(gateway.Events, 2)
 	m.Add(gateway.Events, 3)
 	m.Add(gateway.Latency, 12.5)
@@ -134,7 +134,7 @@ func TestMetricsAreOneLineAnInvocation(t *testing.T) {
 
 func TestValuesBeyondALineGoIntoFurtherOnes(t *testing.T) {
 	var out bytes.Buffer
-	m := &cloud.Metrics{Out: &out}
+	m := &cloud.Metrics{Out: &out, Units: map[string]string{gateway.Events: "Count", gateway.Latency: "Milliseconds"}}
 	m.Add(gateway.Events, 1)
 	for v := range 250 {
 		m.Add(gateway.Latency, float64(v))

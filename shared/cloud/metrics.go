@@ -7,8 +7,6 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"ringback/shared/gateway"
 )
 
 // Metrics counts what one invocation does and writes it in one line of
@@ -20,41 +18,33 @@ type Metrics struct {
 	Service string
 	Out     io.Writer // default os.Stdout
 
+	// Units are the units of the metrics that are sent on, by their names. What is
+	// counted besides stands in the line but makes no series, which would cost.
+	Units map[string]string
+
 	mu     sync.Mutex
-	sums   map[gateway.Metric]float64
-	values map[gateway.Metric][]float64 // of the metrics that are measured, not counted
+	sums   map[string]float64
+	values map[string][]float64 // of the metrics that are measured, not counted
 }
 
 // maxValues is how many values one line may hold of a metric. What is over goes
 // into further lines.
 const maxValues = 100
 
-// metricUnits names the metrics that are sent on. What the gateway counts
-// besides stands in the line but makes no series, which would cost.
-var metricUnits = map[gateway.Metric]string{
-	gateway.Callbacks:        "Count",
-	gateway.RefusedCallbacks: "Count",
-	gateway.Events:           "Count",
-	gateway.Accepted:         "Count",
-	gateway.Refused:          "Count",
-	gateway.Latency:          "Milliseconds",
-	gateway.DueAge:           "Seconds",
-}
-
 // Add counts v more of name, or, where the unit is one of time, keeps v as a
 // value of its own: percentiles need each.
-func (m *Metrics) Add(name gateway.Metric, v float64) {
+func (m *Metrics) Add(name string, v float64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if unit, ok := metricUnits[name]; !ok || unit == "Count" {
+	if unit, ok := m.Units[name]; !ok || unit == "Count" {
 		if m.sums == nil {
-			m.sums = make(map[gateway.Metric]float64)
+			m.sums = make(map[string]float64)
 		}
 		m.sums[name] += v
 		return
 	}
 	if m.values == nil {
-		m.values = make(map[gateway.Metric][]float64)
+		m.values = make(map[string][]float64)
 	}
 	m.values[name] = append(m.values[name], v)
 }
@@ -79,7 +69,7 @@ func (m *Metrics) Flush() error {
 	m.sums, m.values = nil, nil
 	m.mu.Unlock()
 	for len(sums)+len(values) > 0 {
-		if err := m.write(record(m.Service, time.Now(), sums, firstOf(values))); err != nil {
+		if err := m.write(m.record(time.Now(), sums, firstOf(values))); err != nil {
 			return err
 		}
 		sums = nil
@@ -88,8 +78,8 @@ func (m *Metrics) Flush() error {
 }
 
 // firstOf takes as many of the values as one line holds.
-func firstOf(values map[gateway.Metric][]float64) map[gateway.Metric][]float64 {
-	first := make(map[gateway.Metric][]float64, len(values))
+func firstOf(values map[string][]float64) map[string][]float64 {
+	first := make(map[string][]float64, len(values))
 	for name, all := range values {
 		n := min(len(all), maxValues)
 		first[name], values[name] = all[:n], all[n:]
@@ -115,23 +105,23 @@ func (m *Metrics) write(record map[string]any) error {
 	return nil
 }
 
-func record(service string, now time.Time, sums map[gateway.Metric]float64, values map[gateway.Metric][]float64) map[string]any {
+func (m *Metrics) record(now time.Time, sums map[string]float64, values map[string][]float64) map[string]any {
 	directive := emfDirective{Namespace: "Ringback", Dimensions: [][]string{{"Service"}}}
-	line := map[string]any{"Service": service}
+	line := map[string]any{"Service": m.Service}
 	for name, v := range sums {
-		line[string(name)] = v
-		directive.add(name)
+		line[name] = v
+		directive.add(name, m.Units)
 	}
 	for name, vs := range values {
-		line[string(name)] = vs
-		directive.add(name)
+		line[name] = vs
+		directive.add(name, m.Units)
 	}
 	line["_aws"] = map[string]any{"Timestamp": now.UnixMilli(), "CloudWatchMetrics": []emfDirective{directive}}
 	return line
 }
 
-func (d *emfDirective) add(name gateway.Metric) {
-	if unit, ok := metricUnits[name]; ok {
-		d.Metrics = append(d.Metrics, emfMetric{string(name), unit})
+func (d *emfDirective) add(name string, units map[string]string) {
+	if unit, ok := units[name]; ok {
+		d.Metrics = append(d.Metrics, emfMetric{name, unit})
 	}
 }

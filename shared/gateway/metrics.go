@@ -1,21 +1,30 @@
 package gateway
 
-// Metrics counts what happens. Names and units stand in metrics.go.
+// Metrics counts what happens.
 type Metrics interface {
 	// Add counts v more of name. It may be called from many goroutines.
 	Add(name Metric, v float64)
 }
 
 // A Metric is a name under which the gateway counts.
-type Metric string
+type Metric = string
 
-// The metrics of the gateway.
+// The metrics of the gateway. Units has their units.
 const (
 	Callbacks        Metric = "Callbacks"        // taken in
 	RefusedCallbacks Metric = "RefusedCallbacks" // answered with an error
 	Events           Metric = "Events"           // begun by the worker
 	Accepted         Metric = "AttemptsAccepted"
 	Refused          Metric = "AttemptsRefused"
-	Latency          Metric = "CallbackToDelivery" // milliseconds, of first attempts that were accepted
-	DueAge           Metric = "OldestDue"          // seconds that the oldest due row is late
+	Latency          Metric = "CallbackToDelivery" // of first attempts that were accepted
+	DueAge           Metric = "OldestDue"          // how late the oldest due row is
 )
+
+// Units returns the units of the metrics that are worth a time series, as
+// CloudWatch names them ("MetricDatum" in the Amazon CloudWatch API Reference).
+func Units() map[Metric]string {
+	return map[Metric]string{
+		Callbacks: "Count", RefusedCallbacks: "Count", Events: "Count", Accepted: "Count", Refused: "Count",
+		Latency: "Milliseconds", DueAge: "Seconds",
+	}
+}

@@ -66,6 +66,7 @@ func open(ctx context.Context) (*Deployed, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.Metrics.Units = gateway.Units()
 	return &Deployed{Config: cfg, Backend: b}, nil
 }
 

@@ -89,7 +89,7 @@ func (w *world) function(megabytes int, meter *Function) *function {
 	b, err := cloud.OpenOver(cfg, w.client)
 	must(w.t, err)
 	f := &function{metrics: b.Metrics, log: new(atomic.Int64), memory: float64(megabytes) / 1024, meter: meter}
-	b.Metrics.Out = f
+	b.Metrics.Out, b.Metrics.Units = f, gateway.Units()
 	keys, err := gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters")
 	must(w.t, err)
 	f.gateway, err = app.New(cfg, app.Parts{Steps: transfer.Steps,

@@ -70,6 +70,7 @@ func TestRulesCanFail(t *testing.T) {
 		{"a provider with the contract", wrongImports, "shared/provider/direct/direct.go", `import "ringback/shared/provider"`, ""},
 		{"storage with gateway", wrongImports, "shared/storage/store.go", `import "ringback/shared/gateway"`, "not among"},
 		{"embedded with gateway", wrongImports, "shared/embedded/embedded.go", `import "ringback/shared/gateway"`, "not among"},
+		{"cloud with gateway", wrongImports, "shared/cloud/cloud.go", `import "ringback/shared/gateway"`, "not among"},
 		{"gateway with a provider", wrongImports, "shared/gateway/gateway.go", `import "ringback/shared/provider/direct"`, "not among"},
 		{"gateway with config", wrongImports, "shared/gateway/gateway.go", `import "ringback/shared/config"`, "not among"},
 		{"gateway with control", wrongImports, "shared/gateway/gateway.go", `import "ringback/shared/control"`, "not among"},

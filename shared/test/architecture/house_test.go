@@ -51,8 +51,8 @@ var house = []room{
 	{"shared/console/browsertest", nil, []string{"github.com/chromedp/"}}, // for tests
 	{"shared/config", nil, []string{"github.com/caarlos0/env/v11"}},
 
-	{"shared/cloud", []string{"shared/config", "shared/gateway", "shared/storage"}, []string{"github.com/aws/", "github.com/klauspost/compress/zstd"}},
-	{"shared/cloud/cloudtest", []string{"shared/cloud", "shared/cloud/sqstest", "shared/config", "shared/gateway", "shared/storage"}, nil},
+	{"shared/cloud", []string{"shared/config", "shared/storage"}, []string{"github.com/aws/", "github.com/klauspost/compress/zstd"}},
+	{"shared/cloud/cloudtest", []string{"shared/cloud", "shared/cloud/sqstest", "shared/config", "shared/storage"}, nil},
 	{"shared/cloud/*", nil, []string{"github.com/aws/"}}, // servers for tests
 	{"shared/embedded", []string{"shared/storage"}, []string{"modernc.org/sqlite"}},
 
