@@ -15,7 +15,10 @@ type endpointHealth struct {
 }
 
 func healthView(h gateway.Health) *endpointHealth {
-	v := &endpointHealth{Circuit: "closed", FailingSince: h.FailingSince()}
+	v := &endpointHealth{Circuit: "closed"}
+	if h.Failing() {
+		v.FailingSince = h.BadSince
+	}
 	if h.Open {
 		v.Circuit, v.Since, v.NextProbe = "open", h.Since, h.ProbeAt
 	}

@@ -52,7 +52,7 @@ func (rr *registrations) CreateRegistration(ctx context.Context, c Caller, id, s
 	if err := rr.RoomFor(ctx, c, source, id); err != nil {
 		return r, "", err
 	}
-	secret := gateway.NewSigningSecret()
+	secret := NewSigningSecret()
 	r.Secrets = []gateway.Secret{{Sealed: rr.gw.Keys.Seal(gateway.RegistrationKey(id).PK, "secret", secret), Since: now}}
 	r, err := rr.altered(ctx, c, r, ch)
 	if err == nil {

@@ -2,6 +2,8 @@ package control
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"time"
@@ -50,7 +52,7 @@ func (rr *registrations) RotateSecret(ctx context.Context, c Caller, id string, 
 	if err := checkOverlap(overlap); err != nil {
 		return gateway.Registration{}, "", err
 	}
-	secret := gateway.NewSigningSecret()
+	secret := NewSigningSecret()
 	r, err := rr.changeRegistration(ctx, c, id, func(r *gateway.Registration) error {
 		r.Secrets = gateway.RotateSecrets(r.Secrets, rr.gw.Keys.Seal(gateway.RegistrationKey(id).PK, "secret", secret), rr.gw.Clock(), overlap)
 		return nil
@@ -80,4 +82,12 @@ func (rr *registrations) RotateRawToken(ctx context.Context, c Caller, id, token
 func (rr *registrations) Holding(secrets []gateway.Secret) []gateway.Secret {
 	now := rr.gw.Clock()
 	return slices.DeleteFunc(slices.Clone(secrets), func(s gateway.Secret) bool { return !s.Valid(now) })
+}
+
+// NewSigningSecret returns whsec_ and the base64 of 32 random bytes (Standard
+// Webhooks 1.0, "Signature scheme", symmetric: 24 to 64 bytes).
+func NewSigningSecret() string {
+	var b [32]byte
+	rand.Read(b[:])
+	return "whsec_" + base64.StdEncoding.EncodeToString(b[:])
 }

@@ -47,16 +47,16 @@ type Health struct {
 	OKAt     time.Time `json:"ok_at,omitzero"`     // about the last acceptance after a failure
 }
 
-// bad reports whether nothing was accepted since the first failure.
-func (h Health) bad() bool { return !h.BadSince.IsZero() && h.OKAt.Before(h.BadSince) }
+// Failing reports whether nothing was accepted since the first failure.
+func (h Health) Failing() bool { return !h.BadSince.IsZero() && h.OKAt.Before(h.BadSince) }
 
 // hangs reports whether a timeout at now shows that the endpoint hangs: no
 // process had anything accepted for a minute.
-func (h Health) hangs(now time.Time) bool { return h.bad() && now.Sub(h.BadSince) >= hangsAfter }
+func (h Health) hangs(now time.Time) bool { return h.Failing() && now.Sub(h.BadSince) >= hangsAfter }
 
 // hopeless reports whether the registration is to be disabled at now.
 func (h Health) hopeless(now time.Time) bool {
-	return h.bad() && h.BadLast.Sub(h.BadSince) >= badApart && now.Sub(h.BadSince) >= badFor
+	return h.Failing() && h.BadLast.Sub(h.BadSince) >= badApart && now.Sub(h.BadSince) >= badFor
 }
 
 // probed returns h after somebody took the probe at now.
@@ -71,9 +71,9 @@ func (h Health) probed(now time.Time) Health {
 // writes for each, one to say so and one to take it back.
 func (h Health) refused(now time.Time, tripped, probe bool) Health {
 	switch {
-	case h.bad() && now.Sub(h.BadLast) >= healthNoted:
+	case h.Failing() && now.Sub(h.BadLast) >= healthNoted:
 		h.BadLast = now
-	case !h.bad() && (tripped || now.Sub(h.OKAt) >= healthNoted):
+	case !h.Failing() && (tripped || now.Sub(h.OKAt) >= healthNoted):
 		h.BadSince, h.BadLast = now, now
 	}
 	switch {
@@ -88,7 +88,7 @@ func (h Health) refused(now time.Time, tripped, probe bool) Health {
 
 // accepted returns h after an attempt that was accepted.
 func (h Health) accepted(now time.Time) Health {
-	if h.bad() || h.Open {
+	if h.Failing() || h.Open {
 		h.OKAt = now
 	}
 	h.Open, h.Since, h.Interval, h.ProbeAt = false, time.Time{}, 0, time.Time{}
@@ -253,7 +253,7 @@ func (cs *circuits) heedAccepted(ctx context.Context, e *provider.Event, r *Regi
 		}
 		known.Health = h
 	}
-	if !known.bad() && !known.Open {
+	if !known.Failing() && !known.Open {
 		return nil
 	}
 	reopened := false
@@ -340,13 +340,4 @@ func (d Delivery) overtime(s Schedule, now time.Time) bool {
 		sum += s.Wait(n)
 	}
 	return now.After(began.Add(sum*12/10 + longestInterval))
-}
-
-// FailingSince is of the first failure since something was accepted; zero: the
-// last attempt that is known of was accepted.
-func (h Health) FailingSince() (since time.Time) {
-	if h.bad() {
-		since = h.BadSince
-	}
-	return since
 }

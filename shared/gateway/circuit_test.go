@@ -66,7 +66,7 @@ func (p *played) accept(who int, now time.Time) {
 	p.failures[who] = 0
 	p.h = p.h.accepted(now)
 	p.ok, p.first, p.noted, p.probed = now, time.Time{}, time.Time{}, time.Time{}
-	if p.h.Open || p.h.bad() || p.h.hopeless(now.Add(365*24*time.Hour)) {
+	if p.h.Open || p.h.Failing() || p.h.hopeless(now.Add(365*24*time.Hour)) {
 		p.t.Fatalf("after an acceptance: %+v; want it closed, well and not hopeless", p.h)
 	}
 	if again := p.h.accepted(now.Add(time.Hour)); again != p.h {

@@ -44,19 +44,18 @@ func (fs *fanOuts) fanOutMessage(ctx context.Context, m storage.Received) error 
 	h, as, err := readMessage(m.Body)
 	switch {
 	case err != nil:
+		return err
 	case h.Kind == chunkMessage:
-		err = fs.fanOutChunk(ctx, h)
+		return fs.fanOutChunk(ctx, h)
 	case h.Kind == eventsMessage && len(as) > 1 && m.Receives >= splitReceives:
-		err = fs.sendSingles(ctx, as, nil)
+		return fs.sendSingles(ctx, as, nil)
 	case h.Kind == eventsMessage:
 		for i := range as {
 			as[i].again = as[i].again || m.Receives > 1
 		}
-		err = fs.fanOutEvents(ctx, m, as)
-	default:
-		err = fmt.Errorf("message of kind %q on the events queue: %w", h.Kind, ErrUnreadable)
+		return fs.fanOutEvents(ctx, m, as)
 	}
-	return err
+	return fmt.Errorf("message of kind %q on the events queue: %w", h.Kind, ErrUnreadable)
 }
 
 // fanOutEvents fans out all events of m. Those that could not be finished are

@@ -32,8 +32,8 @@ func TestFlakyEndpointIsSeldomWrittenOf(t *testing.T) {
 		outcomes = append(outcomes, outcomeAt{time.Duration(n) * 10 * time.Second, n%2 == 1})
 	}
 	h, writes := healthAfter(time.Now(), outcomes)
-	if writes > 2*6+2 || h.bad() {
-		t.Errorf("an hour of every other attempt refused: %d writes, failing %v; want about 2 in 10 minutes, and not failing", writes, h.bad())
+	if writes > 2*6+2 || h.Failing() {
+		t.Errorf("an hour of every other attempt refused: %d writes, failing %v; want about 2 in 10 minutes, and not failing", writes, h.Failing())
 	}
 }
 

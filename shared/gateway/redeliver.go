@@ -26,16 +26,15 @@ func (rs *redeliveries) Redeliver(ctx context.Context, ms []storage.Received) ([
 		h, _, err := readMessage(m.Body)
 		switch {
 		case err != nil:
+			return err
 		case h.Kind == retryMessage:
-			err = rs.redeliver(ctx, h)
+			return rs.redeliver(ctx, h)
 		case h.Kind == jobMessage:
-			err = rs.jobs.runJob(ctx, h)
+			return rs.jobs.runJob(ctx, h)
 		case h.Kind == laneMessage:
-			err = rs.lanes.runLane(ctx, h)
-		default:
-			err = fmt.Errorf("message of kind %q on the retry queue: %w", h.Kind, ErrUnreadable)
+			return rs.lanes.runLane(ctx, h)
 		}
-		return err
+		return fmt.Errorf("message of kind %q on the retry queue: %w", h.Kind, ErrUnreadable)
 	})
 }
 

@@ -42,61 +42,39 @@ import (
 //	               L#<registration>#<group>    W#<received>#<event> a delivery that waits in it
 const HistoryShards = 16
 
-func SourceKey(id string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "S#" + id, SK: "S"}
-}
-func versionKey(source string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "S#" + source, SK: "V"}
-}
-func TenantKey(id string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "T#" + id, SK: "T"}
-}
-func RegistrationKey(id string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "R#" + id, SK: "R"}
-}
-func HealthKey(id string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "R#" + id, SK: "H"}
-}
-func GroupKey(id string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "G#" + id, SK: "G"}
-}
-func GroupNameKey(folded string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "N#" + Digest(folded), SK: "N"}
-}
-func JobKey(id string) storage.Key {
-	return storage.Key{Table: storage.Deliveries, PK: "J#" + id, SK: "J"}
+func registrationsKey(pk, sk string) storage.Key {
+	return storage.Key{Table: storage.Registrations, PK: pk, SK: sk}
 }
 
+func deliveriesKey(pk, sk string) storage.Key {
+	return storage.Key{Table: storage.Deliveries, PK: pk, SK: sk}
+}
+
+func SourceKey(id string) storage.Key        { return registrationsKey("S#"+id, "S") }
+func versionKey(source string) storage.Key   { return registrationsKey("S#"+source, "V") }
+func TenantKey(id string) storage.Key        { return registrationsKey("T#"+id, "T") }
+func RegistrationKey(id string) storage.Key  { return registrationsKey("R#"+id, "R") }
+func HealthKey(id string) storage.Key        { return registrationsKey("R#"+id, "H") }
+func GroupKey(id string) storage.Key         { return registrationsKey("G#"+id, "G") }
+func GroupNameKey(folded string) storage.Key { return registrationsKey("N#"+Digest(folded), "N") }
+func JobKey(id string) storage.Key           { return deliveriesKey("J#"+id, "J") }
 func CallbackKeyKey(source, secret string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "S#" + source, SK: "C#" + Digest(secret)}
+	return registrationsKey("S#"+source, "C#"+Digest(secret))
 }
-
 func GrantKey(source, tenant, id string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "S#" + source, SK: "G#" + tenant + "#" + id}
+	return registrationsKey("S#"+source, "G#"+tenant+"#"+id)
 }
-
-func APIKeyKey(secret string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "K#" + Digest(secret), SK: "K"}
-}
-
-func ListKey(kind, id string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "L#" + kind, SK: id}
-}
-
-func OfTenant(tenant, kind, id string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "T#" + tenant, SK: kind + "#" + id}
-}
-
+func APIKeyKey(secret string) storage.Key          { return registrationsKey("K#"+Digest(secret), "K") }
+func ListKey(kind, id string) storage.Key          { return registrationsKey("L#"+kind, id) }
+func OfTenant(tenant, kind, id string) storage.Key { return registrationsKey("T#"+tenant, kind+"#"+id) }
 func OnSource(source, registration string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "S#" + source, SK: "R#" + registration}
+	return registrationsKey("S#"+source, "R#"+registration)
 }
-
 func AppKey(group, tenant, app string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "G#" + group, SK: "A#" + tenant + "#" + Digest(app)}
+	return registrationsKey("G#"+group, "A#"+tenant+"#"+Digest(app))
 }
-
 func HintKey(source, routingKey, pattern, registration string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: hintPK(source, routingKey), SK: pattern + "#" + registration}
+	return registrationsKey(hintPK(source, routingKey), pattern+"#"+registration)
 }
 
 // hintPK keeps long values out of the key: DynamoDB takes 2 KiB.
@@ -112,23 +90,23 @@ func EventKey(id string) (storage.Key, error) {
 	if err != nil {
 		return storage.Key{}, err
 	}
-	return storage.Key{Table: storage.Deliveries, PK: EventPK(source, historyShard(id)), SK: id}, nil
+	return deliveriesKey(EventPK(source, historyShard(id)), id), nil
 }
 
+// EventPK is the partition of a shard of a source's events.
 func EventPK(source string, shard int) string { return "E#" + source + "#" + strconv.Itoa(shard) }
 
 func FanOutKey(event string, n int) storage.Key {
-	return storage.Key{Table: storage.Deliveries, PK: "F#" + event + "#" + strconv.Itoa(n), SK: "F"}
+	return deliveriesKey("F#"+event+"#"+strconv.Itoa(n), "F")
 }
-
 func ReplayedKey(event, registration string) storage.Key {
-	return storage.Key{Table: storage.Deliveries, PK: "P#" + event, SK: registration}
+	return deliveriesKey("P#"+event, registration)
 }
-
 func DeliveryKey(registration, event string) storage.Key {
-	return storage.Key{Table: storage.Deliveries, PK: DeliveryPK(registration, historyShard(event)), SK: event}
+	return deliveriesKey(DeliveryPK(registration, historyShard(event)), event)
 }
 
+// DeliveryPK is the partition of a shard of a registration's deliveries.
 func DeliveryPK(registration string, shard int) string {
 	return "D#" + registration + "#" + strconv.Itoa(shard)
 }
@@ -141,6 +119,7 @@ func historyShard(event string) int {
 	return int(h.Sum32() % HistoryShards)
 }
 
+// Digest returns SHA-256 of a text, in the base32 of ids.
 func Digest(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return ordered.EncodeToString(sum[:])
@@ -152,13 +131,7 @@ type Link struct {
 }
 
 func SDKAppIDKey(n uint64) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "N#" + Digest("sdk_app_id\x00"+strconv.FormatUint(n, 10)), SK: "N"}
+	return registrationsKey("N#"+Digest("sdk_app_id\x00"+strconv.FormatUint(n, 10)), "N")
 }
-
-func OnceKey(who, key string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "I#" + Digest(who+"\x00"+key), SK: "I"}
-}
-
-func APIKeyRow(hash string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "K#" + hash, SK: "K"}
-}
+func OnceKey(who, key string) storage.Key { return registrationsKey("I#"+Digest(who+"\x00"+key), "I") }
+func APIKeyRow(hash string) storage.Key   { return registrationsKey("K#"+hash, "K") }

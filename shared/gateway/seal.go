@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -151,48 +150,4 @@ func (r *KeyRing) opened(pk, field string, secrets []Secret, now time.Time) ([]s
 		out = append(out, plain)
 	}
 	return out, nil
-}
-
-func (s *Source) EachSealed(now time.Time, f func(string, *string) error) error {
-	err := errors.Join(eachSecret(s.Tokens, "token", now, f), eachSecret(s.Basic, "basic", now, f))
-	if err == nil && s.Upstream.APIKey != "" {
-		err = f("upstream", &s.Upstream.APIKey)
-	}
-	return err
-}
-
-func (k *CallbackKey) EachSealed(now time.Time, f func(string, *string) error) error {
-	if !k.Until.IsZero() && !now.Before(k.Until) {
-		return nil
-	}
-	return f("callback_key", &k.Sealed)
-}
-
-func (r *Registration) EachSealed(now time.Time, f func(string, *string) error) error {
-	err := errors.Join(f("url", &r.Endpoint.URL), eachSecret(r.Secrets, "secret", now, f), eachSecret(r.RawTokens, "raw_token", now, f))
-	for name, text := range r.Endpoint.Headers {
-		err = errors.Join(err, f("header", &text))
-		r.Endpoint.Headers[name] = text
-	}
-	return err
-}
-
-func eachSecret(secrets []Secret, field string, now time.Time, f func(string, *string) error) error {
-	for i := range secrets {
-		if !secrets[i].Valid(now) {
-			continue
-		}
-		if err := f(field, &secrets[i].Sealed); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// NewSigningSecret returns whsec_ and the base64 of 32 random bytes (Standard
-// Webhooks 1.0, "Signature scheme", symmetric: 24 to 64 bytes).
-func NewSigningSecret() string {
-	var b [32]byte
-	rand.Read(b[:])
-	return "whsec_" + base64.StdEncoding.EncodeToString(b[:])
 }

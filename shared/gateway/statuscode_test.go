@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -82,7 +83,7 @@ func TestEveryStatusCodeHasItsVerdict(t *testing.T) {
 	r := &Registration{
 		ID: id, Format: Raw, Schedule: Schedule{Waits: []time.Duration{5 * time.Second, 5 * time.Minute}},
 		Endpoint: Endpoint{URL: keys.Seal(pk, "url", "https://tenant.example/")},
-		Secrets:  []Secret{{Sealed: keys.Seal(pk, "secret", NewSigningSecret())}},
+		Secrets:  []Secret{{Sealed: keys.Seal(pk, "secret", "whsec_"+base64.StdEncoding.EncodeToString([]byte("a secret of no fewer than 24 bytes")))}},
 	}
 	eventID, err := EventID("src-00000001", "", at, "status codes")
 	if err != nil {

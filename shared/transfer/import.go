@@ -154,8 +154,8 @@ func checkIDs(ids ...string) error {
 
 // opens returns an error wrapping storage.ErrInvalid unless all that is sealed in row,
 // which stands in the partition pk, opens.
-func (m *importPart) opens(pk string, row sealedRow) error {
-	err := row.EachSealed(m.g.gw.Clock(), func(field string, text *string) error {
+func (m *importPart) opens(pk string, row any) error {
+	err := eachSealed(row, m.g.gw.Clock(), func(field string, text *string) error {
 		_, err := m.g.gw.Keys.Open(pk, field, *text)
 		return err
 	})

@@ -11,10 +11,42 @@ import (
 	"ringback/shared/storage"
 )
 
-// Rows with sealed fields call f for each of those that may still be opened:
-// not for secrets that have ended. f may put another text in place.
-type sealedRow interface {
-	EachSealed(now time.Time, f func(field string, text *string) error) error
+// eachSealed calls f for each sealed field of a row that may still be opened: not
+// for secrets that have ended. f may put another text in place. v points to what
+// the row holds; all but sources, callback keys and registrations has none.
+func eachSealed(v any, now time.Time, f func(field string, text *string) error) error {
+	switch v := v.(type) {
+	case *gateway.Source:
+		err := errors.Join(eachSecret(v.Tokens, "token", now, f), eachSecret(v.Basic, "basic", now, f))
+		if err == nil && v.Upstream.APIKey != "" {
+			err = f("upstream", &v.Upstream.APIKey)
+		}
+		return err
+	case *gateway.CallbackKey:
+		if v.Until.IsZero() || now.Before(v.Until) {
+			return f("callback_key", &v.Sealed)
+		}
+	case *gateway.Registration:
+		err := errors.Join(f("url", &v.Endpoint.URL), eachSecret(v.Secrets, "secret", now, f), eachSecret(v.RawTokens, "raw_token", now, f))
+		for name, text := range v.Endpoint.Headers {
+			err = errors.Join(err, f("header", &text))
+			v.Endpoint.Headers[name] = text
+		}
+		return err
+	}
+	return nil
+}
+
+func eachSecret(secrets []gateway.Secret, field string, now time.Time, f func(string, *string) error) error {
+	for i := range secrets {
+		if !secrets[i].Valid(now) {
+			continue
+		}
+		if err := f(field, &secrets[i].Sealed); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // StartReseal starts the job that seals all secrets anew under the key that
@@ -77,15 +109,12 @@ func (tr *Transfer) resealRow(ctx context.Context, row storage.Row) (changed boo
 // resealAs seals what the row under k holds under another key than the current
 // one, and reports whether there was any. It is no change of the thing itself:
 // its revision stays.
-func resealAs[T any, P interface {
-	*T
-	sealedRow
-}](ctx context.Context, g *gateway.Gateway, k storage.Key) (changed bool, err error) {
+func resealAs[T any](ctx context.Context, g *gateway.Gateway, k storage.Key) (changed bool, err error) {
 	_, err = storage.Change(ctx, g.Store, k, func(v *T, r *storage.Row) error {
 		if changed = false; r.Rev == "" {
 			return storage.ErrUnchanged // removed since
 		}
-		err := P(v).EachSealed(g.Clock(), func(field string, text *string) error {
+		err := eachSealed(v, g.Clock(), func(field string, text *string) error {
 			if g.Keys.Current(*text) {
 				return nil
 			}

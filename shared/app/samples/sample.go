@@ -33,7 +33,7 @@ var sampleSources = [...]struct{ id, provider, label, secret string }{
 }
 
 // Install makes the sources that the Lambda inputs in events/ speak to, under
-// fixed ids and callback keys, and SampleTenant with a grant of each. What is
+// fixed ids and callback keys, and Tenant with a grant of each. What is
 // there already stays as it is, so it may be called again. The error wraps
 // storage.ErrConflict if another source has the sample's SDKAppID.
 func Install(ctx context.Context, c *control.Control) error {
