@@ -24,7 +24,7 @@ var (
 		"shared/provider/form", "shared/provider/item", "shared/provider/jsonscan",
 	}
 	ingestModules = []string{
-		"code.dny.dev/ssrf",                   // egress, for the groups that are asked of SmartBots
+		"code.dny.dev/ssrf",                   // egress, by which the gateway attempts
 		"github.com/aws/aws-lambda-go/events", // what API Gateway hands over
 		"github.com/aws/aws-lambda-go/lambda", // Runtime API
 		"github.com/aws/aws-sdk-go-v2/aws",

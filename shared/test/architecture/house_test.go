@@ -21,33 +21,32 @@ type room struct {
 // house lists all rooms that import anything; the first that matches counts.
 // The arrows point one way: functions → app and one backend; those → gateway;
 // gateway → egress, storage and the providers' contract. The API's half stands
-// above the gateway: transfer → groups → control → gateway. functions/local has the embedded backend and, since it
-// sets up the other on a laptop, the cloud one too; it also plays a tenant, who
-// verifies signatures. A folder that is not listed may import the standard
-// library alone.
+// above the gateway: groups and transfer → control → gateway. functions/local has
+// the embedded backend and, since it sets up the other on a laptop, the cloud one
+// too; it also plays a tenant, who verifies signatures. A folder that is not listed
+// may import the standard library alone.
 //
 // Only shared/cloud speaks to AWS, and only shared/embedded to SQLite. Of the
 // functions the worker alone names a Lambda type, to tell its queues apart.
 // Tests may import more, such as a server that stands in for AWS. What stands
 // aside of the product comes last.
 var house = []room{
-	{"functions/internal/deployed", []string{"shared/app", "shared/cloud", "shared/config", "shared/gateway", "shared/provider", "shared/storage"}, nil},
-	{"functions/api", []string{"functions/internal/deployed", "shared/api", "shared/console", "shared/cloud", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all"}, nil},
-	{"functions/worker", []string{"functions/internal/deployed", "shared/cloud", "shared/gateway", "shared/transfer", "shared/provider", "shared/storage", "shared/provider/all"}, []string{"github.com/aws/aws-lambda-go/"}},
+	{"functions/internal/deployed", []string{"shared/app", "shared/cloud", "shared/config", "shared/gateway", "shared/provider"}, nil},
+	{"functions/api", []string{"functions/internal/deployed", "shared/api", "shared/console", "shared/cloud", "shared/gateway", "shared/provider/all"}, nil},
+	{"functions/worker", []string{"functions/internal/deployed", "shared/cloud", "shared/transfer", "shared/provider/all"}, []string{"github.com/aws/aws-lambda-go/"}},
 	{"functions/retry", []string{"functions/internal/deployed", "shared/cloud"}, nil},
 	{"functions/local", []string{
-		"shared/app/samples", "shared/control", "shared/groups", "shared/transfer",
-		"shared/api", "shared/app", "shared/cloud", "shared/config", "shared/console", "shared/embedded",
+		"shared/api", "shared/app", "shared/app/samples", "shared/control", "shared/transfer", "shared/cloud", "shared/config", "shared/console", "shared/embedded",
 		"shared/gateway", "shared/provider", "shared/storage", "shared/provider/all", "shared/provider/tencentchat",
 	}, []string{"golang.org/x/sync/errgroup", "github.com/standard-webhooks/standard-webhooks/libraries/go"}},
-	{"functions/*", []string{"functions/internal/deployed", "shared/app", "shared/cloud", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/{own}"}, nil},
+	{"functions/*", []string{"functions/internal/deployed", "shared/app", "shared/cloud", "shared/provider", "shared/provider/{own}"}, nil},
 
 	{"shared/app", []string{"shared/config", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, nil},
 	{"shared/app/samples", []string{"shared/control", "shared/gateway", "shared/provider", "shared/storage"}, nil},
 	{"shared/api", []string{"shared/control", "shared/groups", "shared/transfer", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{
 		"github.com/danielgtaylor/huma/v2/", "github.com/hashicorp/golang-lru/v2", "golang.org/x/time/rate",
 	}},
-	{"shared/console", []string{"shared/control", "shared/gateway", "shared/provider", "shared/storage"}, nil},
+	{"shared/console", []string{"shared/gateway"}, nil},
 	{"shared/console/browsertest", nil, []string{"github.com/chromedp/"}}, // for tests
 	{"shared/config", nil, []string{"github.com/caarlos0/env/v11"}},
 
@@ -65,7 +64,7 @@ var house = []room{
 	{"shared/provider/*", []string{"shared/provider", "shared/provider/form", "shared/provider/item", "shared/provider/jsonscan"}, nil},
 
 	{"shared/control", []string{"shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
-	{"shared/groups", []string{"shared/control", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, nil},
+	{"shared/groups", []string{"shared/control", "shared/egress", "shared/gateway", "shared/storage"}, nil},
 	{"shared/transfer", []string{"shared/control", "shared/gateway", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
 	{"shared/gateway", []string{"shared/egress", "shared/provider", "shared/storage"}, []string{
 		"github.com/hashicorp/golang-lru/v2",
