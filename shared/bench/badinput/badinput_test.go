@@ -19,7 +19,7 @@ import (
 func TestBadInputNeitherPanicsNorFailsNorIsLost(t *testing.T) {
 	requests := uint64(20_000)
 	if testing.Short() {
-		requests = 1_000
+		requests = 2_000
 	}
 	for name := range sources {
 		t.Run(name, func(t *testing.T) {
