@@ -98,6 +98,25 @@ func TestCallbackReachesTheTenant(t *testing.T) {
 	}
 }
 
+// TestJobsOfTheAPIAreDoneByTheWorker starts a job whose steps control has, and
+// one whose steps transfer has: the worker's main gives it both.
+func TestJobsOfTheAPIAreDoneByTheWorker(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.poll(retryQueue, ignore)
+	for path, body := range map[string]string{
+		"/v1/erasures": `{"source":"src-direct00","match":{"message":["nobody"]}}`,
+		"/v1/reseal":   `{}`,
+	} {
+		var job struct{ ID, Status string }
+		w.api(operatorKey, "POST", path, body, 202, &job)
+		w.within(time.Minute, path+" is done", func() bool {
+			w.api(operatorKey, "GET", "/v1/jobs/"+job.ID, "", 200, &job)
+			return job.Status == "done"
+		})
+	}
+}
+
 // TestRefusedDeliveryIsRetriedByWorkerAndRetry refuses so often that the worker
 // may not send the delivery to itself once more: then it falls due, and the
 // retry function hands it out.
