@@ -42,7 +42,7 @@ var bills = []struct {
 	{"dead endpoint, 10 deliveries, `standard`", load{events: 10, fanOut: 1, failing: 100}, 0},
 	{"dead endpoint, 50 deliveries, `every-5-minutes`",
 		load{events: 50, fanOut: 1, failing: 100, schedule: gateway.Schedule{Name: "every-5-minutes"}}, 120},
-	{"dead endpoint, 50 deliveries, three waits", load{events: 50, fanOut: 1, failing: 100, schedule: retried}, 0},
+	{"dead endpoint, 50 deliveries, three waits", load{events: 50, fanOut: 1, failing: 100, schedule: retried, plays: 16}, 0}, // one costs $14 or $20 of DynamoDB
 }
 
 func TestBillStaysWithinItsBudgets(t *testing.T) {
