@@ -44,72 +44,98 @@ type try struct {
 	hops     int  // self-sends so far
 }
 
+// after makes t's delivery what it is after a, its first attempt, and reports
+// whether the caller must send the next one. Its copies are not to stand in the
+// frame of who then waits for the commit.
+//
+//go:noinline
+func (t *try) after(a Attempt, jitter float64) (self bool) {
+	t.d, self = t.d.record(a, t.r.Schedule, jitter, true)
+	return self
+}
+
 // A recorder stores what becomes of a delivery that attempt was called for. The
 // three callers of attempt have one each: the fan-out for first attempts, the
 // retry queue for later ones, and the lane for those of its head.
 type recorder interface {
 	// notWanted stores that the registration is not to have the event: verdict
 	// is Held or Cancelled.
-	notWanted(ctx context.Context, d Delivery, verdict Status, why string) error
+	notWanted(ctx context.Context, t *try, verdict Status, why string) error
 
 	// turn reports whether what the caller itself orders by lets the attempt
 	// begin. If not, it has stored what the delivery waits for.
-	turn(ctx context.Context, d Delivery, r *Registration) (bool, error)
+	turn(ctx context.Context, t *try) (bool, error)
 
 	// notNow stores that the attempt has to wait as s says. It uses up none.
-	notNow(ctx context.Context, d Delivery, s start) error
+	notNow(ctx context.Context, t *try, s start) error
 
 	// notWritten stores that the request could not be written, which is our
 	// fault: no attempt was made.
-	notWritten(ctx context.Context, d Delivery) error
+	notWritten(ctx context.Context, t *try) error
 
-	// attempted stores a, made of d for r, and what follows for the delivery, and
-	// returns it.
-	attempted(ctx context.Context, d Delivery, r *Registration, a Attempt) (Delivery, error)
+	// attempted stores a and what follows for the delivery, as which it leaves t.d.
+	attempted(ctx context.Context, t *try, a Attempt) error
 }
 
 // attempt makes one attempt of a delivery, the same for the first and the tenth:
 // is it still wanted, may it start, POST, record, consequences for the
 // registration. If it returns an error, nothing is known to be stored and the
 // message must come again.
-func (at *attempter) attempt(ctx context.Context, t try, rec recorder) error {
-	switch verdict, why, err := at.find.may(ctx, t.rev, t.e, t.r); {
-	case err != nil:
-		return fmt.Errorf("may %s have %s: %w", t.r.ID, t.e.ID, err)
-	case verdict != Pending:
-		return rec.notWanted(ctx, t.d, verdict, why)
-	}
-	switch spent, err := at.circuit.spent(ctx, t.d, t.r); {
-	case err != nil:
+//
+// Hundreds of goroutines stand in a POST or a commit at a time. So that their
+// stacks stay small, t is passed on and not copied, and what comes before and
+// after the POST has frames of its own.
+func (at *attempter) attempt(ctx context.Context, t *try, rec recorder) error {
+	s, err := at.ready(ctx, t, rec)
+	if err != nil || s.leave == nil {
 		return err
-	case spent:
-		return at.circuit.exhaust(ctx, t.e, t.r, t.d)
-	}
-	if mine, err := rec.turn(ctx, t.d, t.r); err != nil || !mine {
-		return err
-	}
-	s, err := at.mayStart(ctx, t)
-	switch {
-	case err != nil:
-		return err
-	case s.leave == nil:
-		return rec.notNow(ctx, t.d, s)
 	}
 	t.r = s.to
 	a := at.post(ctx, t)
 	s.leave(a)
+	return at.finish(ctx, t, rec, a, s.probe)
+}
+
+// ready returns the right to make t's attempt now. Without it, what the delivery
+// waits for is stored, or how it ended.
+func (at *attempter) ready(ctx context.Context, t *try, rec recorder) (start, error) {
+	switch verdict, why, err := at.find.may(ctx, t.rev, t.e, t.r); {
+	case err != nil:
+		return start{}, fmt.Errorf("may %s have %s: %w", t.r.ID, t.e.ID, err)
+	case verdict != Pending:
+		return start{}, rec.notWanted(ctx, t, verdict, why)
+	}
+	switch spent, err := at.circuit.spent(ctx, t.d, t.r); {
+	case err != nil:
+		return start{}, err
+	case spent:
+		return start{}, at.circuit.exhaust(ctx, t.e, t.r, t.d)
+	}
+	if mine, err := rec.turn(ctx, t); err != nil || !mine {
+		return start{}, err
+	}
+	s, err := at.mayStart(ctx, t)
+	if err == nil && s.leave == nil {
+		err = rec.notNow(ctx, t, s)
+	}
+	return s, err
+}
+
+// finish records t's attempt a, and draws its consequences.
+func (at *attempter) finish(ctx context.Context, t *try, rec recorder, a Attempt, probe bool) error {
 	if a.Class == egress.Internal {
-		return rec.notWritten(ctx, t.d)
+		return rec.notWritten(ctx, t)
 	}
 	if err := at.circuit.heedGone(ctx, t.r, a); err != nil {
 		return err
 	}
-	after, err := rec.attempted(ctx, t.d, t.r, a)
-	at.logAttempt(ctx, t, a, after)
+	number := t.d.Made + 1
+	err := rec.attempted(ctx, t, a)
+	at.logAttempt(ctx, t, number, a, err == nil)
 	if err != nil {
 		return err
 	}
-	at.circuit.heed(ctx, t.e, t.r, a, after, s.probe)
+	at.circuit.heed(ctx, t.e, t.r, a, &t.d, probe)
 	return nil
 }
 
@@ -142,7 +168,7 @@ type start struct {
 // make t's attempt now. Without it the delivery waits, and uses up no attempt. If
 // the right came late it is asked again whether the registration may have the
 // event: what was known before would be too old.
-func (at *attempter) mayStart(ctx context.Context, t try) (start, error) {
+func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
 	asked, probe := at.Clock(), false
 	if !t.d.Manual {
 		h, ok, err := at.circuit.admit(ctx, t.r.ID)
@@ -214,7 +240,7 @@ func (at *attempter) judge(ctx context.Context, e *provider.Event, r *Registrati
 }
 
 // post makes one POST of t's event to its registration's endpoint.
-func (at *attempter) post(ctx context.Context, t try) Attempt {
+func (at *attempter) post(ctx context.Context, t *try) Attempt {
 	a := Attempt{At: at.Clock(), Manual: t.d.Manual, Claim: t.d.Claim}
 	req, err := at.request(t, a.At)
 	if err != nil {
@@ -235,10 +261,10 @@ func (at *attempter) post(ctx context.Context, t try) Attempt {
 	return a
 }
 
-// logAttempt writes the line of a, after which the delivery is as after: at INFO if
-// it failed, with the start of the next one, so that an operator sees why a
+// logAttempt writes the line of a, after which the delivery is t.d: at INFO if it
+// failed, with the start of the next one, so that an operator sees why a
 // tenant's deliveries fail and when they are tried again; else at DEBUG.
-func (at *attempter) logAttempt(ctx context.Context, t try, a Attempt, after Delivery) {
+func (at *attempter) logAttempt(ctx context.Context, t *try, number int, a Attempt, recorded bool) {
 	level := slog.LevelInfo
 	if a.Accepted() {
 		level = slog.LevelDebug
@@ -247,10 +273,10 @@ func (at *attempter) logAttempt(ctx context.Context, t try, a Attempt, after Del
 		return
 	}
 	fields := []any{"provider", t.e.Provider, "source", t.e.Source, "event", t.e.ID, "tenant", t.r.Tenant, "registration", t.r.ID,
-		"delivery", t.d.ID, "number", t.d.Made + 1, "host", egress.Host(t.r.Endpoint.Shown), "code", a.StatusCode,
+		"delivery", t.d.ID, "number", number, "host", egress.Host(t.r.Endpoint.Shown), "code", a.StatusCode,
 		"outcome", string(a.Class), "took", a.Took}
-	if after.Status == Pending {
-		fields = append(fields, "next", after.Start)
+	if recorded && t.d.Status == Pending {
+		fields = append(fields, "next", t.d.Start)
 	}
 	at.Log.Log(ctx, level, "attempt", fields...)
 }

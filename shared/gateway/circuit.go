@@ -218,7 +218,7 @@ func (cs *circuits) disable(ctx context.Context, id string, rev int, why string)
 // for its registration: the circuit, what tenants and operator are told, and its
 // end after days of failure. What fails here is logged: the next attempt says the
 // same.
-func (cs *circuits) heed(ctx context.Context, e *provider.Event, r *Registration, a Attempt, d Delivery, probe bool) {
+func (cs *circuits) heed(ctx context.Context, e *provider.Event, r *Registration, a Attempt, d *Delivery, probe bool) {
 	err := cs.heedAttempt(ctx, e, r, a, probe)
 	if d.Status == Failed && d.Why == whyExhausted {
 		cs.logExhausted(d)
@@ -319,12 +319,12 @@ func (cs *circuits) exhaust(ctx context.Context, e *provider.Event, r *Registrat
 	if err := cs.teller.tell(ctx, deliveryExhausted, e, r, "the endpoint accepted nothing for the whole time of the schedule"); err != nil {
 		return err
 	}
-	cs.logExhausted(d)
+	cs.logExhausted(&d)
 	return cs.deliveries.save(ctx, d.close(Failed, whyExhausted, cs.Clock()), d.rev)
 }
 
 // logExhausted writes the line of a delivery that failed for good.
-func (cs *circuits) logExhausted(d Delivery) {
+func (cs *circuits) logExhausted(d *Delivery) {
 	cs.Log.Info("delivery", "source", d.Source, "event", d.Event, "tenant", d.Tenant, "registration", d.Registration,
 		"delivery", d.ID, "attempts", d.Made, "outcome", whyExhausted)
 }

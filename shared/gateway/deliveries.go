@@ -16,7 +16,7 @@ type deliveries struct {
 }
 
 // putDelivery writes d if its stored revision is was.
-func (ds *deliveries) putDelivery(ctx context.Context, d Delivery, was string) error {
+func (ds *deliveries) putDelivery(ctx context.Context, d *Delivery, was string) error {
 	row, err := d.row(ds.Kept)
 	if err != nil {
 		return err
@@ -31,7 +31,7 @@ func (ds *deliveries) putDelivery(ctx context.Context, d Delivery, was string) e
 // save writes a delivery whose claim the caller holds. Another's write in
 // between means that the claim is gone, which is no error.
 func (ds *deliveries) save(ctx context.Context, d Delivery, was string) error {
-	if err := ds.putDelivery(ctx, d, was); !errors.Is(err, storage.ErrConflict) {
+	if err := ds.putDelivery(ctx, &d, was); !errors.Is(err, storage.ErrConflict) {
 		return err
 	}
 	return nil
@@ -81,7 +81,7 @@ func (ds *deliveries) changeDeliveryFrom(ctx context.Context, d Delivery, f func
 		case err != nil:
 			return err
 		}
-		if err = ds.putDelivery(ctx, after, d.rev); err == nil {
+		if err = ds.putDelivery(ctx, &after, d.rev); err == nil {
 			d = after
 		}
 		return err
@@ -112,12 +112,12 @@ func AttemptID(delivery string, a Attempt) string {
 }
 
 // sendRetry sends the message for d's next attempt, whose claim is the caller's.
-func (ds *deliveries) sendRetry(ctx context.Context, d Delivery, hops int) {
+func (ds *deliveries) sendRetry(ctx context.Context, d *Delivery, hops int) {
 	ds.sendSelf(ctx, d.header(), hops, d.Start.Sub(ds.Clock()))
 }
 
 // header returns the header of the message for d's current claim.
-func (d Delivery) header() header { return header{Kind: retryMessage, ID: d.ID, Claim: d.Claim} }
+func (d *Delivery) header() header { return header{Kind: retryMessage, ID: d.ID, Claim: d.Claim} }
 
 // endUnwanted ends the claim of a delivery that its registration is not to have.
 func (ds *deliveries) endUnwanted(ctx context.Context, d Delivery, verdict Status, why string) error {
@@ -171,28 +171,12 @@ func (ds *deliveries) handOutAgain(ctx context.Context, d Delivery, start time.T
 	}
 	after := d.handOut(start)
 	after.Lost = d.Lost // it waits; nothing was lost
-	switch err := ds.putDelivery(ctx, after, d.rev); {
+	switch err := ds.putDelivery(ctx, &after, d.rev); {
 	case errors.Is(err, storage.ErrConflict):
 		return nil
 	case err != nil:
 		return err
 	}
-	ds.sendRetry(ctx, after, hops+1)
+	ds.sendRetry(ctx, &after, hops+1)
 	return nil
-}
-
-// recordAttempt stores a, and what follows from it if the claim under which it
-// was made is still the current one.
-func (ds *deliveries) recordAttempt(ctx context.Context, d Delivery, a Attempt, r *Registration, hops int) (Delivery, error) {
-	after, self, err := ds.recordOver(ctx, d, a, r.Schedule, ds.Random(), hops < maxHops)
-	switch {
-	case errors.Is(err, storage.ErrNotFound):
-		return d, nil
-	case err != nil:
-		return d, err
-	}
-	if self {
-		ds.sendRetry(ctx, after, hops+1)
-	}
-	return after, nil
 }

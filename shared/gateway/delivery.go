@@ -332,7 +332,7 @@ func (k Kept) orDefault() Kept {
 }
 
 // row returns d as it is stored. Pending rows never expire.
-func (d Delivery) row(k Kept) (storage.Row, error) {
+func (d *Delivery) row(k Kept) (storage.Row, error) {
 	data, err := storage.Encode(d)
 	if err != nil {
 		return storage.Row{}, err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -160,16 +162,29 @@ func (fs *fanOuts) fanOutEvent(ctx context.Context, a arrival) error {
 	default:
 		err = fs.deliverAll(ctx, f, rs)
 	}
-	fs.Log.Debug("fanout", "provider", a.Provider, "source", a.Source, "event", a.ID, "outcome", outcomeText(err),
+	outcome := "done"
+	if err != nil {
+		outcome = "again"
+	}
+	fs.Log.Debug("fanout", "provider", a.Provider, "source", a.Source, "event", a.ID, "outcome", outcome,
 		"registrations", len(rs), "long", er.Long, "took", fs.Clock().Sub(start))
 	return err
 }
 
-func outcomeText(err error) string {
-	if err != nil {
-		return "again"
+// heedUpstream tells that the source was disconnected if e says so: SmartBots
+// sends callback_removed when our registration there is gone ("Set HTTP
+// callback to be called on group events", SmartBots), and calls no more. It is
+// told at most once an hour for each callback key's label and group, and may be
+// called again.
+func (fs *fanOuts) heedUpstream(ctx context.Context, e *provider.Event) error {
+	if e.Type != CallbackRemoved || !ofWhole(e) {
+		return nil
 	}
-	return "done"
+	group := slices.Sorted(slices.Values(e.Keys["group"]))
+	about := strings.Join(append([]string{"upstream", e.Label}, group...), "\x00")
+	return fs.teller.tellOf(ctx, sourceDisconnected, e.Source, e.Provider, "", about, operationalData{
+		Why: "SmartBots removed the callback of this gateway; set it again", Group: strings.Join(group, " "), Label: e.Label,
+	})
 }
 
 // wanted returns the registrations for which a is, or that there are more than

@@ -34,22 +34,23 @@ func (f *fanOut) deliver(ctx context.Context, r *Registration) error {
 	if err != nil {
 		return err
 	}
-	d := newDelivery(f.Event, r, f.fs.Clock())
-	d.Lane = r.Ordered
-	return f.fs.attempts.attempt(ctx, try{e: f.Event, standard: f.standard, r: r, rev: v.Rev, d: d, first: true}, f)
+	t := try{e: f.Event, standard: f.standard, r: r, rev: v.Rev, d: newDelivery(f.Event, r, f.fs.Clock()), first: true}
+	t.d.Lane = r.Ordered
+	return f.fs.attempts.attempt(ctx, &t, f)
 }
 
 // notWanted stores what is held. What is cancelled was never promised.
-func (f *fanOut) notWanted(ctx context.Context, d Delivery, verdict Status, why string) error {
+func (f *fanOut) notWanted(ctx context.Context, t *try, verdict Status, why string) error {
 	if verdict == Cancelled {
 		return nil
 	}
-	return f.record(ctx, d.hold(why, f.fs.Clock()), nil, false)
+	t.d = t.d.hold(why, f.fs.Clock())
+	return f.record(ctx, &t.d, nil, false)
 }
 
 // turn puts the delivery of an ordered registration into its lane.
-func (f *fanOut) turn(ctx context.Context, d Delivery, r *Registration) (bool, error) {
-	if !r.Ordered {
+func (f *fanOut) turn(ctx context.Context, t *try) (bool, error) {
+	if !t.r.Ordered {
 		return true, nil
 	}
 	if f.thin {
@@ -57,27 +58,28 @@ func (f *fanOut) turn(ctx context.Context, d Delivery, r *Registration) (bool, e
 			return false, err
 		}
 	}
-	return false, f.fs.lanes.queueInLane(ctx, f.Event, d)
+	return false, f.fs.lanes.queueInLane(ctx, f.Event, t.d)
 }
 
-func (f *fanOut) notNow(ctx context.Context, d Delivery, s start) error {
-	d.Paced = s.paced
+func (f *fanOut) notNow(ctx context.Context, t *try, s start) error {
 	self := !s.open && s.at.Sub(f.fs.Clock()) <= maxSelfSend
-	return f.record(ctx, d.wait(s.at, self), nil, self)
+	t.d = t.d.wait(s.at, self)
+	t.d.Paced = s.paced
+	return f.record(ctx, &t.d, nil, self)
 }
 
 // notWritten leaves the delivery to the retry queue, where it is counted.
-func (f *fanOut) notWritten(ctx context.Context, d Delivery) error {
-	return f.record(ctx, d.wait(f.fs.Clock().Add(slowDown), false), nil, false)
+func (f *fanOut) notWritten(ctx context.Context, t *try) error {
+	t.d = t.d.wait(f.fs.Clock().Add(slowDown), false)
+	return f.record(ctx, &t.d, nil, false)
 }
 
-func (f *fanOut) attempted(ctx context.Context, d Delivery, r *Registration, a Attempt) (Delivery, error) {
-	a.Alone = a.Accepted() // at once: the answer is kept only so far
-	after, self := d.record(a, r.Schedule, f.fs.Random(), true)
-	if a.Accepted() {
+func (f *fanOut) attempted(ctx context.Context, t *try, a Attempt) error {
+	if a.Alone = a.Accepted(); a.Alone { // at once: the answer is kept only so far
 		f.fs.count(Latency, float64(a.At.Add(a.Took).Sub(f.Received).Milliseconds()))
 	}
-	return after, f.record(ctx, after, &a, self)
+	self := t.after(a, f.fs.Random())
+	return f.record(ctx, &t.d, &a, self)
 }
 
 // keepPayload stores f's event whole, before a row that needs it is written.
@@ -121,7 +123,7 @@ func (f *fanOut) keepPayload(ctx context.Context) error {
 // record stores a delivery whose first attempt was made, or was not to be
 // made now. If it exists already, a success closes it and anything else changes
 // nothing. self says that the next attempt is the caller's to send.
-func (f *fanOut) record(ctx context.Context, d Delivery, a *Attempt, self bool) error {
+func (f *fanOut) record(ctx context.Context, d *Delivery, a *Attempt, self bool) error {
 	fs := f.fs
 	if f.thin {
 		if d.Status == Succeeded {

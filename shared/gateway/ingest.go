@@ -95,7 +95,7 @@ func arrivals(a account, reading provider.Reading, received time.Time) ([]arriva
 		seen = make(map[string]bool, len(reading.Items))
 	}
 	for _, it := range reading.Items {
-		if wantsTypeOf(a.IgnoreEventTypes, it.Type) {
+		if slices.ContainsFunc(a.IgnoreEventTypes, func(p string) bool { return MatchesType(p, it.Type) }) {
 			continue
 		}
 		id, windowed, err := identify(a.Source.ID, a.label, it, received)
@@ -142,8 +142,4 @@ func identify(source, label string, it provider.Item, received time.Time) (id st
 
 func usable(t, received time.Time) bool {
 	return !t.IsZero() && t.Before(received.Add(time.Hour)) && t.After(received.Add(-7*24*time.Hour))
-}
-
-func wantsTypeOf(patterns []string, typ string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool { return MatchesType(p, typ) })
 }

@@ -267,10 +267,14 @@ func (js *jobs) revive(ctx context.Context, j *Job, r storage.Row, is func(Deliv
 		j.Done++
 		j.place(now)
 	}
-	if d.Lane && d.Status == Pending { // perhaps made so by a chunk that ended before it got here
-		return js.lanes.requeueInLane(ctx, d)
+	if !d.Lane || d.Status != Pending {
+		return nil
 	}
-	return nil
+	e, _, err := js.events.LoadEvent(ctx, d.Event) // perhaps a chunk before ended here
+	if err != nil {
+		return err
+	}
+	return js.lanes.appendToLane(ctx, e, d)
 }
 
 // replayStep makes deliveries of events that a registration would have got,
@@ -328,7 +332,8 @@ func (js *jobs) replayEvent(ctx context.Context, j *Job, r *Registration, rev st
 			return err
 		}
 	}
-	switch err := js.deliveries.putDelivery(ctx, d.wait(later(j.Next, now), false), ""); {
+	d = d.wait(later(j.Next, now), false)
+	switch err := js.deliveries.putDelivery(ctx, &d, ""); {
 	case errors.Is(err, storage.ErrConflict):
 		j.Skipped++
 		return nil

@@ -86,7 +86,7 @@ func (ls *lanes) queueInLane(ctx context.Context, e *provider.Event, d Delivery)
 	if err := ls.appendToLane(ctx, e, d); err != nil {
 		return err
 	}
-	if err := ls.deliveries.putDelivery(ctx, d, ""); !errors.Is(err, storage.ErrConflict) {
+	if err := ls.deliveries.putDelivery(ctx, &d, ""); !errors.Is(err, storage.ErrConflict) {
 		return err
 	}
 	return nil
@@ -269,44 +269,44 @@ func (ls *lanes) deliverHead(ctx context.Context, run *laneRun, w waiting) error
 	case err != nil:
 		return err
 	}
-	head := &laneHead{ls: ls, run: run, w: w}
-	d.Paced = run.lane.Paced == head.place()
-	d.Late = d.Late || run.lane.late(w, head.place())
-	if err := ls.attempts.attempt(ctx, try{e: e, r: r, rev: rev, d: d, hops: run.hops}, head); err != nil || head.after == nil {
+	head, t := &laneHead{ls: ls, run: run, w: w}, try{e: e, r: r, rev: rev, d: d, hops: run.hops}
+	t.d.Paced = run.lane.Paced == head.place()
+	t.d.Late = d.Late || run.lane.late(w, head.place())
+	if err := ls.attempts.attempt(ctx, &t, head); err != nil || !head.made {
 		return err
 	}
-	if head.after.Status == Pending {
+	if t.d.Status == Pending {
 		ls.keepWaiting(ctx, run)
-		return ls.pauseLane(ctx, run, head.after.Start)
+		return ls.pauseLane(ctx, run, t.d.Start)
 	}
 	return ls.dropHead(ctx, run, w)
 }
 
 // A laneHead is the recorder of a delivery at the head of a lane.
 type laneHead struct {
-	ls    *lanes
-	run   *laneRun
-	w     waiting
-	after *Delivery // what an attempt left of it; nil: there was none
+	ls   *lanes
+	run  *laneRun
+	w    waiting
+	made bool // an attempt
 }
 
 func (l *laneHead) place() string { return l.w.key(l.run.key).SK }
 
-func (l *laneHead) notWanted(ctx context.Context, d Delivery, verdict Status, why string) error {
-	d.Paced = false // the lane knows
-	return l.ls.deliveries.endUnwanted(ctx, d, verdict, why)
+func (l *laneHead) notWanted(ctx context.Context, t *try, verdict Status, why string) error {
+	t.d.Paced = false // the lane knows
+	return l.ls.deliveries.endUnwanted(ctx, t.d, verdict, why)
 }
 
 // turn reports whether the lane is open.
-func (l *laneHead) turn(ctx context.Context, _ Delivery, r *Registration) (bool, error) {
-	closed, err := l.ls.closed(ctx, r)
+func (l *laneHead) turn(ctx context.Context, t *try) (bool, error) {
+	closed, err := l.ls.closed(ctx, t.r)
 	if err != nil || !closed {
 		return err == nil, err
 	}
 	return false, l.ls.pauseLane(ctx, l.run, l.ls.Clock().Add(laneCloses))
 }
 
-func (l *laneHead) notNow(ctx context.Context, _ Delivery, s start) error {
+func (l *laneHead) notNow(ctx context.Context, _ *try, s start) error {
 	if s.paced {
 		l.run.lane.Paced = l.place()
 	}
@@ -315,25 +315,30 @@ func (l *laneHead) notNow(ctx context.Context, _ Delivery, s start) error {
 
 // notWritten counts, as hand-outs do, so that what can never be written does not
 // hold up its lane for ever.
-func (l *laneHead) notWritten(ctx context.Context, d Delivery) error {
-	d.Paced = false // the lane knows
-	if d.Lost++; d.Lost >= maxLost {
-		return l.ls.deliveries.giveUp(ctx, d)
+func (l *laneHead) notWritten(ctx context.Context, t *try) error {
+	t.d.Paced = false // the lane knows
+	if t.d.Lost++; t.d.Lost >= maxLost {
+		return l.ls.deliveries.giveUp(ctx, t.d)
 	}
-	if err := l.ls.deliveries.save(ctx, d, d.rev); err != nil {
+	if err := l.ls.deliveries.save(ctx, t.d, t.d.rev); err != nil {
 		return err
 	}
 	return l.ls.pauseLane(ctx, l.run, l.ls.Clock().Add(slowDown))
 }
 
-func (l *laneHead) attempted(ctx context.Context, d Delivery, r *Registration, a Attempt) (Delivery, error) {
+func (l *laneHead) attempted(ctx context.Context, t *try, a Attempt) error {
 	l.run.lane.Last = max(l.run.lane.Last, l.place())
-	after, _, err := l.ls.deliveries.recordOver(ctx, d, a, r.Schedule, l.ls.Random(), false)
-	if errors.Is(err, storage.ErrNotFound) { // erased
-		err = nil
+	after, _, err := l.ls.deliveries.recordOver(ctx, t.d, a, t.r.Schedule, l.ls.Random(), false)
+	switch {
+	case errors.Is(err, storage.ErrNotFound): // erased
+		t.d.Status = Cancelled
+	case err != nil:
+		return err
+	default:
+		t.d = after
 	}
-	l.after = &after
-	return after, err
+	l.made = true
+	return nil
 }
 
 // closed reports whether r's lanes wait for what was held before r was enabled
@@ -437,7 +442,7 @@ func (ls *lanes) laneDelivery(ctx context.Context, id string, w waiting) (Delive
 	}
 	d = newDelivery(e, r, ls.Clock())
 	d.Lane = true
-	if err := ls.deliveries.putDelivery(ctx, d, ""); err != nil && !errors.Is(err, storage.ErrConflict) {
+	if err := ls.deliveries.putDelivery(ctx, &d, ""); err != nil && !errors.Is(err, storage.ErrConflict) {
 		return d, err
 	}
 	return ls.deliveries.LoadDelivery(ctx, id)
@@ -451,13 +456,4 @@ func (ls *lanes) dropHead(ctx context.Context, run *laneRun, w waiting) error {
 		return fmt.Errorf("take %s off its lane: %w", w.Event, err)
 	}
 	return nil
-}
-
-// requeueInLane puts a delivery that was held or failed back at its place.
-func (ls *lanes) requeueInLane(ctx context.Context, d Delivery) error {
-	e, _, err := ls.events.LoadEvent(ctx, d.Event)
-	if err != nil {
-		return err
-	}
-	return ls.appendToLane(ctx, e, d)
 }

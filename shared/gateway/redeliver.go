@@ -56,7 +56,7 @@ func (rs *redeliveries) redeliver(ctx context.Context, h header) error {
 	case err != nil:
 		return err
 	}
-	return rs.attempts.attempt(ctx, try{e: e, r: r, rev: rev, d: d, hops: h.Hops}, &redelivery{rs, h})
+	return rs.attempts.attempt(ctx, &try{e: e, r: r, rev: rev, d: d, hops: h.Hops}, &redelivery{rs, h})
 }
 
 // A redelivery is the recorder of what a message of the retry queue asks for,
@@ -66,32 +66,43 @@ type redelivery struct {
 	h  header
 }
 
-func (re *redelivery) notWanted(ctx context.Context, d Delivery, verdict Status, why string) error {
-	return re.rs.deliveries.endUnwanted(ctx, d, verdict, why)
+func (re *redelivery) notWanted(ctx context.Context, t *try, verdict Status, why string) error {
+	return re.rs.deliveries.endUnwanted(ctx, t.d, verdict, why)
 }
 
 // turn reports whether the claim still gives the right to POST.
-func (re *redelivery) turn(ctx context.Context, d Delivery, r *Registration) (bool, error) {
+func (re *redelivery) turn(ctx context.Context, t *try) (bool, error) {
 	now := re.rs.Clock()
-	if d.mayPost(re.h.Claim, now, r.limit()) {
+	if t.d.mayPost(re.h.Claim, now, t.r.limit()) {
 		return true, nil
 	}
-	return false, re.rs.deliveries.handOutAgain(ctx, d, now, re.h.Hops)
+	return false, re.rs.deliveries.handOutAgain(ctx, t.d, now, re.h.Hops)
 }
 
-func (re *redelivery) notNow(ctx context.Context, d Delivery, s start) error {
+func (re *redelivery) notNow(ctx context.Context, t *try, s start) error {
 	if s.open {
-		return re.rs.deliveries.save(ctx, d.postpone(s.at), d.rev)
+		return re.rs.deliveries.save(ctx, t.d.postpone(s.at), t.d.rev)
 	}
-	d.Paced = s.paced
-	return re.rs.deliveries.handOutAgain(ctx, d, s.at, re.h.Hops)
+	t.d.Paced = s.paced
+	return re.rs.deliveries.handOutAgain(ctx, t.d, s.at, re.h.Hops)
 }
 
 // notWritten stores nothing: the row falls due again, later each time.
-func (re *redelivery) notWritten(context.Context, Delivery) error { return nil }
+func (re *redelivery) notWritten(context.Context, *try) error { return nil }
 
-func (re *redelivery) attempted(ctx context.Context, d Delivery, r *Registration, a Attempt) (Delivery, error) {
-	return re.rs.deliveries.recordAttempt(ctx, d, a, r, re.h.Hops)
+func (re *redelivery) attempted(ctx context.Context, t *try, a Attempt) error {
+	ds, hops := re.rs.deliveries, re.h.Hops
+	after, self, err := ds.recordOver(ctx, t.d, a, t.r.Schedule, ds.Random(), hops < maxHops)
+	switch {
+	case errors.Is(err, storage.ErrNotFound): // erased
+		return nil
+	case err != nil:
+		return err
+	}
+	if t.d = after; self {
+		ds.sendRetry(ctx, &t.d, hops+1)
+	}
+	return nil
 }
 
 // Resend hands out one more attempt of a delivery in any status, at once. It
@@ -109,6 +120,6 @@ func (rs *redeliveries) Resend(ctx context.Context, id string) (Delivery, error)
 	if err != nil {
 		return d, err
 	}
-	rs.deliveries.sendRetry(ctx, d, 1)
+	rs.deliveries.sendRetry(ctx, &d, 1)
 	return d, nil
 }

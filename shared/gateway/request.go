@@ -32,7 +32,7 @@ func (r *Registration) limit() time.Duration {
 }
 
 // request writes the POST of t at now.
-func (at *attempter) request(t try, now time.Time) (egress.Request, error) {
+func (at *attempter) request(t *try, now time.Time) (egress.Request, error) {
 	e, r := t.e, t.r
 	to, err := at.target(r, now)
 	if err != nil {

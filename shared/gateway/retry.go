@@ -52,7 +52,7 @@ func (rt *retries) Retry(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
-	errs = append(errs, rt.send(ctx, storage.RetryQueue, t.rest()))
+	errs = append(errs, rt.send(ctx, storage.RetryQueue, t.unsent))
 	rt.count(DueAge, t.oldest(start).Seconds())
 	rt.Log.Info("retry", "outcome", "done", "handed_out", t.handedOut, "oldest", t.oldest(start), "took", rt.Clock().Sub(start))
 	return errors.Join(errs...)
@@ -99,20 +99,8 @@ func (t *tick) full(ms []storage.Message) []storage.Message {
 	return out
 }
 
-// rest returns what is not sent yet.
-func (t *tick) rest() []storage.Message {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.unsent
-}
-
-// probe reports whether a registration's probe is still to be handed out.
-func (t *tick) probe(registration string) bool { return t.once(&t.probes, registration) }
-
-// end reports whether a delivery of a registration that ends is still to be
-// handed out, for a worker to tell of it.
-func (t *tick) end(registration string) bool { return t.once(&t.ends, registration) }
-
+// once adds a registration to probes or ends, and reports whether it was not
+// there: the first goes to a worker, for the probe, or to tell of the end.
 func (t *tick) once(of *map[string]bool, registration string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -266,12 +254,12 @@ func (rt *retries) heldUp(ctx context.Context, d Delivery, t *tick) (bool, error
 	}
 	now := rt.Clock()
 	switch {
-	case d.overtime(r.Schedule, now) && t.end(d.Registration):
+	case d.overtime(r.Schedule, now) && t.once(&t.ends, d.Registration):
 		return false, nil
 	case d.overtime(r.Schedule, now):
-		rt.circuit.logExhausted(d)
+		rt.circuit.logExhausted(&d)
 		return true, rt.deliveries.save(ctx, d.close(Failed, whyExhausted, now), d.rev)
-	case !h.ProbeAt.After(later(d.due, now)) && t.probe(d.Registration):
+	case !h.ProbeAt.After(later(d.due, now)) && t.once(&t.probes, d.Registration):
 		return false, nil
 	}
 	return true, rt.deliveries.save(ctx, d.postpone(h.closedFor(now, r.Schedule.wait(d.Made), rt.Random())), d.rev)
