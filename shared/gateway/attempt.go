@@ -73,7 +73,7 @@ type recorder interface {
 	// fault: no attempt was made.
 	notWritten(ctx context.Context, t *try) error
 
-	// attempted stores a and what follows for the delivery, as which it leaves t.d.
+	// attempted stores a and what follows for the delivery, and sets t.d to that.
 	attempted(ctx context.Context, t *try, a Attempt) error
 }
 
