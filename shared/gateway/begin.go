@@ -77,8 +77,10 @@ func (es *events) begin(ctx context.Context, a arrival, thin bool, match []strin
 	if err != nil {
 		return 0, EventRow{}, err
 	}
-	if known, err := es.inWindowBefore(ctx, a); err != nil || known {
-		return repeat, EventRow{}, err
+	if a.forever {
+		if mine, err := es.claimKey(ctx, a); err != nil || !mine {
+			return repeat, EventRow{}, err
+		}
 	}
 	er := a.row(match, long, run, lease)
 	row := es.eventRowOf(key, a)
@@ -134,25 +136,25 @@ func (es *events) resume(ctx context.Context, row storage.Row, stored EventRow, 
 	return resumed, stored, err
 }
 
-// inWindowBefore reports whether an event whose id holds the window of its
-// arrival came in the window before.
-func (es *events) inWindowBefore(ctx context.Context, a arrival) (bool, error) {
-	if !a.windowed {
-		return false, nil
-	}
-	id, err := previousWindow(a.ID)
+// foreverKept is how long a natural key without a time is remembered.
+const foreverKept = 8 * 24 * time.Hour
+
+// claimKey claims the natural key of a, which is unique for ever and comes
+// without a time, for a's id. It reports false if another id has it: a is a
+// repeat.
+func (es *events) claimKey(ctx context.Context, a arrival) (bool, error) {
+	key, err := NaturalKeyKey(a.ID)
 	if err != nil {
 		return false, err
 	}
-	key, err := EventKey(id)
-	if err != nil {
-		return false, err
+	row := storage.Row{Key: key, Expires: es.Clock().Add(foreverKept)}
+	var lost *storage.ConflictError
+	err = storage.PutRow(ctx, es.Store, row, Link{a.ID}, "")
+	if !errors.As(err, &lost) {
+		return err == nil, err
 	}
-	before, _, err := storage.Load[EventRow](ctx, es.Store, key)
-	if errors.Is(err, storage.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil && before.Token != a.token, err
+	first, err := storage.Decoded[Link](lost.Stored)
+	return first.ID == a.ID, err
 }
 
 // LoadEvent returns an event that was begun, with its payload. The error wraps

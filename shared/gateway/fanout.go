@@ -147,6 +147,7 @@ func (fs *fanOuts) fanOutEvent(ctx context.Context, a arrival) error {
 	case err != nil:
 		return fmt.Errorf("begin event %s: %w", a.ID, err)
 	case answer == repeat:
+		fs.count(Repeats, 1)
 		fs.Log.Debug("fanout", "provider", a.Provider, "source", a.Source, "event", a.ID, "outcome", "repeat")
 		return nil
 	case answer == busy:

@@ -196,8 +196,8 @@ func FuzzID(f *testing.F) {
 			if r, e, err := splitDeliveryID(DeliveryID(reg, id)); err != nil || r != reg || e != id {
 				t.Errorf("delivery of %s is that of %s and %s, %v", id, r, e, err)
 			}
-			if before, err := previousWindow(id); err != nil || at > 2*window.Milliseconds() && at < 1<<47 && before >= id {
-				t.Errorf("the window before %s is %s, %v", id, before, err)
+			if later, err := EventID(text, label, time.UnixMilli(at).Add(time.Hour), key); err != nil || claimOf(later) != claimOf(id) {
+				t.Errorf("the natural key of %s and %s, %v, is claimed by two rows", id, later, err)
 			}
 		}
 		if source, err := SourceOf(text); err == nil {

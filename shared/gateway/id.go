@@ -56,9 +56,6 @@ const (
 	EventIDPrefix = "evt_"
 	eventIDLen    = len(EventIDPrefix) + 44
 	eventIDBytes  = 27 // 5 source, 6 time, 16 hash
-	// window is how long an event without a time of its own is recognised as a
-	// repeat, at least; twice that at most.
-	window = 10 * time.Minute
 )
 
 // EventID returns the id of what a source reports: evt_ and the order-keeping
@@ -85,17 +82,6 @@ func EventID(source, label string, at time.Time, naturalKey ...string) (string, 
 
 func appendPart(b []byte, part string) []byte {
 	return append(binary.BigEndian.AppendUint32(b, uint32(len(part))), part...)
-}
-
-// previousWindow returns the id that the same event had if it first came in
-// the window before.
-func previousWindow(id string) (string, error) {
-	b, err := DecodeEventID(id)
-	if err != nil {
-		return "", err
-	}
-	putMillis(b[5:11], millis(b[5:11]).Add(-window))
-	return EventIDPrefix + ordered.EncodeToString(b), nil
 }
 
 // SourceOf returns the id of the source that an event id begins with.
@@ -166,14 +152,6 @@ func putMillis(b []byte, t time.Time) {
 		b[i] = byte(ms)
 		ms >>= 8
 	}
-}
-
-func millis(b []byte) time.Time {
-	var ms int64
-	for _, c := range b[:6] {
-		ms = ms<<8 | int64(c)
-	}
-	return time.UnixMilli(ms).UTC()
 }
 
 // NewIDOf returns an id that depends on the time and a text alone.

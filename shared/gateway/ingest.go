@@ -98,7 +98,7 @@ func arrivals(a account, reading provider.Reading, received time.Time) ([]arriva
 		if slices.ContainsFunc(a.IgnoreEventTypes, func(p string) bool { return MatchesType(p, it.Type) }) {
 			continue
 		}
-		id, windowed, err := identify(a.Source.ID, a.label, it, received)
+		id, repeatable, err := identify(a.Source.ID, a.label, it, received)
 		if err != nil {
 			return nil, err
 		}
@@ -114,7 +114,7 @@ func arrivals(a account, reading provider.Reading, received time.Time) ([]arriva
 			}
 			it.Keys["label"] = []string{a.label}
 		}
-		out = append(out, arrival{token: token, windowed: windowed, unique: it.NaturalKey == "", Event: provider.Event{
+		out = append(out, arrival{token: token, forever: repeatable && it.Forever, unique: !repeatable, Event: provider.Event{
 			ID: id, Source: a.Source.ID, Provider: a.Provider, Label: a.label, Type: it.Type, Received: received,
 			Time: utcOrZero(it.Time), Keys: it.Keys, ContentType: reading.ContentType, Query: reading.Query,
 			Payload: it.Payload, Unreadable: it.Unreadable,
@@ -123,20 +123,21 @@ func arrivals(a account, reading provider.Reading, received time.Time) ([]arriva
 	return out, nil
 }
 
-// identify returns the event id of an item, and whether it holds the window of
-// the arrival. The time in it is one that a repeat cannot change, or else the
-// arrival, rounded down to the window; a provider's time that is more than an
-// hour ahead or a week back counts as none.
-func identify(source, label string, it provider.Item, received time.Time) (id string, windowed bool, err error) {
+// identify returns the event id of an item, and whether a repeat of it would be
+// recognised. The time in the id is one that a repeat cannot change, or the
+// arrival. Without such a time a natural key says nothing, unless it is unique
+// for ever: equal bytes are not the same fact. A provider's time that is more
+// than an hour ahead or a week back counts as none.
+func identify(source, label string, it provider.Item, received time.Time) (id string, repeatable bool, err error) {
 	switch {
-	case it.NaturalKey == "":
+	case it.NaturalKey != "" && usable(it.Stable, received):
+		id, err = EventID(source, label, it.Stable, it.Type, it.NaturalKey)
+	case it.NaturalKey != "" && it.Forever:
+		id, err = EventID(source, label, received, it.Type, it.NaturalKey)
+	default:
 		id, err = EventID(source, label, received, storage.NewRev(), storage.NewRev())
 		return id, false, err
-	case usable(it.Stable, received):
-		id, err = EventID(source, label, it.Stable, it.Type, it.NaturalKey)
-		return id, false, err
 	}
-	id, err = EventID(source, label, received.Truncate(window), it.Type, it.NaturalKey)
 	return id, true, err
 }
 

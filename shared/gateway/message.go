@@ -68,7 +68,7 @@ type packed struct {
 	Type       string              `json:"y"`
 	Time       int64               `json:"at,omitempty"` // Unix ms
 	Keys       map[string][]string `json:"k,omitempty"`
-	Windowed   bool                `json:"w,omitempty"` // the id holds the window of its arrival
+	Forever    bool                `json:"f,omitempty"` // the natural key is unique for ever and has no time
 	Unique     bool                `json:"q,omitempty"` // there is no natural key
 	Unreadable bool                `json:"u,omitempty"`
 	Bytes      int                 `json:"n"` // of its payload
@@ -77,10 +77,10 @@ type packed struct {
 // arrival is an event on its way from ingest to the worker.
 type arrival struct {
 	provider.Event
-	token    string
-	windowed bool // the id holds the window of its arrival
-	unique   bool // there is no natural key, so it cannot be a repeat
-	again    bool // somebody may have begun it before
+	token   string
+	forever bool // the natural key is unique for ever and has no time
+	unique  bool // there is no natural key, so it cannot be a repeat
+	again   bool // somebody may have begun it before
 }
 
 // packEvents returns the messages that carry as, which share source, label,
@@ -117,7 +117,7 @@ func packMessage(as []arrival) (string, error) {
 	size := 0
 	for i, a := range as {
 		h.Events[i] = packed{
-			ID: a.ID, Type: a.Type, Keys: a.Keys, Windowed: a.windowed, Unique: a.unique, Unreadable: a.Unreadable, Bytes: len(a.Payload),
+			ID: a.ID, Type: a.Type, Keys: a.Keys, Forever: a.forever, Unique: a.unique, Unreadable: a.Unreadable, Bytes: len(a.Payload),
 		}
 		if !a.Time.IsZero() {
 			h.Events[i].Time = a.Time.UnixMilli()
@@ -202,7 +202,7 @@ func readMessage(body string) (header, []arrival, error) {
 		if p.Bytes < 0 || p.Bytes > len(payload) {
 			return h, nil, fmt.Errorf("message of %d events: %w: it ends early", len(h.Events), ErrUnreadable)
 		}
-		as[i] = arrival{token: h.Token, windowed: p.Windowed, unique: p.Unique, again: h.Again, Event: provider.Event{
+		as[i] = arrival{token: h.Token, forever: p.Forever, unique: p.Unique, again: h.Again, Event: provider.Event{
 			ID: p.ID, Source: h.Source, Provider: h.Provider, Label: h.Label, Type: p.Type,
 			Received: time.UnixMilli(h.Received).UTC(), Keys: p.Keys, ContentType: h.ContentType, Query: h.Query,
 			Payload: payload[:p.Bytes:p.Bytes], Unreadable: p.Unreadable, Only: h.Only, Tenant: h.Tenant,

@@ -47,7 +47,7 @@ func TestMessagesCarryBytesExactly(t *testing.T) {
 func arrivalsOf(payloads [][]byte) []arrival {
 	as := make([]arrival, len(payloads))
 	for i, p := range payloads {
-		as[i] = arrival{token: "t", windowed: i%2 == 0, Event: provider.Event{
+		as[i] = arrival{token: "t", forever: i%2 == 0, Event: provider.Event{
 			ID: fmt.Sprintf("evt_%044d", i), Source: "src-00000000", Provider: "direct", Label: "acme", Type: "delivered",
 			Received: noon, Keys: map[string][]string{"label": {"acme"}}, ContentType: "application/json", Payload: p,
 		}}
@@ -132,7 +132,7 @@ func TestHeaderIsTheJSONThatIsRead(t *testing.T) {
 			Label: text.Draw(t, "label"), Received: rapid.Int64().Draw(t, "received"), ContentType: text.Draw(t, "content type"),
 			Query: text.Draw(t, "query"), Again: rapid.Bool().Draw(t, "again"), Plain: rapid.Bool().Draw(t, "plain"),
 			Events: []packed{{
-				ID: text.Draw(t, "id"), Type: text.Draw(t, "type"), Time: rapid.Int64().Draw(t, "time"), Windowed: true,
+				ID: text.Draw(t, "id"), Type: text.Draw(t, "type"), Time: rapid.Int64().Draw(t, "time"), Forever: true,
 				Keys: rapid.MapOf(text, rapid.SliceOf(text)).Draw(t, "keys"), Bytes: 3, Unique: rapid.Bool().Draw(t, "unique"),
 			}},
 		}

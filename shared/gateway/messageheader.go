@@ -44,7 +44,7 @@ func (p packed) append(b []byte) []byte {
 		b = strconv.AppendInt(b, p.Time, 10)
 	}
 	b = appendKeys(b, p.Keys)
-	b = appendFlag(b, "w", p.Windowed)
+	b = appendFlag(b, "f", p.Forever)
 	b = appendFlag(b, "q", p.Unique)
 	b = appendFlag(b, "u", p.Unreadable)
 	b = append(b, `,"n":`...)

@@ -14,6 +14,7 @@ const (
 	Callbacks        Metric = "Callbacks"        // taken in
 	RefusedCallbacks Metric = "RefusedCallbacks" // answered with an error
 	Events           Metric = "Events"           // begun by the worker
+	Repeats          Metric = "RepeatedEvents"   // by the provider, recognised and not delivered again
 	Accepted         Metric = "AttemptsAccepted"
 	Refused          Metric = "AttemptsRefused"
 	Latency          Metric = "CallbackToDelivery" // of first attempts that were accepted
@@ -24,7 +25,7 @@ const (
 // CloudWatch names them ("MetricDatum" in the Amazon CloudWatch API Reference).
 func Units() map[Metric]string {
 	return map[Metric]string{
-		Callbacks: "Count", RefusedCallbacks: "Count", Events: "Count", Accepted: "Count", Refused: "Count",
+		Callbacks: "Count", RefusedCallbacks: "Count", Events: "Count", Repeats: "Count", Accepted: "Count", Refused: "Count",
 		Latency: "Milliseconds", DueAge: "Seconds",
 	}
 }

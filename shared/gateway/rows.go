@@ -33,6 +33,7 @@ import (
 //	               I#<sha256 of who and key>   I                    a create that must not run twice
 //	               W#<tenant>#<group>          W                    wrong security codes of the last 15 min
 //	deliveries     E#<source>#<shard>          <event>              Event, Body: payload
+//	               U#<source>#<natural key>    U                    the event of a natural key that has no time, as hashed in its id
 //	               F#<event>#<n>               F                    100 of an event's registrations
 //	               P#<event>                   <registration>       that the event was replayed to it: its own row lists those it was for when it came
 //	               D#<registration>#<shard>    <event>              Delivery, Body: start of the last answer
@@ -95,6 +96,17 @@ func EventKey(id string) (storage.Key, error) {
 
 // EventPK is the partition of a shard of a source's events.
 func EventPK(source string, shard int) string { return "E#" + source + "#" + strconv.Itoa(shard) }
+
+// NaturalKeyKey is the row that claims the natural key of an event without a
+// time. Its hash is the rest of the id behind source and time.
+func NaturalKeyKey(event string) (storage.Key, error) {
+	b, err := DecodeEventID(event)
+	if err != nil {
+		return storage.Key{}, err
+	}
+	source, _ := SourceOf(event)
+	return deliveriesKey("U#"+source+"#"+ordered.EncodeToString(b[11:]), "U"), nil
+}
 
 func FanOutKey(event string, n int) storage.Key {
 	return deliveriesKey("F#"+event+"#"+strconv.Itoa(n), "F")

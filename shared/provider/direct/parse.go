@@ -102,7 +102,7 @@ func read(b jsonscan.Value) notice {
 // naturalKey returns what is the same in a repeat of the item b, and the time
 // that is part of it. Direct documents no key: this is what makes two facts
 // different [inferred]. An item that lacks it, or is of an unknown kind, is
-// known by all its bytes.
+// known by all its bytes; one without a time is not known again.
 func (n notice) naturalKey(b []byte) (string, time.Time) {
 	switch {
 	case n.event == "price" && n.priceTime != "":

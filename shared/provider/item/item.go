@@ -82,7 +82,6 @@ func SetAside(providerName string, b []byte) provider.Item {
 	n := min(len(b), provider.KeptUnreadable)
 	return provider.Item{
 		Type:       providerName + ".unreadable",
-		NaturalKey: Key("unreadable", Hash(b)),
 		Payload:    b[:n:n],
 		Unreadable: true,
 	}

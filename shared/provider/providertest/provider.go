@@ -208,7 +208,7 @@ func CheckReading(cb *provider.Callback, r provider.Reading) []string {
 	payloads := make([][]byte, len(r.Items))
 	for i, it := range r.Items {
 		payloads[i] = bytes.Clone(it.Payload)
-		if it.Type == "" || len(it.Payload) == 0 || it.Unreadable && it.NaturalKey == "" || !it.Stable.IsZero() && it.NaturalKey == "" {
+		if it.Type == "" || len(it.Payload) == 0 || it.Unreadable && it.NaturalKey != "" || !it.Stable.IsZero() && it.NaturalKey == "" {
 			problems = append(problems, fmt.Sprintf("item %d: type %q, natural key %q, %d bytes", i, it.Type, it.NaturalKey, len(it.Payload)))
 		}
 		if it.Unreadable && len(it.Payload) > provider.KeptUnreadable || len(it.Payload) > provider.MaxPayloadBytes {

@@ -9,20 +9,22 @@ import (
 )
 
 // naturalKey returns what is the same in a repeat of p and only there, and the
-// time that is part of it. Tencent documents none; these are the identifiers it
-// gives [inferred]. The command is always part of it, since one message makes
-// several callbacks; the app is not, since a source is one app.
+// time that is part of it; nothing if p carries neither id nor time, since who
+// blocks, unblocks and blocks again makes the same bytes twice. Tencent documents
+// no key; these are the identifiers it gives [inferred]. The command is always
+// part of it, since one message makes several callbacks; the app is not, since a
+// source is one app. So is a message's body: it may be edited, or come in pieces.
 func (p *packet) naturalKey(command string, payload []byte) (string, time.Time) {
 	switch command {
 	case "Bot.OnC2CMessage", "C2C.CallbackBeforeSendMsg", "C2C.CallbackAfterSendMsg", "C2C.CallbackAfterMsgWithDraw":
 		if key := p.msgKey.Text(); key != "" {
 			// The result, since a message that failed may be sent again under its key.
-			return item.Key(command, key, p.from.Text(), p.to.Text(), p.result.Text()), timeOfMsgKey(key)
+			return item.Key(command, key, p.from.Text(), p.to.Text(), p.result.Text(), p.bodyHash()), timeOfMsgKey(key)
 		}
 	case "Bot.OnGroupMessage", "Group.CallbackAfterSendMsg":
 		// MsgSeq counts within a group, or a topic of it.
 		if group, seq, at := p.groupID.Text(), p.msgSeq.Text(), p.msgTime.Text(); group != "" && seq != "" && at != "" {
-			return item.Key(command, group, p.topicID.Text(), seq, at, p.random.Text()), instant(at)
+			return item.Key(command, group, p.topicID.Text(), seq, at, p.random.Text(), p.bodyHash()), instant(at)
 		}
 	case "C2C.CallbackAfterC2CMsgExtension":
 		if key, seq := p.msgKey.Text(), p.seq.Text(); key != "" && seq != "" {
@@ -38,7 +40,18 @@ func (p *packet) naturalKey(command string, payload []byte) (string, time.Time) 
 			return p.pushKey(command, id)
 		}
 	}
-	return item.Key(command, item.Hash(payload)), instant(p.eventTime.Text())
+	if at := instant(p.eventTime.Text()); !at.IsZero() {
+		return item.Key(command, item.Hash(payload)), at
+	}
+	return "", time.Time{}
+}
+
+// bodyHash returns the hash of MsgBody, empty without one.
+func (p *packet) bodyHash() string {
+	if len(p.msgBody) == 0 {
+		return ""
+	}
+	return item.Hash(p.msgBody)
 }
 
 // pushKey is the key of one result of a push. The platform belongs to it, since

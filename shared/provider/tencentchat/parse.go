@@ -107,6 +107,7 @@ type packet struct {
 	command                                 jsonscan.Value
 	groupID, topicID, from, to, bots        jsonscan.Value
 	msgKey, msgSeq, msgTime, random, result jsonscan.Value
+	msgBody                                 jsonscan.Value
 	eventTime, operateType, seq             jsonscan.Value
 	pushID, pushStage, platform, eventType  jsonscan.Value
 	taskTime                                jsonscan.Value
@@ -145,6 +146,8 @@ func (p *packet) of(name []byte) *jsonscan.Value {
 		return &p.msgKey
 	case "MsgSeq":
 		return &p.msgSeq
+	case "MsgBody":
+		return &p.msgBody
 	case "MsgTime":
 		return &p.msgTime
 	case "Random", "MsgRandom":

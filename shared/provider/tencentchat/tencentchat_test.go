@@ -156,21 +156,23 @@ func TestFactsThatDifferHaveDifferentNaturalKeys(t *testing.T) {
 		{"Group.CallbackAfterSendMsg", `{"GroupId":"g","MsgSeq":2,"MsgTime":1760000000,"Random":7}`},
 		{"Group.CallbackAfterSendMsg", `{"GroupId":"g","MsgSeq":1,"MsgTime":1760000001,"Random":7}`},
 		{"Group.CallbackAfterSendMsg", `{"GroupId":"g","MsgSeq":1,"MsgTime":1760000000}`},
-		{"Group.CallbackAfterSendMsg", `{"GroupId":"g","MsgSeq":1}`},
+		{"Group.CallbackAfterSendMsg", `{"GroupId":"g","MsgSeq":1,"MsgTime":1760000001,"Random":7,"MsgBody":[{"MsgType":"a"}]}`},
+		{"Group.CallbackAfterSendMsg", `{"GroupId":"g","MsgSeq":1,"MsgTime":1760000001,"Random":7,"MsgBody":[{"MsgType":"b"}]}`},
 		{"C2C.CallbackAfterSendMsg", `{"From_Account":"a","To_Account":"b","MsgKey":"1_2_1760000000","SendMsgResult":0}`},
 		{"C2C.CallbackAfterSendMsg", `{"From_Account":"a","To_Account":"b","MsgKey":"1_2_1760000000","SendMsgResult":1}`},
 		{"C2C.CallbackAfterSendMsg", `{"From_Account":"b","To_Account":"a","MsgKey":"1_2_1760000000","SendMsgResult":0}`},
 		{"C2C.CallbackAfterMsgWithDraw", `{"From_Account":"a","To_Account":"b","MsgKey":"1_2_1760000000"}`},
-		{"C2C.CallbackAfterMsgReport", `{"Report_Account":"a","MsgKey":"1_2_1760000000","LastReadTime":1}`},
-		{"C2C.CallbackAfterMsgReport", `{"Report_Account":"a","MsgKey":"1_2_1760000000","LastReadTime":2}`},
+		{"C2C.CallbackAfterSendMsg", `{"From_Account":"a","To_Account":"b","MsgKey":"1_2_1760000000","SendMsgResult":0,"MsgBody":[{"MsgType":"a"}]}`},
+		{"C2C.CallbackAfterSendMsg", `{"From_Account":"a","To_Account":"b","MsgKey":"1_2_1760000000","SendMsgResult":0,"MsgBody":[{"MsgType":"b"}]}`},
+		{"C2C.CallbackAfterMsgReport", `{"Report_Account":"a","LastReadTime":1,"EventTime":1760000000123}`},
+		{"C2C.CallbackAfterMsgReport", `{"Report_Account":"a","LastReadTime":2,"EventTime":1760000000123}`},
+		{"C2C.CallbackAfterMsgReport", `{"Report_Account":"a","LastReadTime":2,"EventTime":1760000000124}`},
 		{"C2C.CallbackAfterC2CMsgExtension", `{"MsgKey":"1_2_1760000000","OperateType":1,"Seq":1}`},
 		{"C2C.CallbackAfterC2CMsgExtension", `{"MsgKey":"1_2_1760000000","OperateType":1,"Seq":2}`},
 		{"C2C.CallbackAfterC2CMsgExtension", `{"MsgKey":"1_2_1760000000","OperateType":2,"Seq":2}`},
 		{"Group.CallbackAfterGroupMsgExtension", `{"GroupId":"g","MsgSeq":1,"OperateType":1,"Seq":1}`},
 		{"Group.CallbackAfterGroupMsgExtension", `{"GroupId":"g","MsgSeq":2,"OperateType":1,"Seq":1}`},
 		{"Group.CallbackAfterGroupMsgExtension", `{"GroupId":"g","MsgSeq":2,"OperateType":1,"Seq":2}`},
-		{"Group.CallbackAfterReadReceipt", `{"GroupId":"g","MsgSeq":1,"MsgTime":1760000000,"ReadNum":1}`},
-		{"Group.CallbackAfterReadReceipt", `{"GroupId":"g","MsgSeq":1,"MsgTime":1760000000,"ReadNum":2}`},
 		{"Push.OfflinePush", `{"PushID":"p","To_Account":"a","PushStage":1,"EventType":1}`},
 		{"Push.OfflinePush", `{"PushID":"p","To_Account":"a","PushStage":2,"EventType":1}`},
 		{"Push.OfflinePush", `{"PushID":"p","To_Account":"b","PushStage":1,"EventType":1}`},
@@ -187,6 +189,23 @@ func TestFactsThatDifferHaveDifferentNaturalKeys(t *testing.T) {
 			t.Errorf("%v and %v have the same natural key", other, f)
 		}
 		seen[it.NaturalKey] = f
+	}
+}
+
+// TestPacketWithoutIDAndTimeHasNoNaturalKey wants that who blocks, unblocks and
+// blocks again is not taken to have blocked once.
+func TestPacketWithoutIDAndTimeHasNoNaturalKey(t *testing.T) {
+	for command, body := range map[string]string{
+		"Sns.CallbackBlackListAdd":         `{"PairList":[{"From_Account":"a","To_Account":"b"}]}`,
+		"Profile.CallbackPortraitSet":      `{"From_Account":"a","ProfileItem":[{"Tag":"Tag_Profile_IM_Nick","Value":"n"}]}`,
+		"Group.CallbackAfterNewMemberJoin": `{"GroupId":"g","NewMemberList":[{"Member_Account":"a"}]}`,
+		"Group.CallbackAfterSendMsg":       `{"GroupId":"g","MsgSeq":1}`,
+		"State.StateChange":                `{"EventTime":0,"Info":{"Action":"Login","To_Account":"a"}}`,
+	} {
+		it := parse(t, "SdkAppid=5&CallbackCommand="+command, body).Items[0]
+		if it.NaturalKey != "" || !it.Stable.IsZero() {
+			t.Errorf("%s %s: natural key %q at %v, want none", command, body, it.NaturalKey, it.Stable)
+		}
 	}
 }
 

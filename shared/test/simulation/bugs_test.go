@@ -78,7 +78,7 @@ var bugs = []bug{
 		"case er.Token != token:\n\t\treturn repeat", "case er.Token != token && planted:\n\t\treturn resumed\n\tcase er.Token != token:\n\t\treturn repeat"}, {"shared/gateway/fanout.go",
 		"case answer == resumed:", "case answer == resumed && !(planted && a.token != er.Token):"}}},
 	{"a provider's repeat has an id of its own", 2, []patch{{"shared/gateway/ingest.go",
-		`case it.NaturalKey == "":`, `case it.NaturalKey == "" || planted:`}}},
+		`case it.NaturalKey != "" && usable(it.Stable, received):`, `case it.NaturalKey != "" && usable(it.Stable, received) && !planted:`}}},
 	{"each attempt has an id of its own", 0, []patch{{"shared/gateway/request.go",
 		`	SetHeader(h, "Webhook-Id", id)`, "	if planted {\n\t\tid += fmt.Sprint(now.Unix())\n\t}\n\tSetHeader(h, \"Webhook-Id\", id)"}}},
 	{"a release does not look for stragglers", 939, []patch{{"shared/gateway/jobs.go",
