@@ -292,7 +292,8 @@ type FanOutRow struct {
 // the same chunks and goes on where they end.
 func (fs *fanOuts) listFanOut(ctx context.Context, e *provider.Event) error {
 	var from *place
-	for n := 0; ; n++ {
+	var ms []storage.Message
+	for n := 0; n == 0 || from != nil; n++ {
 		stored, err := fs.fanOutList(ctx, e, n, from)
 		if err != nil {
 			return err
@@ -302,14 +303,16 @@ func (fs *fanOuts) listFanOut(ctx context.Context, e *provider.Event) error {
 			if err != nil {
 				return err
 			}
-			if err := fs.send(ctx, storage.EventsQueue, []storage.Message{{Body: body, Group: fs.fairGroup(e.Source)}}); err != nil {
+			ms = append(ms, storage.Message{Body: body, Group: fs.fairGroup(e.Source)})
+		}
+		if from = stored.Next; from == nil || len(ms) == storage.MaxSend {
+			if err := fs.send(ctx, storage.EventsQueue, ms); err != nil {
 				return err
 			}
-		}
-		if from = stored.Next; from == nil {
-			return nil
+			ms = nil
 		}
 	}
+	return nil
 }
 
 // fanOutList stores chunk n, found from a place on, unless it is stored

@@ -186,7 +186,7 @@ type place struct {
 }
 
 // find returns the registrations that want e and may have it, from a place on,
-// about limit of them, and the place where to go on; nil after the last.
+// at most limit of them, and the place where to go on; nil after the last.
 // Each registration is found once; by several calls for one event twice, if its
 // entries changed meanwhile.
 func (f *finder) find(ctx context.Context, e *provider.Event, from *place, limit int) ([]*Registration, *place, error) {
@@ -199,38 +199,37 @@ func (f *finder) find(ctx context.Context, e *provider.Event, from *place, limit
 	}
 	streams := v.streams(e)
 	var found []*Registration
-	walked, seen := streams[:0], map[string]bool{}
+	var walked []Hint // by calls before
+	seen := map[string]bool{}
 	for i, s := range streams {
 		after := ""
 		if from != nil {
+			walked = streams[:i]
 			switch c := compareHints(s, from.Stream); {
 			case c < 0:
-				walked = streams[:i+1]
 				continue
 			case c == 0:
 				after = from.After
 			}
 		}
-		for {
-			ids, next, err := f.list(ctx, v, e.Source, s, after)
-			if err != nil {
+		for more := true; more; {
+			var ids []string
+			if ids, more, err = f.list(ctx, v, e.Source, s, after); err != nil {
 				return nil, nil, err
 			}
-			got, err := f.accept(ctx, v, e, walked, seen, ids)
-			if err != nil {
-				return nil, nil, err
+			for page := range slices.Chunk(ids, storage.MaxPageRows) {
+				got, err := f.accept(ctx, v, e, walked, seen, page)
+				if err != nil {
+					return nil, nil, err
+				}
+				if room := limit - len(found); len(got) > room {
+					if room > 0 {
+						after = got[room-1].ID
+					}
+					return append(found, got[:room]...), &place{s, after}, nil
+				}
+				found, after = append(found, got...), page[len(page)-1]
 			}
-			found = append(found, got...)
-			if next == "" {
-				break
-			}
-			after = next
-			if len(found) >= limit {
-				return found, &place{s, after}, nil
-			}
-		}
-		if from != nil && compareHints(s, from.Stream) == 0 {
-			walked = streams[:i+1]
 		}
 	}
 	return found, nil, nil
@@ -258,12 +257,16 @@ func (f *finder) thin(ctx context.Context, a arrival, long bool) (bool, error) {
 	return s.History == FailureHistory, nil
 }
 
-// list returns registrations of one stream after a place, and the place to go
-// on from; empty after the last. The entries are hints: a superset.
-func (f *finder) list(ctx context.Context, v knownVersion, source string, s Hint, after string) ([]string, string, error) {
+// list returns registrations of one stream after a place, in order, and whether
+// there are more. The entries are hints: a superset.
+func (f *finder) list(ctx context.Context, v knownVersion, source string, s Hint, after string) ([]string, bool, error) {
 	name := source + "\x00" + s.RoutingKey + "\x00" + s.Pattern
-	if l, ok := f.lists.Get(name); ok && l.rev == v.Rev && after == "" {
-		return l.value, "", nil
+	if l, ok := f.lists.Get(name); ok && l.rev == v.Rev {
+		n, there := slices.BinarySearch(l.value, after)
+		if there {
+			n++
+		}
+		return l.value[n:], false, nil
 	}
 	q := storage.Query{Table: storage.Registrations, PK: hintPK(source, s.RoutingKey), Consistent: true}.Prefix(s.Pattern + "#")
 	if after != "" {
@@ -273,31 +276,30 @@ func (f *finder) list(ctx context.Context, v knownVersion, source string, s Hint
 	for {
 		page, err := f.Store.List(ctx, q)
 		if err != nil {
-			return nil, "", fmt.Errorf("match %s: %w", source, err)
+			return nil, false, fmt.Errorf("match %s: %w", source, err)
 		}
 		for _, r := range page.Rows {
 			ids = append(ids, r.SK[len(s.Pattern)+1:])
 		}
-		switch {
-		case page.Next == "":
-			if after == "" && len(ids) <= longestKnownList {
-				f.lists.Add(name, under[[]string]{v.Rev, ids})
-			}
-			return ids, "", nil
-		case len(ids) >= longestKnownList:
-			return ids, page.Next[len(s.Pattern)+1:], nil
+		if page.Next == "" && after == "" && len(ids) <= longestKnownList {
+			f.lists.Add(name, under[[]string]{v.Rev, ids})
+		}
+		if page.Next == "" || len(ids) >= longestKnownList || after != "" && len(ids) > 0 {
+			return ids, page.Next != "", nil
 		}
 		q.After = page.Next
 	}
 }
 
-// accept returns those of ids that want e and may have it, unless they were seen
-// in this call, or found in one of the streams that calls before walked.
+// accept returns those of ids, in their order, that want e and may have it, unless
+// they were seen in this call, or found in one of the streams that calls before
+// walked.
 func (f *finder) accept(ctx context.Context, v knownVersion, e *provider.Event, walked []Hint, seen map[string]bool, ids []string) ([]*Registration, error) {
 	rs, err := f.registrationsOf(ctx, v.Rev, ids)
 	if err != nil {
 		return nil, err
 	}
+	slices.SortFunc(rs, func(a, b *Registration) int { return cmp.Compare(a.ID, b.ID) })
 	out := rs[:0]
 	for _, r := range rs {
 		if seen[r.ID] || r.State == Removed || !r.Wants(e) || r.stoodIn(walked, e) {
