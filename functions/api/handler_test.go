@@ -8,14 +8,14 @@ import (
 
 	"ringback/shared/app"
 	"ringback/shared/config"
-	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 )
 
 func TestConsoleAndAPIAnswerSideBySide(t *testing.T) {
 	const key = "0123456789abcdefghijklmnopqrstuvwxyz"
-	keys, err := gateway.ParseKeyRing(key)
+	keys, err := keyring.Parse(key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"ringback/shared/config"
 	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 )
 
 // settings are what one machine's gateway runs with.
@@ -105,12 +106,12 @@ const (
 
 // secrets returns the key ring and the operator key, which are made at the
 // first start, and what to tell people about where the latter is.
-func (s settings) secrets(getenv func(string) string) (keys *gateway.KeyRing, operatorKey, where string, err error) {
+func (s settings) secrets(getenv func(string) string) (keys *keyring.Ring, operatorKey, where string, err error) {
 	text, err := secretFile(filepath.Join(s.data, keyRingFile))
 	if err != nil {
 		return nil, "", "", err
 	}
-	if keys, err = gateway.ParseKeyRing(text); err != nil {
+	if keys, err = keyring.Parse(text); err != nil {
 		return nil, "", "", fmt.Errorf("%s: %w", filepath.Join(s.data, keyRingFile), err)
 	}
 	if key := getenv("RINGBACK_OPERATOR_KEY"); key != "" {

@@ -19,7 +19,7 @@ import (
 	"ringback/shared/cloud"
 	"ringback/shared/config"
 	"ringback/shared/control"
-	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/provider/all"
 )
 
@@ -120,7 +120,7 @@ func (s *awsSetup) queue(queueURL, end string) string {
 
 // secrets makes the two secrets, and returns the key ring that the functions
 // read.
-func (s *awsSetup) secrets(ctx context.Context, b *cloud.Backend) (*gateway.KeyRing, error) {
+func (s *awsSetup) secrets(ctx context.Context, b *cloud.Backend) (*keyring.Ring, error) {
 	if err := os.MkdirAll(s.data, 0o700); err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func (s *awsSetup) secrets(ctx context.Context, b *cloud.Backend) (*gateway.KeyR
 	if _, err := s.secret(ctx, b, &s.AWS.OperatorKeySecret, operatorKeyFile); err != nil {
 		return nil, err
 	}
-	keys, err := gateway.ParseKeyRing(text)
+	keys, err := keyring.Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("key ring: %w", err)
 	}

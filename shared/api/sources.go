@@ -8,6 +8,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -18,7 +19,7 @@ type validity struct {
 	Until time.Time `json:"until,omitzero" doc:"when it ends; absent: it is the current one"`
 }
 
-func (s *server) validities(secrets []gateway.Secret) []validity {
+func (s *server) validities(secrets []keyring.Secret) []validity {
 	var out []validity
 	for _, secret := range s.control.Holding(secrets) {
 		out = append(out, validity{secret.Since, secret.Until})

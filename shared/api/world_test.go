@@ -19,6 +19,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 	"ringback/shared/transfer"
@@ -71,7 +72,7 @@ func onBoth(t *testing.T, f func(t *testing.T, w *world)) {
 func newWorldOver(t testing.TB, s storage.Store, q storage.Queue) *world {
 	t.Helper()
 	w := &world{t: t, log: &lines{}}
-	keys, err := gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters")
+	keys, err := keyring.Parse("1 a key ring of no fewer than 32 characters")
 	if err != nil {
 		t.Fatal(err)
 	}

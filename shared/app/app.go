@@ -14,6 +14,7 @@ import (
 	"ringback/shared/config"
 	"ringback/shared/egress"
 	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -22,7 +23,7 @@ import (
 type Parts struct {
 	Store     storage.Store
 	Queue     storage.Queue
-	Keys      *gateway.KeyRing
+	Keys      *keyring.Ring
 	Providers map[string]provider.Provider
 	Metrics   gateway.Metrics // nil: nothing is counted
 	Log       *slog.Logger

@@ -25,6 +25,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 	"ringback/shared/transfer"
@@ -49,7 +50,7 @@ func newBench(b testing.TB, worker bool) *bench {
 	if err != nil {
 		b.Fatal(err)
 	}
-	keys, err := gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters")
+	keys, err := keyring.Parse("1 a key ring of no fewer than 32 characters")
 	if err != nil {
 		b.Fatal(err)
 	}

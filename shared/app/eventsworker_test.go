@@ -26,6 +26,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
@@ -180,7 +181,7 @@ func idle(t *testing.T, f func(t *testing.T, w *world)) {
 // gatewayOver is a gateway on the world's file that sends to q.
 func (w *world) gatewayOver(q storage.Queue) *gateway.Gateway {
 	w.t.Helper()
-	keys, err := gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters")
+	keys, err := keyring.Parse("1 a key ring of no fewer than 32 characters")
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ import (
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/groups"
+	"ringback/shared/keyring"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
@@ -95,7 +96,7 @@ func (w *world) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.end = cancel
 	parts := w.open(ctx)
-	keys, err := gateway.ParseKeyRing(w.ring)
+	keys, err := keyring.Parse(w.ring)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -16,9 +16,8 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"ringback/shared/keyring"
 	"strings"
-
-	"ringback/shared/gateway"
 )
 
 //go:embed files
@@ -33,7 +32,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // A Config is what a console needs besides the API.
 type Config struct {
 	// Keys seals the sessions.
-	Keys *gateway.KeyRing
+	Keys *keyring.Ring
 
 	// PublicURL is where the gateway is reached, if a proxy before it changes the
 	// Host header. Default: none.
@@ -43,7 +42,7 @@ type Config struct {
 // A console serves the page and its calls.
 type console struct {
 	api     http.Handler
-	keys    *gateway.KeyRing
+	keys    *keyring.Ring
 	origins *http.CrossOriginProtection
 	version string // of the files; part of their addresses
 	page    []byte

@@ -19,6 +19,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
@@ -74,9 +75,9 @@ func openWorld(t testing.TB, o embedded.Options) *world {
 	return w
 }
 
-func keyRing(t testing.TB) *gateway.KeyRing {
+func keyRing(t testing.TB) *keyring.Ring {
 	t.Helper()
-	keys, err := gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters")
+	keys, err := keyring.Parse("1 a key ring of no fewer than 32 characters")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -53,7 +54,7 @@ func (rr *registrations) CreateRegistration(ctx context.Context, c Caller, id, s
 		return r, "", err
 	}
 	secret := NewSigningSecret()
-	r.Secrets = []gateway.Secret{{Sealed: rr.gw.Keys.Seal(gateway.RegistrationKey(id).PK, "secret", secret), Since: now}}
+	r.Secrets = []keyring.Secret{{Sealed: rr.gw.Keys.Seal(gateway.RegistrationKey(id).PK, "secret", secret), Since: now}}
 	r, err := rr.altered(ctx, c, r, ch)
 	if err == nil {
 		r, err = rr.provenNew(ctx, r)
@@ -205,7 +206,7 @@ func (rr *registrations) withRawToken(r gateway.Registration, s gateway.Source, 
 	if err := checkToken(*token); err != nil || *token == hiddenText {
 		return r, fmt.Errorf("raw_token: %w: want 1 to %d bytes", storage.ErrInvalid, gateway.MaxName)
 	}
-	r.RawTokens = []gateway.Secret{{Sealed: rr.gw.Keys.Seal(gateway.RegistrationKey(r.ID).PK, "raw_token", *token), Since: rr.gw.Clock()}}
+	r.RawTokens = []keyring.Secret{{Sealed: rr.gw.Keys.Seal(gateway.RegistrationKey(r.ID).PK, "raw_token", *token), Since: rr.gw.Clock()}}
 	return r, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -19,7 +20,7 @@ func (ss *sources) RotateToken(ctx context.Context, id, token string, overlap ti
 		return gateway.Source{}, err
 	}
 	return ss.rotateSource(ctx, id, tencentChat, overlap, func(s *gateway.Source, pk string, now time.Time) {
-		s.Tokens = gateway.RotateSecrets(s.Tokens, ss.gw.Keys.Seal(pk, "token", token), now, overlap)
+		s.Tokens = keyring.Rotate(s.Tokens, ss.gw.Keys.Seal(pk, "token", token), now, overlap)
 	})
 }
 
@@ -29,7 +30,7 @@ func (ss *sources) RotateBasic(ctx context.Context, id string, l provider.Login,
 		return gateway.Source{}, err
 	}
 	return ss.rotateSource(ctx, id, direct, overlap, func(s *gateway.Source, pk string, now time.Time) {
-		s.Basic = gateway.RotateSecrets(s.Basic, ss.gw.Keys.Seal(pk, "basic", loginText(l)), now, overlap)
+		s.Basic = keyring.Rotate(s.Basic, ss.gw.Keys.Seal(pk, "basic", loginText(l)), now, overlap)
 	})
 }
 
@@ -54,7 +55,7 @@ func (rr *registrations) RotateSecret(ctx context.Context, c Caller, id string, 
 	}
 	secret := NewSigningSecret()
 	r, err := rr.changeRegistration(ctx, c, id, func(r *gateway.Registration) error {
-		r.Secrets = gateway.RotateSecrets(r.Secrets, rr.gw.Keys.Seal(gateway.RegistrationKey(id).PK, "secret", secret), rr.gw.Clock(), overlap)
+		r.Secrets = keyring.Rotate(r.Secrets, rr.gw.Keys.Seal(gateway.RegistrationKey(id).PK, "secret", secret), rr.gw.Clock(), overlap)
 		return nil
 	})
 	return r, secret, err
@@ -73,15 +74,15 @@ func (rr *registrations) RotateRawToken(ctx context.Context, c Caller, id, token
 		if len(r.RawTokens) == 0 {
 			return fmt.Errorf("raw_token: %w: the registration has none; change it instead", storage.ErrInvalid)
 		}
-		r.RawTokens = gateway.RotateSecrets(r.RawTokens, rr.gw.Keys.Seal(gateway.RegistrationKey(id).PK, "raw_token", token), rr.gw.Clock(), overlap)
+		r.RawTokens = keyring.Rotate(r.RawTokens, rr.gw.Keys.Seal(gateway.RegistrationKey(id).PK, "raw_token", token), rr.gw.Clock(), overlap)
 		return nil
 	})
 }
 
 // Holding returns those of secrets that hold now, newest first.
-func (rr *registrations) Holding(secrets []gateway.Secret) []gateway.Secret {
+func (rr *registrations) Holding(secrets []keyring.Secret) []keyring.Secret {
 	now := rr.gw.Clock()
-	return slices.DeleteFunc(slices.Clone(secrets), func(s gateway.Secret) bool { return !s.Valid(now) })
+	return slices.DeleteFunc(slices.Clone(secrets), func(s keyring.Secret) bool { return !s.Valid(now) })
 }
 
 // NewSigningSecret returns whsec_ and the base64 of 32 random bytes (Standard

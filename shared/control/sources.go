@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -202,10 +203,10 @@ func (ss *sources) changed(s gateway.Source, ch SourceChange) gateway.Source {
 		s.SDKAppID = *ch.SDKAppID
 	}
 	if ch.Token != nil {
-		s.Tokens = []gateway.Secret{{Sealed: ss.gw.Keys.Seal(pk, "token", *ch.Token), Since: now}}
+		s.Tokens = []keyring.Secret{{Sealed: ss.gw.Keys.Seal(pk, "token", *ch.Token), Since: now}}
 	}
 	if ch.Basic != nil {
-		s.Basic = []gateway.Secret{{Sealed: ss.gw.Keys.Seal(pk, "basic", loginText(*ch.Basic)), Since: now}}
+		s.Basic = []keyring.Secret{{Sealed: ss.gw.Keys.Seal(pk, "basic", loginText(*ch.Basic)), Since: now}}
 	}
 	if ch.Allow != nil {
 		s.Allow = prefixes(*ch.Allow)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ringback/shared/egress"
+	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -23,7 +24,7 @@ type Config struct {
 	Store     storage.Store
 	Queue     storage.Queue
 	Providers map[string]provider.Provider
-	Keys      *KeyRing
+	Keys      *keyring.Ring
 	Egress    *egress.Client
 	Log       *slog.Logger // default: slog.Default()
 	Metrics   Metrics      // default: none are counted

@@ -14,6 +14,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
@@ -29,7 +30,7 @@ func newGateway(t *testing.T, seed uint64) *gateway.Gateway {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	keys, err := gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters")
+	keys, err := keyring.Parse("1 a key ring of no fewer than 32 characters")
 	if err != nil {
 		t.Fatal(err)
 	}

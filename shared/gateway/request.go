@@ -166,7 +166,7 @@ func (at *attempter) target(r *Registration, now time.Time) (target, error) {
 			return t, err
 		}
 	}
-	secrets, err := at.Keys.opened(pk, "secret", r.Secrets, now)
+	secrets, err := at.Keys.Opened(pk, "secret", r.Secrets, now)
 	if err != nil {
 		return t, err
 	}
@@ -177,7 +177,7 @@ func (at *attempter) target(r *Registration, now time.Time) (target, error) {
 		}
 		t.signers = append(t.signers, w)
 	}
-	tokens, err := at.Keys.opened(pk, "raw_token", r.RawTokens, now)
+	tokens, err := at.Keys.Opened(pk, "raw_token", r.RawTokens, now)
 	if err != nil {
 		return t, err
 	}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"ringback/shared/keyring"
 	"ringback/shared/provider"
 )
 
@@ -16,11 +17,11 @@ type Source struct {
 	Name     string    `json:"name"`
 	Created  time.Time `json:"created"`
 
-	SDKAppID uint64   `json:"sdk_app_id,omitempty"` // tencent-chat
-	Tokens   []Secret `json:"tokens,omitempty"`     // tencent-chat; sealed field "token"
-	Basic    []Secret `json:"basic,omitempty"`      // direct; sealed field "basic": JSON of a Login
-	Allow    []string `json:"allow,omitempty"`      // direct: prefixes that may call
-	Upstream Upstream `json:"upstream,omitzero"`    // smartbots
+	SDKAppID uint64           `json:"sdk_app_id,omitempty"` // tencent-chat
+	Tokens   []keyring.Secret `json:"tokens,omitempty"`     // tencent-chat; sealed field "token"
+	Basic    []keyring.Secret `json:"basic,omitempty"`      // direct; sealed field "basic": JSON of a Login
+	Allow    []string         `json:"allow,omitempty"`      // direct: prefixes that may call
+	Upstream Upstream         `json:"upstream,omitzero"`    // smartbots
 
 	IgnoreEventTypes []string `json:"ignore_event_types,omitempty"` // acknowledged, counted, not queued; patterns
 	History          History  `json:"history,omitempty"`
@@ -53,14 +54,14 @@ type CallbackKey struct {
 }
 
 // credentials opens what a caller of the source must prove at now.
-func (s Source) credentials(keys *KeyRing, now time.Time) (provider.Credentials, error) {
+func (s Source) credentials(keys *keyring.Ring, now time.Time) (provider.Credentials, error) {
 	c := provider.Credentials{SDKAppID: s.SDKAppID}
 	var err error
 	pk := SourceKey(s.ID).PK
-	if c.Tokens, err = keys.opened(pk, "token", s.Tokens, now); err != nil {
+	if c.Tokens, err = keys.Opened(pk, "token", s.Tokens, now); err != nil {
 		return c, err
 	}
-	logins, err := keys.opened(pk, "basic", s.Basic, now)
+	logins, err := keys.Opened(pk, "basic", s.Basic, now)
 	if err != nil {
 		return c, err
 	}

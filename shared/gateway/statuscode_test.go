@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ringback/shared/egress"
+	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -73,7 +74,7 @@ func (code answers) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func TestEveryStatusCodeHasItsVerdict(t *testing.T) {
-	keys, err := ParseKeyRing("1 a key ring of no fewer than 32 characters")
+	keys, err := keyring.Parse("1 a key ring of no fewer than 32 characters")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +84,7 @@ func TestEveryStatusCodeHasItsVerdict(t *testing.T) {
 	r := &Registration{
 		ID: id, Format: Raw, Schedule: Schedule{Waits: []time.Duration{5 * time.Second, 5 * time.Minute}},
 		Endpoint: Endpoint{URL: keys.Seal(pk, "url", "https://tenant.example/")},
-		Secrets:  []Secret{{Sealed: keys.Seal(pk, "secret", "whsec_"+base64.StdEncoding.EncodeToString([]byte("a secret of no fewer than 24 bytes")))}},
+		Secrets:  []keyring.Secret{{Sealed: keys.Seal(pk, "secret", "whsec_"+base64.StdEncoding.EncodeToString([]byte("a secret of no fewer than 24 bytes")))}},
 	}
 	eventID, err := EventID("src-00000001", "", at, "status codes")
 	if err != nil {

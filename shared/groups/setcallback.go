@@ -11,6 +11,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/egress"
 	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/storage"
 )
 
@@ -192,7 +193,7 @@ func (gs *Groups) appOf(c control.Caller, of gateway.Group, q CallbackRequest, o
 	r := old
 	if r.ID == "" {
 		r = gateway.Registration{ID: id, Tenant: c.Tenant, Source: of.Source, Created: now}
-		r.Secrets = []gateway.Secret{{Sealed: gs.gw.Keys.Seal(pk, "secret", control.NewSigningSecret()), Since: now}}
+		r.Secrets = []keyring.Secret{{Sealed: gs.gw.Keys.Seal(pk, "secret", control.NewSigningSecret()), Since: now}}
 	}
 	r.State, r.Why, r.Since = gateway.Enabled, "", now
 	r.EventTypes, r.Match, r.Format = []string{"group_chat"}, gateway.Match{"group": {of.UUID}}, gateway.Raw

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/storage"
 )
 
@@ -37,7 +38,7 @@ func eachSealed(v any, now time.Time, f func(field string, text *string) error) 
 	return nil
 }
 
-func eachSecret(secrets []gateway.Secret, field string, now time.Time, f func(string, *string) error) error {
+func eachSecret(secrets []keyring.Secret, field string, now time.Time, f func(string, *string) error) error {
 	for i := range secrets {
 		if !secrets[i].Valid(now) {
 			continue

@@ -16,6 +16,7 @@ import (
 	"ringback/shared/cloud"
 	"ringback/shared/config"
 	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/provider"
 )
 
@@ -37,7 +38,7 @@ func Open(ctx context.Context, providers map[string]provider.Provider) (*Deploye
 	if err != nil {
 		return nil, err
 	}
-	keys, err := gateway.ParseKeyRing(text)
+	keys, err := keyring.Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("secret of KEY_RING_SECRET: %w", err)
 	}

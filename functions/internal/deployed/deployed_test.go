@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/provider/all"
 
 	"github.com/google/go-cmp/cmp"
@@ -39,7 +39,7 @@ func TestOpenTakesTheKeysFromTheSecret(t *testing.T) {
 		t.Fatalf("Open: %v", err)
 	}
 	defer d.Backend.Close()
-	want, err := gateway.ParseKeyRing(ring)
+	want, err := keyring.Parse(ring)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
@@ -89,7 +90,7 @@ func (w *world) wire(ctx context.Context, p plant) error {
 	if err != nil {
 		return err
 	}
-	keys, err := gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters")
+	keys, err := keyring.Parse("1 a key ring of no fewer than 32 characters")
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"ringback/shared/cloud/sqstest"
 	"ringback/shared/config"
 	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 	"ringback/shared/transfer"
@@ -90,7 +91,7 @@ func (w *world) function(megabytes int, meter *Function) *function {
 	must(w.t, err)
 	f := &function{metrics: b.Metrics, log: new(atomic.Int64), memory: float64(megabytes) / 1024, meter: meter}
 	b.Metrics.Out, b.Metrics.Units = f, gateway.Units()
-	keys, err := gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters")
+	keys, err := keyring.Parse("1 a key ring of no fewer than 32 characters")
 	must(w.t, err)
 	f.gateway, err = app.New(cfg, app.Parts{Steps: transfer.Steps,
 		Store: b.Store, Queue: b.Queue, Metrics: b.Metrics, Keys: keys, Providers: all.Providers(),

@@ -23,6 +23,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
@@ -45,7 +46,7 @@ const (
 type library struct {
 	*stage
 	db   *embedded.DB
-	keys *gateway.KeyRing
+	keys *keyring.Ring
 }
 
 // offline stops the runner, lets do write into its file, and starts it again.
@@ -65,7 +66,7 @@ func (s *stage) write(ctx context.Context, do func(*library) error) error {
 	if err != nil {
 		return err
 	}
-	keys, err := gateway.ParseKeyRing(strings.TrimSpace(string(text)))
+	keys, err := keyring.Parse(strings.TrimSpace(string(text)))
 	if err != nil {
 		return err
 	}

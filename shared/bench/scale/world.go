@@ -16,6 +16,7 @@ import (
 	"ringback/shared/app"
 	"ringback/shared/config"
 	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
@@ -34,7 +35,7 @@ type world struct {
 	n      float64 // one of so many is played
 	smooth float64 // seconds that a scaled limit of DynamoDB is averaged over
 	cfg    config.Config
-	keys   *gateway.KeyRing
+	keys   *keyring.Ring
 
 	mu                    sync.Mutex
 	tables                *tables
@@ -69,7 +70,7 @@ func newWorld(a Assumptions) (*world, error) {
 		return nil, err
 	}
 	w.cfg.Brake = a.Brake
-	if w.keys, err = gateway.ParseKeyRing(keyRing); err != nil {
+	if w.keys, err = keyring.Parse(keyRing); err != nil {
 		return nil, err
 	}
 	w.tables = newTables(w)

@@ -31,22 +31,23 @@ type room struct {
 // Tests may import more, such as a server that stands in for AWS. What stands
 // aside of the product comes last.
 var house = []room{
-	{"functions/internal/deployed", []string{"shared/app", "shared/cloud", "shared/config", "shared/gateway", "shared/provider"}, nil},
+	{"functions/internal/deployed", []string{"shared/keyring", "shared/app", "shared/cloud", "shared/config", "shared/gateway", "shared/provider"}, nil},
 	{"functions/api", []string{"functions/internal/deployed", "shared/api", "shared/console", "shared/cloud", "shared/gateway", "shared/provider/all"}, nil},
 	{"functions/worker", []string{"functions/internal/deployed", "shared/cloud", "shared/transfer", "shared/provider/all"}, []string{"github.com/aws/aws-lambda-go/"}},
 	{"functions/retry", []string{"functions/internal/deployed", "shared/cloud"}, nil},
 	{"functions/local", []string{
+		"shared/keyring",
 		"shared/api", "shared/app", "shared/app/samples", "shared/control", "shared/transfer", "shared/cloud", "shared/config", "shared/console", "shared/embedded",
 		"shared/gateway", "shared/provider", "shared/storage", "shared/provider/all", "shared/provider/tencentchat",
 	}, []string{"golang.org/x/sync/errgroup", "github.com/standard-webhooks/standard-webhooks/libraries/go"}},
 	{"functions/*", []string{"functions/internal/deployed", "shared/app", "shared/cloud", "shared/provider", "shared/provider/{own}"}, nil},
 
-	{"shared/app", []string{"shared/config", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, nil},
+	{"shared/app", []string{"shared/keyring", "shared/config", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, nil},
 	{"shared/app/samples", []string{"shared/control", "shared/gateway", "shared/provider", "shared/storage"}, nil},
-	{"shared/api", []string{"shared/control", "shared/groups", "shared/transfer", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{
+	{"shared/api", []string{"shared/keyring", "shared/control", "shared/groups", "shared/transfer", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{
 		"github.com/danielgtaylor/huma/v2/", "github.com/hashicorp/golang-lru/v2", "golang.org/x/time/rate",
 	}},
-	{"shared/console", []string{"shared/gateway"}, nil},
+	{"shared/console", []string{"shared/keyring", "shared/gateway"}, nil},
 	{"shared/console/browsertest", nil, []string{"github.com/chromedp/"}}, // for tests
 	{"shared/config", nil, []string{"github.com/caarlos0/env/v11"}},
 
@@ -63,24 +64,26 @@ var house = []room{
 	{"shared/provider/item", []string{"shared/provider", "shared/provider/jsonscan", "shared/storage"}, nil}, // what rows and messages can hold
 	{"shared/provider/*", []string{"shared/provider", "shared/provider/form", "shared/provider/item", "shared/provider/jsonscan"}, nil},
 
-	{"shared/control", []string{"shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
-	{"shared/groups", []string{"shared/control", "shared/egress", "shared/gateway", "shared/storage"}, nil},
-	{"shared/transfer", []string{"shared/control", "shared/gateway", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
-	{"shared/gateway", []string{"shared/egress", "shared/provider", "shared/storage"}, []string{
+	{"shared/control", []string{"shared/keyring", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
+	{"shared/groups", []string{"shared/keyring", "shared/control", "shared/egress", "shared/gateway", "shared/storage"}, nil},
+	{"shared/transfer", []string{"shared/keyring", "shared/control", "shared/gateway", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
+	{"shared/gateway", []string{"shared/keyring", "shared/egress", "shared/provider", "shared/storage"}, []string{
 		"github.com/hashicorp/golang-lru/v2",
 		"github.com/standard-webhooks/standard-webhooks/libraries/go",
 		"golang.org/x/sync/errgroup", "golang.org/x/sync/semaphore", "golang.org/x/sync/singleflight",
 	}},
+	{"shared/keyring", []string{"shared/storage"}, nil},
 	{"shared/storage", nil, nil},
 	{"shared/storage/storagetest", []string{"shared/storage"}, []string{"github.com/google/go-cmp/"}},
 	{"shared/egress", nil, []string{"code.dny.dev/ssrf"}},
 
 	// A command that calls the handlers as a main would wire them.
 	{"shared/bench/badinput", []string{
+		"shared/keyring",
 		"shared/control", "shared/transfer", "shared/app", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all", "shared/provider/tencentchat",
 	}, nil},
-	{"shared/bench/scale", []string{"shared/control", "shared/transfer", "shared/app", "shared/bench/bill", "shared/bench/quantile", "shared/config", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all"}, nil},
-	{"shared/bench/load", []string{ // a command; it fills files with the gateway's own verbs
+	{"shared/bench/scale", []string{"shared/keyring", "shared/control", "shared/transfer", "shared/app", "shared/bench/bill", "shared/bench/quantile", "shared/config", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all"}, nil},
+	{"shared/bench/load", []string{"shared/keyring", // a command; it fills files with the gateway's own verbs
 		"shared/control", "shared/transfer", "shared/app", "shared/bench/quantile", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all",
 	}, []string{"golang.org/x/sync/errgroup"}},
 }

@@ -12,6 +12,7 @@ import (
 	"ringback/shared/config"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 	"ringback/shared/transfer"
@@ -73,7 +74,7 @@ func newGateway(t *testing.T, parts app.Parts) *gateway.Gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if parts.Keys, err = gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters"); err != nil {
+	if parts.Keys, err = keyring.Parse("1 a key ring of no fewer than 32 characters"); err != nil {
 		t.Fatal(err)
 	}
 	g, err := app.New(cfg, parts)

@@ -19,7 +19,7 @@ import (
 	"ringback/shared/cloud/sqstest"
 	"ringback/shared/config"
 	"ringback/shared/control"
-	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 	"ringback/shared/transfer"
@@ -111,7 +111,7 @@ func (w *world) prepare(dynamoDB string) {
 	if err := b.Store.CreateTables(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
-	keys, err := gateway.ParseKeyRing(keyRing)
+	keys, err := keyring.Parse(keyRing)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"ringback/shared/config"
-	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 )
 
 // simulate plays the run of a seed in virtual time and returns what must not
@@ -47,9 +47,9 @@ func settings(t *testing.T) config.Config {
 	return cfg
 }
 
-func keyRing(t *testing.T) *gateway.KeyRing {
+func keyRing(t *testing.T) *keyring.Ring {
 	t.Helper()
-	keys, err := gateway.ParseKeyRing("1 a key ring of no fewer than 32 characters")
+	keys, err := keyring.Parse("1 a key ring of no fewer than 32 characters")
 	if err != nil {
 		t.Fatal(err)
 	}

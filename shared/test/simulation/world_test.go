@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"ringback/shared/config"
-	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/storage"
 )
 
@@ -38,7 +38,7 @@ type world struct {
 	plan     plan
 	rng      *rand.Rand
 	settings config.Config
-	keys     *gateway.KeyRing
+	keys     *keyring.Ring
 	trace    io.Writer // nil: none
 
 	on        backend

@@ -1,4 +1,6 @@
-package gateway
+// Package keyring encrypts the secrets that rows hold, and keeps the validity of
+// those that rotate.
+package keyring
 
 import (
 	"crypto/aes"
@@ -14,22 +16,22 @@ import (
 	"ringback/shared/storage"
 )
 
-// A KeyRing seals secrets before they enter the Store, with AES-256-GCM. The
+// A Ring seals secrets before they enter the Store, with AES-256-GCM. The
 // text that it makes is "s1.<key id>.<base64 of nonce and ciphertext>"; the
 // additional data are the row and field for which it was sealed, so that a
 // sealed text copied elsewhere does not open. It is safe for concurrent use.
-type KeyRing struct {
+type Ring struct {
 	current string
 	keys    map[string]cipher.AEAD
 	first   [32]byte
 }
 
-// ParseKeyRing reads a key ring: one key a line, "<key id> <text>", where text
+// Parse reads a key ring: one key a line, "<key id> <text>", where text
 // is any 32 or more characters, hashed to the key; the first line seals, all
 // open. A line of the text alone has the id "1". Empty lines and those that
 // begin with # are passed over.
-func ParseKeyRing(text string) (*KeyRing, error) {
-	r := &KeyRing{keys: map[string]cipher.AEAD{}}
+func Parse(text string) (*Ring, error) {
+	r := &Ring{keys: map[string]cipher.AEAD{}}
 	for n, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {
@@ -67,10 +69,10 @@ func ParseKeyRing(text string) (*KeyRing, error) {
 
 // GatewayID returns a name for the gateway that is the same for all its
 // processes and says nothing about the keys.
-func (r *KeyRing) GatewayID() string { return "gw-" + hex.EncodeToString(r.first[:8]) }
+func (r *Ring) GatewayID() string { return "gw-" + hex.EncodeToString(r.first[:8]) }
 
 // Seal seals plain for the field of the row with partition key pk.
-func (r *KeyRing) Seal(pk, field, plain string) string {
+func (r *Ring) Seal(pk, field, plain string) string {
 	aead := r.keys[r.current]
 	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(plain)+aead.Overhead())
 	rand.Read(nonce)
@@ -79,7 +81,7 @@ func (r *KeyRing) Seal(pk, field, plain string) string {
 }
 
 // Open undoes Seal for the same row and field. Its errors hold neither text.
-func (r *KeyRing) Open(pk, field, sealed string) (string, error) {
+func (r *Ring) Open(pk, field, sealed string) (string, error) {
 	version, rest, _ := strings.Cut(sealed, ".")
 	id, text, found := strings.Cut(rest, ".")
 	if version != "s1" || !found {
@@ -101,10 +103,10 @@ func (r *KeyRing) Open(pk, field, sealed string) (string, error) {
 }
 
 // CurrentID returns the id of the key that seals now.
-func (r *KeyRing) CurrentID() string { return r.current }
+func (r *Ring) CurrentID() string { return r.current }
 
 // Current reports whether sealed was made with the key that seals now.
-func (r *KeyRing) Current(sealed string) bool {
+func (r *Ring) Current(sealed string) bool {
 	return strings.HasPrefix(sealed, "s1."+r.current+".")
 }
 
@@ -121,9 +123,9 @@ type Secret struct {
 // Valid reports whether s holds at now.
 func (s Secret) Valid(now time.Time) bool { return s.Until.IsZero() || now.Before(s.Until) }
 
-// RotateSecrets returns secrets with a new first one; the others end after overlap at
+// Rotate returns secrets with a new first one; the others end after overlap at
 // the latest, and those that ended before now are dropped.
-func RotateSecrets(secrets []Secret, sealed string, now time.Time, overlap time.Duration) []Secret {
+func Rotate(secrets []Secret, sealed string, now time.Time, overlap time.Duration) []Secret {
 	out := []Secret{{Sealed: sealed, Since: now}}
 	for _, s := range secrets {
 		if end := now.Add(overlap); s.Until.IsZero() || s.Until.After(end) {
@@ -136,8 +138,8 @@ func RotateSecrets(secrets []Secret, sealed string, now time.Time, overlap time.
 	return out
 }
 
-// opened returns the plain texts of those secrets that hold at now, newest first.
-func (r *KeyRing) opened(pk, field string, secrets []Secret, now time.Time) ([]string, error) {
+// Opened returns the plain texts of those secrets that hold at now, newest first.
+func (r *Ring) Opened(pk, field string, secrets []Secret, now time.Time) ([]string, error) {
 	var out []string
 	for _, s := range secrets {
 		if !s.Valid(now) {

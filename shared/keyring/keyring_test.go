@@ -1,4 +1,4 @@
-package gateway
+package keyring
 
 import (
 	"strings"
@@ -8,9 +8,11 @@ import (
 
 const oldKey, newKey = "old 0123456789abcdef0123456789abcdef", "new fedcba9876543210fedcba9876543210"
 
-func keyRing(t *testing.T, text string) *KeyRing {
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func keyRing(t *testing.T, text string) *Ring {
 	t.Helper()
-	r, err := ParseKeyRing(text)
+	r, err := Parse(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,23 +58,23 @@ func TestNewKeySealsAndOldOneOpens(t *testing.T) {
 
 func TestBadKeyRingIsRefused(t *testing.T) {
 	for _, text := range []string{"", "# only a comment", "short", "1 short", oldKey + "\n" + oldKey, "a.b 0123456789abcdef0123456789abcdef"} {
-		if _, err := ParseKeyRing(text); err == nil {
+		if _, err := Parse(text); err == nil {
 			t.Errorf("key ring %q was taken", text)
 		}
 	}
 }
 
 func TestRotationKeepsTheOldOneForItsOverlap(t *testing.T) {
-	first := RotateSecrets(nil, "a", noon, time.Hour)
-	second := RotateSecrets(first, "b", noon.Add(time.Hour), 24*time.Hour)
+	first := Rotate(nil, "a", noon, time.Hour)
+	second := Rotate(first, "b", noon.Add(time.Hour), 24*time.Hour)
 	if len(second) != 2 || second[0].Sealed != "b" || !second[1].Until.Equal(noon.Add(25*time.Hour)) {
 		t.Errorf("after one rotation: %+v", second)
 	}
-	third := RotateSecrets(second, "c", noon.Add(26*time.Hour), 24*time.Hour)
+	third := Rotate(second, "c", noon.Add(26*time.Hour), 24*time.Hour)
 	if len(third) != 2 || third[1].Sealed != "b" {
 		t.Errorf("after the first one ended: %+v", third)
 	}
-	if at := RotateSecrets(second, "c", noon.Add(2*time.Hour), 0); len(at) != 1 {
+	if at := Rotate(second, "c", noon.Add(2*time.Hour), 0); len(at) != 1 {
 		t.Errorf("overlap 0 keeps %d old ones", len(at)-1)
 	}
 }
