@@ -40,13 +40,17 @@ func (s *Store) Due(ctx context.Context, shard int, until time.Time, after strin
 	if err != nil {
 		return nil, "", err
 	}
+	from, bounded := storage.ParseDueFrom(after)
+	if bounded {
+		after = ""
+	}
 	at, err := parseDueCursor(after)
 	if err != nil {
 		return nil, "", err
 	}
 	var pages []duePage
 	for _, t := range []storage.Table{storage.Deliveries, storage.Registrations} {
-		p, err := s.duePage(ctx, t, shard, until, at, limit)
+		p, err := s.duePage(ctx, t, shard, from, until, at, limit)
 		if err != nil {
 			return nil, "", fmt.Errorf("list due rows of %s: %w", t, err)
 		}
@@ -59,14 +63,14 @@ func (s *Store) Due(ctx context.Context, shard int, until time.Time, after strin
 	return rows, at.behind(rows).String(), nil
 }
 
-func (s *Store) duePage(ctx context.Context, t storage.Table, shard int, until time.Time, at dueCursor, limit int) (duePage, error) {
+func (s *Store) duePage(ctx context.Context, t storage.Table, shard int, from int64, until time.Time, at dueCursor, limit int) (duePage, error) {
 	in := &dynamodb.QueryInput{
 		TableName:              aws.String(s.tables[t]),
 		IndexName:              aws.String(dueIndex),
 		Limit:                  aws.Int32(int32(limit)),
-		KeyConditionExpression: aws.String("ds = :shard AND du <= :until"),
+		KeyConditionExpression: aws.String("ds = :shard AND du BETWEEN :from AND :until"),
 		ExpressionAttributeValues: map[string]types.AttributeValue{
-			":shard": number(int64(shard)), ":until": number(until.UnixMilli()),
+			":shard": number(int64(shard)), ":from": number(from), ":until": number(until.UnixMilli()),
 		},
 	}
 	if place, ok := at[t]; ok {

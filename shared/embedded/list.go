@@ -131,6 +131,9 @@ func parseDueCursor(s string) (dueEnd, error) {
 	if s == "" {
 		return dueEnd{due: -1 << 62}, nil
 	}
+	if from, ok := storage.ParseDueFrom(s); ok {
+		return dueEnd{due: from}, nil
+	}
 	parts := strings.SplitN(s, " ", 4)
 	if len(parts) == 4 {
 		due, dueErr := strconv.ParseInt(parts[0], 10, 64)

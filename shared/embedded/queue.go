@@ -73,7 +73,7 @@ type queue struct {
 }
 
 type queueStmts struct {
-	insert, remove, mark, due, nextDue, old, bury, save, dead, removeDead, sweepDead *stmt
+	insert, remove, mark, due, nextDue, recall, old, bury, save, dead, removeDead, sweepDead *stmt
 }
 
 func (q *queue) prepare(c *conn) error {
@@ -84,6 +84,7 @@ func (q *queue) prepare(c *conn) error {
 		&q.stmts.mark:       "UPDATE " + t + "_messages SET receives = ?2, visible = ?3 WHERE id = ?1",
 		&q.stmts.due:        "SELECT id, body, receives FROM " + t + "_messages WHERE visible <= ? ORDER BY visible LIMIT +?",
 		&q.stmts.nextDue:    nextDueText(t),
+		&q.stmts.recall:     "UPDATE " + t + "_messages SET visible = ?1 WHERE visible > ?2 AND visible < ?3",
 		&q.stmts.old:        "SELECT id, body, receives FROM " + t + "_messages WHERE id > ? AND id <= ? AND visible IS NULL ORDER BY id LIMIT +?",
 		&q.stmts.bury:       "INSERT INTO " + t + "_dead (id, body, died) VALUES (?, ?, ?)",
 		&q.stmts.save:       "UPDATE queues SET handed = ?, total = ?, dead = ? WHERE name = '" + t + "'",

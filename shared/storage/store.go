@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -106,7 +108,18 @@ type Store interface {
 
 	// Due returns what falls due in one shard up to a time, oldest first, and
 	// the cursor of the next page, empty after the last. It lags as List does.
+	// DueFrom returns the cursor with which to begin at a later time.
 	Due(ctx context.Context, shard int, until time.Time, after string, limit int) ([]DueRow, string, error)
+}
+
+// DueFrom returns the cursor of Due behind all that falls due before t.
+func DueFrom(t time.Time) string { return "@" + strconv.FormatInt(t.UnixMilli(), 10) }
+
+// ParseDueFrom undoes DueFrom; false says that after is a Store's own cursor.
+func ParseDueFrom(after string) (ms int64, ok bool) {
+	text, ok := strings.CutPrefix(after, "@")
+	ms, err := strconv.ParseInt(text, 10, 64)
+	return ms, ok && err == nil
 }
 
 // A ConflictError says that Put or Delete found another revision than was
