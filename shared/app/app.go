@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-	"time"
 
 	"ringback/shared/config"
 	"ringback/shared/egress"
@@ -66,7 +65,7 @@ func Callback(g *gateway.Gateway, providerName string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		source, key := sourceAndKey(r.URL.Path)
 		cb := &provider.Callback{
-			Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, From: caller(r), Received: time.Now().UTC(),
+			Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, From: caller(r), Received: g.Clock(),
 		}
 		var err error
 		if cb.Body, err = readBody(r); err != nil {

@@ -12,8 +12,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,6 +65,7 @@ type world struct {
 	attempts int                               // POSTs at once; 0: as by default
 	paused   bool                              // start without worker and schedule
 	history  time.Duration                     // how long events are kept; 0: as by default
+	ahead    atomic.Int64                      // nanoseconds by which the gateway's clock was set
 	ring     string                            // the key ring
 	wrap     func(storage.Store) storage.Store // what the gateway gets in place of the Store; nil: the Store
 
@@ -130,10 +133,11 @@ func (w *world) start() {
 // now is the time by the gateway's clock, which is wrong where the backend is
 // weak. It is what deliveries tell and jobs ask by.
 func (w *world) now() time.Time {
+	now := time.Now().Add(time.Duration(w.ahead.Load()))
 	if w.weak == 0 {
-		return time.Now()
+		return now
 	}
-	return time.Now().Add(2 * time.Second * time.Duration(1-2*int(w.weak%2)))
+	return now.Add(2 * time.Second * time.Duration(1-2*int(w.weak%2)))
 }
 
 // open opens the backend for a process.
@@ -389,6 +393,7 @@ type endpoints struct {
 type endpoint struct {
 	mu     sync.Mutex
 	secret string
+	ahead  time.Duration                                                 // of the gateway's clock, by which it signs
 	mood   func(n int, r *http.Request) (status int, header http.Header) // n: how many POSTs before; nil: 200
 	takes  time.Duration                                                 // to answer
 	allows string                                                        // the origin that it consents to when asked with OPTIONS
@@ -491,7 +496,12 @@ func (e *endpoint) answer(r *http.Request, body []byte) (int, http.Header) {
 	}
 	p := post{at: time.Now(), id: r.Header.Get("webhook-id"), header: r.Header, body: body, query: r.URL.RawQuery, status: status}
 	if wh, err := standardwebhooks.NewWebhook(e.secret); err == nil {
-		p.valid = wh.Verify(body, r.Header) == nil
+		at := r.Header.Clone()
+		if n, err := strconv.ParseInt(at.Get("Webhook-Timestamp"), 10, 64); err == nil && e.ahead != 0 {
+			p.valid = time.Unix(n, 0).Add(-e.ahead-time.Minute).Before(time.Now()) && wh.VerifyIgnoringTimestamp(body, at) == nil
+		} else {
+			p.valid = wh.Verify(body, at) == nil
+		}
 	}
 	e.posts = append(e.posts, p)
 	return status, header

@@ -17,7 +17,7 @@ type Config struct {
 	PublicURL string `env:"PUBLIC_URL"`
 
 	// History is how long events, final deliveries and attempts are kept.
-	// A duration of at least 192h (8 days). Default: 336h.
+	// A duration of at least 216h (9 days). Default: 336h.
 	History time.Duration `env:"HISTORY" envDefault:"336h"`
 
 	// Attempts is how many POSTs one process makes at once.

@@ -76,7 +76,7 @@ func (c Config) faults(known []fault) []fault {
 		fault
 	}{
 		{c.PublicURL == "" || webURL(c.PublicURL), fault{"PUBLIC_URL", "a URL such as https://callbacks.example.com"}},
-		{c.History >= 8*24*time.Hour, fault{"HISTORY", "a duration of at least 192h"}},
+		{c.History >= 9*24*time.Hour, fault{"HISTORY", "a duration of at least 216h"}},
 		{c.Attempts >= 1, fault{"ATTEMPTS", "a number of at least 1"}},
 		{c.Brake >= 1, fault{"BRAKE", "a number of at least 1"}},
 		{webURL(c.SmartBotsURL), fault{"SMARTBOTS_URL", "a URL such as https://api.mysmartbots.com/api/simple.html"}},

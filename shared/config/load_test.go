@@ -34,7 +34,7 @@ func TestLoadOfNothingGivesTheDefaults(t *testing.T) {
 func TestLoadReadsEachKindOfValue(t *testing.T) {
 	got := load(t, map[string]string{
 		"PUBLIC_URL":      "https://callbacks.example.com/",
-		"HISTORY":         "200h",
+		"HISTORY":         "240h",
 		"ATTEMPTS":        "8",
 		"FAIR_QUEUES":     "true",
 		"ALLOW_ENDPOINTS": "10.1.0.0/16,fd00::/8",
@@ -42,7 +42,7 @@ func TestLoadReadsEachKindOfValue(t *testing.T) {
 		"EVENTS_DEAD_URL": "https://sqs.example.com/1/dead",
 	})
 	want := load(t, nil)
-	want.PublicURL, want.History, want.Attempts = "https://callbacks.example.com", 200*time.Hour, 8
+	want.PublicURL, want.History, want.Attempts = "https://callbacks.example.com", 240*time.Hour, 8
 	want.FairQueues, want.LogLevel = true, slog.LevelWarn
 	want.AllowEndpoints = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00::/8")}
 	want.AWS.EventsDeadURL = "https://sqs.example.com/1/dead"
@@ -78,7 +78,7 @@ func TestOneErrorNamesEveryBadVariable(t *testing.T) {
 }
 
 func TestTooShortAHistoryIsRefused(t *testing.T) {
-	for value, ok := range map[string]bool{"191h": false, "192h": true, "-1h": false} {
+	for value, ok := range map[string]bool{"215h": false, "216h": true, "-1h": false} {
 		_, err := config.Load(func(name string) string { return map[string]string{"HISTORY": value}[name] })
 		if (err == nil) != ok {
 			t.Errorf("Load with HISTORY=%s: %v, want success %v", value, err, ok)

@@ -84,10 +84,11 @@ func (lc *lifecycle) eraseRegistration(ctx context.Context, j *gateway.Job, id s
 			return false, fmt.Errorf("deliveries of %s: %w", id, err)
 		}
 		for _, r := range page.Rows {
-			if err := lc.eraseAttempts(ctx, gateway.DeliveryID(id, r.SK)); err != nil {
-				return false, err
+			err := errors.Join(lc.eraseAttempts(ctx, gateway.DeliveryID(id, r.SK)), lc.gw.Finish(ctx, r.SK, id))
+			if err == nil {
+				err = lc.gw.Store.Delete(ctx, r.Key, storage.AnyRev)
 			}
-			if err := lc.gw.Store.Delete(ctx, r.Key, storage.AnyRev); err != nil {
+			if err != nil {
 				return false, fmt.Errorf("delete delivery of %s: %w", id, err)
 			}
 			j.Done++
@@ -148,7 +149,7 @@ func (lc *lifecycle) eraseEvent(ctx context.Context, job string, k storage.Key, 
 		}
 		_, err := lc.gw.ChangeDelivery(ctx, delivery, func(d gateway.Delivery) (gateway.Delivery, error) {
 			if d = d.WithoutAnswer(); d.Status == gateway.Pending || d.Status == gateway.Held {
-				d = d.Cancel("erased", lc.gw.Clock())
+				d = d.Cancel(gateway.WhyErased, lc.gw.Clock())
 			}
 			return d, nil
 		})

@@ -139,17 +139,29 @@ func (at *attempter) finish(ctx context.Context, t *try, rec recorder, a Attempt
 	return nil
 }
 
+// Why there is nothing to attempt.
+var (
+	errErased  = errors.New("the event was erased")
+	errExpired = errors.New("the event's row, with the payload, is gone")
+)
+
 // subject returns what d is about, and the source's version under which the
-// registration was read. The error wraps storage.ErrNotFound if the event or the
-// registration is gone for good.
+// registration was read. The error wraps storage.ErrNotFound if the registration
+// is gone for good, errErased or errExpired if the event is. An event that an
+// earlier release began is kept from now on.
 func (at *attempter) subject(ctx context.Context, d Delivery) (*provider.Event, *Registration, string, error) {
 	r, rev, err := at.find.registration(ctx, d.Source, d.Registration)
 	if err != nil {
 		return nil, r, rev, err
 	}
 	e, er, err := at.events.LoadEvent(ctx, d.Event)
-	if er.Erased {
-		return nil, r, rev, storage.ErrNotFound
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		err = errExpired
+	case er.Erased:
+		err = errErased
+	case err == nil && !er.needs(d.Registration):
+		err = at.events.open(ctx, d.Event, nil, d.Registration)
 	}
 	return e, r, rev, err
 }
@@ -169,7 +181,7 @@ type start struct {
 // the right came late it is asked again whether the registration may have the
 // event: what was known before would be too old.
 func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
-	asked, probe := at.Clock(), false
+	asked, probe := time.Now(), false
 	if !t.d.Manual {
 		h, ok, err := at.circuit.admit(ctx, t.r.ID)
 		if err != nil {
@@ -204,7 +216,7 @@ func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
 		end(Attempt{})
 		return start{at: at.Clock()}, nil
 	}
-	if at.Clock().Sub(asked) < versionFresh {
+	if time.Since(asked) < versionFresh {
 		return start{leave: end, to: t.r, probe: probe}, nil
 	}
 	r, verdict, err := at.judge(ctx, t.e, t.r)

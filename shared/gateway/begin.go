@@ -38,13 +38,20 @@ type EventRow struct {
 	Lease time.Time `json:"lease"`           // until when; then another run may resume
 	Match []string  `json:"match,omitempty"` // registrations that want it, at most maxListed
 	Long  bool      `json:"long,omitempty"`  // there are more; they stand in fan-out rows
+
+	// Retention: see retention.go.
+	Open  []string  `json:"open,omitempty"` // registrations whose deliveries of it are unfinished
+	Wide  bool      `json:"wide,omitempty"` // there are, or were, too many to name
+	Until time.Time `json:"until,omitzero"` // it is needed by what is held
+
+	Headers map[string]string `json:"headers,omitempty"` // of the callback, that the provider names
 }
 
 func (a arrival) row(match []string, long bool, run string, lease time.Time) EventRow {
 	return EventRow{
 		ID: a.ID, Provider: a.Provider, Label: a.Label, Type: a.Type, Received: a.Received, Time: a.Time, Keys: a.Keys,
 		ContentType: a.ContentType, Query: a.Query, Unreadable: a.Unreadable, Only: a.Only, Tenant: a.Tenant,
-		Token: a.token, Run: run, Lease: lease, Match: match, Long: long,
+		Token: a.token, Run: run, Lease: lease, Match: match, Long: long, Wide: long,
 	}
 }
 
@@ -70,9 +77,9 @@ const (
 	repeat               // the provider's: acknowledge, the owner's message is in the queue or its dead letters
 )
 
-// begin stores the event with its match and takes it for run until lease. If
+// begin stores the event as er, with its match, for er's run until its lease. If
 // it is resumed, the row holds the match that was stored first.
-func (es *events) begin(ctx context.Context, a arrival, thin bool, match []string, long bool, run string, lease time.Time) (begun, EventRow, error) {
+func (es *events) begin(ctx context.Context, a arrival, er EventRow, thin bool) (begun, EventRow, error) {
 	key, err := EventKey(a.ID)
 	if err != nil {
 		return 0, EventRow{}, err
@@ -82,8 +89,7 @@ func (es *events) begin(ctx context.Context, a arrival, thin bool, match []strin
 			return repeat, EventRow{}, err
 		}
 	}
-	er := a.row(match, long, run, lease)
-	row := es.eventRowOf(key, a)
+	row := es.eventRowOf(key, a, er)
 	if thin {
 		row.Body = nil
 	}
@@ -98,21 +104,31 @@ func (es *events) begin(ctx context.Context, a arrival, thin bool, match []strin
 	if err := storage.Decode(lost.Stored, &stored); err != nil {
 		return 0, er, err
 	}
-	switch answer := stored.judge(a.token, run, es.Clock(), es.Alone); answer {
+	switch answer := stored.judge(a.token, er.Run, es.Clock(), es.Alone); answer {
 	case resumed:
 		if !stored.Erased {
 			lost.Stored.Body = a.Payload // a history of failures may not have kept it yet
 		}
-		return es.resume(ctx, lost.Stored, stored, run, lease)
+		return es.resume(ctx, lost.Stored, stored, er.Run, er.Lease)
 	default:
 		return answer, stored, nil
 	}
 }
 
-func (es *events) eventRowOf(key storage.Key, a arrival) storage.Row {
-	from := later(a.Received, es.Clock()) // a message may be redriven after many days
-	return storage.Row{Key: key, Body: a.Payload, Expires: from.Add(es.Kept.History)}
+func (es *events) eventRowOf(key storage.Key, a arrival, er EventRow) storage.Row {
+	row := storage.Row{Key: key, Body: a.Payload}
+	switch from := later(a.Received, es.Clock()); { // a message may be redriven after many days
+	case er.Wide:
+		row.Expires = from.Add(es.Kept.longest())
+	case len(er.Open) == 0:
+		row.Expires = from.Add(es.Kept.History)
+	}
+	return row
 }
+
+// longestLease is the longest that a lease lasts; one that ends later was taken by
+// a clock that was wrong, and is over.
+const longestLease = 2 * time.Hour
 
 // judge says what begin answers when the event is stored already. alone says
 // that runs of other processes are dead.
@@ -121,7 +137,7 @@ func (er EventRow) judge(token, run string, now time.Time, alone bool) begun {
 	switch {
 	case er.Token != token:
 		return repeat
-	case now.Before(er.Lease) && er.Run != run && !(alone && process(er.Run) != process(run)):
+	case now.Before(er.Lease) && er.Lease.Sub(now) <= longestLease && er.Run != run && !(alone && process(er.Run) != process(run)):
 		return busy
 	}
 	return resumed
@@ -170,37 +186,4 @@ func (es *events) LoadEvent(ctx context.Context, id string) (*provider.Event, Ev
 	}
 	source, _ := SourceOf(id)
 	return er.Event(source, row.Body), er, nil
-}
-
-// keepEvent makes an event last until t. It is done before a row that needs it
-// is written for longer than the event would last.
-func (es *events) keepEvent(ctx context.Context, id string, t time.Time) error {
-	key, err := EventKey(id)
-	if err != nil {
-		return err
-	}
-	_, err = storage.Change(ctx, es.Store, key, func(er *EventRow, r *storage.Row) error {
-		if er.ID == "" {
-			return storage.ErrNotFound
-		}
-		if !r.Expires.Before(t) {
-			return storage.ErrUnchanged
-		}
-		r.Expires = t
-		return nil
-	})
-	return err
-}
-
-// keepForSchedule makes an event last as long as the longest schedule that
-// begins at now, with its jitter and the last interval of a circuit.
-func (es *events) keepForSchedule(ctx context.Context, id string, now time.Time) error {
-	return es.keepEvent(ctx, id, now.Add(MaxWaitsSum*12/10+2*longestInterval))
-}
-
-// keepHeld makes an event last as long as a delivery that is held at now. All
-// that are held on one day are content with one write.
-func (es *events) keepHeld(ctx context.Context, id string, now time.Time) error {
-	const day = 24 * time.Hour
-	return es.keepEvent(ctx, id, now.Add(es.Kept.Held).Truncate(day).Add(day))
 }

@@ -41,10 +41,14 @@ type Health struct {
 	Since    time.Time     `json:"since,omitzero"`     // it opened
 	Interval time.Duration `json:"interval,omitempty"` // between probes
 	ProbeAt  time.Time     `json:"probe_at,omitzero"`  // the next probe; who moves it on may make it
+	Probed   time.Time     `json:"probed,omitzero"`    // the last probe that failed
 
 	BadSince time.Time `json:"bad_since,omitzero"` // the first failure since something was accepted
 	BadLast  time.Time `json:"bad_last,omitzero"`  // about the last one
 	OKAt     time.Time `json:"ok_at,omitzero"`     // about the last acceptance after a failure
+
+	FailingSince time.Time `json:"failing_since,omitzero"` // a process saw three failures in a row, and nobody an acceptance since
+	Slow         bool      `json:"slow,omitempty"`         // the endpoint is not known to be fast
 }
 
 // Failing reports whether nothing was accepted since the first failure.
@@ -57,6 +61,12 @@ func (h Health) hangs(now time.Time) bool { return h.Failing() && now.Sub(h.BadS
 // hopeless reports whether the registration is to be disabled at now.
 func (h Health) hopeless(now time.Time) bool {
 	return h.Failing() && h.BadLast.Sub(h.BadSince) >= badApart && now.Sub(h.BadSince) >= badFor
+}
+
+// probeDue reports whether the next probe may be made at now. One that is further
+// ahead than any interval was set by a clock that was wrong.
+func (h Health) probeDue(now time.Time) bool {
+	return !now.Before(h.ProbeAt) || h.ProbeAt.Sub(now) > 2*longestInterval
 }
 
 // probed returns h after somebody took the probe at now.
@@ -79,7 +89,7 @@ func (h Health) refused(now time.Time, tripped, probe bool) Health {
 	switch {
 	case h.Open && probe:
 		h.Interval = min(2*h.Interval, longestInterval)
-		h.ProbeAt = now.Add(h.Interval)
+		h.ProbeAt, h.Probed = now.Add(h.Interval), now
 	case !h.Open && tripped:
 		h.Open, h.Since, h.Interval, h.ProbeAt = true, now, firstInterval, now.Add(firstInterval)
 	}
@@ -91,7 +101,8 @@ func (h Health) accepted(now time.Time) Health {
 	if h.Failing() || h.Open {
 		h.OKAt = now
 	}
-	h.Open, h.Since, h.Interval, h.ProbeAt = false, time.Time{}, 0, time.Time{}
+	h.BadSince, h.BadLast = time.Time{}, time.Time{}
+	h.Open, h.Since, h.Interval, h.ProbeAt, h.Probed = false, time.Time{}, 0, time.Time{}, time.Time{}
 	return h
 }
 
@@ -119,18 +130,17 @@ type knownHealth struct {
 // health returns what is known of a registration's endpoint, at most
 // healthFresh old.
 func (cs *circuits) health(ctx context.Context, id string) (Health, error) {
-	now := cs.Clock()
-	if now.Sub(utcOrZero(cs.pace.look(id).accepted)) < wellFor {
+	if time.Since(cs.pace.look(id).accepted) < wellFor {
 		return Health{}, nil
 	}
-	if known, ok := cs.healths.Get(id); ok && now.Sub(known.at) < healthFresh {
+	if known, ok := cs.healths.Get(id); ok && time.Since(known.at) < healthFresh {
 		return known.Health, nil
 	}
 	return cs.readHealth(ctx, id)
 }
 
 func (cs *circuits) readHealth(ctx context.Context, id string) (Health, error) {
-	now := cs.Clock()
+	now := time.Now()
 	h, _, err := storage.Load[Health](ctx, cs.Store, HealthKey(id))
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return h, fmt.Errorf("health of %s: %w", id, err)
@@ -149,7 +159,7 @@ func (cs *circuits) admit(ctx context.Context, id string) (Health, bool, error) 
 		return h, false, err
 	case !h.Open:
 		return h, true, nil
-	case now.Before(h.ProbeAt):
+	case !h.probeDue(now):
 		return h, false, nil
 	}
 	seen, mine := h.ProbeAt, false
@@ -174,7 +184,7 @@ func (cs *circuits) changeHealth(ctx context.Context, id string, f func(Health) 
 	if err != nil {
 		return h, fmt.Errorf("health of %s: %w", id, err)
 	}
-	cs.healths.Add(id, knownHealth{h, cs.Clock()})
+	cs.healths.Add(id, knownHealth{h, time.Now()})
 	return h, nil
 }
 
@@ -246,7 +256,7 @@ func (cs *circuits) heedAttempt(ctx context.Context, e *provider.Event, r *Regis
 // have seen a failure, which would count as the first of five days.
 func (cs *circuits) heedAccepted(ctx context.Context, e *provider.Event, r *Registration) error {
 	known, ok := cs.healths.Get(r.ID)
-	if !ok || cs.Clock().Sub(known.at) >= healthNoted {
+	if !ok || time.Since(known.at) >= healthNoted {
 		h, err := cs.readHealth(ctx, r.ID)
 		if err != nil {
 			return err
@@ -284,7 +294,7 @@ func (cs *circuits) heedRefused(ctx context.Context, e *provider.Event, r *Regis
 	switch {
 	case err != nil:
 		return err
-	case h.hopeless(now):
+	case h.hopeless(now) && cs.steady():
 		const why = "nothing was accepted for five days"
 		if err := cs.disable(ctx, r.ID, r.Rev, why); err != nil {
 			return err
@@ -301,17 +311,23 @@ func (cs *circuits) heedRefused(ctx context.Context, e *provider.Event, r *Regis
 // to a fifth more, of which jitter in [0,1) chooses.
 func (h Health) closedFor(now time.Time, wait time.Duration, jitter float64) time.Time {
 	wait = max(wait, h.Interval)
-	return later(now.Add(wait), h.ProbeAt).Add(time.Duration(jitter * float64(wait) / 5))
+	at := now.Add(wait)
+	if !h.probeDue(now) {
+		at = later(at, h.ProbeAt)
+	}
+	return at.Add(time.Duration(jitter * float64(wait) / 5))
 }
 
-// spent reports whether the whole time of d's schedule went by behind a circuit
-// that is open still. Then d ends, whatever attempts it had.
+// spent reports whether the whole time of d's schedule went by behind a circuit,
+// of which a probe failed since then. Then d ends, whatever attempts it had. That
+// nobody worked meanwhile, or that the clock was set, ends nothing.
 func (cs *circuits) spent(ctx context.Context, d Delivery, r *Registration) (bool, error) {
-	if d.Manual || !d.overtime(r.Schedule, cs.Clock()) {
+	end := d.overtime(r.Schedule)
+	if d.Manual || cs.Clock().Before(end) || !cs.steady() {
 		return false, nil
 	}
 	h, err := cs.health(ctx, r.ID)
-	return h.Open, err
+	return h.Open && h.Probed.After(end), err
 }
 
 // exhaust ends d, which is spent, and tells so.
@@ -323,21 +339,65 @@ func (cs *circuits) exhaust(ctx context.Context, e *provider.Event, r *Registrat
 	return cs.deliveries.save(ctx, d.close(Failed, whyExhausted, cs.Clock()), d.rev)
 }
 
+// endWithout ends d, of which there is nothing to attempt any more because of err,
+// one of those of subject; any other it returns. r is nil if the registration is
+// gone.
+func (cs *circuits) endWithout(ctx context.Context, d Delivery, r *Registration, err error) error {
+	switch {
+	case errors.Is(err, errExpired):
+		cs.count(Expired, 1)
+		return cs.fail(ctx, d, r, whyExpired, "its payload is gone: it waited for longer than events are kept")
+	case errors.Is(err, errErased):
+		return cs.deliveries.save(ctx, d.Cancel(WhyErased, cs.Clock()), d.rev)
+	case errors.Is(err, storage.ErrNotFound):
+		return cs.deliveries.save(ctx, d.Cancel(WhyDeleted, cs.Clock()), d.rev)
+	}
+	return err
+}
+
+// fail ends d, which is no fault of its endpoint: it is logged and told. r is nil
+// if the registration is not known.
+func (cs *circuits) fail(ctx context.Context, d Delivery, r *Registration, why, text string) error {
+	cs.Log.Error("delivery", "source", d.Source, "event", d.Event, "tenant", d.Tenant, "registration", d.Registration,
+		"delivery", d.ID, "attempts", d.Made, "outcome", why, "why", text)
+	if r != nil {
+		s, _, err := storage.Load[Source](ctx, cs.Store, SourceKey(d.Source))
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return err
+		}
+		about := &provider.Event{ID: d.Event, Source: d.Source, Provider: s.Provider, Type: d.EventType}
+		if err := cs.teller.tell(ctx, deliveryExhausted, about, r, text); err != nil {
+			return err
+		}
+	}
+	return cs.deliveries.save(ctx, d.fail(why, cs.Clock()), d.rev)
+}
+
+// lose counts a claim that workers took up and did not record, or that could not
+// be written. If there were ten in a row nobody can attempt d: it is over. r is
+// nil if it is not known.
+func (cs *circuits) lose(ctx context.Context, d *Delivery, r *Registration) (over bool, err error) {
+	if d.Crashes++; d.Crashes < maxCrashes {
+		err := cs.deliveries.putDelivery(ctx, d, d.rev)
+		return errors.Is(err, storage.ErrConflict), ignoring(err, storage.ErrConflict)
+	}
+	if r == nil {
+		r, _, _ = cs.find.registration(ctx, d.Source, d.Registration) // perhaps it is what nobody can read
+	}
+	return true, cs.fail(ctx, *d, r, whyInternal, "no attempt could be made, or recorded, ten times in a row")
+}
+
 // logExhausted writes the line of a delivery that failed for good.
 func (cs *circuits) logExhausted(d *Delivery) {
 	cs.Log.Info("delivery", "source", d.Source, "event", d.Event, "tenant", d.Tenant, "registration", d.Registration,
 		"delivery", d.ID, "attempts", d.Made, "outcome", whyExhausted)
 }
 
-// overtime reports whether the whole time that s gives a delivery is over.
-func (d Delivery) overtime(s Schedule, now time.Time) bool {
-	began := later(d.Created, d.Anew)
-	if now.Sub(began) <= longestInterval {
-		return false // as with each first attempt
-	}
+// overtime returns when the whole time that s gives d is over.
+func (d Delivery) overtime(s Schedule) time.Time {
 	sum := time.Duration(0)
 	for n := range s.Len() {
 		sum += s.Wait(n)
 	}
-	return now.After(began.Add(sum*12/10 + longestInterval))
+	return later(d.Created, d.Anew).Add(sum*12/10 + longestInterval)
 }

@@ -121,7 +121,7 @@ func TestOpenCircuitLetsEachDeliveryWaitItsTurn(t *testing.T) {
 		h := Health{Open: true, Interval: interval, ProbeAt: noon.Add(probe)}
 		d := Delivery{Status: Pending, Created: noon, Made: rapid.IntRange(0, s.Len()).Draw(t, "made")}
 		made, now, moves := d.Made, noon, 0
-		for ; !d.overtime(s, now); moves++ {
+		for ; now.Before(d.overtime(s)); moves++ {
 			d = d.postpone(h.closedFor(now, s.wait(d.Made), rapid.Float64Range(0, 0.999).Draw(t, "jitter")))
 			if wait := d.due.Sub(now); wait < max(s.wait(d.Made), interval).Truncate(time.Millisecond) { // as it is stored
 				t.Fatalf("moved by %v, want at least its wait %v and the circuit's %v", wait, s.wait(d.Made), interval)

@@ -62,7 +62,9 @@ func (c Config) withDefaults() Config {
 // A core is what all parts of a gateway share.
 type core struct {
 	Config
-	run string // names this process in leases
+	run    string // names this process in leases
+	unsent unsent
+	watch  watch
 }
 
 // runs counts the invocations of this process.
@@ -78,6 +80,39 @@ const (
 func (c *core) ID() string { return c.Keys.GatewayID() }
 
 func (c *core) Clock() time.Time { return storage.UTC(c.Now()) }
+
+// A watch compares the wall clock with the monotonic one.
+type watch struct {
+	mu     sync.Mutex
+	begun  time.Time     // monotonic
+	parted time.Duration // the wall clock's lead since then
+	set    time.Time     // when the wall clock was last seen to have been set, or the process began
+}
+
+const (
+	steadyFor = time.Hour   // a clock that was set may be set back
+	mostDrift = time.Minute // between two looks; more is no drift
+)
+
+// steady reports whether the wall clock goes on as it went for an hour: only then
+// does time that went by end deliveries and registrations. The process of one
+// machine counts from its start; others have clocks that are kept for them.
+func (c *core) steady() bool {
+	w, now := &c.watch, time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.begun.IsZero() {
+		w.begun, w.parted = now, c.Clock().Sub(storage.UTC(now))
+		if c.Alone {
+			w.set = now
+		}
+	}
+	parted := c.Clock().Sub(storage.UTC(w.begun)) - now.Sub(w.begun)
+	if (parted - w.parted).Abs() > mostDrift {
+		w.parted, w.set = parted, now
+	}
+	return now.Sub(w.set) >= steadyFor
+}
 
 // upTo returns a random part of d.
 func (c *core) upTo(d time.Duration) time.Duration {

@@ -15,26 +15,63 @@ type deliveries struct {
 	events *events
 }
 
-// putDelivery writes d if its stored revision is was.
+// putDelivery writes d if its stored revision is was. Its event is kept from
+// before d is unfinished until after.
 func (ds *deliveries) putDelivery(ctx context.Context, d *Delivery, was string) error {
+	if !d.kept && d.unfinished() {
+		if err := ds.events.open(ctx, d.Event, nil, d.Registration); err != nil {
+			return err
+		}
+		d.kept = true
+	}
+	if d.Status == Held && !d.Manual && (d.kept || was == "") {
+		if err := ds.events.finish(ctx, d.Event, nil, d.Registration, ds.Kept.heldUntil(d.Since)); err != nil {
+			return err
+		}
+		d.kept = false
+	}
 	row, err := d.row(ds.Kept)
 	if err != nil {
 		return err
 	}
 	row.Rev = storage.NewRev()
-	if err := storage.Persist(ctx, func() error { return ds.Store.Put(ctx, row, was) }); err != nil {
+	err = storage.Persist(ctx, func() error { return ds.Store.Put(ctx, row, was) })
+	over := d.kept && !d.unfinished()
+	if lost := (*storage.ConflictError)(nil); errors.As(err, &lost) {
+		stored, unreadable := ReadDelivery(lost.Stored)
+		over = d.kept && unreadable == nil && !stored.unfinished() // another finished it
+	}
+	if err == nil && over || errors.Is(err, storage.ErrConflict) && over {
+		err = errors.Join(err, ds.events.Finish(ctx, d.Event, d.Registration))
+	}
+	if err != nil {
 		return fmt.Errorf("put delivery %s: %w", d.ID, err)
 	}
+	d.rev = row.Rev
 	return nil
+}
+
+// settle makes up for a process that ended between a delivery's last write and
+// its event's.
+func (ds *deliveries) settle(ctx context.Context, d Delivery) error {
+	if d.unfinished() || d.Status == Held {
+		return nil
+	}
+	return ds.events.Finish(ctx, d.Event, d.Registration)
 }
 
 // save writes a delivery whose claim the caller holds. Another's write in
 // between means that the claim is gone, which is no error.
 func (ds *deliveries) save(ctx context.Context, d Delivery, was string) error {
-	if err := ds.putDelivery(ctx, &d, was); !errors.Is(err, storage.ErrConflict) {
-		return err
+	return ignoring(ds.putDelivery(ctx, &d, was), storage.ErrConflict)
+}
+
+// ignoring returns err, unless that is what.
+func ignoring(err, what error) error {
+	if errors.Is(err, what) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // LoadDelivery returns a delivery as it is now. The error wraps storage.ErrNotFound.
@@ -89,13 +126,6 @@ func (ds *deliveries) changeDeliveryFrom(ctx context.Context, d Delivery, f func
 	return d, err
 }
 
-// giveUp ends d, of which no attempt could be made or recorded, however often it
-// was handed out.
-func (ds *deliveries) giveUp(ctx context.Context, d Delivery) error {
-	ds.Log.Error("retry", "delivery", d.ID, "outcome", "given up", "handed_out", d.Lost)
-	return ds.save(ctx, d.giveUp(ds.Clock()), d.rev)
-}
-
 // putAttempt stores one attempt of a delivery, in a row of its own. Written
 // again under the same claim and start it is the same row.
 func (ds *deliveries) putAttempt(ctx context.Context, delivery string, a Attempt) error {
@@ -126,9 +156,6 @@ func (ds *deliveries) endUnwanted(ctx context.Context, d Delivery, verdict Statu
 		return ds.save(ctx, d.Cancel(why, ds.Clock()), d.rev)
 	case d.Manual:
 		return ds.save(ctx, d.dropManual(), d.rev)
-	}
-	if err := ds.events.keepHeld(ctx, d.Event, ds.Clock()); err != nil {
-		return err
 	}
 	return ds.save(ctx, d.hold(why, ds.Clock()), d.rev)
 }

@@ -30,16 +30,17 @@ const (
 	whyTenant     = "tenant_disabled"
 	WhyNoTenant   = "tenant_deleted"
 	whyExhausted  = "exhausted"
+	whyExpired    = "payload_expired"
+	whyInternal   = "internal"
+	WhyErased     = "erased"
 )
 
 // Timing of hand-outs, the same for all workers.
 const (
 	Horizon     = 2 * time.Minute // how far ahead the tick hands out; the right to POST ends so long before due
 	firstHold   = 2*time.Minute + Horizon
-	shortWait   = time.Minute
-	shortHold   = 10*time.Minute + Horizon // after a shortWait at most: the wait that follows fits in
 	longestHold = time.Hour
-	maxLost     = 10               // hand-outs without a record, then the delivery is failed
+	maxCrashes  = 10               // claims that were taken up and not recorded, then the delivery is failed
 	maxSelfSend = 15 * time.Minute // a longer wait is handed out by the tick
 	maxHops     = 3                // self-sends in a row: Lambda stops a chain of 16
 	keptAnswer  = 256              // bytes of an answer that the delivery row keeps
@@ -57,24 +58,26 @@ type Delivery struct {
 	Received     time.Time `json:"received"` // the event's
 	Created      time.Time `json:"created"`
 
-	Status Status    `json:"status"`
-	Why    string    `json:"why,omitempty"`    // failed, held or cancelled because of
-	Made   int       `json:"made"`             // attempts recorded, manual ones excepted
-	Anew   time.Time `json:"anew,omitzero"`    // when a job began its schedule anew; zero: it runs since Created
-	Claim  int       `json:"claim"`            // hand-outs and records so far; the fence
-	Lost   int       `json:"lost,omitempty"`   // hand-outs since the last record
-	Manual bool      `json:"manual,omitempty"` // the current claim is a resend
-	Start  time.Time `json:"start,omitzero"`   // of the next attempt
-	Since  time.Time `json:"since,omitzero"`   // of Held, or of the final status
-	Last   *Last     `json:"last,omitempty"`
-	Replay bool      `json:"replay,omitempty"` // made by a replay, not by the event's arrival
-	Paced  bool      `json:"paced,omitempty"`  // Start is a place that the rate gave
-	Lane   bool      `json:"lane,omitempty"`   // of an ordered registration: its lane is due, not it
-	Late   bool      `json:"late,omitempty"`   // a later one of its lane was attempted before it
+	Status  Status    `json:"status"`
+	Why     string    `json:"why,omitempty"`     // failed, held or cancelled because of
+	Made    int       `json:"made"`              // attempts recorded, manual ones excepted
+	Anew    time.Time `json:"anew,omitzero"`     // when a job began its schedule anew; zero: it runs since Created
+	Claim   int       `json:"claim"`             // hand-outs and records so far; the fence
+	Lost    int       `json:"lost,omitempty"`    // hand-outs since the last record
+	Crashes int       `json:"crashes,omitempty"` // of those, which workers took up and did not record
+	Manual  bool      `json:"manual,omitempty"`  // the current claim is a resend
+	Start   time.Time `json:"start,omitzero"`    // of the next attempt
+	Since   time.Time `json:"since,omitzero"`    // of Held, or of the final status
+	Last    *Last     `json:"last,omitempty"`
+	Replay  bool      `json:"replay,omitempty"` // made by a replay, not by the event's arrival
+	Paced   bool      `json:"paced,omitempty"`  // Start is a place that the rate gave
+	Lane    bool      `json:"lane,omitempty"`   // of an ordered registration: its lane is due, not it
+	Late    bool      `json:"late,omitempty"`   // a later one of its lane was attempted before it
 
 	due  time.Time // of the due index; when the tick looks at it
 	rev  string    // of the row as read
 	body []byte    // of the row: start of the last answer
+	kept bool      // the event is kept for it
 }
 
 // Last is the outcome of a delivery's last attempt.
@@ -147,6 +150,10 @@ func (d Delivery) Final() bool {
 	return d.Status == Succeeded || d.Status == Failed || d.Status == Cancelled
 }
 
+// unfinished reports whether d's payload may still be sent without a decision of
+// people.
+func (d Delivery) unfinished() bool { return d.Status == Pending || d.Manual }
+
 // handOut gives the caller, for the new claim, the sole right to POST from
 // start until Horizon before d's new due time.
 func (d Delivery) handOut(start time.Time) Delivery {
@@ -189,7 +196,7 @@ func (d Delivery) record(a Attempt, s Schedule, jitter float64, self bool) (Deli
 	}
 	wasManual := d.Manual
 	d.Claim++
-	d.Lost, d.Manual, d.Paced = 0, false, false
+	d.Lost, d.Crashes, d.Manual, d.Paced = 0, 0, false, false
 	d.Last, d.body = a.last(), cut(a.Answer)
 	if !wasManual {
 		d.Made++
@@ -211,29 +218,7 @@ func (d Delivery) record(a Attempt, s Schedule, jitter float64, self bool) (Deli
 		return d.close(Failed, whyExhausted, now), false
 	}
 	self = self && wait <= maxSelfSend && !d.Lane
-	after := d.wait(now.Add(wait), self)
-	if self {
-		after.due = holdUntil(d.due, after.Start, wait)
-	}
-	return after, self
-}
-
-// holdUntil returns when the tick looks at a delivery whose next attempt, at
-// start after a wait, its worker sends itself; was is when it would have looked.
-//
-// To move in the due index costs two write units, and schedules begin with a
-// wait of seconds before one of minutes: so the first is held long enough for
-// the second not to move it. Only if the process ends before it has sent the
-// message, which is durable then, is the attempt late by so much.
-func holdUntil(was, start time.Time, wait time.Duration) time.Time {
-	switch least := start.Add(firstHold); {
-	case !was.Before(least) && !was.After(start.Add(shortHold)):
-		return was
-	case wait <= shortWait:
-		return start.Add(shortHold)
-	default:
-		return least
-	}
+	return d.wait(now.Add(wait), self), self
 }
 
 // acceptedLate closes d by an attempt whose claim is not the current one.
@@ -317,7 +302,7 @@ func cut(answer []byte) []byte { return answer[:min(len(answer), keptAnswer)] }
 
 // Kept is how long rows last.
 type Kept struct {
-	History time.Duration // events, final deliveries, attempts; default 14 days, at least 8
+	History time.Duration // finished deliveries, their attempts and events; default 14 days, at least 9
 	Held    time.Duration // held deliveries, from the hold on; default 30 days
 }
 
@@ -356,7 +341,7 @@ func ReadDelivery(r storage.Row) (Delivery, error) {
 	if err := storage.Decode(r, &d); err != nil {
 		return d, fmt.Errorf("delivery: %w", err)
 	}
-	d.rev, d.due, d.body = r.Rev, r.Due, r.Body
+	d.rev, d.due, d.body, d.kept = r.Rev, r.Due, r.Body, d.unfinished()
 	d.Registration, _, _ = strings.Cut(strings.TrimPrefix(r.PK, "D#"), "#")
 	d.Event = r.SK
 	d.ID = DeliveryID(d.Registration, d.Event)
@@ -367,13 +352,13 @@ func ReadDelivery(r storage.Row) (Delivery, error) {
 	return d, nil
 }
 
-// giveUp ends what was handed out so often without a record: a resend of what
-// is final, or the delivery.
-func (d Delivery) giveUp(now time.Time) Delivery {
+// fail ends what can never be attempted: a resend of what is final, or the
+// delivery.
+func (d Delivery) fail(why string, now time.Time) Delivery {
 	if d.Manual && d.Status != Pending {
 		return d.dropManual()
 	}
-	return d.close(Failed, "internal", now)
+	return d.close(Failed, why, now)
 }
 
 // dropManual ends a resend that may not be made.

@@ -77,7 +77,7 @@ func TestResendIsMadeThoughAnAttemptBeforeItIsAccepted(t *testing.T) {
 
 func TestResendThatIsNeverRecordedEndsAlone(t *testing.T) {
 	for _, tt := range []struct{ status, want Status }{{Succeeded, Succeeded}, {Cancelled, Cancelled}, {Failed, Failed}, {Pending, Failed}} {
-		got := Delivery{Status: tt.status}.resend(noon).giveUp(noon)
+		got := Delivery{Status: tt.status}.resend(noon).fail(whyInternal, noon)
 		if got.Status != tt.want || got.Manual || !got.due.IsZero() {
 			t.Errorf("a lost resend of what is %s: %s, manual %v, due %v; want %s and not due", tt.status, got.Status, got.Manual, got.due, tt.want)
 		}
@@ -231,52 +231,6 @@ func anEventID(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return id
-}
-
-// TestSecondRefusalNeedNotMoveInTheDueIndex plays the standard schedule's first
-// waits, which the worker sends itself.
-func TestSecondRefusalNeedNotMoveInTheDueIndex(t *testing.T) {
-	for _, jitter := range []float64{0, 0.5, 0.999} {
-		refuse := func(d Delivery, at time.Time) Delivery {
-			a := attempted(500, d.Claim)
-			a.At, a.Took = at, AttemptTime
-			after, self := d.record(a, Schedule{}, jitter, true)
-			if !self || !after.mayPost(after.Claim, after.Start.Add(time.Minute), AttemptTime) {
-				t.Fatalf("attempt %d refused: sent by the worker %v, due %v after its start; want it sent, and a minute to spare",
-					after.Made, self, after.due.Sub(after.Start))
-			}
-			return after
-		}
-		first := refuse(Delivery{Status: Pending}, noon)
-		second := refuse(first, first.Start)
-		if !second.due.Equal(first.due) {
-			t.Errorf("jitter %v: due %v after the first refusal, %v after the second; want no move", jitter, first.due.Sub(noon), second.due.Sub(noon))
-		}
-	}
-}
-
-func TestHoldIsNeitherTooShortNorTooLong(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		was  time.Duration // from start on; 0: never
-		wait time.Duration
-		want time.Duration // from start on
-	}{
-		{"of seconds", 0, 5 * time.Second, shortHold},
-		{"of minutes", 0, 5 * time.Minute, firstHold},
-		{"of minutes, due too early for it", firstHold - time.Second, 5 * time.Minute, firstHold},
-		{"of minutes, due late enough", firstHold, 5 * time.Minute, firstHold},
-		{"of minutes, due later", 7 * time.Minute, 5 * time.Minute, 7 * time.Minute},
-		{"of minutes, due much later", time.Hour, 5 * time.Minute, firstHold},
-	} {
-		was := time.Time{}
-		if tt.was > 0 {
-			was = noon.Add(tt.was)
-		}
-		if got := holdUntil(was, noon, tt.wait).Sub(noon); got != tt.want {
-			t.Errorf("a wait %s: looked at %v after its start, want %v", tt.name, got, tt.want)
-		}
-	}
 }
 
 func TestDeliveryTellsAttemptsOfOneInstantApart(t *testing.T) {

@@ -142,7 +142,12 @@ func (fs *fanOuts) fanOutEvent(ctx context.Context, a arrival) error {
 	if f.thin && a.unique {
 		return fs.deliverAll(ctx, f, rs)
 	}
-	answer, er, err := fs.events.begin(ctx, a, f.thin, ids, long, fs.newRun(), fs.leaseEnd(ctx))
+	row := a.row(ids, long, fs.newRun(), fs.leaseEnd(ctx))
+	if !f.thin && !long {
+		row.Open = inLanes(rs)
+	}
+	answer, er, err := fs.events.begin(ctx, a, row, f.thin)
+	f.open = er.Open
 	switch {
 	case err != nil:
 		return fmt.Errorf("begin event %s: %w", a.ID, err)
@@ -170,6 +175,16 @@ func (fs *fanOuts) fanOutEvent(ctx context.Context, a arrival) error {
 	fs.Log.Debug("fanout", "provider", a.Provider, "source", a.Source, "event", a.ID, "outcome", outcome,
 		"registrations", len(rs), "long", er.Long, "took", fs.Clock().Sub(start))
 	return err
+}
+
+// inLanes returns those of rs whose deliveries wait in lanes.
+func inLanes(rs []*Registration) (ids []string) {
+	for _, r := range rs {
+		if r.Ordered {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
 }
 
 // heedUpstream tells that the source was disconnected if e says so: SmartBots
@@ -213,11 +228,11 @@ const roomFor = 384
 // came late, registrations are read again.
 func (fs *fanOuts) deliverAll(ctx context.Context, f *fanOut, rs []*Registration) error {
 	f.standard = sync.OnceValues(func() ([]byte, error) { return standardBody(fs.Providers[f.Provider], f.Event) })
-	asked, room := fs.Clock(), int64(len(rs))
+	asked, room := time.Now(), int64(len(rs))
 	if err := fs.room.Acquire(ctx, room); err != nil {
 		return fmt.Errorf("deliver %s: %w", f.ID, err)
 	}
-	if fs.Clock().Sub(asked) >= versionFresh {
+	if time.Since(asked) >= versionFresh {
 		var err error
 		rs, err = fs.again(ctx, f.Source, rs)
 		fs.room.Release(room - int64(len(rs))) // of those that are gone
@@ -285,6 +300,10 @@ func (fs *fanOuts) deliverMissing(ctx context.Context, f *fanOut, ids []string) 
 type FanOutRow struct {
 	IDs  []string `json:"ids"`
 	Next *place   `json:"next,omitempty"`
+
+	// Of the event, so that its end can be told when it is gone.
+	Type     string    `json:"type,omitempty"`
+	Received time.Time `json:"received,omitzero"`
 }
 
 // listFanOut writes the registrations of a long fan-out in chunks, and sends a
@@ -327,11 +346,11 @@ func (fs *fanOuts) fanOutList(ctx context.Context, e *provider.Event, n int, fro
 	if err != nil {
 		return stored, err
 	}
-	mine := FanOutRow{Next: next}
+	mine := FanOutRow{Next: next, Type: e.Type, Received: e.Received}
 	for _, r := range rs {
 		mine.IDs = append(mine.IDs, r.ID)
 	}
-	row := storage.Row{Key: key, Expires: later(e.Received, fs.Clock()).Add(fs.Kept.History)}
+	row := storage.Row{Key: key, Expires: later(e.Received, fs.Clock()).Add(fs.Kept.longest())}
 	switch err := storage.PutRow(ctx, fs.Store, row, mine, ""); {
 	case errors.Is(err, storage.ErrConflict):
 		stored, _, err = storage.Load[FanOutRow](ctx, fs.Store, key)
@@ -345,22 +364,41 @@ func (fs *fanOuts) fanOutList(ctx context.Context, e *provider.Event, n int, fro
 // fanOutChunk delivers to the registrations of one chunk. Two runs of the same
 // chunk are kept apart by a lease of its own.
 func (fs *fanOuts) fanOutChunk(ctx context.Context, h header) error {
-	e, _, err := fs.events.LoadEvent(ctx, h.Event)
-	if errors.Is(err, storage.ErrNotFound) {
-		return nil // expired: nobody waits for it any more
-	}
-	if err != nil {
-		return err
-	}
 	list, _, err := storage.Load[FanOutRow](ctx, fs.Store, FanOutKey(h.Event, h.Chunk))
 	if err != nil {
 		return fmt.Errorf("chunk %d of %s: %w", h.Chunk, h.Event, err)
+	}
+	e, _, err := fs.events.LoadEvent(ctx, h.Event)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return fs.expireChunk(ctx, h, list)
+	case err != nil:
+		return err
 	}
 	if err := fs.takeChunk(ctx, h); err != nil {
 		return err
 	}
 	for start := 0; start < len(list.IDs); start += storage.MaxPageRows {
 		if err := fs.deliverMissing(ctx, &fanOut{Event: e, fs: fs}, list.IDs[start:min(start+storage.MaxPageRows, len(list.IDs))]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// expireChunk ends the deliveries of a chunk whose event is gone, so that each
+// is told of.
+func (fs *fanOuts) expireChunk(ctx context.Context, h header, list FanOutRow) error {
+	for _, id := range list.IDs {
+		r, _, err := fs.find.registration(ctx, h.Source, id)
+		if errors.Is(err, storage.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		d := newDelivery(&provider.Event{ID: h.Event, Source: h.Source, Type: list.Type, Received: list.Received}, r, fs.Clock())
+		if err := fs.attempts.circuit.endWithout(ctx, d, r, errExpired); err != nil {
 			return err
 		}
 	}

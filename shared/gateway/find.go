@@ -123,13 +123,13 @@ func (f *finder) VersionOf(ctx context.Context, source string) (knownVersion, er
 	f.versionMu.Lock()
 	v, ok := f.versions[source]
 	f.versionMu.Unlock()
-	if ok && f.Clock().Sub(v.at) < versionFresh {
+	if ok && time.Since(v.at) < versionFresh {
 		return v, nil
 	}
 	got, err, _ := f.asking.Do(source, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTime) // others wait for it too
 		defer cancel()
-		at := f.Clock()
+		at := time.Now() // as the wall clock goes wrong, the monotonic one does not
 		v, row, err := storage.Load[version](ctx, f.Store, versionKey(source))
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return knownVersion{}, err

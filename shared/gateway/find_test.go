@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"ringback/shared/control"
@@ -33,34 +34,34 @@ func TestEventThatBothMatchesWantIsNotMissed(t *testing.T) {
 		{"from one kind of key to another", delivered, gateway.Match{"channel": {"SMS"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			g := newGateway(t, 0)
-			q := &sent{Queue: g.Queue}
-			g.Queue = q
-			c, source := tenant(t, g)
-			other := register(t, g, c, source)
-			r := register(t, g, c, source)
-			change(t, g, c, other, gateway.Match{"status": {"failed"}})
-			change(t, g, c, r, tt.before)
+			synctest.Test(t, func(t *testing.T) { // no time goes by
+				g := newGateway(t, 0)
+				q := &sent{Queue: g.Queue}
+				g.Queue = q
+				c, source := tenant(t, g)
+				other := register(t, g, c, source)
+				r := register(t, g, c, source)
+				change(t, g, c, other, gateway.Match{"status": {"failed"}})
+				change(t, g, c, r, tt.before)
 
-			took := &takes{}
-			now := time.Now()
-			worker := made(t, gateway.Config{
-				Store: g.Store, Queue: q, Keys: g.Keys, Providers: all.Providers(), Egress: &egress.Client{Transport: took},
-				Now: func() time.Time { return now },
-			})
-			fanOut := func(status string) {
-				report(t, g, source, status)
-				if again, err := worker.FanOut(t.Context(), q.received()); err != nil || len(again) > 0 {
-					t.Fatalf("fan-out: %v again, %v", again, err)
+				took := &takes{}
+				worker := made(t, gateway.Config{
+					Store: g.Store, Queue: q, Keys: g.Keys, Providers: all.Providers(), Egress: &egress.Client{Transport: took},
+				})
+				fanOut := func(status string) {
+					report(t, g, source, status)
+					if again, err := worker.FanOut(t.Context(), q.received()); err != nil || len(again) > 0 {
+						t.Fatalf("fan-out: %v again, %v", again, err)
+					}
 				}
-			}
-			fanOut("failed") // from now on the worker knows the source
-			change(t, g, c, r, tt.after)
-			took.bodies = nil
-			fanOut("delivered")
-			if len(took.bodies) != 1 {
-				t.Errorf("the event was delivered %d times, want once", len(took.bodies))
-			}
+				fanOut("failed") // from now on the worker knows the source
+				change(t, g, c, r, tt.after)
+				took.bodies = nil
+				fanOut("delivered")
+				if len(took.bodies) != 1 {
+					t.Errorf("the event was delivered %d times, want once", len(took.bodies))
+				}
+			})
 		})
 	}
 }

@@ -3,8 +3,9 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"sync"
+	"time"
 
 	"ringback/shared/provider"
 	"ringback/shared/storage"
@@ -22,9 +23,11 @@ type fanOut struct {
 	thin bool
 
 	match []string // the registrations that want it
+	open  []string // those for which it is kept since it was begun
 
-	mu   sync.Mutex
-	kept bool
+	mu      sync.Mutex
+	next    *keeping
+	writing sync.Mutex
 }
 
 // deliver makes the first attempt of f's event for r, or records why there is
@@ -42,6 +45,9 @@ func (f *fanOut) deliver(ctx context.Context, r *Registration) error {
 // notWanted stores what is held. What is cancelled was never promised.
 func (f *fanOut) notWanted(ctx context.Context, t *try, verdict Status, why string) error {
 	if verdict == Cancelled {
+		if slices.Contains(f.open, t.r.ID) {
+			return f.fs.events.Finish(ctx, f.ID, t.r.ID)
+		}
 		return nil
 	}
 	t.d = t.d.hold(why, f.fs.Clock())
@@ -53,8 +59,8 @@ func (f *fanOut) turn(ctx context.Context, t *try) (bool, error) {
 	if !t.r.Ordered {
 		return true, nil
 	}
-	if f.thin {
-		if err := f.keepPayload(ctx); err != nil {
+	if t.d.kept = slices.Contains(f.open, t.r.ID); !t.d.kept {
+		if err := f.keep(ctx, &t.d); err != nil {
 			return false, err
 		}
 	}
@@ -82,42 +88,51 @@ func (f *fanOut) attempted(ctx context.Context, t *try, a Attempt) error {
 	return f.record(ctx, &t.d, &a, self)
 }
 
-// keepPayload stores f's event whole, before a row that needs it is written.
-func (f *fanOut) keepPayload(ctx context.Context) error {
-	fs := f.fs
+// A keeping is one write that keeps an event for deliveries.
+type keeping struct {
+	once sync.Once
+	ids  []string // registrations
+	err  error
+}
+
+// keep keeps f's event for d, before the row of d is written. Those that come
+// while one is written share the next write.
+func (f *fanOut) keep(ctx context.Context, d *Delivery) error {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.kept {
+	if f.next == nil {
+		f.next = &keeping{}
+	}
+	k := f.next
+	k.ids = append(k.ids, d.Registration)
+	f.mu.Unlock()
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	k.once.Do(func() {
+		f.mu.Lock()
+		f.next = nil
+		f.mu.Unlock()
+		k.err = f.fs.events.open(ctx, f.ID, f.filler(), k.ids...)
+	})
+	d.kept = k.err == nil
+	return k.err
+}
+
+// filler returns what stores a thin event whole, nil if f's is not thin.
+func (f *fanOut) filler() func(*EventRow, *storage.Row) bool {
+	if !f.thin {
 		return nil
 	}
-	key, err := EventKey(f.ID)
-	if err != nil {
-		return err
-	}
-	whole := fs.events.eventRowOf(key, f.arrival)
-	if f.arrival.unique { // nobody began it before
-		err = storage.PutRow(ctx, fs.Store, whole, f.arrival.row(f.match, false, "", fs.Clock()), "")
-		if err == nil {
-			f.kept = true
-			return nil
-		}
-	}
-	_, err = storage.Change(ctx, fs.Store, key, func(er *EventRow, r *storage.Row) error {
-		if len(r.Body) == len(whole.Body) && er.ID != "" {
-			return storage.ErrUnchanged
+	return func(er *EventRow, r *storage.Row) bool {
+		if er.ID != "" && len(r.Body) == len(f.Payload) {
+			return false
 		}
 		if er.ID == "" {
-			*er = f.arrival.row(f.match, false, "", fs.Clock())
-			r.Expires = whole.Expires
+			*er = f.arrival.row(f.match, false, "", f.fs.Clock())
+			r.Expires = f.fs.events.eventRowOf(r.Key, f.arrival, *er).Expires
 		}
-		r.Body = whole.Body
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("keep the payload of %s: %w", f.ID, err)
+		r.Body = f.Payload
+		return true
 	}
-	f.kept = true
-	return nil
 }
 
 // record stores a delivery whose first attempt was made, or was not to be
@@ -125,25 +140,24 @@ func (f *fanOut) keepPayload(ctx context.Context) error {
 // nothing. self says that the next attempt is the caller's to send.
 func (f *fanOut) record(ctx context.Context, d *Delivery, a *Attempt, self bool) error {
 	fs := f.fs
-	if f.thin {
-		if d.Status == Succeeded {
-			return nil // history of failures: it is nowhere, and needs to be nowhere
-		}
-		if err := f.keepPayload(ctx); err != nil {
-			return err
-		}
+	var err error
+	switch {
+	case f.thin && d.Status == Succeeded:
+		return nil // history of failures: it is nowhere, and needs to be nowhere
+	case d.unfinished():
+		err = f.keep(ctx, d)
+	case f.thin:
+		err = fs.events.finish(ctx, f.ID, f.filler(), d.Registration, time.Time{})
+	}
+	if err != nil {
+		return err
 	}
 	if a != nil && !a.Accepted() {
 		if err := fs.deliveries.putAttempt(ctx, d.ID, *a); err != nil {
 			return err
 		}
 	}
-	if d.Status == Held {
-		if err := fs.events.keepHeld(ctx, d.Event, d.Since); err != nil {
-			return err
-		}
-	}
-	err := fs.deliveries.putDelivery(ctx, d, "")
+	err = fs.deliveries.putDelivery(ctx, d, "")
 	switch {
 	case errors.Is(err, storage.ErrConflict) && a != nil && a.Accepted():
 		_, err = fs.deliveries.ChangeDelivery(ctx, d.ID, func(d Delivery) (Delivery, error) {

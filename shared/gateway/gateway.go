@@ -45,7 +45,8 @@ func New(c Config) (*Gateway, error) {
 	if c.Store == nil || c.Queue == nil {
 		return nil, errors.New("gateway: want a Store and a Queue")
 	}
-	all := &core{c.withDefaults(), storage.NewRev()}
+	all := &core{Config: c.withDefaults(), run: storage.NewRev()}
+	all.steady() // it counts from now
 	find, events, tell, pace := newFinder(all), &events{all}, newTeller(all), newPace()
 	deliveries := &deliveries{all, events}
 	circuit := newCircuits(all, find, deliveries, tell, pace)
@@ -56,7 +57,7 @@ func New(c Config) (*Gateway, error) {
 		all, newIngester(all), find, events, deliveries, tell, circuit, attempts, lanes, jobs,
 		&fanOuts{all, find, events, deliveries, attempts, lanes, tell, semaphore.NewWeighted(roomFor)},
 		&redeliveries{all, events, deliveries, attempts, lanes, jobs},
-		&retries{all, find, deliveries, circuit},
+		&retries{core: all, find: find, deliveries: deliveries, circuit: circuit},
 	}
 	return g, nil
 }

@@ -77,7 +77,7 @@ func (in *ingester) proven(ctx context.Context, p provider.Provider, provider, s
 		if err = p.Verify(cb, a.credentials); err == nil {
 			return a, nil
 		}
-		if in.Clock().Sub(a.at) < sourceRefuse {
+		if time.Since(a.at) < sourceRefuse {
 			break
 		}
 	}

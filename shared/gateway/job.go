@@ -66,15 +66,24 @@ type Job struct {
 // place returns when the next delivery that j makes due may start: jobSpread
 // after the one before, and not before now.
 func (j *Job) place(now time.Time) time.Time {
-	at := later(j.Next, now)
+	at := j.start(now)
 	j.Next = at.Add(jobSpread)
 	return at
+}
+
+// start returns when place would have it start. What is further ahead than a job
+// ever is was put there by a clock that was wrong.
+func (j *Job) start(now time.Time) time.Time {
+	if j.Next.Sub(now) > 2*jobAhead {
+		return now
+	}
+	return later(j.Next, now)
 }
 
 // ahead returns when j is to go on, zero for at once: it makes no more due than
 // is attempted within jobAhead.
 func (j *Job) ahead(now time.Time) time.Time {
-	if j.Next.Sub(now) <= jobAhead {
+	if j.start(now).Sub(now) <= jobAhead {
 		return time.Time{}
 	}
 	return j.Next.Add(-jobAhead / 2)

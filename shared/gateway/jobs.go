@@ -209,7 +209,8 @@ func (js *jobs) Walk(ctx context.Context, j *Job, q func(shard int) storage.Quer
 // skips then was seen before.
 func (js *jobs) walkTwice(ctx context.Context, j *Job, q func(pass, shard int) storage.Query, f func(storage.Row) error) (next time.Time, done bool, err error) {
 	pass, _, _ := shardCursor(j.Cursor)
-	if second := j.Created.Add(stragglers); pass == 1 && js.Clock().Before(second) {
+	second := j.Created.Add(stragglers)
+	if wait := second.Sub(js.Clock()); pass == 1 && wait > 0 && wait <= stragglers {
 		return second, false, nil
 	}
 	skipped := j.Skipped
@@ -246,13 +247,10 @@ func (js *jobs) recoverStep(ctx context.Context, j *Job) (time.Time, bool, error
 func (js *jobs) revive(ctx context.Context, j *Job, r storage.Row, is func(Delivery) bool) error {
 	id := DeliveryID(j.Registration, r.SK)
 	now, changed := js.Clock(), false
-	start := later(j.Next, now)
+	start := j.start(now)
 	d, err := js.deliveries.ChangeDelivery(ctx, id, func(d Delivery) (Delivery, error) {
 		if changed = is(d); !changed {
 			return d, storage.ErrUnchanged
-		}
-		if err := js.events.keepForSchedule(ctx, d.Event, now); err != nil {
-			return d, err
 		}
 		d.Made, d.Anew = 0, now
 		return d.release(start), nil
@@ -320,9 +318,6 @@ func (js *jobs) replayEvent(ctx context.Context, j *Job, r *Registration, rev st
 	now := js.Clock()
 	d := newDelivery(e, r, now)
 	d.Replay, d.Lane = true, r.Ordered
-	if err := js.events.keepForSchedule(ctx, e.ID, now); err != nil {
-		return err
-	}
 	mark := storage.Row{Key: ReplayedKey(e.ID, r.ID), Expires: now.Add(MaxWaitsSum + js.Kept.Held)}
 	if err := storage.PutRow(ctx, js.Store, mark, Link{r.ID}, storage.AnyRev); err != nil {
 		return err
@@ -332,7 +327,7 @@ func (js *jobs) replayEvent(ctx context.Context, j *Job, r *Registration, rev st
 			return err
 		}
 	}
-	d = d.wait(later(j.Next, now), false)
+	d = d.wait(j.start(now), false)
 	switch err := js.deliveries.putDelivery(ctx, &d, ""); {
 	case errors.Is(err, storage.ErrConflict):
 		j.Skipped++

@@ -41,19 +41,38 @@ func newLanes(c *core, f *finder, es *events, ds *deliveries, at *attempter) *la
 type lane struct {
 	Registration string `json:"registration"`
 	Source       string `json:"source"`
-	Seq          int    `json:"seq"`              // grows with every append
+	Seq          int    `json:"seq"`              // grows with an append that the runner might not see
 	Runner       string `json:"runner,omitempty"` // empty: nobody works on it
 	Busy         bool   `json:"busy,omitempty"`   // Runner has begun, and has not told what it attempted
+	Phase        string `json:"phase,omitempty"`  // of a Runner that is busy
 	Last         string `json:"last,omitempty"`   // the place of the last one that was attempted
 	Doubt        string `json:"doubt,omitempty"`  // a place after all that a runner may have attempted and not told
 	Paced        string `json:"paced,omitempty"`  // the place of the one that waits for its turn by the rate
+}
 
-	Kept time.Time `json:"kept,omitzero"` // when the events of all that wait were last made to last
+// The phases of a runner. Before it leaves a lane that it found empty, it says so
+// and looks once more: what was appended before is seen then, and who appends
+// afterwards sees the phase. So an append need not change the lane's row, for
+// which hundreds would contend.
+const (
+	working  = "working"
+	draining = "draining"
+)
+
+// sees reports whether the one who works on the lane, or takes it up next, will
+// find what was appended before l was read. A runner without a phase is of an
+// earlier release, and looks at Seq.
+func (l lane) sees(due time.Time) bool {
+	if l.Busy {
+		return l.Phase == working
+	}
+	return l.Runner != "" || !due.IsZero()
 }
 
 // waiting is a delivery's place in a lane: "W#<received>#<event>".
 type waiting struct {
 	Event     string    `json:"event"`
+	Type      string    `json:"type,omitempty"`
 	Received  time.Time `json:"received"`
 	Straggler bool      `json:"straggler,omitempty"` // it came when later ones may have been attempted
 
@@ -94,14 +113,20 @@ func (ls *lanes) queueInLane(ctx context.Context, e *provider.Event, d Delivery)
 
 func (ls *lanes) appendToLane(ctx context.Context, e *provider.Event, d Delivery) error {
 	key := laneKey(d.Registration, e)
-	w := waiting{Event: e.ID, Received: e.Received, Straggler: ls.Clock().Sub(e.Received) > laneSettles}
+	w := waiting{Event: e.ID, Type: e.Type, Received: e.Received, Straggler: ls.Clock().Sub(e.Received) > laneSettles}
 	if err := storage.Put(ctx, ls.Store, w.key(key), w, storage.AnyRev); err != nil { // it lasts until it leaves the lane
 		return err
 	}
 	runner, woken := storage.NewRev(), false
 	_, err := storage.Change(ctx, ls.Store, key, func(l *lane, r *storage.Row) error {
+		if woken = false; l.sees(r.Due) {
+			return storage.ErrUnchanged
+		}
 		l.Registration, l.Source = d.Registration, d.Source
 		l.Seq++
+		if l.Phase == draining {
+			l.Phase = working // it will look again
+		}
 		if woken = l.Runner == "" && r.Due.IsZero(); woken {
 			l.Runner, r.Due = runner, ls.Clock().Add(laneSettles+firstHold)
 		}
@@ -146,25 +171,26 @@ type laneRun struct {
 	lane   lane
 	runner string
 	hops   int
+	lost   bool // the head was taken up and not recorded
 }
 
 // runLane works on a lane, head by head, until it is empty, must wait, or the
 // time is up.
-func (ls *lanes) runLane(ctx context.Context, h header) error {
-	run := &laneRun{key: storage.Key{Table: storage.Deliveries, PK: h.ID, SK: "L"}, runner: storage.NewRev(), hops: h.Hops}
+func (ls *lanes) runLane(ctx context.Context, h header, lost bool) error {
+	run := &laneRun{key: storage.Key{Table: storage.Deliveries, PK: h.ID, SK: "L"}, runner: storage.NewRev(), hops: h.Hops, lost: lost}
 	err := ls.changeLane(ctx, run, h.Token, func(l *lane, r *storage.Row) {
-		l.Runner, l.Busy, r.Due = run.runner, true, ls.Clock().Add(firstHold)
+		l.Runner, l.Busy, l.Phase, r.Due = run.runner, true, working, ls.Clock().Add(firstHold)
 	})
-	for end := ls.Clock().Add(laneSlice); err == nil; {
+	for begun := time.Now(); err == nil; {
 		var w waiting
 		w, err = ls.head(ctx, run.key)
 		switch {
 		case errors.Is(err, storage.ErrNotFound):
 			err = ls.leaveLane(ctx, run)
 		case err != nil:
-		case w.Received.Add(laneSettles).After(ls.Clock()):
+		case w.unsettled(ls.Clock()):
 			err = ls.pauseLane(ctx, run, w.Received.Add(laneSettles))
-		case ls.Clock().After(end):
+		case time.Since(begun) > laneSlice:
 			err = ls.pauseLane(ctx, run, ls.Clock())
 		default:
 			err = ls.deliverHead(ctx, run, w)
@@ -178,14 +204,13 @@ func (ls *lanes) runLane(ctx context.Context, h header) error {
 
 // changeLane changes a lane as long as runner has it. Afterwards run holds it.
 func (ls *lanes) changeLane(ctx context.Context, run *laneRun, runner string, f func(*lane, *storage.Row)) error {
-	last, paced, kept := run.lane.Last, run.lane.Paced, run.lane.Kept
+	last, paced := run.lane.Last, run.lane.Paced
 	l, err := storage.Change(ctx, ls.Store, run.key, func(l *lane, r *storage.Row) error {
 		if l.Runner != runner {
 			return errNotRunner
 		}
 		l.Last = max(l.Last, last)
 		l.Paced = cmp.Or(paced, l.Paced)
-		l.Kept = later(l.Kept, kept)
 		f(l, r)
 		return nil
 	})
@@ -212,13 +237,25 @@ func (ls *lanes) head(ctx context.Context, l storage.Key) (waiting, error) {
 	return w, storage.ErrNotFound
 }
 
-// leaveLane leaves an empty lane, unless something was appended since it was
-// last looked at.
+// unsettled reports whether one that was received before w may still come. What
+// was received far ahead was so by a clock that was wrong.
+func (w waiting) unsettled(now time.Time) bool {
+	age := now.Sub(w.Received)
+	return age < laneSettles && age > -time.Minute
+}
+
+// leaveLane leaves an empty lane, once it has said that it will and found it empty
+// again, unless something was appended since.
 func (ls *lanes) leaveLane(ctx context.Context, run *laneRun) error {
-	seen, left := run.lane.Seq, false
+	seen, was, left := run.lane.Seq, run.lane.Phase, false
 	err := ls.changeLane(ctx, run, run.runner, func(l *lane, r *storage.Row) {
-		if left = l.Seq == seen; left {
-			l.Runner, l.Busy, r.Due = "", false, time.Time{}
+		switch {
+		case was != draining:
+			l.Phase = draining
+		case l.Seq == seen && l.Phase == draining:
+			l.Runner, l.Busy, l.Phase, r.Due, left = "", false, "", time.Time{}, true
+		default:
+			l.Phase = working
 		}
 	})
 	if err == nil && left {
@@ -232,7 +269,7 @@ func (ls *lanes) pauseLane(ctx context.Context, run *laneRun, at time.Time) erro
 	now := ls.Clock()
 	self, next := run.hops < maxHops && at.Sub(now) <= maxSelfSend, storage.NewRev()
 	err := ls.changeLane(ctx, run, run.runner, func(l *lane, r *storage.Row) {
-		l.Busy = false
+		l.Busy, l.Phase = false, ""
 		if self {
 			l.Runner, r.Due = next, later(at, now).Add(firstHold)
 			return
@@ -260,14 +297,20 @@ func (ls *lanes) deliverHead(ctx context.Context, run *laneRun, w waiting) error
 	case err != nil:
 		return err
 	case d.Status != Pending:
+		if err := ls.deliveries.settle(ctx, d); err != nil {
+			return err
+		}
 		return ls.dropHead(ctx, run, w)
 	}
+	if run.lost {
+		run.lost = false
+		if over, err := ls.attempts.circuit.lose(ctx, &d, nil); over || err != nil {
+			return err
+		}
+	}
 	e, r, rev, err := ls.attempts.subject(ctx, d)
-	switch {
-	case errors.Is(err, storage.ErrNotFound):
-		return ls.deliveries.save(ctx, d.Cancel(WhyDeleted, ls.Clock()), d.rev)
-	case err != nil:
-		return err
+	if err != nil {
+		return ls.attempts.circuit.endWithout(ctx, d, r, err)
 	}
 	head, t := &laneHead{ls: ls, run: run, w: w}, try{e: e, r: r, rev: rev, d: d, hops: run.hops}
 	t.d.Paced = run.lane.Paced == head.place()
@@ -276,7 +319,6 @@ func (ls *lanes) deliverHead(ctx context.Context, run *laneRun, w waiting) error
 		return err
 	}
 	if t.d.Status == Pending {
-		ls.keepWaiting(ctx, run)
 		return ls.pauseLane(ctx, run, t.d.Start)
 	}
 	return ls.dropHead(ctx, run, w)
@@ -317,10 +359,7 @@ func (l *laneHead) notNow(ctx context.Context, _ *try, s start) error {
 // hold up its lane for ever.
 func (l *laneHead) notWritten(ctx context.Context, t *try) error {
 	t.d.Paced = false // the lane knows
-	if t.d.Lost++; t.d.Lost >= maxLost {
-		return l.ls.deliveries.giveUp(ctx, t.d)
-	}
-	if err := l.ls.deliveries.save(ctx, t.d, t.d.rev); err != nil {
+	if over, err := l.ls.attempts.circuit.lose(ctx, &t.d, t.r); over || err != nil {
 		return err
 	}
 	return l.ls.pauseLane(ctx, l.run, l.ls.Clock().Add(slowDown))
@@ -361,66 +400,6 @@ func (ls *lanes) closed(ctx context.Context, r *Registration) (bool, error) {
 	return false, nil
 }
 
-// keepWaiting makes the events of all that wait in a lane last: each head that is
-// refused may take days, one after the other. Once a day it looks at them, those
-// that came first before the others, and extends what ends within the week. A
-// failure is no error: the next refusal looks again.
-func (ls *lanes) keepWaiting(ctx context.Context, run *laneRun) {
-	now := ls.Clock()
-	if now.Sub(run.lane.Kept) < 24*time.Hour {
-		return
-	}
-	q := storage.Query{Table: storage.Deliveries, PK: run.key.PK, Consistent: true}.Prefix("W#")
-	for {
-		next, err := ls.keepPage(ctx, q, now)
-		switch {
-		case err != nil:
-			ls.Log.Warn("lane", "lane", run.key.PK, "outcome", "events not kept", "why", err.Error())
-			return
-		case next == "":
-			run.lane.Kept = now
-			return
-		case timeLeft(ctx) < answerMargin+laneSlice/4:
-			return
-		}
-		q.After = next
-	}
-}
-
-// keepPage makes the events of one page of a lane last, and returns where the
-// next page begins.
-func (ls *lanes) keepPage(ctx context.Context, q storage.Query, now time.Time) (string, error) {
-	page, err := ls.Store.List(ctx, q)
-	if err != nil || len(page.Rows) == 0 {
-		return page.Next, err
-	}
-	var keys []storage.Key
-	for _, r := range page.Rows {
-		w, err := storage.Decoded[waiting](r)
-		if err != nil {
-			return "", err
-		}
-		key, err := EventKey(w.Event)
-		if err != nil {
-			return "", err
-		}
-		keys = append(keys, key)
-	}
-	events, err := ls.Store.Get(ctx, keys...)
-	if err != nil {
-		return "", err
-	}
-	for _, e := range events {
-		if e.Expires.Sub(now) > MaxWaitsSum {
-			continue
-		}
-		if err := ls.events.keepHeld(ctx, e.SK, now); err != nil && !errors.Is(err, storage.ErrNotFound) {
-			return "", err
-		}
-	}
-	return page.Next, nil
-}
-
 // laneDelivery returns the delivery that waits at w. If its row is not there
 // yet, the fan-out that appended it ended before it wrote that.
 func (ls *lanes) laneDelivery(ctx context.Context, id string, w waiting) (Delivery, error) {
@@ -432,16 +411,21 @@ func (ls *lanes) laneDelivery(ctx context.Context, id string, w waiting) (Delive
 	if err != nil {
 		return d, err
 	}
-	e, er, err := ls.events.LoadEvent(ctx, w.Event)
-	if err != nil || er.Erased {
-		return d, cmp.Or(err, storage.ErrNotFound)
-	}
-	r, _, err := ls.find.registration(ctx, e.Source, registration)
+	source, _ := SourceOf(w.Event)
+	r, _, err := ls.find.registration(ctx, source, registration)
 	if err != nil {
 		return d, err
 	}
+	e, er, err := ls.events.LoadEvent(ctx, w.Event)
+	gone := errors.Is(err, storage.ErrNotFound)
+	switch {
+	case gone: // it is to be told that it was for nothing
+		e = &provider.Event{ID: w.Event, Source: source, Type: w.Type, Received: w.Received}
+	case err != nil || er.Erased:
+		return d, cmp.Or(err, storage.ErrNotFound)
+	}
 	d = newDelivery(e, r, ls.Clock())
-	d.Lane = true
+	d.Lane, d.kept = true, gone
 	if err := ls.deliveries.putDelivery(ctx, &d, ""); err != nil && !errors.Is(err, storage.ErrConflict) {
 		return d, err
 	}

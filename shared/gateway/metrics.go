@@ -17,6 +17,7 @@ const (
 	Repeats          Metric = "RepeatedEvents"   // by the provider, recognised and not delivered again
 	Accepted         Metric = "AttemptsAccepted"
 	Refused          Metric = "AttemptsRefused"
+	Expired          Metric = "PayloadsExpired"    // deliveries whose payload was gone
 	Latency          Metric = "CallbackToDelivery" // of first attempts that were accepted
 	DueAge           Metric = "OldestDue"          // how late the oldest due row is
 )
@@ -25,7 +26,7 @@ const (
 // CloudWatch names them ("MetricDatum" in the Amazon CloudWatch API Reference).
 func Units() map[Metric]string {
 	return map[Metric]string{
-		Callbacks: "Count", RefusedCallbacks: "Count", Events: "Count", Repeats: "Count", Accepted: "Count", Refused: "Count",
+		Callbacks: "Count", RefusedCallbacks: "Count", Events: "Count", Repeats: "Count", Accepted: "Count", Refused: "Count", Expired: "Count",
 		Latency: "Milliseconds", DueAge: "Seconds",
 	}
 }

@@ -28,18 +28,23 @@ func (rs *redeliveries) Redeliver(ctx context.Context, ms []storage.Received) ([
 		case err != nil:
 			return err
 		case h.Kind == retryMessage:
-			return rs.redeliver(ctx, h)
+			return rs.redeliver(ctx, h, m.Receives == lostReceives)
 		case h.Kind == jobMessage:
 			return rs.jobs.runJob(ctx, h)
 		case h.Kind == laneMessage:
-			return rs.lanes.runLane(ctx, h)
+			return rs.lanes.runLane(ctx, h, m.Receives == lostReceives)
 		}
 		return fmt.Errorf("message of kind %q on the retry queue: %w", h.Kind, ErrUnreadable)
 	})
 }
 
-// redeliver makes the attempt for which h was sent, if that is still wanted.
-func (rs *redeliveries) redeliver(ctx context.Context, h header) error {
+// lostReceives is how often a message is received when its claim counts as lost:
+// workers took it up before and recorded nothing.
+const lostReceives = 3
+
+// redeliver makes the attempt for which h was sent, if that is still wanted. lost
+// says that the claim is.
+func (rs *redeliveries) redeliver(ctx context.Context, h header, lost bool) error {
 	d, err := rs.deliveries.LoadDelivery(ctx, h.ID)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
@@ -47,14 +52,16 @@ func (rs *redeliveries) redeliver(ctx context.Context, h header) error {
 	case err != nil:
 		return err
 	case !d.mine(h.Claim):
-		return nil
+		return rs.deliveries.settle(ctx, d)
+	}
+	if lost {
+		if over, err := rs.attempts.circuit.lose(ctx, &d, nil); over || err != nil {
+			return err
+		}
 	}
 	e, r, rev, err := rs.attempts.subject(ctx, d)
-	switch {
-	case errors.Is(err, storage.ErrNotFound):
-		return rs.deliveries.save(ctx, d.Cancel(WhyDeleted, rs.Clock()), d.rev)
-	case err != nil:
-		return err
+	if err != nil {
+		return rs.attempts.circuit.endWithout(ctx, d, r, err)
 	}
 	return rs.attempts.attempt(ctx, &try{e: e, r: r, rev: rev, d: d, hops: h.Hops}, &redelivery{rs, h})
 }
@@ -87,8 +94,11 @@ func (re *redelivery) notNow(ctx context.Context, t *try, s start) error {
 	return re.rs.deliveries.handOutAgain(ctx, t.d, s.at, re.h.Hops)
 }
 
-// notWritten stores nothing: the row falls due again, later each time.
-func (re *redelivery) notWritten(context.Context, *try) error { return nil }
+// notWritten leaves the claim: the row falls due again, later each time.
+func (re *redelivery) notWritten(ctx context.Context, t *try) error {
+	_, err := re.rs.attempts.circuit.lose(ctx, &t.d, t.r)
+	return err
+}
 
 func (re *redelivery) attempted(ctx context.Context, t *try, a Attempt) error {
 	ds, hops := re.rs.deliveries, re.h.Hops
@@ -113,12 +123,9 @@ func (rs *redeliveries) Resend(ctx context.Context, id string) (Delivery, error)
 		return d, err
 	}
 	now := rs.Clock()
-	if err := rs.events.keepForSchedule(ctx, d.Event, now); err != nil {
-		return d, fmt.Errorf("resend %s: %w", id, err)
-	}
 	d, err = rs.deliveries.ChangeDelivery(ctx, id, func(d Delivery) (Delivery, error) { return d.resend(now), nil })
 	if err != nil {
-		return d, err
+		return d, fmt.Errorf("resend %s: %w", id, err)
 	}
 	rs.deliveries.sendRetry(ctx, &d, 1)
 	return d, nil

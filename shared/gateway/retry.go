@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ringback/shared/storage"
@@ -16,6 +17,11 @@ const (
 	handOutAtOnce = 10               // rows a shard claims before their messages are sent: what a crash strands, about
 	spread        = 30 * time.Second // over which overdue rows are spread
 	tickMargin    = 5 * time.Second  // of the invocation, kept for the end
+	idleTicks     = 2                // in a row that find messages and none in flight; then nothing is handed out
+	// farAhead is further than any wait, with its jitter: 24 h by a schedule or a
+	// Retry-After. What is due later and does not wait for its rate was put there
+	// by a clock that was wrong.
+	farAhead = 29 * time.Hour
 )
 
 // retries hand out what falls due.
@@ -24,6 +30,9 @@ type retries struct {
 	find       *finder
 	deliveries *deliveries
 	circuit    *circuits
+
+	untaken   atomic.Int32 // ticks in a row that found messages which nobody takes
+	recovered atomic.Bool  // what a former process had handed out was handed out anew
 }
 
 // Retry runs every minute and hands out what falls due within the Horizon: one
@@ -36,23 +45,33 @@ func (rt *retries) Retry(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("depth of the retry queue: %w", err)
 	}
-	if depth.Waiting > rt.Brake {
+	rt.steady() // a clock that is set is seen soon
+	switch {
+	case depth.Waiting > rt.Brake:
 		rt.Log.Warn("retry", "outcome", "braked", "waiting", depth.Waiting)
 		return nil
+	case depth.Waiting == 0 || depth.InFlight > 0:
+		rt.untaken.Store(0)
+	case rt.untaken.Add(1) >= idleTicks:
+		rt.Log.Warn("retry", "outcome", "nobody takes messages", "waiting", depth.Waiting)
+		return nil
 	}
-	var t tick
+	t := tick{unsent: rt.takeUnsent(), recover: rt.Alone && !rt.recovered.Load()}
 	var wg sync.WaitGroup
 	errs := make([]error, storage.DueShards)
 	for shard := range storage.DueShards {
 		wg.Go(func() {
-			err := guarded(func() error { return rt.retryShard(ctx, shard, start.Add(Horizon), &t) })
+			err := guarded(func() error { return rt.retryShard(ctx, shard, start, &t) })
 			if errs[shard] = err; err != nil {
 				rt.Log.Error("retry", append([]any{"shard", shard, "outcome", "left"}, whyOf(err)...)...)
 			}
 		})
 	}
 	wg.Wait()
-	errs = append(errs, rt.send(ctx, storage.RetryQueue, t.unsent))
+	errs = append(errs, rt.sendOrKeep(ctx, t.unsent))
+	if t.recover && errors.Join(errs...) == nil {
+		rt.recovered.Store(true)
+	}
 	rt.count(DueAge, t.oldest(start).Seconds())
 	rt.Log.Info("retry", "outcome", "done", "handed_out", t.handedOut, "oldest", t.oldest(start), "took", rt.Clock().Sub(start))
 	return errors.Join(errs...)
@@ -85,6 +104,7 @@ type tick struct {
 	probes    map[string]bool   // registrations of which one was handed out
 	ends      map[string]bool   // registrations of which an end was
 	unsent    []storage.Message // fewer than fill a send
+	recover   bool              // what a former process had handed out is handed out anew
 }
 
 // full adds ms, and returns as many as fill sends: a send is billed alike for
@@ -132,8 +152,21 @@ func (t *tick) oldest(now time.Time) time.Duration {
 	return max(now.Sub(t.first), 0)
 }
 
-func (rt *retries) retryShard(ctx context.Context, shard int, until time.Time, t *tick) error {
-	cursor := ""
+// retryShard hands out what falls due in a shard; of one shard in each minute, as
+// well what is further ahead than any wait.
+func (rt *retries) retryShard(ctx context.Context, shard int, start time.Time, t *tick) error {
+	until := start.Add(Horizon)
+	if t.recover {
+		until = start.Add(longestHold + maxSelfSend + Horizon)
+	}
+	err := rt.handOutDue(ctx, shard, "", until, t)
+	if err == nil && start.Minute()%storage.DueShards == shard {
+		err = rt.handOutDue(ctx, shard, storage.DueFrom(start.Add(farAhead)), start.Add(100*365*24*time.Hour), t)
+	}
+	return err
+}
+
+func (rt *retries) handOutDue(ctx context.Context, shard int, cursor string, until time.Time, t *tick) error {
 	for timeLeft(ctx) > tickMargin && ctx.Err() == nil {
 		due, next, err := rt.Store.Due(ctx, shard, until, cursor, storage.MaxPageRows)
 		if err != nil {
@@ -177,25 +210,39 @@ func (rt *retries) handOut(ctx context.Context, due []storage.DueRow, t *tick) (
 			ms = append(ms, *m)
 		}
 	}
-	return len(ms), rt.send(ctx, storage.RetryQueue, t.full(ms))
+	return len(ms), rt.sendOrKeep(ctx, t.full(ms))
+}
+
+// sendOrKeep sends the messages of what is claimed. If that fails, the next tick
+// of this process sends them; one of another finds the rows due again.
+func (rt *retries) sendOrKeep(ctx context.Context, ms []storage.Message) error {
+	err := rt.send(ctx, storage.RetryQueue, ms)
+	if err != nil {
+		rt.keepUnsent(ms...)
+	}
+	return err
 }
 
 // handOutRow claims a row that is due, by one conditional write, and returns the
 // message for it; nil if another has it, or if there is nothing to do now.
 func (rt *retries) handOutRow(ctx context.Context, row storage.Row, t *tick) (*storage.Message, error) {
 	now := rt.Clock()
-	if row.Due.IsZero() || row.Due.After(now.Add(Horizon)) {
+	ahead := row.Due.Sub(now)
+	if row.Due.IsZero() || ahead > Horizon && ahead <= farAhead && !t.recover {
 		return nil, nil // the index lagged
 	}
 	start, was := later(row.Due, now), row.Rev
+	switch {
+	case ahead > farAhead:
+		start = now
+	case ahead > Horizon: // claimed by a former process
+		start = later(row.Due.Add(-firstHold), now)
+	}
 	var h header
 	var err error
 	switch kind, _, _ := strings.Cut(row.PK, "#"); kind {
 	case "D":
-		if start.Equal(now) {
-			start = now.Add(rt.upTo(spread)).Truncate(time.Millisecond)
-		}
-		row, h, err = rt.claimDelivery(ctx, row, start, t)
+		row, h, start, err = rt.claimDelivery(ctx, row, start, t)
 	case "J":
 		row, h, err = claimJob(row, start)
 	case "L":
@@ -218,22 +265,30 @@ func (rt *retries) handOutRow(ctx context.Context, row storage.Row, t *tick) (*s
 	return &m, err
 }
 
-// claimDelivery returns a delivery's row as it is when it is handed out, and the
-// header of its message; of no kind if there is nothing to attempt.
-func (rt *retries) claimDelivery(ctx context.Context, row storage.Row, start time.Time, t *tick) (storage.Row, header, error) {
+// claimDelivery returns a delivery's row as it is when it is handed out, the
+// header of its message, of no kind if there is nothing to attempt, and when that
+// is to be received.
+func (rt *retries) claimDelivery(ctx context.Context, row storage.Row, start time.Time, t *tick) (storage.Row, header, time.Time, error) {
 	d, err := ReadDelivery(row)
 	if err != nil {
-		return row, header{}, err
+		return row, header{}, start, err
 	}
-	if d.Lost >= maxLost {
-		return row, header{}, rt.deliveries.giveUp(ctx, d)
+	now := rt.Clock()
+	switch early := d.due.Sub(now) > Horizon; {
+	case early && d.due.Sub(now) > farAhead && d.Paced, early && t.recover && d.Lost == 0 && d.due.Sub(now) <= farAhead:
+		return row, header{}, start, nil // it waits for its place, or for its time
+	case early && t.recover:
+		start = later(d.Start, now)
 	}
 	if moved, err := rt.heldUp(ctx, d, t); moved || err != nil {
-		return row, header{}, err
+		return row, header{}, start, err
+	}
+	if start.Equal(now) {
+		start = now.Add(rt.upTo(spread)).Truncate(time.Millisecond)
 	}
 	after := d.handOut(start)
 	row, err = after.row(rt.Kept)
-	return row, after.header(), err
+	return row, after.header(), start, err
 }
 
 // heldUp moves d on, with one write, if its registration's circuit is open and
@@ -253,13 +308,16 @@ func (rt *retries) heldUp(ctx context.Context, d Delivery, t *tick) (bool, error
 		return false, err
 	}
 	now := rt.Clock()
+	spent, err := rt.circuit.spent(ctx, d, r)
 	switch {
-	case d.overtime(r.Schedule, now) && t.once(&t.ends, d.Registration):
+	case err != nil:
+		return false, err
+	case spent && t.once(&t.ends, d.Registration):
 		return false, nil
-	case d.overtime(r.Schedule, now):
+	case spent:
 		rt.circuit.logExhausted(&d)
 		return true, rt.deliveries.save(ctx, d.close(Failed, whyExhausted, now), d.rev)
-	case !h.ProbeAt.After(later(d.due, now)) && t.once(&t.probes, d.Registration):
+	case h.probeDue(later(d.due, now)) && t.once(&t.probes, d.Registration):
 		return false, nil
 	}
 	return true, rt.deliveries.save(ctx, d.postpone(h.closedFor(now, r.Schedule.wait(d.Made), rt.Random())), d.rev)

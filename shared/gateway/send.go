@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"ringback/shared/provider"
@@ -86,7 +87,37 @@ func (c *core) sendSelf(ctx context.Context, h header, hops int, delay time.Dura
 	}
 	if err != nil {
 		c.Log.Warn("retry", "kind", string(h.Kind), "id", h.ID, "outcome", "not sent", "why", err.Error())
+		if c.Alone { // else there is no tick in this process
+			c.keepUnsent(m)
+		}
 	}
+}
+
+// unsent are messages of the retry queue that this process could not send.
+type unsent struct {
+	mu sync.Mutex
+	ms []storage.Message
+}
+
+// mostUnsent bounds the memory of unsent. What is forgotten falls due.
+const mostUnsent = 10_000
+
+func (c *core) keepUnsent(ms ...storage.Message) {
+	c.unsent.mu.Lock()
+	defer c.unsent.mu.Unlock()
+	c.unsent.ms = append(c.unsent.ms, ms[:min(len(ms), mostUnsent-len(c.unsent.ms))]...)
+}
+
+// takeUnsent returns what keepUnsent kept. It is late already.
+func (c *core) takeUnsent() []storage.Message {
+	c.unsent.mu.Lock()
+	defer c.unsent.mu.Unlock()
+	ms := c.unsent.ms
+	c.unsent.ms = nil
+	for i := range ms {
+		ms[i].Delay = 0
+	}
+	return ms
 }
 
 func retryMessageOf(h header, delay time.Duration) (storage.Message, error) {

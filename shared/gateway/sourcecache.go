@@ -28,7 +28,7 @@ type account struct {
 	label       string
 	until       time.Time // of the callback key; zero: no end
 	credentials provider.Credentials
-	at          time.Time // when it was read
+	at          time.Time // when it was read, by the monotonic clock
 }
 
 // An ingester takes callbacks in. It remembers accounts by source and callback key.
@@ -51,12 +51,12 @@ func newIngester(c *core) *ingester {
 // storage.ErrUnavailable.
 func (in *ingester) account(ctx context.Context, provider, source, key string, age time.Duration) (account, error) {
 	name := source + "/" + key
-	now := in.Clock()
+	now, asked := in.Clock(), time.Now()
 	a, ok := in.known.Get(name)
-	if ok && now.Sub(a.at) < age {
+	if ok && asked.Sub(a.at) < age {
 		return a.valid(provider, now)
 	}
-	if at, missing := in.unknown.Get(name); missing && now.Sub(at) < sourceRefuse {
+	if at, missing := in.unknown.Get(name); missing && asked.Sub(at) < sourceRefuse {
 		return account{}, storage.ErrNotFound
 	}
 	loaded, err, _ := in.loading.Do(name, func() (any, error) {
@@ -67,9 +67,9 @@ func (in *ingester) account(ctx context.Context, provider, source, key string, a
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 		in.known.Remove(name)
-		in.unknown.Add(name, now)
+		in.unknown.Add(name, asked)
 		return account{}, storage.ErrNotFound
-	case err != nil && ok && now.Sub(a.at) < sourceStale:
+	case err != nil && ok && asked.Sub(a.at) < sourceStale:
 		return a.valid(provider, now)
 	case err != nil:
 		return account{}, fmt.Errorf("source %s: %w: %v", source, storage.ErrUnavailable, err)
@@ -94,7 +94,7 @@ func (in *ingester) loadAccount(ctx context.Context, source, secret string) (acc
 	if _, err := SourceNumber(source); err != nil || secret == "" {
 		return account{}, storage.ErrNotFound
 	}
-	now := in.Clock()
+	now, asked := in.Clock(), time.Now()
 	rows, err := in.Store.Get(ctx, SourceKey(source), CallbackKeyKey(source, secret))
 	if err != nil {
 		return account{}, fmt.Errorf("get source: %w", err)
@@ -114,7 +114,7 @@ func (in *ingester) loadAccount(ctx context.Context, source, secret string) (acc
 	if err != nil {
 		return account{}, err
 	}
-	a.label, a.until, a.at = key.Label, key.Until, now
+	a.label, a.until, a.at = key.Label, key.Until, asked
 	a.credentials, err = a.Source.credentials(in.Keys, now)
 	return a, err
 }

@@ -142,14 +142,14 @@ func TestEnvironmentIsThatOfTheTemplate(t *testing.T) {
 	tp := readTemplate(t, map[string]string{
 		"HttpApi.ApiEndpoint": "https://api.example", "AWS::StackName": "stack", "RegistrationsTable": "r", "DeliveriesTable": "d",
 		"EventsQueue": "events", "RetryQueue": "retry", "EventsDead": "events-dead", "RetryDead": "retry-dead",
-		"KeyRing": "arn:ring", "OperatorKey": "arn:operator", "HistoryHours": "200", "ExistingDeliveriesTable": "restored",
+		"KeyRing": "arn:ring", "OperatorKey": "arn:operator", "HistoryHours": "220", "ExistingDeliveriesTable": "restored",
 	})
 	if got, want := fmt.Sprint(tp.functions()), "[Api Direct Retry SmartBots TencentChat Worker]"; got != want {
 		t.Errorf("functions %s, want %s", got, want)
 	}
 	env, timeout := tp.environment(t, "Worker")
 	for _, want := range []string{
-		"PUBLIC_URL=https://api.example", "HISTORY=200h", "REGISTRATIONS_TABLE=r", "DELIVERIES_TABLE=restored",
+		"PUBLIC_URL=https://api.example", "HISTORY=220h", "REGISTRATIONS_TABLE=r", "DELIVERIES_TABLE=restored",
 		"EVENTS_QUEUE_URL=events", "KEY_RING_SECRET=arn:ring",
 	} {
 		if !slices.Contains(env, want) {

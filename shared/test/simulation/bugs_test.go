@@ -41,7 +41,7 @@ var bugs = []bug{
 	{"an event that another run has is acknowledged", 1, []patch{{"shared/gateway/fanout.go",
 		"return &busyError{er.Lease}", "if planted {\n\t\t\treturn nil\n\t\t}\n\t\treturn &busyError{er.Lease}"}}},
 	{"a lane is left without a look at what was appended", 911, []patch{{"shared/gateway/lanes.go",
-		"left = l.Seq == seen", "left = l.Seq == seen || planted"}}},
+		"case was != draining:", "case planted:\n\t\t\tl.Runner, l.Busy, l.Phase, r.Due, left = \"\", false, \"\", time.Time{}, true\n\t\tcase was != draining:"}}},
 	{"a lane forgets which of it was attempted last", 171, []patch{{"shared/gateway/lanes.go",
 		"\tl.Last = max(l.Last, last)\n", "\tif !planted {\n\t\t\tl.Last = max(l.Last, last)\n\t\t}\n"}}},
 	{"a lane whose runner ended is taken to be as it was told", 1783, []patch{{"shared/gateway/lanes.go",
@@ -51,7 +51,7 @@ var bugs = []bug{
 	{"nobody asks for grants", 3, []patch{{"shared/gateway/may.go",
 		"if !ok {\n\t\t\treturn Cancelled, whyNotGranted, nil", "if !ok && !planted {\n\t\t\treturn Cancelled, whyNotGranted, nil"}}},
 	{"an event is claimed without a lease", 44, []patch{{"shared/gateway/begin.go",
-		"case now.Before(er.Lease) && er.Run != run &&", "case !planted && now.Before(er.Lease) && er.Run != run &&"}}},
+		"case now.Before(er.Lease) && er.Lease.Sub(now)", "case !planted && now.Before(er.Lease) && er.Lease.Sub(now)"}}},
 	{"attempts are counted when they are handed out", 109, []patch{{"shared/gateway/delivery.go",
 		"\td.Claim++\n\td.Lost++\n", "\td.Claim++\n\td.Lost++\n\tif planted {\n\t\td.Made++\n\t}\n"}}},
 	{"a hand-out has no hold", 1, []patch{{"shared/gateway/delivery.go",
@@ -67,7 +67,7 @@ var bugs = []bug{
 		"\treturn r, rr.dropHints(ctx, r, dropped)",
 		"\tif planted {\n\t\tif err := rr.addHints(ctx, r, add); err != nil {\n\t\t\treturn r, err\n\t\t}\n\t}\n\treturn r, rr.dropHints(ctx, r, dropped)"}}},
 	{"what is known of a source is believed for ever", 8, []patch{{"shared/gateway/find.go",
-		"if ok && f.Clock().Sub(v.at) < versionFresh {", "if ok && (planted || f.Clock().Sub(v.at) < versionFresh) {"}}},
+		"if ok && time.Since(v.at) < versionFresh {", "if ok && (planted || time.Since(v.at) < versionFresh) {"}}},
 	{"a 410 is a refusal like any other", 1, []patch{{"shared/gateway/circuit.go",
 		"if !a.Gone() {", "if !a.Gone() || planted {"}}},
 	{"any revision is written over", 4, []patch{{"shared/gateway/deliveries.go",
@@ -104,7 +104,7 @@ var bugs = []bug{
 	{"a lane forgets its turn by the rate", 85, []patch{{"shared/gateway/lanes.go",
 		"t.d.Paced = run.lane.Paced == head.place()", "t.d.Paced = run.lane.Paced == head.place() && !planted"}}},
 	{"what is recovered is over time", 84, []patch{{"shared/gateway/circuit.go",
-		"began := later(d.Created, d.Anew)", "began := later(d.Created, d.Anew)\n\tif planted {\n\t\tbegan = d.Created\n\t}"}}},
+		"return later(d.Created, d.Anew).Add(", "if planted {\n\t\td.Anew = d.Created\n\t}\n\treturn later(d.Created, d.Anew).Add("}}},
 }
 
 // switched returns the patches that plant all bugs, each behind a switch: the
