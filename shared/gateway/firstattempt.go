@@ -90,8 +90,8 @@ func (f *fanOut) attempted(ctx context.Context, t *try, a Attempt) error {
 
 // A keeping is one write that keeps an event for deliveries.
 type keeping struct {
-	once sync.Once
 	ids  []string // registrations
+	done bool
 	err  error
 }
 
@@ -107,12 +107,12 @@ func (f *fanOut) keep(ctx context.Context, d *Delivery) error {
 	f.mu.Unlock()
 	f.writing.Lock()
 	defer f.writing.Unlock()
-	k.once.Do(func() {
+	if !k.done {
 		f.mu.Lock()
 		f.next = nil
 		f.mu.Unlock()
-		k.err = f.fs.events.open(ctx, f.ID, f.filler(), k.ids...)
-	})
+		k.err, k.done = f.fs.events.open(ctx, f.ID, f.filler(), k.ids...), true
+	}
 	d.kept = k.err == nil
 	return k.err
 }
