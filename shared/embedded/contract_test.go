@@ -13,8 +13,13 @@ func TestStoreKeepsItsContract(t *testing.T) {
 	storagetest.Store(t, func(*testing.T) storage.Store { return db })
 }
 
+// TestQueueKeepsItsContract runs by the clock on the wall only if there is time.
 func TestQueueKeepsItsContract(t *testing.T) {
-	storagetest.Queue(t, func(t *testing.T) storagetest.ServedQueue {
+	contract := storagetest.Queue
+	if testing.Short() {
+		contract = storagetest.QueueInVirtualTime
+	}
+	contract(t, func(t *testing.T) storagetest.ServedQueue {
 		return served{openTest(t, t.TempDir(), Options{Visibility: storagetest.Visibility})}
 	})
 }

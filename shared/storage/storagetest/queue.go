@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -31,25 +32,37 @@ type ServedQueue interface {
 // open returns empty queues with Visibility as their visibility timeout. The
 // tests run at the same time, since most of them wait.
 func Queue(t *testing.T, open func(t *testing.T) ServedQueue) {
-	for _, tt := range []struct {
-		name string
-		test func(t *testing.T, q ServedQueue)
-	}{
-		{"every message arrives in its own queue", testArrival},
-		{"every character of XML is carried", testCharacters},
-		{"what no queue carries is refused alone", testRefusal},
-		{"Send refuses what is over the limits", testSendLimits},
-		{"a delayed message is late", testDelay},
-		{"what a handler returns comes again", testAgain},
-		{"an error makes the whole batch come again", testError},
-		{"a message that nobody finishes ends as a dead letter and can be moved back", testDead},
-		{"Depth tells where messages are", testDepth},
-	} {
+	for _, tt := range queueTests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			tt.test(t, open(t))
 		})
 	}
+}
+
+// QueueInVirtualTime is Queue for queues that work in a bubble of
+// testing/synctest, where nobody waits.
+func QueueInVirtualTime(t *testing.T, open func(t *testing.T) ServedQueue) {
+	for _, tt := range queueTests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { tt.test(t, open(t)) })
+		})
+	}
+}
+
+var queueTests = []struct {
+	name string
+	test func(t *testing.T, q ServedQueue)
+}{
+	{"every message arrives in its own queue", testArrival},
+	{"every character of XML is carried", testCharacters},
+	{"what no queue carries is refused alone", testRefusal},
+	{"Send refuses what is over the limits", testSendLimits},
+	{"a delayed message is late", testDelay},
+	{"what a handler returns comes again", testAgain},
+	{"an error makes the whole batch come again", testError},
+	{"a message that nobody finishes ends as a dead letter and can be moved back", testDead},
+	{"Depth tells where messages are", testDepth},
 }
 
 func testArrival(t *testing.T, q ServedQueue) {
