@@ -3,6 +3,7 @@ package cloud_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -92,6 +93,39 @@ func TestMessageThatSQSRefusesGetsItsCode(t *testing.T) {
 	errs := b.Queue.Send(t.Context(), storage.EventsQueue, []storage.Message{{Body: "a"}, {Body: "b"}, {Body: "c"}})
 	if errs[0] != nil || errs[1] == nil || !strings.Contains(errs[1].Error(), "InternalError") || errs[2] == nil {
 		t.Errorf("Send answered with one success and one failure of three: %v", errs)
+	}
+}
+
+// TestMessageThatSQSDoesNotNameIsNotSent gets answers which leave messages out,
+// of which nobody knows whether they are in the queue.
+func TestMessageThatSQSDoesNotNameIsNotSent(t *testing.T) {
+	const sent = `{"Id":"%d","MessageId":"x","MD5OfMessageBody":"0cc175b9c0f1b6a831c399e269772661"}`
+	for _, tt := range []struct {
+		name   string
+		answer string
+		named  []bool
+	}{
+		{"nothing", `{}`, []bool{false, false, false}},
+		{"empty lists", `{"Successful":[],"Failed":[]}`, []bool{false, false, false}},
+		{"the first", `{"Successful":[` + fmt.Sprintf(sent, 0) + `]}`, []bool{true, false, false}},
+		{"the last", `{"Successful":[` + fmt.Sprintf(sent, 2) + `]}`, []bool{false, false, true}},
+		{"all", `{"Successful":[` + fmt.Sprintf(sent+","+sent+","+sent, 2, 0, 1) + `]}`, []bool{true, true, true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b, _ := openQueue(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.Header.Get("X-Amz-Target"), "SendMessageBatch") {
+					w.Write([]byte(tt.answer))
+					return
+				}
+				new(sqstest.Server).ServeHTTP(w, r)
+			}))
+			errs := b.Queue.Send(t.Context(), storage.EventsQueue, []storage.Message{{Body: "a"}, {Body: "a"}, {Body: "a"}})
+			for i, named := range tt.named {
+				if ok := errs[i] == nil; ok != named || !ok && errors.Unwrap(errs[i]) == nil {
+					t.Errorf("Send answered with %s: message %d: %v, want an error with a reason: %v", tt.answer, i, errs[i], !named)
+				}
+			}
+		})
 	}
 }
 
