@@ -76,6 +76,26 @@ func TestTextIsThatOfStringsAndNumbers(t *testing.T) {
 	}
 }
 
+func TestKindIsThatOfTheFirstByte(t *testing.T) {
+	for _, tt := range []struct {
+		value         string
+		object, array bool
+	}{
+		{"", false, false},
+		{"{}", true, false},
+		{"[]", false, true},
+		{`"{"`, false, false},
+		{`"["`, false, false},
+		{"1", false, false},
+		{"null", false, false},
+	} {
+		v := jsonscan.Value(tt.value)
+		if v.IsObject() != tt.object || v.IsArray() != tt.array {
+			t.Errorf("%s: IsObject %v, IsArray %v, want %v and %v", tt.value, v.IsObject(), v.IsArray(), tt.object, tt.array)
+		}
+	}
+}
+
 func TestDepthIsBounded(t *testing.T) {
 	nested := func(n int) string {
 		return strings.Repeat(`[{"a":"]}`+`\"[",`+`"b":`, n/2) + "1" + strings.Repeat("}]", n/2)
