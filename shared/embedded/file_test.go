@@ -86,7 +86,7 @@ func pages(t *testing.T, db *DB) int64 {
 func TestOldDeadLettersAreRemoved(t *testing.T) {
 	db := openTest(t, t.TempDir(), Options{})
 	mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"})
-	b := burial{settled: make(settled, 1), q: db.queue(storage.EventsQueue)}
+	b := burial{settled: make(settled, 1), q: db.queue(storage.EventsQueue), id: 1}
 	db.writer.start(b)
 	if err := <-b.settled; err != nil {
 		t.Fatal(err)
@@ -104,13 +104,14 @@ func TestOldDeadLettersAreRemoved(t *testing.T) {
 	}
 }
 
-// A burial makes the first message of a queue a dead letter.
+// A burial makes a message of a queue a dead letter.
 type burial struct {
 	settled
-	q *queue
+	q  *queue
+	id int64
 }
 
-func (b burial) apply(*writer) error { return b.q.bury(message{id: 1, body: "a"}) }
+func (b burial) apply(*writer) error { return b.q.bury(message{id: b.id, body: "a"}) }
 
 func TestFullDiskFailsCallsAndLeavesTheRest(t *testing.T) {
 	db := openTest(t, t.TempDir(), Options{})

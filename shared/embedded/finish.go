@@ -97,5 +97,5 @@ func (x *finish) settle(err error) {
 	x.q.mu.Lock()
 	defer x.q.mu.Unlock()
 	x.q.failed = append(x.q.failed, x)
-	wakeUp(x.q.loader)
+	time.AfterFunc(readPause, func() { wakeUp(x.q.loader) }) // at once it would fail again, and again
 }

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"sync"
@@ -80,6 +81,45 @@ func TestFinishThatFailsIsTriedAgain(t *testing.T) {
 		}
 		wantDepth(t, db, storage.EventsQueue, storage.Depth{})
 	})
+}
+
+// TestFinishThatFailsIsTriedOnceASecond counts the tries in a minute in which
+// nothing can be deleted: each is a commit, and who tries without a pause keeps
+// the processor and the disk busy for as long as the disk is full.
+func TestFinishThatFailsIsTriedOnceASecond(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db := openTest(t, dir, Options{})
+		remove := db.queue(storage.EventsQueue).stmts.remove
+		tries := 0
+		real := remove.exec
+		remove.exec = execFunc(func(context.Context, []driver.NamedValue) (driver.Result, error) {
+			if tries++; tries > 1000 {
+				t.Error("a finish is tried without a pause")
+				remove.exec = real
+			}
+			return nil, errRefusal
+		})
+		stop := serve(t, db, storage.EventsQueue, Consumer{Handler: func(context.Context, []storage.Received) ([]string, error) { return nil, nil }})
+		mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if most := int(time.Minute/readPause) + 1; tries < most/2 || tries > most {
+			t.Errorf("tried %d times in a minute, want about %d", tries, most)
+		}
+		remove.exec = real
+		time.Sleep(2 * readPause)
+		synctest.Wait()
+		wantDepth(t, db, storage.EventsQueue, storage.Depth{})
+		stop()
+	})
+}
+
+// An execFunc executes a statement.
+type execFunc func(context.Context, []driver.NamedValue) (driver.Result, error)
+
+func (f execFunc) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	return f(ctx, args)
 }
 
 var errRefusal = errors.New("refused by the test")

@@ -58,7 +58,7 @@ func TestDepthDoesNotCountWhatWasUndone(t *testing.T) {
 			undone := []storage.Message{{Body: "undone", Delay: time.Minute}, {Body: "undone as well", Delay: time.Minute}}
 			sent <- db.Send(t.Context(), storage.EventsQueue, undone)[0]
 		}()
-		b := burial{settled: make(settled, 1), q: db.queue(storage.EventsQueue)}
+		b := burial{settled: make(settled, 1), q: db.queue(storage.EventsQueue), id: 1}
 		db.writer.startAtLeisure(b)
 		synctest.Wait()
 		wantRefused(t, db)
