@@ -112,6 +112,7 @@ func TestNameThatTurnsInwardAfterTheCheckIsBlocked(t *testing.T) {
 }
 
 func TestNamesThatDoNotResolveAreDNS(t *testing.T) {
+	t.Parallel() // it waits
 	for _, tt := range []struct {
 		name   string
 		answer dnsAnswer
@@ -137,6 +138,7 @@ func TestNamesThatDoNotResolveAreDNS(t *testing.T) {
 }
 
 func TestConnectionThatIsNotTakenIsATimeout(t *testing.T) {
+	t.Parallel() // it waits
 	c := newClient(t)
 	c.ConnectTimeout = patience
 	got := c.Post(t.Context(), secretRequest("http://"+fullListener(t)))

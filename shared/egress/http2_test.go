@@ -11,6 +11,7 @@ import (
 )
 
 func TestHTTP2EndpointsAreClassified(t *testing.T) {
+	t.Parallel() // it waits
 	for _, tt := range []struct {
 		name   string
 		handle http.HandlerFunc

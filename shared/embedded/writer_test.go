@@ -1,9 +1,14 @@
 package embedded
 
 import (
+	"bytes"
+	"context"
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,6 +77,218 @@ func TestDepthDoesNotCountWhatWasUndone(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantDepth(t, openTest(t, dir, Options{}), storage.EventsQueue, storage.Depth{Waiting: 3})
+	})
+}
+
+// TestCrowdIsLetGather counts how long the writer waits after a commit.
+func TestCrowdIsLetGather(t *testing.T) {
+	for _, tt := range []struct {
+		writes int
+		want   time.Duration
+	}{{1, 0}, {crowd - 1, 0}, {crowd, gather}, {crowd + 1, gather}} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			db := openTest(t, dir, Options{})
+			n := nothing{make(settled, tt.writes)}
+			for range tt.writes - 1 {
+				db.writer.startAtLeisure(n)
+			}
+			db.writer.start(n)
+			for range tt.writes {
+				if err := <-n.settled; err != nil {
+					t.Fatal(err)
+				}
+			}
+			begun := time.Now()
+			if err := db.flush(); err != nil || time.Since(begun) != tt.want {
+				t.Errorf("after a commit of %d writes the next one took %v, %v; want %v", tt.writes, time.Since(begun), err, tt.want)
+			}
+		})
+	}
+}
+
+func TestCloseCommitsWhatIsInNoHurry(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db, err := Open(t.Context(), dir, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &put{settled: make(settled, 1), row: storage.Row{Key: numbered(1), Rev: "r"}}
+		db.writer.startAtLeisure(p)
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-p.settled:
+			if err != nil {
+				t.Errorf("a write before Close settled with %v", err)
+			}
+		default:
+			t.Error("Close returned before a write was committed")
+		}
+		select {
+		case <-db.writer.done:
+		default:
+			t.Error("Close returned before the writer had ended")
+		}
+		db = openTest(t, dir, Options{})
+		if rows, err := db.Get(t.Context(), numbered(1)); err != nil || len(rows) != 1 {
+			t.Errorf("Get of what was put before Close = %v, %v", rows, err)
+		}
+	})
+}
+
+// TestLogIsLookedAtEveryFewCommits counts with a statement that tells a size.
+func TestLogIsLookedAtEveryFewCommits(t *testing.T) {
+	for _, tt := range []struct {
+		pages int64
+		long  bool
+	}{{logPages, false}, {logPages + 1, true}} {
+		db := openTest(t, t.TempDir(), Options{Relaxed: true})
+		if err := db.flush(); err != nil {
+			t.Fatal(err)
+		}
+		looks := 0
+		due := make(chan struct{}, 1)
+		// In a write, since the writer looks at the log after its commits.
+		mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
+			w.logIsLong, w.commits = due, 0
+			w.stmts.measureLog.query = queryFunc(func() (driver.Rows, error) {
+				looks++
+				return &oneRow{values: []driver.Value{int64(0), tt.pages, int64(0)}}, nil
+			})
+			return nil
+		}})
+		for range 3 * lookAtLogEvery {
+			if err := db.flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mustWrite(t, db, step{make(settled, 1), func(*writer) error { return nil }})
+		if looks != 3 || (len(due) == 1) != tt.long {
+			t.Errorf("in %d commits a log of %d pages was looked at %d times and called long %v, want 3 times and %v", 3*lookAtLogEvery, tt.pages, looks, len(due) == 1, tt.long)
+		}
+	}
+}
+
+type queryFunc func() (driver.Rows, error)
+
+func (f queryFunc) QueryContext(context.Context, []driver.NamedValue) (driver.Rows, error) {
+	return f()
+}
+
+// oneRow is a result of one row.
+type oneRow struct {
+	values []driver.Value
+	read   bool
+}
+
+func (r *oneRow) Columns() []string { return make([]string, len(r.values)) }
+func (r *oneRow) Close() error      { return nil }
+
+func (r *oneRow) Next(to []driver.Value) error {
+	if r.read {
+		return io.EOF
+	}
+	r.read = true
+	copy(to, r.values)
+	return nil
+}
+
+// TestFailuresThatNobodyWaitsForAreLogged breaks what goes on beside the calls.
+func TestFailuresThatNobodyWaitsForAreLogged(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		breakIt func(t *testing.T, db *DB)
+		want    string
+	}{
+		{"nothing", func(*testing.T, *DB) {}, ""},
+		{"the sweep", func(t *testing.T, db *DB) { breakStmt(t, db, db.writer.stmts.sweep) }, "msg=sweep"},
+		{"a look at the log", func(t *testing.T, db *DB) {
+			mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
+				w.stmts.measureLog.query = broken{}
+				return nil
+			}})
+		}, "tend the log"},
+		{"the checkpoint", func(t *testing.T, db *DB) {
+			db.checkpoint.move.query = broken{}
+			wakeUp(db.checkpoint.due)
+		}, "msg=checkpoint"},
+		{"the rest of the checkpoint", func(t *testing.T, db *DB) {
+			mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
+				w.stmts.moveLog.query = broken{}
+				return nil
+			}})
+			wakeUp(db.checkpoint.due)
+		}, "tend the log"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			lines := captureLog(t)
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				db, err := Open(t.Context(), dir, Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				tt.breakIt(t, db)
+				for range 2 * lookAtLogEvery {
+					if err := db.flush(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(sweepEvery + time.Second)
+				synctest.Wait()
+				if err := db.Close(); err != nil {
+					t.Fatal(err)
+				}
+			})
+			if got := lines.String(); tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
+				t.Errorf("logged %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// captureLog returns what is logged until the test ends.
+func captureLog(t *testing.T) *bytes.Buffer {
+	t.Helper()
+	var lines bytes.Buffer
+	was := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&lines, nil)))
+	t.Cleanup(func() { slog.SetDefault(was) })
+	return &lines
+}
+
+// TestCheckpointMovesTheLogIntoTheFile asks for one as the writer does.
+func TestCheckpointMovesTheLogIntoTheFile(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db := openTest(t, dir, Options{})
+		for i := range 20 {
+			mustPut(t, db, storage.Row{Key: numbered(i), Rev: "r", Body: make([]byte, 8000)}, "")
+		}
+		left := func() (left int64) {
+			synctest.Wait() // the writer has nothing to do
+			err := db.writer.stmts.measureLog.each(func(v []driver.Value) error {
+				left = v[1].(int64) - v[2].(int64)
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return left
+		}
+		if left() == 0 {
+			t.Fatal("no page of the log is to be moved")
+		}
+		wakeUp(db.checkpoint.due)
+		if n := left(); n != 0 {
+			t.Errorf("%d pages of the log are left after a checkpoint, want none", n)
+		}
+		if db.writer.moveRest.Load() {
+			t.Error("the rest of the log is to be moved still")
+		}
 	})
 }
 
