@@ -62,10 +62,14 @@ func (q *queue) slow(now time.Time) (given []*finish) {
 	return given
 }
 
-// refused returns the writes that failed and leaves none.
+// refused returns the writes that failed and leaves none, if it is time to try
+// them again.
 func (q *queue) refused() []*finish {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if time.Now().Before(q.retry) {
+		return nil
+	}
 	failed := q.failed
 	q.failed = nil
 	return failed
@@ -96,6 +100,9 @@ func (x *finish) settle(err error) {
 	}
 	x.q.mu.Lock()
 	defer x.q.mu.Unlock()
+	if len(x.q.failed) == 0 {
+		x.q.retry = time.Now().Add(readPause) // at once it would fail again, and again
+	}
 	x.q.failed = append(x.q.failed, x)
-	time.AfterFunc(readPause, func() { wakeUp(x.q.loader) }) // at once it would fail again, and again
+	wakeUp(x.q.loader)
 }

@@ -68,6 +68,7 @@ type queue struct {
 	consumers []chan struct{}
 	touching  bool      // a touch is with the writer
 	failed    []*finish // to be tried again by the loader
+	retry     time.Time // not before this time
 
 	loader chan struct{} // holds one token if the loader should look
 }
