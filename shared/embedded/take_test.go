@@ -131,8 +131,8 @@ func TestRedriveGoesInChunks(t *testing.T) {
 		letters, bytes int
 		want           int
 	}{
-		{"small ones", redriveChunk + 5, 1, redriveChunk},
-		{"large ones", 6, maxReadyBytes / 4, 5},
+		{"small ones", 3*redriveChunk + 5, 1, redriveChunk},
+		{"large ones", 16, maxReadyBytes / 4, 5},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			db := openTest(t, t.TempDir(), Options{Relaxed: true})

@@ -107,6 +107,26 @@ func TestCrowdIsLetGather(t *testing.T) {
 	}
 }
 
+// TestLeisureIsThatOfTheFirst starts writes that are in no hurry one after the
+// other: those that come later do not put off the first.
+func TestLeisureIsThatOfTheFirst(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db := openTest(t, dir, Options{})
+		n := nothing{make(settled, 3)}
+		begun := time.Now()
+		for range 3 {
+			db.writer.startAtLeisure(n)
+			time.Sleep(leisure / 3)
+		}
+		for range 3 {
+			if err := <-n.settled; err != nil || time.Since(begun) > leisure {
+				t.Errorf("committed after %v, %v; want after %v", time.Since(begun), err, leisure)
+			}
+		}
+	})
+}
+
 func TestCloseCommitsWhatIsInNoHurry(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
