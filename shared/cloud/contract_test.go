@@ -45,9 +45,15 @@ func TestStore(t *testing.T) {
 }
 
 // TestQueue runs on what AWS_ENDPOINT_URL_SQS names, if that is set, as
-// TestStore does.
+// TestStore does; by the clock on the wall only if there is time.
 func TestQueue(t *testing.T) {
 	given := os.Getenv("AWS_ENDPOINT_URL_SQS")
+	if testing.Short() && given == "" {
+		storagetest.QueueInVirtualTime(t, func(t *testing.T) storagetest.ServedQueue {
+			return openServedOver(t, sqsEndpoint, sqstest.Client(&sqstest.Server{}))
+		})
+		return
+	}
 	storagetest.Queue(t, func(t *testing.T) storagetest.ServedQueue {
 		if given != "" {
 			return openServed(t, given)
@@ -139,6 +145,11 @@ func openServed(t *testing.T, endpoint string) served {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{}}
 	t.Cleanup(client.CloseIdleConnections)
+	return openServedOver(t, endpoint, client)
+}
+
+func openServedOver(t *testing.T, endpoint string, client *http.Client) served {
+	t.Helper()
 	cfg := accountOf(t, testConfig(cloud.Endpoints{SQS: endpoint}), "AWS_ENDPOINT_URL_SQS")
 	s := served{
 		sqs:  sqs.New(sqs.Options{Region: cfg.AWS.Region, Credentials: credentialsOf(cfg.AWS), BaseEndpoint: &endpoint, HTTPClient: client}),
