@@ -40,8 +40,8 @@ type cutRows struct{ driver.Rows }
 
 func (cutRows) Next([]driver.Value) error { return errBroken }
 
-// breakStmt has a statement of the writer fail until mend is called. It is
-// called while the writer has nothing to do.
+// breakStmt has a statement of the writer fail until mend is called. Both are
+// called while the writer has nothing to do, and flush tells it of the change.
 func breakStmt(t *testing.T, db *DB, s *stmt) (mend func()) {
 	t.Helper()
 	if err := db.flush(); err != nil {
@@ -49,13 +49,17 @@ func breakStmt(t *testing.T, db *DB, s *stmt) (mend func()) {
 	}
 	was := *s
 	s.exec, s.query = broken{}, broken{}
-	return func() { s.exec, s.query = was.exec, was.query }
+	db.flush() // fails, if s begins or ends a transaction
+	return func() {
+		s.exec, s.query = was.exec, was.query
+		db.flush()
+	}
 }
 
 // breakReaders has a statement of all readers fail until mend is called.
 func breakReaders(t *testing.T, db *DB, which func(*reader) *stmt, how func(*stmt)) (mend func()) {
 	t.Helper()
-	var mends []func()
+	were := map[*reader]stmt{}
 	each := func(f func(*reader)) {
 		var rs []*reader
 		for range readers {
@@ -71,16 +75,11 @@ func breakReaders(t *testing.T, db *DB, which func(*reader) *stmt, how func(*stm
 		}
 	}
 	each(func(r *reader) {
-		s := which(r)
-		was := *s
-		how(s)
-		mends = append(mends, func() { s.exec, s.query = was.exec, was.query })
+		were[r] = *which(r)
+		how(which(r))
 	})
 	return func() {
-		each(func(*reader) {})
-		for _, f := range mends {
-			f()
-		}
+		each(func(r *reader) { which(r).exec, which(r).query = were[r].exec, were[r].query })
 	}
 }
 

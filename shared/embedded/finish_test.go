@@ -112,6 +112,9 @@ func TestFinishThatFailsIsTriedOnceASecond(t *testing.T) {
 			t.Errorf("tried %d times in a minute, want about %d", tries, most)
 		}
 		remove.exec = real
+		if err := db.flush(); err != nil { // tells the writer of the change
+			t.Fatal(err)
+		}
 		time.Sleep(2 * readPause)
 		synctest.Wait()
 		wantDepth(t, db, storage.EventsQueue, storage.Depth{})
