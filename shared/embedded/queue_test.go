@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"container/list"
 	"context"
 	"database/sql/driver"
 	"path/filepath"
@@ -138,6 +139,40 @@ func TestMessageFitsUpToTheBounds(t *testing.T) {
 			t.Errorf("%s: %d bytes beside %d messages of %d bytes fit: %v, want %v", tt.name, tt.body, tt.ready, tt.size, got, tt.want)
 		}
 	}
+}
+
+// TestLoaderRestsUntilSomethingIsToBeDone is about an idle process, which must
+// not wake each second, and about one that has to.
+func TestLoaderRestsUntilSomethingIsToBeDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		for _, tt := range []struct {
+			name string
+			q    *queue
+			ends time.Time // of a flight
+			err  error
+			want time.Duration
+		}{
+			{"nothing", &queue{}, time.Time{}, nil, 24 * time.Hour},
+			{"a try that failed", &queue{}, time.Time{}, errRefusal, readPause},
+			{"a finish that failed", &queue{failed: []*finish{{}}}, time.Time{}, nil, readPause},
+			{"a message due later", &queue{nextDue: now.Add(time.Minute)}, time.Time{}, nil, time.Minute},
+			{"a message due that nobody waits for", &queue{nextDue: now}, time.Time{}, nil, 24 * time.Hour},
+			{"a message due that somebody waits for", &queue{nextDue: now, free: 1}, time.Time{}, nil, 0},
+			{"a batch with a handler", &queue{}, now.Add(time.Second), nil, time.Second},
+			{"a batch before a message", &queue{nextDue: now.Add(time.Minute)}, now.Add(time.Second), nil, time.Second},
+			{"a message before a batch", &queue{nextDue: now.Add(time.Second)}, now.Add(time.Minute), nil, time.Second},
+			{"a message in the file", &queue{tail: 1}, time.Time{}, nil, 0},
+		} {
+			tt.q.flights = list.New()
+			if !tt.ends.IsZero() {
+				tt.q.flights.PushBack(&flight{deadline: tt.ends})
+			}
+			if got := tt.q.pause(tt.err); got != tt.want {
+				t.Errorf("%s: pause(%v) = %v, want %v", tt.name, tt.err, got, tt.want)
+			}
+		}
+	})
 }
 
 func TestEarlierOfTwoTimes(t *testing.T) {
