@@ -1,0 +1,249 @@
+package control
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"ringback/shared/egress"
+	"ringback/shared/gateway"
+	"ringback/shared/storage"
+)
+
+// consents is an endpoint that answers a challenge with an origin and a rate.
+func consents(origin, rate string) func(*http.Request) (int, http.Header) {
+	return func(*http.Request) (int, http.Header) {
+		h := http.Header{}
+		if origin != "" {
+			h.Set(allowedOrigin, origin)
+		}
+		if rate != "" {
+			h.Set(allowedRate, rate)
+		}
+		return http.StatusNoContent, h
+	}
+}
+
+// challenged makes a source and a tenant whose endpoints must consent.
+func (w *world) challenged() (gateway.Source, Caller) {
+	w.t.Helper()
+	s, c := w.granted(direct)
+	w.ok(second(w.ChangeTenant(w.t.Context(), c.Tenant, TenantChange{Limits: &gateway.Limits{RequireChallenge: true}})))
+	c.Limits.RequireChallenge = true
+	return s, c
+}
+
+func TestConsentIsOfOurOriginAndAtARate(t *testing.T) {
+	w := newWorld(t)
+	for _, tt := range []struct {
+		name         string
+		code         int
+		origin, rate string
+		want         float64
+		consents     bool
+	}{
+		{"ours", 200, "ringback.example", "", 0, true},
+		{"ours in capitals", 200, " RINGBACK.example ", "", 0, true},
+		{"any", 200, " * ", "", 0, true},
+		{"another", 200, "other.example", "", 0, false},
+		{"none", 200, "", "", 0, false},
+		{"ours in a refusal", 500, "ringback.example", "", 0, true},
+		{"no answer", 0, "ringback.example", "", 0, false},
+		{"a rate", 200, "*", " 120 ", 2, true},
+		{"the least rate", 200, "*", "1", 1.0 / 60, true},
+		{"any rate", 200, "*", "*", 0, true},
+		{"no rate", 200, "*", "0", 0, true},
+		{"a rate below 0", 200, "*", "-60", 0, true},
+		{"a rate of another", 200, "other.example", "60", 0, false},
+	} {
+		rate, err := w.consent(egress.Response{StatusCode: tt.code, Header: http.Header{allowedOrigin: {tt.origin}, allowedRate: {tt.rate}}, Error: "no route"})
+		var no *unprovenError
+		if rate != tt.want || (err == nil) != tt.consents || err != nil && !errors.As(err, &no) {
+			t.Errorf("consent of %s = %v, %v, want %v, %v", tt.name, rate, err, tt.want, tt.consents)
+		}
+	}
+	_, err := w.consent(egress.Response{Error: "no route"})
+	if err == nil || !strings.HasSuffix(err.Error(), "no route") {
+		t.Errorf("consent of an endpoint that is not reached: %v, want it to say why", err)
+	}
+}
+
+func TestEndpointIsAskedForItsConsent(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.challenged()
+	w.answer = consents("ringback.example", "60")
+	r := w.register(c, s.ID, RegistrationChange{URL: new("https://tenant.example/in?a=b"), Headers: map[string]string{"X-Key": "k"}})
+	if r.State != gateway.Enabled || !r.Endpoint.Proven.Equal(w.now) || r.Rate != 1 {
+		t.Errorf("a registration whose endpoint consents: %+v, want it enabled, at 1/s", r)
+	}
+	if len(w.asked) != 1 {
+		t.Fatalf("the endpoint was asked %d times, want once", len(w.asked))
+	}
+	req := w.asked[0]
+	if req.Method != http.MethodOptions || req.URL.String() != "https://tenant.example/in?a=b" {
+		t.Errorf("it was asked with %s %s", req.Method, req.URL)
+	}
+	for name, want := range map[string]string{
+		"X-Key": "k", "User-Agent": "Ringback/1", gateway.ViaHeader: w.gw.ID(), gateway.RequestOrigin: "ringback.example",
+	} {
+		if got := req.Header.Get(name); got != want {
+			t.Errorf("it was asked with %s: %q, want %q", name, got, want)
+		}
+	}
+	for _, tt := range []struct {
+		name  string
+		asked float64
+		rate  string
+		want  float64
+	}{{"a lower rate of its own", 0.5, "60", 0.5}, {"a higher rate of its own", 3, "60", 1}, {"the same", 1, "60", 1}, {"no limit", 3, "", 3}} {
+		w.answer = consents("*", tt.rate)
+		if r := w.register(c, s.ID, RegistrationChange{Rate: &tt.asked}); r.Rate != tt.want {
+			t.Errorf("with %s, the rate is %v, want %v", tt.name, r.Rate, tt.want)
+		}
+	}
+}
+
+func TestEndpointIsAskedForASealedHeaderOfItsOwn(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.challenged()
+	w.answer = consents("*", "")
+	r := w.register(c, s.ID, RegistrationChange{Headers: map[string]string{"X-Key": "k"}})
+	r.Endpoint.Proven = time.Time{}
+	for name, broken := range map[string]func(*gateway.Endpoint){
+		"URL":    func(e *gateway.Endpoint) { e.URL = "s1.1.x" },
+		"header": func(e *gateway.Endpoint) { e.Headers = map[string]string{"X-Key": "s1.1.x"} },
+	} {
+		other := r
+		broken(&other.Endpoint)
+		asked := len(w.asked)
+		err := w.prove(t.Context(), &other)
+		var no *unprovenError
+		if err == nil || errors.As(err, &no) || errors.Is(err, storage.ErrInvalid) || len(w.asked) != asked || !other.Endpoint.Proven.IsZero() {
+			t.Errorf("prove with a %s that cannot be opened: %v, want an error of ours, and nobody asked", name, err)
+		}
+	}
+}
+
+func TestNobodyIsAskedWhoNeedNotConsent(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	w.answer = consents("", "")
+	if r := w.register(c, s.ID, RegistrationChange{}); r.State != gateway.Enabled || !r.Endpoint.Proven.IsZero() || len(w.asked) != 0 {
+		t.Errorf("a registration of a tenant whose endpoints need not consent: %+v, asked %d times", r, len(w.asked))
+	}
+}
+
+func TestEndpointThatMustConsentIsInStandardFormat(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.challenged()
+	w.answer = consents("*", "")
+	w.wantUnwritten("raw", func() {
+		_, _, err := w.CreateRegistration(t.Context(), c, w.id("reg"), s.ID, RegistrationChange{URL: new(endpointURL), Format: new(gateway.Raw)})
+		w.wantErr("CreateRegistration in raw format", err, storage.ErrInvalid)
+	})
+	r := w.register(c, s.ID, RegistrationChange{})
+	w.wantUnwritten("raw", func() {
+		w.wantErr("ChangeRegistration to raw format", second(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Format: new(gateway.Raw)})), storage.ErrInvalid)
+	})
+}
+
+func TestRegistrationWaitsForConsent(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.challenged()
+	w.answer = consents("other.example", "")
+	r := w.register(c, s.ID, RegistrationChange{})
+	if r.State != gateway.Disabled || !strings.HasPrefix(r.Why, whyUnproven) || !strings.Contains(r.Why, "ringback.example") || !r.Endpoint.Proven.IsZero() {
+		t.Fatalf("a registration whose endpoint does not consent: %+v, want it disabled, and why", r)
+	}
+	change := func(ch RegistrationChange) (gateway.Registration, error) {
+		return w.ChangeRegistration(t.Context(), c, r.ID, 0, ch)
+	}
+	w.answer = func(*http.Request) (int, http.Header) { return 0, nil }
+	got := must(change(RegistrationChange{URL: new("https://tenant.example/2")}))(w)
+	if got.State != gateway.Disabled || !strings.HasPrefix(got.Why, whyUnproven) || !strings.Contains(got.Why, "asked with OPTIONS") || got.Endpoint.Shown != "https://tenant.example/2" {
+		t.Errorf("after a change of the URL to one that is not reached: %+v, want it disabled, and why now", got)
+	}
+	w.wantUnwritten("enable", func() {
+		w.wantErr("EnableRegistration", second(w.EnableRegistration(t.Context(), c, r.ID)), storage.ErrConflict)
+	})
+	asked := len(w.asked)
+	w.ok(second(change(RegistrationChange{Description: new("x")})))
+	if len(w.asked) != asked {
+		t.Error("a change of the description asks the endpoint")
+	}
+	w.answer = consents("*", "")
+	w.pass(time.Hour)
+	got = must(change(RegistrationChange{URL: new("https://tenant.example/3")}))(w)
+	if got.State != gateway.Enabled || got.Why != "" || !got.Since.Equal(w.now) || !got.Endpoint.Proven.Equal(w.now) {
+		t.Errorf("after a change of the URL to one that consents: %+v, want it enabled now", got)
+	}
+	if js := must2(w.Jobs(t.Context(), c, "", storage.Place{}))(w); len(js) != 1 || js[0].Kind != gateway.JobRelease {
+		t.Errorf("jobs %+v, want the release of what was held", js)
+	}
+	if err := second(change(RegistrationChange{Format: new(gateway.Standard)})); err != nil {
+		t.Errorf("a change that leaves all as it is: %v", err)
+	}
+	if js := must2(w.Jobs(t.Context(), c, "", storage.Place{}))(w); len(js) != 1 {
+		t.Errorf("jobs after a change of an enabled registration %+v, want no other", js)
+	}
+}
+
+func TestConsentIsOfOneURL(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.challenged()
+	w.answer = consents("*", "")
+	r := w.register(c, s.ID, RegistrationChange{})
+	proven := w.now
+	w.pass(time.Hour)
+	got := must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new(endpointURL)}))(w)
+	if !got.Endpoint.Proven.Equal(proven) || len(w.asked) != 1 {
+		t.Errorf("the same URL again: %+v, asked %d times, want it proven as it was", got.Endpoint, len(w.asked))
+	}
+	w.answer = consents("", "")
+	w.wantUnwritten("another URL", func() {
+		w.wantErr("ChangeRegistration to a URL that does not consent",
+			second(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new("https://tenant.example/2")})), storage.ErrInvalid)
+	})
+	w.ok(second(w.DisableRegistration(t.Context(), c, r.ID)))
+	got = must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new("https://tenant.example/2")}))(w)
+	if got.State != gateway.Disabled || got.Why != "by request" || !got.Endpoint.Proven.IsZero() {
+		t.Errorf("a disabled one's URL that does not consent: %+v, want it disabled by request, unproven", got)
+	}
+	w.answer = consents("*", "")
+	got = must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new("https://tenant.example/3")}))(w)
+	if got.State != gateway.Disabled || got.Why != "by request" || !got.Endpoint.Proven.Equal(w.now) {
+		t.Errorf("a disabled one's URL that consents: %+v, want it disabled by request, proven", got)
+	}
+	got = must(w.EnableRegistration(t.Context(), c, r.ID))(w)
+	if got.State != gateway.Enabled {
+		t.Errorf("EnableRegistration of one that has consented = %+v", got)
+	}
+}
+
+func TestEnablingAsksForConsent(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.challenged()
+	w.answer = consents("", "")
+	r := w.register(c, s.ID, RegistrationChange{})
+	w.answer = consents("*", "60")
+	w.pass(time.Minute)
+	got := must(w.EnableRegistration(t.Context(), c, r.ID))(w)
+	if got.State != gateway.Enabled || !got.Endpoint.Proven.Equal(w.now) || got.Rate != 1 {
+		t.Errorf("EnableRegistration of one that consents now = %+v", got)
+	}
+	w.store.failAt(2) // the tenant, of whom it is asked whether there must be consent
+	_, err := w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new("https://tenant.example/2")})
+	w.wantErr("ChangeRegistration without a Store", err, errStore)
+	w.store.heal()
+	w.wantFaultsTold("CreateRegistration that must consent", func() deed {
+		id := w.id("reg")
+		by := c
+		by.Limits.RegistrationsPerSource = 1_000
+		return deed{do: func() error {
+			_, _, err := w.CreateRegistration(t.Context(), by, id, s.ID, RegistrationChange{URL: new(endpointURL)})
+			return err
+		}}
+	})
+}

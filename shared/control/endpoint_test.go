@@ -1,0 +1,156 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ringback/shared/gateway"
+	"ringback/shared/storage"
+)
+
+func TestHeadersThatMayBeSet(t *testing.T) {
+	for _, tt := range []struct {
+		name, value string
+		fits        bool
+	}{
+		{"X-Key", "value", true},
+		{"x-key", "", true},
+		{"az.AZ-09!#$%&'*+^_`|~", "\tvalue", false},
+		{"az.AZ-09!#$%&'*+^_`|~", "va\tlue", true},
+		{"Authorization", "Bearer key", true},
+		{"", "value", false},
+		{"X Key", "value", false},
+		{"X:Key", "value", false},
+		{"X/Key", "value", false},
+		{"X@Key", "value", false},
+		{"X[Key", "value", false},
+		{"X{Key", "value", false},
+		{"Schlüssel", "value", false},
+		{strings.Repeat("x", gateway.MaxName), "value", true},
+		{strings.Repeat("x", gateway.MaxName+1), "value", false},
+		{"X-Key", strings.Repeat("x", MaxHeaderValue), true},
+		{"X-Key", strings.Repeat("x", MaxHeaderValue+1), false},
+		{"X-Key", "a\nb", false},
+		{"X-Key", "a\x00b", false},
+		{"X-Key", "a\x1fb", false},
+		{"X-Key", "a\x7fb", false},
+		{"X-Key", " value", false},
+		{"X-Key", "value ", false},
+		{"X-Key", "välue", true},
+		{"Connection", "close", false},
+		{"KEEP-ALIVE", "x", false},
+		{"Proxy-Connection", "x", false},
+		{"TE", "x", false},
+		{"Trailer", "x", false},
+		{"Transfer-Encoding", "x", false},
+		{"Upgrade", "x", false},
+		{"Expect", "x", false},
+		{"Host", "x", false},
+		{"Content-Length", "0", false},
+		{"Content-Type", "x", false},
+		{"Content-Encoding", "x", false},
+		{"Accept-Encoding", "x", false},
+		{"Idempotency-Key", "x", false},
+		{"Webhook-Id", "x", false},
+		{"Webhook-Signature", "x", false},
+		{"Ringback-Via", "x", false},
+		{"Proxy-Authorization", "x", false},
+		{"X-Ringback-Anything", "x", false},
+		{"X-Forwarded-For", "x", false},
+		{"Webhooks", "x", true},
+		{"User-Agent", "x", true},
+	} {
+		if err := checkHeader(tt.name, tt.value); (err == nil) != tt.fits || err != nil && !errors.Is(err, storage.ErrInvalid) {
+			t.Errorf("checkHeader(%.30q, %.30q) = %v, want it to fit: %v", tt.name, tt.value, err, tt.fits)
+		}
+	}
+}
+
+func TestHeadersAreKeptUnderTheirCanonicalNames(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	many := func(n int) map[string]string {
+		out := map[string]string{}
+		for i := range n {
+			out[fmt.Sprintf("X-%d", i)] = "v"
+		}
+		return out
+	}
+	r := w.register(c, s.ID, RegistrationChange{Headers: map[string]string{"x-a": "a", "x-b": "b"}})
+	change := func(headers map[string]string) (gateway.Registration, error) {
+		return w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Headers: headers})
+	}
+	for name, headers := range map[string]map[string]string{
+		"too many":                       many(MaxHeaders + 1),
+		"one twice":                      {"X-A": "1", "x-a": "2"},
+		"a hidden one that is not there": {"X-C": hiddenText},
+		"one that cannot be set":         {"Host": "x"},
+	} {
+		w.wantUnwritten(name, func() { w.wantErr("headers with "+name, second(change(headers)), storage.ErrInvalid) })
+	}
+	w.pass(time.Hour)
+	got := must(change(map[string]string{"X-A": hiddenText, "x-c": "c"}))(w)
+	if h := got.Endpoint.Headers; len(h) != 2 || h["X-A"] != r.Endpoint.Headers["X-A"] || w.opened(got, "header", h["X-C"]) != "c" {
+		t.Errorf("headers = %v, want X-A as it was and X-C", h)
+	}
+	if got = must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Description: new("x")}))(w); len(got.Endpoint.Headers) != 2 {
+		t.Errorf("headers after a change of the description = %v, want both", got.Endpoint.Headers)
+	}
+	w.wantErr("as many headers as there may be", second(change(many(MaxHeaders))), nil)
+	if got = must(change(map[string]string{}))(w); len(got.Endpoint.Headers) != 0 {
+		t.Errorf("headers after they were taken away = %v", got.Endpoint.Headers)
+	}
+}
+
+func TestURLOfAnEndpointIsWriteOnly(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	r := w.register(c, s.ID, RegistrationChange{URL: new("https://login:s3cret@tenant.example/in")})
+	change := func(ch RegistrationChange) (gateway.Registration, error) {
+		return w.ChangeRegistration(t.Context(), c, r.ID, 0, ch)
+	}
+	got := must(change(RegistrationChange{URL: new("https://***@tenant.example/other")}))(w)
+	if url := w.opened(got, "url", got.Endpoint.URL); url != "https://login:s3cret@tenant.example/other" || got.Endpoint.Shown != "https://***@tenant.example/other" {
+		t.Errorf("URL sent back as it is shown, with another path: %q, shown as %q", url, got.Endpoint.Shown)
+	}
+	w.wantUnwritten("refused", func() {
+		_, err := change(RegistrationChange{URL: new("https://***@other.example/")})
+		if w.wantErr("a hidden login for another host", err, storage.ErrInvalid); err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("a hidden login for another host: %v", err)
+		}
+		w.wantErr("an Authorization beside a login", second(change(RegistrationChange{Headers: map[string]string{"authorization": "x"}})), storage.ErrInvalid)
+		_, _, err = w.CreateRegistration(t.Context(), c, w.id("reg"), s.ID, RegistrationChange{URL: new("https://***@tenant.example/")})
+		w.wantErr("a new registration with a hidden login", err, storage.ErrInvalid)
+	})
+	w.wantErr("an Authorization in place of a login",
+		second(change(RegistrationChange{URL: new("https://tenant.example/"), Headers: map[string]string{"authorization": "x"}})), nil)
+	w.wantErr("another header beside it", second(change(RegistrationChange{Headers: map[string]string{"authorization": "x", "x-key": "y"}})), nil)
+	w.wantErr("a login beside an Authorization", second(change(RegistrationChange{URL: new("https://login:s3cret@tenant.example/")})), storage.ErrInvalid)
+	w.wantErr("a login beside another header", second(change(RegistrationChange{URL: new("https://login:s3cret@tenant.example/"), Headers: map[string]string{"x-key": "y"}})), nil)
+}
+
+func TestEndpointSealedForAnotherIsNotOpened(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	a, b := w.register(c, s.ID, RegistrationChange{}), w.register(c, s.ID, RegistrationChange{})
+	b.Endpoint.URL = a.Endpoint.URL
+	w.put(gateway.RegistrationKey(b.ID), b)
+	if _, err := w.ChangeRegistration(t.Context(), c, b.ID, 0, RegistrationChange{URL: new("https://tenant.example/x")}); err == nil {
+		t.Error("a change of a URL that cannot be opened: no error")
+	}
+}
+
+func TestTextsWithoutRepeatsKeepTheirOrder(t *testing.T) {
+	for _, tt := range []struct{ texts, want []string }{
+		{nil, nil},
+		{[]string{"b", "a", "b", "a", "c"}, []string{"b", "a", "c"}},
+	} {
+		if got := unique(tt.texts); !slices.Equal(got, tt.want) {
+			t.Errorf("unique(%v) = %v, want %v", tt.texts, got, tt.want)
+		}
+	}
+}

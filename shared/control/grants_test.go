@@ -1,0 +1,146 @@
+package control
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ringback/shared/gateway"
+	"ringback/shared/storage"
+)
+
+func TestGrantThatCannotBeIsNotMade(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.source(direct), w.tenant()
+	for _, tt := range []struct {
+		name, source, tenant string
+		match                gateway.Match
+		want                 error
+	}{
+		{"no such source", gateway.NewSourceID(), c.Tenant, nil, storage.ErrNotFound},
+		{"no such tenant", s.ID, "ten_9", nil, storage.ErrInvalid},
+		{"an empty match", s.ID, c.Tenant, gateway.Match{}, storage.ErrInvalid},
+		{"a routing key of another provider", s.ID, c.Tenant, gateway.Match{"bot": {"b"}}, storage.ErrInvalid},
+	} {
+		w.wantUnwritten(tt.name, func() {
+			_, err := w.CreateGrant(t.Context(), w.id("grt"), tt.source, tt.tenant, tt.match)
+			w.wantErr("CreateGrant with "+tt.name, err, tt.want)
+		})
+	}
+}
+
+func TestGrantIsFoundFromItsSourceAndItsTenant(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.source(direct), w.tenant()
+	id, match := w.id("grt"), gateway.Match{"label": {"a"}}
+	var gr gateway.Grant
+	w.wantPublished("CreateGrant", s.ID, true, func() { gr = must(w.CreateGrant(t.Context(), id, s.ID, c.Tenant, match))(w) })
+	want := gateway.Grant{ID: id, Source: s.ID, Tenant: c.Tenant, Match: match, Created: w.now}
+	if diff := cmp.Diff(want, gr); diff != "" {
+		t.Errorf("CreateGrant (-want +got):\n%s", diff)
+	}
+	for n := range 4 {
+		w.grant(s.ID, w.tenant(), gateway.Match{"label": {string(rune('b' + n))}})
+	}
+	if got := must(w.Grant(t.Context(), s.ID, id))(w); cmp.Diff(want, got) != "" {
+		t.Errorf("Grant = %+v, want %+v", got, want)
+	}
+	if !slices.Contains(w.rows(gateway.TenantKey(c.Tenant).PK), "G#"+s.ID+"#"+id) {
+		t.Errorf("rows of the tenant: %v, want the grant among them", w.rows(gateway.TenantKey(c.Tenant).PK))
+	}
+	all := pages(w, func(at storage.Place) ([]gateway.Grant, string, error) { return w.Grants(t.Context(), s.ID, at) })
+	if len(all) != 5 || !slices.ContainsFunc(all, func(g gateway.Grant) bool { return cmp.Equal(g, want) }) {
+		t.Errorf("Grants = %+v, want 5, and %+v among them", all, want)
+	}
+	_, err := w.Grant(t.Context(), s.ID, "grt_9")
+	w.wantErr("Grant that is not there", err, storage.ErrNotFound)
+	_, err = w.Grant(t.Context(), s.ID, "")
+	w.wantErr("Grant without a name", err, storage.ErrNotFound)
+	_, _, err = w.Grants(t.Context(), gateway.NewSourceID(), storage.Place{})
+	w.wantErr("Grants of no source", err, storage.ErrNotFound)
+}
+
+func TestRevokedGrantIsGone(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.source(direct), w.tenant()
+	gr, other := w.grant(s.ID, c, nil), w.grant(s.ID, c, gateway.Match{"label": {"a"}})
+	w.wantPublished("DeleteGrant", s.ID, true, func() { w.ok(w.DeleteGrant(t.Context(), s.ID, gr.ID)) })
+	if w.stored(gateway.GrantKey(s.ID, c.Tenant, gr.ID)) || w.stored(gateway.OfTenant(c.Tenant, "G", s.ID+"#"+gr.ID)) {
+		t.Error("rows of the revoked grant are left")
+	}
+	if !w.stored(gateway.GrantKey(s.ID, c.Tenant, other.ID)) || !w.stored(gateway.OfTenant(c.Tenant, "G", s.ID+"#"+other.ID)) {
+		t.Error("the other grant is gone")
+	}
+	w.wantPublished("DeleteGrant again, as after a crash", s.ID, true, func() {
+		w.wantErr("DeleteGrant again", w.DeleteGrant(t.Context(), s.ID, gr.ID), storage.ErrNotFound)
+	})
+	w.wantUnwritten("no source", func() {
+		w.wantErr("DeleteGrant of no source", w.DeleteGrant(t.Context(), gateway.NewSourceID(), gr.ID), storage.ErrNotFound)
+	})
+}
+
+func TestGrantedSourcesAreListedWithTheirMatches(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := w.source(direct), w.source(gateway.SmartBots), w.source(direct)
+	if b.ID < a.ID {
+		a, b = b, a
+	}
+	tenant, other := w.tenant(), w.tenant()
+	match := gateway.Match{"label": {"a"}}
+	w.grant(a.ID, tenant, nil)
+	w.pass(time.Second)
+	w.grant(a.ID, tenant, match)
+	w.grant(b.ID, tenant, match)
+	w.grant(c.ID, other, nil)
+	w.put(gateway.OfTenant(tenant.Tenant, "G", c.ID+"#grt_9"), gateway.Link{ID: "grt_9"}) // revoked; its link goes next
+	gone := gateway.NewSourceID()
+	w.put(gateway.OfTenant(tenant.Tenant, "G", gone+"#grt_8"), gateway.Link{ID: "grt_8"})
+	w.put(gateway.GrantKey(gone, tenant.Tenant, "grt_8"), gateway.Grant{ID: "grt_8", Source: gone, Tenant: tenant.Tenant})
+	got := must(w.GrantedSources(t.Context(), tenant.Tenant))(w)
+	want := []GrantedSource{
+		{ID: a.ID, Provider: a.Provider, Name: "a source", Matches: []gateway.Match{nil, match}},
+		{ID: b.ID, Provider: b.Provider, Name: "a source", Matches: []gateway.Match{match}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("GrantedSources (-want +got):\n%s", diff)
+	}
+	w.wantFaultsTold("GrantedSources", func() deed {
+		return deed{do: func() error { return second(w.GrantedSources(t.Context(), tenant.Tenant)) }}
+	})
+}
+
+func TestFaultWhileAGrantIsMadeOrRevokedIsTold(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.source(direct), w.tenant()
+	w.wantFaultsTold("CreateGrant", func() deed {
+		id, before := w.id("grt"), w.published(s.ID)
+		return deed{
+			do: func() error { return second(w.CreateGrant(t.Context(), id, s.ID, c.Tenant, nil)) },
+			done: func() {
+				if !w.stored(gateway.GrantKey(s.ID, c.Tenant, id)) || !w.stored(gateway.OfTenant(c.Tenant, "G", s.ID+"#"+id)) || w.published(s.ID) == before {
+					t.Error("the grant is not stored, listed and published")
+				}
+			},
+		}
+	})
+	w.wantFaultsTold("DeleteGrant", func() deed {
+		gr := w.grant(s.ID, c, nil)
+		before := w.published(s.ID)
+		return deed{
+			do: func() error { return known(w.DeleteGrant(t.Context(), s.ID, gr.ID)) },
+			done: func() {
+				if w.stored(gateway.GrantKey(s.ID, c.Tenant, gr.ID)) || w.published(s.ID) == before {
+					t.Error("the grant is not revoked and that published")
+				}
+			},
+		}
+	})
+	w.wantFaultsTold("DeleteGrant again", func() deed {
+		return deed{do: func() error { return known(w.DeleteGrant(t.Context(), s.ID, "grt_9")) }}
+	})
+	w.wantFaultsTold("Grants", func() deed {
+		return deed{do: func() error { _, _, err := w.Grants(t.Context(), s.ID, storage.Place{}); return err }}
+	})
+}

@@ -1,0 +1,169 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"ringback/shared/gateway"
+	"ringback/shared/storage"
+)
+
+func TestCreateWithoutAKeyRunsEachTime(t *testing.T) {
+	w := newWorld(t)
+	made := map[string]bool{}
+	for range 3 {
+		w.wantUnwritten("without a key", func() {
+			id, replayed, err := w.Once(t.Context(), Operator(), Create{Prefix: "ten"}, func(id string) error { made[id] = true; return nil })
+			if err != nil || replayed || !made[id] || !strings.HasPrefix(id, "ten_") {
+				t.Errorf("Once without a key = %q, %v, %v", id, replayed, err)
+			}
+		})
+	}
+	if len(made) != 3 {
+		t.Errorf("%d ids of 3 creates", len(made))
+	}
+	wrong := errors.New("wrong")
+	_, _, err := w.Once(t.Context(), Operator(), Create{Prefix: "ten"}, func(string) error { return wrong })
+	w.wantErr("Once of what fails", err, wrong)
+	id, _, err := w.Once(t.Context(), Operator(), Create{Prefix: gateway.SourcePrefix}, func(string) error { return nil })
+	if _, wrong := gateway.SourceNumber(id); err != nil || wrong != nil {
+		t.Errorf("Once of a source = %q, %v, want the id of a source", id, err)
+	}
+}
+
+func TestKeyedCreateRunsOnce(t *testing.T) {
+	w := newWorld(t)
+	tenant := Caller{Scope: ScopeFull, Tenant: "ten_1"}
+	what := Create{Key: "k", Body: "POST /v1/tenants {}", Prefix: "ten"}
+	runs := 0
+	once := func(c Caller, what Create) (string, bool, error) {
+		return w.Once(t.Context(), c, what, func(string) error { runs++; return nil })
+	}
+	first, replayed, err := once(Operator(), what)
+	if err != nil || replayed || runs != 1 {
+		t.Fatalf("Once = %q, %v, %v", first, replayed, err)
+	}
+	for _, d := range []time.Duration{0, time.Minute, onceKept - time.Minute - time.Millisecond} {
+		w.pass(d)
+		if id, replayed, err := once(Operator(), what); id != first || !replayed || err != nil || runs != 1 {
+			t.Errorf("Once again = %q, %v, %v, want %q replayed", id, replayed, err, first)
+		}
+	}
+	if id, _, err := once(tenant, what); err != nil || runs != 2 || id == first {
+		t.Errorf("Once of another caller = %q, %v, want another", id, err)
+	}
+	other := what
+	other.Body = "another"
+	if _, _, err := once(Operator(), other); !errors.Is(err, storage.ErrInvalid) || runs != 2 {
+		t.Errorf("Once with another body: %v, want ErrInvalid", err)
+	}
+	w.pass(time.Millisecond)
+	if id, replayed, err := once(Operator(), what); err != nil || replayed || id == first || runs != 3 {
+		t.Errorf("Once a day later = %q, %v, %v, want another", id, replayed, err)
+	}
+	if row, ok := w.row(gateway.OnceKey("operator", "k")); !ok || !row.Expires.Equal(w.now.Add(onceKept)) {
+		t.Errorf("the key is kept until %v, want a day", row.Expires)
+	}
+}
+
+func TestIdempotencyKeyHasALength(t *testing.T) {
+	w := newWorld(t)
+	make := func(string) error { return nil }
+	_, _, err := w.Once(t.Context(), Operator(), Create{Key: strings.Repeat("k", MaxIdempotencyKey), Prefix: "ten"}, make)
+	w.wantErr("Once with the longest key", err, nil)
+	w.wantUnwritten("too long", func() {
+		_, _, err = w.Once(t.Context(), Operator(), Create{Key: strings.Repeat("k", MaxIdempotencyKey+1), Prefix: "ten"}, make)
+		w.wantErr("Once with too long a key", err, storage.ErrInvalid)
+	})
+}
+
+func TestCreateThatWasRefusedGivesItsKeyUp(t *testing.T) {
+	w := newWorld(t)
+	for i, answer := range []error{storage.ErrInvalid, storage.ErrNotFound, storage.ErrConflict, ErrLimit, ErrForbidden, storage.ErrTooLarge} {
+		what := Create{Key: fmt.Sprint(i), Body: "wrong", Prefix: "ten"}
+		id, replayed, err := w.Once(t.Context(), Operator(), what, func(string) error { return fmt.Errorf("no: %w", answer) })
+		if !errors.Is(err, answer) || replayed || id != "" {
+			t.Errorf("Once of what is refused with %v = %q, %v, %v", answer, id, replayed, err)
+		}
+		if w.stored(gateway.OnceKey("operator", what.Key)) {
+			t.Errorf("the key of a create that was refused with %v is kept", answer)
+		}
+		what.Body = "corrected"
+		if _, replayed, err := w.Once(t.Context(), Operator(), what, func(string) error { return nil }); err != nil || replayed {
+			t.Errorf("Once, corrected after %v: %v, %v", answer, replayed, err)
+		}
+	}
+}
+
+func TestCreateThatCrashedIsDoneAgainWithItsID(t *testing.T) {
+	w := newWorld(t)
+	what := Create{Key: "k", Body: "body", Prefix: "ten"}
+	crash := errors.New("crash")
+	var ids []string
+	_, _, err := w.Once(t.Context(), Operator(), what, func(id string) error { ids = append(ids, id); return crash })
+	w.wantErr("Once of what crashes", err, crash)
+	if row, ok := w.row(gateway.OnceKey("operator", "k")); !ok || !row.Expires.Equal(w.now.Add(onceKept)) {
+		t.Errorf("the key of what crashed is kept until %v (%v), want a day", row.Expires, ok)
+	}
+	id, replayed, err := w.Once(t.Context(), Operator(), what, func(id string) error { ids = append(ids, id); return nil })
+	if err != nil || replayed || len(ids) != 2 || ids[0] != ids[1] || id != ids[0] {
+		t.Errorf("Once after a crash = %q, %v, %v; made %v, want twice the same", id, replayed, err, ids)
+	}
+}
+
+func TestCreateThatStillRunsIsNotRunBesideIt(t *testing.T) {
+	w := newWorld(t)
+	what := Create{Key: "k", Body: "body", Prefix: "ten"}
+	runs := 0
+	_, _, err := w.Once(t.Context(), Operator(), what, func(id string) error {
+		runs++
+		w.pass(onceLease - time.Millisecond)
+		_, replayed, err := w.Once(t.Context(), Operator(), what, func(string) error { t.Error("it runs beside the first"); return nil })
+		if w.wantErr("Once while the first runs", err, storage.ErrConflict); replayed {
+			t.Error("Once while the first runs is replayed")
+		}
+		w.pass(time.Millisecond)
+		again, _, err := w.Once(t.Context(), Operator(), what, func(string) error { runs++; return nil })
+		if w.wantErr("Once after the lease of the first", err, nil); again != id {
+			t.Errorf("Once after the lease = %q, want %q", again, id)
+		}
+		return nil
+	})
+	if w.wantErr("Once", err, nil); runs != 2 {
+		t.Errorf("%d runs, want 2", runs)
+	}
+}
+
+func TestFaultOfAKeyedCreateIsTold(t *testing.T) {
+	w := newWorld(t)
+	n := 0
+	w.wantFaultsTold("Once", func() deed {
+		n++
+		what, runs := Create{Key: fmt.Sprint(n), Body: "body", Prefix: "ten"}, map[string]bool{}
+		return deed{
+			do: func() error {
+				w.pass(onceLease)
+				_, _, err := w.Once(t.Context(), Operator(), what, func(id string) error { runs[id] = true; return nil })
+				return err
+			},
+			done: func() {
+				if len(runs) != 1 {
+					t.Errorf("made under %d ids, want 1", len(runs))
+				}
+			},
+		}
+	})
+	w.store.failAt(3) // Get and Put of the lease come before
+	_, _, err := w.Once(t.Context(), Operator(), Create{Key: "refused", Prefix: "ten"}, func(string) error { return ErrLimit })
+	w.wantErr("Once whose key cannot be given up", err, errStore)
+	w.wantErr("Once whose key cannot be given up", err, ErrLimit)
+	w.store.heal()
+	crash := errors.New("crash")
+	w.store.failAt(3)
+	_, _, err = w.Once(t.Context(), Operator(), Create{Key: "crashed", Prefix: "ten"}, func(string) error { return crash })
+	w.wantErr("Once whose lease cannot be given up", err, errStore)
+	w.wantErr("Once whose lease cannot be given up", err, crash)
+}

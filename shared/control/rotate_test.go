@@ -1,0 +1,144 @@
+package control
+
+import (
+	"encoding/base64"
+	"strings"
+	"testing"
+	"time"
+
+	"ringback/shared/gateway"
+	"ringback/shared/provider"
+	"ringback/shared/storage"
+)
+
+func TestOverlapHasLimits(t *testing.T) {
+	w := newWorld(t)
+	chat, sms := w.source(tencentChat), w.source(direct)
+	s, c := w.granted(tencentChat)
+	r := w.register(c, s.ID, RegistrationChange{EventTypes: &[]string{"*"}, Format: new(gateway.Raw), RawToken: new("token")})
+	rotate := map[string]func(overlap time.Duration) error{
+		"RotateToken": func(o time.Duration) error { return second(w.RotateToken(t.Context(), chat.ID, "token", o)) },
+		"RotateBasic": func(o time.Duration) error {
+			return second(w.RotateBasic(t.Context(), sms.ID, provider.Login{Name: "n", Password: "p"}, o))
+		},
+		"RotateSecret":   func(o time.Duration) error { _, _, err := w.RotateSecret(t.Context(), c, r.ID, o); return err },
+		"RotateRawToken": func(o time.Duration) error { return second(w.RotateRawToken(t.Context(), c, r.ID, "token", o)) },
+		"RotateAPIKey": func(o time.Duration) error {
+			_, _, err := w.RotateAPIKey(t.Context(), c, "", FirstKeyID(c.Tenant), o)
+			return err
+		},
+	}
+	for name, f := range rotate {
+		w.wantUnwritten(name, func() {
+			w.wantErr(name+" with an overlap below 0", f(-1), storage.ErrInvalid)
+			w.wantErr(name+" with too long an overlap", f(MaxOverlap+1), storage.ErrInvalid)
+		})
+		w.wantErr(name+" with the longest overlap", f(MaxOverlap), nil)
+		w.wantErr(name+" without overlap", f(0), nil)
+	}
+	if DefaultOverlap != 24*time.Hour || DirectOverlap != 30*24*time.Hour || MaxOverlap != 90*24*time.Hour {
+		t.Errorf("overlaps are %v, %v and at most %v", DefaultOverlap, DirectOverlap, MaxOverlap)
+	}
+}
+
+func TestCredentialsOfASourceRotate(t *testing.T) {
+	w := newWorld(t)
+	chat := must(w.CreateSource(t.Context(), gateway.NewSourceID(), SourceChange{
+		Provider: tencentChat, Name: new("chat"), SDKAppID: new(uint64(1)), Token: new("first"),
+	}))(w)
+	sms := must(w.CreateSource(t.Context(), gateway.NewSourceID(), SourceChange{
+		Provider: direct, Name: new("sms"), Basic: &provider.Login{Name: "login", Password: "first"},
+	}))(w)
+	w.pass(time.Hour)
+	check := func(what, source, field string, secrets []gateway.Secret, want string) {
+		t.Helper()
+		if len(secrets) != 2 || !secrets[0].Since.Equal(w.now) || !secrets[0].Until.IsZero() || !secrets[1].Until.Equal(w.now.Add(2*time.Hour)) {
+			t.Fatalf("%s: %+v, want a new one, and the old with its end", what, secrets)
+		}
+		if got := w.open(source, field, secrets[0].Sealed); got != want {
+			t.Errorf("%s: the new one is %q, want %q", what, got, want)
+		}
+	}
+	w.wantPublished("RotateToken", chat.ID, true, func() {
+		s := must(w.RotateToken(t.Context(), chat.ID, "second", 2*time.Hour))(w)
+		check("RotateToken", s.ID, "token", s.Tokens, "second")
+	})
+	w.wantPublished("RotateBasic", sms.ID, true, func() {
+		s := must(w.RotateBasic(t.Context(), sms.ID, provider.Login{Name: "login", Password: "second"}, 2*time.Hour))(w)
+		check("RotateBasic", s.ID, "basic", s.Basic, `{"Name":"login","Password":"second"}`)
+	})
+	none := gateway.NewSourceID()
+	w.wantUnwritten("refused", func() {
+		w.wantErr("RotateToken of direct", second(w.RotateToken(t.Context(), sms.ID, "x", 0)), storage.ErrInvalid)
+		w.wantErr("RotateToken to none", second(w.RotateToken(t.Context(), chat.ID, "", 0)), storage.ErrInvalid)
+		w.wantErr("RotateToken to a long one", second(w.RotateToken(t.Context(), chat.ID, strings.Repeat("x", gateway.MaxName+1), 0)), storage.ErrInvalid)
+		w.wantErr("RotateToken of no source", second(w.RotateToken(t.Context(), none, "x", 0)), storage.ErrNotFound)
+		w.wantErr("RotateBasic of tencent-chat", second(w.RotateBasic(t.Context(), chat.ID, provider.Login{Name: "n", Password: "p"}, 0)), storage.ErrInvalid)
+		w.wantErr("RotateBasic to none", second(w.RotateBasic(t.Context(), sms.ID, provider.Login{}, 0)), storage.ErrInvalid)
+		w.wantErr("RotateBasic of no source", second(w.RotateBasic(t.Context(), none, provider.Login{Name: "n", Password: "p"}, 0)), storage.ErrNotFound)
+	})
+	w.wantFaultsTold("RotateToken", func() deed {
+		return deed{do: func() error { return second(w.RotateToken(t.Context(), chat.ID, "x", 0)) }}
+	})
+}
+
+func TestSecretsOfARegistrationRotate(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(tencentChat)
+	other := w.tenant()
+	id := w.id("reg")
+	r, first, err := w.CreateRegistration(t.Context(), c, id, s.ID, RegistrationChange{
+		URL: new(endpointURL), EventTypes: &[]string{"*"}, Format: new(gateway.Raw), RawToken: new("first"),
+	})
+	w.ok(err)
+	plain := w.register(c, s.ID, RegistrationChange{EventTypes: &[]string{"*"}})
+	pk := gateway.RegistrationKey(id).PK
+	if got := must(w.gw.Keys.Open(pk, "secret", r.Secrets[0].Sealed))(w); got != first || !r.Secrets[0].Since.Equal(w.now) {
+		t.Errorf("the secret that was told is not the one that is kept: %+v", r.Secrets)
+	}
+	w.pass(time.Hour)
+	w.wantPublished("RotateSecret", s.ID, true, func() {
+		after, secret, err := w.RotateSecret(t.Context(), c, id, 2*time.Hour)
+		w.ok(err)
+		if len(after.Secrets) != 2 || !after.Secrets[0].Since.Equal(w.now) || !after.Secrets[1].Until.Equal(w.now.Add(2*time.Hour)) || after.Rev != r.Rev+1 ||
+			must(w.gw.Keys.Open(pk, "secret", after.Secrets[0].Sealed))(w) != secret || secret == first {
+			t.Errorf("RotateSecret: %+v, want a new one, and the old with its end", after.Secrets)
+		}
+	})
+	w.wantPublished("RotateRawToken", s.ID, true, func() {
+		after := must(w.RotateRawToken(t.Context(), c, id, "second", 2*time.Hour))(w)
+		if len(after.RawTokens) != 2 || !after.RawTokens[0].Since.Equal(w.now) || !after.RawTokens[1].Until.Equal(w.now.Add(2*time.Hour)) ||
+			must(w.gw.Keys.Open(pk, "raw_token", after.RawTokens[0].Sealed))(w) != "second" {
+			t.Errorf("RotateRawToken: %+v, want a new one, and the old with its end", after.RawTokens)
+		}
+	})
+	w.wantUnwritten("refused", func() {
+		_, _, err := w.RotateSecret(t.Context(), other, id, 0)
+		w.wantErr("RotateSecret by another", err, storage.ErrNotFound)
+		w.wantErr("RotateRawToken by another", second(w.RotateRawToken(t.Context(), other, id, "x", 0)), storage.ErrNotFound)
+		w.wantErr("RotateRawToken to none", second(w.RotateRawToken(t.Context(), c, id, "", 0)), storage.ErrInvalid)
+		w.wantErr("RotateRawToken of one without", second(w.RotateRawToken(t.Context(), c, plain.ID, "x", 0)), storage.ErrInvalid)
+	})
+}
+
+func TestSecretsThatHoldAreListed(t *testing.T) {
+	w := newWorld(t)
+	secrets := []gateway.Secret{
+		{Sealed: "new"}, {Sealed: "ends", Until: w.now.Add(time.Millisecond)}, {Sealed: "ended", Until: w.now}, {Sealed: "long ended", Until: w.now.Add(-time.Hour)},
+	}
+	got := idsOf(w.Holding(secrets), func(s gateway.Secret) string { return s.Sealed })
+	if strings.Join(got, " ") != "new ends" {
+		t.Errorf("Holding = %v, want new and ends", got)
+	}
+	if secrets[3].Sealed != "long ended" {
+		t.Error("Holding changed the list that it was given")
+	}
+}
+
+func TestSigningSecretIsOfStandardWebhooks(t *testing.T) {
+	a, b := NewSigningSecret(), NewSigningSecret()
+	bytes, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(a, "whsec_"))
+	if !strings.HasPrefix(a, "whsec_") || err != nil || len(bytes) != 32 || a == b || strings.Count(string(bytes), "\x00") == 32 {
+		t.Errorf("NewSigningSecret: %d bytes (%v), and another: %v; want whsec_ and 32 random bytes", len(bytes), err, a != b)
+	}
+}
