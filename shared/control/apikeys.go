@@ -103,7 +103,7 @@ func (ts *tenants) putAPIKey(ctx context.Context, k APIKey) (APIKey, string, err
 	var old []string
 	_, err := storage.Change(ctx, ts.gw.Store, PlaceOf(k), func(p *KeyPlace, _ *storage.Row) error {
 		old = p.Hashes
-		p.ID, p.Hashes = k.ID, []string{k.Hash}
+		p.ID, p.Hashes = k.ID, append([]string{k.Hash}, old...) // those that a crash leaves are found again
 		return nil
 	})
 	if err != nil {
