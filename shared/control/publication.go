@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -223,7 +224,7 @@ func (rr *registrations) DeleteRegistration(ctx context.Context, c Caller, id st
 	case err != nil:
 		return err
 	case r.State == gateway.Removed:
-		if err := rr.gw.Publish(ctx, r.Source); err != nil { // the process that removed it may have ended before
+		if err := rr.endRemoval(ctx, r); err != nil {
 			return err
 		}
 		return fmt.Errorf("registration: %w", storage.ErrNotFound)
@@ -256,5 +257,10 @@ func (rr *registrations) removeRegistrationIf(ctx context.Context, id, why strin
 	if err != nil {
 		return err
 	}
-	return rr.gw.Publish(ctx, r.Source) // removed, perhaps by a process that ended before it was known
+	return rr.endRemoval(ctx, r)
+}
+
+// endRemoval does what a process that removed r may have ended before.
+func (rr *registrations) endRemoval(ctx context.Context, r gateway.Registration) error {
+	return cmp.Or(rr.gw.Publish(ctx, r.Source), rr.unlistRegistration(ctx, r))
 }

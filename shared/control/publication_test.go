@@ -1,0 +1,292 @@
+package control
+
+import (
+	"testing"
+	"time"
+
+	"ringback/shared/gateway"
+	"ringback/shared/storage"
+)
+
+func TestEntriesThatAreNotNeededEndLater(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	r := w.register(c, s.ID, RegistrationChange{Match: &gateway.Match{"status": {"a", "b"}}})
+	entry := func(value string) (time.Time, bool) {
+		row, ok := w.row(gateway.HintKey(s.ID, "status="+value, "delivered", r.ID))
+		return row.Expires, ok
+	}
+	w.pass(time.Hour)
+	indexed := w.now
+	got := must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Match: &gateway.Match{"status": {"b", "c"}}}))(w)
+	for value, want := range map[string]time.Time{"a": w.now.Add(time.Hour), "b": {}, "c": {}} {
+		if at, ok := entry(value); !ok || !at.Equal(want) {
+			t.Errorf("the entry of %s is there %v, until %v, want until %v", value, ok, at, want)
+		}
+	}
+	if !got.Indexed.Equal(indexed) {
+		t.Errorf("indexed %v, want %v", got.Indexed, indexed)
+	}
+	w.pass(time.Minute)
+	if got = must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Description: new("x")}))(w); !got.Indexed.Equal(indexed) {
+		t.Errorf("a change of the description says that entries changed at %v, want %v", got.Indexed, indexed)
+	}
+	got = must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Match: &gateway.Match{"status": {"a", "b", "c"}}}))(w)
+	if at, ok := entry("a"); !ok || !at.IsZero() || !got.Indexed.Equal(w.now) {
+		t.Errorf("the entry that is needed again is there %v, until %v, want it without end", ok, at)
+	}
+	w.pass(time.Minute)
+	got = must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Match: &gateway.Match{"status": {"a", "c"}}}))(w)
+	if !got.Indexed.Equal(w.now) {
+		t.Errorf("a change that only drops an entry: indexed %v, want %v", got.Indexed, w.now)
+	}
+	w.pass(time.Minute)
+	got = must(w.DisableRegistration(t.Context(), c, r.ID))(w)
+	if at, ok := entry("a"); !ok || !at.IsZero() || got.Indexed.Equal(w.now) {
+		t.Errorf("the entry of a disabled registration is there %v, until %v, want it without end", ok, at)
+	}
+	w.ok(w.DeleteRegistration(t.Context(), c, r.ID))
+	for _, value := range []string{"a", "c"} {
+		if _, ok := entry(value); ok {
+			t.Errorf("the entry of %s is left of a removed registration", value)
+		}
+	}
+}
+
+func TestEntryThatIsNeededAgainMeanwhileStays(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	r := w.register(c, s.ID, RegistrationChange{Match: &gateway.Match{"status": {"a", "b"}}})
+	key := gateway.HintKey(s.ID, "status=a", "delivered", r.ID)
+	w.store.onPut = func(row storage.Row) { // of the registration: its entries have been read
+		if row.Key == gateway.RegistrationKey(r.ID) {
+			w.store.onPut = nil
+			w.put(key, gateway.Link{ID: r.ID})
+		}
+	}
+	w.wantErr("ChangeRegistration", second(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Match: &gateway.Match{"status": {"b"}}})), nil)
+	if row, ok := w.row(key); !ok || !row.Expires.IsZero() {
+		t.Errorf("the entry that another wrote meanwhile is there %v, until %v, want it without end", ok, row.Expires)
+	}
+}
+
+func TestManyEntriesAreDroppedInParts(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	var values []string
+	for n := range storage.MaxPageRows + 1 {
+		values = append(values, string(rune('a'+n/26))+string(rune('a'+n%26)))
+	}
+	r := w.register(c, s.ID, RegistrationChange{Match: &gateway.Match{"status": values}})
+	w.ok(w.DeleteRegistration(t.Context(), c, r.ID))
+	for _, v := range values {
+		if w.stored(gateway.HintKey(s.ID, "status="+v, "delivered", r.ID)) {
+			t.Errorf("the entry of %s is left", v)
+		}
+	}
+}
+
+func TestRemovedRegistrationIsATombstone(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	r := w.register(c, s.ID, RegistrationChange{})
+	w.pass(time.Hour)
+	w.wantPublished("DeleteRegistration", s.ID, true, func() { w.ok(w.DeleteRegistration(t.Context(), c, r.ID)) })
+	got := w.registration(r.ID)
+	if got.State != gateway.Removed || got.Why != gateway.WhyDeleted || !got.Since.Equal(w.now) || got.Rev != r.Rev+1 {
+		t.Errorf("Registration = %+v, want it removed now, because it was deleted", got)
+	}
+	if row, _ := w.row(gateway.RegistrationKey(r.ID)); !row.Expires.Equal(w.now.Add(tombstone)) {
+		t.Errorf("the tombstone lasts until %v, want 30 days", row.Expires)
+	}
+	if row, ok := w.row(gateway.OfTenant(c.Tenant, "R", r.ID)); !ok || !row.Expires.Equal(w.now.Add(tombstone)) {
+		t.Errorf("it stays on its tenant's list %v, until %v, want 30 days", ok, row.Expires)
+	}
+	if w.stored(gateway.OnSource(s.ID, r.ID)) {
+		t.Error("it stays on its source's list")
+	}
+	w.wantPublished("DeleteRegistration again, as after a crash", s.ID, true, func() {
+		w.wantErr("DeleteRegistration again", w.DeleteRegistration(t.Context(), c, r.ID), storage.ErrNotFound)
+	})
+	w.wantErr("DeleteRegistration by another", w.DeleteRegistration(t.Context(), w.other(), r.ID), storage.ErrNotFound)
+	w.wantErr("EnableRegistration of a removed one", second(w.EnableRegistration(t.Context(), c, r.ID)), storage.ErrNotFound)
+	w.wantErr("DisableRegistration of a removed one", second(w.DisableRegistration(t.Context(), c, r.ID)), storage.ErrNotFound)
+	w.wantPublished("removeRegistration of a removed one", s.ID, true, func() {
+		w.wantErr("removeRegistration of a removed one", w.removeRegistration(t.Context(), r.ID, "again"), nil)
+	})
+	if got := w.registration(r.ID); got.Why != gateway.WhyDeleted {
+		t.Errorf("a removed registration says %q after another removal, want %q", got.Why, gateway.WhyDeleted)
+	}
+	w.wantErr("removeRegistration of none", w.removeRegistration(t.Context(), "reg_9", "x"), storage.ErrNotFound)
+}
+
+func TestRegistrationIsDisabledByRequest(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	r := w.register(c, s.ID, RegistrationChange{})
+	w.pass(time.Hour)
+	since := w.now
+	w.wantPublished("DisableRegistration", s.ID, true, func() {
+		got := must(w.DisableRegistration(t.Context(), c, r.ID))(w)
+		if got.State != gateway.Disabled || got.Why != "by request" || !got.Since.Equal(since) || got.Rev != r.Rev+1 {
+			t.Errorf("DisableRegistration = %+v, want it disabled by request, now", got)
+		}
+	})
+	w.pass(time.Hour)
+	w.wantPublished("DisableRegistration again", s.ID, true, func() {
+		got := must(w.DisableRegistration(t.Context(), c, r.ID))(w)
+		if got.Rev != r.Rev+1 || !got.Since.Equal(since) {
+			t.Errorf("DisableRegistration again = %+v, want it as it was", got)
+		}
+	})
+	w.wantErr("DisableRegistration by another", second(w.DisableRegistration(t.Context(), w.other(), r.ID)), storage.ErrNotFound)
+	if js := must2(w.Jobs(t.Context(), c, "", storage.Place{}))(w); len(js) != 0 {
+		t.Errorf("jobs %+v, want none", js)
+	}
+}
+
+func TestEnablingForgetsFailuresAndReleasesTheLastMoment(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	r := w.register(c, s.ID, RegistrationChange{})
+	w.ok(second(w.DisableRegistration(t.Context(), c, r.ID)))
+	w.put(gateway.HealthKey(r.ID), gateway.Link{ID: "failures"})
+	w.pass(time.Hour)
+	since := w.now
+	var got gateway.Registration
+	w.wantPublished("EnableRegistration", s.ID, true, func() { got = must(w.EnableRegistration(t.Context(), c, r.ID))(w) })
+	if got.State != gateway.Enabled || got.Why != "" || !got.Since.Equal(since) || got.Release != "" || got.Rev != r.Rev+2 {
+		t.Errorf("EnableRegistration = %+v, want it enabled now", got)
+	}
+	if w.stored(gateway.HealthKey(r.ID)) {
+		t.Error("the health of before outlives the enabling")
+	}
+	js := must2(w.Jobs(t.Context(), c, "", storage.Place{}))(w)
+	if len(js) != 1 || js[0].Kind != gateway.JobRelease || js[0].Tenant != c.Tenant || js[0].Registration != r.ID || js[0].Source != s.ID || !js[0].Since.Equal(since.Add(-heldBefore)) {
+		t.Fatalf("jobs %+v, want the release of the last 5 s", js)
+	}
+
+	w.pass(gateway.TakenUp) // whoever enabled it may have ended at once
+	w.ok(w.store.Delete(t.Context(), gateway.JobKey(js[0].ID), storage.AnyRev))
+	w.put(gateway.HealthKey(r.ID), gateway.Link{ID: "failures"})
+	w.wantPublished("EnableRegistration again", s.ID, true, func() {
+		if again := must(w.EnableRegistration(t.Context(), c, r.ID))(w); again.Rev != got.Rev {
+			t.Errorf("EnableRegistration again = %+v, want it as it was", again)
+		}
+	})
+	if again := must2(w.Jobs(t.Context(), c, "", storage.Place{}))(w); len(again) != 1 || again[0].ID != js[0].ID || w.stored(gateway.HealthKey(r.ID)) {
+		t.Errorf("jobs after another enabling within a day: %+v, want the same", again)
+	}
+	w.put(gateway.HealthKey(r.ID), gateway.Link{ID: "failures"})
+	w.ok(second(w.EnableRegistration(t.Context(), c, r.ID)))
+	if !w.stored(gateway.HealthKey(r.ID)) {
+		t.Error("an enabling whose release has begun forgets what failed since")
+	}
+	w.ok(w.store.Delete(t.Context(), gateway.JobKey(js[0].ID), storage.AnyRev))
+	w.pass(time.Millisecond)
+	w.wantPublished("EnableRegistration a day later", s.ID, true, func() { w.ok(second(w.EnableRegistration(t.Context(), c, r.ID))) })
+	if again := must2(w.Jobs(t.Context(), c, "", storage.Place{}))(w); len(again) != 0 || !w.stored(gateway.HealthKey(r.ID)) {
+		t.Errorf("jobs after another enabling, a day later: %+v, want none", again)
+	}
+	w.wantErr("EnableRegistration by another", second(w.EnableRegistration(t.Context(), w.other(), r.ID)), storage.ErrNotFound)
+}
+
+// TestFailuresOfBeforeAnEnableDisableNothing has an endpoint fail for longer than
+// registrations are disabled after, be enabled, and fail once more.
+func TestFailuresOfBeforeAnEnableDisableNothing(t *testing.T) {
+	w := newWorld(t)
+	w.answer = refuse
+	s, c := w.granted(direct)
+	r := w.register(c, s.ID, RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{}}})
+	for day := range 8 {
+		w.delivered(s, "first "+string(rune('a'+day)))
+		w.pass(24 * time.Hour)
+	}
+	if got := w.registration(r.ID); got.State != gateway.Disabled {
+		t.Fatalf("after eight days of failures the registration is %s, want disabled", got.State)
+	}
+	w.ok(second(w.EnableRegistration(t.Context(), c, r.ID)))
+	w.pass(time.Hour)
+	w.delivered(s, "second")
+	if got := w.registration(r.ID); got.State != gateway.Enabled {
+		t.Errorf("after the first failure since it was enabled the registration is %s (%s), want enabled", got.State, got.Why)
+	}
+}
+
+func TestEnableAndReleaseReleasesAll(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	r := w.register(c, s.ID, RegistrationChange{Ordered: new(true)})
+	w.ok(second(w.DisableRegistration(t.Context(), c, r.ID)))
+	w.pass(time.Hour)
+	got := must(w.EnableAndRelease(t.Context(), c, r.ID))(w)
+	js := must2(w.Jobs(t.Context(), c, "", storage.Place{}))(w)
+	if len(js) != 1 || js[0].Kind != gateway.JobRelease || !js[0].Since.IsZero() || got.Release != js[0].ID || got.State != gateway.Enabled {
+		t.Errorf("EnableAndRelease = %+v with the jobs %+v, want the release of all, which the registration names", got, js)
+	}
+	w.ok(second(w.DisableRegistration(t.Context(), c, r.ID)))
+	w.pass(time.Hour)
+	if got = must(w.EnableRegistration(t.Context(), c, r.ID))(w); got.Release != "" {
+		t.Errorf("EnableRegistration after it: the release %q is left, want none", got.Release)
+	}
+}
+
+func TestFaultOfAnEnableOrDisableIsTold(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	c.Limits.RegistrationsPerSource = 1_000
+	w.wantFaultsTold("EnableRegistration", func() deed {
+		r := w.register(c, s.ID, RegistrationChange{})
+		w.ok(second(w.DisableRegistration(t.Context(), c, r.ID)))
+		w.put(gateway.HealthKey(r.ID), gateway.Link{ID: "failures"})
+		before := w.published(s.ID)
+		return deed{
+			do: func() error { return second(w.EnableRegistration(t.Context(), c, r.ID)) },
+			done: func() {
+				after := w.registration(r.ID)
+				_, err := w.gw.Job(t.Context(), gateway.IDFrom("job", after.Since, "enable "+r.ID))
+				if after.State != gateway.Enabled || w.stored(gateway.HealthKey(r.ID)) || w.published(s.ID) == before || err != nil {
+					t.Errorf("after all it is %s, published %v, its release %v", after.State, w.published(s.ID) != before, err)
+				}
+			},
+		}
+	})
+	w.wantFaultsTold("DisableRegistration", func() deed {
+		r := w.register(c, s.ID, RegistrationChange{})
+		before := w.published(s.ID)
+		return deed{
+			do: func() error { return second(w.DisableRegistration(t.Context(), c, r.ID)) },
+			done: func() {
+				if after := w.registration(r.ID); after.State != gateway.Disabled || w.published(s.ID) == before {
+					t.Errorf("after all it is %s, published %v", after.State, w.published(s.ID) != before)
+				}
+			},
+		}
+	})
+	w.wantFaultsTold("removeRegistration", func() deed {
+		r := w.register(c, s.ID, RegistrationChange{})
+		before := w.published(s.ID)
+		return deed{
+			do: func() error { return w.removeRegistration(t.Context(), r.ID, "why") },
+			done: func() {
+				if after := w.registration(r.ID); after.State != gateway.Removed || w.published(s.ID) == before {
+					t.Errorf("after all it is %s, published %v", after.State, w.published(s.ID) != before)
+				}
+				w.wantUnlisted(r)
+			},
+		}
+	})
+}
+
+// wantUnlisted fails the test unless a removed registration stands on its
+// tenant's list as such, and not on its source's.
+func (w *world) wantUnlisted(r gateway.Registration) {
+	w.t.Helper()
+	row, ok := w.row(gateway.OfTenant(r.Tenant, "R", r.ID))
+	if of, err := storage.Decoded[TenantRegistration](row); !ok || err != nil || !of.Removed || row.Expires.IsZero() {
+		w.t.Errorf("on its tenant's list the removed registration is %+v until %v, %v, want it removed", of, row.Expires, err)
+	}
+	if w.stored(gateway.OnSource(r.Source, r.ID)) {
+		w.t.Error("the removed registration is on its source's list")
+	}
+}

@@ -1,0 +1,519 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"ringback/shared/gateway"
+	"ringback/shared/provider"
+	"ringback/shared/storage"
+)
+
+func TestRegistrationIsAsItWasAsked(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(tencentChat)
+	id := w.id("reg")
+	ch := RegistrationChange{
+		URL: new("https://login:pass@tenant.example/in?a=b"), Headers: map[string]string{"x-key": "k"},
+		EventTypes: &[]string{"Bot.*", "Bot.*", "Group.CallbackAfterSendMsg"}, Match: &gateway.Match{"group": {"g"}},
+		Format: new(gateway.Raw), Schedule: &gateway.Schedule{Name: "every-5-minutes"}, Timeout: new(2 * time.Second),
+		Description: new("mine"), RawToken: new("token"), Rate: new(1.5), Concurrency: new(3), Ordered: new(true),
+	}
+	var r gateway.Registration
+	var secret string
+	w.wantPublished("CreateRegistration", s.ID, true, func() {
+		var err error
+		r, secret, err = w.CreateRegistration(t.Context(), c, id, s.ID, ch)
+		w.ok(err)
+	})
+	want := gateway.Registration{
+		ID: id, Tenant: c.Tenant, Source: s.ID, Created: w.now, Description: "mine", Rev: 1, State: gateway.Enabled, Since: w.now, Indexed: w.now,
+		EventTypes: []string{"Bot.*", "Group.CallbackAfterSendMsg"}, Match: gateway.Match{"group": {"g"}}, Format: gateway.Raw,
+		Schedule: gateway.Schedule{Name: "every-5-minutes"}, Timeout: 2 * time.Second, Rate: 1.5, Concurrency: 3, Ordered: true,
+	}
+	sealed := cmpopts.IgnoreFields(gateway.Registration{}, "Endpoint", "Secrets", "RawTokens")
+	if diff := cmp.Diff(want, r, sealed); diff != "" {
+		t.Errorf("CreateRegistration (-want +got):\n%s", diff)
+	}
+	if got := must(w.Registration(t.Context(), c, id))(w); cmp.Diff(r, got) != "" {
+		t.Errorf("Registration (-made +got):\n%s", cmp.Diff(r, got))
+	}
+	if got := w.opened(r, "url", r.Endpoint.URL); got != *ch.URL || r.Endpoint.Shown != "https://***@tenant.example/in?a=b" {
+		t.Errorf("the URL is kept as %q and shown as %q", got, r.Endpoint.Shown)
+	}
+	if got := w.opened(r, "header", r.Endpoint.Headers["X-Key"]); got != "k" || len(r.Endpoint.Headers) != 1 {
+		t.Errorf("headers %v, X-Key: %q, want k", r.Endpoint.Headers, got)
+	}
+	if got := w.opened(r, "secret", r.Secrets[0].Sealed); got != secret || !strings.HasPrefix(secret, "whsec_") || len(r.Secrets) != 1 || !r.Secrets[0].Since.Equal(w.now) {
+		t.Errorf("secret %+v, want the one that was told", r.Secrets)
+	}
+	if got := w.opened(r, "raw_token", r.RawTokens[0].Sealed); got != "token" || len(r.RawTokens) != 1 || !r.RawTokens[0].Since.Equal(w.now) {
+		t.Errorf("raw token %+v, want the one that was given", r.RawTokens)
+	}
+	for _, k := range []storage.Key{gateway.OnSource(s.ID, id), gateway.OfTenant(c.Tenant, "R", id),
+		gateway.HintKey(s.ID, "group=g", "Bot.*", id), gateway.HintKey(s.ID, "group=g", "Group.CallbackAfterSendMsg", id)} {
+		if !w.stored(k) {
+			t.Errorf("%v is not stored", k)
+		}
+	}
+	plain := w.register(c, s.ID, RegistrationChange{EventTypes: &[]string{"*"}})
+	if plain.Format != gateway.Standard || plain.Match != nil || plain.RawTokens != nil || plain.Endpoint.Headers != nil || plain.Ordered {
+		t.Errorf("a registration by default: %+v", plain)
+	}
+}
+
+// opened opens what is sealed in a registration's row.
+func (w *world) opened(r gateway.Registration, field, sealed string) string {
+	w.t.Helper()
+	return must(w.gw.Keys.Open(gateway.RegistrationKey(r.ID).PK, field, sealed))(w)
+}
+
+func TestRegistrationThatCannotBeIsRefused(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	chat := w.source(tencentChat)
+	w.grant(chat.ID, c, nil)
+	limited := c
+	limited.Limits = gateway.Limits{DeliveriesPerSecond: 10, Concurrency: 5}
+	values := func(n int) []string {
+		var out []string
+		for i := range n {
+			out = append(out, fmt.Sprint(i))
+		}
+		return out
+	}
+	waits := func(n int, d time.Duration) *gateway.Schedule {
+		return &gateway.Schedule{Waits: slices.Repeat([]time.Duration{d}, n)}
+	}
+	changed := map[string]gateway.Registration{
+		s.ID:    w.register(c, s.ID, RegistrationChange{}),
+		chat.ID: w.register(c, chat.ID, RegistrationChange{EventTypes: &[]string{"*"}}),
+	}
+	for _, tt := range []struct {
+		name   string
+		source string
+		change RegistrationChange
+		fits   bool
+	}{
+		{"nothing else", s.ID, RegistrationChange{}, true},
+		{"an empty URL", s.ID, RegistrationChange{URL: new("")}, false},
+		{"a URL that is none", s.ID, RegistrationChange{URL: new("tenant.example")}, false},
+		{"the URL of a special address", s.ID, RegistrationChange{URL: new("http://127.0.0.1/")}, false},
+		{"no event types", s.ID, RegistrationChange{EventTypes: &[]string{}}, false},
+		{"an event type that is none", s.ID, RegistrationChange{EventTypes: &[]string{"a*b"}}, false},
+		{"an unknown routing key", s.ID, RegistrationChange{Match: &gateway.Match{"bot": {"b"}}}, false},
+		{"an empty match", s.ID, RegistrationChange{Match: &gateway.Match{}}, false},
+		{"a match", s.ID, RegistrationChange{Match: &gateway.Match{"status": {"delivered"}}}, true},
+		{"no match", s.ID, RegistrationChange{Match: new(gateway.Match)}, true},
+		{"as many entries as there may be", s.ID, RegistrationChange{Match: &gateway.Match{"status": values(gateway.MaxHints / 2)}, EventTypes: &[]string{"a", "b"}}, true},
+		{"one more entry", s.ID, RegistrationChange{Match: &gateway.Match{"status": values(gateway.MaxHints + 1)}, EventTypes: &[]string{"a"}}, false},
+		{"an unknown format", s.ID, RegistrationChange{Format: new(gateway.Format("xml"))}, false},
+		{"raw", s.ID, RegistrationChange{Format: new(gateway.Raw)}, true},
+		{"standard", s.ID, RegistrationChange{Format: new(gateway.Standard)}, true},
+		{"an unknown schedule", s.ID, RegistrationChange{Schedule: &gateway.Schedule{Name: "never"}}, false},
+		{"too short a wait", s.ID, RegistrationChange{Schedule: waits(1, gateway.MinWait-1)}, false},
+		{"a schedule", s.ID, RegistrationChange{Schedule: waits(2, gateway.MinWait)}, true},
+		{"no time at all", s.ID, RegistrationChange{Timeout: new(time.Duration(0))}, true},
+		{"too short a time", s.ID, RegistrationChange{Timeout: new(time.Second - 1)}, false},
+		{"a time below 0", s.ID, RegistrationChange{Timeout: new(-time.Second)}, false},
+		{"the shortest time", s.ID, RegistrationChange{Timeout: new(time.Second)}, true},
+		{"the longest time", s.ID, RegistrationChange{Timeout: new(gateway.AttemptTime)}, true},
+		{"too long a time", s.ID, RegistrationChange{Timeout: new(gateway.AttemptTime + 1)}, false},
+		{"the longest description", s.ID, RegistrationChange{Description: new(strings.Repeat("x", 5*gateway.MaxName))}, true},
+		{"too long a description", s.ID, RegistrationChange{Description: new(strings.Repeat("x", 5*gateway.MaxName+1))}, false},
+		{"no rate", s.ID, RegistrationChange{Rate: new(0.0)}, true},
+		{"a rate below 0", s.ID, RegistrationChange{Rate: new(-0.5)}, false},
+		{"the highest rate", s.ID, RegistrationChange{Rate: new(10.0)}, true},
+		{"too high a rate", s.ID, RegistrationChange{Rate: new(10.5)}, false},
+		{"no concurrency", s.ID, RegistrationChange{Concurrency: new(0)}, true},
+		{"a concurrency below 0", s.ID, RegistrationChange{Concurrency: new(-1)}, false},
+		{"the highest concurrency", s.ID, RegistrationChange{Concurrency: new(5)}, true},
+		{"too high a concurrency", s.ID, RegistrationChange{Concurrency: new(6)}, false},
+		{"a token of direct", s.ID, RegistrationChange{RawToken: new("token"), Format: new(gateway.Raw)}, false},
+		{"no token of direct", s.ID, RegistrationChange{RawToken: new(""), Format: new(gateway.Raw)}, false},
+		{"a header of ours", s.ID, RegistrationChange{Headers: map[string]string{"Webhook-Id": "x"}}, false},
+		{"event types", chat.ID, RegistrationChange{EventTypes: &[]string{"Bot.*"}}, true},
+		{"a token", chat.ID, RegistrationChange{EventTypes: &[]string{"*"}, Format: new(gateway.Raw), RawToken: new("token")}, true},
+		{"a token with the standard format", chat.ID, RegistrationChange{EventTypes: &[]string{"*"}, Format: new(gateway.Standard), RawToken: new("token")}, false},
+		{"too long a token", chat.ID, RegistrationChange{EventTypes: &[]string{"*"}, Format: new(gateway.Raw), RawToken: new(strings.Repeat("x", gateway.MaxName+1))}, false},
+		{"the longest token", chat.ID, RegistrationChange{EventTypes: &[]string{"*"}, Format: new(gateway.Raw), RawToken: new(strings.Repeat("x", gateway.MaxName))}, true},
+	} {
+		do := func() {
+			want := storage.ErrInvalid
+			if tt.fits {
+				want = nil
+			}
+			create := tt.change
+			if create.URL == nil {
+				create.URL = new(endpointURL)
+			}
+			_, _, err := w.CreateRegistration(t.Context(), limited, w.id("reg"), tt.source, create)
+			w.wantErr("CreateRegistration with "+tt.name, err, want)
+			w.wantErr("ChangeRegistration to "+tt.name, second(w.ChangeRegistration(t.Context(), limited, changed[tt.source].ID, 0, tt.change)), want)
+		}
+		if tt.fits {
+			do()
+			continue
+		}
+		w.wantUnwritten(tt.name, do)
+	}
+	w.wantUnwritten("refused creates", func() {
+		_, _, err := w.CreateRegistration(t.Context(), c, w.id("reg"), s.ID, RegistrationChange{})
+		w.wantErr("CreateRegistration without URL", err, storage.ErrInvalid)
+		_, _, err = w.CreateRegistration(t.Context(), c, w.id("reg"), w.source2(), RegistrationChange{URL: new(endpointURL)})
+		w.wantErr("CreateRegistration on a source that is not granted", err, storage.ErrNotFound)
+		_, _, err = w.CreateRegistration(t.Context(), c, w.id("reg"), chat.ID, RegistrationChange{URL: new(endpointURL)})
+		if w.wantErr("CreateRegistration of tencent-chat without event types", err, storage.ErrInvalid); err == nil || !strings.Contains(err.Error(), `"`+w.gw.Providers[tencentChat].EventTypes()[0].Name+`"`) {
+			t.Errorf("CreateRegistration of tencent-chat without event types: %v, want an example", err)
+		}
+	})
+	if r := w.registration(changed[s.ID].ID); !slices.Equal(r.EventTypes, []string{"a", "b"}) {
+		t.Errorf("a change that names no event types made them %v", r.EventTypes)
+	}
+	unlimited := c
+	unlimited.Limits = gateway.Limits{}
+	w.wantErr("ChangeRegistration to a rate without limit", second(w.ChangeRegistration(t.Context(), unlimited, changed[s.ID].ID, 0, RegistrationChange{Rate: new(1e6)})), nil)
+	w.wantErr("ChangeRegistration to the concurrency by default", second(w.ChangeRegistration(t.Context(), unlimited, changed[s.ID].ID, 0, RegistrationChange{Concurrency: new(50)})), nil)
+	w.wantErr("ChangeRegistration to more than it", second(w.ChangeRegistration(t.Context(), unlimited, changed[s.ID].ID, 0, RegistrationChange{Concurrency: new(51)})), storage.ErrInvalid)
+}
+
+// source2 is the id of a source that nobody made.
+func (w *world) source2() string { return gateway.NewSourceID() }
+
+func TestExampleOfAnEventType(t *testing.T) {
+	if got := exampleType(speechless{}); got != `"*"` {
+		t.Errorf("exampleType of a provider that documents none = %s", got)
+	}
+}
+
+// speechless is a provider that documents no event types.
+type speechless struct{ provider.Provider }
+
+func (speechless) EventTypes() []provider.EventType { return nil }
+
+func TestRawTokenIsChangedAndTakenAway(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(tencentChat)
+	r := w.register(c, s.ID, RegistrationChange{EventTypes: &[]string{"*"}, Format: new(gateway.Raw), RawToken: new("token")})
+	other := w.register(c, s.ID, RegistrationChange{EventTypes: &[]string{"*"}, Format: new(gateway.Raw)})
+	change := func(id, token string) (gateway.Registration, error) {
+		return w.ChangeRegistration(t.Context(), c, id, 0, RegistrationChange{RawToken: &token})
+	}
+	if got := must(change(r.ID, hiddenText))(w); !cmp.Equal(got.RawTokens, r.RawTokens) {
+		t.Errorf("raw token sent back as it is shown: %+v, want %+v", got.RawTokens, r.RawTokens)
+	}
+	w.wantErr("the hidden text where there is none", second(change(other.ID, hiddenText)), storage.ErrInvalid)
+	if got := must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Description: new("x")}))(w); !cmp.Equal(got.RawTokens, r.RawTokens) {
+		t.Errorf("raw token after a change of the description: %+v, want %+v", got.RawTokens, r.RawTokens)
+	}
+	w.pass(time.Hour)
+	got := must(change(r.ID, "new"))(w)
+	if len(got.RawTokens) != 1 || !got.RawTokens[0].Since.Equal(w.now) || w.opened(got, "raw_token", got.RawTokens[0].Sealed) != "new" {
+		t.Errorf("raw token after a change: %+v, want the new one alone", got.RawTokens)
+	}
+	if got := must(change(r.ID, ""))(w); got.RawTokens != nil {
+		t.Errorf("raw token after it was taken away: %+v", got.RawTokens)
+	}
+}
+
+func TestTenantHasRoomForSoManyRegistrations(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	other := w.source(direct)
+	w.grant(other.ID, c, nil)
+	c.Limits = gateway.Limits{RegistrationsPerSource: 2}
+	w.register(c, other.ID, RegistrationChange{})
+	first, secondOne := w.register(c, s.ID, RegistrationChange{}), w.register(c, s.ID, RegistrationChange{})
+	w.wantUnwritten("too many", func() {
+		_, _, err := w.CreateRegistration(t.Context(), c, w.id("reg"), s.ID, RegistrationChange{URL: new(endpointURL)})
+		w.wantErr("CreateRegistration of one too many", err, ErrLimit)
+	})
+	w.wantErr("RoomFor one of them, made again", w.RoomFor(t.Context(), c, s.ID, secondOne.ID), nil)
+	w.wantErr("RoomFor one on another source", w.RoomFor(t.Context(), c, other.ID, w.id("reg")), nil)
+	w.ok(w.DeleteRegistration(t.Context(), c, first.ID))
+	w.wantErr("RoomFor one after another was removed", w.RoomFor(t.Context(), c, s.ID, w.id("reg")), nil)
+	by := c
+	by.Limits = gateway.Limits{}
+	w.wantErr("RoomFor one by default", w.RoomFor(t.Context(), by, s.ID, w.id("reg")), nil)
+	w.store.failAt(1)
+	w.wantErr("RoomFor without a Store", w.RoomFor(t.Context(), c, s.ID, w.id("reg")), errStore)
+}
+
+func TestRegistrationsOfATenantAreCountedUntilTheyExpire(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	a, b := w.register(c, s.ID, RegistrationChange{}), w.register(c, s.ID, RegistrationChange{})
+	w.ok(w.DeleteRegistration(t.Context(), c, a.ID))
+	list := func() map[string]TenantRegistration {
+		out := map[string]TenantRegistration{}
+		w.ok(w.eachRegistrationOf(t.Context(), c.Tenant, func(id string, of TenantRegistration) { out[id] = of }))
+		return out
+	}
+	want := map[string]TenantRegistration{a.ID: {Source: s.ID, Removed: true}, b.ID: {Source: s.ID}}
+	w.pass(tombstone - time.Millisecond)
+	if diff := cmp.Diff(want, list()); diff != "" {
+		t.Errorf("registrations of a tenant (-want +got):\n%s", diff)
+	}
+	w.wantErr("Registration of one that is removed", second(w.Registration(t.Context(), c, a.ID)), nil)
+	w.pass(time.Millisecond)
+	delete(want, a.ID)
+	if diff := cmp.Diff(want, list()); diff != "" {
+		t.Errorf("registrations of a tenant, a month after one was removed (-want +got):\n%s", diff)
+	}
+	w.wantErr("Registration of one that was removed a month ago", second(w.Registration(t.Context(), c, a.ID)), storage.ErrNotFound)
+	_, err := w.changeRegistration(t.Context(), c, a.ID, func(*gateway.Registration) error { return nil })
+	w.wantErr("a change of it", err, storage.ErrNotFound)
+}
+
+func TestRegistrationsAreListedByPages(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	other, another := w.source(direct), w.tenant()
+	w.grant(other.ID, c, nil)
+	w.grant(s.ID, another, nil)
+	var mine, on []string
+	for range 3 {
+		mine = append(mine, w.register(c, s.ID, RegistrationChange{}).ID)
+	}
+	gone := w.register(c, s.ID, RegistrationChange{}).ID
+	w.ok(w.DeleteRegistration(t.Context(), c, gone))
+	elsewhere, theirs := w.register(c, other.ID, RegistrationChange{}).ID, w.register(another, s.ID, RegistrationChange{}).ID
+	on = append(slices.Clone(mine), theirs)
+	for _, tt := range []struct {
+		name           string
+		caller         Caller
+		tenant, source string
+		want           []string
+	}{
+		{"of a tenant", c, "", "", append(slices.Clone(mine), elsewhere)},
+		{"of a tenant, by the operator", Operator(), c.Tenant, "", append(slices.Clone(mine), elsewhere)},
+		{"of a tenant on a source", c, "", s.ID, mine},
+		{"of a tenant on a source, by the operator", Operator(), c.Tenant, other.ID, []string{elsewhere}},
+		{"on a source", Operator(), "", s.ID, on},
+	} {
+		got := idsOf(pages(w, func(at storage.Place) ([]gateway.Registration, string, error) {
+			return w.ListRegistrations(t.Context(), tt.caller, tt.tenant, tt.source, at)
+		}), func(r gateway.Registration) string { return r.ID })
+		slices.Sort(tt.want)
+		if slices.Sort(got); !slices.Equal(got, tt.want) {
+			t.Errorf("ListRegistrations %s = %v, want %v", tt.name, got, tt.want)
+		}
+	}
+	_, _, err := w.ListRegistrations(t.Context(), Operator(), "", "", storage.Place{})
+	w.wantErr("ListRegistrations of neither tenant nor source", err, storage.ErrInvalid)
+	_, _, err = w.ListRegistrations(t.Context(), c, another.Tenant, "", storage.Place{})
+	w.wantErr("ListRegistrations of another tenant", err, storage.ErrNotFound)
+	w.store.failAt(2)
+	_, _, err = w.ListRegistrations(t.Context(), c, "", "", storage.Place{})
+	w.wantErr("ListRegistrations without a Store", err, errStore)
+	w.store.heal()
+
+	_, err = w.Registration(t.Context(), another, mine[0])
+	w.wantErr("Registration of another", err, storage.ErrNotFound)
+	_, err = w.Registration(t.Context(), Operator(), "reg_9")
+	w.wantErr("Registration that is not there", err, storage.ErrNotFound)
+}
+
+func TestChangeOfARegistrationLeavesWhatItDoesNotName(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	r := w.register(c, s.ID, RegistrationChange{
+		Headers: map[string]string{"X-Key": "k"}, Match: &gateway.Match{"status": {"delivered"}}, Schedule: &gateway.Schedule{Name: "every-5-minutes"},
+		Timeout: new(2 * time.Second), Rate: new(2.0), Concurrency: new(3), Ordered: new(true), Description: new("mine"),
+	})
+	w.pass(time.Hour)
+	var got gateway.Registration
+	w.wantPublished("ChangeRegistration", s.ID, true, func() {
+		got = must(w.ChangeRegistration(t.Context(), c, r.ID, r.Rev, RegistrationChange{Description: new("other")}))(w)
+	})
+	want := r
+	want.Description, want.Rev = "other", r.Rev+1
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("ChangeRegistration (-want +got):\n%s", diff)
+	}
+	if stored := w.registration(r.ID); cmp.Diff(want, stored) != "" {
+		t.Errorf("Registration after it (-want +got):\n%s", cmp.Diff(want, stored))
+	}
+	got = must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{
+		Match: new(gateway.Match), Schedule: &gateway.Schedule{}, Timeout: new(time.Duration(0)), Rate: new(0.0), Concurrency: new(0), Ordered: new(false),
+		Headers: map[string]string{}, Format: new(gateway.Raw), EventTypes: &[]string{"sent"},
+	}))(w)
+	want = gateway.Registration{
+		ID: r.ID, Tenant: c.Tenant, Source: s.ID, Created: r.Created, Description: "other", Rev: r.Rev + 2, State: gateway.Enabled, Since: r.Since,
+		Indexed: w.now, EventTypes: []string{"sent"}, Format: gateway.Raw, Secrets: r.Secrets,
+		Endpoint: gateway.Endpoint{URL: r.Endpoint.URL, Shown: r.Endpoint.Shown},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("ChangeRegistration of all (-want +got):\n%s", diff)
+	}
+}
+
+func TestChangeOfARegistrationAtAnotherRevisionIsRefused(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	r := w.register(c, s.ID, RegistrationChange{})
+	w.wantErr("a change at its revision", second(w.ChangeRegistration(t.Context(), c, r.ID, 1, RegistrationChange{Description: new("x")})), nil)
+	w.wantUnwritten("refused", func() {
+		w.wantErr("a change at the revision before", second(w.ChangeRegistration(t.Context(), c, r.ID, 1, RegistrationChange{Description: new("y")})), storage.ErrConflict)
+		w.wantErr("a change by another", second(w.ChangeRegistration(t.Context(), w.other(), r.ID, 0, RegistrationChange{Description: new("y")})), storage.ErrNotFound)
+		w.wantErr("a change of none", second(w.ChangeRegistration(t.Context(), c, "reg_9", 0, RegistrationChange{Description: new("y")})), storage.ErrNotFound)
+	})
+	w.ok(w.DeleteRegistration(t.Context(), c, r.ID))
+	w.wantErr("a change of a removed one", second(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Description: new("y")})), storage.ErrNotFound)
+}
+
+// other is a caller with another tenant's key.
+func (w *world) other() Caller { return Caller{Scope: ScopeFull, Tenant: "ten_9"} }
+
+func TestChangeThatLostToAnotherIsMadeOverIt(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	r := w.register(c, s.ID, RegistrationChange{})
+	rival := func() {
+		w.store.onPut = func(row storage.Row) {
+			if row.Key != gateway.RegistrationKey(r.ID) {
+				return
+			}
+			w.store.onPut = nil
+			must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Rate: new(7.0)}))(w)
+		}
+	}
+	rival()
+	got := must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Description: new("x")}))(w)
+	if got.Rate != 7 || got.Description != "x" || got.Rev != 3 {
+		t.Errorf("ChangeRegistration beside another = %+v, want both changes", got)
+	}
+	rival()
+	_, err := w.ChangeRegistration(t.Context(), c, r.ID, got.Rev, RegistrationChange{Description: new("y")})
+	w.wantErr("ChangeRegistration at a revision beside another", err, storage.ErrConflict)
+}
+
+func TestWarningsNameCallbacksThatWantADecision(t *testing.T) {
+	w := newWorld(t)
+	bots, sms := w.source(gateway.SmartBots), w.source(direct)
+	for _, tt := range []struct {
+		name string
+		r    gateway.Registration
+		want bool
+	}{
+		{"raw invitations", gateway.Registration{Source: bots.ID, Format: gateway.Raw, EventTypes: []string{"group_invite"}}, true},
+		{"raw everything", gateway.Registration{Source: bots.ID, Format: gateway.Raw, EventTypes: []string{"*"}}, true},
+		{"standard everything", gateway.Registration{Source: bots.ID, Format: gateway.Standard, EventTypes: []string{"*"}}, false},
+		{"raw chat", gateway.Registration{Source: bots.ID, Format: gateway.Raw, EventTypes: []string{"group_chat"}}, false},
+		{"raw everything of direct", gateway.Registration{Source: sms.ID, Format: gateway.Raw, EventTypes: []string{"*"}}, false},
+	} {
+		got, err := w.Warnings(t.Context(), tt.r)
+		if w.wantErr("Warnings", err, nil); (len(got) == 1 && strings.Contains(got[0], "group_invite")) != tt.want || len(got) > 1 {
+			t.Errorf("Warnings of %s = %q, want one that names group_invite: %v", tt.name, got, tt.want)
+		}
+	}
+	chat := w.source(tencentChat)
+	got, err := w.Warnings(t.Context(), gateway.Registration{Source: chat.ID, Format: gateway.Raw, EventTypes: []string{"X.CallbackBeforeUnknown"}})
+	if err != nil || len(got) != 1 || !strings.Contains(got[0], "X.CallbackBeforeUnknown") {
+		t.Errorf("Warnings of a type that nobody documents = %q, %v, want one that names it", got, err)
+	}
+	_, err = w.Warnings(t.Context(), gateway.Registration{Source: w.source2(), Format: gateway.Raw})
+	w.wantErr("Warnings on no source", err, storage.ErrNotFound)
+}
+
+func TestMatchOfARegistrationByCodeStays(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(gateway.SmartBots)
+	r := w.app(c, w.group(s.ID, "club"), "app")
+	for name, ch := range map[string]RegistrationChange{
+		"event types": {EventTypes: &[]string{"*"}},
+		"match":       {Match: new(gateway.Match)},
+		"format":      {Format: new(gateway.Standard)},
+	} {
+		w.wantUnwritten(name, func() {
+			w.wantErr("a change of its "+name, second(w.ChangeRegistration(t.Context(), c, r.ID, 0, ch)), storage.ErrInvalid)
+		})
+	}
+	w.wantErr("a change of its URL", second(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new("https://tenant.example/new")})), nil)
+}
+
+func TestFaultWhileARegistrationIsMadeOrChangedIsTold(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	c.Limits.RegistrationsPerSource = 1_000
+	entries := func(r gateway.Registration) {
+		t.Helper()
+		for _, h := range r.Published() {
+			if row, ok := w.row(gateway.HintKey(s.ID, h.RoutingKey, h.Pattern, r.ID)); !ok || !row.Expires.IsZero() {
+				t.Errorf("the entry %v of %s is not there, or ends", h, r.ID)
+			}
+		}
+	}
+	w.wantFaultsTold("CreateRegistration", func() deed {
+		id, before := w.id("reg"), w.published(s.ID)
+		return deed{
+			do: func() error {
+				_, _, err := w.CreateRegistration(t.Context(), c, id, s.ID, RegistrationChange{URL: new(endpointURL), Match: &gateway.Match{"status": {"a"}}})
+				return err
+			},
+			done: func() {
+				r := w.registration(id)
+				if entries(r); !w.stored(gateway.OnSource(s.ID, id)) || !w.stored(gateway.OfTenant(c.Tenant, "R", id)) || w.published(s.ID) == before {
+					t.Error("the registration is not listed and published")
+				}
+			},
+		}
+	})
+	w.wantFaultsTold("ChangeRegistration", func() deed {
+		r := w.register(c, s.ID, RegistrationChange{Match: &gateway.Match{"status": {"a", "b"}}})
+		before := w.published(s.ID)
+		return deed{
+			do: func() error {
+				return second(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Match: &gateway.Match{"status": {"b", "c"}}}))
+			},
+			done: func() {
+				if after := w.registration(r.ID); w.published(s.ID) == before {
+					t.Error("the change is not published")
+				} else {
+					entries(after)
+				}
+			},
+		}
+	})
+	w.wantFaultsTold("DeleteRegistration", func() deed {
+		r := w.register(c, s.ID, RegistrationChange{})
+		before := w.published(s.ID)
+		return deed{
+			do: func() error { return known(w.DeleteRegistration(t.Context(), c, r.ID)) },
+			done: func() {
+				if after := w.registration(r.ID); after.State != gateway.Removed || w.published(s.ID) == before {
+					t.Error("the registration is not removed and that published")
+				}
+				w.wantUnlisted(r)
+			},
+		}
+	})
+	w.wantFaultsTold("Warnings", func() deed {
+		return deed{do: func() error {
+			return second(w.Warnings(t.Context(), gateway.Registration{Source: s.ID, Format: gateway.Raw}))
+		}}
+	})
+}
+
+func TestConflictOfACreateIsTold(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	id := w.id("reg")
+	w.store.onPut = func(row storage.Row) {
+		if row.Key == gateway.RegistrationKey(id) {
+			w.store.onPut = nil
+			w.put(row.Key, gateway.Registration{ID: id})
+		}
+	}
+	_, _, err := w.CreateRegistration(t.Context(), c, id, s.ID, RegistrationChange{URL: new(endpointURL)})
+	if !errors.Is(err, storage.ErrConflict) {
+		t.Errorf("CreateRegistration beside the same: %v, want ErrConflict", err)
+	}
+}
