@@ -1,0 +1,739 @@
+package control
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ringback/shared/gateway"
+	"ringback/shared/provider"
+	"ringback/shared/storage"
+)
+
+// eventAt stores an event of a source that came at a time, by its own row alone.
+func (w *world) eventAt(s gateway.Source, key string, at time.Time, er gateway.EventRow) string {
+	w.t.Helper()
+	er.ID = must(gateway.EventID(s.ID, "", at, key))(w)
+	er.Provider, er.Received = s.Provider, at
+	w.putEvent(er, []byte(`{"message_uuid":"m"}`))
+	return er.ID
+}
+
+func (w *world) putEvent(er gateway.EventRow, body []byte) {
+	w.t.Helper()
+	row := storage.Row{Key: must(gateway.EventKey(er.ID))(w), Body: body, Expires: w.now.Add(w.gw.Kept.History)}
+	w.ok(storage.PutRow(w.t.Context(), w.store, row, er, storage.AnyRev))
+}
+
+// deliveryOf stores a delivery of an event for r.
+func (w *world) deliveryOf(r gateway.Registration, event string, d gateway.Delivery) string {
+	w.t.Helper()
+	d.Tenant = r.Tenant
+	row := storage.Row{Key: gateway.DeliveryKey(r.ID, event), Open: d.Status != gateway.Succeeded}
+	if d.Final() {
+		row.Expires = d.Received.Add(w.gw.Kept.History)
+	}
+	w.ok(storage.PutRow(w.t.Context(), w.store, row, d, storage.AnyRev))
+	return gateway.DeliveryID(r.ID, event)
+}
+
+// allOf returns the ids that all pages of a history list hold.
+func allOf[T any](w *world, q HistoryQuery, list func(HistoryQuery) ([]T, string, error), id func(T) string) []string {
+	w.t.Helper()
+	out := []string{}
+	for range 1_000 {
+		page, next, err := list(q)
+		w.ok(err)
+		if out = append(out, idsOf(page, id)...); next == "" {
+			return out
+		}
+		q.Cursor = next
+	}
+	w.t.Fatal("the list does not end")
+	return nil
+}
+
+func (w *world) listEvents(c Caller, q HistoryQuery) []string {
+	w.t.Helper()
+	return allOf(w, q, func(q HistoryQuery) ([]ListedEvent, string, error) { return w.Events(w.t.Context(), c, q) }, func(l ListedEvent) string { return l.ID })
+}
+
+func (w *world) listDeliveries2(c Caller, q HistoryQuery) []string {
+	w.t.Helper()
+	return allOf(w, q, func(q HistoryQuery) ([]ListedDelivery, string, error) { return w.Deliveries(w.t.Context(), c, q) }, func(l ListedDelivery) string { return l.ID })
+}
+
+func TestPageHasItsLimit(t *testing.T) {
+	for limit, want := range map[int]int{-1: 50, 0: 50, 1: 1, 2: 2, 100: 100, 101: 100} {
+		if got := (HistoryQuery{Limit: limit}).limit(); got != want {
+			t.Errorf("limit of %d: %d, want %d", limit, got, want)
+		}
+	}
+}
+
+func TestSinceIsInclusiveAndUntilIsNot(t *testing.T) {
+	at := start
+	for _, tt := range []struct {
+		name string
+		q    HistoryQuery
+		want bool
+	}{
+		{"no condition", HistoryQuery{}, true},
+		{"since then", HistoryQuery{Since: at}, true},
+		{"since a moment later", HistoryQuery{Since: at.Add(1)}, false},
+		{"since a moment before", HistoryQuery{Since: at.Add(-1)}, true},
+		{"until then", HistoryQuery{Until: at}, false},
+		{"until a moment later", HistoryQuery{Until: at.Add(1)}, true},
+		{"between", HistoryQuery{Since: at, Until: at.Add(1)}, true},
+		{"its type", HistoryQuery{Type: "sent"}, true},
+		{"the beginning of its type", HistoryQuery{Type: "se*"}, true},
+		{"another type", HistoryQuery{Type: "delivered"}, false},
+		{"its type at another time", HistoryQuery{Type: "sent", Until: at}, false},
+		{"another type at its time", HistoryQuery{Type: "delivered", Since: at}, false},
+	} {
+		if got := tt.q.wants("sent", at); got != tt.want {
+			t.Errorf("%s: wants = %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestEventsOfASourceAreListedNewestFirst(t *testing.T) {
+	w := newWorld(t)
+	s, other := w.source(direct), w.source(direct)
+	var ids []string
+	for n := range 23 {
+		w.pass(time.Minute)
+		ids = append(ids, w.eventAt(s, fmt.Sprint(n), w.now, gateway.EventRow{Type: []string{"sent", "delivered"}[n%2]}))
+	}
+	w.eventAt(other, "other", w.now, gateway.EventRow{Type: "sent"})
+	first := start.Add(time.Minute)
+	at := func(n int) time.Time { return first.Add(time.Duration(n) * time.Minute) }
+	for _, tt := range []struct {
+		name string
+		q    HistoryQuery
+		want []string
+	}{
+		{"all", HistoryQuery{}, ids},
+		{"one a page", HistoryQuery{Limit: 1}, ids},
+		{"five a page", HistoryQuery{Limit: 5}, ids},
+		{"since one came", HistoryQuery{Since: at(10)}, ids[10:]},
+		{"since just after one came", HistoryQuery{Since: at(10).Add(time.Millisecond)}, ids[11:]},
+		{"until one came", HistoryQuery{Until: at(10)}, ids[:10]},
+		{"until just after one came", HistoryQuery{Until: at(10).Add(time.Millisecond)}, ids[:11]},
+		{"between", HistoryQuery{Since: at(3), Until: at(5), Limit: 1}, ids[3:5]},
+		{"of a type", HistoryQuery{Type: "sent", Since: at(4), Until: at(9)}, []string{ids[4], ids[6], ids[8]}},
+		{"of a type that none has", HistoryQuery{Type: "read"}, []string{}},
+	} {
+		tt.q.Source = s.ID
+		want := slices.Clone(tt.want)
+		slices.Reverse(want)
+		if got := w.listEvents(Operator(), tt.q); !slices.Equal(got, want) {
+			t.Errorf("events, %s: %d, want %d", tt.name, len(got), len(want))
+		}
+	}
+	w.pass(w.gw.Kept.History - time.Minute*2)
+	if got := w.listEvents(Operator(), HistoryQuery{Source: s.ID}); len(got) != 2 {
+		t.Errorf("events when all but two have expired: %d, want 2", len(got))
+	}
+	if got, next, err := w.Events(t.Context(), Operator(), HistoryQuery{Source: "no source"}); len(got) != 0 || next != "" || err != nil {
+		t.Errorf("events of what is no source: %v, %q, %v, want none", got, next, err)
+	}
+	_, _, err := w.Events(t.Context(), Operator(), HistoryQuery{})
+	w.wantErr("events of nothing", err, ErrUnreadable)
+	_, _, err = w.Events(t.Context(), Operator(), HistoryQuery{Source: s.ID, Cursor: "x"})
+	w.wantErr("events after a cursor that is none", err, storage.ErrInvalid)
+	w.store.failAt(3)
+	_, _, err = w.Events(t.Context(), Operator(), HistoryQuery{Source: s.ID})
+	w.wantErr("events without a Store", err, errStore)
+}
+
+func TestEventOfAProvidersTimeIsListedByItsReceipt(t *testing.T) {
+	w := newWorld(t)
+	s := w.source(direct)
+	put := func(key string, idTime, received time.Time) string {
+		id := must(gateway.EventID(s.ID, "", idTime, key))(w)
+		w.putEvent(gateway.EventRow{ID: id, Provider: direct, Type: "sent", Received: received}, nil)
+		return id
+	}
+	early := put("a week early", start.Add(-8*24*time.Hour), start)
+	late := put("an hour late", start.Add(time.Hour-time.Millisecond), start)
+	put("too early", start.Add(-8*24*time.Hour-time.Millisecond), start)
+	got := w.listEvents(Operator(), HistoryQuery{Source: s.ID, Since: start, Until: start.Add(time.Millisecond)})
+	if !slices.Equal(got, []string{late, early}) {
+		t.Errorf("events that came at a time: %v, want %v", got, []string{late, early})
+	}
+}
+
+func TestEventsOfATenantAreThoseOfItsDeliveries(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	w.grant(s.ID, c, gateway.Match{"label": {"other"}})
+	another := w.tenant()
+	w.grant(s.ID, another, nil)
+	a, b := w.register(c, s.ID, RegistrationChange{}), w.register(c, s.ID, RegistrationChange{})
+	theirs := w.register(another, s.ID, RegistrationChange{})
+	var both, one []string
+	for n := range 15 {
+		w.pass(time.Minute)
+		id := w.eventAt(s, fmt.Sprint(n), w.now, gateway.EventRow{Type: "sent", Keys: map[string][]string{"label": {""}}})
+		d := gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Succeeded}
+		switch n % 3 {
+		case 0:
+			w.deliveryOf(a, id, d)
+			w.deliveryOf(b, id, d)
+			both = append(both, id)
+		case 1:
+			w.deliveryOf(b, id, d)
+			one = append(one, id)
+		default:
+			w.deliveryOf(theirs, id, d)
+		}
+	}
+	mine := append(slices.Clone(both), one...)
+	for _, ids := range [][]string{mine, both, one} {
+		slices.Sort(ids)
+		slices.Reverse(ids)
+	}
+	for _, limit := range []int{0, 1, 2, 3} {
+		if got := w.listEvents(c, HistoryQuery{Limit: limit}); !slices.Equal(got, mine) {
+			t.Errorf("events of a tenant, %d a page: %d, want %d", limit, len(got), len(mine))
+		}
+	}
+	if got := w.listEvents(c, HistoryQuery{Registration: a.ID}); !slices.Equal(got, both) {
+		t.Errorf("events of a registration: %d, want %d", len(got), len(both))
+	}
+	for name, q := range map[string]HistoryQuery{"a tenant": {Tenant: c.Tenant}, "a registration": {Registration: b.ID}} {
+		if got := w.listEvents(Operator(), q); !slices.Equal(got, mine) {
+			t.Errorf("events of %s, by the operator: %d, want %d", name, len(got), len(mine))
+		}
+	}
+	_, _, err := w.Events(t.Context(), c, HistoryQuery{Registration: theirs.ID})
+	w.wantErr("events of another's registration", err, storage.ErrNotFound)
+	_, _, err = w.Events(t.Context(), c, HistoryQuery{Tenant: another.Tenant})
+	w.wantErr("events of another tenant", err, storage.ErrNotFound)
+	_, _, err = w.Events(t.Context(), c, HistoryQuery{Cursor: "x"})
+	w.wantErr("events after a cursor that is none", err, storage.ErrInvalid)
+
+	w.ok(w.store.Delete(t.Context(), must(gateway.EventKey(mine[0]))(w), storage.AnyRev))
+	if got := w.listEvents(c, HistoryQuery{}); !slices.Equal(got, mine[1:]) {
+		t.Errorf("events when one is gone: %d, want %d", len(got), len(mine)-1)
+	}
+	w.wantFaultsTold("Events", func() deed {
+		return deed{do: func() error {
+			_, _, err := w.Events(t.Context(), c, HistoryQuery{Limit: 1, Registration: a.ID})
+			return err
+		}}
+	})
+}
+
+func TestEventThatNoGrantCoversIsHidden(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.source(direct), w.tenant()
+	gr := w.grant(s.ID, c, nil)
+	a, b := w.register(c, s.ID, RegistrationChange{}), w.register(c, s.ID, RegistrationChange{})
+	id := w.eventAt(s, "1", w.now, gateway.EventRow{Type: "sent", Label: "l", Query: "q", ContentType: "ct", Keys: map[string][]string{"label": {"l"}}})
+	d := gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Succeeded}
+	w.deliveryOf(a, id, d)
+	w.deliveryOf(b, id, d)
+	want := ListedEvent{
+		Event: provider.Event{
+			ID: id, Source: s.ID, Provider: direct, Type: "sent", Received: w.now, Label: "l", Query: "q", ContentType: "ct",
+			Keys: map[string][]string{"label": {"l"}}, Payload: []byte(`{"message_uuid":"m"}`),
+		},
+		Size: 20,
+	}
+	see := func(what string, c Caller, want ListedEvent) {
+		t.Helper()
+		es, _, err := w.Events(t.Context(), c, HistoryQuery{Tenant: a.Tenant})
+		if w.ok(err); len(es) != 1 || cmp.Diff(want, es[0]) != "" {
+			t.Errorf("%s: events (-want +got):\n%s", what, cmp.Diff([]ListedEvent{want}, es))
+		}
+		e, err := w.EventOf(t.Context(), c, id)
+		if w.ok(err); cmp.Diff(want, e) != "" {
+			t.Errorf("%s: event (-want +got):\n%s", what, cmp.Diff(want, e))
+		}
+	}
+	see("granted", c, want)
+	see("by the operator", Operator(), want)
+	w.ok(w.DeleteGrant(t.Context(), s.ID, gr.ID))
+	see("by the operator, without a grant", Operator(), want)
+	hidden := ListedEvent{Event: provider.Event{ID: id, Source: s.ID, Provider: direct, Type: "sent", Received: w.now}, Hidden: true}
+	see("without a grant", c, hidden)
+	w.grant(s.ID, c, nil)
+	er, _ := w.event(id)
+	er.Erased = true
+	w.putEvent(er, nil)
+	want.Erased, want.Size, want.Payload = true, 0, nil
+	see("erased", c, want)
+	if data, _ := w.row(must(gateway.EventKey(id))(w)); data.Body != nil {
+		t.Error("the payload is there")
+	}
+}
+
+func TestEventIsWhoseHasADelivery(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	other := w.tenant()
+	w.grant(s.ID, other, nil)
+	r, none := w.register(c, s.ID, RegistrationChange{}), w.register(other, s.ID, RegistrationChange{})
+	w.register(c, s.ID, RegistrationChange{})
+	id := w.eventAt(s, "1", w.now, gateway.EventRow{Type: "sent", Keys: map[string][]string{"label": {""}}})
+	w.deliveryOf(r, id, gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Succeeded})
+	get := func(what string, c Caller, id string, want error) {
+		t.Helper()
+		l, err := w.EventOf(t.Context(), c, id)
+		if w.wantErr("EventOf "+what, err, want); err == nil && (l.ID != id || l.Hidden || len(l.Payload) == 0) {
+			t.Errorf("EventOf %s = %+v", what, l)
+		}
+	}
+	get("the tenant's", c, id, nil)
+	get("the tenant's, by the operator", Operator(), id, nil)
+	get("another's", other, id, storage.ErrNotFound)
+	get("what is no id", c, "evt_1", storage.ErrNotFound)
+	get("what is no id, by the operator", Operator(), "", storage.ErrNotFound)
+	get("one that is not there", c, must(gateway.EventID(s.ID, "", w.now, "2"))(w), storage.ErrNotFound)
+	w.ok(w.DeleteRegistration(t.Context(), c, r.ID))
+	get("of a removed registration", c, id, nil)
+	_ = none
+	w.wantFaultsTold("EventOf", func() deed { return deed{do: func() error { return second(w.EventOf(t.Context(), c, id)) }} })
+	w.pass(w.gw.Kept.History - time.Millisecond)
+	get("that ends in a moment", Operator(), id, nil)
+	w.pass(time.Millisecond)
+	get("that has expired", Operator(), id, storage.ErrNotFound)
+}
+
+func TestPayloadIsShownAsJSON(t *testing.T) {
+	w := newWorld(t)
+	w.gw.Providers["mute"] = mute{}
+	for _, tt := range []struct {
+		name         string
+		event        provider.Event
+		data, params string
+	}{
+		{"JSON of direct", provider.Event{Provider: direct, Type: "sent", ContentType: "application/json", Payload: []byte(`{"a":1}`)}, `{"a":1}`, ""},
+		{"a form of smartbots", provider.Event{Provider: gateway.SmartBots, Type: "group_chat", ContentType: "application/x-www-form-urlencoded", Payload: []byte("action=group_chat&a=b")},
+			`{"action":"group_chat","a":"b"}`, ""},
+		{"a query of tencent-chat", provider.Event{Provider: tencentChat, Type: "X", Query: "SdkAppid=1&CallbackCommand=X", Payload: []byte(`{"a":1}`)},
+			`{"a":1}`, `{"SdkAppid":"1","CallbackCommand":"X"}`},
+		{"an event of our own", provider.Event{Provider: direct, Type: gateway.TestEventType, Only: "reg_1", Payload: []byte(`{"b":2}`)}, `{"b":2}`, ""},
+		{"a form of our own", provider.Event{Provider: gateway.SmartBots, Type: gateway.CallbackSet, Only: "reg_1", Payload: []byte(`a=b`)}, "", ""},
+		{"of an unknown provider", provider.Event{Provider: "pigeon", Payload: []byte(`[1]`)}, `[1]`, ""},
+		{"of an unknown provider, no JSON", provider.Event{Provider: "pigeon", Payload: []byte(`coo`)}, "", ""},
+		{"unreadable", provider.Event{Provider: direct, Unreadable: true, Payload: []byte(`{"a":`)}, "", ""},
+		{"unreadable JSON", provider.Event{Provider: gateway.SmartBots, Unreadable: true, ContentType: "application/x-www-form-urlencoded", Payload: []byte(`{"a":1}`)}, `{"a":1}`, ""},
+		{"what its provider cannot read", provider.Event{Provider: "mute", Type: "sent", Payload: []byte(`{"a":1}`)}, "", ""},
+	} {
+		data, params, err := w.DataOf(&tt.event)
+		if err != nil || string(data) != tt.data || string(params) != tt.params {
+			t.Errorf("DataOf %s = %s, %s, %v, want %s, %s", tt.name, data, params, err, tt.data, tt.params)
+		}
+	}
+}
+
+// mute is a provider that reads nothing.
+type mute struct{ provider.Provider }
+
+func (mute) Data(*provider.Event) (json.RawMessage, error) {
+	return []byte(`{}`), errors.New("unreadable")
+}
+func (mute) Parameters(*provider.Event) (json.RawMessage, error) { return []byte(`{}`), nil }
+
+func TestDeliveriesAreListedNewestFirst(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	other := w.source(direct)
+	w.grant(other.ID, c, nil)
+	another := w.tenant()
+	w.grant(s.ID, another, nil)
+	a, b, elsewhere := w.register(c, s.ID, RegistrationChange{}), w.register(c, s.ID, RegistrationChange{}), w.register(c, other.ID, RegistrationChange{})
+	theirs := w.register(another, s.ID, RegistrationChange{})
+	type delivery struct {
+		id, registration, source, event, typ string
+		status                               gateway.Status
+		at                                   time.Time
+	}
+	var all []delivery
+	statuses := []gateway.Status{gateway.Succeeded, gateway.Failed, gateway.Pending, gateway.Held}
+	for n := range 16 {
+		w.pass(time.Minute)
+		d := gateway.Delivery{EventType: []string{"sent", "delivered"}[n%2], Received: w.now, Status: statuses[n%4]}
+		on, rs := s, []gateway.Registration{a, b}
+		if n%3 == 2 {
+			on, rs = other, []gateway.Registration{elsewhere}
+		}
+		event := w.eventAt(on, fmt.Sprint(n), w.now, gateway.EventRow{Type: d.EventType, Match: idsOf(rs, func(r gateway.Registration) string { return r.ID })})
+		for _, r := range rs {
+			all = append(all, delivery{w.deliveryOf(r, event, d), r.ID, on.ID, event, d.EventType, d.Status, w.now})
+		}
+		w.deliveryOf(theirs, event, d)
+	}
+	slices.SortFunc(all, func(x, y delivery) int { // by time, then by registration
+		return strings.Compare(y.event[idNumberChars:]+y.registration, x.event[idNumberChars:]+x.registration)
+	})
+	at := func(n int) time.Time { return start.Add(time.Duration(n) * time.Minute) }
+	for _, tt := range []struct {
+		name string
+		q    HistoryQuery
+		is   func(delivery) bool
+	}{
+		{"all", HistoryQuery{}, func(delivery) bool { return true }},
+		{"of a registration", HistoryQuery{Registration: a.ID}, func(d delivery) bool { return d.registration == a.ID }},
+		{"on a source", HistoryQuery{Source: other.ID}, func(d delivery) bool { return d.source == other.ID }},
+		{"that succeeded", HistoryQuery{Status: gateway.Succeeded}, func(d delivery) bool { return d.status == gateway.Succeeded }},
+		{"that failed", HistoryQuery{Status: gateway.Failed}, func(d delivery) bool { return d.status == gateway.Failed }},
+		{"that wait", HistoryQuery{Status: gateway.Pending, Registration: b.ID}, func(d delivery) bool { return d.status == gateway.Pending && d.registration == b.ID }},
+		{"of a type", HistoryQuery{Type: "del*"}, func(d delivery) bool { return d.typ == "delivered" }},
+		{"since one came", HistoryQuery{Since: at(7)}, func(d delivery) bool { return !d.at.Before(at(7)) }},
+		{"until one came", HistoryQuery{Until: at(7)}, func(d delivery) bool { return d.at.Before(at(7)) }},
+	} {
+		var want []string
+		for _, d := range all {
+			if tt.is(d) {
+				want = append(want, d.id)
+			}
+		}
+		for _, limit := range []int{0, 3} {
+			tt.q.Limit = limit
+			if got := w.listDeliveries2(c, tt.q); !slices.Equal(got, want) {
+				t.Errorf("deliveries %s, %d a page: %d, want %d in their order", tt.name, limit, len(got), len(want))
+			}
+		}
+	}
+	for name, q := range map[string]HistoryQuery{"a tenant": {Tenant: c.Tenant}} {
+		if got := w.listDeliveries2(Operator(), q); len(got) != len(all) {
+			t.Errorf("deliveries of %s, by the operator: %d, want %d", name, len(got), len(all))
+		}
+	}
+	event := all[0].event
+	for name, tt := range map[string]struct {
+		c    Caller
+		q    HistoryQuery
+		want int
+	}{
+		"a tenant":                             {c, HistoryQuery{Event: all[2].event}, count(all, func(d delivery) bool { return d.event == all[2].event })},
+		"a tenant, of another status":          {c, HistoryQuery{Event: event, Status: gateway.Cancelled}, 0},
+		"the operator":                         {Operator(), HistoryQuery{Event: event}, count(all, func(d delivery) bool { return d.event == event })},
+		"the operator, of a tenant":            {Operator(), HistoryQuery{Event: all[len(all)-1].event, Tenant: another.Tenant}, 1},
+		"another tenant":                       {another, HistoryQuery{Event: all[len(all)-1].event}, 1},
+		"a tenant, by one of its registration": {c, HistoryQuery{Event: all[len(all)-1].event, Registration: a.ID}, 1},
+	} {
+		ds, next, err := w.Deliveries(t.Context(), tt.c, tt.q)
+		if err != nil || next != "" || len(ds) != tt.want {
+			t.Errorf("deliveries of an event, by %s: %d, %q, %v, want %d", name, len(ds), next, err, tt.want)
+		}
+	}
+	for name, tt := range map[string]struct {
+		c    Caller
+		q    HistoryQuery
+		want error
+	}{
+		"nothing":                        {Operator(), HistoryQuery{}, ErrUnreadable},
+		"a source alone":                 {Operator(), HistoryQuery{Source: s.ID}, ErrUnreadable},
+		"another's registration":         {another, HistoryQuery{Registration: a.ID}, storage.ErrNotFound},
+		"another tenant":                 {another, HistoryQuery{Tenant: c.Tenant}, storage.ErrNotFound},
+		"what is no event":               {c, HistoryQuery{Event: "evt_1"}, storage.ErrNotFound},
+		"what is no event, of one":       {c, HistoryQuery{Event: "evt_1", Registration: a.ID}, storage.ErrNotFound},
+		"no event, by the operator":      {Operator(), HistoryQuery{Event: must(gateway.EventID(s.ID, "", w.now, "none"))(w)}, storage.ErrNotFound},
+		"after a cursor that is none":    {c, HistoryQuery{Cursor: "x"}, storage.ErrInvalid},
+		"after a cursor that is no text": {c, HistoryQuery{Cursor: "\xff.\xff"}, storage.ErrInvalid},
+	} {
+		_, _, err := w.Deliveries(t.Context(), tt.c, tt.q)
+		w.wantErr("deliveries of "+name, err, tt.want)
+	}
+	for name, q := range map[string]HistoryQuery{"open ones": {Registration: a.ID, Status: gateway.Failed}, "an event's": {Event: event}, "an event's by its registration": {Event: event, Registration: all[0].registration}} {
+		w.wantFaultsTold("Deliveries of "+name, func() deed {
+			return deed{do: func() error { _, _, err := w.Deliveries(t.Context(), c, q); return err }}
+		})
+	}
+	w.wantFaultsTold("Deliveries of an event, by the operator", func() deed {
+		return deed{do: func() error {
+			_, _, err := w.Deliveries(t.Context(), Operator(), HistoryQuery{Event: event})
+			return err
+		}}
+	})
+}
+
+func count[T any](vs []T, is func(T) bool) int {
+	n := 0
+	for _, v := range vs {
+		if is(v) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestExpiredDeliveryIsNotListed(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	r := w.register(c, s.ID, RegistrationChange{})
+	event := w.eventAt(s, "1", w.now, gateway.EventRow{Type: "sent"})
+	w.deliveryOf(r, event, gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Failed})
+	for _, tt := range []struct {
+		pass time.Duration
+		want int
+	}{{w.gw.Kept.History - time.Millisecond, 1}, {time.Millisecond, 0}} {
+		w.pass(tt.pass)
+		for name, q := range map[string]HistoryQuery{"all": {}, "failed ones": {Status: gateway.Failed}, "of the event": {Event: event}} {
+			if ds, _, err := w.Deliveries(t.Context(), c, q); err != nil || len(ds) != tt.want {
+				t.Errorf("deliveries, %s, %v after it came: %d, %v, want %d", name, w.now.Sub(start), len(ds), err, tt.want)
+			}
+		}
+	}
+}
+
+func TestDeliveryIsShownAsItsRegistrationStands(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	disabled, removed := w.register(c, s.ID, RegistrationChange{}), w.register(c, s.ID, RegistrationChange{})
+	w.ok(second(w.DisableRegistration(t.Context(), c, disabled.ID)))
+	event := w.eventAt(s, "1", w.now, gateway.EventRow{Type: "sent"})
+	d := gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Pending}
+	held, cancelled := w.deliveryOf(disabled, event, d), w.deliveryOf(removed, event, d)
+	w.ok(w.DeleteRegistration(t.Context(), c, removed.ID))
+	for _, tt := range []struct {
+		name   string
+		q      HistoryQuery
+		id     string
+		status gateway.Status
+	}{
+		{"held", HistoryQuery{Status: gateway.Held}, held, gateway.Held},
+		{"of the removed one", HistoryQuery{Registration: removed.ID}, cancelled, gateway.Cancelled},
+		{"of the removed one, cancelled", HistoryQuery{Registration: removed.ID, Status: gateway.Cancelled}, cancelled, gateway.Cancelled},
+	} {
+		ds, _, err := w.Deliveries(t.Context(), c, tt.q)
+		if err != nil || len(ds) != 1 || ds[0].ID != tt.id || ds[0].Shown != tt.status || ds[0].Status != gateway.Pending {
+			t.Errorf("deliveries, %s: %+v, %v, want one that is shown as %s", tt.name, ds, err, tt.status)
+		}
+	}
+	if ds, _, err := w.Deliveries(t.Context(), c, HistoryQuery{Status: gateway.Pending}); err != nil || len(ds) != 0 {
+		t.Errorf("deliveries that wait: %+v, %v, want none", ds, err)
+	}
+	if ds, _, err := w.Deliveries(t.Context(), c, HistoryQuery{Event: event}); err != nil || len(ds) != 2 {
+		t.Errorf("deliveries of the event: %+v, %v, want both", ds, err)
+	}
+	l, r, err := w.DeliveryOf(t.Context(), c, held)
+	if err != nil || l.Shown != gateway.Held || r.ID != disabled.ID || l.ID != held {
+		t.Errorf("DeliveryOf = %+v, %+v, %v", l, r, err)
+	}
+	if l, _, err := w.DeliveryOf(t.Context(), Operator(), cancelled); err != nil || l.Shown != gateway.Cancelled {
+		t.Errorf("DeliveryOf by the operator = %+v, %v", l, err)
+	}
+	_, _, err = w.DeliveryOf(t.Context(), w.other(), held)
+	w.wantErr("DeliveryOf by another", err, storage.ErrNotFound)
+	_, _, err = w.DeliveryOf(t.Context(), c, "dlv_1")
+	w.wantErr("DeliveryOf of none", err, storage.ErrNotFound)
+	w.ok(w.store.Delete(t.Context(), gateway.RegistrationKey(removed.ID), storage.AnyRev))
+	if l, r, err := w.DeliveryOf(t.Context(), c, cancelled); err != nil || l.ID != cancelled || r.ID != "" {
+		t.Errorf("DeliveryOf of a registration that is gone = %+v, %+v, %v", l, r, err)
+	}
+	w.wantFaultsTold("DeliveryOf", func() deed {
+		return deed{do: func() error { _, _, err := w.DeliveryOf(t.Context(), c, held); return err }}
+	})
+}
+
+func TestDeliveriesOfManyRegistrationsAreNotMerged(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	first := w.register(c, s.ID, RegistrationChange{})
+	for n := range MaxMerged - 1 {
+		w.put(gateway.OfTenant(c.Tenant, "R", fmt.Sprint("reg_", n)), TenantRegistration{Source: s.ID})
+	}
+	w.put(gateway.OfTenant(c.Tenant, "R", "reg_removed"), TenantRegistration{Source: s.ID, Removed: true})
+	_, _, err := w.Deliveries(t.Context(), c, HistoryQuery{})
+	w.wantErr("deliveries of as many as are merged", err, nil)
+	w.put(gateway.OfTenant(c.Tenant, "R", "reg_more"), TenantRegistration{Source: "src-00000001"})
+	_, _, err = w.Deliveries(t.Context(), c, HistoryQuery{})
+	w.wantErr("deliveries of one more", err, ErrUnreadable)
+	_, _, err = w.Events(t.Context(), c, HistoryQuery{})
+	w.wantErr("events of one more", err, ErrUnreadable)
+	for name, q := range map[string]HistoryQuery{
+		"a source": {Source: s.ID}, "a registration": {Registration: first.ID}, "an event": {Event: must(gateway.EventID(s.ID, "", w.now, "x"))(w)},
+	} {
+		_, _, err = w.Deliveries(t.Context(), c, q)
+		w.wantErr("deliveries of "+name, err, nil)
+	}
+}
+
+func TestManyRegistrationsAreReadInParts(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	var ids []string
+	for n := range storage.MaxPageRows + 1 {
+		id := fmt.Sprintf("reg_%026d", n)
+		w.put(gateway.RegistrationKey(id), gateway.Registration{ID: id, Tenant: c.Tenant, Source: s.ID})
+		w.put(gateway.HealthKey(id), gateway.Link{ID: id})
+		w.put(gateway.OfTenant(c.Tenant, "R", id), TenantRegistration{Source: s.ID})
+		ids = append(ids, id)
+	}
+	rs := must(w.readRegistrations(t.Context(), append(ids, "reg_9")))(w)
+	if got := idsOf(rs, func(r gateway.Registration) string { return r.ID }); len(got) != len(ids) {
+		t.Errorf("readRegistrations: %d, want %d", len(got), len(ids))
+	}
+	if hs, err := w.Healths(t.Context(), append(rs, gateway.Registration{ID: "reg_9"})...); err != nil || len(hs) != len(ids) {
+		t.Errorf("Healths: %d, %v, want %d", len(hs), err, len(ids))
+	}
+	event := must(gateway.EventID(s.ID, "", w.now, "x"))(w)
+	for _, r := range rs {
+		w.deliveryOf(r, event, gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Failed})
+	}
+	if ds, _, err := w.Deliveries(t.Context(), c, HistoryQuery{Event: event}); err != nil || len(ds) != len(ids) || !slices.IsSortedFunc(ds, func(a, b ListedDelivery) int { return strings.Compare(a.ID, b.ID) }) {
+		t.Errorf("deliveries of an event: %d, %v, want %d in order", len(ds), err, len(ids))
+	}
+	for n := 1; n <= 2; n++ {
+		w.store.failAt(n)
+		_, err := w.Healths(t.Context(), rs...)
+		w.wantErr("Healths without a Store", err, errStore)
+		w.store.failAt(n)
+		_, err = w.readRegistrations(t.Context(), ids)
+		w.wantErr("readRegistrations without a Store", err, errStore)
+	}
+	w.store.heal()
+	if hs, err := w.Healths(t.Context()); err != nil || len(hs) != 0 {
+		t.Errorf("Healths of none: %v, %v", hs, err)
+	}
+}
+
+func TestHealthIsOfItsRegistration(t *testing.T) {
+	w := newWorld(t)
+	w.put(gateway.HealthKey("reg_1"), gateway.Health{Open: true, Since: w.now})
+	w.put(gateway.HealthKey("reg_2"), gateway.Health{Since: w.now.Add(time.Hour)})
+	hs, err := w.Healths(t.Context(), gateway.Registration{ID: "reg_2"}, gateway.Registration{ID: "reg_3"}, gateway.Registration{ID: "reg_1"})
+	if err != nil || len(hs) != 2 || !hs["reg_1"].Open || !hs["reg_2"].Since.Equal(w.now.Add(time.Hour)) {
+		t.Errorf("Healths = %+v, %v, want those of reg_1 and reg_2", hs, err)
+	}
+}
+
+func TestAttemptsAreListedOldestFirst(t *testing.T) {
+	w := newWorld(t)
+	w.answer = refuse
+	s, c := w.granted(direct)
+	r := w.register(c, s.ID, RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{10 * time.Second, 10 * time.Second, 10 * time.Second}}})
+	w.delivered(s, "m")
+	for range 2 {
+		w.pass(30 * time.Second)
+		w.work()
+	}
+	w.answer = nil
+	w.pass(30 * time.Second)
+	w.work()
+	id := gateway.DeliveryID(r.ID, w.eventIDs(s.ID)[0])
+	l, _, err := w.DeliveryOf(t.Context(), c, id)
+	w.ok(err)
+	if l.Status != gateway.Succeeded || l.Made != 4 || !l.Last.Alone {
+		t.Fatalf("the delivery is %+v, want it succeeded at the fourth attempt, which has no row", l.Delivery)
+	}
+	all, next, err := w.Attempts(t.Context(), l.Delivery, storage.Place{})
+	w.ok(err)
+	codes := idsOf(all, func(a gateway.Attempt) string { return fmt.Sprint(a.StatusCode) })
+	if !slices.Equal(codes, []string{"500", "500", "500", "200"}) || next != "" || !slices.IsSortedFunc(all, func(a, b gateway.Attempt) int { return a.At.Compare(b.At) }) {
+		t.Errorf("attempts %v, %q, want three refused and one accepted, oldest first", codes, next)
+	}
+	for _, a := range all {
+		if string(a.Answer) != "answered" {
+			t.Errorf("attempt %d with the answer %q", a.StatusCode, a.Answer)
+		}
+	}
+	for limit := 1; limit <= 5; limit++ {
+		got := []gateway.Attempt{}
+		at := storage.Place{Limit: limit}
+		for range 10 {
+			page, next, err := w.Attempts(t.Context(), l.Delivery, at)
+			w.ok(err)
+			if len(page) > limit {
+				t.Errorf("page of %d attempts, want %d at most", len(page), limit)
+			}
+			if got = append(got, page...); next == "" {
+				break
+			}
+			at.Cursor = next
+		}
+		if diff := cmp.Diff(all, got); diff != "" {
+			t.Errorf("attempts, %d a page (-all at once +got):\n%s", limit, diff)
+		}
+	}
+	d := l.Delivery
+	d.Last = nil
+	if as := must2(w.Attempts(t.Context(), d, storage.Place{}))(w); len(as) != 3 {
+		t.Errorf("attempts of a delivery without a last one: %d, want 3", len(as))
+	}
+	last := *l.Last
+	last.Alone = false
+	d.Last = &last
+	if as := must2(w.Attempts(t.Context(), d, storage.Place{}))(w); len(as) != 3 {
+		t.Errorf("attempts of a delivery whose last one has a row: %d, want 3", len(as))
+	}
+	w.put(storage.Key{Table: storage.Deliveries, PK: "A#" + id, SK: gateway.AttemptID(id, all[3])}, all[3])
+	if as := must2(w.Attempts(t.Context(), l.Delivery, storage.Place{}))(w); len(as) != 4 {
+		t.Errorf("attempts of a delivery whose last one got a row: %d, want 4", len(as))
+	}
+	w.store.failAt(1)
+	_, _, err = w.Attempts(t.Context(), d, storage.Place{})
+	w.wantErr("attempts without a Store", err, errStore)
+}
+
+func TestResendIsMadeIfTheTenantMayHaveIt(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.source(direct), w.tenant()
+	gr := w.grant(s.ID, c, nil)
+	r := w.register(c, s.ID, RegistrationChange{})
+	w.delivered(s, "m")
+	event := w.eventIDs(s.ID)[0]
+	id := gateway.DeliveryID(r.ID, event)
+	resend := func(what string, c Caller, want error) {
+		t.Helper()
+		do := func() {
+			d, err := w.ResendDelivery(t.Context(), c, id)
+			if w.wantErr("ResendDelivery "+what, err, want); err == nil && (d.ID != id || !d.Manual) {
+				t.Errorf("ResendDelivery %s = %+v, want a manual attempt to come", what, d)
+			}
+		}
+		if want == nil {
+			do()
+			return
+		}
+		w.wantUnwritten(what, do)
+	}
+	asked := len(w.asked)
+	resend("of its own", c, nil)
+	if w.work(); len(w.asked) != asked+1 {
+		t.Errorf("the endpoint was called %d times, want once", len(w.asked)-asked)
+	}
+	resend("by the operator", Operator(), nil)
+	w.work()
+	w.wantFaultsTold("ResendDelivery", func() deed {
+		return deed{do: func() error { return second(w.ResendDelivery(t.Context(), c, id)) }}
+	})
+	w.work()
+	resend("by another", w.other(), storage.ErrNotFound)
+	w.ok(second(w.DisableRegistration(t.Context(), c, r.ID)))
+	resend("of a disabled one", c, storage.ErrConflict)
+	w.ok(second(w.EnableRegistration(t.Context(), c, r.ID)))
+	w.work()
+	w.ok(w.DeleteGrant(t.Context(), s.ID, gr.ID))
+	resend("without a grant", c, ErrForbidden)
+	w.grant(s.ID, c, nil)
+	er, row := w.event(event)
+	er.Erased = true
+	w.putEvent(er, row.Body)
+	resend("of an erased event", c, storage.ErrConflict)
+	w.ok(w.store.Delete(t.Context(), row.Key, storage.AnyRev))
+	resend("of an event that is gone", c, storage.ErrConflict)
+	w.ok(w.DeleteRegistration(t.Context(), c, r.ID))
+	resend("of a removed one", c, storage.ErrConflict)
+}
+
+func TestNothingIsFoundWithoutAnError(t *testing.T) {
+	if err := orNotFound(nil, "event"); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("orNotFound(nil) = %v", err)
+	}
+	if err := orNotFound(errStore, "event"); err != errStore {
+		t.Errorf("orNotFound(%v) = %v", errStore, err)
+	}
+}
