@@ -246,8 +246,12 @@ func TestAPIKeyThatEndsBeforeTheOverlapKeepsItsEnd(t *testing.T) {
 	expires := w.now.Add(time.Hour)
 	made, _, err := w.CreateAPIKey(t.Context(), c, id, APIKey{Scope: ScopeRead, Expires: expires})
 	w.ok(err)
+	before, _ := w.row(gateway.APIKeyRow(made.Hash))
 	_, _, err = w.RotateAPIKey(t.Context(), c, "", id, 2*time.Hour)
 	w.ok(err)
+	if after, _ := w.row(gateway.APIKeyRow(made.Hash)); after.Rev != before.Rev {
+		t.Error("the key that ends before the overlap was written anew")
+	}
 	if l := must(w.APIKey(t.Context(), c, "", id))(w); len(l.Old) != 1 || l.Old[0].Hash != made.Hash || !l.Old[0].Expires.Equal(expires) {
 		t.Errorf("the old one is listed as %+v, want its end at %v", l.Old, expires)
 	}
@@ -261,6 +265,9 @@ func TestDeletedAPIKeyOpensNothing(t *testing.T) {
 	w.ok(err)
 	_, second, err := w.RotateAPIKey(t.Context(), c, "", id, time.Hour)
 	w.ok(err)
+	operators := w.id("key")
+	_, _, err = w.CreateAPIKey(t.Context(), Operator(), operators, APIKey{Scope: ScopeOperator})
+	w.ok(err)
 	w.wantUnwritten("another's", func() {
 		w.wantErr("DeleteAPIKey by another", w.DeleteAPIKey(t.Context(), other, "", id), storage.ErrNotFound)
 		w.wantErr("DeleteAPIKey by another, of the tenant", w.DeleteAPIKey(t.Context(), other, c.Tenant, id), storage.ErrNotFound)
@@ -268,6 +275,8 @@ func TestDeletedAPIKeyOpensNothing(t *testing.T) {
 		w.wantErr("RotateAPIKey by another", err, storage.ErrNotFound)
 		_, err = w.APIKey(t.Context(), other, c.Tenant, id)
 		w.wantErr("APIKey by another", err, storage.ErrNotFound)
+		_, err = w.APIKey(t.Context(), other, c.Tenant, operators)
+		w.wantErr("APIKey of the operator, by another", err, storage.ErrNotFound)
 	})
 	w.wantErr("DeleteAPIKey", w.DeleteAPIKey(t.Context(), Operator(), c.Tenant, id), nil)
 	for _, text := range []string{first, second} {
@@ -321,6 +330,11 @@ func TestAPIKeysAreListedByPages(t *testing.T) {
 		w.store.failAt(n)
 		_, _, err = w.APIKeys(t.Context(), c, "", storage.Place{})
 		w.wantErr("APIKeys without a Store", err, errStore)
+	}
+	w.store.heal()
+	w.newer(PlaceOf(APIKey{ID: "key_9", Tenant: c.Tenant}))
+	if _, _, err = w.APIKeys(t.Context(), c, "", storage.Place{}); err == nil {
+		t.Error("APIKeys with one of a newer release: no error")
 	}
 }
 

@@ -110,6 +110,9 @@ func TestDeletedAppIsTold(t *testing.T) {
 	if len(w.asked) != 1 {
 		t.Errorf("the endpoint was called %d times, want once, of its end", len(w.asked))
 	}
+	w.queue.fail = errStore
+	w.wantErr("RemoveApp without a queue", w.RemoveApp(t.Context(), r.ID, "why", 2), storage.ErrUnavailable)
+	w.queue.fail = nil
 	n := 0
 	w.wantFaultsTold("RemoveApp", func() deed {
 		n++

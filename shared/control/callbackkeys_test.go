@@ -205,8 +205,12 @@ func TestRotatedCallbackURLHoldsForTheOverlap(t *testing.T) {
 	}
 	w.pass(time.Hour - time.Millisecond)
 	takes("the old URL at the end of the overlap", first, true)
+	before, _ := w.row(gateway.CallbackKeyKey(s.ID, first[strings.LastIndex(first, "/")+1:]))
 	_, third, err := w.RotateCallbackKey(t.Context(), s.ID, id, 2*time.Hour) // the first keeps its end
 	w.ok(err)
+	if after, _ := w.row(before.Key); after.Rev != before.Rev {
+		t.Error("the key that ends before the overlap was written anew")
+	}
 	w.pass(time.Millisecond)
 	takes("the old URL after the overlap", first, false)
 	takes("the second URL", rotated, true)
@@ -309,6 +313,18 @@ func TestFaultWhileACallbackKeyIsMadeOrEndedIsTold(t *testing.T) {
 	w.wantFaultsTold("CallbackKeys", func() deed {
 		return deed{do: func() error { _, _, _, err := w.CallbackKeys(t.Context(), s.ID, storage.Place{}); return err }}
 	})
+}
+
+func TestCallbackKeyOfANewerReleaseIsNotPassedOver(t *testing.T) {
+	w := newWorld(t)
+	s := w.source(direct)
+	w.newer(gateway.CallbackKeyKey(s.ID, "secret"))
+	if url, err := w.FirstCallbackURL(t.Context(), s); err == nil {
+		t.Errorf("FirstCallbackURL beside a key of a newer release = %q, want an error", url)
+	}
+	if _, _, _, err := w.CallbackKeys(t.Context(), s.ID, storage.Place{}); err == nil {
+		t.Error("CallbackKeys with one of a newer release: no error")
+	}
 }
 
 func TestCallbackKeySealedForAnotherSourceIsNotOpened(t *testing.T) {

@@ -92,6 +92,10 @@ func TestEndpointIsAskedForItsConsent(t *testing.T) {
 			t.Errorf("it was asked with %s: %q, want %q", name, got, want)
 		}
 	}
+	line := w.log.String()
+	if !strings.Contains(line, `msg=challenge registration=`+r.ID) || !strings.Contains(line, "host=tenant.example code=204 outcome=") || strings.Contains(line, "a=b") {
+		t.Errorf("the challenge is logged as %s, want the host and the outcome alone", line)
+	}
 	for _, tt := range []struct {
 		name  string
 		asked float64

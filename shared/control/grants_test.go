@@ -140,6 +140,11 @@ func TestFaultWhileAGrantIsMadeOrRevokedIsTold(t *testing.T) {
 	w.wantFaultsTold("DeleteGrant again", func() deed {
 		return deed{do: func() error { return known(w.DeleteGrant(t.Context(), s.ID, "grt_9")) }}
 	})
+	w.newer(gateway.GrantKey(s.ID, c.Tenant, "grt_8"))
+	if _, err := w.Grant(t.Context(), s.ID, "grt_8"); err == nil || isError(err, storage.ErrNotFound) {
+		t.Errorf("Grant of a newer release: %v, want that it cannot be read", err)
+	}
+	w.ok(w.store.Delete(t.Context(), gateway.GrantKey(s.ID, c.Tenant, "grt_8"), storage.AnyRev))
 	w.wantFaultsTold("Grants", func() deed {
 		return deed{do: func() error { _, _, err := w.Grants(t.Context(), s.ID, storage.Place{}); return err }}
 	})

@@ -151,6 +151,69 @@ func TestEventsOfASourceAreListedNewestFirst(t *testing.T) {
 	w.store.failAt(3)
 	_, _, err = w.Events(t.Context(), Operator(), HistoryQuery{Source: s.ID})
 	w.wantErr("events without a Store", err, errStore)
+	w.store.failAt(1)
+	_, _, err = w.Events(t.Context(), Operator(), HistoryQuery{Source: "no source"})
+	w.wantErr("events of what is no source, without a Store", err, nil)
+	_, err = w.readEvents(t.Context(), nil)
+	w.wantErr("readEvents of none, without a Store", err, nil)
+}
+
+func TestHistoryOfANewerReleaseIsNotPassedOver(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	r := w.register(c, s.ID, RegistrationChange{})
+	id := w.eventAt(s, "1", w.now, gateway.EventRow{Type: "sent"})
+	w.deliveryOf(r, id, gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Succeeded})
+	w.newer(must(gateway.EventKey(id))(w))
+	for name, c := range map[string]Caller{"the operator": Operator(), "a tenant": c} {
+		if es, _, err := w.Events(t.Context(), c, HistoryQuery{Source: s.ID}); err == nil {
+			t.Errorf("events by %s = %+v, want an error", name, es)
+		}
+		if e, err := w.EventOf(t.Context(), c, id); err == nil || isError(err, storage.ErrNotFound) {
+			t.Errorf("EventOf by %s = %+v, %v, want that it cannot be read", name, e, err)
+		}
+	}
+	w.newer(gateway.DeliveryKey(r.ID, id))
+	if ds, _, err := w.Deliveries(t.Context(), c, HistoryQuery{}); err == nil {
+		t.Errorf("deliveries with one of a newer release = %+v, want an error", ds)
+	}
+	w.newer(gateway.HealthKey(r.ID))
+	if hs, err := w.Healths(t.Context(), r); err == nil {
+		t.Errorf("Healths with one of a newer release = %+v, want an error", hs)
+	}
+	w.newer(gateway.RegistrationKey(r.ID))
+	if rs, err := w.readRegistrations(t.Context(), []string{r.ID}); err == nil {
+		t.Errorf("readRegistrations of one of a newer release = %+v, want an error", rs)
+	}
+	w.newer(gateway.OfTenant(c.Tenant, "R", r.ID))
+	if ds, _, err := w.Deliveries(t.Context(), c, HistoryQuery{}); err == nil {
+		t.Errorf("deliveries of a tenant with a registration of a newer release = %+v, want an error", ds)
+	}
+	w.newer(gateway.FanOutKey(id, 0))
+	if ids, err := w.fannedOutTo(t.Context(), gateway.EventRow{ID: id, Long: true}); err == nil {
+		t.Errorf("fannedOutTo with a chunk of a newer release = %v, want an error", ids)
+	}
+}
+
+func TestPageOfEventsEndsBehindItsLastEvent(t *testing.T) {
+	row := func(id string) storage.Row {
+		return storage.Row{Key: storage.Key{SK: gateway.EventIDPrefix + "12345678" + id}}
+	}
+	for _, tt := range []struct {
+		name string
+		rows []storage.Row
+		next string
+		want string
+	}{
+		{"the last page", []storage.Row{row("a")}, "", ""},
+		{"one that ends with an event", []storage.Row{row("b"), row("a")}, "a.reg_1", "a."},
+		{"one that ends before another", []storage.Row{row("b")}, "a.reg_1", "a.reg_1"},
+		{"an empty one", nil, "a.reg_1", "a.reg_1"},
+	} {
+		if got := afterEvent(tt.rows, tt.next); got != tt.want {
+			t.Errorf("%s: afterEvent(%q) = %q, want %q", tt.name, tt.next, got, tt.want)
+		}
+	}
 }
 
 func TestEventOfAProvidersTimeIsListedByItsReceipt(t *testing.T) {
@@ -225,6 +288,7 @@ func TestEventsOfATenantAreThoseOfItsDeliveries(t *testing.T) {
 		t.Errorf("events when one is gone: %d, want %d", len(got), len(mine)-1)
 	}
 	w.wantFaultsTold("Events", func() deed {
+		w.ok(w.gw.Publish(t.Context(), s.ID)) // what is known of its grants is old
 		return deed{do: func() error {
 			_, _, err := w.Events(t.Context(), c, HistoryQuery{Limit: 1, Registration: a.ID})
 			return err
@@ -300,8 +364,13 @@ func TestEventIsWhoseHasADelivery(t *testing.T) {
 	get("one that is not there", c, must(gateway.EventID(s.ID, "", w.now, "2"))(w), storage.ErrNotFound)
 	w.ok(w.DeleteRegistration(t.Context(), c, r.ID))
 	get("of a removed registration", c, id, nil)
-	_ = none
-	w.wantFaultsTold("EventOf", func() deed { return deed{do: func() error { return second(w.EventOf(t.Context(), c, id)) }} })
+	another := w.eventAt(s, "3", w.now, gateway.EventRow{Type: "sent", Keys: map[string][]string{"label": {""}}})
+	w.deliveryOf(none, another, gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Succeeded})
+	get("of a tenant with one registration", other, another, nil)
+	w.wantFaultsTold("EventOf", func() deed {
+		w.ok(w.gw.Publish(t.Context(), s.ID))
+		return deed{do: func() error { return second(w.EventOf(t.Context(), c, id)) }}
+	})
 	w.pass(w.gw.Kept.History - time.Millisecond)
 	get("that ends in a moment", Operator(), id, nil)
 	w.pass(time.Millisecond)
@@ -310,7 +379,10 @@ func TestEventIsWhoseHasADelivery(t *testing.T) {
 
 func TestPayloadIsShownAsJSON(t *testing.T) {
 	w := newWorld(t)
-	w.gw.Providers["mute"] = mute{}
+	w.gw.Providers["mute"], w.gw.Providers["vague"] = mute{}, vague{}
+	if _, _, err := w.DataOf(&provider.Event{Provider: "vague"}); err == nil {
+		t.Error("DataOf an event whose parameters cannot be read: no error")
+	}
 	for _, tt := range []struct {
 		name         string
 		event        provider.Event
@@ -336,7 +408,15 @@ func TestPayloadIsShownAsJSON(t *testing.T) {
 	}
 }
 
-// mute is a provider that reads nothing.
+// vague is a provider that reads no parameters.
+type vague struct{ provider.Provider }
+
+func (vague) Data(*provider.Event) (json.RawMessage, error) { return []byte(`{}`), nil }
+func (vague) Parameters(*provider.Event) (json.RawMessage, error) {
+	return nil, errors.New("unreadable")
+}
+
+// mute is a provider that reads no payload.
 type mute struct{ provider.Provider }
 
 func (mute) Data(*provider.Event) (json.RawMessage, error) {

@@ -543,11 +543,50 @@ func TestDeletedGroupEndsWithItsKeysAndApps(t *testing.T) {
 	if got := w.registration(safe.ID); got.State != gateway.Enabled {
 		t.Errorf("another group's registration is %s", got.State)
 	}
+	before, _ := w.row(gateway.GroupKey(of.ID))
 	w.wantErr("DeleteGroup again", w.DeleteGroup(t.Context(), of.ID), nil)
+	if after, _ := w.row(gateway.GroupKey(of.ID)); after.Rev != before.Rev {
+		t.Error("DeleteGroup again wrote the group anew")
+	}
 	if again, _, _ := storage.Load[gateway.Group](t.Context(), w.store, gateway.GroupKey(of.ID)); again != got {
 		t.Errorf("the group after DeleteGroup again = %+v, want %+v", again, got)
 	}
 	w.wantErr("DeleteGroup of none", w.DeleteGroup(t.Context(), "grp_9"), storage.ErrNotFound)
+}
+
+func TestRowsOfANewerReleaseStopARemoval(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(gateway.SmartBots)
+	of := w.group(s.ID, "club")
+	w.newer(storage.Key{Table: storage.Registrations, PK: gateway.GroupKey(of.ID).PK, SK: "K#key_9"})
+	if err := w.DeleteGroup(t.Context(), of.ID); err == nil {
+		t.Error("DeleteGroup with a key of a newer release: no error")
+	}
+	w.newer(gateway.AppKey(of.ID, c.Tenant, "app"))
+	j := gateway.Job{ID: w.id("job"), Kind: gateway.JobCode, Group: of.ID}
+	if _, done, err := w.codeStep(t.Context(), &j); err == nil || done {
+		t.Errorf("codeStep with an app of a newer release: done %v, %v, want an error", done, err)
+	}
+	w.newer(PlaceOf(APIKey{ID: "key_9", Tenant: c.Tenant}))
+	j = gateway.Job{ID: w.id("job"), Kind: gateway.JobRemoval, Tenant: c.Tenant}
+	if _, done, err := w.removalStep(t.Context(), &j); err == nil || done || !w.stored(PlaceOf(APIKey{ID: "key_9", Tenant: c.Tenant})) {
+		t.Errorf("removalStep with a key of a newer release: done %v, %v, want an error, and the key left", done, err)
+	}
+	w.newer(gateway.GrantKey(s.ID, c.Tenant, "grt_9"))
+	if err := w.DeleteSource(t.Context(), s.ID, true); err == nil || !w.stored(gateway.SourceKey(s.ID)) {
+		t.Errorf("DeleteSource with a grant of a newer release: %v, want an error, and the source left", err)
+	}
+	sms := w.source(direct)
+	event := must(gateway.EventID(sms.ID, "", w.now, "x"))(w)
+	w.newer(must(gateway.EventKey(event))(w))
+	j = gateway.Job{ID: w.id("job"), Kind: gateway.JobErasure, Source: sms.ID, Match: gateway.Match{"message": {"m"}}}
+	for range gateway.HistoryShards {
+		if _, done, err := w.erasureStep(t.Context(), &j); err != nil {
+			return
+		} else if done {
+			t.Error("erasureStep over an event of a newer release: no error")
+		}
+	}
 }
 
 func TestGroupIsPublishedAndCleanedIfItsCodeMoved(t *testing.T) {

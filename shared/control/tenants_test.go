@@ -131,6 +131,27 @@ func TestChangeOfATenantLeavesWhatItDoesNotName(t *testing.T) {
 	})
 }
 
+func TestSourcesOfATenantAreEachNamedOnce(t *testing.T) {
+	w := newWorld(t)
+	c := w.tenant()
+	var want []string
+	for range 3 {
+		s := w.source(direct)
+		w.grant(s.ID, c, nil)
+		w.register(c, s.ID, RegistrationChange{})
+		w.register(c, s.ID, RegistrationChange{})
+		want = append(want, s.ID)
+	}
+	slices.Sort(want)
+	if got := must(w.sourcesOf(t.Context(), c.Tenant))(w); !slices.Equal(got, want) {
+		t.Errorf("sourcesOf = %v, want %v", got, want)
+	}
+	w.newer(gateway.OfTenant(c.Tenant, "R", "reg_9"))
+	if got, err := w.sourcesOf(t.Context(), c.Tenant); err == nil {
+		t.Errorf("sourcesOf with a registration of a newer release = %v, want an error", got)
+	}
+}
+
 func TestTenantThatIsEnabledIsReleased(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)

@@ -30,6 +30,7 @@ type world struct {
 	store *brittle
 	queue *outbox
 	now   time.Time
+	log   strings.Builder
 
 	asked  []*http.Request                        // of endpoints, in order
 	answer func(*http.Request) (int, http.Header) // what endpoints answer; nil: 200
@@ -54,7 +55,7 @@ func newWorld(t *testing.T) *world {
 	w.queue = &outbox{Queue: db, w: w}
 	g, err := gateway.New(gateway.Config{
 		Store: w.store, Queue: w.queue, Keys: keys, Providers: all.Providers(), PublicURL: "https://ringback.example",
-		Egress: &egress.Client{Transport: w}, Log: slog.New(slog.DiscardHandler), Alone: true,
+		Egress: &egress.Client{Transport: w}, Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Alone: true,
 		Now: func() time.Time { return w.now }, Random: func() float64 { return 0.5 },
 	})
 	if err != nil {
@@ -191,6 +192,12 @@ func (w *world) rows(pk string) []string {
 	q := storage.Query{Table: storage.Registrations, PK: pk, Consistent: true}
 	w.ok(storage.Each(w.t.Context(), w.store, q, func(r storage.Row) error { out = append(out, r.SK); return nil }))
 	return out
+}
+
+// newer stores a row of a newer release, which this one cannot read.
+func (w *world) newer(k storage.Key) {
+	w.t.Helper()
+	w.ok(w.store.Put(w.t.Context(), storage.Row{Key: k, Rev: storage.NewRev(), Data: []byte(`{"v":99}`)}, storage.AnyRev))
 }
 
 // row returns what is stored under k.
