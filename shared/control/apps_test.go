@@ -114,6 +114,10 @@ func TestDeletedAppIsTold(t *testing.T) {
 	w.wantErr("RemoveApp without a queue", w.RemoveApp(t.Context(), r.ID, "why", 2), storage.ErrUnavailable)
 	w.queue.fail = nil
 	n := 0
+	w.wantFaultsTold("DeleteRegistration of an app", func() deed {
+		r := w.app(c, of, w.id("x"))
+		return deed{do: func() error { return known(w.DeleteRegistration(t.Context(), c, r.ID)) }}
+	})
 	w.wantFaultsTold("RemoveApp", func() deed {
 		n++
 		r := w.app(c, of, strings.Repeat("x", n))

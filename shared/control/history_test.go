@@ -641,6 +641,21 @@ func TestDeliveriesOfManyRegistrationsAreNotMerged(t *testing.T) {
 	}
 }
 
+func TestEventIsLookedForOnItsSource(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	other := w.source(direct)
+	w.grant(other.ID, c, nil)
+	r := w.register(c, s.ID, RegistrationChange{})
+	w.register(c, other.ID, RegistrationChange{})
+	event := must(gateway.EventID(s.ID, "", w.now, "x"))(w)
+	rs := must(w.registrationsFor(t.Context(), c, HistoryQuery{Event: event, Source: other.ID}))(w)
+	if len(rs) != 1 || rs[0].ID != r.ID {
+		t.Errorf("registrations that an event may be for: %+v, want %s", rs, r.ID)
+	}
+	w.wantErr("registrations for what is no event", second(w.registrationsFor(t.Context(), c, HistoryQuery{Event: "evt_1"})), storage.ErrNotFound)
+}
+
 func TestManyRegistrationsAreReadInParts(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
@@ -720,7 +735,11 @@ func TestAttemptsAreListedOldestFirst(t *testing.T) {
 			t.Errorf("attempt %d with the answer %q", a.StatusCode, a.Answer)
 		}
 	}
-	for limit := 1; limit <= 5; limit++ {
+	for n := range 10 {
+		limit := n/2 + 1
+		if n == 1 {
+			w.store.Store = terse{w.store.Store}
+		}
 		got := []gateway.Attempt{}
 		at := storage.Place{Limit: limit}
 		for range 10 {
@@ -753,9 +772,16 @@ func TestAttemptsAreListedOldestFirst(t *testing.T) {
 	if as := must2(w.Attempts(t.Context(), l.Delivery, storage.Place{}))(w); len(as) != 4 {
 		t.Errorf("attempts of a delivery whose last one got a row: %d, want 4", len(as))
 	}
-	w.store.failAt(1)
-	_, _, err = w.Attempts(t.Context(), d, storage.Place{})
-	w.wantErr("attempts without a Store", err, errStore)
+	for _, d := range []gateway.Delivery{d, l.Delivery} {
+		w.store.failAt(1)
+		_, _, err = w.Attempts(t.Context(), d, storage.Place{})
+		w.wantErr("attempts without a Store", err, errStore)
+		w.store.heal()
+	}
+	w.newer(storage.Key{Table: storage.Deliveries, PK: "A#" + id, SK: gateway.AttemptID(id, all[0])})
+	if as, _, err := w.Attempts(t.Context(), d, storage.Place{}); err == nil {
+		t.Errorf("attempts with one of a newer release = %+v, want an error", as)
+	}
 }
 
 func TestResendIsMadeIfTheTenantMayHaveIt(t *testing.T) {
@@ -788,6 +814,7 @@ func TestResendIsMadeIfTheTenantMayHaveIt(t *testing.T) {
 	resend("by the operator", Operator(), nil)
 	w.work()
 	w.wantFaultsTold("ResendDelivery", func() deed {
+		w.ok(w.gw.Publish(t.Context(), s.ID)) // what is known of its grants is old
 		return deed{do: func() error { return second(w.ResendDelivery(t.Context(), c, id)) }}
 	})
 	w.work()

@@ -1,10 +1,13 @@
 package control
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -83,6 +86,88 @@ func TestMergedPagesJoinToTheWholeInOrder(t *testing.T) {
 			t.Fatalf("rows of all pages (-want +got):\n%s", diff)
 		}
 	})
+}
+
+func TestPartIsReadBetweenItsTimesFromTheCursorOn(t *testing.T) {
+	p := part{storage.Query{Table: storage.Deliveries, PK: "D#reg_2#0"}, "reg_2", "src-00000001"}
+	at := time.Date(2100, 3, 1, 12, 0, 0, 0, time.UTC)
+	floor := func(d time.Duration) string { return gateway.EventIDFloor(p.source, at.Add(d)) }
+	event, err := gateway.EventID(p.source, "", at, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cursor := event[idNumberChars:]
+	for _, tt := range []struct {
+		name     string
+		q        HistoryQuery
+		from, to string
+		limit    int
+	}{
+		{"all", HistoryQuery{}, "", "", 50/4 + 8},
+		{"a row a page", HistoryQuery{Limit: 1}, "", "", 1},
+		{"ten rows a page", HistoryQuery{Limit: 10}, "", "", 10},
+		{"the most rows a page", HistoryQuery{Limit: 100}, "", "", 100/4 + 8},
+		{"since a time", HistoryQuery{Since: at}, floor(-8 * 24 * time.Hour), "", 20},
+		{"until a time", HistoryQuery{Until: at}, "", floor(time.Hour), 20},
+		{"from a cursor", HistoryQuery{Cursor: cursor + ".reg_2"}, "", event, 20},
+		{"from the cursor of a registration before", HistoryQuery{Cursor: cursor + ".reg_1"}, "", event, 20},
+		{"from the cursor of a registration after", HistoryQuery{Cursor: cursor + ".reg_3"}, "", event + "~", 20},
+		{"from a cursor, until a time after", HistoryQuery{Cursor: cursor + ".reg_1", Until: at}, "", event, 20},
+		{"from a cursor, until a time before", HistoryQuery{Cursor: cursor + ".reg_1", Until: at.Add(-2 * time.Hour)}, "", floor(-time.Hour), 20},
+	} {
+		b, err := tt.q.bound(p)
+		if err != nil || b.From != tt.from || b.To != tt.to || b.Limit != tt.limit || !b.Newest || b.PK != p.PK {
+			t.Errorf("%s: bound = %+v, %v, want from %q to %q, %d rows", tt.name, b, err, tt.from, tt.to, tt.limit)
+		}
+	}
+	for _, cursor := range []string{"\xff.reg_1", "x", strings.Repeat("x", gateway.MaxName) + "."} {
+		if _, err := (HistoryQuery{Cursor: cursor}).bound(p); !errors.Is(err, storage.ErrInvalid) {
+			t.Errorf("bound from the cursor %q: %v, want ErrInvalid", cursor, err)
+		}
+	}
+	if _, err := (HistoryQuery{Cursor: strings.Repeat("x", gateway.MaxName-1) + "."}).bound(p); err != nil {
+		t.Errorf("bound from the longest cursor: %v", err)
+	}
+}
+
+func TestPageNeverEndsBeforeWhereItBegan(t *testing.T) {
+	parts := []part{{id: "reg_1", source: "src-00000001"}}
+	q := HistoryQuery{Cursor: "b.reg_1"}
+	at := gateway.EventIDPrefix + "00000001"
+	for _, tt := range []struct{ next, want string }{
+		{at + "a", "a.reg_1"},
+		{at + "b", "b.reg_1"},
+		{at + "c", "b.reg_1"}, // newer than the cursor
+		{"", ""},
+	} {
+		rows, next := q.join(parts, []storage.Page{{Next: tt.next}})
+		if len(rows) != 0 || next != tt.want {
+			t.Errorf("an empty page that got to %q: cursor %q, want %q", tt.next, next, tt.want)
+		}
+	}
+}
+
+func TestPartsAreReadSoManyAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, err := gateway.New(gateway.Config{Store: slowLists{}, Queue: idle{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		parts := slices.Repeat([]part{{storage.Query{Table: storage.Deliveries, PK: "D#reg_1#0"}, "reg_1", "src-00000001"}}, 2*readsAtOnce)
+		if _, _, err := New(g).merge(t.Context(), parts, HistoryQuery{}); err != nil || time.Since(began) != 2*time.Second {
+			t.Errorf("%d lists of a second took %v, %v; want 2s", len(parts), time.Since(began), err)
+		}
+	})
+}
+
+// slowLists is a Store whose lists take a second.
+type slowLists struct{ storage.Store }
+
+// List implements storage.Store.
+func (slowLists) List(context.Context, storage.Query) (storage.Page, error) {
+	time.Sleep(time.Second)
+	return storage.Page{}, nil
 }
 
 func TestCursorThatNoPageEndedWithIsRefused(t *testing.T) {

@@ -86,6 +86,60 @@ func TestManyEntriesAreDroppedInParts(t *testing.T) {
 	}
 }
 
+func TestChangeIsPublishedOnceMoreForNewEntries(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	r := w.register(c, s.ID, RegistrationChange{})
+	listed, _ := w.row(gateway.OnSource(s.ID, r.ID))
+	for _, tt := range []struct {
+		name   string
+		change RegistrationChange
+		want   int
+	}{
+		{"the description", RegistrationChange{Description: new("x")}, 1},
+		{"the match", RegistrationChange{Match: &gateway.Match{"status": {"a"}}}, 2},
+		{"nothing", RegistrationChange{}, 1},
+	} {
+		times := 0
+		w.store.onPut = func(row storage.Row) {
+			if row.PK == gateway.SourceKey(s.ID).PK && row.SK == "V" {
+				times++
+			}
+		}
+		w.ok(second(w.ChangeRegistration(t.Context(), c, r.ID, 0, tt.change)))
+		if times != tt.want {
+			t.Errorf("a change of %s is published %d times, want %d", tt.name, times, tt.want)
+		}
+	}
+	w.store.onPut = nil
+	if row, ok := w.row(gateway.OnSource(s.ID, r.ID)); !ok || row.Rev != listed.Rev {
+		t.Errorf("a change lists the registration anew (%v)", ok)
+	}
+}
+
+func TestRegistrationThatIsSetAgainIsListedAgain(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(gateway.SmartBots)
+	r := w.app(c, w.group(s.ID, "club"), "app")
+	w.ok(w.DeleteRegistration(t.Context(), c, r.ID))
+	old, row, err := storage.Load[gateway.Registration](t.Context(), w.store, gateway.RegistrationKey(r.ID))
+	w.ok(err)
+	again := old
+	again.State, again.Why, again.Since = gateway.Enabled, "", w.now
+	again = must(w.PutRegistration(t.Context(), old, row, again))(w)
+	if again.Rev != old.Rev+1 || !w.stored(gateway.OnSource(s.ID, r.ID)) {
+		t.Errorf("set again it is %+v, on its source's list: %v", again, w.stored(gateway.OnSource(s.ID, r.ID)))
+	}
+	for _, k := range []storage.Key{gateway.RegistrationKey(r.ID), gateway.OfTenant(c.Tenant, "R", r.ID), gateway.HintKey(s.ID, "group=5b1f0000-0000-4000-8000-000000000001", "group_chat", r.ID)} {
+		if row, ok := w.row(k); !ok || !row.Expires.IsZero() {
+			t.Errorf("set again, %v is there %v, until %v, want it without end", k, ok, row.Expires)
+		}
+	}
+	if rs, _, err := w.ListRegistrations(t.Context(), c, "", "", storage.Place{}); err != nil || len(rs) != 1 {
+		t.Errorf("ListRegistrations = %+v, %v, want it", rs, err)
+	}
+}
+
 func TestRemovedRegistrationIsATombstone(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
@@ -263,6 +317,17 @@ func TestFaultOfAnEnableOrDisableIsTold(t *testing.T) {
 			},
 		}
 	})
+	for name, again := range map[string]func(id string) error{
+		"EnableRegistration":  func(id string) error { return second(w.EnableRegistration(t.Context(), c, id)) },
+		"DisableRegistration": func(id string) error { return second(w.DisableRegistration(t.Context(), c, id)) },
+		"DeleteRegistration":  func(id string) error { return known(w.DeleteRegistration(t.Context(), c, id)) },
+	} {
+		w.wantFaultsTold(name+" again", func() deed {
+			r := w.register(c, s.ID, RegistrationChange{})
+			w.ok(again(r.ID))
+			return deed{do: func() error { return again(r.ID) }}
+		})
+	}
 	w.wantFaultsTold("removeRegistration", func() deed {
 		r := w.register(c, s.ID, RegistrationChange{})
 		before := w.published(s.ID)

@@ -78,8 +78,9 @@ func (w *world) opened(r gateway.Registration, field, sealed string) string {
 func TestRegistrationThatCannotBeIsRefused(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
-	chat := w.source(tencentChat)
+	chat, withheld := w.source(tencentChat), w.source(direct)
 	w.grant(chat.ID, c, nil)
+	w.grant(withheld.ID, w.tenant(), nil)
 	limited := c
 	limited.Limits = gateway.Limits{DeliveriesPerSecond: 10, Concurrency: 5}
 	values := func(n int) []string {
@@ -166,9 +167,13 @@ func TestRegistrationThatCannotBeIsRefused(t *testing.T) {
 	}
 	w.wantUnwritten("refused creates", func() {
 		_, _, err := w.CreateRegistration(t.Context(), c, w.id("reg"), s.ID, RegistrationChange{})
-		w.wantErr("CreateRegistration without URL", err, storage.ErrInvalid)
-		_, _, err = w.CreateRegistration(t.Context(), c, w.id("reg"), w.source2(), RegistrationChange{URL: new(endpointURL)})
-		w.wantErr("CreateRegistration on a source that is not granted", err, storage.ErrNotFound)
+		if w.wantErr("CreateRegistration without URL", err, storage.ErrInvalid); err == nil || !strings.HasSuffix(err.Error(), "want one") {
+			t.Errorf("CreateRegistration without URL: %v, want it to say so", err)
+		}
+		for name, source := range map[string]string{"that is not granted": withheld.ID, "that is not there": w.source2()} {
+			_, _, err = w.CreateRegistration(t.Context(), c, w.id("reg"), source, RegistrationChange{URL: new(endpointURL)})
+			w.wantErr("CreateRegistration on a source "+name, err, storage.ErrNotFound)
+		}
 		_, _, err = w.CreateRegistration(t.Context(), c, w.id("reg"), chat.ID, RegistrationChange{URL: new(endpointURL)})
 		if w.wantErr("CreateRegistration of tencent-chat without event types", err, storage.ErrInvalid); err == nil || !strings.Contains(err.Error(), `"`+w.gw.Providers[tencentChat].EventTypes()[0].Name+`"`) {
 			t.Errorf("CreateRegistration of tencent-chat without event types: %v, want an example", err)
@@ -500,6 +505,22 @@ func TestFaultWhileARegistrationIsMadeOrChangedIsTold(t *testing.T) {
 			return second(w.Warnings(t.Context(), gateway.Registration{Source: s.ID, Format: gateway.Raw}))
 		}}
 	})
+}
+
+func TestRegistrationThatIsMadeAgainHasALaterRevision(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	id := w.id("reg")
+	for want := 1; want <= 2; want++ { // the second after a crash
+		r, _, err := w.CreateRegistration(t.Context(), c, id, s.ID, RegistrationChange{URL: new(endpointURL)})
+		if w.wantErr("CreateRegistration", err, nil); r.Rev != want || w.registration(id).Rev != want {
+			t.Errorf("CreateRegistration: revision %d, want %d", r.Rev, want)
+		}
+	}
+	w.newer(gateway.OfTenant(c.Tenant, "R", "reg_9"))
+	if err := w.RoomFor(t.Context(), c, s.ID, w.id("reg")); err == nil || isError(err, ErrLimit) {
+		t.Errorf("RoomFor one beside one of a newer release: %v, want that it cannot be read", err)
+	}
 }
 
 func TestConflictOfACreateIsTold(t *testing.T) {

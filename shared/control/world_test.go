@@ -338,7 +338,9 @@ func (s *brittle) Get(ctx context.Context, keys ...storage.Key) ([]storage.Row, 
 	if err := s.call(fmt.Sprint("Get ", keys), ""); err != nil {
 		return nil, err
 	}
-	return s.Store.Get(ctx, keys...)
+	rows, err := s.Store.Get(ctx, keys...)
+	slices.Reverse(rows) // they come in any order
+	return rows, err
 }
 
 // List implements storage.Store.
@@ -506,6 +508,21 @@ func pages[T any](w *world, list func(storage.Place) ([]T, string, error)) []T {
 	}
 	w.t.Fatal("the list does not end")
 	return nil
+}
+
+// A terse Store says of a page that it is the last if nothing follows it.
+type terse struct{ storage.Store }
+
+// List implements storage.Store.
+func (s terse) List(ctx context.Context, q storage.Query) (storage.Page, error) {
+	p, err := s.Store.List(ctx, q)
+	if err == nil && p.Next != "" {
+		q.After = p.Next
+		if rest, err := s.Store.List(ctx, q); err == nil && len(rest.Rows) == 0 {
+			p.Next = ""
+		}
+	}
+	return p, err
 }
 
 // A rivalStore has another do something before the first Delete.
