@@ -241,6 +241,13 @@ func TestEnablingAsksForConsent(t *testing.T) {
 	_, err := w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new("https://tenant.example/2")})
 	w.wantErr("ChangeRegistration without a Store", err, errStore)
 	w.store.heal()
+	w.answer = consents("", "")
+	waits := w.register(c, s.ID, RegistrationChange{})
+	w.answer = consents("*", "")
+	w.store.failOn = "Delete " + gateway.HealthKey(waits.ID).PK // it forgets failures when it is enabled
+	_, err = w.ChangeRegistration(t.Context(), c, waits.ID, 0, RegistrationChange{URL: new("https://tenant.example/2")})
+	w.wantErr("ChangeRegistration that enables, without a Store", err, errStore)
+	w.store.failOn = ""
 	w.wantFaultsTold("CreateRegistration that must consent", func() deed {
 		id := w.id("reg")
 		by := c

@@ -193,6 +193,11 @@ func TestRegistrationIsDisabledByRequest(t *testing.T) {
 			t.Errorf("DisableRegistration again = %+v, want it as it was", got)
 		}
 	})
+	w.put(gateway.HealthKey(r.ID), gateway.Link{ID: "failures"})
+	w.ok(second(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Description: new("x")})))
+	if !w.stored(gateway.HealthKey(r.ID)) {
+		t.Error("a change of a disabled registration forgets its failures")
+	}
 	w.wantErr("DisableRegistration by another", second(w.DisableRegistration(t.Context(), w.other(), r.ID)), storage.ErrNotFound)
 	if js := must2(w.Jobs(t.Context(), c, "", storage.Place{}))(w); len(js) != 0 {
 		t.Errorf("jobs %+v, want none", js)

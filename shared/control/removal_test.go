@@ -156,14 +156,17 @@ func TestRemovalOfAGrantIsPublished(t *testing.T) {
 func TestRemovalGoesOnAfterEachFault(t *testing.T) {
 	w := newWorld(t)
 	s := w.source(direct)
-	w.answer = refuse
-	n := 0
 	w.wantFaultsTold("removalStep", func() deed {
-		n++
 		c := w.tenant()
 		w.grant(s.ID, c, nil)
 		r := w.register(c, s.ID, RegistrationChange{})
-		w.delivered(s, fmt.Sprint("m", n))
+		event, n := "", 0
+		for gateway.DeliveryKey(r.ID, event).PK != gateway.DeliveryPK(r.ID, 0) { // so that each time as many calls follow
+			n++
+			event = must(gateway.EventID(s.ID, "", w.now, fmt.Sprint(n)))(w)
+		}
+		attempted := w.deliveryOf(r, event, gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Failed})
+		w.put(storage.Key{Table: storage.Deliveries, PK: "A#" + attempted, SK: "att_1"}, gateway.Attempt{At: w.now})
 		running := must(w.StartRelease(t.Context(), c, w.id("job"), r.ID, Span{}))(w)
 		j := gateway.Job{ID: w.id("job"), Kind: gateway.JobRemoval, Tenant: c.Tenant}
 		w.put(gateway.OfTenant(c.Tenant, "J", j.ID), gateway.Link{ID: j.ID})
@@ -177,7 +180,7 @@ func TestRemovalGoesOnAfterEachFault(t *testing.T) {
 				return errors.New("it does not end")
 			},
 			done: func() {
-				if rows := w.rows(gateway.TenantKey(c.Tenant).PK); len(rows)+len(w.deliveryRows(r.ID)) != 0 || w.stored(gateway.RegistrationKey(r.ID)) || w.stored(gateway.JobKey(running.ID)) {
+				if rows := w.rows(gateway.TenantKey(c.Tenant).PK); len(rows)+len(w.deliveryRows(r.ID))+w.attemptRows(attempted) != 0 || w.stored(gateway.RegistrationKey(r.ID)) || w.stored(gateway.JobKey(running.ID)) {
 					t.Errorf("rows %v and %d deliveries are left", rows, len(w.deliveryRows(r.ID)))
 				}
 			},

@@ -257,33 +257,37 @@ type deed struct {
 	done func() // checks
 }
 
-// wantFaultsTold makes a deed over and over, each time anew, and has one more
-// call to the Store fail each time: the deed must end with that error, and done
-// again must end what it began.
+// wantFaultsTold makes a deed, and once more, each time anew, for each call to
+// the Store that it made, which fails: the deed must end with that error, and
+// done again must end what it began.
 func (w *world) wantFaultsTold(what string, prepare func() deed) {
 	w.t.Helper()
-	for n := 1; ; n++ {
+	calls := 0
+	for n := 0; n <= calls; n++ {
 		d := prepare()
 		w.store.failAt(n)
 		err := d.do()
 		failed := w.store.heal()
-		if failed == "" {
-			if w.wantErr(what, err, nil); err == nil && d.done != nil {
-				d.done()
-			}
-			if n == 1 {
-				w.t.Errorf("%s: no call to the Store", what)
-			}
-			return
+		if n == 0 {
+			calls = w.store.calls
 		}
-		w.wantErr(fmt.Sprintf("%s, whose call %d (%s) fails", what, n, failed), err, errStore)
-		err = d.do()
-		if w.wantErr(fmt.Sprintf("%s again, whose call %d (%s) had failed", what, n, failed), err, nil); err == nil && d.done != nil {
+		if failed != "" {
+			w.wantErr(fmt.Sprintf("%s, whose call %d (%s) fails", what, n, failed), err, errStore)
+			what := fmt.Sprintf("%s again, whose call %d (%s) had failed", what, n, failed)
+			err = d.do()
+			w.wantErr(what, err, nil)
+		} else {
+			w.wantErr(what, err, nil)
+		}
+		if err == nil && d.done != nil {
 			d.done()
 		}
 		if w.t.Failed() {
 			return
 		}
+	}
+	if calls == 0 {
+		w.t.Errorf("%s: no call to the Store", what)
 	}
 }
 
@@ -297,6 +301,7 @@ type brittle struct {
 	fails  int // the number of the call that fails; 0: none does
 	failed string
 	last   string
+	failOn string // the beginning of calls that fail; empty: none do
 	writes int
 	onPut  func(storage.Row) // before each Put
 }
@@ -326,6 +331,9 @@ func (s *brittle) call(what, name string) error {
 		s.calls++
 	}
 	s.last = name
+	if s.failOn != "" && strings.HasPrefix(what, s.failOn) {
+		return errStore
+	}
 	if s.fails != 0 && s.calls == s.fails {
 		s.failed = what
 		return errStore
