@@ -173,6 +173,10 @@ func TestHistoryOfANewerReleaseIsNotPassedOver(t *testing.T) {
 			t.Errorf("EventOf by %s = %+v, %v, want that it cannot be read", name, e, err)
 		}
 	}
+	w.put(must(gateway.EventKey(id))(w), gateway.EventRow{ID: "no id", Received: w.now})
+	if es, _, err := w.Events(t.Context(), Operator(), HistoryQuery{Source: s.ID}); err == nil {
+		t.Errorf("events with one whose id is none = %+v, want an error", es)
+	}
 	w.newer(gateway.DeliveryKey(r.ID, id))
 	if ds, _, err := w.Deliveries(t.Context(), c, HistoryQuery{}); err == nil {
 		t.Errorf("deliveries with one of a newer release = %+v, want an error", ds)

@@ -317,9 +317,17 @@ func TestErasureReachesWhoGotAnEventByAReplayOrInChunks(t *testing.T) {
 	later := w.register(c, s.ID, RegistrationChange{})
 	must(w.StartReplay(t.Context(), c, w.id("job"), later.ID, Span{Since: w.now.Add(-time.Minute)}))(w)
 	w.work()
-	w.pass(time.Minute)
-	w.ok(w.gw.Retry(t.Context()))
-	w.work()
+	answered := func(r gateway.Registration) bool {
+		return len(must(w.gw.LoadDelivery(t.Context(), gateway.DeliveryID(r.ID, id)))(w).LastAnswer()) > 0
+	}
+	for n := 0; !answered(later); n++ {
+		if n == 10 {
+			t.Fatal("the replayed event was not delivered in ten minutes")
+		}
+		w.pass(time.Minute)
+		w.ok(w.gw.Retry(t.Context()))
+		w.work()
+	}
 	listed, unlisted := w.register(c, s.ID, RegistrationChange{}), w.register(c, s.ID, RegistrationChange{})
 	er, row := w.event(id)
 	if !slices.Equal(er.Match, []string{first.ID}) {
@@ -349,10 +357,22 @@ func TestErasureReachesWhoGotAnEventByAReplayOrInChunks(t *testing.T) {
 		t.Errorf("fannedOutTo of an event with few registrations = %v, want %s", got, first.ID)
 	}
 	j := gateway.Job{ID: w.id("job"), Kind: gateway.JobErasure, Source: s.ID, Match: gateway.Match{"message": {"m"}}}
+	for _, call := range []string{"Get [{deliveries F#", "List P#", "List A#", "Get [{deliveries D#", "Put D#", "Put E#"} {
+		w.store.failOn = call
+		again := j
+		var err error
+		for range gateway.HistoryShards {
+			if _, _, err = w.erasureStep(t.Context(), &again); err != nil {
+				break
+			}
+		}
+		w.wantErr("erasureStep whose calls "+call+" fail", err, errStore)
+	}
+	w.store.failOn = ""
 	w.run(&j, w.erasureStep)
-	for _, r := range []gateway.Registration{first, later, listed, unlisted} {
-		if d := must(w.gw.LoadDelivery(t.Context(), gateway.DeliveryID(r.ID, id)))(w); len(d.LastAnswer()) != 0 {
-			t.Errorf("the answer of a delivery (%s) is left", d.Status)
+	for name, r := range map[string]gateway.Registration{"its row": first, "a replay": later, "its first chunk": listed, "its second chunk": unlisted} {
+		if answered(r) {
+			t.Errorf("the answer to a delivery that %s names is left", name)
 		}
 	}
 }

@@ -226,6 +226,7 @@ func TestJobsAreListedByPages(t *testing.T) {
 	w.wantErr("JobOf another tenant", second(w.JobOf(t.Context(), w.other(), mine[0])), storage.ErrNotFound)
 	w.wantErr("JobOf the operator's", second(w.JobOf(t.Context(), c, operators[0])), storage.ErrNotFound)
 	w.wantErr("JobOf none", second(w.JobOf(t.Context(), c, "job_9")), storage.ErrNotFound)
+	w.wantErr("JobOf none, by the operator", second(w.JobOf(t.Context(), Operator(), "job_9")), storage.ErrNotFound)
 }
 
 func TestJobThatWasDecidedCannotBeCancelled(t *testing.T) {
@@ -320,6 +321,7 @@ func TestDryRunHasBounds(t *testing.T) {
 	for n := range dryRunShown + 5 {
 		w.eventAt(s, fmt.Sprint(n), w.now.Add(time.Duration(n)*time.Second), gateway.EventRow{Type: "delivered", Keys: map[string][]string{"label": {""}}})
 	}
+	w.eventAt(s, "of our own", w.now, gateway.EventRow{Type: gateway.TestEventType, Only: r.ID})
 	got := must(w.DryRunRegistration(t.Context(), c, r.ID, time.Time{}, RegistrationChange{}))(w)
 	if got.Looked != dryRunShown+5 || got.Matched != dryRunShown+5 || len(got.Events) != dryRunShown || !got.Complete {
 		t.Errorf("dry run: %d of %d, %d shown, complete %v; want %d, of which %d are shown", got.Matched, got.Looked, len(got.Events), got.Complete, dryRunShown+5, dryRunShown)

@@ -32,6 +32,7 @@ type world struct {
 	now   time.Time
 	log   strings.Builder
 
+	mu     sync.Mutex                             // of asked: endpoints are called at once
 	asked  []*http.Request                        // of endpoints, in order
 	answer func(*http.Request) (int, http.Header) // what endpoints answer; nil: 200
 }
@@ -70,7 +71,9 @@ func (w *world) pass(d time.Duration) { w.now = w.now.Add(d) }
 
 // RoundTrip implements http.RoundTripper.
 func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
+	w.mu.Lock()
 	w.asked = append(w.asked, r)
+	w.mu.Unlock()
 	code, header := http.StatusOK, http.Header{}
 	if w.answer != nil {
 		code, header = w.answer(r)
@@ -347,7 +350,9 @@ func (s *brittle) Get(ctx context.Context, keys ...storage.Key) ([]storage.Row, 
 		return nil, err
 	}
 	rows, err := s.Store.Get(ctx, keys...)
-	slices.Reverse(rows) // they come in any order
+	if n := len(rows); n > 1 { // they come in any order
+		rows = append(rows[1:n:n], rows[0])
+	}
 	return rows, err
 }
 
@@ -387,6 +392,7 @@ func (s *brittle) Delete(ctx context.Context, k storage.Key, was string) error {
 // An outbox keeps what is sent until it is passed on.
 type outbox struct {
 	storage.Queue
+	mu    sync.Mutex // of Send, which deliveries call at once
 	w     *world
 	sent  []sentMessage
 	fail  error // of each call
@@ -406,6 +412,8 @@ type sentMessage struct {
 
 // Send implements storage.Queue.
 func (o *outbox) Send(_ context.Context, q storage.QueueName, ms []storage.Message) []error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	errs := make([]error, len(ms))
 	for i, m := range ms {
 		if errs[i] = o.fail; o.fail == nil {
