@@ -2,6 +2,7 @@ package control
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"ringback/shared/gateway"
@@ -253,23 +254,26 @@ func TestEnablingForgetsFailuresAndReleasesTheLastMoment(t *testing.T) {
 // TestFailuresOfBeforeAnEnableDisableNothing has an endpoint fail for longer than
 // registrations are disabled after, be enabled, and fail once more.
 func TestFailuresOfBeforeAnEnableDisableNothing(t *testing.T) {
-	w := newWorld(t)
-	w.answer = refuse
-	s, c := w.granted(direct)
-	r := w.register(c, s.ID, RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{}}})
-	for day := range 8 {
-		w.delivered(s, "first "+string(rune('a'+day)))
-		w.pass(24 * time.Hour)
-	}
-	if got := w.registration(r.ID); got.State != gateway.Disabled {
-		t.Fatalf("after eight days of failures the registration is %s, want disabled", got.State)
-	}
-	w.ok(second(w.EnableRegistration(t.Context(), c, r.ID)))
-	w.pass(time.Hour)
-	w.delivered(s, "second")
-	if got := w.registration(r.ID); got.State != gateway.Enabled {
-		t.Errorf("after the first failure since it was enabled the registration is %s (%s), want enabled", got.State, got.Why)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.answer = refuse
+		s, c := w.granted(direct)
+		r := w.register(c, s.ID, RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{}}})
+		for day := range 8 {
+			w.delivered(s, "first "+string(rune('a'+day)))
+			w.pass(24 * time.Hour)
+			time.Sleep(24 * time.Hour) // both clocks: failures count only while they go alike
+		}
+		if got := w.registration(r.ID); got.State != gateway.Disabled {
+			t.Fatalf("after eight days of failures the registration is %s, want disabled", got.State)
+		}
+		w.ok(second(w.EnableRegistration(t.Context(), c, r.ID)))
+		w.pass(time.Hour)
+		w.delivered(s, "second")
+		if got := w.registration(r.ID); got.State != gateway.Enabled {
+			t.Errorf("after the first failure since it was enabled the registration is %s (%s), want enabled", got.State, got.Why)
+		}
+	})
 }
 
 func TestEnableAndReleaseReleasesAll(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -50,7 +51,7 @@ func TestCredentialsOfASourceRotate(t *testing.T) {
 		Provider: direct, Name: new("sms"), Basic: &provider.Login{Name: "login", Password: "first"},
 	}))(w)
 	w.pass(time.Hour)
-	check := func(what, source, field string, secrets []gateway.Secret, want string) {
+	check := func(what, source, field string, secrets []keyring.Secret, want string) {
 		t.Helper()
 		if len(secrets) != 2 || !secrets[0].Since.Equal(w.now) || !secrets[0].Until.IsZero() || !secrets[1].Until.Equal(w.now.Add(2*time.Hour)) {
 			t.Fatalf("%s: %+v, want a new one, and the old with its end", what, secrets)
@@ -123,10 +124,10 @@ func TestSecretsOfARegistrationRotate(t *testing.T) {
 
 func TestSecretsThatHoldAreListed(t *testing.T) {
 	w := newWorld(t)
-	secrets := []gateway.Secret{
+	secrets := []keyring.Secret{
 		{Sealed: "new"}, {Sealed: "ends", Until: w.now.Add(time.Millisecond)}, {Sealed: "ended", Until: w.now}, {Sealed: "long ended", Until: w.now.Add(-time.Hour)},
 	}
-	got := idsOf(w.Holding(secrets), func(s gateway.Secret) string { return s.Sealed })
+	got := idsOf(w.Holding(secrets), func(s keyring.Secret) string { return s.Sealed })
 	if strings.Join(got, " ") != "new ends" {
 		t.Errorf("Holding = %v, want new and ends", got)
 	}
