@@ -128,7 +128,12 @@ func (w work) serve(ctx context.Context, ln net.Listener, h http.Handler) error 
 		return server.Shutdown(end)
 	})
 	group.Go(func() error { return w.consume(ctx, storage.EventsQueue, w.g.FanOut, eventHandlers) })
-	group.Go(func() error { return w.consume(ctx, storage.RetryQueue, w.g.Redeliver, retryHandlers) })
+	group.Go(func() error {
+		if err := w.g.Recover(ctx); err != nil {
+			slog.Error("retry", "outcome", "not recovered", "why", err.Error()) // what it was for falls due
+		}
+		return w.consume(ctx, storage.RetryQueue, w.g.Redeliver, retryHandlers)
+	})
 	group.Go(func() error { return w.schedule(ctx) })
 	if w.demo != nil {
 		group.Go(func() error { return w.demo.play(ctx) })

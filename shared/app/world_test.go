@@ -162,6 +162,9 @@ func (w *world) serve(ctx context.Context, q storage.QueueName, h storage.Handle
 		w.aws.Serve(ctx, q, h)
 		return
 	}
+	if q == storage.RetryQueue {
+		w.g.Recover(ctx) // what is not handed out anew falls due
+	}
 	w.db.Serve(ctx, q, embedded.Consumer{Handler: h, Batch: 5, Concurrency: 32, Timeout: time.Minute})
 }
 

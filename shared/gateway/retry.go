@@ -31,8 +31,7 @@ type retries struct {
 	deliveries *deliveries
 	circuit    *circuits
 
-	untaken   atomic.Int32 // ticks in a row that found messages which nobody takes
-	recovered atomic.Bool  // what a former process had handed out was handed out anew
+	untaken atomic.Int32 // ticks in a row that found messages which nobody takes
 }
 
 // Retry runs every minute and hands out what falls due within the Horizon: one
@@ -56,12 +55,22 @@ func (rt *retries) Retry(ctx context.Context) error {
 		rt.Log.Warn("retry", "outcome", "nobody takes messages", "waiting", depth.Waiting)
 		return nil
 	}
-	t := tick{unsent: rt.takeUnsent(), recover: rt.Alone && !rt.recovered.Load()}
+	return rt.pass(ctx, start, &tick{unsent: rt.takeUnsent()})
+}
+
+// Recover hands out anew what a process that ended had handed out: the messages
+// may not have been sent. It is for the one process of a machine, before it takes
+// messages of the retry queue; elsewhere such rows fall due again.
+func (rt *retries) Recover(ctx context.Context) error {
+	return rt.pass(ctx, rt.Clock(), &tick{recover: true})
+}
+
+func (rt *retries) pass(ctx context.Context, start time.Time, t *tick) error {
 	var wg sync.WaitGroup
 	errs := make([]error, storage.DueShards)
 	for shard := range storage.DueShards {
 		wg.Go(func() {
-			err := guarded(func() error { return rt.retryShard(ctx, shard, start, &t) })
+			err := guarded(func() error { return rt.retryShard(ctx, shard, start, t) })
 			if errs[shard] = err; err != nil {
 				rt.Log.Error("retry", append([]any{"shard", shard, "outcome", "left"}, whyOf(err)...)...)
 			}
@@ -69,9 +78,6 @@ func (rt *retries) Retry(ctx context.Context) error {
 	}
 	wg.Wait()
 	errs = append(errs, rt.sendOrKeep(ctx, t.unsent))
-	if t.recover && errors.Join(errs...) == nil {
-		rt.recovered.Store(true)
-	}
 	rt.count(DueAge, t.oldest(start).Seconds())
 	rt.Log.Info("retry", "outcome", "done", "handed_out", t.handedOut, "oldest", t.oldest(start), "took", rt.Clock().Sub(start))
 	return errors.Join(errs...)
