@@ -1,0 +1,287 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ringback/shared/provider"
+	"ringback/shared/storage"
+)
+
+// TestCallbackIsAnsweredAsItDeserves takes callbacks in that are not what they
+// should be, some in two ways: the first in the order of the table counts.
+func TestCallbackIsAnsweredAsItDeserves(t *testing.T) {
+	ours := keyRing(t, oldKey).GatewayID()
+	tooLarge := strings.Repeat("x", provider.MaxCallbackBytes+1)
+	for _, tt := range []struct {
+		name                   string
+		method, via            string
+		source, key, body      string // empty: the right ones
+		verify, parse, sending error
+		status                 int
+	}{
+		{name: "a good one", status: 200},
+		{name: "by GET, of another source", method: http.MethodGet, source: "src-00000009", status: 405},
+		{name: "from this gateway, of another source", via: ours, source: "src-00000009", status: 508},
+		{name: "from another gateway", via: "gw-0000", status: 200},
+		{name: "of another source, not genuine", source: "src-00000009", verify: provider.ErrSignature, status: 404},
+		{name: "with another key, not genuine", key: "anotherkey", verify: provider.ErrSignature, status: 404},
+		{name: "with the key in the place of the source", source: "not-a-source", status: 404},
+		{name: "not genuine, too large", verify: provider.ErrSignature, body: tooLarge, status: 401},
+		{name: "too large, unreadable", body: tooLarge, parse: provider.ErrUnreadable, status: 413},
+		{name: "as large as may be", body: tooLarge[1:], status: 200},
+		{name: "unreadable", parse: provider.ErrUnreadable, status: 400},
+		{name: "that cannot be queued", sending: errOutage, status: 503},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.upstream.verify = func(*provider.Callback, provider.Credentials) error { return tt.verify }
+			w.upstream.unreadable = tt.parse
+			w.queue.refuse = func(context.Context, storage.QueueName, []storage.Message) []error { return []error{tt.sending} }
+			w.upstream.reading.Items = []provider.Item{{Type: "happened", Payload: []byte("{}")}}
+			cb := &provider.Callback{Method: http.MethodPost, Header: http.Header{}, Body: []byte(tt.body), Received: time.Now()}
+			if tt.method != "" {
+				cb.Method = tt.method
+			}
+			if tt.via != "" {
+				cb.Header.Set(ViaHeader, tt.via)
+			}
+			source, key := w.source, w.key
+			if tt.source != "" {
+				source = tt.source
+			}
+			if tt.key != "" {
+				key = tt.key
+			}
+			reply := w.Ingest(t.Context(), "upstream", source, key, cb)
+			if reply.StatusCode != tt.status {
+				t.Errorf("answered %d, want %d", reply.StatusCode, tt.status)
+			}
+			taken, refused, queued := 1, 0, 1
+			if tt.status != 200 {
+				taken, refused, queued = 0, 1, 0
+			}
+			if got := len(w.queue.events(t)); got != queued || w.counted.of(Callbacks) != float64(taken) || w.counted.of(RefusedCallbacks) != float64(refused) {
+				t.Errorf("%d events queued, counted %v taken and %v refused; want %d, %d and %d",
+					got, w.counted.of(Callbacks), w.counted.of(RefusedCallbacks), queued, taken, refused)
+			}
+			checkCallbackLine(t, w, source, tt.status, len(tt.body))
+		})
+	}
+}
+
+// checkCallbackLine wants one line of the log for a callback to a source. What is
+// no id of one is not repeated: it may be a secret.
+func checkCallbackLine(t *testing.T, w *world, source string, status, bytes int) {
+	t.Helper()
+	got := w.log.with(t, "callback")
+	if len(got) != 1 {
+		t.Fatalf("%d lines of the log, want 1: %v", len(got), got)
+	}
+	if source == "not-a-source" {
+		source = ""
+	}
+	want := map[string]any{"level": "DEBUG", "provider": "upstream", "source": source, "outcome": "taken", "bytes": float64(bytes)}
+	if status != 200 {
+		want["level"], want["outcome"], want["status"] = "WARN", "refused", float64(status)
+	}
+	for name, value := range want {
+		if got[0][name] != value {
+			t.Errorf("%s of the line is %v, want %v: %v", name, got[0][name], value, got[0])
+		}
+	}
+}
+
+// TestProviderIsAnsweredInTime has a queue that never answers.
+func TestProviderIsAnsweredInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.queue.refuse = func(ctx context.Context, _ storage.QueueName, ms []storage.Message) []error {
+			<-ctx.Done()
+			return []error{ctx.Err()}
+		}
+		start := time.Now()
+		reply := w.call(provider.Item{Type: "happened"})
+		if took := time.Since(start); reply.StatusCode != 503 || took != ackTime {
+			t.Errorf("answered %d after %v, want 503 after %v", reply.StatusCode, took, ackTime)
+		}
+	})
+}
+
+func TestIgnoredEventTypesAreAcknowledgedAndNotQueued(t *testing.T) {
+	w := newWorld(t)
+	w.put(SourceKey(w.source), Source{ID: w.source, Provider: "upstream", IgnoreEventTypes: []string{"spam", "noise.*"}})
+	items := []provider.Item{{Type: "spam"}, {Type: "spam.not"}, {Type: "noise.loud"}, {Type: "good"}}
+	if r := w.call(items...); r.StatusCode != 200 {
+		t.Errorf("answered %d, want 200", r.StatusCode)
+	}
+	var got []string
+	for _, e := range w.queue.events(t) {
+		got = append(got, e.Type)
+	}
+	if fmt.Sprint(got) != "[spam.not good]" {
+		t.Errorf("of %v %v are queued, want [spam.not good]", items, got)
+	}
+	w.queue.take(storage.EventsQueue)
+	if r := w.call(items[0]); r.StatusCode != 200 || len(w.queue.events(t)) != 0 {
+		t.Errorf("an ignored event alone is answered %d and queued %d times, want 200 and none", r.StatusCode, len(w.queue.events(t)))
+	}
+}
+
+// TestTimeThatARepeatCannotChangeMakesTheID varies the provider's time of an item
+// with a natural key. One that is too far from the arrival may be a clock's error:
+// then the id holds the window of the arrival.
+func TestTimeThatARepeatCannotChangeMakesTheID(t *testing.T) {
+	const week = 7 * 24 * time.Hour
+	source := NewSourceID()
+	received := noon.Add(7*time.Minute + 123*time.Millisecond)
+	for _, tt := range []struct {
+		name   string
+		stable time.Time
+		want   time.Time // in the id
+	}{
+		{"none", time.Time{}, noon},
+		{"of the arrival", received, received},
+		{"nearly an hour ahead", received.Add(time.Hour - time.Millisecond), received.Add(time.Hour - time.Millisecond)},
+		{"an hour ahead", received.Add(time.Hour), noon},
+		{"a day ahead", received.Add(24 * time.Hour), noon},
+		{"nearly a week back", received.Add(time.Millisecond - week), received.Add(time.Millisecond - week)},
+		{"a week back", received.Add(-week), noon},
+	} {
+		it := provider.Item{Type: "happened", NaturalKey: "k", Stable: tt.stable}
+		want, err := EventID(source, "acme", tt.want, "happened", "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		windowed := tt.want.Equal(noon)
+		id, w, err := identify(source, "acme", it, received)
+		if id != want || w != windowed || err != nil {
+			t.Errorf("a time %s: id %s, of the window %v, %v; want %s, %v", tt.name, id, w, err, want, windowed)
+		}
+	}
+}
+
+func TestItemWithoutANaturalKeyIsNeverARepeat(t *testing.T) {
+	source := NewSourceID()
+	it := provider.Item{Type: "happened", Stable: noon.Add(-time.Hour)}
+	one, windowed, err := identify(source, "", it, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, _, _ := identify(source, "", it, noon)
+	floor, above := EventIDFloor(source, noon), EventIDFloor(source, noon.Add(time.Second))
+	if one == two || windowed || one < floor || one >= above {
+		t.Errorf("ids %s and %s, of a window %v; want two of the arrival, from %s on", one, two, windowed, floor)
+	}
+}
+
+// TestItemsBecomeEvents reads a callback of which one item comes twice.
+func TestItemsBecomeEvents(t *testing.T) {
+	received := time.Date(2026, 3, 1, 13, 0, 0, 123_456_789, time.FixedZone("", 3600))
+	at := received.Add(-time.Minute)
+	reading := provider.Reading{ContentType: "text/plain", Query: "a=1", Items: []provider.Item{
+		{Type: "one", NaturalKey: "k", Time: at, Payload: []byte("1"), Keys: map[string][]string{"group": {"g"}}},
+		{Type: "two", NaturalKey: "k", Payload: []byte("2")},
+		{Type: "one", NaturalKey: "k", Payload: []byte("3")},
+		{Type: "three", Payload: []byte("4"), Unreadable: true},
+		{Type: "three", Payload: []byte("4")},
+	}}
+	for _, label := range []string{"", "acme"} {
+		a := account{Source: Source{ID: NewSourceID(), Provider: "upstream"}, label: label}
+		for i := range reading.Items {
+			delete(reading.Items[i].Keys, "label")
+		}
+		as, err := arrivals(a, reading, received)
+		if err != nil || len(as) != 4 {
+			t.Fatalf("%d events, %v; want 4", len(as), err)
+		}
+		for i, want := range []struct {
+			typ, payload, keys string
+			unique, unreadable bool
+			at                 time.Time
+		}{
+			{"one", "1", "map[group:[g]]", false, false, storage.UTC(at)},
+			{"two", "2", "map[]", false, false, time.Time{}},
+			{"three", "4", "map[]", true, true, time.Time{}},
+			{"three", "4", "map[]", true, false, time.Time{}},
+		} {
+			if label != "" {
+				want.keys = strings.Replace(want.keys, "map[group:[g]", "map[group:[g] ", 1)
+				want.keys = strings.TrimSuffix(want.keys, "]") + "label:[acme]]"
+			}
+			got := as[i]
+			if got.Type != want.typ || string(got.Payload) != want.payload || fmt.Sprint(got.Keys) != want.keys || got.unique != want.unique ||
+				got.Unreadable != want.unreadable || got.Time != want.at {
+				t.Errorf("label %q, event %d: %+v, want %+v", label, i, got, want)
+			}
+			if got.token == "" || got.token != as[0].token || got.windowed == want.unique || got.Source != a.ID || got.Provider != "upstream" || got.Label != label ||
+				got.Received != storage.UTC(received) || got.ContentType != "text/plain" || got.Query != "a=1" {
+				t.Errorf("label %q, event %d: %+v, want what all of the callback have", label, i, got)
+			}
+		}
+	}
+}
+
+// TestSingleItemBecomesAnEvent looks at a callback of one item, for which
+// nothing is remembered.
+func TestSingleItemBecomesAnEvent(t *testing.T) {
+	a := account{Source: Source{ID: NewSourceID()}}
+	as, err := arrivals(a, provider.Reading{Items: []provider.Item{{Type: "one", NaturalKey: "k"}}}, noon)
+	if err != nil || len(as) != 1 {
+		t.Errorf("%d events, %v; want one", len(as), err)
+	}
+	if _, err := arrivals(account{}, provider.Reading{Items: []provider.Item{{Type: "one"}}}, noon); err == nil {
+		t.Error("an event of no source was made")
+	}
+}
+
+// TestCredentialsAreReadAgainBeforeARefusal rotates a token of a source while the
+// gateway remembers it.
+func TestCredentialsAreReadAgainBeforeARefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.upstream.verify = func(cb *provider.Callback, c provider.Credentials) error {
+			if len(c.Tokens) == 1 && c.Tokens[0] == cb.Query {
+				return nil
+			}
+			return provider.ErrSignature
+		}
+		rotate := func(token string) {
+			w.put(SourceKey(w.source), Source{ID: w.source, Provider: "upstream", Tokens: []Secret{{Sealed: w.Keys.Seal(SourceKey(w.source).PK, "token", token)}}})
+		}
+		rotate("first")
+		reads := 0
+		for _, step := range []struct {
+			name   string
+			after  time.Duration
+			rotate string
+			token  string
+			status int
+			reads  int
+		}{
+			{"the first callback", 0, "", "first", 200, 1},
+			{"another, from what is remembered", sourceFresh - time.Millisecond, "", "first", 200, 0},
+			{"another, when that is old", time.Millisecond, "", "first", 200, 1},
+			{"a wrong one, at once", 0, "", "wrong", 401, 0},
+			{"a new token, that was not there a moment ago", sourceRefuse - time.Millisecond, "second", "second", 401, 0},
+			{"the new token, a second after the look", time.Millisecond, "", "second", 200, 1},
+			{"the old one", time.Second, "", "first", 401, 1},
+			{"the new one, again", 0, "", "second", 200, 0},
+		} {
+			time.Sleep(step.after)
+			if step.rotate != "" {
+				rotate(step.rotate)
+			}
+			reply := w.callWith(&provider.Callback{Method: http.MethodPost, Header: http.Header{}, Query: step.token, Received: time.Now()})
+			n := w.store.got("S#")/2 - reads // source and key
+			if reads += n; reply.StatusCode != step.status || n != step.reads {
+				t.Errorf("%s: answered %d after %d looks at the Store, want %d after %d", step.name, reply.StatusCode, n, step.status, step.reads)
+			}
+		}
+	})
+}
