@@ -1,0 +1,186 @@
+package gateway
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"ringback/shared/provider"
+	"ringback/shared/storage"
+)
+
+// TestPayloadGoesPlainIfTheQueueCarriesIt looks at the characters at the edges of
+// what SQS carries ("SendMessage" in the Amazon SQS API Reference).
+func TestPayloadGoesPlainIfTheQueueCarriesIt(t *testing.T) {
+	for text, want := range map[string]bool{
+		"": true, "a": true, "\t\n\r": true, "\x1f": false, "\x00": false, "\x0b": false, "\x20": true, "\x7f": true,
+		"\x08": false, "\x0e": false, "é": true, "\ufffd": true, "\ufffe": false, "\uffff": false, "a\uffffb": false, "é\x1f": false,
+		"\U00010000": true, "\U0010ffff": true, "\x80": false, "caf\xe9": false, "\xed\xa0\x80": false,
+	} {
+		a := arrivalsOf([][]byte{[]byte(text)})[0]
+		body, err := packMessage([]arrival{a})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, got, err := readMessage(body)
+		if err != nil || h.Plain != want || string(got[0].Payload) != text {
+			t.Errorf("payload %q goes plain: %v, read back as %q, %v; want %v", text, h.Plain, got[0].Payload, err, want)
+		}
+		if !storage.Carries(body) {
+			t.Errorf("payload %q makes a message that SQS does not carry", text)
+		}
+	}
+}
+
+// TestMessagesAreFilledUpToTheirLimits packs payloads of one size, of which each
+// takes 48 bytes for its id, 9 for its type and 120 for the rest.
+func TestMessagesAreFilledUpToTheirLimits(t *testing.T) {
+	const entry = 48 + len("delivered") + 120
+	half := maxPackedBytes/2 - entry
+	for _, tt := range []struct {
+		name  string
+		sizes []int
+		want  string // events of each message
+	}{
+		{"none", nil, "[]"},
+		{"as many as a message holds", make([]int, maxPackedEvents), "[100]"},
+		{"one more", make([]int, maxPackedEvents+1), "[100 1]"},
+		{"two that fill one", []int{half, half}, "[2]"},
+		{"two that are a byte too large", []int{half, half + 1}, "[1 1]"},
+		{"one that is too large alone", []int{1, maxPackedBytes, 1}, "[1 1 1]"},
+		{"three large ones, and small ones", []int{half, half, half, 1, 1}, "[2 3]"},
+	} {
+		var payloads [][]byte
+		for _, n := range tt.sizes {
+			payloads = append(payloads, bytes.Repeat([]byte("x"), n))
+		}
+		ms, err := packEvents(arrivalsOf(payloads), "group")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := []int{}
+		for _, m := range ms {
+			es, err := EventsOf(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, len(es))
+			if m.Group != "group" {
+				t.Errorf("%s: message group %q, want the one that was asked for", tt.name, m.Group)
+			}
+		}
+		if fmt.Sprint(got) != tt.want {
+			t.Errorf("%s: messages of %v events, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestMessageOverTheLimitIsRefused(t *testing.T) {
+	a := arrivalsOf([][]byte{nil})[0]
+	empty, err := packMessage([]arrival{a})
+	if err != nil {
+		t.Fatal(err)
+	}
+	room := storage.MaxMessageBytes - len(empty) - len("1000000") + len("0")
+	for size, want := range map[int]error{room: nil, room + 1: storage.ErrTooLarge} {
+		a.Payload = bytes.Repeat([]byte("x"), size)
+		body, err := packMessage([]arrival{a})
+		if !errors.Is(err, want) || want == nil && len(body) != storage.MaxMessageBytes {
+			t.Errorf("payload of %d bytes: message of %d, %v; want %v", size, len(body), err, want)
+		}
+		if _, err := packEvents([]arrival{a}, ""); !errors.Is(err, want) {
+			t.Errorf("packEvents of %d bytes: %v, want %v", size, err, want)
+		}
+	}
+}
+
+// TestMessageTellsAllOfItsEvents reads what FanOut goes by and no other test asks for.
+func TestMessageTellsAllOfItsEvents(t *testing.T) {
+	as := arrivalsOf([][]byte{[]byte("1"), []byte("2")})
+	as[1].Unreadable = true
+	for i := range as {
+		as[i].Only, as[i].Tenant, as[i].again = "reg_1", "ten_1", true
+	}
+	body, err := packMessage(as)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, got, err := readMessage(body)
+	if err != nil || len(got) != 2 {
+		t.Fatalf("%d events, %v", len(got), err)
+	}
+	for i, a := range got {
+		if a.Only != "reg_1" || a.Tenant != "ten_1" || !a.again || a.Unreadable != (i == 1) {
+			t.Errorf("event %d: only %q, tenant %q, again %v, unreadable %v; want what was packed", i, a.Only, a.Tenant, a.again, a.Unreadable)
+		}
+	}
+	es, err := EventsOf(storage.Message{Body: body})
+	if err != nil || len(es) != 2 || es[0].ID != as[0].ID || es[1].ID != as[1].ID {
+		t.Errorf("EventsOf = %+v, %v; want both events", es, err)
+	}
+	retry, err := packHeader(header{Kind: retryMessage, ID: "dlv_1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if es, err := EventsOf(storage.Message{Body: retry}); err != nil || len(es) != 0 {
+		t.Errorf("EventsOf a message of another kind = %+v, %v; want none", es, err)
+	}
+	if _, err := EventsOf(storage.Message{Body: "{"}); !errors.Is(err, ErrUnreadable) {
+		t.Errorf("EventsOf what is no message: %v, want ErrUnreadable", err)
+	}
+}
+
+// TestMessageOfEventsThatCannotBeInIt is left for the dead-letter queue.
+func TestMessageOfEventsThatCannotBeInIt(t *testing.T) {
+	deflated, err := packMessage(arrivalsOf([][]byte{{0, 1, 2}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, body := range map[string]string{
+		"not base64":     strings.Replace(deflated, "\n", "\n!", 1),
+		"cut":            deflated[:len(deflated)-8],
+		"a format of 0":  `{"v":0,"k":"retry"}`,
+		"a format of -1": `{"v":-1,"k":"retry"}`,
+		"the next":       fmt.Sprintf(`{"v":%d,"k":"retry"}`, storage.RowFormat+1),
+		"a size below 0": `{"v":1,"k":"events","plain":true,"e":[{"n":-1}]}` + "\nx",
+		"a size above":   `{"v":1,"k":"events","plain":true,"e":[{"n":1},{"n":1}]}` + "\nx",
+	} {
+		if _, as, err := readMessage(body); !errors.Is(err, ErrUnreadable) || as != nil {
+			t.Errorf("%s: %d events, %v; want ErrUnreadable", name, len(as), err)
+		}
+	}
+	if _, as, err := readMessage(`{"v":1,"k":"events","plain":true,"e":[{"n":1},{"n":0},{"n":2}]}` + "\nabc"); err != nil || len(as) != 3 || string(as[2].Payload) != "bc" {
+		t.Errorf("a message whose events fill it: %+v, %v", as, err)
+	}
+}
+
+// TestHeaderTextIsReadAsItWasWritten has each character at the edge of what is
+// written as it is.
+func TestHeaderTextIsReadAsItWasWritten(t *testing.T) {
+	for _, text := range []string{"\x1f", " ", "\x7f", "\u0080", "\"", "\\", "\ufffe", "\uffff", "\ufffd"} {
+		if got, want := string(appendText(nil, text)), map[string]string{
+			"\x1f": `"\u001f"`, "\"": `"\""`, "\\": `"\\"`, "\ufffe": `"\ufffe"`, "\uffff": `"\uffff"`,
+		}[text]; got != want && (want != "" || got != `"`+text+`"`) {
+			t.Errorf("%q is written %s", text, got)
+		}
+	}
+	if got := string(appendText(nil, "a\x80b")); got != "\"a\ufffdb\"" || !utf8.ValidString(got) {
+		t.Errorf("what is no UTF-8 is written %q, want U+FFFD", got)
+	}
+}
+
+// TestPayloadIsBounded reads a message whose payload is far larger than it is: no
+// more of it is taken into memory than two callbacks may hold.
+func TestPayloadIsBounded(t *testing.T) {
+	var b strings.Builder
+	if err := deflateInto(&b, []arrival{{Event: provider.Event{Payload: make([]byte, 3*provider.MaxCallbackBytes)}}}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := header{}.payload(b.String())
+	if err != nil || len(got) != 2*provider.MaxCallbackBytes {
+		t.Errorf("payload of %d bytes, %v; want %d", len(got), err, 2*provider.MaxCallbackBytes)
+	}
+}
