@@ -235,8 +235,19 @@ func TestSingleItemBecomesAnEvent(t *testing.T) {
 	if err != nil || len(as) != 1 {
 		t.Errorf("%d events, %v; want one", len(as), err)
 	}
-	if _, err := arrivals(account{}, provider.Reading{Items: []provider.Item{{Type: "one"}}}, noon); err == nil {
-		t.Error("an event of no source was made")
+}
+
+// TestEventOfNoSourceIsNotTaken has a source whose row says that it is none.
+func TestEventOfNoSourceIsNotTaken(t *testing.T) {
+	for _, it := range []provider.Item{{}, {NaturalKey: "k"}, {NaturalKey: "k", Stable: noon}} {
+		if _, _, err := identify("none", "", it, noon); err == nil {
+			t.Errorf("%+v was given an id", it)
+		}
+	}
+	w := newWorld(t)
+	w.put(SourceKey(w.source), Source{ID: "none", Provider: "upstream"})
+	if r := w.call(provider.Item{Type: "happened"}); r.StatusCode != 503 || len(w.queue.events(t)) != 0 {
+		t.Errorf("answered %d with %d events queued, want 503 and none", r.StatusCode, len(w.queue.events(t)))
 	}
 }
 
@@ -245,7 +256,9 @@ func TestSingleItemBecomesAnEvent(t *testing.T) {
 func TestCredentialsAreReadAgainBeforeARefusal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
+		verified := 0
 		w.upstream.verify = func(cb *provider.Callback, c provider.Credentials) error {
+			verified++
 			if len(c.Tokens) == 1 && c.Tokens[0] == cb.Query {
 				return nil
 			}
@@ -263,15 +276,16 @@ func TestCredentialsAreReadAgainBeforeARefusal(t *testing.T) {
 			token  string
 			status int
 			reads  int
+			verify int // times
 		}{
-			{"the first callback", 0, "", "first", 200, 1},
-			{"another, from what is remembered", sourceFresh - time.Millisecond, "", "first", 200, 0},
-			{"another, when that is old", time.Millisecond, "", "first", 200, 1},
-			{"a wrong one, at once", 0, "", "wrong", 401, 0},
-			{"a new token, that was not there a moment ago", sourceRefuse - time.Millisecond, "second", "second", 401, 0},
-			{"the new token, a second after the look", time.Millisecond, "", "second", 200, 1},
-			{"the old one", time.Second, "", "first", 401, 1},
-			{"the new one, again", 0, "", "second", 200, 0},
+			{"the first callback", 0, "", "first", 200, 1, 1},
+			{"another, from what is remembered", sourceFresh - time.Millisecond, "", "first", 200, 0, 1},
+			{"another, when that is old", time.Millisecond, "", "first", 200, 1, 1},
+			{"a wrong one, at once", 0, "", "wrong", 401, 0, 1},
+			{"a new token, that was not there a moment ago", sourceRefuse - time.Millisecond, "second", "second", 401, 0, 1},
+			{"the new token, a second after the look", time.Millisecond, "", "second", 200, 1, 2},
+			{"the old one", time.Second, "", "first", 401, 1, 2},
+			{"the new one, again", 0, "", "second", 200, 0, 1},
 		} {
 			time.Sleep(step.after)
 			if step.rotate != "" {
@@ -279,9 +293,11 @@ func TestCredentialsAreReadAgainBeforeARefusal(t *testing.T) {
 			}
 			reply := w.callWith(&provider.Callback{Method: http.MethodPost, Header: http.Header{}, Query: step.token, Received: time.Now()})
 			n := w.store.got("S#")/2 - reads // source and key
-			if reads += n; reply.StatusCode != step.status || n != step.reads {
-				t.Errorf("%s: answered %d after %d looks at the Store, want %d after %d", step.name, reply.StatusCode, n, step.status, step.reads)
+			if reads += n; reply.StatusCode != step.status || n != step.reads || verified != step.verify {
+				t.Errorf("%s: answered %d after %d looks at the Store, judged %d times; want %d after %d, %d times",
+					step.name, reply.StatusCode, n, verified, step.status, step.reads, step.verify)
 			}
+			verified = 0
 		}
 	})
 }

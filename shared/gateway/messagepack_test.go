@@ -142,6 +142,7 @@ func TestMessageOfEventsThatCannotBeInIt(t *testing.T) {
 	for name, body := range map[string]string{
 		"not base64":     strings.Replace(deflated, "\n", "\n!", 1),
 		"cut":            deflated[:len(deflated)-8],
+		"no payload":     `{"v":1,"k":"events","e":[{"n":0}]}` + "\n!",
 		"a format of 0":  `{"v":0,"k":"retry"}`,
 		"a format of -1": `{"v":-1,"k":"retry"}`,
 		"the next":       fmt.Sprintf(`{"v":%d,"k":"retry"}`, storage.RowFormat+1),

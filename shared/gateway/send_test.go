@@ -139,6 +139,7 @@ func TestOnlyEventsOfOurOwnAreSent(t *testing.T) {
 		{"for one registration", provider.Event{ID: id, Source: w.source, Type: "any", Only: "reg_1"}, nil},
 		{"an operational one", provider.Event{ID: id, Source: w.source, Type: registrationFailing, Tenant: w.tenant}, nil},
 		{"a provider's", provider.Event{ID: id, Source: w.source, Type: "any"}, storage.ErrInvalid},
+		{"too large for a message", provider.Event{ID: id, Source: w.source, Only: "reg_1", Payload: []byte(strings.Repeat("x", storage.MaxMessageBytes))}, storage.ErrTooLarge},
 		{"without an id", provider.Event{Source: w.source, Type: "any", Only: "reg_1"}, storage.ErrInvalid},
 	} {
 		err := w.SendTo(t.Context(), tt.e)
