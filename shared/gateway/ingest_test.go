@@ -16,7 +16,7 @@ import (
 // TestCallbackIsAnsweredAsItDeserves takes callbacks in that are not what they
 // should be, some in two ways: the first in the order of the table counts.
 func TestCallbackIsAnsweredAsItDeserves(t *testing.T) {
-	ours := keyRing(t, oldKey).GatewayID()
+	db, ours := newStore(t), keyRing(t, oldKey).GatewayID()
 	tooLarge := strings.Repeat("x", provider.MaxCallbackBytes+1)
 	for _, tt := range []struct {
 		name                   string
@@ -39,7 +39,7 @@ func TestCallbackIsAnsweredAsItDeserves(t *testing.T) {
 		{name: "that cannot be queued", sending: errOutage, status: 503},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := worldOn(t, db)
 			w.upstream.verify = func(*provider.Callback, provider.Credentials) error { return tt.verify }
 			w.upstream.unreadable = tt.parse
 			w.queue.refuse = func(context.Context, storage.QueueName, []storage.Message) []error { return []error{tt.sending} }

@@ -120,9 +120,10 @@ var permissions = []permission{
 // TestRegistrationMayHaveWhatItsTenantMay asks what is to become of an event, and
 // whether the tenant may look at it.
 func TestRegistrationMayHaveWhatItsTenantMay(t *testing.T) {
+	db := newStore(t)
 	for _, tt := range permissions {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := worldOn(t, db)
 			r, e := w.register(), anEvent(w)
 			tt.change(w, &r, e)
 			if r.ID == "" { // its row is gone
@@ -149,6 +150,7 @@ func TestRegistrationMayHaveWhatItsTenantMay(t *testing.T) {
 
 // TestNothingIsAllowedWhileTheStoreIsAway has each row fail that is asked for.
 func TestNothingIsAllowedWhileTheStoreIsAway(t *testing.T) {
+	db := newStore(t)
 	for _, tt := range []struct {
 		name   string
 		change func(w *world, r *Registration, e *provider.Event)
@@ -161,7 +163,7 @@ func TestNothingIsAllowedWhileTheStoreIsAway(t *testing.T) {
 		{"the tenant", all(), "get", "T#", false},
 		{"the registration", all(forIt, event(func(e *provider.Event) { e.Type = CallbackRemoved })), "get", "R#", false},
 	} {
-		w := newWorld(t)
+		w := worldOn(t, db)
 		r, e := w.register(), anEvent(w)
 		tt.change(w, &r, e)
 		w.store.failOn(tt.call, tt.pk)
@@ -253,6 +255,7 @@ func TestGrantCoversWhatItNames(t *testing.T) {
 // TestReplayGoesBackToTheStartOfTheGrant has an event come around the instant at
 // which a grant, or a registration by code, was made.
 func TestReplayGoesBackToTheStartOfTheGrant(t *testing.T) {
+	db := newStore(t)
 	grant := func(id string, m Match, at time.Time) func(w *world, r *Registration, e *provider.Event) {
 		return func(w *world, _ *Registration, _ *provider.Event) {
 			w.put(GrantKey(w.source, w.tenant, id), Grant{ID: id, Source: w.source, Tenant: w.tenant, Match: m, Created: at})
@@ -276,7 +279,7 @@ func TestReplayGoesBackToTheStartOfTheGrant(t *testing.T) {
 		{"by code, before it", all(byCode, grant("grt_1", nil, noon), created(noon.Add(1))), false},
 		{"by an older code", all(byCode, created(noon), registration(func(r *Registration) { r.GroupRev = 2 })), false},
 	} {
-		w := newWorld(t)
+		w := worldOn(t, db)
 		r, e := w.register(), anEvent(w)
 		tt.change(w, &r, e)
 		if got, err := w.MayReplay(t.Context(), "rev", e, &r); got != tt.want || err != nil {

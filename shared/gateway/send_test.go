@@ -31,17 +31,18 @@ func TestSendKeepsWithinTheLimitsOfTheQueue(t *testing.T) {
 		{"two of the largest", []int{most, most, 1}, "[1 1 1]"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
+			queue := &mailbox{}
+			c := &core{Config: Config{Queue: queue}}
 			var ms []storage.Message
 			for _, n := range tt.sizes {
 				ms = append(ms, storage.Message{Body: strings.Repeat("x", n)})
 			}
-			err := w.send(t.Context(), storage.EventsQueue, ms)
+			err := c.send(t.Context(), storage.EventsQueue, ms)
 			got := []int{}
-			for _, call := range w.queue.calls {
+			for _, call := range queue.calls {
 				got = append(got, len(call))
 			}
-			if sent := len(w.queue.take(storage.EventsQueue)); fmt.Sprint(got) != tt.want || sent != len(ms) || err != nil {
+			if sent := len(queue.take(storage.EventsQueue)); fmt.Sprint(got) != tt.want || sent != len(ms) || err != nil {
 				t.Errorf("calls with %v messages, %d sent, %v; want %s with all", got, sent, err, tt.want)
 			}
 		})
@@ -70,12 +71,13 @@ func TestWhatTheQueueRefusesIsSentAgain(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
+				queue := &mailbox{}
+				c := &core{Config: Config{Queue: queue}}
 				ctx, cancel := context.WithTimeout(t.Context(), tt.left)
 				defer cancel()
 				ms := []storage.Message{{Body: "a"}, {Body: "b"}, {Body: "c"}}
 				calls := 0
-				w.queue.refuse = func(_ context.Context, _ storage.QueueName, ms []storage.Message) []error {
+				queue.refuse = func(_ context.Context, _ storage.QueueName, ms []storage.Message) []error {
 					calls++
 					errs := make([]error, len(ms))
 					for i, m := range ms {
@@ -85,12 +87,12 @@ func TestWhatTheQueueRefusesIsSentAgain(t *testing.T) {
 					}
 					return errs
 				}
-				err := w.send(ctx, storage.EventsQueue, ms)
+				err := c.send(ctx, storage.EventsQueue, ms)
 				if !errors.Is(err, tt.want) || calls != tt.calls {
 					t.Errorf("%v after %d calls, want %v after %d", err, calls, tt.want, tt.calls)
 				}
 				bodies := ""
-				for _, m := range w.queue.take(storage.EventsQueue) {
+				for _, m := range queue.take(storage.EventsQueue) {
 					bodies += m.Body
 				}
 				want := "acb"
@@ -109,8 +111,9 @@ func TestWhatTheQueueRefusesIsSentAgain(t *testing.T) {
 
 // TestSendEndsWithTheCallThatFails has the second call fail of three.
 func TestSendEndsWithTheCallThatFails(t *testing.T) {
-	w := newWorld(t)
-	w.queue.refuse = func(_ context.Context, _ storage.QueueName, ms []storage.Message) []error {
+	queue := &mailbox{}
+	c := &core{Config: Config{Queue: queue}}
+	queue.refuse = func(_ context.Context, _ storage.QueueName, ms []storage.Message) []error {
 		if ms[0].Body == "10" {
 			return []error{storage.ErrInvalid}
 		}
@@ -120,8 +123,8 @@ func TestSendEndsWithTheCallThatFails(t *testing.T) {
 	for n := range 25 {
 		ms = append(ms, storage.Message{Body: fmt.Sprint(n)})
 	}
-	if err := w.send(t.Context(), storage.RetryQueue, ms); !errors.Is(err, storage.ErrInvalid) || len(w.queue.calls) != 2 {
-		t.Errorf("%v after %d calls, want ErrInvalid after 2", err, len(w.queue.calls))
+	if err := c.send(t.Context(), storage.RetryQueue, ms); !errors.Is(err, storage.ErrInvalid) || len(queue.calls) != 2 {
+		t.Errorf("%v after %d calls, want ErrInvalid after 2", err, len(queue.calls))
 	}
 }
 

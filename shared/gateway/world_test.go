@@ -45,11 +45,24 @@ var errOutage = errors.New("no answer")
 // usual one.
 func newWorld(t *testing.T, change ...func(*Config)) *world {
 	t.Helper()
+	return worldOn(t, newStore(t), change...)
+}
+
+// newStore returns an empty Store, which may hold more than one world.
+func newStore(t *testing.T) storage.Store {
+	t.Helper()
 	db, err := embedded.Open(t.Context(), t.TempDir(), embedded.Options{Relaxed: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// worldOn returns a world on a Store, beside others.
+func worldOn(t *testing.T, db storage.Store, change ...func(*Config)) *world {
+	t.Helper()
+	var err error
 	w := &world{
 		t: t, store: &tampered{Store: db}, queue: &mailbox{}, upstream: &upstream{}, endpoints: &endpoints{}, counted: &counts{}, log: &lines{},
 		source: NewSourceID(), key: NewCallbackSecret(), tenant: NewID("ten", time.Now()),
