@@ -1,0 +1,379 @@
+package gateway
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ringback/shared/egress"
+	"ringback/shared/storage"
+)
+
+// TestHealthIsWrittenWhereItChanges looks at each transition that a refusal can
+// make, at its edges.
+func TestHealthIsWrittenWhereItChanges(t *testing.T) {
+	well := Health{OKAt: noon.Add(-healthNoted)}
+	failing := Health{BadSince: noon.Add(-time.Hour), BadLast: noon.Add(-healthNoted)}
+	open := Health{Open: true, Since: noon, Interval: 40 * time.Minute, ProbeAt: noon, BadSince: noon.Add(-time.Hour), BadLast: noon}
+	for _, tt := range []struct {
+		name           string
+		h              Health
+		tripped, probe bool
+		want           Health
+	}{
+		{"the first failure ever", Health{}, false, false, Health{BadSince: noon, BadLast: noon}},
+		{"a failure ten minutes after an acceptance", well, false, false, Health{OKAt: well.OKAt, BadSince: noon, BadLast: noon}},
+		{"one a moment sooner", Health{OKAt: well.OKAt.Add(1)}, false, false, Health{OKAt: well.OKAt.Add(1)}},
+		{"one a moment sooner that opens", Health{OKAt: well.OKAt.Add(1)}, true, false, Health{
+			OKAt: well.OKAt.Add(1), BadSince: noon, BadLast: noon, Open: true, Since: noon, Interval: firstInterval, ProbeAt: noon.Add(firstInterval)}},
+		{"another ten minutes after it was noted", failing, false, false, Health{BadSince: failing.BadSince, BadLast: noon}},
+		{"another a moment sooner", Health{BadSince: failing.BadSince, BadLast: failing.BadLast.Add(1)}, false, false,
+			Health{BadSince: failing.BadSince, BadLast: failing.BadLast.Add(1)}},
+		{"of a probe", open, false, true, Health{Open: true, Since: noon, Interval: time.Hour, ProbeAt: noon.Add(time.Hour), BadSince: open.BadSince, BadLast: noon}},
+		{"under way when it opened", open, true, false, open},
+		{"a probe that was not one", Health{BadSince: noon, BadLast: noon}, false, true, Health{BadSince: noon, BadLast: noon}},
+	} {
+		if got := tt.h.refused(noon, tt.tripped, tt.probe); got != tt.want {
+			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+	closed := Health{BadSince: open.BadSince, BadLast: noon, OKAt: noon.Add(time.Second)}
+	if got := open.accepted(noon.Add(time.Second)); got != closed {
+		t.Errorf("accepted: %+v, want %+v", got, closed)
+	}
+	if got := (Health{Open: true, OKAt: noon.Add(-1)}).accepted(noon); got != (Health{OKAt: noon}) {
+		t.Errorf("accepted though nothing was failing: %+v, want it closed", got)
+	}
+}
+
+func TestFailingIsWithoutAnAcceptanceSince(t *testing.T) {
+	for _, tt := range []struct {
+		h    Health
+		want bool
+	}{
+		{Health{}, false}, {Health{BadSince: noon}, true}, {Health{BadSince: noon, OKAt: noon.Add(-1)}, true},
+		{Health{BadSince: noon, OKAt: noon}, false}, {Health{BadSince: noon, OKAt: noon.Add(1)}, false}, {Health{OKAt: noon}, false},
+	} {
+		if got := tt.h.Failing(); got != tt.want {
+			t.Errorf("%+v is failing: %v, want %v", tt.h, got, tt.want)
+		}
+	}
+}
+
+func TestClosedCircuitHoldsUpForItsInterval(t *testing.T) {
+	for _, tt := range []struct {
+		name                  string
+		wait, interval, probe time.Duration
+		jitter                float64
+		want                  time.Duration
+	}{
+		{"a longer wait", time.Hour, time.Minute, 0, 0, time.Hour},
+		{"a longer interval", time.Second, time.Minute, 0, 0, time.Minute},
+		{"a probe after it", time.Second, time.Minute, 2 * time.Minute, 0, 2 * time.Minute},
+		{"up to a fifth more", 100 * time.Second, time.Minute, 0, 0.5, 110 * time.Second},
+		{"a probe after it, and more", time.Minute, time.Minute, 2 * time.Minute, 0.5, 126 * time.Second},
+	} {
+		h := Health{Open: true, Interval: tt.interval, ProbeAt: noon.Add(tt.probe)}
+		if got := h.closedFor(noon, tt.wait, tt.jitter).Sub(noon); got != tt.want {
+			t.Errorf("%s: looked at in %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestScheduleIsOverAfterItsWholeTime(t *testing.T) {
+	s := Schedule{Waits: []time.Duration{10 * time.Hour, 20 * time.Hour}}
+	const whole = 36*time.Hour + longestInterval // 30 h, a fifth more
+	for _, tt := range []struct {
+		name string
+		d    Delivery
+		s    Schedule
+		want bool
+	}{
+		{"just not", Delivery{Created: noon.Add(-whole)}, s, false},
+		{"just", Delivery{Created: noon.Add(-whole - 1)}, s, true},
+		{"begun anew", Delivery{Created: noon.Add(-10 * whole), Anew: noon.Add(-whole)}, s, false},
+		{"begun anew long ago", Delivery{Created: noon.Add(-10 * whole), Anew: noon.Add(-whole - 1)}, s, true},
+		{"of one attempt, for an hour", Delivery{Created: noon.Add(-longestInterval)}, Schedule{Waits: []time.Duration{}}, false},
+		{"of one attempt, for longer", Delivery{Created: noon.Add(-longestInterval - 1)}, Schedule{Waits: []time.Duration{}}, true},
+	} {
+		if got := tt.d.overtime(tt.s, noon); got != tt.want {
+			t.Errorf("%s: over %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestOneCallerProbesAnOpenCircuit asks for attempts before, at and after the time
+// of a probe, by two processes.
+func TestOneCallerProbesAnOpenCircuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		other, err := New(w.Config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := w.Clock()
+		w.put(HealthKey("reg_1"), Health{Open: true, Since: now, Interval: time.Minute, ProbeAt: now.Add(time.Minute)})
+		ask := func(g *Gateway) (admitted, open bool) {
+			t.Helper()
+			h, ok, err := g.circuits.admit(t.Context(), "reg_1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ok, h.Open
+		}
+		time.Sleep(time.Minute - time.Millisecond)
+		if ok, open := ask(w.Gateway); ok || !open {
+			t.Errorf("before the probe: admitted %v, open %v; want neither before its time", ok, open)
+		}
+		ask(other) // from now on both know the circuit
+		time.Sleep(time.Millisecond)
+		if ok, open := ask(w.Gateway); !ok || !open {
+			t.Errorf("at the probe's time: admitted %v, open %v; want the probe of an open circuit", ok, open)
+		}
+		if ok, open := ask(other); ok || !open {
+			t.Errorf("another, at the same time: admitted %v, open %v; want one probe alone", ok, open)
+		}
+		if h, _ := load[Health](w, HealthKey("reg_1")); !h.ProbeAt.Equal(w.Clock().Add(time.Minute)) {
+			t.Errorf("the next probe is in %v, want a minute", h.ProbeAt.Sub(w.Clock()))
+		}
+		if _, err := w.circuits.changeHealth(t.Context(), "reg_1", func(h Health) Health { return h.accepted(w.Clock()) }); err != nil {
+			t.Fatal(err)
+		}
+		if ok, open := ask(w.Gateway); !ok || open {
+			t.Errorf("after an acceptance: admitted %v, open %v; want it closed", ok, open)
+		}
+		if ok, _ := ask(other); ok {
+			t.Error("another process knows at once; what it read is good for 10 s")
+		}
+		time.Sleep(time.Minute)
+		if ok, open := ask(other); !ok || open {
+			t.Errorf("another process, later: admitted %v, open %v; want it closed", ok, open)
+		}
+		w.store.failOn("get", "R#")
+		if _, ok, err := w.circuits.admit(t.Context(), "reg_2"); ok || !errors.Is(err, errOutage) {
+			t.Errorf("without an answer: admitted %v, %v; want the outage", ok, err)
+		}
+	})
+}
+
+// TestHealthIsAskedForSeldom counts reads of it.
+func TestHealthIsAskedForSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		reads := 0
+		for _, step := range []struct {
+			name     string
+			after    time.Duration
+			accepted bool
+			want     int
+		}{
+			{"the first time", 0, false, 1},
+			{"while what is known is fresh", healthFresh - time.Millisecond, false, 0},
+			{"when it is not", time.Millisecond, false, 1},
+			{"after an acceptance, when it is not", time.Hour, true, 0},
+			{"for a minute", wellFor - time.Millisecond, false, 0},
+			{"after that", time.Millisecond, false, 1},
+		} {
+			time.Sleep(step.after)
+			if step.accepted {
+				leave, _ := w.attempter.pace.enter(t.Context(), turn{registration: "reg_1", allowance: allowance{atOnce: 1}})
+				leave(Attempt{At: time.Now(), Class: egress.OK})
+			}
+			if h, err := w.circuits.health(t.Context(), "reg_1"); err != nil || h != (Health{}) {
+				t.Errorf("%s: %+v, %v; want nothing said against it", step.name, h, err)
+			}
+			n := w.store.got("R#reg_1") - reads
+			if reads += n; n != step.want {
+				t.Errorf("%s: read %d times, want %d", step.name, n, step.want)
+			}
+		}
+	})
+}
+
+// TestCircuitOpensAtItsThresholds has attempts of one process fail in a row.
+func TestCircuitOpensAtItsThresholds(t *testing.T) {
+	const second = time.Second
+	ok, bad, slow := egress.OK, egress.Status5xx, egress.Timeout
+	many := func(n int, c egress.Class) []egress.Class {
+		out := make([]egress.Class, n)
+		for i := range out {
+			out[i] = c
+		}
+		return out
+	}
+	for _, tt := range []struct {
+		name     string
+		outcomes []egress.Class
+		pause    time.Duration // between them
+		open     bool
+	}{
+		{"nine failures", many(9, bad), second, false},
+		{"ten failures", many(10, bad), second, true},
+		{"an acceptance before the tenth", append(append(many(9, bad), ok), bad), second, false},
+		{"two timeouts", many(2, slow), second, false},
+		{"three timeouts", many(3, slow), second, true},
+		{"a timeout a minute after a failure", []egress.Class{bad, slow}, time.Minute, true},
+		{"a timeout sooner", []egress.Class{bad, slow}, time.Minute - time.Millisecond, false},
+		{"a failure a minute after a timeout", []egress.Class{slow, bad}, time.Minute, false},
+		{"our own fault, often", many(20, egress.Internal), second, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			r, e := w.register(), anEvent(w)
+			for _, c := range tt.outcomes {
+				leave, _ := w.attempter.pace.enter(t.Context(), turn{registration: r.ID, allowance: allowance{atOnce: 1}})
+				a := Attempt{At: time.Now(), Class: c}
+				leave(a)
+				w.circuits.heed(t.Context(), e, &r, a, &Delivery{Status: Pending}, false)
+				time.Sleep(tt.pause)
+			}
+			h, _, err := storage.Load[Health](t.Context(), w.Store, HealthKey(r.ID))
+			if err != nil && !errors.Is(err, storage.ErrNotFound) {
+				t.Fatal(err)
+			}
+			told := 0
+			for _, news := range w.queue.events(t) {
+				if news.Type == registrationFailing {
+					told++
+				}
+			}
+			if h.Open != tt.open || told > 0 != tt.open || told > 1 {
+				t.Errorf("%s: open %v, told %d times; want %v, told once if so", tt.name, h.Open, told, tt.open)
+			}
+		})
+	}
+}
+
+// TestAcceptanceLooksForWhatOthersSaw has another process note a failure.
+func TestAcceptanceLooksForWhatOthersSaw(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		r, e := w.register(), anEvent(w)
+		accept := func() {
+			w.circuits.heed(t.Context(), e, &r, Attempt{At: time.Now(), Class: egress.OK}, &Delivery{Status: Succeeded}, false)
+		}
+		accept()
+		failing := Health{BadSince: w.Clock(), BadLast: w.Clock()}
+		w.put(HealthKey(r.ID), failing)
+		for _, step := range []struct {
+			after   time.Duration
+			failing bool
+		}{{healthNoted - time.Millisecond, true}, {time.Millisecond, false}} {
+			time.Sleep(step.after)
+			accept()
+			if h, _ := load[Health](w, HealthKey(r.ID)); h.Failing() != step.failing {
+				t.Errorf("%v after this process looked the endpoint is failing: %v, want %v", step.after, h.Failing(), step.failing)
+			}
+		}
+		if es := w.queue.events(t); len(es) != 0 {
+			t.Errorf("told %+v of a circuit that was never open", es)
+		}
+		puts := w.store.put("R#")
+		accept()
+		if n := w.store.put("R#") - puts; n != 0 {
+			t.Errorf("a further acceptance is written %d times", n)
+		}
+	})
+}
+
+// TestConsequencesThatFailAreALine has the Store and the queue refuse them.
+func TestConsequencesThatFailAreALine(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		class egress.Class
+		code  int
+		d     Delivery
+		fail  func(w *world, r Registration)
+	}{
+		{"an acceptance that cannot look", egress.OK, 200, Delivery{}, func(w *world, _ Registration) { w.store.failOn("get", "R#") }},
+		{"an acceptance that cannot be written", egress.OK, 200, Delivery{}, func(w *world, r Registration) {
+			w.put(HealthKey(r.ID), Health{Open: true})
+			w.store.failOn("put", "R#")
+		}},
+		{"a refusal that cannot be written", egress.Status5xx, 500, Delivery{}, func(w *world, _ Registration) { w.store.failOn("put", "R#") }},
+		{"a refusal that cannot disable", egress.Status5xx, 500, Delivery{}, func(w *world, r Registration) {
+			w.put(HealthKey(r.ID), Health{BadSince: time.Now().Add(-2 * badFor), BadLast: time.Now().Add(-badFor)})
+			w.store.fail(func(call string, k storage.Key) error {
+				if call == "put" && k == RegistrationKey(r.ID) {
+					return errOutage
+				}
+				return nil
+			})
+		}},
+		{"an end that cannot be told", egress.Status5xx, 500, Delivery{Status: Failed, Why: whyExhausted}, nil},
+		{"a 410 that cannot be told", egress.Status4xx, http.StatusGone, Delivery{}, nil},
+	} {
+		w := newWorld(t)
+		r, e := w.register(), anEvent(w)
+		if tt.fail == nil {
+			r.Source = "none" // there is no event of it
+		} else {
+			tt.fail(w, r)
+		}
+		w.circuits.heed(t.Context(), e, &r, Attempt{At: time.Now(), Class: tt.class, StatusCode: tt.code}, &tt.d, false)
+		if got := w.log.with(t, "circuit"); len(got) != 1 || got[0]["level"] != "WARN" || got[0]["registration"] != r.ID || got[0]["outcome"] != "not written" {
+			t.Errorf("%s: lines %v, want one", tt.name, got)
+		}
+		w = newWorld(t)
+		r, e = w.register(), anEvent(w)
+		w.circuits.heed(t.Context(), e, &r, Attempt{At: time.Now(), Class: tt.class, StatusCode: tt.code}, &tt.d, false)
+		if got := w.log.with(t, "circuit"); len(got) != 0 {
+			t.Errorf("%s, yet it can: lines %v, want none", tt.name, got)
+		}
+	}
+}
+
+// TestDeliveryBehindAnOpenCircuitEndsWithItsSchedule has it fall due when its
+// schedule is over, with the circuit open and closed, and as a resend.
+func TestDeliveryBehindAnOpenCircuitEndsWithItsSchedule(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		open   bool
+		manual bool
+		after  time.Duration
+		want   bool
+	}{
+		{"open, over", true, false, 3 * time.Hour, true},
+		{"open, not over", true, false, 2 * time.Hour, false},
+		{"closed, over", false, false, 3 * time.Hour, false},
+		{"a resend, open, over", true, true, 3 * time.Hour, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			r := w.register(func(r *Registration) { r.Schedule = Schedule{Waits: []time.Duration{time.Hour}} })
+			id := w.stored(r, 1, func(d Delivery) Delivery { return d.wait(w.Clock(), false) })[0]
+			time.Sleep(tt.after)
+			w.put(HealthKey(r.ID), Health{Open: tt.open, Interval: time.Hour, ProbeAt: w.Clock().Add(time.Hour)})
+			d := w.delivery(r, id)
+			d.Manual = tt.manual
+			spent, err := w.circuits.spent(t.Context(), d, &r)
+			if spent != tt.want || err != nil {
+				t.Errorf("%s: over %v, %v; want %v", tt.name, spent, err, tt.want)
+			}
+			if !spent {
+				return
+			}
+			e, _, err := w.LoadEvent(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Source = "none"
+			if err := w.circuits.exhaust(t.Context(), e, &r, d); err == nil || w.delivery(r, id).Status != Pending {
+				t.Errorf("an end that cannot be told: %v, the delivery is %s; want it to wait", err, w.delivery(r, id).Status)
+			}
+			r.Source = w.source
+			if err := w.circuits.exhaust(t.Context(), e, &r, d); err != nil {
+				t.Fatal(err)
+			}
+			after, es := w.delivery(r, id), w.queue.events(t)
+			if after.Status != Failed || after.Why != whyExhausted || !after.Since.Equal(w.Clock()) || len(es) != 1 || es[0].Type != deliveryExhausted {
+				t.Errorf("ended as %s (%s) at %v, told %+v; want it failed now, told once", after.Status, after.Why, after.Since, es)
+			}
+			if got := w.log.with(t, "delivery"); len(got) != 1 || got[0]["outcome"] != whyExhausted {
+				t.Errorf("lines %v, want one", got)
+			}
+		})
+	}
+}
