@@ -169,6 +169,68 @@ func TestNobodyWaitsForLongerThanPatience(t *testing.T) {
 	}
 }
 
+// TestWaitingIsWorthItWhereATurnIsNear has a third attempt come where one may be
+// under way and one waits: its turn comes after two that take so long.
+func TestWaitingIsWorthItWhereATurnIsNear(t *testing.T) {
+	for took, waits := range map[time.Duration]time.Duration{patience / 2: patience, patience/2 + 1: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPace()
+			one := turn{registration: "reg_1", allowance: allowance{atOnce: 1}}
+			leave, _ := p.enter(t.Context(), one)
+			p.mood("reg_1").took = took
+			go p.enter(t.Context(), one)
+			synctest.Wait()
+			start := time.Now()
+			if third, _ := p.enter(t.Context(), one); third != nil || time.Since(start) != waits {
+				t.Errorf("where an attempt takes %v: began %v after %v, want it to be sent away after %v", took, third != nil, time.Since(start), waits)
+			}
+			leave(Attempt{})
+			time.Sleep(2 * patience)
+		})
+	}
+}
+
+// TestEndpointThatMovesIsWaitedFor has an attempt end, and the next one, which
+// waited for it, be under way when a third comes.
+func TestEndpointThatMovesIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPace()
+		one := turn{registration: "reg_1", allowance: allowance{atOnce: 1}}
+		first, _ := p.enter(t.Context(), one)
+		time.Sleep(patience / 2)
+		entered := make(chan func(Attempt))
+		go func() {
+			leave, _ := p.enter(t.Context(), one)
+			entered <- leave
+		}()
+		time.Sleep(patience * 4 / 10)
+		first(Attempt{})
+		second := <-entered
+		time.Sleep(patience * 6 / 10)
+		go func() {
+			time.Sleep(patience / 2)
+			second(Attempt{})
+		}()
+		if third, w := p.enter(t.Context(), one); third == nil {
+			t.Errorf("sent away for %v, though one ended a moment ago", w.turn)
+		}
+	})
+}
+
+// TestThoseSentAwayAreForgottenOnce counts the time since it was last asked, not
+// since the first.
+func TestThoseSentAwayAreForgottenOnce(t *testing.T) {
+	m := mood{took: 10 * time.Second, moved: noon, turned: noon}
+	for range 100 {
+		m.away(10, noon)
+	}
+	for n, want := range []time.Duration{time.Minute, time.Minute} { // 50 of them have asked since
+		if got := m.away(10, noon.Add(5*time.Second)); got != want {
+			t.Errorf("ask %d after 5s: a turn in %v, want %v", n, got, want)
+		}
+	}
+}
+
 // TestEndpointsAreLookedAtOneByOne wants that what is known of one says nothing of
 // another, and that nothing is known of most.
 func TestEndpointsAreLookedAtOneByOne(t *testing.T) {

@@ -1,0 +1,70 @@
+package gateway
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"ringback/shared/storage"
+)
+
+func TestIDsSortByTheTimeOfTheirMaking(t *testing.T) {
+	early, late := NewID("reg", noon), NewID("reg", noon.Add(time.Millisecond))
+	if early >= late || len(early) != 30 || !strings.HasPrefix(early, "reg_") || early == NewID("reg", noon) {
+		t.Errorf("ids %s and %s, want 30 characters each, in order, and another each time", early, late)
+	}
+	if one, two := IDFrom("att", noon, "a"), IDFrom("att", noon.Add(time.Millisecond), "a"); one >= two || one != IDFrom("att", noon, "a") || one == IDFrom("att", noon, "b") {
+		t.Errorf("ids %s and %s of one text, want them in order, the same each time, and others of another text", one, two)
+	}
+	if NewSourceID() == NewSourceID() || NewCallbackSecret() == NewCallbackSecret() || len(NewCallbackSecret()) != 32 {
+		t.Errorf("ids of sources or callback keys are the same twice, or not of 32 characters")
+	}
+}
+
+func TestIDOfATextIsTheSameEachTime(t *testing.T) {
+	if got := NewIDOf("reg", noon, "a"); got != IDFrom("reg", noon, "a") {
+		t.Errorf("NewIDOf(reg) = %s, want %s", got, IDFrom("reg", noon, "a"))
+	}
+	source := NewIDOf(SourcePrefix, noon, "a")
+	if _, err := SourceNumber(source); err != nil || source != NewIDOf(SourcePrefix, noon, "a") {
+		t.Errorf("a source of a text is %s, %v; want an id, the same each time", source, err)
+	}
+	if source == NewIDOf(SourcePrefix, noon, "b") || source == NewIDOf(SourcePrefix, noon.Add(1), "a") {
+		t.Errorf("sources of two texts, or of two instants, are both %s", source)
+	}
+}
+
+func TestWhatIsNoIDIsRefused(t *testing.T) {
+	id := anEventID(t)
+	for name, bad := range map[string]string{
+		"another prefix": "evx" + id[3:], "shorter": id[:len(id)-1], "longer": id + "0", "a line break": id[:len(id)-1] + "\n",
+		"other characters": id[:len(id)-1] + "z", "upper case": "evt_" + strings.ToUpper(id[4:len(id)-1]) + "V", "empty": "",
+	} {
+		if _, err := DecodeEventID(bad); !errors.Is(err, storage.ErrInvalid) {
+			t.Errorf("event id with %s: %v, want ErrInvalid", name, err)
+		}
+		if _, err := SourceOf(bad); !errors.Is(err, storage.ErrInvalid) {
+			t.Errorf("source of an event id with %s: %v, want ErrInvalid", name, err)
+		}
+		if _, err := EventKey(bad); !errors.Is(err, storage.ErrInvalid) {
+			t.Errorf("row of an event id with %s: %v, want ErrInvalid", name, err)
+		}
+	}
+	for name, bad := range map[string]string{
+		"another prefix": "srx-00000000", "shorter": "src-0000000", "longer": "src-000000000", "a line break": "src-0000000\n", "other characters": "src-0000000z", "empty": "",
+	} {
+		if _, err := SourceNumber(bad); !errors.Is(err, storage.ErrInvalid) {
+			t.Errorf("source id with %s: %v, want ErrInvalid", name, err)
+		}
+		if _, err := EventID(bad, "", noon, "k"); !errors.Is(err, storage.ErrInvalid) {
+			t.Errorf("event of a source id with %s: %v, want ErrInvalid", name, err)
+		}
+	}
+	delivery := DeliveryID(NewID("reg", noon), id)
+	for name, bad := range map[string]string{"another prefix": "dlx" + delivery[3:], "longer": delivery + "0", "another event": delivery[:len(delivery)-1] + "z"} {
+		if _, _, err := splitDeliveryID(bad); !errors.Is(err, storage.ErrInvalid) {
+			t.Errorf("delivery id with %s: %v, want ErrInvalid", name, err)
+		}
+	}
+}
