@@ -151,6 +151,11 @@ func TestOneCallerProbesAnOpenCircuit(t *testing.T) {
 		if ok, open := ask(other); !ok || open {
 			t.Errorf("another process, later: admitted %v, open %v; want it closed", ok, open)
 		}
+		w.put(HealthKey("reg_3"), Health{Open: true, Interval: time.Minute, ProbeAt: w.Clock()})
+		w.store.failOn("put", "R#")
+		if _, _, err := w.circuits.admit(t.Context(), "reg_3"); !errors.Is(err, errOutage) {
+			t.Errorf("a probe that cannot be taken: %v, want the outage", err)
+		}
 		w.store.failOn("get", "R#")
 		if _, ok, err := w.circuits.admit(t.Context(), "reg_2"); ok || !errors.Is(err, errOutage) {
 			t.Errorf("without an answer: admitted %v, %v; want the outage", ok, err)
@@ -364,6 +369,17 @@ func TestDeliveryBehindAnOpenCircuitEndsWithItsSchedule(t *testing.T) {
 				t.Errorf("an end that cannot be told: %v, the delivery is %s; want it to wait", err, w.delivery(r, id).Status)
 			}
 			r.Source = w.source
+			w.store.failOn("put", "D#")
+			if err := w.circuits.exhaust(t.Context(), e, &r, d); !errors.Is(err, errOutage) {
+				t.Errorf("an end that cannot be written: %v, want the outage", err)
+			}
+			w.store.failOn("get", "R#")
+			time.Sleep(healthFresh)
+			if spent, err := w.circuits.spent(t.Context(), d, &r); spent || !errors.Is(err, errOutage) {
+				t.Errorf("without an answer: over %v, %v; want the outage", spent, err)
+			}
+			w.store.fail(nil)
+			w.log.text.Reset()
 			if err := w.circuits.exhaust(t.Context(), e, &r, d); err != nil {
 				t.Fatal(err)
 			}
@@ -373,6 +389,68 @@ func TestDeliveryBehindAnOpenCircuitEndsWithItsSchedule(t *testing.T) {
 			}
 			if got := w.log.with(t, "delivery"); len(got) != 1 || got[0]["outcome"] != whyExhausted {
 				t.Errorf("lines %v, want one", got)
+			}
+		})
+	}
+}
+
+// TestNothingIsWrittenThatIsWritten counts writes of an endpoint's health and of
+// its registration.
+func TestNothingIsWrittenThatIsWritten(t *testing.T) {
+	w := newWorld(t)
+	r, e := w.register(), anEvent(w)
+	refuse := func() {
+		w.circuits.heed(t.Context(), e, &r, Attempt{At: time.Now(), Class: egress.Status5xx, StatusCode: 500}, &Delivery{Status: Pending}, false)
+	}
+	refuse()
+	gets, puts := w.store.got("R#"), w.store.put("R#")
+	refuse()
+	if g, p := w.store.got("R#")-gets, w.store.put("R#")-puts; g != 0 || p != 0 {
+		t.Errorf("a second failure in a moment: %d reads and %d writes, want none", g, p)
+	}
+	if _, err := w.circuits.changeHealth(t.Context(), r.ID, func(h Health) Health { return h }); err != nil || w.store.put("R#") != puts {
+		t.Errorf("health that is as it was: %d writes, %v; want none", w.store.put("R#")-puts, err)
+	}
+	r.State = Disabled
+	w.set(r)
+	puts = w.store.put("R#")
+	if err := w.circuits.disable(t.Context(), r.ID, r.Rev, "why"); err != nil || w.store.put("R#") != puts {
+		t.Errorf("a registration that is disabled is disabled again: %d writes, %v; want none", w.store.put("R#")-puts, err)
+	}
+}
+
+// TestHopelessRegistrationIsDisabledThoughNothingElseIsNew has a process know the
+// endpoint's health, which came to be hopeless since.
+func TestHopelessRegistrationIsDisabledThoughNothingElseIsNew(t *testing.T) {
+	w := newWorld(t)
+	r, e := w.register(), anEvent(w)
+	w.put(HealthKey(r.ID), Health{BadSince: w.Clock().Add(-badFor), BadLast: w.Clock()})
+	if _, err := w.circuits.readHealth(t.Context(), r.ID); err != nil {
+		t.Fatal(err)
+	}
+	w.circuits.heed(t.Context(), e, &r, Attempt{At: time.Now(), Class: egress.Status5xx, StatusCode: 500}, &Delivery{Status: Pending}, false)
+	if now, _ := load[Registration](w, RegistrationKey(r.ID)); now.State != Disabled {
+		t.Errorf("the registration is %s, want disabled", now.State)
+	}
+	if es := w.queue.events(t); len(es) != 1 || es[0].Type != registrationDisabled {
+		t.Errorf("told %+v, want that it is disabled", es)
+	}
+}
+
+// TestTimeoutSoonAfterAnAcceptanceOpensNothing has another process have noted a
+// failure, a minute after an acceptance that this one saw.
+func TestTimeoutSoonAfterAnAcceptanceOpensNothing(t *testing.T) {
+	for after, want := range map[time.Duration]bool{wellFor: false, wellFor + time.Millisecond: true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			r, e := w.register(), anEvent(w)
+			leave, _ := w.attempter.pace.enter(t.Context(), turn{registration: r.ID, allowance: allowance{atOnce: 1}})
+			leave(Attempt{At: time.Now(), Class: egress.OK})
+			w.put(HealthKey(r.ID), Health{BadSince: w.Clock(), BadLast: w.Clock()})
+			time.Sleep(after)
+			w.circuits.heed(t.Context(), e, &r, Attempt{At: time.Now(), Class: egress.Timeout}, &Delivery{Status: Pending}, false)
+			if h, _ := load[Health](w, HealthKey(r.ID)); h.Open != want {
+				t.Errorf("a timeout %v after an acceptance opened the circuit: %v, want %v", after, h.Open, want)
 			}
 		})
 	}

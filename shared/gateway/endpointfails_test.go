@@ -144,6 +144,9 @@ func TestOldGoneDisablesNothingThatWasChanged(t *testing.T) {
 			t.Errorf("changed meanwhile %v: delivery %s (%s), registration %s (%s) of revision %d; want it failed, and %s (%s) of %d",
 				changed, d.Status, d.Why, now.State, now.Why, now.Rev, state, why, rev)
 		}
+		if es := w.queue.events(t); !changed && (len(es) != 1 || es[0].Type != registrationDisabled) {
+			t.Errorf("told %+v, want of the 410 alone", es)
+		}
 		if now.Since.IsZero() == (state == Disabled) {
 			t.Errorf("changed meanwhile %v: %s since %v", changed, now.State, now.Since)
 		}

@@ -116,6 +116,9 @@ func TestRevivedDeliveryHasItsWholeScheduleAnew(t *testing.T) {
 			if err := w.runJob(t.Context(), j.header()); err != nil {
 				t.Fatal(err)
 			}
+			if hs := w.queue.headers(t, storage.RetryQueue); len(hs) != 0 {
+				t.Errorf("%s: messages %+v, want none: it falls due, and has no lane", kind, hs)
+			}
 			d := w.delivery(r, id)
 			if d.Status != Pending || d.Made != 0 || !d.Anew.Equal(now) || !d.Start.Equal(now) || !d.due.Equal(now) || d.Why != "" || !d.Since.IsZero() || d.overtime(r.Schedule, now.Add(24*time.Hour)) {
 				t.Errorf("%s: %s, %d made, anew %v, start %v, due %v, why %q; want it pending, due now, as if it were new", kind, d.Status, d.Made, d.Anew, d.Start, d.due, d.Why)
@@ -300,6 +303,9 @@ func TestCancelledJobGoesNoFurther(t *testing.T) {
 		time.Sleep(time.Second)
 		for range 2 {
 			got, err := w.CancelJob(t.Context(), j.ID)
+			if n := w.store.put("J#"); n != 2 {
+				t.Errorf("the job is written %d times, want when it starts and once when it is cancelled", n)
+			}
 			if err != nil || got.Status != JobCancelled || !got.Updated.Equal(j.Created.Add(time.Second)) {
 				t.Errorf("cancelled: %+v, %v; want it cancelled then", got, err)
 			}
@@ -672,6 +678,139 @@ func TestRevivedDeliveryOfALaneIsPutBack(t *testing.T) {
 			t.Errorf("%d POSTs, want one", n)
 		}
 	})
+}
+
+// TestRevivalComesAgainAfterAnOutage has each row fail that a release needs, and
+// one that is not to be released, which is not written.
+func TestRevivalComesAgainAfterAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, fail := range []struct {
+			call, pk string
+			nth      int // call that fails
+		}{{"list", "D#", 1}, {"get", "D#", 1}, {"put", "D#", 1}, {"put", "E#", 1}, {"get", "E#", 2}, {"put", "J#", 1}} {
+			w := newWorld(t, shortHistory)
+			r := w.register(func(r *Registration) { r.Ordered = true })
+			id := w.stored(r, 1, func(d Delivery) Delivery {
+				d.Lane = true
+				return d.hold(whyDisabled, w.Clock())
+			})[0]
+			w.stored(r, 1, failedFor(w))
+			time.Sleep(time.Second)
+			j := w.start(JobRelease, r)
+			calls := 0
+			w.store.fail(func(call string, k storage.Key) error {
+				if call == fail.call && strings.HasPrefix(k.PK, fail.pk) {
+					if calls++; calls >= fail.nth {
+						return errOutage
+					}
+				}
+				return nil
+			})
+			if again := w.work(storage.RetryQueue, w.Redeliver); again != 1 {
+				t.Errorf("%s of %s fails: %d messages come again, want one", fail.call, fail.pk, again)
+			}
+			w.store.fail(nil)
+			puts := w.store.put("D#")
+			w.finish(j.ID)
+			if d := w.delivery(r, id); d.Status != Succeeded || w.store.put("D#")-puts > 2 {
+				t.Errorf("%s of %s failed once: the delivery is %s, %d were written; want it released and delivered, and no other", fail.call, fail.pk, d.Status, w.store.put("D#")-puts)
+			}
+		}
+	})
+}
+
+// TestWalkGoesOnWhereAPageEnded walks over pages of one row, three of which lie in
+// one shard.
+func TestWalkGoesOnWhereAPageEnded(t *testing.T) {
+	w := newWorld(t)
+	for _, k := range []string{"0 a", "0 b", "0 c", "7 a"} {
+		shard, sk, _ := strings.Cut(k, " ")
+		w.put(storage.Key{Table: storage.Deliveries, PK: "W#" + shard, SK: sk}, Link{k})
+	}
+	var j Job
+	got, pages := []string{}, 0
+	for ended := false; !ended; pages++ {
+		var err error
+		ended, err = w.Walk(t.Context(), &j, func(shard int) storage.Query {
+			return storage.Query{Table: storage.Deliveries, PK: fmt.Sprint("W#", shard), Limit: 1, Consistent: true}
+		}, func(r storage.Row) error {
+			got = append(got, r.PK+r.SK)
+			return nil
+		})
+		if err != nil || pages > 4*HistoryShards {
+			t.Fatalf("after %d pages: %v", pages, err)
+		}
+	}
+	if want := "[W#0a W#0b W#0c W#7a]"; fmt.Sprint(got) != want || j.Cursor != "1 0 " {
+		t.Errorf("walked over %v and stands at %q, want %s once and the next pass", got, j.Cursor, want)
+	}
+}
+
+// TestSecondPassOfAReplayIsShort replays an event of days ago: it is not looked at
+// for stragglers.
+func TestSecondPassOfAReplayIsShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.happen()
+		time.Sleep(26 * time.Hour)
+		r := w.register()
+		w.put(GrantKey(w.source, w.tenant, "grt_1"), Grant{ID: "grt_1", Source: w.source, Tenant: w.tenant})
+		w.publish()
+		j := w.start(JobReplay, r)
+		w.redeliver()
+		first := w.store.got("D#" + r.ID)
+		j.Claim = w.job(j.ID).Claim
+		time.Sleep(stragglers)
+		if err := w.runJob(t.Context(), j.header()); err != nil {
+			t.Fatal(err)
+		}
+		if again := w.store.got("D#"+r.ID) - first; first != 1 || again != 0 || w.job(j.ID).Status != JobDone {
+			t.Errorf("the delivery was looked for %d times, and %d times in the second pass, the job is %s; want once, never, done", first, again, w.job(j.ID).Status)
+		}
+	})
+}
+
+// TestReplayGivesWayToAnother has the event's own fan-out write the delivery while
+// a replay is about to, and one whose row cannot be read.
+func TestReplayGivesWayToAnother(t *testing.T) {
+	w := newWorld(t)
+	event := w.happen()
+	r := w.register()
+	e, _, err := w.LoadEvent(t.Context(), event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := w.start(JobReplay, r)
+	w.store.fail(func(call string, k storage.Key) error {
+		if call == "put" && strings.HasPrefix(k.PK, "P#") {
+			d := newDelivery(e, &r, w.Clock()).close(Succeeded, "", w.Clock())
+			row, err := d.row(w.Kept)
+			row.Rev = storage.NewRev()
+			return errors.Join(err, w.store.Store.Put(t.Context(), row, ""))
+		}
+		return nil
+	})
+	w.redeliver()
+	if got := w.job(j.ID); got.Done != 0 || got.Skipped != 1 || w.delivery(r, event).Status != Succeeded {
+		t.Errorf("%+v, the delivery is %s; want one skipped, and the other's", got, w.delivery(r, event).Status)
+	}
+	w.store.fail(nil)
+	key, _ := EventKey(event)
+	w.spoil(key)
+	w.start(JobReplay, r)
+	if again := w.work(storage.RetryQueue, w.Redeliver); again != 1 {
+		t.Errorf("with an event that cannot be read %d messages come again, want one", again)
+	}
+}
+
+func TestJobThatCannotBeReadIsNotHandedOut(t *testing.T) {
+	if _, h, err := claimJob(storage.Row{Data: []byte(`{"v":99}`)}, noon); err == nil {
+		t.Errorf("handed out as %+v", h)
+	}
+	j := Job{Next: noon.Add(jobAhead)}
+	if next := j.ahead(noon); !next.IsZero() {
+		t.Errorf("a job that is just so far ahead as it may be goes on at %v, want at once", next)
+	}
 }
 
 // TestRecoveredEndpointIsToldOf opens a circuit and lets it close.
