@@ -17,8 +17,13 @@ func TestIDsSortByTheTimeOfTheirMaking(t *testing.T) {
 	if one, two := IDFrom("att", noon, "a"), IDFrom("att", noon.Add(time.Millisecond), "a"); one >= two || one != IDFrom("att", noon, "a") || one == IDFrom("att", noon, "b") {
 		t.Errorf("ids %s and %s of one text, want them in order, the same each time, and others of another text", one, two)
 	}
-	if NewSourceID() == NewSourceID() || NewCallbackSecret() == NewCallbackSecret() || len(NewCallbackSecret()) != 32 {
-		t.Errorf("ids of sources or callback keys are the same twice, or not of 32 characters")
+	for name, random := range map[string]func() string{"source ids": NewSourceID, "callback keys": NewCallbackSecret} {
+		if one, two := random(), random(); one == two {
+			t.Errorf("two %s are both %s", name, one)
+		}
+	}
+	if key := NewCallbackSecret(); len(key) != 32 {
+		t.Errorf("callback key %s has %d characters, want 32", key, len(key))
 	}
 }
 
