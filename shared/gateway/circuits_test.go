@@ -31,7 +31,7 @@ func TestHealthIsWrittenWhereItChanges(t *testing.T) {
 		{"another ten minutes after it was noted", failing, false, false, Health{BadSince: failing.BadSince, BadLast: noon}},
 		{"another a moment sooner", Health{BadSince: failing.BadSince, BadLast: failing.BadLast.Add(1)}, false, false,
 			Health{BadSince: failing.BadSince, BadLast: failing.BadLast.Add(1)}},
-		{"of a probe", open, false, true, Health{Open: true, Since: noon, Interval: time.Hour, ProbeAt: noon.Add(time.Hour), BadSince: open.BadSince, BadLast: noon}},
+		{"of a probe", open, false, true, Health{Open: true, Since: noon, Interval: time.Hour, ProbeAt: noon.Add(time.Hour), Probed: noon, BadSince: open.BadSince, BadLast: noon}},
 		{"under way when it opened", open, true, false, open},
 		{"a probe that was not one", Health{BadSince: noon, BadLast: noon}, false, true, Health{BadSince: noon, BadLast: noon}},
 	} {
@@ -39,7 +39,7 @@ func TestHealthIsWrittenWhereItChanges(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
 	}
-	closed := Health{BadSince: open.BadSince, BadLast: noon, OKAt: noon.Add(time.Second)}
+	closed := Health{OKAt: noon.Add(time.Second)}
 	if got := open.accepted(noon.Add(time.Second)); got != closed {
 		t.Errorf("accepted: %+v, want %+v", got, closed)
 	}
@@ -98,7 +98,7 @@ func TestScheduleIsOverAfterItsWholeTime(t *testing.T) {
 		{"of one attempt, for an hour", Delivery{Created: noon.Add(-longestInterval)}, Schedule{Waits: []time.Duration{}}, false},
 		{"of one attempt, for longer", Delivery{Created: noon.Add(-longestInterval - 1)}, Schedule{Waits: []time.Duration{}}, true},
 	} {
-		if got := tt.d.overtime(tt.s, noon); got != tt.want {
+		if got := noon.After(tt.d.overtime(tt.s)); got != tt.want {
 			t.Errorf("%s: over %v, want %v", tt.name, got, tt.want)
 		}
 	}
@@ -338,19 +338,22 @@ func TestDeliveryBehindAnOpenCircuitEndsWithItsSchedule(t *testing.T) {
 		open   bool
 		manual bool
 		after  time.Duration
+		probed time.Duration // before now; the schedule was over 2 h 12 min after the beginning
 		want   bool
 	}{
-		{"open, over", true, false, 3 * time.Hour, true},
-		{"open, not over", true, false, 2 * time.Hour, false},
-		{"closed, over", false, false, 3 * time.Hour, false},
-		{"a resend, open, over", true, true, 3 * time.Hour, false},
+		{"open, over", true, false, 3 * time.Hour, time.Minute, true},
+		{"open, over, probed last before that", true, false, 3 * time.Hour, 48 * time.Minute, false},
+		{"open, over, probed last a moment after that", true, false, 3 * time.Hour, 48*time.Minute - time.Millisecond, true},
+		{"open, not over", true, false, 2 * time.Hour, time.Minute, false},
+		{"closed, over", false, false, 3 * time.Hour, time.Minute, false},
+		{"a resend, open, over", true, true, 3 * time.Hour, time.Minute, false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			r := w.register(func(r *Registration) { r.Schedule = Schedule{Waits: []time.Duration{time.Hour}} })
 			id := w.stored(r, 1, func(d Delivery) Delivery { return d.wait(w.Clock(), false) })[0]
 			time.Sleep(tt.after)
-			w.put(HealthKey(r.ID), Health{Open: tt.open, Interval: time.Hour, ProbeAt: w.Clock().Add(time.Hour)})
+			w.put(HealthKey(r.ID), Health{Open: tt.open, Interval: time.Hour, ProbeAt: w.Clock().Add(time.Hour), Probed: w.Clock().Add(-tt.probed)})
 			d := w.delivery(r, id)
 			d.Manual = tt.manual
 			spent, err := w.circuits.spent(t.Context(), d, &r)

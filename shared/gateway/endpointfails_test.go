@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ringback/shared/egress"
+	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -19,7 +20,7 @@ import (
 func TestRequestThatCannotBeWrittenIsNoFailureOfTheTenant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		r := w.register(func(r *Registration) { r.Secrets = []Secret{w.secret("reg_other", "of another row")} })
+		r := w.register(func(r *Registration) { r.Secrets = []keyring.Secret{w.secret("reg_other", "of another row")} })
 		for range openAfterFailures + 1 {
 			d := w.delivery(r, w.happen())
 			if wait := time.Until(d.Start); d.Status != Pending || d.Made != 0 || d.Last != nil || wait != slowDown {
@@ -48,7 +49,7 @@ func TestLaterRequestThatCannotBeWrittenIsHandedOutAgain(t *testing.T) {
 		event := w.happen()
 		before := w.delivery(r, event)
 		r.Rev++
-		r.Secrets = []Secret{w.secret("reg_other", "of another row")}
+		r.Secrets = []keyring.Secret{w.secret("reg_other", "of another row")}
 		w.set(r)
 		time.Sleep(time.Until(before.Start))
 		w.redeliver()
@@ -258,6 +259,7 @@ func TestOverdueRowsAreSpread(t *testing.T) {
 			r := w.register()
 			e := anEvent(w)
 			d := newDelivery(e, &r, noon)
+			d.kept = true // there is no event to keep
 			start := w.Clock().Add(tt.due)
 			d = d.wait(start, false)
 			if err := w.Gateway.deliveries.putDelivery(t.Context(), &d, ""); err != nil {

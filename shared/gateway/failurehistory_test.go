@@ -50,9 +50,9 @@ func TestHistoryOfFailuresKeepsNoSuccess(t *testing.T) {
 		payload            string
 	}{
 		{"without a natural key, accepted", provider.Item{}, 200, 0, 0, ""},
-		{"with one, accepted", provider.Item{NaturalKey: "k"}, 200, 1, 0, ""},
+		{"with one, accepted", provider.Item{NaturalKey: "k", Forever: true}, 200, 1, 0, ""},
 		{"without a natural key, refused", provider.Item{}, 500, 1, 1, `{"n":1}`},
-		{"with one, refused", provider.Item{NaturalKey: "k"}, 500, 1, 1, `{"n":1}`},
+		{"with one, refused", provider.Item{NaturalKey: "k", Forever: true}, 500, 1, 1, `{"n":1}`},
 		{"set aside", provider.Item{Unreadable: true}, 200, 1, 0, `{"n":1}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

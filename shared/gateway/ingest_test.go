@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -135,7 +136,7 @@ func TestIgnoredEventTypesAreAcknowledgedAndNotQueued(t *testing.T) {
 
 // TestTimeThatARepeatCannotChangeMakesTheID varies the provider's time of an item
 // with a natural key. One that is too far from the arrival may be a clock's error:
-// then the id holds the window of the arrival.
+// then nothing is recognised by the key, unless it is unique for ever.
 func TestTimeThatARepeatCannotChangeMakesTheID(t *testing.T) {
 	const week = 7 * 24 * time.Hour
 	source := NewSourceID()
@@ -143,7 +144,7 @@ func TestTimeThatARepeatCannotChangeMakesTheID(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		stable time.Time
-		want   time.Time // in the id
+		want   time.Time // in the id; noon: none, nothing is recognised
 	}{
 		{"none", time.Time{}, noon},
 		{"of the arrival", received, received},
@@ -154,14 +155,20 @@ func TestTimeThatARepeatCannotChangeMakesTheID(t *testing.T) {
 		{"a week back", received.Add(-week), noon},
 	} {
 		it := provider.Item{Type: "happened", NaturalKey: "k", Stable: tt.stable}
-		want, err := EventID(source, "acme", tt.want, "happened", "k")
-		if err != nil {
-			t.Fatal(err)
-		}
-		windowed := tt.want.Equal(noon)
-		id, w, err := identify(source, "acme", it, received)
-		if id != want || w != windowed || err != nil {
-			t.Errorf("a time %s: id %s, of the window %v, %v; want %s, %v", tt.name, id, w, err, want, windowed)
+		for _, it.Forever = range []bool{false, true} {
+			known := !tt.want.Equal(noon) || it.Forever
+			at := tt.want
+			if at.Equal(noon) {
+				at = received
+			}
+			want, err := EventID(source, "acme", at, "happened", "k")
+			if err != nil {
+				t.Fatal(err)
+			}
+			id, repeatable, err := identify(source, "acme", it, received)
+			if (id == want) != known || repeatable != known || err != nil {
+				t.Errorf("a time %s, unique for ever %v: id %s, repeatable %v, %v; want %s, %v", tt.name, it.Forever, id, repeatable, err, want, known)
+			}
 		}
 	}
 }
@@ -185,9 +192,9 @@ func TestItemsBecomeEvents(t *testing.T) {
 	received := time.Date(2026, 3, 1, 13, 0, 0, 123_456_789, time.FixedZone("", 3600))
 	at := received.Add(-time.Minute)
 	reading := provider.Reading{ContentType: "text/plain", Query: "a=1", Items: []provider.Item{
-		{Type: "one", NaturalKey: "k", Time: at, Payload: []byte("1"), Keys: map[string][]string{"group": {"g"}}},
-		{Type: "two", NaturalKey: "k", Payload: []byte("2")},
-		{Type: "one", NaturalKey: "k", Payload: []byte("3")},
+		{Type: "one", NaturalKey: "k", Stable: at, Time: at, Payload: []byte("1"), Keys: map[string][]string{"group": {"g"}}},
+		{Type: "two", NaturalKey: "k", Stable: at, Payload: []byte("2")},
+		{Type: "one", NaturalKey: "k", Stable: at, Payload: []byte("3")},
 		{Type: "three", Payload: []byte("4"), Unreadable: true},
 		{Type: "three", Payload: []byte("4")},
 	}}
@@ -219,7 +226,7 @@ func TestItemsBecomeEvents(t *testing.T) {
 				got.Unreadable != want.unreadable || got.Time != want.at {
 				t.Errorf("label %q, event %d: %+v, want %+v", label, i, got, want)
 			}
-			if got.token == "" || got.token != as[0].token || got.windowed == want.unique || got.Source != a.ID || got.Provider != "upstream" || got.Label != label ||
+			if got.token == "" || got.token != as[0].token || got.forever || got.Source != a.ID || got.Provider != "upstream" || got.Label != label ||
 				got.Received != storage.UTC(received) || got.ContentType != "text/plain" || got.Query != "a=1" {
 				t.Errorf("label %q, event %d: %+v, want what all of the callback have", label, i, got)
 			}
@@ -265,7 +272,7 @@ func TestCredentialsAreReadAgainBeforeARefusal(t *testing.T) {
 			return provider.ErrSignature
 		}
 		rotate := func(token string) {
-			w.put(SourceKey(w.source), Source{ID: w.source, Provider: "upstream", Tokens: []Secret{{Sealed: w.Keys.Seal(SourceKey(w.source).PK, "token", token)}}})
+			w.put(SourceKey(w.source), Source{ID: w.source, Provider: "upstream", Tokens: []keyring.Secret{{Sealed: w.Keys.Seal(SourceKey(w.source).PK, "token", token)}}})
 		}
 		rotate("first")
 		reads := 0

@@ -9,6 +9,7 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"ringback/shared/keyring"
 	"ringback/shared/provider"
 )
 
@@ -35,7 +36,7 @@ func anEvent(w *world) *provider.Event {
 func TestDeliveryIsWrittenInItsFormat(t *testing.T) {
 	w := newWorld(t)
 	r := w.register()
-	r.RawTokens = []Secret{
+	r.RawTokens = []keyring.Secret{
 		{Sealed: "ended", Until: noon},
 		{Sealed: w.Keys.Seal(RegistrationKey(r.ID).PK, "raw_token", "new")},
 		{Sealed: w.Keys.Seal(RegistrationKey(r.ID).PK, "raw_token", "old")},
@@ -114,7 +115,9 @@ func TestDeliverySaysWhoseItIs(t *testing.T) {
 func TestEachSecretSigns(t *testing.T) {
 	w := newWorld(t)
 	texts := []string{"the new secret, of 24 bytes or more", "the old secret, of 24 bytes or more"}
-	r := w.register(func(r *Registration) { r.Secrets = []Secret{w.secret(r.ID, texts[0]), w.secret(r.ID, texts[1])} })
+	r := w.register(func(r *Registration) {
+		r.Secrets = []keyring.Secret{w.secret(r.ID, texts[0]), w.secret(r.ID, texts[1])}
+	})
 	req, err := w.attempter.request(&try{e: anEvent(w), r: &r}, time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -173,11 +176,13 @@ func TestDeliveryThatCannotBeWrittenIsAnError(t *testing.T) {
 		"a header is": func(r *Registration) {
 			r.Endpoint.Headers = map[string]string{"X-A": w.Keys.Seal("R#other", "header", "secret")}
 		},
-		"a secret is": func(r *Registration) { r.Secrets = []Secret{w.secret("reg_other", "secret")} },
+		"a secret is": func(r *Registration) { r.Secrets = []keyring.Secret{w.secret("reg_other", "secret")} },
 		"a secret is not base64": func(r *Registration) {
-			r.Secrets = []Secret{{Sealed: w.Keys.Seal(RegistrationKey(r.ID).PK, "secret", "whsec_secret!")}}
+			r.Secrets = []keyring.Secret{{Sealed: w.Keys.Seal(RegistrationKey(r.ID).PK, "secret", "whsec_secret!")}}
 		},
-		"a raw token is sealed for another row": func(r *Registration) { r.RawTokens = []Secret{{Sealed: w.Keys.Seal("R#other", "raw_token", "secret")}} },
+		"a raw token is sealed for another row": func(r *Registration) {
+			r.RawTokens = []keyring.Secret{{Sealed: w.Keys.Seal("R#other", "raw_token", "secret")}}
+		},
 	} {
 		r := w.register(spoil)
 		if _, _, _, _, err := w.requested(r, anEvent(w), false); err == nil || strings.Contains(err.Error(), "secret!") {

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -166,7 +167,7 @@ func TestSourceThatCannotBeReadIsNotRefused(t *testing.T) {
 		"the source is of a newer release": func(w *world) { w.spoil(SourceKey(w.source)) },
 		"the key is of a newer release":    func(w *world) { w.spoil(CallbackKeyKey(w.source, w.key)) },
 		"a token is sealed by another key": func(w *world) {
-			w.put(SourceKey(w.source), Source{ID: w.source, Provider: "upstream", Tokens: []Secret{{Sealed: "s1.x.AAAA"}}})
+			w.put(SourceKey(w.source), Source{ID: w.source, Provider: "upstream", Tokens: []keyring.Secret{{Sealed: "s1.x.AAAA"}}})
 		},
 	} {
 		w := newWorld(t)

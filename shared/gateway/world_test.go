@@ -18,6 +18,7 @@ import (
 
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
+	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -111,7 +112,7 @@ func (w *world) register(change ...func(*Registration)) Registration {
 	r := Registration{
 		ID: id, Tenant: w.tenant, Source: w.source, Created: time.Now(), Rev: 1, State: Enabled, EventTypes: []string{"*"}, Format: Standard,
 		Endpoint: Endpoint{URL: w.Keys.Seal(RegistrationKey(id).PK, "url", "https://tenant.example/"), Shown: "https://tenant.example/"},
-		Secrets:  []Secret{w.secret(id, "a secret of no fewer than 24 bytes")},
+		Secrets:  []keyring.Secret{w.secret(id, "a secret of no fewer than 24 bytes")},
 	}
 	for _, f := range change {
 		f(&r)
@@ -121,9 +122,9 @@ func (w *world) register(change ...func(*Registration)) Registration {
 }
 
 // secret returns a sealed secret of a registration.
-func (w *world) secret(registration, text string) Secret {
+func (w *world) secret(registration, text string) keyring.Secret {
 	plain := "whsec_" + base64.StdEncoding.EncodeToString([]byte(text))
-	return Secret{Sealed: w.Keys.Seal(RegistrationKey(registration).PK, "secret", plain)}
+	return keyring.Secret{Sealed: w.Keys.Seal(RegistrationKey(registration).PK, "secret", plain)}
 }
 
 // set stores r, whatever is there, and publishes it.
@@ -550,4 +551,15 @@ func (l *lines) with(t *testing.T, message string) (out []map[string]any) {
 		}
 	}
 	return out
+}
+
+const oldKey = "old 0123456789abcdef0123456789abcdef"
+
+func keyRing(t testing.TB, text string) *keyring.Ring {
+	t.Helper()
+	r, err := keyring.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }

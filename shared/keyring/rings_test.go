@@ -1,4 +1,4 @@
-package gateway
+package keyring
 
 import (
 	"strings"
@@ -17,7 +17,7 @@ func TestKeyRingIsReadLineByLine(t *testing.T) {
 		{"comments, empty lines and spaces", "\n# new ones go first\n\n  new   fedcba9876543210fedcba9876543210 \r\n\n" + oldKey + "\n# end", "new", 2},
 		{"of 32 characters", "k " + alone, "k", 1},
 	} {
-		r, err := ParseKeyRing(tt.text)
+		r, err := Parse(tt.text)
 		if err != nil || r.CurrentID() != tt.current || len(r.keys) != tt.ids {
 			t.Errorf("%s: %+v, %v; want %d keys, of which %q seals", tt.name, r, err, tt.ids, tt.current)
 		}
@@ -38,7 +38,7 @@ func TestBadKeyRingIsToldByItsLine(t *testing.T) {
 		oldKey + "\n" + oldKey:                           "line 2",
 		"a.b 0123456789abcdef0123456789abcdef":           "line 1",
 	} {
-		if _, err := ParseKeyRing(text); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "0123") {
+		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "0123") {
 			t.Errorf("key ring %q: %v, want %s told and no key", text, err, want)
 		}
 	}
