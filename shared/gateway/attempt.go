@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"ringback/shared/egress"
+	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -22,12 +23,12 @@ type attempter struct {
 	find    *finder
 	events  *events
 	circuit *circuits
-	pace    *pace
+	pace    *pace.Pace
 	posts   *semaphore.Weighted
 	targets *lru.Cache[string, target]
 }
 
-func newAttempter(c *core, f *finder, es *events, cs *circuits, p *pace) *attempter {
+func newAttempter(c *core, f *finder, es *events, cs *circuits, p *pace.Pace) *attempter {
 	at := &attempter{core: c, find: f, events: es, circuit: cs, pace: p, posts: semaphore.NewWeighted(int64(c.AtOnce))}
 	at.targets, _ = lru.New[string, target](registrationsKnown)
 	return at
@@ -195,22 +196,22 @@ func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
 	if err != nil {
 		return start{}, err
 	}
-	leave, w := at.pace.enter(ctx, turn{
-		registration: t.r.ID, allowance: t.r.allowance(of.Limits, at.AtOnce), first: t.first, paced: t.d.Paced || t.d.Manual,
+	leave, w := at.pace.Enter(ctx, pace.Turn{
+		Registration: t.r.ID, Allowance: t.r.allowance(of.Limits, at.AtOnce), First: t.first, Paced: t.d.Paced || t.d.Manual,
 	})
 	switch {
-	case leave == nil && !w.at.IsZero():
-		return start{at: w.at, paced: true}, nil
+	case leave == nil && !w.At.IsZero():
+		return start{at: w.At, paced: true}, nil
 	case leave == nil:
-		return start{at: at.Clock().Add(at.crowdedWait(t.hops, w.turn)), paced: t.d.Paced}, nil
+		return start{at: at.Clock().Add(at.crowdedWait(t.hops, w.Turn)), paced: t.d.Paced}, nil
 	}
 	if at.posts.Acquire(ctx, 1) != nil {
-		leave(Attempt{})
+		leave(pace.Outcome{})
 		return start{at: at.Clock()}, nil
 	}
 	end := func(a Attempt) {
 		at.posts.Release(1)
-		leave(a)
+		leave(a.outcome())
 	}
 	if timeLeft(ctx) < t.r.limit()+answerMargin {
 		end(Attempt{})

@@ -9,6 +9,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"ringback/shared/egress"
+	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -112,13 +113,13 @@ type circuits struct {
 	find       *finder
 	deliveries *deliveries
 	teller     *teller
-	pace       *pace
+	pace       *pace.Pace
 	healths    *lru.Cache[string, knownHealth]
 }
 
-func newCircuits(c *core, f *finder, ds *deliveries, t *teller, p *pace) *circuits {
+func newCircuits(c *core, f *finder, ds *deliveries, t *teller, p *pace.Pace) *circuits {
 	cs := &circuits{core: c, find: f, deliveries: ds, teller: t, pace: p}
-	cs.healths, _ = lru.New[string, knownHealth](moodsKnown)
+	cs.healths, _ = lru.New[string, knownHealth](pace.Known)
 	return cs
 }
 
@@ -130,7 +131,7 @@ type knownHealth struct {
 // health returns what is known of a registration's endpoint, at most
 // healthFresh old.
 func (cs *circuits) health(ctx context.Context, id string) (Health, error) {
-	if time.Since(cs.pace.look(id).accepted) < wellFor {
+	if time.Since(cs.pace.Look(id).Accepted) < wellFor {
 		return Health{}, nil
 	}
 	if known, ok := cs.healths.Get(id); ok && time.Since(known.at) < healthFresh {
@@ -278,9 +279,9 @@ func (cs *circuits) heedAccepted(ctx context.Context, e *provider.Event, r *Regi
 }
 
 func (cs *circuits) heedRefused(ctx context.Context, e *provider.Event, r *Registration, a Attempt, probe bool) error {
-	now, m := cs.Clock(), cs.pace.look(r.ID)
+	now, m := cs.Clock(), cs.pace.Look(r.ID)
 	tripped := func(h Health) bool {
-		return m.failures >= openAfterFailures || m.timeouts >= openAfterTimeouts || a.Class == egress.Timeout && h.hangs(now) && now.Sub(m.accepted) > wellFor
+		return m.Failures >= openAfterFailures || m.Timeouts >= openAfterTimeouts || a.Class == egress.Timeout && h.hangs(now) && now.Sub(m.Accepted) > wellFor
 	}
 	if known, ok := cs.healths.Get(r.ID); ok && known.refused(now, tripped(known.Health), probe) == known.Health && !known.hopeless(now) {
 		return nil // nothing to write, as far as this process knows

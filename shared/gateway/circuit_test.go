@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"ringback/shared/egress"
+	"ringback/shared/pace"
 )
 
 // TestCircuitKeepsItsPromises plays attempts of several processes that share a
@@ -145,32 +146,32 @@ func TestTripsAreCountedByFailuresAndTimeouts(t *testing.T) {
 	const id, none = "reg_x", egress.Class("none was made")
 	attempt := func(c egress.Class) Attempt { return Attempt{At: noon, Class: c} }
 	rapid.Check(t, func(t *rapid.T) {
-		p := newPace()
+		p := pace.New()
 		failures, timeouts := 0, 0
 		for range rapid.IntRange(1, 60).Draw(t, "attempts") {
-			leave, _ := p.enter(t.Context(), turn{registration: id, allowance: allowance{atOnce: 1}})
+			leave, _ := p.Enter(t.Context(), pace.Turn{Registration: id, Allowance: pace.Allowance{AtOnce: 1}})
 			if leave == nil {
 				t.Fatal("no attempt is under way, and none may begin")
 			}
 			switch c := rapid.SampledFrom([]egress.Class{egress.OK, egress.Timeout, egress.Status5xx, egress.DNS, egress.Internal, none}).Draw(t, "outcome"); c {
 			case egress.OK:
 				failures, timeouts = 0, 0
-				leave(attempt(c))
+				leave(attempt(c).outcome())
 			case egress.Timeout:
 				failures++
 				timeouts++
-				leave(attempt(c))
+				leave(attempt(c).outcome())
 			case egress.Internal:
-				leave(attempt(c)) // ours, not the endpoint's
+				leave(attempt(c).outcome()) // ours, not the endpoint's
 			case none:
-				leave(Attempt{})
+				leave(pace.Outcome{})
 			default:
 				failures++
 				timeouts = 0
-				leave(attempt(c))
+				leave(attempt(c).outcome())
 			}
-			if m := p.look(id); m.failures != failures || m.timeouts != timeouts {
-				t.Fatalf("counted %d failures and %d timeouts in a row, want %d and %d", m.failures, m.timeouts, failures, timeouts)
+			if m := p.Look(id); m.Failures != failures || m.Timeouts != timeouts {
+				t.Fatalf("counted %d failures and %d timeouts in a row, want %d and %d", m.Failures, m.Timeouts, failures, timeouts)
 			}
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/egress"
+	"ringback/shared/pace"
 	"ringback/shared/storage"
 )
 
@@ -183,8 +184,8 @@ func TestHealthIsAskedForSeldom(t *testing.T) {
 		} {
 			time.Sleep(step.after)
 			if step.accepted {
-				leave, _ := w.attempter.pace.enter(t.Context(), turn{registration: "reg_1", allowance: allowance{atOnce: 1}})
-				leave(Attempt{At: time.Now(), Class: egress.OK})
+				leave, _ := w.attempter.pace.Enter(t.Context(), pace.Turn{Registration: "reg_1", Allowance: pace.Allowance{AtOnce: 1}})
+				leave(Attempt{At: time.Now(), Class: egress.OK}.outcome())
 			}
 			if h, err := w.circuits.health(t.Context(), "reg_1"); err != nil || h != (Health{}) {
 				t.Errorf("%s: %+v, %v; want nothing said against it", step.name, h, err)
@@ -228,9 +229,9 @@ func TestCircuitOpensAtItsThresholds(t *testing.T) {
 			w := newWorld(t)
 			r, e := w.register(), anEvent(w)
 			for _, c := range tt.outcomes {
-				leave, _ := w.attempter.pace.enter(t.Context(), turn{registration: r.ID, allowance: allowance{atOnce: 1}})
+				leave, _ := w.attempter.pace.Enter(t.Context(), pace.Turn{Registration: r.ID, Allowance: pace.Allowance{AtOnce: 1}})
 				a := Attempt{At: time.Now(), Class: c}
-				leave(a)
+				leave(a.outcome())
 				w.circuits.heed(t.Context(), e, &r, a, &Delivery{Status: Pending}, false)
 				time.Sleep(tt.pause)
 			}
@@ -447,8 +448,8 @@ func TestTimeoutSoonAfterAnAcceptanceOpensNothing(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			r, e := w.register(), anEvent(w)
-			leave, _ := w.attempter.pace.enter(t.Context(), turn{registration: r.ID, allowance: allowance{atOnce: 1}})
-			leave(Attempt{At: time.Now(), Class: egress.OK})
+			leave, _ := w.attempter.pace.Enter(t.Context(), pace.Turn{Registration: r.ID, Allowance: pace.Allowance{AtOnce: 1}})
+			leave(Attempt{At: time.Now(), Class: egress.OK}.outcome())
 			w.put(HealthKey(r.ID), Health{BadSince: w.Clock(), BadLast: w.Clock()})
 			time.Sleep(after)
 			w.circuits.heed(t.Context(), e, &r, Attempt{At: time.Now(), Class: egress.Timeout}, &Delivery{Status: Pending}, false)

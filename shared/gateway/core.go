@@ -94,9 +94,8 @@ const (
 	mostDrift = time.Minute // between two looks; more is no drift
 )
 
-// steady reports whether the wall clock goes on as it went for an hour: only then
-// does time that went by end deliveries and registrations. The process of one
-// machine counts from its start; others have clocks that are kept for them.
+// steady reports whether the wall clock goes evenly for an hour, on one machine
+// since the start: only then does time end deliveries and registrations.
 func (c *core) steady() bool {
 	w, now := &c.watch, time.Now()
 	w.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ringback/shared/egress"
+	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -117,6 +118,12 @@ type Attempt struct {
 
 // Accepted reports whether the endpoint took the event.
 func (a Attempt) Accepted() bool { return a.Class == egress.OK }
+
+// outcome returns what the pace of the endpoint goes by.
+func (a Attempt) outcome() pace.Outcome {
+	made := !a.At.IsZero() && a.Class != egress.Internal
+	return pace.Outcome{Made: made, Accepted: a.Accepted(), TimedOut: a.Class == egress.Timeout, Took: a.Took}
+}
 
 // Gone reports whether the endpoint wants no more events (410).
 func (a Attempt) Gone() bool { return a.StatusCode == 410 }

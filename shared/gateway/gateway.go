@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"ringback/shared/pace"
 	"ringback/shared/storage"
 )
 
@@ -47,7 +48,7 @@ func New(c Config) (*Gateway, error) {
 	}
 	all := &core{Config: c.withDefaults(), run: storage.NewRev()}
 	all.steady() // it counts from now
-	find, events, tell, pace := newFinder(all), &events{all}, newTeller(all), newPace()
+	find, events, tell, pace := newFinder(all), &events{all}, newTeller(all), pace.New()
 	deliveries := &deliveries{all, events}
 	circuit := newCircuits(all, find, deliveries, tell, pace)
 	attempts := newAttempter(all, find, events, circuit, pace)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ringback/shared/keyring"
+	"ringback/shared/pace"
 	"ringback/shared/provider"
 )
 
@@ -121,4 +122,18 @@ func (r Registration) Published() []Hint {
 		return nil
 	}
 	return r.Hints()
+}
+
+// allowance returns what r may use of a process that makes so many POSTs at once:
+// whatever the limits, half of them are left to others.
+func (r *Registration) allowance(l Limits, atOnce int) pace.Allowance {
+	l = l.OrDefault()
+	a := pace.Allowance{AtOnce: min(l.Concurrency, max(atOnce/2, 1)), Rate: l.DeliveriesPerSecond}
+	if r.Concurrency > 0 {
+		a.AtOnce = min(a.AtOnce, r.Concurrency)
+	}
+	if r.Rate > 0 && (a.Rate == 0 || r.Rate < a.Rate) {
+		a.Rate = r.Rate
+	}
+	return a
 }

@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"context"
 	"time"
 
+	"ringback/shared/pace"
 	"ringback/shared/storage"
 )
 
@@ -23,6 +25,15 @@ func FillRoom(g *Gateway) (leave func()) {
 
 // Crowd has a registration's attempts, which take so long each, fill g.
 func Crowd(g *Gateway, registration string, took time.Duration) {
-	m := g.attempter.pace.mood(registration)
-	m.posting, m.took, m.moved = g.AtOnce, took, time.Now().Add(-took)
+	turn := pace.Turn{Registration: registration, Allowance: pace.Allowance{AtOnce: g.AtOnce}}
+	enter := func() func(pace.Outcome) {
+		leave, _ := g.attempter.pace.Enter(context.Background(), turn)
+		return leave
+	}
+	leave := enter()
+	leave(pace.Outcome{Made: true, Accepted: true, Took: 8 * took}) // of the first one an eighth is believed
+	for range g.AtOnce {
+		enter()
+	}
+	time.Sleep(took)
 }

@@ -9,15 +9,12 @@ import (
 	"ringback/shared/storage"
 )
 
-// What an unfinished delivery needs has no expiry: neither does its own row, nor
-// the event's, which holds the payload. An event begins with one, since most are
-// delivered at once. The first delivery that is not takes it away, by its
-// registration's place in the event's Open; the last one to be finished brings it
-// back. So a stop of any length, and a clock that jumps, end nothing that is
-// under way. What is held lasts for a time of its own (Kept.Held), and so does its
-// event. The event of more unfinished deliveries than Open can name, or of a fan-out
-// in chunks, lasts as long as the longest schedule, a hold and the history after
-// them.
+// What an unfinished delivery needs has no expiry, so that neither a stop nor a
+// clock that jumps ends it: its own row, and the event's, which holds the payload.
+// An event begins with one, since most are delivered at once. The first delivery
+// that is not takes it away, by its registration's place in Open; the last one to
+// be finished brings it back. What is held lasts for Kept.Held, and so does its
+// event. One of more deliveries than Open can name lasts for Kept.longest.
 
 // longest is how long after its event a delivery may be unfinished, and then be
 // looked at.

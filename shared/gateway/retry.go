@@ -219,8 +219,7 @@ func (rt *retries) handOut(ctx context.Context, due []storage.DueRow, t *tick) (
 	return len(ms), rt.sendOrKeep(ctx, t.full(ms))
 }
 
-// sendOrKeep sends the messages of what is claimed. If that fails, the next tick
-// of this process sends them; one of another finds the rows due again.
+// sendOrKeep sends the messages of what is claimed, or leaves that to the next tick.
 func (rt *retries) sendOrKeep(ctx context.Context, ms []storage.Message) error {
 	err := rt.send(ctx, storage.RetryQueue, ms)
 	if err != nil {

@@ -40,8 +40,6 @@ func (l Limits) OrDefault() Limits {
 	return l
 }
 
-const ()
-
 // A Grant is what a tenant may receive of a source.
 type Grant struct {
 	ID      string    `json:"id"`

@@ -67,12 +67,13 @@ var house = []room{
 	{"shared/control", []string{"shared/keyring", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
 	{"shared/groups", []string{"shared/keyring", "shared/control", "shared/egress", "shared/gateway", "shared/storage"}, nil},
 	{"shared/transfer", []string{"shared/keyring", "shared/control", "shared/gateway", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
-	{"shared/gateway", []string{"shared/keyring", "shared/egress", "shared/provider", "shared/storage"}, []string{
+	{"shared/gateway", []string{"shared/pace", "shared/keyring", "shared/egress", "shared/provider", "shared/storage"}, []string{
 		"github.com/hashicorp/golang-lru/v2",
 		"github.com/standard-webhooks/standard-webhooks/libraries/go",
 		"golang.org/x/sync/errgroup", "golang.org/x/sync/semaphore", "golang.org/x/sync/singleflight",
 	}},
 	{"shared/keyring", []string{"shared/storage"}, nil},
+	{"shared/pace", nil, []string{"github.com/hashicorp/golang-lru/v2"}},
 	{"shared/storage", nil, nil},
 	{"shared/storage/storagetest", []string{"shared/storage"}, []string{"github.com/google/go-cmp/"}},
 	{"shared/egress", nil, []string{"code.dny.dev/ssrf"}},

@@ -1,4 +1,4 @@
-package gateway
+package pace
 
 import (
 	"sync"
@@ -6,20 +6,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"ringback/shared/egress"
 )
 
-func TestHalfOfAProcessIsLeftToOtherRegistrations(t *testing.T) {
-	for _, tt := range []struct{ own, tenant, process, want int }{
-		{0, 0, 256, 50}, {0, 1000, 256, 128}, {1000, 1000, 256, 128}, {7, 1000, 256, 7}, {0, 0, 1, 1},
-	} {
-		r := Registration{Concurrency: tt.own}
-		if got := r.allowance(Limits{Concurrency: tt.tenant}, tt.process).atOnce; got != tt.want {
-			t.Errorf("limits of %d and %d in a process of %d: %d at once, want %d", tt.own, tt.tenant, tt.process, got, tt.want)
-		}
-	}
-}
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // TestAttemptsWaitWhereTheirTurnIsNear has a hundred attempts at once for a
 // registration that may make ten: those of a fast endpoint all get their turn
@@ -38,21 +27,21 @@ func TestAttemptsWaitWhereTheirTurnIsNear(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := newPace()
-				turn := turn{registration: "reg", allowance: allowance{atOnce: 10}}
-				accepted := Attempt{At: time.Now(), Class: egress.OK, Took: tt.took}
+				p := New()
+				turn := Turn{Registration: "reg", Allowance: Allowance{AtOnce: 10}}
+				accepted := Outcome{Made: true, Accepted: true, Took: tt.took}
 				for range 50 { // so long until it is known how long they take
-					leave, _ := p.enter(t.Context(), turn)
+					leave, _ := p.Enter(t.Context(), turn)
 					leave(accepted)
 				}
 				var made atomic.Int64
 				var wg sync.WaitGroup
 				for range 100 {
 					wg.Go(func() {
-						leave, w := p.enter(t.Context(), turn)
+						leave, w := p.Enter(t.Context(), turn)
 						if leave == nil {
-							if w.turn < tt.took*9/10 {
-								t.Errorf("a turn in %v, want not before an attempt has ended, which takes %v", w.turn, tt.took)
+							if w.Turn < tt.took*9/10 {
+								t.Errorf("a turn in %v, want not before an attempt has ended, which takes %v", w.Turn, tt.took)
 							}
 							return
 						}
@@ -73,11 +62,11 @@ func TestAttemptsWaitWhereTheirTurnIsNear(t *testing.T) {
 // TestAttemptThatWasNotMadeTellsNoPace leaves without an attempt, as where none
 // may be made after all.
 func TestAttemptThatWasNotMadeTellsNoPace(t *testing.T) {
-	p := newPace()
-	turn := turn{registration: "reg", allowance: allowance{atOnce: 1}}
-	made := Attempt{At: noon, Class: egress.OK, Took: time.Second}
-	for _, a := range []Attempt{made, {}, {At: noon, Class: egress.Internal}} {
-		leave, _ := p.enter(t.Context(), turn)
+	p := New()
+	turn := Turn{Registration: "reg", Allowance: Allowance{AtOnce: 1}}
+	made := Outcome{Made: true, Accepted: true, Took: time.Second}
+	for _, a := range []Outcome{made, {}} {
+		leave, _ := p.Enter(t.Context(), turn)
 		leave(a)
 	}
 	if got := p.mood("reg").took; got != made.Took/8 {

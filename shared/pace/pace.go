@@ -1,4 +1,7 @@
-package gateway
+// Package pace keeps the attempts of each registration within its rate and
+// concurrency limits, in one process, and sends away what would wait there for
+// long.
+package pace
 
 import (
 	"context"
@@ -7,8 +10,6 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
-
-	"ringback/shared/egress"
 )
 
 const (
@@ -26,13 +27,13 @@ const (
 	nearTurn = time.Minute
 	farTurn  = 15 * time.Minute
 	looks    = 10
-	// moodsKnown is how many endpoints a process remembers.
-	moodsKnown = 20_000
+	// Known is how many endpoints a process remembers.
+	Known = 20_000
 )
 
-// pace keeps the attempts of each registration within its limits in this
+// Pace keeps the attempts of each registration within its limits in this
 // process.
-type pace struct {
+type Pace struct {
 	mu    sync.Mutex
 	moods *lru.Cache[string, *mood]
 }
@@ -51,78 +52,71 @@ type mood struct {
 	turned   time.Time
 }
 
-func newPace() *pace {
-	p := &pace{}
-	p.moods, _ = lru.New[string, *mood](moodsKnown)
+// New returns a Pace that knows no endpoint.
+func New() *Pace {
+	p := &Pace{}
+	p.moods, _ = lru.New[string, *mood](Known)
 	return p
 }
 
-// An allowance is what a registration may use: its own limits within those of
+// An Allowance is what a registration may use: its own limits within those of
 // its tenant.
-type allowance struct {
-	atOnce int
-	rate   float64 // POSTs a second; 0: as many as come
+type Allowance struct {
+	AtOnce int
+	Rate   float64 // POSTs a second; 0: as many as come
 }
 
-// allowance returns what r may use of a process that makes so many POSTs at once:
-// whatever the limits, half of them are left to others.
-func (r *Registration) allowance(l Limits, atOnce int) allowance {
-	l = l.OrDefault()
-	a := allowance{atOnce: min(l.Concurrency, max(atOnce/2, 1)), rate: l.DeliveriesPerSecond}
-	if r.Concurrency > 0 {
-		a.atOnce = min(a.atOnce, r.Concurrency)
-	}
-	if r.Rate > 0 && (a.rate == 0 || r.Rate < a.rate) {
-		a.rate = r.Rate
-	}
-	return a
+// A Turn is an attempt that wants to begin.
+type Turn struct {
+	Registration string
+	Allowance
+	First bool // of its delivery: sent away from a slow endpoint
+	Paced bool // it waited for the rate already
 }
 
-// A turn is an attempt that wants to begin.
-type turn struct {
-	registration string
-	allowance
-	first bool // of its delivery: refused to a slow endpoint
-	paced bool // it waited for the rate already
+// An Outcome is how an attempt ended. The zero one is of none that was made.
+type Outcome struct {
+	Made, Accepted, TimedOut bool
+	Took                     time.Duration
 }
 
-// A wait says why an attempt may not begin: the rate has a place for it at a
+// A Wait says why an attempt may not begin: the rate has a place for it at a
 // time, or the endpoint is slow, or so many are before it that its turn comes
 // after about so long.
-type wait struct {
-	at   time.Time
-	turn time.Duration
+type Wait struct {
+	At   time.Time
+	Turn time.Duration
 }
 
-// enter asks for the right to make an attempt, and waits for it a moment if
+// Enter asks for the right to make an attempt, and waits for it a moment if
 // others of the registration are about to end. The function that it returns
-// must be called with the attempt, or the zero one if there was none; it is nil
+// must be called with the outcome, the zero one if there was none; it is nil
 // without the right.
-func (p *pace) enter(ctx context.Context, t turn) (leave func(Attempt), _ wait) {
+func (p *Pace) Enter(ctx context.Context, t Turn) (leave func(Outcome), _ Wait) {
 	p.mu.Lock()
-	m := p.mood(t.registration)
+	m := p.mood(t.Registration)
 	now := time.Now()
-	leave = func(a Attempt) { p.leave(m, a) }
-	if t.rate > 0 && !t.paced {
+	leave = func(o Outcome) { p.leave(m, o) }
+	if t.Rate > 0 && !t.Paced {
 		at := m.next
-		m.next = later(at, now).Add(time.Duration(float64(time.Second) / t.rate))
+		m.next = later(at, now).Add(time.Duration(float64(time.Second) / t.Rate))
 		if at.After(now) {
 			p.mu.Unlock()
-			return nil, wait{at: at}
+			return nil, Wait{At: at}
 		}
 	}
 	switch {
-	case t.first && m.timeouts >= slowAfter:
+	case t.First && m.timeouts >= slowAfter:
 		p.mu.Unlock()
-		return nil, wait{}
-	case m.posting < t.atOnce:
+		return nil, Wait{}
+	case m.posting < t.AtOnce:
 		m.posting++
 		m.moved = now
 		p.mu.Unlock()
-		return leave, wait{}
-	case len(m.waiting) >= t.atOnce && m.turn(t.atOnce, 0) > patience || now.Sub(m.moved) > patience:
+		return leave, Wait{}
+	case len(m.waiting) >= t.AtOnce && m.turn(t.AtOnce, 0) > patience || now.Sub(m.moved) > patience:
 		defer p.mu.Unlock()
-		return nil, wait{turn: m.away(t.atOnce, now)}
+		return nil, Wait{Turn: m.away(t.AtOnce, now)}
 	}
 	free := make(chan struct{})
 	m.waiting = append(m.waiting, free)
@@ -130,12 +124,12 @@ func (p *pace) enter(ctx context.Context, t turn) (leave func(Attempt), _ wait) 
 	if !p.await(ctx, m, free) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return nil, wait{turn: m.away(t.atOnce, time.Now())}
+		return nil, Wait{Turn: m.away(t.AtOnce, time.Now())}
 	}
-	return leave, wait{}
+	return leave, Wait{}
 }
 
-func (p *pace) mood(registration string) *mood {
+func (p *Pace) mood(registration string) *mood {
 	m, ok := p.moods.Get(registration)
 	if !ok {
 		m = &mood{}
@@ -167,7 +161,7 @@ func (m *mood) away(atOnce int, now time.Time) time.Duration {
 }
 
 // await waits for free as long as patience lasts.
-func (p *pace) await(ctx context.Context, m *mood, free chan struct{}) bool {
+func (p *Pace) await(ctx context.Context, m *mood, free chan struct{}) bool {
 	t := time.NewTimer(patience)
 	defer t.Stop()
 	select {
@@ -187,24 +181,24 @@ func (p *pace) await(ctx context.Context, m *mood, free chan struct{}) bool {
 }
 
 // leave ends an attempt; its place goes to the one that waits longest.
-func (p *pace) leave(m *mood, a Attempt) {
+func (p *Pace) leave(m *mood, o Outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
 	m.moved = now
 	switch {
-	case a.At.IsZero() || a.Class == egress.Internal: // none was made
-	case a.Accepted():
+	case !o.Made:
+	case o.Accepted:
 		m.failures, m.timeouts, m.accepted = 0, 0, now
-	case a.Class == egress.Timeout:
+	case o.TimedOut:
 		m.failures++
 		m.timeouts++
 	default:
 		m.failures++
 		m.timeouts = 0
 	}
-	if !a.At.IsZero() && a.Class != egress.Internal {
-		m.took += (a.Took - m.took) / 8
+	if o.Made {
+		m.took += (o.Took - m.took) / 8
 	}
 	if len(m.waiting) > 0 {
 		close(m.waiting[0])
@@ -214,13 +208,27 @@ func (p *pace) leave(m *mood, a Attempt) {
 	m.posting--
 }
 
-// look returns what is known of an endpoint.
-func (p *pace) look(registration string) mood {
+// Seen is what this process saw of an endpoint: attempts in a row that were not
+// accepted, of those the timeouts, and when the last one was accepted.
+type Seen struct {
+	Failures, Timeouts int
+	Accepted           time.Time
+}
+
+// Look returns what is known of an endpoint.
+func (p *Pace) Look(registration string) Seen {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m, ok := p.moods.Get(registration)
 	if !ok {
-		return mood{}
+		return Seen{}
 	}
-	return mood{failures: m.failures, timeouts: m.timeouts, accepted: m.accepted}
+	return Seen{m.failures, m.timeouts, m.accepted}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
