@@ -149,9 +149,9 @@ func (js *jobs) runJob(ctx context.Context, h header) error {
 // saveJob writes j's progress, unless it was cancelled or claimed by another,
 // and sends its next message if it pauses.
 func (js *jobs) saveJob(ctx context.Context, j *Job, next time.Time, done, pause bool, hops int) (running bool, err error) {
-	now, self := js.Clock(), hops < maxHops && next.IsZero()
+	now, self, mine := js.Clock(), hops < maxHops && next.IsZero(), false
 	stored, err := storage.Change(ctx, js.Store, JobKey(j.ID), func(s *Job, r *storage.Row) error {
-		if s.Claim != j.Claim || s.Status != JobRunning {
+		if mine = s.Claim == j.Claim && s.Status == JobRunning; !mine {
 			return storage.ErrUnchanged
 		}
 		s.Cursor, s.Done, s.Skipped, s.Next, s.Updated = j.Cursor, j.Done, j.Skipped, j.Next, now
@@ -172,7 +172,7 @@ func (js *jobs) saveJob(ctx context.Context, j *Job, next time.Time, done, pause
 	if err != nil {
 		return false, err
 	}
-	running = stored.Status == JobRunning && stored.Updated.Equal(now)
+	running = mine && stored.Status == JobRunning
 	if running && pause && self {
 		js.sendSelf(ctx, stored.header(), hops+1, 0)
 	}
