@@ -367,6 +367,9 @@ func TestJobDoesNotSaveOverTheClaimOfAnother(t *testing.T) {
 			if ms := w.queue.take(storage.RetryQueue); len(ms) != 0 {
 				t.Errorf("ended %v: %d messages sent for a job that another has, want none", end, len(ms))
 			}
+			if n := w.store.put("J#"); n != 2 {
+				t.Errorf("ended %v: the job is written %d times, want once when it starts and once by the other", end, n)
+			}
 			w.redeliver()
 			if err := w.runJob(t.Context(), j.header()); err != nil || runs != 1 {
 				t.Errorf("ended %v: an old message ran %d chunks, %v; want no more", end, runs-1, err)
