@@ -1,0 +1,353 @@
+package gateway
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ringback/shared/provider"
+	"ringback/shared/storage"
+)
+
+// refused has an event refused, and returns its delivery, which waits for a retry.
+func (y *yard) refused(r *Registration) Delivery {
+	y.Helper()
+	y.answer = refuses
+	d := y.delivered(r)
+	if d.Status != Pending {
+		y.Fatalf("a delivery that was refused is %s", d.Status)
+	}
+	return d
+}
+
+// dueAt writes d, changed, so that it is due at a time.
+func (y *yard) dueAt(d Delivery, due time.Time, change func(*Delivery)) Delivery {
+	y.Helper()
+	d.Start, d.due = due, due
+	change(&d)
+	if err := y.putDelivery(y.Context(), &d, d.rev); err != nil {
+		y.Fatal(err)
+	}
+	return d
+}
+
+// laneOf returns the key of the lane of events without a group.
+func (y *yard) laneOf(r *Registration) storage.Key { return laneKey(r.ID, &provider.Event{}) }
+
+// TestTickMovesNoResendBehindAnOpenCircuit has a delivery and the resend of
+// another be due while the circuit of their endpoint is open.
+func TestTickMovesNoResendBehindAnOpenCircuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, FullHistory)
+		r := y.register("tenant.example", every(time.Minute, time.Minute))
+		plain, resent := y.refused(r), y.refused(r)
+		resent, err := y.Resend(t.Context(), resent.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(9 * time.Minute) // the message of the resend was lost
+		y.put(HealthKey(r.ID), Health{Open: true, Since: y.Clock(), Interval: time.Hour, ProbeAt: y.Clock().Add(time.Hour)})
+		hs := y.tick()
+		now := y.delivery(r, resent.Event)
+		if len(hs) != 1 || hs[0].ID != resent.ID || hs[0].Claim != now.Claim || !now.Manual {
+			t.Errorf("handed out %+v, the resend is manual %v, claim %d; want it alone", hs, now.Manual, now.Claim)
+		}
+		if now := y.delivery(r, plain.Event); now.due.Before(y.Clock().Add(time.Hour)) || now.Status != Pending {
+			t.Errorf("the other is %s and due in %v, want it pending for an hour at least", now.Status, now.due.Sub(y.Clock()))
+		}
+		if y.redelivered(now, 1) || y.made() != 3 {
+			t.Errorf("%d POSTs, want two first attempts and the resend", y.made())
+		}
+	})
+}
+
+// TestTickHandsOutNothingThatNobodyTakes gives ticks depths of the retry queue.
+func TestTickHandsOutNothingThatNobodyTakes(t *testing.T) {
+	waiting, empty := storage.Depth{Waiting: 3}, storage.Depth{}
+	flying, delayed := storage.Depth{Waiting: 3, InFlight: 1}, storage.Depth{Delayed: 9}
+	for _, tt := range []struct {
+		name   string
+		depths []storage.Depth
+		want   bool // the last of the ticks hands out
+	}{
+		{"nothing waits", []storage.Depth{empty}, true},
+		{"messages wait at one tick", []storage.Depth{waiting}, true},
+		{"messages wait at two ticks", []storage.Depth{waiting, waiting}, false},
+		{"messages wait at three ticks", []storage.Depth{waiting, waiting, waiting}, false},
+		{"some were in flight between", []storage.Depth{waiting, flying, waiting}, true},
+		{"none waited between", []storage.Depth{waiting, empty, waiting}, true},
+		{"all are in flight at last", []storage.Depth{waiting, waiting, flying}, true},
+		{"some are delayed", []storage.Depth{delayed, delayed, delayed}, true},
+		{"as many as the brake", []storage.Depth{{Waiting: 20, InFlight: 1}}, true},
+		{"one above the brake", []storage.Depth{{Waiting: 21, InFlight: 1}}, false},
+		{"two ticks above the brake, and one below", []storage.Depth{{Waiting: 21}, {Waiting: 21}, waiting}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				y := newYard(t, FullHistory, func(c *Config) { c.Brake = 20 })
+				r := y.register("tenant.example", every(time.Hour))
+				d := y.refused(r)
+				var hs []header
+				for n, depth := range tt.depths {
+					y.out.depth = depth
+					if n == len(tt.depths)-1 {
+						d = y.dueAt(y.delivery(r, d.Event), y.Clock(), func(*Delivery) {})
+					}
+					hs = y.tick()
+					time.Sleep(time.Minute)
+				}
+				if got := len(hs) == 1; got != tt.want {
+					t.Errorf("after depths %v the tick sent %d messages, want one: %v", tt.depths, len(hs), tt.want)
+				}
+			})
+		})
+	}
+}
+
+// TestWhatIsDueFurtherThanAnyWaitIsHandedOut has rows be due that a wrong clock
+// put far ahead, and ticks in each minute of a quarter of an hour.
+func TestWhatIsDueFurtherThanAnyWaitIsHandedOut(t *testing.T) {
+	for _, tt := range []struct {
+		ahead time.Duration
+		paced bool
+		want  bool
+	}{
+		{28 * time.Hour, false, false},
+		{farAhead, false, false},
+		{farAhead + 20*time.Minute, false, true},
+		{20 * 24 * time.Hour, false, true},
+		{20 * 24 * time.Hour, true, false},
+	} {
+		t.Run(fmt.Sprintf("%v ahead, paced %v", tt.ahead, tt.paced), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				y := newYard(t, FullHistory)
+				r := y.register("tenant.example")
+				due := y.Clock().Add(tt.ahead)
+				d := y.dueAt(y.refused(r), due, func(d *Delivery) { d.Paced = tt.paced })
+				job := Job{ID: NewID("job", y.Clock()), Kind: JobRelease, Status: JobRunning, Claim: 1}
+				l := y.laneOf(r)
+				for key, v := range map[storage.Key]any{JobKey(job.ID): job, l: lane{Registration: r.ID, Source: y.source}} {
+					if err := storage.PutRow(t.Context(), y.store, storage.Row{Key: key, Due: due}, v, storage.AnyRev); err != nil {
+						t.Fatal(err)
+					}
+				}
+				got := map[messageKind]bool{} // what is handed out and not done falls due again
+				for range storage.DueShards {
+					for _, h := range y.tick() {
+						got[h.Kind] = true
+					}
+					time.Sleep(time.Minute)
+				}
+				if others := tt.ahead > farAhead; got[retryMessage] != tt.want || got[jobMessage] != others || got[laneMessage] != others {
+					t.Errorf("within %d ticks handed out %v; want the delivery %v, job and lane %v", storage.DueShards, got, tt.want, others)
+				}
+				if now := y.delivery(r, d.Event); tt.want && now.due.After(y.Clock().Add(time.Hour)) {
+					t.Errorf("the delivery is due at %v, now is %v", now.due, y.Clock())
+				}
+			})
+		})
+	}
+}
+
+// TestFirstTickHandsOutAnewWhatAFormerProcessHad has a process begin while rows are
+// claimed by one that ended, or just wait.
+func TestFirstTickHandsOutAnewWhatAFormerProcessHad(t *testing.T) {
+	for _, alone := range []bool{false, true} {
+		t.Run(fmt.Sprintf("alone %v", alone), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				y := newYard(t, FullHistory)
+				r := y.register("tenant.example", every(time.Hour))
+				now := y.Clock()
+				started, waits := now.Add(7*time.Minute), now.Add(10*time.Minute)
+				claimed := y.dueAt(y.refused(r), started.Add(firstHold), func(d *Delivery) { d.Start, d.Lost = started, 1 })
+				waiting := y.dueAt(y.refused(r), waits, func(d *Delivery) { d.Lost = 0 })
+				l := y.laneOf(r)
+				job := Job{ID: NewID("job", now), Kind: JobRelease, Status: JobRunning, Claim: 1}
+				for key, v := range map[storage.Key]any{JobKey(job.ID): job, l: lane{Registration: r.ID, Source: y.source, Runner: "dead", Busy: true}} {
+					if err := storage.PutRow(t.Context(), y.store, storage.Row{Key: key, Due: now.Add(3*time.Minute + firstHold)}, v, storage.AnyRev); err != nil {
+						t.Fatal(err)
+					}
+				}
+				next := y.as(func(c *Config) { c.Alone = alone })
+				if err := next.Retry(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				sent := map[string]time.Duration{}
+				for _, m := range y.out.take(storage.RetryQueue) {
+					h, _, _ := readMessage(m.Body)
+					if h.ID != waiting.ID || h.Claim > 1 {
+						sent[h.ID] = m.Delay
+					}
+				}
+				for id, want := range map[string]time.Duration{claimed.ID: 7 * time.Minute, job.ID: 3 * time.Minute, l.PK: 3 * time.Minute} {
+					if delay, got := sent[id]; got != alone || got && delay != want {
+						t.Errorf("%s: sent %v, to be received in %v; want %v, in %v", id, got, delay, alone, want)
+					}
+				}
+				if after := y.delivery(r, waiting.Event); after.Claim != waiting.Claim || !after.due.Equal(waits) {
+					t.Errorf("what waits for its time has claim %d and is due at %v; want %d, %v", after.Claim, after.due, waiting.Claim, waits)
+				}
+				if err := next.Retry(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if hs := y.headers(storage.RetryQueue); len(hs) > 0 {
+					t.Errorf("the second tick hands out %+v, want nothing", hs)
+				}
+			})
+		})
+	}
+}
+
+// TestWhatCouldNotBeSentIsSentByTheNextTick breaks the queue for a tick.
+func TestWhatCouldNotBeSentIsSentByTheNextTick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, FullHistory)
+		r := y.register("tenant.example", every(time.Hour))
+		d := y.dueAt(y.refused(r), y.Clock().Add(time.Minute), func(*Delivery) {})
+		y.out.take(storage.RetryQueue)
+		y.out.broken = true
+		if err := y.Retry(t.Context()); err == nil {
+			t.Error("a tick that could send nothing returned no error")
+		}
+		y.out.broken = false
+		time.Sleep(time.Minute)
+		if err := y.Retry(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ms := y.out.take(storage.RetryQueue)
+		if len(ms) != 1 || ms[0].Delay != 0 {
+			t.Fatalf("sent %+v, want one message without a delay", ms)
+		}
+		if h, _, _ := readMessage(ms[0].Body); h.ID != d.ID || h.Claim != y.delivery(r, d.Event).Claim {
+			t.Errorf("sent %+v, want the current claim of %s", h, d.ID)
+		}
+	})
+}
+
+func TestUnsentMessagesAreKeptInOrderUpToABound(t *testing.T) {
+	c := &core{}
+	message := func(n int) storage.Message { return storage.Message{Body: fmt.Sprint(n), Delay: time.Minute} }
+	for n := range mostUnsent - 1 {
+		c.keepUnsent(message(n))
+	}
+	c.keepUnsent(message(mostUnsent-1), message(mostUnsent), message(mostUnsent+1))
+	c.keepUnsent(message(-1))
+	ms := c.takeUnsent()
+	if len(ms) != mostUnsent {
+		t.Fatalf("kept %d messages, want %d", len(ms), mostUnsent)
+	}
+	for n, m := range ms {
+		if m.Body != fmt.Sprint(n) || m.Delay != 0 {
+			t.Fatalf("message %d is %+v, want that number, at once", n, m)
+		}
+	}
+	if again := c.takeUnsent(); len(again) > 0 {
+		t.Errorf("%d messages are taken twice", len(again))
+	}
+}
+
+// TestClockIsSteadyAnHourAfterItWasSet lets hours pass by steps of a minute, at one
+// of which the wall clock is set or drifts.
+func TestClockIsSteadyAnHourAfterItWasSet(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		alone bool
+		at    time.Duration // after the beginning
+		by    time.Duration
+		drift time.Duration // a minute
+		want  []bool        // at once, and after 59, 60, 119, 120, 179 and 180 minutes
+	}{
+		{"one of many", false, 0, 0, 0, []bool{true, true, true, true, true, true, true}},
+		{"alone", true, 0, 0, 0, []bool{false, false, true, true, true, true, true}},
+		{"set forward", false, 2 * time.Hour, time.Minute + 2*time.Millisecond, 0, []bool{true, true, true, true, false, false, true}},
+		{"set back", false, 2 * time.Hour, -time.Minute - 2*time.Millisecond, 0, []bool{true, true, true, true, false, false, true}},
+		{"set by a minute", false, 2 * time.Hour, time.Minute, 0, []bool{true, true, true, true, true, true, true}},
+		{"alone, and set", true, time.Hour, -20 * 24 * time.Hour, 0, []bool{false, false, false, false, true, true, true}},
+		{"drifting", false, 0, 0, 100 * time.Millisecond, []bool{true, true, true, true, true, true, true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begun := time.Now()
+				c := &core{Config: Config{Alone: tt.alone, Now: func() time.Time {
+					now := time.Now()
+					now = now.Add(time.Duration(now.Sub(begun)/time.Minute) * tt.drift)
+					if tt.by != 0 && time.Since(begun) >= tt.at {
+						now = now.Add(tt.by)
+					}
+					return now
+				}}}
+				looks := map[int]int{0: 0, 59: 1, 60: 2, 119: 3, 120: 4, 179: 5, 180: 6}
+				for minute := range 181 {
+					got := c.steady()
+					if n, ok := looks[minute]; ok && got != tt.want[n] {
+						t.Errorf("steady() after %d minutes = %v, want %v", minute, got, tt.want[n])
+					}
+					time.Sleep(time.Minute)
+				}
+			})
+		})
+	}
+}
+
+func TestProbeIsDueAtItsTimeOrIfAWrongClockSetIt(t *testing.T) {
+	for in, want := range map[time.Duration]bool{
+		-time.Hour: true, -1: true, 0: true, 1: false, time.Hour: false, 2 * longestInterval: false, 2*longestInterval + 1: true,
+	} {
+		if got := (Health{ProbeAt: noon.Add(in)}).probeDue(noon); got != want {
+			t.Errorf("probeDue %v before its time = %v, want %v", in, got, want)
+		}
+	}
+}
+
+func TestDeliveryBehindAnOpenCircuitIsLookedAtAfterTheLongestOfItsWaits(t *testing.T) {
+	for _, tt := range []struct {
+		interval, probe, wait time.Duration
+		jitter                float64
+		want                  time.Duration
+	}{
+		{time.Minute, 0, 10 * time.Minute, 0, 10 * time.Minute},
+		{time.Hour, 0, 10 * time.Minute, 0, time.Hour},
+		{time.Hour, 90 * time.Minute, 10 * time.Minute, 0, 90 * time.Minute},
+		{time.Minute, 30 * time.Second, 10 * time.Minute, 0, 10 * time.Minute},
+		{time.Hour, 90 * time.Minute, 10 * time.Minute, 0.5, 96 * time.Minute},
+		{time.Minute, 0, 10 * time.Minute, 0.5, 11 * time.Minute},
+		{time.Minute, 50 * time.Hour, 10 * time.Minute, 0, 10 * time.Minute},
+	} {
+		h := Health{Open: true, Interval: tt.interval, ProbeAt: noon.Add(tt.probe)}
+		if got := h.closedFor(noon, tt.wait, tt.jitter).Sub(noon); got != tt.want {
+			t.Errorf("closedFor of interval %v, probe in %v, wait %v, jitter %v = %v, want %v", tt.interval, tt.probe, tt.wait, tt.jitter, got, tt.want)
+		}
+	}
+}
+
+func TestAcceptanceTakesBackAllThatWasSaid(t *testing.T) {
+	bad := Health{Open: true, Since: noon, Interval: time.Hour, ProbeAt: noon, Probed: noon, BadSince: noon, BadLast: noon}
+	at := noon.Add(time.Minute)
+	for _, tt := range []struct {
+		name string
+		h    Health
+		want Health
+	}{
+		{"open and failing", bad, Health{OKAt: at}},
+		{"failing", Health{BadSince: noon, BadLast: noon}, Health{OKAt: at}},
+		{"open", Health{Open: true, Interval: time.Minute}, Health{OKAt: at}},
+		{"well", Health{}, Health{}},
+		{"well since", Health{OKAt: noon}, Health{OKAt: noon}},
+	} {
+		if got := tt.h.accepted(at); got != tt.want {
+			t.Errorf("%s: accepted = %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestJobGoesOnFromNowIfAWrongClockPutItFarAhead(t *testing.T) {
+	for next, want := range map[time.Duration]time.Duration{
+		-time.Hour: 0, 0: 0, time.Minute: time.Minute, 2 * jobAhead: 2 * jobAhead, 2*jobAhead + 1: 0, 20 * 24 * time.Hour: 0,
+	} {
+		j := Job{Next: noon.Add(next)}
+		if got := j.start(noon).Sub(noon); got != want {
+			t.Errorf("start of a job whose next place is in %v = in %v, want in %v", next, got, want)
+		}
+	}
+}
