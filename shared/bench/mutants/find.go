@@ -145,5 +145,13 @@ func (f *finder) written(n ast.Node) string {
 	return string(f.text[f.file][f.offset(n.Pos()):f.offset(n.End())])
 }
 
-// short is written on one line.
-func (f *finder) short(n ast.Node) string { return strings.Join(strings.Fields(f.written(n)), " ") }
+// short is written on one line, without the middle of what is long.
+func (f *finder) short(n ast.Node) string { return shorten(f.written(n)) }
+
+func shorten(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if r := []rune(text); len(r) > 120 {
+		text = string(r[:90]) + " … " + string(r[len(r)-25:])
+	}
+	return text
+}

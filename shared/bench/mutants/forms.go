@@ -7,7 +7,6 @@ import (
 	"go/token"
 	"go/types"
 	"slices"
-	"strings"
 )
 
 // number stands for that of the mutant in the text of an edit.
@@ -107,16 +106,17 @@ func (f *finder) literal(lit *ast.BasicLit, above []ast.Node) {
 	}
 	for _, other := range []int64{value + 1, value - 1} {
 		if other >= 0 {
-			f.add(lit, f.short(shown), f.with(shown, lit, other), f.around(whole, "mutant.Pick["+t+"]("+number+", ", ", "+f.with(whole, lit, other)+")")...)
+			f.add(whole, f.short(shown), shorten(f.with(shown, lit, other)),
+				f.around(whole, "mutant.Pick["+t+"]("+number+", ", ", "+f.with(whole, lit, other)+")")...)
 		}
 	}
 }
 
-// with returns e on one line, with another number in place of lit.
+// with returns e with another number in place of lit.
 func (f *finder) with(e ast.Expr, lit *ast.BasicLit, other int64) string {
 	at := f.offset(lit.Pos()) - f.offset(e.Pos())
 	text := f.written(e)
-	return strings.Join(strings.Fields(text[:at]+fmt.Sprint(other)+text[at+len(lit.Value):]), " ")
+	return text[:at] + fmt.Sprint(other) + text[at+len(lit.Value):]
 }
 
 // failing reports whether r returns an error that is not nil.
@@ -171,8 +171,8 @@ func (f *finder) returns(s *ast.ReturnStmt, above []ast.Node) {
 		f.without(s)
 	} else if i, ok := above[len(above)-1].(*ast.IfStmt); ok && f.failing(s) && f.looksForError(i.Cond) {
 		last := s.Results[len(s.Results)-1]
-		quiet := f.text[f.file][f.offset(s.Pos()):f.offset(last.Pos())]
-		f.add(s, f.short(s), strings.Join(strings.Fields(string(quiet)+"nil"), " "), f.around(s, "if mutant.On("+number+") { "+string(quiet)+"nil }; ", "")...)
+		silent := string(f.text[f.file][f.offset(s.Pos()):f.offset(last.Pos())])
+		f.add(s, f.short(s), shorten(silent+"nil"), f.around(s, "if mutant.On("+number+") { "+silent+"nil }; ", "")...)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -16,7 +17,7 @@ import (
 
 const (
 	together  = 3 * time.Second  // of tests that run in one process
-	perMutant = 60 * time.Second // after which no more tests are tried
+	perMutant = 60 * time.Second // after which no more tests run
 	leastTime = 10 * time.Second // that tests may take, however quick they are
 )
 
@@ -35,24 +36,36 @@ const (
 type verdict struct {
 	mutation
 	fate
-	tried, reaching int    // tests
+	tried, reaching int    // tests that passed, of those that reach it
 	by              string // what failed
 }
 
+// judgeAll tries all of ms, as long as ctx lasts.
 func judgeAll(ctx context.Context, ms []mutation, tests []test, log io.Writer) []verdict {
 	verdicts := make([]verdict, len(ms))
 	var done atomic.Int64
 	each(len(ms), func(i int) {
 		begun := time.Now()
-		v := judge(ctx, ms[i], tests)
+		v := judge(ctx, ms[i], tests, share(ctx, len(ms)-int(done.Load())))
 		fmt.Fprintf(log, "%d/%d %s in %v, %d of %d tests %s: %v\n", done.Add(1), len(ms), v.fate, time.Since(begun).Round(time.Millisecond), v.tried, v.reaching, v.by, v)
 		verdicts[i] = v
 	})
 	return verdicts
 }
 
-// judge runs the tests that reach m until one notices.
-func judge(ctx context.Context, m mutation, tests []test) verdict {
+// share returns how long one of so many mutants may take. Most take a second, so
+// that one may have several times its part of what is left of ctx.
+func share(ctx context.Context, left int) time.Duration {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return perMutant
+	}
+	return min(perMutant, 4*time.Until(end)*time.Duration(runtime.NumCPU())/time.Duration(left))
+}
+
+// judge runs the tests that reach m until one notices, or no time is left. Tests
+// that fail without m as well say nothing of it.
+func judge(ctx context.Context, m mutation, tests []test, within time.Duration) verdict {
 	tests = slices.DeleteFunc(slices.Clone(tests), func(t test) bool { return !slices.Contains(t.reaches, m.number) })
 	v := verdict{mutation: m, fate: survived, reaching: len(tests)}
 	if len(tests) == 0 {
@@ -61,23 +74,25 @@ func judge(ctx context.Context, m mutation, tests []test) verdict {
 	}
 	begun := time.Now()
 	for _, b := range batches(m.source.folder, tests) {
-		if time.Since(begun) > perMutant {
+		if v.tried > 0 && time.Since(begun) > within {
 			break
 		}
 		limit := max(leastTime, 5*b.took)
 		passed, took, out := b.run(ctx, b.names, limit, mutant.Chosen+"="+strconv.Itoa(m.number))
-		if ctx.Err() != nil {
-			v.fate = notTried
-			return v
-		}
-		v.tried += len(b.names)
 		if !passed {
+			if healthy, _, _ := b.run(ctx, b.names, limit); !healthy {
+				continue
+			}
 			v.fate, v.by = killed, why(out)
 			if took >= limit {
 				v.fate = timedOut
 			}
 			return v
 		}
+		v.tried += len(b.names)
+	}
+	if ctx.Err() != nil {
+		v.fate = notTried
 	}
 	return v
 }

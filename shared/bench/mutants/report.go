@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 )
@@ -42,7 +43,25 @@ func (r report) failure() error {
 	if untried > 0 {
 		errs = append(errs, fmt.Errorf("%d mutants were not tried in time", untried))
 	}
+	if old := r.outdated(); len(old) > 0 {
+		errs = append(errs, fmt.Errorf("no mutant is called %s", strings.Join(old, ", or ")))
+	}
 	return errors.Join(errs...)
+}
+
+// outdated returns what sentences name though there is no such mutant.
+func (r report) outdated() (names []string) {
+	possible, folders := map[string]bool{}, map[string]bool{}
+	for _, c := range r.possible {
+		possible[c.String()], folders[c.source.folder] = true, true
+	}
+	for name := range r.sentences {
+		if file, _, _ := strings.Cut(name, " "); folders[path.Dir(file)] && !possible[name] {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 func (v verdict) survives() bool { return v.fate == survived || v.fate == notReached }
@@ -106,7 +125,7 @@ func (v verdict) tests() string {
 	case v.fate == notReached:
 		return "none"
 	case v.tried < v.reaching:
-		return fmt.Sprintf("%d, of which %d ran in %v", v.reaching, v.tried, perMutant)
+		return fmt.Sprintf("%d, of which %d ran in time", v.reaching, v.tried)
 	}
 	return fmt.Sprint(v.reaching)
 }
