@@ -55,6 +55,29 @@ var number, _ = strconv.Atoi(os.Getenv("SIM_BUG"))
 func Is(n int) bool { return n == number }
 `
 
+// overlayVariable names a file such as -overlay takes. What it replaces is patched
+// in place of the repository's own files, so that the simulation can be played
+// with the mutants of shared/bench/mutants.
+const overlayVariable = "SIM_OVERLAY"
+
+type overlay struct{ Replace map[string]string }
+
+// replaced returns the text of what overlayVariable replaces.
+func replaced(t *testing.T) map[string]string {
+	t.Helper()
+	var under overlay
+	files := map[string]string{}
+	if name := os.Getenv(overlayVariable); name != "" {
+		if err := json.Unmarshal([]byte(read(t, name)), &under); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, file := range under.Replace {
+		files[name] = read(t, file)
+	}
+	return files
+}
+
 // build builds this package's tests with patches, and returns the program. It has
 // the flags with which other tests build functions, so that what is below is
 // compiled once for all.
@@ -65,29 +88,24 @@ func build(t *testing.T, patches ...patch) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	files := map[string]string{
-		filepath.Join(root, "shared/test/simulation/virtual/virtual.go"): virtualPackage,
-		filepath.Join(root, "shared/test/simulation/planted/planted.go"): plantedPackage,
-	}
+	files := replaced(t)
+	files[filepath.Join(root, "shared/test/simulation/virtual/virtual.go")] = virtualPackage
+	files[filepath.Join(root, "shared/test/simulation/planted/planted.go")] = plantedPackage
 	for _, p := range slices.Concat(virtual, patches) {
 		name := filepath.Join(root, p.file)
 		if files[name] == "" {
-			text, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			files[name] = string(text)
+			files[name] = read(t, name)
 		}
 		if n := strings.Count(files[name], p.old); n != 1 {
 			t.Fatalf("%s holds %q %d times, want once: the patch does not fit any more", p.file, p.old, n)
 		}
 		files[name] = strings.Replace(files[name], p.old, p.new, 1)
 	}
-	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	over := overlay{map[string]string{}}
 	for name, text := range files {
-		overlay.Replace[name] = write(t, filepath.Join(dir, strings.ReplaceAll(strings.TrimPrefix(name, root), "/", "_")), text)
+		over.Replace[name] = write(t, filepath.Join(dir, strings.ReplaceAll(strings.TrimPrefix(name, root), "/", "_")), text)
 	}
-	list, err := json.Marshal(overlay)
+	list, err := json.Marshal(over)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,6 +116,15 @@ func build(t *testing.T, patches ...patch) string {
 		t.Fatalf("build the simulation: %v\n%s", err, out)
 	}
 	return program
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 func write(t *testing.T, name, text string) string {
