@@ -24,6 +24,8 @@ type binary struct {
 	temp   string // what they leave behind
 }
 
+const overlayFile = "overlay.json"
+
 // compile builds, with all mutations behind their switches, the tests that may
 // notice one of them.
 func compile(ctx context.Context, root, work string, targets []target, ms []mutation) ([]binary, error) {
@@ -38,7 +40,7 @@ func compile(ctx context.Context, root, work string, targets []target, ms []muta
 	if err != nil {
 		return nil, err
 	}
-	file := filepath.Join(work, "overlay.json")
+	file := filepath.Join(work, overlayFile)
 	if err := os.WriteFile(file, replace, 0o600); err != nil {
 		return nil, err
 	}
@@ -91,8 +93,8 @@ const mostMemory = "4000000"
 func (b binary) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", `ulimit -d ` + mostMemory + ` && exec "$0" "$@"`, b.file}, args...)...)
 	cmd.Dir = b.dir
-	cmd.Env = append(os.Environ(), "TMPDIR="+b.temp)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that what it starts ends with it
+	cmd.Env = append(os.Environ(), "TMPDIR="+b.temp, "SIM_OVERLAY="+filepath.Join(filepath.Dir(b.file), overlayFile)) // the simulation builds itself
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}                                                             // so that what it starts ends with it
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	return cmd

@@ -17,7 +17,6 @@ import (
 
 const (
 	together  = 3 * time.Second  // of tests that run in one process
-	perMutant = 60 * time.Second // after which no more tests run
 	leastTime = 10 * time.Second // that tests may take, however quick they are
 )
 
@@ -53,14 +52,14 @@ func judgeAll(ctx context.Context, ms []mutation, tests []test, log io.Writer) [
 	return verdicts
 }
 
-// share returns how long one of so many mutants may take. Most take a second, so
-// that one may have several times its part of what is left of ctx.
+// share returns how long one of so many mutants may take: some four times its part
+// of what is left of ctx, since most take a second.
 func share(ctx context.Context, left int) time.Duration {
 	end, ok := ctx.Deadline()
 	if !ok {
-		return perMutant
+		return time.Hour
 	}
-	return min(perMutant, 4*time.Until(end)*time.Duration(runtime.NumCPU())/time.Duration(left))
+	return 4 * time.Until(end) * time.Duration(runtime.NumCPU()) / time.Duration(left)
 }
 
 // judge runs the tests that reach m until one notices, or no time is left. Tests

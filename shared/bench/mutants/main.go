@@ -24,6 +24,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +45,7 @@ func start(ctx context.Context, args []string, out io.Writer) error {
 	seed := flags.Uint64("seed", rand.Uint64N(1_000_000), "what chooses the mutants")
 	n := flags.Int("n", 200, "mutants to draw")
 	only := flags.String("only", "", "folders below shared, such as gateway,provider; all if it is left out")
+	match := flags.String("match", "", "draw only mutants whose line in the table has this text, such as a function's name")
 	budget := flags.Duration("budget", 30*time.Minute, "time for everything; what is left by then counts as a failure")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -58,7 +60,7 @@ func start(ctx context.Context, args []string, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, *budget)
 	defer cancel()
 	begun := time.Now()
-	r, err := run{root: ".", seed: *seed, n: *n, targets: chosen, log: os.Stderr}.do(ctx)
+	r, err := run{root: ".", seed: *seed, n: *n, targets: chosen, match: *match, log: os.Stderr}.do(ctx)
 	if err != nil {
 		return err
 	}
@@ -72,6 +74,7 @@ type run struct {
 	seed    uint64
 	n       int
 	targets []target
+	match   string    // part of the names of those to draw from
 	log     io.Writer // progress
 }
 
@@ -82,7 +85,8 @@ func (r run) do(ctx context.Context) (report, error) {
 		return report{}, err
 	}
 	possible := findAll(sources)
-	drawn, err := draw(sources, possible, r.seed, r.n)
+	matching := slices.DeleteFunc(slices.Clone(possible), func(c *change) bool { return !strings.Contains(c.String(), r.match) })
+	drawn, err := draw(sources, matching, r.seed, r.n)
 	if err != nil {
 		return report{}, err
 	}
