@@ -140,7 +140,7 @@ func TestMessageReceivedForTheThirdTimeCountsAsACrash(t *testing.T) {
 			d := y.delivered(r)
 			time.Sleep(time.Minute)
 			counted := -1
-			y.answer = func(post) int { counted = y.delivery(r, d.Event).Crashes; return 500 }
+			y.answer = func(landed) int { counted = y.delivery(r, d.Event).Crashes; return 500 }
 			y.redelivered(d, receives)
 			if counted != want || y.delivery(r, d.Event).Crashes != 0 {
 				t.Errorf("received %d times: %d crashes at the attempt, %d after it; want %d, 0", receives, counted, y.delivery(r, d.Event).Crashes, want)

@@ -276,7 +276,7 @@ func TestDeliveriesOfALaneComeOneAfterTheOther(t *testing.T) {
 		y := newYard(t, FullHistory)
 		r := y.register("tenant.example", inOrder, every(time.Minute))
 		n := 0
-		y.answer = func(post) int {
+		y.answer = func(landed) int {
 			if n++; n == 1 {
 				return 500
 			}

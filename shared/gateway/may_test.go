@@ -42,8 +42,8 @@ func grantOf(m Match) func(w *world, r *Registration, e *provider.Event) {
 	}
 }
 
-// all does one change after the other.
-func all(changes ...func(w *world, r *Registration, e *provider.Event)) func(w *world, r *Registration, e *provider.Event) {
+// each does one change after the other.
+func each(changes ...func(w *world, r *Registration, e *provider.Event)) func(w *world, r *Registration, e *provider.Event) {
 	return func(w *world, r *Registration, e *provider.Event) {
 		for _, f := range changes {
 			f(w, r, e)
@@ -72,14 +72,14 @@ func forIt(_ *world, r *Registration, e *provider.Event) { e.Only = r.ID }
 func disconnected(e *provider.Event) { e.Type = sourceDisconnected }
 
 var permissions = []permission{
-	{"a grant of the source", all(), Pending, "", true},
+	{"a grant of the source", each(), Pending, "", true},
 	{"no grant", noGrant, Cancelled, whyNotGranted, false},
-	{"a grant of the group", all(grantOf(Match{"group": {"g"}}), event(func(e *provider.Event) { e.Keys = map[string][]string{"group": {"g"}} })), Pending, "", true},
-	{"a grant of another group", all(grantOf(Match{"group": {"g"}}), event(func(e *provider.Event) { e.Keys = map[string][]string{"group": {"h"}} })), Cancelled, whyNotGranted, false},
+	{"a grant of the group", each(grantOf(Match{"group": {"g"}}), event(func(e *provider.Event) { e.Keys = map[string][]string{"group": {"g"}} })), Pending, "", true},
+	{"a grant of another group", each(grantOf(Match{"group": {"g"}}), event(func(e *provider.Event) { e.Keys = map[string][]string{"group": {"h"}} })), Cancelled, whyNotGranted, false},
 	{"an event that was set aside", event(func(e *provider.Event) { e.Unreadable = true }), Pending, "", false},
 
 	{"disabled", registration(func(r *Registration) { r.State = Disabled }), Held, whyDisabled, true},
-	{"disabled, no grant", all(registration(func(r *Registration) { r.State = Disabled }), noGrant), Cancelled, whyNotGranted, false},
+	{"disabled, no grant", each(registration(func(r *Registration) { r.State = Disabled }), noGrant), Cancelled, whyNotGranted, false},
 	{"removed", registration(func(r *Registration) { r.State = Removed }), Cancelled, WhyDeleted, true},
 	{"a disabled tenant", func(w *world, r *Registration, _ *provider.Event) {
 		w.put(TenantKey(w.tenant), Tenant{ID: w.tenant, Disabled: true})
@@ -91,30 +91,30 @@ var permissions = []permission{
 		}
 	}, Cancelled, WhyNoTenant, true},
 
-	{"by code, no grant", all(byCode, noGrant), Pending, "", true},
-	{"by an older code", all(byCode, registration(func(r *Registration) { r.GroupRev = 2 })), Cancelled, WhyCode, false},
-	{"by code, of a group that was removed", all(byCode, group(func(g *Group) { g.Removed = true })), Cancelled, WhyCode, false},
-	{"by code, of a group that is gone", all(byCode, registration(func(r *Registration) { r.Group = "grp_2" })), Cancelled, WhyCode, false},
-	{"by code, an event of another group", all(byCode, event(func(e *provider.Event) { e.Keys = map[string][]string{"group": {"another"}} })), Cancelled, whyNotGranted, false},
-	{"by code, an event of no group for it alone", all(byCode, forIt, event(func(e *provider.Event) { e.Keys = nil })), Pending, "", true},
-	{"by code, disabled", all(byCode, registration(func(r *Registration) { r.State = Disabled })), Held, whyDisabled, true},
+	{"by code, no grant", each(byCode, noGrant), Pending, "", true},
+	{"by an older code", each(byCode, registration(func(r *Registration) { r.GroupRev = 2 })), Cancelled, WhyCode, false},
+	{"by code, of a group that was removed", each(byCode, group(func(g *Group) { g.Removed = true })), Cancelled, WhyCode, false},
+	{"by code, of a group that is gone", each(byCode, registration(func(r *Registration) { r.Group = "grp_2" })), Cancelled, WhyCode, false},
+	{"by code, an event of another group", each(byCode, event(func(e *provider.Event) { e.Keys = map[string][]string{"group": {"another"}} })), Cancelled, whyNotGranted, false},
+	{"by code, an event of no group for it alone", each(byCode, forIt, event(func(e *provider.Event) { e.Keys = nil })), Pending, "", true},
+	{"by code, disabled", each(byCode, registration(func(r *Registration) { r.State = Disabled })), Held, whyDisabled, true},
 
-	{"for it alone, no grant", all(forIt, noGrant), Pending, "", true},
+	{"for it alone, no grant", each(forIt, noGrant), Pending, "", true},
 	{"for another alone", event(func(e *provider.Event) { e.Only = "reg_other" }), Pending, "", false},
-	{"operational, of the tenant, no grant", all(noGrant, func(w *world, _ *Registration, e *provider.Event) {
+	{"operational, of the tenant, no grant", each(noGrant, func(w *world, _ *Registration, e *provider.Event) {
 		e.Type, e.Tenant = registrationFailing, w.tenant
 	}), Pending, "", true},
 	{"operational, of another tenant", event(func(e *provider.Event) { e.Type, e.Tenant = registrationFailing, "ten_other" }), Cancelled, whyNotGranted, false},
 	{"operational, of no tenant", event(func(e *provider.Event) { e.Type = registrationFailing }), Pending, "", false},
 	{"of the source itself", event(disconnected), Pending, "", true},
-	{"of the source itself, with a grant of a part", all(event(disconnected), grantOf(Match{"group": {"g"}}),
+	{"of the source itself, with a grant of a part", each(event(disconnected), grantOf(Match{"group": {"g"}}),
 		event(func(e *provider.Event) { e.Keys = map[string][]string{"group": {"g"}} })), Cancelled, whyNotGranted, false},
 
-	{"the end of a registration, to it", all(forIt, event(func(e *provider.Event) { e.Type = CallbackRemoved }), registration(func(r *Registration) { r.State = Removed })), Pending, "", true},
-	{"the end of a registration that was set again", all(forIt, event(func(e *provider.Event) { e.Type = CallbackRemoved })), Cancelled, "callback_set", true},
-	{"the end of a registration whose row is gone", all(forIt, event(func(e *provider.Event) { e.Type = CallbackRemoved }),
+	{"the end of a registration, to it", each(forIt, event(func(e *provider.Event) { e.Type = CallbackRemoved }), registration(func(r *Registration) { r.State = Removed })), Pending, "", true},
+	{"the end of a registration that was set again", each(forIt, event(func(e *provider.Event) { e.Type = CallbackRemoved })), Cancelled, "callback_set", true},
+	{"the end of a registration whose row is gone", each(forIt, event(func(e *provider.Event) { e.Type = CallbackRemoved }),
 		registration(func(r *Registration) { r.ID = "" })), Cancelled, WhyDeleted, true},
-	{"the end of another, to a removed one", all(event(func(e *provider.Event) { e.Type = CallbackRemoved }), registration(func(r *Registration) { r.State = Removed })), Cancelled, WhyDeleted, true},
+	{"the end of another, to a removed one", each(event(func(e *provider.Event) { e.Type = CallbackRemoved }), registration(func(r *Registration) { r.State = Removed })), Cancelled, WhyDeleted, true},
 }
 
 // TestRegistrationMayHaveWhatItsTenantMay asks what is to become of an event, and
@@ -158,10 +158,10 @@ func TestNothingIsAllowedWhileTheStoreIsAway(t *testing.T) {
 		pk     string
 		unseen bool // Visible asks for it too
 	}{
-		{"grants", all(), "list", "S#", true},
+		{"grants", each(), "list", "S#", true},
 		{"the group", byCode, "get", "G#", true},
-		{"the tenant", all(), "get", "T#", false},
-		{"the registration", all(forIt, event(func(e *provider.Event) { e.Type = CallbackRemoved })), "get", "R#", false},
+		{"the tenant", each(), "get", "T#", false},
+		{"the registration", each(forIt, event(func(e *provider.Event) { e.Type = CallbackRemoved })), "get", "R#", false},
 	} {
 		w := worldOn(t, db)
 		r, e := w.register(), anEvent(w)
@@ -271,13 +271,13 @@ func TestReplayGoesBackToTheStartOfTheGrant(t *testing.T) {
 	}{
 		{"at the start of the grant", grant("grt_1", nil, noon), true},
 		{"before it", grant("grt_1", nil, noon.Add(1)), false},
-		{"before one, after another", all(grant("grt_1", nil, noon.Add(1)), grant("grt_2", nil, noon)), true},
-		{"after one that does not cover it", all(grant("grt_1", nil, noon.Add(1)), grant("grt_2", Match{"group": {"g"}}, noon)), false},
+		{"before one, after another", each(grant("grt_1", nil, noon.Add(1)), grant("grt_2", nil, noon)), true},
+		{"after one that does not cover it", each(grant("grt_1", nil, noon.Add(1)), grant("grt_2", Match{"group": {"g"}}, noon)), false},
 		{"without a grant", noGrant, false},
-		{"of a registration that is disabled", all(grant("grt_1", nil, noon), registration(func(r *Registration) { r.State = Disabled })), true},
-		{"by code, at its start", all(byCode, noGrant, created(noon)), true},
-		{"by code, before it", all(byCode, grant("grt_1", nil, noon), created(noon.Add(1))), false},
-		{"by an older code", all(byCode, created(noon), registration(func(r *Registration) { r.GroupRev = 2 })), false},
+		{"of a registration that is disabled", each(grant("grt_1", nil, noon), registration(func(r *Registration) { r.State = Disabled })), true},
+		{"by code, at its start", each(byCode, noGrant, created(noon)), true},
+		{"by code, before it", each(byCode, grant("grt_1", nil, noon), created(noon.Add(1))), false},
+		{"by an older code", each(byCode, created(noon), registration(func(r *Registration) { r.GroupRev = 2 })), false},
 	} {
 		w := worldOn(t, db)
 		r, e := w.register(), anEvent(w)

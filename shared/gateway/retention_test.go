@@ -344,7 +344,7 @@ func TestResendOfWhatIsFinishedKeepsItsEventUntilItIsRecorded(t *testing.T) {
 	for _, status := range []int{200, 410} {
 		synctest.Test(t, func(t *testing.T) {
 			y := newYard(t, FullHistory)
-			y.answer = func(post) int { return status }
+			y.answer = func(landed) int { return status }
 			r := y.register("tenant.example")
 			d := y.delivered(r)
 			if _, row := y.event(d.Event); row.Expires.IsZero() || !d.Final() {

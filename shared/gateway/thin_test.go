@@ -152,7 +152,7 @@ func (y *yard) chunk(rs ...*Registration) (event, body string) {
 func TestChunkThatTwoRunsHaveIsPostedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, FullHistory)
-		y.answer = func(post) int { time.Sleep(10 * time.Second); return 200 }
+		y.answer = func(landed) int { time.Sleep(10 * time.Second); return 200 }
 		first, second := y.register("a.example"), y.register("b.example")
 		_, body := y.chunk(first, second)
 		var wg sync.WaitGroup

@@ -150,11 +150,11 @@ func TestWhatIsDueFurtherThanAnyWaitIsHandedOut(t *testing.T) {
 	}
 }
 
-// TestFirstTickHandsOutAnewWhatAFormerProcessHad has a process begin while rows are
-// claimed by one that ended, or just wait.
-func TestFirstTickHandsOutAnewWhatAFormerProcessHad(t *testing.T) {
+// TestRecoverHandsOutAnewWhatAFormerProcessHad has a process begin while rows are
+// claimed by one that ended, or just wait. A tick leaves them.
+func TestRecoverHandsOutAnewWhatAFormerProcessHad(t *testing.T) {
 	for _, alone := range []bool{false, true} {
-		t.Run(fmt.Sprintf("alone %v", alone), func(t *testing.T) {
+		t.Run(fmt.Sprintf("recovers %v", alone), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				y := newYard(t, FullHistory)
 				r := y.register("tenant.example", every(time.Hour))
@@ -170,7 +170,11 @@ func TestFirstTickHandsOutAnewWhatAFormerProcessHad(t *testing.T) {
 					}
 				}
 				next := y.as(func(c *Config) { c.Alone = alone })
-				if err := next.Retry(t.Context()); err != nil {
+				begin := next.Retry
+				if alone {
+					begin = next.Recover
+				}
+				if err := begin(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				sent := map[string]time.Duration{}

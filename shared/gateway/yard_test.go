@@ -33,13 +33,13 @@ type yard struct {
 	said   *said
 
 	mu     sync.Mutex
-	posts  []post
-	answer func(post) int // nil: 200
+	posts  []landed
+	answer func(landed) int // nil: 200
 	counts map[Metric]float64
 }
 
-// post is what an endpoint got.
-type post struct {
+// landed is what an endpoint got.
+type landed struct {
 	at   time.Time
 	host string
 	late bool
@@ -264,7 +264,7 @@ func (y *yard) headers(q storage.QueueName) []header {
 }
 
 func (y *yard) RoundTrip(r *http.Request) (*http.Response, error) {
-	p := post{time.Now(), r.URL.Host, r.Header.Get(LateHeader) != ""}
+	p := landed{time.Now(), r.URL.Host, r.Header.Get(LateHeader) != ""}
 	y.mu.Lock()
 	y.posts = append(y.posts, p)
 	answer := y.answer
@@ -277,7 +277,7 @@ func (y *yard) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // refuses answers all POSTs with 500.
-func refuses(post) int { return http.StatusInternalServerError }
+func refuses(landed) int { return http.StatusInternalServerError }
 
 // made returns how many POSTs were made.
 func (y *yard) made() int {
