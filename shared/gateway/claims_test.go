@@ -119,7 +119,9 @@ func TestDeliveryThatWaitsForItsTurnIsNotCountedAsLost(t *testing.T) {
 			if len(hs) != 1 {
 				t.Fatalf("after turn %d: %d messages, want one", turn+1, len(hs))
 			}
-			h = hs[0]
+			if h = hs[0]; h.Hops > maxHops {
+				t.Fatalf("after turn %d: %d messages in a row, want %d at most", turn+1, h.Hops, maxHops)
+			}
 			time.Sleep(max(time.Until(d.Start), 0))
 			Crowd(y.Gateway, r.ID, 10*time.Second)
 		}

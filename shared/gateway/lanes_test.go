@@ -84,6 +84,9 @@ func TestHeadOfALaneIsAttemptedWhenItsArrivalHasSettled(t *testing.T) {
 		if y.receive(y.Redeliver, ms[0].Body, 1) || y.made() != 0 {
 			t.Errorf("%d POSTs at once, want none before %v", y.made(), laneSettles)
 		}
+		if l, _ := y.laneNow(y.laneOf(r)); l.Busy || l.Phase != "" || l.Runner == "" {
+			t.Errorf("a lane that waits is %+v, want it to have a runner that has not begun", l)
+		}
 		y.runLanes(time.Minute)
 		if y.made() != 1 || y.posts[0].at.Sub(came) < laneSettles || y.posts[0].at.Sub(came) > laneSettles+time.Second {
 			t.Errorf("POSTs %v, want one, %v after %v", y.posts, laneSettles, came)
@@ -124,7 +127,7 @@ func TestLaneIsClosedUntilItsHeldDeliveriesAreBackInIt(t *testing.T) {
 		{"cancelled", "job_x", &Job{Status: JobCancelled}, 0, true},
 		{"not there yet", "job_x", nil, 0, false},
 		{"not there, nearly a day after it was enabled", "job_x", nil, TakenUp - 3*time.Second, false},
-		{"not there, a day after it was enabled", "job_x", nil, TakenUp, true},
+		{"not there, a day after it was enabled", "job_x", nil, TakenUp - laneSettles, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -264,10 +267,36 @@ func TestRunnerLeavesALaneAfterASecondLook(t *testing.T) {
 		leave(lane{Runner: "me", Busy: true, Phase: working}, false)
 		leave(lane{Runner: "me", Busy: true, Phase: draining}, false)
 		leave(lane{}, true)
+		older := lane{Registration: r.ID, Source: y.source, Runner: "me", Busy: true, Phase: draining}
+		run.lane = older
+		older.Seq++ // an append by an earlier release
+		y.put(key, older)
+		leave(lane{Runner: "me", Busy: true, Phase: working}, false)
+		y.put(key, lane{Runner: "another"})
 		if err := y.leaveLane(t.Context(), run); !errors.Is(err, errNotRunner) {
 			t.Errorf("leaveLane of another's lane = %v, want errNotRunner", err)
 		}
 	})
+}
+
+// TestChangeOfALaneTellsWhatItsRunnerDid writes a lane of which the runner
+// attempted one, and has another wait for the rate.
+func TestChangeOfALaneTellsWhatItsRunnerDid(t *testing.T) {
+	y := newYard(t, FullHistory)
+	key := y.laneOf(&Registration{ID: "reg_x"})
+	for _, tt := range []struct{ stored, run, want lane }{
+		{lane{}, lane{Last: "W#2", Paced: "W#3"}, lane{Last: "W#2", Paced: "W#3"}},
+		{lane{Last: "W#5", Paced: "W#6"}, lane{Last: "W#2"}, lane{Last: "W#5", Paced: "W#6"}},
+		{lane{Last: "W#1", Paced: "W#2"}, lane{Last: "W#2", Paced: "W#3"}, lane{Last: "W#2", Paced: "W#3"}},
+	} {
+		tt.stored.Runner = "me"
+		y.put(key, tt.stored)
+		run := &laneRun{key: key, runner: "me", lane: tt.run}
+		err := y.changeLane(t.Context(), run, "me", func(*lane, *storage.Row) {})
+		if l, _ := y.laneNow(key); err != nil || l.Last != tt.want.Last || l.Paced != tt.want.Paced || run.lane != l {
+			t.Errorf("changeLane of %+v by %+v: %v, stored %+v, known %+v; want last %q, paced %q", tt.stored, tt.run, err, l, run.lane, tt.want.Last, tt.want.Paced)
+		}
+	}
 }
 
 // TestDeliveriesOfALaneComeOneAfterTheOther has the first of three refused once.

@@ -116,6 +116,12 @@ func TestEventLastsUntilTheLastDeliveryIsFinished(t *testing.T) {
 	}
 }
 
+func TestEventOfChunksIsNeededByAll(t *testing.T) {
+	if er := (EventRow{Long: true}); !er.needs("reg_x") { // of an earlier release, which wrote no Wide
+		t.Error("needs of an event in chunks = false, want true")
+	}
+}
+
 func TestEventOfManyLastsForTheLongestScheduleAHoldAndTheHistory(t *testing.T) {
 	k := Kept{History: 10 * 24 * time.Hour, Held: 20 * 24 * time.Hour}
 	if want := 7*24*time.Hour*12/10 + 2*time.Hour + k.Held + k.History; k.longest() != want {

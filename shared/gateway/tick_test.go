@@ -160,7 +160,7 @@ func TestRecoverHandsOutAnewWhatAFormerProcessHad(t *testing.T) {
 				r := y.register("tenant.example", every(time.Hour))
 				now := y.Clock()
 				started, waits := now.Add(7*time.Minute), now.Add(10*time.Minute)
-				claimed := y.dueAt(y.refused(r), started.Add(firstHold), func(d *Delivery) { d.Start, d.Lost = started, 1 })
+				claimed := y.dueAt(y.refused(r), started.Add(2*firstHold), func(d *Delivery) { d.Start, d.Lost = started, 2 })
 				waiting := y.dueAt(y.refused(r), waits, func(d *Delivery) { d.Lost = 0 })
 				l := y.laneOf(r)
 				job := Job{ID: NewID("job", now), Kind: JobRelease, Status: JobRunning, Claim: 1}
