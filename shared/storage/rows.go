@@ -31,16 +31,21 @@ func Encode(v any) ([]byte, error) {
 }
 
 // Load reads one row into a T. The error wraps ErrNotFound if it is not there.
-func Load[T any](ctx context.Context, s Store, k Key) (T, Row, error) {
-	var v T
+func Load[T any](ctx context.Context, s Store, k Key) (v T, r Row, err error) {
+	r, err = load(ctx, s, k, &v)
+	return v, r, err
+}
+
+// load is Load into what v points to. What is generic is compiled for each type.
+func load(ctx context.Context, s Store, k Key, v any) (Row, error) {
 	rows, err := s.Get(ctx, k)
 	if err != nil {
-		return v, Row{}, fmt.Errorf("get %s %s: %w", k.PK, k.SK, err)
+		return Row{}, fmt.Errorf("get %s %s: %w", k.PK, k.SK, err)
 	}
 	if len(rows) == 0 {
-		return v, Row{}, ErrNotFound
+		return Row{}, ErrNotFound
 	}
-	return v, rows[0], Decode(rows[0], &v)
+	return rows[0], Decode(rows[0], v)
 }
 
 // Decode reads a row's Data.
@@ -58,9 +63,8 @@ func Decode(r Row, v any) error {
 }
 
 // Decoded is a row's Data as a T.
-func Decoded[T any](r Row) (T, error) {
-	var v T
-	err := Decode(r, &v)
+func Decoded[T any](r Row) (v T, err error) {
+	err = Decode(r, &v)
 	return v, err
 }
 
@@ -70,8 +74,7 @@ func Put(ctx context.Context, s Store, k Key, v any, was string) error {
 }
 
 // PutRow is Put for a row with more than Data.
-func PutRow(ctx context.Context, s Store, r Row, v any, was string) error {
-	var err error
+func PutRow(ctx context.Context, s Store, r Row, v any, was string) (err error) {
 	if r.Data, err = Encode(v); err != nil {
 		return err
 	}
@@ -84,8 +87,7 @@ func PutRow(ctx context.Context, s Store, r Row, v any, was string) error {
 
 // Persist calls f up to three times until it returns nil or a named error:
 // every Store call may be repeated with the same arguments.
-func Persist(ctx context.Context, f func() error) error {
-	var err error
+func Persist(ctx context.Context, f func() error) (err error) {
 	for range 3 {
 		err = f()
 		if err == nil || ctx.Err() != nil || errors.Is(err, ErrConflict) || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrInvalid) {
@@ -111,24 +113,29 @@ var ErrUnchanged = errors.New("unchanged")
 // was faster. f gets the zero T and a zero Row if there is none; it may set the
 // row's Due, Open and Expires. It returns what is stored in the end.
 func Change[T any](ctx context.Context, s Store, k Key, f func(v *T, r *Row) error) (T, error) {
-	var v T
-	err := CompareAndSwap(ctx, func() error {
-		var row Row
-		var err error
-		if v, row, err = Load[T](ctx, s, k); err != nil && !errors.Is(err, ErrNotFound) {
+	v := new(T)
+	err := change(ctx, s, k, func() any { v = new(T); return v }, func(r *Row) error { return f(v, r) })
+	if errors.Is(err, ErrUnchanged) {
+		err = nil
+	}
+	return *v, err
+}
+
+// change is Change of what zero returns a pointer to.
+func change(ctx context.Context, s Store, k Key, zero func() any, f func(*Row) error) error {
+	return CompareAndSwap(ctx, func() error {
+		v := zero()
+		row, err := load(ctx, s, k, v)
+		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
 		was := row.Rev
 		row.Key = k
-		switch err := f(&v, &row); {
-		case errors.Is(err, ErrUnchanged):
-			return nil
-		case err != nil:
+		if err := f(&row); err != nil {
 			return err
 		}
 		return PutRow(ctx, s, row, v, was)
 	})
-	return v, err
 }
 
 // Each calls f for every row of q, a page at a time, until f returns an error.

@@ -108,7 +108,6 @@ type Store interface {
 
 	// Due returns what falls due in one shard up to a time, oldest first, and
 	// the cursor of the next page, empty after the last. It lags as List does.
-	// DueFrom returns the cursor with which to begin at a later time.
 	Due(ctx context.Context, shard int, until time.Time, after string, limit int) ([]DueRow, string, error)
 }
 
