@@ -25,9 +25,8 @@ type fanOut struct {
 	match []string // the registrations that want it
 	open  []string // those for which it is kept since it was begun
 
-	mu      sync.Mutex
-	next    *keeping
-	writing sync.Mutex
+	mu           sync.Mutex
+	next, newest *keeping // the one that more may share, and the last that was begun
 }
 
 // deliver makes the first attempt of f's event for r, or records why there is
@@ -91,27 +90,33 @@ func (f *fanOut) attempted(ctx context.Context, t *try, a Attempt) error {
 // A keeping is one write that keeps an event for deliveries.
 type keeping struct {
 	ids  []string // registrations
-	done bool
-	err  error
+	done chan struct{}
+	err  error // once done is closed
 }
 
 // keep keeps f's event for d, before the row of d is written. Those that come
 // while one is written share the next write.
 func (f *fanOut) keep(ctx context.Context, d *Delivery) error {
 	f.mu.Lock()
-	if f.next == nil {
-		f.next = &keeping{}
+	k, before := f.next, f.newest
+	first := k == nil
+	if first {
+		k = &keeping{done: make(chan struct{})}
+		f.next, f.newest = k, k
 	}
-	k := f.next
 	k.ids = append(k.ids, d.Registration)
 	f.mu.Unlock()
-	f.writing.Lock()
-	defer f.writing.Unlock()
-	if !k.done {
+	if first {
+		defer close(k.done)
+		if before != nil {
+			<-before.done
+		}
 		f.mu.Lock()
 		f.next = nil
 		f.mu.Unlock()
-		k.err, k.done = f.fs.events.open(ctx, f.ID, f.filler(), k.ids...), true
+		k.err = f.fs.events.open(ctx, f.ID, f.filler(), k.ids...)
+	} else {
+		<-k.done
 	}
 	d.kept = k.err == nil
 	return k.err

@@ -51,17 +51,15 @@ type lane struct {
 }
 
 // The phases of a runner. Before it leaves a lane that it found empty, it says so
-// and looks once more: what was appended before is seen then, and who appends
-// afterwards sees the phase. So an append need not change the lane's row, for
-// which hundreds would contend.
+// and looks once more. So an append need not change the lane's row, for which
+// hundreds would contend: it is seen then, or sees the phase.
 const (
 	working  = "working"
 	draining = "draining"
 )
 
-// sees reports whether the one who works on the lane, or takes it up next, will
-// find what was appended before l was read. A runner without a phase is of an
-// earlier release, and looks at Seq.
+// sees reports whether a runner will find what was appended before l was read. One
+// without a phase is of an earlier release, and looks at Seq.
 func (l lane) sees(due time.Time) bool {
 	if l.Busy {
 		return l.Phase == working

@@ -298,7 +298,8 @@ func TestDeliveriesOfOneEventShareTheWriteThatKeepsIt(t *testing.T) {
 	a := y.arrival()
 	f := &fanOut{Event: &a.Event, fs: y.fanOuts, arrival: a, thin: true}
 	y.store.written()
-	f.writing.Lock() // the write that is under way
+	underWay := &keeping{done: make(chan struct{})}
+	f.newest = underWay
 	var wg sync.WaitGroup
 	for _, id := range names(0, deliveries) {
 		wg.Go(func() {
@@ -315,7 +316,7 @@ func TestDeliveriesOfOneEventShareTheWriteThatKeepsIt(t *testing.T) {
 		}
 		f.mu.Unlock()
 	}
-	f.writing.Unlock()
+	close(underWay.done)
 	wg.Wait()
 	if n := len(y.store.written("E#")); n != 1 {
 		t.Errorf("%d writes of the event for %d deliveries, want one", n, deliveries)

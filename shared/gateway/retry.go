@@ -18,9 +18,8 @@ const (
 	spread        = 30 * time.Second // over which overdue rows are spread
 	tickMargin    = 5 * time.Second  // of the invocation, kept for the end
 	idleTicks     = 2                // in a row that find messages and none in flight; then nothing is handed out
-	// farAhead is further than any wait, with its jitter: 24 h by a schedule or a
-	// Retry-After. What is due later and does not wait for its rate was put there
-	// by a clock that was wrong.
+	// farAhead is further than any wait, with its jitter. What is due later, and does
+	// not wait for its rate, was put there by a clock that was wrong.
 	farAhead = 29 * time.Hour
 )
 
@@ -270,9 +269,8 @@ func (rt *retries) handOutRow(ctx context.Context, row storage.Row, t *tick) (*s
 	return &m, err
 }
 
-// claimDelivery returns a delivery's row as it is when it is handed out, the
-// header of its message, of no kind if there is nothing to attempt, and when that
-// is to be received.
+// claimDelivery returns a delivery's row when it is handed out, the header of its
+// message, of no kind if there is nothing to attempt, and when that is received.
 func (rt *retries) claimDelivery(ctx context.Context, row storage.Row, start time.Time, t *tick) (storage.Row, header, time.Time, error) {
 	d, err := ReadDelivery(row)
 	if err != nil {

@@ -99,8 +99,7 @@ type unsent struct {
 	ms []storage.Message
 }
 
-// mostUnsent bounds the memory of unsent. What is forgotten falls due.
-const mostUnsent = 10_000
+const mostUnsent = 10_000 // what is forgotten falls due
 
 func (c *core) keepUnsent(ms ...storage.Message) {
 	c.unsent.mu.Lock()
