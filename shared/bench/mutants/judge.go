@@ -52,14 +52,15 @@ func judgeAll(ctx context.Context, ms []mutation, tests []test, log io.Writer) [
 	return verdicts
 }
 
-// share returns how long one of so many mutants may take: some four times its part
-// of what is left of ctx, since most take a second.
+// share returns how long one of so many mutants may take: four times its part of
+// what is left of ctx, since most take a second, and of the last ones half.
 func share(ctx context.Context, left int) time.Duration {
 	end, ok := ctx.Deadline()
 	if !ok {
 		return time.Hour
 	}
-	return 4 * time.Until(end) * time.Duration(runtime.NumCPU()) / time.Duration(left)
+	rest := time.Until(end)
+	return min(rest/2, 4*rest*time.Duration(runtime.NumCPU())/time.Duration(left))
 }
 
 // judge runs the tests that reach m until one notices, or no time is left. Tests

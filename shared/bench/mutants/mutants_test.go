@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -135,6 +137,15 @@ func TestOwnAndQuickTestsComeFirst(t *testing.T) {
 	want := []string{"own Quick", "own Slow", "api Call", "app Quick+Second", "app Hour"}
 	if !slices.Equal(got, want) {
 		t.Errorf("batches %q, want %q", got, want)
+	}
+}
+
+func TestLastMutantsLeaveTime(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	few, many := share(ctx, 1).Round(time.Minute), share(ctx, 1000).Round(time.Second)
+	if want := time.Duration(runtime.NumCPU()) * 14400 * time.Millisecond; few != 30*time.Minute || many != want.Round(time.Second) {
+		t.Errorf("of an hour the last mutant may take %v, each of a thousand %v; want 30m and %v", few, many, want)
 	}
 }
 
