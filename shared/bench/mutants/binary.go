@@ -81,7 +81,7 @@ func (b binary) run(ctx context.Context, tests []string, limit time.Duration, en
 	cmd.Stdout, cmd.Stderr = &out, &out
 	begun := time.Now()
 	err := cmd.Run()
-	if cmd.Process != nil {
+	if err != nil && cmd.Process != nil {
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // servers that a panic left behind
 	}
 	return err == nil, time.Since(begun), out.Bytes()
