@@ -257,7 +257,7 @@ func TestFailuresThatNobodyWaitsForAreLogged(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				time.Sleep(sweepEvery + time.Second)
+				time.Sleep(calmFor + sweepEvery + time.Second)
 				synctest.Wait()
 				if err := db.Close(); err != nil {
 					t.Fatal(err)
