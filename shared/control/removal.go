@@ -84,7 +84,10 @@ func (lc *lifecycle) eraseRegistration(ctx context.Context, j *gateway.Job, id s
 			return false, fmt.Errorf("deliveries of %s: %w", id, err)
 		}
 		for _, r := range page.Rows {
-			err := errors.Join(lc.eraseAttempts(ctx, gateway.DeliveryID(id, r.SK)), lc.gw.Finish(ctx, r.SK, id))
+			err := lc.eraseAttempts(ctx, gateway.DeliveryID(id, r.SK))
+			if err == nil && r.Expires.IsZero() { // it is unfinished: its event is kept for it
+				err = lc.gw.Finish(ctx, r.SK, id)
+			}
 			if err == nil {
 				err = lc.gw.Store.Delete(ctx, r.Key, storage.AnyRev)
 			}

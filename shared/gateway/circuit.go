@@ -281,7 +281,7 @@ func (cs *circuits) heedAccepted(ctx context.Context, e *provider.Event, r *Regi
 func (cs *circuits) heedRefused(ctx context.Context, e *provider.Event, r *Registration, a Attempt, probe bool) error {
 	now, m := cs.Clock(), cs.pace.Look(r.ID)
 	tripped := func(h Health) bool {
-		return m.Failures >= openAfterFailures || m.Timeouts >= openAfterTimeouts || a.Class == egress.Timeout && h.hangs(now) && now.Sub(m.Accepted) > wellFor
+		return m.Failures >= openAfterFailures || m.Timeouts >= openAfterTimeouts || a.Class == egress.Timeout && h.hangs(now) && time.Since(m.Accepted) > wellFor
 	}
 	if known, ok := cs.healths.Get(r.ID); ok && known.refused(now, tripped(known.Health), probe) == known.Health && !known.hopeless(now) {
 		return nil // nothing to write, as far as this process knows
@@ -323,12 +323,12 @@ func (h Health) closedFor(now time.Time, wait time.Duration, jitter float64) tim
 // of which a probe failed since then. Then d ends, whatever attempts it had. That
 // nobody worked meanwhile, or that the clock was set, ends nothing.
 func (cs *circuits) spent(ctx context.Context, d Delivery, r *Registration) (bool, error) {
-	end := d.overtime(r.Schedule)
-	if d.Manual || cs.Clock().Before(end) || !cs.steady() {
-		return false, nil
+	now := cs.Clock()
+	if d.Manual || now.Sub(later(d.Created, d.Anew)) <= longestInterval || now.Before(d.overtime(r.Schedule)) || !cs.steady() {
+		return false, nil // as with each first attempt
 	}
 	h, err := cs.health(ctx, r.ID)
-	return h.Open && h.Probed.After(end), err
+	return h.Open && h.Probed.After(d.overtime(r.Schedule)), err
 }
 
 // exhaust ends d, which is spent, and tells so.

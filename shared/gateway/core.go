@@ -89,10 +89,7 @@ type watch struct {
 	set    time.Time     // when the wall clock was last seen to have been set, or the process began
 }
 
-const (
-	steadyFor = time.Hour   // a clock that was set may be set back
-	mostDrift = time.Minute // between two looks; more is no drift
-)
+const steadyFor, mostDrift = time.Hour, time.Minute // between two looks more is no drift
 
 // steady reports whether the wall clock goes evenly for an hour, on one machine
 // since the start: only then does time end deliveries and registrations.

@@ -391,7 +391,7 @@ func (ls *lanes) closed(ctx context.Context, r *Registration) (bool, error) {
 		return false, err
 	}
 	pass, _, _ := shardCursor(j.Cursor)
-	if err != nil && ls.Clock().Sub(r.Since) < TakenUp || err == nil && j.Status == JobRunning && pass == 0 {
+	if err != nil && ls.Clock().Sub(r.Since).Abs() < TakenUp || err == nil && j.Status == JobRunning && pass == 0 {
 		return true, nil
 	}
 	ls.opened.Add(name, struct{}{})

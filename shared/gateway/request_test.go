@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
@@ -139,21 +140,27 @@ func TestEachSecretSigns(t *testing.T) {
 // TestEndedSecretSignsNoMore attempts deliveries while a secret ends: what was
 // opened is used for 30 s, and no longer.
 func TestEndedSecretSignsNoMore(t *testing.T) {
-	w := newWorld(t)
-	r := w.register(func(r *Registration) {
-		old := w.secret(r.ID, "the old secret, of 24 bytes or more")
-		old.Until = noon.Add(10 * time.Second)
-		r.Secrets = append(r.Secrets, old)
-	})
-	for _, tt := range []struct {
-		after time.Duration
-		want  int
-	}{{0, 2}, {targetFresh - time.Millisecond, 2}, {targetFresh, 1}, {time.Hour, 1}} {
-		to, err := w.attempter.target(&r, noon.Add(tt.after))
-		if err != nil || len(to.signers) != tt.want {
-			t.Errorf("after %v %d secrets sign, %v; want %d: one ended after 10s", tt.after, len(to.signers), err, tt.want)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		start := w.Clock()
+		r := w.register(func(r *Registration) {
+			old := w.secret(r.ID, "the old secret, of 24 bytes or more")
+			old.Until = start.Add(10 * time.Second)
+			r.Secrets = append(r.Secrets, old)
+		})
+		for _, tt := range []struct {
+			after time.Duration
+			want  int
+		}{{0, 2}, {targetFresh - time.Millisecond, 2}, {targetFresh, 1}, {time.Hour, 1}} {
+			time.Sleep(time.Until(start.Add(tt.after)))
+			for _, ahead := range []time.Duration{0, -time.Second} { // by a clock that is set back, too
+				to, err := w.attempter.target(&r, w.Clock().Add(ahead))
+				if err != nil || len(to.signers) != tt.want {
+					t.Errorf("after %v %d secrets sign, %v; want %d: one ended after 10s", tt.after, len(to.signers), err, tt.want)
+				}
+			}
 		}
-	}
+	})
 }
 
 func TestChangedRegistrationIsOpenedAnew(t *testing.T) {

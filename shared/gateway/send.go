@@ -97,6 +97,7 @@ func (c *core) sendSelf(ctx context.Context, h header, hops int, delay time.Dura
 type unsent struct {
 	mu sync.Mutex
 	ms []storage.Message
+	at []time.Time // when each is to be received
 }
 
 const mostUnsent = 10_000 // what is forgotten falls due
@@ -104,17 +105,19 @@ const mostUnsent = 10_000 // what is forgotten falls due
 func (c *core) keepUnsent(ms ...storage.Message) {
 	c.unsent.mu.Lock()
 	defer c.unsent.mu.Unlock()
-	c.unsent.ms = append(c.unsent.ms, ms[:min(len(ms), mostUnsent-len(c.unsent.ms))]...)
+	for _, m := range ms[:min(len(ms), mostUnsent-len(c.unsent.ms))] {
+		c.unsent.ms, c.unsent.at = append(c.unsent.ms, m), append(c.unsent.at, time.Now().Add(m.Delay))
+	}
 }
 
-// takeUnsent returns what keepUnsent kept. It is late already.
+// takeUnsent returns what keepUnsent kept, each with what is left of its delay.
 func (c *core) takeUnsent() []storage.Message {
 	c.unsent.mu.Lock()
 	defer c.unsent.mu.Unlock()
-	ms := c.unsent.ms
-	c.unsent.ms = nil
+	ms, at := c.unsent.ms, c.unsent.at
+	c.unsent.ms, c.unsent.at = nil, nil
 	for i := range ms {
-		ms[i].Delay = 0
+		ms[i].Delay = max(time.Until(at[i]), 0)
 	}
 	return ms
 }

@@ -230,24 +230,42 @@ func TestWhatCouldNotBeSentIsSentByTheNextTick(t *testing.T) {
 }
 
 func TestUnsentMessagesAreKeptInOrderUpToABound(t *testing.T) {
-	c := &core{}
-	message := func(n int) storage.Message { return storage.Message{Body: fmt.Sprint(n), Delay: time.Minute} }
-	for n := range mostUnsent - 1 {
-		c.keepUnsent(message(n))
-	}
-	c.keepUnsent(message(mostUnsent-1), message(mostUnsent), message(mostUnsent+1))
-	c.keepUnsent(message(-1))
-	ms := c.takeUnsent()
-	if len(ms) != mostUnsent {
-		t.Fatalf("kept %d messages, want %d", len(ms), mostUnsent)
-	}
-	for n, m := range ms {
-		if m.Body != fmt.Sprint(n) || m.Delay != 0 {
-			t.Fatalf("message %d is %+v, want that number, at once", n, m)
+	synctest.Test(t, func(t *testing.T) {
+		c := &core{}
+		message := func(n int) storage.Message {
+			return storage.Message{Body: fmt.Sprint(n), Delay: time.Duration(n%3) * time.Minute}
 		}
-	}
-	if again := c.takeUnsent(); len(again) > 0 {
-		t.Errorf("%d messages are taken twice", len(again))
+		for n := range mostUnsent - 1 {
+			c.keepUnsent(message(n))
+		}
+		c.keepUnsent(message(mostUnsent-1), message(mostUnsent), message(mostUnsent+1))
+		c.keepUnsent(message(-1))
+		time.Sleep(90 * time.Second)
+		ms := c.takeUnsent()
+		if len(ms) != mostUnsent {
+			t.Fatalf("kept %d messages, want %d", len(ms), mostUnsent)
+		}
+		for n, m := range ms {
+			if left := max(message(n).Delay-90*time.Second, 0); m.Body != fmt.Sprint(n) || m.Delay != left {
+				t.Fatalf("message %d is %+v, want that number, after the %v that are left of its delay", n, m, left)
+			}
+		}
+		if again := c.takeUnsent(); len(again) > 0 {
+			t.Errorf("%d messages are taken twice", len(again))
+		}
+	})
+}
+
+// TestLostMessageIsHandedOutWithinFiveMinutes asks when the tick hands out what a
+// worker meant to send itself, after each wait that it may.
+func TestLostMessageIsHandedOutWithinFiveMinutes(t *testing.T) {
+	for _, wait := range []time.Duration{MinWait, 5 * time.Minute, maxSelfSend / 2} {
+		a := Attempt{At: noon, Class: "status_5xx", StatusCode: 500}
+		d, self := Delivery{Status: Pending}.record(a, Schedule{Waits: []time.Duration{wait}}, 0.5, true)
+		// It is handed out to be received when it is due, by a tick before that.
+		if late := d.due.Sub(d.Start); !self || late > 5*time.Minute {
+			t.Errorf("after a wait of %v: sent by the worker %v, received %v late; want true, 5m0s at most", wait, self, late)
+		}
 	}
 }
 
