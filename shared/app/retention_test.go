@@ -63,8 +63,8 @@ func TestWorkersThatAreAwayEndNothing(t *testing.T) {
 		r, e := w.register(c, s, "waiting.example", control.RegistrationChange{})
 		e.set(always(500))
 		w.chat(path, groupA, "hi")
-		w.within(time.Minute, "attempted", func() bool { return len(e.seen()) > 0 })
-		w.within(time.Minute, "recorded", func() bool { return len(w.deliveries(c, r.ID)) == 1 })
+		w.within(time.Hour, "attempted", func() bool { return len(e.seen()) > 0 })
+		w.within(time.Hour, "recorded", func() bool { return len(w.deliveries(c, r.ID)) == 1 })
 		w.paused = true
 		w.restart()
 		for range 12 * 60 {
@@ -82,7 +82,11 @@ func TestWorkersThatAreAwayEndNothing(t *testing.T) {
 		e.set(nil)
 		w.paused = false
 		w.restart()
-		w.wantStatus(c, r, 3*time.Minute, gateway.Succeeded)
+		limit := 3 * time.Minute
+		if w.weak != 0 { // whose messages may come again after the lease of who had them
+			limit = 3 * time.Hour
+		}
+		w.wantStatus(c, r, limit, gateway.Succeeded)
 	})
 }
 
