@@ -36,12 +36,7 @@ func (ds *deliveries) putDelivery(ctx context.Context, d *Delivery, was string) 
 	}
 	row.Rev = storage.NewRev()
 	err = storage.Persist(ctx, func() error { return ds.Store.Put(ctx, row, was) })
-	over := d.kept && !d.unfinished()
-	if lost := (*storage.ConflictError)(nil); errors.As(err, &lost) {
-		stored, unreadable := ReadDelivery(lost.Stored)
-		over = d.kept && unreadable == nil && !stored.unfinished() // another finished it
-	}
-	if err == nil && over || errors.Is(err, storage.ErrConflict) && over {
+	if d.kept && (err == nil && !d.unfinished() || finishedByAnother(err)) {
 		err = errors.Join(err, ds.events.Finish(ctx, d.Event, d.Registration))
 	}
 	if err != nil {
@@ -49,6 +44,16 @@ func (ds *deliveries) putDelivery(ctx context.Context, d *Delivery, was string) 
 	}
 	d.rev = row.Rev
 	return nil
+}
+
+// finishedByAnother stands apart so that the stack of what succeeds stays small.
+func finishedByAnother(err error) bool {
+	var lost *storage.ConflictError
+	if !errors.As(err, &lost) {
+		return false
+	}
+	stored, err := ReadDelivery(lost.Stored)
+	return err == nil && !stored.unfinished()
 }
 
 // settle makes up for a process that ended between a delivery's last write and

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -153,13 +154,13 @@ func newDelivery(e *provider.Event, r *Registration, now time.Time) Delivery {
 }
 
 // Final reports whether nothing will be done about d by itself.
-func (d Delivery) Final() bool {
+func (d *Delivery) Final() bool {
 	return d.Status == Succeeded || d.Status == Failed || d.Status == Cancelled
 }
 
 // unfinished reports whether d's payload may still be sent without a decision of
 // people.
-func (d Delivery) unfinished() bool { return d.Status == Pending || d.Manual }
+func (d *Delivery) unfinished() bool { return d.Status == Pending || d.Manual }
 
 // handOut gives the caller, for the new claim, the sole right to POST from
 // start until Horizon before d's new due time.
@@ -314,13 +315,7 @@ type Kept struct {
 }
 
 func (k Kept) orDefault() Kept {
-	if k.History == 0 {
-		k.History = 14 * 24 * time.Hour
-	}
-	if k.Held == 0 {
-		k.Held = 30 * 24 * time.Hour
-	}
-	return k
+	return Kept{History: cmp.Or(k.History, 14*24*time.Hour), Held: cmp.Or(k.Held, 30*24*time.Hour)}
 }
 
 // row returns d as it is stored. Pending rows never expire.
