@@ -11,12 +11,16 @@ import (
 	"ringback/shared/storage"
 )
 
-// pausedFor lets time go by while neither worker nor schedule runs.
+// pausedFor lets time go by while nothing runs, and at its end, as long as the
+// backend needs to remove what has expired, while neither worker nor schedule does.
 func (w *world) pausedFor(d time.Duration) {
 	w.t.Helper()
+	const sweeps = 2 * time.Hour
+	w.stop()
+	time.Sleep(d - sweeps)
 	w.paused = true
-	w.restart()
-	time.Sleep(d)
+	w.start()
+	time.Sleep(sweeps)
 	w.paused = false
 	w.restart()
 }
