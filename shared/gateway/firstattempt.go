@@ -37,14 +37,14 @@ func (f *fanOut) deliver(ctx context.Context, r *Registration) error {
 		return err
 	}
 	t := try{e: f.Event, standard: f.standard, r: r, rev: v.Rev, d: newDelivery(f.Event, r, f.fs.Clock()), first: true}
-	t.d.Lane = r.Ordered
+	t.d.Lane, t.d.kept = r.Ordered, slices.Contains(f.open, r.ID)
 	return f.fs.attempts.attempt(ctx, &t, f)
 }
 
 // notWanted stores what is held. What is cancelled was never promised.
 func (f *fanOut) notWanted(ctx context.Context, t *try, verdict Status, why string) error {
 	if verdict == Cancelled {
-		if slices.Contains(f.open, t.r.ID) {
+		if t.d.kept {
 			return f.fs.events.Finish(ctx, f.ID, t.r.ID)
 		}
 		return nil
@@ -58,7 +58,7 @@ func (f *fanOut) turn(ctx context.Context, t *try) (bool, error) {
 	if !t.r.Ordered {
 		return true, nil
 	}
-	if t.d.kept = slices.Contains(f.open, t.r.ID); !t.d.kept {
+	if !t.d.kept {
 		if err := f.keep(ctx, &t.d); err != nil {
 			return false, err
 		}

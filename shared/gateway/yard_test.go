@@ -26,11 +26,12 @@ import (
 type yard struct {
 	*testing.T
 	*Gateway
-	store  *watched
-	out    *kept
-	source string
-	tenant string
-	said   *said
+	store   *watched
+	out     *kept
+	history History
+	source  string
+	tenant  string
+	said    *said
 
 	mu     sync.Mutex
 	posts  []landed
@@ -58,7 +59,7 @@ func newYard(t *testing.T, h History, change ...func(*Config)) *yard {
 	if err != nil {
 		t.Fatal(err)
 	}
-	y := &yard{T: t, store: &watched{Store: db}, out: &kept{}, said: &said{}, counts: map[Metric]float64{}}
+	y := &yard{T: t, history: h, store: &watched{Store: db}, out: &kept{}, said: &said{}, counts: map[Metric]float64{}}
 	c := Config{
 		Store: y.store, Queue: y.out, Keys: keys, Providers: all.Providers(), PublicURL: "https://ringback.example", Metrics: y,
 		Egress: &egress.Client{Transport: y}, Log: slog.New(slog.NewJSONHandler(y.said, nil)), Random: func() float64 { return 0.5 },
