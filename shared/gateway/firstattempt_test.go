@@ -17,24 +17,26 @@ import (
 func TestAttemptThatWaitedGoesWhereItsRegistrationPointsThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, FullHistory, func(c *Config) { c.AtOnce = 1 })
-		slow, moved := y.register("slow.example"), y.register("old.example", func(r *Registration) { r.Schedule = Schedule{Waits: []time.Duration{time.Minute}} })
+		slow, moved := y.register("slow.example"), y.register("old.example")
 		before := make(chan struct{})
 		y.answer = func(p landed) int {
 			if p.host == "slow.example" {
 				close(before)
-				time.Sleep(10 * time.Second)
+				time.Sleep(5 * time.Second)
+				moved.Endpoint.URL = y.Keys.Seal(RegistrationKey(moved.ID).PK, "url", "https://new.example/")
+				y.alter(moved)
+				time.Sleep(5 * time.Second)
 			}
 			return 200
 		}
 		first, second := y.arrival(), y.arrival()
 		first.Only, second.Only = slow.ID, moved.ID
-		go y.fanOut(1, first)
+		body, err := packMessage([]arrival{first})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go y.FanOut(t.Context(), []storage.Received{{Body: body, Receipt: "1", Receives: 1}})
 		<-before
-		go func() {
-			time.Sleep(5 * time.Second)
-			moved.Endpoint.URL = y.Keys.Seal(RegistrationKey(moved.ID).PK, "url", "https://new.example/")
-			y.alter(moved)
-		}()
 		y.fanOut(1, second)
 		synctest.Wait()
 		if y.postsTo("new.example") != 1 || y.postsTo("old.example") != 0 {

@@ -45,6 +45,16 @@ func (o *outage) down() error {
 	return storage.ErrUnavailable
 }
 
+// lasts is down for a call that is made so often that it does not count.
+func (o *outage) lasts() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.armed && o.met {
+		return storage.ErrUnavailable
+	}
+	return nil
+}
+
 // end ends it if it began, and reports whether it did.
 func (o *outage) end() bool {
 	o.mu.Lock()
@@ -82,7 +92,7 @@ func (o *outage) List(ctx context.Context, q storage.Query) (storage.Page, error
 }
 
 func (o *outage) Due(ctx context.Context, shard int, until time.Time, after string, limit int) ([]storage.DueRow, string, error) {
-	if err := o.down(); err != nil {
+	if err := o.lasts(); err != nil {
 		return nil, "", err
 	}
 	return o.Store.Due(ctx, shard, until, after, limit)
@@ -90,7 +100,7 @@ func (o *outage) Due(ctx context.Context, shard int, until time.Time, after stri
 
 // work has the gateway receive what was sent, as queues hand it out, and hand out
 // what is due, each minute, until done. o ends with the call that it strikes.
-func (y *yard) work(o *outage, done func() bool) error {
+func (y *yard) work(o *outage, done func() bool, lossy bool) error {
 	y.Helper()
 	type letter struct {
 		storage.Message
@@ -136,6 +146,9 @@ func (y *yard) work(o *outage, done func() bool) error {
 		receipts, err := handle(ctx, []storage.Received{{Body: l.Body, Receipt: "1", Receives: l.n}})
 		cancel()
 		o.end()
+		if lossy {
+			y.out.take(storage.RetryQueue)
+		}
 		if err != nil || len(receipts) > 0 {
 			if l.n == 5 {
 				return errors.New("a dead letter")
@@ -158,11 +171,13 @@ func TestNothingIsLostByAnOutageAtAnyCall(t *testing.T) {
 		name    string
 		history History
 		begin   func(*yard) passage
+		lossy   bool // what workers send is lost, but for events, and left to the tick
 	}{
-		{"deliveries of each kind", FullHistory, eachKind},
-		{"deliveries of each kind, history of failures", FailureHistory, eachKind},
-		{"a lane", FullHistory, oneLane},
-		{"chunks", FullHistory, chunks},
+		{"deliveries of each kind", FullHistory, eachKind, false},
+		{"deliveries of each kind, history of failures", FailureHistory, eachKind, false},
+		{"a lane", FullHistory, oneLane, false},
+		{"chunks", FullHistory, chunks, false},
+		{"deliveries of each kind, by the tick", FullHistory, eachKind, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -179,11 +194,15 @@ func TestNothingIsLostByAnOutageAtAnyCall(t *testing.T) {
 						}
 						y.out.Send(t.Context(), storage.EventsQueue, []storage.Message{{Body: body}})
 						o.begin(n, brief)
-						if err := y.work(o, done); err != nil {
+						if err := y.work(o, done, tt.lossy); err != nil {
 							t.Fatalf("outage at call %d, brief %v: %v: %s", n, brief, err, y.said.String())
 						}
 						met = o.end() || met
-						time.Sleep(10 * time.Minute) // what is known of the source is read anew
+						o.begin(1<<30, true)                                     // never
+						if err := y.Publish(t.Context(), y.source); err != nil { // all that is known is read anew
+							t.Fatal(err)
+						}
+						time.Sleep(10 * time.Minute)
 					}
 				}
 			})

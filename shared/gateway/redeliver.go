@@ -118,12 +118,8 @@ func (re *redelivery) attempted(ctx context.Context, t *try, a Attempt) error {
 // Resend hands out one more attempt of a delivery in any status, at once. It
 // does not count for the schedule. The error wraps storage.ErrNotFound.
 func (rs *redeliveries) Resend(ctx context.Context, id string) (Delivery, error) {
-	d, err := rs.deliveries.LoadDelivery(ctx, id)
-	if err != nil {
-		return d, err
-	}
 	now := rs.Clock()
-	d, err = rs.deliveries.ChangeDelivery(ctx, id, func(d Delivery) (Delivery, error) { return d.resend(now), nil })
+	d, err := rs.deliveries.ChangeDelivery(ctx, id, func(d Delivery) (Delivery, error) { return d.resend(now), nil })
 	if err != nil {
 		return d, fmt.Errorf("resend %s: %w", id, err)
 	}

@@ -1,0 +1,212 @@
+package gateway
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ringback/shared/provider"
+	"ringback/shared/storage"
+)
+
+// TestClaimedLaneIsItsNewRunners hands out lanes that a runner was busy with, or
+// not.
+func TestClaimedLaneIsItsNewRunners(t *testing.T) {
+	now := time.UnixMilli(1_800_000_000_000)
+	for _, busy := range []bool{true, false} {
+		data, err := storage.Encode(lane{Registration: "reg_1", Runner: "old", Busy: busy, Seq: 7})
+		if err != nil {
+			t.Fatal(err)
+		}
+		row, h, err := claimLane(storage.Row{Key: storage.Key{PK: "L#reg_1#x", SK: "L"}, Data: data}, now.Add(time.Second), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := storage.Decoded[lane](row)
+		doubt := ""
+		if busy {
+			doubt = placeAt(now.Add(-laneSettles))
+		}
+		if err != nil || l.Busy || l.Runner == "old" || l.Runner == "" || l.Doubt != doubt || l.Seq != 7 || !row.Due.Equal(now.Add(time.Second+firstHold)) ||
+			h.Kind != laneMessage || h.ID != row.PK || h.Token != l.Runner {
+			t.Errorf("busy %v: %+v due %v, message %+v, %v", busy, l, row.Due, h, err)
+		}
+	}
+	if _, _, err := claimLane(storage.Row{Data: []byte("{")}, now, now); err == nil {
+		t.Error("a lane that cannot be read was claimed")
+	}
+}
+
+// TestLateIsWhatComesAfterALaterOneWasAttempted holds places against what a lane
+// knows.
+func TestLateIsWhatComesAfterALaterOneWasAttempted(t *testing.T) {
+	for _, tt := range []struct {
+		last, doubt string
+		straggler   bool
+		want        bool
+	}{
+		{"", "", false, false}, {"W#1", "", false, false}, {"W#2", "", true, false}, {"W#3", "", false, true},
+		{"", "W#3", false, false}, {"", "W#3", true, true}, {"", "W#2", true, false}, {"", "W#1", true, false},
+	} {
+		if got := (lane{Last: tt.last, Doubt: tt.doubt}).late(waiting{Straggler: tt.straggler}, "W#2"); got != tt.want {
+			t.Errorf("last %q, doubt %q, straggler %v: late %v", tt.last, tt.doubt, tt.straggler, got)
+		}
+	}
+}
+
+// TestLaneGoesOnWithoutADeliveryThatIsErased deletes the row of the first while its
+// POST is under way.
+func TestLaneGoesOnWithoutADeliveryThatIsErased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, FullHistory)
+		r := y.register("tenant.example", inOrder)
+		var ds []Delivery
+		y.answer = func(landed) int {
+			if y.made() == 1 {
+				if err := y.store.Delete(t.Context(), DeliveryKey(r.ID, ds[0].Event), storage.AnyRev); err != nil {
+					t.Error(err)
+				}
+			}
+			return 200
+		}
+		for range 2 {
+			ds = append(ds, y.delivered(r))
+			time.Sleep(time.Millisecond)
+		}
+		y.runLanes(time.Minute)
+		if d := y.delivery(r, ds[1].Event); d.Status != Succeeded || y.made() != 2 || y.exists(DeliveryKey(r.ID, ds[0].Event)) {
+			t.Errorf("the second is %s after %d POSTs, the first there: %v", d.Status, y.made(), y.exists(DeliveryKey(r.ID, ds[0].Event)))
+		}
+	})
+}
+
+// TestStragglerOfALaneIsMarkedLate has an event come whose time is before that of
+// one which was attempted.
+func TestStragglerOfALaneIsMarkedLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, FullHistory)
+		r := y.register("tenant.example", inOrder)
+		straggler := y.arrival()
+		time.Sleep(time.Second)
+		first := y.delivered(r)
+		y.runLanes(time.Minute)
+		if y.fanOut(1, straggler) {
+			t.Fatal(y.said.String())
+		}
+		y.runLanes(time.Minute)
+		if d := y.delivery(r, straggler.ID); !d.Late || y.made() != 2 || !y.posts[1].late || y.posts[0].late || y.delivery(r, first.Event).Late {
+			t.Errorf("the straggler is late: %v; POSTs %+v", d.Late, y.posts)
+		}
+	})
+}
+
+// TestPlaceThatCannotBeReadKeepsItsLane finds such a place at the head.
+func TestPlaceThatCannotBeReadKeepsItsLane(t *testing.T) {
+	y := newYard(t, FullHistory)
+	r := y.register("tenant.example", inOrder)
+	key := waiting{Event: "evt_1", Received: y.Clock()}.key(y.laneOf(r))
+	if err := y.store.Put(t.Context(), storage.Row{Key: key, Data: []byte(`{"v":99}`), Rev: storage.NewRev()}, ""); err != nil {
+		t.Fatal(err)
+	}
+	if w, err := y.lanes.head(t.Context(), y.laneOf(r)); err == nil {
+		t.Errorf("head = %+v, want an error", w)
+	}
+}
+
+// TestTickLeavesWhatItCannotReadOrWhatIsNotDue has rows be given to a tick that
+// their index should not hold, or that are of another release.
+func TestTickLeavesWhatItCannotReadOrWhatIsNotDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, FullHistory)
+		r := y.register("tenant.example", every(time.Minute))
+		d := y.refused(r)
+		for name, change := range map[string]func(*storage.Row){
+			"not due":           func(r *storage.Row) { r.Due = time.Time{} },
+			"due in an hour":    func(r *storage.Row) { r.Due = y.Clock().Add(time.Hour) },
+			"of a newer format": func(r *storage.Row) { r.Due, r.Data = y.Clock(), []byte(`{"v":99}`) },
+		} {
+			row := y.row(d)
+			change(&row)
+			y.store.written()
+			m, err := y.retries.handOutRow(t.Context(), row, &tick{})
+			if m != nil || (err != nil) != strings.Contains(name, "format") || len(y.store.written()) > 0 {
+				t.Errorf("%s: message %+v, %v", name, m, err)
+			}
+		}
+	})
+}
+
+// TestRecoverLeavesWhatWaits has a delivery wait for its time, of which no message
+// was lost.
+func TestRecoverLeavesWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, FullHistory)
+		r := y.register("tenant.example", every(time.Minute))
+		d := y.dueAt(y.refused(r), y.Clock().Add(9*time.Minute), func(d *Delivery) { d.Lost = 0 })
+		y.out.take(storage.RetryQueue)
+		y.store.written()
+		if err := y.Recover(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if hs := y.headers(storage.RetryQueue); len(hs) > 0 || len(y.store.written()) > 0 || y.delivery(r, d.Event).Claim != d.Claim {
+			t.Errorf("handed out: %+v, want nothing", hs)
+		}
+	})
+}
+
+// TestFirstOfARegistrationGoesToAWorker asks a tick about two registrations.
+func TestFirstOfARegistrationGoesToAWorker(t *testing.T) {
+	tk := &tick{}
+	for n, want := range []bool{true, false, true, false} {
+		if got := tk.once(&tk.probes, fmt.Sprint(n/2)); got != want {
+			t.Errorf("call %d: %v, want %v", n, got, want)
+		}
+	}
+	if !tk.once(&tk.ends, "0") {
+		t.Error("an end counts as a probe")
+	}
+	if got := tk.oldest(time.Now()); got != 0 {
+		t.Errorf("the oldest of none is %v", got)
+	}
+}
+
+// TestRetryThatWorkersCouldNotSendIsSentByTheNextTick has the queue fail after a
+// POST was refused.
+func TestRetryThatWorkersCouldNotSendIsSentByTheNextTick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, FullHistory, func(c *Config) { c.Alone = true })
+		r := y.register("tenant.example", every(time.Minute))
+		y.answer, y.out.broken = refuses, true
+		d := y.delivered(r)
+		y.out.broken = false
+		if hs := y.tick(); len(hs) != 1 || hs[0].ID != d.ID || hs[0].Claim != d.Claim {
+			t.Errorf("the tick sent %+v, want the retry of %s", hs, d.ID)
+		}
+	})
+}
+
+// TestLongRoutingKeyIsIndexedByItsDigest is about keys of 200 bytes and one more.
+func TestLongRoutingKeyIsIndexedByItsDigest(t *testing.T) {
+	at, over := strings.Repeat("k", 200), strings.Repeat("k", 201)
+	if got := hintPK("src-1", at); !strings.HasSuffix(got, at) {
+		t.Errorf("hintPK of 200 bytes is %s, want the key in it", got)
+	}
+	if got := hintPK("src-1", over); strings.Contains(got, at) {
+		t.Errorf("hintPK of 201 bytes is %s, want a digest", got)
+	}
+}
+
+// TestEventThatIsNoIDHasNoKey asks for the keys of what is none.
+func TestEventThatIsNoIDHasNoKey(t *testing.T) {
+	if key, err := NaturalKeyKey("evt_1"); err == nil {
+		t.Errorf("NaturalKeyKey = %v, want an error", key)
+	}
+	if key, err := EventKey("evt_1"); err == nil {
+		t.Errorf("EventKey = %v, want an error", key)
+	}
+	if key := laneKey("reg_1", &provider.Event{Keys: map[string][]string{"group": {"a"}}}); key == laneKey("reg_1", &provider.Event{}) {
+		t.Errorf("the lane of a group is that of none: %v", key)
+	}
+}
