@@ -27,6 +27,15 @@ func TestPostStaysWithinItsAllocations(t *testing.T) {
 	}
 }
 
+// TestAnswersShareABuffer reads answers without a body, of which nothing is kept.
+func TestAnswersShareABuffer(t *testing.T) {
+	c := &Client{}
+	c.once.Do(c.prepare)
+	if got := testing.AllocsPerRun(100, func() { c.read(http.NoBody) }); got > 0 {
+		t.Errorf("reading an answer made %.0f allocations, want none", got)
+	}
+}
+
 // BenchmarkPost sends 1 KiB over the loopback to a receiver that allocates
 // nothing. The CPU time is that of both sides.
 func BenchmarkPost(b *testing.B) {

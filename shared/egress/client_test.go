@@ -83,11 +83,17 @@ func TestHeaderThatCannotBeSentIsOurFault(t *testing.T) {
 	}
 }
 
-func TestEmptyBodyIsSentWithItsLength(t *testing.T) {
-	var length string
-	server := serve(t, func(_ http.ResponseWriter, r *http.Request) { length = r.Header.Get("Content-Length") })
-	if got := newClient(t).Post(t.Context(), Request{URL: server.URL}); got.Class != OK || length != "0" {
-		t.Errorf("Post = %+v, Content-Length %q, want OK and 0", got, length)
+func TestShortBodyIsSentWithItsLength(t *testing.T) {
+	var length, body string
+	server := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		sent, _ := io.ReadAll(r.Body)
+		length, body = r.Header.Get("Content-Length"), string(sent)
+	})
+	for _, tt := range []struct{ body, length string }{{"", "0"}, {"x", "1"}, {"xy", "2"}} {
+		got := newClient(t).Post(t.Context(), Request{URL: server.URL, Body: []byte(tt.body)})
+		if got.Class != OK || length != tt.length || body != tt.body {
+			t.Errorf("Post of %q = %+v, Content-Length %q and body %q, want OK and %s", tt.body, got, length, body, tt.length)
+		}
 	}
 }
 
@@ -175,6 +181,42 @@ func TestConnectionIsUsedAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestIdleConnectionsAreClosed(t *testing.T) {
+	var connections atomic.Int32
+	url := serveRaw(t, func(conn *rawConn) {
+		connections.Add(1)
+		for _, err := conn.request(); err == nil; _, err = conn.request() {
+			conn.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		}
+	})
+	c := newClient(t)
+	for _, want := range []int32{1, 1, 2} {
+		if want == 2 {
+			c.CloseIdle()
+		}
+		if got := c.Post(t.Context(), Request{URL: url, Body: []byte("x")}); got.Class != OK || connections.Load() != want {
+			t.Errorf("Post = %+v over connection %d, want OK over connection %d", got, connections.Load(), want)
+		}
+	}
+}
+
+// A closable is a network that counts how often its idle connections are closed.
+type closable struct {
+	silent
+	closed int
+}
+
+func (c *closable) CloseIdleConnections() { c.closed++ }
+
+func TestCloseIdleReachesTheNetworkThatStandsIn(t *testing.T) {
+	network := &closable{}
+	(&Client{Transport: network}).CloseIdle()
+	if network.closed != 1 {
+		t.Errorf("CloseIdle of a client that was not used closed idle connections %d times, want once", network.closed)
+	}
+	(&Client{Transport: silent{}}).CloseIdle() // which has none
 }
 
 func TestDeadConnectionIsReplacedOnlyWithAnIdempotencyKey(t *testing.T) {

@@ -55,6 +55,16 @@ func TestPublicAddressesAreCalled(t *testing.T) {
 	}
 }
 
+func TestWhatIsNoAddressIsNotDialled(t *testing.T) {
+	c := &Client{Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}
+	c.once.Do(c.prepare)
+	for _, address := range []string{"", "1.1.1.1", "1.1.1.1:x", "tenant.example:443", ":443"} {
+		if err := c.control("tcp", address, nil); err != errNotPublic {
+			t.Errorf("dialling %q: %v, want %v", address, err, errNotPublic)
+		}
+	}
+}
+
 func TestAllowedAddressesAreCalled(t *testing.T) {
 	c := &Client{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("fd00:1::/32")}}
 	for address, want := range map[string]error{
@@ -178,7 +188,7 @@ func TestPortsOfOtherProtocolsAreRefused(t *testing.T) {
 
 func TestOurOwnHostsAreNotCalled(t *testing.T) {
 	c := newClient(t)
-	c.Own = []string{"Callbacks.Example.com", "console.example.com:8443", "127.0.0.1:8080", "[::1]:8080", "127.0.0.9", "[::ffff:127.0.0.8]:8080"}
+	c.Own = []string{"Callbacks.Example.com", "console.example.com:8443", "127.0.0.1:8080", "[::1]:8080", "127.0.0.9", "[::ffff:127.0.0.8]:8080", "far.example.com:73728", "plain.example.com:80"}
 	for _, tt := range []struct {
 		url  string
 		want error
@@ -196,6 +206,9 @@ func TestOurOwnHostsAreNotCalled(t *testing.T) {
 		{"http://127.0.0.1:8081/x", nil},
 		{"http://127.0.0.9:1234/x", errOwn},
 		{"http://127.0.0.8:8080/x", errOwn},
+		{"https://far.example.com:8192/x", nil}, // 73728, less what fits in a port
+		{"http://plain.example.com/x", errOwn},
+		{"https://plain.example.com/x", nil},
 	} {
 		if got := c.CheckURL(tt.url); got != tt.want {
 			t.Errorf("CheckURL(%s) = %v, want %v", tt.url, got, tt.want)

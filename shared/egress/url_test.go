@@ -61,6 +61,8 @@ func TestURLsThatCannotBeUsedAreRefused(t *testing.T) {
 		{"https://tenant.example/?a=%zz", "percent-encoded"},
 		{"https://tenant.example/?a=%", "percent-encoded"},
 		{"https://tenant.example/?a=%4", "percent-encoded"},
+		{"https://tenant.example/?a=%z0", "percent-encoded"},
+		{"https://tenant.example/?a=%0z", "percent-encoded"},
 		{"https://tenant.example/<x>", "percent-encoded"},
 		{"https://münchen.example/", "percent-encoded"},
 		{"https://１２７.0.0.1/", "percent-encoded"},
@@ -69,6 +71,7 @@ func TestURLsThatCannotBeUsedAreRefused(t *testing.T) {
 		{"https://%e2%91%a0%e2%91%a1%e2%91%a6.0.0.1/", "not an address"},
 		{"https://%e2%91%a0%e2%91%a1%e2%91%a6/", "not a name"},
 		{"https://tenant.ex%61mple/", "cannot be parsed"},
+		{"https://[fe80::1%25lo]/", "its address is not"},
 		{"https://tenant..example/", "not a name"},
 		{"https://.example/", "not a name"},
 		{"https://./", "not a name"},
@@ -156,6 +159,7 @@ func TestHiddenCredentialsMeanUnchanged(t *testing.T) {
 		{"other scheme", "https://login:pw@host.example:80/a", "http://***@host.example/a", ""},
 		{"nothing stored", "https://host.example/a", "https://***@host.example/a", ""},
 		{"nothing stored yet", "", "https://***@host.example/a", ""},
+		{"port out of range for one of none", "https://login:pw@host.example:0/a", "https://***@host.example:99999/a", ""},
 		{"port out of range", "https://login:pw@host.example:99999/a", "https://***@host.example:99999/a", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
