@@ -70,6 +70,16 @@ func TestExpiredRowsLeaveTheirPlaceToOthers(t *testing.T) {
 	}
 }
 
+func TestRowWithoutDataHasNoneInTheFile(t *testing.T) {
+	db := openTest(t, t.TempDir(), Options{Relaxed: true})
+	for i, data := range [][]byte{nil, {}, {0}} {
+		mustPut(t, db, storage.Row{Key: numbered(i), Rev: "r", Data: data, Body: data}, "")
+	}
+	if n := ask(t, db, "SELECT count(*) FROM rows WHERE data IS NULL AND body IS NULL"); n != 2 {
+		t.Errorf("%d rows have neither data nor body, want the two that were put without", n)
+	}
+}
+
 // wantRowCount counts rows with those that reads do not show.
 func wantRowCount(t *testing.T, db *DB, want int64) {
 	t.Helper()

@@ -1,7 +1,10 @@
 package embedded
 
 import (
+	"errors"
 	"fmt"
+	"math"
+	"reflect"
 	"testing"
 
 	"ringback/shared/storage"
@@ -38,6 +41,65 @@ func TestPageEndsAtAMebibyte(t *testing.T) {
 			if len(p.Rows) != tt.want || (p.Next != "") != (tt.want < tt.rows) {
 				t.Errorf("List(%+v) of %d rows of %d bytes returned %d and the cursor %q, want %d", q, tt.rows, tt.size, len(p.Rows), p.Next, tt.want)
 			}
+		}
+	}
+}
+
+func TestCursorOfDueRowsIsReadAsItWasWritten(t *testing.T) {
+	const most = "9223372036854775807"
+	for _, tt := range []struct {
+		cursor string
+		want   dueEnd
+		ok     bool
+	}{
+		{"", dueEnd{due: -1 << 62}, true}, // before all times
+		{"1 1 1 ab", dueEnd{1, 1, "a", "b"}, true},
+		{"1 1 0 ab", dueEnd{1, 1, "", "ab"}, true},
+		{"1 1 2 ab", dueEnd{1, 1, "ab", ""}, true},
+		{"-19 10 1 a b c", dueEnd{-19, 10, "a", " b c"}, true},
+		{most + " " + most + " 1 ab", dueEnd{math.MaxInt64, math.MaxInt64, "a", "b"}, true},
+		{"1 1 3 ab", dueEnd{}, false},
+		{"1 1 -1 ab", dueEnd{}, false},
+		{"1 1 1", dueEnd{}, false},
+		{"x 1 1 ab", dueEnd{}, false},
+		{"1 x 1 ab", dueEnd{}, false},
+		{"1 1 x ab", dueEnd{}, false},
+		{"1a 1 1 ab", dueEnd{}, false},
+		{"1 1a 1 ab", dueEnd{}, false},
+		{"9" + most + " 1 1 ab", dueEnd{}, false},
+		{"1 9" + most + " 1 ab", dueEnd{}, false},
+	} {
+		got, err := parseDueCursor(tt.cursor)
+		if got != tt.want || (err == nil) != tt.ok || err != nil && !errors.Is(err, storage.ErrInvalid) {
+			t.Errorf("parseDueCursor(%q) = %+v, %v, want %+v and success: %v", tt.cursor, got, err, tt.want, tt.ok)
+		}
+	}
+}
+
+func TestBoundsOfAPage(t *testing.T) {
+	end := []byte{0}
+	for _, tt := range []struct {
+		from, to, after string
+		newest          bool
+		wantFrom        string
+		wantTo          any
+	}{
+		{"", "", "", false, "", end},
+		{"b", "d", "", false, "b", "d"},
+		{"b", "d", "a", false, "b", "d"},
+		{"b", "d", "b", false, "b\x00", "d"},
+		{"b", "d", "c", false, "c\x00", "d"},
+		{"b", "", "c", false, "c\x00", end},
+		{"", "", "", true, "", end},
+		{"b", "d", "", true, "b", "d"},
+		{"b", "d", "c", true, "b", "c"},
+		{"b", "d", "d", true, "b", "d"},
+		{"b", "d", "e", true, "b", "d"},
+		{"b", "", "c", true, "b", "c"},
+	} {
+		from, to := bounds(storage.Query{From: tt.from, To: tt.to, After: tt.after, Newest: tt.newest})
+		if from != tt.wantFrom || !reflect.DeepEqual(to, tt.wantTo) {
+			t.Errorf("bounds of %+v = %q, %q, want %q, %q", tt, from, to, tt.wantFrom, tt.wantTo)
 		}
 	}
 }

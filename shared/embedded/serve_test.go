@@ -232,7 +232,9 @@ func TestServeRefusesAnInvalidConsumer(t *testing.T) {
 		{"other", Consumer{Handler: h}},
 		{storage.EventsQueue, Consumer{}},
 		{storage.EventsQueue, Consumer{Handler: h, Batch: 11}},
+		{storage.EventsQueue, Consumer{Handler: h, Batch: -1}},
 		{storage.EventsQueue, Consumer{Handler: h, Concurrency: -1}},
+		{storage.EventsQueue, Consumer{Handler: h, Timeout: -1}},
 	} {
 		if err := db.Serve(t.Context(), tt.q, tt.c); !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("Serve(%s, %+v) = %v, want ErrInvalid", tt.q, tt.c, err)
@@ -261,5 +263,36 @@ func TestNothingRunsAfterClose(t *testing.T) {
 		if !errors.Is(err, storage.ErrUnavailable) {
 			t.Errorf("call after Close = %v, want ErrUnavailable", err)
 		}
+	}
+}
+
+func TestConsumerHasDefaults(t *testing.T) {
+	h := func(context.Context, []storage.Received) ([]string, error) { return nil, nil }
+	for _, tt := range []struct {
+		given              Consumer
+		batch, concurrency int
+		timeout            time.Duration
+	}{
+		{Consumer{Handler: h}, maxBatch, 1, time.Minute},
+		{Consumer{Handler: h, Batch: 1, Concurrency: 2, Timeout: 1}, 1, 2, 1},
+		{Consumer{Handler: h, Batch: maxBatch, Concurrency: 1, Timeout: time.Hour}, maxBatch, 1, time.Hour},
+	} {
+		got, err := tt.given.withDefaults(time.Minute)
+		if err != nil || got.Batch != tt.batch || got.Concurrency != tt.concurrency || got.Timeout != tt.timeout {
+			t.Errorf("%+v is taken as %+v, %v, want batches of %d, %d at once, for %v each", tt.given, got, err, tt.batch, tt.concurrency, tt.timeout)
+		}
+	}
+}
+
+// TestShiftedMessagesAreForgotten wants that what was handed out is no longer in
+// the memory that they came from.
+func TestShiftedMessagesAreForgotten(t *testing.T) {
+	src := []message{{id: 1}, {id: 2}, {id: 3}}
+	dst, rest := shift(append(make([]message, 0, 3), message{id: 9}), src)
+	if fmt.Sprint(dst, rest, src) != "[{9  0} {1  0} {2  0}] [{3  0}] [{0  0} {0  0} {3  0}]" {
+		t.Errorf("shifted two of three to %v, left %v and %v", dst, rest, src)
+	}
+	if dst, rest = shift(dst, rest); len(dst) != 3 || len(rest) != 1 {
+		t.Errorf("shifted to %v where no place was, left %v", dst, rest)
 	}
 }

@@ -127,6 +127,29 @@ func TestLeisureIsThatOfTheFirst(t *testing.T) {
 	})
 }
 
+// TestCloseWaitsForWhatGoesOnBesideTheCalls closes while the log is moved.
+func TestCloseWaitsForWhatGoesOnBesideTheCalls(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db, err := Open(t.Context(), dir, Options{Relaxed: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var began, ended bool
+		db.checkpoint.move.query = queryFunc(func() (driver.Rows, error) {
+			began = true
+			time.Sleep(time.Second)
+			ended = true
+			return &oneRow{values: []driver.Value{int64(0), int64(0), int64(0)}}, nil
+		})
+		wakeUp(db.checkpoint.due)
+		synctest.Wait()
+		if err := db.Close(); err != nil || !began || !ended {
+			t.Errorf("Close = %v while the log was moved: begun %v, ended %v", err, began, ended)
+		}
+	})
+}
+
 func TestCloseCommitsWhatIsInNoHurry(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -192,6 +215,47 @@ func TestLogIsLookedAtEveryFewCommits(t *testing.T) {
 	}
 }
 
+// TestLogThatIsLongIsMoved has the writer find it long, and wants the move beside
+// the commits and then the rest of it between two.
+func TestLogThatIsLongIsMoved(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db := openTest(t, dir, Options{Relaxed: true})
+		var moves []string
+		size := func(who string, pages int64) queryFunc {
+			return func() (driver.Rows, error) {
+				if who != "" {
+					moves = append(moves, who)
+				}
+				return &oneRow{values: []driver.Value{int64(0), pages, int64(0)}}, nil
+			}
+		}
+		mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
+			w.commits = 0
+			w.stmts.measureLog.query = size("", logPages+1)
+			w.stmts.moveLog.query = size("writer", 0)
+			return nil
+		}})
+		db.checkpoint.move.query = size("checkpoint", 0)
+		for range lookAtLogEvery - 1 {
+			if err := db.flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if want := "[checkpoint writer]"; fmt.Sprint(moves) != want {
+			t.Errorf("the log was moved by %v, want %s", moves, want)
+		}
+		captureLog(t)
+		db.checkpoint.move.query = broken{}
+		wakeUp(db.checkpoint.due)
+		synctest.Wait()
+		if len(moves) != 2 {
+			t.Errorf("the log was moved by %v after a move that failed, want no rest of it moved", moves[2:])
+		}
+	})
+}
+
 type queryFunc func() (driver.Rows, error)
 
 func (f queryFunc) QueryContext(context.Context, []driver.NamedValue) (driver.Rows, error) {
@@ -225,6 +289,7 @@ func TestFailuresThatNobodyWaitsForAreLogged(t *testing.T) {
 	}{
 		{"nothing", func(*testing.T, *DB) {}, ""},
 		{"the sweep", func(t *testing.T, db *DB) { breakStmt(t, db, db.writer.stmts.sweep) }, "msg=sweep"},
+		{"the recall", func(t *testing.T, db *DB) { breakStmt(t, db, db.queue(storage.EventsQueue).stmts.recall) }, "msg=sweep"},
 		{"a look at the log", func(t *testing.T, db *DB) {
 			mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
 				w.stmts.measureLog.query = broken{}
@@ -267,6 +332,26 @@ func TestFailuresThatNobodyWaitsForAreLogged(t *testing.T) {
 				t.Errorf("logged %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestWritesThatAreDoneAreForgotten(t *testing.T) {
+	db := openTest(t, t.TempDir(), Options{Relaxed: true})
+	for range 3 {
+		if err := db.flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db.writer.mu.Lock()
+	defer db.writer.mu.Unlock()
+	all := db.writer.pending[:cap(db.writer.pending)]
+	for _, x := range all {
+		if x != nil {
+			t.Errorf("the writer keeps %#v, which is done", x)
+		}
+	}
+	if len(all) == 0 {
+		t.Error("the writer keeps no place to gather in")
 	}
 }
 
