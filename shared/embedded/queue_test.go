@@ -4,7 +4,10 @@ import (
 	"container/list"
 	"context"
 	"database/sql/driver"
+	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,7 +57,16 @@ func TestHandedReachesAsFarAsHandlersAreIdle(t *testing.T) {
 }
 
 func TestTallyIsWrittenOnlyIfItChanged(t *testing.T) {
-	db := openTest(t, t.TempDir(), Options{Relaxed: true})
+	dir := t.TempDir()
+	db, err := Open(t.Context(), dir, Options{Relaxed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustSend(t, db, storage.EventsQueue, storage.Message{Body: "of a former process"})
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db = openTest(t, dir, Options{Relaxed: true})
 	writes := 0
 	for _, name := range queueNames {
 		save := db.queue(name).stmts.save
@@ -187,6 +199,154 @@ func TestEarlierOfTwoTimes(t *testing.T) {
 	}
 }
 
+// newMemory returns a queue without a file, and what its one consumer waits on.
+func newMemory() (*queue, chan struct{}) {
+	wake := make(chan struct{}, 1)
+	return &queue{visibility: time.Minute, flights: list.New(), loader: make(chan struct{}, 1), consumers: []chan struct{}{wake}}, wake
+}
+
+// taken empties c and tells whether it held a token.
+func taken(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func TestWhoIsNeededIsWoken(t *testing.T) {
+	now := time.Now()
+	for _, tt := range []struct {
+		name             string
+		do               func(q *queue)
+		consumer, loader bool
+	}{
+		{"a fresh message", func(q *queue) { q.add([]message{{id: 1}}, time.Time{}) }, true, false},
+		{"a delayed one", func(q *queue) { q.add(nil, now) }, false, true},
+		{"both", func(q *queue) { q.add([]message{{id: 1}}, now) }, true, true},
+		{"neither", func(q *queue) { q.add(nil, time.Time{}) }, false, false},
+		{"taken ones", func(q *queue) { q.addTaken(&take{}) }, true, false},
+		{"a take that failed", func(q *queue) { (&take{settled: make(settled, 1), q: q}).settle(errBroken) }, false, false},
+		{"another consumer", func(q *queue) { q.join(Consumer{}) }, false, true},
+		{"the first batch that goes out", func(q *queue) { q.ready = []message{{id: 1}}; q.receive(1) }, false, true},
+		{"the second", func(q *queue) {
+			q.ready = []message{{id: 1}, {id: 2}}
+			q.receive(1)
+			taken(q.loader)
+			q.receive(1)
+		}, false, false},
+		{"the second, with others in the file", func(q *queue) {
+			q.ready, q.loaded, q.tail = []message{{id: 1}, {id: 2}}, 2, 3
+			q.receive(1)
+			taken(q.loader)
+			q.receive(1)
+		}, false, true},
+		{"a message that nobody has", func(q *queue) { q.receive(1) }, false, false},
+		{"a finish", func(q *queue) { (&finish{q: q, visible: now}).settle(nil) }, false, false},
+		{"a finish that gives back", func(q *queue) { (&finish{q: q, visible: now, given: true}).settle(nil) }, false, true},
+		{"a finish that failed", func(q *queue) { (&finish{q: q}).settle(errBroken) }, false, true},
+		{"a recall", func(q *queue) { (&recalling{settled: make(settled, 1), now: now, recalled: []*queue{q}}).settle(nil) }, false, true},
+		{"a recall that failed", func(q *queue) {
+			(&recalling{settled: make(settled, 1), now: now, recalled: []*queue{q}}).settle(errBroken)
+		}, false, false},
+		{"a redrive", func(q *queue) { (&redrive{settled: make(settled, 1), q: q, moved: []message{{id: 1}}}).settle(nil) }, true, false},
+		{"a redrive that failed", func(q *queue) {
+			(&redrive{settled: make(settled, 1), q: q, moved: []message{{id: 1}}}).settle(errBroken)
+		}, false, false},
+	} {
+		q, wake := newMemory()
+		tt.do(q)
+		if consumer, loader := taken(wake), taken(q.loader); consumer != tt.consumer || loader != tt.loader {
+			t.Errorf("%s wakes the consumer: %v, the loader: %v; want %v and %v", tt.name, consumer, loader, tt.consumer, tt.loader)
+		}
+	}
+}
+
+// TestFreshMessagesStayInOrder adds some while others lie in the file alone.
+func TestFreshMessagesStayInOrder(t *testing.T) {
+	for _, tt := range []struct {
+		name               string
+		loaded, tail       int64
+		ms                 []message
+		ready              string
+		wantLoad, wantTail int64
+	}{
+		{"all are loaded", 2, 2, []message{{id: 3}, {id: 4}}, "[{3  0} {4  0}]", 4, 4},
+		{"some are not", 1, 2, []message{{id: 3}, {id: 4}}, "[]", 1, 4},
+		{"one is there already", 3, 3, []message{{id: 3}, {id: 4}}, "[{4  0}]", 4, 4},
+		{"none", 2, 2, nil, "[]", 2, 2},
+	} {
+		q, _ := newMemory()
+		q.loaded, q.tail = tt.loaded, tt.tail
+		q.add(tt.ms, time.Time{})
+		if got := fmt.Sprint(q.ready); got != tt.ready || q.loaded != tt.wantLoad || q.tail != tt.wantTail {
+			t.Errorf("%s: %s ready, loaded up to %d of %d, want %s, %d and %d", tt.name, got, q.loaded, q.tail, tt.ready, tt.wantLoad, tt.wantTail)
+		}
+	}
+	q, _ := newMemory()
+	q.add([]message{{id: 1, body: "abc"}, {id: 2, body: "de"}}, time.Time{})
+	if q.readySize != 5 {
+		t.Errorf("messages of 3 and 2 bytes count as %d, want 5", q.readySize)
+	}
+}
+
+// TestReceivedMessagesAreAccountedFor receives one marked and two fresh messages.
+func TestReceivedMessagesAreAccountedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, _ := newMemory()
+		q.free = 10
+		q.marked = []message{{id: 1, body: "a", receives: 2}}
+		q.ready = []message{{id: 5, body: "bcd"}, {id: 6, body: "ef"}, {id: 7, body: "g"}}
+		q.readySize = 6
+		for _, tt := range []struct {
+			n                         int
+			ms                        string
+			mark                      bool
+			size, inFlight, free, out int
+			handed                    int64
+		}{
+			{1, "[{1 a 3}]", false, 6, 1, 9, 1, 0},
+			{2, "[{5 bcd 1} {6 ef 1}]", true, 1, 3, 7, 2, 6},
+			{2, "[{7 g 1}]", false, 0, 4, 5, 3, 7}, // a touch is under way
+		} {
+			f, mark := q.receive(tt.n)
+			if fmt.Sprint(f.ms) != tt.ms || mark != tt.mark || !f.deadline.Equal(time.Now().Add(time.Minute)) {
+				t.Errorf("received %v until %v, touch wanted: %v; want %s for a minute, %v", f.ms, f.deadline, mark, tt.ms, tt.mark)
+			}
+			if q.readySize != tt.size || q.inFlight != tt.inFlight || q.free != tt.free || q.flights.Len() != tt.out || q.handed != tt.handed {
+				t.Errorf("after %s: %d bytes ready, %d in flight in %d batches, %d free, handed %d, want %+v", tt.ms, q.readySize, q.inFlight, q.flights.Len(), q.free, q.handed, tt)
+			}
+		}
+		if f, mark := q.receive(1); f != nil || mark {
+			t.Errorf("received %v of nothing, touch wanted: %v", f, mark)
+		}
+		touch{q}.settle(nil)
+		q.ready = []message{{id: 8}, {id: 9}}
+		if _, mark := q.receive(1); !mark {
+			t.Error("no touch is wanted though the one before has settled")
+		}
+		touch{q}.settle(nil)
+		q.committed.handed = 9 // as a commit that foresaw it has written
+		if _, mark := q.receive(1); mark {
+			t.Error("a touch is wanted of what is written")
+		}
+	})
+}
+
+func TestConsumerThatLeavesTakesItsPlacesAlong(t *testing.T) {
+	q, wake := newMemory()
+	small, large := Consumer{Batch: 2, Concurrency: 3}, Consumer{Batch: 10, Concurrency: 10}
+	first, second := q.join(small), q.join(large)
+	if q.free != 106 || len(q.consumers) != 3 {
+		t.Errorf("%d places of %d consumers, want 106 of 3", q.free, len(q.consumers))
+	}
+	q.leave(small, first)
+	if q.free != 100 || len(q.consumers) != 2 || q.consumers[0] != wake || q.consumers[1] != second {
+		t.Errorf("%d places of %d consumers after one left, want 100 of the 2 others", q.free, len(q.consumers))
+	}
+}
+
 // TestMessagesThatNobodyReceivedAreNotCounted stops the only consumer before the
 // messages are sent, and asks a later process how often they were received.
 func TestMessagesThatNobodyReceivedAreNotCounted(t *testing.T) {
@@ -214,11 +374,92 @@ func TestMessagesThatNobodyReceivedAreNotCounted(t *testing.T) {
 	})
 }
 
+// TestMessagesInHandWhenAProcessDiesAreCounted opens a copy of the file that was
+// made while two of four messages were with a handler: twice, since the first
+// process after the one that died must not count what it did not hand out.
+func TestMessagesInHandWhenAProcessDiesAreCounted(t *testing.T) {
+	dir, copied := t.TempDir(), t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db := openTest(t, dir, Options{Relaxed: true})
+		release := make(chan struct{})
+		stop := serve(t, db, storage.EventsQueue, Consumer{Batch: 1, Concurrency: 2, Timeout: time.Hour, Handler: func(context.Context, []storage.Received) ([]string, error) {
+			<-release
+			return nil, nil
+		}})
+		for _, body := range []string{"a", "b", "c", "d"} {
+			synctest.Wait()
+			mustSend(t, db, storage.EventsQueue, storage.Message{Body: body})
+		}
+		if err := db.flush(); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"ringback.db", "ringback.db-wal"} {
+			data, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(copied, name), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		close(release)
+		stop()
+
+		db, err := Open(t.Context(), copied, Options{Relaxed: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantDepth(t, db, storage.EventsQueue, storage.Depth{Waiting: 4})
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		db = openTest(t, copied, Options{Relaxed: true})
+		mustSend(t, db, storage.EventsQueue, storage.Message{Body: "e"})
+		var got []string
+		stop = serve(t, db, storage.EventsQueue, record(&got))
+		time.Sleep(time.Minute)
+		stop()
+		slices.Sort(got)
+		if want := []string{"a 2 after 0s", "b 2 after 0s", "c 1 after 0s", "d 1 after 0s", "e 1 after 0s"}; !slices.Equal(got, want) {
+			t.Errorf("received %q, want %q", got, want)
+		}
+		wantDepth(t, db, storage.EventsQueue, storage.Depth{})
+	})
+}
+
+// TestNumberOfAMessageIsNotGivenAgain has a later process send a message, where
+// the first one waits, is dead, or was received.
+func TestNumberOfAMessageIsNotGivenAgain(t *testing.T) {
+	for name, first := range map[string]func(t *testing.T, db *DB){
+		"waits": func(*testing.T, *DB) {},
+		"is dead": func(t *testing.T, db *DB) {
+			mustWrite(t, db, burial{make(settled, 1), db.queue(storage.EventsQueue), 1})
+		},
+		"was received": func(t *testing.T, db *DB) { receiveAll(t, db) },
+	} {
+		dir := t.TempDir()
+		db, err := Open(t.Context(), dir, Options{Relaxed: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"})
+		first(t, db)
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		db = openTest(t, dir, Options{Relaxed: true})
+		mustSend(t, db, storage.EventsQueue, storage.Message{Body: "b"})
+		if id := ask(t, db, "SELECT max(id) FROM events_messages"); id != 2 {
+			t.Errorf("where the first message %s, the second has number %d, want 2", name, id)
+		}
+	}
+}
+
 // TestQueueThatCannotBeReadIsNotOpened gives recover files that lack what it
 // reads, and one that it may not change.
 func TestQueueThatCannotBeReadIsNotOpened(t *testing.T) {
 	const queues = "CREATE TABLE queues (name, since, handed, total, dead); INSERT INTO queues VALUES ('events', 0, 1, 2, 3);"
-	const messages = "CREATE TABLE events_messages (id, body, receives, visible);"
+	const messages = "CREATE TABLE events_messages (id, body, receives, visible); INSERT INTO events_messages VALUES (7, 'a', 0, 5000), (8, 'b', 1, 4000);"
 	const dead = "CREATE TABLE events_dead (id, body, died);"
 	for _, tt := range []struct {
 		name, text string
@@ -226,6 +467,7 @@ func TestQueueThatCannotBeReadIsNotOpened(t *testing.T) {
 	}{
 		{"nothing", "SELECT 1", false},
 		{"no messages", queues, false},
+		{"no counts", "CREATE TABLE queues (name, since, handed); INSERT INTO queues VALUES ('events', 0, 1);" + messages + dead, false},
 		{"no dead letters", queues + messages, false},
 		{"all", queues + messages + dead, true},
 		{"all, for reading", queues + messages + dead + "PRAGMA query_only = 1", false},
@@ -242,6 +484,10 @@ func TestQueueThatCannotBeReadIsNotOpened(t *testing.T) {
 			q := &queue{name: storage.EventsQueue}
 			if err := q.recover(c); (err == nil) != tt.ok {
 				t.Errorf("recover = %v, want success: %v", err, tt.ok)
+			}
+			want := tally{handed: 8, total: 2, dead: 3}
+			if due := time.UnixMilli(0); tt.ok && (q.now != want || q.saved != want || q.committed != want || q.lastID != 8 || !q.nextDue.Equal(due)) {
+				t.Errorf("recovered %+v, last number %d and due next at %v, want %+v, 8 and %v", q.now, q.lastID, q.nextDue, want, due)
 			}
 			if n := len(c.stmts); n != 0 {
 				t.Errorf("%d statements are kept, want none of those that were executed once", n)
