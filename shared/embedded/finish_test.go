@@ -122,6 +122,107 @@ func TestFinishThatFailsIsTriedOnceASecond(t *testing.T) {
 	})
 }
 
+// TestBatchesWhoseTimeIsOverComeAgain asks at the moment of the second of three
+// deadlines.
+func TestBatchesWhoseTimeIsOverComeAgain(t *testing.T) {
+	q, _ := newMemory()
+	now := time.Now()
+	var out []*flight
+	for i := range 3 {
+		f := &flight{ms: []message{{id: int64(2*i + 1)}, {id: int64(2*i + 2)}}, deadline: now.Add(time.Duration(i-1) * time.Second)}
+		f.place = q.flights.PushBack(f)
+		q.inFlight += 2
+		out = append(out, f)
+	}
+	given := q.slow(now)
+	if len(given) != 2 || q.inFlight != 2 || q.flights.Len() != 1 || !out[0].over || !out[1].over || out[2].over {
+		t.Fatalf("%d batches come again, %d of %d messages are in flight: want 2, and the third batch", len(given), q.inFlight, 6)
+	}
+	for i, x := range given {
+		if x.q != q || fmt.Sprint(x.again) != fmt.Sprint(out[i].ms) || !x.visible.Equal(now) || len(x.done) != 0 {
+			t.Errorf("batch %d comes again as %+v, want %v at once", i, x, out[i].ms)
+		}
+	}
+	if again := q.slow(now); len(again) != 0 {
+		t.Errorf("%d batches come again twice", len(again))
+	}
+}
+
+// TestHandlerThatIsDoneIsFree lands a batch in time and one that is over.
+func TestHandlerThatIsDoneIsFree(t *testing.T) {
+	past := time.Now().Add(-time.Second)
+	for _, tt := range []struct {
+		name           string
+		over           bool
+		nextDue        time.Time
+		flying, flight int // messages, batches afterwards
+		woken          bool
+	}{
+		{"in time", false, time.Time{}, 3, 0, false},
+		{"too late", true, time.Time{}, 5, 1, false},
+		{"while a message is due", false, past, 3, 0, true},
+	} {
+		q, _ := newMemory()
+		q.inFlight, q.nextDue = 5, tt.nextDue
+		f := &flight{ms: []message{{id: 1}, {id: 2}}, over: tt.over}
+		f.place = q.flights.PushBack(f)
+		if over := q.land(f, 10); over != tt.over || q.free != 10 || q.inFlight != tt.flying || q.flights.Len() != tt.flight {
+			t.Errorf("%s: over %v, %d free, %d messages in flight in %d batches, want %+v and 10 free", tt.name, over, q.free, q.inFlight, q.flights.Len(), tt)
+		}
+		if woken := taken(q.loader); woken != tt.woken {
+			t.Errorf("%s: the loader is woken: %v, want %v", tt.name, woken, tt.woken)
+		}
+	}
+}
+
+// TestFailedFinishesWaitTogether fails two, the second half a pause later.
+func TestFailedFinishesWaitTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, _ := newMemory()
+		first, second := &finish{q: q}, &finish{q: q}
+		begun := time.Now()
+		first.settle(errRefusal)
+		time.Sleep(readPause / 2)
+		second.settle(errRefusal)
+		if got := q.refused(); len(got) != 0 || !q.retry.Equal(begun.Add(readPause)) {
+			t.Errorf("%d are tried again at once, the rest after %v; want none until %v", len(got), q.retry.Sub(begun), readPause)
+		}
+		time.Sleep(readPause / 2)
+		if got := q.refused(); len(got) != 2 || got[0] != first || got[1] != second || len(q.failed) != 0 {
+			t.Errorf("%v are tried again and %v left, want both and none", got, q.failed)
+		}
+		if got := q.refused(); len(got) != 0 {
+			t.Errorf("%v are tried again twice", got)
+		}
+	})
+}
+
+// TestOnlyWhatIsThereIsGivenBack gives back a message that was deleted, and two
+// of which the first is there.
+func TestOnlyWhatIsThereIsGivenBack(t *testing.T) {
+	db := openTest(t, t.TempDir(), Options{Relaxed: true})
+	mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"}, storage.Message{Body: "b"})
+	q := db.queue(storage.EventsQueue)
+	for _, tt := range []struct {
+		again []message
+		want  bool
+	}{
+		{[]message{{id: 9}}, false},
+		{[]message{{id: 1, receives: 3}, {id: 9}}, true},
+		{nil, false},
+	} {
+		x := &finish{q: q, again: tt.again, visible: time.UnixMilli(5000)}
+		mustWrite(t, db, step{make(settled, 1), x.apply})
+		if x.given != tt.want {
+			t.Errorf("%v given back: %v, want %v", tt.again, x.given, tt.want)
+		}
+	}
+	if n := ask(t, db, "SELECT count(*) FROM events_messages WHERE id = 1 AND receives = 3 AND visible = 5000"); n != 1 {
+		t.Error("the message that was given back is not in the file as it was given")
+	}
+	wantDepth(t, db, storage.EventsQueue, storage.Depth{Waiting: 2})
+}
+
 // An execFunc executes a statement.
 type execFunc func(context.Context, []driver.NamedValue) (driver.Result, error)
 

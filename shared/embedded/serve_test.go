@@ -296,3 +296,43 @@ func TestShiftedMessagesAreForgotten(t *testing.T) {
 		t.Errorf("shifted to %v where no place was, left %v", dst, rest)
 	}
 }
+
+// TestReceiptsSayWhatComesAgain handles a batch of two messages, and wants a line
+// in the log where the handler failed.
+func TestReceiptsSayWhatComesAgain(t *testing.T) {
+	ms := []message{{id: 1, body: "a", receives: 1}, {id: 2, body: "b", receives: 4}}
+	for _, tt := range []struct {
+		name     string
+		receipts []string
+		err      error
+		want     string
+		logged   string
+	}{
+		{"none", nil, nil, "[]", ""},
+		{"the first", []string{"0"}, nil, "[{1 a 1}]", ""},
+		{"the second", []string{"1"}, nil, "[{2 b 4}]", ""},
+		{"both", []string{"1", "0"}, nil, "[{2 b 4} {1 a 1}]", ""},
+		{"one before the first", []string{"-1"}, nil, "[{1 a 1} {2 b 4}]", "unknown receipt"},
+		{"one after the last", []string{"0", "2"}, nil, "[{1 a 1} {2 b 4}]", "unknown receipt"},
+		{"no number", []string{""}, nil, "[{1 a 1} {2 b 4}]", "unknown receipt"},
+		{"an error", []string{"0"}, errBroken, "[{1 a 1} {2 b 4}]", errBroken.Error()},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			lines := captureLog(t)
+			var given []storage.Received
+			c := Consumer{Timeout: time.Minute, Handler: func(_ context.Context, ms []storage.Received) ([]string, error) {
+				given = ms
+				return tt.receipts, tt.err
+			}}
+			if got := fmt.Sprint(c.handle(t.Context(), storage.EventsQueue, &flight{ms: ms})); got != tt.want {
+				t.Errorf("receipts %q, %v: %s come again, want %s", tt.receipts, tt.err, got, tt.want)
+			}
+			if want := []storage.Received{{Body: "a", Receipt: "0", Receives: 1}, {Body: "b", Receipt: "1", Receives: 4}}; !cmp.Equal(given, want) {
+				t.Errorf("the handler got %+v, want %+v", given, want)
+			}
+			if got := lines.String(); (got != "") != (tt.logged != "") || !strings.Contains(got, tt.logged) {
+				t.Errorf("logged %q, want a line with %q", got, tt.logged)
+			}
+		})
+	}
+}

@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -87,4 +88,83 @@ func TestSweepBeginsAfterAnHour(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestSweepRemovesAllThatHasExpired has more of each kind than one commit removes.
+func TestSweepRemovesAllThatHasExpired(t *testing.T) {
+	now := time.Now()
+	died := now.Add(-deadFor).Unix()
+	db := openTest(t, t.TempDir(), Options{Relaxed: true})
+	const many = 2*sweepChunk + 1
+	mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
+		for i := range many + 1 {
+			last := int64(i / many) // of each kind, which is to stay
+			err := errors.Join(
+				w.conn.run("INSERT INTO rows (tbl, pk, sk, rev, expires) VALUES (1, 'p', ?, 'r', ?)", int64(i), now.Unix()+last),
+				w.conn.run("INSERT INTO events_dead VALUES (?, 'a', ?)", int64(i+1), died-1+last),
+				w.conn.run("INSERT INTO retry_dead VALUES (?, 'a', ?)", int64(i+1), died-1+last))
+			if err != nil {
+				return err
+			}
+		}
+		for _, q := range w.queues {
+			q.now.dead += many + 1
+		}
+		return nil
+	}})
+	s := &sweeping{settled: make(settled, 1), now: now}
+	mustWrite(t, db, s)
+	if s.removed != 3*sweepChunk {
+		t.Errorf("one commit removed %d of three kinds, want %d of each", s.removed, sweepChunk)
+	}
+	if err := db.sweepOnce(now); err != nil {
+		t.Fatal(err)
+	}
+	wantRowCount(t, db, 1)
+	for _, name := range queueNames {
+		wantDepth(t, db, name, storage.Depth{Dead: 1})
+	}
+}
+
+func TestSweepGoesOnWhileOnlyDeadLettersAreLeft(t *testing.T) {
+	db := openTest(t, t.TempDir(), Options{Relaxed: true})
+	mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
+		for i := range sweepChunk + 1 {
+			if err := w.conn.run("INSERT INTO retry_dead VALUES (?, 'a', 0)", int64(i+1)); err != nil {
+				return err
+			}
+		}
+		w.queues[1].now.dead += sweepChunk + 1
+		return nil
+	}})
+	if err := db.sweepOnce(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	wantDepth(t, db, storage.RetryQueue, storage.Depth{})
+}
+
+// TestRecallFindsTheQueuesThatNeedIt puts one message off by a millisecond more
+// than may be, and another as far as may be.
+func TestRecallFindsTheQueuesThatNeedIt(t *testing.T) {
+	db := openTest(t, t.TempDir(), Options{Relaxed: true})
+	now := time.Now()
+	far := now.Add(farAhead).UnixMilli()
+	mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"})
+	mustSend(t, db, storage.RetryQueue, storage.Message{Body: "b"})
+	for _, tt := range []struct {
+		visible int64
+		want    int
+	}{{far, 0}, {received, 0}, {far + 1, 1}} {
+		if err := db.change("UPDATE retry_messages SET visible = ?", tt.visible); err != nil {
+			t.Fatal(err)
+		}
+		x := &recalling{settled: make(settled, 1), now: now}
+		mustWrite(t, db, x)
+		if len(x.recalled) != tt.want || tt.want > 0 && x.recalled[0] != db.queue(storage.RetryQueue) {
+			t.Errorf("a message that is visible at %d is recalled in %d queues, want %d", tt.visible-far, len(x.recalled), tt.want)
+		}
+	}
+	if n := ask(t, db, "SELECT visible FROM retry_messages"); n != now.UnixMilli() {
+		t.Errorf("the recalled one is visible %d ms from now, want at once", n-now.UnixMilli())
+	}
 }
