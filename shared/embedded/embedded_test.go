@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"slices"
 	"strings"
@@ -82,6 +83,52 @@ func TestDelayedSendAndDeletionAreInNoHurry(t *testing.T) {
 			t.Errorf("%d messages in the file %v later, want none", n, leisure)
 		}
 	})
+}
+
+func TestSendWaitsOnlyIfAllOfItIsDelayed(t *testing.T) {
+	now, later := storage.Message{Body: "now"}, storage.Message{Body: "later", Delay: 1}
+	for _, tt := range []struct {
+		ms      []storage.Message
+		took    time.Duration
+		waiting int
+		delayed int
+	}{
+		{[]storage.Message{now, now}, 0, 2, 0},
+		{[]storage.Message{now, later}, 0, 1, 1},
+		{[]storage.Message{later, now}, 0, 1, 1},
+		{[]storage.Message{later, later}, leisure, 0, 2},
+	} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			db := openTest(t, dir, Options{Relaxed: true})
+			begun := time.Now()
+			mustSend(t, db, storage.EventsQueue, tt.ms...)
+			if took := time.Since(begun); took != tt.took {
+				t.Errorf("Send of %v took %v, want %v", tt.ms, took, tt.took)
+			}
+			wantDepth(t, db, storage.EventsQueue, storage.Depth{Waiting: tt.waiting, Delayed: tt.delayed})
+		})
+	}
+}
+
+// TestSendThatIsRefusedCommitsNothing counts transactions.
+func TestSendThatIsRefusedCommitsNothing(t *testing.T) {
+	db := openTest(t, t.TempDir(), Options{Relaxed: true})
+	begun := 0
+	mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
+		was := w.stmts.begin.exec
+		w.stmts.begin.exec = execFunc(func(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+			begun++
+			return was.ExecContext(ctx, args)
+		})
+		return nil
+	}})
+	if errs := db.Send(t.Context(), storage.EventsQueue, []storage.Message{{}, {}}); !errors.Is(errs[0], storage.ErrInvalid) || !errors.Is(errs[1], storage.ErrInvalid) {
+		t.Errorf("Send of messages without a body = %v, want ErrInvalid for each", errs)
+	}
+	if err := db.flush(); err != nil || begun != 1 {
+		t.Errorf("%d transactions with the last one, %v, want that alone", begun, err)
+	}
 }
 
 func TestSecondOpenerIsRefused(t *testing.T) {

@@ -80,6 +80,14 @@ func TestRowWithoutDataHasNoneInTheFile(t *testing.T) {
 	}
 }
 
+func TestNoRowExpiresEarly(t *testing.T) {
+	for at, want := range map[time.Time]int64{time.Unix(7, 0): 7, time.Unix(7, 1): 8, time.Unix(7, 999_999_999): 8, time.Unix(8, 0): 8} {
+		if got := seconds(at); got != want {
+			t.Errorf("%v expires as second %d, want %d", at, got, want)
+		}
+	}
+}
+
 // wantRowCount counts rows with those that reads do not show.
 func wantRowCount(t *testing.T, db *DB, want int64) {
 	t.Helper()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -256,6 +257,45 @@ func TestDriverMustTakeContexts(t *testing.T) {
 		if got, err := (&conn{c: bare{stmt: s}}).prepare("SELECT 1"); got != nil || err == nil {
 			t.Errorf("prepare by a driver with %T = %v, %v, want an error", s, got, err)
 		}
+	}
+}
+
+// mute drivers prepare nothing.
+type mute struct{ driver.Conn }
+
+func (mute) Prepare(string) (driver.Stmt, error) { return nil, errBroken }
+
+func TestVersionThatCannotBeReadIsAnError(t *testing.T) {
+	if err := migrate(&conn{c: mute{}}); !errors.Is(err, errBroken) {
+		t.Errorf("migrate = %v, want %v", err, errBroken)
+	}
+}
+
+// TestMigrationsAreDoneOneByOne opens a file of today with a program that knows
+// three more, of which the last fails.
+func TestMigrationsAreDoneOneByOne(t *testing.T) {
+	was := migrations
+	defer func() { migrations = was }()
+	dir := t.TempDir()
+	reopen := func() error {
+		db, err := Open(t.Context(), dir, Options{Relaxed: true})
+		if err != nil {
+			return err
+		}
+		return db.Close()
+	}
+	if err := reopen(); err != nil {
+		t.Fatal(err)
+	}
+	known := int64(len(was))
+	migrations = append(slices.Clone(was), "CREATE TABLE a (x)", "CREATE TABLE b AS SELECT * FROM a", "CREATE TABLE b (x)")
+	if err, want := reopen(), fmt.Sprint("migrate to version ", known+3); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("Open = %v, want an error with %q", err, want)
+	}
+	migrations = migrations[:known+2]
+	db := openTest(t, dir, Options{Relaxed: true})
+	if got := ask(t, db, "PRAGMA user_version"); got != known+2 {
+		t.Errorf("the file has version %d, want %d", got, known+2)
 	}
 }
 

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
@@ -162,6 +163,39 @@ func TestRedriveGoesInChunks(t *testing.T) {
 			}
 		})
 	}
+}
+
+// queryArgs is asked with arguments.
+type queryArgs func(args []driver.NamedValue) (driver.Rows, error)
+
+func (f queryArgs) QueryContext(_ context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	return f(args)
+}
+
+// TestRedriveEndsWithTheLettersOfItsStart looks up to which number each commit
+// moves, since what dies meanwhile would else be moved as well, again and again.
+func TestRedriveEndsWithTheLettersOfItsStart(t *testing.T) {
+	db := openTest(t, t.TempDir(), Options{Relaxed: true})
+	q := db.queue(storage.EventsQueue)
+	var until []int64
+	mustWrite(t, db, step{make(settled, 1), func(*writer) error {
+		for i := range redriveChunk + 1 {
+			if _, err := q.stmts.bury.do(int64(i+1), "a", int64(0)); err != nil {
+				return err
+			}
+		}
+		q.lastID, q.now.dead = 500, redriveChunk+1
+		was := q.stmts.dead.query
+		q.stmts.dead.query = queryArgs(func(args []driver.NamedValue) (driver.Rows, error) {
+			until = append(until, args[0].Value.(int64))
+			return was.QueryContext(context.Background(), args)
+		})
+		return nil
+	}})
+	if err := db.Redrive(t.Context(), storage.EventsQueue); err != nil || !slices.Equal(until, []int64{500, 500, 500}) {
+		t.Errorf("Redrive = %v in commits up to the numbers %v, want three up to 500", err, until)
+	}
+	wantDepth(t, db, storage.EventsQueue, storage.Depth{Waiting: redriveChunk + 1})
 }
 
 func TestCallWhoseTimeIsOverDoesNothing(t *testing.T) {
