@@ -226,6 +226,12 @@ func TestWhoIsNeededIsWoken(t *testing.T) {
 		{"a delayed one", func(q *queue) { q.add(nil, now) }, false, true},
 		{"both", func(q *queue) { q.add([]message{{id: 1}}, now) }, true, true},
 		{"neither", func(q *queue) { q.add(nil, time.Time{}) }, false, false},
+		{"a send", func(q *queue) {
+			(&send{settled: make(settled, 1), q: q, sent: []message{{id: 1}}, first: now}).settle(nil)
+		}, true, true},
+		{"a send that failed", func(q *queue) {
+			(&send{settled: make(settled, 1), q: q, sent: []message{{id: 1}}, first: now}).settle(errBroken)
+		}, false, false},
 		{"taken ones", func(q *queue) { q.addTaken(&take{}) }, true, false},
 		{"a take that failed", func(q *queue) { (&take{settled: make(settled, 1), q: q}).settle(errBroken) }, false, false},
 		{"another consumer", func(q *queue) { q.join(Consumer{}) }, false, true},

@@ -225,6 +225,8 @@ func TestConsumersShareAQueue(t *testing.T) {
 func TestServeRefusesAnInvalidConsumer(t *testing.T) {
 	db := openTest(t, t.TempDir(), Options{})
 	h := func(context.Context, []storage.Received) ([]string, error) { return nil, nil }
+	ended, cancel := context.WithCancel(t.Context())
+	cancel() // a consumer that is not refused returns
 	for _, tt := range []struct {
 		q storage.QueueName
 		c Consumer
@@ -236,7 +238,7 @@ func TestServeRefusesAnInvalidConsumer(t *testing.T) {
 		{storage.EventsQueue, Consumer{Handler: h, Concurrency: -1}},
 		{storage.EventsQueue, Consumer{Handler: h, Timeout: -1}},
 	} {
-		if err := db.Serve(t.Context(), tt.q, tt.c); !errors.Is(err, storage.ErrInvalid) {
+		if err := db.Serve(ended, tt.q, tt.c); !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("Serve(%s, %+v) = %v, want ErrInvalid", tt.q, tt.c, err)
 		}
 	}
