@@ -433,6 +433,27 @@ func TestMessagesInHandWhenAProcessDiesAreCounted(t *testing.T) {
 	})
 }
 
+// TestReceivingIsWrittenWhileTheHandlerIsAtWork receives messages that were sent
+// when nobody was idle, and looks at what the file says of it.
+func TestReceivingIsWrittenWhileTheHandlerIsAtWork(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db := openTest(t, dir, Options{Relaxed: true})
+		mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"}, storage.Message{Body: "b"}, storage.Message{Body: "c"})
+		release := make(chan struct{})
+		stop := serve(t, db, storage.EventsQueue, Consumer{Batch: 1, Concurrency: 2, Handler: func(context.Context, []storage.Received) ([]string, error) {
+			<-release
+			return nil, nil
+		}})
+		synctest.Wait()
+		if n := ask(t, db, "SELECT handed FROM queues WHERE name = 'events'"); n != 2 {
+			t.Errorf("handed up to %d by the file while two messages are with a handler, want 2", n)
+		}
+		close(release)
+		stop()
+	})
+}
+
 // TestNumberOfAMessageIsNotGivenAgain has a later process send a message, where
 // the first one waits, is dead, or was received.
 func TestNumberOfAMessageIsNotGivenAgain(t *testing.T) {
