@@ -6,6 +6,7 @@ import (
 	"math"
 	"reflect"
 	"testing"
+	"time"
 
 	"ringback/shared/storage"
 )
@@ -23,6 +24,7 @@ func TestPageEndsAtAMebibyte(t *testing.T) {
 		{"just as much", quarter, 5, 4},
 		{"a little less", quarter - 1, 6, 5},
 		{"a little more", quarter + 1, 5, 4},
+		{"three with a byte less", (maxPageBytes - 1) / 3, 5, 4},
 		{"all of them", quarter - 1, 4, 4},
 		{"the largest rows", storage.MaxRowBytes, 4, 3},
 	} {
@@ -53,6 +55,7 @@ func TestCursorOfDueRowsIsReadAsItWasWritten(t *testing.T) {
 		ok     bool
 	}{
 		{"", dueEnd{due: -1 << 62}, true}, // before all times
+		{storage.DueFrom(time.UnixMilli(1234)), dueEnd{due: 1234}, true},
 		{"1 1 1 ab", dueEnd{1, 1, "a", "b"}, true},
 		{"1 1 0 ab", dueEnd{1, 1, "", "ab"}, true},
 		{"1 1 2 ab", dueEnd{1, 1, "ab", ""}, true},
