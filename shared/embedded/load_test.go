@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -22,17 +23,19 @@ func TestReadFillsReadyAndKnowsWhereItEnded(t *testing.T) {
 		tail             int64
 		read             int
 		loaded           int64
+		more             int // bytes of the second
 	}{
-		{"none", 0, 1, 0, 0, 5, 0, 5},
-		{"some", 3, 1, 0, 0, 5, 3, 5},
-		{"beside others", 3, 1, 2, 10, 5, 3, 5},
-		{"just as many as are read at once", maxReady, 1, 0, 0, maxReady + 5, maxReady, maxReady},
-		{"one less", maxReady - 1, 1, 0, 0, maxReady + 5, maxReady - 1, maxReady + 5},
-		{"more", maxReady + 1, 1, 0, 0, maxReady + 5, maxReady, maxReady},
-		{"no place", 3, 1, maxReady, maxReady, 5, 0, 0},
-		{"place for two", 3, 1, maxReady - 2, maxReady, 5, 2, 2},
-		{"memory for two", 3, 10, 1, maxReadyBytes - 20, 5, 2, 2},
-		{"memory for three", 3, 10, 1, maxReadyBytes - 30, 5, 3, 5},
+		{"none", 0, 1, 0, 0, 5, 0, 5, 0},
+		{"some", 3, 1, 0, 0, 5, 3, 5, 0},
+		{"beside others", 3, 1, 2, 10, 5, 3, 5, 0},
+		{"just as many as are read at once", maxReady, 1, 0, 0, maxReady + 5, maxReady, maxReady, 0},
+		{"one less", maxReady - 1, 1, 0, 0, maxReady + 5, maxReady - 1, maxReady + 5, 0},
+		{"more", maxReady + 1, 1, 0, 0, maxReady + 5, maxReady, maxReady, 0},
+		{"no place", 3, 1, maxReady, maxReady, 5, 0, 0, 0},
+		{"place for two", 3, 1, maxReady - 2, maxReady, 5, 2, 2, 0},
+		{"memory for two", 3, 10, 1, maxReadyBytes - 20, 5, 2, 2, 0},
+		{"memory for three", 3, 10, 1, maxReadyBytes - 30, 5, 3, 5, 0},
+		{"no memory for the second", 3, 10, 1, maxReadyBytes - 30, 5, 1, 1, 20},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -42,7 +45,11 @@ func TestReadFillsReadyAndKnowsWhereItEnded(t *testing.T) {
 				synctest.Wait() // the loader rests
 				mustWrite(t, db, step{make(settled, 1), func(*writer) error {
 					for i := range tt.fresh {
-						if _, err := q.stmts.insert.do(int64(i+1), strings.Repeat("x", tt.bytes), nil); err != nil {
+						size := tt.bytes
+						if i == 1 {
+							size += tt.more
+						}
+						if _, err := q.stmts.insert.do(int64(i+1), strings.Repeat("x", size), nil); err != nil {
 							return err
 						}
 					}
@@ -123,6 +130,9 @@ func TestEndOfTheStoreIsNoFailureOfTheLoader(t *testing.T) {
 		closed := make(chan error, 1)
 		go func() { closed <- db.Close() }()
 		synctest.Wait()
+		if err := q.read(db); !errors.Is(err, errClosed) {
+			t.Errorf("read without a reader in a store that ends = %v, want %v", err, errClosed)
+		}
 		for _, r := range all {
 			r.release()
 		}
