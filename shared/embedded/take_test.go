@@ -72,7 +72,7 @@ func TestTakeFillsItsMemory(t *testing.T) {
 				db = openTest(t, dir, Options{Relaxed: true})
 				time.Sleep(2 * tt.delay)
 				q := db.queue(storage.EventsQueue)
-				after := int64(0)
+				after, next := int64(0), int64(1)
 				for i, want := range []int{len(tt.taken), tt.rest} {
 					x := &take{settled: make(settled, 1), q: q, want: tt.want, oldAfter: after}
 					mustWrite(t, db, x)
@@ -80,14 +80,42 @@ func TestTakeFillsItsMemory(t *testing.T) {
 					for _, m := range x.taken {
 						ids = append(ids, m.id)
 					}
-					if len(ids) != want || i == 0 && !slices.Equal(ids, tt.taken) {
-						t.Errorf("take %d of %d took %v, want %d messages, the first %v", i, tt.want, ids, want, tt.taken)
+					if len(ids) != want || i == 0 && !slices.Equal(ids, tt.taken) || want > 0 && ids[0] != next {
+						t.Errorf("take %d of %d took %v, want %d messages from %d on, the first %v", i, tt.want, ids, want, next, tt.taken)
 					}
+					next += int64(len(ids))
 					after = x.oldAfter
 				}
 			})
 		})
 	}
+}
+
+// TestTakeBuriesWhatWasReceivedTooOften takes messages that were received as
+// often as may be, once less and never.
+func TestTakeBuriesWhatWasReceivedTooOften(t *testing.T) {
+	db := openTest(t, t.TempDir(), Options{Relaxed: true})
+	q := db.queue(storage.EventsQueue)
+	mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"}, storage.Message{Body: "b"}, storage.Message{Body: "c"})
+	if err := db.change("UPDATE events_messages SET visible = id, receives = max(0, ? - (id - 1) * (id - 1) * (id - 1))", int64(storage.MaxReceives)); err != nil {
+		t.Fatal(err)
+	}
+	mend := breakStmt(t, db, q.stmts.bury)
+	x := &take{settled: make(settled, 1), q: q, want: 10}
+	db.writer.start(x)
+	if err := <-x.settled; !errors.Is(err, errBroken) {
+		t.Errorf("take that cannot bury = %v, want %v", err, errBroken)
+	}
+	mend()
+	x = &take{settled: make(settled, 1), q: q, want: 10}
+	mustWrite(t, db, x)
+	if got, want := fmt.Sprint(x.taken), fmt.Sprintf("[{2 b %d} {3 c 0}]", storage.MaxReceives-1); got != want {
+		t.Errorf("took %s, want %s", got, want)
+	}
+	if n := ask(t, db, "SELECT id FROM events_dead WHERE body = 'a'"); n != 1 {
+		t.Errorf("dead is number %d, want 1", n)
+	}
+	wantDepth(t, db, storage.EventsQueue, storage.Depth{Waiting: 2, Dead: 1})
 }
 
 // TestDueMessagesComeBeforeOldOnes takes fewer than there are of both.
