@@ -209,17 +209,21 @@ func TestCallFailsWithItsStatement(t *testing.T) {
 }
 
 func TestRollbackThatFailsIsTold(t *testing.T) {
-	db := newFixture(t)
-	mend := breakStmt(t, db.DB, db.writer.stmts.rollback)
-	r := refusal{make(settled, 1)}
-	db.writer.start(r)
-	if err := <-r.settled; !errors.Is(err, errRefusal) || !errors.Is(err, errBroken) {
-		t.Errorf("a write that cannot be undone settled with %v, want both %v and %v", err, errRefusal, errBroken)
-	}
-	mend()
-	if err := db.writer.conn.run("ROLLBACK"); err != nil { // for Close
-		t.Fatal(err)
-	}
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db := openTest(t, dir, Options{Relaxed: true})
+		mend := breakStmt(t, db, db.writer.stmts.rollback)
+		r := refusal{make(settled, 1)}
+		db.writer.start(r)
+		if err := <-r.settled; !errors.Is(err, errRefusal) || !errors.Is(err, errBroken) {
+			t.Errorf("a write that cannot be undone settled with %v, want both %v and %v", err, errRefusal, errBroken)
+		}
+		mend()
+		synctest.Wait()                                        // the writer looks at the log after it has settled
+		if err := db.writer.conn.run("ROLLBACK"); err != nil { // for Close
+			t.Fatal(err)
+		}
+	})
 }
 
 // TestReadFailsWithItsStatement breaks each statement of the readers, as a whole
