@@ -81,6 +81,14 @@ func TestRowWithoutDataHasNoneInTheFile(t *testing.T) {
 	}
 }
 
+func TestTablesKeepTheirNumbersInTheFile(t *testing.T) {
+	for table, number := range map[storage.Table]int64{storage.Registrations: 0, storage.Deliveries: 1} {
+		if got := tableNumber(table); got != number || tableOf(number) != table {
+			t.Errorf("table %s has number %d, and %d is %s: want %d", table, got, number, tableOf(number), number)
+		}
+	}
+}
+
 func TestNoRowExpiresEarly(t *testing.T) {
 	for at, want := range map[time.Time]int64{time.Unix(7, 0): 7, time.Unix(7, 1): 8, time.Unix(7, 999_999_999): 8, time.Unix(8, 0): 8} {
 		if got := seconds(at); got != want {
