@@ -454,6 +454,22 @@ func TestReceivingIsWrittenWhileTheHandlerIsAtWork(t *testing.T) {
 	})
 }
 
+func TestDepthOfEachQueueIsKept(t *testing.T) {
+	dir := t.TempDir()
+	db, err := Open(t.Context(), dir, Options{Relaxed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"})
+	mustSend(t, db, storage.RetryQueue, storage.Message{Body: "b"}, storage.Message{Body: "c"})
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db = openTest(t, dir, Options{Relaxed: true})
+	wantDepth(t, db, storage.EventsQueue, storage.Depth{Waiting: 1})
+	wantDepth(t, db, storage.RetryQueue, storage.Depth{Waiting: 2})
+}
+
 // TestNumberOfAMessageIsNotGivenAgain has a later process send a message, where
 // the first one waits, is dead, or was received.
 func TestNumberOfAMessageIsNotGivenAgain(t *testing.T) {
