@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -210,8 +211,8 @@ func TestFolderThatCannotBeMadeIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(file, "folder")
-	if _, err := Open(t.Context(), dir, Options{}); err == nil || !strings.Contains(err.Error(), dir) {
-		t.Errorf("Open = %v, want the folder's name in it", err)
+	if _, err := Open(t.Context(), dir, Options{}); !errors.Is(err, syscall.ENOTDIR) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("Open = %v, want %v and the folder's name", err, syscall.ENOTDIR)
 	}
 }
 

@@ -16,31 +16,30 @@ import (
 	"ringback/shared/storage"
 )
 
-// An ending context has ended when it was asked a number of times, as it is once
-// for each connection.
-type ending struct {
+// A failing context has ended when it is asked after a number of times, and at no
+// other time. Each connection asks once.
+type failing struct {
 	context.Context
 	left *atomic.Int32
 }
 
-func (c ending) Err() error {
-	if c.left.Add(-1) < 0 {
+func (c failing) Err() error {
+	if c.left.Add(-1) == -1 {
 		return context.Canceled
 	}
 	return nil
 }
 
-// TestOpenFailsWithEachOfItsConnections opens with a context that ends before
-// the first connection, the second and so on. What was opened is closed again,
-// the lock included.
+// TestOpenFailsWithEachOfItsConnections fails the first connection alone, the
+// second and so on. What was opened is closed again, the lock included.
 func TestOpenFailsWithEachOfItsConnections(t *testing.T) {
 	const connections = 3 + readers // the lock's, the writer's, the checkpoint's
 	dir := t.TempDir()
 	for n := range int32(connections) {
 		var left atomic.Int32
 		left.Store(n)
-		if db, err := Open(ending{t.Context(), &left}, dir, Options{}); db != nil || !errors.Is(err, context.Canceled) {
-			t.Fatalf("Open with a context that ends after %d connections = %v, %v, want %v", n, db, err, context.Canceled)
+		if db, err := Open(failing{t.Context(), &left}, dir, Options{}); db != nil || !errors.Is(err, context.Canceled) {
+			t.Fatalf("Open where a connection after %d fails = %v, %v, want %v", n, db, err, context.Canceled)
 		}
 		wantClosed(t, dir)
 	}
