@@ -79,6 +79,13 @@ func TestLoginIsOneOfThoseThatAreValid(t *testing.T) {
 	}
 }
 
+func TestOnlyLoginIsAskedFor(t *testing.T) {
+	only := provider.Credentials{Basic: credentials.Basic[1:]}
+	if err := (direct.Provider{}).Verify(&provider.Callback{}, only); !errors.Is(err, provider.ErrUnauthorized) {
+		t.Errorf("Verify of a callback without the only login: %v, want ErrUnauthorized", err)
+	}
+}
+
 func TestRefusalOfALoginAsksForOne(t *testing.T) {
 	got := direct.Provider{}.Reply(provider.ErrUnauthorized)
 	if got.StatusCode != http.StatusUnauthorized || !strings.HasPrefix(got.Header["WWW-Authenticate"], "Basic realm=") {

@@ -70,6 +70,22 @@ func TestTimeIsThatOfTheStatusThenOfThePriceThenOfTheClick(t *testing.T) {
 	}
 }
 
+func TestTimeIsReadWithAndWithoutItsOffset(t *testing.T) {
+	for text, want := range map[string]time.Time{
+		"2025-03-01T09:15:02Z":      time.Date(2025, 3, 1, 9, 15, 2, 0, time.UTC),
+		"2025-03-01T09:15:02.5Z":    time.Date(2025, 3, 1, 9, 15, 2, 5e8, time.UTC),
+		"2025-03-01T09:15:02+03:00": time.Date(2025, 3, 1, 6, 15, 2, 0, time.UTC),
+		"2025-03-01T09:15:02+0300":  time.Date(2025, 3, 1, 6, 15, 2, 0, time.UTC),
+		"2025-03-01T09:15:02":       time.Date(2025, 3, 1, 9, 15, 2, 0, time.UTC),
+		"2025-03-01 09:15:02":       {},
+		"soon":                      {},
+	} {
+		if got := parse(t, `{"message_uuid":"m","status_time":"`+text+`"}`).Items[0].Time; !got.Equal(want) {
+			t.Errorf("time of %q = %v, want %v", text, got, want)
+		}
+	}
+}
+
 func TestBareObjectMayBeAsLargeAsAPayload(t *testing.T) {
 	const start, end = `{"message_uuid":"m","text":"`, `"}`
 	body := start + strings.Repeat("x", provider.MaxPayloadBytes-len(start)-len(end)) + end

@@ -59,7 +59,7 @@ func TestEveryCharacterIsWrittenAsJSONTakesIt(t *testing.T) {
 // each callback of a form is read once and written once a delivery.
 func TestUsualFormTakesFewAllocations(t *testing.T) {
 	raw := "action=group_chat&speaker=Nadia+Quill&message=" + strings.Repeat("dock+is+open%2E+", 60)
-	fields := form.All(raw)
+	fields, printable := form.All(raw), []form.Field{{Name: "m", Value: " ~"}}
 	for _, tt := range []struct {
 		name string
 		do   func()
@@ -67,6 +67,7 @@ func TestUsualFormTakesFewAllocations(t *testing.T) {
 	}{
 		{"All", func() { form.All(raw) }, 3},
 		{"Object", func() { form.Object(fields) }, 2},
+		{"Object of the outermost characters that are not escaped", func() { form.Object(printable) }, 1},
 		{"All of plain text", func() { form.All("a=b&c=d") }, 1},
 	} {
 		if got := testing.AllocsPerRun(50, tt.do); got > tt.most {

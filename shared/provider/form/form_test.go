@@ -63,6 +63,15 @@ func TestRawTextOfEachFieldIsKept(t *testing.T) {
 	}
 }
 
+func TestFieldsEndWithTheLoopOverThem(t *testing.T) {
+	for part := range form.Fields("a=1&b=2&c=3") {
+		if part == "b=2" {
+			return
+		}
+	}
+	t.Error("Fields of a=1&b=2&c=3 did not yield b=2")
+}
+
 func TestObjectKeepsOrderAndGathersRepeats(t *testing.T) {
 	for _, tt := range []struct{ raw, want string }{
 		{"", `{}`},

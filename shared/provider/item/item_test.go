@@ -3,6 +3,7 @@ package item_test
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,28 @@ func TestKeysOfDifferentPartsDiffer(t *testing.T) {
 			t.Fatalf("Key(%q) = %q, Key(%q) = %q", a, item.Key(a...), b, item.Key(b...))
 		}
 	})
+}
+
+// TestKeyIsEachPartBehindItsLength holds the text itself: a release that wrote
+// another would not know the repeats of what the one before took in.
+func TestKeyIsEachPartBehindItsLength(t *testing.T) {
+	for _, tt := range []struct {
+		parts []string
+		want  string
+	}{
+		{nil, ""},
+		{[]string{""}, "0:"},
+		{[]string{"a", "", "12:b"}, "1:a0:4:12:b"},
+		{[]string{strings.Repeat("x", 12), "é"}, "12:xxxxxxxxxxxx2:é"},
+	} {
+		if got := item.Key(tt.parts...); got != tt.want {
+			t.Errorf("Key(%q) = %q, want %q", tt.parts, got, tt.want)
+		}
+	}
+	long := slices.Repeat([]string{strings.Repeat("x", 125)}, 8)
+	if got := testing.AllocsPerRun(50, func() { item.Key(long...) }); got > 2 {
+		t.Errorf("Key of parts below 1,000 bytes allocates %v times, want at most 2", got)
+	}
 }
 
 func TestTypeIsTheNameUnlessNobodyCanNameIt(t *testing.T) {

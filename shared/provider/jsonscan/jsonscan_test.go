@@ -55,6 +55,31 @@ func TestElementsAreFoundAndKeepTheirBytes(t *testing.T) {
 	}
 }
 
+func TestMembersAndElementsEndWithTheLoopOverThem(t *testing.T) {
+	for name := range jsonscan.Members([]byte(`{"a":1,"b":2,"c":3}`)) {
+		if string(name) == "b" {
+			break
+		}
+	}
+	for v := range jsonscan.Elements([]byte(`[1,2,3]`)) {
+		if string(v) == "2" {
+			break
+		}
+	}
+}
+
+// TestPlainNamesAreNotCopied holds what Members is written for: a packet has many
+// members of which few are looked at.
+func TestPlainNamesAreNotCopied(t *testing.T) {
+	object := []byte(`{"a":1,"é":"x","b":[2]}`)
+	if got := testing.AllocsPerRun(50, func() {
+		for range jsonscan.Members(object) {
+		}
+	}); got > 0 {
+		t.Errorf("Members of plain names allocates %v times, want 0", got)
+	}
+}
+
 func TestTextIsThatOfStringsAndNumbers(t *testing.T) {
 	for _, tt := range []struct{ value, want string }{
 		{``, ""},
@@ -84,6 +109,8 @@ func TestKindIsThatOfTheFirstByte(t *testing.T) {
 		{"", false, false},
 		{"{}", true, false},
 		{"[]", false, true},
+		{"{", true, false},
+		{"[", false, true},
 		{`"{"`, false, false},
 		{`"["`, false, false},
 		{"1", false, false},
@@ -107,6 +134,7 @@ func TestDepthIsBounded(t *testing.T) {
 		{nested(jsonscan.MaxDepth), false},
 		{nested(jsonscan.MaxDepth + 2), true},
 		{"[" + strings.Repeat(`{},`, 2*jsonscan.MaxDepth) + "[]]", false},
+		{"[" + strings.Repeat(`["a"],{"a":"b"},`, 2*jsonscan.MaxDepth) + "[]]", false},
 		{`"` + strings.Repeat("[", 2*jsonscan.MaxDepth) + `"`, false},
 	} {
 		if !json.Valid([]byte(tt.value)) {

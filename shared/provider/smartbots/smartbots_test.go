@@ -57,6 +57,14 @@ func TestGroupIsTheValueThatIsAUUID(t *testing.T) {
 		{"group_uuid=" + strings.Replace(uuid, "b", "g", 1), ""},
 		{"group_uuid=" + strings.Replace(uuid, "-", "a", 1), ""},
 		{"group_uuid=&group_name=", ""},
+		{"group_uuid=09afAF09-0000-0000-0000-000000000000", "09afaf09-0000-0000-0000-000000000000"},
+		{"group_uuid=" + uuid + "0", ""},
+		{"group_uuid=/" + uuid[1:], ""},
+		{"group_uuid=:" + uuid[1:], ""},
+		{"group_uuid=@" + uuid[1:], ""},
+		{"group_uuid=G" + uuid[1:], ""},
+		{"group_uuid=`" + uuid[1:], ""},
+		{"group_uuid=g" + uuid[1:], ""},
 	} {
 		if got := strings.Join(parse(t, form, tt.body).Keys["group"], ","); got != tt.want {
 			t.Errorf("group of %s = %q, want %q", tt.body, got, tt.want)
@@ -71,6 +79,35 @@ func TestFormatIsThatOfTheBodyNotOfItsLabel(t *testing.T) {
 			if it.Type != "typed" || strings.Join(it.Keys["bot"], ",") != "B" || string(it.Payload) != body {
 				t.Errorf("%q labelled %q: type %q, keys %v, payload %q", body, label, it.Type, it.Keys, it.Payload)
 			}
+		}
+	}
+}
+
+// TestOnlyABodyWithItsBoundaryIsMultipart is about bodies that look like parts
+// or like JSON, and are neither.
+func TestOnlyABodyWithItsBoundaryIsMultipart(t *testing.T) {
+	const part = "--b\r\nContent-Disposition: form-data; name=\"action\"\r\n\r\ntyped\r\n"
+	for _, tt := range []struct{ label, body, want string }{
+		{"multipart/form-data; boundary=b", part + "--b--\r\n", "typed"},
+		{"MULTIPART/form-data; boundary=b", part + "--b--\r\n", "typed"},
+		{"multipart/form-data; boundary=b", part, "typed"}, // cut off
+		{"text/plain; boundary=b", "action=form&message=--b", "form"},
+		{"multipart/form-data", "action=form&message=--", "form"},
+		{"multipart/", "action=form", "form"},
+	} {
+		if got := parse(t, tt.label, tt.body).Type; got != tt.want {
+			t.Errorf("%q labelled %q is of type %q, want %q", tt.body, tt.label, got, tt.want)
+		}
+	}
+	for _, tt := range []struct{ label, body string }{
+		{"multipart/form-data; boundary=b", "--b\r\n\r\nvalue without a name\r\n--b--\r\n"},
+		{"", "{"},
+		{"", "["},
+		{"", ""},
+	} {
+		cb := provider.Callback{Header: http.Header{"Content-Type": {tt.label}}, Body: []byte(tt.body)}
+		if got, err := (smartbots.Provider{}).Parse(&cb); !errors.Is(err, provider.ErrUnreadable) {
+			t.Errorf("Parse of %q labelled %q = %+v, %v, want ErrUnreadable", tt.body, tt.label, got, err)
 		}
 	}
 }

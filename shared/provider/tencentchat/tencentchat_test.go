@@ -70,6 +70,7 @@ func TestProofIsCheckedInOrder(t *testing.T) {
 		{"another app, well signed", sign("SdkAppid=6", "t", 0), app(5, "t"), provider.ErrForbidden},
 		{"no app", sign("CallbackCommand=A.B", "t", 0), app(5, "t"), provider.ErrForbidden},
 		{"app that is no number", sign("SdkAppid=5x", "t", 0), app(5, "t"), provider.ErrForbidden},
+		{"largest app", "SdkAppid=18446744073709551615", app(1<<64 - 1), nil},
 		{"app 0 of a source without one", "SdkAppid=0", app(0), provider.ErrForbidden},
 		{"unsigned where no token is set", "SdkAppid=5", app(5), nil},
 		{"wrongly signed where no token is set", "SdkAppid=5&Sign=00&RequestTime=1", app(5), nil},
@@ -80,6 +81,8 @@ func TestProofIsCheckedInOrder(t *testing.T) {
 		{"time beyond int64", strings.Replace(sign("SdkAppid=5", "t", 0), "1760000000", "99999999999999999999", 1), app(5, "t"), provider.ErrSignature},
 		{"lowest time", strings.Replace(sign("SdkAppid=5", "t", 0), "1760000000", "-9223372036854775808", 1), app(5, "t"), provider.ErrSignature},
 		{"signature cut short", strings.TrimSuffix(sign("SdkAppid=5", "t", 0), "0"), app(5, "other"), provider.ErrSignature},
+		{"signature with half a byte more", sign("SdkAppid=5", "t", 0) + "0", app(5, "t"), provider.ErrSignature},
+		{"signature with what is no digit behind it", sign("SdkAppid=5", "t", 0) + "zz", app(5, "t"), provider.ErrSignature},
 		{"signature twice", sign(sign("SdkAppid=5", "t", 0), "t", 0), app(5, "t"), provider.ErrUnreadable},
 		{"empty and good signature", sign("SdkAppid=5&sign=", "t", 0), app(5, "t"), provider.ErrUnreadable},
 		{"app twice", sign("SdkAppid=5&SdkAppid=5", "t", 0), app(5, "t"), provider.ErrUnreadable},
@@ -131,6 +134,15 @@ func TestQueryIsKeptInASCIIAndBounded(t *testing.T) {
 	long := "SdkAppid=5&ClientIP=" + strings.Repeat("<", provider.MaxQueryBytes)
 	if _, err := (tencentchat.Provider{}).Parse(&provider.Callback{Query: long, Body: []byte(`{"a":1}`)}); !errors.Is(err, provider.ErrTooLarge) {
 		t.Errorf("Parse with a query of %d bytes: %v, want ErrTooLarge", len(long), err)
+	}
+}
+
+func TestContentTypeIsKeptAsItCame(t *testing.T) {
+	for sent, want := range map[string]string{"text/json; charset=utf-8": "text/json; charset=utf-8", "": "application/json"} {
+		cb := provider.Callback{Query: "SdkAppid=5", Header: http.Header{"Content-Type": {sent}}, Body: []byte(`{"a":1}`)}
+		if r, err := (tencentchat.Provider{}).Parse(&cb); err != nil || r.ContentType != want {
+			t.Errorf("Parse of what came as %q: content type %q, %v, want %q", sent, r.ContentType, err, want)
+		}
 	}
 }
 
