@@ -6,7 +6,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -55,6 +57,61 @@ func TestRequestIsWhatTheProviderSent(t *testing.T) {
 	if got.ContentLength != 4 {
 		t.Errorf("content length is %d, want 4", got.ContentLength)
 	}
+	if got.Proto != "HTTP/1.1" || !got.ProtoAtLeast(1, 1) || got.ProtoAtLeast(1, 2) {
+		t.Errorf("protocol is %s, %d.%d, want HTTP/1.1", got.Proto, got.ProtoMajor, got.ProtoMinor)
+	}
+	if len(got.Header) != 3 {
+		t.Errorf("header is %v, want it without the host", got.Header)
+	}
+}
+
+// TestRequestWithoutABodyHasNone also leaves out the header and the cookies.
+func TestRequestWithoutABodyHasNone(t *testing.T) {
+	e := events.APIGatewayV2HTTPRequest{RawPath: "/v1/me"}
+	e.RequestContext.DomainName = "id.execute-api.example.com"
+	for _, encoded := range []bool{false, true} {
+		e.IsBase64Encoded = encoded
+		var got *http.Request
+		call(t, e, func(_ http.ResponseWriter, r *http.Request) { got = r })
+		if got.Body != http.NoBody || got.ContentLength != 0 || len(got.Header) != 0 || got.Host != "id.execute-api.example.com" {
+			t.Errorf("request has a body of %d bytes, %v, header %v and host %q, want the domain's name alone",
+				got.ContentLength, got.Body, got.Header, got.Host)
+		}
+	}
+	e.Body, e.IsBase64Encoded = "x", false
+	call(t, e, func(_ http.ResponseWriter, r *http.Request) {
+		if b, err := io.ReadAll(r.Body); string(b) != "x" || err != nil || r.ContentLength != 1 {
+			t.Errorf("body of one byte: %q, %v, length %d", b, err, r.ContentLength)
+		}
+	})
+}
+
+func TestValueAddedToAHeaderLeavesTheOthers(t *testing.T) {
+	e := parse(t, apiEvent)
+	call(t, e, func(_ http.ResponseWriter, r *http.Request) {
+		want := r.Header.Clone()
+		for name := range want {
+			want.Add(name, "more")
+		}
+		for name := range r.Header {
+			r.Header.Add(name, "more")
+		}
+		if diff := cmp.Diff(want, r.Header); diff != "" {
+			t.Errorf("header with a value more of each name (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestPanicIsToldInTheLog wants the value and where it came from.
+func TestPanicIsToldInTheLog(t *testing.T) {
+	var log bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewJSONHandler(&log, nil)))
+	defer slog.SetDefault(before)
+	call(t, parse(t, apiEvent), func(http.ResponseWriter, *http.Request) { panic("oops") })
+	if got := log.String(); !strings.Contains(got, `"panic":"oops"`) || !strings.Contains(got, "http_test.go") {
+		t.Errorf("log after a panic: %s", got)
+	}
 }
 
 func TestPathIsFreeOfTheStage(t *testing.T) {
@@ -94,6 +151,15 @@ func TestAnswerIsWhatTheHandlerWrote(t *testing.T) {
 		{"bytes", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte{0xff, 0}) },
 			events.APIGatewayV2HTTPResponse{StatusCode: 200, Headers: map[string]string{"Content-Type": "application/octet-stream"},
 				Body: base64.StdEncoding.EncodeToString([]byte{0xff, 0}), IsBase64Encoded: true}},
+		{"text without a type", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") },
+			events.APIGatewayV2HTTPResponse{StatusCode: 200, Headers: map[string]string{"Content-Type": "text/html; charset=utf-8"}, Body: "<html>"}},
+		{"information before the answer", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(100)
+			w.WriteHeader(199)
+			w.Header().Set("A", "1")
+			w.WriteHeader(200)
+			w.WriteHeader(201)
+		}, events.APIGatewayV2HTTPResponse{StatusCode: 200, Headers: map[string]string{"A": "1"}}},
 		{"headers", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Add("Set-Cookie", "a=1; Path=/")
 			w.Header().Add("Set-Cookie", "b=2")
@@ -121,8 +187,9 @@ func TestAnswerIsWhatTheHandlerWrote(t *testing.T) {
 func TestHeadIsAnsweredWithoutABody(t *testing.T) {
 	e := parse(t, apiEvent)
 	e.RequestContext.HTTP.Method = http.MethodHead
-	if got := call(t, e, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "text") }); got.Body != "" {
-		t.Errorf("answer to HEAD has the body %q", got.Body)
+	got := call(t, e, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "text") })
+	if got.Body != "" || got.StatusCode != http.StatusOK || len(got.Headers) != 0 {
+		t.Errorf("answer to HEAD has status %d, header %v and the body %q", got.StatusCode, got.Headers, got.Body)
 	}
 }
 

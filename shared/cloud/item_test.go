@@ -3,7 +3,9 @@ package cloud
 import (
 	"bytes"
 	"errors"
+	"math/rand/v2"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -47,6 +49,62 @@ func TestEveryRowComesBackFromItsItem(t *testing.T) {
 			t.Errorf("packed into %d bytes from %d, which saves no unit", itemBytes(item), plain)
 		}
 	})
+}
+
+// TestContentIsPackedWhereThatSavesAWriteUnit holds both sides of each bound.
+func TestContentIsPackedWhereThatSavesAWriteUnit(t *testing.T) {
+	p := new(packer)
+	noise := make([]byte, 4*writeUnit)
+	rand.NewChaCha8([32]byte{1}).Read(noise)
+	row := storage.Row{Key: storage.Key{Table: storage.Deliveries, PK: "p", SK: "s"}, Rev: "r"}
+	fixed := itemBytes(p.item(row)) + len("d") + len("b")
+	for _, tt := range []struct {
+		name   string
+		row    storage.Row
+		packed bool
+	}{
+		{"one unit", storage.Row{Body: make([]byte, writeUnit-fixed)}, false},
+		{"one byte more", storage.Row{Body: make([]byte, writeUnit-fixed+1)}, true},
+		{"one byte more, half of it data", storage.Row{Data: make([]byte, 512), Body: make([]byte, writeUnit-fixed+1-512)}, true},
+		{"two units of noise", storage.Row{Body: noise[:2*writeUnit-fixed]}, false},
+		{"noise in the middle of a unit", storage.Row{Body: noise[:writeUnit+writeUnit/2]}, false},
+		{"noise and a unit that is not", storage.Row{Body: slices.Concat(noise[:writeUnit], make([]byte, writeUnit))}, true},
+	} {
+		r := tt.row
+		r.Key, r.Rev = row.Key, row.Rev
+		item := p.item(r)
+		if packed := item["z"] != nil; packed != tt.packed || packed && (item["d"] != nil || item["b"] != nil) {
+			t.Errorf("item of %s: packed %v, want %v; data %v, body %v", tt.name, packed, tt.packed, item["d"] != nil, item["b"] != nil)
+		}
+	}
+	for bytes, want := range map[int]int{1: 1, writeUnit: 1, writeUnit + 1: 2, 2 * writeUnit: 2, 2*writeUnit + 1: 3} {
+		if got := units(bytes); got != want {
+			t.Errorf("units(%d) = %d, want %d", bytes, got, want)
+		}
+	}
+}
+
+// TestItemIsAsLargeAsDynamoDBCounts holds the sizes that "DynamoDB item sizes and
+// formats" gives.
+func TestItemIsAsLargeAsDynamoDBCounts(t *testing.T) {
+	for _, tt := range []struct {
+		value types.AttributeValue
+		want  int // without the name
+	}{
+		{text(""), 0},
+		{text("é"), 2},
+		{number(7), 2},
+		{number(12), 2},
+		{number(123), 3},
+		{&types.AttributeValueMemberB{Value: make([]byte, 5)}, 5},
+	} {
+		if got := itemBytes(map[string]types.AttributeValue{"name": tt.value}); got != len("name")+tt.want {
+			t.Errorf("itemBytes of %#v = %d, want %d", tt.value, got, len("name")+tt.want)
+		}
+	}
+	if got := itemBytes(map[string]types.AttributeValue{"a": text("b"), "cd": number(1)}); got != 6 {
+		t.Errorf("itemBytes of two attributes = %d, want 6", got)
+	}
 }
 
 // TestRowThatWasPackedBeforeIsUnpacked reads what format 1 packed when it was
