@@ -78,10 +78,11 @@ func TestRequestWithoutABodyHasNone(t *testing.T) {
 				got.ContentLength, got.Body, got.Header, got.Host)
 		}
 	}
-	e.Body, e.IsBase64Encoded = "x", false
+	e.Body, e.IsBase64Encoded, e.Cookies = "x", false, []string{"a=1"}
 	call(t, e, func(_ http.ResponseWriter, r *http.Request) {
-		if b, err := io.ReadAll(r.Body); string(b) != "x" || err != nil || r.ContentLength != 1 {
-			t.Errorf("body of one byte: %q, %v, length %d", b, err, r.ContentLength)
+		b, err := io.ReadAll(r.Body)
+		if string(b) != "x" || err != nil || r.ContentLength != 1 || r.Header.Get("Cookie") != "a=1" {
+			t.Errorf("body of one byte and one cookie: %q, %v, length %d, cookie %q", b, err, r.ContentLength, r.Header.Get("Cookie"))
 		}
 	})
 }
@@ -122,6 +123,8 @@ func TestPathIsFreeOfTheStage(t *testing.T) {
 		{"prod", "/production", "/production"},
 		{"prod", "/v1/me", "/v1/me"},
 		{"", "", "/"},
+		{"", "//v1/me", "//v1/me"},
+		{"$default", "/$default/v1/me", "/$default/v1/me"},
 		{"", "/100%", "/100%"},
 	} {
 		e := events.APIGatewayV2HTTPRequest{RawPath: tt.rawPath}
@@ -151,6 +154,10 @@ func TestAnswerIsWhatTheHandlerWrote(t *testing.T) {
 		{"bytes", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte{0xff, 0}) },
 			events.APIGatewayV2HTTPResponse{StatusCode: 200, Headers: map[string]string{"Content-Type": "application/octet-stream"},
 				Body: base64.StdEncoding.EncodeToString([]byte{0xff, 0}), IsBase64Encoded: true}},
+		{"a header after the text", func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, "text")
+			w.Header().Set("Too-Late", "x")
+		}, events.APIGatewayV2HTTPResponse{StatusCode: 200, Headers: map[string]string{"Content-Type": "text/plain; charset=utf-8"}, Body: "text"}},
 		{"text without a type", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") },
 			events.APIGatewayV2HTTPResponse{StatusCode: 200, Headers: map[string]string{"Content-Type": "text/html; charset=utf-8"}, Body: "<html>"}},
 		{"information before the answer", func(w http.ResponseWriter, _ *http.Request) {

@@ -3,6 +3,7 @@ package cloud
 import (
 	"bytes"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -77,6 +78,18 @@ func TestContentIsPackedWhereThatSavesAWriteUnit(t *testing.T) {
 			t.Errorf("item of %s: packed %v, want %v; data %v, body %v", tt.name, packed, tt.packed, item["d"] != nil, item["b"] != nil)
 		}
 	}
+	for n := range writeUnit { // where the packed size passes the bound, too
+		r := row
+		r.Body = slices.Concat(noise[:n], make([]byte, 100))
+		packed := fixed - len("d") - len("b") + len("z") + len(p.pack(nil, r.Body))
+		plain := fixed + len(r.Body)
+		if got, want := p.item(r)["z"] != nil, units(packed) < units(plain); got != want {
+			t.Errorf("item of %d bytes, packed %d: packed %v, want %v", plain, packed, got, want)
+		}
+	}
+	if p := new(packer); p.item(row) == nil || p.enc != nil {
+		t.Error("an item of one unit made the coder, which a callback's ack is not to wait for")
+	}
 	for bytes, want := range map[int]int{1: 1, writeUnit: 1, writeUnit + 1: 2, 2 * writeUnit: 2, 2*writeUnit + 1: 3} {
 		if got := units(bytes); got != want {
 			t.Errorf("units(%d) = %d, want %d", bytes, got, want)
@@ -104,6 +117,17 @@ func TestItemIsAsLargeAsDynamoDBCounts(t *testing.T) {
 	}
 	if got := itemBytes(map[string]types.AttributeValue{"a": text("b"), "cd": number(1)}); got != 6 {
 		t.Errorf("itemBytes of two attributes = %d, want 6", got)
+	}
+}
+
+func TestNumbersComeBackFromTheirText(t *testing.T) {
+	for _, n := range []int64{math.MinInt64, -1, 0, 1, math.MaxInt64} {
+		if got := numberOf(number(n)); got != n {
+			t.Errorf("numberOf of %d = %d", n, got)
+		}
+	}
+	if got := numberOf(text("1")); got != 0 {
+		t.Errorf("numberOf of a text = %d, want 0", got)
 	}
 }
 
