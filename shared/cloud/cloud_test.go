@@ -1,12 +1,14 @@
 package cloud_test
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -16,7 +18,18 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain is a function's main where Lambda runs it, for
+// TestStartedFunctionHandlesEvents.
+func TestMain(m *testing.M) {
+	if os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" {
+		b := &cloud.Backend{Metrics: &cloud.Metrics{Service: "started"}}
+		cloud.Start(b, cloud.Schedule(func(context.Context) error {
+			b.Metrics.Add("Ticks", 1)
+			return nil
+		}))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func TestOpenNamesAllThatIsMissing(t *testing.T) {
 	_, err := cloud.Open(t.Context(), config.Config{})

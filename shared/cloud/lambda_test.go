@@ -5,11 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"ringback/shared/cloud"
+	"ringback/shared/cloud/runtimetest"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 
@@ -80,6 +83,44 @@ func TestHandlersEndBeforeLambdaDoes(t *testing.T) {
 		if margin := end.Sub(got); margin != 2*time.Second {
 			t.Errorf("handler's context ends %v before Lambda's, want 2 s", margin)
 		}
+	}
+}
+
+func TestHandlerWithoutADeadlineGetsNone(t *testing.T) {
+	if err := cloud.Schedule(func(ctx context.Context) error {
+		if end, ok := ctx.Deadline(); ok || ctx.Err() != nil {
+			t.Errorf("handler's context ends at %v, %v, want no end", end, ctx.Err())
+		}
+		return nil
+	})(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestStartedFunctionHandlesEvents runs this test binary as Lambda does.
+func TestStartedFunctionHandlesEvents(t *testing.T) {
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := runtimetest.Start(t, runtimetest.Options{Binary: binary, Env: os.Environ()})
+	for range 2 {
+		if got, err := f.Invoke(t.Context(), json.RawMessage(`{}`)); err != nil || string(got) != "null" {
+			t.Errorf("Invoke = %s, %v, want null", got, err)
+		}
+	}
+	f.Stop() // so that all it wrote is read
+	if n := strings.Count(f.Output(), `"Ticks":1`); n != 2 {
+		t.Errorf("two invocations wrote %d lines of metrics:\n%s", n, f.Output())
+	}
+}
+
+func TestMetricThatIsNoNumberIsTold(t *testing.T) {
+	var out bytes.Buffer
+	m := &cloud.Metrics{Out: &out}
+	m.Add("Ratio", math.NaN())
+	if err := m.Flush(); err == nil || !strings.Contains(err.Error(), "encode metrics") || out.Len() > 0 {
+		t.Errorf("Flush of what JSON cannot hold = %v, wrote %q, want an error alone", err, &out)
 	}
 }
 
