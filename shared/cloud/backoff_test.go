@@ -11,20 +11,22 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 )
 
+// TestBackoffGrowsToItsLimit draws so often that a limit lower by a fiftieth is
+// noticed: each draw passes it with a chance of one in fifty.
 func TestBackoffGrowsToItsLimit(t *testing.T) {
 	for n, longest := range map[int]time.Duration{
 		1: 50 * time.Millisecond, 2: 100 * time.Millisecond, 4: 400 * time.Millisecond, 5: 800 * time.Millisecond, 6: 800 * time.Millisecond, 50: 800 * time.Millisecond,
 	} {
 		var most time.Duration
-		for range 200 {
+		for range 5000 {
 			d := backoff(n)
 			if d < time.Millisecond || d > longest+time.Millisecond {
 				t.Errorf("backoff(%d) = %v, want from 1 ms to %v", n, d, longest)
 			}
 			most = max(most, d)
 		}
-		if most < longest/2 { // of 200 draws
-			t.Errorf("longest of 200 backoff(%d) = %v, want about %v", n, most, longest)
+		if most <= longest/50*49+time.Millisecond {
+			t.Errorf("longest of 5,000 backoff(%d) = %v, want about %v", n, most, longest)
 		}
 	}
 }
