@@ -144,3 +144,22 @@ func TestKeysAreAskedForOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestRowIsExpiredWhenItsLastSecondIsOver(t *testing.T) {
+	row := storage.Row{Expires: time.Unix(100, 0)}
+	for _, tt := range []struct {
+		row  storage.Row
+		now  time.Time
+		want bool
+	}{
+		{row, time.Unix(99, 0), false},
+		{row, time.Unix(100, 0), false},
+		{row, time.Unix(100, 999_999_999), false},
+		{row, time.Unix(101, 0), true},
+		{storage.Row{}, time.Unix(101, 0), false},
+	} {
+		if got := expired(tt.row, tt.now); got != tt.want {
+			t.Errorf("expired of a row until %v at %v = %v, want %v", tt.row.Expires, tt.now, got, tt.want)
+		}
+	}
+}

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"math/rand/v2"
 	"testing"
+
+	"ringback/shared/storage"
 )
 
 func TestLengthIsCutOffWhereThereIsOne(t *testing.T) {
@@ -47,6 +50,8 @@ func TestWhatIsUnpackedHasItsLengths(t *testing.T) {
 		{"\x02", false},
 		{"\x80\x80", false},
 		{"\x02\x80", false},
+		{"\x01\x80", false},
+		{"\x00\x80", false},
 		{"\x03\x02xy", false},
 		{"\x03\x02xyz!", false},
 		{"\x00\x00x", false},
@@ -73,5 +78,15 @@ func TestWhatIsUnpackedCanBeAppendedTo(t *testing.T) {
 	data = append(data, "!!!!"...)
 	if string(data) != "data!!!!" || string(body) != "body" {
 		t.Errorf("data that was appended to is %q, beside body %q", data, body)
+	}
+}
+
+// TestRepeatAtTheOtherEndOfARowIsPacked wants a window that holds the largest row.
+func TestRepeatAtTheOtherEndOfARowIsPacked(t *testing.T) {
+	noise := make([]byte, storage.MaxRowBytes-40<<10)
+	rand.NewChaCha8([32]byte{2}).Read(noise)
+	z := new(packer).pack(noise, noise[:40<<10])
+	if len(z) > len(noise)+1<<10 {
+		t.Errorf("%d bytes of which the last 40 KiB are the first again pack to %d, want about %d", storage.MaxRowBytes, len(z), len(noise))
 	}
 }

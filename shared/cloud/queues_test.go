@@ -2,6 +2,7 @@ package cloud_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -74,6 +75,87 @@ func TestCreateQueuesFailsWhereNobodyListens(t *testing.T) {
 	}
 }
 
+// TestQueuesAreCreatedAsTheTemplateDescribesThem holds every request, and that
+// the first that is refused is the last.
+func TestQueuesAreCreatedAsTheTemplateDescribesThem(t *testing.T) {
+	var asked []string
+	refuse := -1
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct {
+			QueueName, QueueUrl string
+			Attributes          map[string]string
+		}
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			t.Errorf("request: %v", err)
+		}
+		_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+		name := in.QueueName + path.Base("/"+in.QueueUrl)
+		attributes, _ := json.Marshal(in.Attributes)
+		asked = append(asked, operation+" "+strings.Trim(name, "/")+" "+string(attributes))
+		switch {
+		case len(asked)-1 == refuse:
+			w.WriteHeader(http.StatusBadRequest)
+			io.WriteString(w, `{"__type":"com.amazonaws.sqs#InvalidAddress"}`)
+		case operation == "GetQueueUrl":
+			w.WriteHeader(http.StatusBadRequest)
+			io.WriteString(w, `{"__type":"com.amazonaws.sqs#QueueDoesNotExist"}`)
+		default:
+			fmt.Fprintf(w, `{"QueueUrl":"http://sqs.test/1/%s","Attributes":{"QueueArn":"arn:%[1]s"}}`, strings.Trim(name, "/"))
+		}
+	}))
+	t.Cleanup(server.Close)
+	const dead = `{"MessageRetentionPeriod":"1209600"}`
+	const queue = `{"MessageRetentionPeriod":"1209600","ReceiveMessageWaitTimeSeconds":"20","RedrivePolicy":"{\"deadLetterTargetArn\":\"arn:%s-dead\",\"maxReceiveCount\":5}","VisibilityTimeout":"180"}`
+	want := []string{
+		"GetQueueUrl e-dead null", "CreateQueue e-dead " + dead, "GetQueueAttributes e-dead null", "GetQueueUrl e null", "CreateQueue e " + fmt.Sprintf(queue, "e"),
+		"GetQueueUrl r-dead null", "CreateQueue r-dead " + dead, "GetQueueAttributes r-dead null", "GetQueueUrl r null", "CreateQueue r " + fmt.Sprintf(queue, "r"),
+	}
+	given := testConfig(cloud.Endpoints{SQS: server.URL}).AWS
+	made := given
+	made.EventsQueueURL, made.EventsDeadURL = "http://sqs.test/1/e", "http://sqs.test/1/e-dead"
+	made.RetryQueueURL, made.RetryDeadURL = "http://sqs.test/1/r", "http://sqs.test/1/r-dead"
+	got, err := cloud.CreateQueues(t.Context(), given, "e", "r")
+	if diff := cmp.Diff(made, got); diff != "" || err != nil {
+		t.Errorf("CreateQueues: %v (-want +got):\n%s", err, diff)
+	}
+	if diff := cmp.Diff(want, asked); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+	for refuse = range want {
+		asked = nil
+		_, err := cloud.CreateQueues(t.Context(), given, "e", "r")
+		name := " queue " + strings.Fields(want[refuse])[1] + ":"
+		if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "InvalidAddress") || len(asked) != refuse+1 {
+			t.Errorf("CreateQueues of which request %d is refused: %v after %d requests, want an error with %q and no further one", refuse, err, len(asked), name)
+		}
+	}
+}
+
+// TestCreateQueuesClosesItsConnections waits until the server sees an end.
+func TestCreateQueuesClosesItsConnections(t *testing.T) {
+	closed := make(chan bool, 100)
+	server := httptest.NewUnstartedServer(&sqstest.Server{})
+	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateClosed {
+			closed <- true
+		}
+	}
+	server.Start()
+	t.Cleanup(server.Close)
+	createQueues(t, testConfig(cloud.Endpoints{SQS: server.URL}).AWS)
+	for range 2 { // that which reach dialed, and the client's
+		<-closed
+	}
+}
+
+func TestSecretThatIsThereAndCannotBeReadIsTold(t *testing.T) {
+	b := answering(t, &answers{of: map[string]string{"CreateSecret": "ResourceExistsException", "GetSecretValue": "InvalidParameterException"}})
+	arn, held, err := b.CreateSecret(t.Context(), "key-ring", "hush-hush")
+	if arn != "" || held != "" || err == nil || !strings.Contains(err.Error(), "read secret key-ring") || !strings.Contains(err.Error(), "InvalidParameter") {
+		t.Errorf("CreateSecret of one that cannot be read = %q, %q, %v, want that it could not be read", arn, held, err)
+	}
+}
+
 func TestSecretCreatedAgainKeepsItsText(t *testing.T) {
 	for name, start := range map[string]func(*testing.T) string{"stand-in": startSecrets, "moto": startMoto} {
 		t.Run(name, func(t *testing.T) {
@@ -109,7 +191,7 @@ func TestSecretThatCannotBeCreatedIsNotTold(t *testing.T) {
 	}
 	t.Cleanup(b.Close)
 	_, _, err = b.CreateSecret(t.Context(), "key-ring", "hush-hush")
-	if err == nil || !strings.Contains(err.Error(), "key-ring") || strings.Contains(err.Error(), "hush-hush") {
+	if err == nil || !strings.Contains(err.Error(), "create secret key-ring") || strings.Contains(err.Error(), "hush-hush") {
 		t.Errorf("CreateSecret: %v, want an error with the name and without the text", err)
 	}
 }

@@ -122,6 +122,26 @@ func TestStoreTellsWhatDynamoDBRefuses(t *testing.T) {
 	}
 }
 
+// TestConditionThatFailsOverNothingStored is about what DynamoDB answers for a row
+// that is gone, or that expired and was not deleted yet: to a Delete it is done,
+// to a Put over a revision the revision is another.
+func TestConditionThatFailsOverNothingStored(t *testing.T) {
+	key := newKey()
+	for _, item := range []string{"", `,"Item":{"pk":{"S":"p"},"sk":{"S":"s"},"rev":{"S":"2"},"f":{"N":"1"},"x":{"N":"1"}}`} {
+		s := answering(t, &answers{next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusBadRequest)
+			io.WriteString(w, `{"__type":"com.amazonaws#ConditionalCheckFailedException"`+item+`}`)
+		})}).Store
+		if err := s.Delete(t.Context(), key, "1"); err != nil {
+			t.Errorf("Delete answered with a failed condition%s: %v, want nil", item, err)
+		}
+		var conflict *storage.ConflictError
+		if err := s.Put(t.Context(), storage.Row{Key: key, Rev: "2"}, "1"); !errors.As(err, &conflict) || conflict.Stored.Rev != "" {
+			t.Errorf("Put answered with a failed condition%s: %v, want a conflict with nothing", item, err)
+		}
+	}
+}
+
 func TestBatchWithAnItemOfALaterFormatIsRefused(t *testing.T) {
 	cfg := testConfig(cloud.Endpoints{DynamoDB: "http://dynamodb.test"})
 	a := &answers{of: map[string]string{"BatchGetItem": `{"Responses":{"` + cfg.AWS.DeliveriesTable + `":[` + damaged + `]},"UnprocessedKeys":{}}`}}
