@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -210,5 +211,26 @@ func TestRequestsAreAsTheyAreMeant(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestWithoutAnOverrideTheRegionIsAsked(t *testing.T) {
+	var asked []string
+	b, err := cloud.OpenOver(testConfig(cloud.Endpoints{}), sqstest.Client(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.Scheme+"://"+r.URL.Host)
+		io.WriteString(w, "{}")
+	})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, getErr := b.Store.Get(t.Context(), newKey())
+	_, secretErr := b.Secret(t.Context(), "arn:1")
+	_, depthErr := b.Queue.Depth(t.Context(), storage.EventsQueue)
+	if err := errors.Join(getErr, secretErr, depthErr); err != nil {
+		t.Error(err)
+	}
+	region := []string{"https://dynamodb.us-east-1.amazonaws.com", "https://secretsmanager.us-east-1.amazonaws.com", "https://sqs.us-east-1.amazonaws.com", "https://sqs.us-east-1.amazonaws.com"}
+	if diff := cmp.Diff(region, asked); diff != "" {
+		t.Errorf("hosts that are asked (-want +got):\n%s", diff)
 	}
 }
