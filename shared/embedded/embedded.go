@@ -23,6 +23,8 @@ import (
 	"sync"
 	"time"
 
+	"modernc.org/sqlite"
+
 	"ringback/shared/storage"
 )
 
@@ -113,14 +115,17 @@ func (db *DB) open(ctx context.Context, dir string, opts Options) error {
 // closed, or the process ends in whatever way.
 func lock(ctx context.Context, path string) (*conn, error) {
 	c, err := openConn(ctx, path, lockCache)
-	if err != nil {
-		return nil, fmt.Errorf("lock: %w", err)
-	}
-	if err := c.run("BEGIN EXCLUSIVE"); err != nil {
+	if err == nil {
+		if err = c.run("BEGIN EXCLUSIVE"); err == nil {
+			return c, nil
+		}
 		c.close()
+	}
+	const busy = 5 // SQLITE_BUSY ("Result and Error Codes", SQLite)
+	if e := (*sqlite.Error)(nil); errors.As(err, &e) && e.Code() == busy {
 		return nil, fmt.Errorf("another runner uses this folder: %w", err)
 	}
-	return c, nil
+	return nil, fmt.Errorf("lock: %w", err)
 }
 
 func (db *DB) openWriter(ctx context.Context, path string, opts Options) error {
