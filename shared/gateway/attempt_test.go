@@ -1,0 +1,313 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ringback/shared/egress"
+	"ringback/shared/pace"
+	"ringback/shared/provider"
+	"ringback/shared/storage"
+)
+
+// TestRightToStartIsAskedForAndGivenBack asks for the right to make an attempt in
+// a process that makes one at a time, and afterwards whether the next may have it.
+func TestRightToStartIsAskedForAndGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &tampered{}
+		y := newYard(t, FullHistory, func(c *Config) { c.AtOnce = 1; w.Store, c.Store = c.Store, w })
+		open := func(y *yard, r *Registration, probe time.Duration) {
+			y.put(HealthKey(r.ID), Health{Open: true, Interval: 2 * time.Minute, ProbeAt: y.Clock().Add(probe)})
+		}
+		// waiting has another attempt keep the only place for so long, and then.
+		waiting := func(d time.Duration, then func(*yard, *Registration)) func(*yard, *Registration, *try) {
+			return func(y *yard, r *Registration, _ *try) {
+				y.attempter.posts.TryAcquire(1)
+				go func() {
+					time.Sleep(d)
+					then(y, r)
+					y.attempter.posts.Release(1)
+				}()
+			}
+		}
+		disable := func(y *yard, r *Registration) { now := *r; now.State = Disabled; y.alter(&now) }
+		for _, tt := range []struct {
+			name    string
+			prepare func(*yard, *Registration, *try)
+			within  time.Duration // 0: without end
+			want    start         // at: counted from the zero time; to: nil means as it was
+			starts  bool
+			anew    bool // it goes to the registration as it is now
+			err     error
+			held    time.Duration // how long somebody else keeps the place
+		}{
+			{name: "nothing is in its way", starts: true},
+			{name: "as much time as it may take", within: 15*time.Second + answerMargin, starts: true},
+			{name: "less time", within: 15*time.Second + answerMargin - 1},
+			{name: "an open circuit", prepare: func(y *yard, r *Registration, _ *try) { open(y, r, time.Minute) },
+				want: start{open: true, at: time.Time{}.Add(132 * time.Second)}},
+			{name: "an open circuit, and a longer wait", prepare: func(y *yard, r *Registration, tr *try) { open(y, r, time.Minute); tr.d.Made = 2 },
+				want: start{open: true, at: time.Time{}.Add(66 * time.Minute)}},
+			{name: "a circuit to be probed", prepare: func(y *yard, r *Registration, _ *try) { open(y, r, 0) }, starts: true, want: start{probe: true}},
+			{name: "a resend behind an open circuit", prepare: func(y *yard, r *Registration, tr *try) { open(y, r, time.Minute); tr.d.Manual = true }, starts: true},
+			{name: "health that cannot be read", prepare: func(y *yard, _ *Registration, _ *try) { y.unreadable("H") }, err: errOutage},
+			{name: "a tenant that cannot be read", prepare: func(y *yard, _ *Registration, _ *try) { y.unreadable("T") }, err: errOutage},
+			{name: "a rate", prepare: func(y *yard, r *Registration, _ *try) {
+				r.Rate = 0.1
+				y.takes(r)
+			}, want: start{at: time.Time{}.Add(10 * time.Second), paced: true}},
+			{name: "a rate that gave it a place", prepare: func(y *yard, r *Registration, tr *try) {
+				r.Rate, tr.d.Paced = 0.1, true
+				y.takes(r)
+			}, starts: true},
+			{name: "a resend in spite of a rate", prepare: func(y *yard, r *Registration, tr *try) {
+				r.Rate, tr.d.Manual = 0.1, true
+				y.takes(r)
+			}, starts: true},
+			{name: "a slow endpoint, a first attempt", prepare: func(y *yard, r *Registration, tr *try) { y.slow(r); tr.first = true },
+				want: start{at: time.Time{}.Add(2 * time.Second)}},
+			{name: "a slow endpoint, a first attempt with a place", prepare: func(y *yard, r *Registration, tr *try) {
+				y.slow(r)
+				tr.first, tr.d.Paced, tr.hops = true, true, 2
+			}, want: start{at: time.Time{}.Add(20 * time.Second), paced: true}},
+			{name: "a slow endpoint, a later attempt", prepare: func(y *yard, r *Registration, _ *try) { y.slow(r) }, starts: true},
+			{name: "a process that is full until the end", prepare: waiting(time.Minute, func(*yard, *Registration) {}), within: 20 * time.Second,
+				want: start{at: time.Time{}.Add(20 * time.Second)}, held: time.Minute},
+			{name: "a process that was full for a moment", prepare: waiting(versionFresh-1, disable), starts: true},
+			{name: "a registration that changed meanwhile", prepare: waiting(versionFresh, func(y *yard, r *Registration) { now := *r; now.Description = "new"; y.alter(&now) }), starts: true, anew: true},
+			{name: "one that was disabled", prepare: waiting(versionFresh, disable), want: start{at: time.Time{}.Add(versionFresh)}},
+			{name: "one that was deleted", prepare: waiting(versionFresh, func(y *yard, r *Registration) {
+				_ = y.Store.Delete(y.Context(), RegistrationKey(r.ID), storage.AnyRev)
+				_ = y.Publish(y.Context(), y.source)
+			}), want: start{at: time.Time{}.Add(versionFresh)}},
+			{name: "one that cannot be read", prepare: waiting(versionFresh, func(y *yard, _ *Registration) { _ = y.Publish(y.Context(), y.source); y.unreadable("R") }),
+				err: errOutage, want: start{at: time.Time{}.Add(versionFresh)}},
+		} {
+			r := y.register("tenant.example", every(time.Minute, time.Hour))
+			r, rev, err := y.finder.registration(t.Context(), y.source, r.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := y.arrival()
+			tr := try{e: &a.Event, r: r, rev: rev, d: newDelivery(&a.Event, r, y.Clock())}
+			if tt.prepare != nil {
+				tt.prepare(y, r, &tr)
+			}
+			ctx, begun := t.Context(), y.Clock()
+			if tt.within > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, tt.within)
+				defer cancel()
+			}
+			got, err := y.attempter.mayStart(ctx, &tr)
+			w.fail(nil)
+			want := tt.want.at
+			if !want.IsZero() || !tt.starts && tt.err == nil {
+				want = begun.Add(tt.want.at.Sub(time.Time{}))
+			}
+			if !errors.Is(err, tt.err) || tt.err == nil && err != nil || tt.starts != (got.leave != nil) || !got.at.Equal(want) ||
+				got.open != tt.want.open || got.probe != tt.want.probe || got.paced != tt.want.paced {
+				t.Errorf("%s: %+v, %v; want it to start %v, else at %v: %+v, %v", tt.name, got, err, tt.starts, want, tt.want, tt.err)
+			}
+			if tt.starts && (got.to == r) == tt.anew {
+				t.Errorf("%s: it goes to %+v; want the registration as it is now: %v", tt.name, got.to, tt.anew)
+			}
+			if tt.starts && (y.attempter.posts.TryAcquire(1) || y.enters(r)) {
+				t.Errorf("%s: another has its place", tt.name)
+			}
+			if got.leave != nil {
+				got.leave(Attempt{})
+			}
+			time.Sleep(tt.held)
+			synctest.Wait()
+			if !y.enters(r) || !y.attempter.posts.TryAcquire(1) {
+				t.Errorf("%s: its place is not given back", tt.name)
+			}
+			y.attempter.posts.Release(1)
+		}
+	})
+}
+
+// TestCrowdedDeliveryWaitsLongerEachTime looks at the wait before each look.
+func TestCrowdedDeliveryWaitsLongerEachTime(t *testing.T) {
+	at := &attempter{core: &core{Config: Config{Random: func() float64 { return 0.25 }}}}
+	for _, tt := range []struct {
+		hops       int
+		turn, want time.Duration
+	}{
+		{0, 0, 1500 * time.Millisecond}, {1, 0, 3750 * time.Millisecond}, {2, 0, 15 * time.Second}, {3, 0, 45 * time.Second}, {4, 0, 45 * time.Second},
+		{99, 0, 45 * time.Second}, {0, time.Minute, 45 * time.Second}, {3, 80 * time.Second, time.Minute},
+	} {
+		if got := at.crowdedWait(tt.hops, tt.turn); got != tt.want {
+			t.Errorf("after %d hops, with a turn in %v: %v, want %v", tt.hops, tt.turn, got, tt.want)
+		}
+	}
+}
+
+// TestDeliveryWithoutItsSubjectIsNotAttempted redelivers what is due, while
+// something of it is gone or cannot be read.
+func TestDeliveryWithoutItsSubjectIsNotAttempted(t *testing.T) {
+	alter := func(change func(*EventRow, *storage.Row)) func(*world, Delivery) {
+		return func(w *world, d Delivery) {
+			key, _ := EventKey(d.Event)
+			_, err := storage.Change(w.t.Context(), w.Store, key, func(er *EventRow, r *storage.Row) error { change(er, r); return nil })
+			if err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+	remove := func(w *world, k storage.Key) {
+		if err := w.Store.Delete(w.t.Context(), k, storage.AnyRev); err != nil {
+			w.t.Fatal(err)
+		}
+		w.publish()
+	}
+	earlier := func(er *EventRow, r *storage.Row) { er.Open, r.Expires = nil, time.Now().Add(time.Hour) }
+	for _, tt := range []struct {
+		name   string
+		change func(*world, Delivery)
+		want   Status
+		why    string
+		again  bool
+		posts  int
+	}{
+		{"nothing is gone", func(*world, Delivery) {}, Succeeded, "", false, 1},
+		{"the registration", func(w *world, d Delivery) { remove(w, RegistrationKey(d.Registration)) }, Cancelled, WhyDeleted, false, 0},
+		{"the event", func(w *world, d Delivery) { key, _ := EventKey(d.Event); remove(w, key) }, Failed, whyExpired, false, 0},
+		{"the event, which was erased", alter(func(er *EventRow, _ *storage.Row) { er.Erased = true }), Cancelled, WhyErased, false, 0},
+		{"nothing, and an earlier release began it", alter(earlier), Succeeded, "", false, 1},
+		{"the registration cannot be read", func(w *world, _ Delivery) { w.publish(); w.store.failOn("get", "R#") }, Pending, "", true, 0},
+		{"the event cannot be read", func(w *world, _ Delivery) { w.store.failOn("get", "E#") }, Pending, "", true, 0},
+		{"an event of an earlier release cannot be kept", func(w *world, d Delivery) { alter(earlier)(w, d); w.store.failOn("put", "E#") }, Pending, "", true, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.endpoints.code = http.StatusInternalServerError
+			r := w.register()
+			event := w.happen()
+			d := w.delivery(r, event)
+			time.Sleep(time.Until(d.Start))
+			w.endpoints.code = 0
+			tt.change(w, d)
+			open := false
+			key, _ := EventKey(event)
+			w.endpoints.react = func(*http.Request) (*http.Response, error) {
+				er, _ := load[EventRow](w, key)
+				open = er.needs(r.ID)
+				return nil, nil
+			}
+			again := w.work(storage.RetryQueue, w.Redeliver) > 0
+			w.store.fail(nil)
+			now := w.delivery(r, event)
+			_, n := w.endpoints.last()
+			if now.Status != tt.want || now.Why != tt.why || again != tt.again || n != 1+tt.posts || open != (tt.posts > 0) {
+				t.Errorf("%s: %s (%s), again %v, %d further POSTs, kept at that %v; want %s (%s), %v, %d", tt.name, now.Status, now.Why, again, n-1, open, tt.want, tt.why, tt.again, tt.posts)
+			}
+			if lines := w.log.with(t, "retry"); len(lines) > 0 && lines[0]["stack"] != nil {
+				t.Errorf("%s: a panic: %v", tt.name, lines)
+			}
+		})
+	}
+}
+
+// TestAttemptIsOneLineOfTheLog compares the lines of attempts, field by field.
+func TestAttemptIsOneLineOfTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, tt := range []struct {
+			name   string
+			codes  []int // one an attempt
+			level  string
+			next   bool
+			stored bool
+		}{
+			{"accepted", []int{200}, "DEBUG", false, true},
+			{"refused", []int{500}, "INFO", true, true},
+			{"refused for the last time", []int{500, 501}, "INFO", false, true},
+			{"refused, and not stored", []int{500}, "INFO", false, false},
+		} {
+			w := newWorld(t)
+			r := w.register(every(time.Minute))
+			r.Endpoint.Shown = "https://User@Tenant.Example:444/path"
+			w.set(r)
+			w.endpoints.react = func(req *http.Request) (*http.Response, error) {
+				_, n := w.endpoints.last()
+				time.Sleep(3 * time.Millisecond)
+				return &http.Response{StatusCode: tt.codes[n-1], Header: http.Header{}, Body: io.NopCloser(strings.NewReader("")), Request: req}, nil
+			}
+			event := w.arrive(provider.Item{})[0]
+			if !tt.stored {
+				w.store.failOn("put", "D#")
+			}
+			w.fanOut()
+			w.store.fail(nil)
+			for range tt.codes[1:] {
+				time.Sleep(time.Until(w.delivery(r, event).Start))
+				w.redeliver()
+			}
+			lines := w.log.with(t, "attempt")
+			if len(lines) != len(tt.codes) {
+				t.Fatalf("%s: %d lines, want one an attempt", tt.name, len(lines))
+			}
+			line := lines[len(lines)-1]
+			n, class := len(tt.codes), egress.OK
+			if tt.codes[n-1] != 200 {
+				class = egress.Status5xx
+			}
+			want := map[string]any{"level": tt.level, "provider": "upstream", "source": w.source, "event": event, "tenant": w.tenant, "registration": r.ID,
+				"delivery": DeliveryID(r.ID, event), "number": float64(n), "host": "tenant.example:444", "code": float64(tt.codes[n-1]),
+				"outcome": string(class), "took": float64(3 * time.Millisecond), "msg": "attempt", "time": line["time"]}
+			if tt.next {
+				want["next"] = w.delivery(r, event).Start.Format(time.RFC3339Nano)
+			}
+			for k, v := range want {
+				if line[k] != v {
+					t.Errorf("%s: %s = %v, want %v", tt.name, k, line[k], v)
+				}
+			}
+			if len(line) != len(want) {
+				t.Errorf("%s: fields %v, want %v", tt.name, line, want)
+			}
+		}
+	})
+}
+
+// enters reports whether an attempt for r may begin in y.
+func (y *yard) enters(r *Registration) bool {
+	ctx, cancel := context.WithCancel(y.Context())
+	cancel() // it does not wait
+	leave, _ := y.attempter.pace.Enter(ctx, pace.Turn{Registration: r.ID, Allowance: pace.Allowance{AtOnce: 1}})
+	if leave != nil {
+		leave(pace.Outcome{})
+	}
+	return leave != nil
+}
+
+// takes has an attempt for r take the place that a rate of one in ten seconds gives.
+func (y *yard) takes(r *Registration) {
+	leave, _ := y.attempter.pace.Enter(y.Context(), pace.Turn{Registration: r.ID, Allowance: pace.Allowance{AtOnce: 1, Rate: 0.1}})
+	leave(pace.Outcome{})
+}
+
+// slow has so many attempts for r time out that no first one is made.
+func (y *yard) slow(r *Registration) {
+	for range 2 {
+		leave, _ := y.attempter.pace.Enter(y.Context(), pace.Turn{Registration: r.ID, Allowance: pace.Allowance{AtOnce: 1}})
+		leave(pace.Outcome{Made: true, TimedOut: true})
+	}
+}
+
+// unreadable has reads of rows with an SK fail.
+func (y *yard) unreadable(sk string) {
+	y.Store.(*tampered).fail(func(call string, k storage.Key) error {
+		if call == "get" && k.SK == sk {
+			return errOutage
+		}
+		return nil
+	})
+}
