@@ -1,0 +1,226 @@
+package gateway
+
+import (
+	"errors"
+	"reflect"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ringback/shared/provider"
+	"ringback/shared/storage"
+)
+
+// wholeArrival returns an event of which nothing is empty.
+func wholeArrival(t *testing.T, y *yard) arrival {
+	t.Helper()
+	a := y.arrival()
+	a.token, a.Time, a.Keys = "token", a.Received.Add(-time.Minute), map[string][]string{"group": {"a", "b"}}
+	a.Label, a.Query, a.Unreadable, a.Only, a.Tenant = "label", "q=1", true, "reg_1", y.tenant
+	for v, i := reflect.ValueOf(a.Event), 0; i < v.NumField(); i++ {
+		if v.Field(i).IsZero() {
+			t.Fatalf("%s is empty", v.Type().Field(i).Name)
+		}
+	}
+	return a
+}
+
+// TestBegunEventIsReadAsItCame stores an event and reads it.
+func TestBegunEventIsReadAsItCame(t *testing.T) {
+	y := newYard(t, FullHistory)
+	a, lease := wholeArrival(t, y), y.Clock().Add(time.Hour)
+	for _, long := range []bool{false, true} {
+		want := EventRow{ID: a.ID, Provider: a.Provider, Label: a.Label, Type: a.Type, Received: a.Received, Time: a.Time, Keys: a.Keys,
+			ContentType: a.ContentType, Query: a.Query, Unreadable: true, Only: a.Only, Tenant: a.Tenant,
+			Token: "token", Run: "p.1", Lease: lease, Match: []string{"reg_1"}, Long: long, Wide: long}
+		if got := a.row([]string{"reg_1"}, long, "p.1", lease); !reflect.DeepEqual(got, want) {
+			t.Errorf("row = %+v, want %+v", got, want)
+		}
+	}
+	row := a.row([]string{"reg_1"}, false, "p.1", lease)
+	if answer, er, err := y.begin(t.Context(), a, row, false); answer != fresh || err != nil || !reflect.DeepEqual(er, row) {
+		t.Fatalf("begin = %v, %+v, %v", answer, er, err)
+	}
+	e, er, err := y.LoadEvent(t.Context(), a.ID)
+	if err != nil || !reflect.DeepEqual(*e, a.Event) || !reflect.DeepEqual(er, row) {
+		t.Errorf("LoadEvent = %+v, %+v, %v; want %+v, %+v", e, er, err, a.Event, row)
+	}
+}
+
+// TestEventThatCannotBeReadIsNotMissing asks for events that there are not, and
+// for one while it cannot be read.
+func TestEventThatCannotBeReadIsNotMissing(t *testing.T) {
+	w := newWorld(t)
+	id := w.happen()
+	other, _ := EventID(w.source, "", noon, "other")
+	if _, _, err := w.LoadEvent(t.Context(), other); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("one that there is not: %v, want ErrNotFound", err)
+	}
+	if e, _, err := w.LoadEvent(t.Context(), "nonsense"); err == nil || e != nil {
+		t.Errorf("nonsense: %+v, %v; want an error", e, err)
+	}
+	w.store.failOn("get", "E#")
+	if e, _, err := w.LoadEvent(t.Context(), id); !errors.Is(err, errOutage) || errors.Is(err, storage.ErrNotFound) || e != nil {
+		t.Errorf("one that cannot be read: %+v, %v; want %v", e, err, errOutage)
+	}
+}
+
+// TestEventRowLastsByWhatItIsOpenFor looks at its expiry when it is begun.
+func TestEventRowLastsByWhatItIsOpenFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, FullHistory)
+		for _, tt := range []struct {
+			name string
+			er   EventRow
+			ago  time.Duration // it was received
+			want time.Duration // from now; 0: for ever
+		}{
+			{"for nothing", EventRow{}, 0, y.Kept.History},
+			{"for nothing, redriven late", EventRow{}, 240 * time.Hour, y.Kept.History},
+			{"for nothing, by a clock that is ahead", EventRow{}, -time.Hour, y.Kept.History + time.Hour},
+			{"for a lane", EventRow{Open: []string{"reg_1"}}, 0, 0},
+			{"for too many", EventRow{Wide: true}, 0, y.Kept.longest()},
+		} {
+			a := y.arrival()
+			a.Received = y.Clock().Add(-tt.ago)
+			key, _ := EventKey(a.ID)
+			got := y.events.eventRowOf(key, a, tt.er)
+			if want := y.Clock().Add(tt.want); got.Key != key || string(got.Body) != string(a.Payload) || tt.want == 0 != got.Expires.IsZero() || tt.want > 0 && !got.Expires.Equal(want) {
+				t.Errorf("%s: %+v; want it to expire %v", tt.name, got, want)
+			}
+		}
+	})
+}
+
+// TestBeginAnswersByWhatIsStored begins an event, after a run that ended if it is
+// stored, while calls of the Store fail.
+func TestBeginAnswersByWhatIsStored(t *testing.T) {
+	claimed := func(by string) func(*testing.T, *world, arrival) {
+		return func(t *testing.T, w *world, a arrival) {
+			key, err := NaturalKeyKey(a.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if by == "" {
+				by = a.ID
+			}
+			w.put(key, Link{by})
+		}
+	}
+	stored := func(change func(*EventRow)) func(*testing.T, *world, arrival) {
+		return func(t *testing.T, w *world, a arrival) {
+			er := a.row([]string{"reg_first"}, false, "dead.1", w.Clock())
+			change(&er)
+			key, _ := EventKey(a.ID)
+			w.put(key, er)
+		}
+	}
+	same := func(*EventRow) {}
+	failing := func(call, pk string, before func(*testing.T, *world, arrival)) func(*testing.T, *world, arrival) {
+		return func(t *testing.T, w *world, a arrival) { before(t, w, a); w.store.failOn(call, pk) }
+	}
+	nothing := func(*testing.T, *world, arrival) {}
+	w := newWorld(t)
+	for _, tt := range []struct {
+		name    string
+		forever bool
+		thin    bool
+		before  func(*testing.T, *world, arrival)
+		want    begun
+		err     error
+		payload bool // is stored
+		match   string
+	}{
+		{"it is new", false, false, nothing, fresh, nil, true, "reg_mine"},
+		{"it is new and thin", false, true, nothing, fresh, nil, false, "reg_mine"},
+		{"it cannot be stored", false, false, failing("put", "E#", nothing), 0, errOutage, false, "reg_mine"},
+		{"its natural key is new", true, false, nothing, fresh, nil, true, "reg_mine"},
+		{"its natural key is its own", true, false, claimed(""), fresh, nil, true, "reg_mine"},
+		{"its natural key is another's", true, false, claimed("evt_other"), repeat, nil, false, ""},
+		{"its natural key cannot be claimed", true, false, failing("put", "U#", nothing), repeat, errOutage, false, ""},
+		{"its run ended", false, false, stored(same), resumed, nil, true, "reg_first"},
+		{"its run ended, it is thin", false, true, stored(same), resumed, nil, true, "reg_first"},
+		{"its run ended, it was erased", false, false, stored(func(er *EventRow) { er.Erased = true }), resumed, nil, false, "reg_first"},
+		{"its run goes on", false, false, stored(func(er *EventRow) { er.Lease = er.Lease.Add(time.Minute) }), busy, nil, false, "reg_first"},
+		{"it is another's", false, false, stored(func(er *EventRow) { er.Token = "another" }), repeat, nil, false, "reg_first"},
+		{"its run ended, and another was faster", false, false, func(t *testing.T, w *world, a arrival) {
+			stored(same)(t, w, a)
+			first := true
+			w.store.fail(func(call string, k storage.Key) error {
+				if call == "put" && k.PK[:2] == "E#" {
+					if !first { // between the read and the write
+						w.store.fail(nil)
+						stored(same)(t, w, a)
+					}
+					first = false
+				}
+				return nil
+			})
+		}, busy, nil, false, "reg_first"},
+		{"its run ended, and it cannot be stored again", false, false, func(t *testing.T, w *world, a arrival) {
+			stored(same)(t, w, a)
+			first := true
+			w.store.fail(func(call string, k storage.Key) error {
+				if call == "put" && k.PK[:2] == "E#" && !first {
+					return errOutage
+				}
+				first = first && call != "put"
+				return nil
+			})
+		}, resumed, errOutage, false, "reg_first"},
+	} {
+		id, err := EventID(w.source, "", noon, tt.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := arrival{token: "mine", forever: tt.forever, Event: provider.Event{ID: id, Source: w.source, Received: w.Clock(), Payload: []byte("payload")}}
+		tt.before(t, w, a)
+		lease := w.Clock().Add(time.Hour)
+		got, er, err := w.begin(t.Context(), a, a.row([]string{"reg_mine"}, false, "p.2", lease), tt.thin)
+		w.store.fail(nil)
+		match := ""
+		if len(er.Match) == 1 {
+			match = er.Match[0]
+		}
+		if got != tt.want || !errors.Is(err, tt.err) || tt.err == nil && err != nil || match != tt.match {
+			t.Errorf("%s: begin = %v for %q, %v; want %v for %q, %v", tt.name, got, match, err, tt.want, tt.match, tt.err)
+		}
+		key, _ := EventKey(id)
+		now, row, _ := storage.Load[EventRow](t.Context(), w.Store, key)
+		mine := tt.err == nil && (tt.want == fresh || tt.want == resumed)
+		if (string(row.Body) == "payload") != tt.payload || (now.Run == "p.2" && now.Lease.Equal(lease)) != mine || mine && (er.Run != "p.2" || !er.Lease.Equal(lease)) {
+			t.Errorf("%s: stored: payload %q, run %q until %v; want it mine %v", tt.name, row.Body, now.Run, now.Lease, mine)
+		}
+		if natural, err := NaturalKeyKey(id); tt.forever && tt.want == fresh && err == nil {
+			if l, row := load[Link](w, natural); l.ID != id || tt.name == "its natural key is new" && row.Expires.Before(w.Clock().Add(foreverKept-time.Minute)) {
+				t.Errorf("%s: the natural key is that of %s until %v; want %v from now", tt.name, l.ID, row.Expires, foreverKept)
+			}
+		}
+	}
+}
+
+// TestEventOfNoSourceIsNotBegun begins events whose ids say nothing, or whose rows
+// cannot be read.
+func TestEventOfNoSourceIsNotBegun(t *testing.T) {
+	w := newWorld(t)
+	for _, forever := range []bool{false, true} {
+		if _, _, err := w.begin(t.Context(), arrival{forever: forever, Event: provider.Event{ID: "nonsense"}}, EventRow{}, false); err == nil {
+			t.Error("an event of no source is begun")
+		}
+	}
+	if mine, err := w.events.claimKey(t.Context(), arrival{Event: provider.Event{ID: "nonsense"}}); mine || err == nil {
+		t.Errorf("the key of an event of no source: %v, %v; want an error", mine, err)
+	}
+	id, _ := EventID(w.source, "", noon, "k")
+	a := arrival{forever: true, Event: provider.Event{ID: id, Received: noon}}
+	key, _ := EventKey(id)
+	natural, _ := NaturalKeyKey(id)
+	for _, k := range []storage.Key{key, natural} {
+		if err := w.Store.Put(t.Context(), storage.Row{Key: k, Rev: "1", Data: []byte("{")}, storage.AnyRev); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := w.begin(t.Context(), a, a.row(nil, false, "p.1", noon), false); err == nil {
+			t.Errorf("%s, which cannot be decoded, is begun", k.PK)
+		}
+	}
+}
