@@ -1,0 +1,184 @@
+package gateway
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ringback/shared/egress"
+	"ringback/shared/storage"
+)
+
+// TestFirstOutcomeIsRecordedOverWhatIsThere records the outcome of a first attempt
+// that another run may have made as well.
+func TestFirstOutcomeIsRecordedOverWhatIsThere(t *testing.T) {
+	accepted := Attempt{At: noon, Took: time.Second, StatusCode: 202, Class: egress.OK, Answer: []byte("seen"), Alone: true}
+	refused := Attempt{At: noon, Took: time.Second, StatusCode: 500, Class: egress.Status5xx, Answer: []byte("no")}
+	pending := func(d Delivery) Delivery { d, _ = d.record(refused, Schedule{}, 0.5, false); return d }
+	closed := func(d Delivery) Delivery { return d.close(Succeeded, "", noon.Add(-time.Hour)) }
+	held := func(d Delivery) Delivery { return d.hold(whyDisabled, noon) }
+	for _, tt := range []struct {
+		name     string
+		there    func(Delivery) Delivery // nil: nothing
+		thin     bool
+		a        *Attempt // nil: none was made
+		verb     func(Delivery) Delivery
+		fails    string // the PK of rows that cannot be written
+		want     Status // empty: no row
+		code     int    // of its last attempt
+		sent     int
+		attempts int // rows of
+		err      error
+	}{
+		{name: "accepted", a: &accepted, want: Succeeded, code: 202},
+		{name: "accepted, of a history of failures", thin: true, a: &accepted},
+		{name: "refused", a: &refused, want: Pending, code: 500, sent: 1, attempts: 1},
+		{name: "refused, of a history of failures", thin: true, a: &refused, want: Pending, code: 500, sent: 1, attempts: 1},
+		{name: "held", verb: held, want: Held},
+		{name: "held, of a history of failures", thin: true, verb: held, want: Held},
+		{name: "accepted over a refusal", there: pending, a: &accepted, want: Succeeded, code: 202},
+		{name: "accepted over an acceptance", there: closed, a: &accepted, want: Succeeded},
+		{name: "refused over a refusal", there: pending, a: &refused, want: Pending, code: 500, attempts: 1},
+		{name: "refused over an acceptance", there: closed, a: &refused, want: Succeeded, attempts: 1},
+		{name: "held over a refusal", there: pending, verb: held, want: Pending, code: 500},
+		{name: "an attempt that cannot be stored", a: &refused, fails: "A#", err: errOutage},
+		{name: "a delivery that cannot be stored", a: &accepted, fails: "D#", err: errOutage},
+		{name: "an event that cannot be kept", a: &refused, fails: "E#", err: errOutage},
+		{name: "an event that cannot be kept for a hold", verb: held, fails: "E#", err: errOutage},
+		{name: "an event of a history of failures that cannot be kept for a hold", thin: true, verb: held, fails: "E#", err: errOutage},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &tampered{}
+			y := newYard(t, FullHistory, func(c *Config) { w.Store, c.Store = c.Store, w })
+			r, a := y.register("tenant.example"), y.arrival()
+			if _, _, err := y.begin(t.Context(), a, a.row(nil, false, y.newRun(), y.Clock()), tt.thin); err != nil {
+				t.Fatal(err)
+			}
+			f := &fanOut{Event: &a.Event, fs: y.fanOuts, arrival: a, thin: tt.thin}
+			if tt.there != nil {
+				d := tt.there(newDelivery(&a.Event, r, y.Clock()))
+				if err := y.putDelivery(t.Context(), &d, ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d, self := newDelivery(&a.Event, r, y.Clock()), false
+			if tt.a != nil {
+				d, self = d.record(*tt.a, r.Schedule, 0.5, true)
+			} else {
+				d = tt.verb(d)
+			}
+			y.store.written()
+			w.failOn("put", tt.fails)
+			if tt.fails == "" {
+				w.fail(nil)
+			}
+			err := f.record(t.Context(), &d, tt.a, self)
+			w.fail(nil)
+			attempts := len(y.store.written("A#"))
+			sent := len(y.out.take(storage.RetryQueue))
+			now, loadErr := y.LoadDelivery(t.Context(), DeliveryID(r.ID, a.ID))
+			code := 0
+			if now.Last != nil {
+				code = now.Last.StatusCode
+			}
+			if !errors.Is(err, tt.err) || tt.err == nil && (err != nil || attempts != tt.attempts) || now.Status != tt.want || code != tt.code || sent != tt.sent || (loadErr != nil) != (tt.want == "") {
+				t.Errorf("%s: %v; it is %q with %d, %d messages, %d rows of attempts; want %v, %q with %d, %d, %d", tt.name,
+					err, now.Status, code, sent, attempts, tt.err, tt.want, tt.code, tt.sent, tt.attempts)
+			}
+			if tt.err != nil || tt.want == "" || tt.there != nil && tt.a == nil {
+				return
+			}
+			er, row := y.event(a.ID)
+			if open := slices.Contains(er.Open, r.ID); open != (tt.want == Pending) || (len(row.Body) == 0) != (tt.thin && tt.want == Succeeded) {
+				t.Errorf("%s: the event is kept %v, with %d bytes", tt.name, open, len(row.Body))
+			}
+		})
+	}
+}
+
+// TestEventThatIsGoneIsMadeAnewOnlyOfAHistoryOfFailures keeps an event whose row
+// is gone, or was never written.
+func TestEventThatIsGoneIsMadeAnewOnlyOfAHistoryOfFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, thin := range []bool{false, true} {
+			y := newYard(t, FullHistory)
+			a := y.arrival()
+			f := &fanOut{Event: &a.Event, fs: y.fanOuts, arrival: a, thin: thin, match: []string{"reg_1"}}
+			key, _ := EventKey(a.ID)
+			if err := f.keep(t.Context(), &Delivery{Registration: "reg_1"}); (err == nil) != thin || y.exists(key) != thin {
+				t.Fatalf("thin %v: %v, there is a row %v; want one %v", thin, err, y.exists(key), thin)
+			}
+			if !thin {
+				continue
+			}
+			er, row := y.event(a.ID)
+			if !slices.Equal(er.Match, []string{"reg_1"}) || !slices.Equal(er.Open, []string{"reg_1"}) || er.Run != "" || !er.Lease.Equal(y.Clock()) || string(row.Body) != string(a.Payload) || !row.Expires.IsZero() {
+				t.Errorf("made anew as %+v with %q, expires %v", er, row.Body, row.Expires)
+			}
+			y.store.written()
+			if err := f.fs.events.finish(t.Context(), a.ID, f.filler(), "reg_other", time.Time{}); err != nil || len(y.store.written("E#")) != 0 {
+				t.Errorf("what is whole is written again, %v", err)
+			}
+		}
+	})
+}
+
+// TestDeliveryThatIsNotWantedIsNotPromised looks at what is recorded where no first
+// attempt is made.
+func TestDeliveryThatIsNotWantedIsNotPromised(t *testing.T) {
+	for _, tt := range []struct {
+		verdict Status
+		kept    bool
+		want    Status // empty: no delivery
+		open    bool
+	}{
+		{Cancelled, false, "", true}, {Cancelled, true, "", false}, {Held, false, Held, false}, {Held, true, Held, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			y := newYard(t, FullHistory)
+			r, a := y.register("tenant.example"), y.arrival()
+			er := a.row(nil, false, y.newRun(), y.Clock())
+			er.Open = []string{r.ID}
+			if _, _, err := y.begin(t.Context(), a, er, false); err != nil {
+				t.Fatal(err)
+			}
+			f := &fanOut{Event: &a.Event, fs: y.fanOuts, arrival: a}
+			tr := try{e: &a.Event, r: r, d: newDelivery(&a.Event, r, y.Clock())}
+			tr.d.kept = tt.kept
+			if err := f.notWanted(t.Context(), &tr, tt.verdict, "why"); err != nil {
+				t.Fatal(err)
+			}
+			d, err := y.LoadDelivery(t.Context(), DeliveryID(r.ID, a.ID))
+			er, _ = y.event(a.ID)
+			if d.Status != tt.want || (err == nil) != (tt.want != "") || tt.want != "" && (d.Why != "why" || !d.Since.Equal(y.Clock())) || slices.Contains(er.Open, r.ID) != tt.open {
+				t.Errorf("%s, kept %v: %q (%s), %v, the event is open for %v; want %q, open %v", tt.verdict, tt.kept, d.Status, d.Why, err, er.Open, tt.want, tt.open)
+			}
+		})
+	}
+}
+
+// TestLatencyIsCountedOfFirstAcceptances has an event wait for three seconds, and
+// its answer take one.
+func TestLatencyIsCountedOfFirstAcceptances(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for code, want := range map[int]float64{200: 4000, 500: 0} {
+			y := newYard(t, FullHistory)
+			r := y.register("tenant.example", every(time.Minute))
+			y.answer = func(landed) int { time.Sleep(time.Second); return code }
+			a := y.arrival()
+			time.Sleep(3 * time.Second)
+			if y.fanOut(1, a) || y.counted(Latency) != want {
+				t.Errorf("answered %d: a latency of %v ms is counted, want %v", code, y.counted(Latency), want)
+			}
+			accepted, refused := y.counted(Accepted), y.counted(Refused)
+			if accepted+refused != 1 || accepted == 1 != (code == 200) {
+				t.Errorf("answered %d: %v counted as accepted, %v as refused", code, accepted, refused)
+			}
+			if d := y.delivery(r, a.ID); d.Last.Alone != (code == 200) || d.Last.Took != time.Second {
+				t.Errorf("answered %d: the last attempt is %+v, want it alone %v", code, d.Last, code == 200)
+			}
+		}
+	})
+}
