@@ -184,6 +184,16 @@ func TestDeliveryWithoutItsSubjectIsNotAttempted(t *testing.T) {
 		{"nothing, and an earlier release began it", alter(earlier), Succeeded, "", false, 1},
 		{"the registration cannot be read", func(w *world, _ Delivery) { w.publish(); w.store.failOn("get", "R#") }, Pending, "", true, 0},
 		{"the event cannot be read", func(w *world, _ Delivery) { w.store.failOn("get", "E#") }, Pending, "", true, 0},
+		{"the event cannot be read once", func(w *world, _ Delivery) {
+			read := false
+			w.store.fail(func(call string, k storage.Key) error {
+				if once := call == "get" && k.PK[:2] == "E#" && !read; once {
+					read = true
+					return errOutage
+				}
+				return nil
+			})
+		}, Pending, "", true, 0},
 		{"an event of an earlier release cannot be kept", func(w *world, d Delivery) { alter(earlier)(w, d); w.store.failOn("put", "E#") }, Pending, "", true, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {

@@ -279,3 +279,16 @@ func TestAttemptRowLastsAsLongAsItsDelivery(t *testing.T) {
 		t.Error("attempts of two claims at one instant have one row")
 	}
 }
+
+// TestDeliveryThatCannotBeEncodedIsAnError encodes an instant that JSON has not.
+func TestDeliveryThatCannotBeEncodedIsAnError(t *testing.T) {
+	y := newYard(t, FullHistory)
+	d := aDelivery(Succeeded, false)
+	d.Created, d.kept = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC), false
+	if _, err := d.row(y.Kept); err == nil {
+		t.Error("there is a row, want an error")
+	}
+	if err := y.putDelivery(t.Context(), &d, ""); err == nil || y.exists(DeliveryKey(d.Registration, d.Event)) {
+		t.Errorf("written: %v, want an error and no row", err)
+	}
+}

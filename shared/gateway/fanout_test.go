@@ -303,9 +303,9 @@ func TestChunkIsStoredOnceOrAnError(t *testing.T) {
 		err    error
 	}{
 		{"nothing fails", func(string, storage.Key, *world, storage.Key) error { return nil }, nil, nil},
-		{"it cannot be read", on("get", "F#"), nil, errOutage},
-		{"who wants it cannot be read", on("get", "S#"), nil, errOutage},
-		{"it cannot be written", on("put", "F#"), nil, errOutage},
+		{"it cannot be read", failingOn("get", "F#"), nil, errOutage},
+		{"who wants it cannot be read", failingOn("get", "S#"), nil, errOutage},
+		{"it cannot be written", failingOn("put", "F#"), nil, errOutage},
 		{"another is faster", func(call string, k storage.Key, w *world, key storage.Key) error {
 			if call == "put" && k == key {
 				w.store.fail(nil)
@@ -350,8 +350,8 @@ func TestChunkIsStoredOnceOrAnError(t *testing.T) {
 	}
 }
 
-// on fails one kind of call for rows whose PKs begin so.
-func on(call, pk string) func(string, storage.Key, *world, storage.Key) error {
+// failingOn fails one kind of call for rows whose PKs begin so.
+func failingOn(call, pk string) func(string, storage.Key, *world, storage.Key) error {
 	return func(c string, k storage.Key, _ *world, _ storage.Key) error {
 		if c == call && k.PK[:2] == pk {
 			return errOutage
