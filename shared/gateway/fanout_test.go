@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -419,5 +420,128 @@ func TestChunkComesAgainAfterAnOutage(t *testing.T) {
 		if d, err := y.LoadDelivery(t.Context(), DeliveryID(r.ID, event)); (tt.call == "") != (err == nil && d.Status == want) {
 			t.Errorf("%s fails: the delivery is %q, %v", tt.name, d.Status, err)
 		}
+	}
+}
+
+// TestEventsSentOneByOneWaitForTheLeaseOfAnother takes a message apart whose events
+// ended in each way.
+func TestEventsSentOneByOneWaitForTheLeaseOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, FullHistory, func(c *Config) { c.FairQueues = true })
+		now := y.Clock()
+		for _, tt := range []struct {
+			name string
+			errs []error
+			want []time.Duration
+		}{
+			{"all", nil, []time.Duration{0, 0, 0, 0, 0}},
+			{"those that failed", []error{nil, errOutage, nil, errOutage, nil}, []time.Duration{0, 0}},
+			{"those that others have", []error{&busyError{now.Add(-1)}, &busyError{now.Add(time.Minute)}, &busyError{now.Add(time.Hour)}, nil, fmt.Errorf("event: %w", &busyError{now.Add(1)})},
+				[]time.Duration{0, time.Minute, storage.MaxDelay, 1}},
+			{"none", make([]error, 5), nil},
+		} {
+			as := make([]arrival, 5)
+			for i := range as {
+				as[i] = y.arrival()
+			}
+			if err := y.sendSingles(t.Context(), as, tt.errs); err != nil {
+				t.Fatal(err)
+			}
+			var got []time.Duration
+			for _, m := range y.out.take(storage.EventsQueue) {
+				if got = append(got, m.Delay); m.Group != y.source {
+					t.Errorf("%s: of group %q, want %q", tt.name, m.Group, y.source)
+				}
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("%s: sent with %v, want %v", tt.name, got, tt.want)
+			}
+		}
+		large := y.arrival()
+		large.Payload = bytes.Repeat([]byte("x"), storage.MaxMessageBytes)
+		if err := y.sendSingles(t.Context(), []arrival{large}, nil); err == nil || len(y.out.take(storage.EventsQueue)) > 0 {
+			t.Errorf("one that fits no message: %v, want an error", err)
+		}
+	})
+}
+
+// TestChunksThatAreListedAreSent has chunks stored before, of which one is empty,
+// and the queue take them, or not.
+func TestChunksThatAreListedAreSent(t *testing.T) {
+	for _, chunks := range []int{1, 2, storage.MaxSend, storage.MaxSend + 1} {
+		y := newYard(t, FullHistory)
+		a := y.arrival()
+		for n := range chunks {
+			row := FanOutRow{IDs: []string{"reg_1"}}
+			if n == 1 {
+				row.IDs = nil
+			}
+			if n < chunks-1 {
+				row.Next = &place{After: "reg_1"}
+			}
+			y.put(FanOutKey(a.ID, n), row)
+		}
+		y.out.broken = true
+		if err := y.listFanOut(t.Context(), &a.Event); !errors.Is(err, storage.ErrUnavailable) {
+			t.Errorf("%d chunks for a queue that takes nothing: %v, want %v", chunks, err, storage.ErrUnavailable)
+		}
+		y.out.broken = false
+		if err := y.listFanOut(t.Context(), &a.Event); err != nil {
+			t.Fatal(err)
+		}
+		var got, want []int
+		for _, h := range y.headers(storage.EventsQueue) {
+			if got = append(got, h.Chunk); h.Kind != chunkMessage || h.Event != a.ID || h.Source != y.source {
+				t.Errorf("%d chunks: sent %+v", chunks, h)
+			}
+		}
+		for n := range chunks {
+			if n != 1 {
+				want = append(want, n)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%d chunks: sent %v, want %v", chunks, got, want)
+		}
+	}
+}
+
+// TestMessageOfAnotherKindIsNotFannedOut puts messages of the retry queue, and of
+// a newer release, on the events queue.
+func TestMessageOfAnotherKindIsNotFannedOut(t *testing.T) {
+	y := newYard(t, FullHistory)
+	for _, k := range []header{{Kind: retryMessage, ID: "del_1"}, {Kind: jobMessage, ID: "job_1"}, {Kind: "new"}} {
+		if !y.receive(y.FanOut, y.message(k), 1) {
+			t.Errorf("a message of kind %q is acknowledged", k.Kind)
+		}
+	}
+}
+
+// TestEventOfALaneIsStoredWhole has an event of each history come for an ordered
+// registration.
+func TestEventOfALaneIsStoredWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, h := range []History{FullHistory, FailureHistory} {
+			y := newYard(t, h)
+			r := y.register("tenant.example", inOrder)
+			d := y.delivered(r)
+			if er, row := y.event(d.Event); !slices.Equal(er.Open, []string{r.ID}) || !row.Expires.IsZero() || len(row.Body) == 0 || !d.Lane || d.Status != Pending {
+				t.Errorf("history %q: the event is kept for %v until %v with %d bytes; want its payload for %s", h, er.Open, row.Expires, len(row.Body), r.ID)
+			}
+		}
+	})
+}
+
+// TestFirstAttemptNeedsItsSourcesVersion cannot read it.
+func TestFirstAttemptNeedsItsSourcesVersion(t *testing.T) {
+	w := newWorld(t)
+	r, e := w.register(), anEvent(w)
+	f := &fanOut{Event: e, fs: w.fanOuts}
+	w.store.failOn("get", "S#")
+	if err := f.deliver(t.Context(), &r); !errors.Is(err, errOutage) {
+		t.Errorf("deliver without the version: %v, want %v", err, errOutage)
+	}
+	if _, n := w.endpoints.last(); n != 0 {
+		t.Errorf("%d POSTs, want none", n)
 	}
 }

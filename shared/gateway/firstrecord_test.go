@@ -182,3 +182,32 @@ func TestLatencyIsCountedOfFirstAcceptances(t *testing.T) {
 		}
 	})
 }
+
+// TestEventIsKeptForEachThatAsks keeps an event for one registration after the
+// other, and while that cannot be written.
+func TestEventIsKeptForEachThatAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &tampered{}
+		y := newYard(t, FullHistory, func(c *Config) { w.Store, c.Store = c.Store, w })
+		r, a := y.register("tenant.example", inOrder), y.arrival()
+		if _, _, err := y.begin(t.Context(), a, a.row(nil, false, y.newRun(), y.Clock()), false); err != nil {
+			t.Fatal(err)
+		}
+		f := &fanOut{Event: &a.Event, fs: y.fanOuts, arrival: a}
+		for _, id := range []string{"reg_1", "reg_2"} {
+			d := Delivery{Registration: id}
+			if err := f.keep(t.Context(), &d); err != nil || !d.kept {
+				t.Errorf("keep for %s: %v, kept %v; want it kept", id, err, d.kept)
+			}
+		}
+		if er, _ := y.event(a.ID); !slices.Equal(er.Open, []string{"reg_1", "reg_2"}) {
+			t.Errorf("the event is open for %v, want both", er.Open)
+		}
+		w.failOn("put", "E#")
+		y.store.written()
+		tr := try{e: &a.Event, r: r, d: newDelivery(&a.Event, r, y.Clock())}
+		if mine, err := f.turn(t.Context(), &tr); mine || !errors.Is(err, errOutage) || len(y.store.written("L#", "D#")) > 0 {
+			t.Errorf("a lane for what is not kept: its turn %v, %v; want %v and no row", mine, err, errOutage)
+		}
+	})
+}
