@@ -211,3 +211,26 @@ func TestEventIsKeptForEachThatAsks(t *testing.T) {
 		}
 	})
 }
+
+// TestEventIsFilledInWithWhatItWasBegunWith finishes a delivery of an event whose
+// row was begun without its payload, or not at all.
+func TestEventIsFilledInWithWhatItWasBegunWith(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, FailureHistory)
+		for _, run := range []string{"", "p.1"} {
+			a := y.arrival()
+			if run != "" {
+				if _, _, err := y.begin(t.Context(), a, a.row(nil, false, run, y.Clock().Add(time.Hour)), true); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f := &fanOut{Event: &a.Event, fs: y.fanOuts, arrival: a, thin: true}
+			if err := y.events.finish(t.Context(), a.ID, f.filler(), "reg_1", time.Time{}); err != nil {
+				t.Fatal(err)
+			}
+			if er, row := y.event(a.ID); er.Run != run || string(row.Body) != string(a.Payload) || !row.Expires.Equal(y.Clock().Add(y.Kept.History)) {
+				t.Errorf("begun by %q: run %q, %q, expires %v; want its payload, for %v", run, er.Run, row.Body, row.Expires, y.Kept.History)
+			}
+		}
+	})
+}
