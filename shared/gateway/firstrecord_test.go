@@ -77,7 +77,11 @@ func TestFirstOutcomeIsRecordedOverWhatIsThere(t *testing.T) {
 			err := f.record(t.Context(), &d, tt.a, self)
 			w.fail(nil)
 			attempts := len(y.store.written("A#"))
-			sent := len(y.out.take(storage.RetryQueue))
+			hs := y.headers(storage.RetryQueue)
+			sent := len(hs)
+			if sent > 0 && (hs[0].Hops != 1 || hs[0].ID != d.ID || hs[0].Claim != d.Claim) {
+				t.Errorf("%s: sent %+v; want claim %d, the first hop", tt.name, hs[0], d.Claim)
+			}
 			now, loadErr := y.LoadDelivery(t.Context(), DeliveryID(r.ID, a.ID))
 			code := 0
 			if now.Last != nil {
