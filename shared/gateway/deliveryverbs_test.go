@@ -288,6 +288,7 @@ func TestDeliveryThatCannotBeEncodedIsAnError(t *testing.T) {
 	if _, err := d.row(y.Kept); err == nil {
 		t.Error("there is a row, want an error")
 	}
+	y.store.set(func(storage.Row) error { t.Error("something is to be written"); return nil })
 	if err := y.putDelivery(t.Context(), &d, ""); err == nil || y.exists(DeliveryKey(d.Registration, d.Event)) {
 		t.Errorf("written: %v, want an error and no row", err)
 	}

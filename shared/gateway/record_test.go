@@ -143,16 +143,17 @@ func TestAttemptThatCannotBeStoredChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		for _, tt := range []struct {
-			name string
-			o    outcome
-			pk   string
+			name   string
+			before []outcome
+			o      outcome
+			pk     string
 		}{
-			{"its own row", outcome{false, 500, 3}, "A#"},
-			{"that of the one before", outcome{false, 200, 3}, "A#"},
-			{"its own, too late", outcome{true, 200, 3}, "A#"},
-			{"the delivery", outcome{false, 500, 3}, "D#"},
+			{"its own row", []outcome{{false, 500, 3}}, outcome{false, 500, 3}, "A#"},
+			{"that of the one before", nil, outcome{false, 200, 3}, "A#"},
+			{"its own, too late", nil, outcome{true, 200, 3}, "A#"},
+			{"the delivery", nil, outcome{false, 500, 3}, "D#"},
 		} {
-			_, d := w.recorded(nil)
+			_, d := w.recorded(tt.before)
 			time.Sleep(time.Second)
 			a := tt.o.of(d.Claim - 1)
 			if !tt.o.late {
