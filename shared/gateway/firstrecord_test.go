@@ -16,6 +16,7 @@ import (
 func TestFirstOutcomeIsRecordedOverWhatIsThere(t *testing.T) {
 	accepted := Attempt{At: noon, Took: time.Second, StatusCode: 202, Class: egress.OK, Answer: []byte("seen"), Alone: true}
 	refused := Attempt{At: noon, Took: time.Second, StatusCode: 500, Class: egress.Status5xx, Answer: []byte("no")}
+	gone := Attempt{At: noon, Took: time.Second, StatusCode: 410, Class: egress.Status4xx}
 	pending := func(d Delivery) Delivery { d, _ = d.record(refused, Schedule{}, 0.5, false); return d }
 	closed := func(d Delivery) Delivery { return d.close(Succeeded, "", noon.Add(-time.Hour)) }
 	held := func(d Delivery) Delivery { return d.hold(whyDisabled, noon) }
@@ -45,6 +46,8 @@ func TestFirstOutcomeIsRecordedOverWhatIsThere(t *testing.T) {
 		{name: "held over a refusal", there: pending, verb: held, want: Pending, code: 500},
 		{name: "an attempt that cannot be stored", a: &refused, fails: "A#", err: errOutage},
 		{name: "a delivery that cannot be stored", a: &accepted, fails: "D#", err: errOutage},
+		{name: "gone, of a history of failures", thin: true, a: &gone, want: Failed, code: 410, attempts: 1},
+		{name: "gone, of a history of failures that cannot be kept", thin: true, a: &gone, fails: "E#", err: errOutage},
 		{name: "an event that cannot be kept", a: &refused, fails: "E#", err: errOutage},
 		{name: "an event that cannot be kept for a hold", verb: held, fails: "E#", err: errOutage},
 		{name: "an event of a history of failures that cannot be kept for a hold", thin: true, verb: held, fails: "E#", err: errOutage},
