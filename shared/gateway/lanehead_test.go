@@ -210,3 +210,39 @@ func TestEventThatIsNoIDHasNoKey(t *testing.T) {
 		t.Errorf("the lane of a group is that of none: %v", key)
 	}
 }
+
+// TestDeliveryThatCrashedOnceTooOftenIsNotPosted receives its message for the
+// third time without an outcome, while that cannot be written and then when it can.
+func TestDeliveryThatCrashedOnceTooOftenIsNotPosted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, FullHistory)
+		r := y.register("tenant.example", every(time.Minute))
+		d := y.dueAt(y.refused(r), y.Clock().Add(time.Minute), func(d *Delivery) { d.Crashes, d.due = maxCrashes-1, d.Start.Add(firstHold) })
+		time.Sleep(time.Minute)
+		y.store.set(refuse("D#"))
+		if !y.redelivered(d, lostReceives) || y.made() != 1 {
+			t.Errorf("%d POSTs, want the message again before another", y.made())
+		}
+		y.store.set(nil)
+		y.redelivered(d, lostReceives)
+		if d := y.delivery(r, d.Event); d.Status != Failed || d.Why != whyInternal || y.made() != 1 {
+			t.Errorf("%s (%s) after %d POSTs, want it failed (%s) after the first", d.Status, d.Why, y.made(), whyInternal)
+		}
+	})
+}
+
+// TestDeliveryWhoseHealthCannotBeReadIsLeft hands out while the store is away.
+func TestDeliveryWhoseHealthCannotBeReadIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &outage{}
+		y := newYard(t, FullHistory, func(c *Config) { o.Store, c.Store = c.Store, o })
+		row := y.row(y.refused(y.register("tenant.example", every(time.Minute))))
+		row.Due = y.Clock()
+		y.store.written()
+		y.circuits.healths.Purge()
+		o.begin(0, true)
+		if m, err := y.retries.handOutRow(t.Context(), row, &tick{}); m != nil || err == nil || len(y.store.written()) > 0 {
+			t.Errorf("handed out as %+v, %v; want an error", m, err)
+		}
+	})
+}
