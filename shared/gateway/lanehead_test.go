@@ -246,3 +246,24 @@ func TestDeliveryWhoseHealthCannotBeReadIsLeft(t *testing.T) {
 		}
 	})
 }
+
+// TestTickHandsOutAllThatIsDueInAShard has more be due in most shards than are
+// claimed before their messages are sent.
+func TestTickHandsOutAllThatIsDueInAShard(t *testing.T) {
+	const deliveries = 12 * storage.DueShards
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, FullHistory)
+		y.answer = refuses
+		for n := range deliveries {
+			a := y.arrival()
+			a.Only = y.register(fmt.Sprintf("n%d.example", n), every(time.Minute)).ID
+			if y.fanOut(1, a) {
+				t.Fatal(y.said.String())
+			}
+		}
+		time.Sleep(20 * time.Minute)
+		if hs := y.tick(); len(hs) != deliveries {
+			t.Errorf("%d of %d are handed out", len(hs), deliveries)
+		}
+	})
+}
