@@ -165,7 +165,7 @@ func TestRemovalGoesOnAfterEachFault(t *testing.T) {
 			n++
 			event = must(gateway.EventID(s.ID, "", w.now, fmt.Sprint(n)))(w)
 		}
-		attempted := w.deliveryOf(r, event, gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Failed})
+		attempted := w.deliveryOf(r, event, gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Pending})
 		w.put(storage.Key{Table: storage.Deliveries, PK: "A#" + attempted, SK: "att_1"}, gateway.Attempt{At: w.now})
 		running := must(w.StartRelease(t.Context(), c, w.id("job"), r.ID, Span{}))(w)
 		j := gateway.Job{ID: w.id("job"), Kind: gateway.JobRemoval, Tenant: c.Tenant}

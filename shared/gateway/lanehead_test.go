@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -266,4 +267,60 @@ func TestTickHandsOutAllThatIsDueInAShard(t *testing.T) {
 			t.Errorf("%d of %d are handed out", len(hs), deliveries)
 		}
 	})
+}
+
+// TestProbeIsOfOneProcess has two processes know that a circuit may be probed.
+func TestProbeIsOfOneProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, FullHistory)
+		other := y.as(func(*Config) {})
+		r := y.register("tenant.example")
+		y.put(HealthKey(r.ID), Health{Open: true, Since: y.Clock().Add(-time.Hour), Interval: time.Minute, ProbeAt: y.Clock()})
+		if _, err := other.circuits.health(t.Context(), r.ID); err != nil {
+			t.Fatal(err)
+		}
+		first, mine, err := y.circuits.admit(t.Context(), r.ID)
+		if err != nil || !mine {
+			t.Fatalf("admit = %v, %v, want the probe", mine, err)
+		}
+		time.Sleep(time.Millisecond)
+		if _, mine, err := other.circuits.admit(t.Context(), r.ID); err != nil || mine {
+			t.Errorf("the other's admit = %v, %v, want none", mine, err)
+		}
+		if h, _, err := storage.Load[Health](t.Context(), y.store, HealthKey(r.ID)); err != nil || !h.ProbeAt.Equal(first.ProbeAt) {
+			t.Errorf("the next probe is at %v, %v; want %v, as the first set it", h.ProbeAt, err, first.ProbeAt)
+		}
+	})
+}
+
+// TestDeliveryThatMayBeSpentIsNotPostedUnknown cannot read whether a probe failed
+// since the whole time of a delivery's schedule went by.
+func TestDeliveryThatMayBeSpentIsNotPostedUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := &unreadable{}
+		y := newYard(t, FullHistory, func(c *Config) { u.Store, c.Store = c.Store, u })
+		r := y.register("tenant.example", every(time.Minute))
+		d := y.dueAt(y.refused(r), y.Clock(), func(d *Delivery) {
+			d.Created, d.due = d.Created.Add(-30*24*time.Hour), d.Start.Add(firstHold)
+		})
+		y.circuits.healths.Purge()
+		u.once = HealthKey(r.ID)
+		if !y.redelivered(d, 1) || y.made() != 1 {
+			t.Errorf("%d POSTs, want the message again before another", y.made())
+		}
+	})
+}
+
+// unreadable is a Store of which one row cannot be read once.
+type unreadable struct {
+	storage.Store
+	once storage.Key
+}
+
+func (u *unreadable) Get(ctx context.Context, keys ...storage.Key) ([]storage.Row, error) {
+	if len(keys) == 1 && keys[0] == u.once {
+		u.once = storage.Key{}
+		return nil, storage.ErrUnavailable
+	}
+	return u.Store.Get(ctx, keys...)
 }
