@@ -206,12 +206,10 @@ func (rt *retries) handOut(ctx context.Context, due []storage.DueRow, t *tick) (
 	}
 	var ms []storage.Message
 	for _, row := range rows {
-		m, err := rt.handOutRow(ctx, row, t)
-		if err != nil {
+		switch m, err := rt.handOutRow(ctx, row, t); {
+		case err != nil:
 			rt.Log.Error("retry", "pk", row.PK, "sk", row.SK, "outcome", "left", "why", err.Error())
-			continue
-		}
-		if m != nil {
+		case m != nil:
 			ms = append(ms, *m)
 		}
 	}
