@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -111,8 +112,8 @@ func TestPlaceThatCannotBeReadKeepsItsLane(t *testing.T) {
 	if err := y.store.Put(t.Context(), storage.Row{Key: key, Data: []byte(`{"v":99}`), Rev: storage.NewRev()}, ""); err != nil {
 		t.Fatal(err)
 	}
-	if w, err := y.lanes.head(t.Context(), y.laneOf(r)); err == nil {
-		t.Errorf("head = %+v, want an error", w)
+	if w, err := y.lanes.head(t.Context(), y.laneOf(r)); err == nil || errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("head = %+v, %v; want that it cannot be read", w, err)
 	}
 }
 
