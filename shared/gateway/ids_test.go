@@ -14,6 +14,9 @@ func TestIDsSortByTheTimeOfTheirMaking(t *testing.T) {
 	if early >= late || len(early) != 30 || !strings.HasPrefix(early, "reg_") || early == NewID("reg", noon) {
 		t.Errorf("ids %s and %s, want 30 characters each, in order, and another each time", early, late)
 	}
+	if before, after := NewID("reg", time.UnixMilli(1<<40-1)), NewID("reg", time.UnixMilli(1<<40)); before >= after {
+		t.Errorf("ids %s and %s of 2004, want them in order", before, after)
+	}
 	if one, two := IDFrom("att", noon, "a"), IDFrom("att", noon.Add(time.Millisecond), "a"); one >= two || one != IDFrom("att", noon, "a") || one == IDFrom("att", noon, "b") {
 		t.Errorf("ids %s and %s of one text, want them in order, the same each time, and others of another text", one, two)
 	}

@@ -158,6 +158,57 @@ func TestRecoverLeavesWhatWaits(t *testing.T) {
 	})
 }
 
+// TestRecoverHandsOutWhatWasLostBeforeItsPlace has a delivery wait for its place by
+// the rate, of which a message was lost.
+func TestRecoverHandsOutWhatWasLostBeforeItsPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, FullHistory)
+		d := y.dueAt(y.refused(y.register("tenant.example", every(time.Minute))), y.Clock().Add(9*time.Minute), func(d *Delivery) { d.Lost, d.Paced = 1, true })
+		y.out.take(storage.RetryQueue)
+		if err := y.Recover(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if hs := y.headers(storage.RetryQueue); len(hs) != 1 || hs[0].ID != d.ID {
+			t.Errorf("handed out: %+v, want %s", hs, d.ID)
+		}
+	})
+}
+
+// TestLaneWaitsForWhatCannotBeWritten has a head whose URL cannot be decrypted.
+func TestLaneWaitsForWhatCannotBeWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, FullHistory)
+		r := y.register("tenant.example", inOrder, func(r *Registration) { r.Endpoint.URL = "none" })
+		d := y.delivered(r)
+		y.runLanes(30 * time.Second)
+		if d := y.delivery(r, d.Event); d.Status != Pending || d.Crashes != 1 || y.made() > 0 {
+			t.Errorf("it is %s (%s), lost %d times, %d POSTs; want it pending, lost once", d.Status, d.Why, d.Crashes, y.made())
+		}
+	})
+}
+
+// TestChunkWhoseEventCannotBeReadComesAgain reads the event while the store is away.
+func TestChunkWhoseEventCannotBeReadComesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := &unreadable{}
+		y := newYard(t, FullHistory, func(c *Config) { u.Store, c.Store = c.Store, u })
+		event := y.delivered(y.register("tenant.example")).Event
+		y.put(FanOutKey(event, 1), FanOutRow{IDs: []string{y.register("other.example").ID}})
+		key, err := EventKey(event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.once = key
+		chunk := y.message(header{Kind: chunkMessage, Event: event, Chunk: 1})
+		if !y.receive(y.FanOut, chunk, 1) || y.made() != 1 {
+			t.Errorf("%d POSTs, want the message again before another", y.made())
+		}
+		if y.receive(y.FanOut, chunk, 2) || y.made() != 2 {
+			t.Errorf("%d POSTs, want that of the chunk", y.made())
+		}
+	})
+}
+
 // TestFirstOfARegistrationGoesToAWorker asks a tick about two registrations.
 func TestFirstOfARegistrationGoesToAWorker(t *testing.T) {
 	tk := &tick{}
