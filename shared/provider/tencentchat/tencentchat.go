@@ -9,7 +9,6 @@ package tencentchat
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -31,7 +30,6 @@ func (Provider) Reply(err error) provider.Reply {
 	r := provider.Refuse(err)
 	r.ContentType = "application/json"
 	if err == nil {
-		r.StatusCode = http.StatusOK
 		r.Body = []byte(`{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}`)
 		return r
 	}
