@@ -122,7 +122,7 @@ func lock(ctx context.Context, path string) (*conn, error) {
 		c.close()
 	}
 	const busy = 5 // SQLITE_BUSY ("Result and Error Codes", SQLite)
-	if e := (*sqlite.Error)(nil); errors.As(err, &e) && e.Code() == busy {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code() == busy {
 		return nil, fmt.Errorf("another runner uses this folder: %w", err)
 	}
 	return nil, fmt.Errorf("lock: %w", err)
