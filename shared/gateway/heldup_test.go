@@ -11,8 +11,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// behindACircuit returns two deliveries of r, both refused and due, of which the
-// circuit opened and no probe is due.
+// behindACircuit returns two deliveries of r that failed once and are due. The
+// circuit of r is open, and its next probe is an hour away.
 func (y *yard) behindACircuit(r *Registration, change func(*Delivery)) (ds []Delivery) {
 	y.Helper()
 	for range 2 {
@@ -44,8 +44,8 @@ func TestTickEndsWhatIsSpentAndTellsByOne(t *testing.T) {
 	})
 }
 
-// TestWhatIsBehindTheCircuitOfNoRegistrationGoesToAWorker removes the registration,
-// or cannot read it.
+// TestWhatIsBehindTheCircuitOfNoRegistrationGoesToAWorker has the registration be
+// unreadable, and then gone.
 func TestWhatIsBehindTheCircuitOfNoRegistrationGoesToAWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := &unreadable{}
@@ -92,7 +92,7 @@ func (p *pagesOf) List(ctx context.Context, q storage.Query) (storage.Page, erro
 	return p.Store.List(ctx, q)
 }
 
-// TestListOfRegistrationsIsReadPageByPage reads one of three that come two a page.
+// TestListOfRegistrationsIsReadPageByPage has three registrations come on two pages.
 func TestListOfRegistrationsIsReadPageByPage(t *testing.T) {
 	p := &pagesOf{rows: 2}
 	y := newYard(t, FullHistory, func(c *Config) { p.Store, c.Store = c.Store, p })
