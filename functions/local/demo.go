@@ -15,6 +15,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -210,7 +211,7 @@ func (d *demo) registration(ctx context.Context, r demoRegistration) error {
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 		r.change.URL = &url
-		r.change.Schedule = &gateway.Schedule{Waits: demoWaits}
+		r.change.Schedule = &schedule.Schedule{Waits: demoWaits}
 		_, _, err = d.control.CreateRegistration(ctx, c, id, r.source, r.change)
 	case err == nil && there.State != gateway.Removed:
 		_, err = d.control.ChangeRegistration(ctx, c, id, 0, control.RegistrationChange{URL: &url})

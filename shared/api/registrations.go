@@ -13,18 +13,19 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
-// A schedule is the JSON of a gateway.Schedule.
-type schedule struct{ raw json.RawMessage }
+// A scheduleJSON is the JSON of a schedule.Schedule.
+type scheduleJSON struct{ raw json.RawMessage }
 
-func (s *schedule) UnmarshalJSON(b []byte) error {
+func (s *scheduleJSON) UnmarshalJSON(b []byte) error {
 	s.raw = append(json.RawMessage(nil), b...)
 	return nil
 }
 
-func (s schedule) MarshalJSON() ([]byte, error) {
+func (s scheduleJSON) MarshalJSON() ([]byte, error) {
 	if s.raw == nil {
 		return []byte("null"), nil
 	}
@@ -32,19 +33,19 @@ func (s schedule) MarshalJSON() ([]byte, error) {
 }
 
 // Schema describes a name or a list of waits. What exactly they may be is told
-// by gateway.Schedule.Check, in better words than a schema's.
-func (s schedule) Schema(huma.Registry) *huma.Schema {
+// by schedule.Schedule.Check, in better words than a schema's.
+func (s scheduleJSON) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
 		Description: `"standard", "every-5-minutes", or a list of waits such as ["30s","5m"]`,
 		OneOf:       []*huma.Schema{{Type: huma.TypeString}, {Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString}}},
 	}
 }
 
-func (s schedule) value() (*gateway.Schedule, error) {
+func (s scheduleJSON) value() (*schedule.Schedule, error) {
 	if s.raw == nil || string(s.raw) == "null" {
 		return nil, nil
 	}
-	var v gateway.Schedule
+	var v schedule.Schedule
 	if err := json.Unmarshal(s.raw, &v); err != nil {
 		return nil, err
 	}
@@ -68,7 +69,7 @@ type registration struct {
 	EventTypes  []string            `json:"event_types" nullable:"false"`
 	Match       map[string][]string `json:"match,omitempty" doc:"absent: all that is granted"`
 	Format      string              `json:"format" enum:"standard,raw"`
-	Schedule    schedule            `json:"schedule"`
+	Schedule    scheduleJSON        `json:"schedule"`
 	Timeout     string              `json:"timeout" doc:"of one attempt"`
 	Rate        float64             `json:"rate" doc:"deliveries per second; 0: no limit of its own"`
 	Concurrency int                 `json:"concurrency" doc:"POSTs at once; 0: no limit of its own"`
@@ -108,7 +109,7 @@ type RegistrationFields struct {
 	EventTypes  *[]string         `json:"event_types,omitempty" doc:"the provider's names; * may end an entry"`
 	Match       matchField        `json:"match,omitempty" doc:"routing key to accepted values: keys AND, values OR, exact text"`
 	Format      *string           `json:"format,omitempty" enum:"standard,raw"`
-	Schedule    schedule          `json:"schedule,omitempty"`
+	Schedule    scheduleJSON      `json:"schedule,omitempty"`
 	Timeout     string            `json:"timeout,omitempty" doc:"of one attempt, 1s to 15s"`
 	Headers     map[string]string `json:"headers,omitempty" doc:"all of them; *** keeps a value"`
 	Description *string           `json:"description,omitempty"`

@@ -7,13 +7,14 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/schedule"
 )
 
 func TestRecoverAttemptsAgainBehindAnOpenCircuit(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "mended.example", control.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{30 * time.Second}}})
+		r, e := w.register(c, s, "mended.example", control.RegistrationChange{Schedule: &schedule.Schedule{Waits: []time.Duration{30 * time.Second}}})
 		e.set(always(500))
 		start := w.later()
 		for n := range 20 {

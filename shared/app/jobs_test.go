@@ -12,6 +12,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -126,7 +127,7 @@ func (w *world) later() time.Time {
 func (w *world) failed(n int) labour {
 	w.t.Helper()
 	l := w.labour()
-	l.r, l.e = w.register(l.c, l.s, "failed.example", control.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{}}})
+	l.r, l.e = w.register(l.c, l.s, "failed.example", control.RegistrationChange{Schedule: &schedule.Schedule{Waits: []time.Duration{}}})
 	l.e.set(always(500))
 	path := w.path(again(w, func() (string, error) { return w.control().FirstCallbackURL(w.t.Context(), l.s) }))
 	for i := range n {

@@ -11,6 +11,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/schedule"
 )
 
 // TestEventsOfALaneLastWhileItWaits refuses one group for longer than events are
@@ -23,7 +24,7 @@ func TestEventsOfALaneLastWhileItWaits(t *testing.T) {
 		w.restart()
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		schedule := gateway.Schedule{Waits: []time.Duration{day, day, day, day, day}}
+		schedule := schedule.Schedule{Waits: []time.Duration{day, day, day, day, day}}
 		r, e := w.register(c, s, "ordered.example", control.RegistrationChange{Ordered: ptr(true), Schedule: &schedule})
 		e.set(func(_ int, r *http.Request) (int, http.Header) {
 			in, err := r.GetBody()

@@ -9,6 +9,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/schedule"
 )
 
 func TestConcurrencyIsKeptAndTheExcessWaitsSeconds(t *testing.T) {
@@ -43,7 +44,7 @@ func TestScheduleAndNewEventsDoNotStarveEachOther(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c, other := w.tenant(s, gateway.Match{"group": {groupA}}), w.tenant(s, gateway.Match{"group": {groupB}})
-		_, e := w.register(c, s, "retried.example", control.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{4 * time.Minute}}})
+		_, e := w.register(c, s, "retried.example", control.RegistrationChange{Schedule: &schedule.Schedule{Waits: []time.Duration{4 * time.Minute}}})
 		_, live := w.register(other, s, "live.example", control.RegistrationChange{})
 		e.takes, live.takes = 300*time.Millisecond, 300*time.Millisecond
 		first := map[string]time.Time{}

@@ -12,6 +12,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -29,7 +30,7 @@ func TestUnfinishedDeliveriesOutlastAStop(t *testing.T) {
 		w.restart()
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		waits := gateway.Schedule{Waits: []time.Duration{time.Minute, 24 * time.Hour, 24 * time.Hour, 24 * time.Hour}}
+		waits := schedule.Schedule{Waits: []time.Duration{time.Minute, 24 * time.Hour, 24 * time.Hour, 24 * time.Hour}}
 		plain, failing := w.register(c, s, "failing.example", control.RegistrationChange{Schedule: &waits})
 		ordered, blocked := w.register(c, s, "ordered.example", control.RegistrationChange{Ordered: ptr(true), Schedule: &waits})
 		failing.set(always(500))

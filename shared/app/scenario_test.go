@@ -14,6 +14,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/groups"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -114,7 +115,7 @@ func TestRefusedDeliveryFollowsTheWholeSchedule(t *testing.T) {
 			if w.weak != 0 {
 				break // duplicates of messages may add POSTs, and delays may move them
 			}
-			plan := (gateway.Schedule{}).Wait(n)
+			plan := (schedule.Schedule{}).Wait(n)
 			if low, high := plan*8/10, plan*12/10+2*time.Second; wait < low-time.Second || wait > high {
 				t.Errorf("wait %d: %v, want %v to %v", n, wait, low, high)
 			}
@@ -132,7 +133,7 @@ func TestWaitsAreSpreadByTheGatewaysOwnRandom(t *testing.T) {
 			w.g.Random = func() float64 { return random }
 			s, path := w.smartBots()
 			c := w.tenant(s, nil)
-			schedule := gateway.Schedule{Waits: []time.Duration{10 * time.Second, 10 * time.Second}}
+			schedule := schedule.Schedule{Waits: []time.Duration{10 * time.Second, 10 * time.Second}}
 			r, e := w.register(c, s, "refuses.example", control.RegistrationChange{Schedule: &schedule})
 			e.set(always(500))
 			w.chat(path, groupA, "hello")
@@ -149,12 +150,12 @@ func TestWaitsAreSpreadByTheGatewaysOwnRandom(t *testing.T) {
 
 func TestScheduleOfItsOwnIsFollowed(t *testing.T) {
 	for name, tt := range map[string]struct {
-		schedule gateway.Schedule
+		schedule schedule.Schedule
 		attempts int
 	}{
-		"every five minutes, until the circuit opens": {gateway.Schedule{Name: "every-5-minutes"}, 11},
-		"a list":   {gateway.Schedule{Waits: []time.Duration{30 * time.Second, 5 * time.Minute}}, 3},
-		"no waits": {gateway.Schedule{Waits: []time.Duration{}}, 1},
+		"every five minutes, until the circuit opens": {schedule.Schedule{Name: "every-5-minutes"}, 11},
+		"a list":   {schedule.Schedule{Waits: []time.Duration{30 * time.Second, 5 * time.Minute}}, 3},
+		"no waits": {schedule.Schedule{Waits: []time.Duration{}}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			scenario(t, func(t *testing.T, w *world) {
@@ -204,7 +205,7 @@ func TestRetryAfterIsTheLeastWaitAndAddsNoAttempt(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		schedule := gateway.Schedule{Waits: []time.Duration{5 * time.Second, time.Hour}}
+		schedule := schedule.Schedule{Waits: []time.Duration{5 * time.Second, time.Hour}}
 		r, e := w.register(c, s, "busy.example", control.RegistrationChange{Schedule: &schedule})
 		e.set(func(int, *http.Request) (int, http.Header) { return 429, http.Header{"Retry-After": {"600"}} })
 		w.chat(path, groupA, "hello")
@@ -477,7 +478,7 @@ func TestRecoverRepeatsWhatFailed(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		r, e := w.register(c, s, "recover.example", control.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{}}})
+		r, e := w.register(c, s, "recover.example", control.RegistrationChange{Schedule: &schedule.Schedule{Waits: []time.Duration{}}})
 		e.set(always(500))
 		start := w.later()
 		for n := range 20 {

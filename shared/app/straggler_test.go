@@ -7,6 +7,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
 )
@@ -36,7 +37,7 @@ func TestJobsFindWhatListsDoNotShowYet(t *testing.T) {
 	})
 	t.Run("a recovery, a delivery that failed just now", func(t *testing.T) {
 		late(t, func(w *world, s gateway.Source, path string, c control.Caller) {
-			r, e := w.register(c, s, "fails.example", control.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{}}})
+			r, e := w.register(c, s, "fails.example", control.RegistrationChange{Schedule: &schedule.Schedule{Waits: []time.Duration{}}})
 			e.set(always(500))
 			w.chat(path, groupA, "refused")
 			synctest.Wait()

@@ -14,6 +14,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -40,7 +41,7 @@ func TestLogTellsWhyAnEndpointFails(t *testing.T) {
 			w := newWorld(t, 0)
 			s, path := w.smartBots()
 			c := w.tenant(s, nil)
-			schedule := gateway.Schedule{Waits: []time.Duration{time.Minute, time.Hour}}
+			schedule := schedule.Schedule{Waits: []time.Duration{time.Minute, time.Hour}}
 			r, e := w.register(c, s, "fails.example", control.RegistrationChange{Schedule: &schedule, Ordered: &ordered})
 			e.set(always(503))
 			_, well := w.register(c, s, "well.example", control.RegistrationChange{})

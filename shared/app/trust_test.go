@@ -10,13 +10,14 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/schedule"
 )
 
 func TestHopelessEndpointIsProbedNotHammered(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		_, e := w.register(c, s, "down.example", control.RegistrationChange{Schedule: &gateway.Schedule{Name: "every-5-minutes"}})
+		_, e := w.register(c, s, "down.example", control.RegistrationChange{Schedule: &schedule.Schedule{Name: "every-5-minutes"}})
 		e.set(always(500))
 		for n := range 40 {
 			w.chat(path, groupA, fmt.Sprint(n))
@@ -37,7 +38,7 @@ func TestOperationalEventsTellOncePerHour(t *testing.T) {
 		s, path := w.smartBots()
 		c, other := w.tenant(s, nil), w.tenant(s, nil)
 		kinds := []string{"registration.failing", "registration.recovered", "delivery.exhausted"}
-		failing, e := w.register(c, s, "failing.example", control.RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{time.Minute}}})
+		failing, e := w.register(c, s, "failing.example", control.RegistrationChange{Schedule: &schedule.Schedule{Waits: []time.Duration{time.Minute}}})
 		_, ops := w.register(c, s, "ops.example", control.RegistrationChange{EventTypes: &kinds})
 		_, stars := w.register(c, s, "stars.example", control.RegistrationChange{EventTypes: ptr([]string{"registration.*", "delivery.*"})})
 		_, strange := w.register(other, s, "strange.example", control.RegistrationChange{EventTypes: &kinds})
@@ -236,7 +237,7 @@ func TestOrderedDeliveryThatFailsHoldsBackItsGroupAlone(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		schedule := gateway.Schedule{Waits: []time.Duration{10 * time.Minute}}
+		schedule := schedule.Schedule{Waits: []time.Duration{10 * time.Minute}}
 		_, e := w.register(c, s, "ordered.example", control.RegistrationChange{Ordered: ptr(true), Schedule: &schedule})
 		e.set(always(500))
 		w.chat(path, groupA, "a-fails")

@@ -22,6 +22,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
+	"ringback/shared/schedule"
 )
 
 // bearer is an API that knows one key and answers with what it was asked.
@@ -374,7 +375,7 @@ func readFacts(t testing.TB) facts {
 
 func TestSchedulesAreTheGateways(t *testing.T) {
 	f := readFacts(t)
-	standard := gateway.Schedule{}
+	standard := schedule.Schedule{}
 	var waits []time.Duration
 	for n := range standard.Len() {
 		waits = append(waits, standard.Wait(n))
@@ -382,7 +383,7 @@ func TestSchedulesAreTheGateways(t *testing.T) {
 	if diff := cmp.Diff(waits, durations(t, f.Schedules.Standard)); diff != "" {
 		t.Errorf("standard schedule (-gateway +facts):\n%s", diff)
 	}
-	often := gateway.Schedule{Name: "every-5-minutes"}
+	often := schedule.Schedule{Name: "every-5-minutes"}
 	if got := durations(t, []string{f.Schedules.Often.Wait})[0]; got != often.Wait(0) || f.Schedules.Often.Times != often.Len() {
 		t.Errorf("every-5-minutes: %v × %d, want %v × %d", got, f.Schedules.Often.Times, often.Wait(0), often.Len())
 	}

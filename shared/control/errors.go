@@ -3,7 +3,6 @@ package control
 import "errors"
 
 // The errors, besides those of package storage, that callers decide by.
-// api.statusOf turns them into HTTP.
 var (
 	ErrUnauthorized = errors.New("credentials are missing or wrong")
 	ErrForbidden    = errors.New("not allowed")

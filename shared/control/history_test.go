@@ -13,6 +13,7 @@ import (
 
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -713,7 +714,7 @@ func TestAttemptsAreListedOldestFirst(t *testing.T) {
 	w := newWorld(t)
 	w.answer = refuse
 	s, c := w.granted(direct)
-	r := w.register(c, s.ID, RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{10 * time.Second, 10 * time.Second, 10 * time.Second}}})
+	r := w.register(c, s.ID, RegistrationChange{Schedule: &schedule.Schedule{Waits: []time.Duration{10 * time.Second, 10 * time.Second, 10 * time.Second}}})
 	w.delivered(s, "m")
 	for range 2 {
 		w.pass(30 * time.Second)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -258,7 +259,7 @@ func TestFailuresOfBeforeAnEnableDisableNothing(t *testing.T) {
 		w := newWorld(t)
 		w.answer = refuse
 		s, c := w.granted(direct)
-		r := w.register(c, s.ID, RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{}}})
+		r := w.register(c, s.ID, RegistrationChange{Schedule: &schedule.Schedule{Waits: []time.Duration{}}})
 		for day := range 8 {
 			w.delivered(s, "first "+string(rune('a'+day)))
 			w.pass(24 * time.Hour)

@@ -11,6 +11,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/keyring"
 	"ringback/shared/provider"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -28,7 +29,7 @@ type RegistrationChange struct {
 	EventTypes  *[]string
 	Match       *gateway.Match // the nil Match is the whole of what is granted
 	Format      *gateway.Format
-	Schedule    *gateway.Schedule
+	Schedule    *schedule.Schedule
 	Timeout     *time.Duration
 	Description *string
 	RawToken    *string // empty: none any more

@@ -13,6 +13,7 @@ import (
 
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -23,7 +24,7 @@ func TestRegistrationIsAsItWasAsked(t *testing.T) {
 	ch := RegistrationChange{
 		URL: new("https://login:pass@tenant.example/in?a=b"), Headers: map[string]string{"x-key": "k"},
 		EventTypes: &[]string{"Bot.*", "Bot.*", "Group.CallbackAfterSendMsg"}, Match: &gateway.Match{"group": {"g"}},
-		Format: new(gateway.Raw), Schedule: &gateway.Schedule{Name: "every-5-minutes"}, Timeout: new(2 * time.Second),
+		Format: new(gateway.Raw), Schedule: &schedule.Schedule{Name: "every-5-minutes"}, Timeout: new(2 * time.Second),
 		Description: new("mine"), RawToken: new("token"), Rate: new(1.5), Concurrency: new(3), Ordered: new(true),
 	}
 	var r gateway.Registration
@@ -36,7 +37,7 @@ func TestRegistrationIsAsItWasAsked(t *testing.T) {
 	want := gateway.Registration{
 		ID: id, Tenant: c.Tenant, Source: s.ID, Created: w.now, Description: "mine", Rev: 1, State: gateway.Enabled, Since: w.now, Indexed: w.now,
 		EventTypes: []string{"Bot.*", "Group.CallbackAfterSendMsg"}, Match: gateway.Match{"group": {"g"}}, Format: gateway.Raw,
-		Schedule: gateway.Schedule{Name: "every-5-minutes"}, Timeout: 2 * time.Second, Rate: 1.5, Concurrency: 3, Ordered: true,
+		Schedule: schedule.Schedule{Name: "every-5-minutes"}, Timeout: 2 * time.Second, Rate: 1.5, Concurrency: 3, Ordered: true,
 	}
 	sealed := cmpopts.IgnoreFields(gateway.Registration{}, "Endpoint", "Secrets", "RawTokens")
 	if diff := cmp.Diff(want, r, sealed); diff != "" {
@@ -90,8 +91,8 @@ func TestRegistrationThatCannotBeIsRefused(t *testing.T) {
 		}
 		return out
 	}
-	waits := func(n int, d time.Duration) *gateway.Schedule {
-		return &gateway.Schedule{Waits: slices.Repeat([]time.Duration{d}, n)}
+	waits := func(n int, d time.Duration) *schedule.Schedule {
+		return &schedule.Schedule{Waits: slices.Repeat([]time.Duration{d}, n)}
 	}
 	changed := map[string]gateway.Registration{
 		s.ID:    w.register(c, s.ID, RegistrationChange{}),
@@ -118,9 +119,9 @@ func TestRegistrationThatCannotBeIsRefused(t *testing.T) {
 		{"an unknown format", s.ID, RegistrationChange{Format: new(gateway.Format("xml"))}, false},
 		{"raw", s.ID, RegistrationChange{Format: new(gateway.Raw)}, true},
 		{"standard", s.ID, RegistrationChange{Format: new(gateway.Standard)}, true},
-		{"an unknown schedule", s.ID, RegistrationChange{Schedule: &gateway.Schedule{Name: "never"}}, false},
-		{"too short a wait", s.ID, RegistrationChange{Schedule: waits(1, gateway.MinWait-1)}, false},
-		{"a schedule", s.ID, RegistrationChange{Schedule: waits(2, gateway.MinWait)}, true},
+		{"an unknown schedule", s.ID, RegistrationChange{Schedule: &schedule.Schedule{Name: "never"}}, false},
+		{"too short a wait", s.ID, RegistrationChange{Schedule: waits(1, schedule.MinWait-1)}, false},
+		{"a schedule", s.ID, RegistrationChange{Schedule: waits(2, schedule.MinWait)}, true},
 		{"no time at all", s.ID, RegistrationChange{Timeout: new(time.Duration(0))}, true},
 		{"too short a time", s.ID, RegistrationChange{Timeout: new(time.Second - 1)}, false},
 		{"a time below 0", s.ID, RegistrationChange{Timeout: new(-time.Second)}, false},
@@ -330,7 +331,7 @@ func TestChangeOfARegistrationLeavesWhatItDoesNotName(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, RegistrationChange{
-		Headers: map[string]string{"X-Key": "k"}, Match: &gateway.Match{"status": {"delivered"}}, Schedule: &gateway.Schedule{Name: "every-5-minutes"},
+		Headers: map[string]string{"X-Key": "k"}, Match: &gateway.Match{"status": {"delivered"}}, Schedule: &schedule.Schedule{Name: "every-5-minutes"},
 		Timeout: new(2 * time.Second), Rate: new(2.0), Concurrency: new(3), Ordered: new(true), Description: new("mine"),
 	})
 	w.pass(time.Hour)
@@ -347,7 +348,7 @@ func TestChangeOfARegistrationLeavesWhatItDoesNotName(t *testing.T) {
 		t.Errorf("Registration after it (-want +got):\n%s", cmp.Diff(want, stored))
 	}
 	got = must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{
-		Match: new(gateway.Match), Schedule: &gateway.Schedule{}, Timeout: new(time.Duration(0)), Rate: new(0.0), Concurrency: new(0), Ordered: new(false),
+		Match: new(gateway.Match), Schedule: &schedule.Schedule{}, Timeout: new(time.Duration(0)), Rate: new(0.0), Concurrency: new(0), Ordered: new(false),
 		Headers: map[string]string{}, Format: new(gateway.Raw), EventTypes: &[]string{"sent"},
 	}))(w)
 	want = gateway.Registration{

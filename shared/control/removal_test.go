@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ringback/shared/gateway"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -278,7 +279,7 @@ func TestErasureEndsWhatIsPendingOfAnEvent(t *testing.T) {
 	w.answer = refuse
 	s, c := w.granted(direct)
 	pending, held, failed := w.register(c, s.ID, RegistrationChange{}), w.register(c, s.ID, RegistrationChange{}),
-		w.register(c, s.ID, RegistrationChange{Schedule: &gateway.Schedule{Waits: []time.Duration{}}})
+		w.register(c, s.ID, RegistrationChange{Schedule: &schedule.Schedule{Waits: []time.Duration{}}})
 	w.ok(second(w.DisableRegistration(t.Context(), c, held.ID)))
 	w.delivered(s, "m")
 	w.queue.sent = nil

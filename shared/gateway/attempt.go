@@ -14,6 +14,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/pace"
 	"ringback/shared/provider"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -189,7 +190,7 @@ func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
 			return start{}, err
 		}
 		if probe = ok && h.Open; !ok {
-			return start{open: true, at: h.closedFor(at.Clock(), t.r.Schedule.wait(t.d.Made), at.Random())}, nil
+			return start{open: true, at: h.closedFor(at.Clock(), t.r.Schedule.WaitAfter(t.d.Made), at.Random())}, nil
 		}
 	}
 	of, err := at.find.tenant(ctx, t.rev, t.r.Tenant)
@@ -264,7 +265,7 @@ func (at *attempter) post(ctx context.Context, t *try) Attempt {
 	resp := at.Egress.Post(ctx, req)
 	a.Took, a.StatusCode, a.Class, a.Error, a.Answer = resp.Took, resp.StatusCode, resp.Class, resp.Error, resp.Body
 	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
-		a.RetryAfter = retryAfter(resp.Header, a.At)
+		a.RetryAfter = schedule.RetryAfter(resp.Header, a.At)
 	}
 	metric := Refused
 	if a.Accepted() {

@@ -11,6 +11,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/pace"
 	"ringback/shared/provider"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -395,7 +396,7 @@ func (cs *circuits) logExhausted(d *Delivery) {
 }
 
 // overtime returns when the whole time that s gives d is over.
-func (d Delivery) overtime(s Schedule) time.Time {
+func (d Delivery) overtime(s schedule.Schedule) time.Time {
 	sum := time.Duration(0)
 	for n := range s.Len() {
 		sum += s.Wait(n)

@@ -123,9 +123,9 @@ func TestOpenCircuitLetsEachDeliveryWaitItsTurn(t *testing.T) {
 		d := Delivery{Status: Pending, Created: noon, Made: rapid.IntRange(0, s.Len()).Draw(t, "made")}
 		made, now, moves := d.Made, noon, 0
 		for ; now.Before(d.overtime(s)); moves++ {
-			d = d.postpone(h.closedFor(now, s.wait(d.Made), rapid.Float64Range(0, 0.999).Draw(t, "jitter")))
-			if wait := d.due.Sub(now); wait < max(s.wait(d.Made), interval).Truncate(time.Millisecond) { // as it is stored
-				t.Fatalf("moved by %v, want at least its wait %v and the circuit's %v", wait, s.wait(d.Made), interval)
+			d = d.postpone(h.closedFor(now, s.WaitAfter(d.Made), rapid.Float64Range(0, 0.999).Draw(t, "jitter")))
+			if wait := d.due.Sub(now); wait < max(s.WaitAfter(d.Made), interval).Truncate(time.Millisecond) { // as it is stored
+				t.Fatalf("moved by %v, want at least its wait %v and the circuit's %v", wait, s.WaitAfter(d.Made), interval)
 			}
 			if d.Made != made || d.Status != Pending {
 				t.Fatalf("made %d, %s after it was moved; want %d, pending: it used up an attempt", d.Made, d.Status, made)

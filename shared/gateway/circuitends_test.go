@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/egress"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -175,7 +176,7 @@ func TestDisablingIsDoneOnceAndPublished(t *testing.T) {
 func TestTimeEndsOnlyWhatWaitedForIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		r := w.register(func(r *Registration) { r.Schedule = Schedule{Waits: []time.Duration{}} })
+		r := w.register(func(r *Registration) { r.Schedule = schedule.Schedule{Waits: []time.Duration{}} })
 		d := Delivery{Status: Pending}
 		time.Sleep(2 * time.Hour)                                                           // then the clock is known to go evenly
 		w.put(HealthKey(r.ID), Health{Open: true, Probed: w.Clock().Add(time.Millisecond)}) // by a clock that is ahead

@@ -9,6 +9,7 @@ import (
 
 	"ringback/shared/egress"
 	"ringback/shared/pace"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -84,20 +85,20 @@ func TestClosedCircuitHoldsUpForItsInterval(t *testing.T) {
 }
 
 func TestScheduleIsOverAfterItsWholeTime(t *testing.T) {
-	s := Schedule{Waits: []time.Duration{10 * time.Hour, 20 * time.Hour}}
+	s := schedule.Schedule{Waits: []time.Duration{10 * time.Hour, 20 * time.Hour}}
 	const whole = 36*time.Hour + longestInterval // 30 h, a fifth more
 	for _, tt := range []struct {
 		name string
 		d    Delivery
-		s    Schedule
+		s    schedule.Schedule
 		want bool
 	}{
 		{"just not", Delivery{Created: noon.Add(-whole)}, s, false},
 		{"just", Delivery{Created: noon.Add(-whole - 1)}, s, true},
 		{"begun anew", Delivery{Created: noon.Add(-10 * whole), Anew: noon.Add(-whole)}, s, false},
 		{"begun anew long ago", Delivery{Created: noon.Add(-10 * whole), Anew: noon.Add(-whole - 1)}, s, true},
-		{"of one attempt, for an hour", Delivery{Created: noon.Add(-longestInterval)}, Schedule{Waits: []time.Duration{}}, false},
-		{"of one attempt, for longer", Delivery{Created: noon.Add(-longestInterval - 1)}, Schedule{Waits: []time.Duration{}}, true},
+		{"of one attempt, for an hour", Delivery{Created: noon.Add(-longestInterval)}, schedule.Schedule{Waits: []time.Duration{}}, false},
+		{"of one attempt, for longer", Delivery{Created: noon.Add(-longestInterval - 1)}, schedule.Schedule{Waits: []time.Duration{}}, true},
 	} {
 		if got := noon.After(tt.d.overtime(tt.s)); got != tt.want {
 			t.Errorf("%s: over %v, want %v", tt.name, got, tt.want)
@@ -351,7 +352,7 @@ func TestDeliveryBehindAnOpenCircuitEndsWithItsSchedule(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
-			r := w.register(func(r *Registration) { r.Schedule = Schedule{Waits: []time.Duration{time.Hour}} })
+			r := w.register(func(r *Registration) { r.Schedule = schedule.Schedule{Waits: []time.Duration{time.Hour}} })
 			id := w.stored(r, 1, func(d Delivery) Delivery { return d.wait(w.Clock(), false) })[0]
 			time.Sleep(tt.after)
 			w.put(HealthKey(r.ID), Health{Open: tt.open, Interval: time.Hour, ProbeAt: w.Clock().Add(time.Hour), Probed: w.Clock().Add(-tt.probed)})

@@ -7,13 +7,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
 func TestRecordedAttemptEndsWhatTheClaimHad(t *testing.T) {
 	for _, code := range []int{200, 410, 500} {
 		d := Delivery{Status: Pending, Claim: 4, Lost: 3, Crashes: 7, Paced: true, due: noon}
-		got, _ := d.record(attempted(code, 4), Schedule{}, 0.5, false)
+		got, _ := d.record(attempted(code, 4), schedule.Schedule{}, 0.5, false)
 		if got.Paced || got.Lost != 0 || got.Crashes != 0 || got.Claim != 5 {
 			t.Errorf("record of %d: paced %v, lost %d, crashes %d, claim %d; want false, 0, 0, 5", code, got.Paced, got.Lost, got.Crashes, got.Claim)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -137,7 +138,7 @@ func (ds *deliveries) putAttempt(ctx context.Context, delivery string, a Attempt
 	row := storage.Row{
 		Key:     storage.Key{Table: storage.Deliveries, PK: "A#" + delivery, SK: AttemptID(delivery, a)},
 		Body:    a.Answer,
-		Expires: a.At.Add(ds.Kept.History + MaxWaitsSum),
+		Expires: a.At.Add(ds.Kept.History + schedule.MaxWaitsSum),
 	}
 	return storage.PutRow(ctx, ds.Store, row, a, storage.AnyRev)
 }
@@ -173,7 +174,7 @@ func (ds *deliveries) endUnwanted(ctx context.Context, d Delivery, verdict Statu
 // An accepted attempt stands in the delivery alone, without a row of its own,
 // if that keeps all of its answer. A resend puts it into one before it takes its
 // place.
-func (ds *deliveries) recordOver(ctx context.Context, d Delivery, a Attempt, s Schedule, jitter float64, self bool) (Delivery, bool, error) {
+func (ds *deliveries) recordOver(ctx context.Context, d Delivery, a Attempt, s schedule.Schedule, jitter float64, self bool) (Delivery, bool, error) {
 	if a.Alone = a.Accepted() && len(a.Answer) <= keptAnswer; !a.Alone {
 		if err := ds.putAttempt(ctx, d.ID, a); err != nil {
 			return d, false, err

@@ -9,6 +9,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/pace"
 	"ringback/shared/provider"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -194,7 +195,7 @@ func (d Delivery) mine(claim int) bool {
 // If the claim is not the current one, a failure changes nothing, and a success
 // closes the delivery all the same; a resend that waits is still made. One that
 // was made ends its claim whatever the status, which stays unless it was accepted.
-func (d Delivery) record(a Attempt, s Schedule, jitter float64, self bool) (Delivery, bool) {
+func (d Delivery) record(a Attempt, s schedule.Schedule, jitter float64, self bool) (Delivery, bool) {
 	now := a.At.Add(a.Took)
 	if d.Claim != a.Claim || d.Status == Succeeded && !d.Manual {
 		if a.Accepted() && d.Status != Succeeded {

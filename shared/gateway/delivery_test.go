@@ -8,6 +8,7 @@ import (
 
 	"ringback/shared/egress"
 	"ringback/shared/provider"
+	"ringback/shared/schedule"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -21,7 +22,7 @@ func attempted(code, claim int) Attempt {
 }
 
 func TestRecordDecidesByTheAttempt(t *testing.T) {
-	one := Schedule{Waits: []time.Duration{time.Minute}}
+	one := schedule.Schedule{Waits: []time.Duration{time.Minute}}
 	for _, tt := range []struct {
 		name string
 		d    Delivery
@@ -69,7 +70,7 @@ func TestRecordDecidesByTheAttempt(t *testing.T) {
 func TestResendIsMadeThoughAnAttemptBeforeItIsAccepted(t *testing.T) {
 	pending := Delivery{Status: Pending, Claim: 3, due: noon}
 	resent := pending.resend(noon)
-	got, _ := resent.record(attempted(200, 3), Schedule{}, 0.5, true)
+	got, _ := resent.record(attempted(200, 3), schedule.Schedule{}, 0.5, true)
 	if got.Status != Succeeded || !got.mayPost(resent.Claim, noon, time.Second) || got.due.IsZero() {
 		t.Errorf("status %s, due %v, the resend may be made: %v; want succeeded and due", got.Status, got.due, got.mayPost(resent.Claim, noon, time.Second))
 	}
@@ -214,7 +215,7 @@ func TestDeliveryRowStaysSmall(t *testing.T) {
 		&Registration{ID: NewID("reg", now), Tenant: NewID("ten", now)}, now)
 	a := attempted(200, 0)
 	a.Answer = make([]byte, 4096)
-	d, _ = d.record(a, Schedule{}, 0, false)
+	d, _ = d.record(a, schedule.Schedule{}, 0, false)
 	r, err := d.row(Kept{}.orDefault())
 	if err != nil {
 		t.Fatal(err)
@@ -241,4 +242,19 @@ func TestDeliveryTellsAttemptsOfOneInstantApart(t *testing.T) {
 	if d.Tells(first) || !d.Tells(second) {
 		t.Errorf("of two attempts in one millisecond the delivery tells the first %v, its own %v", d.Tells(first), d.Tells(second))
 	}
+}
+
+func anySchedule(t *rapid.T) schedule.Schedule {
+	switch rapid.IntRange(0, 2).Draw(t, "kind") {
+	case 0:
+		return schedule.Schedule{}
+	case 1:
+		return schedule.Schedule{Name: "every-5-minutes"}
+	}
+	waits := rapid.SliceOfN(rapid.Int64Range(int64(schedule.MinWait), int64(3*time.Hour)), 1, schedule.MaxWaits).Draw(t, "waits")
+	s := schedule.Schedule{Waits: make([]time.Duration, len(waits))}
+	for i, w := range waits {
+		s.Waits[i] = time.Duration(w)
+	}
+	return s
 }

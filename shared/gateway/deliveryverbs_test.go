@@ -8,6 +8,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/pace"
 	"ringback/shared/provider"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -82,7 +83,7 @@ func TestEachVerbChangesWhatItSays(t *testing.T) {
 // TestRecordChangesWhatTheAttemptSays compares whole deliveries before and after an
 // attempt of each kind is recorded.
 func TestRecordChangesWhatTheAttemptSays(t *testing.T) {
-	waits := func(d time.Duration) Schedule { return Schedule{Waits: []time.Duration{d, d, d}} }
+	waits := func(d time.Duration) schedule.Schedule { return schedule.Schedule{Waits: []time.Duration{d, d, d}} }
 	ended := noon.Add(time.Second)
 	attempt := func(code, claim int) Attempt {
 		a := attempted(code, claim)
@@ -135,7 +136,7 @@ func TestRecordChangesWhatTheAttemptSays(t *testing.T) {
 		{"refused, with the longest wait of a message", made(2, aDelivery(Pending, false)), attempt(500, 5), maxSelfSend, waiting(3, attempt(500, 5), maxSelfSend, true), true},
 		{"refused, with a longer wait", made(2, aDelivery(Pending, false)), attempt(500, 5), maxSelfSend + time.Second, waiting(3, attempt(500, 5), maxSelfSend+time.Second, false), false},
 		{"refused, in a lane", lane(made(2, aDelivery(Pending, false))), attempt(500, 5), time.Minute, waiting(3, attempt(500, 5), time.Minute, false), false},
-		{"refused for too many", made(2, aDelivery(Pending, false)), attempt(429, 5), time.Second, waiting(3, attempt(429, 5), slowDown, true), true},
+		{"refused for too many", made(2, aDelivery(Pending, false)), attempt(429, 5), time.Second, waiting(3, attempt(429, 5), schedule.SlowDown, true), true},
 		{"refused late", aDelivery(Pending, false), attempt(500, 4), 0, nothing, false},
 		{"accepted late", aDelivery(Pending, false), attempt(200, 4), 0, late(4), false},
 		{"accepted late, while a resend waits", aDelivery(Pending, true), attempt(200, 4), 0, func(d *Delivery) {
@@ -272,8 +273,8 @@ func TestAttemptRowLastsAsLongAsItsDelivery(t *testing.T) {
 	}
 	rows := y.store.written("A#del_1")
 	want := storage.Key{Table: storage.Deliveries, PK: "A#del_1", SK: AttemptID("del_1", a)}
-	if len(rows) != 2 || rows[1].Key != want || rows[0].Key != want || string(rows[0].Body) != "seen" || !rows[0].Expires.Equal(a.At.Add(y.Kept.History+MaxWaitsSum)) {
-		t.Errorf("rows %+v; want twice %v, until %v after the attempt", rows, want, y.Kept.History+MaxWaitsSum)
+	if len(rows) != 2 || rows[1].Key != want || rows[0].Key != want || string(rows[0].Body) != "seen" || !rows[0].Expires.Equal(a.At.Add(y.Kept.History+schedule.MaxWaitsSum)) {
+		t.Errorf("rows %+v; want twice %v, until %v after the attempt", rows, want, y.Kept.History+schedule.MaxWaitsSum)
 	}
 	if other := AttemptID("del_1", Attempt{At: a.At, Claim: 4}); other == want.SK {
 		t.Error("attempts of two claims at one instant have one row")

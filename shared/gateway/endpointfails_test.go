@@ -11,6 +11,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/keyring"
 	"ringback/shared/provider"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -23,8 +24,8 @@ func TestRequestThatCannotBeWrittenIsNoFailureOfTheTenant(t *testing.T) {
 		r := w.register(func(r *Registration) { r.Secrets = []keyring.Secret{w.secret("reg_other", "of another row")} })
 		for range openAfterFailures + 1 {
 			d := w.delivery(r, w.happen())
-			if wait := time.Until(d.Start); d.Status != Pending || d.Made != 0 || d.Last != nil || wait != slowDown {
-				t.Fatalf("the delivery is %s after %d attempts, the last %+v, tried in %v; want it pending after none, in %v", d.Status, d.Made, d.Last, wait, slowDown)
+			if wait := time.Until(d.Start); d.Status != Pending || d.Made != 0 || d.Last != nil || wait != schedule.SlowDown {
+				t.Fatalf("the delivery is %s after %d attempts, the last %+v, tried in %v; want it pending after none, in %v", d.Status, d.Made, d.Last, wait, schedule.SlowDown)
 			}
 			if as := w.attempts(d); len(as) != 0 {
 				t.Fatalf("attempts %+v, want none", as)
@@ -214,7 +215,7 @@ func TestEndpointThatAcceptsNothingForFiveDaysIsDisabled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.endpoints.code = http.StatusInternalServerError
-		r := w.register(func(r *Registration) { r.Schedule = Schedule{Waits: []time.Duration{}} })
+		r := w.register(func(r *Registration) { r.Schedule = schedule.Schedule{Waits: []time.Duration{}} })
 		start := time.Now()
 		state := func() State {
 			now, _ := load[Registration](w, RegistrationKey(r.ID))
@@ -294,7 +295,7 @@ func TestTimeoutIsAnAttemptThatFailed(t *testing.T) {
 		}
 		start := time.Now()
 		d := w.delivery(r, w.happen())
-		if took := time.Since(start); took != 3*time.Second || d.Made != 1 || d.Last == nil || d.Last.Class != egress.Timeout || time.Until(d.Start) < slowDown || !strings.Contains(d.Last.Error, "time") {
+		if took := time.Since(start); took != 3*time.Second || d.Made != 1 || d.Last == nil || d.Last.Class != egress.Timeout || time.Until(d.Start) < schedule.SlowDown || !strings.Contains(d.Last.Error, "time") {
 			t.Errorf("after %v: %d made, last %+v, next in %v; want a timeout after 3s, the next in a minute", took, d.Made, d.Last, time.Until(d.Start))
 		}
 	})

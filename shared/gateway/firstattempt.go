@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/provider"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -75,7 +76,7 @@ func (f *fanOut) notNow(ctx context.Context, t *try, s start) error {
 
 // notWritten leaves the delivery to the retry queue, where it is counted.
 func (f *fanOut) notWritten(ctx context.Context, t *try) error {
-	t.d = t.d.wait(f.fs.Clock().Add(slowDown), false)
+	t.d = t.d.wait(f.fs.Clock().Add(schedule.SlowDown), false)
 	return f.record(ctx, &t.d, nil, false)
 }
 

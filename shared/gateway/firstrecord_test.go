@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/egress"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -17,7 +18,7 @@ func TestFirstOutcomeIsRecordedOverWhatIsThere(t *testing.T) {
 	accepted := Attempt{At: noon, Took: time.Second, StatusCode: 202, Class: egress.OK, Answer: []byte("seen"), Alone: true}
 	refused := Attempt{At: noon, Took: time.Second, StatusCode: 500, Class: egress.Status5xx, Answer: []byte("no")}
 	gone := Attempt{At: noon, Took: time.Second, StatusCode: 410, Class: egress.Status4xx}
-	pending := func(d Delivery) Delivery { d, _ = d.record(refused, Schedule{}, 0.5, false); return d }
+	pending := func(d Delivery) Delivery { d, _ = d.record(refused, schedule.Schedule{}, 0.5, false); return d }
 	closed := func(d Delivery) Delivery { return d.close(Succeeded, "", noon.Add(-time.Hour)) }
 	held := func(d Delivery) Delivery { return d.hold(whyDisabled, noon) }
 	for _, tt := range []struct {

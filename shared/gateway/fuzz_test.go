@@ -3,9 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"errors"
-	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -88,38 +86,6 @@ func FuzzReadMessage(f *testing.F) {
 			t.Errorf("packed again: %v (-first +second):\n%s", err, cmp.Diff(as, got, cmp.AllowUnexported(arrival{}), cmpopts.IgnoreUnexported(provider.Event{})))
 		}
 	})
-}
-
-// FuzzAnswerHeader reads what an endpoint's answer asks for in Retry-After.
-func FuzzAnswerHeader(f *testing.F) {
-	for _, text := range []string{"120", "Sun, 01 Mar 2026 12:05:00 GMT", "-1", "1e9", "\x00", "+5", "*", "https://ringback.example"} {
-		f.Add(text, text)
-	}
-	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	f.Fuzz(func(t *testing.T, after, _ string) {
-		got := retryAfter(http.Header{"Retry-After": {after}}, now)
-		if want := hinted(after, now); got != want || got < 0 || got > MaxWait {
-			t.Errorf("Retry-After: %q = %v, want %v", after, got, want)
-		}
-	})
-}
-
-// hinted is Retry-After read without a look at retryAfter: whole seconds with at
-// most a sign before their digits, or one of the three forms of an HTTP date.
-func hinted(text string, now time.Time) time.Duration {
-	text = strings.TrimSpace(text)
-	digits := strings.TrimLeft(strings.TrimPrefix(text, "+"), "0")
-	if text != "" && strings.Trim(text, "0123456789") == "" || strings.HasPrefix(text, "+") && digits != "" && strings.Trim(digits, "0123456789") == "" {
-		if n, err := strconv.Atoi("0" + digits); err == nil && n <= 24*60*60 {
-			return time.Duration(n) * time.Second
-		}
-		return 0
-	}
-	at, err := http.ParseTime(text)
-	if d := at.Sub(now); err == nil && d >= 0 && d <= MaxWait {
-		return d
-	}
-	return 0
 }
 
 // FuzzShardCursor reads cursors of jobs that nobody gave out.
@@ -209,42 +175,6 @@ func FuzzID(f *testing.F) {
 		}
 		if r, e, err := splitDeliveryID(text); err == nil && DeliveryID(r, e) != text {
 			t.Errorf("%q is the delivery of %s and %s, whose id is %s", text, r, e, DeliveryID(r, e))
-		}
-	})
-}
-
-// FuzzSchedule wants that a schedule that is taken keeps within the limits, is
-// written as it is read, and that the error of another holds nothing of it.
-func FuzzSchedule(f *testing.F) {
-	for _, text := range []string{`"standard"`, `["30s","5m"]`, `[]`, `null`, `["5s",null]`, `"Zq7Xk"`, `["Zq7Xk"]`, `["+5s","1h1ns","9223372036.854775807s"]`} {
-		f.Add([]byte(text))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		var s Schedule
-		err := json.Unmarshal(text, &s)
-		if err != nil {
-			if strings.Contains(err.Error(), "Zq7Xk") {
-				t.Errorf("schedule %q: the error %q repeats it", text, err)
-			}
-			return
-		}
-		if s.Len() > 288 || s.Longest() > MaxWait || s.Check() != nil {
-			t.Fatalf("schedule %q is taken: %+v, %v", text, s, s.Check())
-		}
-		var sum time.Duration
-		for n := range s.Len() {
-			if s.Wait(n) < MinWait {
-				t.Errorf("schedule %q has a wait of %v", text, s.Wait(n))
-			}
-			sum += s.Wait(n)
-		}
-		if sum > MaxWaitsSum {
-			t.Errorf("schedule %q takes %v", text, sum)
-		}
-		b, err := json.Marshal(s)
-		var back Schedule
-		if err := errors.Join(err, json.Unmarshal(b, &back)); err != nil || back.Len() != s.Len() || back.Longest() != s.Longest() {
-			t.Errorf("schedule %q is written %s and read as %+v, %v", text, b, back, err)
 		}
 	})
 }

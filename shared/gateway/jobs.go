@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ringback/shared/provider"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -318,7 +319,7 @@ func (js *jobs) replayEvent(ctx context.Context, j *Job, r *Registration, rev st
 	now := js.Clock()
 	d := newDelivery(e, r, now)
 	d.Replay, d.Lane = true, r.Ordered
-	mark := storage.Row{Key: ReplayedKey(e.ID, r.ID), Expires: now.Add(MaxWaitsSum + js.Kept.Held)}
+	mark := storage.Row{Key: ReplayedKey(e.ID, r.ID), Expires: now.Add(schedule.MaxWaitsSum + js.Kept.Held)}
 	if err := storage.PutRow(ctx, js.Store, mark, Link{r.ID}, storage.AnyRev); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"ringback/shared/provider"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -360,7 +361,7 @@ func (l *laneHead) notWritten(ctx context.Context, t *try) error {
 	if over, err := l.ls.attempts.circuit.lose(ctx, &t.d, t.r); over || err != nil {
 		return err
 	}
-	return l.ls.pauseLane(ctx, l.run, l.ls.Clock().Add(slowDown))
+	return l.ls.pauseLane(ctx, l.run, l.ls.Clock().Add(schedule.SlowDown))
 }
 
 func (l *laneHead) attempted(ctx context.Context, t *try, a Attempt) error {

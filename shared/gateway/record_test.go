@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ringback/shared/egress"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -67,7 +68,7 @@ func (w *world) recorded(outcomes []outcome) ([]Attempt, Delivery) {
 			}
 			a.Claim = d.Claim
 		}
-		after, self, err := w.deliveries.recordOver(w.t.Context(), d, a, Schedule{}, 0.5, true)
+		after, self, err := w.deliveries.recordOver(w.t.Context(), d, a, schedule.Schedule{}, 0.5, true)
 		if err != nil || self {
 			w.t.Fatalf("recordOver(%+v) = send %v, %v; want false, nil", a, self, err)
 		}
@@ -164,7 +165,7 @@ func TestAttemptThatCannotBeStoredChangesNothing(t *testing.T) {
 				a.Claim = d.Claim
 			}
 			w.store.failOn("put", tt.pk)
-			if _, _, err := w.deliveries.recordOver(t.Context(), d, a, Schedule{}, 0.5, true); !errors.Is(err, errOutage) {
+			if _, _, err := w.deliveries.recordOver(t.Context(), d, a, schedule.Schedule{}, 0.5, true); !errors.Is(err, errOutage) {
 				t.Errorf("%s: %v, want %v", tt.name, err, errOutage)
 			}
 			w.store.fail(nil)

@@ -8,6 +8,7 @@ import (
 	"ringback/shared/keyring"
 	"ringback/shared/pace"
 	"ringback/shared/provider"
+	"ringback/shared/schedule"
 )
 
 // A State is what becomes of a registration's events.
@@ -51,14 +52,14 @@ type Registration struct {
 
 	Indexed time.Time `json:"indexed,omitzero"` // when its entries of the match index last changed
 
-	EventTypes []string         `json:"event_types"` // patterns; never empty
-	Match      Match            `json:"match,omitempty"`
-	Endpoint   Endpoint         `json:"endpoint"`
-	Format     Format           `json:"format"`
-	Schedule   Schedule         `json:"schedule"`
-	Timeout    time.Duration    `json:"timeout,omitempty"` // of one attempt; zero: 15 s
-	Secrets    []keyring.Secret `json:"secrets"`           // whsec_; sealed field "secret"
-	RawTokens  []keyring.Secret `json:"raw_tokens,omitempty"`
+	EventTypes []string          `json:"event_types"` // patterns; never empty
+	Match      Match             `json:"match,omitempty"`
+	Endpoint   Endpoint          `json:"endpoint"`
+	Format     Format            `json:"format"`
+	Schedule   schedule.Schedule `json:"schedule"`
+	Timeout    time.Duration     `json:"timeout,omitempty"` // of one attempt; zero: 15 s
+	Secrets    []keyring.Secret  `json:"secrets"`           // whsec_; sealed field "secret"
+	RawTokens  []keyring.Secret  `json:"raw_tokens,omitempty"`
 
 	// Limits asked for by the tenant, within those of Limits; zero: none of its own.
 	Rate        float64 `json:"rate,omitempty"`        // deliveries/s

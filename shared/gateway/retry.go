@@ -321,5 +321,5 @@ func (rt *retries) heldUp(ctx context.Context, d Delivery, t *tick) (bool, error
 	case h.probeDue(later(d.due, now)) && t.once(&t.probes, d.Registration):
 		return false, nil
 	}
-	return true, rt.deliveries.save(ctx, d.postpone(h.closedFor(now, r.Schedule.wait(d.Made), rt.Random())), d.rev)
+	return true, rt.deliveries.save(ctx, d.postpone(h.closedFor(now, r.Schedule.WaitAfter(d.Made), rt.Random())), d.rev)
 }

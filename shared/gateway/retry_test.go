@@ -9,6 +9,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -21,7 +22,7 @@ func TestTickSendsWhatItsShardsHaveTogether(t *testing.T) {
 		g := newGateway(t, 0)
 		worker := processOf(t, g, out, http.StatusInternalServerError)
 		c, path := smartBots(t, worker)
-		url, waits := "https://tenant.example/", gateway.Schedule{Waits: []time.Duration{time.Hour}}
+		url, waits := "https://tenant.example/", schedule.Schedule{Waits: []time.Duration{time.Hour}}
 		if _, _, err := control.New(worker).CreateRegistration(t.Context(), c, gateway.NewID("reg", time.Now()), path.source,
 			control.RegistrationChange{URL: &url, Schedule: &waits}); err != nil {
 			t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/keyring"
 	"ringback/shared/provider"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -82,7 +83,7 @@ func TestEveryStatusCodeHasItsVerdict(t *testing.T) {
 	id := NewID("reg", at)
 	pk := RegistrationKey(id).PK
 	r := &Registration{
-		ID: id, Format: Raw, Schedule: Schedule{Waits: []time.Duration{5 * time.Second, 5 * time.Minute}},
+		ID: id, Format: Raw, Schedule: schedule.Schedule{Waits: []time.Duration{5 * time.Second, 5 * time.Minute}},
 		Endpoint: Endpoint{URL: keys.Seal(pk, "url", "https://tenant.example/")},
 		Secrets:  []keyring.Secret{{Sealed: keys.Seal(pk, "secret", "whsec_"+base64.StdEncoding.EncodeToString([]byte("a secret of no fewer than 24 bytes")))}},
 	}
@@ -108,7 +109,7 @@ func TestEveryStatusCodeHasItsVerdict(t *testing.T) {
 				t.Errorf("answer %d is recorded as %d %q", code, a.StatusCode, a.Answer)
 			}
 			wait := after.Start.Sub(a.At.Add(a.Took))
-			if after.Status == Pending && (wait < got.hint-time.Millisecond || got.longWait && wait < slowDown-time.Millisecond || got.hint == 0 && wait > 10*time.Second) {
+			if after.Status == Pending && (wait < got.hint-time.Millisecond || got.longWait && wait < schedule.SlowDown-time.Millisecond || got.hint == 0 && wait > 10*time.Second) {
 				t.Errorf("answer %d: next attempt after %v, with a wait of 5s, a hint of %v, slow %v", code, wait, got.hint, got.longWait)
 			}
 		})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ringback/shared/provider"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -134,7 +135,7 @@ func TestExhaustedDeliveryIsToldOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.endpoints.code = http.StatusInternalServerError
-		r := w.register(func(r *Registration) { r.Schedule = Schedule{Waits: []time.Duration{5 * time.Second}} })
+		r := w.register(func(r *Registration) { r.Schedule = schedule.Schedule{Waits: []time.Duration{5 * time.Second}} })
 		d := w.delivery(r, w.happen())
 		if es := w.queue.events(t); d.Status != Pending || len(es) != 0 {
 			t.Fatalf("after one attempt: %s, told %+v; want it pending", d.Status, es)

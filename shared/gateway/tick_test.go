@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ringback/shared/provider"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -259,9 +260,9 @@ func TestUnsentMessagesAreKeptInOrderUpToABound(t *testing.T) {
 // TestLostMessageIsHandedOutWithinFiveMinutes asks when the tick hands out what a
 // worker meant to send itself, after each wait that it may.
 func TestLostMessageIsHandedOutWithinFiveMinutes(t *testing.T) {
-	for _, wait := range []time.Duration{MinWait, 5 * time.Minute, maxSelfSend / 2} {
+	for _, wait := range []time.Duration{schedule.MinWait, 5 * time.Minute, maxSelfSend / 2} {
 		a := Attempt{At: noon, Class: "status_5xx", StatusCode: 500}
-		d, self := Delivery{Status: Pending}.record(a, Schedule{Waits: []time.Duration{wait}}, 0.5, true)
+		d, self := Delivery{Status: Pending}.record(a, schedule.Schedule{Waits: []time.Duration{wait}}, 0.5, true)
 		// It is handed out to be received when it is due, by a tick before that.
 		if late := d.due.Sub(d.Start); !self || late > 5*time.Minute {
 			t.Errorf("after a wait of %v: sent by the worker %v, received %v late; want true, 5m0s at most", wait, self, late)

@@ -17,6 +17,7 @@ import (
 	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -134,7 +135,7 @@ func disabled(r *Registration) { r.State = Disabled }
 
 // every makes waits the schedule of a registration.
 func every(waits ...time.Duration) func(*Registration) {
-	return func(r *Registration) { r.Schedule = Schedule{Waits: waits} }
+	return func(r *Registration) { r.Schedule = schedule.Schedule{Waits: waits} }
 }
 
 // arrival returns an event that came now.

@@ -15,6 +15,7 @@ import (
 	"ringback/shared/cloud/awsproxy"
 	"ringback/shared/cloud/dynamotest"
 	"ringback/shared/gateway"
+	"ringback/shared/schedule"
 )
 
 var update = flag.Bool("update", false, "write the table into the README")
@@ -41,7 +42,7 @@ var bills = []struct {
 		load{provider: smartBots, events: 1200, fanOut: 1, failing: 10, history: gateway.FailureHistory, schedule: retried}, 5.65},
 	{"dead endpoint, 10 deliveries, `standard`", load{events: 10, fanOut: 1, failing: 100}, 0},
 	{"dead endpoint, 50 deliveries, `every-5-minutes`",
-		load{events: 50, fanOut: 1, failing: 100, schedule: gateway.Schedule{Name: "every-5-minutes"}}, 120},
+		load{events: 50, fanOut: 1, failing: 100, schedule: schedule.Schedule{Name: "every-5-minutes"}}, 120},
 	{"dead endpoint, 50 deliveries, three waits", load{events: 50, fanOut: 1, failing: 100, schedule: retried, plays: 16}, 0}, // one costs $14 or $20 of DynamoDB
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -19,13 +20,13 @@ type load struct {
 	fanOut   int // registrations that want each event
 	failing  int // percent of the deliveries, each refused three times; 100: for ever
 	history  gateway.History
-	schedule gateway.Schedule
+	schedule schedule.Schedule
 	plays    int // of which the mean is taken; default 1
 }
 
 // retried are the waits of a load: two that the worker sends itself, and one
 // that the tick hands out.
-var retried = gateway.Schedule{Waits: []time.Duration{5 * time.Second, 5 * time.Minute, 16 * time.Minute}}
+var retried = schedule.Schedule{Waits: []time.Duration{5 * time.Second, 5 * time.Minute, 16 * time.Minute}}
 
 // afterwards is how long events come after the last one that is refused: until
 // its retries are made.

@@ -8,6 +8,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/groups"
+	"ringback/shared/schedule"
 )
 
 // A group is a SmartBots group with applications that know its code.
@@ -46,7 +47,7 @@ func (w *world) setCallback(of *group, s *source, t *tenant, n int) {
 	r := &wish{
 		tenant: t, source: s, group: of, mood: w.someMood(), raw: true, busy: true, id: fmt.Sprint("app ", n),
 		app:  fmt.Sprintf("7e0c2a9e-63c5-4d24-8f8e-6a2f0f1d9b%02d", n),
-		host: since(now, w.newHost()), match: since(now, gateway.Match{"group": {s.groups[0]}}), waits: since(now, gateway.Schedule{}),
+		host: since(now, w.newHost()), match: since(now, gateway.Match{"group": {s.groups[0]}}), waits: since(now, schedule.Schedule{}),
 		state: history[gateway.State]{{value: gateway.Removed}},
 	}
 	w.wishes = append(w.wishes, r)

@@ -6,6 +6,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/schedule"
 )
 
 // slack is how long after a change took effect a POST may still arrive that was
@@ -70,7 +71,7 @@ type wish struct {
 	app     string // its app_uuid; the id is learnt when the row is written
 	host    history[string]
 	match   history[gateway.Match]
-	waits   history[gateway.Schedule]
+	waits   history[schedule.Schedule]
 	state   history[gateway.State]
 	secret  history[string] // empty: not known yet
 	ordered bool

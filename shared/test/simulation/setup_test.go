@@ -9,6 +9,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/schedule"
 )
 
 // setUp makes what there is when a run begins, while all is calm.
@@ -129,16 +130,16 @@ func (w *world) someMatch(s *source) gateway.Match {
 }
 
 // someSchedule returns a schedule, most of them short.
-func (w *world) someSchedule() gateway.Schedule {
+func (w *world) someSchedule() schedule.Schedule {
 	if w.plan.embedded {
-		return gateway.Schedule{Waits: []time.Duration{20 * time.Second, time.Minute}}
+		return schedule.Schedule{Waits: []time.Duration{20 * time.Second, time.Minute}}
 	}
 	return pick(w.rng,
-		gateway.Schedule{}, gateway.Schedule{},
-		gateway.Schedule{Waits: []time.Duration{}},
-		gateway.Schedule{Waits: []time.Duration{30 * time.Second}},
-		gateway.Schedule{Waits: []time.Duration{5 * time.Second, 5 * time.Second, time.Minute, 10 * time.Minute}},
-		gateway.Schedule{Waits: []time.Duration{20 * time.Minute, time.Hour}},
+		schedule.Schedule{}, schedule.Schedule{},
+		schedule.Schedule{Waits: []time.Duration{}},
+		schedule.Schedule{Waits: []time.Duration{30 * time.Second}},
+		schedule.Schedule{Waits: []time.Duration{5 * time.Second, 5 * time.Second, time.Minute, 10 * time.Minute}},
+		schedule.Schedule{Waits: []time.Duration{20 * time.Minute, time.Hour}},
 	)
 }
 

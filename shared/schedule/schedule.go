@@ -1,4 +1,4 @@
-package gateway
+package schedule
 
 import (
 	"encoding/json"
@@ -26,8 +26,8 @@ const (
 	MaxWaitsSum = 7 * 24 * time.Hour
 )
 
-// slowDown is the least wait after 429 or a timeout.
-const slowDown = time.Minute
+// SlowDown is the least wait after 429 or a timeout.
+const SlowDown = time.Minute
 
 var standardWaits = []time.Duration{
 	5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
@@ -58,8 +58,8 @@ func (s Schedule) Wait(n int) time.Duration {
 	return standardWaits[n]
 }
 
-// wait returns the wait after made attempts, the last one if there were more.
-func (s Schedule) wait(made int) time.Duration {
+// WaitAfter returns the wait after made attempts, the last one if there were more.
+func (s Schedule) WaitAfter(made int) time.Duration {
 	if s.Len() == 0 {
 		return 0
 	}
@@ -89,14 +89,14 @@ func (s Schedule) After(made int, jitter float64, slow bool, hint time.Duration)
 		wait = time.Duration(float64(s.Wait(max(made, 1)-1)) * (0.8 + 0.4*jitter))
 	}
 	if slow {
-		wait = max(wait, slowDown)
+		wait = max(wait, SlowDown)
 	}
 	return max(wait, min(hint, s.Longest())), true
 }
 
-// retryAfter reads a Retry-After header (RFC 9110, section 10.2.3): seconds or
+// RetryAfter reads a Retry-After header (RFC 9110, section 10.2.3): seconds or
 // a date. What is past, negative, more than 24 h ahead or neither is no hint: 0.
-func retryAfter(h http.Header, now time.Time) time.Duration {
+func RetryAfter(h http.Header, now time.Time) time.Duration {
 	text := strings.TrimSpace(h.Get("Retry-After"))
 	if text == "" {
 		return 0

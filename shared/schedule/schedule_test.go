@@ -1,4 +1,4 @@
-package gateway
+package schedule
 
 import (
 	"encoding/json"
@@ -38,8 +38,8 @@ func TestAfterKeepsItsPromises(t *testing.T) {
 			return
 		}
 		least := time.Duration(float64(s.Wait(made-1)) * 0.8)
-		most := max(time.Duration(float64(s.Wait(made-1))*1.2), slowDown, s.Longest())
-		if wait < least || wait > most || slow && wait < slowDown || wait < min(hint, s.Longest()) {
+		most := max(time.Duration(float64(s.Wait(made-1))*1.2), SlowDown, s.Longest())
+		if wait < least || wait > most || slow && wait < SlowDown || wait < min(hint, s.Longest()) {
 			t.Fatalf("After(%d, %v, %v, %v) = %v; want %v to %v", made, jitter, slow, hint, wait, least, most)
 		}
 	})
@@ -47,7 +47,7 @@ func TestAfterKeepsItsPromises(t *testing.T) {
 
 func TestAfterAResendTheFirstAttemptIsStillToBeMade(t *testing.T) {
 	for _, s := range []Schedule{{}, {Name: "every-5-minutes"}, {Waits: []time.Duration{}}, {Waits: []time.Duration{time.Minute}}} {
-		if wait, more := s.After(0, 0.5, true, 0); !more || wait < slowDown {
+		if wait, more := s.After(0, 0.5, true, 0); !more || wait < SlowDown {
 			t.Errorf("%d waits: After(0) = %v, %v; want at least a minute after a timeout", s.Len(), wait, more)
 		}
 	}
@@ -87,7 +87,7 @@ func TestRetryAfterIsReadInBothForms(t *testing.T) {
 		"Sunday, 01-Mar-26 12:05:00 GMT": 5 * time.Minute,
 		"Sun Mar  1 12:05:00 2026":       5 * time.Minute,
 	} {
-		if got := retryAfter(http.Header{"Retry-After": {text}}, now); got != want {
+		if got := RetryAfter(http.Header{"Retry-After": {text}}, now); got != want {
 			t.Errorf("Retry-After: %q = %v, want %v", text, got, want)
 		}
 	}
@@ -111,7 +111,7 @@ func TestRetryAfterMeansTheSameInBothForms(t *testing.T) {
 		}
 		for _, text := range forms {
 			space := rapid.SampledFrom([]string{"", " ", "\t"}).Draw(t, "space")
-			if got := retryAfter(http.Header{"Retry-After": {space + text + space}}, now); got != want {
+			if got := RetryAfter(http.Header{"Retry-After": {space + text + space}}, now); got != want {
 				t.Fatalf("at %v, Retry-After: %q = %v, want %v", now, text, got, want)
 			}
 		}
