@@ -71,7 +71,7 @@ type registration struct {
 	Format      string              `json:"format" enum:"standard,raw"`
 	Schedule    scheduleJSON        `json:"schedule"`
 	Timeout     string              `json:"timeout" doc:"of one attempt"`
-	Rate        float64             `json:"rate" doc:"deliveries per second; 0: no limit of its own"`
+	Rate        float64             `json:"rate" doc:"deliveries per second, at least one an hour; 0: no limit of its own"`
 	Concurrency int                 `json:"concurrency" doc:"POSTs at once; 0: no limit of its own"`
 	Ordered     bool                `json:"ordered"`
 	Secrets     []validity          `json:"secrets" nullable:"false" doc:"newest first"`
@@ -114,7 +114,7 @@ type RegistrationFields struct {
 	Headers     map[string]string `json:"headers,omitempty" doc:"all of them; *** keeps a value"`
 	Description *string           `json:"description,omitempty"`
 	RawToken    *string           `json:"raw_token,omitempty" doc:"raw deliveries of tencent-chat are signed with it"`
-	Rate        *float64          `json:"rate,omitempty" doc:"deliveries per second"`
+	Rate        *float64          `json:"rate,omitempty" doc:"deliveries per second, at least one an hour; 0: no limit of its own"`
 	Concurrency *int              `json:"concurrency,omitempty" doc:"POSTs at once"`
 	Ordered     *bool             `json:"ordered,omitempty" doc:"one at a time per group"`
 }

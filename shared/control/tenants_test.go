@@ -27,6 +27,8 @@ func TestTenantThatCannotBeIsNotMade(t *testing.T) {
 		{"blanks around the longest name", " " + strings.Repeat("x", gateway.MaxName) + " ", gateway.Limits{}, true},
 		{"registrations below 0", "x", gateway.Limits{RegistrationsPerSource: -1}, false},
 		{"calls below 0", "x", gateway.Limits{APICallsPerSecond: -1}, false},
+		{"one delivery an hour", "x", gateway.Limits{DeliveriesPerSecond: gateway.LeastRate}, true},
+		{"fewer", "x", gateway.Limits{DeliveriesPerSecond: gateway.LeastRate * 0.999}, false},
 		{"deliveries below 0", "x", gateway.Limits{DeliveriesPerSecond: -1}, false},
 		{"concurrency below 0", "x", gateway.Limits{Concurrency: -1}, false},
 		{"jobs below 0", "x", gateway.Limits{Jobs: -1}, false},

@@ -17,11 +17,15 @@ type Tenant struct {
 type Limits struct {
 	RegistrationsPerSource int     `json:"registrations_per_source,omitempty"` // default 50
 	APICallsPerSecond      float64 `json:"api_calls_per_second,omitempty"`     // default 20
-	DeliveriesPerSecond    float64 `json:"deliveries_per_second,omitempty"`    // per registration; default: no limit
+	DeliveriesPerSecond    float64 `json:"deliveries_per_second,omitempty"`    // per registration, at least LeastRate; default: no limit
 	Concurrency            int     `json:"concurrency,omitempty"`              // POSTs at once per registration and process; default 50
 	Jobs                   int     `json:"jobs,omitempty"`                     // running at once; default 1
 	RequireChallenge       bool    `json:"require_challenge,omitempty"`        // endpoints must consent before anything is sent; see challenge.go
 }
+
+// LeastRate is the least rate that may be asked for, in deliveries a second: one an
+// hour.
+const LeastRate = 1.0 / 3600
 
 // OrDefault returns l with its zero fields filled.
 func (l Limits) OrDefault() Limits {

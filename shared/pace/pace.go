@@ -99,7 +99,7 @@ func (p *Pace) Enter(ctx context.Context, t Turn) (leave func(Outcome), _ Wait) 
 	leave = func(o Outcome) { p.leave(m, o) }
 	if t.Rate > 0 && !t.Paced {
 		at := m.next
-		m.next = later(at, now).Add(time.Duration(float64(time.Second) / t.Rate))
+		m.next = later(at, now).Add(apart(t.Rate))
 		if at.After(now) {
 			p.mu.Unlock()
 			return nil, Wait{At: at}
@@ -127,6 +127,13 @@ func (p *Pace) Enter(ctx context.Context, t Turn) (leave func(Outcome), _ Wait) 
 		return nil, Wait{Turn: m.away(t.AtOnce, time.Now())}
 	}
 	return leave, Wait{}
+}
+
+// apart returns the time between two attempts at so many a second. What rows of
+// former releases ask for below one an hour is one an hour: a duration could not
+// hold it, and would turn negative.
+func apart(rate float64) time.Duration {
+	return time.Duration(min(float64(time.Second)/rate, float64(time.Hour)))
 }
 
 func (p *Pace) mood(registration string) *mood {
