@@ -12,7 +12,7 @@ import (
 // A limits is what a tenant may use; what is 0 or absent is the default.
 type limits struct {
 	RegistrationsPerSource int     `json:"registrations_per_source,omitempty" doc:"default 50"`
-	APICallsPerSecond      float64 `json:"api_calls_per_second,omitempty" doc:"default 20"`
+	APICallsPerSecond      float64 `json:"api_calls_per_second,omitempty" doc:"at least one an hour; default 20"`
 	DeliveriesPerSecond    float64 `json:"deliveries_per_second,omitempty" doc:"per registration, at least one an hour; default: no limit"`
 	Concurrency            int     `json:"concurrency,omitempty" doc:"POSTs at once per registration and process; default 50"`
 	Jobs                   int     `json:"jobs,omitempty" doc:"recoveries and replays at once; default 1"`

@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"ringback/shared/gateway"
+	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
@@ -131,8 +133,9 @@ func TestRegistrationThatCannotBeIsRefused(t *testing.T) {
 		{"the longest description", s.ID, RegistrationChange{Description: new(strings.Repeat("x", 5*gateway.MaxName))}, true},
 		{"too long a description", s.ID, RegistrationChange{Description: new(strings.Repeat("x", 5*gateway.MaxName+1))}, false},
 		{"no rate", s.ID, RegistrationChange{Rate: new(0.0)}, true},
-		{"one delivery an hour", s.ID, RegistrationChange{Rate: new(gateway.LeastRate)}, true},
-		{"fewer", s.ID, RegistrationChange{Rate: new(gateway.LeastRate * 0.999)}, false},
+		{"one delivery an hour", s.ID, RegistrationChange{Rate: new(pace.LeastRate)}, true},
+		{"fewer", s.ID, RegistrationChange{Rate: new(pace.LeastRate * 0.999)}, false},
+		{"a rate that is no number", s.ID, RegistrationChange{Rate: new(math.NaN())}, false},
 		{"a rate whose interval no duration holds", s.ID, RegistrationChange{Rate: new(1e-11)}, false},
 		{"a rate below 0", s.ID, RegistrationChange{Rate: new(-0.5)}, false},
 		{"the highest rate", s.ID, RegistrationChange{Rate: new(10.0)}, true},

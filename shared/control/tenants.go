@@ -31,8 +31,8 @@ func checkTenant(t gateway.Tenant) error {
 	switch {
 	case t.Name == "" || len(t.Name) > gateway.MaxName:
 		return fmt.Errorf("name: %w: want 1 to %d bytes", storage.ErrInvalid, gateway.MaxName)
-	case l.RegistrationsPerSource < 0 || l.APICallsPerSecond < 0 || l.DeliveriesPerSecond != 0 && l.DeliveriesPerSecond < gateway.LeastRate || l.Concurrency < 0 || l.Jobs < 0:
-		return fmt.Errorf("limits: %w: want no negative number, and at least one delivery an hour (1/3600 per second)", storage.ErrInvalid)
+	case l.RegistrationsPerSource < 0 || gateway.RateTooLow(l.APICallsPerSecond) || gateway.RateTooLow(l.DeliveriesPerSecond) || l.Concurrency < 0 || l.Jobs < 0:
+		return fmt.Errorf("limits: %w: want no negative number, and rates of at least one an hour (1/3600 per second)", storage.ErrInvalid)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ringback/shared/gateway"
+	"ringback/shared/pace"
 	"ringback/shared/storage"
 )
 
@@ -27,8 +28,9 @@ func TestTenantThatCannotBeIsNotMade(t *testing.T) {
 		{"blanks around the longest name", " " + strings.Repeat("x", gateway.MaxName) + " ", gateway.Limits{}, true},
 		{"registrations below 0", "x", gateway.Limits{RegistrationsPerSource: -1}, false},
 		{"calls below 0", "x", gateway.Limits{APICallsPerSecond: -1}, false},
-		{"one delivery an hour", "x", gateway.Limits{DeliveriesPerSecond: gateway.LeastRate}, true},
-		{"fewer", "x", gateway.Limits{DeliveriesPerSecond: gateway.LeastRate * 0.999}, false},
+		{"one call and one delivery an hour", "x", gateway.Limits{APICallsPerSecond: pace.LeastRate, DeliveriesPerSecond: pace.LeastRate}, true},
+		{"fewer calls", "x", gateway.Limits{APICallsPerSecond: pace.LeastRate * 0.999}, false},
+		{"fewer deliveries", "x", gateway.Limits{DeliveriesPerSecond: pace.LeastRate * 0.999}, false},
 		{"deliveries below 0", "x", gateway.Limits{DeliveriesPerSecond: -1}, false},
 		{"concurrency below 0", "x", gateway.Limits{Concurrency: -1}, false},
 		{"jobs below 0", "x", gateway.Limits{Jobs: -1}, false},

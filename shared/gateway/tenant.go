@@ -1,6 +1,10 @@
 package gateway
 
-import "time"
+import (
+	"time"
+
+	"ringback/shared/pace"
+)
 
 // A Tenant is a customer of the operator.
 type Tenant struct {
@@ -16,16 +20,16 @@ type Tenant struct {
 // Limits bound what a tenant may use. A zero field means the default.
 type Limits struct {
 	RegistrationsPerSource int     `json:"registrations_per_source,omitempty"` // default 50
-	APICallsPerSecond      float64 `json:"api_calls_per_second,omitempty"`     // default 20
-	DeliveriesPerSecond    float64 `json:"deliveries_per_second,omitempty"`    // per registration, at least LeastRate; default: no limit
+	APICallsPerSecond      float64 `json:"api_calls_per_second,omitempty"`     // at least one an hour; default 20
+	DeliveriesPerSecond    float64 `json:"deliveries_per_second,omitempty"`    // per registration, at least one an hour; default: no limit
 	Concurrency            int     `json:"concurrency,omitempty"`              // POSTs at once per registration and process; default 50
 	Jobs                   int     `json:"jobs,omitempty"`                     // running at once; default 1
 	RequireChallenge       bool    `json:"require_challenge,omitempty"`        // endpoints must consent before anything is sent; see challenge.go
 }
 
-// LeastRate is the least rate that may be asked for, in deliveries a second: one an
-// hour.
-const LeastRate = 1.0 / 3600
+// RateTooLow reports whether a rate is neither 0, which sets none, nor at least
+// pace.LeastRate, one an hour. NaN is too low.
+func RateTooLow(perSecond float64) bool { return perSecond != 0 && !(perSecond >= pace.LeastRate) }
 
 // OrDefault returns l with its zero fields filled.
 func (l Limits) OrDefault() Limits {

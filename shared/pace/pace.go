@@ -31,6 +31,10 @@ const (
 	Known = 20_000
 )
 
+// LeastRate is the least rate that may be asked for, in attempts a second: one an
+// hour. The interval of one far lower would fit no time.Duration.
+const LeastRate = 1.0 / 3600
+
 // Pace keeps the attempts of each registration within its limits in this
 // process.
 type Pace struct {
@@ -130,10 +134,9 @@ func (p *Pace) Enter(ctx context.Context, t Turn) (leave func(Outcome), _ Wait) 
 }
 
 // apart returns the time between two attempts at so many a second. What rows of
-// former releases ask for below one an hour is one an hour: a duration could not
-// hold it, and would turn negative.
+// former releases ask for below LeastRate counts as that.
 func apart(rate float64) time.Duration {
-	return time.Duration(min(float64(time.Second)/rate, float64(time.Hour)))
+	return time.Duration(float64(time.Second) / max(rate, LeastRate))
 }
 
 func (p *Pace) mood(registration string) *mood {
