@@ -24,6 +24,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/groups"
+	"ringback/shared/history"
 	"ringback/shared/transfer"
 )
 
@@ -46,7 +47,7 @@ type Config struct {
 // need them.
 func New(g *gateway.Gateway, cfg Config) http.Handler {
 	c := control.New(g)
-	s := &server{g: g, control: c, groups: groups.New(c, cfg.SmartBotsURL), transfer: transfer.New(c), codes: make(chan struct{}, 1)}
+	s := &server{g: g, control: c, history: history.New(c), groups: groups.New(c, cfg.SmartBotsURL), transfer: transfer.New(c), codes: make(chan struct{}, 1)}
 	s.keys, _ = lru.New[[32]byte, known](knownKeys)
 	s.rates, _ = lru.New[string, *rate.Limiter](knownRates)
 	if len(cfg.OperatorKey) >= minOperatorKey {

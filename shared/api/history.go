@@ -10,6 +10,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/egress"
 	"ringback/shared/gateway"
+	"ringback/shared/history"
 	"ringback/shared/storage"
 )
 
@@ -32,7 +33,7 @@ type event struct {
 	Parameters  json.RawMessage     `json:"parameters,omitempty"`
 }
 
-func eventView(e control.ListedEvent) event {
+func eventView(e history.Event) event {
 	return event{
 		ID: e.ID, Source: e.Source, Provider: e.Provider, Type: e.Type, Received: e.Received, Time: e.Time, Label: e.Label,
 		Keys: e.Keys, ContentType: e.ContentType, Size: e.Size, Unreadable: e.Unreadable, Hidden: e.Hidden, Erased: e.Erased,
@@ -86,7 +87,7 @@ func explain(c egress.Class) string {
 	return egress.Explain(c)
 }
 
-func deliveryView(d control.ListedDelivery) delivery {
+func deliveryView(d history.Delivery) delivery {
 	v := delivery{
 		ID: d.ID, Event: d.Event, EventType: d.EventType, Registration: d.Registration, Tenant: d.Tenant, Source: d.Source,
 		Status: string(d.Shown), Why: d.Why, Received: d.Received, Created: d.Created, Since: d.Since, Made: d.Made, Replay: d.Replay, Late: d.Late,
@@ -129,26 +130,26 @@ type HistoryInput struct {
 	Placed
 }
 
-func (in HistoryInput) query() control.HistoryQuery {
-	return control.HistoryQuery{
+func (in HistoryInput) query() history.Query {
+	return history.Query{
 		Tenant: in.Tenant, Registration: in.Registration, Source: in.Source, Type: in.Type, Since: in.Since.UTC(), Until: in.Until.UTC(),
 		Cursor: in.Cursor, Limit: in.Limit,
 	}
 }
 
 func (s historyAPI) listEvents(ctx context.Context, c control.Caller, in *HistoryInput) (*body[page[event]], error) {
-	found, next, err := s.control.Events(ctx, c, in.query())
+	found, next, err := s.history.Events(ctx, c, in.query())
 	return pageOf(found, next, eventView), err
 }
 
 func (s historyAPI) getEvent(ctx context.Context, c control.Caller, in *ByID) (*body[event], error) {
-	e, err := s.control.EventOf(ctx, c, in.ID)
+	e, err := s.history.EventOf(ctx, c, in.ID)
 	if err != nil {
 		return nil, err
 	}
 	v := eventView(e)
 	if !e.Hidden && !e.Erased {
-		if v.Data, v.Parameters, err = s.control.DataOf(&e.Event); err != nil {
+		if v.Data, v.Parameters, err = s.history.DataOf(&e.Event); err != nil {
 			return nil, err
 		}
 	}
@@ -167,7 +168,7 @@ func (r *rawOutput) reply() *reply {
 }
 
 func (s historyAPI) getRaw(ctx context.Context, c control.Caller, in *ByID) (*rawOutput, error) {
-	e, err := s.control.EventOf(ctx, c, in.ID)
+	e, err := s.history.EventOf(ctx, c, in.ID)
 	if err == nil && (e.Hidden || e.Erased) {
 		err = storage.ErrNotFound
 	}
@@ -186,17 +187,17 @@ type listDeliveriesInput struct {
 func (s historyAPI) listDeliveries(ctx context.Context, c control.Caller, in *listDeliveriesInput) (*body[page[delivery]], error) {
 	q := in.query()
 	q.Event, q.Status = in.Event, gateway.Status(in.Status)
-	found, next, err := s.control.Deliveries(ctx, c, q)
+	found, next, err := s.history.Deliveries(ctx, c, q)
 	return pageOf(found, next, deliveryView), err
 }
 
 func (s historyAPI) getDelivery(ctx context.Context, c control.Caller, in *ByID) (*body[delivery], error) {
-	d, _, err := s.control.DeliveryOf(ctx, c, in.ID)
+	d, _, err := s.history.DeliveryOf(ctx, c, in.ID)
 	if err != nil {
 		return nil, err
 	}
 	v := deliveryView(d)
-	attempts, _, err := s.control.Attempts(ctx, d.Delivery, storage.Place{})
+	attempts, _, err := s.history.Attempts(ctx, d.Delivery, storage.Place{})
 	for _, a := range attempts {
 		v.Attempts = append(v.Attempts, attemptView(a))
 	}
@@ -207,15 +208,15 @@ func (s historyAPI) getDelivery(ctx context.Context, c control.Caller, in *ByID)
 }
 
 func (s historyAPI) listAttempts(ctx context.Context, c control.Caller, in *listOfSource) (*body[page[attempt]], error) {
-	d, _, err := s.control.DeliveryOf(ctx, c, in.ID)
+	d, _, err := s.history.DeliveryOf(ctx, c, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	attempts, next, err := s.control.Attempts(ctx, d.Delivery, in.place())
+	attempts, next, err := s.history.Attempts(ctx, d.Delivery, in.place())
 	return pageOf(attempts, next, attemptView), err
 }
 
 func (s historyAPI) resend(ctx context.Context, c control.Caller, in *ByID) (*body[delivery], error) {
-	d, err := s.control.ResendDelivery(ctx, c, in.ID)
-	return &body[delivery]{deliveryView(control.ListedDelivery{Delivery: d, Shown: d.Status})}, err
+	d, err := s.history.ResendDelivery(ctx, c, in.ID)
+	return &body[delivery]{deliveryView(history.Delivery{Delivery: d, Shown: d.Status})}, err
 }

@@ -212,7 +212,7 @@ func (s registrationAPI) listRegistrations(ctx context.Context, c control.Caller
 	if err != nil {
 		return nil, err
 	}
-	known, err := s.control.Healths(ctx, rs...)
+	known, err := s.history.Healths(ctx, rs...)
 	return pageOf(rs, next, func(r gateway.Registration) registration {
 		v := s.registrationView(r)
 		v.Health = healthView(known[r.ID])
@@ -237,7 +237,7 @@ func (s registrationAPI) getRegistration(ctx context.Context, c control.Caller, 
 	if err != nil {
 		return nil, err
 	}
-	known, err := s.control.Healths(ctx, r)
+	known, err := s.history.Healths(ctx, r)
 	out, err := s.registered(r, err)
 	out.Body.Health = healthView(known[r.ID])
 	return out, err

@@ -10,6 +10,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/groups"
+	"ringback/shared/history"
 	"ringback/shared/transfer"
 )
 
@@ -20,6 +21,7 @@ const maxBody = 1 << 20
 type server struct {
 	g        *gateway.Gateway
 	control  *control.Control
+	history  *history.History
 	groups   *groups.Groups
 	transfer *transfer.Transfer
 	api      huma.API

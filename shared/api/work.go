@@ -144,7 +144,7 @@ func (s workAPI) dryRun(ctx context.Context, c control.Caller, in *dryRunInput) 
 	if err != nil {
 		return nil, err
 	}
-	run, err := s.control.DryRunRegistration(ctx, c, in.ID, in.Body.Since.UTC(), ch)
+	run, err := s.history.DryRunRegistration(ctx, c, in.ID, in.Body.Since.UTC(), ch)
 	v := dryRun{Looked: run.Looked, Matched: run.Matched, Complete: run.Complete, Events: []event{}}
 	for _, e := range run.Events {
 		v.Events = append(v.Events, eventView(e))

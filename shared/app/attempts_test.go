@@ -33,7 +33,7 @@ func TestEveryAttemptIsListed(t *testing.T) {
 			for n := 3; n <= len(codes); n++ {
 				time.Sleep(time.Second) // attempts of one millisecond are in no order
 				d := w.deliveries(c, r.ID)[0]
-				if _, err := w.control().ResendDelivery(t.Context(), c, d.ID); err != nil {
+				if _, err := w.lists().ResendDelivery(t.Context(), c, d.ID); err != nil {
 					t.Fatal(err)
 				}
 				w.within(time.Hour, "resent", func() bool { return len(e.seen()) == n && !w.deliveries(c, r.ID)[0].Manual })
@@ -51,7 +51,7 @@ func (w *world) wantAttempts(c control.Caller, r gateway.Registration, want []in
 	for limit := range len(want) + 2 {
 		var got []int
 		for at, more := (storage.Place{Limit: limit}), true; more; more = at.Cursor != "" {
-			page, next, err := w.control().Attempts(w.t.Context(), d, at)
+			page, next, err := w.lists().Attempts(w.t.Context(), d, at)
 			if err != nil || limit > 0 && len(page) > limit || len(got) > len(want) {
 				w.t.Fatalf("attempts in pages of %d: %d after %v, %v", limit, len(page), got, err)
 			}

@@ -9,6 +9,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/history"
 )
 
 // removedUpstream sends what SmartBots sends when our registration there is gone.
@@ -81,7 +82,7 @@ func TestDisconnectedSourceIsSeenByWhoWasTold(t *testing.T) {
 			t.Errorf("told %s, valid %v; want a signed one that names the group", p.body, p.valid)
 		}
 		d := w.wantStatus(c, r, time.Hour, gateway.Succeeded)
-		l := again(w, func() (control.ListedEvent, error) { return w.control().EventOf(t.Context(), c, d.Event) })
+		l := again(w, func() (history.Event, error) { return w.lists().EventOf(t.Context(), c, d.Event) })
 		if l.Hidden || l.Type != "source.disconnected" {
 			t.Errorf("listed as %+v, want it to be shown", l)
 		}

@@ -22,6 +22,7 @@ import (
 	"ringback/shared/cloud"
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/history"
 	"ringback/shared/provider"
 )
 
@@ -292,7 +293,7 @@ func (w *world) sampleEvents() []seenEvent {
 	w.t.Helper()
 	var out []seenEvent
 	for _, source := range sampleOf {
-		page, next, err := w.control().Events(w.t.Context(), control.Operator(), control.HistoryQuery{Source: source, Limit: 100})
+		page, next, err := w.lists().Events(w.t.Context(), control.Operator(), history.Query{Source: source, Limit: 100})
 		if err != nil || next != "" {
 			w.t.Fatalf("events of %s: more %q, error %v", source, next, err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/history"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
@@ -158,13 +159,13 @@ func (e *endpoint) forget() {
 // erased counts the events of a source that are.
 func (w *world) erased(s gateway.Source) (n int) {
 	w.t.Helper()
-	for q := (control.HistoryQuery{Source: s.ID}); ; {
+	for q := (history.Query{Source: s.ID}); ; {
 		type page struct {
-			events []control.ListedEvent
+			events []history.Event
 			next   string
 		}
 		p := again(w, func() (page, error) {
-			es, next, err := w.control().Events(w.t.Context(), control.Operator(), q)
+			es, next, err := w.lists().Events(w.t.Context(), control.Operator(), q)
 			return page{es, next}, err
 		})
 		for _, e := range p.events {
@@ -321,7 +322,7 @@ func TestErasureReachesWhatWasReplayed(t *testing.T) {
 			answers := 0
 			for _, d := range w.deliveries(c, r.ID) {
 				as := again(w, func() ([]gateway.Attempt, error) {
-					as, _, err := w.control().Attempts(t.Context(), d, storage.Place{})
+					as, _, err := w.lists().Attempts(t.Context(), d, storage.Place{})
 					return as, err
 				})
 				if slices.ContainsFunc(as, func(a gateway.Attempt) bool { return strings.Contains(string(a.Answer), "seen") }) {
@@ -356,8 +357,8 @@ func TestDryRunTellsWhatWouldMatch(t *testing.T) {
 			{control.RegistrationChange{Match: &gateway.Match{"group": {groupC}}}, 0},
 			{control.RegistrationChange{EventTypes: ptr([]string{"group_message"})}, 0},
 		} {
-			run := again(w, func() (control.DryRun, error) {
-				return w.control().DryRunRegistration(t.Context(), c, r.ID, since, tt.ch)
+			run := again(w, func() (history.DryRun, error) {
+				return w.lists().DryRunRegistration(t.Context(), c, r.ID, since, tt.ch)
 			})
 			if run.Matched != tt.matched || len(run.Events) != tt.matched || run.Looked != 4 || !run.Complete {
 				t.Errorf("dry run with %+v: %d matched of %d, complete %v; want %d of 4", tt.ch, run.Matched, run.Looked, run.Complete, tt.matched)

@@ -92,7 +92,7 @@ func TestNoSecretOfAnEndpointIsToldOrStored(t *testing.T) {
 		for _, d := range w.deliveries(c, r.ID) {
 			shown("deliveries", d)
 			as := again(w, func() ([]gateway.Attempt, error) {
-				as, _, err := w.control().Attempts(t.Context(), d, storage.Place{})
+				as, _, err := w.lists().Attempts(t.Context(), d, storage.Place{})
 				return as, err
 			})
 			for _, a := range as {

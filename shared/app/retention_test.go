@@ -12,6 +12,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/history"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
@@ -46,8 +47,8 @@ func TestUnfinishedDeliveriesOutlastAStop(t *testing.T) {
 			return w.count(c, plain, gateway.Succeeded)+w.count(c, ordered, gateway.Succeeded) == 4
 		})
 		w.pausedFor(15 * day)
-		events := again(w, func() ([]control.ListedEvent, error) {
-			es, _, err := w.control().Events(t.Context(), control.Caller{Scope: control.ScopeOperator}, control.HistoryQuery{Source: s.ID})
+		events := again(w, func() ([]history.Event, error) {
+			es, _, err := w.lists().Events(t.Context(), control.Caller{Scope: control.ScopeOperator}, history.Query{Source: s.ID})
 			return es, err
 		})
 		if len(events) != 0 {

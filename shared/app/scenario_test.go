@@ -14,15 +14,16 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/groups"
+	"ringback/shared/history"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
 func (w *world) listDeliveries(c control.Caller, registration string) ([]gateway.Delivery, error) {
 	var out []gateway.Delivery
-	q := control.HistoryQuery{Registration: registration}
+	q := history.Query{Registration: registration}
 	for {
-		page, next, err := w.control().Deliveries(w.t.Context(), c, q)
+		page, next, err := w.lists().Deliveries(w.t.Context(), c, q)
 		if err != nil {
 			return nil, err
 		}

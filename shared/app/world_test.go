@@ -29,6 +29,7 @@ import (
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/groups"
+	"ringback/shared/history"
 	"ringback/shared/keyring"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
@@ -574,5 +575,6 @@ func (l *lines) String() string {
 
 // control, groups and transfer are what is asked of the gateway that runs now.
 func (w *world) control() *control.Control    { return control.New(w.g) }
+func (w *world) lists() *history.History      { return history.New(w.control()) }
 func (w *world) groups() *groups.Groups       { return groups.New(w.control(), "") }
 func (w *world) transfer() *transfer.Transfer { return transfer.New(w.control()) }

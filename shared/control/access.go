@@ -32,16 +32,16 @@ func (c Caller) who() string {
 	return "operator"
 }
 
-// owns returns nil if c may deal with what belongs to tenant, else storage.ErrNotFound:
+// Owns returns nil if c may deal with what belongs to tenant, else storage.ErrNotFound:
 // another's thing is not there.
-func (c Caller) owns(tenant string) error {
+func (c Caller) Owns(tenant string) error {
 	if c.Scope == ScopeOperator || c.Tenant != "" && c.Tenant == tenant {
 		return nil
 	}
 	return storage.ErrNotFound
 }
 
-// OwnsGroup is owns for a group.
+// OwnsGroup is Owns for a group.
 func (c Caller) OwnsGroup(id string) error {
 	if c.Scope == ScopeOperator || c.Group != "" && c.Group == id {
 		return nil
@@ -49,9 +49,9 @@ func (c Caller) OwnsGroup(id string) error {
 	return storage.ErrNotFound
 }
 
-// tenantIn returns the tenant that c asks about: its own, or for the operator
+// TenantIn returns the tenant that c asks about: its own, or for the operator
 // the one that it names.
-func (c Caller) tenantIn(named string) (string, error) {
+func (c Caller) TenantIn(named string) (string, error) {
 	if c.Scope == ScopeOperator {
 		return named, nil
 	}

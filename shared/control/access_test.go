@@ -22,8 +22,8 @@ func TestCallerOwnsWhatIsItsTenants(t *testing.T) {
 		{"a group's owner the operator's", Caller{Scope: ScopeGroupOwner, Group: "grp_1"}, "", storage.ErrNotFound},
 		{"a group's owner a tenant's", Caller{Scope: ScopeGroupOwner, Group: "grp_1"}, "ten_1", storage.ErrNotFound},
 	} {
-		if err := tt.caller.owns(tt.tenant); err != tt.want {
-			t.Errorf("%s: owns(%q) = %v, want %v", tt.name, tt.tenant, err, tt.want)
+		if err := tt.caller.Owns(tt.tenant); err != tt.want {
+			t.Errorf("%s: Owns(%q) = %v, want %v", tt.name, tt.tenant, err, tt.want)
 		}
 	}
 }
@@ -63,8 +63,8 @@ func TestCallerAsksAboutItsOwnTenant(t *testing.T) {
 		{"a tenant another", tenant, "ten_2", "", storage.ErrNotFound},
 		{"a group's owner a tenant", Caller{Scope: ScopeGroupOwner, Group: "grp_1"}, "ten_1", "", storage.ErrNotFound},
 	} {
-		if got, err := tt.caller.tenantIn(tt.named); got != tt.want || err != tt.err {
-			t.Errorf("%s: tenantIn(%q) = %q, %v, want %q, %v", tt.name, tt.named, got, err, tt.want, tt.err)
+		if got, err := tt.caller.TenantIn(tt.named); got != tt.want || err != tt.err {
+			t.Errorf("%s: TenantIn(%q) = %q, %v, want %q, %v", tt.name, tt.named, got, err, tt.want, tt.err)
 		}
 	}
 }

@@ -185,7 +185,7 @@ func (ts *tenants) deleteKeyRows(ctx context.Context, hashes []string) error {
 // APIKey returns a key of the caller's, or for the operator of a tenant or, if
 // that is empty, its own.
 func (ts *tenants) APIKey(ctx context.Context, c Caller, tenant, id string) (ListedKey, error) {
-	tenant, err := c.tenantIn(tenant)
+	tenant, err := c.TenantIn(tenant)
 	if err != nil {
 		return ListedKey{}, err
 	}
@@ -199,7 +199,7 @@ func (ts *tenants) APIKey(ctx context.Context, c Caller, tenant, id string) (Lis
 // APIKeys returns a page of the keys of the caller's tenant, or for the
 // operator of a tenant or, if that is empty, its own.
 func (ts *tenants) APIKeys(ctx context.Context, c Caller, tenant string, at storage.Place) ([]ListedKey, string, error) {
-	tenant, err := c.tenantIn(tenant)
+	tenant, err := c.TenantIn(tenant)
 	if err != nil {
 		return nil, "", err
 	}

@@ -1,14 +1,12 @@
 // Package control is what the API does with a gateway: it makes sources,
-// tenants, keys, grants and registrations, lists what became of events, and
-// starts jobs. It writes the rows by which the gateway goes, and has no part in
+// tenants, keys, grants and registrations, and starts jobs. It writes the rows by which the gateway goes, and has no part in
 // an event's path.
 //
 // Its verbs stand in layers, of which each uses those below it:
 //
 //	lifecycle      tenantchange.go, sourceremoval.go, groupremoval.go, removal.go: what ends with all that hangs on it
-//	work           work.go: jobs, tests and dry runs
-//	history        history.go, eventlist.go, merge.go, healths.go: what became of events
-//	registrations  registrations.go, publication.go, endpoint.go, challenge.go, apps.go
+//	work           work.go: jobs and tests
+//	registrations  registrations.go, registrationlist.go, publication.go, endpoint.go, challenge.go, apps.go
 //	tenants        tenants.go, apikeys.go, grants.go
 //	sources        sources.go, callbackkeys.go
 //	base           names.go, idempotency.go: names that are one's own, creates that run once
@@ -25,7 +23,7 @@ type Control struct{ *lifecycle }
 // New returns the Control of g.
 func New(g *gateway.Gateway) *Control {
 	ss := &sources{&base{g}}
-	return &Control{&lifecycle{&work{&history{&registrations{&tenants{ss}}}}}}
+	return &Control{&lifecycle{&work{&registrations{&tenants{ss}}}}}
 }
 
 // Gateway returns the gateway that c is the Control of.

@@ -8,7 +8,6 @@ type (
 	sources       struct{ *base }
 	tenants       struct{ *sources }
 	registrations struct{ *tenants }
-	history       struct{ *registrations }
-	work          struct{ *history }
+	work          struct{ *registrations }
 	lifecycle     struct{ *work }
 )

@@ -56,7 +56,7 @@ func (rr *registrations) CreateRegistration(ctx context.Context, c Caller, id, s
 	}
 	secret := NewSigningSecret()
 	r.Secrets = []keyring.Secret{{Sealed: rr.gw.Keys.Seal(gateway.RegistrationKey(id).PK, "secret", secret), Since: now}}
-	r, err := rr.altered(ctx, c, r, ch)
+	r, err := rr.Altered(ctx, c, r, ch)
 	if err == nil {
 		r, err = rr.provenNew(ctx, r)
 	}
@@ -77,7 +77,7 @@ func (rr *registrations) CreateRegistration(ctx context.Context, c Caller, id, s
 // it by their number.
 func (rr *registrations) RoomFor(ctx context.Context, c Caller, source, id string) error {
 	n := 0
-	err := rr.eachRegistrationOf(ctx, c.Tenant, func(other string, of TenantRegistration) {
+	err := rr.EachRegistrationOf(ctx, c.Tenant, func(other string, of TenantRegistration) {
 		if of.Source == source && !of.Removed && other != id {
 			n++
 		}
@@ -88,22 +88,8 @@ func (rr *registrations) RoomFor(ctx context.Context, c Caller, source, id strin
 	return err
 }
 
-// eachRegistrationOf calls f for each registration of a tenant, in order of
-// their making; removed ones included.
-func (rr *registrations) eachRegistrationOf(ctx context.Context, tenant string, f func(id string, of TenantRegistration)) error {
-	now := rr.gw.Clock()
-	q := storage.Query{Table: storage.Registrations, PK: gateway.TenantKey(tenant).PK, Consistent: true}.Prefix("R#")
-	return storage.Each(ctx, rr.gw.Store, q, func(r storage.Row) error {
-		of, err := storage.Decoded[TenantRegistration](r)
-		if err == nil && !r.Expired(now) {
-			f(strings.TrimPrefix(r.SK, "R#"), of)
-		}
-		return err
-	})
-}
-
-// altered returns r as ch wants it, checked.
-func (rr *registrations) altered(ctx context.Context, c Caller, r gateway.Registration, ch RegistrationChange) (gateway.Registration, error) {
+// Altered returns r as ch wants it, checked.
+func (rr *registrations) Altered(ctx context.Context, c Caller, r gateway.Registration, ch RegistrationChange) (gateway.Registration, error) {
 	s, err := rr.Source(ctx, r.Source)
 	if err != nil {
 		return r, err
@@ -245,13 +231,13 @@ func (rr *registrations) Registration(ctx context.Context, c Caller, id string) 
 	case row.Expired(rr.gw.Clock()):
 		return r, fmt.Errorf("registration: %w", storage.ErrNotFound)
 	}
-	return r, c.owns(r.Tenant)
+	return r, c.Owns(r.Tenant)
 }
 
 // ListRegistrations returns a page of a tenant's registrations, or for the
 // operator those on a source; removed ones left out.
 func (rr *registrations) ListRegistrations(ctx context.Context, c Caller, tenant, source string, at storage.Place) ([]gateway.Registration, string, error) {
-	tenant, err := c.tenantIn(tenant)
+	tenant, err := c.TenantIn(tenant)
 	if err != nil {
 		return nil, "", err
 	}
@@ -279,7 +265,7 @@ func (rr *registrations) ListRegistrations(ctx context.Context, c Caller, tenant
 func (rr *registrations) ChangeRegistration(ctx context.Context, c Caller, id string, ifRev int, ch RegistrationChange) (gateway.Registration, error) {
 	enabled := false
 	r, err := rr.changeRegistrationIf(ctx, c, id, ifRev, func(r *gateway.Registration) error {
-		after, err := rr.altered(ctx, c, *r, ch)
+		after, err := rr.Altered(ctx, c, *r, ch)
 		if err == nil && (ch.URL != nil || ch.Format != nil) {
 			after, err = rr.provenAgain(ctx, after)
 		}
@@ -310,7 +296,7 @@ func (rr *registrations) changeRegistrationIf(ctx context.Context, c Caller, id 
 		switch {
 		case err != nil:
 			return fmt.Errorf("registration: %w", err)
-		case c.owns(old.Tenant) != nil || old.State == gateway.Removed || row.Expired(rr.gw.Clock()):
+		case c.Owns(old.Tenant) != nil || old.State == gateway.Removed || row.Expired(rr.gw.Clock()):
 			return fmt.Errorf("registration: %w", storage.ErrNotFound)
 		case ifRev != 0 && old.Rev != ifRev:
 			return fmt.Errorf("registration: %w: it is at another revision", storage.ErrConflict)

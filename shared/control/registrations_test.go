@@ -265,7 +265,7 @@ func TestRegistrationsOfATenantAreCountedUntilTheyExpire(t *testing.T) {
 	w.ok(w.DeleteRegistration(t.Context(), c, a.ID))
 	list := func() map[string]TenantRegistration {
 		out := map[string]TenantRegistration{}
-		w.ok(w.eachRegistrationOf(t.Context(), c.Tenant, func(id string, of TenantRegistration) { out[id] = of }))
+		w.ok(w.EachRegistrationOf(t.Context(), c.Tenant, func(id string, of TenantRegistration) { out[id] = of }))
 		return out
 	}
 	want := map[string]TenantRegistration{a.ID: {Source: s.ID, Removed: true}, b.ID: {Source: s.ID}}

@@ -206,6 +206,18 @@ func TestJobOfARemovedTenantIsCancelled(t *testing.T) {
 	}
 }
 
+// deliveryOf stores a delivery of an event for r.
+func (w *world) deliveryOf(r gateway.Registration, event string, d gateway.Delivery) string {
+	w.t.Helper()
+	d.Tenant = r.Tenant
+	row := storage.Row{Key: gateway.DeliveryKey(r.ID, event), Open: d.Status != gateway.Succeeded}
+	if d.Final() {
+		row.Expires = d.Received.Add(w.gw.Kept.History)
+	}
+	w.ok(storage.PutRow(w.t.Context(), w.store, row, d, storage.AnyRev))
+	return gateway.DeliveryID(r.ID, event)
+}
+
 // event returns the row of an event.
 func (w *world) event(id string) (gateway.EventRow, storage.Row) {
 	w.t.Helper()
@@ -217,11 +229,18 @@ func (w *world) event(id string) (gateway.EventRow, storage.Row) {
 // those of the gateway's own making left out.
 func (w *world) eventIDs(source string) []string {
 	w.t.Helper()
-	es, _, err := w.Events(w.t.Context(), Operator(), HistoryQuery{Source: source, Limit: 100})
-	w.ok(err)
-	es = slices.DeleteFunc(es, func(l ListedEvent) bool { return gateway.Own(&l.Event) })
-	slices.Reverse(es)
-	return idsOf(es, func(l ListedEvent) string { return l.ID })
+	ids := []string{}
+	for shard := range gateway.HistoryShards {
+		q := storage.Query{Table: storage.Deliveries, PK: gateway.EventPK(source, shard), Consistent: true}
+		w.ok(storage.Each(w.t.Context(), w.store, q, func(r storage.Row) error {
+			if er, _ := w.event(r.SK); !gateway.Own(er.Event(source, nil)) {
+				ids = append(ids, r.SK)
+			}
+			return nil
+		}))
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 func TestErasedEventKeepsOnlyThatItCame(t *testing.T) {
@@ -701,4 +720,13 @@ func TestFaultWhileAGroupEndsIsTold(t *testing.T) {
 			},
 		}
 	})
+}
+
+func TestChunkOfANewerReleaseIsNotPassedOver(t *testing.T) {
+	w := newWorld(t)
+	id := must(gateway.EventID(w.source(direct).ID, "", w.now, "1"))(w)
+	w.newer(gateway.FanOutKey(id, 0))
+	if ids, err := w.fannedOutTo(t.Context(), gateway.EventRow{ID: id, Long: true}); err == nil {
+		t.Errorf("fannedOutTo with a chunk of a newer release = %v, want an error", ids)
+	}
 }

@@ -54,7 +54,11 @@ type TenantChange struct {
 // tenant held, as far back as held deliveries are kept. Once is enough for each
 // time that the tenant is enabled.
 func (lc *lifecycle) releaseTenant(ctx context.Context, t gateway.Tenant) error {
-	rs, err := lc.registrationsOfTenant(ctx, t.ID, "", true)
+	var ids []string
+	if err := lc.EachRegistrationOf(ctx, t.ID, func(id string, _ TenantRegistration) { ids = append(ids, id) }); err != nil {
+		return err
+	}
+	rs, err := lc.ReadRegistrations(ctx, ids)
 	if err != nil {
 		return err
 	}

@@ -78,7 +78,7 @@ func (wk *work) startFor(ctx context.Context, c Caller, id, registration string,
 		return gateway.Job{}, fmt.Errorf("until: %w: want a time after since", storage.ErrInvalid)
 	}
 	if kind == gateway.JobReplay {
-		if err := wk.fullHistory(ctx, r.Source); err != nil {
+		if err := wk.RequireFullHistory(ctx, r.Source); err != nil {
 			return gateway.Job{}, err
 		}
 	}
@@ -88,7 +88,9 @@ func (wk *work) startFor(ctx context.Context, c Caller, id, registration string,
 	return wk.gw.StartJob(ctx, gateway.Job{ID: id, Kind: kind, Tenant: r.Tenant, Registration: r.ID, Source: r.Source, Since: s.Since, Until: s.Until})
 }
 
-func (wk *work) fullHistory(ctx context.Context, source string) error {
+// RequireFullHistory returns an error wrapping storage.ErrConflict if the source
+// keeps no full history.
+func (wk *work) RequireFullHistory(ctx context.Context, source string) error {
 	s, err := wk.Source(ctx, source)
 	if err == nil && s.History != gateway.FullHistory {
 		return fmt.Errorf("source: %w: it keeps no full history", storage.ErrConflict)
@@ -155,7 +157,7 @@ func (wk *work) StartListed(ctx context.Context, j gateway.Job) (gateway.Job, er
 
 // Jobs returns a page of a tenant's jobs, or of the operator's own.
 func (wk *work) Jobs(ctx context.Context, c Caller, tenant string, at storage.Place) ([]gateway.Job, string, error) {
-	tenant, err := c.tenantIn(tenant)
+	tenant, err := c.TenantIn(tenant)
 	if err != nil {
 		return nil, "", err
 	}
@@ -174,7 +176,7 @@ func (wk *work) JobOf(ctx context.Context, c Caller, id string) (gateway.Job, er
 	if err != nil {
 		return j, err
 	}
-	return j, c.owns(j.Tenant)
+	return j, c.Owns(j.Tenant)
 }
 
 // CancelJobOf ends a job of c's after the chunk that runs now.
@@ -187,88 +189,6 @@ func (wk *work) CancelJobOf(ctx context.Context, c Caller, id string) (gateway.J
 		return j, fmt.Errorf("job: %w: what it does has been decided and cannot stop halfway", storage.ErrConflict)
 	}
 	return wk.gw.CancelJob(ctx, id)
-}
-
-// How far a dry run looks back in the history.
-const (
-	dryRunEvents = 1_000
-	dryRunTime   = 5 * time.Second
-	dryRunShown  = 100
-)
-
-// A DryRun is what a registration would have got.
-type DryRun struct {
-	Looked   int           // events that were looked at, newest first
-	Matched  int           // of them
-	Events   []ListedEvent // the newest that match, without payload
-	Complete bool          // all events since the time were looked at
-}
-
-// DryRunRegistration tells which kept events since a time a registration of
-// c's would have got, with another match or other event types if given.
-func (wk *work) DryRunRegistration(ctx context.Context, c Caller, id string, since time.Time, ch RegistrationChange) (DryRun, error) {
-	r, err := wk.Registration(ctx, c, id)
-	if err != nil {
-		return DryRun{}, err
-	}
-	if r.State == gateway.Removed {
-		return DryRun{}, fmt.Errorf("registration: %w", storage.ErrNotFound)
-	}
-	if r, err = wk.altered(ctx, c, r, ch); err != nil {
-		return DryRun{}, err
-	}
-	if err := wk.fullHistory(ctx, r.Source); err != nil {
-		return DryRun{}, err
-	}
-	return wk.dryRun(ctx, r, since)
-}
-
-func (wk *work) dryRun(ctx context.Context, r gateway.Registration, since time.Time) (DryRun, error) {
-	v, err := wk.gw.VersionOf(ctx, r.Source)
-	if err != nil {
-		return DryRun{}, err
-	}
-	run := DryRun{Events: []ListedEvent{}}
-	end := wk.gw.Clock().Add(dryRunTime)
-	q := HistoryQuery{Source: r.Source, Since: since, Limit: storage.MaxPageRows}
-	for run.Looked < dryRunEvents && wk.gw.Clock().Before(end) {
-		page, next, err := wk.eventsOfSource(ctx, q)
-		if err != nil {
-			return run, err
-		}
-		for _, l := range page {
-			if err := wk.try(ctx, v.Rev, &r, l, &run); err != nil {
-				return run, err
-			}
-		}
-		if next == "" {
-			run.Complete = true
-			break
-		}
-		q.Cursor = next
-	}
-	return run, nil
-}
-
-// try adds one event to a dry run.
-func (wk *work) try(ctx context.Context, rev string, r *gateway.Registration, l ListedEvent, run *DryRun) error {
-	if l.Only != "" {
-		return nil
-	}
-	ok, err := wk.gw.MayReplay(ctx, rev, &l.Event, r)
-	if err != nil || !ok {
-		return err
-	}
-	run.Looked++
-	if !r.Wants(&l.Event) {
-		return nil
-	}
-	run.Matched++
-	if len(run.Events) < dryRunShown {
-		l.Payload = nil
-		run.Events = append(run.Events, l)
-	}
-	return nil
 }
 
 // DeadLetters tells how many messages each queue has.

@@ -2,7 +2,6 @@ package control
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -115,8 +114,6 @@ func TestReplayNeedsAFullHistory(t *testing.T) {
 	w.ok(second(w.ChangeSource(t.Context(), s.ID, SourceChange{History: new(gateway.FailureHistory)})))
 	w.wantUnwritten("failures", func() {
 		w.wantErr("StartReplay", second(w.StartReplay(t.Context(), c, w.id("job"), r.ID, Span{})), storage.ErrConflict)
-		_, err := w.DryRunRegistration(t.Context(), c, r.ID, time.Time{}, RegistrationChange{})
-		w.wantErr("DryRunRegistration", err, storage.ErrConflict)
 	})
 	w.wantErr("StartRecover", second(w.StartRecover(t.Context(), c, w.id("job"), r.ID, Span{})), nil)
 }
@@ -253,93 +250,6 @@ func TestJobThatWasDecidedCannotBeCancelled(t *testing.T) {
 		w.wantUnwritten(string(kind), func() {
 			w.wantErr("CancelJobOf a job of kind "+string(kind), second(w.CancelJobOf(t.Context(), Operator(), j.ID)), storage.ErrConflict)
 		})
-	}
-}
-
-func TestDryRunTellsWhatARegistrationWouldHaveGot(t *testing.T) {
-	w := newWorld(t)
-	s, c := w.source(direct), w.tenant()
-	before := w.eventAt(s, "before", w.now, gateway.EventRow{Type: "delivered", Keys: map[string][]string{"status": {"delivered"}}})
-	w.pass(time.Minute)
-	w.grant(s.ID, c, gateway.Match{"channel": {"SMS"}})
-	r := w.register(c, s.ID, RegistrationChange{Match: &gateway.Match{"status": {"delivered"}}})
-	granted := func(status string) map[string][]string {
-		return map[string][]string{"status": {status}, "channel": {"SMS"}}
-	}
-	first := w.eventAt(s, "1", w.now, gateway.EventRow{Type: "delivered", Keys: granted("delivered")})
-	w.pass(time.Minute)
-	last := w.eventAt(s, "2", w.now, gateway.EventRow{Type: "delivered", Keys: granted("delivered")})
-	unwanted := w.eventAt(s, "3", w.now.Add(time.Second), gateway.EventRow{Type: "delivered", Keys: granted("undelivered")})
-	w.eventAt(s, "4", w.now, gateway.EventRow{Type: "delivered", Keys: map[string][]string{"status": {"delivered"}, "channel": {"Viber"}}})
-	w.eventAt(s, "5", w.now, gateway.EventRow{Type: gateway.TestEventType, Only: r.ID})
-	run := func(since time.Time, ch RegistrationChange) DryRun {
-		t.Helper()
-		return must(w.DryRunRegistration(t.Context(), c, r.ID, since, ch))(w)
-	}
-	ids := func(d DryRun) []string { return idsOf(d.Events, func(l ListedEvent) string { return l.ID }) }
-	got := run(time.Time{}, RegistrationChange{})
-	if got.Looked != 3 || got.Matched != 2 || !got.Complete || !slices.Equal(ids(got), []string{last, first}) {
-		t.Errorf("dry run %+v, want %v of 3 events, and not %s", got, []string{last, first}, before)
-	}
-	for _, l := range got.Events {
-		if l.Payload != nil || l.Size == 0 {
-			t.Errorf("event %s has a payload of %d bytes, and says %d; want the size alone", l.ID, len(l.Payload), l.Size)
-		}
-	}
-	if got = run(w.now, RegistrationChange{}); got.Looked != 2 || !slices.Equal(ids(got), []string{last}) {
-		t.Errorf("dry run since the last came: %+v, want %s", got, last)
-	}
-	if got = run(time.Time{}, RegistrationChange{Match: new(gateway.Match)}); !slices.Equal(ids(got), []string{unwanted, last, first}) || got.Matched != 3 {
-		t.Errorf("dry run with another match: %+v, want all 3", got)
-	}
-	if got = run(time.Time{}, RegistrationChange{EventTypes: &[]string{"sent"}}); len(got.Events) != 0 || got.Events == nil || got.Looked != 3 {
-		t.Errorf("dry run with other event types: %+v, want an empty list", got)
-	}
-	if stored := w.registration(r.ID); stored.Rev != r.Rev || !cmp.Equal(stored.Match, r.Match) {
-		t.Errorf("a dry run changed the registration to %+v", stored)
-	}
-	_, err := w.DryRunRegistration(t.Context(), c, r.ID, time.Time{}, RegistrationChange{Match: &gateway.Match{}})
-	w.wantErr("DryRunRegistration with a match that is none", err, storage.ErrInvalid)
-	_, err = w.DryRunRegistration(t.Context(), w.other(), r.ID, time.Time{}, RegistrationChange{})
-	w.wantErr("DryRunRegistration of another's", err, storage.ErrNotFound)
-	w.wantFaultsTold("DryRunRegistration", func() deed {
-		w.pass(time.Minute) // what is known of the source and its grants is old
-		must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{}))(w)
-		return deed{do: func() error {
-			return second(w.DryRunRegistration(t.Context(), c, r.ID, time.Time{}, RegistrationChange{}))
-		}}
-	})
-	w.ok(w.DeleteRegistration(t.Context(), c, r.ID))
-	_, err = w.DryRunRegistration(t.Context(), c, r.ID, time.Time{}, RegistrationChange{})
-	w.wantErr("DryRunRegistration of a removed one", err, storage.ErrNotFound)
-}
-
-func TestDryRunHasBounds(t *testing.T) {
-	w := newWorld(t)
-	s, c := w.granted(direct)
-	r := w.register(c, s.ID, RegistrationChange{})
-	for n := range dryRunShown + 5 {
-		w.eventAt(s, fmt.Sprint(n), w.now.Add(time.Duration(n)*time.Second), gateway.EventRow{Type: "delivered", Keys: map[string][]string{"label": {""}}})
-	}
-	w.eventAt(s, "of our own", w.now, gateway.EventRow{Type: gateway.TestEventType, Only: r.ID})
-	got := must(w.DryRunRegistration(t.Context(), c, r.ID, time.Time{}, RegistrationChange{}))(w)
-	if got.Looked != dryRunShown+5 || got.Matched != dryRunShown+5 || len(got.Events) != dryRunShown || !got.Complete {
-		t.Errorf("dry run: %d of %d, %d shown, complete %v; want %d, of which %d are shown", got.Matched, got.Looked, len(got.Events), got.Complete, dryRunShown+5, dryRunShown)
-	}
-	w.store.Store = &ticking{Store: w.store.Store, w: w, by: dryRunTime}
-	if got = must(w.dryRun(t.Context(), r, time.Time{}))(w); got.Complete || got.Looked == 0 || got.Looked > storage.MaxPageRows {
-		t.Errorf("dry run that takes too long: %d, complete %v, want it to end after a page", got.Looked, got.Complete)
-	}
-}
-
-func TestDryRunLooksAtSoManyEvents(t *testing.T) {
-	w := newWorld(t)
-	s, c := w.granted(direct)
-	r := w.register(c, s.ID, RegistrationChange{})
-	w.store.Store = &endless{Store: w.store.Store, w: w, source: s}
-	got := must(w.dryRun(t.Context(), r, time.Time{}))(w)
-	if got.Looked < dryRunEvents || got.Looked >= dryRunEvents+storage.MaxPageRows || got.Complete {
-		t.Errorf("dry run of an endless history: %d events, complete %v; want it to end after %d", got.Looked, got.Complete, dryRunEvents)
 	}
 }
 

@@ -527,21 +527,6 @@ func pages[T any](w *world, list func(storage.Place) ([]T, string, error)) []T {
 	return nil
 }
 
-// A terse Store says of a page that it is the last if nothing follows it.
-type terse struct{ storage.Store }
-
-// List implements storage.Store.
-func (s terse) List(ctx context.Context, q storage.Query) (storage.Page, error) {
-	p, err := s.Store.List(ctx, q)
-	if err == nil && p.Next != "" {
-		q.After = p.Next
-		if rest, err := s.Store.List(ctx, q); err == nil && len(rest.Rows) == 0 {
-			p.Next = ""
-		}
-	}
-	return p, err
-}
-
 // A rivalStore has another do something before the first Delete.
 type rivalStore struct {
 	storage.Store
@@ -574,52 +559,4 @@ func (w *world) callbackWith(s gateway.Source, url, query, body string) {
 	if reply.StatusCode/100 != 2 {
 		w.t.Fatalf("callback: %d %s", reply.StatusCode, reply.Body)
 	}
-}
-
-// ticking is a Store whose first list takes a time.
-type ticking struct {
-	storage.Store
-	w    *world
-	by   time.Duration
-	once sync.Once
-}
-
-// List implements storage.Store.
-func (s *ticking) List(ctx context.Context, q storage.Query) (storage.Page, error) {
-	s.once.Do(func() { s.w.pass(s.by) })
-	return s.Store.List(ctx, q)
-}
-
-// endless is a Store in which each shard of a source's events has one more page.
-type endless struct {
-	storage.Store
-	w      *world
-	source gateway.Source
-	mu     sync.Mutex
-	n      int
-}
-
-// List implements storage.Store.
-func (s *endless) List(ctx context.Context, q storage.Query) (storage.Page, error) {
-	if !strings.HasPrefix(q.PK, "E#") {
-		return s.Store.List(ctx, q)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var p storage.Page
-	for range q.Limit {
-		s.n++
-		at := start.Add(-time.Duration(s.n) * time.Millisecond)
-		id, err := gateway.EventID(s.source.ID, "", at, "x")
-		if err != nil {
-			return p, err
-		}
-		data, err := storage.Encode(gateway.EventRow{ID: id, Provider: direct, Type: "delivered", Received: start, Keys: map[string][]string{"label": {""}}})
-		if err != nil {
-			return p, err
-		}
-		p.Rows = append(p.Rows, storage.Row{Key: storage.Key{Table: q.Table, PK: q.PK, SK: id}, Data: data})
-		p.Next = id
-	}
-	return p, nil
 }

@@ -23,6 +23,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/groups"
+	"ringback/shared/history"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -186,7 +187,7 @@ func proveGoesOn(t *testing.T, g *gateway.Gateway, lines []written, told written
 	}); err != nil {
 		t.Errorf("set_http_callback with the code of before: %v", err)
 	}
-	ds, _, err := control.New(next).Deliveries(ctx, c, control.HistoryQuery{Registration: formatRefused})
+	ds, _, err := history.New(control.New(next)).Deliveries(ctx, c, history.Query{Registration: formatRefused})
 	if err != nil || len(ds) == 0 || ds[0].Made == 0 {
 		t.Errorf("deliveries of before: %+v, %v", ds, err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/history"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
@@ -96,7 +97,7 @@ func TestEventWhoseKeyIsUniqueForEverGoesOnAfterACrash(t *testing.T) {
 		worker.Store = g.Store
 		time.Sleep(2 * time.Hour)
 		out.passed(t, worker, path, 0)
-		ds, _, err := control.New(g).Deliveries(t.Context(), c, control.HistoryQuery{Registration: r.ID})
+		ds, _, err := history.New(control.New(g)).Deliveries(t.Context(), c, history.Query{Registration: r.ID})
 		if err != nil || len(ds) != 1 || ds[0].Status != gateway.Succeeded {
 			t.Errorf("deliveries %+v, %v, want the one of the first callback, succeeded", ds, err)
 		}

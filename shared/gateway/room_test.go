@@ -9,6 +9,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/egress"
 	"ringback/shared/gateway"
+	"ringback/shared/history"
 )
 
 // TestEventThatWaitedForRoomGoesByWhatIsKnownThen disables a registration while
@@ -33,7 +34,7 @@ func TestEventThatWaitedForRoomGoesByWhatIsKnownThen(t *testing.T) {
 				leave()
 			}()
 			out.pass(t, worker, path)
-			ds, _, err := control.New(g).Deliveries(t.Context(), c, control.HistoryQuery{Registration: r.ID})
+			ds, _, err := history.New(control.New(g)).Deliveries(t.Context(), c, history.Query{Registration: r.ID})
 			if err != nil || len(ds) != 1 {
 				t.Fatalf("deliveries %+v, %v, want one", ds, err)
 			}
@@ -58,7 +59,7 @@ func TestCrowdedOutDeliveryWaitsForItsTurn(t *testing.T) {
 		r := register(t, g, c, path.source)
 		gateway.Crowd(worker, r.ID, 10*time.Second)
 		out.pass(t, worker, path)
-		ds, _, err := control.New(g).Deliveries(t.Context(), c, control.HistoryQuery{Registration: r.ID})
+		ds, _, err := history.New(control.New(g)).Deliveries(t.Context(), c, history.Query{Registration: r.ID})
 		if err != nil || len(ds) != 1 {
 			t.Fatalf("deliveries %+v, %v, want one", ds, err)
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ringback/shared/control"
+	"ringback/shared/history"
 )
 
 // A plan says what is to be sent.
@@ -160,7 +161,7 @@ func (s *shift) look(ctx context.Context) error {
 			continue // a repeat of what came ten minutes before has no row
 		}
 		r.kept++
-		e, err := control.New(s.w.g).EventOf(ctx, control.Operator(), id)
+		e, err := history.New(control.New(s.w.g)).EventOf(ctx, control.Operator(), id)
 		if err == nil && slices.Contains(ks, keptEvent{id, sha256.Sum256(e.Payload)}) {
 			r.stored++
 		}

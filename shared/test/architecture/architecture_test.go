@@ -76,6 +76,7 @@ func TestRulesCanFail(t *testing.T) {
 		{"gateway with control", wrongImports, "shared/gateway/gateway.go", `import "ringback/shared/control"`, "not among"},
 		{"control with gateway", wrongImports, "shared/control/control.go", `import "ringback/shared/gateway"`, ""},
 		{"control with groups", wrongImports, "shared/control/control.go", `import "ringback/shared/groups"`, "not among"},
+		{"control with history", wrongImports, "shared/control/control.go", `import "ringback/shared/history"`, "not among"},
 		{"groups with transfer", wrongImports, "shared/groups/groups.go", `import "ringback/shared/transfer"`, "not among"},
 		{"app with control", wrongImports, "shared/app/app.go", `import "ringback/shared/control"`, "not among"},
 		{"storage with its test helpers", wrongImports, "shared/storage/store.go", `import "ringback/shared/storage/storagetest"`, "not among"},

@@ -63,6 +63,7 @@ func TestIngestThatImportsMoreIsSeen(t *testing.T) {
 		{"every provider", "shared/app/app.go", `import "ringback/shared/provider/all"`, "shared/provider/all"},
 		{"the API behind another package", "shared/app/app.go", `import "ringback/shared/api"`, "shared/api"},
 		{"control behind another package", "shared/app/app.go", `import "ringback/shared/control"`, "shared/control"},
+		{"history behind the gateway", "shared/app/app.go", `import "ringback/shared/history"`, "shared/history"},
 		{"groups behind the gateway", "shared/app/app.go", `import "ringback/shared/groups"`, "shared/groups"},
 		{"transfer behind the gateway", "shared/app/app.go", `import "ringback/shared/transfer"`, "shared/transfer"},
 		{"SQLite", "shared/app/app.go", `import _ "modernc.org/sqlite"`, "modernc.org/sqlite"},
@@ -154,7 +155,7 @@ func importsOf(tree fs.FS, folder string) (imports []string, err error) {
 // callbacks, and the schedule, can write no tenant and no key.
 var (
 	pathMains = append([]string{"functions/retry"}, ingests...)
-	apiHalf   = []string{"shared/control", "shared/groups", "shared/transfer"}
+	apiHalf   = []string{"shared/control", "shared/history", "shared/groups", "shared/transfer"}
 )
 
 func TestPathReachesNoControl(t *testing.T) { report(t, repository, wrongPath) }

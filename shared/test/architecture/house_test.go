@@ -21,7 +21,7 @@ type room struct {
 // house lists all rooms that import anything; the first that matches counts.
 // The arrows point one way: functions → app and one backend; those → gateway;
 // gateway → egress, storage and the providers' contract. The API's half stands
-// above the gateway: groups and transfer → control → gateway. functions/local has
+// above the gateway: history, groups and transfer → control → gateway. functions/local has
 // the embedded backend and, since it sets up the other on a laptop, the cloud one
 // too; it also plays a tenant, who verifies signatures. A folder that is not listed
 // may import the standard library alone.
@@ -44,7 +44,7 @@ var house = []room{
 
 	{"shared/app", []string{"shared/keyring", "shared/config", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, nil},
 	{"shared/app/samples", []string{"shared/control", "shared/gateway", "shared/provider", "shared/storage"}, nil},
-	{"shared/api", []string{"shared/keyring", "shared/schedule", "shared/control", "shared/groups", "shared/transfer", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{
+	{"shared/api", []string{"shared/keyring", "shared/schedule", "shared/control", "shared/history", "shared/groups", "shared/transfer", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{
 		"github.com/danielgtaylor/huma/v2/", "github.com/hashicorp/golang-lru/v2", "golang.org/x/time/rate",
 	}},
 	{"shared/console", []string{"shared/keyring", "shared/gateway"}, nil},
@@ -64,7 +64,8 @@ var house = []room{
 	{"shared/provider/item", []string{"shared/provider", "shared/provider/jsonscan", "shared/storage"}, nil}, // what rows and messages can hold
 	{"shared/provider/*", []string{"shared/provider", "shared/provider/form", "shared/provider/item", "shared/provider/jsonscan"}, nil},
 
-	{"shared/control", []string{"shared/keyring", "shared/schedule", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
+	{"shared/control", []string{"shared/keyring", "shared/schedule", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, nil},
+	{"shared/history", []string{"shared/control", "shared/gateway", "shared/provider", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
 	{"shared/groups", []string{"shared/keyring", "shared/control", "shared/egress", "shared/gateway", "shared/storage"}, nil},
 	{"shared/transfer", []string{"shared/keyring", "shared/control", "shared/gateway", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
 	{"shared/gateway", []string{"shared/pace", "shared/schedule", "shared/keyring", "shared/egress", "shared/provider", "shared/storage"}, []string{
@@ -82,7 +83,7 @@ var house = []room{
 	// A command that calls the handlers as a main would wire them.
 	{"shared/bench/badinput", []string{
 		"shared/keyring",
-		"shared/control", "shared/transfer", "shared/app", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all", "shared/provider/tencentchat",
+		"shared/control", "shared/history", "shared/transfer", "shared/app", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all", "shared/provider/tencentchat",
 	}, nil},
 	{"shared/bench/mutants", []string{"shared/bench/mutants/mutant"}, nil},
 	{"shared/bench/scale", []string{"shared/keyring", "shared/control", "shared/transfer", "shared/app", "shared/bench/bill", "shared/bench/quantile", "shared/config", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all"}, nil},

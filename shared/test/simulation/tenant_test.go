@@ -7,6 +7,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	past "ringback/shared/history"
 	"ringback/shared/storage"
 )
 
@@ -151,7 +152,7 @@ func (w *world) resend(r *wish) {
 	r.asked = append(r.asked, p.id)
 	w.undertake("resend of "+p.id+" to "+r.id, func(ctx context.Context, g *gateway.Gateway) error {
 		asked++
-		_, err := control.New(g).ResendDelivery(ctx, r.tenant.caller(), gateway.DeliveryID(r.id, p.id))
+		_, err := past.New(control.New(g)).ResendDelivery(ctx, r.tenant.caller(), gateway.DeliveryID(r.id, p.id))
 		return err
 	}, func(err error) {
 		r.repeats = r.repeats || asked > 1

@@ -1,4 +1,4 @@
-package control
+package history
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 )
@@ -60,7 +61,7 @@ func TestMergedPagesJoinToTheWholeInOrder(t *testing.T) {
 		}
 		slices.Sort(want)
 		slices.Reverse(want)
-		q := HistoryQuery{Limit: rapid.IntRange(1, 10).Draw(t, "limit")}
+		q := Query{Limit: rapid.IntRange(1, 10).Draw(t, "limit")}
 		var got []string
 		for range 10_000 {
 			pages := make([]storage.Page, len(parts))
@@ -99,21 +100,21 @@ func TestPartIsReadBetweenItsTimesFromTheCursorOn(t *testing.T) {
 	cursor := event[idNumberChars:]
 	for _, tt := range []struct {
 		name     string
-		q        HistoryQuery
+		q        Query
 		from, to string
 		limit    int
 	}{
-		{"all", HistoryQuery{}, "", "", 50/4 + 8},
-		{"a row a page", HistoryQuery{Limit: 1}, "", "", 1},
-		{"ten rows a page", HistoryQuery{Limit: 10}, "", "", 10},
-		{"the most rows a page", HistoryQuery{Limit: 100}, "", "", 100/4 + 8},
-		{"since a time", HistoryQuery{Since: at}, floor(-8 * 24 * time.Hour), "", 20},
-		{"until a time", HistoryQuery{Until: at}, "", floor(time.Hour), 20},
-		{"from a cursor", HistoryQuery{Cursor: cursor + ".reg_2"}, "", event, 20},
-		{"from the cursor of a registration before", HistoryQuery{Cursor: cursor + ".reg_1"}, "", event, 20},
-		{"from the cursor of a registration after", HistoryQuery{Cursor: cursor + ".reg_3"}, "", event + "~", 20},
-		{"from a cursor, until a time after", HistoryQuery{Cursor: cursor + ".reg_1", Until: at}, "", event, 20},
-		{"from a cursor, until a time before", HistoryQuery{Cursor: cursor + ".reg_1", Until: at.Add(-2 * time.Hour)}, "", floor(-time.Hour), 20},
+		{"all", Query{}, "", "", 50/4 + 8},
+		{"a row a page", Query{Limit: 1}, "", "", 1},
+		{"ten rows a page", Query{Limit: 10}, "", "", 10},
+		{"the most rows a page", Query{Limit: 100}, "", "", 100/4 + 8},
+		{"since a time", Query{Since: at}, floor(-8 * 24 * time.Hour), "", 20},
+		{"until a time", Query{Until: at}, "", floor(time.Hour), 20},
+		{"from a cursor", Query{Cursor: cursor + ".reg_2"}, "", event, 20},
+		{"from the cursor of a registration before", Query{Cursor: cursor + ".reg_1"}, "", event, 20},
+		{"from the cursor of a registration after", Query{Cursor: cursor + ".reg_3"}, "", event + "~", 20},
+		{"from a cursor, until a time after", Query{Cursor: cursor + ".reg_1", Until: at}, "", event, 20},
+		{"from a cursor, until a time before", Query{Cursor: cursor + ".reg_1", Until: at.Add(-2 * time.Hour)}, "", floor(-time.Hour), 20},
 	} {
 		b, err := tt.q.bound(p)
 		if err != nil || b.From != tt.from || b.To != tt.to || b.Limit != tt.limit || !b.Newest || b.PK != p.PK {
@@ -121,18 +122,18 @@ func TestPartIsReadBetweenItsTimesFromTheCursorOn(t *testing.T) {
 		}
 	}
 	for _, cursor := range []string{"\xff.reg_1", "x", strings.Repeat("x", gateway.MaxName) + "."} {
-		if _, err := (HistoryQuery{Cursor: cursor}).bound(p); !errors.Is(err, storage.ErrInvalid) {
+		if _, err := (Query{Cursor: cursor}).bound(p); !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("bound from the cursor %q: %v, want ErrInvalid", cursor, err)
 		}
 	}
-	if _, err := (HistoryQuery{Cursor: strings.Repeat("x", gateway.MaxName-1) + "."}).bound(p); err != nil {
+	if _, err := (Query{Cursor: strings.Repeat("x", gateway.MaxName-1) + "."}).bound(p); err != nil {
 		t.Errorf("bound from the longest cursor: %v", err)
 	}
 }
 
 func TestPageNeverEndsBeforeWhereItBegan(t *testing.T) {
 	parts := []part{{id: "reg_1", source: "src-00000001"}}
-	q := HistoryQuery{Cursor: "b.reg_1"}
+	q := Query{Cursor: "b.reg_1"}
 	at := gateway.EventIDPrefix + "00000001"
 	for _, tt := range []struct{ next, want string }{
 		{at + "a", "a.reg_1"},
@@ -155,11 +156,14 @@ func TestPartsAreReadSoManyAtOnce(t *testing.T) {
 		}
 		began := time.Now()
 		parts := slices.Repeat([]part{{storage.Query{Table: storage.Deliveries, PK: "D#reg_1#0"}, "reg_1", "src-00000001"}}, 2*readsAtOnce)
-		if _, _, err := New(g).merge(t.Context(), parts, HistoryQuery{}); err != nil || time.Since(began) != 2*time.Second {
+		if _, _, err := New(control.New(g)).merge(t.Context(), parts, Query{}); err != nil || time.Since(began) != 2*time.Second {
 			t.Errorf("%d lists of a second took %v, %v; want 2s", len(parts), time.Since(began), err)
 		}
 	})
 }
+
+// idle is a Queue that nobody asks.
+type idle struct{ storage.Queue }
 
 // slowLists is a Store whose lists take a second.
 type slowLists struct{ storage.Store }
@@ -173,7 +177,7 @@ func (slowLists) List(context.Context, storage.Query) (storage.Page, error) {
 func TestCursorThatNoPageEndedWithIsRefused(t *testing.T) {
 	p := part{storage.Query{Table: storage.Deliveries, PK: "D#reg_1"}, "reg_1", "src-00000001"}
 	for _, cursor := range []string{"x", strings.Repeat("x", 300) + ".y"} {
-		if _, err := (HistoryQuery{Cursor: cursor}).bound(p); err == nil {
+		if _, err := (Query{Cursor: cursor}).bound(p); err == nil {
 			t.Errorf("cursor of %d characters: no error", len(cursor))
 		}
 	}

@@ -1,6 +1,7 @@
-package control
+package history
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
@@ -45,7 +47,7 @@ func (w *world) deliveryOf(r gateway.Registration, event string, d gateway.Deliv
 }
 
 // allOf returns the ids that all pages of a history list hold.
-func allOf[T any](w *world, q HistoryQuery, list func(HistoryQuery) ([]T, string, error), id func(T) string) []string {
+func allOf[T any](w *world, q Query, list func(Query) ([]T, string, error), id func(T) string) []string {
 	w.t.Helper()
 	out := []string{}
 	for range 1_000 {
@@ -60,19 +62,19 @@ func allOf[T any](w *world, q HistoryQuery, list func(HistoryQuery) ([]T, string
 	return nil
 }
 
-func (w *world) listEvents(c Caller, q HistoryQuery) []string {
+func (w *world) listEvents(c control.Caller, q Query) []string {
 	w.t.Helper()
-	return allOf(w, q, func(q HistoryQuery) ([]ListedEvent, string, error) { return w.Events(w.t.Context(), c, q) }, func(l ListedEvent) string { return l.ID })
+	return allOf(w, q, func(q Query) ([]Event, string, error) { return w.Events(w.t.Context(), c, q) }, func(l Event) string { return l.ID })
 }
 
-func (w *world) listDeliveries2(c Caller, q HistoryQuery) []string {
+func (w *world) listDeliveries2(c control.Caller, q Query) []string {
 	w.t.Helper()
-	return allOf(w, q, func(q HistoryQuery) ([]ListedDelivery, string, error) { return w.Deliveries(w.t.Context(), c, q) }, func(l ListedDelivery) string { return l.ID })
+	return allOf(w, q, func(q Query) ([]Delivery, string, error) { return w.Deliveries(w.t.Context(), c, q) }, func(l Delivery) string { return l.ID })
 }
 
 func TestPageHasItsLimit(t *testing.T) {
 	for limit, want := range map[int]int{-1: 50, 0: 50, 1: 1, 2: 2, 100: 100, 101: 100} {
-		if got := (HistoryQuery{Limit: limit}).limit(); got != want {
+		if got := (Query{Limit: limit}).limit(); got != want {
 			t.Errorf("limit of %d: %d, want %d", limit, got, want)
 		}
 	}
@@ -82,21 +84,21 @@ func TestSinceIsInclusiveAndUntilIsNot(t *testing.T) {
 	at := start
 	for _, tt := range []struct {
 		name string
-		q    HistoryQuery
+		q    Query
 		want bool
 	}{
-		{"no condition", HistoryQuery{}, true},
-		{"since then", HistoryQuery{Since: at}, true},
-		{"since a moment later", HistoryQuery{Since: at.Add(1)}, false},
-		{"since a moment before", HistoryQuery{Since: at.Add(-1)}, true},
-		{"until then", HistoryQuery{Until: at}, false},
-		{"until a moment later", HistoryQuery{Until: at.Add(1)}, true},
-		{"between", HistoryQuery{Since: at, Until: at.Add(1)}, true},
-		{"its type", HistoryQuery{Type: "sent"}, true},
-		{"the beginning of its type", HistoryQuery{Type: "se*"}, true},
-		{"another type", HistoryQuery{Type: "delivered"}, false},
-		{"its type at another time", HistoryQuery{Type: "sent", Until: at}, false},
-		{"another type at its time", HistoryQuery{Type: "delivered", Since: at}, false},
+		{"no condition", Query{}, true},
+		{"since then", Query{Since: at}, true},
+		{"since a moment later", Query{Since: at.Add(1)}, false},
+		{"since a moment before", Query{Since: at.Add(-1)}, true},
+		{"until then", Query{Until: at}, false},
+		{"until a moment later", Query{Until: at.Add(1)}, true},
+		{"between", Query{Since: at, Until: at.Add(1)}, true},
+		{"its type", Query{Type: "sent"}, true},
+		{"the beginning of its type", Query{Type: "se*"}, true},
+		{"another type", Query{Type: "delivered"}, false},
+		{"its type at another time", Query{Type: "sent", Until: at}, false},
+		{"another type at its time", Query{Type: "delivered", Since: at}, false},
 	} {
 		if got := tt.q.wants("sent", at); got != tt.want {
 			t.Errorf("%s: wants = %v, want %v", tt.name, got, tt.want)
@@ -117,43 +119,43 @@ func TestEventsOfASourceAreListedNewestFirst(t *testing.T) {
 	at := func(n int) time.Time { return first.Add(time.Duration(n) * time.Minute) }
 	for _, tt := range []struct {
 		name string
-		q    HistoryQuery
+		q    Query
 		want []string
 	}{
-		{"all", HistoryQuery{}, ids},
-		{"one a page", HistoryQuery{Limit: 1}, ids},
-		{"five a page", HistoryQuery{Limit: 5}, ids},
-		{"since one came", HistoryQuery{Since: at(10)}, ids[10:]},
-		{"since just after one came", HistoryQuery{Since: at(10).Add(time.Millisecond)}, ids[11:]},
-		{"until one came", HistoryQuery{Until: at(10)}, ids[:10]},
-		{"until just after one came", HistoryQuery{Until: at(10).Add(time.Millisecond)}, ids[:11]},
-		{"between", HistoryQuery{Since: at(3), Until: at(5), Limit: 1}, ids[3:5]},
-		{"of a type", HistoryQuery{Type: "sent", Since: at(4), Until: at(9)}, []string{ids[4], ids[6], ids[8]}},
-		{"of a type that none has", HistoryQuery{Type: "read"}, []string{}},
+		{"all", Query{}, ids},
+		{"one a page", Query{Limit: 1}, ids},
+		{"five a page", Query{Limit: 5}, ids},
+		{"since one came", Query{Since: at(10)}, ids[10:]},
+		{"since just after one came", Query{Since: at(10).Add(time.Millisecond)}, ids[11:]},
+		{"until one came", Query{Until: at(10)}, ids[:10]},
+		{"until just after one came", Query{Until: at(10).Add(time.Millisecond)}, ids[:11]},
+		{"between", Query{Since: at(3), Until: at(5), Limit: 1}, ids[3:5]},
+		{"of a type", Query{Type: "sent", Since: at(4), Until: at(9)}, []string{ids[4], ids[6], ids[8]}},
+		{"of a type that none has", Query{Type: "read"}, []string{}},
 	} {
 		tt.q.Source = s.ID
 		want := slices.Clone(tt.want)
 		slices.Reverse(want)
-		if got := w.listEvents(Operator(), tt.q); !slices.Equal(got, want) {
+		if got := w.listEvents(control.Operator(), tt.q); !slices.Equal(got, want) {
 			t.Errorf("events, %s: %d, want %d", tt.name, len(got), len(want))
 		}
 	}
 	w.pass(w.gw.Kept.History - time.Minute*2)
-	if got := w.listEvents(Operator(), HistoryQuery{Source: s.ID}); len(got) != 2 {
+	if got := w.listEvents(control.Operator(), Query{Source: s.ID}); len(got) != 2 {
 		t.Errorf("events when all but two have expired: %d, want 2", len(got))
 	}
-	if got, next, err := w.Events(t.Context(), Operator(), HistoryQuery{Source: "no source"}); len(got) != 0 || next != "" || err != nil {
+	if got, next, err := w.Events(t.Context(), control.Operator(), Query{Source: "no source"}); len(got) != 0 || next != "" || err != nil {
 		t.Errorf("events of what is no source: %v, %q, %v, want none", got, next, err)
 	}
-	_, _, err := w.Events(t.Context(), Operator(), HistoryQuery{})
-	w.wantErr("events of nothing", err, ErrUnreadable)
-	_, _, err = w.Events(t.Context(), Operator(), HistoryQuery{Source: s.ID, Cursor: "x"})
+	_, _, err := w.Events(t.Context(), control.Operator(), Query{})
+	w.wantErr("events of nothing", err, control.ErrUnreadable)
+	_, _, err = w.Events(t.Context(), control.Operator(), Query{Source: s.ID, Cursor: "x"})
 	w.wantErr("events after a cursor that is none", err, storage.ErrInvalid)
 	w.store.failAt(3)
-	_, _, err = w.Events(t.Context(), Operator(), HistoryQuery{Source: s.ID})
+	_, _, err = w.Events(t.Context(), control.Operator(), Query{Source: s.ID})
 	w.wantErr("events without a Store", err, errStore)
 	w.store.failAt(1)
-	_, _, err = w.Events(t.Context(), Operator(), HistoryQuery{Source: "no source"})
+	_, _, err = w.Events(t.Context(), control.Operator(), Query{Source: "no source"})
 	w.wantErr("events of what is no source, without a Store", err, nil)
 	_, err = w.readEvents(t.Context(), nil)
 	w.wantErr("readEvents of none, without a Store", err, nil)
@@ -162,12 +164,12 @@ func TestEventsOfASourceAreListedNewestFirst(t *testing.T) {
 func TestHistoryOfANewerReleaseIsNotPassedOver(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
-	r := w.register(c, s.ID, RegistrationChange{})
+	r := w.register(c, s.ID, control.RegistrationChange{})
 	id := w.eventAt(s, "1", w.now, gateway.EventRow{Type: "sent"})
 	w.deliveryOf(r, id, gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Succeeded})
 	w.newer(must(gateway.EventKey(id))(w))
-	for name, c := range map[string]Caller{"the operator": Operator(), "a tenant": c} {
-		if es, _, err := w.Events(t.Context(), c, HistoryQuery{Source: s.ID}); err == nil {
+	for name, c := range map[string]control.Caller{"the operator": control.Operator(), "a tenant": c} {
+		if es, _, err := w.Events(t.Context(), c, Query{Source: s.ID}); err == nil {
 			t.Errorf("events by %s = %+v, want an error", name, es)
 		}
 		if e, err := w.EventOf(t.Context(), c, id); err == nil || isError(err, storage.ErrNotFound) {
@@ -175,11 +177,11 @@ func TestHistoryOfANewerReleaseIsNotPassedOver(t *testing.T) {
 		}
 	}
 	w.put(must(gateway.EventKey(id))(w), gateway.EventRow{ID: "no id", Received: w.now})
-	if es, _, err := w.Events(t.Context(), Operator(), HistoryQuery{Source: s.ID}); err == nil {
+	if es, _, err := w.Events(t.Context(), control.Operator(), Query{Source: s.ID}); err == nil {
 		t.Errorf("events with one whose id is none = %+v, want an error", es)
 	}
 	w.newer(gateway.DeliveryKey(r.ID, id))
-	if ds, _, err := w.Deliveries(t.Context(), c, HistoryQuery{}); err == nil {
+	if ds, _, err := w.Deliveries(t.Context(), c, Query{}); err == nil {
 		t.Errorf("deliveries with one of a newer release = %+v, want an error", ds)
 	}
 	w.newer(gateway.HealthKey(r.ID))
@@ -187,16 +189,12 @@ func TestHistoryOfANewerReleaseIsNotPassedOver(t *testing.T) {
 		t.Errorf("Healths with one of a newer release = %+v, want an error", hs)
 	}
 	w.newer(gateway.RegistrationKey(r.ID))
-	if rs, err := w.readRegistrations(t.Context(), []string{r.ID}); err == nil {
-		t.Errorf("readRegistrations of one of a newer release = %+v, want an error", rs)
+	if rs, err := w.ReadRegistrations(t.Context(), []string{r.ID}); err == nil {
+		t.Errorf("ReadRegistrations of one of a newer release = %+v, want an error", rs)
 	}
 	w.newer(gateway.OfTenant(c.Tenant, "R", r.ID))
-	if ds, _, err := w.Deliveries(t.Context(), c, HistoryQuery{}); err == nil {
+	if ds, _, err := w.Deliveries(t.Context(), c, Query{}); err == nil {
 		t.Errorf("deliveries of a tenant with a registration of a newer release = %+v, want an error", ds)
-	}
-	w.newer(gateway.FanOutKey(id, 0))
-	if ids, err := w.fannedOutTo(t.Context(), gateway.EventRow{ID: id, Long: true}); err == nil {
-		t.Errorf("fannedOutTo with a chunk of a newer release = %v, want an error", ids)
 	}
 }
 
@@ -232,7 +230,7 @@ func TestEventOfAProvidersTimeIsListedByItsReceipt(t *testing.T) {
 	early := put("a week early", start.Add(-8*24*time.Hour), start)
 	late := put("an hour late", start.Add(time.Hour-time.Millisecond), start)
 	put("too early", start.Add(-8*24*time.Hour-time.Millisecond), start)
-	got := w.listEvents(Operator(), HistoryQuery{Source: s.ID, Since: start, Until: start.Add(time.Millisecond)})
+	got := w.listEvents(control.Operator(), Query{Source: s.ID, Since: start, Until: start.Add(time.Millisecond)})
 	if !slices.Equal(got, []string{late, early}) {
 		t.Errorf("events that came at a time: %v, want %v", got, []string{late, early})
 	}
@@ -244,8 +242,8 @@ func TestEventsOfATenantAreThoseOfItsDeliveries(t *testing.T) {
 	w.grant(s.ID, c, gateway.Match{"label": {"other"}})
 	another := w.tenant()
 	w.grant(s.ID, another, nil)
-	a, b := w.register(c, s.ID, RegistrationChange{}), w.register(c, s.ID, RegistrationChange{})
-	theirs := w.register(another, s.ID, RegistrationChange{})
+	a, b := w.register(c, s.ID, control.RegistrationChange{}), w.register(c, s.ID, control.RegistrationChange{})
+	theirs := w.register(another, s.ID, control.RegistrationChange{})
 	var both, one []string
 	for n := range 15 {
 		w.pass(time.Minute)
@@ -269,33 +267,33 @@ func TestEventsOfATenantAreThoseOfItsDeliveries(t *testing.T) {
 		slices.Reverse(ids)
 	}
 	for _, limit := range []int{0, 1, 2, 3} {
-		if got := w.listEvents(c, HistoryQuery{Limit: limit}); !slices.Equal(got, mine) {
+		if got := w.listEvents(c, Query{Limit: limit}); !slices.Equal(got, mine) {
 			t.Errorf("events of a tenant, %d a page: %d, want %d", limit, len(got), len(mine))
 		}
 	}
-	if got := w.listEvents(c, HistoryQuery{Registration: a.ID}); !slices.Equal(got, both) {
+	if got := w.listEvents(c, Query{Registration: a.ID}); !slices.Equal(got, both) {
 		t.Errorf("events of a registration: %d, want %d", len(got), len(both))
 	}
-	for name, q := range map[string]HistoryQuery{"a tenant": {Tenant: c.Tenant}, "a registration": {Registration: b.ID}} {
-		if got := w.listEvents(Operator(), q); !slices.Equal(got, mine) {
+	for name, q := range map[string]Query{"a tenant": {Tenant: c.Tenant}, "a registration": {Registration: b.ID}} {
+		if got := w.listEvents(control.Operator(), q); !slices.Equal(got, mine) {
 			t.Errorf("events of %s, by the operator: %d, want %d", name, len(got), len(mine))
 		}
 	}
-	_, _, err := w.Events(t.Context(), c, HistoryQuery{Registration: theirs.ID})
+	_, _, err := w.Events(t.Context(), c, Query{Registration: theirs.ID})
 	w.wantErr("events of another's registration", err, storage.ErrNotFound)
-	_, _, err = w.Events(t.Context(), c, HistoryQuery{Tenant: another.Tenant})
+	_, _, err = w.Events(t.Context(), c, Query{Tenant: another.Tenant})
 	w.wantErr("events of another tenant", err, storage.ErrNotFound)
-	_, _, err = w.Events(t.Context(), c, HistoryQuery{Cursor: "x"})
+	_, _, err = w.Events(t.Context(), c, Query{Cursor: "x"})
 	w.wantErr("events after a cursor that is none", err, storage.ErrInvalid)
 
 	w.ok(w.store.Delete(t.Context(), must(gateway.EventKey(mine[0]))(w), storage.AnyRev))
-	if got := w.listEvents(c, HistoryQuery{}); !slices.Equal(got, mine[1:]) {
+	if got := w.listEvents(c, Query{}); !slices.Equal(got, mine[1:]) {
 		t.Errorf("events when one is gone: %d, want %d", len(got), len(mine)-1)
 	}
 	w.wantFaultsTold("Events", func() deed {
 		w.ok(w.gw.Publish(t.Context(), s.ID)) // what is known of its grants is old
 		return deed{do: func() error {
-			_, _, err := w.Events(t.Context(), c, HistoryQuery{Limit: 1, Registration: a.ID})
+			_, _, err := w.Events(t.Context(), c, Query{Limit: 1, Registration: a.ID})
 			return err
 		}}
 	})
@@ -305,23 +303,23 @@ func TestEventThatNoGrantCoversIsHidden(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.source(direct), w.tenant()
 	gr := w.grant(s.ID, c, nil)
-	a, b := w.register(c, s.ID, RegistrationChange{}), w.register(c, s.ID, RegistrationChange{})
+	a, b := w.register(c, s.ID, control.RegistrationChange{}), w.register(c, s.ID, control.RegistrationChange{})
 	id := w.eventAt(s, "1", w.now, gateway.EventRow{Type: "sent", Label: "l", Query: "q", ContentType: "ct", Keys: map[string][]string{"label": {"l"}}})
 	d := gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Succeeded}
 	w.deliveryOf(a, id, d)
 	w.deliveryOf(b, id, d)
-	want := ListedEvent{
+	want := Event{
 		Event: provider.Event{
 			ID: id, Source: s.ID, Provider: direct, Type: "sent", Received: w.now, Label: "l", Query: "q", ContentType: "ct",
 			Keys: map[string][]string{"label": {"l"}}, Payload: []byte(`{"message_uuid":"m"}`),
 		},
 		Size: 20,
 	}
-	see := func(what string, c Caller, want ListedEvent) {
+	see := func(what string, c control.Caller, want Event) {
 		t.Helper()
-		es, _, err := w.Events(t.Context(), c, HistoryQuery{Tenant: a.Tenant})
+		es, _, err := w.Events(t.Context(), c, Query{Tenant: a.Tenant})
 		if w.ok(err); len(es) != 1 || cmp.Diff(want, es[0]) != "" {
-			t.Errorf("%s: events (-want +got):\n%s", what, cmp.Diff([]ListedEvent{want}, es))
+			t.Errorf("%s: events (-want +got):\n%s", what, cmp.Diff([]Event{want}, es))
 		}
 		e, err := w.EventOf(t.Context(), c, id)
 		if w.ok(err); cmp.Diff(want, e) != "" {
@@ -329,10 +327,10 @@ func TestEventThatNoGrantCoversIsHidden(t *testing.T) {
 		}
 	}
 	see("granted", c, want)
-	see("by the operator", Operator(), want)
+	see("by the operator", control.Operator(), want)
 	w.ok(w.DeleteGrant(t.Context(), s.ID, gr.ID))
-	see("by the operator, without a grant", Operator(), want)
-	hidden := ListedEvent{Event: provider.Event{ID: id, Source: s.ID, Provider: direct, Type: "sent", Received: w.now}, Hidden: true}
+	see("by the operator, without a grant", control.Operator(), want)
+	hidden := Event{Event: provider.Event{ID: id, Source: s.ID, Provider: direct, Type: "sent", Received: w.now}, Hidden: true}
 	see("without a grant", c, hidden)
 	w.grant(s.ID, c, nil)
 	er, _ := w.event(id)
@@ -350,11 +348,11 @@ func TestEventIsWhoseHasADelivery(t *testing.T) {
 	s, c := w.granted(direct)
 	other := w.tenant()
 	w.grant(s.ID, other, nil)
-	r, none := w.register(c, s.ID, RegistrationChange{}), w.register(other, s.ID, RegistrationChange{})
-	w.register(c, s.ID, RegistrationChange{})
+	r, none := w.register(c, s.ID, control.RegistrationChange{}), w.register(other, s.ID, control.RegistrationChange{})
+	w.register(c, s.ID, control.RegistrationChange{})
 	id := w.eventAt(s, "1", w.now, gateway.EventRow{Type: "sent", Keys: map[string][]string{"label": {""}}})
 	w.deliveryOf(r, id, gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Succeeded})
-	get := func(what string, c Caller, id string, want error) {
+	get := func(what string, c control.Caller, id string, want error) {
 		t.Helper()
 		l, err := w.EventOf(t.Context(), c, id)
 		if w.wantErr("EventOf "+what, err, want); err == nil && (l.ID != id || l.Hidden || len(l.Payload) == 0) {
@@ -362,10 +360,10 @@ func TestEventIsWhoseHasADelivery(t *testing.T) {
 		}
 	}
 	get("the tenant's", c, id, nil)
-	get("the tenant's, by the operator", Operator(), id, nil)
+	get("the tenant's, by the operator", control.Operator(), id, nil)
 	get("another's", other, id, storage.ErrNotFound)
 	get("what is no id", c, "evt_1", storage.ErrNotFound)
-	get("what is no id, by the operator", Operator(), "", storage.ErrNotFound)
+	get("what is no id, by the operator", control.Operator(), "", storage.ErrNotFound)
 	get("one that is not there", c, must(gateway.EventID(s.ID, "", w.now, "2"))(w), storage.ErrNotFound)
 	w.ok(w.DeleteRegistration(t.Context(), c, r.ID))
 	get("of a removed registration", c, id, nil)
@@ -377,9 +375,9 @@ func TestEventIsWhoseHasADelivery(t *testing.T) {
 		return deed{do: func() error { return second(w.EventOf(t.Context(), c, id)) }}
 	})
 	w.pass(w.gw.Kept.History - time.Millisecond)
-	get("that ends in a moment", Operator(), id, nil)
+	get("that ends in a moment", control.Operator(), id, nil)
 	w.pass(time.Millisecond)
-	get("that has expired", Operator(), id, storage.ErrNotFound)
+	get("that has expired", control.Operator(), id, storage.ErrNotFound)
 }
 
 func TestPayloadIsShownAsJSON(t *testing.T) {
@@ -436,8 +434,8 @@ func TestDeliveriesAreListedNewestFirst(t *testing.T) {
 	w.grant(other.ID, c, nil)
 	another := w.tenant()
 	w.grant(s.ID, another, nil)
-	a, b, elsewhere := w.register(c, s.ID, RegistrationChange{}), w.register(c, s.ID, RegistrationChange{}), w.register(c, other.ID, RegistrationChange{})
-	theirs := w.register(another, s.ID, RegistrationChange{})
+	a, b, elsewhere := w.register(c, s.ID, control.RegistrationChange{}), w.register(c, s.ID, control.RegistrationChange{}), w.register(c, other.ID, control.RegistrationChange{})
+	theirs := w.register(another, s.ID, control.RegistrationChange{})
 	type delivery struct {
 		id, registration, source, event, typ string
 		status                               gateway.Status
@@ -464,18 +462,18 @@ func TestDeliveriesAreListedNewestFirst(t *testing.T) {
 	at := func(n int) time.Time { return start.Add(time.Duration(n) * time.Minute) }
 	for _, tt := range []struct {
 		name string
-		q    HistoryQuery
+		q    Query
 		is   func(delivery) bool
 	}{
-		{"all", HistoryQuery{}, func(delivery) bool { return true }},
-		{"of a registration", HistoryQuery{Registration: a.ID}, func(d delivery) bool { return d.registration == a.ID }},
-		{"on a source", HistoryQuery{Source: other.ID}, func(d delivery) bool { return d.source == other.ID }},
-		{"that succeeded", HistoryQuery{Status: gateway.Succeeded}, func(d delivery) bool { return d.status == gateway.Succeeded }},
-		{"that failed", HistoryQuery{Status: gateway.Failed}, func(d delivery) bool { return d.status == gateway.Failed }},
-		{"that wait", HistoryQuery{Status: gateway.Pending, Registration: b.ID}, func(d delivery) bool { return d.status == gateway.Pending && d.registration == b.ID }},
-		{"of a type", HistoryQuery{Type: "del*"}, func(d delivery) bool { return d.typ == "delivered" }},
-		{"since one came", HistoryQuery{Since: at(7)}, func(d delivery) bool { return !d.at.Before(at(7)) }},
-		{"until one came", HistoryQuery{Until: at(7)}, func(d delivery) bool { return d.at.Before(at(7)) }},
+		{"all", Query{}, func(delivery) bool { return true }},
+		{"of a registration", Query{Registration: a.ID}, func(d delivery) bool { return d.registration == a.ID }},
+		{"on a source", Query{Source: other.ID}, func(d delivery) bool { return d.source == other.ID }},
+		{"that succeeded", Query{Status: gateway.Succeeded}, func(d delivery) bool { return d.status == gateway.Succeeded }},
+		{"that failed", Query{Status: gateway.Failed}, func(d delivery) bool { return d.status == gateway.Failed }},
+		{"that wait", Query{Status: gateway.Pending, Registration: b.ID}, func(d delivery) bool { return d.status == gateway.Pending && d.registration == b.ID }},
+		{"of a type", Query{Type: "del*"}, func(d delivery) bool { return d.typ == "delivered" }},
+		{"since one came", Query{Since: at(7)}, func(d delivery) bool { return !d.at.Before(at(7)) }},
+		{"until one came", Query{Until: at(7)}, func(d delivery) bool { return d.at.Before(at(7)) }},
 	} {
 		var want []string
 		for _, d := range all {
@@ -490,23 +488,23 @@ func TestDeliveriesAreListedNewestFirst(t *testing.T) {
 			}
 		}
 	}
-	for name, q := range map[string]HistoryQuery{"a tenant": {Tenant: c.Tenant}} {
-		if got := w.listDeliveries2(Operator(), q); len(got) != len(all) {
+	for name, q := range map[string]Query{"a tenant": {Tenant: c.Tenant}} {
+		if got := w.listDeliveries2(control.Operator(), q); len(got) != len(all) {
 			t.Errorf("deliveries of %s, by the operator: %d, want %d", name, len(got), len(all))
 		}
 	}
 	event := all[0].event
 	for name, tt := range map[string]struct {
-		c    Caller
-		q    HistoryQuery
+		c    control.Caller
+		q    Query
 		want int
 	}{
-		"a tenant":                             {c, HistoryQuery{Event: all[2].event}, count(all, func(d delivery) bool { return d.event == all[2].event })},
-		"a tenant, of another status":          {c, HistoryQuery{Event: event, Status: gateway.Cancelled}, 0},
-		"the operator":                         {Operator(), HistoryQuery{Event: event}, count(all, func(d delivery) bool { return d.event == event })},
-		"the operator, of a tenant":            {Operator(), HistoryQuery{Event: all[len(all)-1].event, Tenant: another.Tenant}, 1},
-		"another tenant":                       {another, HistoryQuery{Event: all[len(all)-1].event}, 1},
-		"a tenant, by one of its registration": {c, HistoryQuery{Event: all[len(all)-1].event, Registration: a.ID}, 1},
+		"a tenant":                             {c, Query{Event: all[2].event}, count(all, func(d delivery) bool { return d.event == all[2].event })},
+		"a tenant, of another status":          {c, Query{Event: event, Status: gateway.Cancelled}, 0},
+		"the operator":                         {control.Operator(), Query{Event: event}, count(all, func(d delivery) bool { return d.event == event })},
+		"the operator, of a tenant":            {control.Operator(), Query{Event: all[len(all)-1].event, Tenant: another.Tenant}, 1},
+		"another tenant":                       {another, Query{Event: all[len(all)-1].event}, 1},
+		"a tenant, by one of its registration": {c, Query{Event: all[len(all)-1].event, Registration: a.ID}, 1},
 	} {
 		ds, next, err := w.Deliveries(t.Context(), tt.c, tt.q)
 		if err != nil || next != "" || len(ds) != tt.want {
@@ -514,31 +512,31 @@ func TestDeliveriesAreListedNewestFirst(t *testing.T) {
 		}
 	}
 	for name, tt := range map[string]struct {
-		c    Caller
-		q    HistoryQuery
+		c    control.Caller
+		q    Query
 		want error
 	}{
-		"nothing":                        {Operator(), HistoryQuery{}, ErrUnreadable},
-		"a source alone":                 {Operator(), HistoryQuery{Source: s.ID}, ErrUnreadable},
-		"another's registration":         {another, HistoryQuery{Registration: a.ID}, storage.ErrNotFound},
-		"another tenant":                 {another, HistoryQuery{Tenant: c.Tenant}, storage.ErrNotFound},
-		"what is no event":               {c, HistoryQuery{Event: "evt_1"}, storage.ErrNotFound},
-		"what is no event, of one":       {c, HistoryQuery{Event: "evt_1", Registration: a.ID}, storage.ErrNotFound},
-		"no event, by the operator":      {Operator(), HistoryQuery{Event: must(gateway.EventID(s.ID, "", w.now, "none"))(w)}, storage.ErrNotFound},
-		"after a cursor that is none":    {c, HistoryQuery{Cursor: "x"}, storage.ErrInvalid},
-		"after a cursor that is no text": {c, HistoryQuery{Cursor: "\xff.\xff"}, storage.ErrInvalid},
+		"nothing":                        {control.Operator(), Query{}, control.ErrUnreadable},
+		"a source alone":                 {control.Operator(), Query{Source: s.ID}, control.ErrUnreadable},
+		"another's registration":         {another, Query{Registration: a.ID}, storage.ErrNotFound},
+		"another tenant":                 {another, Query{Tenant: c.Tenant}, storage.ErrNotFound},
+		"what is no event":               {c, Query{Event: "evt_1"}, storage.ErrNotFound},
+		"what is no event, of one":       {c, Query{Event: "evt_1", Registration: a.ID}, storage.ErrNotFound},
+		"no event, by the operator":      {control.Operator(), Query{Event: must(gateway.EventID(s.ID, "", w.now, "none"))(w)}, storage.ErrNotFound},
+		"after a cursor that is none":    {c, Query{Cursor: "x"}, storage.ErrInvalid},
+		"after a cursor that is no text": {c, Query{Cursor: "\xff.\xff"}, storage.ErrInvalid},
 	} {
 		_, _, err := w.Deliveries(t.Context(), tt.c, tt.q)
 		w.wantErr("deliveries of "+name, err, tt.want)
 	}
-	for name, q := range map[string]HistoryQuery{"open ones": {Registration: a.ID, Status: gateway.Failed}, "an event's": {Event: event}, "an event's by its registration": {Event: event, Registration: all[0].registration}} {
+	for name, q := range map[string]Query{"open ones": {Registration: a.ID, Status: gateway.Failed}, "an event's": {Event: event}, "an event's by its registration": {Event: event, Registration: all[0].registration}} {
 		w.wantFaultsTold("Deliveries of "+name, func() deed {
 			return deed{do: func() error { _, _, err := w.Deliveries(t.Context(), c, q); return err }}
 		})
 	}
 	w.wantFaultsTold("Deliveries of an event, by the operator", func() deed {
 		return deed{do: func() error {
-			_, _, err := w.Deliveries(t.Context(), Operator(), HistoryQuery{Event: event})
+			_, _, err := w.Deliveries(t.Context(), control.Operator(), Query{Event: event})
 			return err
 		}}
 	})
@@ -557,7 +555,7 @@ func count[T any](vs []T, is func(T) bool) int {
 func TestExpiredDeliveryIsNotListed(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
-	r := w.register(c, s.ID, RegistrationChange{})
+	r := w.register(c, s.ID, control.RegistrationChange{})
 	event := w.eventAt(s, "1", w.now, gateway.EventRow{Type: "sent"})
 	w.deliveryOf(r, event, gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Failed})
 	for _, tt := range []struct {
@@ -565,7 +563,7 @@ func TestExpiredDeliveryIsNotListed(t *testing.T) {
 		want int
 	}{{w.gw.Kept.History - time.Millisecond, 1}, {time.Millisecond, 0}} {
 		w.pass(tt.pass)
-		for name, q := range map[string]HistoryQuery{"all": {}, "failed ones": {Status: gateway.Failed}, "of the event": {Event: event}} {
+		for name, q := range map[string]Query{"all": {}, "failed ones": {Status: gateway.Failed}, "of the event": {Event: event}} {
 			if ds, _, err := w.Deliveries(t.Context(), c, q); err != nil || len(ds) != tt.want {
 				t.Errorf("deliveries, %s, %v after it came: %d, %v, want %d", name, w.now.Sub(start), len(ds), err, tt.want)
 			}
@@ -576,7 +574,7 @@ func TestExpiredDeliveryIsNotListed(t *testing.T) {
 func TestDeliveryIsShownAsItsRegistrationStands(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
-	disabled, removed := w.register(c, s.ID, RegistrationChange{}), w.register(c, s.ID, RegistrationChange{})
+	disabled, removed := w.register(c, s.ID, control.RegistrationChange{}), w.register(c, s.ID, control.RegistrationChange{})
 	w.ok(second(w.DisableRegistration(t.Context(), c, disabled.ID)))
 	event := w.eventAt(s, "1", w.now, gateway.EventRow{Type: "sent"})
 	d := gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Pending}
@@ -584,30 +582,30 @@ func TestDeliveryIsShownAsItsRegistrationStands(t *testing.T) {
 	w.ok(w.DeleteRegistration(t.Context(), c, removed.ID))
 	for _, tt := range []struct {
 		name   string
-		q      HistoryQuery
+		q      Query
 		id     string
 		status gateway.Status
 	}{
-		{"held", HistoryQuery{Status: gateway.Held}, held, gateway.Held},
-		{"of the removed one", HistoryQuery{Registration: removed.ID}, cancelled, gateway.Cancelled},
-		{"of the removed one, cancelled", HistoryQuery{Registration: removed.ID, Status: gateway.Cancelled}, cancelled, gateway.Cancelled},
+		{"held", Query{Status: gateway.Held}, held, gateway.Held},
+		{"of the removed one", Query{Registration: removed.ID}, cancelled, gateway.Cancelled},
+		{"of the removed one, cancelled", Query{Registration: removed.ID, Status: gateway.Cancelled}, cancelled, gateway.Cancelled},
 	} {
 		ds, _, err := w.Deliveries(t.Context(), c, tt.q)
 		if err != nil || len(ds) != 1 || ds[0].ID != tt.id || ds[0].Shown != tt.status || ds[0].Status != gateway.Pending {
 			t.Errorf("deliveries, %s: %+v, %v, want one that is shown as %s", tt.name, ds, err, tt.status)
 		}
 	}
-	if ds, _, err := w.Deliveries(t.Context(), c, HistoryQuery{Status: gateway.Pending}); err != nil || len(ds) != 0 {
+	if ds, _, err := w.Deliveries(t.Context(), c, Query{Status: gateway.Pending}); err != nil || len(ds) != 0 {
 		t.Errorf("deliveries that wait: %+v, %v, want none", ds, err)
 	}
-	if ds, _, err := w.Deliveries(t.Context(), c, HistoryQuery{Event: event}); err != nil || len(ds) != 2 {
+	if ds, _, err := w.Deliveries(t.Context(), c, Query{Event: event}); err != nil || len(ds) != 2 {
 		t.Errorf("deliveries of the event: %+v, %v, want both", ds, err)
 	}
 	l, r, err := w.DeliveryOf(t.Context(), c, held)
 	if err != nil || l.Shown != gateway.Held || r.ID != disabled.ID || l.ID != held {
 		t.Errorf("DeliveryOf = %+v, %+v, %v", l, r, err)
 	}
-	if l, _, err := w.DeliveryOf(t.Context(), Operator(), cancelled); err != nil || l.Shown != gateway.Cancelled {
+	if l, _, err := w.DeliveryOf(t.Context(), control.Operator(), cancelled); err != nil || l.Shown != gateway.Cancelled {
 		t.Errorf("DeliveryOf by the operator = %+v, %v", l, err)
 	}
 	_, _, err = w.DeliveryOf(t.Context(), w.other(), held)
@@ -626,19 +624,19 @@ func TestDeliveryIsShownAsItsRegistrationStands(t *testing.T) {
 func TestDeliveriesOfManyRegistrationsAreNotMerged(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
-	first := w.register(c, s.ID, RegistrationChange{})
+	first := w.register(c, s.ID, control.RegistrationChange{})
 	for n := range MaxMerged - 1 {
-		w.put(gateway.OfTenant(c.Tenant, "R", fmt.Sprint("reg_", n)), TenantRegistration{Source: s.ID})
+		w.put(gateway.OfTenant(c.Tenant, "R", fmt.Sprint("reg_", n)), control.TenantRegistration{Source: s.ID})
 	}
-	w.put(gateway.OfTenant(c.Tenant, "R", "reg_removed"), TenantRegistration{Source: s.ID, Removed: true})
-	_, _, err := w.Deliveries(t.Context(), c, HistoryQuery{})
+	w.put(gateway.OfTenant(c.Tenant, "R", "reg_removed"), control.TenantRegistration{Source: s.ID, Removed: true})
+	_, _, err := w.Deliveries(t.Context(), c, Query{})
 	w.wantErr("deliveries of as many as are merged", err, nil)
-	w.put(gateway.OfTenant(c.Tenant, "R", "reg_more"), TenantRegistration{Source: "src-00000001"})
-	_, _, err = w.Deliveries(t.Context(), c, HistoryQuery{})
-	w.wantErr("deliveries of one more", err, ErrUnreadable)
-	_, _, err = w.Events(t.Context(), c, HistoryQuery{})
-	w.wantErr("events of one more", err, ErrUnreadable)
-	for name, q := range map[string]HistoryQuery{
+	w.put(gateway.OfTenant(c.Tenant, "R", "reg_more"), control.TenantRegistration{Source: "src-00000001"})
+	_, _, err = w.Deliveries(t.Context(), c, Query{})
+	w.wantErr("deliveries of one more", err, control.ErrUnreadable)
+	_, _, err = w.Events(t.Context(), c, Query{})
+	w.wantErr("events of one more", err, control.ErrUnreadable)
+	for name, q := range map[string]Query{
 		"a source": {Source: s.ID}, "a registration": {Registration: first.ID}, "an event": {Event: must(gateway.EventID(s.ID, "", w.now, "x"))(w)},
 	} {
 		_, _, err = w.Deliveries(t.Context(), c, q)
@@ -651,14 +649,14 @@ func TestEventIsLookedForOnItsSource(t *testing.T) {
 	s, c := w.granted(direct)
 	other := w.source(direct)
 	w.grant(other.ID, c, nil)
-	r := w.register(c, s.ID, RegistrationChange{})
-	w.register(c, other.ID, RegistrationChange{})
+	r := w.register(c, s.ID, control.RegistrationChange{})
+	w.register(c, other.ID, control.RegistrationChange{})
 	event := must(gateway.EventID(s.ID, "", w.now, "x"))(w)
-	rs := must(w.registrationsFor(t.Context(), c, HistoryQuery{Event: event, Source: other.ID}))(w)
+	rs := must(w.registrationsFor(t.Context(), c, Query{Event: event, Source: other.ID}))(w)
 	if len(rs) != 1 || rs[0].ID != r.ID {
 		t.Errorf("registrations that an event may be for: %+v, want %s", rs, r.ID)
 	}
-	w.wantErr("registrations for what is no event", second(w.registrationsFor(t.Context(), c, HistoryQuery{Event: "evt_1"})), storage.ErrNotFound)
+	w.wantErr("registrations for what is no event", second(w.registrationsFor(t.Context(), c, Query{Event: "evt_1"})), storage.ErrNotFound)
 }
 
 func TestManyRegistrationsAreReadInParts(t *testing.T) {
@@ -669,12 +667,12 @@ func TestManyRegistrationsAreReadInParts(t *testing.T) {
 		id := fmt.Sprintf("reg_%026d", n)
 		w.put(gateway.RegistrationKey(id), gateway.Registration{ID: id, Tenant: c.Tenant, Source: s.ID})
 		w.put(gateway.HealthKey(id), gateway.Link{ID: id})
-		w.put(gateway.OfTenant(c.Tenant, "R", id), TenantRegistration{Source: s.ID})
+		w.put(gateway.OfTenant(c.Tenant, "R", id), control.TenantRegistration{Source: s.ID})
 		ids = append(ids, id)
 	}
-	rs := must(w.readRegistrations(t.Context(), append(ids, "reg_9")))(w)
+	rs := must(w.ReadRegistrations(t.Context(), append(ids, "reg_9")))(w)
 	if got := idsOf(rs, func(r gateway.Registration) string { return r.ID }); len(got) != len(ids) {
-		t.Errorf("readRegistrations: %d, want %d", len(got), len(ids))
+		t.Errorf("ReadRegistrations: %d, want %d", len(got), len(ids))
 	}
 	if hs, err := w.Healths(t.Context(), append(rs, gateway.Registration{ID: "reg_9"})...); err != nil || len(hs) != len(ids) {
 		t.Errorf("Healths: %d, %v, want %d", len(hs), err, len(ids))
@@ -683,7 +681,7 @@ func TestManyRegistrationsAreReadInParts(t *testing.T) {
 	for _, r := range rs {
 		w.deliveryOf(r, event, gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Failed})
 	}
-	if ds, _, err := w.Deliveries(t.Context(), c, HistoryQuery{Event: event}); err != nil || len(ds) != len(ids) || !slices.IsSortedFunc(ds, func(a, b ListedDelivery) int { return strings.Compare(a.ID, b.ID) }) {
+	if ds, _, err := w.Deliveries(t.Context(), c, Query{Event: event}); err != nil || len(ds) != len(ids) || !slices.IsSortedFunc(ds, func(a, b Delivery) int { return strings.Compare(a.ID, b.ID) }) {
 		t.Errorf("deliveries of an event: %d, %v, want %d in order", len(ds), err, len(ids))
 	}
 	for n := 1; n <= 2; n++ {
@@ -691,8 +689,8 @@ func TestManyRegistrationsAreReadInParts(t *testing.T) {
 		_, err := w.Healths(t.Context(), rs...)
 		w.wantErr("Healths without a Store", err, errStore)
 		w.store.failAt(n)
-		_, err = w.readRegistrations(t.Context(), ids)
-		w.wantErr("readRegistrations without a Store", err, errStore)
+		_, err = w.ReadRegistrations(t.Context(), ids)
+		w.wantErr("ReadRegistrations without a Store", err, errStore)
 	}
 	w.store.heal()
 	if hs, err := w.Healths(t.Context()); err != nil || len(hs) != 0 {
@@ -714,7 +712,7 @@ func TestAttemptsAreListedOldestFirst(t *testing.T) {
 	w := newWorld(t)
 	w.answer = refuse
 	s, c := w.granted(direct)
-	r := w.register(c, s.ID, RegistrationChange{Schedule: &schedule.Schedule{Waits: []time.Duration{10 * time.Second, 10 * time.Second, 10 * time.Second}}})
+	r := w.register(c, s.ID, control.RegistrationChange{Schedule: &schedule.Schedule{Waits: []time.Duration{10 * time.Second, 10 * time.Second, 10 * time.Second}}})
 	w.delivered(s, "m")
 	for range 2 {
 		w.pass(30 * time.Second)
@@ -793,11 +791,11 @@ func TestResendIsMadeIfTheTenantMayHaveIt(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.source(direct), w.tenant()
 	gr := w.grant(s.ID, c, nil)
-	r := w.register(c, s.ID, RegistrationChange{})
+	r := w.register(c, s.ID, control.RegistrationChange{})
 	w.delivered(s, "m")
 	event := w.eventIDs(s.ID)[0]
 	id := gateway.DeliveryID(r.ID, event)
-	resend := func(what string, c Caller, want error) {
+	resend := func(what string, c control.Caller, want error) {
 		t.Helper()
 		do := func() {
 			d, err := w.ResendDelivery(t.Context(), c, id)
@@ -816,7 +814,7 @@ func TestResendIsMadeIfTheTenantMayHaveIt(t *testing.T) {
 	if w.work(); len(w.asked) != asked+1 {
 		t.Errorf("the endpoint was called %d times, want once", len(w.asked)-asked)
 	}
-	resend("by the operator", Operator(), nil)
+	resend("by the operator", control.Operator(), nil)
 	w.work()
 	w.wantFaultsTold("ResendDelivery", func() deed {
 		w.ok(w.gw.Publish(t.Context(), s.ID)) // what is known of its grants is old
@@ -829,7 +827,7 @@ func TestResendIsMadeIfTheTenantMayHaveIt(t *testing.T) {
 	w.ok(second(w.EnableRegistration(t.Context(), c, r.ID)))
 	w.work()
 	w.ok(w.DeleteGrant(t.Context(), s.ID, gr.ID))
-	resend("without a grant", c, ErrForbidden)
+	resend("without a grant", c, control.ErrForbidden)
 	w.grant(s.ID, c, nil)
 	er, row := w.event(event)
 	er.Erased = true
@@ -848,4 +846,19 @@ func TestNothingIsFoundWithoutAnError(t *testing.T) {
 	if err := orNotFound(errStore, "event"); err != errStore {
 		t.Errorf("orNotFound(%v) = %v", errStore, err)
 	}
+}
+
+// A terse Store says of a page that it is the last if nothing follows it.
+type terse struct{ storage.Store }
+
+// List implements storage.Store.
+func (s terse) List(ctx context.Context, q storage.Query) (storage.Page, error) {
+	p, err := s.Store.List(ctx, q)
+	if err == nil && p.Next != "" {
+		q.After = p.Next
+		if rest, err := s.Store.List(ctx, q); err == nil && len(rest.Rows) == 0 {
+			p.Next = ""
+		}
+	}
+	return p, err
 }

@@ -1,4 +1,4 @@
-package control
+package history
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 )
@@ -15,8 +16,8 @@ import (
 // MaxMerged is how many registrations' deliveries one list merges.
 const MaxMerged = 25
 
-// A HistoryQuery names events or deliveries; what is empty does not matter.
-type HistoryQuery struct {
+// A Query names events or deliveries; what is empty does not matter.
+type Query struct {
 	Tenant       string // of the operator's calls
 	Registration string
 	Source       string
@@ -28,20 +29,20 @@ type HistoryQuery struct {
 	Limit        int // of a page; 1 to MaxPageRows, default 50
 }
 
-func (q HistoryQuery) limit() int {
+func (q Query) limit() int {
 	if q.Limit <= 0 {
 		return 50
 	}
 	return min(q.Limit, storage.MaxPageRows)
 }
 
-func (q HistoryQuery) wants(typ string, received time.Time) bool {
+func (q Query) wants(typ string, received time.Time) bool {
 	return (q.Type == "" || gateway.MatchesType(q.Type, typ)) && !received.Before(q.Since) &&
 		(q.Until.IsZero() || received.Before(q.Until))
 }
 
-// A ListedDelivery is a delivery as lists show it.
-type ListedDelivery struct {
+// A Delivery is a delivery as lists show it.
+type Delivery struct {
 	gateway.Delivery
 	Shown gateway.Status // Status; Held for a pending one of a disabled registration, Cancelled for an unfinished one of a removed one
 }
@@ -49,14 +50,14 @@ type ListedDelivery struct {
 // Deliveries returns a page of deliveries, newest first, and the cursor of the
 // next page. Pages may be short, or empty with a cursor. Without a registration
 // or event those of at most MaxMerged registrations are merged; for more the
-// error wraps ControlErrUnreadable. Expired ones are left out.
-func (hs *history) Deliveries(ctx context.Context, c Caller, q HistoryQuery) ([]ListedDelivery, string, error) {
-	rs, err := hs.registrationsFor(ctx, c, q)
+// error wraps control.ErrUnreadable. Expired ones are left out.
+func (h *History) Deliveries(ctx context.Context, c control.Caller, q Query) ([]Delivery, string, error) {
+	rs, err := h.registrationsFor(ctx, c, q)
 	if err != nil {
 		return nil, "", err
 	}
 	if q.Event != "" {
-		out, err := hs.deliveriesOf(ctx, rs, q)
+		out, err := h.deliveriesOf(ctx, rs, q)
 		return out, "", err
 	}
 	var parts []part
@@ -68,26 +69,26 @@ func (hs *history) Deliveries(ctx context.Context, c Caller, q HistoryQuery) ([]
 			})
 		}
 	}
-	rows, next, err := hs.merge(ctx, parts, q)
+	rows, next, err := h.merge(ctx, parts, q)
 	if err != nil {
 		return nil, "", err
 	}
-	out, err := hs.listDeliveries(ctx, rows, rs, q)
+	out, err := h.listDeliveries(ctx, rows, rs, q)
 	return out, next, err
 }
 
 // open reports whether the open index holds all that is asked for.
-func (q HistoryQuery) open() bool { return q.Status != "" && q.Status != gateway.Succeeded }
+func (q Query) open() bool { return q.Status != "" && q.Status != gateway.Succeeded }
 
 // registrationsFor returns the registrations of c's that q is about. Removed
 // ones are among them only if they are named, or an event is. The error wraps
-// ControlErrUnreadable if there are more than can be merged.
-func (hs *history) registrationsFor(ctx context.Context, c Caller, q HistoryQuery) ([]gateway.Registration, error) {
+// control.ErrUnreadable if there are more than can be merged.
+func (h *History) registrationsFor(ctx context.Context, c control.Caller, q Query) ([]gateway.Registration, error) {
 	if q.Registration != "" {
-		r, err := hs.Registration(ctx, c, q.Registration)
+		r, err := h.control.Registration(ctx, c, q.Registration)
 		return []gateway.Registration{r}, err
 	}
-	tenant, err := c.tenantIn(q.Tenant)
+	tenant, err := c.TenantIn(q.Tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -100,16 +101,16 @@ func (hs *history) registrationsFor(ctx context.Context, c Caller, q HistoryQuer
 	}
 	switch {
 	case tenant != "":
-		return hs.registrationsOfTenant(ctx, tenant, q.Source, q.Event != "")
+		return h.registrationsOfTenant(ctx, tenant, q.Source, q.Event != "")
 	case q.Event != "":
-		return hs.registrationsOfEvent(ctx, q.Event)
+		return h.registrationsOfEvent(ctx, q.Event)
 	}
-	return nil, fmt.Errorf("registration: %w: name one, a tenant, or an event", ErrUnreadable)
+	return nil, fmt.Errorf("registration: %w: name one, a tenant, or an event", control.ErrUnreadable)
 }
 
-func (hs *history) registrationsOfTenant(ctx context.Context, tenant, source string, removed bool) ([]gateway.Registration, error) {
+func (h *History) registrationsOfTenant(ctx context.Context, tenant, source string, removed bool) ([]gateway.Registration, error) {
 	var ids []string
-	err := hs.eachRegistrationOf(ctx, tenant, func(id string, of TenantRegistration) {
+	err := h.control.EachRegistrationOf(ctx, tenant, func(id string, of control.TenantRegistration) {
 		if (source == "" || of.Source == source) && (removed || !of.Removed) {
 			ids = append(ids, id)
 		}
@@ -118,45 +119,23 @@ func (hs *history) registrationsOfTenant(ctx context.Context, tenant, source str
 		return nil, err
 	}
 	if !removed && len(ids) > MaxMerged {
-		return nil, fmt.Errorf("registration: %w: there are more than %d; name one, a source, or an event", ErrUnreadable, MaxMerged)
+		return nil, fmt.Errorf("registration: %w: there are more than %d; name one, a source, or an event", control.ErrUnreadable, MaxMerged)
 	}
-	return hs.readRegistrations(ctx, ids)
+	return h.control.ReadRegistrations(ctx, ids)
 }
 
 // registrationsOfEvent returns the registrations that an event was for, as far
 // as its own row names them.
-func (hs *history) registrationsOfEvent(ctx context.Context, event string) ([]gateway.Registration, error) {
-	_, er, err := hs.gw.LoadEvent(ctx, event)
+func (h *History) registrationsOfEvent(ctx context.Context, event string) ([]gateway.Registration, error) {
+	_, er, err := h.gw.LoadEvent(ctx, event)
 	if err != nil {
 		return nil, err
 	}
-	return hs.readRegistrations(ctx, er.Match)
-}
-
-func (hs *history) readRegistrations(ctx context.Context, ids []string) ([]gateway.Registration, error) {
-	var out []gateway.Registration
-	for part := range slices.Chunk(ids, storage.MaxPageRows) {
-		keys := make([]storage.Key, len(part))
-		for i, id := range part {
-			keys[i] = gateway.RegistrationKey(id)
-		}
-		rows, err := hs.gw.Store.Get(ctx, keys...)
-		if err != nil {
-			return nil, fmt.Errorf("get registrations: %w", err)
-		}
-		for _, row := range rows {
-			r, err := storage.Decoded[gateway.Registration](row)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, r)
-		}
-	}
-	return out, nil
+	return h.control.ReadRegistrations(ctx, er.Match)
 }
 
 // deliveriesOf returns the deliveries of one event for rs.
-func (hs *history) deliveriesOf(ctx context.Context, rs []gateway.Registration, q HistoryQuery) ([]ListedDelivery, error) {
+func (h *History) deliveriesOf(ctx context.Context, rs []gateway.Registration, q Query) ([]Delivery, error) {
 	if _, err := gateway.DecodeEventID(q.Event); err != nil {
 		return nil, fmt.Errorf("event: %w", storage.ErrNotFound)
 	}
@@ -166,19 +145,19 @@ func (hs *history) deliveriesOf(ctx context.Context, rs []gateway.Registration, 
 		for i, r := range part {
 			keys[i] = gateway.DeliveryKey(r.ID, q.Event)
 		}
-		got, err := hs.gw.Store.Get(ctx, keys...)
+		got, err := h.gw.Store.Get(ctx, keys...)
 		if err != nil {
 			return nil, fmt.Errorf("deliveries of %s: %w", q.Event, err)
 		}
 		rows = append(rows, got...)
 	}
 	slices.SortFunc(rows, func(a, b storage.Row) int { return strings.Compare(a.PK, b.PK) })
-	return hs.listDeliveries(ctx, rows, rs, q)
+	return h.listDeliveries(ctx, rows, rs, q)
 }
 
 // listDeliveries turns rows, which may hold keys alone, into what is listed.
-func (hs *history) listDeliveries(ctx context.Context, rows []storage.Row, rs []gateway.Registration, q HistoryQuery) ([]ListedDelivery, error) {
-	rows, err := hs.filled(ctx, rows)
+func (h *History) listDeliveries(ctx context.Context, rows []storage.Row, rs []gateway.Registration, q Query) ([]Delivery, error) {
+	rows, err := h.filled(ctx, rows)
 	if err != nil {
 		return nil, err
 	}
@@ -186,14 +165,14 @@ func (hs *history) listDeliveries(ctx context.Context, rows []storage.Row, rs []
 	for _, r := range rs {
 		of[r.ID] = r
 	}
-	now := hs.gw.Clock()
-	out := make([]ListedDelivery, 0, len(rows))
+	now := h.gw.Clock()
+	out := make([]Delivery, 0, len(rows))
 	for _, row := range rows {
 		d, err := gateway.ReadDelivery(row)
 		if err != nil {
 			return nil, err
 		}
-		l := ListedDelivery{d, d.Shown(of[d.Registration])}
+		l := Delivery{d, d.Shown(of[d.Registration])}
 		if row.Expired(now) || !q.wants(d.EventType, d.Received) || q.Status != "" && l.Shown != q.Status {
 			continue
 		}
@@ -204,7 +183,7 @@ func (hs *history) listDeliveries(ctx context.Context, rows []storage.Row, rs []
 
 // filled returns rows with their data, in their order; those that are gone are
 // left out.
-func (hs *history) filled(ctx context.Context, rows []storage.Row) ([]storage.Row, error) {
+func (h *History) filled(ctx context.Context, rows []storage.Row) ([]storage.Row, error) {
 	place := map[storage.Key]int{}
 	var keys []storage.Key
 	for i, r := range rows {
@@ -213,7 +192,7 @@ func (hs *history) filled(ctx context.Context, rows []storage.Row) ([]storage.Ro
 		}
 	}
 	for part := range slices.Chunk(keys, storage.MaxPageRows) {
-		got, err := hs.gw.Store.Get(ctx, part...)
+		got, err := h.gw.Store.Get(ctx, part...)
 		if err != nil {
 			return nil, fmt.Errorf("get deliveries: %w", err)
 		}
@@ -225,25 +204,25 @@ func (hs *history) filled(ctx context.Context, rows []storage.Row) ([]storage.Ro
 }
 
 // DeliveryOf returns one delivery of c's.
-func (hs *history) DeliveryOf(ctx context.Context, c Caller, id string) (ListedDelivery, gateway.Registration, error) {
-	d, err := hs.gw.LoadDelivery(ctx, id)
+func (h *History) DeliveryOf(ctx context.Context, c control.Caller, id string) (Delivery, gateway.Registration, error) {
+	d, err := h.gw.LoadDelivery(ctx, id)
 	if err != nil {
-		return ListedDelivery{}, gateway.Registration{}, err
+		return Delivery{}, gateway.Registration{}, err
 	}
-	if err := c.owns(d.Tenant); err != nil {
-		return ListedDelivery{}, gateway.Registration{}, fmt.Errorf("delivery: %w", err)
+	if err := c.Owns(d.Tenant); err != nil {
+		return Delivery{}, gateway.Registration{}, fmt.Errorf("delivery: %w", err)
 	}
-	r, _, err := storage.Load[gateway.Registration](ctx, hs.gw.Store, gateway.RegistrationKey(d.Registration))
+	r, _, err := storage.Load[gateway.Registration](ctx, h.gw.Store, gateway.RegistrationKey(d.Registration))
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		return ListedDelivery{}, r, err
+		return Delivery{}, r, err
 	}
-	return ListedDelivery{d, d.Shown(r)}, r, nil
+	return Delivery{d, d.Shown(r)}, r, nil
 }
 
 // Attempts returns a page of d's attempts, oldest first.
-func (hs *history) Attempts(ctx context.Context, d gateway.Delivery, at storage.Place) ([]gateway.Attempt, string, error) {
+func (h *History) Attempts(ctx context.Context, d gateway.Delivery, at storage.Place) ([]gateway.Attempt, string, error) {
 	q := at.Query(storage.Query{Table: storage.Deliveries, PK: "A#" + d.ID}, "")
-	out, next, err := storage.Listed(ctx, hs.gw.Store, q, func(r storage.Row) (gateway.Attempt, error) {
+	out, next, err := storage.Listed(ctx, h.gw.Store, q, func(r storage.Row) (gateway.Attempt, error) {
 		a, err := storage.Decoded[gateway.Attempt](r)
 		a.Answer = r.Body
 		return a, err
@@ -258,29 +237,29 @@ func (hs *history) Attempts(ctx context.Context, d gateway.Delivery, at storage.
 }
 
 // ResendDelivery makes one more attempt of a delivery of c's, at once. The error
-// wraps ErrForbidden if no grant covers its event any more, storage.ErrConflict if the
+// wraps control.ErrForbidden if no grant covers its event any more, storage.ErrConflict if the
 // registration takes no deliveries.
-func (hs *history) ResendDelivery(ctx context.Context, c Caller, id string) (gateway.Delivery, error) {
-	d, r, err := hs.DeliveryOf(ctx, c, id)
+func (h *History) ResendDelivery(ctx context.Context, c control.Caller, id string) (gateway.Delivery, error) {
+	d, r, err := h.DeliveryOf(ctx, c, id)
 	if err != nil {
 		return d.Delivery, err
 	}
 	if r.State != gateway.Enabled {
 		return d.Delivery, fmt.Errorf("resend: %w: the registration is not enabled", storage.ErrConflict)
 	}
-	e, er, err := hs.gw.LoadEvent(ctx, d.Event)
+	e, er, err := h.gw.LoadEvent(ctx, d.Event)
 	switch {
 	case errors.Is(err, storage.ErrNotFound) || er.Erased:
 		return d.Delivery, fmt.Errorf("resend: %w: the event is not kept any more", storage.ErrConflict)
 	case err != nil:
 		return d.Delivery, err
 	}
-	ok, err := hs.gw.Visible(ctx, &r, e)
+	ok, err := h.gw.Visible(ctx, &r, e)
 	switch {
 	case err != nil:
 		return d.Delivery, err
 	case !ok:
-		return d.Delivery, fmt.Errorf("resend: %w: no grant covers the event any more", ErrForbidden)
+		return d.Delivery, fmt.Errorf("resend: %w: no grant covers the event any more", control.ErrForbidden)
 	}
-	return hs.gw.Resend(ctx, id)
+	return h.gw.Resend(ctx, id)
 }

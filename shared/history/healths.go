@@ -1,4 +1,4 @@
-package control
+package history
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 
 // Healths returns what is known of the endpoints of rs, by registration. One
 // of which nothing failed so far is left out.
-func (hs *history) Healths(ctx context.Context, rs ...gateway.Registration) (map[string]gateway.Health, error) {
+func (h *History) Healths(ctx context.Context, rs ...gateway.Registration) (map[string]gateway.Health, error) {
 	out := make(map[string]gateway.Health, len(rs))
 	for part := range slices.Chunk(rs, storage.MaxPageRows) {
 		keys := make([]storage.Key, len(part))
@@ -20,7 +20,7 @@ func (hs *history) Healths(ctx context.Context, rs ...gateway.Registration) (map
 			keys[i] = gateway.HealthKey(r.ID)
 			of[keys[i].PK] = r.ID
 		}
-		rows, err := hs.gw.Store.Get(ctx, keys...)
+		rows, err := h.gw.Store.Get(ctx, keys...)
 		if err != nil {
 			return nil, fmt.Errorf("health of registrations: %w", err)
 		}

@@ -1,4 +1,4 @@
-package control
+package history
 
 import (
 	"context"
@@ -56,7 +56,7 @@ func parseSpot(text string) (spot, error) {
 // merge reads all parts at once, newest first, and returns a page of what they
 // hold together, and its cursor. What a part did not get to within its page
 // bounds how far the whole page goes.
-func (hs *history) merge(ctx context.Context, parts []part, q HistoryQuery) ([]storage.Row, string, error) {
+func (h *History) merge(ctx context.Context, parts []part, q Query) ([]storage.Row, string, error) {
 	pages := make([]storage.Page, len(parts))
 	var group errgroup.Group
 	group.SetLimit(readsAtOnce)
@@ -67,7 +67,7 @@ func (hs *history) merge(ctx context.Context, parts []part, q HistoryQuery) ([]s
 		}
 		group.Go(func() error {
 			var err error
-			pages[i], err = hs.gw.Store.List(ctx, bounded)
+			pages[i], err = h.gw.Store.List(ctx, bounded)
 			return err
 		})
 	}
@@ -81,7 +81,7 @@ func (hs *history) merge(ctx context.Context, parts []part, q HistoryQuery) ([]s
 // bound returns p's query from q's cursor on, between q's times. An event's id
 // holds the time of the provider if there is one, so the range is wider than
 // the times of receipt.
-func (q HistoryQuery) bound(p part) (storage.Query, error) {
+func (q Query) bound(p part) (storage.Query, error) {
 	b := p.Query
 	b.Newest, b.Limit = true, min(q.limit(), q.limit()/4+8)
 	if !q.Since.IsZero() {
@@ -109,7 +109,7 @@ func (q HistoryQuery) bound(p part) (storage.Query, error) {
 
 // join merges pages into one, newest first. Its cursor is never before q's own:
 // a page may be empty and end where it began.
-func (q HistoryQuery) join(parts []part, pages []storage.Page) ([]storage.Row, string) {
+func (q Query) join(parts []part, pages []storage.Page) ([]storage.Row, string) {
 	type placed struct {
 		spot
 		row storage.Row

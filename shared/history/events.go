@@ -1,4 +1,4 @@
-package control
+package history
 
 import (
 	"context"
@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"strings"
 
+	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
-// A ListedEvent is an event as lists show it.
-type ListedEvent struct {
+// A Event is an event as lists show it.
+type Event struct {
 	provider.Event
 	Size   int  // bytes of the payload
 	Hidden bool // no grant covers it any more: routing keys, label and payload are left out
@@ -21,29 +22,29 @@ type ListedEvent struct {
 }
 
 // hide returns l without what its reader may not see any more.
-func (l ListedEvent) hide() ListedEvent {
+func (l Event) hide() Event {
 	l.Hidden, l.Size = true, 0
 	l.Keys, l.Label, l.Payload, l.Query, l.ContentType = nil, "", nil, "", ""
 	return l
 }
 
-func listedEvent(r storage.Row) (ListedEvent, error) {
+func listedEvent(r storage.Row) (Event, error) {
 	er, err := storage.Decoded[gateway.EventRow](r)
 	if err != nil {
-		return ListedEvent{}, err
+		return Event{}, err
 	}
 	source, err := gateway.SourceOf(er.ID)
-	return ListedEvent{Event: *er.Event(source, r.Body), Size: len(r.Body), Erased: er.Erased}, err
+	return Event{Event: *er.Event(source, r.Body), Size: len(r.Body), Erased: er.Erased}, err
 }
 
 // Events returns a page of events, newest first, and the cursor of the next
 // page: for the operator all of a source, or as for a tenant those of which
 // there are deliveries. Pages may be short, or empty with a cursor.
-func (hs *history) Events(ctx context.Context, c Caller, q HistoryQuery) ([]ListedEvent, string, error) {
-	if c.Scope == ScopeOperator && q.Registration == "" && q.Tenant == "" {
-		return hs.eventsOfSource(ctx, q)
+func (h *History) Events(ctx context.Context, c control.Caller, q Query) ([]Event, string, error) {
+	if c.Scope == control.ScopeOperator && q.Registration == "" && q.Tenant == "" {
+		return h.eventsOfSource(ctx, q)
 	}
-	rs, err := hs.registrationsFor(ctx, c, q)
+	rs, err := h.registrationsFor(ctx, c, q)
 	if err != nil {
 		return nil, "", err
 	}
@@ -55,11 +56,11 @@ func (hs *history) Events(ctx context.Context, c Caller, q HistoryQuery) ([]List
 			parts = append(parts, part{storage.Query{Table: storage.Deliveries, PK: gateway.DeliveryPK(r.ID, shard)}, r.ID, r.Source})
 		}
 	}
-	rows, next, err := hs.merge(ctx, parts, q)
+	rows, next, err := h.merge(ctx, parts, q)
 	if err != nil {
 		return nil, "", err
 	}
-	out, err := hs.eventsOf(ctx, c, rows, of, q)
+	out, err := h.eventsOf(ctx, c, rows, of, q)
 	return out, afterEvent(rows, next), err
 }
 
@@ -73,19 +74,19 @@ func afterEvent(rows []storage.Row, next string) string {
 	return spot{time: at.time}.String()
 }
 
-func (hs *history) eventsOfSource(ctx context.Context, q HistoryQuery) ([]ListedEvent, string, error) {
+func (h *History) eventsOfSource(ctx context.Context, q Query) ([]Event, string, error) {
 	if q.Source == "" {
-		return nil, "", fmt.Errorf("source: %w: name one", ErrUnreadable)
+		return nil, "", fmt.Errorf("source: %w: name one", control.ErrUnreadable)
 	}
 	if _, err := gateway.SourceNumber(q.Source); err != nil {
 		return nil, "", nil
 	}
-	rows, next, err := hs.merge(ctx, eventParts(q.Source), q)
+	rows, next, err := h.merge(ctx, eventParts(q.Source), q)
 	if err != nil {
 		return nil, "", err
 	}
-	now := hs.gw.Clock()
-	out := make([]ListedEvent, 0, len(rows))
+	now := h.gw.Clock()
+	out := make([]Event, 0, len(rows))
 	for _, r := range rows {
 		l, err := listedEvent(r)
 		if err != nil {
@@ -107,7 +108,7 @@ func eventParts(source string) []part {
 }
 
 // eventsOf returns the events of deliveries, each once, in the order of rows.
-func (hs *history) eventsOf(ctx context.Context, c Caller, rows []storage.Row, of map[string]gateway.Registration, q HistoryQuery) ([]ListedEvent, error) {
+func (h *History) eventsOf(ctx context.Context, c control.Caller, rows []storage.Row, of map[string]gateway.Registration, q Query) ([]Event, error) {
 	var order []string
 	mine := map[string][]gateway.Registration{}
 	for _, row := range rows {
@@ -117,17 +118,17 @@ func (hs *history) eventsOf(ctx context.Context, c Caller, rows []storage.Row, o
 		registration, _, _ := strings.Cut(strings.TrimPrefix(row.PK, "D#"), "#")
 		mine[row.SK] = append(mine[row.SK], of[registration])
 	}
-	known, err := hs.readEvents(ctx, order)
+	known, err := h.readEvents(ctx, order)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]ListedEvent, 0, len(order))
+	out := make([]Event, 0, len(order))
 	for _, id := range order {
 		l, ok := known[id]
 		if !ok || !q.wants(l.Type, l.Received) {
 			continue
 		}
-		if l, err = hs.asSeen(ctx, c, l, mine[id]); err != nil {
+		if l, err = h.asSeen(ctx, c, l, mine[id]); err != nil {
 			return nil, err
 		}
 		out = append(out, l)
@@ -136,7 +137,7 @@ func (hs *history) eventsOf(ctx context.Context, c Caller, rows []storage.Row, o
 }
 
 // readEvents returns those of at most MaxPageRows events that are kept.
-func (hs *history) readEvents(ctx context.Context, ids []string) (map[string]ListedEvent, error) {
+func (h *History) readEvents(ctx context.Context, ids []string) (map[string]Event, error) {
 	var keys []storage.Key
 	for _, id := range ids {
 		k, err := gateway.EventKey(id)
@@ -145,15 +146,15 @@ func (hs *history) readEvents(ctx context.Context, ids []string) (map[string]Lis
 		}
 		keys = append(keys, k)
 	}
-	out := map[string]ListedEvent{}
+	out := map[string]Event{}
 	if len(keys) == 0 {
 		return out, nil
 	}
-	rows, err := hs.gw.Store.Get(ctx, keys...)
+	rows, err := h.gw.Store.Get(ctx, keys...)
 	if err != nil {
 		return nil, fmt.Errorf("get events: %w", err)
 	}
-	now := hs.gw.Clock()
+	now := h.gw.Clock()
 	for _, r := range rows {
 		l, err := listedEvent(r)
 		if err != nil {
@@ -167,12 +168,12 @@ func (hs *history) readEvents(ctx context.Context, ids []string) (map[string]Lis
 }
 
 // asSeen returns l as c may see it, which has deliveries of it for rs.
-func (hs *history) asSeen(ctx context.Context, c Caller, l ListedEvent, rs []gateway.Registration) (ListedEvent, error) {
-	if c.Scope == ScopeOperator {
+func (h *History) asSeen(ctx context.Context, c control.Caller, l Event, rs []gateway.Registration) (Event, error) {
+	if c.Scope == control.ScopeOperator {
 		return l, nil
 	}
 	for i := range rs {
-		if ok, err := hs.gw.Visible(ctx, &rs[i], &l.Event); err != nil || ok {
+		if ok, err := h.gw.Visible(ctx, &rs[i], &l.Event); err != nil || ok {
 			return l, err
 		}
 	}
@@ -181,8 +182,8 @@ func (hs *history) asSeen(ctx context.Context, c Caller, l ListedEvent, rs []gat
 
 // EventOf returns an event with its payload, if c is the operator or has a
 // delivery of it. Hidden events have none.
-func (hs *history) EventOf(ctx context.Context, c Caller, id string) (ListedEvent, error) {
-	known, err := hs.readEvents(ctx, []string{id})
+func (h *History) EventOf(ctx context.Context, c control.Caller, id string) (Event, error) {
+	known, err := h.readEvents(ctx, []string{id})
 	if errors.Is(err, storage.ErrInvalid) {
 		err = nil
 	}
@@ -190,16 +191,16 @@ func (hs *history) EventOf(ctx context.Context, c Caller, id string) (ListedEven
 	if err != nil || !ok {
 		return l, orNotFound(err, "event")
 	}
-	if c.Scope == ScopeOperator {
+	if c.Scope == control.ScopeOperator {
 		return l, nil
 	}
-	rs, err := hs.registrationsFor(ctx, c, HistoryQuery{Event: id})
+	rs, err := h.registrationsFor(ctx, c, Query{Event: id})
 	if err != nil {
-		return ListedEvent{}, err
+		return Event{}, err
 	}
-	ds, err := hs.deliveriesOf(ctx, rs, HistoryQuery{Event: id})
+	ds, err := h.deliveriesOf(ctx, rs, Query{Event: id})
 	if err != nil || len(ds) == 0 {
-		return ListedEvent{}, orNotFound(err, "event")
+		return Event{}, orNotFound(err, "event")
 	}
 	var mine []gateway.Registration
 	for _, r := range rs {
@@ -209,7 +210,7 @@ func (hs *history) EventOf(ctx context.Context, c Caller, id string) (ListedEven
 			}
 		}
 	}
-	return hs.asSeen(ctx, c, l, mine)
+	return h.asSeen(ctx, c, l, mine)
 }
 
 // orNotFound returns err, or that there is no such thing if err is nil.
@@ -222,8 +223,8 @@ func orNotFound(err error, what string) error {
 
 // DataOf returns the payload of e as the JSON value data of a standard
 // delivery, and its parameters.
-func (hs *history) DataOf(e *provider.Event) (data, parameters json.RawMessage, err error) {
-	p := hs.gw.Providers[e.Provider]
+func (h *History) DataOf(e *provider.Event) (data, parameters json.RawMessage, err error) {
+	p := h.gw.Providers[e.Provider]
 	if p == nil || e.Unreadable || gateway.Own(e) {
 		if json.Valid(e.Payload) {
 			return e.Payload, nil, nil

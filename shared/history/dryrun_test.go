@@ -1,0 +1,163 @@
+package history
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ringback/shared/control"
+	"ringback/shared/gateway"
+	"ringback/shared/storage"
+)
+
+func TestDryRunTellsWhatARegistrationWouldHaveGot(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.source(direct), w.tenant()
+	before := w.eventAt(s, "before", w.now, gateway.EventRow{Type: "delivered", Keys: map[string][]string{"status": {"delivered"}}})
+	w.pass(time.Minute)
+	w.grant(s.ID, c, gateway.Match{"channel": {"SMS"}})
+	r := w.register(c, s.ID, control.RegistrationChange{Match: &gateway.Match{"status": {"delivered"}}})
+	granted := func(status string) map[string][]string {
+		return map[string][]string{"status": {status}, "channel": {"SMS"}}
+	}
+	first := w.eventAt(s, "1", w.now, gateway.EventRow{Type: "delivered", Keys: granted("delivered")})
+	w.pass(time.Minute)
+	last := w.eventAt(s, "2", w.now, gateway.EventRow{Type: "delivered", Keys: granted("delivered")})
+	unwanted := w.eventAt(s, "3", w.now.Add(time.Second), gateway.EventRow{Type: "delivered", Keys: granted("undelivered")})
+	w.eventAt(s, "4", w.now, gateway.EventRow{Type: "delivered", Keys: map[string][]string{"status": {"delivered"}, "channel": {"Viber"}}})
+	w.eventAt(s, "5", w.now, gateway.EventRow{Type: gateway.TestEventType, Only: r.ID})
+	run := func(since time.Time, ch control.RegistrationChange) DryRun {
+		t.Helper()
+		return must(w.DryRunRegistration(t.Context(), c, r.ID, since, ch))(w)
+	}
+	ids := func(d DryRun) []string { return idsOf(d.Events, func(l Event) string { return l.ID }) }
+	got := run(time.Time{}, control.RegistrationChange{})
+	if got.Looked != 3 || got.Matched != 2 || !got.Complete || !slices.Equal(ids(got), []string{last, first}) {
+		t.Errorf("dry run %+v, want %v of 3 events, and not %s", got, []string{last, first}, before)
+	}
+	for _, l := range got.Events {
+		if l.Payload != nil || l.Size == 0 {
+			t.Errorf("event %s has a payload of %d bytes, and says %d; want the size alone", l.ID, len(l.Payload), l.Size)
+		}
+	}
+	if got = run(w.now, control.RegistrationChange{}); got.Looked != 2 || !slices.Equal(ids(got), []string{last}) {
+		t.Errorf("dry run since the last came: %+v, want %s", got, last)
+	}
+	if got = run(time.Time{}, control.RegistrationChange{Match: new(gateway.Match)}); !slices.Equal(ids(got), []string{unwanted, last, first}) || got.Matched != 3 {
+		t.Errorf("dry run with another match: %+v, want all 3", got)
+	}
+	if got = run(time.Time{}, control.RegistrationChange{EventTypes: &[]string{"sent"}}); len(got.Events) != 0 || got.Events == nil || got.Looked != 3 {
+		t.Errorf("dry run with other event types: %+v, want an empty list", got)
+	}
+	if stored := w.registration(r.ID); stored.Rev != r.Rev || !cmp.Equal(stored.Match, r.Match) {
+		t.Errorf("a dry run changed the registration to %+v", stored)
+	}
+	_, err := w.DryRunRegistration(t.Context(), c, r.ID, time.Time{}, control.RegistrationChange{Match: &gateway.Match{}})
+	w.wantErr("DryRunRegistration with a match that is none", err, storage.ErrInvalid)
+	_, err = w.DryRunRegistration(t.Context(), w.other(), r.ID, time.Time{}, control.RegistrationChange{})
+	w.wantErr("DryRunRegistration of another's", err, storage.ErrNotFound)
+	w.wantFaultsTold("DryRunRegistration", func() deed {
+		w.pass(time.Minute) // what is known of the source and its grants is old
+		must(w.ChangeRegistration(t.Context(), c, r.ID, 0, control.RegistrationChange{}))(w)
+		return deed{do: func() error {
+			return second(w.DryRunRegistration(t.Context(), c, r.ID, time.Time{}, control.RegistrationChange{}))
+		}}
+	})
+	w.ok(w.DeleteRegistration(t.Context(), c, r.ID))
+	_, err = w.DryRunRegistration(t.Context(), c, r.ID, time.Time{}, control.RegistrationChange{})
+	w.wantErr("DryRunRegistration of a removed one", err, storage.ErrNotFound)
+}
+
+func TestDryRunNeedsAFullHistory(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	r := w.register(c, s.ID, control.RegistrationChange{})
+	w.ok(second(w.ChangeSource(t.Context(), s.ID, control.SourceChange{History: new(gateway.FailureHistory)})))
+	w.wantUnwritten("failures", func() {
+		_, err := w.DryRunRegistration(t.Context(), c, r.ID, time.Time{}, control.RegistrationChange{})
+		w.wantErr("DryRunRegistration", err, storage.ErrConflict)
+	})
+}
+
+func TestDryRunHasBounds(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	r := w.register(c, s.ID, control.RegistrationChange{})
+	for n := range dryRunShown + 5 {
+		w.eventAt(s, fmt.Sprint(n), w.now.Add(time.Duration(n)*time.Second), gateway.EventRow{Type: "delivered", Keys: map[string][]string{"label": {""}}})
+	}
+	w.eventAt(s, "of our own", w.now, gateway.EventRow{Type: gateway.TestEventType, Only: r.ID})
+	got := must(w.DryRunRegistration(t.Context(), c, r.ID, time.Time{}, control.RegistrationChange{}))(w)
+	if got.Looked != dryRunShown+5 || got.Matched != dryRunShown+5 || len(got.Events) != dryRunShown || !got.Complete {
+		t.Errorf("dry run: %d of %d, %d shown, complete %v; want %d, of which %d are shown", got.Matched, got.Looked, len(got.Events), got.Complete, dryRunShown+5, dryRunShown)
+	}
+	w.store.Store = &ticking{Store: w.store.Store, w: w, by: dryRunTime}
+	if got = must(w.dryRun(t.Context(), r, time.Time{}))(w); got.Complete || got.Looked == 0 || got.Looked > storage.MaxPageRows {
+		t.Errorf("dry run that takes too long: %d, complete %v, want it to end after a page", got.Looked, got.Complete)
+	}
+}
+
+func TestDryRunLooksAtSoManyEvents(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	r := w.register(c, s.ID, control.RegistrationChange{})
+	w.store.Store = &endless{Store: w.store.Store, w: w, source: s}
+	got := must(w.dryRun(t.Context(), r, time.Time{}))(w)
+	if got.Looked < dryRunEvents || got.Looked >= dryRunEvents+storage.MaxPageRows || got.Complete {
+		t.Errorf("dry run of an endless history: %d events, complete %v; want it to end after %d", got.Looked, got.Complete, dryRunEvents)
+	}
+}
+
+// ticking is a Store whose first list takes a time.
+type ticking struct {
+	storage.Store
+	w    *world
+	by   time.Duration
+	once sync.Once
+}
+
+// List implements storage.Store.
+func (s *ticking) List(ctx context.Context, q storage.Query) (storage.Page, error) {
+	s.once.Do(func() { s.w.pass(s.by) })
+	return s.Store.List(ctx, q)
+}
+
+// endless is a Store in which each shard of a source's events has one more page.
+type endless struct {
+	storage.Store
+	w      *world
+	source gateway.Source
+	mu     sync.Mutex
+	n      int
+}
+
+// List implements storage.Store.
+func (s *endless) List(ctx context.Context, q storage.Query) (storage.Page, error) {
+	if !strings.HasPrefix(q.PK, "E#") {
+		return s.Store.List(ctx, q)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var p storage.Page
+	for range q.Limit {
+		s.n++
+		at := start.Add(-time.Duration(s.n) * time.Millisecond)
+		id, err := gateway.EventID(s.source.ID, "", at, "x")
+		if err != nil {
+			return p, err
+		}
+		data, err := storage.Encode(gateway.EventRow{ID: id, Provider: direct, Type: "delivered", Received: start, Keys: map[string][]string{"label": {""}}})
+		if err != nil {
+			return p, err
+		}
+		p.Rows = append(p.Rows, storage.Row{Key: storage.Key{Table: q.Table, PK: q.PK, SK: id}, Data: data})
+		p.Next = id
+	}
+	return p, nil
+}

@@ -1,0 +1,439 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ringback/shared/control"
+	"ringback/shared/egress"
+	"ringback/shared/embedded"
+	"ringback/shared/gateway"
+	"ringback/shared/keyring"
+	"ringback/shared/provider"
+	"ringback/shared/provider/all"
+	"ringback/shared/storage"
+)
+
+// A world is a control.Control on the embedded backend, with a clock that stands still
+// until a test moves it, a queue that keeps what is sent until it is passed on,
+// and endpoints that are reached without a network.
+type world struct {
+	*control.Control
+	*History
+	t     *testing.T
+	store *brittle
+	queue *outbox
+	now   time.Time
+	log   strings.Builder
+
+	mu     sync.Mutex                             // of asked: endpoints are called at once
+	asked  []*http.Request                        // of endpoints, in order
+	answer func(*http.Request) (int, http.Header) // what endpoints answer; nil: 200
+}
+
+const (
+	tencentChat = "tencent-chat"
+	direct      = "direct"
+)
+
+// start is far from the time by which the backend sweeps, so what has expired
+// by the world's clock is still there, as in a table that deletes late.
+var start = time.Date(2100, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	db, err := embedded.Open(t.Context(), t.TempDir(), embedded.Options{Relaxed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	keys, err := keyring.Parse("1 a key ring of no fewer than 32 characters")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, store: &brittle{Store: db}, now: start}
+	w.queue = &outbox{Queue: db, w: w}
+	g, err := gateway.New(gateway.Config{
+		Store: w.store, Queue: w.queue, Keys: keys, Providers: all.Providers(), PublicURL: "https://ringback.example",
+		Egress: &egress.Client{Transport: w}, Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Alone: true,
+		Now: func() time.Time { return w.now }, Random: func() float64 { return 0.5 },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Control = control.New(g)
+	w.History = New(w.Control)
+	return w
+}
+
+func (w *world) pass(d time.Duration) { w.now = w.now.Add(d) }
+
+// RoundTrip implements http.RoundTripper.
+func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
+	w.mu.Lock()
+	w.asked = append(w.asked, r)
+	w.mu.Unlock()
+	code, header := http.StatusOK, http.Header{}
+	if w.answer != nil {
+		code, header = w.answer(r)
+	}
+	if code == 0 {
+		return nil, errors.New("no route to host")
+	}
+	return &http.Response{StatusCode: code, Header: header, Body: io.NopCloser(strings.NewReader("answered")), Request: r}, nil
+}
+
+// must returns v, and ends the test if err is not nil.
+func must[T any](v T, err error) func(w *world) T {
+	return func(w *world) T {
+		w.t.Helper()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func (w *world) ok(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) id(prefix string) string { return gateway.NewID(prefix, w.now) }
+
+// source makes a source of a provider.
+func (w *world) source(provider string) gateway.Source {
+	w.t.Helper()
+	ch := control.SourceChange{Provider: provider, Name: new("a source")}
+	return must(w.CreateSource(w.t.Context(), gateway.NewSourceID(), ch))(w)
+}
+
+// tenant makes a tenant and returns the caller with its first key.
+func (w *world) tenant() control.Caller {
+	w.t.Helper()
+	tn, text, err := w.CreateTenant(w.t.Context(), w.id("ten"), "acme", gateway.Limits{})
+	w.ok(err)
+	c, _, err := w.CallerOf(w.t.Context(), text)
+	w.ok(err)
+	if c.Tenant != tn.ID {
+		w.t.Fatalf("CallerOf(first key of %s) = %+v", tn.ID, c)
+	}
+	return c
+}
+
+func (w *world) grant(source string, c control.Caller, m gateway.Match) gateway.Grant {
+	w.t.Helper()
+	return must(w.CreateGrant(w.t.Context(), w.id("grt"), source, c.Tenant, m))(w)
+}
+
+// granted makes a source of a provider and a tenant with a grant of all of it.
+func (w *world) granted(provider string) (gateway.Source, control.Caller) {
+	w.t.Helper()
+	s, c := w.source(provider), w.tenant()
+	w.grant(s.ID, c, nil)
+	return s, c
+}
+
+const endpointURL = "https://tenant.example/in"
+
+func (w *world) register(c control.Caller, source string, ch control.RegistrationChange) gateway.Registration {
+	w.t.Helper()
+	if ch.URL == nil {
+		ch.URL = new(endpointURL)
+	}
+	r, _, err := w.CreateRegistration(w.t.Context(), c, w.id("reg"), source, ch)
+	w.ok(err)
+	return r
+}
+
+func (w *world) registration(id string) gateway.Registration {
+	w.t.Helper()
+	return must(w.Registration(w.t.Context(), control.Operator(), id))(w)
+}
+
+func (w *world) put(k storage.Key, v any) {
+	w.t.Helper()
+	w.ok(storage.Put(w.t.Context(), w.store, k, v, storage.AnyRev))
+}
+
+// newer stores a row of a newer release, which this one cannot read.
+func (w *world) newer(k storage.Key) {
+	w.t.Helper()
+	w.ok(w.store.Put(w.t.Context(), storage.Row{Key: k, Rev: storage.NewRev(), Data: []byte(`{"v":99}`)}, storage.AnyRev))
+}
+
+// row returns what is stored under k.
+func (w *world) row(k storage.Key) (storage.Row, bool) {
+	w.t.Helper()
+	rows := must(w.store.Get(w.t.Context(), k))(w)
+	if len(rows) == 0 {
+		return storage.Row{}, false
+	}
+	return rows[0], true
+}
+
+// wantUnwritten fails the test if f writes a row or sends a message.
+func (w *world) wantUnwritten(what string, f func()) {
+	w.t.Helper()
+	writes, sent := w.store.writes, len(w.queue.sent)
+	if f(); w.store.writes != writes || len(w.queue.sent) != sent {
+		w.t.Errorf("%s: %d writes and %d messages, want none", what, w.store.writes-writes, len(w.queue.sent)-sent)
+	}
+}
+
+// wantErr fails the test unless err wraps want, or is nil if that is.
+func (w *world) wantErr(what string, err, want error) {
+	w.t.Helper()
+	if !errors.Is(err, want) {
+		w.t.Errorf("%s: %v, want %v", what, err, want)
+	}
+}
+
+// A deed is something that is asked of a control.Control, and what must be so after it.
+type deed struct {
+	do   func() error
+	done func() // checks
+}
+
+// wantFaultsTold makes a deed, and once more, each time anew, for each call to
+// the Store that it made, which fails: the deed must end with that error, and
+// done again must end what it began.
+func (w *world) wantFaultsTold(what string, prepare func() deed) {
+	w.t.Helper()
+	calls := 0
+	for n := 0; n <= calls; n++ {
+		d := prepare()
+		w.store.failAt(n)
+		err := d.do()
+		failed := w.store.heal()
+		if n == 0 {
+			calls = w.store.calls
+		}
+		if failed != "" {
+			w.wantErr(fmt.Sprintf("%s, whose call %d (%s) fails", what, n, failed), err, errStore)
+			what := fmt.Sprintf("%s again, whose call %d (%s) had failed", what, n, failed)
+			err = d.do()
+			w.wantErr(what, err, nil)
+		} else {
+			w.wantErr(what, err, nil)
+		}
+		if err == nil && d.done != nil {
+			d.done()
+		}
+		if w.t.Failed() {
+			return
+		}
+	}
+	if calls == 0 {
+		w.t.Errorf("%s: no call to the Store", what)
+	}
+}
+
+var errStore = errors.New("the Store does not answer")
+
+// brittle is a Store of which one call may fail, however often it is repeated.
+type brittle struct {
+	storage.Store
+	mu     sync.Mutex
+	calls  int
+	fails  int // the number of the call that fails; 0: none does
+	failed string
+	last   string
+	writes int
+}
+
+// failAt has the n-th call from now on fail.
+func (s *brittle) failAt(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls, s.fails, s.failed, s.last = 0, n, "", ""
+}
+
+// heal lets all calls succeed, and returns which one failed.
+func (s *brittle) heal() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fails = 0
+	return s.failed
+}
+
+// call counts a call; name is the same when it is repeated, or empty for one that is not.
+func (s *brittle) call(what, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if name == "" || name != s.last {
+		s.calls++
+	}
+	s.last = name
+	if s.fails != 0 && s.calls == s.fails {
+		s.failed = what
+		return errStore
+	}
+	return nil
+}
+
+// Get implements storage.Store.
+func (s *brittle) Get(ctx context.Context, keys ...storage.Key) ([]storage.Row, error) {
+	if err := s.call(fmt.Sprint("Get ", keys), ""); err != nil {
+		return nil, err
+	}
+	rows, err := s.Store.Get(ctx, keys...)
+	if n := len(rows); n > 1 { // they come in any order
+		rows = append(rows[1:n:n], rows[0])
+	}
+	return rows, err
+}
+
+// List implements storage.Store.
+func (s *brittle) List(ctx context.Context, q storage.Query) (storage.Page, error) {
+	if err := s.call("List "+q.PK+" "+q.From, ""); err != nil {
+		return storage.Page{}, err
+	}
+	return s.Store.List(ctx, q)
+}
+
+// Put implements storage.Store.
+func (s *brittle) Put(ctx context.Context, r storage.Row, was string) error {
+	if err := s.call("Put "+r.PK+" "+r.SK, r.Rev); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.writes++
+	s.mu.Unlock()
+	return s.Store.Put(ctx, r, was)
+}
+
+// Delete implements storage.Store.
+func (s *brittle) Delete(ctx context.Context, k storage.Key, was string) error {
+	if err := s.call("Delete "+k.PK+" "+k.SK, k.PK+k.SK); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.writes++
+	s.mu.Unlock()
+	return s.Store.Delete(ctx, k, was)
+}
+
+// An outbox keeps what is sent until it is passed on.
+type outbox struct {
+	storage.Queue
+	mu   sync.Mutex // of Send, which deliveries call at once
+	w    *world
+	sent []sentMessage
+}
+
+type sentMessage struct {
+	queue storage.QueueName
+	body  string
+	due   time.Time
+}
+
+// Send implements storage.Queue.
+func (o *outbox) Send(_ context.Context, q storage.QueueName, ms []storage.Message) []error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, m := range ms {
+		o.sent = append(o.sent, sentMessage{q, m.Body, o.w.now.Add(m.Delay)})
+	}
+	return make([]error, len(ms))
+}
+
+// work does what is in the queue and due, until there is no more.
+func (w *world) work() {
+	w.t.Helper()
+	for range 1_000 {
+		i := slices.IndexFunc(w.queue.sent, func(m sentMessage) bool { return !m.due.After(w.now) })
+		if i < 0 {
+			return
+		}
+		m := w.queue.sent[i]
+		w.queue.sent = slices.Delete(w.queue.sent, i, i+1)
+		handle := w.gw.FanOut
+		if m.queue == storage.RetryQueue {
+			handle = w.gw.Redeliver
+		}
+		again, err := handle(w.t.Context(), []storage.Received{{Body: m.body, Receipt: "1", Receives: 1}})
+		if err != nil || len(again) > 0 {
+			w.t.Fatalf("message on %s: %v again, %v", m.queue, again, err)
+		}
+	}
+	w.t.Fatal("the queue does not become empty")
+}
+
+// delivered has a message of a source of direct be delivered, status and all,
+// and does what follows from that.
+func (w *world) delivered(s gateway.Source, message string) {
+	w.t.Helper()
+	url := must(w.FirstCallbackURL(w.t.Context(), s))(w)
+	reply := w.gw.Ingest(w.t.Context(), s.Provider, s.ID, url[strings.LastIndex(url, "/")+1:], &provider.Callback{
+		Method: http.MethodPost, Header: http.Header{"Content-Type": {"application/json"}}, Received: w.now,
+		Body: fmt.Appendf(nil, `{"message_uuid":%q,"callback_event":"delivered","status":"delivered","channel_type":"SMS"}`, message),
+	})
+	if reply.StatusCode/100 != 2 {
+		w.t.Fatalf("callback: %d %s", reply.StatusCode, reply.Body)
+	}
+	w.work()
+}
+
+// isError is errors.Is.
+func isError(err, want error) bool { return errors.Is(err, want) }
+
+// second returns the error of a call.
+func second[T any](_ T, err error) error { return err }
+
+func idsOf[T any](vs []T, id func(T) string) []string {
+	out := []string{}
+	for _, v := range vs {
+		out = append(out, id(v))
+	}
+	return out
+}
+
+// must2 is must for a page.
+func must2[T any](v T, _ string, err error) func(w *world) T {
+	return must(v, err)
+}
+
+// refuse is how an endpoint answers that takes nothing.
+func refuse(*http.Request) (int, http.Header) { return http.StatusInternalServerError, http.Header{} }
+
+// event returns the row of an event.
+func (w *world) event(id string) (gateway.EventRow, storage.Row) {
+	w.t.Helper()
+	row, _ := w.row(must(gateway.EventKey(id))(w))
+	return must(storage.Decoded[gateway.EventRow](row))(w), row
+}
+
+// eventIDs returns the ids of a source's events, in the order of their coming;
+// those of the gateway's own making left out.
+func (w *world) eventIDs(source string) []string {
+	w.t.Helper()
+	ids := []string{}
+	for shard := range gateway.HistoryShards {
+		q := storage.Query{Table: storage.Deliveries, PK: gateway.EventPK(source, shard), Consistent: true}
+		w.ok(storage.Each(w.t.Context(), w.store, q, func(r storage.Row) error {
+			if er, _ := w.event(r.SK); !gateway.Own(er.Event(source, nil)) {
+				ids = append(ids, r.SK)
+			}
+			return nil
+		}))
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// other is a caller with another tenant's key.
+func (w *world) other() control.Caller {
+	return control.Caller{Scope: control.ScopeFull, Tenant: "ten_9"}
+}
