@@ -3,7 +3,7 @@ package api
 import (
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/circuit"
 )
 
 // An endpointHealth is what is known of a registration's endpoint.
@@ -14,7 +14,7 @@ type endpointHealth struct {
 	FailingSince time.Time `json:"failing_since,omitzero" doc:"the first failure since anything was accepted"`
 }
 
-func healthView(h gateway.Health) *endpointHealth {
+func healthView(h circuit.Health) *endpointHealth {
 	v := &endpointHealth{Circuit: "closed"}
 	if h.Failing() {
 		v.FailingSince = h.BadSince

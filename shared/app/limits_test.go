@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"ringback/shared/circuit"
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/schedule"
@@ -94,7 +95,7 @@ func TestOpenCircuitIsKnownToEveryWorker(t *testing.T) {
 		r, e := w.register(c, s, "down.example", control.RegistrationChange{})
 		e.set(always(500))
 		open := func() bool {
-			h := again(w, func() (map[string]gateway.Health, error) { return w.lists().Healths(t.Context(), r) })[r.ID]
+			h := again(w, func() (map[string]circuit.Health, error) { return w.lists().Healths(t.Context(), r) })[r.ID]
 			return h.Open
 		}
 		for n := 0; !open(); n++ {

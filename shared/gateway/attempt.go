@@ -190,7 +190,7 @@ func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
 			return start{}, err
 		}
 		if probe = ok && h.Open; !ok {
-			return start{open: true, at: h.closedFor(at.Clock(), t.r.Schedule.WaitAfter(t.d.Made), at.Random())}, nil
+			return start{open: true, at: h.ClosedFor(at.Clock(), t.r.Schedule.WaitAfter(t.d.Made), at.Random())}, nil
 		}
 	}
 	of, err := at.find.tenant(ctx, t.rev, t.r.Tenant)

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/circuit"
 	"ringback/shared/egress"
 	"ringback/shared/pace"
 	"ringback/shared/provider"
@@ -23,7 +24,7 @@ func TestRightToStartIsAskedForAndGivenBack(t *testing.T) {
 		w := &tampered{}
 		y := newYard(t, FullHistory, func(c *Config) { c.AtOnce = 1; w.Store, c.Store = c.Store, w })
 		open := func(y *yard, r *Registration, probe time.Duration) {
-			y.put(HealthKey(r.ID), Health{Open: true, Interval: 2 * time.Minute, ProbeAt: y.Clock().Add(probe)})
+			y.put(HealthKey(r.ID), circuit.Health{Open: true, Interval: 2 * time.Minute, ProbeAt: y.Clock().Add(probe)})
 		}
 		// waiting has another attempt keep the only place for so long, and then.
 		waiting := func(d time.Duration, then func(*yard, *Registration)) func(*yard, *Registration, *try) {

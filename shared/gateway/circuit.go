@@ -8,6 +8,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"ringback/shared/circuit"
 	"ringback/shared/egress"
 	"ringback/shared/pace"
 	"ringback/shared/provider"
@@ -16,97 +17,9 @@ import (
 )
 
 const (
-	// A circuit opens after so many attempts in a row that were not accepted, as
-	// one process sees them.
-	openAfterFailures = 10
-	openAfterTimeouts = 3
-	// It opens as well at a timeout after so long without an acceptance anywhere:
-	// of many processes, none may see three.
-	hangsAfter = time.Minute
-
-	firstInterval   = time.Minute // between probes; doubled by each that fails
-	longestInterval = time.Hour
-	healthFresh     = 10 * time.Second // how long a process believes what it read
-	healthNoted     = 10 * time.Minute // how often "failing" and "well again" are written, and looked for
-	wellFor         = time.Minute      // after an acceptance nobody asks
-
-	// A registration is disabled if nothing was accepted for badFor, with two
-	// failures at least badApart from each other.
-	badFor   = 5 * 24 * time.Hour
-	badApart = 12 * time.Hour
+	healthFresh = 10 * time.Second // how long a process believes what it read
+	wellFor     = time.Minute      // after an acceptance nobody asks
 )
-
-// Health is what all workers know of a registration's endpoint. It is written
-// at transitions only: a counter of every outcome would be a hot key.
-type Health struct {
-	Open     bool          `json:"open,omitempty"`     // the circuit: nothing is attempted but probes
-	Since    time.Time     `json:"since,omitzero"`     // it opened
-	Interval time.Duration `json:"interval,omitempty"` // between probes
-	ProbeAt  time.Time     `json:"probe_at,omitzero"`  // the next probe; who moves it on may make it
-	Probed   time.Time     `json:"probed,omitzero"`    // the last probe that failed
-
-	BadSince time.Time `json:"bad_since,omitzero"` // the first failure since something was accepted
-	BadLast  time.Time `json:"bad_last,omitzero"`  // about the last one
-	OKAt     time.Time `json:"ok_at,omitzero"`     // about the last acceptance after a failure
-
-	FailingSince time.Time `json:"failing_since,omitzero"` // a process saw three failures in a row, and nobody an acceptance since
-	Slow         bool      `json:"slow,omitempty"`         // the endpoint is not known to be fast
-}
-
-// Failing reports whether nothing was accepted since the first failure.
-func (h Health) Failing() bool { return !h.BadSince.IsZero() && h.OKAt.Before(h.BadSince) }
-
-// hangs reports whether a timeout at now shows that the endpoint hangs: no
-// process had anything accepted for a minute.
-func (h Health) hangs(now time.Time) bool { return h.Failing() && now.Sub(h.BadSince) >= hangsAfter }
-
-// hopeless reports whether the registration is to be disabled at now.
-func (h Health) hopeless(now time.Time) bool {
-	return h.Failing() && h.BadLast.Sub(h.BadSince) >= badApart && now.Sub(h.BadSince) >= badFor
-}
-
-// probeDue reports whether the next probe may be made at now. One that is further
-// ahead than any interval was set by a clock that was wrong.
-func (h Health) probeDue(now time.Time) bool {
-	return !now.Before(h.ProbeAt) || h.ProbeAt.Sub(now) > 2*longestInterval
-}
-
-// probed returns h after somebody took the probe at now.
-func (h Health) probed(now time.Time) Health {
-	h.ProbeAt = now.Add(h.Interval)
-	return h
-}
-
-// refused returns h after an attempt that was not accepted; tripped says that
-// the process saw enough of them in a row. It is unchanged if there is nothing
-// to write: an endpoint that refuses every tenth attempt would else cost two
-// writes for each, one to say so and one to take it back.
-func (h Health) refused(now time.Time, tripped, probe bool) Health {
-	switch {
-	case h.Failing() && now.Sub(h.BadLast) >= healthNoted:
-		h.BadLast = now
-	case !h.Failing() && (tripped || now.Sub(h.OKAt) >= healthNoted):
-		h.BadSince, h.BadLast = now, now
-	}
-	switch {
-	case h.Open && probe:
-		h.Interval = min(2*h.Interval, longestInterval)
-		h.ProbeAt, h.Probed = now.Add(h.Interval), now
-	case !h.Open && tripped:
-		h.Open, h.Since, h.Interval, h.ProbeAt = true, now, firstInterval, now.Add(firstInterval)
-	}
-	return h
-}
-
-// accepted returns h after an attempt that was accepted.
-func (h Health) accepted(now time.Time) Health {
-	if h.Failing() || h.Open {
-		h.OKAt = now
-	}
-	h.BadSince, h.BadLast = time.Time{}, time.Time{}
-	h.Open, h.Since, h.Interval, h.ProbeAt, h.Probed = false, time.Time{}, 0, time.Time{}, time.Time{}
-	return h
-}
 
 // circuits know how endpoints fare, and draw the consequences.
 type circuits struct {
@@ -125,15 +38,15 @@ func newCircuits(c *core, f *finder, ds *deliveries, t *teller, p *pace.Pace) *c
 }
 
 type knownHealth struct {
-	Health
+	circuit.Health
 	at time.Time
 }
 
 // health returns what is known of a registration's endpoint, at most
 // healthFresh old.
-func (cs *circuits) health(ctx context.Context, id string) (Health, error) {
+func (cs *circuits) health(ctx context.Context, id string) (circuit.Health, error) {
 	if time.Since(cs.pace.Look(id).Accepted) < wellFor {
-		return Health{}, nil
+		return circuit.Health{}, nil
 	}
 	if known, ok := cs.healths.Get(id); ok && time.Since(known.at) < healthFresh {
 		return known.Health, nil
@@ -141,9 +54,9 @@ func (cs *circuits) health(ctx context.Context, id string) (Health, error) {
 	return cs.readHealth(ctx, id)
 }
 
-func (cs *circuits) readHealth(ctx context.Context, id string) (Health, error) {
+func (cs *circuits) readHealth(ctx context.Context, id string) (circuit.Health, error) {
 	now := time.Now()
-	h, _, err := storage.Load[Health](ctx, cs.Store, HealthKey(id))
+	h, _, err := storage.Load[circuit.Health](ctx, cs.Store, HealthKey(id))
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return h, fmt.Errorf("health of %s: %w", id, err)
 	}
@@ -153,7 +66,7 @@ func (cs *circuits) readHealth(ctx context.Context, id string) (Health, error) {
 
 // admit asks the circuit for an attempt. If it is open, one caller may probe at
 // each probe's time, and gets the open circuit with true.
-func (cs *circuits) admit(ctx context.Context, id string) (Health, bool, error) {
+func (cs *circuits) admit(ctx context.Context, id string) (circuit.Health, bool, error) {
 	h, err := cs.health(ctx, id)
 	now := cs.Clock()
 	switch {
@@ -161,21 +74,21 @@ func (cs *circuits) admit(ctx context.Context, id string) (Health, bool, error) 
 		return h, false, err
 	case !h.Open:
 		return h, true, nil
-	case !h.probeDue(now):
+	case !h.ProbeDue(now):
 		return h, false, nil
 	}
 	seen, mine := h.ProbeAt, false
-	h, err = cs.changeHealth(ctx, id, func(stored Health) Health {
+	h, err = cs.changeHealth(ctx, id, func(stored circuit.Health) circuit.Health {
 		if mine = stored.Open && stored.ProbeAt.Equal(seen); mine {
-			return stored.probed(now)
+			return stored.ProbeTaken(now)
 		}
 		return stored
 	})
 	return h, mine || !h.Open, err
 }
 
-func (cs *circuits) changeHealth(ctx context.Context, id string, f func(Health) Health) (Health, error) {
-	h, err := storage.Change(ctx, cs.Store, HealthKey(id), func(h *Health, _ *storage.Row) error {
+func (cs *circuits) changeHealth(ctx context.Context, id string, f func(circuit.Health) circuit.Health) (circuit.Health, error) {
+	h, err := storage.Change(ctx, cs.Store, HealthKey(id), func(h *circuit.Health, _ *storage.Row) error {
 		after := f(*h)
 		if after == *h {
 			return storage.ErrUnchanged
@@ -258,7 +171,7 @@ func (cs *circuits) heedAttempt(ctx context.Context, e *provider.Event, r *Regis
 // have seen a failure, which would count as the first of five days.
 func (cs *circuits) heedAccepted(ctx context.Context, e *provider.Event, r *Registration) error {
 	known, ok := cs.healths.Get(r.ID)
-	if !ok || time.Since(known.at) >= healthNoted {
+	if !ok || time.Since(known.at) >= circuit.Noted {
 		h, err := cs.readHealth(ctx, r.ID)
 		if err != nil {
 			return err
@@ -269,9 +182,9 @@ func (cs *circuits) heedAccepted(ctx context.Context, e *provider.Event, r *Regi
 		return nil
 	}
 	reopened := false
-	_, err := cs.changeHealth(ctx, r.ID, func(h Health) Health {
+	_, err := cs.changeHealth(ctx, r.ID, func(h circuit.Health) circuit.Health {
 		reopened = h.Open
-		return h.accepted(cs.Clock())
+		return h.Accepted(cs.Clock())
 	})
 	if err != nil || !reopened {
 		return err
@@ -281,22 +194,22 @@ func (cs *circuits) heedAccepted(ctx context.Context, e *provider.Event, r *Regi
 
 func (cs *circuits) heedRefused(ctx context.Context, e *provider.Event, r *Registration, a Attempt, probe bool) error {
 	now, m := cs.Clock(), cs.pace.Look(r.ID)
-	tripped := func(h Health) bool {
-		return m.Failures >= openAfterFailures || m.Timeouts >= openAfterTimeouts || a.Class == egress.Timeout && h.hangs(now) && time.Since(m.Accepted) > wellFor
+	tripped := func(h circuit.Health) bool {
+		return m.Failures >= circuit.OpenAfterFailures || m.Timeouts >= circuit.OpenAfterTimeouts || a.Class == egress.Timeout && h.Hangs(now) && time.Since(m.Accepted) > wellFor
 	}
-	if known, ok := cs.healths.Get(r.ID); ok && known.refused(now, tripped(known.Health), probe) == known.Health && !known.hopeless(now) {
+	if known, ok := cs.healths.Get(r.ID); ok && known.Refused(now, tripped(known.Health), probe) == known.Health && !known.Hopeless(now) {
 		return nil // nothing to write, as far as this process knows
 	}
 	opened := false
-	h, err := cs.changeHealth(ctx, r.ID, func(h Health) Health {
-		after := h.refused(now, tripped(h), probe)
+	h, err := cs.changeHealth(ctx, r.ID, func(h circuit.Health) circuit.Health {
+		after := h.Refused(now, tripped(h), probe)
 		opened = after.Open && !h.Open
 		return after
 	})
 	switch {
 	case err != nil:
 		return err
-	case h.hopeless(now) && cs.steady():
+	case h.Hopeless(now) && cs.steady():
 		const why = "nothing was accepted for five days"
 		if err := cs.disable(ctx, r.ID, r.Rev, why); err != nil {
 			return err
@@ -308,24 +221,12 @@ func (cs *circuits) heedRefused(ctx context.Context, e *provider.Event, r *Regis
 	return nil
 }
 
-// closedFor returns when a delivery that an open circuit holds up is looked at
-// again: after its own wait, or the circuit's interval if that is longer, and up
-// to a fifth more, of which jitter in [0,1) chooses.
-func (h Health) closedFor(now time.Time, wait time.Duration, jitter float64) time.Time {
-	wait = max(wait, h.Interval)
-	at := now.Add(wait)
-	if !h.probeDue(now) {
-		at = later(at, h.ProbeAt)
-	}
-	return at.Add(time.Duration(jitter * float64(wait) / 5))
-}
-
 // spent reports whether the whole time of d's schedule went by behind a circuit,
 // of which a probe failed since then. Then d ends, whatever attempts it had. That
 // nobody worked meanwhile, or that the clock was set, ends nothing.
 func (cs *circuits) spent(ctx context.Context, d Delivery, r *Registration) (bool, error) {
 	now := cs.Clock()
-	if d.Manual || now.Sub(later(d.Created, d.Anew)) <= longestInterval || now.Before(d.overtime(r.Schedule)) || !cs.steady() {
+	if d.Manual || now.Sub(later(d.Created, d.Anew)) <= circuit.LongestInterval || now.Before(d.overtime(r.Schedule)) || !cs.steady() {
 		return false, nil // as with each first attempt
 	}
 	h, err := cs.health(ctx, r.ID)
@@ -401,5 +302,5 @@ func (d Delivery) overtime(s schedule.Schedule) time.Time {
 	for n := range s.Len() {
 		sum += s.Wait(n)
 	}
-	return later(d.Created, d.Anew).Add(sum*12/10 + longestInterval)
+	return later(d.Created, d.Anew).Add(sum*12/10 + circuit.LongestInterval)
 }

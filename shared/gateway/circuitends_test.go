@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/circuit"
 	"ringback/shared/egress"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
@@ -114,7 +115,7 @@ func TestAttemptThatWasNotMadeHasNoConsequence(t *testing.T) {
 		if err := w.circuits.heedAttempt(t.Context(), e, &r, tt.a, false); err != nil {
 			t.Fatal(err)
 		}
-		_, _, err := storage.Load[Health](t.Context(), w.Store, HealthKey(r.ID))
+		_, _, err := storage.Load[circuit.Health](t.Context(), w.Store, HealthKey(r.ID))
 		es := w.queue.events(t)
 		if (err == nil) != tt.health || len(es) > 1 || len(es) == 1 != (tt.told != "") || len(es) == 1 && es[0].Type != tt.told {
 			t.Errorf("%s: health %v, told %+v; want it written %v, %q", tt.name, err, es, tt.health, tt.told)
@@ -178,8 +179,8 @@ func TestTimeEndsOnlyWhatWaitedForIt(t *testing.T) {
 		w := newWorld(t)
 		r := w.register(func(r *Registration) { r.Schedule = schedule.Schedule{Waits: []time.Duration{}} })
 		d := Delivery{Status: Pending}
-		time.Sleep(2 * time.Hour)                                                           // then the clock is known to go evenly
-		w.put(HealthKey(r.ID), Health{Open: true, Probed: w.Clock().Add(time.Millisecond)}) // by a clock that is ahead
+		time.Sleep(2 * time.Hour)                                                                   // then the clock is known to go evenly
+		w.put(HealthKey(r.ID), circuit.Health{Open: true, Probed: w.Clock().Add(time.Millisecond)}) // by a clock that is ahead
 		for _, tt := range []struct {
 			name  string
 			began time.Duration // before now

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/circuit"
 	"ringback/shared/egress"
 	"ringback/shared/pace"
 	"ringback/shared/schedule"
@@ -16,47 +17,47 @@ import (
 // TestHealthIsWrittenWhereItChanges looks at each transition that a refusal can
 // make, at its edges.
 func TestHealthIsWrittenWhereItChanges(t *testing.T) {
-	well := Health{OKAt: noon.Add(-healthNoted)}
-	failing := Health{BadSince: noon.Add(-time.Hour), BadLast: noon.Add(-healthNoted)}
-	open := Health{Open: true, Since: noon, Interval: 40 * time.Minute, ProbeAt: noon, BadSince: noon.Add(-time.Hour), BadLast: noon}
+	well := circuit.Health{OKAt: noon.Add(-circuit.Noted)}
+	failing := circuit.Health{BadSince: noon.Add(-time.Hour), BadLast: noon.Add(-circuit.Noted)}
+	open := circuit.Health{Open: true, Since: noon, Interval: 40 * time.Minute, ProbeAt: noon, BadSince: noon.Add(-time.Hour), BadLast: noon}
 	for _, tt := range []struct {
 		name           string
-		h              Health
+		h              circuit.Health
 		tripped, probe bool
-		want           Health
+		want           circuit.Health
 	}{
-		{"the first failure ever", Health{}, false, false, Health{BadSince: noon, BadLast: noon}},
-		{"a failure ten minutes after an acceptance", well, false, false, Health{OKAt: well.OKAt, BadSince: noon, BadLast: noon}},
-		{"one a moment sooner", Health{OKAt: well.OKAt.Add(1)}, false, false, Health{OKAt: well.OKAt.Add(1)}},
-		{"one a moment sooner that opens", Health{OKAt: well.OKAt.Add(1)}, true, false, Health{
-			OKAt: well.OKAt.Add(1), BadSince: noon, BadLast: noon, Open: true, Since: noon, Interval: firstInterval, ProbeAt: noon.Add(firstInterval)}},
-		{"another ten minutes after it was noted", failing, false, false, Health{BadSince: failing.BadSince, BadLast: noon}},
-		{"another a moment sooner", Health{BadSince: failing.BadSince, BadLast: failing.BadLast.Add(1)}, false, false,
-			Health{BadSince: failing.BadSince, BadLast: failing.BadLast.Add(1)}},
-		{"of a probe", open, false, true, Health{Open: true, Since: noon, Interval: time.Hour, ProbeAt: noon.Add(time.Hour), Probed: noon, BadSince: open.BadSince, BadLast: noon}},
+		{"the first failure ever", circuit.Health{}, false, false, circuit.Health{BadSince: noon, BadLast: noon}},
+		{"a failure ten minutes after an acceptance", well, false, false, circuit.Health{OKAt: well.OKAt, BadSince: noon, BadLast: noon}},
+		{"one a moment sooner", circuit.Health{OKAt: well.OKAt.Add(1)}, false, false, circuit.Health{OKAt: well.OKAt.Add(1)}},
+		{"one a moment sooner that opens", circuit.Health{OKAt: well.OKAt.Add(1)}, true, false, circuit.Health{
+			OKAt: well.OKAt.Add(1), BadSince: noon, BadLast: noon, Open: true, Since: noon, Interval: circuit.FirstInterval, ProbeAt: noon.Add(circuit.FirstInterval)}},
+		{"another ten minutes after it was noted", failing, false, false, circuit.Health{BadSince: failing.BadSince, BadLast: noon}},
+		{"another a moment sooner", circuit.Health{BadSince: failing.BadSince, BadLast: failing.BadLast.Add(1)}, false, false,
+			circuit.Health{BadSince: failing.BadSince, BadLast: failing.BadLast.Add(1)}},
+		{"of a probe", open, false, true, circuit.Health{Open: true, Since: noon, Interval: time.Hour, ProbeAt: noon.Add(time.Hour), Probed: noon, BadSince: open.BadSince, BadLast: noon}},
 		{"under way when it opened", open, true, false, open},
-		{"a probe that was not one", Health{BadSince: noon, BadLast: noon}, false, true, Health{BadSince: noon, BadLast: noon}},
+		{"a probe that was not one", circuit.Health{BadSince: noon, BadLast: noon}, false, true, circuit.Health{BadSince: noon, BadLast: noon}},
 	} {
-		if got := tt.h.refused(noon, tt.tripped, tt.probe); got != tt.want {
+		if got := tt.h.Refused(noon, tt.tripped, tt.probe); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
 	}
-	closed := Health{OKAt: noon.Add(time.Second)}
-	if got := open.accepted(noon.Add(time.Second)); got != closed {
+	closed := circuit.Health{OKAt: noon.Add(time.Second)}
+	if got := open.Accepted(noon.Add(time.Second)); got != closed {
 		t.Errorf("accepted: %+v, want %+v", got, closed)
 	}
-	if got := (Health{Open: true, OKAt: noon.Add(-1)}).accepted(noon); got != (Health{OKAt: noon}) {
+	if got := (circuit.Health{Open: true, OKAt: noon.Add(-1)}).Accepted(noon); got != (circuit.Health{OKAt: noon}) {
 		t.Errorf("accepted though nothing was failing: %+v, want it closed", got)
 	}
 }
 
 func TestFailingIsWithoutAnAcceptanceSince(t *testing.T) {
 	for _, tt := range []struct {
-		h    Health
+		h    circuit.Health
 		want bool
 	}{
-		{Health{}, false}, {Health{BadSince: noon}, true}, {Health{BadSince: noon, OKAt: noon.Add(-1)}, true},
-		{Health{BadSince: noon, OKAt: noon}, false}, {Health{BadSince: noon, OKAt: noon.Add(1)}, false}, {Health{OKAt: noon}, false},
+		{circuit.Health{}, false}, {circuit.Health{BadSince: noon}, true}, {circuit.Health{BadSince: noon, OKAt: noon.Add(-1)}, true},
+		{circuit.Health{BadSince: noon, OKAt: noon}, false}, {circuit.Health{BadSince: noon, OKAt: noon.Add(1)}, false}, {circuit.Health{OKAt: noon}, false},
 	} {
 		if got := tt.h.Failing(); got != tt.want {
 			t.Errorf("%+v is failing: %v, want %v", tt.h, got, tt.want)
@@ -77,8 +78,8 @@ func TestClosedCircuitHoldsUpForItsInterval(t *testing.T) {
 		{"up to a fifth more", 100 * time.Second, time.Minute, 0, 0.5, 110 * time.Second},
 		{"a probe after it, and more", time.Minute, time.Minute, 2 * time.Minute, 0.5, 126 * time.Second},
 	} {
-		h := Health{Open: true, Interval: tt.interval, ProbeAt: noon.Add(tt.probe)}
-		if got := h.closedFor(noon, tt.wait, tt.jitter).Sub(noon); got != tt.want {
+		h := circuit.Health{Open: true, Interval: tt.interval, ProbeAt: noon.Add(tt.probe)}
+		if got := h.ClosedFor(noon, tt.wait, tt.jitter).Sub(noon); got != tt.want {
 			t.Errorf("%s: looked at in %v, want %v", tt.name, got, tt.want)
 		}
 	}
@@ -86,7 +87,7 @@ func TestClosedCircuitHoldsUpForItsInterval(t *testing.T) {
 
 func TestScheduleIsOverAfterItsWholeTime(t *testing.T) {
 	s := schedule.Schedule{Waits: []time.Duration{10 * time.Hour, 20 * time.Hour}}
-	const whole = 36*time.Hour + longestInterval // 30 h, a fifth more
+	const whole = 36*time.Hour + circuit.LongestInterval // 30 h, a fifth more
 	for _, tt := range []struct {
 		name string
 		d    Delivery
@@ -97,8 +98,8 @@ func TestScheduleIsOverAfterItsWholeTime(t *testing.T) {
 		{"just", Delivery{Created: noon.Add(-whole - 1)}, s, true},
 		{"begun anew", Delivery{Created: noon.Add(-10 * whole), Anew: noon.Add(-whole)}, s, false},
 		{"begun anew long ago", Delivery{Created: noon.Add(-10 * whole), Anew: noon.Add(-whole - 1)}, s, true},
-		{"of one attempt, for an hour", Delivery{Created: noon.Add(-longestInterval)}, schedule.Schedule{Waits: []time.Duration{}}, false},
-		{"of one attempt, for longer", Delivery{Created: noon.Add(-longestInterval - 1)}, schedule.Schedule{Waits: []time.Duration{}}, true},
+		{"of one attempt, for an hour", Delivery{Created: noon.Add(-circuit.LongestInterval)}, schedule.Schedule{Waits: []time.Duration{}}, false},
+		{"of one attempt, for longer", Delivery{Created: noon.Add(-circuit.LongestInterval - 1)}, schedule.Schedule{Waits: []time.Duration{}}, true},
 	} {
 		if got := noon.After(tt.d.overtime(tt.s)); got != tt.want {
 			t.Errorf("%s: over %v, want %v", tt.name, got, tt.want)
@@ -116,7 +117,7 @@ func TestOneCallerProbesAnOpenCircuit(t *testing.T) {
 			t.Fatal(err)
 		}
 		now := w.Clock()
-		w.put(HealthKey("reg_1"), Health{Open: true, Since: now, Interval: time.Minute, ProbeAt: now.Add(time.Minute)})
+		w.put(HealthKey("reg_1"), circuit.Health{Open: true, Since: now, Interval: time.Minute, ProbeAt: now.Add(time.Minute)})
 		ask := func(g *Gateway) (admitted, open bool) {
 			t.Helper()
 			h, ok, err := g.circuits.admit(t.Context(), "reg_1")
@@ -137,10 +138,10 @@ func TestOneCallerProbesAnOpenCircuit(t *testing.T) {
 		if ok, open := ask(other); ok || !open {
 			t.Errorf("another, at the same time: admitted %v, open %v; want one probe alone", ok, open)
 		}
-		if h, _ := load[Health](w, HealthKey("reg_1")); !h.ProbeAt.Equal(w.Clock().Add(time.Minute)) {
+		if h, _ := load[circuit.Health](w, HealthKey("reg_1")); !h.ProbeAt.Equal(w.Clock().Add(time.Minute)) {
 			t.Errorf("the next probe is in %v, want a minute", h.ProbeAt.Sub(w.Clock()))
 		}
-		if _, err := w.circuits.changeHealth(t.Context(), "reg_1", func(h Health) Health { return h.accepted(w.Clock()) }); err != nil {
+		if _, err := w.circuits.changeHealth(t.Context(), "reg_1", func(h circuit.Health) circuit.Health { return h.Accepted(w.Clock()) }); err != nil {
 			t.Fatal(err)
 		}
 		if ok, open := ask(w.Gateway); !ok || open {
@@ -153,7 +154,7 @@ func TestOneCallerProbesAnOpenCircuit(t *testing.T) {
 		if ok, open := ask(other); !ok || open {
 			t.Errorf("another process, later: admitted %v, open %v; want it closed", ok, open)
 		}
-		w.put(HealthKey("reg_3"), Health{Open: true, Interval: time.Minute, ProbeAt: w.Clock()})
+		w.put(HealthKey("reg_3"), circuit.Health{Open: true, Interval: time.Minute, ProbeAt: w.Clock()})
 		w.store.failOn("put", "R#")
 		if _, _, err := w.circuits.admit(t.Context(), "reg_3"); !errors.Is(err, errOutage) {
 			t.Errorf("a probe that cannot be taken: %v, want the outage", err)
@@ -188,7 +189,7 @@ func TestHealthIsAskedForSeldom(t *testing.T) {
 				leave, _ := w.attempter.pace.Enter(t.Context(), pace.Turn{Registration: "reg_1", Allowance: pace.Allowance{AtOnce: 1}})
 				leave(Attempt{At: time.Now(), Class: egress.OK}.outcome())
 			}
-			if h, err := w.circuits.health(t.Context(), "reg_1"); err != nil || h != (Health{}) {
+			if h, err := w.circuits.health(t.Context(), "reg_1"); err != nil || h != (circuit.Health{}) {
 				t.Errorf("%s: %+v, %v; want nothing said against it", step.name, h, err)
 			}
 			n := w.store.got("R#reg_1") - reads
@@ -236,7 +237,7 @@ func TestCircuitOpensAtItsThresholds(t *testing.T) {
 				w.circuits.heed(t.Context(), e, &r, a, &Delivery{Status: Pending}, false)
 				time.Sleep(tt.pause)
 			}
-			h, _, err := storage.Load[Health](t.Context(), w.Store, HealthKey(r.ID))
+			h, _, err := storage.Load[circuit.Health](t.Context(), w.Store, HealthKey(r.ID))
 			if err != nil && !errors.Is(err, storage.ErrNotFound) {
 				t.Fatal(err)
 			}
@@ -262,15 +263,15 @@ func TestAcceptanceLooksForWhatOthersSaw(t *testing.T) {
 			w.circuits.heed(t.Context(), e, &r, Attempt{At: time.Now(), Class: egress.OK}, &Delivery{Status: Succeeded}, false)
 		}
 		accept()
-		failing := Health{BadSince: w.Clock(), BadLast: w.Clock()}
+		failing := circuit.Health{BadSince: w.Clock(), BadLast: w.Clock()}
 		w.put(HealthKey(r.ID), failing)
 		for _, step := range []struct {
 			after   time.Duration
 			failing bool
-		}{{healthNoted - time.Millisecond, true}, {time.Millisecond, false}} {
+		}{{circuit.Noted - time.Millisecond, true}, {time.Millisecond, false}} {
 			time.Sleep(step.after)
 			accept()
-			if h, _ := load[Health](w, HealthKey(r.ID)); h.Failing() != step.failing {
+			if h, _ := load[circuit.Health](w, HealthKey(r.ID)); h.Failing() != step.failing {
 				t.Errorf("%v after this process looked the endpoint is failing: %v, want %v", step.after, h.Failing(), step.failing)
 			}
 		}
@@ -296,12 +297,12 @@ func TestConsequencesThatFailAreALine(t *testing.T) {
 	}{
 		{"an acceptance that cannot look", egress.OK, 200, Delivery{}, func(w *world, _ Registration) { w.store.failOn("get", "R#") }},
 		{"an acceptance that cannot be written", egress.OK, 200, Delivery{}, func(w *world, r Registration) {
-			w.put(HealthKey(r.ID), Health{Open: true})
+			w.put(HealthKey(r.ID), circuit.Health{Open: true})
 			w.store.failOn("put", "R#")
 		}},
 		{"a refusal that cannot be written", egress.Status5xx, 500, Delivery{}, func(w *world, _ Registration) { w.store.failOn("put", "R#") }},
 		{"a refusal that cannot disable", egress.Status5xx, 500, Delivery{}, func(w *world, r Registration) {
-			w.put(HealthKey(r.ID), Health{BadSince: time.Now().Add(-2 * badFor), BadLast: time.Now().Add(-badFor)})
+			w.put(HealthKey(r.ID), circuit.Health{BadSince: time.Now().Add(-2 * circuit.BadFor), BadLast: time.Now().Add(-circuit.BadFor)})
 			w.store.fail(func(call string, k storage.Key) error {
 				if call == "put" && k == RegistrationKey(r.ID) {
 					return errOutage
@@ -355,7 +356,7 @@ func TestDeliveryBehindAnOpenCircuitEndsWithItsSchedule(t *testing.T) {
 			r := w.register(func(r *Registration) { r.Schedule = schedule.Schedule{Waits: []time.Duration{time.Hour}} })
 			id := w.stored(r, 1, func(d Delivery) Delivery { return d.wait(w.Clock(), false) })[0]
 			time.Sleep(tt.after)
-			w.put(HealthKey(r.ID), Health{Open: tt.open, Interval: time.Hour, ProbeAt: w.Clock().Add(time.Hour), Probed: w.Clock().Add(-tt.probed)})
+			w.put(HealthKey(r.ID), circuit.Health{Open: tt.open, Interval: time.Hour, ProbeAt: w.Clock().Add(time.Hour), Probed: w.Clock().Add(-tt.probed)})
 			d := w.delivery(r, id)
 			d.Manual = tt.manual
 			spent, err := w.circuits.spent(t.Context(), d, &r)
@@ -413,7 +414,7 @@ func TestNothingIsWrittenThatIsWritten(t *testing.T) {
 	if g, p := w.store.got("R#")-gets, w.store.put("R#")-puts; g != 0 || p != 0 {
 		t.Errorf("a second failure in a moment: %d reads and %d writes, want none", g, p)
 	}
-	if _, err := w.circuits.changeHealth(t.Context(), r.ID, func(h Health) Health { return h }); err != nil || w.store.put("R#") != puts {
+	if _, err := w.circuits.changeHealth(t.Context(), r.ID, func(h circuit.Health) circuit.Health { return h }); err != nil || w.store.put("R#") != puts {
 		t.Errorf("health that is as it was: %d writes, %v; want none", w.store.put("R#")-puts, err)
 	}
 	r.State = Disabled
@@ -429,7 +430,7 @@ func TestNothingIsWrittenThatIsWritten(t *testing.T) {
 func TestHopelessRegistrationIsDisabledThoughNothingElseIsNew(t *testing.T) {
 	w := newWorld(t)
 	r, e := w.register(), anEvent(w)
-	w.put(HealthKey(r.ID), Health{BadSince: w.Clock().Add(-badFor), BadLast: w.Clock()})
+	w.put(HealthKey(r.ID), circuit.Health{BadSince: w.Clock().Add(-circuit.BadFor), BadLast: w.Clock()})
 	if _, err := w.circuits.readHealth(t.Context(), r.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -451,10 +452,10 @@ func TestTimeoutSoonAfterAnAcceptanceOpensNothing(t *testing.T) {
 			r, e := w.register(), anEvent(w)
 			leave, _ := w.attempter.pace.Enter(t.Context(), pace.Turn{Registration: r.ID, Allowance: pace.Allowance{AtOnce: 1}})
 			leave(Attempt{At: time.Now(), Class: egress.OK}.outcome())
-			w.put(HealthKey(r.ID), Health{BadSince: w.Clock(), BadLast: w.Clock()})
+			w.put(HealthKey(r.ID), circuit.Health{BadSince: w.Clock(), BadLast: w.Clock()})
 			time.Sleep(after)
 			w.circuits.heed(t.Context(), e, &r, Attempt{At: time.Now(), Class: egress.Timeout}, &Delivery{Status: Pending}, false)
-			if h, _ := load[Health](w, HealthKey(r.ID)); h.Open != want {
+			if h, _ := load[circuit.Health](w, HealthKey(r.ID)); h.Open != want {
 				t.Errorf("a timeout %v after an acceptance opened the circuit: %v, want %v", after, h.Open, want)
 			}
 		})

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/circuit"
 	"ringback/shared/egress"
 	"ringback/shared/keyring"
 	"ringback/shared/provider"
@@ -22,7 +23,7 @@ func TestRequestThatCannotBeWrittenIsNoFailureOfTheTenant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		r := w.register(func(r *Registration) { r.Secrets = []keyring.Secret{w.secret("reg_other", "of another row")} })
-		for range openAfterFailures + 1 {
+		for range circuit.OpenAfterFailures + 1 {
 			d := w.delivery(r, w.happen())
 			if wait := time.Until(d.Start); d.Status != Pending || d.Made != 0 || d.Last != nil || wait != schedule.SlowDown {
 				t.Fatalf("the delivery is %s after %d attempts, the last %+v, tried in %v; want it pending after none, in %v", d.Status, d.Made, d.Last, wait, schedule.SlowDown)
@@ -31,7 +32,7 @@ func TestRequestThatCannotBeWrittenIsNoFailureOfTheTenant(t *testing.T) {
 				t.Fatalf("attempts %+v, want none", as)
 			}
 		}
-		if _, _, err := storage.Load[Health](t.Context(), w.Store, HealthKey(r.ID)); !errors.Is(err, storage.ErrNotFound) {
+		if _, _, err := storage.Load[circuit.Health](t.Context(), w.Store, HealthKey(r.ID)); !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("the endpoint's health is written, %v; want nothing said of it", err)
 		}
 		if _, n := w.endpoints.last(); n != 0 || w.counted.of(Refused) != 0 {
@@ -199,11 +200,11 @@ func TestOneFailureIsNotEnoughToDisable(t *testing.T) {
 		{"two, accepted at the first", 5 * day, 0, 5 * day, false},
 		{"two, accepted since", 5 * day, 0, day, false},
 	} {
-		h := Health{BadSince: noon.Add(-tt.first), BadLast: noon.Add(-tt.last)}
+		h := circuit.Health{BadSince: noon.Add(-tt.first), BadLast: noon.Add(-tt.last)}
 		if tt.accepted > 0 {
 			h.OKAt = noon.Add(-tt.accepted)
 		}
-		if got := h.hopeless(noon); got != tt.want {
+		if got := h.Hopeless(noon); got != tt.want {
 			t.Errorf("failures: %s: to be disabled %v, want %v", tt.name, got, tt.want)
 		}
 	}
@@ -228,8 +229,8 @@ func TestEndpointThatAcceptsNothingForFiveDaysIsDisabled(t *testing.T) {
 			w.happen()
 			time.Sleep(6 * time.Hour)
 		}
-		if took := time.Since(start) - 6*time.Hour; took != badFor {
-			t.Errorf("disabled %v after the first failure, want %v", took, badFor)
+		if took := time.Since(start) - 6*time.Hour; took != circuit.BadFor {
+			t.Errorf("disabled %v after the first failure, want %v", took, circuit.BadFor)
 		}
 		if r, _ := load[Registration](w, RegistrationKey(r.ID)); r.Why != "nothing was accepted for five days" || r.Rev != 2 {
 			t.Errorf("disabled because of %q, revision %d", r.Why, r.Rev)

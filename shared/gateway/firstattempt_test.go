@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/circuit"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -51,13 +52,13 @@ func TestAttemptAdmittedBeforeItsCircuitOpenedIsNoProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, FullHistory)
 		r := y.register("tenant.example")
-		open := Health{Open: true, Since: y.Clock(), Interval: time.Minute, ProbeAt: y.Clock().Add(time.Minute)}
+		open := circuit.Health{Open: true, Since: y.Clock(), Interval: time.Minute, ProbeAt: y.Clock().Add(time.Minute)}
 		y.answer = func(landed) int {
 			y.put(HealthKey(r.ID), open)
 			return 500
 		}
 		y.delivered(r)
-		h, _, err := storage.Load[Health](t.Context(), y.store, HealthKey(r.ID))
+		h, _, err := storage.Load[circuit.Health](t.Context(), y.store, HealthKey(r.ID))
 		if err != nil || h.Interval != open.Interval || !h.ProbeAt.Equal(open.ProbeAt) || !h.Probed.IsZero() || !h.Failing() {
 			t.Errorf("the health is %+v, %v; want a failure that is noted, and no probe", h, err)
 		}
@@ -81,7 +82,7 @@ func TestFirstAttemptThatMustWaitIsSentOnlyIfItsTimeIsNear(t *testing.T) {
 			y := newYard(t, FullHistory)
 			r := y.register("tenant.example", tt.change, every(time.Minute))
 			if tt.open {
-				y.put(HealthKey(r.ID), Health{Open: true, Since: y.Clock(), Interval: time.Minute, ProbeAt: y.Clock().Add(time.Minute)})
+				y.put(HealthKey(r.ID), circuit.Health{Open: true, Since: y.Clock(), Interval: time.Minute, ProbeAt: y.Clock().Add(time.Minute)})
 			}
 			var d Delivery
 			for range 3 { // a rate lets the first pass

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/circuit"
 	"ringback/shared/storage"
 )
 
@@ -18,7 +19,7 @@ func (y *yard) behindACircuit(r *Registration, change func(*Delivery)) (ds []Del
 	for range 2 {
 		ds = append(ds, y.dueAt(y.refused(r), y.Clock(), change))
 	}
-	y.put(HealthKey(r.ID), Health{Open: true, Since: y.Clock(), Probed: y.Clock(), Interval: time.Hour, ProbeAt: y.Clock().Add(time.Hour)})
+	y.put(HealthKey(r.ID), circuit.Health{Open: true, Since: y.Clock(), Probed: y.Clock(), Interval: time.Hour, ProbeAt: y.Clock().Add(time.Hour)})
 	y.circuits.healths.Purge()
 	return ds
 }

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/circuit"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
@@ -830,19 +831,19 @@ func TestRecoveredEndpointIsToldOf(t *testing.T) {
 			}
 			w.queue.take(storage.EventsQueue)
 		}
-		for range openAfterFailures {
+		for range circuit.OpenAfterFailures {
 			w.happen()
 			look()
 		}
-		h, _ := load[Health](w, HealthKey(r.ID))
+		h, _ := load[circuit.Health](w, HealthKey(r.ID))
 		if !h.Open || fmt.Sprint(told) != "["+registrationFailing+"]" {
-			t.Fatalf("after %d failures: %+v, told %v; want it open, told once", openAfterFailures, h, told)
+			t.Fatalf("after %d failures: %+v, told %v; want it open, told once", circuit.OpenAfterFailures, h, told)
 		}
 		w.endpoints.code = 0
 		time.Sleep(time.Until(h.ProbeAt))
 		w.happen() // the probe
 		look()
-		h, _ = load[Health](w, HealthKey(r.ID))
+		h, _ = load[circuit.Health](w, HealthKey(r.ID))
 		if h.Open || h.Failing() || fmt.Sprint(told) != "["+registrationFailing+" "+registrationRecovered+"]" {
 			t.Errorf("after a probe that was accepted: %+v, told %v; want it closed, told once", h, told)
 		}

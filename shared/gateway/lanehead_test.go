@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/circuit"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -327,7 +328,7 @@ func TestProbeIsOfOneProcess(t *testing.T) {
 		y := newYard(t, FullHistory)
 		other := y.as(func(*Config) {})
 		r := y.register("tenant.example")
-		y.put(HealthKey(r.ID), Health{Open: true, Since: y.Clock().Add(-time.Hour), Interval: time.Minute, ProbeAt: y.Clock()})
+		y.put(HealthKey(r.ID), circuit.Health{Open: true, Since: y.Clock().Add(-time.Hour), Interval: time.Minute, ProbeAt: y.Clock()})
 		if _, err := other.circuits.health(t.Context(), r.ID); err != nil {
 			t.Fatal(err)
 		}
@@ -339,7 +340,7 @@ func TestProbeIsOfOneProcess(t *testing.T) {
 		if _, mine, err := other.circuits.admit(t.Context(), r.ID); err != nil || mine {
 			t.Errorf("the other's admit = %v, %v, want none", mine, err)
 		}
-		if h, _, err := storage.Load[Health](t.Context(), y.store, HealthKey(r.ID)); err != nil || !h.ProbeAt.Equal(first.ProbeAt) {
+		if h, _, err := storage.Load[circuit.Health](t.Context(), y.store, HealthKey(r.ID)); err != nil || !h.ProbeAt.Equal(first.ProbeAt) {
 			t.Errorf("the next probe is at %v, %v; want %v, as the first set it", h.ProbeAt, err, first.ProbeAt)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"ringback/shared/circuit"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
@@ -20,7 +21,7 @@ import (
 // longest is how long after its event a delivery may be unfinished, and then be
 // looked at.
 func (k Kept) longest() time.Duration {
-	return schedule.MaxWaitsSum*12/10 + 2*longestInterval + k.Held + k.History
+	return schedule.MaxWaitsSum*12/10 + 2*circuit.LongestInterval + k.Held + k.History
 }
 
 // open notes that deliveries to ids are unfinished. It reports whether the row

@@ -318,8 +318,8 @@ func (rt *retries) heldUp(ctx context.Context, d Delivery, t *tick) (bool, error
 	case spent:
 		rt.circuit.logExhausted(&d)
 		return true, rt.deliveries.save(ctx, d.close(Failed, whyExhausted, now), d.rev)
-	case h.probeDue(later(d.due, now)) && t.once(&t.probes, d.Registration):
+	case h.ProbeDue(later(d.due, now)) && t.once(&t.probes, d.Registration):
 		return false, nil
 	}
-	return true, rt.deliveries.save(ctx, d.postpone(h.closedFor(now, r.Schedule.WaitAfter(d.Made), rt.Random())), d.rev)
+	return true, rt.deliveries.save(ctx, d.postpone(h.ClosedFor(now, r.Schedule.WaitAfter(d.Made), rt.Random())), d.rev)
 }

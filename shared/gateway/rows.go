@@ -23,7 +23,7 @@ import (
 //	               T#<tenant>                  J#<job>              that the job is the tenant's
 //	               K#<sha256 of key>           K                    APIKey
 //	               R#<registration>            R                    Registration
-//	               R#<registration>            H                    Health
+//	               R#<registration>            H                    circuit.Health
 //	               M#<source>#<routing key>    <pattern>#<R>        hint: who may want such events
 //	               G#<group>                   G                    Group
 //	               G#<group>                   A#<tenant>#<app>     App: the registration made by set_http_callback

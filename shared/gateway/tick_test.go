@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/circuit"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
@@ -48,7 +49,7 @@ func TestTickMovesNoResendBehindAnOpenCircuit(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(9 * time.Minute) // the message of the resend was lost
-		y.put(HealthKey(r.ID), Health{Open: true, Since: y.Clock(), Interval: time.Hour, ProbeAt: y.Clock().Add(time.Hour)})
+		y.put(HealthKey(r.ID), circuit.Health{Open: true, Since: y.Clock(), Interval: time.Hour, ProbeAt: y.Clock().Add(time.Hour)})
 		hs := y.tick()
 		now := y.delivery(r, resent.Event)
 		if len(hs) != 1 || hs[0].ID != resent.ID || hs[0].Claim != now.Claim || !now.Manual {
@@ -315,9 +316,9 @@ func TestClockIsSteadyAnHourAfterItWasSet(t *testing.T) {
 
 func TestProbeIsDueAtItsTimeOrIfAWrongClockSetIt(t *testing.T) {
 	for in, want := range map[time.Duration]bool{
-		-time.Hour: true, -1: true, 0: true, 1: false, time.Hour: false, 2 * longestInterval: false, 2*longestInterval + 1: true,
+		-time.Hour: true, -1: true, 0: true, 1: false, time.Hour: false, 2 * circuit.LongestInterval: false, 2*circuit.LongestInterval + 1: true,
 	} {
-		if got := (Health{ProbeAt: noon.Add(in)}).probeDue(noon); got != want {
+		if got := (circuit.Health{ProbeAt: noon.Add(in)}).ProbeDue(noon); got != want {
 			t.Errorf("probeDue %v before its time = %v, want %v", in, got, want)
 		}
 	}
@@ -337,28 +338,28 @@ func TestDeliveryBehindAnOpenCircuitIsLookedAtAfterTheLongestOfItsWaits(t *testi
 		{time.Minute, 0, 10 * time.Minute, 0.5, 11 * time.Minute},
 		{time.Minute, 50 * time.Hour, 10 * time.Minute, 0, 10 * time.Minute},
 	} {
-		h := Health{Open: true, Interval: tt.interval, ProbeAt: noon.Add(tt.probe)}
-		if got := h.closedFor(noon, tt.wait, tt.jitter).Sub(noon); got != tt.want {
+		h := circuit.Health{Open: true, Interval: tt.interval, ProbeAt: noon.Add(tt.probe)}
+		if got := h.ClosedFor(noon, tt.wait, tt.jitter).Sub(noon); got != tt.want {
 			t.Errorf("closedFor of interval %v, probe in %v, wait %v, jitter %v = %v, want %v", tt.interval, tt.probe, tt.wait, tt.jitter, got, tt.want)
 		}
 	}
 }
 
 func TestAcceptanceTakesBackAllThatWasSaid(t *testing.T) {
-	bad := Health{Open: true, Since: noon, Interval: time.Hour, ProbeAt: noon, Probed: noon, BadSince: noon, BadLast: noon}
+	bad := circuit.Health{Open: true, Since: noon, Interval: time.Hour, ProbeAt: noon, Probed: noon, BadSince: noon, BadLast: noon}
 	at := noon.Add(time.Minute)
 	for _, tt := range []struct {
 		name string
-		h    Health
-		want Health
+		h    circuit.Health
+		want circuit.Health
 	}{
-		{"open and failing", bad, Health{OKAt: at}},
-		{"failing", Health{BadSince: noon, BadLast: noon}, Health{OKAt: at}},
-		{"open", Health{Open: true, Interval: time.Minute}, Health{OKAt: at}},
-		{"well", Health{}, Health{}},
-		{"well since", Health{OKAt: noon}, Health{OKAt: noon}},
+		{"open and failing", bad, circuit.Health{OKAt: at}},
+		{"failing", circuit.Health{BadSince: noon, BadLast: noon}, circuit.Health{OKAt: at}},
+		{"open", circuit.Health{Open: true, Interval: time.Minute}, circuit.Health{OKAt: at}},
+		{"well", circuit.Health{}, circuit.Health{}},
+		{"well since", circuit.Health{OKAt: noon}, circuit.Health{OKAt: noon}},
 	} {
-		if got := tt.h.accepted(at); got != tt.want {
+		if got := tt.h.Accepted(at); got != tt.want {
 			t.Errorf("%s: accepted = %+v, want %+v", tt.name, got, tt.want)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ringback/shared/circuit"
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
@@ -700,8 +701,8 @@ func TestManyRegistrationsAreReadInParts(t *testing.T) {
 
 func TestHealthIsOfItsRegistration(t *testing.T) {
 	w := newWorld(t)
-	w.put(gateway.HealthKey("reg_1"), gateway.Health{Open: true, Since: w.now})
-	w.put(gateway.HealthKey("reg_2"), gateway.Health{Since: w.now.Add(time.Hour)})
+	w.put(gateway.HealthKey("reg_1"), circuit.Health{Open: true, Since: w.now})
+	w.put(gateway.HealthKey("reg_2"), circuit.Health{Since: w.now.Add(time.Hour)})
 	hs, err := w.Healths(t.Context(), gateway.Registration{ID: "reg_2"}, gateway.Registration{ID: "reg_3"}, gateway.Registration{ID: "reg_1"})
 	if err != nil || len(hs) != 2 || !hs["reg_1"].Open || !hs["reg_2"].Since.Equal(w.now.Add(time.Hour)) {
 		t.Errorf("Healths = %+v, %v, want those of reg_1 and reg_2", hs, err)

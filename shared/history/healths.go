@@ -5,14 +5,15 @@ import (
 	"fmt"
 	"slices"
 
+	"ringback/shared/circuit"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 )
 
 // Healths returns what is known of the endpoints of rs, by registration. One
 // of which nothing failed so far is left out.
-func (h *History) Healths(ctx context.Context, rs ...gateway.Registration) (map[string]gateway.Health, error) {
-	out := make(map[string]gateway.Health, len(rs))
+func (h *History) Healths(ctx context.Context, rs ...gateway.Registration) (map[string]circuit.Health, error) {
+	out := make(map[string]circuit.Health, len(rs))
 	for part := range slices.Chunk(rs, storage.MaxPageRows) {
 		keys := make([]storage.Key, len(part))
 		of := make(map[string]string, len(part))
@@ -25,7 +26,7 @@ func (h *History) Healths(ctx context.Context, rs ...gateway.Registration) (map[
 			return nil, fmt.Errorf("health of registrations: %w", err)
 		}
 		for _, row := range rows {
-			h, err := storage.Decoded[gateway.Health](row)
+			h, err := storage.Decoded[circuit.Health](row)
 			if err != nil {
 				return nil, err
 			}

@@ -44,7 +44,7 @@ var house = []room{
 
 	{"shared/app", []string{"shared/keyring", "shared/config", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, nil},
 	{"shared/app/samples", []string{"shared/control", "shared/gateway", "shared/provider", "shared/storage"}, nil},
-	{"shared/api", []string{"shared/keyring", "shared/schedule", "shared/control", "shared/history", "shared/groups", "shared/transfer", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{
+	{"shared/api", []string{"shared/circuit", "shared/keyring", "shared/schedule", "shared/control", "shared/history", "shared/groups", "shared/transfer", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{
 		"github.com/danielgtaylor/huma/v2/", "github.com/hashicorp/golang-lru/v2", "golang.org/x/time/rate",
 	}},
 	{"shared/console", []string{"shared/keyring", "shared/gateway"}, nil},
@@ -65,14 +65,15 @@ var house = []room{
 	{"shared/provider/*", []string{"shared/provider", "shared/provider/form", "shared/provider/item", "shared/provider/jsonscan"}, nil},
 
 	{"shared/control", []string{"shared/keyring", "shared/schedule", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, nil},
-	{"shared/history", []string{"shared/control", "shared/gateway", "shared/provider", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
+	{"shared/history", []string{"shared/circuit", "shared/control", "shared/gateway", "shared/provider", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
 	{"shared/groups", []string{"shared/keyring", "shared/control", "shared/egress", "shared/gateway", "shared/storage"}, nil},
 	{"shared/transfer", []string{"shared/keyring", "shared/control", "shared/gateway", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
-	{"shared/gateway", []string{"shared/pace", "shared/schedule", "shared/keyring", "shared/egress", "shared/provider", "shared/storage"}, []string{
+	{"shared/gateway", []string{"shared/circuit", "shared/pace", "shared/schedule", "shared/keyring", "shared/egress", "shared/provider", "shared/storage"}, []string{
 		"github.com/hashicorp/golang-lru/v2",
 		"github.com/standard-webhooks/standard-webhooks/libraries/go",
 		"golang.org/x/sync/errgroup", "golang.org/x/sync/semaphore", "golang.org/x/sync/singleflight",
 	}},
+	{"shared/circuit", nil, nil},
 	{"shared/keyring", []string{"shared/storage"}, nil},
 	{"shared/pace", nil, []string{"github.com/hashicorp/golang-lru/v2"}},
 	{"shared/schedule", []string{"shared/storage"}, nil},

@@ -1,4 +1,4 @@
-package gateway
+package circuit
 
 import (
 	"testing"
@@ -9,9 +9,9 @@ import (
 // returns it with how often it was written.
 func healthAfter(start time.Time, outcomes []outcomeAt) (h Health, writes int) {
 	for _, o := range outcomes {
-		after := h.refused(start.Add(o.after), false, false)
+		after := h.Refused(start.Add(o.after), false, false)
 		if o.accepted {
-			after = h.accepted(start.Add(o.after))
+			after = h.Accepted(start.Add(o.after))
 		}
 		if after != h {
 			writes++
@@ -55,7 +55,7 @@ func TestFiveDaysOfNothingButFailuresAreHopeless(t *testing.T) {
 	} {
 		start := time.Now()
 		h, _ := healthAfter(start, tt.outcomes)
-		if got := h.hopeless(start.Add(tt.outcomes[len(tt.outcomes)-1].after)); got != tt.hopeless {
+		if got := h.Hopeless(start.Add(tt.outcomes[len(tt.outcomes)-1].after)); got != tt.hopeless {
 			t.Errorf("%s: hopeless %v, want %v", tt.name, got, tt.hopeless)
 		}
 	}
