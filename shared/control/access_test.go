@@ -5,6 +5,7 @@ import (
 
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 func TestCallerOwnsWhatIsItsTenants(t *testing.T) {
@@ -95,6 +96,6 @@ func TestSourceWithoutAGrantIsNotThere(t *testing.T) {
 	w.wantErr("anyGrant of another", w.anyGrant(t.Context(), s.ID, other.Tenant), storage.ErrNotFound)
 	w.wantErr("anyGrant of a tenant whose id begins alike", w.anyGrant(t.Context(), s.ID, c.Tenant[:len(c.Tenant)-1]), storage.ErrNotFound)
 	w.wantErr("anyGrant on another source", w.anyGrant(t.Context(), gateway.NewSourceID(), c.Tenant), storage.ErrNotFound)
-	w.store.failAt(1)
-	w.wantErr("anyGrant without a Store", w.anyGrant(t.Context(), s.ID, c.Tenant), errStore)
+	w.store.FailAt(1)
+	w.wantErr("anyGrant without a Store", w.anyGrant(t.Context(), s.ID, c.Tenant), storagetest.ErrBroken)
 }

@@ -8,6 +8,7 @@ import (
 
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 func TestAPIKeyIsListedWithWhoseItIs(t *testing.T) {
@@ -136,8 +137,8 @@ func TestTextThatIsNoAPIKeyIsUnauthorized(t *testing.T) {
 		_, _, err := w.CallerOf(t.Context(), text)
 		w.wantErr("CallerOf "+text, err, ErrUnauthorized)
 	}
-	for text, want := range map[string]error{long: errStore, long + "x": ErrUnauthorized, "x": ErrUnauthorized} {
-		w.store.failAt(1)
+	for text, want := range map[string]error{long: storagetest.ErrBroken, long + "x": ErrUnauthorized, "x": ErrUnauthorized} {
+		w.store.FailAt(1)
 		_, _, err := w.CallerOf(t.Context(), text)
 		w.wantErr("CallerOf, without a Store, "+text, err, want)
 	}
@@ -166,9 +167,9 @@ func TestAPIKeyEndsWithItsTimeAndItsTenant(t *testing.T) {
 	w.ok(second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(false)})))
 	calls("of a tenant that is enabled again", lasting, nil)
 
-	w.store.failAt(2)
-	calls("if the tenant cannot be read", lasting, errStore)
-	w.store.heal()
+	w.store.FailAt(2)
+	calls("if the tenant cannot be read", lasting, storagetest.ErrBroken)
+	w.store.Heal()
 	w.ok(w.store.Delete(t.Context(), gateway.TenantKey(c.Tenant), storage.AnyRev))
 	calls("of a tenant that is gone", lasting, ErrUnauthorized)
 }
@@ -327,11 +328,11 @@ func TestAPIKeysAreListedByPages(t *testing.T) {
 		t.Errorf("APIKeys after the row of one ended: %d, %v, want 3", len(got), err)
 	}
 	for n := 1; n <= 2; n++ {
-		w.store.failAt(n)
+		w.store.FailAt(n)
 		_, _, err = w.APIKeys(t.Context(), c, "", storage.Place{})
-		w.wantErr("APIKeys without a Store", err, errStore)
+		w.wantErr("APIKeys without a Store", err, storagetest.ErrBroken)
 	}
-	w.store.heal()
+	w.store.Heal()
 	w.newer(PlaceOf(APIKey{ID: "key_9", Tenant: c.Tenant}))
 	if _, _, err = w.APIKeys(t.Context(), c, "", storage.Place{}); err == nil {
 		t.Error("APIKeys with one of a newer release: no error")
@@ -351,16 +352,16 @@ func TestFaultWhileAKeyIsMadeOrEndedIsTold(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted("smartbots")
 	of := w.group(s.ID, "group")
-	w.wantFaultsTold("CreateAPIKey", func() deed {
+	w.wantFaultsTold("CreateAPIKey", func() storagetest.Deed {
 		id, text := w.id("key"), ""
 		_, old, err := w.CreateAPIKey(t.Context(), c, id, APIKey{Scope: ScopeRead})
 		w.ok(err)
-		return deed{
-			do: func() (err error) {
+		return storagetest.Deed{
+			Do: func() (err error) {
 				_, text, err = w.CreateAPIKey(t.Context(), c, id, APIKey{Scope: ScopeRead})
 				return err
 			},
-			done: func() {
+			Done: func() {
 				_, _, err := w.CallerOf(t.Context(), text)
 				w.wantErr("the key that was made in the end", err, nil)
 				_, _, err = w.CallerOf(t.Context(), old)
@@ -368,21 +369,21 @@ func TestFaultWhileAKeyIsMadeOrEndedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("CreateAPIKey of a group's owner", func() deed {
+	w.wantFaultsTold("CreateAPIKey of a group's owner", func() storagetest.Deed {
 		id := w.id("key")
-		return deed{do: func() error {
+		return storagetest.Deed{Do: func() error {
 			_, _, err := w.CreateAPIKey(t.Context(), Operator(), id, APIKey{Scope: ScopeGroupOwner, Group: of.ID})
 			return err
 		}}
 	})
-	w.wantFaultsTold("RotateAPIKey", func() deed {
+	w.wantFaultsTold("RotateAPIKey", func() storagetest.Deed {
 		id := w.id("key")
 		_, old, err := w.CreateAPIKey(t.Context(), c, id, APIKey{Scope: ScopeRead})
 		w.ok(err)
 		text := ""
-		return deed{
-			do: func() (err error) { _, text, err = w.RotateAPIKey(t.Context(), c, "", id, 0); return err },
-			done: func() {
+		return storagetest.Deed{
+			Do: func() (err error) { _, text, err = w.RotateAPIKey(t.Context(), c, "", id, 0); return err },
+			Done: func() {
 				_, _, err := w.CallerOf(t.Context(), text)
 				w.wantErr("the key after a rotation", err, nil)
 				_, _, err = w.CallerOf(t.Context(), old)
@@ -390,13 +391,13 @@ func TestFaultWhileAKeyIsMadeOrEndedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("DeleteAPIKey", func() deed {
+	w.wantFaultsTold("DeleteAPIKey", func() storagetest.Deed {
 		id := w.id("key")
 		_, text, err := w.CreateAPIKey(t.Context(), c, id, APIKey{Scope: ScopeRead})
 		w.ok(err)
-		return deed{
-			do: func() error { return known(w.DeleteAPIKey(t.Context(), c, "", id)) },
-			done: func() {
+		return storagetest.Deed{
+			Do: func() error { return known(w.DeleteAPIKey(t.Context(), c, "", id)) },
+			Done: func() {
 				_, _, err = w.CallerOf(t.Context(), text)
 				w.wantErr("a deleted key", err, ErrUnauthorized)
 			},
@@ -404,7 +405,7 @@ func TestFaultWhileAKeyIsMadeOrEndedIsTold(t *testing.T) {
 	})
 	_, text, err := w.CreateAPIKey(t.Context(), c, w.id("key"), APIKey{Scope: ScopeRead})
 	w.ok(err)
-	w.wantFaultsTold("CallerOf", func() deed {
-		return deed{do: func() error { _, _, err := w.CallerOf(t.Context(), text); return err }}
+	w.wantFaultsTold("CallerOf", func() storagetest.Deed {
+		return storagetest.Deed{Do: func() error { _, _, err := w.CallerOf(t.Context(), text); return err }}
 	})
 }

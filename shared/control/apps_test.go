@@ -11,6 +11,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 func TestAppIsToldByAFormOfSmartBots(t *testing.T) {
@@ -51,7 +52,7 @@ func TestAppIsToldByAFormOfSmartBots(t *testing.T) {
 	}
 	r.Source = "no source"
 	w.wantErr("TellApp of no source", w.TellApp(t.Context(), gateway.CallbackSet, r, of), storage.ErrInvalid)
-	w.queue.fail = errStore
+	w.queue.fail = storagetest.ErrBroken
 	r.Source = s.ID
 	w.wantErr("TellApp without a queue", w.TellApp(t.Context(), gateway.CallbackSet, r, of), storage.ErrUnavailable)
 }
@@ -80,8 +81,8 @@ func TestChangedCodeRemovesWhatAnOlderOneMade(t *testing.T) {
 	if got := w.registration(theirs.ID); got.State != gateway.Enabled {
 		t.Errorf("another group's registration is %s", got.State)
 	}
-	w.store.failAt(1)
-	w.wantErr("RemoveByCode without a Store", w.RemoveByCode(t.Context(), r.ID, now), errStore)
+	w.store.FailAt(1)
+	w.wantErr("RemoveByCode without a Store", w.RemoveByCode(t.Context(), r.ID, now), storagetest.ErrBroken)
 }
 
 func TestAppOfAGroupThatIsGoneIsRemovedUntold(t *testing.T) {
@@ -110,20 +111,20 @@ func TestDeletedAppIsTold(t *testing.T) {
 	if len(w.asked) != 1 {
 		t.Errorf("the endpoint was called %d times, want once, of its end", len(w.asked))
 	}
-	w.queue.fail = errStore
+	w.queue.fail = storagetest.ErrBroken
 	w.wantErr("RemoveApp without a queue", w.RemoveApp(t.Context(), r.ID, "why", 2), storage.ErrUnavailable)
 	w.queue.fail = nil
 	n := 0
-	w.wantFaultsTold("DeleteRegistration of an app", func() deed {
+	w.wantFaultsTold("DeleteRegistration of an app", func() storagetest.Deed {
 		r := w.app(c, of, w.id("x"))
-		return deed{do: func() error { return known(w.DeleteRegistration(t.Context(), c, r.ID)) }}
+		return storagetest.Deed{Do: func() error { return known(w.DeleteRegistration(t.Context(), c, r.ID)) }}
 	})
-	w.wantFaultsTold("RemoveApp", func() deed {
+	w.wantFaultsTold("RemoveApp", func() storagetest.Deed {
 		n++
 		r := w.app(c, of, strings.Repeat("x", n))
-		return deed{
-			do: func() error { return w.RemoveApp(t.Context(), r.ID, "why", r.GroupRev+1) },
-			done: func() {
+		return storagetest.Deed{
+			Do: func() error { return w.RemoveApp(t.Context(), r.ID, "why", r.GroupRev+1) },
+			Done: func() {
 				es := w.events()
 				if w.registration(r.ID).State != gateway.Removed || len(es) == 0 || es[len(es)-1].Only != r.ID {
 					t.Error("the app is not removed and told")

@@ -10,6 +10,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 func TestSourceHasAFirstCallbackURL(t *testing.T) {
@@ -32,9 +33,9 @@ func TestSourceHasAFirstCallbackURL(t *testing.T) {
 	if first, err := w.FirstCallbackURL(t.Context(), s); first != "" || err != nil {
 		t.Errorf("FirstCallbackURL without keys = %q, %v, want none", first, err)
 	}
-	w.store.failAt(1)
+	w.store.FailAt(1)
 	_, err = w.FirstCallbackURL(t.Context(), s)
-	w.wantErr("FirstCallbackURL without a Store", err, errStore)
+	w.wantErr("FirstCallbackURL without a Store", err, storagetest.ErrBroken)
 }
 
 func TestFirstCallbackURLIsTheOldestThatIsNotReplaced(t *testing.T) {
@@ -153,10 +154,10 @@ func TestCallbackKeyWithAGivenSecret(t *testing.T) {
 		w.wantErr("PutCallbackKey of another with the secret", err, storage.ErrConflict)
 	}
 	n := 0
-	w.wantFaultsTold("PutCallbackKey", func() deed {
+	w.wantFaultsTold("PutCallbackKey", func() storagetest.Deed {
 		n++
 		id, secret := w.id("cbk"), fmt.Sprintf("secret-number-%012d", n)
-		return deed{do: func() error { return second(w.PutCallbackKey(t.Context(), id, s.ID, "", secret)) }}
+		return storagetest.Deed{Do: func() error { return second(w.PutCallbackKey(t.Context(), id, s.ID, "", secret)) }}
 	})
 }
 
@@ -275,20 +276,20 @@ func TestCallbackKeysAreListedByPages(t *testing.T) {
 func TestFaultWhileACallbackKeyIsMadeOrEndedIsTold(t *testing.T) {
 	w := newWorld(t)
 	s := w.source(direct)
-	w.wantFaultsTold("CreateCallbackKey", func() deed {
+	w.wantFaultsTold("CreateCallbackKey", func() storagetest.Deed {
 		id := w.id("cbk")
-		return deed{do: func() error {
+		return storagetest.Deed{Do: func() error {
 			_, _, err := w.CreateCallbackKey(t.Context(), id, s.ID, "")
 			return err
 		}}
 	})
-	w.wantFaultsTold("RotateCallbackKey", func() deed {
+	w.wantFaultsTold("RotateCallbackKey", func() storagetest.Deed {
 		id := w.id("cbk")
 		_, _, err := w.CreateCallbackKey(t.Context(), id, s.ID, "")
 		w.ok(err)
-		return deed{
-			do: func() error { _, _, err := w.RotateCallbackKey(t.Context(), s.ID, id, time.Hour); return err },
-			done: func() {
+		return storagetest.Deed{
+			Do: func() error { _, _, err := w.RotateCallbackKey(t.Context(), s.ID, id, time.Hour); return err },
+			Done: func() {
 				_, keys, err := w.callbackKey(t.Context(), s.ID, id)
 				w.ok(err)
 				if open := slices.DeleteFunc(keys, func(k gateway.CallbackKey) bool { return !k.Until.IsZero() }); len(open) != 1 {
@@ -297,21 +298,21 @@ func TestFaultWhileACallbackKeyIsMadeOrEndedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("DeleteCallbackKey", func() deed {
+	w.wantFaultsTold("DeleteCallbackKey", func() storagetest.Deed {
 		id := w.id("cbk")
 		_, url, err := w.CreateCallbackKey(t.Context(), id, s.ID, "")
 		w.ok(err)
-		return deed{
-			do: func() error { return known(w.DeleteCallbackKey(t.Context(), s.ID, id)) },
-			done: func() {
+		return storagetest.Deed{
+			Do: func() error { return known(w.DeleteCallbackKey(t.Context(), s.ID, id)) },
+			Done: func() {
 				if w.stored(gateway.CallbackKeyKey(s.ID, url[strings.LastIndex(url, "/")+1:])) {
 					t.Error("the row of the deleted key is left")
 				}
 			},
 		}
 	})
-	w.wantFaultsTold("CallbackKeys", func() deed {
-		return deed{do: func() error { _, _, _, err := w.CallbackKeys(t.Context(), s.ID, storage.Place{}); return err }}
+	w.wantFaultsTold("CallbackKeys", func() storagetest.Deed {
+		return storagetest.Deed{Do: func() error { _, _, _, err := w.CallbackKeys(t.Context(), s.ID, storage.Place{}); return err }}
 	})
 }
 

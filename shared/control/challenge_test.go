@@ -10,6 +10,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 // consents is an endpoint that answers a challenge with an origin and a rate.
@@ -237,22 +238,22 @@ func TestEnablingAsksForConsent(t *testing.T) {
 	if got.State != gateway.Enabled || !got.Endpoint.Proven.Equal(w.now) || got.Rate != 1 {
 		t.Errorf("EnableRegistration of one that consents now = %+v", got)
 	}
-	w.store.failAt(2) // the tenant, of whom it is asked whether there must be consent
+	w.store.FailAt(2) // the tenant, of whom it is asked whether there must be consent
 	_, err := w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new("https://tenant.example/2")})
-	w.wantErr("ChangeRegistration without a Store", err, errStore)
-	w.store.heal()
+	w.wantErr("ChangeRegistration without a Store", err, storagetest.ErrBroken)
+	w.store.Heal()
 	w.answer = consents("", "")
 	waits := w.register(c, s.ID, RegistrationChange{})
 	w.answer = consents("*", "")
-	w.store.failOn = "Delete " + gateway.HealthKey(waits.ID).PK // it forgets failures when it is enabled
+	w.store.FailOn = "Delete " + gateway.HealthKey(waits.ID).PK // it forgets failures when it is enabled
 	_, err = w.ChangeRegistration(t.Context(), c, waits.ID, 0, RegistrationChange{URL: new("https://tenant.example/2")})
-	w.wantErr("ChangeRegistration that enables, without a Store", err, errStore)
-	w.store.failOn = ""
-	w.wantFaultsTold("CreateRegistration that must consent", func() deed {
+	w.wantErr("ChangeRegistration that enables, without a Store", err, storagetest.ErrBroken)
+	w.store.FailOn = ""
+	w.wantFaultsTold("CreateRegistration that must consent", func() storagetest.Deed {
 		id := w.id("reg")
 		by := c
 		by.Limits.RegistrationsPerSource = 1_000
-		return deed{do: func() error {
+		return storagetest.Deed{Do: func() error {
 			_, _, err := w.CreateRegistration(t.Context(), by, id, s.ID, RegistrationChange{URL: new(endpointURL)})
 			return err
 		}}

@@ -9,6 +9,7 @@ import (
 
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 func TestGrantThatCannotBeIsNotMade(t *testing.T) {
@@ -106,46 +107,46 @@ func TestGrantedSourcesAreListedWithTheirMatches(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("GrantedSources (-want +got):\n%s", diff)
 	}
-	w.wantFaultsTold("GrantedSources", func() deed {
-		return deed{do: func() error { return second(w.GrantedSources(t.Context(), tenant.Tenant)) }}
+	w.wantFaultsTold("GrantedSources", func() storagetest.Deed {
+		return storagetest.Deed{Do: func() error { return second(w.GrantedSources(t.Context(), tenant.Tenant)) }}
 	})
 }
 
 func TestFaultWhileAGrantIsMadeOrRevokedIsTold(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.source(direct), w.tenant()
-	w.wantFaultsTold("CreateGrant", func() deed {
+	w.wantFaultsTold("CreateGrant", func() storagetest.Deed {
 		id, before := w.id("grt"), w.published(s.ID)
-		return deed{
-			do: func() error { return second(w.CreateGrant(t.Context(), id, s.ID, c.Tenant, nil)) },
-			done: func() {
+		return storagetest.Deed{
+			Do: func() error { return second(w.CreateGrant(t.Context(), id, s.ID, c.Tenant, nil)) },
+			Done: func() {
 				if !w.stored(gateway.GrantKey(s.ID, c.Tenant, id)) || !w.stored(gateway.OfTenant(c.Tenant, "G", s.ID+"#"+id)) || w.published(s.ID) == before {
 					t.Error("the grant is not stored, listed and published")
 				}
 			},
 		}
 	})
-	w.wantFaultsTold("DeleteGrant", func() deed {
+	w.wantFaultsTold("DeleteGrant", func() storagetest.Deed {
 		gr := w.grant(s.ID, c, nil)
 		before := w.published(s.ID)
-		return deed{
-			do: func() error { return known(w.DeleteGrant(t.Context(), s.ID, gr.ID)) },
-			done: func() {
+		return storagetest.Deed{
+			Do: func() error { return known(w.DeleteGrant(t.Context(), s.ID, gr.ID)) },
+			Done: func() {
 				if w.stored(gateway.GrantKey(s.ID, c.Tenant, gr.ID)) || w.published(s.ID) == before {
 					t.Error("the grant is not revoked and that published")
 				}
 			},
 		}
 	})
-	w.wantFaultsTold("DeleteGrant again", func() deed {
-		return deed{do: func() error { return known(w.DeleteGrant(t.Context(), s.ID, "grt_9")) }}
+	w.wantFaultsTold("DeleteGrant again", func() storagetest.Deed {
+		return storagetest.Deed{Do: func() error { return known(w.DeleteGrant(t.Context(), s.ID, "grt_9")) }}
 	})
 	w.newer(gateway.GrantKey(s.ID, c.Tenant, "grt_8"))
 	if _, err := w.Grant(t.Context(), s.ID, "grt_8"); err == nil || isError(err, storage.ErrNotFound) {
 		t.Errorf("Grant of a newer release: %v, want that it cannot be read", err)
 	}
 	w.ok(w.store.Delete(t.Context(), gateway.GrantKey(s.ID, c.Tenant, "grt_8"), storage.AnyRev))
-	w.wantFaultsTold("Grants", func() deed {
-		return deed{do: func() error { _, _, err := w.Grants(t.Context(), s.ID, storage.Place{}); return err }}
+	w.wantFaultsTold("Grants", func() storagetest.Deed {
+		return storagetest.Deed{Do: func() error { _, _, err := w.Grants(t.Context(), s.ID, storage.Place{}); return err }}
 	})
 }

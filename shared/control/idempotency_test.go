@@ -9,6 +9,7 @@ import (
 
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 func TestCreateWithoutAKeyRunsEachTime(t *testing.T) {
@@ -145,30 +146,30 @@ func TestCreateThatStillRunsIsNotRunBesideIt(t *testing.T) {
 func TestFaultOfAKeyedCreateIsTold(t *testing.T) {
 	w := newWorld(t)
 	n := 0
-	w.wantFaultsTold("Once", func() deed {
+	w.wantFaultsTold("Once", func() storagetest.Deed {
 		n++
 		what, runs := Create{Key: fmt.Sprint(n), Body: "body", Prefix: "ten"}, map[string]bool{}
-		return deed{
-			do: func() error {
+		return storagetest.Deed{
+			Do: func() error {
 				w.pass(onceLease)
 				_, _, err := w.Once(t.Context(), Operator(), what, func(id string) error { runs[id] = true; return nil })
 				return err
 			},
-			done: func() {
+			Done: func() {
 				if len(runs) != 1 {
 					t.Errorf("made under %d ids, want 1", len(runs))
 				}
 			},
 		}
 	})
-	w.store.failAt(3) // Get and Put of the lease come before
+	w.store.FailAt(3) // Get and Put of the lease come before
 	_, _, err := w.Once(t.Context(), Operator(), Create{Key: "refused", Prefix: "ten"}, func(string) error { return ErrLimit })
-	w.wantErr("Once whose key cannot be given up", err, errStore)
+	w.wantErr("Once whose key cannot be given up", err, storagetest.ErrBroken)
 	w.wantErr("Once whose key cannot be given up", err, ErrLimit)
-	w.store.heal()
+	w.store.Heal()
 	crash := errors.New("crash")
-	w.store.failAt(3)
+	w.store.FailAt(3)
 	_, _, err = w.Once(t.Context(), Operator(), Create{Key: "crashed", Prefix: "ten"}, func(string) error { return crash })
-	w.wantErr("Once whose lease cannot be given up", err, errStore)
+	w.wantErr("Once whose lease cannot be given up", err, storagetest.ErrBroken)
 	w.wantErr("Once whose lease cannot be given up", err, crash)
 }

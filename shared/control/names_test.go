@@ -8,6 +8,7 @@ import (
 
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 func TestNameIsWhoseIsThere(t *testing.T) {
@@ -50,20 +51,20 @@ func TestNameThatTookItsMinuteIsFree(t *testing.T) {
 func TestFaultWhileANameIsTakenIsTold(t *testing.T) {
 	w := newWorld(t)
 	key := gateway.GroupNameKey("name")
-	w.wantFaultsTold("claimName of another's", func() deed {
+	w.wantFaultsTold("claimName of another's", func() storagetest.Deed {
 		w.put(key, Claim{ID: "grp_1", At: w.now.Add(-time.Hour)})
-		return deed{do: func() error { return w.claimName(t.Context(), key, "grp_2", gateway.GroupKey) }}
+		return storagetest.Deed{Do: func() error { return w.claimName(t.Context(), key, "grp_2", gateway.GroupKey) }}
 	})
-	w.wantFaultsTold("FreeName", func() deed {
+	w.wantFaultsTold("FreeName", func() storagetest.Deed {
 		w.put(key, Claim{ID: "grp_1", At: w.now})
-		return deed{do: func() error { return w.FreeName(t.Context(), key, "grp_1") }, done: func() {
+		return storagetest.Deed{Do: func() error { return w.FreeName(t.Context(), key, "grp_1") }, Done: func() {
 			if w.stored(key) {
 				t.Error("the name is taken still")
 			}
 		}}
 	})
-	w.wantFaultsTold("ClaimGroupName", func() deed {
-		return deed{do: func() error { return w.ClaimGroupName(t.Context(), w.id("x"), "grp_1") }}
+	w.wantFaultsTold("ClaimGroupName", func() storagetest.Deed {
+		return storagetest.Deed{Do: func() error { return w.ClaimGroupName(t.Context(), w.id("x"), "grp_1") }}
 	})
 }
 
@@ -125,8 +126,8 @@ func TestGroupThatIsRemovedIsNotThere(t *testing.T) {
 	w.put(gateway.GroupKey(of.ID), of)
 	_, err = w.LiveGroup(t.Context(), of.ID)
 	w.wantErr("LiveGroup of a removed one", err, storage.ErrNotFound)
-	w.store.failAt(1)
-	if _, err = w.LiveGroup(t.Context(), of.ID); !errors.Is(err, errStore) || errors.Is(err, storage.ErrNotFound) {
+	w.store.FailAt(1)
+	if _, err = w.LiveGroup(t.Context(), of.ID); !errors.Is(err, storagetest.ErrBroken) || errors.Is(err, storage.ErrNotFound) {
 		t.Errorf("LiveGroup without a Store: %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 func TestEntriesThatAreNotNeededEndLater(t *testing.T) {
@@ -60,9 +61,9 @@ func TestEntryThatIsNeededAgainMeanwhileStays(t *testing.T) {
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, RegistrationChange{Match: &gateway.Match{"status": {"a", "b"}}})
 	key := gateway.HintKey(s.ID, "status=a", "delivered", r.ID)
-	w.store.onPut = func(row storage.Row) { // of the registration: its entries have been read
+	w.store.OnPut = func(row storage.Row) { // of the registration: its entries have been read
 		if row.Key == gateway.RegistrationKey(r.ID) {
-			w.store.onPut = nil
+			w.store.OnPut = nil
 			w.put(key, gateway.Link{ID: r.ID})
 		}
 	}
@@ -103,7 +104,7 @@ func TestChangeIsPublishedOnceMoreForNewEntries(t *testing.T) {
 		{"nothing", RegistrationChange{}, 1},
 	} {
 		times := 0
-		w.store.onPut = func(row storage.Row) {
+		w.store.OnPut = func(row storage.Row) {
 			if row.PK == gateway.SourceKey(s.ID).PK && row.SK == "V" {
 				times++
 			}
@@ -113,7 +114,7 @@ func TestChangeIsPublishedOnceMoreForNewEntries(t *testing.T) {
 			t.Errorf("a change of %s is published %d times, want %d", tt.name, times, tt.want)
 		}
 	}
-	w.store.onPut = nil
+	w.store.OnPut = nil
 	if row, ok := w.row(gateway.OnSource(s.ID, r.ID)); !ok || row.Rev != listed.Rev {
 		t.Errorf("a change lists the registration anew (%v)", ok)
 	}
@@ -299,14 +300,14 @@ func TestFaultOfAnEnableOrDisableIsTold(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	c.Limits.RegistrationsPerSource = 1_000
-	w.wantFaultsTold("EnableRegistration", func() deed {
+	w.wantFaultsTold("EnableRegistration", func() storagetest.Deed {
 		r := w.register(c, s.ID, RegistrationChange{})
 		w.ok(second(w.DisableRegistration(t.Context(), c, r.ID)))
 		w.put(gateway.HealthKey(r.ID), gateway.Link{ID: "failures"})
 		before := w.published(s.ID)
-		return deed{
-			do: func() error { return second(w.EnableRegistration(t.Context(), c, r.ID)) },
-			done: func() {
+		return storagetest.Deed{
+			Do: func() error { return second(w.EnableRegistration(t.Context(), c, r.ID)) },
+			Done: func() {
 				after := w.registration(r.ID)
 				_, err := w.gw.Job(t.Context(), gateway.IDFrom("job", after.Since, "enable "+r.ID))
 				if after.State != gateway.Enabled || w.stored(gateway.HealthKey(r.ID)) || w.published(s.ID) == before || err != nil {
@@ -315,12 +316,12 @@ func TestFaultOfAnEnableOrDisableIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("DisableRegistration", func() deed {
+	w.wantFaultsTold("DisableRegistration", func() storagetest.Deed {
 		r := w.register(c, s.ID, RegistrationChange{})
 		before := w.published(s.ID)
-		return deed{
-			do: func() error { return second(w.DisableRegistration(t.Context(), c, r.ID)) },
-			done: func() {
+		return storagetest.Deed{
+			Do: func() error { return second(w.DisableRegistration(t.Context(), c, r.ID)) },
+			Done: func() {
 				if after := w.registration(r.ID); after.State != gateway.Disabled || w.published(s.ID) == before {
 					t.Errorf("after all it is %s, published %v", after.State, w.published(s.ID) != before)
 				}
@@ -332,18 +333,18 @@ func TestFaultOfAnEnableOrDisableIsTold(t *testing.T) {
 		"DisableRegistration": func(id string) error { return second(w.DisableRegistration(t.Context(), c, id)) },
 		"DeleteRegistration":  func(id string) error { return known(w.DeleteRegistration(t.Context(), c, id)) },
 	} {
-		w.wantFaultsTold(name+" again", func() deed {
+		w.wantFaultsTold(name+" again", func() storagetest.Deed {
 			r := w.register(c, s.ID, RegistrationChange{})
 			w.ok(again(r.ID))
-			return deed{do: func() error { return again(r.ID) }}
+			return storagetest.Deed{Do: func() error { return again(r.ID) }}
 		})
 	}
-	w.wantFaultsTold("removeRegistration", func() deed {
+	w.wantFaultsTold("removeRegistration", func() storagetest.Deed {
 		r := w.register(c, s.ID, RegistrationChange{})
 		before := w.published(s.ID)
-		return deed{
-			do: func() error { return w.removeRegistration(t.Context(), r.ID, "why") },
-			done: func() {
+		return storagetest.Deed{
+			Do: func() error { return w.removeRegistration(t.Context(), r.ID, "why") },
+			Done: func() {
 				if after := w.registration(r.ID); after.State != gateway.Removed || w.published(s.ID) == before {
 					t.Errorf("after all it is %s, published %v", after.State, w.published(s.ID) != before)
 				}

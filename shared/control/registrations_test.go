@@ -17,6 +17,7 @@ import (
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 func TestRegistrationIsAsItWasAsked(t *testing.T) {
@@ -254,8 +255,8 @@ func TestTenantHasRoomForSoManyRegistrations(t *testing.T) {
 	by := c
 	by.Limits = gateway.Limits{}
 	w.wantErr("RoomFor one by default", w.RoomFor(t.Context(), by, s.ID, w.id("reg")), nil)
-	w.store.failAt(1)
-	w.wantErr("RoomFor without a Store", w.RoomFor(t.Context(), c, s.ID, w.id("reg")), errStore)
+	w.store.FailAt(1)
+	w.wantErr("RoomFor without a Store", w.RoomFor(t.Context(), c, s.ID, w.id("reg")), storagetest.ErrBroken)
 }
 
 func TestRegistrationsOfATenantAreCountedUntilTheyExpire(t *testing.T) {
@@ -322,10 +323,10 @@ func TestRegistrationsAreListedByPages(t *testing.T) {
 	w.wantErr("ListRegistrations of neither tenant nor source", err, storage.ErrInvalid)
 	_, _, err = w.ListRegistrations(t.Context(), c, another.Tenant, "", storage.Place{})
 	w.wantErr("ListRegistrations of another tenant", err, storage.ErrNotFound)
-	w.store.failAt(2)
+	w.store.FailAt(2)
 	_, _, err = w.ListRegistrations(t.Context(), c, "", "", storage.Place{})
-	w.wantErr("ListRegistrations without a Store", err, errStore)
-	w.store.heal()
+	w.wantErr("ListRegistrations without a Store", err, storagetest.ErrBroken)
+	w.store.Heal()
 
 	_, err = w.Registration(t.Context(), another, mine[0])
 	w.wantErr("Registration of another", err, storage.ErrNotFound)
@@ -389,11 +390,11 @@ func TestChangeThatLostToAnotherIsMadeOverIt(t *testing.T) {
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, RegistrationChange{})
 	rival := func() {
-		w.store.onPut = func(row storage.Row) {
+		w.store.OnPut = func(row storage.Row) {
 			if row.Key != gateway.RegistrationKey(r.ID) {
 				return
 			}
-			w.store.onPut = nil
+			w.store.OnPut = nil
 			must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Rate: new(7.0)}))(w)
 		}
 	}
@@ -463,14 +464,14 @@ func TestFaultWhileARegistrationIsMadeOrChangedIsTold(t *testing.T) {
 			}
 		}
 	}
-	w.wantFaultsTold("CreateRegistration", func() deed {
+	w.wantFaultsTold("CreateRegistration", func() storagetest.Deed {
 		id, before := w.id("reg"), w.published(s.ID)
-		return deed{
-			do: func() error {
+		return storagetest.Deed{
+			Do: func() error {
 				_, _, err := w.CreateRegistration(t.Context(), c, id, s.ID, RegistrationChange{URL: new(endpointURL), Match: &gateway.Match{"status": {"a"}}})
 				return err
 			},
-			done: func() {
+			Done: func() {
 				r := w.registration(id)
 				if entries(r); !w.stored(gateway.OnSource(s.ID, id)) || !w.stored(gateway.OfTenant(c.Tenant, "R", id)) || w.published(s.ID) == before {
 					t.Error("the registration is not listed and published")
@@ -478,14 +479,14 @@ func TestFaultWhileARegistrationIsMadeOrChangedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("ChangeRegistration", func() deed {
+	w.wantFaultsTold("ChangeRegistration", func() storagetest.Deed {
 		r := w.register(c, s.ID, RegistrationChange{Match: &gateway.Match{"status": {"a", "b"}}})
 		before := w.published(s.ID)
-		return deed{
-			do: func() error {
+		return storagetest.Deed{
+			Do: func() error {
 				return second(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Match: &gateway.Match{"status": {"b", "c"}}}))
 			},
-			done: func() {
+			Done: func() {
 				if after := w.registration(r.ID); w.published(s.ID) == before {
 					t.Error("the change is not published")
 				} else {
@@ -494,12 +495,12 @@ func TestFaultWhileARegistrationIsMadeOrChangedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("DeleteRegistration", func() deed {
+	w.wantFaultsTold("DeleteRegistration", func() storagetest.Deed {
 		r := w.register(c, s.ID, RegistrationChange{})
 		before := w.published(s.ID)
-		return deed{
-			do: func() error { return known(w.DeleteRegistration(t.Context(), c, r.ID)) },
-			done: func() {
+		return storagetest.Deed{
+			Do: func() error { return known(w.DeleteRegistration(t.Context(), c, r.ID)) },
+			Done: func() {
 				if after := w.registration(r.ID); after.State != gateway.Removed || w.published(s.ID) == before {
 					t.Error("the registration is not removed and that published")
 				}
@@ -507,8 +508,8 @@ func TestFaultWhileARegistrationIsMadeOrChangedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("Warnings", func() deed {
-		return deed{do: func() error {
+	w.wantFaultsTold("Warnings", func() storagetest.Deed {
+		return storagetest.Deed{Do: func() error {
 			return second(w.Warnings(t.Context(), gateway.Registration{Source: s.ID, Format: gateway.Raw}))
 		}}
 	})
@@ -534,9 +535,9 @@ func TestConflictOfACreateIsTold(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	id := w.id("reg")
-	w.store.onPut = func(row storage.Row) {
+	w.store.OnPut = func(row storage.Row) {
 		if row.Key == gateway.RegistrationKey(id) {
-			w.store.onPut = nil
+			w.store.OnPut = nil
 			w.put(row.Key, gateway.Registration{ID: id})
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 // deliveryRows returns the keys of all rows of a registration's deliveries.
@@ -157,7 +158,7 @@ func TestRemovalOfAGrantIsPublished(t *testing.T) {
 func TestRemovalGoesOnAfterEachFault(t *testing.T) {
 	w := newWorld(t)
 	s := w.source(direct)
-	w.wantFaultsTold("removalStep", func() deed {
+	w.wantFaultsTold("removalStep", func() storagetest.Deed {
 		c := w.tenant()
 		w.grant(s.ID, c, nil)
 		r := w.register(c, s.ID, RegistrationChange{})
@@ -171,8 +172,8 @@ func TestRemovalGoesOnAfterEachFault(t *testing.T) {
 		running := must(w.StartRelease(t.Context(), c, w.id("job"), r.ID, Span{}))(w)
 		j := gateway.Job{ID: w.id("job"), Kind: gateway.JobRemoval, Tenant: c.Tenant}
 		w.put(gateway.OfTenant(c.Tenant, "J", j.ID), gateway.Link{ID: j.ID})
-		return deed{
-			do: func() error {
+		return storagetest.Deed{
+			Do: func() error {
 				for range 100 {
 					if _, done, err := w.removalStep(t.Context(), &j); err != nil || done {
 						return err
@@ -180,7 +181,7 @@ func TestRemovalGoesOnAfterEachFault(t *testing.T) {
 				}
 				return errors.New("it does not end")
 			},
-			done: func() {
+			Done: func() {
 				if rows := w.rows(gateway.TenantKey(c.Tenant).PK); len(rows)+len(w.deliveryRows(r.ID))+w.attemptRows(attempted) != 0 || w.stored(gateway.RegistrationKey(r.ID)) || w.stored(gateway.JobKey(running.ID)) {
 					t.Errorf("rows %v and %d deliveries are left", rows, len(w.deliveryRows(r.ID)))
 				}
@@ -195,7 +196,7 @@ func TestJobOfARemovedTenantIsCancelled(t *testing.T) {
 	r := w.register(c, s.ID, RegistrationChange{})
 	running := must(w.StartRelease(t.Context(), c, w.id("job"), r.ID, Span{}))(w)
 	cancelled := false
-	w.store.onPut = func(row storage.Row) {
+	w.store.OnPut = func(row storage.Row) {
 		if j, err := storage.Decoded[gateway.Job](row); row.Key == gateway.JobKey(running.ID) && err == nil && j.Status == gateway.JobCancelled {
 			cancelled = true
 		}
@@ -378,7 +379,7 @@ func TestErasureReachesWhoGotAnEventByAReplayOrInChunks(t *testing.T) {
 	}
 	j := gateway.Job{ID: w.id("job"), Kind: gateway.JobErasure, Source: s.ID, Match: gateway.Match{"message": {"m"}}}
 	for _, call := range []string{"Get [{deliveries F#", "List P#", "List A#", "Get [{deliveries D#", "Put D#", "Put E#"} {
-		w.store.failOn = call
+		w.store.FailOn = call
 		again := j
 		var err error
 		for range gateway.HistoryShards {
@@ -386,9 +387,9 @@ func TestErasureReachesWhoGotAnEventByAReplayOrInChunks(t *testing.T) {
 				break
 			}
 		}
-		w.wantErr("erasureStep whose calls "+call+" fail", err, errStore)
+		w.wantErr("erasureStep whose calls "+call+" fail", err, storagetest.ErrBroken)
 	}
-	w.store.failOn = ""
+	w.store.FailOn = ""
 	w.run(&j, w.erasureStep)
 	for name, r := range map[string]gateway.Registration{"its row": first, "a replay": later, "its first chunk": listed, "its second chunk": unlisted} {
 		if answered(r) {
@@ -421,9 +422,9 @@ func TestFannedOutEndsWithTheChunkThatIsMissing(t *testing.T) {
 	if got, err := w.fannedOutTo(t.Context(), er); err != nil || !slices.Equal(got, []string{"reg_1"}) {
 		t.Errorf("fannedOutTo without the second chunk = %v, %v, want the first", got, err)
 	}
-	w.store.failAt(2)
+	w.store.FailAt(2)
 	_, err := w.fannedOutTo(t.Context(), er)
-	w.wantErr("fannedOutTo without a Store", err, errStore)
+	w.wantErr("fannedOutTo without a Store", err, storagetest.ErrBroken)
 }
 
 func TestErasureGoesOnAfterEachFault(t *testing.T) {
@@ -432,7 +433,7 @@ func TestErasureGoesOnAfterEachFault(t *testing.T) {
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, RegistrationChange{Match: &gateway.Match{"channel": {"none"}}})
 	n := 0
-	w.wantFaultsTold("eraseEvent", func() deed {
+	w.wantFaultsTold("eraseEvent", func() storagetest.Deed {
 		n++
 		w.ok(second(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Match: new(gateway.Match)})))
 		w.pass(time.Second)
@@ -440,9 +441,9 @@ func TestErasureGoesOnAfterEachFault(t *testing.T) {
 		ids := w.eventIDs(s.ID)
 		id := ids[len(ids)-1]
 		er, row := w.event(id)
-		return deed{
-			do: func() error { return w.eraseEvent(t.Context(), "job_1", row.Key, er) },
-			done: func() {
+		return storagetest.Deed{
+			Do: func() error { return w.eraseEvent(t.Context(), "job_1", row.Key, er) },
+			Done: func() {
 				d := must(w.gw.LoadDelivery(t.Context(), gateway.DeliveryID(r.ID, id)))(w)
 				if er, row := w.event(id); !er.Erased || row.Body != nil || d.Status != gateway.Cancelled || w.attemptRows(d.ID) != 0 {
 					t.Errorf("event erased %v, its delivery %s with %d attempts", er.Erased, d.Status, w.attemptRows(d.ID))
@@ -450,10 +451,10 @@ func TestErasureGoesOnAfterEachFault(t *testing.T) {
 			},
 		}
 	})
-	w.store.failAt(1)
+	w.store.FailAt(1)
 	j := gateway.Job{ID: "job_1", Kind: gateway.JobErasure, Source: s.ID, Match: gateway.Match{"message": {"m"}}}
 	_, done, err := w.erasureStep(t.Context(), &j)
-	if w.wantErr("erasureStep without a Store", err, errStore); done {
+	if w.wantErr("erasureStep without a Store", err, storagetest.ErrBroken); done {
 		t.Error("erasureStep without a Store is done")
 	}
 }
@@ -531,15 +532,15 @@ func TestDeletedSourceFreesItsSDKAppID(t *testing.T) {
 func TestDeletingASourceGoesOnAfterEachFault(t *testing.T) {
 	w := newWorld(t)
 	c := w.tenant()
-	w.wantFaultsTold("DeleteSource", func() deed {
+	w.wantFaultsTold("DeleteSource", func() storagetest.Deed {
 		s := w.source(gateway.SmartBots)
 		w.grant(s.ID, c, nil)
 		of := w.group(s.ID, s.ID)
 		r, app := w.register(c, s.ID, RegistrationChange{}), w.app(c, of, "app")
 		before := w.published(s.ID)
-		return deed{
-			do: func() error { return known(w.DeleteSource(t.Context(), s.ID, true)) },
-			done: func() {
+		return storagetest.Deed{
+			Do: func() error { return known(w.DeleteSource(t.Context(), s.ID, true)) },
+			Done: func() {
 				if w.registration(r.ID).State != gateway.Removed || w.registration(app.ID).State != gateway.Removed || w.published(s.ID) == before || len(w.rows(gateway.SourceKey(s.ID).PK)) > 1 {
 					t.Errorf("rows %v are left", w.rows(gateway.SourceKey(s.ID).PK))
 				}
@@ -549,9 +550,9 @@ func TestDeletingASourceGoesOnAfterEachFault(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("DeleteSource of tencent-chat", func() deed {
+	w.wantFaultsTold("DeleteSource of tencent-chat", func() storagetest.Deed {
 		s := w.source(tencentChat)
-		return deed{do: func() error { return known(w.DeleteSource(t.Context(), s.ID, false)) }, done: func() {
+		return storagetest.Deed{Do: func() error { return known(w.DeleteSource(t.Context(), s.ID, false)) }, Done: func() {
 			if w.stored(gateway.SDKAppIDKey(s.SDKAppID)) {
 				t.Error("the SDKAppID is taken still")
 			}
@@ -650,9 +651,9 @@ func TestGroupIsPublishedAndCleanedIfItsCodeMoved(t *testing.T) {
 	if len(w.queue.sent) != 1 {
 		t.Errorf("%d messages, want one of the job", len(w.queue.sent))
 	}
-	w.wantFaultsTold("PublishGroup", func() deed {
+	w.wantFaultsTold("PublishGroup", func() storagetest.Deed {
 		of := w.group(s.ID, w.id("x"))
-		return deed{do: func() error { return w.PublishGroup(t.Context(), of, true) }}
+		return storagetest.Deed{Do: func() error { return w.PublishGroup(t.Context(), of, true) }}
 	})
 }
 
@@ -688,32 +689,32 @@ func TestChangedCodeRemovesAllAppsPageByPage(t *testing.T) {
 func TestFaultWhileAGroupEndsIsTold(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(gateway.SmartBots)
-	w.wantFaultsTold("DeleteGroup", func() deed {
+	w.wantFaultsTold("DeleteGroup", func() storagetest.Deed {
 		of := w.group(s.ID, w.id("x"))
 		_, text, err := w.CreateAPIKey(t.Context(), Operator(), w.id("key"), APIKey{Scope: ScopeGroupOwner, Group: of.ID})
 		w.ok(err)
-		return deed{do: func() error { return w.DeleteGroup(t.Context(), of.ID) }, done: func() {
+		return storagetest.Deed{Do: func() error { return w.DeleteGroup(t.Context(), of.ID) }, Done: func() {
 			_, _, err = w.CallerOf(t.Context(), text)
 			if w.wantErr("CallerOf with its owner's key", err, ErrUnauthorized); w.stored(gateway.GroupNameKey(FoldName(of.Name))) || w.stored(gateway.ListKey("groups", of.ID)) {
 				t.Error("its name is taken still, or it is listed")
 			}
 		}}
 	})
-	w.wantFaultsTold("codeStep", func() deed {
+	w.wantFaultsTold("codeStep", func() storagetest.Deed {
 		of := w.group(s.ID, w.id("x"))
 		r := w.app(c, of, "app")
 		of.Rev++
 		w.put(gateway.GroupKey(of.ID), of)
 		j := gateway.Job{ID: w.id("job"), Kind: gateway.JobCode, Group: of.ID, Source: s.ID}
-		return deed{
-			do: func() error {
+		return storagetest.Deed{
+			Do: func() error {
 				_, done, err := w.codeStep(t.Context(), &j)
 				if done == (err != nil) {
 					t.Errorf("codeStep is done %v, with %v", done, err)
 				}
 				return err
 			},
-			done: func() {
+			Done: func() {
 				if w.registration(r.ID).State != gateway.Removed {
 					t.Error("the registration is not removed")
 				}

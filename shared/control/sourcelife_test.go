@@ -12,6 +12,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 func TestSourceThatCannotBeIsNotMade(t *testing.T) {
@@ -262,23 +263,23 @@ func TestSourcesAreListedByPages(t *testing.T) {
 	_, err := w.Source(t.Context(), "src-00000000")
 	w.wantErr("Source that is not there", err, storage.ErrNotFound)
 	for n := 1; n <= 2; n++ {
-		w.store.failAt(n)
+		w.store.FailAt(n)
 		_, _, err := w.Sources(t.Context(), storage.Place{})
-		w.wantErr("Sources without a Store", err, errStore)
+		w.wantErr("Sources without a Store", err, storagetest.ErrBroken)
 	}
 }
 
 func TestFaultWhileASourceIsMadeOrChangedIsTold(t *testing.T) {
 	w := newWorld(t)
 	n := uint64(100)
-	w.wantFaultsTold("CreateSource", func() deed {
+	w.wantFaultsTold("CreateSource", func() storagetest.Deed {
 		n++
 		id, app := gateway.NewSourceID(), n
-		return deed{
-			do: func() error {
+		return storagetest.Deed{
+			Do: func() error {
 				return second(w.CreateSource(t.Context(), id, SourceChange{Provider: tencentChat, Name: new("chat"), SDKAppID: &app}))
 			},
-			done: func() {
+			Done: func() {
 				_, keys, _, err := w.CallbackKeys(t.Context(), id, storage.Place{})
 				if w.wantErr("CallbackKeys", err, nil); len(keys) != 1 {
 					t.Errorf("%d callback keys, want 1", len(keys))
@@ -289,14 +290,14 @@ func TestFaultWhileASourceIsMadeOrChangedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("ChangeSource", func() deed {
+	w.wantFaultsTold("ChangeSource", func() storagetest.Deed {
 		n += 2
 		to := n - 1
 		s := must(w.CreateSource(t.Context(), gateway.NewSourceID(), SourceChange{Provider: tencentChat, Name: new("chat"), SDKAppID: new(n)}))(w)
 		before := w.published(s.ID)
-		return deed{
-			do: func() error { return second(w.ChangeSource(t.Context(), s.ID, SourceChange{SDKAppID: &to})) },
-			done: func() {
+		return storagetest.Deed{
+			Do: func() error { return second(w.ChangeSource(t.Context(), s.ID, SourceChange{SDKAppID: &to})) },
+			Done: func() {
 				if got := must(w.Source(t.Context(), s.ID))(w); got.SDKAppID != to || w.published(s.ID) == before {
 					t.Errorf("Source = %+v, want the SDKAppID %d, and that published", got, to)
 				}

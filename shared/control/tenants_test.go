@@ -11,6 +11,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/pace"
 	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 func TestTenantThatCannotBeIsNotMade(t *testing.T) {
@@ -85,9 +86,9 @@ func TestTenantsAreListedByPages(t *testing.T) {
 	if slices.Sort(want); !slices.Equal(got, want) {
 		t.Errorf("Tenants = %v, want %v", got, want)
 	}
-	w.store.failAt(2)
+	w.store.FailAt(2)
 	_, _, err := w.Tenants(t.Context(), storage.Place{})
-	w.wantErr("Tenants without a Store", err, errStore)
+	w.wantErr("Tenants without a Store", err, storagetest.ErrBroken)
 }
 
 func TestChangeOfATenantLeavesWhatItDoesNotName(t *testing.T) {
@@ -215,14 +216,14 @@ func TestTenantThatIsRemovedIsDisabledAtOnce(t *testing.T) {
 func TestFaultWhileATenantIsMadeOrChangedIsTold(t *testing.T) {
 	w := newWorld(t)
 	s := w.source(direct)
-	w.wantFaultsTold("CreateTenant", func() deed {
+	w.wantFaultsTold("CreateTenant", func() storagetest.Deed {
 		id, text := w.id("ten"), ""
-		return deed{
-			do: func() (err error) {
+		return storagetest.Deed{
+			Do: func() (err error) {
 				_, text, err = w.CreateTenant(t.Context(), id, "acme", gateway.Limits{})
 				return err
 			},
-			done: func() {
+			Done: func() {
 				_, _, err := w.CallerOf(t.Context(), text)
 				w.wantErr("CallerOf with the first key", err, nil)
 				if !w.stored(gateway.ListKey("tenants", id)) {
@@ -231,15 +232,15 @@ func TestFaultWhileATenantIsMadeOrChangedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("ChangeTenant", func() deed {
+	w.wantFaultsTold("ChangeTenant", func() storagetest.Deed {
 		c := w.tenant()
 		w.grant(s.ID, c, nil)
 		r := w.register(c, s.ID, RegistrationChange{})
 		w.ok(second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(true)})))
 		before := w.published(s.ID)
-		return deed{
-			do: func() error { return second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(false)})) },
-			done: func() {
+		return storagetest.Deed{
+			Do: func() error { return second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(false)})) },
+			Done: func() {
 				js := must2(w.Jobs(t.Context(), c, "", storage.Place{}))(w)
 				if len(js) != 1 || js[0].Registration != r.ID || w.published(s.ID) == before {
 					t.Errorf("jobs %+v, published %v, want the release and that published", js, w.published(s.ID) != before)
@@ -247,9 +248,9 @@ func TestFaultWhileATenantIsMadeOrChangedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("RemoveTenant", func() deed {
+	w.wantFaultsTold("RemoveTenant", func() storagetest.Deed {
 		c := w.tenant()
 		w.grant(s.ID, c, nil)
-		return deed{do: func() error { return second(w.RemoveTenant(t.Context(), c.Tenant)) }}
+		return storagetest.Deed{Do: func() error { return second(w.RemoveTenant(t.Context(), c.Tenant)) }}
 	})
 }

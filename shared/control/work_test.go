@@ -12,6 +12,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 func TestRegistrationIsTested(t *testing.T) {
@@ -42,8 +43,10 @@ func TestRegistrationIsTested(t *testing.T) {
 		w.wantErr("TestRegistration of a disabled one", second(w.TestRegistration(t.Context(), c, r.ID)), storage.ErrConflict)
 	})
 	w.ok(second(w.EnableRegistration(t.Context(), c, r.ID)))
-	w.wantFaultsTold("TestRegistration", func() deed { return deed{do: func() error { return second(w.TestRegistration(t.Context(), c, r.ID)) }} })
-	w.queue.fail = errStore
+	w.wantFaultsTold("TestRegistration", func() storagetest.Deed {
+		return storagetest.Deed{Do: func() error { return second(w.TestRegistration(t.Context(), c, r.ID)) }}
+	})
+	w.queue.fail = storagetest.ErrBroken
 	w.wantErr("TestRegistration without a queue", second(w.TestRegistration(t.Context(), c, r.ID)), storage.ErrUnavailable)
 	w.queue.fail = nil
 	bad := r
@@ -92,13 +95,13 @@ func TestJobIsOfOneRegistration(t *testing.T) {
 		})
 		w.wantErr(string(kind)+" of a moment", second(f(c, w.id("job"), r.ID, Span{Since: w.now, Until: w.now.Add(time.Millisecond)})), nil)
 		w.wantErr(string(kind)+" until now", second(f(Operator(), w.id("job"), r.ID, Span{})), ErrLimit)
-		w.wantFaultsTold(string(kind), func() deed {
+		w.wantFaultsTold(string(kind), func() storagetest.Deed {
 			id := w.id("job")
 			for _, j := range must2(w.Jobs(t.Context(), c, "", storage.Place{}))(w) {
 				must(w.gw.CancelJob(t.Context(), j.ID))(w)
 				w.ok(w.store.Delete(t.Context(), gateway.OfTenant(c.Tenant, "J", j.ID), storage.AnyRev))
 			}
-			return deed{do: func() error { return second(f(c, id, r.ID, Span{})) }}
+			return storagetest.Deed{Do: func() error { return second(f(c, id, r.ID, Span{})) }}
 		})
 	}
 	w.ok(second(w.DisableRegistration(t.Context(), c, r.ID)))
@@ -185,9 +188,9 @@ func TestErasureNamesWhatItEmpties(t *testing.T) {
 	if row, ok := w.row(gateway.ListKey("jobs", id)); !ok || !row.Expires.Equal(w.now.Add(jobListed)) {
 		t.Errorf("the job is listed %v, until %v, want 30 days", ok, row.Expires)
 	}
-	w.wantFaultsTold("StartErasure", func() deed {
+	w.wantFaultsTold("StartErasure", func() storagetest.Deed {
 		id := w.id("job")
-		return deed{do: func() error { return second(w.StartErasure(t.Context(), id, s.ID, match)) }, done: func() {
+		return storagetest.Deed{Do: func() error { return second(w.StartErasure(t.Context(), id, s.ID, match)) }, Done: func() {
 			if !w.stored(gateway.ListKey("jobs", id)) || !w.stored(gateway.JobKey(id)) {
 				t.Error("the job is not stored and listed")
 			}
@@ -255,15 +258,15 @@ func TestJobThatWasDecidedCannotBeCancelled(t *testing.T) {
 
 func TestQueuesTellTheirDepth(t *testing.T) {
 	w := newWorld(t)
-	w.store.heal()
+	w.store.Heal()
 	w.queue.depth = map[storage.QueueName]storage.Depth{storage.EventsQueue: {Waiting: 1, Dead: 2}, storage.RetryQueue: {Delayed: 3}}
 	got, err := w.DeadLetters(t.Context())
 	if diff := cmp.Diff(w.queue.depth, got); diff != "" || err != nil {
 		t.Errorf("DeadLetters: %v (-want +got):\n%s", err, diff)
 	}
-	w.queue.fail = errStore
+	w.queue.fail = storagetest.ErrBroken
 	_, err = w.DeadLetters(t.Context())
-	if w.wantErr("DeadLetters without a queue", err, errStore); !strings.Contains(err.Error(), string(storage.EventsQueue)) {
+	if w.wantErr("DeadLetters without a queue", err, storagetest.ErrBroken); !strings.Contains(err.Error(), string(storage.EventsQueue)) {
 		t.Errorf("DeadLetters without a queue: %v, want it to name the queue", err)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 // A world is a Control on the embedded backend, with a clock that stands still
@@ -28,7 +29,7 @@ import (
 type world struct {
 	*Control
 	t     *testing.T
-	store *brittle
+	store *storagetest.Brittle
 	queue *outbox
 	now   time.Time
 	log   strings.Builder
@@ -53,7 +54,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, store: &brittle{Store: db}, now: start}
+	w := &world{t: t, store: &storagetest.Brittle{Store: db}, now: start}
 	w.queue = &outbox{Queue: db, w: w}
 	g, err := gateway.New(gateway.Config{
 		Store: w.store, Queue: w.queue, Keys: keys, Providers: all.Providers(), PublicURL: "https://ringback.example",
@@ -110,7 +111,7 @@ func (w *world) source(provider string) gateway.Source {
 	w.t.Helper()
 	ch := SourceChange{Provider: provider, Name: new("a source")}
 	if provider == tencentChat {
-		ch.SDKAppID = new(uint64(w.store.count()) + 1)
+		ch.SDKAppID = new(uint64(w.store.Writes()) + 1)
 	}
 	return must(w.CreateSource(w.t.Context(), gateway.NewSourceID(), ch))(w)
 }
@@ -241,9 +242,9 @@ func (w *world) wantPublished(what, source string, want bool, f func()) {
 // wantUnwritten fails the test if f writes a row or sends a message.
 func (w *world) wantUnwritten(what string, f func()) {
 	w.t.Helper()
-	writes, sent := w.store.writes, len(w.queue.sent)
-	if f(); w.store.writes != writes || len(w.queue.sent) != sent {
-		w.t.Errorf("%s: %d writes and %d messages, want none", what, w.store.writes-writes, len(w.queue.sent)-sent)
+	writes, sent := w.store.Writes(), len(w.queue.sent)
+	if f(); w.store.Writes() != writes || len(w.queue.sent) != sent {
+		w.t.Errorf("%s: %d writes and %d messages, want none", what, w.store.Writes()-writes, len(w.queue.sent)-sent)
 	}
 }
 
@@ -255,139 +256,10 @@ func (w *world) wantErr(what string, err, want error) {
 	}
 }
 
-// A deed is something that is asked of a Control, and what must be so after it.
-type deed struct {
-	do   func() error
-	done func() // checks
-}
-
-// wantFaultsTold makes a deed, and once more, each time anew, for each call to
-// the Store that it made, which fails: the deed must end with that error, and
-// done again must end what it began.
-func (w *world) wantFaultsTold(what string, prepare func() deed) {
+// wantFaultsTold is storagetest.WantFaultsTold on w's Store.
+func (w *world) wantFaultsTold(what string, prepare func() storagetest.Deed) {
 	w.t.Helper()
-	calls := 0
-	for n := 0; n <= calls; n++ {
-		d := prepare()
-		w.store.failAt(n)
-		err := d.do()
-		failed := w.store.heal()
-		if n == 0 {
-			calls = w.store.calls
-		}
-		if failed != "" {
-			w.wantErr(fmt.Sprintf("%s, whose call %d (%s) fails", what, n, failed), err, errStore)
-			what := fmt.Sprintf("%s again, whose call %d (%s) had failed", what, n, failed)
-			err = d.do()
-			w.wantErr(what, err, nil)
-		} else {
-			w.wantErr(what, err, nil)
-		}
-		if err == nil && d.done != nil {
-			d.done()
-		}
-		if w.t.Failed() {
-			return
-		}
-	}
-	if calls == 0 {
-		w.t.Errorf("%s: no call to the Store", what)
-	}
-}
-
-var errStore = errors.New("the Store does not answer")
-
-// brittle is a Store of which one call may fail, however often it is repeated.
-type brittle struct {
-	storage.Store
-	mu     sync.Mutex
-	calls  int
-	fails  int // the number of the call that fails; 0: none does
-	failed string
-	last   string
-	failOn string // the beginning of calls that fail; empty: none do
-	writes int
-	onPut  func(storage.Row) // before each Put
-}
-
-func (s *brittle) count() int { s.mu.Lock(); defer s.mu.Unlock(); return s.writes }
-
-// failAt has the n-th call from now on fail.
-func (s *brittle) failAt(n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls, s.fails, s.failed, s.last = 0, n, "", ""
-}
-
-// heal lets all calls succeed, and returns which one failed.
-func (s *brittle) heal() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fails = 0
-	return s.failed
-}
-
-// call counts a call; name is the same when it is repeated, or empty for one that is not.
-func (s *brittle) call(what, name string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if name == "" || name != s.last {
-		s.calls++
-	}
-	s.last = name
-	if s.failOn != "" && strings.HasPrefix(what, s.failOn) {
-		return errStore
-	}
-	if s.fails != 0 && s.calls == s.fails {
-		s.failed = what
-		return errStore
-	}
-	return nil
-}
-
-// Get implements storage.Store.
-func (s *brittle) Get(ctx context.Context, keys ...storage.Key) ([]storage.Row, error) {
-	if err := s.call(fmt.Sprint("Get ", keys), ""); err != nil {
-		return nil, err
-	}
-	rows, err := s.Store.Get(ctx, keys...)
-	if n := len(rows); n > 1 { // they come in any order
-		rows = append(rows[1:n:n], rows[0])
-	}
-	return rows, err
-}
-
-// List implements storage.Store.
-func (s *brittle) List(ctx context.Context, q storage.Query) (storage.Page, error) {
-	if err := s.call("List "+q.PK+" "+q.From, ""); err != nil {
-		return storage.Page{}, err
-	}
-	return s.Store.List(ctx, q)
-}
-
-// Put implements storage.Store.
-func (s *brittle) Put(ctx context.Context, r storage.Row, was string) error {
-	if err := s.call("Put "+r.PK+" "+r.SK, r.Rev); err != nil {
-		return err
-	}
-	if s.onPut != nil {
-		s.onPut(r)
-	}
-	s.mu.Lock()
-	s.writes++
-	s.mu.Unlock()
-	return s.Store.Put(ctx, r, was)
-}
-
-// Delete implements storage.Store.
-func (s *brittle) Delete(ctx context.Context, k storage.Key, was string) error {
-	if err := s.call("Delete "+k.PK+" "+k.SK, k.PK+k.SK); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	s.writes++
-	s.mu.Unlock()
-	return s.Store.Delete(ctx, k, was)
+	storagetest.WantFaultsTold(w.t, w.store, what, prepare)
 }
 
 // An outbox keeps what is sent until it is passed on.

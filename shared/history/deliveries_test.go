@@ -18,6 +18,7 @@ import (
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 // eventAt stores an event of a source that came at a time, by its own row alone.
@@ -152,10 +153,10 @@ func TestEventsOfASourceAreListedNewestFirst(t *testing.T) {
 	w.wantErr("events of nothing", err, control.ErrUnreadable)
 	_, _, err = w.Events(t.Context(), control.Operator(), Query{Source: s.ID, Cursor: "x"})
 	w.wantErr("events after a cursor that is none", err, storage.ErrInvalid)
-	w.store.failAt(3)
+	w.store.FailAt(3)
 	_, _, err = w.Events(t.Context(), control.Operator(), Query{Source: s.ID})
-	w.wantErr("events without a Store", err, errStore)
-	w.store.failAt(1)
+	w.wantErr("events without a Store", err, storagetest.ErrBroken)
+	w.store.FailAt(1)
 	_, _, err = w.Events(t.Context(), control.Operator(), Query{Source: "no source"})
 	w.wantErr("events of what is no source, without a Store", err, nil)
 	_, err = w.readEvents(t.Context(), nil)
@@ -291,9 +292,9 @@ func TestEventsOfATenantAreThoseOfItsDeliveries(t *testing.T) {
 	if got := w.listEvents(c, Query{}); !slices.Equal(got, mine[1:]) {
 		t.Errorf("events when one is gone: %d, want %d", len(got), len(mine)-1)
 	}
-	w.wantFaultsTold("Events", func() deed {
+	w.wantFaultsTold("Events", func() storagetest.Deed {
 		w.ok(w.gw.Publish(t.Context(), s.ID)) // what is known of its grants is old
-		return deed{do: func() error {
+		return storagetest.Deed{Do: func() error {
 			_, _, err := w.Events(t.Context(), c, Query{Limit: 1, Registration: a.ID})
 			return err
 		}}
@@ -371,9 +372,9 @@ func TestEventIsWhoseHasADelivery(t *testing.T) {
 	another := w.eventAt(s, "3", w.now, gateway.EventRow{Type: "sent", Keys: map[string][]string{"label": {""}}})
 	w.deliveryOf(none, another, gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Succeeded})
 	get("of a tenant with one registration", other, another, nil)
-	w.wantFaultsTold("EventOf", func() deed {
+	w.wantFaultsTold("EventOf", func() storagetest.Deed {
 		w.ok(w.gw.Publish(t.Context(), s.ID))
-		return deed{do: func() error { return second(w.EventOf(t.Context(), c, id)) }}
+		return storagetest.Deed{Do: func() error { return second(w.EventOf(t.Context(), c, id)) }}
 	})
 	w.pass(w.gw.Kept.History - time.Millisecond)
 	get("that ends in a moment", control.Operator(), id, nil)
@@ -531,12 +532,12 @@ func TestDeliveriesAreListedNewestFirst(t *testing.T) {
 		w.wantErr("deliveries of "+name, err, tt.want)
 	}
 	for name, q := range map[string]Query{"open ones": {Registration: a.ID, Status: gateway.Failed}, "an event's": {Event: event}, "an event's by its registration": {Event: event, Registration: all[0].registration}} {
-		w.wantFaultsTold("Deliveries of "+name, func() deed {
-			return deed{do: func() error { _, _, err := w.Deliveries(t.Context(), c, q); return err }}
+		w.wantFaultsTold("Deliveries of "+name, func() storagetest.Deed {
+			return storagetest.Deed{Do: func() error { _, _, err := w.Deliveries(t.Context(), c, q); return err }}
 		})
 	}
-	w.wantFaultsTold("Deliveries of an event, by the operator", func() deed {
-		return deed{do: func() error {
+	w.wantFaultsTold("Deliveries of an event, by the operator", func() storagetest.Deed {
+		return storagetest.Deed{Do: func() error {
 			_, _, err := w.Deliveries(t.Context(), control.Operator(), Query{Event: event})
 			return err
 		}}
@@ -617,8 +618,8 @@ func TestDeliveryIsShownAsItsRegistrationStands(t *testing.T) {
 	if l, r, err := w.DeliveryOf(t.Context(), c, cancelled); err != nil || l.ID != cancelled || r.ID != "" {
 		t.Errorf("DeliveryOf of a registration that is gone = %+v, %+v, %v", l, r, err)
 	}
-	w.wantFaultsTold("DeliveryOf", func() deed {
-		return deed{do: func() error { _, _, err := w.DeliveryOf(t.Context(), c, held); return err }}
+	w.wantFaultsTold("DeliveryOf", func() storagetest.Deed {
+		return storagetest.Deed{Do: func() error { _, _, err := w.DeliveryOf(t.Context(), c, held); return err }}
 	})
 }
 
@@ -686,14 +687,14 @@ func TestManyRegistrationsAreReadInParts(t *testing.T) {
 		t.Errorf("deliveries of an event: %d, %v, want %d in order", len(ds), err, len(ids))
 	}
 	for n := 1; n <= 2; n++ {
-		w.store.failAt(n)
+		w.store.FailAt(n)
 		_, err := w.Healths(t.Context(), rs...)
-		w.wantErr("Healths without a Store", err, errStore)
-		w.store.failAt(n)
+		w.wantErr("Healths without a Store", err, storagetest.ErrBroken)
+		w.store.FailAt(n)
 		_, err = w.ReadRegistrations(t.Context(), ids)
-		w.wantErr("ReadRegistrations without a Store", err, errStore)
+		w.wantErr("ReadRegistrations without a Store", err, storagetest.ErrBroken)
 	}
-	w.store.heal()
+	w.store.Heal()
 	if hs, err := w.Healths(t.Context()); err != nil || len(hs) != 0 {
 		t.Errorf("Healths of none: %v, %v", hs, err)
 	}
@@ -777,10 +778,10 @@ func TestAttemptsAreListedOldestFirst(t *testing.T) {
 		t.Errorf("attempts of a delivery whose last one got a row: %d, want 4", len(as))
 	}
 	for _, d := range []gateway.Delivery{d, l.Delivery} {
-		w.store.failAt(1)
+		w.store.FailAt(1)
 		_, _, err = w.Attempts(t.Context(), d, storage.Place{})
-		w.wantErr("attempts without a Store", err, errStore)
-		w.store.heal()
+		w.wantErr("attempts without a Store", err, storagetest.ErrBroken)
+		w.store.Heal()
 	}
 	w.newer(storage.Key{Table: storage.Deliveries, PK: "A#" + id, SK: gateway.AttemptID(id, all[0])})
 	if as, _, err := w.Attempts(t.Context(), d, storage.Place{}); err == nil {
@@ -817,9 +818,9 @@ func TestResendIsMadeIfTheTenantMayHaveIt(t *testing.T) {
 	}
 	resend("by the operator", control.Operator(), nil)
 	w.work()
-	w.wantFaultsTold("ResendDelivery", func() deed {
+	w.wantFaultsTold("ResendDelivery", func() storagetest.Deed {
 		w.ok(w.gw.Publish(t.Context(), s.ID)) // what is known of its grants is old
-		return deed{do: func() error { return second(w.ResendDelivery(t.Context(), c, id)) }}
+		return storagetest.Deed{Do: func() error { return second(w.ResendDelivery(t.Context(), c, id)) }}
 	})
 	w.work()
 	resend("by another", w.other(), storage.ErrNotFound)
@@ -844,8 +845,8 @@ func TestNothingIsFoundWithoutAnError(t *testing.T) {
 	if err := orNotFound(nil, "event"); !errors.Is(err, storage.ErrNotFound) {
 		t.Errorf("orNotFound(nil) = %v", err)
 	}
-	if err := orNotFound(errStore, "event"); err != errStore {
-		t.Errorf("orNotFound(%v) = %v", errStore, err)
+	if err := orNotFound(storagetest.ErrBroken, "event"); err != storagetest.ErrBroken {
+		t.Errorf("orNotFound(%v) = %v", storagetest.ErrBroken, err)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
+	"ringback/shared/storage/storagetest"
 )
 
 func TestDryRunTellsWhatARegistrationWouldHaveGot(t *testing.T) {
@@ -62,10 +63,10 @@ func TestDryRunTellsWhatARegistrationWouldHaveGot(t *testing.T) {
 	w.wantErr("DryRunRegistration with a match that is none", err, storage.ErrInvalid)
 	_, err = w.DryRunRegistration(t.Context(), w.other(), r.ID, time.Time{}, control.RegistrationChange{})
 	w.wantErr("DryRunRegistration of another's", err, storage.ErrNotFound)
-	w.wantFaultsTold("DryRunRegistration", func() deed {
+	w.wantFaultsTold("DryRunRegistration", func() storagetest.Deed {
 		w.pass(time.Minute) // what is known of the source and its grants is old
 		must(w.ChangeRegistration(t.Context(), c, r.ID, 0, control.RegistrationChange{}))(w)
-		return deed{do: func() error {
+		return storagetest.Deed{Do: func() error {
 			return second(w.DryRunRegistration(t.Context(), c, r.ID, time.Time{}, control.RegistrationChange{}))
 		}}
 	})
