@@ -3,7 +3,11 @@ package circuit
 import (
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
+
+var noon = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 
 // healthAfter plays outcomes, by the time after a start, on a Health, and
 // returns it with how often it was written.
@@ -57,6 +61,199 @@ func TestFiveDaysOfNothingButFailuresAreHopeless(t *testing.T) {
 		h, _ := healthAfter(start, tt.outcomes)
 		if got := h.Hopeless(start.Add(tt.outcomes[len(tt.outcomes)-1].after)); got != tt.hopeless {
 			t.Errorf("%s: hopeless %v, want %v", tt.name, got, tt.hopeless)
+		}
+	}
+}
+
+// TestCircuitKeepsItsPromises plays attempts of several processes that share a
+// Health and each count what they see. No write is lost, as compare-and-set sees
+// to; what a process knows when it decides to attempt may be stale.
+func TestCircuitKeepsItsPromises(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := &played{t: t, failures: make([]int, rapid.IntRange(1, 4).Draw(t, "processes"))}
+		now := noon
+		for range rapid.IntRange(1, 400).Draw(t, "steps") {
+			now = now.Add(time.Duration(rapid.OneOf(
+				rapid.Int64Range(0, int64(time.Minute)), rapid.Int64Range(0, int64(8*time.Hour)),
+			).Draw(t, "later")))
+			p.step(now)
+		}
+	})
+}
+
+// played is the history of one registration's endpoint.
+type played struct {
+	t        *rapid.T
+	h        Health
+	failures []int     // in a row, by process
+	ok       time.Time // the last acceptance
+	first    time.Time // failure since then; zero: none
+	noted    time.Time // the first failure since then that must be written; zero: none
+	last     time.Time // failure
+	probed   time.Time // the last probe of the open circuit
+}
+
+func (p *played) step(now time.Time) {
+	before, who := p.h, rapid.IntRange(0, len(p.failures)-1).Draw(p.t, "process")
+	probe := false
+	if p.h.Open {
+		if now.Before(p.h.ProbeAt) && rapid.IntRange(0, 9).Draw(p.t, "under way") > 0 {
+			return // nothing is attempted; what was under way when it opened may still end
+		}
+		if probe = !now.Before(p.h.ProbeAt); probe {
+			p.h = p.h.ProbeTaken(now)
+			if !p.h.ProbeAt.After(now) {
+				p.t.Fatalf("who probes at %v leaves the probe of %v to others", now, p.h.ProbeAt)
+			}
+			if least := FirstInterval; !p.probed.IsZero() && now.Sub(p.probed) < least {
+				p.t.Fatalf("two probes within %v", now.Sub(p.probed))
+			}
+			p.probed = now
+		}
+	}
+	if rapid.IntRange(0, 5).Draw(p.t, "accepted") == 0 {
+		p.accept(who, now)
+		return
+	}
+	p.refuse(who, now, probe, before)
+}
+
+func (p *played) accept(who int, now time.Time) {
+	p.failures[who] = 0
+	p.h = p.h.Accepted(now)
+	p.ok, p.first, p.noted, p.probed = now, time.Time{}, time.Time{}, time.Time{}
+	if p.h.Open || p.h.Failing() || p.h.Hopeless(now.Add(365*24*time.Hour)) {
+		p.t.Fatalf("after an acceptance: %+v; want it closed, well and not hopeless", p.h)
+	}
+	if again := p.h.Accepted(now.Add(time.Hour)); again != p.h {
+		p.t.Fatalf("a further acceptance is written, %+v over %+v: a hot key", again, p.h)
+	}
+}
+
+func (p *played) refuse(who int, now time.Time, probe bool, before Health) {
+	p.failures[who]++
+	tripped := p.failures[who] >= OpenAfterFailures
+	if p.first.IsZero() {
+		p.first = now
+	}
+	if p.noted.IsZero() && (tripped || now.Sub(p.ok) >= Noted) {
+		p.noted = now
+	}
+	p.last = now
+	p.h = p.h.Refused(now, tripped, probe)
+	switch {
+	case !before.Open && p.h.Open != tripped:
+		p.t.Fatalf("after %d failures in a row the circuit is open: %v", p.failures[who], p.h.Open)
+	case before.Open && !p.h.Open:
+		p.t.Fatal("a refusal closed the circuit")
+	case !before.Open && p.h.Open && (p.h.Interval != FirstInterval || !p.h.ProbeAt.Equal(now.Add(FirstInterval))):
+		p.t.Fatalf("opened with %+v, want a probe in %v", p.h, FirstInterval)
+	case probe && (p.h.Interval != min(2*before.Interval, LongestInterval) || !p.h.ProbeAt.Equal(now.Add(p.h.Interval))):
+		p.t.Fatalf("a probe that failed after %v makes %+v, want twice the interval, up to %v", before.Interval, p.h, LongestInterval)
+	case before.Open && !probe && (p.h.Interval != before.Interval || !p.h.ProbeAt.Equal(before.ProbeAt)):
+		p.t.Fatalf("what was under way moves the probe from %v to %v", before.ProbeAt, p.h.ProbeAt)
+	}
+	p.judge(now)
+}
+
+// judge compares hopeless with all that happened. BadLast is written every
+// Noted only, so the last failure may be known that much too early; and a
+// failure so soon after an acceptance need not be written at all.
+func (p *played) judge(now time.Time) {
+	switch got := p.h.Hopeless(now); {
+	case got && (now.Sub(p.first) < BadFor || p.last.Sub(p.first) < BadApart):
+		p.t.Fatalf("disabled %v after the first failure, the last one %v after it; want %v and %v",
+			now.Sub(p.first), p.last.Sub(p.first), BadFor, BadApart)
+	case !got && !p.noted.IsZero() && now.Sub(p.noted) >= BadFor && p.last.Sub(p.noted) >= BadApart+Noted:
+		p.t.Fatalf("not disabled %v after the first failure, the last one %v after it", now.Sub(p.noted), p.last.Sub(p.noted))
+	}
+}
+
+func TestEndpointHangsIfNothingWasAcceptedForAMinute(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		h    Health
+		want bool
+	}{
+		{"nothing failed", Health{}, false},
+		{"failed a moment ago", Health{BadSince: noon.Add(-59 * time.Second)}, false},
+		{"failed a minute ago", Health{BadSince: noon.Add(-time.Minute)}, true},
+		{"accepted since", Health{BadSince: noon.Add(-time.Hour), OKAt: noon.Add(-time.Second)}, false},
+		{"accepted before", Health{BadSince: noon.Add(-time.Hour), OKAt: noon.Add(-2 * time.Hour)}, true},
+	} {
+		if got := tt.h.Hangs(noon); got != tt.want {
+			t.Errorf("%s: hangs = %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestHealthIsWrittenWhereItChanges looks at each transition that a refusal can
+// make, at its edges.
+func TestHealthIsWrittenWhereItChanges(t *testing.T) {
+	well := Health{OKAt: noon.Add(-Noted)}
+	failing := Health{BadSince: noon.Add(-time.Hour), BadLast: noon.Add(-Noted)}
+	open := Health{Open: true, Since: noon, Interval: 40 * time.Minute, ProbeAt: noon, BadSince: noon.Add(-time.Hour), BadLast: noon}
+	for _, tt := range []struct {
+		name           string
+		h              Health
+		tripped, probe bool
+		want           Health
+	}{
+		{"the first failure ever", Health{}, false, false, Health{BadSince: noon, BadLast: noon}},
+		{"a failure ten minutes after an acceptance", well, false, false, Health{OKAt: well.OKAt, BadSince: noon, BadLast: noon}},
+		{"one a moment sooner", Health{OKAt: well.OKAt.Add(1)}, false, false, Health{OKAt: well.OKAt.Add(1)}},
+		{"one a moment sooner that opens", Health{OKAt: well.OKAt.Add(1)}, true, false, Health{
+			OKAt: well.OKAt.Add(1), BadSince: noon, BadLast: noon, Open: true, Since: noon, Interval: FirstInterval, ProbeAt: noon.Add(FirstInterval)}},
+		{"another ten minutes after it was noted", failing, false, false, Health{BadSince: failing.BadSince, BadLast: noon}},
+		{"another a moment sooner", Health{BadSince: failing.BadSince, BadLast: failing.BadLast.Add(1)}, false, false,
+			Health{BadSince: failing.BadSince, BadLast: failing.BadLast.Add(1)}},
+		{"of a probe", open, false, true, Health{Open: true, Since: noon, Interval: time.Hour, ProbeAt: noon.Add(time.Hour), Probed: noon, BadSince: open.BadSince, BadLast: noon}},
+		{"under way when it opened", open, true, false, open},
+		{"a probe that was not one", Health{BadSince: noon, BadLast: noon}, false, true, Health{BadSince: noon, BadLast: noon}},
+	} {
+		if got := tt.h.Refused(noon, tt.tripped, tt.probe); got != tt.want {
+			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+	closed := Health{OKAt: noon.Add(time.Second)}
+	if got := open.Accepted(noon.Add(time.Second)); got != closed {
+		t.Errorf("accepted: %+v, want %+v", got, closed)
+	}
+	if got := (Health{Open: true, OKAt: noon.Add(-1)}).Accepted(noon); got != (Health{OKAt: noon}) {
+		t.Errorf("accepted though nothing was failing: %+v, want it closed", got)
+	}
+}
+
+func TestFailingIsWithoutAnAcceptanceSince(t *testing.T) {
+	for _, tt := range []struct {
+		h    Health
+		want bool
+	}{
+		{Health{}, false}, {Health{BadSince: noon}, true}, {Health{BadSince: noon, OKAt: noon.Add(-1)}, true},
+		{Health{BadSince: noon, OKAt: noon}, false}, {Health{BadSince: noon, OKAt: noon.Add(1)}, false}, {Health{OKAt: noon}, false},
+	} {
+		if got := tt.h.Failing(); got != tt.want {
+			t.Errorf("%+v is failing: %v, want %v", tt.h, got, tt.want)
+		}
+	}
+}
+
+func TestClosedCircuitHoldsUpForItsInterval(t *testing.T) {
+	for _, tt := range []struct {
+		name                  string
+		wait, interval, probe time.Duration
+		jitter                float64
+		want                  time.Duration
+	}{
+		{"a longer wait", time.Hour, time.Minute, 0, 0, time.Hour},
+		{"a longer interval", time.Second, time.Minute, 0, 0, time.Minute},
+		{"a probe after it", time.Second, time.Minute, 2 * time.Minute, 0, 2 * time.Minute},
+		{"up to a fifth more", 100 * time.Second, time.Minute, 0, 0.5, 110 * time.Second},
+		{"a probe after it, and more", time.Minute, time.Minute, 2 * time.Minute, 0.5, 126 * time.Second},
+	} {
+		h := Health{Open: true, Interval: tt.interval, ProbeAt: noon.Add(tt.probe)}
+		if got := h.ClosedFor(noon, tt.wait, tt.jitter).Sub(noon); got != tt.want {
+			t.Errorf("%s: looked at in %v, want %v", tt.name, got, tt.want)
 		}
 	}
 }

@@ -25,8 +25,8 @@ import (
 )
 
 // A world is a Control and its History on the embedded backend, with a clock that
-// stands still until a test moves it, a queue that keeps what is sent until it is passed on,
-// and endpoints that are reached without a network.
+// stands still until a test moves it, a queue that keeps what is sent until it is
+// passed on, and endpoints that are reached without a network.
 type world struct {
 	*control.Control
 	*History
