@@ -21,8 +21,10 @@ import (
 // TestMain lets the test's program play a process that dies.
 func TestMain(m *testing.M) {
 	switch dir := os.Getenv("EMBEDDED_TEST_DIR"); os.Getenv("EMBEDDED_TEST_ROLE") {
-	case "poisoned":
-		runPoisoned(dir)
+	case "poisoned events":
+		runPoisoned(dir, storage.EventsQueue)
+	case "poisoned slow":
+		runPoisoned(dir, storage.SlowQueue)
 	case "writing":
 		runWriting(dir)
 	default:
@@ -32,7 +34,7 @@ func TestMain(m *testing.M) {
 
 // runPoisoned serves until it receives "poison", which ends the process at
 // once; or ends with 0 when nothing waits any more.
-func runPoisoned(dir string) {
+func runPoisoned(dir string, name storage.QueueName) {
 	ctx := context.Background()
 	db, err := Open(ctx, dir, Options{})
 	if err != nil {
@@ -42,7 +44,7 @@ func runPoisoned(dir string) {
 	if err != nil {
 		panic(err)
 	}
-	go db.Serve(ctx, storage.EventsQueue, Consumer{Concurrency: 1, Batch: 1, Handler: func(_ context.Context, ms []storage.Received) ([]string, error) {
+	go db.Serve(ctx, name, Consumer{Concurrency: 1, Batch: 1, Handler: func(_ context.Context, ms []storage.Received) ([]string, error) {
 		fmt.Fprintln(log, ms[0].Body, ms[0].Receives)
 		if ms[0].Body == "poison" {
 			os.Exit(3)
@@ -50,7 +52,7 @@ func runPoisoned(dir string) {
 		return nil, nil
 	}})
 	for range time.Tick(time.Millisecond) {
-		d, err := db.Depth(ctx, storage.EventsQueue)
+		d, err := db.Depth(ctx, name)
 		if err != nil {
 			panic(err)
 		}
@@ -61,20 +63,26 @@ func runPoisoned(dir string) {
 }
 
 func TestMessageThatEndsTheProcessBecomesADeadLetter(t *testing.T) {
+	for _, name := range []storage.QueueName{storage.EventsQueue, storage.SlowQueue} {
+		t.Run(string(name), func(t *testing.T) { testPoison(t, name) })
+	}
+}
+
+func testPoison(t *testing.T, name storage.QueueName) {
 	dir := t.TempDir()
 	db, err := Open(t.Context(), dir, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustSend(t, db, storage.EventsQueue, storage.Message{Body: "poison"}, storage.Message{Body: "late", Delay: time.Second})
+	mustSend(t, db, name, storage.Message{Body: "poison", Group: "g0"}, storage.Message{Body: "late", Delay: time.Second})
 	for i := range 50 {
-		mustSend(t, db, storage.EventsQueue, storage.Message{Body: fmt.Sprint("innocent ", i)})
+		mustSend(t, db, name, storage.Message{Body: fmt.Sprint("innocent ", i), Group: fmt.Sprint("g", i%3)})
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
 	crashes := 0
-	for play(t, dir, "poisoned") != 0 {
+	for play(t, dir, "poisoned "+string(name)) != 0 {
 		if crashes++; crashes > storage.MaxReceives {
 			t.Fatalf("poison ended the process %d times, want at most %d", crashes, storage.MaxReceives)
 		}
@@ -92,9 +100,7 @@ func TestMessageThatEndsTheProcessBecomesADeadLetter(t *testing.T) {
 		t.Errorf("poison ended the process %d times, want %d", crashes, storage.MaxReceives)
 	}
 	db = openTest(t, dir, Options{})
-	if d, err := db.Depth(t.Context(), storage.EventsQueue); err != nil || d != (storage.Depth{Dead: 1}) {
-		t.Errorf("Depth = %+v, %v, want one dead letter", d, err)
-	}
+	wantDepth(t, db, name, storage.Depth{Dead: 1})
 }
 
 // play runs the test's program in a role and returns its exit code.
@@ -138,7 +144,8 @@ func runWriting(dir string) {
 		go func() {
 			for i := w; ; i += 8 {
 				r := storage.Row{Key: numbered(i), Rev: "r", Data: []byte(fmt.Sprint(i))}
-				err := errors.Join(db.Put(ctx, r, ""), db.Send(ctx, storage.EventsQueue, []storage.Message{{Body: fmt.Sprint(i)}})[0])
+				m := []storage.Message{{Body: fmt.Sprint(i), Group: fmt.Sprint("g", i%5)}}
+				err := errors.Join(db.Put(ctx, r, ""), db.Send(ctx, storage.EventsQueue, m)[0], db.Send(ctx, storage.SlowQueue, m)[0])
 				if err != nil {
 					panic(err)
 				}
@@ -182,21 +189,23 @@ func TestAnsweredWritesSurviveAKill(t *testing.T) {
 			t.Fatalf("Get of row %d = %v, %v", i, rows, err)
 		}
 	}
-	got := receiveAll(t, db)
-	for _, i := range answered {
-		if _, ok := slices.BinarySearch(got, fmt.Sprint(i)); !ok {
-			t.Fatalf("message %d was answered and did not come", i)
+	for _, name := range []storage.QueueName{storage.EventsQueue, storage.SlowQueue} {
+		got := receiveAll(t, db, name)
+		for _, i := range answered {
+			if _, ok := slices.BinarySearch(got, fmt.Sprint(i)); !ok {
+				t.Fatalf("message %d of %s was answered and did not come", i, name)
+			}
 		}
 	}
 }
 
-// receiveAll serves the events queue until no message is left and returns the
-// bodies of those that came, sorted.
-func receiveAll(t *testing.T, db *DB) []string {
+// receiveAll serves a queue until no message is left and returns the bodies of
+// those that came, sorted.
+func receiveAll(t *testing.T, db *DB, name storage.QueueName) []string {
 	t.Helper()
 	var mu sync.Mutex
 	var bodies []string
-	stop := serve(t, db, storage.EventsQueue, Consumer{Handler: func(_ context.Context, ms []storage.Received) ([]string, error) {
+	stop := serve(t, db, name, Consumer{Handler: func(_ context.Context, ms []storage.Received) ([]string, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, m := range ms {
@@ -204,7 +213,7 @@ func receiveAll(t *testing.T, db *DB) []string {
 		}
 		return nil, nil
 	}})
-	waitEmpty(t, db)
+	waitEmpty(t, db, name)
 	stop()
 	slices.Sort(bodies)
 	return bodies
@@ -212,12 +221,12 @@ func receiveAll(t *testing.T, db *DB) []string {
 
 // waitEmpty waits until the deletion of the last message is committed, and ends
 // the test if nothing becomes of those that are left.
-func waitEmpty(t *testing.T, db *DB) {
+func waitEmpty(t *testing.T, db *DB, name storage.QueueName) {
 	t.Helper()
 	const patience = 10 * time.Second / time.Millisecond // in rounds
 	var left, still int
 	for tick := time.Tick(time.Millisecond); ; <-tick {
-		d, err := db.Depth(t.Context(), storage.EventsQueue)
+		d, err := db.Depth(t.Context(), name)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -34,7 +34,7 @@ const DefaultVisibility = 180 * time.Second
 // readers is how many reads run at once.
 const readers = 4
 
-var queueNames = [...]storage.QueueName{storage.EventsQueue, storage.RetryQueue}
+var queueNames = [...]storage.QueueName{storage.EventsQueue, storage.RetryQueue, storage.SlowQueue}
 
 // Options change how a file is used. The zero value is right for most.
 type Options struct {
@@ -149,6 +149,9 @@ func (db *DB) openWriter(ctx context.Context, path string, opts Options) error {
 	}
 	for _, name := range queueNames {
 		q := &queue{name: name, visibility: opts.Visibility, flights: list.New(), loader: make(chan struct{}, 1)}
+		if name == storage.SlowQueue {
+			q.shares = map[string]int{}
+		}
 		if err := errors.Join(q.prepare(c), q.recover(c)); err != nil {
 			return fmt.Errorf("queue %s: %w", name, err)
 		}

@@ -164,7 +164,7 @@ func TestFullDiskFailsCallsAndLeavesTheRest(t *testing.T) {
 		t.Errorf("Put after there was room again = %v", err)
 	}
 	mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"})
-	if got := receiveAll(t, db); len(got) != 1 {
+	if got := receiveAll(t, db, storage.EventsQueue); len(got) != 1 {
 		t.Errorf("received %v", got)
 	}
 }

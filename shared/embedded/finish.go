@@ -35,6 +35,9 @@ func (q *queue) land(f *flight, batch int) (over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.free += batch
+	if q.shares != nil {
+		q.release(f.ms)
+	}
 	if !f.over {
 		q.flights.Remove(f.place)
 		q.inFlight -= len(f.ms)

@@ -60,12 +60,16 @@ func (q *queue) takeable() int {
 	if !q.mustTake(time.Now()) {
 		return 0
 	}
+	if q.shares != nil {
+		q.freed = false
+		return q.free - len(q.marked) // all, since shares are measured by them
+	}
 	return min(q.free-len(q.marked), maxReady/4)
 }
 
 func (q *queue) mustTake(now time.Time) bool {
 	due := !q.nextDue.IsZero() && !q.nextDue.After(now)
-	return q.free > len(q.marked) && (due || q.oldAfter < q.old)
+	return q.free > len(q.marked) && (due || q.oldAfter < q.old || q.left && q.freed)
 }
 
 // hasRoom reports whether fresh messages lie in the file alone and there is

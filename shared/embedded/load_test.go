@@ -150,7 +150,7 @@ func TestTakenMessagesWaitForTheNextHandler(t *testing.T) {
 	q.marked, q.oldAfter = []message{{id: 1}}, 1
 	due := time.Unix(5, 0)
 	q.addTaken(&take{taken: []message{{id: 2}, {id: 3}}, oldAfter: 3, nextDue: due})
-	if got := fmt.Sprint(q.marked); got != "[{1  0} {2  0} {3  0}]" || q.oldAfter != 3 || !q.nextDue.Equal(due) {
+	if got := fmt.Sprint(q.marked); got != "[{1  0 } {2  0 } {3  0 }]" || q.oldAfter != 3 || !q.nextDue.Equal(due) {
 		t.Errorf("marked %s, old ones up to %d, next due at %v; want three, 3 and %v", got, q.oldAfter, q.nextDue, due)
 	}
 }

@@ -181,9 +181,9 @@ func TestFolderIsOfItsOwnerAlone(t *testing.T) {
 
 // TestReaderNeedsAllTables leaves out one table after the other.
 func TestReaderNeedsAllTables(t *testing.T) {
-	for _, drop := range []string{"", "rows", "events_messages", "retry_messages"} {
+	for _, drop := range []string{"", "rows", "events_messages", "retry_messages", "slow_messages"} {
 		dir := t.TempDir()
-		text := migrations[0]
+		text := strings.Join(migrations, "")
 		if drop != "" {
 			text += "DROP TABLE " + drop
 		}
@@ -295,6 +295,34 @@ func TestMigrationsAreDoneOneByOne(t *testing.T) {
 	db := openTest(t, dir, Options{Relaxed: true})
 	if got := ask(t, db, "PRAGMA user_version"); got != known+2 {
 		t.Errorf("the file has version %d, want %d", got, known+2)
+	}
+}
+
+// TestFileOfTheFormerSchemaKeepsItsMessages opens one that the first release
+// wrote, with a message of each kind in both of its queues.
+func TestFileOfTheFormerSchemaKeepsItsMessages(t *testing.T) {
+	text := migrations[0]
+	for _, q := range []string{"events", "retry"} {
+		text += "INSERT INTO " + q + "_messages VALUES (2, '" + q + " new', 0, NULL), (3, '" + q + " received', 1, 5000), (4, '" + q + " delayed', 0, 6000);" +
+			"INSERT INTO " + q + "_dead VALUES (1, '" + q + " dead', 0);" +
+			"UPDATE queues SET handed = 1, total = 3, dead = 1 WHERE name = '" + q + "';"
+	}
+	dir := t.TempDir()
+	if err := execute(dir, text+"PRAGMA user_version = 1"); err != nil {
+		t.Fatal(err)
+	}
+	db := openTest(t, dir, Options{Relaxed: true})
+	mustSend(t, db, storage.SlowQueue, storage.Message{Body: "slow new", Group: "g"})
+	for _, name := range queueNames {
+		want := storage.Depth{Waiting: 3, Dead: 1}
+		bodies := []string{string(name) + " delayed", string(name) + " new", string(name) + " received"}
+		if name == storage.SlowQueue {
+			want, bodies = storage.Depth{Waiting: 1}, []string{"slow new"}
+		}
+		wantDepth(t, db, name, want)
+		if got := receiveAll(t, db, name); !slices.Equal(got, bodies) {
+			t.Errorf("received %q, want %q", got, bodies)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ type message struct {
 	id       int64
 	body     string
 	receives int // before this time
+	group    string
 }
 
 // A tally is what is written about a queue as a whole with each commit.
@@ -33,7 +35,7 @@ type tally struct {
 	dead   int
 }
 
-// A queue is one of the two, with what of it lies in memory.
+// A queue is one of the three, with what of it lies in memory.
 //
 // A message without a delay is received in the order of its id, straight from
 // ready. That it was received is told by tally.handed alone, which costs no
@@ -41,6 +43,9 @@ type tally struct {
 // others (delayed, given back, left by a former process) are marked in the
 // file before a handler gets them, so that a message which ends the process
 // comes to its MaxReceives, while those that wait behind it do not.
+//
+// The slow queue is served by message group (see take.takeInTurn), so not in the
+// order of the ids: all its messages are marked, and none lies in ready.
 type queue struct {
 	name       storage.QueueName
 	visibility time.Duration
@@ -70,16 +75,23 @@ type queue struct {
 	failed    []*finish // to be tried again by the loader
 	retry     time.Time // not before this time
 
+	// The slow queue's alone.
+	shares map[string]int // messages that are marked or with a handler, by group; nil: another queue
+	turn   string         // the group that was looked at last; the writer's alone
+	left   bool           // messages that could be received lie in the file
+	freed  bool           // since the last take began, places became free or messages came
+
 	loader chan struct{} // holds one token if the loader should look
 }
 
 type queueStmts struct {
 	insert, remove, mark, due, nextDue, recall, old, bury, save, dead, removeDead, sweepDead *stmt
+	makeReady, nextGroup, first                                                              *stmt // the slow queue's alone
 }
 
 func (q *queue) prepare(c *conn) error {
 	t := string(q.name)
-	return c.prepareAll(map[**stmt]string{
+	texts := map[**stmt]string{
 		&q.stmts.insert:     "INSERT INTO " + t + "_messages (id, body, receives, visible) VALUES (?, ?, 0, ?)",
 		&q.stmts.remove:     "DELETE FROM " + t + "_messages WHERE id = ?",
 		&q.stmts.mark:       "UPDATE " + t + "_messages SET receives = ?2, visible = ?3 WHERE id = ?1",
@@ -89,10 +101,14 @@ func (q *queue) prepare(c *conn) error {
 		&q.stmts.old:        "SELECT id, body, receives FROM " + t + "_messages WHERE id > ? AND id <= ? AND visible IS NULL ORDER BY id LIMIT +?",
 		&q.stmts.bury:       "INSERT INTO " + t + "_dead (id, body, died) VALUES (?, ?, ?)",
 		&q.stmts.save:       "UPDATE queues SET handed = ?, total = ?, dead = ? WHERE name = '" + t + "'",
-		&q.stmts.dead:       "SELECT id, body FROM " + t + "_dead WHERE id <= ? ORDER BY id LIMIT +?",
+		&q.stmts.dead:       "SELECT id, body, '' FROM " + t + "_dead WHERE id <= ? ORDER BY id LIMIT +?",
 		&q.stmts.removeDead: "DELETE FROM " + t + "_dead WHERE id = ?",
 		&q.stmts.sweepDead:  "DELETE FROM " + t + "_dead WHERE id IN (SELECT id FROM " + t + "_dead WHERE died < ? LIMIT +?)",
-	})
+	}
+	if q.shares != nil {
+		maps.Copy(texts, q.textsInTurn())
+	}
+	return c.prepareAll(texts)
 }
 
 // recover reads what a former process left. What it had received is visible
@@ -120,6 +136,9 @@ func (q *queue) recover(c *conn) error {
 	q.now.handed = q.lastID
 	q.saved, q.committed = q.now, q.now
 	q.old, q.loaded, q.tail, q.handed = q.lastID, q.lastID, q.lastID, q.lastID
+	if q.shares != nil {
+		q.oldAfter, q.left, q.freed = q.old, true, true // they are taken as all others are
+	}
 	return one(func(v []driver.Value) { q.nextDue = dueTime(v[0]) }, nextDueText(t))
 }
 
@@ -157,7 +176,7 @@ func dueTime(lowest driver.Value) time.Time {
 func (q *queue) saveTally(w *writer) error {
 	q.mu.Lock()
 	q.now.handed = max(q.now.handed, q.handed)
-	if soon := int64(q.free - len(q.marked) - len(q.ready)); soon > 0 && q.loaded >= q.tail {
+	if soon := int64(q.free - len(q.marked) - len(q.ready)); soon > 0 && q.loaded >= q.tail && q.shares == nil {
 		q.now.handed = max(q.now.handed, min(q.lastID, q.tail+soon))
 	}
 	q.mu.Unlock()
@@ -196,6 +215,10 @@ func earlier(a, b time.Time) time.Time {
 func (q *queue) add(ms []message, visible time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.shares != nil && len(ms) > 0 {
+		q.left, q.freed, ms = true, true, nil // a take brings them
+		wakeUp(q.loader)
+	}
 	for _, m := range ms {
 		if q.loaded >= q.tail && q.fits(m) {
 			q.push(m)

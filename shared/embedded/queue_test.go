@@ -278,9 +278,9 @@ func TestFreshMessagesStayInOrder(t *testing.T) {
 		ready              string
 		wantLoad, wantTail int64
 	}{
-		{"all are loaded", 2, 2, []message{{id: 3}, {id: 4}}, "[{3  0} {4  0}]", 4, 4},
+		{"all are loaded", 2, 2, []message{{id: 3}, {id: 4}}, "[{3  0 } {4  0 }]", 4, 4},
 		{"some are not", 1, 2, []message{{id: 3}, {id: 4}}, "[]", 1, 4},
-		{"one is there already", 3, 3, []message{{id: 3}, {id: 4}}, "[{4  0}]", 4, 4},
+		{"one is there already", 3, 3, []message{{id: 3}, {id: 4}}, "[{4  0 }]", 4, 4},
 		{"none", 2, 2, nil, "[]", 2, 2},
 	} {
 		q, _ := newMemory()
@@ -312,9 +312,9 @@ func TestReceivedMessagesAreAccountedFor(t *testing.T) {
 			size, inFlight, free, out int
 			handed                    int64
 		}{
-			{1, "[{1 a 3}]", false, 6, 1, 9, 1, 0},
-			{2, "[{5 bcd 1} {6 ef 1}]", true, 1, 3, 7, 2, 6},
-			{2, "[{7 g 1}]", false, 0, 4, 5, 3, 7}, // a touch is under way
+			{1, "[{1 a 3 }]", false, 6, 1, 9, 1, 0},
+			{2, "[{5 bcd 1 } {6 ef 1 }]", true, 1, 3, 7, 2, 6},
+			{2, "[{7 g 1 }]", false, 0, 4, 5, 3, 7}, // a touch is under way
 		} {
 			f, mark := q.receive(tt.n)
 			if fmt.Sprint(f.ms) != tt.ms || mark != tt.mark || !f.deadline.Equal(time.Now().Add(time.Minute)) {
@@ -399,15 +399,7 @@ func TestMessagesInHandWhenAProcessDiesAreCounted(t *testing.T) {
 		if err := db.flush(); err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"ringback.db", "ringback.db-wal"} {
-			data, err := os.ReadFile(filepath.Join(dir, name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(copied, name), data, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
+		copyFiles(t, dir, copied)
 		close(release)
 		stop()
 
@@ -431,6 +423,20 @@ func TestMessagesInHandWhenAProcessDiesAreCounted(t *testing.T) {
 		}
 		wantDepth(t, db, storage.EventsQueue, storage.Depth{})
 	})
+}
+
+// copyFiles makes another folder what dir would be if the process died now.
+func copyFiles(t *testing.T, dir, copied string) {
+	t.Helper()
+	for _, name := range []string{"ringback.db", "ringback.db-wal"} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(copied, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestReceivingIsWrittenWhileTheHandlerIsAtWork receives messages that were sent
@@ -462,12 +468,14 @@ func TestDepthOfEachQueueIsKept(t *testing.T) {
 	}
 	mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"})
 	mustSend(t, db, storage.RetryQueue, storage.Message{Body: "b"}, storage.Message{Body: "c"})
+	mustSend(t, db, storage.SlowQueue, storage.Message{Body: "d", Delay: time.Hour / 4}, storage.Message{Body: "e"})
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
 	db = openTest(t, dir, Options{Relaxed: true})
 	wantDepth(t, db, storage.EventsQueue, storage.Depth{Waiting: 1})
 	wantDepth(t, db, storage.RetryQueue, storage.Depth{Waiting: 2})
+	wantDepth(t, db, storage.SlowQueue, storage.Depth{Waiting: 1, Delayed: 1})
 }
 
 // TestNumberOfAMessageIsNotGivenAgain has a later process send a message, where
@@ -478,7 +486,7 @@ func TestNumberOfAMessageIsNotGivenAgain(t *testing.T) {
 		"is dead": func(t *testing.T, db *DB) {
 			mustWrite(t, db, burial{make(settled, 1), db.queue(storage.EventsQueue), 1})
 		},
-		"was received": func(t *testing.T, db *DB) { receiveAll(t, db) },
+		"was received": func(t *testing.T, db *DB) { receiveAll(t, db, storage.EventsQueue) },
 	} {
 		dir := t.TempDir()
 		db, err := Open(t.Context(), dir, Options{Relaxed: true})

@@ -52,7 +52,7 @@ func (r *redrive) apply(*writer) error {
 	size := 0
 	err := q.stmts.dead.each(func(v []driver.Value) error {
 		ids = append(ids, integer(v[0]))
-		m := message{id: q.lastID + int64(len(ids)), body: text(v[1])}
+		m := message{id: q.lastID + int64(len(ids)), body: text(v[1]), group: text(v[2])}
 		r.moved = append(r.moved, m)
 		if size += len(m.body); size > maxReadyBytes {
 			return io.EOF
@@ -66,7 +66,7 @@ func (r *redrive) apply(*writer) error {
 		if _, err := q.stmts.removeDead.do(id); err != nil {
 			return err
 		}
-		if _, err := q.stmts.insert.do(r.moved[i].id, r.moved[i].body, nil); err != nil {
+		if err := q.insert(r.moved[i], nil); err != nil {
 			return err
 		}
 	}

@@ -20,8 +20,8 @@ type send struct {
 }
 
 // Send implements storage.Queue. All messages without an error of their own
-// become durable together. Messages come in the order of sending whatever
-// their groups.
+// become durable together. Groups matter to the slow queue alone, which serves
+// them in turn; the others are served in the order of sending.
 func (db *DB) Send(ctx context.Context, name storage.QueueName, ms []storage.Message) []error {
 	errs := storage.CheckSend(name, ms)
 	if err := ctx.Err(); err != nil {
@@ -74,16 +74,16 @@ func (s *send) insert(m storage.Message, now time.Time) error {
 	q := s.q
 	q.lastID++
 	q.now.total++
+	x := message{id: q.lastID, body: m.Body, group: m.Group}
 	var visible any
 	if d := m.DelaySeconds(); d > 0 {
 		at := now.Add(time.Duration(d) * time.Second)
 		visible = at.UnixMilli()
 		s.first = earlier(s.first, at)
 	} else {
-		s.sent = append(s.sent, message{id: q.lastID, body: m.Body})
+		s.sent = append(s.sent, x)
 	}
-	_, err := q.stmts.insert.do(q.lastID, m.Body, visible)
-	return err
+	return q.insert(x, visible)
 }
 
 func (s *send) settle(err error) {

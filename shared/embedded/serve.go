@@ -108,6 +108,7 @@ func (q *queue) join(c Consumer) (wake chan struct{}) {
 	defer q.mu.Unlock()
 	q.consumers = append(q.consumers, wake)
 	q.free += c.Concurrency * c.Batch
+	q.freed = true
 	wakeUp(q.loader)
 	return wake
 }

@@ -189,7 +189,7 @@ func TestBacklogLiesInTheFile(t *testing.T) {
 				t.Errorf("%d messages of %d bytes in memory, at most %d of %d", len(q.ready), q.readySize, maxReady, maxReadyBytes)
 			}
 			wantWaiting(t, db, tt.messages)
-			got := receiveAll(t, db)
+			got := receiveAll(t, db, storage.EventsQueue)
 			if len(got) != tt.messages {
 				t.Errorf("received %d messages, want %d", len(got), tt.messages)
 			}
@@ -251,7 +251,7 @@ func TestNothingRunsAfterClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"})
-	receiveAll(t, db)
+	receiveAll(t, db, storage.EventsQueue)
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -291,7 +291,7 @@ func TestConsumerHasDefaults(t *testing.T) {
 func TestShiftedMessagesAreForgotten(t *testing.T) {
 	src := []message{{id: 1}, {id: 2}, {id: 3}}
 	dst, rest := shift(append(make([]message, 0, 3), message{id: 9}), src)
-	if fmt.Sprint(dst, rest, src) != "[{9  0} {1  0} {2  0}] [{3  0}] [{0  0} {0  0} {3  0}]" {
+	if fmt.Sprint(dst, rest, src) != "[{9  0 } {1  0 } {2  0 }] [{3  0 }] [{0  0 } {0  0 } {3  0 }]" {
 		t.Errorf("shifted two of three to %v, left %v and %v", dst, rest, src)
 	}
 	if dst, rest = shift(dst, rest); len(dst) != 3 || len(rest) != 1 {
@@ -311,13 +311,13 @@ func TestReceiptsSayWhatComesAgain(t *testing.T) {
 		logged   string
 	}{
 		{"none", nil, nil, "[]", ""},
-		{"the first", []string{"0"}, nil, "[{1 a 1}]", ""},
-		{"the second", []string{"1"}, nil, "[{2 b 4}]", ""},
-		{"both", []string{"1", "0"}, nil, "[{2 b 4} {1 a 1}]", ""},
-		{"one before the first", []string{"-1"}, nil, "[{1 a 1} {2 b 4}]", "unknown receipt"},
-		{"one after the last", []string{"0", "2"}, nil, "[{1 a 1} {2 b 4}]", "unknown receipt"},
-		{"no number", []string{""}, nil, "[{1 a 1} {2 b 4}]", "unknown receipt"},
-		{"an error", []string{"0"}, errBroken, "[{1 a 1} {2 b 4}]", errBroken.Error()},
+		{"the first", []string{"0"}, nil, "[{1 a 1 }]", ""},
+		{"the second", []string{"1"}, nil, "[{2 b 4 }]", ""},
+		{"both", []string{"1", "0"}, nil, "[{2 b 4 } {1 a 1 }]", ""},
+		{"one before the first", []string{"-1"}, nil, "[{1 a 1 } {2 b 4 }]", "unknown receipt"},
+		{"one after the last", []string{"0", "2"}, nil, "[{1 a 1 } {2 b 4 }]", "unknown receipt"},
+		{"no number", []string{""}, nil, "[{1 a 1 } {2 b 4 }]", "unknown receipt"},
+		{"an error", []string{"0"}, errBroken, "[{1 a 1 } {2 b 4 }]", errBroken.Error()},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			lines := captureLog(t)

@@ -102,7 +102,8 @@ func TestSweepRemovesAllThatHasExpired(t *testing.T) {
 			err := errors.Join(
 				w.conn.run("INSERT INTO rows (tbl, pk, sk, rev, expires) VALUES (1, 'p', ?, 'r', ?)", int64(i), now.Unix()+last),
 				w.conn.run("INSERT INTO events_dead VALUES (?, 'a', ?)", int64(i+1), died-1+last),
-				w.conn.run("INSERT INTO retry_dead VALUES (?, 'a', ?)", int64(i+1), died-1+last))
+				w.conn.run("INSERT INTO retry_dead VALUES (?, 'a', ?)", int64(i+1), died-1+last),
+				w.conn.run("INSERT INTO slow_dead VALUES (?, 'a', ?, 'g')", int64(i+1), died-1+last))
 			if err != nil {
 				return err
 			}
@@ -114,8 +115,8 @@ func TestSweepRemovesAllThatHasExpired(t *testing.T) {
 	}})
 	s := &sweeping{settled: make(settled, 1), now: now}
 	mustWrite(t, db, s)
-	if s.removed != 3*sweepChunk {
-		t.Errorf("one commit removed %d of three kinds, want %d of each", s.removed, sweepChunk)
+	if s.removed != 4*sweepChunk {
+		t.Errorf("one commit removed %d of four kinds, want %d of each", s.removed, sweepChunk)
 	}
 	if err := db.sweepOnce(now); err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package embedded
 import (
 	"database/sql/driver"
 	"io"
+	"maps"
 	"time"
 
 	"ringback/shared/storage"
@@ -18,24 +19,36 @@ type take struct {
 
 	taken   []message
 	nextDue time.Time
+
+	shares map[string]int // of the slow queue, with what is taken
+	left   bool           // as of the queue
 }
 
 func (t *take) apply(*writer) error {
-	// Those that waited for a time come first.
-	due, _, err := t.find(t.q.stmts.due, time.Now().UnixMilli(), int64(t.want))
-	if err != nil {
-		return err
+	takeAll := t.takeInOrder
+	if t.q.shares != nil {
+		takeAll = t.takeInTurn
 	}
-	if err := t.markAll(due, received); err != nil {
-		return err
-	}
-	if err := t.takeOld(); err != nil {
+	if err := takeAll(time.Now().UnixMilli()); err != nil {
 		return err
 	}
 	return t.q.stmts.nextDue.each(func(v []driver.Value) error {
 		t.nextDue = dueTime(v[0])
 		return nil
 	})
+}
+
+// takeInOrder takes what waited for a time that has come, and then what a former
+// process left.
+func (t *take) takeInOrder(now int64) error {
+	due, _, err := t.find(t.q.stmts.due, now, int64(t.want))
+	if err != nil {
+		return err
+	}
+	if err := t.markAll(due, received); err != nil {
+		return err
+	}
+	return t.takeOld()
 }
 
 // takeOld takes what a former process left.
@@ -88,9 +101,24 @@ func (t *take) markAll(ms []message, visible any) error {
 	return nil
 }
 
+// insert writes a new message that is visible at a time in Unix milliseconds,
+// or at once if it is nil.
+func (q *queue) insert(m message, visible any) error {
+	_, err := q.stmts.insert.do(q.grouped(m, m.id, m.body, visible)...)
+	return err
+}
+
+// grouped adds m's group to the arguments of a statement if q's tables have it.
+func (q *queue) grouped(m message, args ...any) []any {
+	if q.shares == nil {
+		return args
+	}
+	return append(args, m.group)
+}
+
 // bury makes m a dead letter.
 func (q *queue) bury(m message) error {
-	if _, err := q.stmts.bury.do(m.id, m.body, time.Now().Unix()); err != nil {
+	if _, err := q.stmts.bury.do(q.grouped(m, m.id, m.body, time.Now().Unix())...); err != nil {
 		return err
 	}
 	q.now.dead++
@@ -104,7 +132,9 @@ func (q *queue) delete(id int64) error {
 }
 
 func (t *take) settle(err error) {
-	if err == nil {
+	if err != nil {
+		t.q.lookAgain()
+	} else {
 		t.q.addTaken(t)
 	}
 	t.settled.settle(err)
@@ -116,5 +146,107 @@ func (q *queue) addTaken(t *take) {
 	q.marked = append(q.marked, t.taken...)
 	q.oldAfter = t.oldAfter
 	q.nextDue = t.nextDue
+	q.left = t.left
+	if q.shares != nil {
+		for _, m := range t.taken {
+			q.shares[m.group]++
+		}
+	}
 	q.wakeConsumers()
+}
+
+// textsInTurn are the slow queue's statements, where they differ from the others'.
+func (q *queue) textsInTurn() map[**stmt]string {
+	const ready = " FROM slow_messages WHERE visible IS NULL" // has the index slow_ready
+	return map[**stmt]string{
+		&q.stmts.insert:    "INSERT INTO slow_messages (id, body, receives, visible, message_group) VALUES (?, ?, 0, ?, ?)",
+		&q.stmts.bury:      "INSERT INTO slow_dead (id, body, died, message_group) VALUES (?, ?, ?, ?)",
+		&q.stmts.dead:      "SELECT id, body, message_group FROM slow_dead WHERE id <= ? ORDER BY id LIMIT +?",
+		&q.stmts.makeReady: "UPDATE slow_messages SET visible = NULL WHERE id IN (SELECT id FROM slow_messages WHERE visible <= ? ORDER BY visible LIMIT +?)",
+		&q.stmts.nextGroup: "SELECT coalesce((SELECT min(message_group)" + ready + " AND message_group > ?), (SELECT min(message_group)" + ready + "))",
+		&q.stmts.first:     "SELECT id, body, receives" + ready + " AND message_group = ? ORDER BY id LIMIT 1",
+	}
+}
+
+// takeInTurn takes one message of each group in turn, while the group has fewer
+// than places are free (a dynamic threshold): alone it comes to half of all
+// places, each of n groups to one of n+1 parts, and a part is always free for the
+// next group. What is over its share stays in the file until a place becomes free.
+// Example: of 16 places, a alone has 8. When b comes, it takes 4 of the other 8 at
+// once, and more as a finishes its own.
+//
+// Messages whose time has come join those that can be received at once, so that a
+// look passes over no group that has none.
+func (t *take) takeInTurn(now int64) error {
+	if _, err := t.q.stmts.makeReady.do(now, int64(maxReady/4)); err != nil {
+		return err
+	}
+	t.shares = t.q.copyShares()
+	for range t.want {
+		group, found, err := t.nextGroup()
+		if err != nil || !found {
+			return err
+		}
+		if err := t.takeFirst(group); err != nil {
+			return err
+		}
+	}
+	t.q.lookAgain()
+	return nil
+}
+
+// nextGroup finds the next group that has a message and is within its share. It
+// ends where it has come around: a group that is over its share stays so.
+func (t *take) nextGroup() (group string, found bool, err error) {
+	for over := map[string]bool{}; ; over[group] = true {
+		err = t.q.stmts.nextGroup.each(func(v []driver.Value) error {
+			group, t.left = text(v[0]), v[0] != nil
+			return nil
+		}, t.q.turn)
+		if err != nil || !t.left || over[group] {
+			return "", false, err
+		}
+		t.q.turn = group
+		if t.shares[group] < t.want-len(t.taken) {
+			return group, true, nil
+		}
+	}
+}
+
+// takeFirst takes the first message of group, or buries it.
+func (t *take) takeFirst(group string) error {
+	ms, _, err := t.find(t.q.stmts.first, group)
+	if err != nil {
+		return err
+	}
+	for i := range ms {
+		ms[i].group = group
+	}
+	before := len(t.taken)
+	err = t.markAll(ms, received)
+	t.shares[group] += len(t.taken) - before
+	return err
+}
+
+func (q *queue) copyShares() map[string]int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return maps.Clone(q.shares)
+}
+
+// lookAgain tells the loader that a take may find what the last did not.
+func (q *queue) lookAgain() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.freed = true
+}
+
+// release gives the places of ms back. It is called with q.mu locked.
+func (q *queue) release(ms []message) {
+	for _, m := range ms {
+		if q.shares[m.group]--; q.shares[m.group] == 0 {
+			delete(q.shares, m.group)
+		}
+	}
+	q.freed = true
 }

@@ -109,7 +109,7 @@ func TestTakeBuriesWhatWasReceivedTooOften(t *testing.T) {
 	mend()
 	x = &take{settled: make(settled, 1), q: q, want: 10}
 	mustWrite(t, db, x)
-	if got, want := fmt.Sprint(x.taken), fmt.Sprintf("[{2 b %d} {3 c 0}]", storage.MaxReceives-1); got != want {
+	if got, want := fmt.Sprint(x.taken), fmt.Sprintf("[{2 b %d } {3 c 0 }]", storage.MaxReceives-1); got != want {
 		t.Errorf("took %s, want %s", got, want)
 	}
 	if n := ask(t, db, "SELECT id FROM events_dead WHERE body = 'a'"); n != 1 {
@@ -186,7 +186,7 @@ func TestRedriveGoesInChunks(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantDepth(t, db, storage.EventsQueue, storage.Depth{Waiting: tt.letters})
-			if got := receiveAll(t, db); len(got) != tt.letters {
+			if got := receiveAll(t, db, storage.EventsQueue); len(got) != tt.letters {
 				t.Errorf("received %d messages, want %d", len(got), tt.letters)
 			}
 		})

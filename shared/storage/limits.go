@@ -82,10 +82,9 @@ func CheckDue(shard, limit int) (rows int, err error) {
 	return pageRows(limit), checkPageLimit(limit)
 }
 
-// Check returns nil if q is one of the two queues, else an error wrapping
-// ErrInvalid.
+// Check returns an error wrapping ErrInvalid unless q is one of the three queues.
 func (q QueueName) Check() error {
-	if q != EventsQueue && q != RetryQueue {
+	if q != EventsQueue && q != RetryQueue && q != SlowQueue {
 		return fmt.Errorf("%w: queue %q", ErrInvalid, string(q))
 	}
 	return nil

@@ -13,12 +13,13 @@ const (
 	MaxReceives     = 5 // received so often and not finished: dead-letter queue
 )
 
-// A QueueName is one of the two queues, each with its dead-letter queue.
+// A QueueName is one of the three queues, each with its dead-letter queue.
 type QueueName string
 
 const (
 	EventsQueue QueueName = "events"
 	RetryQueue  QueueName = "retry"
+	SlowQueue   QueueName = "slow" // of what waits for endpoints that are not known to be fast
 )
 
 // A Message is what is sent. Body holds only characters that SQS carries:

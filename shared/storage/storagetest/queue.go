@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,29 +33,38 @@ type ServedQueue interface {
 // open returns empty queues with Visibility as their visibility timeout. The
 // tests run at the same time, since most of them wait.
 func Queue(t *testing.T, open func(t *testing.T) ServedQueue) {
-	for _, tt := range queueTests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			tt.test(t, open(t))
-		})
-	}
+	eachQueueTest(t, func(t *testing.T, test func(t *testing.T, q ServedQueue)) {
+		t.Parallel()
+		test(t, open(t))
+	})
 }
 
 // QueueInVirtualTime is Queue for queues that work in a bubble of
 // testing/synctest, where nobody waits.
 func QueueInVirtualTime(t *testing.T, open func(t *testing.T) ServedQueue) {
-	for _, tt := range queueTests {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { tt.test(t, open(t)) })
-		})
+	eachQueueTest(t, func(t *testing.T, test func(t *testing.T, q ServedQueue)) {
+		synctest.Test(t, func(t *testing.T) { test(t, open(t)) })
+	})
+}
+
+// eachQueueTest has run do all tests, those of one queue with the events queue,
+// and with the slow one, which a backend may serve in another way.
+func eachQueueTest(t *testing.T, run func(t *testing.T, test func(t *testing.T, q ServedQueue))) {
+	t.Run("every message arrives in its own queue", func(t *testing.T) { run(t, testArrival) })
+	for _, name := range []storage.QueueName{storage.EventsQueue, storage.SlowQueue} {
+		for _, tt := range queueTests {
+			t.Run(string(name)+": "+tt.name, func(t *testing.T) {
+				run(t, func(t *testing.T, q ServedQueue) { tt.test(t, q, name) })
+			})
+		}
 	}
 }
 
 var queueTests = []struct {
 	name string
-	test func(t *testing.T, q ServedQueue)
+	test func(t *testing.T, q ServedQueue, name storage.QueueName)
 }{
-	{"every message arrives in its own queue", testArrival},
+	{"messages of all groups arrive", testGroups},
 	{"every character of XML is carried", testCharacters},
 	{"what no queue carries is refused alone", testRefusal},
 	{"Send refuses what is over the limits", testSendLimits},
@@ -66,10 +76,13 @@ var queueTests = []struct {
 }
 
 func testArrival(t *testing.T, q ServedQueue) {
-	seen := map[storage.QueueName]*mailbox{storage.EventsQueue: serve(t, q, storage.EventsQueue, nil), storage.RetryQueue: serve(t, q, storage.RetryQueue, nil)}
-	want := map[storage.QueueName][]string{}
-	for i := range 200 {
-		name := []storage.QueueName{storage.EventsQueue, storage.RetryQueue}[i/10%2]
+	names := []storage.QueueName{storage.EventsQueue, storage.RetryQueue, storage.SlowQueue}
+	seen, want := map[storage.QueueName]*mailbox{}, map[storage.QueueName][]string{}
+	for _, name := range names {
+		seen[name] = serve(t, q, name, nil)
+	}
+	for i := range 300 {
+		name := names[i/10%3]
 		body := fmt.Sprintf("%s %d", name, i)
 		want[name] = append(want[name], body)
 		if i%10 == 9 {
@@ -83,14 +96,29 @@ func testArrival(t *testing.T, q ServedQueue) {
 				t.Errorf("received %+v, want a receipt and at least one receive", r)
 			}
 			if !strings.HasPrefix(r.Body, string(name)) {
-				t.Errorf("%s received %q of the other queue", name, r.Body)
+				t.Errorf("%s received %q of another queue", name, r.Body)
 			}
 		}
 	}
 }
 
+// testGroups has one group with many messages, beside some with one each.
+func testGroups(t *testing.T, q ServedQueue, name storage.QueueName) {
+	var want []string
+	for i, group := range append(slices.Repeat([]string{"many"}, 50), "", "!", "a", "A", "~", strings.Repeat("~", storage.MaxGroupChars)) {
+		body := fmt.Sprintf("%d of %q", i, group)
+		want = append(want, body)
+		if err := q.Send(t.Context(), name, []storage.Message{{Body: body, Group: group}})[0]; err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := serve(t, q, name, nil)
+	eventually(t, func() string { return m.missing(want) })
+	eventually(t, func() string { return wantDepth(t, q, name, storage.Depth{}) })
+}
+
 // testCharacters sends each legal character once, in few large messages.
-func testCharacters(t *testing.T, q ServedQueue) {
+func testCharacters(t *testing.T, q ServedQueue, name storage.QueueName) {
 	var want []string
 	var b strings.Builder
 	for r := rune(0); r <= utf8.MaxRune; r++ {
@@ -102,21 +130,21 @@ func testCharacters(t *testing.T, q ServedQueue) {
 			b.Reset()
 		}
 	}
-	m := serve(t, q, storage.EventsQueue, nil)
+	m := serve(t, q, name, nil)
 	for _, body := range want {
-		mustSend(t, q, storage.EventsQueue, body)
+		mustSend(t, q, name, body)
 	}
 	eventually(t, func() string { return m.missing(want) })
 }
 
-func testRefusal(t *testing.T, q ServedQueue) {
+func testRefusal(t *testing.T, q ServedQueue, name storage.QueueName) {
 	bad := []string{"\x00", "\x08", "\x0b", "\x0c", "\x0e", "\x1f", "\uFFFE", "\uFFFF", "\xff", "\xc3", "\xed\xa0\x80"}
-	m := serve(t, q, storage.EventsQueue, nil)
+	m := serve(t, q, name, nil)
 	var want []string
 	for i, s := range bad {
 		good := fmt.Sprintf("good %d", i)
 		want = append(want, good)
-		errs := q.Send(t.Context(), storage.EventsQueue, []storage.Message{{Body: "bad" + s}, {Body: good}})
+		errs := q.Send(t.Context(), name, []storage.Message{{Body: "bad" + s}, {Body: good}})
 		if len(errs) != 2 || !errors.Is(errs[0], storage.ErrInvalid) || errs[1] != nil {
 			t.Errorf("Send of %q and a good one = %v, want ErrInvalid and nil", s, errs)
 		}
@@ -129,7 +157,7 @@ func testRefusal(t *testing.T, q ServedQueue) {
 	}
 }
 
-func testSendLimits(t *testing.T, q ServedQueue) {
+func testSendLimits(t *testing.T, q ServedQueue, name storage.QueueName) {
 	large := strings.Repeat("x", storage.MaxMessageBytes)
 	for _, tt := range []struct {
 		name string
@@ -137,18 +165,18 @@ func testSendLimits(t *testing.T, q ServedQueue) {
 		ms   []storage.Message
 		want error // of each message
 	}{
-		{"nothing", storage.EventsQueue, nil, nil},
-		{"the largest", storage.EventsQueue, []storage.Message{{Body: large}}, nil},
-		{"too large", storage.EventsQueue, []storage.Message{{Body: large + "x"}}, storage.ErrTooLarge},
-		{"too large together", storage.EventsQueue, []storage.Message{{Body: large}, {Body: "x"}}, storage.ErrTooLarge},
-		{"the most", storage.EventsQueue, many(storage.MaxSend), nil},
-		{"too many", storage.EventsQueue, many(storage.MaxSend + 1), storage.ErrTooLarge},
-		{"the longest delay", storage.EventsQueue, []storage.Message{{Body: "x", Delay: storage.MaxDelay}}, nil},
-		{"too long a delay", storage.EventsQueue, []storage.Message{{Body: "x", Delay: storage.MaxDelay + time.Nanosecond}}, storage.ErrInvalid},
-		{"a negative delay", storage.EventsQueue, []storage.Message{{Body: "x", Delay: -time.Second}}, storage.ErrInvalid},
-		{"no body", storage.EventsQueue, []storage.Message{{}}, storage.ErrInvalid},
-		{"the longest group", storage.EventsQueue, []storage.Message{{Body: "x", Group: strings.Repeat("g", storage.MaxGroupChars)}}, nil},
-		{"too long a group", storage.EventsQueue, []storage.Message{{Body: "x", Group: strings.Repeat("g", storage.MaxGroupChars+1)}}, storage.ErrInvalid},
+		{"nothing", name, nil, nil},
+		{"the largest", name, []storage.Message{{Body: large}}, nil},
+		{"too large", name, []storage.Message{{Body: large + "x"}}, storage.ErrTooLarge},
+		{"too large together", name, []storage.Message{{Body: large}, {Body: "x"}}, storage.ErrTooLarge},
+		{"the most", name, many(storage.MaxSend), nil},
+		{"too many", name, many(storage.MaxSend + 1), storage.ErrTooLarge},
+		{"the longest delay", name, []storage.Message{{Body: "x", Delay: storage.MaxDelay}}, nil},
+		{"too long a delay", name, []storage.Message{{Body: "x", Delay: storage.MaxDelay + time.Nanosecond}}, storage.ErrInvalid},
+		{"a negative delay", name, []storage.Message{{Body: "x", Delay: -time.Second}}, storage.ErrInvalid},
+		{"no body", name, []storage.Message{{}}, storage.ErrInvalid},
+		{"the longest group", name, []storage.Message{{Body: "x", Group: strings.Repeat("g", storage.MaxGroupChars)}}, nil},
+		{"too long a group", name, []storage.Message{{Body: "x", Group: strings.Repeat("g", storage.MaxGroupChars+1)}}, storage.ErrInvalid},
 		{"another queue", "other", []storage.Message{{Body: "x"}}, storage.ErrInvalid},
 	} {
 		errs := q.Send(t.Context(), tt.q, tt.ms)
@@ -161,7 +189,7 @@ func testSendLimits(t *testing.T, q ServedQueue) {
 			}
 		}
 	}
-	m := serve(t, q, storage.EventsQueue, nil)
+	m := serve(t, q, name, nil)
 	eventually(t, func() string { return m.missing([]string{large}) })
 }
 
@@ -173,11 +201,11 @@ func many(n int) []storage.Message {
 	return ms
 }
 
-func testDelay(t *testing.T, q ServedQueue) {
-	m := serve(t, q, storage.EventsQueue, nil)
+func testDelay(t *testing.T, q ServedQueue, name storage.QueueName) {
+	m := serve(t, q, name, nil)
 	start := time.Now()
 	ms := []storage.Message{{Body: "now"}, {Body: "soon", Delay: time.Second + time.Millisecond}}
-	if err := errors.Join(q.Send(t.Context(), storage.EventsQueue, ms)...); err != nil {
+	if err := errors.Join(q.Send(t.Context(), name, ms)...); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, func() string { return m.missing([]string{"now"}) })
@@ -187,8 +215,8 @@ func testDelay(t *testing.T, q ServedQueue) {
 	}
 }
 
-func testAgain(t *testing.T, q ServedQueue) {
-	m := serve(t, q, storage.EventsQueue, func(ms []storage.Received) (again []string, err error) {
+func testAgain(t *testing.T, q ServedQueue, name storage.QueueName) {
+	m := serve(t, q, name, func(ms []storage.Received) (again []string, err error) {
 		for _, r := range ms {
 			if strings.HasPrefix(r.Body, "again") && r.Receives < 3 {
 				again = append(again, r.Receipt)
@@ -196,7 +224,7 @@ func testAgain(t *testing.T, q ServedQueue) {
 		}
 		return again, nil
 	})
-	mustSend(t, q, storage.EventsQueue, "again 1", "once 1", "again 2", "once 2")
+	mustSend(t, q, name, "again 1", "once 1", "again 2", "once 2")
 	eventually(t, func() string {
 		for _, body := range []string{"again 1", "again 2"} {
 			if n := m.receives(body); n != 3 {
@@ -205,7 +233,7 @@ func testAgain(t *testing.T, q ServedQueue) {
 		}
 		return m.missing([]string{"once 1", "once 2"})
 	})
-	eventually(t, func() string { return wantDepth(t, q, storage.Depth{}) })
+	eventually(t, func() string { return wantDepth(t, q, name, storage.Depth{}) })
 	for _, body := range []string{"once 1", "once 2"} {
 		if n := m.receives(body); n != 1 {
 			t.Errorf("%s was received %d times, want 1", body, n)
@@ -216,9 +244,9 @@ func testAgain(t *testing.T, q ServedQueue) {
 	}
 }
 
-func testError(t *testing.T, q ServedQueue) {
+func testError(t *testing.T, q ServedQueue, name storage.QueueName) {
 	var failed sync.Map
-	m := serve(t, q, storage.EventsQueue, func(ms []storage.Received) (again []string, err error) {
+	m := serve(t, q, name, func(ms []storage.Received) (again []string, err error) {
 		for _, r := range ms {
 			if _, done := failed.LoadOrStore(r.Body, true); !done {
 				err = errors.New("refused by the test")
@@ -227,13 +255,13 @@ func testError(t *testing.T, q ServedQueue) {
 		return nil, err
 	})
 	bodies := []string{"a", "b", "c"}
-	mustSend(t, q, storage.EventsQueue, bodies...)
+	mustSend(t, q, name, bodies...)
 	eventually(t, func() string {
 		for _, body := range bodies {
 			if n := m.receives(body); n < 2 {
 				return fmt.Sprintf("%s was received %d times, want 2", body, n)
 			}
 		}
-		return wantDepth(t, q, storage.Depth{})
+		return wantDepth(t, q, name, storage.Depth{})
 	})
 }

@@ -13,17 +13,17 @@ import (
 	"ringback/shared/storage"
 )
 
-func testDead(t *testing.T, q ServedQueue) {
+func testDead(t *testing.T, q ServedQueue, name storage.QueueName) {
 	var healed atomic.Bool
-	m := serve(t, q, storage.EventsQueue, func([]storage.Received) ([]string, error) {
+	m := serve(t, q, name, func([]storage.Received) ([]string, error) {
 		if healed.Load() {
 			return nil, nil
 		}
 		return nil, errors.New("refused by the test")
 	})
-	mustSend(t, q, storage.EventsQueue, "a", "b")
+	mustSend(t, q, name, "a", "b")
 	eventuallyWithin(t, (storage.MaxReceives+1)*Visibility+lag, func() string {
-		return wantDepth(t, q, storage.Depth{Dead: 2})
+		return wantDepth(t, q, name, storage.Depth{Dead: 2})
 	})
 	for _, body := range []string{"a", "b"} {
 		if n := m.receives(body); n != storage.MaxReceives {
@@ -32,11 +32,11 @@ func testDead(t *testing.T, q ServedQueue) {
 	}
 	healed.Store(true)
 	m.clear()
-	if err := q.Redrive(t.Context(), storage.EventsQueue); err != nil {
+	if err := q.Redrive(t.Context(), name); err != nil {
 		t.Fatalf("Redrive = %v", err)
 	}
 	eventually(t, func() string { return m.missing([]string{"a", "b"}) })
-	eventually(t, func() string { return wantDepth(t, q, storage.Depth{}) })
+	eventually(t, func() string { return wantDepth(t, q, name, storage.Depth{}) })
 	for _, r := range m.all() {
 		if r.Receives != 1 {
 			t.Errorf("%s was received %d times after it was moved back, want 1", r.Body, r.Receives)
@@ -47,22 +47,22 @@ func testDead(t *testing.T, q ServedQueue) {
 	}
 }
 
-func testDepth(t *testing.T, q ServedQueue) {
-	mustSend(t, q, storage.EventsQueue, "a", "b", "c")
-	errs := q.Send(t.Context(), storage.EventsQueue, []storage.Message{{Body: "late", Delay: storage.MaxDelay}})
+func testDepth(t *testing.T, q ServedQueue, name storage.QueueName) {
+	mustSend(t, q, name, "a", "b", "c")
+	errs := q.Send(t.Context(), name, []storage.Message{{Body: "late", Delay: storage.MaxDelay}})
 	if errs[0] != nil {
 		t.Fatal(errs[0])
 	}
-	eventually(t, func() string { return wantDepth(t, q, storage.Depth{Waiting: 3, Delayed: 1}) })
+	eventually(t, func() string { return wantDepth(t, q, name, storage.Depth{Waiting: 3, Delayed: 1}) })
 
 	release := make(chan struct{})
-	serve(t, q, storage.EventsQueue, func([]storage.Received) ([]string, error) {
+	serve(t, q, name, func([]storage.Received) ([]string, error) {
 		<-release
 		return nil, nil
 	})
-	eventually(t, func() string { return wantDepth(t, q, storage.Depth{InFlight: 3, Delayed: 1}) })
+	eventually(t, func() string { return wantDepth(t, q, name, storage.Depth{InFlight: 3, Delayed: 1}) })
 	close(release)
-	eventually(t, func() string { return wantDepth(t, q, storage.Depth{Delayed: 1}) })
+	eventually(t, func() string { return wantDepth(t, q, name, storage.Depth{Delayed: 1}) })
 	if _, err := q.Depth(t.Context(), "other"); !errors.Is(err, storage.ErrInvalid) {
 		t.Errorf("Depth of another queue = %v, want ErrInvalid", err)
 	}
@@ -183,11 +183,10 @@ func mustSend(t *testing.T, q storage.Queue, name storage.QueueName, bodies ...s
 	}
 }
 
-// wantDepth says how the depth of the events queue differs; nothing if it
-// does not.
-func wantDepth(t *testing.T, q storage.Queue, want storage.Depth) string {
+// wantDepth says how the depth of name differs; nothing if it does not.
+func wantDepth(t *testing.T, q storage.Queue, name storage.QueueName, want storage.Depth) string {
 	t.Helper()
-	got, err := q.Depth(t.Context(), storage.EventsQueue)
+	got, err := q.Depth(t.Context(), name)
 	if err != nil || got != want {
 		return fmt.Sprintf("Depth = %+v, %v, want %+v", got, err, want)
 	}

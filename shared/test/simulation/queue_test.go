@@ -11,7 +11,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// messages is a model of storage.Queue: two queues, each with its dead letters,
+// messages is a model of storage.Queue: three queues, each with its dead letters,
 // and a visibility timeout. Whoever receives and finishes tells the order.
 type messages struct {
 	visibility time.Duration
@@ -36,7 +36,7 @@ type letter struct {
 }
 
 func newMessages(visibility time.Duration) *messages {
-	return &messages{visibility: visibility, lines: map[storage.QueueName]*line{storage.EventsQueue: {}, storage.RetryQueue: {}}}
+	return &messages{visibility: visibility, lines: map[storage.QueueName]*line{storage.EventsQueue: {}, storage.RetryQueue: {}, storage.SlowQueue: {}}}
 }
 
 // Send implements storage.Queue.
