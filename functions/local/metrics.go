@@ -88,7 +88,7 @@ func (m *metrics) writeLatency(w io.Writer) {
 // writeDepths writes how many messages the queues have.
 func writeDepths(ctx context.Context, w io.Writer, q storage.Queue) error {
 	describe(w, "Messages", "gauge", "Messages by queue and state; dead ones lie in its dead-letter queue.")
-	for _, name := range [...]storage.QueueName{storage.EventsQueue, storage.RetryQueue} {
+	for _, name := range [...]storage.QueueName{storage.EventsQueue, storage.RetryQueue, storage.SlowQueue} {
 		d, err := q.Depth(ctx, name)
 		if err != nil {
 			return err

@@ -13,7 +13,7 @@ import (
 
 // What is asked of a process that is ready.
 const (
-	consumers  = 2               // of the two queues
+	consumers  = 3               // one of each queue
 	tickLate   = 3 * time.Minute // without a tick that succeeded
 	writeLimit = 2 * time.Second
 	readyFresh = time.Second // an answer is given again for so long: asking writes a row

@@ -106,6 +106,7 @@ func open(cfg config.AWS, client aws.HTTPClient) *Backend {
 		urls: map[storage.QueueName]queueURLs{
 			storage.EventsQueue: {queue: cfg.EventsQueueURL, dead: cfg.EventsDeadURL},
 			storage.RetryQueue:  {queue: cfg.RetryQueueURL, dead: cfg.RetryDeadURL},
+			storage.SlowQueue:   {queue: cfg.SlowQueueURL, dead: cfg.SlowDeadURL},
 		},
 	}
 	return b

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 
 func TestOpenNamesAllThatIsMissing(t *testing.T) {
 	_, err := cloud.Open(t.Context(), config.Config{})
-	for _, name := range []string{"REGISTRATIONS_TABLE", "DELIVERIES_TABLE", "EVENTS_QUEUE_URL", "RETRY_QUEUE_URL",
+	for _, name := range []string{"REGISTRATIONS_TABLE", "DELIVERIES_TABLE", "EVENTS_QUEUE_URL", "RETRY_QUEUE_URL", "SLOW_QUEUE_URL",
 		"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
 		if err == nil || !strings.Contains(err.Error(), name+" is not set") {
 			t.Errorf("Open of nothing: %v, want it to name %s", err, name)

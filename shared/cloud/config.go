@@ -19,6 +19,7 @@ func missing(c config.AWS) error {
 		{"DELIVERIES_TABLE", c.DeliveriesTable},
 		{"EVENTS_QUEUE_URL", c.EventsQueueURL},
 		{"RETRY_QUEUE_URL", c.RetryQueueURL},
+		{"SLOW_QUEUE_URL", c.SlowQueueURL},
 		{"AWS_REGION", c.Region},
 		{"AWS_ACCESS_KEY_ID", c.AccessKeyID},
 		{"AWS_SECRET_ACCESS_KEY", c.SecretAccessKey},

@@ -158,6 +158,7 @@ func openServedOver(t *testing.T, endpoint string, client *http.Client) served {
 	random := storage.NewRev()
 	cfg.AWS.EventsQueueURL, cfg.AWS.EventsDeadURL = s.makeQueue(t, storage.EventsQueue, random)
 	cfg.AWS.RetryQueueURL, cfg.AWS.RetryDeadURL = s.makeQueue(t, storage.RetryQueue, random)
+	cfg.AWS.SlowQueueURL, cfg.AWS.SlowDeadURL = s.makeQueue(t, storage.SlowQueue, random)
 	b, err := cloud.OpenOver(cfg, client)
 	if err != nil {
 		t.Fatalf("OpenOver: %v", err)

@@ -69,7 +69,7 @@ func TestSendIsBilledByItsBytes(t *testing.T) {
 	server := httptest.NewServer(&sqstest.Server{})
 	t.Cleanup(server.Close)
 	c := sqstest.Connect(server.URL, server.Client())
-	if err := sqstest.CreateQueues(t.Context(), c, time.Minute, storage.MaxReceives, "events", "retry"); err != nil {
+	if err := sqstest.CreateQueues(t.Context(), c, time.Minute, storage.MaxReceives, "events", "retry", "slow"); err != nil {
 		t.Fatal(err)
 	}
 	proxy := &awsproxy.Proxy{Target: server.URL}

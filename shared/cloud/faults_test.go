@@ -183,7 +183,7 @@ func TestMessageThatWasAcknowledgedArrives(t *testing.T) {
 	direct := httptest.NewServer(server)
 	t.Cleanup(direct.Close)
 	c := sqstest.Connect(direct.URL, direct.Client())
-	if err := sqstest.CreateQueues(t.Context(), c, time.Minute, storage.MaxReceives, "events", "retry"); err != nil {
+	if err := sqstest.CreateQueues(t.Context(), c, time.Minute, storage.MaxReceives, "events", "retry", "slow"); err != nil {
 		t.Fatal(err)
 	}
 	proxy := &awsproxy.Proxy{Target: direct.URL}

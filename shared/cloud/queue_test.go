@@ -146,7 +146,7 @@ func openQueue(t *testing.T, h http.Handler) (*cloud.Backend, *sqstest.Mapping) 
 	t.Helper()
 	client := sqstest.Client(h)
 	c := sqstest.Connect(sqsEndpoint, client)
-	if err := sqstest.CreateQueues(t.Context(), c, 180*time.Second, storage.MaxReceives, "events", "retry"); err != nil {
+	if err := sqstest.CreateQueues(t.Context(), c, 200*time.Second, storage.MaxReceives, "events", "retry", "slow"); err != nil {
 		t.Fatal(err)
 	}
 	cfg := testConfig(cloud.Endpoints{SQS: sqsEndpoint})
@@ -165,8 +165,10 @@ func testConfig(endpoints cloud.Endpoints) config.Config {
 		DeliveriesTable:    "deliveries-" + name,
 		EventsQueueURL:     sqstest.URL(endpoints.SQS, "events"),
 		RetryQueueURL:      sqstest.URL(endpoints.SQS, "retry"),
+		SlowQueueURL:       sqstest.URL(endpoints.SQS, "slow"),
 		EventsDeadURL:      sqstest.URL(endpoints.SQS, "events-dead"),
 		RetryDeadURL:       sqstest.URL(endpoints.SQS, "retry-dead"),
+		SlowDeadURL:        sqstest.URL(endpoints.SQS, "slow-dead"),
 		Region:             "us-east-1",
 		AccessKeyID:        "test",
 		SecretAccessKey:    "test",

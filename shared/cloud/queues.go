@@ -21,16 +21,16 @@ import (
 // What template.yaml says of the queues.
 const (
 	queueRetention  = 14 * 24 * time.Hour
-	queueVisibility = 180 * time.Second
+	queueVisibility = 200 * time.Second
 	queueWait       = 20 * time.Second // of a receive
 )
 
-// CreateQueues makes the events queue and the retry queue under these names,
+// CreateQueues makes the events, the retry and the slow queue under these names,
 // and for each a dead-letter queue with -dead after the name, as template.yaml
 // describes them. It returns c with their URLs. A queue that exists is left as
 // it is. If nobody listens where c overrides AWS, the error names the variable
 // within 2 s.
-func CreateQueues(ctx context.Context, c config.AWS, events, retry string) (config.AWS, error) {
+func CreateQueues(ctx context.Context, c config.AWS, events, retry, slow string) (config.AWS, error) {
 	if err := reach(ctx, c.Endpoints, new(net.Dialer).DialContext); err != nil {
 		return c, err
 	}
@@ -41,7 +41,10 @@ func CreateQueues(ctx context.Context, c config.AWS, events, retry string) (conf
 	if c.EventsQueueURL, c.EventsDeadURL, err = q.createPair(ctx, events); err != nil {
 		return c, err
 	}
-	c.RetryQueueURL, c.RetryDeadURL, err = q.createPair(ctx, retry)
+	if c.RetryQueueURL, c.RetryDeadURL, err = q.createPair(ctx, retry); err != nil {
+		return c, err
+	}
+	c.SlowQueueURL, c.SlowDeadURL, err = q.createPair(ctx, slow)
 	return c, err
 }
 

@@ -29,7 +29,7 @@ func TestCreatedQueuesKeepDeadLetters(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(b.Close)
-		for name, url := range map[storage.QueueName]string{storage.EventsQueue: c.EventsQueueURL, storage.RetryQueue: c.RetryQueueURL} {
+		for name, url := range map[storage.QueueName]string{storage.EventsQueue: c.EventsQueueURL, storage.RetryQueue: c.RetryQueueURL, storage.SlowQueue: c.SlowQueueURL} {
 			if err := b.Queue.Send(t.Context(), name, []storage.Message{{Body: "poison"}})[0]; err != nil {
 				t.Fatalf("Send to the %s queue: %v", name, err)
 			}
@@ -55,8 +55,11 @@ func TestQueuesCreatedAgainAreTheSame(t *testing.T) {
 		if diff := cmp.Diff(first, createQueues(t, first)); diff != "" {
 			t.Errorf("CreateQueues once more (-first +second):\n%s", diff)
 		}
-		got := []string{path.Base(first.EventsQueueURL), path.Base(first.EventsDeadURL), path.Base(first.RetryQueueURL), path.Base(first.RetryDeadURL)}
-		if diff := cmp.Diff([]string{"test-events", "test-events-dead", "test-retry", "test-retry-dead"}, got); diff != "" {
+		var got []string
+		for _, url := range []string{first.EventsQueueURL, first.EventsDeadURL, first.RetryQueueURL, first.RetryDeadURL, first.SlowQueueURL, first.SlowDeadURL} {
+			got = append(got, path.Base(url))
+		}
+		if diff := cmp.Diff([]string{"test-events", "test-events-dead", "test-retry", "test-retry-dead", "test-slow", "test-slow-dead"}, got); diff != "" {
 			t.Errorf("names in the URLs (-want +got):\n%s", diff)
 		}
 	})
@@ -69,7 +72,7 @@ func TestCreateQueuesFailsWhereNobodyListens(t *testing.T) {
 	}
 	closed := "http://" + l.Addr().String()
 	l.Close()
-	_, err = cloud.CreateQueues(t.Context(), testConfig(cloud.Endpoints{SQS: closed}).AWS, "a", "b")
+	_, err = cloud.CreateQueues(t.Context(), testConfig(cloud.Endpoints{SQS: closed}).AWS, "a", "b", "c")
 	if err == nil || !strings.Contains(err.Error(), "AWS_ENDPOINT_URL_SQS") {
 		t.Errorf("CreateQueues: %v, want an error that names AWS_ENDPOINT_URL_SQS", err)
 	}
@@ -105,16 +108,18 @@ func TestQueuesAreCreatedAsTheTemplateDescribesThem(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	const dead = `{"MessageRetentionPeriod":"1209600"}`
-	const queue = `{"MessageRetentionPeriod":"1209600","ReceiveMessageWaitTimeSeconds":"20","RedrivePolicy":"{\"deadLetterTargetArn\":\"arn:%s-dead\",\"maxReceiveCount\":5}","VisibilityTimeout":"180"}`
+	const queue = `{"MessageRetentionPeriod":"1209600","ReceiveMessageWaitTimeSeconds":"20","RedrivePolicy":"{\"deadLetterTargetArn\":\"arn:%s-dead\",\"maxReceiveCount\":5}","VisibilityTimeout":"200"}`
 	want := []string{
 		"GetQueueUrl e-dead null", "CreateQueue e-dead " + dead, "GetQueueAttributes e-dead null", "GetQueueUrl e null", "CreateQueue e " + fmt.Sprintf(queue, "e"),
 		"GetQueueUrl r-dead null", "CreateQueue r-dead " + dead, "GetQueueAttributes r-dead null", "GetQueueUrl r null", "CreateQueue r " + fmt.Sprintf(queue, "r"),
+		"GetQueueUrl s-dead null", "CreateQueue s-dead " + dead, "GetQueueAttributes s-dead null", "GetQueueUrl s null", "CreateQueue s " + fmt.Sprintf(queue, "s"),
 	}
 	given := testConfig(cloud.Endpoints{SQS: server.URL}).AWS
 	made := given
 	made.EventsQueueURL, made.EventsDeadURL = "http://sqs.test/1/e", "http://sqs.test/1/e-dead"
 	made.RetryQueueURL, made.RetryDeadURL = "http://sqs.test/1/r", "http://sqs.test/1/r-dead"
-	got, err := cloud.CreateQueues(t.Context(), given, "e", "r")
+	made.SlowQueueURL, made.SlowDeadURL = "http://sqs.test/1/s", "http://sqs.test/1/s-dead"
+	got, err := cloud.CreateQueues(t.Context(), given, "e", "r", "s")
 	if diff := cmp.Diff(made, got); diff != "" || err != nil {
 		t.Errorf("CreateQueues: %v (-want +got):\n%s", err, diff)
 	}
@@ -123,7 +128,7 @@ func TestQueuesAreCreatedAsTheTemplateDescribesThem(t *testing.T) {
 	}
 	for refuse = range want {
 		asked = nil
-		_, err := cloud.CreateQueues(t.Context(), given, "e", "r")
+		_, err := cloud.CreateQueues(t.Context(), given, "e", "r", "s")
 		name := " queue " + strings.Fields(want[refuse])[1] + ":"
 		if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "InvalidAddress") || len(asked) != refuse+1 {
 			t.Errorf("CreateQueues of which request %d is refused: %v after %d requests, want an error with %q and no further one", refuse, err, len(asked), name)
@@ -209,7 +214,7 @@ func onEachSQS(t *testing.T, f func(t *testing.T, c config.AWS)) {
 
 func createQueues(t *testing.T, c config.AWS) config.AWS {
 	t.Helper()
-	c, err := cloud.CreateQueues(t.Context(), c, "test-events", "test-retry")
+	c, err := cloud.CreateQueues(t.Context(), c, "test-events", "test-retry", "test-slow")
 	if err != nil {
 		t.Fatalf("CreateQueues: %v", err)
 	}

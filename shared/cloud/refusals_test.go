@@ -282,7 +282,7 @@ func TestQueueTellsWhatSQSRefuses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			server := &sqstest.Server{}
 			c := sqstest.Connect(sqsEndpoint, sqstest.Client(server))
-			if err := sqstest.CreateQueues(t.Context(), c, time.Minute, storage.MaxReceives, "events", "retry"); err != nil {
+			if err := sqstest.CreateQueues(t.Context(), c, time.Minute, storage.MaxReceives, "events", "retry", "slow"); err != nil {
 				t.Fatal(err)
 			}
 			err := tt.call(t.Context(), answering(t, &answers{of: tt.of, next: server}).Queue)
@@ -298,7 +298,7 @@ func TestQueueTellsWhatSQSRefuses(t *testing.T) {
 func TestDeadLettersAreCountedIfTheirQueueIsConfigured(t *testing.T) {
 	server := &sqstest.Server{}
 	c := sqstest.Connect(sqsEndpoint, sqstest.Client(server))
-	if err := sqstest.CreateQueues(t.Context(), c, time.Minute, storage.MaxReceives, "events", "retry"); err != nil {
+	if err := sqstest.CreateQueues(t.Context(), c, time.Minute, storage.MaxReceives, "events", "retry", "slow"); err != nil {
 		t.Fatal(err)
 	}
 	depth := func(events, dead string) (storage.Depth, error, error) {
@@ -344,7 +344,7 @@ func TestCreateQueuesTellsWhatSQSRefuses(t *testing.T) {
 		t.Run(operation, func(t *testing.T) {
 			server := httptest.NewServer(&answers{of: map[string]string{operation: "InvalidAddress"}, next: &sqstest.Server{}})
 			t.Cleanup(server.Close)
-			got, err := cloud.CreateQueues(t.Context(), testConfig(cloud.Endpoints{SQS: server.URL}).AWS, "events", "retry")
+			got, err := cloud.CreateQueues(t.Context(), testConfig(cloud.Endpoints{SQS: server.URL}).AWS, "events", "retry", "slow")
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("CreateQueues where %s fails = %v, want %q", operation, err, want)
 			}

@@ -132,6 +132,12 @@ func TestRequestsAreAsTheyAreMeant(t *testing.T) {
 		}, []string{
 			`sqs.test SendMessageBatch {"Entries":[{"Id":"0","MessageBody":"a"},{"DelaySeconds":2,"Id":"2","MessageBody":"b","MessageGroupId":"g"}],"QueueUrl":"http://sqs.test/1/events"}`,
 		}},
+		{"send to the slow queue", func(ctx context.Context, b *cloud.Backend) error {
+			b.Queue.Send(ctx, storage.SlowQueue, []storage.Message{{Body: "a", Group: "ten_1"}})
+			return nil
+		}, []string{
+			`sqs.test SendMessageBatch {"Entries":[{"Id":"0","MessageBody":"a","MessageGroupId":"ten_1"}],"QueueUrl":"http://sqs.test/1/slow"}`,
+		}},
 		{"send nothing that can be sent", func(ctx context.Context, b *cloud.Backend) error {
 			b.Queue.Send(ctx, storage.RetryQueue, []storage.Message{{}})
 			return nil
@@ -176,6 +182,7 @@ func TestRequestsAreAsTheyAreMeant(t *testing.T) {
 					RegistrationsTable: "registrations", DeliveriesTable: "deliveries",
 					EventsQueueURL: "http://sqs.test/1/events", EventsDeadURL: "http://sqs.test/1/events-dead",
 					RetryQueueURL: "http://sqs.test/1/retry", RetryDeadURL: "http://sqs.test/1/retry-dead",
+					SlowQueueURL: "http://sqs.test/1/slow", SlowDeadURL: "http://sqs.test/1/slow-dead",
 					Region: "eu-west-1", AccessKeyID: "id", SecretAccessKey: "key", SessionToken: "session",
 					Endpoints: cloud.Endpoints{DynamoDB: "http://dynamodb.test", SQS: "http://sqs.test", Secrets: "http://secrets.test"},
 				}}, sqstest.Client(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -20,13 +20,19 @@ type Config struct {
 	// A duration of at least 216h (9 days). Default: 336h.
 	History time.Duration `env:"HISTORY" envDefault:"336h"`
 
-	// Attempts is how many POSTs one process makes at once.
-	// A number. Default: 256.
+	// Attempts is how many POSTs one process makes at once, beside those that the
+	// slow queue asks for. A number. Default: 256.
 	Attempts int `env:"ATTEMPTS" envDefault:"256"`
 
-	// Brake is the number of messages waiting in the retry queue above which the
-	// schedule hands out nothing more. A number. Default: 10000.
+	// Brake is the number of messages waiting in the retry or the slow queue above
+	// which the schedule hands out nothing more to it. A number. Default: 10000.
 	Brake int `env:"BRAKE" envDefault:"10000"`
+
+	// FirstAttempt is how long a first attempt, or a retry of a fast endpoint, may
+	// take in a batch before it is left to the slow queue; 0: no bound, where a
+	// batch does not end with its slowest attempt.
+	// A duration of 0 or 100ms to 15s. Default: 0.
+	FirstAttempt time.Duration `env:"FIRST_ATTEMPT" envDefault:"0"`
 
 	// FairQueues sends each message with its source as message group, so that SQS
 	// serves quiet sources first; SQS bills it $0.10 more per million.
@@ -67,6 +73,10 @@ type AWS struct {
 	// A queue's URL. Default: none, must be set.
 	RetryQueueURL string `env:"RETRY_QUEUE_URL"`
 
+	// SlowQueueURL is the queue of what waits for endpoints that are not known to be
+	// fast. A queue's URL. Default: none, must be set.
+	SlowQueueURL string `env:"SLOW_QUEUE_URL"`
+
 	// EventsDeadURL is the queue of dead letters of the events queue; without it
 	// none are counted and a redrive is refused.
 	// A queue's URL. Default: none.
@@ -75,6 +85,10 @@ type AWS struct {
 	// RetryDeadURL is the same of the retry queue.
 	// A queue's URL. Default: none.
 	RetryDeadURL string `env:"RETRY_DEAD_URL"`
+
+	// SlowDeadURL is the same of the slow queue.
+	// A queue's URL. Default: none.
+	SlowDeadURL string `env:"SLOW_DEAD_URL"`
 
 	// KeyRingSecret is where the keys lie that seal secrets in rows. Only ingest,
 	// the worker and the API read it.

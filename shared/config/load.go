@@ -79,6 +79,8 @@ func (c Config) faults(known []fault) []fault {
 		{c.History >= 9*24*time.Hour, fault{"HISTORY", "a duration of at least 216h"}},
 		{c.Attempts >= 1, fault{"ATTEMPTS", "a number of at least 1"}},
 		{c.Brake >= 1, fault{"BRAKE", "a number of at least 1"}},
+		{c.FirstAttempt == 0 || c.FirstAttempt >= 100*time.Millisecond && c.FirstAttempt <= 15*time.Second,
+			fault{"FIRST_ATTEMPT", "a duration of 0 or 100ms to 15s"}},
 		{webURL(c.SmartBotsURL), fault{"SMARTBOTS_URL", "a URL such as https://api.mysmartbots.com/api/simple.html"}},
 	} {
 		if !check.ok && !names(known, check.variable) {

@@ -36,6 +36,7 @@ func TestLoadReadsEachKindOfValue(t *testing.T) {
 		"PUBLIC_URL":      "https://callbacks.example.com/",
 		"HISTORY":         "240h",
 		"ATTEMPTS":        "8",
+		"FIRST_ATTEMPT":   "1s",
 		"FAIR_QUEUES":     "true",
 		"ALLOW_ENDPOINTS": "10.1.0.0/16,fd00::/8",
 		"LOG_LEVEL":       "WARN",
@@ -43,7 +44,7 @@ func TestLoadReadsEachKindOfValue(t *testing.T) {
 	})
 	want := load(t, nil)
 	want.PublicURL, want.History, want.Attempts = "https://callbacks.example.com", 240*time.Hour, 8
-	want.FairQueues, want.LogLevel = true, slog.LevelWarn
+	want.FirstAttempt, want.FairQueues, want.LogLevel = time.Second, true, slog.LevelWarn
 	want.AllowEndpoints = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00::/8")}
 	want.AWS.EventsDeadURL = "https://sqs.example.com/1/dead"
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
@@ -57,6 +58,7 @@ func TestOneErrorNamesEveryBadVariable(t *testing.T) {
 		"HISTORY":         "14 days",
 		"ATTEMPTS":        "0",
 		"BRAKE":           "many",
+		"FIRST_ATTEMPT":   "16s",
 		"FAIR_QUEUES":     "perhaps",
 		"ALLOW_ENDPOINTS": "10.1.0.0",
 		"SMARTBOTS_URL":   "ftp://example.com",
@@ -82,6 +84,15 @@ func TestTooShortAHistoryIsRefused(t *testing.T) {
 		_, err := config.Load(func(name string) string { return map[string]string{"HISTORY": value}[name] })
 		if (err == nil) != ok {
 			t.Errorf("Load with HISTORY=%s: %v, want success %v", value, err, ok)
+		}
+	}
+}
+
+func TestFirstAttemptIsBoundedOrNotAtAll(t *testing.T) {
+	for value, ok := range map[string]bool{"0": true, "99ms": false, "100ms": true, "15s": true, "15001ms": false, "-1s": false} {
+		_, err := config.Load(func(name string) string { return map[string]string{"FIRST_ATTEMPT": value}[name] })
+		if (err == nil) != ok {
+			t.Errorf("Load with FIRST_ATTEMPT=%s: %v, want success %v", value, err, ok)
 		}
 	}
 }

@@ -45,8 +45,8 @@ func Open(t testing.TB, dynamoDB string, out http.RoundTripper) *Backend {
 	b.client = &http.Client{Transport: split{sqstest.Client(b.server).Transport, out}}
 	open, err := cloud.OpenOver(config.Config{AWS: config.AWS{
 		RegistrationsTable: "r-" + storage.NewRev(), DeliveriesTable: "d-" + storage.NewRev(),
-		EventsQueueURL: sqstest.URL(sqsEndpoint, "events"), RetryQueueURL: sqstest.URL(sqsEndpoint, "retry"),
-		EventsDeadURL: sqstest.URL(sqsEndpoint, "events-dead"), RetryDeadURL: sqstest.URL(sqsEndpoint, "retry-dead"),
+		EventsQueueURL: sqstest.URL(sqsEndpoint, "events"), RetryQueueURL: sqstest.URL(sqsEndpoint, "retry"), SlowQueueURL: sqstest.URL(sqsEndpoint, "slow"),
+		EventsDeadURL: sqstest.URL(sqsEndpoint, "events-dead"), RetryDeadURL: sqstest.URL(sqsEndpoint, "retry-dead"), SlowDeadURL: sqstest.URL(sqsEndpoint, "slow-dead"),
 		Region: "us-east-1", AccessKeyID: "test", SecretAccessKey: "test",
 		Endpoints: config.Endpoints{DynamoDB: dynamoDB, SQS: sqsEndpoint},
 	}}, b.client)
@@ -57,7 +57,7 @@ func Open(t testing.TB, dynamoDB string, out http.RoundTripper) *Backend {
 		t.Fatal(err)
 	}
 	queues := sqstest.Connect(sqsEndpoint, b.client)
-	if err := sqstest.CreateQueues(t.Context(), queues, 6*handlerTime, storage.MaxReceives, "events", "retry"); err != nil {
+	if err := sqstest.CreateQueues(t.Context(), queues, 6*handlerTime, storage.MaxReceives, "events", "retry", "slow"); err != nil {
 		t.Fatal(err)
 	}
 	b.Store, b.Queue = &sparing{Store: open.Store}, open.Queue

@@ -15,7 +15,7 @@ import (
 
 // functionEnv is what a template gives to a function.
 var functionEnv = []string{
-	"REGISTRATIONS_TABLE=r", "DELIVERIES_TABLE=d", "EVENTS_QUEUE_URL=https://e", "RETRY_QUEUE_URL=https://q",
+	"REGISTRATIONS_TABLE=r", "DELIVERIES_TABLE=d", "EVENTS_QUEUE_URL=https://e", "RETRY_QUEUE_URL=https://q", "SLOW_QUEUE_URL=https://s",
 	"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
 }
 

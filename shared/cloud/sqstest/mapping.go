@@ -1,8 +1,10 @@
 package sqstest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,7 +26,7 @@ import (
 type Mapping struct {
 	SQS         *sqs.Client
 	QueueURL    string
-	Batch       int           // messages an invocation, at most and by default 10
+	Batch       int           // messages an invocation, at most; default 10. More are gathered ten at a time
 	Concurrency int           // invocations at once; default 1
 	Timeout     time.Duration // of one invocation; default 30 s
 	Function    func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)
@@ -48,27 +50,37 @@ func (m *Mapping) Run(ctx context.Context) {
 // Once waits for messages, calls the function with them and deletes those that
 // it finished. It returns how many messages there were.
 func (m *Mapping) Once(ctx context.Context, wait time.Duration) int {
-	batch := m.Batch
-	if batch == 0 {
-		batch = maxBatch
-	}
-	out, err := m.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl:                    aws.String(m.QueueURL),
-		MaxNumberOfMessages:         int32(batch),
-		WaitTimeSeconds:             int32(wait / time.Second),
-		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
-	})
-	if err != nil || len(out.Messages) == 0 {
+	ms := m.receive(ctx, wait)
+	if len(ms) == 0 {
 		return 0
 	}
-	again, err := m.invoke(context.WithoutCancel(ctx), out.Messages)
+	again, err := m.invoke(context.WithoutCancel(ctx), ms)
 	if err == nil {
-		err = m.delete(context.WithoutCancel(ctx), out.Messages, again)
+		err = m.delete(context.WithoutCancel(ctx), ms, again)
 	}
 	if err != nil && m.Failed != nil {
 		m.Failed(err)
 	}
-	return len(out.Messages)
+	return len(ms)
+}
+
+// receive gathers a batch: ten messages a request, until one brings fewer.
+func (m *Mapping) receive(ctx context.Context, wait time.Duration) (ms []types.Message) {
+	batch := cmp.Or(m.Batch, maxBatch)
+	for last := false; !last && len(ms) < batch; wait = 0 {
+		most := min(batch-len(ms), maxBatch)
+		out, err := m.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+			QueueUrl:                    aws.String(m.QueueURL),
+			MaxNumberOfMessages:         int32(most),
+			WaitTimeSeconds:             int32(wait / time.Second),
+			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+		})
+		if err != nil {
+			return ms
+		}
+		ms, last = append(ms, out.Messages...), len(out.Messages) < most
+	}
+	return ms
 }
 
 // invoke returns the ids of the messages that must come again.
@@ -119,17 +131,17 @@ func event(queueURL string, ms []types.Message) events.SQSEvent {
 }
 
 func (m *Mapping) delete(ctx context.Context, ms []types.Message, again map[string]bool) error {
-	in := &sqs.DeleteMessageBatchInput{QueueUrl: aws.String(m.QueueURL)}
+	var done []types.DeleteMessageBatchRequestEntry
 	for i, msg := range ms {
 		if !again[aws.ToString(msg.MessageId)] {
-			in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{
-				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: msg.ReceiptHandle,
-			})
+			done = append(done, types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: msg.ReceiptHandle})
 		}
 	}
-	if len(in.Entries) == 0 {
-		return nil
+	for entries := range slices.Chunk(done, maxBatch) {
+		_, err := m.SQS.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: aws.String(m.QueueURL), Entries: entries})
+		if err != nil {
+			return err
+		}
 	}
-	_, err := m.SQS.DeleteMessageBatch(ctx, in)
-	return err
+	return nil
 }

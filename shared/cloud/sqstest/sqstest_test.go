@@ -212,6 +212,32 @@ func TestMappingDeletesWhatTheFunctionFinished(t *testing.T) {
 	}
 }
 
+func TestBatchOfMoreThanTenIsGathered(t *testing.T) {
+	c := connect(t, time.Minute)
+	for range 5 {
+		var ten []types.SendMessageBatchRequestEntry
+		for range 10 {
+			ten = append(ten, types.SendMessageBatchRequestEntry{MessageBody: aws.String("a")})
+		}
+		send(t, c, ten...)
+	}
+	var batches []int
+	m := sqstest.Mapping{SQS: c, QueueURL: sqstest.URL(endpoint, "q"), Batch: 27,
+		Function: func(_ context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
+			batches = append(batches, len(e.Records))
+			return again(e.Records[len(e.Records)-1].MessageId), nil
+		}}
+	for range 3 {
+		m.Once(t.Context(), 0)
+	}
+	if diff := cmp.Diff([]int{27, 23}, batches); diff != "" {
+		t.Errorf("batches of 50 messages (-want +got):\n%s", diff)
+	}
+	if got, want := depth(t, c, "q"), "0 2 0"; got != want {
+		t.Errorf("visible, in flight, delayed: %s, want %s", got, want)
+	}
+}
+
 func TestFunctionThatTakesTooLongGetsItsBatchAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t, 180*time.Second)
