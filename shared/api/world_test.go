@@ -93,7 +93,7 @@ func newWorldOver(t testing.TB, s storage.Store, q storage.Queue) *world {
 func (w *world) work() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	for q, h := range map[storage.QueueName]storage.Handler{storage.EventsQueue: w.g.FanOut, storage.RetryQueue: w.g.Redeliver} {
+	for q, h := range w.g.Handlers() {
 		running.Go(func() { w.serve(ctx, q, h) })
 	}
 	w.t.Cleanup(func() { cancel(); running.Wait(); w.g.Egress.CloseIdle() })

@@ -69,7 +69,7 @@ func newBench(b testing.TB, worker bool) *bench {
 		b.Fatal(err)
 	}
 	if worker {
-		for q, h := range map[storage.QueueName]storage.Handler{storage.EventsQueue: x.g.FanOut, storage.RetryQueue: x.g.Redeliver} {
+		for q, h := range x.g.Handlers() {
 			running.Go(func() {
 				db.Serve(ctx, q, embedded.Consumer{Handler: h, Batch: 1, Concurrency: 256, Timeout: time.Minute})
 			})

@@ -53,6 +53,7 @@ var wantedBatches = map[string]wantedBatch{
 	"worker-poison-in-batch.json":        {[]int{1}, "instant_message sent", []string{"direct-sent.json", "", "smartbots-instant-message.json"}},
 	"worker-newer-format.json":           {[]int{0}, "", []string{""}},
 	"worker-retry-unknown-delivery.json": {nil, "", []string{""}},
+	"worker-slow-unknown-delivery.json":  {nil, "", []string{""}},
 	"worker-retry-poison.json":           {[]int{0}, "", []string{""}},
 }
 
@@ -200,8 +201,11 @@ func (w *world) gatewayOver(q storage.Queue) *gateway.Gateway {
 func (w *world) handle(e lambdaevents.SQSEvent) []int {
 	w.t.Helper()
 	h := w.g.FanOut
-	if strings.HasSuffix(e.Records[0].EventSourceARN, "-retry") {
+	switch arn := e.Records[0].EventSourceARN; {
+	case strings.HasSuffix(arn, "-retry"):
 		h = w.g.Redeliver
+	case strings.HasSuffix(arn, "-slow"):
+		h = w.g.RedeliverSlow
 	}
 	resp, err := cloud.SQS(h)(w.t.Context(), e)
 	if err != nil {

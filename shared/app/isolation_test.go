@@ -14,7 +14,6 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
-	"ringback/shared/storage"
 )
 
 // served is a world whose queues are served as the local runner does it: one
@@ -25,7 +24,7 @@ func served(t *testing.T, atOnce int) *world {
 	w.restart()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	for q, h := range map[storage.QueueName]storage.Handler{storage.EventsQueue: w.g.FanOut, storage.RetryQueue: w.g.Redeliver} {
+	for q, h := range w.g.Handlers() {
 		running.Go(func() {
 			w.db.Serve(ctx, q, embedded.Consumer{Handler: h, Batch: 1, Concurrency: 256, Timeout: time.Minute})
 		})

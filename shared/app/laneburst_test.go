@@ -46,7 +46,7 @@ func TestBurstOnOneLaneComesInOrderAndInTime(t *testing.T) {
 				// A head that was refused before blocked waits 30 min, and up to a fifth more.
 				w.within(blocked+37*time.Minute, "the first delivered", func() bool { return len(e.accepted()) > 0 })
 				w.within(time.Minute, "all delivered", func() bool { return len(e.accepted()) == events })
-				for _, q := range []storage.QueueName{storage.EventsQueue, storage.RetryQueue} {
+				for _, q := range []storage.QueueName{storage.EventsQueue, storage.RetryQueue, storage.SlowQueue} {
 					if d, err := w.g.Queue.Depth(t.Context(), q); err != nil || d.Dead > 0 {
 						t.Errorf("%d dead letters of %s, %v", d.Dead, q, err)
 					}

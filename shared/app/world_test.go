@@ -125,7 +125,7 @@ func (w *world) start() {
 	if w.paused {
 		return
 	}
-	for q, h := range map[storage.QueueName]storage.Handler{storage.EventsQueue: w.g.FanOut, storage.RetryQueue: w.g.Redeliver} {
+	for q, h := range w.g.Handlers() {
 		w.running.Go(func() { w.serve(ctx, q, h) })
 	}
 	w.running.Go(func() { w.schedule(ctx) })
@@ -219,7 +219,7 @@ func (w *world) redrive() {
 	if w.weak == 0 {
 		return
 	}
-	for _, q := range []storage.QueueName{storage.EventsQueue, storage.RetryQueue} {
+	for _, q := range []storage.QueueName{storage.EventsQueue, storage.RetryQueue, storage.SlowQueue} {
 		if err := w.g.Queue.Redrive(w.t.Context(), q); err != nil {
 			w.t.Logf("redrive of %s: %v", q, err) // it comes again
 		}

@@ -22,7 +22,6 @@ import (
 	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
-	"ringback/shared/storage"
 	"ringback/shared/transfer"
 )
 
@@ -89,7 +88,7 @@ func keyRing(t testing.TB) *keyring.Ring {
 func (w *world) work() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	for q, h := range map[storage.QueueName]storage.Handler{storage.EventsQueue: w.g.FanOut, storage.RetryQueue: w.g.Redeliver} {
+	for q, h := range w.g.Handlers() {
 		running.Go(func() { w.db.Serve(ctx, q, embedded.Consumer{Handler: h, Concurrency: 4}) })
 	}
 	running.Go(func() {

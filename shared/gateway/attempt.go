@@ -9,7 +9,6 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
-	"golang.org/x/sync/semaphore"
 
 	"ringback/shared/egress"
 	"ringback/shared/pace"
@@ -24,13 +23,12 @@ type attempter struct {
 	find    *finder
 	events  *events
 	circuit *circuits
-	pace    *pace.Pace
-	posts   *semaphore.Weighted
+	posts   *pace.Places
 	targets *lru.Cache[string, target]
 }
 
-func newAttempter(c *core, f *finder, es *events, cs *circuits, p *pace.Pace) *attempter {
-	at := &attempter{core: c, find: f, events: es, circuit: cs, pace: p, posts: semaphore.NewWeighted(int64(c.AtOnce))}
+func newAttempter(c *core, f *finder, es *events, cs *circuits) *attempter {
+	at := &attempter{core: c, find: f, events: es, circuit: cs, posts: pace.NewPlaces(c.AtOnce)}
 	at.targets, _ = lru.New[string, target](registrationsKnown)
 	return at
 }
@@ -42,8 +40,10 @@ type try struct {
 	r        *Registration
 	rev      string // of the source's version under which r was read
 	d        Delivery
-	first    bool // a first attempt, which a batch of events waits for
-	hops     int  // self-sends so far
+	asked    time.Time // when the attempt was asked for; zero: now
+	over     bool      // its tenant's share of the process is used up
+	slow     bool      // it comes from the slow queue
+	hops     int       // self-sends so far
 }
 
 // after makes t's delivery what it is after a, its first attempt, and reports
@@ -93,8 +93,12 @@ func (at *attempter) attempt(ctx context.Context, t *try, rec recorder) error {
 		return err
 	}
 	t.r = s.to
-	a := at.post(ctx, t)
-	s.leave(a)
+	a, cut := at.post(ctx, t)
+	s.leave(a, cut)
+	at.notePace(ctx, t.r, a, cut)
+	if cut {
+		return rec.notNow(ctx, t, start{at: at.Clock(), slow: true, paced: t.d.Paced})
+	}
 	return at.finish(ctx, t, rec, a, s.probe)
 }
 
@@ -170,12 +174,13 @@ func (at *attempter) subject(ctx context.Context, d Delivery) (*provider.Event, 
 
 // A start is the right to make an attempt now, or when there may be one.
 type start struct {
-	leave func(Attempt) // must be called with the attempt; nil: not now
-	to    *Registration // the registration as it is now
-	probe bool          // of an open circuit
-	at    time.Time     // when else
-	paced bool          // at is the place that the rate gave
-	open  bool          // the circuit is why
+	leave func(a Attempt, cut bool) // must be called with the attempt; nil: not now
+	to    *Registration             // the registration as it is now
+	probe bool                      // of an open circuit
+	at    time.Time                 // when else
+	paced bool                      // at is the place that the rate gave
+	open  bool                      // the circuit is why
+	slow  bool                      // at the time of at, from the slow queue
 }
 
 // mayStart asks circuit, rate, concurrency and the time left for the right to
@@ -183,7 +188,10 @@ type start struct {
 // the right came late it is asked again whether the registration may have the
 // event: what was known before would be too old.
 func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
-	asked, probe := time.Now(), false
+	asked, probe := t.asked, false
+	if asked.IsZero() {
+		asked = time.Now()
+	}
 	if !t.d.Manual {
 		h, ok, err := at.circuit.admit(ctx, t.r.ID)
 		if err != nil {
@@ -193,29 +201,44 @@ func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
 			return start{open: true, at: h.ClosedFor(at.Clock(), t.r.Schedule.WaitAfter(t.d.Made), at.Random())}, nil
 		}
 	}
+	toSlow := start{slow: true, at: at.Clock(), paced: t.d.Paced}
+	fast := !t.over
+	if fast && !t.slow {
+		var err error
+		if fast, err = at.fast(ctx, t.r.ID, t.r.Tenant, t.r.Endpoint.Shown); err != nil {
+			return start{}, err
+		}
+	}
+	if !fast {
+		return toSlow, nil
+	}
 	of, err := at.find.tenant(ctx, t.rev, t.r.Tenant)
 	if err != nil {
 		return start{}, err
 	}
 	leave, w := at.pace.Enter(ctx, pace.Turn{
-		Registration: t.r.ID, Allowance: t.r.allowance(of.Limits, at.AtOnce), First: t.first, Paced: t.d.Paced || t.d.Manual,
+		Registration: t.r.ID, Allowance: t.r.allowance(of.Limits, at.AtOnce), Slow: t.slow, Paced: t.d.Paced || t.d.Manual,
 	})
 	switch {
+	case w.Slow:
+		return toSlow, nil
 	case leave == nil && !w.At.IsZero():
 		return start{at: w.At, paced: true}, nil
 	case leave == nil:
 		return start{at: at.Clock().Add(at.crowdedWait(t.hops, w.Turn)), paced: t.d.Paced}, nil
 	}
-	if at.posts.Acquire(ctx, 1) != nil {
+	if !t.slow && !at.posts.Await(ctx, t.r.Tenant, pace.Patience) { // the slow queue keeps its own shares
 		leave(pace.Outcome{})
-		return start{at: at.Clock()}, nil
+		return toSlow, nil
 	}
-	end := func(a Attempt) {
-		at.posts.Release(1)
-		leave(a.outcome())
+	end := func(a Attempt, cut bool) {
+		if !t.slow {
+			at.posts.Leave(t.r.Tenant)
+		}
+		leave(a.outcome(cut))
 	}
 	if timeLeft(ctx) < t.r.limit()+answerMargin {
-		end(Attempt{})
+		end(Attempt{}, false)
 		return start{at: at.Clock()}, nil
 	}
 	if time.Since(asked) < versionFresh {
@@ -223,10 +246,20 @@ func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
 	}
 	r, verdict, err := at.judge(ctx, t.e, t.r)
 	if err != nil || verdict != Pending {
-		end(Attempt{})
+		end(Attempt{}, false)
 		return start{at: at.Clock()}, err // whoever attempts it then finds out why not
 	}
 	return start{leave: end, to: r, probe: probe}, nil
+}
+
+// notePace has all processes know how fast r's endpoint is.
+func (at *attempter) notePace(ctx context.Context, r *Registration, a Attempt, cut bool) {
+	if at.books == nil {
+		return
+	}
+	if err := at.books.Heed(ctx, r.Tenant, r.ID, r.Endpoint.Shown, a.outcome(cut), at.pace.Look(r.ID)); err != nil {
+		at.Log.Warn("pace", "registration", r.ID, "outcome", "not written", "why", err.Error())
+	}
 }
 
 // crowded is about how long a delivery waits if its registration has all the
@@ -253,16 +286,23 @@ func (at *attempter) judge(ctx context.Context, e *provider.Event, r *Registrati
 	return now, verdict, err
 }
 
-// post makes one POST of t's event to its registration's endpoint.
-func (at *attempter) post(ctx context.Context, t *try) Attempt {
-	a := Attempt{At: at.Clock(), Manual: t.d.Manual, Claim: t.d.Claim}
+// post makes one POST of t's event to its registration's endpoint, and reports
+// whether it was cut off, so that it is no attempt.
+func (at *attempter) post(ctx context.Context, t *try) (a Attempt, cut bool) {
+	a = Attempt{At: at.Clock(), Manual: t.d.Manual, Claim: t.d.Claim}
 	req, err := at.request(t, a.At)
 	if err != nil {
 		a.Class, a.Error = egress.Internal, "the delivery could not be written"
 		at.Log.Error("attempt", "delivery", t.d.ID, "outcome", "internal", "why", err.Error())
-		return a
+		return a, false
+	}
+	if bound := at.FirstAttempt; bound > 0 && bound < req.Timeout && !t.slow {
+		req.Timeout, cut = bound, true
 	}
 	resp := at.Egress.Post(ctx, req)
+	if cut && resp.Class == egress.Timeout {
+		return Attempt{}, true
+	}
 	a.Took, a.StatusCode, a.Class, a.Error, a.Answer = resp.Took, resp.StatusCode, resp.Class, resp.Error, resp.Body
 	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
 		a.RetryAfter = schedule.RetryAfter(resp.Header, a.At)
@@ -272,7 +312,7 @@ func (at *attempter) post(ctx context.Context, t *try) Attempt {
 		metric = Accepted
 	}
 	at.count(metric, 1)
-	return a
+	return a, false
 }
 
 // logAttempt writes the line of a, after which the delivery is t.d: at INFO if it

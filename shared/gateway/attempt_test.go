@@ -29,15 +29,23 @@ func TestRightToStartIsAskedForAndGivenBack(t *testing.T) {
 		// waiting has another attempt keep the only place for so long, and then.
 		waiting := func(d time.Duration, then func(*yard, *Registration)) func(*yard, *Registration, *try) {
 			return func(y *yard, r *Registration, _ *try) {
-				y.attempter.posts.TryAcquire(1)
+				y.attempter.posts.Take("another")
 				go func() {
 					time.Sleep(d)
 					then(y, r)
-					y.attempter.posts.Release(1)
+					y.attempter.posts.Leave("another")
 				}()
 			}
 		}
 		disable := func(y *yard, r *Registration) { now := *r; now.State = Disabled; y.alter(&now) }
+		// waited has the attempt wait so long that what was known is too old, and then.
+		waited := func(then func(*yard, *Registration)) func(*yard, *Registration, *try) {
+			return func(y *yard, r *Registration, tr *try) {
+				tr.asked = time.Now()
+				time.Sleep(versionFresh)
+				then(y, r)
+			}
+		}
 		for _, tt := range []struct {
 			name    string
 			prepare func(*yard, *Registration, *try)
@@ -71,24 +79,24 @@ func TestRightToStartIsAskedForAndGivenBack(t *testing.T) {
 				r.Rate, tr.d.Manual = 0.1, true
 				y.takes(r)
 			}, starts: true},
-			{name: "a slow endpoint, a first attempt", prepare: func(y *yard, r *Registration, tr *try) { y.slow(r); tr.first = true },
-				want: start{at: time.Time{}.Add(2 * time.Second)}},
-			{name: "a slow endpoint, a first attempt with a place", prepare: func(y *yard, r *Registration, tr *try) {
-				y.slow(r)
-				tr.first, tr.d.Paced, tr.hops = true, true, 2
-			}, want: start{at: time.Time{}.Add(20 * time.Second), paced: true}},
-			{name: "a slow endpoint, a later attempt", prepare: func(y *yard, r *Registration, _ *try) { y.slow(r) }, starts: true},
-			{name: "a process that is full until the end", prepare: waiting(time.Minute, func(*yard, *Registration) {}), within: 20 * time.Second,
-				want: start{at: time.Time{}.Add(20 * time.Second)}, held: time.Minute},
+			{name: "a slow endpoint", prepare: func(y *yard, r *Registration, _ *try) { y.slow(r) }, want: start{slow: true}},
+			{name: "a slow endpoint, with a place", prepare: func(y *yard, r *Registration, tr *try) { y.slow(r); tr.d.Paced = true }, want: start{slow: true, paced: true}},
+			{name: "a slow endpoint, from the slow queue", prepare: func(y *yard, r *Registration, tr *try) { y.slow(r); tr.slow = true }, starts: true},
+			{name: "a tenant without room", prepare: func(_ *yard, _ *Registration, tr *try) { tr.over = true }, want: start{slow: true}},
+			{name: "a process that is full for longer than anybody waits", prepare: waiting(time.Minute, func(*yard, *Registration) {}),
+				want: start{slow: true}, held: time.Minute},
+			{name: "a full process, from the slow queue", prepare: func(y *yard, r *Registration, tr *try) {
+				waiting(time.Minute, func(*yard, *Registration) {})(y, r, tr)
+				tr.slow = true
+			}, starts: true, held: time.Minute},
 			{name: "a process that was full for a moment", prepare: waiting(versionFresh-1, disable), starts: true},
-			{name: "a registration that changed meanwhile", prepare: waiting(versionFresh, func(y *yard, r *Registration) { now := *r; now.Description = "new"; y.alter(&now) }), starts: true, anew: true},
-			{name: "one that was disabled", prepare: waiting(versionFresh, disable), want: start{at: time.Time{}.Add(versionFresh)}},
-			{name: "one that was deleted", prepare: waiting(versionFresh, func(y *yard, r *Registration) {
+			{name: "a registration that changed meanwhile", prepare: waited(func(y *yard, r *Registration) { now := *r; now.Description = "new"; y.alter(&now) }), starts: true, anew: true},
+			{name: "one that was disabled", prepare: waited(disable)},
+			{name: "one that was deleted", prepare: waited(func(y *yard, r *Registration) {
 				_ = y.Store.Delete(y.Context(), RegistrationKey(r.ID), storage.AnyRev)
 				_ = y.Publish(y.Context(), y.source)
-			}), want: start{at: time.Time{}.Add(versionFresh)}},
-			{name: "one that cannot be read", prepare: waiting(versionFresh, func(y *yard, _ *Registration) { _ = y.Publish(y.Context(), y.source); y.unreadable("R") }),
-				err: errOutage, want: start{at: time.Time{}.Add(versionFresh)}},
+			})},
+			{name: "one that cannot be read", prepare: waited(func(y *yard, _ *Registration) { _ = y.Publish(y.Context(), y.source); y.unreadable("R") }), err: errOutage},
 		} {
 			r := y.register("tenant.example", every(time.Minute, time.Hour))
 			r, rev, err := y.finder.registration(t.Context(), y.source, r.ID)
@@ -112,25 +120,25 @@ func TestRightToStartIsAskedForAndGivenBack(t *testing.T) {
 			if !want.IsZero() || !tt.starts && tt.err == nil {
 				want = begun.Add(tt.want.at.Sub(time.Time{}))
 			}
-			if !errors.Is(err, tt.err) || tt.err == nil && err != nil || tt.starts != (got.leave != nil) || !got.at.Equal(want) ||
-				got.open != tt.want.open || got.probe != tt.want.probe || got.paced != tt.want.paced {
+			if !errors.Is(err, tt.err) || tt.err == nil && err != nil || tt.starts != (got.leave != nil) || tt.err == nil && !got.at.Equal(want) ||
+				got.slow != tt.want.slow || got.open != tt.want.open || got.probe != tt.want.probe || got.paced != tt.want.paced {
 				t.Errorf("%s: %+v, %v; want it to start %v, else at %v: %+v, %v", tt.name, got, err, tt.starts, want, tt.want, tt.err)
 			}
 			if tt.starts && (got.to == r) == tt.anew {
 				t.Errorf("%s: it goes to %+v; want the registration as it is now: %v", tt.name, got.to, tt.anew)
 			}
-			if tt.starts && (y.attempter.posts.TryAcquire(1) || y.enters(r)) {
+			if tt.starts && (!tr.slow && y.attempter.posts.Take("another") || y.enters(r)) {
 				t.Errorf("%s: another has its place", tt.name)
 			}
 			if got.leave != nil {
-				got.leave(Attempt{})
+				got.leave(Attempt{}, false)
 			}
 			time.Sleep(tt.held)
 			synctest.Wait()
-			if !y.enters(r) || !y.attempter.posts.TryAcquire(1) {
+			if !y.enters(r) || !y.attempter.posts.Take("another") {
 				t.Errorf("%s: its place is not given back", tt.name)
 			}
-			y.attempter.posts.Release(1)
+			y.attempter.posts.Leave("another")
 		}
 	})
 }
@@ -292,7 +300,7 @@ func TestAttemptIsOneLineOfTheLog(t *testing.T) {
 func (y *yard) enters(r *Registration) bool {
 	ctx, cancel := context.WithCancel(y.Context())
 	cancel() // it does not wait
-	leave, _ := y.attempter.pace.Enter(ctx, pace.Turn{Registration: r.ID, Allowance: pace.Allowance{AtOnce: 1}})
+	leave, _ := y.attempter.pace.Enter(ctx, pace.Turn{Registration: r.ID, Allowance: pace.Allowance{AtOnce: 1}, Slow: true})
 	if leave != nil {
 		leave(pace.Outcome{})
 	}
@@ -307,10 +315,8 @@ func (y *yard) takes(r *Registration) {
 
 // slow has so many attempts for r time out that no first one is made.
 func (y *yard) slow(r *Registration) {
-	for range 2 {
-		leave, _ := y.attempter.pace.Enter(y.Context(), pace.Turn{Registration: r.ID, Allowance: pace.Allowance{AtOnce: 1}})
-		leave(pace.Outcome{Made: true, TimedOut: true})
-	}
+	leave, _ := y.attempter.pace.Enter(y.Context(), pace.Turn{Registration: r.ID, Allowance: pace.Allowance{AtOnce: 1}})
+	leave(pace.Outcome{Cut: true})
 }
 
 // unreadable has reads of rows with an SK fail.

@@ -27,12 +27,11 @@ type circuits struct {
 	find       *finder
 	deliveries *deliveries
 	teller     *teller
-	pace       *pace.Pace
 	healths    *lru.Cache[string, knownHealth]
 }
 
-func newCircuits(c *core, f *finder, ds *deliveries, t *teller, p *pace.Pace) *circuits {
-	cs := &circuits{core: c, find: f, deliveries: ds, teller: t, pace: p}
+func newCircuits(c *core, f *finder, ds *deliveries, t *teller) *circuits {
+	cs := &circuits{core: c, find: f, deliveries: ds, teller: t}
 	cs.healths, _ = lru.New[string, knownHealth](pace.Known)
 	return cs
 }

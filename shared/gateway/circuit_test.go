@@ -53,19 +53,19 @@ func TestTripsAreCountedByFailuresAndTimeouts(t *testing.T) {
 			switch c := rapid.SampledFrom([]egress.Class{egress.OK, egress.Timeout, egress.Status5xx, egress.DNS, egress.Internal, none}).Draw(t, "outcome"); c {
 			case egress.OK:
 				failures, timeouts = 0, 0
-				leave(attempt(c).outcome())
+				leave(attempt(c).outcome(false))
 			case egress.Timeout:
 				failures++
 				timeouts++
-				leave(attempt(c).outcome())
+				leave(attempt(c).outcome(false))
 			case egress.Internal:
-				leave(attempt(c).outcome()) // ours, not the endpoint's
+				leave(attempt(c).outcome(false)) // ours, not the endpoint's
 			case none:
 				leave(pace.Outcome{})
 			default:
 				failures++
 				timeouts = 0
-				leave(attempt(c).outcome())
+				leave(attempt(c).outcome(false))
 			}
 			if m := p.Look(id); m.Failures != failures || m.Timeouts != timeouts {
 				t.Fatalf("counted %d failures and %d timeouts in a row, want %d and %d", m.Failures, m.Timeouts, failures, timeouts)

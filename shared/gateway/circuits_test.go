@@ -116,7 +116,7 @@ func TestHealthIsAskedForSeldom(t *testing.T) {
 			time.Sleep(step.after)
 			if step.accepted {
 				leave, _ := w.attempter.pace.Enter(t.Context(), pace.Turn{Registration: "reg_1", Allowance: pace.Allowance{AtOnce: 1}})
-				leave(Attempt{At: time.Now(), Class: egress.OK}.outcome())
+				leave(Attempt{At: time.Now(), Class: egress.OK}.outcome(false))
 			}
 			if h, err := w.circuits.health(t.Context(), "reg_1"); err != nil || h != (circuit.Health{}) {
 				t.Errorf("%s: %+v, %v; want nothing said against it", step.name, h, err)
@@ -162,7 +162,7 @@ func TestCircuitOpensAtItsThresholds(t *testing.T) {
 			for _, c := range tt.outcomes {
 				leave, _ := w.attempter.pace.Enter(t.Context(), pace.Turn{Registration: r.ID, Allowance: pace.Allowance{AtOnce: 1}})
 				a := Attempt{At: time.Now(), Class: c}
-				leave(a.outcome())
+				leave(a.outcome(false))
 				w.circuits.heed(t.Context(), e, &r, a, &Delivery{Status: Pending}, false)
 				time.Sleep(tt.pause)
 			}
@@ -380,7 +380,7 @@ func TestTimeoutSoonAfterAnAcceptanceOpensNothing(t *testing.T) {
 			w := newWorld(t)
 			r, e := w.register(), anEvent(w)
 			leave, _ := w.attempter.pace.Enter(t.Context(), pace.Turn{Registration: r.ID, Allowance: pace.Allowance{AtOnce: 1}})
-			leave(Attempt{At: time.Now(), Class: egress.OK}.outcome())
+			leave(Attempt{At: time.Now(), Class: egress.OK}.outcome(false))
 			w.put(HealthKey(r.ID), circuit.Health{BadSince: w.Clock(), BadLast: w.Clock()})
 			time.Sleep(after)
 			w.circuits.heed(t.Context(), e, &r, Attempt{At: time.Now(), Class: egress.Timeout}, &Delivery{Status: Pending}, false)

@@ -101,14 +101,14 @@ func TestDeliveryThatWaitsForItsTurnIsNotCountedAsLost(t *testing.T) {
 		h.Hops = 1
 		for turn := range 15 {
 			lost := d.Lost
-			if y.receive(y.Redeliver, y.message(h), 1) {
+			if y.receive(y.RedeliverSlow, y.message(h), 1) {
 				t.Fatalf("turn %d: the message comes again: %s", turn, y.said.String())
 			}
 			d = y.delivery(r, d.Event)
 			if d.Status != Pending || d.Lost > lost || d.Crashes != 0 || d.Made != 1 {
 				t.Fatalf("after turn %d: %s (%s), lost %d, crashes %d, made %d; want it pending, lost %d at most, 0, 1", turn+1, d.Status, d.Why, d.Lost, d.Crashes, d.Made, lost)
 			}
-			hs := y.headers(storage.RetryQueue)
+			hs := y.headers(storage.SlowQueue)
 			if len(hs) == 0 { // it waits for the tick
 				time.Sleep(time.Until(d.due))
 				hs = y.tick()

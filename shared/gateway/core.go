@@ -13,6 +13,7 @@ import (
 
 	"ringback/shared/egress"
 	"ringback/shared/keyring"
+	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -32,9 +33,14 @@ type Config struct {
 	PublicURL  string // of this gateway, without a final slash; callback URLs begin with it
 	Kept       Kept   // how long rows last
 	FairQueues bool   // messages carry their source as message group; SQS bills them higher
-	AtOnce     int    // POSTs at once in this process; default 256
+	AtOnce     int    // POSTs at once in this process, beside those that the slow queue asks for; default 256
 	Alone      bool   // no other process uses the Store: leases of former ones are void
-	Brake      int    // messages waiting in the retry queue above which Retry hands out nothing; default 10,000
+	Brake      int    // messages waiting in the retry or the slow queue above which Retry hands out nothing to it; default 10,000
+
+	// FirstAttempt bounds attempts outside the slow queue, where a batch of messages
+	// ends with its slowest attempt: one that takes longer is cut off, and made
+	// again from the slow queue. Zero: they take as long as they may.
+	FirstAttempt time.Duration
 
 	// Now is the clock; default time.Now. Tests set it to skew one worker.
 	Now func() time.Time
@@ -63,6 +69,8 @@ func (c Config) withDefaults() Config {
 type core struct {
 	Config
 	run    string // names this process in leases
+	pace   *pace.Pace
+	books  *pace.Books // nil: no batch ends with its slowest attempt
 	unsent unsent
 	watch  watch
 }

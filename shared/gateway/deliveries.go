@@ -147,9 +147,10 @@ func AttemptID(delivery string, a Attempt) string {
 	return IDFrom("att", a.At, fmt.Sprintf("%s %d %d", delivery, a.Claim, a.At.UnixNano()))
 }
 
-// sendRetry sends the message for d's next attempt, whose claim is the caller's.
-func (ds *deliveries) sendRetry(ctx context.Context, d *Delivery, hops int) {
-	ds.sendSelf(ctx, d.header(), hops, d.Start.Sub(ds.Clock()))
+// sendRetry sends the message for d's next attempt, whose claim is the caller's:
+// to the slow queue if slow says so, or if d's endpoint is.
+func (ds *deliveries) sendRetry(ctx context.Context, d *Delivery, hops int, slow bool) {
+	ds.sendSelf(ctx, ds.pathTo(ctx, slow, d.Registration, d.Tenant), d.header(), hops, d.Start.Sub(ds.Clock()))
 }
 
 // header returns the header of the message for d's current claim.
@@ -198,7 +199,7 @@ func (ds *deliveries) recordOver(ctx context.Context, d Delivery, a Attempt, s s
 
 // handOutAgain gives a delivery that could not be attempted now to a later
 // message, or to the tick if messages were sent often enough in a row.
-func (ds *deliveries) handOutAgain(ctx context.Context, d Delivery, start time.Time, hops int) error {
+func (ds *deliveries) handOutAgain(ctx context.Context, d Delivery, start time.Time, hops int, slow bool) error {
 	if hops >= maxHops || start.Sub(ds.Clock()) > maxSelfSend {
 		return ds.save(ctx, d.postpone(start), d.rev)
 	}
@@ -210,6 +211,6 @@ func (ds *deliveries) handOutAgain(ctx context.Context, d Delivery, start time.T
 	case err != nil:
 		return err
 	}
-	ds.sendRetry(ctx, &after, hops+1)
+	ds.sendRetry(ctx, &after, hops+1, slow)
 	return nil
 }

@@ -255,7 +255,7 @@ func TestPaceIsToldHowAttemptsEnd(t *testing.T) {
 		{Attempt{At: noon, Class: egress.Timeout, Took: 3}, pace.Outcome{Made: true, TimedOut: true, Took: 3}},
 		{Attempt{At: noon, Class: egress.Status5xx, Took: 4}, pace.Outcome{Made: true, Took: 4}},
 	} {
-		if got := tt.a.outcome(); got != tt.want {
+		if got := tt.a.outcome(false); got != tt.want {
 			t.Errorf("outcome of %+v = %+v, want %+v", tt.a, got, tt.want)
 		}
 	}

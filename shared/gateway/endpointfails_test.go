@@ -91,38 +91,6 @@ func TestAttemptThatIsNotStoredMakesTheEventComeAgain(t *testing.T) {
 	})
 }
 
-// TestEventsOfRegistrationsThatAreGoneTakeNoRoom deletes registrations while
-// their event waits for room in the process.
-func TestEventsOfRegistrationsThatAreGoneTakeNoRoom(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		leave := FillRoom(w.Gateway)
-		var gone []Registration
-		for range 3 {
-			gone = append(gone, w.register())
-		}
-		stays := w.register()
-		w.arrive(provider.Item{})
-		go func() {
-			time.Sleep(5 * time.Second)
-			for _, r := range gone {
-				if err := w.Store.Delete(t.Context(), RegistrationKey(r.ID), storage.AnyRev); err != nil {
-					t.Error(err)
-				}
-			}
-			w.publish()
-			leave()
-		}()
-		w.fanOut()
-		if _, n := w.endpoints.last(); n != 1 {
-			t.Errorf("%d POSTs, want one for the registration %s that stayed", n, stays.ID)
-		}
-		if !w.fanOuts.room.TryAcquire(roomFor) {
-			t.Error("when all attempts have ended there is less room than at first")
-		}
-	})
-}
-
 // TestOldGoneDisablesNothingThatWasChanged has an endpoint answer 410 to a
 // delivery during which its registration is changed, to another endpoint perhaps.
 func TestOldGoneDisablesNothingThatWasChanged(t *testing.T) {

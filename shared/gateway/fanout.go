@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sync/semaphore"
 
+	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -31,7 +31,7 @@ type fanOuts struct {
 	attempts   *attempter
 	lanes      *lanes
 	teller     *teller
-	room       *semaphore.Weighted // of deliverAll
+	room       *pace.Places // of deliverAll
 }
 
 // FanOut is the Handler of the events queue. It begins each event, attempts a
@@ -217,48 +217,54 @@ func (fs *fanOuts) wanted(ctx context.Context, a arrival) ([]*Registration, bool
 	return rs, next != nil || len(rs) > maxListed, err
 }
 
-// roomFor is how many first attempts a process may have in memory, waiting for
-// their turn or under way: 256 events for a hundred registrations each would
-// take half a gigabyte. It is more than any list that deliverAll gets.
-const roomFor = 384
+const (
+	// roomFor is how many first attempts a process may have in memory, waiting for
+	// their turn or under way: 256 events for a hundred registrations each would
+	// take half a gigabyte.
+	roomFor = 384
+	// overAtOnce of those that find no room are put off at once.
+	overAtOnce = 16
+)
 
-// deliverAll attempts e for each of rs at once, as far as the process's limit
-// allows, and records each outcome. It begins when there is room for all; each
-// leaves its own as it ends, so that one that hangs holds up no other. Where room
-// came late, registrations are read again.
+// deliverAll attempts e for each of rs at once, as far as there is room for its
+// tenant, and records each outcome. The others wait a moment for the room that
+// those of their tenant leave, and go to the slow queue: nobody waits for what
+// another tenant's endpoint takes.
 func (fs *fanOuts) deliverAll(ctx context.Context, f *fanOut, rs []*Registration) error {
 	f.standard = sync.OnceValues(func() ([]byte, error) { return standardBody(fs.Providers[f.Provider], f.Event) })
-	asked, room := time.Now(), int64(len(rs))
-	if err := fs.room.Acquire(ctx, room); err != nil {
-		return fmt.Errorf("deliver %s: %w", f.ID, err)
+	asked, errs := time.Now(), make([]error, len(rs))
+	deliver := func(i int, over bool) {
+		if !over {
+			defer fs.room.Leave(rs[i].Tenant)
+		}
+		errs[i] = guarded(func() error { return f.deliver(ctx, rs[i], asked, over) })
 	}
-	if time.Since(asked) >= versionFresh {
-		var err error
-		rs, err = fs.again(ctx, f.Source, rs)
-		fs.room.Release(room - int64(len(rs))) // of those that are gone
-		if err != nil {
-			return err
+	var first, full []int
+	for i, r := range rs {
+		if fs.room.Take(r.Tenant) {
+			first = append(first, i)
+		} else {
+			full = append(full, i)
 		}
 	}
-	errs := make([]error, len(rs))
-	atOnce(len(rs), func(i int) {
-		defer fs.room.Release(1)
-		errs[i] = guarded(func() error { return f.deliver(ctx, rs[i]) })
+	atOnce(len(first)+min(len(full), 1), func(i int) {
+		if i < len(first) {
+			deliver(first[i], false)
+			return
+		}
+		var late, over errgroup.Group
+		over.SetLimit(overAtOnce)
+		for _, i := range full {
+			group, room := &late, fs.room.Await(ctx, rs[i].Tenant, pace.Patience-time.Since(asked))
+			if !room {
+				group = &over
+			}
+			group.Go(func() error { deliver(i, !room); return nil })
+		}
+		late.Wait()
+		over.Wait()
 	})
 	return errors.Join(errs...)
-}
-
-// again returns those of rs that still exist, as they are now; none with an error.
-func (fs *fanOuts) again(ctx context.Context, source string, rs []*Registration) ([]*Registration, error) {
-	v, err := fs.find.VersionOf(ctx, source)
-	if err != nil {
-		return nil, err
-	}
-	ids := make([]string, len(rs))
-	for i, r := range rs {
-		ids[i] = r.ID
-	}
-	return fs.find.registrationsOf(ctx, v.Rev, ids)
 }
 
 // deliverMissing goes on with a fan-out that a run before left: those of ids

@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -228,70 +230,55 @@ func TestRunThatGoesOnReadsWhatIsThere(t *testing.T) {
 		{"registrations", func(_ string, k storage.Key) bool { return k.SK == "R" }, errOutage, 0},
 		{"nothing", func(string, storage.Key) bool { return false }, nil, 1},
 	} {
-		begin := func() {
-			w.store.fail(nil)
-			w.publish()
-			w.store.fail(func(call string, k storage.Key) error {
-				if call == "get" && tt.fails(call, k) {
-					return errOutage
-				}
-				return nil
-			})
-		}
-		begin()
-		_, err := w.fanOuts.again(t.Context(), w.source, []*Registration{&first, &second})
-		if tt.name != "deliveries" && (!errors.Is(err, tt.err) || tt.err == nil && err != nil) {
-			t.Errorf("again, without %s: %v, want %v", tt.name, err, tt.err)
-		}
-		begin()
+		w.store.fail(nil)
+		w.publish()
+		w.store.fail(func(call string, k storage.Key) error {
+			if call == "get" && tt.fails(call, k) {
+				return errOutage
+			}
+			return nil
+		})
 		f := &fanOut{Event: e, fs: w.fanOuts}
-		err = w.deliverMissing(t.Context(), f, []string{first.ID, second.ID, "reg_gone"})
+		err := w.deliverMissing(t.Context(), f, []string{first.ID, second.ID, "reg_gone"})
 		if _, n := w.endpoints.last(); !errors.Is(err, tt.err) || tt.err == nil && err != nil || n != tt.posts {
 			t.Errorf("without %s: %v after %d POSTs, want %v after %d", tt.name, err, n, tt.err, tt.posts)
 		}
 	}
-	w.store.fail(nil)
-	rs, err := w.fanOuts.again(t.Context(), w.source, []*Registration{&second, {ID: "reg_gone"}, &first})
-	if err != nil || len(rs) != 2 {
-		t.Errorf("again = %v, %v; want the two that exist", rs, err)
-	}
 }
 
-// TestRoomIsLeftByAllThatHadIt delivers while there is room, and while there is
-// none until the end.
+// TestRoomIsLeftByAllThatHadIt delivers while others leave room in time, and
+// while they do not: then both go to the slow queue.
 func TestRoomIsLeftByAllThatHadIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := &tampered{}
-		y := newYard(t, FullHistory, func(c *Config) { w.Store, c.Store = c.Store, w })
-		rs := []*Registration{y.register("a.example"), y.register("b.example")}
-		a := y.arrival()
-		f := &fanOut{Event: &a.Event, fs: y.fanOuts}
-		deliver := func(waits time.Duration) error {
-			y.room.TryAcquire(roomFor)
-			go func() { time.Sleep(waits); y.room.Release(roomFor) }()
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			err := y.deliverAll(ctx, f, rs)
-			time.Sleep(2 * time.Minute)
-			synctest.Wait()
-			if !y.room.TryAcquire(roomFor) {
-				t.Errorf("after %v, %v: the room is not left", waits, err)
+	for waits, posts := range map[time.Duration]int{pace.Patience / 2: 2, 2 * pace.Patience: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			y := newYard(t, FullHistory)
+			y.register("a.example")
+			y.register("b.example")
+			var others []string
+			for n := range roomFor { // as many tenants as there is room for
+				others = append(others, strconv.Itoa(n))
+				y.room.Take(others[n])
 			}
-			y.room.Release(roomFor)
-			return err
-		}
-		if err := deliver(2 * time.Minute); !errors.Is(err, context.DeadlineExceeded) || y.made() != 0 {
-			t.Errorf("without room: %v, %d POSTs; want the deadline's error", err, y.made())
-		}
-		w.failOn("get", "S#")
-		if err := deliver(versionFresh); !errors.Is(err, errOutage) || y.made() != 0 {
-			t.Errorf("with late room, and nothing is known: %v, %d POSTs; want %v, none", err, y.made(), errOutage)
-		}
-		w.fail(nil)
-		if err := deliver(versionFresh); err != nil || y.made() == 0 {
-			t.Errorf("with late room: %v, %d POSTs", err, y.made())
-		}
-	})
+			go func() {
+				time.Sleep(waits)
+				for _, o := range others {
+					y.room.Leave(o)
+				}
+			}()
+			if again := y.fanOut(1, y.arrival()); again || y.made() != posts {
+				t.Errorf("room after %v: comes again %v, %d POSTs; want %d", waits, again, y.made(), posts)
+			}
+			if n := len(y.out.take(storage.SlowQueue)); n != 2-posts {
+				t.Errorf("room after %v: %d messages in the slow queue, want %d", waits, n, 2-posts)
+			}
+			time.Sleep(2 * waits)
+			for n := range roomFor {
+				if !y.room.Take(strconv.Itoa(n)) {
+					t.Fatalf("room after %v: when all have left there is room for %d, want %d", waits, n, roomFor)
+				}
+			}
+		})
+	}
 }
 
 // TestChunkIsStoredOnceOrAnError lists a chunk while calls of the Store fail, or
@@ -538,7 +525,7 @@ func TestFirstAttemptNeedsItsSourcesVersion(t *testing.T) {
 	r, e := w.register(), anEvent(w)
 	f := &fanOut{Event: e, fs: w.fanOuts}
 	w.store.failOn("get", "S#")
-	if err := f.deliver(t.Context(), &r); !errors.Is(err, errOutage) {
+	if err := f.deliver(t.Context(), &r, time.Now(), false); !errors.Is(err, errOutage) {
 		t.Errorf("deliver without the version: %v, want %v", err, errOutage)
 	}
 	if _, n := w.endpoints.last(); n != 0 {

@@ -31,13 +31,14 @@ type fanOut struct {
 }
 
 // deliver makes the first attempt of f's event for r, or records why there is
-// none now, and what follows from it.
-func (f *fanOut) deliver(ctx context.Context, r *Registration) error {
+// none now, and what follows from it. It was asked for at asked; over says that
+// r's tenant has no more room in the process.
+func (f *fanOut) deliver(ctx context.Context, r *Registration, asked time.Time, over bool) error {
 	v, err := f.fs.find.VersionOf(ctx, f.Source)
 	if err != nil {
 		return err
 	}
-	t := try{e: f.Event, standard: f.standard, r: r, rev: v.Rev, d: newDelivery(f.Event, r, f.fs.Clock()), first: true}
+	t := try{e: f.Event, standard: f.standard, r: r, rev: v.Rev, d: newDelivery(f.Event, r, f.fs.Clock()), asked: asked, over: over}
 	t.d.Lane, t.d.kept = r.Ordered, slices.Contains(f.open, r.ID)
 	return f.fs.attempts.attempt(ctx, &t, f)
 }
@@ -51,7 +52,7 @@ func (f *fanOut) notWanted(ctx context.Context, t *try, verdict Status, why stri
 		return nil
 	}
 	t.d = t.d.hold(why, f.fs.Clock())
-	return f.record(ctx, &t.d, nil, false)
+	return f.record(ctx, &t.d, nil, false, false)
 }
 
 // turn puts the delivery of an ordered registration into its lane.
@@ -71,13 +72,13 @@ func (f *fanOut) notNow(ctx context.Context, t *try, s start) error {
 	self := !s.open && s.at.Sub(f.fs.Clock()) <= maxSelfSend
 	t.d = t.d.wait(s.at, self)
 	t.d.Paced = s.paced
-	return f.record(ctx, &t.d, nil, self)
+	return f.record(ctx, &t.d, nil, self, s.slow)
 }
 
 // notWritten leaves the delivery to the retry queue, where it is counted.
 func (f *fanOut) notWritten(ctx context.Context, t *try) error {
 	t.d = t.d.wait(f.fs.Clock().Add(schedule.SlowDown), false)
-	return f.record(ctx, &t.d, nil, false)
+	return f.record(ctx, &t.d, nil, false, false)
 }
 
 func (f *fanOut) attempted(ctx context.Context, t *try, a Attempt) error {
@@ -85,7 +86,7 @@ func (f *fanOut) attempted(ctx context.Context, t *try, a Attempt) error {
 		f.fs.count(Latency, float64(a.At.Add(a.Took).Sub(f.Received).Milliseconds()))
 	}
 	self := t.after(a, f.fs.Random())
-	return f.record(ctx, &t.d, &a, self)
+	return f.record(ctx, &t.d, &a, self, false)
 }
 
 // A keeping is one write that keeps an event for deliveries.
@@ -143,8 +144,9 @@ func (f *fanOut) filler() func(*EventRow, *storage.Row) bool {
 
 // record stores a delivery whose first attempt was made, or was not to be
 // made now. If it exists already, a success closes it and anything else changes
-// nothing. self says that the next attempt is the caller's to send.
-func (f *fanOut) record(ctx context.Context, d *Delivery, a *Attempt, self bool) error {
+// nothing. self says that the next attempt is the caller's to send, slow that it
+// goes to the slow queue whatever its endpoint's pace.
+func (f *fanOut) record(ctx context.Context, d *Delivery, a *Attempt, self, slow bool) error {
 	fs := f.fs
 	var err error
 	switch {
@@ -179,7 +181,7 @@ func (f *fanOut) record(ctx context.Context, d *Delivery, a *Attempt, self bool)
 		return err
 	}
 	if self {
-		fs.deliveries.sendRetry(ctx, d, 1)
+		fs.deliveries.sendRetry(ctx, d, 1, slow)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,33 +14,25 @@ import (
 	"ringback/shared/storage"
 )
 
-// TestAttemptThatWaitedGoesWhereItsRegistrationPointsThen has one POST keep the
-// only place for so long that the registration of the next is read anew.
+// TestAttemptThatWaitedGoesWhereItsRegistrationPointsThen has a registration be
+// changed while its attempt waits, for room and for the place of another.
 func TestAttemptThatWaitedGoesWhereItsRegistrationPointsThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, FullHistory, func(c *Config) { c.AtOnce = 1 })
-		slow, moved := y.register("slow.example"), y.register("old.example")
-		before := make(chan struct{})
-		y.answer = func(p landed) int {
-			if p.host == "slow.example" {
-				close(before)
-				time.Sleep(5 * time.Second)
-				moved.Endpoint.URL = y.Keys.Seal(RegistrationKey(moved.ID).PK, "url", "https://new.example/")
-				y.alter(moved)
-				time.Sleep(5 * time.Second)
-			}
-			return 200
+		moved := y.register("old.example")
+		for n := range roomFor {
+			y.room.Take(strconv.Itoa(n))
 		}
-		first, second := y.arrival(), y.arrival()
-		first.Only, second.Only = slow.ID, moved.ID
-		body, err := packMessage([]arrival{first})
-		if err != nil {
-			t.Fatal(err)
-		}
-		go y.FanOut(t.Context(), []storage.Received{{Body: body, Receipt: "1", Receives: 1}})
-		<-before
-		y.fanOut(1, second)
-		synctest.Wait()
+		y.attempter.posts.Take("another")
+		go func() {
+			time.Sleep(versionFresh * 6 / 10)
+			y.room.Leave("0")
+			moved.Endpoint.URL = y.Keys.Seal(RegistrationKey(moved.ID).PK, "url", "https://new.example/")
+			y.alter(moved)
+			time.Sleep(versionFresh * 6 / 10)
+			y.attempter.posts.Leave("another")
+		}()
+		y.fanOut(1, y.arrival())
 		if y.postsTo("new.example") != 1 || y.postsTo("old.example") != 0 {
 			t.Errorf("%d POSTs to where it pointed, %d to where it points; want one there", y.postsTo("old.example"), y.postsTo("new.example"))
 		}

@@ -78,7 +78,7 @@ func TestFirstOutcomeIsRecordedOverWhatIsThere(t *testing.T) {
 			if tt.fails == "" {
 				w.fail(nil)
 			}
-			err := f.record(t.Context(), &d, tt.a, self)
+			err := f.record(t.Context(), &d, tt.a, self, false)
 			w.fail(nil)
 			attempts := len(y.store.written("A#"))
 			hs := y.headers(storage.RetryQueue)

@@ -16,8 +16,6 @@ package gateway
 import (
 	"errors"
 
-	"golang.org/x/sync/semaphore"
-
 	"ringback/shared/pace"
 	"ringback/shared/storage"
 )
@@ -46,19 +44,27 @@ func New(c Config) (*Gateway, error) {
 	if c.Store == nil || c.Queue == nil {
 		return nil, errors.New("gateway: want a Store and a Queue")
 	}
-	all := &core{Config: c.withDefaults(), run: storage.NewRev()}
+	all := &core{Config: c.withDefaults(), run: storage.NewRev(), pace: pace.New()}
+	if all.FirstAttempt > 0 {
+		all.books = pace.NewBooks(c.Store, paceKey, all.Clock)
+	}
 	all.steady() // it counts from now
-	find, events, tell, pace := newFinder(all), &events{all}, newTeller(all), pace.New()
+	find, events, tell := newFinder(all), &events{all}, newTeller(all)
 	deliveries := &deliveries{all, events}
-	circuit := newCircuits(all, find, deliveries, tell, pace)
-	attempts := newAttempter(all, find, events, circuit, pace)
+	circuit := newCircuits(all, find, deliveries, tell)
+	attempts := newAttempter(all, find, events, circuit)
 	lanes := newLanes(all, find, events, deliveries, attempts)
 	jobs := &jobs{core: all, find: find, events: events, deliveries: deliveries, lanes: lanes}
 	g := &Gateway{
 		all, newIngester(all), find, events, deliveries, tell, circuit, attempts, lanes, jobs,
-		&fanOuts{all, find, events, deliveries, attempts, lanes, tell, semaphore.NewWeighted(roomFor)},
+		&fanOuts{all, find, events, deliveries, attempts, lanes, tell, pace.NewPlaces(roomFor)},
 		&redeliveries{all, events, deliveries, attempts, lanes, jobs},
 		&retries{core: all, find: find, deliveries: deliveries, circuit: circuit},
 	}
 	return g, nil
+}
+
+// Handlers returns the handler of each queue.
+func (g *Gateway) Handlers() map[storage.QueueName]storage.Handler {
+	return map[storage.QueueName]storage.Handler{storage.EventsQueue: g.FanOut, storage.RetryQueue: g.Redeliver, storage.SlowQueue: g.RedeliverSlow}
 }

@@ -56,13 +56,13 @@ func TestWhatIsBehindTheCircuitOfNoRegistrationGoesToAWorker(t *testing.T) {
 		y.alter(r)
 		u.once = RegistrationKey(r.ID)
 		y.store.written()
-		if m, err := y.retries.handOutRow(t.Context(), y.row(d), &tick{}); m != nil || !errors.Is(err, storage.ErrUnavailable) || len(y.store.written()) > 0 {
+		if q, m, err := y.retries.handOutRow(t.Context(), y.row(d), &tick{}); q != "" || !errors.Is(err, storage.ErrUnavailable) || len(y.store.written()) > 0 {
 			t.Errorf("its registration cannot be read: message %+v, %v; want it left", m, err)
 		}
 		if err := errors.Join(y.store.Delete(t.Context(), RegistrationKey(r.ID), storage.AnyRev), y.Publish(t.Context(), y.source)); err != nil {
 			t.Fatal(err)
 		}
-		if m, err := y.retries.handOutRow(t.Context(), y.row(d), &tick{}); m == nil || err != nil {
+		if q, m, err := y.retries.handOutRow(t.Context(), y.row(d), &tick{}); q != storage.RetryQueue || err != nil {
 			t.Errorf("its registration is gone: message %+v, %v; want one", m, err)
 		}
 	})

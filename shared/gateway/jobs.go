@@ -53,7 +53,7 @@ func (js *jobs) StartJob(ctx context.Context, j Job) (Job, error) {
 	case err != nil:
 		return j, err
 	}
-	js.sendSelf(ctx, j.header(), 1, 0)
+	js.sendSelf(ctx, fastPath, j.header(), 1, 0)
 	return j, nil
 }
 
@@ -175,7 +175,7 @@ func (js *jobs) saveJob(ctx context.Context, j *Job, next time.Time, done, pause
 	}
 	running = mine && stored.Status == JobRunning
 	if running && pause && self {
-		js.sendSelf(ctx, stored.header(), hops+1, 0)
+		js.sendSelf(ctx, fastPath, stored.header(), hops+1, 0)
 	}
 	return running, nil
 }

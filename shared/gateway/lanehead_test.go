@@ -19,11 +19,11 @@ import (
 func TestClaimedLaneIsItsNewRunners(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
 	for _, busy := range []bool{true, false} {
-		data, err := storage.Encode(lane{Registration: "reg_1", Runner: "old", Busy: busy, Seq: 7})
+		data, err := storage.Encode(lane{Registration: "reg_1", Tenant: "ten_1", Runner: "old", Busy: busy, Seq: 7})
 		if err != nil {
 			t.Fatal(err)
 		}
-		row, h, err := claimLane(storage.Row{Key: storage.Key{PK: "L#reg_1#x", SK: "L"}, Data: data}, now.Add(time.Second), now)
+		row, h, tenant, err := claimLane(storage.Row{Key: storage.Key{PK: "L#reg_1#x", SK: "L"}, Data: data}, now.Add(time.Second), now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -33,11 +33,11 @@ func TestClaimedLaneIsItsNewRunners(t *testing.T) {
 			doubt = placeAt(now.Add(-laneSettles))
 		}
 		if err != nil || l.Busy || l.Runner == "old" || l.Runner == "" || l.Doubt != doubt || l.Seq != 7 || !row.Due.Equal(now.Add(time.Second+firstHold)) ||
-			h.Kind != laneMessage || h.ID != row.PK || h.Token != l.Runner {
+			h.Kind != laneMessage || h.ID != row.PK || h.Token != l.Runner || tenant != "ten_1" {
 			t.Errorf("busy %v: %+v due %v, message %+v, %v", busy, l, row.Due, h, err)
 		}
 	}
-	if _, _, err := claimLane(storage.Row{Data: []byte("{")}, now, now); err == nil {
+	if _, _, _, err := claimLane(storage.Row{Data: []byte("{")}, now, now); err == nil {
 		t.Error("a lane that cannot be read was claimed")
 	}
 }
@@ -133,8 +133,8 @@ func TestTickLeavesWhatItCannotReadOrWhatIsNotDue(t *testing.T) {
 			row := y.row(d)
 			change(&row)
 			y.store.written()
-			m, err := y.retries.handOutRow(t.Context(), row, &tick{})
-			if m != nil || (err != nil) != strings.Contains(name, "format") || len(y.store.written()) > 0 {
+			q, m, err := y.retries.handOutRow(t.Context(), row, &tick{})
+			if q != "" || (err != nil) != strings.Contains(name, "format") || len(y.store.written()) > 0 {
 				t.Errorf("%s: message %+v, %v", name, m, err)
 			}
 		}
@@ -295,7 +295,7 @@ func TestDeliveryWhoseHealthCannotBeReadIsLeft(t *testing.T) {
 		y.store.written()
 		y.circuits.healths.Purge()
 		o.begin(0, true)
-		if m, err := y.retries.handOutRow(t.Context(), row, &tick{}); m != nil || err == nil || len(y.store.written()) > 0 {
+		if q, m, err := y.retries.handOutRow(t.Context(), row, &tick{}); q != "" || err == nil || len(y.store.written()) > 0 {
 			t.Errorf("handed out as %+v, %v; want an error", m, err)
 		}
 	})

@@ -42,6 +42,7 @@ func newLanes(c *core, f *finder, es *events, ds *deliveries, at *attempter) *la
 type lane struct {
 	Registration string `json:"registration"`
 	Source       string `json:"source"`
+	Tenant       string `json:"tenant,omitempty"` // empty in rows of former releases
 	Seq          int    `json:"seq"`              // grows with an append that the runner might not see
 	Runner       string `json:"runner,omitempty"` // empty: nobody works on it
 	Busy         bool   `json:"busy,omitempty"`   // Runner has begun, and has not told what it attempted
@@ -121,7 +122,7 @@ func (ls *lanes) appendToLane(ctx context.Context, e *provider.Event, d Delivery
 		if woken = false; l.sees(r.Due) {
 			return storage.ErrUnchanged
 		}
-		l.Registration, l.Source = d.Registration, d.Source
+		l.Registration, l.Source, l.Tenant = d.Registration, d.Source, d.Tenant
 		l.Seq++
 		if l.Phase == draining {
 			l.Phase = working // it will look again
@@ -135,7 +136,7 @@ func (ls *lanes) appendToLane(ctx context.Context, e *provider.Event, d Delivery
 		return err
 	}
 	if woken {
-		ls.sendSelf(ctx, laneHeader(key, runner), 1, laneSettles)
+		ls.sendSelf(ctx, ls.pathTo(ctx, false, d.Registration, d.Tenant), laneHeader(key, runner), 1, laneSettles)
 	}
 	return nil
 }
@@ -145,12 +146,12 @@ func laneHeader(key storage.Key, runner string) header {
 	return header{Kind: laneMessage, ID: key.PK, Token: runner}
 }
 
-// claimLane returns a lane's row as it is when it is handed out, and the header
-// of its message.
-func claimLane(row storage.Row, start, now time.Time) (storage.Row, header, error) {
+// claimLane returns a lane's row as it is when it is handed out, the header of its
+// message, and its tenant.
+func claimLane(row storage.Row, start, now time.Time) (_ storage.Row, h header, tenant string, _ error) {
 	var l lane
 	if err := storage.Decode(row, &l); err != nil {
-		return row, header{}, err
+		return row, header{}, "", err
 	}
 	l.Runner, row.Due = storage.NewRev(), start.Add(firstHold)
 	if l.Busy {
@@ -158,7 +159,7 @@ func claimLane(row storage.Row, start, now time.Time) (storage.Row, header, erro
 	}
 	var err error
 	row.Data, err = storage.Encode(l)
-	return row, laneHeader(row.Key, l.Runner), err
+	return row, laneHeader(row.Key, l.Runner), l.Tenant, err
 }
 
 // errNotRunner says that another took the lane.
@@ -171,12 +172,13 @@ type laneRun struct {
 	runner string
 	hops   int
 	lost   bool // the head was taken up and not recorded
+	slow   bool // its messages are in the slow queue
 }
 
 // runLane works on a lane, head by head, until it is empty, must wait, or the
 // time is up.
-func (ls *lanes) runLane(ctx context.Context, h header, lost bool) error {
-	run := &laneRun{key: storage.Key{Table: storage.Deliveries, PK: h.ID, SK: "L"}, runner: storage.NewRev(), hops: h.Hops, lost: lost}
+func (ls *lanes) runLane(ctx context.Context, h header, lost, slow bool) error {
+	run := &laneRun{key: storage.Key{Table: storage.Deliveries, PK: h.ID, SK: "L"}, runner: storage.NewRev(), hops: h.Hops, lost: lost, slow: slow}
 	err := ls.changeLane(ctx, run, h.Token, func(l *lane, r *storage.Row) {
 		l.Runner, l.Busy, l.Phase, r.Due = run.runner, true, working, ls.Clock().Add(firstHold)
 	})
@@ -279,7 +281,8 @@ func (ls *lanes) pauseLane(ctx context.Context, run *laneRun, at time.Time) erro
 		return err
 	}
 	if self {
-		ls.sendSelf(ctx, laneHeader(run.key, next), run.hops+1, at.Sub(now))
+		to := ls.pathTo(ctx, run.slow, run.lane.Registration, run.lane.Tenant)
+		ls.sendSelf(ctx, to, laneHeader(run.key, next), run.hops+1, at.Sub(now))
 	}
 	return errNotRunner
 }
@@ -311,7 +314,7 @@ func (ls *lanes) deliverHead(ctx context.Context, run *laneRun, w waiting) error
 	if err != nil {
 		return ls.attempts.circuit.endWithout(ctx, d, r, err)
 	}
-	head, t := &laneHead{ls: ls, run: run, w: w}, try{e: e, r: r, rev: rev, d: d, hops: run.hops}
+	head, t := &laneHead{ls: ls, run: run, w: w}, try{e: e, r: r, rev: rev, d: d, slow: run.slow, hops: run.hops}
 	t.d.Paced = run.lane.Paced == head.place()
 	t.d.Late = d.Late || run.lane.late(w, head.place())
 	if err := ls.attempts.attempt(ctx, &t, head); err != nil || !head.made {
@@ -351,6 +354,7 @@ func (l *laneHead) notNow(ctx context.Context, _ *try, s start) error {
 	if s.paced {
 		l.run.lane.Paced = l.place()
 	}
+	l.run.slow = l.run.slow || s.slow
 	return l.ls.pauseLane(ctx, l.run, s.at)
 }
 

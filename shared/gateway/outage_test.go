@@ -115,7 +115,7 @@ func (y *yard) work(o *outage, done func() bool, lossy bool) error {
 		if now.After(end) {
 			return errors.New("not done in 6 h")
 		}
-		for _, q := range []storage.QueueName{storage.EventsQueue, storage.RetryQueue} {
+		for _, q := range []storage.QueueName{storage.EventsQueue, storage.RetryQueue, storage.SlowQueue} {
 			for _, m := range y.out.take(q) {
 				letters = append(letters, letter{m, q, now.Add(m.Delay), 0})
 			}
@@ -137,13 +137,9 @@ func (y *yard) work(o *outage, done func() bool, lossy bool) error {
 		}
 		l := letters[0]
 		letters = letters[1:]
-		handle := y.FanOut
-		if l.q == storage.RetryQueue {
-			handle = y.Redeliver
-		}
 		l.n++
 		ctx, cancel := context.WithTimeout(y.Context(), time.Minute)
-		receipts, err := handle(ctx, []storage.Received{{Body: l.Body, Receipt: "1", Receives: l.n}})
+		receipts, err := y.Handlers()[l.q](ctx, []storage.Received{{Body: l.Body, Receipt: "1", Receives: l.n}})
 		cancel()
 		o.end()
 		if lossy {

@@ -289,7 +289,7 @@ func TestClaimIsHandedOnUpToItsBounds(t *testing.T) {
 					want = storage.ErrUnavailable
 					y.store.set(refuse("D#"))
 				}
-				if err := y.deliveries.handOutAgain(t.Context(), d, start, tt.hops); !errors.Is(err, want) || want == nil && err != nil {
+				if err := y.deliveries.handOutAgain(t.Context(), d, start, tt.hops, false); !errors.Is(err, want) || want == nil && err != nil {
 					t.Errorf("%s, %s: %v, want %v", tt.name, fails, err, want)
 				}
 				ms := y.out.take(storage.RetryQueue)

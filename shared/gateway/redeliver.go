@@ -22,19 +22,33 @@ type redeliveries struct {
 // the chunks of jobs. A message whose claim was superseded is dropped; the row
 // that it was for tells what happens next.
 func (rs *redeliveries) Redeliver(ctx context.Context, ms []storage.Received) ([]string, error) {
-	return rs.eachMessage(ctx, "retry", ms, func(ctx context.Context, m storage.Received) error {
+	return rs.redeliverAll(ctx, ms, false)
+}
+
+// RedeliverSlow is the Handler of the slow queue, which carries the same for
+// endpoints that are not known to be fast.
+func (rs *redeliveries) RedeliverSlow(ctx context.Context, ms []storage.Received) ([]string, error) {
+	return rs.redeliverAll(ctx, ms, true)
+}
+
+func (rs *redeliveries) redeliverAll(ctx context.Context, ms []storage.Received, slow bool) ([]string, error) {
+	verb, queue := "retry", storage.RetryQueue
+	if slow {
+		verb, queue = "slow", storage.SlowQueue
+	}
+	return rs.eachMessage(ctx, verb, ms, func(ctx context.Context, m storage.Received) error {
 		h, _, err := readMessage(m.Body)
 		switch {
 		case err != nil:
 			return err
 		case h.Kind == retryMessage:
-			return rs.redeliver(ctx, h, m.Receives == lostReceives)
+			return rs.redeliver(ctx, h, m.Receives == lostReceives, slow)
 		case h.Kind == jobMessage:
 			return rs.jobs.runJob(ctx, h)
 		case h.Kind == laneMessage:
-			return rs.lanes.runLane(ctx, h, m.Receives == lostReceives)
+			return rs.lanes.runLane(ctx, h, m.Receives == lostReceives, slow)
 		}
-		return fmt.Errorf("message of kind %q on the retry queue: %w", h.Kind, ErrUnreadable)
+		return fmt.Errorf("message of kind %q on the %s queue: %w", h.Kind, queue, ErrUnreadable)
 	})
 }
 
@@ -43,8 +57,8 @@ func (rs *redeliveries) Redeliver(ctx context.Context, ms []storage.Received) ([
 const lostReceives = 3
 
 // redeliver makes the attempt for which h was sent, if that is still wanted. lost
-// says that the claim is.
-func (rs *redeliveries) redeliver(ctx context.Context, h header, lost bool) error {
+// says that the claim is, slow that it came from the slow queue.
+func (rs *redeliveries) redeliver(ctx context.Context, h header, lost, slow bool) error {
 	d, err := rs.deliveries.LoadDelivery(ctx, h.ID)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
@@ -63,7 +77,7 @@ func (rs *redeliveries) redeliver(ctx context.Context, h header, lost bool) erro
 	if err != nil {
 		return rs.attempts.circuit.endWithout(ctx, d, r, err)
 	}
-	return rs.attempts.attempt(ctx, &try{e: e, r: r, rev: rev, d: d, hops: h.Hops}, &redelivery{rs, h})
+	return rs.attempts.attempt(ctx, &try{e: e, r: r, rev: rev, d: d, slow: slow, hops: h.Hops}, &redelivery{rs, h})
 }
 
 // A redelivery is the recorder of what a message of the retry queue asks for,
@@ -83,7 +97,7 @@ func (re *redelivery) turn(ctx context.Context, t *try) (bool, error) {
 	if t.d.mayPost(re.h.Claim, now, t.r.limit()) {
 		return true, nil
 	}
-	return false, re.rs.deliveries.handOutAgain(ctx, t.d, now, re.h.Hops)
+	return false, re.rs.deliveries.handOutAgain(ctx, t.d, now, re.h.Hops, t.slow)
 }
 
 func (re *redelivery) notNow(ctx context.Context, t *try, s start) error {
@@ -91,7 +105,7 @@ func (re *redelivery) notNow(ctx context.Context, t *try, s start) error {
 		return re.rs.deliveries.save(ctx, t.d.postpone(s.at), t.d.rev)
 	}
 	t.d.Paced = s.paced
-	return re.rs.deliveries.handOutAgain(ctx, t.d, s.at, re.h.Hops)
+	return re.rs.deliveries.handOutAgain(ctx, t.d, s.at, re.h.Hops, s.slow || t.slow)
 }
 
 // notWritten leaves the claim: the row falls due again, later each time.
@@ -110,7 +124,7 @@ func (re *redelivery) attempted(ctx context.Context, t *try, a Attempt) error {
 		return err
 	}
 	if t.d = after; self {
-		ds.sendRetry(ctx, &t.d, hops+1)
+		ds.sendRetry(ctx, &t.d, hops+1, false)
 	}
 	return nil
 }
@@ -123,6 +137,6 @@ func (rs *redeliveries) Resend(ctx context.Context, id string) (Delivery, error)
 	if err != nil {
 		return d, fmt.Errorf("resend %s: %w", id, err)
 	}
-	rs.deliveries.sendRetry(ctx, &d, 1)
+	rs.deliveries.sendRetry(ctx, &d, 1, false)
 	return d, nil
 }

@@ -17,15 +17,9 @@ func Hints(r Registration) []storage.Key {
 	return keys
 }
 
-// FillRoom takes all the room that g has for first attempts until it is left.
-func FillRoom(g *Gateway) (leave func()) {
-	g.room.TryAcquire(roomFor)
-	return func() { g.room.Release(roomFor) }
-}
-
 // Crowd has a registration's attempts, which take so long each, fill g.
 func Crowd(g *Gateway, registration string, took time.Duration) {
-	turn := pace.Turn{Registration: registration, Allowance: pace.Allowance{AtOnce: g.AtOnce}}
+	turn := pace.Turn{Registration: registration, Slow: true, Allowance: pace.Allowance{AtOnce: g.AtOnce}}
 	enter := func() func(pace.Outcome) {
 		leave, _ := g.attempter.pace.Enter(context.Background(), turn)
 		return leave

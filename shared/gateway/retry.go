@@ -15,6 +15,7 @@ import (
 
 const (
 	handOutAtOnce = 10               // rows a shard claims before their messages are sent: what a crash strands, about
+	mostHandOuts  = 1000             // of one registration in a tick
 	spread        = 30 * time.Second // over which overdue rows are spread
 	tickMargin    = 5 * time.Second  // of the invocation, kept for the end
 	idleTicks     = 2                // in a row that find messages and none in flight; then nothing is handed out
@@ -30,31 +31,51 @@ type retries struct {
 	deliveries *deliveries
 	circuit    *circuits
 
-	untaken atomic.Int32 // ticks in a row that found messages which nobody takes
+	untaken [2]atomic.Int32 // ticks in a row that found messages which nobody takes, of each of laterQueues
 }
+
+// laterQueues lead to later attempts.
+var laterQueues = [...]storage.QueueName{storage.RetryQueue, storage.SlowQueue}
 
 // Retry runs every minute and hands out what falls due within the Horizon: one
 // conditional write a row, then a message that comes at the exact second. Two
-// Retries may run at once. It hands out nothing while the retry queue is above
-// the brake, since each hand-out of a backlog would only add to it.
+// Retries may run at once. It hands out nothing to a queue that is above the
+// brake, since each hand-out of a backlog would only add to it.
 func (rt *retries) Retry(ctx context.Context) error {
-	start := rt.Clock()
-	depth, err := rt.Queue.Depth(ctx, storage.RetryQueue)
-	if err != nil {
-		return fmt.Errorf("depth of the retry queue: %w", err)
-	}
+	start, t := rt.Clock(), &tick{}
 	rt.steady() // a clock that is set is seen soon
-	switch {
-	case depth.Waiting > rt.Brake:
-		rt.Log.Warn("retry", "outcome", "braked", "waiting", depth.Waiting)
-		return nil
-	case depth.Waiting == 0 || depth.InFlight > 0:
-		rt.untaken.Store(0)
-	case rt.untaken.Add(1) >= idleTicks:
-		rt.Log.Warn("retry", "outcome", "nobody takes messages", "waiting", depth.Waiting)
+	for i, q := range laterQueues {
+		closed, err := rt.closed(ctx, q, &rt.untaken[i])
+		if err != nil {
+			return err
+		}
+		if closed {
+			t.closed = append(t.closed, q)
+		}
+	}
+	if len(t.closed) == len(laterQueues) {
 		return nil
 	}
-	return rt.pass(ctx, start, &tick{unsent: rt.takeUnsent()})
+	t.unsent = rt.takeUnsent()
+	return rt.pass(ctx, start, t)
+}
+
+// closed reports whether nothing is to be handed out to q, and logs why.
+func (rt *retries) closed(ctx context.Context, q storage.QueueName, untaken *atomic.Int32) (bool, error) {
+	depth, err := rt.Queue.Depth(ctx, q)
+	switch {
+	case err != nil:
+		return false, fmt.Errorf("depth of the %s queue: %w", q, err)
+	case depth.Waiting > rt.Brake:
+		rt.Log.Warn("retry", "queue", string(q), "outcome", "braked", "waiting", depth.Waiting)
+		return true, nil
+	case depth.Waiting == 0 || depth.InFlight > 0:
+		untaken.Store(0)
+	case untaken.Add(1) >= idleTicks:
+		rt.Log.Warn("retry", "queue", string(q), "outcome", "nobody takes messages", "waiting", depth.Waiting)
+		return true, nil
+	}
+	return false, nil
 }
 
 // Recover hands out anew what a process that ended had handed out: the messages
@@ -76,7 +97,9 @@ func (rt *retries) pass(ctx context.Context, start time.Time, t *tick) error {
 		})
 	}
 	wg.Wait()
-	errs = append(errs, rt.sendOrKeep(ctx, t.unsent))
+	for q, ms := range t.unsent {
+		errs = append(errs, rt.sendOrKeep(ctx, q, ms))
+	}
 	rt.count(DueAge, t.oldest(start).Seconds())
 	rt.Log.Info("retry", "outcome", "done", "handed_out", t.handedOut, "oldest", t.oldest(start), "took", rt.Clock().Sub(start))
 	return errors.Join(errs...)
@@ -105,23 +128,46 @@ func (rt *retries) PastDue(ctx context.Context) (time.Time, error) {
 type tick struct {
 	mu        sync.Mutex
 	handedOut int
-	first     time.Time         // the oldest due time that was seen
-	probes    map[string]bool   // registrations of which one was handed out
-	ends      map[string]bool   // registrations of which an end was
-	unsent    []storage.Message // fewer than fill a send
-	recover   bool              // what a former process had handed out is handed out anew
+	first     time.Time       // the oldest due time that was seen
+	probes    map[string]bool // registrations of which one was handed out
+	ends      map[string]bool // registrations of which an end was
+	unsent    unsentMessages  // fewer than fill a send
+	closed    []storage.QueueName
+	shares    map[string]int // of hand-outs, by registration
+	recover   bool           // what a former process had handed out is handed out anew
 }
 
-// full adds ms, and returns as many as fill sends: a send is billed alike for
+// full adds ms for q, and returns as many as fill sends: a send is billed alike for
 // one message and for ten, and most shards have one or two.
-func (t *tick) full(ms []storage.Message) []storage.Message {
+func (t *tick) full(q storage.QueueName, ms []storage.Message) []storage.Message {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.unsent = append(t.unsent, ms...)
-	n := len(t.unsent) / storage.MaxSend * storage.MaxSend
-	out := t.unsent[:n:n]
-	t.unsent = slices.Clone(t.unsent[n:])
-	return out
+	all := append(t.unsent[q], ms...)
+	n := len(all) / storage.MaxSend * storage.MaxSend
+	if t.unsent == nil {
+		t.unsent = unsentMessages{}
+	}
+	t.unsent[q] = slices.Clone(all[n:])
+	return all[:n:n]
+}
+
+// mine returns those of due that this tick hands out, of each registration only
+// so many: what one has waiting, however much, delays no other's.
+func (t *tick) mine(due []storage.DueRow, slow func(registration string) bool) []storage.DueRow {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.shares == nil {
+		t.shares = map[string]int{}
+	}
+	return slices.DeleteFunc(due, func(d storage.DueRow) bool {
+		kind, rest, _ := strings.Cut(d.PK, "#")
+		registration, _, _ := strings.Cut(rest, "#")
+		if kind == "J" {
+			return slices.Contains(t.closed, storage.RetryQueue)
+		}
+		t.shares[registration]++
+		return t.shares[registration] > mostHandOuts && !t.recover || slow(registration) && slices.Contains(t.closed, storage.SlowQueue)
+	})
 }
 
 // once adds a registration to probes or ends, and reports whether it was not
@@ -177,10 +223,11 @@ func (rt *retries) handOutDue(ctx context.Context, shard int, cursor string, unt
 		if err != nil {
 			return fmt.Errorf("due shard %d: %w", shard, err)
 		}
-		for len(due) > 0 {
+		t.add(due, 0)
+		for due = t.mine(due, rt.pace.Slow); len(due) > 0; {
 			n := min(len(due), handOutAtOnce)
 			handed, err := rt.handOut(ctx, due[:n], t)
-			t.add(due[:n], handed)
+			t.add(nil, handed)
 			if err != nil {
 				return err
 			}
@@ -204,34 +251,40 @@ func (rt *retries) handOut(ctx context.Context, due []storage.DueRow, t *tick) (
 	if err != nil {
 		return 0, fmt.Errorf("get due rows: %w", err)
 	}
-	var ms []storage.Message
+	handed, ms := 0, unsentMessages{}
 	for _, row := range rows {
-		switch m, err := rt.handOutRow(ctx, row, t); {
+		switch q, m, err := rt.handOutRow(ctx, row, t); {
 		case err != nil:
 			rt.Log.Error("retry", "pk", row.PK, "sk", row.SK, "outcome", "left", "why", err.Error())
-		case m != nil:
-			ms = append(ms, *m)
+		case q != "":
+			ms[q] = append(ms[q], m)
+			handed++
 		}
 	}
-	return len(ms), rt.sendOrKeep(ctx, t.full(ms))
+	var errs []error
+	for q, ms := range ms {
+		errs = append(errs, rt.sendOrKeep(ctx, q, t.full(q, ms)))
+	}
+	return handed, errors.Join(errs...)
 }
 
 // sendOrKeep sends the messages of what is claimed, or leaves that to the next tick.
-func (rt *retries) sendOrKeep(ctx context.Context, ms []storage.Message) error {
-	err := rt.send(ctx, storage.RetryQueue, ms)
+func (rt *retries) sendOrKeep(ctx context.Context, q storage.QueueName, ms []storage.Message) error {
+	err := rt.send(ctx, q, ms)
 	if err != nil {
-		rt.keepUnsent(ms...)
+		rt.keepUnsent(q, ms...)
 	}
 	return err
 }
 
 // handOutRow claims a row that is due, by one conditional write, and returns the
-// message for it; nil if another has it, or if there is nothing to do now.
-func (rt *retries) handOutRow(ctx context.Context, row storage.Row, t *tick) (*storage.Message, error) {
+// message for it and its queue; none if another has it, or if there is nothing to
+// do now.
+func (rt *retries) handOutRow(ctx context.Context, row storage.Row, t *tick) (_ storage.QueueName, m storage.Message, _ error) {
 	now := rt.Clock()
 	ahead := row.Due.Sub(now)
 	if row.Due.IsZero() || ahead > Horizon && ahead <= farAhead && !t.recover {
-		return nil, nil // the index lagged
+		return "", m, nil // the index lagged
 	}
 	start, was := later(row.Due, now), row.Rev
 	switch {
@@ -241,55 +294,66 @@ func (rt *retries) handOutRow(ctx context.Context, row storage.Row, t *tick) (*s
 		start = later(row.Due.Add(-firstHold), now)
 	}
 	var h header
+	var tenant string
 	var err error
-	switch kind, _, _ := strings.Cut(row.PK, "#"); kind {
+	kind, rest, _ := strings.Cut(row.PK, "#")
+	switch kind {
 	case "D":
-		row, h, start, err = rt.claimDelivery(ctx, row, start, t)
+		row, h, tenant, start, err = rt.claimDelivery(ctx, row, start, t)
 	case "J":
 		row, h, err = claimJob(row, start)
 	case "L":
-		row, h, err = claimLane(row, start, now)
+		row, h, tenant, err = claimLane(row, start, now)
 	default:
 		err = fmt.Errorf("row of kind %q is due: %w", kind, storage.ErrInvalid)
 	}
 	if err != nil || h.Kind == "" {
-		return nil, err
+		return "", m, err
+	}
+	to := fastPath
+	if kind != "J" {
+		registration, _, _ := strings.Cut(rest, "#")
+		to = rt.pathTo(ctx, false, registration, tenant)
+	}
+	if slices.Contains(t.closed, to.queue) {
+		return "", m, nil
 	}
 	h.Hops = 1
 	row.Rev = storage.NewRev()
 	switch err := storage.Persist(ctx, func() error { return rt.Store.Put(ctx, row, was) }); {
 	case errors.Is(err, storage.ErrConflict):
-		return nil, nil
+		return "", m, nil
 	case err != nil:
-		return nil, fmt.Errorf("claim %s %s: %w", row.PK, row.SK, err)
+		return "", m, fmt.Errorf("claim %s %s: %w", row.PK, row.SK, err)
 	}
-	m, err := retryMessageOf(h, start.Sub(now))
-	return &m, err
+	m, err = to.message(h, start.Sub(now))
+	return to.queue, m, err
 }
 
 // claimDelivery returns a delivery's row when it is handed out, the header of its
-// message, of no kind if there is nothing to attempt, and when that is received.
-func (rt *retries) claimDelivery(ctx context.Context, row storage.Row, start time.Time, t *tick) (storage.Row, header, time.Time, error) {
+// message, of no kind if there is nothing to attempt, its tenant, and when the
+// message is received.
+func (rt *retries) claimDelivery(ctx context.Context, row storage.Row, start time.Time, t *tick) (_ storage.Row, _ header, tenant string, _ time.Time, _ error) {
 	d, err := ReadDelivery(row)
 	if err != nil {
-		return row, header{}, start, err
+		return row, header{}, "", start, err
 	}
 	now := rt.Clock()
 	switch early := d.due.Sub(now) > Horizon; {
 	case early && d.due.Sub(now) > farAhead && d.Paced, early && t.recover && d.Lost == 0 && d.due.Sub(now) <= farAhead:
-		return row, header{}, start, nil // it waits for its place, or for its time
+		return row, header{}, "", start, nil // it waits for its place, or for its time
 	case early && t.recover:
 		start = later(d.Start, now)
 	}
 	if moved, err := rt.heldUp(ctx, d, t); moved || err != nil {
-		return row, header{}, start, err
+		return row, header{}, "", start, err
 	}
 	if start.Equal(now) {
 		start = now.Add(rt.upTo(spread)).Truncate(time.Millisecond)
 	}
 	after := d.handOut(start)
 	row, err = after.row(rt.Kept)
-	return row, after.header(), start, err
+	return row, after.header(), d.Tenant, start, err
 }
 
 // heldUp moves d on, with one write, if its registration's circuit is open and

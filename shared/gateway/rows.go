@@ -17,6 +17,7 @@ import (
 //	               S#<source>                  G#<tenant>#<grant>   Grant
 //	               S#<source>                  R#<registration>     that the registration is on the source
 //	               T#<tenant>                  T                    Tenant
+//	               T#<tenant>                  P                    pace.Book: which of its endpoints are fast
 //	               T#<tenant>                  R#<registration>     that it is the tenant's
 //	               T#<tenant>                  K#<key id>           where the API key is
 //	               T#<tenant>                  G#<source>#<grant>   where the grant is
@@ -58,6 +59,7 @@ func RegistrationKey(id string) storage.Key  { return registrationsKey("R#"+id, 
 func HealthKey(id string) storage.Key        { return registrationsKey("R#"+id, "H") }
 func GroupKey(id string) storage.Key         { return registrationsKey("G#"+id, "G") }
 func GroupNameKey(folded string) storage.Key { return registrationsKey("N#"+Digest(folded), "N") }
+func paceKey(tenant string) storage.Key      { return registrationsKey("T#"+tenant, "P") }
 func JobKey(id string) storage.Key           { return deliveriesKey("J#"+id, "J") }
 func CallbackKeyKey(source, secret string) storage.Key {
 	return registrationsKey("S#"+source, "C#"+Digest(secret))

@@ -77,52 +77,92 @@ func (c *core) SendTo(ctx context.Context, e provider.Event) error {
 	return c.enqueue(ctx, []arrival{{Event: e, token: Digest(e.ID + e.Only)}})
 }
 
-// sendSelf puts the message of h on the retry queue, to be received after delay.
-// A failure is no error: what it is for falls due.
-func (c *core) sendSelf(ctx context.Context, h header, hops int, delay time.Duration) {
+// A path is the queue that leads to a later attempt, and the group of its
+// messages: the slow queue is served tenant by tenant.
+type path struct {
+	queue storage.QueueName
+	group string
+}
+
+var fastPath = path{queue: storage.RetryQueue}
+
+// pathTo returns the slow path if slow says so, or if the registration's endpoint
+// is not known to be fast.
+func (c *core) pathTo(ctx context.Context, slow bool, registration, tenant string) path {
+	if !slow {
+		fast, err := c.fast(ctx, registration, tenant, "")
+		slow = err == nil && !fast // else whoever receives the message finds out
+	}
+	if slow {
+		return path{storage.SlowQueue, tenant}
+	}
+	return fastPath
+}
+
+// fast reports whether attempts for a registration may be made outside the slow
+// queue. An empty url stands for the one that is known.
+func (c *core) fast(ctx context.Context, registration, tenant, url string) (bool, error) {
+	if c.books == nil || tenant == "" || c.pace.Slow(registration) {
+		return !c.pace.Slow(registration), nil
+	}
+	return c.books.Batches(ctx, tenant, registration, url)
+}
+
+// sendSelf sends the message of h over p, to be received after delay. A failure
+// is no error: what it is for falls due.
+func (c *core) sendSelf(ctx context.Context, p path, h header, hops int, delay time.Duration) {
 	h.Hops = hops
-	m, err := retryMessageOf(h, delay)
+	m, err := p.message(h, delay)
 	if err == nil {
-		err = c.send(ctx, storage.RetryQueue, []storage.Message{m})
+		err = c.send(ctx, p.queue, []storage.Message{m})
 	}
 	if err != nil {
 		c.Log.Warn("retry", "kind", string(h.Kind), "id", h.ID, "outcome", "not sent", "why", err.Error())
 		if c.Alone { // else there is no tick in this process
-			c.keepUnsent(m)
+			c.keepUnsent(p.queue, m)
 		}
 	}
 }
 
-// unsent are messages of the retry queue that this process could not send.
+// unsent are messages that this process could not send.
 type unsent struct {
 	mu sync.Mutex
-	ms []storage.Message
-	at []time.Time // when each is to be received
+	ms []queued
 }
+
+// A queued is a message for a queue, to be received at a time.
+type queued struct {
+	queue storage.QueueName
+	m     storage.Message
+	at    time.Time
+}
+
+type unsentMessages map[storage.QueueName][]storage.Message
 
 const mostUnsent = 10_000 // what is forgotten falls due
 
-func (c *core) keepUnsent(ms ...storage.Message) {
+func (c *core) keepUnsent(q storage.QueueName, ms ...storage.Message) {
 	c.unsent.mu.Lock()
 	defer c.unsent.mu.Unlock()
 	for _, m := range ms[:min(len(ms), mostUnsent-len(c.unsent.ms))] {
-		c.unsent.ms, c.unsent.at = append(c.unsent.ms, m), append(c.unsent.at, time.Now().Add(m.Delay))
+		c.unsent.ms = append(c.unsent.ms, queued{q, m, time.Now().Add(m.Delay)})
 	}
 }
 
 // takeUnsent returns what keepUnsent kept, each with what is left of its delay.
-func (c *core) takeUnsent() []storage.Message {
+func (c *core) takeUnsent() unsentMessages {
 	c.unsent.mu.Lock()
 	defer c.unsent.mu.Unlock()
-	ms, at := c.unsent.ms, c.unsent.at
-	c.unsent.ms, c.unsent.at = nil, nil
-	for i := range ms {
-		ms[i].Delay = max(time.Until(at[i]), 0)
+	out := unsentMessages{}
+	for _, u := range c.unsent.ms {
+		u.m.Delay = max(time.Until(u.at), 0)
+		out[u.queue] = append(out[u.queue], u.m)
 	}
-	return ms
+	c.unsent.ms = nil
+	return out
 }
 
-func retryMessageOf(h header, delay time.Duration) (storage.Message, error) {
+func (p path) message(h header, delay time.Duration) (storage.Message, error) {
 	body, err := packHeader(h)
-	return storage.Message{Body: body, Delay: min(max(delay, 0), storage.MaxDelay)}, err
+	return storage.Message{Body: body, Delay: min(max(delay, 0), storage.MaxDelay), Group: p.group}, err
 }

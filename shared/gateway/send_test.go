@@ -195,7 +195,7 @@ func TestMessageToOneselfComesInTime(t *testing.T) {
 	for delay, want := range map[time.Duration]time.Duration{
 		-time.Second: 0, 0: 0, time.Minute: time.Minute, storage.MaxDelay: storage.MaxDelay, storage.MaxDelay + 1: storage.MaxDelay,
 	} {
-		w.sendSelf(t.Context(), header{Kind: retryMessage, ID: "dlv_1", Claim: 7}, 2, delay)
+		w.sendSelf(t.Context(), fastPath, header{Kind: retryMessage, ID: "dlv_1", Claim: 7}, 2, delay)
 		h := w.queue.headers(t, storage.RetryQueue)
 		m := w.queue.take(storage.RetryQueue)
 		if len(m) != 1 || m[0].Delay != want || h[0].Hops != 2 || h[0].ID != "dlv_1" || h[0].Claim != 7 || h[0].Kind != retryMessage {
@@ -208,7 +208,7 @@ func TestMessageToOneselfComesInTime(t *testing.T) {
 	w.queue.refuse = func(_ context.Context, _ storage.QueueName, ms []storage.Message) []error {
 		return []error{storage.ErrInvalid}
 	}
-	w.sendSelf(t.Context(), header{Kind: retryMessage, ID: "dlv_1"}, 1, 0)
+	w.sendSelf(t.Context(), fastPath, header{Kind: retryMessage, ID: "dlv_1"}, 1, 0)
 	got := w.log.with(t, "retry")
 	if len(got) != 1 || got[0]["outcome"] != "not sent" || got[0]["id"] != "dlv_1" || got[0]["kind"] != "retry" {
 		t.Errorf("lines of what could not be sent: %v; want one", got)

@@ -99,7 +99,7 @@ func TestEveryStatusCodeHasItsVerdict(t *testing.T) {
 				t.Fatal(err)
 			}
 			d := newDelivery(e, r, at)
-			a := g.post(t.Context(), &try{e: e, r: r, d: d})
+			a, _ := g.post(t.Context(), &try{e: e, r: r, d: d})
 			after, _ := d.record(a, r.Schedule, 0.5, true)
 			got := verdict{a.Class, after.Status, after.Why, a.RetryAfter, a.slow(), a.Error != ""}
 			if want := verdictOf(code); got != want {

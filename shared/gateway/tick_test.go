@@ -238,12 +238,12 @@ func TestUnsentMessagesAreKeptInOrderUpToABound(t *testing.T) {
 			return storage.Message{Body: fmt.Sprint(n), Delay: time.Duration(n%3) * time.Minute}
 		}
 		for n := range mostUnsent - 1 {
-			c.keepUnsent(message(n))
+			c.keepUnsent(storage.SlowQueue, message(n))
 		}
-		c.keepUnsent(message(mostUnsent-1), message(mostUnsent), message(mostUnsent+1))
-		c.keepUnsent(message(-1))
+		c.keepUnsent(storage.SlowQueue, message(mostUnsent-1), message(mostUnsent), message(mostUnsent+1))
+		c.keepUnsent(storage.SlowQueue, message(-1))
 		time.Sleep(90 * time.Second)
-		ms := c.takeUnsent()
+		ms := c.takeUnsent()[storage.SlowQueue]
 		if len(ms) != mostUnsent {
 			t.Fatalf("kept %d messages, want %d", len(ms), mostUnsent)
 		}

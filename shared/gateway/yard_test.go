@@ -245,10 +245,11 @@ func (y *yard) row(d Delivery) storage.Row {
 func (y *yard) tick() []header {
 	y.Helper()
 	y.out.take(storage.RetryQueue)
+	y.out.take(storage.SlowQueue)
 	if err := y.Retry(y.Context()); err != nil {
 		y.Fatal(err)
 	}
-	return y.headers(storage.RetryQueue)
+	return append(y.headers(storage.RetryQueue), y.headers(storage.SlowQueue)...)
 }
 
 // headers takes what was sent to a queue.
@@ -361,7 +362,8 @@ type kept struct {
 	mu     sync.Mutex
 	sent   map[storage.QueueName][]storage.Message
 	depth  storage.Depth
-	broken bool // nothing can be sent
+	slow   storage.Depth // of the slow queue
+	broken bool          // nothing can be sent
 }
 
 func (k *kept) Send(_ context.Context, q storage.QueueName, ms []storage.Message) []error {
@@ -381,9 +383,12 @@ func (k *kept) Send(_ context.Context, q storage.QueueName, ms []storage.Message
 	return errs
 }
 
-func (k *kept) Depth(context.Context, storage.QueueName) (storage.Depth, error) {
+func (k *kept) Depth(_ context.Context, q storage.QueueName) (storage.Depth, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if q == storage.SlowQueue {
+		return k.slow, nil
+	}
 	return k.depth, nil
 }
 

@@ -241,11 +241,7 @@ func (w *world) work() {
 		}
 		m := w.queue.sent[i]
 		w.queue.sent = slices.Delete(w.queue.sent, i, i+1)
-		handle := w.gw.FanOut
-		if m.queue == storage.RetryQueue {
-			handle = w.gw.Redeliver
-		}
-		again, err := handle(w.t.Context(), []storage.Received{{Body: m.body, Receipt: "1", Receives: 1}})
+		again, err := w.gw.Handlers()[m.queue](w.t.Context(), []storage.Received{{Body: m.body, Receipt: "1", Receives: 1}})
 		if err != nil || len(again) > 0 {
 			w.t.Fatalf("message on %s: %v again, %v", m.queue, again, err)
 		}

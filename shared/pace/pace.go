@@ -13,14 +13,20 @@ import (
 )
 
 const (
-	// slowAfter is how many timeouts in a row make an endpoint slow: from then on
-	// first attempts wait in the retry queue, so that a batch of new events does
-	// not end with its slowest attempt.
-	slowAfter = 2
-	// patience is how long an attempt waits in the process for others of the same
+	// tooSlow is how long an attempt of a slow endpoint takes. From the first one on
+	// its deliveries wait for each other alone, in the slow queue.
+	tooSlow = time.Second
+	// quick is how long one of a fast endpoint takes at most. After quickRun in a row
+	// over some time a slow endpoint is fast again: over firstTrial at first, twice
+	// as long each time that it turns out to be slow anew, up to longestTrial.
+	quick        = 500 * time.Millisecond
+	quickRun     = 20
+	firstTrial   = time.Minute
+	longestTrial = time.Hour
+	// Patience is how long an attempt waits in the process for others of the same
 	// registration to end. Nothing waits where none ended for so long, or where
 	// its turn is not expected by then; unless so few wait as may be under way.
-	patience = time.Second
+	Patience = time.Second
 	// nearTurn is how long an attempt that was sent away waits at most for its turn,
 	// about: the endpoint may become faster. Where so many wait that more than
 	// looks a second would ask in vain it is longer, up to farTurn.
@@ -54,6 +60,11 @@ type mood struct {
 	waiting  []chan struct{} // closed, first come first served, when one may begin
 	owed     float64         // attempts that were sent away and will ask again, as of turned
 	turned   time.Time
+
+	slow   bool
+	slowed int       // times that it turned slow
+	run    int       // of quick attempts
+	since  time.Time // the first of the run
 }
 
 // New returns a Pace that knows no endpoint.
@@ -74,20 +85,22 @@ type Allowance struct {
 type Turn struct {
 	Registration string
 	Allowance
-	First bool // of its delivery: sent away from a slow endpoint
+	Slow  bool // it is in the slow queue, where attempts of slow endpoints belong
 	Paced bool // it waited for the rate already
 }
 
-// An Outcome is how an attempt ended. The zero one is of none that was made.
+// An Outcome is how an attempt ended. The zero one is of none that was made. One
+// that was cut off counts as none, but for its endpoint's being slow.
 type Outcome struct {
-	Made, Accepted, TimedOut bool
-	Took                     time.Duration
+	Made, Accepted, TimedOut, Cut bool
+	Took                          time.Duration
 }
 
 // A Wait says why an attempt may not begin: the rate has a place for it at a
-// time, or the endpoint is slow, or so many are before it that its turn comes
-// after about so long.
+// time, or the endpoint is slow and the attempt not in the slow queue, or so many
+// are before it that its turn comes after about so long.
 type Wait struct {
+	Slow bool
 	At   time.Time
 	Turn time.Duration
 }
@@ -101,6 +114,10 @@ func (p *Pace) Enter(ctx context.Context, t Turn) (leave func(Outcome), _ Wait) 
 	m := p.mood(t.Registration)
 	now := time.Now()
 	leave = func(o Outcome) { p.leave(m, o) }
+	if m.slow && !t.Slow {
+		p.mu.Unlock()
+		return nil, Wait{Slow: true}
+	}
 	if t.Rate > 0 && !t.Paced {
 		at := m.next
 		m.next = later(at, now).Add(apart(t.Rate))
@@ -110,15 +127,12 @@ func (p *Pace) Enter(ctx context.Context, t Turn) (leave func(Outcome), _ Wait) 
 		}
 	}
 	switch {
-	case t.First && m.timeouts >= slowAfter:
-		p.mu.Unlock()
-		return nil, Wait{}
 	case m.posting < t.AtOnce:
 		m.posting++
 		m.moved = now
 		p.mu.Unlock()
 		return leave, Wait{}
-	case len(m.waiting) >= t.AtOnce && m.turn(t.AtOnce, 0) > patience || now.Sub(m.moved) > patience:
+	case len(m.waiting) >= t.AtOnce && m.turn(t.AtOnce, 0) > Patience || now.Sub(m.moved) > Patience:
 		defer p.mu.Unlock()
 		return nil, Wait{Turn: m.away(t.AtOnce, now)}
 	}
@@ -170,9 +184,9 @@ func (m *mood) away(atOnce int, now time.Time) time.Duration {
 	return turn
 }
 
-// await waits for free as long as patience lasts.
+// await waits for free as long as Patience lasts.
 func (p *Pace) await(ctx context.Context, m *mood, free chan struct{}) bool {
-	t := time.NewTimer(patience)
+	t := time.NewTimer(Patience)
 	defer t.Stop()
 	select {
 	case <-free:
@@ -210,6 +224,7 @@ func (p *Pace) leave(m *mood, o Outcome) {
 	if o.Made {
 		m.took += (o.Took - m.took) / 8
 	}
+	m.judge(o, now)
 	if len(m.waiting) > 0 {
 		close(m.waiting[0])
 		m.waiting = m.waiting[1:]
@@ -218,11 +233,42 @@ func (p *Pace) leave(m *mood, o Outcome) {
 	m.posting--
 }
 
+// judge says by an attempt that ended now whether the endpoint is slow.
+func (m *mood) judge(o Outcome, now time.Time) {
+	switch {
+	case o.Cut || o.Made && o.Took >= tooSlow:
+		if !m.slow {
+			m.slow = true
+			m.slowed++
+		}
+		m.run = 0
+	case !o.Made:
+	case !o.Accepted || o.Took >= quick:
+		m.run = 0
+	default:
+		if m.run++; m.run == 1 {
+			m.since = now
+		}
+		m.slow = m.slow && (m.run < quickRun || now.Sub(m.since) < trial(m.slowed))
+	}
+}
+
+// Slow reports whether an endpoint is slow, as far as this process saw.
+func (p *Pace) Slow(registration string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m, ok := p.moods.Get(registration)
+	return ok && m.slow
+}
+
 // Seen is what this process saw of an endpoint: attempts in a row that were not
-// accepted, of those the timeouts, and when the last one was accepted.
+// accepted, of those the timeouts, and when the last one was accepted; quick ones
+// in a row, and when the first of those ended.
 type Seen struct {
 	Failures, Timeouts int
 	Accepted           time.Time
+	Quick              int
+	QuickSince         time.Time
 }
 
 // Look returns what is known of an endpoint.
@@ -233,7 +279,7 @@ func (p *Pace) Look(registration string) Seen {
 	if !ok {
 		return Seen{}
 	}
-	return Seen{m.failures, m.timeouts, m.accepted}
+	return Seen{m.failures, m.timeouts, m.accepted, m.run, m.since}
 }
 
 func later(a, b time.Time) time.Time {

@@ -28,7 +28,7 @@ func TestAttemptsWaitWhereTheirTurnIsNear(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := New()
-				turn := Turn{Registration: "reg", Allowance: Allowance{AtOnce: 10}}
+				turn := Turn{Registration: "reg", Allowance: Allowance{AtOnce: 10}, Slow: true}
 				accepted := Outcome{Made: true, Accepted: true, Took: tt.took}
 				for range 50 { // so long until it is known how long they take
 					leave, _ := p.Enter(t.Context(), turn)
@@ -64,7 +64,7 @@ func TestAttemptsWaitWhereTheirTurnIsNear(t *testing.T) {
 func TestAttemptThatWasNotMadeTellsNoPace(t *testing.T) {
 	p := New()
 	turn := Turn{Registration: "reg", Allowance: Allowance{AtOnce: 1}}
-	made := Outcome{Made: true, Accepted: true, Took: time.Second}
+	made := Outcome{Made: true, Accepted: true, Took: quick}
 	for _, a := range []Outcome{made, {}} {
 		leave, _ := p.Enter(t.Context(), turn)
 		leave(a)

@@ -50,34 +50,69 @@ func TestTinyRateIsOneAnHour(t *testing.T) {
 	}
 }
 
-// TestFirstAttemptsStayAwayFromASlowEndpoint has timeouts come in a row.
-func TestFirstAttemptsStayAwayFromASlowEndpoint(t *testing.T) {
-	p := New()
-	enter := func(first bool) func(Outcome) {
-		leave, w := p.Enter(t.Context(), Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 1}, First: first})
-		if leave == nil && w != (Wait{}) {
-			t.Errorf("a slow endpoint: wait for %+v, want nothing said", w)
+// TestSlowEndpointIsFastAgainAfterQuickAttempts has an endpoint turn slow twice,
+// and respond fast each second in between.
+func TestSlowEndpointIsFastAgainAfterQuickAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New()
+		attempt := func(o Outcome) (begins bool) {
+			leave, w := p.Enter(t.Context(), Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 1}})
+			if begins = leave != nil; !begins {
+				if w != (Wait{Slow: true}) {
+					t.Errorf("a slow endpoint: told %+v, want that it is slow", w)
+				}
+				leave, _ = p.Enter(t.Context(), Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 1}, Slow: true})
+			}
+			leave(o)
+			return begins
 		}
-		return leave
-	}
-	for n := range slowAfter {
-		leave := enter(true)
-		if leave == nil {
-			t.Fatalf("after %d timeouts a first attempt may not begin", n)
+		fast := Outcome{Made: true, Accepted: true, Took: quick - 1}
+		for _, tt := range []struct {
+			slow  Outcome
+			trial time.Duration
+		}{
+			{Outcome{Made: true, Accepted: true, Took: tooSlow}, firstTrial},
+			{Outcome{Made: true, TimedOut: true, Took: 15 * time.Second}, 2 * firstTrial},
+			{Outcome{Cut: true}, 4 * firstTrial},
+		} {
+			if attempt(fast); !attempt(tt.slow) {
+				t.Fatal("an attempt of a fast endpoint may not begin")
+			}
+			for _, breaks := range []Outcome{{Made: true, Took: quick - 1}, {Made: true, Accepted: true, Took: quick}} {
+				attempt(fast)
+				time.Sleep(time.Hour)
+				attempt(breaks) // begins the run anew
+			}
+			begun := time.Now()
+			for !attempt(fast) {
+				time.Sleep(time.Second)
+			}
+			if took := time.Since(begun) - time.Second; took != tt.trial {
+				t.Errorf("after %+v it is fast again in %v, want %v", tt.slow, took, tt.trial)
+			}
+			if p.Slow("reg_1") {
+				t.Error("it counts as slow, though its attempts may begin")
+			}
 		}
-		leave(Outcome{Made: true, TimedOut: true})
-	}
-	if enter(true) != nil {
-		t.Errorf("after %d timeouts a first attempt may begin", slowAfter)
-	}
-	later := enter(false)
-	if later == nil {
-		t.Fatal("a later attempt may not begin, though none is under way")
-	}
-	later(Outcome{Made: true, Accepted: true})
-	if enter(true) == nil {
-		t.Error("after an acceptance a first attempt may not begin")
-	}
+	})
+}
+
+// TestFewQuickAttemptsProveNothing has an endpoint respond fast once in a trial.
+func TestFewQuickAttemptsProveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := mood{}
+		m.judge(Outcome{Cut: true}, time.Now())
+		for n := range quickRun {
+			if !m.slow {
+				t.Fatalf("after %d attempts it is fast, want after %d", n, quickRun)
+			}
+			time.Sleep(firstTrial)
+			m.judge(Outcome{Made: true, Accepted: true}, time.Now())
+		}
+		if m.slow {
+			t.Errorf("after %d attempts it is slow", quickRun)
+		}
+	})
 }
 
 // TestPlaceIsHandedOnInOrder has two attempts wait for the one that is under way.
@@ -103,7 +138,7 @@ func TestPlaceIsHandedOnInOrder(t *testing.T) {
 		if len(order) != 0 {
 			t.Fatal("two attempts are under way where one may be")
 		}
-		time.Sleep(patience / 2)
+		time.Sleep(Patience / 2)
 		first(Outcome{Made: true, Accepted: true})
 		second := <-entered
 		synctest.Wait()
@@ -128,9 +163,9 @@ func TestNobodyWaitsForLongerThanPatience(t *testing.T) {
 		want  time.Duration // of waiting
 		turn  time.Duration // that is told
 	}{
-		{"one that just began", 0, 0, patience, patience},
-		{"one that began a second ago", patience, 0, patience, 2 * patience},
-		{"one that began longer ago", patience + time.Millisecond, 0, 0, patience + time.Millisecond},
+		{"one that just began", 0, 0, Patience, Patience},
+		{"one that began a second ago", Patience, 0, Patience, 2 * Patience},
+		{"one that began longer ago", Patience + time.Millisecond, 0, 0, Patience + time.Millisecond},
 		{"as the invocation ends", 0, 300 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -162,7 +197,7 @@ func TestNobodyWaitsForLongerThanPatience(t *testing.T) {
 // TestWaitingIsWorthItWhereATurnIsNear has a third attempt come where one may be
 // under way and one waits: its turn comes after two that take so long.
 func TestWaitingIsWorthItWhereATurnIsNear(t *testing.T) {
-	for took, waits := range map[time.Duration]time.Duration{patience / 2: patience, patience/2 + 1: 0} {
+	for took, waits := range map[time.Duration]time.Duration{Patience / 2: Patience, Patience/2 + 1: 0} {
 		synctest.Test(t, func(t *testing.T) {
 			p := New()
 			one := Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 1}}
@@ -175,7 +210,7 @@ func TestWaitingIsWorthItWhereATurnIsNear(t *testing.T) {
 				t.Errorf("where an attempt takes %v: began %v after %v, want it to be sent away after %v", took, third != nil, time.Since(start), waits)
 			}
 			leave(Outcome{})
-			time.Sleep(2 * patience)
+			time.Sleep(2 * Patience)
 		})
 	}
 }
@@ -187,18 +222,18 @@ func TestEndpointThatMovesIsWaitedFor(t *testing.T) {
 		p := New()
 		one := Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 1}}
 		first, _ := p.Enter(t.Context(), one)
-		time.Sleep(patience / 2)
+		time.Sleep(Patience / 2)
 		entered := make(chan func(Outcome))
 		go func() {
 			leave, _ := p.Enter(t.Context(), one)
 			entered <- leave
 		}()
-		time.Sleep(patience * 4 / 10)
+		time.Sleep(Patience * 4 / 10)
 		first(Outcome{})
 		second := <-entered
-		time.Sleep(patience * 6 / 10)
+		time.Sleep(Patience * 6 / 10)
 		go func() {
-			time.Sleep(patience / 2)
+			time.Sleep(Patience / 2)
 			second(Outcome{})
 		}()
 		if third, w := p.Enter(t.Context(), one); third == nil {
@@ -227,7 +262,7 @@ func TestEndpointsAreLookedAtOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := New()
 		for _, o := range []Outcome{{Accepted: true}, {TimedOut: true}, {}} {
-			leave, _ := p.Enter(t.Context(), Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 1}})
+			leave, _ := p.Enter(t.Context(), Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 1}, Slow: true})
 			o.Made, o.Took = true, 8*time.Second
 			leave(o)
 			time.Sleep(time.Second)

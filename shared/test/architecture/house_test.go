@@ -71,11 +71,11 @@ var house = []room{
 	{"shared/gateway", []string{"shared/circuit", "shared/pace", "shared/schedule", "shared/keyring", "shared/egress", "shared/provider", "shared/storage"}, []string{
 		"github.com/hashicorp/golang-lru/v2",
 		"github.com/standard-webhooks/standard-webhooks/libraries/go",
-		"golang.org/x/sync/errgroup", "golang.org/x/sync/semaphore", "golang.org/x/sync/singleflight",
+		"golang.org/x/sync/errgroup", "golang.org/x/sync/singleflight",
 	}},
 	{"shared/circuit", nil, nil},
 	{"shared/keyring", []string{"shared/storage"}, nil},
-	{"shared/pace", nil, []string{"github.com/hashicorp/golang-lru/v2"}},
+	{"shared/pace", []string{"shared/storage"}, []string{"github.com/hashicorp/golang-lru/v2"}},
 	{"shared/schedule", []string{"shared/storage"}, nil},
 	{"shared/storage", nil, nil},
 	{"shared/storage/storagetest", []string{"shared/storage"}, []string{"github.com/google/go-cmp/"}},

@@ -38,7 +38,7 @@ func (w *world) unfinished() string {
 			fmt.Fprintln(&b, err)
 		}
 	}
-	for _, q := range []storage.QueueName{storage.EventsQueue, storage.RetryQueue} {
+	for _, q := range []storage.QueueName{storage.EventsQueue, storage.RetryQueue, storage.SlowQueue} {
 		if d, err := w.queue.Depth(ctx, q); err != nil || d != (storage.Depth{}) {
 			fmt.Fprintf(&b, "Depth(%s) = %+v, %v; want an empty queue\n", q, d, err)
 		}

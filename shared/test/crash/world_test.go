@@ -62,7 +62,7 @@ func (w *world) start() {
 		Alone: w.on.alone(), Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	w.g.Egress.Transport = mortalTransport{w.process}
-	for q, h := range map[storage.QueueName]storage.Handler{storage.EventsQueue: w.g.FanOut, storage.RetryQueue: w.g.Redeliver} {
+	for q, h := range w.g.Handlers() {
 		w.running.Go(func() { w.on.serve(ctx, q, w.process.handler(q, h)) })
 	}
 	w.running.Go(func() { schedule(ctx, w.g) })

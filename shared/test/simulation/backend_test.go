@@ -124,7 +124,7 @@ func (m *inMemory) poll() bool {
 	return true
 }
 
-var queues = [...]storage.QueueName{storage.EventsQueue, storage.RetryQueue}
+var queues = [...]storage.QueueName{storage.EventsQueue, storage.RetryQueue, storage.SlowQueue}
 
 // anyFree reports whether a worker takes another batch.
 func (w *world) anyFree() bool {
@@ -154,15 +154,11 @@ func (m *inMemory) handle(f *flight) {
 	w, p := m.w, f.process
 	m.flights = append(m.flights, f)
 	p.running++
-	h := p.g.FanOut
-	if f.queue == storage.RetryQueue {
-		h = p.g.Redeliver
-	}
 	w.say("process %d gets %d of %s", p.number, len(f.ms), f.queue)
 	go func() {
 		ctx, cancel := context.WithTimeout(p.ctx, workerTimeout-queueMargin)
 		defer cancel()
-		again, err := h(ctx, f.ms)
+		again, err := p.g.Handlers()[f.queue](ctx, f.ms)
 		p.do(context.Background(), "delete of "+string(f.queue), f.ms[0].Receipt, func() {
 			f.over = true
 			p.running--

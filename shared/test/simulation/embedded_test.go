@@ -52,14 +52,10 @@ func (f *inFile) handler(name storage.QueueName) storage.Handler {
 	return func(ctx context.Context, ms []storage.Received) (again []string, err error) {
 		var p *process
 		f.w.park(context.Background(), f.itself, "receive of "+string(name), ms[0].Receipt+ms[0].Body, func() { p = f.w.process("worker") })
-		h := p.g.FanOut
-		if name == storage.RetryQueue {
-			h = p.g.Redeliver
-		}
 		inner, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(p.ctx, cancel)()
-		again, err = h(inner, ms)
+		again, err = p.g.Handlers()[name](inner, ms)
 		p.do(context.Background(), "delete of "+string(name), ms[0].Receipt, func() {})
 		return again, err
 	}

@@ -1,0 +1,89 @@
+package pace
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+const (
+	// A tenant with more cuts than mostCuts in cutsWithin keeps its proven endpoints
+	// alone in batches.
+	mostCuts   = 5
+	cutsWithin = 10 * time.Minute
+	provenRun  = 100 // quick attempts in a row that prove an endpoint
+	// bookLimit bounds the row, to some 100 KB. An endpoint that is dropped is
+	// unknown, and known again after its next attempt.
+	bookLimit = 2_000
+)
+
+// A Book is what all processes know of a tenant's endpoints: whose attempts may be
+// made in a batch of messages, which ends with its slowest one. The zero Book knows
+// none.
+type Book struct {
+	Endpoints map[string]Entry `json:"endpoints,omitempty"` // by registration
+	Cuts      []time.Time      `json:"cuts,omitempty"`      // of fast endpoints, the last ones
+}
+
+// An Entry is what a Book says of one endpoint. Without one it is unknown.
+type Entry struct {
+	URL    string `json:"u"`           // a digest: a new URL is unknown
+	Fast   bool   `json:"f,omitempty"` // else it is slow
+	Proven bool   `json:"p,omitempty"`
+	Slowed int    `json:"s,omitempty"` // times that it turned slow
+}
+
+// Batches reports whether attempts for a registration may be made in a batch at
+// now. An empty url stands for the one that is known.
+func (b Book) Batches(registration, url string, now time.Time) bool {
+	e := b.Endpoints[registration]
+	if !e.Fast || url != "" && e.URL != url {
+		return false
+	}
+	return e.Proven || len(b.Cuts) <= mostCuts || now.Sub(b.Cuts[len(b.Cuts)-1-mostCuts]) > cutsWithin
+}
+
+// After returns b after an attempt for a registration that ended so, and whether
+// that changed it. run is how many were quick in a row, this one included, and
+// since when.
+func (b Book) After(registration, url string, o Outcome, run int, since, now time.Time) (Book, bool) {
+	e, known := b.Endpoints[registration]
+	if e.URL != url {
+		e, known = Entry{URL: url}, false
+	}
+	was := e
+	switch slow := o.Cut || o.Made && o.Took >= tooSlow; {
+	case slow && (e.Fast || o.Cut && !known):
+		e.Fast, e.Proven, e.Slowed = false, false, e.Slowed+1
+	case slow || run == 0:
+	case !known, !e.Fast && run >= quickRun && now.Sub(since) >= trial(e.Slowed):
+		e.Fast = true
+	case e.Fast && run >= provenRun:
+		e.Proven = true
+	}
+	if e == was {
+		return b, false
+	}
+	b.Endpoints = maps.Clone(b.Endpoints)
+	if b.Endpoints == nil {
+		b.Endpoints = map[string]Entry{}
+	}
+	if b.Endpoints[registration] = e; e.Slowed > was.Slowed {
+		b.Cuts = append(slices.Clone(b.Cuts[max(0, len(b.Cuts)-mostCuts):]), now)
+	}
+	for other := range b.Endpoints {
+		if len(b.Endpoints) <= bookLimit {
+			break
+		}
+		if other != registration {
+			delete(b.Endpoints, other)
+		}
+	}
+	return b, true
+}
+
+// trial returns over how long quick attempts make an endpoint fast again that
+// turned slow so often.
+func trial(slowed int) time.Duration {
+	return min(firstTrial<<min(max(slowed-1, 0), 10), longestTrial)
+}

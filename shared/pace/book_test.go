@@ -1,0 +1,240 @@
+package pace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ringback/shared/embedded"
+	"ringback/shared/storage"
+)
+
+var (
+	swift = Outcome{Made: true, Accepted: true, Took: quick - 1}
+	late  = Outcome{Made: true, Accepted: true, Took: tooSlow}
+	cut   = Outcome{Cut: true}
+)
+
+// TestBookSaysWhoseAttemptsMayBeBatched has attempts of one endpoint end, and asks
+// after each whether the next may be made in a batch.
+func TestBookSaysWhoseAttemptsMayBeBatched(t *testing.T) {
+	type ended struct {
+		Outcome
+		run  int           // of quick ones, as the process saw
+		over time.Duration // their time
+		want bool
+	}
+	for _, tt := range []struct {
+		name  string
+		after []ended
+	}{
+		{"unknown", nil},
+		{"one quick", []ended{{swift, 1, 0, true}}},
+		{"one slow", []ended{{late, 0, 0, false}}},
+		{"one refused", []ended{{Outcome{Made: true, Took: time.Millisecond}, 0, 0, false}}},
+		{"fast and cut", []ended{{swift, 1, 0, true}, {cut, 0, 0, false}, {swift, 1, 0, false}}},
+		{"fast and late", []ended{{swift, 1, 0, true}, {late, 0, 0, false}, {swift, 1, 0, false}}},
+		{"fast again", []ended{{swift, 1, 0, true}, {cut, 0, 0, false}, {swift, 19, time.Hour, false}, {swift, 20, time.Minute - 1, false}, {swift, 20, time.Minute, true}}},
+		{"fast again after two cuts", []ended{
+			{swift, 1, 0, true}, {cut, 0, 0, false}, {swift, 20, time.Minute, true},
+			{cut, 0, 0, false}, {swift, 20, 2*time.Minute - 1, false}, {swift, 20, 2 * time.Minute, true},
+		}},
+	} {
+		b, now, may := Book{}, noon, false
+		for i, e := range tt.after {
+			now = now.Add(11 * time.Minute)
+			b, _ = b.After("reg_1", "url", e.Outcome, e.run, now.Add(-e.over), now)
+			if may = b.Batches("reg_1", "url", now); may != e.want {
+				t.Errorf("%s: after %d may be batched %v, want %v", tt.name, i+1, may, e.want)
+			}
+		}
+		if len(tt.after) == 0 && b.Batches("reg_1", "url", now) {
+			t.Errorf("%s: may be batched", tt.name)
+		}
+		if b.Batches("reg_1", "new", now) || b.Batches("reg_2", "url", now) {
+			t.Errorf("%s: a new URL, or another registration, may be batched", tt.name)
+		}
+		if may != b.Batches("reg_1", "", now) {
+			t.Errorf("%s: without its URL it may be batched %v, want %v", tt.name, !may, may)
+		}
+	}
+}
+
+// TestManyCutsLeaveProvenEndpointsAlone has endpoints of a tenant turn slow one
+// after the other, beside two that stay fast.
+func TestManyCutsLeaveProvenEndpointsAlone(t *testing.T) {
+	b, now := Book{}, noon
+	for _, fast := range []string{"new", "proven"} {
+		b, _ = b.After(fast, "", swift, 1, now, now)
+	}
+	b, _ = b.After("proven", "", swift, provenRun, now, now)
+	for n := range mostCuts + 1 {
+		if !b.Batches("new", "", now) {
+			t.Fatalf("after %d cuts a fast endpoint may not be batched", n)
+		}
+		id := fmt.Sprint(n)
+		b, _ = b.After(id, "", swift, 1, now, now)
+		now = now.Add(time.Minute)
+		b, _ = b.After(id, "", cut, 0, now, now)
+	}
+	first := noon.Add(time.Minute)
+	for at, want := range map[time.Time]bool{now: false, first.Add(cutsWithin): false, first.Add(cutsWithin + 1): true} {
+		if got := b.Batches("new", "", at); got != want || !b.Batches("proven", "", at) {
+			t.Errorf("%v after the first of %d cuts: may be batched %v, want %v, and the proven one always", at.Sub(first), mostCuts+1, got, want)
+		}
+	}
+	if len(b.Cuts) != mostCuts+1 {
+		t.Errorf("%d cuts are kept, want %d", len(b.Cuts), mostCuts+1)
+	}
+}
+
+// TestBookIsBounded knows more endpoints than a row is to hold.
+func TestBookIsBounded(t *testing.T) {
+	b := Book{}
+	for n := range bookLimit + 10 {
+		b, _ = b.After(fmt.Sprint(n), "", swift, 1, noon, noon)
+	}
+	if len(b.Endpoints) != bookLimit || !b.Batches(fmt.Sprint(bookLimit+9), "", noon) {
+		t.Errorf("%d endpoints, want %d and the last one among them", len(b.Endpoints), bookLimit)
+	}
+}
+
+// counted counts what Books ask of a Store, which fails as long as err is not nil.
+type counted struct {
+	storage.Store
+	gets, puts int
+	err        error
+}
+
+func (c *counted) Get(ctx context.Context, ks ...storage.Key) ([]storage.Row, error) {
+	if c.gets++; c.err != nil {
+		return nil, c.err
+	}
+	return c.Store.Get(ctx, ks...)
+}
+
+func (c *counted) Put(ctx context.Context, r storage.Row, rev string) error {
+	if c.puts++; c.err != nil {
+		return c.err
+	}
+	return c.Store.Put(ctx, r, rev)
+}
+
+// newBooks returns the Books of so many processes that share a Store.
+func newBooks(t *testing.T, n int) ([]*Books, *counted) {
+	t.Helper()
+	db, err := embedded.Open(t.Context(), t.TempDir(), embedded.Options{Relaxed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	c := &counted{Store: db}
+	var bs []*Books
+	for range n {
+		bs = append(bs, NewBooks(c, func(tenant string) storage.Key {
+			return storage.Key{Table: storage.Registrations, PK: "T#" + tenant, SK: "P"}
+		}, func() time.Time { return storage.UTC(time.Now()) }))
+	}
+	return bs, c
+}
+
+// TestCutIsKnownToAllProcessesInFiveSeconds has two processes know that an endpoint
+// is fast, and one see it turn slow.
+func TestCutIsKnownToAllProcessesInFiveSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bs, c := newBooks(t, 2)
+		heed := func(o Outcome, run int) {
+			if err := bs[0].Heed(t.Context(), "ten_1", "reg_1", "https://a.example/", o, Seen{Quick: run, QuickSince: time.Now()}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		batches := func(b *Books) bool {
+			may, err := b.Batches(t.Context(), "ten_1", "reg_1", "https://a.example/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return may
+		}
+		if batches(bs[0]) || batches(bs[1]) {
+			t.Error("an unknown endpoint may be batched")
+		}
+		heed(swift, 1)
+		if !batches(bs[0]) || batches(bs[1]) {
+			t.Error("known at once: want it of the process that saw it, and of no other")
+		}
+		time.Sleep(bookFresh)
+		if !batches(bs[1]) {
+			t.Error("after 5s another process does not know that it is fast")
+		}
+		heed(cut, 0)
+		if batches(bs[0]) || !batches(bs[1]) {
+			t.Error("cut: want it known at once in the process that saw it, and in no other")
+		}
+		time.Sleep(bookFresh)
+		gets := c.gets
+		for range 10 {
+			if batches(bs[1]) {
+				t.Error("after 5s another process does not know that it was cut")
+			}
+		}
+		if c.gets != gets+1 {
+			t.Errorf("%d reads in a moment, want one", c.gets-gets)
+		}
+	})
+}
+
+// TestBookIsWrittenOnceASecond has endpoints turn fast all the time, and attempts
+// that change nothing.
+func TestBookIsWrittenOnceASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bs, c := newBooks(t, 2)
+		for n := range 50 {
+			if err := bs[0].Heed(t.Context(), "ten_1", fmt.Sprint(n), "", swift, Seen{Quick: 1}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if c.puts != 5 {
+			t.Errorf("%d writes in 5s, want 5", c.puts)
+		}
+		time.Sleep(bookWrites)
+		for n := range 50 {
+			if err := bs[0].Heed(t.Context(), "ten_1", fmt.Sprint(n), "", swift, Seen{Quick: 2}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if c.puts != 6 {
+			t.Errorf("%d writes, want one more for what was not written yet", c.puts)
+		}
+		for n := range 50 {
+			if may, err := bs[1].Batches(t.Context(), "ten_1", fmt.Sprint(n), ""); !may || err != nil {
+				t.Fatalf("another process does not know endpoint %d: %v", n, err)
+			}
+		}
+	})
+}
+
+// TestBookThatCannotBeWrittenIsWrittenLater has the Store fail for a while.
+func TestBookThatCannotBeWrittenIsWrittenLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bs, c := newBooks(t, 2)
+		c.err = errors.New("no answer")
+		if _, err := bs[0].Batches(t.Context(), "ten_1", "reg_1", ""); !errors.Is(err, c.err) {
+			t.Errorf("it cannot be read: %v, want %v", err, c.err)
+		}
+		if err := bs[0].Heed(t.Context(), "ten_1", "reg_1", "", swift, Seen{Quick: 1}); !errors.Is(err, c.err) {
+			t.Errorf("it cannot be written: %v, want %v", err, c.err)
+		}
+		c.err = nil
+		time.Sleep(bookWrites)
+		if err := bs[0].Heed(t.Context(), "ten_1", "reg_1", "", swift, Seen{Quick: 2}); err != nil {
+			t.Fatal(err)
+		}
+		if may, err := bs[1].Batches(t.Context(), "ten_1", "reg_1", ""); !may || err != nil {
+			t.Errorf("another process may batch %v, %v; want that it is written", may, err)
+		}
+	})
+}

@@ -1,0 +1,150 @@
+package pace
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"sync"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"ringback/shared/storage"
+)
+
+const (
+	bookFresh  = 5 * time.Second // how long a process believes what it read
+	bookWrites = time.Second     // between two writes of a process
+	mostNotes  = 100             // that wait for one
+)
+
+// Books keep the Book of each tenant in a row, for all processes.
+type Books struct {
+	store storage.Store
+	key   func(tenant string) storage.Key
+	clock func() time.Time
+
+	mu    sync.Mutex
+	books *lru.Cache[string, *page]
+}
+
+// A page is what this process knows of a tenant's Book.
+type page struct {
+	Book
+	read  time.Time
+	wrote time.Time
+	notes []note // not written yet
+}
+
+// A note is an attempt that changes a Book.
+type note struct {
+	registration, url string
+	Outcome
+	run        int
+	since, now time.Time
+}
+
+func (n note) on(b Book) (Book, bool) {
+	return b.After(n.registration, n.url, n.Outcome, n.run, n.since, n.now)
+}
+
+// NewBooks returns the Books whose rows have a key.
+func NewBooks(s storage.Store, key func(tenant string) storage.Key, clock func() time.Time) *Books {
+	bs := &Books{store: s, key: key, clock: clock}
+	bs.books, _ = lru.New[string, *page](Known)
+	return bs
+}
+
+// Batches reports whether attempts for a tenant's registration may be made in a
+// batch of messages. What other processes saw is known 5 s later. An empty url
+// stands for the one that is known.
+func (bs *Books) Batches(ctx context.Context, tenant, registration, url string) (bool, error) {
+	bs.mu.Lock()
+	p := bs.page(tenant)
+	fresh := time.Since(p.read) < bookFresh
+	b := p.Book
+	bs.mu.Unlock()
+	if !fresh {
+		var err error
+		if b, err = bs.load(ctx, tenant); err != nil {
+			return false, err
+		}
+	}
+	return b.Batches(registration, digest(url), bs.clock()), nil
+}
+
+func (bs *Books) page(tenant string) *page {
+	p, ok := bs.books.Get(tenant)
+	if !ok {
+		p = &page{}
+		bs.books.Add(tenant, p)
+	}
+	return p
+}
+
+func (bs *Books) load(ctx context.Context, tenant string) (Book, error) {
+	begun := time.Now()
+	b, _, err := storage.Load[Book](ctx, bs.store, bs.key(tenant))
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return b, err
+	}
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	p := bs.page(tenant)
+	for _, n := range p.notes {
+		b, _ = n.on(b)
+	}
+	p.Book, p.read = b, begun
+	return b, nil
+}
+
+// Heed notes how an attempt for a tenant's registration ended, as p saw it, and
+// writes what changes: at most once a second, and with it what could not be
+// written before.
+func (bs *Books) Heed(ctx context.Context, tenant, registration, url string, o Outcome, seen Seen) error {
+	bs.mu.Lock()
+	p, now := bs.page(tenant), time.Now()
+	n := note{registration, digest(url), o, seen.Quick, seen.QuickSince, bs.clock()}
+	if b, changed := n.on(p.Book); changed && len(p.notes) < mostNotes {
+		p.Book, p.notes = b, append(p.notes, n)
+	}
+	if len(p.notes) == 0 || now.Sub(p.wrote) < bookWrites {
+		bs.mu.Unlock()
+		return nil
+	}
+	notes := p.notes
+	p.notes, p.wrote = nil, now
+	bs.mu.Unlock()
+	b, err := storage.Change(ctx, bs.store, bs.key(tenant), func(b *Book, _ *storage.Row) error {
+		any := false
+		for _, n := range notes {
+			after, changed := n.on(*b)
+			*b, any = after, any || changed
+		}
+		if !any {
+			return storage.ErrUnchanged
+		}
+		return nil
+	})
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	if err != nil {
+		p.notes = append(notes, p.notes...)
+		return err
+	}
+	for _, n := range p.notes {
+		b, _ = n.on(b)
+	}
+	p.Book, p.read = b, now
+	return nil
+}
+
+// digest shortens a URL, so that a row holds thousands.
+func digest(url string) string {
+	if url == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(url))
+	return base64.RawURLEncoding.EncodeToString(sum[:6])
+}
