@@ -28,10 +28,13 @@ import (
 	"ringback/shared/transfer"
 )
 
-// How the one process shares its time between new events and retries.
+// How the one process shares its time between new events and retries. What waits
+// for endpoints that are not known to be fast has handlers of its own, which the
+// other two never wait for.
 const (
-	eventHandlers = 256
+	eventHandlers = 512
 	retryHandlers = 256
+	slowHandlers  = 256
 	handlerTime   = time.Minute // as the worker's Lambda
 	tickEvery     = time.Minute // as the schedule
 	drainTime     = 20 * time.Second
@@ -132,6 +135,7 @@ func (w work) serve(ctx context.Context, ln net.Listener, h http.Handler) error 
 		if err := w.g.Recover(ctx); err != nil {
 			slog.Error("retry", "outcome", "not recovered", "why", err.Error()) // what it was for falls due
 		}
+		group.Go(func() error { return w.consume(ctx, storage.SlowQueue, w.g.RedeliverSlow, slowHandlers) })
 		return w.consume(ctx, storage.RetryQueue, w.g.Redeliver, retryHandlers)
 	})
 	group.Go(func() error { return w.schedule(ctx) })

@@ -28,9 +28,9 @@ var settingUp = usage{
 	about: "Makes the tables, queues, secrets and sample sources that the functions need, where\n" +
 		"AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_DYNAMODB, _SQS and _SECRETS_MANAGER say that an\n" +
 		"emulator listens, and prints the functions' environment for sam local invoke --env-vars.\n" +
-		"What is there already stays as it is. REGISTRATIONS_TABLE, DELIVERIES_TABLE, EVENTS_QUEUE_URL\n" +
-		"and RETRY_QUEUE_URL name things otherwise than -name does; a secret that KEY_RING_SECRET or\n" +
-		"OPERATOR_KEY_SECRET names is used.",
+		"What is there already stays as it is. REGISTRATIONS_TABLE, DELIVERIES_TABLE,\n" +
+		"EVENTS_QUEUE_URL, RETRY_QUEUE_URL and SLOW_QUEUE_URL name things otherwise than -name does; a\n" +
+		"secret that KEY_RING_SECRET or OPERATOR_KEY_SECRET names is used.",
 }
 
 // An awsSetup is what setup-aws makes at an emulator.
@@ -87,7 +87,8 @@ func (s *awsSetup) fill() error {
 
 func (s *awsSetup) make(ctx context.Context) error {
 	var err error
-	s.AWS, err = cloud.CreateQueues(ctx, s.AWS, s.queue(s.AWS.EventsQueueURL, "-events"), s.queue(s.AWS.RetryQueueURL, "-retry"))
+	s.AWS, err = cloud.CreateQueues(ctx, s.AWS,
+		s.queue(s.AWS.EventsQueueURL, "-events"), s.queue(s.AWS.RetryQueueURL, "-retry"), s.queue(s.AWS.SlowQueueURL, "-slow"))
 	if err != nil {
 		return err
 	}
@@ -180,8 +181,10 @@ func (s *awsSetup) environment() map[string]string {
 		"DELIVERIES_TABLE":                 s.AWS.DeliveriesTable,
 		"EVENTS_QUEUE_URL":                 s.reached(s.AWS.EventsQueueURL),
 		"RETRY_QUEUE_URL":                  s.reached(s.AWS.RetryQueueURL),
+		"SLOW_QUEUE_URL":                   s.reached(s.AWS.SlowQueueURL),
 		"EVENTS_DEAD_URL":                  s.reached(s.AWS.EventsDeadURL),
 		"RETRY_DEAD_URL":                   s.reached(s.AWS.RetryDeadURL),
+		"SLOW_DEAD_URL":                    s.reached(s.AWS.SlowDeadURL),
 		"KEY_RING_SECRET":                  s.AWS.KeyRingSecret,
 		"OPERATOR_KEY_SECRET":              s.AWS.OperatorKeySecret,
 		"AWS_REGION":                       s.AWS.Region,

@@ -73,7 +73,7 @@ func TestNothingStartsWithoutItsStoreAndItSaysWhy(t *testing.T) {
 		}
 	})
 	env := append(closed.environ(), "REGISTRATIONS_TABLE=r", "DELIVERIES_TABLE=d", "EVENTS_QUEUE_URL="+closed.sqs+"/1/e",
-		"RETRY_QUEUE_URL="+closed.sqs+"/1/r", "KEY_RING_SECRET=arn:k", "OPERATOR_KEY_SECRET=arn:o",
+		"RETRY_QUEUE_URL="+closed.sqs+"/1/r", "SLOW_QUEUE_URL="+closed.sqs+"/1/s", "KEY_RING_SECRET=arn:k", "OPERATOR_KEY_SECRET=arn:o",
 		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test")
 	for _, binary := range buildFunctions(t, "smartbots", "tencentchat", "direct", "worker", "retry", "api") {
 		if output := runtimetest.Failure(t, runtimetest.Options{Binary: binary, Env: env}); !strings.Contains(output, "AWS_ENDPOINT_URL_DYNAMODB") {

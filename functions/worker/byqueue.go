@@ -13,7 +13,7 @@ import (
 type batchHandler = func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)
 
 // byQueue returns the batchHandler of several queues, which are given by URL. A
-// batch is never of two queues: the ARN of its first message tells which. An
+// batch is never of several queues: the ARN of its first message tells which. An
 // error, and thus the whole batch again, answers one of any other queue.
 func byQueue(handlers map[string]batchHandler) batchHandler {
 	named := make(map[string]batchHandler, len(handlers))
@@ -27,7 +27,7 @@ func byQueue(handlers map[string]batchHandler) batchHandler {
 		arn := e.Records[0].EventSourceARN
 		h, ok := named[arn[strings.LastIndexByte(arn, ':')+1:]]
 		if !ok {
-			return events.SQSEventResponse{}, fmt.Errorf("messages of queue %q: neither the events nor the retry queue", arn)
+			return events.SQSEventResponse{}, fmt.Errorf("messages of queue %q: not the events, the retry or the slow queue", arn)
 		}
 		return h(ctx, e)
 	}

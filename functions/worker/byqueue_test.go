@@ -19,14 +19,16 @@ func TestABatchGoesToTheHandlerOfItsQueue(t *testing.T) {
 	h := byQueue(map[string]batchHandler{
 		"https://sqs.us-east-1.amazonaws.com/123456789012/stack-EventsQueue-1": handler("events"),
 		"https://sqs.us-east-1.amazonaws.com/123456789012/stack-RetryQueue-2":  handler("retry"),
+		"https://sqs.us-east-1.amazonaws.com/123456789012/stack-SlowQueue-3":   handler("slow"),
 	})
 	for _, tt := range []struct {
 		name, arn, want, wantErr string
 	}{
 		{"events", "arn:aws:sqs:us-east-1:123456789012:stack-EventsQueue-1", "events", ""},
 		{"retries", "arn:aws:sqs:us-east-1:123456789012:stack-RetryQueue-2", "retry", ""},
-		{"a queue whose name ends alike", "arn:aws:sqs:us-east-1:123456789012:other-stack-RetryQueue-2", "", "neither the events nor the retry queue"},
-		{"no queue", "", "", "neither the events nor the retry queue"},
+		{"slow", "arn:aws:sqs:us-east-1:123456789012:stack-SlowQueue-3", "slow", ""},
+		{"a queue whose name ends alike", "arn:aws:sqs:us-east-1:123456789012:other-stack-RetryQueue-2", "", "not the events, the retry or the slow queue"},
+		{"no queue", "", "", "not the events, the retry or the slow queue"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got = ""

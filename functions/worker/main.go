@@ -1,5 +1,5 @@
-// Command worker is the Lambda function behind both queues: it fans events out
-// and delivers them.
+// Command worker is the Lambda function behind the three queues: it fans events
+// out and delivers them.
 package main
 
 import (
@@ -21,5 +21,6 @@ func main() {
 	cloud.Start(d.Backend, byQueue(map[string]batchHandler{
 		d.Config.AWS.EventsQueueURL: cloud.SQS(d.Gateway.FanOut),
 		d.Config.AWS.RetryQueueURL:  cloud.SQS(d.Gateway.Redeliver),
+		d.Config.AWS.SlowQueueURL:   cloud.SQS(d.Gateway.RedeliverSlow),
 	}), d.Gateway.Egress.CloseIdle)
 }

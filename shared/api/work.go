@@ -188,7 +188,7 @@ func (s workAPI) createErasure(ctx context.Context, c control.Caller, in *erasur
 
 // queueDepth is about how many messages a queue has.
 type queueDepth struct {
-	Queue    string `json:"queue" enum:"events,retry"`
+	Queue    string `json:"queue" enum:"events,retry,slow"`
 	Waiting  int    `json:"waiting"`
 	InFlight int    `json:"in_flight"`
 	Delayed  int    `json:"delayed"`
@@ -216,7 +216,7 @@ func (s workAPI) deadLetters(ctx context.Context, _ control.Caller, _ *empty) (*
 }
 
 type redriveInput struct {
-	Queue string `path:"queue" enum:"events,retry"`
+	Queue string `path:"queue" enum:"events,retry,slow"`
 }
 
 func (s workAPI) redrive(ctx context.Context, _ control.Caller, in *redriveInput) (*empty, error) {

@@ -114,11 +114,18 @@ func TestSourceWithoutFullHistorySaysSo(t *testing.T) {
 func TestDeadLettersAreCountedAndRedriven(t *testing.T) {
 	w := newWorld(t)
 	got := w.want(200, operatorKey, "GET", "/v1/dead-letters", nil).list(t)
-	if len(got) != 2 || got[0]["queue"] != "events" || got[1]["queue"] != "retry" {
-		t.Errorf("dead letters %v, want those of events and retry", got)
+	if len(got) != 3 || got[0]["queue"] != "events" || got[1]["queue"] != "retry" || got[2]["queue"] != "slow" {
+		t.Errorf("dead letters %v, want those of events, retry and slow", got)
 	}
 	if got[1]["oldest_due"] != nil {
 		t.Errorf("oldest_due %v while nothing is due, want none", got[1]["oldest_due"])
+	}
+	for n, q := range []storage.QueueName{storage.EventsQueue, storage.RetryQueue, storage.SlowQueue} {
+		for range n + 1 {
+			if err := w.g.Queue.Send(t.Context(), q, []storage.Message{{Body: "{}", Delay: storage.MaxDelay}})[0]; err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	late := time.Now().UTC().Add(-10 * time.Minute).Truncate(time.Millisecond)
 	for i, due := range []time.Time{late.Add(time.Minute), late, time.Now().Add(time.Hour)} {
@@ -128,10 +135,15 @@ func TestDeadLettersAreCountedAndRedriven(t *testing.T) {
 		}
 	}
 	got = w.want(200, operatorKey, "GET", "/v1/dead-letters", nil).list(t)
-	if got[1]["oldest_due"] != late.Format(time.RFC3339Nano) || got[0]["oldest_due"] != nil {
+	if got[1]["oldest_due"] != late.Format(time.RFC3339Nano) || got[0]["oldest_due"] != nil || got[2]["oldest_due"] != nil {
 		t.Errorf("queues %v, want the retry queue's oldest due %s", got, late)
 	}
-	w.want(202, operatorKey, "POST", "/v1/dead-letters/events/redrive", nil)
+	for n, q := range got {
+		if want := float64(n + 1); q["delayed"] != want || q["dead"] != 0.0 {
+			t.Errorf("the %v queue has %v delayed messages and %v dead letters, want %v and none", q["queue"], q["delayed"], q["dead"], want)
+		}
+		w.want(202, operatorKey, "POST", fmt.Sprintf("/v1/dead-letters/%v/redrive", q["queue"]), nil)
+	}
 	w.want(422, operatorKey, "POST", "/v1/dead-letters/others/redrive", nil)
 }
 

@@ -194,7 +194,7 @@ func (wk *work) CancelJobOf(ctx context.Context, c Caller, id string) (gateway.J
 // DeadLetters tells how many messages each queue has.
 func (wk *work) DeadLetters(ctx context.Context) (map[storage.QueueName]storage.Depth, error) {
 	out := map[storage.QueueName]storage.Depth{}
-	for _, q := range [...]storage.QueueName{storage.EventsQueue, storage.RetryQueue} {
+	for _, q := range [...]storage.QueueName{storage.EventsQueue, storage.RetryQueue, storage.SlowQueue} {
 		d, err := wk.gw.Queue.Depth(ctx, q)
 		if err != nil {
 			return nil, fmt.Errorf("depth of %s: %w", q, err)

@@ -259,7 +259,7 @@ func TestJobThatWasDecidedCannotBeCancelled(t *testing.T) {
 func TestQueuesTellTheirDepth(t *testing.T) {
 	w := newWorld(t)
 	w.store.Heal()
-	w.queue.depth = map[storage.QueueName]storage.Depth{storage.EventsQueue: {Waiting: 1, Dead: 2}, storage.RetryQueue: {Delayed: 3}}
+	w.queue.depth = map[storage.QueueName]storage.Depth{storage.EventsQueue: {Waiting: 1, Dead: 2}, storage.RetryQueue: {Delayed: 3}, storage.SlowQueue: {InFlight: 4}}
 	got, err := w.DeadLetters(t.Context())
 	if diff := cmp.Diff(w.queue.depth, got); diff != "" || err != nil {
 		t.Errorf("DeadLetters: %v (-want +got):\n%s", err, diff)

@@ -24,7 +24,7 @@ const ring = "0123456789abcdefghijklmnopqrstuvwxyz"
 func TestOpenNamesEveryVariableThatIsMissing(t *testing.T) {
 	setenv(t, nil)
 	_, err := Open(t.Context(), nil)
-	for _, name := range []string{"REGISTRATIONS_TABLE", "DELIVERIES_TABLE", "EVENTS_QUEUE_URL", "RETRY_QUEUE_URL"} {
+	for _, name := range []string{"REGISTRATIONS_TABLE", "DELIVERIES_TABLE", "EVENTS_QUEUE_URL", "RETRY_QUEUE_URL", "SLOW_QUEUE_URL"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("Open with an empty environment: %v, want %s named", err, name)
 		}
@@ -152,7 +152,7 @@ func serve(t *testing.T, secrets map[string]string) *manager {
 func (m *manager) variables(more map[string]string) map[string]string {
 	v := map[string]string{
 		"REGISTRATIONS_TABLE": "registrations", "DELIVERIES_TABLE": "deliveries",
-		"EVENTS_QUEUE_URL": m.url + "/1/events", "RETRY_QUEUE_URL": m.url + "/1/retry",
+		"EVENTS_QUEUE_URL": m.url + "/1/events", "RETRY_QUEUE_URL": m.url + "/1/retry", "SLOW_QUEUE_URL": m.url + "/1/slow",
 		"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
 		"AWS_ENDPOINT_URL": m.url,
 	}
@@ -169,7 +169,7 @@ func setenv(t *testing.T, variables map[string]string) {
 	was := slog.Default()
 	t.Cleanup(func() { slog.SetDefault(was) })
 	for _, name := range []string{
-		"REGISTRATIONS_TABLE", "DELIVERIES_TABLE", "EVENTS_QUEUE_URL", "RETRY_QUEUE_URL", "KEY_RING_SECRET", "OPERATOR_KEY_SECRET",
+		"REGISTRATIONS_TABLE", "DELIVERIES_TABLE", "EVENTS_QUEUE_URL", "RETRY_QUEUE_URL", "SLOW_QUEUE_URL", "KEY_RING_SECRET", "OPERATOR_KEY_SECRET",
 		"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB",
 		"AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "HTTP_PROXY", "http_proxy",
 	} {

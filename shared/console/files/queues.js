@@ -11,6 +11,7 @@ import { lasting } from "./words.js";
 const about = {
   events: "From the providers' callbacks to the worker. It is empty but for moments.",
   retry: "Attempts that are handed out for the coming minutes.",
+  slow: "Attempts at endpoints that are slow, failing or not known yet. Here they keep no others waiting.",
 };
 
 export async function queuesPage({ signal }) {
@@ -67,7 +68,7 @@ function queue(q, done) {
     mark(q.dead > 0 ? "failed" : "succeeded", q.dead > 0 ? "dead letters" : "no dead letters"),
   );
   return section(
-    q.queue === "events" ? "Events queue" : "Retry queue",
+    `${q.queue[0].toUpperCase()}${q.queue.slice(1)} queue`,
     { about: about[q.queue], actions: [q.dead > 0 && button("Redrive", redrive, { class: "primary" })] },
     el("div", { class: "counts" }, counts, dead, late),
   );

@@ -38,8 +38,8 @@ func newOnAWS(t *testing.T, dynamoDB string) *onAWS {
 	var err error
 	if b.backend, err = cloud.OpenOver(config.Config{AWS: config.AWS{
 		RegistrationsTable: "r-" + storage.NewRev(), DeliveriesTable: "d-" + storage.NewRev(),
-		EventsQueueURL: sqstest.URL(sqsEndpoint, "events"), RetryQueueURL: sqstest.URL(sqsEndpoint, "retry"),
-		EventsDeadURL: sqstest.URL(sqsEndpoint, "events-dead"), RetryDeadURL: sqstest.URL(sqsEndpoint, "retry-dead"),
+		EventsQueueURL: sqstest.URL(sqsEndpoint, "events"), RetryQueueURL: sqstest.URL(sqsEndpoint, "retry"), SlowQueueURL: sqstest.URL(sqsEndpoint, "slow"),
+		EventsDeadURL: sqstest.URL(sqsEndpoint, "events-dead"), RetryDeadURL: sqstest.URL(sqsEndpoint, "retry-dead"), SlowDeadURL: sqstest.URL(sqsEndpoint, "slow-dead"),
 		Region: "us-east-1", AccessKeyID: "test", SecretAccessKey: "test",
 		Endpoints: config.Endpoints{DynamoDB: dynamoDB, SQS: sqsEndpoint},
 	}}, b.client); err != nil {
@@ -48,7 +48,7 @@ func newOnAWS(t *testing.T, dynamoDB string) *onAWS {
 	if err := b.backend.Store.CreateTables(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := sqstest.CreateQueues(t.Context(), b.sqs(), visibility, storage.MaxReceives, "events", "retry"); err != nil {
+	if err := sqstest.CreateQueues(t.Context(), b.sqs(), visibility, storage.MaxReceives, "events", "retry", "slow"); err != nil {
 		t.Fatal(err)
 	}
 	return b

@@ -121,6 +121,27 @@ func TestJobsOfTheAPIAreDoneByTheWorker(t *testing.T) {
 	}
 }
 
+// TestWorkerKnowsEachOfItsQueues hands it messages that are done at once, since
+// there is no such delivery; a batch of a queue that it does not know fails.
+func TestWorkerKnowsEachOfItsQueues(t *testing.T) {
+	t.Parallel()
+	worker := newWorld(t).function("Worker")
+	for _, name := range []string{"worker-retry-unknown-delivery.json", "worker-slow-unknown-delivery.json"} {
+		var resp events.SQSEventResponse
+		got, err := worker.Invoke(t.Context(), readEvent(t, name))
+		if err == nil {
+			err = json.Unmarshal(got, &resp)
+		}
+		if err != nil || len(resp.BatchItemFailures) > 0 {
+			t.Errorf("Worker with %s: %s, %v; want all done", name, got, err)
+		}
+	}
+	other := bytes.ReplaceAll(readEvent(t, "worker-slow-unknown-delivery.json"), []byte(slowQueue), []byte("ringback-other"))
+	if got, err := worker.Invoke(t.Context(), json.RawMessage(other)); err == nil {
+		t.Errorf("Worker with messages of another queue: %s, want an error", got)
+	}
+}
+
 // TestRefusedDeliveryIsRetriedByWorkerAndRetry refuses so often that the worker
 // may not send the delivery to itself once more: then it falls due, and the
 // retry function hands it out.

@@ -142,6 +142,7 @@ func TestEnvironmentIsThatOfTheTemplate(t *testing.T) {
 	tp := readTemplate(t, map[string]string{
 		"HttpApi.ApiEndpoint": "https://api.example", "AWS::StackName": "stack", "RegistrationsTable": "r", "DeliveriesTable": "d",
 		"EventsQueue": "events", "RetryQueue": "retry", "EventsDead": "events-dead", "RetryDead": "retry-dead",
+		"SlowQueue": "slow", "SlowDead": "slow-dead",
 		"KeyRing": "arn:ring", "OperatorKey": "arn:operator", "HistoryHours": "220", "ExistingDeliveriesTable": "restored",
 	})
 	if got, want := fmt.Sprint(tp.functions()), "[Api Direct Retry SmartBots TencentChat Worker]"; got != want {
@@ -150,7 +151,7 @@ func TestEnvironmentIsThatOfTheTemplate(t *testing.T) {
 	env, timeout := tp.environment(t, "Worker")
 	for _, want := range []string{
 		"PUBLIC_URL=https://api.example", "HISTORY=220h", "REGISTRATIONS_TABLE=r", "DELIVERIES_TABLE=restored",
-		"EVENTS_QUEUE_URL=events", "KEY_RING_SECRET=arn:ring",
+		"EVENTS_QUEUE_URL=events", "SLOW_QUEUE_URL=slow", "FIRST_ATTEMPT=1s", "KEY_RING_SECRET=arn:ring",
 	} {
 		if !slices.Contains(env, want) {
 			t.Errorf("environment of Worker %q, want %q in it", env, want)

@@ -55,6 +55,7 @@ type world struct {
 const (
 	eventsQueue = "ringback-events"
 	retryQueue  = "ringback-retry"
+	slowQueue   = "ringback-slow"
 )
 
 func newWorld(t *testing.T) *world {
@@ -72,7 +73,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(secrets.Close)
 	w.secrets = secrets.URL
 	w.template = readTemplate(t, w.names())
-	if err := sqstest.CreateQueues(t.Context(), sqstest.Connect(w.sqs, w.client), visibility, storage.MaxReceives, eventsQueue, retryQueue); err != nil {
+	if err := sqstest.CreateQueues(t.Context(), sqstest.Connect(w.sqs, w.client), visibility, storage.MaxReceives, eventsQueue, retryQueue, slowQueue); err != nil {
 		t.Fatal(err)
 	}
 	w.prepare(w.proxy.Start(t))
@@ -86,6 +87,7 @@ func (w *world) names() map[string]string {
 		"RegistrationsTable": w.tables[0], "DeliveriesTable": w.tables[1],
 		"EventsQueue": sqstest.URL(w.sqs, eventsQueue), "EventsDead": sqstest.URL(w.sqs, eventsQueue+"-dead"),
 		"RetryQueue": sqstest.URL(w.sqs, retryQueue), "RetryDead": sqstest.URL(w.sqs, retryQueue+"-dead"),
+		"SlowQueue": sqstest.URL(w.sqs, slowQueue), "SlowDead": sqstest.URL(w.sqs, slowQueue+"-dead"),
 		"KeyRing": "arn:aws:secretsmanager:KeyRing", "OperatorKey": "arn:aws:secretsmanager:OperatorKey",
 		"AllowEndpoints": "127.0.0.0/8", // a parameter: the receivers are on loopback
 	}

@@ -1,6 +1,10 @@
 package template
 
-import "ringback/shared/storage"
+import (
+	"maps"
+
+	"ringback/shared/storage"
+)
 
 // dataRules are about what is kept.
 var dataRules = []rule{
@@ -82,10 +86,31 @@ func sameTables(s stack) error {
 	return f.err()
 }
 
-const queueDays = 14
+const (
+	queueDays = 14
 
-// mapped are the queues that Worker is fed from, by event.
-var mapped = map[string]string{"FromEvents": "EventsQueue", "FromRetry": "RetryQueue"}
+	// gathering is how many seconds Lambda may gather a batch for if a mapping has a
+	// window, however short, and few messages come ("Using Lambda with Amazon SQS").
+	// Six times the function's timeout is for its retries when it is throttled.
+	gathering = 20
+)
+
+// mapped are what feeds Worker, by event. A batch of the slow queue is larger,
+// since its attempts mostly wait; more than ten messages take a window.
+var mapped = map[string]object{
+	"FromEvents": mapping("EventsQueue", 10, "WorkerConcurrency", nil),
+	"FromRetry":  mapping("RetryQueue", 10, "WorkerConcurrency", nil),
+	"FromSlow":   mapping("SlowQueue", 50, "SlowConcurrency", object{"MaximumBatchingWindowInSeconds": 1}),
+}
+
+func mapping(queue string, batch int, concurrency string, more object) object {
+	p := object{
+		"Queue": getAtt(queue + ".Arn"), "BatchSize": batch, "FunctionResponseTypes": []any{"ReportBatchItemFailures"},
+		"ScalingConfig": object{"MaximumConcurrency": ref(concurrency)},
+	}
+	maps.Copy(p, more)
+	return object{"Type": "SQS", "Properties": p}
+}
 
 // queueRules are about messages on their way.
 var queueRules = []rule{
@@ -93,7 +118,7 @@ var queueRules = []rule{
 		name: "queues are sealed, speak only TLS, and keep messages for fourteen days",
 		holds: func(s stack) error {
 			var f faults
-			f.same("queues", s.of("AWS::SQS::Queue"), []string{"EventsDead", "EventsQueue", "RetryDead", "RetryQueue", "TickDead"})
+			f.same("queues", s.of("AWS::SQS::Queue"), []string{"EventsDead", "EventsQueue", "RetryDead", "RetryQueue", "SlowDead", "SlowQueue", "TickDead"})
 			for _, name := range s.of("AWS::SQS::Queue") {
 				p := s.properties(name)
 				f.same(name+"'s encryption", p["SqsManagedSseEnabled"], true)
@@ -119,11 +144,11 @@ var queueRules = []rule{
 		name: "a message that was not finished comes again, five times, and then lies in the dead-letter queue",
 		holds: func(s stack) error {
 			var f faults
-			for queue, dead := range map[string]string{"EventsQueue": "EventsDead", "RetryQueue": "RetryDead"} {
+			for queue, dead := range map[string]string{"EventsQueue": "EventsDead", "RetryQueue": "RetryDead", "SlowQueue": "SlowDead"} {
 				p := s.properties(queue)
 				f.same(queue+"'s redrive", p["RedrivePolicy"], object{"deadLetterTargetArn": getAtt(dead + ".Arn"), "maxReceiveCount": storage.MaxReceives})
-				if least := 6 * number(s.properties("Worker")["Timeout"]); number(p["VisibilityTimeout"]) < least {
-					f.add("%s hides messages for %d s, want six times the worker's timeout: %d", queue, number(p["VisibilityTimeout"]), least)
+				if least := 6*number(s.properties("Worker")["Timeout"]) + gathering; number(p["VisibilityTimeout"]) < least {
+					f.add("%s hides messages for %d s, want six times the worker's timeout and the time to gather a batch: %d", queue, number(p["VisibilityTimeout"]), least)
 				}
 			}
 			return f.err()
@@ -131,28 +156,31 @@ var queueRules = []rule{
 		breaks: []edit{
 			without("RedrivePolicy: {deadLetterTargetArn: !GetAtt EventsDead.Arn, maxReceiveCount: 5}"),
 			{"!GetAtt RetryDead.Arn, maxReceiveCount", "!GetAtt EventsDead.Arn, maxReceiveCount"}, {"maxReceiveCount: 5", "maxReceiveCount: 3"},
-			without("VisibilityTimeout: 180"), {"Timeout: 30 # the longest", "Timeout: 31 # the longest"},
+			without("VisibilityTimeout: 200"), {"VisibilityTimeout: 200", "VisibilityTimeout: 199"}, {"Timeout: 30 # the longest", "Timeout: 31 # the longest"},
+			{"!GetAtt SlowDead.Arn, maxReceiveCount", "!GetAtt RetryDead.Arn, maxReceiveCount"},
 		},
 	},
 	{
-		name: "the worker is fed from both queues, says which messages must come again, and leaves room for callbacks",
+		name: "the worker is fed from all queues, says which messages must come again, and leaves room for callbacks",
 		holds: func(s stack) error {
 			var f faults
 			events := sub(s.properties("Worker"), "Events")
-			for event, queue := range mapped {
-				f.same(event, events[event], object{"Type": "SQS", "Properties": object{
-					"Queue": getAtt(queue + ".Arn"), "BatchSize": 10, "FunctionResponseTypes": []any{"ReportBatchItemFailures"},
-					"ScalingConfig": object{"MaximumConcurrency": ref("WorkerConcurrency")},
-				}})
+			for event, want := range mapped {
+				f.same(event, events[event], want)
 			}
-			p := s.parameters["WorkerConcurrency"]
-			f.same("WorkerConcurrency", []any{get(p, "Default"), get(p, "MinValue"), get(p, "MaxValue")}, []any{50, 2, 400})
+			for name, want := range map[string][]any{"WorkerConcurrency": {50, 2, 400}, "SlowConcurrency": {10, 2, 100}} {
+				p := s.parameters[name]
+				f.same(name, []any{get(p, "Default"), get(p, "MinValue"), get(p, "MaxValue")}, want)
+			}
+			f.same("FIRST_ATTEMPT", s.environment("Worker")["FIRST_ATTEMPT"], "1s")
 			return f.err()
 		},
 		breaks: []edit{
 			without("FunctionResponseTypes: [ReportBatchItemFailures]"), without("BatchSize: 10"), {"BatchSize: 10", "BatchSize: 100"},
 			without("ScalingConfig: {MaximumConcurrency: !Ref WorkerConcurrency}"), without("Queue: !GetAtt RetryQueue.Arn"),
-			without("MaxValue: 400"), without("MinValue: 2"), {"Default: 50", "Default: 500"},
+			without("ScalingConfig: {MaximumConcurrency: !Ref SlowConcurrency}"), without("BatchSize: 50"), without("MaximumBatchingWindowInSeconds: 1"),
+			without("MaxValue: 400"), without("MaxValue: 100"), without("MinValue: 2"), {"Default: 50", "Default: 500"}, without("Default: 10"),
+			without("FIRST_ATTEMPT: 1s # a batch ends with its slowest attempt"), without("Queue: !GetAtt SlowQueue.Arn"),
 		},
 	},
 }

@@ -63,7 +63,7 @@ var generalRules = []rule{
 			var f faults
 			for _, name := range []string{
 				"CallbackBaseUrl", "ConsoleUrl", "OperatorKeyCommand", "DashboardUrl", "AlarmsTopic", "DomainTarget",
-				"EventsDeadLettersUrl", "RetryDeadLettersUrl", "TickDeadLettersUrl",
+				"EventsDeadLettersUrl", "RetryDeadLettersUrl", "SlowDeadLettersUrl", "TickDeadLettersUrl",
 				"RegistrationsTableName", "DeliveriesTableName", "KeyRingArn",
 			} {
 				if get(s.outputs[name], "Value") == nil || get(s.outputs[name], "Description") == nil {
@@ -76,7 +76,7 @@ var generalRules = []rule{
 			return f.err()
 		},
 		breaks: []edit{
-			without("Value: !Ref RetryDead"), without("Description: The dashboard"),
+			without("Value: !Ref RetryDead"), without("Value: !Ref SlowDead"), without("Description: The dashboard"),
 			{"  OperatorKeyCommand:\n", "  OperatorCommand:\n"},
 			{"REGISTRATIONS_TABLE: !If [OwnRegistrations", "REGISTRATIONS_TABLE: !If [OwnDeliveries"},
 		},

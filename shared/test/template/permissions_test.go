@@ -18,6 +18,7 @@ var allowed = map[string][]string{
 	"Worker": append(rows("Worker"),
 		"sqs:ChangeMessageVisibility EventsQueue", "sqs:DeleteMessage EventsQueue", "sqs:GetQueueAttributes EventsQueue", "sqs:ReceiveMessage EventsQueue",
 		"sqs:ChangeMessageVisibility RetryQueue", "sqs:DeleteMessage RetryQueue", "sqs:GetQueueAttributes RetryQueue", "sqs:ReceiveMessage RetryQueue",
+		"sqs:ChangeMessageVisibility SlowQueue", "sqs:DeleteMessage SlowQueue", "sqs:GetQueueAttributes SlowQueue", "sqs:ReceiveMessage SlowQueue",
 	),
 	"Retry": {
 		"dynamodb:BatchGetItem DeliveriesTable", "dynamodb:BatchGetItem RegistrationsTable",
@@ -26,6 +27,7 @@ var allowed = map[string][]string{
 		"dynamodb:Query DeliveriesTable/index/due", "dynamodb:Query RegistrationsTable/index/due",
 		"logs:CreateLogStream RetryLog", "logs:PutLogEvents RetryLog",
 		"sqs:GetQueueAttributes RetryQueue", "sqs:SendMessage RetryQueue",
+		"sqs:GetQueueAttributes SlowQueue", "sqs:SendMessage SlowQueue",
 	},
 	"Api": append(rows("Api"),
 		"dynamodb:Query DeliveriesTable/index/due", "dynamodb:Query RegistrationsTable/index/due",
@@ -34,7 +36,9 @@ var allowed = map[string][]string{
 		"sqs:ReceiveMessage EventsDead", "sqs:StartMessageMoveTask EventsDead",
 		"sqs:DeleteMessage RetryDead", "sqs:GetQueueAttributes RetryDead", "sqs:ListMessageMoveTasks RetryDead",
 		"sqs:ReceiveMessage RetryDead", "sqs:StartMessageMoveTask RetryDead",
-		"sqs:GetQueueAttributes EventsQueue", "sqs:GetQueueAttributes RetryQueue",
+		"sqs:DeleteMessage SlowDead", "sqs:GetQueueAttributes SlowDead", "sqs:ListMessageMoveTasks SlowDead",
+		"sqs:ReceiveMessage SlowDead", "sqs:StartMessageMoveTask SlowDead",
+		"sqs:GetQueueAttributes EventsQueue", "sqs:GetQueueAttributes RetryQueue", "sqs:GetQueueAttributes SlowQueue",
 	),
 	"Tick": {"lambda:InvokeFunction Retry.Alias", "sqs:SendMessage TickDead"},
 }
@@ -51,7 +55,7 @@ func rows(name string) []string {
 	out := []string{
 		"dynamodb:Query DeliveriesTable/index/open",
 		"logs:CreateLogStream " + name + "Log", "logs:PutLogEvents " + name + "Log",
-		"secretsmanager:GetSecretValue KeyRing", "sqs:SendMessage EventsQueue", "sqs:SendMessage RetryQueue",
+		"secretsmanager:GetSecretValue KeyRing", "sqs:SendMessage EventsQueue", "sqs:SendMessage RetryQueue", "sqs:SendMessage SlowQueue",
 	}
 	for _, action := range []string{"BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query"} {
 		out = append(out, "dynamodb:"+action+" DeliveriesTable", "dynamodb:"+action+" RegistrationsTable")
@@ -83,8 +87,8 @@ var permissionRules = []rule{
 			{"dynamodb:PutItem]", "dynamodb:PutItem, dynamodb:DeleteItem]"},
 			{"table/${Table}/index/", "table/${Table}/index/*"}, {"table/${Table}\n", "table/*\n"},
 			{"Resource: !GetAtt EventsQueue.Arn\n          - Effect: Allow\n", "Resource: \"*\"\n          - Effect: Allow\n"},
-			{"Resource: !GetAtt RetryQueue.Arn\n\n  Tick:", "Resource: \"*\"\n\n  Tick:"},
-			{"Resource: [!GetAtt EventsDead.Arn, !GetAtt RetryDead.Arn]", "Resource: !GetAtt EventsDead.Arn"},
+			{"Resource: [!GetAtt RetryQueue.Arn, !GetAtt SlowQueue.Arn]\n\n  Tick:", "Resource: \"*\"\n\n  Tick:"},
+			{"Resource: [!GetAtt EventsDead.Arn, !GetAtt RetryDead.Arn, !GetAtt SlowDead.Arn]", "Resource: !GetAtt EventsDead.Arn"},
 			{"Resource: !If [OwnKeyRing, !Ref KeyRing, !Ref ExistingKeyRingArn]", "Resource: !Ref OperatorKey"},
 			{"Action: [logs:CreateLogStream, logs:PutLogEvents]", "Action: [logs:*]"},
 			{"Resource: !Ref Retry.Alias", "Resource: \"*\""}, without("ManagedPolicyArns: [!Ref RowsPolicy]"),
