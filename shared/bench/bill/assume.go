@@ -5,6 +5,7 @@ import "time"
 // What no count can tell, and is assumed instead.
 const (
 	Batch       = 5                      // messages an invocation of the worker
+	SlowBatch   = 25                     // those of the slow queue
 	AcceptTime  = 300 * time.Millisecond // of an endpoint that accepts
 	RefuseTime  = 3 * time.Second        // of one that does not
 	EgressBytes = 3000                   // an attempt: request, TLS and packets

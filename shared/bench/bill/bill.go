@@ -23,10 +23,17 @@ type Prices struct {
 	LambdaRequest Price
 	LambdaTime    Price
 	SQSRequest    Price
+	FairRequest   Price // on top of it
 	WriteUnit     Price
 	ReadUnit      Price
 	Logs          Price
 	Egress        Price
+
+	ScheduledRun Price
+	AlarmMetric  Price
+	Series       Price
+	Dashboard    Price
+	Secret       Price
 }
 
 const (
@@ -43,10 +50,17 @@ func ListPrices() Prices {
 		LambdaRequest: Price{0.20, million, "invocations", "AWS Lambda Pricing; Price List API, publication 2026-09-19"},
 		LambdaTime:    Price{0.0000133334, 1, "GB-seconds on arm64", "AWS Lambda Pricing; Price List API, publication 2026-09-19"},
 		SQSRequest:    Price{0.40, million, "requests to standard queues, each up to 64 KiB", "Amazon SQS Pricing: Complete Guide"},
+		FairRequest:   Price{0.10, million, "requests that send with a message group, besides", "Amazon SQS Pricing: Complete Guide"},
 		WriteUnit:     Price{0.625, million, "on-demand write units of 1 KB", "Amazon DynamoDB Pricing; Price List API 2026-09-29"},
 		ReadUnit:      Price{0.125, million, "on-demand read units of 4 KB", "Amazon DynamoDB Pricing; Price List API 2026-09-29"},
 		Logs:          Price{0.50, gigabyte, "bytes of logs", "Amazon CloudWatch Logs pricing"},
 		Egress:        Price{0.09, gigabyte, "bytes to the internet", "AWS Lambda (functions) - pricing regimes"},
+
+		ScheduledRun: Price{1.00, million, "invocations by EventBridge Scheduler", "Amazon EventBridge Pricing"},
+		AlarmMetric:  Price{0.10, 1, "metrics that an alarm watches, a month", "Amazon CloudWatch Pricing"},
+		Series:       Price{0.30, 1, "custom metrics, a month", "Amazon CloudWatch Pricing"},
+		Dashboard:    Price{3.00, 1, "dashboards, a month", "Amazon CloudWatch Pricing"},
+		Secret:       Price{0.40, 1, "secrets, a month", "AWS Secrets Manager Pricing"},
 	}
 }
 
@@ -63,6 +77,7 @@ type Usage struct {
 	Worker       Function
 	Retry        Function
 	SQSRequests  float64 // each up to 64 KiB
+	FairRequests float64 // those of them that send with a message group
 	WriteUnits   float64
 	ReadUnits    float64
 	LogBytes     float64
@@ -90,7 +105,7 @@ func (u Usage) Without(v Usage) Usage {
 func (u *Usage) values() []*float64 {
 	return []*float64{
 		&u.HTTPRequests, &u.Ingest.Invocations, &u.Ingest.GBSeconds, &u.Worker.Invocations, &u.Worker.GBSeconds,
-		&u.Retry.Invocations, &u.Retry.GBSeconds, &u.SQSRequests, &u.WriteUnits, &u.ReadUnits, &u.LogBytes, &u.EgressBytes,
+		&u.Retry.Invocations, &u.Retry.GBSeconds, &u.SQSRequests, &u.FairRequests, &u.WriteUnits, &u.ReadUnits, &u.LogBytes, &u.EgressBytes,
 	}
 }
 
@@ -110,7 +125,7 @@ func (p Prices) Of(u Usage) Cost {
 	return Cost{
 		API:      p.HTTPRequest.of(u.HTTPRequests),
 		Ingest:   function(u.Ingest),
-		SQS:      p.SQSRequest.of(u.SQSRequests),
+		SQS:      p.SQSRequest.of(u.SQSRequests) + p.FairRequest.of(u.FairRequests),
 		Worker:   function(u.Worker) + function(u.Retry),
 		DynamoDB: p.WriteUnit.of(u.WriteUnits) + p.ReadUnit.of(u.ReadUnits),
 		Logs:     p.Logs.of(u.LogBytes),

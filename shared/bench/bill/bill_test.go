@@ -62,7 +62,7 @@ func TestBillStaysWithinItsBudgets(t *testing.T) {
 	}
 	table := prices.Table(rows)
 	t.Logf("\n%s", table)
-	if err := compareReadme(table); err != nil {
+	if err := compareReadme("bill", table); err != nil {
 		t.Error(err)
 	}
 }
@@ -108,15 +108,13 @@ func TestWarmCallbackIsOneRequestToSQS(t *testing.T) {
 	})
 }
 
-const (
-	readme = "../../../README.md"
-	begin  = "<!-- bill -->\n"
-	end    = "<!-- /bill -->"
-)
+const readme = "../../../README.md"
 
-// compareReadme returns an error if the README holds another table; with
-// -update it writes this one. A README without the marks has no table.
-func compareReadme(table string) error {
+// compareReadme returns an error if the README holds another table between the
+// marks of that name; with -update it writes this one. A README without the
+// marks has no table.
+func compareReadme(name, table string) error {
+	begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->"
 	b, err := os.ReadFile(readme)
 	if os.IsNotExist(err) {
 		return nil
@@ -192,10 +190,10 @@ func TestTableThatDiffersIsSeen(t *testing.T) {
 func TestPricesMultiply(t *testing.T) {
 	u := Usage{
 		HTTPRequests: 1, Ingest: Function{1, 0.003}, Worker: Function{0.2, 0.015}, Retry: Function{0.1, 0},
-		SQSRequests: 1.4, WriteUnits: 2, ReadUnits: 1, LogBytes: 200, EgressBytes: 3000,
+		SQSRequests: 1.4, FairRequests: 0.1, WriteUnits: 2, ReadUnits: 1, LogBytes: 200, EgressBytes: 3000,
 	}
 	got := fmt.Sprintf("%.4f", ListPrices().Of(u.Each(1/million)))
-	want := "{1.0000 0.2400 0.5600 0.2600 1.3750 0.1000 0.2700}"
+	want := "{1.0000 0.2400 0.5700 0.2600 1.3750 0.1000 0.2700}"
 	if got != want {
 		t.Errorf("Of(%+v) = %s, want %s", u, got, want)
 	}

@@ -10,7 +10,6 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/schedule"
-	"ringback/shared/storage"
 )
 
 // A load is what the gateway is given to do.
@@ -72,7 +71,7 @@ func (l load) play(t *testing.T, dynamoDB string) (u Usage) {
 // tick runs.
 func (w *world) flow(l load) {
 	w.t.Helper()
-	minute, waiting := time.Now(), time.Time{}
+	minute, lines := time.Now(), w.lines()
 	every := 15 * time.Second
 	if l.failing > 0 && l.failing < 100 {
 		every = afterwards / time.Duration(l.events/2/Batch)
@@ -82,32 +81,31 @@ func (w *world) flow(l load) {
 		if i%Batch != Batch-1 {
 			continue
 		}
-		w.work("events", w.worker.gateway.FanOut)
+		w.work(lines[0])
 		if time.Since(minute) >= time.Minute {
 			minute = time.Now()
 			w.tick()
 		}
-		waiting = w.retryBatch(waiting)
+		w.retryBatch(&lines[1])
+		w.retryBatch(&lines[2])
 		time.Sleep(every)
 	}
 }
 
-// retryBatch lets the worker take messages from the retry queue as soon as there
-// are enough for a batch, or they have waited for a minute. It returns since
-// when some wait.
-func (w *world) retryBatch(since time.Time) time.Time {
+// retryBatch lets the worker take messages from a queue of later attempts as
+// soon as there are enough for a batch, or they have waited for a minute.
+func (w *world) retryBatch(l *line) {
 	w.t.Helper()
-	n := w.depth(storage.RetryQueue).Waiting
-	if n > 0 && since.IsZero() {
-		since = time.Now()
+	n := w.depth(l.name).Waiting
+	if n > 0 && l.since.IsZero() {
+		l.since = time.Now()
 	}
-	for ; n >= Batch || n > 0 && time.Since(since) > time.Minute; n -= Batch {
-		w.work("retry", w.worker.gateway.Redeliver)
+	for ; n >= l.batch || n > 0 && time.Since(l.since) > time.Minute; n -= l.batch {
+		w.work(*l)
 	}
 	if n <= 0 {
-		return time.Time{}
+		l.since = time.Time{}
 	}
-	return since
 }
 
 // prepare makes a source and its registrations.
@@ -157,15 +155,15 @@ func (e *endpoint) refuse(l load) {
 func (w *world) settle() {
 	w.t.Helper()
 	for {
-		for _, q := range []struct {
-			name storage.QueueName
-			h    storage.Handler
-		}{{storage.EventsQueue, w.worker.gateway.FanOut}, {storage.RetryQueue, w.worker.gateway.Redeliver}} {
-			for w.depth(q.name).Waiting > 0 {
-				w.work(string(q.name), q.h)
+		later := 0
+		for _, l := range w.lines() {
+			for w.depth(l.name).Waiting > 0 {
+				w.work(l)
 			}
+			d := w.depth(l.name)
+			later += d.Waiting + d.Delayed + d.InFlight
 		}
-		if d := w.depth(storage.RetryQueue); d.Delayed+d.InFlight > 0 {
+		if later > 0 {
 			time.Sleep(30 * time.Second)
 			continue
 		}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -76,15 +77,17 @@ func (n *network) serve(t *testing.T, host string, h http.Handler) {
 type meters struct {
 	dynamo, sqs *awsproxy.Proxy
 	puts        *puts
+	groups      *groups
 }
 
 func newMeters(t *testing.T, dynamoDB string) meters {
 	t.Helper()
 	m := meters{dynamo: &awsproxy.Proxy{Target: dynamoDB}, sqs: &awsproxy.Proxy{Target: "http://" + queuesHost}}
 	m.puts = &puts{behind: m.dynamo, due: map[string]time.Time{}, kinds: map[string]int{}, gets: map[string]int{}}
+	m.groups = &groups{behind: m.sqs}
 	hosts.serve(t, queuesHost, &sqstest.Server{})
 	hosts.serve(t, dynamoHost, m.puts)
-	hosts.serve(t, sqsHost, m.sqs)
+	hosts.serve(t, sqsHost, m.groups)
 	return m
 }
 
@@ -97,15 +100,36 @@ func (m meters) add(u *Usage) {
 	for _, c := range m.sqs.Counts() {
 		u.SQSRequests += float64(c.Chunks)
 	}
+	u.FairRequests += float64(m.groups.sent.Load())
 }
 
 func (m meters) reset() {
 	m.dynamo.Reset()
 	m.sqs.Reset()
+	m.groups.sent.Store(0)
 	m.puts.mu.Lock()
 	defer m.puts.mu.Unlock()
 	clear(m.puts.kinds)
 	clear(m.puts.gets)
+}
+
+// groups passes requests on and counts those that send with a message group;
+// none is of more than 64 KiB.
+type groups struct {
+	behind http.Handler
+	sent   atomic.Int64
+}
+
+func (g *groups) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	if bytes.Contains(body, []byte(`"MessageGroupId":`)) {
+		g.sent.Add(1)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	g.behind.ServeHTTP(w, r)
 }
 
 // puts passes requests on and notes of each row that is put of which kind it

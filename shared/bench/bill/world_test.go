@@ -79,7 +79,7 @@ func newWorld(t *testing.T, dynamoDB string) *world {
 	must(t, err)
 	must(t, w.aside.Store.CreateTables(t.Context()))
 	queues := sqstest.Connect("http://"+queuesHost, w.client)
-	must(t, sqstest.CreateQueues(t.Context(), queues, 180*time.Second, storage.MaxReceives, "events", "retry"))
+	must(t, sqstest.CreateQueues(t.Context(), queues, 200*time.Second, storage.MaxReceives, "events", "retry", "slow"))
 	return w
 }
 
@@ -107,8 +107,9 @@ func (w *world) environment(name string) string {
 	queue := func(name string) string { return sqstest.URL("http://"+sqsHost, name) }
 	return map[string]string{
 		"PUBLIC_URL": "https://ringback.example", "REGISTRATIONS_TABLE": w.tables[0], "DELIVERIES_TABLE": w.tables[1],
-		"EVENTS_QUEUE_URL": queue("events"), "RETRY_QUEUE_URL": queue("retry"),
-		"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+		"EVENTS_QUEUE_URL": queue("events"), "RETRY_QUEUE_URL": queue("retry"), "SLOW_QUEUE_URL": queue("slow"),
+		"FIRST_ATTEMPT": "1s",
+		"AWS_REGION":    "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
 		"AWS_ENDPOINT_URL_DYNAMODB": "http://" + dynamoHost, "AWS_ENDPOINT_URL_SQS": "http://" + sqsHost,
 	}[name]
 }
@@ -230,15 +231,33 @@ func (e *endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader([]byte("ok"))), Request: r}, nil
 }
 
+// A line is a queue that the worker is fed from.
+type line struct {
+	name  storage.QueueName
+	h     storage.Handler
+	batch int
+	since time.Time // messages wait, as retryBatch saw; zero: none
+}
+
+// lines are the three queues: the events queue, then those of later attempts.
+func (w *world) lines() [3]line {
+	g := w.worker.gateway
+	return [...]line{
+		{name: storage.EventsQueue, h: g.FanOut, batch: Batch},
+		{name: storage.RetryQueue, h: g.Redeliver, batch: Batch},
+		{name: storage.SlowQueue, h: g.RedeliverSlow, batch: SlowBatch},
+	}
+}
+
 // work lets the worker take one batch from a queue.
-func (w *world) work(queue string, h storage.Handler) int {
+func (w *world) work(l line) int {
 	m := &sqstest.Mapping{
-		SQS: sqstest.Connect("http://"+sqsHost, w.client), QueueURL: sqstest.URL("http://"+sqsHost, queue), Batch: Batch,
+		SQS: sqstest.Connect("http://"+sqsHost, w.client), QueueURL: sqstest.URL("http://"+sqsHost, string(l.name)), Batch: l.batch,
 		Function: func(ctx context.Context, e events.SQSEvent) (resp events.SQSEventResponse, err error) {
-			w.worker.invoke(func() { resp, err = cloud.SQS(h)(ctx, e) })
+			w.worker.invoke(func() { resp, err = cloud.SQS(l.h)(ctx, e) })
 			return resp, err
 		},
-		Failed: func(err error) { w.t.Errorf("batch of %s: %v", queue, err) },
+		Failed: func(err error) { w.t.Errorf("batch of %s: %v", l.name, err) },
 	}
 	return m.Once(w.t.Context(), 0)
 }

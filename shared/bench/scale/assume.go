@@ -27,8 +27,9 @@ type Assumptions struct {
 
 	Throttle    float64 // callbacks a second, by the stage's route settings
 	Burst       float64 // of them
-	Concurrency float64 // WorkerConcurrency, for each of the two queues
+	Concurrency float64 // WorkerConcurrency, for each of the events and the retry queue
 	Batch       int     // messages of an invocation, at most
+	Slow        float64 // SlowConcurrency
 	Memory      float64 // of each function, MB
 	WarmWrites  float64 // of the deliveries table, 0: 4,000
 	WarmReads   float64 // of the registrations table, 0: 12,000
@@ -48,7 +49,7 @@ func Deployed() Assumptions {
 	a := load()
 	a.Rate = 500
 	a.Throttle, a.Burst = 2000, 4000
-	a.Concurrency, a.Batch, a.Memory = 50, 10, 256
+	a.Concurrency, a.Batch, a.Slow, a.Memory = 50, 10, 10, 256
 	a.Brake = 10_000
 	a.Account = 1000       // "Lambda quotas"
 	a.AccountRate = 10_000 // "Amazon API Gateway quotas": per account and Region
@@ -109,7 +110,8 @@ func flags(args []string) (Assumptions, mode) {
 	f.Float64Var(&a.Throttle, "throttle", a.Throttle, "ThrottlingRateLimit of the stage")
 	f.Float64Var(&a.Burst, "burst", a.Burst, "ThrottlingBurstLimit of the stage")
 	f.Float64Var(&a.Concurrency, "concurrency", a.Concurrency, "WorkerConcurrency")
-	f.IntVar(&a.Batch, "batch", a.Batch, "BatchSize of both queues; more than 10 wait for each other for up to a second")
+	f.IntVar(&a.Batch, "batch", a.Batch, "BatchSize of the events and the retry queue; more than 10 wait for each other for up to a second")
+	f.Float64Var(&a.Slow, "slow-concurrency", a.Slow, "SlowConcurrency")
 	f.Float64Var(&a.Memory, "memory", a.Memory, "MemorySize of the functions, MB")
 	f.Float64Var(&a.WarmWrites, "warm-writes", a.WarmWrites, "WarmWrites: writes a second that the deliveries table takes at once")
 	f.Float64Var(&a.WarmReads, "warm-reads", a.WarmReads, "reads a second that the registrations table takes at once")
@@ -141,8 +143,8 @@ func (a Assumptions) print(w io.Writer) {
 		a.Rate*(1-a.Noisy)/a.PerSource, a.PerSource, a.Registrations, 100*a.Dead, 100*a.Hangs)
 	fmt.Fprintf(w, "            one more source with a noisy tenant (%.0f %% of all callbacks) and %d neighbours\n", 100*a.Noisy, a.Neighbours)
 	fmt.Fprintf(w, "            endpoints answer within %v, the noisy one within %v (medians; 1 of 100 takes %.1f times as long)\n", a.Answer, a.NoisyAnswer, tail)
-	fmt.Fprintf(w, "deployment  WorkerConcurrency %.0f, batch %d, %.0f MB, throttle %.0f/s burst %.0f, warm writes %.0f, warm reads %.0f, brake %d\n",
-		a.Concurrency, a.Batch, a.Memory, a.Throttle, a.Burst, max(a.WarmWrites, newWrites), max(a.WarmReads, newReads), a.Brake)
+	fmt.Fprintf(w, "deployment  WorkerConcurrency %.0f, batch %d, SlowConcurrency %.0f, batch %d, %.0f MB, throttle %.0f/s burst %.0f, warm writes %.0f, warm reads %.0f, brake %d\n",
+		a.Concurrency, a.Batch, a.Slow, slowBatch, a.Memory, a.Throttle, a.Burst, max(a.WarmWrites, newWrites), max(a.WarmReads, newReads), a.Brake)
 	fmt.Fprintf(w, "account     %.0f concurrent executions, %.0f requests/s of API Gateway\n", a.Account, a.AccountRate)
 	fmt.Fprintf(w, "model       DynamoDB %v a call, SQS %v, CPU %v an event at a full core, cold start %v\n", dynamoTime, sqsTime, a.CPU, coldTime)
 	fmt.Fprintf(w, "sample      1 of %d sources; limits that all share have 1/%d of their size; the noisy source is thinned to 1/%d\n\n", a.Sample, a.Sample, a.Sample)

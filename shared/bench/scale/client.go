@@ -175,6 +175,9 @@ func (c client) Send(ctx context.Context, name storage.QueueName, ms []storage.M
 	defer c.w.mu.Unlock()
 	q := c.w.queue(name)
 	q.requests += c.w.n * share
+	if ms[0].Group != "" {
+		q.fair += c.w.n * share
+	}
 	for i, m := range ms {
 		if err != nil {
 			errs[i] = err

@@ -78,7 +78,7 @@ func (w *world) overloaded() string {
 	switch {
 	case last.refused > middle.refused:
 		return fmt.Sprintf("callbacks are refused: %.0f in the second half", last.refused-middle.refused)
-	case len(w.events.dead)+len(w.retries.dead) > 0:
+	case len(w.events.dead)+len(w.retries.dead)+len(w.slow.dead) > 0:
 		return "dead letters"
 	case last.oldest > mostAge:
 		return fmt.Sprintf("events wait for %v", last.oldest.Round(time.Second))

@@ -15,6 +15,7 @@ const (
 	fullCore     = 1769.0 // MB that come with one vCPU ("Configure Lambda function memory")
 	invokeTime   = 10 * time.Millisecond
 	workerTime   = 30 * time.Second // Timeout of template.yaml
+	firstAttempt = time.Second      // FIRST_ATTEMPT there
 	retryTime    = 50 * time.Second
 	queueMargin  = 2 * time.Second // of cloud.SQS and cloud.Schedule
 	httpMargin   = 300 * time.Millisecond

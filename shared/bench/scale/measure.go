@@ -32,7 +32,7 @@ type point struct {
 	waiting               float64 // messages of the events queue
 	oldest                time.Duration
 	retries, retriesLater float64
-	concurrency           [3]float64 // ingest, events, retries: the mean of the minute
+	concurrency           [4]float64 // ingest, events, retries, slow: the mean of the minute
 	dueRows               float64
 	oldestDue             time.Duration // as the last tick saw it
 	moved                 float64       // rows that ticks wrote in the minute
@@ -62,7 +62,7 @@ type measures struct {
 	moved    float64
 	due      time.Duration
 	points   []point
-	busy     [3]float64
+	busy     [4]float64
 	seconds  float64
 	ticks    int
 	cutOff   int // ticks that returned an error
@@ -167,7 +167,7 @@ func (m *measures) ticked(err error) {
 
 // concurrency is called each second.
 func (m *measures) concurrency(w *world) {
-	for i, busy := range []int{w.ingest.busy, w.events.busy, w.retries.busy} {
+	for i, busy := range []int{w.ingest.busy, w.events.busy, w.retries.busy, w.slow.busy} {
 		m.busy[i] += float64(busy) * w.n
 	}
 	m.seconds++
@@ -190,7 +190,7 @@ func (m *measures) sample(w *world) {
 	for _, before := range m.points {
 		p.moved -= before.moved
 	}
-	m.busy, m.seconds = [3]float64{}, 0
+	m.busy, m.seconds = [4]float64{}, 0
 	m.points = append(m.points, p)
 }
 
@@ -211,7 +211,7 @@ func (m *measures) count(w *world, in ...state) float64 {
 // may be under way any more.
 func (m *measures) conserved(w *world) error {
 	queued := make([]bool, len(m.state))
-	for _, q := range []*queue{w.events, w.retries} {
+	for _, q := range w.queues() {
 		for _, msg := range slices.Concat(q.waiting, q.dead, q.later) {
 			if seq := sequence([]byte(msg.body)); seq >= 0 {
 				queued[seq] = true

@@ -14,10 +14,11 @@ import (
 // SQS and the event source mapping that polls it.
 const (
 	sqsTime        = 10 * time.Millisecond
-	visibility     = 180 * time.Second // of template.yaml
+	visibility     = 200 * time.Second // of template.yaml
 	pollersAtFirst = 5                 // "Configuring scaling behavior for SQS event source mappings": starts with five batches…
 	pollersAMinute = 300               // …and adds up to 300 a minute while messages are left
 	inFlightAtMost = 120_000           // "Amazon SQS message quotas"
+	slowBatch      = 50                // BatchSize of the slow queue, of template.yaml
 	batchWindow    = time.Second
 	pollersMove    = time.Second // how often pollers are added or given up
 )
@@ -34,6 +35,8 @@ type message struct {
 type queue struct {
 	w        *world
 	name     storage.QueueName
+	most     float64   // workers of the whole at once
+	batch    int       // messages an invocation, at most
 	waiting  []message // the first comes first: near enough to a standard queue
 	later    []message // delayed; in no order
 	inFlight map[*message]bool
@@ -42,10 +45,17 @@ type queue struct {
 	pollers  float64 // concurrency that the mapping has grown to, of the whole
 	busy     int     // invocations, of the sample
 	requests float64 // billed
+	fair     float64 // those that sent with a message group
 }
 
-func (w *world) newQueue(name storage.QueueName) *queue {
-	return &queue{w: w, name: name, inFlight: map[*message]bool{}, pollers: min(pollersAtFirst, w.a.Concurrency)}
+// newQueue makes the queue and its mapping. Where the sample leaves less than one
+// worker of it, that one takes a part of a batch.
+func (w *world) newQueue(name storage.QueueName, most float64, batch int) *queue {
+	part := min(most/w.n, 1)
+	return &queue{
+		w: w, name: name, inFlight: map[*message]bool{}, pollers: min(pollersAtFirst, most),
+		most: most, batch: max(int(math.Round(part*float64(batch))), 1),
+	}
 }
 
 // add makes m receivable after a delay. The caller holds w.mu.
@@ -77,9 +87,9 @@ func (q *queue) oldest() time.Duration {
 func (q *queue) scale() {
 	step := pollersAMinute / 60.0 * pollersMove.Seconds()
 	if len(q.waiting) > 0 {
-		q.pollers = min(q.pollers+step, q.w.a.Concurrency)
+		q.pollers = min(q.pollers+step, q.most)
 	} else if float64(q.busy)*q.w.n < q.pollers/2 {
-		q.pollers = max(q.pollers-step, min(pollersAtFirst, q.w.a.Concurrency))
+		q.pollers = max(q.pollers-step, min(pollersAtFirst, q.most))
 	}
 	q.pump()
 }
@@ -103,13 +113,13 @@ func (q *queue) pump() {
 // ready reports whether there is a batch. One of more than ten messages is
 // gathered for up to a second ("MaximumBatchingWindowInSeconds").
 func (q *queue) ready() bool {
-	return len(q.waiting) > 0 && (q.w.a.Batch <= storage.MaxSend || len(q.waiting) >= q.w.a.Batch || q.oldest() >= batchWindow)
+	return len(q.waiting) > 0 && (q.batch <= storage.MaxSend || len(q.waiting) >= q.batch || q.oldest() >= batchWindow)
 }
 
 // receive takes a batch out; what was received too often is a dead letter.
 func (q *queue) receive() []*message {
 	var batch []*message
-	for len(q.waiting) > 0 && len(batch) < q.w.a.Batch {
+	for len(q.waiting) > 0 && len(batch) < q.batch {
 		m := q.waiting[0]
 		q.waiting = q.waiting[1:]
 		if m.receives++; m.receives > storage.MaxReceives {
@@ -171,10 +181,9 @@ func (q *queue) handle(ctx context.Context, slot int, part []*message, failed *s
 	w.mu.Lock()
 	g := w.worker.environment(slot, w.chance("environment", strconv.Itoa(part[0].number)), w.thinned(part[0].body) > 1, worker)
 	w.mu.Unlock()
-	h := g.FanOut
-	if q.name == storage.RetryQueue {
-		h = g.Redeliver
-	}
+	h := map[storage.QueueName]storage.Handler{
+		storage.EventsQueue: g.FanOut, storage.RetryQueue: g.Redeliver, storage.SlowQueue: g.RedeliverSlow,
+	}[q.name]
 	again, err := h(ctx, ms)
 	for i, m := range part {
 		if err != nil {

@@ -48,14 +48,14 @@ func (w *world) print(out io.Writer) {
 
 // printTime writes the points, about a dozen of them.
 func (w *world) printTime(out io.Writer) {
-	fmt.Fprintln(out, "minute   events waiting   oldest   retries waiting    delayed   concurrency: ingest  events  retries   pending   moved/min   oldest due   refused")
+	fmt.Fprintln(out, "minute   events waiting   oldest   retries waiting    delayed   concurrency: ingest  events  retries    slow   pending   moved/min   oldest due   refused")
 	step := max(len(w.m.points)/12, 1)
 	for i, p := range w.m.points {
 		if (i+1)%step != 0 && i != 0 && i != len(w.m.points)-1 {
 			continue
 		}
-		fmt.Fprintf(out, "%6.0f   %14.0f  %7v   %15.0f   %8.0f   %19.0f  %6.0f   %6.0f   %7.0f   %9.0f   %10v   %7.0f\n",
-			p.at.Minutes(), p.waiting, p.oldest.Round(time.Second), p.retries, p.retriesLater, p.concurrency[0], p.concurrency[1], p.concurrency[2],
+		fmt.Fprintf(out, "%6.0f   %14.0f  %7v   %15.0f   %8.0f   %19.0f  %6.0f   %6.0f  %6.0f   %7.0f   %9.0f   %10v   %7.0f\n",
+			p.at.Minutes(), p.waiting, p.oldest.Round(time.Second), p.retries, p.retriesLater, p.concurrency[0], p.concurrency[1], p.concurrency[2], p.concurrency[3],
 			p.dueRows, p.moved, p.oldestDue.Round(time.Second), p.refused)
 	}
 }
@@ -70,8 +70,8 @@ func (w *world) printCallbacks(out io.Writer) {
 	}
 	fmt.Fprintf(out, "deliveries  succeeded %.0f, pending %.0f, failed %.0f, not begun %.0f; accepted twice %.0f\n",
 		m.count(w, succeeded), m.count(w, pending), m.count(w, failed), m.count(w, acknowledged), twice)
-	fmt.Fprintf(out, "messages    came again %.0f, dead letters %.0f events %.0f retries\n",
-		m.again, float64(len(w.events.dead))*w.n, float64(len(w.retries.dead))*w.n)
+	fmt.Fprintf(out, "messages    came again %.0f, dead letters %.0f events %.0f retries %.0f slow\n",
+		m.again, float64(len(w.events.dead))*w.n, float64(len(w.retries.dead))*w.n, float64(len(w.slow.dead))*w.n)
 	fmt.Fprintf(out, "attempts    %.0f at endpoints that accept, %.0f at those that hang, %.0f at those that refuse\n",
 		m.attempts[healthy]+m.attempts[neighbour]+m.attempts[noisy], m.attempts[hanging], m.attempts[refusing])
 }
@@ -178,7 +178,8 @@ func (w *world) usage() bill.Usage {
 		Ingest:       bill.Function{Invocations: w.ingest.invocations, GBSeconds: w.ingest.gbSeconds},
 		Worker:       bill.Function{Invocations: w.worker.invocations, GBSeconds: w.worker.gbSeconds},
 		Retry:        bill.Function{Invocations: w.retry.invocations, GBSeconds: w.retry.gbSeconds},
-		SQSRequests:  w.events.requests + w.retries.requests,
+		SQSRequests:  w.events.requests + w.retries.requests + w.slow.requests,
+		FairRequests: w.events.fair + w.retries.fair + w.slow.fair,
 		WriteUnits:   w.tables.writeUnits, ReadUnits: w.tables.readUnits,
 		LogBytes: logBytes * callbacks, EgressBytes: bill.EgressBytes * attempts,
 	}

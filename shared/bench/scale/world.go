@@ -39,7 +39,7 @@ type world struct {
 
 	mu                    sync.Mutex
 	tables                *tables
-	events, retries       *queue
+	events, retries, slow *queue
 	ingest, worker, retry *function
 	stage, account        *bucket // API Gateway's throttles
 	registrations         []registration
@@ -69,12 +69,14 @@ func newWorld(a Assumptions) (*world, error) {
 	if w.cfg, err = config.Load(func(name string) string { return map[string]string{"PUBLIC_URL": ringback}[name] }); err != nil {
 		return nil, err
 	}
-	w.cfg.Brake = a.Brake
+	w.cfg.Brake, w.cfg.FirstAttempt = a.Brake, firstAttempt
 	if w.keys, err = keyring.Parse(keyRing); err != nil {
 		return nil, err
 	}
 	w.tables = newTables(w)
-	w.events, w.retries = w.newQueue(storage.EventsQueue), w.newQueue(storage.RetryQueue)
+	w.events = w.newQueue(storage.EventsQueue, a.Concurrency, a.Batch)
+	w.retries = w.newQueue(storage.RetryQueue, a.Concurrency, a.Batch)
+	w.slow = w.newQueue(storage.SlowQueue, a.Slow, slowBatch)
 	w.ingest, w.worker, w.retry = w.newFunction(), w.newFunction(), w.newFunction()
 	w.stage = newBucket(a.Throttle/w.n, a.Burst/w.n)
 	w.account = newBucket(a.AccountRate/w.n, a.AccountRate/2/w.n) // "How do I increase and manage API Gateway throttling quotas?": 10,000/s, burst 5,000
@@ -84,7 +86,7 @@ func newWorld(a Assumptions) (*world, error) {
 	}
 	if a.warm {
 		w.events.pollers = a.Concurrency
-		for n := range int(2 * a.Concurrency) { // both mappings'
+		for n := range int(2*a.Concurrency + a.Slow) { // all mappings'
 			w.worker.free = append(w.worker.free, n)
 			w.worker.slots++
 		}
@@ -110,11 +112,15 @@ func (w *world) newGateway(r role, name string) *gateway.Gateway {
 // now is the instant; nothing that is measured depends on another clock.
 func (w *world) now() time.Time { return time.Now() }
 
+func (w *world) queues() [3]*queue { return [...]*queue{w.events, w.retries, w.slow} }
+
 func (w *world) queue(name storage.QueueName) *queue {
-	if name == storage.EventsQueue {
-		return w.events
+	for _, q := range w.queues() {
+		if q.name == name {
+			return q
+		}
 	}
-	return w.retries
+	panic("queue " + name) // unreachable: storage.CheckSend knows the same
 }
 
 // run lets callbacks come for as long as they are to, and ends when nothing is
@@ -146,8 +152,9 @@ func (w *world) clock(stop chan struct{}) {
 		case <-t.C:
 		}
 		w.mu.Lock()
-		w.events.scale()
-		w.retries.scale()
+		for _, q := range w.queues() {
+			q.scale()
+		}
 		w.m.concurrency(w)
 		if n%60 == 0 {
 			w.minute()

@@ -1,0 +1,104 @@
+package isolation
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	whole  = flag.Bool("all", false, "play all cells of the table, for 90 s each")
+	update = flag.Bool("update", false, "write the table into shared/docs/isolation.md, with -all")
+)
+
+// Healthy tenants' p99 stays within as many times that beside a neighbour that
+// responds at once; and within turning while endpoints turn from fast to slow, which
+// costs a batch a second.
+const (
+	within  = 1.2
+	turning = 600 * time.Millisecond
+)
+
+// cells are what `go test` plays, for seconds.
+var cells = []struct {
+	house
+	neighbour
+}{
+	{one, neighbours[0]}, {one, neighbours[1]}, {one, neighbours[4]},
+	{ten, neighbours[0]}, {ten, neighbours[1]}, {ten, neighbours[4]},
+}
+
+// TestNeighboursAreNotFelt plays some cells.
+func TestNeighboursAreNotFelt(t *testing.T) {
+	const long = 8 * time.Second
+	beside := map[string]result{}
+	for _, h := range []house{one, ten} {
+		beside[h.name] = measure(t, h, single, atOnce, long)
+	}
+	for _, c := range cells {
+		t.Run(c.house.name+"/"+c.neighbour.name, func(t *testing.T) {
+			check(t, c.neighbour, measure(t, c.house, single, c.neighbour, long), beside[c.house.name])
+		})
+	}
+}
+
+// check fails if healthy tenants feel a neighbour.
+func check(t *testing.T, n neighbour, got, beside result) {
+	t.Helper()
+	most := time.Duration(within * float64(beside.p99))
+	if n.turns {
+		most = max(most, turning)
+	}
+	t.Logf("p50 %v, p99 %v; beside one that responds at once %v, %v", got.p50, got.p99, beside.p50, beside.p99)
+	if got.p99 > most {
+		t.Errorf("a healthy tenant's p99 is %v beside one that %s, want at most %v; beside one that responds at once it is %v", got.p99, n.name, most, beside.p99)
+	}
+	if got.honest99 > beside.honest99*2 {
+		t.Errorf("an honest endpoint of 3 s has a p99 of %v, want at most twice %v", got.honest99, beside.honest99)
+	}
+}
+
+// TestTable plays all cells, and writes their table.
+func TestTable(t *testing.T) {
+	if !*whole {
+		t.Skip("all cells take minutes: with -all alone, as .ci/run does")
+	}
+	const long = 90 * time.Second
+	var b strings.Builder
+	for _, c := range []crowd{single, many} {
+		for _, h := range []house{one, ten} {
+			fmt.Fprintf(&b, "\n%s; %s:\n\n| neighbours | healthy p50 | p99 | most | 3 s endpoint p50 | p99 |\n|---|---|---|---|---|---|\n", c.name, h.name)
+			beside := measure(t, h, c, atOnce, long)
+			row(&b, atOnce, beside)
+			for _, n := range neighbours {
+				got := measure(t, h, c, n, long)
+				row(&b, n, got)
+				t.Run(c.name+"/"+h.name+"/"+n.name, func(t *testing.T) { check(t, n, got, beside) })
+			}
+		}
+	}
+	const file = "../../docs/isolation.md"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, found := strings.Cut(string(text), "<!-- table -->\n")
+	if !found {
+		t.Fatalf("%s has no line <!-- table -->", file)
+	}
+	if want := before + "<!-- table -->\n" + b.String(); *update {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		t.Log(b.String())
+	}
+}
+
+func row(b *strings.Builder, n neighbour, r result) {
+	ms := func(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
+	fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", n.name, ms(r.p50), ms(r.p99), ms(r.max), ms(r.honest50), ms(r.honest99))
+}
