@@ -144,7 +144,7 @@ func (fs *fanOuts) fanOutEvent(ctx context.Context, a arrival) error {
 	}
 	row := a.row(ids, long, fs.newRun(), fs.leaseEnd(ctx))
 	if !f.thin && !long {
-		row.Open = inLanes(rs)
+		row.Open = fs.waiting(ctx, rs)
 	}
 	answer, er, err := fs.events.begin(ctx, a, row, f.thin)
 	f.open = er.Open
@@ -177,10 +177,12 @@ func (fs *fanOuts) fanOutEvent(ctx context.Context, a arrival) error {
 	return err
 }
 
-// inLanes returns those of rs whose deliveries wait in lanes.
-func inLanes(rs []*Registration) (ids []string) {
+// waiting returns those of rs whose deliveries wait in lanes, or in the slow queue:
+// for them the event is kept from its first write on.
+func (fs *fanOuts) waiting(ctx context.Context, rs []*Registration) (ids []string) {
 	for _, r := range rs {
-		if r.Ordered {
+		fast, err := fs.fast(ctx, r.ID, r.Tenant, r.Endpoint.Shown)
+		if r.Ordered || err == nil && !fast {
 			ids = append(ids, r.ID)
 		}
 	}

@@ -1,6 +1,7 @@
 package pace
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,11 +110,11 @@ type counted struct {
 	err        error
 }
 
-func (c *counted) Get(ctx context.Context, ks ...storage.Key) ([]storage.Row, error) {
-	if c.gets++; c.err != nil {
-		return nil, c.err
+func (c *counted) List(ctx context.Context, q storage.Query) (storage.Page, error) {
+	if c.gets++; c.err != nil || q.Consistent {
+		return storage.Page{}, cmp.Or(c.err, errors.New("consistent"))
 	}
-	return c.Store.Get(ctx, ks...)
+	return c.Store.List(ctx, q)
 }
 
 func (c *counted) Put(ctx context.Context, r storage.Row, rev string) error {

@@ -4,11 +4,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sync/singleflight"
 
 	"ringback/shared/storage"
 )
@@ -25,8 +26,9 @@ type Books struct {
 	key   func(tenant string) storage.Key
 	clock func() time.Time
 
-	mu    sync.Mutex
-	books *lru.Cache[string, *page]
+	mu      sync.Mutex
+	books   *lru.Cache[string, *page]
+	loading singleflight.Group
 }
 
 // A page is what this process knows of a tenant's Book.
@@ -83,20 +85,27 @@ func (bs *Books) page(tenant string) *page {
 	return p
 }
 
+// load reads a tenant's Book, once for all that ask at a time. It may be a moment
+// old: that costs half.
 func (bs *Books) load(ctx context.Context, tenant string) (Book, error) {
-	begun := time.Now()
-	b, _, err := storage.Load[Book](ctx, bs.store, bs.key(tenant))
-	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		return b, err
-	}
-	bs.mu.Lock()
-	defer bs.mu.Unlock()
-	p := bs.page(tenant)
-	for _, n := range p.notes {
-		b, _ = n.on(b)
-	}
-	p.Book, p.read = b, begun
-	return b, nil
+	v, err, _ := bs.loading.Do(tenant, func() (any, error) {
+		var b Book
+		begun, k := time.Now(), bs.key(tenant)
+		q := storage.Query{Table: k.Table, PK: k.PK}.Prefix(k.SK)
+		err := storage.Each(context.WithoutCancel(ctx), bs.store, q, func(r storage.Row) error { return storage.Decode(r, &b) })
+		if err != nil {
+			return b, fmt.Errorf("endpoints of %s: %w", tenant, err)
+		}
+		bs.mu.Lock()
+		defer bs.mu.Unlock()
+		p := bs.page(tenant)
+		for _, n := range p.notes {
+			b, _ = n.on(b)
+		}
+		p.Book, p.read = b, begun
+		return b, nil
+	})
+	return v.(Book), err
 }
 
 // Heed notes how an attempt for a tenant's registration ended, as p saw it, and

@@ -7,7 +7,8 @@ const (
 	Batch       = 5                      // messages an invocation of the worker
 	SlowBatch   = 25                     // those of the slow queue
 	AcceptTime  = 300 * time.Millisecond // of an endpoint that accepts
-	RefuseTime  = 3 * time.Second        // of one that does not
+	RefuseTime  = 300 * time.Millisecond // of one that does not
+	SlowTime    = 3 * time.Second        // of one that is slow
 	EgressBytes = 3000                   // an attempt: request, TLS and packets
 
 	dynamoTime   = 5 * time.Millisecond  // a round trip to DynamoDB in the region

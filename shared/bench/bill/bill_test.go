@@ -29,15 +29,16 @@ var bills = []struct {
 	load
 	budget float64
 }{
-	{"1 registration, none failing", load{events: 100, fanOut: 1}, 4.50},
+	{"1 registration, none failing", load{events: 100, fanOut: 1}, 3.95},
+	{"1 registration, slow", load{events: 400, fanOut: 1, slow: true}, 9.00},
 	{"1 registration, 1 % failing", load{events: 400, fanOut: 1, failing: 1, schedule: retried}, 0},
-	{"1 registration, 10 % failing", load{events: 1200, fanOut: 1, failing: 10, schedule: retried}, 8.50},
+	{"1 registration, 10 % failing", load{events: 1200, fanOut: 1, failing: 10, schedule: retried}, 6.90},
 	{"10 registrations, none failing", load{events: 100, fanOut: 10}, 0},
 	{"10 registrations, 1 % failing", load{events: 200, fanOut: 10, failing: 1, schedule: retried}, 0},
 	{"10 registrations, 10 % failing", load{events: 200, fanOut: 10, failing: 10, schedule: retried}, 0},
-	{"history `failures`, none failing", load{events: 100, fanOut: 1, history: gateway.FailureHistory}, 3.25},
-	{"history `failures`, 10 % failing", load{events: 1200, fanOut: 1, failing: 10, history: gateway.FailureHistory, schedule: retried}, 6.30},
-	{"history `failures`, no natural key, none failing", load{provider: smartBots, events: 100, fanOut: 1, history: gateway.FailureHistory}, 2.60},
+	{"history `failures`, none failing", load{events: 100, fanOut: 1, history: gateway.FailureHistory}, 3.30},
+	{"history `failures`, 10 % failing", load{events: 1200, fanOut: 1, failing: 10, history: gateway.FailureHistory, schedule: retried}, 6.40},
+	{"history `failures`, no natural key, none failing", load{provider: smartBots, events: 100, fanOut: 1, history: gateway.FailureHistory}, 2.70},
 	{"history `failures`, no natural key, 10 % failing",
 		load{provider: smartBots, events: 1200, fanOut: 1, failing: 10, history: gateway.FailureHistory, schedule: retried}, 5.65},
 	{"dead endpoint, 10 deliveries, `standard`", load{events: 10, fanOut: 1, failing: 100}, 0},
@@ -56,7 +57,7 @@ func TestBillStaysWithinItsBudgets(t *testing.T) {
 		if usd := prices.Of(u).Total() * million; b.budget > 0 && usd > b.budget {
 			t.Errorf("%s: $%.4f per million, want at most $%.2f", b.name, usd, b.budget)
 		}
-		if b.failing == 0 {
+		if b.failing == 0 && !b.slow {
 			b.checkCounts(t, u)
 		}
 	}
@@ -70,7 +71,8 @@ func TestBillStaysWithinItsBudgets(t *testing.T) {
 // checkCounts compares what an event that is accepted at once needs with what
 // the design allows: a write for the event, without which a history of failures
 // does if there is no natural key to claim; one for each delivery, none with a
-// history of failures; a read unit and 1.5 requests to SQS at most.
+// history of failures; a read unit and 1.5 requests to SQS at most. Beside these
+// there is a write of what is known of the tenant's endpoints, now and then.
 func (l load) checkCounts(t *testing.T, u Usage) {
 	t.Helper()
 	writes := float64(1 + l.fanOut)
@@ -80,7 +82,7 @@ func (l load) checkCounts(t *testing.T, u Usage) {
 	case l.history == gateway.FailureHistory:
 		writes = 1
 	}
-	if u.WriteUnits != writes || u.ReadUnits > 1 || u.SQSRequests > 1.5 {
+	if u.WriteUnits < writes || u.WriteUnits > writes+0.02 || u.ReadUnits > 1 || u.SQSRequests > 1.5 {
 		t.Errorf("an event with %d registrations and history %q: %v write units, %v read units, %v SQS requests; want %v, at most 1, at most 1.5",
 			l.fanOut, l.history, u.WriteUnits, u.ReadUnits, u.SQSRequests, writes)
 	}

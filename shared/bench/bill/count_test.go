@@ -16,8 +16,9 @@ import (
 type load struct {
 	provider string // default: tencent-chat
 	events   int
-	fanOut   int // registrations that want each event
-	failing  int // percent of the deliveries, each refused three times; 100: for ever
+	fanOut   int  // registrations that want each event
+	slow     bool // endpoints take SlowTime
+	failing  int  // percent of the deliveries, each refused three times; 100: for ever
 	history  gateway.History
 	schedule schedule.Schedule
 	plays    int // of which the mean is taken; default 1
@@ -56,6 +57,7 @@ func (l load) play(t *testing.T, dynamoDB string) (u Usage) {
 		w.callBack()
 		w.settle()
 		w.endpoint.refuse(l)
+		w.endpoint.slow = l.slow
 		idle := w.idle()
 		w.reset()
 		w.flow(l)

@@ -26,9 +26,9 @@ func (p Prices) Table(rows []Row) string {
 		fmt.Fprintf(&b, " **%.2f** |\n", c.Total()*million)
 	}
 	fmt.Fprintf(&b, "\nList prices of %s on %s, without free tier. Events of 1 KiB; %d messages an invocation of the worker, %d of the slow queue; an endpoint that "+
-		"accepts answers within %v, one that refuses takes %v; %d bytes of egress an attempt. A delivery that fails is accepted at its "+
+		"accepts or refuses answers within %v, a slow one takes %v; %d bytes of egress an attempt. A delivery that fails is accepted at its "+
 		"fourth attempt. Some 200 to 1,300 events an hour: the more, the less each costs, as they share what an instance reads every "+
 		"few seconds. Left out are storage and what an idle gateway uses, which is below.\n",
-		p.Region, p.Day, Batch, SlowBatch, AcceptTime, RefuseTime, EgressBytes)
+		p.Region, p.Day, Batch, SlowBatch, AcceptTime, SlowTime, EgressBytes)
 	return b.String()
 }

@@ -204,6 +204,7 @@ type endpoint struct {
 	refuses func(host string, id, before int) bool
 	ids     map[string]int // webhook-id → in order of arrival
 	egress  float64
+	slow    bool
 }
 
 func (e *endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -221,12 +222,17 @@ func (e *endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 	e.posts[key]++
 	e.egress += EgressBytes
 	e.mu.Unlock()
-	status := http.StatusOK
+	status, took := http.StatusOK, AcceptTime
 	if refused {
-		status = http.StatusInternalServerError
-		time.Sleep(RefuseTime)
-	} else {
-		time.Sleep(AcceptTime)
+		status, took = http.StatusInternalServerError, RefuseTime
+	}
+	if e.slow {
+		took = SlowTime
+	}
+	select {
+	case <-time.After(took):
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
 	}
 	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader([]byte("ok"))), Request: r}, nil
 }

@@ -75,7 +75,7 @@ var house = []room{
 	}},
 	{"shared/circuit", nil, nil},
 	{"shared/keyring", []string{"shared/storage"}, nil},
-	{"shared/pace", []string{"shared/storage"}, []string{"github.com/hashicorp/golang-lru/v2"}},
+	{"shared/pace", []string{"shared/storage"}, []string{"github.com/hashicorp/golang-lru/v2", "golang.org/x/sync/singleflight"}},
 	{"shared/schedule", []string{"shared/storage"}, nil},
 	{"shared/storage", nil, nil},
 	{"shared/storage/storagetest", []string{"shared/storage"}, []string{"github.com/google/go-cmp/"}},
