@@ -9,34 +9,53 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// The tenants of the isolation scenario get so many callbacks a second each, for
-// so many times of a fixed rate, as a p99 that is to be compared takes thousands;
-// and a request to the second one's endpoint hangs for so long.
+// A tenant of the isolation scenario gets so many callbacks a second, for so many
+// times of a fixed rate, as a p99 that is to be compared takes thousands. The one
+// beside it gets as many for one registration, or fewer for fifty.
 const (
 	tenantRate = 50
+	crowdRate  = 10
+	crowd      = 50
 	windows    = 6
-	hangFor    = 10 * time.Second
 )
 
-// isolation compares a tenant that is alone in a runner with one that has another
-// beside it, which answers or hangs: on one source, a group for each. The two are
-// measured at once, in two processes, since what else a machine does changes by
-// more from minute to minute than one tenant costs the other.
-func (b *bench) isolation(ctx context.Context) error {
-	return errors.Join(
-		b.compare(ctx, "a tenant alone", "meanwhile one beside another that answers", 0),
-		b.compare(ctx, "again a tenant alone", "meanwhile one beside another that hangs for 10 s", hangFor),
-	)
+// manners are how the endpoints of fifty registrations answer beside a tenant.
+var manners = []manner{
+	{name: "hang", after: time.Hour, status: 200},
+	{name: "answer 200 after 14 s", after: 14 * time.Second, status: 200},
+	{name: "answer a byte a second", status: 200, drips: true},
+	{name: "answer 500", status: 500},
 }
 
-// compare measures a tenant alone, and meanwhile one beside another whose
-// endpoint hangs for a time.
-func (b *bench) compare(ctx context.Context, alone, beside string, hang time.Duration) error {
-	what := [...]string{alone, beside}
+// isolation compares a tenant that is alone in a runner with one that has another
+// beside it, and one beside fifty registrations that answer with one beside as many
+// that do not, or not well: on one source, a group for each. The two are measured at
+// once, in two processes, since what else a machine does changes by more from minute
+// to minute than one tenant costs the other.
+func (b *bench) isolation(ctx context.Context) error {
+	well := manner{name: "answer", status: 200}
+	err := b.compare(ctx, [2]string{"a tenant alone", "meanwhile one beside another that answers"}, [2]neighbours{{}, {1, tenantRate, well}})
+	for _, m := range manners {
+		what := [2]string{"a tenant beside fifty registrations that answer", "meanwhile one beside fifty that " + m.name}
+		err = errors.Join(err, b.compare(ctx, what, [2]neighbours{{crowd, crowdRate, well}, {crowd, crowdRate, m}}))
+	}
+	return err
+}
+
+// Neighbours are the registrations of the other tenant, of which each gets so many
+// callbacks a second.
+type neighbours struct {
+	n    int // 0: there is no other tenant
+	rate int
+	manner
+}
+
+// compare measures two tenants at once, each beside neighbours.
+func (b *bench) compare(ctx context.Context, what [2]string, beside [2]neighbours) error {
 	var pairs [len(what)]*pair
 	var m [len(what)]measurement
 	for i := range what {
-		p, err := b.newPair(ctx, hang)
+		p, err := b.newPair(ctx, beside[i])
 		if err != nil {
 			return err
 		}
@@ -46,7 +65,7 @@ func (b *bench) compare(ctx context.Context, alone, beside string, hang time.Dur
 	group, running := errgroup.WithContext(ctx)
 	for i, p := range pairs {
 		group.Go(func() (err error) {
-			m[i], err = p.measure(running, i == 1)
+			m[i], err = p.measure(running, beside[i])
 			return err
 		})
 	}
@@ -68,16 +87,15 @@ type pair struct {
 	first, second *ledger
 }
 
-// newPair starts a runner with two tenants, the second of which hangs. It leaves
-// them the default limits: they are a part of what keeps tenants apart.
-func (b *bench) newPair(ctx context.Context, hang time.Duration) (*pair, error) {
+// newPair starts a runner with a tenant and its neighbours. But for calls it leaves them the
+// default limits: they are a part of what keeps tenants apart.
+func (b *bench) newPair(ctx context.Context, beside neighbours) (*pair, error) {
 	s, err := b.newStage(ctx)
 	if err != nil {
 		return nil, err
 	}
-	n := windows * b.callbacksAt(tenantRate)
-	p := &pair{stage: s, first: newLedger(1, warm+n), second: newLedger(1, n)}
-	if err = p.setUp(ctx, hang); err == nil {
+	p := &pair{stage: s, first: newLedger(1, warm+windows*b.callbacksAt(tenantRate)), second: newLedger(1, windows*b.callbacksAt(max(beside.rate, 1)))}
+	if err = p.setUp(ctx, beside); err == nil {
 		err = p.warmUp(ctx, p.first)
 	}
 	if err != nil {
@@ -86,17 +104,23 @@ func (b *bench) newPair(ctx context.Context, hang time.Duration) (*pair, error) 
 	return p, nil
 }
 
-func (p *pair) setUp(ctx context.Context, hang time.Duration) (err error) {
+func (p *pair) setUp(ctx context.Context, beside neighbours) (err error) {
 	notes := [...]func(int, int, []byte){p.noting(p.first), p.noting(p.second)}
 	p.receiver, err = newReceiver(func(endpoint, n int, webhookID []byte) { notes[min(endpoint, 1)](0, n, webhookID) })
 	if err != nil {
 		return err
 	}
-	p.receiver.hang[1].Store(int64(hang))
+	p.receiver.second.Store(&beside.manner)
 	for endpoint, group := range [...]string{groupA, groupB} {
-		key, err := p.tenant(ctx, fmt.Sprint("tenant ", endpoint), nil)
-		if err == nil {
-			err = p.register(ctx, key, endpoint, group)
+		key, err := p.tenant(ctx, fmt.Sprint("tenant ", endpoint), map[string]any{"api_calls_per_second": 1000})
+		registrations := 1
+		if endpoint == 1 {
+			registrations = beside.n
+		}
+		for range registrations {
+			if err == nil {
+				err = p.register(ctx, key, endpoint, group)
+			}
 		}
 		if err != nil {
 			return err
@@ -105,17 +129,16 @@ func (p *pair) setUp(ctx context.Context, hang time.Duration) (err error) {
 	return nil
 }
 
-// measure sends the first tenant its callbacks, and with beside the second one
-// as many, and tells how long the first's took.
-func (p *pair) measure(ctx context.Context, beside bool) (measurement, error) {
+// measure sends both tenants their callbacks, and tells how long the first's took.
+func (p *pair) measure(ctx context.Context, beside neighbours) (measurement, error) {
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		_, err := p.generator(p.first, groupA).pace(running, warm, len(p.first.acked), tenantRate)
 		return err
 	})
-	if beside {
+	if beside.n > 0 {
 		group.Go(func() error {
-			_, err := p.generator(p.second, groupB).pace(running, 0, len(p.second.acked), tenantRate)
+			_, err := p.generator(p.second, groupB).pace(running, 0, len(p.second.acked), float64(beside.rate))
 			return err
 		})
 	}

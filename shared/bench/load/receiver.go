@@ -23,11 +23,19 @@ const readBytes = 16 << 10
 type receiver struct {
 	ln     net.Listener
 	note   func(endpoint, n int, webhookID []byte)
-	hang   [2]atomic.Int64 // how long the first two endpoints take to answer, in nanoseconds
-	failed atomic.Int64    // connections on which something came that is no delivery
+	second atomic.Pointer[manner] // in which the second endpoint answers; nil: as all others
+	failed atomic.Int64           // connections on which something came that is no delivery
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
+}
+
+// A manner is how an endpoint answers.
+type manner struct {
+	name   string
+	after  time.Duration
+	status int
+	drips  bool // a byte a second, of a body that never ends
 }
 
 // newReceiver serves endpoints that call note for each delivery.
@@ -85,15 +93,29 @@ func (r *receiver) serve(c net.Conn) {
 			return
 		}
 		r.note(d.endpoint, d.number, d.webhookID)
-		if d.endpoint < len(r.hang) {
-			if hang := time.Duration(r.hang[d.endpoint].Load()); hang > 0 {
-				time.Sleep(hang)
-			}
+		if m := r.second.Load(); m == nil || d.endpoint != 1 {
+			_, err = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		} else {
+			err = m.answer(c)
 		}
-		if _, err := io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"); err != nil {
+		if err != nil {
 			return
 		}
 	}
+}
+
+func (m *manner) answer(c net.Conn) error {
+	time.Sleep(m.after)
+	length := 0
+	if m.drips {
+		length = 1 << 16
+	}
+	_, err := fmt.Fprintf(c, "HTTP/1.1 %d x\r\nContent-Length: %d\r\n\r\n", m.status, length)
+	for ; err == nil && length > 0; length-- {
+		time.Sleep(time.Second)
+		_, err = c.Write([]byte("."))
+	}
+	return err
 }
 
 var errNoDelivery = errors.New("not a delivery")

@@ -20,7 +20,7 @@ var scenarios = [...]scenario{
 	{"latency", "from callback to arrival at 50, 500 and 2,000 callbacks a second", (*bench).latency},
 	{"registrations", "the same with 10, 1,000 and 100,000 registrations on the source, one of which matches", (*bench).registrations},
 	{"file", "the same on a file that holds many events", (*bench).largeFile},
-	{"isolation", "a tenant alone, and beside one whose endpoint hangs", (*bench).isolation},
+	{"isolation", "a tenant alone, beside another, and beside fifty registrations that hang, are slow, drip or refuse", (*bench).isolation},
 	{"kill", "kill -9 under load, again and again", (*bench).kill},
 }
 
