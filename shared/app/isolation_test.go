@@ -123,7 +123,7 @@ func TestAttemptThatWaitedIsJudgedAgain(t *testing.T) {
 		w.chat(path, groupA, "first")
 		time.Sleep(time.Second)
 		w.chat(path, groupB, "second")
-		time.Sleep(time.Second)
+		time.Sleep(100 * time.Millisecond)
 		if _, err := w.control().DisableRegistration(t.Context(), c, r.ID); err != nil {
 			t.Fatal(err)
 		}

@@ -5,15 +5,15 @@ package circuit
 import "time"
 
 const (
-	// A circuit opens after so many attempts in a row that were not accepted, as
-	// one process sees them.
-	OpenAfterFailures = 10
-	OpenAfterTimeouts = 3
-	// It opens as well at a timeout after so long without an acceptance anywhere:
-	// of many processes, none may see three.
-	HangsAfter = time.Minute
+	// A process that sees InARow failures in a row writes since when the endpoint
+	// fails. The circuit opens at a failure Doubt later, if that process saw as many
+	// in a row and nobody an acceptance meanwhile. (A counter of each process would
+	// open that of an endpoint which fails half of all, and of one that is dead only
+	// after InARow from each.)
+	InARow = 3
+	Doubt  = 5 * time.Second
 
-	FirstInterval   = time.Minute // between probes; doubled by each that fails
+	FirstInterval   = 5 * time.Second // between probes; doubled by each that fails
 	LongestInterval = time.Hour
 	Noted           = 10 * time.Minute // how often "failing" and "well again" are written, and looked for
 
@@ -43,10 +43,6 @@ type Health struct {
 // Failing reports whether nothing was accepted since the first failure.
 func (h Health) Failing() bool { return !h.BadSince.IsZero() && h.OKAt.Before(h.BadSince) }
 
-// Hangs reports whether a timeout at now shows that the endpoint hangs: no
-// process had anything accepted for a minute.
-func (h Health) Hangs(now time.Time) bool { return h.Failing() && now.Sub(h.BadSince) >= HangsAfter }
-
 // Hopeless reports whether the registration is to be disabled at now.
 func (h Health) Hopeless(now time.Time) bool {
 	return h.Failing() && h.BadLast.Sub(h.BadSince) >= BadApart && now.Sub(h.BadSince) >= BadFor
@@ -64,35 +60,41 @@ func (h Health) ProbeTaken(now time.Time) Health {
 	return h
 }
 
-// Refused returns h after an attempt that was not accepted; tripped says that
-// the process saw enough of them in a row. It is unchanged if there is nothing
-// to write: an endpoint that refuses every tenth attempt would else cost two
-// writes for each, one to say so and one to take it back.
-func (h Health) Refused(now time.Time, tripped, probe bool) Health {
-	switch {
-	case h.Failing() && now.Sub(h.BadLast) >= Noted:
-		h.BadLast = now
-	case !h.Failing() && (tripped || now.Sub(h.OKAt) >= Noted):
-		h.BadSince, h.BadLast = now, now
-	}
+// Refused returns h after an attempt that was not accepted, the last of so many in
+// a row that its process saw; it failed at a time, which for a timeout is its
+// start. It is unchanged if there is nothing to write: an endpoint that refuses
+// every tenth attempt would else cost two writes for each, one to say so and one
+// to take it back.
+func (h Health) Refused(now, failed time.Time, inARow int, probe bool) Health {
 	switch {
 	case h.Open && probe:
 		h.Interval = min(2*h.Interval, LongestInterval)
 		h.ProbeAt, h.Probed = now.Add(h.Interval), now
-	case !h.Open && tripped:
+	case h.Open || inARow < InARow:
+	case h.FailingSince.IsZero() || h.FailingSince.After(now): // the latter by a clock that was wrong
+		h.FailingSince = failed
+	case failed.Sub(h.FailingSince) >= Doubt:
 		h.Open, h.Since, h.Interval, h.ProbeAt = true, now, FirstInterval, now.Add(FirstInterval)
+	}
+	switch {
+	case h.Failing() && now.Sub(h.BadLast) >= Noted:
+		h.BadLast = now
+	case !h.Failing() && (h.Open || now.Sub(h.OKAt) >= Noted):
+		h.BadSince, h.BadLast = now, now
 	}
 	return h
 }
 
+// Doubted reports whether an acceptance has something to take back.
+func (h Health) Doubted() bool { return h.Failing() || h.Open || !h.FailingSince.IsZero() }
+
 // Accepted returns h after an attempt that was accepted.
 func (h Health) Accepted(now time.Time) Health {
+	after := Health{OKAt: h.OKAt, Slow: h.Slow}
 	if h.Failing() || h.Open {
-		h.OKAt = now
+		after.OKAt = now
 	}
-	h.BadSince, h.BadLast = time.Time{}, time.Time{}
-	h.Open, h.Since, h.Interval, h.ProbeAt, h.Probed = false, time.Time{}, 0, time.Time{}, time.Time{}
-	return h
+	return after
 }
 
 // ClosedFor returns when a delivery that an open circuit holds up is looked at

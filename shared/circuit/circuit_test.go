@@ -13,7 +13,7 @@ var noon = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 // returns it with how often it was written.
 func healthAfter(start time.Time, outcomes []outcomeAt) (h Health, writes int) {
 	for _, o := range outcomes {
-		after := h.Refused(start.Add(o.after), false, false)
+		after := h.Refused(start.Add(o.after), start.Add(o.after), 1, false)
 		if o.accepted {
 			after = h.Accepted(start.Add(o.after))
 		}
@@ -91,6 +91,7 @@ type played struct {
 	noted    time.Time // the first failure since then that must be written; zero: none
 	last     time.Time // failure
 	probed   time.Time // the last probe of the open circuit
+	doubted  time.Time // a process first saw enough in a row since the last acceptance; zero: none
 }
 
 func (p *played) step(now time.Time) {
@@ -121,7 +122,7 @@ func (p *played) step(now time.Time) {
 func (p *played) accept(who int, now time.Time) {
 	p.failures[who] = 0
 	p.h = p.h.Accepted(now)
-	p.ok, p.first, p.noted, p.probed = now, time.Time{}, time.Time{}, time.Time{}
+	p.ok, p.first, p.noted, p.probed, p.doubted = now, time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	if p.h.Open || p.h.Failing() || p.h.Hopeless(now.Add(365*24*time.Hour)) {
 		p.t.Fatalf("after an acceptance: %+v; want it closed, well and not hopeless", p.h)
 	}
@@ -132,18 +133,22 @@ func (p *played) accept(who int, now time.Time) {
 
 func (p *played) refuse(who int, now time.Time, probe bool, before Health) {
 	p.failures[who]++
-	tripped := p.failures[who] >= OpenAfterFailures
+	inARow := p.failures[who] >= InARow
+	opens := inARow && !p.doubted.IsZero() && now.Sub(p.doubted) >= Doubt
+	if inARow && p.doubted.IsZero() {
+		p.doubted = now
+	}
 	if p.first.IsZero() {
 		p.first = now
 	}
-	if p.noted.IsZero() && (tripped || now.Sub(p.ok) >= Noted) {
+	if p.noted.IsZero() && (opens || now.Sub(p.ok) >= Noted) {
 		p.noted = now
 	}
 	p.last = now
-	p.h = p.h.Refused(now, tripped, probe)
+	p.h = p.h.Refused(now, now, p.failures[who], probe)
 	switch {
-	case !before.Open && p.h.Open != tripped:
-		p.t.Fatalf("after %d failures in a row the circuit is open: %v", p.failures[who], p.h.Open)
+	case !before.Open && p.h.Open != opens:
+		p.t.Fatalf("after %d failures in a row, %v after some process saw %d, the circuit is open: %v", p.failures[who], now.Sub(p.doubted), InARow, p.h.Open)
 	case before.Open && !p.h.Open:
 		p.t.Fatal("a refusal closed the circuit")
 	case !before.Open && p.h.Open && (p.h.Interval != FirstInterval || !p.h.ProbeAt.Equal(now.Add(FirstInterval))):
@@ -169,49 +174,40 @@ func (p *played) judge(now time.Time) {
 	}
 }
 
-func TestEndpointHangsIfNothingWasAcceptedForAMinute(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		h    Health
-		want bool
-	}{
-		{"nothing failed", Health{}, false},
-		{"failed a moment ago", Health{BadSince: noon.Add(-59 * time.Second)}, false},
-		{"failed a minute ago", Health{BadSince: noon.Add(-time.Minute)}, true},
-		{"accepted since", Health{BadSince: noon.Add(-time.Hour), OKAt: noon.Add(-time.Second)}, false},
-		{"accepted before", Health{BadSince: noon.Add(-time.Hour), OKAt: noon.Add(-2 * time.Hour)}, true},
-	} {
-		if got := tt.h.Hangs(noon); got != tt.want {
-			t.Errorf("%s: hangs = %v, want %v", tt.name, got, tt.want)
-		}
-	}
-}
-
 // TestHealthIsWrittenWhereItChanges looks at each transition that a refusal can
 // make, at its edges.
 func TestHealthIsWrittenWhereItChanges(t *testing.T) {
 	well := Health{OKAt: noon.Add(-Noted)}
 	failing := Health{BadSince: noon.Add(-time.Hour), BadLast: noon.Add(-Noted)}
+	soon := Health{OKAt: well.OKAt.Add(1)}
+	since := func(ago time.Duration) Health { return Health{OKAt: soon.OKAt, FailingSince: noon.Add(-ago)} }
 	open := Health{Open: true, Since: noon, Interval: 40 * time.Minute, ProbeAt: noon, BadSince: noon.Add(-time.Hour), BadLast: noon}
 	for _, tt := range []struct {
-		name           string
-		h              Health
-		tripped, probe bool
-		want           Health
+		name   string
+		h      Health
+		inARow int
+		ago    time.Duration // it failed
+		probe  bool
+		want   Health
 	}{
-		{"the first failure ever", Health{}, false, false, Health{BadSince: noon, BadLast: noon}},
-		{"a failure ten minutes after an acceptance", well, false, false, Health{OKAt: well.OKAt, BadSince: noon, BadLast: noon}},
-		{"one a moment sooner", Health{OKAt: well.OKAt.Add(1)}, false, false, Health{OKAt: well.OKAt.Add(1)}},
-		{"one a moment sooner that opens", Health{OKAt: well.OKAt.Add(1)}, true, false, Health{
-			OKAt: well.OKAt.Add(1), BadSince: noon, BadLast: noon, Open: true, Since: noon, Interval: FirstInterval, ProbeAt: noon.Add(FirstInterval)}},
-		{"another ten minutes after it was noted", failing, false, false, Health{BadSince: failing.BadSince, BadLast: noon}},
-		{"another a moment sooner", Health{BadSince: failing.BadSince, BadLast: failing.BadLast.Add(1)}, false, false,
+		{"the first failure ever", Health{}, 1, 0, false, Health{BadSince: noon, BadLast: noon}},
+		{"a failure ten minutes after an acceptance", well, 1, 0, false, Health{OKAt: well.OKAt, BadSince: noon, BadLast: noon}},
+		{"one a moment sooner", soon, InARow - 1, 0, false, soon},
+		{"the third of a process", soon, InARow, time.Second, false, since(time.Second)},
+		{"one five seconds after it", since(Doubt), InARow, 0, false, Health{
+			OKAt: soon.OKAt, FailingSince: noon.Add(-Doubt), BadSince: noon, BadLast: noon, Open: true, Since: noon, Interval: FirstInterval, ProbeAt: noon.Add(FirstInterval)}},
+		{"a moment sooner", since(Doubt - 1), InARow, 0, false, since(Doubt - 1)},
+		{"a timeout that began a moment sooner", since(Doubt + time.Second), InARow, time.Second + 1, false, since(Doubt + time.Second)},
+		{"by a process that saw two", since(time.Minute), InARow - 1, 0, false, since(time.Minute)},
+		{"after what a wrong clock wrote", since(-time.Hour), InARow, 0, false, since(0)},
+		{"another ten minutes after it was noted", failing, 1, 0, false, Health{BadSince: failing.BadSince, BadLast: noon}},
+		{"another a moment sooner", Health{BadSince: failing.BadSince, BadLast: failing.BadLast.Add(1)}, 1, 0, false,
 			Health{BadSince: failing.BadSince, BadLast: failing.BadLast.Add(1)}},
-		{"of a probe", open, false, true, Health{Open: true, Since: noon, Interval: time.Hour, ProbeAt: noon.Add(time.Hour), Probed: noon, BadSince: open.BadSince, BadLast: noon}},
-		{"under way when it opened", open, true, false, open},
-		{"a probe that was not one", Health{BadSince: noon, BadLast: noon}, false, true, Health{BadSince: noon, BadLast: noon}},
+		{"of a probe", open, 1, 0, true, Health{Open: true, Since: noon, Interval: time.Hour, ProbeAt: noon.Add(time.Hour), Probed: noon, BadSince: open.BadSince, BadLast: noon}},
+		{"under way when it opened", open, InARow, 0, false, open},
+		{"a probe that was not one", Health{BadSince: noon, BadLast: noon}, 1, 0, true, Health{BadSince: noon, BadLast: noon}},
 	} {
-		if got := tt.h.Refused(noon, tt.tripped, tt.probe); got != tt.want {
+		if got := tt.h.Refused(noon, noon.Add(-tt.ago), tt.inARow, tt.probe); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
 	}
@@ -255,5 +251,17 @@ func TestClosedCircuitHoldsUpForItsInterval(t *testing.T) {
 		if got := h.ClosedFor(noon, tt.wait, tt.jitter).Sub(noon); got != tt.want {
 			t.Errorf("%s: looked at in %v, want %v", tt.name, got, tt.want)
 		}
+	}
+}
+
+// TestAcceptanceTakesAllBack has an acceptance follow each kind of doubt.
+func TestAcceptanceTakesAllBack(t *testing.T) {
+	for _, h := range []Health{{FailingSince: noon}, {BadSince: noon}, {Open: true}} {
+		if after := h.Accepted(noon); !h.Doubted() || after.Doubted() {
+			t.Errorf("%+v becomes %+v by an acceptance, want nothing said", h, after)
+		}
+	}
+	if h := (Health{OKAt: noon}); h.Doubted() {
+		t.Errorf("%+v: want nothing to take back", h)
 	}
 }

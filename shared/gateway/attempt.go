@@ -192,8 +192,17 @@ func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
 	if asked.IsZero() {
 		asked = time.Now()
 	}
+	toSlow := start{slow: true, at: at.Clock(), paced: t.d.Paced}
+	here := t.slow
+	if !here && !t.over {
+		var err error
+		if here, err = at.fast(ctx, t.r.ID, t.r.Tenant, t.r.Endpoint.Shown); err != nil {
+			return start{}, err
+		}
+	}
 	if !t.d.Manual {
-		h, ok, err := at.circuit.admit(ctx, t.r.ID)
+		// Who goes on to the slow queue takes no probe along. A probe may be slow.
+		h, ok, err := at.circuit.admit(ctx, t.r.ID, t.slow || here && at.FirstAttempt == 0)
 		if err != nil {
 			return start{}, err
 		}
@@ -201,15 +210,7 @@ func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
 			return start{open: true, at: h.ClosedFor(at.Clock(), t.r.Schedule.WaitAfter(t.d.Made), at.Random())}, nil
 		}
 	}
-	toSlow := start{slow: true, at: at.Clock(), paced: t.d.Paced}
-	fast := !t.over
-	if fast && !t.slow {
-		var err error
-		if fast, err = at.fast(ctx, t.r.ID, t.r.Tenant, t.r.Endpoint.Shown); err != nil {
-			return start{}, err
-		}
-	}
-	if !fast {
+	if !here || probe && !t.slow && at.FirstAttempt > 0 {
 		return toSlow, nil
 	}
 	of, err := at.find.tenant(ctx, t.rev, t.r.Tenant)

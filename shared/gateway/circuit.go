@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	healthFresh = 10 * time.Second // how long a process believes what it read
-	wellFor     = time.Minute      // after an acceptance nobody asks
+	healthFresh = 5 * time.Second // how long a process believes what it read
+	wellFor     = time.Minute     // after an acceptance nobody asks, unless something failed since
 )
 
 // circuits know how endpoints fare, and draw the consequences.
@@ -38,13 +38,15 @@ func newCircuits(c *core, f *finder, ds *deliveries, t *teller) *circuits {
 
 type knownHealth struct {
 	circuit.Health
-	at time.Time
+	at      time.Time
+	failed  time.Time // the last failure that this process saw, until it found nothing said against the endpoint since
+	cleared time.Time // when this process last took something back
 }
 
 // health returns what is known of a registration's endpoint, at most
 // healthFresh old.
 func (cs *circuits) health(ctx context.Context, id string) (circuit.Health, error) {
-	if time.Since(cs.pace.Look(id).Accepted) < wellFor {
+	if m := cs.pace.Look(id); m.Failures == 0 && time.Since(m.Accepted) < wellFor {
 		return circuit.Health{}, nil
 	}
 	if known, ok := cs.healths.Get(id); ok && time.Since(known.at) < healthFresh {
@@ -59,13 +61,19 @@ func (cs *circuits) readHealth(ctx context.Context, id string) (circuit.Health, 
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return h, fmt.Errorf("health of %s: %w", id, err)
 	}
-	cs.healths.Add(id, knownHealth{h, now})
+	cs.note(id, func(k *knownHealth) {
+		k.Health, k.at = h, now
+		if now.After(k.failed) && !h.Doubted() {
+			k.failed = time.Time{}
+		}
+	})
 	return h, nil
 }
 
 // admit asks the circuit for an attempt. If it is open, one caller may probe at
-// each probe's time, and gets the open circuit with true.
-func (cs *circuits) admit(ctx context.Context, id string) (circuit.Health, bool, error) {
+// each probe's time, and gets the open circuit with true; likewise who may not
+// probe here, who takes no probe.
+func (cs *circuits) admit(ctx context.Context, id string, here bool) (circuit.Health, bool, error) {
 	h, err := cs.health(ctx, id)
 	now := cs.Clock()
 	switch {
@@ -75,6 +83,8 @@ func (cs *circuits) admit(ctx context.Context, id string) (circuit.Health, bool,
 		return h, true, nil
 	case !h.ProbeDue(now):
 		return h, false, nil
+	case !here:
+		return h, true, nil
 	}
 	seen, mine := h.ProbeAt, false
 	h, err = cs.changeHealth(ctx, id, func(stored circuit.Health) circuit.Health {
@@ -98,7 +108,7 @@ func (cs *circuits) changeHealth(ctx context.Context, id string, f func(circuit.
 	if err != nil {
 		return h, fmt.Errorf("health of %s: %w", id, err)
 	}
-	cs.healths.Add(id, knownHealth{h, time.Now()})
+	cs.note(id, func(k *knownHealth) { k.Health, k.at = h, time.Now() })
 	return h, nil
 }
 
@@ -165,19 +175,23 @@ func (cs *circuits) heedAttempt(ctx context.Context, e *provider.Event, r *Regis
 	return cs.heedRefused(ctx, e, r, a, probe)
 }
 
-// heedAccepted takes back what is said against r's endpoint. It looks for that
-// now and then even if this process saw nothing but acceptances: another may
-// have seen a failure, which would count as the first of five days.
+// heedAccepted takes back what is said against r's endpoint. Who saw a failure
+// looks for that until nothing is; who saw none, now and then: another may have
+// seen one, which would count as the first of five days.
 func (cs *circuits) heedAccepted(ctx context.Context, e *provider.Event, r *Registration) error {
 	known, ok := cs.healths.Get(r.ID)
-	if !ok || time.Since(known.at) >= circuit.Noted {
+	fresh := circuit.Noted
+	if !known.failed.IsZero() {
+		fresh = healthFresh
+	}
+	if !ok || time.Since(known.at) >= fresh {
 		h, err := cs.readHealth(ctx, r.ID)
 		if err != nil {
 			return err
 		}
 		known.Health = h
 	}
-	if !known.Failing() && !known.Open {
+	if !known.Doubted() {
 		return nil
 	}
 	reopened := false
@@ -185,23 +199,44 @@ func (cs *circuits) heedAccepted(ctx context.Context, e *provider.Event, r *Regi
 		reopened = h.Open
 		return h.Accepted(cs.Clock())
 	})
-	if err != nil || !reopened {
+	if err != nil {
 		return err
+	}
+	cs.note(r.ID, func(k *knownHealth) { k.failed, k.cleared = time.Time{}, time.Now() })
+	if !reopened {
+		return nil
 	}
 	return cs.teller.tell(ctx, registrationRecovered, e, r, "the endpoint accepts again")
 }
 
+// note changes what this process knows of a registration's endpoint, and returns
+// what it was.
+func (cs *circuits) note(id string, f func(*knownHealth)) (was knownHealth, known bool) {
+	was, known = cs.healths.Get(id)
+	now := was
+	f(&now)
+	cs.healths.Add(id, now)
+	return was, known
+}
+
+// heedRefused opens the circuit, or moves its next probe on.
 func (cs *circuits) heedRefused(ctx context.Context, e *provider.Event, r *Registration, a Attempt, probe bool) error {
-	now, m := cs.Clock(), cs.pace.Look(r.ID)
-	tripped := func(h circuit.Health) bool {
-		return m.Failures >= circuit.OpenAfterFailures || m.Timeouts >= circuit.OpenAfterTimeouts || a.Class == egress.Timeout && h.Hangs(now) && time.Since(m.Accepted) > wellFor
+	now, failed, m := cs.Clock(), a.At.Add(a.Took), cs.pace.Look(r.ID)
+	if a.Class == egress.Timeout {
+		failed = a.At
 	}
-	if known, ok := cs.healths.Get(r.ID); ok && known.Refused(now, tripped(known.Health), probe) == known.Health && !known.Hopeless(now) {
+	refused := func(h circuit.Health) circuit.Health { return h.Refused(now, failed, m.Failures, probe) }
+	known, ok := cs.note(r.ID, func(k *knownHealth) { k.failed = time.Now() })
+	switch after := refused(known.Health); {
+	case !ok || known.Hopeless(now):
+	case after == known.Health:
 		return nil // nothing to write, as far as this process knows
+	case !after.Open && after.BadLast.Equal(known.BadLast) && time.Since(known.cleared) < healthFresh:
+		return nil // it was taken back a moment ago: what fails half of all would be written all the time
 	}
 	opened := false
 	h, err := cs.changeHealth(ctx, r.ID, func(h circuit.Health) circuit.Health {
-		after := h.Refused(now, tripped(h), probe)
+		after := refused(h)
 		opened = after.Open && !h.Open
 		return after
 	})
@@ -214,7 +249,8 @@ func (cs *circuits) heedRefused(ctx context.Context, e *provider.Event, r *Regis
 			return err
 		}
 		return cs.teller.tell(ctx, registrationDisabled, e, r, why)
-	case opened:
+	}
+	if opened {
 		return cs.teller.tell(ctx, registrationFailing, e, r, "the endpoint accepts nothing; attempts are spaced out")
 	}
 	return nil

@@ -39,36 +39,31 @@ func TestOpenCircuitLetsEachDeliveryWaitItsTurn(t *testing.T) {
 	})
 }
 
-func TestTripsAreCountedByFailuresAndTimeouts(t *testing.T) {
+func TestFailuresInARowAreCounted(t *testing.T) {
 	const id, none = "reg_x", egress.Class("none was made")
-	attempt := func(c egress.Class) Attempt { return Attempt{At: noon, Class: c} }
 	rapid.Check(t, func(t *rapid.T) {
 		p := pace.New()
-		failures, timeouts := 0, 0
+		failures := 0
 		for range rapid.IntRange(1, 60).Draw(t, "attempts") {
 			leave, _ := p.Enter(t.Context(), pace.Turn{Registration: id, Allowance: pace.Allowance{AtOnce: 1}})
 			if leave == nil {
 				t.Fatal("no attempt is under way, and none may begin")
 			}
-			switch c := rapid.SampledFrom([]egress.Class{egress.OK, egress.Timeout, egress.Status5xx, egress.DNS, egress.Internal, none}).Draw(t, "outcome"); c {
+			c := rapid.SampledFrom([]egress.Class{egress.OK, egress.Timeout, egress.Status5xx, egress.DNS, egress.Internal, none}).Draw(t, "outcome")
+			switch c {
 			case egress.OK:
-				failures, timeouts = 0, 0
-				leave(attempt(c).outcome(false))
-			case egress.Timeout:
-				failures++
-				timeouts++
-				leave(attempt(c).outcome(false))
-			case egress.Internal:
-				leave(attempt(c).outcome(false)) // ours, not the endpoint's
-			case none:
-				leave(pace.Outcome{})
+				failures = 0
+			case egress.Internal, none: // ours, not the endpoint's
 			default:
 				failures++
-				timeouts = 0
-				leave(attempt(c).outcome(false))
 			}
-			if m := p.Look(id); m.Failures != failures || m.Timeouts != timeouts {
-				t.Fatalf("counted %d failures and %d timeouts in a row, want %d and %d", m.Failures, m.Timeouts, failures, timeouts)
+			if c == none {
+				leave(pace.Outcome{})
+			} else {
+				leave(Attempt{At: noon, Class: c}.outcome(false))
+			}
+			if m := p.Look(id); m.Failures != failures {
+				t.Fatalf("counted %d failures in a row, want %d", m.Failures, failures)
 			}
 		}
 	})

@@ -124,7 +124,7 @@ func (a Attempt) Accepted() bool { return a.Class == egress.OK }
 // outcome returns what the pace of the endpoint goes by.
 func (a Attempt) outcome(cut bool) pace.Outcome {
 	made := !a.At.IsZero() && a.Class != egress.Internal
-	return pace.Outcome{Made: made, Accepted: a.Accepted(), TimedOut: a.Class == egress.Timeout, Cut: cut, Took: a.Took}
+	return pace.Outcome{Made: made, Accepted: a.Accepted(), Cut: cut, Took: a.Took}
 }
 
 // Gone reports whether the endpoint wants no more events (410).

@@ -252,7 +252,7 @@ func TestPaceIsToldHowAttemptsEnd(t *testing.T) {
 		{Attempt{}, pace.Outcome{Accepted: true}}, // none was made
 		{Attempt{At: noon, Class: egress.Internal, Took: 1}, pace.Outcome{Took: 1}},
 		{Attempt{At: noon, Class: egress.OK, Took: 2}, pace.Outcome{Made: true, Accepted: true, Took: 2}},
-		{Attempt{At: noon, Class: egress.Timeout, Took: 3}, pace.Outcome{Made: true, TimedOut: true, Took: 3}},
+		{Attempt{At: noon, Class: egress.Timeout, Took: 3}, pace.Outcome{Made: true, Took: 3}},
 		{Attempt{At: noon, Class: egress.Status5xx, Took: 4}, pace.Outcome{Made: true, Took: 4}},
 	} {
 		if got := tt.a.outcome(false); got != tt.want {

@@ -23,7 +23,7 @@ func TestRequestThatCannotBeWrittenIsNoFailureOfTheTenant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		r := w.register(func(r *Registration) { r.Secrets = []keyring.Secret{w.secret("reg_other", "of another row")} })
-		for range circuit.OpenAfterFailures + 1 {
+		for range circuit.InARow + 1 {
 			d := w.delivery(r, w.happen())
 			if wait := time.Until(d.Start); d.Status != Pending || d.Made != 0 || d.Last != nil || wait != schedule.SlowDown {
 				t.Fatalf("the delivery is %s after %d attempts, the last %+v, tried in %v; want it pending after none, in %v", d.Status, d.Made, d.Last, wait, schedule.SlowDown)
@@ -31,6 +31,7 @@ func TestRequestThatCannotBeWrittenIsNoFailureOfTheTenant(t *testing.T) {
 			if as := w.attempts(d); len(as) != 0 {
 				t.Fatalf("attempts %+v, want none", as)
 			}
+			time.Sleep(circuit.Doubt)
 		}
 		if _, _, err := storage.Load[circuit.Health](t.Context(), w.Store, HealthKey(r.ID)); !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("the endpoint's health is written, %v; want nothing said of it", err)

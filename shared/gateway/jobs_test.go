@@ -831,13 +831,14 @@ func TestRecoveredEndpointIsToldOf(t *testing.T) {
 			}
 			w.queue.take(storage.EventsQueue)
 		}
-		for range circuit.OpenAfterFailures {
+		for range circuit.InARow + 1 {
+			time.Sleep(circuit.Doubt)
 			w.happen()
 			look()
 		}
 		h, _ := load[circuit.Health](w, HealthKey(r.ID))
 		if !h.Open || fmt.Sprint(told) != "["+registrationFailing+"]" {
-			t.Fatalf("after %d failures: %+v, told %v; want it open, told once", circuit.OpenAfterFailures, h, told)
+			t.Fatalf("after %d failures: %+v, told %v; want it open, told once", circuit.InARow+1, h, told)
 		}
 		w.endpoints.code = 0
 		time.Sleep(time.Until(h.ProbeAt))

@@ -268,10 +268,11 @@ func (ls *lanes) leaveLane(ctx context.Context, run *laneRun) error {
 // pauseLane leaves the lane until at, to a message of its own or to the tick.
 func (ls *lanes) pauseLane(ctx context.Context, run *laneRun, at time.Time) error {
 	now := ls.Clock()
-	self, next := run.hops < maxHops && at.Sub(now) <= maxSelfSend, storage.NewRev()
+	self, next := run.hops < maxHops && at.Sub(now) <= maxSelfSend, ""
 	err := ls.changeLane(ctx, run, run.runner, func(l *lane, r *storage.Row) {
 		l.Busy, l.Phase = false, ""
 		if self {
+			next = storage.NewRev()
 			l.Runner, r.Due = next, later(at, now).Add(firstHold)
 			return
 		}

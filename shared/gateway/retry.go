@@ -97,8 +97,8 @@ func (rt *retries) pass(ctx context.Context, start time.Time, t *tick) error {
 		})
 	}
 	wg.Wait()
-	for q, ms := range t.unsent {
-		errs = append(errs, rt.sendOrKeep(ctx, q, ms))
+	for _, q := range laterQueues {
+		errs = append(errs, rt.sendOrKeep(ctx, q, t.unsent[q]))
 	}
 	rt.count(DueAge, t.oldest(start).Seconds())
 	rt.Log.Info("retry", "outcome", "done", "handed_out", t.handedOut, "oldest", t.oldest(start), "took", rt.Clock().Sub(start))
@@ -262,8 +262,8 @@ func (rt *retries) handOut(ctx context.Context, due []storage.DueRow, t *tick) (
 		}
 	}
 	var errs []error
-	for q, ms := range ms {
-		errs = append(errs, rt.sendOrKeep(ctx, q, t.full(q, ms)))
+	for _, q := range laterQueues {
+		errs = append(errs, rt.sendOrKeep(ctx, q, t.full(q, ms[q])))
 	}
 	return handed, errors.Join(errs...)
 }

@@ -51,8 +51,7 @@ type Pace struct {
 // A mood is what this process saw of an endpoint lately.
 type mood struct {
 	posting  int             // attempts under way
-	failures int             // in a row, timeouts included
-	timeouts int             // in a row
+	failures int             // in a row
 	accepted time.Time       // the last one
 	took     time.Duration   // that an attempt takes, lately
 	moved    time.Time       // when an attempt last began or ended
@@ -92,8 +91,8 @@ type Turn struct {
 // An Outcome is how an attempt ended. The zero one is of none that was made. One
 // that was cut off counts as none, but for its endpoint's being slow.
 type Outcome struct {
-	Made, Accepted, TimedOut, Cut bool
-	Took                          time.Duration
+	Made, Accepted, Cut bool
+	Took                time.Duration
 }
 
 // A Wait says why an attempt may not begin: the rate has a place for it at a
@@ -213,13 +212,9 @@ func (p *Pace) leave(m *mood, o Outcome) {
 	switch {
 	case !o.Made:
 	case o.Accepted:
-		m.failures, m.timeouts, m.accepted = 0, 0, now
-	case o.TimedOut:
-		m.failures++
-		m.timeouts++
+		m.failures, m.accepted = 0, now
 	default:
 		m.failures++
-		m.timeouts = 0
 	}
 	if o.Made {
 		m.took += (o.Took - m.took) / 8
@@ -262,13 +257,13 @@ func (p *Pace) Slow(registration string) bool {
 }
 
 // Seen is what this process saw of an endpoint: attempts in a row that were not
-// accepted, of those the timeouts, and when the last one was accepted; quick ones
-// in a row, and when the first of those ended.
+// accepted, and when the last one was; quick ones in a row, and when the first of
+// those ended.
 type Seen struct {
-	Failures, Timeouts int
-	Accepted           time.Time
-	Quick              int
-	QuickSince         time.Time
+	Failures   int
+	Accepted   time.Time
+	Quick      int
+	QuickSince time.Time
 }
 
 // Look returns what is known of an endpoint.
@@ -279,7 +274,7 @@ func (p *Pace) Look(registration string) Seen {
 	if !ok {
 		return Seen{}
 	}
-	return Seen{m.failures, m.timeouts, m.accepted, m.run, m.since}
+	return Seen{m.failures, m.accepted, m.run, m.since}
 }
 
 func later(a, b time.Time) time.Time {

@@ -72,7 +72,7 @@ func TestSlowEndpointIsFastAgainAfterQuickAttempts(t *testing.T) {
 			trial time.Duration
 		}{
 			{Outcome{Made: true, Accepted: true, Took: tooSlow}, firstTrial},
-			{Outcome{Made: true, TimedOut: true, Took: 15 * time.Second}, 2 * firstTrial},
+			{Outcome{Made: true, Took: 15 * time.Second}, 2 * firstTrial},
 			{Outcome{Cut: true}, 4 * firstTrial},
 		} {
 			if attempt(fast); !attempt(tt.slow) {
@@ -261,15 +261,15 @@ func TestThoseSentAwayAreForgottenOnce(t *testing.T) {
 func TestEndpointsAreLookedAtOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := New()
-		for _, o := range []Outcome{{Accepted: true}, {TimedOut: true}, {}} {
+		for _, o := range []Outcome{{Accepted: true}, {}, {}} {
 			leave, _ := p.Enter(t.Context(), Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 1}, Slow: true})
 			o.Made, o.Took = true, 8*time.Second
 			leave(o)
 			time.Sleep(time.Second)
 		}
 		got := p.Look("reg_1")
-		if got.Failures != 2 || got.Timeouts != 0 || time.Since(got.Accepted) != 3*time.Second {
-			t.Errorf("%d failures, %d timeouts, accepted %v ago; want 2, 0 and 3s", got.Failures, got.Timeouts, time.Since(got.Accepted))
+		if got.Failures != 2 || time.Since(got.Accepted) != 3*time.Second {
+			t.Errorf("%d failures, accepted %v ago; want 2 and 3s", got.Failures, time.Since(got.Accepted))
 		}
 		if other := p.Look("reg_2"); other.Failures != 0 || !other.Accepted.IsZero() {
 			t.Errorf("of an endpoint that was never called: %+v", other)

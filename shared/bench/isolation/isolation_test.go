@@ -80,6 +80,7 @@ func TestTable(t *testing.T) {
 			}
 		}
 	}
+	fmt.Fprintf(&b, "\nAn endpoint's circuit, by number of processes:\n\n%s", circuits(t, []int{1, 10, 100}))
 	const file = "../../docs/isolation.md"
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -107,6 +107,7 @@ type world struct {
 	path      [2]string // of callbacks
 	begun     time.Time // the bad time
 	bad       neighbour
+	responds  func(body string) int // to all; nil: as healthy, honest and bad endpoints do
 
 	mu     sync.Mutex
 	rng    *rand.Rand
@@ -243,9 +244,8 @@ func (w *world) register(c control.Caller, source, host string, m gateway.Match)
 	return must(w, r, err).ID
 }
 
-// live has healthy tenants be served for a while alone, so that their endpoints are
-// known, and then so long beside the crowd.
-func (w *world) live(c crowd, long time.Duration) {
+// sources makes both.
+func (w *world) sources() {
 	for i := range w.source {
 		w.source[i] = gateway.NewSourceID()
 		s, err := w.control.CreateSource(w.Context(), w.source[i], control.SourceChange{Provider: "smartbots", Name: new("bots")})
@@ -255,6 +255,12 @@ func (w *world) live(c crowd, long time.Duration) {
 		must(w, k, err)
 		w.path[i] = "/callbacks/smartbots/" + w.source[i] + "/" + key
 	}
+}
+
+// live has healthy tenants be served for a while alone, so that their endpoints are
+// known, and then so long beside the crowd.
+func (w *world) live(c crowd, long time.Duration) {
+	w.sources()
 	match := func(group string) gateway.Match { return gateway.Match{"group": {group}} }
 	honest := w.tenant()
 	w.register(honest, w.source[0], "honest.example", match(group(1_000_000)))
@@ -354,8 +360,14 @@ func (w *world) chat(source int, group, text string) {
 func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	kind := strings.TrimRight(strings.TrimSuffix(r.URL.Host, ".example"), "0123456789")
 	after, status := time.Duration(0), http.StatusOK
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
 	w.mu.Lock()
 	switch {
+	case w.responds != nil:
+		after, status = 20*time.Millisecond, w.responds(string(body))
 	case kind == "healthy":
 		after = 20*time.Millisecond + time.Duration(w.rng.Int64N(int64(100*time.Millisecond)))
 	case kind == "honest":
@@ -366,10 +378,6 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 		w.called[r.URL.Host]++
 	}
 	w.mu.Unlock()
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
 	select {
 	case <-time.After(after):
 	case <-r.Context().Done():
@@ -387,8 +395,7 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // note notes how long an event took, from its callback to its endpoint's response.
 func (w *world) note(kind, body string) {
-	_, text, _ := strings.Cut(body, `"message":"`)
-	text, _, _ = strings.Cut(text, `"`)
+	text := textOf(body)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if sent, ok := w.sent[text]; ok && text != "before" {

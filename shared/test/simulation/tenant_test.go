@@ -248,7 +248,7 @@ func (w *world) switchTenant(r *wish) {
 // redrive gives dead letters another chance.
 func (w *world) redrive(*wish) {
 	w.undertake("redrive", func(ctx context.Context, g *gateway.Gateway) error {
-		return errors.Join(g.Queue.Redrive(ctx, storage.EventsQueue), g.Queue.Redrive(ctx, storage.RetryQueue))
+		return errors.Join(g.Queue.Redrive(ctx, storage.EventsQueue), g.Queue.Redrive(ctx, storage.RetryQueue), g.Queue.Redrive(ctx, storage.SlowQueue))
 	}, w.wantDone("redrive"))
 }
 
