@@ -24,12 +24,12 @@ type attempter struct {
 	events  *events
 	circuit *circuits
 	posts   *pace.Places
-	targets *lru.Cache[string, target]
+	targets *lru.Cache[string, *target]
 }
 
 func newAttempter(c *core, f *finder, es *events, cs *circuits) *attempter {
 	at := &attempter{core: c, find: f, events: es, circuit: cs, posts: pace.NewPlaces(c.AtOnce)}
-	at.targets, _ = lru.New[string, target](registrationsKnown)
+	at.targets, _ = lru.New[string, *target](registrationsKnown)
 	return at
 }
 

@@ -27,12 +27,12 @@ type circuits struct {
 	find       *finder
 	deliveries *deliveries
 	teller     *teller
-	healths    *lru.Cache[string, knownHealth]
+	healths    *lru.Cache[string, *knownHealth] // what lies there is not changed
 }
 
 func newCircuits(c *core, f *finder, ds *deliveries, t *teller) *circuits {
 	cs := &circuits{core: c, find: f, deliveries: ds, teller: t}
-	cs.healths, _ = lru.New[string, knownHealth](pace.Known)
+	cs.healths, _ = lru.New[string, *knownHealth](pace.Known)
 	return cs
 }
 
@@ -179,7 +179,7 @@ func (cs *circuits) heedAttempt(ctx context.Context, e *provider.Event, r *Regis
 // looks for that until nothing is; who saw none, now and then: another may have
 // seen one, which would count as the first of five days.
 func (cs *circuits) heedAccepted(ctx context.Context, e *provider.Event, r *Registration) error {
-	known, ok := cs.healths.Get(r.ID)
+	known, ok := cs.note(r.ID, nil)
 	fresh := circuit.Noted
 	if !known.failed.IsZero() {
 		fresh = healthFresh
@@ -209,13 +209,18 @@ func (cs *circuits) heedAccepted(ctx context.Context, e *provider.Event, r *Regi
 	return cs.teller.tell(ctx, registrationRecovered, e, r, "the endpoint accepts again")
 }
 
-// note changes what this process knows of a registration's endpoint, and returns
-// what it was.
+// note returns what this process knows of a registration's endpoint, and has f, if
+// any, change it.
 func (cs *circuits) note(id string, f func(*knownHealth)) (was knownHealth, known bool) {
-	was, known = cs.healths.Get(id)
-	now := was
-	f(&now)
-	cs.healths.Add(id, now)
+	k, known := cs.healths.Get(id)
+	if known {
+		was = *k
+	}
+	if f != nil {
+		now := was
+		f(&now)
+		cs.healths.Add(id, &now)
+	}
 	return was, known
 }
 

@@ -150,13 +150,13 @@ type target struct {
 const targetFresh = 30 * time.Second
 
 // target opens what r has sealed.
-func (at *attempter) target(r *Registration, now time.Time) (target, error) {
+func (at *attempter) target(r *Registration, now time.Time) (*target, error) {
 	name := fmt.Sprintf("%s %d", r.ID, r.Rev)
 	if t, ok := at.targets.Get(name); ok && time.Since(t.at) < targetFresh {
 		return t, nil
 	}
 	pk := RegistrationKey(r.ID).PK
-	t := target{at: time.Now(), headers: make(map[string]string, len(r.Endpoint.Headers))}
+	t := &target{at: time.Now(), headers: make(map[string]string, len(r.Endpoint.Headers))}
 	var err error
 	if t.url, err = at.Keys.Open(pk, "url", r.Endpoint.URL); err != nil {
 		return t, err
