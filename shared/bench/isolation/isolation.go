@@ -3,5 +3,5 @@
 // ten. It is tests alone, since a bubble of testing/synctest wants one; its command
 // writes the table of shared/docs/isolation.md:
 //
-//	go test ./shared/bench/isolation -run TestTable -all -update
+//	go test ./shared/bench/isolation -timeout 60m -run TestNeighbours -all -update
 package isolation

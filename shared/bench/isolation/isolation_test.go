@@ -31,8 +31,12 @@ var cells = []struct {
 	{ten, neighbours[0]}, {ten, neighbours[1]}, {ten, neighbours[4]},
 }
 
-// TestNeighboursAreNotFelt plays some cells.
+// TestNeighboursAreNotFelt plays some cells, or with -all the whole table.
 func TestNeighboursAreNotFelt(t *testing.T) {
+	if *whole {
+		table(t)
+		return
+	}
 	const long = 8 * time.Second
 	beside := map[string]result{}
 	for _, h := range []house{one, ten} {
@@ -61,11 +65,8 @@ func check(t *testing.T, n neighbour, got, beside result) {
 	}
 }
 
-// TestTable plays all cells, and writes their table.
-func TestTable(t *testing.T) {
-	if !*whole {
-		t.Skip("all cells take minutes: with -all alone, as .ci/run does")
-	}
+// table plays all cells, and writes their table.
+func table(t *testing.T) {
 	const long = 90 * time.Second
 	var b strings.Builder
 	for _, c := range []crowd{single, many} {

@@ -97,17 +97,16 @@ var (
 // of an honest endpoint that takes 3 s.
 type result struct{ p50, p99, max, honest50, honest99 time.Duration }
 
-// A world is a gateway's processes, and the network.
+// A world is a gateway on one Store, and the network.
 type world struct {
 	*testing.T
-	processes map[storage.QueueName]chan *gateway.Gateway
-	control   *control.Control
-	front     *gateway.Gateway
-	source    [2]string // ids
-	path      [2]string // of callbacks
-	begun     time.Time // the bad time
-	bad       neighbour
-	responds  func(body string) int // to all; nil: as healthy, honest and bad endpoints do
+	control  *control.Control
+	front    *gateway.Gateway
+	source   [2]string // ids
+	path     [2]string // of callbacks
+	begun    time.Time // the bad time
+	bad      neighbour
+	responds func(body string) int // to all; nil: as healthy, honest and bad endpoints do
 
 	mu     sync.Mutex
 	rng    *rand.Rand
