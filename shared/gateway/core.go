@@ -35,7 +35,7 @@ type Config struct {
 	FairQueues bool   // messages carry their source as message group; SQS bills them higher
 	AtOnce     int    // POSTs at once in this process, beside those that the slow queue asks for; default 256
 	Alone      bool   // no other process uses the Store: leases of former ones are void
-	Brake      int    // messages waiting in the retry or the slow queue above which Retry hands out nothing to it; default 10,000
+	Brake      int    // messages waiting in the retry or the slow queue above which Retry hands out nothing to it, and of one registration in a tick; default 10,000
 
 	// FirstAttempt bounds attempts outside the slow queue, where a batch of messages
 	// ends with its slowest attempt: one that takes longer is cut off, and made

@@ -15,7 +15,6 @@ import (
 
 const (
 	handOutAtOnce = 10               // rows a shard claims before their messages are sent: what a crash strands, about
-	mostHandOuts  = 1000             // of one registration in a tick
 	spread        = 30 * time.Second // over which overdue rows are spread
 	tickMargin    = 5 * time.Second  // of the invocation, kept for the end
 	idleTicks     = 2                // in a row that find messages and none in flight; then nothing is handed out
@@ -151,9 +150,9 @@ func (t *tick) full(q storage.QueueName, ms []storage.Message) []storage.Message
 	return all[:n:n]
 }
 
-// mine returns those of due that this tick hands out, of each registration only
-// so many: what one has waiting, however much, delays no other's.
-func (t *tick) mine(due []storage.DueRow, slow func(registration string) bool) []storage.DueRow {
+// mine returns those of due that this tick hands out, of each registration at
+// most so many: what one has waiting, however much, delays no other's.
+func (t *tick) mine(due []storage.DueRow, most int, slow func(registration string) bool) []storage.DueRow {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.shares == nil {
@@ -166,7 +165,7 @@ func (t *tick) mine(due []storage.DueRow, slow func(registration string) bool) [
 			return slices.Contains(t.closed, storage.RetryQueue)
 		}
 		t.shares[registration]++
-		return t.shares[registration] > mostHandOuts && !t.recover || slow(registration) && slices.Contains(t.closed, storage.SlowQueue)
+		return t.shares[registration] > most && !t.recover || slow(registration) && slices.Contains(t.closed, storage.SlowQueue)
 	})
 }
 
@@ -224,7 +223,7 @@ func (rt *retries) handOutDue(ctx context.Context, shard int, cursor string, unt
 			return fmt.Errorf("due shard %d: %w", shard, err)
 		}
 		t.add(due, 0)
-		for due = t.mine(due, rt.pace.Slow); len(due) > 0; {
+		for due = t.mine(due, rt.Brake, rt.pace.Slow); len(due) > 0; {
 			n := min(len(due), handOutAtOnce)
 			handed, err := rt.handOut(ctx, due[:n], t)
 			t.add(nil, handed)

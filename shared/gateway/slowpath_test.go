@@ -271,17 +271,18 @@ func TestTickHandsOutSoManyOfOneRegistration(t *testing.T) {
 		return rows
 	}
 	fast := func(string) bool { return false }
+	const most = 100
 	tk := &tick{}
 	handed := map[string]int{}
-	for _, page := range [][]storage.DueRow{due("many", mostHandOuts-1), due("many", 5), append(due("many", 5), due("few", 3)...)} {
-		for _, d := range tk.mine(page, fast) {
+	for _, page := range [][]storage.DueRow{due("many", most-1), due("many", 5), append(due("many", 5), due("few", 3)...)} {
+		for _, d := range tk.mine(page, most, fast) {
 			handed[d.PK[2:5]]++
 		}
 	}
-	if handed["man"] != mostHandOuts || handed["few"] != 3 {
-		t.Errorf("handed out %v, want %d of many and all of few", handed, mostHandOuts)
+	if handed["man"] != most || handed["few"] != 3 {
+		t.Errorf("handed out %v, want %d of many and all of few", handed, most)
 	}
-	if rows := (&tick{recover: true}).mine(due("many", mostHandOuts+1), fast); len(rows) != mostHandOuts+1 {
-		t.Errorf("a process that begins hands out %d, want all %d", len(rows), mostHandOuts+1)
+	if rows := (&tick{recover: true}).mine(due("many", most+1), most, fast); len(rows) != most+1 {
+		t.Errorf("a process that begins hands out %d, want all %d", len(rows), most+1)
 	}
 }
