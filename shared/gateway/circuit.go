@@ -262,15 +262,16 @@ func (cs *circuits) heedRefused(ctx context.Context, e *provider.Event, r *Regis
 }
 
 // spent reports whether the whole time of d's schedule went by behind a circuit,
-// of which a probe failed since then. Then d ends, whatever attempts it had. That
-// nobody worked meanwhile, or that the clock was set, ends nothing.
+// of which a probe failed since then, and the next is not due: d would make it.
+// Then d ends, whatever attempts it had. That nobody worked meanwhile, or that the
+// clock was set, ends nothing.
 func (cs *circuits) spent(ctx context.Context, d Delivery, r *Registration) (bool, error) {
 	now := cs.Clock()
 	if d.Manual || now.Sub(later(d.Created, d.Anew)) <= circuit.LongestInterval || now.Before(d.overtime(r.Schedule)) || !cs.steady() {
 		return false, nil // as with each first attempt
 	}
 	h, err := cs.health(ctx, r.ID)
-	return h.Open && h.Probed.After(d.overtime(r.Schedule)), err
+	return h.Open && h.Probed.After(d.overtime(r.Schedule)) && !h.ProbeDue(now), err
 }
 
 // exhaust ends d, which is spent, and tells so.

@@ -179,8 +179,8 @@ func TestTimeEndsOnlyWhatWaitedForIt(t *testing.T) {
 		w := newWorld(t)
 		r := w.register(func(r *Registration) { r.Schedule = schedule.Schedule{Waits: []time.Duration{}} })
 		d := Delivery{Status: Pending}
-		time.Sleep(2 * time.Hour)                                                                   // then the clock is known to go evenly
-		w.put(HealthKey(r.ID), circuit.Health{Open: true, Probed: w.Clock().Add(time.Millisecond)}) // by a clock that is ahead
+		time.Sleep(2 * time.Hour)                                                                                                      // then the clock is known to go evenly
+		w.put(HealthKey(r.ID), circuit.Health{Open: true, ProbeAt: w.Clock().Add(time.Hour), Probed: w.Clock().Add(time.Millisecond)}) // by a clock that is ahead
 		for _, tt := range []struct {
 			name  string
 			began time.Duration // before now

@@ -270,21 +270,23 @@ func TestDeliveryBehindAnOpenCircuitEndsWithItsSchedule(t *testing.T) {
 		manual bool
 		after  time.Duration
 		probed time.Duration // before now; the schedule was over 2 h 12 min after the beginning
+		next   time.Duration // probe, from now
 		want   bool
 	}{
-		{"open, over", true, false, 3 * time.Hour, time.Minute, true},
-		{"open, over, probed last before that", true, false, 3 * time.Hour, 48 * time.Minute, false},
-		{"open, over, probed last a moment after that", true, false, 3 * time.Hour, 48*time.Minute - time.Millisecond, true},
-		{"open, not over", true, false, 2 * time.Hour, time.Minute, false},
-		{"closed, over", false, false, 3 * time.Hour, time.Minute, false},
-		{"a resend, open, over", true, true, 3 * time.Hour, time.Minute, false},
+		{"open, over", true, false, 3 * time.Hour, time.Minute, time.Hour, true},
+		{"open, over, to be probed", true, false, 3 * time.Hour, time.Minute, 0, false},
+		{"open, over, probed last before that", true, false, 3 * time.Hour, 48 * time.Minute, time.Hour, false},
+		{"open, over, probed last a moment after that", true, false, 3 * time.Hour, 48*time.Minute - time.Millisecond, time.Hour, true},
+		{"open, not over", true, false, 2 * time.Hour, time.Minute, time.Hour, false},
+		{"closed, over", false, false, 3 * time.Hour, time.Minute, time.Hour, false},
+		{"a resend, open, over", true, true, 3 * time.Hour, time.Minute, time.Hour, false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			r := w.register(func(r *Registration) { r.Schedule = schedule.Schedule{Waits: []time.Duration{time.Hour}} })
 			id := w.stored(r, 1, func(d Delivery) Delivery { return d.wait(w.Clock(), false) })[0]
 			time.Sleep(tt.after)
-			w.put(HealthKey(r.ID), circuit.Health{Open: tt.open, Interval: time.Hour, ProbeAt: w.Clock().Add(time.Hour), Probed: w.Clock().Add(-tt.probed)})
+			w.put(HealthKey(r.ID), circuit.Health{Open: tt.open, Interval: time.Hour, ProbeAt: w.Clock().Add(tt.next), Probed: w.Clock().Add(-tt.probed)})
 			d := w.delivery(r, id)
 			d.Manual = tt.manual
 			spent, err := w.circuits.spent(t.Context(), d, &r)
