@@ -51,7 +51,7 @@ func small(t *testing.T, noting func(*ledger) func(int, int, []byte), only ...st
 
 func TestEveryScenarioPlaysAndLosesNothing(t *testing.T) {
 	var only []string
-	rows := 13
+	rows := 16
 	if testing.Short() {
 		only, rows = []string{"fanout", "kill"}, 3
 	}

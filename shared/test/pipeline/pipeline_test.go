@@ -75,6 +75,7 @@ func TestCallbackReachesTheTenant(t *testing.T) {
 	r := newReceiver(t, 0)
 	wh := w.register(r, `"standard"`)
 	w.poll(eventsQueue, ignore)
+	w.poll(slowQueue, ignore)
 	w.callBack()
 	w.within(time.Minute, "a delivery", func() bool { return len(r.got(http.StatusOK)) == 1 })
 	p := r.got(http.StatusOK)[0]
@@ -142,18 +143,19 @@ func TestWorkerKnowsEachOfItsQueues(t *testing.T) {
 	}
 }
 
-// TestRefusedDeliveryIsRetriedByWorkerAndRetry refuses so often that the worker
-// may not send the delivery to itself once more: then it falls due, and the
-// retry function hands it out.
+// TestRefusedDeliveryIsRetriedByWorkerAndRetry refuses so often that the worker,
+// which sent it to the slow queue first, may not send the delivery to itself once
+// more: then it falls due, and the retry function hands it out.
 func TestRefusedDeliveryIsRetriedByWorkerAndRetry(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	r := newReceiver(t, 4)
 	wh := w.register(r, `["5s","5s","5s","5s","5s"]`)
-	w.poll(eventsQueue, ignore)
-	w.poll(retryQueue, ignore)
+	for _, queue := range []string{eventsQueue, retryQueue, slowQueue} {
+		w.poll(queue, ignore)
+	}
 	w.callBack()
-	w.within(time.Minute, "four refusals", func() bool { return len(r.got(http.StatusInternalServerError)) == 4 })
+	w.within(time.Minute, "three refusals", func() bool { return len(r.got(http.StatusInternalServerError)) == 3 })
 	handedOut := func() bool { return strings.Contains(w.function("Retry").Output(), `"handed_out":1`) }
 	w.within(time.Minute, "the retry function hands it out", func() bool {
 		if _, err := w.function("Retry").Invoke(t.Context(), readEvent(t, "retry-tick.json")); err != nil {
@@ -212,6 +214,7 @@ func TestDeadLettersComeBackByARedrive(t *testing.T) {
 			poisoned.Add(1)
 		}
 	})
+	w.poll(slowQueue, ignore)
 	w.callBack()
 	w.within(time.Minute, "a delivery, so that the worker knows the registration", func() bool { return len(r.got(http.StatusOK)) == 1 })
 	w.within(time.Minute, "its end, before rows cannot be written", func() bool { return w.dead()["events"] == depth{Queue: "events"} })
