@@ -315,8 +315,10 @@ func (y *yard) takes(r *Registration) {
 
 // slow has so many attempts for r time out that no first one is made.
 func (y *yard) slow(r *Registration) {
-	leave, _ := y.attempter.pace.Enter(y.Context(), pace.Turn{Registration: r.ID, Allowance: pace.Allowance{AtOnce: 1}})
-	leave(pace.Outcome{Cut: true})
+	for range 3 {
+		leave, _ := y.attempter.pace.Enter(y.Context(), pace.Turn{Registration: r.ID, Allowance: pace.Allowance{AtOnce: 1}})
+		leave(pace.Outcome{Cut: true})
+	}
 }
 
 // unreadable has reads of rows with an SK fail.

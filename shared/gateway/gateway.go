@@ -46,7 +46,7 @@ func New(c Config) (*Gateway, error) {
 	}
 	all := &core{Config: c.withDefaults(), run: storage.NewRev(), pace: pace.New()}
 	if all.FirstAttempt > 0 {
-		all.books = pace.NewBooks(c.Store, paceKey, all.Clock)
+		all.books, all.pace.Shared = pace.NewBooks(c.Store, PaceKey, all.Clock), true
 	}
 	all.steady() // it counts from now
 	find, events, tell := newFinder(all), &events{all}, newTeller(all)

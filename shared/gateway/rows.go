@@ -59,7 +59,7 @@ func RegistrationKey(id string) storage.Key  { return registrationsKey("R#"+id, 
 func HealthKey(id string) storage.Key        { return registrationsKey("R#"+id, "H") }
 func GroupKey(id string) storage.Key         { return registrationsKey("G#"+id, "G") }
 func GroupNameKey(folded string) storage.Key { return registrationsKey("N#"+Digest(folded), "N") }
-func paceKey(tenant string) storage.Key      { return registrationsKey("T#"+tenant, "P") }
+func PaceKey(tenant string) storage.Key      { return registrationsKey("T#"+tenant, "P") }
 func JobKey(id string) storage.Key           { return deliveriesKey("J#"+id, "J") }
 func CallbackKeyKey(source, secret string) storage.Key {
 	return registrationsKey("S#"+source, "C#"+Digest(secret))

@@ -102,7 +102,7 @@ func (c *core) pathTo(ctx context.Context, slow bool, registration, tenant strin
 // fast reports whether attempts for a registration may be made outside the slow
 // queue. An empty url stands for the one that is known.
 func (c *core) fast(ctx context.Context, registration, tenant, url string) (bool, error) {
-	if c.books == nil || tenant == "" || c.pace.Slow(registration) {
+	if c.books == nil || tenant == "" {
 		return !c.pace.Slow(registration), nil
 	}
 	return c.books.Batches(ctx, tenant, registration, url)

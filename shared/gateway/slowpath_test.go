@@ -129,7 +129,7 @@ func TestCutAttemptIsNone(t *testing.T) {
 	}
 }
 
-// TestProcessesTellEachOtherOfSlowEndpoints has one process cut an attempt, and a
+// TestProcessesTellEachOtherOfSlowEndpoints has one process cut attempts, and a
 // tick and another worker go by that 5 s later; and an endpoint move.
 func TestProcessesTellEachOtherOfSlowEndpoints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -151,8 +151,13 @@ func TestProcessesTellEachOtherOfSlowEndpoints(t *testing.T) {
 			t.Fatal("an endpoint that responded fast gets nothing in a batch")
 		}
 		endpoint.Duration = 14 * time.Second
-		batched(y)
+		for range 3 {
+			batched(y)
+		}
 		endpoint.Duration = time.Millisecond
+		if batched(y) {
+			t.Error("a process attempts in a batch what it cut three times in a row")
+		}
 		time.Sleep(5 * time.Second)
 		if batched(other) {
 			t.Error("another process attempts in a batch what was cut 5 s before")

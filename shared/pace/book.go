@@ -11,7 +11,7 @@ const (
 	// alone in batches.
 	mostCuts   = 5
 	cutsWithin = 10 * time.Minute
-	provenRun  = 100 // quick attempts in a row that prove an endpoint
+	provenRun  = 100 // quick attempts that prove an endpoint, no slowRun between them
 	// bookLimit bounds the row, to some 100 KB. An endpoint that is dropped is
 	// unknown, and known again after its next attempt.
 	bookLimit = 2_000
@@ -30,7 +30,7 @@ type Entry struct {
 	URL    string `json:"u"`           // a digest: a new URL is unknown
 	Fast   bool   `json:"f,omitempty"` // else it is slow
 	Proven bool   `json:"p,omitempty"`
-	Slowed int    `json:"s,omitempty"` // times that it turned slow
+	Slowed int    `json:"s,omitempty"` // times that it turned slow, and was not proven since
 }
 
 // Batches reports whether attempts for a registration may be made in a batch at
@@ -43,23 +43,24 @@ func (b Book) Batches(registration, url string, now time.Time) bool {
 	return e.Proven || len(b.Cuts) <= mostCuts || now.Sub(b.Cuts[len(b.Cuts)-1-mostCuts]) > cutsWithin
 }
 
-// After returns b after an attempt for a registration that ended so, and whether
-// that changed it. run is how many were quick in a row, this one included, and
-// since when.
-func (b Book) After(registration, url string, o Outcome, run int, since, now time.Time) (Book, bool) {
+// After returns b after an attempt for a registration that ended so, as its process
+// saw it, and whether that changed it.
+func (b Book) After(registration, url string, o Outcome, seen Seen, now time.Time) (Book, bool) {
 	e, known := b.Endpoints[registration]
 	if e.URL != url {
 		e, known = Entry{URL: url}, false
 	}
 	was := e
-	switch slow := o.Cut || o.Made && o.Took >= tooSlow; {
-	case slow && (e.Fast || o.Cut && !known):
-		e.Fast, e.Proven, e.Slowed = false, false, e.Slowed+1
-	case slow || run == 0:
-	case !known, !e.Fast && run >= quickRun && now.Sub(since) >= trial(e.Slowed):
+	switch {
+	case seen.Slow:
+		if e.Fast {
+			e.Fast, e.Proven, e.Slowed = false, false, e.Slowed+1
+		}
+	case !o.quick():
+	case !known, !e.Fast && seen.Quick >= quickRun && now.Sub(seen.QuickSince) >= trial(e.Slowed):
 		e.Fast = true
-	case e.Fast && run >= provenRun:
-		e.Proven = true
+	case e.Fast && !e.Proven && seen.Quick >= provenRun:
+		e.Proven, e.Slowed = true, max(e.Slowed-1, 0)
 	}
 	if e == was {
 		return b, false

@@ -24,30 +24,40 @@ var (
 func TestBookSaysWhoseAttemptsMayBeBatched(t *testing.T) {
 	type ended struct {
 		Outcome
-		run  int           // of quick ones, as the process saw
-		over time.Duration // their time
+		Seen
+		over time.Duration // the time of the quick ones
 		want bool
 	}
+	run := func(n int) Seen { return Seen{Quick: n} }
+	turned := Seen{Slow: true}
 	for _, tt := range []struct {
 		name  string
 		after []ended
 	}{
 		{"unknown", nil},
-		{"one quick", []ended{{swift, 1, 0, true}}},
-		{"one slow", []ended{{late, 0, 0, false}}},
-		{"one refused", []ended{{Outcome{Made: true, Took: time.Millisecond}, 0, 0, false}}},
-		{"fast and cut", []ended{{swift, 1, 0, true}, {cut, 0, 0, false}, {swift, 1, 0, false}}},
-		{"fast and late", []ended{{swift, 1, 0, true}, {late, 0, 0, false}, {swift, 1, 0, false}}},
-		{"fast again", []ended{{swift, 1, 0, true}, {cut, 0, 0, false}, {swift, 19, time.Hour, false}, {swift, 20, time.Minute - 1, false}, {swift, 20, time.Minute, true}}},
+		{"one quick", []ended{{swift, run(1), 0, true}}},
+		{"one slow", []ended{{late, run(0), 0, false}}},
+		{"one refused", []ended{{Outcome{Made: true, Took: time.Millisecond}, run(0), 0, false}}},
+		{"one refused by what was quick before its URL was another", []ended{{Outcome{Made: true, Took: time.Millisecond}, run(7), 0, false}}},
+		{"fast and cut once", []ended{{swift, run(1), 0, true}, {cut, run(1), 0, true}}},
+		{"fast and cut", []ended{{swift, run(1), 0, true}, {cut, turned, 0, false}, {swift, run(1), 0, false}}},
+		{"fast and late", []ended{{swift, run(1), 0, true}, {late, turned, 0, false}, {swift, run(1), 0, false}}},
+		{"fast again", []ended{{swift, run(1), 0, true}, {cut, turned, 0, false},
+			{swift, run(19), time.Hour, false}, {swift, run(20), time.Minute - 1, false}, {late, run(20), time.Minute, false}, {swift, run(20), time.Minute, true}}},
 		{"fast again after two cuts", []ended{
-			{swift, 1, 0, true}, {cut, 0, 0, false}, {swift, 20, time.Minute, true},
-			{cut, 0, 0, false}, {swift, 20, 2*time.Minute - 1, false}, {swift, 20, 2 * time.Minute, true},
+			{swift, run(1), 0, true}, {cut, turned, 0, false}, {swift, run(20), time.Minute, true},
+			{cut, turned, 0, false}, {swift, run(20), 2*time.Minute - 1, false}, {swift, run(20), 2 * time.Minute, true},
+		}},
+		{"fast again after two cuts, proven between them", []ended{
+			{swift, run(1), 0, true}, {cut, turned, 0, false}, {swift, run(20), time.Minute, true}, {swift, run(100), time.Minute, true}, {swift, run(101), time.Minute, true},
+			{cut, turned, 0, false}, {swift, run(20), time.Minute, true},
 		}},
 	} {
 		b, now, may := Book{}, noon, false
 		for i, e := range tt.after {
 			now = now.Add(11 * time.Minute)
-			b, _ = b.After("reg_1", "url", e.Outcome, e.run, now.Add(-e.over), now)
+			e.QuickSince = now.Add(-e.over)
+			b, _ = b.After("reg_1", "url", e.Outcome, e.Seen, now)
 			if may = b.Batches("reg_1", "url", now); may != e.want {
 				t.Errorf("%s: after %d may be batched %v, want %v", tt.name, i+1, may, e.want)
 			}
@@ -69,17 +79,17 @@ func TestBookSaysWhoseAttemptsMayBeBatched(t *testing.T) {
 func TestManyCutsLeaveProvenEndpointsAlone(t *testing.T) {
 	b, now := Book{}, noon
 	for _, fast := range []string{"new", "proven"} {
-		b, _ = b.After(fast, "", swift, 1, now, now)
+		b, _ = b.After(fast, "", swift, Seen{Quick: 1}, now)
 	}
-	b, _ = b.After("proven", "", swift, provenRun, now, now)
+	b, _ = b.After("proven", "", swift, Seen{Quick: provenRun}, now)
 	for n := range mostCuts + 1 {
 		if !b.Batches("new", "", now) {
 			t.Fatalf("after %d cuts a fast endpoint may not be batched", n)
 		}
 		id := fmt.Sprint(n)
-		b, _ = b.After(id, "", swift, 1, now, now)
+		b, _ = b.After(id, "", swift, Seen{Quick: 1}, now)
 		now = now.Add(time.Minute)
-		b, _ = b.After(id, "", cut, 0, now, now)
+		b, _ = b.After(id, "", cut, Seen{Slow: true}, now)
 	}
 	first := noon.Add(time.Minute)
 	for at, want := range map[time.Time]bool{now: false, first.Add(cutsWithin): false, first.Add(cutsWithin + 1): true} {
@@ -96,7 +106,7 @@ func TestManyCutsLeaveProvenEndpointsAlone(t *testing.T) {
 func TestBookIsBounded(t *testing.T) {
 	b := Book{}
 	for n := range bookLimit + 10 {
-		b, _ = b.After(fmt.Sprint(n), "", swift, 1, noon, noon)
+		b, _ = b.After(fmt.Sprint(n), "", swift, Seen{Quick: 1}, noon)
 	}
 	if len(b.Endpoints) != bookLimit || !b.Batches(fmt.Sprint(bookLimit+9), "", noon) {
 		t.Errorf("%d endpoints, want %d and the last one among them", len(b.Endpoints), bookLimit)
@@ -147,8 +157,8 @@ func newBooks(t *testing.T, n int) ([]*Books, *counted) {
 func TestCutIsKnownToAllProcessesInFiveSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bs, c := newBooks(t, 2)
-		heed := func(o Outcome, run int) {
-			if err := bs[0].Heed(t.Context(), "ten_1", "reg_1", "https://a.example/", o, Seen{Quick: run, QuickSince: time.Now()}); err != nil {
+		heed := func(o Outcome, seen Seen) {
+			if err := bs[0].Heed(t.Context(), "ten_1", "reg_1", "https://a.example/", o, seen); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -162,7 +172,7 @@ func TestCutIsKnownToAllProcessesInFiveSeconds(t *testing.T) {
 		if batches(bs[0]) || batches(bs[1]) {
 			t.Error("an unknown endpoint may be batched")
 		}
-		heed(swift, 1)
+		heed(swift, Seen{Quick: 1})
 		if !batches(bs[0]) || batches(bs[1]) {
 			t.Error("known at once: want it of the process that saw it, and of no other")
 		}
@@ -170,7 +180,7 @@ func TestCutIsKnownToAllProcessesInFiveSeconds(t *testing.T) {
 		if !batches(bs[1]) {
 			t.Error("after 5s another process does not know that it is fast")
 		}
-		heed(cut, 0)
+		heed(cut, Seen{Slow: true})
 		if batches(bs[0]) || !batches(bs[1]) {
 			t.Error("cut: want it known at once in the process that saw it, and in no other")
 		}
@@ -183,6 +193,44 @@ func TestCutIsKnownToAllProcessesInFiveSeconds(t *testing.T) {
 		}
 		if c.gets != gets+1 {
 			t.Errorf("%d reads in a moment, want one", c.gets-gets)
+		}
+	})
+}
+
+// TestCrowdOfSlowEndpointsIsForgivenLittle has each of a tenant's endpoints turn slow
+// at once, and another tenant's be slow once in twenty attempts.
+func TestCrowdOfSlowEndpointsIsForgivenLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bs, _ := newBooks(t, 1)
+		batches := func(tenant string, n int) bool {
+			may, err := bs[0].Batches(t.Context(), tenant, fmt.Sprint(n), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return may
+		}
+		heed := func(tenant string, n int, o Outcome) {
+			if err := bs[0].Heed(t.Context(), tenant, fmt.Sprint(n), "", o, Seen{Quick: 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		const crowd = 10
+		for n := range crowd {
+			heed("ten_1", n, swift)
+		}
+		for n := range crowd {
+			if heed("ten_1", n, cut); batches("ten_1", n) != (n <= mostSlow) {
+				t.Errorf("after slow attempt %d its endpoint may be batched: %v, want it of the first %d", n+1, batches("ten_1", n), mostSlow+1)
+			}
+		}
+		heed("ten_2", 0, swift)
+		for range 50 {
+			for range 19 {
+				heed("ten_2", 0, swift)
+			}
+			if heed("ten_2", 0, late); !batches("ten_2", 0) {
+				t.Fatal("one slow attempt in twenty makes an endpoint slow")
+			}
 		}
 	})
 }

@@ -36,19 +36,37 @@ type page struct {
 	Book
 	read  time.Time
 	wrote time.Time
-	notes []note // not written yet
+	notes []note  // not written yet
+	slow  float64 // attempts of fast endpoints lately, of the last twenty or so
+}
+
+// A tenant may have about so many slow attempts of fast endpoints among the last twenty
+// that a process saw; from then on each makes its endpoint slow.
+const mostSlow = 3
+
+// heed tells how seen is to be understood where so many of a tenant's endpoints turn
+// slow at a time.
+func (p *page) heed(registration string, o Outcome, seen Seen) Seen {
+	if !p.Endpoints[registration].Fast || !o.Made && !o.Cut {
+		return seen
+	}
+	if p.slow *= 0.95; o.slow() {
+		seen.Slow = seen.Slow || p.slow >= mostSlow
+		p.slow++
+	}
+	return seen
 }
 
 // A note is an attempt that changes a Book.
 type note struct {
 	registration, url string
 	Outcome
-	run        int
-	since, now time.Time
+	seen Seen
+	now  time.Time
 }
 
 func (n note) on(b Book) (Book, bool) {
-	return b.After(n.registration, n.url, n.Outcome, n.run, n.since, n.now)
+	return b.After(n.registration, n.url, n.Outcome, n.seen, n.now)
 }
 
 // NewBooks returns the Books whose rows have a key.
@@ -114,7 +132,7 @@ func (bs *Books) load(ctx context.Context, tenant string) (Book, error) {
 func (bs *Books) Heed(ctx context.Context, tenant, registration, url string, o Outcome, seen Seen) error {
 	bs.mu.Lock()
 	p, now := bs.page(tenant), time.Now()
-	n := note{registration, digest(url), o, seen.Quick, seen.QuickSince, bs.clock()}
+	n := note{registration, digest(url), o, p.heed(registration, o, seen), bs.clock()}
 	if b, changed := n.on(p.Book); changed && len(p.notes) < mostNotes {
 		p.Book, p.notes = b, append(p.notes, n)
 	}

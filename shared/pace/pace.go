@@ -13,12 +13,16 @@ import (
 )
 
 const (
-	// tooSlow is how long an attempt of a slow endpoint takes. From the first one on
-	// its deliveries wait for each other alone, in the slow queue.
+	// tooSlow is how long an attempt of a slow endpoint takes. From slowRun in a row
+	// on its deliveries wait for each other alone, in the slow queue. (One alone may be
+	// a cold start: where one of 150 attempts takes so long, an endpoint that one made
+	// slow would be so for most of the time.)
 	tooSlow = time.Second
-	// quick is how long one of a fast endpoint takes at most. After quickRun in a row
-	// over some time a slow endpoint is fast again: over firstTrial at first, twice
-	// as long each time that it turns out to be slow anew, up to longestTrial.
+	slowRun = 3
+	// quick is how long one of a fast endpoint takes at most. After quickRun with no
+	// slowRun between them, over some time, a slow endpoint is fast again: over
+	// firstTrial at first, twice as long each time that it turns out to be slow anew,
+	// up to longestTrial.
 	quick        = 500 * time.Millisecond
 	quickRun     = 20
 	firstTrial   = time.Minute
@@ -44,6 +48,9 @@ const LeastRate = 1.0 / 3600
 // Pace keeps the attempts of each registration within its limits in this
 // process.
 type Pace struct {
+	// Shared says that Books know who is slow, by what all processes saw.
+	Shared bool
+
 	mu    sync.Mutex
 	moods *lru.Cache[string, *mood]
 }
@@ -62,7 +69,9 @@ type mood struct {
 
 	slow   bool
 	slowed int       // times that it turned slow
-	run    int       // of quick attempts
+	late   int       // slow attempts in a row
+	apart  bool      // the last one was made in the slow queue
+	run    int       // of quick attempts, on the same path
 	since  time.Time // the first of the run
 }
 
@@ -95,6 +104,9 @@ type Outcome struct {
 	Took                time.Duration
 }
 
+func (o Outcome) slow() bool  { return o.Cut || o.Made && o.Took >= tooSlow }
+func (o Outcome) quick() bool { return o.Accepted && o.Took < quick }
+
 // A Wait says why an attempt may not begin: the rate has a place for it at a
 // time, or the endpoint is slow and the attempt not in the slow queue, or so many
 // are before it that its turn comes after about so long.
@@ -116,6 +128,9 @@ func (p *Pace) Enter(ctx context.Context, t Turn) (leave func(Outcome), _ Wait) 
 	if m.slow && !t.Slow {
 		p.mu.Unlock()
 		return nil, Wait{Slow: true}
+	}
+	if t.Slow != m.apart {
+		m.apart, m.run = t.Slow, 0
 	}
 	if t.Rate > 0 && !t.Paced {
 		at := m.next
@@ -220,6 +235,7 @@ func (p *Pace) leave(m *mood, o Outcome) {
 		m.took += (o.Took - m.took) / 8
 	}
 	m.judge(o, now)
+	m.slow = m.slow && !p.Shared
 	if len(m.waiting) > 0 {
 		close(m.waiting[0])
 		m.waiting = m.waiting[1:]
@@ -230,21 +246,27 @@ func (p *Pace) leave(m *mood, o Outcome) {
 
 // judge says by an attempt that ended now whether the endpoint is slow.
 func (m *mood) judge(o Outcome, now time.Time) {
+	if !o.Made && !o.Cut {
+		return
+	}
+	if m.late++; !o.slow() {
+		m.late = 0
+	}
 	switch {
-	case o.Cut || o.Made && o.Took >= tooSlow:
+	case m.late >= slowRun:
 		if !m.slow {
 			m.slow = true
 			m.slowed++
 		}
 		m.run = 0
-	case !o.Made:
-	case !o.Accepted || o.Took >= quick:
-		m.run = 0
-	default:
+	case o.quick():
 		if m.run++; m.run == 1 {
 			m.since = now
 		}
 		m.slow = m.slow && (m.run < quickRun || now.Sub(m.since) < trial(m.slowed))
+		if m.run == provenRun && !m.slow {
+			m.slowed = max(m.slowed-1, 0)
+		}
 	}
 }
 
@@ -257,13 +279,14 @@ func (p *Pace) Slow(registration string) bool {
 }
 
 // Seen is what this process saw of an endpoint: attempts in a row that were not
-// accepted, and when the last one was; quick ones in a row, and when the first of
-// those ended.
+// accepted, and when the last one was; quick ones on the same path since slowRun in a row were
+// slow, when the first of those ended, and whether the last ones were.
 type Seen struct {
 	Failures   int
 	Accepted   time.Time
 	Quick      int
 	QuickSince time.Time
+	Slow       bool
 }
 
 // Look returns what is known of an endpoint.
@@ -274,7 +297,7 @@ func (p *Pace) Look(registration string) Seen {
 	if !ok {
 		return Seen{}
 	}
-	return Seen{m.failures, m.accepted, m.run, m.since}
+	return Seen{m.failures, m.accepted, m.run, m.since, m.late >= slowRun}
 }
 
 func later(a, b time.Time) time.Time {

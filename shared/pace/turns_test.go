@@ -75,13 +75,16 @@ func TestSlowEndpointIsFastAgainAfterQuickAttempts(t *testing.T) {
 			{Outcome{Made: true, Took: 15 * time.Second}, 2 * firstTrial},
 			{Outcome{Cut: true}, 4 * firstTrial},
 		} {
-			if attempt(fast); !attempt(tt.slow) {
-				t.Fatal("an attempt of a fast endpoint may not begin")
+			attempt(fast)
+			for range slowRun {
+				if !attempt(tt.slow) {
+					t.Fatal("an attempt of a fast endpoint may not begin")
+				}
 			}
-			for _, breaks := range []Outcome{{Made: true, Took: quick - 1}, {Made: true, Accepted: true, Took: quick}} {
-				attempt(fast)
-				time.Sleep(time.Hour)
-				attempt(breaks) // begins the run anew
+			attempt(fast)
+			time.Sleep(time.Hour)
+			for range slowRun {
+				attempt(tt.slow) // the trial begins anew
 			}
 			begun := time.Now()
 			for !attempt(fast) {
@@ -101,7 +104,12 @@ func TestSlowEndpointIsFastAgainAfterQuickAttempts(t *testing.T) {
 func TestFewQuickAttemptsProveNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := mood{}
-		m.judge(Outcome{Cut: true}, time.Now())
+		for n := range slowRun {
+			if m.slow {
+				t.Errorf("after %d slow attempts it is slow, want after %d", n, slowRun)
+			}
+			m.judge(Outcome{Cut: true}, time.Now())
+		}
 		for n := range quickRun {
 			if !m.slow {
 				t.Fatalf("after %d attempts it is fast, want after %d", n, quickRun)
@@ -113,6 +121,47 @@ func TestFewQuickAttemptsProveNothing(t *testing.T) {
 			t.Errorf("after %d attempts it is slow", quickRun)
 		}
 	})
+}
+
+// TestOneInTwentyMakesNothingSlow has an endpoint be slow now and then, refuse and be
+// neither slow nor quick: in between, and in its trial.
+func TestOneInTwentyMakesNothingSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, turned := range []bool{false, true} {
+			m := mood{slow: turned, slowed: 1}
+			for n := range 200 {
+				time.Sleep(time.Second)
+				switch {
+				case n%20 == 0:
+					m.judge(Outcome{Made: true, Accepted: true, Took: tooSlow}, time.Now())
+				case n%20 == 1:
+					m.judge(Outcome{Made: true}, time.Now())
+				case n%20 == 2:
+					m.judge(Outcome{Made: true, Accepted: true, Took: quick}, time.Now())
+				default:
+					m.judge(Outcome{Made: true, Accepted: true}, time.Now())
+				}
+				if want := turned && n < 63; m.slow != want {
+					t.Fatalf("after %d attempts it is slow: %v, want %v", n+1, m.slow, want)
+				}
+			}
+			if m.slowed != 0 {
+				t.Errorf("it turned slow %d times after %d attempts, want that forgotten", m.slowed, m.run)
+			}
+		}
+	})
+}
+
+// TestRunIsOfOnePath has an endpoint be quick outside the slow queue, and then in it.
+func TestRunIsOfOnePath(t *testing.T) {
+	p := New()
+	for n, want := range []int{1, 2, 1, 2, 1} {
+		leave, _ := p.Enter(t.Context(), Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 1}, Slow: n == 2 || n == 3})
+		leave(Outcome{Made: true, Accepted: true})
+		if got := p.Look("reg_1").Quick; got != want {
+			t.Errorf("after %d attempts %d in a row, want %d", n+1, got, want)
+		}
+	}
 }
 
 // TestPlaceIsHandedOnInOrder has two attempts wait for the one that is under way.

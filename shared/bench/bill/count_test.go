@@ -57,7 +57,12 @@ func (l load) play(t *testing.T, dynamoDB string) (u Usage) {
 		w.callBack()
 		w.settle()
 		w.endpoint.refuse(l)
-		w.endpoint.slow = l.slow
+		if w.endpoint.slow = l.slow; l.slow {
+			for range 3 { // then it is known
+				w.callBack()
+				w.settle()
+			}
+		}
 		idle := w.idle()
 		w.reset()
 		w.flow(l)

@@ -6,9 +6,11 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/pace"
 )
 
 // noisyID is the source of the noisy tenant and its neighbours.
@@ -45,7 +47,8 @@ func callbackKey(source string) string {
 }
 
 // populate makes the sources and registrations of the sample, with the
-// gateway's own verbs.
+// gateway's own verbs. What accepts is known to be fast, as it is a moment after its
+// first delivery.
 func (w *world) populate() error {
 	whole := w.a.Rate * (1 - w.a.Noisy) / w.a.PerSource // sources
 	sources := 0
@@ -122,7 +125,11 @@ func (w *world) register(g *gateway.Gateway, r registration) error {
 	_, _, err := control.New(g).CreateRegistration(ctx, control.Caller{Scope: control.ScopeFull, Tenant: tenant}, r.id, r.source, control.RegistrationChange{
 		URL: &url, EventTypes: &[]string{"*"}, Match: &gateway.Match{"group": {r.group}},
 	})
-	return err
+	if err != nil || r.kind.dead() {
+		return err
+	}
+	o := pace.Outcome{Made: true, Accepted: true, Took: time.Millisecond} // it was asked before
+	return pace.NewBooks(g.Store, gateway.PaceKey, w.now).Heed(ctx, tenant, r.id, url, o, pace.Seen{Quick: 1})
 }
 
 // thinned returns how many of the whole one use of what is named by text, a key

@@ -87,7 +87,7 @@ var house = []room{
 		"shared/control", "shared/history", "shared/transfer", "shared/app", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all", "shared/provider/tencentchat",
 	}, nil},
 	{"shared/bench/mutants", []string{"shared/bench/mutants/mutant"}, nil},
-	{"shared/bench/scale", []string{"shared/keyring", "shared/control", "shared/transfer", "shared/app", "shared/bench/bill", "shared/bench/quantile", "shared/config", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all"}, nil},
+	{"shared/bench/scale", []string{"shared/keyring", "shared/pace", "shared/control", "shared/transfer", "shared/app", "shared/bench/bill", "shared/bench/quantile", "shared/config", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all"}, nil},
 	{"shared/bench/load", []string{"shared/keyring", // a command; it fills files with the gateway's own verbs
 		"shared/control", "shared/transfer", "shared/app", "shared/bench/quantile", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all",
 	}, []string{"golang.org/x/sync/errgroup"}},
