@@ -300,7 +300,9 @@ func (at *attempter) post(ctx context.Context, t *try) (a Attempt, cut bool) {
 	if bound := at.FirstAttempt; bound > 0 && bound < req.Timeout && !t.slow {
 		req.Timeout, cut = bound, true
 	}
+	begun := time.Now()
 	resp := at.Egress.Post(ctx, req)
+	a.Lasted = time.Since(begun)
 	if cut && resp.Class == egress.Timeout {
 		return Attempt{}, true
 	}

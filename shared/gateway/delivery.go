@@ -115,6 +115,7 @@ type Attempt struct {
 	Claim      int           `json:"claim"`          // that it was made under
 	Answer     []byte        `json:"-"`              // its first 4 KiB; the row's Body
 	RetryAfter time.Duration `json:"hint,omitempty"` // what the endpoint asked for
+	Lasted     time.Duration `json:"-"`              // until the response was read, which may drip
 	Alone      bool          `json:"-"`              // accepted, and all that is kept of it fits the delivery: no row of its own
 }
 
@@ -124,7 +125,7 @@ func (a Attempt) Accepted() bool { return a.Class == egress.OK }
 // outcome returns what the pace of the endpoint goes by.
 func (a Attempt) outcome(cut bool) pace.Outcome {
 	made := !a.At.IsZero() && a.Class != egress.Internal
-	return pace.Outcome{Made: made, Accepted: a.Accepted(), Cut: cut, Took: a.Took}
+	return pace.Outcome{Made: made, Accepted: a.Accepted(), Cut: cut, Took: max(a.Took, a.Lasted)}
 }
 
 // Gone reports whether the endpoint wants no more events (410).

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"cmp"
+	"io"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -21,6 +23,54 @@ func (d *took) RoundTrip(r *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
 	case <-r.Context().Done():
 		return nil, r.Context().Err()
+	}
+}
+
+// drip is how each endpoint responds 200 at once, with a byte a second.
+type drip struct{}
+
+func (drip) RoundTrip(r *http.Request) (*http.Response, error) {
+	body := func(b []byte) (int, error) {
+		select {
+		case <-time.After(time.Second):
+			b[0] = '.'
+			return 1, nil
+		case <-r.Context().Done():
+			return 0, r.Context().Err()
+		}
+	}
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(reader(body)), Request: r}, nil
+}
+
+type reader func([]byte) (int, error)
+
+func (f reader) Read(b []byte) (int, error) { return f(b) }
+
+// TestEndpointThatDripsIsSlow has an endpoint's responses begin at once, and end with
+// their time: on one machine, and where a batch ends with its slowest attempt.
+func TestEndpointThatDripsIsSlow(t *testing.T) {
+	for _, first := range []time.Duration{0, time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			endpoint := &struct{ http.RoundTripper }{&took{time.Millisecond}}
+			y := newYard(t, FullHistory, func(c *Config) {
+				c.FirstAttempt, c.Egress = first, &egress.Client{Transport: endpoint}
+			})
+			r := y.register("tenant.example")
+			y.delivered(r)
+			for _, m := range y.out.take(storage.SlowQueue) {
+				y.receive(y.RedeliverSlow, m.Body, 1)
+			}
+			endpoint.RoundTripper = drip{}
+			for n := range 4 {
+				begun, most := time.Now(), cmp.Or(first, r.limit())
+				d := y.delivered(r)
+				if took := time.Since(begun); n < 3 && (d.Status != Succeeded || took != most) {
+					t.Errorf("response %d, at most %v: %s after %v", n+1, most, d.Status, took)
+				} else if n == 3 && (d.Status != Pending || len(y.out.take(storage.SlowQueue)) != 1) {
+					t.Errorf("after three that drip: %s, want it in the slow queue", d.Status)
+				}
+			}
+		})
 	}
 }
 
