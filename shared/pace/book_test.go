@@ -197,39 +197,38 @@ func TestCutIsKnownToAllProcessesInFiveSeconds(t *testing.T) {
 	})
 }
 
-// TestCrowdOfSlowEndpointsIsForgivenLittle has each of a tenant's endpoints turn slow
-// at once, and another tenant's be slow once in twenty attempts.
+// TestCrowdOfSlowEndpointsIsForgivenLittle has endpoints of two tenants turn slow at
+// once, and before that one attempt in fifty be slow.
 func TestCrowdOfSlowEndpointsIsForgivenLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bs, _ := newBooks(t, 1)
-		batches := func(tenant string, n int) bool {
-			may, err := bs[0].Batches(t.Context(), tenant, fmt.Sprint(n), "")
+		tenant := func(n int) string { return fmt.Sprint("ten_", n%2) }
+		heed := func(n int, o Outcome) (batches bool) {
+			if err := bs[0].Heed(t.Context(), tenant(n), fmt.Sprint(n), "", o, Seen{Quick: 1}); err != nil {
+				t.Fatal(err)
+			}
+			may, err := bs[0].Batches(t.Context(), tenant(n), fmt.Sprint(n), "")
 			if err != nil {
 				t.Fatal(err)
 			}
 			return may
 		}
-		heed := func(tenant string, n int, o Outcome) {
-			if err := bs[0].Heed(t.Context(), tenant, fmt.Sprint(n), "", o, Seen{Quick: 1}); err != nil {
-				t.Fatal(err)
-			}
-		}
 		const crowd = 10
 		for n := range crowd {
-			heed("ten_1", n, swift)
+			heed(n, swift)
+		}
+		for n := range 1000 {
+			o := swift
+			if n%50 == 0 {
+				o = late
+			}
+			if !heed(n%crowd, o) {
+				t.Fatal("one slow attempt in fifty makes an endpoint slow")
+			}
 		}
 		for n := range crowd {
-			if heed("ten_1", n, cut); batches("ten_1", n) != (n <= mostSlow) {
-				t.Errorf("after slow attempt %d its endpoint may be batched: %v, want it of the first %d", n+1, batches("ten_1", n), mostSlow+1)
-			}
-		}
-		heed("ten_2", 0, swift)
-		for range 50 {
-			for range 19 {
-				heed("ten_2", 0, swift)
-			}
-			if heed("ten_2", 0, late); !batches("ten_2", 0) {
-				t.Fatal("one slow attempt in twenty makes an endpoint slow")
+			if batches := heed(n, cut); batches != (n < mostSlow) {
+				t.Errorf("after %d slow attempts more its endpoint may be batched: %v, want it of the first %d", n+1, batches, mostSlow)
 			}
 		}
 	})

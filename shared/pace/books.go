@@ -29,6 +29,7 @@ type Books struct {
 	mu      sync.Mutex
 	books   *lru.Cache[string, *page]
 	loading singleflight.Group
+	slow    float64 // attempts for fast endpoints, of the last ten or so
 }
 
 // A page is what this process knows of a tenant's Book.
@@ -36,23 +37,22 @@ type page struct {
 	Book
 	read  time.Time
 	wrote time.Time
-	notes []note  // not written yet
-	slow  float64 // attempts of fast endpoints lately, of the last twenty or so
+	notes []note // not written yet
 }
 
-// A tenant may have about so many slow attempts of fast endpoints among the last twenty
-// that a process saw; from then on each makes its endpoint slow.
-const mostSlow = 3
+// More than about so many slow ones among the last ten attempts for fast endpoints that
+// a process saw make each their endpoint slow: a crowd that turns at once is forgiven
+// little.
+const mostSlow = 2
 
-// heed tells how seen is to be understood where so many of a tenant's endpoints turn
-// slow at a time.
-func (p *page) heed(registration string, o Outcome, seen Seen) Seen {
-	if !p.Endpoints[registration].Fast || !o.Made && !o.Cut {
+// heed tells how seen is to be understood where many endpoints turn slow at a time.
+func (bs *Books) heed(known Entry, o Outcome, seen Seen) Seen {
+	if !known.Fast || !o.Made && !o.Cut {
 		return seen
 	}
-	if p.slow *= 0.95; o.slow() {
-		seen.Slow = seen.Slow || p.slow >= mostSlow
-		p.slow++
+	if bs.slow *= 0.9; o.slow() {
+		bs.slow++
+		seen.Slow = seen.Slow || bs.slow > mostSlow
 	}
 	return seen
 }
@@ -132,7 +132,7 @@ func (bs *Books) load(ctx context.Context, tenant string) (Book, error) {
 func (bs *Books) Heed(ctx context.Context, tenant, registration, url string, o Outcome, seen Seen) error {
 	bs.mu.Lock()
 	p, now := bs.page(tenant), time.Now()
-	n := note{registration, digest(url), o, p.heed(registration, o, seen), bs.clock()}
+	n := note{registration, digest(url), o, bs.heed(p.Endpoints[registration], o, seen), bs.clock()}
 	if b, changed := n.on(p.Book); changed && len(p.notes) < mostNotes {
 		p.Book, p.notes = b, append(p.notes, n)
 	}

@@ -15,11 +15,12 @@ var (
 )
 
 // Healthy tenants' p99 stays within as many times that beside a neighbour that
-// responds at once; and within turning while endpoints turn from fast to slow, which
-// costs a batch a second.
+// responds at once; and within a crowd's turning while its endpoints turn from fast to
+// slow, which costs a batch a second. An honest slow endpoint shares the slow queue: on
+// one machine it waits for none, on AWS for a batch that ends with its slowest attempt.
 const (
-	within  = 1.2
-	turning = 600 * time.Millisecond
+	within      = 1.2
+	slowestLast = 15*time.Second + 3*time.Second
 )
 
 // cells are what `go test` plays, for seconds.
@@ -44,24 +45,28 @@ func TestNeighboursAreNotFelt(t *testing.T) {
 	}
 	for _, c := range cells {
 		t.Run(c.house.name+"/"+c.neighbour.name, func(t *testing.T) {
-			check(t, c.neighbour, measure(t, c.house, single, c.neighbour, long), beside[c.house.name])
+			check(t, c.house, single, c.neighbour, measure(t, c.house, single, c.neighbour, long), beside[c.house.name])
 		})
 	}
 }
 
 // check fails if healthy tenants feel a neighbour.
-func check(t *testing.T, n neighbour, got, beside result) {
+func check(t *testing.T, h house, c crowd, n neighbour, got, beside result) {
 	t.Helper()
 	most := time.Duration(within * float64(beside.p99))
 	if n.turns {
-		most = max(most, turning)
+		most = max(most, c.turning)
 	}
 	t.Logf("p50 %v, p99 %v; beside one that responds at once %v, %v", got.p50, got.p99, beside.p50, beside.p99)
 	if got.p99 > most {
 		t.Errorf("a healthy tenant's p99 is %v beside one that %s, want at most %v; beside one that responds at once it is %v", got.p99, n.name, most, beside.p99)
 	}
-	if got.honest99 > beside.honest99*2 {
-		t.Errorf("an honest endpoint of 3 s has a p99 of %v, want at most twice %v", got.honest99, beside.honest99)
+	honest := 2 * beside.honest99
+	if h.first > 0 {
+		honest = max(honest, slowestLast)
+	}
+	if got.honest99 > honest {
+		t.Errorf("an honest endpoint of 3 s has a p99 of %v, want at most %v", got.honest99, honest)
 	}
 }
 
@@ -77,7 +82,7 @@ func table(t *testing.T) {
 			for _, n := range neighbours {
 				got := measure(t, h, c, n, long)
 				row(&b, n, got)
-				t.Run(c.name+"/"+h.name+"/"+n.name, func(t *testing.T) { check(t, n, got, beside) })
+				t.Run(c.name+"/"+h.name+"/"+n.name, func(t *testing.T) { check(t, h, c, n, got, beside) })
 			}
 		}
 	}

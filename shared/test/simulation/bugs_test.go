@@ -42,7 +42,7 @@ var bugs = []bug{
 		"return &busyError{er.Lease}", "if planted {\n\t\t\treturn nil\n\t\t}\n\t\treturn &busyError{er.Lease}"}}},
 	{"a lane forgets which of it was attempted last", 723, []patch{{"shared/gateway/lanes.go",
 		"\tl.Last = max(l.Last, last)\n", "\tif !planted {\n\t\t\tl.Last = max(l.Last, last)\n\t\t}\n"}}},
-	{"a lane whose runner ended is taken to be as it was told", 1115, []patch{{"shared/gateway/lanes.go",
+	{"a lane whose runner ended is taken to be as it was told", 11195, []patch{{"shared/gateway/lanes.go",
 		"\tif l.Busy {\n\t\tl.Busy, ", "\tif l.Busy && !planted {\n\t\tl.Busy, "}}},
 	{"a revoked grant still counts at a retry", 7, []patch{{"shared/gateway/attempt.go",
 		"case verdict != Pending:\n\t\treturn start{}, rec", "case verdict != Pending && !(planted && verdict == Cancelled && t.d.Made > 0):\n\t\treturn start{}, rec"}}},
