@@ -29,7 +29,7 @@ type Books struct {
 	mu      sync.Mutex
 	books   *lru.Cache[string, *page]
 	loading singleflight.Group
-	slow    float64 // attempts for fast endpoints, of the last ten or so
+	slow    float64 // attempts for fast endpoints, of the last twenty or so
 }
 
 // A page is what this process knows of a tenant's Book.
@@ -40,17 +40,17 @@ type page struct {
 	notes []note // not written yet
 }
 
-// More than about so many slow ones among the last ten attempts for fast endpoints that
-// a process saw make each their endpoint slow: a crowd that turns at once is forgiven
-// little.
-const mostSlow = 2
+// More than about so many slow ones among the last twenty attempts for fast endpoints
+// that a process saw make each their endpoint slow: a crowd that turns at once is
+// forgiven little.
+const mostSlow = 5
 
 // heed tells how seen is to be understood where many endpoints turn slow at a time.
 func (bs *Books) heed(known Entry, o Outcome, seen Seen) Seen {
 	if !known.Fast || !o.Made && !o.Cut {
 		return seen
 	}
-	if bs.slow *= 0.9; o.slow() {
+	if bs.slow *= 0.95; o.slow() {
 		bs.slow++
 		seen.Slow = seen.Slow || bs.slow > mostSlow
 	}

@@ -14,13 +14,16 @@ import (
 
 const (
 	// tooSlow is how long an attempt of a slow endpoint takes. From slowRun in a row
-	// on its deliveries wait for each other alone, in the slow queue. (One alone may be
-	// a cold start: where one of 150 attempts takes so long, an endpoint that one made
-	// slow would be so for most of the time.)
+	// on that lasted for slowFor, the first one's start to the last one's end, its
+	// deliveries wait for each other alone, in the slow queue. (One alone may be a
+	// cold start: where one of 150 attempts takes so long, an endpoint that one made
+	// slow would be so for most of the time; and of 2,000 a second three in a row,
+	// which end in a moment, are no wonder.)
 	tooSlow = time.Second
 	slowRun = 3
+	slowFor = 2 * time.Second
 	// quick is how long one of a fast endpoint takes at most. After quickRun with no
-	// slowRun between them, over some time, a slow endpoint is fast again: over
+	// such run between them, over some time, a slow endpoint is fast again: over
 	// firstTrial at first, twice as long each time that it turns out to be slow anew,
 	// up to longestTrial.
 	quick        = 500 * time.Millisecond
@@ -70,6 +73,7 @@ type mood struct {
 	slow   bool
 	slowed int       // times that it turned slow
 	late   int       // slow attempts in a row
+	begun  time.Time // the first of them
 	apart  bool      // the last one was made in the slow queue
 	run    int       // of quick attempts, on the same path
 	since  time.Time // the first of the run
@@ -244,6 +248,10 @@ func (p *Pace) leave(m *mood, o Outcome) {
 	m.posting--
 }
 
+// lags reports whether so many attempts in a row were slow, over so long, that the
+// endpoint is.
+func (m *mood) lags(now time.Time) bool { return m.late >= slowRun && now.Sub(m.begun) >= slowFor }
+
 // judge says by an attempt that ended now whether the endpoint is slow.
 func (m *mood) judge(o Outcome, now time.Time) {
 	if !o.Made && !o.Cut {
@@ -251,9 +259,11 @@ func (m *mood) judge(o Outcome, now time.Time) {
 	}
 	if m.late++; !o.slow() {
 		m.late = 0
+	} else if m.late == 1 {
+		m.begun = now.Add(-max(o.Took, tooSlow))
 	}
 	switch {
-	case m.late >= slowRun:
+	case m.lags(now):
 		if !m.slow {
 			m.slow = true
 			m.slowed++
@@ -279,8 +289,8 @@ func (p *Pace) Slow(registration string) bool {
 }
 
 // Seen is what this process saw of an endpoint: attempts in a row that were not
-// accepted, and when the last one was; quick ones on the same path since slowRun in a row were
-// slow, when the first of those ended, and whether the last ones were.
+// accepted, and when the last one was; quick ones on the same path since a run of slow ones, when
+// the first of those ended, and whether the last ones were such a run.
 type Seen struct {
 	Failures   int
 	Accepted   time.Time
@@ -297,7 +307,7 @@ func (p *Pace) Look(registration string) Seen {
 	if !ok {
 		return Seen{}
 	}
-	return Seen{m.failures, m.accepted, m.run, m.since, m.late >= slowRun}
+	return Seen{m.failures, m.accepted, m.run, m.since, m.lags(time.Now())}
 }
 
 func later(a, b time.Time) time.Time {

@@ -63,6 +63,9 @@ func TestSlowEndpointIsFastAgainAfterQuickAttempts(t *testing.T) {
 				}
 				leave, _ = p.Enter(t.Context(), Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 1}, Slow: true})
 			}
+			if o.slow() {
+				time.Sleep(max(o.Took, tooSlow))
+			}
 			leave(o)
 			return begins
 		}
@@ -108,6 +111,7 @@ func TestFewQuickAttemptsProveNothing(t *testing.T) {
 			if m.slow {
 				t.Errorf("after %d slow attempts it is slow, want after %d", n, slowRun)
 			}
+			time.Sleep(tooSlow)
 			m.judge(Outcome{Cut: true}, time.Now())
 		}
 		for n := range quickRun {
@@ -121,6 +125,19 @@ func TestFewQuickAttemptsProveNothing(t *testing.T) {
 			t.Errorf("after %d attempts it is slow", quickRun)
 		}
 	})
+}
+
+// TestSlowAttemptsOfAMomentMakeNothingSlow has many end at once.
+func TestSlowAttemptsOfAMomentMakeNothingSlow(t *testing.T) {
+	for took, want := range map[time.Duration]bool{tooSlow: false, slowFor - 1: false, slowFor: true} {
+		m := mood{}
+		for range 100 {
+			m.judge(Outcome{Made: true, Accepted: true, Took: took}, noon)
+		}
+		if m.slow != want {
+			t.Errorf("after a hundred that took %v and ended at once it is slow: %v, want %v", took, m.slow, want)
+		}
+	}
 }
 
 // TestOneInTwentyMakesNothingSlow has an endpoint be slow now and then, refuse and be

@@ -91,7 +91,7 @@ type crowd struct {
 
 var (
 	single = crowd{"1 bad tenant, 50 registrations on each of two sources", 1, 50, 1, time.Second, 600 * time.Millisecond}
-	many   = crowd{"20 bad of 200 tenants", 20, 1, 180, 10 * time.Second, 900 * time.Millisecond}
+	many   = crowd{"20 bad of 200 tenants", 20, 1, 180, 10 * time.Second, time.Second}
 )
 
 // A result is how long healthy tenants' events took from their callback, and those
