@@ -111,6 +111,10 @@ func textOf(body string) string {
 // TestCircuitIsOneOfAllProcesses plays an endpoint that is dead, one that fails half
 // of all, and one that has a bad half second.
 func TestCircuitIsOneOfAllProcesses(t *testing.T) {
+	if *whole {
+		write(t, "<!-- circuits -->\n", circuits(t, []int{1, 10, 100}))
+		return
+	}
 	circuits(t, []int{1, 10})
 }
 

@@ -11,7 +11,7 @@ import (
 
 var (
 	whole  = flag.Bool("all", false, "play all cells of the table, for 90 s each")
-	update = flag.Bool("update", false, "write the table into shared/docs/isolation.md, with -all")
+	update = flag.Bool("update", false, "write the tables into shared/docs/isolation.md, with -all")
 )
 
 // Healthy tenants' p99 stays within as many times that beside a neighbour that
@@ -86,22 +86,28 @@ func table(t *testing.T) {
 			}
 		}
 	}
-	fmt.Fprintf(&b, "\nAn endpoint's circuit, by number of processes:\n\n%s", circuits(t, []int{1, 10, 100}))
+	write(t, "<!-- neighbours -->\n", b.String())
+}
+
+// write writes a table between two marks of its page, or into the log.
+func write(t *testing.T, mark, table string) {
+	t.Helper()
+	if !*update {
+		t.Log(table)
+		return
+	}
 	const file = "../../docs/isolation.md"
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, _, found := strings.Cut(string(text), "<!-- table -->\n")
-	if !found {
-		t.Fatalf("%s has no line <!-- table -->", file)
+	parts := strings.Split(string(text), mark)
+	if len(parts) != 3 {
+		t.Fatalf("%s has the line %q %d times, want it before and after the table", file, mark, len(parts)-1)
 	}
-	if want := before + "<!-- table -->\n" + b.String(); *update {
-		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	} else {
-		t.Log(b.String())
+	parts[1] = table
+	if err := os.WriteFile(file, []byte(strings.Join(parts, mark)), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 

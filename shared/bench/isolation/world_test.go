@@ -172,7 +172,7 @@ func (w *world) start(h house) (stop func()) {
 			}
 		} else {
 			perProcess := 1
-			if q == storage.SlowQueue {
+			if q == storage.SlowQueue && h.batch > 1 {
 				perProcess = 5 // batches of 50, of which a Consumer takes 10
 			}
 			for range h.processes {
@@ -184,6 +184,9 @@ func (w *world) start(h house) (stop func()) {
 			c.Concurrency = h.processes * perProcess
 		}
 		c.Handler = func(ctx context.Context, ms []storage.Received) ([]string, error) {
+			for range w.upTo(len(free)) { // Lambda hands messages to any of its environments
+				free <- <-free
+			}
 			p := <-free
 			defer func() { free <- p }()
 			return p.Handlers()[q](ctx, ms)
@@ -213,6 +216,13 @@ func (w *world) start(h house) (stop func()) {
 			w.Error(err)
 		}
 	}
+}
+
+// upTo returns a random number below n, or 0.
+func (w *world) upTo(n int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rng.IntN(max(n, 1))
 }
 
 // must returns v, unless there is an error.
