@@ -30,9 +30,12 @@ type usage struct {
 	now, most map[string]int           // messages with handlers
 	waited    map[string]time.Duration // at most
 	all, peak int
+	calls     int
 }
 
-// consumer holds each message of a group that is slow for testPost.
+// consumer holds each message of a group that is slow for testPost, each a moment
+// longer than the one before: which of several places that become free at once is
+// seen first would be the machine's to choose.
 func (u *usage) consumer(slow ...string) Consumer {
 	u.now, u.most, u.waited = map[string]int{}, map[string]int{}, map[string]time.Duration{}
 	return Consumer{Batch: 1, Concurrency: testPlaces, Handler: func(_ context.Context, ms []storage.Received) ([]string, error) {
@@ -40,11 +43,18 @@ func (u *usage) consumer(slow ...string) Consumer {
 		at, err := time.Parse(time.RFC3339Nano, sent)
 		u.count(group, 1, time.Since(at))
 		if slices.Contains(slow, group) {
-			time.Sleep(testPost)
+			time.Sleep(testPost + u.next())
 		}
 		u.count(group, -1, 0)
 		return nil, err
 	}}
+}
+
+func (u *usage) next() time.Duration {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.calls++
+	return time.Duration(u.calls) * time.Millisecond
 }
 
 func (u *usage) count(group string, n int, waited time.Duration) {
