@@ -64,11 +64,11 @@ var house = []room{
 	{"shared/provider/item", []string{"shared/provider", "shared/provider/jsonscan", "shared/storage"}, nil}, // what rows and messages can hold
 	{"shared/provider/*", []string{"shared/provider", "shared/provider/form", "shared/provider/item", "shared/provider/jsonscan"}, nil},
 
-	{"shared/control", []string{"shared/keyring", "shared/schedule", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, nil},
+	{"shared/control", []string{"shared/keyring", "shared/limit", "shared/schedule", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, nil},
 	{"shared/history", []string{"shared/circuit", "shared/control", "shared/gateway", "shared/provider", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
 	{"shared/groups", []string{"shared/keyring", "shared/control", "shared/egress", "shared/gateway", "shared/storage"}, nil},
 	{"shared/transfer", []string{"shared/keyring", "shared/control", "shared/gateway", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
-	{"shared/gateway", []string{"shared/circuit", "shared/pace", "shared/schedule", "shared/keyring", "shared/egress", "shared/provider", "shared/storage"}, []string{
+	{"shared/gateway", []string{"shared/circuit", "shared/limit", "shared/pace", "shared/schedule", "shared/keyring", "shared/egress", "shared/provider", "shared/storage"}, []string{
 		"github.com/hashicorp/golang-lru/v2",
 		"github.com/standard-webhooks/standard-webhooks/libraries/go",
 		"golang.org/x/sync/errgroup", "golang.org/x/sync/singleflight",
@@ -76,6 +76,7 @@ var house = []room{
 	{"shared/circuit", nil, nil},
 	{"shared/keyring", []string{"shared/storage"}, nil},
 	{"shared/pace", []string{"shared/storage"}, []string{"github.com/hashicorp/golang-lru/v2", "golang.org/x/sync/singleflight"}},
+	{"shared/limit", []string{"shared/storage"}, []string{"github.com/hashicorp/golang-lru/v2"}},
 	{"shared/schedule", []string{"shared/storage"}, nil},
 	{"shared/storage", nil, nil},
 	{"shared/storage/storagetest", []string{"shared/storage"}, []string{"github.com/google/go-cmp/"}},

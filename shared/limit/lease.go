@@ -1,0 +1,44 @@
+package limit
+
+import (
+	"maps"
+	"time"
+)
+
+// Leases are the attempts that are under way: when each must be over, in Unix
+// milliseconds.
+type leases struct {
+	Held map[string]int64 `json:"held,omitempty"`
+}
+
+// take returns ls with one more of at most n, and whether there was room for it.
+func (ls leases) take(id string, n int, now, end time.Time) (leases, bool) {
+	held := maps.Clone(ls.Held)
+	maps.DeleteFunc(held, func(_ string, end int64) bool { return end <= now.UnixMilli() })
+	if len(held) >= n {
+		return ls, false
+	}
+	if held == nil {
+		held = map[string]int64{}
+	}
+	held[id] = end.UnixMilli()
+	return leases{held}, true
+}
+
+// back returns ls without a lease, and whether it was there.
+func (ls leases) back(id string) (leases, bool) {
+	if _, ok := ls.Held[id]; !ok {
+		return ls, false
+	}
+	held := maps.Clone(ls.Held)
+	delete(held, id)
+	return leases{held}, true
+}
+
+func (ls leases) until() time.Time {
+	last := int64(0)
+	for _, end := range ls.Held {
+		last = max(last, end)
+	}
+	return time.UnixMilli(last)
+}

@@ -1,0 +1,111 @@
+// Package limit keeps what a registration or a tenant may use within its limits
+// over all processes, in rows that each of them changes over the revision that it
+// read.
+//
+// limit.go asks for the right to make an attempt. rate.go decides when attempts may
+// begin, lease.go how many may be under way; both are values that a row holds.
+// row.go writes a row for all who ask in this process at the same time, and spend.go
+// one that is seldom asked for.
+package limit
+
+import (
+	"context"
+	"time"
+
+	"ringback/shared/storage"
+)
+
+const (
+	// placeLasts is how long after it was taken a place may be used. A process that
+	// was frozen meanwhile, as Lambda's are between invocations, asks anew.
+	placeLasts = time.Second
+	// looks is how often a place is asked for anew that was not used in time.
+	looks = 3
+	// leaseMargin is how much longer than its attempt a lease lasts.
+	leaseMargin = 5 * time.Second
+	// leasesApart is the time between two writes of a process, in which others have
+	// theirs.
+	leasesApart = 10 * time.Millisecond
+	// leaveWithin bounds giving a lease back, which an attempt's end waits for.
+	leaveWithin = 2 * time.Second
+	// MostLeases is the greatest concurrency that a row keeps.
+	MostLeases = 50
+)
+
+// Limits are kept in the rows of a Store. They are safe for concurrent use.
+type Limits struct {
+	clock func() time.Time
+	rates *rates
+	rows  *rows
+}
+
+// New returns the limits in s. clock is the wall clock.
+func New(s storage.Store, clock func() time.Time) *Limits {
+	rs := newRows(s, clock)
+	return &Limits{clock, &rates{clock, rs}, rs}
+}
+
+// A Turn is an attempt that wants to begin.
+type Turn struct {
+	Rate      storage.Key // the row of its rate
+	PerSecond float64     // 0: as many as come
+	InTurn    bool        // it waited for the turn that it was given
+	Resend    bool        // its rate does not count
+
+	Leases storage.Key   // the row of its leases
+	AtOnce int           // 0, or more than MostLeases: as many as come
+	Lasts  time.Duration // of the attempt, at most
+}
+
+// Enter asks for the right to make an attempt, which must begin at once. It returns
+// what gives it back, nil without the right: then the attempt may ask again at its
+// turn, or if that is zero when others have ended. Of a turn without rate and
+// concurrency nothing is read and written.
+func (l *Limits) Enter(ctx context.Context, t Turn) (leave func(), turn time.Time, err error) {
+	for range looks {
+		until := time.Time{}
+		if t.PerSecond > 0 && !t.Resend {
+			if until, turn, err = l.rates.take(ctx, t.Rate, t.PerSecond, t.InTurn); err != nil || !turn.IsZero() {
+				return nil, turn, err
+			}
+		}
+		leave = func() {}
+		if t.AtOnce > 0 && t.AtOnce <= MostLeases {
+			begun := l.clock()
+			if leave, err = l.lease(ctx, t); err != nil || leave == nil {
+				return nil, time.Time{}, err
+			}
+			if until.IsZero() {
+				until = begun.Add(placeLasts)
+			}
+		}
+		if until.IsZero() || l.clock().Before(until) {
+			return leave, time.Time{}, nil
+		}
+		leave()
+		t.InTurn = true
+	}
+	return nil, l.clock(), nil
+}
+
+// lease takes a lease for t's attempt and returns what gives it back, nil if all
+// are taken. One that is not given back ends by itself when the attempt must be
+// over.
+func (l *Limits) lease(ctx context.Context, t Turn) (func(), error) {
+	id, mine := storage.NewRev()[:8], false
+	err := l.rows.change(ctx, t.Leases, leasesApart, func(v value, now time.Time) (value, bool) {
+		v.leases, mine = v.leases.take(id, t.AtOnce, now, now.Add(t.Lasts+placeLasts+leaseMargin))
+		return v, mine
+	})
+	if err != nil || !mine {
+		return nil, err
+	}
+	return func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveWithin)
+		defer cancel()
+		_ = l.rows.change(ctx, t.Leases, leasesApart, func(v value, _ time.Time) (_ value, changed bool) {
+			v.leases, changed = v.leases.back(id)
+			return v, changed
+		}) // else it ends by itself
+	}, nil
+}

@@ -1,0 +1,189 @@
+package limit
+
+import (
+	"context"
+	"time"
+
+	"ringback/shared/storage"
+)
+
+const (
+	// blocksFrom is the time between two attempts from which on a process takes
+	// places in blocks: ten a second.
+	blocksFrom = time.Second / 10
+	// blockLasts is how long a block may be used.
+	blockLasts = time.Second
+	// gathered is how long a process gathers those who ask before it writes again.
+	gathered = 100 * time.Millisecond
+
+	leastRate = 1.0 / 3600 // a second: one an hour
+)
+
+// A line is what the row of a rate says: when the next attempt may begin (the
+// theoretical arrival time of GCRA, ITU-T I.371, annex A), and until when turns
+// were given to those that had to wait. A turn is no place: it says when to ask
+// again. So what never comes, or late, takes no place of others, and nothing is
+// asked for in vain for ever where all come late.
+type line struct {
+	Next  time.Time     `json:"next,omitzero"`
+	End   time.Time     `json:"end,omitzero"`    // of the turns
+	Every time.Duration `json:"every,omitempty"` // attempt
+}
+
+// take returns l after somebody asked at now to begin, and when his turn is if he
+// may not. Whoever has no turn begins after those who have one.
+func (l line) take(now time.Time, every time.Duration, inTurn bool) (_ line, turn time.Time) {
+	l = l.at(now, every)
+	early := time.Duration(0)
+	if inTurn || every <= blocksFrom {
+		early = slack(every)
+	}
+	if !l.Next.After(now.Add(early)) && (inTurn || !l.End.After(now)) {
+		l.Next = later(l.Next, now).Add(every)
+		return l, time.Time{}
+	}
+	turn = later(l.End, l.Next)
+	l.End = turn.Add(step(every))
+	return l, turn
+}
+
+// more returns l after at most n places more were taken that nobody else wants: as
+// many as are free at now.
+func (l line) more(now time.Time, n int) (line, int) {
+	if l.End.After(now) {
+		return l, 0
+	}
+	n = max(min(n, int(now.Add(slack(l.Every)/2).Sub(l.Next)/l.Every)), 0)
+	l.Next = l.Next.Add(time.Duration(n) * l.Every)
+	return l, n
+}
+
+// at returns l as it is under another rate: the turns that were given count as
+// many, and nobody waits for a place at the former one.
+func (l line) at(now time.Time, every time.Duration) line {
+	if l.Every == every {
+		return l
+	}
+	if ahead := l.End.Sub(now); ahead > 0 && l.Every > 0 {
+		l.End = now.Add(time.Duration(min(float64(ahead)*float64(every)/float64(l.Every), 1<<62)))
+	}
+	if most := now.Add(every); l.Next.After(most) {
+		l.Next = most
+	}
+	l.Every = every
+	return l
+}
+
+// until returns when l says nothing any more.
+func (l line) until() time.Time { return later(l.Next, l.End) }
+
+// slack is how early an attempt in its turn may begin: as much as others before it
+// came late. With placeLasts, and blockLasts where there are blocks, it makes a minute
+// hold no more than what belongs to 63 seconds, or below one a second one attempt
+// more.
+func slack(every time.Duration) time.Duration {
+	const most = 63 * time.Second
+	whole := most - most%every - time.Minute - placeLasts
+	switch {
+	case every > time.Second:
+		return max(2*time.Second, every/2)
+	case every <= blocksFrom:
+		return whole - blockLasts
+	}
+	return whole
+}
+
+// step is the time between two turns: a fiftieth less than between two attempts, so
+// that some wait where a turn is not used, and the rate is. Where the slack takes up
+// few, those who come too early would only wait twice.
+func step(every time.Duration) time.Duration {
+	if slack(every) < 2*every {
+		return every
+	}
+	return every - every/50
+}
+
+// rates keep the line of each rate.
+type rates struct {
+	clock func() time.Time
+	rows  *rows
+}
+
+// A block are places of a high rate that this process has taken, as many as it asked
+// for in the second before.
+type block struct {
+	free   int
+	until  time.Time
+	taking bool // more are asked for
+
+	asked, before int // in this second, and in the one before
+	second        time.Time
+}
+
+// take asks the row under k for a place, and returns until when it may be used, or
+// the turn that was given instead.
+func (rs *rates) take(ctx context.Context, k storage.Key, perSecond float64, inTurn bool) (until, turn time.Time, err error) {
+	every := time.Duration(float64(time.Second) / max(perSecond, leastRate))
+	most := 0
+	if every <= blocksFrom {
+		free := false
+		if free, most = rs.fromBlock(k); free {
+			return rs.clock().Add(placeLasts), time.Time{}, nil
+		}
+	}
+	var at time.Time
+	var wait time.Duration
+	more, given := 0, false
+	err = rs.rows.change(ctx, k, gathered, func(v value, now time.Time) (value, bool) {
+		at = rs.clock()
+		l, turn := v.line.take(now, every, inTurn)
+		more, given = 0, turn.IsZero()
+		if wait = turn.Sub(now); given {
+			l, more = l.more(now, most)
+		}
+		return value{line: l}, true
+	})
+	if most > 0 {
+		rs.fillBlock(k, more, at)
+	}
+	switch {
+	case err != nil:
+		return until, turn, err
+	case !given:
+		return until, at.Add(max(wait, 0)), nil
+	}
+	return at.Add(placeLasts), turn, nil
+}
+
+// fromBlock takes a place of the block. Without one it returns how many the process
+// is to take, 0 if another does.
+func (rs *rates) fromBlock(k storage.Key) (free bool, more int) {
+	r := rs.rows.row(k)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b, now := &r.block, rs.clock()
+	if over := now.Sub(b.second); over >= time.Second {
+		if b.before = b.asked; over >= 2*time.Second {
+			b.before = 0
+		}
+		b.asked, b.second = 0, now
+	}
+	b.asked++
+	if b.free > 0 && now.Before(b.until) {
+		b.free--
+		return true, 0
+	}
+	if b.free = 0; b.taking {
+		return false, 0
+	}
+	b.taking = b.before > 0
+	return false, b.before
+}
+
+// fillBlock adds what was taken at a time.
+func (rs *rates) fillBlock(k storage.Key, n int, at time.Time) {
+	r := rs.rows.row(k)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.block.free, r.block.until, r.block.taking = n, at.Add(blockLasts), false
+}
