@@ -11,6 +11,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"ringback/shared/egress"
+	"ringback/shared/limit"
 	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
@@ -218,7 +219,7 @@ func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
 		return start{}, err
 	}
 	leave, w := at.pace.Enter(ctx, pace.Turn{
-		Registration: t.r.ID, Allowance: t.r.allowance(of.Limits, at.AtOnce), Slow: t.slow, Paced: t.d.Paced || t.d.Manual,
+		Registration: t.r.ID, Allowance: t.r.allowance(of.Limits, at.AtOnce), Slow: t.slow, Paced: t.d.Paced || t.d.Manual || !at.Alone,
 	})
 	switch {
 	case w.Slow:
@@ -243,14 +244,37 @@ func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
 		return start{at: at.Clock()}, nil
 	}
 	if time.Since(asked) < versionFresh {
-		return start{leave: end, to: t.r, probe: probe}, nil
+		return at.enter(ctx, t, of.Limits, start{leave: end, to: t.r, probe: probe})
 	}
 	r, verdict, err := at.judge(ctx, t.e, t.r)
 	if err != nil || verdict != Pending {
 		end(Attempt{}, false)
 		return start{at: at.Clock()}, err // whoever attempts it then finds out why not
 	}
-	return start{leave: end, to: r, probe: probe}, nil
+	return at.enter(ctx, t, of.Limits, start{leave: end, to: r, probe: probe})
+}
+
+// enter returns s if t's attempt is within the limits that hold over all processes.
+// Otherwise it gives s back.
+func (at *attempter) enter(ctx context.Context, t *try, l Limits, s start) (start, error) {
+	perSecond := t.r.allowance(l, 0).Rate
+	if at.Alone || perSecond == 0 && t.r.Concurrency == 0 {
+		return s, nil
+	}
+	end := s.leave
+	leave, next, err := at.limits.Enter(ctx, limit.Turn{
+		Rate: RateKey(t.r.ID), PerSecond: perSecond, InTurn: t.d.Paced, Resend: t.d.Manual,
+		Leases: LeasesKey(t.r.ID), AtOnce: t.r.Concurrency, Lasts: t.r.limit(),
+	})
+	if leave == nil {
+		end(Attempt{}, false)
+		if next.IsZero() {
+			return start{at: at.Clock().Add(at.crowdedWait(t.hops, 0)), paced: t.d.Paced}, err
+		}
+		return start{at: next, paced: true}, err
+	}
+	s.leave = func(a Attempt, cut bool) { leave(); end(a, cut) }
+	return s, nil
 }
 
 // notePace has all processes know how fast r's endpoint is.

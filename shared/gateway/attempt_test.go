@@ -12,6 +12,7 @@ import (
 
 	"ringback/shared/circuit"
 	"ringback/shared/egress"
+	"ringback/shared/limit"
 	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
@@ -74,7 +75,19 @@ func TestRightToStartIsAskedForAndGivenBack(t *testing.T) {
 			{name: "a rate that gave it a place", prepare: func(y *yard, r *Registration, tr *try) {
 				r.Rate, tr.d.Paced = 0.1, true
 				y.takes(r)
+				time.Sleep(10 * time.Second)
 			}, starts: true},
+			{name: "a rate that gave it a place too early", prepare: func(y *yard, r *Registration, tr *try) {
+				r.Rate, tr.d.Paced = 0.1, true
+				y.takes(r)
+			}, want: start{at: time.Time{}.Add(10 * time.Second), paced: true}},
+			{name: "a concurrency that others use up", prepare: func(y *yard, r *Registration, tr *try) {
+				r.Concurrency, tr.d.Paced = 1, true
+				if leave, _, err := y.limits.Enter(t.Context(), limit.Turn{Leases: LeasesKey(r.ID), AtOnce: 1, Lasts: time.Hour}); leave == nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+			}, want: start{at: time.Time{}.Add(2 * time.Second), paced: true}},
 			{name: "a resend in spite of a rate", prepare: func(y *yard, r *Registration, tr *try) {
 				r.Rate, tr.d.Manual = 0.1, true
 				y.takes(r)
@@ -309,8 +322,9 @@ func (y *yard) enters(r *Registration) bool {
 
 // takes has an attempt for r take the place that a rate of one in ten seconds gives.
 func (y *yard) takes(r *Registration) {
-	leave, _ := y.attempter.pace.Enter(y.Context(), pace.Turn{Registration: r.ID, Allowance: pace.Allowance{AtOnce: 1, Rate: 0.1}})
-	leave(pace.Outcome{})
+	if leave, _, err := y.limits.Enter(y.Context(), limit.Turn{Rate: RateKey(r.ID), PerSecond: 0.1}); leave == nil {
+		y.Fatal(err)
+	}
 }
 
 // slow has so many attempts for r time out that no first one is made.

@@ -13,6 +13,7 @@ import (
 
 	"ringback/shared/egress"
 	"ringback/shared/keyring"
+	"ringback/shared/limit"
 	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
@@ -70,7 +71,8 @@ type core struct {
 	Config
 	run    string // names this process in leases
 	pace   *pace.Pace
-	books  *pace.Books // nil: no batch ends with its slowest attempt
+	limits *limit.Limits // of all processes
+	books  *pace.Books   // nil: no batch ends with its slowest attempt
 	unsent unsent
 	watch  watch
 }

@@ -73,7 +73,7 @@ type Delivery struct {
 	Since   time.Time `json:"since,omitzero"`    // of Held, or of the final status
 	Last    *Last     `json:"last,omitempty"`
 	Replay  bool      `json:"replay,omitempty"` // made by a replay, not by the event's arrival
-	Paced   bool      `json:"paced,omitempty"`  // Start is a place that the rate gave
+	Paced   bool      `json:"paced,omitempty"`  // Start is a place or turn that the rate gave
 	Lane    bool      `json:"lane,omitempty"`   // of an ordered registration: its lane is due, not it
 	Late    bool      `json:"late,omitempty"`   // a later one of its lane was attempted before it
 

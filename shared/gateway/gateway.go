@@ -16,6 +16,7 @@ package gateway
 import (
 	"errors"
 
+	"ringback/shared/limit"
 	"ringback/shared/pace"
 	"ringback/shared/storage"
 )
@@ -48,6 +49,7 @@ func New(c Config) (*Gateway, error) {
 	if all.FirstAttempt > 0 {
 		all.books, all.pace.Shared = pace.NewBooks(c.Store, PaceKey, all.Clock), true
 	}
+	all.limits = limit.New(c.Store, all.Clock)
 	all.steady() // it counts from now
 	find, events, tell := newFinder(all), &events{all}, newTeller(all)
 	deliveries := &deliveries{all, events}

@@ -18,6 +18,7 @@ import (
 //	               S#<source>                  R#<registration>     that the registration is on the source
 //	               T#<tenant>                  T                    Tenant
 //	               T#<tenant>                  P                    pace.Book: which of its endpoints are fast
+//	               T#<tenant>                  N                    of package limit: the registrations that it made lately
 //	               T#<tenant>                  R#<registration>     that it is the tenant's
 //	               T#<tenant>                  K#<key id>           where the API key is
 //	               T#<tenant>                  G#<source>#<grant>   where the grant is
@@ -25,6 +26,7 @@ import (
 //	               K#<sha256 of key>           K                    APIKey
 //	               R#<registration>            R                    Registration
 //	               R#<registration>            H                    circuit.Health
+//	               R#<registration>            P, C                 of package limit: when its rate lets attempts begin; those under way
 //	               M#<source>#<routing key>    <pattern>#<R>        hint: who may want such events
 //	               G#<group>                   G                    Group
 //	               G#<group>                   A#<tenant>#<app>     App: the registration made by set_http_callback
@@ -57,6 +59,9 @@ func versionKey(source string) storage.Key   { return registrationsKey("S#"+sour
 func TenantKey(id string) storage.Key        { return registrationsKey("T#"+id, "T") }
 func RegistrationKey(id string) storage.Key  { return registrationsKey("R#"+id, "R") }
 func HealthKey(id string) storage.Key        { return registrationsKey("R#"+id, "H") }
+func RateKey(id string) storage.Key          { return registrationsKey("R#"+id, "P") }
+func LeasesKey(id string) storage.Key        { return registrationsKey("R#"+id, "C") }
+func CreatesKey(tenant string) storage.Key   { return registrationsKey("T#"+tenant, "N") }
 func GroupKey(id string) storage.Key         { return registrationsKey("G#"+id, "G") }
 func GroupNameKey(folded string) storage.Key { return registrationsKey("N#"+Digest(folded), "N") }
 func PaceKey(tenant string) storage.Key      { return registrationsKey("T#"+tenant, "P") }
