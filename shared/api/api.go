@@ -115,6 +115,9 @@ func (s *server) describe() {
 	if detail := doc.Components.Schemas.Map()["ErrorDetail"]; detail != nil {
 		delete(detail.Properties, "value") // answers never repeat what was sent
 	}
+	if problem := doc.Components.Schemas.Map()["ErrorModel"]; problem != nil {
+		problem.Properties["code"] = &huma.Schema{Type: huma.TypeString, Description: "of a 429: too_many_calls, too_many_registrations"}
+	}
 	describeSimple(doc)
 	doc.AddOperation(&huma.Operation{
 		OperationID: "healthz", Method: http.MethodGet, Path: "/healthz", Summary: "Tell that the API runs",

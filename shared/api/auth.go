@@ -131,16 +131,6 @@ func (k known) fresh() time.Duration {
 // forgetKeys makes what was just changed about keys known in this process.
 func (s *server) forgetKeys() { s.keys.Purge() }
 
-// A rateError says that a tenant calls too often.
-type rateError struct {
-	after time.Duration
-	most  float64 // calls a second
-}
-
-func (e *rateError) Error() string {
-	return fmt.Sprintf("calls: %v: want at most %v a second", control.ErrLimit, e.most)
-}
-
 // pace takes cost calls from the caller's budget: a second's worth at once, and
 // as much each second. The operator has no limit.
 func (s *server) pace(c control.Caller, cost int) error {
@@ -161,7 +151,7 @@ func (s *server) pace(c control.Caller, cost int) error {
 	r := l.ReserveN(time.Now(), min(cost, l.Burst()))
 	if wait := r.Delay(); wait > 0 {
 		r.Cancel()
-		return &rateError{wait, most}
+		return &control.TooOftenError{Code: "too_many_calls", What: "calls", Most: fmt.Sprintf("%v a second", most), After: wait}
 	}
 	return nil
 }

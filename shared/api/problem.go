@@ -26,6 +26,7 @@ type problem struct {
 	Title  string      `json:"title"`
 	Status int         `json:"status"`
 	Detail string      `json:"detail,omitempty"`
+	Code   string      `json:"code,omitempty"` // of a 429
 	Errors []wrongAt   `json:"errors,omitempty"`
 	header http.Header // to send along
 	err    error       // that it was made of; for the log
@@ -45,7 +46,7 @@ func (p *problem) ContentType(_ string) string { return "application/problem+jso
 // statusOf returns the HTTP status of a gateway's error. It is the only place
 // that decides.
 func statusOf(err error) int {
-	var tooOften *rateError
+	var tooOften *control.TooOftenError
 	switch {
 	case errors.As(err, &tooOften):
 		return http.StatusTooManyRequests
@@ -89,7 +90,7 @@ func problemOf(err error) *problem {
 	p := &problem{Type: "about:blank", Status: statusOf(err), header: http.Header{}, err: err}
 	p.Title = http.StatusText(p.Status)
 	var changed *storage.ConflictError
-	var tooOften *rateError
+	var tooOften *control.TooOftenError
 	switch p.Status {
 	case http.StatusUnauthorized:
 		p.Detail = control.ErrUnauthorized.Error()
@@ -102,7 +103,8 @@ func problemOf(err error) *problem {
 	case http.StatusTooManyRequests:
 		p.Detail = err.Error()
 		if errors.As(err, &tooOften) {
-			p.header.Set("Retry-After", strconv.Itoa(int(math.Ceil(tooOften.after.Seconds()))))
+			p.Code = tooOften.Code
+			p.header.Set("Retry-After", strconv.Itoa(int(math.Ceil(tooOften.After.Seconds()))))
 		}
 	case http.StatusServiceUnavailable:
 		p.Detail = storage.ErrUnavailable.Error()

@@ -68,7 +68,7 @@ func (s *server) simple(w http.ResponseWriter, r *http.Request) {
 // failText returns what the caller may read about err, and notes it.
 func (s *server) failText(c *call, err error) string {
 	var no *groups.Refusal
-	var tooOften *rateError
+	var tooOften *control.TooOftenError
 	c.why = err.Error()
 	switch {
 	case errors.As(err, &no):

@@ -1,6 +1,10 @@
 package control
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"time"
+)
 
 // The errors, besides those of package storage, that callers decide by.
 var (
@@ -9,3 +13,18 @@ var (
 	ErrLimit        = errors.New("limit reached") // of counts
 	ErrUnreadable   = errors.New("unreadable")    // a question that cannot be answered as it is asked
 )
+
+// A TooOftenError says that a tenant does something more often than it may. It is
+// ErrLimit to errors.Is.
+type TooOftenError struct {
+	Code  string        // for programs; it stays the same
+	What  string        // such as "calls"
+	Most  string        // such as "20 a second"
+	After time.Duration // when it may again
+}
+
+func (e *TooOftenError) Error() string {
+	return fmt.Sprintf("%s: %v: want at most %s", e.What, ErrLimit, e.Most)
+}
+
+func (e *TooOftenError) Is(target error) bool { return target == ErrLimit }
