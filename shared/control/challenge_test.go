@@ -144,10 +144,12 @@ func TestEndpointThatMustConsentIsInStandardFormat(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.challenged()
 	w.answer = consents("*", "")
-	w.wantUnwritten("raw", func() {
-		_, _, err := w.CreateRegistration(t.Context(), c, w.id("reg"), s.ID, RegistrationChange{URL: new(endpointURL), Format: new(gateway.Raw)})
-		w.wantErr("CreateRegistration in raw format", err, storage.ErrInvalid)
-	})
+	id := w.id("reg")
+	_, _, err := w.CreateRegistration(t.Context(), c, id, s.ID, RegistrationChange{URL: new(endpointURL), Format: new(gateway.Raw)})
+	w.wantErr("CreateRegistration in raw format", err, storage.ErrInvalid)
+	if w.stored(gateway.RegistrationKey(id)) || len(w.asked) > 0 {
+		t.Errorf("a registration that was refused is stored %v, its endpoint asked %d times", w.stored(gateway.RegistrationKey(id)), len(w.asked))
+	}
 	r := w.register(c, s.ID, RegistrationChange{})
 	w.wantUnwritten("raw", func() {
 		w.wantErr("ChangeRegistration to raw format", second(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Format: new(gateway.Raw)})), storage.ErrInvalid)

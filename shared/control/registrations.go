@@ -10,6 +10,7 @@ import (
 
 	"ringback/shared/gateway"
 	"ringback/shared/keyring"
+	"ringback/shared/limit"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
@@ -41,7 +42,8 @@ type RegistrationChange struct {
 // CreateRegistration makes a registration of c's tenant on a source, under id,
 // and returns it with its signing secret, which is told once. If its endpoint
 // must consent and does not, it is disabled. The error wraps storage.ErrNotFound if the
-// source is not granted, storage.ErrInvalid, or ErrLimit.
+// source is not granted, storage.ErrInvalid, or ErrLimit, as a *TooOftenError if it is
+// too soon.
 func (rr *registrations) CreateRegistration(ctx context.Context, c Caller, id, source string, ch RegistrationChange) (gateway.Registration, string, error) {
 	now := rr.gw.Clock()
 	r := gateway.Registration{ID: id, Tenant: c.Tenant, Source: source, Created: now, State: gateway.Enabled, Since: now, Format: gateway.Standard}
@@ -57,6 +59,9 @@ func (rr *registrations) CreateRegistration(ctx context.Context, c Caller, id, s
 	secret := NewSigningSecret()
 	r.Secrets = []keyring.Secret{{Sealed: rr.gw.Keys.Seal(gateway.RegistrationKey(id).PK, "secret", secret), Since: now}}
 	r, err := rr.Altered(ctx, c, r, ch)
+	if err == nil {
+		err = rr.SpendCreate(ctx, c)
+	}
 	if err == nil {
 		r, err = rr.provenNew(ctx, r)
 	}
@@ -86,6 +91,30 @@ func (rr *registrations) RoomFor(ctx context.Context, c Caller, source, id strin
 		return fmt.Errorf("registrations: %w: at most %d per source", ErrLimit, most)
 	}
 	return err
+}
+
+// How often a tenant makes registrations: many at once, as whoever moves in does, but
+// not ever new ones, which nobody knows to be slow.
+const (
+	createsAtOnce = 100
+	createsApart  = 2 * time.Second
+)
+
+// SpendCreate counts a registration that c is about to make. The error is a
+// *TooOftenError if it made too many lately; the operator may always.
+func (rr *registrations) SpendCreate(ctx context.Context, c Caller) error {
+	if c.Scope == ScopeOperator {
+		return nil
+	}
+	after, err := limit.Spend(ctx, rr.gw.Store, gateway.CreatesKey(c.Tenant), limit.Burst{AtOnce: createsAtOnce, Every: createsApart}, rr.gw.Clock)
+	switch {
+	case err != nil:
+		return fmt.Errorf("creates of %s: %w", c.Tenant, err)
+	case after > 0:
+		most := fmt.Sprintf("%d at once, and then one in %v", createsAtOnce, createsApart)
+		return &TooOftenError{"too_many_registrations", "registrations", most, after}
+	}
+	return nil
 }
 
 // Altered returns r as ch wants it, checked.

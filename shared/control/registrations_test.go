@@ -259,6 +259,48 @@ func TestTenantHasRoomForSoManyRegistrations(t *testing.T) {
 	w.wantErr("RoomFor without a Store", w.RoomFor(t.Context(), c, s.ID, w.id("reg")), storagetest.ErrBroken)
 }
 
+// TestTenantMakesRegistrationsNoFasterThanItMay has a tenant make and delete the
+// last of a hundred.
+func TestTenantMakesRegistrationsNoFasterThanItMay(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	for range createsAtOnce - 1 {
+		w.ok(w.SpendCreate(t.Context(), c))
+	}
+	create := func(c Caller, ch RegistrationChange) error {
+		_, _, err := w.CreateRegistration(t.Context(), c, w.id("reg"), s.ID, ch)
+		return err
+	}
+	good := RegistrationChange{URL: new(endpointURL)}
+	w.wantErr("CreateRegistration of what is wrong", create(c, RegistrationChange{URL: new("no url")}), storage.ErrInvalid)
+	r := w.register(c, s.ID, good)
+	w.ok(w.DeleteRegistration(t.Context(), c, r.ID))
+	w.wantUnwritten("too soon", func() {
+		err := create(c, good)
+		var tooOften *TooOftenError
+		if !errors.As(err, &tooOften) || tooOften.After != createsApart || tooOften.Code != "too_many_registrations" {
+			t.Errorf("CreateRegistration too soon: %v, want a *TooOftenError, and that it may again after %v", err, createsApart)
+		}
+		w.wantErr("CreateRegistration too soon", err, ErrLimit)
+	})
+	operator := c
+	operator.Scope = ScopeOperator
+	w.wantErr("CreateRegistration by the operator", create(operator, good), nil)
+	other := w.tenant()
+	w.grant(s.ID, other, nil)
+	w.wantErr("CreateRegistration by another tenant", create(other, good), nil)
+	w.pass(createsApart)
+	w.wantErr("CreateRegistration in time", create(c, good), nil)
+	w.wantErr("CreateRegistration right after it", create(c, good), ErrLimit)
+	w.pass(createsAtOnce * createsApart)
+	for range createsAtOnce {
+		w.ok(w.SpendCreate(t.Context(), c))
+	}
+	w.wantErr("SpendCreate after a hundred more", w.SpendCreate(t.Context(), c), ErrLimit)
+	w.store.FailAt(1)
+	w.wantErr("SpendCreate without a Store", w.SpendCreate(t.Context(), c), storagetest.ErrBroken)
+}
+
 func TestRegistrationsOfATenantAreCountedUntilTheyExpire(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)

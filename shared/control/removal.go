@@ -100,10 +100,12 @@ func (lc *lifecycle) eraseRegistration(ctx context.Context, j *gateway.Job, id s
 			return true, nil
 		}
 	}
-	if err := lc.gw.Store.Delete(ctx, gateway.HealthKey(id), storage.AnyRev); err != nil {
-		return false, err
+	for _, k := range [...]storage.Key{gateway.HealthKey(id), gateway.RateKey(id), gateway.LeasesKey(id), gateway.RegistrationKey(id)} {
+		if err := lc.gw.Store.Delete(ctx, k, storage.AnyRev); err != nil {
+			return false, err
+		}
 	}
-	return false, lc.gw.Store.Delete(ctx, gateway.RegistrationKey(id), storage.AnyRev)
+	return false, nil
 }
 
 func (lc *lifecycle) eraseAttempts(ctx context.Context, delivery string) error {

@@ -75,7 +75,9 @@ func TestRemovedTenantLeavesNothing(t *testing.T) {
 	if w.attemptRows(attempted) == 0 {
 		t.Fatal("the attempt has no row of its own")
 	}
-	w.put(gateway.HealthKey(rs[0].ID), gateway.Link{ID: "failures"})
+	for _, k := range []storage.Key{gateway.HealthKey(rs[0].ID), gateway.RateKey(rs[0].ID), gateway.LeasesKey(rs[0].ID)} {
+		w.put(k, gateway.Link{ID: "failures, or attempts"})
+	}
 	release := must(w.StartRelease(t.Context(), c, w.id("job"), rs[0].ID, Span{}))(w)
 	key, text, err := w.CreateAPIKey(t.Context(), c, w.id("key"), APIKey{Scope: ScopeRead})
 	w.ok(err)
@@ -92,7 +94,7 @@ func TestRemovedTenantLeavesNothing(t *testing.T) {
 	}
 	for name, k := range map[string]storage.Key{
 		"list of tenants": gateway.ListKey("tenants", c.Tenant), "API key": gateway.APIKeyRow(key.Hash), "registration": gateway.RegistrationKey(rs[0].ID),
-		"health": gateway.HealthKey(rs[0].ID), "the removed registration": gateway.RegistrationKey(gone.ID), "registration of its source": gateway.OnSource(s.ID, rs[0].ID),
+		"health": gateway.HealthKey(rs[0].ID), "its rate": gateway.RateKey(rs[0].ID), "its attempts": gateway.LeasesKey(rs[0].ID), "the removed registration": gateway.RegistrationKey(gone.ID), "registration of its source": gateway.OnSource(s.ID, rs[0].ID),
 		"job": gateway.JobKey(release.ID), "entry": gateway.HintKey(s.ID, "*", "delivered", rs[0].ID),
 	} {
 		if w.stored(k) {
@@ -137,8 +139,8 @@ func TestRemovalTakesAPageAtATime(t *testing.T) {
 	if n := w.run(&j, w.removalStep); n != len(shards)+2 {
 		t.Errorf("%d steps, want %d", n, len(shards)+2)
 	}
-	if j.Done != 3+3 { // deliveries; registration, key, grant
-		t.Errorf("%d rows dealt with, want 6", j.Done)
+	if j.Done != 3+4 { // deliveries; registration, its creation, key, grant
+		t.Errorf("%d rows dealt with, want 7", j.Done)
 	}
 	if rows := w.rows(gateway.TenantKey(c.Tenant).PK); len(rows) != 0 {
 		t.Errorf("rows of the tenant %v, want none", rows)
