@@ -71,8 +71,8 @@ type registration struct {
 	Format      string              `json:"format" enum:"standard,raw"`
 	Schedule    scheduleJSON        `json:"schedule"`
 	Timeout     string              `json:"timeout" doc:"of one attempt"`
-	Rate        float64             `json:"rate" doc:"deliveries per second, at least one an hour; 0: no limit of its own"`
-	Concurrency int                 `json:"concurrency" doc:"POSTs at once; 0: no limit of its own"`
+	Rate        float64             `json:"rate" doc:"deliveries per second over all processes, up to a twentieth more in a minute; at least one an hour; 0: no limit of its own"`
+	Concurrency int                 `json:"concurrency" doc:"POSTs at once over all processes, up to 50; more, or 0 for the tenant's, hold in each process"`
 	Ordered     bool                `json:"ordered"`
 	Secrets     []validity          `json:"secrets" nullable:"false" doc:"newest first"`
 	RawTokens   []validity          `json:"raw_tokens,omitempty"`
@@ -114,8 +114,8 @@ type RegistrationFields struct {
 	Headers     map[string]string `json:"headers,omitempty" doc:"all of them; *** keeps a value"`
 	Description *string           `json:"description,omitempty"`
 	RawToken    *string           `json:"raw_token,omitempty" doc:"raw deliveries of tencent-chat are signed with it"`
-	Rate        *float64          `json:"rate,omitempty" doc:"deliveries per second, at least one an hour; 0: no limit of its own"`
-	Concurrency *int              `json:"concurrency,omitempty" doc:"POSTs at once"`
+	Rate        *float64          `json:"rate,omitempty" doc:"deliveries per second over all processes, up to a twentieth more in a minute; at least one an hour; 0: no limit of its own"`
+	Concurrency *int              `json:"concurrency,omitempty" doc:"POSTs at once over all processes, up to 50; more, or 0 for the tenant's, hold in each process"`
 	Ordered     *bool             `json:"ordered,omitempty" doc:"one at a time per group"`
 }
 
@@ -149,7 +149,8 @@ type registrationAPI struct{ *server }
 func (s registrationAPI) addRegistrations() {
 	const path = "/v1/registrations"
 	add(s.server, operation{id: "create-registration", method: http.MethodPost, path: path, status: http.StatusCreated,
-		summary: "Create a registration", more: "Answers with its signing secret, which is told once."}, s.createRegistration)
+		summary: "Create a registration", more: "Answers with its signing secret, which is told once. A tenant makes up to 100 at once, " +
+			"and then one in 2 s; before that it is answered 429 with Retry-After and the code too_many_registrations. A request that is repeated under its Idempotency-Key does not count."}, s.createRegistration)
 	add(s.server, operation{id: "list-registrations", method: http.MethodGet, path: path, summary: "List registrations",
 		more: "The operator names a tenant or a source."}, s.listRegistrations)
 	add(s.server, operation{id: "get-registration", method: http.MethodGet, path: path + "/{id}", summary: "Get a registration"}, s.getRegistration)

@@ -2,8 +2,13 @@ package api_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+
+	"ringback/shared/control"
+	"ringback/shared/gateway"
+	"ringback/shared/storage"
 )
 
 // with returns o with one field more or another value of it.
@@ -227,6 +232,49 @@ func TestRegistrationsPerSourceAreLimited(t *testing.T) {
 	w.want(201, s.key, "POST", "/v1/registrations", body.with("source", s.smartbots))
 	w.want(204, s.key, "DELETE", "/v1/registrations/"+first.id(), nil)
 	w.want(201, s.key, "POST", "/v1/registrations", body)
+}
+
+// TestTenantThatMakesRegistrationsTooFastWaits has a tenant make the last of a
+// hundred at once.
+func TestTenantThatMakesRegistrationsTooFastWaits(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	c := control.Caller{Scope: control.ScopeFull, Tenant: s.tenant}
+	for range 99 {
+		if err := control.New(w.g).SpendCreate(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	body := object{"source": s.direct, "url": "https://tenant.example/"}
+	w.want(422, s.key, "POST", "/v1/registrations", body.with("url", "no url")) // costs nothing
+	made := w.want(201, s.key, "POST", "/v1/registrations", body, "Idempotency-Key", "last")
+	a := w.want(429, s.key, "POST", "/v1/registrations", body)
+	if a.text("code") != "too_many_registrations" || !slices.Contains([]string{"1", "2"}, a.header.Get("Retry-After")) ||
+		a.text("detail") != "registrations: limit reached: want at most 100 at once, and then one in 2s" {
+		t.Errorf("answer %s with Retry-After %q, want the code, and to wait for 2 s at most", a.raw, a.header.Get("Retry-After"))
+	}
+	if again := w.want(201, s.key, "POST", "/v1/registrations", body, "Idempotency-Key", "last"); again.id() != made.id() {
+		t.Errorf("the same request again made %s, want %s", again.id(), made.id())
+	}
+	w.want(429, s.key, "POST", "/v1/registrations", body, "Idempotency-Key", "next")
+	w.want(200, s.key, "PATCH", "/v1/registrations/"+made.id(), object{"description": "x"})
+
+	w.group(s)
+	if got := w.setCallback(request(s.key, "https://tenant.example/in")); got.Result != "FAIL" || !strings.HasPrefix(got.ResultText, "too many new callbacks; try again in ") {
+		t.Errorf("set_http_callback: %+v, want FAIL and when to try again", got)
+	}
+	if err := storage.Delete(t.Context(), w.g.Store, gateway.CreatesKey(s.tenant), storage.AnyRev); err != nil { // as it ends by itself
+		t.Fatal(err)
+	}
+	w.want(201, s.key, "POST", "/v1/registrations", body, "Idempotency-Key", "next")
+	if got := w.setCallback(request(s.key, "https://tenant.example/in")); got.Result != "OK" {
+		t.Errorf("set_http_callback some time later: %+v, want OK", got)
+	}
+	for control.New(w.g).SpendCreate(t.Context(), c) == nil {
+	}
+	if got := w.setCallback(request(s.key, "https://tenant.example/other")); got.Result != "OK" {
+		t.Errorf("set_http_callback of an application that has one: %+v, want OK", got)
+	}
 }
 
 func TestSourceWithRegistrationsIsDeletedByForceAlone(t *testing.T) {

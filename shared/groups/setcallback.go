@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"math"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -81,7 +83,10 @@ func (gs *Groups) SetHTTPCallback(ctx context.Context, c control.Caller, q Callb
 		return of, err
 	}
 	r, err := gs.putApp(ctx, c, of, q)
+	var tooOften *control.TooOftenError
 	switch {
+	case errors.As(err, &tooOften):
+		return of, refused(fmt.Sprintf("too many new callbacks; try again in %.0f seconds", math.Ceil(tooOften.After.Seconds())))
 	case errors.Is(err, control.ErrLimit):
 		return of, refused("there are as many callbacks as the tenant may have")
 	case err != nil:
@@ -144,6 +149,14 @@ func (gs *Groups) groupNamed(ctx context.Context, name string) (gateway.Group, e
 func (gs *Groups) putApp(ctx context.Context, c control.Caller, of gateway.Group, q CallbackRequest) (gateway.Registration, error) {
 	id := gateway.IDFrom("reg", of.Created, strings.Join([]string{"app", of.ID, of.Source, c.Tenant, q.AppUUID}, " "))
 	if err := gs.control.RoomFor(ctx, c, of.Source, id); err != nil {
+		return gateway.Registration{}, err
+	}
+	switch old, err := gs.control.Registration(ctx, c, id); {
+	case errors.Is(err, storage.ErrNotFound) || err == nil && old.State == gateway.Removed:
+		if err := gs.control.SpendCreate(ctx, c); err != nil {
+			return gateway.Registration{}, err
+		}
+	case err != nil:
 		return gateway.Registration{}, err
 	}
 	if err := gs.replaceApp(ctx, c, of, q, id); err != nil {
