@@ -14,7 +14,7 @@ type limits struct {
 	RegistrationsPerSource int     `json:"registrations_per_source,omitempty" doc:"default 50"`
 	APICallsPerSecond      float64 `json:"api_calls_per_second,omitempty" doc:"at least one an hour; default 20"`
 	DeliveriesPerSecond    float64 `json:"deliveries_per_second,omitempty" doc:"per registration, at least one an hour; default: no limit"`
-	Concurrency            int     `json:"concurrency,omitempty" doc:"POSTs at once per registration and process; default 50"`
+	Concurrency            int     `json:"concurrency,omitempty" doc:"POSTs at once per registration in each process: a share, no promise of how many there are in all; default 50"`
 	Jobs                   int     `json:"jobs,omitempty" doc:"recoveries and replays at once; default 1"`
 	RequireChallenge       bool    `json:"require_challenge,omitempty" doc:"endpoints must answer an OPTIONS request with WebHook-Allowed-Origin before anything is sent to them; standard format alone"`
 }
