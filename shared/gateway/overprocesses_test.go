@@ -48,7 +48,8 @@ func TestRateHoldsOverProcesses(t *testing.T) {
 		for begun, n := time.Now(), 0; time.Since(begun) < 30*time.Second && y.made() < 10; time.Sleep(time.Second) {
 			for _, m := range y.out.take(storage.RetryQueue) {
 				n++
-				time.AfterFunc(m.Delay, func() { ps[n%10].receive(ps[n%10].Redeliver, m.Body, 1) })
+				p := ps[n%10]
+				time.AfterFunc(m.Delay, func() { p.receive(p.Redeliver, m.Body, 1) })
 			}
 		}
 		y.mu.Lock()
