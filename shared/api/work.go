@@ -25,6 +25,7 @@ type job struct {
 	Match        map[string][]string `json:"match,omitempty"`
 	Since        time.Time           `json:"since,omitzero"`
 	Until        time.Time           `json:"until,omitzero"`
+	Rate         float64             `json:"rate,omitempty" doc:"deliveries per second that were asked for"`
 	Done         int                 `json:"done" doc:"rows dealt with"`
 	Skipped      int                 `json:"skipped"`
 	Created      time.Time           `json:"created"`
@@ -34,13 +35,14 @@ type job struct {
 func jobView(j gateway.Job) job {
 	return job{
 		ID: j.ID, Kind: string(j.Kind), Status: string(j.Status), Why: j.Why, Tenant: j.Tenant, Registration: j.Registration,
-		Source: j.Source, Group: j.Group, Match: j.Match, Since: j.Since, Until: j.Until, Done: j.Done, Skipped: j.Skipped,
+		Source: j.Source, Group: j.Group, Match: j.Match, Since: j.Since, Until: j.Until, Rate: j.Rate, Done: j.Done, Skipped: j.Skipped,
 		Created: j.Created, Updated: j.Updated,
 	}
 }
 
 // pacing says how fast jobs are that deliver.
-const pacing = "The job makes 50 deliveries a second due, so that new events go first; it can be looked at and cancelled."
+const pacing = "The first delivery is sent within a second. The job goes at the rate that is asked for, else nearly at the registration's own, " +
+	"else at 50 deliveries a second, so that new events go first; never faster than the registration's limits let it. It can be looked at and cancelled."
 
 // A workAPI has the calls about jobs, tests and queues.
 type workAPI struct{ *server }
@@ -85,6 +87,7 @@ type spanInput struct {
 	Body struct {
 		Since time.Time `json:"since"`
 		Until time.Time `json:"until,omitzero" doc:"of replay-missing"`
+		Rate  float64   `json:"rate,omitempty" doc:"deliveries per second, at least one an hour; default: as the registration's limits have it, else 50"`
 	}
 }
 
@@ -92,7 +95,7 @@ type starter func(ctx context.Context, c control.Caller, id, registration string
 
 // start starts a job about a registration.
 func (s workAPI) start(ctx context.Context, c control.Caller, in *spanInput, start starter) (*created[job], error) {
-	span := control.Span{Since: in.Body.Since.UTC(), Until: in.Body.Until.UTC()}
+	span := control.Span{Since: in.Body.Since.UTC(), Until: in.Body.Until.UTC(), Rate: in.Body.Rate}
 	return s.started(ctx, c, in.Once, in, func(id string) (gateway.Job, error) { return start(ctx, c, id, in.ID, span) })
 }
 

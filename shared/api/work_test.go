@@ -99,6 +99,22 @@ func TestOneRecoveryRunsAtATime(t *testing.T) {
 	}
 }
 
+func TestRateOfAJobIsSetWhenItIsMade(t *testing.T) {
+	w := newWorld(t) // without a worker jobs stay running
+	s := w.setting()
+	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": "https://tenant.example/"})
+	for _, call := range []string{"recover", "replay-missing", "release"} {
+		at := "/v1/registrations/" + r.id() + "/" + call
+		job := w.want(202, s.key, "POST", at, object{"since": "2026-01-01T00:00:00Z", "rate": 2000})
+		if got := w.want(200, s.key, "POST", "/v1/jobs/"+job.id()+"/cancel", nil).object["rate"]; got != 2000.0 {
+			t.Errorf("%s: rate %v, want 2000", call, got)
+		}
+		for _, rate := range []float64{-1, 1e-9} {
+			w.want(422, s.key, "POST", at, object{"since": "2026-01-01T00:00:00Z", "rate": rate})
+		}
+	}
+}
+
 func TestSourceWithoutFullHistorySaysSo(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()

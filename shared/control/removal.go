@@ -119,22 +119,32 @@ func (lc *lifecycle) eraseAttempts(ctx context.Context, delivery string) error {
 func (lc *lifecycle) erasureStep(ctx context.Context, j *gateway.Job) (time.Time, bool, error) {
 	ended, err := lc.gw.Walk(ctx, j, func(shard int) storage.Query {
 		return storage.Query{Table: storage.Deliveries, PK: gateway.EventPK(j.Source, shard)}
-	}, func(row storage.Row) error {
-		var er gateway.EventRow
-		if err := storage.Decode(row, &er); err != nil {
-			return err
+	}, func(rows []storage.Row) (int, error) {
+		for _, row := range rows {
+			if err := lc.erase(ctx, j, row); err != nil {
+				return 0, err
+			}
 		}
-		switch {
-		case er.ErasedBy == j.ID:
-			j.Done++ // by a chunk that ended before it could say so
-			return nil
-		case er.Erased || !j.Match.Accepts(er.Keys):
-			return nil
-		}
-		j.Done++
-		return lc.eraseEvent(ctx, j.ID, row.Key, er)
+		return len(rows), nil
 	})
 	return time.Time{}, ended, err
+}
+
+// erase erases the event in row if j's match accepts it.
+func (lc *lifecycle) erase(ctx context.Context, j *gateway.Job, row storage.Row) error {
+	var er gateway.EventRow
+	if err := storage.Decode(row, &er); err != nil {
+		return err
+	}
+	switch {
+	case er.ErasedBy == j.ID:
+		j.Done++ // by a chunk that ended before it could say so
+		return nil
+	case er.Erased || !j.Match.Accepts(er.Keys):
+		return nil
+	}
+	j.Done++
+	return lc.eraseEvent(ctx, j.ID, row.Key, er)
 }
 
 func (lc *lifecycle) eraseEvent(ctx context.Context, job string, k storage.Key, er gateway.EventRow) error {

@@ -45,9 +45,10 @@ func (wk *work) TestRegistration(ctx context.Context, c Caller, id string) (prov
 	return e, wk.gw.SendTo(ctx, e)
 }
 
-// A Span is a time that a job is about.
+// A Span is a time that a job is about, and how fast it makes deliveries due.
 type Span struct {
 	Since, Until time.Time // Until of replay-missing alone; zero: now
+	Rate         float64   // deliveries per second, as far as the registration's limits let it; zero: as those have it, else 50
 }
 
 // StartRecover starts the job that makes due again what failed since a time.
@@ -76,6 +77,8 @@ func (wk *work) startFor(ctx context.Context, c Caller, id, registration string,
 		return gateway.Job{}, fmt.Errorf("%s: %w: the registration is not enabled", kind, storage.ErrConflict)
 	case !s.Until.IsZero() && !s.Until.After(s.Since):
 		return gateway.Job{}, fmt.Errorf("until: %w: want a time after since", storage.ErrInvalid)
+	case gateway.RateTooLow(s.Rate):
+		return gateway.Job{}, fmt.Errorf("rate: %w: want deliveries per second, at least one an hour (1/3600), or 0 for the registration's own", storage.ErrInvalid)
 	}
 	if kind == gateway.JobReplay {
 		if err := wk.RequireFullHistory(ctx, r.Source); err != nil {
@@ -85,7 +88,7 @@ func (wk *work) startFor(ctx context.Context, c Caller, id, registration string,
 	if err := wk.roomForJob(ctx, c, r.Tenant, id); err != nil {
 		return gateway.Job{}, err
 	}
-	return wk.gw.StartJob(ctx, gateway.Job{ID: id, Kind: kind, Tenant: r.Tenant, Registration: r.ID, Source: r.Source, Since: s.Since, Until: s.Until})
+	return wk.gw.StartJob(ctx, gateway.Job{ID: id, Kind: kind, Tenant: r.Tenant, Registration: r.ID, Source: r.Source, Since: s.Since, Until: s.Until, Rate: s.Rate})
 }
 
 // RequireFullHistory returns an error wrapping storage.ErrConflict if the source

@@ -2,6 +2,8 @@ package control
 
 import (
 	"encoding/json"
+	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ringback/shared/gateway"
+	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
@@ -63,7 +66,7 @@ func TestJobIsOfOneRegistration(t *testing.T) {
 	s, c := w.granted(direct)
 	c.Limits.Jobs = 100
 	r := w.register(c, s.ID, RegistrationChange{})
-	span := Span{Since: w.now.Add(-time.Hour), Until: w.now}
+	span := Span{Since: w.now.Add(-time.Hour), Until: w.now, Rate: 2000}
 	for kind, f := range map[gateway.JobKind]func(Caller, string, string, Span) (gateway.Job, error){
 		gateway.JobRecover: func(c Caller, id, r string, s Span) (gateway.Job, error) {
 			return w.StartRecover(t.Context(), c, id, r, s)
@@ -78,7 +81,7 @@ func TestJobIsOfOneRegistration(t *testing.T) {
 		id := w.id("job")
 		j := must(f(c, id, r.ID, span))(w)
 		want := gateway.Job{
-			ID: id, Kind: kind, Tenant: c.Tenant, Registration: r.ID, Source: s.ID, Since: span.Since, Until: span.Until,
+			ID: id, Kind: kind, Tenant: c.Tenant, Registration: r.ID, Source: s.ID, Since: span.Since, Until: span.Until, Rate: span.Rate,
 			Status: gateway.JobRunning, Claim: j.Claim, Created: w.now, Updated: w.now,
 		}
 		if diff := cmp.Diff(want, j); diff != "" {
@@ -90,6 +93,9 @@ func TestJobIsOfOneRegistration(t *testing.T) {
 		w.wantUnwritten(string(kind), func() {
 			w.wantErr(string(kind)+" until its beginning", second(f(c, w.id("job"), r.ID, Span{Since: w.now, Until: w.now})), storage.ErrInvalid)
 			w.wantErr(string(kind)+" until before its beginning", second(f(c, w.id("job"), r.ID, Span{Since: w.now, Until: w.now.Add(-1)})), storage.ErrInvalid)
+			for _, rate := range []float64{-1, pace.LeastRate * 0.999, math.NaN()} {
+				w.wantErr(fmt.Sprint(kind, " at ", rate), second(f(c, w.id("job"), r.ID, Span{Since: span.Since, Rate: rate})), storage.ErrInvalid)
+			}
 			w.wantErr(string(kind)+" of another's", second(f(w.other(), w.id("job"), r.ID, span)), storage.ErrNotFound)
 			w.wantErr(string(kind)+" of none", second(f(c, w.id("job"), "reg_9", span)), storage.ErrNotFound)
 		})

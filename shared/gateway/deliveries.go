@@ -153,6 +153,30 @@ func (ds *deliveries) sendRetry(ctx context.Context, d *Delivery, hops int, slow
 	ds.sendSelf(ctx, ds.pathTo(ctx, slow, d.Registration, d.Tenant), d.header(), hops, d.Start.Sub(ds.Clock()))
 }
 
+// sendRetries is sendRetry for those of many, all of one registration, that have a
+// claim.
+func (ds *deliveries) sendRetries(ctx context.Context, many []*Delivery, hops int) {
+	var ms []storage.Message
+	var to path
+	for _, d := range many {
+		if d != nil && d.Lost > 0 {
+			if len(ms) == 0 {
+				to = ds.pathTo(ctx, false, d.Registration, d.Tenant)
+			}
+			h := d.header()
+			h.Hops = hops
+			m, _ := to.message(h, d.Start.Sub(ds.Clock())) // a header cannot fail
+			ms = append(ms, m)
+		}
+	}
+	if err := ds.send(ctx, to.queue, ms); err != nil {
+		ds.Log.Warn("retry", "messages", len(ms), "outcome", "not sent", "why", err.Error())
+		if ds.Alone { // as in sendSelf
+			ds.keepUnsent(to.queue, ms...)
+		}
+	}
+}
+
 // header returns the header of the message for d's current claim.
 func (d *Delivery) header() header { return header{Kind: retryMessage, ID: d.ID, Claim: d.Claim} }
 

@@ -7,12 +7,10 @@ import (
 	"strings"
 	"time"
 
-	"ringback/shared/storage"
-)
+	"golang.org/x/sync/errgroup"
 
-const (
-	jobSpread = 20 * time.Millisecond // between two deliveries that a job makes due: 50/s, so that live traffic goes first
-	jobAhead  = 10 * time.Minute      // of deliveries that are due and not attempted yet; then the job waits
+	"ringback/shared/pace"
+	"ringback/shared/storage"
 )
 
 // A JobKind says what a job does.
@@ -57,36 +55,24 @@ type Job struct {
 	Cursor       string    `json:"cursor,omitempty"`
 	Done         int       `json:"done"` // rows dealt with
 	Skipped      int       `json:"skipped,omitempty"`
-	Next         time.Time `json:"next,omitzero"` // when the next delivery that it makes due may start
+	Rate         float64   `json:"rate,omitempty"` // deliveries/s that were asked for; zero: as its registration has it
 	Claim        int       `json:"claim"`
 	Created      time.Time `json:"created"`
 	Updated      time.Time `json:"updated"`
+
+	pace.Line     // of the deliveries that it makes due
+	Hops      int `json:"-"` // self-sends before the run
 }
 
-// place returns when the next delivery that j makes due may start: jobSpread
-// after the one before, and not before now.
-func (j *Job) place(now time.Time) time.Time {
-	at := j.start(now)
-	j.Next = at.Add(jobSpread)
-	return at
-}
-
-// start returns when place would have it start. What is further ahead than a job
-// ever is was put there by a clock that was wrong.
-func (j *Job) start(now time.Time) time.Time {
-	if j.Next.Sub(now) > 2*jobAhead {
-		return now
+// each calls f for the numbers below n, as many at once as j's rate needs, and
+// returns the first error when all have returned.
+func (j *Job) each(n int, f func(i int) error) error {
+	var group errgroup.Group
+	group.SetLimit(j.AtOnce())
+	for i := range n {
+		group.Go(func() error { return guarded(func() error { return f(i) }) })
 	}
-	return later(j.Next, now)
-}
-
-// ahead returns when j is to go on, zero for at once: it makes no more due than
-// is attempted within jobAhead.
-func (j *Job) ahead(now time.Time) time.Time {
-	if j.start(now).Sub(now) <= jobAhead {
-		return time.Time{}
-	}
-	return j.Next.Add(-jobAhead / 2)
+	return group.Wait()
 }
 
 // shardCursor is where a walk over the shards of a partition stands:

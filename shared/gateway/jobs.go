@@ -130,6 +130,7 @@ func (js *jobs) runJob(ctx context.Context, h header) error {
 	if !ok {
 		return fmt.Errorf("job %s of kind %q: %w", j.ID, j.Kind, storage.ErrInvalid)
 	}
+	j.Hops = h.Hops
 	end := js.Clock().Add(jobSlice)
 	for {
 		next, done, err := do(ctx, &j)
@@ -137,7 +138,7 @@ func (js *jobs) runJob(ctx context.Context, h header) error {
 			return fmt.Errorf("job %s: %w", j.ID, err)
 		}
 		if next.IsZero() && !done {
-			next = j.ahead(js.Clock())
+			next = j.Full(js.Clock())
 		}
 		pause := !next.IsZero() || js.Clock().After(end) || timeLeft(ctx) < answerMargin+jobSlice/2
 		running, err := js.saveJob(ctx, &j, next, done, pause, h.Hops)
@@ -180,9 +181,10 @@ func (js *jobs) saveJob(ctx context.Context, j *Job, next time.Time, done, pause
 	return running, nil
 }
 
-// Walk calls f for a page of the shard in which j's cursor stands, and moves
-// the cursor; ended says that the pass is over.
-func (js *jobs) Walk(ctx context.Context, j *Job, q func(shard int) storage.Query, f func(storage.Row) error) (ended bool, err error) {
+// Walk calls f for a page of the shard in which j's cursor stands, and moves the
+// cursor behind the rows that f dealt with, whose number it returns; ended says
+// that the pass is over.
+func (js *jobs) Walk(ctx context.Context, j *Job, q func(shard int) storage.Query, f func([]storage.Row) (int, error)) (ended bool, err error) {
 	pass, shard, after := shardCursor(j.Cursor)
 	part := q(shard)
 	part.After = after
@@ -190,10 +192,11 @@ func (js *jobs) Walk(ctx context.Context, j *Job, q func(shard int) storage.Quer
 	if err != nil {
 		return false, fmt.Errorf("list %s: %w", part.PK, err)
 	}
-	for _, r := range page.Rows {
-		if err := f(r); err != nil {
-			return false, err
-		}
+	switch n, err := f(page.Rows); {
+	case err != nil || n == 0 && len(page.Rows) > 0:
+		return false, err
+	case n < len(page.Rows):
+		page.Next = page.Rows[n-1].SK
 	}
 	if page.Next == "" {
 		shard++
@@ -206,74 +209,150 @@ func (js *jobs) Walk(ctx context.Context, j *Job, q func(shard int) storage.Quer
 	return ended, nil
 }
 
-// walkTwice walks, and a minute after j's start once more, for stragglers. What f
-// skips then was seen before.
-func (js *jobs) walkTwice(ctx context.Context, j *Job, q func(pass, shard int) storage.Query, f func(storage.Row) error) (next time.Time, done bool, err error) {
+// walkTwice walks, and a minute after j's start once more, for stragglers. What
+// look skips then was seen before.
+func (js *jobs) walkTwice(ctx context.Context, j *Job, q func(pass, shard int) storage.Query, look lookAt) (next time.Time, done bool, err error) {
 	pass, _, _ := shardCursor(j.Cursor)
 	second := j.Created.Add(stragglers)
 	if wait := second.Sub(js.Clock()); pass == 1 && wait > 0 && wait <= stragglers {
 		return second, false, nil
 	}
+	if err := js.paced(ctx, j); err != nil {
+		return next, false, err
+	}
 	skipped := j.Skipped
-	ended, err := js.Walk(ctx, j, func(shard int) storage.Query { return q(pass, shard) }, f)
+	ended, err := js.Walk(ctx, j, func(shard int) storage.Query { return q(pass, shard) }, func(rows []storage.Row) (int, error) {
+		return js.makeDue(ctx, j, rows, look)
+	})
 	if pass == 1 {
 		j.Skipped = skipped
 	}
 	return time.Time{}, ended && pass == 1, err
 }
 
-func openDeliveries(registration string) func(int, int) storage.Query {
-	return func(_, shard int) storage.Query {
-		return storage.Query{Table: storage.Deliveries, PK: DeliveryPK(registration, shard), Open: true}
+// paced sets how fast j makes deliveries due, by its registration's limits of now.
+func (js *jobs) paced(ctx context.Context, j *Job) error {
+	j.SetRate(j.Rate, 0)
+	r, rev, err := js.find.registration(ctx, j.Source, j.Registration)
+	if err != nil {
+		return ignoring(err, storage.ErrNotFound)
 	}
+	of, err := js.find.tenant(ctx, rev, r.Tenant)
+	j.SetRate(j.Rate, r.allowance(of.Limits, js.AtOnce).Rate)
+	return ignoring(err, storage.ErrNotFound)
 }
 
-// releaseStep makes held deliveries due, of those held since the job's time.
-func (js *jobs) releaseStep(ctx context.Context, j *Job) (time.Time, bool, error) {
-	return js.walkTwice(ctx, j, openDeliveries(j.Registration), func(r storage.Row) error {
-		return js.revive(ctx, j, r, func(d Delivery) bool { return d.Status == Held && !d.Since.Before(j.Since) })
-	})
-}
+// A lookAt returns the delivery that a job makes due for a row, as it is to be over
+// the revision that it has, nil for none; skip says that there is one as it should be.
+type lookAt func(context.Context, storage.Row) (d *Delivery, skip bool, err error)
 
-// recoverStep makes due again what failed for good since the job's time.
-func (js *jobs) recoverStep(ctx context.Context, j *Job) (time.Time, bool, error) {
-	return js.walkTwice(ctx, j, openDeliveries(j.Registration), func(r storage.Row) error {
-		return js.revive(ctx, j, r, func(d Delivery) bool {
-			return d.Status == Failed && !d.Since.Before(j.Since) && d.Since.Before(j.Created)
-		})
-	})
-}
-
-// revive makes a delivery due, with its whole schedule before it, if is holds.
-func (js *jobs) revive(ctx context.Context, j *Job, r storage.Row, is func(Delivery) bool) error {
-	id := DeliveryID(j.Registration, r.SK)
-	now, changed := js.Clock(), false
-	start := j.start(now)
-	d, err := js.deliveries.ChangeDelivery(ctx, id, func(d Delivery) (Delivery, error) {
-		if changed = is(d); !changed {
-			return d, storage.ErrUnchanged
-		}
-		d.Made, d.Anew = 0, now
-		return d.release(start), nil
-	})
-	switch {
-	case errors.Is(err, storage.ErrNotFound):
-		j.Skipped++ // it, or its event, is gone
-		return nil
-	case err != nil:
+// makeDue makes due what look finds at rows, each in its place, oldest first, and
+// returns how many rows it dealt with: fewer if no place is left for now. What it
+// made due is sent though another failed: it will be passed over.
+func (js *jobs) makeDue(ctx context.Context, j *Job, rows []storage.Row, look lookAt) (n int, err error) {
+	began, done, ds, skip := time.Now(), j.Done, make([]*Delivery, len(rows)), make([]bool, len(rows))
+	err = j.each(len(rows), func(i int) (err error) {
+		ds[i], skip[i], err = look(ctx, rows[i])
 		return err
-	case changed:
-		j.Done++
-		j.place(now)
+	})
+	if err != nil {
+		return 0, err
 	}
+	for now := js.Clock(); n < len(rows) && j.Full(now).IsZero(); n++ {
+		if ds[n] != nil {
+			*ds[n] = ds[n].wait(j.Take(now), false)
+		}
+	}
+	ds = ds[:n]
+	err = j.each(n, func(i int) (err error) {
+		if ds[i] != nil {
+			ds[i], err = js.putDue(ctx, j, *ds[i])
+			skip[i] = ds[i] == nil && err == nil
+		}
+		return err
+	})
+	for i, d := range ds {
+		if d != nil {
+			j.Done++
+		} else if skip[i] {
+			j.Skipped++
+		}
+	}
+	js.deliveries.sendRetries(ctx, ds, j.Hops+1)
+	j.Rest(ctx, j.Done-done, began)
+	return n, err
+}
+
+// putDue stores d, which is due, with the claim of the message that the run then
+// sends, if it may, and returns it; nil if its event is gone, or another made it. A
+// new one is in its lane first, since a run that follows passes over what is there.
+func (js *jobs) putDue(ctx context.Context, j *Job, d Delivery) (*Delivery, error) {
+	was := d.rev
+	if j.Hops < maxHops && !d.Lane {
+		d = d.handOut(d.Start)
+	}
+	if was == "" {
+		mark := storage.Row{Key: ReplayedKey(d.Event, d.Registration), Expires: js.Clock().Add(schedule.MaxWaitsSum + js.Kept.Held)}
+		if err := storage.PutRow(ctx, js.Store, mark, Link{d.Registration}, storage.AnyRev); err != nil {
+			return nil, err
+		}
+		if err := js.putInLane(ctx, d); err != nil {
+			return nil, err
+		}
+	}
+	switch err := js.deliveries.putDelivery(ctx, &d, was); {
+	case errors.Is(err, storage.ErrNotFound) || was == "" && errors.Is(err, storage.ErrConflict):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case was == "":
+		return &d, nil
+	}
+	return &d, js.putInLane(ctx, d)
+}
+
+// putInLane puts d into its lane, if it waits in one.
+func (js *jobs) putInLane(ctx context.Context, d Delivery) error {
 	if !d.Lane || d.Status != Pending {
 		return nil
 	}
-	e, _, err := js.events.LoadEvent(ctx, d.Event) // perhaps a chunk before ended here
+	e, _, err := js.events.LoadEvent(ctx, d.Event)
 	if err != nil {
 		return err
 	}
 	return js.lanes.appendToLane(ctx, e, d)
+}
+
+// releaseStep makes held deliveries due, of those held since the job's time.
+func (js *jobs) releaseStep(ctx context.Context, j *Job) (time.Time, bool, error) {
+	return js.revive(ctx, j, func(d Delivery) bool { return d.Status == Held && !d.Since.Before(j.Since) })
+}
+
+// recoverStep makes due again what failed for good since the job's time.
+func (js *jobs) recoverStep(ctx context.Context, j *Job) (time.Time, bool, error) {
+	return js.revive(ctx, j, func(d Delivery) bool {
+		return d.Status == Failed && !d.Since.Before(j.Since) && d.Since.Before(j.Created)
+	})
+}
+
+// revive makes deliveries due for which is holds, with their whole schedule anew.
+func (js *jobs) revive(ctx context.Context, j *Job, is func(Delivery) bool) (time.Time, bool, error) {
+	return js.walkTwice(ctx, j, func(_, shard int) storage.Query {
+		return storage.Query{Table: storage.Deliveries, PK: DeliveryPK(j.Registration, shard), Open: true}
+	}, func(ctx context.Context, r storage.Row) (*Delivery, bool, error) {
+		d, err := js.deliveries.LoadDelivery(ctx, DeliveryID(j.Registration, r.SK))
+		switch {
+		case errors.Is(err, storage.ErrNotFound):
+			return nil, true, nil
+		case err != nil:
+			return nil, false, err
+		case !is(d):
+			return nil, false, js.putInLane(ctx, d) // perhaps a chunk before ended here
+		}
+		d.Made, d.Anew = 0, js.Clock()
+		d = d.release(d.Anew)
+		return &d, false, nil
+	})
 }
 
 // replayStep makes deliveries of events that a registration would have got,
@@ -293,52 +372,29 @@ func (js *jobs) replayStep(ctx context.Context, j *Job) (time.Time, bool, error)
 			since = later(since, j.Created.Add(-stragglers))
 		}
 		return storage.Query{Table: storage.Deliveries, PK: EventPK(j.Source, shard), From: EventIDFloor(j.Source, since.Add(-24*time.Hour))}
-	}, func(row storage.Row) error { return js.replayEvent(ctx, j, r, rev, row) })
+	}, func(ctx context.Context, row storage.Row) (*Delivery, bool, error) {
+		return js.missed(ctx, j, r, rev, row)
+	})
 }
 
-func (js *jobs) replayEvent(ctx context.Context, j *Job, r *Registration, rev string, row storage.Row) error {
+func (js *jobs) missed(ctx context.Context, j *Job, r *Registration, rev string, row storage.Row) (*Delivery, bool, error) {
 	var er EventRow
 	if err := storage.Decode(row, &er); err != nil {
-		return err
+		return nil, false, err
 	}
 	e := er.Event(j.Source, nil)
 	if er.Erased || Own(e) || e.Received.Before(j.Since) || !j.Until.IsZero() && !e.Received.Before(j.Until) || !r.Wants(e) {
-		return nil
+		return nil, false, nil
 	}
-	ok, err := js.MayReplay(ctx, rev, e, r)
-	if err != nil || !ok {
-		return err
+	if ok, err := js.MayReplay(ctx, rev, e, r); err != nil || !ok {
+		return nil, false, err
 	}
-	switch _, err := js.deliveries.LoadDelivery(ctx, DeliveryID(r.ID, e.ID)); {
-	case err == nil:
-		j.Skipped++
-		return nil
-	case !errors.Is(err, storage.ErrNotFound):
-		return err
+	if _, err := js.deliveries.LoadDelivery(ctx, DeliveryID(r.ID, e.ID)); !errors.Is(err, storage.ErrNotFound) {
+		return nil, err == nil, err
 	}
-	now := js.Clock()
-	d := newDelivery(e, r, now)
+	d := newDelivery(e, r, js.Clock())
 	d.Replay, d.Lane = true, r.Ordered
-	mark := storage.Row{Key: ReplayedKey(e.ID, r.ID), Expires: now.Add(schedule.MaxWaitsSum + js.Kept.Held)}
-	if err := storage.PutRow(ctx, js.Store, mark, Link{r.ID}, storage.AnyRev); err != nil {
-		return err
-	}
-	if d.Lane {
-		if err := js.lanes.appendToLane(ctx, e, d); err != nil {
-			return err
-		}
-	}
-	d = d.wait(j.start(now), false)
-	switch err := js.deliveries.putDelivery(ctx, &d, ""); {
-	case errors.Is(err, storage.ErrConflict):
-		j.Skipped++
-		return nil
-	case err != nil:
-		return err
-	}
-	j.Done++
-	j.place(now)
-	return nil
+	return &d, false, nil
 }
 
 // MayReplay reports whether e came after the start of a grant that covers it,

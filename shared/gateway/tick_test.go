@@ -364,14 +364,3 @@ func TestAcceptanceTakesBackAllThatWasSaid(t *testing.T) {
 		}
 	}
 }
-
-func TestJobGoesOnFromNowIfAWrongClockPutItFarAhead(t *testing.T) {
-	for next, want := range map[time.Duration]time.Duration{
-		-time.Hour: 0, 0: 0, time.Minute: time.Minute, 2 * jobAhead: 2 * jobAhead, 2*jobAhead + 1: 0, 20 * 24 * time.Hour: 0,
-	} {
-		j := Job{Next: noon.Add(next)}
-		if got := j.start(noon).Sub(noon); got != want {
-			t.Errorf("start of a job whose next place is in %v = in %v, want in %v", next, got, want)
-		}
-	}
-}

@@ -1,6 +1,6 @@
 // Package pace keeps the attempts of each registration within its rate and
 // concurrency limits, in one process, and sends away what would wait there for
-// long.
+// long. places.go gives what is made due ahead its instants.
 package pace
 
 import (

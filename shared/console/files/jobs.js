@@ -102,6 +102,7 @@ function jobFacts(job) {
     ["Started", when(job.created)],
     ["Since", job.since && when(job.since)],
     ["Until", job.until && when(job.until)],
+    ["Deliveries per second", job.rate && String(job.rate)],
     ["Registration", job.registration && link(["registrations", job.registration], code(job.registration))],
     ["Source", job.source && name("sources", job.source)],
     ["Match", job.match && matching(job.match)],

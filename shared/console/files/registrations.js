@@ -4,7 +4,7 @@ import { call } from "./call.js";
 import { deliveryColumns } from "./deliveries.js";
 import { ask, tell } from "./dialog.js";
 import { button, code, el, fill, link, path, said } from "./dom.js";
-import { text, time } from "./fields.js";
+import { number_, text, time } from "./fields.js";
 import { form } from "./form.js";
 import { progress } from "./jobs.js";
 import { list, repeat } from "./list.js";
@@ -228,6 +228,7 @@ function again(at, signal) {
   const forms = works.map(([work, title, about]) => {
     const since = time("since", { label: "Since", required: true, value: new Date(Date.now() - 24 * 3600 * 1000) });
     const until = work === "replay-missing" && time("until", { label: "Until" });
+    const rate = number_("rate", { label: "Deliveries per second", step: "any", hint: "Empty: as its own rate has it, else 50." });
     const send = async (v, once) => {
       const job = await call("POST", `${at}/${work}`, { body: v, headers: { "Idempotency-Key": once } });
       jobs.prepend(progress(job, { signal }));
@@ -235,7 +236,7 @@ function again(at, signal) {
     return more(
       title,
       el("p", { class: "about" }, about),
-      form({ fields: [since, until].filter(Boolean), submit: title, send, inline: true }),
+      form({ fields: [since, until, rate].filter(Boolean), submit: title, send, inline: true }),
     );
   });
   return [forms, jobs];
