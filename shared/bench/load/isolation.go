@@ -85,6 +85,7 @@ func (b *bench) compare(ctx context.Context, what [2]string, beside [2]neighbour
 type pair struct {
 	*stage
 	first, second *ledger
+	keys          [2]string // of their API
 }
 
 // newPair starts a runner with a tenant and its neighbours. But for calls it leaves them the
@@ -125,6 +126,7 @@ func (p *pair) setUp(ctx context.Context, beside neighbours) (err error) {
 		if err != nil {
 			return err
 		}
+		p.keys[endpoint] = key
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 func small(t *testing.T, noting func(*ledger) func(int, int, []byte), only ...string) *bench {
 	t.Helper()
 	b := newBench()
-	if err := b.parse([]string{"-deliveries", "200", "-for", "100ms", "-events", "300", "-kills", "2", "-dir", t.TempDir()}); err != nil {
+	if err := b.parse([]string{"-deliveries", "200", "-for", "100ms", "-events", "300", "-held", "300", "-kills", "2", "-dir", t.TempDir()}); err != nil {
 		t.Fatal(err)
 	}
 	b.fanOuts, b.rates, b.crowds, b.killAfter = []int{1, 3}, []int{200}, []int{10, 60}, 100
@@ -51,7 +51,7 @@ func small(t *testing.T, noting func(*ledger) func(int, int, []byte), only ...st
 
 func TestEveryScenarioPlaysAndLosesNothing(t *testing.T) {
 	var only []string
-	rows := 16
+	rows := 19
 	if testing.Short() {
 		only, rows = []string{"fanout", "kill"}, 3
 	}

@@ -50,6 +50,8 @@ type bench struct {
 	fanOuts     []int
 	rates       []int // callbacks a second
 	crowds      []int // registrations on the source
+	held        int   // deliveries that are released
+	releaseRate int   // of them a second
 	kills       int
 	killAfter   int           // callbacks acknowledged by one runner
 	patience    time.Duration // without an arrival, then what is missing is lost
@@ -138,6 +140,8 @@ func (b *bench) parse(args []string) error {
 	flags.IntVar(&b.connections, "connections", 64, "`number` of connections that callbacks come from as fast as they are accepted")
 	flags.DurationVar(&b.window, "for", 10*time.Second, "`time` that each fixed rate is kept up")
 	flags.IntVar(&b.events, "events", 300_000, "`number` of events in the large file")
+	flags.IntVar(&b.held, "held", 200_000, "`number` of held deliveries that are released")
+	flags.IntVar(&b.releaseRate, "release", 2000, "`number` of them a second that is asked for")
 	flags.IntVar(&b.kills, "kills", 5, "`times` that the runner is killed")
 	flags.DurationVar(&b.soakFor, "soak", 0, "`time` of a soak, in place of all else")
 	flags.BoolVar(&b.markdown, "markdown", false, "print the table as the README has it")

@@ -21,6 +21,7 @@ var scenarios = [...]scenario{
 	{"registrations", "the same with 10, 1,000 and 100,000 registrations on the source, one of which matches", (*bench).registrations},
 	{"file", "the same on a file that holds many events", (*bench).largeFile},
 	{"isolation", "a tenant alone, beside another, and beside fifty registrations that hang, are slow, drip or refuse", (*bench).isolation},
+	{"backlog", "a tenant alone, and beside another whose held deliveries are released", (*bench).backlog},
 	{"kill", "kill -9 under load, again and again", (*bench).kill},
 }
 

@@ -24,6 +24,7 @@ const (
 	p99
 	lateness
 	ratio
+	firstAfter
 	cpu
 	ownCost
 	objects
@@ -49,6 +50,7 @@ var headings = [columns]heading{
 	p99:          {"p99 ms", "p99 %s ms"},
 	lateness:     {"late ms", ""},
 	ratio:        {"p99 ÷ alone", "%s times the p99 alone"},
+	firstAfter:   {"first ms", "the first after %s ms"},
 	cpu:          {"CPU s/1,000", "%s CPU s per 1,000"},
 	ownCost:      {"load's own", ""},
 	objects:      {"allocations", "%s allocations"},
@@ -64,6 +66,7 @@ const legend = `callbacks/s   accepted durably; deliveries/s: until the last one
 of bare       deliveries/s (callbacks/s, where nobody is registered) as a share of bare HTTP exchanges/s: POSTs of 1 KiB, answered by an
               empty 200, of net/http to another process over 64 connections; of those before and after, the lower ones
 p50 p95 p99   from when a callback was due to be sent until it arrived; late: how much later than due it was sent, p99
+first ms      from the call that releases deliveries until the first of them arrived
 CPU s/1,000   processor time of the runner for 1,000 deliveries (callbacks, where nobody is registered); load's own: of generator and receiver, the same
 allocations   of the runner for one delivery (callback, where nobody is registered), and how much they are
 peak MiB      of the runner's resident memory; file: database and its log at the end
