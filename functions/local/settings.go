@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"ringback/shared/config"
-	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/keyring"
 )
 
@@ -130,7 +130,7 @@ func (s settings) secrets(getenv func(string) string) (keys *keyring.Ring, opera
 func secretFile(path string) (string, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		b = []byte(gateway.NewCallbackSecret() + gateway.NewCallbackSecret() + "\n")
+		b = []byte(ident.NewCallbackSecret() + ident.NewCallbackSecret() + "\n")
 		err = writeOnce(path, b)
 	}
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -78,7 +79,7 @@ type tested struct {
 
 func (s workAPI) testRegistration(ctx context.Context, c control.Caller, in *ByID) (*body[tested], error) {
 	e, err := s.control.TestRegistration(ctx, c, in.ID)
-	return &body[tested]{tested{e.ID, gateway.DeliveryID(in.ID, e.ID)}}, err
+	return &body[tested]{tested{e.ID, ident.Delivery(in.ID, e.ID)}}, err
 }
 
 type spanInput struct {

@@ -25,6 +25,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/keyring"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
@@ -114,21 +115,21 @@ func (x *bench) receive(w http.ResponseWriter, r *http.Request) {
 func (x *bench) source(registrations int) string {
 	x.b.Helper()
 	ctx := context.Background()
-	s, err := control.New(x.g).CreateSource(ctx, gateway.NewSourceID(), control.SourceChange{Provider: "smartbots", Name: ptr("bench")})
+	s, err := control.New(x.g).CreateSource(ctx, ident.NewSource(), control.SourceChange{Provider: "smartbots", Name: ptr("bench")})
 	if err != nil {
 		x.b.Fatal(err)
 	}
-	tenant, _, err := control.New(x.g).CreateTenant(ctx, gateway.NewID("ten", time.Now()), "bench", gateway.Limits{})
+	tenant, _, err := control.New(x.g).CreateTenant(ctx, ident.New("ten", time.Now()), "bench", gateway.Limits{})
 	if err != nil {
 		x.b.Fatal(err)
 	}
-	if _, err := control.New(x.g).CreateGrant(ctx, gateway.NewID("grt", time.Now()), s.ID, tenant.ID, nil); err != nil {
+	if _, err := control.New(x.g).CreateGrant(ctx, ident.New("grt", time.Now()), s.ID, tenant.ID, nil); err != nil {
 		x.b.Fatal(err)
 	}
 	c := control.Caller{Scope: control.ScopeFull, Tenant: tenant.ID, Limits: gateway.Limits{RegistrationsPerSource: 1 << 20}}
 	for range registrations {
 		ch := control.RegistrationChange{URL: ptr(x.receiver.URL + "/hook")}
-		if _, _, err := control.New(x.g).CreateRegistration(ctx, c, gateway.NewID("reg", time.Now()), s.ID, ch); err != nil {
+		if _, _, err := control.New(x.g).CreateRegistration(ctx, c, ident.New("reg", time.Now()), s.ID, ch); err != nil {
 			x.b.Fatal(err)
 		}
 	}
@@ -199,7 +200,7 @@ func (x *bench) ingest(provider string) func() {
 		query, text = "SdkAppid=1400000001&CallbackCommand=Bot.OnGroupMessage&contenttype=json&ClientIP=127.0.0.1&OptPlatform=iOS", tencentKiB()
 		ch.SDKAppID = ptr(uint64(1400000001))
 	}
-	s, err := control.New(x.g).CreateSource(context.Background(), gateway.NewSourceID(), ch)
+	s, err := control.New(x.g).CreateSource(context.Background(), ident.NewSource(), ch)
 	if err != nil {
 		x.b.Fatal(err)
 	}

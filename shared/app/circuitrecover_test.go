@@ -7,6 +7,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/schedule"
 )
 
@@ -32,7 +33,7 @@ func TestRecoverAttemptsAgainBehindAnOpenCircuit(t *testing.T) {
 		e.set(nil)
 		w.later() // what fails while the job is asked for is not its affair
 		again(w, func() (gateway.Job, error) {
-			return w.control().StartRecover(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, control.Span{Since: start})
+			return w.control().StartRecover(t.Context(), c, ident.New("job", time.Now()), r.ID, control.Span{Since: start})
 		})
 		w.within(12*time.Hour, "all recovered", func() bool { return len(e.accepted()) >= 20 })
 	})

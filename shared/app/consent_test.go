@@ -7,12 +7,13 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 )
 
 func TestEndpointThatMustConsentGetsNothingBefore(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
-		id := gateway.NewID("ten", time.Now())
+		id := ident.New("ten", time.Now())
 		again(w, func() (gateway.Tenant, error) {
 			tn, _, err := w.control().CreateTenant(t.Context(), id, "a tenant", gateway.Limits{RequireChallenge: true})
 			return tn, err

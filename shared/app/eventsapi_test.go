@@ -13,8 +13,8 @@ import (
 	"ringback/shared/api"
 	"ringback/shared/app/samples"
 	"ringback/shared/control"
-	"ringback/shared/gateway"
 	"ringback/shared/groups"
+	"ringback/shared/ident"
 )
 
 // What the committed calls hold in place of secrets, which no deployment has.
@@ -118,14 +118,14 @@ func (w *world) withKey(e lambdaevents.APIGatewayV2HTTPRequest) lambdaevents.API
 	if !strings.Contains(e.RawQueryString+body, sampleTenantKey) {
 		return e
 	}
-	_, _, err := w.groups().CreateGroup(w.t.Context(), gateway.NewID("grp", time.Now()), groups.GroupChange{
+	_, _, err := w.groups().CreateGroup(w.t.Context(), ident.New("grp", time.Now()), groups.GroupChange{
 		Source: sampleSmartBots, Name: "Harbor Crew", UUID: groupA, GroupID: "harbor-crew", Code: "open-the-dock",
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	k := control.APIKey{Scope: control.ScopeSetHTTP, Tenant: samples.Tenant}
-	_, key, err := w.control().CreateAPIKey(w.t.Context(), control.Operator(), gateway.NewID("key", time.Now()), k)
+	_, key, err := w.control().CreateAPIKey(w.t.Context(), control.Operator(), ident.New("key", time.Now()), k)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -47,7 +48,7 @@ func TestHeldDeliveryLastsThirtyDays(t *testing.T) {
 		f.set(nil)
 		for _, r := range []gateway.Registration{r, failing} {
 			again(w, func() (gateway.Registration, error) { return w.control().EnableRegistration(t.Context(), c, r.ID) })
-			id := gateway.NewID("job", time.Now())
+			id := ident.New("job", time.Now())
 			again(w, func() (gateway.Job, error) { return w.control().StartRelease(t.Context(), c, id, r.ID, control.Span{}) })
 			w.job(id)
 			w.wantStatus(c, r, 6*time.Hour, gateway.Succeeded)

@@ -13,6 +13,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/history"
+	"ringback/shared/ident"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
@@ -187,7 +188,7 @@ func TestJobsGoOnAfterTheirProcessEnded(t *testing.T) {
 				var left atomic.Int64
 				left.Store(35)
 				w.restartWith(w.ring, func(s storage.Store) storage.Store { return fading{s, &left} })
-				id := gateway.NewID("job", time.Now())
+				id := ident.New("job", time.Now())
 				j, err := l.start(id)
 				if err != nil && w.weak == 0 {
 					t.Fatal(err)
@@ -224,7 +225,7 @@ func TestJobThatIsCancelledEndsWithWhatItDid(t *testing.T) {
 		var left atomic.Int64
 		left.Store(35)
 		w.restartWith(w.ring, func(s storage.Store) storage.Store { return fading{s, &left} })
-		id := gateway.NewID("job", time.Now())
+		id := ident.New("job", time.Now())
 		if _, err := l.recover(w, id); err != nil && w.weak == 0 {
 			t.Fatal(err)
 		}
@@ -265,7 +266,7 @@ func TestJobLeavesLiveTrafficAlone(t *testing.T) {
 		_, live := w.register(well, l.s, "live.example", control.RegistrationChange{})
 		path := w.path(again(w, func() (string, error) { return w.control().FirstCallbackURL(t.Context(), l.s) }))
 		again(w, func() (gateway.Job, error) {
-			return l.recover(w, gateway.NewID("job", time.Now()))
+			return l.recover(w, ident.New("job", time.Now()))
 		})
 		sent := map[string]time.Time{}
 		for n := range seconds {
@@ -310,10 +311,10 @@ func TestErasureReachesWhatWasReplayed(t *testing.T) {
 		late, f := w.register(c, s, "late.example", control.RegistrationChange{})
 		f.set(always(400)) // its answers are kept with each attempt
 		again(w, func() (gateway.Job, error) {
-			return w.control().StartReplay(t.Context(), c, gateway.NewID("job", time.Now()), late.ID, control.Span{Since: since})
+			return w.control().StartReplay(t.Context(), c, ident.New("job", time.Now()), late.ID, control.Span{Since: since})
 		})
 		w.within(6*time.Hour, "replayed", func() bool { return len(f.seen()) >= 2 })
-		id := gateway.NewID("job", time.Now())
+		id := ident.New("job", time.Now())
 		again(w, func() (gateway.Job, error) {
 			return w.control().StartErasure(t.Context(), id, s.ID, gateway.Match{"group": {groupA}})
 		})

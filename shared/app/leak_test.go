@@ -17,6 +17,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
@@ -57,7 +58,7 @@ func TestNoSecretOfAnEndpointIsToldOrStored(t *testing.T) {
 			URL: ptr("https://s3cret-login:s3cret-password@leaky.example/hook"), EventTypes: ptr([]string{"Bot.*"}), Format: ptr(gateway.Raw),
 			Headers: map[string]string{"X-Key": "s3cret-header"}, RawToken: ptr("s3cret-token"), Schedule: &schedule.Schedule{Waits: []time.Duration{time.Minute}},
 		}
-		id, signing := gateway.NewID("reg", time.Now()), ""
+		id, signing := ident.New("reg", time.Now()), ""
 		r := again(w, func() (r gateway.Registration, err error) {
 			r, signing, err = w.control().CreateRegistration(t.Context(), c, id, s.ID, ch)
 			return r, err

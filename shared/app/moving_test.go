@@ -17,6 +17,7 @@ import (
 	"ringback/shared/cloud/cloudtest"
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 	"ringback/shared/transfer"
 )
@@ -95,7 +96,7 @@ func (w *world) house() house {
 	h.tenant = w.tenant(h.source, nil)
 	leaving := w.tenant(h.source, nil)
 	h.key = again(w, func() (string, error) {
-		_, text, err := w.control().CreateAPIKey(ctx, control.Operator(), gateway.NewID("key", time.Now()), control.APIKey{Scope: control.ScopeFull, Tenant: h.tenant.Tenant})
+		_, text, err := w.control().CreateAPIKey(ctx, control.Operator(), ident.New("key", time.Now()), control.APIKey{Scope: control.ScopeFull, Tenant: h.tenant.Tenant})
 		return text, err
 	})
 	w.group(h.source, "Harbor Crew", groupA, "1234")
@@ -181,7 +182,7 @@ func (w *world) livesOn(h house) {
 	if got := kinds(w.t, w.export())["registration"]; got != 4 {
 		w.t.Errorf("%d registrations, want the four that were moved", got)
 	}
-	id := gateway.NewSourceID()
+	id := ident.NewSource()
 	taken := control.SourceChange{Provider: "tencent-chat", Name: ptr("again"), SDKAppID: ptr(uint64(1400000001)), Token: ptr("x")}
 	if _, err := w.control().CreateSource(ctx, id, taken); !errors.Is(err, storage.ErrConflict) && w.weak == 0 {
 		w.t.Errorf("a second source with the same SDKAppID: %v, want ErrConflict", err)

@@ -12,6 +12,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -64,7 +65,7 @@ func TestErasureCountsWhatItCouldNotNote(t *testing.T) {
 		_, e := w.register(c, s, "knows.example", control.RegistrationChange{})
 		w.chat(path, groupA, "a secret of a data subject")
 		w.within(time.Hour, "delivered", func() bool { return len(e.accepted()) == 1 })
-		id := gateway.NewID("job", time.Now())
+		id := ident.New("job", time.Now())
 		var erased, refused atomic.Int64
 		w.restartWith(w.ring, func(store storage.Store) storage.Store {
 			return refusing{store, func(row storage.Row) bool {

@@ -14,6 +14,7 @@ import (
 	"ringback/shared/app"
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -67,7 +68,7 @@ func TestSealingKeyIsChangedWithoutLosingASecret(t *testing.T) {
 		var left atomic.Int64
 		left.Store(14)
 		w.restartWith(both, func(s storage.Store) storage.Store { return broken{s, &left} })
-		id := gateway.NewID("job", time.Now())
+		id := ident.New("job", time.Now())
 		if _, err := w.transfer().StartReseal(t.Context(), id); err != nil && w.weak == 0 {
 			t.Fatal(err)
 		}
@@ -157,7 +158,7 @@ func TestResealSkipsWhatNoKeyOpens(t *testing.T) {
 		c := w.tenant(s, nil)
 		w.register(c, s, "lost.example", control.RegistrationChange{})
 		w.restartWith(latterKey, nil) // the former key is lost
-		id := gateway.NewID("job", time.Now())
+		id := ident.New("job", time.Now())
 		again(w, func() (gateway.Job, error) { return w.transfer().StartReseal(t.Context(), id) })
 		w.within(24*time.Hour, "done, and told so", func() bool {
 			j, err := w.g.Job(t.Context(), id)

@@ -15,6 +15,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/groups"
 	"ringback/shared/history"
+	"ringback/shared/ident"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
@@ -89,7 +90,7 @@ func TestTypoInMatchReceivesNothing(t *testing.T) {
 		if len(wrong.seen()) != 0 || len(all.accepted()) != 1 {
 			t.Errorf("typo got %d events, want 0; grant of one group got %d, want 1", len(wrong.seen()), len(all.accepted()))
 		}
-		_, _, err := w.control().CreateRegistration(t.Context(), c, gateway.NewID("reg", time.Now()), s.ID,
+		_, _, err := w.control().CreateRegistration(t.Context(), c, ident.New("reg", time.Now()), s.ID,
 			control.RegistrationChange{URL: ptr("https://x.example/"), Match: ptr(gateway.Match{"grupo": {"a"}})})
 		if !errors.Is(err, storage.ErrInvalid) && w.weak == 0 {
 			t.Errorf("unknown routing key: %v, want ErrInvalid", err)
@@ -255,7 +256,7 @@ func TestDisabledRegistrationHoldsAndEnablingReleases(t *testing.T) {
 			t.Errorf("what was held long before enabling was delivered unasked: %d", n)
 		}
 		again(w, func() (gateway.Job, error) {
-			return w.control().StartRelease(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, control.Span{})
+			return w.control().StartRelease(t.Context(), c, ident.New("job", time.Now()), r.ID, control.Span{})
 		})
 		w.within(time.Hour, "released", func() bool { return len(e.accepted()) == 1 })
 	})
@@ -403,7 +404,7 @@ func TestRestartGoesOnWhereItStopped(t *testing.T) {
 // group makes a SmartBots group of s.
 func (w *world) group(s gateway.Source, name, uuid, code string) gateway.Group {
 	w.t.Helper()
-	id := gateway.NewID("grp", time.Now())
+	id := ident.New("grp", time.Now())
 	return again(w, func() (gateway.Group, error) {
 		g, _, err := w.groups().CreateGroup(w.t.Context(), id, groups.GroupChange{Source: s.ID, Name: name, UUID: uuid, GroupID: "harbor-crew", Code: code})
 		return g, err
@@ -465,7 +466,7 @@ func TestReplayBringsWhatANewRegistrationMissed(t *testing.T) {
 		time.Sleep(time.Hour)
 		r, e := w.register(c, s, "late.example", control.RegistrationChange{})
 		again(w, func() (gateway.Job, error) {
-			return w.control().StartReplay(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, control.Span{Since: time.Now().Add(-24 * time.Hour)})
+			return w.control().StartReplay(t.Context(), c, ident.New("job", time.Now()), r.ID, control.Span{Since: time.Now().Add(-24 * time.Hour)})
 		})
 		w.within(3*time.Hour, "replayed", func() bool { return len(e.accepted()) == 1 })
 		time.Sleep(3 * time.Hour)
@@ -492,7 +493,7 @@ func TestRecoverRepeatsWhatFailed(t *testing.T) {
 		e.set(nil)
 		w.later() // what fails while the job is asked for is not its affair
 		again(w, func() (gateway.Job, error) {
-			return w.control().StartRecover(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, control.Span{Since: start})
+			return w.control().StartRecover(t.Context(), c, ident.New("job", time.Now()), r.ID, control.Span{Since: start})
 		})
 		w.within(12*time.Hour, "all recovered", func() bool { return len(e.accepted()) >= 20 })
 	})

@@ -10,6 +10,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/schedule"
 )
 
@@ -131,7 +132,7 @@ func TestDaysOfFailureDisableAndWhatComesThenIsHeld(t *testing.T) {
 			t.Error("what was held is delivered unasked")
 		}
 		again(w, func() (gateway.Job, error) {
-			return w.control().StartRelease(t.Context(), c, gateway.NewID("job", time.Now()), r.ID, control.Span{Since: start})
+			return w.control().StartRelease(t.Context(), c, ident.New("job", time.Now()), r.ID, control.Span{Since: start})
 		})
 		w.within(24*time.Hour, "replayed on request", func() bool {
 			return w.count(c, r, gateway.Held) == 0 && replayed()

@@ -30,6 +30,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/groups"
 	"ringback/shared/history"
+	"ringback/shared/ident"
 	"ringback/shared/keyring"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
@@ -284,7 +285,7 @@ func (w *world) source(ch control.SourceChange) (gateway.Source, string) {
 	if ch.Name == nil {
 		ch.Name = ptr("a source")
 	}
-	id := gateway.NewSourceID()
+	id := ident.NewSource()
 	s := again(w, func() (gateway.Source, error) { return w.control().CreateSource(w.t.Context(), id, ch) })
 	return s, w.path(again(w, func() (string, error) { return w.control().FirstCallbackURL(w.t.Context(), s) }))
 }
@@ -311,7 +312,7 @@ func (w *world) direct() (gateway.Source, string) {
 // tenant makes a tenant that may have what match covers of s.
 func (w *world) tenant(s gateway.Source, match gateway.Match) control.Caller {
 	w.t.Helper()
-	id := gateway.NewID("ten", time.Now())
+	id := ident.New("ten", time.Now())
 	t := again(w, func() (gateway.Tenant, error) {
 		t, _, err := w.control().CreateTenant(w.t.Context(), id, "a tenant", gateway.Limits{})
 		return t, err
@@ -322,7 +323,7 @@ func (w *world) tenant(s gateway.Source, match gateway.Match) control.Caller {
 
 func (w *world) grant(s gateway.Source, tenant string, match gateway.Match) gateway.Grant {
 	w.t.Helper()
-	id := gateway.NewID("grt", time.Now())
+	id := ident.New("grt", time.Now())
 	return again(w, func() (gateway.Grant, error) { return w.control().CreateGrant(w.t.Context(), id, s.ID, tenant, match) })
 }
 
@@ -330,7 +331,7 @@ func (w *world) grant(s gateway.Source, tenant string, match gateway.Match) gate
 func (w *world) register(c control.Caller, s gateway.Source, host string, ch control.RegistrationChange) (gateway.Registration, *endpoint) {
 	w.t.Helper()
 	ch.URL = ptr("https://" + host + "/hook")
-	id := gateway.NewID("reg", time.Now())
+	id := ident.New("reg", time.Now())
 	var secret string
 	r := again(w, func() (r gateway.Registration, err error) {
 		r, secret, err = w.control().CreateRegistration(w.t.Context(), c, id, s.ID, ch)

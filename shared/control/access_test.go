@@ -3,7 +3,7 @@ package control
 import (
 	"testing"
 
-	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
 )
@@ -95,7 +95,7 @@ func TestSourceWithoutAGrantIsNotThere(t *testing.T) {
 	w.wantErr("anyGrant of who has one", w.anyGrant(t.Context(), s.ID, c.Tenant), nil)
 	w.wantErr("anyGrant of another", w.anyGrant(t.Context(), s.ID, other.Tenant), storage.ErrNotFound)
 	w.wantErr("anyGrant of a tenant whose id begins alike", w.anyGrant(t.Context(), s.ID, c.Tenant[:len(c.Tenant)-1]), storage.ErrNotFound)
-	w.wantErr("anyGrant on another source", w.anyGrant(t.Context(), gateway.NewSourceID(), c.Tenant), storage.ErrNotFound)
+	w.wantErr("anyGrant on another source", w.anyGrant(t.Context(), ident.NewSource(), c.Tenant), storage.ErrNotFound)
 	w.store.FailAt(1)
 	w.wantErr("anyGrant without a Store", w.anyGrant(t.Context(), s.ID, c.Tenant), storagetest.ErrBroken)
 }

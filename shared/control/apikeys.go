@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -276,12 +277,12 @@ func (k APIKey) valid(now time.Time) bool { return k.Expires.IsZero() || now.Bef
 
 // FirstKeyID returns the id of the key that is made with a tenant or group, the
 // same if that is made again after a crash.
-func FirstKeyID(of string) string { return gateway.IDFrom("key", time.Time{}, "first "+of) }
+func FirstKeyID(of string) string { return ident.From("key", time.Time{}, "first "+of) }
 
 // newAPIKeyText returns a new key with 160 random bits.
 func newAPIKeyText(id string) string {
 	_, bare, _ := strings.Cut(id, "_")
-	return apiKeyPrefix + bare + "_" + gateway.NewCallbackSecret()
+	return apiKeyPrefix + bare + "_" + ident.NewCallbackSecret()
 }
 
 // An APIKey is who calls the API. The key itself, rbk_<id>_<secret>, is not

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -73,5 +74,5 @@ func (rr *registrations) TellApp(ctx context.Context, action string, r gateway.R
 
 // AppEventID returns the id of an event of our own about the state that r is in.
 func AppEventID(action string, r gateway.Registration) (string, error) {
-	return gateway.EventID(r.Source, "", r.Since, action, r.ID, strconv.Itoa(r.GroupRev), r.Since.Format(time.RFC3339Nano))
+	return ident.Event(r.Source, "", r.Since, action, r.ID, strconv.Itoa(r.GroupRev), r.Since.Format(time.RFC3339Nano))
 }

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -81,7 +82,7 @@ func checkLabel(label string) error {
 
 // putCallbackKey writes k with a new secret.
 func (ss *sources) putCallbackKey(ctx context.Context, s gateway.Source, k gateway.CallbackKey) (gateway.CallbackKey, string, error) {
-	secret := gateway.NewCallbackSecret()
+	secret := ident.NewCallbackSecret()
 	k.Sealed = ss.gw.Keys.Seal(gateway.SourceKey(s.ID).PK, "callback_key", secret)
 	return k, ss.callbackURL(s, secret), storage.Put(ctx, ss.gw.Store, gateway.CallbackKeyKey(s.ID, secret), k, "")
 }

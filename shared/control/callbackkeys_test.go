@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
@@ -99,7 +100,7 @@ func TestCallbackKeyThatCannotBeIsNotMade(t *testing.T) {
 		source, label string
 		want          error
 	}{
-		{"no such source", gateway.NewSourceID(), "", storage.ErrNotFound},
+		{"no such source", ident.NewSource(), "", storage.ErrNotFound},
 		{"too long a label", s.ID, strings.Repeat("x", gateway.MaxName+1), storage.ErrInvalid},
 		{"a label that is no text", s.ID, "\xff", storage.ErrInvalid},
 		{"a label with a control character", s.ID, "a\nb", storage.ErrInvalid},
@@ -226,7 +227,7 @@ func TestRotatedCallbackURLHoldsForTheOverlap(t *testing.T) {
 	takes("the fourth URL", fourth, true)
 	_, _, err = w.RotateCallbackKey(t.Context(), s.ID, w.id("cbk"), 0)
 	w.wantErr("RotateCallbackKey of no key", err, storage.ErrNotFound)
-	_, _, err = w.RotateCallbackKey(t.Context(), gateway.NewSourceID(), id, 0)
+	_, _, err = w.RotateCallbackKey(t.Context(), ident.NewSource(), id, 0)
 	w.wantErr("RotateCallbackKey of no source", err, storage.ErrNotFound)
 }
 
@@ -248,15 +249,15 @@ func TestDeletedCallbackURLIsNotThere(t *testing.T) {
 		t.Errorf("CallbackKeys = %+v, %v, want the first one alone", keys, err)
 	}
 	w.wantErr("DeleteCallbackKey again", w.DeleteCallbackKey(t.Context(), s.ID, id), storage.ErrNotFound)
-	w.wantErr("DeleteCallbackKey of no source", w.DeleteCallbackKey(t.Context(), gateway.NewSourceID(), id), storage.ErrNotFound)
-	_, _, _, err = w.CallbackKeys(t.Context(), gateway.NewSourceID(), storage.Place{})
+	w.wantErr("DeleteCallbackKey of no source", w.DeleteCallbackKey(t.Context(), ident.NewSource(), id), storage.ErrNotFound)
+	_, _, _, err = w.CallbackKeys(t.Context(), ident.NewSource(), storage.Place{})
 	w.wantErr("CallbackKeys of no source", err, storage.ErrNotFound)
 }
 
 func TestCallbackKeysAreListedByPages(t *testing.T) {
 	w := newWorld(t)
 	s := w.source(direct)
-	want := []string{gateway.IDFrom("cbk", time.Time{}, "first "+s.ID)}
+	want := []string{ident.From("cbk", time.Time{}, "first "+s.ID)}
 	for range 4 {
 		id := w.id("cbk")
 		_, _, err := w.CreateCallbackKey(t.Context(), id, s.ID, "")

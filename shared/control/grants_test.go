@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
 )
@@ -20,7 +21,7 @@ func TestGrantThatCannotBeIsNotMade(t *testing.T) {
 		match                gateway.Match
 		want                 error
 	}{
-		{"no such source", gateway.NewSourceID(), c.Tenant, nil, storage.ErrNotFound},
+		{"no such source", ident.NewSource(), c.Tenant, nil, storage.ErrNotFound},
 		{"no such tenant", s.ID, "ten_9", nil, storage.ErrInvalid},
 		{"an empty match", s.ID, c.Tenant, gateway.Match{}, storage.ErrInvalid},
 		{"a routing key of another provider", s.ID, c.Tenant, gateway.Match{"bot": {"b"}}, storage.ErrInvalid},
@@ -59,7 +60,7 @@ func TestGrantIsFoundFromItsSourceAndItsTenant(t *testing.T) {
 	w.wantErr("Grant that is not there", err, storage.ErrNotFound)
 	_, err = w.Grant(t.Context(), s.ID, "")
 	w.wantErr("Grant without a name", err, storage.ErrNotFound)
-	_, _, err = w.Grants(t.Context(), gateway.NewSourceID(), storage.Place{})
+	_, _, err = w.Grants(t.Context(), ident.NewSource(), storage.Place{})
 	w.wantErr("Grants of no source", err, storage.ErrNotFound)
 }
 
@@ -78,7 +79,7 @@ func TestRevokedGrantIsGone(t *testing.T) {
 		w.wantErr("DeleteGrant again", w.DeleteGrant(t.Context(), s.ID, gr.ID), storage.ErrNotFound)
 	})
 	w.wantUnwritten("no source", func() {
-		w.wantErr("DeleteGrant of no source", w.DeleteGrant(t.Context(), gateway.NewSourceID(), gr.ID), storage.ErrNotFound)
+		w.wantErr("DeleteGrant of no source", w.DeleteGrant(t.Context(), ident.NewSource(), gr.ID), storage.ErrNotFound)
 	})
 }
 
@@ -96,7 +97,7 @@ func TestGrantedSourcesAreListedWithTheirMatches(t *testing.T) {
 	w.grant(b.ID, tenant, match)
 	w.grant(c.ID, other, nil)
 	w.put(gateway.OfTenant(tenant.Tenant, "G", c.ID+"#grt_9"), gateway.Link{ID: "grt_9"}) // revoked; its link goes next
-	gone := gateway.NewSourceID()
+	gone := ident.NewSource()
 	w.put(gateway.OfTenant(tenant.Tenant, "G", gone+"#grt_8"), gateway.Link{ID: "grt_8"})
 	w.put(gateway.GrantKey(gone, tenant.Tenant, "grt_8"), gateway.Grant{ID: "grt_8", Source: gone, Tenant: tenant.Tenant})
 	got := must(w.GrantedSources(t.Context(), tenant.Tenant))(w)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -18,7 +19,7 @@ func (lc *lifecycle) PublishGroup(ctx context.Context, of gateway.Group, moved b
 		return err
 	}
 	_, err := lc.gw.StartJob(ctx, gateway.Job{
-		ID: gateway.IDFrom("job", of.Created, "code "+of.ID+" "+strconv.Itoa(of.Rev)), Kind: gateway.JobCode, Group: of.ID, Source: of.Source, Rev: of.Rev,
+		ID: ident.From("job", of.Created, "code "+of.ID+" "+strconv.Itoa(of.Rev)), Kind: gateway.JobCode, Group: of.ID, Source: of.Source, Rev: of.Rev,
 	})
 	return err
 }

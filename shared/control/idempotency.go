@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -44,7 +45,7 @@ type Once struct {
 // create's.
 func (b *base) Once(ctx context.Context, c Caller, what Create, create func(id string) error) (string, bool, error) {
 	if what.Key == "" {
-		id := gateway.NewIDOf(what.Prefix, b.gw.Clock(), storage.NewRev()+storage.NewRev())
+		id := ident.NewOf(what.Prefix, b.gw.Clock(), storage.NewRev()+storage.NewRev())
 		return id, false, create(id)
 	}
 	if len(what.Key) > MaxIdempotencyKey {
@@ -79,7 +80,7 @@ func (b *base) beginOnce(ctx context.Context, key storage.Key, what Create) (Onc
 		body := gateway.Digest(what.Body)
 		switch {
 		case o.ID == "" || !now.Before(o.At.Add(onceKept)):
-			*o = Once{ID: gateway.NewIDOf(what.Prefix, now, key.PK), Body: body, At: now}
+			*o = Once{ID: ident.NewOf(what.Prefix, now, key.PK), Body: body, At: now}
 		case o.Body != body:
 			return fmt.Errorf("Idempotency-Key: %w: it was used for another request", storage.ErrInvalid)
 		case o.Done:

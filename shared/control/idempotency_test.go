@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
 )
@@ -29,8 +30,8 @@ func TestCreateWithoutAKeyRunsEachTime(t *testing.T) {
 	wrong := errors.New("wrong")
 	_, _, err := w.Once(t.Context(), Operator(), Create{Prefix: "ten"}, func(string) error { return wrong })
 	w.wantErr("Once of what fails", err, wrong)
-	id, _, err := w.Once(t.Context(), Operator(), Create{Prefix: gateway.SourcePrefix}, func(string) error { return nil })
-	if _, wrong := gateway.SourceNumber(id); err != nil || wrong != nil {
+	id, _, err := w.Once(t.Context(), Operator(), Create{Prefix: ident.SourcePrefix}, func(string) error { return nil })
+	if _, wrong := ident.SourceNumber(id); err != nil || wrong != nil {
 		t.Errorf("Once of a source = %q, %v, want the id of a source", id, err)
 	}
 }

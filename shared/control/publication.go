@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -161,7 +162,7 @@ func (rr *registrations) enable(ctx context.Context, c Caller, id string, all bo
 		}
 		r.State, r.Why, r.Since, r.Release = gateway.Enabled, "", rr.gw.Clock(), ""
 		if all {
-			r.Release = gateway.IDFrom("job", r.Since, "enable "+r.ID)
+			r.Release = ident.From("job", r.Since, "enable "+r.ID)
 		}
 		return nil
 	})
@@ -184,7 +185,7 @@ const heldBefore = 5 * time.Second
 // wasEnabled forgets the failures of before and starts the release of what
 // workers held in the last moment, unless that was done when r was enabled.
 func (rr *registrations) wasEnabled(ctx context.Context, r gateway.Registration) error {
-	id := gateway.IDFrom("job", r.Since, "enable "+r.ID)
+	id := ident.From("job", r.Since, "enable "+r.ID)
 	if _, err := rr.gw.Job(ctx, id); !errors.Is(err, storage.ErrNotFound) {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
@@ -309,7 +310,7 @@ func TestFaultOfAnEnableOrDisableIsTold(t *testing.T) {
 			Do: func() error { return second(w.EnableRegistration(t.Context(), c, r.ID)) },
 			Done: func() {
 				after := w.registration(r.ID)
-				_, err := w.gw.Job(t.Context(), gateway.IDFrom("job", after.Since, "enable "+r.ID))
+				_, err := w.gw.Job(t.Context(), ident.From("job", after.Since, "enable "+r.ID))
 				if after.State != gateway.Enabled || w.stored(gateway.HealthKey(r.ID)) || w.published(s.ID) == before || err != nil {
 					t.Errorf("after all it is %s, published %v, its release %v", after.State, w.published(s.ID) != before, err)
 				}

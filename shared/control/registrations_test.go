@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
@@ -198,7 +199,7 @@ func TestRegistrationThatCannotBeIsRefused(t *testing.T) {
 }
 
 // source2 is the id of a source that nobody made.
-func (w *world) source2() string { return gateway.NewSourceID() }
+func (w *world) source2() string { return ident.NewSource() }
 
 func TestExampleOfAnEventType(t *testing.T) {
 	if got := exampleType(speechless{}); got != `"*"` {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -84,7 +85,7 @@ func (lc *lifecycle) eraseRegistration(ctx context.Context, j *gateway.Job, id s
 			return false, fmt.Errorf("deliveries of %s: %w", id, err)
 		}
 		for _, r := range page.Rows {
-			err := lc.eraseAttempts(ctx, gateway.DeliveryID(id, r.SK))
+			err := lc.eraseAttempts(ctx, ident.Delivery(id, r.SK))
 			if err == nil && r.Expires.IsZero() { // it is unfinished: its event is kept for it
 				err = lc.gw.Finish(ctx, r.SK, id)
 			}
@@ -158,7 +159,7 @@ func (lc *lifecycle) eraseEvent(ctx context.Context, job string, k storage.Key, 
 	}
 	ids = append(ids, replayed...)
 	for _, id := range ids {
-		delivery := gateway.DeliveryID(id, er.ID)
+		delivery := ident.Delivery(id, er.ID)
 		if err := lc.eraseAttempts(ctx, delivery); err != nil {
 			return err
 		}

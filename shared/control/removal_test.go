@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
@@ -71,7 +72,7 @@ func TestRemovedTenantLeavesNothing(t *testing.T) {
 	if len(mine) != 3 {
 		t.Fatalf("%d deliveries, want 3", len(mine))
 	}
-	attempted := gateway.DeliveryID(rs[0].ID, mine[0].SK)
+	attempted := ident.Delivery(rs[0].ID, mine[0].SK)
 	if w.attemptRows(attempted) == 0 {
 		t.Fatal("the attempt has no row of its own")
 	}
@@ -167,7 +168,7 @@ func TestRemovalGoesOnAfterEachFault(t *testing.T) {
 		event, n := "", 0
 		for gateway.DeliveryKey(r.ID, event).PK != gateway.DeliveryPK(r.ID, 0) { // so that each time as many calls follow
 			n++
-			event = must(gateway.EventID(s.ID, "", w.now, fmt.Sprint(n)))(w)
+			event = must(ident.Event(s.ID, "", w.now, fmt.Sprint(n)))(w)
 		}
 		attempted := w.deliveryOf(r, event, gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Pending})
 		w.put(storage.Key{Table: storage.Deliveries, PK: "A#" + attempted, SK: "att_1"}, gateway.Attempt{At: w.now})
@@ -218,7 +219,7 @@ func (w *world) deliveryOf(r gateway.Registration, event string, d gateway.Deliv
 		row.Expires = d.Received.Add(w.gw.Kept.History)
 	}
 	w.ok(storage.PutRow(w.t.Context(), w.store, row, d, storage.AnyRev))
-	return gateway.DeliveryID(r.ID, event)
+	return ident.Delivery(r.ID, event)
 }
 
 // event returns the row of an event.
@@ -289,7 +290,7 @@ func TestErasedEventKeepsOnlyThatItCame(t *testing.T) {
 		}
 	}
 	for _, id := range ids {
-		d := must(w.gw.LoadDelivery(t.Context(), gateway.DeliveryID(r.ID, id)))(w)
+		d := must(w.gw.LoadDelivery(t.Context(), ident.Delivery(r.ID, id)))(w)
 		if erased := before[id].Keys["from"][0] == "user"; d.Status != gateway.Succeeded || (len(d.LastAnswer()) == 0) != erased {
 			t.Errorf("delivery %s with an answer of %d bytes, of an event that is erased: %v", d.Status, len(d.LastAnswer()), erased)
 		}
@@ -307,7 +308,7 @@ func TestErasureEndsWhatIsPendingOfAnEvent(t *testing.T) {
 	w.queue.sent = nil
 	id := w.eventIDs(s.ID)[0]
 	status := func(r gateway.Registration) (gateway.Status, string) {
-		d := must(w.gw.LoadDelivery(t.Context(), gateway.DeliveryID(r.ID, id)))(w)
+		d := must(w.gw.LoadDelivery(t.Context(), ident.Delivery(r.ID, id)))(w)
 		return d.Status, d.Why
 	}
 	for r, want := range map[string]gateway.Status{pending.ID: gateway.Pending, held.ID: gateway.Held, failed.ID: gateway.Failed} {
@@ -325,7 +326,7 @@ func TestErasureEndsWhatIsPendingOfAnEvent(t *testing.T) {
 		if got != want || (why == "erased") != (want == gateway.Cancelled) {
 			t.Errorf("after the erasure the delivery is %s because of %q, want %s", got, why, want)
 		}
-		if n := w.attemptRows(gateway.DeliveryID(r, id)); n != 0 {
+		if n := w.attemptRows(ident.Delivery(r, id)); n != 0 {
 			t.Errorf("%d attempts with their answers are left", n)
 		}
 	}
@@ -341,7 +342,7 @@ func TestErasureReachesWhoGotAnEventByAReplayOrInChunks(t *testing.T) {
 	must(w.StartReplay(t.Context(), c, w.id("job"), later.ID, Span{Since: w.now.Add(-time.Minute)}))(w)
 	w.work()
 	answered := func(r gateway.Registration) bool {
-		return len(must(w.gw.LoadDelivery(t.Context(), gateway.DeliveryID(r.ID, id)))(w).LastAnswer()) > 0
+		return len(must(w.gw.LoadDelivery(t.Context(), ident.Delivery(r.ID, id)))(w).LastAnswer()) > 0
 	}
 	for n := 0; !answered(later); n++ {
 		if n == 10 {
@@ -415,7 +416,7 @@ func fanOutRow(ids []string, more bool) any {
 
 func TestFannedOutEndsWithTheChunkThatIsMissing(t *testing.T) {
 	w := newWorld(t)
-	id := must(gateway.EventID(gateway.NewSourceID(), "", w.now, "x"))(w)
+	id := must(ident.Event(ident.NewSource(), "", w.now, "x"))(w)
 	er := gateway.EventRow{ID: id, Long: true}
 	if got, err := w.fannedOutTo(t.Context(), er); err != nil || len(got) != 0 {
 		t.Errorf("fannedOutTo without chunks = %v, %v", got, err)
@@ -446,7 +447,7 @@ func TestErasureGoesOnAfterEachFault(t *testing.T) {
 		return storagetest.Deed{
 			Do: func() error { return w.eraseEvent(t.Context(), "job_1", row.Key, er) },
 			Done: func() {
-				d := must(w.gw.LoadDelivery(t.Context(), gateway.DeliveryID(r.ID, id)))(w)
+				d := must(w.gw.LoadDelivery(t.Context(), ident.Delivery(r.ID, id)))(w)
 				if er, row := w.event(id); !er.Erased || row.Body != nil || d.Status != gateway.Cancelled || w.attemptRows(d.ID) != 0 {
 					t.Errorf("event erased %v, its delivery %s with %d attempts", er.Erased, d.Status, w.attemptRows(d.ID))
 				}
@@ -488,7 +489,7 @@ func TestDeletedSourceTakesItsThingsWithIt(t *testing.T) {
 	r, app := w.register(c, s.ID, RegistrationChange{}), w.app(c, of, "app")
 	w.wantUnwritten("used", func() {
 		w.wantErr("DeleteSource with registrations", w.DeleteSource(t.Context(), s.ID, false), storage.ErrConflict)
-		w.wantErr("DeleteSource of none", w.DeleteSource(t.Context(), gateway.NewSourceID(), true), storage.ErrNotFound)
+		w.wantErr("DeleteSource of none", w.DeleteSource(t.Context(), ident.NewSource(), true), storage.ErrNotFound)
 	})
 	w.wantPublished("DeleteSource", s.ID, true, func() { w.wantErr("DeleteSource by force", w.DeleteSource(t.Context(), s.ID, true), nil) })
 	if got := w.registration(r.ID); got.State != gateway.Removed || got.Why != gateway.WhyDeleted {
@@ -623,7 +624,7 @@ func TestRowsOfANewerReleaseStopARemoval(t *testing.T) {
 		t.Errorf("DeleteSource with a grant of a newer release: %v, want an error, and the source left", err)
 	}
 	sms := w.source(direct)
-	event := must(gateway.EventID(sms.ID, "", w.now, "x"))(w)
+	event := must(ident.Event(sms.ID, "", w.now, "x"))(w)
 	w.newer(must(gateway.EventKey(event))(w))
 	j = gateway.Job{ID: w.id("job"), Kind: gateway.JobErasure, Source: sms.ID, Match: gateway.Match{"message": {"m"}}}
 	for range gateway.HistoryShards {
@@ -646,7 +647,7 @@ func TestGroupIsPublishedAndCleanedIfItsCodeMoved(t *testing.T) {
 	for range 2 {
 		w.wantErr("PublishGroup of a new code", w.PublishGroup(t.Context(), of, true), nil)
 	}
-	j := must(w.gw.Job(t.Context(), gateway.IDFrom("job", of.Created, "code "+of.ID+" 1")))(w)
+	j := must(w.gw.Job(t.Context(), ident.From("job", of.Created, "code "+of.ID+" 1")))(w)
 	if j.Kind != gateway.JobCode || j.Group != of.ID || j.Source != s.ID || j.Rev != of.Rev || j.Tenant != "" {
 		t.Errorf("the job is %+v, want the change of the code", j)
 	}
@@ -727,7 +728,7 @@ func TestFaultWhileAGroupEndsIsTold(t *testing.T) {
 
 func TestChunkOfANewerReleaseIsNotPassedOver(t *testing.T) {
 	w := newWorld(t)
-	id := must(gateway.EventID(w.source(direct).ID, "", w.now, "1"))(w)
+	id := must(ident.Event(w.source(direct).ID, "", w.now, "1"))(w)
 	w.newer(gateway.FanOutKey(id, 0))
 	if ids, err := w.fannedOutTo(t.Context(), gateway.EventRow{ID: id, Long: true}); err == nil {
 		t.Errorf("fannedOutTo with a chunk of a newer release = %v, want an error", ids)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
@@ -45,10 +46,10 @@ func TestOverlapHasLimits(t *testing.T) {
 
 func TestCredentialsOfASourceRotate(t *testing.T) {
 	w := newWorld(t)
-	chat := must(w.CreateSource(t.Context(), gateway.NewSourceID(), SourceChange{
+	chat := must(w.CreateSource(t.Context(), ident.NewSource(), SourceChange{
 		Provider: tencentChat, Name: new("chat"), SDKAppID: new(uint64(1)), Token: new("first"),
 	}))(w)
-	sms := must(w.CreateSource(t.Context(), gateway.NewSourceID(), SourceChange{
+	sms := must(w.CreateSource(t.Context(), ident.NewSource(), SourceChange{
 		Provider: direct, Name: new("sms"), Basic: &provider.Login{Name: "login", Password: "first"},
 	}))(w)
 	w.pass(time.Hour)
@@ -69,7 +70,7 @@ func TestCredentialsOfASourceRotate(t *testing.T) {
 		s := must(w.RotateBasic(t.Context(), sms.ID, provider.Login{Name: "login", Password: "second"}, 2*time.Hour))(w)
 		check("RotateBasic", s.ID, "basic", s.Basic, `{"Name":"login","Password":"second"}`)
 	})
-	none := gateway.NewSourceID()
+	none := ident.NewSource()
 	w.wantUnwritten("refused", func() {
 		w.wantErr("RotateToken of direct", second(w.RotateToken(t.Context(), sms.ID, "x", 0)), storage.ErrInvalid)
 		w.wantErr("RotateToken to none", second(w.RotateToken(t.Context(), chat.ID, "", 0)), storage.ErrInvalid)

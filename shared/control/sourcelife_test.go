@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
@@ -52,7 +53,7 @@ func TestSourceThatCannotBeIsNotMade(t *testing.T) {
 		{"ignored types", SourceChange{Provider: direct, Name: name, IgnoreEventTypes: &[]string{"sent"}}, true},
 	} {
 		make := func() {
-			id := gateway.NewSourceID()
+			id := ident.NewSource()
 			_, err := w.CreateSource(t.Context(), id, tt.change)
 			if (err == nil) != tt.fits || err != nil && !errors.Is(err, storage.ErrInvalid) {
 				t.Errorf("CreateSource with %s: %v, want it made: %v", tt.name, err, tt.fits)
@@ -72,7 +73,7 @@ func TestSourceThatCannotBeIsNotMade(t *testing.T) {
 func TestProvidersAreNamedToWhoNamesNone(t *testing.T) {
 	w := newWorld(t)
 	for range 20 { // of the six orders that a map may have
-		_, err := w.CreateSource(t.Context(), gateway.NewSourceID(), SourceChange{Name: new("x")})
+		_, err := w.CreateSource(t.Context(), ident.NewSource(), SourceChange{Name: new("x")})
 		if err == nil || !strings.HasSuffix(err.Error(), "direct, smartbots, tencent-chat") {
 			t.Fatalf("CreateSource without provider: %v, want the three, sorted", err)
 		}
@@ -132,7 +133,7 @@ func TestAllowedAddressesAreKeptAsPrefixes(t *testing.T) {
 
 func TestSourceIsAsItWasAsked(t *testing.T) {
 	w := newWorld(t)
-	id := gateway.NewSourceID()
+	id := ident.NewSource()
 	var s gateway.Source
 	w.wantPublished("CreateSource", id, true, func() {
 		s = must(w.CreateSource(t.Context(), id, SourceChange{
@@ -153,13 +154,13 @@ func TestSourceIsAsItWasAsked(t *testing.T) {
 	if len(s.Basic) != 1 || !s.Basic[0].Since.Equal(w.now) || w.open(id, "basic", s.Basic[0].Sealed) != `{"Name":"login","Password":"pass"}` {
 		t.Errorf("login: %+v", s.Basic)
 	}
-	chat := must(w.CreateSource(t.Context(), gateway.NewSourceID(), SourceChange{
+	chat := must(w.CreateSource(t.Context(), ident.NewSource(), SourceChange{
 		Provider: tencentChat, Name: new("chat"), SDKAppID: new(uint64(14)), Token: new("token"),
 	}))(w)
 	if chat.SDKAppID != 14 || len(chat.Tokens) != 1 || !chat.Tokens[0].Since.Equal(w.now) || w.open(chat.ID, "token", chat.Tokens[0].Sealed) != "token" {
 		t.Errorf("CreateSource of tencent-chat: %+v", chat)
 	}
-	bots := must(w.CreateSource(t.Context(), gateway.NewSourceID(), SourceChange{
+	bots := must(w.CreateSource(t.Context(), ident.NewSource(), SourceChange{
 		Provider: gateway.SmartBots, Name: new("bots"), Upstream: &UpstreamChange{APIKey: new("key"), BaseURL: new("https://upstream.example")},
 	}))(w)
 	if bots.Upstream.BaseURL != "https://upstream.example" || w.open(bots.ID, "upstream", bots.Upstream.APIKey) != "key" {
@@ -191,7 +192,7 @@ func (w *world) open(source, field, sealed string) string {
 
 func TestChangeOfASourceLeavesWhatItDoesNotName(t *testing.T) {
 	w := newWorld(t)
-	s := must(w.CreateSource(t.Context(), gateway.NewSourceID(), SourceChange{
+	s := must(w.CreateSource(t.Context(), ident.NewSource(), SourceChange{
 		Provider: direct, Name: new("sms"), Basic: &provider.Login{Name: "login", Password: "pass"},
 		Allow: &[]string{"192.0.2.1"}, IgnoreEventTypes: &[]string{"sent"}, History: new(gateway.FailureHistory),
 	}))(w)
@@ -212,9 +213,9 @@ func TestChangeOfASourceLeavesWhatItDoesNotName(t *testing.T) {
 		w.wantErr("ChangeSource of the token of direct", err, storage.ErrInvalid)
 		_, err = w.ChangeSource(t.Context(), s.ID, SourceChange{Name: new("")})
 		w.wantErr("ChangeSource of the name to none", err, storage.ErrInvalid)
-		_, err = w.ChangeSource(t.Context(), gateway.NewSourceID(), SourceChange{Name: new("x")})
+		_, err = w.ChangeSource(t.Context(), ident.NewSource(), SourceChange{Name: new("x")})
 		w.wantErr("ChangeSource of no source", err, storage.ErrNotFound)
-		_, err = w.changeSource(t.Context(), gateway.NewSourceID(), func(*gateway.Source) { t.Error("changed") })
+		_, err = w.changeSource(t.Context(), ident.NewSource(), func(*gateway.Source) { t.Error("changed") })
 		w.wantErr("changeSource of no source", err, storage.ErrNotFound)
 	})
 }
@@ -222,7 +223,7 @@ func TestChangeOfASourceLeavesWhatItDoesNotName(t *testing.T) {
 func TestSDKAppIDIsOneSources(t *testing.T) {
 	w := newWorld(t)
 	create := func(app uint64) (gateway.Source, error) {
-		return w.CreateSource(t.Context(), gateway.NewSourceID(), SourceChange{Provider: tencentChat, Name: new("chat"), SDKAppID: &app})
+		return w.CreateSource(t.Context(), ident.NewSource(), SourceChange{Provider: tencentChat, Name: new("chat"), SDKAppID: &app})
 	}
 	s := must(create(1))(w)
 	w.pass(time.Hour)
@@ -274,7 +275,7 @@ func TestFaultWhileASourceIsMadeOrChangedIsTold(t *testing.T) {
 	n := uint64(100)
 	w.wantFaultsTold("CreateSource", func() storagetest.Deed {
 		n++
-		id, app := gateway.NewSourceID(), n
+		id, app := ident.NewSource(), n
 		return storagetest.Deed{
 			Do: func() error {
 				return second(w.CreateSource(t.Context(), id, SourceChange{Provider: tencentChat, Name: new("chat"), SDKAppID: &app}))
@@ -293,7 +294,7 @@ func TestFaultWhileASourceIsMadeOrChangedIsTold(t *testing.T) {
 	w.wantFaultsTold("ChangeSource", func() storagetest.Deed {
 		n += 2
 		to := n - 1
-		s := must(w.CreateSource(t.Context(), gateway.NewSourceID(), SourceChange{Provider: tencentChat, Name: new("chat"), SDKAppID: new(n)}))(w)
+		s := must(w.CreateSource(t.Context(), ident.NewSource(), SourceChange{Provider: tencentChat, Name: new("chat"), SDKAppID: new(n)}))(w)
 		before := w.published(s.ID)
 		return storagetest.Deed{
 			Do: func() error { return second(w.ChangeSource(t.Context(), s.ID, SourceChange{SDKAppID: &to})) },

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
@@ -178,7 +179,7 @@ func (ss *sources) CreateSource(ctx context.Context, id string, ch SourceChange)
 	if err := storage.Put(ctx, ss.gw.Store, gateway.SourceKey(id), s, storage.AnyRev); err != nil {
 		return s, err
 	}
-	if _, _, err := ss.CreateCallbackKey(ctx, gateway.IDFrom("cbk", time.Time{}, "first "+id), id, ""); err != nil {
+	if _, _, err := ss.CreateCallbackKey(ctx, ident.From("cbk", time.Time{}, "first "+id), id, ""); err != nil {
 		return s, err
 	}
 	return s, ss.gw.Publish(ctx, id)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -67,7 +68,7 @@ func (lc *lifecycle) releaseTenant(ctx context.Context, t gateway.Tenant) error 
 			continue
 		}
 		j := gateway.Job{
-			ID: gateway.IDFrom("job", t.Since, "enable "+t.ID+" "+r.ID), Kind: gateway.JobRelease,
+			ID: ident.From("job", t.Since, "enable "+t.ID+" "+r.ID), Kind: gateway.JobRelease,
 			Tenant: t.ID, Registration: r.ID, Source: r.Source, Since: t.Since.Add(-lc.gw.Kept.Held),
 		}
 		if _, err := lc.gw.StartJob(ctx, j); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -32,7 +33,7 @@ func (wk *work) TestRegistration(ctx context.Context, c Caller, id string) (prov
 	}
 	now := wk.gw.Clock()
 	e := provider.Event{Source: r.Source, Provider: s.Provider, Type: gateway.TestEventType, Received: now, Time: now, ContentType: "application/json", Only: r.ID}
-	if e.ID, err = gateway.EventID(r.Source, "", now, gateway.TestEventType, storage.NewRev()); err != nil {
+	if e.ID, err = ident.Event(r.Source, "", now, gateway.TestEventType, storage.NewRev()); err != nil {
 		return e, err
 	}
 	e.Payload, err = json.Marshal(struct {
@@ -149,7 +150,7 @@ func (wk *work) StartErasure(ctx context.Context, id, source string, match gatew
 // StartListed starts a job that the operator's list shows.
 func (wk *work) StartListed(ctx context.Context, j gateway.Job) (gateway.Job, error) {
 	if j.ID == "" {
-		j.ID = gateway.NewID("job", wk.gw.Clock())
+		j.ID = ident.New("job", wk.gw.Clock())
 	}
 	row := storage.Row{Key: gateway.ListKey("jobs", j.ID), Expires: wk.gw.Clock().Add(jobListed)}
 	if err := storage.PutRow(ctx, wk.gw.Store, row, gateway.Link{ID: j.ID}, storage.AnyRev); err != nil {

@@ -16,6 +16,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
@@ -104,7 +105,7 @@ func (w *world) ok(err error) {
 	}
 }
 
-func (w *world) id(prefix string) string { return gateway.NewID(prefix, w.now) }
+func (w *world) id(prefix string) string { return ident.New(prefix, w.now) }
 
 // source makes a source of a provider.
 func (w *world) source(provider string) gateway.Source {
@@ -113,7 +114,7 @@ func (w *world) source(provider string) gateway.Source {
 	if provider == tencentChat {
 		ch.SDKAppID = new(uint64(w.store.Writes()) + 1)
 	}
-	return must(w.CreateSource(w.t.Context(), gateway.NewSourceID(), ch))(w)
+	return must(w.CreateSource(w.t.Context(), ident.NewSource(), ch))(w)
 }
 
 // tenant makes a tenant and returns the caller with its first key.

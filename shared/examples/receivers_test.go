@@ -26,6 +26,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
@@ -235,15 +236,15 @@ func (w *world) tenant(ch control.SourceChange, l gateway.Limits) (gateway.Sourc
 	w.t.Helper()
 	ctx, name := w.t.Context(), "a source"
 	ch.Name = &name
-	s, err := control.New(w.g).CreateSource(ctx, gateway.NewSourceID(), ch)
+	s, err := control.New(w.g).CreateSource(ctx, ident.NewSource(), ch)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	t, _, err := control.New(w.g).CreateTenant(ctx, gateway.NewID("ten", time.Now()), "a tenant", l)
+	t, _, err := control.New(w.g).CreateTenant(ctx, ident.New("ten", time.Now()), "a tenant", l)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err := control.New(w.g).CreateGrant(ctx, gateway.NewID("grt", time.Now()), s.ID, t.ID, nil); err != nil {
+	if _, err := control.New(w.g).CreateGrant(ctx, ident.New("grt", time.Now()), s.ID, t.ID, nil); err != nil {
 		w.t.Fatal(err)
 	}
 	at, err := control.New(w.g).FirstCallbackURL(ctx, s)
@@ -257,7 +258,7 @@ func (w *world) tenant(ch control.SourceChange, l gateway.Limits) (gateway.Sourc
 func (w *world) register(c control.Caller, s gateway.Source, ch control.RegistrationChange) (gateway.Registration, string) {
 	w.t.Helper()
 	ch.URL = &w.relay.URL
-	r, secret, err := control.New(w.g).CreateRegistration(w.t.Context(), c, gateway.NewID("reg", time.Now()), s.ID, ch)
+	r, secret, err := control.New(w.g).CreateRegistration(w.t.Context(), c, ident.New("reg", time.Now()), s.ID, ch)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"ringback/shared/circuit"
 	"ringback/shared/egress"
+	"ringback/shared/ident"
 	"ringback/shared/limit"
 	"ringback/shared/pace"
 	"ringback/shared/provider"
@@ -292,7 +293,7 @@ func TestAttemptIsOneLineOfTheLog(t *testing.T) {
 				class = egress.Status5xx
 			}
 			want := map[string]any{"level": tt.level, "provider": "upstream", "source": w.source, "event": event, "tenant": w.tenant, "registration": r.ID,
-				"delivery": DeliveryID(r.ID, event), "number": float64(n), "host": "tenant.example:444", "code": float64(tt.codes[n-1]),
+				"delivery": ident.Delivery(r.ID, event), "number": float64(n), "host": "tenant.example:444", "code": float64(tt.codes[n-1]),
 				"outcome": string(class), "took": float64(3 * time.Millisecond), "msg": "attempt", "time": line["time"]}
 			if tt.next {
 				want["next"] = w.delivery(r, event).Start.Format(time.RFC3339Nano)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -184,6 +185,6 @@ func (es *events) LoadEvent(ctx context.Context, id string) (*provider.Event, Ev
 	if err != nil {
 		return nil, er, fmt.Errorf("event %s: %w", id, err)
 	}
-	source, _ := SourceOf(id)
+	source, _ := ident.SourceOf(id)
 	return er.Event(source, row.Body), er, nil
 }

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -52,7 +53,7 @@ func TestBegunEventIsReadAsItCame(t *testing.T) {
 func TestEventThatCannotBeReadIsNotMissing(t *testing.T) {
 	w := newWorld(t)
 	id := w.happen()
-	other, _ := EventID(w.source, "", noon, "other")
+	other, _ := ident.Event(w.source, "", noon, "other")
 	if _, _, err := w.LoadEvent(t.Context(), other); !errors.Is(err, storage.ErrNotFound) {
 		t.Errorf("one that there is not: %v, want ErrNotFound", err)
 	}
@@ -169,7 +170,7 @@ func TestBeginAnswersByWhatIsStored(t *testing.T) {
 			})
 		}, resumed, errOutage, false, "reg_first"},
 	} {
-		id, err := EventID(w.source, "", noon, tt.name)
+		id, err := ident.Event(w.source, "", noon, tt.name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -212,7 +213,7 @@ func TestEventOfNoSourceIsNotBegun(t *testing.T) {
 	if mine, err := w.events.claimKey(t.Context(), arrival{Event: provider.Event{ID: "nonsense"}}); mine || err == nil {
 		t.Errorf("the key of an event of no source: %v, %v; want an error", mine, err)
 	}
-	id, _ := EventID(w.source, "", noon, "k")
+	id, _ := ident.Event(w.source, "", noon, "k")
 	a := arrival{forever: true, Event: provider.Event{ID: id, Received: noon}}
 	key, _ := EventKey(id)
 	natural, _ := NaturalKeyKey(id)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"ringback/shared/ident"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
@@ -82,7 +83,7 @@ func ignoring(err, what error) error {
 
 // LoadDelivery returns a delivery as it is now. The error wraps storage.ErrNotFound.
 func (ds *deliveries) LoadDelivery(ctx context.Context, id string) (Delivery, error) {
-	registration, event, err := splitDeliveryID(id)
+	registration, event, err := ident.SplitDelivery(id)
 	if err != nil {
 		return Delivery{}, fmt.Errorf("%w: %v", storage.ErrNotFound, err)
 	}
@@ -144,7 +145,7 @@ func (ds *deliveries) putAttempt(ctx context.Context, delivery string, a Attempt
 }
 
 func AttemptID(delivery string, a Attempt) string {
-	return IDFrom("att", a.At, fmt.Sprintf("%s %d %d", delivery, a.Claim, a.At.UnixNano()))
+	return ident.From("att", a.At, fmt.Sprintf("%s %d %d", delivery, a.Claim, a.At.UnixNano()))
 }
 
 // sendRetry sends the message for d's next attempt, whose claim is the caller's:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ringback/shared/egress"
+	"ringback/shared/ident"
 	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
@@ -150,7 +151,7 @@ func (d Delivery) Tells(a Attempt) bool {
 // newDelivery returns the delivery of e for r before its first attempt.
 func newDelivery(e *provider.Event, r *Registration, now time.Time) Delivery {
 	return Delivery{
-		ID: DeliveryID(r.ID, e.ID), Registration: r.ID, Event: e.ID, Tenant: r.Tenant, Source: e.Source,
+		ID: ident.Delivery(r.ID, e.ID), Registration: r.ID, Event: e.ID, Tenant: r.Tenant, Source: e.Source,
 		EventType: e.Type, Received: e.Received, Created: now, Status: Pending,
 	}
 }
@@ -348,9 +349,9 @@ func ReadDelivery(r storage.Row) (Delivery, error) {
 	d.rev, d.due, d.body, d.kept = r.Rev, r.Due, r.Body, d.unfinished()
 	d.Registration, _, _ = strings.Cut(strings.TrimPrefix(r.PK, "D#"), "#")
 	d.Event = r.SK
-	d.ID = DeliveryID(d.Registration, d.Event)
+	d.ID = ident.Delivery(d.Registration, d.Event)
 	var err error
-	if d.Source, err = SourceOf(d.Event); err != nil {
+	if d.Source, err = ident.SourceOf(d.Event); err != nil {
 		return d, fmt.Errorf("delivery: %w", err)
 	}
 	return d, nil

@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"ringback/shared/egress"
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 )
@@ -192,7 +193,7 @@ func TestRowKeepsWhatIsNeeded(t *testing.T) {
 		{"resent after it failed", Delivery{Status: Failed, Manual: true, Since: noon, due: noon}, true, true, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tt.d.Registration, tt.d.Event = NewID("reg", noon), anEventID(t)
+			tt.d.Registration, tt.d.Event = ident.New("reg", noon), anEventID(t)
 			r, err := tt.d.row(k)
 			if err != nil {
 				t.Fatal(err)
@@ -212,7 +213,7 @@ func TestRowKeepsWhatIsNeeded(t *testing.T) {
 func TestDeliveryRowStaysSmall(t *testing.T) {
 	now := time.Now().UTC()
 	d := newDelivery(&provider.Event{ID: anEventID(t), Source: "src-12345678", Type: "Group.CallbackAfterGroupMsgExtension", Received: now},
-		&Registration{ID: NewID("reg", now), Tenant: NewID("ten", now)}, now)
+		&Registration{ID: ident.New("reg", now), Tenant: ident.New("ten", now)}, now)
 	a := attempted(200, 0)
 	a.Answer = make([]byte, 4096)
 	d, _ = d.record(a, schedule.Schedule{}, 0, false)
@@ -227,7 +228,7 @@ func TestDeliveryRowStaysSmall(t *testing.T) {
 
 func anEventID(t *testing.T) string {
 	t.Helper()
-	id, err := EventID(NewSourceID(), "", noon, "k")
+	id, err := ident.Event(ident.NewSource(), "", noon, "k")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ringback/shared/egress"
+	"ringback/shared/ident"
 	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
@@ -211,10 +212,10 @@ func TestRightToPostEndsBeforeItIsHandedOutAgain(t *testing.T) {
 // TestDeliveryIsReadAsItWasWritten stores whole deliveries.
 func TestDeliveryIsReadAsItWasWritten(t *testing.T) {
 	e := &provider.Event{ID: anEventID(t), Type: "happened", Received: noon.Add(-time.Hour)}
-	e.Source, _ = SourceOf(e.ID)
-	r := &Registration{ID: NewID("reg", noon), Tenant: "ten_1"}
+	e.Source, _ = ident.SourceOf(e.ID)
+	r := &Registration{ID: ident.New("reg", noon), Tenant: "ten_1"}
 	fresh := newDelivery(e, r, noon)
-	want := Delivery{ID: DeliveryID(r.ID, e.ID), Registration: r.ID, Event: e.ID, Source: e.Source, Tenant: "ten_1", EventType: "happened",
+	want := Delivery{ID: ident.Delivery(r.ID, e.ID), Registration: r.ID, Event: e.ID, Source: e.Source, Tenant: "ten_1", EventType: "happened",
 		Received: e.Received, Created: noon, Status: Pending}
 	if !reflect.DeepEqual(fresh, want) {
 		t.Errorf("newDelivery = %+v, want %+v", fresh, want)

@@ -10,6 +10,7 @@ import (
 
 	"ringback/shared/circuit"
 	"ringback/shared/egress"
+	"ringback/shared/ident"
 	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
@@ -77,7 +78,7 @@ func TestAttemptThatIsNotStoredMakesTheEventComeAgain(t *testing.T) {
 		event := w.arrive(provider.Item{})[0]
 		w.store.failOn("put", "A#")
 		w.fanOut()
-		if _, err := w.LoadDelivery(t.Context(), DeliveryID(r.ID, event)); !errors.Is(err, storage.ErrNotFound) {
+		if _, err := w.LoadDelivery(t.Context(), ident.Delivery(r.ID, event)); !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("the delivery is written without its attempt, %v", err)
 		}
 		if n := len(w.queue.events(t)); n != 1 {
@@ -135,7 +136,7 @@ func TestGoneIsHeededBeforeItIsStored(t *testing.T) {
 		event := w.arrive(provider.Item{})[0]
 		w.store.failOn("put", "R#")
 		w.fanOut()
-		if _, err := w.LoadDelivery(t.Context(), DeliveryID(r.ID, event)); !errors.Is(err, storage.ErrNotFound) || len(w.queue.events(t)) != 1 {
+		if _, err := w.LoadDelivery(t.Context(), ident.Delivery(r.ID, event)); !errors.Is(err, storage.ErrNotFound) || len(w.queue.events(t)) != 1 {
 			t.Errorf("delivery stored (%v), %d events come again; want none and one", err, len(w.queue.events(t)))
 		}
 		time.Sleep(2 * time.Hour)   // until the lease is over

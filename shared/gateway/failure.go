@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -41,10 +42,10 @@ func (c *core) logAgain(verb string, m storage.Received, err error) {
 	if len(as) == 1 {
 		event = as[0].ID
 	}
-	if _, of, err := splitDeliveryID(h.ID); err == nil {
+	if _, of, err := ident.SplitDelivery(h.ID); err == nil {
 		event = of
 	}
-	source, _ := SourceOf(event)
+	source, _ := ident.SourceOf(event)
 	fields := []any{"kind", string(h.Kind), "source", cmp.Or(h.Source, source), "event", event, "id", h.ID, "events", len(as),
 		"receives", m.Receives, "outcome", "again"}
 	c.Log.Error(verb, append(fields, whyOf(err)...)...)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -40,7 +41,7 @@ func TestFailedMessageIsOneLineOfTheLog(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	var as []arrival
 	for _, key := range []string{"first", "second"} {
-		id, err := EventID("src-00000001", "", now, key)
+		id, err := ident.Event("src-00000001", "", now, key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +54,7 @@ func TestFailedMessageIsOneLineOfTheLog(t *testing.T) {
 		}
 		return text
 	}
-	delivery := DeliveryID("reg_06h1pq6cfqrj3bt6lhmlnp6f6c", as[0].ID)
+	delivery := ident.Delivery("reg_06h1pq6cfqrj3bt6lhmlnp6f6c", as[0].ID)
 	retry, err := packHeader(header{Kind: retryMessage, ID: delivery, Claim: 1})
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -33,7 +34,7 @@ func (w *world) stores(r Registration, event string) (events, deliveries int, pa
 	} else if !errors.Is(err, storage.ErrNotFound) {
 		w.t.Fatal(err)
 	}
-	if _, err := w.LoadDelivery(w.t.Context(), DeliveryID(r.ID, event)); err == nil {
+	if _, err := w.LoadDelivery(w.t.Context(), ident.Delivery(r.ID, event)); err == nil {
 		deliveries = 1
 	}
 	return events, deliveries, payload

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/ident"
 	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
@@ -404,7 +405,7 @@ func TestChunkComesAgainAfterAnOutage(t *testing.T) {
 		if tt.gone {
 			want = Failed
 		}
-		if d, err := y.LoadDelivery(t.Context(), DeliveryID(r.ID, event)); (tt.call == "") != (err == nil && d.Status == want) {
+		if d, err := y.LoadDelivery(t.Context(), ident.Delivery(r.ID, event)); (tt.call == "") != (err == nil && d.Status == want) {
 			t.Errorf("%s fails: the delivery is %q, %v", tt.name, d.Status, err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -75,18 +76,18 @@ func TestWhatIsKnownOfASourceIsReadOnceForEachOfItsVersions(t *testing.T) {
 
 // TestEventIDFloorParts ids by their time, 8 ms apart.
 func TestEventIDFloorParts(t *testing.T) {
-	source := NewSourceID()
+	source := ident.NewSource()
 	at := time.UnixMilli(1_800_000_000_000)
 	for _, step := range []time.Duration{8 * time.Millisecond, time.Second, time.Hour} {
-		before, err := EventID(source, "", at, "zzz")
+		before, err := ident.Event(source, "", at, "zzz")
 		if err != nil {
 			t.Fatal(err)
 		}
-		then, err := EventID(source, "", at.Add(step), "aaa")
+		then, err := ident.Event(source, "", at.Add(step), "aaa")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if floor := EventIDFloor(source, at.Add(step)); before >= floor || floor > then {
+		if floor := ident.EventFloor(source, at.Add(step)); before >= floor || floor > then {
 			t.Errorf("%v apart: %s, floor %s, %s; want them in this order", step, before, floor, then)
 		}
 	}

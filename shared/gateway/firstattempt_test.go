@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ringback/shared/circuit"
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -160,8 +161,8 @@ func TestIDsBeginWithTheirTime(t *testing.T) {
 		time.UnixMilli(0): "reg_000000000",
 		time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC): "reg_03e6ljtc0",
 	} {
-		if got := NewID("reg", at); !strings.HasPrefix(got, want) {
-			t.Errorf("NewID at %v = %s, want it to begin with %s", at, got, want)
+		if got := ident.New("reg", at); !strings.HasPrefix(got, want) {
+			t.Errorf("ident.New at %v = %s, want it to begin with %s", at, got, want)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/egress"
+	"ringback/shared/ident"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
@@ -86,7 +87,7 @@ func TestFirstOutcomeIsRecordedOverWhatIsThere(t *testing.T) {
 			if sent > 0 && (hs[0].Hops != 1 || hs[0].ID != d.ID || hs[0].Claim != d.Claim) {
 				t.Errorf("%s: sent %+v; want claim %d, the first hop", tt.name, hs[0], d.Claim)
 			}
-			now, loadErr := y.LoadDelivery(t.Context(), DeliveryID(r.ID, a.ID))
+			now, loadErr := y.LoadDelivery(t.Context(), ident.Delivery(r.ID, a.ID))
 			code := 0
 			if now.Last != nil {
 				code = now.Last.StatusCode
@@ -158,7 +159,7 @@ func TestDeliveryThatIsNotWantedIsNotPromised(t *testing.T) {
 			if err := f.notWanted(t.Context(), &tr, tt.verdict, "why"); err != nil {
 				t.Fatal(err)
 			}
-			d, err := y.LoadDelivery(t.Context(), DeliveryID(r.ID, a.ID))
+			d, err := y.LoadDelivery(t.Context(), ident.Delivery(r.ID, a.ID))
 			er, _ = y.event(a.ID)
 			if d.Status != tt.want || (err == nil) != (tt.want != "") || tt.want != "" && (d.Why != "why" || !d.Since.Equal(y.Clock())) || slices.Contains(er.Open, r.ID) != tt.open {
 				t.Errorf("%s, kept %v: %q (%s), %v, the event is open for %v; want %q, open %v", tt.verdict, tt.kept, d.Status, d.Why, err, er.Open, tt.want, tt.open)

@@ -24,6 +24,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/groups"
 	"ringback/shared/history"
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -263,7 +264,7 @@ func writeFormatFile(t *testing.T) {
 	must(err)
 	_, err = control.New(p).CreateGrant(ctx, "grt_0000000000000000000000form", formatPlain, formatTenant, nil)
 	must(err)
-	_, apiKey, err := control.New(p).CreateAPIKey(ctx, control.Operator(), gateway.NewID("key", time.Now()), control.APIKey{Name: "a key", Scope: control.ScopeFull, Tenant: formatTenant})
+	_, apiKey, err := control.New(p).CreateAPIKey(ctx, control.Operator(), ident.New("key", time.Now()), control.APIKey{Name: "a key", Scope: control.ScopeFull, Tenant: formatTenant})
 	must(err)
 	_, _, err = groups.New(control.New(p), "").CreateGroup(ctx, formatGroup, groups.GroupChange{Source: formatPlain, Name: "A group", UUID: formatUUID, Code: "a code"})
 	must(err)
@@ -304,7 +305,7 @@ func writeFormatFile(t *testing.T) {
 			}
 		}
 	}
-	_, err = control.New(p).StartRecover(ctx, c, gateway.NewID("job", time.Now()), formatRefused, control.Span{Since: time.Now().Add(-time.Hour)})
+	_, err = control.New(p).StartRecover(ctx, c, ident.New("job", time.Now()), formatRefused, control.Span{Since: time.Now().Add(-time.Hour)})
 	must(err)
 	waiting := chat("a message in the queue")
 	rows.write(t, append(q.all(waiting), written{Secret: secret, APIKey: apiKey, End: time.Now().Add(3 * time.Second)}))

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -150,31 +151,71 @@ func FuzzID(f *testing.F) {
 	f.Add("evt_gpjqldv606h05act82h9ptv24r7q9o23h0bv7vhs8m6g", "", "", int64(-1))
 	f.Add("dlv_06h05bpfn2m0eb4rm87ooq5ubggpjqldv606h05act82h9ptv24r7q9o23h0bv7vhs8m6g", "", "", int64(1)<<48)
 	f.Fuzz(func(t *testing.T, text, label, key string, at int64) {
-		if id, err := EventID(text, label, time.UnixMilli(at), key); err == nil {
-			if source, err := SourceOf(id); err != nil || source != text {
+		if id, err := ident.Event(text, label, time.UnixMilli(at), key); err == nil {
+			if source, err := ident.SourceOf(id); err != nil || source != text {
 				t.Errorf("the source of %s is %q, %v, want %q", id, source, err, text)
 			}
-			if other, err := EventID(text, label+"x", time.UnixMilli(at), key); err != nil || other == id {
+			if other, err := ident.Event(text, label+"x", time.UnixMilli(at), key); err != nil || other == id {
 				t.Errorf("two labels have the id %s, %v", id, err)
 			}
 			const reg = "reg_00000000000000000000000000"
-			if r, e, err := splitDeliveryID(DeliveryID(reg, id)); err != nil || r != reg || e != id {
+			if r, e, err := ident.SplitDelivery(ident.Delivery(reg, id)); err != nil || r != reg || e != id {
 				t.Errorf("delivery of %s is that of %s and %s, %v", id, r, e, err)
 			}
-			if later, err := EventID(text, label, time.UnixMilli(at).Add(time.Hour), key); err != nil || claimOf(later) != claimOf(id) {
+			if later, err := ident.Event(text, label, time.UnixMilli(at).Add(time.Hour), key); err != nil || claimOf(later) != claimOf(id) {
 				t.Errorf("the natural key of %s and %s, %v, is claimed by two rows", id, later, err)
 			}
 		}
-		if source, err := SourceOf(text); err == nil {
-			if _, err := SourceNumber(source); err != nil || !strings.HasPrefix(text[len(EventIDPrefix):], source[len("src-"):]) {
+		if source, err := ident.SourceOf(text); err == nil {
+			if _, err := ident.SourceNumber(source); err != nil || !strings.HasPrefix(text[len(ident.EventPrefix):], source[len("src-"):]) {
 				t.Errorf("the source of %q is %q, %v", text, source, err)
 			}
 			if k, err := EventKey(text); err != nil || k.Check() != nil {
 				t.Errorf("the row of %q is %v, %v", text, k, err)
 			}
 		}
-		if r, e, err := splitDeliveryID(text); err == nil && DeliveryID(r, e) != text {
-			t.Errorf("%q is the delivery of %s and %s, whose id is %s", text, r, e, DeliveryID(r, e))
+		if r, e, err := ident.SplitDelivery(text); err == nil && ident.Delivery(r, e) != text {
+			t.Errorf("%q is the delivery of %s and %s, whose id is %s", text, r, e, ident.Delivery(r, e))
 		}
 	})
+}
+
+func TestEqualEventsHaveOneID(t *testing.T) {
+	source := ident.NewSource()
+	id := func(label, key string, at time.Time) string {
+		id, err := ident.Event(source, label, at, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	if first, again := id("a", "bc", noon), id("a", "bc", noon); first != again {
+		t.Error("the same event has two ids")
+	}
+	if id("a", "bc", noon) == id("ab", "c", noon) {
+		t.Error("label and key run into each other")
+	}
+	if claimOf(id("", "k", noon)) != claimOf(id("", "k", noon.Add(time.Hour))) || claimOf(id("", "k", noon)) == claimOf(id("", "l", noon)) {
+		t.Error("the row that claims a natural key is not one for each key")
+	}
+}
+
+// claimOf returns the row that claims the natural key of an event.
+func claimOf(id string) storage.Key {
+	key, err := NaturalKeyKey(id)
+	if err != nil {
+		return storage.Key{}
+	}
+	return key
+}
+
+func TestRowOfNoEventIsRefused(t *testing.T) {
+	for _, id := range []string{"", "evt_", anEventID(t) + "0"} {
+		if _, err := EventKey(id); !errors.Is(err, storage.ErrInvalid) {
+			t.Errorf("row of %q: %v, want ErrInvalid", id, err)
+		}
+		if key := claimOf(id); key != (storage.Key{}) {
+			t.Errorf("%q claims the row %+v", id, key)
+		}
+	}
 }

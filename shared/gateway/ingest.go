@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -23,7 +24,7 @@ func (in *ingester) Ingest(ctx context.Context, providerName, source, key string
 	defer cancel()
 	p := in.Providers[providerName]
 	taken, err := in.ingest(ctx, p, providerName, source, key, cb)
-	if _, err := SourceNumber(source); err != nil {
+	if _, err := ident.SourceNumber(source); err != nil {
 		source = "" // it may be anything, a key in the wrong place too
 	}
 	if err = asRefusal(err); err != nil {
@@ -131,11 +132,11 @@ func arrivals(a account, reading provider.Reading, received time.Time) ([]arriva
 func identify(source, label string, it provider.Item, received time.Time) (id string, repeatable bool, err error) {
 	switch {
 	case it.NaturalKey != "" && usable(it.Stable, received):
-		id, err = EventID(source, label, it.Stable, it.Type, it.NaturalKey)
+		id, err = ident.Event(source, label, it.Stable, it.Type, it.NaturalKey)
 	case it.NaturalKey != "" && it.Forever:
-		id, err = EventID(source, label, received, it.Type, it.NaturalKey)
+		id, err = ident.Event(source, label, received, it.Type, it.NaturalKey)
 	default:
-		id, err = EventID(source, label, received, storage.NewRev(), storage.NewRev())
+		id, err = ident.Event(source, label, received, storage.NewRev(), storage.NewRev())
 		return id, false, err
 	}
 	return id, true, err

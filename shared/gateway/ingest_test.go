@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/ident"
 	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
@@ -139,7 +140,7 @@ func TestIgnoredEventTypesAreAcknowledgedAndNotQueued(t *testing.T) {
 // then nothing is recognised by the key, unless it is unique for ever.
 func TestTimeThatARepeatCannotChangeMakesTheID(t *testing.T) {
 	const week = 7 * 24 * time.Hour
-	source := NewSourceID()
+	source := ident.NewSource()
 	received := noon.Add(7*time.Minute + 123*time.Millisecond)
 	for _, tt := range []struct {
 		name   string
@@ -161,7 +162,7 @@ func TestTimeThatARepeatCannotChangeMakesTheID(t *testing.T) {
 			if at.Equal(noon) {
 				at = received
 			}
-			want, err := EventID(source, "acme", at, "happened", "k")
+			want, err := ident.Event(source, "acme", at, "happened", "k")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -174,14 +175,14 @@ func TestTimeThatARepeatCannotChangeMakesTheID(t *testing.T) {
 }
 
 func TestItemWithoutANaturalKeyIsNeverARepeat(t *testing.T) {
-	source := NewSourceID()
+	source := ident.NewSource()
 	it := provider.Item{Type: "happened", Stable: noon.Add(-time.Hour)}
 	one, windowed, err := identify(source, "", it, noon)
 	if err != nil {
 		t.Fatal(err)
 	}
 	two, _, _ := identify(source, "", it, noon)
-	floor, above := EventIDFloor(source, noon), EventIDFloor(source, noon.Add(time.Second))
+	floor, above := ident.EventFloor(source, noon), ident.EventFloor(source, noon.Add(time.Second))
 	if one == two || windowed || one < floor || one >= above {
 		t.Errorf("ids %s and %s, of a window %v; want two of the arrival, from %s on", one, two, windowed, floor)
 	}
@@ -199,7 +200,7 @@ func TestItemsBecomeEvents(t *testing.T) {
 		{Type: "three", Payload: []byte("4")},
 	}}
 	for _, label := range []string{"", "acme"} {
-		a := account{Source: Source{ID: NewSourceID(), Provider: "upstream"}, label: label}
+		a := account{Source: Source{ID: ident.NewSource(), Provider: "upstream"}, label: label}
 		for i := range reading.Items {
 			delete(reading.Items[i].Keys, "label")
 		}
@@ -237,7 +238,7 @@ func TestItemsBecomeEvents(t *testing.T) {
 // TestSingleItemBecomesAnEvent looks at a callback of one item, for which
 // nothing is remembered.
 func TestSingleItemBecomesAnEvent(t *testing.T) {
-	a := account{Source: Source{ID: NewSourceID()}}
+	a := account{Source: Source{ID: ident.NewSource()}}
 	as, err := arrivals(a, provider.Reading{Items: []provider.Item{{Type: "one", NaturalKey: "k"}}}, noon)
 	if err != nil || len(as) != 1 {
 		t.Errorf("%d events, %v; want one", len(as), err)

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/ident"
 	"ringback/shared/pace"
 	"ringback/shared/storage"
 )
@@ -161,7 +162,7 @@ func TestSlowJobPlacesNoDeliveryFarAhead(t *testing.T) {
 					t.Fatalf("%s: %d POSTs in hour %d, want one an hour", kind, posts, hours)
 				}
 				for _, id := range ids {
-					d, err := w.LoadDelivery(t.Context(), DeliveryID(r.ID, id))
+					d, err := w.LoadDelivery(t.Context(), ident.Delivery(r.ID, id))
 					if err == nil && d.Status == Pending && time.Until(d.Start) > pace.Ahead {
 						t.Fatalf("%s: a delivery starts in %v, want none more than %v ahead", kind, time.Until(d.Start), pace.Ahead)
 					}
@@ -260,7 +261,7 @@ func TestJobThatFailsHalfwaySendsWhatItMadeDue(t *testing.T) {
 			}
 			due := 0
 			for _, id := range ids {
-				if d, err := w.LoadDelivery(t.Context(), DeliveryID(r.ID, id)); err == nil && d.Status == Pending {
+				if d, err := w.LoadDelivery(t.Context(), ident.Delivery(r.ID, id)); err == nil && d.Status == Pending {
 					due++
 				}
 			}
@@ -289,7 +290,7 @@ func TestJobGivesWayToWhoeverWritesADelivery(t *testing.T) {
 		w.store.fail(func(call string, k storage.Key) error {
 			if call == "put" && k == DeliveryKey(r.ID, ids[1]) && !resent {
 				resent = true
-				_, err := w.Resend(t.Context(), DeliveryID(r.ID, ids[1]))
+				_, err := w.Resend(t.Context(), ident.Delivery(r.ID, ids[1]))
 				return err
 			}
 			return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
@@ -36,7 +37,7 @@ type jobs struct {
 func (js *jobs) StartJob(ctx context.Context, j Job) (Job, error) {
 	now := js.Clock()
 	if j.ID == "" {
-		j.ID = NewID("job", now)
+		j.ID = ident.New("job", now)
 	}
 	j.Status, j.Created, j.Updated, j.Claim = JobRunning, now, now, 1
 	if j.Tenant != "" {
@@ -340,7 +341,7 @@ func (js *jobs) revive(ctx context.Context, j *Job, is func(Delivery) bool) (tim
 	return js.walkTwice(ctx, j, func(_, shard int) storage.Query {
 		return storage.Query{Table: storage.Deliveries, PK: DeliveryPK(j.Registration, shard), Open: true}
 	}, func(ctx context.Context, r storage.Row) (*Delivery, bool, error) {
-		d, err := js.deliveries.LoadDelivery(ctx, DeliveryID(j.Registration, r.SK))
+		d, err := js.deliveries.LoadDelivery(ctx, ident.Delivery(j.Registration, r.SK))
 		switch {
 		case errors.Is(err, storage.ErrNotFound):
 			return nil, true, nil
@@ -371,7 +372,7 @@ func (js *jobs) replayStep(ctx context.Context, j *Job) (time.Time, bool, error)
 		if pass == 1 {
 			since = later(since, j.Created.Add(-stragglers))
 		}
-		return storage.Query{Table: storage.Deliveries, PK: EventPK(j.Source, shard), From: EventIDFloor(j.Source, since.Add(-24*time.Hour))}
+		return storage.Query{Table: storage.Deliveries, PK: EventPK(j.Source, shard), From: ident.EventFloor(j.Source, since.Add(-24*time.Hour))}
 	}, func(ctx context.Context, row storage.Row) (*Delivery, bool, error) {
 		return js.missed(ctx, j, r, rev, row)
 	})
@@ -389,7 +390,7 @@ func (js *jobs) missed(ctx context.Context, j *Job, r *Registration, rev string,
 	if ok, err := js.MayReplay(ctx, rev, e, r); err != nil || !ok {
 		return nil, false, err
 	}
-	if _, err := js.deliveries.LoadDelivery(ctx, DeliveryID(r.ID, e.ID)); !errors.Is(err, storage.ErrNotFound) {
+	if _, err := js.deliveries.LoadDelivery(ctx, ident.Delivery(r.ID, e.ID)); !errors.Is(err, storage.ErrNotFound) {
 		return nil, err == nil, err
 	}
 	d := newDelivery(e, r, js.Clock())

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ringback/shared/circuit"
+	"ringback/shared/ident"
 	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
@@ -66,7 +67,7 @@ func (w *world) stored(r Registration, n int, change func(d Delivery) Delivery) 
 	w.t.Helper()
 	for range n {
 		w.callbacks++
-		id, err := EventID(w.source, "", w.Clock(), "stored", fmt.Sprint(w.callbacks))
+		id, err := ident.Event(w.source, "", w.Clock(), "stored", fmt.Sprint(w.callbacks))
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -267,7 +268,7 @@ func TestJobStartsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		r := w.register()
-		id := NewID("job", time.Now())
+		id := ident.New("job", time.Now())
 		first := w.start(JobRecover, r, func(j *Job) { j.ID = id })
 		time.Sleep(time.Second)
 		second := w.start(JobRelease, r, func(j *Job) { j.ID = id })
@@ -624,7 +625,7 @@ func TestReplayEndsWithWhatItIsFor(t *testing.T) {
 			r := w.register()
 			tt.change(w, &r)
 			got := w.finish(w.start(JobReplay, r).ID)
-			if _, err := w.LoadDelivery(t.Context(), DeliveryID(r.ID, event)); !errors.Is(err, storage.ErrNotFound) || got.Status != tt.status || got.Done != 0 || got.Skipped != 0 {
+			if _, err := w.LoadDelivery(t.Context(), ident.Delivery(r.ID, event)); !errors.Is(err, storage.ErrNotFound) || got.Status != tt.status || got.Done != 0 || got.Skipped != 0 {
 				t.Errorf("%s: %+v, delivery %v; want it done with none", tt.name, got, err)
 			}
 		})

@@ -10,6 +10,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
@@ -292,7 +293,7 @@ func (ls *lanes) pauseLane(ctx context.Context, run *laneRun, at time.Time) erro
 // if that is final; if not, the lane waits for it. What is ended without an
 // attempt leaves when it is looked at again: another may have changed it.
 func (ls *lanes) deliverHead(ctx context.Context, run *laneRun, w waiting) error {
-	id := DeliveryID(run.lane.Registration, w.Event)
+	id := ident.Delivery(run.lane.Registration, w.Event)
 	d, err := ls.laneDelivery(ctx, id, w)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
@@ -411,11 +412,11 @@ func (ls *lanes) laneDelivery(ctx context.Context, id string, w waiting) (Delive
 	if !errors.Is(err, storage.ErrNotFound) {
 		return d, err
 	}
-	registration, _, err := splitDeliveryID(id)
+	registration, _, err := ident.SplitDelivery(id)
 	if err != nil {
 		return d, err
 	}
-	source, _ := SourceOf(w.Event)
+	source, _ := ident.SourceOf(w.Event)
 	r, _, err := ls.find.registration(ctx, source, registration)
 	if err != nil {
 		return d, err

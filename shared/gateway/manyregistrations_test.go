@@ -13,6 +13,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -41,7 +42,7 @@ func TestEventForManyRegistrationsOverManyListsIsDelivered(t *testing.T) {
 		}
 		for range n {
 			r := like
-			r.ID, r.EventTypes = gateway.NewID("reg", time.Now()), []string{pattern}
+			r.ID, r.EventTypes = ident.New("reg", time.Now()), []string{pattern}
 			wanted[r.ID] = true
 			writing.Go(func() error {
 				if err := storage.Put(t.Context(), g.Store, gateway.HintKey(source, "*", pattern, r.ID), gateway.Link{ID: r.ID}, ""); err != nil {
@@ -82,7 +83,7 @@ func TestEventForManyRegistrationsOverManyListsIsDelivered(t *testing.T) {
 				t.Errorf("chunk %d: %s stands in two chunks, or nobody made it", n, id)
 			}
 			delete(wanted, id)
-			if _, err := worker.LoadDelivery(t.Context(), gateway.DeliveryID(id, events[0].ID)); err != nil {
+			if _, err := worker.LoadDelivery(t.Context(), ident.Delivery(id, events[0].ID)); err != nil {
 				t.Errorf("%s has no delivery: %v", id, err)
 			}
 		}
@@ -100,7 +101,7 @@ func TestFindHonoursItsLimitWhereverAListEnds(t *testing.T) {
 	like := register(t, g, c, source)
 	all := []string{like.ID}
 	for _, pattern := range []string{"d*", "d*", "de*", "de*", "de*", "delivered"} {
-		id := gateway.NewID("reg", time.Now())
+		id := ident.New("reg", time.Now())
 		if _, _, err := control.New(g).CreateRegistration(t.Context(), c, id, source, control.RegistrationChange{
 			URL: ptrTo("https://tenant.example/"), EventTypes: &[]string{pattern},
 		}); err != nil {

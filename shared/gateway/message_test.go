@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -100,7 +101,7 @@ func TestLargestEventFitsItsRow(t *testing.T) {
 	a := arrivalsOf([][]byte{make([]byte, provider.MaxPayloadBytes)})[0]
 	a.Type, a.Label, a.ContentType, a.Query = text(provider.MaxEventTypeBytes), text(MaxName), text(provider.MaxContentTypeBytes), text(provider.MaxQueryBytes)
 	a.Keys = map[string][]string{"label": {a.Label}, "group": {text(provider.MaxKeysBytes)}}
-	data, err := json.Marshal(a.row(slices.Repeat([]string{NewID("reg", noon)}, maxListed), true, storage.NewRev()+".abcdef", noon))
+	data, err := json.Marshal(a.row(slices.Repeat([]string{ident.New("reg", noon)}, maxListed), true, storage.NewRev()+".abcdef", noon))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/egress"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
@@ -105,7 +106,7 @@ type callbackPath struct{ source, key string }
 func smartBots(t *testing.T, g *gateway.Gateway) (control.Caller, callbackPath) {
 	t.Helper()
 	ctx, name := t.Context(), "bots"
-	s, err := control.New(g).CreateSource(ctx, gateway.NewSourceID(), control.SourceChange{Provider: "smartbots", Name: &name})
+	s, err := control.New(g).CreateSource(ctx, ident.NewSource(), control.SourceChange{Provider: "smartbots", Name: &name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,11 +114,11 @@ func smartBots(t *testing.T, g *gateway.Gateway) (control.Caller, callbackPath) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	tn, _, err := control.New(g).CreateTenant(ctx, gateway.NewID("ten", time.Now()), "acme", gateway.Limits{})
+	tn, _, err := control.New(g).CreateTenant(ctx, ident.New("ten", time.Now()), "acme", gateway.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := control.New(g).CreateGrant(ctx, gateway.NewID("grt", time.Now()), s.ID, tn.ID, nil); err != nil {
+	if _, err := control.New(g).CreateGrant(ctx, ident.New("grt", time.Now()), s.ID, tn.ID, nil); err != nil {
 		t.Fatal(err)
 	}
 	return control.Caller{Key: "key", Scope: control.ScopeFull, Tenant: tn.ID}, callbackPath{s.ID, url[strings.LastIndex(url, "/")+1:]}

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -210,7 +211,7 @@ func TestNothingIsLostByAnOutageAtAnyCall(t *testing.T) {
 // kept for it no more.
 func (y *yard) ended(r *Registration, e string, status Status) bool {
 	y.Helper()
-	d, err := y.LoadDelivery(y.Context(), DeliveryID(r.ID, e))
+	d, err := y.LoadDelivery(y.Context(), ident.Delivery(r.ID, e))
 	if err != nil || d.Status != status {
 		return false
 	}

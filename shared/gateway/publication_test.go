@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"ringback/shared/control"
-	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -47,7 +47,7 @@ func TestChangeIsPublishedByWhoWasFaster(t *testing.T) {
 	s := &rival{Store: g.Store}
 	g.Store = s
 	url := "https://tenant.example/"
-	r, _, err := control.New(g).CreateRegistration(t.Context(), c, gateway.NewID("reg", time.Now()), source, control.RegistrationChange{URL: &url})
+	r, _, err := control.New(g).CreateRegistration(t.Context(), c, ident.New("reg", time.Now()), source, control.RegistrationChange{URL: &url})
 	if err != nil {
 		t.Fatal(err)
 	}

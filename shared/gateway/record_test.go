@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ringback/shared/egress"
+	"ringback/shared/ident"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
@@ -234,7 +235,7 @@ func TestDeliveryThatCannotBeReadIsNotMissing(t *testing.T) {
 	if err := ask(d.ID); err != nil {
 		t.Error(err)
 	}
-	for _, id := range []string{"nonsense", DeliveryID(NewID("reg", time.Now()), d.Event)} {
+	for _, id := range []string{"nonsense", ident.Delivery(ident.New("reg", time.Now()), d.Event)} {
 		if err := ask(id); !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("%s: %v, want ErrNotFound", id, err)
 		}

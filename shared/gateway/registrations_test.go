@@ -14,6 +14,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/keyring"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
@@ -78,14 +79,14 @@ func tenant(t *testing.T, g *gateway.Gateway) (c control.Caller, source string) 
 	ctx := t.Context()
 	name := "sms"
 	s := insist(t, func() (gateway.Source, error) {
-		return control.New(g).CreateSource(ctx, gateway.NewSourceID(), control.SourceChange{Provider: "direct", Name: &name})
+		return control.New(g).CreateSource(ctx, ident.NewSource(), control.SourceChange{Provider: "direct", Name: &name})
 	})
 	tn := insist(t, func() (gateway.Tenant, error) {
-		tn, _, err := control.New(g).CreateTenant(ctx, gateway.NewID("ten", time.Now()), "acme", gateway.Limits{})
+		tn, _, err := control.New(g).CreateTenant(ctx, ident.New("ten", time.Now()), "acme", gateway.Limits{})
 		return tn, err
 	})
 	insist(t, func() (gateway.Grant, error) {
-		return control.New(g).CreateGrant(ctx, gateway.NewID("grt", time.Now()), s.ID, tn.ID, nil)
+		return control.New(g).CreateGrant(ctx, ident.New("grt", time.Now()), s.ID, tn.ID, nil)
 	})
 	return control.Caller{Key: "key", Scope: control.ScopeFull, Tenant: tn.ID}, s.ID
 }
@@ -94,7 +95,7 @@ func register(t *testing.T, g *gateway.Gateway, c control.Caller, source string)
 	t.Helper()
 	url := "https://tenant.example/"
 	return insist(t, func() (gateway.Registration, error) {
-		r, _, err := control.New(g).CreateRegistration(t.Context(), c, gateway.NewID("reg", time.Now()), source, control.RegistrationChange{URL: &url})
+		r, _, err := control.New(g).CreateRegistration(t.Context(), c, ident.New("reg", time.Now()), source, control.RegistrationChange{URL: &url})
 		return r, err
 	})
 }
@@ -210,18 +211,18 @@ func TestSDKAppIDOfACreateThatCrashedIsFreed(t *testing.T) {
 	ch := control.SourceChange{Provider: "tencent-chat", Name: &name, SDKAppID: &app}
 	ctx, cancel := context.WithCancel(t.Context())
 	g.Store = &failing{Store: g.Store, after: 2, fail: cancel} // the name is taken, the source is not there
-	if _, err := control.New(g).CreateSource(ctx, gateway.NewSourceID(), ch); err == nil {
+	if _, err := control.New(g).CreateSource(ctx, ident.NewSource(), ch); err == nil {
 		t.Fatal("the crash did not happen")
 	}
 	g.Store = g.Store.(*failing).Store
-	if _, err := control.New(g).CreateSource(t.Context(), gateway.NewSourceID(), ch); !errors.Is(err, storage.ErrConflict) {
+	if _, err := control.New(g).CreateSource(t.Context(), ident.NewSource(), ch); !errors.Is(err, storage.ErrConflict) {
 		t.Errorf("at once: %v, want ErrConflict: the first may be under way", err)
 	}
 	now = now.Add(2 * time.Minute)
-	if _, err := control.New(g).CreateSource(t.Context(), gateway.NewSourceID(), ch); err != nil {
+	if _, err := control.New(g).CreateSource(t.Context(), ident.NewSource(), ch); err != nil {
 		t.Errorf("two minutes later: %v", err)
 	}
-	if _, err := control.New(g).CreateSource(t.Context(), gateway.NewSourceID(), ch); !errors.Is(err, storage.ErrConflict) {
+	if _, err := control.New(g).CreateSource(t.Context(), ident.NewSource(), ch); !errors.Is(err, storage.ErrConflict) {
 		t.Errorf("a second source of the SDKAppID: %v, want ErrConflict", err)
 	}
 }

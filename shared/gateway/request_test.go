@@ -10,6 +10,7 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"ringback/shared/ident"
 	"ringback/shared/keyring"
 	"ringback/shared/provider"
 )
@@ -22,7 +23,7 @@ func (w *world) requested(r Registration, e *provider.Event, late bool) (url, qu
 
 func anEvent(w *world) *provider.Event {
 	w.t.Helper()
-	id, err := EventID(w.source, "", noon, "k")
+	id, err := ident.Event(w.source, "", noon, "k")
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/control"
-	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
@@ -23,7 +23,7 @@ func TestTickSendsWhatItsShardsHaveTogether(t *testing.T) {
 		worker := processOf(t, g, out, http.StatusInternalServerError)
 		c, path := smartBots(t, worker)
 		url, waits := "https://tenant.example/", schedule.Schedule{Waits: []time.Duration{time.Hour}}
-		if _, _, err := control.New(worker).CreateRegistration(t.Context(), c, gateway.NewID("reg", time.Now()), path.source,
+		if _, _, err := control.New(worker).CreateRegistration(t.Context(), c, ident.New("reg", time.Now()), path.source,
 			control.RegistrationChange{URL: &url, Schedule: &waits}); err != nil {
 			t.Fatal(err)
 		}

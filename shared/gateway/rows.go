@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"strconv"
 
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -94,7 +95,7 @@ func hintPK(source, routingKey string) string {
 }
 
 func EventKey(id string) (storage.Key, error) {
-	source, err := SourceOf(id)
+	source, err := ident.SourceOf(id)
 	if err != nil {
 		return storage.Key{}, err
 	}
@@ -107,12 +108,12 @@ func EventPK(source string, shard int) string { return "E#" + source + "#" + str
 // NaturalKeyKey is the row that claims the natural key of an event without a
 // time. Its hash is the rest of the id behind source and time.
 func NaturalKeyKey(event string) (storage.Key, error) {
-	b, err := DecodeEventID(event)
+	b, err := ident.DecodeEvent(event)
 	if err != nil {
 		return storage.Key{}, err
 	}
-	source, _ := SourceOf(event)
-	return deliveriesKey("U#"+source+"#"+ordered.EncodeToString(b[11:]), "U"), nil
+	source, _ := ident.SourceOf(event)
+	return deliveriesKey("U#"+source+"#"+ident.Encode(b[11:]), "U"), nil
 }
 
 func FanOutKey(event string, n int) storage.Key {
@@ -141,7 +142,7 @@ func historyShard(event string) int {
 // Digest returns SHA-256 of a text, in the base32 of ids.
 func Digest(text string) string {
 	sum := sha256.Sum256([]byte(text))
-	return ordered.EncodeToString(sum[:])
+	return ident.Encode(sum[:])
 }
 
 // A Link says that the thing with an id stands in a list.

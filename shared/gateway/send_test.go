@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -130,7 +131,7 @@ func TestSendEndsWithTheCallThatFails(t *testing.T) {
 
 func TestOnlyEventsOfOurOwnAreSent(t *testing.T) {
 	w := newWorld(t)
-	id, err := EventID(w.source, "", noon, "k")
+	id, err := ident.Event(w.source, "", noon, "k")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +161,7 @@ func TestOnlyEventsOfOurOwnAreSent(t *testing.T) {
 func TestSameEventOfOurOwnIsTheSameMessage(t *testing.T) {
 	w := newWorld(t)
 	for _, only := range []string{"reg_1", "reg_1", "reg_2"} {
-		id, err := EventID(w.source, "", noon, "k")
+		id, err := ident.Event(w.source, "", noon, "k")
 		if err != nil {
 			t.Fatal(err)
 		}

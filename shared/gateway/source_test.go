@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"ringback/shared/ident"
 	"ringback/shared/keyring"
 	"strings"
 	"testing"
@@ -9,7 +10,7 @@ import (
 )
 
 func TestCredentialsAreThoseOfNow(t *testing.T) {
-	keys, id := keyRing(t, oldKey), NewSourceID()
+	keys, id := keyRing(t, oldKey), ident.NewSource()
 	seal := func(field, text string, until time.Time) keyring.Secret {
 		return keyring.Secret{Sealed: keys.Seal(SourceKey(id).PK, field, text), Until: until}
 	}
@@ -25,7 +26,7 @@ func TestCredentialsAreThoseOfNow(t *testing.T) {
 }
 
 func TestCredentialsThatCannotBeReadAreAnError(t *testing.T) {
-	keys, id := keyRing(t, oldKey), NewSourceID()
+	keys, id := keyRing(t, oldKey), ident.NewSource()
 	pk := SourceKey(id).PK
 	for name, s := range map[string]Source{
 		"a token of another row": {ID: id, Tokens: []keyring.Secret{{Sealed: keys.Seal("S#other", "token", "secret")}}},

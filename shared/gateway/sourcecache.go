@@ -9,6 +9,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
 
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -91,7 +92,7 @@ func (a account) valid(provider string, now time.Time) (account, error) {
 // loadAccount reads the source and the callback key in one call. The key is
 // found by its hash, so the time that a wrong one takes says nothing about it.
 func (in *ingester) loadAccount(ctx context.Context, source, secret string) (account, error) {
-	if _, err := SourceNumber(source); err != nil || secret == "" {
+	if _, err := ident.SourceNumber(source); err != nil || secret == "" {
 		return account{}, storage.ErrNotFound
 	}
 	now, asked := in.Clock(), time.Now()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ringback/shared/egress"
+	"ringback/shared/ident"
 	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
@@ -80,14 +81,14 @@ func TestEveryStatusCodeHasItsVerdict(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := time.Now()
-	id := NewID("reg", at)
+	id := ident.New("reg", at)
 	pk := RegistrationKey(id).PK
 	r := &Registration{
 		ID: id, Format: Raw, Schedule: schedule.Schedule{Waits: []time.Duration{5 * time.Second, 5 * time.Minute}},
 		Endpoint: Endpoint{URL: keys.Seal(pk, "url", "https://tenant.example/")},
 		Secrets:  []keyring.Secret{{Sealed: keys.Seal(pk, "secret", "whsec_"+base64.StdEncoding.EncodeToString([]byte("a secret of no fewer than 24 bytes")))}},
 	}
-	eventID, err := EventID("src-00000001", "", at, "status codes")
+	eventID, err := ident.Event("src-00000001", "", at, "status codes")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 )
 
@@ -47,7 +48,7 @@ func (t *teller) tell(ctx context.Context, kind string, about *provider.Event, r
 	}
 	data := operationalData{Registration: r.ID, Endpoint: r.Endpoint.Shown, Why: why}
 	if kind == deliveryExhausted {
-		data.Delivery = DeliveryID(r.ID, about.ID)
+		data.Delivery = ident.Delivery(r.ID, about.ID)
 	}
 	return t.tellOf(ctx, kind, r.Source, about.Provider, r.Tenant, r.ID, data)
 }
@@ -58,7 +59,7 @@ func (t *teller) tellOf(ctx context.Context, kind, source, providerName, tenant,
 		return fmt.Errorf("encode %s: %w", kind, err)
 	}
 	now := t.Clock()
-	id, err := EventID(source, "", now.Truncate(time.Hour), kind, about)
+	id, err := ident.Event(source, "", now.Truncate(time.Hour), kind, about)
 	if err != nil {
 		return err
 	}

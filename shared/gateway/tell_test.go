@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
@@ -64,7 +65,7 @@ func TestNewsHoldsWhatHelps(t *testing.T) {
 		w := newWorld(t)
 		r := w.register(func(r *Registration) { r.Endpoint.Shown = "https://tenant.example/***" })
 		e := anEvent(w)
-		for kind, delivery := range map[string]string{registrationFailing: "", deliveryExhausted: DeliveryID(r.ID, e.ID)} {
+		for kind, delivery := range map[string]string{registrationFailing: "", deliveryExhausted: ident.Delivery(r.ID, e.ID)} {
 			if err := w.teller.tell(t.Context(), kind, e, &r, "the reason"); err != nil {
 				t.Fatal(err)
 			}

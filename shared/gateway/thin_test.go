@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -182,7 +183,7 @@ func TestChunkWhoseEventIsGoneFailsItsDeliveries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, FullHistory)
 		first, second := y.register("a.example"), y.register("b.example")
-		stranger := &Registration{ID: NewID("reg", y.Clock())}
+		stranger := &Registration{ID: ident.New("reg", y.Clock())}
 		event, body := y.chunk(first, stranger, second)
 		key, _ := EventKey(event)
 		if err := y.store.Delete(t.Context(), key, storage.AnyRev); err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ringback/shared/circuit"
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
@@ -127,7 +128,7 @@ func TestWhatIsDueFurtherThanAnyWaitIsHandedOut(t *testing.T) {
 				r := y.register("tenant.example")
 				due := y.Clock().Add(tt.ahead)
 				d := y.dueAt(y.refused(r), due, func(d *Delivery) { d.Paced = tt.paced })
-				job := Job{ID: NewID("job", y.Clock()), Kind: JobRelease, Status: JobRunning, Claim: 1}
+				job := Job{ID: ident.New("job", y.Clock()), Kind: JobRelease, Status: JobRunning, Claim: 1}
 				l := y.laneOf(r)
 				for key, v := range map[storage.Key]any{JobKey(job.ID): job, l: lane{Registration: r.ID, Source: y.source}} {
 					if err := storage.PutRow(t.Context(), y.store, storage.Row{Key: key, Due: due}, v, storage.AnyRev); err != nil {
@@ -165,7 +166,7 @@ func TestRecoverHandsOutAnewWhatAFormerProcessHad(t *testing.T) {
 				claimed := y.dueAt(y.refused(r), started.Add(2*firstHold), func(d *Delivery) { d.Start, d.Lost = started, 2 })
 				waiting := y.dueAt(y.refused(r), waits, func(d *Delivery) { d.Lost = 0 })
 				l := y.laneOf(r)
-				job := Job{ID: NewID("job", now), Kind: JobRelease, Status: JobRunning, Claim: 1}
+				job := Job{ID: ident.New("job", now), Kind: JobRelease, Status: JobRunning, Claim: 1}
 				for key, v := range map[storage.Key]any{JobKey(job.ID): job, l: lane{Registration: r.ID, Source: y.source, Runner: "dead", Busy: true}} {
 					if err := storage.PutRow(t.Context(), y.store, storage.Row{Key: key, Due: now.Add(3*time.Minute + firstHold)}, v, storage.AnyRev); err != nil {
 						t.Fatal(err)

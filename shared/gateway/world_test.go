@@ -18,6 +18,7 @@ import (
 
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
+	"ringback/shared/ident"
 	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
@@ -66,7 +67,7 @@ func worldOn(t *testing.T, db storage.Store, change ...func(*Config)) *world {
 	var err error
 	w := &world{
 		t: t, store: &tampered{Store: db}, queue: &mailbox{}, upstream: &upstream{}, endpoints: &endpoints{}, counted: &counts{}, log: &lines{},
-		source: NewSourceID(), key: NewCallbackSecret(), tenant: NewID("ten", time.Now()),
+		source: ident.NewSource(), key: ident.NewCallbackSecret(), tenant: ident.New("ten", time.Now()),
 	}
 	c := Config{
 		Store: w.store, Queue: w.queue, Keys: keyRing(t, oldKey), Providers: map[string]provider.Provider{"upstream": w.upstream},
@@ -108,7 +109,7 @@ func load[T any](w *world, k storage.Key) (T, storage.Row) {
 // https://tenant.example/, as change alters it.
 func (w *world) register(change ...func(*Registration)) Registration {
 	w.t.Helper()
-	id := NewID("reg", time.Now())
+	id := ident.New("reg", time.Now())
 	r := Registration{
 		ID: id, Tenant: w.tenant, Source: w.source, Created: time.Now(), Rev: 1, State: Enabled, EventTypes: []string{"*"}, Format: Standard,
 		Endpoint: Endpoint{URL: w.Keys.Seal(RegistrationKey(id).PK, "url", "https://tenant.example/"), Shown: "https://tenant.example/"},
@@ -226,7 +227,7 @@ func (w *world) happen() string {
 // delivery returns the delivery of an event for r.
 func (w *world) delivery(r Registration, event string) Delivery {
 	w.t.Helper()
-	d, err := w.LoadDelivery(w.t.Context(), DeliveryID(r.ID, event))
+	d, err := w.LoadDelivery(w.t.Context(), ident.Delivery(r.ID, event))
 	if err != nil {
 		w.t.Fatal(err)
 	}

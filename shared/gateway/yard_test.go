@@ -14,6 +14,7 @@ import (
 
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
+	"ringback/shared/ident"
 	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
@@ -72,8 +73,8 @@ func newYard(t *testing.T, h History, change ...func(*Config)) *yard {
 		t.Fatal(err)
 	}
 	now := y.Clock()
-	y.source, y.tenant = NewSourceID(), NewID("ten", now)
-	grant := Grant{ID: NewID("grt", now), Source: y.source, Tenant: y.tenant, Created: now}
+	y.source, y.tenant = ident.NewSource(), ident.New("ten", now)
+	grant := Grant{ID: ident.New("grt", now), Source: y.source, Tenant: y.tenant, Created: now}
 	y.put(SourceKey(y.source), Source{ID: y.source, Provider: SmartBots, Name: "bots", Created: now, History: h})
 	y.put(TenantKey(y.tenant), Tenant{ID: y.tenant, Name: "acme", Created: now})
 	y.put(GrantKey(y.source, y.tenant, grant.ID), grant)
@@ -102,7 +103,7 @@ func (y *yard) put(k storage.Key, v any) {
 // register makes a registration for all events, whose endpoint is the host.
 func (y *yard) register(host string, change ...func(*Registration)) *Registration {
 	y.Helper()
-	id, now := NewID("reg", y.Clock()), y.Clock()
+	id, now := ident.New("reg", y.Clock()), y.Clock()
 	r := &Registration{
 		ID: id, Tenant: y.tenant, Source: y.source, Created: now, State: Enabled, Since: now, Format: Standard, EventTypes: []string{"*"},
 		Endpoint: Endpoint{URL: y.Keys.Seal(RegistrationKey(id).PK, "url", "https://"+host+"/"), Shown: "https://" + host + "/"},
@@ -142,7 +143,7 @@ func every(waits ...time.Duration) func(*Registration) {
 func (y *yard) arrival() arrival {
 	y.Helper()
 	now := y.Clock()
-	id, err := EventID(y.source, "", now, storage.NewRev())
+	id, err := ident.Event(y.source, "", now, storage.NewRev())
 	if err != nil {
 		y.Fatal(err)
 	}
@@ -199,7 +200,7 @@ func (y *yard) delivered(r *Registration) Delivery {
 
 func (y *yard) delivery(r *Registration, event string) Delivery {
 	y.Helper()
-	d, err := y.LoadDelivery(y.Context(), DeliveryID(r.ID, event))
+	d, err := y.LoadDelivery(y.Context(), ident.Delivery(r.ID, event))
 	if err != nil {
 		y.Fatal(err)
 	}

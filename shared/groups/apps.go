@@ -7,6 +7,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -55,7 +56,7 @@ func (gs *Groups) forgetRemoval(ctx context.Context, r gateway.Registration) err
 	if err != nil {
 		return err
 	}
-	_, err = gs.gw.ChangeDelivery(ctx, gateway.DeliveryID(r.ID, id), func(d gateway.Delivery) (gateway.Delivery, error) {
+	_, err = gs.gw.ChangeDelivery(ctx, ident.Delivery(r.ID, id), func(d gateway.Delivery) (gateway.Delivery, error) {
 		if d.Final() {
 			return d, storage.ErrUnchanged
 		}

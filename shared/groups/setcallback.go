@@ -13,6 +13,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/egress"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/keyring"
 	"ringback/shared/storage"
 )
@@ -147,7 +148,7 @@ func (gs *Groups) groupNamed(ctx context.Context, name string) (gateway.Group, e
 // putApp makes or replaces the registration of c's tenant for an application of
 // a group.
 func (gs *Groups) putApp(ctx context.Context, c control.Caller, of gateway.Group, q CallbackRequest) (gateway.Registration, error) {
-	id := gateway.IDFrom("reg", of.Created, strings.Join([]string{"app", of.ID, of.Source, c.Tenant, q.AppUUID}, " "))
+	id := ident.From("reg", of.Created, strings.Join([]string{"app", of.ID, of.Source, c.Tenant, q.AppUUID}, " "))
 	if err := gs.control.RoomFor(ctx, c, of.Source, id); err != nil {
 		return gateway.Registration{}, err
 	}

@@ -16,6 +16,7 @@ import (
 	"unicode"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -101,7 +102,7 @@ func (gs *Groups) learnGroup(ctx context.Context, known gateway.Group, ch GroupC
 		ch.Name = "" // it is known under its name
 		return gs.setGroup(ctx, known, ch, code)
 	}
-	of, err := gs.putGroup(ctx, gateway.NewID("grp", gs.gw.Clock()), ch, hashCode(code))
+	of, err := gs.putGroup(ctx, ident.New("grp", gs.gw.Clock()), ch, hashCode(code))
 	if errors.Is(err, storage.ErrConflict) {
 		return of, refused("another call is setting this group; try again")
 	}

@@ -10,6 +10,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -93,7 +94,7 @@ func (h *History) registrationsFor(ctx context.Context, c control.Caller, q Quer
 		return nil, err
 	}
 	if q.Event != "" {
-		source, err := gateway.SourceOf(q.Event)
+		source, err := ident.SourceOf(q.Event)
 		if err != nil {
 			return nil, fmt.Errorf("event: %w", storage.ErrNotFound)
 		}
@@ -136,7 +137,7 @@ func (h *History) registrationsOfEvent(ctx context.Context, event string) ([]gat
 
 // deliveriesOf returns the deliveries of one event for rs.
 func (h *History) deliveriesOf(ctx context.Context, rs []gateway.Registration, q Query) ([]Delivery, error) {
-	if _, err := gateway.DecodeEventID(q.Event); err != nil {
+	if _, err := ident.DecodeEvent(q.Event); err != nil {
 		return nil, fmt.Errorf("event: %w", storage.ErrNotFound)
 	}
 	var rows []storage.Row

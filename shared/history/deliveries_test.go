@@ -15,6 +15,7 @@ import (
 	"ringback/shared/circuit"
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
@@ -24,7 +25,7 @@ import (
 // eventAt stores an event of a source that came at a time, by its own row alone.
 func (w *world) eventAt(s gateway.Source, key string, at time.Time, er gateway.EventRow) string {
 	w.t.Helper()
-	er.ID = must(gateway.EventID(s.ID, "", at, key))(w)
+	er.ID = must(ident.Event(s.ID, "", at, key))(w)
 	er.Provider, er.Received = s.Provider, at
 	w.putEvent(er, []byte(`{"message_uuid":"m"}`))
 	return er.ID
@@ -45,7 +46,7 @@ func (w *world) deliveryOf(r gateway.Registration, event string, d gateway.Deliv
 		row.Expires = d.Received.Add(w.gw.Kept.History)
 	}
 	w.ok(storage.PutRow(w.t.Context(), w.store, row, d, storage.AnyRev))
-	return gateway.DeliveryID(r.ID, event)
+	return ident.Delivery(r.ID, event)
 }
 
 // allOf returns the ids that all pages of a history list hold.
@@ -202,7 +203,7 @@ func TestHistoryOfANewerReleaseIsNotPassedOver(t *testing.T) {
 
 func TestPageOfEventsEndsBehindItsLastEvent(t *testing.T) {
 	row := func(id string) storage.Row {
-		return storage.Row{Key: storage.Key{SK: gateway.EventIDPrefix + "12345678" + id}}
+		return storage.Row{Key: storage.Key{SK: ident.EventPrefix + "12345678" + id}}
 	}
 	for _, tt := range []struct {
 		name string
@@ -225,7 +226,7 @@ func TestEventOfAProvidersTimeIsListedByItsReceipt(t *testing.T) {
 	w := newWorld(t)
 	s := w.source(direct)
 	put := func(key string, idTime, received time.Time) string {
-		id := must(gateway.EventID(s.ID, "", idTime, key))(w)
+		id := must(ident.Event(s.ID, "", idTime, key))(w)
 		w.putEvent(gateway.EventRow{ID: id, Provider: direct, Type: "sent", Received: received}, nil)
 		return id
 	}
@@ -366,7 +367,7 @@ func TestEventIsWhoseHasADelivery(t *testing.T) {
 	get("another's", other, id, storage.ErrNotFound)
 	get("what is no id", c, "evt_1", storage.ErrNotFound)
 	get("what is no id, by the operator", control.Operator(), "", storage.ErrNotFound)
-	get("one that is not there", c, must(gateway.EventID(s.ID, "", w.now, "2"))(w), storage.ErrNotFound)
+	get("one that is not there", c, must(ident.Event(s.ID, "", w.now, "2"))(w), storage.ErrNotFound)
 	w.ok(w.DeleteRegistration(t.Context(), c, r.ID))
 	get("of a removed registration", c, id, nil)
 	another := w.eventAt(s, "3", w.now, gateway.EventRow{Type: "sent", Keys: map[string][]string{"label": {""}}})
@@ -524,7 +525,7 @@ func TestDeliveriesAreListedNewestFirst(t *testing.T) {
 		"another tenant":                 {another, Query{Tenant: c.Tenant}, storage.ErrNotFound},
 		"what is no event":               {c, Query{Event: "evt_1"}, storage.ErrNotFound},
 		"what is no event, of one":       {c, Query{Event: "evt_1", Registration: a.ID}, storage.ErrNotFound},
-		"no event, by the operator":      {control.Operator(), Query{Event: must(gateway.EventID(s.ID, "", w.now, "none"))(w)}, storage.ErrNotFound},
+		"no event, by the operator":      {control.Operator(), Query{Event: must(ident.Event(s.ID, "", w.now, "none"))(w)}, storage.ErrNotFound},
 		"after a cursor that is none":    {c, Query{Cursor: "x"}, storage.ErrInvalid},
 		"after a cursor that is no text": {c, Query{Cursor: "\xff.\xff"}, storage.ErrInvalid},
 	} {
@@ -639,7 +640,7 @@ func TestDeliveriesOfManyRegistrationsAreNotMerged(t *testing.T) {
 	_, _, err = w.Events(t.Context(), c, Query{})
 	w.wantErr("events of one more", err, control.ErrUnreadable)
 	for name, q := range map[string]Query{
-		"a source": {Source: s.ID}, "a registration": {Registration: first.ID}, "an event": {Event: must(gateway.EventID(s.ID, "", w.now, "x"))(w)},
+		"a source": {Source: s.ID}, "a registration": {Registration: first.ID}, "an event": {Event: must(ident.Event(s.ID, "", w.now, "x"))(w)},
 	} {
 		_, _, err = w.Deliveries(t.Context(), c, q)
 		w.wantErr("deliveries of "+name, err, nil)
@@ -653,7 +654,7 @@ func TestEventIsLookedForOnItsSource(t *testing.T) {
 	w.grant(other.ID, c, nil)
 	r := w.register(c, s.ID, control.RegistrationChange{})
 	w.register(c, other.ID, control.RegistrationChange{})
-	event := must(gateway.EventID(s.ID, "", w.now, "x"))(w)
+	event := must(ident.Event(s.ID, "", w.now, "x"))(w)
 	rs := must(w.registrationsFor(t.Context(), c, Query{Event: event, Source: other.ID}))(w)
 	if len(rs) != 1 || rs[0].ID != r.ID {
 		t.Errorf("registrations that an event may be for: %+v, want %s", rs, r.ID)
@@ -679,7 +680,7 @@ func TestManyRegistrationsAreReadInParts(t *testing.T) {
 	if hs, err := w.Healths(t.Context(), append(rs, gateway.Registration{ID: "reg_9"})...); err != nil || len(hs) != len(ids) {
 		t.Errorf("Healths: %d, %v, want %d", len(hs), err, len(ids))
 	}
-	event := must(gateway.EventID(s.ID, "", w.now, "x"))(w)
+	event := must(ident.Event(s.ID, "", w.now, "x"))(w)
 	for _, r := range rs {
 		w.deliveryOf(r, event, gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Failed})
 	}
@@ -723,7 +724,7 @@ func TestAttemptsAreListedOldestFirst(t *testing.T) {
 	w.answer = nil
 	w.pass(30 * time.Second)
 	w.work()
-	id := gateway.DeliveryID(r.ID, w.eventIDs(s.ID)[0])
+	id := ident.Delivery(r.ID, w.eventIDs(s.ID)[0])
 	l, _, err := w.DeliveryOf(t.Context(), c, id)
 	w.ok(err)
 	if l.Status != gateway.Succeeded || l.Made != 4 || !l.Last.Alone {
@@ -796,7 +797,7 @@ func TestResendIsMadeIfTheTenantMayHaveIt(t *testing.T) {
 	r := w.register(c, s.ID, control.RegistrationChange{})
 	w.delivered(s, "m")
 	event := w.eventIDs(s.ID)[0]
-	id := gateway.DeliveryID(r.ID, event)
+	id := ident.Delivery(r.ID, event)
 	resend := func(what string, c control.Caller, want error) {
 		t.Helper()
 		do := func() {

@@ -13,6 +13,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
 )
@@ -149,7 +150,7 @@ func (s *endless) List(ctx context.Context, q storage.Query) (storage.Page, erro
 	for range q.Limit {
 		s.n++
 		at := start.Add(-time.Duration(s.n) * time.Millisecond)
-		id, err := gateway.EventID(s.source.ID, "", at, "x")
+		id, err := ident.Event(s.source.ID, "", at, "x")
 		if err != nil {
 			return p, err
 		}

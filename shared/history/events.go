@@ -9,6 +9,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -33,7 +34,7 @@ func listedEvent(r storage.Row) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
-	source, err := gateway.SourceOf(er.ID)
+	source, err := ident.SourceOf(er.ID)
 	return Event{Event: *er.Event(source, r.Body), Size: len(r.Body), Erased: er.Erased}, err
 }
 
@@ -78,7 +79,7 @@ func (h *History) eventsOfSource(ctx context.Context, q Query) ([]Event, string,
 	if q.Source == "" {
 		return nil, "", fmt.Errorf("source: %w: name one", control.ErrUnreadable)
 	}
-	if _, err := gateway.SourceNumber(q.Source); err != nil {
+	if _, err := ident.SourceNumber(q.Source); err != nil {
 		return nil, "", nil
 	}
 	rows, next, err := h.merge(ctx, eventParts(q.Source), q)

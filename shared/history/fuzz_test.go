@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -34,7 +35,7 @@ func FuzzCursor(f *testing.F) {
 		if n := bounded.PageRows(); n < 1 || n > storage.MaxPageRows {
 			t.Errorf("page of %d rows for a limit of %d", n, limit)
 		}
-		event, err := gateway.EventID(p.source, "", time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), "k")
+		event, err := ident.Event(p.source, "", time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), "k")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -25,7 +26,7 @@ const (
 )
 
 // idNumberChars are those of an event id that come before its time.
-const idNumberChars = len(gateway.EventIDPrefix) + 8
+const idNumberChars = len(ident.EventPrefix) + 8
 
 // A part is one partition of a merged list.
 type part struct {
@@ -85,10 +86,10 @@ func (q Query) bound(p part) (storage.Query, error) {
 	b := p.Query
 	b.Newest, b.Limit = true, min(q.limit(), q.limit()/4+8)
 	if !q.Since.IsZero() {
-		b.From = gateway.EventIDFloor(p.source, q.Since.Add(-stableSlack))
+		b.From = ident.EventFloor(p.source, q.Since.Add(-stableSlack))
 	}
 	if !q.Until.IsZero() {
-		b.To = gateway.EventIDFloor(p.source, q.Until.Add(latestSlack))
+		b.To = ident.EventFloor(p.source, q.Until.Add(latestSlack))
 	}
 	if q.Cursor == "" {
 		return b, nil
@@ -97,7 +98,7 @@ func (q Query) bound(p part) (storage.Query, error) {
 	if err != nil {
 		return b, err
 	}
-	to := gateway.EventIDPrefix + strings.TrimPrefix(p.source, gateway.SourcePrefix+"-") + at.time
+	to := ident.EventPrefix + strings.TrimPrefix(p.source, ident.SourcePrefix+"-") + at.time
 	if p.id < at.id {
 		to += "~" // the same event for this registration comes after the cursor
 	}

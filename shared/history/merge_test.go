@@ -15,6 +15,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -48,7 +49,7 @@ func TestMergedPagesJoinToTheWholeInOrder(t *testing.T) {
 			p := part{storage.Query{Table: storage.Deliveries, PK: fmt.Sprint("D#reg_", i)}, fmt.Sprint("reg_", i), rapid.SampledFrom(sources).Draw(t, "source")}
 			var sks []string
 			for _, n := range rapid.SliceOfNDistinct(rapid.IntRange(0, 30), 0, 20, rapid.ID).Draw(t, "events") {
-				id, err := gateway.EventID(p.source, "", time.UnixMilli(int64(1_000_000+n)), "event")
+				id, err := ident.Event(p.source, "", time.UnixMilli(int64(1_000_000+n)), "event")
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -92,8 +93,8 @@ func TestMergedPagesJoinToTheWholeInOrder(t *testing.T) {
 func TestPartIsReadBetweenItsTimesFromTheCursorOn(t *testing.T) {
 	p := part{storage.Query{Table: storage.Deliveries, PK: "D#reg_2#0"}, "reg_2", "src-00000001"}
 	at := time.Date(2100, 3, 1, 12, 0, 0, 0, time.UTC)
-	floor := func(d time.Duration) string { return gateway.EventIDFloor(p.source, at.Add(d)) }
-	event, err := gateway.EventID(p.source, "", at, "x")
+	floor := func(d time.Duration) string { return ident.EventFloor(p.source, at.Add(d)) }
+	event, err := ident.Event(p.source, "", at, "x")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +135,7 @@ func TestPartIsReadBetweenItsTimesFromTheCursorOn(t *testing.T) {
 func TestPageNeverEndsBeforeWhereItBegan(t *testing.T) {
 	parts := []part{{id: "reg_1", source: "src-00000001"}}
 	q := Query{Cursor: "b.reg_1"}
-	at := gateway.EventIDPrefix + "00000001"
+	at := ident.EventPrefix + "00000001"
 	for _, tt := range []struct{ next, want string }{
 		{at + "a", "a.reg_1"},
 		{at + "b", "b.reg_1"},

@@ -17,6 +17,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
@@ -111,13 +112,13 @@ func (w *world) ok(err error) {
 	}
 }
 
-func (w *world) id(prefix string) string { return gateway.NewID(prefix, w.now) }
+func (w *world) id(prefix string) string { return ident.New(prefix, w.now) }
 
 // source makes a source of a provider.
 func (w *world) source(provider string) gateway.Source {
 	w.t.Helper()
 	ch := control.SourceChange{Provider: provider, Name: new("a source")}
-	return must(w.CreateSource(w.t.Context(), gateway.NewSourceID(), ch))(w)
+	return must(w.CreateSource(w.t.Context(), ident.NewSource(), ch))(w)
 }
 
 // tenant makes a tenant and returns the caller with its first key.

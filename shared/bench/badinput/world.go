@@ -16,6 +16,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
@@ -134,18 +135,18 @@ func (w *world) add(ctx context.Context, provider string) error {
 	case "direct":
 		ch.Basic = &login
 	}
-	tenant := gateway.NewID("ten", now)
+	tenant := ident.New("ten", now)
 	_, errSource := control.New(w.g).CreateSource(ctx, source, ch)
-	_, errKey := control.New(w.g).PutCallbackKey(ctx, gateway.NewID("cbk", now), source, label, secret)
+	_, errKey := control.New(w.g).PutCallbackKey(ctx, ident.New("cbk", now), source, label, secret)
 	_, _, errTenant := control.New(w.g).CreateTenant(ctx, tenant, provider, gateway.Limits{})
-	_, errGrant := control.New(w.g).CreateGrant(ctx, gateway.NewID("grt", now), source, tenant, nil)
+	_, errGrant := control.New(w.g).CreateGrant(ctx, ident.New("grt", now), source, tenant, nil)
 	if err := errors.Join(errSource, errKey, errTenant, errGrant); err != nil {
 		return err
 	}
 	c := control.Caller{Scope: control.ScopeFull, Tenant: tenant, Limits: gateway.Limits{}.OrDefault()}
 	for _, format := range [formats]gateway.Format{gateway.Standard, gateway.Raw} {
 		ch := control.RegistrationChange{URL: new("https://tenant.example/" + string(format)), EventTypes: &[]string{"*"}, Format: &format}
-		if _, _, err := control.New(w.g).CreateRegistration(ctx, c, gateway.NewID("reg", now), source, ch); err != nil {
+		if _, _, err := control.New(w.g).CreateRegistration(ctx, c, ident.New("reg", now), source, ch); err != nil {
 			return err
 		}
 	}

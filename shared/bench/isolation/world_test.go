@@ -21,6 +21,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/keyring"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
@@ -236,10 +237,10 @@ func must[T any](w *world, v T, err error) T {
 
 // tenant makes one that may have all of both sources.
 func (w *world) tenant() control.Caller {
-	t, _, err := w.control.CreateTenant(w.Context(), gateway.NewID("ten", time.Now()), "a tenant", gateway.Limits{})
+	t, _, err := w.control.CreateTenant(w.Context(), ident.New("ten", time.Now()), "a tenant", gateway.Limits{})
 	must(w, t, err)
 	for _, s := range w.source {
-		g, err := w.control.CreateGrant(w.Context(), gateway.NewID("grt", time.Now()), s, t.ID, nil)
+		g, err := w.control.CreateGrant(w.Context(), ident.New("grt", time.Now()), s, t.ID, nil)
 		must(w, g, err)
 	}
 	return control.Caller{Scope: control.ScopeFull, Tenant: t.ID}
@@ -250,18 +251,18 @@ func (w *world) register(c control.Caller, source, host string, m gateway.Match)
 	if m != nil {
 		ch.Match = &m
 	}
-	r, _, err := w.control.CreateRegistration(w.Context(), c, gateway.NewID("reg", time.Now()), source, ch)
+	r, _, err := w.control.CreateRegistration(w.Context(), c, ident.New("reg", time.Now()), source, ch)
 	return must(w, r, err).ID
 }
 
 // sources makes both.
 func (w *world) sources() {
 	for i := range w.source {
-		w.source[i] = gateway.NewSourceID()
+		w.source[i] = ident.NewSource()
 		s, err := w.control.CreateSource(w.Context(), w.source[i], control.SourceChange{Provider: "smartbots", Name: new("bots")})
 		must(w, s, err)
 		const key = "0123456789abcdef0123456789abcdef"
-		k, err := w.control.PutCallbackKey(w.Context(), gateway.NewID("cbk", time.Now()), w.source[i], "", key)
+		k, err := w.control.PutCallbackKey(w.Context(), ident.New("cbk", time.Now()), w.source[i], "", key)
 		must(w, k, err)
 		w.path[i] = "/callbacks/smartbots/" + w.source[i] + "/" + key
 	}

@@ -23,6 +23,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
@@ -113,11 +114,11 @@ func (lib *library) crowd(ctx context.Context, n int) error {
 
 // crowdOf makes one tenant with n registrations.
 func (lib *library) crowdOf(ctx context.Context, g *gateway.Gateway, first, n int) error {
-	tenant, _, err := control.New(g).CreateTenant(ctx, gateway.NewID("ten", time.Now()), "crowd", gateway.Limits{})
+	tenant, _, err := control.New(g).CreateTenant(ctx, ident.New("ten", time.Now()), "crowd", gateway.Limits{})
 	if err != nil {
 		return err
 	}
-	if _, err := control.New(g).CreateGrant(ctx, gateway.NewID("grt", time.Now()), lib.source, tenant.ID, nil); err != nil {
+	if _, err := control.New(g).CreateGrant(ctx, ident.New("grt", time.Now()), lib.source, tenant.ID, nil); err != nil {
 		return err
 	}
 	c := control.Caller{Scope: control.ScopeFull, Tenant: tenant.ID}
@@ -125,7 +126,7 @@ func (lib *library) crowdOf(ctx context.Context, g *gateway.Gateway, first, n in
 	for i := range n {
 		match := gateway.Match{"group": {fmt.Sprintf("crowd-%d", first+i)}}
 		ch := control.RegistrationChange{URL: &url, Match: &match}
-		if _, _, err := control.New(g).CreateRegistration(ctx, c, gateway.NewID("reg", time.Now()), lib.source, ch); err != nil {
+		if _, _, err := control.New(g).CreateRegistration(ctx, c, ident.New("reg", time.Now()), lib.source, ch); err != nil {
 			return err
 		}
 	}

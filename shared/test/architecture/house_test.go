@@ -36,7 +36,7 @@ var house = []room{
 	{"functions/worker", []string{"functions/internal/deployed", "shared/cloud", "shared/transfer", "shared/provider/all"}, []string{"github.com/aws/aws-lambda-go/"}},
 	{"functions/retry", []string{"functions/internal/deployed", "shared/cloud"}, nil},
 	{"functions/local", []string{
-		"shared/keyring", "shared/schedule",
+		"shared/ident", "shared/keyring", "shared/schedule",
 		"shared/api", "shared/app", "shared/app/samples", "shared/control", "shared/transfer", "shared/cloud", "shared/config", "shared/console", "shared/embedded",
 		"shared/gateway", "shared/provider", "shared/storage", "shared/provider/all", "shared/provider/tencentchat",
 	}, []string{"golang.org/x/sync/errgroup", "github.com/standard-webhooks/standard-webhooks/libraries/go"}},
@@ -44,7 +44,7 @@ var house = []room{
 
 	{"shared/app", []string{"shared/keyring", "shared/config", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, nil},
 	{"shared/app/samples", []string{"shared/control", "shared/gateway", "shared/provider", "shared/storage"}, nil},
-	{"shared/api", []string{"shared/circuit", "shared/keyring", "shared/schedule", "shared/control", "shared/history", "shared/groups", "shared/transfer", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{
+	{"shared/api", []string{"shared/ident", "shared/circuit", "shared/keyring", "shared/schedule", "shared/control", "shared/history", "shared/groups", "shared/transfer", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{
 		"github.com/danielgtaylor/huma/v2/", "github.com/hashicorp/golang-lru/v2", "golang.org/x/time/rate",
 	}},
 	{"shared/console", []string{"shared/keyring", "shared/gateway"}, nil},
@@ -64,11 +64,11 @@ var house = []room{
 	{"shared/provider/item", []string{"shared/provider", "shared/provider/jsonscan", "shared/storage"}, nil}, // what rows and messages can hold
 	{"shared/provider/*", []string{"shared/provider", "shared/provider/form", "shared/provider/item", "shared/provider/jsonscan"}, nil},
 
-	{"shared/control", []string{"shared/keyring", "shared/limit", "shared/schedule", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, nil},
-	{"shared/history", []string{"shared/circuit", "shared/control", "shared/gateway", "shared/provider", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
-	{"shared/groups", []string{"shared/keyring", "shared/control", "shared/egress", "shared/gateway", "shared/storage"}, nil},
+	{"shared/control", []string{"shared/ident", "shared/keyring", "shared/limit", "shared/schedule", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, nil},
+	{"shared/history", []string{"shared/ident", "shared/circuit", "shared/control", "shared/gateway", "shared/provider", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
+	{"shared/groups", []string{"shared/ident", "shared/keyring", "shared/control", "shared/egress", "shared/gateway", "shared/storage"}, nil},
 	{"shared/transfer", []string{"shared/keyring", "shared/control", "shared/gateway", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
-	{"shared/gateway", []string{"shared/circuit", "shared/limit", "shared/pace", "shared/schedule", "shared/keyring", "shared/egress", "shared/provider", "shared/storage"}, []string{
+	{"shared/gateway", []string{"shared/ident", "shared/circuit", "shared/limit", "shared/pace", "shared/schedule", "shared/keyring", "shared/egress", "shared/provider", "shared/storage"}, []string{
 		"github.com/hashicorp/golang-lru/v2",
 		"github.com/standard-webhooks/standard-webhooks/libraries/go",
 		"golang.org/x/sync/errgroup", "golang.org/x/sync/singleflight",
@@ -78,18 +78,19 @@ var house = []room{
 	{"shared/pace", []string{"shared/storage"}, []string{"github.com/hashicorp/golang-lru/v2", "golang.org/x/sync/singleflight"}},
 	{"shared/limit", []string{"shared/storage"}, []string{"github.com/hashicorp/golang-lru/v2"}},
 	{"shared/schedule", []string{"shared/storage"}, nil},
+	{"shared/ident", []string{"shared/storage"}, nil},
 	{"shared/storage", nil, nil},
 	{"shared/storage/storagetest", []string{"shared/storage"}, []string{"github.com/google/go-cmp/"}},
 	{"shared/egress", nil, []string{"code.dny.dev/ssrf"}},
 
 	// A command that calls the handlers as a main would wire them.
 	{"shared/bench/badinput", []string{
-		"shared/keyring",
+		"shared/ident", "shared/keyring",
 		"shared/control", "shared/history", "shared/transfer", "shared/app", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all", "shared/provider/tencentchat",
 	}, nil},
 	{"shared/bench/mutants", []string{"shared/bench/mutants/mutant"}, nil},
 	{"shared/bench/scale", []string{"shared/keyring", "shared/pace", "shared/control", "shared/transfer", "shared/app", "shared/bench/bill", "shared/bench/quantile", "shared/config", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all"}, nil},
-	{"shared/bench/load", []string{"shared/keyring", // a command; it fills files with the gateway's own verbs
+	{"shared/bench/load", []string{"shared/ident", "shared/keyring", // a command; it fills files with the gateway's own verbs
 		"shared/control", "shared/transfer", "shared/app", "shared/bench/quantile", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all",
 	}, []string{"golang.org/x/sync/errgroup"}},
 }

@@ -16,6 +16,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/groups"
 	"ringback/shared/history"
+	"ringback/shared/ident"
 )
 
 // Names of the scenario. Ids are fixed, so that a call can be repeated.
@@ -84,7 +85,7 @@ var deliveries = scenario{name: "deliveries", check: checkDeliveries, steps: sli
 		{"resend a delivery", func(w *world, name string) {
 			event := w.out.accepted(refusing, items[1])[0].ID
 			w.call(name, func(ctx context.Context, g *gateway.Gateway) error {
-				_, err := history.New(control.New(g)).ResendDelivery(ctx, caller, gateway.DeliveryID(refusingID, event))
+				_, err := history.New(control.New(g)).ResendDelivery(ctx, caller, ident.Delivery(refusingID, event))
 				return err
 			})
 		}},

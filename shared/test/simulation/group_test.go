@@ -8,6 +8,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/groups"
+	"ringback/shared/ident"
 	"ringback/shared/schedule"
 )
 
@@ -27,7 +28,7 @@ func (w *world) makeGroup() {
 			continue
 		}
 		of := &group{}
-		id := gateway.NewID("grp", time.Now())
+		id := ident.New("grp", time.Now())
 		w.groups = append(w.groups, of)
 		w.undertake("a group", func(ctx context.Context, g *gateway.Gateway) (err error) {
 			of.Group, _, err = groups.New(control.New(g), "").CreateGroup(ctx, id, groups.GroupChange{Source: s.ID, Name: "Harbor Crew", UUID: s.groups[0], Code: "code 0"})

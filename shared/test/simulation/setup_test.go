@@ -9,6 +9,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/schedule"
 )
 
@@ -58,7 +59,7 @@ func (w *world) makeSource(provider string) {
 	default:
 		ch.SDKAppID, ch.Token = new(uint64(sdkAppID+len(w.sources))), new(tencentToken)
 	}
-	id := gateway.NewSourceID()
+	id := ident.NewSource()
 	w.sources = append(w.sources, s)
 	w.undertake("a source of "+provider, func(ctx context.Context, g *gateway.Gateway) (err error) {
 		if s.Source, err = control.New(g).CreateSource(ctx, id, ch); err != nil {
@@ -87,7 +88,7 @@ func (w *world) wantDone(what string) func(error) {
 }
 
 func (w *world) makeTenant() {
-	t := &tenant{id: gateway.NewID("ten", time.Now()), disabled: since(time.Now(), false)}
+	t := &tenant{id: ident.New("ten", time.Now()), disabled: since(time.Now(), false)}
 	w.tenants = append(w.tenants, t)
 	limits := gateway.Limits{Concurrency: pick(w.rng, 0, 0, 1, 3)}
 	w.undertake("a tenant", func(ctx context.Context, g *gateway.Gateway) error {
@@ -99,7 +100,7 @@ func (w *world) makeTenant() {
 // makeGrant gives a tenant a source, or a part of it.
 func (w *world) makeGrant(t *tenant) {
 	s := pick(w.rng, w.sources...)
-	g := &grant{id: gateway.NewID("grt", time.Now()), source: s, held: history[bool]{{value: false}}}
+	g := &grant{id: ident.New("grt", time.Now()), source: s, held: history[bool]{{value: false}}}
 	if w.rng.IntN(3) == 0 {
 		g.match = gateway.Match{s.kind(): {pick(w.rng, s.groups...)}}
 	}
@@ -153,7 +154,7 @@ func (w *world) makeWish() {
 	s := pick(w.rng, t.grants...).source
 	now := time.Now()
 	r := &wish{
-		id: gateway.NewID("reg", now), tenant: t, source: s, mood: w.someMood(), raw: w.rng.IntN(3) == 0,
+		id: ident.New("reg", now), tenant: t, source: s, mood: w.someMood(), raw: w.rng.IntN(3) == 0,
 		host: since(now, w.newHost()), match: since(now, w.someMatch(s)), waits: since(now, w.someSchedule()),
 		state: history[gateway.State]{{value: gateway.Removed}}, secret: since(now, ""),
 		ordered: w.rng.IntN(5) == 0 || w.plan.lanes, busy: true,

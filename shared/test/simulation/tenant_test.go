@@ -8,6 +8,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	past "ringback/shared/history"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -152,7 +153,7 @@ func (w *world) resend(r *wish) {
 	r.asked = append(r.asked, p.id)
 	w.undertake("resend of "+p.id+" to "+r.id, func(ctx context.Context, g *gateway.Gateway) error {
 		asked++
-		_, err := past.New(control.New(g)).ResendDelivery(ctx, r.tenant.caller(), gateway.DeliveryID(r.id, p.id))
+		_, err := past.New(control.New(g)).ResendDelivery(ctx, r.tenant.caller(), ident.Delivery(r.id, p.id))
 		return err
 	}, func(err error) {
 		r.repeats = r.repeats || asked > 1
@@ -168,7 +169,7 @@ func (w *world) job(r *wish, kind gateway.JobKind, start func(ctx context.Contex
 		return
 	}
 	r.repeats = r.repeats || kind != gateway.JobRelease
-	j := &work{id: gateway.NewID("job", time.Now()), kind: kind, start: time.Now()}
+	j := &work{id: ident.New("job", time.Now()), kind: kind, start: time.Now()}
 	j.since = j.start.Add(-time.Duration(w.rng.Int64N(int64(w.plan.active)*2) + 1))
 	w.undertake(string(kind)+" for "+r.id, func(ctx context.Context, g *gateway.Gateway) error {
 		return start(ctx, g, j.id, control.Span{Since: j.since})

@@ -1,4 +1,4 @@
-package gateway
+package ident
 
 import (
 	"errors"
@@ -9,18 +9,20 @@ import (
 	"ringback/shared/storage"
 )
 
+var noon = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+
 func TestIDsSortByTheTimeOfTheirMaking(t *testing.T) {
-	early, late := NewID("reg", noon), NewID("reg", noon.Add(time.Millisecond))
-	if early >= late || len(early) != 30 || !strings.HasPrefix(early, "reg_") || early == NewID("reg", noon) {
+	early, late := New("reg", noon), New("reg", noon.Add(time.Millisecond))
+	if early >= late || len(early) != 30 || !strings.HasPrefix(early, "reg_") || early == New("reg", noon) {
 		t.Errorf("ids %s and %s, want 30 characters each, in order, and another each time", early, late)
 	}
-	if before, after := NewID("reg", time.UnixMilli(1<<40-1)), NewID("reg", time.UnixMilli(1<<40)); before >= after {
+	if before, after := New("reg", time.UnixMilli(1<<40-1)), New("reg", time.UnixMilli(1<<40)); before >= after {
 		t.Errorf("ids %s and %s of 2004, want them in order", before, after)
 	}
-	if one, two := IDFrom("att", noon, "a"), IDFrom("att", noon.Add(time.Millisecond), "a"); one >= two || one != IDFrom("att", noon, "a") || one == IDFrom("att", noon, "b") {
+	if one, two := From("att", noon, "a"), From("att", noon.Add(time.Millisecond), "a"); one >= two || one != From("att", noon, "a") || one == From("att", noon, "b") {
 		t.Errorf("ids %s and %s of one text, want them in order, the same each time, and others of another text", one, two)
 	}
-	for name, random := range map[string]func() string{"source ids": NewSourceID, "callback keys": NewCallbackSecret} {
+	for name, random := range map[string]func() string{"source ids": NewSource, "callback keys": NewCallbackSecret} {
 		if one, two := random(), random(); one == two {
 			t.Errorf("two %s are both %s", name, one)
 		}
@@ -31,32 +33,32 @@ func TestIDsSortByTheTimeOfTheirMaking(t *testing.T) {
 }
 
 func TestIDOfATextIsTheSameEachTime(t *testing.T) {
-	if got := NewIDOf("reg", noon, "a"); got != IDFrom("reg", noon, "a") {
-		t.Errorf("NewIDOf(reg) = %s, want %s", got, IDFrom("reg", noon, "a"))
+	if got := NewOf("reg", noon, "a"); got != From("reg", noon, "a") {
+		t.Errorf("NewIDOf(reg) = %s, want %s", got, From("reg", noon, "a"))
 	}
-	source := NewIDOf(SourcePrefix, noon, "a")
-	if _, err := SourceNumber(source); err != nil || source != NewIDOf(SourcePrefix, noon, "a") {
+	source := NewOf(SourcePrefix, noon, "a")
+	if _, err := SourceNumber(source); err != nil || source != NewOf(SourcePrefix, noon, "a") {
 		t.Errorf("a source of a text is %s, %v; want an id, the same each time", source, err)
 	}
-	if source == NewIDOf(SourcePrefix, noon, "b") || source == NewIDOf(SourcePrefix, noon.Add(1), "a") {
+	if source == NewOf(SourcePrefix, noon, "b") || source == NewOf(SourcePrefix, noon.Add(1), "a") {
 		t.Errorf("sources of two texts, or of two instants, are both %s", source)
 	}
 }
 
 func TestWhatIsNoIDIsRefused(t *testing.T) {
-	id := anEventID(t)
+	id, err := Event(NewSource(), "", noon, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, bad := range map[string]string{
 		"another prefix": "evx" + id[3:], "shorter": id[:len(id)-1], "longer": id + "0", "a line break": id[:len(id)-1] + "\n",
 		"other characters": id[:len(id)-1] + "z", "upper case": "evt_" + strings.ToUpper(id[4:len(id)-1]) + "V", "empty": "",
 	} {
-		if _, err := DecodeEventID(bad); !errors.Is(err, storage.ErrInvalid) {
+		if _, err := DecodeEvent(bad); !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("event id with %s: %v, want ErrInvalid", name, err)
 		}
 		if _, err := SourceOf(bad); !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("source of an event id with %s: %v, want ErrInvalid", name, err)
-		}
-		if _, err := EventKey(bad); !errors.Is(err, storage.ErrInvalid) {
-			t.Errorf("row of an event id with %s: %v, want ErrInvalid", name, err)
 		}
 	}
 	for name, bad := range map[string]string{
@@ -65,13 +67,13 @@ func TestWhatIsNoIDIsRefused(t *testing.T) {
 		if _, err := SourceNumber(bad); !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("source id with %s: %v, want ErrInvalid", name, err)
 		}
-		if _, err := EventID(bad, "", noon, "k"); !errors.Is(err, storage.ErrInvalid) {
+		if _, err := Event(bad, "", noon, "k"); !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("event of a source id with %s: %v, want ErrInvalid", name, err)
 		}
 	}
-	delivery := DeliveryID(NewID("reg", noon), id)
+	delivery := Delivery(New("reg", noon), id)
 	for name, bad := range map[string]string{"another prefix": "dlx" + delivery[3:], "longer": delivery + "0", "another event": delivery[:len(delivery)-1] + "z"} {
-		if _, _, err := splitDeliveryID(bad); !errors.Is(err, storage.ErrInvalid) {
+		if _, _, err := SplitDelivery(bad); !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("delivery id with %s: %v, want ErrInvalid", name, err)
 		}
 	}

@@ -1,4 +1,5 @@
-package gateway
+// Package ident makes the ids of all things, which sort by time, and takes them apart.
+package ident
 
 import (
 	"crypto/rand"
@@ -16,18 +17,21 @@ import (
 // "Base 32 Encoding with Extended Hex Alphabet"), in lower case.
 var ordered = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
 
-// NewID returns prefix, "_" and 26 characters: 48 bits of milliseconds since
+// Encode returns b in the base32 of ids, whose text sorts as b does.
+func Encode(b []byte) string { return ordered.EncodeToString(b) }
+
+// New returns prefix, "_" and 26 characters: 48 bits of milliseconds since
 // 1970 and 80 random bits. IDs of one prefix sort by the time of their making.
-func NewID(prefix string, now time.Time) string {
+func New(prefix string, now time.Time) string {
 	var b [16]byte
 	rand.Read(b[6:])
 	putMillis(b[:6], now)
 	return prefix + "_" + ordered.EncodeToString(b[:])
 }
 
-// IDFrom is NewID with the random bits taken from a text, so that a call that
+// From is New with the random bits taken from a text, so that a call that
 // is repeated makes the same id.
-func IDFrom(prefix string, at time.Time, text string) string {
+func From(prefix string, at time.Time, text string) string {
 	var b [16]byte
 	putMillis(b[:6], at)
 	sum := sha256.Sum256([]byte(text))
@@ -35,10 +39,10 @@ func IDFrom(prefix string, at time.Time, text string) string {
 	return prefix + "_" + ordered.EncodeToString(b[:])
 }
 
-// NewSourceID returns "src-" and 8 characters: 40 random bits, the number that
+// NewSource returns "src-" and 8 characters: 40 random bits, the number that
 // every event id of the source begins with. It uses [a-z0-9-] only, since
 // Tencent's console takes no more in a URL.
-func NewSourceID() string {
+func NewSource() string {
 	var b [5]byte
 	rand.Read(b[:])
 	return "src-" + ordered.EncodeToString(b[:])
@@ -53,16 +57,16 @@ func NewCallbackSecret() string {
 }
 
 const (
-	EventIDPrefix = "evt_"
-	eventIDLen    = len(EventIDPrefix) + 44
-	eventIDBytes  = 27 // 5 source, 6 time, 16 hash
+	EventPrefix  = "evt_"
+	eventIDLen   = len(EventPrefix) + 44
+	eventIDBytes = 27 // 5 source, 6 time, 16 hash
 )
 
-// EventID returns the id of what a source reports: evt_ and the order-keeping
+// Event returns the id of what a source reports: evt_ and the order-keeping
 // base32 of 40 bits source number, 48 bits milliseconds and the first 128 bits
 // of SHA-256 over source, label and the parts of the natural key, each with its
 // length in front.
-func EventID(source, label string, at time.Time, naturalKey ...string) (string, error) {
+func Event(source, label string, at time.Time, naturalKey ...string) (string, error) {
 	var b [eventIDBytes]byte
 	number, err := appendSourceNumber(b[:0], source)
 	if err != nil {
@@ -77,7 +81,7 @@ func EventID(source, label string, at time.Time, naturalKey ...string) (string, 
 	sum := sha256.Sum256(text)
 	copy(b[11:], sum[:])
 	var id [eventIDLen]byte
-	return string(ordered.AppendEncode(append(id[:0], EventIDPrefix...), b[:])), nil
+	return string(ordered.AppendEncode(append(id[:0], EventPrefix...), b[:])), nil
 }
 
 func appendPart(b []byte, part string) []byte {
@@ -86,26 +90,26 @@ func appendPart(b []byte, part string) []byte {
 
 // SourceOf returns the id of the source that an event id begins with.
 func SourceOf(eventID string) (string, error) {
-	if _, err := DecodeEventID(eventID); err != nil {
+	if _, err := DecodeEvent(eventID); err != nil {
 		return "", err
 	}
-	return "src-" + eventID[len(EventIDPrefix):len(EventIDPrefix)+8], nil
+	return "src-" + eventID[len(EventPrefix):len(EventPrefix)+8], nil
 }
 
-// EventIDFloor returns a text that sorts before every id of the source's
+// EventFloor returns a text that sorts before every id of the source's
 // events from t on, and after those before t.
-func EventIDFloor(source string, t time.Time) string {
+func EventFloor(source string, t time.Time) string {
 	var ms [6]byte
 	putMillis(ms[:], t)
 	number, _ := SourceNumber(source)
-	return EventIDPrefix + ordered.EncodeToString(append(append([]byte{}, number...), ms[:]...))[:17]
+	return EventPrefix + ordered.EncodeToString(append(append([]byte{}, number...), ms[:]...))[:17]
 }
 
-func DecodeEventID(id string) ([]byte, error) {
-	if len(id) != eventIDLen || !strings.HasPrefix(id, EventIDPrefix) {
+func DecodeEvent(id string) ([]byte, error) {
+	if len(id) != eventIDLen || !strings.HasPrefix(id, EventPrefix) {
 		return nil, fmt.Errorf("event id: %w: want evt_ and 44 characters", storage.ErrInvalid)
 	}
-	b, err := ordered.DecodeString(id[len(EventIDPrefix):])
+	b, err := ordered.DecodeString(id[len(EventPrefix):])
 	if err != nil || len(b) != eventIDBytes { // fewer: it passes over line breaks
 		return nil, fmt.Errorf("event id: %w: want characters 0-9 and a-v", storage.ErrInvalid)
 	}
@@ -128,19 +132,19 @@ func appendSourceNumber(b []byte, source string) ([]byte, error) {
 	return b, nil
 }
 
-// DeliveryID returns the id of the delivery of an event for a registration:
+// Delivery returns the id of the delivery of an event for a registration:
 // dlv_ and both ids without their prefixes.
-func DeliveryID(registration, event string) string {
-	return "dlv_" + strings.TrimPrefix(registration, "reg_") + strings.TrimPrefix(event, EventIDPrefix)
+func Delivery(registration, event string) string {
+	return "dlv_" + strings.TrimPrefix(registration, "reg_") + strings.TrimPrefix(event, EventPrefix)
 }
 
-// splitDeliveryID undoes DeliveryID.
-func splitDeliveryID(id string) (registration, event string, err error) {
+// SplitDelivery undoes Delivery.
+func SplitDelivery(id string) (registration, event string, err error) {
 	if len(id) != 4+26+44 || !strings.HasPrefix(id, "dlv_") {
 		return "", "", fmt.Errorf("delivery id: %w: want dlv_ and 70 characters", storage.ErrInvalid)
 	}
-	registration, event = "reg_"+id[4:30], EventIDPrefix+id[30:]
-	if _, err := DecodeEventID(event); err != nil {
+	registration, event = "reg_"+id[4:30], EventPrefix+id[30:]
+	if _, err := DecodeEvent(event); err != nil {
 		return "", "", fmt.Errorf("delivery id: %w", err)
 	}
 	return registration, event, nil
@@ -154,10 +158,10 @@ func putMillis(b []byte, t time.Time) {
 	}
 }
 
-// NewIDOf returns an id that depends on the time and a text alone.
-func NewIDOf(prefix string, at time.Time, text string) string {
+// NewOf returns an id that depends on the time and a text alone.
+func NewOf(prefix string, at time.Time, text string) string {
 	if prefix != SourcePrefix {
-		return IDFrom(prefix, at, text)
+		return From(prefix, at, text)
 	}
 	sum := sha256.Sum256([]byte(at.Format(time.RFC3339Nano) + text))
 	return SourcePrefix + "-" + ordered.EncodeToString(sum[:5])
