@@ -183,15 +183,13 @@ func (s registrationAPI) createRegistration(ctx context.Context, c control.Calle
 	if err != nil {
 		return nil, err
 	}
-	var made gateway.Registration
 	var secret, why string
-	replayed, err := s.make(ctx, c, in.Once, "reg", in, func(id string) (err error) {
+	made, replayed, err := once(ctx, s.server, c, in.Once, "reg", in, func(id string) (made gateway.Registration, err error) {
 		made, secret, err = s.control.CreateRegistration(ctx, c, id, in.Body.Source, ch)
-		return err
-	}, func(id string) (err error) {
-		made, err = s.control.Registration(ctx, c, id)
+		return made, err
+	}, func(id string) (gateway.Registration, error) {
 		why = note
-		return err
+		return s.control.Registration(ctx, c, id)
 	})
 	if err != nil {
 		return nil, err

@@ -101,18 +101,10 @@ func (s workAPI) start(ctx context.Context, c control.Caller, in *spanInput, sta
 }
 
 func (s *server) started(ctx context.Context, c control.Caller, o Once, asked any, start func(id string) (gateway.Job, error)) (*created[job], error) {
-	var j gateway.Job
-	replayed, err := s.make(ctx, c, o, "job", asked, func(id string) (err error) {
-		j, err = start(id)
-		return err
-	}, func(id string) (err error) {
-		j, err = s.control.JobOf(ctx, c, id)
-		return err
+	j, replayed, err := once(ctx, s, c, o, "job", asked, start, func(id string) (gateway.Job, error) {
+		return s.control.JobOf(ctx, c, id)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &created[job]{replayed, jobView(j)}, nil
+	return &created[job]{replayed, jobView(j)}, err
 }
 
 func (s workAPI) recover(ctx context.Context, c control.Caller, in *spanInput) (*created[job], error) {
