@@ -74,7 +74,6 @@ func (s *server) allRoutes(version string) *http.ServeMux {
 	registrationAPI{s}.addRegistrations()
 	historyAPI{s}.addHistory()
 	workAPI{s}.addWork()
-	keyRingAPI{s}.addKeyRing()
 	transferAPI{s}.addHouse()
 	s.describe()
 	s.addOwn(mux)

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"ringback/shared/control"
+	"ringback/shared/gateway"
 )
 
 // Lines of JSON, as an export holds them, and the size of the largest part in
@@ -16,11 +19,15 @@ const (
 	maxImport = 4 << 20
 )
 
-// A transferAPI has the calls about export and import.
+// A transferAPI has the calls about the key ring, export and import.
 type transferAPI struct{ *server }
 
-// addHouse adds what is for moving from one machine to AWS.
+// addHouse adds what is for another key ring, and for moving from one machine to AWS.
 func (s transferAPI) addHouse() {
+	add(s.server, operation{id: "reseal", method: http.MethodPost, path: "/v1/reseal", status: http.StatusAccepted,
+		summary: "Seal all secrets under the key that stands first in the ring",
+		more: "A job; rows stay readable meanwhile. When it is done with none skipped, and no process has the former ring, the other keys can go. " +
+			"Run again, it deals with what was sealed under another key since."}, s.reseal)
 	s.addTo(operation{id: "export", method: http.MethodGet, path: "/v1/export", summary: "Export all that is configured, a part at a time",
 		more: "Sources, callback keys, tenants, keys by their hashes, groups, grants and registrations, as lines of JSON; secrets stay sealed. " +
 			"The last line of a part has next_cursor, empty after the last part. Events, deliveries and jobs stay where they are."}, func(op huma.Operation) {
@@ -35,6 +42,10 @@ func (s transferAPI) addHouse() {
 		op.MaxBodyBytes, op.BodyReadTimeout = maxImport, time.Minute
 		huma.Register(s.api, op, s.importPart)
 	})
+}
+
+func (s transferAPI) reseal(ctx context.Context, c control.Caller, in *Once) (*created[job], error) {
+	return s.started(ctx, c, *in, in, func(id string) (gateway.Job, error) { return s.transfer.StartReseal(ctx, id) })
 }
 
 type exportInput struct {
