@@ -36,7 +36,7 @@ func add[I any, O output](s *server, o operation, f func(ctx context.Context, c 
 }
 
 // failed returns err as its caller may read it, and notes it for the log.
-func (s *server) failed(ctx context.Context, err error) error {
+func (s *server) failed(ctx context.Context, err error) *problem {
 	p := problemOf(err)
 	callOf(ctx).why = p.why()
 	return p

@@ -47,15 +47,8 @@ func (p *problem) ContentType(_ string) string { return "application/problem+jso
 // that decides.
 func statusOf(err error) int {
 	var tooOften *control.TooOftenError
-	switch {
-	case errors.As(err, &tooOften):
+	if errors.As(err, &tooOften) {
 		return http.StatusTooManyRequests
-	case errors.Is(err, storage.ErrInvalid):
-		return http.StatusUnprocessableEntity
-	case errors.Is(err, control.ErrLimit): // of counts
-		return http.StatusConflict
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return http.StatusServiceUnavailable
 	}
 	for _, s := range statuses {
 		if errors.Is(err, s.err) {
@@ -74,6 +67,10 @@ var statuses = [...]struct {
 	err    error
 	status int
 }{
+	{storage.ErrInvalid, http.StatusUnprocessableEntity},
+	{control.ErrLimit, http.StatusConflict}, // of counts
+	{context.DeadlineExceeded, http.StatusServiceUnavailable},
+	{context.Canceled, http.StatusServiceUnavailable},
 	{storage.ErrNotFound, http.StatusNotFound},
 	{errMethod, http.StatusMethodNotAllowed},
 	{control.ErrUnauthorized, http.StatusUnauthorized},
@@ -123,9 +120,7 @@ func problemOf(err error) *problem {
 
 // refuse answers a request that its operation never saw.
 func (s *server) refuse(ctx context.Context, w http.ResponseWriter, err error) {
-	p := problemOf(err)
-	callOf(ctx).why = p.why()
-	p.write(w)
+	s.failed(ctx, err).write(w)
 }
 
 // why returns what the log says of p. What was not found is not named: the name
