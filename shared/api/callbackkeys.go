@@ -60,9 +60,6 @@ type listOfSource struct {
 
 func (s callbackKeyAPI) listCallbackKeys(ctx context.Context, _ control.Caller, in *listOfSource) (*body[page[callbackKey]], error) {
 	src, keys, next, err := s.control.CallbackKeys(ctx, in.ID, in.place())
-	if err != nil {
-		return nil, err
-	}
 	out := pageOf(keys, next, func(k gateway.CallbackKey) callbackKey {
 		url, openErr := s.control.CallbackURL(src, k)
 		if openErr != nil {

@@ -18,19 +18,7 @@ import (
 )
 
 // A scheduleJSON is the JSON of a schedule.Schedule.
-type scheduleJSON struct{ raw json.RawMessage }
-
-func (s *scheduleJSON) UnmarshalJSON(b []byte) error {
-	s.raw = append(json.RawMessage(nil), b...)
-	return nil
-}
-
-func (s scheduleJSON) MarshalJSON() ([]byte, error) {
-	if s.raw == nil {
-		return []byte("null"), nil
-	}
-	return s.raw, nil
-}
+type scheduleJSON struct{ json.RawMessage }
 
 // Schema describes a name or a list of waits. What exactly they may be is told
 // by schedule.Schedule.Check, in better words than a schema's.
@@ -42,11 +30,11 @@ func (s scheduleJSON) Schema(huma.Registry) *huma.Schema {
 }
 
 func (s scheduleJSON) value() (*schedule.Schedule, error) {
-	if s.raw == nil || string(s.raw) == "null" {
+	if s.RawMessage == nil || string(s.RawMessage) == "null" {
 		return nil, nil
 	}
 	var v schedule.Schedule
-	if err := json.Unmarshal(s.raw, &v); err != nil {
+	if err := json.Unmarshal(s.RawMessage, &v); err != nil {
 		return nil, err
 	}
 	return &v, nil
@@ -93,7 +81,7 @@ func (s registrationAPI) registrationView(r gateway.Registration) registration {
 		Concurrency: r.Concurrency, Ordered: r.Ordered, Secrets: s.validities(r.Secrets), RawTokens: s.validities(r.RawTokens),
 		Group: r.Group, AppName: r.AppName, AppUUID: r.AppUUID,
 	}
-	v.Schedule.raw, _ = json.Marshal(r.Schedule) // names and durations cannot fail
+	v.Schedule.RawMessage, _ = json.Marshal(r.Schedule) // names and durations cannot fail
 	if r.Timeout != 0 {
 		v.Timeout = r.Timeout.String()
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -194,9 +195,6 @@ func (s sourceAPI) listSources(ctx context.Context, c control.Caller, in *Placed
 		return pageOf(granted, "", s.grantedView), err
 	}
 	found, next, err := s.control.Sources(ctx, in.place())
-	if err != nil {
-		return nil, err
-	}
 	out := pageOf(found, next, func(src gateway.Source) source {
 		v, viewErr := s.sourceView(ctx, src)
 		if viewErr != nil {
@@ -215,7 +213,7 @@ func (s sourceAPI) getSource(ctx context.Context, c control.Caller, in *ByID) (*
 				return &body[source]{s.grantedView(g)}, err
 			}
 		}
-		return nil, orNotFound(err)
+		return nil, cmp.Or(err, storage.ErrNotFound)
 	}
 	src, err := s.control.Source(ctx, in.ID)
 	return s.shown(ctx, src, err)
@@ -229,13 +227,6 @@ func (s sourceAPI) shown(ctx context.Context, src gateway.Source, err error) (*b
 	v, err := s.sourceView(ctx, src)
 	v.EventTypes = s.eventTypes(src.Provider)
 	return &body[source]{v}, err
-}
-
-func orNotFound(err error) error {
-	if err == nil {
-		return storage.ErrNotFound
-	}
-	return err
 }
 
 type changeSourceInput struct {
