@@ -32,13 +32,8 @@ type unprovenError struct{ why string }
 
 func (e *unprovenError) Error() string { return e.why }
 
-// asInvalid returns an *unprovenError as one that wraps storage.ErrInvalid, and any
-// other error as it is.
-func asInvalid(err error) error { return unprovenAs(err, "url", storage.ErrInvalid) }
-
-// asConflict is asInvalid with storage.ErrConflict.
-func asConflict(err error) error { return unprovenAs(err, "enable", storage.ErrConflict) }
-
+// unprovenAs returns an *unprovenError as one that wraps is and begins with what,
+// and any other error as it is.
 func unprovenAs(err error, what string, is error) error {
 	var no *unprovenError
 	if errors.As(err, &no) {
@@ -72,7 +67,7 @@ func (rr *registrations) provenAgain(ctx context.Context, r gateway.Registration
 	case errors.As(err, &no) && r.State == gateway.Disabled:
 		return r, nil // it is asked again when it is enabled
 	case err != nil:
-		return r, asInvalid(err)
+		return r, unprovenAs(err, "url", storage.ErrInvalid)
 	case waits:
 		r.State, r.Why, r.Since = gateway.Enabled, "", rr.gw.Clock()
 	}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -27,19 +28,12 @@ func (b *base) claimName(ctx context.Context, k storage.Key, id string, key func
 		}
 		if c.ID != "" {
 			if held, err := b.nameHeld(ctx, *c, key); err != nil || held {
-				return orConflict(err)
+				return cmp.Or(err, storage.ErrConflict)
 			}
 		}
 		*c = Claim{ID: id, At: b.gw.Clock()}
 		return nil
 	})
-	return err
-}
-
-func orConflict(err error) error {
-	if err == nil {
-		return storage.ErrConflict
-	}
 	return err
 }
 

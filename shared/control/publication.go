@@ -158,7 +158,7 @@ func (rr *registrations) enable(ctx context.Context, c Caller, id string, all bo
 			return storage.ErrUnchanged
 		}
 		if err := rr.prove(ctx, r); err != nil {
-			return asConflict(err)
+			return unprovenAs(err, "enable", storage.ErrConflict)
 		}
 		r.State, r.Why, r.Since, r.Release = gateway.Enabled, "", rr.gw.Clock(), ""
 		if all {
@@ -229,10 +229,16 @@ func (rr *registrations) DeleteRegistration(ctx context.Context, c Caller, id st
 			return err
 		}
 		return fmt.Errorf("registration: %w", storage.ErrNotFound)
-	case r.Group != "":
+	}
+	return rr.remove(ctx, r)
+}
+
+// remove is DeleteRegistration for one that was read.
+func (rr *registrations) remove(ctx context.Context, r gateway.Registration) error {
+	if r.Group != "" {
 		return rr.RemoveApp(ctx, r.ID, gateway.WhyDeleted, r.GroupRev+1)
 	}
-	return rr.removeRegistration(ctx, id, gateway.WhyDeleted)
+	return rr.removeRegistration(ctx, r.ID, gateway.WhyDeleted)
 }
 
 // removeRegistration makes a tombstone of a registration. What is pending is

@@ -24,7 +24,11 @@ func (lc *lifecycle) DeleteSource(ctx context.Context, id string, force bool) er
 		if !force {
 			return used
 		}
-		return lc.removeAny(ctx, strings.TrimPrefix(r.SK, "R#"))
+		found, err := lc.Registration(ctx, Operator(), strings.TrimPrefix(r.SK, "R#"))
+		if err != nil {
+			return err
+		}
+		return lc.remove(ctx, found)
 	})
 	if err != nil {
 		return err
@@ -46,17 +50,6 @@ func (lc *lifecycle) DeleteSource(ctx context.Context, id string, force bool) er
 		}
 	}
 	return lc.gw.Publish(ctx, id)
-}
-
-func (lc *lifecycle) removeAny(ctx context.Context, registration string) error {
-	r, err := lc.Registration(ctx, Operator(), registration)
-	if err != nil {
-		return err
-	}
-	if r.Group != "" {
-		return lc.RemoveApp(ctx, r.ID, gateway.WhyDeleted, r.GroupRev+1)
-	}
-	return lc.removeRegistration(ctx, registration, gateway.WhyDeleted)
 }
 
 // deleteSourceRows deletes the callback keys and grants of a source.

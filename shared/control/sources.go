@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -160,7 +161,7 @@ func (ss *sources) CreateSource(ctx context.Context, id string, ch SourceChange)
 	s := gateway.Source{ID: id, Provider: ch.Provider, Created: ss.gw.Clock()}
 	switch {
 	case ss.gw.Providers[ch.Provider] == nil:
-		return s, fmt.Errorf("provider: %w: want %s", storage.ErrInvalid, strings.Join(ss.providerNames(), ", "))
+		return s, fmt.Errorf("provider: %w: want %s", storage.ErrInvalid, strings.Join(slices.Sorted(maps.Keys(ss.gw.Providers)), ", "))
 	case ch.Name == nil:
 		return s, fmt.Errorf("name: %w: want 1 to %d bytes", storage.ErrInvalid, gateway.MaxName)
 	case ch.Provider == tencentChat && ch.SDKAppID == nil:
@@ -185,24 +186,13 @@ func (ss *sources) CreateSource(ctx context.Context, id string, ch SourceChange)
 	return s, ss.gw.Publish(ctx, id)
 }
 
-func (ss *sources) providerNames() []string {
-	var names []string
-	for name := range ss.gw.Providers {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
-
 // changed returns s as ch wants it, its secrets sealed.
 func (ss *sources) changed(s gateway.Source, ch SourceChange) gateway.Source {
 	pk, now := gateway.SourceKey(s.ID).PK, ss.gw.Clock()
 	if ch.Name != nil {
 		s.Name = strings.TrimSpace(*ch.Name)
 	}
-	if ch.SDKAppID != nil {
-		s.SDKAppID = *ch.SDKAppID
-	}
+	assign(&s.SDKAppID, ch.SDKAppID)
 	if ch.Token != nil {
 		s.Tokens = []keyring.Secret{{Sealed: ss.gw.Keys.Seal(pk, "token", *ch.Token), Since: now}}
 	}
@@ -215,12 +205,8 @@ func (ss *sources) changed(s gateway.Source, ch SourceChange) gateway.Source {
 	if ch.Upstream != nil {
 		s.Upstream = ss.upstream(pk, s.Upstream, *ch.Upstream)
 	}
-	if ch.IgnoreEventTypes != nil {
-		s.IgnoreEventTypes = *ch.IgnoreEventTypes
-	}
-	if ch.History != nil {
-		s.History = *ch.History
-	}
+	assign(&s.IgnoreEventTypes, ch.IgnoreEventTypes)
+	assign(&s.History, ch.History)
 	return s
 }
 

@@ -26,9 +26,7 @@ func (lc *lifecycle) ChangeTenant(ctx context.Context, id string, ch TenantChang
 		if ch.Name != nil {
 			t.Name = strings.TrimSpace(*ch.Name)
 		}
-		if ch.Limits != nil {
-			t.Limits = *ch.Limits
-		}
+		assign(&t.Limits, ch.Limits)
 		if ch.Disabled != nil && t.Disabled != *ch.Disabled {
 			t.Disabled, t.Since = *ch.Disabled, lc.gw.Clock()
 		}
