@@ -79,19 +79,15 @@ func (rr *registrations) addHints(ctx context.Context, r gateway.Registration, h
 
 // hintRows returns the rows of hints as they are now.
 func (rr *registrations) hintRows(ctx context.Context, r gateway.Registration, hints []gateway.Hint) ([]storage.Row, error) {
-	var out []storage.Row
-	for part := range slices.Chunk(hints, storage.MaxPageRows) {
-		keys := make([]storage.Key, len(part))
-		for i, h := range part {
-			keys[i] = gateway.HintKey(r.Source, h.RoutingKey, h.Pattern, r.ID)
-		}
-		rows, err := rr.gw.Store.Get(ctx, keys...)
-		if err != nil {
-			return nil, fmt.Errorf("match entries of %s: %w", r.ID, err)
-		}
-		out = append(out, rows...)
+	keys := make([]storage.Key, len(hints))
+	for i, h := range hints {
+		keys[i] = gateway.HintKey(r.Source, h.RoutingKey, h.Pattern, r.ID)
 	}
-	return out, nil
+	rows, err := storage.GetAll(ctx, rr.gw.Store, keys)
+	if err != nil {
+		return nil, fmt.Errorf("match entries of %s: %w", r.ID, err)
+	}
+	return rows, nil
 }
 
 // hintKept is how long an entry that is not needed any more stays: a worker that

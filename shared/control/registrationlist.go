@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"ringback/shared/gateway"
@@ -26,23 +25,21 @@ func (rr *registrations) EachRegistrationOf(ctx context.Context, tenant string, 
 
 // ReadRegistrations returns those of ids that are there, in any order.
 func (rr *registrations) ReadRegistrations(ctx context.Context, ids []string) ([]gateway.Registration, error) {
+	keys := make([]storage.Key, len(ids))
+	for i, id := range ids {
+		keys[i] = gateway.RegistrationKey(id)
+	}
+	rows, err := storage.GetAll(ctx, rr.gw.Store, keys)
+	if err != nil {
+		return nil, fmt.Errorf("get registrations: %w", err)
+	}
 	var out []gateway.Registration
-	for part := range slices.Chunk(ids, storage.MaxPageRows) {
-		keys := make([]storage.Key, len(part))
-		for i, id := range part {
-			keys[i] = gateway.RegistrationKey(id)
-		}
-		rows, err := rr.gw.Store.Get(ctx, keys...)
+	for _, row := range rows {
+		r, err := storage.Decoded[gateway.Registration](row)
 		if err != nil {
-			return nil, fmt.Errorf("get registrations: %w", err)
+			return nil, err
 		}
-		for _, row := range rows {
-			r, err := storage.Decoded[gateway.Registration](row)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, r)
-		}
+		out = append(out, r)
 	}
 	return out, nil
 }

@@ -140,17 +140,13 @@ func (h *History) deliveriesOf(ctx context.Context, rs []gateway.Registration, q
 	if _, err := ident.DecodeEvent(q.Event); err != nil {
 		return nil, fmt.Errorf("event: %w", storage.ErrNotFound)
 	}
-	var rows []storage.Row
-	for part := range slices.Chunk(rs, storage.MaxPageRows) {
-		keys := make([]storage.Key, len(part))
-		for i, r := range part {
-			keys[i] = gateway.DeliveryKey(r.ID, q.Event)
-		}
-		got, err := h.gw.Store.Get(ctx, keys...)
-		if err != nil {
-			return nil, fmt.Errorf("deliveries of %s: %w", q.Event, err)
-		}
-		rows = append(rows, got...)
+	keys := make([]storage.Key, len(rs))
+	for i, r := range rs {
+		keys[i] = gateway.DeliveryKey(r.ID, q.Event)
+	}
+	rows, err := storage.GetAll(ctx, h.gw.Store, keys)
+	if err != nil {
+		return nil, fmt.Errorf("deliveries of %s: %w", q.Event, err)
 	}
 	slices.SortFunc(rows, func(a, b storage.Row) int { return strings.Compare(a.PK, b.PK) })
 	return h.listDeliveries(ctx, rows, rs, q)
@@ -192,14 +188,12 @@ func (h *History) filled(ctx context.Context, rows []storage.Row) ([]storage.Row
 			keys = append(keys, r.Key)
 		}
 	}
-	for part := range slices.Chunk(keys, storage.MaxPageRows) {
-		got, err := h.gw.Store.Get(ctx, part...)
-		if err != nil {
-			return nil, fmt.Errorf("get deliveries: %w", err)
-		}
-		for _, r := range got {
-			rows[place[r.Key]] = r
-		}
+	got, err := storage.GetAll(ctx, h.gw.Store, keys)
+	if err != nil {
+		return nil, fmt.Errorf("get deliveries: %w", err)
+	}
+	for _, r := range got {
+		rows[place[r.Key]] = r
 	}
 	return slices.DeleteFunc(rows, func(r storage.Row) bool { return r.Data == nil }), nil
 }

@@ -137,7 +137,7 @@ func (h *History) eventsOf(ctx context.Context, c control.Caller, rows []storage
 	return out, nil
 }
 
-// readEvents returns those of at most MaxPageRows events that are kept.
+// readEvents returns those of the events that are kept.
 func (h *History) readEvents(ctx context.Context, ids []string) (map[string]Event, error) {
 	var keys []storage.Key
 	for _, id := range ids {
@@ -147,14 +147,11 @@ func (h *History) readEvents(ctx context.Context, ids []string) (map[string]Even
 		}
 		keys = append(keys, k)
 	}
-	out := map[string]Event{}
-	if len(keys) == 0 {
-		return out, nil
-	}
-	rows, err := h.gw.Store.Get(ctx, keys...)
+	rows, err := storage.GetAll(ctx, h.gw.Store, keys)
 	if err != nil {
 		return nil, fmt.Errorf("get events: %w", err)
 	}
+	out := map[string]Event{}
 	now := h.gw.Clock()
 	for _, r := range rows {
 		l, err := listedEvent(r)

@@ -3,7 +3,6 @@ package history
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"ringback/shared/circuit"
 	"ringback/shared/gateway"
@@ -13,24 +12,20 @@ import (
 // Healths returns what is known of the endpoints of rs, by registration. One
 // of which nothing failed so far is left out.
 func (h *History) Healths(ctx context.Context, rs ...gateway.Registration) (map[string]circuit.Health, error) {
-	out := make(map[string]circuit.Health, len(rs))
-	for part := range slices.Chunk(rs, storage.MaxPageRows) {
-		keys := make([]storage.Key, len(part))
-		of := make(map[string]string, len(part))
-		for i, r := range part {
-			keys[i] = gateway.HealthKey(r.ID)
-			of[keys[i].PK] = r.ID
-		}
-		rows, err := h.gw.Store.Get(ctx, keys...)
-		if err != nil {
-			return nil, fmt.Errorf("health of registrations: %w", err)
-		}
-		for _, row := range rows {
-			h, err := storage.Decoded[circuit.Health](row)
-			if err != nil {
-				return nil, err
-			}
-			out[of[row.PK]] = h
+	keys := make([]storage.Key, len(rs))
+	of := make(map[string]string, len(rs))
+	for i, r := range rs {
+		keys[i] = gateway.HealthKey(r.ID)
+		of[keys[i].PK] = r.ID
+	}
+	rows, err := storage.GetAll(ctx, h.gw.Store, keys)
+	if err != nil {
+		return nil, fmt.Errorf("health of registrations: %w", err)
+	}
+	out := make(map[string]circuit.Health, len(rows))
+	for _, row := range rows {
+		if out[of[row.PK]], err = storage.Decoded[circuit.Health](row); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil

@@ -1,7 +1,9 @@
 package storage
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -57,7 +59,7 @@ func (q Query) Check() error {
 }
 
 // PageRows returns how many rows a page of q holds at most.
-func (q Query) PageRows() int { return pageRows(q.Limit) }
+func (q Query) PageRows() int { return cmp.Or(q.Limit, MaxPageRows) }
 
 // CheckGet returns nil if Get can be asked for keys, else an error wrapping
 // ErrInvalid or, for more than MaxPageRows, ErrTooLarge.
@@ -79,7 +81,7 @@ func CheckDue(shard, limit int) (rows int, err error) {
 	if shard < 0 || shard >= DueShards {
 		return 0, fmt.Errorf("%w: due shard %d of %d", ErrInvalid, shard, DueShards)
 	}
-	return pageRows(limit), checkPageLimit(limit)
+	return cmp.Or(limit, MaxPageRows), checkPageLimit(limit)
 }
 
 // Check returns an error wrapping ErrInvalid unless q is one of the three queues.
@@ -163,15 +165,7 @@ func Carries[T string | []byte](s T) bool {
 // validGroup reports whether SQS takes g as a MessageGroupId: letters, digits
 // and ASCII punctuation.
 func validGroup(g string) bool {
-	if len(g) > MaxGroupChars {
-		return false
-	}
-	for i := range len(g) {
-		if g[i] <= ' ' || g[i] > '~' {
-			return false
-		}
-	}
-	return true
+	return len(g) <= MaxGroupChars && !strings.ContainsFunc(g, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 func (t Table) check() error {
@@ -198,11 +192,4 @@ func checkPageLimit(limit int) error {
 		return fmt.Errorf("%w: page of %d rows, at most %d", ErrInvalid, limit, MaxPageRows)
 	}
 	return nil
-}
-
-func pageRows(limit int) int {
-	if limit == 0 {
-		return MaxPageRows
-	}
-	return limit
 }

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -136,6 +137,18 @@ func change(ctx context.Context, s Store, k Key, zero func() any, f func(*Row) e
 		}
 		return PutRow(ctx, s, row, v, was)
 	})
+}
+
+// GetAll is Get for any number of keys.
+func GetAll(ctx context.Context, s Store, keys []Key) (out []Row, err error) {
+	for part := range slices.Chunk(keys, MaxPageRows) {
+		rows, err := s.Get(ctx, part...)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, rows...)
+	}
+	return out, nil
 }
 
 // Each calls f for every row of q, a page at a time, until f returns an error.
