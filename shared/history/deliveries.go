@@ -61,16 +61,7 @@ func (h *History) Deliveries(ctx context.Context, c control.Caller, q Query) ([]
 		out, err := h.deliveriesOf(ctx, rs, q)
 		return out, "", err
 	}
-	var parts []part
-	for _, r := range rs {
-		for shard := range gateway.HistoryShards {
-			parts = append(parts, part{
-				Query: storage.Query{Table: storage.Deliveries, PK: gateway.DeliveryPK(r.ID, shard), Open: q.open()},
-				id:    r.ID, source: r.Source,
-			})
-		}
-	}
-	rows, next, err := h.merge(ctx, parts, q)
+	rows, next, err := h.merge(ctx, deliveryParts(rs, q.open()), q)
 	if err != nil {
 		return nil, "", err
 	}
@@ -158,10 +149,7 @@ func (h *History) listDeliveries(ctx context.Context, rows []storage.Row, rs []g
 	if err != nil {
 		return nil, err
 	}
-	of := make(map[string]gateway.Registration, len(rs))
-	for _, r := range rs {
-		of[r.ID] = r
-	}
+	of := byID(rs)
 	now := h.gw.Clock()
 	out := make([]Delivery, 0, len(rows))
 	for _, row := range rows {

@@ -842,15 +842,6 @@ func TestResendIsMadeIfTheTenantMayHaveIt(t *testing.T) {
 	resend("of a removed one", c, storage.ErrConflict)
 }
 
-func TestNothingIsFoundWithoutAnError(t *testing.T) {
-	if err := orNotFound(nil, "event"); !errors.Is(err, storage.ErrNotFound) {
-		t.Errorf("orNotFound(nil) = %v", err)
-	}
-	if err := orNotFound(storagetest.ErrBroken, "event"); err != storagetest.ErrBroken {
-		t.Errorf("orNotFound(%v) = %v", storagetest.ErrBroken, err)
-	}
-}
-
 // A terse Store says of a page that it is the last if nothing follows it.
 type terse struct{ storage.Store }
 

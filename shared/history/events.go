@@ -1,10 +1,12 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"ringback/shared/control"
@@ -49,19 +51,11 @@ func (h *History) Events(ctx context.Context, c control.Caller, q Query) ([]Even
 	if err != nil {
 		return nil, "", err
 	}
-	var parts []part
-	of := map[string]gateway.Registration{}
-	for _, r := range rs {
-		of[r.ID] = r
-		for shard := range gateway.HistoryShards {
-			parts = append(parts, part{storage.Query{Table: storage.Deliveries, PK: gateway.DeliveryPK(r.ID, shard)}, r.ID, r.Source})
-		}
-	}
-	rows, next, err := h.merge(ctx, parts, q)
+	rows, next, err := h.merge(ctx, deliveryParts(rs, false), q)
 	if err != nil {
 		return nil, "", err
 	}
-	out, err := h.eventsOf(ctx, c, rows, of, q)
+	out, err := h.eventsOf(ctx, c, rows, byID(rs), q)
 	return out, afterEvent(rows, next), err
 }
 
@@ -187,7 +181,7 @@ func (h *History) EventOf(ctx context.Context, c control.Caller, id string) (Eve
 	}
 	l, ok := known[id]
 	if err != nil || !ok {
-		return l, orNotFound(err, "event")
+		return l, cmp.Or(err, errNoEvent)
 	}
 	if c.Scope == control.ScopeOperator {
 		return l, nil
@@ -198,26 +192,15 @@ func (h *History) EventOf(ctx context.Context, c control.Caller, id string) (Eve
 	}
 	ds, err := h.deliveriesOf(ctx, rs, Query{Event: id})
 	if err != nil || len(ds) == 0 {
-		return Event{}, orNotFound(err, "event")
+		return Event{}, cmp.Or(err, errNoEvent)
 	}
-	var mine []gateway.Registration
-	for _, r := range rs {
-		for _, d := range ds {
-			if d.Registration == r.ID {
-				mine = append(mine, r)
-			}
-		}
-	}
+	mine := slices.DeleteFunc(rs, func(r gateway.Registration) bool {
+		return !slices.ContainsFunc(ds, func(d Delivery) bool { return d.Registration == r.ID })
+	})
 	return h.asSeen(ctx, c, l, mine)
 }
 
-// orNotFound returns err, or that there is no such thing if err is nil.
-func orNotFound(err error, what string) error {
-	if err != nil {
-		return err
-	}
-	return fmt.Errorf("%s: %w", what, storage.ErrNotFound)
-}
+var errNoEvent = fmt.Errorf("event: %w", storage.ErrNotFound)
 
 // DataOf returns the payload of e as the JSON value data of a standard
 // delivery, and its parameters.

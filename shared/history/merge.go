@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -35,6 +36,26 @@ type part struct {
 	source string
 }
 
+// deliveryParts returns the partitions of the deliveries for rs.
+func deliveryParts(rs []gateway.Registration, open bool) (parts []part) {
+	for _, r := range rs {
+		for shard := range gateway.HistoryShards {
+			q := storage.Query{Table: storage.Deliveries, PK: gateway.DeliveryPK(r.ID, shard), Open: open}
+			parts = append(parts, part{q, r.ID, r.Source})
+		}
+	}
+	return parts
+}
+
+// byID returns rs by their ids.
+func byID(rs []gateway.Registration) map[string]gateway.Registration {
+	of := make(map[string]gateway.Registration, len(rs))
+	for _, r := range rs {
+		of[r.ID] = r
+	}
+	return of
+}
+
 // A spot is a place in a merged list: what an event id holds after the source's
 // number, so that the events of different sources sort by time, and the
 // registration.
@@ -42,7 +63,10 @@ type spot struct{ time, id string }
 
 func (p part) spot(sk string) spot { return spot{sk[min(idNumberChars, len(sk)):], p.id} }
 
-func (a spot) before(b spot) bool { return a.time > b.time || a.time == b.time && a.id > b.id }
+// compare orders spots as lists do, newest first.
+func (a spot) compare(b spot) int {
+	return cmp.Or(cmp.Compare(b.time, a.time), cmp.Compare(b.id, a.id))
+}
 
 func (s spot) String() string { return s.time + "." + s.id }
 
@@ -124,25 +148,17 @@ func (q Query) join(parts []part, pages []storage.Page) ([]storage.Row, string) 
 		if p.Next == "" {
 			continue
 		}
-		if s := parts[i].spot(p.Next); end == nil || s.before(*end) {
+		if s := parts[i].spot(p.Next); end == nil || s.compare(*end) < 0 {
 			end = &s
 		}
 	}
-	if began, err := parseSpot(q.Cursor); err == nil && end != nil && end.before(began) {
+	if began, err := parseSpot(q.Cursor); err == nil && end != nil && end.compare(began) < 0 {
 		end = &began
 	}
-	slices.SortFunc(all, func(a, b *placed) int {
-		switch {
-		case a.before(b.spot):
-			return -1
-		case b.before(a.spot):
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(all, func(a, b *placed) int { return a.compare(b.spot) })
 	var rows []storage.Row
 	for _, p := range all {
-		if end != nil && end.before(p.spot) {
+		if end != nil && end.compare(p.spot) < 0 {
 			break
 		}
 		rows = append(rows, p.row)
