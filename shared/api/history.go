@@ -76,15 +76,8 @@ type attempt struct {
 func attemptView(a gateway.Attempt) attempt {
 	return attempt{
 		At: a.At, Took: a.Took.Round(time.Microsecond).String(), StatusCode: a.StatusCode, Class: string(a.Class), Error: a.Error,
-		Explanation: explain(a.Class), Manual: a.Manual, Answer: strings.ToValidUTF8(string(a.Answer), "\uFFFD"),
+		Explanation: egress.Explain(a.Class), Manual: a.Manual, Answer: strings.ToValidUTF8(string(a.Answer), "\uFFFD"),
 	}
-}
-
-func explain(c egress.Class) string {
-	if c == egress.OK {
-		return ""
-	}
-	return egress.Explain(c)
 }
 
 func deliveryView(d history.Delivery) delivery {

@@ -2,10 +2,10 @@ package egress
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"io"
 	"net"
 	"net/http"
@@ -138,10 +138,7 @@ func (c *Client) prepare() {
 
 // network returns the transport over real connections.
 func (c *Client) network() *http.Transport {
-	connect := c.ConnectTimeout
-	if connect == 0 {
-		connect = DefaultConnectTimeout
-	}
+	connect := cmp.Or(c.ConnectTimeout, DefaultConnectTimeout)
 	dialer := &net.Dialer{Timeout: connect, Control: c.control, Resolver: c.Resolver}
 	return &http.Transport{
 		Proxy:       nil, // a proxy would dial addresses that we have not judged
@@ -171,10 +168,7 @@ func (c *Client) network() *http.Transport {
 
 // timeout returns the time limit of a request that asks for d.
 func (c *Client) timeout(d time.Duration) time.Duration {
-	limit := c.Timeout
-	if limit == 0 {
-		limit = DefaultTimeout
-	}
+	limit := cmp.Or(c.Timeout, DefaultTimeout)
 	if d <= 0 {
 		return limit
 	}
@@ -221,10 +215,9 @@ func authorized(h http.Header, login *url.Userinfo) http.Header {
 		return h
 	}
 	password, _ := login.Password()
-	token := base64.StdEncoding.EncodeToString([]byte(login.Username() + ":" + password))
-	h = h.Clone()
-	h.Set("Authorization", "Basic "+token)
-	return h
+	r := http.Request{Header: h.Clone()}
+	r.SetBasicAuth(login.Username(), password)
+	return r.Header
 }
 
 // joinQueries returns the raw query a followed by the raw query b.
