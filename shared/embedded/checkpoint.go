@@ -62,11 +62,7 @@ func (db *DB) keepLogShort() {
 // logSize executes s, which is one of the statements above, and returns how
 // many pages the log has.
 func logSize(s *stmt) (pages int, err error) {
-	err = s.each(func(v []driver.Value) error {
-		pages = int(integer(v[1]))
-		return nil
-	})
-	if err != nil {
+	if err = s.row(func(v []driver.Value) { pages = int(integer(v[1])) }); err != nil {
 		return 0, fmt.Errorf("checkpoint: %w", err)
 	}
 	return pages, nil

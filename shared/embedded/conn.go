@@ -28,7 +28,7 @@ type stmt struct {
 	query driver.StmtQueryContext
 	close func() error
 	args  []driver.NamedValue
-	row   []driver.Value
+	found []driver.Value
 }
 
 // Pages that connections keep in memory, in KiB. SQLite as it is compiled here
@@ -137,13 +137,13 @@ func (s *stmt) each(fn func(row []driver.Value) error, args ...any) (err error) 
 		return fmt.Errorf("%.40q: %w", s.text, err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	if s.row == nil {
-		s.row = make([]driver.Value, len(rows.Columns()))
+	if s.found == nil {
+		s.found = make([]driver.Value, len(rows.Columns()))
 	}
 	for {
-		err := rows.Next(s.row)
+		err := rows.Next(s.found)
 		if err == nil {
-			err = fn(s.row)
+			err = fn(s.found)
 		}
 		if err == io.EOF {
 			return nil
@@ -152,6 +152,11 @@ func (s *stmt) each(fn func(row []driver.Value) error, args ...any) (err error) 
 			return err
 		}
 	}
+}
+
+// row is each for a statement that gives one row, or none.
+func (s *stmt) row(fn func(row []driver.Value), args ...any) error {
+	return s.each(func(v []driver.Value) error { fn(v); return nil }, args...)
 }
 
 func (s *stmt) bind(args []any) []driver.NamedValue {

@@ -14,6 +14,7 @@
 package embedded
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"errors"
@@ -144,11 +145,8 @@ func (db *DB) openWriter(ctx context.Context, path string, opts Options) error {
 	if err := migrate(c); err != nil {
 		return err
 	}
-	if opts.Visibility == 0 {
-		opts.Visibility = DefaultVisibility
-	}
 	for _, name := range queueNames {
-		q := &queue{name: name, visibility: opts.Visibility, flights: list.New(), loader: make(chan struct{}, 1)}
+		q := &queue{name: name, visibility: cmp.Or(opts.Visibility, DefaultVisibility), flights: list.New(), loader: make(chan struct{}, 1)}
 		if name == storage.SlowQueue {
 			q.shares = map[string]int{}
 		}

@@ -273,10 +273,7 @@ func (db *DB) Depth(ctx context.Context, name storage.QueueName) (storage.Depth,
 	}
 	defer r.release()
 	var delayed int
-	err = r.queues[name].delayed.each(func(v []driver.Value) error {
-		delayed = int(integer(v[0]))
-		return nil
-	}, time.Now().UnixMilli())
+	err = r.queues[name].delayed.row(func(v []driver.Value) { delayed = int(integer(v[0])) }, time.Now().UnixMilli())
 	if err != nil {
 		return storage.Depth{}, fmt.Errorf("depth of %s: %w", name, err)
 	}

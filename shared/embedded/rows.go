@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"fmt"
@@ -55,10 +56,7 @@ type put struct {
 
 // Put implements storage.Store.
 func (db *DB) Put(ctx context.Context, r storage.Row, was string) error {
-	if err := r.Check(); err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
+	if err := cmp.Or(r.Check(), ctx.Err()); err != nil {
 		return err
 	}
 	p := &put{settled: make(settled, 1), row: r, was: was}
@@ -116,10 +114,7 @@ func (w *writer) stored(k storage.Key) (storage.Row, error) {
 }
 
 func readRow(get *stmt, k storage.Key) (r storage.Row, err error) {
-	err = get.each(func(v []driver.Value) error {
-		r = rowFrom(k.Table, k.PK, v)
-		return nil
-	}, tableNumber(k.Table), k.PK, k.SK, time.Now().Unix())
+	err = get.row(func(v []driver.Value) { r = rowFrom(k.Table, k.PK, v) }, tableNumber(k.Table), k.PK, k.SK, time.Now().Unix())
 	return r, err
 }
 
@@ -133,10 +128,7 @@ type deletion struct {
 
 // Delete implements storage.Store.
 func (db *DB) Delete(ctx context.Context, k storage.Key, was string) error {
-	if err := k.Check(); err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
+	if err := cmp.Or(k.Check(), ctx.Err()); err != nil {
 		return err
 	}
 	d := &deletion{settled: make(settled, 1), key: k, was: was}

@@ -1,12 +1,14 @@
 package embedded
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"fmt"
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -55,15 +57,9 @@ func (db *DB) Serve(ctx context.Context, name storage.QueueName, c Consumer) err
 }
 
 func (c Consumer) withDefaults(visibility time.Duration) (Consumer, error) {
-	if c.Batch == 0 {
-		c.Batch = maxBatch
-	}
-	if c.Concurrency == 0 {
-		c.Concurrency = 1
-	}
-	if c.Timeout == 0 {
-		c.Timeout = visibility
-	}
+	c.Batch = cmp.Or(c.Batch, maxBatch)
+	c.Concurrency = cmp.Or(c.Concurrency, 1)
+	c.Timeout = cmp.Or(c.Timeout, visibility)
 	if c.Handler == nil || c.Batch < 0 || c.Batch > maxBatch || c.Concurrency < 0 || c.Timeout < 0 {
 		return c, fmt.Errorf("%w: consumer", storage.ErrInvalid)
 	}
@@ -116,11 +112,7 @@ func (q *queue) join(c Consumer) (wake chan struct{}) {
 func (q *queue) leave(c Consumer, wake chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for i, w := range q.consumers {
-		if w == wake {
-			q.consumers = append(q.consumers[:i:i], q.consumers[i+1:]...)
-		}
-	}
+	q.consumers = slices.DeleteFunc(q.consumers, func(w chan struct{}) bool { return w == wake })
 	q.free -= c.Concurrency * c.Batch
 }
 

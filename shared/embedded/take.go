@@ -32,10 +32,7 @@ func (t *take) apply(*writer) error {
 	if err := takeAll(time.Now().UnixMilli()); err != nil {
 		return err
 	}
-	return t.q.stmts.nextDue.each(func(v []driver.Value) error {
-		t.nextDue = dueTime(v[0])
-		return nil
-	})
+	return t.q.stmts.nextDue.row(func(v []driver.Value) { t.nextDue = dueTime(v[0]) })
 }
 
 // takeInOrder takes what waited for a time that has come, and then what a former
@@ -199,10 +196,7 @@ func (t *take) takeInTurn(now int64) error {
 // ends where it has come around: a group that is over its share stays so.
 func (t *take) nextGroup() (group string, found bool, err error) {
 	for over := map[string]bool{}; ; over[group] = true {
-		err = t.q.stmts.nextGroup.each(func(v []driver.Value) error {
-			group, t.left = text(v[0]), v[0] != nil
-			return nil
-		}, t.q.turn)
+		err = t.q.stmts.nextGroup.row(func(v []driver.Value) { group, t.left = text(v[0]), v[0] != nil }, t.q.turn)
 		if err != nil || !t.left || over[group] {
 			return "", false, err
 		}
