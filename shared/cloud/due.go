@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -124,9 +125,7 @@ func mergeDue(pages []duePage, limit int) ([]storage.DueRow, bool) {
 // behind returns the cursor after rows were given out.
 func (c dueCursor) behind(rows []storage.DueRow) dueCursor {
 	next := dueCursor{}
-	for t, place := range c {
-		next[t] = place
-	}
+	maps.Copy(next, c)
 	for _, r := range rows {
 		next[r.Table] = duePlace{Due: r.Due.UnixMilli(), PK: r.PK, SK: r.SK}
 	}

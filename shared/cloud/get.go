@@ -1,12 +1,12 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -45,13 +45,7 @@ func distinct(keys []storage.Key) []storage.Key {
 	}
 	keys = slices.Clone(keys)
 	slices.SortFunc(keys, func(a, b storage.Key) int {
-		if c := strings.Compare(string(a.Table), string(b.Table)); c != 0 {
-			return c
-		}
-		if c := strings.Compare(a.PK, b.PK); c != 0 {
-			return c
-		}
-		return strings.Compare(a.SK, b.SK)
+		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.PK, b.PK), cmp.Compare(a.SK, b.SK))
 	})
 	return slices.Compact(keys)
 }

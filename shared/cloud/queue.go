@@ -1,9 +1,11 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -42,7 +44,7 @@ func (q *Queue) Send(ctx context.Context, name storage.QueueName, ms []storage.M
 		Entries:  entries,
 	})
 	for _, e := range entries {
-		errs[placeOf(e.Id)] = fmt.Errorf("send to the %s queue: %w", name, sendError(err))
+		errs[placeOf(e.Id)] = fmt.Errorf("send to the %s queue: %w", name, cmp.Or(err, errUnanswered))
 	}
 	if err != nil {
 		return errs
@@ -58,13 +60,6 @@ func (q *Queue) Send(ctx context.Context, name storage.QueueName, ms []storage.M
 
 // errUnanswered is a message of which the answer to a batch says nothing.
 var errUnanswered = errors.New("the answer does not name the message")
-
-func sendError(err error) error {
-	if err == nil {
-		return errUnanswered
-	}
-	return err
-}
 
 // entryOf names the entry after its place in the batch.
 func entryOf(place int, m storage.Message) types.SendMessageBatchRequestEntry {
@@ -174,13 +169,5 @@ func (q *Queue) arn(ctx context.Context, url string) (string, error) {
 // SQS refuses a second one.
 func (q *Queue) moving(ctx context.Context, dead string) bool {
 	out, err := q.sqs.ListMessageMoveTasks(ctx, &sqs.ListMessageMoveTasksInput{SourceArn: aws.String(dead)})
-	if err != nil {
-		return false
-	}
-	for _, t := range out.Results {
-		if aws.ToString(t.Status) == "RUNNING" {
-			return true
-		}
-	}
-	return false
+	return err == nil && slices.ContainsFunc(out.Results, func(t types.ListMessageMoveTasksResultEntry) bool { return aws.ToString(t.Status) == "RUNNING" })
 }

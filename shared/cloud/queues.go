@@ -87,7 +87,7 @@ func (q *Queue) create(ctx context.Context, name string, attributes map[string]s
 // there, and returns its ARN and its text. The error names it and never holds
 // the text.
 func (b *Backend) CreateSecret(ctx context.Context, name, text string) (arn, held string, err error) {
-	client := secretsmanager.NewFromConfig(b.aws, func(o *secretsmanager.Options) { o.BaseEndpoint = optional(b.secrets) })
+	client := b.secretsManager()
 	made, err := client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: aws.String(name), SecretString: aws.String(text)})
 	if err == nil {
 		return aws.ToString(made.ARN), text, nil

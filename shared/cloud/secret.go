@@ -12,10 +12,7 @@ import (
 // binary. It is meant for a function's start; nothing is kept. The error names
 // the ARN and never the value.
 func (b *Backend) Secret(ctx context.Context, arn string) ([]byte, error) {
-	client := secretsmanager.NewFromConfig(b.aws, func(o *secretsmanager.Options) {
-		o.BaseEndpoint = optional(b.secrets)
-	})
-	out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String(arn)})
+	out, err := b.secretsManager().GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String(arn)})
 	if err != nil {
 		return nil, fmt.Errorf("read secret %s: %w", arn, err)
 	}
@@ -23,4 +20,8 @@ func (b *Backend) Secret(ctx context.Context, arn string) ([]byte, error) {
 		return []byte(*out.SecretString), nil
 	}
 	return out.SecretBinary, nil
+}
+
+func (b *Backend) secretsManager() *secretsmanager.Client {
+	return secretsmanager.NewFromConfig(b.aws, func(o *secretsmanager.Options) { o.BaseEndpoint = optional(b.secrets) })
 }
