@@ -136,10 +136,15 @@ func printLambda(out io.Writer, text []byte, token string) error {
 		}
 		all["rawQueryString"] = query
 	}
+	return printJSON(out, all)
+}
+
+// printJSON writes v for people and for sam.
+func printJSON(out io.Writer, v any) error {
 	enc := json.NewEncoder(out)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(all)
+	return enc.Encode(v)
 }
 
 // exchange sends req and prints what was answered.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,8 +90,7 @@ func (s *settings) fillPublicURL() error {
 		}
 		s.PublicURL = "http://" + net.JoinHostPort(host, port)
 	}
-	u, err := url.Parse(s.PublicURL)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+	if _, err := webURL(s.PublicURL); err != nil {
 		return fmt.Errorf("-public-url: want a URL such as https://callbacks.example.com")
 	}
 	return nil

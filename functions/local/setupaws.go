@@ -3,11 +3,11 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -168,10 +168,7 @@ func (s *awsSetup) print(out io.Writer) error {
 	} else {
 		fmt.Fprintf(s.notes, "ringback: operator key in the file %s\n", operatorKey)
 	}
-	enc := json.NewEncoder(out)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(map[string]any{"Parameters": s.environment()})
+	return printJSON(out, map[string]any{"Parameters": s.environment()})
 }
 
 // environment returns the variables that are set, as the functions need them.
@@ -197,11 +194,7 @@ func (s *awsSetup) environment() map[string]string {
 		"PUBLIC_URL":                       s.PublicURL,
 		"ALLOW_ENDPOINTS":                  os.Getenv("ALLOW_ENDPOINTS"),
 	}
-	for name, value := range all {
-		if value == "" {
-			delete(all, name)
-		}
-	}
+	maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
 	return all
 }
 
