@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,20 +84,11 @@ func (c Config) faults(known []fault) []fault {
 			fault{"FIRST_ATTEMPT", "a duration of 0 or 100ms to 15s"}},
 		{webURL(c.SmartBotsURL), fault{"SMARTBOTS_URL", "a URL such as https://api.mysmartbots.com/api/simple.html"}},
 	} {
-		if !check.ok && !names(known, check.variable) {
+		if !check.ok && !slices.ContainsFunc(known, func(f fault) bool { return f.variable == check.variable }) {
 			out = append(out, check.fault)
 		}
 	}
 	return out
-}
-
-func names(fs []fault, variable string) bool {
-	for _, f := range fs {
-		if f.variable == variable {
-			return true
-		}
-	}
-	return false
 }
 
 func webURL(text string) bool {

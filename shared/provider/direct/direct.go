@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,13 +87,7 @@ func (Provider) DefaultEventTypes() []string { return []string{"delivered"} }
 func (Provider) Decides(string) bool { return false }
 
 func allowed(from netip.Addr, prefixes []netip.Prefix) bool {
-	from = from.Unmap()
-	for _, p := range prefixes {
-		if p.Contains(from) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(from.Unmap()) })
 }
 
 // loggedIn reports whether cb holds exactly one Authorization header with one
