@@ -1,6 +1,7 @@
 package groups
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,8 +63,7 @@ func (gs *Groups) CreateGroup(ctx context.Context, id string, ch GroupChange) (g
 	if err != nil {
 		return of, "", err
 	}
-	k := control.APIKey{Scope: control.ScopeGroupOwner, Group: id, Name: "owner"}
-	_, text, err := gs.control.CreateAPIKey(ctx, control.Operator(), control.FirstKeyID(id), k)
+	text, err := gs.createOwnerKey(ctx, id)
 	return of, text, err
 }
 
@@ -178,21 +178,15 @@ func (gs *Groups) setGroup(ctx context.Context, before gateway.Group, ch GroupCh
 // hash of another code.
 func alteredGroup(of gateway.Group, ch GroupChange, hash string) gateway.Group {
 	was := of
-	assignText(&of.Name, strings.TrimSpace(ch.Name))
-	assignText(&of.UUID, ch.UUID)
-	assignText(&of.GroupID, ch.GroupID)
-	assignText(&of.Source, ch.Source)
-	assignText(&of.Code, hash)
+	of.Name = cmp.Or(strings.TrimSpace(ch.Name), of.Name)
+	of.UUID = cmp.Or(ch.UUID, of.UUID)
+	of.GroupID = cmp.Or(ch.GroupID, of.GroupID)
+	of.Source = cmp.Or(ch.Source, of.Source)
+	of.Code = cmp.Or(hash, of.Code)
 	if of.UUID != was.UUID || of.Source != was.Source || of.Code != was.Code {
 		of.Rev++
 	}
 	return of
-}
-
-func assignText(to *string, from string) {
-	if from != "" {
-		*to = from
-	}
 }
 
 // RotateOwnerKey gives the group's owner a new key and returns its text.
@@ -200,6 +194,11 @@ func (gs *Groups) RotateOwnerKey(ctx context.Context, id string) (string, error)
 	if _, err := gs.control.LiveGroup(ctx, id); err != nil {
 		return "", err
 	}
+	return gs.createOwnerKey(ctx, id)
+}
+
+// createOwnerKey makes the key of a group's owner, in place of the one that it has.
+func (gs *Groups) createOwnerKey(ctx context.Context, id string) (string, error) {
 	k := control.APIKey{Scope: control.ScopeGroupOwner, Group: id, Name: "owner"}
 	_, text, err := gs.control.CreateAPIKey(ctx, control.Operator(), control.FirstKeyID(id), k)
 	return text, err

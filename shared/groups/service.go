@@ -11,6 +11,8 @@ import (
 	"ringback/shared/gateway"
 )
 
+const smartBotsAPI = "https://api.mysmartbots.com/api/simple.html"
+
 // Groups are the groups of one gateway. It is safe for concurrent use.
 type Groups struct {
 	gw        *gateway.Gateway

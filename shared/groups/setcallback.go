@@ -1,6 +1,7 @@
 package groups
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -55,10 +56,7 @@ func (q CallbackRequest) check() (string, error) {
 	case !uuidForm.MatchString(strings.ToLower(q.AppUUID)):
 		return "", refused("app_uuid: want the UUID of the application")
 	}
-	if sum == "" {
-		sum = sha1Hex(q.Secret)
-	}
-	return sum, nil
+	return cmp.Or(sum, sha1Hex(q.Secret)), nil
 }
 
 // SetHTTPCallback registers q.URL for the chat of a group whose Group Security
@@ -172,10 +170,7 @@ func (gs *Groups) putApp(ctx context.Context, c control.Caller, of gateway.Group
 		if err := gs.forgetRemoval(ctx, old); err != nil {
 			return err
 		}
-		if r, err = gs.appOf(c, of, q, old, id); err != nil {
-			return err
-		}
-		r, err = gs.control.PutRegistration(ctx, old, row, r)
+		r, err = gs.control.PutRegistration(ctx, old, row, gs.appOf(c, of, q, old, id))
 		return err
 	})
 	if err != nil {
@@ -202,7 +197,7 @@ func (gs *Groups) replaceApp(ctx context.Context, c control.Caller, of gateway.G
 }
 
 // appOf returns the registration as q wants it, in place of old.
-func (gs *Groups) appOf(c control.Caller, of gateway.Group, q CallbackRequest, old gateway.Registration, id string) (gateway.Registration, error) {
+func (gs *Groups) appOf(c control.Caller, of gateway.Group, q CallbackRequest, old gateway.Registration, id string) gateway.Registration {
 	now, pk := gs.gw.Clock(), gateway.RegistrationKey(id).PK
 	r := old
 	if r.ID == "" {
@@ -216,5 +211,5 @@ func (gs *Groups) appOf(c control.Caller, of gateway.Group, q CallbackRequest, o
 	if !old.Since.IsZero() && !now.After(old.Since) {
 		r.Since = old.Since.Add(time.Millisecond) // each setting is an event of its own
 	}
-	return r, nil
+	return r
 }

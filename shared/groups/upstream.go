@@ -92,9 +92,7 @@ func (gs *Groups) upstreamSources(ctx context.Context) ([]gateway.Source, error)
 
 // learnGroup stores what SmartBots said of a group.
 func (gs *Groups) learnGroup(ctx context.Context, known gateway.Group, ch GroupChange, code string) (gateway.Group, error) {
-	if ch.UUID == "" {
-		ch.UUID = known.UUID
-	}
+	ch.UUID = cmp.Or(ch.UUID, known.UUID)
 	if ch.UUID == "" || ch.check() != nil {
 		return known, refused("SmartBots did not tell the group's UUID")
 	}

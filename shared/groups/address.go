@@ -1,5 +1,0 @@
-package groups
-
-const (
-	smartBotsAPI = "https://api.mysmartbots.com/api/simple.html"
-)
