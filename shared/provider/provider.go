@@ -74,13 +74,6 @@ type RawRequest struct {
 	Body        []byte
 }
 
-// An EventType describes one of a provider's events to people.
-type EventType struct {
-	Name   string          // as it stands in an Event
-	About  string          // one sentence
-	Sample json.RawMessage // what data of a standard delivery may look like
-}
-
 // A Provider knows one kind of upstream: who may call, what it says, how it
 // wants to be answered. It holds no state and does no I/O.
 // providertest.Provider tells what must hold.
