@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,29 +35,25 @@ var standardWaits = []time.Duration{
 	10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour,
 }
 
-// Len returns the number of waits, one less than the number of attempts.
-func (s Schedule) Len() int {
-	switch s.Name {
-	case "every-5-minutes":
-		return 24 * 60 / 5 // for 24 h, as Direct does ("Receiving Callback", Expected response)
-	case "", "standard":
-		if s.Waits == nil {
-			return len(standardWaits)
-		}
-	}
-	return len(s.Waits)
+// named are the schedules with a name.
+var named = map[string][]time.Duration{
+	"":                standardWaits,
+	"standard":        standardWaits,
+	"every-5-minutes": slices.Repeat([]time.Duration{5 * time.Minute}, 24*60/5), // for 24 h, as Direct does ("Receiving Callback", Expected response)
 }
 
-// Wait returns the wait number n, from 0, without jitter.
-func (s Schedule) Wait(n int) time.Duration {
-	switch {
-	case s.Name == "every-5-minutes":
-		return 5 * time.Minute
-	case s.Waits != nil:
-		return s.Waits[n]
+func (s Schedule) waits() []time.Duration {
+	if s.Waits != nil {
+		return s.Waits
 	}
-	return standardWaits[n]
+	return named[s.Name]
 }
+
+// Len returns the number of waits, one less than the number of attempts.
+func (s Schedule) Len() int { return len(s.waits()) }
+
+// Wait returns the wait number n, from 0, without jitter.
+func (s Schedule) Wait(n int) time.Duration { return s.waits()[n] }
 
 // WaitAfter returns the wait after made attempts, the last one if there were more.
 func (s Schedule) WaitAfter(made int) time.Duration {
@@ -69,8 +66,8 @@ func (s Schedule) WaitAfter(made int) time.Duration {
 // Longest returns the longest wait, to which a Retry-After is capped.
 func (s Schedule) Longest() time.Duration {
 	var longest time.Duration
-	for n := range s.Len() {
-		longest = max(longest, s.Wait(n))
+	for _, wait := range s.waits() {
+		longest = max(longest, wait)
 	}
 	return longest
 }
@@ -121,7 +118,7 @@ func hintOf(d time.Duration) time.Duration {
 // or a list within the limits.
 func (s Schedule) Check() error {
 	if s.Waits == nil {
-		if s.Name == "" || s.Name == "standard" || s.Name == "every-5-minutes" {
+		if named[s.Name] != nil {
 			return nil
 		}
 		return fmt.Errorf(`schedule: %w: want "standard", "every-5-minutes" or a list of waits such as ["30s","5m"]`, storage.ErrInvalid)
