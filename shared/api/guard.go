@@ -24,7 +24,7 @@ func (s *server) guard() http.Handler {
 		secure(out.Header(), r.URL.Path)
 		defer func() {
 			if p := recover(); p != nil {
-				s.log().Error("api", "operation", c.operation, "outcome", "panic", "why", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+				s.g.Log.Error("api", "operation", c.operation, "outcome", "panic", "why", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 				if out.status == 0 {
 					s.refuse(r.Context(), out, fmt.Errorf("panic"))
 				}
@@ -83,15 +83,8 @@ func (s *server) logCall(c *call, status int, took time.Duration) {
 	case status >= 400 || c.why != "":
 		level, outcome = slog.LevelWarn, "refused"
 	}
-	s.log().Log(context.Background(), level, "api", "key", c.caller.Key, "tenant", c.caller.Tenant, "operation", c.operation,
+	s.g.Log.Log(context.Background(), level, "api", "key", c.caller.Key, "tenant", c.caller.Tenant, "operation", c.operation,
 		"route", strings.TrimSpace(c.pattern), "code", status, "outcome", outcome, "why", c.why, "took", took)
-}
-
-func (s *server) log() *slog.Logger {
-	if s.g.Log != nil {
-		return s.g.Log
-	}
-	return slog.Default()
 }
 
 // An answer notes the status that is sent.

@@ -80,7 +80,7 @@ func (s *server) failText(c *call, err error) string {
 	case errors.Is(err, control.ErrForbidden):
 		return "apikey: it may not set callbacks"
 	}
-	s.log().Error("api", "operation", setHTTPCallback, "key", c.caller.Key, "outcome", "failed", "why", err.Error())
+	s.g.Log.Error("api", "operation", setHTTPCallback, "key", c.caller.Key, "outcome", "failed", "why", err.Error())
 	return "something went wrong here; try again later"
 }
 
