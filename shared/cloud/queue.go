@@ -86,11 +86,10 @@ func (q *Queue) Depth(ctx context.Context, name storage.QueueName) (storage.Dept
 		return storage.Depth{}, err
 	}
 	of := q.urls[name]
-	counts, err := q.counts(ctx, of.queue)
+	d, err := q.counts(ctx, of.queue)
 	if err != nil {
 		return storage.Depth{}, fmt.Errorf("depth of the %s queue: %w", name, err)
 	}
-	d := storage.Depth{Waiting: counts.visible, InFlight: counts.inFlight, Delayed: counts.delayed}
 	if of.dead == "" {
 		return d, nil
 	}
@@ -98,13 +97,12 @@ func (q *Queue) Depth(ctx context.Context, name storage.QueueName) (storage.Dept
 	if err != nil {
 		return storage.Depth{}, fmt.Errorf("depth of the %s dead-letter queue: %w", name, err)
 	}
-	d.Dead = dead.visible + dead.inFlight + dead.delayed
+	d.Dead = dead.Waiting + dead.InFlight + dead.Delayed
 	return d, nil
 }
 
-type queueCounts struct{ visible, inFlight, delayed int }
-
-func (q *Queue) counts(ctx context.Context, url string) (queueCounts, error) {
+// counts returns what one queue holds; nothing of it counts as dead.
+func (q *Queue) counts(ctx context.Context, url string) (storage.Depth, error) {
 	out, err := q.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 		QueueUrl: aws.String(url),
 		AttributeNames: []types.QueueAttributeName{
@@ -114,16 +112,16 @@ func (q *Queue) counts(ctx context.Context, url string) (queueCounts, error) {
 		},
 	})
 	if err != nil {
-		return queueCounts{}, err
+		return storage.Depth{}, err
 	}
 	count := func(name types.QueueAttributeName) int {
 		n, _ := strconv.Atoi(out.Attributes[string(name)])
 		return n
 	}
-	return queueCounts{
-		visible:  count(types.QueueAttributeNameApproximateNumberOfMessages),
-		inFlight: count(types.QueueAttributeNameApproximateNumberOfMessagesNotVisible),
-		delayed:  count(types.QueueAttributeNameApproximateNumberOfMessagesDelayed),
+	return storage.Depth{
+		Waiting:  count(types.QueueAttributeNameApproximateNumberOfMessages),
+		InFlight: count(types.QueueAttributeNameApproximateNumberOfMessagesNotVisible),
+		Delayed:  count(types.QueueAttributeNameApproximateNumberOfMessagesDelayed),
 	}, nil
 }
 
