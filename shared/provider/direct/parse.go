@@ -1,6 +1,7 @@
 package direct
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -119,13 +120,7 @@ func (n notice) naturalKey(b []byte) (string, time.Time) {
 
 // time returns when the item's event happened.
 func (n notice) time() time.Time {
-	switch {
-	case n.statusTime != "":
-		return instant(n.statusTime)
-	case n.priceTime != "":
-		return instant(n.priceTime)
-	}
-	return instant(n.clickTime)
+	return instant(cmp.Or(n.statusTime, n.priceTime, n.clickTime))
 }
 
 // instant reads the ISO 8601 times of Direct, documented in UTC to the second

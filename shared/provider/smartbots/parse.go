@@ -1,6 +1,7 @@
 package smartbots
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -39,11 +40,8 @@ func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 	if n.fields == 0 {
 		return provider.Reading{}, fmt.Errorf("body: %w: want fields", provider.ErrUnreadable)
 	}
-	if contentType == "" {
-		contentType = kind.contentType()
-	}
 	it := provider.Item{Type: item.Type(name, n.eventType()), Keys: n.keys(), Payload: cb.Body}
-	return provider.Reading{Items: []provider.Item{it}, ContentType: contentType}, nil
+	return provider.Reading{Items: []provider.Item{it}, ContentType: cmp.Or(contentType, kind.contentType())}, nil
 }
 
 // notice holds what is looked at in a callback. Of repeated fields the last
@@ -119,12 +117,7 @@ func (n *notice) eventType() string {
 	if n.action == "instant_message" && n.amount != "" && n.balance != "" && n.message == "" {
 		return "balance_changed"
 	}
-	for _, name := range [...]string{n.action, n.event, n.typ} {
-		if name != "" {
-			return name
-		}
-	}
-	return ""
+	return cmp.Or(n.action, n.event, n.typ)
 }
 
 func (n *notice) keys() map[string][]string {

@@ -1,6 +1,7 @@
 package tencentchat
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -58,10 +59,7 @@ func (p *packet) bodyHash() string {
 // one account may have several devices; the time of the message or task that
 // was pushed is the same in all its results.
 func (p *packet) pushKey(command, id string) (string, time.Time) {
-	at := p.msgTime.Text()
-	if at == "" {
-		at = p.taskTime.Text()
-	}
+	at := cmp.Or(p.msgTime.Text(), p.taskTime.Text())
 	return item.Key(command, id, p.to.Text(), p.pushStage.Text(), p.eventType.Text(), p.platform.Text(), at), instant(at)
 }
 

@@ -1,6 +1,7 @@
 package tencentchat
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -185,9 +186,7 @@ func (p *packet) contradicts(command string) bool {
 
 // item returns p as an item. The query's command goes before p's own.
 func (p *packet) item(command string, payload []byte) provider.Item {
-	if command == "" {
-		command = p.command.Text()
-	}
+	command = cmp.Or(command, p.command.Text())
 	it := provider.Item{
 		Type:    item.Type(name, command),
 		Time:    p.time(command),
