@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -185,16 +186,11 @@ func (ss *sources) callbackKey(ctx context.Context, source, id string) (gateway.
 	if err != nil {
 		return s, nil, err
 	}
-	var out []gateway.CallbackKey
-	for _, k := range keys {
-		if k.ID == id {
-			out = append(out, k)
-		}
-	}
-	if len(out) == 0 {
+	keys = slices.DeleteFunc(keys, func(k gateway.CallbackKey) bool { return k.ID != id })
+	if len(keys) == 0 {
 		return s, nil, fmt.Errorf("callback key: %w", storage.ErrNotFound)
 	}
-	return s, out, nil
+	return s, keys, nil
 }
 
 func (ss *sources) endCallbackKey(ctx context.Context, s gateway.Source, k gateway.CallbackKey, end time.Time) error {

@@ -96,7 +96,7 @@ func (p *put) apply(w *writer) error {
 	if err != nil || changed == 1 {
 		return err
 	}
-	stored, err := w.stored(r.Key)
+	stored, err := readRow(s.get, r.Key)
 	if err == nil && stored.Rev != r.Rev {
 		p.conflict = &storage.ConflictError{Stored: stored}
 	}
@@ -108,11 +108,7 @@ func seconds(t time.Time) int64 {
 	return t.Add(time.Second - 1).Unix()
 }
 
-// stored returns the row of k inside the transaction; zero if there is none.
-func (w *writer) stored(k storage.Key) (storage.Row, error) {
-	return readRow(w.stmts.get, k)
-}
-
+// readRow returns the row of k; zero if there is none.
 func readRow(get *stmt, k storage.Key) (r storage.Row, err error) {
 	err = get.row(func(v []driver.Value) { r = rowFrom(k.Table, k.PK, v) }, tableNumber(k.Table), k.PK, k.SK, time.Now().Unix())
 	return r, err
@@ -145,7 +141,7 @@ func (d *deletion) apply(w *writer) error {
 	if err != nil || changed == 1 {
 		return err
 	}
-	stored, err := w.stored(k)
+	stored, err := readRow(w.stmts.get, k)
 	if err == nil && stored.Rev != "" {
 		d.conflict = &storage.ConflictError{Stored: stored}
 	}

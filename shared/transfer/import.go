@@ -98,19 +98,19 @@ func (m *importPart) plan(l exportLine) (func(context.Context) error, error) {
 	case exportEnd:
 		return nil, nil
 	case exportSource:
-		return planned(m, l, m.source)
+		return planned(l, m.source)
 	case exportCallbackKey:
-		return planned(m, l, m.callbackKey)
+		return planned(l, m.callbackKey)
 	case exportTenant:
-		return planned(m, l, m.tenant)
+		return planned(l, m.tenant)
 	case exportAPIKey:
-		return planned(m, l, m.apiKey)
+		return planned(l, m.apiKey)
 	case exportGrant:
-		return planned(m, l, m.grant)
+		return planned(l, m.grant)
 	case exportGroup:
-		return planned(m, l, m.group)
+		return planned(l, m.group)
 	case exportRegistration:
-		return planned(m, l, m.registration)
+		return planned(l, m.registration)
 	}
 	return nil, fmt.Errorf("kind: %w: want one of version %d", storage.ErrInvalid, ExportVersion)
 }
@@ -128,7 +128,7 @@ func (m *importPart) head(l exportLine) error {
 }
 
 // planned reads a line's data and lets plan judge it.
-func planned[T any](m *importPart, l exportLine, plan func(T, exportLine) (func(context.Context) error, error)) (func(context.Context) error, error) {
+func planned[T any](l exportLine, plan func(T, exportLine) (func(context.Context) error, error)) (func(context.Context) error, error) {
 	var v T
 	if err := storage.Decode(storage.Row{Data: l.Data}, &v); err != nil {
 		return nil, fmt.Errorf("%s: %w: want the row that an export holds", l.Kind, storage.ErrInvalid)
