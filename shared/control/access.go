@@ -64,9 +64,8 @@ func (c Caller) TenantIn(named string) (string, error) {
 // anyGrant returns nil if a grant lets the tenant have anything of source, else
 // an error wrapping storage.ErrNotFound.
 func (b *base) anyGrant(ctx context.Context, source, tenant string) error {
-	q := storage.Query{Table: storage.Registrations, PK: gateway.SourceKey(source).PK, Consistent: true}.Prefix("G#" + tenant + "#")
 	found := errors.New("found")
-	err := storage.Each(ctx, b.gw.Store, q, func(storage.Row) error { return found })
+	err := b.each(ctx, gateway.SourceKey(source).PK, "G#"+tenant+"#", func(string, storage.Row) error { return found })
 	switch {
 	case errors.Is(err, found):
 		return nil

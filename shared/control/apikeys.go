@@ -207,8 +207,8 @@ func (ts *tenants) APIKeys(ctx context.Context, c Caller, tenant string, at stor
 	k := PlaceOf(APIKey{Tenant: tenant, ID: "x"})
 	q := at.Query(storage.Query{Table: storage.Registrations, PK: k.PK}, strings.TrimSuffix(k.SK, "x"))
 	return storage.Listed(ctx, ts.gw.Store, q, func(r storage.Row) (ListedKey, error) {
-		var p KeyPlace
-		if err := storage.Decode(r, &p); err != nil {
+		p, err := storage.Decoded[KeyPlace](r)
+		if err != nil {
 			return ListedKey{}, err
 		}
 		return ts.listedKey(ctx, p)

@@ -142,8 +142,7 @@ func (ss *sources) CallbackKeys(ctx context.Context, source string, at storage.P
 func (ss *sources) callbackKeys(ctx context.Context, source string) ([]gateway.CallbackKey, error) {
 	var out []gateway.CallbackKey
 	now := ss.gw.Clock()
-	q := storage.Query{Table: storage.Registrations, PK: gateway.SourceKey(source).PK, Consistent: true}.Prefix("C#")
-	err := storage.Each(ctx, ss.gw.Store, q, func(r storage.Row) error {
+	err := ss.each(ctx, gateway.SourceKey(source).PK, "C#", func(_ string, r storage.Row) error {
 		k, err := storage.Decoded[gateway.CallbackKey](r)
 		if err == nil && !r.Expired(now) {
 			out = append(out, k)

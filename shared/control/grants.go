@@ -53,9 +53,8 @@ func (ts *tenants) Grants(ctx context.Context, source string, at storage.Place) 
 // Grant returns one grant of a source.
 func (ts *tenants) Grant(ctx context.Context, source, id string) (gateway.Grant, error) {
 	var found gateway.Grant
-	q := storage.Query{Table: storage.Registrations, PK: gateway.SourceKey(source).PK, Consistent: true}.Prefix("G#")
-	err := storage.Each(ctx, ts.gw.Store, q, func(r storage.Row) error {
-		if !strings.HasSuffix(r.SK, "#"+id) {
+	err := ts.each(ctx, gateway.SourceKey(source).PK, "G#", func(rest string, r storage.Row) error {
+		if !strings.HasSuffix(rest, "#"+id) {
 			return nil
 		}
 		return storage.Decode(r, &found)
@@ -105,9 +104,8 @@ type GrantedSource struct {
 // GrantedSources returns the sources of which the tenant is granted something.
 func (ts *tenants) GrantedSources(ctx context.Context, tenant string) ([]GrantedSource, error) {
 	var keys []storage.Key
-	q := storage.Query{Table: storage.Registrations, PK: gateway.TenantKey(tenant).PK, Consistent: true}.Prefix("G#")
-	err := storage.Each(ctx, ts.gw.Store, q, func(r storage.Row) error {
-		source, id, _ := strings.Cut(strings.TrimPrefix(r.SK, "G#"), "#")
+	err := ts.each(ctx, gateway.TenantKey(tenant).PK, "G#", func(rest string, _ storage.Row) error {
+		source, id, _ := strings.Cut(rest, "#")
 		keys = append(keys, gateway.GrantKey(source, tenant, id))
 		return nil
 	})

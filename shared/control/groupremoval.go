@@ -55,8 +55,7 @@ func (lc *lifecycle) DeleteGroup(ctx context.Context, id string) error {
 }
 
 func (lc *lifecycle) deleteKeysOf(ctx context.Context, of gateway.Group) error {
-	q := storage.Query{Table: storage.Registrations, PK: gateway.GroupKey(of.ID).PK, Consistent: true}.Prefix("K#")
-	return storage.Each(ctx, lc.gw.Store, q, func(r storage.Row) error {
+	return lc.each(ctx, gateway.GroupKey(of.ID).PK, "K#", func(_ string, r storage.Row) error {
 		p, err := storage.Decoded[KeyPlace](r)
 		if err != nil {
 			return err
@@ -84,8 +83,8 @@ func (lc *lifecycle) codeStep(ctx context.Context, j *gateway.Job) (time.Time, b
 		return time.Time{}, false, fmt.Errorf("apps of %s: %w", j.Group, err)
 	}
 	for _, row := range page.Rows {
-		var a App
-		if err := storage.Decode(row, &a); err != nil {
+		a, err := storage.Decoded[App](row)
+		if err != nil {
 			return time.Time{}, false, err
 		}
 		if err := lc.RemoveByCode(ctx, a.Registration, group); err != nil {

@@ -1,6 +1,11 @@
 package control
 
-import "ringback/shared/gateway"
+import (
+	"context"
+
+	"ringback/shared/gateway"
+	"ringback/shared/storage"
+)
 
 // The layers; the package comment tells what is in which.
 type (
@@ -11,3 +16,10 @@ type (
 	work          struct{ *registrations }
 	lifecycle     struct{ *work }
 )
+
+// each calls f for what stands in a partition under SKs that begin with start:
+// with the rest of the SK, and the row.
+func (b *base) each(ctx context.Context, pk, start string, f func(rest string, r storage.Row) error) error {
+	q := storage.Query{Table: storage.Registrations, PK: pk, Consistent: true}.Prefix(start)
+	return storage.Each(ctx, b.gw.Store, q, func(r storage.Row) error { return f(r.SK[len(start):], r) })
+}

@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
@@ -13,11 +12,10 @@ import (
 // their making; removed ones included.
 func (rr *registrations) EachRegistrationOf(ctx context.Context, tenant string, f func(id string, of TenantRegistration)) error {
 	now := rr.gw.Clock()
-	q := storage.Query{Table: storage.Registrations, PK: gateway.TenantKey(tenant).PK, Consistent: true}.Prefix("R#")
-	return storage.Each(ctx, rr.gw.Store, q, func(r storage.Row) error {
+	return rr.each(ctx, gateway.TenantKey(tenant).PK, "R#", func(id string, r storage.Row) error {
 		of, err := storage.Decoded[TenantRegistration](r)
 		if err == nil && !r.Expired(now) {
-			f(strings.TrimPrefix(r.SK, "R#"), of)
+			f(id, of)
 		}
 		return err
 	})

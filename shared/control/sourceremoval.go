@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
@@ -20,11 +19,11 @@ func (lc *lifecycle) DeleteSource(ctx context.Context, id string, force bool) er
 	}
 	pk := gateway.SourceKey(id).PK
 	used := fmt.Errorf("source: %w: it has registrations; remove them first, or use force", storage.ErrConflict)
-	err = storage.Each(ctx, lc.gw.Store, storage.Query{Table: storage.Registrations, PK: pk, Consistent: true}.Prefix("R#"), func(r storage.Row) error {
+	err = lc.each(ctx, pk, "R#", func(registration string, _ storage.Row) error {
 		if !force {
 			return used
 		}
-		found, err := lc.Registration(ctx, Operator(), strings.TrimPrefix(r.SK, "R#"))
+		found, err := lc.Registration(ctx, Operator(), registration)
 		if err != nil {
 			return err
 		}
@@ -54,13 +53,13 @@ func (lc *lifecycle) DeleteSource(ctx context.Context, id string, force bool) er
 
 // deleteSourceRows deletes the callback keys and grants of a source.
 func (lc *lifecycle) deleteSourceRows(ctx context.Context, pk string) error {
-	err := storage.Each(ctx, lc.gw.Store, storage.Query{Table: storage.Registrations, PK: pk, Consistent: true}.Prefix("C#"), func(r storage.Row) error {
+	err := lc.each(ctx, pk, "C#", func(_ string, r storage.Row) error {
 		return storage.Delete(ctx, lc.gw.Store, r.Key, storage.AnyRev)
 	})
 	if err != nil {
 		return fmt.Errorf("callback keys: %w", err)
 	}
-	return storage.Each(ctx, lc.gw.Store, storage.Query{Table: storage.Registrations, PK: pk, Consistent: true}.Prefix("G#"), func(r storage.Row) error {
+	return lc.each(ctx, pk, "G#", func(_ string, r storage.Row) error {
 		gr, err := storage.Decoded[gateway.Grant](r)
 		if err != nil {
 			return err

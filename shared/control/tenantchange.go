@@ -93,21 +93,18 @@ func (lc *lifecycle) publishTenant(ctx context.Context, id string) error {
 func (lc *lifecycle) sourcesOf(ctx context.Context, tenant string) ([]string, error) {
 	var out []string
 	pk := gateway.TenantKey(tenant).PK
-	err := storage.Each(ctx, lc.gw.Store, storage.Query{Table: storage.Registrations, PK: pk, Consistent: true}.Prefix("G#"), func(r storage.Row) error {
-		source, _, _ := strings.Cut(strings.TrimPrefix(r.SK, "G#"), "#")
+	err := lc.each(ctx, pk, "G#", func(rest string, _ storage.Row) error {
+		source, _, _ := strings.Cut(rest, "#")
 		out = append(out, source)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	err = storage.Each(ctx, lc.gw.Store, storage.Query{Table: storage.Registrations, PK: pk, Consistent: true}.Prefix("R#"), func(r storage.Row) error {
-		var of TenantRegistration
-		if err := storage.Decode(r, &of); err != nil {
-			return err
-		}
+	err = lc.each(ctx, pk, "R#", func(_ string, r storage.Row) error {
+		of, err := storage.Decoded[TenantRegistration](r)
 		out = append(out, of.Source)
-		return nil
+		return err
 	})
 	slices.Sort(out)
 	return slices.Compact(out), err

@@ -106,9 +106,8 @@ func (wk *work) RequireFullHistory(ctx context.Context, source string) error {
 // run as may.
 func (wk *work) roomForJob(ctx context.Context, c Caller, tenant, id string) error {
 	running := 0
-	q := storage.Query{Table: storage.Registrations, PK: gateway.TenantKey(tenant).PK, Consistent: true}.Prefix("J#")
-	err := storage.Each(ctx, wk.gw.Store, q, func(r storage.Row) error {
-		j, err := wk.gw.Job(ctx, strings.TrimPrefix(r.SK, "J#"))
+	err := wk.each(ctx, gateway.TenantKey(tenant).PK, "J#", func(job string, _ storage.Row) error {
+		j, err := wk.gw.Job(ctx, job)
 		if err == nil && j.ID != id && j.Status == gateway.JobRunning && counts(j) {
 			running++
 		}
