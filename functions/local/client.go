@@ -58,15 +58,14 @@ func (r *refusal) Error() string {
 
 // passes reports whether the same call may succeed later.
 func passes(err error) bool {
-	var r *refusal
-	return !errors.As(err, &r) || r.status == http.StatusTooManyRequests || r.status >= http.StatusInternalServerError
+	r, refused := errors.AsType[*refusal](err)
+	return !refused || r.status == http.StatusTooManyRequests || r.status >= http.StatusInternalServerError
 }
 
 // waitAfter returns how long to wait before the same call is made again.
 func waitAfter(err error) time.Duration {
-	var r *refusal
-	errors.As(err, &r)
-	if r == nil {
+	r, refused := errors.AsType[*refusal](err)
+	if !refused {
 		return refusedWait
 	}
 	return min(max(r.after, refusedWait), longestWait)
@@ -126,8 +125,7 @@ func refused(resp *http.Response, body []byte) *refusal {
 // withoutURL returns what a client's error says besides the URL, which may hold
 // a password.
 func withoutURL(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}
 	return err

@@ -179,13 +179,12 @@ type demoRegistration struct {
 
 func demoRegistrations() []demoRegistration {
 	harbor, quay := demoTenants[0], demoTenants[1]
-	raw := gateway.Raw
 	return []demoRegistration{
 		{"demo1", harbor, botSource, nil, "/harbor/group", control.RegistrationChange{
 			Description: new("Group chat of Harbor Crew"), EventTypes: &[]string{"group_chat"},
 		}},
 		{"demo2", harbor, chatSource, nil, "/harbor/bot", control.RegistrationChange{
-			Description: new("What people ask the helper bot"), EventTypes: &[]string{"Bot.*"}, Format: &raw, RawToken: new("harbor-token"),
+			Description: new("What people ask the helper bot"), EventTypes: &[]string{"Bot.*"}, Format: new(gateway.Raw), RawToken: new("harbor-token"),
 		}},
 		{"demo3", quay, statusSource, nil, "/quay/status", control.RegistrationChange{
 			Description: new("Statuses of messages"), EventTypes: &[]string{"*"},

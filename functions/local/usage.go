@@ -23,8 +23,7 @@ func (e *usageError) Unwrap() error { return e.err }
 // exitCode returns 2 if the command line was wrong and 1 if what it asked for
 // failed, as Go's own commands do.
 func exitCode(err error) int {
-	var wrong *usageError
-	if errors.As(err, &wrong) {
+	if _, wrong := errors.AsType[*usageError](err); wrong {
 		return 2
 	}
 	return 1

@@ -51,8 +51,7 @@ func New(g *gateway.Gateway, cfg Config) http.Handler {
 	s.keys, _ = lru.New[[32]byte, known](knownKeys)
 	s.rates, _ = lru.New[string, *rate.Limiter](knownRates)
 	if len(cfg.OperatorKey) >= minOperatorKey {
-		sum := sha256.Sum256([]byte(cfg.OperatorKey))
-		s.operator = &sum
+		s.operator = new(sha256.Sum256([]byte(cfg.OperatorKey)))
 	}
 	s.own = http.NewServeMux()
 	s.addOwn(s.own)

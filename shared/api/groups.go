@@ -106,8 +106,7 @@ func (s groupAPI) connectGroup(ctx context.Context, _ control.Caller, in *connec
 	}
 	defer leave()
 	g, err := s.groups.ConnectGroup(ctx, in.ID, in.Body.Name, in.Body.SecurityCode)
-	var no *groups.Refusal
-	if errors.As(err, &no) {
+	if no, ok := errors.AsType[*groups.Refusal](err); ok {
 		err = fmt.Errorf("SmartBots: %w: %s", storage.ErrInvalid, no.Text)
 	}
 	return &body[group]{groupView(g)}, err

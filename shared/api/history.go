@@ -89,8 +89,7 @@ func deliveryView(d history.Delivery) delivery {
 		v.Next = d.Start
 	}
 	if l := d.Last; l != nil {
-		last := attemptView(gateway.Attempt{At: l.At, Took: l.Took, StatusCode: l.StatusCode, Class: l.Class, Error: l.Error})
-		v.Last = &last
+		v.Last = new(attemptView(gateway.Attempt{At: l.At, Took: l.Took, StatusCode: l.StatusCode, Class: l.Class, Error: l.Error}))
 	}
 	return v
 }

@@ -64,8 +64,7 @@ func (s keyAPI) getMe(ctx context.Context, c control.Caller, _ *empty) (*body[me
 		return &body[me]{m}, nil
 	}
 	t, err := s.control.Tenant(ctx, c.Tenant)
-	v := tenantView(t)
-	m.Tenant = &v
+	m.Tenant = new(tenantView(t))
 	return &body[me]{m}, err
 }
 

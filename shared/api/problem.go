@@ -46,8 +46,7 @@ func (p *problem) ContentType(_ string) string { return "application/problem+jso
 // statusOf returns the HTTP status of a gateway's error. It is the only place
 // that decides.
 func statusOf(err error) int {
-	var tooOften *control.TooOftenError
-	if errors.As(err, &tooOften) {
+	if _, ok := errors.AsType[*control.TooOftenError](err); ok {
 		return http.StatusTooManyRequests
 	}
 	for _, s := range statuses {
@@ -86,20 +85,18 @@ var statuses = [...]struct {
 func problemOf(err error) *problem {
 	p := &problem{Type: "about:blank", Status: statusOf(err), header: http.Header{}, err: err}
 	p.Title = http.StatusText(p.Status)
-	var changed *storage.ConflictError
-	var tooOften *control.TooOftenError
 	switch p.Status {
 	case http.StatusUnauthorized:
 		p.Detail = control.ErrUnauthorized.Error()
 		p.header.Set("WWW-Authenticate", "Bearer")
 	case http.StatusUnprocessableEntity, http.StatusBadRequest, http.StatusForbidden, http.StatusConflict:
 		p.Detail = err.Error()
-		if errors.As(err, &changed) {
+		if _, ok := errors.AsType[*storage.ConflictError](err); ok {
 			p.Detail = "conflict: another call changed it meanwhile; read it again"
 		}
 	case http.StatusTooManyRequests:
 		p.Detail = err.Error()
-		if errors.As(err, &tooOften) {
+		if tooOften, ok := errors.AsType[*control.TooOftenError](err); ok {
 			p.Code = tooOften.Code
 			p.header.Set("Retry-After", strconv.Itoa(int(math.Ceil(tooOften.After.Seconds()))))
 		}

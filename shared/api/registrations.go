@@ -113,8 +113,7 @@ func (f RegistrationFields) change() (control.RegistrationChange, error) {
 		RawToken: f.RawToken, Rate: f.Rate, Concurrency: f.Concurrency, Ordered: f.Ordered,
 	}
 	if f.Match.Sent {
-		m := gateway.Match(f.Match.Value)
-		ch.Match = &m
+		ch.Match = new(gateway.Match(f.Match.Value))
 	}
 	if f.Timeout != "" {
 		d, err := duration("timeout", f.Timeout, 0)

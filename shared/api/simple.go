@@ -67,13 +67,13 @@ func (s *server) simple(w http.ResponseWriter, r *http.Request) {
 
 // failText returns what the caller may read about err, and notes it.
 func (s *server) failText(c *call, err error) string {
-	var no *groups.Refusal
-	var tooOften *control.TooOftenError
 	c.why = err.Error()
+	no, refused := errors.AsType[*groups.Refusal](err)
+	_, tooOften := errors.AsType[*control.TooOftenError](err)
 	switch {
-	case errors.As(err, &no):
+	case refused:
 		return no.Text
-	case errors.As(err, &tooOften):
+	case tooOften:
 		return "too many calls; try again in a second"
 	case errors.Is(err, control.ErrUnauthorized):
 		return "apikey: unknown or expired"

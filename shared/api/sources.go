@@ -90,8 +90,8 @@ func (s sourceAPI) sourceView(ctx context.Context, src gateway.Source) (source, 
 	}
 	if src.Upstream != (gateway.Upstream{}) {
 		v.Upstream = &upstream{BaseURL: &src.Upstream.BaseURL}
-		if shown := hidden; src.Upstream.APIKey != "" {
-			v.Upstream.APIKey = &shown
+		if src.Upstream.APIKey != "" {
+			v.Upstream.APIKey = new(hidden)
 		}
 	}
 	return v, err
@@ -134,9 +134,8 @@ type newSource struct {
 }
 
 func (f SourceFields) change() control.SourceChange {
-	ch := control.SourceChange{Name: f.Name, SDKAppID: f.SDKAppID, Allow: f.Allow, IgnoreEventTypes: f.IgnoreEventTypes}
-	if f.Upstream != nil {
-		ch.Upstream = &control.UpstreamChange{APIKey: f.Upstream.APIKey, BaseURL: f.Upstream.BaseURL}
+	ch := control.SourceChange{
+		Name: f.Name, SDKAppID: f.SDKAppID, Allow: f.Allow, Upstream: (*control.UpstreamChange)(f.Upstream), IgnoreEventTypes: f.IgnoreEventTypes,
 	}
 	if f.History != nil {
 		h := gateway.History(*f.History)

@@ -106,13 +106,11 @@ func (s tenantAPI) setTenant(ctx context.Context, id string, ch control.TenantCh
 }
 
 func (s tenantAPI) disableTenant(ctx context.Context, _ control.Caller, in *ByID) (*body[tenant], error) {
-	disabled := true
-	return s.setTenant(ctx, in.ID, control.TenantChange{Disabled: &disabled})
+	return s.setTenant(ctx, in.ID, control.TenantChange{Disabled: new(true)})
 }
 
 func (s tenantAPI) enableTenant(ctx context.Context, _ control.Caller, in *ByID) (*body[tenant], error) {
-	disabled := false
-	return s.setTenant(ctx, in.ID, control.TenantChange{Disabled: &disabled})
+	return s.setTenant(ctx, in.ID, control.TenantChange{Disabled: new(false)})
 }
 
 func (s tenantAPI) deleteTenant(ctx context.Context, _ control.Caller, in *ByID) (*body[job], error) {

@@ -72,8 +72,7 @@ func (q *Queue) create(ctx context.Context, name string, attributes map[string]s
 	if err == nil {
 		return aws.ToString(found.QueueUrl), nil
 	}
-	var absent *types.QueueDoesNotExist
-	if !errors.As(err, &absent) {
+	if _, absent := errors.AsType[*types.QueueDoesNotExist](err); !absent {
 		return "", fmt.Errorf("find queue %s: %w", name, err)
 	}
 	made, err := q.sqs.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(name), Attributes: attributes})
@@ -92,8 +91,7 @@ func (b *Backend) CreateSecret(ctx context.Context, name, text string) (arn, hel
 	if err == nil {
 		return aws.ToString(made.ARN), text, nil
 	}
-	var exists *smtypes.ResourceExistsException
-	if !errors.As(err, &exists) {
+	if _, exists := errors.AsType[*smtypes.ResourceExistsException](err); !exists {
 		return "", "", fmt.Errorf("create secret %s: %w", name, err)
 	}
 	found, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String(name)})

@@ -71,8 +71,8 @@ func (s *Store) Delete(ctx context.Context, k storage.Key, was string) error {
 // instead, zero if there is none or it has expired, and whether the condition
 // failed.
 func (s *Store) conflict(t storage.Table, err error) (storage.Row, bool, error) {
-	var failed *types.ConditionalCheckFailedException
-	if !errors.As(err, &failed) {
+	failed, ok := errors.AsType[*types.ConditionalCheckFailedException](err)
+	if !ok {
 		return storage.Row{}, false, err
 	}
 	if len(failed.Item) == 0 {

@@ -30,8 +30,7 @@ func (s *Store) CreateTables(ctx context.Context) error {
 
 func (s *Store) createTable(ctx context.Context, name string) error {
 	_, err := s.db.CreateTable(ctx, tableInput(name))
-	var exists *types.ResourceInUseException
-	if errors.As(err, &exists) {
+	if _, exists := errors.AsType[*types.ResourceInUseException](err); exists {
 		return nil
 	}
 	if err != nil {

@@ -57,12 +57,10 @@ var wants = map[reflect.Type]string{
 
 // unreadable returns what err, of the env package, says about single variables.
 func unreadable(err error) []fault {
-	var all env.AggregateError
-	errors.As(err, &all)
+	all, _ := errors.AsType[env.AggregateError](err)
 	var out []fault
 	for _, err := range all.Errors {
-		var p env.ParseError
-		errors.As(err, &p)
+		p, _ := errors.AsType[env.ParseError](err)
 		field, _ := reflect.TypeFor[Config]().FieldByName(p.Name) // those of AWS are text, which is always readable
 		out = append(out, fault{field.Tag.Get("env"), wants[field.Type]})
 	}

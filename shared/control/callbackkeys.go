@@ -60,8 +60,8 @@ func (ss *sources) PutCallbackKey(ctx context.Context, id, source, label, secret
 	k := gateway.CallbackKey{ID: id, Source: source, Label: label, Created: ss.gw.Clock()}
 	k.Sealed = ss.gw.Keys.Seal(gateway.SourceKey(s.ID).PK, "callback_key", secret)
 	err = storage.Put(ctx, ss.gw.Store, gateway.CallbackKeyKey(s.ID, secret), k, "")
-	var there *storage.ConflictError
-	if !errors.As(err, &there) {
+	there, conflict := errors.AsType[*storage.ConflictError](err)
+	if !conflict {
 		return ss.callbackURL(s, secret), err
 	}
 	if k, err = storage.Decoded[gateway.CallbackKey](there.Stored); err == nil && k.ID != id {

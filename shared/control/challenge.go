@@ -35,8 +35,7 @@ func (e *unprovenError) Error() string { return e.why }
 // unprovenAs returns an *unprovenError as one that wraps is and begins with what,
 // and any other error as it is.
 func unprovenAs(err error, what string, is error) error {
-	var no *unprovenError
-	if errors.As(err, &no) {
+	if no, ok := errors.AsType[*unprovenError](err); ok {
 		return fmt.Errorf("%s: %w: %s", what, is, no.why)
 	}
 	return err
@@ -45,9 +44,9 @@ func unprovenAs(err error, what string, is error) error {
 // provenNew returns a new registration, disabled if its endpoint must consent
 // and does not.
 func (rr *registrations) provenNew(ctx context.Context, r gateway.Registration) (gateway.Registration, error) {
-	var no *unprovenError
 	err := rr.prove(ctx, &r)
-	if !errors.As(err, &no) {
+	no, unproven := errors.AsType[*unprovenError](err)
+	if !unproven {
 		return r, err
 	}
 	r.State, r.Why = gateway.Disabled, whyUnproven+no.why
@@ -58,13 +57,13 @@ func (rr *registrations) provenNew(ctx context.Context, r gateway.Registration) 
 // stays so only with consent; one that waits for consent is enabled by it.
 func (rr *registrations) provenAgain(ctx context.Context, r gateway.Registration) (gateway.Registration, error) {
 	err := rr.prove(ctx, &r)
-	var no *unprovenError
+	no, unproven := errors.AsType[*unprovenError](err)
 	waits := r.State == gateway.Disabled && strings.HasPrefix(r.Why, whyUnproven)
 	switch {
-	case errors.As(err, &no) && waits:
+	case unproven && waits:
 		r.Why = whyUnproven + no.why
 		return r, nil
-	case errors.As(err, &no) && r.State == gateway.Disabled:
+	case unproven && r.State == gateway.Disabled:
 		return r, nil // it is asked again when it is enabled
 	case err != nil:
 		return r, unprovenAs(err, "url", storage.ErrInvalid)

@@ -82,9 +82,8 @@ func (gs *Groups) SetHTTPCallback(ctx context.Context, c control.Caller, q Callb
 		return of, err
 	}
 	r, err := gs.putApp(ctx, c, of, q)
-	var tooOften *control.TooOftenError
-	switch {
-	case errors.As(err, &tooOften):
+	switch tooOften, ok := errors.AsType[*control.TooOftenError](err); {
+	case ok:
 		return of, refused(fmt.Sprintf("too many new callbacks; try again in %.0f seconds", math.Ceil(tooOften.After.Seconds())))
 	case errors.Is(err, control.ErrLimit):
 		return of, refused("there are as many callbacks as the tenant may have")

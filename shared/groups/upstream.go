@@ -38,9 +38,8 @@ func (gs *Groups) proveUpstream(ctx context.Context, known gateway.Group, q Call
 	why := refused(wrongCode)
 	for _, s := range sources {
 		a, err := gs.askUpstream(ctx, s, q)
-		var no *Refusal
-		switch {
-		case errors.As(err, &no):
+		switch _, refused := errors.AsType[*Refusal](err); {
+		case refused:
 			why = err
 			continue
 		case err != nil:

@@ -22,8 +22,8 @@ const (
 func CompareAndSwap(ctx context.Context, f func() error) error {
 	for n := 1; ; n++ {
 		err := f()
-		var lost *ConflictError
-		if !errors.As(err, &lost) || n == swaps {
+		lost, conflict := errors.AsType[*ConflictError](err)
+		if !conflict || n == swaps {
 			return err
 		}
 		select {

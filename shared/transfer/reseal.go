@@ -83,9 +83,8 @@ func (tr *Transfer) resealStep(ctx context.Context, j *gateway.Job) (time.Time, 
 // stays as it is: the job counts it, and the log names it.
 func (tr *Transfer) reseal(ctx context.Context, j *gateway.Job, row storage.Row) error {
 	changed, err := tr.resealRow(ctx, row)
-	var lost *unopenedError
-	switch {
-	case errors.As(err, &lost):
+	switch lost, unopened := errors.AsType[*unopenedError](err); {
+	case unopened:
 		tr.gw.Log.Warn("job", "id", j.ID, "outcome", "skipped", "why", lost.Error())
 		j.Skipped++
 		return nil

@@ -67,8 +67,7 @@ func installSource(ctx context.Context, c *control.Control, id, providerName str
 	if !errors.Is(err, storage.ErrNotFound) {
 		return err
 	}
-	name := "Sample of " + providerName
-	ch := control.SourceChange{Provider: providerName, Name: &name}
+	ch := control.SourceChange{Provider: providerName, Name: new("Sample of " + providerName)}
 	switch providerName {
 	case "tencent-chat":
 		ch.SDKAppID = new(uint64(sampleSDKAppID))
