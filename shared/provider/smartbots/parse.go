@@ -33,9 +33,9 @@ func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 		}
 		n = readJSON(object)
 	case multipartBody:
-		n = readParts(parts(cb.Body, boundary))
+		n = readFields(parts(cb.Body, boundary))
 	case formBody:
-		n = readForm(string(jsonscan.Trim(cb.Body)))
+		n = readFields(form.All(string(jsonscan.Trim(cb.Body))))
 	}
 	if n.fields == 0 {
 		return provider.Reading{}, fmt.Errorf("body: %w: want fields", provider.ErrUnreadable)
@@ -86,15 +86,7 @@ func (n *notice) set(name, value string) {
 	}
 }
 
-func readForm(body string) notice {
-	var n notice
-	for _, f := range form.Fields(body) {
-		n.set(f.Name, f.Value)
-	}
-	return n
-}
-
-func readParts(fields []form.Field) notice {
+func readFields(fields []form.Field) notice {
 	var n notice
 	for _, f := range fields {
 		n.set(f.Name, f.Value)
