@@ -156,7 +156,7 @@ func (s *server) withoutInput(ctx huma.Context, _ string, v any) (any, error) {
 		}
 		at := wrongAt{knownMessage(e.Message), knownPath(e.Location, names)}
 		if at.Message == unreadable && e.Location == "body" {
-			at.Message += wantedBody(m.Status)
+			at.Message += wantedBody[m.Status]
 		}
 		if wanted := s.propertiesAt(ctx.Operation(), e.Location); at.Message == unexpected && len(wanted) > 0 {
 			at.Message += ": want " + strings.Join(wanted, ", ")
@@ -195,15 +195,10 @@ func (s *server) names() map[string]bool {
 // unreadable stands for every message that may quote the request.
 const unreadable = "cannot be read"
 
-// wantedBody returns what a body should have been that was refused as a whole.
-func wantedBody(status int) string {
-	switch status {
-	case http.StatusUnsupportedMediaType:
-		return ": want Content-Type application/json"
-	case http.StatusBadRequest:
-		return ": want JSON"
-	}
-	return ""
+// wantedBody tells what a body should have been that was refused as a whole.
+var wantedBody = map[int]string{
+	http.StatusUnsupportedMediaType: ": want Content-Type application/json",
+	http.StatusBadRequest:           ": want JSON",
 }
 
 // unexpected is Huma's message for a field that an object does not have.

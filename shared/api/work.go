@@ -54,11 +54,11 @@ func (s workAPI) addWork() {
 	add(s.server, operation{id: "test-registration", method: http.MethodPost, path: path + "/test", status: accepted,
 		summary: "Send a registration.test event"}, s.testRegistration)
 	add(s.server, operation{id: "recover-registration", method: http.MethodPost, path: path + "/recover", status: accepted,
-		summary: "Deliver again what failed since a time", more: pacing}, s.recover)
+		summary: "Deliver again what failed since a time", more: pacing}, s.starter(s.control.StartRecover))
 	add(s.server, operation{id: "replay-missing", method: http.MethodPost, path: path + "/replay-missing", status: accepted,
-		summary: "Deliver what the registration never got", more: "Events of the source since a time that it wants and may have, back to the start of its grant. " + pacing}, s.replayMissing)
+		summary: "Deliver what the registration never got", more: "Events of the source since a time that it wants and may have, back to the start of its grant. " + pacing}, s.starter(s.control.StartReplay))
 	add(s.server, operation{id: "release-registration", method: http.MethodPost, path: path + "/release", status: accepted,
-		summary: "Deliver what was held since a time", more: pacing}, s.release)
+		summary: "Deliver what was held since a time", more: pacing}, s.starter(s.control.StartRelease))
 	add(s.server, operation{id: "dry-run-registration", method: http.MethodPost, path: path + "/dry-run",
 		summary: "Tell which kept events the registration would get", more: "With another match or other event types if given. Looks at 1,000 events at most."}, s.dryRun)
 	add(s.server, operation{id: "list-jobs", method: http.MethodGet, path: "/v1/jobs", summary: "List jobs"}, s.listJobs)
@@ -92,12 +92,15 @@ type spanInput struct {
 	}
 }
 
-type starter func(ctx context.Context, c control.Caller, id, registration string, span control.Span) (gateway.Job, error)
+// A startJob starts a job under id, about a registration.
+type startJob func(ctx context.Context, c control.Caller, id, registration string, span control.Span) (gateway.Job, error)
 
-// start starts a job about a registration.
-func (s workAPI) start(ctx context.Context, c control.Caller, in *spanInput, start starter) (*created[job], error) {
-	span := control.Span{Since: in.Body.Since.UTC(), Until: in.Body.Until.UTC(), Rate: in.Body.Rate}
-	return s.started(ctx, c, in.Once, in, func(id string) (gateway.Job, error) { return start(ctx, c, id, in.ID, span) })
+// starter returns the operation that starts jobs by start.
+func (s workAPI) starter(start startJob) func(context.Context, control.Caller, *spanInput) (*created[job], error) {
+	return func(ctx context.Context, c control.Caller, in *spanInput) (*created[job], error) {
+		span := control.Span{Since: in.Body.Since.UTC(), Until: in.Body.Until.UTC(), Rate: in.Body.Rate}
+		return s.started(ctx, c, in.Once, in, func(id string) (gateway.Job, error) { return start(ctx, c, id, in.ID, span) })
+	}
 }
 
 func (s *server) started(ctx context.Context, c control.Caller, o Once, asked any, start func(id string) (gateway.Job, error)) (*created[job], error) {
@@ -105,18 +108,6 @@ func (s *server) started(ctx context.Context, c control.Caller, o Once, asked an
 		return s.control.JobOf(ctx, c, id)
 	})
 	return &created[job]{replayed, jobView(j)}, err
-}
-
-func (s workAPI) recover(ctx context.Context, c control.Caller, in *spanInput) (*created[job], error) {
-	return s.start(ctx, c, in, s.control.StartRecover)
-}
-
-func (s workAPI) replayMissing(ctx context.Context, c control.Caller, in *spanInput) (*created[job], error) {
-	return s.start(ctx, c, in, s.control.StartReplay)
-}
-
-func (s workAPI) release(ctx context.Context, c control.Caller, in *spanInput) (*created[job], error) {
-	return s.start(ctx, c, in, s.control.StartRelease)
 }
 
 type dryRunInput struct {
