@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,15 +23,7 @@ type Caller struct {
 func Operator() Caller { return Caller{Key: "operator", Scope: ScopeOperator} }
 
 // who names c among those whose idempotency keys and jobs are kept apart.
-func (c Caller) who() string {
-	switch {
-	case c.Tenant != "":
-		return c.Tenant
-	case c.Group != "":
-		return c.Group
-	}
-	return "operator"
-}
+func (c Caller) who() string { return cmp.Or(c.Tenant, c.Group, "operator") }
 
 // Owns returns nil if c may deal with what belongs to tenant, else storage.ErrNotFound:
 // another's thing is not there.

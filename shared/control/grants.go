@@ -32,10 +32,7 @@ func (ts *tenants) CreateGrant(ctx context.Context, id, source, tenant string, m
 	if err := match.Check(ts.gw.Providers[s.Provider].KeyKinds()); err != nil {
 		return gr, err
 	}
-	if err := storage.Put(ctx, ts.gw.Store, gateway.OfTenant(tenant, "G", source+"#"+id), gateway.Link{ID: id}, storage.AnyRev); err != nil {
-		return gr, err
-	}
-	if err := storage.Put(ctx, ts.gw.Store, gateway.GrantKey(source, tenant, id), gr, storage.AnyRev); err != nil {
+	if err := ts.PutLinked(ctx, gateway.OfTenant(tenant, "G", source+"#"+id), gateway.GrantKey(source, tenant, id), id, gr); err != nil {
 		return gr, err
 	}
 	return gr, ts.gw.Publish(ctx, source)

@@ -17,6 +17,14 @@ type (
 	lifecycle     struct{ *work }
 )
 
+// PutLinked writes v under k, after the link to id by which a list finds it.
+func (b *base) PutLinked(ctx context.Context, link, k storage.Key, id string, v any) error {
+	if err := storage.Put(ctx, b.gw.Store, link, gateway.Link{ID: id}, storage.AnyRev); err != nil {
+		return err
+	}
+	return storage.Put(ctx, b.gw.Store, k, v, storage.AnyRev)
+}
+
 // each calls f for what stands in a partition under SKs that begin with start:
 // with the rest of the SK, and the row.
 func (b *base) each(ctx context.Context, pk, start string, f func(rest string, r storage.Row) error) error {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -173,13 +174,7 @@ func checkFor(r gateway.Registration, p provider.Provider, l gateway.Limits) err
 	if len(r.EventTypes) == 0 {
 		return fmt.Errorf("event_types: %w: want at least one, such as %s", storage.ErrInvalid, exampleType(p))
 	}
-	if err := gateway.CheckEventTypes(r.EventTypes); err != nil {
-		return err
-	}
-	if err := r.Match.Check(p.KeyKinds()); err != nil {
-		return err
-	}
-	if err := r.Schedule.Check(); err != nil {
+	if err := cmp.Or(gateway.CheckEventTypes(r.EventTypes), r.Match.Check(p.KeyKinds()), r.Schedule.Check()); err != nil {
 		return err
 	}
 	switch {

@@ -174,10 +174,7 @@ func (ss *sources) CreateSource(ctx context.Context, id string, ch SourceChange)
 		return s, err
 	}
 	s = ss.changed(s, ch)
-	if err := storage.Put(ctx, ss.gw.Store, gateway.ListKey("sources", id), gateway.Link{ID: id}, storage.AnyRev); err != nil {
-		return s, err
-	}
-	if err := storage.Put(ctx, ss.gw.Store, gateway.SourceKey(id), s, storage.AnyRev); err != nil {
+	if err := ss.PutLinked(ctx, gateway.ListKey("sources", id), gateway.SourceKey(id), id, s); err != nil {
 		return s, err
 	}
 	if _, _, err := ss.CreateCallbackKey(ctx, ident.From("cbk", time.Time{}, "first "+id), id, ""); err != nil {

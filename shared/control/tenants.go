@@ -16,10 +16,7 @@ func (ts *tenants) CreateTenant(ctx context.Context, id, name string, limits gat
 	if err := checkTenant(t); err != nil {
 		return t, "", err
 	}
-	if err := storage.Put(ctx, ts.gw.Store, gateway.ListKey("tenants", id), gateway.Link{ID: id}, storage.AnyRev); err != nil {
-		return t, "", err
-	}
-	if err := storage.Put(ctx, ts.gw.Store, gateway.TenantKey(id), t, storage.AnyRev); err != nil {
+	if err := ts.PutLinked(ctx, gateway.ListKey("tenants", id), gateway.TenantKey(id), id, t); err != nil {
 		return t, "", err
 	}
 	_, text, err := ts.CreateAPIKey(ctx, Operator(), FirstKeyID(id), APIKey{Scope: ScopeFull, Tenant: id, Name: "first"})

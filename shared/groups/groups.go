@@ -82,10 +82,7 @@ func (gs *Groups) putGroup(ctx context.Context, id string, ch GroupChange, code 
 	if err := gs.control.ClaimGroupName(ctx, of.Name, id); err != nil {
 		return of, err
 	}
-	if err := storage.Put(ctx, gs.gw.Store, gateway.ListKey("groups", id), gateway.Link{ID: id}, storage.AnyRev); err != nil {
-		return of, err
-	}
-	if err := storage.Put(ctx, gs.gw.Store, gateway.GroupKey(id), of, storage.AnyRev); err != nil {
+	if err := gs.control.PutLinked(ctx, gateway.ListKey("groups", id), gateway.GroupKey(id), id, of); err != nil {
 		return of, err
 	}
 	return of, gs.gw.Publish(ctx, of.Source)
