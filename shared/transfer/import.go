@@ -181,6 +181,14 @@ func (m *importPart) put(ctx context.Context, k storage.Key, v any, l exportLine
 	return err
 }
 
+// putLinked is put after the link to id by which a list finds it.
+func (m *importPart) putLinked(ctx context.Context, link, k storage.Key, id string, v any, l exportLine) error {
+	if err := storage.Put(ctx, m.g.gw.Store, link, gateway.Link{ID: id}, storage.AnyRev); err != nil {
+		return err
+	}
+	return m.put(ctx, k, v, l)
+}
+
 func (m *importPart) count(in map[string]int, kind string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

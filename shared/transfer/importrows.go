@@ -31,10 +31,7 @@ func (m *importPart) source(s gateway.Source, l exportLine) (func(context.Contex
 				return err
 			}
 		}
-		if err := storage.Put(ctx, m.g.gw.Store, gateway.ListKey("sources", s.ID), gateway.Link{ID: s.ID}, storage.AnyRev); err != nil {
-			return err
-		}
-		return m.put(ctx, gateway.SourceKey(s.ID), s, l)
+		return m.putLinked(ctx, gateway.ListKey("sources", s.ID), gateway.SourceKey(s.ID), s.ID, s, l)
 	}, nil
 }
 
@@ -54,10 +51,7 @@ func (m *importPart) tenant(t gateway.Tenant, l exportLine) (func(context.Contex
 		return nil, err
 	}
 	return func(ctx context.Context) error {
-		if err := storage.Put(ctx, m.g.gw.Store, gateway.ListKey("tenants", t.ID), gateway.Link{ID: t.ID}, storage.AnyRev); err != nil {
-			return err
-		}
-		return m.put(ctx, gateway.TenantKey(t.ID), t, l)
+		return m.putLinked(ctx, gateway.ListKey("tenants", t.ID), gateway.TenantKey(t.ID), t.ID, t, l)
 	}, nil
 }
 
@@ -90,10 +84,7 @@ func (m *importPart) grant(gr gateway.Grant, l exportLine) (func(context.Context
 	}
 	m.sources[gr.Source] = true
 	return func(ctx context.Context) error {
-		if err := storage.Put(ctx, m.g.gw.Store, gateway.OfTenant(gr.Tenant, "G", gr.Source+"#"+gr.ID), gateway.Link{ID: gr.ID}, storage.AnyRev); err != nil {
-			return err
-		}
-		return m.put(ctx, gateway.GrantKey(gr.Source, gr.Tenant, gr.ID), gr, l)
+		return m.putLinked(ctx, gateway.OfTenant(gr.Tenant, "G", gr.Source+"#"+gr.ID), gateway.GrantKey(gr.Source, gr.Tenant, gr.ID), gr.ID, gr, l)
 	}, nil
 }
 
@@ -106,10 +97,7 @@ func (m *importPart) group(of gateway.Group, l exportLine) (func(context.Context
 		if err := m.g.control.ClaimGroupName(ctx, of.Name, of.ID); err != nil {
 			return err
 		}
-		if err := storage.Put(ctx, m.g.gw.Store, gateway.ListKey("groups", of.ID), gateway.Link{ID: of.ID}, storage.AnyRev); err != nil {
-			return err
-		}
-		return m.put(ctx, gateway.GroupKey(of.ID), of, l)
+		return m.putLinked(ctx, gateway.ListKey("groups", of.ID), gateway.GroupKey(of.ID), of.ID, of, l)
 	}, nil
 }
 
