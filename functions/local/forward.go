@@ -163,10 +163,6 @@ type listenedEvent struct {
 // standard returns the body that a standard delivery of e has. Numbers are
 // those of the payload, white space may differ.
 func (e listenedEvent) standard() []byte {
-	at := e.Time
-	if at.IsZero() {
-		at = e.Received
-	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -179,7 +175,7 @@ func (e listenedEvent) standard() []byte {
 		Label      string          `json:"label"`
 		Parameters json.RawMessage `json:"parameters"`
 		Data       json.RawMessage `json:"data"`
-	}{e.ID, e.Type, at, e.Provider, e.Source, e.Label, orJSON(e.Parameters, "{}"), orJSON(e.Data, "null")})
+	}{e.ID, e.Type, cmp.Or(e.Time, e.Received), e.Provider, e.Source, e.Label, orJSON(e.Parameters, "{}"), orJSON(e.Data, "null")})
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 

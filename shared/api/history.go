@@ -164,10 +164,7 @@ func (s historyAPI) getRaw(ctx context.Context, c control.Caller, in *ByID) (*ra
 	if err == nil && (e.Hidden || e.Erased) {
 		err = storage.ErrNotFound
 	}
-	if err != nil {
-		return nil, err
-	}
-	return &rawOutput{"application/octet-stream", `attachment; filename="` + e.ID + `.bin"`, e.Payload}, nil
+	return &rawOutput{"application/octet-stream", `attachment; filename="` + e.ID + `.bin"`, e.Payload}, err
 }
 
 type listDeliveriesInput struct {
