@@ -45,12 +45,17 @@ type createCallbackKeyInput struct {
 }
 
 func (s callbackKeyAPI) createCallbackKey(ctx context.Context, c control.Caller, in *createCallbackKeyInput) (*created[callbackKey], error) {
-	set := func(id string) (callbackKey, error) {
-		k, url, err := s.control.CreateCallbackKey(ctx, id, in.ID, in.Body.Label)
-		return callbackKeyView(k, url), err
+	var k gateway.CallbackKey
+	var url string
+	set := func(id string) (err error) {
+		k, url, err = s.control.CreateCallbackKey(ctx, id, in.ID, in.Body.Label)
+		return err
 	}
-	v, replayed, err := once(ctx, s.server, c, in.Once, "cbk", in, set, set) // set finds what is there
-	return &created[callbackKey]{replayed, v}, err
+	replayed, err := s.make(ctx, c, in.Once, "cbk", in, set, set) // set finds what is there
+	if err != nil {
+		return nil, err
+	}
+	return &created[callbackKey]{replayed, callbackKeyView(k, url)}, nil
 }
 
 type listOfSource struct {

@@ -48,12 +48,18 @@ func (s grantAPI) createGrant(ctx context.Context, c control.Caller, in *createG
 	if err := in.Body.Match.refuseNull("match"); err != nil {
 		return nil, err
 	}
-	made, replayed, err := once(ctx, s.server, c, in.Once, "grt", in, func(id string) (gateway.Grant, error) {
-		return s.control.CreateGrant(ctx, id, in.ID, in.Body.Tenant, in.Body.Match.Value)
-	}, func(id string) (gateway.Grant, error) {
-		return s.control.Grant(ctx, in.ID, id)
+	var made gateway.Grant
+	replayed, err := s.make(ctx, c, in.Once, "grt", in, func(id string) (err error) {
+		made, err = s.control.CreateGrant(ctx, id, in.ID, in.Body.Tenant, in.Body.Match.Value)
+		return err
+	}, func(id string) (err error) {
+		made, err = s.control.Grant(ctx, in.ID, id)
+		return err
 	})
-	return &created[grant]{replayed, grantView(made)}, err
+	if err != nil {
+		return nil, err
+	}
+	return &created[grant]{replayed, grantView(made)}, nil
 }
 
 func (s grantAPI) listGrants(ctx context.Context, _ control.Caller, in *listOfSource) (*body[page[grant]], error) {

@@ -109,23 +109,20 @@ type ByID struct {
 	ID string `path:"id" maxLength:"200"`
 }
 
-// once returns what create makes or, if that was answered before under the same
-// key, what read finds, and then "true". What is made has an id with the prefix.
-func once[T any](ctx context.Context, s *server, c control.Caller, o Once, prefix string, asked any, create, read func(id string) (T, error)) (made T, replayed string, err error) {
+// make calls create unless it was answered before under the same key; then read.
+// What is made has an id with the prefix.
+func (s *server) make(ctx context.Context, c control.Caller, o Once, prefix string, asked any, create func(id string) error, read func(id string) error) (string, error) {
 	data, err := json.Marshal(asked)
 	if err != nil {
-		return made, "", fmt.Errorf("request: %w", err)
+		return "", fmt.Errorf("request: %w", err)
 	}
-	what := control.Create{Key: o.Key, Body: callOf(ctx).operation + "\x00" + string(data), Prefix: prefix}
-	id, before, err := s.control.Once(ctx, c, what, func(id string) (err error) {
-		made, err = create(id)
-		return err
-	})
-	if err != nil || !before {
-		return made, "", err
+	call := callOf(ctx)
+	what := control.Create{Key: o.Key, Body: call.operation + "\x00" + string(data), Prefix: prefix}
+	id, replayed, err := s.control.Once(ctx, c, what, create)
+	if err != nil || !replayed {
+		return "", err
 	}
-	made, err = read(id)
-	return made, "true", err
+	return "true", read(id)
 }
 
 // note says why a repeated create's answer holds no secret.

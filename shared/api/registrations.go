@@ -170,13 +170,15 @@ func (s registrationAPI) createRegistration(ctx context.Context, c control.Calle
 	if err != nil {
 		return nil, err
 	}
+	var made gateway.Registration
 	var secret, why string
-	made, replayed, err := once(ctx, s.server, c, in.Once, "reg", in, func(id string) (made gateway.Registration, err error) {
+	replayed, err := s.make(ctx, c, in.Once, "reg", in, func(id string) (err error) {
 		made, secret, err = s.control.CreateRegistration(ctx, c, id, in.Body.Source, ch)
-		return made, err
-	}, func(id string) (gateway.Registration, error) {
+		return err
+	}, func(id string) (err error) {
+		made, err = s.control.Registration(ctx, c, id)
 		why = note
-		return s.control.Registration(ctx, c, id)
+		return err
 	})
 	if err != nil {
 		return nil, err

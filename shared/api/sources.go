@@ -176,10 +176,13 @@ func (s sourceAPI) createSource(ctx context.Context, c control.Caller, in *creat
 	if in.Body.Basic != nil {
 		ch.Basic = &provider.Login{Name: in.Body.Basic.Login, Password: in.Body.Basic.Password}
 	}
-	made, replayed, err := once(ctx, s.server, c, in.Once, "src", in, func(id string) (gateway.Source, error) {
-		return s.control.CreateSource(ctx, id, ch)
-	}, func(id string) (gateway.Source, error) {
-		return s.control.Source(ctx, id)
+	var made gateway.Source
+	replayed, err := s.make(ctx, c, in.Once, "src", in, func(id string) (err error) {
+		made, err = s.control.CreateSource(ctx, id, ch)
+		return err
+	}, func(id string) (err error) {
+		made, err = s.control.Source(ctx, id)
+		return err
 	})
 	if err != nil {
 		return nil, err
