@@ -2,6 +2,7 @@ package isolation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -251,8 +252,13 @@ func (w *world) register(c control.Caller, source, host string, m gateway.Match)
 	if m != nil {
 		ch.Match = &m
 	}
-	r, _, err := w.control.CreateRegistration(w.Context(), c, ident.New("reg", time.Now()), source, ch)
-	return must(w, r, err).ID
+	for {
+		r, _, err := w.control.CreateRegistration(w.Context(), c, ident.New("reg", time.Now()), source, ch)
+		if !errors.Is(err, control.ErrLimit) {
+			return must(w, r, err).ID
+		}
+		time.Sleep(2 * time.Second)
+	}
 }
 
 // sources makes both.
@@ -313,8 +319,8 @@ func (w *world) live(c crowd, long time.Duration) {
 		})
 	}
 	if w.bad.anew {
-		clients.Go(func() { // a hundred at once, and then one in 2 s
-			for i := range 100 + int(long/(2*time.Second)) {
+		clients.Go(func() { // a hundred at once, and then one in 2 s, as they may be
+			for i := 0; time.Since(w.begun) < long; i++ {
 				if i >= 100 {
 					time.Sleep(2 * time.Second)
 				}
