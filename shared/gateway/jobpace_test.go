@@ -203,6 +203,27 @@ func TestJobThatMayNotSendLeavesDeliveriesToTheTick(t *testing.T) {
 	}
 }
 
+// TestJobOnOneMachineWaitsForNoTick runs as often in a row.
+func TestJobOnOneMachineWaitsForNoTick(t *testing.T) {
+	for _, kind := range deliveringJobs {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.Alone = true
+			r := w.register()
+			j, ids := w.begun(kind, r, 1, 0)
+			w.queue.take(storage.RetryQueue)
+			h := j.header()
+			h.Hops = maxHops
+			if err := w.runJob(t.Context(), h); err != nil {
+				t.Fatal(err)
+			}
+			if hs := w.queue.headers(t, storage.RetryQueue); len(hs) == 0 || hs[0].ID != w.delivery(r, ids[0]).ID || hs[0].Hops != 1 {
+				t.Errorf("%s: messages %+v, want the delivery's", kind, hs)
+			}
+		})
+	}
+}
+
 // TestJobsDeliveriesAreMadeThoughItsMessagesAreLost ends the process, or the
 // queue's service, before the messages are sent.
 func TestJobsDeliveriesAreMadeThoughItsMessagesAreLost(t *testing.T) {

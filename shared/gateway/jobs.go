@@ -131,6 +131,9 @@ func (js *jobs) runJob(ctx context.Context, h header) error {
 	if !ok {
 		return fmt.Errorf("job %s of kind %q: %w", j.ID, j.Kind, storage.ErrInvalid)
 	}
+	if js.Alone { // Lambda alone stops chains
+		h.Hops = 0
+	}
 	j.Hops = h.Hops
 	end := js.Clock().Add(jobSlice)
 	for {
