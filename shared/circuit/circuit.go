@@ -5,13 +5,14 @@ package circuit
 import "time"
 
 const (
-	// A process that sees InARow failures in a row writes since when the endpoint
-	// fails. The circuit opens at a failure Doubt later, if that process saw as many
-	// in a row and nobody an acceptance meanwhile. (A counter of each process would
+	// A process that sees Suspect failures in a row writes since when the endpoint
+	// fails. The circuit opens at a failure Doubt later, if that process saw InARow in
+	// a row and nobody an acceptance meanwhile. (A counter of each process would
 	// open that of an endpoint which fails half of all, and of one that is dead only
 	// after InARow from each.)
-	InARow = 3
-	Doubt  = 5 * time.Second
+	Suspect = 2
+	InARow  = 3
+	Doubt   = 5 * time.Second
 
 	FirstInterval   = 5 * time.Second // between probes; doubled by each that fails
 	LongestInterval = time.Hour
@@ -36,7 +37,7 @@ type Health struct {
 	BadLast  time.Time `json:"bad_last,omitzero"`  // about the last one
 	OKAt     time.Time `json:"ok_at,omitzero"`     // about the last acceptance after a failure
 
-	FailingSince time.Time `json:"failing_since,omitzero"` // a process saw three failures in a row, and nobody an acceptance since
+	FailingSince time.Time `json:"failing_since,omitzero"` // a process saw two failures in a row, and nobody an acceptance since
 	Slow         bool      `json:"slow,omitempty"`         // the endpoint is not known to be fast
 }
 
@@ -70,10 +71,10 @@ func (h Health) Refused(now, failed time.Time, inARow int, probe bool) Health {
 	case h.Open && probe:
 		h.Interval = min(2*h.Interval, LongestInterval)
 		h.ProbeAt, h.Probed = now.Add(h.Interval), now
-	case h.Open || inARow < InARow:
+	case h.Open || inARow < Suspect:
 	case h.FailingSince.IsZero() || h.FailingSince.After(now): // the latter by a clock that was wrong
 		h.FailingSince = failed
-	case failed.Sub(h.FailingSince) >= Doubt:
+	case inARow >= InARow && failed.Sub(h.FailingSince) >= Doubt:
 		h.Open, h.Since, h.Interval, h.ProbeAt = true, now, FirstInterval, now.Add(FirstInterval)
 	}
 	switch {

@@ -133,9 +133,8 @@ func (p *played) accept(who int, now time.Time) {
 
 func (p *played) refuse(who int, now time.Time, probe bool, before Health) {
 	p.failures[who]++
-	inARow := p.failures[who] >= InARow
-	opens := inARow && !p.doubted.IsZero() && now.Sub(p.doubted) >= Doubt
-	if inARow && p.doubted.IsZero() {
+	opens := p.failures[who] >= InARow && !p.doubted.IsZero() && now.Sub(p.doubted) >= Doubt
+	if p.failures[who] >= Suspect && p.doubted.IsZero() {
 		p.doubted = now
 	}
 	if p.first.IsZero() {
@@ -148,7 +147,7 @@ func (p *played) refuse(who int, now time.Time, probe bool, before Health) {
 	p.h = p.h.Refused(now, now, p.failures[who], probe)
 	switch {
 	case !before.Open && p.h.Open != opens:
-		p.t.Fatalf("after %d failures in a row, %v after some process saw %d, the circuit is open: %v", p.failures[who], now.Sub(p.doubted), InARow, p.h.Open)
+		p.t.Fatalf("after %d failures in a row, %v after some process saw %d, the circuit is open: %v", p.failures[who], now.Sub(p.doubted), Suspect, p.h.Open)
 	case before.Open && !p.h.Open:
 		p.t.Fatal("a refusal closed the circuit")
 	case !before.Open && p.h.Open && (p.h.Interval != FirstInterval || !p.h.ProbeAt.Equal(now.Add(FirstInterval))):
@@ -192,8 +191,8 @@ func TestHealthIsWrittenWhereItChanges(t *testing.T) {
 	}{
 		{"the first failure ever", Health{}, 1, 0, false, Health{BadSince: noon, BadLast: noon}},
 		{"a failure ten minutes after an acceptance", well, 1, 0, false, Health{OKAt: well.OKAt, BadSince: noon, BadLast: noon}},
-		{"one a moment sooner", soon, InARow - 1, 0, false, soon},
-		{"the third of a process", soon, InARow, time.Second, false, since(time.Second)},
+		{"one a moment sooner", soon, Suspect - 1, 0, false, soon},
+		{"the second of a process", soon, Suspect, time.Second, false, since(time.Second)},
 		{"one five seconds after it", since(Doubt), InARow, 0, false, Health{
 			OKAt: soon.OKAt, FailingSince: noon.Add(-Doubt), BadSince: noon, BadLast: noon, Open: true, Since: noon, Interval: FirstInterval, ProbeAt: noon.Add(FirstInterval)}},
 		{"a moment sooner", since(Doubt - 1), InARow, 0, false, since(Doubt - 1)},

@@ -147,11 +147,11 @@ func TestCircuitOpensAtItsThresholds(t *testing.T) {
 		open     bool
 	}{
 		{"a thousand failures in less than five seconds", many(1000, bad), 4 * time.Millisecond, false},
-		{"three failures", many(3, bad), doubt, false},
-		{"another five seconds later", many(4, bad), doubt, true},
-		{"another a moment sooner", many(4, bad), doubt - 1, false},
+		{"two failures", many(2, bad), doubt, false},
+		{"another five seconds later", many(3, bad), doubt, true},
+		{"another a moment sooner", many(3, bad), doubt - 1, false},
 		{"failures for eight seconds", many(8, bad), second, true},
-		{"an acceptance among them", append(append(many(7, bad), ok), bad), second, false},
+		{"an acceptance among them", append(append(many(6, bad), ok), bad), second, false},
 		{"timeouts for eight seconds", many(8, slow), second, true},
 		{"our own fault, often", many(20, egress.Internal), second, false},
 	} {
