@@ -11,7 +11,7 @@ const (
 	// alone in batches.
 	mostCuts   = 5
 	cutsWithin = 10 * time.Minute
-	provenRun  = 100 // quick attempts that prove an endpoint, no slowRun between them
+	provenRun  = 100 // quick attempts that prove an endpoint, no run of slow ones between them
 	// bookLimit bounds the row, to some 100 KB. An endpoint that is dropped is
 	// unknown, and known again after its next attempt.
 	bookLimit = 2_000
@@ -52,10 +52,8 @@ func (b Book) After(registration, url string, o Outcome, seen Seen, now time.Tim
 	}
 	was := e
 	switch {
-	case seen.Slow:
-		if e.Fast {
-			e.Fast, e.Proven, e.Slowed = false, false, e.Slowed+1
-		}
+	case o.slow() && seen.Slow && e.Fast:
+		e.Fast, e.Proven, e.Slowed = false, false, e.Slowed+1
 	case !o.quick():
 	case !known, !e.Fast && seen.Quick >= quickRun && now.Sub(seen.QuickSince) >= trial(e.Slowed):
 		e.Fast = true

@@ -42,6 +42,7 @@ func TestBookSaysWhoseAttemptsMayBeBatched(t *testing.T) {
 		{"fast and cut once", []ended{{swift, run(1), 0, true}, {cut, run(1), 0, true}}},
 		{"fast and cut", []ended{{swift, run(1), 0, true}, {cut, turned, 0, false}, {swift, run(1), 0, false}}},
 		{"fast and late", []ended{{swift, run(1), 0, true}, {late, turned, 0, false}, {swift, run(1), 0, false}}},
+		{"none made, after slow ones that took too little time", []ended{{swift, run(1), 0, true}, {Outcome{}, turned, 0, true}}},
 		{"fast again", []ended{{swift, run(1), 0, true}, {cut, turned, 0, false},
 			{swift, run(19), time.Hour, false}, {swift, run(20), time.Minute - 1, false}, {late, run(20), time.Minute, false}, {swift, run(20), time.Minute, true}}},
 		{"fast again after two cuts", []ended{

@@ -126,9 +126,9 @@ func (bs *Books) load(ctx context.Context, tenant string) (Book, error) {
 	return v.(Book), err
 }
 
-// Heed notes how an attempt for a tenant's registration ended, as p saw it, and
-// writes what changes: at most once a second, and with it what could not be
-// written before.
+// Heed notes how an attempt for a tenant's registration ended, and what this process
+// saw of its endpoint, and writes what changes: at most once a second, and with it what
+// could not be written before.
 func (bs *Books) Heed(ctx context.Context, tenant, registration, url string, o Outcome, seen Seen) error {
 	bs.mu.Lock()
 	p, now := bs.page(tenant), time.Now()

@@ -1,6 +1,8 @@
 // Package pace keeps the attempts of each registration within its rate and
 // concurrency limits, in one process, and sends away what would wait there for
-// long. places.go gives what is made due ahead its instants.
+// long. places.go shares a bounded number of places among tenants, book.go says
+// which endpoints are fast and books.go keeps that for all processes, and line.go
+// gives what is made due ahead its instants.
 package pace
 
 import (
@@ -204,13 +206,8 @@ func (m *mood) away(atOnce int, now time.Time) time.Duration {
 
 // await waits for free as long as Patience lasts.
 func (p *Pace) await(ctx context.Context, m *mood, free chan struct{}) bool {
-	t := time.NewTimer(Patience)
-	defer t.Stop()
-	select {
-	case <-free:
+	if closedWithin(ctx, Patience, free) {
 		return true
-	case <-t.C:
-	case <-ctx.Done():
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -219,6 +216,19 @@ func (p *Pace) await(ctx context.Context, m *mood, free chan struct{}) bool {
 		return true // it came at the last moment
 	}
 	m.waiting = slices.Delete(m.waiting, i, i+1)
+	return false
+}
+
+// closedWithin reports whether c is closed before d is over, or ctx.
+func closedWithin(ctx context.Context, d time.Duration, c <-chan struct{}) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-c:
+		return true
+	case <-t.C:
+	case <-ctx.Done():
+	}
 	return false
 }
 
@@ -289,8 +299,8 @@ func (p *Pace) Slow(registration string) bool {
 }
 
 // Seen is what this process saw of an endpoint: attempts in a row that were not
-// accepted, and when the last one was; quick ones on the same path since a run of slow ones, when
-// the first of those ended, and whether the last ones were such a run.
+// accepted, and when the last one was; quick ones on the same path since a run of
+// slow ones, and when the first of those ended; whether the last ones were such a run.
 type Seen struct {
 	Failures   int
 	Accepted   time.Time

@@ -67,13 +67,8 @@ func (p *Places) Await(ctx context.Context, tenant string, patience time.Duratio
 	s := &seeker{tenant, make(chan struct{})}
 	p.waiting = append(p.waiting, s)
 	p.mu.Unlock()
-	t := time.NewTimer(patience)
-	defer t.Stop()
-	select {
-	case <-s.got:
+	if closedWithin(ctx, patience, s.got) {
 		return true
-	case <-t.C:
-	case <-ctx.Done():
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
