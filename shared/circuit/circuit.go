@@ -38,7 +38,6 @@ type Health struct {
 	OKAt     time.Time `json:"ok_at,omitzero"`     // about the last acceptance after a failure
 
 	FailingSince time.Time `json:"failing_since,omitzero"` // a process saw two failures in a row, and nobody an acceptance since
-	Slow         bool      `json:"slow,omitempty"`         // the endpoint is not known to be fast
 }
 
 // Failing reports whether nothing was accepted since the first failure.
@@ -91,7 +90,7 @@ func (h Health) Doubted() bool { return h.Failing() || h.Open || !h.FailingSince
 
 // Accepted returns h after an attempt that was accepted.
 func (h Health) Accepted(now time.Time) Health {
-	after := Health{OKAt: h.OKAt, Slow: h.Slow}
+	after := Health{OKAt: h.OKAt}
 	if h.Failing() || h.Open {
 		after.OKAt = now
 	}
