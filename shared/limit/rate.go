@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"ringback/shared/pace"
 	"ringback/shared/storage"
 )
 
@@ -15,8 +16,6 @@ const (
 	blockLasts = time.Second
 	// gathered is how long a process gathers those who ask before it writes again.
 	gathered = 100 * time.Millisecond
-
-	leastRate = 1.0 / 3600 // a second: one an hour
 )
 
 // A line is what the row of a rate says: when the next attempt may begin (the
@@ -123,7 +122,7 @@ type block struct {
 // take asks the row under k for a place, and returns until when it may be used, or
 // the turn that was given instead.
 func (rs *rates) take(ctx context.Context, k storage.Key, perSecond float64, inTurn bool) (until, turn time.Time, err error) {
-	every := time.Duration(float64(time.Second) / max(perSecond, leastRate))
+	every := pace.Apart(perSecond)
 	most := 0
 	if every <= blocksFrom {
 		free := false

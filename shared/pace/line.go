@@ -37,7 +37,7 @@ func (l *Line) SetRate(asked, limit float64) {
 	if limit > 0 {
 		rate = min(rate, limit*within)
 	}
-	l.Apart = apart(rate)
+	l.Apart = Apart(rate)
 }
 
 // AtOnce returns how many changes at the same time keep up with the rate.

@@ -140,7 +140,7 @@ func (p *Pace) Enter(ctx context.Context, t Turn) (leave func(Outcome), _ Wait) 
 	}
 	if t.Rate > 0 && !t.Paced {
 		at := m.next
-		m.next = later(at, now).Add(apart(t.Rate))
+		m.next = later(at, now).Add(Apart(t.Rate))
 		if at.After(now) {
 			p.mu.Unlock()
 			return nil, Wait{At: at}
@@ -167,9 +167,9 @@ func (p *Pace) Enter(ctx context.Context, t Turn) (leave func(Outcome), _ Wait) 
 	return leave, Wait{}
 }
 
-// apart returns the time between two attempts at so many a second. What rows of
+// Apart returns the time between two attempts at so many a second. What rows of
 // former releases ask for below LeastRate counts as that.
-func apart(rate float64) time.Duration {
+func Apart(rate float64) time.Duration {
 	return time.Duration(float64(time.Second) / max(rate, LeastRate))
 }
 

@@ -76,7 +76,7 @@ var house = []room{
 	{"shared/circuit", nil, nil},
 	{"shared/keyring", []string{"shared/storage"}, nil},
 	{"shared/pace", []string{"shared/storage"}, []string{"github.com/hashicorp/golang-lru/v2", "golang.org/x/sync/singleflight"}},
-	{"shared/limit", []string{"shared/storage"}, []string{"github.com/hashicorp/golang-lru/v2"}},
+	{"shared/limit", []string{"shared/pace", "shared/storage"}, []string{"github.com/hashicorp/golang-lru/v2"}},
 	{"shared/schedule", []string{"shared/storage"}, nil},
 	{"shared/ident", []string{"shared/storage"}, nil},
 	{"shared/storage", nil, nil},
