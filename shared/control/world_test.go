@@ -18,6 +18,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/ident"
 	"ringback/shared/keyring"
+	"ringback/shared/message"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
@@ -303,7 +304,7 @@ func (w *world) events() []provider.Event {
 	var out []provider.Event
 	for _, m := range w.queue.sent {
 		if m.queue == storage.EventsQueue {
-			out = append(out, must(gateway.EventsOf(storage.Message{Body: m.body}))(w)...)
+			out = append(out, must(message.EventsOf(storage.Message{Body: m.body}))(w)...)
 		}
 	}
 	return out

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/ident"
+	"ringback/shared/message"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -48,11 +49,11 @@ type EventRow struct {
 	Headers map[string]string `json:"headers,omitempty"` // of the callback, that the provider names
 }
 
-func (a arrival) row(match []string, long bool, run string, lease time.Time) EventRow {
+func newEventRow(a message.Arrival, match []string, long bool, run string, lease time.Time) EventRow {
 	return EventRow{
 		ID: a.ID, Provider: a.Provider, Label: a.Label, Type: a.Type, Received: a.Received, Time: a.Time, Keys: a.Keys,
 		ContentType: a.ContentType, Query: a.Query, Unreadable: a.Unreadable, Only: a.Only, Tenant: a.Tenant,
-		Token: a.token, Run: run, Lease: lease, Match: match, Long: long, Wide: long,
+		Token: a.Token, Run: run, Lease: lease, Match: match, Long: long, Wide: long,
 	}
 }
 
@@ -80,12 +81,12 @@ const (
 
 // begin stores the event as er, with its match, for er's run until its lease. If
 // it is resumed, the row holds the match that was stored first.
-func (es *events) begin(ctx context.Context, a arrival, er EventRow, thin bool) (begun, EventRow, error) {
+func (es *events) begin(ctx context.Context, a message.Arrival, er EventRow, thin bool) (begun, EventRow, error) {
 	key, err := EventKey(a.ID)
 	if err != nil {
 		return 0, EventRow{}, err
 	}
-	if a.forever {
+	if a.Forever {
 		if mine, err := es.claimKey(ctx, a); err != nil || !mine {
 			return repeat, EventRow{}, err
 		}
@@ -105,7 +106,7 @@ func (es *events) begin(ctx context.Context, a arrival, er EventRow, thin bool) 
 	if err := storage.Decode(lost.Stored, &stored); err != nil {
 		return 0, er, err
 	}
-	switch answer := stored.judge(a.token, er.Run, es.Clock(), es.Alone); answer {
+	switch answer := stored.judge(a.Token, er.Run, es.Clock(), es.Alone); answer {
 	case resumed:
 		if !stored.Erased {
 			lost.Stored.Body = a.Payload // a history of failures may not have kept it yet
@@ -116,7 +117,7 @@ func (es *events) begin(ctx context.Context, a arrival, er EventRow, thin bool) 
 	}
 }
 
-func (es *events) eventRowOf(key storage.Key, a arrival, er EventRow) storage.Row {
+func (es *events) eventRowOf(key storage.Key, a message.Arrival, er EventRow) storage.Row {
 	row := storage.Row{Key: key, Body: a.Payload}
 	switch from := later(a.Received, es.Clock()); { // a message may be redriven after many days
 	case er.Wide:
@@ -159,7 +160,7 @@ const foreverKept = 8 * 24 * time.Hour
 // claimKey claims the natural key of a, which is unique for ever and comes
 // without a time, for a's id. It reports false if another id has it: a is a
 // repeat.
-func (es *events) claimKey(ctx context.Context, a arrival) (bool, error) {
+func (es *events) claimKey(ctx context.Context, a message.Arrival) (bool, error) {
 	key, err := NaturalKeyKey(a.ID)
 	if err != nil {
 		return false, err

@@ -1,22 +1,26 @@
 package gateway
 
 import (
+	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"ringback/shared/ident"
+	"ringback/shared/message"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
 // wholeArrival returns an event of which nothing is empty.
-func wholeArrival(t *testing.T, y *yard) arrival {
+func wholeArrival(t *testing.T, y *yard) message.Arrival {
 	t.Helper()
 	a := y.arrival()
-	a.token, a.Time, a.Keys = "token", a.Received.Add(-time.Minute), map[string][]string{"group": {"a", "b"}}
+	a.Token, a.Time, a.Keys = "token", a.Received.Add(-time.Minute), map[string][]string{"group": {"a", "b"}}
 	a.Label, a.Query, a.Unreadable, a.Only, a.Tenant = "label", "q=1", true, "reg_1", y.tenant
 	for v, i := reflect.ValueOf(a.Event), 0; i < v.NumField(); i++ {
 		if v.Field(i).IsZero() {
@@ -24,6 +28,31 @@ func wholeArrival(t *testing.T, y *yard) arrival {
 		}
 	}
 	return a
+}
+
+// TestLargestEventFitsItsRow fills all that a provider may report with what
+// JSON makes most of.
+func TestLargestEventFitsItsRow(t *testing.T) {
+	text := func(n int) string { return strings.Repeat("<", n) }
+	a := message.Arrival{Token: "t", Forever: true, Event: provider.Event{
+		ID: "evt_" + strings.Repeat("0", 44), Source: "src-00000000", Provider: "direct", Label: text(MaxName), Type: text(provider.MaxEventTypeBytes),
+		Received: noon, Time: noon.Add(-time.Minute), Keys: map[string][]string{"label": {text(MaxName)}, "group": {text(provider.MaxKeysBytes)}},
+		ContentType: text(provider.MaxContentTypeBytes), Query: text(provider.MaxQueryBytes), Payload: make([]byte, provider.MaxPayloadBytes),
+	}}
+	data, err := json.Marshal(newEventRow(a, slices.Repeat([]string{ident.New("reg", noon)}, maxListed), true, storage.NewRev()+".abcdef", noon))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := EventKey(a.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := (storage.Row{Key: key, Rev: storage.NewRev(), Data: data, Body: a.Payload}).Check(); err != nil {
+		t.Errorf("row with %d bytes of data: %v", len(data), err)
+	}
+	if _, err := message.PackOne([]message.Arrival{a}); err != nil {
+		t.Errorf("message: %v", err)
+	}
 }
 
 // TestBegunEventIsReadAsItCame stores an event and reads it.
@@ -34,11 +63,11 @@ func TestBegunEventIsReadAsItCame(t *testing.T) {
 		want := EventRow{ID: a.ID, Provider: a.Provider, Label: a.Label, Type: a.Type, Received: a.Received, Time: a.Time, Keys: a.Keys,
 			ContentType: a.ContentType, Query: a.Query, Unreadable: true, Only: a.Only, Tenant: a.Tenant,
 			Token: "token", Run: "p.1", Lease: lease, Match: []string{"reg_1"}, Long: long, Wide: long}
-		if got := a.row([]string{"reg_1"}, long, "p.1", lease); !reflect.DeepEqual(got, want) {
+		if got := newEventRow(a, []string{"reg_1"}, long, "p.1", lease); !reflect.DeepEqual(got, want) {
 			t.Errorf("row = %+v, want %+v", got, want)
 		}
 	}
-	row := a.row([]string{"reg_1"}, false, "p.1", lease)
+	row := newEventRow(a, []string{"reg_1"}, false, "p.1", lease)
 	if answer, er, err := y.begin(t.Context(), a, row, false); answer != fresh || err != nil || !reflect.DeepEqual(er, row) {
 		t.Fatalf("begin = %v, %+v, %v", answer, er, err)
 	}
@@ -96,8 +125,8 @@ func TestEventRowLastsByWhatItIsOpenFor(t *testing.T) {
 // TestBeginAnswersByWhatIsStored begins an event, after a run that ended if it is
 // stored, while calls of the Store fail.
 func TestBeginAnswersByWhatIsStored(t *testing.T) {
-	claimed := func(by string) func(*testing.T, *world, arrival) {
-		return func(t *testing.T, w *world, a arrival) {
+	claimed := func(by string) func(*testing.T, *world, message.Arrival) {
+		return func(t *testing.T, w *world, a message.Arrival) {
 			key, err := NaturalKeyKey(a.ID)
 			if err != nil {
 				t.Fatal(err)
@@ -108,25 +137,25 @@ func TestBeginAnswersByWhatIsStored(t *testing.T) {
 			w.put(key, Link{by})
 		}
 	}
-	stored := func(change func(*EventRow)) func(*testing.T, *world, arrival) {
-		return func(t *testing.T, w *world, a arrival) {
-			er := a.row([]string{"reg_first"}, false, "dead.1", w.Clock())
+	stored := func(change func(*EventRow)) func(*testing.T, *world, message.Arrival) {
+		return func(t *testing.T, w *world, a message.Arrival) {
+			er := newEventRow(a, []string{"reg_first"}, false, "dead.1", w.Clock())
 			change(&er)
 			key, _ := EventKey(a.ID)
 			w.put(key, er)
 		}
 	}
 	same := func(*EventRow) {}
-	failing := func(call, pk string, before func(*testing.T, *world, arrival)) func(*testing.T, *world, arrival) {
-		return func(t *testing.T, w *world, a arrival) { before(t, w, a); w.store.failOn(call, pk) }
+	failing := func(call, pk string, before func(*testing.T, *world, message.Arrival)) func(*testing.T, *world, message.Arrival) {
+		return func(t *testing.T, w *world, a message.Arrival) { before(t, w, a); w.store.failOn(call, pk) }
 	}
-	nothing := func(*testing.T, *world, arrival) {}
+	nothing := func(*testing.T, *world, message.Arrival) {}
 	w := newWorld(t)
 	for _, tt := range []struct {
 		name    string
 		forever bool
 		thin    bool
-		before  func(*testing.T, *world, arrival)
+		before  func(*testing.T, *world, message.Arrival)
 		want    begun
 		err     error
 		payload bool // is stored
@@ -144,7 +173,7 @@ func TestBeginAnswersByWhatIsStored(t *testing.T) {
 		{"its run ended, it was erased", false, false, stored(func(er *EventRow) { er.Erased = true }), resumed, nil, false, "reg_first"},
 		{"its run goes on", false, false, stored(func(er *EventRow) { er.Lease = er.Lease.Add(time.Minute) }), busy, nil, false, "reg_first"},
 		{"it is another's", false, false, stored(func(er *EventRow) { er.Token = "another" }), repeat, nil, false, "reg_first"},
-		{"its run ended, and another was faster", false, false, func(t *testing.T, w *world, a arrival) {
+		{"its run ended, and another was faster", false, false, func(t *testing.T, w *world, a message.Arrival) {
 			stored(same)(t, w, a)
 			first := true
 			w.store.fail(func(call string, k storage.Key) error {
@@ -158,7 +187,7 @@ func TestBeginAnswersByWhatIsStored(t *testing.T) {
 				return nil
 			})
 		}, busy, nil, false, "reg_first"},
-		{"its run ended, and it cannot be stored again", false, false, func(t *testing.T, w *world, a arrival) {
+		{"its run ended, and it cannot be stored again", false, false, func(t *testing.T, w *world, a message.Arrival) {
 			stored(same)(t, w, a)
 			first := true
 			w.store.fail(func(call string, k storage.Key) error {
@@ -174,10 +203,10 @@ func TestBeginAnswersByWhatIsStored(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a := arrival{token: "mine", forever: tt.forever, Event: provider.Event{ID: id, Source: w.source, Received: w.Clock(), Payload: []byte("payload")}}
+		a := message.Arrival{Token: "mine", Forever: tt.forever, Event: provider.Event{ID: id, Source: w.source, Received: w.Clock(), Payload: []byte("payload")}}
 		tt.before(t, w, a)
 		lease := w.Clock().Add(time.Hour)
-		got, er, err := w.begin(t.Context(), a, a.row([]string{"reg_mine"}, false, "p.2", lease), tt.thin)
+		got, er, err := w.begin(t.Context(), a, newEventRow(a, []string{"reg_mine"}, false, "p.2", lease), tt.thin)
 		w.store.fail(nil)
 		match := ""
 		if len(er.Match) == 1 {
@@ -206,22 +235,22 @@ func TestEventOfNoSourceIsNotBegun(t *testing.T) {
 	w := newWorld(t)
 	puts := w.store.put("")
 	for _, forever := range []bool{false, true} {
-		if _, _, err := w.begin(t.Context(), arrival{forever: forever, Event: provider.Event{ID: "nonsense"}}, EventRow{}, false); err == nil || w.store.put("") > puts {
+		if _, _, err := w.begin(t.Context(), message.Arrival{Forever: forever, Event: provider.Event{ID: "nonsense"}}, EventRow{}, false); err == nil || w.store.put("") > puts {
 			t.Errorf("an event of no source is begun: %v, %d rows are to be written", err, w.store.put("")-puts)
 		}
 	}
-	if mine, err := w.events.claimKey(t.Context(), arrival{Event: provider.Event{ID: "nonsense"}}); mine || err == nil {
+	if mine, err := w.events.claimKey(t.Context(), message.Arrival{Event: provider.Event{ID: "nonsense"}}); mine || err == nil {
 		t.Errorf("the key of an event of no source: %v, %v; want an error", mine, err)
 	}
 	id, _ := ident.Event(w.source, "", noon, "k")
-	a := arrival{forever: true, Event: provider.Event{ID: id, Received: noon}}
+	a := message.Arrival{Forever: true, Event: provider.Event{ID: id, Received: noon}}
 	key, _ := EventKey(id)
 	natural, _ := NaturalKeyKey(id)
 	for _, k := range []storage.Key{key, natural} {
 		if err := w.Store.Put(t.Context(), storage.Row{Key: k, Rev: "1", Data: []byte("{")}, storage.AnyRev); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := w.begin(t.Context(), a, a.row(nil, false, "p.1", noon), false); err == nil {
+		if _, _, err := w.begin(t.Context(), a, newEventRow(a, nil, false, "p.1", noon), false); err == nil {
 			t.Errorf("%s, which cannot be decoded, is begun", k.PK)
 		}
 	}

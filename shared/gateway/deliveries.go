@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ringback/shared/ident"
+	"ringback/shared/message"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
@@ -179,7 +180,9 @@ func (ds *deliveries) sendRetries(ctx context.Context, many []*Delivery, hops in
 }
 
 // header returns the header of the message for d's current claim.
-func (d *Delivery) header() header { return header{Kind: retryMessage, ID: d.ID, Claim: d.Claim} }
+func (d *Delivery) header() message.Header {
+	return message.Header{Kind: message.Retry, ID: d.ID, Claim: d.Claim}
+}
 
 // endUnwanted ends the claim of a delivery that its registration is not to have.
 func (ds *deliveries) endUnwanted(ctx context.Context, d Delivery, verdict Status, why string) error {

@@ -1,6 +1,6 @@
 package gateway
 
-import "errors"
+import "ringback/shared/message"
 
 // ErrUnreadable is of a message that no handler can read.
-var ErrUnreadable = errors.New("unreadable")
+var ErrUnreadable = message.ErrUnreadable

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"ringback/shared/ident"
+	"ringback/shared/message"
 	"ringback/shared/storage"
 )
 
@@ -32,10 +33,10 @@ func guarded(f func() error) (err error) {
 // because of err: with the stack if that is a panic, and if one event failed, its
 // id.
 func (c *core) logAgain(verb string, m storage.Received, err error) {
-	var h header
-	var as []arrival
+	var h message.Header
+	var as []message.Arrival
 	_ = guarded(func() error { // what cannot be read is logged all the same
-		h, as, _ = readMessage(m.Body)
+		h, as, _ = message.Read(m.Body)
 		return nil
 	})
 	event := h.Event

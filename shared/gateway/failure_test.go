@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ringback/shared/ident"
+	"ringback/shared/message"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -39,23 +40,23 @@ func (sink) Send(_ context.Context, _ storage.QueueName, ms []storage.Message) [
 // in the message and with two.
 func TestFailedMessageIsOneLineOfTheLog(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	var as []arrival
+	var as []message.Arrival
 	for _, key := range []string{"first", "second"} {
 		id, err := ident.Event("src-00000001", "", now, key)
 		if err != nil {
 			t.Fatal(err)
 		}
-		as = append(as, arrival{token: "t", Event: provider.Event{ID: id, Source: "src-00000001", Type: "t", Received: now, Payload: []byte("{}")}})
+		as = append(as, message.Arrival{Token: "t", Event: provider.Event{ID: id, Source: "src-00000001", Type: "t", Received: now, Payload: []byte("{}")}})
 	}
-	body := func(as []arrival) string {
-		text, err := packMessage(as)
+	body := func(as []message.Arrival) string {
+		text, err := message.PackOne(as)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return text
 	}
 	delivery := ident.Delivery("reg_06h1pq6cfqrj3bt6lhmlnp6f6c", as[0].ID)
-	retry, err := packHeader(header{Kind: retryMessage, ID: delivery, Claim: 1})
+	retry, err := message.Header{Kind: message.Retry, ID: delivery, Claim: 1}.Pack()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"ringback/shared/message"
 	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
@@ -43,17 +44,17 @@ func (fs *fanOuts) FanOut(ctx context.Context, ms []storage.Received) ([]string,
 }
 
 func (fs *fanOuts) fanOutMessage(ctx context.Context, m storage.Received) error {
-	h, as, err := readMessage(m.Body)
+	h, as, err := message.Read(m.Body)
 	switch {
 	case err != nil:
 		return err
-	case h.Kind == chunkMessage:
+	case h.Kind == message.Chunk:
 		return fs.fanOutChunk(ctx, h)
-	case h.Kind == eventsMessage && len(as) > 1 && m.Receives >= splitReceives:
+	case h.Kind == message.Events && len(as) > 1 && m.Receives >= splitReceives:
 		return fs.sendSingles(ctx, as, nil)
-	case h.Kind == eventsMessage:
+	case h.Kind == message.Events:
 		for i := range as {
-			as[i].again = as[i].again || m.Receives > 1
+			as[i].Again = as[i].Again || m.Receives > 1
 		}
 		return fs.fanOutEvents(ctx, m, as)
 	}
@@ -63,7 +64,7 @@ func (fs *fanOuts) fanOutMessage(ctx context.Context, m storage.Received) error 
 // fanOutEvents fans out all events of m. Those that could not be finished are
 // sent again, one a message, which is one line of the log; the message of a single
 // event is not, it comes again by itself.
-func (fs *fanOuts) fanOutEvents(ctx context.Context, m storage.Received, as []arrival) error {
+func (fs *fanOuts) fanOutEvents(ctx context.Context, m storage.Received, as []message.Arrival) error {
 	if len(as) == 1 {
 		return fs.fanOutEvent(ctx, as[0])
 	}
@@ -92,7 +93,7 @@ func (fs *fanOuts) fanOutEvents(ctx context.Context, m storage.Received, as []ar
 
 // sendSingles sends those of as for which there is an error, or all if errs is
 // nil, one a message. The ones that another run has are delayed by its lease.
-func (fs *fanOuts) sendSingles(ctx context.Context, as []arrival, errs []error) error {
+func (fs *fanOuts) sendSingles(ctx context.Context, as []message.Arrival, errs []error) error {
 	var ms []storage.Message
 	for i := range as {
 		var delay time.Duration
@@ -103,8 +104,8 @@ func (fs *fanOuts) sendSingles(ctx context.Context, as []arrival, errs []error) 
 		case errs != nil && errors.As(errs[i], &busy):
 			delay = min(max(busy.until.Sub(fs.Clock()), 0), storage.MaxDelay)
 		}
-		as[i].again = true
-		body, err := packMessage(as[i : i+1])
+		as[i].Again = true
+		body, err := message.PackOne(as[i : i+1])
 		if err != nil {
 			return err
 		}
@@ -119,7 +120,7 @@ type busyError struct{ until time.Time }
 func (e *busyError) Error() string { return "another run has the event" }
 
 // fanOutEvent does all that one event asks for.
-func (fs *fanOuts) fanOutEvent(ctx context.Context, a arrival) error {
+func (fs *fanOuts) fanOutEvent(ctx context.Context, a message.Arrival) error {
 	start := fs.Clock()
 	if err := fs.heedUpstream(ctx, &a.Event); err != nil {
 		return err
@@ -139,10 +140,10 @@ func (fs *fanOuts) fanOutEvent(ctx context.Context, a arrival) error {
 	if f.thin, err = fs.find.thin(ctx, a, long); err != nil {
 		return err
 	}
-	if f.thin && a.unique {
+	if f.thin && a.Unique {
 		return fs.deliverAll(ctx, f, rs)
 	}
-	row := a.row(ids, long, fs.newRun(), fs.leaseEnd(ctx))
+	row := newEventRow(a, ids, long, fs.newRun(), fs.leaseEnd(ctx))
 	if !f.thin && !long {
 		row.Open = fs.waiting(ctx, rs)
 	}
@@ -207,7 +208,7 @@ func (fs *fanOuts) heedUpstream(ctx context.Context, e *provider.Event) error {
 
 // wanted returns the registrations for which a is, or that there are more than
 // the event's row can name.
-func (fs *fanOuts) wanted(ctx context.Context, a arrival) ([]*Registration, bool, error) {
+func (fs *fanOuts) wanted(ctx context.Context, a message.Arrival) ([]*Registration, bool, error) {
 	if a.Only != "" {
 		r, err := fs.find.registrationNow(ctx, a.Only) // what it is told may be what it has just become
 		if errors.Is(err, storage.ErrNotFound) {
@@ -326,7 +327,7 @@ func (fs *fanOuts) listFanOut(ctx context.Context, e *provider.Event) error {
 			return err
 		}
 		if len(stored.IDs) > 0 {
-			body, err := packHeader(header{Kind: chunkMessage, Source: e.Source, Event: e.ID, Chunk: n})
+			body, err := message.Header{Kind: message.Chunk, Source: e.Source, Event: e.ID, Chunk: n}.Pack()
 			if err != nil {
 				return err
 			}
@@ -371,7 +372,7 @@ func (fs *fanOuts) fanOutList(ctx context.Context, e *provider.Event, n int, fro
 
 // fanOutChunk delivers to the registrations of one chunk. Two runs of the same
 // chunk are kept apart by a lease of its own.
-func (fs *fanOuts) fanOutChunk(ctx context.Context, h header) error {
+func (fs *fanOuts) fanOutChunk(ctx context.Context, h message.Header) error {
 	list, _, err := storage.Load[FanOutRow](ctx, fs.Store, FanOutKey(h.Event, h.Chunk))
 	if err != nil {
 		return fmt.Errorf("chunk %d of %s: %w", h.Chunk, h.Event, err)
@@ -396,7 +397,7 @@ func (fs *fanOuts) fanOutChunk(ctx context.Context, h header) error {
 
 // expireChunk ends the deliveries of a chunk whose event is gone, so that each
 // is told of.
-func (fs *fanOuts) expireChunk(ctx context.Context, h header, list FanOutRow) error {
+func (fs *fanOuts) expireChunk(ctx context.Context, h message.Header, list FanOutRow) error {
 	for _, id := range list.IDs {
 		r, _, err := fs.find.registration(ctx, h.Source, id)
 		if errors.Is(err, storage.ErrNotFound) {
@@ -419,7 +420,7 @@ type leaseRow struct {
 	Lease time.Time `json:"lease"`
 }
 
-func (fs *fanOuts) takeChunk(ctx context.Context, h header) error {
+func (fs *fanOuts) takeChunk(ctx context.Context, h message.Header) error {
 	key := FanOutKey(h.Event, h.Chunk)
 	key.SK = "L"
 	run, now := fs.newRun(), fs.Clock()

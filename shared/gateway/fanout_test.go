@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ringback/shared/ident"
+	"ringback/shared/message"
 	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
@@ -60,7 +61,7 @@ func TestSourceIsDisconnectedByAnEventOfTheWholeAlone(t *testing.T) {
 // TestEventIsWantedByNoMoreThanItsRowNames asks who wants an event.
 func TestEventIsWantedByNoMoreThanItsRowNames(t *testing.T) {
 	w := newWorld(t)
-	e := arrival{Event: *anEvent(w)}
+	e := message.Arrival{Event: *anEvent(w)}
 	var first Registration
 	for n := 1; n <= maxListed+1; n++ {
 		if r := w.register(); n == 1 {
@@ -99,10 +100,10 @@ func TestEventsOfOneMessageAreWorkedOnByNoMoreThanSoMany(t *testing.T) {
 		for _, typ := range types {
 			y.register("tenant.example", func(r *Registration) { r.EventTypes = []string{typ} })
 		}
-		var as []arrival
+		var as []message.Arrival
 		for i := range eventsAtOnce + 10 {
 			a := y.arrival()
-			a.Type, a.token = types[i%2], "token"
+			a.Type, a.Token = types[i%2], "token"
 			as = append(as, a)
 		}
 		var now, most atomic.Int64
@@ -149,11 +150,11 @@ func TestEventIsOneLineOfTheLog(t *testing.T) {
 			id := w.arrive(provider.Item{})[0]
 			if tt.before != nil {
 				m := w.queue.sent[storage.EventsQueue][0]
-				_, as, err := readMessage(m.Body)
+				_, as, err := message.Read(m.Body)
 				if err != nil {
 					t.Fatal(err)
 				}
-				er := as[0].row([]string{first.ID, second.ID}, false, "dead.1", w.Clock())
+				er := newEventRow(as[0], []string{first.ID, second.ID}, false, "dead.1", w.Clock())
 				tt.before(&er)
 				key, _ := EventKey(id)
 				w.put(key, er)
@@ -193,8 +194,8 @@ func TestEventsThatCannotBeSentAgainComeAgain(t *testing.T) {
 		for broken, want := range map[bool]string{false: `"outcome":"again"`, true: "send 1 messages to"} {
 			y := newYard(t, FullHistory)
 			y.register("tenant.example")
-			as := []arrival{y.arrival(), y.arrival()}
-			as[1].token = as[0].token
+			as := []message.Arrival{y.arrival(), y.arrival()}
+			as[1].Token = as[0].Token
 			key, _ := EventKey(as[1].ID)
 			y.store.set(refuse(key.PK + " " + key.SK))
 			y.out.broken = broken
@@ -353,7 +354,7 @@ func failingOn(call, pk string) func(string, storage.Key, *world, storage.Key) e
 func TestChunkIsHadUntilItsLeaseEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		h := header{Event: anEvent(w).ID, Chunk: 2}
+		h := message.Header{Event: anEvent(w).ID, Chunk: 2}
 		key := FanOutKey(h.Event, h.Chunk)
 		key.SK = "L"
 		for range 2 {
@@ -428,7 +429,7 @@ func TestEventsSentOneByOneWaitForTheLeaseOfAnother(t *testing.T) {
 				[]time.Duration{0, time.Minute, storage.MaxDelay, 1}},
 			{"none", make([]error, 5), nil},
 		} {
-			as := make([]arrival, 5)
+			as := make([]message.Arrival, 5)
 			for i := range as {
 				as[i] = y.arrival()
 			}
@@ -447,7 +448,7 @@ func TestEventsSentOneByOneWaitForTheLeaseOfAnother(t *testing.T) {
 		}
 		large := y.arrival()
 		large.Payload = bytes.Repeat([]byte("x"), storage.MaxMessageBytes)
-		if err := y.sendSingles(t.Context(), []arrival{large}, nil); err == nil || len(y.out.take(storage.EventsQueue)) > 0 {
+		if err := y.sendSingles(t.Context(), []message.Arrival{large}, nil); err == nil || len(y.out.take(storage.EventsQueue)) > 0 {
 			t.Errorf("one that fits no message: %v, want an error", err)
 		}
 	})
@@ -479,7 +480,7 @@ func TestChunksThatAreListedAreSent(t *testing.T) {
 		}
 		var got, want []int
 		for _, h := range y.headers(storage.EventsQueue) {
-			if got = append(got, h.Chunk); h.Kind != chunkMessage || h.Event != a.ID || h.Source != y.source {
+			if got = append(got, h.Chunk); h.Kind != message.Chunk || h.Event != a.ID || h.Source != y.source {
 				t.Errorf("%d chunks: sent %+v", chunks, h)
 			}
 		}
@@ -498,7 +499,7 @@ func TestChunksThatAreListedAreSent(t *testing.T) {
 // a newer release, on the events queue.
 func TestMessageOfAnotherKindIsNotFannedOut(t *testing.T) {
 	y := newYard(t, FullHistory)
-	for _, k := range []header{{Kind: retryMessage, ID: "del_1"}, {Kind: jobMessage, ID: "job_1"}, {Kind: "new"}} {
+	for _, k := range []message.Header{{Kind: message.Retry, ID: "del_1"}, {Kind: message.Job, ID: "job_1"}, {Kind: "new"}} {
 		if !y.receive(y.FanOut, y.message(k), 1) {
 			t.Errorf("a message of kind %q is acknowledged", k.Kind)
 		}

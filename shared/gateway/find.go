@@ -13,6 +13,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
 
+	"ringback/shared/message"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -239,8 +240,8 @@ func (f *finder) find(ctx context.Context, e *provider.Event, from *place, limit
 // keeps no more, its registrations fit one row, and nobody can have begun it
 // before. From the second receive on every outcome is written, so that what a
 // crashed run did is repeated once, not each time.
-func (f *finder) thin(ctx context.Context, a arrival, long bool) (bool, error) {
-	if long || a.again || Own(&a.Event) || a.Unreadable {
+func (f *finder) thin(ctx context.Context, a message.Arrival, long bool) (bool, error) {
+	if long || a.Again || Own(&a.Event) || a.Unreadable {
 		return false, nil
 	}
 	v, err := f.VersionOf(ctx, a.Source)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"ringback/shared/message"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
@@ -18,7 +19,7 @@ type fanOut struct {
 	*provider.Event
 	fs       *fanOuts
 	standard func() ([]byte, error) // the body of all standard deliveries, written once
-	arrival  arrival                // zero for a chunk
+	arrival  message.Arrival        // zero for a chunk
 	// thin: the source keeps a history of failures. A success leaves no row, and
 	// the payload is stored when it is first needed.
 	thin bool
@@ -134,7 +135,7 @@ func (f *fanOut) filler() func(*EventRow, *storage.Row) bool {
 			return false
 		}
 		if er.ID == "" {
-			*er = f.arrival.row(f.match, false, "", f.fs.Clock())
+			*er = newEventRow(f.arrival, f.match, false, "", f.fs.Clock())
 			r.Expires = f.fs.events.eventRowOf(r.Key, f.arrival, *er).Expires
 		}
 		r.Body = f.Payload

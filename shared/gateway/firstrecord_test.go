@@ -58,7 +58,7 @@ func TestFirstOutcomeIsRecordedOverWhatIsThere(t *testing.T) {
 			w := &tampered{}
 			y := newYard(t, FullHistory, func(c *Config) { w.Store, c.Store = c.Store, w })
 			r, a := y.register("tenant.example"), y.arrival()
-			if _, _, err := y.begin(t.Context(), a, a.row(nil, false, y.newRun(), y.Clock()), tt.thin); err != nil {
+			if _, _, err := y.begin(t.Context(), a, newEventRow(a, nil, false, y.newRun(), y.Clock()), tt.thin); err != nil {
 				t.Fatal(err)
 			}
 			f := &fanOut{Event: &a.Event, fs: y.fanOuts, arrival: a, thin: tt.thin}
@@ -148,7 +148,7 @@ func TestDeliveryThatIsNotWantedIsNotPromised(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			y := newYard(t, FullHistory)
 			r, a := y.register("tenant.example"), y.arrival()
-			er := a.row(nil, false, y.newRun(), y.Clock())
+			er := newEventRow(a, nil, false, y.newRun(), y.Clock())
 			er.Open = []string{r.ID}
 			if _, _, err := y.begin(t.Context(), a, er, false); err != nil {
 				t.Fatal(err)
@@ -199,7 +199,7 @@ func TestEventIsKeptForEachThatAsks(t *testing.T) {
 		w := &tampered{}
 		y := newYard(t, FullHistory, func(c *Config) { w.Store, c.Store = c.Store, w })
 		r, a := y.register("tenant.example", inOrder), y.arrival()
-		if _, _, err := y.begin(t.Context(), a, a.row(nil, false, y.newRun(), y.Clock()), false); err != nil {
+		if _, _, err := y.begin(t.Context(), a, newEventRow(a, nil, false, y.newRun(), y.Clock()), false); err != nil {
 			t.Fatal(err)
 		}
 		f := &fanOut{Event: &a.Event, fs: y.fanOuts, arrival: a}
@@ -229,7 +229,7 @@ func TestEventIsFilledInWithWhatItWasBegunWith(t *testing.T) {
 		for _, run := range []string{"", "p.1"} {
 			a := y.arrival()
 			if run != "" {
-				if _, _, err := y.begin(t.Context(), a, a.row(nil, false, run, y.Clock().Add(time.Hour)), true); err != nil {
+				if _, _, err := y.begin(t.Context(), a, newEventRow(a, nil, false, run, y.Clock().Add(time.Hour)), true); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -1,93 +1,16 @@
 package gateway
 
 import (
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
-
-// FuzzMessage packs an event and reads it again: it must be the same, its
-// header what encoding/json makes of it, and the message one that SQS carries.
-func FuzzMessage(f *testing.F) {
-	f.Add("acme", "delivered", "application/json", "a=1", "bot", "@RBT#001", []byte(`{"a":1}`), int64(1760000000456))
-	f.Add("", "", "", "", "", "\ufffe\uffff", []byte("\x00\xff"), int64(-1))
-	f.Fuzz(func(t *testing.T, label, typ, contentType, query, kind, value string, payload []byte, at int64) {
-		text := func(s string) string { return strings.ToValidUTF8(s, "\uFFFD") } // as a Reading promises
-		a := arrival{token: "t", unique: at%2 == 0, Event: provider.Event{
-			ID: "evt_" + strings.Repeat("0", 44), Source: "src-00000000", Provider: "direct", Label: text(label), Type: text(typ), Received: noon,
-			ContentType: text(contentType), Query: text(query), Keys: map[string][]string{text(kind): {text(value), text(label)}}, Payload: payload,
-		}}
-		if at = at % (1 << 42); at != 0 {
-			a.Time = time.UnixMilli(at).UTC()
-		}
-		body, err := packMessage([]arrival{a, a})
-		if err != nil {
-			if len(label)+len(typ)+len(contentType)+len(query)+len(value)+len(payload) < 50<<10 {
-				t.Errorf("packMessage: %v", err)
-			}
-			return
-		}
-		if !storage.Carries(body) {
-			t.Errorf("SQS does not carry the message %q", body)
-		}
-		h, got, err := readMessage(body)
-		if d := cmp.Diff([]arrival{a, a}, got, cmp.AllowUnexported(arrival{}), cmpopts.IgnoreUnexported(provider.Event{}), cmpopts.EquateEmpty()); d != "" || err != nil {
-			t.Fatalf("%v; events changed on the way (-sent +read):\n%s", err, d)
-		}
-		var want header
-		theirs, err := json.Marshal(h)
-		if err := errors.Join(err, json.Unmarshal(theirs, &want)); err != nil {
-			t.Fatal(err)
-		}
-		if d := cmp.Diff(want, h, cmpopts.EquateEmpty()); d != "" {
-			t.Errorf("header differs from encoding/json's (-theirs +ours):\n%s", d)
-		}
-	})
-}
-
-// FuzzReadMessage reads what nobody wrote. What is read must be what the header
-// says, and stay so when it is packed again.
-func FuzzReadMessage(f *testing.F) {
-	ms, err := packEvents(arrivalsOf([][]byte{[]byte("a"), {0, 1, 2}}), "")
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(ms[0].Body)
-	f.Add(`{"v":1,"k":"retry","id":"dlv_","c":3}`)
-	f.Add(`{"v":1,"k":"events","plain":true,"e":[{"n":-1}]}` + "\nx")
-	f.Fuzz(func(t *testing.T, body string) {
-		h, as, err := readMessage(body)
-		if err != nil && len(as) > 0 {
-			t.Errorf("%d events with the error %v", len(as), err)
-		}
-		if err != nil && !errors.Is(err, ErrUnreadable) {
-			t.Errorf("readMessage: %v, want ErrUnreadable", err)
-		}
-		if err != nil || len(as) == 0 {
-			return
-		}
-		if len(as) != len(h.Events) {
-			t.Fatalf("%d events, the header names %d", len(as), len(h.Events))
-		}
-		again, err := packMessage(as)
-		if err != nil {
-			return // what is read may be larger than what is sent
-		}
-		if _, got, err := readMessage(again); err != nil || !cmp.Equal(as, got, cmp.AllowUnexported(arrival{}), cmpopts.IgnoreUnexported(provider.Event{}), cmpopts.EquateEmpty()) {
-			t.Errorf("packed again: %v (-first +second):\n%s", err, cmp.Diff(as, got, cmp.AllowUnexported(arrival{}), cmpopts.IgnoreUnexported(provider.Event{})))
-		}
-	})
-}
 
 // FuzzShardCursor reads cursors of jobs that nobody gave out.
 func FuzzShardCursor(f *testing.F) {

@@ -3,7 +3,7 @@
 // failed. It knows no AWS, no database and no provider.
 //
 // The tour follows one event. Ingest (ingest.go) proves who called, splits the
-// callback into items and sends them to the events queue, packed by message.go.
+// callback into items and sends them to the events queue, packed by package message.
 // FanOut (fanout.go) takes a message out, finds registrations (find.go), begins
 // the event (begin.go), and has each delivery attempted (attempt.go), recording
 // the outcome by the rules of delivery.go. Retry (retry.go) runs every minute and

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/ident"
+	"ringback/shared/message"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -87,10 +88,10 @@ func (in *ingester) proven(ctx context.Context, p provider.Provider, provider, s
 
 // arrivals turns what the provider read into events with ids. Items with the
 // same id, an exact repeat within the callback, become one.
-func arrivals(a account, reading provider.Reading, received time.Time) ([]arrival, error) {
+func arrivals(a account, reading provider.Reading, received time.Time) ([]message.Arrival, error) {
 	token := storage.NewRev()
 	received = storage.UTC(received)
-	out := make([]arrival, 0, len(reading.Items))
+	out := make([]message.Arrival, 0, len(reading.Items))
 	var seen map[string]bool
 	if len(reading.Items) > 1 {
 		seen = make(map[string]bool, len(reading.Items))
@@ -115,7 +116,7 @@ func arrivals(a account, reading provider.Reading, received time.Time) ([]arriva
 			}
 			it.Keys["label"] = []string{a.label}
 		}
-		out = append(out, arrival{token: token, forever: repeatable && it.Forever, unique: !repeatable, Event: provider.Event{
+		out = append(out, message.Arrival{Token: token, Forever: repeatable && it.Forever, Unique: !repeatable, Event: provider.Event{
 			ID: id, Source: a.Source.ID, Provider: a.Provider, Label: a.label, Type: it.Type, Received: received,
 			Time: utcOrZero(it.Time), Keys: it.Keys, ContentType: reading.ContentType, Query: reading.Query,
 			Payload: it.Payload, Unreadable: it.Unreadable,

@@ -223,11 +223,11 @@ func TestItemsBecomeEvents(t *testing.T) {
 				want.keys = strings.TrimSuffix(want.keys, "]") + "label:[acme]]"
 			}
 			got := as[i]
-			if got.Type != want.typ || string(got.Payload) != want.payload || fmt.Sprint(got.Keys) != want.keys || got.unique != want.unique ||
+			if got.Type != want.typ || string(got.Payload) != want.payload || fmt.Sprint(got.Keys) != want.keys || got.Unique != want.unique ||
 				got.Unreadable != want.unreadable || got.Time != want.at {
 				t.Errorf("label %q, event %d: %+v, want %+v", label, i, got, want)
 			}
-			if got.token == "" || got.token != as[0].token || got.forever || got.Source != a.ID || got.Provider != "upstream" || got.Label != label ||
+			if got.Token == "" || got.Token != as[0].Token || got.Forever || got.Source != a.ID || got.Provider != "upstream" || got.Label != label ||
 				got.Received != storage.UTC(received) || got.ContentType != "text/plain" || got.Query != "a=1" {
 				t.Errorf("label %q, event %d: %+v, want what all of the callback have", label, i, got)
 			}

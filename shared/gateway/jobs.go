@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ringback/shared/ident"
+	"ringback/shared/message"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
@@ -83,14 +84,16 @@ func (j *Job) end(s JobStatus, why string, now time.Time, r *storage.Row) error 
 }
 
 // header returns the header of the message for j's next chunk.
-func (j Job) header() header { return header{Kind: jobMessage, ID: j.ID, Claim: j.Claim} }
+func (j Job) header() message.Header {
+	return message.Header{Kind: message.Job, ID: j.ID, Claim: j.Claim}
+}
 
 // claimJob returns a job's row as it is when it is handed out, and the header of
 // its message.
-func claimJob(row storage.Row, start time.Time) (storage.Row, header, error) {
+func claimJob(row storage.Row, start time.Time) (storage.Row, message.Header, error) {
 	var j Job
 	if err := storage.Decode(row, &j); err != nil {
-		return row, header{}, err
+		return row, message.Header{}, err
 	}
 	j.Claim++
 	row.Due = start.Add(firstHold)
@@ -119,7 +122,7 @@ func (js *jobs) step(kind JobKind) (Step, bool) {
 }
 
 // runJob runs chunks of a job for a while, as long as the claim is current.
-func (js *jobs) runJob(ctx context.Context, h header) error {
+func (js *jobs) runJob(ctx context.Context, h message.Header) error {
 	j, err := js.Job(ctx, h.ID)
 	if errors.Is(err, storage.ErrNotFound) || err == nil && (j.Claim != h.Claim || j.Status != JobRunning) {
 		return nil

@@ -13,6 +13,7 @@ import (
 
 	"ringback/shared/circuit"
 	"ringback/shared/ident"
+	"ringback/shared/message"
 	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
@@ -77,7 +78,7 @@ func (w *world) stored(r Registration, n int, change func(d Delivery) Delivery) 
 			w.t.Fatal(err)
 		}
 		row := storage.Row{Key: key, Body: e.Payload, Expires: w.Clock().Add(w.Kept.History)}
-		if err := storage.PutRow(w.t.Context(), w.Store, row, arrival{Event: e, token: "t"}.row(nil, false, "run", w.Clock()), ""); err != nil {
+		if err := storage.PutRow(w.t.Context(), w.Store, row, newEventRow(message.Arrival{Event: e, Token: "t"}, nil, false, "run", w.Clock()), ""); err != nil {
 			w.t.Fatal(err)
 		}
 		d := change(newDelivery(&e, &r, w.Clock()))
@@ -276,7 +277,7 @@ func TestJobStartsOnce(t *testing.T) {
 			t.Errorf("started again: %+v, want the first: %+v", second, first)
 		}
 		hs := w.queue.headers(t, storage.RetryQueue)
-		if len(hs) != 1 || hs[0].Kind != jobMessage || hs[0].ID != id || hs[0].Claim != 1 || hs[0].Hops != 1 {
+		if len(hs) != 1 || hs[0].Kind != message.Job || hs[0].ID != id || hs[0].Claim != 1 || hs[0].Hops != 1 {
 			t.Errorf("messages %+v, want one of the job", hs)
 		}
 		j, row := load[Job](w, JobKey(id))
@@ -525,7 +526,7 @@ func TestJobThatFailsComesAgain(t *testing.T) {
 		t.Errorf("with a job that cannot be saved: %v, want the outage", err)
 	}
 	w.store.fail(nil)
-	if err := w.runJob(t.Context(), header{ID: "job_none", Claim: 1}); err != nil {
+	if err := w.runJob(t.Context(), message.Header{ID: "job_none", Claim: 1}); err != nil {
 		t.Errorf("a job that is gone: %v, want nothing to be done", err)
 	}
 	other, err := w.StartJob(t.Context(), Job{Kind: "unknown"})
@@ -677,7 +678,7 @@ func TestRevivedDeliveryOfALaneIsPutBack(t *testing.T) {
 		w.store.fail(nil)
 		w.redeliver()
 		hs := w.queue.headers(t, storage.RetryQueue)
-		if len(hs) != 1 || hs[0].Kind != laneMessage {
+		if len(hs) != 1 || hs[0].Kind != message.Lane {
 			t.Errorf("messages %+v, want one for the lane", hs)
 		}
 		w.finish(j.ID)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ringback/shared/circuit"
+	"ringback/shared/message"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -33,7 +34,7 @@ func TestClaimedLaneIsItsNewRunners(t *testing.T) {
 			doubt = placeAt(now.Add(-laneSettles))
 		}
 		if err != nil || l.Busy || l.Runner == "old" || l.Runner == "" || l.Doubt != doubt || l.Seq != 7 || !row.Due.Equal(now.Add(time.Second+firstHold)) ||
-			h.Kind != laneMessage || h.ID != row.PK || h.Token != l.Runner || tenant != "ten_1" {
+			h.Kind != message.Lane || h.ID != row.PK || h.Token != l.Runner || tenant != "ten_1" {
 			t.Errorf("busy %v: %+v due %v, message %+v, %v", busy, l, row.Due, h, err)
 		}
 	}
@@ -200,7 +201,7 @@ func TestChunkWhoseEventCannotBeReadComesAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		u.once = key
-		chunk := y.message(header{Kind: chunkMessage, Event: event, Chunk: 1})
+		chunk := y.message(message.Header{Kind: message.Chunk, Event: event, Chunk: 1})
 		if !y.receive(y.FanOut, chunk, 1) || y.made() != 1 {
 			t.Errorf("%d POSTs, want the message again before another", y.made())
 		}

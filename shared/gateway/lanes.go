@@ -11,6 +11,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"ringback/shared/ident"
+	"ringback/shared/message"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
@@ -143,16 +144,16 @@ func (ls *lanes) appendToLane(ctx context.Context, e *provider.Event, d Delivery
 }
 
 // laneHeader returns the header of the message that has runner work on a lane.
-func laneHeader(key storage.Key, runner string) header {
-	return header{Kind: laneMessage, ID: key.PK, Token: runner}
+func laneHeader(key storage.Key, runner string) message.Header {
+	return message.Header{Kind: message.Lane, ID: key.PK, Token: runner}
 }
 
 // claimLane returns a lane's row as it is when it is handed out, the header of its
 // message, and its tenant.
-func claimLane(row storage.Row, start, now time.Time) (_ storage.Row, h header, tenant string, _ error) {
+func claimLane(row storage.Row, start, now time.Time) (_ storage.Row, h message.Header, tenant string, _ error) {
 	var l lane
 	if err := storage.Decode(row, &l); err != nil {
-		return row, header{}, "", err
+		return row, message.Header{}, "", err
 	}
 	l.Runner, row.Due = storage.NewRev(), start.Add(firstHold)
 	if l.Busy {
@@ -178,7 +179,7 @@ type laneRun struct {
 
 // runLane works on a lane, head by head, until it is empty, must wait, or the
 // time is up.
-func (ls *lanes) runLane(ctx context.Context, h header, lost, slow bool) error {
+func (ls *lanes) runLane(ctx context.Context, h message.Header, lost, slow bool) error {
 	run := &laneRun{key: storage.Key{Table: storage.Deliveries, PK: h.ID, SK: "L"}, runner: storage.NewRev(), hops: h.Hops, lost: lost, slow: slow}
 	err := ls.changeLane(ctx, run, h.Token, func(l *lane, r *storage.Row) {
 		l.Runner, l.Busy, l.Phase, r.Due = run.runner, true, working, ls.Clock().Add(firstHold)

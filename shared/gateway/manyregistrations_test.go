@@ -14,6 +14,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/ident"
+	"ringback/shared/message"
 	"ringback/shared/storage"
 )
 
@@ -56,7 +57,7 @@ func TestEventForManyRegistrationsOverManyListsIsDelivered(t *testing.T) {
 		t.Fatal(err)
 	}
 	report(t, g, source, "delivered")
-	events, err := gateway.EventsOf(storage.Message{Body: q.bodies[0]})
+	events, err := message.EventsOf(storage.Message{Body: q.bodies[0]})
 	if err != nil || len(events) != 1 {
 		t.Fatalf("the message: %d events, %v", len(events), err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ringback/shared/ident"
+	"ringback/shared/message"
 	"ringback/shared/storage"
 )
 
@@ -158,7 +159,7 @@ func (y *yard) work(o *outage, done func() bool, lossy bool) error {
 }
 
 // A passage is events that come at once, and whether they got where they should.
-type passage func() (as []arrival, done func() bool)
+type passage func() (as []message.Arrival, done func() bool)
 
 // TestNothingIsLostByAnOutageAtAnyCall has each call of the Store fail that an
 // event needs on its way, alone or with all that follow until the call of the
@@ -185,7 +186,7 @@ func TestNothingIsLostByAnOutageAtAnyCall(t *testing.T) {
 					met = false
 					for _, brief := range []bool{true, false} {
 						as, done := pass()
-						body, err := packMessage(as)
+						body, err := message.PackOne(as)
 						if err != nil {
 							t.Fatal(err)
 						}
@@ -246,10 +247,10 @@ func (y *yard) postsTo(host string) (n int) {
 func eachKind(y *yard) passage {
 	plain, ordered := y.register("plain.example"), y.register("ordered.example", inOrder)
 	held, failing := y.register("held.example", disabled), y.register("failing.example", every(time.Minute))
-	return func() ([]arrival, func() bool) {
+	return func() ([]message.Arrival, func() bool) {
 		a, before := y.arrival(), y.postsTo("plain.example")
 		y.refusesNext("failing.example")
-		return []arrival{a}, func() bool {
+		return []message.Arrival{a}, func() bool {
 			return y.postsTo("plain.example") > before && (y.history == FailureHistory || y.ended(plain, a.ID, Succeeded)) &&
 				y.ended(held, a.ID, Held) && y.ended(ordered, a.ID, Succeeded) && y.ended(failing, a.ID, Succeeded)
 		}
@@ -259,11 +260,11 @@ func eachKind(y *yard) passage {
 // oneLane has three events come for one lane, whose first attempt is refused.
 func oneLane(y *yard) passage {
 	r := y.register("ordered.example", inOrder, every(time.Minute))
-	return func() ([]arrival, func() bool) {
-		as := []arrival{y.arrival(), y.arrival(), y.arrival()}
+	return func() ([]message.Arrival, func() bool) {
+		as := []message.Arrival{y.arrival(), y.arrival(), y.arrival()}
 		y.refusesNext("ordered.example")
 		return as, func() bool {
-			return !slices.ContainsFunc(as, func(a arrival) bool { return !y.ended(r, a.ID, Succeeded) })
+			return !slices.ContainsFunc(as, func(a message.Arrival) bool { return !y.ended(r, a.ID, Succeeded) })
 		}
 	}
 }
@@ -274,9 +275,9 @@ func chunks(y *yard) passage {
 	for i := range maxListed + 1 {
 		rs = append(rs, y.register(fmt.Sprintf("n%d.example", i)))
 	}
-	return func() ([]arrival, func() bool) {
+	return func() ([]message.Arrival, func() bool) {
 		a := y.arrival()
-		return []arrival{a}, func() bool {
+		return []message.Arrival{a}, func() bool {
 			return !slices.ContainsFunc(rs, func(r *Registration) bool { return !y.ended(r, a.ID, Succeeded) })
 		}
 	}

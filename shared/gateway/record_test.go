@@ -12,6 +12,7 @@ import (
 
 	"ringback/shared/egress"
 	"ringback/shared/ident"
+	"ringback/shared/message"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
@@ -314,7 +315,7 @@ func TestClaimIsHandedOnUpToItsBounds(t *testing.T) {
 						len(ms), now.Start, now.due, now.Lost, now.Claim, tt.sent, start, due, lost, d.Claim+1)
 				}
 				if tt.sent {
-					if h, _, err := readMessage(ms[0].Body); err != nil || h.Hops != tt.hops+1 || h.Claim != now.Claim || ms[0].Delay != tt.in {
+					if h, _, err := message.Read(ms[0].Body); err != nil || h.Hops != tt.hops+1 || h.Claim != now.Claim || ms[0].Delay != tt.in {
 						t.Errorf("%s: sent %+v in %v, %v; want hop %d in %v", tt.name, h, ms[0].Delay, err, tt.hops+1, tt.in)
 					}
 				}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"ringback/shared/message"
 	"ringback/shared/storage"
 )
 
@@ -37,15 +38,15 @@ func (rs *redeliveries) redeliverAll(ctx context.Context, ms []storage.Received,
 		verb, queue = "slow", storage.SlowQueue
 	}
 	return rs.eachMessage(ctx, verb, ms, func(ctx context.Context, m storage.Received) error {
-		h, _, err := readMessage(m.Body)
+		h, _, err := message.Read(m.Body)
 		switch {
 		case err != nil:
 			return err
-		case h.Kind == retryMessage:
+		case h.Kind == message.Retry:
 			return rs.redeliver(ctx, h, m.Receives == lostReceives, slow)
-		case h.Kind == jobMessage:
+		case h.Kind == message.Job:
 			return rs.jobs.runJob(ctx, h)
-		case h.Kind == laneMessage:
+		case h.Kind == message.Lane:
 			return rs.lanes.runLane(ctx, h, m.Receives == lostReceives, slow)
 		}
 		return fmt.Errorf("message of kind %q on the %s queue: %w", h.Kind, queue, ErrUnreadable)
@@ -58,7 +59,7 @@ const lostReceives = 3
 
 // redeliver makes the attempt for which h was sent, if that is still wanted. lost
 // says that the claim is, slow that it came from the slow queue.
-func (rs *redeliveries) redeliver(ctx context.Context, h header, lost, slow bool) error {
+func (rs *redeliveries) redeliver(ctx context.Context, h message.Header, lost, slow bool) error {
 	d, err := rs.deliveries.LoadDelivery(ctx, h.ID)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
@@ -84,7 +85,7 @@ func (rs *redeliveries) redeliver(ctx context.Context, h header, lost, slow bool
 // whose claim it has.
 type redelivery struct {
 	rs *redeliveries
-	h  header
+	h  message.Header
 }
 
 func (re *redelivery) notWanted(ctx context.Context, t *try, verdict Status, why string) error {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ringback/shared/message"
 	"ringback/shared/storage"
 )
 
@@ -292,7 +293,7 @@ func (rt *retries) handOutRow(ctx context.Context, row storage.Row, t *tick) (_ 
 	case ahead > Horizon: // claimed by a former process
 		start = later(row.Due.Add(-firstHold), now)
 	}
-	var h header
+	var h message.Header
 	var tenant string
 	var err error
 	kind, rest, _ := strings.Cut(row.PK, "#")
@@ -332,20 +333,20 @@ func (rt *retries) handOutRow(ctx context.Context, row storage.Row, t *tick) (_ 
 // claimDelivery returns a delivery's row when it is handed out, the header of its
 // message, of no kind if there is nothing to attempt, its tenant, and when the
 // message is received.
-func (rt *retries) claimDelivery(ctx context.Context, row storage.Row, start time.Time, t *tick) (_ storage.Row, _ header, tenant string, _ time.Time, _ error) {
+func (rt *retries) claimDelivery(ctx context.Context, row storage.Row, start time.Time, t *tick) (_ storage.Row, _ message.Header, tenant string, _ time.Time, _ error) {
 	d, err := ReadDelivery(row)
 	if err != nil {
-		return row, header{}, "", start, err
+		return row, message.Header{}, "", start, err
 	}
 	now := rt.Clock()
 	switch early := d.due.Sub(now) > Horizon; {
 	case early && d.due.Sub(now) > farAhead && d.Paced, early && t.recover && d.Lost == 0 && d.due.Sub(now) <= farAhead:
-		return row, header{}, "", start, nil // it waits for its place, or for its time
+		return row, message.Header{}, "", start, nil // it waits for its place, or for its time
 	case early && t.recover:
 		start = later(d.Start, now)
 	}
 	if moved, err := rt.heldUp(ctx, d, t); moved || err != nil {
-		return row, header{}, "", start, err
+		return row, message.Header{}, "", start, err
 	}
 	if start.Equal(now) {
 		start = now.Add(rt.upTo(spread)).Truncate(time.Millisecond)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"ringback/shared/message"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -57,11 +58,11 @@ func (c *core) sendBatch(ctx context.Context, q storage.QueueName, ms []storage.
 
 // enqueue sends as to the events queue. What the queue refuses is sent again
 // as long as there is time; then the error wraps storage.ErrUnavailable.
-func (c *core) enqueue(ctx context.Context, as []arrival) error {
+func (c *core) enqueue(ctx context.Context, as []message.Arrival) error {
 	if len(as) == 0 {
 		return nil
 	}
-	ms, err := packEvents(as, c.fairGroup(as[0].Source))
+	ms, err := message.Pack(as, c.fairGroup(as[0].Source))
 	if err != nil {
 		return err
 	}
@@ -74,7 +75,7 @@ func (c *core) SendTo(ctx context.Context, e provider.Event) error {
 	if !Own(&e) || e.ID == "" {
 		return fmt.Errorf("send an event of our own: %w: want its id and whom it is for", storage.ErrInvalid)
 	}
-	return c.enqueue(ctx, []arrival{{Event: e, token: Digest(e.ID + e.Only)}})
+	return c.enqueue(ctx, []message.Arrival{{Event: e, Token: Digest(e.ID + e.Only)}})
 }
 
 // A path is the queue that leads to a later attempt, and the group of its
@@ -110,7 +111,7 @@ func (c *core) fast(ctx context.Context, registration, tenant, url string) (bool
 
 // sendSelf sends the message of h over p, to be received after delay. A failure
 // is no error: what it is for falls due.
-func (c *core) sendSelf(ctx context.Context, p path, h header, hops int, delay time.Duration) {
+func (c *core) sendSelf(ctx context.Context, p path, h message.Header, hops int, delay time.Duration) {
 	h.Hops = hops
 	m, err := p.message(h, delay)
 	if err == nil {
@@ -162,7 +163,7 @@ func (c *core) takeUnsent() unsentMessages {
 	return out
 }
 
-func (p path) message(h header, delay time.Duration) (storage.Message, error) {
-	body, err := packHeader(h)
+func (p path) message(h message.Header, delay time.Duration) (storage.Message, error) {
+	body, err := h.Pack()
 	return storage.Message{Body: body, Delay: min(max(delay, 0), storage.MaxDelay), Group: p.group}, err
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ringback/shared/ident"
+	"ringback/shared/message"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -196,10 +197,10 @@ func TestMessageToOneselfComesInTime(t *testing.T) {
 	for delay, want := range map[time.Duration]time.Duration{
 		-time.Second: 0, 0: 0, time.Minute: time.Minute, storage.MaxDelay: storage.MaxDelay, storage.MaxDelay + 1: storage.MaxDelay,
 	} {
-		w.sendSelf(t.Context(), fastPath, header{Kind: retryMessage, ID: "dlv_1", Claim: 7}, 2, delay)
+		w.sendSelf(t.Context(), fastPath, message.Header{Kind: message.Retry, ID: "dlv_1", Claim: 7}, 2, delay)
 		h := w.queue.headers(t, storage.RetryQueue)
 		m := w.queue.take(storage.RetryQueue)
-		if len(m) != 1 || m[0].Delay != want || h[0].Hops != 2 || h[0].ID != "dlv_1" || h[0].Claim != 7 || h[0].Kind != retryMessage {
+		if len(m) != 1 || m[0].Delay != want || h[0].Hops != 2 || h[0].ID != "dlv_1" || h[0].Claim != 7 || h[0].Kind != message.Retry {
 			t.Errorf("after %v: %+v, header %+v; want one message in %v, hops 2", delay, m, h, want)
 		}
 	}
@@ -209,7 +210,7 @@ func TestMessageToOneselfComesInTime(t *testing.T) {
 	w.queue.refuse = func(_ context.Context, _ storage.QueueName, ms []storage.Message) []error {
 		return []error{storage.ErrInvalid}
 	}
-	w.sendSelf(t.Context(), fastPath, header{Kind: retryMessage, ID: "dlv_1"}, 1, 0)
+	w.sendSelf(t.Context(), fastPath, message.Header{Kind: message.Retry, ID: "dlv_1"}, 1, 0)
 	got := w.log.with(t, "retry")
 	if len(got) != 1 || got[0]["outcome"] != "not sent" || got[0]["id"] != "dlv_1" || got[0]["kind"] != "retry" {
 		t.Errorf("lines of what could not be sent: %v; want one", got)

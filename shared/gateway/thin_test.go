@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ringback/shared/ident"
+	"ringback/shared/message"
 	"ringback/shared/storage"
 )
 
@@ -36,7 +37,7 @@ func TestThinEventLeavesRowsFromTheSecondReceiveOn(t *testing.T) {
 				y := newYard(t, FailureHistory)
 				r := y.register("tenant.example")
 				a := y.arrival()
-				a.again, a.unique = tt.again, tt.unique
+				a.Again, a.Unique = tt.again, tt.unique
 				if y.fanOut(tt.receives, a) || y.made() != 1 {
 					t.Fatalf("%d POSTs, want one", y.made())
 				}
@@ -57,17 +58,17 @@ func TestEventIsThinOnlyIfItsSourceKeepsFailuresAlone(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		history History
-		change  func(*arrival)
+		change  func(*message.Arrival)
 		long    bool
 		want    bool
 	}{
-		{"history of failures", FailureHistory, func(*arrival) {}, false, true},
-		{"whole history", FullHistory, func(*arrival) {}, false, false},
-		{"more registrations than its row names", FailureHistory, func(*arrival) {}, true, false},
-		{"begun before", FailureHistory, func(a *arrival) { a.again = true }, false, false},
-		{"one of our own", FailureHistory, func(a *arrival) { a.Only = "reg_x" }, false, false},
-		{"unreadable", FailureHistory, func(a *arrival) { a.Unreadable = true }, false, false},
-		{"its source is gone", FailureHistory, func(a *arrival) { a.Source = "src-00000000" }, false, false},
+		{"history of failures", FailureHistory, func(*message.Arrival) {}, false, true},
+		{"whole history", FullHistory, func(*message.Arrival) {}, false, false},
+		{"more registrations than its row names", FailureHistory, func(*message.Arrival) {}, true, false},
+		{"begun before", FailureHistory, func(a *message.Arrival) { a.Again = true }, false, false},
+		{"one of our own", FailureHistory, func(a *message.Arrival) { a.Only = "reg_x" }, false, false},
+		{"unreadable", FailureHistory, func(a *message.Arrival) { a.Unreadable = true }, false, false},
+		{"its source is gone", FailureHistory, func(a *message.Arrival) { a.Source = "src-00000000" }, false, false},
 	} {
 		y := newYard(t, tt.history)
 		a := y.arrival()
@@ -79,10 +80,10 @@ func TestEventIsThinOnlyIfItsSourceKeepsFailuresAlone(t *testing.T) {
 }
 
 // singles returns the messages of the events queue.
-func (y *yard) singles() (as []arrival, delays []time.Duration) {
+func (y *yard) singles() (as []message.Arrival, delays []time.Duration) {
 	y.Helper()
 	for _, m := range y.out.take(storage.EventsQueue) {
-		_, got, err := readMessage(m.Body)
+		_, got, err := message.Read(m.Body)
 		if err != nil || len(got) != 1 {
 			y.Fatalf("a message of %d events, %v; want one", len(got), err)
 		}
@@ -97,11 +98,11 @@ func TestEventThatIsSentAgainSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, FullHistory)
 		y.register("tenant.example")
-		as := []arrival{y.arrival(), y.arrival(), y.arrival()}
+		as := []message.Arrival{y.arrival(), y.arrival(), y.arrival()}
 		for i := range as {
-			as[i].token = as[0].token
+			as[i].Token = as[0].Token
 		}
-		other := as[2].row(nil, false, "another.1", y.Clock().Add(10*time.Minute))
+		other := newEventRow(as[2], nil, false, "another.1", y.Clock().Add(10*time.Minute))
 		if _, _, err := y.begin(t.Context(), as[2], other, false); err != nil {
 			t.Fatal(err)
 		}
@@ -111,19 +112,19 @@ func TestEventThatIsSentAgainSaysSo(t *testing.T) {
 			t.Error("the message comes again though those that are left were sent")
 		}
 		sent, delays := y.singles()
-		if len(sent) != 2 || sent[0].ID != as[0].ID || sent[1].ID != as[2].ID || !sent[0].again || !sent[1].again {
+		if len(sent) != 2 || sent[0].ID != as[0].ID || sent[1].ID != as[2].ID || !sent[0].Again || !sent[1].Again {
 			t.Errorf("sent %+v; want the first and the last, again", sent)
 		}
 		if want := []time.Duration{0, 10 * time.Minute}; !slices.Equal(delays, want) {
 			t.Errorf("delays %v, want %v: none, and the lease of the run that has it", delays, want)
 		}
 		y.store.set(nil)
-		fresh := []arrival{y.arrival(), y.arrival()}
+		fresh := []message.Arrival{y.arrival(), y.arrival()}
 		if posts := y.made(); y.fanOut(3, fresh...) || y.made() != posts {
 			t.Error("at the third receive the message comes again, or something was POSTed")
 		}
 		sent, delays = y.singles()
-		if len(sent) != 2 || !sent[0].again || !sent[1].again || delays[0]+delays[1] != 0 {
+		if len(sent) != 2 || !sent[0].Again || !sent[1].Again || delays[0]+delays[1] != 0 {
 			t.Errorf("at the third receive sent %+v after %v; want both, again, at once", sent, delays)
 		}
 		if y.fanOut(2, fresh...) || y.made() != 3 {
@@ -141,11 +142,11 @@ func (y *yard) chunk(rs ...*Registration) (event, body string) {
 	for _, r := range rs {
 		list.IDs = append(list.IDs, r.ID)
 	}
-	if _, _, err := y.begin(y.Context(), a, a.row(nil, true, y.newRun(), y.Clock()), false); err != nil {
+	if _, _, err := y.begin(y.Context(), a, newEventRow(a, nil, true, y.newRun(), y.Clock()), false); err != nil {
 		y.Fatal(err)
 	}
 	y.put(FanOutKey(a.ID, 0), list)
-	return a.ID, y.message(header{Kind: chunkMessage, Source: y.source, Event: a.ID})
+	return a.ID, y.message(message.Header{Kind: message.Chunk, Source: y.source, Event: a.ID})
 }
 
 // TestChunkThatTwoRunsHaveIsPostedOnce has a second run get a chunk while the
@@ -253,7 +254,7 @@ func TestResumedEventKeepsItsFirstMatch(t *testing.T) {
 				y := newYard(t, h)
 				first := y.register("a.example")
 				a := y.arrival()
-				if _, _, err := y.begin(t.Context(), a, a.row([]string{first.ID}, false, "dead.1", y.Clock().Add(time.Minute)), h == FailureHistory); err != nil {
+				if _, _, err := y.begin(t.Context(), a, newEventRow(a, []string{first.ID}, false, "dead.1", y.Clock().Add(time.Minute)), h == FailureHistory); err != nil {
 					t.Fatal(err)
 				}
 				y.register("b.example")

@@ -8,6 +8,7 @@ import (
 
 	"ringback/shared/circuit"
 	"ringback/shared/ident"
+	"ringback/shared/message"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
@@ -91,7 +92,7 @@ func TestTickHandsOutNothingThatNobodyTakes(t *testing.T) {
 				y := newYard(t, FullHistory, func(c *Config) { c.Brake = 20 })
 				r := y.register("tenant.example", every(time.Hour))
 				d := y.refused(r)
-				var hs []header
+				var hs []message.Header
 				for n, depth := range tt.depths {
 					y.out.depth = depth
 					if n == len(tt.depths)-1 {
@@ -135,14 +136,14 @@ func TestWhatIsDueFurtherThanAnyWaitIsHandedOut(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				got := map[messageKind]bool{} // what is handed out and not done falls due again
+				got := map[message.Kind]bool{} // what is handed out and not done falls due again
 				for range storage.DueShards {
 					for _, h := range y.tick() {
 						got[h.Kind] = true
 					}
 					time.Sleep(time.Minute)
 				}
-				if others := tt.ahead > farAhead; got[retryMessage] != tt.want || got[jobMessage] != others || got[laneMessage] != others {
+				if others := tt.ahead > farAhead; got[message.Retry] != tt.want || got[message.Job] != others || got[message.Lane] != others {
 					t.Errorf("within %d ticks handed out %v; want the delivery %v, job and lane %v", storage.DueShards, got, tt.want, others)
 				}
 				if now := y.delivery(r, d.Event); tt.want && now.due.After(y.Clock().Add(time.Hour)) {
@@ -182,7 +183,7 @@ func TestRecoverHandsOutAnewWhatAFormerProcessHad(t *testing.T) {
 				}
 				sent := map[string]time.Duration{}
 				for _, m := range y.out.take(storage.RetryQueue) {
-					h, _, _ := readMessage(m.Body)
+					h, _, _ := message.Read(m.Body)
 					if h.ID != waiting.ID || h.Claim > 1 {
 						sent[h.ID] = m.Delay
 					}
@@ -226,7 +227,7 @@ func TestWhatCouldNotBeSentIsSentByTheNextTick(t *testing.T) {
 		if len(ms) != 1 || ms[0].Delay != 0 {
 			t.Fatalf("sent %+v, want one message without a delay", ms)
 		}
-		if h, _, _ := readMessage(ms[0].Body); h.ID != d.ID || h.Claim != y.delivery(r, d.Event).Claim {
+		if h, _, _ := message.Read(ms[0].Body); h.ID != d.ID || h.Claim != y.delivery(r, d.Event).Claim {
 			t.Errorf("sent %+v, want the current claim of %s", h, d.ID)
 		}
 	})

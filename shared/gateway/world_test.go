@@ -20,6 +20,7 @@ import (
 	"ringback/shared/embedded"
 	"ringback/shared/ident"
 	"ringback/shared/keyring"
+	"ringback/shared/message"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -389,12 +390,12 @@ func (b *mailbox) take(q storage.QueueName) []storage.Message {
 }
 
 // headers returns the headers of the messages that are in a queue.
-func (b *mailbox) headers(t *testing.T, q storage.QueueName) (hs []header) {
+func (b *mailbox) headers(t *testing.T, q storage.QueueName) (hs []message.Header) {
 	t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, m := range b.sent[q] {
-		h, _, err := readMessage(m.Body)
+		h, _, err := message.Read(m.Body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -409,7 +410,7 @@ func (b *mailbox) events(t *testing.T) (es []provider.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, m := range b.sent[storage.EventsQueue] {
-		got, err := EventsOf(m)
+		got, err := message.EventsOf(m)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,6 +16,7 @@ import (
 	"ringback/shared/embedded"
 	"ringback/shared/ident"
 	"ringback/shared/keyring"
+	"ringback/shared/message"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
 	"ringback/shared/schedule"
@@ -140,14 +141,14 @@ func every(waits ...time.Duration) func(*Registration) {
 }
 
 // arrival returns an event that came now.
-func (y *yard) arrival() arrival {
+func (y *yard) arrival() message.Arrival {
 	y.Helper()
 	now := y.Clock()
 	id, err := ident.Event(y.source, "", now, storage.NewRev())
 	if err != nil {
 		y.Fatal(err)
 	}
-	return arrival{token: storage.NewRev(), Event: provider.Event{
+	return message.Arrival{Token: storage.NewRev(), Event: provider.Event{
 		ID: id, Source: y.source, Provider: SmartBots, Type: "group_chat", Received: now,
 		ContentType: "application/x-www-form-urlencoded", Payload: []byte("action=group_chat&message=hello"),
 	}}
@@ -155,9 +156,9 @@ func (y *yard) arrival() arrival {
 
 // fanOut has g receive a message with as for the n-th time, and reports whether it
 // is to come again.
-func (y *yard) fanOut(n int, as ...arrival) (again bool) {
+func (y *yard) fanOut(n int, as ...message.Arrival) (again bool) {
 	y.Helper()
-	body, err := packMessage(as)
+	body, err := message.PackOne(as)
 	if err != nil {
 		y.Fatal(err)
 	}
@@ -179,9 +180,9 @@ func (y *yard) redelivered(d Delivery, n int) (again bool) {
 	return y.receive(y.Redeliver, y.message(d.header()), n)
 }
 
-func (y *yard) message(h header) string {
+func (y *yard) message(h message.Header) string {
 	y.Helper()
-	body, err := packHeader(h)
+	body, err := h.Pack()
 	if err != nil {
 		y.Fatal(err)
 	}
@@ -243,7 +244,7 @@ func (y *yard) row(d Delivery) storage.Row {
 
 // tick has the gateway hand out what is due, and returns the headers of what it
 // sent.
-func (y *yard) tick() []header {
+func (y *yard) tick() []message.Header {
 	y.Helper()
 	y.out.take(storage.RetryQueue)
 	y.out.take(storage.SlowQueue)
@@ -254,11 +255,11 @@ func (y *yard) tick() []header {
 }
 
 // headers takes what was sent to a queue.
-func (y *yard) headers(q storage.QueueName) []header {
+func (y *yard) headers(q storage.QueueName) []message.Header {
 	y.Helper()
-	var hs []header
+	var hs []message.Header
 	for _, m := range y.out.take(q) {
-		h, _, err := readMessage(m.Body)
+		h, _, err := message.Read(m.Body)
 		if err != nil {
 			y.Fatal(err)
 		}

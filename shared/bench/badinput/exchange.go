@@ -14,6 +14,7 @@ import (
 
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/message"
 	"ringback/shared/storage"
 )
 
@@ -83,7 +84,7 @@ func (q queue) Send(ctx context.Context, name storage.QueueName, ms []storage.Me
 }
 
 func disconnected(m storage.Message) bool {
-	es, err := gateway.EventsOf(m)
+	es, err := message.EventsOf(m)
 	return err == nil && len(es) == 1 && es[0].Type == "source.disconnected"
 }
 

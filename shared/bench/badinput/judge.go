@@ -13,7 +13,7 @@ import (
 	"slices"
 	"time"
 
-	"ringback/shared/gateway"
+	"ringback/shared/message"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -132,7 +132,7 @@ func (j *judge) events(ms []storage.Message, cb provider.Callback) ([]provider.E
 	}
 	var events []provider.Event
 	for _, m := range ms {
-		es, err := gateway.EventsOf(m)
+		es, err := message.EventsOf(m)
 		if err != nil {
 			return nil, err
 		}
@@ -209,7 +209,7 @@ func (j *judge) replay(ctx context.Context, raw []byte, first []provider.Event) 
 	}
 	var events []provider.Event
 	for _, m := range again.messages {
-		es, err := gateway.EventsOf(m)
+		es, err := message.EventsOf(m)
 		if err != nil {
 			return err
 		}

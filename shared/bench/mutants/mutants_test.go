@@ -153,7 +153,7 @@ func TestOnlyNamesFolders(t *testing.T) {
 	for _, tt := range []struct {
 		list, want string
 	}{
-		{"", "shared/gateway shared/control shared/embedded shared/cloud shared/egress shared/provider shared/provider/direct shared/provider/form" +
+		{"", "shared/gateway shared/message shared/control shared/embedded shared/cloud shared/egress shared/provider shared/provider/direct shared/provider/form" +
 			" shared/provider/item shared/provider/jsonscan shared/provider/smartbots shared/provider/tencentchat"},
 		{"cloud,provider/form", "shared/cloud shared/provider/form"},
 		{"gate", ""},

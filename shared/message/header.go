@@ -1,4 +1,4 @@
-package gateway
+package message
 
 import (
 	"strconv"
@@ -8,7 +8,7 @@ import (
 // appendEvents appends h, of a message of events, as JSON. It writes what
 // encoding/json would, at a fraction of the cost: every callback pays for it
 // before its acknowledgement, and maps make encoding/json allocate.
-func (h header) appendEvents(b []byte) []byte {
+func (h Header) appendEvents(b []byte) []byte {
 	b = append(b, `{"v":`...)
 	b = strconv.AppendInt(b, int64(h.V), 10)
 	b = appendMember(b, "k", string(h.Kind))

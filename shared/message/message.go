@@ -1,10 +1,13 @@
-package gateway
+// Package message is what queues carry: what a worker has to do, and events with
+// their payloads, packed so that one callback takes few messages.
+package message
 
 import (
 	"bytes"
 	"compress/flate"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -16,6 +19,9 @@ import (
 	"ringback/shared/storage"
 )
 
+// ErrUnreadable is of a message that nobody can ever read.
+var ErrUnreadable = errors.New("unreadable")
+
 // Events of one callback share messages up to these sizes: a callback of a
 // thousand items is one SendMessageBatch, and a message is one billed request
 // (SQS bills each 64 KB).
@@ -24,21 +30,21 @@ const (
 	maxPackedBytes  = 60 << 10
 )
 
-// A messageKind says what a worker has to do.
-type messageKind string
+// A Kind says what a worker has to do.
+type Kind string
 
 const (
-	eventsMessage messageKind = "events" // begin and fan out
-	chunkMessage  messageKind = "chunk"  // deliver one part of a long fan-out
-	retryMessage  messageKind = "retry"  // attempt one delivery
-	jobMessage    messageKind = "job"    // run a chunk of a job
-	laneMessage   messageKind = "lane"   // work on a lane
+	Events Kind = "events" // begin and fan out
+	Chunk  Kind = "chunk"  // deliver one part of a long fan-out
+	Retry  Kind = "retry"  // attempt one delivery
+	Job    Kind = "job"    // run a chunk of a job
+	Lane   Kind = "lane"   // work on a lane
 )
 
-// A header is the first line of a message. The payloads of its events follow.
-type header struct {
-	V    int         `json:"v"` // RowFormat
-	Kind messageKind `json:"k"`
+// A Header is the first line of a message. The payloads of its events follow.
+type Header struct {
+	V    int  `json:"v"` // RowFormat
+	Kind Kind `json:"k"`
 
 	// Of events and chunk.
 	Token       string   `json:"t,omitempty"` // of the callback: the same token means the same message, whatever its queue id; of lane: the runner
@@ -74,18 +80,18 @@ type packed struct {
 	Bytes      int                 `json:"n"` // of its payload
 }
 
-// arrival is an event on its way from ingest to the worker.
-type arrival struct {
+// An Arrival is an event on its way from ingest to the worker.
+type Arrival struct {
 	provider.Event
-	token   string
-	forever bool // the natural key is unique for ever and has no time
-	unique  bool // there is no natural key, so it cannot be a repeat
-	again   bool // somebody may have begun it before
+	Token   string // as in Header
+	Forever bool   // the natural key is unique for ever and has no time
+	Unique  bool   // there is no natural key, so it cannot be a repeat
+	Again   bool   // somebody may have begun it before
 }
 
-// packEvents returns the messages that carry as, which share source, label,
-// content type, query and token.
-func packEvents(as []arrival, group string) ([]storage.Message, error) {
+// Pack returns the messages that carry as, which share source, label, content
+// type, query and token.
+func Pack(as []Arrival, group string) ([]storage.Message, error) {
 	var out []storage.Message
 	for len(as) > 0 {
 		n, size := 0, 0
@@ -96,7 +102,7 @@ func packEvents(as []arrival, group string) ([]storage.Message, error) {
 			}
 			n++
 		}
-		body, err := packMessage(as[:n])
+		body, err := PackOne(as[:n])
 		if err != nil {
 			return nil, err
 		}
@@ -106,18 +112,18 @@ func packEvents(as []arrival, group string) ([]storage.Message, error) {
 	return out, nil
 }
 
-// packMessage writes one message of events.
-func packMessage(as []arrival) (string, error) {
+// PackOne returns the text of one message that carries all of as.
+func PackOne(as []Arrival) (string, error) {
 	first := as[0]
-	h := header{
-		V: storage.RowFormat, Kind: eventsMessage, Token: first.token, Source: first.Source, Provider: first.Provider,
+	h := Header{
+		V: storage.RowFormat, Kind: Events, Token: first.Token, Source: first.Source, Provider: first.Provider,
 		Label: first.Label, Received: first.Received.UnixMilli(), ContentType: first.ContentType,
-		Query: first.Query, Only: first.Only, Tenant: first.Tenant, Again: first.again, Plain: true, Events: make([]packed, len(as)),
+		Query: first.Query, Only: first.Only, Tenant: first.Tenant, Again: first.Again, Plain: true, Events: make([]packed, len(as)),
 	}
 	size := 0
 	for i, a := range as {
 		h.Events[i] = packed{
-			ID: a.ID, Type: a.Type, Keys: a.Keys, Forever: a.forever, Unique: a.unique, Unreadable: a.Unreadable, Bytes: len(a.Payload),
+			ID: a.ID, Type: a.Type, Keys: a.Keys, Forever: a.Forever, Unique: a.Unique, Unreadable: a.Unreadable, Bytes: len(a.Payload),
 		}
 		if !a.Time.IsZero() {
 			h.Events[i].Time = a.Time.UnixMilli()
@@ -151,7 +157,7 @@ var deflaters = sync.Pool{New: func() any {
 	return w
 }}
 
-func deflateInto(b *strings.Builder, as []arrival) error {
+func deflateInto(b *strings.Builder, as []Arrival) error {
 	text := base64.NewEncoder(base64.StdEncoding, b)
 	w := deflaters.Get().(*flate.Writer)
 	defer deflaters.Put(w)
@@ -179,30 +185,30 @@ func carried(b []byte) bool {
 	return utf8.Valid(b) && !bytes.Contains(b, []byte("\ufffe")) && !bytes.Contains(b, []byte("\uffff"))
 }
 
-// readMessage reads any message. The error is for messages that nobody can
-// ever read: they belong in the dead-letter queue.
-func readMessage(body string) (header, []arrival, error) {
+// Read reads any message. The error is for messages that nobody can ever read:
+// they belong in the dead-letter queue.
+func Read(body string) (Header, []Arrival, error) {
 	line, rest, _ := strings.Cut(body, "\n")
-	var h header
+	var h Header
 	if err := json.Unmarshal([]byte(line), &h); err != nil {
 		return h, nil, fmt.Errorf("message header: %w", ErrUnreadable)
 	}
 	if h.V < 1 || h.V > storage.RowFormat {
 		return h, nil, fmt.Errorf("message of format %d: %w: this release reads up to %d", h.V, ErrUnreadable, storage.RowFormat)
 	}
-	if h.Kind != eventsMessage {
+	if h.Kind != Events {
 		return h, nil, nil
 	}
 	payload, err := h.payload(rest)
 	if err != nil {
 		return h, nil, err
 	}
-	as := make([]arrival, len(h.Events))
+	as := make([]Arrival, len(h.Events))
 	for i, p := range h.Events {
 		if p.Bytes < 0 || p.Bytes > len(payload) {
 			return h, nil, fmt.Errorf("message of %d events: %w: it ends early", len(h.Events), ErrUnreadable)
 		}
-		as[i] = arrival{token: h.Token, forever: p.Forever, unique: p.Unique, again: h.Again, Event: provider.Event{
+		as[i] = Arrival{Token: h.Token, Forever: p.Forever, Unique: p.Unique, Again: h.Again, Event: provider.Event{
 			ID: p.ID, Source: h.Source, Provider: h.Provider, Label: h.Label, Type: p.Type,
 			Received: time.UnixMilli(h.Received).UTC(), Keys: p.Keys, ContentType: h.ContentType, Query: h.Query,
 			Payload: payload[:p.Bytes:p.Bytes], Unreadable: p.Unreadable, Only: h.Only, Tenant: h.Tenant,
@@ -219,7 +225,7 @@ func readMessage(body string) (header, []arrival, error) {
 // FanOut reads them: for who looks into a queue. A message of another kind
 // carries none.
 func EventsOf(m storage.Message) ([]provider.Event, error) {
-	_, as, err := readMessage(m.Body)
+	_, as, err := Read(m.Body)
 	es := make([]provider.Event, len(as))
 	for i, a := range as {
 		es[i] = a.Event
@@ -228,7 +234,7 @@ func EventsOf(m storage.Message) ([]provider.Event, error) {
 }
 
 // payload returns the bytes of all events.
-func (h header) payload(rest string) ([]byte, error) {
+func (h Header) payload(rest string) ([]byte, error) {
 	if h.Plain {
 		return []byte(rest), nil
 	}
@@ -240,8 +246,8 @@ func (h header) payload(rest string) ([]byte, error) {
 	return b, nil
 }
 
-// packHeader writes a message without payload.
-func packHeader(h header) (string, error) {
+// Pack returns the text of a message without payload.
+func (h Header) Pack() (string, error) {
 	h.V = storage.RowFormat
 	b, err := json.Marshal(h)
 	if err != nil {

@@ -1,4 +1,4 @@
-package gateway
+package message
 
 import (
 	"bytes"
@@ -21,11 +21,11 @@ func TestPayloadGoesPlainIfTheQueueCarriesIt(t *testing.T) {
 		"\U00010000": true, "\U0010ffff": true, "\x80": false, "caf\xe9": false, "\xed\xa0\x80": false,
 	} {
 		a := arrivalsOf([][]byte{[]byte(text)})[0]
-		body, err := packMessage([]arrival{a})
+		body, err := PackOne([]Arrival{a})
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, got, err := readMessage(body)
+		h, got, err := Read(body)
 		if err != nil || h.Plain != want || string(got[0].Payload) != text {
 			t.Errorf("payload %q goes plain: %v, read back as %q, %v; want %v", text, h.Plain, got[0].Payload, err, want)
 		}
@@ -57,7 +57,7 @@ func TestMessagesAreFilledUpToTheirLimits(t *testing.T) {
 		for _, n := range tt.sizes {
 			payloads = append(payloads, bytes.Repeat([]byte("x"), n))
 		}
-		ms, err := packEvents(arrivalsOf(payloads), "group")
+		ms, err := Pack(arrivalsOf(payloads), "group")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,19 +80,19 @@ func TestMessagesAreFilledUpToTheirLimits(t *testing.T) {
 
 func TestMessageOverTheLimitIsRefused(t *testing.T) {
 	a := arrivalsOf([][]byte{nil})[0]
-	empty, err := packMessage([]arrival{a})
+	empty, err := PackOne([]Arrival{a})
 	if err != nil {
 		t.Fatal(err)
 	}
 	room := storage.MaxMessageBytes - len(empty) - len("1000000") + len("0")
 	for size, want := range map[int]error{room: nil, room + 1: storage.ErrTooLarge} {
 		a.Payload = bytes.Repeat([]byte("x"), size)
-		body, err := packMessage([]arrival{a})
+		body, err := PackOne([]Arrival{a})
 		if !errors.Is(err, want) || want == nil && len(body) != storage.MaxMessageBytes {
 			t.Errorf("payload of %d bytes: message of %d, %v; want %v", size, len(body), err, want)
 		}
-		if _, err := packEvents([]arrival{a}, ""); !errors.Is(err, want) {
-			t.Errorf("packEvents of %d bytes: %v, want %v", size, err, want)
+		if _, err := Pack([]Arrival{a}, ""); !errors.Is(err, want) {
+			t.Errorf("Pack of %d bytes: %v, want %v", size, err, want)
 		}
 	}
 }
@@ -102,26 +102,26 @@ func TestMessageTellsAllOfItsEvents(t *testing.T) {
 	as := arrivalsOf([][]byte{[]byte("1"), []byte("2")})
 	as[1].Unreadable = true
 	for i := range as {
-		as[i].Only, as[i].Tenant, as[i].again = "reg_1", "ten_1", true
+		as[i].Only, as[i].Tenant, as[i].Again = "reg_1", "ten_1", true
 	}
-	body, err := packMessage(as)
+	body, err := PackOne(as)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, got, err := readMessage(body)
+	_, got, err := Read(body)
 	if err != nil || len(got) != 2 {
 		t.Fatalf("%d events, %v", len(got), err)
 	}
 	for i, a := range got {
-		if a.Only != "reg_1" || a.Tenant != "ten_1" || !a.again || a.Unreadable != (i == 1) {
-			t.Errorf("event %d: only %q, tenant %q, again %v, unreadable %v; want what was packed", i, a.Only, a.Tenant, a.again, a.Unreadable)
+		if a.Only != "reg_1" || a.Tenant != "ten_1" || !a.Again || a.Unreadable != (i == 1) {
+			t.Errorf("event %d: only %q, tenant %q, again %v, unreadable %v; want what was packed", i, a.Only, a.Tenant, a.Again, a.Unreadable)
 		}
 	}
 	es, err := EventsOf(storage.Message{Body: body})
 	if err != nil || len(es) != 2 || es[0].ID != as[0].ID || es[1].ID != as[1].ID {
 		t.Errorf("EventsOf = %+v, %v; want both events", es, err)
 	}
-	retry, err := packHeader(header{Kind: retryMessage, ID: "dlv_1"})
+	retry, err := Header{Kind: Retry, ID: "dlv_1"}.Pack()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestMessageTellsAllOfItsEvents(t *testing.T) {
 
 // TestMessageOfEventsThatCannotBeInIt is left for the dead-letter queue.
 func TestMessageOfEventsThatCannotBeInIt(t *testing.T) {
-	deflated, err := packMessage(arrivalsOf([][]byte{{0, 1, 2}}))
+	deflated, err := PackOne(arrivalsOf([][]byte{{0, 1, 2}}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,11 +149,11 @@ func TestMessageOfEventsThatCannotBeInIt(t *testing.T) {
 		"a size below 0": `{"v":1,"k":"events","plain":true,"e":[{"n":-1}]}` + "\nx",
 		"a size above":   `{"v":1,"k":"events","plain":true,"e":[{"n":1},{"n":1}]}` + "\nx",
 	} {
-		if _, as, err := readMessage(body); !errors.Is(err, ErrUnreadable) || as != nil {
+		if _, as, err := Read(body); !errors.Is(err, ErrUnreadable) || as != nil {
 			t.Errorf("%s: %d events, %v; want ErrUnreadable", name, len(as), err)
 		}
 	}
-	if _, as, err := readMessage(`{"v":1,"k":"events","plain":true,"e":[{"n":1},{"n":0},{"n":2}]}` + "\nabc"); err != nil || len(as) != 3 || string(as[2].Payload) != "bc" {
+	if _, as, err := Read(`{"v":1,"k":"events","plain":true,"e":[{"n":1},{"n":0},{"n":2}]}` + "\nabc"); err != nil || len(as) != 3 || string(as[2].Payload) != "bc" {
 		t.Errorf("a message whose events fill it: %+v, %v", as, err)
 	}
 }
@@ -177,10 +177,10 @@ func TestHeaderTextIsReadAsItWasWritten(t *testing.T) {
 // more of it is taken into memory than two callbacks may hold.
 func TestPayloadIsBounded(t *testing.T) {
 	var b strings.Builder
-	if err := deflateInto(&b, []arrival{{Event: provider.Event{Payload: make([]byte, 3*provider.MaxCallbackBytes)}}}); err != nil {
+	if err := deflateInto(&b, []Arrival{{Event: provider.Event{Payload: make([]byte, 3*provider.MaxCallbackBytes)}}}); err != nil {
 		t.Fatal(err)
 	}
-	got, err := header{}.payload(b.String())
+	got, err := Header{}.payload(b.String())
 	if err != nil || len(got) != 2*provider.MaxCallbackBytes {
 		t.Errorf("payload of %d bytes, %v; want %d", len(got), err, 2*provider.MaxCallbackBytes)
 	}
