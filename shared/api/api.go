@@ -1,10 +1,10 @@
 // Package api is the HTTP API over the registrations' verbs of a gateway: for
 // the operator, tenants and owners of SmartBots groups. It is written code
-// first: the operations in the files by resource make the OpenAPI 3.1 document
-// that stands at /openapi.json.
+// first: the operations in the files by resource, and what operations.json says
+// of them, make the OpenAPI 3.1 document that stands at /openapi.json.
 //
 // A call passes guard.go (headers, panics, the log line), auth.go (who, scope
-// and rate; access.go says which scopes each operation takes), parameters.go
+// and rate; operations.json says which scopes each operation takes), parameters.go
 // (what stands in path, query and header), register.go (the body) and its
 // operation, whose errors problem.go turns into problem details.
 package api

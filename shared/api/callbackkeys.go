@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"ringback/shared/control"
@@ -26,14 +25,10 @@ func callbackKeyView(k gateway.CallbackKey, url string) callbackKey {
 type callbackKeyAPI struct{ *server }
 
 func (s callbackKeyAPI) addCallbackKeys() {
-	add(s.server, operation{id: "create-callback-key", method: http.MethodPost, path: "/v1/sources/{id}/keys", status: http.StatusCreated,
-		summary: "Create a callback URL", more: "Events that come by it have its label as a routing key."}, s.createCallbackKey)
-	add(s.server, operation{id: "list-callback-keys", method: http.MethodGet, path: "/v1/sources/{id}/keys",
-		summary: "List callback URLs", more: "Those that are being replaced have an end."}, s.listCallbackKeys)
-	add(s.server, operation{id: "rotate-callback-key", method: http.MethodPost, path: "/v1/sources/{id}/keys/{key}/rotate",
-		summary: "Replace a callback URL"}, s.rotateCallbackKey)
-	add(s.server, operation{id: "delete-callback-key", method: http.MethodDelete, path: "/v1/sources/{id}/keys/{key}",
-		summary: "End a callback URL"}, s.deleteCallbackKey)
+	add(s.server, "create-callback-key", s.createCallbackKey)
+	add(s.server, "list-callback-keys", s.listCallbackKeys)
+	add(s.server, "rotate-callback-key", s.rotateCallbackKey)
+	add(s.server, "delete-callback-key", s.deleteCallbackKey)
 }
 
 type createCallbackKeyInput struct {

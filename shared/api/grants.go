@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"ringback/shared/control"
@@ -26,11 +25,9 @@ func grantView(g gateway.Grant) grant {
 type grantAPI struct{ *server }
 
 func (s grantAPI) addGrants() {
-	add(s.server, operation{id: "create-grant", method: http.MethodPost, path: "/v1/sources/{id}/grants", status: http.StatusCreated,
-		summary: "Grant a tenant what it may receive", more: "Without match all of the source."}, s.createGrant)
-	add(s.server, operation{id: "list-grants", method: http.MethodGet, path: "/v1/sources/{id}/grants", summary: "List grants"}, s.listGrants)
-	add(s.server, operation{id: "delete-grant", method: http.MethodDelete, path: "/v1/sources/{id}/grants/{grant}",
-		summary: "Revoke a grant", more: "Pending deliveries that it let through are cancelled; payloads are hidden."}, s.deleteGrant)
+	add(s.server, "create-grant", s.createGrant)
+	add(s.server, "list-grants", s.listGrants)
+	add(s.server, "delete-grant", s.deleteGrant)
 }
 
 type matchField = optional[map[string][]string]

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"ringback/shared/control"
@@ -40,23 +39,15 @@ type app struct {
 type groupAPI struct{ *server }
 
 func (s groupAPI) addGroups() {
-	add(s.server, operation{id: "create-group", method: http.MethodPost, path: "/v1/groups", status: http.StatusCreated,
-		summary: "Create a group", more: "Answers with its owner's API key, which is told once."}, s.createGroup)
-	add(s.server, operation{id: "connect-group", method: http.MethodPost, path: "/v1/sources/{id}/groups",
-		summary: "Set the source's callback for a group at SmartBots",
-		more:    "The source needs an API key of SmartBots. The group is made as SmartBots tells it, or updated; its owner's key is had by replacing it."}, s.connectGroup)
-	add(s.server, operation{id: "list-groups", method: http.MethodGet, path: "/v1/groups", summary: "List groups"}, s.listGroups)
-	add(s.server, operation{id: "get-group", method: http.MethodGet, path: "/v1/groups/{id}", summary: "Get a group"}, s.getGroup)
-	add(s.server, operation{id: "change-group", method: http.MethodPatch, path: "/v1/groups/{id}", summary: "Change a group",
-		more: "Another security code or UUID removes all callbacks made by code. The same code again removes nothing. The owner changes the code alone."}, s.changeGroup)
-	add(s.server, operation{id: "delete-group", method: http.MethodDelete, path: "/v1/groups/{id}",
-		summary: "Delete a group and the callbacks made with its code"}, s.deleteGroup)
-	add(s.server, operation{id: "rotate-owner-key", method: http.MethodPost, path: "/v1/groups/{id}/owner-key/rotate",
-		summary: "Replace the owner's API key", more: "The old one ends; the new one is told once."}, s.rotateOwnerKey)
-	add(s.server, operation{id: "list-apps", method: http.MethodGet, path: "/v1/groups/{id}/apps",
-		summary: "List the applications that are connected"}, s.listApps)
-	add(s.server, operation{id: "delete-app", method: http.MethodDelete, path: "/v1/groups/{id}/apps/{app}",
-		summary: "Remove an application", more: "It is sent callback_removed."}, s.deleteApp)
+	add(s.server, "create-group", s.createGroup)
+	add(s.server, "connect-group", s.connectGroup)
+	add(s.server, "list-groups", s.listGroups)
+	add(s.server, "get-group", s.getGroup)
+	add(s.server, "change-group", s.changeGroup)
+	add(s.server, "delete-group", s.deleteGroup)
+	add(s.server, "rotate-owner-key", s.rotateOwnerKey)
+	add(s.server, "list-apps", s.listApps)
+	add(s.server, "delete-app", s.deleteApp)
 }
 
 type createGroupInput struct {

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"net/http"
 	"strings"
 	"time"
 
@@ -98,17 +97,13 @@ func deliveryView(d history.Delivery) delivery {
 type historyAPI struct{ *server }
 
 func (s historyAPI) addHistory() {
-	add(s.server, operation{id: "list-events", method: http.MethodGet, path: "/v1/events", summary: "List events, newest first",
-		more: "Those that there are deliveries of; the operator gets all of a source."}, s.listEvents)
-	add(s.server, operation{id: "get-event", method: http.MethodGet, path: "/v1/events/{id}", summary: "Get an event with its payload"}, s.getEvent)
-	add(s.server, operation{id: "get-event-raw", method: http.MethodGet, path: "/v1/events/{id}/raw",
-		summary: "Get an event's payload exactly as it came"}, s.getRaw)
-	add(s.server, operation{id: "list-deliveries", method: http.MethodGet, path: "/v1/deliveries", summary: "List deliveries, newest first",
-		more: "Without registration or event, those of at most 25 registrations; for more name one, or a source."}, s.listDeliveries)
-	add(s.server, operation{id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{id}", summary: "Get a delivery with its attempts"}, s.getDelivery)
-	add(s.server, operation{id: "list-attempts", method: http.MethodGet, path: "/v1/deliveries/{id}/attempts", summary: "List a delivery's attempts, oldest first"}, s.listAttempts)
-	add(s.server, operation{id: "resend-delivery", method: http.MethodPost, path: "/v1/deliveries/{id}/resend", status: http.StatusAccepted,
-		summary: "Make one more attempt, now"}, s.resend)
+	add(s.server, "list-events", s.listEvents)
+	add(s.server, "get-event", s.getEvent)
+	add(s.server, "get-event-raw", s.getRaw)
+	add(s.server, "list-deliveries", s.listDeliveries)
+	add(s.server, "get-delivery", s.getDelivery)
+	add(s.server, "list-attempts", s.listAttempts)
+	add(s.server, "resend-delivery", s.resend)
 }
 
 // HistoryInput are the filters of events and deliveries.

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -24,21 +23,14 @@ type transferAPI struct{ *server }
 
 // addHouse adds what is for another key ring, and for moving from one machine to AWS.
 func (s transferAPI) addHouse() {
-	add(s.server, operation{id: "reseal", method: http.MethodPost, path: "/v1/reseal", status: http.StatusAccepted,
-		summary: "Seal all secrets under the key that stands first in the ring",
-		more: "A job; rows stay readable meanwhile. When it is done with none skipped, and no process has the former ring, the other keys can go. " +
-			"Run again, it deals with what was sealed under another key since."}, s.reseal)
-	s.addTo(operation{id: "export", method: http.MethodGet, path: "/v1/export", summary: "Export all that is configured, a part at a time",
-		more: "Sources, callback keys, tenants, keys by their hashes, groups, grants and registrations, as lines of JSON; secrets stay sealed. " +
-			"The last line of a part has next_cursor, empty after the last part. Events, deliveries and jobs stay where they are."}, func(op huma.Operation) {
+	add(s.server, "reseal", s.reseal)
+	s.addTo("export", func(op huma.Operation) {
 		op.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
 			jsonLines: {Schema: &huma.Schema{Type: huma.TypeString}},
 		}}}
 		huma.Register(s.api, op, s.export)
 	})
-	s.addTo(operation{id: "import", method: http.MethodPost, path: "/v1/import", summary: "Import a part of an export",
-		more: "The gateway that wrote it must have the same key ring. Ids, callback paths and keys stay the same; what is there already is left as it is. " +
-			"Nothing is written unless the whole part can be read and every secret in it opens."}, func(op huma.Operation) {
+	s.addTo("import", func(op huma.Operation) {
 		op.MaxBodyBytes, op.BodyReadTimeout = maxImport, time.Minute
 		huma.Register(s.api, op, s.importPart)
 	})

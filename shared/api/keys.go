@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"ringback/shared/control"
@@ -39,15 +38,12 @@ func listedKeyView(k control.ListedKey) apiKey {
 type keyAPI struct{ *server }
 
 func (s keyAPI) addKeys() {
-	add(s.server, operation{id: "get-me", method: http.MethodGet, path: "/v1/me", summary: "Tell whose key it is"}, s.getMe)
-	add(s.server, operation{id: "create-key", method: http.MethodPost, path: "/v1/keys", status: http.StatusCreated,
-		summary: "Create an API key", more: "Its text is told once. The operator names a tenant, or none for an operator's key."}, s.createKey)
-	add(s.server, operation{id: "list-keys", method: http.MethodGet, path: "/v1/keys", summary: "List API keys"}, s.listKeys)
-	add(s.server, operation{id: "get-key", method: http.MethodGet, path: "/v1/keys/{id}", summary: "Get an API key"}, s.getKey)
-	add(s.server, operation{id: "rotate-key", method: http.MethodPost, path: "/v1/keys/{id}/rotate",
-		summary: "Replace an API key's secret", more: "The new one is told once."}, s.rotateKey)
-	add(s.server, operation{id: "delete-key", method: http.MethodDelete, path: "/v1/keys/{id}",
-		summary: "End an API key", more: "Within 30 s everywhere."}, s.deleteKey)
+	add(s.server, "get-me", s.getMe)
+	add(s.server, "create-key", s.createKey)
+	add(s.server, "list-keys", s.listKeys)
+	add(s.server, "get-key", s.getKey)
+	add(s.server, "rotate-key", s.rotateKey)
+	add(s.server, "delete-key", s.deleteKey)
 }
 
 // me is who calls.

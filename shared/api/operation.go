@@ -3,11 +3,14 @@ package api
 import (
 	"bytes"
 	"context"
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -18,17 +21,34 @@ import (
 
 // An operation is one call of the API.
 type operation struct {
-	id      string // its name in access
-	method  string
-	path    string
-	status  int // of success; default 200, or 204 without a body
-	summary string
-	more    string // description
+	Call    string // method and path
+	Status  int    // of success; default 200, or 204 without a body
+	Scopes  []control.Scope
+	Summary string
+	More    string // description
+}
+
+//go:embed operations.json
+var operationsJSON []byte
+
+// operations returns all by their names. It is the one place that decides which
+// scopes may call each; what belongs to whom is decided by the gateway's verbs.
+var operations = sync.OnceValue(func() (all map[string]operation) {
+	if err := json.Unmarshal(operationsJSON, &all); err != nil {
+		panic(err) // unreachable: the file is part of this package
+	}
+	return all
+})
+
+// allowed reports whether a key of that scope may call the operation. Nobody
+// may call one that is not listed.
+func allowed(name string, scope control.Scope) bool {
+	return slices.Contains(operations()[name].Scopes, scope)
 }
 
 // add makes an operation of f.
-func add[I any, O output](s *server, o operation, f func(ctx context.Context, c control.Caller, in *I) (O, error)) {
-	s.addTo(o, func(op huma.Operation) {
+func add[I any, O output](s *server, name string, f func(ctx context.Context, c control.Caller, in *I) (O, error)) {
+	s.addTo(name, func(op huma.Operation) {
 		s.register(op, reflect.TypeFor[I](), reflect.TypeFor[O]().Elem(), func(ctx context.Context, in any) (output, error) {
 			return f(ctx, callOf(ctx).caller, in.(*I))
 		})
@@ -42,11 +62,13 @@ func (s *server) failed(ctx context.Context, err error) *problem {
 	return p
 }
 
-func (s *server) addTo(o operation, register func(huma.Operation)) {
-	_, rest, _ := strings.Cut(o.path, "/v1/")
+func (s *server) addTo(name string, register func(huma.Operation)) {
+	o := operations()[name]
+	method, path, _ := strings.Cut(o.Call, " ")
+	_, rest, _ := strings.Cut(path, "/v1/")
 	tag, _, _ := strings.Cut(rest, "/")
 	op := huma.Operation{
-		OperationID: o.id, Method: o.method, Path: o.path, DefaultStatus: o.status, Summary: o.summary, Description: o.more,
+		OperationID: name, Method: method, Path: path, DefaultStatus: o.Status, Summary: o.Summary, Description: o.More,
 		Tags: []string{tag}, MaxBodyBytes: maxBody, BodyReadTimeout: 10 * time.Second,
 		Security: []map[string][]string{{"key": {}}},
 		Errors: []int{

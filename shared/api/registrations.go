@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -134,24 +133,15 @@ func (f RegistrationFields) change() (control.RegistrationChange, error) {
 type registrationAPI struct{ *server }
 
 func (s registrationAPI) addRegistrations() {
-	const path = "/v1/registrations"
-	add(s.server, operation{id: "create-registration", method: http.MethodPost, path: path, status: http.StatusCreated,
-		summary: "Create a registration", more: "Answers with its signing secret, which is told once. A tenant makes up to 100 at once, " +
-			"and then one in 2 s; before that it is answered 429 with Retry-After and the code too_many_registrations. A request that is repeated under its Idempotency-Key does not count."}, s.createRegistration)
-	add(s.server, operation{id: "list-registrations", method: http.MethodGet, path: path, summary: "List registrations",
-		more: "The operator names a tenant or a source."}, s.listRegistrations)
-	add(s.server, operation{id: "get-registration", method: http.MethodGet, path: path + "/{id}", summary: "Get a registration"}, s.getRegistration)
-	add(s.server, operation{id: "change-registration", method: http.MethodPatch, path: path + "/{id}", summary: "Change a registration",
-		more: "What is left out stays; match null is all that is granted. With If-Match only at that revision."}, s.changeRegistration)
-	add(s.server, operation{id: "delete-registration", method: http.MethodDelete, path: path + "/{id}", summary: "Delete a registration",
-		more: "Pending deliveries are cancelled; they stay listed."}, s.deleteRegistration)
-	add(s.server, operation{id: "enable-registration", method: http.MethodPost, path: path + "/{id}/enable", summary: "Enable a registration",
-		more: "What was held stays held until it is released, or is released at once if that is asked for. " +
-			"For an ordered registration the call must say which: released, it goes before all that comes later; skipped, it can only come late."}, s.enableRegistration)
-	add(s.server, operation{id: "disable-registration", method: http.MethodPost, path: path + "/{id}/disable", summary: "Hold a registration's deliveries"}, s.disableRegistration)
-	add(s.server, operation{id: "rotate-registration", method: http.MethodPost, path: path + "/{id}/rotate", summary: "Replace the signing secret",
-		more: "The new one is told once; both sign for the overlap."}, s.rotateRegistration)
-	add(s.server, operation{id: "rotate-raw-token", method: http.MethodPost, path: path + "/{id}/raw-token/rotate", summary: "Replace the raw_token"}, s.rotateRawToken)
+	add(s.server, "create-registration", s.createRegistration)
+	add(s.server, "list-registrations", s.listRegistrations)
+	add(s.server, "get-registration", s.getRegistration)
+	add(s.server, "change-registration", s.changeRegistration)
+	add(s.server, "delete-registration", s.deleteRegistration)
+	add(s.server, "enable-registration", s.enableRegistration)
+	add(s.server, "disable-registration", s.disableRegistration)
+	add(s.server, "rotate-registration", s.rotateRegistration)
+	add(s.server, "rotate-raw-token", s.rotateRawToken)
 }
 
 type createRegistrationInput struct {

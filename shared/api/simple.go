@@ -20,6 +20,9 @@ import (
 // maxForm is the size of the largest form in bytes.
 const maxForm = 64 << 10
 
+// setHTTPCallback is the operation behind /api/simple.html.
+const setHTTPCallback = "set-http-callback"
+
 // setCallbackCost is how many API calls a set_http_callback counts for: it
 // judges a security code, which is slow on purpose.
 const setCallbackCost = 4

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"net/http"
 	"time"
 
 	"ringback/shared/control"
@@ -151,18 +150,13 @@ func (f SourceFields) change() control.SourceChange {
 type sourceAPI struct{ *server }
 
 func (s sourceAPI) addSources() {
-	add(s.server, operation{id: "create-source", method: http.MethodPost, path: "/v1/sources", status: http.StatusCreated,
-		summary: "Create a source", more: "Answers with its callback URL, which is to be entered at the provider."}, s.createSource)
-	add(s.server, operation{id: "list-sources", method: http.MethodGet, path: "/v1/sources",
-		summary: "List sources", more: "Tenants get those of which they are granted something, with the event types and a sample of each."}, s.listSources)
-	add(s.server, operation{id: "get-source", method: http.MethodGet, path: "/v1/sources/{id}", summary: "Get a source"}, s.getSource)
-	add(s.server, operation{id: "change-source", method: http.MethodPatch, path: "/v1/sources/{id}", summary: "Change a source"}, s.changeSource)
-	add(s.server, operation{id: "delete-source", method: http.MethodDelete, path: "/v1/sources/{id}",
-		summary: "Delete a source", more: "409 if it has registrations, unless force is true."}, s.deleteSource)
-	add(s.server, operation{id: "rotate-source-token", method: http.MethodPost, path: "/v1/sources/{id}/token/rotate",
-		summary: "Set the token that Tencent's console has now"}, s.rotateToken)
-	add(s.server, operation{id: "rotate-source-basic", method: http.MethodPost, path: "/v1/sources/{id}/basic/rotate",
-		summary: "Set another login and password"}, s.rotateBasic)
+	add(s.server, "create-source", s.createSource)
+	add(s.server, "list-sources", s.listSources)
+	add(s.server, "get-source", s.getSource)
+	add(s.server, "change-source", s.changeSource)
+	add(s.server, "delete-source", s.deleteSource)
+	add(s.server, "rotate-source-token", s.rotateToken)
+	add(s.server, "rotate-source-basic", s.rotateBasic)
 }
 
 type createSourceInput struct {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"ringback/shared/control"
@@ -39,18 +38,13 @@ func tenantView(t gateway.Tenant) tenant {
 type tenantAPI struct{ *server }
 
 func (s tenantAPI) addTenants() {
-	add(s.server, operation{id: "create-tenant", method: http.MethodPost, path: "/v1/tenants", status: http.StatusCreated,
-		summary: "Create a tenant", more: "Answers with its first API key, which is told once."}, s.createTenant)
-	add(s.server, operation{id: "list-tenants", method: http.MethodGet, path: "/v1/tenants", summary: "List tenants"}, s.listTenants)
-	add(s.server, operation{id: "get-tenant", method: http.MethodGet, path: "/v1/tenants/{id}", summary: "Get a tenant"}, s.getTenant)
-	add(s.server, operation{id: "change-tenant", method: http.MethodPatch, path: "/v1/tenants/{id}",
-		summary: "Change a tenant's name or limits, or disable it"}, s.changeTenant)
-	add(s.server, operation{id: "disable-tenant", method: http.MethodPost, path: "/v1/tenants/{id}/disable",
-		summary: "Refuse a tenant's keys and hold its deliveries"}, s.disableTenant)
-	add(s.server, operation{id: "enable-tenant", method: http.MethodPost, path: "/v1/tenants/{id}/enable",
-		summary: "Take a tenant up again and release what was held"}, s.enableTenant)
-	add(s.server, operation{id: "delete-tenant", method: http.MethodDelete, path: "/v1/tenants/{id}", status: http.StatusAccepted,
-		summary: "Remove a tenant and all its rows", more: "It is disabled at once; a job takes the rows away."}, s.deleteTenant)
+	add(s.server, "create-tenant", s.createTenant)
+	add(s.server, "list-tenants", s.listTenants)
+	add(s.server, "get-tenant", s.getTenant)
+	add(s.server, "change-tenant", s.changeTenant)
+	add(s.server, "disable-tenant", s.disableTenant)
+	add(s.server, "enable-tenant", s.enableTenant)
+	add(s.server, "delete-tenant", s.deleteTenant)
 }
 
 type createTenantInput struct {

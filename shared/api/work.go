@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"maps"
-	"net/http"
 	"slices"
 	"time"
 
@@ -41,34 +40,21 @@ func jobView(j gateway.Job) job {
 	}
 }
 
-// pacing says how fast jobs are that deliver.
-const pacing = "The first delivery is sent within a second. The job goes at the rate that is asked for, else nearly at the registration's own, " +
-	"else at 50 deliveries a second, so that new events go first; never faster than the registration's limits let it. It can be looked at and cancelled."
-
 // A workAPI has the calls about jobs, tests and queues.
 type workAPI struct{ *server }
 
 func (s workAPI) addWork() {
-	const path = "/v1/registrations/{id}"
-	accepted := http.StatusAccepted
-	add(s.server, operation{id: "test-registration", method: http.MethodPost, path: path + "/test", status: accepted,
-		summary: "Send a registration.test event"}, s.testRegistration)
-	add(s.server, operation{id: "recover-registration", method: http.MethodPost, path: path + "/recover", status: accepted,
-		summary: "Deliver again what failed since a time", more: pacing}, s.starter(s.control.StartRecover))
-	add(s.server, operation{id: "replay-missing", method: http.MethodPost, path: path + "/replay-missing", status: accepted,
-		summary: "Deliver what the registration never got", more: "Events of the source since a time that it wants and may have, back to the start of its grant. " + pacing}, s.starter(s.control.StartReplay))
-	add(s.server, operation{id: "release-registration", method: http.MethodPost, path: path + "/release", status: accepted,
-		summary: "Deliver what was held since a time", more: pacing}, s.starter(s.control.StartRelease))
-	add(s.server, operation{id: "dry-run-registration", method: http.MethodPost, path: path + "/dry-run",
-		summary: "Tell which kept events the registration would get", more: "With another match or other event types if given. Looks at 1,000 events at most."}, s.dryRun)
-	add(s.server, operation{id: "list-jobs", method: http.MethodGet, path: "/v1/jobs", summary: "List jobs"}, s.listJobs)
-	add(s.server, operation{id: "get-job", method: http.MethodGet, path: "/v1/jobs/{id}", summary: "Get a job"}, s.getJob)
-	add(s.server, operation{id: "cancel-job", method: http.MethodPost, path: "/v1/jobs/{id}/cancel", summary: "End a job after its current chunk"}, s.cancelJob)
-	add(s.server, operation{id: "create-erasure", method: http.MethodPost, path: "/v1/erasures", status: accepted,
-		summary: "Erase what is kept of a data subject", more: "Payloads and routing keys of the events of a source that match."}, s.createErasure)
-	add(s.server, operation{id: "get-dead-letters", method: http.MethodGet, path: "/v1/dead-letters", summary: "Count what waits in the queues"}, s.deadLetters)
-	add(s.server, operation{id: "redrive-dead-letters", method: http.MethodPost, path: "/v1/dead-letters/{queue}/redrive", status: accepted,
-		summary: "Move a queue's dead letters back to it"}, s.redrive)
+	add(s.server, "test-registration", s.testRegistration)
+	add(s.server, "recover-registration", s.starter(s.control.StartRecover))
+	add(s.server, "replay-missing", s.starter(s.control.StartReplay))
+	add(s.server, "release-registration", s.starter(s.control.StartRelease))
+	add(s.server, "dry-run-registration", s.dryRun)
+	add(s.server, "list-jobs", s.listJobs)
+	add(s.server, "get-job", s.getJob)
+	add(s.server, "cancel-job", s.cancelJob)
+	add(s.server, "create-erasure", s.createErasure)
+	add(s.server, "get-dead-letters", s.deadLetters)
+	add(s.server, "redrive-dead-letters", s.redrive)
 }
 
 // tested names the event that a test sent.
