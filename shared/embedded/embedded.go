@@ -7,7 +7,7 @@
 // see every answered write.
 //
 // The files of this package, in the order of reading: embedded.go opens,
-// schema.go is what lies in the file, writer.go the commits; rows.go and
+// schema.go and its SQL are what lies in the file, writer.go the commits; rows.go and
 // list.go fill storage.Store; queue.go, send.go, serve.go, finish.go, load.go,
 // take.go and redrive.go follow a message; sweep.go and checkpoint.go keep the
 // files small.
