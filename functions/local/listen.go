@@ -11,14 +11,6 @@ import (
 	"strings"
 )
 
-var listening = usage{
-	lines: []string{"local listen [flags]"},
-	about: "Shows a tenant's deliveries as they happen, a line each, and forwards them to an endpoint\n" +
-		"near by if -forward names one. It asks the HTTP API, so the gateway may be anywhere.\n" +
-		"Forwarded bodies have the headers webhook-id and webhook-timestamp, but no signature:\n" +
-		"only the gateway can sign. A raw one is the event's payload alone. Ctrl-C ends.",
-}
-
 // A listener shows deliveries, and may forward them.
 type listener struct {
 	out     io.Writer

@@ -47,17 +47,11 @@ func main() {
 
 // A subcommand is what can be asked for besides serving.
 type subcommand struct {
-	name  string
-	about string
-	run   func(ctx context.Context, args []string, out io.Writer) error
+	name string
+	run  func(ctx context.Context, args []string, out io.Writer) error
 }
 
-var subcommands = [...]subcommand{
-	{"send", "play a sample callback as its provider would send it now", send},
-	{"receive", "be a tenant's endpoint that verifies and prints deliveries", receive},
-	{"listen", "show a tenant's deliveries as they happen, and forward them", listen},
-	{"setup-aws", "make what the functions need at an emulator of AWS", setupAWS},
-}
+var subcommands = [...]subcommand{{"send", send}, {"receive", receive}, {"listen", listen}, {"setup-aws", setupAWS}}
 
 // command runs what args ask for. It returns flag.ErrHelp after it has told how
 // a command is used.

@@ -14,11 +14,6 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
-var receiving = usage{
-	lines: []string{"local receive [flags]"},
-	about: "Is a tenant's endpoint to try a registration with: verifies each delivery and prints it, until Ctrl-C.",
-}
-
 // receive is a tenant's endpoint to try a registration with: it verifies each
 // delivery with the Standard Webhooks library and prints it, until ctx ends.
 func receive(ctx context.Context, args []string, out io.Writer) error {

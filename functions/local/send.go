@@ -34,11 +34,6 @@ type sample struct {
 	} `json:"requestContext"`
 }
 
-var sending = usage{
-	lines: []string{"local send [flags] events/<file>"},
-	about: "Plays a sample callback as its provider would send it now, and prints the answer.",
-}
-
 // send plays a sample callback as its provider would send it now.
 func send(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("local send", flag.ContinueOnError)

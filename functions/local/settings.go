@@ -30,12 +30,6 @@ type settings struct {
 // loopback may be called here, and only here.
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
-var serving = usage{
-	lines: []string{"local [flags]", "local <command> [flags]"},
-	about: "Serves the whole gateway in one process on one SQLite file, until Ctrl-C.\n" +
-		"The environment may set PUBLIC_URL, HISTORY and the other variables of the README.",
-}
-
 func parseSettings(args []string, getenv func(string) string, out io.Writer) (settings, error) {
 	var s settings
 	var proxies, publicURL string
@@ -47,7 +41,7 @@ func parseSettings(args []string, getenv func(string) string, out io.Writer) (se
 	flags.BoolVar(&s.relaxed, "relaxed", false, "answer before the disk has it: faster, and a power failure may lose the last moment")
 	flags.BoolVar(&s.demo, "demo", false, "add three sources, two tenants and their endpoint, and play callbacks to look at")
 	flags.StringVar(&s.pprof, "pprof", "", "`address` of this machine alone to serve profiles on, such as 127.0.0.1:6060 (default none)")
-	if err := serving.withCommands().parseAll(flags, args, out); err != nil {
+	if err := serving.parseAll(flags, args, out); err != nil {
 		return s, err
 	}
 	var err error

@@ -23,16 +23,6 @@ import (
 	"ringback/shared/provider/all"
 )
 
-var settingUp = usage{
-	lines: []string{"local setup-aws [flags] > env.json"},
-	about: "Makes the tables, queues, secrets and sample sources that the functions need, where\n" +
-		"AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_DYNAMODB, _SQS and _SECRETS_MANAGER say that an\n" +
-		"emulator listens, and prints the functions' environment for sam local invoke --env-vars.\n" +
-		"What is there already stays as it is. REGISTRATIONS_TABLE, DELIVERIES_TABLE,\n" +
-		"EVENTS_QUEUE_URL, RETRY_QUEUE_URL and SLOW_QUEUE_URL name things otherwise than -name does; a\n" +
-		"secret that KEY_RING_SECRET or OPERATOR_KEY_SECRET names is used.",
-}
-
 // An awsSetup is what setup-aws makes at an emulator.
 type awsSetup struct {
 	config.Config

@@ -1,11 +1,11 @@
 package main
 
 import (
+	_ "embed"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"strings"
 )
 
 // A usageError says that a command line cannot be understood.
@@ -29,11 +29,21 @@ func exitCode(err error) int {
 	return 1
 }
 
-// A usage is how one command is called and what it does.
-type usage struct {
-	lines []string
-	about string
-}
+// A usage says how one command is called and what it does. Its flags follow.
+type usage string
+
+var (
+	//go:embed usage/local.txt
+	serving usage
+	//go:embed usage/send.txt
+	sending usage
+	//go:embed usage/receive.txt
+	receiving usage
+	//go:embed usage/listen.txt
+	listening usage
+	//go:embed usage/setup-aws.txt
+	settingUp usage
+)
 
 // parse reads the flags that args begin with. Asked for help it writes that to
 // out and returns flag.ErrHelp; any other error is a *usageError.
@@ -42,7 +52,7 @@ func (u usage) parse(flags *flag.FlagSet, args []string, out io.Writer) error {
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(out, "Usage:\n  %s\n\n%s\n\nFlags:\n", strings.Join(u.lines, "\n  "), u.about)
+		io.WriteString(out, string(u))
 		flags.SetOutput(out)
 		flags.PrintDefaults()
 		return err
@@ -61,15 +71,4 @@ func (u usage) parseAll(flags *flag.FlagSet, args []string, out io.Writer) error
 		return &usageError{flags.Name(), fmt.Errorf("argument %q: want flags only", flags.Arg(0))}
 	}
 	return nil
-}
-
-// withCommands returns u with the subcommands listed below what it says.
-func (u usage) withCommands() usage {
-	var b strings.Builder
-	b.WriteString(u.about + "\n\nCommands:")
-	for _, c := range subcommands {
-		fmt.Fprintf(&b, "\n  %-10s %s", c.name, c.about)
-	}
-	u.about = b.String()
-	return u
 }
