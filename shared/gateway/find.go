@@ -176,10 +176,6 @@ func (v version) streams(e *provider.Event) []Hint {
 	return slices.Compact(out)
 }
 
-func compareHints(a, b Hint) int {
-	return cmp.Or(cmp.Compare(a.RoutingKey, b.RoutingKey), cmp.Compare(a.Pattern, b.Pattern))
-}
-
 // A place is where a search for registrations stands.
 type place struct {
 	Stream Hint   `json:"s"`

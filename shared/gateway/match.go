@@ -138,9 +138,7 @@ func WantsType(patterns []string, typ string) bool {
 // or a form of the gateway's own, and no provider knows it.
 func Own(e *provider.Event) bool { return e.Only != "" || slices.Contains(operational, e.Type) }
 
-const (
-	SmartBots = "smartbots"
-)
+const SmartBots = "smartbots"
 
 // CallbackSet is the event that tells an app that its registration by code was
 // made; CallbackRemoved, in may.go, that it is gone.

@@ -89,6 +89,10 @@ func (r *Registration) Wants(e *provider.Event) bool {
 // Hint is an entry of the match index: a routing key in use and a pattern.
 type Hint struct{ RoutingKey, Pattern string }
 
+func compareHints(a, b Hint) int {
+	return cmp.Or(cmp.Compare(a.RoutingKey, b.RoutingKey), cmp.Compare(a.Pattern, b.Pattern))
+}
+
 // Hints returns the index entries of r.
 func (r *Registration) Hints() []Hint {
 	keys := []string{"*"}
@@ -108,12 +112,7 @@ func (r *Registration) Hints() []Hint {
 			out = append(out, Hint{k, p})
 		}
 	}
-	slices.SortFunc(out, func(a, b Hint) int {
-		if a.RoutingKey != b.RoutingKey {
-			return cmp.Compare(a.RoutingKey, b.RoutingKey)
-		}
-		return cmp.Compare(a.Pattern, b.Pattern)
-	})
+	slices.SortFunc(out, compareHints)
 	return slices.Compact(out)
 }
 

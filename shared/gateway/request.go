@@ -188,6 +188,4 @@ func (at *attempter) target(r *Registration, now time.Time) (*target, error) {
 	return t, nil
 }
 
-const (
-	RequestOrigin = "Webhook-Request-Origin" // also of every delivery after it
-)
+const RequestOrigin = "Webhook-Request-Origin" // also of every delivery after it
