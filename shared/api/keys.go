@@ -102,12 +102,12 @@ type OfTenant struct {
 	Tenant string `query:"tenant" maxLength:"200" doc:"of the operator's calls: whose"`
 }
 
-type listKeysInput struct {
+type listOfTenant struct {
 	Placed
 	OfTenant
 }
 
-func (s keyAPI) listKeys(ctx context.Context, c control.Caller, in *listKeysInput) (*body[page[apiKey]], error) {
+func (s keyAPI) listKeys(ctx context.Context, c control.Caller, in *listOfTenant) (*body[page[apiKey]], error) {
 	keys, next, err := s.control.APIKeys(ctx, c, in.Tenant, in.place())
 	return pageOf(keys, next, listedKeyView), err
 }

@@ -133,12 +133,7 @@ func (s workAPI) dryRun(ctx context.Context, c control.Caller, in *dryRunInput) 
 	return &body[dryRun]{v}, err
 }
 
-type listJobsInput struct {
-	Placed
-	OfTenant
-}
-
-func (s workAPI) listJobs(ctx context.Context, c control.Caller, in *listJobsInput) (*body[page[job]], error) {
+func (s workAPI) listJobs(ctx context.Context, c control.Caller, in *listOfTenant) (*body[page[job]], error) {
 	jobs, next, err := s.control.Jobs(ctx, c, in.Tenant, in.place())
 	return pageOf(jobs, next, jobView), err
 }
