@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -386,7 +387,7 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	case w.responds != nil:
 		after, status = 20*time.Millisecond, w.responds(string(body))
 	case kind == "healthy":
-		after = 20*time.Millisecond + time.Duration(w.rng.Int64N(int64(100*time.Millisecond)))
+		after = healthy(textOf(string(body)))
 	case kind == "honest":
 		after = 3 * time.Second
 	default:
@@ -408,6 +409,12 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 		out = &drip{r.Context()}
 	}
 	return &http.Response{StatusCode: status, Header: http.Header{}, Body: out, Request: r}, nil
+}
+
+// healthy returns how long a healthy endpoint takes for an event: 20 to 120 ms, and as
+// long in each run, so that two of them compare what the gateway adds.
+func healthy(text string) time.Duration {
+	return (20 + time.Duration(crc32.ChecksumIEEE([]byte(text))%100)) * time.Millisecond
 }
 
 // note notes how long an event took, from its callback to its endpoint's response.
