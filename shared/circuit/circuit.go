@@ -38,7 +38,36 @@ type Health struct {
 	OKAt     time.Time `json:"ok_at,omitzero"`     // about the last acceptance after a failure
 
 	FailingSince time.Time `json:"failing_since,omitzero"` // a process saw two failures in a row, and nobody an acceptance since
+
+	// Parked says that deliveries may be parked behind the circuit, so that Health is
+	// due (Due); the next three of what they are. It outlasts the closing until
+	// somebody wakes them.
+	Parked bool   `json:"parked,omitempty"`
+	From   string `json:"from,omitempty"` // about the oldest one's event
+	Source string `json:"source,omitempty"`
+	Tenant string `json:"tenant,omitempty"`
 }
+
+// Due returns when a worker is to look at h; zero for never. hold is how long a
+// message may be under way: one is sent by whoever sets the next probe while it
+// comes Soon, or closes the circuit.
+func (h Health) Due(now time.Time, hold time.Duration) time.Time {
+	switch {
+	case !h.Parked:
+		return time.Time{}
+	case !h.Open:
+		return now.Add(hold)
+	case h.Soon():
+		return h.ProbeAt.Add(hold)
+	}
+	return h.ProbeAt
+}
+
+// Slack is how much later than at its time the next probe may be made.
+func (h Health) Slack() time.Duration { return h.Interval / 16 }
+
+// Soon reports whether the next probe is one of the first three.
+func (h Health) Soon() bool { return h.Interval < 8*FirstInterval }
 
 // Failing reports whether nothing was accepted since the first failure.
 func (h Health) Failing() bool { return !h.BadSince.IsZero() && h.OKAt.Before(h.BadSince) }
@@ -90,23 +119,22 @@ func (h Health) Doubted() bool { return h.Failing() || h.Open || !h.FailingSince
 
 // Accepted returns h after an attempt that was accepted.
 func (h Health) Accepted(now time.Time) Health {
-	after := Health{OKAt: h.OKAt}
+	after := Health{OKAt: h.OKAt, Parked: h.Parked, From: h.From, Source: h.Source, Tenant: h.Tenant}
 	if h.Failing() || h.Open {
 		after.OKAt = now
 	}
 	return after
 }
 
-// ClosedFor returns when a delivery that an open circuit holds up is looked at
-// again: after its own wait, or the circuit's interval if that is longer, and up
-// to a fifth more, of which jitter in [0,1) chooses.
-func (h Health) ClosedFor(now time.Time, wait time.Duration, jitter float64) time.Time {
-	wait = max(wait, h.Interval)
-	at := now.Add(wait)
+// ClosedFor returns when a lane that an open circuit holds up is looked at again:
+// at the next probe or after its interval, and up to a fifth later, of which jitter
+// in [0,1) chooses.
+func (h Health) ClosedFor(now time.Time, jitter float64) time.Time {
+	at := now.Add(h.Interval)
 	if !h.ProbeDue(now) {
 		at = later(at, h.ProbeAt)
 	}
-	return at.Add(time.Duration(jitter * float64(wait) / 5))
+	return at.Add(time.Duration(jitter * float64(h.Interval) / 5))
 }
 
 func later(a, b time.Time) time.Time {

@@ -2,6 +2,7 @@ package control
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -247,7 +248,7 @@ func TestEnablingAsksForConsent(t *testing.T) {
 	w.answer = consents("", "")
 	waits := w.register(c, s.ID, RegistrationChange{})
 	w.answer = consents("*", "")
-	w.store.FailOn = "Delete " + gateway.HealthKey(waits.ID).PK // it forgets failures when it is enabled
+	w.store.FailOn = fmt.Sprint("Get ", []storage.Key{gateway.HealthKey(waits.ID)}) // it forgets failures when it is enabled
 	_, err = w.ChangeRegistration(t.Context(), c, waits.ID, 0, RegistrationChange{URL: new("https://tenant.example/2")})
 	w.wantErr("ChangeRegistration that enables, without a Store", err, storagetest.ErrBroken)
 	w.store.FailOn = ""

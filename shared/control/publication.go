@@ -185,7 +185,7 @@ func (rr *registrations) wasEnabled(ctx context.Context, r gateway.Registration)
 	if _, err := rr.gw.Job(ctx, id); !errors.Is(err, storage.ErrNotFound) {
 		return err
 	}
-	if err := storage.Delete(ctx, rr.gw.Store, gateway.HealthKey(r.ID), storage.AnyRev); err != nil {
+	if err := rr.gw.ForgetHealth(ctx, r.ID); err != nil {
 		return err
 	}
 	since := r.Since.Add(-heldBefore)

@@ -10,6 +10,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"ringback/shared/circuit"
 	"ringback/shared/egress"
 	"ringback/shared/limit"
 	"ringback/shared/pace"
@@ -25,11 +26,12 @@ type attempter struct {
 	events  *events
 	circuit *circuits
 	posts   *pace.Places
+	probes  chan struct{} // that are under way: where many are dead, most hang
 	targets *lru.Cache[string, *target]
 }
 
 func newAttempter(c *core, f *finder, es *events, cs *circuits) *attempter {
-	at := &attempter{core: c, find: f, events: es, circuit: cs, posts: pace.NewPlaces(c.AtOnce)}
+	at := &attempter{core: c, find: f, events: es, circuit: cs, posts: pace.NewPlaces(c.AtOnce), probes: make(chan struct{}, max(c.AtOnce/4, 1))}
 	at.targets, _ = lru.New[string, *target](registrationsKnown)
 	return at
 }
@@ -93,6 +95,15 @@ func (at *attempter) attempt(ctx context.Context, t *try, rec recorder) error {
 	if err != nil || s.leave == nil {
 		return err
 	}
+	if s.probe {
+		select {
+		case at.probes <- struct{}{}:
+			defer func() { <-at.probes }()
+		default:
+			s.leave(Attempt{}, false)
+			return rec.notNow(ctx, t, start{open: true, at: at.Clock().Add(circuit.FirstInterval)})
+		}
+	}
 	t.r = s.to
 	a, cut := at.post(ctx, t)
 	s.leave(a, cut)
@@ -112,20 +123,24 @@ func (at *attempter) ready(ctx context.Context, t *try, rec recorder) (start, er
 	case verdict != Pending:
 		return start{}, rec.notWanted(ctx, t, verdict, why)
 	}
-	switch spent, err := at.circuit.spent(ctx, t.d, t.r); {
-	case err != nil:
-		return start{}, err
-	case spent:
-		return start{}, at.circuit.exhaust(ctx, t.e, t.r, t.d)
-	}
 	if mine, err := rec.turn(ctx, t); err != nil || !mine {
 		return start{}, err
 	}
 	s, err := at.mayStart(ctx, t)
-	if err == nil && s.leave == nil {
-		err = rec.notNow(ctx, t, s)
+	if err != nil || s.leave != nil {
+		return s, err
 	}
-	return s, err
+	spent := false
+	if s.open {
+		spent, err = at.circuit.spent(ctx, t.d, t.r)
+	}
+	switch {
+	case err != nil:
+		return s, err
+	case spent:
+		return s, at.circuit.exhaust(ctx, t.e, t.r, t.d)
+	}
+	return s, rec.notNow(ctx, t, s)
 }
 
 // finish records t's attempt a, and draws its consequences.
@@ -208,7 +223,7 @@ func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
 			return start{}, err
 		}
 		if probe = ok && h.Open; !ok {
-			return start{open: true, at: h.ClosedFor(at.Clock(), t.r.Schedule.WaitAfter(t.d.Made), at.Random())}, nil
+			return start{open: true, at: h.ClosedFor(at.Clock(), at.Random())}, nil
 		}
 	}
 	if !here || probe && !t.slow && at.FirstAttempt > 0 {

@@ -63,8 +63,6 @@ func TestRightToStartIsAskedForAndGivenBack(t *testing.T) {
 			{name: "less time", within: 15*time.Second + answerMargin - 1},
 			{name: "an open circuit", prepare: func(y *yard, r *Registration, _ *try) { open(y, r, time.Minute) },
 				want: start{open: true, at: time.Time{}.Add(132 * time.Second)}},
-			{name: "an open circuit, and a longer wait", prepare: func(y *yard, r *Registration, tr *try) { open(y, r, time.Minute); tr.d.Made = 2 },
-				want: start{open: true, at: time.Time{}.Add(66 * time.Minute)}},
 			{name: "a circuit to be probed", prepare: func(y *yard, r *Registration, _ *try) { open(y, r, 0) }, starts: true, want: start{probe: true}},
 			{name: "a resend behind an open circuit", prepare: func(y *yard, r *Registration, tr *try) { open(y, r, time.Minute); tr.d.Manual = true }, starts: true},
 			{name: "health that cannot be read", prepare: func(y *yard, _ *Registration, _ *try) { y.unreadable("H") }, err: errOutage},

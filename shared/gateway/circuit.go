@@ -28,6 +28,7 @@ type circuits struct {
 	deliveries *deliveries
 	teller     *teller
 	healths    *lru.Cache[string, *knownHealth] // what lies there is not changed
+	start      func(context.Context, Job) (Job, error)
 }
 
 func newCircuits(c *core, f *finder, ds *deliveries, t *teller) *circuits {
@@ -97,10 +98,14 @@ func (cs *circuits) admit(ctx context.Context, id string, here bool) (circuit.He
 }
 
 func (cs *circuits) changeHealth(ctx context.Context, id string, f func(circuit.Health) circuit.Health) (circuit.Health, error) {
-	h, err := storage.Change(ctx, cs.Store, HealthKey(id), func(h *circuit.Health, _ *storage.Row) error {
+	h, err := storage.Change(ctx, cs.Store, HealthKey(id), func(h *circuit.Health, r *storage.Row) error {
 		after := f(*h)
 		if after == *h {
 			return storage.ErrUnchanged
+		}
+		due := after.Due(cs.Clock(), firstHold)
+		if late := r.Due.Sub(due); late < 0 || late > after.Slack() {
+			r.Due = due // which costs twice what the row does
 		}
 		*h = after
 		return nil
@@ -195,7 +200,7 @@ func (cs *circuits) heedAccepted(ctx context.Context, e *provider.Event, r *Regi
 		return nil
 	}
 	reopened := false
-	_, err := cs.changeHealth(ctx, r.ID, func(h circuit.Health) circuit.Health {
+	h, err := cs.changeHealth(ctx, r.ID, func(h circuit.Health) circuit.Health {
 		reopened = h.Open
 		return h.Accepted(cs.Clock())
 	})
@@ -206,7 +211,7 @@ func (cs *circuits) heedAccepted(ctx context.Context, e *provider.Event, r *Regi
 	if !reopened {
 		return nil
 	}
-	return cs.teller.tell(ctx, registrationRecovered, e, r, "the endpoint accepts again")
+	return errors.Join(cs.wake(ctx, r.ID, h), cs.teller.tell(ctx, registrationRecovered, e, r, "the endpoint accepts again"))
 }
 
 // note returns what this process knows of a registration's endpoint, and has f, if
@@ -254,6 +259,9 @@ func (cs *circuits) heedRefused(ctx context.Context, e *provider.Event, r *Regis
 			return err
 		}
 		return cs.teller.tell(ctx, registrationDisabled, e, r, why)
+	}
+	if probe {
+		cs.sendProbe(ctx, r.ID, h)
 	}
 	if opened {
 		return cs.teller.tell(ctx, registrationFailing, e, r, "the endpoint accepts nothing; attempts are spaced out")
@@ -323,7 +331,7 @@ func (cs *circuits) fail(ctx context.Context, d Delivery, r *Registration, why, 
 func (cs *circuits) lose(ctx context.Context, d *Delivery, r *Registration) (over bool, err error) {
 	if d.Crashes++; d.Crashes < maxCrashes {
 		err := cs.deliveries.putDelivery(ctx, d, d.rev)
-		return errors.Is(err, storage.ErrConflict), ignoring(err, storage.ErrConflict)
+		return errors.Is(err, storage.ErrConflict), superseded(err)
 	}
 	if r == nil {
 		r, _, _ = cs.find.registration(ctx, d.Source, d.Registration) // perhaps it is what nobody can read

@@ -71,7 +71,21 @@ func (ds *deliveries) settle(ctx context.Context, d Delivery) error {
 // save writes a delivery whose claim the caller holds. Another's write in
 // between means that the claim is gone, which is no error.
 func (ds *deliveries) save(ctx context.Context, d Delivery, was string) error {
-	return ignoring(ds.putDelivery(ctx, &d, was), storage.ErrConflict)
+	return superseded(ds.putDelivery(ctx, &d, was))
+}
+
+// superseded returns err, unless it says that another wrote the delivery. If that
+// one parked it, the caller's message must come again all the same: it may be the
+// only one by which somebody makes sure of what is parked.
+func superseded(err error) error {
+	var lost *storage.ConflictError
+	if !errors.As(err, &lost) {
+		return err
+	}
+	if stored, bad := ReadDelivery(lost.Stored); bad == nil && stored.Parked() {
+		return err
+	}
+	return nil
 }
 
 // ignoring returns err, unless that is what.
@@ -157,13 +171,13 @@ func (ds *deliveries) sendRetry(ctx context.Context, d *Delivery, hops int, slow
 
 // sendRetries is sendRetry for those of many, all of one registration, that have a
 // claim.
-func (ds *deliveries) sendRetries(ctx context.Context, many []*Delivery, hops int) {
+func (ds *deliveries) sendRetries(ctx context.Context, many []*Delivery, hops int, slow bool) {
 	var ms []storage.Message
 	var to path
 	for _, d := range many {
 		if d != nil && d.Lost > 0 {
 			if len(ms) == 0 {
-				to = ds.pathTo(ctx, false, d.Registration, d.Tenant)
+				to = ds.pathTo(ctx, slow, d.Registration, d.Tenant)
 			}
 			h := d.header()
 			h.Hops = hops
@@ -233,11 +247,8 @@ func (ds *deliveries) handOutAgain(ctx context.Context, d Delivery, start time.T
 	}
 	after := d.handOut(start)
 	after.Lost = d.Lost // it waits; nothing was lost
-	switch err := ds.putDelivery(ctx, &after, d.rev); {
-	case errors.Is(err, storage.ErrConflict):
-		return nil
-	case err != nil:
-		return err
+	if err := ds.putDelivery(ctx, &after, d.rev); err != nil {
+		return superseded(err)
 	}
 	ds.sendRetry(ctx, &after, hops+1, slow)
 	return nil

@@ -267,6 +267,17 @@ func (d Delivery) postpone(due time.Time) Delivery {
 	return d.wait(due, false)
 }
 
+// park ends the claim without an attempt until the circuit closes, or d is its probe;
+// nothing is used up. What is parked is not due.
+func (d Delivery) park(now time.Time) Delivery {
+	d = d.postpone(now)
+	d.Paced, d.due = false, time.Time{}
+	return d
+}
+
+// Parked reports whether d waits behind a circuit.
+func (d *Delivery) Parked() bool { return d.Status == Pending && !d.Lane && d.due.IsZero() }
+
 // hold ends the claim without an attempt until the registration is enabled.
 func (d Delivery) hold(why string, now time.Time) Delivery {
 	d.Claim++

@@ -286,6 +286,13 @@ func (fs *fanOuts) deliverMissing(ctx context.Context, f *fanOut, ids []string) 
 		}
 		for _, row := range rows {
 			there[row.PK] = true
+			d, err := ReadDelivery(row)
+			if err == nil {
+				err = fs.attempts.circuit.wasParked(ctx, d)
+			}
+			if err != nil {
+				return err
+			}
 		}
 	}
 	var missing []string

@@ -70,7 +70,14 @@ func (f *fanOut) turn(ctx context.Context, t *try) (bool, error) {
 }
 
 func (f *fanOut) notNow(ctx context.Context, t *try, s start) error {
-	self := !s.open && s.at.Sub(f.fs.Clock()) <= maxSelfSend
+	if s.open {
+		t.d = t.d.park(f.fs.Clock())
+		if err := f.record(ctx, &t.d, nil, false, false); err != nil {
+			return err
+		}
+		return f.fs.attempts.circuit.wasParked(ctx, t.d)
+	}
+	self := s.at.Sub(f.fs.Clock()) <= maxSelfSend
 	t.d = t.d.wait(s.at, self)
 	t.d.Paced = s.paced
 	return f.record(ctx, &t.d, nil, self, s.slow)
@@ -176,10 +183,8 @@ func (f *fanOut) record(ctx context.Context, d *Delivery, a *Attempt, self, slow
 			return d.acceptedLate(*a), nil
 		})
 		return err
-	case errors.Is(err, storage.ErrConflict):
-		return nil
 	case err != nil:
-		return err
+		return superseded(err)
 	}
 	if self {
 		fs.deliveries.sendRetry(ctx, d, 1, slow)

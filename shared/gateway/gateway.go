@@ -56,12 +56,13 @@ func New(c Config) (*Gateway, error) {
 	circuit := newCircuits(all, find, deliveries, tell)
 	attempts := newAttempter(all, find, events, circuit)
 	lanes := newLanes(all, find, events, deliveries, attempts)
-	jobs := &jobs{core: all, find: find, events: events, deliveries: deliveries, lanes: lanes}
+	jobs := &jobs{core: all, find: find, events: events, deliveries: deliveries, lanes: lanes, circuit: circuit}
+	circuit.start = jobs.StartJob
 	g := &Gateway{
 		all, newIngester(all), find, events, deliveries, tell, circuit, attempts, lanes, jobs,
 		&fanOuts{all, find, events, deliveries, attempts, lanes, tell, pace.NewPlaces(roomFor)},
 		&redeliveries{all, events, deliveries, attempts, lanes, jobs},
-		&retries{core: all, find: find, deliveries: deliveries, circuit: circuit},
+		&retries{core: all},
 	}
 	return g, nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ringback/shared/circuit"
+	"ringback/shared/message"
 	"ringback/shared/storage"
 )
 
@@ -24,48 +25,77 @@ func (y *yard) behindACircuit(r *Registration, change func(*Delivery)) (ds []Del
 	return ds
 }
 
-// TestTickEndsWhatIsSpentAndTellsByOne has the whole time of two deliveries'
-// schedule be over, and a probe have failed since.
-func TestTickEndsWhatIsSpentAndTellsByOne(t *testing.T) {
+// TestProbeEndsWhatIsSpent has the whole time of two deliveries' schedule be over, and
+// a third one's not, while each probe fails.
+func TestProbeEndsWhatIsSpent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, FullHistory)
-		r := y.register("tenant.example", every(time.Minute))
-		ds := y.behindACircuit(r, func(d *Delivery) { d.Created = d.Created.Add(-30 * 24 * time.Hour) })
-		hs, ended := y.tick(), 0
-		for _, d := range ds {
-			if d := y.delivery(r, d.Event); d.Status == Failed && d.Why == whyExhausted {
-				ended++
-			} else if d.Status != Pending || len(hs) != 1 || hs[0].ID != d.ID {
-				t.Errorf("%s is %s (%s), handed out %+v", d.ID, d.Status, d.Why, hs)
+		y.answer = refuses
+		r := y.register("tenant.example", every(time.Hour, time.Hour))
+		var ds []Delivery
+		for n := range 3 {
+			time.Sleep(time.Second)
+			d := y.parkedBehind(r, 1)[0]
+			if n < 2 {
+				d.Created = d.Created.Add(-30 * 24 * time.Hour)
+				if err := y.putDelivery(t.Context(), &d, d.rev); err != nil {
+					t.Fatal(err)
+				}
 			}
+			ds = append(ds, d)
 		}
-		if ended != 1 || len(hs) != 1 {
-			t.Errorf("%d ended, handed out %+v; want one each", ended, hs)
+		y.alterHealth(r, func(h circuit.Health) circuit.Health { h.Probed, h.From = y.Clock(), ds[0].Event; return h })
+		made := y.made()
+		if err := y.work(&outage{}, func() bool { return y.delivery(r, ds[1].Event).Status != Pending }, false); err != nil {
+			t.Fatalf("what is spent does not end: %v: %s", err, y.said.String())
+		}
+		if first := y.delivery(r, ds[0].Event); y.made() != made+1 || first.Made != 1 || first.Parked() {
+			t.Errorf("%d POSTs, %d of the oldest, which is parked %v; want one, of the oldest, which goes on by its schedule", y.made()-made, first.Made, first.Parked())
+		}
+		if d := y.delivery(r, ds[1].Event); d.Status != Failed || d.Why != whyExhausted {
+			t.Errorf("what is spent is %s (%s), want it exhausted", d.Status, d.Why)
+		}
+		if d := y.delivery(r, ds[2].Event); !d.Parked() {
+			t.Errorf("what is not spent is %s and due at %v, want it parked", d.Status, d.due)
+		}
+		if es := y.headers(storage.EventsQueue); len(es) != 1 || es[0].Events[0].Type != deliveryExhausted {
+			t.Errorf("told %+v, want an end", es)
 		}
 	})
 }
 
-// TestWhatIsBehindTheCircuitOfNoRegistrationGoesToAWorker has the registration be
-// unreadable, and then gone.
-func TestWhatIsBehindTheCircuitOfNoRegistrationGoesToAWorker(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		u := &unreadable{}
-		y := newYard(t, FullHistory, func(c *Config) { u.Store, c.Store = c.Store, u })
-		r := y.register("tenant.example", every(time.Minute))
-		d := y.behindACircuit(r, func(*Delivery) {})[0]
-		y.alter(r)
-		u.once = RegistrationKey(r.ID)
-		y.store.written()
-		if q, m, err := y.retries.handOutRow(t.Context(), y.row(d), &tick{}); q != "" || !errors.Is(err, storage.ErrUnavailable) || len(y.store.written()) > 0 {
-			t.Errorf("its registration cannot be read: message %+v, %v; want it left", m, err)
-		}
-		if err := errors.Join(y.store.Delete(t.Context(), RegistrationKey(r.ID), storage.AnyRev), y.Publish(t.Context(), y.source)); err != nil {
-			t.Fatal(err)
-		}
-		if q, m, err := y.retries.handOutRow(t.Context(), y.row(d), &tick{}); q != storage.RetryQueue || err != nil {
-			t.Errorf("its registration is gone: message %+v, %v; want one", m, err)
-		}
-	})
+// TestNothingStaysParkedForWhatIsGone has the registration of what is parked be
+// unreadable, and then disabled or gone.
+func TestNothingStaysParkedForWhatIsGone(t *testing.T) {
+	for want, end := range map[Status]func(*yard, *Registration) error{
+		Held: func(y *yard, r *Registration) error { r.State = Disabled; y.alter(r); return nil },
+		Cancelled: func(y *yard, r *Registration) error {
+			return errors.Join(y.store.Delete(y.Context(), RegistrationKey(r.ID), storage.AnyRev), y.Publish(y.Context(), y.source))
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			u := &unreadable{}
+			y := newYard(t, FullHistory, func(c *Config) { u.Store, c.Store = c.Store, u })
+			r := y.register("tenant.example", every(time.Minute))
+			ds := y.behindACircuit(r, func(*Delivery) {})
+			y.tick()
+			for _, d := range ds {
+				y.redelivered(y.delivery(r, d.Event), 1)
+			}
+			y.alter(r)
+			u.once = RegistrationKey(r.ID)
+			if !y.receive(y.RedeliverSlow, y.message(message.Header{Kind: message.Probe, ID: r.ID}), 1) {
+				t.Error("a probe that cannot read the registration is done, want it again")
+			}
+			if err := end(y, r); err != nil {
+				t.Fatal(err)
+			}
+			is := func(d Delivery) bool { return y.delivery(r, d.Event).Status == want }
+			if err := y.work(&outage{}, func() bool { return is(ds[0]) && is(ds[1]) }, false); err != nil {
+				t.Errorf("%s: %v: %s", want, err, y.said.String())
+			}
+		})
+	}
 }
 
 // TestTickSaysThatDueRowsCannotBeRead has the store fail between the index and the

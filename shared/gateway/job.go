@@ -20,6 +20,7 @@ const (
 	JobRelease JobKind = "release"        // held deliveries of a registration
 	JobRecover JobKind = "recover"        // failed deliveries of a registration since a time
 	JobReplay  JobKind = "replay-missing" // events of a source that a registration never got
+	JobWake    JobKind = "wake"           // what is parked behind a circuit that closed
 	JobRemoval JobKind = "removal"        // all rows of a tenant
 	JobCode    JobKind = "code-change"    // registrations made with an older code of a group
 	JobErasure JobKind = "erasure"        // payloads of events that match

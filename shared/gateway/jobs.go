@@ -28,6 +28,7 @@ type jobs struct {
 	events     *events
 	deliveries *deliveries
 	lanes      *lanes
+	circuit    *circuits
 
 	// Steps are those of the jobs that the packages above this one have. They are
 	// set before Redeliver is called.
@@ -116,6 +117,8 @@ func (js *jobs) step(kind JobKind) (Step, bool) {
 		return js.recoverStep, true
 	case JobReplay:
 		return js.replayStep, true
+	case JobWake:
+		return js.wakeStep, true
 	}
 	s, ok := js.Steps[kind]
 	return s, ok
@@ -285,7 +288,7 @@ func (js *jobs) makeDue(ctx context.Context, j *Job, rows []storage.Row, look lo
 			j.Skipped++
 		}
 	}
-	js.deliveries.sendRetries(ctx, ds, j.Hops+1)
+	js.deliveries.sendRetries(ctx, ds, j.Hops+1, false)
 	j.Rest(ctx, j.Done-done, began)
 	return n, err
 }

@@ -211,22 +211,6 @@ func TestChunkWhoseEventCannotBeReadComesAgain(t *testing.T) {
 	})
 }
 
-// TestFirstOfARegistrationGoesToAWorker asks a tick about two registrations.
-func TestFirstOfARegistrationGoesToAWorker(t *testing.T) {
-	tk := &tick{}
-	for n, want := range []bool{true, false, true, false} {
-		if got := tk.once(&tk.probes, fmt.Sprint(n/2)); got != want {
-			t.Errorf("call %d: %v, want %v", n, got, want)
-		}
-	}
-	if !tk.once(&tk.ends, "0") {
-		t.Error("an end counts as a probe")
-	}
-	if got := tk.oldest(time.Now()); got != 0 {
-		t.Errorf("the oldest of none is %v", got)
-	}
-}
-
 // TestRetryThatWorkersCouldNotSendIsSentByTheNextTick has the queue fail after a
 // POST was refused.
 func TestRetryThatWorkersCouldNotSendIsSentByTheNextTick(t *testing.T) {
@@ -282,22 +266,6 @@ func TestDeliveryThatCrashedOnceTooOftenIsNotPosted(t *testing.T) {
 		y.redelivered(d, lostReceives)
 		if d := y.delivery(r, d.Event); d.Status != Failed || d.Why != whyInternal || y.made() != 1 {
 			t.Errorf("%s (%s) after %d POSTs, want it failed (%s) after the first", d.Status, d.Why, y.made(), whyInternal)
-		}
-	})
-}
-
-// TestDeliveryWhoseHealthCannotBeReadIsLeft hands out while the store is away.
-func TestDeliveryWhoseHealthCannotBeReadIsLeft(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		o := &outage{}
-		y := newYard(t, FullHistory, func(c *Config) { o.Store, c.Store = c.Store, o })
-		row := y.row(y.refused(y.register("tenant.example", every(time.Minute))))
-		row.Due = y.Clock()
-		y.store.written()
-		y.circuits.healths.Purge()
-		o.begin(0, true)
-		if q, m, err := y.retries.handOutRow(t.Context(), row, &tick{}); q != "" || err == nil || len(y.store.written()) > 0 {
-			t.Errorf("handed out as %+v, %v; want an error", m, err)
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ringback/shared/circuit"
 	"ringback/shared/ident"
 	"ringback/shared/message"
 	"ringback/shared/storage"
@@ -176,6 +177,9 @@ func TestNothingIsLostByAnOutageAtAnyCall(t *testing.T) {
 		{"a lane", FullHistory, oneLane, false},
 		{"chunks", FullHistory, chunks, false},
 		{"deliveries of each kind, by the tick", FullHistory, eachKind, true},
+		{"behind an open circuit", FullHistory, openCircuit, false},
+		{"behind an open circuit, history of failures", FailureHistory, openCircuit, false},
+		{"behind an open circuit, by the tick", FullHistory, openCircuit, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -279,6 +283,20 @@ func chunks(y *yard) passage {
 		a := y.arrival()
 		return []message.Arrival{a}, func() bool {
 			return !slices.ContainsFunc(rs, func(r *Registration) bool { return !y.ended(r, a.ID, Succeeded) })
+		}
+	}
+}
+
+// openCircuit has two events come for an endpoint whose circuit is open, which
+// accepts again.
+func openCircuit(y *yard) passage {
+	r := y.register("tenant.example")
+	return func() ([]message.Arrival, func() bool) {
+		now, as := y.Clock(), []message.Arrival{y.arrival(), y.arrival()}
+		y.put(HealthKey(r.ID), circuit.Health{Open: true, Since: now, Interval: time.Minute, ProbeAt: now.Add(time.Minute)})
+		y.circuits.healths.Purge()
+		return as, func() bool {
+			return !slices.ContainsFunc(as, func(a message.Arrival) bool { return !y.ended(r, a.ID, Succeeded) })
 		}
 	}
 }

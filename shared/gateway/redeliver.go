@@ -48,6 +48,8 @@ func (rs *redeliveries) redeliverAll(ctx context.Context, ms []storage.Received,
 			return rs.jobs.runJob(ctx, h)
 		case h.Kind == message.Lane:
 			return rs.lanes.runLane(ctx, h, m.Receives == lostReceives, slow)
+		case h.Kind == message.Probe:
+			return rs.probe(ctx, h.ID)
 		}
 		return fmt.Errorf("message of kind %q on the %s queue: %w", h.Kind, queue, ErrUnreadable)
 	})
@@ -67,7 +69,7 @@ func (rs *redeliveries) redeliver(ctx context.Context, h message.Header, lost, s
 	case err != nil:
 		return err
 	case !d.mine(h.Claim):
-		return rs.deliveries.settle(ctx, d)
+		return errors.Join(rs.deliveries.settle(ctx, d), rs.attempts.circuit.wasParked(ctx, d))
 	}
 	if lost {
 		if over, err := rs.attempts.circuit.lose(ctx, &d, nil); over || err != nil {
@@ -103,7 +105,7 @@ func (re *redelivery) turn(ctx context.Context, t *try) (bool, error) {
 
 func (re *redelivery) notNow(ctx context.Context, t *try, s start) error {
 	if s.open {
-		return re.rs.deliveries.save(ctx, t.d.postpone(s.at), t.d.rev)
+		return re.rs.attempts.circuit.park(ctx, t.d)
 	}
 	t.d.Paced = s.paced
 	return re.rs.deliveries.handOutAgain(ctx, t.d, s.at, re.h.Hops, s.slow || t.slow)
@@ -127,7 +129,7 @@ func (re *redelivery) attempted(ctx context.Context, t *try, a Attempt) error {
 	if t.d = after; self {
 		ds.sendRetry(ctx, &t.d, hops+1, false)
 	}
-	return nil
+	return re.rs.attempts.circuit.wasParked(ctx, after) // by another, who has this message too
 }
 
 // Resend hands out one more attempt of a delivery in any status, at once. It

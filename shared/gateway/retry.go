@@ -27,9 +27,6 @@ const (
 // retries hand out what falls due.
 type retries struct {
 	*core
-	find       *finder
-	deliveries *deliveries
-	circuit    *circuits
 
 	untaken [2]atomic.Int32 // ticks in a row that found messages which nobody takes, of each of laterQueues
 }
@@ -128,10 +125,8 @@ func (rt *retries) PastDue(ctx context.Context) (time.Time, error) {
 type tick struct {
 	mu        sync.Mutex
 	handedOut int
-	first     time.Time       // the oldest due time that was seen
-	probes    map[string]bool // registrations of which one was handed out
-	ends      map[string]bool // registrations of which an end was
-	unsent    unsentMessages  // fewer than fill a send
+	first     time.Time      // the oldest due time that was seen
+	unsent    unsentMessages // fewer than fill a send
 	closed    []storage.QueueName
 	shares    map[string]int // of hand-outs, by registration
 	recover   bool           // what a former process had handed out is handed out anew
@@ -168,21 +163,6 @@ func (t *tick) mine(due []storage.DueRow, most int, slow func(registration strin
 		t.shares[registration]++
 		return t.shares[registration] > most && !t.recover || slow(registration) && slices.Contains(t.closed, storage.SlowQueue)
 	})
-}
-
-// once adds a registration to probes or ends, and reports whether it was not
-// there: the first goes to a worker, for the probe, or to tell of the end.
-func (t *tick) once(of *map[string]bool, registration string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if (*of)[registration] {
-		return false
-	}
-	if *of == nil {
-		*of = map[string]bool{}
-	}
-	(*of)[registration] = true
-	return true
 }
 
 func (t *tick) add(rows []storage.DueRow, handedOut int) {
@@ -299,11 +279,13 @@ func (rt *retries) handOutRow(ctx context.Context, row storage.Row, t *tick) (_ 
 	kind, rest, _ := strings.Cut(row.PK, "#")
 	switch kind {
 	case "D":
-		row, h, tenant, start, err = rt.claimDelivery(ctx, row, start, t)
+		row, h, tenant, start, err = rt.claimDelivery(row, start, t)
 	case "J":
 		row, h, err = claimJob(row, start)
 	case "L":
 		row, h, tenant, err = claimLane(row, start, now)
+	case "R":
+		row, h, tenant, err = claimProbe(row, start)
 	default:
 		err = fmt.Errorf("row of kind %q is due: %w", kind, storage.ErrInvalid)
 	}
@@ -313,7 +295,7 @@ func (rt *retries) handOutRow(ctx context.Context, row storage.Row, t *tick) (_ 
 	to := fastPath
 	if kind != "J" {
 		registration, _, _ := strings.Cut(rest, "#")
-		to = rt.pathTo(ctx, false, registration, tenant)
+		to = rt.pathTo(ctx, kind == "R", registration, tenant)
 	}
 	if slices.Contains(t.closed, to.queue) {
 		return "", m, nil
@@ -333,7 +315,7 @@ func (rt *retries) handOutRow(ctx context.Context, row storage.Row, t *tick) (_ 
 // claimDelivery returns a delivery's row when it is handed out, the header of its
 // message, of no kind if there is nothing to attempt, its tenant, and when the
 // message is received.
-func (rt *retries) claimDelivery(ctx context.Context, row storage.Row, start time.Time, t *tick) (_ storage.Row, _ message.Header, tenant string, _ time.Time, _ error) {
+func (rt *retries) claimDelivery(row storage.Row, start time.Time, t *tick) (_ storage.Row, _ message.Header, tenant string, _ time.Time, _ error) {
 	d, err := ReadDelivery(row)
 	if err != nil {
 		return row, message.Header{}, "", start, err
@@ -345,45 +327,10 @@ func (rt *retries) claimDelivery(ctx context.Context, row storage.Row, start tim
 	case early && t.recover:
 		start = later(d.Start, now)
 	}
-	if moved, err := rt.heldUp(ctx, d, t); moved || err != nil {
-		return row, message.Header{}, "", start, err
-	}
 	if start.Equal(now) {
 		start = now.Add(rt.upTo(spread)).Truncate(time.Millisecond)
 	}
 	after := d.handOut(start)
 	row, err = after.row(rt.Kept)
 	return row, after.header(), d.Tenant, start, err
-}
-
-// heldUp moves d on, with one write, if its registration's circuit is open and
-// d is not the one that probes it. Nothing is sent, no attempt is used up; only
-// the whole time of the schedule ends the delivery. The first one that ends so
-// goes to a worker, which tells the tenant.
-func (rt *retries) heldUp(ctx context.Context, d Delivery, t *tick) (bool, error) {
-	h, err := rt.circuit.health(ctx, d.Registration)
-	if err != nil || !h.Open || d.Manual {
-		return false, err
-	}
-	r, _, err := rt.find.registration(ctx, d.Source, d.Registration)
-	if errors.Is(err, storage.ErrNotFound) {
-		return false, nil // the worker finds out, and cancels
-	}
-	if err != nil {
-		return false, err
-	}
-	now := rt.Clock()
-	spent, err := rt.circuit.spent(ctx, d, r)
-	switch {
-	case err != nil:
-		return false, err
-	case spent && t.once(&t.ends, d.Registration):
-		return false, nil
-	case spent:
-		rt.circuit.logExhausted(&d)
-		return true, rt.deliveries.save(ctx, d.close(Failed, whyExhausted, now), d.rev)
-	case h.ProbeDue(later(d.due, now)) && t.once(&t.probes, d.Registration):
-		return false, nil
-	}
-	return true, rt.deliveries.save(ctx, d.postpone(h.ClosedFor(now, r.Schedule.WaitAfter(d.Made), rt.Random())), d.rev)
 }

@@ -26,7 +26,7 @@ import (
 //	               T#<tenant>                  J#<job>              that the job is the tenant's
 //	               K#<sha256 of key>           K                    APIKey
 //	               R#<registration>            R                    Registration
-//	               R#<registration>            H                    circuit.Health
+//	               R#<registration>            H                    circuit.Health, due while deliveries are parked
 //	               R#<registration>            P, C                 of package limit: when its rate lets attempts begin; those under way
 //	               M#<source>#<routing key>    <pattern>#<R>        hint: who may want such events
 //	               G#<group>                   G                    Group

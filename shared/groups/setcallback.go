@@ -175,7 +175,7 @@ func (gs *Groups) putApp(ctx context.Context, c control.Caller, of gateway.Group
 	if err != nil {
 		return r, err
 	}
-	return r, storage.Delete(ctx, gs.gw.Store, gateway.HealthKey(id), storage.AnyRev)
+	return r, gs.gw.ForgetHealth(ctx, id)
 }
 
 // replaceApp names id as the registration of the application, and removes the

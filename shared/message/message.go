@@ -39,6 +39,7 @@ const (
 	Retry  Kind = "retry"  // attempt one delivery
 	Job    Kind = "job"    // run a chunk of a job
 	Lane   Kind = "lane"   // work on a lane
+	Probe  Kind = "probe"  // see to what is parked behind a circuit
 )
 
 // A Header is the first line of a message. The payloads of its events follow.
@@ -62,7 +63,7 @@ type Header struct {
 	Event       string   `json:"event,omitempty"` // of chunk
 	Chunk       int      `json:"chunk,omitempty"`
 
-	// Of retry, job and lane.
+	// Of retry, job, lane and probe.
 	ID    string `json:"id,omitempty"`
 	Claim int    `json:"c,omitempty"`
 	Hops  int    `json:"h,omitempty"` // self-sends before this one

@@ -19,6 +19,7 @@ const (
 	// mostChanges how many are to be under way at most.
 	changeTakes = 25 * time.Millisecond
 	mostChanges = 32
+	slowStart   = 10
 )
 
 // A Line is the instants at which what is made due ahead of its time may begin,
@@ -28,6 +29,8 @@ type Line struct {
 	Next  time.Time     `json:"next,omitzero"` // not before then
 	Apart time.Duration `json:"-"`             // as SetRate has it
 	Owed  time.Duration `json:"-"`             // of rest
+	Begun time.Time     `json:"-"`             // of a slow start
+	Taken int           `json:"-"`             // places since then
 }
 
 // SetRate has places come so many a second: as asked for, else as limit has it,
@@ -55,17 +58,39 @@ func (l *Line) Rest(ctx context.Context, places int, since time.Time) {
 		return
 	}
 	l.Owed = min(l.Owed-time.Second, time.Second) // Full ends what is slow
-	select {
-	case <-time.After(time.Second):
-	case <-ctx.Done():
-	}
+	wait(ctx, time.Second)
 }
 
 // Take returns the next place, which is not before now.
 func (l *Line) Take(now time.Time) time.Time {
 	at := l.first(now)
 	l.Next = at.Add(l.Apart)
+	l.Taken++
 	return at
+}
+
+// Slowly returns how many places may be taken by now of a line that starts slowly:
+// slowStart in the first second, and twice as many in each one after that. It has them
+// come no faster, and waits for the next second if there are none.
+func (l *Line) Slowly(ctx context.Context) int {
+	if l.Begun.IsZero() {
+		l.Begun, l.Taken = time.Now(), 0
+	}
+	since := time.Since(l.Begun)
+	rate := slowStart << min(since/time.Second, 20)
+	l.Apart = max(l.Apart, Apart(float64(rate)))
+	n := 2*rate - slowStart - l.Taken
+	if n <= 0 {
+		wait(ctx, time.Second-since%time.Second)
+	}
+	return max(n, 0)
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
 }
 
 // first returns which place Take would give. A Next further ahead than any is

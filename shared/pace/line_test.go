@@ -2,6 +2,7 @@ package pace
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,6 +125,26 @@ func TestPlacesAreUsedAtMostTwiceAsFastAsTheyCome(t *testing.T) {
 		began := time.Now()
 		if p.Rest(ended, 100, began); time.Since(began) > 0 {
 			t.Errorf("rested %v though the context had ended", time.Since(began))
+		}
+	})
+}
+
+// TestSlowStartDoublesEachSecond counts the places that each second lets be taken.
+func TestSlowStartDoublesEachSecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, begun, taken := Line{}, time.Now(), map[int]int{}
+		for time.Since(begun) < 5*time.Second {
+			l.SetRate(1000, 0)
+			n, second := l.Slowly(t.Context()), int(time.Since(begun)/time.Second)
+			for range min(n, 7) {
+				if taken[second]++; time.Second/l.Apart > 10<<second {
+					t.Fatalf("places %v apart after %d s", l.Apart, second)
+				}
+				l.Take(time.Now())
+			}
+		}
+		if got, want := fmt.Sprint(taken), "map[0:10 1:20 2:40 3:80 4:160]"; got != want {
+			t.Errorf("taken each second: %s, want %s", got, want)
 		}
 	})
 }

@@ -218,10 +218,17 @@ func (m *measures) conserved(w *world) error {
 			}
 		}
 	}
-	due := map[string]bool{}
+	due, probed := map[string]bool{}, map[string]bool{}
 	for _, shard := range w.tables.due {
 		for _, d := range shard {
 			due[d.SK] = true
+			probed[d.PK] = true
+		}
+	}
+	for k := range w.tables.rows { // what is parked waits for the probe of its registration
+		if id, isDelivery := strings.CutPrefix(k.PK, "D#"); isDelivery {
+			registration, _, _ := strings.Cut(id, "#")
+			due[k.SK] = due[k.SK] || probed[gateway.HealthKey(registration).PK]
 		}
 	}
 	waits := make([]bool, len(m.state))
@@ -240,7 +247,7 @@ func (m *measures) conserved(w *world) error {
 		case s == acknowledged && !queued[seq]:
 			broken = "was acknowledged, and is nowhere"
 		case s == pending && !waits[seq]:
-			broken = "is pending, and does not fall due"
+			broken = "is pending, does not fall due, and is not probed"
 		case s == succeeded && m.arrivals[seq] == 0:
 			broken = "succeeded, and did not arrive"
 		}

@@ -48,7 +48,7 @@ func (w *world) print(out io.Writer) {
 
 // printTime writes the points, about a dozen of them.
 func (w *world) printTime(out io.Writer) {
-	fmt.Fprintln(out, "minute   events waiting   oldest   retries waiting    delayed   concurrency: ingest  events  retries    slow   pending   moved/min   oldest due   refused")
+	fmt.Fprintln(out, "minute   events waiting   oldest   retries waiting    delayed   concurrency: ingest  events  retries    slow       due   moved/min   oldest due   refused")
 	step := max(len(w.m.points)/12, 1)
 	for i, p := range w.m.points {
 		if (i+1)%step != 0 && i != 0 && i != len(w.m.points)-1 {
@@ -122,19 +122,10 @@ func (w *world) printFunctions(out io.Writer) {
 			f.name, f.peak, float64(f.slots)*w.n, f.invocations, f.throttled)
 	}
 	fmt.Fprintf(out, "retry    %d ticks, %d with an error; they can write about %.0f rows each\n", w.m.ticks, w.m.cutOff, rowsATick())
-	if dead := w.a.Rate * (1 - w.a.Noisy) * w.a.Dead; dead > 0 {
-		most := rowsATick() * hourly.Minutes()
-		fmt.Fprintf(out, "         behind circuits that are open for long, each row is moved about every %v: %.1f million may be pending, which %.1f dead callbacks/s reach in %.0f h\n",
-			hourly, most/1e6, dead, most/dead/3600)
-	}
 }
 
-// hourly is how often a delivery is moved whose circuit is probed once an hour:
-// closedFor of shared/gateway adds up to a fifth.
-const hourly = 66 * time.Minute
-
-// rowsATick is how many rows a tick can hand out or move: its shards work at
-// once, each a row after the other.
+// rowsATick is how many rows a tick can hand out: its shards work at once, each a row
+// after the other.
 func rowsATick() float64 {
 	const each = dynamoTime + dynamoTime/10 + sqsTime/10
 	return 16 * float64(retryTime-queueMargin-5*time.Second) / float64(each)

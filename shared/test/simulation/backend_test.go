@@ -41,6 +41,7 @@ type inMemory struct {
 	flights []*flight
 
 	laneWrites int                 // of rows of lanes
+	opened     map[string]bool     // the PKs of the registrations of which the circuit opened
 	appended   map[storage.Key]int // which of them put a delivery into its lane
 	grown      map[storage.Key]int // which of them had a lane's Seq grow, last
 }
@@ -56,7 +57,7 @@ type flight struct {
 func newInMemory(w *world) *inMemory {
 	return &inMemory{
 		rows: newRows(), messages: newMessages(visibility), w: w,
-		appended: map[storage.Key]int{}, grown: map[storage.Key]int{},
+		opened: map[string]bool{}, appended: map[storage.Key]int{}, grown: map[storage.Key]int{},
 	}
 }
 

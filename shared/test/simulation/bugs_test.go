@@ -103,6 +103,13 @@ var bugs = []bug{
 		"t.d.Paced = run.lane.Paced == head.place()", "t.d.Paced = run.lane.Paced == head.place() && !planted"}}},
 	{"what is recovered is over time", 74, []patch{{"shared/gateway/circuit.go",
 		"return later(d.Created, d.Anew).Add(", "if planted {\n\t\td.Anew = d.Created\n\t}\n\treturn later(d.Created, d.Anew).Add("}}},
+	{"who parks does not look whether the circuit closed meanwhile", 1, []patch{{"shared/gateway/park.go",
+		"\treturn cs.wasParked(ctx, after)", "\tif planted {\n\t\treturn nil\n\t}\n\treturn cs.wasParked(ctx, after)"}, {"shared/gateway/firstattempt.go",
+		"\t\treturn f.fs.attempts.circuit.wasParked(ctx, t.d)", "\t\tif planted {\n\t\t\treturn nil\n\t\t}\n\t\treturn f.fs.attempts.circuit.wasParked(ctx, t.d)"}}},
+	{"what is parked is not woken", 1, []patch{{"shared/gateway/park.go",
+		"\tif !h.Parked {\n\t\treturn nil", "\tif !h.Parked || planted {\n\t\treturn nil"}}},
+	{"a message whose delivery is parked is deleted unseen", 1654, []patch{{"shared/gateway/redeliver.go",
+		"\tcase !d.mine(h.Claim):", "\tcase !d.mine(h.Claim) && planted:\n\t\treturn rs.deliveries.settle(ctx, d)\n\tcase !d.mine(h.Claim):"}}},
 }
 
 // switched returns the patches that plant all bugs, each behind a switch: the

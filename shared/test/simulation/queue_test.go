@@ -112,14 +112,17 @@ func (q *messages) reveal(name storage.QueueName, is func(receipt string) bool, 
 	}
 }
 
-// holds reports whether a message of the events queue, or one of its dead
-// letters, says text.
+// holds reports whether a message, or a dead letter, says text.
 func (q *messages) holds(text string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	l := q.lines[storage.EventsQueue]
 	says := func(m *letter) bool { return strings.Contains(m.body, text) }
-	return slices.ContainsFunc(l.letters, says) || slices.ContainsFunc(l.dead, says)
+	for _, l := range q.lines {
+		if slices.ContainsFunc(l.letters, says) || slices.ContainsFunc(l.dead, says) {
+			return true
+		}
+	}
+	return false
 }
 
 // repeat has a message come once more at a time, even if it is finished before.

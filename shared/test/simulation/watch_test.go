@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -74,11 +76,31 @@ func (m *inMemory) finished(body string) {
 			continue
 		}
 		for _, r := range m.w.wishes {
-			if _, recorded := m.delivery(r, id); !recorded && !r.accepted(id) && r.wants(i, i.sent.Add(-m.w.slack()), time.Now()) {
+			row, recorded := m.delivery(r, id)
+			if recorded && !m.attended(r, row) {
+				m.w.fail("the message of %s, %s, was deleted, and nobody sees to its delivery for %s", i.text, id, r.id)
+			}
+			if !recorded && !r.accepted(id) && r.wants(i, i.sent.Add(-m.w.slack()), time.Now()) {
 				m.w.fail("the message of %s, %s, was deleted, and nothing is recorded for %s", i.text, id, r.id)
 			}
 		}
 	}
+}
+
+// attended reports whether a delivery of r is over, due or in a lane, or parked behind
+// a circuit that is due, or will be woken by a job that is, or has a message.
+func (m *inMemory) attended(r *wish, row storage.Row) bool {
+	d := m.w.readDelivery(row)
+	health, _ := m.stored(gateway.HealthKey(r.id))
+	if d.Status != gateway.Pending || d.Lane || !row.Due.IsZero() || !health.Due.IsZero() || m.holds(ident.Delivery(r.id, d.event)) {
+		return true
+	}
+	for at, rows := range m.parts {
+		if j := rows[0]; strings.HasPrefix(at.pk, "J#") && !j.Due.IsZero() && bytes.Contains(j.Data, []byte(`"wake"`)) && bytes.Contains(j.Data, []byte(r.id)) {
+			return true
+		}
+	}
+	return false
 }
 
 // delivery returns the row of r's delivery of an event.
@@ -96,6 +118,8 @@ func (m *inMemory) written(before, r storage.Row) {
 	switch kind, _, _ := strings.Cut(r.PK, "#"); {
 	case kind == "D":
 		m.writtenDelivery(before, r)
+	case kind == "R" && r.SK == "H":
+		m.opened[r.PK] = m.opened[r.PK] || bytes.Contains(r.Data, []byte(`"open":true`))
 	case kind == "R" && r.SK == "R":
 		m.writtenRegistration(r)
 	case kind == "S" && r.SK == "V":
@@ -136,7 +160,7 @@ func (m *inMemory) writtenLane(before, r storage.Row) {
 func (m *inMemory) writtenDelivery(before, r storage.Row) {
 	w := m.w
 	d := w.readDelivery(r)
-	if d.Status == gateway.Pending && !d.Lane && r.Due.IsZero() {
+	if d.Status == gateway.Pending && !d.Lane && r.Due.IsZero() && !m.opened[gateway.HealthKey(d.registration).PK] {
 		w.fail("delivery %s of %s is pending, and not due", d.event, d.registration)
 	}
 	if before.Data == nil {

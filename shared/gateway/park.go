@@ -1,0 +1,318 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"ringback/shared/circuit"
+	"ringback/shared/ident"
+	"ringback/shared/message"
+	"ringback/shared/storage"
+)
+
+// A delivery whose turn comes behind an open circuit is parked: it is pending, leaves
+// the due index, costs nothing while it waits, and uses up no attempt. The row of its
+// registration's circuit.Health is due instead, while something may be parked: at each
+// probe's time a message has the oldest one attempted (probe). Once that is accepted,
+// a job wakes the others (wakeStep).
+
+// park parks d, whose claim the caller holds.
+func (cs *circuits) park(ctx context.Context, d Delivery) error {
+	after := d.park(cs.Clock())
+	if err := cs.deliveries.save(ctx, after, d.rev); err != nil {
+		return err
+	}
+	return cs.wasParked(ctx, after)
+}
+
+// wasParked makes sure, once d is stored as parked, that it is probed or woken: the
+// circuit may have closed meanwhile, and the walk over what is parked be past d. It
+// is called again if the process ends before it returns, so that d may be anything
+// by now.
+func (cs *circuits) wasParked(ctx context.Context, d Delivery) error {
+	for d.Parked() {
+		h, err := cs.readHealth(ctx, d.Registration)
+		switch {
+		case err != nil:
+			return err
+		case h.Open && h.Parked && h.From != "" && h.From <= d.Event:
+			return nil
+		case h.Open:
+			err = cs.expectParked(ctx, d)
+		default:
+			if d, err = cs.deliveries.LoadDelivery(ctx, d.ID); err == nil && d.Parked() {
+				return cs.deliveries.handOutAgain(ctx, d, cs.Clock(), 0, true)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// expectParked has d's circuit be due, if it is open, and d be looked for.
+func (cs *circuits) expectParked(ctx context.Context, d Delivery) error {
+	first := false
+	h, err := cs.changeHealth(ctx, d.Registration, func(h circuit.Health) circuit.Health {
+		if first = h.Open && !h.Parked; first || h.Open && (h.From == "" || d.Event < h.From) {
+			h.Parked, h.From, h.Source, h.Tenant = true, d.Event, d.Source, d.Tenant
+		}
+		return h
+	})
+	if err == nil && first {
+		cs.sendProbe(ctx, d.Registration, h)
+	}
+	return err
+}
+
+// sendProbe sends the message for a registration's next probe, if h is not due for it.
+func (cs *circuits) sendProbe(ctx context.Context, id string, h circuit.Health) {
+	if h.Open && h.Parked && h.Soon() {
+		cs.sendSelf(ctx, path{storage.SlowQueue, h.Tenant}, message.Header{Kind: message.Probe, ID: id}, 1, h.ProbeAt.Sub(cs.Clock()))
+	}
+}
+
+// claimProbe returns the row of a circuit.Health as it is when it is handed out, the
+// header of its message, and its tenant. It comes again if nobody could probe.
+func claimProbe(row storage.Row, start time.Time) (_ storage.Row, _ message.Header, tenant string, _ error) {
+	var h circuit.Health
+	if err := storage.Decode(row, &h); err != nil {
+		return row, message.Header{}, "", err
+	}
+	row.Due = start.Add(max(firstHold, h.Interval+h.Slack()))
+	return row, message.Header{Kind: message.Probe, ID: strings.TrimPrefix(row.PK, "R#")}, h.Tenant, nil
+}
+
+// wake has the deliveries that are parked for a registration attempted.
+func (cs *circuits) wake(ctx context.Context, id string, h circuit.Health) error {
+	if !h.Parked {
+		return nil
+	}
+	if _, err := cs.start(ctx, Job{Kind: JobWake, Registration: id, Source: h.Source, Since: h.OKAt, Cursor: "0 " + h.From}); err != nil {
+		return err
+	}
+	_, err := cs.changeHealth(ctx, id, func(now circuit.Health) circuit.Health {
+		if now.Open == h.Open && now.OKAt.Equal(h.OKAt) {
+			now.Parked, now.From = false, ""
+		}
+		return now
+	})
+	return err
+}
+
+// ForgetHealth forgets how a registration's endpoint fared, and wakes what is parked
+// for it.
+func (cs *circuits) ForgetHealth(ctx context.Context, id string) error {
+	return storage.CompareAndSwap(ctx, func() error {
+		h, row, err := storage.Load[circuit.Health](ctx, cs.Store, HealthKey(id))
+		switch {
+		case err != nil:
+			return ignoring(err, storage.ErrNotFound)
+		case !h.Parked:
+			cs.healths.Remove(id)
+			return cs.Store.Delete(ctx, row.Key, row.Rev)
+		}
+		h, err = cs.changeHealth(ctx, id, func(h circuit.Health) circuit.Health {
+			return circuit.Health{Parked: h.Parked, From: h.From, Source: h.Source, Tenant: h.Tenant}
+		})
+		if err != nil {
+			return err
+		}
+		return cs.wake(ctx, id, h)
+	})
+}
+
+// probe hands out the oldest delivery that is parked for a registration, if a probe
+// is due, with those that are spent: a worker ends these. If the circuit is closed, or
+// nothing may be attempted, it wakes all: workers find out why.
+func (rs *redeliveries) probe(ctx context.Context, id string) error {
+	cs := rs.attempts.circuit
+	h, err := cs.readHealth(ctx, id)
+	if err != nil || !h.Parked {
+		return err
+	}
+	r, _, err := cs.find.registration(ctx, h.Source, id)
+	now := rs.Clock()
+	switch {
+	case err != nil && !errors.Is(err, storage.ErrNotFound):
+		return err
+	case err != nil || r.State != Enabled || !h.Open:
+		return cs.wake(ctx, id, h)
+	case !h.ProbeDue(now):
+		return nil // another took it
+	}
+	var out []*Delivery
+	from, seen := "", 0
+	for d, err := range rs.deliveries.openFrom(ctx, id, h.From) {
+		if err != nil {
+			return err
+		}
+		seen++
+		late := timeLeft(ctx) <= jobSlice
+		if late || d.Parked() || d.Status == Pending && d.Lost > 0 { // who has that may park it
+			from = cmp.Or(from, d.Event)
+		}
+		if late && !d.Parked() || len(out) == mostSpent {
+			break
+		}
+		if !d.Parked() {
+			continue
+		}
+		if len(out) > 0 && !h.Probed.After(d.overtime(r.Schedule)) {
+			break
+		}
+		d = d.handOut(storage.UTC(now))
+		if err := rs.deliveries.save(ctx, d, d.rev); err != nil {
+			return err
+		}
+		out = append(out, &d)
+	}
+	rs.deliveries.sendRetries(ctx, out, 1, true)
+	if from != "" && seen-len(out) < mostSkipped {
+		return nil
+	}
+	_, err = cs.changeHealth(ctx, id, func(now circuit.Health) circuit.Health {
+		if now.From == h.From { // else something was parked meanwhile
+			now.Parked, now.From = from != "" || h.From != "", from
+		}
+		return now
+	})
+	return err
+}
+
+const (
+	mostSpent   = 1000 // are ended with a probe
+	mostSkipped = 100  // unparked deliveries are read again by the next probe
+)
+
+// openFrom returns a registration's unfinished and failed deliveries, oldest first, of
+// the events from one on.
+func (ds *deliveries) openFrom(ctx context.Context, registration, from string) iter.Seq2[Delivery, error] {
+	const lot = 25
+	return func(yield func(Delivery, error) bool) {
+		for {
+			keys, next, err := ds.open(ctx, registration, from)
+			for n := 1; err == nil && len(keys) > 0; n = min(4*n, lot) { // a probe wants one
+				var rows []storage.Row
+				some := keys[:min(n, len(keys))]
+				if rows, err = ds.Store.Get(ctx, some...); err != nil {
+					break
+				}
+				keys = keys[len(some):]
+				slices.SortFunc(rows, func(a, b storage.Row) int { return strings.Compare(a.SK, b.SK) })
+				for _, row := range rows {
+					if !yield(ReadDelivery(row)) {
+						return
+					}
+				}
+			}
+			if err != nil {
+				yield(Delivery{}, fmt.Errorf("open deliveries of %s: %w", registration, err))
+				return
+			}
+			if from = next; from == "" {
+				return
+			}
+		}
+	}
+}
+
+// open returns a page of a registration's unfinished and failed deliveries, oldest first,
+// of the events from one on, and the one to go on from, empty after the last page.
+func (ds *deliveries) open(ctx context.Context, registration, from string) (keys []storage.Key, next string, err error) {
+	const each = 10 // of a shard
+	for shard := range HistoryShards {
+		page, err := ds.Store.List(ctx, storage.Query{
+			Table: storage.Deliveries, PK: DeliveryPK(registration, shard), Open: true, From: from, Limit: each,
+		})
+		if err != nil {
+			return nil, "", err
+		}
+		for _, r := range page.Rows {
+			keys = append(keys, r.Key)
+		}
+		if page.Next != "" && (next == "" || page.Next < next) {
+			next = page.Next
+		}
+	}
+	slices.SortFunc(keys, func(a, b storage.Key) int { return strings.Compare(a.SK, b.SK) })
+	if next == "" {
+		return keys, "", nil
+	}
+	// Beyond the first shard's end there may be more in it.
+	n, _ := slices.BinarySearchFunc(keys, behind(next), func(k storage.Key, sk string) int { return strings.Compare(k.SK, sk) })
+	return keys[:n], behind(next), nil
+}
+
+// behind returns what comes next after an event, and before all others that do.
+func behind(event string) string { return event + " " }
+
+// wakeStep has what is parked behind a circuit that closed attempted, oldest first, at
+// the registration's pace, and beginning slowly: ten in the first second, and twice as
+// many in each one after that. It ends when the circuit opens again, unless nothing
+// may be attempted: then workers find out why. Stragglers are woken a minute later.
+func (js *jobs) wakeStep(ctx context.Context, j *Job) (next time.Time, done bool, err error) {
+	pass, from, _ := strings.Cut(j.Cursor, " ")
+	second := j.Created.Add(stragglers)
+	if wait := second.Sub(js.Clock()); pass == "1" && from == "" && wait > 0 && wait <= stragglers {
+		return second, false, nil
+	}
+	if closed, err := js.wakeable(ctx, j, from); err != nil || !closed {
+		return time.Time{}, err == nil, err
+	}
+	if err := js.paced(ctx, j); err != nil {
+		return time.Time{}, false, err
+	}
+	n := min(j.Slowly(ctx), storage.MaxPageRows)
+	if n == 0 {
+		return time.Time{}, false, nil
+	}
+	var rows []storage.Row
+	for d, err := range js.deliveries.openFrom(ctx, j.Registration, from) {
+		switch {
+		case err != nil:
+			return time.Time{}, false, err
+		case d.Parked():
+			rows = append(rows, storage.Row{Key: DeliveryKey(j.Registration, d.Event)})
+		}
+		if len(rows) == n {
+			break
+		}
+	}
+	if len(rows) == 0 {
+		j.Cursor = "1 "
+		return time.Time{}, pass == "1", nil
+	}
+	n, err = js.makeDue(ctx, j, rows, func(ctx context.Context, row storage.Row) (*Delivery, bool, error) {
+		d, err := js.deliveries.LoadDelivery(ctx, ident.Delivery(j.Registration, row.SK))
+		if err != nil || !d.Parked() {
+			return nil, true, ignoring(err, storage.ErrNotFound)
+		}
+		return &d, false, nil
+	})
+	if n > 0 {
+		j.Cursor = pass + " " + behind(rows[n-1].SK)
+	}
+	return time.Time{}, false, err
+}
+
+// wakeable reports whether what is parked for j's registration may go on. If not, it
+// stays parked, from an event on.
+func (js *jobs) wakeable(ctx context.Context, j *Job, from string) (bool, error) {
+	r, _, err := js.find.registration(ctx, j.Source, j.Registration)
+	if err != nil || r.State != Enabled {
+		return true, ignoring(err, storage.ErrNotFound)
+	}
+	h, err := js.circuit.readHealth(ctx, r.ID)
+	if err != nil || !h.Open {
+		return true, err
+	}
+	return false, js.circuit.expectParked(ctx, Delivery{Registration: r.ID, Event: from, Source: r.Source, Tenant: r.Tenant})
+}
