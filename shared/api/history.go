@@ -48,7 +48,7 @@ type delivery struct {
 	Tenant       string    `json:"tenant"`
 	Source       string    `json:"source"`
 	Status       string    `json:"status" enum:"pending,succeeded,failed,held,cancelled"`
-	Why          string    `json:"why,omitempty"`
+	Why          string    `json:"why,omitempty" doc:"of a pending one: circuit, if it is parked until its endpoint accepts again or it is attempted as a probe"`
 	Received     time.Time `json:"received" doc:"the event"`
 	Created      time.Time `json:"created"`
 	Since        time.Time `json:"since,omitzero" doc:"of held, or of the final status"`
@@ -79,12 +79,18 @@ func attemptView(a gateway.Attempt) attempt {
 	}
 }
 
+// whyCircuit is what a parked delivery waits for.
+const whyCircuit = "circuit"
+
 func deliveryView(d history.Delivery) delivery {
 	v := delivery{
 		ID: d.ID, Event: d.Event, EventType: d.EventType, Registration: d.Registration, Tenant: d.Tenant, Source: d.Source,
 		Status: string(d.Shown), Why: d.Why, Received: d.Received, Created: d.Created, Since: d.Since, Made: d.Made, Replay: d.Replay, Late: d.Late,
 	}
-	if d.Shown == gateway.Pending || d.Manual {
+	switch {
+	case d.Parked() && d.Shown == gateway.Pending:
+		v.Why = whyCircuit
+	case d.Shown == gateway.Pending || d.Manual:
 		v.Next = d.Start
 	}
 	if l := d.Last; l != nil {

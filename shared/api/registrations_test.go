@@ -5,7 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"ringback/shared/circuit"
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
@@ -353,6 +355,23 @@ func TestUnfinishedOfARemovedRegistrationIsShownCancelled(t *testing.T) {
 	if got := w.want(200, s.key, "GET", list+"&status=pending", nil).list(t); len(got) != 0 {
 		t.Errorf("pending deliveries %v, want none", got)
 	}
+}
+
+// TestParkedDeliverySaysWhatItWaitsFor has the circuit of an endpoint be open.
+func TestParkedDeliverySaysWhatItWaitsFor(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	w.work()
+	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": newEndpoint(t).URL})
+	open := circuit.Health{Open: true, Since: time.Now(), Interval: time.Hour, ProbeAt: time.Now().Add(time.Hour)}
+	if err := storage.PutRow(t.Context(), w.g.Store, storage.Row{Key: gateway.HealthKey(r.id())}, open, ""); err != nil {
+		t.Fatal(err)
+	}
+	w.form(w.callbackURL(s.smartbots), chat("parked"))
+	await(t, "a delivery that says so", func() bool {
+		got := w.want(200, s.key, "GET", "/v1/deliveries?status=pending&registration="+r.id(), nil).list(t)
+		return len(got) == 1 && got[0]["why"] == "circuit" && got[0]["next_attempt"] == nil
+	})
 }
 
 func TestPendingOfADisabledRegistrationIsShownHeld(t *testing.T) {

@@ -13,6 +13,7 @@ import { timeline } from "./timeline.js";
 import { when } from "./words.js";
 
 const whys = {
+  circuit: "the endpoint accepts nothing at the moment",
   gone: "the endpoint wants no more (410)",
   exhausted: "the schedule is used up",
   internal: "it could not be attempted here",

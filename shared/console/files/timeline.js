@@ -16,7 +16,8 @@ export function timeline(d, attempts, schedule) {
     steps.push(attempt(a, before));
     before = a.at;
   }
-  if (d.status === "pending" || d.next_attempt) steps.push(...coming(d, schedule));
+  if (d.why === "circuit") steps.push(step("next", [], "Next attempt once the endpoint accepts again, or as a probe of it"));
+  else if (d.status === "pending" || d.next_attempt) steps.push(...coming(d, schedule));
   if (d.status === "held") steps.push(step("held", [when(d.since)], "Held until the registration is enabled"));
   if (d.status === "cancelled") steps.push(step("cancelled", [when(d.since)], "Cancelled"));
   return el("ol", { class: "timeline" }, steps);
