@@ -169,6 +169,12 @@ func (nothing) apply(*writer) error { return nil }
 // flush returns when all writes that were started before are committed.
 func (db *DB) flush() error {
 	n := nothing{make(settled, 1)}
+	if db.writer.hasBehind() {
+		db.writer.startBehind(n)
+		if err := <-n.settled; err != nil {
+			return err
+		}
+	}
 	db.writer.start(n)
 	return <-n.settled
 }

@@ -26,7 +26,11 @@ func (db *DB) finish(q *queue, f *flight, c Consumer, again []message) {
 	if q.land(f, c.Batch) {
 		x.again = nil // others have them now
 	}
-	db.writer.startAtLeisure(x)
+	if q.goesBehind() {
+		db.writer.startBehind(x)
+	} else {
+		db.writer.startAtLeisure(x)
+	}
 }
 
 // land ends f and frees its handler. It reports whether f's messages had

@@ -37,11 +37,11 @@ func (q *queue) load(db *DB) {
 // loadOnce does what is to be done now.
 func (q *queue) loadOnce(db *DB) error {
 	for _, x := range append(q.slow(time.Now()), q.refused()...) {
-		db.writer.start(x)
+		db.writer.startOf(q, x)
 	}
 	if want := q.takeable(); want > 0 {
 		t := &take{settled: make(settled, 1), q: q, want: want, oldAfter: q.oldAfter}
-		db.writer.start(t)
+		db.writer.startOf(q, t)
 		if err := <-t.settled; err != nil {
 			return err
 		}

@@ -60,7 +60,7 @@ func (db *DB) Put(ctx context.Context, r storage.Row, was string) error {
 		return err
 	}
 	p := &put{settled: make(settled, 1), row: r, was: was}
-	db.writer.start(p)
+	db.writer.startFor(ctx, p)
 	if err := <-p.settled; err != nil {
 		return fmt.Errorf("put row: %w", err)
 	}
@@ -128,7 +128,7 @@ func (db *DB) Delete(ctx context.Context, k storage.Key, was string) error {
 		return err
 	}
 	d := &deletion{settled: make(settled, 1), key: k, was: was}
-	db.writer.start(d)
+	db.writer.startFor(ctx, d)
 	if err := <-d.settled; err != nil {
 		return fmt.Errorf("delete row: %w", err)
 	}

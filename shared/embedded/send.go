@@ -34,7 +34,7 @@ func (db *DB) Send(ctx context.Context, name storage.QueueName, ms []storage.Mes
 	if s.delayed() {
 		db.writer.startAtLeisure(s)
 	} else {
-		db.writer.start(s)
+		db.writer.startFor(ctx, s)
 	}
 	if err := <-s.settled; err != nil {
 		return fill(errs, fmt.Errorf("send to %s: %w", name, err))

@@ -71,6 +71,10 @@ func (db *DB) dispatch(ctx context.Context, q *queue, c Consumer, running *sync.
 	wake := q.join(c)
 	defer q.leave(c, wake)
 	slots := make(chan struct{}, c.Concurrency)
+	handling := context.WithoutCancel(ctx)
+	if q.goesBehind() {
+		handling = context.WithValue(handling, goesBehind{}, true)
+	}
 	for {
 		select {
 		case slots <- struct{}{}:
@@ -83,11 +87,14 @@ func (db *DB) dispatch(ctx context.Context, q *queue, c Consumer, running *sync.
 		}
 		running.Go(func() {
 			deepen()
-			db.finish(q, f, c, c.handle(context.WithoutCancel(ctx), q.name, f))
+			db.finish(q, f, c, c.handle(handling, q.name, f))
 			<-slots
 		})
 	}
 }
+
+// goesBehind reports whether what q's handlers write does.
+func (q *queue) goesBehind() bool { return q.name != storage.EventsQueue }
 
 // deepen gives a new goroutine at once the stack that a handler needs. It would
 // else be doubled three times, and all that is on it moved each time.
@@ -121,7 +128,7 @@ func (q *queue) next(ctx context.Context, db *DB, c Consumer, wake chan struct{}
 	for ctx.Err() == nil {
 		f, mark := q.receive(c.Batch)
 		if mark {
-			db.writer.start(touch{q})
+			db.writer.startOf(q, touch{q})
 		}
 		if f != nil {
 			return f

@@ -1,9 +1,11 @@
 package embedded
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +38,20 @@ const (
 // four, which would hold up the other three.
 const leisure = 20 * time.Millisecond
 
+// Later attempts and jobs write several times what a callback and its first attempt
+// do, and these would wait for them, twice each. So what the handlers of the retry and
+// the slow queue write goes behind: into commits of its own, so many writes each, with
+// at least a spell between them and what is live in its turn. While nothing is live
+// nobody waits.
+const (
+	spell      = 4 * time.Millisecond
+	mostBehind = 64
+	liveFor    = 100 * time.Millisecond // after a live write
+)
+
+// goesBehind marks the context of a handler whose writes do.
+type goesBehind struct{}
+
 // A writer owns the one connection that changes the file. While a commit is
 // being synced the next writes gather; they share the commit after it.
 type writer struct {
@@ -48,17 +64,24 @@ type writer struct {
 
 	mu      sync.Mutex
 	pending []write
-	hurry   bool // of one that is pending
+	hurry   bool      // of one that is pending
+	live    time.Time // when there last was one
+	behind  []write
+	due     bool // what is behind
 	closed  bool
 	wake    chan struct{} // holds one token if there is a hurry
 	done    chan struct{} // closed when run has ended
 	timer   *time.Timer   // makes one
+	spell   *time.Timer   // makes what is behind due
+	went    bool          // the last commit was of what is behind
 }
 
 func newWriter(c *conn) *writer {
 	w := &writer{conn: c, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	w.timer = time.AfterFunc(time.Hour, w.hurryUp)
 	w.timer.Stop()
+	w.spell = time.AfterFunc(time.Hour, w.endSpell)
+	w.spell.Stop()
 	return w
 }
 
@@ -89,8 +112,61 @@ func (w *writer) add(x write, hurry bool) bool {
 		w.timer.Reset(leisure)
 	}
 	w.pending = append(w.pending, x)
-	w.hurry = w.hurry || hurry
+	if hurry {
+		w.hurry, w.live = true, time.Now()
+	}
 	return true
+}
+
+// startFor is start for who has ctx, or startBehind.
+func (w *writer) startFor(ctx context.Context, x write) {
+	if ctx.Value(goesBehind{}) == nil {
+		w.start(x)
+	} else {
+		w.startBehind(x)
+	}
+}
+
+// startOf is start for a write of q's own, or startBehind.
+func (w *writer) startOf(q *queue, x write) {
+	if q.goesBehind() {
+		w.startBehind(x)
+	} else {
+		w.start(x)
+	}
+}
+
+// startBehind hands x to the writer for a commit that live writes do not wait for.
+func (w *writer) startBehind(x write) {
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		x.settle(errClosed)
+		return
+	}
+	w.behind = append(w.behind, x)
+	quiet := time.Since(w.live) > liveFor
+	if !quiet && len(w.behind) == 1 {
+		w.spell.Reset(spell)
+	}
+	w.mu.Unlock()
+	if quiet {
+		w.endSpell()
+	}
+}
+
+func (w *writer) hasBehind() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.behind) > 0
+}
+
+// endSpell makes what is behind due.
+func (w *writer) endSpell() {
+	w.mu.Lock()
+	w.due = len(w.behind) > 0
+	w.mu.Unlock()
+	wakeUp(w.wake)
 }
 
 // hurryUp ends the leisure of what is pending.
@@ -111,7 +187,7 @@ func (w *writer) run() {
 		if len(batch) > 0 || w.moveRest.Load() {
 			w.commit(batch)
 			clear(batch)
-			if len(batch) >= crowd {
+			if len(batch) >= crowd && !w.went {
 				time.Sleep(gather)
 			}
 			continue
@@ -123,15 +199,22 @@ func (w *writer) run() {
 	}
 }
 
-// swap returns what is pending, if there is a hurry, and leaves the emptied last
-// batch to gather in.
+// swap returns what is behind, if it is due and its turn, else what is pending, if
+// there is a hurry, and leaves the emptied last batch to gather in.
 func (w *writer) swap(last []write) (batch []write, closed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	n := min(len(w.behind), mostBehind)
+	if n > 0 && (w.due && !(w.hurry && w.went) || w.closed && len(w.pending) == 0) {
+		batch = append(last[:0], w.behind[:n]...)
+		w.behind = slices.Delete(w.behind, 0, n)
+		w.due, w.went = len(w.behind) > 0, true
+		return batch, w.closed
+	}
 	if !w.hurry && !w.closed {
 		return last[:0], false
 	}
-	batch, w.pending, w.hurry = w.pending, last[:0], false
+	batch, w.pending, w.hurry, w.went = w.pending, last[:0], false, false
 	return batch, w.closed
 }
 
@@ -188,6 +271,7 @@ func (w *writer) close() {
 	wakeUp(w.wake)
 	<-w.done
 	w.timer.Stop()
+	w.spell.Stop()
 }
 
 // A settled is the part of a write that its caller waits for.

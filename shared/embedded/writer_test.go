@@ -107,6 +107,90 @@ func TestCrowdIsLetGather(t *testing.T) {
 	}
 }
 
+// TestLaterAttemptsGoBehindWhatIsLive has handlers of all queues write at once, more
+// than a commit takes.
+func TestLaterAttemptsGoBehindWhatIsLive(t *testing.T) {
+	const later = mostBehind // of each queue
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db := openTest(t, dir, Options{})
+		contexts := map[storage.QueueName]context.Context{}
+		for _, q := range queueNames {
+			got := make(chan struct{})
+			stop := serve(t, db, q, Consumer{Handler: func(ctx context.Context, _ []storage.Received) ([]string, error) {
+				contexts[q] = ctx
+				close(got)
+				return nil, nil
+			}})
+			mustSend(t, db, q, storage.Message{Body: "a", Group: "g"})
+			<-got
+			stop()
+		}
+		begun := time.Now()
+		var settles []string
+		var took []time.Duration
+		together, most := 0, 0
+		start := func(ctx context.Context, name string) {
+			db.writer.startFor(ctx, noted{
+				func() { together++; most = max(most, together) },
+				func() { together = 0; settles = append(settles, name); took = append(took, time.Since(begun)) },
+			})
+		}
+		for range later {
+			start(contexts[storage.RetryQueue], "later")
+			start(contexts[storage.SlowQueue], "later")
+		}
+		start(contexts[storage.EventsQueue], "live")
+		start(t.Context(), "live")
+		time.Sleep(spell - 1)
+		synctest.Wait()
+		if fmt.Sprint(settles) != "[live live]" {
+			t.Errorf("within a spell %d writes settled: %.4q; want the two that are live", len(settles), settles)
+		}
+		time.Sleep(spell)
+		synctest.Wait()
+		if len(settles) != 2*later+2 || took[2] != spell || most != mostBehind {
+			t.Errorf("%d writes settled, the third after %v, at most %d at once; want %d after %v, %d at once", len(settles), took[2], most, 2*later+2, spell, mostBehind)
+		}
+		time.Sleep(liveFor)
+		begun = time.Now()
+		start(contexts[storage.RetryQueue], "later")
+		synctest.Wait()
+		if len(took) != 2*later+3 || took[2*later+2] != 0 {
+			t.Errorf("with nothing live a write settled after %v, want at once", took[2*later+2:])
+		}
+	})
+}
+
+// noted is a write that does nothing.
+type noted struct{ applied, settled func() }
+
+func (n noted) apply(*writer) error { n.applied(); return nil }
+func (n noted) settle(error)        { n.settled() }
+
+// TestLiveAndLaterWritesTakeTurns has live ones come all the time.
+func TestLiveAndLaterWritesTakeTurns(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db := openTest(t, dir, Options{})
+		done := false
+		db.writer.start(nothing{make(settled, 1)})
+		db.writer.startBehind(noted{func() {}, func() { done = true }})
+		lives := 0
+		var again func()
+		again = func() {
+			if lives++; !done && lives < 1000 {
+				db.writer.start(noted{func() { time.Sleep(time.Millisecond) }, again})
+			}
+		}
+		again()
+		time.Sleep(time.Minute)
+		if !done || lives > int(spell/time.Millisecond)+3 {
+			t.Errorf("%v after %d live commits, want it done after a spell and one more", done, lives)
+		}
+	})
+}
+
 // TestLeisureIsThatOfTheFirst starts writes that are in no hurry one after the
 // other: those that come later do not put off the first.
 func TestLeisureIsThatOfTheFirst(t *testing.T) {
