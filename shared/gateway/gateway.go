@@ -60,7 +60,7 @@ func New(c Config) (*Gateway, error) {
 	circuit.start = jobs.StartJob
 	g := &Gateway{
 		all, newIngester(all), find, events, deliveries, tell, circuit, attempts, lanes, jobs,
-		&fanOuts{all, find, events, deliveries, attempts, lanes, tell, pace.NewPlaces(roomFor)},
+		&fanOuts{all, find, events, deliveries, attempts, lanes, tell, pace.NewPlaces(roomFor, all.Alone)},
 		&redeliveries{all, events, deliveries, attempts, lanes, jobs},
 		&retries{core: all},
 	}

@@ -2,6 +2,7 @@ package pace
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,7 +21,7 @@ func TestTenantTakesNoMoreThanIsFree(t *testing.T) {
 		{[]string{"a", "b"}, true, []int{86, 85}},
 		{[]string{"a", "b", "c"}, true, []int{64, 64, 64}},
 	} {
-		p, got := NewPlaces(256), make([]int, len(tt.tenants))
+		p, got := NewPlaces(256, true), make([]int, len(tt.tenants))
 		for range 256 {
 			for i, of := range tt.tenants {
 				for p.Take(of) {
@@ -51,7 +52,7 @@ func TestTenantTakesNoMoreThanIsFree(t *testing.T) {
 // the first has its share.
 func TestPlaceGoesToTheFirstThatMayHaveIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := NewPlaces(3)
+		p := NewPlaces(3, false)
 		p.Take("a")
 		p.Take("b")
 		p.Take("c")
@@ -92,7 +93,7 @@ func TestNobodyWaitsForPlacesThatDoNotMove(t *testing.T) {
 		{"as the invocation ends", 0, Patience / 2, Patience / 2},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			p := NewPlaces(2)
+			p := NewPlaces(2, false)
 			p.Take("a")
 			time.Sleep(tt.since)
 			ctx, cancel := context.WithTimeout(t.Context(), tt.ends)
@@ -100,6 +101,58 @@ func TestNobodyWaitsForPlacesThatDoNotMove(t *testing.T) {
 			start := time.Now()
 			if got := p.Await(ctx, "a", Patience); got || time.Since(start) != tt.want || len(p.waiting) != 0 {
 				t.Errorf("%s: got one %v after %v, %d wait; want none after %v", tt.name, got, time.Since(start), len(p.waiting), tt.want)
+			}
+		})
+	}
+}
+
+// TestTenantThatIsAloneWaitsOn asks for a second place of two while a tenant's own is
+// left and taken again and again, or not.
+func TestTenantThatIsAloneWaitsOn(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		lone     bool
+		patience time.Duration
+		other    time.Duration // since when another tenant took a place; 0: none did
+		moves    time.Duration // for so long the tenant's place does
+		want     time.Duration
+	}{
+		{"alone", true, Patience, 0, time.Hour, 2*time.Minute - stopFor},
+		{"alone, told not to wait", true, 0, 0, time.Hour, 2*time.Minute - stopFor},
+		{"where nobody waits on", false, Patience, 0, time.Hour, Patience},
+		{"where nobody waits on, told not to wait", false, 0, 0, time.Hour, 0},
+		{"until nothing moves", true, Patience, 0, 10 * time.Second, 10*time.Second + Patience},
+		{"another was there lately", true, Patience, aloneFor - 2*Patience, time.Hour, Patience},
+		{"another was there lately, told not to wait", true, 0, aloneFor - 2*Patience, time.Hour, 0},
+		{"another was there long ago", true, Patience, aloneFor, time.Hour, 2*time.Minute - stopFor},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p := NewPlaces(2, tt.lone)
+			if tt.other > 0 {
+				p.Take("b")
+				p.Leave("b")
+			}
+			p.Take("a")
+			time.Sleep(tt.other)
+			p.Leave("a")
+			p.Take("a")
+			start := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			var mover sync.WaitGroup
+			mover.Go(func() {
+				for ctx.Err() == nil && time.Since(start) < tt.moves {
+					time.Sleep(Patience / 4)
+					p.mu.Lock()
+					p.shares["a"] = share{1, time.Now()}
+					p.mu.Unlock()
+				}
+			})
+			got := p.Await(ctx, "a", tt.patience)
+			took := time.Since(start)
+			cancel()
+			mover.Wait()
+			if got || took < tt.want || took > tt.want+Patience || len(p.waiting) != 0 {
+				t.Errorf("%s: got one %v after %v, %d wait; want none after %v", tt.name, got, took, len(p.waiting), tt.want)
 			}
 		})
 	}
