@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -126,12 +127,14 @@ func TestLaterAttemptsGoBehindWhatIsLive(t *testing.T) {
 			<-got
 			stop()
 		}
+		var mu sync.Mutex
 		begun := time.Now()
 		var settles []string
 		var took []time.Duration
 		together, most := 0, 0
 		start := func(ctx context.Context, name string) {
 			db.writer.startFor(ctx, noted{
+				&mu,
 				func() { together++; most = max(most, together) },
 				func() { together = 0; settles = append(settles, name); took = append(took, time.Since(begun)) },
 			})
@@ -144,47 +147,63 @@ func TestLaterAttemptsGoBehindWhatIsLive(t *testing.T) {
 		start(t.Context(), "live")
 		time.Sleep(spell - 1)
 		synctest.Wait()
+		mu.Lock()
 		if fmt.Sprint(settles) != "[live live]" {
 			t.Errorf("within a spell %d writes settled: %.4q; want the two that are live", len(settles), settles)
 		}
+		mu.Unlock()
 		time.Sleep(spell)
 		synctest.Wait()
+		mu.Lock()
 		if len(settles) != 2*later+2 || took[2] != spell || most != mostBehind {
 			t.Errorf("%d writes settled, the third after %v, at most %d at once; want %d after %v, %d at once", len(settles), took[2], most, 2*later+2, spell, mostBehind)
 		}
+		mu.Unlock()
 		time.Sleep(liveFor)
+		mu.Lock()
 		begun = time.Now()
+		mu.Unlock()
 		start(contexts[storage.RetryQueue], "later")
 		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
 		if len(took) != 2*later+3 || took[2*later+2] != 0 {
 			t.Errorf("with nothing live a write settled after %v, want at once", took[2*later+2:])
 		}
 	})
 }
 
-// noted is a write that does nothing.
-type noted struct{ applied, settled func() }
+// noted is a write that does nothing but call functions, one at a time.
+type noted struct {
+	mu               *sync.Mutex
+	applied, settled func()
+}
 
-func (n noted) apply(*writer) error { n.applied(); return nil }
-func (n noted) settle(error)        { n.settled() }
+func (n noted) apply(*writer) error { n.mu.Lock(); defer n.mu.Unlock(); n.applied(); return nil }
+func (n noted) settle(error)        { n.mu.Lock(); defer n.mu.Unlock(); n.settled() }
 
 // TestLiveAndLaterWritesTakeTurns has live ones come all the time.
 func TestLiveAndLaterWritesTakeTurns(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{})
+		var mu sync.Mutex
 		done := false
 		db.writer.start(nothing{make(settled, 1)})
-		db.writer.startBehind(noted{func() {}, func() { done = true }})
+		db.writer.startBehind(noted{&mu, func() {}, func() { done = true }})
 		lives := 0
 		var again func()
 		again = func() {
 			if lives++; !done && lives < 1000 {
-				db.writer.start(noted{func() { time.Sleep(time.Millisecond) }, again})
+				db.writer.start(noted{&mu, func() { time.Sleep(time.Millisecond) }, again})
 			}
 		}
+		mu.Lock()
 		again()
+		mu.Unlock()
 		time.Sleep(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
 		if !done || lives > int(spell/time.Millisecond)+3 {
 			t.Errorf("%v after %d live commits, want it done after a spell and one more", done, lives)
 		}
