@@ -72,7 +72,6 @@ type writer struct {
 	wake    chan struct{} // holds one token if there is a hurry
 	done    chan struct{} // closed when run has ended
 	timer   *time.Timer   // makes one
-	spell   *time.Timer   // makes what is behind due
 	went    bool          // the last commit was of what is behind
 }
 
@@ -80,8 +79,6 @@ func newWriter(c *conn) *writer {
 	w := &writer{conn: c, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	w.timer = time.AfterFunc(time.Hour, w.hurryUp)
 	w.timer.Stop()
-	w.spell = time.AfterFunc(time.Hour, w.endSpell)
-	w.spell.Stop()
 	return w
 }
 
@@ -147,7 +144,7 @@ func (w *writer) startBehind(x write) {
 	w.behind = append(w.behind, x)
 	quiet := time.Since(w.live) > liveFor
 	if !quiet && len(w.behind) == 1 {
-		w.spell.Reset(spell)
+		time.AfterFunc(spell, w.endSpell)
 	}
 	w.mu.Unlock()
 	if quiet {
@@ -155,11 +152,7 @@ func (w *writer) startBehind(x write) {
 	}
 }
 
-func (w *writer) hasBehind() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.behind) > 0
-}
+func (w *writer) hasBehind() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.behind) > 0 }
 
 // endSpell makes what is behind due.
 func (w *writer) endSpell() {
@@ -271,7 +264,6 @@ func (w *writer) close() {
 	wakeUp(w.wake)
 	<-w.done
 	w.timer.Stop()
-	w.spell.Stop()
 }
 
 // A settled is the part of a write that its caller waits for.

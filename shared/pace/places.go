@@ -24,10 +24,7 @@ type Places struct {
 
 // A tenant is alone if no other took a place for aloneFor. Then it waits on while its
 // share moves, as nobody is held up by that, until stopFor is left of the context.
-const (
-	aloneFor = time.Minute
-	stopFor  = 30 * time.Second
-)
+const aloneFor, stopFor = time.Minute, 30 * time.Second
 
 // A share is what a tenant holds.
 type share struct {
