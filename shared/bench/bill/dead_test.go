@@ -41,7 +41,10 @@ func TestDeadEndpointsStayWithinTheirBudget(t *testing.T) {
 		idle := w.idle()
 		w.reset()
 		w.pass(hours * time.Hour)
-		t.Logf("rows put: %v, POSTs %v", w.meters.puts, w.endpoint.egress/EgressBytes)
+		if posts := w.endpoint.egress / EgressBytes; posts < endpoints*(hours-1) || posts > endpoints*(hours+1) {
+			t.Errorf("%v probes of %d endpoints in %d hours, want one an hour of each", posts, endpoints, hours)
+		}
+		t.Logf("rows put: %v", w.meters.puts)
 		probing = w.counted().Without(idle.Each(1 / w.usage.Retry.Invocations)).Each(endpoints * hours)
 		w.reset()
 		for range events {
@@ -50,7 +53,9 @@ func TestDeadEndpointsStayWithinTheirBudget(t *testing.T) {
 		for l := w.lines()[0]; w.depth(l.name).Waiting > 0; {
 			w.work(l)
 		}
-		t.Logf("rows put: %v, POSTs %v", w.meters.puts, w.endpoint.egress/EgressBytes)
+		if n := w.meters.puts.count("D"); n != events*endpoints || w.endpoint.egress > 0 {
+			t.Errorf("%d deliveries written and %v POSTs, want %d parked, each with one write", n, w.endpoint.egress/EgressBytes, events*endpoints)
+		}
 		parking = w.counted().Each(events * endpoints)
 	})
 	month := prices.Of(probing).Total() * deadEndpoints * month.Hours()

@@ -142,6 +142,9 @@ type puts struct {
 	gets   map[string]int // rows asked for
 }
 
+// count returns how many rows of a kind were put.
+func (p *puts) count(kind string) int { p.mu.Lock(); defer p.mu.Unlock(); return p.kinds[kind] }
+
 func (p *puts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
