@@ -67,19 +67,7 @@ func TestRateHoldsOverProcesses(t *testing.T) {
 func TestConcurrencyHoldsOverProcesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, FullHistory)
-		var mu sync.Mutex
-		at, most := 0, 0
-		y.answer = func(landed) int {
-			mu.Lock()
-			at++
-			most = max(most, at)
-			mu.Unlock()
-			time.Sleep(400 * time.Millisecond)
-			mu.Lock()
-			defer mu.Unlock()
-			at--
-			return 200
-		}
+		most := y.answersAfter(400*time.Millisecond, 200)
 		r := y.register("tenant.example", func(r *Registration) { r.Concurrency = 2 })
 		var all sync.WaitGroup
 		for _, p := range y.processes(10) {
@@ -89,8 +77,8 @@ func TestConcurrencyHoldsOverProcesses(t *testing.T) {
 				}
 			})
 		}
-		if all.Wait(); most != 2 || y.made() != 2 {
-			t.Errorf("%d of %d POSTs at once, want 2", most, y.made())
+		if all.Wait(); most() != 2 || y.made() != 2 {
+			t.Errorf("%d of %d POSTs at once, want 2", most(), y.made())
 		}
 		for range 3 { // leases were given back
 			if d := y.delivered(r); d.Status != Succeeded {

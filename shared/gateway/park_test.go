@@ -215,19 +215,7 @@ func TestProbesTakeAQuarterOfThePlaces(t *testing.T) {
 		if y.fanOut(1, a) {
 			t.Fatal(y.said.String())
 		}
-		var mu sync.Mutex
-		now, most := 0, 0
-		y.answer = func(landed) int {
-			mu.Lock()
-			now++
-			most = max(most, now)
-			mu.Unlock()
-			time.Sleep(10 * time.Second)
-			mu.Lock()
-			now--
-			mu.Unlock()
-			return http.StatusInternalServerError
-		}
+		most := y.answersAfter(10*time.Second, http.StatusInternalServerError)
 		time.Sleep(time.Minute)
 		var workers sync.WaitGroup
 		for _, r := range rs {
@@ -239,8 +227,8 @@ func TestProbesTakeAQuarterOfThePlaces(t *testing.T) {
 			}
 		}
 		workers.Wait()
-		if y.made() != 2 || most != 2 {
-			t.Errorf("%d POSTs, %d at once; want the two that a quarter of the places allows", y.made(), most)
+		if y.made() != 2 || most() != 2 {
+			t.Errorf("%d POSTs, %d at once; want the two that a quarter of the places allows", y.made(), most())
 		}
 		parked := 0
 		for _, r := range rs {

@@ -284,6 +284,29 @@ func (y *yard) RoundTrip(r *http.Request) (*http.Response, error) {
 // refuses answers all POSTs with 500.
 func refuses(landed) int { return http.StatusInternalServerError }
 
+// answersAfter answers all POSTs after a while, and returns how many were under way at
+// once at most.
+func (y *yard) answersAfter(d time.Duration, status int) (most func() int) {
+	var mu sync.Mutex
+	now, top := 0, 0
+	y.answer = func(landed) int {
+		mu.Lock()
+		now++
+		top = max(top, now)
+		mu.Unlock()
+		time.Sleep(d)
+		mu.Lock()
+		defer mu.Unlock()
+		now--
+		return status
+	}
+	return func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return top
+	}
+}
+
 // made returns how many POSTs were made.
 func (y *yard) made() int {
 	y.mu.Lock()
