@@ -115,7 +115,7 @@ func (w *writer) add(x write, hurry bool) bool {
 	return true
 }
 
-// startFor is start for who has ctx, or startBehind.
+// startFor is start, or startBehind if ctx is that of a handler whose writes go behind.
 func (w *writer) startFor(ctx context.Context, x write) {
 	if ctx.Value(goesBehind{}) == nil {
 		w.start(x)
@@ -124,7 +124,7 @@ func (w *writer) startFor(ctx context.Context, x write) {
 	}
 }
 
-// startOf is start for a write of q's own, or startBehind.
+// startOf is start, or startBehind if what q's handlers write goes behind.
 func (w *writer) startOf(q *queue, x write) {
 	if q.goesBehind() {
 		w.startBehind(x)
