@@ -8,9 +8,12 @@ import (
 )
 
 // The log (SQLite's write-ahead log) is moved into the file when it has this
-// many pages; it is looked at after every few commits.
+// many pages; it is looked at after every few commits. While what was moved is synced
+// commits take longer, by more than it takes to sync little often; but each page that
+// all write is then moved more often, which costs throughput.
 const (
-	logPages       = 2000 // 16 MiB
+	logPages       = 200  // 1.6 MiB
+	crowdPages     = 2000 // 16 MiB, after a commit of a crowd
 	lookAtLogEvery = 8    // commits
 )
 
@@ -68,9 +71,9 @@ func logSize(s *stmt) (pages int, err error) {
 	return pages, nil
 }
 
-// tendLog is called between two transactions. A log that cannot be moved stays
+// tendLog is called between two transactions, after so many writes. A log that cannot be moved stays
 // where it is, and is tried again.
-func (w *writer) tendLog() error {
+func (w *writer) tendLog(writes int) error {
 	if w.moveRest.CompareAndSwap(true, false) {
 		_, err := logSize(w.stmts.moveLog)
 		return err
@@ -79,7 +82,7 @@ func (w *writer) tendLog() error {
 		return nil
 	}
 	pages, err := logSize(w.stmts.measureLog)
-	if pages > logPages {
+	if pages > crowdPages || pages > logPages && writes < crowd {
 		wakeUp(w.logIsLong)
 	}
 	return err

@@ -40,13 +40,16 @@ const leisure = 20 * time.Millisecond
 
 // Later attempts and jobs write several times what a callback and its first attempt
 // do, and these would wait for them, twice each. So what the handlers of the retry and
-// the slow queue write goes behind: into commits of its own, so many writes each, with
-// at least a spell between them and what is live in its turn. While nothing is live
-// nobody waits.
+// the slow queue write goes behind: into commits of its own, of so many writes, when
+// what is live has a lull, or they waited too long; they take at most half the time.
+// While nothing is live nobody waits.
 const (
-	spell      = 4 * time.Millisecond
-	mostBehind = 64
-	liveFor    = 100 * time.Millisecond // after a live write
+	spell       = 4 * time.Millisecond // in which they gather
+	lull        = 2 * time.Millisecond // since something live was written or committed
+	longestWait = 25 * time.Millisecond
+	mostBehind  = 20
+	mostQuiet   = 64
+	liveFor     = 100 * time.Millisecond // after a live write
 )
 
 // goesBehind marks the context of a handler whose writes do.
@@ -67,18 +70,21 @@ type writer struct {
 	hurry   bool      // of one that is pending
 	live    time.Time // when there last was one
 	behind  []write
-	due     bool // what is behind
+	waits   time.Time // since when something is, or one of its commits was
+	turn    time.Time // when it may go
 	closed  bool
-	wake    chan struct{} // holds one token if there is a hurry
+	wake    chan struct{} // holds one token if there is a hurry, or a turn
 	done    chan struct{} // closed when run has ended
-	timer   *time.Timer   // makes one
+	timer   *time.Timer   // makes a hurry
+	turns   *time.Timer   // makes a token
 	went    bool          // the last commit was of what is behind
 }
 
 func newWriter(c *conn) *writer {
 	w := &writer{conn: c, wake: make(chan struct{}, 1), done: make(chan struct{})}
-	w.timer = time.AfterFunc(time.Hour, w.hurryUp)
+	w.timer, w.turns = time.AfterFunc(time.Hour, w.hurryUp), time.AfterFunc(time.Hour, func() { wakeUp(w.wake) })
 	w.timer.Stop()
+	w.turns.Stop()
 	return w
 }
 
@@ -142,24 +148,28 @@ func (w *writer) startBehind(x write) {
 		return
 	}
 	w.behind = append(w.behind, x)
-	quiet := time.Since(w.live) > liveFor
-	if !quiet && len(w.behind) == 1 {
-		time.AfterFunc(spell, w.endSpell)
+	first := len(w.behind) == 1
+	if first {
+		w.waits = time.Now()
 	}
 	w.mu.Unlock()
-	if quiet {
-		w.endSpell()
+	if first {
+		wakeUp(w.wake)
 	}
 }
 
 func (w *writer) hasBehind() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.behind) > 0 }
 
-// endSpell makes what is behind due.
-func (w *writer) endSpell() {
-	w.mu.Lock()
-	w.due = len(w.behind) > 0
-	w.mu.Unlock()
-	wakeUp(w.wake)
+// quiet reports whether nothing is live.
+func (w *writer) quiet() bool { return time.Since(w.live) > liveFor }
+
+// wait returns how long what is behind has to wait yet.
+func (w *writer) wait() time.Duration {
+	if w.quiet() {
+		return 0
+	}
+	waited := time.Since(w.waits)
+	return min(max(time.Until(w.turn), spell-waited, lull-time.Since(w.live)), longestWait-waited)
 }
 
 // hurryUp ends the leisure of what is pending.
@@ -192,17 +202,34 @@ func (w *writer) run() {
 	}
 }
 
-// swap returns what is behind, if it is due and its turn, else what is pending, if
-// there is a hurry, and leaves the emptied last batch to gather in.
+// committed notes that what swap returned last took so long.
+func (w *writer) committed(took time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.went {
+		w.turn = time.Now().Add(took)
+	} else {
+		w.live = time.Now()
+	}
+}
+
+// swap returns what is behind, if it need not wait, else what is pending, if there is
+// a hurry, and leaves the emptied last batch to gather in.
 func (w *writer) swap(last []write) (batch []write, closed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := min(len(w.behind), mostBehind)
-	if n > 0 && (w.due && !(w.hurry && w.went) || w.closed && len(w.pending) == 0) {
-		batch = append(last[:0], w.behind[:n]...)
-		w.behind = slices.Delete(w.behind, 0, n)
-		w.due, w.went = len(w.behind) > 0, true
-		return batch, w.closed
+	if len(w.behind) > 0 {
+		wait, most := w.wait(), mostBehind
+		if w.quiet() {
+			most = mostQuiet
+		}
+		if wait <= 0 || w.closed && len(w.pending) == 0 {
+			n := min(len(w.behind), most)
+			batch = append(last[:0], w.behind[:n]...)
+			w.behind, w.waits, w.went = slices.Delete(w.behind, 0, n), time.Now(), true
+			return batch, w.closed
+		}
+		w.turns.Reset(wait)
 	}
 	if !w.hurry && !w.closed {
 		return last[:0], false
@@ -212,9 +239,13 @@ func (w *writer) swap(last []write) (batch []write, closed bool) {
 }
 
 func (w *writer) commit(batch []write) {
+	begun := time.Now()
 	err := w.transact(batch)
+	if len(batch) > 0 {
+		w.committed(time.Since(begun))
+	}
 	defer func() {
-		if err := w.tendLog(); err != nil {
+		if err := w.tendLog(len(batch)); err != nil {
 			slog.Error("tend the log", "error", err)
 		}
 	}()

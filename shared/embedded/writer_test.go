@@ -145,30 +145,31 @@ func TestLaterAttemptsGoBehindWhatIsLive(t *testing.T) {
 		}
 		start(contexts[storage.EventsQueue], "live")
 		start(t.Context(), "live")
-		time.Sleep(spell - 1)
-		synctest.Wait()
+		time.Sleep(liveFor)
 		mu.Lock()
-		if fmt.Sprint(settles) != "[live live]" {
-			t.Errorf("within a spell %d writes settled: %.4q; want the two that are live", len(settles), settles)
-		}
-		mu.Unlock()
-		time.Sleep(spell)
-		synctest.Wait()
-		mu.Lock()
-		if len(settles) != 2*later+2 || took[2] != spell || most != mostBehind {
-			t.Errorf("%d writes settled, the third after %v, at most %d at once; want %d after %v, %d at once", len(settles), took[2], most, 2*later+2, spell, mostBehind)
+		if len(settles) != 2*later+2 || fmt.Sprint(settles[:2]) != "[live live]" || most != mostBehind ||
+			took[1] != 0 || took[2] != spell || took[1+later] != spell || took[2+later] != 2*spell {
+			t.Errorf("%d writes settled, at most %d at once, the first %v at %v; want what is live at once, then %d after each %v", len(settles), most, settles[:2], took, mostBehind, spell)
 		}
 		mu.Unlock()
 		time.Sleep(liveFor)
 		mu.Lock()
-		begun = time.Now()
+		begun, most, settles, took = time.Now(), 0, nil, nil
 		mu.Unlock()
-		start(contexts[storage.RetryQueue], "later")
+		db.writer.moveRest.Store(true) // a look at the log is not live
+		wakeUp(db.writer.wake)
+		synctest.Wait()
+		db.writer.startBehind(noted{&mu, func() { time.Sleep(1) }, func() {}})
+		synctest.Wait()
+		for range mostQuiet + 1 {
+			start(contexts[storage.RetryQueue], "later")
+		}
+		time.Sleep(1)
 		synctest.Wait()
 		mu.Lock()
 		defer mu.Unlock()
-		if len(took) != 2*later+3 || took[2*later+2] != 0 {
-			t.Errorf("with nothing live a write settled after %v, want at once", took[2*later+2:])
+		if len(took) != mostQuiet+1 || took[mostQuiet] != 1 || most != mostQuiet {
+			t.Errorf("with nothing live %d writes settled after %v, at most %d at once; want %d at once, %d of them together", len(took), took, most, mostQuiet+1, mostQuiet)
 		}
 	})
 }
@@ -182,30 +183,68 @@ type noted struct {
 func (n noted) apply(*writer) error { n.mu.Lock(); defer n.mu.Unlock(); n.applied(); return nil }
 func (n noted) settle(error)        { n.mu.Lock(); defer n.mu.Unlock(); n.settled() }
 
-// TestLiveAndLaterWritesTakeTurns has live ones come all the time.
-func TestLiveAndLaterWritesTakeTurns(t *testing.T) {
+// TestWhatIsBehindWaitsForALull has live writes come at a distance, each of which takes
+// a while.
+func TestWhatIsBehindWaitsForALull(t *testing.T) {
+	for _, tt := range []struct {
+		name              string
+		each, takes, want time.Duration // want: until what is behind is written
+	}{
+		{"all the time", time.Millisecond, time.Millisecond, longestWait},
+		{"with gaps that are no lull", lull, lull / 4, longestWait},
+		{"with a lull that begins with the end of a commit", 4 * spell, spell, spell + lull},
+		{"with a long lull", 4 * spell, 0, spell},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				db := openTest(t, dir, Options{})
+				var mu sync.Mutex
+				stop := make(chan struct{})
+				go func() {
+					for live := time.NewTicker(tt.each); ; <-live.C {
+						select {
+						case <-stop:
+							return
+						default:
+							db.writer.start(noted{&mu, func() { time.Sleep(tt.takes) }, func() {}})
+						}
+					}
+				}()
+				synctest.Wait()
+				begun, done := time.Now(), make(chan time.Duration)
+				db.writer.startBehind(noted{&mu, func() {}, func() { done <- time.Since(begun) }})
+				if took := <-done; took < tt.want || took > tt.want+tt.takes {
+					t.Errorf("written after %v, want %v, and the live commit that is under way", took, tt.want)
+				}
+				close(stop)
+				time.Sleep(tt.each)
+			})
+		})
+	}
+}
+
+// TestWhatIsBehindTakesAtMostHalfTheTime has more of it than goes into one commit, each
+// of which takes long.
+func TestWhatIsBehindTakesAtMostHalfTheTime(t *testing.T) {
+	const long = 10 * time.Millisecond
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{})
 		var mu sync.Mutex
-		done := false
-		db.writer.start(nothing{make(settled, 1)})
-		db.writer.startBehind(noted{&mu, func() {}, func() { done = true }})
-		lives := 0
-		var again func()
-		again = func() {
-			if lives++; !done && lives < 1000 {
-				db.writer.start(noted{&mu, func() { time.Sleep(time.Millisecond) }, again})
-			}
+		var at []time.Duration
+		begun := time.Now()
+		if err := db.flush(); err != nil { // is live
+			t.Fatal(err)
 		}
-		mu.Lock()
-		again()
-		mu.Unlock()
-		time.Sleep(time.Minute)
+		for range 3 * mostBehind {
+			db.writer.startBehind(noted{&mu, func() { time.Sleep(long / mostBehind) }, func() { at = append(at, time.Since(begun)) }})
+		}
+		time.Sleep(liveFor)
 		mu.Lock()
 		defer mu.Unlock()
-		if !done || lives > int(spell/time.Millisecond)+3 {
-			t.Errorf("%v after %d live commits, want it done after a spell and one more", done, lives)
+		if len(at) != 3*mostBehind || at[mostBehind-1] != spell+long || at[2*mostBehind-1] != spell+3*long || at[3*mostBehind-1] != spell+5*long {
+			t.Errorf("settled at %v, want a commit of %d and %v, thrice, with as long between", at, mostBehind, long)
 		}
 	})
 }
@@ -261,17 +300,24 @@ func TestCloseCommitsWhatIsInNoHurry(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := &put{settled: make(settled, 1), row: storage.Row{Key: numbered(1), Rev: "r"}}
+		behind := nothing{make(settled, 1)}
+		if err := db.flush(); err != nil {
+			t.Fatal(err)
+		}
 		db.writer.startAtLeisure(p)
+		db.writer.startBehind(behind)
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
-		select {
-		case err := <-p.settled:
-			if err != nil {
-				t.Errorf("a write before Close settled with %v", err)
+		for _, s := range []settled{p.settled, behind.settled} {
+			select {
+			case err := <-s:
+				if err != nil {
+					t.Errorf("a write before Close settled with %v", err)
+				}
+			default:
+				t.Error("Close returned before a write was committed")
 			}
-		default:
-			t.Error("Close returned before a write was committed")
 		}
 		select {
 		case <-db.writer.done:
@@ -288,15 +334,23 @@ func TestCloseCommitsWhatIsInNoHurry(t *testing.T) {
 // TestLogIsLookedAtEveryFewCommits counts with a statement that tells a size.
 func TestLogIsLookedAtEveryFewCommits(t *testing.T) {
 	for _, tt := range []struct {
-		pages int64
-		long  bool
-	}{{logPages, false}, {logPages + 1, true}} {
+		writes int // of each commit
+		pages  int64
+		long   bool
+	}{{1, logPages, false}, {1, logPages + 1, true}, {crowd - 1, logPages + 1, true}, {crowd, logPages + 1, false}, {crowd, crowdPages + 1, true}} {
 		db := openTest(t, t.TempDir(), Options{Relaxed: true})
-		if err := db.flush(); err != nil {
-			t.Fatal(err)
-		}
-		looks := 0
-		due := make(chan struct{}, 1)
+		due, n := make(chan struct{}, 1), nothing{make(settled, 4*lookAtLogEvery*crowd)}
+		looks, left := 0, 3*lookAtLogEvery
+		var commit step
+		commit = step{make(settled, 4*lookAtLogEvery), func(w *writer) error {
+			if left--; left >= 0 { // what starts now is in the next
+				for range tt.writes - 1 {
+					w.start(n)
+				}
+				w.start(commit)
+			}
+			return nil
+		}}
 		// In a write, since the writer looks at the log after its commits.
 		mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
 			w.logIsLong, w.commits = due, 0
@@ -304,16 +358,15 @@ func TestLogIsLookedAtEveryFewCommits(t *testing.T) {
 				looks++
 				return &oneRow{values: []driver.Value{int64(0), tt.pages, int64(0)}}, nil
 			})
-			return nil
+			return commit.apply(w)
 		}})
 		for range 3 * lookAtLogEvery {
-			if err := db.flush(); err != nil {
-				t.Fatal(err)
-			}
+			<-commit.settled
 		}
 		mustWrite(t, db, step{make(settled, 1), func(*writer) error { return nil }})
 		if looks != 3 || (len(due) == 1) != tt.long {
-			t.Errorf("in %d commits a log of %d pages was looked at %d times and called long %v, want 3 times and %v", 3*lookAtLogEvery, tt.pages, looks, len(due) == 1, tt.long)
+			t.Errorf("in %d commits of %d writes a log of %d pages was looked at %d times and called long %v, want 3 times and %v",
+				3*lookAtLogEvery, tt.writes, tt.pages, looks, len(due) == 1, tt.long)
 		}
 	}
 }
