@@ -42,10 +42,11 @@ type Health struct {
 	// Parked says that deliveries may be parked behind the circuit, so that Health is
 	// due (Due); the next three of what they are. It outlasts the closing until
 	// somebody wakes them.
-	Parked bool   `json:"parked,omitempty"`
-	From   string `json:"from,omitempty"` // about the oldest one's event
-	Source string `json:"source,omitempty"`
-	Tenant string `json:"tenant,omitempty"`
+	Parked  bool   `json:"parked,omitempty"`
+	From    string `json:"from,omitempty"` // about the oldest one's event
+	Source  string `json:"source,omitempty"`
+	Tenant  string `json:"tenant,omitempty"`
+	Probing string `json:"probing,omitempty"` // the last event of them that was probed: its delivery may have ended between two writes
 }
 
 // Due returns when a worker is to look at h; zero for never. hold is how long a
@@ -119,7 +120,7 @@ func (h Health) Doubted() bool { return h.Failing() || h.Open || !h.FailingSince
 
 // Accepted returns h after an attempt that was accepted.
 func (h Health) Accepted(now time.Time) Health {
-	after := Health{OKAt: h.OKAt, Parked: h.Parked, From: h.From, Source: h.Source, Tenant: h.Tenant}
+	after := Health{OKAt: h.OKAt, Parked: h.Parked, From: h.From, Source: h.Source, Tenant: h.Tenant, Probing: h.Probing}
 	if h.Failing() || h.Open {
 		after.OKAt = now
 	}

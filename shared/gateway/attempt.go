@@ -218,7 +218,7 @@ func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
 	}
 	if !t.d.Manual {
 		// Who goes on to the slow queue takes no probe along. A probe may be slow.
-		h, ok, err := at.circuit.admit(ctx, t.r.ID, t.slow || here && at.FirstAttempt == 0)
+		h, ok, err := at.circuit.admit(ctx, &t.d, t.slow || here && at.FirstAttempt == 0)
 		if err != nil {
 			return start{}, err
 		}

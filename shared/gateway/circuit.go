@@ -71,11 +71,11 @@ func (cs *circuits) readHealth(ctx context.Context, id string) (circuit.Health, 
 	return h, nil
 }
 
-// admit asks the circuit for an attempt. If it is open, one caller may probe at
+// admit asks the circuit for an attempt of d. If it is open, one caller may probe at
 // each probe's time, and gets the open circuit with true; likewise who may not
 // probe here, who takes no probe.
-func (cs *circuits) admit(ctx context.Context, id string, here bool) (circuit.Health, bool, error) {
-	h, err := cs.health(ctx, id)
+func (cs *circuits) admit(ctx context.Context, d *Delivery, here bool) (circuit.Health, bool, error) {
+	h, err := cs.health(ctx, d.Registration)
 	now := cs.Clock()
 	switch {
 	case err != nil:
@@ -88,9 +88,12 @@ func (cs *circuits) admit(ctx context.Context, id string, here bool) (circuit.He
 		return h, true, nil
 	}
 	seen, mine := h.ProbeAt, false
-	h, err = cs.changeHealth(ctx, id, func(stored circuit.Health) circuit.Health {
+	h, err = cs.changeHealth(ctx, d.Registration, func(stored circuit.Health) circuit.Health {
 		if mine = stored.Open && stored.ProbeAt.Equal(seen); mine {
-			return stored.ProbeTaken(now)
+			stored = stored.ProbeTaken(now)
+		}
+		if mine && d.Parked() {
+			stored.Probing = d.Event
 		}
 		return stored
 	})

@@ -49,7 +49,7 @@ func TestOneCallerProbesAnOpenCircuit(t *testing.T) {
 		w.put(HealthKey("reg_1"), circuit.Health{Open: true, Since: now, Interval: time.Minute, ProbeAt: now.Add(time.Minute)})
 		ask := func(g *Gateway) (admitted, open bool) {
 			t.Helper()
-			h, ok, err := g.circuits.admit(t.Context(), "reg_1", true)
+			h, ok, err := g.circuits.admit(t.Context(), &Delivery{Registration: "reg_1"}, true)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,11 +85,11 @@ func TestOneCallerProbesAnOpenCircuit(t *testing.T) {
 		}
 		w.put(HealthKey("reg_3"), circuit.Health{Open: true, Interval: time.Minute, ProbeAt: w.Clock()})
 		w.store.failOn("put", "R#")
-		if _, _, err := w.circuits.admit(t.Context(), "reg_3", true); !errors.Is(err, errOutage) {
+		if _, _, err := w.circuits.admit(t.Context(), &Delivery{Registration: "reg_3"}, true); !errors.Is(err, errOutage) {
 			t.Errorf("a probe that cannot be taken: %v, want the outage", err)
 		}
 		w.store.failOn("get", "R#")
-		if _, ok, err := w.circuits.admit(t.Context(), "reg_2", true); ok || !errors.Is(err, errOutage) {
+		if _, ok, err := w.circuits.admit(t.Context(), &Delivery{Registration: "reg_2"}, true); ok || !errors.Is(err, errOutage) {
 			t.Errorf("without an answer: admitted %v, %v; want the outage", ok, err)
 		}
 	})

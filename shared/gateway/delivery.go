@@ -205,7 +205,7 @@ func (d Delivery) record(a Attempt, s schedule.Schedule, jitter float64, self bo
 		}
 		return d, false
 	}
-	wasManual := d.Manual
+	wasManual, wasParked := d.Manual, d.Parked()
 	d.Claim++
 	d.Lost, d.Crashes, d.Manual, d.Paced = 0, 0, false, false
 	d.Last, d.body = a.last(), cut(a.Answer)
@@ -228,8 +228,11 @@ func (d Delivery) record(a Attempt, s schedule.Schedule, jitter float64, self bo
 	if !more {
 		return d.close(Failed, whyExhausted, now), false
 	}
-	self = self && wait <= maxSelfSend && !d.Lane
-	return d.wait(now.Add(wait), self), self
+	self = self && wait <= maxSelfSend && !d.Lane && !wasParked
+	if d = d.wait(now.Add(wait), self); wasParked {
+		d.due = time.Time{}
+	}
+	return d, self
 }
 
 // acceptedLate closes d by an attempt whose claim is not the current one.
@@ -275,8 +278,10 @@ func (d Delivery) park(now time.Time) Delivery {
 	return d
 }
 
-// Parked reports whether d waits behind a circuit.
-func (d *Delivery) Parked() bool { return d.Status == Pending && !d.Lane && d.due.IsZero() }
+// Parked reports whether d waits behind a circuit, and at least until Start.
+func (d *Delivery) Parked() bool {
+	return d.Status == Pending && d.Claim > 0 && !d.Lane && d.due.IsZero()
+}
 
 // hold ends the claim without an attempt until the registration is enabled.
 func (d Delivery) hold(why string, now time.Time) Delivery {

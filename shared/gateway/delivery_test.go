@@ -50,7 +50,9 @@ func TestRecordDecidesByTheAttempt(t *testing.T) {
 		{"resend of what succeeded accepted", Delivery{Status: Succeeded, Manual: true, Claim: 5, Made: 2, due: noon}, attempted(200, 5), true, Succeeded, "", 2, false},
 		{"resend of what succeeded refused", Delivery{Status: Succeeded, Manual: true, Claim: 5, Made: 2, due: noon}, attempted(500, 5), true, Succeeded, "", 2, false},
 		{"resend of what succeeded, gone", Delivery{Status: Succeeded, Manual: true, Claim: 5, Made: 2, due: noon}, attempted(410, 5), true, Succeeded, "", 2, false},
-		{"resend of a pending one refused", Delivery{Status: Pending, Manual: true, Claim: 5, Made: 1}, attempted(500, 5), true, Pending, "", 1, true},
+		{"resend of a pending one refused", Delivery{Status: Pending, Manual: true, Claim: 5, Made: 1, due: noon}, attempted(500, 5), true, Pending, "", 1, true},
+		{"probe refused", Delivery{Status: Pending, Claim: 5}, attempted(500, 5), true, Pending, "", 1, false},
+		{"probe accepted", Delivery{Status: Pending, Claim: 5}, attempted(200, 5), true, Succeeded, "", 1, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, self := tt.d.record(tt.a, one, 0.5, tt.self)
@@ -58,8 +60,11 @@ func TestRecordDecidesByTheAttempt(t *testing.T) {
 				t.Errorf("status %q, why %q, made %d, self %v; want %q, %q, %d, %v",
 					got.Status, got.Why, got.Made, self, tt.status, tt.why, tt.made, tt.sendSelf)
 			}
-			if got.Status == Pending && got.Claim != tt.d.Claim && got.due.IsZero() {
-				t.Error("pending and not due: nobody would attempt it again")
+			if got.Status == Pending && got.Claim != tt.d.Claim && got.due.IsZero() != tt.d.Parked() {
+				t.Errorf("pending and due %v: want it due, but for one that is parked", got.due)
+			}
+			if now := tt.a.At.Add(tt.a.Took); tt.d.Parked() && got.Parked() && got.Claim != tt.d.Claim && !got.Start.After(now) {
+				t.Errorf("it is parked until %v, want its schedule to go on", got.Start)
 			}
 			if got.Status != Pending && (got.Manual || !got.due.IsZero()) {
 				t.Errorf("manual %v, due %v though it is %s: it would be attempted for ever", got.Manual, got.due, got.Status)

@@ -270,7 +270,7 @@ func (js *jobs) makeDue(ctx context.Context, j *Job, rows []storage.Row, look lo
 	}
 	for now := js.Clock(); n < len(rows) && j.Full(now).IsZero(); n++ {
 		if ds[n] != nil {
-			*ds[n] = ds[n].wait(j.Take(now), false)
+			*ds[n] = ds[n].wait(later(j.Take(now), ds[n].Start), false) // one that was parked may wait on
 		}
 	}
 	ds = ds[:n]
@@ -298,7 +298,7 @@ func (js *jobs) makeDue(ctx context.Context, j *Job, rows []storage.Row, look lo
 // new one is in its lane first, since a run that follows passes over what is there.
 func (js *jobs) putDue(ctx context.Context, j *Job, d Delivery) (*Delivery, error) {
 	was := d.rev
-	if j.Hops < maxHops && !d.Lane {
+	if j.Hops < maxHops && !d.Lane && d.Start.Sub(js.Clock()) <= maxSelfSend {
 		d = d.handOut(d.Start)
 	}
 	if was == "" {

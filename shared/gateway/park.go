@@ -47,7 +47,7 @@ func (cs *circuits) wasParked(ctx context.Context, d Delivery) error {
 			err = cs.expectParked(ctx, d)
 		default:
 			if d, err = cs.deliveries.LoadDelivery(ctx, d.ID); err == nil && d.Parked() {
-				return cs.deliveries.handOutAgain(ctx, d, cs.Clock(), 0, true)
+				return cs.deliveries.handOutAgain(ctx, d, later(d.Start, cs.Clock()), 0, true)
 			}
 		}
 		if err != nil {
@@ -120,7 +120,7 @@ func (cs *circuits) ForgetHealth(ctx context.Context, id string) error {
 			return cs.Store.Delete(ctx, row.Key, row.Rev)
 		}
 		h, err = cs.changeHealth(ctx, id, func(h circuit.Health) circuit.Health {
-			return circuit.Health{Parked: h.Parked, From: h.From, Source: h.Source, Tenant: h.Tenant}
+			return circuit.Health{Parked: h.Parked, From: h.From, Source: h.Source, Tenant: h.Tenant, Probing: h.Probing}
 		})
 		if err != nil {
 			return err
@@ -129,68 +129,75 @@ func (cs *circuits) ForgetHealth(ctx context.Context, id string) error {
 	})
 }
 
-// probe hands out the oldest delivery that is parked for a registration, if a probe
-// is due, with those that are spent: a worker ends these. If the circuit is closed, or
-// nothing may be attempted, it wakes all: workers find out why.
-func (rs *redeliveries) probe(ctx context.Context, id string) error {
-	cs := rs.attempts.circuit
-	h, err := cs.readHealth(ctx, id)
-	if err != nil || !h.Parked {
+// probe attempts the oldest delivery that is parked for a registration and whose time
+// has come, if a probe is due: it stays parked, and the circuit is what keeps others
+// from the same. Those that are spent it hands out: a worker ends these. If the circuit
+// is closed, or nothing may be attempted, it wakes all: workers find out why.
+func (rs *redeliveries) probe(ctx context.Context, h message.Header, lost bool) error {
+	id, cs := h.ID, rs.attempts.circuit
+	known, err := cs.readHealth(ctx, id)
+	if err == nil && known.Probing != "" {
+		d, bad := rs.deliveries.LoadDelivery(ctx, ident.Delivery(id, known.Probing))
+		if err = ignoring(bad, storage.ErrNotFound); bad == nil {
+			err = rs.deliveries.settle(ctx, d)
+		}
+	}
+	if err != nil || !known.Parked {
 		return err
 	}
-	r, _, err := cs.find.registration(ctx, h.Source, id)
+	r, _, err := cs.find.registration(ctx, known.Source, id)
 	now := rs.Clock()
 	switch {
 	case err != nil && !errors.Is(err, storage.ErrNotFound):
 		return err
-	case err != nil || r.State != Enabled || !h.Open:
-		return cs.wake(ctx, id, h)
-	case !h.ProbeDue(now):
+	case err != nil || r.State != Enabled || !known.Open:
+		return cs.wake(ctx, id, known)
+	case !known.ProbeDue(now):
 		return nil // another took it
 	}
-	var out []*Delivery
-	from, seen := "", 0
-	for d, err := range rs.deliveries.openFrom(ctx, id, h.From) {
+	var spent []*Delivery
+	var next *Delivery
+	from := ""
+	for d, err := range rs.deliveries.openFrom(ctx, id, known.From) {
 		if err != nil {
 			return err
 		}
-		seen++
 		late := timeLeft(ctx) <= jobSlice
 		if late || d.Parked() || d.Status == Pending && d.Lost > 0 { // who has that may park it
 			from = cmp.Or(from, d.Event)
 		}
-		if late && !d.Parked() || len(out) == mostSpent {
+		ready := d.Parked() && !d.Start.After(now)
+		over := ready && known.Probed.After(d.overtime(r.Schedule))
+		if ready && !over {
+			next = &d
+		}
+		if late || next != nil || len(spent) == mostSpent {
 			break
 		}
-		if !d.Parked() {
-			continue
+		if over {
+			d = d.handOut(storage.UTC(now))
+			if err := rs.deliveries.save(ctx, d, d.rev); err != nil {
+				return err
+			}
+			spent = append(spent, &d)
 		}
-		if len(out) > 0 && !h.Probed.After(d.overtime(r.Schedule)) {
-			break
-		}
-		d = d.handOut(storage.UTC(now))
-		if err := rs.deliveries.save(ctx, d, d.rev); err != nil {
-			return err
-		}
-		out = append(out, &d)
 	}
-	rs.deliveries.sendRetries(ctx, out, 1, true)
-	if from != "" && seen-len(out) < mostSkipped {
-		return nil
+	rs.deliveries.sendRetries(ctx, spent, 1, true)
+	if from != known.From || from == "" {
+		_, err = cs.changeHealth(ctx, id, func(now circuit.Health) circuit.Health {
+			if now.From == known.From { // else something was parked meanwhile
+				now.Parked, now.From = from != "" || known.From != "", from
+			}
+			return now
+		})
 	}
-	_, err = cs.changeHealth(ctx, id, func(now circuit.Health) circuit.Health {
-		if now.From == h.From { // else something was parked meanwhile
-			now.Parked, now.From = from != "" || h.From != "", from
-		}
-		return now
-	})
-	return err
+	if err != nil || next == nil {
+		return err
+	}
+	return rs.attempt(ctx, *next, message.Header{Kind: message.Probe, ID: next.ID, Claim: next.Claim, Hops: h.Hops}, lost, true)
 }
 
-const (
-	mostSpent   = 1000 // are ended with a probe
-	mostSkipped = 100  // unparked deliveries are read again by the next probe
-)
+const mostSpent = 1000 // are ended with a probe
 
 // openFrom returns a registration's unfinished and failed deliveries, oldest first, of
 // the events from one on.

@@ -49,7 +49,7 @@ func (rs *redeliveries) redeliverAll(ctx context.Context, ms []storage.Received,
 		case h.Kind == message.Lane:
 			return rs.lanes.runLane(ctx, h, m.Receives == lostReceives, slow)
 		case h.Kind == message.Probe:
-			return rs.probe(ctx, h.ID)
+			return rs.probe(ctx, h, m.Receives == lostReceives)
 		}
 		return fmt.Errorf("message of kind %q on the %s queue: %w", h.Kind, queue, ErrUnreadable)
 	})
@@ -71,6 +71,11 @@ func (rs *redeliveries) redeliver(ctx context.Context, h message.Header, lost, s
 	case !d.mine(h.Claim):
 		return errors.Join(rs.deliveries.settle(ctx, d), rs.attempts.circuit.wasParked(ctx, d))
 	}
+	return rs.attempt(ctx, d, h, lost, slow)
+}
+
+// attempt is redeliver for a delivery that may be attempted for h.
+func (rs *redeliveries) attempt(ctx context.Context, d Delivery, h message.Header, lost, slow bool) error {
 	if lost {
 		if over, err := rs.attempts.circuit.lose(ctx, &d, nil); over || err != nil {
 			return err
@@ -94,17 +99,21 @@ func (re *redelivery) notWanted(ctx context.Context, t *try, verdict Status, why
 	return re.rs.deliveries.endUnwanted(ctx, t.d, verdict, why)
 }
 
-// turn reports whether the claim still gives the right to POST.
+// turn reports whether the claim still gives the right to POST. To a probe the circuit
+// gives it.
 func (re *redelivery) turn(ctx context.Context, t *try) (bool, error) {
 	now := re.rs.Clock()
-	if t.d.mayPost(re.h.Claim, now, t.r.limit()) {
+	if t.d.Parked() || t.d.mayPost(re.h.Claim, now, t.r.limit()) {
 		return true, nil
 	}
 	return false, re.rs.deliveries.handOutAgain(ctx, t.d, now, re.h.Hops, t.slow)
 }
 
 func (re *redelivery) notNow(ctx context.Context, t *try, s start) error {
-	if s.open {
+	switch {
+	case t.d.Parked() && !s.paced:
+		return nil // until the next probe
+	case s.open:
 		return re.rs.attempts.circuit.park(ctx, t.d)
 	}
 	t.d.Paced = s.paced

@@ -44,9 +44,10 @@ type yard struct {
 
 // landed is what an endpoint got.
 type landed struct {
-	at   time.Time
-	host string
-	late bool
+	at    time.Time
+	host  string
+	event string
+	late  bool
 }
 
 // newYard returns a yard whose source keeps a history. change alters the
@@ -269,7 +270,7 @@ func (y *yard) headers(q storage.QueueName) []message.Header {
 }
 
 func (y *yard) RoundTrip(r *http.Request) (*http.Response, error) {
-	p := landed{time.Now(), r.URL.Host, r.Header.Get(LateHeader) != ""}
+	p := landed{time.Now(), r.URL.Host, r.Header.Get("webhook-id"), r.Header.Get(LateHeader) != ""}
 	y.mu.Lock()
 	y.posts = append(y.posts, p)
 	answer := y.answer

@@ -13,7 +13,7 @@ import (
 // design wants 60.
 const (
 	parkedBudget  = 5.00
-	probesBudget  = 120.00
+	probesBudget  = 60.00
 	deadEndpoints = 10_000
 )
 
