@@ -39,18 +39,12 @@ type createCallbackKeyInput struct {
 	}
 }
 
-func (s callbackKeyAPI) createCallbackKey(ctx context.Context, c control.Caller, in *createCallbackKeyInput) (*created[callbackKey], error) {
-	var k gateway.CallbackKey
-	var url string
-	set := func(id string) (err error) {
-		k, url, err = s.control.CreateCallbackKey(ctx, id, in.ID, in.Body.Label)
-		return err
+func (s callbackKeyAPI) createCallbackKey(ctx context.Context, _ control.Caller, in *createCallbackKeyInput) (*created[callbackKey], error) {
+	set := func(id string) (callbackKey, error) {
+		k, url, err := s.control.CreateCallbackKey(ctx, id, in.ID, in.Body.Label)
+		return callbackKeyView(k, url), err
 	}
-	replayed, err := s.make(ctx, c, in.Once, "cbk", in, set, set) // set finds what is there
-	if err != nil {
-		return nil, err
-	}
-	return &created[callbackKey]{replayed, callbackKeyView(k, url)}, nil
+	return createOnce(ctx, s.server, in.Once, "cbk", in, set, set) // set finds what is there
 }
 
 type listOfSource struct {

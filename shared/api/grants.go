@@ -41,22 +41,17 @@ type createGrantInput struct {
 	}
 }
 
-func (s grantAPI) createGrant(ctx context.Context, c control.Caller, in *createGrantInput) (*created[grant], error) {
+func (s grantAPI) createGrant(ctx context.Context, _ control.Caller, in *createGrantInput) (*created[grant], error) {
 	if err := in.Body.Match.refuseNull("match"); err != nil {
 		return nil, err
 	}
-	var made gateway.Grant
-	replayed, err := s.make(ctx, c, in.Once, "grt", in, func(id string) (err error) {
-		made, err = s.control.CreateGrant(ctx, id, in.ID, in.Body.Tenant, in.Body.Match.Value)
-		return err
-	}, func(id string) (err error) {
-		made, err = s.control.Grant(ctx, in.ID, id)
-		return err
+	return createOnce(ctx, s.server, in.Once, "grt", in, func(id string) (grant, error) {
+		made, err := s.control.CreateGrant(ctx, id, in.ID, in.Body.Tenant, in.Body.Match.Value)
+		return grantView(made), err
+	}, func(id string) (grant, error) {
+		made, err := s.control.Grant(ctx, in.ID, id)
+		return grantView(made), err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &created[grant]{replayed, grantView(made)}, nil
 }
 
 func (s grantAPI) listGrants(ctx context.Context, _ control.Caller, in *listOfSource) (*body[page[grant]], error) {

@@ -68,22 +68,17 @@ func (s groupAPI) createGroup(ctx context.Context, c control.Caller, in *createG
 	}
 	defer leave()
 	b := in.Body
-	var made gateway.Group
-	var key, why string
-	replayed, err := s.make(ctx, c, in.Once, "grp", in, func(id string) (err error) {
-		made, key, err = s.groups.CreateGroup(ctx, id, groups.GroupChange{Source: b.Source, Name: b.Name, UUID: b.UUID, GroupID: b.GroupID, Code: b.SecurityCode})
-		return err
-	}, func(id string) (err error) {
-		made, err = s.groups.Group(ctx, c, id)
-		why = note
-		return err
+	return createOnce(ctx, s.server, in.Once, "grp", in, func(id string) (group, error) {
+		made, key, err := s.groups.CreateGroup(ctx, id, groups.GroupChange{Source: b.Source, Name: b.Name, UUID: b.UUID, GroupID: b.GroupID, Code: b.SecurityCode})
+		v := groupView(made)
+		v.OwnerKey = key
+		return v, err
+	}, func(id string) (group, error) {
+		made, err := s.groups.Group(ctx, c, id)
+		v := groupView(made)
+		v.Note = note
+		return v, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	v := groupView(made)
-	v.OwnerKey, v.Note = key, why
-	return &created[group]{replayed, v}, nil
 }
 
 type connectGroupInput struct {

@@ -24,16 +24,14 @@ type transferAPI struct{ *server }
 // addHouse adds what is for another key ring, and for moving from one machine to AWS.
 func (s transferAPI) addHouse() {
 	add(s.server, "reseal", s.reseal)
-	s.addTo("export", func(op huma.Operation) {
-		op.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
-			jsonLines: {Schema: &huma.Schema{Type: huma.TypeString}},
-		}}}
-		huma.Register(s.api, op, s.export)
-	})
-	s.addTo("import", func(op huma.Operation) {
-		op.MaxBodyBytes, op.BodyReadTimeout = maxImport, time.Minute
-		huma.Register(s.api, op, s.importPart)
-	})
+	export := described("export")
+	export.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
+		jsonLines: {Schema: &huma.Schema{Type: huma.TypeString}},
+	}}}
+	huma.Register(s.api, export, s.export)
+	take := described("import")
+	take.MaxBodyBytes, take.BodyReadTimeout = maxImport, time.Minute
+	huma.Register(s.api, take, s.importPart)
 }
 
 func (s transferAPI) reseal(ctx context.Context, c control.Caller, in *Once) (*created[job], error) {

@@ -79,22 +79,17 @@ func (s keyAPI) createKey(ctx context.Context, c control.Caller, in *createKeyIn
 		return nil, storage.ErrNotFound
 	}
 	ask := control.APIKey{Scope: control.Scope(in.Body.Scope), Name: in.Body.Name, Expires: in.Body.Expires.UTC(), Tenant: in.Body.Tenant}
-	var made control.APIKey
-	var text, why string
-	replayed, err := s.make(ctx, c, in.Once, "key", in, func(id string) (err error) {
-		made, text, err = s.control.CreateAPIKey(ctx, c, id, ask)
-		return err
-	}, func(id string) error {
+	return createOnce(ctx, s.server, in.Once, "key", in, func(id string) (apiKey, error) {
+		made, text, err := s.control.CreateAPIKey(ctx, c, id, ask)
+		v := keyView(made)
+		v.APIKey = text
+		return v, err
+	}, func(id string) (apiKey, error) {
 		listed, err := s.control.APIKey(ctx, c, in.Body.Tenant, id)
-		made, why = listed.APIKey, note
-		return err
+		v := keyView(listed.APIKey)
+		v.Note = note
+		return v, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	v := keyView(made)
-	v.APIKey, v.Note = text, why
-	return &created[apiKey]{replayed, v}, nil
 }
 
 // OfTenant is the parameter with which the operator names a tenant.

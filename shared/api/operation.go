@@ -48,10 +48,8 @@ func allowed(name string, scope control.Scope) bool {
 
 // add makes an operation of f.
 func add[I any, O output](s *server, name string, f func(ctx context.Context, c control.Caller, in *I) (O, error)) {
-	s.addTo(name, func(op huma.Operation) {
-		s.register(op, reflect.TypeFor[I](), reflect.TypeFor[O]().Elem(), func(ctx context.Context, in any) (output, error) {
-			return f(ctx, callOf(ctx).caller, in.(*I))
-		})
+	s.register(described(name), reflect.TypeFor[I](), reflect.TypeFor[O]().Elem(), func(ctx context.Context, in any) (output, error) {
+		return f(ctx, callOf(ctx).caller, in.(*I))
 	})
 }
 
@@ -62,12 +60,13 @@ func (s *server) failed(ctx context.Context, err error) *problem {
 	return p
 }
 
-func (s *server) addTo(name string, register func(huma.Operation)) {
+// described returns an operation as operations.json has it, for Huma.
+func described(name string) huma.Operation {
 	o := operations()[name]
 	method, path, _ := strings.Cut(o.Call, " ")
 	_, rest, _ := strings.Cut(path, "/v1/")
 	tag, _, _ := strings.Cut(rest, "/")
-	op := huma.Operation{
+	return huma.Operation{
 		OperationID: name, Method: method, Path: path, DefaultStatus: o.Status, Summary: o.Summary, Description: o.More,
 		Tags: []string{tag}, MaxBodyBytes: maxBody, BodyReadTimeout: 10 * time.Second,
 		Security: []map[string][]string{{"key": {}}},
@@ -77,7 +76,6 @@ func (s *server) addTo(name string, register func(huma.Operation)) {
 			http.StatusInternalServerError, http.StatusServiceUnavailable,
 		},
 	}
-	register(op)
 }
 
 // body is an answer that is JSON.
@@ -131,20 +129,25 @@ type ByID struct {
 	ID string `path:"id" maxLength:"200"`
 }
 
-// make calls create unless it was answered before under the same key; then read.
-// What is made has an id with the prefix.
-func (s *server) make(ctx context.Context, c control.Caller, o Once, prefix string, asked any, create func(id string) error, read func(id string) error) (string, error) {
+// createOnce answers with what create makes, whose id has the prefix. If it was
+// answered before under the same key, it does so with what read finds.
+func createOnce[T any](ctx context.Context, s *server, o Once, prefix string, asked any, create, read func(id string) (T, error)) (*created[T], error) {
 	data, err := json.Marshal(asked)
 	if err != nil {
-		return "", fmt.Errorf("request: %w", err)
+		return nil, fmt.Errorf("request: %w", err)
 	}
+	var out created[T]
 	call := callOf(ctx)
 	what := control.Create{Key: o.Key, Body: call.operation + "\x00" + string(data), Prefix: prefix}
-	id, replayed, err := s.control.Once(ctx, c, what, create)
-	if err != nil || !replayed {
-		return "", err
+	id, replayed, err := s.control.Once(ctx, call.caller, what, func(id string) (err error) {
+		out.Body, err = create(id)
+		return err
+	})
+	if err == nil && replayed {
+		out.Replayed = "true"
+		out.Body, err = read(id)
 	}
-	return "true", read(id)
+	return &out, err
 }
 
 // note says why a repeated create's answer holds no secret.

@@ -160,23 +160,21 @@ func (s registrationAPI) createRegistration(ctx context.Context, c control.Calle
 	if err != nil {
 		return nil, err
 	}
-	var made gateway.Registration
 	var secret, why string
-	replayed, err := s.make(ctx, c, in.Once, "reg", in, func(id string) (err error) {
-		made, secret, err = s.control.CreateRegistration(ctx, c, id, in.Body.Source, ch)
-		return err
-	}, func(id string) (err error) {
-		made, err = s.control.Registration(ctx, c, id)
+	made, err := createOnce(ctx, s.server, in.Once, "reg", in, func(id string) (r gateway.Registration, err error) {
+		r, secret, err = s.control.CreateRegistration(ctx, c, id, in.Body.Source, ch)
+		return r, err
+	}, func(id string) (gateway.Registration, error) {
 		why = note
-		return err
+		return s.control.Registration(ctx, c, id)
 	})
 	if err != nil {
 		return nil, err
 	}
-	v := s.registrationView(made)
+	v := s.registrationView(made.Body)
 	v.Secret, v.Note = secret, why
-	v.Warnings, err = s.control.Warnings(ctx, made)
-	return &created[registration]{replayed, v}, err
+	v.Warnings, err = s.control.Warnings(ctx, made.Body)
+	return &created[registration]{made.Replayed, v}, err
 }
 
 type listRegistrationsInput struct {

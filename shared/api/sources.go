@@ -164,25 +164,22 @@ type createSourceInput struct {
 	Body newSource
 }
 
-func (s sourceAPI) createSource(ctx context.Context, c control.Caller, in *createSourceInput) (*created[source], error) {
+func (s sourceAPI) createSource(ctx context.Context, _ control.Caller, in *createSourceInput) (*created[source], error) {
 	ch := in.Body.change()
 	ch.Provider, ch.Token = in.Body.Provider, in.Body.Token
 	if in.Body.Basic != nil {
 		ch.Basic = &provider.Login{Name: in.Body.Basic.Login, Password: in.Body.Basic.Password}
 	}
-	var made gateway.Source
-	replayed, err := s.make(ctx, c, in.Once, "src", in, func(id string) (err error) {
-		made, err = s.control.CreateSource(ctx, id, ch)
-		return err
-	}, func(id string) (err error) {
-		made, err = s.control.Source(ctx, id)
-		return err
+	made, err := createOnce(ctx, s.server, in.Once, "src", in, func(id string) (gateway.Source, error) {
+		return s.control.CreateSource(ctx, id, ch)
+	}, func(id string) (gateway.Source, error) {
+		return s.control.Source(ctx, id)
 	})
 	if err != nil {
 		return nil, err
 	}
-	v, err := s.sourceView(ctx, made)
-	return &created[source]{replayed, v}, err
+	v, err := s.sourceView(ctx, made.Body)
+	return &created[source]{made.Replayed, v}, err
 }
 
 func (s sourceAPI) listSources(ctx context.Context, c control.Caller, in *Placed) (*body[page[source]], error) {

@@ -55,23 +55,18 @@ type createTenantInput struct {
 	}
 }
 
-func (s tenantAPI) createTenant(ctx context.Context, c control.Caller, in *createTenantInput) (*created[tenant], error) {
-	var made gateway.Tenant
-	var key, why string
-	replayed, err := s.make(ctx, c, in.Once, "ten", in, func(id string) (err error) {
-		made, key, err = s.control.CreateTenant(ctx, id, in.Body.Name, gateway.Limits(in.Body.Limits))
-		return err
-	}, func(id string) (err error) {
-		made, err = s.control.Tenant(ctx, id)
-		why = note
-		return err
+func (s tenantAPI) createTenant(ctx context.Context, _ control.Caller, in *createTenantInput) (*created[tenant], error) {
+	return createOnce(ctx, s.server, in.Once, "ten", in, func(id string) (tenant, error) {
+		made, key, err := s.control.CreateTenant(ctx, id, in.Body.Name, gateway.Limits(in.Body.Limits))
+		v := tenantView(made)
+		v.APIKey = key
+		return v, err
+	}, func(id string) (tenant, error) {
+		made, err := s.control.Tenant(ctx, id)
+		v := tenantView(made)
+		v.Note = note
+		return v, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	v := tenantView(made)
-	v.APIKey, v.Note = key, why
-	return &created[tenant]{replayed, v}, nil
 }
 
 func (s tenantAPI) listTenants(ctx context.Context, _ control.Caller, in *Placed) (*body[page[tenant]], error) {

@@ -90,18 +90,13 @@ func (s workAPI) starter(start startJob) func(context.Context, control.Caller, *
 }
 
 func (s *server) started(ctx context.Context, c control.Caller, o Once, asked any, start func(id string) (gateway.Job, error)) (*created[job], error) {
-	var j gateway.Job
-	replayed, err := s.make(ctx, c, o, "job", asked, func(id string) (err error) {
-		j, err = start(id)
-		return err
-	}, func(id string) (err error) {
-		j, err = s.control.JobOf(ctx, c, id)
-		return err
+	return createOnce(ctx, s, o, "job", asked, func(id string) (job, error) {
+		j, err := start(id)
+		return jobView(j), err
+	}, func(id string) (job, error) {
+		j, err := s.control.JobOf(ctx, c, id)
+		return jobView(j), err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &created[job]{replayed, jobView(j)}, nil
 }
 
 type dryRunInput struct {
