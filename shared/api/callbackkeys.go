@@ -21,9 +21,6 @@ func callbackKeyView(k gateway.CallbackKey, url string) callbackKey {
 	return callbackKey{ID: k.ID, Label: k.Label, CallbackURL: url, Created: k.Created, Until: k.Until}
 }
 
-// A callbackKeyAPI has the calls about callback keys.
-type callbackKeyAPI struct{ *server }
-
 func (s callbackKeyAPI) addCallbackKeys() {
 	add(s.server, "create-callback-key", s.createCallbackKey)
 	add(s.server, "list-callback-keys", s.listCallbackKeys)

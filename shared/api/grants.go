@@ -21,9 +21,6 @@ func grantView(g gateway.Grant) grant {
 	return grant{ID: g.ID, Source: g.Source, Tenant: g.Tenant, Match: g.Match, Created: g.Created}
 }
 
-// A grantAPI has the calls about grants.
-type grantAPI struct{ *server }
-
 func (s grantAPI) addGrants() {
 	add(s.server, "create-grant", s.createGrant)
 	add(s.server, "list-grants", s.listGrants)

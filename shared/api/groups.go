@@ -35,9 +35,6 @@ type app struct {
 	Created time.Time `json:"created"`
 }
 
-// A groupAPI has the calls about SmartBots groups.
-type groupAPI struct{ *server }
-
 func (s groupAPI) addGroups() {
 	add(s.server, "create-group", s.createGroup)
 	add(s.server, "connect-group", s.connectGroup)

@@ -99,9 +99,6 @@ func deliveryView(d history.Delivery) delivery {
 	return v
 }
 
-// A historyAPI has the calls about events and deliveries.
-type historyAPI struct{ *server }
-
 func (s historyAPI) addHistory() {
 	add(s.server, "list-events", s.listEvents)
 	add(s.server, "get-event", s.getEvent)

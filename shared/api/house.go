@@ -18,9 +18,6 @@ const (
 	maxImport = 4 << 20
 )
 
-// A transferAPI has the calls about the key ring, export and import.
-type transferAPI struct{ *server }
-
 // addHouse adds what is for another key ring, and for moving from one machine to AWS.
 func (s transferAPI) addHouse() {
 	add(s.server, "reseal", s.reseal)

@@ -34,9 +34,6 @@ func listedKeyView(k control.ListedKey) apiKey {
 	return v
 }
 
-// A keyAPI has the calls about API keys.
-type keyAPI struct{ *server }
-
 func (s keyAPI) addKeys() {
 	add(s.server, "get-me", s.getMe)
 	add(s.server, "create-key", s.createKey)

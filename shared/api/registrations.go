@@ -129,9 +129,6 @@ func (f RegistrationFields) change() (control.RegistrationChange, error) {
 	return ch, err
 }
 
-// A registrationAPI has the calls about registrations.
-type registrationAPI struct{ *server }
-
 func (s registrationAPI) addRegistrations() {
 	add(s.server, "create-registration", s.createRegistration)
 	add(s.server, "list-registrations", s.listRegistrations)

@@ -33,3 +33,17 @@ type server struct {
 	routes   func() *http.ServeMux // all of it
 	document func() []byte         // /openapi.json
 }
+
+// The calls of a server, by what they are about.
+type (
+	sourceAPI       struct{ *server }
+	callbackKeyAPI  struct{ *server }
+	grantAPI        struct{ *server }
+	tenantAPI       struct{ *server }
+	keyAPI          struct{ *server }
+	groupAPI        struct{ *server }
+	registrationAPI struct{ *server }
+	historyAPI      struct{ *server } // events and deliveries
+	workAPI         struct{ *server } // jobs, tests and queues
+	transferAPI     struct{ *server } // the key ring, export and import
+)

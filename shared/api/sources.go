@@ -146,9 +146,6 @@ func (f SourceFields) change() control.SourceChange {
 	return ch
 }
 
-// A sourceAPI has the calls about sources.
-type sourceAPI struct{ *server }
-
 func (s sourceAPI) addSources() {
 	add(s.server, "create-source", s.createSource)
 	add(s.server, "list-sources", s.listSources)

@@ -34,9 +34,6 @@ func tenantView(t gateway.Tenant) tenant {
 	return tenant{ID: t.ID, Name: t.Name, Created: t.Created, Disabled: t.Disabled, Removing: t.Removing, Limits: limits(t.Limits.OrDefault())}
 }
 
-// A tenantAPI has the calls about tenants.
-type tenantAPI struct{ *server }
-
 func (s tenantAPI) addTenants() {
 	add(s.server, "create-tenant", s.createTenant)
 	add(s.server, "list-tenants", s.listTenants)

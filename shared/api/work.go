@@ -40,9 +40,6 @@ func jobView(j gateway.Job) job {
 	}
 }
 
-// A workAPI has the calls about jobs, tests and queues.
-type workAPI struct{ *server }
-
 func (s workAPI) addWork() {
 	add(s.server, "test-registration", s.testRegistration)
 	add(s.server, "recover-registration", s.starter(s.control.StartRecover))
