@@ -5,6 +5,7 @@ package form
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"iter"
 	"strings"
@@ -124,26 +125,16 @@ func decode(s string) string {
 	var b strings.Builder
 	b.Grow(len(s))
 	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '+':
-			b.WriteByte(' ')
-		case s[i] == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]):
-			b.WriteByte(unhex(s[i+1])<<4 | unhex(s[i+2]))
-			i += 2
-		default:
-			b.WriteByte(s[i])
+		c := [1]byte{s[i]}
+		switch s[i] {
+		case '+':
+			c[0] = ' '
+		case '%':
+			if n, _ := hex.Decode(c[:], []byte(s[i+1:min(i+3, len(s))])); n == 1 {
+				i += 2
+			}
 		}
+		b.WriteByte(c[0])
 	}
 	return b.String()
-}
-
-func isHex(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
-}
-
-func unhex(c byte) byte {
-	if c <= '9' {
-		return c - '0'
-	}
-	return (c | 0x20) - 'a' + 10
 }
