@@ -10,6 +10,7 @@ package direct
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	_ "embed"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -24,6 +25,11 @@ import (
 )
 
 const name = "direct"
+
+//go:embed eventtypes.json
+var eventTypesJSON []byte
+
+var eventTypes = provider.EventTypesOf(eventTypesJSON)
 
 // Provider is Direct.
 type Provider struct{}
@@ -78,6 +84,10 @@ func (Provider) Raw(e *provider.Event, _ string, _ time.Time) provider.RawReques
 
 // KeyKinds returns message_uuid, cascade_message_uuid, channel_type and status.
 func (Provider) KeyKinds() []string { return []string{"message", "cascade", "channel", "status"} }
+
+// EventTypes returns the values of callback_event. An event names what was
+// asked for; its field status tells what happened.
+func (Provider) EventTypes() []provider.EventType { return eventTypes() }
 
 // DefaultEventTypes returns what Direct itself takes if a message names no
 // callbackEvents.

@@ -8,6 +8,7 @@
 package smartbots
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -19,6 +20,11 @@ import (
 )
 
 const name = "smartbots"
+
+//go:embed eventtypes.json
+var eventTypesJSON []byte
+
+var eventTypes = provider.EventTypesOf(eventTypesJSON)
 
 // Provider is SmartBots.
 type Provider struct{}
@@ -64,6 +70,11 @@ func (Provider) Raw(e *provider.Event, _ string, _ time.Time) provider.RawReques
 // KeyKinds returns the group's UUID, the bot's name and channel id, and the
 // app's UUID.
 func (Provider) KeyKinds() []string { return []string{"group", "bot", "app"} }
+
+// EventTypes returns the events of "HTTP Bot Callback Events" and of the Simple
+// Groups API, whose three stand first: their fields are assumed [inferred].
+// SmartBots adds events on request.
+func (Provider) EventTypes() []provider.EventType { return eventTypes() }
 
 // DefaultEventTypes returns all.
 func (Provider) DefaultEventTypes() []string { return []string{"*"} }

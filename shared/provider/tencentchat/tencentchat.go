@@ -7,6 +7,7 @@
 package tencentchat
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -19,6 +20,11 @@ import (
 )
 
 const name = "tencent-chat"
+
+//go:embed eventtypes.json
+var eventTypesJSON []byte
+
+var eventTypes = provider.EventTypesOf(eventTypesJSON)
 
 // Provider is Tencent Cloud Chat.
 type Provider struct{}
@@ -64,6 +70,10 @@ func (Provider) Raw(e *provider.Event, token string, now time.Time) provider.Raw
 // KeyKinds returns GroupId, TopicId, the bots that are spoken to, and
 // From_Account.
 func (Provider) KeyKinds() []string { return []string{"group", "topic", "bot", "from"} }
+
+// EventTypes returns the commands that have a page below 1047/34354, and those
+// that Tencent's and public SDKs name. The set grows.
+func (Provider) EventTypes() []provider.EventType { return eventTypes() }
 
 // DefaultEventTypes returns nil: an app's callbacks include frequent ones, such
 // as State.StateChange, so a registration names what it wants.
