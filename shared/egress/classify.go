@@ -152,19 +152,13 @@ func isOp(err error, op string) bool {
 	return ok && e.Op == op
 }
 
+// statusClasses are those of answers, by the first digit of their status.
+var statusClasses = map[int]Class{1: Status1xx, 2: OK, 3: Status3xx, 4: Status4xx, 5: Status5xx}
+
 // ofStatus returns the Class of an answer.
 func ofStatus(code int) Class {
-	switch code / 100 {
-	case 1:
-		return Status1xx
-	case 2:
-		return OK
-	case 3:
-		return Status3xx
-	case 4:
-		return Status4xx
-	case 5:
-		return Status5xx
+	if class, ok := statusClasses[code/100]; ok {
+		return class
 	}
 	return StatusOther
 }
