@@ -108,10 +108,6 @@ func reservedHeader(name string) bool {
 		"host", "content-length", "content-type", "content-encoding", "accept-encoding", "idempotency-key":
 		return true
 	}
-	for _, start := range [...]string{"webhook-", "ringback-", "proxy-", "x-ringback-", "x-forwarded-"} {
-		if strings.HasPrefix(name, start) {
-			return true
-		}
-	}
-	return false
+	starts := []string{"webhook-", "ringback-", "proxy-", "x-ringback-", "x-forwarded-"}
+	return slices.ContainsFunc(starts, func(start string) bool { return strings.HasPrefix(name, start) })
 }

@@ -17,7 +17,7 @@ func (b *base) LiveGroup(ctx context.Context, id string) (gateway.Group, error) 
 		err = storage.ErrNotFound
 	}
 	if err != nil {
-		return of, fmt.Errorf("group: %w", err)
+		return gateway.Group{}, fmt.Errorf("group: %w", err)
 	}
 	return of, nil
 }

@@ -288,7 +288,10 @@ func (rr *registrations) ListRegistrations(ctx context.Context, c Caller, tenant
 // it does.
 func (rr *registrations) ChangeRegistration(ctx context.Context, c Caller, id string, ifRev int, ch RegistrationChange) (gateway.Registration, error) {
 	enabled := false
-	r, err := rr.changeRegistrationIf(ctx, c, id, ifRev, func(r *gateway.Registration) error {
+	r, err := rr.changeRegistration(ctx, c, id, func(r *gateway.Registration) error {
+		if ifRev != 0 && r.Rev != ifRev {
+			return fmt.Errorf("registration: %w: it is at another revision", storage.ErrConflict)
+		}
 		after, err := rr.Altered(ctx, c, *r, ch)
 		if err == nil && (ch.URL != nil || ch.Format != nil) {
 			after, err = rr.provenAgain(ctx, after)
@@ -306,13 +309,9 @@ func (rr *registrations) ChangeRegistration(ctx context.Context, c Caller, id st
 	return r, rr.wasEnabled(ctx, r)
 }
 
+// changeRegistration lets f alter the registration and publishes it, again if
+// another was faster.
 func (rr *registrations) changeRegistration(ctx context.Context, c Caller, id string, f func(*gateway.Registration) error) (gateway.Registration, error) {
-	return rr.changeRegistrationIf(ctx, c, id, 0, f)
-}
-
-// changeRegistrationIf lets f alter the registration and publishes it, again if
-// another was faster and ifRev is 0.
-func (rr *registrations) changeRegistrationIf(ctx context.Context, c Caller, id string, ifRev int, f func(*gateway.Registration) error) (gateway.Registration, error) {
 	var r gateway.Registration
 	err := storage.CompareAndSwap(ctx, func() error {
 		old, row, err := storage.Load[gateway.Registration](ctx, rr.gw.Store, gateway.RegistrationKey(id))
@@ -322,8 +321,6 @@ func (rr *registrations) changeRegistrationIf(ctx context.Context, c Caller, id 
 			return fmt.Errorf("registration: %w", err)
 		case c.Owns(old.Tenant) != nil || old.State == gateway.Removed || row.Expired(rr.gw.Clock()):
 			return fmt.Errorf("registration: %w", storage.ErrNotFound)
-		case ifRev != 0 && old.Rev != ifRev:
-			return fmt.Errorf("registration: %w: it is at another revision", storage.ErrConflict)
 		}
 		switch err := f(&r); {
 		case errors.Is(err, storage.ErrUnchanged):

@@ -124,10 +124,13 @@ func TestLimitsOfLoginsAndUpstreams(t *testing.T) {
 }
 
 func TestAllowedAddressesAreKeptAsPrefixes(t *testing.T) {
-	got := prefixes([]string{"192.0.2.1", "::ffff:192.0.2.2", "192.0.2.0/24", "2001:db8::1", "no address"})
+	got, err := prefixes([]string{"192.0.2.1", "::ffff:192.0.2.2", "192.0.2.0/24", "2001:db8::1"})
 	want := []string{"192.0.2.1/32", "192.0.2.2/32", "192.0.2.0/24", "2001:db8::1/128"}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("prefixes (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("prefixes: %v (-want +got):\n%s", err, diff)
+	}
+	if _, err := prefixes([]string{"192.0.2.1", "no address"}); !errors.Is(err, storage.ErrInvalid) {
+		t.Errorf("prefixes of what is no address: %v, want an invalid one", err)
 	}
 }
 

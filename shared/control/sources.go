@@ -134,24 +134,22 @@ func allowed(text string) (netip.Prefix, error) {
 	return netip.ParsePrefix(text)
 }
 
-// prefixes returns what checkAllow let pass as prefixes alone.
-func prefixes(allow []string) []string {
+// prefixes returns what may call as prefixes alone.
+func prefixes(allow []string) ([]string, error) {
 	out := make([]string, 0, len(allow))
 	for _, text := range allow {
-		if p, err := allowed(text); err == nil {
-			out = append(out, p.String())
+		p, err := allowed(text)
+		if err != nil {
+			return nil, fmt.Errorf("allow: %w: want addresses such as 192.0.2.1, or prefixes such as 192.0.2.0/24", storage.ErrInvalid)
 		}
+		out = append(out, p.String())
 	}
-	return out
+	return out, nil
 }
 
 func checkAllow(allow []string) error {
-	for _, text := range allow {
-		if _, err := allowed(text); err != nil {
-			return fmt.Errorf("allow: %w: want addresses such as 192.0.2.1, or prefixes such as 192.0.2.0/24", storage.ErrInvalid)
-		}
-	}
-	return nil
+	_, err := prefixes(allow)
+	return err
 }
 
 // CreateSource makes a source under id and its first callback key, without a
@@ -197,7 +195,7 @@ func (ss *sources) changed(s gateway.Source, ch SourceChange) gateway.Source {
 		s.Basic = []keyring.Secret{{Sealed: ss.gw.Keys.Seal(pk, "basic", loginText(*ch.Basic)), Since: now}}
 	}
 	if ch.Allow != nil {
-		s.Allow = prefixes(*ch.Allow)
+		s.Allow, _ = prefixes(*ch.Allow) // checkAllow let them pass
 	}
 	if ch.Upstream != nil {
 		s.Upstream = ss.upstream(pk, s.Upstream, *ch.Upstream)

@@ -135,11 +135,7 @@ func (gs *Groups) groupNamed(ctx context.Context, name string) (gateway.Group, e
 	if err != nil {
 		return gateway.Group{}, err
 	}
-	found, err := gs.control.LiveGroup(ctx, of.ID)
-	if err != nil {
-		return gateway.Group{}, err
-	}
-	return found, nil
+	return gs.control.LiveGroup(ctx, of.ID)
 }
 
 // putApp makes or replaces the registration of c's tenant for an application of

@@ -94,10 +94,14 @@ func (h *History) registrationsFor(ctx context.Context, c control.Caller, q Quer
 	switch {
 	case tenant != "":
 		return h.registrationsOfTenant(ctx, tenant, q.Source, q.Event != "")
-	case q.Event != "":
-		return h.registrationsOfEvent(ctx, q.Event)
+	case q.Event == "":
+		return nil, fmt.Errorf("registration: %w: name one, a tenant, or an event", control.ErrUnreadable)
 	}
-	return nil, fmt.Errorf("registration: %w: name one, a tenant, or an event", control.ErrUnreadable)
+	_, er, err := h.gw.LoadEvent(ctx, q.Event)
+	if err != nil {
+		return nil, err
+	}
+	return h.control.ReadRegistrations(ctx, er.Match) // as far as the event's own row names them
 }
 
 func (h *History) registrationsOfTenant(ctx context.Context, tenant, source string, removed bool) ([]gateway.Registration, error) {
@@ -114,16 +118,6 @@ func (h *History) registrationsOfTenant(ctx context.Context, tenant, source stri
 		return nil, fmt.Errorf("registration: %w: there are more than %d; name one, a source, or an event", control.ErrUnreadable, MaxMerged)
 	}
 	return h.control.ReadRegistrations(ctx, ids)
-}
-
-// registrationsOfEvent returns the registrations that an event was for, as far
-// as its own row names them.
-func (h *History) registrationsOfEvent(ctx context.Context, event string) ([]gateway.Registration, error) {
-	_, er, err := h.gw.LoadEvent(ctx, event)
-	if err != nil {
-		return nil, err
-	}
-	return h.control.ReadRegistrations(ctx, er.Match)
 }
 
 // deliveriesOf returns the deliveries of one event for rs.
