@@ -35,14 +35,12 @@ const (
 // Limits are kept in the rows of a Store. They are safe for concurrent use.
 type Limits struct {
 	clock func() time.Time
-	rates *rates
 	rows  *rows
 }
 
 // New returns the limits in s. clock is the wall clock.
 func New(s storage.Store, clock func() time.Time) *Limits {
-	rs := newRows(s, clock)
-	return &Limits{clock, &rates{clock, rs}, rs}
+	return &Limits{clock, newRows(s, clock)}
 }
 
 // A Turn is an attempt that wants to begin.
@@ -65,7 +63,7 @@ func (l *Limits) Enter(ctx context.Context, t Turn) (leave func(), turn time.Tim
 	for range looks {
 		until := time.Time{}
 		if t.PerSecond > 0 && !t.Resend {
-			if until, turn, err = l.rates.take(ctx, t.Rate, t.PerSecond, t.InTurn); err != nil || !turn.IsZero() {
+			if until, turn, err = l.place(ctx, t.Rate, t.PerSecond, t.InTurn); err != nil || !turn.IsZero() {
 				return nil, turn, err
 			}
 		}

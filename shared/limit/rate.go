@@ -102,12 +102,6 @@ func step(every time.Duration) time.Duration {
 	return every - every/50
 }
 
-// rates keep the line of each rate.
-type rates struct {
-	clock func() time.Time
-	rows  *rows
-}
-
 // A block are places of a high rate that this process has taken, as many as it asked
 // for in the second before.
 type block struct {
@@ -119,31 +113,31 @@ type block struct {
 	second        time.Time
 }
 
-// take asks the row under k for a place, and returns until when it may be used, or
+// place asks the row under k for a place, and returns until when it may be used, or
 // the turn that was given instead.
-func (rs *rates) take(ctx context.Context, k storage.Key, perSecond float64, inTurn bool) (until, turn time.Time, err error) {
+func (l *Limits) place(ctx context.Context, k storage.Key, perSecond float64, inTurn bool) (until, turn time.Time, err error) {
 	every := pace.Apart(perSecond)
 	most := 0
 	if every <= blocksFrom {
 		free := false
-		if free, most = rs.fromBlock(k); free {
-			return rs.clock().Add(placeLasts), time.Time{}, nil
+		if free, most = l.fromBlock(k); free {
+			return l.clock().Add(placeLasts), time.Time{}, nil
 		}
 	}
 	var at time.Time
 	var wait time.Duration
 	more, given := 0, false
-	err = rs.rows.change(ctx, k, gathered, func(v value, now time.Time) (value, bool) {
-		at = rs.clock()
-		l, turn := v.line.take(now, every, inTurn)
+	err = l.rows.change(ctx, k, gathered, func(v value, now time.Time) (value, bool) {
+		at = l.clock()
+		next, turn := v.line.take(now, every, inTurn)
 		more, given = 0, turn.IsZero()
 		if wait = turn.Sub(now); given {
-			l, more = l.more(now, most)
+			next, more = next.more(now, most)
 		}
-		return value{line: l}, true
+		return value{line: next}, true
 	})
 	if most > 0 {
-		rs.fillBlock(k, more, at)
+		l.fillBlock(k, more, at)
 	}
 	switch {
 	case err != nil:
@@ -156,11 +150,11 @@ func (rs *rates) take(ctx context.Context, k storage.Key, perSecond float64, inT
 
 // fromBlock takes a place of the block. Without one it returns how many the process
 // is to take, 0 if another does.
-func (rs *rates) fromBlock(k storage.Key) (free bool, more int) {
-	r := rs.rows.row(k)
+func (l *Limits) fromBlock(k storage.Key) (free bool, more int) {
+	r := l.rows.row(k)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	b, now := &r.block, rs.clock()
+	b, now := &r.block, l.clock()
 	if over := now.Sub(b.second); over >= time.Second {
 		if b.before = b.asked; over >= 2*time.Second {
 			b.before = 0
@@ -180,8 +174,8 @@ func (rs *rates) fromBlock(k storage.Key) (free bool, more int) {
 }
 
 // fillBlock adds what was taken at a time.
-func (rs *rates) fillBlock(k storage.Key, n int, at time.Time) {
-	r := rs.rows.row(k)
+func (l *Limits) fillBlock(k storage.Key, n int, at time.Time) {
+	r := l.rows.row(k)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.block.free, r.block.until, r.block.taking = n, at.Add(blockLasts), false

@@ -121,7 +121,7 @@ func TestNoMinuteIsOverItsRate(t *testing.T) {
 func TestBlockIsUsedInItsSecond(t *testing.T) {
 	now := noon
 	clock := func() time.Time { return now }
-	rs, k := &rates{clock, newRows(nil, clock)}, rateKey
+	rs, k := New(nil, clock), rateKey
 	ask := func(what string, free bool, more int) {
 		t.Helper()
 		if gotFree, gotMore := rs.fromBlock(k); gotFree != free || gotMore != more {
