@@ -98,25 +98,13 @@ func (s *server) setCallback(ctx context.Context, c *call, r *http.Request) (gat
 	if err := s.admit(ctx, c, p["apikey"], setCallbackCost); err != nil {
 		return gateway.Group{}, err
 	}
-	leave, err := s.enterCodes(ctx)
-	if err != nil {
+	if err := s.codes.Acquire(ctx, 1); err != nil {
 		return gateway.Group{}, err
 	}
-	defer leave()
+	defer s.codes.Release(1)
 	return s.groups.SetHTTPCallback(ctx, c.caller, groups.CallbackRequest{
 		Group: p["group"], Secret: p["secret"], SecretSHA1: p["secret_sha1"], AppName: p["app_name"], AppUUID: p["app_uuid"], URL: p["url"],
 	})
-}
-
-// enterCodes waits for the right to hash a security code in this process. What
-// it returns gives the right back.
-func (s *server) enterCodes(ctx context.Context) (func(), error) {
-	select {
-	case s.codes <- struct{}{}:
-		return func() { <-s.codes }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 // simpleValues returns the parameters of query and form together. The error is
