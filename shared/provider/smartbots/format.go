@@ -11,36 +11,20 @@ import (
 	"ringback/shared/provider/jsonscan"
 )
 
-// A format is how the fields of a body are written.
-type format int
-
-const (
-	formBody format = iota
-	jsonBody
-	multipartBody
-)
-
-// contentType names a format that came without a Content-Type.
-func (f format) contentType() string {
-	if f == jsonBody {
-		return "application/json"
-	}
-	return "application/x-www-form-urlencoded"
-}
-
-// formatOf returns how body is written, and the boundary of a multipart one.
-func formatOf(contentType string, body []byte) (f format, boundary string) {
+// formOf returns the fields of body, which is a form, a multipart form, or JSON.
+func formOf(contentType string, body []byte) (fields []form.Field, isJSON bool) {
 	if len(contentType) >= 10 && strings.EqualFold(contentType[:10], "multipart/") {
 		_, parameters, err := mime.ParseMediaType(contentType)
-		boundary = parameters["boundary"]
+		boundary := parameters["boundary"]
 		if err == nil && boundary != "" && bytes.Contains(body, []byte("--"+boundary)) {
-			return multipartBody, boundary
+			return parts(body, boundary), false
 		}
 	}
-	if text := jsonscan.Trim(body); len(text) > 0 && (text[0] == '{' || text[0] == '[') {
-		return jsonBody, ""
+	text := jsonscan.Trim(body)
+	if len(text) > 0 && (text[0] == '{' || text[0] == '[') {
+		return nil, true
 	}
-	return formBody, ""
+	return form.All(string(text)), false
 }
 
 // parts returns the fields of a multipart form, up to the end or to where it

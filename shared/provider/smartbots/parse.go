@@ -24,25 +24,22 @@ func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 		return provider.Reading{}, fmt.Errorf("body: %w: want at most %d bytes", provider.ErrTooLarge, provider.MaxPayloadBytes)
 	}
 	contentType := item.ContentType(cb, "")
-	kind, boundary := formatOf(contentType, cb.Body)
-	var n notice
-	switch kind {
-	case jsonBody:
+	otherwise := "application/x-www-form-urlencoded"
+	fields, isJSON := formOf(contentType, cb.Body)
+	n := readFields(fields)
+	if isJSON {
+		otherwise = "application/json"
 		object := jsonscan.Trim(cb.Body)
 		if !json.Valid(object) || !item.Usable(object) {
 			return provider.Reading{}, fmt.Errorf("body: %w: want a JSON object", provider.ErrUnreadable)
 		}
 		n = readJSON(object)
-	case multipartBody:
-		n = readFields(parts(cb.Body, boundary))
-	case formBody:
-		n = readFields(form.All(string(jsonscan.Trim(cb.Body))))
 	}
 	if n.fields == 0 {
 		return provider.Reading{}, fmt.Errorf("body: %w: want fields", provider.ErrUnreadable)
 	}
 	it := provider.Item{Type: item.Type(name, n.eventType()), Keys: n.keys(), Payload: cb.Body}
-	return provider.Reading{Items: []provider.Item{it}, ContentType: cmp.Or(contentType, kind.contentType())}, nil
+	return provider.Reading{Items: []provider.Item{it}, ContentType: cmp.Or(contentType, otherwise)}, nil
 }
 
 // notice holds what is looked at in a callback. Of repeated fields the last

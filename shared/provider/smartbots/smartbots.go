@@ -16,7 +16,6 @@ import (
 	"ringback/shared/provider"
 	"ringback/shared/provider/form"
 	"ringback/shared/provider/item"
-	"ringback/shared/provider/jsonscan"
 )
 
 const name = "smartbots"
@@ -49,14 +48,11 @@ func (Provider) Reply(err error) provider.Reply {
 // Data returns a JSON body as it came, and a form as an object of strings; a
 // field that comes more than once is an array.
 func (Provider) Data(e *provider.Event) (json.RawMessage, error) {
-	kind, boundary := formatOf(e.ContentType, e.Payload)
-	switch {
-	case e.Unreadable || kind == jsonBody:
+	fields, isJSON := formOf(e.ContentType, e.Payload)
+	if e.Unreadable || isJSON {
 		return item.JSON(e)
-	case kind == multipartBody:
-		return form.Object(parts(e.Payload, boundary)), nil
 	}
-	return form.Object(form.All(string(jsonscan.Trim(e.Payload)))), nil
+	return form.Object(fields), nil
 }
 
 // Parameters returns nil: SmartBots puts nothing into the query.
