@@ -130,7 +130,9 @@ func (gs *Groups) askUpstream(ctx context.Context, s gateway.Source, q CallbackR
 		return upstreamReply{}, fmt.Errorf("upstream of %s: its base_url cannot be used", s.ID)
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	resp, err := upstreamTransport().RoundTrip(req) // follows no redirect
+	// It follows no redirect, and keeps no connection: such calls are rare.
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, ResponseHeaderTimeout: upstreamTime}
+	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		return upstreamReply{}, refused("SmartBots cannot be reached; try again later")
 	}
@@ -140,11 +142,6 @@ func (gs *Groups) askUpstream(ctx context.Context, s gateway.Source, q CallbackR
 		return upstreamReply{}, refused("SmartBots cannot be reached; try again later")
 	}
 	return readUpstream(string(body))
-}
-
-// upstreamTransport keeps no connection: such calls are rare.
-func upstreamTransport() *http.Transport {
-	return &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, ResponseHeaderTimeout: upstreamTime}
 }
 
 // upstreamForm returns what SmartBots is asked: the code as it was given, the
