@@ -116,10 +116,7 @@ func (rr *registrations) dropHint(ctx context.Context, r gateway.Registration, r
 
 // ListRegistration lists r with its tenant and its source.
 func (rr *registrations) ListRegistration(ctx context.Context, r gateway.Registration) error {
-	if err := storage.Put(ctx, rr.gw.Store, gateway.OnSource(r.Source, r.ID), gateway.Link{ID: r.ID}, storage.AnyRev); err != nil {
-		return err
-	}
-	return storage.Put(ctx, rr.gw.Store, gateway.OfTenant(r.Tenant, "R", r.ID), TenantRegistration{Source: r.Source}, storage.AnyRev)
+	return rr.PutLinked(ctx, gateway.OnSource(r.Source, r.ID), gateway.OfTenant(r.Tenant, "R", r.ID), r.ID, TenantRegistration{Source: r.Source})
 }
 
 // unlistRegistration takes r, which is removed, off its source's list. On its
