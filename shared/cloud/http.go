@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"io"
@@ -65,9 +66,7 @@ func request(ctx context.Context, e *events.APIGatewayV2HTTPRequest) (*http.Requ
 		r.Body = io.NopCloser(bytes.NewReader(body))
 	}
 	r.RemoteAddr = net.JoinHostPort(e.RequestContext.HTTP.SourceIP, "0")
-	if r.Host = r.Header.Get("Host"); r.Host == "" {
-		r.Host = e.RequestContext.DomainName
-	}
+	r.Host = cmp.Or(r.Header.Get("Host"), e.RequestContext.DomainName)
 	r.Header.Del("Host")
 	return r, nil
 }
@@ -81,9 +80,7 @@ func requestURL(e *events.APIGatewayV2HTTPRequest) *url.URL {
 			path = rest
 		}
 	}
-	if path == "" {
-		path = "/"
-	}
+	path = cmp.Or(path, "/")
 	u := &url.URL{Path: path, RawQuery: e.RawQueryString}
 	if plain, err := url.PathUnescape(path); err == nil {
 		u.Path, u.RawPath = plain, path

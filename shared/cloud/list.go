@@ -26,7 +26,9 @@ func (s *Store) List(ctx context.Context, q storage.Query) (storage.Page, error)
 	}
 	page := storage.Page{Next: textOf(out.LastEvaluatedKey["sk"])}
 	if q.Open {
-		page.Rows = openRows(q.Table, out.Items)
+		for _, item := range out.Items {
+			page.Rows = append(page.Rows, storage.Row{Key: keyOf(q.Table, item)})
+		}
 	} else if page.Rows, err = s.appendRows(nil, q.Table, out.Items); err != nil {
 		return storage.Page{}, err
 	}
@@ -35,14 +37,6 @@ func (s *Store) List(ctx context.Context, q storage.Query) (storage.Page, error)
 		page.Rows = page.Rows[:n-1]
 	}
 	return page, nil
-}
-
-func openRows(t storage.Table, items []map[string]types.AttributeValue) []storage.Row {
-	rows := make([]storage.Row, len(items))
-	for i, item := range items {
-		rows[i].Key = keyOf(t, item)
-	}
-	return rows
 }
 
 func (s *Store) query(q storage.Query, w window) *dynamodb.QueryInput {

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -95,10 +96,7 @@ func (m *Metrics) write(record map[string]any) error {
 	if err != nil {
 		return fmt.Errorf("encode metrics: %w", err)
 	}
-	var out io.Writer = os.Stdout
-	if m.Out != nil {
-		out = m.Out
-	}
+	out := cmp.Or[io.Writer](m.Out, os.Stdout)
 	if _, err := out.Write(append(line, '\n')); err != nil {
 		return fmt.Errorf("write metrics: %w", err)
 	}
