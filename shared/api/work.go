@@ -171,16 +171,14 @@ func (s workAPI) deadLetters(ctx context.Context, _ control.Caller, _ *empty) (*
 		return nil, err
 	}
 	late, err := s.g.PastDue(ctx)
-	p := page[queueDepth]{Data: []queueDepth{}}
-	for _, q := range slices.Sorted(maps.Keys(depths)) {
+	return pageOf(slices.Sorted(maps.Keys(depths)), "", func(q storage.QueueName) queueDepth {
 		d := depths[q]
 		v := queueDepth{Queue: string(q), Waiting: d.Waiting, InFlight: d.InFlight, Delayed: d.Delayed, Dead: d.Dead}
 		if q == storage.RetryQueue {
 			v.OldestDue = late
 		}
-		p.Data = append(p.Data, v)
-	}
-	return &body[page[queueDepth]]{p}, err
+		return v
+	}), err
 }
 
 type redriveInput struct {

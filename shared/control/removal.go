@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -189,7 +188,7 @@ func (lc *lifecycle) fannedOutTo(ctx context.Context, er gateway.EventRow) ([]st
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("chunk %s of %s: %w", strconv.Itoa(n), er.ID, err)
+			return nil, fmt.Errorf("chunk %d of %s: %w", n, er.ID, err)
 		}
 		if ids = append(ids, list.IDs...); list.Next == nil {
 			break
