@@ -159,12 +159,12 @@ func TestLaterAttemptsGoBehindWhatIsLive(t *testing.T) {
 		db.writer.moveRest.Store(true) // a look at the log is not live
 		wakeUp(db.writer.wake)
 		synctest.Wait()
-		db.writer.startBehind(noted{&mu, func() { time.Sleep(1) }, func() {}})
+		db.writer.startBehind(noted{&mu, func() { time.Sleep(time.Nanosecond) }, func() {}})
 		synctest.Wait()
 		for range mostQuiet + 1 {
 			start(contexts[storage.RetryQueue], "later")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		mu.Lock()
 		defer mu.Unlock()
