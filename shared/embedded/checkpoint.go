@@ -71,8 +71,8 @@ func logSize(s *stmt) (pages int, err error) {
 	return pages, nil
 }
 
-// tendLog is called between two transactions, after so many writes. A log that cannot be moved stays
-// where it is, and is tried again.
+// tendLog is called between two transactions, after so many writes. A log that cannot
+// be moved stays where it is, and is tried again.
 func (w *writer) tendLog(writes int) error {
 	if w.moveRest.CompareAndSwap(true, false) {
 		_, err := logSize(w.stmts.moveLog)

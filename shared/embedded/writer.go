@@ -295,6 +295,7 @@ func (w *writer) close() {
 	wakeUp(w.wake)
 	<-w.done
 	w.timer.Stop()
+	w.turns.Stop()
 }
 
 // A settled is the part of a write that its caller waits for.
