@@ -46,7 +46,7 @@ type Health struct {
 	From    string `json:"from,omitempty"` // about the oldest one's event
 	Source  string `json:"source,omitempty"`
 	Tenant  string `json:"tenant,omitempty"`
-	Probing string `json:"probing,omitempty"` // the last event of them that was probed: its delivery may have ended between two writes
+	Probing string `json:"probing,omitempty"` // the event of them that is probed; after its time: whose probe did not end
 }
 
 // Due returns when a worker is to look at h; zero for never. hold is how long a
@@ -87,6 +87,14 @@ func (h Health) ProbeDue(now time.Time) bool {
 // ProbeTaken returns h after somebody took the probe at now.
 func (h Health) ProbeTaken(now time.Time) Health {
 	h.ProbeAt = now.Add(h.Interval)
+	return h
+}
+
+// ProbeEnded returns h after the probe of event, if that was the last one.
+func (h Health) ProbeEnded(event string) Health {
+	if h.Probing == event {
+		h.Probing = ""
+	}
 	return h
 }
 

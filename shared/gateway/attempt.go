@@ -95,23 +95,19 @@ func (at *attempter) attempt(ctx context.Context, t *try, rec recorder) error {
 	if err != nil || s.leave == nil {
 		return err
 	}
-	if s.probe {
-		select {
-		case at.probes <- struct{}{}:
-			defer func() { <-at.probes }()
-		default:
-			s.leave(Attempt{}, false)
-			return rec.notNow(ctx, t, start{open: true, at: at.Clock().Add(circuit.FirstInterval)})
-		}
-	}
 	t.r = s.to
-	a, cut := at.post(ctx, t)
-	s.leave(a, cut)
+	a, cut := at.made(ctx, t, s.leave)
 	at.notePace(ctx, t.r, a, cut)
 	if cut {
 		return rec.notNow(ctx, t, start{at: at.Clock(), slow: true, paced: t.d.Paced})
 	}
 	return at.finish(ctx, t, rec, a, s.probe)
+}
+
+// made makes the attempt, and gives its right back, whatever becomes of it.
+func (at *attempter) made(ctx context.Context, t *try, leave func(Attempt, bool)) (a Attempt, cut bool) {
+	defer func() { leave(a, cut) }()
+	return at.post(ctx, t)
 }
 
 // ready returns the right to make t's attempt now. Without it, what the delivery
@@ -192,7 +188,7 @@ func (at *attempter) subject(ctx context.Context, d Delivery) (*provider.Event, 
 type start struct {
 	leave func(a Attempt, cut bool) // must be called with the attempt; nil: not now
 	to    *Registration             // the registration as it is now
-	probe bool                      // of an open circuit
+	probe bool                      // of an open circuit, which was taken also where it is denied
 	at    time.Time                 // when else
 	paced bool                      // at is the place that the rate gave
 	open  bool                      // the circuit is why
@@ -208,7 +204,6 @@ func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
 	if asked.IsZero() {
 		asked = time.Now()
 	}
-	toSlow := start{slow: true, at: at.Clock(), paced: t.d.Paced}
 	here := t.slow
 	if !here && !t.over {
 		var err error
@@ -227,8 +222,35 @@ func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
 		}
 	}
 	if !here || probe && !t.slow && at.FirstAttempt > 0 {
-		return toSlow, nil
+		return at.toSlow(t), nil
 	}
+	s, err := at.within(ctx, t, asked)
+	if s.probe = probe; probe && s.leave != nil {
+		s = at.asProbe(s)
+	}
+	return s, err
+}
+
+func (at *attempter) toSlow(t *try) start {
+	return start{slow: true, at: at.Clock(), paced: t.d.Paced}
+}
+
+// asProbe returns s if there is room for one more probe. Otherwise it gives s back.
+func (at *attempter) asProbe(s start) start {
+	leave := s.leave
+	select {
+	case at.probes <- struct{}{}:
+		s.leave = func(a Attempt, cut bool) { <-at.probes; leave(a, cut) }
+		return s
+	default:
+		leave(Attempt{}, false)
+		return start{open: true, probe: true, at: at.Clock().Add(circuit.FirstInterval)}
+	}
+}
+
+// within is mayStart once the circuit admits t's attempt, of which it was asked at a
+// time.
+func (at *attempter) within(ctx context.Context, t *try, asked time.Time) (start, error) {
 	of, err := at.find.tenant(ctx, t.rev, t.r.Tenant)
 	if err != nil {
 		return start{}, err
@@ -238,7 +260,7 @@ func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
 	})
 	switch {
 	case w.Slow:
-		return toSlow, nil
+		return at.toSlow(t), nil
 	case leave == nil && !w.At.IsZero():
 		return start{at: w.At, paced: true}, nil
 	case leave == nil:
@@ -246,7 +268,7 @@ func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
 	}
 	if !t.slow && !at.posts.Await(ctx, t.r.Tenant, pace.Patience) { // the slow queue keeps its own shares
 		leave(pace.Outcome{})
-		return toSlow, nil
+		return at.toSlow(t), nil
 	}
 	end := func(a Attempt, cut bool) {
 		if !t.slow {
@@ -259,14 +281,14 @@ func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
 		return start{at: at.Clock()}, nil
 	}
 	if time.Since(asked) < versionFresh {
-		return at.enter(ctx, t, of.Limits, start{leave: end, to: t.r, probe: probe})
+		return at.enter(ctx, t, of.Limits, start{leave: end, to: t.r})
 	}
 	r, verdict, err := at.judge(ctx, t.e, t.r)
 	if err != nil || verdict != Pending {
 		end(Attempt{}, false)
 		return start{at: at.Clock()}, err // whoever attempts it then finds out why not
 	}
-	return at.enter(ctx, t, of.Limits, start{leave: end, to: r, probe: probe})
+	return at.enter(ctx, t, of.Limits, start{leave: end, to: r})
 }
 
 // enter returns s if t's attempt is within the limits that hold over all processes.

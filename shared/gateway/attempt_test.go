@@ -96,7 +96,7 @@ func TestRightToStartIsAskedForAndGivenBack(t *testing.T) {
 			{name: "a slow endpoint, from the slow queue", prepare: func(y *yard, r *Registration, tr *try) { y.slow(r); tr.slow = true }, starts: true},
 			{name: "a tenant without room", prepare: func(_ *yard, _ *Registration, tr *try) { tr.over = true }, want: start{slow: true}},
 			{name: "a process that is full for longer than anybody waits", prepare: waiting(time.Minute, func(*yard, *Registration) {}),
-				want: start{slow: true}, held: time.Minute},
+				want: start{slow: true, at: time.Time{}.Add(pace.Patience)}, held: time.Minute},
 			{name: "a full process, from the slow queue", prepare: func(y *yard, r *Registration, tr *try) {
 				waiting(time.Minute, func(*yard, *Registration) {})(y, r, tr)
 				tr.slow = true

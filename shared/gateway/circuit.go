@@ -205,7 +205,7 @@ func (cs *circuits) heedAccepted(ctx context.Context, e *provider.Event, r *Regi
 	reopened := false
 	h, err := cs.changeHealth(ctx, r.ID, func(h circuit.Health) circuit.Health {
 		reopened = h.Open
-		return h.Accepted(cs.Clock())
+		return h.Accepted(cs.Clock()).ProbeEnded(e.ID)
 	})
 	if err != nil {
 		return err
@@ -238,7 +238,12 @@ func (cs *circuits) heedRefused(ctx context.Context, e *provider.Event, r *Regis
 	if a.Class == egress.Timeout {
 		failed = a.At
 	}
-	refused := func(h circuit.Health) circuit.Health { return h.Refused(now, failed, m.Failures, probe) }
+	refused := func(h circuit.Health) circuit.Health {
+		if probe {
+			h = h.ProbeEnded(e.ID)
+		}
+		return h.Refused(now, failed, m.Failures, probe)
+	}
 	known, ok := cs.note(r.ID, func(k *knownHealth) { k.failed = time.Now() })
 	switch after := refused(known.Health); {
 	case !ok || known.Hopeless(now):

@@ -168,15 +168,21 @@ func (d *Delivery) unfinished() bool { return d.Status == Pending || d.Manual }
 // handOut gives the caller, for the new claim, the sole right to POST from
 // start until Horizon before d's new due time.
 func (d Delivery) handOut(start time.Time) Delivery {
-	hold := firstHold
-	for n := 0; n < d.Lost && hold < longestHold; n++ {
-		hold *= 2
-	}
+	hold := holdOf(d.Lost)
 	d.Claim++
 	d.Lost++
 	d.Start = start
-	d.due = start.Add(min(hold, longestHold))
+	d.due = start.Add(hold)
 	return d
+}
+
+// holdOf returns how long a claim holds after so many that were lost.
+func holdOf(lost int) time.Duration {
+	hold := firstHold
+	for n := 0; n < lost && hold < longestHold; n++ {
+		hold *= 2
+	}
+	return min(hold, longestHold)
 }
 
 // mayPost reports whether the holder of claim may begin a POST that takes up

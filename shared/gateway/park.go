@@ -133,16 +133,14 @@ func (cs *circuits) ForgetHealth(ctx context.Context, id string) error {
 // has come, if a probe is due: it stays parked, and the circuit is what keeps others
 // from the same. Those that are spent it hands out: a worker ends these. If the circuit
 // is closed, or nothing may be attempted, it wakes all: workers find out why.
-func (rs *redeliveries) probe(ctx context.Context, h message.Header, lost bool) error {
+func (rs *redeliveries) probe(ctx context.Context, h message.Header) error {
 	id, cs := h.ID, rs.attempts.circuit
 	known, err := cs.readHealth(ctx, id)
+	underWay := false
 	if err == nil && known.Probing != "" {
-		d, bad := rs.deliveries.LoadDelivery(ctx, ident.Delivery(id, known.Probing))
-		if err = ignoring(bad, storage.ErrNotFound); bad == nil {
-			err = rs.deliveries.settle(ctx, d)
-		}
+		underWay, err = rs.settleProbe(ctx, id, known)
 	}
-	if err != nil || !known.Parked {
+	if err != nil || underWay || !known.Parked {
 		return err
 	}
 	r, _, err := cs.find.registration(ctx, known.Source, id)
@@ -194,7 +192,36 @@ func (rs *redeliveries) probe(ctx context.Context, h message.Header, lost bool) 
 	if err != nil || next == nil {
 		return err
 	}
-	return rs.attempt(ctx, *next, message.Header{Kind: message.Probe, ID: next.ID, Claim: next.Claim, Hops: h.Hops}, lost, true)
+	return rs.attempt(ctx, *next, message.Header{Kind: message.Probe, ID: next.ID, Claim: next.Claim, Hops: h.Hops}, false, true)
+}
+
+// settleProbe makes up for the last probe, if it did not end: its process did, or its
+// attempt brought that down. Then it counts as a claim that was lost, and the next
+// probe is another delivery's.
+func (rs *redeliveries) settleProbe(ctx context.Context, id string, h circuit.Health) (underWay bool, err error) {
+	d, err := rs.deliveries.LoadDelivery(ctx, ident.Delivery(id, h.Probing))
+	if err != nil {
+		return false, ignoring(err, storage.ErrNotFound)
+	}
+	now, cs := rs.Clock(), rs.attempts.circuit
+	switch err := rs.deliveries.settle(ctx, d); {
+	case err != nil || !h.Open:
+		return false, err
+	case now.Before(h.ProbeAt.Add(firstHold - h.Interval)):
+		return d.Parked(), nil
+	}
+	if err := cs.probeEnded(ctx, &d); err != nil || !d.Parked() {
+		return false, err
+	}
+	d.Start = storage.UTC(now.Add(max(holdOf(d.Crashes), 2*h.Interval)))
+	_, err = cs.lose(ctx, &d, nil)
+	return false, err
+}
+
+// probeEnded notes that nobody attempts d any more as the probe of its circuit.
+func (cs *circuits) probeEnded(ctx context.Context, d *Delivery) error {
+	_, err := cs.changeHealth(ctx, d.Registration, func(h circuit.Health) circuit.Health { return h.ProbeEnded(d.Event) })
+	return err
 }
 
 const mostSpent = 1000 // are ended with a probe

@@ -83,7 +83,7 @@ func TestWhatIsParkedCostsOneWriteAndWakesOldestFirst(t *testing.T) {
 		if took := time.Since(begun); took > 4*time.Hour {
 			t.Errorf("all accepted after %v, want it soon after the endpoint accepts", took)
 		}
-		if h, row, err := storage.Load[circuit.Health](t.Context(), y.store, HealthKey(r.ID)); err != nil || h.Open || h.Parked || !row.Due.IsZero() {
+		if h, row, err := storage.Load[circuit.Health](t.Context(), y.store, HealthKey(r.ID)); err != nil || h.Open || h.Parked || h.Probing != "" || !row.Due.IsZero() {
 			t.Errorf("afterwards %+v, due at %v, %v; want it closed and not due", h, row.Due, err)
 		}
 	})

@@ -92,3 +92,71 @@ func TestProbeOfASlowRateIsMade(t *testing.T) {
 		}
 	})
 }
+
+// TestProbeThatDoesNotEndKeepsNoCircuitOpen has the attempt of the oldest of two events
+// panic, as often as it is made. Each such probe counts as a claim that was lost, and
+// the next is of another event.
+func TestProbeThatDoesNotEndKeepsNoCircuitOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, FullHistory, func(c *Config) { c.AtOnce = 2 })
+		r := y.register("tenant.example")
+		ds := y.parkedBehind(r, 2)
+		bad, good := ds[0], ds[1]
+		if good.Event < bad.Event {
+			bad, good = good, bad
+		}
+		accepts, panics := false, 0
+		y.answer = func(p landed) int {
+			switch {
+			case p.event == bad.Event:
+				panics++
+				panic("an event that nobody can send")
+			case accepts:
+				return http.StatusOK
+			}
+			return http.StatusInternalServerError
+		}
+		y.until(func() bool { return y.delivery(r, good.Event).Made > 0 })
+		if d := y.delivery(r, bad.Event); d.Crashes != 1 || panics != 1 {
+			t.Errorf("before the other is probed it was %d times, %d counted as lost; want one", panics, d.Crashes)
+		}
+		y.until(func() bool { return y.delivery(r, bad.Event).Status != Pending })
+		if d := y.delivery(r, bad.Event); d.Status != Failed || d.Why != whyInternal || d.Made != 0 || panics != maxCrashes {
+			t.Errorf("after %d probes and %d attempts it is %s because of %q, want it failed after %d that did not end", panics, d.Made, d.Status, d.Why, maxCrashes)
+		}
+		accepts = true
+		y.until(func() bool { return y.delivery(r, good.Event).Status == Succeeded })
+	})
+}
+
+// TestProbeThatIsDeniedIsNotLost has all places for probes be taken whenever a probe's
+// time comes.
+func TestProbeThatIsDeniedIsNotLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, FullHistory)
+		r := y.register("tenant.example")
+		d := y.parkedBehind(r, 1)[0]
+		for range cap(y.attempter.probes) {
+			y.attempter.probes <- struct{}{}
+		}
+		begun := time.Now()
+		y.until(func() bool { return time.Since(begun) > 5*time.Hour })
+		if d = y.delivery(r, d.Event); d.Status != Pending || d.Crashes != 0 || y.made() != 0 {
+			t.Errorf("it is %s, %d of its probes counted as lost, %d POSTs; want none of either", d.Status, d.Crashes, y.made())
+		}
+	})
+}
+
+// until has the gateway work until done, for days.
+func (y *yard) until(done func() bool) {
+	y.Helper()
+	for end := time.Now().Add(4 * 24 * time.Hour); !done() && time.Now().Before(end); {
+		next := time.Now().Add(5 * time.Hour)
+		if err := y.work(&outage{}, func() bool { return done() || time.Now().After(next) }, false); err != nil {
+			y.Fatal(err)
+		}
+	}
+	if !done() {
+		y.Fatal("not done in 4 days")
+	}
+}

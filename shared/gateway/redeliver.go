@@ -49,7 +49,7 @@ func (rs *redeliveries) redeliverAll(ctx context.Context, ms []storage.Received,
 		case h.Kind == message.Lane:
 			return rs.lanes.runLane(ctx, h, m.Receives == lostReceives, slow)
 		case h.Kind == message.Probe:
-			return rs.probe(ctx, h, m.Receives == lostReceives)
+			return rs.probe(ctx, h)
 		}
 		return fmt.Errorf("message of kind %q on the %s queue: %w", h.Kind, queue, ErrUnreadable)
 	})
@@ -110,6 +110,11 @@ func (re *redelivery) turn(ctx context.Context, t *try) (bool, error) {
 }
 
 func (re *redelivery) notNow(ctx context.Context, t *try, s start) error {
+	if s.probe && t.d.Parked() {
+		if err := re.rs.attempts.circuit.probeEnded(ctx, &t.d); err != nil {
+			return err
+		}
+	}
 	switch {
 	case t.d.Parked() && !s.paced:
 		return nil // until the next probe
