@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -242,23 +243,27 @@ func (fs *fanOuts) deliverAll(ctx context.Context, f *fanOut, rs []*Registration
 		}
 		errs[i] = guarded(func() error { return f.deliver(ctx, rs[i], asked, over) })
 	}
-	var first, full []int
+	var first []int
+	full := map[string][]int{} // by tenant
 	for i, r := range rs {
 		if fs.room.Take(r.Tenant) {
 			first = append(first, i)
 		} else {
-			full = append(full, i)
+			full[r.Tenant] = append(full[r.Tenant], i)
 		}
 	}
-	atOnce(len(first)+min(len(full), 1), func(i int) {
+	tenants := slices.Collect(maps.Keys(full))
+	atOnce(len(first)+len(tenants), func(i int) {
 		if i < len(first) {
 			deliver(first[i], false)
 			return
 		}
+		tenant := tenants[i-len(first)]
+		places := fs.room.Seek(tenant, len(full[tenant]))
 		var late, over errgroup.Group
 		over.SetLimit(overAtOnce)
-		for _, i := range full {
-			group, room := &late, fs.room.Await(ctx, rs[i].Tenant, pace.Patience-time.Since(asked))
+		for _, i := range full[tenant] {
+			group, room := &late, places.Await(ctx, pace.Patience-time.Since(asked))
 			if !room {
 				group = &over
 			}

@@ -206,7 +206,7 @@ func (m *mood) away(atOnce int, now time.Time) time.Duration {
 
 // await waits for free as long as Patience lasts.
 func (p *Pace) await(ctx context.Context, m *mood, free chan struct{}) bool {
-	if closedWithin(ctx, Patience, free) {
+	if comesWithin(ctx, Patience, free) {
 		return true
 	}
 	p.mu.Lock()
@@ -219,8 +219,8 @@ func (p *Pace) await(ctx context.Context, m *mood, free chan struct{}) bool {
 	return false
 }
 
-// closedWithin reports whether c is closed before d is over, or ctx.
-func closedWithin(ctx context.Context, d time.Duration, c <-chan struct{}) bool {
+// comesWithin reports whether something comes from c before d is over, or ctx.
+func comesWithin(ctx context.Context, d time.Duration, c <-chan struct{}) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

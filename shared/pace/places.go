@@ -16,10 +16,11 @@ type Places struct {
 	mu       sync.Mutex
 	lone     bool
 	free     int
-	shares   map[string]share // of tenants that hold some
-	waiting  []*seeker        // in the order of their coming
-	last     string           // tenant that took one
-	switched time.Time        // when another took one after the one before
+	shares   map[string]share     // of tenants that hold some
+	waiting  map[string][]*Seeker // by tenant, in the order of their coming
+	came     int
+	last     string    // tenant that took one
+	switched time.Time // when another took one after the one before
 }
 
 // A tenant is alone if no other took a place for aloneFor. Then it waits on while its
@@ -32,16 +33,26 @@ type share struct {
 	moved time.Time // when it last took one or left one
 }
 
-// A seeker waits for a place.
-type seeker struct {
+// A Seeker takes places for one tenant, one after the other, and keeps its turn until it
+// has all: an event whose deliveries came in turn with those of all others would be
+// finished with the last of them.
+type Seeker struct {
+	p      *Places
 	tenant string
-	got    chan struct{}
+	wants  int           // places that it was not given yet
+	got    chan struct{} // one for each that it was given, and did not await yet
+	came   int           // after so many; 0: it does not wait
+}
+
+// Seek returns a Seeker of n places for tenant, to Await as often.
+func (p *Places) Seek(tenant string, n int) *Seeker {
+	return &Seeker{p: p, tenant: tenant, wants: n, got: make(chan struct{}, n)}
 }
 
 // NewPlaces returns n places, all free. Where lone is set, a tenant that is alone waits
 // for longer than it is told to: batches that end with the slowest attempt want it not.
 func NewPlaces(n int, lone bool) *Places {
-	return &Places{free: n, lone: lone, shares: map[string]share{}}
+	return &Places{free: n, lone: lone, shares: map[string]share{}, waiting: map[string][]*Seeker{}}
 }
 
 // Take takes a place for tenant, which Leave gives back, and reports whether the
@@ -81,43 +92,69 @@ func (p *Places) moves(tenant string) bool {
 }
 
 // Await is Take that waits for so long, or until ctx ends, for a place: not at
-// all if tenant's share did not move for Patience, and for longer if it is alone.
-func (p *Places) Await(ctx context.Context, tenant string, patience time.Duration) bool {
-	p.mu.Lock()
-	if p.take(tenant) {
-		p.mu.Unlock()
-		return true
+// all if the tenant's share did not move for Patience, and for longer if it is alone.
+func (s *Seeker) Await(ctx context.Context, patience time.Duration) bool {
+	if takes, waits := s.begin(ctx, patience); !waits {
+		return takes
 	}
-	if patience <= 0 && !p.goesOn(ctx, tenant) || !p.moves(tenant) {
-		p.mu.Unlock()
-		return false
-	}
-	s := &seeker{tenant, make(chan struct{})}
-	p.waiting = append(p.waiting, s)
-	p.mu.Unlock()
-	for !closedWithin(ctx, patience, s.got) {
+	for !comesWithin(ctx, patience, s.got) {
 		patience = Patience
-		if over, got := p.givesUp(ctx, s); over {
+		if over, got := s.givesUp(ctx); over {
 			return got
 		}
 	}
 	return true
 }
 
-// givesUp ends s's waiting, unless it goes on, and reports whether it got a place at
-// the last moment.
-func (p *Places) givesUp(ctx context.Context, s *seeker) (over, got bool) {
+// begin takes a place, or begins to wait for one, if that is of use.
+func (s *Seeker) begin(ctx context.Context, patience time.Duration) (takes, waits bool) {
+	p := s.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i := slices.Index(p.waiting, s)
-	if i < 0 {
+	switch {
+	case len(s.got) > 0:
+		<-s.got
+		return true, false
+	case s.came > 0:
+		return false, true
+	case p.take(s.tenant):
+		s.wants--
+		return true, false
+	case patience <= 0 && !p.goesOn(ctx, s.tenant) || !p.moves(s.tenant):
+		s.wants--
+		return false, false
+	}
+	p.came++
+	s.came = p.came
+	p.waiting[s.tenant] = append(p.waiting[s.tenant], s)
+	return false, true
+}
+
+// givesUp ends s's waiting, unless it goes on, and reports whether it got a place at
+// the last moment.
+func (s *Seeker) givesUp(ctx context.Context) (over, got bool) {
+	p := s.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(s.got) > 0 {
+		<-s.got
 		return true, true
 	}
 	if p.goesOn(ctx, s.tenant) {
 		return false, false
 	}
-	p.waiting = slices.Delete(p.waiting, i, i+1)
+	s.wants--
+	p.drop(s)
 	return true, false
+}
+
+// drop takes s out of its tenant's line.
+func (p *Places) drop(s *Seeker) {
+	s.came = 0
+	p.waiting[s.tenant] = slices.DeleteFunc(p.waiting[s.tenant], func(w *Seeker) bool { return w == s })
+	if len(p.waiting[s.tenant]) == 0 {
+		delete(p.waiting, s.tenant)
+	}
 }
 
 // Leave gives a place of tenant back, to the first who waits and may have it.
@@ -130,15 +167,20 @@ func (p *Places) Leave(tenant string) {
 	} else {
 		delete(p.shares, tenant)
 	}
-	var over *seeker // whose tenant's share is used up
-	for i := 0; i < len(p.waiting) && p.free > 0; {
-		s := p.waiting[i]
-		if over != nil && s.tenant == over.tenant || !p.take(s.tenant) {
-			over = s
-			i++
-			continue
+	for {
+		var first *Seeker
+		for of, line := range p.waiting {
+			if p.shares[of].held < p.free && (first == nil || line[0].came < first.came) {
+				first = line[0]
+			}
 		}
-		p.waiting = slices.Delete(p.waiting, i, i+1)
-		close(s.got)
+		if first == nil {
+			return
+		}
+		p.take(first.tenant)
+		first.got <- struct{}{}
+		if first.wants--; first.wants == 0 {
+			p.drop(first)
+		}
 	}
 }

@@ -2,6 +2,8 @@ package pace
 
 import (
 	"context"
+	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -59,7 +61,7 @@ func TestPlaceGoesToTheFirstThatMayHaveIt(t *testing.T) {
 		var got []string
 		for _, of := range []string{"a", "d"} {
 			go func() {
-				if p.Await(t.Context(), of, Patience) {
+				if p.Seek(of, 1).Await(t.Context(), Patience) {
 					got = append(got, of)
 				}
 			}()
@@ -99,7 +101,7 @@ func TestNobodyWaitsForPlacesThatDoNotMove(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), tt.ends)
 			defer cancel()
 			start := time.Now()
-			if got := p.Await(ctx, "a", Patience); got || time.Since(start) != tt.want || len(p.waiting) != 0 {
+			if got := p.Seek("a", 1).Await(ctx, Patience); got || time.Since(start) != tt.want || len(p.waiting) != 0 {
 				t.Errorf("%s: got one %v after %v, %d wait; want none after %v", tt.name, got, time.Since(start), len(p.waiting), tt.want)
 			}
 		})
@@ -147,7 +149,7 @@ func TestTenantThatIsAloneWaitsOn(t *testing.T) {
 					p.mu.Unlock()
 				}
 			})
-			got := p.Await(ctx, "a", tt.patience)
+			got := p.Seek("a", 1).Await(ctx, tt.patience)
 			took := time.Since(start)
 			cancel()
 			mover.Wait()
@@ -155,5 +157,59 @@ func TestTenantThatIsAloneWaitsOn(t *testing.T) {
 				t.Errorf("%s: got one %v after %v, %d wait; want none after %v", tt.name, got, took, len(p.waiting), tt.want)
 			}
 		})
+	}
+}
+
+// TestSeekerKeepsItsTurn has three events wait for two places each, the third of another
+// tenant, while the only one falls free time and again.
+func TestSeekerKeepsItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPlaces(1, false)
+		p.Take("a")
+		var got []string
+		for _, s := range []struct{ event, tenant string }{{"a1", "a"}, {"a2", "a"}, {"b1", "b"}} {
+			go func() {
+				places := p.Seek(s.tenant, 2)
+				for range 2 {
+					if places.Await(t.Context(), Patience) {
+						got = append(got, s.event)
+					}
+				}
+			}()
+			synctest.Wait()
+		}
+		for _, tenant := range []string{"a", "a", "a", "a", "a", "b"} {
+			p.Leave(tenant)
+			synctest.Wait()
+		}
+		if want := []string{"a1", "a1", "a2", "a2", "b1", "b1"}; !slices.Equal(got, want) || len(p.waiting) != 0 {
+			t.Errorf("places go to %v, %d wait; want them in the order of coming, %v, and nobody", got, len(p.waiting), want)
+		}
+	})
+}
+
+// TestEachSeekerGetsWhatItWants has many seek many of few places at once.
+func TestEachSeekerGetsWhatItWants(t *testing.T) {
+	p := NewPlaces(4, true)
+	var seekers sync.WaitGroup
+	for i := range 16 {
+		seekers.Go(func() {
+			tenant := string(rune('a' + i%3))
+			for range 200 {
+				places := p.Seek(tenant, 3)
+				for n := range 3 {
+					if !places.Await(t.Context(), time.Hour) {
+						t.Errorf("%s did not get its place %d", tenant, n)
+						continue
+					}
+					runtime.Gosched()
+					p.Leave(tenant)
+				}
+			}
+		})
+	}
+	seekers.Wait()
+	if p.free != 4 || len(p.shares) != 0 || len(p.waiting) != 0 {
+		t.Errorf("%d free, %d shares, %d wait when all have left; want 4, none and nobody", p.free, len(p.shares), len(p.waiting))
 	}
 }
