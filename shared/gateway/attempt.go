@@ -126,17 +126,19 @@ func (at *attempter) ready(ctx context.Context, t *try, rec recorder) (start, er
 	if err != nil || s.leave != nil {
 		return s, err
 	}
-	spent := false
+	return s, at.wait(ctx, t, rec, s)
+}
+
+// wait stores that t's attempt has to wait as s says, or that it was given up.
+func (at *attempter) wait(ctx context.Context, t *try, rec recorder, s start) error {
 	if s.open {
-		spent, err = at.circuit.spent(ctx, t.d, t.r)
+		if spent, err := at.circuit.spent(ctx, t.d, t.r); err != nil {
+			return err
+		} else if spent {
+			return at.circuit.exhaust(ctx, t.e, t.r, t.d)
+		}
 	}
-	switch {
-	case err != nil:
-		return s, err
-	case spent:
-		return s, at.circuit.exhaust(ctx, t.e, t.r, t.d)
-	}
-	return s, rec.notNow(ctx, t, s)
+	return rec.notNow(ctx, t, s)
 }
 
 // finish records t's attempt a, and draws its consequences.
@@ -204,21 +206,21 @@ func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
 	if asked.IsZero() {
 		asked = time.Now()
 	}
+	var err error
 	here := t.slow
 	if !here && !t.over {
-		var err error
 		if here, err = at.fast(ctx, t.r.ID, t.r.Tenant, t.r.Endpoint.Shown); err != nil {
 			return start{}, err
 		}
 	}
 	if !t.d.Manual {
 		// Who goes on to the slow queue takes no probe along. A probe may be slow.
-		h, ok, err := at.circuit.admit(ctx, &t.d, t.slow || here && at.FirstAttempt == 0)
-		if err != nil {
+		var closed time.Time
+		switch probe, closed, err = at.circuit.admit(ctx, &t.d, t.slow || here && at.FirstAttempt == 0); {
+		case err != nil:
 			return start{}, err
-		}
-		if probe = ok && h.Open; !ok {
-			return start{open: true, at: h.ClosedFor(at.Clock(), at.Random())}, nil
+		case !closed.IsZero():
+			return start{open: true, at: closed}, nil
 		}
 	}
 	if !here || probe && !t.slow && at.FirstAttempt > 0 {
@@ -231,9 +233,7 @@ func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
 	return s, err
 }
 
-func (at *attempter) toSlow(t *try) start {
-	return start{slow: true, at: at.Clock(), paced: t.d.Paced}
-}
+func (at *attempter) toSlow(t *try) start { return start{slow: true, at: at.Clock(), paced: t.d.Paced} }
 
 // asProbe returns s if there is room for one more probe. Otherwise it gives s back.
 func (at *attempter) asProbe(s start) start {

@@ -72,32 +72,33 @@ func (cs *circuits) readHealth(ctx context.Context, id string) (circuit.Health, 
 }
 
 // admit asks the circuit for an attempt of d. If it is open, one caller may probe at
-// each probe's time, and gets the open circuit with true; likewise who may not
-// probe here, who takes no probe.
-func (cs *circuits) admit(ctx context.Context, d *Delivery, here bool) (circuit.Health, bool, error) {
+// each probe's time; so may, by what it is told, who may not probe here, who takes no
+// probe. The others look again at closed, which is else zero.
+func (cs *circuits) admit(ctx context.Context, d *Delivery, here bool) (probe bool, closed time.Time, err error) {
 	h, err := cs.health(ctx, d.Registration)
 	now := cs.Clock()
 	switch {
-	case err != nil:
-		return h, false, err
-	case !h.Open:
-		return h, true, nil
+	case err != nil || !h.Open:
+		return false, closed, err
 	case !h.ProbeDue(now):
-		return h, false, nil
+		return false, h.ClosedFor(now, cs.Random()), nil
 	case !here:
-		return h, true, nil
+		return true, closed, nil
 	}
-	seen, mine := h.ProbeAt, false
+	seen := h.ProbeAt
 	h, err = cs.changeHealth(ctx, d.Registration, func(stored circuit.Health) circuit.Health {
-		if mine = stored.Open && stored.ProbeAt.Equal(seen); mine {
+		if probe = stored.Open && stored.ProbeAt.Equal(seen); probe {
 			stored = stored.ProbeTaken(now)
 		}
-		if mine && d.Parked() {
+		if probe && d.Parked() {
 			stored.Probing = d.Event
 		}
 		return stored
 	})
-	return h, mine || !h.Open, err
+	if h.Open && !probe {
+		closed = h.ClosedFor(now, cs.Random())
+	}
+	return probe, closed, err
 }
 
 func (cs *circuits) changeHealth(ctx context.Context, id string, f func(circuit.Health) circuit.Health) (circuit.Health, error) {

@@ -61,9 +61,9 @@ type finder struct {
 	lists         *lru.Cache[string, under[[]string]]
 	registrations *lru.Cache[string, under[*Registration]]
 	grants        *lru.Cache[string, under[[]Grant]]
-	groups        *lru.Cache[string, under[Group]]
-	tenants       *lru.Cache[string, under[Tenant]]
-	sources       *lru.Cache[string, under[Source]]
+	groups        *lru.Cache[string, *under[Group]]
+	tenants       *lru.Cache[string, *under[Tenant]]
+	sources       *lru.Cache[string, *under[Source]]
 }
 
 func newFinder(c *core) *finder {
@@ -71,9 +71,9 @@ func newFinder(c *core) *finder {
 	f.lists, _ = lru.New[string, under[[]string]](listsKnown)
 	f.registrations, _ = lru.New[string, under[*Registration]](registrationsKnown)
 	f.grants, _ = lru.New[string, under[[]Grant]](grantsKnown)
-	f.groups, _ = lru.New[string, under[Group]](grantsKnown)
-	f.tenants, _ = lru.New[string, under[Tenant]](grantsKnown)
-	f.sources, _ = lru.New[string, under[Source]](grantsKnown)
+	f.groups, _ = lru.New[string, *under[Group]](grantsKnown)
+	f.tenants, _ = lru.New[string, *under[Tenant]](grantsKnown)
+	f.sources, _ = lru.New[string, *under[Source]](grantsKnown)
 	return f
 }
 

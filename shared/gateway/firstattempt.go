@@ -176,13 +176,7 @@ func (f *fanOut) record(ctx context.Context, d *Delivery, a *Attempt, self, slow
 	err = fs.deliveries.putDelivery(ctx, d, "")
 	switch {
 	case errors.Is(err, storage.ErrConflict) && a != nil && a.Accepted():
-		_, err = fs.deliveries.ChangeDelivery(ctx, d.ID, func(d Delivery) (Delivery, error) {
-			if d.Status == Succeeded {
-				return d, storage.ErrUnchanged
-			}
-			return d.acceptedLate(*a), nil
-		})
-		return err
+		return fs.deliveries.acceptLate(ctx, d.ID, a)
 	case err != nil:
 		return superseded(err)
 	}
@@ -190,4 +184,16 @@ func (f *fanOut) record(ctx context.Context, d *Delivery, a *Attempt, self, slow
 		fs.deliveries.sendRetry(ctx, d, 1, slow)
 	}
 	return nil
+}
+
+// acceptLate closes a delivery that another run recorded. It stands apart so that the
+// stack of what succeeds stays small.
+func (ds *deliveries) acceptLate(ctx context.Context, id string, a *Attempt) error {
+	_, err := ds.ChangeDelivery(ctx, id, func(d Delivery) (Delivery, error) {
+		if d.Status == Succeeded {
+			return d, storage.ErrUnchanged
+		}
+		return d.acceptedLate(*a), nil
+	})
+	return err
 }

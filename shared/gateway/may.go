@@ -140,8 +140,8 @@ func (f *finder) tenant(ctx context.Context, rev, id string) (Tenant, error) {
 
 // cacheOf is the part of an LRU cache that remembered uses.
 type cacheOf[T any] interface {
-	Get(key string) (under[T], bool)
-	Add(key string, v under[T]) bool
+	Get(key string) (*under[T], bool)
+	Add(key string, v *under[T]) bool
 }
 
 // remembered returns the T under k as it was when its source had the revision
@@ -152,7 +152,7 @@ func remembered[T any](ctx context.Context, s storage.Store, c cacheOf[T], rev, 
 	}
 	v, _, err := storage.Load[T](ctx, s, k)
 	if err == nil {
-		c.Add(id, under[T]{rev, v})
+		c.Add(id, &under[T]{rev, v})
 	}
 	return v, err
 }
