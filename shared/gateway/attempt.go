@@ -266,7 +266,7 @@ func (at *attempter) within(ctx context.Context, t *try, asked time.Time) (start
 	case leave == nil:
 		return start{at: at.Clock().Add(at.crowdedWait(t.hops, w.Turn)), paced: t.d.Paced}, nil
 	}
-	if !t.slow && !at.posts.Seek(t.r.Tenant, 1).Await(ctx, pace.Patience) { // the slow queue keeps its own shares
+	if !t.slow && !at.posts.Take(t.r.Tenant) && !at.posts.Seek(t.r.Tenant, 1).Await(ctx, pace.Patience) { // the slow queue keeps its own shares
 		leave(pace.Outcome{})
 		return at.toSlow(t), nil
 	}
