@@ -37,11 +37,11 @@ func (q *queue) load(db *DB) {
 // loadOnce does what is to be done now.
 func (q *queue) loadOnce(db *DB) error {
 	for _, x := range append(q.slow(time.Now()), q.refused()...) {
-		db.writer.startOf(q, x)
+		db.writer.startIn(q.goesBehind(), x)
 	}
 	if want := q.takeable(); want > 0 {
 		t := &take{settled: make(settled, 1), q: q, want: want, oldAfter: q.oldAfter}
-		db.writer.startOf(q, t)
+		db.writer.startIn(q.goesBehind(), t)
 		if err := <-t.settled; err != nil {
 			return err
 		}

@@ -128,7 +128,7 @@ func (q *queue) next(ctx context.Context, db *DB, c Consumer, wake chan struct{}
 	for ctx.Err() == nil {
 		f, mark := q.receive(c.Batch)
 		if mark {
-			db.writer.startOf(q, touch{q})
+			db.writer.startIn(q.goesBehind(), touch{q})
 		}
 		if f != nil {
 			return f

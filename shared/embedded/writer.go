@@ -123,16 +123,12 @@ func (w *writer) add(x write, hurry bool) bool {
 
 // startFor is start, or startBehind if ctx is that of a handler whose writes go behind.
 func (w *writer) startFor(ctx context.Context, x write) {
-	if ctx.Value(goesBehind{}) == nil {
-		w.start(x)
-	} else {
-		w.startBehind(x)
-	}
+	w.startIn(ctx.Value(goesBehind{}) != nil, x)
 }
 
-// startOf is start, or startBehind if what q's handlers write goes behind.
-func (w *writer) startOf(q *queue, x write) {
-	if q.goesBehind() {
+// startIn is startBehind, or start.
+func (w *writer) startIn(behind bool, x write) {
+	if behind {
 		w.startBehind(x)
 	} else {
 		w.start(x)
@@ -202,17 +198,6 @@ func (w *writer) run() {
 	}
 }
 
-// committed notes that what swap returned last took so long.
-func (w *writer) committed(took time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.went {
-		w.turn = time.Now().Add(took)
-	} else {
-		w.live = time.Now()
-	}
-}
-
 // swap returns what is behind, if it need not wait, else what is pending, if there is
 // a hurry, and leaves the emptied last batch to gather in.
 func (w *writer) swap(last []write) (batch []write, closed bool) {
@@ -232,6 +217,7 @@ func (w *writer) swap(last []write) (batch []write, closed bool) {
 		w.turns.Reset(wait)
 	}
 	if !w.hurry && !w.closed {
+		w.went = false
 		return last[:0], false
 	}
 	batch, w.pending, w.hurry, w.went = w.pending, last[:0], false, false
@@ -241,9 +227,13 @@ func (w *writer) swap(last []write) (batch []write, closed bool) {
 func (w *writer) commit(batch []write) {
 	begun := time.Now()
 	err := w.transact(batch)
-	if len(batch) > 0 {
-		w.committed(time.Since(begun))
+	w.mu.Lock()
+	if w.went {
+		w.turn = time.Now().Add(time.Since(begun))
+	} else if len(batch) > 0 {
+		w.live = time.Now()
 	}
+	w.mu.Unlock()
 	defer func() {
 		if err := w.tendLog(len(batch)); err != nil {
 			slog.Error("tend the log", "error", err)
