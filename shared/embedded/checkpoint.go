@@ -71,9 +71,9 @@ func logSize(s *stmt) (pages int, err error) {
 	return pages, nil
 }
 
-// tendLog is called between two transactions, after so many writes. A log that cannot
-// be moved stays where it is, and is tried again.
-func (w *writer) tendLog(writes int) error {
+// tendLog is called between two transactions. A log that cannot be moved stays where
+// it is, and is tried again.
+func (w *writer) tendLog() error {
 	if w.moveRest.CompareAndSwap(true, false) {
 		_, err := logSize(w.stmts.moveLog)
 		return err
@@ -82,7 +82,7 @@ func (w *writer) tendLog(writes int) error {
 		return nil
 	}
 	pages, err := logSize(w.stmts.measureLog)
-	if pages > crowdPages || pages > logPages && writes < crowd {
+	if pages > crowdPages || pages > logPages && (w.went || len(w.batch) < crowd) {
 		wakeUp(w.logIsLong)
 	}
 	return err

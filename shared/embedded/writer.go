@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -42,13 +43,13 @@ const leisure = 20 * time.Millisecond
 // do, and these would wait for them, twice each. So what the handlers of the retry and
 // the slow queue write goes behind: into commits of its own, of so many writes, when
 // what is live has a lull, or they waited too long; they take at most half the time.
-// While nothing is live nobody waits.
+// What comes live meanwhile ends such a commit and joins it; with none nobody waits.
 const (
 	spell       = 4 * time.Millisecond // in which they gather
 	lull        = 2 * time.Millisecond // since something live was written or committed
 	longestWait = 25 * time.Millisecond
-	mostBehind  = 20
-	mostQuiet   = 64
+	leastBehind = 8 // before something live ends it
+	mostBehind  = 24
 	liveFor     = 100 * time.Millisecond // after a live write
 )
 
@@ -77,7 +78,9 @@ type writer struct {
 	done    chan struct{} // closed when run has ended
 	timer   *time.Timer   // makes a hurry
 	turns   *time.Timer   // makes a token
-	went    bool          // the last commit was of what is behind
+	batch   []write       // what is committed
+	went    bool          // it is of what is behind
+	least   int           // after how many of it something live joins
 }
 
 func newWriter(c *conn) *writer {
@@ -156,12 +159,9 @@ func (w *writer) startBehind(x write) {
 
 func (w *writer) hasBehind() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.behind) > 0 }
 
-// quiet reports whether nothing is live.
-func (w *writer) quiet() bool { return time.Since(w.live) > liveFor }
-
 // wait returns how long what is behind has to wait yet.
 func (w *writer) wait() time.Duration {
-	if w.quiet() {
+	if time.Since(w.live) > liveFor {
 		return 0
 	}
 	waited := time.Since(w.waits)
@@ -179,14 +179,12 @@ func (w *writer) hurryUp() {
 // run commits until close is called and nothing is pending.
 func (w *writer) run() {
 	defer close(w.done)
-	var batch []write
 	for {
-		var closed bool
-		batch, closed = w.swap(batch)
-		if len(batch) > 0 || w.moveRest.Load() {
-			w.commit(batch)
-			clear(batch)
-			if len(batch) >= crowd && !w.went {
+		closed := w.swap()
+		if len(w.batch) > 0 || w.moveRest.Load() {
+			w.commit()
+			clear(w.batch)
+			if len(w.batch) >= crowd && !w.went {
 				time.Sleep(gather)
 			}
 			continue
@@ -198,60 +196,72 @@ func (w *writer) run() {
 	}
 }
 
-// swap returns what is behind, if it need not wait, else what is pending, if there is
-// a hurry, and leaves the emptied last batch to gather in.
-func (w *writer) swap(last []write) (batch []write, closed bool) {
+// swap makes what is behind the batch, if it need not wait, else what is pending, if
+// there is a hurry, and leaves the emptied last batch to gather in.
+func (w *writer) swap() (closed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.batch, w.went, w.least = w.batch[:0], false, math.MaxInt
 	if len(w.behind) > 0 {
-		wait, most := w.wait(), mostBehind
-		if w.quiet() {
-			most = mostQuiet
-		}
+		wait := w.wait()
 		if wait <= 0 || w.closed && len(w.pending) == 0 {
-			n := min(len(w.behind), most)
-			batch = append(last[:0], w.behind[:n]...)
-			w.behind, w.waits, w.went = slices.Delete(w.behind, 0, n), time.Now(), true
-			return batch, w.closed
+			n := min(len(w.behind), mostBehind)
+			w.batch = append(w.batch, w.behind[:n]...)
+			w.behind, w.waits = slices.Delete(w.behind, 0, n), time.Now()
+			w.went, w.least = true, min(leastBehind, n)
+			return w.closed
 		}
 		w.turns.Reset(wait)
 	}
-	if !w.hurry && !w.closed {
-		w.went = false
-		return last[:0], false
+	if w.hurry || w.closed {
+		w.batch, w.pending, w.hurry = w.pending, w.batch, false
 	}
-	batch, w.pending, w.hurry, w.went = w.pending, last[:0], false, false
-	return batch, w.closed
+	return w.closed
 }
 
-func (w *writer) commit(batch []write) {
+// has reports whether the batch has an i-th write. From least on what is pending, if
+// there is a hurry, takes the place of what is behind and not yet written, which waits
+// on, once a batch.
+func (w *writer) has(i int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.hurry && i >= w.least {
+		w.behind = slices.Insert(w.behind, 0, w.batch[i:]...)
+		w.batch = append(w.batch[:i], w.pending...)
+		clear(w.pending)
+		w.pending, w.hurry, w.least = w.pending[:0], false, math.MaxInt
+	}
+	return i < len(w.batch)
+}
+
+func (w *writer) commit() {
 	begun := time.Now()
-	err := w.transact(batch)
+	err := w.transact()
 	w.mu.Lock()
 	if w.went {
 		w.turn = time.Now().Add(time.Since(begun))
-	} else if len(batch) > 0 {
+	} else if len(w.batch) > 0 {
 		w.live = time.Now()
 	}
 	w.mu.Unlock()
 	defer func() {
-		if err := w.tendLog(len(batch)); err != nil {
+		if err := w.tendLog(); err != nil {
 			slog.Error("tend the log", "error", err)
 		}
 	}()
 	for _, q := range w.queues {
 		q.settleTally(err)
 	}
-	for _, x := range batch {
+	for _, x := range w.batch {
 		x.settle(err)
 	}
 }
 
-func (w *writer) transact(batch []write) error {
+func (w *writer) transact() error {
 	if _, err := w.stmts.begin.do(); err != nil {
 		return err
 	}
-	err := w.applyAll(batch)
+	err := w.applyAll()
 	if err == nil {
 		_, err = w.stmts.commit.do()
 	}
@@ -263,9 +273,9 @@ func (w *writer) transact(batch []write) error {
 	return nil
 }
 
-func (w *writer) applyAll(batch []write) error {
-	for _, x := range batch {
-		if err := x.apply(w); err != nil {
+func (w *writer) applyAll() error {
+	for i := 0; w.has(i); i++ {
+		if err := w.batch[i].apply(w); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -161,15 +162,15 @@ func TestLaterAttemptsGoBehindWhatIsLive(t *testing.T) {
 		synctest.Wait()
 		db.writer.startBehind(noted{&mu, func() { time.Sleep(time.Nanosecond) }, func() {}})
 		synctest.Wait()
-		for range mostQuiet + 1 {
+		for range mostBehind + 1 {
 			start(contexts[storage.RetryQueue], "later")
 		}
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		mu.Lock()
 		defer mu.Unlock()
-		if len(took) != mostQuiet+1 || took[mostQuiet] != 1 || most != mostQuiet {
-			t.Errorf("with nothing live %d writes settled after %v, at most %d at once; want %d at once, %d of them together", len(took), took, most, mostQuiet+1, mostQuiet)
+		if len(took) != mostBehind+1 || took[mostBehind] != 1 || most != mostBehind {
+			t.Errorf("with nothing live %d writes settled after %v, at most %d at once; want %d at once, %d of them together", len(took), took, most, mostBehind+1, mostBehind)
 		}
 	})
 }
@@ -227,7 +228,7 @@ func TestWhatIsBehindWaitsForALull(t *testing.T) {
 // TestWhatIsBehindTakesAtMostHalfTheTime has more of it than goes into one commit, each
 // of which takes long.
 func TestWhatIsBehindTakesAtMostHalfTheTime(t *testing.T) {
-	const long = 10 * time.Millisecond
+	const long = mostBehind * 400 * time.Microsecond
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{})
@@ -245,6 +246,92 @@ func TestWhatIsBehindTakesAtMostHalfTheTime(t *testing.T) {
 		defer mu.Unlock()
 		if len(at) != 3*mostBehind || at[mostBehind-1] != spell+long || at[2*mostBehind-1] != spell+3*long || at[3*mostBehind-1] != spell+5*long {
 			t.Errorf("settled at %v, want a commit of %d and %v, thrice, with as long between", at, mostBehind, long)
+		}
+	})
+}
+
+// TestWhatComesLiveJoinsWhatIsBehind has two live writes come while a commit of what is
+// behind is written, early, later, with the last of it, and with the last of few; and a
+// third with the first of them.
+func TestWhatComesLiveJoinsWhatIsBehind(t *testing.T) {
+	const each = time.Millisecond
+	for _, tt := range []struct {
+		behind   int
+		at, want time.Duration
+	}{
+		{2 * mostBehind, each / 2, leastBehind * each},
+		{2 * mostBehind, (leastBehind+2)*each + each/2, (leastBehind + 3) * each},
+		{2 * mostBehind, mostBehind*each - each/2, mostBehind * each},
+		{leastBehind / 2, each / 2, leastBehind / 2 * each},
+	} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			db := openTest(t, dir, Options{})
+			time.Sleep(2 * liveFor) // so that nothing is
+			var mu sync.Mutex
+			var order, want []string
+			settles := func(name string) func() { return func() { order = append(order, name) } }
+			var live time.Duration
+			joined := false
+			db.writer.startBehind(noted{&mu, func() { time.Sleep(time.Nanosecond) }, func() {}})
+			synctest.Wait() // the others share the next commit
+			begun := time.Now().Add(time.Nanosecond)
+			for i := range tt.behind {
+				want = append(want, fmt.Sprint(i))
+				db.writer.startBehind(noted{&mu, func() { time.Sleep(each) }, func() {
+					settles(want[i])()
+					joined = joined || i == 0 && live > 0
+				}})
+			}
+			time.Sleep(tt.at + time.Nanosecond)
+			third := noted{&mu, func() {}, settles("third")}
+			db.writer.start(noted{&mu, func() { db.writer.start(third) }, settles("first")})
+			db.writer.start(noted{&mu, func() { live = time.Since(begun) }, settles("second")})
+			time.Sleep(2 * liveFor)
+			mu.Lock()
+			defer mu.Unlock()
+			want = slices.Insert(want, int(tt.want/each), "first", "second", "third")
+			if live != tt.want || !joined || !slices.Equal(order, want) {
+				t.Errorf("at %v: live is written after %v, as %v; want %v, %v, in one commit", tt.at, live, order, tt.want, want)
+			}
+		})
+	}
+}
+
+// TestWhatIsLiveStaysTogether has another live write come while a commit of many is
+// written, after one of what is behind.
+func TestWhatIsLiveStaysTogether(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db := openTest(t, dir, Options{})
+		var mu sync.Mutex
+		var order, want []string
+		settles := func(name string) func() { return func() { order = append(order, name) } }
+		for range 2 * leastBehind {
+			db.writer.startBehind(noted{&mu, func() {}, func() {}})
+		}
+		time.Sleep(liveFor)
+		db.writer.start(noted{&mu, func() { time.Sleep(time.Nanosecond) }, func() {}})
+		synctest.Wait() // the others share the next commit
+		last := noted{&mu, func() {}, settles("last")}
+		for i := range 2 * leastBehind {
+			want = append(want, fmt.Sprint(i))
+			db.writer.start(noted{&mu, func() {
+				if i == 0 {
+					db.writer.start(last)
+				}
+			}, settles(want[i])})
+		}
+		time.Sleep(liveFor)
+		mu.Lock()
+		defer mu.Unlock()
+		if want = append(want, "last"); !slices.Equal(order, want) {
+			t.Errorf("settled as %v, want %v", order, want)
+		}
+		db.writer.mu.Lock()
+		defer db.writer.mu.Unlock()
+		if db.writer.went {
+			t.Error("what is live counts as what is behind")
 		}
 	})
 }
