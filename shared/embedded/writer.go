@@ -43,7 +43,8 @@ const leisure = 20 * time.Millisecond
 // do, and these would wait for them, twice each. So what the handlers of the retry and
 // the slow queue write goes behind: into commits of its own, of so many writes, when
 // what is live has a lull, or they waited too long; they take at most half the time.
-// What comes live meanwhile ends such a commit and joins it; with none nobody waits.
+// A live write that comes meanwhile ends such a commit and joins it. While nothing is
+// live, there is no wait.
 const (
 	spell       = 4 * time.Millisecond // in which they gather
 	lull        = 2 * time.Millisecond // since something live was written or committed
@@ -80,7 +81,7 @@ type writer struct {
 	turns   *time.Timer   // makes a token
 	batch   []write       // what is committed
 	went    bool          // it is of what is behind
-	least   int           // after how many of it something live joins
+	least   int           // writes of it before something live joins
 }
 
 func newWriter(c *conn) *writer {
@@ -150,11 +151,9 @@ func (w *writer) startBehind(x write) {
 	first := len(w.behind) == 1
 	if first {
 		w.waits = time.Now()
-	}
-	w.mu.Unlock()
-	if first {
 		wakeUp(w.wake)
 	}
+	w.mu.Unlock()
 }
 
 func (w *writer) hasBehind() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.behind) > 0 }
@@ -219,9 +218,9 @@ func (w *writer) swap() (closed bool) {
 	return w.closed
 }
 
-// has reports whether the batch has an i-th write. From least on what is pending, if
-// there is a hurry, takes the place of what is behind and not yet written, which waits
-// on, once a batch.
+// has reports whether the batch has an i-th write. If something live waits once the
+// first least writes are done, what is pending takes the place of the others, and these
+// go back to what is behind. That happens once a batch.
 func (w *writer) has(i int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
