@@ -226,7 +226,7 @@ func (w *writer) has(i int) bool {
 	defer w.mu.Unlock()
 	if w.hurry && i >= w.least {
 		w.behind = slices.Insert(w.behind, 0, w.batch[i:]...)
-		w.batch = append(w.batch[:i], w.pending...)
+		w.batch = slices.Replace(w.batch, i, len(w.batch), w.pending...)
 		clear(w.pending)
 		w.pending, w.hurry, w.least = w.pending[:0], false, math.MaxInt
 	}
