@@ -158,13 +158,18 @@ func (w *writer) startBehind(x write) {
 
 func (w *writer) hasBehind() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.behind) > 0 }
 
-// wait returns how long what is behind has to wait yet.
+// wait returns how long what is behind has to wait yet. What came live while the
+// writer was busy, perhaps long ago, is live now.
 func (w *writer) wait() time.Duration {
-	if time.Since(w.live) > liveFor {
+	calm := time.Since(w.live)
+	if w.hurry {
+		calm = 0
+	}
+	if calm > liveFor {
 		return 0
 	}
 	waited := time.Since(w.waits)
-	return min(max(time.Until(w.turn), spell-waited, lull-time.Since(w.live)), longestWait-waited)
+	return min(max(time.Until(w.turn), spell-waited, lull-calm), longestWait-waited)
 }
 
 // hurryUp ends the leisure of what is pending.

@@ -336,6 +336,56 @@ func TestWhatIsLiveStaysTogether(t *testing.T) {
 	})
 }
 
+// TestWhatIsLiveGoesFirstThoughItWaited has a live write come while the writer moves the
+// log for longer than a lull, and what is behind gathers.
+func TestWhatIsLiveGoesFirstThoughItWaited(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		busy time.Duration
+		want string
+	}{
+		{"longer than a lull", 2 * spell, "[live behind]"},
+		{"longer than what is live lasts", 2 * liveFor, "[behind live]"}, // which waited too long
+		{"not at all", 0, "[live behind]"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				db := openTest(t, dir, Options{})
+				var mu sync.Mutex
+				var order []string
+				settles := func(name string) func() { return func() { order = append(order, name) } }
+				mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
+					w.stmts.moveLog.query = slow{w.stmts.moveLog.query, tt.busy}
+					return nil
+				}})
+				db.writer.moveRest.Store(true)
+				wakeUp(db.writer.wake)
+				synctest.Wait()
+				db.writer.startBehind(noted{&mu, func() {}, settles("behind")})
+				db.writer.start(noted{&mu, func() {}, settles("live")})
+				time.Sleep(3 * liveFor)
+				mu.Lock()
+				defer mu.Unlock()
+				if got := fmt.Sprint(order); got != tt.want {
+					t.Errorf("written as %v, want %v", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// slow is a statement that takes a while.
+type slow struct {
+	driver.StmtQueryContext
+	takes time.Duration
+}
+
+func (s slow) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	time.Sleep(s.takes)
+	return s.StmtQueryContext.QueryContext(ctx, args)
+}
+
 // TestLeisureIsThatOfTheFirst starts writes that are in no hurry one after the
 // other: those that come later do not put off the first.
 func TestLeisureIsThatOfTheFirst(t *testing.T) {
