@@ -98,12 +98,12 @@ func (x *finish) apply(*writer) error {
 	return nil
 }
 
-func (x *finish) settle(err error) {
+func (x *finish) settle(err error) settled {
 	if err == nil {
 		if x.given {
 			x.q.add(nil, x.visible)
 		}
-		return
+		return nil
 	}
 	x.q.mu.Lock()
 	defer x.q.mu.Unlock()
@@ -112,4 +112,5 @@ func (x *finish) settle(err error) {
 	}
 	x.q.failed = append(x.q.failed, x)
 	wakeUp(x.q.loader)
+	return nil
 }

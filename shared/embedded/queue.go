@@ -293,8 +293,9 @@ type touch struct{ q *queue }
 
 func (t touch) apply(*writer) error { return nil }
 
-func (t touch) settle(error) {
+func (t touch) settle(error) settled {
 	t.q.mu.Lock()
 	defer t.q.mu.Unlock()
 	t.q.touching = false
+	return nil
 }

@@ -76,9 +76,9 @@ func (r *redrive) apply(*writer) error {
 	return nil
 }
 
-func (r *redrive) settle(err error) {
+func (r *redrive) settle(err error) settled {
 	if err == nil {
 		r.q.add(r.moved, time.Time{})
 	}
-	r.settled.settle(err)
+	return r.settled
 }

@@ -86,9 +86,9 @@ func (s *send) insert(m storage.Message, now time.Time) error {
 	return q.insert(x, visible)
 }
 
-func (s *send) settle(err error) {
+func (s *send) settle(err error) settled {
 	if err == nil {
 		s.q.add(s.sent, s.first)
 	}
-	s.settled.settle(err)
+	return s.settled
 }

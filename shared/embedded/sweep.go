@@ -91,13 +91,13 @@ func (x *recalling) apply(w *writer) error {
 	return nil
 }
 
-func (x *recalling) settle(err error) {
+func (x *recalling) settle(err error) settled {
 	if err == nil {
 		for _, q := range x.recalled {
 			q.add(nil, x.now)
 		}
 	}
-	x.settled.settle(err)
+	return x.settled
 }
 
 // sweepOnce removes all that has expired at now. It leaves two thirds of the

@@ -128,13 +128,13 @@ func (q *queue) delete(id int64) error {
 	return err
 }
 
-func (t *take) settle(err error) {
+func (t *take) settle(err error) settled {
 	if err != nil {
 		t.q.lookAgain()
 	} else {
 		t.q.addTaken(t)
 	}
-	t.settled.settle(err)
+	return t.settled
 }
 
 func (q *queue) addTaken(t *take) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,8 +22,9 @@ type write interface {
 	apply(w *writer) error
 
 	// settle is called once, after the commit with nil or with the error that
-	// undid it. It is called in the order of apply and must not block.
-	settle(err error)
+	// undid it. It is called in the order of apply and must not block. It returns
+	// who is to be told, if anybody waits.
+	settle(err error) settled
 }
 
 // When many write at once, a commit costs most of its time for each page that
@@ -82,6 +84,7 @@ type writer struct {
 	batch   []write       // what is committed
 	went    bool          // it is of what is behind
 	least   int           // writes of it before something live joins
+	joined  int           // place of the first live one
 }
 
 func newWriter(c *conn) *writer {
@@ -111,7 +114,7 @@ func (w *writer) add(x write, hurry bool) bool {
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()
-		x.settle(errClosed)
+		x.settle(errClosed).tell(errClosed)
 		return false
 	}
 	defer w.mu.Unlock()
@@ -144,7 +147,7 @@ func (w *writer) startBehind(x write) {
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()
-		x.settle(errClosed)
+		x.settle(errClosed).tell(errClosed)
 		return
 	}
 	w.behind = append(w.behind, x)
@@ -205,14 +208,14 @@ func (w *writer) run() {
 func (w *writer) swap() (closed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.batch, w.went, w.least = w.batch[:0], false, math.MaxInt
+	w.batch, w.went, w.least, w.joined = w.batch[:0], false, math.MaxInt, 0
 	if len(w.behind) > 0 {
 		wait := w.wait()
 		if wait <= 0 || w.closed && len(w.pending) == 0 {
 			n := min(len(w.behind), mostBehind)
 			w.batch = append(w.batch, w.behind[:n]...)
 			w.behind, w.waits = slices.Delete(w.behind, 0, n), time.Now()
-			w.went, w.least = true, min(leastBehind, n)
+			w.went, w.least, w.joined = true, min(leastBehind, n), n
 			return w.closed
 		}
 		w.turns.Reset(wait)
@@ -233,7 +236,7 @@ func (w *writer) has(i int) bool {
 		w.behind = slices.Insert(w.behind, 0, w.batch[i:]...)
 		w.batch = slices.Replace(w.batch, i, len(w.batch), w.pending...)
 		clear(w.pending)
-		w.pending, w.hurry, w.least = w.pending[:0], false, math.MaxInt
+		w.pending, w.hurry, w.least, w.joined = w.pending[:0], false, math.MaxInt, i
 	}
 	return i < len(w.batch)
 }
@@ -256,8 +259,26 @@ func (w *writer) commit() {
 	for _, q := range w.queues {
 		q.settleTally(err)
 	}
-	for _, x := range w.batch {
-		x.settle(err)
+	var behind []settled
+	for i, x := range w.batch {
+		if s := x.settle(err); i < w.joined {
+			behind = append(behind, s)
+		} else {
+			s.tell(err)
+		}
+	}
+	if len(behind) > 0 {
+		go tellInTurn(behind, err)
+	}
+}
+
+// tellInTurn tells one after the other, each when the one before has run as far as it
+// can. Told at once they would stand in the scheduler's line before what comes live
+// meanwhile, for milliseconds.
+func tellInTurn(all []settled, err error) {
+	for _, s := range all {
+		runtime.Gosched()
+		s.tell(err)
 	}
 }
 
@@ -302,10 +323,16 @@ func (w *writer) close() {
 	w.turns.Stop()
 }
 
-// A settled is the part of a write that its caller waits for.
+// A settled is the part of a write that its caller waits for, nil if nobody does.
 type settled chan error
 
-func (s settled) settle(err error) { s <- err }
+func (s settled) settle(error) settled { return s }
+
+func (s settled) tell(err error) {
+	if s != nil {
+		s <- err
+	}
+}
 
 type writerStmts struct {
 	begin, commit, rollback      *stmt

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -182,7 +183,12 @@ type noted struct {
 }
 
 func (n noted) apply(*writer) error { n.mu.Lock(); defer n.mu.Unlock(); n.applied(); return nil }
-func (n noted) settle(error)        { n.mu.Lock(); defer n.mu.Unlock(); n.settled() }
+func (n noted) settle(error) settled {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.settled()
+	return nil
+}
 
 // TestWhatIsBehindWaitsForALull has live writes come at a distance, each of which takes
 // a while.
@@ -372,6 +378,44 @@ func TestWhatIsLiveGoesFirstThoughItWaited(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestWhatIsBehindIsToldInTurn has others run between those that are told, whether or
+// not a live write joined them: who waits for that is told before nearly all of them.
+// The scheduler passes over a turn now and then.
+func TestWhatIsBehindIsToldInTurn(t *testing.T) {
+	const few = 3
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // otherwise this runs beside who tells
+	db := openTest(t, t.TempDir(), Options{})
+	for _, joins := range []bool{false, true} {
+		live := nothing{make(settled, 1)}
+		all := make([]write, leastBehind)
+		behind := make(settled, len(all))
+		for i := range all {
+			all[i] = step{behind, func(*writer) error {
+				if i == 0 && joins {
+					db.writer.start(live)
+				}
+				return nil
+			}}
+		}
+		db.writer.mu.Lock()
+		db.writer.behind = append(all, nothing{make(settled, 1)})
+		db.writer.mu.Unlock()
+		wakeUp(db.writer.wake)
+		most, before := 0, 0 // told at a time; and before what is live
+		for last, n := 0, 0; n < cap(behind); last = n {
+			runtime.Gosched()
+			n = len(behind)
+			most = max(most, n-last)
+			if joins && len(live.settled) == 0 {
+				before = n
+			}
+		}
+		if most > few || before > few {
+			t.Errorf("joined %v: %d were told at a time, %d before what is live; want one, and none", joins, most, before)
+		}
 	}
 }
 
