@@ -73,7 +73,7 @@ func (ch SourceChange) check(provider string) error {
 		ch.checkCommon(),
 		given(ch.Token, checkToken),
 		given(ch.Basic, checkLogin),
-		given(ch.Allow, checkAllow),
+		given(ch.Allow, func(allow []string) error { _, err := prefixes(allow); return err }),
 		given(ch.Upstream, UpstreamChange.check),
 	)
 }
@@ -147,11 +147,6 @@ func prefixes(allow []string) ([]string, error) {
 	return out, nil
 }
 
-func checkAllow(allow []string) error {
-	_, err := prefixes(allow)
-	return err
-}
-
 // CreateSource makes a source under id and its first callback key, without a
 // label. The error wraps storage.ErrInvalid, or storage.ErrConflict if another source has the
 // SDKAppID.
@@ -195,7 +190,7 @@ func (ss *sources) changed(s gateway.Source, ch SourceChange) gateway.Source {
 		s.Basic = []keyring.Secret{{Sealed: ss.gw.Keys.Seal(pk, "basic", loginText(*ch.Basic)), Since: now}}
 	}
 	if ch.Allow != nil {
-		s.Allow, _ = prefixes(*ch.Allow) // checkAllow let them pass
+		s.Allow, _ = prefixes(*ch.Allow) // they were checked
 	}
 	if ch.Upstream != nil {
 		s.Upstream = ss.upstream(pk, s.Upstream, *ch.Upstream)

@@ -178,7 +178,9 @@ func (t *take) takeInTurn(now int64) error {
 	if _, err := t.q.stmts.makeReady.do(now, int64(maxReady/4)); err != nil {
 		return err
 	}
-	t.shares = t.q.copyShares()
+	t.q.mu.Lock()
+	t.shares = maps.Clone(t.q.shares)
+	t.q.mu.Unlock()
 	for range t.want {
 		group, found, err := t.nextGroup()
 		if err != nil || !found {
@@ -220,12 +222,6 @@ func (t *take) takeFirst(group string) error {
 	err = t.markAll(ms, received)
 	t.shares[group] += len(t.taken) - before
 	return err
-}
-
-func (q *queue) copyShares() map[string]int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return maps.Clone(q.shares)
 }
 
 // lookAgain tells the loader that a take may find what the last did not.

@@ -31,9 +31,10 @@ type attempter struct {
 }
 
 func newAttempter(c *core, f *finder, es *events, cs *circuits) *attempter {
-	at := &attempter{core: c, find: f, events: es, circuit: cs, posts: pace.NewPlaces(c.AtOnce, c.Alone), probes: make(chan struct{}, max(c.AtOnce/4, 1))}
-	at.targets, _ = lru.New[string, *target](registrationsKnown)
-	return at
+	return &attempter{
+		core: c, find: f, events: es, circuit: cs, posts: pace.NewPlaces(c.AtOnce, c.Alone),
+		probes: make(chan struct{}, max(c.AtOnce/4, 1)), targets: cache[*target](registrationsKnown),
+	}
 }
 
 // A try is a delivery that is to be attempted now.

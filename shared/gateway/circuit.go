@@ -10,7 +10,6 @@ import (
 
 	"ringback/shared/circuit"
 	"ringback/shared/egress"
-	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
@@ -29,12 +28,6 @@ type circuits struct {
 	teller     *teller
 	healths    *lru.Cache[string, *knownHealth] // what lies there is not changed
 	start      func(context.Context, Job) (Job, error)
-}
-
-func newCircuits(c *core, f *finder, ds *deliveries, t *teller) *circuits {
-	cs := &circuits{core: c, find: f, deliveries: ds, teller: t}
-	cs.healths, _ = lru.New[string, *knownHealth](pace.Known)
-	return cs
 }
 
 type knownHealth struct {

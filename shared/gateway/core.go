@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"ringback/shared/egress"
 	"ringback/shared/keyring"
 	"ringback/shared/limit"
@@ -183,6 +185,12 @@ func atOnce(n int, f func(i int)) {
 		wg.Go(func() { f(i) })
 	}
 	wg.Wait()
+}
+
+// cache returns a cache of so many, of which what was used longest ago goes first.
+func cache[V any](size int) *lru.Cache[string, V] {
+	c, _ := lru.New[string, V](size) // fails only without a size
+	return c
 }
 
 // timeLeft returns how long ctx lasts, an hour if it has no end.

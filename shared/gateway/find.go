@@ -67,14 +67,11 @@ type finder struct {
 }
 
 func newFinder(c *core) *finder {
-	f := &finder{core: c, versions: map[string]knownVersion{}}
-	f.lists, _ = lru.New[string, under[[]string]](listsKnown)
-	f.registrations, _ = lru.New[string, under[*Registration]](registrationsKnown)
-	f.grants, _ = lru.New[string, under[[]Grant]](grantsKnown)
-	f.groups, _ = lru.New[string, *under[Group]](grantsKnown)
-	f.tenants, _ = lru.New[string, *under[Tenant]](grantsKnown)
-	f.sources, _ = lru.New[string, *under[Source]](grantsKnown)
-	return f
+	return &finder{
+		core: c, versions: map[string]knownVersion{}, lists: cache[under[[]string]](listsKnown),
+		registrations: cache[under[*Registration]](registrationsKnown), grants: cache[under[[]Grant]](grantsKnown),
+		groups: cache[*under[Group]](grantsKnown), tenants: cache[*under[Tenant]](grantsKnown), sources: cache[*under[Source]](grantsKnown),
+	}
 }
 
 // Publish makes a change of source known: to this process at once, to others

@@ -15,6 +15,7 @@ package gateway
 
 import (
 	"errors"
+	"time"
 
 	"ringback/shared/limit"
 	"ringback/shared/pace"
@@ -51,15 +52,15 @@ func New(c Config) (*Gateway, error) {
 	}
 	all.limits = limit.New(c.Store, all.Clock)
 	all.steady() // it counts from now
-	find, events, tell := newFinder(all), &events{all}, newTeller(all)
+	find, events, tell := newFinder(all), &events{all}, &teller{all, cache[struct{}](toldKnown)}
 	deliveries := &deliveries{all, events}
-	circuit := newCircuits(all, find, deliveries, tell)
+	circuit := &circuits{core: all, find: find, deliveries: deliveries, teller: tell, healths: cache[*knownHealth](pace.Known)}
 	attempts := newAttempter(all, find, events, circuit)
-	lanes := newLanes(all, find, events, deliveries, attempts)
+	lanes := &lanes{all, find, events, deliveries, attempts, cache[struct{}](registrationsKnown)}
 	jobs := &jobs{core: all, find: find, events: events, deliveries: deliveries, lanes: lanes, circuit: circuit}
 	circuit.start = jobs.StartJob
 	g := &Gateway{
-		all, newIngester(all), find, events, deliveries, tell, circuit, attempts, lanes, jobs,
+		all, &ingester{core: all, known: cache[account](sourcesKnown), unknown: cache[time.Time](unknownsKnown)}, find, events, deliveries, tell, circuit, attempts, lanes, jobs,
 		&fanOuts{all, find, events, deliveries, attempts, lanes, tell, pace.NewPlaces(roomFor, all.Alone)},
 		&redeliveries{all, events, deliveries, attempts, lanes, jobs},
 		&retries{core: all},

@@ -33,12 +33,6 @@ type lanes struct {
 	opened     *lru.Cache[string, struct{}] // registrations whose lanes are open, each with what closed them
 }
 
-func newLanes(c *core, f *finder, es *events, ds *deliveries, at *attempter) *lanes {
-	ls := &lanes{core: c, find: f, events: es, deliveries: ds, attempts: at}
-	ls.opened, _ = lru.New[string, struct{}](registrationsKnown)
-	return ls
-}
-
 // A lane is what the deliveries of one group for an ordered registration wait
 // in. The lane, not the delivery, is due; whoever holds Runner works on it.
 type lane struct {

@@ -40,13 +40,6 @@ type ingester struct {
 	loading singleflight.Group
 }
 
-func newIngester(c *core) *ingester {
-	in := &ingester{core: c}
-	in.known, _ = lru.New[string, account](sourcesKnown)
-	in.unknown, _ = lru.New[string, time.Time](unknownsKnown)
-	return in
-}
-
 // account returns the account that a callback URL names, no older than age
 // unless the Store does not answer. The error wraps storage.ErrNotFound or
 // storage.ErrUnavailable.

@@ -32,12 +32,6 @@ type teller struct {
 	told *lru.Cache[string, struct{}] // ids of those that were sent
 }
 
-func newTeller(c *core) *teller {
-	t := &teller{core: c}
-	t.told, _ = lru.New[string, struct{}](toldKnown)
-	return t
-}
-
 // tell sends the operational event kind about r to the tenant's registrations
 // that ask for it by name; the operator finds it among the source's events. Its
 // id names the hour, so there is at most one an hour, kind and registration,

@@ -24,13 +24,6 @@ type Event struct {
 	Erased bool // by request; the payload is gone
 }
 
-// hide returns l without what its reader may not see any more.
-func (l Event) hide() Event {
-	l.Hidden, l.Size = true, 0
-	l.Keys, l.Label, l.Payload, l.Query, l.ContentType = nil, "", nil, "", ""
-	return l
-}
-
 func listedEvent(r storage.Row) (Event, error) {
 	er, err := storage.Decoded[gateway.EventRow](r)
 	if err != nil {
@@ -169,7 +162,9 @@ func (h *History) asSeen(ctx context.Context, c control.Caller, l Event, rs []ga
 			return l, err
 		}
 	}
-	return l.hide(), nil
+	l.Hidden, l.Size = true, 0
+	l.Keys, l.Label, l.Payload, l.Query, l.ContentType = nil, "", nil, "", ""
+	return l, nil
 }
 
 // EventOf returns an event with its payload, if c is the operator or has a

@@ -40,7 +40,7 @@ type Provider struct{}
 // the Russian page names one source address. The error wraps
 // provider.ErrForbidden or provider.ErrUnauthorized.
 func (Provider) Verify(cb *provider.Callback, c provider.Credentials) error {
-	if len(c.Allow) > 0 && !allowed(cb.From, c.Allow) {
+	if len(c.Allow) > 0 && !slices.ContainsFunc(c.Allow, func(p netip.Prefix) bool { return p.Contains(cb.From.Unmap()) }) {
 		return fmt.Errorf("address of the caller: %w", provider.ErrForbidden)
 	}
 	if len(c.Basic) > 0 && !loggedIn(cb, c.Basic) {
@@ -95,10 +95,6 @@ func (Provider) DefaultEventTypes() []string { return []string{"delivered"} }
 
 // Decides returns false: Direct ignores the answer's body.
 func (Provider) Decides(string) bool { return false }
-
-func allowed(from netip.Addr, prefixes []netip.Prefix) bool {
-	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(from.Unmap()) })
-}
 
 // loggedIn reports whether cb holds exactly one Authorization header with one
 // of the logins. It compares all of them, in constant time. The name ends at
