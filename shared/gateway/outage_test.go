@@ -182,6 +182,7 @@ func TestNothingIsLostByAnOutageAtAnyCall(t *testing.T) {
 		{"behind an open circuit, by the tick", FullHistory, openCircuit, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				o := &outage{}
 				y := newYard(t, tt.history, func(c *Config) { o.Store, c.Store = c.Store, o })
