@@ -18,7 +18,10 @@ import (
 	"ringback/shared/schedule"
 )
 
-var update = flag.Bool("update", false, "write the table into the README")
+var (
+	whole  = flag.Bool("all", false, "count all rows of the table")
+	update = flag.Bool("update", false, "write the tables into the README, counting all rows")
+)
 
 // bills are the rows of the table, each with the most that it may cost, in US
 // dollars per million; 0: as it comes. Where nothing fails the write units an
@@ -47,10 +50,15 @@ var bills = []struct {
 	{"dead endpoint, 50 deliveries, three waits", load{events: 50, fanOut: 1, failing: 100, schedule: retried, plays: 16}, 0}, // one costs $14 or $20 of DynamoDB
 }
 
+// TestBillStaysWithinItsBudgets counts the rows in which at most a few deliveries
+// fail, or with -all the whole table, which it compares with the README.
 func TestBillStaysWithinItsBudgets(t *testing.T) {
 	dynamoDB, prices := dynamotest.Endpoint(t), ListPrices()
 	var rows []Row
 	for _, b := range bills {
+		if few := b.failing <= 1 && b.events*b.fanOut <= 1000; !few && !*whole && !*update {
+			continue
+		}
 		u := b.count(t, dynamoDB)
 		rows = append(rows, Row{b.name, u})
 		t.Logf("%s: %+v", b.name, u)
@@ -63,6 +71,9 @@ func TestBillStaysWithinItsBudgets(t *testing.T) {
 	}
 	table := prices.Table(rows)
 	t.Logf("\n%s", table)
+	if len(rows) < len(bills) {
+		return
+	}
 	if err := compareReadme("bill", table); err != nil {
 		t.Error(err)
 	}
