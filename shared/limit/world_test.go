@@ -29,6 +29,8 @@ func newStore(t *testing.T) *embedded.DB {
 // A fleet are processes that take the messages of one queue, each of them one that
 // wants to make an attempt.
 type fleet struct {
+	came chan struct{} // one for each message that is ready
+
 	mu       sync.Mutex
 	ready    []bool      // messages that have come, and whether it is their turn
 	delayed  int         // messages that have not
@@ -41,7 +43,11 @@ type fleet struct {
 }
 
 func newFleet(backlog int) *fleet {
-	return &fleet{rng: rand.New(rand.NewPCG(1, 2)), ready: make([]bool, backlog), late: 400 * time.Millisecond}
+	f := &fleet{rng: rand.New(rand.NewPCG(1, 2)), came: make(chan struct{}, backlog), ready: make([]bool, backlog), late: 400 * time.Millisecond}
+	for range backlog {
+		f.came <- struct{}{}
+	}
+	return f
 }
 
 // send puts a message into the queue that comes when turn is over, by whole seconds
@@ -56,23 +62,21 @@ func (f *fleet) send(turn time.Time, inTurn bool) {
 		defer f.mu.Unlock()
 		f.delayed--
 		f.ready = append(f.ready, inTurn)
+		f.came <- struct{}{}
 	})
 }
 
-// take takes one of the messages that have come out of the queue, and returns
-// whether it is its turn.
-func (f *fleet) take() (inTurn, ok bool) {
+// take takes one of the messages that have come, of which f.came told, out of the
+// queue, and returns whether it is its turn.
+func (f *fleet) take() (inTurn bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := len(f.ready)
-	if n == 0 {
-		return false, false
-	}
 	i := f.rng.IntN(n)
 	inTurn, f.ready[i] = f.ready[i], f.ready[n-1]
 	f.ready = f.ready[:n-1]
 	f.asked++
-	return inTurn, true
+	return inTurn
 }
 
 // attempt makes an attempt.
@@ -129,20 +133,32 @@ func (f *fleet) start(ctx context.Context, t *testing.T, s storage.Store, ahead 
 	p.limits = New(p, func() time.Time { return storage.UTC(time.Now().Add(ahead)) })
 	for range atOnce {
 		go func() {
-			for ctx.Err() == nil {
-				p.frozen()
-				inTurn, ok := f.take()
-				if !ok {
-					time.Sleep(100 * time.Millisecond)
-					continue
-				}
-				if err := p.handle(ctx, inTurn, turn, ahead); err != nil && ctx.Err() == nil {
+			for p.next(ctx) {
+				if err := p.handle(ctx, f.take(), turn, ahead); err != nil && ctx.Err() == nil {
 					t.Error(err)
 				}
 			}
 		}()
 	}
 	return p
+}
+
+// next waits for a message, and reports false when the test is over. What comes for a
+// process that is frozen is for others.
+func (p *process) next(ctx context.Context) bool {
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-p.f.came:
+		}
+		thaws := p.frozen()
+		if thaws == nil {
+			return true
+		}
+		p.f.came <- struct{}{}
+		<-thaws
+	}
 }
 
 func (p *process) handle(ctx context.Context, inTurn bool, turn Turn, ahead time.Duration) error {
@@ -175,12 +191,16 @@ func (p *process) thaw() {
 	p.thaws = nil
 }
 
-// frozen stands still while the process does.
-func (p *process) frozen() {
+// frozen returns what is closed when p thaws; nil if it is not frozen.
+func (p *process) frozen() <-chan struct{} {
 	p.mu.Lock()
-	thaws := p.thaws
-	p.mu.Unlock()
-	if thaws != nil {
+	defer p.mu.Unlock()
+	return p.thaws
+}
+
+// stand stands still while p is frozen.
+func (p *process) stand() {
+	if thaws := p.frozen(); thaws != nil {
 		<-thaws
 	}
 }
@@ -188,9 +208,9 @@ func (p *process) frozen() {
 // Put takes a while on the way there and back; a process may freeze on both.
 func (p *process) Put(ctx context.Context, r storage.Row, was string) error {
 	time.Sleep(3 * time.Millisecond)
-	p.frozen()
+	p.stand()
 	err := p.Store.Put(ctx, r, was)
 	time.Sleep(3 * time.Millisecond)
-	p.frozen()
+	p.stand()
 	return err
 }
