@@ -42,7 +42,7 @@ func TestNeighboursAreNotFelt(t *testing.T) {
 		table(t)
 		return
 	}
-	const long = 8 * time.Second
+	const long = 5 * time.Second
 	beside := map[string]result{}
 	for _, h := range []house{one, ten} {
 		beside[h.name] = measure(t, h, single, atOnce, long)

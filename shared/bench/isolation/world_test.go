@@ -115,6 +115,7 @@ type world struct {
 	mu     sync.Mutex
 	rng    *rand.Rand
 	sent   map[string]time.Time
+	came   map[string]bool // texts of events that were sent, not of those of bad tenants
 	called map[string]int
 	took   map[string][]time.Duration // by kind of host
 }
@@ -125,7 +126,7 @@ func measure(t *testing.T, h house, c crowd, n neighbour, long time.Duration) (r
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{
 			T: t, bad: n, rng: rand.New(rand.NewPCG(1, 2)),
-			sent: map[string]time.Time{}, called: map[string]int{}, took: map[string][]time.Duration{},
+			sent: map[string]time.Time{}, came: map[string]bool{}, called: map[string]int{}, took: map[string][]time.Duration{},
 		}
 		stop := w.start(h)
 		defer stop()
@@ -335,7 +336,24 @@ func (w *world) live(c crowd, long time.Duration) {
 		})
 	}
 	clients.Wait()
-	time.Sleep(time.Minute) // for what is late
+	for range 60 { // what is late
+		if w.allCame() {
+			break
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+// allCame reports whether the events of all healthy and honest endpoints arrived.
+func (w *world) allCame() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for text := range w.sent {
+		if kind := strings.TrimRight(text, "-0123456789"); kind != "before" && kind != "bad" && !w.came[text] {
+			return false
+		}
+	}
+	return true
 }
 
 // wants returns the match of the n-th bad tenant: a single one has all.
@@ -424,6 +442,7 @@ func (w *world) note(kind, body string) {
 	defer w.mu.Unlock()
 	if sent, ok := w.sent[text]; ok && text != "before" {
 		w.took[kind] = append(w.took[kind], time.Since(sent))
+		w.came[text] = true
 	}
 }
 
