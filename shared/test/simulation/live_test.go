@@ -99,10 +99,14 @@ func (w *world) live() {
 	for len(w.alive) > 0 {
 		w.end(w.alive[0])
 	}
-	w.settle(w.takes)
-	for c := w.first(); c != nil; c = w.first() {
-		w.pass(c, endsBefore)
+	for {
+		time.Sleep(2 * time.Nanosecond) // as long as virtual has a goroutine sleep, and longer
 		w.settle(w.takes)
+		c := w.first()
+		if c == nil {
+			return
+		}
+		w.pass(c, endsBefore)
 	}
 }
 
