@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -20,11 +21,11 @@ func TestEventsOfALaneLastWhileItWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const day = 24 * time.Hour
 		w := newWorld(t, 0)
-		w.history = 8 * day
+		w.history = 4 * day
 		w.restart()
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
-		schedule := schedule.Schedule{Waits: []time.Duration{day, day, day, day, day}}
+		schedule := schedule.Schedule{Waits: slices.Repeat([]time.Duration{day / 2}, 5)}
 		r, e := w.register(c, s, "ordered.example", control.RegistrationChange{Ordered: ptr(true), Schedule: &schedule})
 		e.set(func(_ int, r *http.Request) (int, http.Header) {
 			in, err := r.GetBody()
@@ -42,11 +43,11 @@ func TestEventsOfALaneLastWhileItWaits(t *testing.T) {
 		}
 		start := time.Now()
 		for n := 0; w.count(c, r, gateway.Failed) < 2; n++ {
-			if time.Since(start) > 14*day {
-				t.Fatal("two that are refused for five days each hold up their group for longer than 14 days")
+			if time.Since(start) > 7*day {
+				t.Fatal("two that are refused for two and a half days each hold up their group for longer than 7 days")
 			}
 			w.chat(path, groupB, fmt.Sprint(n))
-			time.Sleep(12 * time.Hour)
+			time.Sleep(6 * time.Hour)
 		}
 		if waited := time.Since(start); waited < w.history {
 			t.Fatalf("the last one waited %v, want longer than events are kept", waited)

@@ -13,6 +13,7 @@ import (
 func everywhere(t *testing.T, f func(t *testing.T, w *world)) {
 	scenario(t, f)
 	t.Run("on AWS", func(t *testing.T) {
+		t.Parallel()
 		onAWS(t, func(t *testing.T, aws *cloudtest.Backend) { f(t, newWorldOn(t, aws)) })
 	})
 }

@@ -538,9 +538,7 @@ func TestEventRedrivenAfterItsHistoryIsDeliveredAndRetried(t *testing.T) {
 		w.paused = true // the worker is down, for longer than the history lasts
 		w.restart()
 		w.chat(path, groupA, "hello")
-		time.Sleep(20 * 24 * time.Hour)
-		w.paused = false
-		w.restart()
+		w.pausedFor(20 * 24 * time.Hour)
 		w.wantStatus(c, r, 24*time.Hour, gateway.Succeeded)
 	})
 }

@@ -162,7 +162,7 @@ func TestFailuresNowAndThenDoNotDisable(t *testing.T) {
 			}
 			return 200, http.Header{}
 		})
-		for range 10 * 4 {
+		for range 6 * 4 { // days of which five would disable
 			w.chat(path, groupA, "hello")
 			w.idleFor(6 * time.Hour)
 		}

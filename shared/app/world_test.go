@@ -46,10 +46,12 @@ var weakSeeds = []uint64{1, 2}
 // weakened.
 func scenario(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Run("as it is", func(t *testing.T) {
+		t.Parallel()
 		synctest.Test(t, func(t *testing.T) { f(t, newWorld(t, 0)) })
 	})
 	for _, seed := range weakSeeds {
 		t.Run(fmt.Sprintf("weakened, seed %d", seed), func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { f(t, newWorld(t, seed)) })
 		})
 	}
