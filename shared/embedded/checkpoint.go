@@ -82,7 +82,7 @@ func (w *writer) tendLog() error {
 		return nil
 	}
 	pages, err := logSize(w.stmts.measureLog)
-	if pages > crowdPages || pages > logPages && (w.went || len(w.batch) < crowd) {
+	if pages > crowdPages || pages > logPages && (w.first > 0 || len(w.batch) < crowd) {
 		wakeUp(w.logIsLong)
 	}
 	return err

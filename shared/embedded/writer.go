@@ -23,7 +23,7 @@ type write interface {
 
 	// settle is called once, after the commit with nil or with the error that
 	// undid it. It is called in the order of apply and must not block. It returns
-	// who is to be told, if anybody waits.
+	// the channel of who waits, nil if nobody does.
 	settle(err error) settled
 }
 
@@ -82,9 +82,8 @@ type writer struct {
 	timer   *time.Timer   // makes a hurry
 	turns   *time.Timer   // makes a token
 	batch   []write       // what is committed
-	went    bool          // it is of what is behind
 	least   int           // writes of it before something live joins
-	joined  int           // place of the first live one
+	first   int           // of it, so many writes are of what is behind; the rest is live
 }
 
 func newWriter(c *conn) *writer {
@@ -191,7 +190,7 @@ func (w *writer) run() {
 		if len(w.batch) > 0 || w.moveRest.Load() {
 			w.commit()
 			clear(w.batch)
-			if len(w.batch) >= crowd && !w.went {
+			if len(w.batch) >= crowd && w.first == 0 {
 				time.Sleep(gather)
 			}
 			continue
@@ -208,14 +207,14 @@ func (w *writer) run() {
 func (w *writer) swap() (closed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.batch, w.went, w.least, w.joined = w.batch[:0], false, math.MaxInt, 0
+	w.batch, w.least, w.first = w.batch[:0], math.MaxInt, 0
 	if len(w.behind) > 0 {
 		wait := w.wait()
 		if wait <= 0 || w.closed && len(w.pending) == 0 {
 			n := min(len(w.behind), mostBehind)
 			w.batch = append(w.batch, w.behind[:n]...)
 			w.behind, w.waits = slices.Delete(w.behind, 0, n), time.Now()
-			w.went, w.least, w.joined = true, min(leastBehind, n), n
+			w.least, w.first = min(leastBehind, n), n
 			return w.closed
 		}
 		w.turns.Reset(wait)
@@ -236,7 +235,7 @@ func (w *writer) has(i int) bool {
 		w.behind = slices.Insert(w.behind, 0, w.batch[i:]...)
 		w.batch = slices.Replace(w.batch, i, len(w.batch), w.pending...)
 		clear(w.pending)
-		w.pending, w.hurry, w.least, w.joined = w.pending[:0], false, math.MaxInt, i
+		w.pending, w.hurry, w.least, w.first = w.pending[:0], false, math.MaxInt, i
 	}
 	return i < len(w.batch)
 }
@@ -245,7 +244,7 @@ func (w *writer) commit() {
 	begun := time.Now()
 	err := w.transact()
 	w.mu.Lock()
-	if w.went {
+	if w.first > 0 {
 		w.turn = time.Now().Add(time.Since(begun))
 	} else if len(w.batch) > 0 {
 		w.live = time.Now()
@@ -261,7 +260,7 @@ func (w *writer) commit() {
 	}
 	var behind []settled
 	for i, x := range w.batch {
-		if s := x.settle(err); i < w.joined {
+		if s := x.settle(err); i < w.first {
 			behind = append(behind, s)
 		} else {
 			s.tell(err)
@@ -273,8 +272,8 @@ func (w *writer) commit() {
 }
 
 // tellInTurn tells one after the other, each when the one before has run as far as it
-// can. Told at once they would stand in the scheduler's line before what comes live
-// meanwhile, for milliseconds.
+// can. Told at once they would fill the scheduler's run queue, and what comes live
+// meanwhile would wait behind them for milliseconds.
 func tellInTurn(all []settled, err error) {
 	for _, s := range all {
 		runtime.Gosched()

@@ -187,7 +187,7 @@ func atOnce(n int, f func(i int)) {
 	wg.Wait()
 }
 
-// cache returns a cache of so many, of which what was used longest ago goes first.
+// cache returns an LRU cache of so many entries.
 func cache[V any](size int) *lru.Cache[string, V] {
 	c, _ := lru.New[string, V](size) // fails only without a size
 	return c

@@ -60,7 +60,8 @@ func New(c Config) (*Gateway, error) {
 	jobs := &jobs{core: all, find: find, events: events, deliveries: deliveries, lanes: lanes, circuit: circuit}
 	circuit.start = jobs.StartJob
 	g := &Gateway{
-		all, &ingester{core: all, known: cache[account](sourcesKnown), unknown: cache[time.Time](unknownsKnown)}, find, events, deliveries, tell, circuit, attempts, lanes, jobs,
+		all, &ingester{core: all, known: cache[account](sourcesKnown), unknown: cache[time.Time](unknownsKnown)},
+		find, events, deliveries, tell, circuit, attempts, lanes, jobs,
 		&fanOuts{all, find, events, deliveries, attempts, lanes, tell, pace.NewPlaces(roomFor, all.Alone)},
 		&redeliveries{all, events, deliveries, attempts, lanes, jobs},
 		&retries{core: all},

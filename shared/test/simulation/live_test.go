@@ -100,7 +100,7 @@ func (w *world) live() {
 		w.end(w.alive[0])
 	}
 	for {
-		time.Sleep(2 * time.Nanosecond) // as long as virtual has a goroutine sleep, and longer
+		time.Sleep(2 * time.Nanosecond) // longer than the overlay has a goroutine sleep
 		w.settle(w.takes)
 		c := w.first()
 		if c == nil {
