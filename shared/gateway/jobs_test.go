@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -697,7 +698,7 @@ func TestRevivalComesAgainAfterAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, fail := range []struct {
 			call, pk string
-			nth      int // call that fails
+			nth      int32 // call that fails
 		}{{"list", "D#", 1}, {"get", "D#", 1}, {"put", "D#", 1}, {"put", "E#", 1}, {"get", "E#", 2}, {"put", "J#", 1}} {
 			w := newWorld(t, shortHistory)
 			r := w.register(func(r *Registration) { r.Ordered = true })
@@ -708,12 +709,10 @@ func TestRevivalComesAgainAfterAnOutage(t *testing.T) {
 			w.stored(r, 1, failedFor(w))
 			time.Sleep(time.Second)
 			j := w.start(JobRelease, r)
-			calls := 0
+			var calls atomic.Int32 // a job's deliveries are read side by side
 			w.store.fail(func(call string, k storage.Key) error {
-				if call == fail.call && strings.HasPrefix(k.PK, fail.pk) {
-					if calls++; calls >= fail.nth {
-						return errOutage
-					}
+				if call == fail.call && strings.HasPrefix(k.PK, fail.pk) && calls.Add(1) >= fail.nth {
+					return errOutage
 				}
 				return nil
 			})
