@@ -104,9 +104,7 @@ func (w *writer) start(x write) {
 }
 
 // startAtLeisure is start for a write that is in no hurry.
-func (w *writer) startAtLeisure(x write) {
-	w.add(x, false)
-}
+func (w *writer) startAtLeisure(x write) { w.add(x, false) }
 
 // add reports whether x is pending.
 func (w *writer) add(x write, hurry bool) bool {
@@ -128,9 +126,7 @@ func (w *writer) add(x write, hurry bool) bool {
 }
 
 // startFor is start, or startBehind if ctx is that of a handler whose writes go behind.
-func (w *writer) startFor(ctx context.Context, x write) {
-	w.startIn(ctx.Value(goesBehind{}) != nil, x)
-}
+func (w *writer) startFor(ctx context.Context, x write) { w.startIn(ctx.Value(goesBehind{}) != nil, x) }
 
 // startIn is startBehind, or start.
 func (w *writer) startIn(behind bool, x write) {
@@ -150,8 +146,7 @@ func (w *writer) startBehind(x write) {
 		return
 	}
 	w.behind = append(w.behind, x)
-	first := len(w.behind) == 1
-	if first {
+	if len(w.behind) == 1 {
 		w.waits = time.Now()
 		wakeUp(w.wake)
 	}
