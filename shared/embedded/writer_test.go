@@ -515,8 +515,8 @@ func TestCloseCommitsWhatIsInNoHurry(t *testing.T) {
 // TestLogIsLookedAtEveryFewCommits counts with a statement that tells a size.
 func TestLogIsLookedAtEveryFewCommits(t *testing.T) {
 	for _, tt := range []struct {
-		writes int // of each commit
-		pages  int64
+		writes int   // of each commit
+		left   int64 // to be moved
 		long   bool
 	}{{1, logPages, false}, {1, logPages + 1, true}, {crowd - 1, logPages + 1, true}, {crowd, logPages + 1, false}, {crowd, crowdPages + 1, true}} {
 		db := openTest(t, t.TempDir(), Options{Relaxed: true})
@@ -537,7 +537,7 @@ func TestLogIsLookedAtEveryFewCommits(t *testing.T) {
 			w.logIsLong, w.commits = due, 0
 			w.stmts.measureLog.query = queryFunc(func() (driver.Rows, error) {
 				looks++
-				return &oneRow{values: []driver.Value{int64(0), tt.pages, int64(0)}}, nil
+				return &oneRow{values: []driver.Value{int64(0), 300 + tt.left, int64(300)}}, nil
 			})
 			return commit.apply(w)
 		}})
@@ -546,49 +546,55 @@ func TestLogIsLookedAtEveryFewCommits(t *testing.T) {
 		}
 		mustWrite(t, db, step{make(settled, 1), func(*writer) error { return nil }})
 		if looks != 3 || (len(due) == 1) != tt.long {
-			t.Errorf("in %d commits of %d writes a log of %d pages was looked at %d times and called long %v, want 3 times and %v",
-				3*lookAtLogEvery, tt.writes, tt.pages, looks, len(due) == 1, tt.long)
+			t.Errorf("in %d commits of %d writes a log with %d pages to be moved was looked at %d times and called long %v, want 3 times and %v",
+				3*lookAtLogEvery, tt.writes, tt.left, looks, len(due) == 1, tt.long)
 		}
 	}
 }
 
 // TestLogThatIsLongIsMoved has the writer find it long, and wants the move beside
-// the commits and then the rest of it between two.
+// the commits, and the rest of it between two once it has so many pages, moved or not.
 func TestLogThatIsLongIsMoved(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{Relaxed: true})
 		var moves []string
-		size := func(who string, pages int64) queryFunc {
+		size := func(who string, pages, moved int64) queryFunc {
 			return func() (driver.Rows, error) {
 				if who != "" {
 					moves = append(moves, who)
 				}
-				return &oneRow{values: []driver.Value{int64(0), pages, int64(0)}}, nil
+				return &oneRow{values: []driver.Value{int64(0), pages, moved}}, nil
 			}
 		}
 		mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
 			w.commits = 0
-			w.stmts.measureLog.query = size("", logPages+1)
-			w.stmts.moveLog.query = size("writer", 0)
+			w.stmts.measureLog.query = size("", logPages+1, 0)
+			w.stmts.moveLog.query = size("writer", 0, 0)
 			return nil
 		}})
-		db.checkpoint.move.query = size("checkpoint", 0)
+		db.checkpoint.move.query = size("checkpoint", crowdPages, crowdPages)
 		for range lookAtLogEvery - 1 {
 			if err := db.flush(); err != nil {
 				t.Fatal(err)
 			}
 		}
 		synctest.Wait()
-		if want := "[checkpoint writer]"; fmt.Sprint(moves) != want {
+		if want := "[checkpoint]"; fmt.Sprint(moves) != want {
 			t.Errorf("the log was moved by %v, want %s", moves, want)
+		}
+		db.checkpoint.move.query = size("checkpoint", crowdPages+1, crowdPages)
+		wakeUp(db.checkpoint.due)
+		synctest.Wait()
+		if want := "[checkpoint checkpoint writer]"; fmt.Sprint(moves) != want {
+			t.Errorf("the log was moved by %v once it had %d pages, want %s", moves, crowdPages+1, want)
 		}
 		captureLog(t)
 		db.checkpoint.move.query = broken{}
 		wakeUp(db.checkpoint.due)
 		synctest.Wait()
-		if len(moves) != 2 {
-			t.Errorf("the log was moved by %v after a move that failed, want no rest of it moved", moves[2:])
+		if len(moves) != 3 {
+			t.Errorf("the log was moved by %v after a move that failed, want no rest of it moved", moves[3:])
 		}
 	})
 }
@@ -642,7 +648,7 @@ func TestFailuresThatNobodyWaitsForAreLogged(t *testing.T) {
 				w.stmts.moveLog.query = broken{}
 				return nil
 			}})
-			wakeUp(db.checkpoint.due)
+			db.writer.moveRest.Store(true)
 		}, "tend the log"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
