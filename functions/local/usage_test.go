@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 )
@@ -72,4 +74,18 @@ func ended(t *testing.T, args ...string) (stdout, stderr string, code int) {
 		t.Fatal(err)
 	}
 	return out.String(), log.String(), cmd.ProcessState.ExitCode()
+}
+
+func TestEnvironmentGoesBeforeWhatTheRunnerSets(t *testing.T) {
+	procs, garbageWas := runtime.GOMAXPROCS(0), debug.SetGCPercent(100)
+	defer func() { runtime.GOMAXPROCS(procs); debug.SetGCPercent(garbageWas) }()
+	for _, tt := range []struct {
+		set            string
+		procs, garbage int
+	}{{"2", procs, 100}, {"", procs + 1, garbage}} {
+		tune(func(string) string { return tt.set })
+		if n, g := runtime.GOMAXPROCS(0), debug.SetGCPercent(100); n != tt.procs || g != tt.garbage {
+			t.Errorf("with %q in the environment it runs on %d processors and collects at %d %%, want %d and %d", tt.set, n, g, tt.procs, tt.garbage)
+		}
+	}
 }
