@@ -13,7 +13,7 @@ import (
 // second. So little is moved at once, but when a crowd writes: that costs throughput.
 const (
 	logPages       = 60   // 0.5 MiB
-	crowdPages     = 2000 // 16 MiB, after a commit of a crowd
+	crowdPages     = 2000 // 16 MiB, while a crowd writes live
 	lookAtLogEvery = 8    // commits
 )
 
@@ -27,10 +27,7 @@ type checkpoint struct {
 	due  chan struct{} // holds one token if the log is long
 }
 
-const (
-	moveLogText    = "PRAGMA wal_checkpoint(PASSIVE)"
-	measureLogText = "PRAGMA wal_checkpoint(NOOP)"
-)
+const moveLogText, measureLogText = "PRAGMA wal_checkpoint(PASSIVE)", "PRAGMA wal_checkpoint(NOOP)"
 
 func openCheckpoint(ctx context.Context, path string) (*checkpoint, error) {
 	c, err := openConn(ctx, path, checkpointCache, "busy_timeout = 5000", "synchronous = NORMAL")
@@ -73,18 +70,19 @@ func logSize(s *stmt) (pages, left int, err error) {
 	return pages, left, nil
 }
 
-// tendLog is called between two transactions. A log that cannot be moved stays where
-// it is, and is tried again.
+// tendLog is called between two transactions. It has no log moved in the middle of what
+// is live while something waits behind, and what cannot be moved tried again.
 func (w *writer) tendLog() error {
 	if w.moveRest.CompareAndSwap(true, false) {
 		_, _, err := logSize(w.stmts.moveLog)
 		return err
 	}
-	if w.commits++; w.commits%lookAtLogEvery != 0 {
+	if w.commits++; w.commits < lookAtLogEvery || w.first == 0 && w.hasBehind() {
 		return nil
 	}
+	w.commits = 0
 	_, left, err := logSize(w.stmts.measureLog)
-	if left > crowdPages || left > logPages && (w.first > 0 || len(w.batch) < crowd) {
+	if left > crowdPages || left > logPages && !w.crowded {
 		wakeUp(w.logIsLong)
 	}
 	return err

@@ -65,7 +65,8 @@ type writer struct {
 	conn      *conn
 	stmts     writerStmts
 	queues    []*queue
-	commits   int
+	commits   int  // since the log was looked at
+	crowded   bool // the last live commit was
 	logIsLong chan struct{}
 	moveRest  atomic.Bool // the log was moved but for its last pages
 
@@ -242,7 +243,7 @@ func (w *writer) commit() {
 	if w.first > 0 {
 		w.turn = time.Now().Add(time.Since(begun))
 	} else if len(w.batch) > 0 {
-		w.live = time.Now()
+		w.live, w.crowded = time.Now(), len(w.batch) >= crowd
 	}
 	w.mu.Unlock()
 	defer func() {

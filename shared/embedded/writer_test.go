@@ -552,6 +552,48 @@ func TestLogIsLookedAtEveryFewCommits(t *testing.T) {
 	}
 }
 
+// TestLogIsLookedAtInALull has a write wait behind live ones, whose next may follow at
+// once, and wants a log that is long for few writes to be so however many are behind.
+func TestLogIsLookedAtInALull(t *testing.T) {
+	for _, tt := range []struct {
+		live  int // writes of one commit
+		waits bool
+		want  string
+		long  bool
+	}{{1, false, "[live look]", true}, {1, true, "[live behind look]", true}, {crowd, true, "[live behind look]", false}} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			db := openTest(t, dir, Options{})
+			due := make(chan struct{}, 1)
+			var order []string
+			did := func(what string) { order = append(order, what) }
+			mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
+				w.logIsLong, w.commits = due, lookAtLogEvery-2
+				w.stmts.measureLog.query = queryFunc(func() (driver.Rows, error) {
+					did("look")
+					return &oneRow{values: []driver.Value{int64(0), int64(logPages + 1), int64(0)}}, nil
+				})
+				for range tt.live - 1 {
+					w.start(nothing{make(settled, 1)})
+				}
+				w.start(step{make(settled, 1), func(*writer) error {
+					did("live")
+					if tt.waits {
+						w.startBehind(step{make(settled, 1), func(*writer) error { did("behind"); return nil }})
+					}
+					return nil
+				}})
+				return nil
+			}})
+			time.Sleep(liveFor)
+			synctest.Wait()
+			if fmt.Sprint(order) != tt.want || (len(due) == 1) != tt.long {
+				t.Errorf("%d live, one behind %v: %v, long %v; want %s, %v", tt.live, tt.waits, order, len(due) == 1, tt.want, tt.long)
+			}
+		})
+	}
+}
+
 // TestLogThatIsLongIsMoved has the writer find it long, and wants the move beside
 // the commits, and the rest of it between two once it has so many pages, moved or not.
 func TestLogThatIsLongIsMoved(t *testing.T) {
