@@ -49,8 +49,8 @@ func (l *leaky) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func TestNoSecretOfAnEndpointIsToldOrStored(t *testing.T) {
-	secrets := []string{"s3cret-login", "s3cret-password", "s3cret-header", "s3cret-token"}
 	scenario(t, func(t *testing.T, w *world) {
+		secrets := []string{"s3cret-login", "s3cret-password", "s3cret-header", "s3cret-token"}
 		w.g.Egress.Transport = &leaky{to: &w.endpoints}
 		s, path := w.source(control.SourceChange{Provider: "tencent-chat", SDKAppID: ptr(uint64(1400000001))})
 		c := w.tenant(s, nil)
