@@ -80,12 +80,13 @@ func TestEnvironmentGoesBeforeWhatTheRunnerSets(t *testing.T) {
 	procs, garbageWas := runtime.GOMAXPROCS(0), debug.SetGCPercent(100)
 	defer func() { runtime.GOMAXPROCS(procs); debug.SetGCPercent(garbageWas) }()
 	for _, tt := range []struct {
-		set            string
+		set            string // the variable that is
 		procs, garbage int
-	}{{"2", procs, 100}, {"", procs + 1, garbage}} {
-		tune(func(string) string { return tt.set })
+	}{{"GOMAXPROCS", procs, garbage}, {"GOGC", procs + 1, 100}} {
+		runtime.GOMAXPROCS(procs)
+		tune(func(name string) string { return map[string]string{tt.set: "1"}[name] })
 		if n, g := runtime.GOMAXPROCS(0), debug.SetGCPercent(100); n != tt.procs || g != tt.garbage {
-			t.Errorf("with %q in the environment it runs on %d processors and collects at %d %%, want %d and %d", tt.set, n, g, tt.procs, tt.garbage)
+			t.Errorf("with %s set it runs on %d processors and collects at %d %%, want %d and %d", tt.set, n, g, tt.procs, tt.garbage)
 		}
 	}
 }
