@@ -8,18 +8,19 @@ import (
 )
 
 // The log (SQLite's write-ahead log) is moved into the file when so many of its pages
-// are to be; it is looked at after every few commits. Commits wait while what was moved
-// is synced, a tenth of a millisecond for each page where a disk does 10,000 writes a
-// second. So little is moved at once, but when a crowd writes: that costs throughput.
+// are to be; it is looked at after every few commits. A page that many write is moved
+// once, so the more wait the less is moved. But commits wait while what was moved is
+// synced, a tenth of a millisecond for each page in a place of its own where a disk does
+// 10,000 writes a second; and what is written behind has its pages in as many places.
 const (
-	logPages       = 60   // 0.5 MiB
-	crowdPages     = 2000 // 16 MiB, while a crowd writes live
+	logPages       = 2000 // 16 MiB
+	behindPages    = 60   // after a commit of what is behind, but beside a crowd
 	lookAtLogEvery = 8    // commits
 )
 
 // A checkpoint moves the log into the file. To do so between two commits would
 // hold up all writes for tens of milliseconds. So a goroutine does it beside them, on a
-// connection of its own. Once the log has crowdPages the writer moves what came
+// connection of its own. Once the log has logPages the writer moves what came
 // meanwhile, after which it begins anew.
 type checkpoint struct {
 	conn *conn
@@ -54,7 +55,7 @@ func (db *DB) keepLogShort() {
 		if err != nil {
 			slog.Error("checkpoint", "error", err)
 		}
-		if pages > crowdPages {
+		if pages > logPages {
 			db.writer.moveRest.Store(true)
 			wakeUp(db.writer.wake)
 		}
@@ -81,8 +82,12 @@ func (w *writer) tendLog() error {
 		return nil
 	}
 	w.commits = 0
+	long := logPages
+	if w.first > 0 && !w.crowded {
+		long = behindPages
+	}
 	_, left, err := logSize(w.stmts.measureLog)
-	if left > crowdPages || left > logPages && !w.crowded {
+	if left > long {
 		wakeUp(w.logIsLong)
 	}
 	return err

@@ -236,7 +236,7 @@ func TestLogStaysShortUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if size, most := log.Size(), int64(8*crowdPages*8192); size > most {
+	if size, most := log.Size(), int64(8*logPages*8192); size > most {
 		t.Errorf("log of %d MiB after %d MiB were written, at most %d MiB are wanted", size>>20, rows*7000>>20, most>>20)
 	}
 }

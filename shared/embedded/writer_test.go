@@ -518,7 +518,7 @@ func TestLogIsLookedAtEveryFewCommits(t *testing.T) {
 		writes int   // of each commit
 		left   int64 // to be moved
 		long   bool
-	}{{1, logPages, false}, {1, logPages + 1, true}, {crowd - 1, logPages + 1, true}, {crowd, logPages + 1, false}, {crowd, crowdPages + 1, true}} {
+	}{{1, logPages, false}, {1, logPages + 1, true}, {crowd, logPages, false}, {crowd, logPages + 1, true}} {
 		db := openTest(t, t.TempDir(), Options{Relaxed: true})
 		due, n := make(chan struct{}, 1), nothing{make(settled, 4*lookAtLogEvery*crowd)}
 		looks, left := 0, 3*lookAtLogEvery
@@ -553,14 +553,22 @@ func TestLogIsLookedAtEveryFewCommits(t *testing.T) {
 }
 
 // TestLogIsLookedAtInALull has a write wait behind live ones, whose next may follow at
-// once, and wants a log that is long for few writes to be so however many are behind.
+// once, and wants fewer pages to make the log long after what was behind, but beside a
+// crowd.
 func TestLogIsLookedAtInALull(t *testing.T) {
 	for _, tt := range []struct {
 		live  int // writes of one commit
 		waits bool
+		left  int64 // pages to be moved
 		want  string
 		long  bool
-	}{{1, false, "[live look]", true}, {1, true, "[live behind look]", true}, {crowd, true, "[live behind look]", false}} {
+	}{
+		{1, false, behindPages + 1, "[live look]", false},
+		{1, true, behindPages, "[live behind look]", false},
+		{1, true, behindPages + 1, "[live behind look]", true},
+		{crowd - 1, true, behindPages + 1, "[live behind look]", true},
+		{crowd, true, behindPages + 1, "[live behind look]", false},
+	} {
 		dir := t.TempDir()
 		synctest.Test(t, func(t *testing.T) {
 			db := openTest(t, dir, Options{})
@@ -571,7 +579,7 @@ func TestLogIsLookedAtInALull(t *testing.T) {
 				w.logIsLong, w.commits = due, lookAtLogEvery-2
 				w.stmts.measureLog.query = queryFunc(func() (driver.Rows, error) {
 					did("look")
-					return &oneRow{values: []driver.Value{int64(0), int64(logPages + 1), int64(0)}}, nil
+					return &oneRow{values: []driver.Value{int64(0), tt.left, int64(0)}}, nil
 				})
 				for range tt.live - 1 {
 					w.start(nothing{make(settled, 1)})
@@ -588,7 +596,7 @@ func TestLogIsLookedAtInALull(t *testing.T) {
 			time.Sleep(liveFor)
 			synctest.Wait()
 			if fmt.Sprint(order) != tt.want || (len(due) == 1) != tt.long {
-				t.Errorf("%d live, one behind %v: %v, long %v; want %s, %v", tt.live, tt.waits, order, len(due) == 1, tt.want, tt.long)
+				t.Errorf("%d live, one behind %v, %d pages to be moved: %v, long %v; want %s, %v", tt.live, tt.waits, tt.left, order, len(due) == 1, tt.want, tt.long)
 			}
 		})
 	}
@@ -615,7 +623,7 @@ func TestLogThatIsLongIsMoved(t *testing.T) {
 			w.stmts.moveLog.query = size("writer", 0, 0)
 			return nil
 		}})
-		db.checkpoint.move.query = size("checkpoint", crowdPages, crowdPages)
+		db.checkpoint.move.query = size("checkpoint", logPages, logPages)
 		for range lookAtLogEvery - 1 {
 			if err := db.flush(); err != nil {
 				t.Fatal(err)
@@ -625,11 +633,11 @@ func TestLogThatIsLongIsMoved(t *testing.T) {
 		if want := "[checkpoint]"; fmt.Sprint(moves) != want {
 			t.Errorf("the log was moved by %v, want %s", moves, want)
 		}
-		db.checkpoint.move.query = size("checkpoint", crowdPages+1, crowdPages)
+		db.checkpoint.move.query = size("checkpoint", logPages+1, logPages)
 		wakeUp(db.checkpoint.due)
 		synctest.Wait()
 		if want := "[checkpoint checkpoint writer]"; fmt.Sprint(moves) != want {
-			t.Errorf("the log was moved by %v once it had %d pages, want %s", moves, crowdPages+1, want)
+			t.Errorf("the log was moved by %v once it had %d pages, want %s", moves, logPages+1, want)
 		}
 		captureLog(t)
 		db.checkpoint.move.query = broken{}
