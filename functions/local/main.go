@@ -21,7 +21,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
 	"runtime/debug"
 	"syscall"
 )
@@ -33,7 +32,9 @@ import (
 const garbage = 150
 
 func main() {
-	tune(os.Getenv)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once
@@ -41,18 +42,6 @@ func main() {
 		fmt.Fprintln(os.Stderr, "ringback:", err)
 		stop()
 		os.Exit(exitCode(err))
-	}
-}
-
-// tune sets what the environment does not. The store's writer waits for the disk in
-// system calls, and Go takes its processor from it only after up to 10 ms. So there is
-// one more: else nobody might look meanwhile whether a request has come.
-func tune(getenv func(string) string) {
-	if getenv("GOGC") == "" {
-		debug.SetGCPercent(garbage)
-	}
-	if getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	}
 }
 

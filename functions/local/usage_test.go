@@ -5,8 +5,6 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"testing"
 )
@@ -74,19 +72,4 @@ func ended(t *testing.T, args ...string) (stdout, stderr string, code int) {
 		t.Fatal(err)
 	}
 	return out.String(), log.String(), cmd.ProcessState.ExitCode()
-}
-
-func TestEnvironmentGoesBeforeWhatTheRunnerSets(t *testing.T) {
-	procs, garbageWas := runtime.GOMAXPROCS(0), debug.SetGCPercent(100)
-	defer func() { runtime.GOMAXPROCS(procs); debug.SetGCPercent(garbageWas) }()
-	for _, tt := range []struct {
-		set            string // the variable that is
-		procs, garbage int
-	}{{"GOMAXPROCS", procs, garbage}, {"GOGC", procs + 1, 100}} {
-		runtime.GOMAXPROCS(procs)
-		tune(func(name string) string { return map[string]string{tt.set: "1"}[name] })
-		if n, g := runtime.GOMAXPROCS(0), debug.SetGCPercent(100); n != tt.procs || g != tt.garbage {
-			t.Errorf("with %s set it runs on %d processors and collects at %d %%, want %d and %d", tt.set, n, g, tt.procs, tt.garbage)
-		}
-	}
 }
