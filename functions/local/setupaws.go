@@ -18,7 +18,6 @@ import (
 	"ringback/shared/app/samples"
 	"ringback/shared/cloud"
 	"ringback/shared/config"
-	"ringback/shared/control"
 	"ringback/shared/keyring"
 	"ringback/shared/provider/all"
 )
@@ -40,7 +39,7 @@ func setupAWS(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("local setup-aws", flag.ContinueOnError)
 	flags.StringVar(&s.name, "name", "ringback", "what the `name`s of tables, queues and secrets begin with")
 	flags.StringVar(&s.data, "data", "./ringback-data", "`folder` of the files key-ring and operator-key, which become the secrets")
-	flags.StringVar(&s.reach, "reach", "", "`host` under which the functions reach the emulators, in place of 127.0.0.1 and localhost; host.docker.internal for containers")
+	flags.StringVar(&s.reach, "reach", "host.docker.internal", "`host` under which the functions reach the emulators, in place of 127.0.0.1 and localhost; empty for functions outside of containers")
 	if err := settingUp.parseAll(flags, args, out); err != nil {
 		return err
 	}
@@ -69,7 +68,8 @@ func (s *awsSetup) fill() error {
 		}
 	}
 	s.AWS.Region = cmp.Or(s.AWS.Region, "us-east-1")
-	s.AWS.AccessKeyID, s.AWS.SecretAccessKey = cmp.Or(s.AWS.AccessKeyID, "local"), cmp.Or(s.AWS.SecretAccessKey, "local")
+	s.AWS.AccessKeyID, s.AWS.SecretAccessKey, s.AWS.SessionToken = "local", "local", "local" // nobody's, since they are printed
+	s.PublicURL = cmp.Or(s.PublicURL, samples.PublicURL)
 	s.AWS.RegistrationsTable = cmp.Or(s.AWS.RegistrationsTable, s.name+"-registrations")
 	s.AWS.DeliveriesTable = cmp.Or(s.AWS.DeliveriesTable, s.name+"-deliveries")
 	return errors.Join(errs...)
@@ -98,7 +98,7 @@ func (s *awsSetup) make(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return samples.Install(ctx, control.New(g))
+	return samples.Install(ctx, g)
 }
 
 // queue returns the name that a queue's URL ends in, or the one it gets.
@@ -137,6 +137,11 @@ func (s *awsSetup) secret(ctx context.Context, b *cloud.Backend, arn *string, fi
 		return string(text), err
 	}
 	path := filepath.Join(s.data, file)
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && file == operatorKeyFile {
+		if err := writeOnce(path, []byte(samples.OperatorKey+"\n")); err != nil {
+			return "", err
+		}
+	}
 	text, err := secretFile(path)
 	if err != nil || s.AWS.Endpoints.Secrets == "" {
 		return text, err

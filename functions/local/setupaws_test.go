@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -11,7 +12,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,25 +25,61 @@ import (
 	"ringback/shared/storage"
 )
 
-func TestFunctionWorksWithWhatSetupAWSPrints(t *testing.T) {
+// refusals are the files of events/ whose answer is a refusal, by what their
+// names say; all others must find what they speak to.
+var refusals = regexp.MustCompile(`-(no-key|wrong-key|no-login|wrong-password|unknown-source|unknown-route|unknown-method|unknown-field|other-app|other-command|two-apps|bearer` +
+	`|broken-json|message-commented|callback-twice|empty|not-json|not-object|number|get|put)\.json$`)
+
+// TestEveryCommittedEventFindsWhatItSpeaksTo plays each file of events/ on the
+// function of its name, as sam local invoke does, after one setup-aws.
+func TestEveryCommittedEventFindsWhatItSpeaksTo(t *testing.T) {
 	aws, dir := startAWS(t), t.TempDir()
 	env := aws.setUp(t, "-data", dir)
 	if diff := cmp.Diff(env, aws.setUp(t, "-data", dir)); diff != "" {
 		t.Errorf("setup-aws once more (-first +second):\n%s", diff)
 	}
-	f := runtimetest.Start(t, runtimetest.Options{Binary: buildFunctions(t, "smartbots")[0], Env: env})
-	event, err := os.ReadFile("../../events/smartbots-group-chat.json")
-	if err != nil {
-		t.Fatal(err)
+	files, err := filepath.Glob("../../events/*.json")
+	if err != nil || len(files) < 100 {
+		t.Fatalf("events: %d files, %v; want over 100", len(files), err)
 	}
-	answer, err := f.Invoke(t.Context(), json.RawMessage(event))
-	if err != nil || !strings.Contains(string(answer), `"statusCode":200`) {
-		t.Errorf("sample callback: %s, %v; want status 200\n%s", answer, err, f.Output())
+	functions := map[string]*runtimetest.Function{}
+	for _, binary := range buildFunctions(t) {
+		functions[filepath.Base(binary)] = runtimetest.Start(t, runtimetest.Options{Binary: binary, Env: env})
 	}
-	again := aws.setUp(t, append([]string{"-data", dir}, "-reach", "host.docker.internal")...)
-	for _, v := range again {
-		if strings.Contains(v, "127.0.0.1") || strings.HasPrefix(v, "EVENTS_QUEUE_URL=") && !strings.Contains(v, "http://host.docker.internal:") {
-			t.Errorf("with -reach host.docker.internal: %s", v)
+	for _, file := range files {
+		event, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, _, _ := strings.Cut(filepath.Base(file), "-")
+		event = bytes.ReplaceAll(event, []byte(":ringback-"), []byte(":"+aws.name+"-")) // queues by their default names
+		answer, err := functions[name].Invoke(t.Context(), json.RawMessage(event))
+		var http struct {
+			StatusCode int
+			Body       string
+		}
+		json.Unmarshal(answer, &http) // Worker and Retry answer otherwise
+		switch ok := http.StatusCode/100 == 2 && !strings.Contains(http.Body, `"result":"FAIL"`); {
+		case err != nil:
+			t.Errorf("%s: %v\n%s", filepath.Base(file), err, functions[name].Output())
+		case name == "worker" || name == "retry":
+		case ok == refusals.MatchString(file):
+			t.Errorf("%s: %s", filepath.Base(file), answer)
+		}
+	}
+}
+
+// TestWhatSetupAWSPrintsIsForContainersAndHoldsNobodysSecrets wants addresses
+// that containers reach, and of credentials none of the shell's.
+func TestWhatSetupAWSPrintsIsForContainersAndHoldsNobodysSecrets(t *testing.T) {
+	aws := startAWS(t)
+	stdout, stderr, code := aws.run(t, "-data", t.TempDir())
+	if code != 0 || strings.Contains(stdout, "127.0.0.1") || strings.Count(stdout, "http://host.docker.internal:") != 9 {
+		t.Errorf("setup-aws: exit %d, %s%s; want nine addresses at host.docker.internal", code, stdout, stderr)
+	}
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"} {
+		if !strings.Contains(stdout, `"`+name+`": "local"`) {
+			t.Errorf("setup-aws prints %s, want local for %s", stdout, name)
 		}
 	}
 }
@@ -75,7 +114,7 @@ func TestNothingStartsWithoutItsStoreAndItSaysWhy(t *testing.T) {
 	env := append(closed.environ(), "REGISTRATIONS_TABLE=r", "DELIVERIES_TABLE=d", "EVENTS_QUEUE_URL="+closed.sqs+"/1/e",
 		"RETRY_QUEUE_URL="+closed.sqs+"/1/r", "SLOW_QUEUE_URL="+closed.sqs+"/1/s", "KEY_RING_SECRET=arn:k", "OPERATOR_KEY_SECRET=arn:o",
 		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test")
-	for _, binary := range buildFunctions(t, "smartbots", "tencentchat", "direct", "worker", "retry", "api") {
+	for _, binary := range buildFunctions(t) {
 		if output := runtimetest.Failure(t, runtimetest.Options{Binary: binary, Env: env}); !strings.Contains(output, "AWS_ENDPOINT_URL_DYNAMODB") {
 			t.Errorf("%s where no DynamoDB listens: %q, want the variable", filepath.Base(binary), output)
 		}
@@ -102,7 +141,7 @@ func (a awsAt) run(t *testing.T, args ...string) (stdout, stderr string, code in
 	t.Helper()
 	var out, log bytes.Buffer
 	cmd := exec.Command(os.Args[0], append([]string{"setup-aws", "-name", a.name}, args...)...)
-	cmd.Env = append(a.environ(), asRunner+"=1")
+	cmd.Env = append(a.environ(), asRunner+"=1", "AWS_ACCESS_KEY_ID=AKIAOFSOMEBODY", "AWS_SECRET_ACCESS_KEY=secret", "AWS_SESSION_TOKEN=token")
 	cmd.Stdout, cmd.Stderr = &out, &log
 	var exit *exec.ExitError
 	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
@@ -114,7 +153,7 @@ func (a awsAt) run(t *testing.T, args ...string) (stdout, stderr string, code in
 // setUp returns what setup-aws prints as the environment of a process, in order.
 func (a awsAt) setUp(t *testing.T, args ...string) []string {
 	t.Helper()
-	stdout, stderr, code := a.run(t, args...)
+	stdout, stderr, code := a.run(t, append(args, "-reach", "")...)
 	var printed struct{ Parameters map[string]string }
 	if err := json.Unmarshal([]byte(stdout), &printed); code != 0 || err != nil {
 		t.Fatalf("setup-aws %q: exit %d, %v, %s", args, code, err, stderr)
@@ -129,23 +168,34 @@ func (a awsAt) setUp(t *testing.T, args ...string) []string {
 	return env
 }
 
-// buildFunctions builds the functions for this machine, else as they are
-// deployed, so that the packages which other tests built serve here too.
-func buildFunctions(t *testing.T, names ...string) (binaries []string) {
+// buildFunctions returns the binaries of all functions.
+func buildFunctions(t *testing.T) []string {
 	t.Helper()
-	dir := t.TempDir()
-	args := []string{"build", "-trimpath", "-tags", "lambda.norpc", "-o", dir + string(filepath.Separator)}
-	for _, name := range names {
+	binaries, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return binaries
+}
+
+// built builds the functions, once, for this machine and otherwise as they are
+// deployed, so that the packages which other tests built serve here too. TestMain
+// removes them.
+var built = sync.OnceValues(func() (binaries []string, err error) {
+	args := []string{"build", "-trimpath", "-tags", "lambda.norpc", "-o", builtIn + string(filepath.Separator)}
+	for _, name := range []string{"smartbots", "tencentchat", "direct", "worker", "retry", "api"} {
 		args = append(args, "ringback/functions/"+name)
-		binaries = append(binaries, filepath.Join(dir, name))
+		binaries = append(binaries, filepath.Join(builtIn, name))
 	}
 	cmd := exec.Command("go", args...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go %q: %v\n%s", args, err, out)
+		return nil, fmt.Errorf("go %q: %w\n%s", args, err, out)
 	}
-	return binaries
-}
+	return binaries, nil
+})
+
+var builtIn = filepath.Join(os.TempDir(), fmt.Sprintf("ringback-functions-%d", os.Getpid()))
 
 func serveSQS(t *testing.T) string {
 	t.Helper()

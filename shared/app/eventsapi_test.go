@@ -12,15 +12,6 @@ import (
 
 	"ringback/shared/api"
 	"ringback/shared/app/samples"
-	"ringback/shared/control"
-	"ringback/shared/groups"
-	"ringback/shared/ident"
-)
-
-// What the committed calls hold in place of secrets, which no deployment has.
-const (
-	sampleOperatorKey = "the-operator-key-of-the-committed-samples"
-	sampleTenantKey   = "rbk_sample_of_a_tenants_key"
 )
 
 // A wantedCall is how a committed call is answered.
@@ -68,7 +59,7 @@ func TestSetHTTPCallbackFromLambdaTellsTheApplication(t *testing.T) {
 	sampled(t, func(t *testing.T, w *world) {
 		at := w.endpoints.add("tenant.example", "")
 		h := w.sampleAPI()
-		a := throughLambda(t, h, w.withKey(readEvent[lambdaevents.APIGatewayV2HTTPRequest](t, "api-set-http-callback-form.json")))
+		a := throughLambda(t, h, readEvent[lambdaevents.APIGatewayV2HTTPRequest](t, "api-set-http-callback-form.json"))
 		w.within(time.Minute, "callback_set at the application", func() bool { return len(at.seen()) == 1 })
 		if got := at.seen(); !strings.HasPrefix(string(got[0].body), "action=callback_set&") {
 			t.Errorf("answered %s, then told the application %s; want callback_set", a.Body, got[0].body)
@@ -78,7 +69,9 @@ func TestSetHTTPCallbackFromLambdaTellsTheApplication(t *testing.T) {
 
 func TestSetHTTPCallbackWithoutATenantsKeyFails(t *testing.T) {
 	sampled(t, func(t *testing.T, w *world) {
-		a := throughLambda(t, w.sampleAPI(), readEvent[lambdaevents.APIGatewayV2HTTPRequest](t, "api-set-http-callback-form.json"))
+		e := readEvent[lambdaevents.APIGatewayV2HTTPRequest](t, "api-set-http-callback-query.json")
+		e.RawQueryString = strings.Replace(e.RawQueryString, samples.TenantKey, "rbk_of_nobody", 1)
+		a := throughLambda(t, w.sampleAPI(), e)
 		if want := `{"result":"FAIL","resulttext":"apikey: unknown or expired"}`; a.Status != http.StatusOK || strings.TrimSpace(a.Body) != want {
 			t.Errorf("answered %d %s, want 200 %s", a.Status, a.Body, want)
 		}
@@ -94,7 +87,7 @@ func callAnswered(t *testing.T, name string, way way) (a answered) {
 	t.Helper()
 	sampled(t, func(t *testing.T, w *world) {
 		h := w.sampleAPI()
-		e := w.withKey(readEvent[lambdaevents.APIGatewayV2HTTPRequest](t, name))
+		e := readEvent[lambdaevents.APIGatewayV2HTTPRequest](t, name)
 		time.Sleep(time.Until(arrival)) // virtual
 		a = way(t, h, e)
 		a.Body = madeUp.ReplaceAllString(a.Body, "$1")
@@ -104,32 +97,5 @@ func callAnswered(t *testing.T, name string, way way) (a answered) {
 
 // sampleAPI is the API of a world, which has the key of the committed calls.
 func (w *world) sampleAPI() http.Handler {
-	return api.New(w.g, api.Config{OperatorKey: sampleOperatorKey})
-}
-
-// withKey puts a key of the sample tenant in the place of the one in e, and
-// makes the group that e names.
-func (w *world) withKey(e lambdaevents.APIGatewayV2HTTPRequest) lambdaevents.APIGatewayV2HTTPRequest {
-	w.t.Helper()
-	body := e.Body
-	if e.IsBase64Encoded {
-		body = string(decodeBase64(w.t, e.Body))
-	}
-	if !strings.Contains(e.RawQueryString+body, sampleTenantKey) {
-		return e
-	}
-	_, _, err := w.groups().CreateGroup(w.t.Context(), ident.New("grp", time.Now()), groups.GroupChange{
-		Source: sampleSmartBots, Name: "Harbor Crew", UUID: groupA, GroupID: "harbor-crew", Code: "open-the-dock",
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	k := control.APIKey{Scope: control.ScopeSetHTTP, Tenant: samples.Tenant}
-	_, key, err := w.control().CreateAPIKey(w.t.Context(), control.Operator(), ident.New("key", time.Now()), k)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	e.RawQueryString = strings.Replace(e.RawQueryString, sampleTenantKey, key, 1)
-	e.Body, e.IsBase64Encoded = strings.Replace(body, sampleTenantKey, key, 1), false
-	return e
+	return api.New(w.g, api.Config{OperatorKey: samples.OperatorKey})
 }

@@ -23,7 +23,6 @@ import (
 	"ringback/shared/app"
 	"ringback/shared/app/samples"
 	"ringback/shared/cloud"
-	"ringback/shared/control"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/keyring"
@@ -172,7 +171,7 @@ func idle(t *testing.T, f func(t *testing.T, w *world)) {
 		w.db = db
 		w.g = w.gatewayOver(db)
 		w.g.Egress.Transport = &w.endpoints
-		if err := samples.Install(t.Context(), control.New(w.g)); err != nil {
+		if err := samples.Install(t.Context(), w.g); err != nil {
 			t.Fatal(err)
 		}
 		f(t, w)

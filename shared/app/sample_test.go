@@ -26,7 +26,7 @@ func sampled(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 0)
-		if err := samples.Install(t.Context(), control.New(w.g)); err != nil {
+		if err := samples.Install(t.Context(), w.g); err != nil {
 			t.Fatal(err)
 		}
 		f(t, w)
@@ -36,7 +36,7 @@ func sampled(t *testing.T, f func(t *testing.T, w *world)) {
 func TestSampleMadeAgainChangesNothing(t *testing.T) {
 	sampled(t, func(t *testing.T, w *world) {
 		before := w.sampleState()
-		if err := samples.Install(t.Context(), control.New(w.g)); err != nil {
+		if err := samples.Install(t.Context(), w.g); err != nil {
 			t.Fatalf("Sample once more: %v", err)
 		}
 		if diff := cmp.Diff(before, w.sampleState()); diff != "" {
@@ -64,7 +64,7 @@ func TestSampleRefusesAnSDKAppIDThatIsAnothers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 0)
 		w.source(control.SourceChange{Provider: "tencent-chat", SDKAppID: ptr(uint64(1400000001))})
-		if err := samples.Install(t.Context(), control.New(w.g)); !errors.Is(err, storage.ErrConflict) {
+		if err := samples.Install(t.Context(), w.g); !errors.Is(err, storage.ErrConflict) {
 			t.Errorf("Sample beside a source with its SDKAppID: %v, want ErrConflict", err)
 		}
 	})

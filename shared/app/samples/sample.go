@@ -9,6 +9,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/groups"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -16,7 +17,10 @@ import (
 // What the Lambda inputs in events/ speak to. The secrets are public, so such
 // sources are for trying out alone.
 const (
-	Tenant = "ten_00000000000000000000sample"
+	Tenant      = "ten_00000000000000000000sample"
+	TenantKey   = "rbk_sample_of_a_tenants_key" // of scope set_http_callback
+	OperatorKey = "the-operator-key-of-the-committed-samples"
+	PublicURL   = "https://ringback.example"
 
 	sampleSDKAppID = 1400000001
 	sampleLogin    = "sample"
@@ -33,10 +37,12 @@ var sampleSources = [...]struct{ id, provider, label, secret string }{
 }
 
 // Install makes the sources that the Lambda inputs in events/ speak to, under
-// fixed ids and callback keys, and Tenant with a grant of each. What is
-// there already stays as it is, so it may be called again. The error wraps
-// storage.ErrConflict if another source has the sample's SDKAppID.
-func Install(ctx context.Context, c *control.Control) error {
+// fixed ids and callback keys, Tenant with a grant of each and TenantKey, and the
+// group Harbor Crew. What is there already stays as it is, so it may be called
+// again. The error wraps storage.ErrConflict if another source has the sample's
+// SDKAppID.
+func Install(ctx context.Context, g *gateway.Gateway) error {
+	c := control.New(g)
 	if err := installTenant(ctx, c); err != nil {
 		return fmt.Errorf("sample tenant: %w", err)
 	}
@@ -51,7 +57,29 @@ func Install(ctx context.Context, c *control.Control) error {
 			return fmt.Errorf("grant of %s: %w", s.id, err)
 		}
 	}
-	return nil
+	if err := installKey(ctx, g.Store); err != nil {
+		return fmt.Errorf("sample key: %w", err)
+	}
+	return installGroup(ctx, groups.New(c, ""))
+}
+
+// installKey writes the rows of a key whose text is known, which control never
+// makes.
+func installKey(ctx context.Context, s storage.Store) error {
+	k := control.APIKey{ID: "key_00000000000000000000sample", Scope: control.ScopeSetHTTP, Tenant: Tenant, Name: "Sample", Hash: gateway.Digest(TenantKey)}
+	return errors.Join(
+		storage.Put(ctx, s, control.PlaceOf(k), control.KeyPlace{ID: k.ID, Hashes: []string{k.Hash}}, storage.AnyRev),
+		storage.Put(ctx, s, gateway.APIKeyRow(k.Hash), k, storage.AnyRev))
+}
+
+func installGroup(ctx context.Context, gs *groups.Groups) error {
+	_, _, err := gs.CreateGroup(ctx, "grp_00000000000000000000sample", groups.GroupChange{
+		Source: sampleSources[0].id, Name: "Harbor Crew", UUID: "5b1f0c52-0a5e-4a0c-9a5a-1f6d2f0e7c11", GroupID: "harbor-crew", Code: "open-the-dock",
+	})
+	if errors.Is(err, storage.ErrConflict) {
+		return nil // it is there
+	}
+	return err
 }
 
 func installTenant(ctx context.Context, c *control.Control) error {

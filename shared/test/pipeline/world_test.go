@@ -18,7 +18,6 @@ import (
 	"ringback/shared/cloud/runtimetest"
 	"ringback/shared/cloud/sqstest"
 	"ringback/shared/config"
-	"ringback/shared/control"
 	"ringback/shared/keyring"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
@@ -121,7 +120,7 @@ func (w *world) prepare(dynamoDB string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := samples.Install(w.t.Context(), control.New(g)); err != nil {
+	if err := samples.Install(w.t.Context(), g); err != nil {
 		w.t.Fatal(err)
 	}
 }

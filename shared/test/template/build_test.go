@@ -3,6 +3,7 @@ package template
 import (
 	"encoding/json"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,8 +52,8 @@ func TestEnvironmentsOfSamconfigSetParametersThatThereAre(t *testing.T) {
 		if diff := cmp.Diff(object{"lint": true}, sub(of, "validate", "parameters")); diff != "" {
 			t.Errorf("%s: validate (-want +got):\n%s", environment, diff)
 		}
-		if cached := get(of, "build", "parameters", "cached"); cached != false {
-			t.Errorf("%s: cached = %v, want false", environment, cached)
+		if build := sub(of, "build", "parameters"); build["cached"] != false || build["parallel"] != false {
+			t.Errorf("%s: build %v, want neither cached nor parallel", environment, build)
 		}
 		deploy := sub(of, "deploy", "parameters")
 		if environment != "local" && (deploy["capabilities"] != "CAPABILITY_IAM" || deploy["resolve_s3"] != true || deploy["stack_name"] == nil) {
@@ -64,6 +65,32 @@ func TestEnvironmentsOfSamconfigSetParametersThatThereAre(t *testing.T) {
 				checkParameter(t, s, environment+"."+command, assignment)
 			}
 		}
+	}
+}
+
+// TestLocalFunctionsAreBuiltApartAndReachEmulatorsAlone wants sam local to be a
+// matter of one command: what it runs is not what sam deploy would take, and
+// without env.json it does not start.
+func TestLocalFunctionsAreBuiltApartAndReachEmulatorsAlone(t *testing.T) {
+	var settings map[string]any
+	if _, err := toml.Decode(readFile(t, "samconfig.toml"), &settings); err != nil {
+		t.Fatal(err)
+	}
+	const folder = ".aws-sam/local"
+	if got := get(settings, "local", "build", "parameters", "build_dir"); got != folder {
+		t.Errorf("build_dir = %v, want %s", got, folder)
+	}
+	for _, command := range []string{"local_invoke", "local_start_api"} {
+		want := object{
+			"template_file": folder + "/template.yaml", "env_vars": "env.json", "add_host": "host.docker.internal:host-gateway",
+			"parameter_overrides": "Arch=x86_64", "skip_pull_image": true,
+		}
+		if diff := cmp.Diff(want, sub(settings, "local", command, "parameters")); diff != "" {
+			t.Errorf("local.%s (-want +got):\n%s", command, diff)
+		}
+	}
+	if ignored := strings.Split(readFile(t, ".gitignore"), "\n"); !slices.Contains(ignored, "/env.json") || !slices.Contains(ignored, "/.aws-sam/") {
+		t.Errorf(".gitignore %q, want /env.json and /.aws-sam/", ignored)
 	}
 }
 
