@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"log"
+	"net/http"
 
 	"ringback/functions/internal/deployed"
 	"ringback/shared/cloud"
@@ -17,9 +18,9 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	key, err := d.OperatorKey(ctx)
+	h, err := deployed.Renewed(ctx, d.OperatorKey, func(key string) http.Handler { return handler(d.Gateway, key, d.Config.SmartBotsURL) })
 	if err != nil {
 		log.Fatal(err)
 	}
-	cloud.Start(d.Backend, cloud.HTTP(handler(d.Gateway, key, d.Config.SmartBotsURL)))
+	cloud.Start(d.Backend, cloud.HTTP(h))
 }
