@@ -195,3 +195,28 @@ func TestRunnersOwnAddressIsNoEndpoint(t *testing.T) {
 		}
 	}
 }
+
+func TestRunnerThatIsPausedSendsNothingAndLosesNothing(t *testing.T) {
+	dir, rec := t.TempDir(), newReceiver(t)
+	p := startRunner(t, dir)
+	path, _ := p.setUp(rec)
+	p.interrupt()
+	p = startRunner(t, dir, "-paused")
+	if !p.chat(path, "while paused") {
+		t.Fatal("a callback was refused")
+	}
+	p.awaitLine(p.out, "paused")
+	if status, body := p.get("", "/readyz"); status != http.StatusOK {
+		t.Errorf("ready: %d %s, want 200", status, body)
+	}
+	waits := `ringback_Messages{queue="events",state="waiting"} 1`
+	if _, body := p.get(p.operatorKey(), "/metrics"); !strings.Contains(body, waits) {
+		t.Errorf("metrics %s, want %s", body, waits)
+	}
+	if missing := rec.missing([]string{"while paused"}); len(missing) == 0 {
+		t.Error("the endpoint got it while the gateway was paused")
+	}
+	p.interrupt()
+	startRunner(t, dir)
+	eventually(t, "what waited is delivered", func() bool { return len(rec.missing([]string{"while paused"})) == 0 })
+}

@@ -33,6 +33,7 @@ var (
 // concurrent use.
 type readiness struct {
 	store   storage.Store
+	paused  bool         // neither queues nor the schedule are worked on
 	running atomic.Int32 // consumers
 	ticked  atomic.Int64 // when a tick last succeeded; Unix milliseconds
 
@@ -64,6 +65,7 @@ func (r *readiness) check(ctx context.Context) error {
 
 func (r *readiness) look(ctx context.Context, now time.Time) error {
 	switch {
+	case r.paused:
 	case r.running.Load() < consumers:
 		return errNoWorker
 	case now.Sub(time.UnixMilli(r.ticked.Load())) > tickLate:

@@ -70,7 +70,10 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	}
 	g.Egress.Own = append(g.Egress.Own, ownHosts(ln.Addr())...)
 	fmt.Fprintf(out, "ringback: listening on http://%s, data in %s, operator key %s\n", ln.Addr(), filepath.Clean(s.data), where)
-	w := work{g: g, db: db, ready: &readiness{store: db}}
+	if s.Paused {
+		fmt.Fprintln(out, "ringback: paused: callbacks wait in the queue, and nothing is sent")
+	}
+	w := work{g: g, db: db, ready: &readiness{store: db, paused: s.Paused}}
 	o := &insight{g: g, metrics: m, ready: w.ready, operatorKey: operatorKey, smartBotsURL: s.SmartBotsURL}
 	if s.demo {
 		w.demo, err = newDemo(ctx, g, s.data, nearURL(ln.Addr()), where, out)
@@ -130,6 +133,9 @@ func (w work) serve(ctx context.Context, ln net.Listener, h http.Handler) error 
 		defer cancel()
 		return server.Shutdown(end)
 	})
+	if w.ready.paused {
+		return group.Wait()
+	}
 	group.Go(func() error { return w.consume(ctx, storage.EventsQueue, w.g.FanOut, eventHandlers) })
 	group.Go(func() error {
 		if err := w.g.Recover(ctx); err != nil {

@@ -37,7 +37,7 @@ type Parts struct {
 func New(cfg config.Config, p Parts) (*gateway.Gateway, error) {
 	g, err := gateway.New(gateway.Config{
 		Store: p.Store, Queue: p.Queue, Keys: p.Keys, Providers: p.Providers, Metrics: p.Metrics, Log: p.Log, Alone: p.Alone,
-		Egress:       &egress.Client{Allow: cfg.AllowEndpoints, Own: own(cfg.PublicURL)},
+		Egress:       &egress.Client{Allow: cfg.AllowEndpoints, Own: own(cfg.PublicURL), Paused: cfg.Paused},
 		PublicURL:    cfg.PublicURL,
 		Kept:         gateway.Kept{History: cfg.History},
 		AtOnce:       cfg.Attempts,

@@ -34,6 +34,10 @@ type Config struct {
 	// A duration of 0 or 100ms to 15s. Default: 0.
 	FirstAttempt time.Duration `env:"FIRST_ATTEMPT" envDefault:"0"`
 
+	// Paused sends nothing, to endpoints as to providers, as for a copy or a restored
+	// backup: what comes in waits. true or false. Default: false.
+	Paused bool `env:"PAUSED" envDefault:"false"`
+
 	// FairQueues sends each message with its source as message group, so that SQS
 	// serves quiet sources first; SQS bills it $0.10 more per million.
 	// true or false. Default: false.

@@ -57,6 +57,7 @@ const (
 type Client struct {
 	Allow          []netip.Prefix    // special addresses that may be called; the local runner: loopback
 	Own            []string          // our public hosts, as host or host:port; never called
+	Paused         bool              // nothing is sent: each exchange is Internal
 	ConnectTimeout time.Duration     // to resolve the name and connect, and again for TLS; zero: 5 s
 	Timeout        time.Duration     // for the whole exchange, and the most a Request may ask for; zero: 15 s
 	Resolver       *net.Resolver     // nil: the system's
@@ -92,6 +93,9 @@ func (c *Client) Options(ctx context.Context, r Request) Response {
 func (c *Client) exchange(ctx context.Context, method string, r Request) Response {
 	c.once.Do(c.prepare)
 	start := time.Now()
+	if c.Paused {
+		return Response{Class: Internal, Error: sentence(Internal, "the gateway is paused")}
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout(r.Timeout), errTimeout)
 	defer cancel()
 	req, err := c.request(ctx, method, r)

@@ -83,6 +83,17 @@ func TestHeaderThatCannotBeSentIsOurFault(t *testing.T) {
 	}
 }
 
+func TestClientThatIsPausedCallsNobody(t *testing.T) {
+	server := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the endpoint was called") })
+	c := newClient(t)
+	c.Paused = true
+	for _, got := range []Response{c.Post(t.Context(), Request{URL: server.URL}), c.Options(t.Context(), Request{URL: server.URL})} {
+		if got.Class != Internal || !strings.Contains(got.Error, "paused") {
+			t.Errorf("while paused: %+v, want class %q and why", got, Internal)
+		}
+	}
+}
+
 func TestShortBodyIsSentWithItsLength(t *testing.T) {
 	var length, body string
 	server := serve(t, func(_ http.ResponseWriter, r *http.Request) {

@@ -118,6 +118,9 @@ type upstreamReply struct {
 // askUpstream sends q to SmartBots in s's name. A FAIL, and no answer, is a
 // *Refusal.
 func (gs *Groups) askUpstream(ctx context.Context, s gateway.Source, q CallbackRequest) (upstreamReply, error) {
+	if gs.gw.Egress.Paused {
+		return upstreamReply{}, refused("the gateway is paused: it asks SmartBots nothing")
+	}
 	form, err := gs.upstreamForm(ctx, s, q)
 	if err != nil {
 		return upstreamReply{}, err

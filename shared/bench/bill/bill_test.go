@@ -223,12 +223,15 @@ func TestAssumedMemoryIsDeployed(t *testing.T) {
 		t.Fatal(err)
 	}
 	globals, resources, _ := strings.Cut(string(b), "\nResources:\n")
-	for _, want := range []int{ingestMemory, workerMemory, retryMemory} {
+	for _, want := range []int{ingestMemory, retryMemory} {
 		if line := fmt.Sprintf("MemorySize: %d\n", want); strings.Count(globals, line) != 1 {
 			t.Errorf("template.yaml: want one %q for all functions", line)
 		}
 	}
-	if strings.Contains(resources, "MemorySize:") {
-		t.Error("template.yaml: a function has a memory of its own")
+	if line := fmt.Sprintf("    small: {Workers: 2, Slow: 2, Batch: 10, Window: 0, Memory: %d,", workerMemory); strings.Count(globals, line) != 1 {
+		t.Errorf("template.yaml: want one %q for the worker", line)
+	}
+	if strings.Count(resources, "MemorySize:") != 1 {
+		t.Error("template.yaml: a function besides the worker has a memory of its own")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -43,29 +44,27 @@ type Assumptions struct {
 	warm bool // all workers are there from the start
 }
 
-// Deployed is the default template in an account with default quotas. A test
-// compares it with template.yaml.
-func Deployed() Assumptions {
+// Sized is a Size of the template, in an account with the quotas that the README
+// wants for it and at a load that it carries. A test compares it with
+// template.yaml. It is small if size is none.
+func Sized(size string) Assumptions {
 	a := load()
-	a.Rate = 500
-	a.Throttle, a.Burst = 2000, 4000
-	a.Concurrency, a.Batch, a.Slow, a.Memory = 50, 10, 10, 256
 	a.Brake = 10_000
-	a.Account = 1000       // "Lambda quotas"
 	a.AccountRate = 10_000 // "Amazon API Gateway quotas": per account and Region
-	a.Sample = 10
-	return a
-}
-
-// Enlarged is what the README says to change for 10,000 callbacks a second.
-func Enlarged() Assumptions {
-	a := Deployed()
-	a.Rate = 10_000
-	a.Throttle, a.Burst = 15_000, 15_000
-	a.Concurrency, a.Batch, a.Memory = 400, 50, 1024
-	a.WarmWrites, a.WarmReads = 60_000, 100_000
-	a.Account, a.AccountRate = 2000, 20_000
-	a.Sample = 200
+	switch size {
+	case "medium":
+		a.Rate, a.Throttle, a.Burst = 2000, 3000, 5000
+		a.Concurrency, a.Batch, a.Slow, a.Memory, a.WarmWrites = 100, 50, 30, 512, 8000
+		a.Account, a.Sample = 1000, 20 // "Lambda quotas"
+	case "large":
+		a.Rate, a.Throttle, a.Burst = 10_000, 15_000, 15_000
+		a.Concurrency, a.Batch, a.Slow, a.Memory, a.WarmWrites, a.WarmReads = 400, 50, 100, 1024, 60_000, 100_000
+		a.Account, a.AccountRate, a.Sample = 3000, 20_000, 200
+	default:
+		a.Rate, a.Throttle, a.Burst = 20, 2000, 4000
+		a.Concurrency, a.Batch, a.Slow, a.Memory = 2, 10, 2, 256
+		a.Account, a.Sample = 10, 1 // of a new account
+	}
 	return a
 }
 
@@ -84,14 +83,12 @@ type mode struct {
 
 // flags reads the command's flags. It ends the process if they are wrong.
 func flags(args []string) (Assumptions, mode) {
-	a, m := Enlarged(), mode{}
-	for _, arg := range args {
-		if arg == "-default" || arg == "--default" {
-			a = Deployed() // before the others, which change it
-		}
+	a, m := Sized("large"), mode{}
+	if len(args) > 1 && strings.TrimLeft(args[0], "-") == "size" {
+		a = Sized(args[1]) // before the others, which change it
 	}
 	f := flag.NewFlagSet("scale", flag.ExitOnError)
-	f.Bool("default", false, "begin with the default template in an account with default quotas")
+	f.String("size", "large", "begin with this Size of the template, and the account that it needs: small, medium or large; the first flag")
 	f.BoolVar(&m.find, "find", false, "find the largest rate that is carried, by bisection")
 	f.DurationVar(&m.closeUp, "closeup", 10*time.Second, "how long the noisy source is played in full to see its keys; 0: not")
 	f.IntVar(&a.Sample, "sample", a.Sample, "play one of so many sources")

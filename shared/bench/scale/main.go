@@ -3,8 +3,8 @@
 //
 //	go run ./shared/bench/scale                          # 10,000 callbacks/s for an hour, on an account made for it
 //	go run ./shared/bench/scale -sample 400              # the same, faster and coarser; 100 is slower and finer
-//	go run ./shared/bench/scale -default -rate 500       # the default template at 500 callbacks/s
-//	go run ./shared/bench/scale -default -find           # the largest load that it carries
+//	go run ./shared/bench/scale -size medium -rate 500   # Size medium at 500 callbacks/s
+//	go run ./shared/bench/scale -size small -find        # the largest load that Size small carries
 //	go run ./shared/bench/scale -help                    # every assumption is a flag
 //
 // # What is real and what is a model

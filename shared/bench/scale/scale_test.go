@@ -14,7 +14,7 @@ import (
 
 // small is a load that is played within a second.
 func small() Assumptions {
-	a := Deployed()
+	a := Sized("medium")
 	a.Rate, a.For, a.Sample = 100, 2*time.Minute, 10
 	a.Neighbours = 20
 	return a
@@ -36,7 +36,7 @@ func played(t *testing.T, a Assumptions) *world {
 func TestSmallLoadIsCarried(t *testing.T) {
 	w := played(t, small())
 	if why := w.overloaded(); why != "" {
-		t.Errorf("%.0f callbacks/s on the default template: %s", w.a.Rate, why)
+		t.Errorf("%.0f callbacks/s on Size medium: %s", w.a.Rate, why)
 	}
 	all, done, waiting := w.m.count(w, underWay, refused, throttledCallback, failedCallback, acknowledged, pending, succeeded, failed),
 		w.m.count(w, succeeded), w.m.count(w, pending)
@@ -124,7 +124,8 @@ func heatOf(w *world, prefix string) float64 {
 // TestHangingEndpointsAreFoundByAllWorkersTogether has so many environments
 // that none sees three timeouts of one endpoint in a row.
 func TestHangingEndpointsAreFoundByAllWorkersTogether(t *testing.T) {
-	a := Deployed()
+	a := Sized("medium")
+	a.Batch = 10
 	a.Rate, a.For, a.Concurrency, a.Sample = 2000, 4*time.Minute, 1000, 100
 	a.Hangs, a.Neighbours, a.Account = 1, 0, 4000
 	w := played(t, a)
@@ -167,37 +168,39 @@ func TestThrottledTableHoldsUpWritesAndGrows(t *testing.T) {
 	}
 }
 
-// TestDeployedIsTheTemplate compares Deployed with template.yaml.
-func TestDeployedIsTheTemplate(t *testing.T) {
+// TestSizesAreTheTemplates compares Sized with template.yaml.
+func TestSizesAreTheTemplates(t *testing.T) {
 	b, err := os.ReadFile("../../../template.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := Deployed()
-	for _, tt := range []struct {
-		pattern string
-		want    float64
-	}{
-		{`ThrottlingRateLimit: (\d+), ThrottlingBurstLimit: \d+} # the callbacks`, a.Throttle},
-		{`ThrottlingBurstLimit: (\d+)} # the callbacks`, a.Burst},
-		{`(?s)WorkerConcurrency:\n    Type: Number\n    Default: (\d+)`, a.Concurrency},
-		{`(?s)SlowConcurrency:\n    Type: Number\n    Default: (\d+)`, a.Slow},
-		{`(?s)WarmWrites:\n    Type: Number\n    Default: (\d+)`, a.WarmWrites},
-		{`BatchSize: (\d+)`, float64(a.Batch)},
-		{`(?s)FromSlow:.*BatchSize: (\d+)\n            MaximumBatchingWindowInSeconds: 1\n`, slowBatch},
-		{`FIRST_ATTEMPT: (\d+)s`, firstAttempt.Seconds()},
-		{`MemorySize: (\d+)`, a.Memory},
-		{`VisibilityTimeout: (\d+)`, visibility.Seconds()},
-		{`CodeUri: functions/worker/\n      Timeout: (\d+)`, workerTime.Seconds()},
-		{`CodeUri: functions/retry/\n      Timeout: (\d+)`, retryTime.Seconds()},
-	} {
-		found := regexp.MustCompile(tt.pattern).FindSubmatch(b)
-		if found == nil {
-			t.Errorf("template.yaml: no %s", tt.pattern)
-			continue
-		}
-		if got, _ := strconv.ParseFloat(string(found[1]), 64); got != tt.want {
-			t.Errorf("template.yaml: %s is %v, want %v as in Deployed", tt.pattern, got, tt.want)
+	for _, size := range []string{"small", "medium", "large"} {
+		a := Sized(size)
+		mapped := `    ` + size + `: .*\b`
+		for _, tt := range []struct {
+			pattern string
+			want    float64
+		}{
+			{mapped + `Callbacks: (\d+)`, a.Throttle},
+			{mapped + `Burst: (\d+)`, a.Burst},
+			{mapped + `Workers: (\d+)`, a.Concurrency},
+			{mapped + `Slow: (\d+)`, a.Slow},
+			{mapped + `Batch: (\d+)`, float64(a.Batch)},
+			{mapped + `Memory: (\d+)`, a.Memory},
+			{`(?s)FromSlow:.*BatchSize: (\d+)\n            MaximumBatchingWindowInSeconds: 1\n`, slowBatch},
+			{`FIRST_ATTEMPT: (\d+)s`, firstAttempt.Seconds()},
+			{`VisibilityTimeout: (\d+)`, visibility.Seconds()},
+			{`CodeUri: functions/worker/\n      Timeout: (\d+)`, workerTime.Seconds()},
+			{`CodeUri: functions/retry/\n      Timeout: (\d+)`, retryTime.Seconds()},
+		} {
+			found := regexp.MustCompile(tt.pattern).FindSubmatch(b)
+			if found == nil {
+				t.Errorf("template.yaml: no %s", tt.pattern)
+				continue
+			}
+			if got, _ := strconv.ParseFloat(string(found[1]), 64); got != tt.want {
+				t.Errorf("template.yaml: %s is %v, want %v as in Sized(%q)", tt.pattern, got, tt.want, size)
+			}
 		}
 	}
 }

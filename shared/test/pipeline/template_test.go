@@ -17,7 +17,8 @@ type template struct {
 	Parameters map[string]struct {
 		Default string `yaml:"Default"`
 	} `yaml:"Parameters"`
-	Conditions map[string]yaml.Node `yaml:"Conditions"`
+	Mappings   map[string]map[string]map[string]string `yaml:"Mappings"`
+	Conditions map[string]yaml.Node                    `yaml:"Conditions"`
 	Globals    struct {
 		Function function `yaml:"Function"`
 	} `yaml:"Globals"`
@@ -88,6 +89,8 @@ func (tp *template) text(t *testing.T, n *yaml.Node) string {
 		return tp.named(t, n.Value)
 	case "!Sub":
 		return os.Expand(n.Value, func(name string) string { return tp.named(t, name) })
+	case "!FindInMap":
+		return tp.Mappings[n.Content[0].Value][tp.text(t, n.Content[1])][n.Content[2].Value]
 	case "!If":
 		if tp.holds(t, n.Content[0].Value) {
 			return tp.text(t, n.Content[1])

@@ -16,6 +16,7 @@ var alarmRules = []rule{
 		name: "every alarm goes to the topic, and comes back from it",
 		holds: func(s stack) error {
 			var f faults
+			f.same("the topic's key", s.with(object{"KmsKeyArn": "key"}).properties("Alarms")["KmsMasterKeyId"], ref("KmsKeyArn"))
 			for _, name := range s.of("AWS::CloudWatch::Alarm") {
 				p := s.properties(name)
 				f.same("whom "+name+" tells", []any{p["AlarmActions"], p["OKActions"]}, []any{[]any{ref("Alarms")}, []any{ref("Alarms")}})
@@ -29,6 +30,7 @@ var alarmRules = []rule{
 		},
 		breaks: []edit{
 			without("AlarmActions: [!Ref Alarms]"), without("OKActions: [!Ref Alarms]"), without("TreatMissingData: notBreaching"),
+			{"SNS::Topic\n    Properties:\n      KmsMasterKeyId:", "SNS::Topic\n    Properties:\n      Key:"},
 			{"Resource: !Ref Alarms\n            Condition: {StringEquals", "Resource: !Ref Alarms\n            Condition: {StringLike"},
 		},
 	},
@@ -112,13 +114,31 @@ var alarmRules = []rule{
 		},
 	},
 	{
-		name: "a tick that is missing has an alarm, also if nothing is heard at all",
+		name: "a tick that is missing has an alarm, also if nothing is heard any more, but not before the first",
 		holds: func(s stack) error {
 			var f faults
-			f.watched(s, watch{"AWS/Lambda", "Invocations", "FunctionName", ref("Retry")}, "LessThanThreshold", 1, "breaching")
+			p := s.properties("MissingTick")
+			ran := list(p["Metrics"])
+			if len(ran) != 2 {
+				f.add("MissingTick has %d metrics, want the ticks and how many count", len(ran))
+				return f.err()
+			}
+			// "Using math expressions with CloudWatch metrics": FILL with REPEAT fills
+			// nothing before the first value.
+			f.same("what counts", get(ran[0], "Expression"), "FILL(ticks, 0) + 0 * FILL(ticks, REPEAT)")
+			f.same("ticks", []any{get(ran[1], "Id"), get(ran[1], "ReturnData"), get(ran[1], "MetricStat")}, []any{"ticks", false, object{
+				"Metric": object{"Namespace": "AWS/Lambda", "MetricName": "Invocations", "Dimensions": []any{object{"Name": "FunctionName", "Value": ref("Retry")}}},
+				"Period": 60, "Stat": "Sum",
+			}})
+			f.same("when it is missing", []any{p["ComparisonOperator"], p["Threshold"], p["EvaluationPeriods"], p["DatapointsToAlarm"], p["TreatMissingData"]},
+				[]any{"LessThanThreshold", 1, 8, 5, "ignore"})
+			f.same("whether a stack that is paused alarms", []any{s.with(object{"Paused": "true"}).properties("MissingTick")["ActionsEnabled"], p["ActionsEnabled"]}, []any{false, true})
 			return f.err()
 		},
-		breaks: []edit{without("TreatMissingData: breaching"), {"TreatMissingData: breaching", "TreatMissingData: missing"}, without("MetricName: Invocations"), without("ComparisonOperator: LessThanThreshold")},
+		breaks: []edit{
+			without("TreatMissingData: ignore # as long as nothing is heard it stays as it is"), {"MetricName: Invocations", "MetricName: Errors"},
+			without("ComparisonOperator: LessThanThreshold"), {", REPEAT)", ", 0)"}, without("ActionsEnabled: !If [IsPaused, false, true]"), {"DatapointsToAlarm: 5", "DatapointsToAlarm: 8"},
+		},
 	},
 	{
 		name:   "the dashboard shows metrics that there are",

@@ -2,6 +2,7 @@ package template
 
 import (
 	"maps"
+	"slices"
 
 	"ringback/shared/storage"
 )
@@ -30,13 +31,15 @@ var dataRules = []rule{
 				p := s.properties(name)
 				f.same(name+"'s billing", p["BillingMode"], "PAY_PER_REQUEST")
 				f.same(name+"'s encryption", p["SSESpecification"], object{"SSEEnabled": true})
+				f.same(name+"'s own key", s.with(object{"KmsKeyArn": "key"}).properties(name)["SSESpecification"],
+					object{"SSEEnabled": true, "SSEType": "KMS", "KMSMasterKeyId": ref("KmsKeyArn")})
 				f.same(name+"'s recovery", p["PointInTimeRecoverySpecification"], object{"PointInTimeRecoveryEnabled": true})
 				f.same(name+"'s protection", p["DeletionProtectionEnabled"], true)
 			}
 			return f.err()
 		},
 		breaks: []edit{
-			without("BillingMode: PAY_PER_REQUEST"), without("SSESpecification: {SSEEnabled: true}"),
+			without("BillingMode: PAY_PER_REQUEST"), without("- {SSEEnabled: true}"), without("- {SSEEnabled: true, SSEType: KMS, KMSMasterKeyId: !Ref KmsKeyArn}"),
 			without("PointInTimeRecoverySpecification: {PointInTimeRecoveryEnabled: true}"), without("DeletionProtectionEnabled: true"),
 		},
 	},
@@ -98,19 +101,24 @@ const (
 // mapped are what feeds Worker, by event. A batch of the slow queue is larger,
 // since its attempts mostly wait; more than ten messages take a window.
 var mapped = map[string]object{
-	"FromEvents": mapping("EventsQueue", 10, "WorkerConcurrency", nil),
-	"FromRetry":  mapping("RetryQueue", 10, "WorkerConcurrency", nil),
-	"FromSlow":   mapping("SlowQueue", 50, "SlowConcurrency", object{"MaximumBatchingWindowInSeconds": 1}),
+	"FromEvents": mapping("EventsQueue", 10, 0, 2),
+	"FromRetry":  mapping("RetryQueue", 10, 0, 2),
+	"FromSlow":   mapping("SlowQueue", 50, 1, 2),
 }
 
-func mapping(queue string, batch int, concurrency string, more object) object {
-	p := object{
-		"Queue": getAtt(queue + ".Arn"), "BatchSize": batch, "FunctionResponseTypes": []any{"ReportBatchItemFailures"},
-		"ScalingConfig": object{"MaximumConcurrency": ref(concurrency)},
-	}
-	maps.Copy(p, more)
-	return object{"Type": "SQS", "Properties": p}
+func mapping(queue string, batch, window, concurrency int) object {
+	return object{"Type": "SQS", "Properties": object{
+		"Queue": getAtt(queue + ".Arn"), "Enabled": true, "BatchSize": batch, "MaximumBatchingWindowInSeconds": window,
+		"FunctionResponseTypes": []any{"ReportBatchItemFailures"}, "ScalingConfig": object{"MaximumConcurrency": concurrency},
+	}}
 }
+
+// sizes are what template.yaml offers, with what each takes at most of what an
+// account may run at once. Besides its workers and the callbacks that are
+// reserved for each of three providers there must be room for Api, Retry and,
+// where none is reserved, the callbacks; 100 cannot be reserved ("Lambda
+// quotas").
+var sizes = map[string]struct{ account, room int }{"small": {10, 4}, "medium": {1000, 100}, "large": {3000, 100}}
 
 // queueRules are about messages on their way.
 var queueRules = []rule{
@@ -122,6 +130,8 @@ var queueRules = []rule{
 			for _, name := range s.of("AWS::SQS::Queue") {
 				p := s.properties(name)
 				f.same(name+"'s encryption", p["SqsManagedSseEnabled"], true)
+				keyed := s.with(object{"KmsKeyArn": "key"}).properties(name)
+				f.same(name+"'s own key", []any{keyed["SqsManagedSseEnabled"], keyed["KmsMasterKeyId"]}, []any{nil, ref("KmsKeyArn")})
 				f.same(name+"'s retention", p["MessageRetentionPeriod"], queueDays*24*3600)
 				f.same(name+"'s message size", p["MaximumMessageSize"], storage.MaxMessageBytes)
 				policy := s.properties(name + "Policy")
@@ -134,7 +144,7 @@ var queueRules = []rule{
 			return f.err()
 		},
 		breaks: []edit{
-			without("SqsManagedSseEnabled: true"), {"MessageRetentionPeriod: 1209600", "MessageRetentionPeriod: 345600"},
+			without("SqsManagedSseEnabled: !If [HasKmsKey, !Ref AWS::NoValue, true]"), {"NoValue, true]\n      KmsMasterKeyId:", "NoValue, true]\n      Key:"}, {"MessageRetentionPeriod: 1209600", "MessageRetentionPeriod: 345600"},
 			{"MaximumMessageSize: 1048576", "MaximumMessageSize: 262144"},
 			{"            Action: sqs:*\n", "            Action: sqs:SendMessage\n"}, {"Queues: [!Ref RetryQueue]", "Queues: [!Ref RetryDead]"},
 			{"Resource: !GetAtt RetryDead.Arn\n            Condition: {Bool: {\"aws:SecureTransport\"", "Resource: !GetAtt RetryDead.Arn\n            Condition: {Bool: {\"aws:Secure\""},
@@ -168,18 +178,44 @@ var queueRules = []rule{
 			for event, want := range mapped {
 				f.same(event, events[event], want)
 			}
-			for name, want := range map[string][]any{"WorkerConcurrency": {50, 2, 400}, "SlowConcurrency": {10, 2, 100}} {
-				p := s.parameters[name]
-				f.same(name, []any{get(p, "Default"), get(p, "MinValue"), get(p, "MaxValue")}, want)
+			f.same("sizes", names(sub(s.mappings, "Sizes")), slices.Sorted(maps.Keys(sizes)))
+			for size, want := range sizes {
+				s := s.with(object{"Size": size})
+				needs := want.room
+				for _, e := range sub(s.properties("Worker"), "Events") {
+					needs += number(get(e, "Properties", "ScalingConfig", "MaximumConcurrency"))
+				}
+				for _, name := range s.callbackNames() {
+					reserved := number(s.properties(name)["ReservedConcurrentExecutions"])
+					needs += reserved
+					if (reserved > 0) != (size != "small") {
+						f.add("size %s reserves %d of %s", size, reserved, name)
+					}
+				}
+				if needs > want.account {
+					f.add("size %s needs %d executions, want at most %d", size, needs, want.account)
+				}
 			}
+			own := sub(s.with(object{"WorkerConcurrency": 7, "SlowConcurrency": 3}).properties("Worker"), "Events")
+			for event, want := range map[string]string{"FromEvents": "WorkerConcurrency", "FromRetry": "WorkerConcurrency", "FromSlow": "SlowConcurrency"} {
+				f.same("workers of "+event, get(own[event], "Properties", "ScalingConfig", "MaximumConcurrency"), ref(want))
+			}
+			paused := s.with(object{"Paused": "true"})
+			for event := range mapped {
+				f.same(event+" of a stack that is paused", get(sub(paused.properties("Worker"), "Events")[event], "Properties", "Enabled"), false)
+			}
+			f.same("the schedule, paused and not", []any{paused.properties("Tick")["State"], s.properties("Tick")["State"]}, []any{"DISABLED", "ENABLED"})
+			f.same("PAUSED", s.environment("Worker")["PAUSED"], ref("Paused"))
 			f.same("FIRST_ATTEMPT", s.environment("Worker")["FIRST_ATTEMPT"], "1s")
 			return f.err()
 		},
 		breaks: []edit{
-			without("FunctionResponseTypes: [ReportBatchItemFailures]"), without("BatchSize: 10"), {"BatchSize: 10", "BatchSize: 100"},
-			without("ScalingConfig: {MaximumConcurrency: !Ref WorkerConcurrency}"), without("Queue: !GetAtt RetryQueue.Arn"),
-			without("ScalingConfig: {MaximumConcurrency: !Ref SlowConcurrency}"), without("BatchSize: 50"), without("MaximumBatchingWindowInSeconds: 1"),
-			without("MaxValue: 400"), without("MaxValue: 100"), without("MinValue: 2"), {"Default: 50", "Default: 500"}, without("Default: 10"),
+			without("FunctionResponseTypes: [ReportBatchItemFailures]"), {"Workers: 2, Slow: 2, Batch: 10", "Workers: 2, Slow: 2, Batch: 100"},
+			{"Workers: 2", "Workers: 50"}, {"Workers: 100", "Workers: 200"}, {"Reserved: 500", "Reserved: 800"}, {"Reserved: 200", "Reserved: 0"},
+			without("ScalingConfig: {MaximumConcurrency: !If [WorkersBySize, !FindInMap [Sizes, !Ref Size, Workers], !Ref WorkerConcurrency]}"), without("Queue: !GetAtt RetryQueue.Arn"),
+			without("ScalingConfig: {MaximumConcurrency: !If [SlowBySize, !FindInMap [Sizes, !Ref Size, Slow], !Ref SlowConcurrency]}"), without("BatchSize: 50"), without("MaximumBatchingWindowInSeconds: 1"),
+			without("Enabled: !If [IsPaused, false, true]"), without("State: !If [IsPaused, DISABLED, ENABLED]"), without("PAUSED: !Ref Paused"),
+			without("ReservedConcurrentExecutions: !If [Reserved, !FindInMap [Sizes, !Ref Size, Reserved], !Ref AWS::NoValue]"),
 			without("FIRST_ATTEMPT: 1s # a batch ends with its slowest attempt"), without("Queue: !GetAtt SlowQueue.Arn"),
 		},
 	},

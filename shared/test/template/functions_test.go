@@ -78,16 +78,19 @@ var functionRules = []rule{
 		name: "the memory limit of Go is under that of the function",
 		holds: func(s stack) error {
 			var f faults
-			for _, name := range s.functions() {
-				limit, _ := s.environment(name)["GOMEMLIMIT"].(string)
-				mib, err := strconv.Atoi(strings.TrimSuffix(limit, "MiB"))
-				if memory := number(s.properties(name)["MemorySize"]); err != nil || mib < memory*3/4 || mib > memory*9/10 {
-					f.add("%s: GOMEMLIMIT %q for %d MB, want three quarters to nine tenths", name, limit, memory)
+			for _, size := range names(sub(s.mappings, "Sizes")) {
+				s := s.with(object{"Size": size})
+				for _, name := range s.functions() {
+					limit, _ := s.environment(name)["GOMEMLIMIT"].(string)
+					mib, err := strconv.Atoi(strings.TrimSuffix(limit, "MiB"))
+					if memory := number(s.properties(name)["MemorySize"]); err != nil || mib < memory*3/4 || mib > memory*9/10 {
+						f.add("%s of size %s: GOMEMLIMIT %q for %d MB, want three quarters to nine tenths", name, size, limit, memory)
+					}
 				}
 			}
 			return f.err()
 		},
-		breaks: []edit{without("GOMEMLIMIT: 215MiB # 84 % of the memory")},
+		breaks: []edit{without("GOMEMLIMIT: 215MiB # 84 % of the memory"), {"Memory: 1024, GoMemory: 860MiB", "Memory: 1024, GoMemory: 430MiB"}},
 	},
 	{
 		name: "each function logs JSON to a group of its own, for a while",
@@ -100,13 +103,15 @@ var functionRules = []rule{
 			}
 			for _, group := range s.of("AWS::Logs::LogGroup") {
 				f.same(group+"'s days", s.properties(group)["RetentionInDays"], ref("LogRetentionDays"))
+				f.same(group+"'s key", s.with(object{"KmsKeyArn": "key"}).properties(group)["KmsKeyId"], ref("KmsKeyArn"))
 			}
 			return f.err()
 		},
 		breaks: []edit{
 			without("LogFormat: JSON"), without("SystemLogLevel: WARN"), {"ApplicationLogLevel: DEBUG", "ApplicationLogLevel: WARN"},
 			without("LoggingConfig: {LogGroup: !Ref WorkerLog}"), {"LogGroup: !Ref ApiLog", "LogGroup: !Ref WorkerLog"},
-			{"{RetentionInDays: !Ref LogRetentionDays}", "{}"},
+			without("RetentionInDays: !Ref LogRetentionDays"),
+			{"Logs::LogGroup\n    Properties:\n      RetentionInDays: !Ref LogRetentionDays\n      KmsKeyId:", "Logs::LogGroup\n    Properties:\n      RetentionInDays: !Ref LogRetentionDays\n      Key:"},
 		},
 	},
 	{
@@ -135,6 +140,8 @@ var functionRules = []rule{
 		holds: newVersions,
 		breaks: []edit{
 			without("AutoPublishAliasAllProperties: true"), without("VersionDescription: !Ref Settings"),
+			{" ${Size}", ""}, {" ${Paused}", ""}, {" ${Tracing}", ""}, without("Tracing: !Ref Tracing"), {"Memory: 512, GoMemory: 430MiB", "Memory: 256, GoMemory: 215MiB"},
+			without("KEY_RING_SECRET: !If [OwnKeyRing, !Ref KeyRing, !Ref ExistingKeyRingArn] # all are told, so that all change with it"),
 			{" ${Arch}", ""}, {" ${LogLevel}", ""}, {" ${HistoryHours}", ""}, {" ${FairQueues}", ""}, {" ${AllowEndpoints}", ""},
 			{" ${ExistingRegistrationsTable}", ""}, {" ${ExistingDeliveriesTable}", ""}, {" ${ExistingKeyRingArn}", ""},
 			{"Url: !If [HasDomain, !Ref DomainName, !Ref HttpApi]", "Url: !Ref HttpApi"}, without("MaxLength: 150"),
@@ -192,23 +199,35 @@ func timeouts(s stack) error {
 	return f.err()
 }
 
-// newVersions wants every parameter that a function's properties depend on in
-// the description of Settings, which may have 1000 characters, and no function
-// without the versions that follow it.
-func newVersions(s stack) error {
+// newVersions wants the description of Settings, which may have 1000 characters,
+// to name the parameters that a function's properties depend on, and no others:
+// Lambda refuses a version that differs in its description alone. Worker's has
+// its size besides, and each size another memory.
+func newVersions(settled stack) error {
 	var f faults
+	s := *settled.written
 	said := s.used(s.properties("Settings")["Description"])
 	for _, name := range s.functions() {
 		p := s.properties(name)
-		f.same(name+"'s versions", []any{p["AutoPublishAliasAllProperties"], p["VersionDescription"]}, []any{true, ref("Settings")})
-		// These two go to other resources.
-		p["Events"], p["DeploymentPreference"] = nil, nil
-		for used := range s.used(p) {
-			if s.parameters[used] != nil && used != "CertificateArn" && !said[used] {
-				f.add("Settings does not name %s, which %s depends on", used, name)
+		said, description := maps.Clone(said), any(ref("Settings"))
+		if name == "Worker" {
+			said["Size"], description = true, object{"Fn::Sub": "${Settings} ${Size}"}
+		}
+		f.same(name+"'s versions", []any{p["AutoPublishAliasAllProperties"], p["VersionDescription"]}, []any{true, description})
+		// These go to other resources, or are no part of a version.
+		p["Events"], p["DeploymentPreference"], p["ReservedConcurrentExecutions"] = nil, nil, nil
+		used := s.used(p)
+		for parameter := range s.parameters {
+			if parameter != "CertificateArn" && used[parameter] != said[parameter] {
+				f.add("%s: %s changes the function: %v, and its version's description: %v", name, parameter, used[parameter], said[parameter])
 			}
 		}
 	}
+	memories := map[int]bool{}
+	for _, size := range list(get(s.parameters["Size"], "AllowedValues")) {
+		memories[number(get(s.mappings, "Sizes", fmt.Sprint(size), "Memory"))] = true
+	}
+	f.same("different memories", len(memories), 3)
 	f.same("CertificateArn without DomainName", s.conditions["HasDomain"], object{"Fn::And": []any{
 		object{"Fn::Not": []any{object{"Fn::Equals": []any{ref("DomainName"), ""}}}},
 		object{"Fn::Not": []any{object{"Fn::Equals": []any{ref("CertificateArn"), ""}}}},

@@ -8,6 +8,10 @@ import (
 	"strings"
 )
 
+// aliasURI is an alias as the SAM CLI finds the function in it too, which it
+// does not in !Ref X.Alias (CfnApiProvider).
+const aliasURI = "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${%s.Arn}:live/invocations"
+
 // routes returns those of the HTTP API, with the function that serves each.
 func routes(s stack) map[string]string {
 	out := map[string]string{
@@ -38,7 +42,7 @@ var httpRules = []rule{
 			f.same("routes", got, routes(s))
 			for _, name := range slices.Compact(slices.Sorted(maps.Values(routes(s)))) {
 				p := s.properties(name + "Integration")
-				f.same(name+"Integration", []any{p["IntegrationType"], p["IntegrationUri"], p["PayloadFormatVersion"]}, []any{"AWS_PROXY", ref(name + ".Alias"), "2.0"})
+				f.same(name+"Integration", []any{p["IntegrationType"], p["IntegrationUri"], p["PayloadFormatVersion"]}, []any{"AWS_PROXY", object{"Fn::Sub": fmt.Sprintf(aliasURI, name)}, "2.0"})
 				p = s.properties(name + "Permission")
 				f.same(name+"Permission", []any{p["Action"], p["FunctionName"], p["Principal"]},
 					[]any{"lambda:InvokeFunction", ref(name + ".Alias"), "apigateway.amazonaws.com"})
@@ -47,9 +51,18 @@ var httpRules = []rule{
 		},
 		breaks: []edit{
 			{"RouteKey: GET /healthz", "RouteKey: GET /health"}, {"${DirectIntegration}", "${ApiIntegration}"},
-			without(`PayloadFormatVersion: "2.0"`), {"IntegrationUri: !Ref Api.Alias", "IntegrationUri: !GetAtt Api.Arn"},
+			without(`PayloadFormatVersion: "2.0"`), {":live/invocations", "/invocations"}, {"functions/${Api.Arn}", "functions/${Worker.Arn}"},
 			{"FunctionName: !Ref Direct.Alias", "FunctionName: !Ref Direct"}, without("Principal: apigateway.amazonaws.com"),
 		},
+	},
+	{
+		name: "the SAM CLI finds the API: no other resource that may have routes stands before it",
+		holds: func(s stack) error {
+			var f faults
+			f.same("the first resource", s.first, "HttpApi")
+			return f.err()
+		},
+		breaks: []edit{{"Resources:\n", "Resources:\n  A: {Type: AWS::Serverless::Function}\n"}},
 	},
 	{
 		name: "only this API may call the functions, each on its own routes",
@@ -65,12 +78,12 @@ var httpRules = []rule{
 		breaks: []edit{{":${HttpApi}/*/*", ":*"}, {"/callbacks/direct/*\"", "\""}},
 	},
 	{
-		name:  "callbacks may come at 2,000 a second, management calls at 50",
+		name:  "callbacks may come at 2,000 a second, management calls at 50, or as many as the size says",
 		holds: throttles,
 		breaks: []edit{
-			{"ThrottlingRateLimit: 2000", "ThrottlingRateLimit: 200"}, {"ThrottlingBurstLimit: 4000", "ThrottlingBurstLimit: 400"},
-			without("ANY /v1/{proxy+}: {ThrottlingRateLimit: 50, ThrottlingBurstLimit: 100}"),
-			{"GET /console: {ThrottlingRateLimit: 50", "GET /console: {ThrottlingRateLimit: 5000"},
+			{"Callbacks: 2000", "Callbacks: 200"}, {"Burst: 4000", "Burst: 400"}, {"Calls: 50}", "Calls: 500}"}, {"Callbacks: 3000", "Callbacks: 2000"},
+			without("ANY /v1/{proxy+}: {ThrottlingRateLimit: !FindInMap [Sizes, !Ref Size, Calls], ThrottlingBurstLimit: !FindInMap [Sizes, !Ref Size, Calls]}"),
+			{"GET /console: {ThrottlingRateLimit: !FindInMap [Sizes, !Ref Size, Calls]", "GET /console: {ThrottlingRateLimit: 5000"},
 			{"GET /healthz: {", "GET /health: {"}, {"HealthRoute, ", ""}, {"RouteKey: GET /healthz", "RouteKey: GET /health"},
 		},
 	},
@@ -140,6 +153,12 @@ func throttles(s stack) error {
 	var f faults
 	p := s.properties("Stage")
 	f.same("callbacks", p["DefaultRouteSettings"], object{"ThrottlingRateLimit": 2000, "ThrottlingBurstLimit": 4000})
+	for size, least := range map[string]int{"medium": 2000, "large": 10_000} {
+		d := s.with(object{"Size": size}).properties("Stage")
+		if rate := number(get(d, "DefaultRouteSettings", "ThrottlingRateLimit")); rate < least*5/4 {
+			f.add("size %s lets %d callbacks a second in, want a quarter more than it carries: %d", size, rate, least)
+		}
+	}
 	settings := sub(p, "RouteSettings")
 	after := list(get(s.resources["Stage"], "DependsOn"))
 	known := map[string]bool{}
@@ -149,7 +168,7 @@ func throttles(s stack) error {
 		if strings.Contains(key, "/callbacks/") {
 			continue
 		}
-		f.same(key, settings[key], object{"ThrottlingRateLimit": 50, "ThrottlingBurstLimit": 100})
+		f.same(key, settings[key], object{"ThrottlingRateLimit": 50, "ThrottlingBurstLimit": 50})
 		if !slices.Contains(after, any(name)) {
 			f.add("the stage may be told of %s before it is made", name)
 		}

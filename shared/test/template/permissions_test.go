@@ -9,6 +9,7 @@ import (
 )
 
 const (
+	noAPIKeys   = ` if {"ForAllValues:StringNotLike":{"dynamodb:LeadingKeys":["K#*"]}}`
 	onlySources = ` if {"ForAllValues:StringLike":{"dynamodb:LeadingKeys":["S#*"]}}`
 	tableARN    = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${Table}"
 )
@@ -16,6 +17,7 @@ const (
 // allowed is all that each function but those of the providers may do.
 var allowed = map[string][]string{
 	"Worker": append(rows("Worker"),
+		"dynamodb:PutItem DeliveriesTable", "dynamodb:PutItem RegistrationsTable"+noAPIKeys,
 		"sqs:ChangeMessageVisibility EventsQueue", "sqs:DeleteMessage EventsQueue", "sqs:GetQueueAttributes EventsQueue", "sqs:ReceiveMessage EventsQueue",
 		"sqs:ChangeMessageVisibility RetryQueue", "sqs:DeleteMessage RetryQueue", "sqs:GetQueueAttributes RetryQueue", "sqs:ReceiveMessage RetryQueue",
 		"sqs:ChangeMessageVisibility SlowQueue", "sqs:DeleteMessage SlowQueue", "sqs:GetQueueAttributes SlowQueue", "sqs:ReceiveMessage SlowQueue",
@@ -30,6 +32,7 @@ var allowed = map[string][]string{
 		"sqs:GetQueueAttributes SlowQueue", "sqs:SendMessage SlowQueue",
 	},
 	"Api": append(rows("Api"),
+		"dynamodb:PutItem DeliveriesTable", "dynamodb:PutItem RegistrationsTable",
 		"dynamodb:Query DeliveriesTable/index/due", "dynamodb:Query RegistrationsTable/index/due",
 		"secretsmanager:GetSecretValue OperatorKey",
 		"sqs:DeleteMessage EventsDead", "sqs:GetQueueAttributes EventsDead", "sqs:ListMessageMoveTasks EventsDead",
@@ -57,7 +60,7 @@ func rows(name string) []string {
 		"logs:CreateLogStream " + name + "Log", "logs:PutLogEvents " + name + "Log",
 		"secretsmanager:GetSecretValue KeyRing", "sqs:SendMessage EventsQueue", "sqs:SendMessage RetryQueue", "sqs:SendMessage SlowQueue",
 	}
-	for _, action := range []string{"BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query"} {
+	for _, action := range []string{"BatchGetItem", "DeleteItem", "GetItem", "Query"} {
 		out = append(out, "dynamodb:"+action+" DeliveriesTable", "dynamodb:"+action+" RegistrationsTable")
 	}
 	return out
@@ -82,19 +85,50 @@ var permissionRules = []rule{
 			return f.err()
 		},
 		breaks: []edit{
-			without(`Condition: {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["S#*"]}}`), {`["S#*"]`, `["*"]`},
+			without(`Condition: {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["S#*"]}}`), {`["S#*"]`, `["*"]`}, {`["K#*"]`, `["X#*"]`},
 			{"dynamodb:Query]", "dynamodb:*]"}, {"dynamodb:Query]", "dynamodb:Query, dynamodb:Scan]"},
-			{"dynamodb:PutItem]", "dynamodb:PutItem, dynamodb:DeleteItem]"},
+			{"dynamodb:BatchGetItem, dynamodb:PutItem]", "dynamodb:BatchGetItem, dynamodb:PutItem, dynamodb:DeleteItem]"},
 			{"table/${Table}/index/", "table/${Table}/index/*"}, {"table/${Table}\n", "table/*\n"},
 			{"Resource: !GetAtt EventsQueue.Arn\n          - Effect: Allow\n", "Resource: \"*\"\n          - Effect: Allow\n"},
 			{"Resource: [!GetAtt RetryQueue.Arn, !GetAtt SlowQueue.Arn]\n\n  Tick:", "Resource: \"*\"\n\n  Tick:"},
 			{"Resource: [!GetAtt EventsDead.Arn, !GetAtt RetryDead.Arn, !GetAtt SlowDead.Arn]", "Resource: !GetAtt EventsDead.Arn"},
 			{"Resource: !If [OwnKeyRing, !Ref KeyRing, !Ref ExistingKeyRingArn]", "Resource: !Ref OperatorKey"},
 			{"Action: [logs:CreateLogStream, logs:PutLogEvents]", "Action: [logs:*]"},
-			{"Resource: !Ref Retry.Alias", "Resource: \"*\""}, without("ManagedPolicyArns: [!Ref RowsPolicy]"),
-			{"ManagedPolicyArns: [!Ref IngestPolicy]", "ManagedPolicyArns: [!Ref RowsPolicy]"},
-			{"ManagedPolicyArns: [!Ref IngestPolicy]", "ManagedPolicyArns: [!Ref IngestPolicy, arn:aws:iam::aws:policy/PowerUserAccess]"},
+			{"Resource: !Ref Retry.Alias", "Resource: \"*\""}, {"ManagedPolicyArns: [!Ref RowsPolicy, ", "ManagedPolicyArns: ["},
+			{"ManagedPolicyArns: [!Ref IngestPolicy, ", "ManagedPolicyArns: [!Ref RowsPolicy, "},
+			{"ManagedPolicyArns: [!Ref IngestPolicy, ", "ManagedPolicyArns: [!Ref IngestPolicy, arn:aws:iam::aws:policy/PowerUserAccess, "},
 			{"Resource: !GetAtt DirectLog.Arn", "Resource: !GetAtt WorkerLog.Arn"},
+		},
+	},
+	{
+		name: "a key of the operator's, traces and a boundary are had on demand, by every role",
+		holds: func(s stack) error {
+			var f faults
+			s = s.with(object{"KmsKeyArn": "key", "Tracing": "Active", "PermissionsBoundary": "boundary"})
+			for _, role := range s.of("AWS::IAM::Role") {
+				f.same("boundary of "+role, s.properties(role)["PermissionsBoundary"], ref("PermissionsBoundary"))
+				may := s.statements(&f, role)
+				for _, want := range []string{"kms:Decrypt KmsKeyArn", "kms:DescribeKey KmsKeyArn", "kms:GenerateDataKey KmsKeyArn",
+					`xray:PutTelemetryRecords "*"`, `xray:PutTraceSegments "*"`} {
+					if !slices.Contains(may, want) && !(role == "TickRole" && strings.HasPrefix(want, "xray")) {
+						f.add("%s may not %s", role, want)
+					}
+				}
+			}
+			for _, name := range s.functions() {
+				f.same("tracing of "+name, s.properties(name)["Tracing"], ref("Tracing"))
+			}
+			for policy, condition := range map[string]string{"KmsPolicy": "HasKmsKey", "TracingPolicy": "Traced"} {
+				f.same("condition of "+policy, get(s.resources[policy], "Condition"), condition)
+			}
+			f.same("defaults", []any{get(s.written.parameters["Tracing"], "Default"), get(s.written.parameters["KmsKeyArn"], "Default"),
+				get(s.written.parameters["PermissionsBoundary"], "Default")}, []any{"PassThrough", "", ""})
+			return f.err()
+		},
+		breaks: []edit{
+			{"!If [HasKmsKey, !Ref KmsPolicy, !Ref AWS::NoValue]", "!Ref AWS::NoValue"}, {"!If [Traced, !Ref TracingPolicy, !Ref AWS::NoValue]", "!Ref AWS::NoValue"},
+			without("PermissionsBoundary: !If [Bounded, !Ref PermissionsBoundary, !Ref AWS::NoValue]"), without("Tracing: !Ref Tracing"),
+			{"kms:GenerateDataKey, ", ""}, without("Condition: Traced"), {"Default: PassThrough", "Default: Active"},
 		},
 	},
 	{
@@ -123,6 +157,7 @@ var permissionRules = []rule{
 			f.same("secrets", s.of("AWS::SecretsManager::Secret"), []string{"KeyRing", "OperatorKey"})
 			for _, name := range s.of("AWS::SecretsManager::Secret") {
 				f.same(name+"'s text", s.properties(name)["GenerateSecretString"], object{"PasswordLength": 64, "ExcludePunctuation": true})
+				f.same(name+"'s key", s.with(object{"KmsKeyArn": "key"}).properties(name)["KmsKeyId"], ref("KmsKeyArn"))
 			}
 			return f.err()
 		},
@@ -132,17 +167,14 @@ var permissionRules = []rule{
 		},
 	},
 	{
-		name: "only who needs a key is told where it lies, and nobody the key",
+		name: "nobody is told a key, and only who needs the operator's where it lies",
 		holds: func(s stack) error {
 			var f faults
 			ring := object{"Fn::If": []any{"OwnKeyRing", ref("KeyRing"), ref("ExistingKeyRingArn")}}
 			for _, name := range s.functions() {
 				env := s.environment(name)
 				want := map[string]any{"KEY_RING_SECRET": ring}
-				switch name {
-				case "Retry":
-					want = map[string]any{}
-				case "Api":
+				if name == "Api" {
 					want["OPERATOR_KEY_SECRET"] = ref("OperatorKey")
 				}
 				got := map[string]any{}
@@ -164,7 +196,7 @@ var permissionRules = []rule{
 			return f.err()
 		},
 		breaks: []edit{
-			without("KEY_RING_SECRET: !If [OwnKeyRing, !Ref KeyRing, !Ref ExistingKeyRingArn]"), without("OPERATOR_KEY_SECRET: !Ref OperatorKey"),
+			without("KEY_RING_SECRET: !If [OwnKeyRing, !Ref KeyRing, !Ref ExistingKeyRingArn] # all are told, so that all change with it"), without("OPERATOR_KEY_SECRET: !Ref OperatorKey"),
 			{"        SERVICE: !Ref AWS::StackName\n", "        SERVICE: !Ref AWS::StackName\n        OPERATOR_KEY_SECRET: !Ref OperatorKey\n"},
 			{"OPERATOR_KEY_SECRET: !Ref OperatorKey", "OPERATOR_KEY_SECRET: '{{resolve:secretsmanager:key}}'"},
 			{"    Default: arm64\n", "    Default: arm64\n    NoEcho: true\n"},

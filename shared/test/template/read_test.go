@@ -19,7 +19,10 @@ type object = map[string]any
 
 // A stack is what template.yaml describes.
 type stack struct {
-	parameters, conditions, resources, outputs, globals object
+	parameters, mappings, conditions, resources, outputs, globals object
+
+	first   string // resource
+	written *stack // the one that with settled
 }
 
 func readFile(t *testing.T, name string) string {
@@ -40,8 +43,15 @@ func parse(text string) (stack, error) {
 	if err != nil {
 		return stack{}, err
 	}
+	var order struct {
+		Resources yaml.Node `yaml:"Resources"`
+	}
+	if err := doc.Decode(&order); err != nil || len(order.Resources.Content) == 0 {
+		return stack{}, fmt.Errorf("no resources: %v", err)
+	}
 	return stack{
-		parameters: sub(v, "Parameters"), conditions: sub(v, "Conditions"), resources: sub(v, "Resources"),
+		first:      order.Resources.Content[0].Value,
+		parameters: sub(v, "Parameters"), mappings: sub(v, "Mappings"), conditions: sub(v, "Conditions"), resources: sub(v, "Resources"),
 		outputs: sub(v, "Outputs"), globals: sub(v, "Globals", "Function"),
 	}, nil
 }
@@ -134,6 +144,63 @@ func text(v any) string {
 	return string(b)
 }
 
+// chosen are the conditions of what an operator may ask for besides: a size, a
+// pause, a key, traces, a boundary.
+var chosen = []string{"Reserved", "WorkersBySize", "SlowBySize", "IsPaused", "Traced", "HasKmsKey", "Bounded"}
+
+// with returns the stack whose parameters are set so, the others being the
+// default, without its mappings and the conditions that are chosen: what they
+// come to stands in their place.
+func (s stack) with(set map[string]any) stack {
+	if s.written != nil {
+		s = *s.written
+	}
+	s.written = new(s)
+	parameters := maps.Clone(s.parameters)
+	for name, v := range set {
+		parameters[name] = merged(sub(parameters, name), object{"Default": v})
+	}
+	s.parameters = parameters
+	s.globals, s.resources = sub(s.settle(s.globals)), sub(s.settle(s.resources))
+	return s
+}
+
+// settle returns v as with says, nil for AWS::NoValue.
+func (s stack) settle(v any) any {
+	switch v := v.(type) {
+	case []any:
+		out := []any{}
+		for _, e := range v {
+			if e = s.settle(e); e != nil {
+				out = append(out, e)
+			}
+		}
+		return out
+	case object:
+		if l := list(v["Fn::FindInMap"]); len(l) == 3 {
+			return get(s.mappings, fmt.Sprint(l[0]), s.resolve(l[1]), fmt.Sprint(l[2]))
+		}
+		if l := list(v["Fn::If"]); len(l) == 3 && slices.Contains(chosen, fmt.Sprint(l[0])) {
+			branch := l[2]
+			if s.true(s.conditions[fmt.Sprint(l[0])]) {
+				branch = l[1]
+			}
+			if text(branch) == text(ref("AWS::NoValue")) {
+				return nil
+			}
+			return s.settle(branch)
+		}
+		out := object{}
+		for key, e := range v {
+			if e = s.settle(e); e != nil {
+				out[key] = e
+			}
+		}
+		return out
+	}
+	return v
+}
+
 func ref(name string) object    { return object{"Ref": name} }
 func getAtt(name string) object { return object{"Fn::GetAtt": name} }
 
@@ -209,6 +276,8 @@ func (s stack) walk(v any, found func(string)) {
 				found(name)
 			case key == "Fn::GetAtt" && isText:
 				found(name[:strings.IndexByte(name+".", '.')])
+			case key == "Fn::FindInMap":
+				s.walk(list(e)[1:], found)
 			case key == "Condition" && isText:
 				s.walk(s.conditions[name], found)
 			case key == "Fn::If":
