@@ -1,6 +1,7 @@
 package template
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -41,6 +42,45 @@ func TestRunbookHasEachAlarm(t *testing.T) {
 	for _, name := range alarms {
 		if rows[name] != 1 {
 			t.Errorf("the runbook has %d rows for the alarm %s, want 1", rows[name], name)
+		}
+	}
+}
+
+// The page about deploying tells each Size as the template has it.
+func TestPageTellsTheSizes(t *testing.T) {
+	s, err := parse(readFile(t, "template.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := readFile(t, "shared/docs/deploying.md")
+	thousands := func(v any) string {
+		text := fmt.Sprint(v)
+		if len(text) > 3 {
+			text = text[:len(text)-3] + "," + text[len(text)-3:]
+		}
+		return text
+	}
+	for _, row := range []struct {
+		begins string
+		cell   func(size object) string
+	}{
+		{"| workers for the events, the retry and the slow queue |", func(o object) string { return fmt.Sprintf("%v, %v, %v", o["Workers"], o["Workers"], o["Slow"]) }},
+		{"| messages in a batch of the events and the retry queue; memory of a worker |", func(o object) string { return fmt.Sprintf("%v; %s MB", o["Batch"], thousands(o["Memory"])) }},
+		{"| callbacks/s and calls/s of each route of the API that API Gateway lets in |", func(o object) string { return thousands(o["Callbacks"]) + "; " + thousands(o["Calls"]) }},
+		{"| of which are reserved for each provider's callbacks |", func(o object) string {
+			if number(o["Reserved"]) == 0 {
+				return "none"
+			}
+			return fmt.Sprint(o["Reserved"])
+		}},
+	} {
+		want := row.begins
+		for _, size := range []string{"small", "medium", "large"} {
+			cell := row.cell(sub(s.mappings, "Sizes", size))
+			want += " " + cell + " |"
+		}
+		if !strings.Contains(page, want+"\n") {
+			t.Errorf("deploying.md lacks the row %s", want)
 		}
 	}
 }
