@@ -24,6 +24,10 @@ type Callback struct {
 	Body     []byte      // as it came
 	From     netip.Addr  // who called; invalid if unknown
 	Received time.Time   // UTC
+
+	// Read reads Body, which is done once source, key and method are right; nil: it
+	// is there. Its error wraps one of this package's.
+	Read func() ([]byte, error)
 }
 
 // Credentials are what a source's caller must prove, opened, each list holding
@@ -79,12 +83,12 @@ type RawRequest struct {
 // providertest.Provider tells what must hold.
 type Provider interface {
 	// Verify returns nil if cb proves that it comes from the account of c, else
-	// an error wrapping ErrSignature, control.ErrUnauthorized, control.ErrForbidden or
-	// gateway.ErrUnreadable, without what was wanted or got.
+	// an error wrapping ErrSignature, ErrUnauthorized, ErrForbidden or ErrUnreadable,
+	// without what was wanted or got.
 	Verify(cb *Callback, c Credentials) error
 
-	// Parse splits cb into items. The error wraps gateway.ErrUnreadable if nothing in cb
-	// can be used. It neither changes cb nor keeps anything but its Body.
+	// Parse splits cb into items. The error wraps ErrUnreadable if nothing in cb can be
+	// used. It neither changes cb nor keeps anything but its Body.
 	Parse(cb *Callback) (Reading, error)
 
 	// Reply answers a callback of which err became; nil is success.

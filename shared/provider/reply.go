@@ -37,8 +37,8 @@ func StatusOf(err error) int {
 }
 
 // Reason returns a few words on err that hold nothing of the callback: the
-// text of the error of this package that err wraps, else that of
-// ProviderErrUnavailable. It is empty for nil.
+// text of the error of this package that err wraps, else that of ErrUnavailable.
+// It is empty for nil.
 func Reason(err error) string {
 	if err == nil {
 		return ""

@@ -16,8 +16,8 @@ import (
 // array [inferred]; an empty array holds no items. An array's item that is no
 // object, has no message_uuid or is too large is set aside, because a refusal
 // would make Direct send all items again [inferred]. How many items there may be
-// is not documented; a request to send takes a thousand, and here only
-// provider.MaxCallbackBytes ends an array. The item of inbound_sent may hold
+// is not documented; a request to send takes a thousand, and here
+// provider.MaxItems and provider.MaxCallbackBytes end an array. The item of inbound_sent may hold
 // anything [inferred]. An error wraps
 // provider.ErrUnreadable, or provider.ErrTooLarge for a bare object.
 func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
@@ -28,8 +28,17 @@ func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 	r := provider.Reading{ContentType: item.ContentType(cb, "application/json")}
 	switch v := jsonscan.Value(body); {
 	case v.IsArray():
+		var l item.List
 		for element := range jsonscan.Elements(v) {
-			r.Items = append(r.Items, itemOf(element))
+			if it := itemOf(element); it.Unreadable {
+				l.SetAside(name, element)
+			} else {
+				l.Add(it)
+			}
+		}
+		var err error
+		if r.Items, err = l.All(name); err != nil {
+			return provider.Reading{}, err
 		}
 	case v.IsObject() && len(v) > provider.MaxPayloadBytes:
 		return provider.Reading{}, fmt.Errorf("body: %w: want at most %d bytes", provider.ErrTooLarge, provider.MaxPayloadBytes)

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,6 +86,39 @@ func SetAside(providerName string, b []byte) provider.Item {
 		Payload:    b[:n:n],
 		Unreadable: true,
 	}
+}
+
+// A List gathers the items of a callback that has several. What it takes of those
+// that cannot be read is bounded, since each is a row.
+type List struct {
+	items []provider.Item
+	aside int
+}
+
+// Add adds it; what is past provider.MaxItems only counts.
+func (l *List) Add(it provider.Item) {
+	if len(l.items) <= provider.MaxItems {
+		l.items = append(l.items, it)
+	}
+}
+
+// SetAside adds what SetAside returns, for the first provider.MostUnreadable.
+func (l *List) SetAside(providerName string, b []byte) {
+	if l.aside++; l.aside <= provider.MostUnreadable {
+		l.Add(SetAside(providerName, b))
+	}
+}
+
+// All returns the items, and at the end one that says how many more were set aside.
+// The error wraps provider.ErrTooLarge if there are more than provider.MaxItems.
+func (l *List) All(providerName string) ([]provider.Item, error) {
+	if len(l.items) > provider.MaxItems {
+		return nil, fmt.Errorf("items: %w: want at most %d", provider.ErrTooLarge, provider.MaxItems)
+	}
+	if more := l.aside - provider.MostUnreadable; more > 0 {
+		l.Add(SetAside(providerName, fmt.Appendf(nil, "%d more items could not be read", more)))
+	}
+	return l.items, nil
 }
 
 // Usable reports whether b, which is valid JSON, can be an item: an object of

@@ -2,6 +2,7 @@ package item_test
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -163,6 +164,41 @@ func TestBrokenTextIsReplacedInJSON(t *testing.T) {
 		got, err := item.JSON(&tt.e)
 		if err != nil || string(got) != tt.want {
 			t.Errorf("JSON of %q = %s, %v, want %s", tt.e.Payload, got, err, tt.want)
+		}
+	}
+}
+
+func TestListBoundsWhatACallbackHolds(t *testing.T) {
+	for _, tt := range []struct {
+		good, bad int
+		items     int
+		last      string // payload; empty: a good one's
+		err       error
+	}{
+		{0, 0, 0, "", nil},
+		{3, provider.MostUnreadable, 3 + provider.MostUnreadable, "", nil},
+		{3, provider.MostUnreadable + 1, 4 + provider.MostUnreadable, "1 more items could not be read", nil},
+		{0, 1_000_000, 1 + provider.MostUnreadable, "999980 more items could not be read", nil},
+		{provider.MaxItems, 0, provider.MaxItems, "", nil},
+		{provider.MaxItems + 1, 0, 0, "", provider.ErrTooLarge},
+	} {
+		var l item.List
+		for range tt.bad {
+			l.SetAside("direct", nil)
+		}
+		for range tt.good {
+			l.Add(provider.Item{Type: "good"})
+		}
+		items, err := l.All("direct")
+		if len(items) != tt.items || !errors.Is(err, tt.err) {
+			t.Errorf("%d good and %d bad: %d items, %v; want %d, %v", tt.good, tt.bad, len(items), err, tt.items, tt.err)
+			continue
+		}
+		if tt.last == "" {
+			continue
+		}
+		if last := items[len(items)-1]; string(last.Payload) != tt.last || !last.Unreadable || last.Type != "direct.unreadable" {
+			t.Errorf("%d good and %d bad: the last is %+v, want one that is set aside and says %q", tt.good, tt.bad, last, tt.last)
 		}
 	}
 }

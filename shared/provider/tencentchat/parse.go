@@ -78,26 +78,26 @@ func single(body []byte, p packet, command string) (provider.Item, error) {
 // split returns the items of Events. The error wraps provider.ErrForbidden if
 // items contradict the query's command and none agrees with it.
 func split(events jsonscan.Value, command string) ([]provider.Item, error) {
-	var items []provider.Item
+	var l item.List
 	var read, forged int
 	for element := range jsonscan.Elements(events) {
 		if !item.Usable(element) {
-			items = append(items, item.SetAside(name, element))
+			l.SetAside(name, element)
 			continue
 		}
 		p := readPacket(element)
 		if p.contradicts(command) {
 			forged++
-			items = append(items, item.SetAside(name, element))
+			l.SetAside(name, element)
 			continue
 		}
 		read++
-		items = append(items, p.item(command, element))
+		l.Add(p.item(command, element))
 	}
 	if forged > 0 && read == 0 {
 		return nil, fmt.Errorf("CallbackCommand of query and Events: %w", provider.ErrForbidden)
 	}
-	return items, nil
+	return l.All(name)
 }
 
 func isPush(command string) bool { return strings.HasPrefix(command, "Push.") }
