@@ -3,12 +3,13 @@
 package app
 
 import (
-	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"golang.org/x/sync/semaphore"
 
 	"ringback/shared/config"
 	"ringback/shared/egress"
@@ -59,39 +60,22 @@ func own(publicURL string) []string {
 	return []string{u.Host}
 }
 
-// Callback serves POST /callbacks/<provider>/<source id>/<key> for one provider.
-// It takes the last two parts of the path as source and key, whatever stands
-// before them.
+// Callback serves POST /callbacks/<provider>/<source id>/<key> for one provider,
+// whatever stands before it, and refuses all else below its path.
 func Callback(g *gateway.Gateway, providerName string) http.Handler {
+	room := semaphore.NewWeighted(bodiesInFlight)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		source, key := sourceAndKey(r.URL.Path)
-		cb := &provider.Callback{
-			Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, From: caller(r), Received: g.Clock(),
+		_, below, _ := strings.Cut(r.URL.Path, "/callbacks/"+providerName+"/")
+		source, key, _ := strings.Cut(below, "/")
+		if strings.Contains(key, "/") {
+			key = "" // nobody's
 		}
-		var err error
-		if cb.Body, err = readBody(r); err != nil {
-			answer(w, provider.Refuse(provider.ErrUnreadable)) // the connection broke; nobody may read this
-			return
-		}
-		answer(w, g.Ingest(r.Context(), providerName, source, key, cb))
+		b := &body{r: r, room: room}
+		defer b.done()
+		answer(w, g.Ingest(r.Context(), providerName, source, key, &provider.Callback{
+			Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, From: caller(r), Received: g.Clock(), Read: b.read,
+		}))
 	})
-}
-
-func sourceAndKey(path string) (source, key string) {
-	i := strings.LastIndexByte(path, '/')
-	rest := path[:max(i, 0)]
-	return rest[strings.LastIndexByte(rest, '/')+1:], path[i+1:]
-}
-
-// readBody reads one byte more than is allowed, so that too much is seen as such.
-func readBody(r *http.Request) ([]byte, error) {
-	const most = provider.MaxCallbackBytes + 1
-	if n := r.ContentLength; n > 0 && n < most {
-		b := make([]byte, n)
-		_, err := io.ReadFull(r.Body, b)
-		return b, err
-	}
-	return io.ReadAll(io.LimitReader(r.Body, most))
 }
 
 // caller returns the address of who called; invalid if it cannot be read.

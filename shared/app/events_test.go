@@ -192,6 +192,31 @@ func TestCallbackOverTheLimitIsRefusedFromLambdaAndOverHTTP(t *testing.T) {
 	}
 }
 
+// TestCallbackMayBeAsLargeAsTheLimit sends items that are too many for one Send.
+func TestCallbackMayBeAsLargeAsTheLimit(t *testing.T) {
+	var items []string
+	for i := range provider.MaxCallbackBytes / (250 << 10) {
+		items = append(items, fmt.Sprintf(`{"message_uuid":"m%d","callback_event":"sent","text":"%s"}`, i, strings.Repeat("x", 250<<10)))
+	}
+	e := readEvent[lambdaevents.APIGatewayV2HTTPRequest](t, "direct-bare-object.json")
+	e.Body, e.IsBase64Encoded = "["+strings.Join(items, ",")+"]", false
+	e.Body += strings.Repeat(" ", provider.MaxCallbackBytes-len(e.Body))
+	for size, want := range map[string]int{e.Body: 200, e.Body + " ": 413} {
+		e.Body = size
+		e.Headers["content-length"] = fmt.Sprint(len(e.Body))
+		for name, way := range map[string]way{"from Lambda": throughLambda, "over HTTP": overHTTP} {
+			o := outcomeOf(t, e, way)
+			events := len(items)
+			if want != 200 {
+				events = 0
+			}
+			if o.Answer.Status != want || len(o.Events) != events {
+				t.Errorf("%s, %d bytes: status %d and %d events, want %d and %d", name, len(e.Body), o.Answer.Status, len(o.Events), want, events)
+			}
+		}
+	}
+}
+
 // sameButIDs compares texts without the random part of event ids, which is all
 // that is behind the source where an item has no natural key.
 var sameButIDs = gocmp.Transformer("ids", func(text string) string { return eventID.ReplaceAllString(text, "$1") })

@@ -29,6 +29,7 @@ type EventRow struct {
 	Keys        map[string][]string `json:"keys,omitempty"`
 	ContentType string              `json:"content_type,omitempty"`
 	Query       string              `json:"query,omitempty"`
+	Via         []string            `json:"via,omitempty"`
 	Unreadable  bool                `json:"unreadable,omitempty"`
 	Only        string              `json:"only,omitempty"`
 	Tenant      string              `json:"tenant,omitempty"`
@@ -52,7 +53,7 @@ type EventRow struct {
 func newEventRow(a message.Arrival, match []string, long bool, run string, lease time.Time) EventRow {
 	return EventRow{
 		ID: a.ID, Provider: a.Provider, Label: a.Label, Type: a.Type, Received: a.Received, Time: a.Time, Keys: a.Keys,
-		ContentType: a.ContentType, Query: a.Query, Unreadable: a.Unreadable, Only: a.Only, Tenant: a.Tenant,
+		ContentType: a.ContentType, Query: a.Query, Via: a.Via, Unreadable: a.Unreadable, Only: a.Only, Tenant: a.Tenant,
 		Token: a.Token, Run: run, Lease: lease, Match: match, Long: long, Wide: long,
 	}
 }
@@ -62,7 +63,7 @@ func (er EventRow) Event(source string, payload []byte) *provider.Event {
 	return &provider.Event{
 		ID: er.ID, Source: source, Provider: er.Provider, Label: er.Label, Type: er.Type, Received: er.Received,
 		Time: er.Time, Keys: er.Keys, ContentType: er.ContentType, Query: er.Query, Payload: payload,
-		Unreadable: er.Unreadable, Only: er.Only, Tenant: er.Tenant,
+		Via: er.Via, Unreadable: er.Unreadable, Only: er.Only, Tenant: er.Tenant,
 	}
 }
 

@@ -21,7 +21,7 @@ func wholeArrival(t *testing.T, y *yard) message.Arrival {
 	t.Helper()
 	a := y.arrival()
 	a.Token, a.Time, a.Keys = "token", a.Received.Add(-time.Minute), map[string][]string{"group": {"a", "b"}}
-	a.Label, a.Query, a.Unreadable, a.Only, a.Tenant = "label", "q=1", true, "reg_1", y.tenant
+	a.Label, a.Query, a.Via, a.Unreadable, a.Only, a.Tenant = "label", "q=1", []string{"gw-1", "gw-2"}, true, "reg_1", y.tenant
 	for v, i := reflect.ValueOf(a.Event), 0; i < v.NumField(); i++ {
 		if v.Field(i).IsZero() {
 			t.Fatalf("%s is empty", v.Type().Field(i).Name)
@@ -37,7 +37,7 @@ func TestLargestEventFitsItsRow(t *testing.T) {
 	a := message.Arrival{Token: "t", Forever: true, Event: provider.Event{
 		ID: "evt_" + strings.Repeat("0", 44), Source: "src-00000000", Provider: "direct", Label: text(MaxName), Type: text(provider.MaxEventTypeBytes),
 		Received: noon, Time: noon.Add(-time.Minute), Keys: map[string][]string{"label": {text(MaxName)}, "group": {text(provider.MaxKeysBytes)}},
-		ContentType: text(provider.MaxContentTypeBytes), Query: text(provider.MaxQueryBytes), Payload: make([]byte, provider.MaxPayloadBytes),
+		ContentType: text(provider.MaxContentTypeBytes), Query: text(provider.MaxQueryBytes), Via: slices.Repeat([]string{text(mostViaBytes)}, mostVia), Payload: make([]byte, provider.MaxPayloadBytes),
 	}}
 	data, err := json.Marshal(newEventRow(a, slices.Repeat([]string{ident.New("reg", noon)}, maxListed), true, storage.NewRev()+".abcdef", noon))
 	if err != nil {
@@ -61,7 +61,7 @@ func TestBegunEventIsReadAsItCame(t *testing.T) {
 	a, lease := wholeArrival(t, y), y.Clock().Add(time.Hour)
 	for _, long := range []bool{false, true} {
 		want := EventRow{ID: a.ID, Provider: a.Provider, Label: a.Label, Type: a.Type, Received: a.Received, Time: a.Time, Keys: a.Keys,
-			ContentType: a.ContentType, Query: a.Query, Unreadable: true, Only: a.Only, Tenant: a.Tenant,
+			ContentType: a.ContentType, Query: a.Query, Via: a.Via, Unreadable: true, Only: a.Only, Tenant: a.Tenant,
 			Token: "token", Run: "p.1", Lease: lease, Match: []string{"reg_1"}, Long: long, Wide: long}
 		if got := newEventRow(a, []string{"reg_1"}, long, "p.1", lease); !reflect.DeepEqual(got, want) {
 			t.Errorf("row = %+v, want %+v", got, want)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"ringback/shared/ident"
@@ -21,9 +22,11 @@ const ackTime = 1500 * time.Millisecond
 // which there is nothing of the callback but sizes.
 func (in *ingester) Ingest(ctx context.Context, providerName, source, key string, cb *provider.Callback) provider.Reply {
 	start := in.Clock()
-	ctx, cancel := context.WithTimeout(ctx, ackTime)
-	defer cancel()
 	p := in.Providers[providerName]
+	if p == nil {
+		in.RefusedUnread(http.StatusNotFound)
+		return provider.Refuse(provider.ErrNotFound)
+	}
 	taken, err := in.ingest(ctx, p, providerName, source, key, cb)
 	if _, err := ident.SourceNumber(source); err != nil {
 		source = "" // it may be anything, a key in the wrong place too
@@ -40,16 +43,38 @@ func (in *ingester) Ingest(ctx context.Context, providerName, source, key string
 	return p.Reply(nil)
 }
 
-// ingest returns how many events it queued.
+// RefusedUnread logs and counts what was refused before anybody knew whose it is.
+func (in *ingester) RefusedUnread(status int) {
+	in.count(RefusedCallbacks, 1)
+	in.Log.Warn("callback", "provider", "", "source", "", "outcome", "refused", "why", http.StatusText(status), "status", status)
+}
+
+// ingest returns how many events it queued. The body is read last of what can be
+// judged without it, and in the caller's time.
 func (in *ingester) ingest(ctx context.Context, p provider.Provider, providerName, source, key string, cb *provider.Callback) (int, error) {
-	switch {
-	case cb.Method != http.MethodPost:
-		return 0, provider.ErrMethod
-	case cb.Header.Get(ViaHeader) != "" && cb.Header.Get(ViaHeader) == in.ID():
-		return 0, provider.ErrLoop
-	}
-	a, err := in.proven(ctx, p, providerName, source, key, cb)
+	begun := time.Now()
+	finding, cancel := context.WithTimeout(ctx, ackTime)
+	a, err := in.account(finding, providerName, source, key, sourceFresh)
+	cancel()
+	left := ackTime - time.Since(begun)
 	if err != nil {
+		return 0, err
+	}
+	if cb.Method != http.MethodPost {
+		return 0, provider.ErrMethod
+	}
+	via, err := in.via(cb.Header.Values(ViaHeader))
+	if err != nil {
+		return 0, err
+	}
+	if cb.Read != nil {
+		if cb.Body, err = cb.Read(); err != nil {
+			return 0, err
+		}
+	}
+	ctx, cancel = context.WithTimeout(ctx, left)
+	defer cancel()
+	if a, err = in.proven(ctx, p, a, providerName, source, key, cb); err != nil {
 		return 0, err
 	}
 	if len(cb.Body) > provider.MaxCallbackBytes {
@@ -59,36 +84,52 @@ func (in *ingester) ingest(ctx context.Context, p provider.Provider, providerNam
 	if err != nil {
 		return 0, err
 	}
-	as, err := arrivals(a, reading, cb.Received)
+	as, err := arrivals(a, reading, cb.Received, via)
 	if err != nil {
 		return 0, err
 	}
 	return len(as), in.enqueue(ctx, as)
 }
 
-// proven returns the account that cb comes from. What was remembered too long
-// ago to refuse is read again, once, and judged again: else a rotated
-// credential would lose events of providers that do not repeat.
-func (in *ingester) proven(ctx context.Context, p provider.Provider, provider, source, key string, cb *provider.Callback) (account, error) {
-	var a account
-	var err error
-	for _, age := range [...]time.Duration{sourceFresh, sourceRefuse} {
-		if a, err = in.account(ctx, provider, source, key, age); err != nil {
-			return account{}, err
+// Limits on the gateways that a callback came through.
+const (
+	mostVia      = 5
+	mostViaBytes = 64 // of one's name
+)
+
+// via returns the gateways that the header's lines name: a callback that came
+// through this one, or through more than mostVia, goes round.
+func (in *ingester) via(lines []string) ([]string, error) {
+	var out []string
+	for entry := range strings.SplitSeq(strings.Join(lines, ","), ",") {
+		id, _, _ := strings.Cut(entry, ";") // parameters follow
+		if id = strings.TrimSpace(id); id == "" {
+			continue
 		}
-		if err = p.Verify(cb, a.credentials); err == nil {
-			return a, nil
-		}
-		if time.Since(a.at) < sourceRefuse {
-			break
+		if out = append(out, id); id == in.ID() || len(out) > mostVia || len(id) > mostViaBytes || strings.ContainsAny(id, " \t") {
+			return nil, provider.ErrLoop
 		}
 	}
-	return account{}, err
+	return out, nil
+}
+
+// proven returns the account that cb comes from, a or what is known since. What
+// was remembered too long ago to refuse is read again, once, and judged again:
+// else a rotated credential would lose events of providers that do not repeat.
+func (in *ingester) proven(ctx context.Context, p provider.Provider, a account, provider, source, key string, cb *provider.Callback) (account, error) {
+	err := p.Verify(cb, a.credentials)
+	if err == nil || time.Since(a.at) < sourceRefuse {
+		return a, err
+	}
+	if a, err = in.account(ctx, provider, source, key, sourceRefuse); err == nil {
+		err = p.Verify(cb, a.credentials)
+	}
+	return a, err
 }
 
 // arrivals turns what the provider read into events with ids. Items with the
 // same id, an exact repeat within the callback, become one.
-func arrivals(a account, reading provider.Reading, received time.Time) ([]message.Arrival, error) {
+func arrivals(a account, reading provider.Reading, received time.Time, via []string) ([]message.Arrival, error) {
 	token := storage.NewRev()
 	received = storage.UTC(received)
 	out := make([]message.Arrival, 0, len(reading.Items))
@@ -119,7 +160,7 @@ func arrivals(a account, reading provider.Reading, received time.Time) ([]messag
 		out = append(out, message.Arrival{Token: token, Forever: repeatable && it.Forever, Unique: !repeatable, Event: provider.Event{
 			ID: id, Source: a.Source.ID, Provider: a.Provider, Label: a.label, Type: it.Type, Received: received,
 			Time: utcOrZero(it.Time), Keys: it.Keys, ContentType: reading.ContentType, Query: reading.Query,
-			Payload: it.Payload, Unreadable: it.Unreadable,
+			Payload: it.Payload, Via: via, Unreadable: it.Unreadable,
 		}})
 	}
 	return out, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -22,15 +23,31 @@ func TestCallbackIsAnsweredAsItDeserves(t *testing.T) {
 	tooLarge := strings.Repeat("x", provider.MaxCallbackBytes+1)
 	for _, tt := range []struct {
 		name                   string
-		method, via            string
+		method                 string
+		via                    []string
 		source, key, body      string // empty: the right ones
 		verify, parse, sending error
+		read                   error
 		status                 int
 	}{
 		{name: "a good one", status: 200},
-		{name: "by GET, of another source", method: http.MethodGet, source: "src-00000009", status: 405},
-		{name: "from this gateway, of another source", via: ours, source: "src-00000009", status: 508},
-		{name: "from another gateway", via: "gw-0000", status: 200},
+		{name: "by GET, of another source", method: http.MethodGet, source: "src-00000009", status: 404},
+		{name: "by GET, not genuine", method: http.MethodGet, verify: provider.ErrSignature, status: 405},
+		{name: "by GET, from this gateway", method: http.MethodGet, via: []string{ours}, status: 405},
+		{name: "from this gateway, of another source", via: []string{ours}, source: "src-00000009", status: 404},
+		{name: "from this gateway, not genuine", via: []string{ours}, verify: provider.ErrSignature, status: 508},
+		{name: "from another gateway", via: []string{"gw-0000"}, status: 200},
+		{name: "that went round two gateways", via: []string{"gw-0000, " + ours}, status: 508},
+		{name: "that went round, by another grammar", via: []string{"gw-0000", " ,gw-1;a=1 ,\t" + ours + " ; b"}, status: 508},
+		{name: "through five", via: []string{"1,2,3", "4,5"}, status: 200},
+		{name: "through six", via: []string{"1,2,3", "4,5,6"}, status: 508},
+		{name: "through five times the same", via: []string{"1,1,1,1,1"}, status: 200},
+		{name: "through what is no name", via: []string{"two names"}, status: 508},
+		{name: "through a long name", via: []string{strings.Repeat("x", 65)}, status: 508},
+		{name: "whose body does not come", read: provider.ErrUnreadable, status: 400},
+		{name: "for whose body there is no room", read: provider.ErrUnavailable, status: 503},
+		{name: "of another source, whose body does not come", source: "src-00000009", read: provider.ErrUnreadable, status: 404},
+		{name: "by GET, whose body does not come", method: http.MethodGet, read: provider.ErrUnreadable, status: 405},
 		{name: "of another source, not genuine", source: "src-00000009", verify: provider.ErrSignature, status: 404},
 		{name: "with another key, not genuine", key: "anotherkey", verify: provider.ErrSignature, status: 404},
 		{name: "with the key in the place of the source", source: "not-a-source", status: 404},
@@ -50,8 +67,11 @@ func TestCallbackIsAnsweredAsItDeserves(t *testing.T) {
 			if tt.method != "" {
 				cb.Method = tt.method
 			}
-			if tt.via != "" {
-				cb.Header.Set(ViaHeader, tt.via)
+			if tt.via != nil {
+				cb.Header[http.CanonicalHeaderKey(ViaHeader)] = tt.via
+			}
+			if tt.read != nil {
+				cb.Read = func() ([]byte, error) { return nil, tt.read }
 			}
 			source, key := w.source, w.key
 			if tt.source != "" {
@@ -204,7 +224,7 @@ func TestItemsBecomeEvents(t *testing.T) {
 		for i := range reading.Items {
 			delete(reading.Items[i].Keys, "label")
 		}
-		as, err := arrivals(a, reading, received)
+		as, err := arrivals(a, reading, received, []string{"gw-1", "gw-2"})
 		if err != nil || len(as) != 4 {
 			t.Fatalf("%d events, %v; want 4", len(as), err)
 		}
@@ -228,7 +248,7 @@ func TestItemsBecomeEvents(t *testing.T) {
 				t.Errorf("label %q, event %d: %+v, want %+v", label, i, got, want)
 			}
 			if got.Token == "" || got.Token != as[0].Token || got.Forever || got.Source != a.ID || got.Provider != "upstream" || got.Label != label ||
-				got.Received != storage.UTC(received) || got.ContentType != "text/plain" || got.Query != "a=1" {
+				got.Received != storage.UTC(received) || got.ContentType != "text/plain" || got.Query != "a=1" || !slices.Equal(got.Via, []string{"gw-1", "gw-2"}) {
 				t.Errorf("label %q, event %d: %+v, want what all of the callback have", label, i, got)
 			}
 		}
@@ -239,7 +259,7 @@ func TestItemsBecomeEvents(t *testing.T) {
 // nothing is remembered.
 func TestSingleItemBecomesAnEvent(t *testing.T) {
 	a := account{Source: Source{ID: ident.NewSource()}}
-	as, err := arrivals(a, provider.Reading{Items: []provider.Item{{Type: "one", NaturalKey: "k"}}}, noon)
+	as, err := arrivals(a, provider.Reading{Items: []provider.Item{{Type: "one", NaturalKey: "k"}}}, noon, nil)
 	if err != nil || len(as) != 1 {
 		t.Errorf("%d events, %v; want one", len(as), err)
 	}
@@ -308,4 +328,41 @@ func TestCredentialsAreReadAgainBeforeARefusal(t *testing.T) {
 			verified = 0
 		}
 	})
+}
+
+// TestBodyIsReadInTheCallersTime has a provider that sends its body slowly.
+func TestBodyIsReadInTheCallersTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		cb := &provider.Callback{Method: http.MethodPost, Header: http.Header{}, Received: time.Now(), Read: func() ([]byte, error) {
+			time.Sleep(20 * time.Second)
+			return []byte("{}"), nil
+		}}
+		if r := w.callWith(cb, provider.Item{Type: "happened"}); r.StatusCode != 200 || len(w.queue.events(t)) != 1 {
+			t.Errorf("answered %d with %d events queued, want 200 and one", r.StatusCode, len(w.queue.events(t)))
+		}
+	})
+}
+
+// TestDeliveryNamesTheGatewaysThatItCameThrough sends on what another gateway sent.
+func TestDeliveryNamesTheGatewaysThatItCameThrough(t *testing.T) {
+	w := newWorld(t)
+	r := w.register()
+	cb := &provider.Callback{Method: http.MethodPost, Header: http.Header{http.CanonicalHeaderKey(ViaHeader): {"gw-1;x=1", "gw-2"}}, Received: time.Now()}
+	if r := w.callWith(cb, provider.Item{Type: "happened"}); r.StatusCode != 200 {
+		t.Fatalf("answered %d, want 200", r.StatusCode)
+	}
+	es := w.queue.events(t)
+	if len(es) != 1 || !slices.Equal(es[0].Via, []string{"gw-1", "gw-2"}) {
+		t.Fatalf("queued %+v, want one event that came through gw-1 and gw-2", es)
+	}
+	for _, tt := range []struct {
+		e    *provider.Event
+		want string
+	}{{&es[0], "gw-1, gw-2, " + w.ID()}, {anEvent(w), w.ID()}} {
+		_, _, h, _, err := w.requested(r, tt.e, false)
+		if got := h[ViaHeader]; err != nil || len(got) != 1 || got[0] != tt.want {
+			t.Errorf("a delivery of an event through %v has %q, %v; want %s", tt.e.Via, got, err, tt.want)
+		}
+	}
 }

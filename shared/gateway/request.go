@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
@@ -12,7 +14,8 @@ import (
 	"ringback/shared/provider"
 )
 
-// ViaHeader names the gateway that sent a delivery. Ingest refuses its own.
+// ViaHeader lists the gateways that a delivery came through, the last one being
+// who sent it. It is read by the grammar of CDN-Loop (RFC 8586, section 2).
 const ViaHeader = "Ringback-Via"
 
 // LateHeader marks a delivery of an ordered registration that is older than one
@@ -63,7 +66,7 @@ func (at *attempter) request(t *try, now time.Time) (egress.Request, error) {
 	}
 	SetHeader(req.Header, "User-Agent", "Ringback/1")
 	SetHeader(req.Header, "Idempotency-Key", e.ID)
-	SetHeader(req.Header, ViaHeader, at.ID())
+	SetHeader(req.Header, ViaHeader, strings.Join(append(slices.Clone(e.Via), at.ID()), ", "))
 	if !r.Endpoint.Proven.IsZero() {
 		SetHeader(req.Header, RequestOrigin, at.Origin())
 	}

@@ -20,6 +20,7 @@ func (h Header) appendEvents(b []byte) []byte {
 	b = strconv.AppendInt(b, h.Received, 10)
 	b = appendMember(b, "ct", h.ContentType)
 	b = appendMember(b, "q", h.Query)
+	b = appendMember(b, "via", h.Via)
 	b = appendMember(b, "only", h.Only)
 	b = appendMember(b, "tenant", h.Tenant)
 	b = appendFlag(b, "again", h.Again)

@@ -28,6 +28,7 @@ var ErrUnreadable = errors.New("unreadable")
 const (
 	maxPackedEvents = 100
 	maxPackedBytes  = 60 << 10
+	maxUnpacked     = 2 << 20 // of all payloads of a message that says so
 )
 
 // A Kind says what a worker has to do.
@@ -55,6 +56,7 @@ type Header struct {
 	Received    int64    `json:"at,omitempty"` // Unix ms
 	ContentType string   `json:"ct,omitempty"`
 	Query       string   `json:"q,omitempty"`
+	Via         string   `json:"via,omitempty"` // with spaces between
 	Only        string   `json:"only,omitempty"`
 	Tenant      string   `json:"tenant,omitempty"`
 	Again       bool     `json:"again,omitempty"` // was in a message before
@@ -119,7 +121,7 @@ func PackOne(as []Arrival) (string, error) {
 	h := Header{
 		V: storage.RowFormat, Kind: Events, Token: first.Token, Source: first.Source, Provider: first.Provider,
 		Label: first.Label, Received: first.Received.UnixMilli(), ContentType: first.ContentType,
-		Query: first.Query, Only: first.Only, Tenant: first.Tenant, Again: first.Again, Plain: true, Events: make([]packed, len(as)),
+		Query: first.Query, Via: strings.Join(first.Via, " "), Only: first.Only, Tenant: first.Tenant, Again: first.Again, Plain: true, Events: make([]packed, len(as)),
 	}
 	size := 0
 	for i, a := range as {
@@ -204,6 +206,10 @@ func Read(body string) (Header, []Arrival, error) {
 	if err != nil {
 		return h, nil, err
 	}
+	var via []string
+	if h.Via != "" {
+		via = strings.Fields(h.Via)
+	}
 	as := make([]Arrival, len(h.Events))
 	for i, p := range h.Events {
 		if p.Bytes < 0 || p.Bytes > len(payload) {
@@ -212,7 +218,7 @@ func Read(body string) (Header, []Arrival, error) {
 		as[i] = Arrival{Token: h.Token, Forever: p.Forever, Unique: p.Unique, Again: h.Again, Event: provider.Event{
 			ID: p.ID, Source: h.Source, Provider: h.Provider, Label: h.Label, Type: p.Type,
 			Received: time.UnixMilli(h.Received).UTC(), Keys: p.Keys, ContentType: h.ContentType, Query: h.Query,
-			Payload: payload[:p.Bytes:p.Bytes], Unreadable: p.Unreadable, Only: h.Only, Tenant: h.Tenant,
+			Payload: payload[:p.Bytes:p.Bytes], Unreadable: p.Unreadable, Via: via, Only: h.Only, Tenant: h.Tenant,
 		}}
 		if p.Time != 0 {
 			as[i].Time = time.UnixMilli(p.Time).UTC()
@@ -240,7 +246,7 @@ func (h Header) payload(rest string) ([]byte, error) {
 		return []byte(rest), nil
 	}
 	r := flate.NewReader(base64.NewDecoder(base64.StdEncoding, strings.NewReader(rest)))
-	b, err := io.ReadAll(io.LimitReader(r, 2*provider.MaxCallbackBytes))
+	b, err := io.ReadAll(io.LimitReader(r, maxUnpacked))
 	if err != nil {
 		return nil, fmt.Errorf("message payload: %w", ErrUnreadable)
 	}

@@ -177,11 +177,11 @@ func TestHeaderTextIsReadAsItWasWritten(t *testing.T) {
 // more of it is taken into memory than two callbacks may hold.
 func TestPayloadIsBounded(t *testing.T) {
 	var b strings.Builder
-	if err := deflateInto(&b, []Arrival{{Event: provider.Event{Payload: make([]byte, 3*provider.MaxCallbackBytes)}}}); err != nil {
+	if err := deflateInto(&b, []Arrival{{Event: provider.Event{Payload: make([]byte, 3<<20)}}}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := Header{}.payload(b.String())
-	if err != nil || len(got) != 2*provider.MaxCallbackBytes {
-		t.Errorf("payload of %d bytes, %v; want %d", len(got), err, 2*provider.MaxCallbackBytes)
+	if err != nil || len(got) != maxUnpacked {
+		t.Errorf("payload of %d bytes, %v; want %d", len(got), err, maxUnpacked)
 	}
 }
