@@ -17,5 +17,5 @@ func handler(g *gateway.Gateway, operatorKey, smartBotsURL string) http.Handler 
 	mux.Handle("/", calls)
 	mux.Handle("/console", page)
 	mux.Handle("/console/", page)
-	return mux
+	return api.Clean(mux)
 }

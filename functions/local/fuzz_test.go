@@ -44,11 +44,18 @@ func FuzzForwarded(f *testing.F) {
 		}
 		list := strings.Split(first+","+second, ",")
 		for _, text := range slices.Backward(list) {
-			a, err := netip.ParseAddr(strings.TrimSpace(text))
+			host := strings.Trim(strings.TrimSpace(text), `"`)
+			if at, err := netip.ParseAddrPort(host); err == nil {
+				host = at.Addr().String()
+			}
+			if host == "" && strings.TrimSpace(text) == "" {
+				continue
+			}
+			a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
 			if err == nil && trusted(a) {
 				continue
 			}
-			if err != nil || a != caller.Addr() {
+			if err != nil || a.Unmap() != caller.Addr() {
 				t.Errorf("%q, %q behind %q: the caller became %q", first, second, remote, seen)
 			}
 			return

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"ringback/shared/egress"
 )
 
 func TestKilledRunnerLosesNothingThatItAcknowledged(t *testing.T) {
@@ -185,13 +189,55 @@ func TestSendPlaysASampleAsItsProviderWould(t *testing.T) {
 // Loopback may be an endpoint on one machine, but not the runner's own address,
 // whatever its public URL is.
 func TestRunnersOwnAddressIsNoEndpoint(t *testing.T) {
-	p := startRunner(t, t.TempDir())
+	p := startRunner(t, t.TempDir(), "-pprof", "127.0.0.1:0")
 	source, key := p.grantedSource()
-	for _, host := range []string{"127.0.0.1", "localhost"} {
-		url := strings.Replace(p.base, "127.0.0.1", host, 1) + "/v1/me"
+	_, profiles, _ := strings.Cut(p.awaitLine(p.out, "profiles on "), "profiles on ")
+	for _, url := range []string{
+		p.base + "/v1/me", strings.Replace(p.base, "127.0.0.1", "localhost", 1), strings.Replace(p.base, "127.0.0.1", "[::ffff:127.0.0.1]", 1),
+		strings.TrimSpace(profiles) + "goroutine?debug=2", strings.Replace(p.base, "127.0.0.1", "LOCALHOST.", 1),
+	} {
 		got := p.call(key, "POST", "/v1/registrations", map[string]any{"source": source.id, "url": url}, 422)
 		if want := "url: invalid: it is this gateway's own"; got["detail"] != want {
 			t.Errorf("registration of %s: %v, want %q", url, got["detail"], want)
+		}
+	}
+}
+
+// TestLoopbackIsCalledOnlyWhereNobodyElseComesIn looks at where runners listen.
+func TestLoopbackIsCalledOnlyWhereNobodyElseComesIn(t *testing.T) {
+	near, far := "http://127.0.0.2:9000/", "http://192.0.2.7:9000/"
+	for _, tt := range []struct {
+		listens string
+		url     string
+		refused bool
+	}{
+		{"127.0.0.1:8080", near, false}, {"127.0.0.1:8080", "http://127.0.0.1:8080/", true}, {"127.0.0.1:8080", "http://[::1]:9000/", false},
+		{"[::1]:8080", near, false}, {"[::1]:8080", "http://[::1]:8080/", true},
+		{"0.0.0.0:8080", near, true}, {"[::]:8080", near, true}, {"192.0.2.1:8080", near, true}, {"192.0.2.1:8080", far, true},
+		{"0.0.0.0:8080", "https://example.com/", false},
+	} {
+		c := &egress.Client{}
+		if err := (settings{}).guard(c, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(tt.listens))); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.CheckURL(tt.url); (err != nil) != tt.refused {
+			t.Errorf("a gateway on %s: %s: %v, want refused %v", tt.listens, tt.url, err, tt.refused)
+		}
+	}
+	for _, listens := range []string{"0.0.0.0:8080", "[::]:8080"} { // an operator may allow it, but never our own port
+		c := &egress.Client{Allow: loopback}
+		if err := (settings{}).guard(c, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(listens))); err != nil {
+			t.Fatal(err)
+		}
+		for host, refused := range map[string]bool{
+			"127.0.0.2:8080": true, "[::ffff:127.0.0.9]:8080": true, "127.255.255.254:8080": true, "[::1]:8080": true, "localhost:8080": true, "127.0.0.2:8081": false,
+		} {
+			if err := c.CheckURL("http://" + host + "/"); (err != nil) != refused {
+				t.Errorf("a gateway on %s that may call loopback: %s: %v, want refused %v", listens, host, err, refused)
+			}
+		}
+		if err := (settings{demo: true}).guard(&egress.Client{}, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(listens))); err == nil {
+			t.Errorf("a demo on %s: no error", listens)
 		}
 	}
 }

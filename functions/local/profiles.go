@@ -29,10 +29,10 @@ func parseProfiles(text string) (string, error) {
 
 // serveProfiles serves the profiles of net/http/pprof at addr until ctx ends,
 // and tells out where.
-func serveProfiles(ctx context.Context, addr string, out io.Writer) error {
+func serveProfiles(ctx context.Context, addr string, out io.Writer) (at net.Addr, err error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		return fmt.Errorf("listen for profiles: %w", err)
+		return nil, fmt.Errorf("listen for profiles: %w", err)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
@@ -42,5 +42,5 @@ func serveProfiles(ctx context.Context, addr string, out io.Writer) error {
 	context.AfterFunc(ctx, func() { server.Close() })
 	go server.Serve(ln) // it ends with ctx
 	fmt.Fprintf(out, "ringback: profiles on http://%s/debug/pprof/\n", ln.Addr())
-	return nil
+	return ln.Addr(), nil
 }

@@ -15,18 +15,26 @@ func TestAddressListLooksBehindATrustedProxy(t *testing.T) {
 	}, 201)
 	path := strings.TrimPrefix(source["callback_url"].(string), "http://ringback.invalid")
 	for _, tt := range []struct {
-		forwarded string
-		want      int
+		list, standard string // X-Forwarded-For and Forwarded, lines of which have | between
+		want           int
 	}{
-		{"", 403}, {"185.203.96.7", 200}, {"185.203.96.7, 127.0.0.1", 200}, {"198.51.100.1, 185.203.96.7", 200},
-		{"185.203.96.7, 198.51.100.1", 403}, {"185.203.96.8", 403}, {"unknown", 403},
+		{"", "", 403}, {"185.203.96.7", "", 200}, {"185.203.96.7, 127.0.0.1", "", 200}, {"198.51.100.1, 185.203.96.7", "", 200},
+		{"185.203.96.7, 198.51.100.1", "", 403}, {"185.203.96.8", "", 403}, {"unknown", "", 403}, {"185.203.96.7, unknown", "", 403},
+		{"185.203.96.7:4711", "", 200}, {"::ffff:185.203.96.7", "", 200}, {"[::ffff:185.203.96.7]:4711", "", 200}, {"[::ffff:185.203.96.7]", "", 200},
+		{"185.203.96.7,, 127.0.0.1 ,", "", 200}, {"185.203.96.7|127.0.0.1", "", 200}, {"127.0.0.1|185.203.96.8", "", 403}, {",", "", 403},
+		{"", "for=185.203.96.7", 200}, {"", `For="185.203.96.7:4711";proto=https;by=10.0.0.1`, 200}, {"", `for="[::ffff:185.203.96.7]:4711"`, 200},
+		{"", "for=198.51.100.1, for=185.203.96.7;host=x", 200}, {"", "for=185.203.96.7|for=127.0.0.1", 200}, {"", "for=185.203.96.7, for=_hidden", 403},
+		{"", "for=185.203.96.7, proto=https", 403}, {"", "for=unknown", 403}, {"", "proto=https; for=185.203.96.7", 200},
+		{"185.203.96.7", "for=185.203.96.7", 200}, {"185.203.96.8", "for=185.203.96.7", 403}, {"185.203.96.7", "for=185.203.96.8", 403}, {"185.203.96.7", "for=_hidden", 403},
 	} {
 		req, err := http.NewRequest("POST", p.base+path, strings.NewReader("[]"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if tt.forwarded != "" {
-			req.Header.Set("X-Forwarded-For", tt.forwarded)
+		for name, lines := range map[string]string{"X-Forwarded-For": tt.list, "Forwarded": tt.standard} {
+			if lines != "" {
+				req.Header[name] = strings.Split(lines, "|")
+			}
 		}
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
@@ -34,7 +42,7 @@ func TestAddressListLooksBehindATrustedProxy(t *testing.T) {
 		}
 		resp.Body.Close()
 		if resp.StatusCode != tt.want {
-			t.Errorf("forwarded for %q: %d, want %d", tt.forwarded, resp.StatusCode, tt.want)
+			t.Errorf("forwarded for %q and %q: %d, want %d", tt.list, tt.standard, resp.StatusCode, tt.want)
 		}
 	}
 }

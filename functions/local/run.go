@@ -8,12 +8,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,6 +18,7 @@ import (
 	"ringback/shared/api"
 	"ringback/shared/app"
 	"ringback/shared/console"
+	"ringback/shared/egress"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider/all"
@@ -59,16 +57,20 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.pprof != "" {
-		if err := serveProfiles(ctx, s.pprof, out); err != nil {
-			return err
-		}
-	}
 	ln, err := net.Listen("tcp", s.addr)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	g.Egress.Own = append(g.Egress.Own, ownHosts(ln.Addr())...)
+	if err := s.guard(g.Egress, ln.Addr()); err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	if s.pprof != "" {
+		at, err := serveProfiles(ctx, s.pprof, out)
+		if err != nil {
+			return errors.Join(err, ln.Close())
+		}
+		g.Egress.Own = append(g.Egress.Own, ownHosts(at)...)
+	}
 	fmt.Fprintf(out, "ringback: listening on http://%s, data in %s, operator key %s\n", ln.Addr(), filepath.Clean(s.data), where)
 	if s.Paused {
 		fmt.Fprintln(out, "ringback: paused: callbacks wait in the queue, and nothing is sent")
@@ -95,14 +97,15 @@ func routes(o *insight) http.Handler {
 	page := console.New(calls, console.Config{Keys: o.g.Keys, PublicURL: o.g.PublicURL})
 	mux := http.NewServeMux()
 	for name := range o.g.Providers {
-		mux.Handle("/callbacks/"+name+"/{source}/{key}", app.Callback(o.g, name))
+		mux.Handle("/callbacks/"+name+"/", app.Callback(o.g, name))
 	}
+	mux.Handle("/callbacks/", app.Callback(o.g, "")) // of no provider
 	mux.Handle("/console", page)
 	mux.Handle("/console/", page)
 	mux.HandleFunc("GET /readyz", o.serveReady)
 	mux.HandleFunc("GET /metrics", o.serveMetrics)
 	mux.Handle("/", calls)
-	return mux
+	return api.Clean(mux)
 }
 
 // work is what goes on in the process besides answering.
@@ -122,7 +125,7 @@ func (w work) serve(ctx context.Context, ln net.Listener, h http.Handler) error 
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(watched{ln, w.g.RefusedUnread}); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)
 		}
 		return nil
@@ -179,8 +182,21 @@ func (w work) schedule(ctx context.Context) error {
 	}
 }
 
-// ownHosts returns host and port of what reaches the listener from this
-// machine, besides the public URL: loopback may be called here, this process not.
+// guard keeps c from calling this process, which listens at an address, and lets it
+// call others on loopback if that is loopback too: then only who uses this machine
+// makes registrations.
+func (s settings) guard(c *egress.Client, at net.Addr) error {
+	c.Own = append(c.Own, ownHosts(at)...)
+	if tcp, ok := at.(*net.TCPAddr); ok && tcp.IP.IsLoopback() {
+		c.Allow = append(c.Allow, loopback...)
+	} else if s.demo {
+		return errors.New("-demo: want an -addr of this machine alone, such as 127.0.0.1:8080, since its endpoint is on loopback")
+	}
+	return nil
+}
+
+// ownHosts returns host and port of what reaches a listener from this machine,
+// besides the public URL: loopback may be called, this process not.
 func ownHosts(at net.Addr) []string {
 	tcp, ok := at.(*net.TCPAddr)
 	if !ok {
@@ -188,8 +204,8 @@ func ownHosts(at net.Addr) []string {
 	}
 	hosts := []string{tcp.IP.String()}
 	if tcp.IP.IsUnspecified() {
-		hosts = []string{"127.0.0.1", "::1"}
-		addrs, _ := net.InterfaceAddrs() // without them the ones of loopback still count
+		hosts = []string{"0.0.0.0", "::1"} // the first stands for all of 127.0.0.0/8
+		addrs, _ := net.InterfaceAddrs()   // without them the ones of loopback still count
 		for _, a := range addrs {
 			if n, ok := a.(*net.IPNet); ok {
 				hosts = append(hosts, n.IP.String())
@@ -212,38 +228,4 @@ func nearURL(at net.Addr) string {
 		return fmt.Sprintf("http://127.0.0.1:%d", tcp.Port)
 	}
 	return "http://" + at.String()
-}
-
-// forwarded believes X-Forwarded-For if the request comes from a trusted
-// proxy: the caller is the last address there that is not one itself.
-func (s settings) forwarded(h http.Handler) http.Handler {
-	if len(s.proxies) == 0 {
-		return h
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil && s.trusts(at.Addr()) {
-			if from, ok := s.origin(r.Header.Values("X-Forwarded-For")); ok {
-				r.RemoteAddr = netip.AddrPortFrom(from, 0).String()
-			}
-		}
-		h.ServeHTTP(w, r)
-	})
-}
-
-func (s settings) trusts(a netip.Addr) bool {
-	return slices.ContainsFunc(s.proxies, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })
-}
-
-func (s settings) origin(forwardedFor []string) (netip.Addr, bool) {
-	list := strings.Split(strings.Join(forwardedFor, ","), ",")
-	for _, text := range slices.Backward(list) {
-		a, err := netip.ParseAddr(strings.TrimSpace(text))
-		if err != nil {
-			return netip.Addr{}, false
-		}
-		if !s.trusts(a) {
-			return a, true
-		}
-	}
-	return netip.Addr{}, false
 }

@@ -21,13 +21,13 @@ type settings struct {
 	config.Config
 	addr    string
 	data    string
-	proxies []netip.Prefix // whose X-Forwarded-For is believed
+	proxies []netip.Prefix // whose X-Forwarded-For or Forwarded is believed
 	relaxed bool
 	demo    bool
 	pprof   string // address of the profiles; empty: none
 }
 
-// loopback may be called here, and only here.
+// loopback may be called if nobody else reaches the gateway.
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
 func parseSettings(args []string, getenv func(string) string, out io.Writer) (settings, error) {
@@ -37,7 +37,7 @@ func parseSettings(args []string, getenv func(string) string, out io.Writer) (se
 	flags.StringVar(&s.addr, "addr", "127.0.0.1:8080", "`address` to listen on")
 	flags.StringVar(&s.data, "data", "./ringback-data", "`folder` of the database and the keys")
 	flags.StringVar(&publicURL, "public-url", "", "`URL` under which providers reach this gateway (default http:// and -addr)")
-	flags.StringVar(&proxies, "trusted-proxy", "", "address ranges (`CIDR`, separated by commas) whose X-Forwarded-For is believed")
+	flags.StringVar(&proxies, "trusted-proxy", "", "address ranges (`CIDR`, separated by commas) whose X-Forwarded-For or Forwarded is believed")
 	flags.BoolVar(&s.relaxed, "relaxed", false, "answer before the disk has it: faster, and a power failure may lose the last moment")
 	paused := flags.Bool("paused", false, "take callbacks and send nothing, as for a copy or a restored backup")
 	flags.BoolVar(&s.demo, "demo", false, "add three sources, two tenants and their endpoint, and play callbacks to look at")
@@ -56,7 +56,6 @@ func parseSettings(args []string, getenv func(string) string, out io.Writer) (se
 		return s, fmt.Errorf("-pprof: %w", err)
 	}
 	s.Paused = s.Paused || *paused
-	s.AllowEndpoints = append(s.AllowEndpoints, loopback...)
 	if publicURL != "" {
 		s.PublicURL = strings.TrimSuffix(publicURL, "/")
 	}

@@ -49,7 +49,7 @@ func secure(h http.Header, path string) {
 // route calls the handler of the request's path. What the mux would answer
 // itself becomes a problem, since its own text repeats the path.
 func (s *server) route(w http.ResponseWriter, r *http.Request) {
-	if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
+	if !clean(r.URL.Path) {
 		s.refuse(r.Context(), w, storage.ErrNotFound)
 		return
 	}
@@ -72,6 +72,26 @@ func (s *server) route(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.refuse(r.Context(), w, storage.ErrNotFound)
+}
+
+func clean(p string) bool {
+	c := path.Clean(p)
+	return c == p || c+"/" == p
+}
+
+// Clean has h see a path that is not clean, such as //v1/me, as the clean one and one
+// more part, which is refused: a ServeMux would redirect it, and no provider
+// follows.
+func Clean(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !clean(r.URL.Path) {
+			u := *r.URL
+			u.Path, u.RawPath = path.Join("/", u.Path, "-"), ""
+			r = r.WithContext(r.Context())
+			r.URL = &u
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 func (s *server) logCall(c *call, status int, took time.Duration) {

@@ -56,7 +56,7 @@ const (
 // must not change after its first use; its methods may be called concurrently.
 type Client struct {
 	Allow          []netip.Prefix    // special addresses that may be called; the local runner: loopback
-	Own            []string          // our public hosts, as host or host:port; never called
+	Own            []string          // our public hosts, as host or host:port; never called; 0.0.0.0 is all of loopback
 	Paused         bool              // nothing is sent: each exchange is Internal
 	ConnectTimeout time.Duration     // to resolve the name and connect, and again for TLS; zero: 5 s
 	Timeout        time.Duration     // for the whole exchange, and the most a Request may ask for; zero: 15 s

@@ -89,11 +89,16 @@ func (c *Client) judgeHost(host string, port uint16) error {
 		return errPort
 	}
 	for _, own := range c.own {
-		if own.name == host && (own.port == 0 || own.port == port) {
+		if (own.name == host || own.name == "0.0.0.0" && isLoopback(host)) && (own.port == 0 || own.port == port) {
 			return errOwn
 		}
 	}
 	return nil
+}
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
 }
 
 var (
