@@ -29,6 +29,7 @@ func HTTP(h http.Handler) func(context.Context, events.APIGatewayV2HTTPRequest) 
 		defer cancel()
 		r, err := request(ctx, &e)
 		if err != nil {
+			slog.WarnContext(ctx, "http", "outcome", "refused", "why", "the body is not base64", "route", e.RouteKey)
 			return events.APIGatewayV2HTTPResponse{StatusCode: http.StatusBadRequest}, nil
 		}
 		w := &answer{header: make(http.Header)}

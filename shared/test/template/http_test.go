@@ -24,6 +24,7 @@ func routes(s stack) map[string]string {
 	}
 	for provider, function := range s.callbackFunctions() {
 		out["ANY /callbacks/"+provider+"/{source}/{key}"] = function
+		out["ANY /callbacks/"+provider+"/{proxy+}"] = function
 	}
 	return out
 }
@@ -50,7 +51,7 @@ var httpRules = []rule{
 			return f.err()
 		},
 		breaks: []edit{
-			{"RouteKey: GET /healthz", "RouteKey: GET /health"}, {"${DirectIntegration}", "${ApiIntegration}"},
+			{"RouteKey: GET /healthz", "RouteKey: GET /health"}, {"${DirectIntegration}", "${ApiIntegration}"}, {"callbacks/direct/{proxy+}", "callbacks/direct/{source}"},
 			without(`PayloadFormatVersion: "2.0"`), {":live/invocations", "/invocations"}, {"functions/${Api.Arn}", "functions/${Worker.Arn}"},
 			{"FunctionName: !Ref Direct.Alias", "FunctionName: !Ref Direct"}, without("Principal: apigateway.amazonaws.com"),
 		},
