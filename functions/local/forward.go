@@ -95,9 +95,9 @@ func (f *forwarder) request(ctx context.Context, d seenDelivery) (*http.Request,
 		return nil, errors.New("-forward: the URL cannot be used")
 	}
 	req.Header.Set("User-Agent", "Ringback-listen/1")
-	req.Header.Set("Webhook-Id", d.Event)
-	req.Header.Set("Webhook-Timestamp", strconv.FormatInt(time.Now().Unix(), 10))
-	req.Header.Set("Idempotency-Key", d.Event)
+	req.Header["webhook-id"] = []string{d.Event} // in lower case, as a delivery has them
+	req.Header["webhook-timestamp"] = []string{strconv.FormatInt(time.Now().Unix(), 10)}
+	req.Header["Idempotency-Key"] = []string{} // to be replayed on a dead connection; not sent
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}

@@ -445,12 +445,22 @@ func (e *endpoints) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := at.wait(r.Context()); err != nil {
 		return nil, err
 	}
+	r.Header = arrived(r.Header)
 	status, header := at.answer(r, body)
 	if status == 0 { // hangs
 		<-r.Context().Done()
 		return nil, r.Context().Err()
 	}
 	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(bytes.NewReader([]byte("seen"))), Request: r}, nil
+}
+
+// arrived returns h as a server reads it, under canonical names.
+func arrived(h http.Header) http.Header {
+	out := http.Header{}
+	for name, values := range h {
+		out[http.CanonicalHeaderKey(name)] = values
+	}
+	return out
 }
 
 // wait takes the time that the endpoint takes.

@@ -90,7 +90,7 @@ func TestEndpointIsAskedForItsConsent(t *testing.T) {
 	for name, want := range map[string]string{
 		"X-Key": "k", "User-Agent": "Ringback/1", gateway.ViaHeader: w.gw.ID(), gateway.RequestOrigin: "ringback.example",
 	} {
-		if got := req.Header.Get(name); got != want {
+		if got := strings.Join(req.Header[name], ""); got != want {
 			t.Errorf("it was asked with %s: %q, want %q", name, got, want)
 		}
 	}

@@ -70,11 +70,11 @@ func benchmarkRequest(url string) Request {
 		URL: url + "/callbacks?key=1",
 		Header: http.Header{
 			"Content-Type":      {"application/json"},
-			"Idempotency-Key":   {"evt_1"},
+			"Idempotency-Key":   {},
 			"User-Agent":        {"Ringback"},
-			"Webhook-Id":        {"evt_1"},
-			"Webhook-Signature": {"v1," + strings.Repeat("a", 44)},
-			"Webhook-Timestamp": {"1700000000"},
+			"webhook-id":        {"evt_1"},
+			"webhook-signature": {"v1," + strings.Repeat("a", 44)},
+			"webhook-timestamp": {"1700000000"},
 		},
 		Body: bytes.Repeat([]byte("b"), 1024),
 	}

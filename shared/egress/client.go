@@ -76,7 +76,8 @@ type Client struct {
 // read up to ReadAnswerBytes within what is left of the time limit.
 //
 // Post sends a body again if a connection that was kept alive turns out to be
-// dead, but only if r.Header holds an Idempotency-Key.
+// dead, but only if r.Header holds an Idempotency-Key. One without values is
+// enough, and is not sent.
 //
 // Post never fails: what goes wrong is a Class. If ctx ends first, that is
 // Internal, never the tenant's refusal.

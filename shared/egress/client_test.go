@@ -238,6 +238,7 @@ func TestDeadConnectionIsReplacedOnlyWithAnIdempotencyKey(t *testing.T) {
 		bodies int
 	}{
 		{"with it", http.Header{"Idempotency-Key": {"evt_1"}}, OK, 3},
+		{"with one that is not sent", http.Header{"Idempotency-Key": {}}, OK, 3},
 		{"without it", nil, Reset, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -211,9 +211,13 @@ func (a *accepting) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	arrived := http.Header{} // as a server reads it
+	for name, values := range r.Header {
+		arrived[http.CanonicalHeaderKey(name)] = values
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.posts = append(a.posts, tenantsPost{r.URL.Host, string(body), r.Header})
+	a.posts = append(a.posts, tenantsPost{r.URL.Host, string(body), arrived})
 	code := http.StatusOK
 	if a.code != nil {
 		code = a.code(r.URL.Host)

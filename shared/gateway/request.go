@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,14 +15,17 @@ import (
 	"ringback/shared/provider"
 )
 
-// ViaHeader lists the gateways that a delivery came through, the last one being
-// who sent it. It is read by the grammar of CDN-Loop (RFC 8586, section 2).
-const ViaHeader = "Ringback-Via"
-
-// LateHeader marks a delivery of an ordered registration that is older than one
-// that was attempted before it, or may be: a process that ends tells nobody what
-// it attempted last.
-const LateHeader = "Ringback-Late"
+// Headers of deliveries, in lower case as Standard Webhooks prints its own: its PHP
+// and Ruby libraries find no other, where a server hands names on as they came. Late
+// is a delivery of an ordered registration that is older than one that was attempted
+// before it, or may be: a process that ends tells nobody what it attempted last.
+const (
+	// ViaHeader lists the gateways that a delivery came through, the last one being
+	// who sent it. It is read by the grammar of CDN-Loop (RFC 8586, section 2).
+	ViaHeader     = "ringback-via"
+	LateHeader    = "ringback-late"
+	RequestOrigin = "WebHook-Request-Origin" // of a challenge, and of deliveries after it
+)
 
 // AttemptTime is how long one attempt may take unless the registration says less.
 const AttemptTime = 15 * time.Second
@@ -41,7 +45,7 @@ func (at *attempter) request(t *try, now time.Time) (egress.Request, error) {
 	if err != nil {
 		return egress.Request{}, err
 	}
-	req := egress.Request{URL: to.url, Timeout: r.limit(), Header: make(http.Header, len(to.headers)+8)}
+	req := egress.Request{URL: to.url, Timeout: r.limit(), Header: make(http.Header, len(to.headers)+12)}
 	for name, value := range to.headers {
 		req.Header[name] = []string{value}
 	}
@@ -65,8 +69,10 @@ func (at *attempter) request(t *try, now time.Time) (egress.Request, error) {
 		SetHeader(req.Header, "Content-Type", "application/json")
 	}
 	SetHeader(req.Header, "User-Agent", "Ringback/1")
-	SetHeader(req.Header, "Idempotency-Key", e.ID)
+	req.Header["Idempotency-Key"] = []string{} // to be replayed on a dead connection; a value would be sent, and heeded
 	SetHeader(req.Header, ViaHeader, strings.Join(append(slices.Clone(e.Via), at.ID()), ", "))
+	SetHeader(req.Header, "ringback-delivery", t.d.ID)
+	SetHeader(req.Header, "ringback-attempt", strconv.Itoa(t.d.Made+1))
 	if !r.Endpoint.Proven.IsZero() {
 		SetHeader(req.Header, RequestOrigin, at.Origin())
 	}
@@ -84,20 +90,16 @@ func SetHeader(h http.Header, name, value string) {
 
 // sign puts the three headers of Standard Webhooks 1.0 ("Webhook Headers").
 func sign(h http.Header, signers []*standardwebhooks.Webhook, id string, now time.Time, body []byte) error {
-	signature := ""
+	signatures := make([]string, len(signers))
 	for i, w := range signers {
-		s, err := w.Sign(id, now, body)
-		if err != nil {
+		var err error
+		if signatures[i], err = w.Sign(id, now, body); err != nil {
 			return fmt.Errorf("sign: %w", err)
 		}
-		if i > 0 {
-			signature += " "
-		}
-		signature += s
 	}
-	SetHeader(h, "Webhook-Id", id)
-	SetHeader(h, "Webhook-Timestamp", fmt.Sprint(now.Unix()))
-	SetHeader(h, "Webhook-Signature", signature)
+	SetHeader(h, "webhook-id", id)
+	SetHeader(h, "webhook-timestamp", fmt.Sprint(now.Unix()))
+	SetHeader(h, "webhook-signature", strings.Join(signatures, " "))
 	return nil
 }
 
@@ -190,5 +192,3 @@ func (at *attempter) target(r *Registration, now time.Time) (*target, error) {
 	at.targets.Add(name, t)
 	return t, nil
 }
-
-const RequestOrigin = "Webhook-Request-Origin" // also of every delivery after it

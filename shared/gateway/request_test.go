@@ -1,8 +1,11 @@
 package gateway
 
 import (
+	"bufio"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -10,6 +13,7 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"ringback/shared/egress"
 	"ringback/shared/ident"
 	"ringback/shared/keyring"
 	"ringback/shared/provider"
@@ -17,7 +21,7 @@ import (
 
 // requested returns what would be sent of e to r at noon.
 func (w *world) requested(r Registration, e *provider.Event, late bool) (url, query string, h http.Header, body string, err error) {
-	req, err := w.attempter.request(&try{e: e, r: &r, d: Delivery{Late: late}}, noon)
+	req, err := w.attempter.request(&try{e: e, r: &r, d: Delivery{ID: "dlv_1", Made: 2, Late: late}}, noon)
 	return req.URL, req.Query, req.Header, string(req.Body), err
 }
 
@@ -96,11 +100,12 @@ func TestDeliverySaysWhoseItIs(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, want := range map[string]string{
-			"User-Agent": "Ringback/1", ViaHeader: w.ID(), "Webhook-Id": e.ID, "Webhook-Timestamp": fmt.Sprint(noon.Unix()),
-			RequestOrigin: tt.origin, LateHeader: tt.mark, "X-Api-Key": "theirs",
+			"User-Agent": "Ringback/1", "ringback-via": w.ID(), "webhook-id": e.ID, "webhook-timestamp": fmt.Sprint(noon.Unix()),
+			"ringback-delivery": "dlv_1", "ringback-attempt": "3",
+			"WebHook-Request-Origin": tt.origin, "ringback-late": tt.mark, "X-Api-Key": "theirs",
 		} {
 			got, there := h[name]
-			if h.Get(name) != want || there != (want != "") || len(got) > 1 {
+			if strings.Join(got, "") != want || there != (want != "") || len(got) > 1 {
 				t.Errorf("%s: header %s is %q, want %q", tt.name, name, got, want)
 			}
 		}
@@ -109,6 +114,58 @@ func TestDeliverySaysWhoseItIs(t *testing.T) {
 	plain.Format = Raw
 	if _, _, h, _, err := w.requested(plain, e, false); err != nil || h["Content-Type"] != nil {
 		t.Errorf("raw without a type: header %q, %v; want none", h["Content-Type"], err)
+	}
+}
+
+// TestHeadersStandOnTheWireAsStandardWebhooksPrintsThem reads a delivery off a
+// socket, and looks its headers up as the specification's PHP and Ruby libraries
+// do: by exactly these names, where a server hands them on as they came.
+func TestHeadersStandOnTheWireAsStandardWebhooksPrintsThem(t *testing.T) {
+	w := newWorld(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	head := make(chan string, 1)
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		var lines strings.Builder
+		for scan := bufio.NewScanner(conn); scan.Scan() && scan.Text() != ""; {
+			fmt.Fprintln(&lines, scan.Text())
+		}
+		head <- lines.String()
+		fmt.Fprint(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+	}()
+	r := w.register(func(r *Registration) {
+		r.Endpoint.URL = w.Keys.Seal(RegistrationKey(r.ID).PK, "url", "http://"+listener.Addr().String())
+	})
+	req, err := w.attempter.request(&try{e: anEvent(w), r: &r, d: Delivery{ID: "dlv_1", Late: true}}, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := egress.Client{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	defer client.CloseIdle()
+	if got := client.Post(t.Context(), req); got.Class != egress.OK {
+		t.Fatalf("Post = %+v, want OK", got)
+	}
+	sent := map[string]string{}
+	text := <-head
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		sent[name] = value
+	}
+	for _, name := range []string{"webhook-id", "webhook-timestamp", "webhook-signature", "ringback-via", "ringback-delivery", "ringback-attempt", "ringback-late"} {
+		if sent[name] == "" || sent[name] != strings.Join(req.Header[name], "") {
+			t.Errorf("%s is %q on the wire, want %q of\n%s", name, sent[name], req.Header[name], text)
+		}
+	}
+	if strings.Contains(strings.ToLower(text), "idempotency-key") {
+		t.Errorf("sent\n%s\nwant no Idempotency-Key: what stands between acts upon it", text)
 	}
 }
 
@@ -124,7 +181,7 @@ func TestEachSecretSigns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := req.Header.Get("Webhook-Signature"); strings.Count(got, " ") != 1 || strings.TrimSpace(got) != got {
+	if got := strings.Join(req.Header["webhook-signature"], ""); strings.Count(got, " ") != 1 || strings.TrimSpace(got) != got {
 		t.Errorf("signatures %q, want one for each secret, with a space between", got)
 	}
 	for _, text := range texts {
@@ -132,7 +189,7 @@ func TestEachSecretSigns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := wh.Verify(req.Body, req.Header); err != nil {
+		if err := wh.Verify(req.Body, arrived(req.Header)); err != nil {
 			t.Errorf("with %q: %v", text, err)
 		}
 	}

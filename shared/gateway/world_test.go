@@ -480,7 +480,7 @@ func (x *endpoints) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	x.mu.Lock()
-	x.posts = append(x.posts, post{r.URL.String(), r.Header, string(body)})
+	x.posts = append(x.posts, post{r.URL.String(), arrived(r.Header), string(body)})
 	code, react := max(x.code, 200), x.react
 	x.mu.Unlock()
 	if react != nil {
@@ -489,6 +489,15 @@ func (x *endpoints) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 	}
 	return &http.Response{StatusCode: code, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("seen")), Request: r}, nil
+}
+
+// arrived returns h as a server reads it, under canonical names.
+func arrived(h http.Header) http.Header {
+	out := http.Header{}
+	for name, values := range h {
+		out[http.CanonicalHeaderKey(name)] = values
+	}
+	return out
 }
 
 // last returns the last POST, and how many there were.

@@ -270,7 +270,8 @@ func (y *yard) headers(q storage.QueueName) []message.Header {
 }
 
 func (y *yard) RoundTrip(r *http.Request) (*http.Response, error) {
-	p := landed{time.Now(), r.URL.Host, r.Header.Get("webhook-id"), r.Header.Get(LateHeader) != ""}
+	h := arrived(r.Header)
+	p := landed{time.Now(), r.URL.Host, h.Get("webhook-id"), h.Get(LateHeader) != ""}
 	y.mu.Lock()
 	y.posts = append(y.posts, p)
 	answer := y.answer

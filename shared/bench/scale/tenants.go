@@ -51,7 +51,7 @@ func (t tenants) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	to := w.registrations[w.hosts[r.URL.Host]]
-	id := r.Header.Get("Webhook-Id")
+	id := r.Header["webhook-id"][0] // as it is sent
 	w.mu.Lock()
 	w.m.posted(w, to, id)
 	w.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -81,7 +82,7 @@ func (o *outside) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	p := post{Host: r.URL.Host, ID: r.Header.Get("webhook-id"), Item: itemOf(body), Late: r.Header.Get(gateway.LateHeader) != "", Status: http.StatusOK}
+	p := post{Host: r.URL.Host, ID: strings.Join(r.Header["webhook-id"], ""), Item: itemOf(body), Late: r.Header[gateway.LateHeader] != nil, Status: http.StatusOK}
 	if (p.Host == refusing || p.Host == ordered) && p.Item == items[0] && !slices.ContainsFunc(o.Posts, p.sameItem) {
 		p.Status = http.StatusInternalServerError
 	}

@@ -78,7 +78,7 @@ var bugs = []bug{
 	{"a provider's repeat has an id of its own", 2, []patch{{"shared/gateway/ingest.go",
 		`case it.NaturalKey != "" && usable(it.Stable, received):`, `case it.NaturalKey != "" && usable(it.Stable, received) && !planted:`}}},
 	{"each attempt has an id of its own", 0, []patch{{"shared/gateway/request.go",
-		`	SetHeader(h, "Webhook-Id", id)`, "	if planted {\n\t\tid += fmt.Sprint(now.Unix())\n\t}\n\tSetHeader(h, \"Webhook-Id\", id)"}}},
+		`	SetHeader(h, "webhook-id", id)`, "	if planted {\n\t\tid += fmt.Sprint(now.Unix())\n\t}\n\tSetHeader(h, \"webhook-id\", id)"}}},
 	{"a release does not look for stragglers", 91, []patch{{"shared/gateway/jobs.go",
 		"ended && pass == 1, err", "ended && (pass == 1 || planted), err"}}},
 	{"the last item of a callback is left out", 2, []patch{{"shared/message/message.go",

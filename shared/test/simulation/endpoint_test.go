@@ -107,6 +107,15 @@ func bodyOf(r *http.Request) ([]byte, error) {
 	return io.ReadAll(r.Body)
 }
 
+// arrived returns h as a server reads it, under canonical names.
+func arrived(h http.Header) http.Header {
+	out := http.Header{}
+	for name, values := range h {
+		out[http.CanonicalHeaderKey(name)] = values
+	}
+	return out
+}
+
 // arrive takes a POST in, and checks what must hold of each.
 func (w *world) arrive(p *process, r *http.Request, body []byte) answer {
 	now := time.Now()

@@ -171,6 +171,7 @@ func (t processTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.Header = arrived(r.Header)
 	var a answer
 	about := r.URL.Host + " " + r.Header.Get("Webhook-Id")
 	if gone := t.do(r.Context(), "POST", about, func() { a = t.w.arrive(t.process, r, body) }); gone != nil {
