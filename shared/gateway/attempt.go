@@ -181,7 +181,7 @@ func (at *attempter) subject(ctx context.Context, d Delivery) (*provider.Event, 
 		err = errExpired
 	case er.Erased:
 		err = errErased
-	case err == nil && !er.needs(d.Registration):
+	case err == nil && !er.needs(d.Registration, at.Kept, at.Clock()):
 		err = at.events.open(ctx, d.Event, nil, d.Registration)
 	}
 	return e, r, rev, err

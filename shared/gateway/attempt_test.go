@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -230,7 +231,7 @@ func TestDeliveryWithoutItsSubjectIsNotAttempted(t *testing.T) {
 			key, _ := EventKey(event)
 			w.endpoints.react = func(*http.Request) (*http.Response, error) {
 				er, _ := load[EventRow](w, key)
-				open = er.needs(r.ID)
+				open = slices.Contains(er.Open, r.ID)
 				return nil, nil
 			}
 			again := w.work(storage.RetryQueue, w.Redeliver) > 0
@@ -245,6 +246,30 @@ func TestDeliveryWithoutItsSubjectIsNotAttempted(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestEventOfManyIsKeptAnewAtEachAttempt attempts one of more deliveries than the
+// event's row can name, which an endpoint has asked to wait for longer than such a
+// row lasts.
+func TestEventOfManyIsKeptAnewAtEachAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.endpoints.code = http.StatusInternalServerError
+		r := w.register()
+		event := w.happen()
+		key, _ := EventKey(event)
+		if _, err := storage.Change(t.Context(), w.Store, key, func(er *EventRow, r *storage.Row) error {
+			er.Wide, er.Open, r.Expires = true, nil, w.Clock().Add(48*time.Hour)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Until(w.delivery(r, event).Start))
+		w.work(storage.RetryQueue, w.Redeliver)
+		if _, row := load[EventRow](w, key); row.Expires.Before(w.Clock().Add(w.Kept.longest() - time.Minute)) {
+			t.Errorf("after an attempt the event lasts until %v, want %v from now", row.Expires, w.Kept.longest())
+		}
+	})
 }
 
 // TestAttemptIsOneLineOfTheLog compares the lines of attempts, field by field.

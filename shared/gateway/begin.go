@@ -47,6 +47,8 @@ type EventRow struct {
 	Wide  bool      `json:"wide,omitempty"` // there are, or were, too many to name
 	Until time.Time `json:"until,omitzero"` // it is needed by what is held
 
+	expires time.Time // of the row as LoadEvent read it
+
 	Headers map[string]string `json:"headers,omitempty"` // of the callback, that the provider names
 }
 
@@ -188,5 +190,6 @@ func (es *events) LoadEvent(ctx context.Context, id string) (*provider.Event, Ev
 		return nil, er, fmt.Errorf("event %s: %w", id, err)
 	}
 	source, _ := ident.SourceOf(id)
+	er.expires = row.Expires
 	return er.Event(source, row.Body), er, nil
 }

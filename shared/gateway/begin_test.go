@@ -72,6 +72,10 @@ func TestBegunEventIsReadAsItCame(t *testing.T) {
 		t.Fatalf("begin = %v, %+v, %v", answer, er, err)
 	}
 	e, er, err := y.LoadEvent(t.Context(), a.ID)
+	if ends := y.Clock().Add(y.Kept.History).Sub(er.expires); ends.Abs() > time.Minute {
+		t.Errorf("LoadEvent says that the row expires at %v, %v too late", er.expires, -ends)
+	}
+	row.expires = er.expires
 	if err != nil || !reflect.DeepEqual(*e, a.Event) || !reflect.DeepEqual(er, row) {
 		t.Errorf("LoadEvent = %+v, %+v, %v; want %+v, %+v", e, er, err, a.Event, row)
 	}

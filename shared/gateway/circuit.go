@@ -347,11 +347,11 @@ func (cs *circuits) logExhausted(d *Delivery) {
 		"delivery", d.ID, "attempts", d.Made, "outcome", whyExhausted)
 }
 
-// overtime returns when the whole time that s gives d is over.
+// overtime returns when the whole time that s and its endpoint give d is over.
 func (d Delivery) overtime(s schedule.Schedule) time.Time {
 	sum := time.Duration(0)
 	for n := range s.Len() {
 		sum += s.Wait(n)
 	}
-	return later(d.Created, d.Anew).Add(sum*12/10 + circuit.LongestInterval)
+	return later(d.Created, d.Anew).Add(sum*12/10 + d.Asked + circuit.LongestInterval)
 }

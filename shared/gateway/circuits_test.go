@@ -25,6 +25,8 @@ func TestScheduleIsOverAfterItsWholeTime(t *testing.T) {
 	}{
 		{"just not", Delivery{Created: noon.Add(-whole)}, s, false},
 		{"just", Delivery{Created: noon.Add(-whole - 1)}, s, true},
+		{"asked to wait for as much longer", Delivery{Created: noon.Add(-2 * whole), Asked: whole}, s, false},
+		{"asked to wait for less", Delivery{Created: noon.Add(-2*whole - 1), Asked: whole}, s, true},
 		{"begun anew", Delivery{Created: noon.Add(-10 * whole), Anew: noon.Add(-whole)}, s, false},
 		{"begun anew long ago", Delivery{Created: noon.Add(-10 * whole), Anew: noon.Add(-whole - 1)}, s, true},
 		{"of one attempt, for an hour", Delivery{Created: noon.Add(-circuit.LongestInterval)}, schedule.Schedule{Waits: []time.Duration{}}, false},

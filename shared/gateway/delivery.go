@@ -62,21 +62,22 @@ type Delivery struct {
 	Received     time.Time `json:"received"` // the event's
 	Created      time.Time `json:"created"`
 
-	Status  Status    `json:"status"`
-	Why     string    `json:"why,omitempty"`     // failed, held or cancelled because of
-	Made    int       `json:"made"`              // attempts recorded, manual ones excepted
-	Anew    time.Time `json:"anew,omitzero"`     // when a job began its schedule anew; zero: it runs since Created
-	Claim   int       `json:"claim"`             // hand-outs and records so far; the fence
-	Lost    int       `json:"lost,omitempty"`    // hand-outs since the last record
-	Crashes int       `json:"crashes,omitempty"` // of those, which workers took up and did not record
-	Manual  bool      `json:"manual,omitempty"`  // the current claim is a resend
-	Start   time.Time `json:"start,omitzero"`    // of the next attempt
-	Since   time.Time `json:"since,omitzero"`    // of Held, or of the final status
-	Last    *Last     `json:"last,omitempty"`
-	Replay  bool      `json:"replay,omitempty"` // made by a replay, not by the event's arrival
-	Paced   bool      `json:"paced,omitempty"`  // Start is a place or turn that the rate gave
-	Lane    bool      `json:"lane,omitempty"`   // of an ordered registration: its lane is due, not it
-	Late    bool      `json:"late,omitempty"`   // a later one of its lane was attempted before it
+	Status  Status        `json:"status"`
+	Why     string        `json:"why,omitempty"`     // failed, held or cancelled because of
+	Made    int           `json:"made"`              // attempts recorded, manual ones excepted
+	Anew    time.Time     `json:"anew,omitzero"`     // when a job began its schedule anew; zero: it runs since Created
+	Asked   time.Duration `json:"asked,omitempty"`   // by its endpoint, beyond the waits of the schedule
+	Claim   int           `json:"claim"`             // hand-outs and records so far; the fence
+	Lost    int           `json:"lost,omitempty"`    // hand-outs since the last record
+	Crashes int           `json:"crashes,omitempty"` // of those, which workers took up and did not record
+	Manual  bool          `json:"manual,omitempty"`  // the current claim is a resend
+	Start   time.Time     `json:"start,omitzero"`    // of the next attempt
+	Since   time.Time     `json:"since,omitzero"`    // of Held, or of the final status
+	Last    *Last         `json:"last,omitempty"`
+	Replay  bool          `json:"replay,omitempty"` // made by a replay, not by the event's arrival
+	Paced   bool          `json:"paced,omitempty"`  // Start is a place or turn that the rate gave
+	Lane    bool          `json:"lane,omitempty"`   // of an ordered registration: its lane is due, not it
+	Late    bool          `json:"late,omitempty"`   // a later one of its lane was attempted before it
 
 	due  time.Time // of the due index; when the tick looks at it
 	rev  string    // of the row as read
@@ -234,6 +235,8 @@ func (d Delivery) record(a Attempt, s schedule.Schedule, jitter float64, self bo
 	if !more {
 		return d.close(Failed, whyExhausted, now), false
 	}
+	unasked, _ := s.After(d.Made, jitter, a.slow(), 0)
+	d.Asked += wait - unasked
 	self = self && wait <= maxSelfSend && !d.Lane && !wasParked
 	if d = d.wait(now.Add(wait), self); wasParked {
 		d.due = time.Time{}

@@ -250,6 +250,19 @@ func TestDeliveryTellsAttemptsOfOneInstantApart(t *testing.T) {
 	}
 }
 
+// TestWhatAnEndpointAsksForIsAddedToTheTimeOfADelivery sums what it waited for
+// beyond its schedule.
+func TestWhatAnEndpointAsksForIsAddedToTheTimeOfADelivery(t *testing.T) {
+	d, s := Delivery{Status: Pending}, schedule.Schedule{Waits: []time.Duration{10 * time.Second, time.Hour, time.Minute}}
+	for n, tt := range []struct{ hint, want time.Duration }{{24 * time.Hour, 24*time.Hour - 10*time.Second}, {time.Minute, 0}, {2 * time.Minute, time.Minute}} {
+		a, before := attempted(500, d.Claim), d.Asked
+		a.RetryAfter = tt.hint
+		if d, _ = d.record(a, s, 0.5, false); d.Asked-before != tt.want {
+			t.Errorf("attempt %d, asked for %v: %v beyond the schedule, want %v", n+1, tt.hint, d.Asked-before, tt.want)
+		}
+	}
+}
+
 func anySchedule(t *rapid.T) schedule.Schedule {
 	switch rapid.IntRange(0, 2).Draw(t, "kind") {
 	case 0:

@@ -9,7 +9,6 @@ import (
 	"ringback/shared/ident"
 	"ringback/shared/message"
 	"ringback/shared/provider"
-	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -302,7 +301,7 @@ func (js *jobs) putDue(ctx context.Context, j *Job, d Delivery) (*Delivery, erro
 		d = d.handOut(d.Start)
 	}
 	if was == "" {
-		mark := storage.Row{Key: ReplayedKey(d.Event, d.Registration), Expires: js.Clock().Add(schedule.MaxWaitsSum + js.Kept.Held)}
+		mark := storage.Row{Key: ReplayedKey(d.Event, d.Registration), Expires: js.Clock().Add(js.Kept.longest())}
 		if err := storage.PutRow(ctx, js.Store, mark, Link{d.Registration}, storage.AnyRev); err != nil {
 			return nil, err
 		}
@@ -359,7 +358,7 @@ func (js *jobs) revive(ctx context.Context, j *Job, is func(Delivery) bool) (tim
 		case !is(d):
 			return nil, false, js.putInLane(ctx, d) // perhaps a chunk before ended here
 		}
-		d.Made, d.Anew = 0, js.Clock()
+		d.Made, d.Asked, d.Anew = 0, 0, js.Clock()
 		d = d.release(d.Anew)
 		return &d, false, nil
 	})

@@ -17,7 +17,6 @@ import (
 	"ringback/shared/message"
 	"ringback/shared/pace"
 	"ringback/shared/provider"
-	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
 
@@ -584,7 +583,7 @@ func TestReplayDeliversWhatWasMissed(t *testing.T) {
 			t.Errorf("the event ends at %v, want it kept until the delivery is finished", row.Expires)
 		}
 		link, mark := load[Link](w, ReplayedKey(missed, r.ID))
-		if link.ID != r.ID || !mark.Expires.Equal(now.Add(schedule.MaxWaitsSum+w.Kept.Held).Truncate(time.Second)) {
+		if link.ID != r.ID || !mark.Expires.Equal(now.Add(w.Kept.longest()).Truncate(time.Second)) {
 			t.Errorf("the mark of the replay: %+v until %v", link, mark.Expires)
 		}
 		if j = w.job(j.ID); j.Done != 1 || j.Skipped != 1 || !j.Next.Equal(now.Add(20*time.Millisecond)) {

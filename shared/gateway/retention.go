@@ -16,9 +16,10 @@ import (
 // An event begins with one, since most are delivered at once. The first delivery
 // that is not takes it away, by its registration's place in Open; the last one to
 // be finished brings it back. What is held lasts for Kept.Held, and so does its
-// event. One of more deliveries than Open can name lasts for Kept.longest.
+// event. One of more deliveries than Open can name lasts for Kept.longest from the last
+// attempt of one of them.
 
-// longest is how long after its event a delivery may be unfinished, and then be
+// longest is how long a delivery may be unfinished by its schedule, and then be
 // looked at.
 func (k Kept) longest() time.Duration {
 	return schedule.MaxWaitsSum*12/10 + 2*circuit.LongestInterval + k.Held + k.History
@@ -61,8 +62,11 @@ func (er *EventRow) finish(r *storage.Row, k Kept, now time.Time, id string, unt
 	return changed
 }
 
-// needs reports whether er has no expiry because of the delivery to id.
-func (er *EventRow) needs(id string) bool { return er.Long || er.Wide || slices.Contains(er.Open, id) }
+// needs reports whether er, which was read, lasts for the delivery to id: what its
+// endpoint asked for may take longer than all that Kept.longest counts.
+func (er *EventRow) needs(id string, k Kept, now time.Time) bool {
+	return slices.Contains(er.Open, id) || er.Wide && now.Add(k.longest()).Sub(er.expires) <= 24*time.Hour
+}
 
 // open keeps an event for deliveries that are unfinished, before their rows are
 // written. fill, unless it is nil, makes the row whole. The error wraps

@@ -61,13 +61,17 @@ func TestEventNamesTheUnfinishedDeliveriesItIsKeptFor(t *testing.T) {
 			if !slices.Equal(er.Open, tt.open) || er.Wide != tt.wide || !r.Expires.Equal(tt.until) || changed != tt.changed {
 				t.Errorf("open(%v) = %v: open %v, wide %v, expires %v; want %v, %v, %v, %v", tt.ids, changed, er.Open, er.Wide, r.Expires, tt.changed, tt.open, tt.wide, tt.until)
 			}
+			er.expires = r.Expires
 			for _, id := range tt.ids {
-				if !er.needs(id) {
+				if !er.needs(id, k, noon) {
 					t.Errorf("needs(%s) = false after it was opened, want true", id)
 				}
 			}
-			if stranger := "reg_none"; er.needs(stranger) != tt.wide {
-				t.Errorf("needs(%s) = %v, want %v", stranger, er.needs(stranger), tt.wide)
+			if got := er.needs("reg_none", k, noon); got != tt.wide {
+				t.Errorf("needs of a stranger = %v, want %v", got, tt.wide)
+			}
+			if later := noon.Add(day + 1); er.needs("reg_none", k, later) {
+				t.Errorf("needs of a stranger more than a day later = true, want it to be kept for longer")
 			}
 		})
 	}
@@ -113,12 +117,6 @@ func TestEventLastsUntilTheLastDeliveryIsFinished(t *testing.T) {
 				t.Errorf("finish(%s, %v) = %v: open %v, until %v, expires %v; want %v, %v, %v, %v", tt.id, tt.until, changed, er.Open, er.Until, r.Expires, tt.changed, tt.open, tt.held, tt.want)
 			}
 		})
-	}
-}
-
-func TestEventOfChunksIsNeededByAll(t *testing.T) {
-	if er := (EventRow{Long: true}); !er.needs("reg_x") { // of an earlier release, which wrote no Wide
-		t.Error("needs of an event in chunks = false, want true")
 	}
 }
 

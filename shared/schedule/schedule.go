@@ -63,20 +63,10 @@ func (s Schedule) WaitAfter(made int) time.Duration {
 	return s.Wait(min(max(made-1, 0), s.Len()-1))
 }
 
-// Longest returns the longest wait, to which a Retry-After is capped.
-func (s Schedule) Longest() time.Duration {
-	var longest time.Duration
-	for _, wait := range s.waits() {
-		longest = max(longest, wait)
-	}
-	return longest
-}
-
 // After returns how long to wait after the attempt number made, counted from
 // 1, and false if that was the last. The wait is schedule × (0.8…1.2), where
 // jitter in [0,1) chooses; at least a minute after 429 and timeouts; and at
-// least the endpoint's hint, which is capped at the longest wait. A hint never
-// adds an attempt.
+// least the endpoint's hint, up to MaxWait. A hint never adds an attempt.
 func (s Schedule) After(made int, jitter float64, slow bool, hint time.Duration) (time.Duration, bool) {
 	if made > s.Len() {
 		return 0, false
@@ -88,30 +78,19 @@ func (s Schedule) After(made int, jitter float64, slow bool, hint time.Duration)
 	if slow {
 		wait = max(wait, SlowDown)
 	}
-	return max(wait, min(hint, s.Longest())), true
+	return max(wait, min(hint, MaxWait)), true
 }
 
 // RetryAfter reads a Retry-After header (RFC 9110, section 10.2.3): seconds or
-// a date. What is past, negative, more than 24 h ahead or neither is no hint: 0.
+// a date. It is at most MaxWait, so that who asks for more never gets less; what is
+// past, negative or neither is no hint: 0.
 func RetryAfter(h http.Header, now time.Time) time.Duration {
 	text := strings.TrimSpace(h.Get("Retry-After"))
-	if text == "" {
-		return 0
-	}
-	if n, err := strconv.ParseInt(text, 10, 32); err == nil {
-		return hintOf(time.Duration(n) * time.Second)
-	}
 	if at, err := http.ParseTime(text); err == nil {
-		return hintOf(at.Sub(now))
+		return min(max(at.Sub(now), 0), MaxWait)
 	}
-	return 0
-}
-
-func hintOf(d time.Duration) time.Duration {
-	if d < 0 || d > MaxWait {
-		return 0
-	}
-	return d
+	n, _ := strconv.ParseInt(text, 10, 64) // 0 of what is no number, the nearest of what has too many digits
+	return time.Duration(min(max(n, 0), int64(MaxWait/time.Second))) * time.Second
 }
 
 // Check returns an error wrapping storage.ErrInvalid if s is not one of the named ones

@@ -38,8 +38,8 @@ func TestAfterKeepsItsPromises(t *testing.T) {
 			return
 		}
 		least := time.Duration(float64(s.Wait(made-1)) * 0.8)
-		most := max(time.Duration(float64(s.Wait(made-1))*1.2), SlowDown, s.Longest())
-		if wait < least || wait > most || slow && wait < SlowDown || wait < min(hint, s.Longest()) {
+		most := max(time.Duration(float64(s.Wait(made-1))*1.2), SlowDown, hint)
+		if wait < least || wait > most || slow && wait < SlowDown || wait < hint {
 			t.Fatalf("After(%d, %v, %v, %v) = %v; want %v to %v", made, jitter, slow, hint, wait, least, most)
 		}
 	})
@@ -77,13 +77,14 @@ func TestRetryAfterIsReadInBothForms(t *testing.T) {
 		"0":                              0,
 		"-5":                             0,
 		"86400":                          24 * time.Hour,
-		"86401":                          0,
-		"99999999999999999999":           0,
+		"86401":                          24 * time.Hour,
+		"99999999999999999999":           24 * time.Hour,
+		"-99999999999999999999":          0,
 		"soon":                           0,
 		"1.5":                            0,
 		"Sun, 01 Mar 2026 12:05:00 GMT":  5 * time.Minute,
 		"Sun, 01 Mar 2026 11:00:00 GMT":  0,
-		"Wed, 01 Apr 2026 11:00:00 GMT":  0,
+		"Wed, 01 Apr 2026 11:00:00 GMT":  24 * time.Hour,
 		"Sunday, 01-Mar-26 12:05:00 GMT": 5 * time.Minute,
 		"Sun Mar  1 12:05:00 2026":       5 * time.Minute,
 	} {
@@ -101,9 +102,7 @@ func TestRetryAfterMeansTheSameInBothForms(t *testing.T) {
 		now := time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "now"), 0).UTC()
 		seconds := rapid.OneOf(rapid.Int64Range(-10, 100), rapid.Int64Range(86_390, 86_410), rapid.Int64Range(-1<<31, 1<<31-1)).Draw(t, "seconds")
 		want := time.Duration(seconds) * time.Second
-		if want < 0 || want > MaxWait {
-			want = 0
-		}
+		want = min(max(want, 0), MaxWait)
 		at := now.Add(time.Duration(seconds) * time.Second)
 		forms := []string{strconv.FormatInt(seconds, 10)}
 		if at.Year() >= 1970 && at.Year() < 2069 { // of two digits are those up to 50 years ahead
@@ -118,8 +117,29 @@ func TestRetryAfterMeansTheSameInBothForms(t *testing.T) {
 		s, slow := anySchedule(t), rapid.Bool().Draw(t, "slow")
 		made := rapid.IntRange(1, s.Len()).Draw(t, "made")
 		wait, _ := s.After(made, 0, slow, want)
-		if least := min(want, s.Longest()); wait < least {
-			t.Fatalf("attempt %d of %d waits %v after a hint of %v, want at least %v", made, s.Len(), wait, want, least)
+		if wait < want {
+			t.Fatalf("attempt %d of %d waits %v after a hint of %v, want at least that", made, s.Len(), wait, want)
+		}
+	})
+}
+
+// TestMoreAskedIsNeverLessWaited draws two numbers of seconds, of any length.
+func TestMoreAskedIsNeverLessWaited(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		digits := rapid.StringMatching(`[1-9][0-9]{0,25}`)
+		less, more := digits.Draw(t, "seconds"), digits.Draw(t, "others")
+		if len(less) > len(more) || len(less) == len(more) && less > more {
+			less, more = more, less
+		}
+		s, slow := anySchedule(t), rapid.Bool().Draw(t, "slow")
+		made := rapid.IntRange(0, s.Len()).Draw(t, "made")
+		now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+		waited := func(text string) time.Duration {
+			wait, _ := s.After(made, 0.5, slow, RetryAfter(http.Header{"Retry-After": {text}}, now))
+			return wait
+		}
+		if waited(less) > waited(more) {
+			t.Fatalf("attempt %d of %d waits %v after Retry-After: %s, but %v after %s", made, s.Len(), waited(less), less, waited(more), more)
 		}
 	})
 }

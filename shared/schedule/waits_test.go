@@ -41,17 +41,3 @@ func TestScheduleIsTakenUpToItsLimits(t *testing.T) {
 		}
 	}
 }
-
-func TestLongestWaitIsFound(t *testing.T) {
-	for _, tt := range []struct {
-		s    Schedule
-		want time.Duration
-	}{
-		{Schedule{}, 24 * time.Hour}, {Schedule{Name: "every-5-minutes"}, 5 * time.Minute},
-		{Schedule{Waits: []time.Duration{time.Minute, time.Hour, time.Second}}, time.Hour}, {Schedule{Waits: []time.Duration{}}, 0},
-	} {
-		if got := tt.s.Longest(); got != tt.want {
-			t.Errorf("the longest wait of %+v is %v, want %v", tt.s, got, tt.want)
-		}
-	}
-}
