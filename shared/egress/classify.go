@@ -24,7 +24,7 @@ func failure(ctx context.Context, err error, start time.Time) Response {
 
 // classify says what err, which a transport returned for a request with ctx,
 // means: the Class, and in part of a sentence what it does not say. Of err's own
-// text nothing is used, since it may hold names, URLs and what came over the
+// text nothing is told, since it may hold names, URLs and what came over the
 // wire.
 //
 // Whatever ran out of time is Timeout, be it the name, the connection or the
@@ -47,7 +47,23 @@ func classify(ctx context.Context, err error) (Class, string) {
 			return class, detail
 		}
 	}
+	said, _, _ := strings.Cut(err.Error(), `"`) // then it quotes what came over the wire
+	for _, cause := range malformed {
+		if strings.Contains(said, cause[0]) {
+			return BadResponse, cause[1]
+		}
+	}
 	return BadResponse, ""
+}
+
+// malformed are what net/http says of an answer that it cannot read, and what
+// that means. Its errors have neither type nor sentinel.
+var malformed = [][2]string{
+	{"transfer encoding", "its Transfer-Encoding is not chunked alone"},
+	{"Content-Length", "its Content-Length is not one number"},
+	{"malformed HTTP", "its first line is not as HTTP/1.1 has it"},
+	{"malformed MIME", "a line of its header has no name and colon"},
+	{"header", "its header is too large"},
 }
 
 // phase says what took too long, of a timeout that is not the whole exchange's.
@@ -133,9 +149,9 @@ func ofReset(err error) (Class, string) {
 			return Reset, ""
 		}
 	}
-	// Errors of net/http that have neither type nor sentinel.
+	said, _, _ := strings.Cut(err.Error(), `"`) // of errors that have neither type nor sentinel
 	for _, text := range []string{"server closed idle connection", "received from peer", "GOAWAY", "http2: client conn"} {
-		if strings.Contains(err.Error(), text) {
+		if strings.Contains(said, text) {
 			return Reset, ""
 		}
 	}

@@ -89,9 +89,10 @@ func TestErrorsOfTheTransportAreClassified(t *testing.T) {
 		{errors.New("stream error: stream ID 1; INTERNAL_ERROR; received from peer"), Reset, ""},
 		{errors.New("http2: server sent GOAWAY and closed the connection; s3cret"), Reset, ""},
 		{errors.New("http2: client connection lost"), Reset, ""},
-		{errors.New("http2: response header list larger than advertised limit"), BadResponse, ""},
-		{errors.New(`malformed HTTP response "s3cret"`), BadResponse, ""},
-		{errors.New("net/http: server response headers exceeded 32768 bytes; aborted"), BadResponse, ""},
+		{errors.New("http2: response header list larger than advertised limit"), BadResponse, "too large"},
+		{errors.New(`malformed HTTP response "s3cret"`), BadResponse, "first line"},
+		{errors.New("net/http: server response headers exceeded 32768 bytes; aborted"), BadResponse, "too large"},
+		{errors.New("net/http: too many 1xx informational responses"), BadResponse, ""},
 	} {
 		got := (&Client{Transport: failing{tt.err}}).Post(t.Context(), secretRequest("https://tenant.example"))
 		if got.Class != tt.want || !strings.Contains(got.Error, tt.detail) || !strings.HasPrefix(got.Error, strings.TrimSuffix(Explain(tt.want), ".")) ||

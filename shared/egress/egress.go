@@ -20,7 +20,7 @@ const (
 	Timeout        Class = "timeout"         // no whole answer in time
 	Reset          Class = "reset"           // the connection ended before the answer
 	BlockedAddress Class = "blocked_address" // the address is not public, or the port is refused
-	BadResponse    Class = "bad_response"    // not HTTP, or a header over the limit
+	BadResponse    Class = "bad_response"    // cannot be read as HTTP, or a header over the limit
 	BadURL         Class = "bad_url"         // the endpoint's URL cannot be used
 	Status1xx      Class = "status_1xx"
 	Status3xx      Class = "status_3xx" // redirects are not followed

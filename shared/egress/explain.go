@@ -10,7 +10,7 @@ var explained = map[Class]string{
 	Timeout:        "The endpoint did not answer in time.",
 	Reset:          "The connection ended before the endpoint answered.",
 	BlockedAddress: "The endpoint's address must not be called.",
-	BadResponse:    "The endpoint's answer is not HTTP, or its header is too large.",
+	BadResponse:    "The endpoint's answer could not be read as HTTP.",
 	BadURL:         "The endpoint's URL cannot be used.",
 	Status1xx:      "The endpoint answered with an informational status and nothing else.",
 	Status3xx:      "The endpoint answered with a redirect, which is not followed.",

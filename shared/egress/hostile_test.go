@@ -187,6 +187,40 @@ func TestTLSFailuresAreClassified(t *testing.T) {
 	}
 }
 
+// TestAnswerThatCannotBeReadIsToldWhy sends answers whose status is clear to
+// people, and whose framing net/http refuses (RFC 9112, section 6.3, lets it).
+func TestAnswerThatCannotBeReadIsToldWhy(t *testing.T) {
+	const ok, encoding, length, status, line, size = "HTTP/1.1 200 OK\r\n",
+		"its Transfer-Encoding is not chunked alone", "its Content-Length is not one number", "its first line is not as HTTP/1.1 has it",
+		"a line of its header has no name and colon", "its header is too large"
+	for sent, want := range map[string]string{
+		ok + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n": encoding,
+		ok + "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n":                      encoding,
+		ok + "Transfer-Encoding: identity\r\n\r\nok":                                     encoding,
+		ok + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n":                         encoding,
+		ok + "Content-Length: \r\n\r\nok":                                                length,
+		ok + "Content-Length: abc\r\n\r\nok":                                             length,
+		ok + "Content-Length: -1\r\n\r\nok":                                              length,
+		ok + "Content-Length: 2, 2\r\n\r\nok":                                            length,
+		ok + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nok":                          length,
+		ok + "nonsense Content-Length\r\n\r\nok":                                         line,
+		ok + " X-Folded: a\r\n\r\nok":                                                    line,
+		"\r\n" + ok + "\r\n":                                                             status,
+		"http/1.1 200 OK\r\n\r\n":                                                        status,
+		"ICY 200 OK\r\n\r\n":                                                             status,
+		"HTTP/1.1 0200 OK\r\n\r\n":                                                       status,
+		"GOAWAY 200 transfer encoding\r\n\r\n":                                           status,
+		ok + "X-Large: " + strings.Repeat("a", 40<<10) + "\r\n\r\n":                      size,
+		"HTTP/1.1 410 Gone\r\nTransfer-Encoding: identity\r\n\r\n":                       encoding,
+	} {
+		got := newClient(t).Post(t.Context(), secretRequest(serveRaw(t, after(sent))))
+		if got.Class != BadResponse || got.Error != "The endpoint's answer could not be read as HTTP: "+want+"." {
+			t.Errorf("answer %.80q: class %q, %q; want %q with %q", sent, got.Class, got.Error, BadResponse, want)
+		}
+		wantNoSecret(t, got)
+	}
+}
+
 // connectTime is how long a connection may take that ends as want: a handshake
 // takes seconds on a busy machine, which is no time-out.
 func connectTime(want Class) time.Duration {
