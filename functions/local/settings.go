@@ -107,7 +107,7 @@ func (s settings) secrets(getenv func(string) string) (keys *keyring.Ring, opera
 	if keys, err = keyring.Parse(text); err != nil {
 		return nil, "", "", fmt.Errorf("%s: %w", filepath.Join(s.data, keyRingFile), err)
 	}
-	if key := getenv("RINGBACK_OPERATOR_KEY"); key != "" {
+	if key := strings.TrimSpace(getenv("RINGBACK_OPERATOR_KEY")); key != "" {
 		if len(key) < 32 {
 			return nil, "", "", errors.New("RINGBACK_OPERATOR_KEY: want 32 or more characters")
 		}

@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"ringback/shared/gateway"
 	"ringback/shared/ident"
@@ -23,7 +20,7 @@ func (ss *sources) CreateCallbackKey(ctx context.Context, id, source, label stri
 	if err != nil {
 		return gateway.CallbackKey{}, "", err
 	}
-	if err := checkLabel(label); err != nil {
+	if err := gateway.CheckText("label", label, 0, gateway.MaxName); err != nil {
 		return gateway.CallbackKey{}, "", err
 	}
 	keys, err := ss.callbackKeys(ctx, source)
@@ -50,7 +47,7 @@ func (ss *sources) PutCallbackKey(ctx context.Context, id, source, label, secret
 	if !secretForm.MatchString(secret) {
 		return "", fmt.Errorf("secret: %w: want 20 to 64 characters of [a-z0-9-]", storage.ErrInvalid)
 	}
-	if err := checkLabel(label); err != nil {
+	if err := gateway.CheckText("label", label, 0, gateway.MaxName); err != nil {
 		return "", err
 	}
 	s, err := ss.Source(ctx, source)
@@ -73,13 +70,6 @@ func (ss *sources) PutCallbackKey(ctx context.Context, id, source, label, secret
 // secretForm is how the last part of a callback URL may look: Tencent's console
 // takes no other characters.
 var secretForm = regexp.MustCompile(`^[a-z0-9-]{20,64}$`)
-
-func checkLabel(label string) error {
-	if len(label) > gateway.MaxName || !utf8.ValidString(label) || strings.ContainsFunc(label, unicode.IsControl) {
-		return fmt.Errorf("label: %w: want at most %d bytes of UTF-8 without control characters", storage.ErrInvalid, gateway.MaxName)
-	}
-	return nil
-}
 
 // putCallbackKey writes k with a new secret.
 func (ss *sources) putCallbackKey(ctx context.Context, s gateway.Source, k gateway.CallbackKey) (gateway.CallbackKey, string, error) {

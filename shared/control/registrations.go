@@ -211,11 +211,13 @@ func (rr *registrations) withRawToken(r gateway.Registration, s gateway.Source, 
 	case *token == "":
 		r.RawTokens = nil
 		return r, nil
+	case *token == hiddenText:
+		return r, fmt.Errorf("raw_token: %w: there is none to keep", storage.ErrInvalid)
 	case r.Format != gateway.Raw:
 		return r, fmt.Errorf("raw_token: %w: only deliveries in raw format are signed with it", storage.ErrInvalid)
 	}
-	if err := checkToken(*token); err != nil || *token == hiddenText {
-		return r, fmt.Errorf("raw_token: %w: want 1 to %d bytes", storage.ErrInvalid, gateway.MaxName)
+	if err := gateway.CheckText("raw_token", *token, 1, gateway.MaxName); err != nil {
+		return r, err
 	}
 	r.RawTokens = []keyring.Secret{{Sealed: rr.gw.Keys.Seal(gateway.RegistrationKey(r.ID).PK, "raw_token", *token), Since: rr.gw.Clock()}}
 	return r, nil

@@ -67,8 +67,8 @@ func (rr *registrations) RotateRawToken(ctx context.Context, c Caller, id, token
 	if err := checkOverlap(overlap); err != nil {
 		return gateway.Registration{}, err
 	}
-	if err := checkToken(token); err != nil {
-		return gateway.Registration{}, fmt.Errorf("raw_%w", err)
+	if err := gateway.CheckText("raw_token", token, 1, gateway.MaxName); err != nil {
+		return gateway.Registration{}, err
 	}
 	return rr.changeRegistration(ctx, c, id, func(r *gateway.Registration) error {
 		if len(r.RawTokens) == 0 {

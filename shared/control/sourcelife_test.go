@@ -90,7 +90,8 @@ func TestLimitsOfLoginsAndUpstreams(t *testing.T) {
 		{"too long", provider.Login{Name: "nn", Password: strings.Repeat("x", 2*gateway.MaxName-1)}, false},
 		{"a control character in the name", provider.Login{Name: "n\x00", Password: "p"}, false},
 		{"a deleted character", provider.Login{Name: "n", Password: "p\x7f"}, false},
-		{"a blank", provider.Login{Name: " ", Password: " "}, true},
+		{"blanks alone", provider.Login{Name: " ", Password: " "}, false},
+		{"a blank within", provider.Login{Name: "n n", Password: "p p"}, true},
 		{"no text in the name", provider.Login{Name: "n\xff", Password: "p"}, false},
 		{"no text in the password", provider.Login{Name: "n", Password: "p\xff"}, false},
 	} {

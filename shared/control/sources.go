@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"ringback/shared/gateway"
 	"ringback/shared/ident"
@@ -71,7 +70,7 @@ func (ch SourceChange) check(provider string) error {
 		fits("allow", direct, ch.Allow != nil, mayHave(provider, direct)),
 		fits("upstream", gateway.SmartBots, ch.Upstream != nil, provider == gateway.SmartBots),
 		ch.checkCommon(),
-		given(ch.Token, checkToken),
+		given(ch.Token, func(token string) error { return gateway.CheckText("token", token, 1, gateway.MaxName) }),
 		given(ch.Basic, checkLogin),
 		given(ch.Allow, func(allow []string) error { _, err := prefixes(allow); return err }),
 		given(ch.Upstream, UpstreamChange.check),
@@ -95,27 +94,19 @@ func (ch SourceChange) checkCommon() error {
 	return nil
 }
 
-func checkToken(token string) error {
-	if token == "" || len(token) > gateway.MaxName {
-		return fmt.Errorf("token: %w: want 1 to %d bytes", storage.ErrInvalid, gateway.MaxName)
-	}
-	return nil
-}
-
 // checkLogin returns an error wrapping storage.ErrInvalid if no Basic authorization can
 // carry l (RFC 7617, section 2: no colon in the name, no control character).
 func checkLogin(l provider.Login) error {
-	control := func(s string) bool { return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) }
-	if l.Name == "" || l.Password == "" || strings.Contains(l.Name, ":") || control(l.Name+l.Password) ||
-		!utf8.ValidString(l.Name) || !utf8.ValidString(l.Password) || len(l.Name)+len(l.Password) > 2*gateway.MaxName {
-		return fmt.Errorf("basic: %w: want a login without a colon and a password, in UTF-8 without control characters", storage.ErrInvalid)
+	if strings.Contains(l.Name, ":") {
+		return fmt.Errorf("basic.login: %w: want no colon in it", storage.ErrInvalid)
 	}
-	return nil
+	return cmp.Or(gateway.CheckText("basic.login", l.Name, 1, 2*gateway.MaxName), gateway.CheckText("basic.password", l.Password, 1, 2*gateway.MaxName-len(l.Name)))
 }
 
 func (u UpstreamChange) check() error {
-	if u.BaseURL == nil || *u.BaseURL == "" {
-		return nil
+	err := given(u.APIKey, func(key string) error { return gateway.CheckText("upstream.api_key", key, 0, gateway.MaxName) })
+	if err != nil || u.BaseURL == nil || *u.BaseURL == "" {
+		return err
 	}
 	at, err := url.Parse(*u.BaseURL)
 	if err != nil || at.Scheme != "https" && at.Scheme != "http" || at.Host == "" || at.User != nil || len(*u.BaseURL) > 2048 {

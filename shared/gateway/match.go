@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"ringback/shared/provider"
@@ -47,8 +48,8 @@ func (m Match) Check(kinds []string) error {
 			return fmt.Errorf("match.%s: %w: want at least one value", key, storage.ErrInvalid)
 		}
 		for _, v := range values {
-			if v == "" && key != "label" || len(v) > provider.MaxMatchValue || !utf8.ValidString(v) {
-				return fmt.Errorf("match.%s: %w: want values of 1 to %d bytes of UTF-8", key, storage.ErrInvalid, provider.MaxMatchValue)
+			if err := CheckText("match."+key, v, 1, provider.MaxMatchValue); err != nil && (v != "" || key != "label") {
+				return err
 			}
 		}
 	}
@@ -67,6 +68,16 @@ func (m Match) indexKind() string {
 	return best
 }
 
+// CheckText returns an error wrapping storage.ErrInvalid, which names field and
+// repeats nothing, unless text can equal what others send: what was pasted with a
+// line break or a blank at its end never would.
+func CheckText(field, text string, least, most int) error {
+	if len(text) < least || len(text) > most || !utf8.ValidString(text) || strings.TrimSpace(text) != text || strings.ContainsFunc(text, unicode.IsControl) {
+		return fmt.Errorf("%s: %w: want %d to %d bytes of UTF-8 without control characters, and without white space at the ends", field, storage.ErrInvalid, least, most)
+	}
+	return nil
+}
+
 // CheckEventTypes returns an error wrapping storage.ErrInvalid unless each pattern is a
 // type, or a beginning of types and a final *.
 func CheckEventTypes(patterns []string) error {
@@ -74,11 +85,11 @@ func CheckEventTypes(patterns []string) error {
 		return fmt.Errorf("event_types: %w: want at most %d", storage.ErrInvalid, MaxEventTypes)
 	}
 	for _, p := range patterns {
-		if p == "" || len(p) > provider.MaxEventTypeBytes || strings.ContainsAny(p, "#\x00") || !utf8.ValidString(p) {
-			return fmt.Errorf("event_types: %w: want names of 1 to %d bytes of UTF-8 without #", storage.ErrInvalid, provider.MaxEventTypeBytes)
+		if err := CheckText("event_types", p, 1, provider.MaxEventTypeBytes); err != nil {
+			return err
 		}
-		if i := strings.IndexByte(p, '*'); i >= 0 && i != len(p)-1 {
-			return fmt.Errorf("event_types: %w: want * at the end of an entry only", storage.ErrInvalid)
+		if i := strings.IndexByte(p, '*'); i >= 0 && i != len(p)-1 || strings.Contains(p, "#") {
+			return fmt.Errorf("event_types: %w: want * at the end of an entry only, and no #", storage.ErrInvalid)
 		}
 	}
 	return nil

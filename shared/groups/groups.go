@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
@@ -28,17 +26,14 @@ type GroupChange struct {
 var uuidForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
 func (ch GroupChange) check() error {
-	switch {
-	case len(ch.Name) > gateway.MaxName || !utf8.ValidString(ch.Name) || strings.ContainsFunc(ch.Name, unicode.IsControl):
-		return fmt.Errorf("name: %w: want at most %d bytes of UTF-8", storage.ErrInvalid, gateway.MaxName)
-	case ch.UUID != "" && !uuidForm.MatchString(ch.UUID):
+	if ch.UUID != "" && !uuidForm.MatchString(ch.UUID) {
 		return fmt.Errorf("uuid: %w: want the group's UUID in Second Life", storage.ErrInvalid)
-	case len(ch.GroupID) > gateway.MaxName || !utf8.ValidString(ch.GroupID):
-		return fmt.Errorf("group_id: %w: want at most %d bytes of UTF-8", storage.ErrInvalid, gateway.MaxName)
-	case len(ch.Code) > gateway.MaxName:
-		return fmt.Errorf("security_code: %w: want at most %d bytes", storage.ErrInvalid, gateway.MaxName)
 	}
-	return nil
+	return cmp.Or(
+		gateway.CheckText("name", strings.TrimSpace(ch.Name), 0, gateway.MaxName),
+		gateway.CheckText("group_id", ch.GroupID, 0, gateway.MaxName),
+		gateway.CheckText("security_code", ch.Code, 0, gateway.MaxName),
+	)
 }
 
 // CreateGroup makes a group of a smartbots source under id and the key of its

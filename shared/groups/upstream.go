@@ -193,7 +193,7 @@ func readUpstream(body string) (upstreamReply, error) {
 			a.ResultText = text
 		}
 	}
-	a.GroupUUID = strings.ToLower(strings.TrimSpace(a.GroupUUID))
+	a.GroupUUID, a.GroupID = strings.ToLower(strings.TrimSpace(a.GroupUUID)), strings.TrimSpace(a.GroupID)
 	if a.Result == "OK" {
 		return a, nil
 	}
