@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -97,8 +98,9 @@ func (Provider) DefaultEventTypes() []string { return []string{"delivered"} }
 func (Provider) Decides(string) bool { return false }
 
 // loggedIn reports whether cb holds exactly one Authorization header with one
-// of the logins. It compares all of them, in constant time. The name ends at
-// the first colon (RFC 7617, section 2), so a login is compared as a whole.
+// of the logins, as it is or percent-encoded: half of all HTTP clients send a URL's
+// login as it stands there. It compares all of them, in constant time. The name
+// ends at the first colon (RFC 7617, section 2).
 func loggedIn(cb *provider.Callback, logins []provider.Login) bool {
 	values := cb.Header.Values("Authorization")
 	if len(values) != 1 {
@@ -112,10 +114,16 @@ func loggedIn(cb *provider.Callback, logins []provider.Login) bool {
 	if err != nil {
 		return false
 	}
-	sum, found := sha256.Sum256(given), 0
+	name, password, _ := strings.Cut(string(given), ":")
+	plainName, _ := url.PathUnescape(name) // empty of what is not percent-encoded, and no login is
+	plainPassword, _ := url.PathUnescape(password)
+	sent, plain, found := sumOf(name, password), sumOf(plainName, plainPassword), 0
 	for _, l := range logins {
-		want := sha256.Sum256([]byte(l.Name + ":" + l.Password))
-		found |= subtle.ConstantTimeCompare(sum[:], want[:])
+		want := sumOf(l.Name, l.Password)
+		found |= subtle.ConstantTimeCompare(sent[:], want[:]) | subtle.ConstantTimeCompare(plain[:], want[:])
 	}
 	return found == 1
 }
+
+// sumOf joins by what no login has in it.
+func sumOf(name, password string) [32]byte { return sha256.Sum256([]byte(name + "\x00" + password)) }

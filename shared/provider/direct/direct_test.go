@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,6 +65,13 @@ func TestLoginIsOneOfThoseThatAreValid(t *testing.T) {
 	}{
 		{"first login", []string{"Basic " + coded("tenant-7:pa:ss wörd")}, nil},
 		{"second login, scheme in lower case", []string{"basic " + coded("tenant-7:n3xt")}, nil},
+		{"first login, percent-encoded as in a URL", []string{"Basic " + coded("tenant%2D7:pa%3ass%20w%C3%B6rd")}, nil},
+		{"a login of which the password alone is percent-encoded", []string{"Basic " + coded("tenant-7:n3%78t")}, nil},
+		{"percent-encoded twice", []string{"Basic " + coded("tenant-7:n3%2578t")}, provider.ErrUnauthorized},
+		{"its colon percent-encoded", []string{"Basic " + coded("tenant-7%3An3xt")}, provider.ErrUnauthorized},
+		{"the colon of its password instead of its own", []string{"Basic " + coded("tenant-7%3Apa:ss wörd")}, provider.ErrUnauthorized},
+		{"a zero byte instead of the colon", []string{"Basic " + coded("tenant-7%00n3xt:")}, provider.ErrUnauthorized},
+		{"what is no percent-encoding", []string{"Basic " + coded("tenant-7:n3%7")}, provider.ErrUnauthorized},
 		{"two headers", []string{"Basic " + coded("tenant-7:n3xt"), "Basic " + coded("tenant-7:n3xt")}, provider.ErrUnauthorized},
 		{"name alone", []string{"Basic " + coded("tenant-7")}, provider.ErrUnauthorized},
 		{"password up to its colon", []string{"Basic " + coded("tenant-7:pa")}, provider.ErrUnauthorized},
@@ -211,17 +220,24 @@ func FuzzVerify(f *testing.F) {
 		f.Add(c.Callback.Header.Get("Authorization"))
 	}
 	f.Add("Basic " + coded("tenant-7:n3xt") + "\n")
+	f.Add("BAsiC  " + coded("tenant-7:n3xt"))
+	f.Add("Basic " + coded("tenant%2d7:n%33xt"))
 	f.Fuzz(func(t *testing.T, header string) {
 		cb := provider.Callback{Header: http.Header{"Authorization": {header}}}
 		if (direct.Provider{}).Verify(&cb, provider.Credentials{Basic: credentials.Basic}) != nil {
 			return
 		}
-		r := http.Request{Header: cb.Header}
-		name, password, _ := r.BasicAuth()
-		if got := (provider.Login{Name: name, Password: password}); got != credentials.Basic[0] && got != credentials.Basic[1] {
+		_, text, _ := strings.Cut(header, " ")
+		text = strings.TrimLeft(text, " ")
+		given, _ := base64.StdEncoding.DecodeString(text)
+		name, password, _ := strings.Cut(string(given), ":")
+		plainName, err := url.PathUnescape(name)
+		plainPassword, err2 := url.PathUnescape(password)
+		sent, plain := provider.Login{Name: name, Password: password}, provider.Login{Name: plainName, Password: plainPassword}
+		if !slices.Contains(credentials.Basic, sent) && (err != nil || err2 != nil || !slices.Contains(credentials.Basic, plain)) {
 			t.Errorf("Verify took %q", header)
 		}
-		if _, text, _ := strings.Cut(header, " "); coded(name+":"+password) != strings.TrimLeft(text, " ") {
+		if coded(name+":"+password) != text {
 			t.Errorf("Verify took %q, which is another spelling of the login", header)
 		}
 	})
