@@ -76,6 +76,8 @@ func (c *Client) parse(raw string) (*url.URL, error) {
 		return nil, badURL("it is longer than 2,048 bytes")
 	case strings.Contains(raw, "#"):
 		return nil, badURL("it has a fragment, which is never sent; # is written %23")
+	case !onlyURLBytes(raw) && strings.ContainsFunc(Host(raw), func(r rune) bool { return r > 0x7f }):
+		return nil, badURL(notName)
 	case !onlyURLBytes(raw):
 		return nil, badURL("it holds a character that must be percent-encoded")
 	}
@@ -114,10 +116,12 @@ func (c *Client) checkHost(u *url.URL) error {
 	case endsInNumber(host):
 		return badURL("its host is a number, but not an address in its usual form")
 	case !isName(host):
-		return badURL("its host is not a name; names outside ASCII are written in their xn-- form")
+		return badURL(notName)
 	}
 	return c.judgeHost(lowerName(host), port)
 }
+
+const notName = "its host is not a name; names outside ASCII are written in their xn-- form"
 
 func badURL(why string) error { return &refusal{BadURL, why} }
 
