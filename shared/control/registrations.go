@@ -224,15 +224,18 @@ func (rr *registrations) withRawToken(r gateway.Registration, s gateway.Source, 
 }
 
 // Warnings returns what is odd about r, in sentences.
-func (rr *registrations) Warnings(ctx context.Context, r gateway.Registration) ([]string, error) {
-	if r.Format != gateway.Raw {
-		return nil, nil
-	}
+func (rr *registrations) Warnings(ctx context.Context, r gateway.Registration) (out []string, err error) {
 	s, err := rr.Source(ctx, r.Source)
 	if err != nil {
 		return nil, err
 	}
 	p := rr.gw.Providers[s.Provider]
+	if strange, nearest := undocumented(r.EventTypes, p.EventTypes()); strange != "" {
+		out = append(out, "event_types name "+strange+", which is not documented; the nearest that is documented is "+nearest)
+	}
+	if r.Format != gateway.Raw {
+		return out, nil
+	}
 	names := slices.Clone(r.EventTypes)
 	for _, t := range p.EventTypes() {
 		if gateway.WantsType(r.EventTypes, t.Name) {
@@ -241,11 +244,47 @@ func (rr *registrations) Warnings(ctx context.Context, r gateway.Registration) (
 	}
 	for _, name := range unique(names) {
 		if p.Decides(name) {
-			return []string{"event_types name callbacks that the provider wants a decision on, such as " + name +
-				": it has been answered before your endpoint is called, so what your endpoint answers decides nothing"}, nil
+			return append(out, "event_types name callbacks that the provider wants a decision on, such as "+name+
+				": it has been answered before your endpoint is called, so what your endpoint answers decides nothing"), nil
 		}
 	}
-	return nil, nil
+	return out, nil
+}
+
+// undocumented returns the first of patterns that names no event of types and none
+// of the gateway's own, and which of types it is nearest to, over as many letters.
+func undocumented(patterns []string, types []provider.EventType) (strange, nearest string) {
+	for _, p := range patterns {
+		if len(types) == 0 || gateway.Own(&provider.Event{Type: p}) || slices.ContainsFunc(types, func(t provider.EventType) bool { return gateway.MatchesType(p, t.Name) }) {
+			continue
+		}
+		start := strings.ToLower(strings.TrimSuffix(p, "*"))
+		return p, slices.MinFunc(types, func(a, b provider.EventType) int {
+			return cmp.Compare(distance(start, a.Name), distance(start, b.Name))
+		}).Name
+	}
+	return "", ""
+}
+
+// distance is how many letters must be added, left out or replaced to make start
+// of the beginning of name (Levenshtein).
+func distance(start, name string) int {
+	name = strings.ToLower(name[:min(len(name), len(start))])
+	row := make([]int, len(name)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(start) {
+		replaced := row[0]
+		row[0] = i + 1
+		for j := range len(name) {
+			if start[i] != name[j] {
+				replaced++
+			}
+			replaced, row[j+1] = row[j+1], min(replaced, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(name)]
 }
 
 // Registration returns a registration of c's, removed ones included.

@@ -205,6 +205,9 @@ func TestExampleOfAnEventType(t *testing.T) {
 	if got := exampleType(speechless{}); got != `"*"` {
 		t.Errorf("exampleType of a provider that documents none = %s", got)
 	}
+	if strange, _ := undocumented([]string{"happened"}, nil); strange != "" {
+		t.Errorf("%s is strange of a provider that documents none", strange)
+	}
 }
 
 // speechless is a provider that documents no event types.
@@ -451,6 +454,33 @@ func TestChangeThatLostToAnotherIsMadeOverIt(t *testing.T) {
 	w.wantErr("ChangeRegistration at a revision beside another", err, storage.ErrConflict)
 }
 
+// TestWarningNamesTheNearestEventType registers for types that nobody documents.
+func TestWarningNamesTheNearestEventType(t *testing.T) {
+	w := newWorld(t)
+	chat, sms := w.source(tencentChat), w.source(direct)
+	for _, tt := range []struct {
+		source  gateway.Source
+		types   []string
+		nearest string // empty: there is no warning
+	}{
+		{chat, []string{"Bot.OnGroupMesage"}, "Bot.OnGroupMessage"},
+		{chat, []string{"bot.ongroupmessage"}, "Bot.OnGroupMessage"},
+		{chat, []string{"Bot.OnC2CMessages"}, "Bot.OnC2CMessage"},
+		{chat, []string{"State.*", "Follows.*"}, "Follow.CallbackAfterFollowAdd"},
+		{chat, []string{"C2C.CallbackAfterModifiedMsg"}, "C2C.CallbackAfterModifyMsg"},
+		{sms, []string{"delivered", "Deliverd"}, "delivered"},
+		{chat, []string{"*"}, ""},
+		{chat, []string{"Bot.*", "Group.CallbackAfterModifyMsg", "registration.failing", "source.disconnected"}, ""},
+		{sms, []string{"delivered", "sent*"}, ""},
+	} {
+		got, err := w.Warnings(t.Context(), gateway.Registration{Source: tt.source.ID, Format: gateway.Standard, EventTypes: tt.types})
+		named := len(got) == 1 && strings.Contains(got[0], tt.types[len(tt.types)-1]+",") && strings.HasSuffix(got[0], " "+tt.nearest)
+		if w.wantErr("Warnings", err, nil); tt.nearest == "" && len(got) > 0 || tt.nearest != "" && !named {
+			t.Errorf("Warnings of %q = %q, want one that names %q and its nearest, %q", tt.types, got, tt.types[len(tt.types)-1], tt.nearest)
+		}
+	}
+}
+
 func TestWarningsNameCallbacksThatWantADecision(t *testing.T) {
 	w := newWorld(t)
 	bots, sms := w.source(gateway.SmartBots), w.source(direct)
@@ -472,8 +502,8 @@ func TestWarningsNameCallbacksThatWantADecision(t *testing.T) {
 	}
 	chat := w.source(tencentChat)
 	got, err := w.Warnings(t.Context(), gateway.Registration{Source: chat.ID, Format: gateway.Raw, EventTypes: []string{"X.CallbackBeforeUnknown"}})
-	if err != nil || len(got) != 1 || !strings.Contains(got[0], "X.CallbackBeforeUnknown") {
-		t.Errorf("Warnings of a type that nobody documents = %q, %v, want one that names it", got, err)
+	if err != nil || len(got) != 2 || !strings.Contains(got[0], "X.CallbackBeforeUnknown") || !strings.Contains(got[1], "X.CallbackBeforeUnknown") {
+		t.Errorf("Warnings of a type that nobody documents = %q, %v, want two that name it", got, err)
 	}
 	_, err = w.Warnings(t.Context(), gateway.Registration{Source: w.source2(), Format: gateway.Raw})
 	w.wantErr("Warnings on no source", err, storage.ErrNotFound)
