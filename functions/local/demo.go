@@ -37,9 +37,7 @@ const (
 )
 
 // demoID returns the fixed id of a kind that ends in name.
-func demoID(kind, name string) string {
-	return kind + "_" + strings.Repeat("0", 26-len(name)) + name
-}
+func demoID(kind, name string) string { return kind + "_" + strings.Repeat("0", 26-len(name)) + name }
 
 type demoTenant struct{ id, name, key string }
 

@@ -14,9 +14,7 @@ type usageError struct {
 	err     error
 }
 
-func (e *usageError) Error() string {
-	return fmt.Sprintf("%v\nTry '%s -help'.", e.err, e.command)
-}
+func (e *usageError) Error() string { return fmt.Sprintf("%v\nTry '%s -help'.", e.err, e.command) }
 
 func (e *usageError) Unwrap() error { return e.err }
 

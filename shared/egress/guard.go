@@ -47,9 +47,7 @@ func usualName(host string) string {
 	return lowerName(host)
 }
 
-func lowerName(name string) string {
-	return strings.ToLower(strings.TrimSuffix(name, "."))
-}
+func lowerName(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
 
 func newGuardian(allow []netip.Prefix) *ssrf.Guardian {
 	var v4, v6 []netip.Prefix

@@ -168,9 +168,7 @@ func isName(host string) bool {
 	return true
 }
 
-func notInName(r rune) bool {
-	return !isAlphanumeric(r) && r != '-' && r != '_'
-}
+func notInName(r rune) bool { return !isAlphanumeric(r) && r != '-' && r != '_' }
 
 // onlyURLBytes reports whether raw consists of the characters of RFC 3986 and
 // each % is followed by two hexadecimal digits.

@@ -104,9 +104,7 @@ func (p *put) apply(w *writer) error {
 }
 
 // seconds rounds up, so that no row vanishes early.
-func seconds(t time.Time) int64 {
-	return t.Add(time.Second - 1).Unix()
-}
+func seconds(t time.Time) int64 { return t.Add(time.Second - 1).Unix() }
 
 // readRow returns the row of k; zero if there is none.
 func readRow(get *stmt, k storage.Key) (r storage.Row, err error) {

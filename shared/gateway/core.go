@@ -123,9 +123,7 @@ func (c *core) steady() bool {
 }
 
 // upTo returns a random part of d.
-func (c *core) upTo(d time.Duration) time.Duration {
-	return time.Duration(c.Random() * float64(d))
-}
+func (c *core) upTo(d time.Duration) time.Duration { return time.Duration(c.Random() * float64(d)) }
 
 func (c *core) count(m Metric, v float64) {
 	if c.Metrics != nil {

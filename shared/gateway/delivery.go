@@ -193,9 +193,7 @@ func (d Delivery) mayPost(claim int, now time.Time, limit time.Duration) bool {
 }
 
 // mine reports whether claim is the one that counts.
-func (d Delivery) mine(claim int) bool {
-	return d.Claim == claim && (d.Status == Pending || d.Manual)
-}
+func (d Delivery) mine(claim int) bool { return d.Claim == claim && (d.Status == Pending || d.Manual) }
 
 // record returns d after attempt a, made under a.Claim. The first attempt of a
 // new delivery has claim 0. self tells whether the caller can send the next
@@ -316,10 +314,7 @@ func (d Delivery) resend(now time.Time) Delivery {
 
 // close ends d.
 func (d Delivery) close(s Status, why string, now time.Time) Delivery {
-	if d.Claim == 0 {
-		d.Claim = 1
-	}
-	d.Manual, d.Lost = false, 0
+	d.Claim, d.Manual, d.Lost = max(d.Claim, 1), false, 0
 	d.Status, d.Why, d.Since, d.Start, d.due = s, why, storage.UTC(now), time.Time{}, time.Time{}
 	return d
 }

@@ -60,9 +60,7 @@ func (js *jobs) StartJob(ctx context.Context, j Job) (Job, error) {
 }
 
 // Job returns a job as it stands. The error wraps storage.ErrNotFound.
-func (js *jobs) Job(ctx context.Context, id string) (Job, error) {
-	return loadJob(ctx, js.Store, id)
-}
+func (js *jobs) Job(ctx context.Context, id string) (Job, error) { return loadJob(ctx, js.Store, id) }
 
 // CancelJob ends a job after the chunk that runs now.
 func (js *jobs) CancelJob(ctx context.Context, id string) (Job, error) {

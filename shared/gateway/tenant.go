@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"time"
 
 	"ringback/shared/pace"
@@ -33,18 +34,10 @@ func RateTooLow(perSecond float64) bool { return perSecond != 0 && !(perSecond >
 
 // OrDefault returns l with its zero fields filled.
 func (l Limits) OrDefault() Limits {
-	if l.RegistrationsPerSource == 0 {
-		l.RegistrationsPerSource = 50
-	}
-	if l.APICallsPerSecond == 0 {
-		l.APICallsPerSecond = 20
-	}
-	if l.Concurrency == 0 {
-		l.Concurrency = 50
-	}
-	if l.Jobs == 0 {
-		l.Jobs = 1
-	}
+	l.RegistrationsPerSource = cmp.Or(l.RegistrationsPerSource, 50)
+	l.APICallsPerSecond = cmp.Or(l.APICallsPerSecond, 20)
+	l.Concurrency = cmp.Or(l.Concurrency, 50)
+	l.Jobs = cmp.Or(l.Jobs, 1)
 	return l
 }
 

@@ -106,9 +106,7 @@ func (r *Ring) Open(pk, field, sealed string) (string, error) {
 func (r *Ring) CurrentID() string { return r.current }
 
 // Current reports whether sealed was made with the key that seals now.
-func (r *Ring) Current(sealed string) bool {
-	return strings.HasPrefix(sealed, "s1."+r.current+".")
-}
+func (r *Ring) Current(sealed string) bool { return strings.HasPrefix(sealed, "s1."+r.current+".") }
 
 func sealedFor(pk, field string) []byte { return []byte(pk + "\x00" + field) }
 

@@ -39,9 +39,7 @@ type Limits struct {
 }
 
 // New returns the limits in s. clock is the wall clock.
-func New(s storage.Store, clock func() time.Time) *Limits {
-	return &Limits{clock, newRows(s, clock)}
-}
+func New(s storage.Store, clock func() time.Time) *Limits { return &Limits{clock, newRows(s, clock)} }
 
 // A Turn is an attempt that wants to begin.
 type Turn struct {

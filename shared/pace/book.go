@@ -83,6 +83,4 @@ func (b Book) After(registration, url string, o Outcome, seen Seen, now time.Tim
 
 // trial returns over how long quick attempts make an endpoint fast again that
 // turned slow so often.
-func trial(slowed int) time.Duration {
-	return min(firstTrial<<min(max(slowed-1, 0), 10), longestTrial)
-}
+func trial(slowed int) time.Duration { return min(firstTrial<<min(max(slowed-1, 0), 10), longestTrial) }

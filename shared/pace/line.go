@@ -44,9 +44,7 @@ func (l *Line) SetRate(asked, limit float64) {
 }
 
 // AtOnce returns how many changes at the same time keep up with the rate.
-func (l *Line) AtOnce() int {
-	return 1 + int(min(changeTakes/max(l.Apart, 1), mostChanges-1))
-}
+func (l *Line) AtOnce() int { return 1 + int(min(changeTakes/max(l.Apart, 1), mostChanges-1)) }
 
 // Rest waits now and then, called whenever some places were made use of since a
 // time, so that they are so no more than twice as fast as they come: live traffic

@@ -138,9 +138,7 @@ func (m Message) check() error {
 }
 
 // DelaySeconds returns m's delay as queues take it: whole seconds, rounded up.
-func (m Message) DelaySeconds() int {
-	return int((m.Delay + time.Second - 1) / time.Second)
-}
+func (m Message) DelaySeconds() int { return int((m.Delay + time.Second - 1) / time.Second) }
 
 // Carries reports whether a message can hold s: valid UTF-8 of the characters
 // that Message names.

@@ -128,9 +128,7 @@ func (n notice) naturalKey(b []byte) (string, time.Time) {
 }
 
 // time returns when the item's event happened.
-func (n notice) time() time.Time {
-	return instant(cmp.Or(n.statusTime, n.priceTime, n.clickTime))
-}
+func (n notice) time() time.Time { return instant(cmp.Or(n.statusTime, n.priceTime, n.clickTime)) }
 
 // instant reads the ISO 8601 times of Direct, documented in UTC to the second
 // (2025-03-01T09:15:02Z). Fractions, offsets and a missing Z are taken too
