@@ -175,10 +175,6 @@ func (e listenedEvent) standard() []byte {
 		Label      string          `json:"label"`
 		Parameters json.RawMessage `json:"parameters"`
 		Data       json.RawMessage `json:"data"`
-	}{e.ID, e.Type, cmp.Or(e.Time, e.Received), e.Provider, e.Source, e.Label, orJSON(e.Parameters, "{}"), orJSON(e.Data, "null")})
+	}{e.ID, e.Type, cmp.Or(e.Time, e.Received), e.Provider, e.Source, e.Label, json.RawMessage(cmp.Or(string(e.Parameters), "{}")), json.RawMessage(cmp.Or(string(e.Data), "null"))})
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-}
-
-func orJSON(v json.RawMessage, otherwise string) json.RawMessage {
-	return json.RawMessage(cmp.Or(string(v), otherwise))
 }

@@ -80,6 +80,9 @@ func (in *ingester) ingest(ctx context.Context, p provider.Provider, providerNam
 	if len(cb.Body) > provider.MaxCallbackBytes {
 		return 0, fmt.Errorf("callback: %w: want at most %d bytes", storage.ErrTooLarge, provider.MaxCallbackBytes)
 	}
+	if coding := strings.Join(cb.Header.Values("Content-Encoding"), ","); coding != "" && !strings.EqualFold(coding, "identity") {
+		return 0, provider.ErrCoding // no provider is known to compress, and fields could be read out of it
+	}
 	reading, err := p.Parse(cb)
 	if err != nil {
 		return 0, err

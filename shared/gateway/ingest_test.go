@@ -26,6 +26,7 @@ func TestCallbackIsAnsweredAsItDeserves(t *testing.T) {
 		method                 string
 		via                    []string
 		source, key, body      string // empty: the right ones
+		coding                 []string
 		verify, parse, sending error
 		read                   error
 		status                 int
@@ -55,6 +56,12 @@ func TestCallbackIsAnsweredAsItDeserves(t *testing.T) {
 		{name: "too large, unreadable", body: tooLarge, parse: provider.ErrUnreadable, status: 413},
 		{name: "as large as may be", body: tooLarge[1:], status: 200},
 		{name: "unreadable", parse: provider.ErrUnreadable, status: 400},
+		{name: "compressed, which would be unreadable", coding: []string{"gzip"}, parse: provider.ErrUnreadable, status: 415},
+		{name: "compressed, not genuine", coding: []string{"gzip"}, verify: provider.ErrSignature, status: 401},
+		{name: "compressed besides", coding: []string{"identity", "br"}, status: 415},
+		{name: "compressed twice", coding: []string{"identity, gzip"}, status: 415},
+		{name: "as it is", coding: []string{"Identity"}, status: 200},
+		{name: "of no coding", coding: []string{""}, status: 200},
 		{name: "that cannot be queued", sending: errOutage, status: 503},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -67,6 +74,7 @@ func TestCallbackIsAnsweredAsItDeserves(t *testing.T) {
 			if tt.method != "" {
 				cb.Method = tt.method
 			}
+			cb.Header["Content-Encoding"] = tt.coding
 			if tt.via != nil {
 				cb.Header[http.CanonicalHeaderKey(ViaHeader)] = tt.via
 			}

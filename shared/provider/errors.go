@@ -12,6 +12,7 @@ var (
 	ErrForbidden    = errors.New("not allowed")                      // HTTP 403
 	ErrTooLarge     = errors.New("too large")                        // HTTP 413
 	ErrUnreadable   = errors.New("unreadable")                       // HTTP 400
+	ErrCoding       = errors.New("compressed")                       // HTTP 415
 	ErrLoop         = errors.New("callback came from this gateway")  // HTTP 508
 	ErrUnavailable  = errors.New("try again later")                  // HTTP 503
 )

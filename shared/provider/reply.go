@@ -18,6 +18,7 @@ var refusals = [...]struct {
 	{ErrForbidden, http.StatusForbidden},
 	{ErrTooLarge, http.StatusRequestEntityTooLarge},
 	{ErrUnreadable, http.StatusBadRequest},
+	{ErrCoding, http.StatusUnsupportedMediaType},
 	{ErrLoop, http.StatusLoopDetected},
 	{ErrUnavailable, http.StatusServiceUnavailable},
 }

@@ -50,7 +50,7 @@ var errNotHTTP = errors.New("not HTTP")
 func newJudge(name string, w *world) *judge {
 	j := &judge{name: name, p: w.g.Providers[name], handler: w.handlers[name], answers: map[string]bool{}, reader: bufio.NewReader(nil)}
 	for _, err := range []error{
-		nil, provider.ErrNotFound, provider.ErrMethod, provider.ErrSignature, provider.ErrUnauthorized, provider.ErrForbidden, provider.ErrTooLarge, provider.ErrUnreadable,
+		nil, provider.ErrNotFound, provider.ErrMethod, provider.ErrSignature, provider.ErrUnauthorized, provider.ErrForbidden, provider.ErrTooLarge, provider.ErrUnreadable, provider.ErrCoding,
 	} {
 		j.answers[string(j.p.Reply(err).Body)] = true
 	}

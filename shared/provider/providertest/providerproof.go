@@ -77,7 +77,7 @@ func (pt tester) testReplies(t *testing.T) {
 	}
 	for _, err := range []error{
 		provider.ErrNotFound, provider.ErrMethod, provider.ErrSignature, provider.ErrUnauthorized, provider.ErrForbidden,
-		provider.ErrUnreadable, provider.ErrTooLarge, provider.ErrUnavailable, provider.ErrLoop,
+		provider.ErrUnreadable, provider.ErrTooLarge, provider.ErrUnavailable, provider.ErrLoop, provider.ErrCoding,
 		errors.New("of no kind"),
 	} {
 		plain, wrapped := pt.Provider.Reply(err), pt.Provider.Reply(fmt.Errorf("%s: %w", canary, err))
