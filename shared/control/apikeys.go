@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -99,54 +100,66 @@ func (k APIKey) CheckScope(c Caller) error {
 
 // putAPIKey writes k with a new secret in place of all that k.ID had.
 func (ts *tenants) putAPIKey(ctx context.Context, k APIKey) (APIKey, string, error) {
-	text := newAPIKeyText(k.ID)
-	k.Hash = gateway.Digest(text)
 	var old []string
-	_, err := storage.Change(ctx, ts.gw.Store, PlaceOf(k), func(p *KeyPlace, _ *storage.Row) error {
+	k, text, err := ts.addSecret(ctx, PlaceOf(k), k.ID, func(p *KeyPlace) (APIKey, error) {
 		old = p.Hashes
-		p.ID, p.Hashes = k.ID, append([]string{k.Hash}, old...) // those that a crash leaves are found again
-		return nil
+		p.ID, p.Hashes = k.ID, nil
+		return k, nil
 	})
 	if err != nil {
-		return k, "", err
-	}
-	if err := storage.Put(ctx, ts.gw.Store, gateway.APIKeyRow(k.Hash), k, storage.AnyRev); err != nil {
 		return k, "", err
 	}
 	return k, text, ts.deleteKeyRows(ctx, old)
 }
 
+// addSecret writes the key that f returns with a new secret and returns its text.
+// The secret holds once the key's place, at, lists it, as the newest beside those
+// that f leaves there: that one write decides between calls at the same moment.
+func (ts *tenants) addSecret(ctx context.Context, at storage.Key, id string, f func(p *KeyPlace) (APIKey, error)) (k APIKey, text string, err error) {
+	text = newAPIKeyText(id)
+	hash := gateway.Digest(text)
+	_, err = storage.Change(ctx, ts.gw.Store, at, func(p *KeyPlace, _ *storage.Row) error {
+		if k, err = f(p); err != nil {
+			return err
+		}
+		k.Hash, p.Hashes = hash, append([]string{hash}, p.Hashes...)
+		return storage.Put(ctx, ts.gw.Store, gateway.APIKeyRow(hash), k, storage.AnyRev)
+	})
+	if err != nil {
+		return k, "", errors.Join(err, ts.deleteKeyRows(ctx, []string{hash}))
+	}
+	return k, text, nil
+}
+
 // RotateAPIKey gives the key a new secret and returns its text. The old ones
 // end after overlap.
 func (ts *tenants) RotateAPIKey(ctx context.Context, c Caller, tenant, id string, overlap time.Duration) (APIKey, string, error) {
-	listed, err := ts.APIKey(ctx, c, tenant, id)
+	tenant, err := c.TenantIn(tenant)
 	if err != nil {
 		return APIKey{}, "", err
 	}
 	if err := checkOverlap(overlap); err != nil {
 		return APIKey{}, "", err
 	}
+	var old []string
 	now := ts.gw.Clock()
-	k := listed.APIKey
-	text := newAPIKeyText(id)
-	k.Hash, k.Created = gateway.Digest(text), now
-	if err := storage.Put(ctx, ts.gw.Store, gateway.APIKeyRow(k.Hash), k, storage.AnyRev); err != nil {
+	k, text, err := ts.addSecret(ctx, PlaceOf(APIKey{ID: id, Tenant: tenant}), id, func(p *KeyPlace) (APIKey, error) {
+		old = p.Hashes
+		l, err := ts.listedKey(ctx, *p)
+		l.Created = now
+		return l.APIKey, err
+	})
+	if err != nil {
 		return k, "", err
 	}
-	if _, err := storage.Change(ctx, ts.gw.Store, PlaceOf(k), func(p *KeyPlace, _ *storage.Row) error {
-		p.Hashes = append([]string{k.Hash}, p.Hashes...)
-		return nil
-	}); err != nil {
-		return k, "", err
-	}
-	return k, text, ts.endKeys(ctx, append(listed.Old, listed.APIKey), now.Add(overlap))
+	return k, text, ts.endKeys(ctx, old, now.Add(overlap))
 }
 
-// endKeys lets keys end at a time, unless they end before.
-func (ts *tenants) endKeys(ctx context.Context, old []APIKey, end time.Time) error {
+// endKeys lets the keys of these hashes end at a time, unless they end before.
+func (ts *tenants) endKeys(ctx context.Context, hashes []string, end time.Time) error {
 	var errs []error
-	for _, k := range old {
-		_, err := storage.Change(ctx, ts.gw.Store, gateway.APIKeyRow(k.Hash), func(k *APIKey, r *storage.Row) error {
+	for _, h := range hashes {
+		_, err := storage.Change(ctx, ts.gw.Store, gateway.APIKeyRow(h), func(k *APIKey, r *storage.Row) error {
 			if k.ID == "" || !k.Expires.IsZero() && k.Expires.Before(end) {
 				return storage.ErrUnchanged
 			}
@@ -160,18 +173,32 @@ func (ts *tenants) endKeys(ctx context.Context, old []APIKey, end time.Time) err
 
 // DeleteAPIKey ends the key and all that it replaced.
 func (ts *tenants) DeleteAPIKey(ctx context.Context, c Caller, tenant, id string) error {
-	listed, err := ts.APIKey(ctx, c, tenant, id)
+	tenant, err := c.TenantIn(tenant)
 	if err != nil {
 		return err
 	}
-	p, _, err := storage.Load[KeyPlace](ctx, ts.gw.Store, PlaceOf(listed.APIKey))
-	if err != nil {
-		return err
+	at := PlaceOf(APIKey{ID: id, Tenant: tenant})
+	if _, _, err := storage.Load[KeyPlace](ctx, ts.gw.Store, at); err != nil {
+		return fmt.Errorf("API key: %w", err)
 	}
-	if err := ts.deleteKeyRows(ctx, p.Hashes); err != nil {
-		return err
-	}
-	return storage.Delete(ctx, ts.gw.Store, PlaceOf(listed.APIKey), storage.AnyRev)
+	return ts.deleteKeysAt(ctx, at)
+}
+
+// deleteKeysAt ends the key whose place is at, with what is rotated in meanwhile.
+func (ts *tenants) deleteKeysAt(ctx context.Context, at storage.Key) error {
+	return storage.CompareAndSwap(ctx, func() error {
+		p, row, err := storage.Load[KeyPlace](ctx, ts.gw.Store, at)
+		if errors.Is(err, storage.ErrNotFound) {
+			return nil
+		}
+		if err == nil {
+			err = ts.deleteKeyRows(ctx, p.Hashes)
+		}
+		if err != nil {
+			return err
+		}
+		return storage.Delete(ctx, ts.gw.Store, at, row.Rev)
+	})
 }
 
 func (ts *tenants) deleteKeyRows(ctx context.Context, hashes []string) error {
@@ -242,35 +269,43 @@ func (ts *tenants) listedKey(ctx context.Context, p KeyPlace) (ListedKey, error)
 
 // CallerOf returns who calls with the text of an API key. The error wraps
 // ErrUnauthorized if there is no such key, it has expired, or its tenant is
-// disabled. It reads rows each time.
+// disabled or its group removed. It reads rows each time.
 func (ts *tenants) CallerOf(ctx context.Context, text string) (Caller, APIKey, error) {
 	if !strings.HasPrefix(text, apiKeyPrefix) || len(text) > gateway.MaxName {
 		return Caller{}, APIKey{}, ErrUnauthorized
 	}
 	k, _, err := storage.Load[APIKey](ctx, ts.gw.Store, gateway.APIKeyKey(text))
-	switch {
-	case errors.Is(err, storage.ErrNotFound):
-		return Caller{}, k, ErrUnauthorized
-	case err != nil:
-		return Caller{}, k, err
-	case !k.valid(ts.gw.Clock()):
+	if err == nil && !k.valid(ts.gw.Clock()) {
 		return Caller{}, k, fmt.Errorf("expired: %w", ErrUnauthorized)
 	}
 	c := Caller{Key: k.ID, Scope: k.Scope, Tenant: k.Tenant, Group: k.Group, Limits: gateway.Limits{}.OrDefault()}
-	if k.Tenant == "" {
-		return c, k, nil
+	if err == nil {
+		err = ts.holds(ctx, k)
 	}
-	t, err := ts.Tenant(ctx, k.Tenant)
-	switch {
-	case errors.Is(err, storage.ErrNotFound):
-		return c, k, ErrUnauthorized
-	case err != nil:
-		return c, k, err
-	case t.Disabled:
-		return c, k, fmt.Errorf("tenant is disabled: %w", ErrUnauthorized)
+	if err == nil && k.Tenant != "" {
+		var t gateway.Tenant
+		if t, err = ts.Tenant(ctx, k.Tenant); err == nil && t.Disabled {
+			err = fmt.Errorf("tenant is disabled: %w", ErrUnauthorized)
+		}
+		c.Limits = t.Limits.OrDefault()
 	}
-	c.Limits = t.Limits.OrDefault()
-	return c, k, nil
+	if errors.Is(err, storage.ErrNotFound) {
+		err = ErrUnauthorized
+	}
+	return c, k, err
+}
+
+// holds returns storage.ErrNotFound unless k's place lists it: a row that is
+// left of a call that was cut off, or of two at the same moment, opens nothing.
+func (ts *tenants) holds(ctx context.Context, k APIKey) error {
+	p, _, err := storage.Load[KeyPlace](ctx, ts.gw.Store, PlaceOf(k))
+	if err == nil && !slices.Contains(p.Hashes, k.Hash) {
+		err = storage.ErrNotFound
+	}
+	if err == nil && k.Group != "" {
+		_, err = ts.LiveGroup(ctx, k.Group)
+	}
+	return err
 }
 
 func (k APIKey) valid(now time.Time) bool { return k.Expires.IsZero() || now.Before(k.Expires) }

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,8 +30,8 @@ func (ss *sources) CreateCallbackKey(ctx context.Context, id, source, label stri
 	}
 	for _, k := range keys {
 		if k.ID == id {
-			url, err := ss.CallbackURL(s, k)
-			return k, url, err
+			url, err := ss.CallbackURL(s, k.CallbackKey)
+			return k.CallbackKey, url, err
 		}
 	}
 	k := gateway.CallbackKey{ID: id, Source: source, Label: label, Created: ss.gw.Clock()}
@@ -101,7 +102,7 @@ func (ss *sources) FirstCallbackURL(ctx context.Context, s gateway.Source) (stri
 	var first gateway.CallbackKey
 	for _, k := range keys {
 		if k.Until.IsZero() && (first.ID == "" || k.ID < first.ID) {
-			first = k
+			first = k.CallbackKey
 		}
 	}
 	if first.ID == "" {
@@ -128,14 +129,20 @@ func (ss *sources) CallbackKeys(ctx context.Context, source string, at storage.P
 	return s, keys, next, err
 }
 
+// A keptKey is a callback key with its row.
+type keptKey struct {
+	gateway.CallbackKey
+	row storage.Row
+}
+
 // callbackKeys returns all callback keys of a source that hold.
-func (ss *sources) callbackKeys(ctx context.Context, source string) ([]gateway.CallbackKey, error) {
-	var out []gateway.CallbackKey
+func (ss *sources) callbackKeys(ctx context.Context, source string) ([]keptKey, error) {
+	var out []keptKey
 	now := ss.gw.Clock()
 	err := ss.each(ctx, gateway.SourceKey(source).PK, "C#", func(_ string, r storage.Row) error {
 		k, err := storage.Decoded[gateway.CallbackKey](r)
 		if err == nil && !r.Expired(now) {
-			out = append(out, k)
+			out = append(out, keptKey{k, r})
 		}
 		return err
 	})
@@ -143,30 +150,40 @@ func (ss *sources) callbackKeys(ctx context.Context, source string) ([]gateway.C
 }
 
 // RotateCallbackKey gives the key a new URL and returns it. The old ones hold
-// for overlap.
+// for overlap. The error wraps storage.ErrNotFound if the key is deleted
+// meanwhile.
 func (ss *sources) RotateCallbackKey(ctx context.Context, source, id string, overlap time.Duration) (gateway.CallbackKey, string, error) {
 	if err := checkOverlap(overlap); err != nil {
 		return gateway.CallbackKey{}, "", err
 	}
-	s, old, err := ss.callbackKey(ctx, source, id)
-	if err != nil {
-		return gateway.CallbackKey{}, "", err
-	}
-	now := ss.gw.Clock()
-	k, url, err := ss.putCallbackKey(ctx, s, gateway.CallbackKey{ID: id, Source: source, Label: old[0].Label, Created: now})
+	var k gateway.CallbackKey
+	var url string
+	err := storage.CompareAndSwap(ctx, func() error {
+		s, old, err := ss.callbackKey(ctx, source, id)
+		if err != nil {
+			return err
+		}
+		now := ss.gw.Clock()
+		k, url, err = ss.putCallbackKey(ctx, s, gateway.CallbackKey{ID: id, Source: source, Label: old[0].Label, Created: now})
+		for _, o := range old {
+			if err == nil {
+				err = ss.endCallbackKey(ctx, o, now.Add(overlap))
+			}
+		}
+		if _, lost := errors.AsType[*storage.ConflictError](err); lost { // another rotated or deleted the key
+			secret := url[strings.LastIndex(url, "/")+1:]
+			err = cmp.Or(storage.Delete(ctx, ss.gw.Store, gateway.CallbackKeyKey(source, secret), storage.AnyRev), err)
+		}
+		return err
+	})
 	if err != nil {
 		return k, "", err
-	}
-	for _, o := range old {
-		if err := ss.endCallbackKey(ctx, s, o, now.Add(overlap)); err != nil {
-			return k, "", err
-		}
 	}
 	return k, url, ss.gw.Publish(ctx, source)
 }
 
 // callbackKey returns all rows of one key.
-func (ss *sources) callbackKey(ctx context.Context, source, id string) (gateway.Source, []gateway.CallbackKey, error) {
+func (ss *sources) callbackKey(ctx context.Context, source, id string) (gateway.Source, []keptKey, error) {
 	s, err := ss.Source(ctx, source)
 	if err != nil {
 		return s, nil, err
@@ -175,42 +192,43 @@ func (ss *sources) callbackKey(ctx context.Context, source, id string) (gateway.
 	if err != nil {
 		return s, nil, err
 	}
-	keys = slices.DeleteFunc(keys, func(k gateway.CallbackKey) bool { return k.ID != id })
+	keys = slices.DeleteFunc(keys, func(k keptKey) bool { return k.ID != id })
 	if len(keys) == 0 {
 		return s, nil, fmt.Errorf("callback key: %w", storage.ErrNotFound)
 	}
 	return s, keys, nil
 }
 
-func (ss *sources) endCallbackKey(ctx context.Context, s gateway.Source, k gateway.CallbackKey, end time.Time) error {
-	secret, err := ss.gw.Keys.Open(gateway.SourceKey(s.ID).PK, "callback_key", k.Sealed)
-	if err != nil {
-		return err
-	}
-	_, err = storage.Change(ctx, ss.gw.Store, gateway.CallbackKeyKey(s.ID, secret), func(k *gateway.CallbackKey, r *storage.Row) error {
-		if k.ID == "" || !k.Until.IsZero() && k.Until.Before(end) {
-			return storage.ErrUnchanged
-		}
-		k.Until, r.Expires = end, end
+// endCallbackKey lets k end at a time, unless it ends before. The error is a
+// *storage.ConflictError if k is no longer as it was read.
+func (ss *sources) endCallbackKey(ctx context.Context, k keptKey, end time.Time) error {
+	if !k.Until.IsZero() && k.Until.Before(end) {
 		return nil
-	})
-	return err
+	}
+	was := k.row.Rev
+	k.Until, k.row.Expires = end, end
+	return storage.PutRow(ctx, ss.gw.Store, k.row, k.CallbackKey, was)
 }
 
-// DeleteCallbackKey ends a callback URL, within 30 s in other processes.
+// DeleteCallbackKey ends a callback URL, within 30 s in other processes, with
+// what is rotated in meanwhile.
 func (ss *sources) DeleteCallbackKey(ctx context.Context, source, id string) error {
-	s, keys, err := ss.callbackKey(ctx, source, id)
-	if err != nil {
-		return err
-	}
-	for _, k := range keys {
-		secret, err := ss.gw.Keys.Open(gateway.SourceKey(s.ID).PK, "callback_key", k.Sealed)
+	err := storage.CompareAndSwap(ctx, func() error {
+		_, keys, err := ss.callbackKey(ctx, source, id)
 		if err != nil {
 			return err
 		}
-		if err := storage.Delete(ctx, ss.gw.Store, gateway.CallbackKeyKey(s.ID, secret), storage.AnyRev); err != nil {
-			return err
+		// The one without end goes last: while it is there the key can be deleted again.
+		slices.SortFunc(keys, func(a, b keptKey) int { return a.Created.Compare(b.Created) })
+		for _, k := range keys {
+			if err := storage.Delete(ctx, ss.gw.Store, k.row.Key, k.row.Rev); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	return ss.gw.Publish(ctx, source)
 }

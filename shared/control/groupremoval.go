@@ -56,14 +56,7 @@ func (lc *lifecycle) DeleteGroup(ctx context.Context, id string) error {
 
 func (lc *lifecycle) deleteKeysOf(ctx context.Context, of gateway.Group) error {
 	return lc.each(ctx, gateway.GroupKey(of.ID).PK, "K#", func(_ string, r storage.Row) error {
-		p, err := storage.Decoded[KeyPlace](r)
-		if err != nil {
-			return err
-		}
-		if err := lc.deleteKeyRows(ctx, p.Hashes); err != nil {
-			return err
-		}
-		return storage.Delete(ctx, lc.gw.Store, r.Key, storage.AnyRev)
+		return lc.deleteKeysAt(ctx, r.Key)
 	})
 }
 

@@ -51,10 +51,7 @@ func (lc *lifecycle) removeOf(ctx context.Context, j *gateway.Job, row storage.R
 			return err
 		}
 	case "K":
-		var p KeyPlace
-		if err = storage.Decode(row, &p); err == nil {
-			err = lc.deleteKeyRows(ctx, p.Hashes)
-		}
+		err = lc.deleteKeysAt(ctx, row.Key)
 	case "G":
 		source, grant, _ := strings.Cut(rest, "#")
 		if err = lc.gw.Store.Delete(ctx, gateway.GrantKey(source, j.Tenant, grant), storage.AnyRev); err == nil {
