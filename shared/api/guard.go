@@ -47,11 +47,19 @@ func secure(h http.Header, path string) {
 	}
 }
 
+// maxQuery is the size of the largest query in bytes: it is parsed for each of
+// an operation's parameters.
+const maxQuery = 16 << 10
+
 // route calls the handler of the request's path. What the mux would answer
 // itself becomes a problem, since its own text repeats the path.
 func (s *server) route(w http.ResponseWriter, r *http.Request) {
 	if !clean(r.URL.Path) {
 		s.refuse(r.Context(), w, storage.ErrNotFound)
+		return
+	}
+	if len(r.URL.RawQuery) > maxQuery {
+		s.refuse(r.Context(), w, fmt.Errorf("query: %w", storage.ErrTooLarge))
 		return
 	}
 	mux := s.own
@@ -105,7 +113,7 @@ func (s *server) logCall(c *call, status int, took time.Duration) {
 		level, outcome = slog.LevelWarn, "refused"
 	}
 	s.g.Log.Log(context.Background(), level, "api", "key", c.caller.Key, "tenant", c.caller.Tenant, "operation", c.operation,
-		"route", strings.TrimSpace(c.pattern), "code", status, "outcome", outcome, "why", c.why, "took", took)
+		"route", strings.TrimSpace(c.pattern), "code", status, "outcome", outcome, "why", cut(c.why, maxWhy), "took", took)
 }
 
 // An answer notes the status that is sent.

@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -90,7 +92,7 @@ func problemOf(err error) *problem {
 		p.Detail = control.ErrUnauthorized.Error()
 		p.header.Set("WWW-Authenticate", "Bearer")
 	case http.StatusUnprocessableEntity, http.StatusBadRequest, http.StatusForbidden, http.StatusConflict:
-		p.Detail = err.Error()
+		p.Detail = cut(err.Error(), maxDetail)
 		if _, ok := errors.AsType[*storage.ConflictError](err); ok {
 			p.Detail = "conflict: another call changed it meanwhile; read it again"
 		}
@@ -148,9 +150,10 @@ func (s *server) withoutInput(ctx huma.Context, _ string, v any) (any, error) {
 	for _, err := range callOf(ctx.Context()).wrong {
 		m.Add(err)
 	}
+	more := max(len(m.Errors)-maxFaults, 0)
 	p := &problem{Type: "about:blank", Title: http.StatusText(m.Status), Status: m.Status, Detail: m.Detail}
 	names := s.names()
-	for _, e := range m.Errors {
+	for _, e := range m.Errors[:len(m.Errors)-more] {
 		if e == nil {
 			continue
 		}
@@ -163,12 +166,33 @@ func (s *server) withoutInput(ctx huma.Context, _ string, v any) (any, error) {
 		}
 		p.Errors = append(p.Errors, at)
 	}
+	if more > 0 {
+		p.Errors = append(p.Errors, wrongAt{Message: fmt.Sprintf("and %d more", more)})
+	}
 	why := p.Detail
 	for _, e := range p.Errors {
 		why += "; " + e.Location + ": " + e.Message
 	}
 	callOf(ctx.Context()).why = why
 	return p, nil
+}
+
+// How much is told of what is wrong with one request.
+const (
+	maxFaults = 20
+	maxDepth  = 10      // parts of a location
+	maxDetail = 4 << 10 // bytes
+	maxWhy    = 512     // bytes of a line of the log
+)
+
+// cut returns at most most bytes of text, without control characters.
+func cut(text string, most int) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text[:min(len(text), most)], ""))
 }
 
 // names returns every name that requests may hold: of parameters and fields.
@@ -211,7 +235,7 @@ func (s *server) propertiesAt(op *huma.Operation, location string) []string {
 		return nil
 	}
 	schema := op.RequestBody.Content["application/json"].Schema
-	parts := strings.Split(location, ".")
+	parts := strings.SplitN(location, ".", maxDepth)
 	for _, part := range parts[min(1, len(parts)-1) : len(parts)-1] { // between "body" and the field
 		if schema = s.resolved(schema); schema == nil {
 			return nil
@@ -235,7 +259,7 @@ func (s *server) resolved(schema *huma.Schema) *huma.Schema {
 // knownPath returns a location with the parts that are not ours as …: they are
 // names that the caller chose.
 func knownPath(location string, names map[string]bool) string {
-	parts := strings.Split(location, ".")
+	parts := strings.SplitN(location, ".", maxDepth)
 	for i, part := range parts {
 		name, index, _ := strings.Cut(part, "[")
 		number := strings.TrimSuffix(index, "]")

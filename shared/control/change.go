@@ -45,13 +45,12 @@ func given[T any](v *T, check func(T) error) error {
 
 // unique returns texts without repeats, in their order.
 func unique(texts []string) []string {
-	var out []string
-	for _, t := range texts {
-		if !slices.Contains(out, t) {
-			out = append(out, t)
-		}
-	}
-	return out
+	there := map[string]bool{}
+	return slices.DeleteFunc(slices.Clone(texts), func(t string) bool {
+		was := there[t]
+		there[t] = true
+		return was
+	})
 }
 
 // tombstone is how long a removed registration stays, so that its deliveries

@@ -178,7 +178,7 @@ func checkFor(r gateway.Registration, p provider.Provider, l gateway.Limits) err
 		return err
 	}
 	switch {
-	case len(r.Hints()) > gateway.MaxHints:
+	case r.TooManyHints():
 		return fmt.Errorf("match: %w: want at most %d pairs of an event type and a value", storage.ErrInvalid, gateway.MaxHints)
 	case r.Format != gateway.Standard && r.Format != gateway.Raw:
 		return fmt.Errorf("format: %w: want standard or raw", storage.ErrInvalid)

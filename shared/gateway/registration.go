@@ -93,15 +93,36 @@ func compareHints(a, b Hint) int {
 	return cmp.Or(cmp.Compare(a.RoutingKey, b.RoutingKey), cmp.Compare(a.Pattern, b.Pattern))
 }
 
-// Hints returns the index entries of r.
-func (r *Registration) Hints() []Hint {
-	keys := []string{"*"}
-	if kind := r.Match.indexKind(); kind != "" {
-		keys = nil
-		for _, v := range r.Match[kind] {
-			keys = append(keys, kind+"="+v)
+// hintKeys returns the routing keys under which r is indexed, each once.
+func (r *Registration) hintKeys() []string {
+	kind := r.Match.indexKind()
+	if kind == "" {
+		return []string{"*"}
+	}
+	keys := make([]string, len(r.Match[kind]))
+	for i, v := range r.Match[kind] {
+		keys[i] = kind + "=" + v
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// TooManyHints reports whether r has more than MaxHints index entries. It makes none.
+func (r *Registration) TooManyHints() bool {
+	keys, n := len(r.hintKeys()), 0
+	for _, p := range r.EventTypes {
+		if slices.Contains(operational, p) {
+			n++
+		} else {
+			n += keys
 		}
 	}
+	return n > MaxHints
+}
+
+// Hints returns the index entries of r.
+func (r *Registration) Hints() []Hint {
+	keys := r.hintKeys()
 	var out []Hint
 	for _, p := range r.EventTypes {
 		if slices.Contains(operational, p) {

@@ -106,7 +106,7 @@ func (m *importPart) registration(r gateway.Registration, _ exportLine) (func(co
 	if err := cmp.Or(checkIDs(r.ID, r.Source, r.Tenant), m.opens(gateway.RegistrationKey(r.ID).PK, &r)); err != nil {
 		return nil, err
 	}
-	if err := gateway.CheckEventTypes(r.EventTypes); err != nil || r.State == gateway.Removed || len(r.Hints()) > gateway.MaxHints || r.Group != "" && checkIDs(r.Group) != nil {
+	if err := gateway.CheckEventTypes(r.EventTypes); err != nil || r.State == gateway.Removed || r.TooManyHints() || r.Group != "" && checkIDs(r.Group) != nil {
 		return nil, fmt.Errorf("registration: %w: want one that an export holds", storage.ErrInvalid)
 	}
 	m.sources[r.Source] = true
