@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,16 +44,39 @@ type ListedKey struct {
 // CreateAPIKey makes k under id and returns it with its text, which is told
 // once. A key that was made under the same id before ends. The error wraps
 // storage.ErrInvalid, storage.ErrNotFound if its tenant or group is not there, ErrForbidden if
-// c may not make such keys.
+// c may not make such keys, ErrLimit if there are too many.
 func (ts *tenants) CreateAPIKey(ctx context.Context, c Caller, id string, k APIKey) (APIKey, string, error) {
 	k.ID, k.Created = id, ts.gw.Clock()
 	if c.Scope != ScopeOperator {
 		k.Tenant, k.Group = c.Tenant, ""
 	}
-	if err := ts.checkAPIKey(ctx, c, k); err != nil {
+	if err := cmp.Or(ts.checkAPIKey(ctx, c, k), ts.roomForKey(ctx, k)); err != nil {
 		return k, "", err
 	}
 	return ts.putAPIKey(ctx, k)
+}
+
+// maxAPIKeys is how many API keys a tenant has at most. Creates at the same
+// moment may go over it by their number.
+const maxAPIKeys = 100
+
+// roomForKey returns an error wrapping ErrLimit if k's tenant has as many others
+// as it may.
+func (ts *tenants) roomForKey(ctx context.Context, k APIKey) error {
+	n := 0
+	if k.Tenant == "" {
+		return nil
+	}
+	err := ts.each(ctx, gateway.TenantKey(k.Tenant).PK, "K#", func(id string, _ storage.Row) error {
+		if id != k.ID {
+			n++
+		}
+		return nil
+	})
+	if err == nil && n >= maxAPIKeys {
+		return fmt.Errorf("keys: %w: at most %d of a tenant", ErrLimit, maxAPIKeys)
+	}
+	return err
 }
 
 func (ts *tenants) checkAPIKey(ctx context.Context, c Caller, k APIKey) error {
@@ -144,10 +168,15 @@ func (ts *tenants) RotateAPIKey(ctx context.Context, c Caller, tenant, id string
 	var old []string
 	now := ts.gw.Clock()
 	k, text, err := ts.addSecret(ctx, PlaceOf(APIKey{ID: id, Tenant: tenant}), id, func(p *KeyPlace) (APIKey, error) {
-		old = p.Hashes
 		l, err := ts.listedKey(ctx, *p)
+		old, p.Hashes = p.Hashes, nil
+		for _, o := range append([]APIKey{l.APIKey}, l.Old...) {
+			if overlap > 0 && o.valid(now) {
+				p.Hashes = append(p.Hashes, o.Hash)
+			}
+		}
 		l.Created = now
-		return l.APIKey, err
+		return l.APIKey, cmp.Or(err, checkHolding(len(p.Hashes)+1))
 	})
 	if err != nil {
 		return k, "", err
@@ -246,15 +275,20 @@ func (ts *tenants) APIKeys(ctx context.Context, c Caller, tenant string, at stor
 func (ts *tenants) listedKey(ctx context.Context, p KeyPlace) (ListedKey, error) {
 	now := ts.gw.Clock()
 	var l ListedKey
-	for _, h := range p.Hashes {
-		k, _, err := storage.Load[APIKey](ctx, ts.gw.Store, gateway.APIKeyRow(h))
-		if errors.Is(err, storage.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return l, err
-		}
+	keys := make([]storage.Key, len(p.Hashes))
+	for i, h := range p.Hashes {
+		keys[i] = gateway.APIKeyRow(h)
+	}
+	rows, err := storage.GetAll(ctx, ts.gw.Store, keys)
+	if err != nil {
+		return l, fmt.Errorf("API key: %w", err)
+	}
+	slices.SortFunc(rows, func(a, b storage.Row) int { return cmp.Compare(slices.Index(keys, a.Key), slices.Index(keys, b.Key)) })
+	for _, r := range rows {
+		k, err := storage.Decoded[APIKey](r)
 		switch {
+		case err != nil:
+			return l, err
 		case l.ID == "":
 			l.APIKey = k
 		case k.valid(now):

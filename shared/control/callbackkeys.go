@@ -160,6 +160,9 @@ func (ss *sources) RotateCallbackKey(ctx context.Context, source, id string, ove
 	var url string
 	err := storage.CompareAndSwap(ctx, func() error {
 		s, old, err := ss.callbackKey(ctx, source, id)
+		if err == nil && overlap > 0 {
+			err = checkHolding(len(old) + 1)
+		}
 		if err != nil {
 			return err
 		}

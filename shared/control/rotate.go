@@ -19,8 +19,9 @@ func (ss *sources) RotateToken(ctx context.Context, id, token string, overlap ti
 	if err := (SourceChange{Token: &token}).check(tencentChat); err != nil {
 		return gateway.Source{}, err
 	}
-	return ss.rotateSource(ctx, id, tencentChat, overlap, func(s *gateway.Source, pk string, now time.Time) {
-		s.Tokens = keyring.Rotate(s.Tokens, ss.gw.Keys.Seal(pk, "token", token), now, overlap)
+	return ss.rotateSource(ctx, id, tencentChat, overlap, func(s *gateway.Source, pk string, now time.Time) (err error) {
+		s.Tokens, err = rotated(s.Tokens, ss.gw.Keys.Seal(pk, "token", token), now, overlap)
+		return err
 	})
 }
 
@@ -29,12 +30,13 @@ func (ss *sources) RotateBasic(ctx context.Context, id string, l provider.Login,
 	if err := checkLogin(l); err != nil {
 		return gateway.Source{}, err
 	}
-	return ss.rotateSource(ctx, id, direct, overlap, func(s *gateway.Source, pk string, now time.Time) {
-		s.Basic = keyring.Rotate(s.Basic, ss.gw.Keys.Seal(pk, "basic", loginText(l)), now, overlap)
+	return ss.rotateSource(ctx, id, direct, overlap, func(s *gateway.Source, pk string, now time.Time) (err error) {
+		s.Basic, err = rotated(s.Basic, ss.gw.Keys.Seal(pk, "basic", loginText(l)), now, overlap)
+		return err
 	})
 }
 
-func (ss *sources) rotateSource(ctx context.Context, id, provider string, overlap time.Duration, f func(s *gateway.Source, pk string, now time.Time)) (gateway.Source, error) {
+func (ss *sources) rotateSource(ctx context.Context, id, provider string, overlap time.Duration, f func(s *gateway.Source, pk string, now time.Time) error) (gateway.Source, error) {
 	if err := checkOverlap(overlap); err != nil {
 		return gateway.Source{}, err
 	}
@@ -45,7 +47,7 @@ func (ss *sources) rotateSource(ctx context.Context, id, provider string, overla
 	if !mayHave(s.Provider, provider) {
 		return s, fmt.Errorf("rotate: %w: only sources of %s have that", storage.ErrInvalid, provider)
 	}
-	return ss.changeSource(ctx, id, func(s *gateway.Source) { f(s, gateway.SourceKey(id).PK, ss.gw.Clock()) })
+	return ss.changeSource(ctx, id, func(s *gateway.Source) error { return f(s, gateway.SourceKey(id).PK, ss.gw.Clock()) })
 }
 
 // RotateSecret gives a registration a new signing secret and returns it.
@@ -54,9 +56,9 @@ func (rr *registrations) RotateSecret(ctx context.Context, c Caller, id string, 
 		return gateway.Registration{}, "", err
 	}
 	secret := NewSigningSecret()
-	r, err := rr.changeRegistration(ctx, c, id, func(r *gateway.Registration) error {
-		r.Secrets = keyring.Rotate(r.Secrets, rr.gw.Keys.Seal(gateway.RegistrationKey(id).PK, "secret", secret), rr.gw.Clock(), overlap)
-		return nil
+	r, err := rr.changeRegistration(ctx, c, id, func(r *gateway.Registration) (err error) {
+		r.Secrets, err = rotated(r.Secrets, rr.gw.Keys.Seal(gateway.RegistrationKey(id).PK, "secret", secret), rr.gw.Clock(), overlap)
+		return err
 	})
 	return r, secret, err
 }
@@ -70,13 +72,28 @@ func (rr *registrations) RotateRawToken(ctx context.Context, c Caller, id, token
 	if err := gateway.CheckText("raw_token", token, 1, gateway.MaxName); err != nil {
 		return gateway.Registration{}, err
 	}
-	return rr.changeRegistration(ctx, c, id, func(r *gateway.Registration) error {
+	return rr.changeRegistration(ctx, c, id, func(r *gateway.Registration) (err error) {
 		if len(r.RawTokens) == 0 {
 			return fmt.Errorf("raw_token: %w: the registration has none; change it instead", storage.ErrInvalid)
 		}
-		r.RawTokens = keyring.Rotate(r.RawTokens, rr.gw.Keys.Seal(gateway.RegistrationKey(id).PK, "raw_token", token), rr.gw.Clock(), overlap)
-		return nil
+		r.RawTokens, err = rotated(r.RawTokens, rr.gw.Keys.Seal(gateway.RegistrationKey(id).PK, "raw_token", token), rr.gw.Clock(), overlap)
+		return err
 	})
+}
+
+// rotated is keyring.Rotate. The error wraps ErrLimit if too many hold at once.
+func rotated(secrets []keyring.Secret, sealed string, now time.Time, overlap time.Duration) ([]keyring.Secret, error) {
+	out := keyring.Rotate(secrets, sealed, now, overlap)
+	return out, checkHolding(len(out))
+}
+
+// checkHolding returns an error wrapping ErrLimit if n secrets of a kind are
+// more than may hold at once.
+func checkHolding(n int) error {
+	if n > keyring.MaxHolding {
+		return fmt.Errorf("rotate: %w: at most %d hold at once; rotate with overlap 0s to end the old ones", ErrLimit, keyring.MaxHolding)
+	}
+	return nil
 }
 
 // Holding returns those of secrets that hold now, newest first.

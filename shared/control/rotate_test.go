@@ -2,6 +2,7 @@ package control
 
 import (
 	"encoding/base64"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -144,4 +145,67 @@ func TestSigningSecretIsOfStandardWebhooks(t *testing.T) {
 	if !strings.HasPrefix(a, "whsec_") || err != nil || len(bytes) != 32 || a == b || strings.Count(string(bytes), "\x00") == 32 {
 		t.Errorf("NewSigningSecret: %d bytes (%v), and another: %v; want whsec_ and 32 random bytes", len(bytes), err, a != b)
 	}
+}
+
+// TestFiveSecretsHoldAtOnce rotates each kind while all old ones hold.
+func TestFiveSecretsHoldAtOnce(t *testing.T) {
+	w := newWorld(t)
+	chat, sms := w.source(tencentChat), w.source(direct)
+	w.ok(second(w.RotateToken(t.Context(), chat.ID, "first", 0)))
+	w.ok(second(w.RotateBasic(t.Context(), sms.ID, provider.Login{Name: "n", Password: "first"}, 0)))
+	s, c := w.granted(tencentChat)
+	r := w.register(c, s.ID, RegistrationChange{EventTypes: &[]string{"*"}, Format: new(gateway.Raw), RawToken: new("token")})
+	callback := w.id("cbk")
+	_, _, err := w.CreateCallbackKey(t.Context(), callback, sms.ID, "")
+	w.ok(err)
+	for name, rotate := range map[string]func(overlap time.Duration) error{
+		"RotateToken": func(o time.Duration) error { return second(w.RotateToken(t.Context(), chat.ID, "token", o)) },
+		"RotateBasic": func(o time.Duration) error {
+			return second(w.RotateBasic(t.Context(), sms.ID, provider.Login{Name: "n", Password: "p"}, o))
+		},
+		"RotateSecret":   func(o time.Duration) error { _, _, err := w.RotateSecret(t.Context(), c, r.ID, o); return err },
+		"RotateRawToken": func(o time.Duration) error { return second(w.RotateRawToken(t.Context(), c, r.ID, "token", o)) },
+		"RotateAPIKey": func(o time.Duration) error {
+			_, _, err := w.RotateAPIKey(t.Context(), c, "", FirstKeyID(c.Tenant), o)
+			return err
+		},
+		"RotateCallbackKey": func(o time.Duration) error {
+			_, _, err := w.RotateCallbackKey(t.Context(), sms.ID, callback, o)
+			return err
+		},
+	} {
+		for n := 2; n <= 5; n++ {
+			w.wantErr(fmt.Sprintf("%s to %d that hold", name, n), rotate(time.Hour), nil)
+		}
+		w.wantErr(name+" to six that hold", rotate(time.Hour), ErrLimit)
+		w.wantErr(name+" without overlap", rotate(0), nil)
+		for n := 2; n <= 5; n++ {
+			w.wantErr(fmt.Sprintf("%s to %d that hold, again", name, n), rotate(time.Hour), nil)
+		}
+		w.pass(time.Hour)
+		w.wantErr(name+" after the old ones ended", rotate(time.Hour), nil)
+	}
+	l := must(w.APIKey(t.Context(), c, "", FirstKeyID(c.Tenant)))(w)
+	p := must(storage.Decoded[KeyPlace](must(w.store.Get(t.Context(), PlaceOf(l.APIKey)))(w)[0]))(w)
+	if len(p.Hashes) != 2 {
+		t.Errorf("%d hashes of an API key are kept, want the two that hold", len(p.Hashes))
+	}
+}
+
+func TestTenantHasAHundredAPIKeys(t *testing.T) {
+	w := newWorld(t)
+	c := w.tenant() // with its first key
+	create := func(id string) error {
+		_, _, err := w.CreateAPIKey(t.Context(), c, id, APIKey{Scope: ScopeRead})
+		return err
+	}
+	last := ""
+	for range 99 {
+		last = w.id("key")
+		w.ok(create(last))
+	}
+	w.wantUnwritten("one more", func() { w.wantErr("the 101st key", create(w.id("key")), ErrLimit) })
+	w.wantErr("the 100th key, made again", create(last), nil)
+	w.ok(w.DeleteAPIKey(t.Context(), c, "", last))
+	w.wantErr("one in place of one that was deleted", create(w.id("key")), nil)
 }

@@ -219,7 +219,7 @@ func TestChangeOfASourceLeavesWhatItDoesNotName(t *testing.T) {
 		w.wantErr("ChangeSource of the name to none", err, storage.ErrInvalid)
 		_, err = w.ChangeSource(t.Context(), ident.NewSource(), SourceChange{Name: new("x")})
 		w.wantErr("ChangeSource of no source", err, storage.ErrNotFound)
-		_, err = w.changeSource(t.Context(), ident.NewSource(), func(*gateway.Source) { t.Error("changed") })
+		_, err = w.changeSource(t.Context(), ident.NewSource(), func(*gateway.Source) error { t.Error("changed"); return nil })
 		w.wantErr("changeSource of no source", err, storage.ErrNotFound)
 	})
 }

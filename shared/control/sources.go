@@ -248,20 +248,19 @@ func (ss *sources) ChangeSource(ctx context.Context, id string, ch SourceChange)
 	if err := ss.ClaimSDKAppID(ctx, before, ch); err != nil {
 		return before, err
 	}
-	s, err := ss.changeSource(ctx, id, func(s *gateway.Source) { *s = ss.changed(*s, ch) })
+	s, err := ss.changeSource(ctx, id, func(s *gateway.Source) error { *s = ss.changed(*s, ch); return nil })
 	if err != nil || s.SDKAppID == before.SDKAppID || before.SDKAppID == 0 {
 		return s, err
 	}
 	return s, ss.FreeName(ctx, gateway.SDKAppIDKey(before.SDKAppID), id)
 }
 
-func (ss *sources) changeSource(ctx context.Context, id string, f func(*gateway.Source)) (gateway.Source, error) {
+func (ss *sources) changeSource(ctx context.Context, id string, f func(*gateway.Source) error) (gateway.Source, error) {
 	s, err := storage.Change(ctx, ss.gw.Store, gateway.SourceKey(id), func(s *gateway.Source, _ *storage.Row) error {
 		if s.ID == "" {
 			return fmt.Errorf("source: %w", storage.ErrNotFound)
 		}
-		f(s)
-		return nil
+		return f(s)
 	})
 	if err != nil {
 		return s, err

@@ -12,6 +12,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"ringback/shared/egress"
+	"ringback/shared/keyring"
 	"ringback/shared/provider"
 )
 
@@ -175,7 +176,7 @@ func (at *attempter) target(r *Registration, now time.Time) (*target, error) {
 	if err != nil {
 		return t, err
 	}
-	for _, s := range secrets {
+	for _, s := range secrets[:min(len(secrets), keyring.MaxHolding)] {
 		w, err := standardwebhooks.NewWebhook(s)
 		if err != nil {
 			return t, fmt.Errorf("secret of %s: not base64", r.ID)

@@ -221,6 +221,20 @@ func TestEndedSecretSignsNoMore(t *testing.T) {
 	})
 }
 
+// TestAtMostFiveSecretsSign has as many secrets hold as were once allowed.
+func TestAtMostFiveSecretsSign(t *testing.T) {
+	w := newWorld(t)
+	r := w.register(func(r *Registration) {
+		for range 500 {
+			r.Secrets = append(r.Secrets, w.secret(r.ID, "an old secret, of 24 bytes or more"))
+		}
+	})
+	to, err := w.attempter.target(&r, w.Clock())
+	if err != nil || len(to.signers) != 5 {
+		t.Errorf("%d secrets sign, %v; want 5", len(to.signers), err)
+	}
+}
+
 func TestChangedRegistrationIsOpenedAnew(t *testing.T) {
 	w := newWorld(t)
 	r := w.register()
