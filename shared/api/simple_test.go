@@ -389,3 +389,27 @@ func TestUnknownGroupIsAskedOfSmartBots(t *testing.T) {
 		t.Error("a key or code stands in the log")
 	}
 }
+
+// TestSetHTTPCallbackLeavesHeadersBehind has the narrowest key point a registration
+// elsewhere, to which a full key gave a header.
+func TestSetHTTPCallbackLeavesHeadersBehind(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	w.group(s)
+	narrow := w.want(201, s.key, "POST", "/v1/keys", object{"scope": "set_http_callback"}).text("api_key")
+	set := func(url, want string) {
+		t.Helper()
+		if got := w.setCallback(request(narrow, url)); got.Result != "OK" {
+			t.Fatalf("set_http_callback to %s: %+v", url, got)
+		}
+		list := w.want(200, s.key, "GET", "/v1/registrations", nil).list(t)
+		id := fmt.Sprint(list[0]["id"])
+		if got := fmt.Sprint(list[0]["headers"]); got != want {
+			t.Errorf("headers after set_http_callback to %s: %s, want %s", url, got, want)
+		}
+		w.want(200, s.key, "PATCH", "/v1/registrations/"+id, object{"headers": object{"X-Secret": "s3cret"}})
+	}
+	set("https://tenant.example/in", "map[]")
+	set("https://tenant.example/other", "map[X-Secret:***]")
+	set("https://elsewhere.example/in", "map[]")
+}

@@ -51,6 +51,11 @@ func (rr *registrations) endpoint(id string, old gateway.Endpoint, sent string, 
 			return to, err
 		}
 	}
+	for name, sealed := range to.Headers {
+		if sealed == old.Headers[name] && !egress.SameOrigin(before, plain) {
+			return to, fmt.Errorf("headers: %w: a URL with another scheme, host or port needs their values again", storage.ErrInvalid)
+		}
+	}
 	if u, err := url.Parse(plain); err == nil && u.User != nil && to.Headers["Authorization"] != "" {
 		return to, fmt.Errorf("headers: %w: want either Authorization or a login in the URL", storage.ErrInvalid)
 	}

@@ -138,6 +138,41 @@ func TestURLOfAnEndpointIsWriteOnly(t *testing.T) {
 	w.wantErr("a login beside another header", second(change(RegistrationChange{URL: new("https://login:s3cret@tenant.example/"), Headers: map[string]string{"x-key": "y"}})), nil)
 }
 
+func TestHeaderValuesStayWithTheirOriginAlone(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(direct)
+	kept, anew := map[string]string{"X-A": hiddenText, "X-B": "new"}, map[string]string{"X-A": "new"}
+	for _, tt := range []struct {
+		name, url string
+		headers   map[string]string
+		want      error
+	}{
+		{"another path", "https://tenant.example/other?x=y", nil, nil},
+		{"the port that is meant", "https://tenant.example:443/in", nil, nil},
+		{"another host", "https://other.example/in", nil, storage.ErrInvalid},
+		{"another host, with a hidden value", "https://other.example/in", kept, storage.ErrInvalid},
+		{"another host, with the values", "https://other.example/in", anew, nil},
+		{"another host, without headers", "https://other.example/in", map[string]string{}, nil},
+		{"another port", "https://tenant.example:8443/in", nil, storage.ErrInvalid},
+		{"another scheme", "http://tenant.example/in", nil, storage.ErrInvalid},
+	} {
+		r := w.register(c, s.ID, RegistrationChange{Headers: map[string]string{"X-A": "s3cret"}})
+		got, err := w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: &tt.url, Headers: tt.headers})
+		if w.wantErr(tt.name, err, tt.want); err == nil && tt.headers == nil && w.opened(got, "header", got.Endpoint.Headers["X-A"]) != "s3cret" {
+			t.Errorf("%s: headers %v, want X-A as it was", tt.name, got.Endpoint.Headers)
+		}
+	}
+	bots := w.source(gateway.SmartBots)
+	change := func(ch UpstreamChange) error {
+		return second(w.ChangeSource(t.Context(), bots.ID, SourceChange{Upstream: &ch}))
+	}
+	w.wantErr("an upstream", change(UpstreamChange{APIKey: new("key"), BaseURL: new("https://one.example/a")}), nil)
+	w.wantErr("its path", change(UpstreamChange{BaseURL: new("https://one.example/b")}), nil)
+	w.wantErr("its host", change(UpstreamChange{BaseURL: new("https://two.example/b")}), storage.ErrInvalid)
+	w.wantErr("its host, with a hidden key", change(UpstreamChange{BaseURL: new("https://two.example/b"), APIKey: new(hiddenText)}), storage.ErrInvalid)
+	w.wantErr("its host and key", change(UpstreamChange{BaseURL: new("https://two.example/b"), APIKey: new("another")}), nil)
+}
+
 func TestEndpointSealedForAnotherIsNotOpened(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"ringback/shared/egress"
 	"ringback/shared/gateway"
 	"ringback/shared/ident"
 	"ringback/shared/keyring"
@@ -248,7 +249,14 @@ func (ss *sources) ChangeSource(ctx context.Context, id string, ch SourceChange)
 	if err := ss.ClaimSDKAppID(ctx, before, ch); err != nil {
 		return before, err
 	}
-	s, err := ss.changeSource(ctx, id, func(s *gateway.Source) error { *s = ss.changed(*s, ch); return nil })
+	s, err := ss.changeSource(ctx, id, func(s *gateway.Source) error {
+		after := ss.changed(*s, ch)
+		if u := after.Upstream; u.APIKey != "" && u.APIKey == s.Upstream.APIKey && u.BaseURL != "" && u.BaseURL != s.Upstream.BaseURL && !egress.SameOrigin(u.BaseURL, s.Upstream.BaseURL) {
+			return fmt.Errorf("upstream: %w: a base_url with another scheme, host or port needs its api_key again", storage.ErrInvalid)
+		}
+		*s = after
+		return nil
+	})
 	if err != nil || s.SDKAppID == before.SDKAppID || before.SDKAppID == 0 {
 		return s, err
 	}

@@ -51,7 +51,7 @@ func Merge(stored, sent string) (string, error) {
 	if err != nil || from.User == nil {
 		return "", errors.New("the URL has no login and password that could be kept")
 	}
-	if !sameOrigin(from, to) {
+	if !SameOrigin(stored, sent) {
 		return "", errors.New("a URL with another scheme, host or port needs its login and password again")
 	}
 	oldStart, oldEnd := userinfo(stored)
@@ -211,7 +211,14 @@ func userinfo(raw string) (start, end int) {
 	return start, start + strings.LastIndexByte(raw[start:end], '@')
 }
 
-func sameOrigin(a, b *url.URL) bool {
+// SameOrigin reports whether two URLs have the same scheme, host and port: what
+// is secret and was told for one may be sent to the other.
+func SameOrigin(one, other string) bool {
+	a, errA := url.Parse(one)
+	b, errB := url.Parse(other)
+	if errA != nil || errB != nil {
+		return false
+	}
 	portA, errA := portOf(a)
 	portB, errB := portOf(b)
 	return errA == nil && errB == nil && portA == portB && a.Scheme == b.Scheme &&

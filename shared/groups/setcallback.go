@@ -201,6 +201,13 @@ func (gs *Groups) appOf(c control.Caller, of gateway.Group, q CallbackRequest, o
 	}
 	r.State, r.Why, r.Since = gateway.Enabled, "", now
 	r.EventTypes, r.Match, r.Format = []string{"group_chat"}, gateway.Match{"group": {of.UUID}}, gateway.Raw
+	before, err := gs.gw.Keys.Open(pk, "url", old.Endpoint.URL)
+	if err != nil || before != q.URL {
+		r.Endpoint.Proven = time.Time{}
+	}
+	if err != nil || !egress.SameOrigin(before, q.URL) {
+		r.Endpoint.Headers = nil // they were told for another server
+	}
 	r.Endpoint.URL, r.Endpoint.Shown = gs.gw.Keys.Seal(pk, "url", q.URL), egress.Redact(q.URL)
 	r.Group, r.GroupRev, r.AppName, r.AppUUID = of.ID, of.Rev, q.AppName, q.AppUUID
 	if !old.Since.IsZero() && !now.After(old.Since) {
