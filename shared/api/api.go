@@ -19,7 +19,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	lru "github.com/hashicorp/golang-lru/v2"
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
 	"ringback/shared/control"
@@ -48,7 +47,7 @@ type Config struct {
 // need them.
 func New(g *gateway.Gateway, cfg Config) http.Handler {
 	c := control.New(g)
-	s := &server{g: g, control: c, history: history.New(c), groups: groups.New(c, cfg.SmartBotsURL), transfer: transfer.New(c), codes: semaphore.NewWeighted(1)}
+	s := &server{g: g, control: c, history: history.New(c), groups: groups.New(c, cfg.SmartBotsURL), transfer: transfer.New(c)}
 	s.keys, _ = lru.New[[32]byte, known](knownKeys)
 	s.rates, _ = lru.New[string, *rate.Limiter](knownRates)
 	if len(cfg.OperatorKey) >= minOperatorKey {

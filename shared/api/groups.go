@@ -59,10 +59,6 @@ type createGroupInput struct {
 }
 
 func (s groupAPI) createGroup(ctx context.Context, c control.Caller, in *createGroupInput) (*created[group], error) {
-	if err := s.codes.Acquire(ctx, 1); err != nil {
-		return nil, err
-	}
-	defer s.codes.Release(1)
 	b := in.Body
 	return createOnce(ctx, s.server, in.Once, "grp", in, func(id string) (group, error) {
 		made, key, err := s.groups.CreateGroup(ctx, id, groups.GroupChange{Source: b.Source, Name: b.Name, UUID: b.UUID, GroupID: b.GroupID, Code: b.SecurityCode})
@@ -86,10 +82,6 @@ type connectGroupInput struct {
 }
 
 func (s groupAPI) connectGroup(ctx context.Context, _ control.Caller, in *connectGroupInput) (*body[group], error) {
-	if err := s.codes.Acquire(ctx, 1); err != nil {
-		return nil, err
-	}
-	defer s.codes.Release(1)
 	g, err := s.groups.ConnectGroup(ctx, in.ID, in.Body.Name, in.Body.SecurityCode)
 	if no, ok := errors.AsType[*groups.Refusal](err); ok {
 		err = fmt.Errorf("SmartBots: %w: %s", storage.ErrInvalid, no.Text)
@@ -118,10 +110,6 @@ type changeGroupInput struct {
 }
 
 func (s groupAPI) changeGroup(ctx context.Context, c control.Caller, in *changeGroupInput) (*body[group], error) {
-	if err := s.codes.Acquire(ctx, 1); err != nil {
-		return nil, err
-	}
-	defer s.codes.Release(1)
 	b := in.Body
 	g, err := s.groups.ChangeGroup(ctx, c, in.ID, groups.GroupChange{Name: b.Name, UUID: b.UUID, GroupID: b.GroupID, Code: b.SecurityCode})
 	return &body[group]{groupView(g)}, err

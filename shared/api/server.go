@@ -5,7 +5,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	lru "github.com/hashicorp/golang-lru/v2"
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
 	"ringback/shared/control"
@@ -29,7 +28,6 @@ type server struct {
 	operator *[32]byte // SHA-256 of the operator's own key; nil: there is none
 	keys     *lru.Cache[[32]byte, known]
 	rates    *lru.Cache[string, *rate.Limiter]
-	codes    *semaphore.Weighted   // held while a security code is judged, which takes a core for 0.1 s
 	own      *http.ServeMux        // what is written here, not on Huma
 	routes   func() *http.ServeMux // all of it
 	document func() []byte         // /openapi.json

@@ -98,10 +98,6 @@ func (s *server) setCallback(ctx context.Context, c *call, r *http.Request) (gat
 	if err := s.admit(ctx, c, p["apikey"], setCallbackCost); err != nil {
 		return gateway.Group{}, err
 	}
-	if err := s.codes.Acquire(ctx, 1); err != nil {
-		return gateway.Group{}, err
-	}
-	defer s.codes.Release(1)
 	return s.groups.SetHTTPCallback(ctx, c.caller, groups.CallbackRequest{
 		Group: p["group"], Secret: p["secret"], SecretSHA1: p["secret_sha1"], AppName: p["app_name"], AppUUID: p["app_uuid"], URL: p["url"],
 	})

@@ -390,6 +390,22 @@ func TestUnknownGroupIsAskedOfSmartBots(t *testing.T) {
 	}
 }
 
+// TestNoCodeWaitsForSmartBots has the operator make a group while SmartBots is asked,
+// which gives up on an answer after 5 s.
+func TestNoCodeWaitsForSmartBots(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	bots := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) {
+		w.group(s)
+		io.WriteString(out, `{"result":"FAIL","resulttext":"ACCESS DENIED"}`)
+	}))
+	defer bots.Close()
+	w.want(200, operatorKey, "PATCH", "/v1/sources/"+s.smartbots, object{"upstream": object{"api_key": "a-key", "base_url": bots.URL}})
+	if got := w.setCallback(changed(request(s.key, "https://tenant.example/in"), "group", "Night Watch")); got.ResultText != "ACCESS DENIED" {
+		t.Errorf("set_http_callback: %+v, want what SmartBots answered after the group was made", got)
+	}
+}
+
 // TestSetHTTPCallbackLeavesHeadersBehind has the narrowest key point a registration
 // elsewhere, to which a full key gave a header.
 func TestSetHTTPCallbackLeavesHeadersBehind(t *testing.T) {

@@ -35,7 +35,7 @@ import (
 //	               N#<folded group name>       N                    whose name it is; likewise of SDKAppIDs
 //	               L#<kind>                    <id>                 lists: sources, tenants, groups, operator keys and jobs
 //	               I#<sha256 of who and key>   I                    a create that must not run twice
-//	               W#<tenant>#<group>          W                    wrong security codes of the last 15 min
+//	               W#<tenant>                  W                    wrong security codes of the last 15 min
 //	deliveries     E#<source>#<shard>          <event>              Event, Body: payload
 //	               U#<source>#<natural key>    U                    the event of a natural key that has no time, as hashed in its id
 //	               F#<event>#<n>               F                    100 of an event's registrations

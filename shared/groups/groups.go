@@ -54,7 +54,7 @@ func (gs *Groups) CreateGroup(ctx context.Context, id string, ch GroupChange) (g
 	case ch.Code == "":
 		return gateway.Group{}, "", fmt.Errorf("security_code: %w: want the Group Security Code", storage.ErrInvalid)
 	}
-	of, err := gs.putGroup(ctx, id, ch, hashCode(sha1Hex(ch.Code)))
+	of, err := gs.putGroup(ctx, control.Operator(), id, ch, sha1Hex(ch.Code))
 	if err != nil {
 		return of, "", err
 	}
@@ -62,16 +62,19 @@ func (gs *Groups) CreateGroup(ctx context.Context, id string, ch GroupChange) (g
 	return of, text, err
 }
 
-// putGroup stores a new group with the hash of its code.
-func (gs *Groups) putGroup(ctx context.Context, id string, ch GroupChange, code string) (gateway.Group, error) {
+// putGroup stores a new group, for c, with the hash of the code whose SHA-1 is code.
+func (gs *Groups) putGroup(ctx context.Context, c control.Caller, id string, ch GroupChange, code string) (gateway.Group, error) {
 	of := gateway.Group{
 		ID: id, Source: ch.Source, Name: strings.TrimSpace(ch.Name), UUID: ch.UUID, GroupID: ch.GroupID,
-		Code: code, Rev: 1, Created: gs.gw.Clock(),
+		Rev: 1, Created: gs.gw.Clock(),
 	}
 	if of.Name == "" {
 		return of, fmt.Errorf("name: %w: want one", storage.ErrInvalid)
 	}
 	if err := ch.check(); err != nil {
+		return of, err
+	}
+	if err := gs.line.judge(ctx, c, func() { of.Code = hashCode(code) }); err != nil {
 		return of, err
 	}
 	if err := gs.control.ClaimGroupName(ctx, of.Name, id); err != nil {
@@ -129,20 +132,26 @@ func (gs *Groups) ChangeGroup(ctx context.Context, c control.Caller, id string, 
 	if ch.Code != "" {
 		code = sha1Hex(ch.Code)
 	}
-	of, err := gs.setGroup(ctx, before, ch, code)
+	of, err := gs.setGroup(ctx, c, before, ch, code)
 	if err == nil && control.FoldName(of.Name) != control.FoldName(before.Name) {
 		err = gs.control.FreeName(ctx, gateway.GroupNameKey(control.FoldName(before.Name)), id)
 	}
 	return of, err
 }
 
-// setGroup writes what ch names, and the code whose SHA-1 is code unless that
+// setGroup writes, for c, what ch names, and the code whose SHA-1 is code unless that
 // is empty or the one that the group has. Another code, UUID or source is
 // another revision.
-func (gs *Groups) setGroup(ctx context.Context, before gateway.Group, ch GroupChange, code string) (gateway.Group, error) {
+func (gs *Groups) setGroup(ctx context.Context, c control.Caller, before gateway.Group, ch GroupChange, code string) (gateway.Group, error) {
 	hash := ""
-	if code != "" && !verifyCode(before.Code, code) {
-		hash = hashCode(code)
+	if code != "" {
+		if err := gs.line.judge(ctx, c, func() {
+			if !verifyCode(before.Code, code) {
+				hash = hashCode(code)
+			}
+		}); err != nil {
+			return before, err
+		}
 	}
 	of, err := storage.Change(ctx, gs.gw.Store, gateway.GroupKey(before.ID), func(of *gateway.Group, _ *storage.Row) error {
 		switch {

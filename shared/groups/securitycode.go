@@ -10,9 +10,11 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
@@ -58,15 +60,73 @@ func stretch(sha1 string, salt []byte) []byte {
 	return sum
 }
 
-// How often a tenant may try a wrong code for a group.
+// How many security codes of one tenant or owner, and of how many of them, are
+// judged or wait to be: whoever comes then waits for so many at most.
 const (
-	maxGuesses  = 5
-	guessWindow = 15 * time.Minute
+	mostOfOne  = 2
+	mostInLine = 8
 )
 
-// Guesses are the times of codes that were tried and not found right.
+// A line is where those stand whose security code is to be judged, one after the
+// other: each takes a core for 0.1 s.
+type line struct {
+	slot    *semaphore.Weighted
+	mu      sync.Mutex
+	waiting map[string]int // by who
+}
+
+func newLine() *line { return &line{slot: semaphore.NewWeighted(1), waiting: map[string]int{}} }
+
+// judge calls f when it is c's turn. The error is a *control.TooOftenError if c or
+// too many others wait already; the operator is never sent away.
+func (l *line) judge(ctx context.Context, c control.Caller, f func()) error {
+	who := c.Tenant + c.Group
+	add := func(n int) bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if n > 0 && who != "" && (l.waiting[who] >= mostOfOne || l.waiting[who] == 0 && len(l.waiting) >= mostInLine) {
+			return false
+		}
+		if l.waiting[who] += n; l.waiting[who] == 0 {
+			delete(l.waiting, who)
+		}
+		return true
+	}
+	if !add(1) {
+		return &control.TooOftenError{Code: "too_many_calls", What: "security codes", Most: fmt.Sprintf("%d at once", mostOfOne), After: time.Second}
+	}
+	defer add(-1)
+	if err := l.slot.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer l.slot.Release(1)
+	f()
+	return nil
+}
+
+// How often a tenant may try a wrong code: for a group, and over all names.
+const (
+	maxGuesses    = 5
+	maxAllGuesses = 30
+	guessWindow   = 15 * time.Minute
+)
+
+// Guesses are when codes of a tenant were tried that were not found right, and
+// for which groups: the digests of their folded names.
 type Guesses struct {
-	At []time.Time `json:"at"`
+	At    []time.Time `json:"at"`
+	Names []string    `json:"names"`
+}
+
+// forget drops the guesses of which f says so.
+func (gs *Guesses) forget(f func(at time.Time, name string) bool) {
+	old := *gs
+	gs.At, gs.Names = nil, nil
+	for i, name := range old.Names {
+		if !f(old.At[i], name) {
+			gs.At, gs.Names = append(gs.At, old.At[i]), append(gs.Names, name)
+		}
+	}
 }
 
 // guess notes that tenant tries a code for the group of that name, known or
@@ -74,12 +134,20 @@ type Guesses struct {
 // the code is judged, so that calls at the same moment count.
 func (g *Groups) guess(ctx context.Context, tenant, name string) (time.Time, error) {
 	now := g.gw.Clock()
-	_, err := storage.Change(ctx, g.gw.Store, guessKey(tenant, name), func(gs *Guesses, r *storage.Row) error {
-		gs.At = slices.DeleteFunc(gs.At, func(at time.Time) bool { return now.Sub(at) >= guessWindow })
-		if len(gs.At) >= maxGuesses {
+	name = guessed(name)
+	_, err := storage.Change(ctx, g.gw.Store, guessKey(tenant), func(gs *Guesses, r *storage.Row) error {
+		of := 0
+		gs.forget(func(at time.Time, other string) bool {
+			ended := now.Sub(at) >= guessWindow
+			if !ended && other == name {
+				of++
+			}
+			return ended
+		})
+		if of >= maxGuesses || len(gs.At) >= maxAllGuesses {
 			return fmt.Errorf("security code: %w: too many wrong codes, try again in %v", control.ErrLimit, guessWindow)
 		}
-		gs.At = append(gs.At, now)
+		gs.At, gs.Names = append(gs.At, now), append(gs.Names, name)
 		r.Expires = now.Add(guessWindow)
 		return nil
 	})
@@ -87,17 +155,23 @@ func (g *Groups) guess(ctx context.Context, tenant, name string) (time.Time, err
 }
 
 // guessedRight takes back what guess noted.
-func (g *Groups) guessedRight(ctx context.Context, tenant, name string, at time.Time) error {
-	_, err := storage.Change(ctx, g.gw.Store, guessKey(tenant, name), func(gs *Guesses, r *storage.Row) error {
-		if i := slices.IndexFunc(gs.At, at.Equal); i >= 0 {
-			gs.At = slices.Delete(gs.At, i, i+1)
-		}
-		r.Expires = at.Add(guessWindow)
+func (g *Groups) guessedRight(ctx context.Context, tenant, name string, right time.Time) error {
+	name = guessed(name)
+	_, err := storage.Change(ctx, g.gw.Store, guessKey(tenant), func(gs *Guesses, r *storage.Row) error {
+		first := true
+		gs.forget(func(at time.Time, other string) bool {
+			is := first && other == name && at.Equal(right)
+			first = first && !is
+			return is
+		})
+		r.Expires = right.Add(guessWindow)
 		return nil
 	})
 	return err
 }
 
-func guessKey(tenant, name string) storage.Key {
-	return storage.Key{Table: storage.Registrations, PK: "W#" + tenant + "#" + gateway.Digest(control.FoldName(name)), SK: "W"}
+func guessed(name string) string { return gateway.Digest(control.FoldName(name)) }
+
+func guessKey(tenant string) storage.Key {
+	return storage.Key{Table: storage.Registrations, PK: "W#" + tenant, SK: "W"}
 }

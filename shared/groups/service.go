@@ -18,11 +18,12 @@ type Groups struct {
 	gw        *gateway.Gateway
 	control   *control.Control
 	smartBots string // address of SmartBots' own API for sources that name no other
+	line      *line
 }
 
 // New returns the groups of c's gateway. smartBotsURL is where SmartBots' own
 // API is for sources that name no other; default
 // https://api.mysmartbots.com/api/simple.html.
 func New(c *control.Control, smartBotsURL string) *Groups {
-	return &Groups{gw: c.Gateway(), control: c, smartBots: cmp.Or(smartBotsURL, smartBotsAPI)}
+	return &Groups{gw: c.Gateway(), control: c, smartBots: cmp.Or(smartBotsURL, smartBotsAPI), line: newLine()}
 }

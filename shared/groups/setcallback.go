@@ -112,7 +112,7 @@ const wrongCode = "group not found, or wrong security code"
 func (gs *Groups) proveCode(ctx context.Context, c control.Caller, q CallbackRequest, code string) (gateway.Group, error) {
 	at, err := gs.guess(ctx, c.Tenant, q.Group)
 	if errors.Is(err, control.ErrLimit) {
-		return gateway.Group{}, refused("too many wrong security codes for this group; try again in 15 minutes")
+		return gateway.Group{}, refused("too many wrong security codes; try again in 15 minutes")
 	}
 	if err != nil {
 		return gateway.Group{}, err
@@ -121,8 +121,12 @@ func (gs *Groups) proveCode(ctx context.Context, c control.Caller, q CallbackReq
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return of, err
 	}
-	if !verifyCode(of.Code, code) {
-		if of, err = gs.proveUpstream(ctx, of, q, code); err != nil {
+	right := false
+	if err := gs.line.judge(ctx, c, func() { right = verifyCode(of.Code, code) }); err != nil {
+		return of, errors.Join(err, gs.guessedRight(ctx, c.Tenant, q.Group, at)) // it was not judged
+	}
+	if !right {
+		if of, err = gs.proveUpstream(ctx, c, of, q, code); err != nil {
 			return of, err
 		}
 	}
