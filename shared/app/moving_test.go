@@ -18,6 +18,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/ident"
+	"ringback/shared/keyring"
 	"ringback/shared/storage"
 	"ringback/shared/transfer"
 )
@@ -145,12 +146,13 @@ func TestMovedGatewayGoesOnUnderItsIDsAndKeys(t *testing.T) {
 	})
 }
 
-// withoutHead returns the lines of parts but headers, whose seals differ.
+// withoutHead returns the lines of parts but headers and ends, whose seals and
+// signatures differ.
 func withoutHead(t *testing.T, parts [][]byte) []string {
 	t.Helper()
 	var out []string
 	for line := range bytes.Lines(bytes.Join(parts, nil)) {
-		if !bytes.HasPrefix(line, []byte(`{"kind":"ringback"`)) {
+		if !bytes.HasPrefix(line, []byte(`{"kind":"ringback"`)) && !bytes.HasPrefix(line, []byte(`{"kind":"end"`)) {
 			out = append(out, string(line))
 		}
 	}
@@ -218,23 +220,31 @@ func TestExportComesInPartsOfBoundedSize(t *testing.T) {
 	})
 }
 
+// resigned signs lines anew, as whoever has the key ring could.
+func resigned(t *testing.T, ring, lines string) string {
+	t.Helper()
+	keys, err := keyring.Parse(ring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := strings.SplitAfter(lines, "\n")
+	before := strings.Join(whole[:len(whole)-2], "")
+	return before + fmt.Sprintf(`{"kind":"end","data":{"next_cursor":"","signature":%q}}`, keys.Sign("export", []byte(before))) + "\n"
+}
+
 func TestImportWritesNothingThatItCannotRead(t *testing.T) {
 	scenario(t, func(t *testing.T, w *world) {
 		h := w.house()
-		whole := bytes.Join(w.export(), nil)
+		parts := w.export()
+		if len(parts) != 1 {
+			t.Fatalf("%d parts, want one", len(parts))
+		}
+		whole := string(parts[0])
 		sealed := h.whole.Endpoint.URL
 		to := w.another()
-		for name, part := range map[string]string{
-			"nothing":                 "",
-			"no header":               string(whole[bytes.IndexByte(whole, '\n')+1:]),
-			"another version":         strings.Replace(string(whole), `"version":1`, `"version":2`, 1),
-			"a newer row":             strings.Replace(string(whole), `{"v":1`, `{"v":9`, 1),
-			"an unknown kind":         string(whole) + `{"kind":"delivery","data":{"v":1}}` + "\n",
-			"a cut line":              string(whole[:len(whole)-20]),
-			"an id that is no id":     strings.Replace(string(whole), h.whole.ID, "reg_#", 1),
-			"a secret of another row": strings.Replace(string(whole), sealed, h.narrow.Endpoint.URL, 1),
-			"an unknown provider":     strings.Replace(string(whole), `"provider":"smartbots"`, `"provider":"pigeon"`, 1),
-		} {
+		const ring = "1 a key ring of no fewer than 32 characters"
+		refused := func(name, part string) {
+			t.Helper()
 			for _, check := range []bool{true, false} {
 				_, err := to.transfer().Import(t.Context(), []byte(part), check)
 				if !errors.Is(err, storage.ErrInvalid) || strings.Contains(err.Error(), sealed) {
@@ -245,9 +255,64 @@ func TestImportWritesNothingThatItCannotRead(t *testing.T) {
 				t.Errorf("%s: wrote %v, want nothing", name, slices.Sorted(maps.Keys(got)))
 			}
 		}
+		lines := strings.SplitAfter(whole, "\n")
+		operators := `{"kind":"api_key","data":{"v":1,"id":"key_00000000000000000000000000","scope":"operator","hash":"` + strings.Repeat("0", 52) + `","created":"2026-01-01T00:00:00Z"}}` + "\n"
+		for name, part := range map[string]string{
+			"nothing":                "",
+			"no header":              strings.Join(lines[1:], ""),
+			"a line more":            lines[0] + operators + strings.Join(lines[1:], ""),
+			"a line after the end":   whole + operators,
+			"a line less":            lines[0] + strings.Join(lines[2:], ""),
+			"no end":                 strings.Join(lines[:len(lines)-2], ""),
+			"an end of before":       strings.Join(lines[:len(lines)-2], "") + `{"kind":"end","data":{"next_cursor":""}}` + "\n",
+			"the end of another":     lines[0] + lines[len(lines)-2],
+			"another cursor":         strings.Replace(whole, `"next_cursor":""`, `"next_cursor":"e30"`, 1),
+			"a cut line":             whole[:len(whole)-20],
+			"signed by another ring": resigned(t, "1 another key ring of no fewer than 32 characters", whole),
+		} {
+			refused(name, part)
+		}
+		for name, change := range map[string]struct{ old, new string }{
+			"another version":         {`"version":1`, `"version":2`},
+			"a newer row":             {`{"v":1`, `{"v":9`},
+			"an unknown kind":         {`{"kind":"tenant"`, `{"kind":"delivery"`},
+			"an id that is no id":     {h.whole.ID, "reg_#"},
+			"a secret of another row": {sealed, h.narrow.Endpoint.URL},
+			"an unknown provider":     {`"provider":"smartbots"`, `"provider":"pigeon"`},
+		} {
+			refused(name, resigned(t, ring, strings.Replace(whole, change.old, change.new, 1)))
+		}
+		for _, row := range []struct{ kind, field, value string }{
+			{"source", "name", `""`}, {"source", "ignore_event_types", `["a*b"]`}, {"source", "allow", `["192.0.2.1"]`},
+			{"callback_key", "label", `"a\u0000"`},
+			{"tenant", "name", `""`}, {"tenant", "limits", `{"api_calls_per_second":-1}`}, {"tenant", "limits", `{"api_calls_per_second":1e999}`},
+			{"api_key", "name", `"` + strings.Repeat("x", 201) + `"`}, {"api_key", "scope", `"all"`}, {"api_key", "hash", `"x"`},
+			{"grant", "match", `{"pigeon":["x"]}`}, {"grant", "match", `{}`},
+			{"group", "name", `"a\u202eb"`}, {"group", "uuid", `""`},
+			{"registration", "rate", `1e-300`}, {"registration", "timeout", `1`}, {"registration", "concurrency", `-1`}, {"registration", "format", `"x"`},
+			{"registration", "schedule", `"x"`}, {"registration", "match", `{"pigeon":["x"]}`}, {"registration", "event_types", `[]`}, {"registration", "state", `"removed"`},
+		} {
+			changed := strings.Split(whole, "\n")
+			n := slices.IndexFunc(changed, func(line string) bool { return strings.HasPrefix(line, `{"kind":"`+row.kind+`"`) })
+			var l struct {
+				Kind string                     `json:"kind"`
+				Data map[string]json.RawMessage `json:"data"`
+			}
+			if err := json.Unmarshal([]byte(changed[n]), &l); err != nil {
+				t.Fatal(err)
+			}
+			l.Data[row.field] = json.RawMessage("0")
+			data, _ := json.Marshal(l)
+			changed[n] = strings.Replace(string(data), `"`+row.field+`":0`, `"`+row.field+`":`+row.value, 1)
+			refused(row.kind+" "+row.field+" "+row.value, resigned(t, ring, strings.Join(changed, "\n")))
+		}
 		to.restartWith("1 another key ring of no fewer than 32 characters", nil)
-		if _, err := to.transfer().Import(t.Context(), whole, false); !errors.Is(err, storage.ErrInvalid) {
+		if _, err := to.transfer().Import(t.Context(), parts[0], false); !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("import under another key ring: %v, want ErrInvalid", err)
+		}
+		to.restartWith("2 another key ring of no fewer than 32 characters\n"+ring, nil)
+		if added, _ := to.imports(parts, false); added == 0 {
+			t.Error("import under a ring whose older key is that of the export: nothing")
 		}
 		if _, _, err := w.transfer().Export(context.Background(), "nonsense!"); !errors.Is(err, storage.ErrInvalid) {
 			t.Errorf("export from a cursor that is none: %v, want ErrInvalid", err)

@@ -80,12 +80,10 @@ func (ts *tenants) roomForKey(ctx context.Context, k APIKey) error {
 }
 
 func (ts *tenants) checkAPIKey(ctx context.Context, c Caller, k APIKey) error {
-	if err := k.CheckScope(c); err != nil {
+	if err := cmp.Or(k.CheckScope(c), k.CheckName()); err != nil {
 		return err
 	}
 	switch {
-	case len(k.Name) > gateway.MaxName:
-		return fmt.Errorf("name: %w: want at most %d bytes", storage.ErrInvalid, gateway.MaxName)
 	case !k.Expires.IsZero() && !k.Expires.After(k.Created):
 		return fmt.Errorf("expires: %w: want a time to come", storage.ErrInvalid)
 	case k.Tenant != "":
@@ -94,6 +92,14 @@ func (ts *tenants) checkAPIKey(ctx context.Context, c Caller, k APIKey) error {
 	case k.Group != "":
 		_, err := ts.LiveGroup(ctx, k.Group)
 		return err
+	}
+	return nil
+}
+
+// CheckName returns an error wrapping storage.ErrInvalid unless k can have its name.
+func (k APIKey) CheckName() error {
+	if len(k.Name) > gateway.MaxName {
+		return fmt.Errorf("name: %w: want at most %d bytes", storage.ErrInvalid, gateway.MaxName)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"ringback/shared/gateway"
@@ -45,10 +46,7 @@ func (ss *sources) CreateCallbackKey(ctx context.Context, id, source, label stri
 // secret is 20 to 64 characters of [a-z0-9-], storage.ErrConflict if another key of the
 // source has it, storage.ErrNotFound if there is no such source.
 func (ss *sources) PutCallbackKey(ctx context.Context, id, source, label, secret string) (string, error) {
-	if !secretForm.MatchString(secret) {
-		return "", fmt.Errorf("secret: %w: want 20 to 64 characters of [a-z0-9-]", storage.ErrInvalid)
-	}
-	if err := gateway.CheckText("label", label, 0, gateway.MaxName); err != nil {
+	if err := CheckCallbackKey(label, secret); err != nil {
 		return "", err
 	}
 	s, err := ss.Source(ctx, source)
@@ -71,6 +69,15 @@ func (ss *sources) PutCallbackKey(ctx context.Context, id, source, label, secret
 // secretForm is how the last part of a callback URL may look: Tencent's console
 // takes no other characters.
 var secretForm = regexp.MustCompile(`^[a-z0-9-]{20,64}$`)
+
+// CheckCallbackKey returns an error wrapping storage.ErrInvalid unless a callback
+// key can have a label and a secret.
+func CheckCallbackKey(label, secret string) error {
+	if !secretForm.MatchString(secret) {
+		return fmt.Errorf("secret: %w: want 20 to 64 characters of [a-z0-9-]", storage.ErrInvalid)
+	}
+	return gateway.CheckText("label", label, 0, gateway.MaxName)
+}
 
 // putCallbackKey writes k with a new secret.
 func (ss *sources) putCallbackKey(ctx context.Context, s gateway.Source, k gateway.CallbackKey) (gateway.CallbackKey, string, error) {

@@ -62,6 +62,24 @@ func (rr *registrations) endpoint(id string, old gateway.Endpoint, sent string, 
 	return to, nil
 }
 
+// checkEndpoint returns an error wrapping storage.ErrInvalid unless to, sealed for the
+// registration id, could be made.
+func (rr *registrations) checkEndpoint(id string, to gateway.Endpoint) error {
+	pk := gateway.RegistrationKey(id).PK
+	plain, err := rr.gw.Keys.Open(pk, "url", to.URL)
+	if err != nil {
+		return err
+	}
+	headers := map[string]string{}
+	for name, sealed := range to.Headers {
+		if headers[name], err = rr.gw.Keys.Open(pk, "header", sealed); err != nil {
+			return err
+		}
+	}
+	_, err = rr.endpoint(id, gateway.Endpoint{}, plain, headers)
+	return err
+}
+
 // headers seals sent, in canonical names; *** keeps what old has.
 func (rr *registrations) headers(pk string, old, sent map[string]string) (map[string]string, error) {
 	if len(sent) > MaxHeaders {

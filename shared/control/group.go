@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,4 +42,12 @@ func (b *base) ClaimGroupName(ctx context.Context, name, id string) error {
 		return fmt.Errorf("name: %w: another group has it", storage.ErrConflict)
 	}
 	return err
+}
+
+// CheckGroup returns an error wrapping storage.ErrInvalid unless of could be made.
+func CheckGroup(of gateway.Group) error {
+	if of.Name == "" || len(of.UUID) != 36 {
+		return fmt.Errorf("group: %w: want one with a name and its UUID in Second Life", storage.ErrInvalid)
+	}
+	return cmp.Or(CheckText("name", of.Name, gateway.MaxName), CheckText("group_id", of.GroupID, gateway.MaxName))
 }

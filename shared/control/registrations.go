@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -168,13 +169,24 @@ func (ch RegistrationChange) checkByCode(r gateway.Registration) error {
 	return nil
 }
 
+// CheckRegistration returns an error wrapping storage.ErrInvalid unless r, with its
+// endpoint, could be on a source of p; if p is nil, it is not judged what r may
+// match. The tenant's limits hold besides when deliveries are made.
+func (rr *registrations) CheckRegistration(r gateway.Registration, p provider.Provider) error {
+	return cmp.Or(rr.checkEndpoint(r.ID, r.Endpoint), checkFor(r, p, gateway.Limits{Concurrency: math.MaxInt}))
+}
+
 // checkFor returns an error wrapping storage.ErrInvalid unless r can be on a source of
 // p, within the tenant's limits.
 func checkFor(r gateway.Registration, p provider.Provider, l gateway.Limits) error {
 	if len(r.EventTypes) == 0 {
 		return fmt.Errorf("event_types: %w: want at least one, such as %s", storage.ErrInvalid, exampleType(p))
 	}
-	if err := cmp.Or(gateway.CheckEventTypes(r.EventTypes), r.Match.Check(p.KeyKinds()), r.Schedule.Check()); err != nil {
+	err := cmp.Or(gateway.CheckEventTypes(r.EventTypes), r.Schedule.Check())
+	if err == nil && p != nil {
+		err = r.Match.Check(p.KeyKinds())
+	}
+	if err != nil {
 		return err
 	}
 	switch {
@@ -195,8 +207,8 @@ func checkFor(r gateway.Registration, p provider.Provider, l gateway.Limits) err
 }
 
 func exampleType(p provider.Provider) string {
-	if types := p.EventTypes(); len(types) > 0 {
-		return `"` + types[0].Name + `"`
+	if p != nil && len(p.EventTypes()) > 0 {
+		return `"` + p.EventTypes()[0].Name + `"`
 	}
 	return `"*"`
 }

@@ -168,6 +168,27 @@ func (ss *sources) CreateSource(ctx context.Context, id string, ch SourceChange)
 	return s, ss.gw.Publish(ctx, id)
 }
 
+// CheckSource returns an error wrapping storage.ErrInvalid unless s could be made.
+func (ss *sources) CheckSource(s gateway.Source) error {
+	if ss.gw.Providers[s.Provider] == nil {
+		return fmt.Errorf("provider: %w: there is no such provider here", storage.ErrInvalid)
+	}
+	ch := SourceChange{Name: &s.Name, IgnoreEventTypes: &s.IgnoreEventTypes}
+	if s.History != "" {
+		ch.History = &s.History
+	}
+	if s.SDKAppID != 0 {
+		ch.SDKAppID = &s.SDKAppID
+	}
+	if s.Allow != nil {
+		ch.Allow = &s.Allow
+	}
+	if s.Upstream != (gateway.Upstream{}) {
+		ch.Upstream = &UpstreamChange{BaseURL: &s.Upstream.BaseURL}
+	}
+	return ch.check(s.Provider)
+}
+
 // changed returns s as ch wants it, its secrets sealed.
 func (ss *sources) changed(s gateway.Source, ch SourceChange) gateway.Source {
 	pk, now := gateway.SourceKey(s.ID).PK, ss.gw.Clock()

@@ -30,7 +30,7 @@ func (lc *lifecycle) ChangeTenant(ctx context.Context, id string, ch TenantChang
 		if ch.Disabled != nil && t.Disabled != *ch.Disabled {
 			t.Disabled, t.Since = *ch.Disabled, lc.gw.Clock()
 		}
-		return checkTenant(*t)
+		return CheckTenant(*t)
 	})
 	if err != nil {
 		return t, err

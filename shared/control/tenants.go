@@ -13,7 +13,7 @@ import (
 // whose text is told once.
 func (ts *tenants) CreateTenant(ctx context.Context, id, name string, limits gateway.Limits) (gateway.Tenant, string, error) {
 	t := gateway.Tenant{ID: id, Name: strings.TrimSpace(name), Created: ts.gw.Clock(), Limits: limits}
-	if err := checkTenant(t); err != nil {
+	if err := CheckTenant(t); err != nil {
 		return t, "", err
 	}
 	if err := ts.PutLinked(ctx, gateway.ListKey("tenants", id), gateway.TenantKey(id), id, t); err != nil {
@@ -23,7 +23,8 @@ func (ts *tenants) CreateTenant(ctx context.Context, id, name string, limits gat
 	return t, text, err
 }
 
-func checkTenant(t gateway.Tenant) error {
+// CheckTenant returns an error wrapping storage.ErrInvalid unless t could be made.
+func CheckTenant(t gateway.Tenant) error {
 	l := t.Limits
 	switch {
 	case t.Name == "" || len(t.Name) > gateway.MaxName:

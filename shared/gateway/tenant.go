@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"cmp"
+	"math"
 	"time"
 
 	"ringback/shared/pace"
@@ -29,8 +30,10 @@ type Limits struct {
 }
 
 // RateTooLow reports whether a rate is neither 0, which sets none, nor at least
-// pace.LeastRate, one an hour. NaN is too low.
-func RateTooLow(perSecond float64) bool { return perSecond != 0 && !(perSecond >= pace.LeastRate) }
+// pace.LeastRate, one an hour. NaN is too low, and infinity is no rate.
+func RateTooLow(perSecond float64) bool {
+	return perSecond != 0 && !(perSecond >= pace.LeastRate && perSecond <= math.MaxFloat64)
+}
 
 // OrDefault returns l with its zero fields filled.
 func (l Limits) OrDefault() Limits {

@@ -5,6 +5,7 @@ package keyring
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -23,6 +24,7 @@ import (
 type Ring struct {
 	current string
 	keys    map[string]cipher.AEAD
+	signing map[string][32]byte // by key id
 	first   [32]byte
 }
 
@@ -31,7 +33,7 @@ type Ring struct {
 // open. A line of the text alone has the id "1". Empty lines and those that
 // begin with # are passed over.
 func Parse(text string) (*Ring, error) {
-	r := &Ring{keys: map[string]cipher.AEAD{}}
+	r := &Ring{keys: map[string]cipher.AEAD{}, signing: map[string][32]byte{}}
 	for n, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {
@@ -56,6 +58,7 @@ func Parse(text string) (*Ring, error) {
 		if r.keys[id], err = cipher.NewGCM(block); err != nil {
 			return nil, fmt.Errorf("key ring line %d: %w", n+1, err)
 		}
+		r.signing[id] = sha256.Sum256([]byte("ringback sign " + secret))
 		if r.current == "" {
 			r.current = id
 		}
@@ -100,6 +103,25 @@ func (r *Ring) Open(pk, field, sealed string) (string, error) {
 		return "", fmt.Errorf("open %s of %s: sealed by another key or for another row", field, pk)
 	}
 	return string(plain), nil
+}
+
+// Sign returns what proves that whoever has a key of the ring wrote data as what:
+// "<key id>.<hex HMAC-SHA256>".
+func (r *Ring) Sign(what string, data []byte) string { return r.sign(r.current, what, data) }
+
+// Signed reports whether signature is of Sign for the same, by any key of the ring.
+func (r *Ring) Signed(what string, data []byte, signature string) bool {
+	id, _, _ := strings.Cut(signature, ".")
+	_, ok := r.signing[id]
+	return ok && hmac.Equal([]byte(r.sign(id, what, data)), []byte(signature))
+}
+
+func (r *Ring) sign(id, what string, data []byte) string {
+	key := r.signing[id]
+	mac := hmac.New(sha256.New, key[:])
+	mac.Write([]byte(what + "\x00"))
+	mac.Write(data)
+	return id + "." + hex.EncodeToString(mac.Sum(nil))
 }
 
 // CurrentID returns the id of the key that seals now.

@@ -87,3 +87,35 @@ func changedEnd(text string) string {
 	}
 	return text[:len(text)-1] + end
 }
+
+func TestSignatureIsOfOneTextAndPurpose(t *testing.T) {
+	const old, next = "1 a key ring of no fewer than 32 characters", "2 another key ring of no fewer than 32 characters"
+	parse := func(text string) *Ring {
+		t.Helper()
+		r, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	signature := parse(old).Sign("export", []byte("text"))
+	for _, tt := range []struct {
+		name, ring, what, text, signature string
+		want                              bool
+	}{
+		{"the same", old, "export", "text", signature, true},
+		{"by the older key of a ring", next + "\n" + old, "export", "text", signature, true},
+		{"by a key that is not in the ring", next, "export", "text", signature, false},
+		{"by another key of that id", "1" + next[1:], "export", "text", signature, false},
+		{"another text", old, "export", "texts", signature, false},
+		{"another purpose", old, "import", "text", signature, false},
+		{"purpose and text cut elsewhere", old, "exp", "ort\x00text", signature, false},
+		{"none", old, "export", "text", "", false},
+		{"no more than an id", old, "export", "text", "1.", false},
+		{"a cut one", old, "export", "text", signature[:len(signature)-1], false},
+	} {
+		if got := parse(tt.ring).Signed(tt.what, []byte(tt.text), tt.signature); got != tt.want {
+			t.Errorf("%s: signed %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,8 +54,18 @@ type exportHeader struct {
 	Seal    string `json:"seal"` // the gateway's id, sealed
 }
 
-// What the seal of a header is sealed for.
+// An exportFoot is the last line: where the next part begins, and the signature
+// by the key ring of all lines before it and that.
+type exportFoot struct {
+	Next      string `json:"next_cursor"`
+	Signature string `json:"signature"`
+}
+
+// What the seal of a header is sealed for, and a part signed as.
 const exportPK, exportField = "export", "gateway"
+
+// signedPart returns what the signature of a part is of.
+func signedPart(lines []byte, next string) []byte { return append(slices.Clone(lines), next...) }
 
 // exported are the lists of which an export is made, in the order of its lines.
 func exported() []tourPart {
@@ -68,7 +79,7 @@ func exported() []tourPart {
 // Export returns a part of all that is configured, as lines of JSON, and the
 // cursor of the next part, empty after the last: sources, callback keys,
 // tenants, API keys by their hashes, groups, grants and registrations. Secrets
-// stay sealed. Events, deliveries and jobs are not in it, nor what is being
+// stay sealed, and each part is signed by the key ring. Events, deliveries and jobs are not in it, nor what is being
 // removed. What is changed meanwhile may be in it or not.
 func (tr *Transfer) Export(ctx context.Context, cursor string) ([]byte, string, error) {
 	text, err := base64.RawURLEncoding.DecodeString(cursor)
@@ -96,9 +107,7 @@ func (tr *Transfer) Export(ctx context.Context, cursor string) ([]byte, string, 
 	default:
 		cursor = ""
 	}
-	x.write(exportEnd, struct {
-		Next string `json:"next_cursor"`
-	}{cursor})
+	x.write(exportEnd, exportFoot{cursor, tr.gw.Keys.Sign(exportPK, signedPart(x.out.Bytes(), cursor))})
 	return x.out.Bytes(), cursor, x.err
 }
 

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -22,17 +23,22 @@ type Imported struct {
 }
 
 // Import takes one part of an export of a gateway with the same key ring: ids,
-// callback paths and keys stay what they are. Nothing is written before all
-// lines were read, their version is ExportVersion and all their secrets open;
-// with check nothing is written at all. What is there already is left as it is,
+// callback paths and keys stay what they are. Nothing is written before the part
+// is found to be as it was exported, of version ExportVersion, and each row as one
+// that could be created here; with check nothing is written at all. What is there already is left as it is,
 // so a part may be imported again, and must be if an error came in between.
 //
 // The error wraps storage.ErrInvalid and names the line, or storage.ErrConflict if another
 // source has the SDKAppID or another group the name.
 func (tr *Transfer) Import(ctx context.Context, part []byte, check bool) (Imported, error) {
-	m := &importPart{g: tr, sources: map[string]bool{}, done: Imported{map[string]int{}, map[string]int{}}}
-	for n, text := range slices.Collect(bytes.Lines(part)) {
-		if err := m.read(n, text); err != nil {
+	m := &importPart{g: tr, sources: map[string]bool{}, providers: map[string]provider.Provider{}, done: Imported{map[string]int{}, map[string]int{}}}
+	lines := slices.Collect(bytes.Lines(part))
+	for n, text := range lines {
+		err := m.read(ctx, n, text)
+		if err == nil && n == 0 {
+			err = tr.checkSigned(part, lines[len(lines)-1])
+		}
+		if err != nil {
 			return m.done, fmt.Errorf("line %d: %w", n+1, err)
 		}
 	}
@@ -57,12 +63,25 @@ func (tr *Transfer) Import(ctx context.Context, part []byte, check bool) (Import
 	return m.done, errors.Join(errs...)
 }
 
+// checkSigned returns an error wrapping storage.ErrInvalid unless a key of the
+// ring signed part, whose last line is given.
+func (tr *Transfer) checkSigned(part, last []byte) error {
+	var l exportLine
+	var foot exportFoot
+	if err := errors.Join(json.Unmarshal(last, &l), json.Unmarshal(l.Data, &foot)); err != nil || l.Kind != exportEnd ||
+		!tr.gw.Keys.Signed(exportPK, signedPart(part[:len(part)-len(last)], foot.Next), foot.Signature) {
+		return fmt.Errorf("signature: %w: want a whole part, as it was exported by this release or a later one under a key of this gateway's ring", storage.ErrInvalid)
+	}
+	return nil
+}
+
 // An importPart is what was read of a part, to be written.
 type importPart struct {
 	g             *Transfer
 	steps         []importStep
 	registrations []gateway.Registration
-	sources       map[string]bool // of which something is in it
+	sources       map[string]bool              // of which something is in it
+	providers     map[string]provider.Provider // of sources
 
 	mu   sync.Mutex
 	done Imported
@@ -75,7 +94,7 @@ type importStep struct {
 }
 
 // read reads line n, counted from 0, and plans to write it.
-func (m *importPart) read(n int, text []byte) error {
+func (m *importPart) read(ctx context.Context, n int, text []byte) error {
 	var l exportLine
 	if err := json.Unmarshal(text, &l); err != nil || l.Data == nil {
 		return fmt.Errorf("%w: want a line of an export", storage.ErrInvalid)
@@ -83,7 +102,7 @@ func (m *importPart) read(n int, text []byte) error {
 	if n == 0 && l.Kind != exportHead {
 		return fmt.Errorf("%w: want the header of an export first", storage.ErrInvalid)
 	}
-	write, err := m.plan(l)
+	write, err := m.plan(ctx, l)
 	if err == nil && write != nil {
 		m.steps = append(m.steps, importStep{n + 1, write})
 	}
@@ -91,7 +110,7 @@ func (m *importPart) read(n int, text []byte) error {
 }
 
 // plan returns what writes a line; nil if nothing of its own does.
-func (m *importPart) plan(l exportLine) (func(context.Context) error, error) {
+func (m *importPart) plan(ctx context.Context, l exportLine) (func(context.Context) error, error) {
 	switch l.Kind {
 	case exportHead:
 		return nil, m.head(l)
@@ -106,11 +125,13 @@ func (m *importPart) plan(l exportLine) (func(context.Context) error, error) {
 	case exportAPIKey:
 		return planned(l, m.apiKey)
 	case exportGrant:
-		return planned(l, m.grant)
+		return planned(l, func(gr gateway.Grant, l exportLine) (func(context.Context) error, error) { return m.grant(ctx, gr, l) })
 	case exportGroup:
 		return planned(l, m.group)
 	case exportRegistration:
-		return planned(l, m.registration)
+		return planned(l, func(r gateway.Registration, _ exportLine) (func(context.Context) error, error) {
+			return nil, m.registration(ctx, r)
+		})
 	}
 	return nil, fmt.Errorf("kind: %w: want one of version %d", storage.ErrInvalid, ExportVersion)
 }

@@ -3,6 +3,7 @@ package transfer
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -10,6 +11,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
@@ -21,10 +23,10 @@ func (m *importPart) source(s gateway.Source, l exportLine) (func(context.Contex
 	if err := cmp.Or(checkIDs(s.ID), m.opens(gateway.SourceKey(s.ID).PK, &s)); err != nil {
 		return nil, err
 	}
-	if m.g.gw.Providers[s.Provider] == nil {
-		return nil, fmt.Errorf("provider: %w: there is no such provider here", storage.ErrInvalid)
+	if err := m.g.control.CheckSource(s); err != nil {
+		return nil, err
 	}
-	m.sources[s.ID] = true
+	m.sources[s.ID], m.providers[s.ID] = true, m.g.gw.Providers[s.Provider]
 	return func(ctx context.Context) error {
 		if s.SDKAppID != 0 {
 			if err := m.g.control.ClaimSDKAppID(ctx, gateway.Source{ID: s.ID}, control.SourceChange{SDKAppID: &s.SDKAppID}); err != nil {
@@ -43,11 +45,14 @@ func (m *importPart) callbackKey(k gateway.CallbackKey, l exportLine) (func(cont
 	if err != nil {
 		return nil, errNotOurs
 	}
+	if err := control.CheckCallbackKey(k.Label, secret); err != nil {
+		return nil, err
+	}
 	return func(ctx context.Context) error { return m.put(ctx, gateway.CallbackKeyKey(k.Source, secret), k, l) }, nil
 }
 
 func (m *importPart) tenant(t gateway.Tenant, l exportLine) (func(context.Context) error, error) {
-	if err := checkIDs(t.ID); err != nil {
+	if err := cmp.Or(checkIDs(t.ID), control.CheckTenant(t)); err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context) error {
@@ -57,7 +62,7 @@ func (m *importPart) tenant(t gateway.Tenant, l exportLine) (func(context.Contex
 
 func (m *importPart) apiKey(k control.APIKey, l exportLine) (func(context.Context) error, error) {
 	of := slices.DeleteFunc([]string{k.Tenant, k.Group}, func(id string) bool { return id == "" })
-	if err := cmp.Or(checkIDs(append(of, k.ID)...), k.CheckScope(control.Operator())); err != nil {
+	if err := cmp.Or(checkIDs(append(of, k.ID)...), k.CheckScope(control.Operator()), k.CheckName()); err != nil {
 		return nil, err
 	}
 	if !importHash.MatchString(k.Hash) {
@@ -78,9 +83,27 @@ func (m *importPart) apiKey(k control.APIKey, l exportLine) (func(context.Contex
 	}, nil
 }
 
-func (m *importPart) grant(gr gateway.Grant, l exportLine) (func(context.Context) error, error) {
-	if err := checkIDs(gr.ID, gr.Source, gr.Tenant); err != nil {
+// provider returns that of a source, nil if the source is in a part to come.
+func (m *importPart) provider(ctx context.Context, source string) (provider.Provider, error) {
+	if m.providers[source] == nil {
+		s, err := m.g.control.Source(ctx, source)
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return nil, err
+		}
+		m.providers[source] = m.g.gw.Providers[s.Provider]
+	}
+	return m.providers[source], nil
+}
+
+func (m *importPart) grant(ctx context.Context, gr gateway.Grant, l exportLine) (func(context.Context) error, error) {
+	p, err := m.provider(ctx, gr.Source)
+	if err := cmp.Or(err, checkIDs(gr.ID, gr.Source, gr.Tenant)); err != nil {
 		return nil, err
+	}
+	if p != nil {
+		if err := gr.Match.Check(p.KeyKinds()); err != nil {
+			return nil, err
+		}
 	}
 	m.sources[gr.Source] = true
 	return func(ctx context.Context) error {
@@ -89,7 +112,7 @@ func (m *importPart) grant(gr gateway.Grant, l exportLine) (func(context.Context
 }
 
 func (m *importPart) group(of gateway.Group, l exportLine) (func(context.Context) error, error) {
-	if err := checkIDs(of.ID, of.Source); err != nil {
+	if err := cmp.Or(checkIDs(of.ID, of.Source), control.CheckGroup(of)); err != nil {
 		return nil, err
 	}
 	m.sources[of.Source] = true
@@ -102,16 +125,17 @@ func (m *importPart) group(of gateway.Group, l exportLine) (func(context.Context
 }
 
 // registration keeps r for writeRegistrations.
-func (m *importPart) registration(r gateway.Registration, _ exportLine) (func(context.Context) error, error) {
-	if err := cmp.Or(checkIDs(r.ID, r.Source, r.Tenant), m.opens(gateway.RegistrationKey(r.ID).PK, &r)); err != nil {
-		return nil, err
+func (m *importPart) registration(ctx context.Context, r gateway.Registration) error {
+	p, err := m.provider(ctx, r.Source)
+	if err := cmp.Or(err, checkIDs(r.ID, r.Source, r.Tenant), m.opens(gateway.RegistrationKey(r.ID).PK, &r), m.g.control.CheckRegistration(r, p)); err != nil {
+		return err
 	}
-	if err := gateway.CheckEventTypes(r.EventTypes); err != nil || r.State == gateway.Removed || r.TooManyHints() || r.Group != "" && checkIDs(r.Group) != nil {
-		return nil, fmt.Errorf("registration: %w: want one that an export holds", storage.ErrInvalid)
+	if r.State == gateway.Removed || r.Group != "" && checkIDs(r.Group) != nil {
+		return fmt.Errorf("registration: %w: want one that an export holds", storage.ErrInvalid)
 	}
 	m.sources[r.Source] = true
 	m.registrations = append(m.registrations, r)
-	return nil, nil
+	return nil
 }
 
 // writeRegistrations writes all registrations in the order of PutRegistration,

@@ -67,7 +67,7 @@ var house = []room{
 	{"shared/control", []string{"shared/ident", "shared/keyring", "shared/limit", "shared/schedule", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, nil},
 	{"shared/history", []string{"shared/ident", "shared/circuit", "shared/control", "shared/gateway", "shared/provider", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
 	{"shared/groups", []string{"shared/ident", "shared/keyring", "shared/control", "shared/egress", "shared/gateway", "shared/storage"}, nil},
-	{"shared/transfer", []string{"shared/keyring", "shared/control", "shared/gateway", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
+	{"shared/transfer", []string{"shared/keyring", "shared/control", "shared/gateway", "shared/provider", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
 	{"shared/gateway", []string{"shared/ident", "shared/circuit", "shared/limit", "shared/message", "shared/pace", "shared/schedule", "shared/keyring", "shared/egress", "shared/provider", "shared/storage"}, []string{
 		"github.com/hashicorp/golang-lru/v2",
 		"github.com/standard-webhooks/standard-webhooks/libraries/go",
