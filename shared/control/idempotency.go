@@ -31,7 +31,7 @@ type Create struct {
 // A Once is a create that must not run twice.
 type Once struct {
 	ID    string    `json:"id"`
-	Body  string    `json:"body"` // digest
+	Body  string    `json:"body"` // signature by the key ring: a body may hold what can be guessed
 	At    time.Time `json:"at"`   // of the first call
 	Lease time.Time `json:"lease,omitzero"`
 	Done  bool      `json:"done,omitempty"`
@@ -77,11 +77,11 @@ func (b *base) endOnce(ctx context.Context, key storage.Key, o Once, err error) 
 func (b *base) beginOnce(ctx context.Context, key storage.Key, what Create) (Once, error) {
 	now := b.gw.Clock()
 	return storage.Change(ctx, b.gw.Store, key, func(o *Once, r *storage.Row) error {
-		body := gateway.Digest(what.Body)
+		const signed = "idempotency" // or, by a release before, hashed
 		switch {
 		case o.ID == "" || !now.Before(o.At.Add(onceKept)):
-			*o = Once{ID: ident.NewOf(what.Prefix, now, key.PK), Body: body, At: now}
-		case o.Body != body:
+			*o = Once{ID: ident.NewOf(what.Prefix, now, key.PK), Body: b.gw.Keys.Sign(signed, []byte(what.Body)), At: now}
+		case !b.gw.Keys.Signed(signed, []byte(what.Body), o.Body) && o.Body != gateway.Digest(what.Body):
 			return fmt.Errorf("Idempotency-Key: %w: it was used for another request", storage.ErrInvalid)
 		case o.Done:
 			return storage.ErrUnchanged

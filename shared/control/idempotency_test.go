@@ -9,6 +9,7 @@ import (
 
 	"ringback/shared/gateway"
 	"ringback/shared/ident"
+	"ringback/shared/keyring"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
 )
@@ -173,4 +174,35 @@ func TestFaultOfAKeyedCreateIsTold(t *testing.T) {
 	_, _, err = w.Once(t.Context(), Operator(), Create{Key: "crashed", Prefix: "ten"}, func(string) error { return crash })
 	w.wantErr("Once whose lease cannot be given up", err, storagetest.ErrBroken)
 	w.wantErr("Once whose lease cannot be given up", err, crash)
+}
+
+// TestOnceTellsNothingOfItsBody wants what is stored of a create to depend on the
+// key ring, and a repeat to be known under its older keys and by a row of before.
+func TestOnceTellsNothingOfItsBody(t *testing.T) {
+	w := newWorld(t)
+	what := Create{Key: "k", Body: "create-group code 4711", Prefix: "grp"}
+	once := func(name string, want error) string {
+		t.Helper()
+		id, _, err := w.Once(t.Context(), Operator(), what, func(string) error { return nil })
+		w.wantErr(name, err, want)
+		return id
+	}
+	first := once("the first call", nil)
+	key := gateway.OnceKey("operator", "k")
+	row, _ := w.row(key)
+	o := must(storage.Decoded[Once](row))(w)
+	if o.Body == gateway.Digest(what.Body) {
+		t.Error("the row holds a hash of the body, which can be guessed")
+	}
+	w.gw.Keys = must(keyring.Parse("2 another key of no fewer than 32 characters\n1 a key ring of no fewer than 32 characters"))(w)
+	if again := once("again under another key", nil); again != first {
+		t.Errorf("again under another key: %s, want %s", again, first)
+	}
+	what.Body = "create-group code 4712"
+	once("another body", storage.ErrInvalid)
+	o.Body = gateway.Digest(what.Body)
+	w.put(key, o)
+	if again := once("again after a release that hashed", nil); again != first {
+		t.Errorf("again after a release that hashed: %s, want %s", again, first)
+	}
 }
