@@ -109,7 +109,7 @@ func (rr *registrations) headers(pk string, old, sent map[string]string) (map[st
 // the ones that are the connection's or the gateway's own.
 func checkHeader(name, value string) error {
 	notToken := func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("!#$%&'*+-.^`|~", r)) // without _, which some servers read as -
 	}
 	control := func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 	switch {
@@ -124,11 +124,12 @@ func checkHeader(name, value string) error {
 }
 
 // reservedHeader reports whether a header, in lower case, is of the connection
-// (RFC 9110, section 7.6.1) or made by the gateway.
+// (RFC 9110, section 7.6.1), says who calls, or is made by the gateway.
 func reservedHeader(name string) bool {
 	switch name {
 	case "connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "expect",
-		"host", "content-length", "content-type", "content-encoding", "accept-encoding", "idempotency-key":
+		"host", "content-length", "content-type", "content-encoding", "accept-encoding", "idempotency-key",
+		"forwarded", "via", "x-real-ip", "http2-settings":
 		return true
 	}
 	starts := []string{"webhook-", "ringback-", "proxy-", "x-ringback-", "x-forwarded-"}
