@@ -23,6 +23,9 @@ func (s *server) guard() http.Handler {
 		r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
 		out := &answer{ResponseWriter: w}
 		secure(out.Header(), r.URL.Path)
+		if strings.HasPrefix(s.g.PublicURL, "https://") {
+			out.Header().Set("Strict-Transport-Security", "max-age=31536000")
+		}
 		defer func() {
 			if p := recover(); p != nil {
 				s.g.Log.Error("api", "operation", c.operation, "outcome", "panic", "why", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))

@@ -35,7 +35,7 @@ type Config struct {
 	Keys *keyring.Ring
 
 	// PublicURL is where the gateway is reached, if a proxy before it changes the
-	// Host header. Default: none.
+	// Host header; with https, browsers keep to it. Default: none.
 	PublicURL string
 }
 
@@ -44,6 +44,7 @@ type console struct {
 	api     http.Handler
 	keys    *keyring.Ring
 	origins *http.CrossOriginProtection
+	secured string // before the name of the cookie
 	version string // of the files; part of their addresses
 	page    []byte
 }
@@ -54,6 +55,9 @@ func New(api http.Handler, cfg Config) http.Handler {
 	c := &console{api: api, keys: cfg.Keys, origins: http.NewCrossOriginProtection()}
 	if u, err := url.Parse(cfg.PublicURL); err == nil && u.Host != "" {
 		c.origins.AddTrustedOrigin(u.Scheme + "://" + u.Host) // a scheme and a host are an origin
+		if u.Scheme == "https" {
+			c.secured = "__Secure-"
+		}
 	}
 	c.load()
 	mux := http.NewServeMux()
@@ -89,6 +93,9 @@ func (c *console) load() {
 func (c *console) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		secure(w.Header())
+		if c.secured != "" {
+			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
+		}
 		unnamed := r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == ""
 		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
 		if c.origins.Check(r) != nil || unnamed && !reads {

@@ -105,6 +105,34 @@ func TestSessionIsASealedCookieOfTheConsoleAlone(t *testing.T) {
 	}
 }
 
+// TestConsoleBehindHTTPSIsKeptThere has a public URL with https: no page without TLS, of
+// another machine on the way, may set or read the cookie.
+func TestConsoleBehindHTTPSIsKeptThere(t *testing.T) {
+	api := &bearer{key: "rbk_good_key"}
+	for _, tt := range []struct{ url, name, hsts string }{
+		{"https://ringback.example", "__Secure-ringback_console", "max-age=31536000"},
+		{"http://ringback.example", "ringback_console", ""},
+	} {
+		p := newPage(t, api)
+		p.console = console.New(api, console.Config{Keys: keyRing(t), PublicURL: tt.url})
+		p.origin = tt.url
+		p.signIn(api.key)
+		if p.cookie.Name != tt.name || p.cookie.Secure != (tt.hsts != "") {
+			t.Errorf("%s: cookie %v, want %s", tt.url, p.cookie, tt.name)
+		}
+		if resp := p.send("GET", "/console/api/v1/me", ""); resp.StatusCode != http.StatusOK || resp.Header.Get("Strict-Transport-Security") != tt.hsts {
+			t.Errorf("%s: %s with %v, want 200 and Strict-Transport-Security %q", tt.url, resp.Status, resp.Header, tt.hsts)
+		}
+		plain := *p.cookie
+		if plain.Name = "ringback_console"; tt.hsts != "" {
+			p.cookie = &plain
+			if resp := p.send("GET", "/console/api/v1/me", ""); resp.StatusCode != http.StatusUnauthorized {
+				t.Errorf("%s: %s with a cookie that any page could set, want 401", tt.url, resp.Status)
+			}
+		}
+	}
+}
+
 func TestWrongKeyBeginsNoSession(t *testing.T) {
 	p := newPage(t, &bearer{key: "rbk_good_key"})
 	for _, tt := range []struct {

@@ -12,7 +12,7 @@ import (
 
 // The cookie that carries a session, and how long one lasts.
 const (
-	cookieName = "ringback_console"
+	cookieName = "ringback_console" // behind __Secure- (RFC 6265bis) where all comes by https
 	lifetime   = 8 * time.Hour
 	maxKey     = 1 << 10 // bytes of a key that may sign in; cookies hold 4 KiB
 )
@@ -36,7 +36,7 @@ func (c *console) seal(s session) string {
 // sessionOf returns the session that r carries, or errSignedOut.
 func (c *console) sessionOf(r *http.Request) (session, error) {
 	var s session
-	cookie, err := r.Cookie(cookieName)
+	cookie, err := r.Cookie(c.secured + cookieName)
 	if err != nil {
 		return s, errSignedOut
 	}
@@ -62,7 +62,7 @@ func (c *console) signIn(w http.ResponseWriter, r *http.Request) {
 	me := c.whois(r, key)
 	if me.status == http.StatusOK {
 		s := session{Key: key, Until: time.Now().Add(lifetime)}
-		http.SetCookie(w, cookie(r, c.seal(s), lifetime))
+		http.SetCookie(w, c.cookie(r, c.seal(s), lifetime))
 	}
 	me.sendTo(w)
 }
@@ -78,7 +78,7 @@ func (c *console) who(w http.ResponseWriter, r *http.Request) {
 	}
 	me := c.whois(r, s.Key)
 	if me.status == http.StatusUnauthorized {
-		http.SetCookie(w, cookie(r, "", -time.Second))
+		http.SetCookie(w, c.cookie(r, "", -time.Second))
 		me = nobody
 	}
 	me.sendTo(w)
@@ -99,17 +99,17 @@ func (c *console) whois(r *http.Request, key string) *kept {
 }
 
 func (c *console) signOut(w http.ResponseWriter, r *http.Request) {
-	http.SetCookie(w, cookie(r, "", -time.Second))
+	http.SetCookie(w, c.cookie(r, "", -time.Second))
 	w.WriteHeader(http.StatusNoContent)
 }
 
 // cookie returns the session's cookie, or with a negative age its end. It is
 // secure unless the page itself came without TLS, which its origin tells
 // whatever stands before this server.
-func cookie(r *http.Request, value string, age time.Duration) *http.Cookie {
+func (c *console) cookie(r *http.Request, value string, age time.Duration) *http.Cookie {
 	return &http.Cookie{
-		Name: cookieName, Value: value, Path: "/console", MaxAge: int(age.Seconds()),
-		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: !strings.HasPrefix(r.Header.Get("Origin"), "http://"),
+		Name: c.secured + cookieName, Value: value, Path: "/console", MaxAge: int(age.Seconds()),
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: c.secured != "" || !strings.HasPrefix(r.Header.Get("Origin"), "http://"),
 	}
 }
 
@@ -121,7 +121,7 @@ var passed = [...]string{"Accept", "Content-Type", "Idempotency-Key", "If-Match"
 func (c *console) forward(w http.ResponseWriter, r *http.Request) {
 	s, err := c.sessionOf(r)
 	if err != nil {
-		http.SetCookie(w, cookie(r, "", -time.Second))
+		http.SetCookie(w, c.cookie(r, "", -time.Second))
 		refuse(w, http.StatusUnauthorized, err.Error())
 		return
 	}
@@ -139,18 +139,19 @@ func (c *console) forward(w http.ResponseWriter, r *http.Request) {
 			call.Header[name] = values
 		}
 	}
-	c.api.ServeHTTP(&ending{ResponseWriter: w, request: r}, call)
+	c.api.ServeHTTP(&ending{w, c, r}, call)
 }
 
 // An ending takes the session's cookie back if the answer is 401.
 type ending struct {
 	http.ResponseWriter
+	console *console
 	request *http.Request
 }
 
 func (e *ending) WriteHeader(status int) {
 	if status == http.StatusUnauthorized {
-		http.SetCookie(e.ResponseWriter, cookie(e.request, "", -time.Second))
+		http.SetCookie(e.ResponseWriter, e.console.cookie(e.request, "", -time.Second))
 	}
 	e.ResponseWriter.WriteHeader(status)
 }
