@@ -60,7 +60,11 @@ func New(g *gateway.Gateway, cfg Config) http.Handler {
 	return s.guard()
 }
 
+// strict has Huma take names of fields in their own case alone, as it does all names.
+var strict = sync.OnceFunc(func() { huma.ValidateStrictCasing = true })
+
 func (s *server) allRoutes(version string) *http.ServeMux {
+	strict()
 	mux := http.NewServeMux()
 	s.api = humago.New(mux, s.config(version))
 	s.api.UseMiddleware(s.authenticate, s.refuseUnknown)

@@ -6,7 +6,10 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -68,7 +71,9 @@ func (s *server) read(ctx huma.Context, parameters []parameter, input reflect.Va
 		path := huma.NewPathBuffer(nil, 0)
 		path.Push(p.In)
 		path.Push(p.Name)
-		if v, err := parse(input.FieldByIndex(p.field).Addr().Interface(), text); err != nil {
+		if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+			res.Add(path, text, "expected UTF-8 without control characters")
+		} else if v, err := parse(input.FieldByIndex(p.field).Addr().Interface(), text); err != nil {
 			res.Add(path, text, err.Error())
 		} else {
 			huma.Validate(s.schemas(), p.Schema, path, huma.ModeWriteToServer, v, res)

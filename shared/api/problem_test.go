@@ -79,3 +79,42 @@ func TestRefusalSaysWhatIsWanted(t *testing.T) {
 		})
 	}
 }
+
+// TestRequestIsReadInOneWayAlone sends what readers differ about, and ids that
+// nothing can have: neither is done, or told with how rows are kept.
+func TestRequestIsReadInOneWayAlone(t *testing.T) {
+	w := newWorld(t)
+	s := w.setting()
+	const spelled = `"provider":"direct","name":"n"`
+	for _, tt := range []struct {
+		name, key, method, path, body string
+		code                          int
+	}{
+		{"as it is described", operatorKey, "POST", "/v1/sources", `{` + spelled + `}`, 201},
+		{"a field in another case", operatorKey, "POST", "/v1/sources", `{"Provider":"direct","name":"n"}`, 422},
+		{"a field in two cases", operatorKey, "POST", "/v1/sources", `{` + spelled + `,"Name":"m"}`, 422},
+		{"a field twice", operatorKey, "POST", "/v1/sources", `{` + spelled + `,"name":"m"}`, 422},
+		{"a field twice, once escaped", operatorKey, "POST", "/v1/sources", `{` + spelled + `,"n\u0061me":"m"}`, 422},
+		{"a field of a field twice", operatorKey, "POST", "/v1/sources", `{` + spelled + `,"basic":{"login":"a","password":"b","login":"c"}}`, 422},
+		{"a name twice in a map", s.key, "POST", "/v1/registrations", `{"source":"` + s.smartbots + `","url":"https://tenant.example/","match":{"group":["a"],"group":["b"]}}`, 422},
+		{"a name in two objects", s.key, "POST", "/v1/registrations", `{"source":"` + s.smartbots + `","url":"https://tenant.example/","headers":{"url":"name"},"match":{"group":["group","group"]}}`, 201},
+		{"an id of no UTF-8", s.key, "GET", "/v1/keys/%ff", "", 422},
+		{"an id with a control character", s.key, "GET", "/v1/registrations/a%00b", "", 422},
+		{"an id in a query", operatorKey, "GET", "/v1/keys?tenant=%ff", "", 422},
+		{"too long an id", operatorKey, "POST", "/v1/keys", `{"scope":"full","tenant":"` + strings.Repeat("x", 3000) + `"}`, 404},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var body any
+			if tt.body != "" {
+				body = tt.body
+			}
+			a := w.want(tt.code, tt.key, tt.method, tt.path, body)
+			if strings.Contains(a.raw, "#") || strings.Contains(a.raw, "\\ufffd") || strings.Contains(a.raw, "xxx") {
+				t.Errorf("answer %s: tells an inner key, or repeats what was sent", a.raw)
+			}
+		})
+	}
+	if got := w.call("", "GET", "/healthz", nil).header.Get("Strict-Transport-Security"); got != "max-age=31536000" {
+		t.Errorf("Strict-Transport-Security %q behind a public URL with https", got)
+	}
+}

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -73,7 +75,44 @@ func (r *request) decode(input reflect.Value) error {
 	if r.Body == nil {
 		return nil
 	}
+	if repeats(*r.Body) {
+		return errors.New("expected no member twice in an object")
+	}
 	return json.Unmarshal(*r.Body, input.Elem().FieldByName("Body").Addr().Interface())
+}
+
+// repeats reports whether an object in a JSON text has two members of one name:
+// readers differ in which of them counts (RFC 8259, section 4).
+func repeats(text []byte) bool {
+	type level struct {
+		names map[string]bool // of an object
+		named bool            // its next value has its name
+	}
+	levels := []level{{}}
+	for d := json.NewDecoder(bytes.NewReader(text)); ; {
+		t, err := d.Token()
+		if err != nil {
+			return false
+		}
+		at := &levels[len(levels)-1]
+		name, isText := t.(string)
+		if isText && at.names != nil && !at.named {
+			if at.names[name] {
+				return true
+			}
+			at.names[name], at.named = true, true
+			continue
+		}
+		at.named = false
+		switch t {
+		case json.Delim('{'):
+			levels = append(levels, level{names: map[string]bool{}})
+		case json.Delim('['):
+			levels = append(levels, level{})
+		case json.Delim('}'), json.Delim(']'):
+			levels = levels[:len(levels)-1]
+		}
+	}
 }
 
 // describeBody adds the body of an input to op.
