@@ -80,7 +80,7 @@ func (ts *tenants) roomForKey(ctx context.Context, k APIKey) error {
 }
 
 func (ts *tenants) checkAPIKey(ctx context.Context, c Caller, k APIKey) error {
-	if err := cmp.Or(k.CheckScope(c), k.CheckName()); err != nil {
+	if err := cmp.Or(k.CheckScope(c), CheckName("name", k.Name, gateway.MaxName)); err != nil {
 		return err
 	}
 	switch {
@@ -92,14 +92,6 @@ func (ts *tenants) checkAPIKey(ctx context.Context, c Caller, k APIKey) error {
 	case k.Group != "":
 		_, err := ts.LiveGroup(ctx, k.Group)
 		return err
-	}
-	return nil
-}
-
-// CheckName returns an error wrapping storage.ErrInvalid unless k can have its name.
-func (k APIKey) CheckName() error {
-	if len(k.Name) > gateway.MaxName {
-		return fmt.Errorf("name: %w: want at most %d bytes", storage.ErrInvalid, gateway.MaxName)
 	}
 	return nil
 }

@@ -49,5 +49,5 @@ func CheckGroup(of gateway.Group) error {
 	if of.Name == "" || len(of.UUID) != 36 {
 		return fmt.Errorf("group: %w: want one with a name and its UUID in Second Life", storage.ErrInvalid)
 	}
-	return cmp.Or(CheckText("name", of.Name, gateway.MaxName), CheckText("group_id", of.GroupID, gateway.MaxName))
+	return cmp.Or(CheckName("name", of.Name, gateway.MaxName), CheckName("group_id", of.GroupID, gateway.MaxName))
 }

@@ -62,10 +62,10 @@ func (b *base) FreeName(ctx context.Context, k storage.Key, id string) error {
 	return storage.Delete(ctx, b.gw.Store, k, row.Rev)
 }
 
-// CheckText returns an error wrapping storage.ErrInvalid unless text, of a field that
+// CheckName returns an error wrapping storage.ErrInvalid unless text, of a field that
 // people read, has at most most bytes and nothing in it that is not seen: control
 // and format characters, and spaces but the one of ASCII.
-func CheckText(field, text string, most int) error {
+func CheckName(field, text string, most int) error {
 	if len(text) > most || !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return fmt.Errorf("%s: %w: want at most %d bytes of UTF-8 without control and format characters, and no other space than the usual", field, storage.ErrInvalid, most)
 	}

@@ -2,6 +2,7 @@ package control
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -129,5 +130,35 @@ func TestGroupThatIsRemovedIsNotThere(t *testing.T) {
 	w.store.FailAt(1)
 	if _, err = w.LiveGroup(t.Context(), of.ID); !errors.Is(err, storagetest.ErrBroken) || errors.Is(err, storage.ErrNotFound) {
 		t.Errorf("LiveGroup without a Store: %v", err)
+	}
+}
+
+// TestNamesHoldNothingUnseen gives what people name a text that looks like another.
+func TestNamesHoldNothingUnseen(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted(gateway.SmartBots)
+	r := w.register(c, s.ID, RegistrationChange{})
+	for name, set := range map[string]func(text string) error{
+		"tenant": func(text string) error {
+			return second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Name: &text}))
+		},
+		"source": func(text string) error { return second(w.ChangeSource(t.Context(), s.ID, SourceChange{Name: &text})) },
+		"key": func(text string) error {
+			_, _, err := w.CreateAPIKey(t.Context(), c, w.id("key"), APIKey{Scope: ScopeRead, Name: text})
+			return err
+		},
+		"description": func(text string) error {
+			return second(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Description: &text}))
+		},
+		"group": func(text string) error {
+			return CheckGroup(gateway.Group{Name: text, UUID: "5b1f0000-0000-4000-8000-000000000001"})
+		},
+	} {
+		for _, text := range []string{"a", "Ä ß 日本語 😀 e\u0301", "a-b_c (d), \"e\""} {
+			w.wantErr(name+" "+text, set(text), nil)
+		}
+		for _, text := range []string{"a\nb", "a\x00b", "a\u0085b", "a\u200bb", "a\u202eb", "a\u00a0b", "a\u2028b", "a\ufeffb", "a\u00adb", "a\xffb", "a\tb"} {
+			w.wantErr(fmt.Sprintf("%s %q", name, text), set(text), storage.ErrInvalid)
+		}
 	}
 }

@@ -196,14 +196,12 @@ func checkFor(r gateway.Registration, p provider.Provider, l gateway.Limits) err
 		return fmt.Errorf("format: %w: want standard or raw", storage.ErrInvalid)
 	case r.Timeout != 0 && (r.Timeout < time.Second || r.Timeout > gateway.AttemptTime):
 		return fmt.Errorf("timeout: %w: want 1s to %v", storage.ErrInvalid, gateway.AttemptTime)
-	case len(r.Description) > 5*gateway.MaxName:
-		return fmt.Errorf("description: %w: want at most %d bytes", storage.ErrInvalid, 5*gateway.MaxName)
 	case gateway.RateTooLow(r.Rate) || l.DeliveriesPerSecond > 0 && r.Rate > l.DeliveriesPerSecond:
 		return fmt.Errorf("rate: %w: want deliveries per second, at least one an hour (1/3600) and within the tenant's limit, or 0 for none of its own", storage.ErrInvalid)
 	case r.Concurrency < 0 || r.Concurrency > l.Concurrency:
 		return fmt.Errorf("concurrency: %w: want at most %d, the tenant's limit", storage.ErrInvalid, l.Concurrency)
 	}
-	return nil
+	return CheckName("description", r.Description, 5*gateway.MaxName)
 }
 
 func exampleType(p provider.Provider) string {

@@ -71,6 +71,7 @@ func (ch SourceChange) check(provider string) error {
 		fits("allow", direct, ch.Allow != nil, mayHave(provider, direct)),
 		fits("upstream", gateway.SmartBots, ch.Upstream != nil, provider == gateway.SmartBots),
 		ch.checkCommon(),
+		given(ch.Name, func(name string) error { return CheckName("name", strings.TrimSpace(name), gateway.MaxName) }),
 		given(ch.Token, func(token string) error { return gateway.CheckText("token", token, 1, gateway.MaxName) }),
 		given(ch.Basic, checkLogin),
 		given(ch.Allow, func(allow []string) error { _, err := prefixes(allow); return err }),
@@ -81,8 +82,8 @@ func (ch SourceChange) check(provider string) error {
 // checkCommon judges what sources of all providers have.
 func (ch SourceChange) checkCommon() error {
 	switch {
-	case ch.Name != nil && (strings.TrimSpace(*ch.Name) == "" || len(*ch.Name) > gateway.MaxName):
-		return fmt.Errorf("name: %w: want 1 to %d bytes", storage.ErrInvalid, gateway.MaxName)
+	case ch.Name != nil && strings.TrimSpace(*ch.Name) == "":
+		return fmt.Errorf("name: %w: want one", storage.ErrInvalid)
 	case ch.SDKAppID != nil && *ch.SDKAppID == 0:
 		return fmt.Errorf("sdk_app_id: %w: want the number of the application", storage.ErrInvalid)
 	case ch.History != nil && *ch.History != gateway.FullHistory && *ch.History != gateway.FailureHistory:

@@ -27,12 +27,12 @@ func (ts *tenants) CreateTenant(ctx context.Context, id, name string, limits gat
 func CheckTenant(t gateway.Tenant) error {
 	l := t.Limits
 	switch {
-	case t.Name == "" || len(t.Name) > gateway.MaxName:
-		return fmt.Errorf("name: %w: want 1 to %d bytes", storage.ErrInvalid, gateway.MaxName)
+	case t.Name == "":
+		return fmt.Errorf("name: %w: want one", storage.ErrInvalid)
 	case l.RegistrationsPerSource < 0 || gateway.RateTooLow(l.APICallsPerSecond) || gateway.RateTooLow(l.DeliveriesPerSecond) || l.Concurrency < 0 || l.Jobs < 0:
 		return fmt.Errorf("limits: %w: want no negative number, and rates of at least one an hour (1/3600 per second)", storage.ErrInvalid)
 	}
-	return nil
+	return CheckName("name", t.Name, gateway.MaxName)
 }
 
 // Tenant returns a tenant.

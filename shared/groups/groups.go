@@ -30,7 +30,7 @@ func (ch GroupChange) check() error {
 		return fmt.Errorf("uuid: %w: want the group's UUID in Second Life", storage.ErrInvalid)
 	}
 	return cmp.Or(
-		gateway.CheckText("name", strings.TrimSpace(ch.Name), 0, gateway.MaxName),
+		control.CheckName("name", strings.TrimSpace(ch.Name), gateway.MaxName),
 		gateway.CheckText("group_id", ch.GroupID, 0, gateway.MaxName),
 		gateway.CheckText("security_code", ch.Code, 0, gateway.MaxName),
 	)

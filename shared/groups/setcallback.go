@@ -51,7 +51,7 @@ func (q CallbackRequest) check() (string, error) {
 		return "", refused("secret_sha1: want 40 hexadecimal digits")
 	case q.Secret != "" && sum != "" && sha1Hex(q.Secret) != sum:
 		return "", refused("secret and secret_sha1 do not agree")
-	case q.AppName == "" || len(q.AppName) > gateway.MaxName || !utf8.ValidString(q.AppName):
+	case q.AppName == "" || control.CheckName("", q.AppName, gateway.MaxName) != nil:
 		return "", refused("app_name: want the name of the application")
 	case !uuidForm.MatchString(strings.ToLower(q.AppUUID)):
 		return "", refused("app_uuid: want the UUID of the application")

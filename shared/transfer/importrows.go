@@ -62,7 +62,7 @@ func (m *importPart) tenant(t gateway.Tenant, l exportLine) (func(context.Contex
 
 func (m *importPart) apiKey(k control.APIKey, l exportLine) (func(context.Context) error, error) {
 	of := slices.DeleteFunc([]string{k.Tenant, k.Group}, func(id string) bool { return id == "" })
-	if err := cmp.Or(checkIDs(append(of, k.ID)...), k.CheckScope(control.Operator()), k.CheckName()); err != nil {
+	if err := cmp.Or(checkIDs(append(of, k.ID)...), k.CheckScope(control.Operator()), control.CheckName("name", k.Name, gateway.MaxName)); err != nil {
 		return nil, err
 	}
 	if !importHash.MatchString(k.Hash) {
