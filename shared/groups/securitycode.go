@@ -14,8 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
@@ -70,12 +68,12 @@ const (
 // A line is where those stand whose security code is to be judged, one after the
 // other: each takes a core for 0.1 s.
 type line struct {
-	slot    *semaphore.Weighted
+	slot    chan struct{} // filled while a code is judged
 	mu      sync.Mutex
 	waiting map[string]int // by who
 }
 
-func newLine() *line { return &line{slot: semaphore.NewWeighted(1), waiting: map[string]int{}} }
+func newLine() *line { return &line{slot: make(chan struct{}, 1), waiting: map[string]int{}} }
 
 // judge calls f when it is c's turn. The error is a *control.TooOftenError if c or
 // too many others wait already; the operator is never sent away.
@@ -96,10 +94,12 @@ func (l *line) judge(ctx context.Context, c control.Caller, f func()) error {
 		return &control.TooOftenError{Code: "too_many_calls", What: "security codes", Most: fmt.Sprintf("%d at once", mostOfOne), After: time.Second}
 	}
 	defer add(-1)
-	if err := l.slot.Acquire(ctx, 1); err != nil {
-		return err
+	select {
+	case l.slot <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	defer l.slot.Release(1)
+	defer func() { <-l.slot }()
 	f()
 	return nil
 }

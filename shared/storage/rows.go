@@ -40,14 +40,11 @@ func Load[T any](ctx context.Context, s Store, k Key) (v T, r Row, err error) {
 // load is Load into what v points to. What is generic is compiled for each type.
 func load(ctx context.Context, s Store, k Key, v any) (Row, error) {
 	rows, err := s.Get(ctx, k)
-	if errors.Is(err, ErrInvalid) {
-		return Row{}, ErrNotFound // no row has such a key
+	if errors.Is(err, ErrInvalid) || err == nil && len(rows) == 0 {
+		return Row{}, ErrNotFound // no row has a key that is invalid
 	}
 	if err != nil {
 		return Row{}, fmt.Errorf("get %s %s: %w", k.PK, k.SK, err)
-	}
-	if len(rows) == 0 {
-		return Row{}, ErrNotFound
 	}
 	return rows[0], Decode(rows[0], v)
 }
