@@ -28,7 +28,6 @@ const (
 type sent struct {
 	name string
 	body func(n int) string // nil: none
-	path string             // of the operation
 	long func(path string, n int) string
 }
 
