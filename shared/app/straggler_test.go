@@ -32,7 +32,7 @@ func TestJobsFindWhatListsDoNotShowYet(t *testing.T) {
 			w.chat(path, groupA, "missed")
 			synctest.Wait() // it is fanned out, to nobody
 			r, e := w.register(c, s, "late.example", control.RegistrationChange{})
-			must[gateway.Job](w)(w.control().StartReplay(t.Context(), c, ident.New("job", time.Now()), r.ID, control.Span{Since: time.Now().Add(-time.Hour)}))
+			must[gateway.Job](w)(w.control().StartReplay(w.t.Context(), c, ident.New("job", time.Now()), r.ID, control.Span{Since: time.Now().Add(-time.Hour)}))
 			w.within(time.Hour, "replayed", func() bool { return len(e.accepted()) == 1 })
 		})
 	})
@@ -47,7 +47,7 @@ func TestJobsFindWhatListsDoNotShowYet(t *testing.T) {
 			}
 			e.set(nil)
 			time.Sleep(time.Millisecond) // it failed before the job is made
-			must[gateway.Job](w)(w.control().StartRecover(t.Context(), c, ident.New("job", time.Now()), r.ID, control.Span{Since: time.Now().Add(-time.Hour)}))
+			must[gateway.Job](w)(w.control().StartRecover(w.t.Context(), c, ident.New("job", time.Now()), r.ID, control.Span{Since: time.Now().Add(-time.Hour)}))
 			w.within(time.Hour, "recovered", func() bool { return len(e.accepted()) == 1 })
 		})
 	})

@@ -33,7 +33,7 @@ func (db *DB) Redrive(ctx context.Context, name storage.QueueName) error {
 		}
 		r := &redrive{settled: make(settled, 1), q: q, until: until}
 		db.writer.start(r)
-		if err := <-r.settled; err != nil {
+		if err := r.wait(ctx); err != nil {
 			return fmt.Errorf("redrive %s: %w", name, err)
 		}
 		if len(r.moved) == 0 {

@@ -61,7 +61,7 @@ func (db *DB) Put(ctx context.Context, r storage.Row, was string) error {
 	}
 	p := &put{settled: make(settled, 1), row: r, was: was}
 	db.writer.startFor(ctx, p)
-	if err := <-p.settled; err != nil {
+	if err := p.wait(ctx); err != nil {
 		return fmt.Errorf("put row: %w", err)
 	}
 	return p.conflict
@@ -127,7 +127,7 @@ func (db *DB) Delete(ctx context.Context, k storage.Key, was string) error {
 	}
 	d := &deletion{settled: make(settled, 1), key: k, was: was}
 	db.writer.startFor(ctx, d)
-	if err := <-d.settled; err != nil {
+	if err := d.wait(ctx); err != nil {
 		return fmt.Errorf("delete row: %w", err)
 	}
 	return d.conflict

@@ -36,8 +36,8 @@ func (db *DB) Send(ctx context.Context, name storage.QueueName, ms []storage.Mes
 	} else {
 		db.writer.startFor(ctx, s)
 	}
-	if err := <-s.settled; err != nil {
-		return fill(errs, fmt.Errorf("send to %s: %w", name, err))
+	if err := s.wait(ctx); err != nil {
+		return fill(slices.Clone(errs), fmt.Errorf("send to %s: %w", name, err))
 	}
 	return errs
 }

@@ -24,16 +24,14 @@ func (s step) apply(w *writer) error { return s.do(w) }
 
 func mustWrite(t *testing.T, db *DB, x interface {
 	write
-	wait() error
+	wait(context.Context) error
 }) {
 	t.Helper()
 	db.writer.start(x)
-	if err := x.wait(); err != nil {
+	if err := x.wait(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 }
-
-func (s settled) wait() error { return <-s }
 
 // TestTakeFillsItsMemory takes from ten messages, four of which fill the memory
 // that is meant for them exactly.

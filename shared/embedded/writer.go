@@ -323,6 +323,18 @@ type settled chan error
 
 func (s settled) settle(error) settled { return s }
 
+// wait returns what the write was settled with. If ctx ends first, the write may be
+// done all the same: what the writer reads must not be changed then, and what it fills
+// in not be read.
+func (s settled) wait(ctx context.Context) error {
+	select {
+	case err := <-s:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 func (s settled) tell(err error) {
 	if s != nil {
 		s <- err

@@ -143,6 +143,31 @@ func TestProviderIsAnsweredInTime(t *testing.T) {
 	})
 }
 
+// A slowStore reads nothing within a second.
+type slowStore struct{ storage.Store }
+
+func (s slowStore) Get(ctx context.Context, keys ...storage.Key) ([]storage.Row, error) {
+	select {
+	case <-time.After(1200 * time.Millisecond):
+		return s.Store.Get(ctx, keys...)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// TestProviderIsAnsweredInTimeBySlowReads has a callback whose source is read twice.
+func TestProviderIsAnsweredInTimeBySlowReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := worldOn(t, slowStore{newStore(t)})
+		w.upstream.verify = func(*provider.Callback, provider.Credentials) error { return provider.ErrSignature }
+		start := time.Now()
+		w.call(provider.Item{Type: "happened"})
+		if took := time.Since(start); took != ackTime {
+			t.Errorf("answered after %v, want %v", took, ackTime)
+		}
+	})
+}
+
 func TestIgnoredEventTypesAreAcknowledgedAndNotQueued(t *testing.T) {
 	w := newWorld(t)
 	w.put(SourceKey(w.source), Source{ID: w.source, Provider: "upstream", IgnoreEventTypes: []string{"spam", "noise.*"}})
