@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -90,10 +91,19 @@ func (db *DB) open(ctx context.Context, dir string, opts Options) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if db.lock, err = lock(ctx, filepath.Join(dir, "ringback.lock")); err != nil {
+	if s, err := os.Stat(dir); err == nil && s.Mode().Perm()&0o077 != 0 {
+		slog.Warn("store", "folder", dir, "mode", s.Mode().Perm().String(), "why", "others may enter the folder of the data and the keys: want mode 0700")
+	}
+	path, lockPath := filepath.Join(dir, "ringback.db"), filepath.Join(dir, "ringback.lock")
+	if err := private(lockPath, lockPath+"-journal"); err != nil {
 		return err
 	}
-	path := filepath.Join(dir, "ringback.db")
+	if db.lock, err = lock(ctx, lockPath); err != nil {
+		return err
+	}
+	if err := private(path, path+"-wal", path+"-shm"); err != nil {
+		return err
+	}
 	if err := db.openWriter(ctx, path, opts); err != nil {
 		return err
 	}
@@ -110,6 +120,24 @@ func (db *DB) open(ctx context.Context, dir string, opts Options) error {
 		r.release()
 	}
 	return nil
+}
+
+// private has their owner alone read a file of SQLite's and those beside it, which it
+// makes with the mode of the first. It opens none that is there: to close it would
+// end the locks that this process has on it ("How To Corrupt An SQLite Database File").
+func private(path string, beside ...string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err == nil {
+		err = f.Close()
+	} else if errors.Is(err, os.ErrExist) {
+		err = nil
+	}
+	for _, p := range append(beside, path) {
+		if s, statErr := os.Stat(p); statErr == nil && s.Mode().Perm() != 0o600 {
+			err = errors.Join(err, os.Chmod(p, 0o600))
+		}
+	}
+	return err
 }
 
 // lock returns a connection that holds path for this process until it is

@@ -1,0 +1,75 @@
+package embedded
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"ringback/shared/storage"
+)
+
+// TestFilesAreTheirOwnersAlone opens a new file, and one whose files all can read.
+func TestFilesAreTheirOwnersAlone(t *testing.T) {
+	was := slog.Default()
+	defer slog.SetDefault(was)
+	for _, tt := range []struct {
+		name   string
+		folder os.FileMode
+		umask  int
+		warns  int
+	}{
+		{"a folder of all", 0o777, 0, 1},
+		{"a folder that all can read", 0o755, 0o022, 1},
+		{"a folder of its own", 0o700, 0o022, 0},
+		{"a umask that leaves nothing", 0o700, 0o777, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.Chmod(dir, tt.folder); err != nil {
+				t.Fatal(err)
+			}
+			for _, files := range []string{"new", "of all"} {
+				var log bytes.Buffer
+				slog.SetDefault(slog.New(slog.NewJSONHandler(&log, nil)))
+				umask := syscall.Umask(tt.umask)
+				db, err := Open(t.Context(), dir, Options{})
+				syscall.Umask(umask)
+				if err != nil {
+					t.Fatal(err)
+				}
+				mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"})
+				found, err := filepath.Glob(filepath.Join(dir, "*"))
+				if err != nil || len(found) < 5 {
+					t.Errorf("%s: found %q, %v; want the database, the lock and what SQLite has beside them", files, found, err)
+				}
+				for _, path := range found {
+					if s, err := os.Stat(path); err != nil || s.Mode().Perm() != 0o600 {
+						t.Errorf("%s: %s has mode %v, %v; want 0600", files, filepath.Base(path), s.Mode(), err)
+					}
+				}
+				if err := db.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if n := strings.Count(log.String(), `"level":"WARN"`); n != tt.warns {
+					t.Errorf("%s: %d warnings, want %d:\n%s", files, n, tt.warns, &log)
+				}
+				for _, name := range []string{"ringback.db", "ringback.db-wal", "ringback.lock"} { // as after a crash of an older program
+					f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE, 0o666)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err := f.Close(); err != nil {
+						t.Fatal(err)
+					}
+					if err := os.Chmod(f.Name(), 0o666); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		})
+	}
+}
