@@ -41,6 +41,8 @@ const (
 // run serves until ctx ends, and then until all that is under way is done.
 func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.LogLevel}))
+	slog.SetDefault(log)
+	slog.SetLogLoggerLevel(slog.LevelError) // what net/http tells, and main's last words
 	db, err := embedded.Open(ctx, s.data, embedded.Options{Relaxed: s.relaxed})
 	if err != nil {
 		return err

@@ -59,18 +59,24 @@ func startRunner(t *testing.T, dir string, more ...string) *process {
 func startCommand(t *testing.T, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, out: newSpoken(), log: newSpoken(), done: make(chan error, 1)}
-	p.cmd = exec.Command(os.Args[0], args...)
+	p.begin(exec.Command(os.Args[0], args...))
+	return p
+}
+
+// begin starts cmd, in which the test's binary is the runner.
+func (p *process) begin(cmd *exec.Cmd) {
+	p.t.Helper()
+	p.cmd = cmd
 	p.cmd.Env = append(os.Environ(), asRunner+"=1", "RINGBACK_OPERATOR_KEY=")
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.log
 	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	go func() { p.done <- p.cmd.Wait() }()
-	t.Cleanup(func() {
+	p.t.Cleanup(func() {
 		p.cmd.Process.Kill()
 		<-p.done
 	})
-	return p
 }
 
 // awaitLine waits until the process has written a line with text to s, and

@@ -57,12 +57,14 @@ func OpenKeyless(ctx context.Context) (*Deployed, error) {
 
 // open opens all but the gateway.
 func open(ctx context.Context) (*Deployed, error) {
+	level := &slog.LevelVar{}
+	slog.SetDefault(newLogger(os.Stdout, level))
+	slog.SetLogLoggerLevel(slog.LevelError) // a main's last words
 	cfg, err := config.Load(os.Getenv)
 	if err != nil {
 		return nil, err
 	}
-	slog.SetDefault(newLogger(os.Stdout, cfg.LogLevel))
-	slog.SetLogLoggerLevel(slog.LevelError) // a main's last words
+	level.Set(cfg.LogLevel)
 	b, err := cloud.Open(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -102,7 +104,7 @@ func (d *Deployed) secret(ctx context.Context, variable, arn string) (string, er
 // newLogger writes a JSON object a line with the keys timestamp, level and
 // message, by which Lambda knows a line's time and level.
 // "Working with Lambda function logs" in the AWS Lambda Developer Guide.
-func newLogger(w io.Writer, level slog.Level) *slog.Logger {
+func newLogger(w io.Writer, level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: lambdaKeys}))
 }
 

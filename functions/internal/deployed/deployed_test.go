@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -28,6 +30,26 @@ func TestOpenNamesEveryVariableThatIsMissing(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("Open with an empty environment: %v, want %s named", err, name)
 		}
+	}
+}
+
+// TestLastWordsAboutABadVariableAreJSON says them as a main does.
+func TestLastWordsAboutABadVariableAreJSON(t *testing.T) {
+	r, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, was := os.Stdout, slog.Default()
+	defer slog.SetDefault(was)
+	t.Setenv("LOG_LEVEL", "loud")
+	os.Stdout = out
+	_, err = Open(t.Context(), nil)
+	os.Stdout = stdout
+	log.Print(err)
+	out.Close()
+	var line struct{ Level, Message string }
+	if err := json.NewDecoder(r).Decode(&line); err != nil || line.Level != "ERROR" || !strings.Contains(line.Message, "LOG_LEVEL") {
+		t.Errorf("line %+v, %v; want one of JSON with the level ERROR that names LOG_LEVEL", line, err)
 	}
 }
 
