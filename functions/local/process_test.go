@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"ringback/shared/egress"
+	"ringback/shared/embedded"
 )
 
 func TestKilledRunnerLosesNothingThatItAcknowledged(t *testing.T) {
@@ -123,6 +124,35 @@ func TestSecondRunnerOnOneFolderSaysSo(t *testing.T) {
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(log.String(), dir) {
 		t.Errorf("second runner: %v, %q; want exit 1 and the folder's name", err, log.String())
+	}
+}
+
+// TestRunnerTakesNothingIntoADatabaseThatIsGone takes the file away for a while.
+func TestRunnerTakesNothingIntoADatabaseThatIsGone(t *testing.T) {
+	dir, rec := t.TempDir(), newReceiver(t)
+	p := startRunner(t, dir)
+	path, _ := p.setUp(rec)
+	file, aside := filepath.Join(dir, "ringback.db"), filepath.Join(t.TempDir(), "ringback.db")
+	if err := os.Rename(file, aside); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.Post(p.base+path, "application/x-www-form-urlencoded", strings.NewReader("action=group_chat&message=lost"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("callback: %s, want 503", resp.Status)
+	}
+	if got := p.call("", "GET", "/readyz", nil, 503); got["why"] != embedded.ErrMoved.Error() {
+		t.Errorf("/readyz: %v, want %v", got, embedded.ErrMoved)
+	}
+	p.awaitLine(p.log, embedded.ErrMoved.Error())
+	if err := os.Rename(aside, file); err != nil {
+		t.Fatal(err)
+	}
+	if !p.chat(path, "back") {
+		t.Error("callback was refused once the file is back")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ringback/shared/embedded"
 	"ringback/shared/storage"
 )
 
@@ -75,6 +76,9 @@ func (r *readiness) look(ctx context.Context, now time.Time) error {
 	defer cancel()
 	row := storage.Row{Key: readyRow, Rev: storage.NewRev(), Data: []byte("{}"), Expires: now.Add(time.Hour)}
 	if err := r.store.Put(ctx, row, storage.AnyRev); err != nil {
+		if errors.Is(err, embedded.ErrMoved) {
+			return embedded.ErrMoved // told by the store
+		}
 		slog.Error("ready", "outcome", "failed", "why", err.Error())
 		return errNoWrite
 	}

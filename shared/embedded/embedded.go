@@ -10,7 +10,7 @@
 // schema.go and its SQL are what lies in the file, writer.go the commits; rows.go and
 // list.go fill storage.Store; queue.go, send.go, serve.go, finish.go, load.go,
 // take.go and redrive.go follow a message; sweep.go and checkpoint.go keep the
-// files small.
+// files small, moved.go looks where they are.
 package embedded
 
 import (
@@ -56,6 +56,7 @@ type DB struct {
 	readers    chan *reader // those that are free
 	opened     int          // of readers
 	queues     map[storage.QueueName]*queue
+	folder     *os.File // locked, as lock is; nil where no folder can be
 	lock       *conn
 	checkpoint *checkpoint
 	closing    chan struct{}
@@ -94,6 +95,9 @@ func (db *DB) open(ctx context.Context, dir string, opts Options) error {
 	if s, err := os.Stat(dir); err == nil && s.Mode().Perm()&0o077 != 0 {
 		slog.Warn("store", "folder", dir, "mode", s.Mode().Perm().String(), "why", "others may enter the folder of the data and the keys: want mode 0700")
 	}
+	if db.folder, err = lockFolder(dir); err != nil {
+		return err
+	}
 	path, lockPath := filepath.Join(dir, "ringback.db"), filepath.Join(dir, "ringback.lock")
 	if err := private(lockPath, lockPath+"-journal"); err != nil {
 		return err
@@ -119,7 +123,8 @@ func (db *DB) open(ctx context.Context, dir string, opts Options) error {
 		db.opened++
 		r.release()
 	}
-	return nil
+	db.writer.files, err = findFiles(dir)
+	return err
 }
 
 // private has their owner alone read a file of SQLite's and those beside it, which it
@@ -152,7 +157,7 @@ func lock(ctx context.Context, path string) (*conn, error) {
 	}
 	const busy = 5 // SQLITE_BUSY ("Result and Error Codes", SQLite)
 	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code() == busy {
-		return nil, fmt.Errorf("another runner uses this folder: %w", err)
+		return nil, fmt.Errorf("%w: %v", errInUse, err)
 	}
 	return nil, fmt.Errorf("lock: %w", err)
 }
@@ -232,6 +237,9 @@ func (db *DB) closeConns() error {
 	}
 	if db.lock != nil {
 		errs = append(errs, db.lock.close())
+	}
+	if db.folder != nil {
+		errs = append(errs, db.folder.Close())
 	}
 	return errors.Join(errs...)
 }

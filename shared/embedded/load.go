@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"time"
+
+	"ringback/shared/storage"
 )
 
 // readPause is how long the loader waits after the file failed it.
@@ -21,7 +23,7 @@ func (q *queue) load(db *DB) {
 	defer timer.Stop()
 	for {
 		err := q.loadOnce(db)
-		if err != nil && !errors.Is(err, errClosed) {
+		if err != nil && !errors.Is(err, storage.ErrUnavailable) {
 			slog.Error("load messages", "queue", q.name, "error", err)
 		}
 		timer.Reset(q.pause(err))

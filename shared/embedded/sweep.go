@@ -41,7 +41,7 @@ func (db *DB) sweep() {
 		if clock.lasts(now.Round(0), now.Sub(begun)) {
 			err = errors.Join(err, db.sweepOnce(now))
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrMoved) {
 			slog.Error("sweep", "error", err)
 		}
 	}

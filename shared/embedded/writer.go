@@ -69,6 +69,7 @@ type writer struct {
 	crowded   bool // the last live commit was
 	logIsLong chan struct{}
 	moveRest  atomic.Bool // the log was moved but for its last pages
+	files     *files
 
 	mu      sync.Mutex
 	pending []write
@@ -282,6 +283,9 @@ func (w *writer) transact() error {
 		return err
 	}
 	err := w.applyAll()
+	if err == nil {
+		err = w.files.check()
+	}
 	if err == nil {
 		_, err = w.stmts.commit.do()
 	}
