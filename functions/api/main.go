@@ -10,6 +10,7 @@ import (
 	"ringback/functions/internal/deployed"
 	"ringback/shared/cloud"
 	"ringback/shared/provider/all"
+	"ringback/shared/transfer"
 )
 
 func main() {
@@ -17,6 +18,9 @@ func main() {
 	d, err := deployed.Open(ctx, all.Providers())
 	if err != nil {
 		log.Fatal(err)
+	}
+	if err := transfer.CheckRing(ctx, d.Gateway); err != nil {
+		log.Fatal("secret of KEY_RING_SECRET: ", err)
 	}
 	h, err := deployed.Renewed(ctx, d.OperatorKey, func(key string) http.Handler { return handler(d.Gateway, key, d.Config.SmartBotsURL) })
 	if err != nil {

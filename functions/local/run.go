@@ -48,7 +48,11 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	keys, operatorKey, where, err := s.secrets(os.Getenv)
+	used, err := db.HasRows(ctx)
+	if err != nil {
+		return err
+	}
+	keys, operatorKey, where, err := s.secrets(os.Getenv, used)
 	if err != nil {
 		return err
 	}
@@ -58,6 +62,9 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	})
 	if err != nil {
 		return err
+	}
+	if err := transfer.CheckRing(ctx, g); err != nil {
+		return fmt.Errorf("%s: %w", filepath.Join(s.data, keyRingFile), err)
 	}
 	ln, err := net.Listen("tcp", s.addr)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"ringback/shared/config"
 	"ringback/shared/ident"
 	"ringback/shared/keyring"
+	"ringback/shared/transfer"
 )
 
 // settings are what one machine's gateway runs with.
@@ -98,14 +99,19 @@ const (
 )
 
 // secrets returns the key ring and the operator key, which are made at the
-// first start, and what to tell people about where the latter is.
-func (s settings) secrets(getenv func(string) string) (keys *keyring.Ring, operatorKey, where string, err error) {
-	text, err := secretFile(filepath.Join(s.data, keyRingFile))
+// first start, and what to tell people about where the latter is. A database that was
+// used has a key ring already, which no new one replaces.
+func (s settings) secrets(getenv func(string) string, used bool) (keys *keyring.Ring, operatorKey, where string, err error) {
+	ring := filepath.Join(s.data, keyRingFile)
+	if _, err := os.Stat(ring); used && errors.Is(err, os.ErrNotExist) {
+		return nil, "", "", fmt.Errorf("%s is not there: %w", ring, transfer.ErrOtherRing)
+	}
+	text, err := secretFile(ring)
 	if err != nil {
 		return nil, "", "", err
 	}
 	if keys, err = keyring.Parse(text); err != nil {
-		return nil, "", "", fmt.Errorf("%s: %w", filepath.Join(s.data, keyRingFile), err)
+		return nil, "", "", fmt.Errorf("%s: %w", ring, err)
 	}
 	if key := strings.TrimSpace(getenv("RINGBACK_OPERATOR_KEY")); key != "" {
 		if len(key) < 32 {

@@ -146,6 +146,17 @@ func (d *deletion) apply(w *writer) error {
 	return err
 }
 
+// HasRows reports whether anything was ever stored, and not removed.
+func (db *DB) HasRows(ctx context.Context) (has bool, err error) {
+	r, err := db.reader(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer r.release()
+	err = r.conn.each("SELECT 1 FROM rows LIMIT 1", func([]driver.Value) error { has = true; return nil })
+	return has, err
+}
+
 // Get implements storage.Store.
 func (db *DB) Get(ctx context.Context, keys ...storage.Key) ([]storage.Row, error) {
 	if err := storage.CheckGet(keys); err != nil {

@@ -36,6 +36,7 @@ import (
 //	               L#<kind>                    <id>                 lists: sources, tenants, groups, operator keys and jobs
 //	               I#<sha256 of who and key>   I                    a create that must not run twice
 //	               W#<tenant>                  W                    wrong security codes of the last 15 min
+//	               house                       ring                 RingSeal: whether the key ring is the one that sealed the rest
 //	deliveries     E#<source>#<shard>          <event>              Event, Body: payload
 //	               U#<source>#<natural key>    U                    the event of a natural key that has no time, as hashed in its id
 //	               F#<event>#<n>               F                    100 of an event's registrations
@@ -92,6 +93,14 @@ func hintPK(source, routingKey string) string {
 		routingKey = "sha256:" + Digest(routingKey)
 	}
 	return "M#" + source + "#" + routingKey
+}
+
+// RingKey is the row by which a wrong key ring is known.
+func RingKey() storage.Key { return registrationsKey("house", "ring") }
+
+// A RingSeal is a constant, sealed as the secrets of the other rows are.
+type RingSeal struct {
+	Sealed string `json:"sealed"`
 }
 
 func EventKey(id string) (storage.Key, error) {

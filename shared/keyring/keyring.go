@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,16 +25,18 @@ import (
 type Ring struct {
 	current string
 	keys    map[string]cipher.AEAD
-	signing map[string][32]byte // by key id
+	signing [][]byte      // of each line
+	bare    []cipher.AEAD // of lines without an id
 	first   [32]byte
 }
 
 // Parse reads a key ring: one key a line, "<key id> <text>", where text
 // is any 32 or more characters, hashed to the key; the first line seals, all
-// open. A line of the text alone has the id "1". Empty lines and those that
-// begin with # are passed over.
+// open. Of lines of the text alone the last has the id "1", another one that is made of
+// its text. Empty lines and those that begin with # are passed over.
 func Parse(text string) (*Ring, error) {
-	r := &Ring{keys: map[string]cipher.AEAD{}, signing: map[string][32]byte{}}
+	r := &Ring{keys: map[string]cipher.AEAD{}}
+	bareID := ""
 	for n, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {
@@ -41,7 +44,9 @@ func Parse(text string) (*Ring, error) {
 		}
 		id, secret, found := strings.Cut(line, " ")
 		if !found {
-			id, secret = "1", line
+			sum := sha256.Sum256([]byte("ringback key " + line))
+			id, secret = hex.EncodeToString(sum[:4]), line
+			bareID = id
 		}
 		secret = strings.TrimSpace(secret)
 		if len(secret) < 32 || strings.Contains(id, ".") {
@@ -58,7 +63,11 @@ func Parse(text string) (*Ring, error) {
 		if r.keys[id], err = cipher.NewGCM(block); err != nil {
 			return nil, fmt.Errorf("key ring line %d: %w", n+1, err)
 		}
-		r.signing[id] = sha256.Sum256([]byte("ringback sign " + secret))
+		signing := sha256.Sum256([]byte("ringback sign " + secret))
+		r.signing = append(r.signing, signing[:])
+		if !found {
+			r.bare = append(r.bare, r.keys[id])
+		}
 		if r.current == "" {
 			r.current = id
 		}
@@ -67,8 +76,22 @@ func Parse(text string) (*Ring, error) {
 	if r.current == "" {
 		return nil, fmt.Errorf("key ring: %w: want at least one line of 32 or more characters", storage.ErrInvalid)
 	}
+	if bareID == "" {
+		return r, nil
+	}
+	if r.keys[onlyID] != nil {
+		return nil, fmt.Errorf("key ring: a line has the id %s, and another none", onlyID)
+	}
+	r.keys[onlyID] = r.keys[bareID]
+	if r.current == bareID {
+		r.current = onlyID
+	}
 	return r, nil
 }
+
+// onlyID was the id of a text alone before there could be two of them in a ring, and
+// is the last one's still. So what it names may be of each that was the last once.
+const onlyID = "1"
 
 // GatewayID returns a name for the gateway that is the same for all its
 // processes and says nothing about the keys.
@@ -99,6 +122,9 @@ func (r *Ring) Open(pk, field, sealed string) (string, error) {
 		return "", fmt.Errorf("open %s of %s: not a sealed text", field, pk)
 	}
 	plain, err := aead.Open(nil, box[:aead.NonceSize()], box[aead.NonceSize():], sealedFor(pk, field))
+	for i := 0; err != nil && id == onlyID && i < len(r.bare); i++ {
+		plain, err = r.bare[i].Open(nil, box[:aead.NonceSize()], box[aead.NonceSize():], sealedFor(pk, field))
+	}
 	if err != nil {
 		return "", fmt.Errorf("open %s of %s: sealed by another key or for another row", field, pk)
 	}
@@ -107,21 +133,20 @@ func (r *Ring) Open(pk, field, sealed string) (string, error) {
 
 // Sign returns what proves that whoever has a key of the ring wrote data as what:
 // "<key id>.<hex HMAC-SHA256>".
-func (r *Ring) Sign(what string, data []byte) string { return r.sign(r.current, what, data) }
+func (r *Ring) Sign(what string, data []byte) string { return sign(r.signing[0], what, data) }
 
 // Signed reports whether signature is of Sign for the same, by any key of the ring.
 func (r *Ring) Signed(what string, data []byte, signature string) bool {
-	id, _, _ := strings.Cut(signature, ".")
-	_, ok := r.signing[id]
-	return ok && hmac.Equal([]byte(r.sign(id, what, data)), []byte(signature))
+	return slices.ContainsFunc(r.signing, func(key []byte) bool {
+		return hmac.Equal([]byte(sign(key, what, data)), []byte(signature))
+	})
 }
 
-func (r *Ring) sign(id, what string, data []byte) string {
-	key := r.signing[id]
-	mac := hmac.New(sha256.New, key[:])
+func sign(key []byte, what string, data []byte) string {
+	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(what + "\x00"))
 	mac.Write(data)
-	return id + "." + hex.EncodeToString(mac.Sum(nil))
+	return hex.EncodeToString(mac.Sum(nil))
 }
 
 // CurrentID returns the id of the key that seals now.

@@ -14,7 +14,7 @@ import (
 
 // eachSealed calls f for each sealed field of a row that may still be opened: not
 // for secrets that have ended. f may put another text in place. v points to what
-// the row holds; all but sources, callback keys and registrations has none.
+// the row holds; all but sources, callback keys, registrations and the ring's seal has none.
 func eachSealed(v any, now time.Time, f func(field string, text *string) error) error {
 	switch v := v.(type) {
 	case *gateway.Source:
@@ -27,6 +27,8 @@ func eachSealed(v any, now time.Time, f func(field string, text *string) error) 
 		if v.Until.IsZero() || now.Before(v.Until) {
 			return f("callback_key", &v.Sealed)
 		}
+	case *gateway.RingSeal:
+		return f("ring", &v.Sealed)
 	case *gateway.Registration:
 		err := errors.Join(f("url", &v.Endpoint.URL), eachSecret(v.Secrets, "secret", now, f), eachSecret(v.RawTokens, "raw_token", now, f))
 		for name, text := range v.Endpoint.Headers {
@@ -69,6 +71,9 @@ func (tr *Transfer) resealStep(ctx context.Context, j *gateway.Job) (time.Time, 
 		return time.Time{}, false, errors.New("this process seals with another key")
 	}
 	at, err := parseStop(j.Cursor)
+	if err == nil && at == (stop{}) {
+		err = tr.reseal(ctx, j, storage.Row{Key: gateway.RingKey()})
+	}
 	if err != nil {
 		return time.Time{}, false, err
 	}
@@ -98,6 +103,8 @@ func (tr *Transfer) resealRow(ctx context.Context, row storage.Row) (changed boo
 		return resealAs[gateway.Source](ctx, tr.gw, row.Key)
 	case "C":
 		return resealAs[gateway.CallbackKey](ctx, tr.gw, row.Key)
+	case "ring":
+		return resealAs[gateway.RingSeal](ctx, tr.gw, row.Key)
 	case "R":
 		return resealAs[gateway.Registration](ctx, tr.gw, gateway.RegistrationKey(id))
 	}

@@ -32,7 +32,7 @@ type room struct {
 // aside of the product comes last.
 var house = []room{
 	{"functions/internal/deployed", []string{"shared/keyring", "shared/app", "shared/cloud", "shared/config", "shared/gateway", "shared/provider"}, nil},
-	{"functions/api", []string{"functions/internal/deployed", "shared/api", "shared/console", "shared/cloud", "shared/gateway", "shared/provider/all"}, nil},
+	{"functions/api", []string{"functions/internal/deployed", "shared/api", "shared/console", "shared/cloud", "shared/gateway", "shared/provider/all", "shared/transfer"}, nil},
 	{"functions/worker", []string{"functions/internal/deployed", "shared/cloud", "shared/transfer", "shared/provider/all"}, []string{"github.com/aws/aws-lambda-go/"}},
 	{"functions/retry", []string{"functions/internal/deployed", "shared/cloud"}, nil},
 	{"functions/local", []string{
