@@ -40,7 +40,7 @@ func TestEachLineOfTheLogIsJSON(t *testing.T) {
 		want []string
 	}{
 		{p.log, []string{`"store"`, `"callback"`, `"http: Accept error`}},
-		{second.log, []string{`"store"`, `"ringback: `}},
+		{second.log, []string{`"ringback: `}},
 	} {
 		for line := range strings.Lines(tt.log.String()) {
 			if err := json.Unmarshal([]byte(line), &map[string]any{}); err != nil {

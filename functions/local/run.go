@@ -48,6 +48,9 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if f, err := os.Stat(s.data); err == nil && f.Mode().Perm()&0o077 != 0 {
+		log.Warn("store", "folder", s.data, "mode", f.Mode().Perm().String(), "why", "others may enter the folder of the data and the keys: want mode 0700")
+	}
 	used, err := db.HasRows(ctx)
 	if err != nil {
 		return err

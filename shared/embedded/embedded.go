@@ -19,7 +19,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -91,9 +90,6 @@ func (db *DB) open(ctx context.Context, dir string, opts Options) error {
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
-	}
-	if s, err := os.Stat(dir); err == nil && s.Mode().Perm()&0o077 != 0 {
-		slog.Warn("store", "folder", dir, "mode", s.Mode().Perm().String(), "why", "others may enter the folder of the data and the keys: want mode 0700")
 	}
 	if db.folder, err = lockFolder(dir); err != nil {
 		return err
