@@ -19,6 +19,7 @@ type insight struct {
 	g            *gateway.Gateway
 	metrics      *metrics
 	ready        *readiness
+	logBytes     func() int64 // of the database
 	operatorKey  string
 	smartBotsURL string // of SmartBots' own API
 }
@@ -48,6 +49,7 @@ func (o *insight) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	var b bytes.Buffer
 	o.metrics.write(&b)
 	writeProcess(&b)
+	writeLog(&b, o.logBytes())
 	if err := writeDepths(r.Context(), &b, o.g.Queue); err != nil {
 		o.header(w, "text/plain; charset=utf-8")
 		w.WriteHeader(http.StatusServiceUnavailable)

@@ -139,6 +139,20 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 	}
 }
 
+// TestMetricsHaveAllThatTheGatewayCounts wants each metric told of in /metrics.
+func TestMetricsHaveAllThatTheGatewayCounts(t *testing.T) {
+	var b strings.Builder
+	(&metrics{}).write(&b)
+	for name := range gateway.Units() {
+		if !strings.Contains(b.String(), "# TYPE ringback_"+name+" ") {
+			t.Errorf("%s is not in\n%s", name, &b)
+		}
+	}
+	if n := strings.Count(b.String(), "# TYPE "); n != len(gateway.Units()) {
+		t.Errorf("%d metrics, want the %d that the gateway counts", n, len(gateway.Units()))
+	}
+}
+
 func TestLatencyStandsInItsBucketAndAllAbove(t *testing.T) {
 	m := &metrics{}
 	for _, v := range []float64{0, 1, 1.5, 15000, 15001} {

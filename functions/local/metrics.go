@@ -36,6 +36,8 @@ var counted = [...]struct {
 	{gateway.Callbacks, "Callbacks taken in."},
 	{gateway.RefusedCallbacks, "Callbacks answered with an error."},
 	{gateway.Events, "Events begun by the worker."},
+	{gateway.Repeats, "Events that a provider repeated and that were not delivered again."},
+	{gateway.Expired, "Deliveries that failed since their payload was gone."},
 	{gateway.Accepted, "Attempts that the endpoint accepted."},
 	{gateway.Refused, "Attempts that it did not."},
 }
@@ -102,6 +104,12 @@ func writeDepths(ctx context.Context, w io.Writer, q storage.Queue) error {
 		}
 	}
 	return nil
+}
+
+// writeLog writes how large the log of the database is.
+func writeLog(w io.Writer, bytes int64) {
+	describe(w, "LogBytes", "gauge", "Size of the database's write-ahead log: over 100 MB for long, something outside reads the database all the time.")
+	line(w, "LogBytes", "", float64(bytes))
 }
 
 // ofProcess are the metrics of the process itself.

@@ -88,7 +88,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 		fmt.Fprintln(out, "ringback: paused: callbacks wait in the queue, and nothing is sent")
 	}
 	w := work{g: g, db: db, ready: &readiness{store: db, paused: s.Paused}}
-	o := &insight{g: g, metrics: m, ready: w.ready, operatorKey: operatorKey, smartBotsURL: s.SmartBotsURL}
+	o := &insight{g: g, metrics: m, ready: w.ready, logBytes: db.LogBytes, operatorKey: operatorKey, smartBotsURL: s.SmartBotsURL}
 	if s.demo {
 		w.demo, err = newDemo(ctx, g, s.data, nearURL(ln.Addr()), where, out)
 		if ctx.Err() != nil {

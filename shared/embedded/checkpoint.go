@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"log/slog"
+	"os"
 )
 
 // The log (SQLite's write-ahead log) is moved into the file when so many of its pages
@@ -13,9 +14,10 @@ import (
 // synced, a tenth of a millisecond for each page in a place of its own where a disk does
 // 10,000 writes a second; and what is written behind has its pages in as many places.
 const (
-	logPages       = 2000 // 16 MiB
-	behindPages    = 60   // after a commit of what is behind, but beside a crowd
-	lookAtLogEvery = 8    // commits
+	logPages       = 2000     // 16 MiB
+	mostLog        = 32 << 20 // bytes that its file keeps when it begins anew; a long reader made it longer
+	behindPages    = 60       // after a commit of what is behind, but beside a crowd
+	lookAtLogEvery = 8        // commits
 )
 
 // A checkpoint moves the log into the file. To do so between two commits would
@@ -60,6 +62,15 @@ func (db *DB) keepLogShort() {
 			wakeUp(db.writer.wake)
 		}
 	}
+}
+
+// LogBytes returns the size of the log's file.
+func (db *DB) LogBytes() int64 {
+	s, err := os.Stat(db.writer.files.all[1].path)
+	if err != nil {
+		return 0
+	}
+	return s.Size()
 }
 
 // logSize executes s, which is one of the statements above, and returns how many

@@ -166,7 +166,7 @@ func (db *DB) openWriter(ctx context.Context, path string, opts Options) error {
 	// A page takes several events; a larger one costs more for each row that is
 	// changed alone. A file keeps the size that it was made with.
 	c, err := openConn(ctx, path, writerCache, "busy_timeout = 5000", "page_size = 8192", "journal_mode = WAL", synchronous,
-		"wal_autocheckpoint = 0")
+		"wal_autocheckpoint = 0", fmt.Sprintf("journal_size_limit = %d", mostLog))
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,43 @@
+package embedded
+
+import (
+	"bytes"
+	"database/sql/driver"
+	"path/filepath"
+	"testing"
+
+	"ringback/shared/storage"
+)
+
+// TestLogShrinksWhenALongReaderIsGone has one from outside, such as a backup.
+func TestLogShrinksWhenALongReaderIsGone(t *testing.T) {
+	dir := t.TempDir()
+	db := openTest(t, dir, Options{Relaxed: true})
+	n := 0
+	put := func() {
+		n++
+		mustPut(t, db, storage.Row{Key: numbered(n), Rev: "r", Body: bytes.Repeat([]byte{1}, 200<<10)}, "")
+	}
+	put()
+	reader, err := openConn(t.Context(), filepath.Join(dir, "ringback.db"), lockCache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"BEGIN", "SELECT count(*) FROM rows"} {
+		if err := reader.each(text, func([]driver.Value) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for db.LogBytes() < 2*mostLog {
+		put()
+	}
+	if err := reader.close(); err != nil {
+		t.Fatal(err)
+	}
+	for end := n + 2000; db.LogBytes() > mostLog && n < end; {
+		put()
+	}
+	if size := db.LogBytes(); size > mostLog || size == 0 {
+		t.Errorf("the log has %d bytes after %d more writes, want at most %d", size, n, mostLog)
+	}
+}
