@@ -6,6 +6,7 @@
 //	local send events/<file> [--to URL] [--token T] [--lambda]
 //	local receive [-addr 127.0.0.1:9000] [-secret whsec_…] [-refuse N]
 //	local listen [-server URL] [-key-file F] [-forward URL] [-registration ID] [-json]
+//	local backup [-data ./ringback-data] <file>
 //	local setup-aws [-name ringback] [-data ./ringback-data] [-reach HOST]
 //
 // Ctrl-C finishes what is under way and exits 0; a failure exits 1, a command
@@ -53,7 +54,7 @@ type subcommand struct {
 	run  func(ctx context.Context, args []string, out io.Writer) error
 }
 
-var subcommands = [...]subcommand{{"send", send}, {"receive", receive}, {"listen", listen}, {"setup-aws", setupAWS}}
+var subcommands = [...]subcommand{{"send", send}, {"receive", receive}, {"listen", listen}, {"backup", backup}, {"setup-aws", setupAWS}}
 
 // command runs what args ask for. It returns flag.ErrHelp after it has told how
 // a command is used.

@@ -39,6 +39,8 @@ var (
 	receiving usage
 	//go:embed usage/listen.txt
 	listening usage
+	//go:embed usage/backup.txt
+	backingUp usage
 	//go:embed usage/setup-aws.txt
 	settingUp usage
 )

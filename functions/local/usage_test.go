@@ -21,6 +21,7 @@ func TestCommandLinesThatCannotBeUnderstoodExitTwo(t *testing.T) {
 		{"an unknown flag of a command", []string{"receive", "-colour"}, "Try 'local receive -help'."},
 		{"a command without what it needs", []string{"send"}, "want a file of events/"},
 		{"a command with too much", []string{"send", "a.json", "b.json"}, `argument "b.json"`},
+		{"a backup into nothing", []string{"backup"}, "want one file"},
 		{"a value that is no number", []string{"receive", "-refuse", "many"}, `invalid value "many"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

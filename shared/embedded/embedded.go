@@ -10,7 +10,7 @@
 // schema.go and its SQL are what lies in the file, writer.go the commits; rows.go and
 // list.go fill storage.Store; queue.go, send.go, serve.go, finish.go, load.go,
 // take.go and redrive.go follow a message; sweep.go and checkpoint.go keep the
-// files small, moved.go looks where they are.
+// files small, moved.go looks where they are, backup.go copies them.
 package embedded
 
 import (
