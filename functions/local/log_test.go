@@ -18,8 +18,7 @@ func TestEachLineOfTheLogIsJSON(t *testing.T) {
 	}
 	p := &process{t: t, out: newSpoken(), log: newSpoken(), done: make(chan error, 1), dir: dir}
 	p.begin(exec.Command("sh", "-c", `ulimit -n 64 && exec "$0" "$@"`, os.Args[0], "-addr", "127.0.0.1:0", "-data", dir))
-	_, rest, _ := strings.Cut(p.awaitLine(p.out, "listening on "), "http://")
-	addr, _, _ := strings.Cut(rest, ",")
+	addr := strings.TrimPrefix(p.listens(), "http://")
 	resp, err := http.Post("http://"+addr+"/callbacks/direct/none/none", "text/plain", strings.NewReader("garbage"))
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,7 @@
 //	local backup [-data ./ringback-data] <file>
 //	local setup-aws [-name ringback] [-data ./ringback-data] [-reach HOST]
 //
-// Ctrl-C finishes what is under way and exits 0; a failure exits 1, a command
+// Ctrl-C, SIGTERM and SIGHUP finish what is under way and exit 0; a failure exits 1, a command
 // line that cannot be understood 2. The next start goes on where the last one
 // stopped, whatever stopped it.
 package main
@@ -38,7 +38,11 @@ func main() {
 		debug.SetGCPercent(garbage)
 	}
 	log.SetFlags(0)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once
 	if err := command(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {

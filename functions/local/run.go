@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -41,6 +43,7 @@ const (
 // run serves until ctx ends, and then until all that is under way is done.
 func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.LogLevel}))
+	signal.Ignore(syscall.SIGPIPE) // of who read the log, and went away
 	slog.SetDefault(log)
 	slog.SetLogLoggerLevel(slog.LevelError) // what net/http tells, and main's last words
 	db, err := embedded.Open(ctx, s.data, embedded.Options{Relaxed: s.relaxed})

@@ -50,9 +50,16 @@ func startRunner(t *testing.T, dir string, more ...string) *process {
 	t.Helper()
 	p := startCommand(t, append([]string{"-addr", "127.0.0.1:0", "-data", dir, "-public-url", "http://ringback.invalid"}, more...)...)
 	p.dir = dir
-	_, rest, _ := strings.Cut(p.awaitLine(p.out, "listening on "), "listening on ")
-	p.base, _, _ = strings.Cut(rest, ",")
+	p.base = p.listens()
 	return p
+}
+
+// listens waits until a runner tells its address.
+func (p *process) listens() string {
+	p.t.Helper()
+	_, rest, _ := strings.Cut(p.awaitLine(p.out, "listening on "), "listening on ")
+	base, _, _ := strings.Cut(rest, ",")
+	return base
 }
 
 // startCommand starts a command line that goes on until the test ends.

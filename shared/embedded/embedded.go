@@ -72,7 +72,7 @@ func Open(ctx context.Context, dir string, opts Options) (*DB, error) {
 		closing: make(chan struct{}),
 	}
 	if err := db.open(ctx, dir, opts); err != nil {
-		return nil, fmt.Errorf("open store in %s: %w", dir, errors.Join(err, db.closeConns()))
+		return nil, fmt.Errorf("open store in %s: %w", dir, errors.Join(explained(err), db.closeConns()))
 	}
 	go db.writer.run()
 	for _, q := range db.queues {
@@ -151,11 +151,28 @@ func lock(ctx context.Context, path string) (*conn, error) {
 		}
 		c.close()
 	}
-	const busy = 5 // SQLITE_BUSY ("Result and Error Codes", SQLite)
-	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code() == busy {
-		return nil, fmt.Errorf("%w: %v", errInUse, err)
+	const busy = 5
+	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code()&0xff == busy {
+		return nil, fmt.Errorf("%w: %w", errInUse, err)
 	}
 	return nil, fmt.Errorf("lock: %w", err)
+}
+
+// causes tell an operator why SQLite cannot open a file, by its code.
+// "Result and Error Codes", SQLite.
+var causes = map[int]string{
+	8:  "a file there is read-only",
+	10: "its file system fails, or has no locks, as some network drives: use a disk of this machine",
+	13: "the disk is full",
+	14: "this user may not make files there, or the file system is read-only",
+}
+
+// explained puts the cause before an error of SQLite's.
+func explained(err error) error {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok && causes[e.Code()&0xff] != "" {
+		return fmt.Errorf("%s: %w", causes[e.Code()&0xff], err)
+	}
+	return err
 }
 
 func (db *DB) openWriter(ctx context.Context, path string, opts Options) error {
