@@ -116,7 +116,9 @@ func (db fixture) send() error {
 
 func (db fixture) redrive() error { return db.Redrive(context.Background(), storage.EventsQueue) }
 
-func (db fixture) sweepAll() error { return db.sweepOnce(time.Now().Add(2 * deadFor)) }
+func (db fixture) sweepAll() error {
+	return db.sweepOnce(time.Now().Add(2*deadFor), time.Now().Add(deadFor))
+}
 
 // state returns the rows by SK and revision, and where the messages are.
 func (db fixture) state(t *testing.T) string {

@@ -55,11 +55,11 @@ func TestExpiredRowsLeaveTheirPlaceToOthers(t *testing.T) {
 				Expires: now.Add(time.Hour),
 			}, "")
 		}
-		if err := db.sweepOnce(now.Add(59 * time.Minute)); err != nil {
+		if err := db.sweepOnce(now.Add(59*time.Minute), now); err != nil {
 			t.Fatal(err)
 		}
 		wantRowCount(t, db, 200)
-		if err := db.sweepOnce(now.Add(61 * time.Minute)); err != nil {
+		if err := db.sweepOnce(now.Add(61*time.Minute), now); err != nil {
 			t.Fatal(err)
 		}
 		wantRowCount(t, db, 0)
@@ -123,7 +123,7 @@ func TestOldDeadLettersAreRemoved(t *testing.T) {
 		after time.Duration
 		want  int
 	}{{deadFor - time.Minute, 1}, {deadFor + time.Minute, 0}} {
-		if err := db.sweepOnce(time.Now().Add(tt.after)); err != nil {
+		if err := db.sweepOnce(time.Now().Add(tt.after), time.Now().Add(tt.after-deadFor)); err != nil {
 			t.Fatal(err)
 		}
 		if d, err := db.Depth(t.Context(), storage.EventsQueue); err != nil || d.Dead != tt.want {

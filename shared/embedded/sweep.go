@@ -20,7 +20,8 @@ const (
 	sweepChunk = 200 // rows a commit, so that no other write waits long
 
 	// deadFor is how long a dead letter is kept, as on SQS ("Amazon SQS message
-	// quotas": message retention, at most 14 days).
+	// quotas": message retention, at most 14 days), and how long the process runs and
+	// its clock is right before one goes: a stop takes nobody's time to see it.
 	deadFor = 14 * 24 * time.Hour
 )
 
@@ -39,7 +40,11 @@ func (db *DB) sweep() {
 		now := time.Now()
 		err := db.recall(now)
 		if clock.lasts(now.Round(0), now.Sub(begun)) {
-			err = errors.Join(err, db.sweepOnce(now))
+			died := time.Time{}
+			if now.Sub(begun)-clock.set >= deadFor {
+				died = now.Add(-deadFor)
+			}
+			err = errors.Join(err, db.sweepOnce(now, died))
 		}
 		if err != nil && !errors.Is(err, ErrMoved) {
 			slog.Error("sweep", "error", err)
@@ -100,13 +105,13 @@ func (x *recalling) settle(err error) settled {
 	return x.settled
 }
 
-// sweepOnce removes all that has expired at now. It leaves two thirds of the
-// time to others: a file in which as much expires as comes would else be slow
-// for a part of every minute.
-func (db *DB) sweepOnce(now time.Time) error {
+// sweepOnce removes all that has expired at now, and letters dead since before
+// died. It leaves two thirds of the time to others: a file in which as much expires
+// as comes would else be slow for a part of every minute.
+func (db *DB) sweepOnce(now, died time.Time) error {
 	for {
 		begun := time.Now()
-		s := &sweeping{settled: make(settled, 1), now: now}
+		s := &sweeping{settled: make(settled, 1), now: now, died: died}
 		db.writer.start(s)
 		if err := <-s.settled; err != nil {
 			return err
@@ -126,6 +131,7 @@ func (db *DB) sweepOnce(now time.Time) error {
 type sweeping struct {
 	settled
 	now     time.Time
+	died    time.Time // letters died before; zero: none goes
 	removed int
 }
 
@@ -136,7 +142,7 @@ func (s *sweeping) apply(w *writer) error {
 	}
 	s.removed = n
 	for _, q := range w.queues {
-		n, err := q.stmts.sweepDead.do(s.now.Add(-deadFor).Unix(), int64(sweepChunk))
+		n, err := q.stmts.sweepDead.do(s.died.Unix(), int64(sweepChunk))
 		if err != nil {
 			return err
 		}

@@ -34,7 +34,7 @@ func TestSweepLeavesTwoThirdsOfTheTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{Relaxed: true})
 		begun := slowSweep(t, db, 2)
-		if err := db.sweepOnce(time.Now()); err != nil {
+		if err := db.sweepOnce(time.Now(), time.Now().Add(-deadFor)); err != nil {
 			t.Fatal(err)
 		}
 		if want := []time.Duration{0, 3 * time.Second, 6 * time.Second}; !slices.Equal(*begun, want) {
@@ -52,7 +52,7 @@ func TestSweepEndsWithTheStore(t *testing.T) {
 		}
 		begun := slowSweep(t, db, 100)
 		swept := make(chan error, 1)
-		go func() { swept <- db.sweepOnce(time.Now()) }()
+		go func() { swept <- db.sweepOnce(time.Now(), time.Now().Add(-deadFor)) }()
 		time.Sleep(2 * time.Second) // it pauses
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
@@ -90,6 +90,27 @@ func TestSweepBeginsAfterAnHour(t *testing.T) {
 	})
 }
 
+// TestDeadLetterOutlastsAStop starts a process when the letter is dead for long.
+func TestDeadLetterOutlastsAStop(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db := openTest(t, dir, Options{Relaxed: true})
+		mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
+			w.queues[0].now.dead++
+			return w.conn.run("INSERT INTO events_dead VALUES (1, 'a', ?)", time.Now().Add(-2*deadFor).Unix())
+		}})
+		start := time.Now()
+		for _, tt := range []struct {
+			after time.Duration
+			want  int
+		}{{calmFor + 2*sweepEvery, 1}, {deadFor - sweepEvery, 1}, {deadFor + 2*sweepEvery, 0}} {
+			time.Sleep(time.Until(start.Add(tt.after)))
+			synctest.Wait()
+			wantDepth(t, db, storage.EventsQueue, storage.Depth{Dead: tt.want})
+		}
+	})
+}
+
 // TestSweepRemovesAllThatHasExpired has more of each kind than one commit removes.
 func TestSweepRemovesAllThatHasExpired(t *testing.T) {
 	now := time.Now()
@@ -113,12 +134,12 @@ func TestSweepRemovesAllThatHasExpired(t *testing.T) {
 		}
 		return nil
 	}})
-	s := &sweeping{settled: make(settled, 1), now: now}
+	s := &sweeping{settled: make(settled, 1), now: now, died: now.Add(-deadFor)}
 	mustWrite(t, db, s)
 	if s.removed != 4*sweepChunk {
 		t.Errorf("one commit removed %d of four kinds, want %d of each", s.removed, sweepChunk)
 	}
-	if err := db.sweepOnce(now); err != nil {
+	if err := db.sweepOnce(now, now.Add(-deadFor)); err != nil {
 		t.Fatal(err)
 	}
 	wantRowCount(t, db, 1)
@@ -138,7 +159,7 @@ func TestSweepGoesOnWhileOnlyDeadLettersAreLeft(t *testing.T) {
 		w.queues[1].now.dead += sweepChunk + 1
 		return nil
 	}})
-	if err := db.sweepOnce(time.Now()); err != nil {
+	if err := db.sweepOnce(time.Now(), time.Now().Add(-deadFor)); err != nil {
 		t.Fatal(err)
 	}
 	wantDepth(t, db, storage.RetryQueue, storage.Depth{})
