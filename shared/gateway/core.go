@@ -199,12 +199,7 @@ func timeLeft(ctx context.Context) time.Duration {
 	return time.Hour
 }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
+func later(a, b time.Time) time.Time { return pace.Later(a, b) }
 
 func utcOrZero(t time.Time) time.Time {
 	if t.IsZero() {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -33,10 +34,7 @@ const AttemptTime = 15 * time.Second
 
 // limit returns how long one attempt of r may take.
 func (r *Registration) limit() time.Duration {
-	if r.Timeout > 0 && r.Timeout < AttemptTime {
-		return r.Timeout
-	}
-	return AttemptTime
+	return min(cmp.Or(max(r.Timeout, 0), AttemptTime), AttemptTime)
 }
 
 // request writes the POST of t at now.

@@ -214,10 +214,3 @@ func (r *row) see(stored storage.Row) error {
 	}
 	return storage.Decode(stored, &r.last)
 }
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}

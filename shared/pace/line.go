@@ -97,7 +97,7 @@ func (l *Line) first(now time.Time) time.Time {
 	if l.Next.Sub(now) > 2*Ahead+l.Apart {
 		return now
 	}
-	return later(l.Next, now)
+	return Later(l.Next, now)
 }
 
 // Full returns when to go on taking places; zero for at once: none is given that

@@ -140,7 +140,7 @@ func (p *Pace) Enter(ctx context.Context, t Turn) (leave func(Outcome), _ Wait) 
 	}
 	if t.Rate > 0 && !t.Paced {
 		at := m.next
-		m.next = later(at, now).Add(Apart(t.Rate))
+		m.next = Later(at, now).Add(Apart(t.Rate))
 		if at.After(now) {
 			p.mu.Unlock()
 			return nil, Wait{At: at}
@@ -320,7 +320,8 @@ func (p *Pace) Look(registration string) Seen {
 	return Seen{m.failures, m.accepted, m.run, m.since, m.lags(time.Now())}
 }
 
-func later(a, b time.Time) time.Time {
+// Later returns the later of two times.
+func Later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
 	}
