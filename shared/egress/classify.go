@@ -56,8 +56,7 @@ func classify(ctx context.Context, err error) (Class, string) {
 	return BadResponse, ""
 }
 
-// malformed are what net/http says of an answer that it cannot read, and what
-// that means. Its errors have neither type nor sentinel.
+// malformed are texts of errors that have neither type nor sentinel, and their causes.
 var malformed = [][2]string{
 	{"transfer encoding", "its Transfer-Encoding is not chunked alone"},
 	{"Content-Length", "its Content-Length is not one number"},

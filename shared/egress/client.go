@@ -3,10 +3,13 @@ package egress
 import (
 	"bytes"
 	"cmp"
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"net/netip"
@@ -15,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"code.dny.dev/ssrf"
 )
@@ -75,9 +79,8 @@ type Client struct {
 // header: a body that stalls, breaks off or never ends changes nothing, and is
 // read up to ReadAnswerBytes within what is left of the time limit.
 //
-// Post sends a body again if a connection that was kept alive turns out to be
-// dead, but only if r.Header holds an Idempotency-Key. One without values is
-// enough, and is not sent.
+// Post sends a body again if a connection that was kept alive turns out to be dead,
+// but only if r.Header holds an Idempotency-Key, which is sent if it has values.
 //
 // Post never fails: what goes wrong is a Class. If ctx ends first, that is
 // Internal, never the tenant's refusal.
@@ -108,17 +111,11 @@ func (c *Client) exchange(ctx context.Context, method string, r Request) Respons
 		return failure(ctx, err, start)
 	}
 	defer res.Body.Close()
-	class := ofStatus(res.StatusCode)
-	answer := Response{
-		StatusCode: res.StatusCode,
-		Header:     res.Header,
-		Took:       time.Since(start),
-		Class:      class,
-		Error:      Explain(class),
-	}
+	answer := Response{StatusCode: res.StatusCode, Header: res.Header, Took: time.Since(start), Class: ofStatus(res.StatusCode)}
 	if res.StatusCode != http.StatusSwitchingProtocols { // its body is the connection
-		answer.Body = c.read(res.Body)
+		answer.Body = plain(res.Header, c.read(res.Body))
 	}
+	answer.Error = sentence(answer.Class, besides(res, answer))
 	return answer
 }
 
@@ -192,14 +189,7 @@ func (c *Client) request(ctx context.Context, method string, r Request) (*http.R
 	}
 	header := authorized(r.Header, u.User)
 	u.User = nil
-	req := (&http.Request{
-		Method:        method,
-		URL:           u,
-		Host:          u.Host,
-		Header:        header,
-		Body:          http.NoBody,
-		ContentLength: int64(len(r.Body)),
-	}).WithContext(ctx)
+	req := (&http.Request{Method: method, URL: u, Host: u.Host, Header: header, Body: http.NoBody, ContentLength: int64(len(r.Body))}).WithContext(ctx)
 	if len(r.Body) > 0 {
 		req.GetBody = func() (io.ReadCloser, error) {
 			return io.NopCloser(bytes.NewReader(r.Body)), nil
@@ -248,4 +238,26 @@ func (c *Client) read(body io.Reader) []byte {
 		n, err = body.Read(buffer[:min(left, len(buffer))])
 	}
 	return kept
+}
+
+// plain undoes the gzip of what was kept of a body: some send it unasked.
+func plain(h http.Header, kept []byte) []byte {
+	if z, err := gzip.NewReader(bytes.NewReader(kept)); err == nil && strings.EqualFold(h.Get("Content-Encoding"), "gzip") {
+		kept, _ = io.ReadAll(io.LimitReader(z, KeepAnswerBytes)) // as far as it was kept
+	}
+	return kept
+}
+
+// besides says what a refusal tells beside its status: where it leads, without what
+// may be secret there, or in which charset its body is.
+func besides(res *http.Response, a Response) string {
+	to, err := res.Location()
+	_, params, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	switch {
+	case a.Class == Status3xx && err == nil:
+		return fmt.Sprintf("it leads to %.200s", &url.URL{Scheme: to.Scheme, Host: to.Host, Path: to.Path})
+	case a.Class != OK && params["charset"] != "" && !utf8.Valid(a.Body):
+		return fmt.Sprintf("its body is in charset %.40q", params["charset"])
+	}
+	return ""
 }

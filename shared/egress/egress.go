@@ -41,7 +41,7 @@ const (
 type Request struct {
 	URL     string        // with login:password@ if the endpoint has it
 	Query   string        // raw; put after the URL's own
-	Header  http.Header   // canonical names
+	Header  http.Header   // sent under exactly these names
 	Body    []byte        // sent verbatim, with its Content-Length
 	Timeout time.Duration // for the whole exchange, at most the Client's; zero: the Client's
 }
@@ -50,8 +50,8 @@ type Request struct {
 type Response struct {
 	StatusCode int           // 0 if no response came
 	Header     http.Header   // nil if no response came
-	Body       []byte        // its first KeepAnswerBytes
+	Body       []byte        // its first KeepAnswerBytes, without gzip
 	Took       time.Duration // until the response header, or the failure
 	Class      Class
-	Error      string // a sentence for people; holds no URL and no secret
+	Error      string // a sentence for people; holds no URL but where a redirect leads, and no secret
 }

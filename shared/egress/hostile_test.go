@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -218,6 +219,47 @@ func TestAnswerThatCannotBeReadIsToldWhy(t *testing.T) {
 			t.Errorf("answer %.80q: class %q, %q; want %q with %q", sent, got.Class, got.Error, BadResponse, want)
 		}
 		wantNoSecret(t, got)
+	}
+}
+
+// TestResponseIsToldForPeople has endpoints refuse in ways that people cannot read
+// as they come, or redirect.
+func TestResponseIsToldForPeople(t *testing.T) {
+	zip := func(text string) string {
+		var b strings.Builder
+		z := gzip.NewWriter(&b)
+		io.WriteString(z, text)
+		z.Close()
+		return b.String()
+	}
+	const refused, redirected = "The endpoint refused the request with a status from 400 to 499", "The endpoint answered with a redirect, which is not followed"
+	secret := "Location: https://log:s3cret@other.example/hook/?key=s3cret#s3cret\r\n"
+	for _, tt := range []struct{ name, status, header, body, told, want string }{
+		{"gzip", "403 F", "Content-Encoding: GZIP\r\n", zip("no <hook> here"), refused + ".", "no <hook> here"},
+		{"gzip that is accepted", "200 OK", "Content-Encoding: gzip\r\n", zip("thanks"), "", "thanks"},
+		{"a bomb", "403 F", "Content-Encoding: gzip\r\n", zip(strings.Repeat("b", 1<<22)), refused + ".", strings.Repeat("b", KeepAnswerBytes)},
+		{"no gzip, by its name alone", "403 F", "Content-Encoding: gzip\r\n", "as it is", refused + ".", "as it is"},
+		{"gzip without its name", "403 F", "", zip("as it is"), refused + ".", zip("as it is")},
+		{"another charset", "403 F", "Content-Type: text/html; charset=windows-1251\r\n", "\xc4\xee", refused + ": its body is in charset \"windows-1251\".", "\xc4\xee"},
+		{"another charset that is accepted", "200 OK", "Content-Type: text/html; charset=windows-1251\r\n", "\xc4\xee", "", "\xc4\xee"},
+		{"ASCII in another charset", "403 F", "Content-Type: text/html; charset=windows-1251\r\n", "no", refused + ".", "no"},
+		{"a slash that is missing", "308 P", "Location: /hook/\r\n", "", redirected + ": it leads to http://HOST/hook/.", ""},
+		{"elsewhere, with secrets", "302 F", secret, "", redirected + ": it leads to https://other.example/hook/.", ""},
+		{"without saying where", "302 F", "", "", redirected + ".", ""},
+		{"to what is no URL", "302 F", "Location: http://[s3cret\r\n", "", redirected + ".", ""},
+		{"with a line break in it", "302 F", "Location: /a%0Ab\r\n", "", redirected + ": it leads to http://HOST/a%0Ab.", ""},
+		{"a place of a refusal", "404 N", secret, "", refused + ".", ""},
+	} {
+		url := serveRaw(t, after(fmt.Sprintf("HTTP/1.1 %s\r\n%sContent-Length: %d\r\n\r\n%s", tt.status, tt.header, len(tt.body), tt.body)))
+		got := newClient(t).Post(t.Context(), Request{URL: url + "/hook"})
+		want := strings.Replace(tt.told, "HOST", strings.TrimPrefix(url, "http://"), 1)
+		if got.Error != want || string(got.Body) != tt.want || strings.Contains(got.Error, "s3cret") {
+			t.Errorf("%s: told %q, body %.40q; want %q, %.40q", tt.name, got.Error, got.Body, want, tt.want)
+		}
+	}
+	long := newClient(t).Post(t.Context(), Request{URL: serveRaw(t, after("HTTP/1.1 302 F\r\nLocation: /"+strings.Repeat("a", 9000)+"\r\n\r\n"))})
+	if len(long.Error) > 300 {
+		t.Errorf("told %d bytes of where a redirect leads, want at most 200", len(long.Error))
 	}
 }
 

@@ -112,7 +112,7 @@ type Attempt struct {
 	Took       time.Duration `json:"took"` // until the response header, or the failure
 	StatusCode int           `json:"status_code,omitempty"`
 	Class      egress.Class  `json:"class,omitempty"`
-	Error      string        `json:"error,omitempty"` // why no response came; holds no URL and no secret
+	Error      string        `json:"error,omitempty"` // why it was not accepted; holds no URL but where a redirect leads, and no secret
 	Manual     bool          `json:"manual,omitempty"`
 	Claim      int           `json:"claim"`          // that it was made under
 	Answer     []byte        `json:"-"`              // its first 4 KiB; the row's Body
