@@ -109,13 +109,13 @@ func (rr *registrations) headers(pk string, old, sent map[string]string) (map[st
 // the ones that are the connection's or the gateway's own.
 func checkHeader(name, value string) error {
 	notToken := func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("!#$%&'*+-.^`|~", r)) // without _, which some servers read as -
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
 	}
 	control := func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 	switch {
 	case name == "" || len(name) > gateway.MaxName || strings.ContainsFunc(name, notToken):
 		return fmt.Errorf("headers: %w: want names of letters, digits and -", storage.ErrInvalid)
-	case reservedHeader(strings.ToLower(name)):
+	case reservedHeader(strings.ToLower(strings.ReplaceAll(name, "_", "-"))): // as which some servers read it
 		return fmt.Errorf("headers: %w: the connection's and Ringback's own cannot be set", storage.ErrInvalid)
 	case len(value) > MaxHeaderValue || strings.ContainsFunc(value, control) || strings.TrimSpace(value) != value:
 		return fmt.Errorf("headers: %w: want values of at most %d bytes without control characters", storage.ErrInvalid, MaxHeaderValue)

@@ -67,6 +67,7 @@ func TestHeadersThatMayBeSet(t *testing.T) {
 		{"X-Ringback-Anything", "x", false},
 		{"X-Forwarded-For", "x", false},
 		{"X_Forwarded_For", "x", false},
+		{"X_Tenant_Token", "x", true},
 		{"Content_Length", "0", false},
 		{"Forwarded", "for=192.0.2.1", false},
 		{"X-Real-IP", "x", false},
