@@ -50,13 +50,24 @@ func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 	return r, nil
 }
 
-// notice holds what is looked at in an item, by the names of "Receiving
+// looked are the members of an item that are looked at, by the names of "Receiving
 // Callback".
+var looked = jsonscan.NamesOf("message_uuid", "cascade_message_uuid", "channel_type", "callback_event", "status", "status_time",
+	"parts", "price", "price_time", "short_url", "click_time")
+
+// A notice is an item, with the texts that are looked at more than once.
 type notice struct {
-	messageUUID, cascadeUUID, channelType, event string
-	status, statusTime                           string
-	parts, price, priceTime                      string
-	shortURL, clickTime                          string
+	jsonscan.Picked
+	event, message, status, statusTime, priceTime, clickTime string
+}
+
+// read takes numbers and strings alike.
+func read(b jsonscan.Value) notice {
+	p := looked.Pick(b)
+	return notice{
+		p, p.Text("callback_event"), p.Text("message_uuid"), p.Text("status"),
+		p.Text("status_time"), p.Text("price_time"), p.Text("click_time"),
+	}
 }
 
 func itemOf(b jsonscan.Value) provider.Item {
@@ -64,71 +75,39 @@ func itemOf(b jsonscan.Value) provider.Item {
 		return item.SetAside(name, b)
 	}
 	n := read(b)
-	if n.messageUUID == "" {
+	if n.message == "" {
 		return item.SetAside(name, b)
 	}
 	it := provider.Item{Type: item.Type(name, n.event), Keys: make(map[string][]string, 4), Payload: b}
-	item.AddKey(it.Keys, "message", n.messageUUID)
-	item.AddKey(it.Keys, "cascade", n.cascadeUUID)
-	item.AddKey(it.Keys, "channel", n.channelType)
+	item.AddKey(it.Keys, "message", n.message)
+	item.AddKey(it.Keys, "cascade", n.Text("cascade_message_uuid"))
+	item.AddKey(it.Keys, "channel", n.Text("channel_type"))
 	item.AddKey(it.Keys, "status", n.status)
 	it.NaturalKey, it.Stable = n.naturalKey(b)
 	it.Time = n.time()
 	return it
 }
 
-// read takes numbers and strings alike; of repeated members the last counts.
-func read(b jsonscan.Value) notice {
-	var n notice
-	for name, v := range jsonscan.Members(b) {
-		switch string(name) {
-		case "message_uuid":
-			n.messageUUID = v.Text()
-		case "cascade_message_uuid":
-			n.cascadeUUID = v.Text()
-		case "channel_type":
-			n.channelType = v.Text()
-		case "callback_event":
-			n.event = v.Text()
-		case "status":
-			n.status = v.Text()
-		case "status_time":
-			n.statusTime = v.Text()
-		case "parts":
-			n.parts = v.Text()
-		case "price":
-			n.price = v.Text()
-		case "price_time":
-			n.priceTime = v.Text()
-		case "short_url":
-			n.shortURL = v.Text()
-		case "click_time":
-			n.clickTime = v.Text()
-		}
-	}
-	return n
-}
-
 // naturalKey returns what is the same in a repeat of the item b, and the time
 // that is part of it. Direct documents no key: this is what makes two facts
 // different [inferred]. An item that lacks it, or is of an unknown kind, is
 // known by all its bytes; one without a time is not known again.
-func (n notice) naturalKey(b []byte) (string, time.Time) {
+func (n *notice) naturalKey(b []byte) (string, time.Time) {
 	switch {
 	case n.event == "price" && n.priceTime != "":
-		return item.Key(n.event, n.messageUUID, n.priceTime, n.price, n.parts), instant(n.priceTime)
+		return item.Key(n.event, n.message, n.priceTime, n.Text("price"), n.Text("parts")), instant(n.priceTime)
 	case n.event == "click" && n.clickTime != "":
-		return item.Key(n.event, n.messageUUID, n.shortURL, n.clickTime), instant(n.clickTime)
+		return item.Key(n.event, n.message, n.Text("short_url"), n.clickTime), instant(n.clickTime)
 	case n.event == "inbound_sent":
-		return item.Key(n.event, n.messageUUID, n.statusTime), instant(n.statusTime)
+		return item.Key(n.event, n.message, n.statusTime), instant(n.statusTime)
 	case (n.event == "delivered" || n.event == "sent" || n.event == "read") && n.status != "":
-		return item.Key(n.event, n.messageUUID, n.status, n.statusTime), instant(n.statusTime)
+		return item.Key(n.event, n.message, n.status, n.statusTime), instant(n.statusTime)
 	}
 	return item.Key(n.event, item.Hash(b)), n.time()
 }
 
 // time returns when the item's event happened.
-func (n notice) time() time.Time { return instant(cmp.Or(n.statusTime, n.priceTime, n.clickTime)) }
+func (n *notice) time() time.Time { return instant(cmp.Or(n.statusTime, n.priceTime, n.clickTime)) }
 
 // instant reads the ISO 8601 times of Direct, documented in UTC to the second
 // (2025-03-01T09:15:02Z). Fractions, offsets and a missing Z are taken too

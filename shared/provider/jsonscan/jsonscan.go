@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"iter"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -64,6 +65,47 @@ func Members(object []byte) iter.Seq2[[]byte, Value] {
 		}
 	}
 }
+
+// Names are those of the members that a reader of objects looks at, each with the
+// place of its value in a Picked.
+type Names map[string]int
+
+// A Picked holds the members of one object that Names name.
+type Picked struct {
+	Members int // of the object, whatever their names
+	names   Names
+	values  [24]Value
+}
+
+// NamesOf returns Names. Those that mean the same member are one text with a bar
+// between them.
+func NamesOf(members ...string) Names {
+	ns := Names{}
+	for i, alike := range members {
+		for name := range strings.SplitSeq(alike, "|") {
+			ns[name] = i
+		}
+	}
+	return ns
+}
+
+// Pick reads an object. Of repeated members the last one counts.
+func (ns Names) Pick(object []byte) Picked {
+	p := Picked{names: ns}
+	for name, v := range Members(object) {
+		p.Members++
+		if i, ok := ns[string(name)]; ok {
+			p.values[i] = v
+		}
+	}
+	return p
+}
+
+// Value returns the member with one of the Names.
+func (p *Picked) Value(name string) Value { return p.values[p.names[name]] }
+
+// Text returns the text of the member with one of the Names.
+func (p *Picked) Text(name string) string { return p.Value(name).Text() }
 
 // Elements yields the values of an array in order.
 func Elements(array []byte) iter.Seq[Value] {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"ringback/shared/provider"
@@ -26,106 +27,62 @@ func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 	contentType := item.ContentType(cb, "")
 	otherwise := "application/x-www-form-urlencoded"
 	fields, isJSON := formOf(contentType, cb.Body)
-	n := readFields(fields)
 	if isJSON {
 		otherwise = "application/json"
 		object := jsonscan.Trim(cb.Body)
 		if !json.Valid(object) || !item.Usable(object) {
 			return provider.Reading{}, fmt.Errorf("body: %w: want a JSON object", provider.ErrUnreadable)
 		}
-		n = readJSON(object)
+		for name, v := range jsonscan.Members(object) {
+			fields = append(fields, form.Field{Name: string(name), Value: v.Text()})
+		}
 	}
-	if n.fields == 0 {
+	n := notice(fields)
+	if len(n) == 0 {
 		return provider.Reading{}, fmt.Errorf("body: %w: want fields", provider.ErrUnreadable)
 	}
 	it := provider.Item{Type: item.Type(name, n.eventType()), Keys: n.keys(), Payload: cb.Body}
 	return provider.Reading{Items: []provider.Item{it}, ContentType: cmp.Or(contentType, otherwise)}, nil
 }
 
-// notice holds what is looked at in a callback. Of repeated fields the last
-// counts. The first three name the event, in this order.
-type notice struct {
-	action, event, typ                   string
-	groupUUID, groupName, groupID, group string
-	botName, channel, appUUID            string
-	amount, balance, message             string
-	fields                               int
-}
+// A notice is the fields of a callback.
+type notice []form.Field
 
-func (n *notice) set(name, value string) {
-	n.fields++
-	switch name {
-	case "action":
-		n.action = value
-	case "event":
-		n.event = value
-	case "type":
-		n.typ = value
-	case "group_uuid":
-		n.groupUUID = value
-	case "group_name":
-		n.groupName = value
-	case "group_id":
-		n.groupID = value
-	case "group":
-		n.group = value
-	case "bot_name":
-		n.botName = value
-	case "channel":
-		n.channel = value
-	case "app_uuid":
-		n.appUUID = value
-	case "amount":
-		n.amount = value
-	case "balance":
-		n.balance = value
-	case "message":
-		n.message = value
+// text returns the value of a field, of repeated ones the last.
+func (n notice) text(name string) string {
+	for _, f := range slices.Backward(n) {
+		if f.Name == name {
+			return f.Value
+		}
 	}
-}
-
-func readFields(fields []form.Field) notice {
-	var n notice
-	for _, f := range fields {
-		n.set(f.Name, f.Value)
-	}
-	return n
-}
-
-func readJSON(object []byte) notice {
-	var n notice
-	for name, v := range jsonscan.Members(object) {
-		n.set(string(name), v.Text())
-	}
-	return n
+	return ""
 }
 
 // eventType returns the event's name. The page of balance_changed says that its
 // action is instant_message, and describes one: a message without text but
 // with amount and balance is a change of balance [inferred].
-func (n *notice) eventType() string {
-	if n.action == "instant_message" && n.amount != "" && n.balance != "" && n.message == "" {
+func (n notice) eventType() string {
+	if n.text("action") == "instant_message" && n.text("amount") != "" && n.text("balance") != "" && n.text("message") == "" {
 		return "balance_changed"
 	}
-	return cmp.Or(n.action, n.event, n.typ)
+	return cmp.Or(n.text("action"), n.text("event"), n.text("type"))
 }
 
-func (n *notice) keys() map[string][]string {
+func (n notice) keys() map[string][]string {
 	keys := make(map[string][]string, 4)
 	item.AddKey(keys, "group", n.groupKey())
-	for _, bot := range [...]string{n.botName, n.channel} {
-		item.AddKey(keys, "bot", bot)
-	}
-	item.AddKey(keys, "app", n.appUUID)
+	item.AddKey(keys, "bot", n.text("bot_name"))
+	item.AddKey(keys, "bot", n.text("channel"))
+	item.AddKey(keys, "app", n.text("app_uuid"))
 	return keys
 }
 
 // groupKey returns the group's UUID in lower case. The page of group_message
 // has group_uuid and group_name mixed up, so the one that is a UUID is it
 // [inferred].
-func (n *notice) groupKey() string {
-	for _, v := range [...]string{n.groupUUID, n.groupName, n.groupID, n.group} {
-		if isUUID(v) {
+func (n notice) groupKey() string {
+	for _, name := range [...]string{"group_uuid", "group_name", "group_id", "group"} {
+		if v := n.text(name); isUUID(v) {
 			return strings.ToLower(v)
 		}
 	}

@@ -18,30 +18,30 @@ import (
 func (p *packet) naturalKey(command string, payload []byte) (string, time.Time) {
 	switch command {
 	case "Bot.OnC2CMessage", "C2C.CallbackBeforeSendMsg", "C2C.CallbackAfterSendMsg", "C2C.CallbackAfterMsgWithDraw":
-		if key := p.msgKey.Text(); key != "" {
+		if key := p.Text("MsgKey"); key != "" {
 			// The result, since a message that failed may be sent again under its key.
-			return item.Key(command, key, p.from.Text(), p.to.Text(), p.result.Text(), p.bodyHash()), timeOfMsgKey(key)
+			return item.Key(command, key, p.Text("From_Account"), p.Text("To_Account"), p.Text("SendMsgResult"), p.bodyHash()), timeOfMsgKey(key)
 		}
 	case "Bot.OnGroupMessage", "Group.CallbackAfterSendMsg":
 		// MsgSeq counts within a group, or a topic of it.
-		if group, seq, at := p.groupID.Text(), p.msgSeq.Text(), p.msgTime.Text(); group != "" && seq != "" && at != "" {
-			return item.Key(command, group, p.topicID.Text(), seq, at, p.random.Text(), p.bodyHash()), instant(at)
+		if group, seq, at := p.Text("GroupId"), p.Text("MsgSeq"), p.Text("MsgTime"); group != "" && seq != "" && at != "" {
+			return item.Key(command, group, p.Text("TopicId"), seq, at, p.Text("Random"), p.bodyHash()), instant(at)
 		}
 	case "C2C.CallbackAfterC2CMsgExtension":
-		if key, seq := p.msgKey.Text(), p.seq.Text(); key != "" && seq != "" {
-			return item.Key(command, key, p.operateType.Text(), seq), timeOfMsgKey(key)
+		if key, seq := p.Text("MsgKey"), p.Text("Seq"); key != "" && seq != "" {
+			return item.Key(command, key, p.Text("OperateType"), seq), timeOfMsgKey(key)
 		}
 	case "Group.CallbackAfterGroupMsgExtension":
-		if group, msgSeq, seq := p.groupID.Text(), p.msgSeq.Text(), p.seq.Text(); group != "" && msgSeq != "" && seq != "" {
-			at := p.eventTime.Text()
-			return item.Key(command, group, p.topicID.Text(), msgSeq, p.operateType.Text(), seq, at), instant(at)
+		if group, msgSeq, seq := p.Text("GroupId"), p.Text("MsgSeq"), p.Text("Seq"); group != "" && msgSeq != "" && seq != "" {
+			at := p.Text("EventTime")
+			return item.Key(command, group, p.Text("TopicId"), msgSeq, p.Text("OperateType"), seq, at), instant(at)
 		}
 	default:
-		if id := p.pushID.Text(); id != "" && isPush(command) {
+		if id := p.Text("PushID"); id != "" && isPush(command) {
 			return p.pushKey(command, id)
 		}
 	}
-	if at := instant(p.eventTime.Text()); !at.IsZero() {
+	if at := instant(p.Text("EventTime")); !at.IsZero() {
 		return item.Key(command, item.Hash(payload)), at
 	}
 	return "", time.Time{}
@@ -49,28 +49,28 @@ func (p *packet) naturalKey(command string, payload []byte) (string, time.Time) 
 
 // bodyHash returns the hash of MsgBody, empty without one.
 func (p *packet) bodyHash() string {
-	if len(p.msgBody) == 0 {
-		return ""
+	if body := p.Value("MsgBody"); len(body) > 0 {
+		return item.Hash(body)
 	}
-	return item.Hash(p.msgBody)
+	return ""
 }
 
 // pushKey is the key of one result of a push. The platform belongs to it, since
 // one account may have several devices; the time of the message or task that
 // was pushed is the same in all its results.
 func (p *packet) pushKey(command, id string) (string, time.Time) {
-	at := cmp.Or(p.msgTime.Text(), p.taskTime.Text())
-	return item.Key(command, id, p.to.Text(), p.pushStage.Text(), p.eventType.Text(), p.platform.Text(), at), instant(at)
+	at := cmp.Or(p.Text("MsgTime"), p.Text("TaskTime"))
+	return item.Key(command, id, p.Text("To_Account"), p.Text("PushStage"), p.Text("EventType"), p.Text("PushPlatform"), at), instant(at)
 }
 
 // time returns when p happened: EventTime, or for a message that comes without
 // it (live groups) the time of the message.
 func (p *packet) time(command string) time.Time {
-	if t := instant(p.eventTime.Text()); !t.IsZero() {
+	if t := instant(p.Text("EventTime")); !t.IsZero() {
 		return t
 	}
 	if strings.HasSuffix(command, "SendMsg") || command == "Bot.OnGroupMessage" || command == "Bot.OnC2CMessage" {
-		return instant(p.msgTime.Text())
+		return instant(p.Text("MsgTime"))
 	}
 	return time.Time{}
 }

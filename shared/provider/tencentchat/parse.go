@@ -32,12 +32,12 @@ func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 		return provider.Reading{}, fmt.Errorf("query: %w: want at most %d bytes", provider.ErrTooLarge, provider.MaxQueryBytes)
 	}
 	r := provider.Reading{ContentType: contentType(cb), Query: q.kept}
-	p := readPacket(body)
-	switch {
-	case p.members == 0:
+	p := packet{looked.Pick(body)}
+	switch events := p.Value("Events"); {
+	case p.Members == 0:
 		return r, nil
-	case p.events.IsArray() && (q.command.text == "" || isPush(q.command.text)):
-		items, err := split(p.events, q.command.text)
+	case events.IsArray() && (q.command.text == "" || isPush(q.command.text)):
+		items, err := split(events, q.command.text)
 		if err != nil {
 			return provider.Reading{}, err
 		}
@@ -45,7 +45,7 @@ func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 		r.Items = items
 		return r, nil
 	}
-	it, err := single(cb.Body, p, q.command.text)
+	it, err := single(cb.Body, &p, q.command.text)
 	if err != nil {
 		return provider.Reading{}, err
 	}
@@ -63,7 +63,7 @@ func contentType(cb *provider.Callback) string {
 }
 
 // single returns the item that is a whole body.
-func single(body []byte, p packet, command string) (provider.Item, error) {
+func single(body []byte, p *packet, command string) (provider.Item, error) {
 	switch {
 	case len(body) > provider.MaxPayloadBytes:
 		return provider.Item{}, fmt.Errorf("body: %w: want at most %d bytes", provider.ErrTooLarge, provider.MaxPayloadBytes)
@@ -85,7 +85,7 @@ func split(events jsonscan.Value, command string) ([]provider.Item, error) {
 			l.SetAside(name, element)
 			continue
 		}
-		p := readPacket(element)
+		p := packet{looked.Pick(element)}
 		if p.contradicts(command) {
 			forged++
 			l.SetAside(name, element)
@@ -102,91 +102,25 @@ func split(events jsonscan.Value, command string) ([]provider.Item, error) {
 
 func isPush(command string) bool { return strings.HasPrefix(command, "Push.") }
 
-// packet holds what is looked at in a body or an item of Events.
-type packet struct {
-	members                                 int
-	command                                 jsonscan.Value
-	groupID, topicID, from, to, bots        jsonscan.Value
-	msgKey, msgSeq, msgTime, random, result jsonscan.Value
-	msgBody                                 jsonscan.Value
-	eventTime, operateType, seq             jsonscan.Value
-	pushID, pushStage, platform, eventType  jsonscan.Value
-	taskTime                                jsonscan.Value
-	events                                  jsonscan.Value
-}
+// A packet is a body, or an item of Events.
+type packet struct{ jsonscan.Picked }
 
-// readPacket reads a JSON object. Of repeated members the last one counts.
-func readPacket(object []byte) packet {
-	var p packet
-	for name, v := range jsonscan.Members(object) {
-		p.members++
-		if to := p.of(name); to != nil {
-			*to = v
-		}
-	}
-	return p
-}
-
-// of returns where the named member is put, or nil. Group packets say Random
-// and GroupId, one-to-one packets MsgRandom, push results GroupID.
-func (p *packet) of(name []byte) *jsonscan.Value {
-	switch string(name) {
-	case "CallbackCommand":
-		return &p.command
-	case "GroupId", "GroupID":
-		return &p.groupID
-	case "TopicId":
-		return &p.topicID
-	case "From_Account":
-		return &p.from
-	case "To_Account":
-		return &p.to
-	case "AtRobots_Account":
-		return &p.bots
-	case "MsgKey":
-		return &p.msgKey
-	case "MsgSeq":
-		return &p.msgSeq
-	case "MsgBody":
-		return &p.msgBody
-	case "MsgTime":
-		return &p.msgTime
-	case "Random", "MsgRandom":
-		return &p.random
-	case "SendMsgResult":
-		return &p.result
-	case "EventTime":
-		return &p.eventTime
-	case "OperateType":
-		return &p.operateType
-	case "Seq":
-		return &p.seq
-	case "PushID", "TaskId":
-		return &p.pushID
-	case "PushStage":
-		return &p.pushStage
-	case "PushPlatform":
-		return &p.platform
-	case "EventType":
-		return &p.eventType
-	case "TaskTime":
-		return &p.taskTime
-	case "Events":
-		return &p.events
-	}
-	return nil
-}
+// looked are the members that are looked at. Group packets say Random and GroupId,
+// one-to-one packets MsgRandom, push results GroupID.
+var looked = jsonscan.NamesOf("CallbackCommand", "GroupId|GroupID", "TopicId", "From_Account", "To_Account", "AtRobots_Account",
+	"MsgKey", "MsgSeq", "MsgBody", "MsgTime", "Random|MsgRandom", "SendMsgResult", "EventTime", "OperateType", "Seq",
+	"PushID|TaskId", "PushStage", "PushPlatform", "EventType", "TaskTime", "Events")
 
 // contradicts reports whether both the query and p name a command, and not the
 // same one.
 func (p *packet) contradicts(command string) bool {
-	own := p.command.Text()
+	own := p.Text("CallbackCommand")
 	return own != "" && command != "" && own != command
 }
 
 // item returns p as an item. The query's command goes before p's own.
 func (p *packet) item(command string, payload []byte) provider.Item {
-	command = cmp.Or(command, p.command.Text())
+	command = cmp.Or(command, p.Text("CallbackCommand"))
 	it := provider.Item{
 		Type:    item.Type(name, command),
 		Time:    p.time(command),
@@ -201,16 +135,16 @@ func (p *packet) item(command string, payload []byte) provider.Item {
 // names; their names in the text are written by people and do not count.
 func (p *packet) keys(command string) map[string][]string {
 	keys := make(map[string][]string, 4)
-	item.AddKey(keys, "group", p.groupID.Text())
-	item.AddKey(keys, "topic", p.topicID.Text())
-	item.AddKey(keys, "from", p.from.Text())
-	if p.bots.IsArray() {
-		for bot := range jsonscan.Elements(p.bots) {
+	item.AddKey(keys, "group", p.Text("GroupId"))
+	item.AddKey(keys, "topic", p.Text("TopicId"))
+	item.AddKey(keys, "from", p.Text("From_Account"))
+	if bots := p.Value("AtRobots_Account"); bots.IsArray() {
+		for bot := range jsonscan.Elements(bots) {
 			item.AddKey(keys, "bot", bot.Text())
 		}
 	}
 	if command == "Bot.OnC2CMessage" {
-		item.AddKey(keys, "bot", p.to.Text())
+		item.AddKey(keys, "bot", p.Text("To_Account"))
 	}
 	return keys
 }
