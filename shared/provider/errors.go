@@ -1,18 +1,26 @@
 package provider
 
-import "errors"
+import "net/http"
+
+// A refusal is an error that a Reply tells of, under an HTTP status.
+type refusal struct {
+	text   string
+	status int
+}
+
+func (r *refusal) Error() string { return r.text }
 
 // The errors that a Reply tells of. What wraps none of them is answered as
 // ErrUnavailable is.
 var (
-	ErrNotFound     = errors.New("not found")                        // HTTP 404
-	ErrMethod       = errors.New("method not allowed")               // HTTP 405
-	ErrSignature    = errors.New("signature does not match")         // HTTP 401
-	ErrUnauthorized = errors.New("credentials are missing or wrong") // HTTP 401
-	ErrForbidden    = errors.New("not allowed")                      // HTTP 403
-	ErrTooLarge     = errors.New("too large")                        // HTTP 413
-	ErrUnreadable   = errors.New("unreadable")                       // HTTP 400
-	ErrCoding       = errors.New("compressed")                       // HTTP 415
-	ErrLoop         = errors.New("callback came from this gateway")  // HTTP 508
-	ErrUnavailable  = errors.New("try again later")                  // HTTP 503
+	ErrNotFound     = &refusal{"not found", http.StatusNotFound}
+	ErrMethod       = &refusal{"method not allowed", http.StatusMethodNotAllowed}
+	ErrSignature    = &refusal{"signature does not match", http.StatusUnauthorized}
+	ErrUnauthorized = &refusal{"credentials are missing or wrong", http.StatusUnauthorized}
+	ErrForbidden    = &refusal{"not allowed", http.StatusForbidden}
+	ErrTooLarge     = &refusal{"too large", http.StatusRequestEntityTooLarge}
+	ErrUnreadable   = &refusal{"unreadable", http.StatusBadRequest}
+	ErrCoding       = &refusal{"compressed", http.StatusUnsupportedMediaType}
+	ErrLoop         = &refusal{"callback came from this gateway", http.StatusLoopDetected}
+	ErrUnavailable  = &refusal{"try again later", http.StatusServiceUnavailable}
 )

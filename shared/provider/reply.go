@@ -5,22 +5,12 @@ import (
 	"net/http"
 )
 
-// refusals lists what a caller may be told, and under which HTTP status. The
-// first that an error wraps counts.
-var refusals = [...]struct {
-	err    error
-	status int
-}{
-	{ErrNotFound, http.StatusNotFound},
-	{ErrMethod, http.StatusMethodNotAllowed},
-	{ErrSignature, http.StatusUnauthorized},
-	{ErrUnauthorized, http.StatusUnauthorized},
-	{ErrForbidden, http.StatusForbidden},
-	{ErrTooLarge, http.StatusRequestEntityTooLarge},
-	{ErrUnreadable, http.StatusBadRequest},
-	{ErrCoding, http.StatusUnsupportedMediaType},
-	{ErrLoop, http.StatusLoopDetected},
-	{ErrUnavailable, http.StatusServiceUnavailable},
+// refusalOf returns the first refusal that err wraps, else ErrUnavailable.
+func refusalOf(err error) *refusal {
+	if r, ok := errors.AsType[*refusal](err); ok {
+		return r
+	}
+	return ErrUnavailable
 }
 
 // StatusOf returns the HTTP status for err: 200 for nil, and 503 for an error
@@ -29,12 +19,7 @@ func StatusOf(err error) int {
 	if err == nil {
 		return http.StatusOK
 	}
-	for _, r := range refusals {
-		if errors.Is(err, r.err) {
-			return r.status
-		}
-	}
-	return http.StatusServiceUnavailable
+	return refusalOf(err).status
 }
 
 // Reason returns a few words on err that hold nothing of the callback: the
@@ -44,12 +29,7 @@ func Reason(err error) string {
 	if err == nil {
 		return ""
 	}
-	for _, r := range refusals {
-		if errors.Is(err, r.err) {
-			return r.err.Error()
-		}
-	}
-	return ErrUnavailable.Error()
+	return refusalOf(err).text
 }
 
 // Refuse returns the Reply to a callback of which err became, without a body:
