@@ -78,8 +78,7 @@ func (Provider) Parameters(*provider.Event) (json.RawMessage, error) { return ni
 // Raw returns the item as the only one of an array, since Direct sends an
 // array even for one event.
 func (Provider) Raw(e *provider.Event, _ string, _ time.Time) provider.RawRequest {
-	body := make([]byte, 0, len(e.Payload)+2)
-	body = append(append(append(body, '['), e.Payload...), ']')
+	body := slices.Concat([]byte("["), e.Payload, []byte("]"))
 	return provider.RawRequest{Query: e.Query, ContentType: e.ContentType, Body: body}
 }
 

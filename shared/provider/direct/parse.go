@@ -37,9 +37,8 @@ func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 			}
 		}
 		var err error
-		if r.Items, err = l.All(name); err != nil {
-			return provider.Reading{}, err
-		}
+		r.Items, err = l.All(name)
+		return r, err
 	case v.IsObject() && len(v) > provider.MaxPayloadBytes:
 		return provider.Reading{}, fmt.Errorf("body: %w: want at most %d bytes", provider.ErrTooLarge, provider.MaxPayloadBytes)
 	case v.IsObject():

@@ -33,24 +33,16 @@ func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 	}
 	r := provider.Reading{ContentType: contentType(cb), Query: q.kept}
 	p := packet{looked.Pick(body)}
+	var err error
 	switch events := p.Value("Events"); {
 	case p.Members == 0:
-		return r, nil
-	case events.IsArray() && (q.command.text == "" || isPush(q.command.text)):
-		items, err := split(events, q.command.text)
-		if err != nil {
-			return provider.Reading{}, err
-		}
+	case events.IsArray() && (q.command == "" || isPush(q.command)):
 		r.ContentType += ofEvents
-		r.Items = items
-		return r, nil
+		r.Items, err = split(events, q.command)
+	default:
+		r.Items, err = single(cb.Body, &p, q.command)
 	}
-	it, err := single(cb.Body, &p, q.command.text)
-	if err != nil {
-		return provider.Reading{}, err
-	}
-	r.Items = []provider.Item{it}
-	return r, nil
+	return r, err
 }
 
 // contentType returns what cb's items are kept under, which never says ofEvents.
@@ -62,17 +54,17 @@ func contentType(cb *provider.Callback) string {
 	return otherwise
 }
 
-// single returns the item that is a whole body.
-func single(body []byte, p *packet, command string) (provider.Item, error) {
+// single returns the one item that is a whole body.
+func single(body []byte, p *packet, command string) ([]provider.Item, error) {
 	switch {
 	case len(body) > provider.MaxPayloadBytes:
-		return provider.Item{}, fmt.Errorf("body: %w: want at most %d bytes", provider.ErrTooLarge, provider.MaxPayloadBytes)
+		return nil, fmt.Errorf("body: %w: want at most %d bytes", provider.ErrTooLarge, provider.MaxPayloadBytes)
 	case jsonscan.TooDeep(body):
-		return provider.Item{}, fmt.Errorf("body: %w: want at most %d levels", provider.ErrUnreadable, jsonscan.MaxDepth)
+		return nil, fmt.Errorf("body: %w: want at most %d levels", provider.ErrUnreadable, jsonscan.MaxDepth)
 	case p.contradicts(command):
-		return provider.Item{}, fmt.Errorf("CallbackCommand of query and body: %w", provider.ErrForbidden)
+		return nil, fmt.Errorf("CallbackCommand of query and body: %w", provider.ErrForbidden)
 	}
-	return p.item(command, body), nil
+	return []provider.Item{p.item(command, body)}, nil
 }
 
 // split returns the items of Events. The error wraps provider.ErrForbidden if
@@ -121,12 +113,7 @@ func (p *packet) contradicts(command string) bool {
 // item returns p as an item. The query's command goes before p's own.
 func (p *packet) item(command string, payload []byte) provider.Item {
 	command = cmp.Or(command, p.Text("CallbackCommand"))
-	it := provider.Item{
-		Type:    item.Type(name, command),
-		Time:    p.time(command),
-		Keys:    p.keys(command),
-		Payload: payload,
-	}
+	it := provider.Item{Type: item.Type(name, command), Time: p.time(command), Keys: p.keys(command), Payload: payload}
 	it.NaturalKey, it.Stable = p.naturalKey(command, payload)
 	return it
 }

@@ -7,35 +7,42 @@ import (
 	"ringback/shared/provider/form"
 )
 
-// query holds the parameters of a callback's URL (1047/34354).
+// query holds the parameters of a callback's URL (1047/34354), decoded.
 type query struct {
-	sdkAppID, command, requestTime, sign parameter
+	sdkAppID, command, requestTime, sign string
+	repeated                             bool   // one of these comes twice, so that it is unclear which one counts
 	kept                                 string // the documented ones but RequestTime and Sign, as they came, in ASCII
-}
-
-// parameter is one whose meaning is unclear if it comes twice.
-type parameter struct {
-	text  string // decoded, the last one
-	times int
-}
-
-func (q *query) repeated() bool {
-	return max(q.sdkAppID.times, q.command.times, q.requestTime.times, q.sign.times) > 1
 }
 
 // readQuery takes names in any case: Tencent writes SdkAppid here and SdkAppId
 // for sibling products on the same machinery.
 func readQuery(raw string) query {
 	var q query
+	documented := [...]struct {
+		name  string
+		text  *string // nil: it is not looked at
+		kept  bool
+		times int
+	}{
+		{"SdkAppid", &q.sdkAppID, true, 0}, {"CallbackCommand", &q.command, true, 0},
+		{"RequestTime", &q.requestTime, false, 0}, {"Sign", &q.sign, false, 0},
+		{"contenttype", nil, true, 0}, {"ClientIP", nil, true, 0}, {"OptPlatform", nil, true, 0},
+	}
 	kept := make([]string, 0, 8)
 	for part, f := range form.Fields(raw) {
-		p, keep := q.of(f.Name)
-		if p != nil {
-			p.text = strings.ToValidUTF8(f.Value, "\uFFFD") // as in JSON
-			p.times++
-		}
-		if keep {
-			kept = append(kept, escaped(part))
+		for i := range documented {
+			p := &documented[i]
+			if !strings.EqualFold(f.Name, p.name) {
+				continue
+			}
+			if p.kept {
+				kept = append(kept, escaped(part))
+			}
+			if p.text != nil {
+				*p.text = strings.ToValidUTF8(f.Value, "\uFFFD") // as in JSON
+				p.times++
+				q.repeated = q.repeated || p.times > 1
+			}
 		}
 	}
 	q.kept = strings.Join(kept, "&")
@@ -58,22 +65,4 @@ func escaped(part string) string {
 		}
 	}
 	return b.String()
-}
-
-// of returns where the named parameter is put, nil if its value is not looked
-// at, and whether it is kept with the event.
-func (q *query) of(name string) (p *parameter, keep bool) {
-	switch {
-	case strings.EqualFold(name, "SdkAppid"):
-		return &q.sdkAppID, true
-	case strings.EqualFold(name, "CallbackCommand"):
-		return &q.command, true
-	case strings.EqualFold(name, "RequestTime"):
-		return &q.requestTime, false
-	case strings.EqualFold(name, "Sign"):
-		return &q.sign, false
-	case strings.EqualFold(name, "contenttype"), strings.EqualFold(name, "ClientIP"), strings.EqualFold(name, "OptPlatform"):
-		return nil, true
-	}
-	return nil, false
 }

@@ -35,11 +35,10 @@ type Provider struct{}
 func (Provider) Reply(err error) provider.Reply {
 	r := provider.Refuse(err)
 	r.ContentType = "application/json"
-	if err == nil {
-		r.Body = []byte(`{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}`)
-		return r
+	r.Body = []byte(`{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}`)
+	if err != nil {
+		r.Body = fmt.Appendf(nil, `{"ActionStatus":"FAIL","ErrorInfo":%q,"ErrorCode":1}`, provider.Reason(err))
 	}
-	r.Body = fmt.Appendf(nil, `{"ActionStatus":"FAIL","ErrorInfo":%q,"ErrorCode":1}`, provider.Reason(err))
 	return r
 }
 

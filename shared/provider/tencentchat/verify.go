@@ -26,14 +26,14 @@ const window = time.Minute
 // parameter that comes twice, so that it is unclear which one counts [inferred].
 func (Provider) Verify(cb *provider.Callback, c provider.Credentials) error {
 	q := readQuery(cb.Query)
-	if q.repeated() {
+	if q.repeated {
 		return fmt.Errorf("query: %w: a parameter is repeated", provider.ErrUnreadable)
 	}
-	app, err := strconv.ParseUint(q.sdkAppID.text, 10, 64)
+	app, err := strconv.ParseUint(q.sdkAppID, 10, 64)
 	if err != nil || app == 0 || app != c.SDKAppID {
 		return fmt.Errorf("SdkAppid: %w", provider.ErrForbidden)
 	}
-	if len(c.Tokens) > 0 && !(timely(q.requestTime.text, cb.Received) && signed(q, c.Tokens)) {
+	if len(c.Tokens) > 0 && !(timely(q.requestTime, cb.Received) && signed(q, c.Tokens)) {
 		return provider.ErrSignature
 	}
 	return nil
@@ -59,13 +59,13 @@ func timely(requestTime string, received time.Time) bool {
 // signed compares Sign with what each token makes, in constant time. The case
 // of the hex digits does not matter. An empty token proves nothing.
 func signed(q query, tokens []string) bool {
-	given, err := hex.DecodeString(q.sign.text)
+	given, err := hex.DecodeString(q.sign)
 	if err != nil {
 		return false
 	}
 	found := false
 	for _, token := range tokens {
-		want := sha256.Sum256([]byte(token + q.requestTime.text))
+		want := sha256.Sum256([]byte(token + q.requestTime))
 		if hmac.Equal(given, want[:]) && token != "" {
 			found = true
 		}
