@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -121,10 +122,7 @@ func (s Schedule) Check() error {
 // MarshalJSON writes the name, or the list as Go durations: ["30s","5m0s"].
 func (s Schedule) MarshalJSON() ([]byte, error) {
 	if s.Waits == nil {
-		if s.Name == "" {
-			return json.Marshal("standard")
-		}
-		return json.Marshal(s.Name)
+		return json.Marshal(cmp.Or(s.Name, "standard"))
 	}
 	waits := make([]string, len(s.Waits))
 	for i, w := range s.Waits {
