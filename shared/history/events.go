@@ -24,13 +24,24 @@ type Event struct {
 	Erased bool // by request; the payload is gone
 }
 
-func listedEvent(r storage.Row) (Event, error) {
-	er, err := storage.Decoded[gateway.EventRow](r)
-	if err != nil {
-		return Event{}, err
+// kept returns the events of those of rows that have not ended.
+func (h *History) kept(rows []storage.Row) ([]Event, error) {
+	now := h.gw.Clock()
+	out := make([]Event, 0, len(rows))
+	for _, r := range rows {
+		er, err := storage.Decoded[gateway.EventRow](r)
+		if err != nil {
+			return nil, err
+		}
+		source, err := ident.SourceOf(er.ID)
+		if err != nil {
+			return nil, err
+		}
+		if !r.Expired(now) {
+			out = append(out, Event{Event: *er.Event(source, r.Body), Size: len(r.Body), Erased: er.Erased})
+		}
 	}
-	source, err := ident.SourceOf(er.ID)
-	return Event{Event: *er.Event(source, r.Body), Size: len(r.Body), Erased: er.Erased}, err
+	return out, nil
 }
 
 // Events returns a page of events, newest first, and the cursor of the next
@@ -73,18 +84,11 @@ func (h *History) eventsOfSource(ctx context.Context, q Query) ([]Event, string,
 	if err != nil {
 		return nil, "", err
 	}
-	now := h.gw.Clock()
-	out := make([]Event, 0, len(rows))
-	for _, r := range rows {
-		l, err := listedEvent(r)
-		if err != nil {
-			return nil, "", err
-		}
-		if !r.Expired(now) && q.wants(l.Type, l.Received) {
-			out = append(out, l)
-		}
+	out, err := h.kept(rows)
+	if err != nil {
+		return nil, "", err
 	}
-	return out, next, nil
+	return slices.DeleteFunc(out, func(l Event) bool { return !q.wants(l.Type, l.Received) }), next, nil
 }
 
 func eventParts(source string) []part {
@@ -138,18 +142,12 @@ func (h *History) readEvents(ctx context.Context, ids []string) (map[string]Even
 	if err != nil {
 		return nil, fmt.Errorf("get events: %w", err)
 	}
-	out := map[string]Event{}
-	now := h.gw.Clock()
-	for _, r := range rows {
-		l, err := listedEvent(r)
-		if err != nil {
-			return nil, err
-		}
-		if !r.Expired(now) {
-			out[l.ID] = l
-		}
+	es, err := h.kept(rows)
+	out := make(map[string]Event, len(es))
+	for _, l := range es {
+		out[l.ID] = l
 	}
-	return out, nil
+	return out, err
 }
 
 // asSeen returns l as c may see it, which has deliveries of it for rs.

@@ -145,10 +145,7 @@ func (q Query) join(parts []part, pages []storage.Page) ([]storage.Row, string) 
 		for _, r := range p.Rows {
 			all = append(all, &placed{parts[i].spot(r.SK), r})
 		}
-		if p.Next == "" {
-			continue
-		}
-		if s := parts[i].spot(p.Next); end == nil || s.compare(*end) < 0 {
+		if s := parts[i].spot(p.Next); p.Next != "" && (end == nil || s.compare(*end) < 0) {
 			end = &s
 		}
 	}
