@@ -140,15 +140,8 @@ func (h Health) Accepted(now time.Time) Health {
 // in [0,1) chooses.
 func (h Health) ClosedFor(now time.Time, jitter float64) time.Time {
 	at := now.Add(h.Interval)
-	if !h.ProbeDue(now) {
-		at = later(at, h.ProbeAt)
+	if !h.ProbeDue(now) && h.ProbeAt.After(at) {
+		at = h.ProbeAt
 	}
 	return at.Add(time.Duration(jitter * float64(h.Interval) / 5))
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

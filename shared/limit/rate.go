@@ -38,10 +38,10 @@ func (l line) take(now time.Time, every time.Duration, inTurn bool) (_ line, tur
 		early = slack(every)
 	}
 	if !l.Next.After(now.Add(early)) && (inTurn || !l.End.After(now)) {
-		l.Next = later(l.Next, now).Add(every)
+		l.Next = pace.Later(l.Next, now).Add(every)
 		return l, time.Time{}
 	}
-	turn = later(l.End, l.Next)
+	turn = pace.Later(l.End, l.Next)
 	l.End = turn.Add(step(every))
 	return l, turn
 }
@@ -74,7 +74,7 @@ func (l line) at(now time.Time, every time.Duration) line {
 }
 
 // until returns when l says nothing any more.
-func (l line) until() time.Time { return later(l.Next, l.End) }
+func (l line) until() time.Time { return pace.Later(l.Next, l.End) }
 
 // slack is how early an attempt in its turn may begin: as much as others before it
 // came late. With placeLasts, and blockLasts where there are blocks, it makes a minute

@@ -10,6 +10,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"ringback/shared/pace"
 	"ringback/shared/storage"
 )
 
@@ -30,7 +31,7 @@ type value struct {
 }
 
 // until returns when v says nothing any more.
-func (v value) until() time.Time { return later(v.line.until(), v.leases.until()) }
+func (v value) until() time.Time { return pace.Later(v.line.until(), v.leases.until()) }
 
 // rows are those of all limits.
 type rows struct {
@@ -171,7 +172,7 @@ func (rs *rows) write(ctx context.Context, k storage.Key, r *row, asks []*ask) e
 		if err != nil {
 			return err
 		}
-		to := storage.Row{Key: k, Rev: storage.NewRev(), Data: data, Expires: later(next.Value.until(), next.At).Add(rowIdle)}
+		to := storage.Row{Key: k, Rev: storage.NewRev(), Data: data, Expires: pace.Later(next.Value.until(), next.At).Add(rowIdle)}
 		err = storage.Persist(ctx, func() error { return rs.store.Put(ctx, to, r.rev) })
 		var lost *storage.ConflictError
 		switch {

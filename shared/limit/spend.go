@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"ringback/shared/pace"
 	"ringback/shared/storage"
 )
 
@@ -22,7 +23,7 @@ func Spend(ctx context.Context, s storage.Store, k storage.Key, b Burst, clock f
 		if v.At.Sub(now) > mostSkew {
 			v.Value = value{}
 		}
-		next := later(v.Value.Next, now)
+		next := pace.Later(v.Value.Next, now)
 		if after = max(next.Sub(now)-time.Duration(b.AtOnce-1)*b.Every, 0); after > 0 {
 			return storage.ErrUnchanged
 		}

@@ -81,7 +81,7 @@ func NewBooks(s storage.Store, key func(tenant string) storage.Key, clock func()
 // stands for the one that is known.
 func (bs *Books) Batches(ctx context.Context, tenant, registration, url string) (bool, error) {
 	bs.mu.Lock()
-	p := bs.page(tenant)
+	p := known(bs.books, tenant)
 	fresh := time.Since(p.read) < bookFresh
 	b := p.Book
 	bs.mu.Unlock()
@@ -92,15 +92,6 @@ func (bs *Books) Batches(ctx context.Context, tenant, registration, url string) 
 		}
 	}
 	return b.Batches(registration, digest(url), bs.clock()), nil
-}
-
-func (bs *Books) page(tenant string) *page {
-	p, ok := bs.books.Get(tenant)
-	if !ok {
-		p = &page{}
-		bs.books.Add(tenant, p)
-	}
-	return p
 }
 
 // load reads a tenant's Book, once for all that ask at a time. It may be a moment
@@ -116,7 +107,7 @@ func (bs *Books) load(ctx context.Context, tenant string) (Book, error) {
 		}
 		bs.mu.Lock()
 		defer bs.mu.Unlock()
-		p := bs.page(tenant)
+		p := known(bs.books, tenant)
 		for _, n := range p.notes {
 			b, _ = n.on(b)
 		}
@@ -131,7 +122,7 @@ func (bs *Books) load(ctx context.Context, tenant string) (Book, error) {
 // could not be written before.
 func (bs *Books) Heed(ctx context.Context, tenant, registration, url string, o Outcome, seen Seen) error {
 	bs.mu.Lock()
-	p, now := bs.page(tenant), time.Now()
+	p, now := known(bs.books, tenant), time.Now()
 	n := note{registration, digest(url), o, bs.heed(p.Endpoints[registration], o, seen), bs.clock()}
 	if b, changed := n.on(p.Book); changed && len(p.notes) < mostNotes {
 		p.Book, p.notes = b, append(p.notes, n)
@@ -144,15 +135,14 @@ func (bs *Books) Heed(ctx context.Context, tenant, registration, url string, o O
 	p.notes, p.wrote = nil, now
 	bs.mu.Unlock()
 	b, err := storage.Change(ctx, bs.store, bs.key(tenant), func(b *Book, _ *storage.Row) error {
-		any := false
+		unchanged := storage.ErrUnchanged
 		for _, n := range notes {
 			after, changed := n.on(*b)
-			*b, any = after, any || changed
+			if *b = after; changed {
+				unchanged = nil
+			}
 		}
-		if !any {
-			return storage.ErrUnchanged
-		}
-		return nil
+		return unchanged
 	})
 	bs.mu.Lock()
 	defer bs.mu.Unlock()

@@ -56,7 +56,7 @@ func (l *Line) Rest(ctx context.Context, places int, since time.Time) {
 		return
 	}
 	l.Owed = min(l.Owed-time.Second, time.Second) // Full ends what is slow
-	wait(ctx, time.Second)
+	comesWithin(ctx, time.Second, nil)
 }
 
 // Take returns the next place, which is not before now.
@@ -79,16 +79,9 @@ func (l *Line) Slowly(ctx context.Context) int {
 	l.Apart = max(l.Apart, Apart(float64(rate)))
 	n := 2*rate - slowStart - l.Taken
 	if n <= 0 {
-		wait(ctx, time.Second-since%time.Second)
+		comesWithin(ctx, time.Second-since%time.Second, nil)
 	}
 	return max(n, 0)
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
 }
 
 // first returns which place Take would give. A Next further ahead than any is

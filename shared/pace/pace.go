@@ -128,7 +128,7 @@ type Wait struct {
 // without the right.
 func (p *Pace) Enter(ctx context.Context, t Turn) (leave func(Outcome), _ Wait) {
 	p.mu.Lock()
-	m := p.mood(t.Registration)
+	m := known(p.moods, t.Registration)
 	now := time.Now()
 	leave = func(o Outcome) { p.leave(m, o) }
 	if m.slow && !t.Slow {
@@ -173,13 +173,14 @@ func Apart(rate float64) time.Duration {
 	return time.Duration(float64(time.Second) / max(rate, LeastRate))
 }
 
-func (p *Pace) mood(registration string) *mood {
-	m, ok := p.moods.Get(registration)
+// known returns what c has under key, which is zero at first.
+func known[T any](c *lru.Cache[string, *T], key string) *T {
+	v, ok := c.Get(key)
 	if !ok {
-		m = &mood{}
-		p.moods.Add(registration, m)
+		v = new(T)
+		c.Add(key, v)
 	}
-	return m
+	return v
 }
 
 // turn returns how long it takes about until one more that waits may begin, if
@@ -219,7 +220,8 @@ func (p *Pace) await(ctx context.Context, m *mood, free chan struct{}) bool {
 	return false
 }
 
-// comesWithin reports whether something comes from c before d is over, or ctx.
+// comesWithin reports whether something comes from c, if that is not nil, before d is
+// over, or ctx.
 func comesWithin(ctx context.Context, d time.Duration, c <-chan struct{}) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -69,7 +69,7 @@ func TestAttemptThatWasNotMadeTellsNoPace(t *testing.T) {
 		leave, _ := p.Enter(t.Context(), turn)
 		leave(a)
 	}
-	if got := p.mood("reg").took; got != made.Took/8 {
+	if got := known(p.moods, "reg").took; got != made.Took/8 {
 		t.Errorf("pace of %v after one attempt of %v, want an eighth", got, made.Took)
 	}
 }

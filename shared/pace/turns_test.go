@@ -187,7 +187,7 @@ func TestPlaceIsHandedOnInOrder(t *testing.T) {
 		p := New()
 		one := Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 1}}
 		first, _ := p.Enter(t.Context(), one)
-		p.mood("reg_1").took = time.Millisecond
+		known(p.moods, "reg_1").took = time.Millisecond
 		var order []int
 		entered := make(chan func(Outcome))
 		for n := range 2 {
@@ -213,7 +213,7 @@ func TestPlaceIsHandedOnInOrder(t *testing.T) {
 		}
 		second(Outcome{})
 		(<-entered)(Outcome{})
-		if m := p.mood("reg_1"); m.posting != 0 || len(m.waiting) != 0 {
+		if m := known(p.moods, "reg_1"); m.posting != 0 || len(m.waiting) != 0 {
 			t.Errorf("%d under way and %d waiting when all have left", m.posting, len(m.waiting))
 		}
 	})
@@ -249,11 +249,11 @@ func TestNobodyWaitsForLongerThanPatience(t *testing.T) {
 			if took := time.Since(start); second != nil || took != tt.want || !w.At.IsZero() || w.Turn != tt.turn {
 				t.Errorf("behind %s: began %v after %v, told %+v; want to be sent away after %v, for %v", tt.name, second != nil, took, w, tt.want, tt.turn)
 			}
-			if m := p.mood("reg_1"); len(m.waiting) != 0 || m.posting != 1 {
+			if m := known(p.moods, "reg_1"); len(m.waiting) != 0 || m.posting != 1 {
 				t.Errorf("behind %s: %d wait and %d are under way, want none and one", tt.name, len(m.waiting), m.posting)
 			}
 			leave(Outcome{})
-			if m := p.mood("reg_1"); m.posting != 0 {
+			if m := known(p.moods, "reg_1"); m.posting != 0 {
 				t.Errorf("behind %s: %d are under way when all have left", tt.name, m.posting)
 			}
 		})
@@ -268,7 +268,7 @@ func TestWaitingIsWorthItWhereATurnIsNear(t *testing.T) {
 			p := New()
 			one := Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 1}}
 			leave, _ := p.Enter(t.Context(), one)
-			p.mood("reg_1").took = took
+			known(p.moods, "reg_1").took = took
 			go p.Enter(t.Context(), one)
 			synctest.Wait()
 			start := time.Now()
@@ -340,7 +340,7 @@ func TestEndpointsAreLookedAtOneByOne(t *testing.T) {
 		if other := p.Look("reg_2"); other.Failures != 0 || !other.Accepted.IsZero() {
 			t.Errorf("of an endpoint that was never called: %+v", other)
 		}
-		if took := p.mood("reg_1").took.Round(time.Millisecond); took != 2641*time.Millisecond { // 8 s × (1 − (7/8)³)
+		if took := known(p.moods, "reg_1").took.Round(time.Millisecond); took != 2641*time.Millisecond { // 8 s × (1 − (7/8)³)
 			t.Errorf("an attempt takes %v, want what three of 8s make of it", took)
 		}
 	})
