@@ -124,21 +124,16 @@ func (ds *deliveries) ChangeDelivery(ctx context.Context, id string, f func(Deli
 
 // changeDeliveryFrom is ChangeDelivery for one that was read already.
 func (ds *deliveries) changeDeliveryFrom(ctx context.Context, d Delivery, f func(Delivery) (Delivery, error)) (Delivery, error) {
-	read := true
-	err := storage.CompareAndSwap(ctx, func() error {
-		if !read {
-			var err error
+	tries := 0
+	err := storage.CompareAndSwap(ctx, func() (err error) {
+		if tries++; tries > 1 {
 			if d, err = ds.LoadDelivery(ctx, d.ID); err != nil {
 				return err
 			}
 		}
-		read = false
 		after, err := f(d)
-		switch {
-		case errors.Is(err, storage.ErrUnchanged):
-			return nil
-		case err != nil:
-			return err
+		if err != nil {
+			return ignoring(err, storage.ErrUnchanged)
 		}
 		if err = ds.putDelivery(ctx, &after, d.rev); err == nil {
 			d = after

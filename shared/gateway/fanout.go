@@ -283,29 +283,22 @@ func (fs *fanOuts) deliverMissing(ctx context.Context, f *fanOut, ids []string) 
 	for i, id := range ids {
 		keys[i] = DeliveryKey(id, e.ID)
 	}
-	there := map[string]bool{}
-	if len(keys) > 0 {
-		rows, err := fs.Store.Get(ctx, keys...)
+	rows, err := storage.GetAll(ctx, fs.Store, keys)
+	if err != nil {
+		return fmt.Errorf("deliveries of %s: %w", e.ID, err)
+	}
+	there := map[string]bool{} // by registration
+	for _, row := range rows {
+		d, err := ReadDelivery(row)
+		if err == nil {
+			err = fs.attempts.circuit.wasParked(ctx, d)
+		}
 		if err != nil {
-			return fmt.Errorf("deliveries of %s: %w", e.ID, err)
+			return err
 		}
-		for _, row := range rows {
-			there[row.PK] = true
-			d, err := ReadDelivery(row)
-			if err == nil {
-				err = fs.attempts.circuit.wasParked(ctx, d)
-			}
-			if err != nil {
-				return err
-			}
-		}
+		there[d.Registration] = true
 	}
-	var missing []string
-	for i, k := range keys {
-		if !there[k.PK] {
-			missing = append(missing, ids[i])
-		}
-	}
+	missing := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return there[id] })
 	v, err := fs.find.VersionOf(ctx, e.Source)
 	if err != nil {
 		return err
@@ -399,8 +392,8 @@ func (fs *fanOuts) fanOutChunk(ctx context.Context, h message.Header) error {
 	if err := fs.takeChunk(ctx, h); err != nil {
 		return err
 	}
-	for start := 0; start < len(list.IDs); start += storage.MaxPageRows {
-		if err := fs.deliverMissing(ctx, &fanOut{Event: e, fs: fs}, list.IDs[start:min(start+storage.MaxPageRows, len(list.IDs))]); err != nil {
+	for ids := range slices.Chunk(list.IDs, storage.MaxPageRows) {
+		if err := fs.deliverMissing(ctx, &fanOut{Event: e, fs: fs}, ids); err != nil {
 			return err
 		}
 	}

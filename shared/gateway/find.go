@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -55,8 +54,7 @@ type under[T any] struct {
 // version's revision, so a new one makes the rest unknown at once.
 type finder struct {
 	*core
-	versionMu     sync.Mutex
-	versions      map[string]knownVersion
+	versions      *lru.Cache[string, *knownVersion]
 	asking        singleflight.Group
 	lists         *lru.Cache[string, under[[]string]]
 	registrations *lru.Cache[string, under[*Registration]]
@@ -68,7 +66,7 @@ type finder struct {
 
 func newFinder(c *core) *finder {
 	return &finder{
-		core: c, versions: map[string]knownVersion{}, lists: cache[under[[]string]](listsKnown),
+		core: c, versions: cache[*knownVersion](registrationsKnown), lists: cache[under[[]string]](listsKnown),
 		registrations: cache[under[*Registration]](registrationsKnown), grants: cache[under[[]Grant]](grantsKnown),
 		groups: cache[*under[Group]](grantsKnown), tenants: cache[*under[Tenant]](grantsKnown), sources: cache[*under[Source]](grantsKnown),
 	}
@@ -90,9 +88,7 @@ func (f *finder) Publish(ctx context.Context, source string, add ...Hint) error 
 		late = true
 		return nil
 	})
-	f.versionMu.Lock()
-	delete(f.versions, source)
-	f.versionMu.Unlock()
+	f.versions.Remove(source)
 	if err != nil {
 		return fmt.Errorf("publish %s: %w", source, err)
 	}
@@ -118,11 +114,9 @@ func (v *version) add(hints []Hint) bool {
 
 // VersionOf returns the source's version, at most versionFresh old.
 func (f *finder) VersionOf(ctx context.Context, source string) (knownVersion, error) {
-	f.versionMu.Lock()
-	v, ok := f.versions[source]
-	f.versionMu.Unlock()
+	v, ok := f.versions.Get(source)
 	if ok && time.Since(v.at) < versionFresh {
-		return v, nil
+		return *v, nil
 	}
 	got, err, _ := f.asking.Do(source, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTime) // others wait for it too
@@ -130,21 +124,16 @@ func (f *finder) VersionOf(ctx context.Context, source string) (knownVersion, er
 		at := time.Now() // as the wall clock goes wrong, the monotonic one does not
 		v, row, err := storage.Load[version](ctx, f.Store, versionKey(source))
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
-			return knownVersion{}, err
+			return nil, err
 		}
-		known := knownVersion{version: v, Rev: row.Rev, at: at}
-		f.versionMu.Lock()
-		if len(f.versions) > registrationsKnown {
-			clear(f.versions)
-		}
-		f.versions[source] = known
-		f.versionMu.Unlock()
+		known := &knownVersion{version: v, Rev: row.Rev, at: at}
+		f.versions.Add(source, known)
 		return known, nil
 	})
 	if err != nil {
 		return knownVersion{}, fmt.Errorf("version of %s: %w", source, err)
 	}
-	return got.(knownVersion), nil
+	return *got.(*knownVersion), nil
 }
 
 // streams returns the index entries under which registrations that may want e
@@ -335,19 +324,17 @@ func (f *finder) registrationsOf(ctx context.Context, rev string, ids []string) 
 			missing = append(missing, RegistrationKey(id))
 		}
 	}
-	for keys := range slices.Chunk(missing, storage.MaxPageRows) {
-		rows, err := f.Store.Get(ctx, keys...)
-		if err != nil {
-			return nil, fmt.Errorf("get %d registrations: %w", len(keys), err)
+	rows, err := storage.GetAll(ctx, f.Store, missing)
+	if err != nil {
+		return nil, fmt.Errorf("get %d registrations: %w", len(missing), err)
+	}
+	for _, row := range rows {
+		r := &Registration{}
+		if err := storage.Decode(row, r); err != nil {
+			return nil, err
 		}
-		for _, row := range rows {
-			r := &Registration{}
-			if err := storage.Decode(row, r); err != nil {
-				return nil, err
-			}
-			f.registrations.Add(r.ID, under[*Registration]{rev, r})
-			out = append(out, r)
-		}
+		f.registrations.Add(r.ID, under[*Registration]{rev, r})
+		out = append(out, r)
 	}
 	return out, nil
 }

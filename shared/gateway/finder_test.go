@@ -107,7 +107,7 @@ func TestSourceThatCannotBeReadIsNotThin(t *testing.T) {
 	for n := range 2 {
 		o.begin(n, true)
 		y.attempter.find.sources.Purge()
-		clear(y.attempter.find.versions)
+		y.attempter.find.versions.Purge()
 		if _, err := y.attempter.find.thin(t.Context(), a, false); !errors.Is(err, storage.ErrUnavailable) {
 			t.Errorf("call %d fails: thin says %v, want %v", n, err, storage.ErrUnavailable)
 		}

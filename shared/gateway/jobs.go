@@ -42,9 +42,7 @@ func (js *jobs) StartJob(ctx context.Context, j Job) (Job, error) {
 	}
 	j.Status, j.Created, j.Updated, j.Claim = JobRunning, now, now, 1
 	if j.Tenant != "" {
-		if err := storage.Put(ctx, js.Store, OfTenant(j.Tenant, "J", j.ID), struct {
-			ID string `json:"id"`
-		}{j.ID}, storage.AnyRev); err != nil {
+		if err := storage.Put(ctx, js.Store, OfTenant(j.Tenant, "J", j.ID), Link{j.ID}, storage.AnyRev); err != nil {
 			return j, err
 		}
 	}
@@ -107,15 +105,9 @@ type Step func(ctx context.Context, j *Job) (next time.Time, done bool, err erro
 
 // step returns what does the work of a kind of job.
 func (js *jobs) step(kind JobKind) (Step, bool) {
-	switch kind {
-	case JobRelease:
-		return js.releaseStep, true
-	case JobRecover:
-		return js.recoverStep, true
-	case JobReplay:
-		return js.replayStep, true
-	case JobWake:
-		return js.wakeStep, true
+	own := map[JobKind]Step{JobRelease: js.releaseStep, JobRecover: js.recoverStep, JobReplay: js.replayStep, JobWake: js.wakeStep}
+	if s, ok := own[kind]; ok {
+		return s, true
 	}
 	s, ok := js.Steps[kind]
 	return s, ok

@@ -101,10 +101,7 @@ func (ls *lanes) queueInLane(ctx context.Context, e *provider.Event, d Delivery)
 	if err := ls.appendToLane(ctx, e, d); err != nil {
 		return err
 	}
-	if err := ls.deliveries.putDelivery(ctx, &d, ""); !errors.Is(err, storage.ErrConflict) {
-		return err
-	}
-	return nil
+	return ignoring(ls.deliveries.putDelivery(ctx, &d, ""), storage.ErrConflict)
 }
 
 func (ls *lanes) appendToLane(ctx context.Context, e *provider.Event, d Delivery) error {
@@ -219,19 +216,13 @@ func (ls *lanes) head(ctx context.Context, l storage.Key) (waiting, error) {
 	var w waiting
 	q := storage.Query{Table: storage.Deliveries, PK: l.PK, Consistent: true, Limit: 1}.Prefix("W#")
 	err := storage.Each(ctx, ls.Store, q, func(r storage.Row) error {
-		if err := storage.Decode(r, &w); err != nil {
-			return err
-		}
 		w.rev = r.Rev
-		return storage.ErrUnchanged // one is enough
+		return cmp.Or(storage.Decode(r, &w), storage.ErrUnchanged) // one is enough
 	})
-	switch {
-	case errors.Is(err, storage.ErrUnchanged):
-		return w, nil
-	case err != nil:
-		return w, err
+	if err == nil {
+		return w, storage.ErrNotFound
 	}
-	return w, storage.ErrNotFound
+	return w, ignoring(err, storage.ErrUnchanged)
 }
 
 // unsettled reports whether one that was received before w may still come. What
@@ -288,8 +279,7 @@ func (ls *lanes) pauseLane(ctx context.Context, run *laneRun, at time.Time) erro
 // if that is final; if not, the lane waits for it. What is ended without an
 // attempt leaves when it is looked at again: another may have changed it.
 func (ls *lanes) deliverHead(ctx context.Context, run *laneRun, w waiting) error {
-	id := ident.Delivery(run.lane.Registration, w.Event)
-	d, err := ls.laneDelivery(ctx, id, w)
+	d, err := ls.laneDelivery(ctx, run.lane.Registration, w)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 		return ls.dropHead(ctx, run, w)
@@ -402,13 +392,10 @@ func (ls *lanes) closed(ctx context.Context, r *Registration) (bool, error) {
 
 // laneDelivery returns the delivery that waits at w. If its row is not there
 // yet, the fan-out that appended it ended before it wrote that.
-func (ls *lanes) laneDelivery(ctx context.Context, id string, w waiting) (Delivery, error) {
+func (ls *lanes) laneDelivery(ctx context.Context, registration string, w waiting) (Delivery, error) {
+	id := ident.Delivery(registration, w.Event)
 	d, err := ls.deliveries.LoadDelivery(ctx, id)
 	if !errors.Is(err, storage.ErrNotFound) {
-		return d, err
-	}
-	registration, _, err := ident.SplitDelivery(id)
-	if err != nil {
 		return d, err
 	}
 	source, _ := ident.SourceOf(w.Event)

@@ -84,11 +84,8 @@ func (f *finder) Visible(ctx context.Context, r *Registration, e *provider.Event
 	}
 	if r.Group != "" {
 		of, err := f.group(ctx, v.Rev, r.Group)
-		if errors.Is(err, storage.ErrNotFound) {
-			return false, nil
-		}
 		mine := e.Only == r.ID || slices.Contains(e.Keys["group"], of.UUID)
-		return mine && of.Rev == r.GroupRev && !of.Removed, err
+		return err == nil && mine && of.Rev == r.GroupRev && !of.Removed, ignoring(err, storage.ErrNotFound)
 	}
 	if Own(e) && !ofWhole(e) {
 		return e.Only == r.ID || e.Tenant != "" && e.Tenant == r.Tenant, nil
