@@ -65,8 +65,13 @@ type note struct {
 	now  time.Time
 }
 
-func (n note) on(b Book) (Book, bool) {
-	return b.After(n.registration, n.url, n.Outcome, n.seen, n.now)
+// with returns b after notes, and whether one of them changed it.
+func (b Book) with(notes ...note) (_ Book, any bool) {
+	for _, n := range notes {
+		after, changed := b.After(n.registration, n.url, n.Outcome, n.seen, n.now)
+		b, any = after, any || changed
+	}
+	return b, any
 }
 
 // NewBooks returns the Books whose rows have a key.
@@ -108,9 +113,7 @@ func (bs *Books) load(ctx context.Context, tenant string) (Book, error) {
 		bs.mu.Lock()
 		defer bs.mu.Unlock()
 		p := known(bs.books, tenant)
-		for _, n := range p.notes {
-			b, _ = n.on(b)
-		}
+		b, _ = b.with(p.notes...)
 		p.Book, p.read = b, begun
 		return b, nil
 	})
@@ -124,7 +127,7 @@ func (bs *Books) Heed(ctx context.Context, tenant, registration, url string, o O
 	bs.mu.Lock()
 	p, now := known(bs.books, tenant), time.Now()
 	n := note{registration, digest(url), o, bs.heed(p.Endpoints[registration], o, seen), bs.clock()}
-	if b, changed := n.on(p.Book); changed && len(p.notes) < mostNotes {
+	if b, changed := p.Book.with(n); changed && len(p.notes) < mostNotes {
 		p.Book, p.notes = b, append(p.notes, n)
 	}
 	if len(p.notes) == 0 || now.Sub(p.wrote) < bookWrites {
@@ -135,14 +138,11 @@ func (bs *Books) Heed(ctx context.Context, tenant, registration, url string, o O
 	p.notes, p.wrote = nil, now
 	bs.mu.Unlock()
 	b, err := storage.Change(ctx, bs.store, bs.key(tenant), func(b *Book, _ *storage.Row) error {
-		unchanged := storage.ErrUnchanged
-		for _, n := range notes {
-			after, changed := n.on(*b)
-			if *b = after; changed {
-				unchanged = nil
-			}
+		after, changed := b.with(notes...)
+		if *b = after; changed {
+			return nil
 		}
-		return unchanged
+		return storage.ErrUnchanged
 	})
 	bs.mu.Lock()
 	defer bs.mu.Unlock()
@@ -150,9 +150,7 @@ func (bs *Books) Heed(ctx context.Context, tenant, registration, url string, o O
 		p.notes = append(notes, p.notes...)
 		return err
 	}
-	for _, n := range p.notes {
-		b, _ = n.on(b)
-	}
+	b, _ = b.with(p.notes...)
 	p.Book, p.read = b, now
 	return nil
 }
