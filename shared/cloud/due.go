@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -90,36 +91,24 @@ func (s *Store) duePage(ctx context.Context, t storage.Table, shard int, from in
 	return p, nil
 }
 
-// mergeDue returns the oldest rows of all pages, at most limit, and whether
-// there are further ones. It stops where a page ends that is not its table's
-// last: what comes next there may be older than the rest of the others.
-func mergeDue(pages []duePage, limit int) ([]storage.DueRow, bool) {
-	var rows []storage.DueRow
-	for len(rows) < limit {
-		oldest := -1
-		for i, p := range pages {
-			if len(p.rows) == 0 {
-				if p.more {
-					return rows, true
-				}
-				continue
-			}
-			if oldest < 0 || p.rows[0].Due.Before(pages[oldest].rows[0].Due) {
-				oldest = i
-			}
-		}
-		if oldest < 0 {
-			return rows, false
-		}
-		rows = append(rows, pages[oldest].rows[0])
-		pages[oldest].rows = pages[oldest].rows[1:]
-	}
+// mergeDue returns the oldest rows of all pages, at most limit, and whether there are further
+// ones. It stops where a page ends that is not its table's last: what comes next there may be
+// older than the rest of the others.
+func mergeDue(pages []duePage, limit int) (rows []storage.DueRow, more bool) {
 	for _, p := range pages {
-		if len(p.rows) > 0 || p.more {
-			return rows, true
+		rows = append(rows, p.rows...)
+		more = more || p.more
+	}
+	slices.SortStableFunc(rows, func(a, b storage.DueRow) int { return a.Due.Compare(b.Due) })
+	for _, p := range pages {
+		if n := len(p.rows); p.more && n > 0 {
+			limit = min(limit, slices.Index(rows, p.rows[n-1])+1)
+		} else if p.more {
+			limit = 0
 		}
 	}
-	return rows, false
+	n := min(limit, len(rows))
+	return rows[:n], more || n < len(rows)
 }
 
 // behind returns the cursor after rows were given out.

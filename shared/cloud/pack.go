@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	_ "embed"
 	"encoding/binary"
 	"fmt"
 	"sync"
@@ -9,6 +10,15 @@ import (
 
 	"ringback/shared/storage"
 )
+
+// dictionary is what rows of events have in common: the coder refers to it instead of writing
+// it into each row, which brings most events of 1 KiB under one write unit. It must never
+// change, since rows were packed with it; a better one gets an id of its own, beside this.
+//
+//go:embed dictionary
+var dictionary []byte
+
+const dictionaryID = 1
 
 // A packer compresses Data and Body of a row together, as zstd (RFC 8878) with
 // dictionary, of
@@ -36,9 +46,9 @@ const (
 // cannot fail.
 func (p *packer) start() {
 	p.once.Do(func() {
-		p.enc, _ = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderDictRaw(dictionaryID, []byte(dictionary)),
+		p.enc, _ = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderDictRaw(dictionaryID, dictionary),
 			zstd.WithEncoderConcurrency(packAtOnce), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(512<<10))
-		p.dec, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(packAtOnce), zstd.WithDecoderDictRaw(dictionaryID, []byte(dictionary)),
+		p.dec, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(packAtOnce), zstd.WithDecoderDictRaw(dictionaryID, dictionary),
 			zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(unpackBytes))
 	})
 }
@@ -46,8 +56,7 @@ func (p *packer) start() {
 func (p *packer) pack(data, body []byte) []byte {
 	p.start()
 	plain := make([]byte, 0, len(data)+len(body)+2*binary.MaxVarintLen32)
-	plain = appendLength(plain, data)
-	plain = appendLength(plain, body)
+	plain = appendLength(appendLength(plain, data), body)
 	plain = append(append(plain, data...), body...)
 	return p.enc.EncodeAll(plain, nil)
 }

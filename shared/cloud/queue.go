@@ -63,15 +63,12 @@ var errUnanswered = errors.New("the answer does not name the message")
 
 // entryOf names the entry after its place in the batch.
 func entryOf(place int, m storage.Message) types.SendMessageBatchRequestEntry {
-	e := types.SendMessageBatchRequestEntry{
-		Id:           aws.String(strconv.Itoa(place)),
-		MessageBody:  aws.String(m.Body),
-		DelaySeconds: int32(m.DelaySeconds()),
+	return types.SendMessageBatchRequestEntry{
+		Id:             aws.String(strconv.Itoa(place)),
+		MessageBody:    aws.String(m.Body),
+		MessageGroupId: optional(m.Group),
+		DelaySeconds:   int32(m.DelaySeconds()),
 	}
-	if m.Group != "" {
-		e.MessageGroupId = aws.String(m.Group)
-	}
-	return e
 }
 
 func placeOf(id *string) int {

@@ -35,14 +35,7 @@ func (s *Store) Put(ctx context.Context, r storage.Row, was string) error {
 	}
 	in.ConditionExpression, in.ExpressionAttributeValues = putCondition(was, time.Now())
 	_, err := s.db.PutItem(ctx, in)
-	stored, failed, err := s.conflict(r.Table, err)
-	switch {
-	case err != nil:
-		return fmt.Errorf("put a row of %s: %w", r.Table, err)
-	case failed && stored.Rev != r.Rev:
-		return &storage.ConflictError{Stored: stored}
-	}
-	return nil
+	return s.settled("put", r.Table, r.Rev, err)
 }
 
 // Delete costs what a Put of the row would.
@@ -57,32 +50,30 @@ func (s *Store) Delete(ctx context.Context, k storage.Key, was string) error {
 	}
 	in.ConditionExpression, in.ExpressionAttributeValues = deleteCondition(was)
 	_, err := s.db.DeleteItem(ctx, in)
-	stored, failed, err := s.conflict(k.Table, err)
+	return s.settled("delete", k.Table, "", err)
+}
+
+// settled says what err means for a write to t: success if the write's condition failed and
+// DynamoDB holds the revision wanted already (empty: no row, or one that has expired); if it
+// holds another one, a *storage.ConflictError.
+func (s *Store) settled(verb string, t storage.Table, wanted string, err error) error {
+	var stored storage.Row
+	failed, conflict := errors.AsType[*types.ConditionalCheckFailedException](err)
+	if conflict {
+		if err = nil; len(failed.Item) > 0 {
+			stored, err = s.packer.row(t, failed.Item)
+		}
+		if expired(stored, time.Now()) {
+			stored = storage.Row{}
+		}
+	}
 	switch {
 	case err != nil:
-		return fmt.Errorf("delete a row of %s: %w", k.Table, err)
-	case failed && stored.Rev != "":
+		return fmt.Errorf("%s a row of %s: %w", verb, t, err)
+	case conflict && stored.Rev != wanted:
 		return &storage.ConflictError{Stored: stored}
 	}
 	return nil
-}
-
-// conflict takes a failed condition out of err: the row that DynamoDB holds
-// instead, zero if there is none or it has expired, and whether the condition
-// failed.
-func (s *Store) conflict(t storage.Table, err error) (storage.Row, bool, error) {
-	failed, ok := errors.AsType[*types.ConditionalCheckFailedException](err)
-	if !ok {
-		return storage.Row{}, false, err
-	}
-	if len(failed.Item) == 0 {
-		return storage.Row{}, true, nil
-	}
-	r, err := s.packer.row(t, failed.Item)
-	if err != nil || expired(r, time.Now()) {
-		return storage.Row{}, true, err
-	}
-	return r, true, nil
 }
 
 // putCondition lets a Put through over the revision was. Where nothing may be
