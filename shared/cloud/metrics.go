@@ -50,17 +50,6 @@ func (m *Metrics) Add(name string, v float64) {
 	m.values[name] = append(m.values[name], v)
 }
 
-type emfDirective struct {
-	Namespace  string
-	Dimensions [][]string
-	Metrics    []emfMetric
-}
-
-type emfMetric struct {
-	Name string
-	Unit string
-}
-
 // Flush writes what was counted since the last Flush, nothing if that is
 // nothing. Start calls it after each invocation, before the answer is sent:
 // afterwards the process may be frozen.
@@ -104,22 +93,25 @@ func (m *Metrics) write(record map[string]any) error {
 }
 
 func (m *Metrics) record(now time.Time, sums map[string]float64, values map[string][]float64) map[string]any {
-	directive := emfDirective{Namespace: "Ringback", Dimensions: [][]string{{"Service"}}}
 	line := map[string]any{"Service": m.Service}
 	for name, v := range sums {
 		line[name] = v
-		directive.add(name, m.Units)
 	}
 	for name, vs := range values {
 		line[name] = vs
-		directive.add(name, m.Units)
 	}
-	line["_aws"] = map[string]any{"Timestamp": now.UnixMilli(), "CloudWatchMetrics": []emfDirective{directive}}
+	type metric struct{ Name, Unit string }
+	type directive struct {
+		Namespace  string
+		Dimensions [][]string
+		Metrics    []metric
+	}
+	d := directive{Namespace: "Ringback", Dimensions: [][]string{{"Service"}}}
+	for name := range line {
+		if unit, ok := m.Units[name]; ok {
+			d.Metrics = append(d.Metrics, metric{name, unit})
+		}
+	}
+	line["_aws"] = map[string]any{"Timestamp": now.UnixMilli(), "CloudWatchMetrics": []directive{d}}
 	return line
-}
-
-func (d *emfDirective) add(name string, units map[string]string) {
-	if unit, ok := units[name]; ok {
-		d.Metrics = append(d.Metrics, emfMetric{name, unit})
-	}
 }

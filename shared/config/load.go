@@ -31,16 +31,13 @@ func Load(getenv func(string) string) (Config, error) {
 	}
 	bad := unreadable(env.ParseWithOptions(&c, env.Options{Environment: set}))
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
-	c.AWS.Endpoints.fill()
+	e := &c.AWS.Endpoints
+	e.DynamoDB, e.SQS, e.Secrets = cmp.Or(e.DynamoDB, e.All), cmp.Or(e.SQS, e.All), cmp.Or(e.Secrets, e.All)
 	var errs []error
 	for _, f := range append(bad, c.faults(bad)...) {
 		errs = append(errs, fmt.Errorf("config: %s=%q: want %s", f.variable, set[f.variable], f.want))
 	}
 	return c, errors.Join(errs...)
-}
-
-func (e *Endpoints) fill() {
-	e.DynamoDB, e.SQS, e.Secrets = cmp.Or(e.DynamoDB, e.All), cmp.Or(e.SQS, e.All), cmp.Or(e.Secrets, e.All)
 }
 
 // A fault is a variable whose value cannot be used.

@@ -16,8 +16,9 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"ringback/shared/keyring"
 	"strings"
+
+	"ringback/shared/keyring"
 )
 
 //go:embed files
