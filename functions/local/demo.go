@@ -31,9 +31,7 @@ const (
 	chatSource   = "src-demochat"
 	statusSource = "src-demosms0"
 
-	harborCrew = "5b1f0c52-0a5e-4a0c-9a5a-1f6d2f0e7c11" // UUID of a SmartBots group
-	quayBot    = "Quay Resident"                        // name of a bot
-	helperBot  = "@RBT#helper"                          // account of a Tencent bot
+	quayBot = "Quay Resident" // name of a bot of SmartBots
 )
 
 // demoID returns the fixed id of a kind that ends in name.
@@ -88,7 +86,7 @@ func (d *demo) listen() error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	d.at = "http://" + ln.Addr().String()
-	d.endpoint = &http.Server{Handler: &moodyEndpoint{}, ReadHeaderTimeout: 5 * time.Second}
+	d.endpoint = &http.Server{Handler: &moodyEndpoint{seen: map[string]int{}}, ReadHeaderTimeout: 5 * time.Second}
 	go d.endpoint.Serve(ln) // ends with close
 	return nil
 }
@@ -102,8 +100,10 @@ func (d *demo) prepare(ctx context.Context) error {
 		}
 	}
 	for id, ch := range demoSources() {
-		err := orMake(func() error { _, err := d.control.Source(ctx, id); return err },
-			func() error { _, err := d.control.CreateSource(ctx, id, ch); return err })
+		_, err := d.control.Source(ctx, id)
+		if errors.Is(err, storage.ErrNotFound) {
+			_, err = d.control.CreateSource(ctx, id, ch)
+		}
 		if err != nil {
 			return fmt.Errorf("source %s: %w", id, err)
 		}
@@ -116,37 +116,27 @@ func (d *demo) prepare(ctx context.Context) error {
 	return nil
 }
 
-// orMake calls make if find finds nothing.
-func orMake(find, make func() error) error {
-	if err := find(); !errors.Is(err, storage.ErrNotFound) {
-		return err
-	}
-	return make()
-}
-
 // tenant makes t unless it is there, and a key for it unless its file holds one
 // that is valid.
 func (d *demo) tenant(ctx context.Context, t demoTenant) error {
 	file := filepath.Join(d.data, demoKeyFile(t))
-	err := orMake(func() error { _, err := d.control.Tenant(ctx, t.id); return err }, func() error {
-		_, key, err := d.control.CreateTenant(ctx, t.id, t.name, gateway.Limits{})
-		if err != nil {
-			return err
-		}
-		return writeOnce(file, []byte(key+"\n"))
-	})
-	if err != nil {
-		return err
-	}
-	b, err := os.ReadFile(file)
+	_, err := d.control.Tenant(ctx, t.id)
 	if err == nil {
-		_, _, err = d.control.CallerOf(ctx, strings.TrimSpace(string(b)))
+		var b []byte
+		if b, err = os.ReadFile(file); err == nil {
+			_, _, err = d.control.CallerOf(ctx, strings.TrimSpace(string(b)))
+		}
 	}
-	if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, control.ErrUnauthorized) {
+	var key string
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		_, key, err = d.control.CreateTenant(ctx, t.id, t.name, gateway.Limits{})
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, control.ErrUnauthorized):
+		k := control.APIKey{Tenant: t.id, Scope: control.ScopeFull, Name: "demo"}
+		_, key, err = d.control.CreateAPIKey(ctx, control.Operator(), demoID("key", "demo"), k)
+	default:
 		return err
 	}
-	k := control.APIKey{Tenant: t.id, Scope: control.ScopeFull, Name: "demo"}
-	_, key, err := d.control.CreateAPIKey(ctx, control.Operator(), demoID("key", "demo"), k)
 	if err != nil {
 		return err
 	}
@@ -197,8 +187,10 @@ func demoRegistrations() []demoRegistration {
 // endpoint. One that was deleted stays so.
 func (d *demo) registration(ctx context.Context, r demoRegistration) error {
 	grant, id := demoID("grt", r.name), demoID("reg", r.name)
-	err := orMake(func() error { _, err := d.control.Grant(ctx, r.source, grant); return err },
-		func() error { _, err := d.control.CreateGrant(ctx, grant, r.source, r.tenant.id, r.grant); return err })
+	_, err := d.control.Grant(ctx, r.source, grant)
+	if errors.Is(err, storage.ErrNotFound) {
+		_, err = d.control.CreateGrant(ctx, grant, r.source, r.tenant.id, r.grant)
+	}
 	if err != nil {
 		return err
 	}

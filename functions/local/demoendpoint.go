@@ -17,7 +17,11 @@ type moodyEndpoint struct {
 
 func (e *moodyEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, r.Body) // so that the connection can be used again
-	m := moodOf(r.URL.Path, e.number(r.URL.Path))
+	e.mu.Lock()
+	e.seen[r.URL.Path]++
+	n := e.seen[r.URL.Path]
+	e.mu.Unlock()
+	m := moodOf(r.URL.Path, n)
 	pause(r.Context(), m.after)
 	if m.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(m.retryAfter))
@@ -25,17 +29,6 @@ func (e *moodyEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(m.status)
 	io.WriteString(w, m.text+"\n")
-}
-
-// number returns how many requests a path had, with this one.
-func (e *moodyEndpoint) number(path string) int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.seen == nil {
-		e.seen = map[string]int{}
-	}
-	e.seen[path]++
-	return e.seen[path]
 }
 
 // A mood is how a delivery is answered.

@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
+	_ "embed"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
+	"text/template"
 	"time"
 
 	"ringback/shared/provider/tencentchat"
@@ -71,107 +71,67 @@ func (d *demo) send(ctx context.Context, client *http.Client, s scene) error {
 	return nil
 }
 
-// sceneOf returns the callback number n, of what happens at now.
+// demoTalk is what people say and ask.
+var demoTalk = [...]talk{
+	{"Nadia Quill", "nadia", "The regatta starts at eight, meet at the lighthouse.", "When does the regatta start?"},
+	{"Tomas Reed", "tomas", "Who has the key to the boathouse?", "How do I get into the boathouse?"},
+	{"Mina Aalto", "mina", "I put it behind the blue buoy \U0001F642", "Can you translate “buoy” for me?"},
+	{"Noor Haddad", "noor", "Building class tonight: bring your prims & textures.", "Is tonight's class for beginners?"},
+	{"Jared Okafor", "jared", "Lag is 40 % down since the restart, nice.", "Show the region's statistics, please."},
+}
+
+type talk struct{ Who, Account, Says, Asks string }
+
+//go:embed demo.tmpl
+var demoText string
+
+var demoBodies = template.Must(template.New("").Funcs(template.FuncMap{"uuid": demoUUID}).Parse(demoText))
+
+// A moment is what the bodies are filled with.
+type moment struct {
+	talk
+	Bot           string
+	N             int // of the callback
+	Now           time.Time
+	Message, Time string // of a status
+}
+
+// sceneOf returns the callback number n, of what happens at now. The message that is sent is
+// delivered, or not, two callbacks later.
 func sceneOf(n int, now time.Time) scene {
-	line := demoTalk[n/5%len(demoTalk)]
+	const formType, jsonType = "application/x-www-form-urlencoded", "application/json"
+	round := n / 5
+	m := moment{
+		talk: demoTalk[round%len(demoTalk)], Bot: quayBot, N: n, Now: now,
+		Message: demoUUID(fmt.Sprint(round, now.Format("2006-01-02T15"))), Time: now.Format(time.RFC3339),
+	}
 	switch n % 5 {
 	case 0:
-		return groupChat(line.who, line.says)
+		return scene{botSource, "", formType, m.body("group chat")}
 	case 1:
-		return smsStatus(n, "sent", now)
+		return scene{statusSource, "", jsonType, m.body("sent")}
 	case 2:
-		return botQuestion(n, line.who, line.asks, now)
+		query := fmt.Sprintf("SdkAppid=%d&CallbackCommand=Bot.OnC2CMessage&contenttype=json&ClientIP=127.0.0.1&OptPlatform=iOS", demoSDKAppID)
+		return scene{chatSource, tencentchat.SignQuery(query, demoToken, now), jsonType, m.body("question")}
 	case 3:
-		return smsStatus(n, "delivered", now)
-	}
-	return botEvent(n, line.who)
-}
-
-// demoTalk is what people say and ask.
-var demoTalk = [...]struct{ who, says, asks string }{
-	{"Nadia Quill", "The regatta starts at eight, meet at the lighthouse.", "When does the regatta start?"},
-	{"Tomas Reed", "Who has the key to the boathouse?", "How do I get into the boathouse?"},
-	{"Mina Aalto", "I put it behind the blue buoy \U0001F642", "Can you translate “buoy” for me?"},
-	{"Noor Haddad", "Building class tonight: bring your prims & textures.", "Is tonight's class for beginners?"},
-	{"Jared Okafor", "Lag is 40 % down since the restart, nice.", "Show the region's statistics, please."},
-}
-
-func groupChat(who, says string) scene {
-	return form(url.Values{
-		"action": {"group_chat"}, "app_uuid": {"7e0c2a9e-63c5-4d24-8f8e-6a2f0f1d9b10"}, "group_uuid": {harborCrew},
-		"group_id": {"harbor-crew"}, "speaker_name": {who}, "speaker_uuid": {demoUUID(who)}, "message": {says},
-	})
-}
-
-// botEvent is one of the things that happen to a bot.
-func botEvent(n int, who string) scene {
-	v := url.Values{"bot_name": {quayBot}, "channel": {"48213"}, "cid": {"77"}}
-	switch n / 5 % 3 {
-	case 0:
-		v.Set("action", "instant_message")
-		v.Set("message", "Hello, is your shop open? — "+who)
-	case 1:
-		v.Set("action", "balance_changed")
-		for name, value := range map[string]string{"amount": "250", "direction": "in", "balance": "1250", "trx_type": "5001"} {
-			v.Set(name, value)
+		if round%6 == 5 {
+			return scene{statusSource, "", jsonType, m.body("undelivered")}
 		}
-	default:
-		v.Set("action", "online_status")
-		v.Set("status", "ONLINE")
-		v.Set("location", "Quay/12/34/21")
+		return scene{statusSource, "", jsonType, m.body("delivered")}
 	}
-	return form(v)
+	return scene{botSource, "", formType, m.body(fmt.Sprint("bot ", round%3))}
 }
 
-func form(v url.Values) scene {
-	return scene{source: botSource, contentType: "application/x-www-form-urlencoded", body: v.Encode()}
-}
-
-// botQuestion is a message to a bot, signed as Tencent does.
-func botQuestion(n int, who, asks string, now time.Time) scene {
-	type content struct{ Text string }
-	type element struct {
-		MsgType    string
-		MsgContent content
+func (m moment) body(name string) string {
+	var b strings.Builder
+	if err := demoBodies.ExecuteTemplate(&b, name, m); err != nil {
+		panic(err) // unreachable: a test makes them all
 	}
-	body := mustJSON(map[string]any{
-		"CallbackCommand": "Bot.OnC2CMessage", "From_Account": strings.ToLower(strings.Fields(who)[0]), "To_Account": helperBot,
-		"MsgSeq": n, "MsgRandom": now.Nanosecond(), "MsgTime": now.Unix(), "MsgKey": fmt.Sprintf("%d_%d_%d", n, now.Nanosecond(), now.Unix()),
-		"OnlineOnlyFlag": 0, "SendMsgResult": 0, "ErrorInfo": "send msg succeed", "CloudCustomData": "",
-		"MsgBody": []element{{"TIMTextElem", content{asks}}}, "EventTime": now.UnixMilli(),
-	})
-	query := fmt.Sprintf("SdkAppid=%d&CallbackCommand=Bot.OnC2CMessage&contenttype=json&ClientIP=127.0.0.1&OptPlatform=iOS", demoSDKAppID)
-	return scene{chatSource, tencentchat.SignQuery(query, demoToken, now), "application/json", body}
-}
-
-// smsStatus is the status of a message; the one that is sent is delivered two
-// callbacks later.
-func smsStatus(n int, status string, now time.Time) scene {
-	type report struct {
-		MessageUUID string `json:"message_uuid"`
-		Channel     string `json:"channel_type"`
-		Event       string `json:"callback_event"`
-		Status      string `json:"status"`
-		Time        string `json:"status_time"`
-		ErrorCode   int    `json:"error_code,omitempty"`
-	}
-	r := report{demoUUID(fmt.Sprint(n/5, now.Format("2006-01-02T15"))), "SMS", status, status, now.Format(time.RFC3339), 0}
-	if status == "delivered" && n/5%6 == 5 {
-		r.Status, r.ErrorCode = "undelivered", 7060
-	}
-	return scene{source: statusSource, contentType: "application/json", body: mustJSON([]report{r})}
+	return b.String()
 }
 
 // demoUUID returns always the same UUID for a text.
 func demoUUID(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
-}
-
-func mustJSON(v any) string {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic(err) // unreachable: text and numbers cannot fail
-	}
-	return string(b)
 }

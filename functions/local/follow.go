@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"time"
@@ -56,11 +57,7 @@ func (f *follower) look(ctx context.Context) ([]seenDelivery, error) {
 	for _, d := range found {
 		f.seen[d.ID] = d.Created
 	}
-	for id, created := range f.seen {
-		if created.Before(f.from) {
-			delete(f.seen, id)
-		}
-	}
+	maps.DeleteFunc(f.seen, func(_ string, created time.Time) bool { return created.Before(f.from) })
 	slices.SortStableFunc(found, func(a, b seenDelivery) int { return a.Created.Compare(b.Created) })
 	return found, nil
 }

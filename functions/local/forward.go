@@ -146,35 +146,36 @@ func insist(ctx context.Context, f func() error) error {
 
 // A listenedEvent is an event as the API tells it.
 type listenedEvent struct {
-	ID          string          `json:"id"`
-	Type        string          `json:"type"`
-	Provider    string          `json:"provider"`
-	Source      string          `json:"source"`
-	Label       string          `json:"label"`
-	Time        time.Time       `json:"time"`
-	Received    time.Time       `json:"received"`
-	ContentType string          `json:"content_type"`
-	Parameters  json.RawMessage `json:"parameters"`
-	Data        json.RawMessage `json:"data"`
-	Hidden      bool            `json:"hidden"`
-	Erased      bool            `json:"erased"`
+	standardBody
+	Time        time.Time `json:"time"`
+	Received    time.Time `json:"received"`
+	ContentType string    `json:"content_type"`
+	Hidden      bool      `json:"hidden"`
+	Erased      bool      `json:"erased"`
 }
 
-// standard returns the body that a standard delivery of e has. Numbers are
-// those of the payload, white space may differ.
+// A standardBody is the body of a standard delivery. Numbers are those of the payload, white
+// space may differ.
+type standardBody struct {
+	ID         string          `json:"id"`
+	Type       string          `json:"type"`
+	Timestamp  time.Time       `json:"timestamp"` // the API tells the times that it may be
+	Provider   string          `json:"provider"`
+	Source     string          `json:"source"`
+	Label      string          `json:"label"`
+	Parameters json.RawMessage `json:"parameters"`
+	Data       json.RawMessage `json:"data"`
+}
+
 func (e listenedEvent) standard() []byte {
+	body := e.standardBody
+	body.Timestamp = cmp.Or(e.Time, e.Received)
+	if body.Parameters == nil {
+		body.Parameters = json.RawMessage("{}")
+	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	enc.Encode(struct { // text, times and JSON that was read cannot fail
-		ID         string          `json:"id"`
-		Type       string          `json:"type"`
-		Timestamp  time.Time       `json:"timestamp"`
-		Provider   string          `json:"provider"`
-		Source     string          `json:"source"`
-		Label      string          `json:"label"`
-		Parameters json.RawMessage `json:"parameters"`
-		Data       json.RawMessage `json:"data"`
-	}{e.ID, e.Type, cmp.Or(e.Time, e.Received), e.Provider, e.Source, e.Label, json.RawMessage(cmp.Or(string(e.Parameters), "{}")), json.RawMessage(cmp.Or(string(e.Data), "null"))})
+	enc.Encode(body) // text, times and JSON that was read cannot fail
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }

@@ -39,11 +39,10 @@ func (o *insight) serveReady(w http.ResponseWriter, r *http.Request) {
 // operator's own key, or another of its scope, as bearer.
 func (o *insight) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	key, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	o.header(w, "text/plain; charset=utf-8")
 	if !o.operator(r.Context(), strings.TrimSpace(key)) {
-		o.header(w, "text/plain; charset=utf-8")
 		w.Header().Set("WWW-Authenticate", "Bearer")
-		w.WriteHeader(http.StatusUnauthorized)
-		w.Write([]byte("want the operator's key\n"))
+		http.Error(w, "want the operator's key", http.StatusUnauthorized)
 		return
 	}
 	var b bytes.Buffer
@@ -51,7 +50,6 @@ func (o *insight) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	writeProcess(&b)
 	writeLog(&b, o.logBytes())
 	if err := writeDepths(r.Context(), &b, o.g.Queue); err != nil {
-		o.header(w, "text/plain; charset=utf-8")
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}

@@ -93,11 +93,7 @@ func (l *listener) show(ctx context.Context, d seenDelivery) {
 		fmt.Fprintln(l.out, h.text(l.colours))
 		return
 	}
-	line, err := json.Marshal(h)
-	if err != nil {
-		return // unreachable: text, numbers and a time cannot fail
-	}
-	l.out.Write(append(line, '\n'))
+	json.NewEncoder(l.out).Encode(h) // text, numbers and a time cannot fail
 }
 
 // text returns h as one line for people.

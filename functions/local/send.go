@@ -74,12 +74,14 @@ func parseFile(flags *flag.FlagSet, args []string, out io.Writer) (string, error
 	return file, sending.parseAll(flags, flags.Args()[1:], out)
 }
 
+var errTo = errors.New("-to: want a URL such as http://127.0.0.1:8080")
+
 // request returns the sample as an HTTP request. If to has a path, that takes
 // the place of the sample's.
 func (s sample) request(ctx context.Context, to, token string, now time.Time) (*http.Request, error) {
 	u, err := url.Parse(to)
 	if err != nil || u.Host == "" {
-		return nil, errors.New("-to: want a URL such as http://127.0.0.1:8080")
+		return nil, errTo
 	}
 	if strings.Trim(u.Path, "/") == "" {
 		u.Path = s.RawPath
@@ -95,7 +97,7 @@ func (s sample) request(ctx context.Context, to, token string, now time.Time) (*
 	u.User = nil
 	req, err := http.NewRequestWithContext(ctx, s.RequestContext.HTTP.Method, u.String(), bytes.NewReader(body))
 	if err != nil {
-		return nil, errors.New("-to: want a URL such as http://127.0.0.1:8080")
+		return nil, errTo
 	}
 	for name, value := range s.Headers {
 		if !strings.EqualFold(name, "host") && !strings.EqualFold(name, "content-length") {
@@ -125,11 +127,7 @@ func printLambda(out io.Writer, text []byte, token string) error {
 		return fmt.Errorf("sample: %w", err)
 	}
 	if s.RequestContext.HTTP.Method != "" {
-		query, err := json.Marshal(s.query(token, time.Now()))
-		if err != nil {
-			return err
-		}
-		all["rawQueryString"] = query
+		all["rawQueryString"], _ = json.Marshal(s.query(token, time.Now())) // text cannot fail
 	}
 	return printJSON(out, all)
 }
@@ -144,8 +142,7 @@ func printJSON(out io.Writer, v any) error {
 
 // exchange sends req and prints what was answered.
 func exchange(req *http.Request, out io.Writer) error {
-	client := &http.Client{Timeout: 10 * time.Second}
-	resp, err := client.Do(req)
+	resp, err := (&http.Client{Timeout: 10 * time.Second}).Do(req)
 	if err != nil {
 		return fmt.Errorf("send to %s: %w", req.URL.Host, errors.Unwrap(err))
 	}
