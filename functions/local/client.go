@@ -122,8 +122,7 @@ func refused(resp *http.Response, body []byte) *refusal {
 	}
 }
 
-// withoutURL returns what a client's error says besides the URL, which may hold
-// a password.
+// withoutURL returns what a client's error says besides the URL, which may hold a password.
 func withoutURL(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err

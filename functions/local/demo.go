@@ -116,8 +116,7 @@ func (d *demo) prepare(ctx context.Context) error {
 	return nil
 }
 
-// tenant makes t unless it is there, and a key for it unless its file holds one
-// that is valid.
+// tenant makes t unless it is there, and a key for it unless its file holds one that is valid.
 func (d *demo) tenant(ctx context.Context, t demoTenant) error {
 	file := filepath.Join(d.data, demoKeyFile(t))
 	_, err := d.control.Tenant(ctx, t.id)

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// A moodyEndpoint is where the demo's tenants get their deliveries. It refuses
-// some of them.
+// A moodyEndpoint is where the demo's tenants get their deliveries. It refuses some of them.
 type moodyEndpoint struct {
 	mu   sync.Mutex
 	seen map[string]int // requests by path

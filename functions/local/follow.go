@@ -106,9 +106,8 @@ func (f *follower) begin(ctx context.Context) error {
 	return err
 }
 
-// follow calls show with each delivery that is new since begin until ctx ends,
-// when it returns nil, or the gateway refuses for good. What may pass is told to
-// trouble.
+// follow calls show with each delivery that is new since begin until ctx ends, when it returns nil,
+// or the gateway refuses for good. What may pass is told to trouble.
 func (f *follower) follow(ctx context.Context, show func(context.Context, seenDelivery), trouble func(error)) error {
 	for wait := lookEvery; ; {
 		pause(ctx, wait)

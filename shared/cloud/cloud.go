@@ -47,10 +47,9 @@ const (
 	openIndex = "open"
 )
 
-// Limits of one request to AWS. A connection may have died while the function
-// was frozen, which shows only by silence: the header limit, which begins when
-// the request is written, ends such a try early enough for another one within
-// the 1.5 s that an ack may take.
+// Limits of one request to AWS. A connection may have died while the function was frozen, which
+// shows only by silence: the header limit, which begins when the request is written, ends such a
+// try early enough for another one within the 1.5 s that an ack may take.
 const (
 	tries         = 3
 	dialLimit     = 500 * time.Millisecond
@@ -70,11 +69,10 @@ type Backend struct {
 	secrets string // endpoint of Secrets Manager; empty: AWS
 }
 
-// Open connects the backend that cfg names. It calls AWS only where an endpoint
-// is overridden, as with an emulator or a private endpoint: there it makes sure
-// within 1.5 s that somebody listens. On AWS itself a function's start stays
-// free of round trips; the first call is bounded instead, to three tries of
-// 1 s without an answer. The error names every variable that is missing.
+// Open connects the backend that cfg names. It calls AWS only where an endpoint is overridden, as
+// with an emulator or a private endpoint: there it makes sure within 1.5 s that somebody listens.
+// On AWS itself a function's start stays free of round trips; the first call is bounded instead, to
+// three tries of 1 s without an answer. The error names every variable that is missing.
 func Open(ctx context.Context, cfg config.Config) (*Backend, error) {
 	if err := missing(cfg.AWS); err != nil {
 		return nil, err

@@ -23,8 +23,7 @@ const fruitlessGets = 5
 // errUnprocessed says that DynamoDB answered, but for some keys only later.
 var errUnprocessed = errors.New("throttled: keys left unprocessed")
 
-// Get reads consistently: one read unit per 4 KiB of each row, one for an
-// absent one.
+// Get reads consistently: one read unit per 4 KiB of each row, one for an absent one.
 func (s *Store) Get(ctx context.Context, keys ...storage.Key) ([]storage.Row, error) {
 	if err := storage.CheckGet(keys); err != nil {
 		return nil, err

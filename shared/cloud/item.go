@@ -12,9 +12,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// itemFormat is the attribute f of what this version writes. A reader takes the
-// format before, too, and refuses items of a later one instead of misreading
-// them.
+// itemFormat is the attribute f of what this version writes. A reader takes the format before, too,
+// and refuses items of a later one instead of misreading them.
 const itemFormat = 1
 
 // writeUnit is how many bytes one write unit covers ("Read/write capacity
@@ -70,9 +69,8 @@ func dataValue(data []byte) types.AttributeValue {
 
 func units(bytes int) int { return (bytes + writeUnit - 1) / writeUnit }
 
-// itemBytes is what DynamoDB counts for the names and values of item, within a
-// few bytes: a number takes half a byte a digit and one more ("DynamoDB item
-// sizes and formats").
+// itemBytes is what DynamoDB counts for the names and values of item, within a few bytes: a number
+// takes half a byte a digit and one more ("DynamoDB item sizes and formats").
 func itemBytes(item map[string]types.AttributeValue) int {
 	n := 0
 	for name, v := range item {

@@ -41,10 +41,9 @@ func (f flushing) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return f.Handler.Invoke(ctx, payload)
 }
 
-// SQS returns h as what Lambda calls with a batch of messages. It needs
-// ReportBatchItemFailures in the event source mapping, without which Lambda
-// deletes what h asked for again. An error of h, or a panic, fails the whole
-// batch and counts as an error of the function.
+// SQS returns h as what Lambda calls with a batch of messages. It needs ReportBatchItemFailures in
+// the event source mapping, without which Lambda deletes what h asked for again. An error of h, or
+// a panic, fails the whole batch and counts as an error of the function.
 func SQS(h storage.Handler) func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
 	return func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
 		ctx, cancel := before(ctx, queueMargin)

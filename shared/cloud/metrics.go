@@ -10,11 +10,10 @@ import (
 	"time"
 )
 
-// Metrics counts what one invocation does and writes it in one line of
-// CloudWatch's embedded metric format, of which CloudWatch makes a time series
-// for each name: seven in all, since Service, the only dimension, is the same
-// in every function. It is safe for concurrent use.
-// "Specification: Embedded metric format" in the Amazon CloudWatch User Guide.
+// Metrics counts what one invocation does and writes it in one line of CloudWatch's embedded metric
+// format, of which CloudWatch makes a time series for each name: seven in all, since Service, the
+// only dimension, is the same in every function. It is safe for concurrent use. "Specification:
+// Embedded metric format" in the Amazon CloudWatch User Guide.
 type Metrics struct {
 	Service string
 	Out     io.Writer // default os.Stdout
@@ -28,8 +27,7 @@ type Metrics struct {
 	values map[string][]float64 // of the metrics that are measured, not counted
 }
 
-// maxValues is how many values one line may hold of a metric. What is over goes
-// into further lines.
+// maxValues is how many values one line may hold of a metric. What is over goes into further lines.
 const maxValues = 100
 
 // Add counts v more of name, or, where the unit is one of time, keeps v as a
@@ -50,9 +48,8 @@ func (m *Metrics) Add(name string, v float64) {
 	m.values[name] = append(m.values[name], v)
 }
 
-// Flush writes what was counted since the last Flush, nothing if that is
-// nothing. Start calls it after each invocation, before the answer is sent:
-// afterwards the process may be frozen.
+// Flush writes what was counted since the last Flush, nothing if that is nothing. Start calls it
+// after each invocation, before the answer is sent: afterwards the process may be frozen.
 func (m *Metrics) Flush() error {
 	m.mu.Lock()
 	sums, values := m.sums, m.values

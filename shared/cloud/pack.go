@@ -20,8 +20,7 @@ var dictionary []byte
 
 const dictionaryID = 1
 
-// A packer compresses Data and Body of a row together, as zstd (RFC 8878) with
-// dictionary, of
+// A packer compresses Data and Body of a row together, as zstd (RFC 8878) with dictionary, of
 //
 //	uvarint: bytes of Data plus one, or zero for nil
 //	uvarint: the same for Body
@@ -42,8 +41,7 @@ const (
 	unpackBytes = storage.MaxRowBytes + 2*binary.MaxVarintLen32
 )
 
-// start makes the coder. The options are constants that zstd takes, so that it
-// cannot fail.
+// start makes the coder. The options are constants that zstd takes, so that it cannot fail.
 func (p *packer) start() {
 	p.once.Do(func() {
 		p.enc, _ = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderDictRaw(dictionaryID, dictionary),

@@ -76,8 +76,7 @@ func placeOf(id *string) int {
 	return place
 }
 
-// Depth is one request, and one more for the dead letters if their queue is
-// configured.
+// Depth is one request, and one more for the dead letters if their queue is configured.
 func (q *Queue) Depth(ctx context.Context, name storage.QueueName) (storage.Depth, error) {
 	if err := name.Check(); err != nil {
 		return storage.Depth{}, err
@@ -100,26 +99,20 @@ func (q *Queue) Depth(ctx context.Context, name storage.QueueName) (storage.Dept
 
 // counts returns what one queue holds; nothing of it counts as dead.
 func (q *Queue) counts(ctx context.Context, url string) (storage.Depth, error) {
-	out, err := q.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
-		QueueUrl: aws.String(url),
-		AttributeNames: []types.QueueAttributeName{
-			types.QueueAttributeNameApproximateNumberOfMessages,
-			types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
-			types.QueueAttributeNameApproximateNumberOfMessagesDelayed,
-		},
-	})
+	names := []types.QueueAttributeName{
+		types.QueueAttributeNameApproximateNumberOfMessages,
+		types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
+		types.QueueAttributeNameApproximateNumberOfMessagesDelayed,
+	}
+	var d storage.Depth
+	out, err := q.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(url), AttributeNames: names})
 	if err != nil {
-		return storage.Depth{}, err
+		return d, err
 	}
-	count := func(name types.QueueAttributeName) int {
-		n, _ := strconv.Atoi(out.Attributes[string(name)])
-		return n
+	for i, n := range [...]*int{&d.Waiting, &d.InFlight, &d.Delayed} {
+		*n, _ = strconv.Atoi(out.Attributes[string(names[i])])
 	}
-	return storage.Depth{
-		Waiting:  count(types.QueueAttributeNameApproximateNumberOfMessages),
-		InFlight: count(types.QueueAttributeNameApproximateNumberOfMessagesNotVisible),
-		Delayed:  count(types.QueueAttributeNameApproximateNumberOfMessagesDelayed),
-	}, nil
+	return d, nil
 }
 
 // Redrive starts a message move task, or does nothing while one runs. The error

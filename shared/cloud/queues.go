@@ -25,11 +25,10 @@ const (
 	queueWait       = 20 * time.Second // of a receive
 )
 
-// CreateQueues makes the events, the retry and the slow queue under these names,
-// and for each a dead-letter queue with -dead after the name, as template.yaml
-// describes them. It returns c with their URLs. A queue that exists is left as
-// it is. If nobody listens where c overrides AWS, the error names the variable
-// within 2 s.
+// CreateQueues makes the events, the retry and the slow queue under these names, and for each a
+// dead-letter queue with -dead after the name, as template.yaml describes them. It returns c with
+// their URLs. A queue that exists is left as it is. If nobody listens where c overrides AWS, the
+// error names the variable within 2 s.
 func CreateQueues(ctx context.Context, c config.AWS, events, retry, slow string) (config.AWS, error) {
 	if err := reach(ctx, c.Endpoints, new(net.Dialer).DialContext); err != nil {
 		return c, err
@@ -82,9 +81,8 @@ func (q *Queue) create(ctx context.Context, name string, attributes map[string]s
 	return aws.ToString(made.QueueUrl), nil
 }
 
-// CreateSecret makes a secret of text under a name, or finds the one that is
-// there, and returns its ARN and its text. The error names it and never holds
-// the text.
+// CreateSecret makes a secret of text under a name, or finds the one that is there, and returns its
+// ARN and its text. The error names it and never holds the text.
 func (b *Backend) CreateSecret(ctx context.Context, name, text string) (arn, held string, err error) {
 	client := b.secretsManager()
 	made, err := client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: aws.String(name), SecretString: aws.String(text)})

@@ -100,8 +100,7 @@ func deleteCondition(was string) (*string, map[string]types.AttributeValue) {
 		map[string]types.AttributeValue{":was": text(was)}
 }
 
-// expired reports whether r's last second is over. DynamoDB deletes such rows
-// late, within days.
+// expired reports whether r's last second is over. DynamoDB deletes such rows late, within days.
 func expired(r storage.Row, now time.Time) bool {
 	return !r.Expires.IsZero() && r.Expires.Unix() < now.Unix()
 }

@@ -1,6 +1,5 @@
-// Package config reads what a deployment may set. It is the only place that
-// says which environment variables there are; secrets are not among them, only
-// where they lie.
+// Package config reads what a deployment may set. It is the only place that says which environment
+// variables there are; secrets are not among them, only where they lie.
 package config
 
 import (
@@ -28,19 +27,17 @@ type Config struct {
 	// which the schedule hands out nothing more to it. A number. Default: 10000.
 	Brake int `env:"BRAKE" envDefault:"10000"`
 
-	// FirstAttempt is how long a first attempt, or a retry of a fast endpoint, may
-	// take in a batch before it is left to the slow queue; 0: no bound, where a
-	// batch does not end with its slowest attempt.
-	// A duration of 0 or 100ms to 15s. Default: 0.
+	// FirstAttempt is how long a first attempt, or a retry of a fast endpoint, may take in a batch
+	// before it is left to the slow queue; 0: no bound, where a batch does not end with its slowest
+	// attempt. A duration of 0 or 100ms to 15s. Default: 0.
 	FirstAttempt time.Duration `env:"FIRST_ATTEMPT" envDefault:"0"`
 
 	// Paused sends nothing, to endpoints as to providers, as for a copy or a restored
 	// backup: what comes in waits. true or false. Default: false.
 	Paused bool `env:"PAUSED" envDefault:"false"`
 
-	// FairQueues sends each message with its source as message group, so that SQS
-	// serves quiet sources first; SQS bills it $0.10 more per million.
-	// true or false. Default: false.
+	// FairQueues sends each message with its source as message group, so that SQS serves quiet
+	// sources first; SQS bills it $0.10 more per million. true or false. Default: false.
 	FairQueues bool `env:"FAIR_QUEUES" envDefault:"false"`
 
 	// AllowEndpoints are address ranges that are not public and may yet be
@@ -51,8 +48,7 @@ type Config struct {
 	// another place. A URL. Default: https://api.mysmartbots.com/api/simple.html.
 	SmartBotsURL string `env:"SMARTBOTS_URL" envDefault:"https://api.mysmartbots.com/api/simple.html"`
 
-	// LogLevel is the least level that is logged.
-	// DEBUG, INFO, WARN or ERROR. Default: INFO.
+	// LogLevel is the least level that is logged. DEBUG, INFO, WARN or ERROR. Default: INFO.
 	LogLevel slog.Level `env:"LOG_LEVEL" envDefault:"INFO"`
 
 	AWS AWS
@@ -61,8 +57,7 @@ type Config struct {
 // AWS tells where the backend on AWS lies. Load demands none of it, since
 // another backend has no use for it; cloud.Open does.
 type AWS struct {
-	// RegistrationsTable is the table that is kept.
-	// A table's name. Default: none, must be set.
+	// RegistrationsTable is the table that is kept. A table's name. Default: none, must be set.
 	RegistrationsTable string `env:"REGISTRATIONS_TABLE"`
 
 	// DeliveriesTable is the table whose rows end by themselves.
@@ -81,30 +76,25 @@ type AWS struct {
 	// fast. A queue's URL. Default: none, must be set.
 	SlowQueueURL string `env:"SLOW_QUEUE_URL"`
 
-	// EventsDeadURL is the queue of dead letters of the events queue; without it
-	// none are counted and a redrive is refused.
-	// A queue's URL. Default: none.
+	// EventsDeadURL is the queue of dead letters of the events queue; without it none are counted
+	// and a redrive is refused. A queue's URL. Default: none.
 	EventsDeadURL string `env:"EVENTS_DEAD_URL"`
 
-	// RetryDeadURL is the same of the retry queue.
-	// A queue's URL. Default: none.
+	// RetryDeadURL is the same of the retry queue. A queue's URL. Default: none.
 	RetryDeadURL string `env:"RETRY_DEAD_URL"`
 
-	// SlowDeadURL is the same of the slow queue.
-	// A queue's URL. Default: none.
+	// SlowDeadURL is the same of the slow queue. A queue's URL. Default: none.
 	SlowDeadURL string `env:"SLOW_DEAD_URL"`
 
-	// KeyRingSecret is where the keys lie that seal secrets in rows. Only ingest,
-	// the worker and the API read it.
-	// A Secrets Manager secret's ARN. Default: none.
+	// KeyRingSecret is where the keys lie that seal secrets in rows. Only ingest, the worker and
+	// the API read it. A Secrets Manager secret's ARN. Default: none.
 	KeyRingSecret string `env:"KEY_RING_SECRET"`
 
 	// OperatorKeySecret is where the operator's key lies. Only the API reads it.
 	// A Secrets Manager secret's ARN. Default: none.
 	OperatorKeySecret string `env:"OPERATOR_KEY_SECRET"`
 
-	// Service is the one dimension of the metrics.
-	// A name. Default: ringback.
+	// Service is the one dimension of the metrics. A name. Default: ringback.
 	Service string `env:"SERVICE" envDefault:"ringback"`
 
 	// Region is where tables, queues and secrets are.
@@ -117,8 +107,7 @@ type AWS struct {
 	// makes variables of them. An access key's id. Default: none, set by Lambda.
 	AccessKeyID string `env:"AWS_ACCESS_KEY_ID"`
 
-	// SecretAccessKey is the second part.
-	// A secret access key. Default: none, set by Lambda.
+	// SecretAccessKey is the second part. A secret access key. Default: none, set by Lambda.
 	SecretAccessKey string `env:"AWS_SECRET_ACCESS_KEY"`
 
 	// SessionToken is the third part, which a user's own credentials lack.
@@ -130,19 +119,15 @@ type AWS struct {
 
 // Endpoints override where AWS is, as for an emulator; empty ones do not.
 type Endpoints struct {
-	// All stands for each of the others that is not set.
-	// A URL without path. Default: none.
+	// All stands for each of the others that is not set. A URL without path. Default: none.
 	All string `env:"AWS_ENDPOINT_URL"`
 
-	// DynamoDB is where the tables are.
-	// A URL without path. Default: AWS_ENDPOINT_URL.
+	// DynamoDB is where the tables are. A URL without path. Default: AWS_ENDPOINT_URL.
 	DynamoDB string `env:"AWS_ENDPOINT_URL_DYNAMODB"`
 
-	// SQS is where the queues are.
-	// A URL without path. Default: AWS_ENDPOINT_URL.
+	// SQS is where the queues are. A URL without path. Default: AWS_ENDPOINT_URL.
 	SQS string `env:"AWS_ENDPOINT_URL_SQS"`
 
-	// Secrets is where the secrets are.
-	// A URL without path. Default: AWS_ENDPOINT_URL.
+	// Secrets is where the secrets are. A URL without path. Default: AWS_ENDPOINT_URL.
 	Secrets string `env:"AWS_ENDPOINT_URL_SECRETS_MANAGER"`
 }

@@ -1,7 +1,6 @@
-// Package console is the web page over the HTTP API, for the operator, tenants
-// and owners of groups. It shows what the API offers to the key that signed in
-// and decides nothing itself: the page's calls under /console/api go to the API
-// in process, with the session's key as their bearer.
+// Package console is the web page over the HTTP API, for the operator, tenants and owners of
+// groups. It shows what the API offers to the key that signed in and decides nothing itself: the
+// page's calls under /console/api go to the API in process, with the session's key as their bearer.
 //
 // The page is plain modules and one style sheet, embedded as they are. It makes
 // elements by name and puts what others wrote into text nodes; the policy that

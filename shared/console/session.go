@@ -20,9 +20,8 @@ const (
 // errSignedOut says that a request has no session that holds.
 var errSignedOut = errors.New("not signed in, or not any more")
 
-// A session is the key that signed in and the time until it counts. Only the
-// browser keeps it, sealed: signing out takes it away there, and it ends for
-// everybody with its time or its key.
+// A session is the key that signed in and the time until it counts. Only the browser keeps it,
+// sealed: signing out takes it away there, and it ends for everybody with its time or its key.
 type session struct {
 	Key   string    `json:"key"`
 	Until time.Time `json:"until"`
