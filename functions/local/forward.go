@@ -51,9 +51,6 @@ type forwarded struct {
 	Error      string `json:"error,omitempty"`
 }
 
-// errNoPayload says that an event's payload is hidden, or erased.
-var errNoPayload = errors.New("its payload cannot be had any more")
-
 func (f *forwarder) forward(ctx context.Context, d seenDelivery) forwarded {
 	req, err := f.request(ctx, d)
 	if err != nil {
@@ -81,7 +78,7 @@ func (f *forwarder) request(ctx context.Context, d seenDelivery) (*http.Request,
 		return nil, err
 	}
 	if e.Hidden || e.Erased {
-		return nil, errNoPayload
+		return nil, errors.New("its payload cannot be had any more")
 	}
 	body, contentType := e.standard(), "application/json"
 	if format == "raw" {

@@ -3,7 +3,6 @@ package cloud
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -19,9 +18,6 @@ import (
 // fruitlessGets is how many answers in a row may return none of the keys asked
 // for before Get gives up. An answer ends early at 16 MB too ("BatchGetItem").
 const fruitlessGets = 5
-
-// errUnprocessed says that DynamoDB answered, but for some keys only later.
-var errUnprocessed = errors.New("throttled: keys left unprocessed")
 
 // Get reads consistently: one read unit per 4 KiB of each row, one for an absent one.
 func (s *Store) Get(ctx context.Context, keys ...storage.Key) ([]storage.Row, error) {
@@ -87,7 +83,7 @@ func (s *Store) getBatch(ctx context.Context, keys []storage.Key) ([]storage.Row
 			fruitless = 0
 		}
 		if fruitless == fruitlessGets {
-			return nil, fmt.Errorf("get %d rows: %w", len(keys), errUnprocessed)
+			return nil, fmt.Errorf("get %d rows: throttled: keys left unprocessed", len(keys))
 		}
 		ask = out.UnprocessedKeys
 		if err := pause(ctx, fruitless); err != nil {

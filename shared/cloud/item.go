@@ -51,20 +51,16 @@ func (p *packer) content(item map[string]types.AttributeValue, r storage.Row) {
 			return
 		}
 	}
-	if r.Data != nil {
-		item["d"] = dataValue(r.Data)
+	switch {
+	case r.Data == nil:
+	case utf8.Valid(r.Data):
+		item["d"] = text(string(r.Data)) // readable in DynamoDB's console
+	default:
+		item["d"] = &types.AttributeValueMemberB{Value: r.Data}
 	}
 	if r.Body != nil {
 		item["b"] = &types.AttributeValueMemberB{Value: r.Body}
 	}
-}
-
-// dataValue keeps Data readable in DynamoDB's console where it is text.
-func dataValue(data []byte) types.AttributeValue {
-	if utf8.Valid(data) {
-		return text(string(data))
-	}
-	return &types.AttributeValueMemberB{Value: data}
 }
 
 func units(bytes int) int { return (bytes + writeUnit - 1) / writeUnit }

@@ -33,7 +33,12 @@ func (q *Queue) Send(ctx context.Context, name storage.QueueName, ms []storage.M
 	var entries []types.SendMessageBatchRequestEntry
 	for i, m := range ms {
 		if errs[i] == nil {
-			entries = append(entries, entryOf(i, m))
+			entries = append(entries, types.SendMessageBatchRequestEntry{
+				Id:             aws.String(strconv.Itoa(i)), // its place in the batch
+				MessageBody:    aws.String(m.Body),
+				MessageGroupId: optional(m.Group),
+				DelaySeconds:   int32(m.DelaySeconds()),
+			})
 		}
 	}
 	if len(entries) == 0 {
@@ -60,16 +65,6 @@ func (q *Queue) Send(ctx context.Context, name storage.QueueName, ms []storage.M
 
 // errUnanswered is a message of which the answer to a batch says nothing.
 var errUnanswered = errors.New("the answer does not name the message")
-
-// entryOf names the entry after its place in the batch.
-func entryOf(place int, m storage.Message) types.SendMessageBatchRequestEntry {
-	return types.SendMessageBatchRequestEntry{
-		Id:             aws.String(strconv.Itoa(place)),
-		MessageBody:    aws.String(m.Body),
-		MessageGroupId: optional(m.Group),
-		DelaySeconds:   int32(m.DelaySeconds()),
-	}
-}
 
 func placeOf(id *string) int {
 	place, _ := strconv.Atoi(aws.ToString(id))

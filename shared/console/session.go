@@ -3,7 +3,6 @@ package console
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -17,9 +16,6 @@ const (
 	maxKey     = 1 << 10 // bytes of a key that may sign in; cookies hold 4 KiB
 )
 
-// errSignedOut says that a request has no session that holds.
-var errSignedOut = errors.New("not signed in, or not any more")
-
 // A session is the key that signed in and the time until it counts. Only the browser keeps it,
 // sealed: signing out takes it away there, and it ends for everybody with its time or its key.
 type session struct {
@@ -27,18 +23,18 @@ type session struct {
 	Until time.Time `json:"until"`
 }
 
-// keyOf returns the key of the session that r carries, or errSignedOut.
-func (c *console) keyOf(r *http.Request) (string, error) {
+// keyOf returns the key of the session that r carries; false if it has none that holds.
+func (c *console) keyOf(r *http.Request) (string, bool) {
 	cookie, err := r.Cookie(c.secured + cookieName)
 	if err != nil {
-		return "", errSignedOut
+		return "", false
 	}
 	var s session
 	plain, err := c.keys.Open("console", "session", cookie.Value)
 	if err != nil || json.Unmarshal([]byte(plain), &s) != nil || !time.Now().Before(s.Until) {
-		return "", errSignedOut
+		return "", false
 	}
-	return s.Key, nil
+	return s.Key, true
 }
 
 // signIn takes {"key": "…"}. If the API knows the key, the answer is that of
@@ -66,7 +62,7 @@ func (c *console) who(w http.ResponseWriter, r *http.Request) {
 	nobody := &kept{header: http.Header{"Content-Type": {"application/json"}}, status: http.StatusOK}
 	nobody.body.WriteString("null\n")
 	me := nobody
-	if key, err := c.keyOf(r); err == nil {
+	if key, ok := c.keyOf(r); ok {
 		me = c.whois(r, key)
 	}
 	if me.status == http.StatusUnauthorized {
@@ -107,10 +103,10 @@ var passed = [...]string{"Accept", "Content-Type", "Idempotency-Key", "If-Match"
 // forward makes a call of the page to the API. If the API does not know the key
 // any more the session ends.
 func (c *console) forward(w http.ResponseWriter, r *http.Request) {
-	key, err := c.keyOf(r)
-	if err != nil {
+	key, ok := c.keyOf(r)
+	if !ok {
 		http.SetCookie(w, c.cookie(r, "", -time.Second))
-		refuse(w, http.StatusUnauthorized, err.Error())
+		refuse(w, http.StatusUnauthorized, "not signed in, or not any more")
 		return
 	}
 	call := r.Clone(r.Context())
