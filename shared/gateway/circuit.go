@@ -37,8 +37,7 @@ type knownHealth struct {
 	cleared time.Time // when this process last took something back
 }
 
-// health returns what is known of a registration's endpoint, at most
-// healthFresh old.
+// health returns what is known of a registration's endpoint, at most healthFresh old.
 func (cs *circuits) health(ctx context.Context, id string) (circuit.Health, error) {
 	if m := cs.pace.Look(id); m.Failures == 0 && time.Since(m.Accepted) < wellFor {
 		return circuit.Health{}, nil
@@ -114,9 +113,8 @@ func (cs *circuits) changeHealth(ctx context.Context, id string, f func(circuit.
 	return h, nil
 }
 
-// heedGone disables r if a says that the endpoint is gone. It comes before a is
-// stored: afterwards there may be no other attempt, which would say the same. If
-// it fails, a counts as not made.
+// heedGone disables r if a says that the endpoint is gone. It comes before a is stored: afterwards
+// there may be no other attempt, which would say the same. If it fails, a counts as not made.
 func (cs *circuits) heedGone(ctx context.Context, r *Registration, a Attempt) error {
 	if !a.Gone() {
 		return nil
@@ -150,10 +148,9 @@ func (cs *circuits) disable(ctx context.Context, id string, rev int, why string)
 	return nil
 }
 
-// heed draws the other consequences of an attempt, after which the delivery is d,
-// for its registration: the circuit, what tenants and operator are told, and its
-// end after days of failure. What fails here is logged: the next attempt says the
-// same.
+// heed draws the other consequences of an attempt, after which the delivery is d, for its
+// registration: the circuit, what tenants and operator are told, and its end after days of failure.
+// What fails here is logged: the next attempt says the same.
 func (cs *circuits) heed(ctx context.Context, e *provider.Event, r *Registration, a Attempt, d *Delivery, probe bool) {
 	err := cs.heedAttempt(ctx, e, r, a, probe)
 	if d.Status == Failed && d.Why == whyExhausted {
@@ -211,8 +208,7 @@ func (cs *circuits) heedAccepted(ctx context.Context, e *provider.Event, r *Regi
 	return errors.Join(cs.wake(ctx, r.ID, h), cs.teller.tell(ctx, registrationRecovered, e, r, "the endpoint accepts again"))
 }
 
-// note returns what this process knows of a registration's endpoint, and has f, if
-// any, change it.
+// note returns what this process knows of a registration's endpoint, and has f, if any, change it.
 func (cs *circuits) note(id string, f func(*knownHealth)) (was knownHealth, known bool) {
 	k, known := cs.healths.Get(id)
 	if known {
@@ -271,10 +267,9 @@ func (cs *circuits) heedRefused(ctx context.Context, e *provider.Event, r *Regis
 	return nil
 }
 
-// spent reports whether the whole time of d's schedule went by behind a circuit,
-// of which a probe failed since then, and the next is not due: d would make it.
-// Then d ends, whatever attempts it had. That nobody worked meanwhile, or that the
-// clock was set, ends nothing.
+// spent reports whether the whole time of d's schedule went by behind a circuit, of which a probe
+// failed since then, and the next is not due: d would make it. Then d ends, whatever attempts it
+// had. That nobody worked meanwhile, or that the clock was set, ends nothing.
 func (cs *circuits) spent(ctx context.Context, d Delivery, r *Registration) (bool, error) {
 	now := cs.Clock()
 	if d.Manual || now.Sub(later(d.Created, d.Anew)) <= circuit.LongestInterval || now.Before(d.overtime(r.Schedule)) || !cs.steady() {
@@ -293,9 +288,8 @@ func (cs *circuits) exhaust(ctx context.Context, e *provider.Event, r *Registrat
 	return cs.deliveries.save(ctx, d.close(Failed, whyExhausted, cs.Clock()), d.rev)
 }
 
-// endWithout ends d, of which there is nothing to attempt any more because of err,
-// one of those of subject; any other it returns. r is nil if the registration is
-// gone.
+// endWithout ends d, of which there is nothing to attempt any more because of err, one of those of
+// subject; any other it returns. r is nil if the registration is gone.
 func (cs *circuits) endWithout(ctx context.Context, d Delivery, r *Registration, err error) error {
 	switch {
 	case errors.Is(err, errExpired):
@@ -327,9 +321,8 @@ func (cs *circuits) fail(ctx context.Context, d Delivery, r *Registration, why, 
 	return cs.deliveries.save(ctx, d.fail(why, cs.Clock()), d.rev)
 }
 
-// lose counts a claim that workers took up and did not record, or that could not
-// be written. If there were ten in a row nobody can attempt d: it is over. r is
-// nil if it is not known.
+// lose counts a claim that workers took up and did not record, or that could not be written. If
+// there were ten in a row nobody can attempt d: it is over. r is nil if it is not known.
 func (cs *circuits) lose(ctx context.Context, d *Delivery, r *Registration) (over bool, err error) {
 	if d.Crashes++; d.Crashes < maxCrashes {
 		err := cs.deliveries.putDelivery(ctx, d, d.rev)

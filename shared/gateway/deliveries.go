@@ -51,16 +51,15 @@ func (ds *deliveries) putDelivery(ctx context.Context, d *Delivery, was string) 
 
 // finishedByAnother stands apart so that the stack of what succeeds stays small.
 func finishedByAnother(err error) bool {
-	var lost *storage.ConflictError
-	if !errors.As(err, &lost) {
+	lost, conflict := errors.AsType[*storage.ConflictError](err)
+	if !conflict {
 		return false
 	}
 	stored, err := ReadDelivery(lost.Stored)
 	return err == nil && !stored.unfinished()
 }
 
-// settle makes up for a process that ended between a delivery's last write and
-// its event's.
+// settle makes up for a process that ended between a delivery's last write and its event's.
 func (ds *deliveries) settle(ctx context.Context, d Delivery) error {
 	if d.unfinished() || d.Status == Held {
 		return nil
@@ -78,8 +77,8 @@ func (ds *deliveries) save(ctx context.Context, d Delivery, was string) error {
 // one parked it, the caller's message must come again all the same: it may be the
 // only one by which somebody makes sure of what is parked.
 func superseded(err error) error {
-	var lost *storage.ConflictError
-	if !errors.As(err, &lost) {
+	lost, conflict := errors.AsType[*storage.ConflictError](err)
+	if !conflict {
 		return err
 	}
 	if stored, bad := ReadDelivery(lost.Stored); bad == nil && stored.Parked() {
@@ -164,8 +163,7 @@ func (ds *deliveries) sendRetry(ctx context.Context, d *Delivery, hops int, slow
 	ds.sendSelf(ctx, ds.pathTo(ctx, slow, d.Registration, d.Tenant), d.header(), hops, d.Start.Sub(ds.Clock()))
 }
 
-// sendRetries is sendRetry for those of many, all of one registration, that have a
-// claim.
+// sendRetries is sendRetry for those of many, all of one registration, that have a claim.
 func (ds *deliveries) sendRetries(ctx context.Context, many []*Delivery, hops int, slow bool) {
 	var ms []storage.Message
 	var to path
@@ -204,14 +202,12 @@ func (ds *deliveries) endUnwanted(ctx context.Context, d Delivery, verdict Statu
 	return ds.save(ctx, d.hold(why, ds.Clock()), d.rev)
 }
 
-// recordOver records a over d as it was read before the attempt, or over what
-// is stored by now, and returns what is stored then. self tells whether the
-// caller can send the next attempt itself; then the second result says that it
-// must.
+// recordOver records a over d as it was read before the attempt, or over what is stored by now, and
+// returns what is stored then. self tells whether the caller can send the next attempt itself; then
+// the second result says that it must.
 //
-// An accepted attempt stands in the delivery alone, without a row of its own,
-// if that keeps all of its answer. A resend puts it into one before it takes its
-// place.
+// An accepted attempt stands in the delivery alone, without a row of its own, if that keeps all of
+// its answer. A resend puts it into one before it takes its place.
 func (ds *deliveries) recordOver(ctx context.Context, d Delivery, a Attempt, s schedule.Schedule, jitter float64, self bool) (Delivery, bool, error) {
 	if a.Alone = a.Accepted() && len(a.Answer) <= keptAnswer; !a.Alone {
 		if err := ds.putAttempt(ctx, d.ID, a); err != nil {

@@ -36,10 +36,9 @@ type fanOuts struct {
 	room       *pace.Places // of deliverAll
 }
 
-// FanOut is the Handler of the events queue. It begins each event, attempts a
-// delivery for every registration that wants it, and records each outcome as
-// soon as it is known. A message is finished when all of that is stored; a
-// tenant's refusal never makes it come again.
+// FanOut is the Handler of the events queue. It begins each event, attempts a delivery for every
+// registration that wants it, and records each outcome as soon as it is known. A message is
+// finished when all of that is stored; a tenant's refusal never makes it come again.
 func (fs *fanOuts) FanOut(ctx context.Context, ms []storage.Received) ([]string, error) {
 	return fs.eachMessage(ctx, "fanout", ms, fs.fanOutMessage)
 }
@@ -191,11 +190,10 @@ func (fs *fanOuts) waiting(ctx context.Context, rs []*Registration) (ids []strin
 	return ids
 }
 
-// heedUpstream tells that the source was disconnected if e says so: SmartBots
-// sends callback_removed when our registration there is gone ("Set HTTP
-// callback to be called on group events", SmartBots), and calls no more. It is
-// told at most once an hour for each callback key's label and group, and may be
-// called again.
+// heedUpstream tells that the source was disconnected if e says so: SmartBots sends
+// callback_removed when our registration there is gone ("Set HTTP callback to be called on group
+// events", SmartBots), and calls no more. It is told at most once an hour for each callback key's
+// label and group, and may be called again.
 func (fs *fanOuts) heedUpstream(ctx context.Context, e *provider.Event) error {
 	if e.Type != CallbackRemoved || !ofWhole(e) {
 		return nil
@@ -222,18 +220,16 @@ func (fs *fanOuts) wanted(ctx context.Context, a message.Arrival) ([]*Registrati
 }
 
 const (
-	// roomFor is how many first attempts a process may have in memory, waiting for
-	// their turn or under way: 256 events for a hundred registrations each would
-	// take half a gigabyte.
+	// roomFor is how many first attempts a process may have in memory, waiting for their turn or
+	// under way: 256 events for a hundred registrations each would take half a gigabyte.
 	roomFor = 384
 	// overAtOnce of those that find no room are put off at once.
 	overAtOnce = 16
 )
 
-// deliverAll attempts e for each of rs at once, as far as there is room for its
-// tenant, and records each outcome. The others wait a moment for the room that
-// those of their tenant leave, and go to the slow queue: nobody waits for what
-// another tenant's endpoint takes.
+// deliverAll attempts e for each of rs at once, as far as there is room for its tenant, and records
+// each outcome. The others wait a moment for the room that those of their tenant leave, and go to
+// the slow queue: nobody waits for what another tenant's endpoint takes.
 func (fs *fanOuts) deliverAll(ctx context.Context, f *fanOut, rs []*Registration) error {
 	f.standard = sync.OnceValues(func() ([]byte, error) { return standardBody(fs.Providers[f.Provider], f.Event) })
 	asked, errs := time.Now(), make([]error, len(rs))
@@ -351,28 +347,21 @@ func (fs *fanOuts) listFanOut(ctx context.Context, e *provider.Event) error {
 // fanOutList stores chunk n, found from a place on, unless it is stored
 // already, and returns what is.
 func (fs *fanOuts) fanOutList(ctx context.Context, e *provider.Event, n int, from *place) (FanOutRow, error) {
-	key := FanOutKey(e.ID, n)
-	stored, _, err := storage.Load[FanOutRow](ctx, fs.Store, key)
-	if !errors.Is(err, storage.ErrNotFound) {
-		return stored, err
-	}
-	rs, next, err := fs.find.find(ctx, e, from, chunkSize)
-	if err != nil {
-		return stored, err
-	}
-	mine := FanOutRow{Next: next, Type: e.Type, Received: e.Received}
-	for _, r := range rs {
-		mine.IDs = append(mine.IDs, r.ID)
-	}
-	row := storage.Row{Key: key, Expires: later(e.Received, fs.Clock()).Add(fs.Kept.longest())}
-	switch err := storage.PutRow(ctx, fs.Store, row, mine, ""); {
-	case errors.Is(err, storage.ErrConflict):
-		stored, _, err = storage.Load[FanOutRow](ctx, fs.Store, key)
-		return stored, err
-	case err != nil:
-		return stored, err
-	}
-	return mine, nil
+	return storage.Change(ctx, fs.Store, FanOutKey(e.ID, n), func(list *FanOutRow, row *storage.Row) error {
+		if row.Rev != "" {
+			return storage.ErrUnchanged
+		}
+		rs, next, err := fs.find.find(ctx, e, from, chunkSize)
+		if err != nil {
+			return err
+		}
+		*list = FanOutRow{Next: next, Type: e.Type, Received: e.Received}
+		for _, r := range rs {
+			list.IDs = append(list.IDs, r.ID)
+		}
+		row.Expires = later(e.Received, fs.Clock()).Add(fs.Kept.longest())
+		return nil
+	})
 }
 
 // fanOutChunk delivers to the registrations of one chunk. Two runs of the same
@@ -400,8 +389,7 @@ func (fs *fanOuts) fanOutChunk(ctx context.Context, h message.Header) error {
 	return nil
 }
 
-// expireChunk ends the deliveries of a chunk whose event is gone, so that each
-// is told of.
+// expireChunk ends the deliveries of a chunk whose event is gone, so that each is told of.
 func (fs *fanOuts) expireChunk(ctx context.Context, h message.Header, list FanOutRow) error {
 	for _, id := range list.IDs {
 		r, _, err := fs.find.registration(ctx, h.Source, id)

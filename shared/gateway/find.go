@@ -76,9 +76,8 @@ func newFinder(c *core) *finder {
 // within versionFresh. It adds the patterns of hints to those in use; that is
 // done before the hints' entries are written.
 //
-// Where another was faster, it published after this change was written, and so
-// for both: of any number at once none need write again but those with patterns
-// that are new.
+// Where another was faster, it published after this change was written, and so for both: of any
+// number at once none need write again but those with patterns that are new.
 func (f *finder) Publish(ctx context.Context, source string, add ...Hint) error {
 	late := false
 	_, err := storage.Change(ctx, f.Store, versionKey(source), func(v *version, _ *storage.Row) error {
@@ -136,8 +135,7 @@ func (f *finder) VersionOf(ctx context.Context, source string) (knownVersion, er
 	return *got.(*knownVersion), nil
 }
 
-// streams returns the index entries under which registrations that may want e
-// stand, in order.
+// streams returns the index entries under which registrations that may want e stand, in order.
 func (v version) streams(e *provider.Event) []Hint {
 	var out []Hint
 	for kind, patterns := range v.Patterns {
@@ -168,10 +166,9 @@ type place struct {
 	After  string `json:"a"` // registration
 }
 
-// find returns the registrations that want e and may have it, from a place on,
-// at most limit of them, and the place where to go on; nil after the last.
-// Each registration is found once; by several calls for one event twice, if its
-// entries changed meanwhile.
+// find returns the registrations that want e and may have it, from a place on, at most limit of
+// them, and the place where to go on; nil after the last. Each registration is found once; by
+// several calls for one event twice, if its entries changed meanwhile.
 func (f *finder) find(ctx context.Context, e *provider.Event, from *place, limit int) ([]*Registration, *place, error) {
 	if e.Unreadable {
 		return nil, nil, nil
@@ -218,10 +215,9 @@ func (f *finder) find(ctx context.Context, e *provider.Event, from *place, limit
 	return found, nil, nil
 }
 
-// thin reports whether a leaves rows only where something fails: its source
-// keeps no more, its registrations fit one row, and nobody can have begun it
-// before. From the second receive on every outcome is written, so that what a
-// crashed run did is repeated once, not each time.
+// thin reports whether a leaves rows only where something fails: its source keeps no more, its
+// registrations fit one row, and nobody can have begun it before. From the second receive on every
+// outcome is written, so that what a crashed run did is repeated once, not each time.
 func (f *finder) thin(ctx context.Context, a message.Arrival, long bool) (bool, error) {
 	if long || a.Again || Own(&a.Event) || a.Unreadable {
 		return false, nil
@@ -231,10 +227,7 @@ func (f *finder) thin(ctx context.Context, a message.Arrival, long bool) (bool, 
 		return false, err
 	}
 	s, err := remembered(ctx, f.Store, f.sources, v.Rev, a.Source, SourceKey(a.Source))
-	if errors.Is(err, storage.ErrNotFound) {
-		return false, nil // deleted meanwhile; its events are still delivered
-	}
-	if err != nil {
+	if ignoring(err, storage.ErrNotFound) != nil { // else it was deleted meanwhile; its events are still delivered
 		return false, fmt.Errorf("source %s: %w", a.Source, err)
 	}
 	return s.History == FailureHistory, nil
@@ -274,9 +267,8 @@ func (f *finder) list(ctx context.Context, v knownVersion, source string, s Hint
 	}
 }
 
-// accept returns those of ids, in their order, that want e and may have it, unless
-// they were seen in this call, or found in one of the streams that calls before
-// walked.
+// accept returns those of ids, in their order, that want e and may have it, unless they were seen
+// in this call, or found in one of the streams that calls before walked.
 func (f *finder) accept(ctx context.Context, v knownVersion, e *provider.Event, walked []Hint, seen map[string]bool, ids []string) ([]*Registration, error) {
 	rs, err := f.registrationsOf(ctx, v.Rev, ids)
 	if err != nil {
@@ -311,9 +303,8 @@ func (r *Registration) stoodIn(streams []Hint, e *provider.Event) bool {
 		slices.ContainsFunc(r.Hints(), func(h Hint) bool { return slices.Contains(streams, h) })
 }
 
-// registrationsOf returns those of ids that exist, as they were when the
-// source had the revision rev, or later. Others have them too: they are only
-// read.
+// registrationsOf returns those of ids that exist, as they were when the source had the revision
+// rev, or later. Others have them too: they are only read.
 func (f *finder) registrationsOf(ctx context.Context, rev string, ids []string) ([]*Registration, error) {
 	out := make([]*Registration, 0, len(ids))
 	var missing []storage.Key

@@ -84,8 +84,7 @@ func (j Job) header() message.Header {
 	return message.Header{Kind: message.Job, ID: j.ID, Claim: j.Claim}
 }
 
-// claimJob returns a job's row as it is when it is handed out, and the header of
-// its message.
+// claimJob returns a job's row as it is when it is handed out, and the header of its message.
 func claimJob(row storage.Row, start time.Time) (storage.Row, message.Header, error) {
 	var j Job
 	if err := storage.Decode(row, &j); err != nil {
@@ -98,9 +97,8 @@ func claimJob(row storage.Row, start time.Time) (storage.Row, message.Header, er
 	return row, j.header(), err
 }
 
-// A Step does a page of a job's work and moves its cursor. It returns when to
-// go on: zero at once, and true when all is done. It may run again after a
-// crash with the cursor from before.
+// A Step does a page of a job's work and moves its cursor. It returns when to go on: zero at once,
+// and true when all is done. It may run again after a crash with the cursor from before.
 type Step func(ctx context.Context, j *Job) (next time.Time, done bool, err error)
 
 // step returns what does the work of a kind of job.
@@ -180,9 +178,8 @@ func (js *jobs) saveJob(ctx context.Context, j *Job, next time.Time, done, pause
 	return running, nil
 }
 
-// Walk calls f for a page of the shard in which j's cursor stands, and moves the
-// cursor behind the rows that f dealt with, whose number it returns; ended says
-// that the pass is over.
+// Walk calls f for a page of the shard in which j's cursor stands, and moves the cursor behind the
+// rows that f dealt with, whose number it returns; ended says that the pass is over.
 func (js *jobs) Walk(ctx context.Context, j *Job, q func(shard int) storage.Query, f func([]storage.Row) (int, error)) (ended bool, err error) {
 	pass, shard, after := shardCursor(j.Cursor)
 	part := q(shard)
@@ -354,9 +351,8 @@ func (js *jobs) revive(ctx context.Context, j *Job, is func(Delivery) bool) (tim
 	})
 }
 
-// replayStep makes deliveries of events that a registration would have got,
-// had it been there: those of the source since the job's time, as far back as
-// the grant goes.
+// replayStep makes deliveries of events that a registration would have got, had it been there:
+// those of the source since the job's time, as far back as the grant goes.
 func (js *jobs) replayStep(ctx context.Context, j *Job) (time.Time, bool, error) {
 	r, rev, err := js.find.registration(ctx, j.Source, j.Registration)
 	if errors.Is(err, storage.ErrNotFound) || err == nil && r.State == Removed {

@@ -168,8 +168,7 @@ type laneRun struct {
 	slow   bool // its messages are in the slow queue
 }
 
-// runLane works on a lane, head by head, until it is empty, must wait, or the
-// time is up.
+// runLane works on a lane, head by head, until it is empty, must wait, or the time is up.
 func (ls *lanes) runLane(ctx context.Context, h message.Header, lost, slow bool) error {
 	run := &laneRun{key: storage.Key{Table: storage.Deliveries, PK: h.ID, SK: "L"}, runner: storage.NewRev(), hops: h.Hops, lost: lost, slow: slow}
 	err := ls.changeLane(ctx, run, h.Token, func(l *lane, r *storage.Row) {

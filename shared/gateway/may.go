@@ -141,8 +141,7 @@ type cacheOf[T any] interface {
 	Add(key string, v *under[T]) bool
 }
 
-// remembered returns the T under k as it was when its source had the revision
-// rev, or later.
+// remembered returns the T under k as it was when its source had the revision rev, or later.
 func remembered[T any](ctx context.Context, s storage.Store, c cacheOf[T], rev, id string, k storage.Key) (T, error) {
 	if known, ok := c.Get(id); ok && known.rev == rev {
 		return known.value, nil

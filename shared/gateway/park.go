@@ -16,11 +16,10 @@ import (
 	"ringback/shared/storage"
 )
 
-// A delivery whose turn comes behind an open circuit is parked: it is pending, leaves
-// the due index, costs nothing while it waits, and uses up no attempt. The row of its
-// registration's circuit.Health is due instead, while something may be parked: at each
-// probe's time a message has the oldest one attempted (probe). Once that is accepted,
-// a job wakes the others (wakeStep).
+// A delivery whose turn comes behind an open circuit is parked: it is pending, leaves the due
+// index, costs nothing while it waits, and uses up no attempt. The row of its registration's
+// circuit.Health is due instead, while something may be parked: at each probe's time a message has
+// the oldest one attempted (probe). Once that is accepted, a job wakes the others (wakeStep).
 
 // park parks d, whose claim the caller holds.
 func (cs *circuits) park(ctx context.Context, d Delivery) error {
@@ -31,10 +30,9 @@ func (cs *circuits) park(ctx context.Context, d Delivery) error {
 	return cs.wasParked(ctx, after)
 }
 
-// wasParked makes sure, once d is stored as parked, that it is probed or woken: the
-// circuit may have closed meanwhile, and the walk over what is parked be past d. It
-// is called again if the process ends before it returns, so that d may be anything
-// by now.
+// wasParked makes sure, once d is stored as parked, that it is probed or woken: the circuit may
+// have closed meanwhile, and the walk over what is parked be past d. It is called again if the
+// process ends before it returns, so that d may be anything by now.
 func (cs *circuits) wasParked(ctx context.Context, d Delivery) error {
 	for d.Parked() {
 		h, err := cs.readHealth(ctx, d.Registration)
@@ -107,8 +105,7 @@ func (cs *circuits) wake(ctx context.Context, id string, h circuit.Health) error
 	return err
 }
 
-// ForgetHealth forgets how a registration's endpoint fared, and wakes what is parked
-// for it.
+// ForgetHealth forgets how a registration's endpoint fared, and wakes what is parked for it.
 func (cs *circuits) ForgetHealth(ctx context.Context, id string) error {
 	return storage.CompareAndSwap(ctx, func() error {
 		h, row, err := storage.Load[circuit.Health](ctx, cs.Store, HealthKey(id))

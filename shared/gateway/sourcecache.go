@@ -40,9 +40,8 @@ type ingester struct {
 	loading singleflight.Group
 }
 
-// account returns the account that a callback URL names, no older than age
-// unless the Store does not answer. The error wraps storage.ErrNotFound or
-// storage.ErrUnavailable.
+// account returns the account that a callback URL names, no older than age unless the Store does
+// not answer. The error wraps storage.ErrNotFound or storage.ErrUnavailable.
 func (in *ingester) account(ctx context.Context, provider, source, key string, age time.Duration) (account, error) {
 	name := source + "/" + key
 	now, asked := in.Clock(), time.Now()
