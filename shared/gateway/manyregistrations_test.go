@@ -59,7 +59,7 @@ func TestEventForManyRegistrationsOverManyListsIsDelivered(t *testing.T) {
 		t.Fatal(err)
 	}
 	report(t, g, source, "delivered")
-	events, err := message.EventsOf(storage.Message{Body: q.bodies[0]})
+	_, events, err := message.Read(q.bodies[0])
 	if err != nil || len(events) != 1 {
 		t.Fatalf("the message: %d events, %v", len(events), err)
 	}

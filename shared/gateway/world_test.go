@@ -410,11 +410,13 @@ func (b *mailbox) events(t *testing.T) (es []provider.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, m := range b.sent[storage.EventsQueue] {
-		got, err := message.EventsOf(m)
+		_, got, err := message.Read(m.Body)
 		if err != nil {
 			t.Fatal(err)
 		}
-		es = append(es, got...)
+		for _, a := range got {
+			es = append(es, a.Event)
+		}
 	}
 	return es
 }

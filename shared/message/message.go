@@ -175,15 +175,10 @@ func deflateInto(b *strings.Builder, as []Arrival) error {
 // carried reports whether SQS carries b as it is: UTF-8 of the characters that
 // XML 1.0 allows.
 func carried(b []byte) bool {
-	ascii := true
 	for _, c := range b {
 		if c < 0x20 && c != '\t' && c != '\n' && c != '\r' {
 			return false
 		}
-		ascii = ascii && c < utf8.RuneSelf
-	}
-	if ascii {
-		return true
 	}
 	return utf8.Valid(b) && !bytes.Contains(b, []byte("\ufffe")) && !bytes.Contains(b, []byte("\uffff"))
 }
@@ -226,18 +221,6 @@ func Read(body string) (Header, []Arrival, error) {
 		payload = payload[p.Bytes:]
 	}
 	return h, as, nil
-}
-
-// EventsOf returns the events that a message of the events queue carries, as
-// FanOut reads them: for who looks into a queue. A message of another kind
-// carries none.
-func EventsOf(m storage.Message) ([]provider.Event, error) {
-	_, as, err := Read(m.Body)
-	es := make([]provider.Event, len(as))
-	for i, a := range as {
-		es[i] = a.Event
-	}
-	return es, err
 }
 
 // payload returns the bytes of all events.

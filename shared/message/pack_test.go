@@ -63,7 +63,7 @@ func TestMessagesAreFilledUpToTheirLimits(t *testing.T) {
 		}
 		got := []int{}
 		for _, m := range ms {
-			es, err := EventsOf(m)
+			_, es, err := Read(m.Body)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -117,19 +117,18 @@ func TestMessageTellsAllOfItsEvents(t *testing.T) {
 			t.Errorf("event %d: only %q, tenant %q, again %v, unreadable %v; want what was packed", i, a.Only, a.Tenant, a.Again, a.Unreadable)
 		}
 	}
-	es, err := EventsOf(storage.Message{Body: body})
-	if err != nil || len(es) != 2 || es[0].ID != as[0].ID || es[1].ID != as[1].ID {
-		t.Errorf("EventsOf = %+v, %v; want both events", es, err)
+	if got[0].ID != as[0].ID || got[1].ID != as[1].ID {
+		t.Errorf("Read = %+v; want both events", got)
 	}
 	retry, err := Header{Kind: Retry, ID: "dlv_1"}.Pack()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if es, err := EventsOf(storage.Message{Body: retry}); err != nil || len(es) != 0 {
-		t.Errorf("EventsOf a message of another kind = %+v, %v; want none", es, err)
+	if _, es, err := Read(retry); err != nil || len(es) != 0 {
+		t.Errorf("Read a message of another kind = %+v, %v; want none", es, err)
 	}
-	if _, err := EventsOf(storage.Message{Body: "{"}); !errors.Is(err, ErrUnreadable) {
-		t.Errorf("EventsOf what is no message: %v, want ErrUnreadable", err)
+	if _, _, err := Read("{"); !errors.Is(err, ErrUnreadable) {
+		t.Errorf("Read what is no message: %v, want ErrUnreadable", err)
 	}
 }
 

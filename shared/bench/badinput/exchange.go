@@ -84,7 +84,7 @@ func (q queue) Send(ctx context.Context, name storage.QueueName, ms []storage.Me
 }
 
 func disconnected(m storage.Message) bool {
-	es, err := message.EventsOf(m)
+	_, es, err := message.Read(m.Body)
 	return err == nil && len(es) == 1 && es[0].Type == "source.disconnected"
 }
 

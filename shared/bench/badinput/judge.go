@@ -132,11 +132,13 @@ func (j *judge) events(ms []storage.Message, cb provider.Callback) ([]provider.E
 	}
 	var events []provider.Event
 	for _, m := range ms {
-		es, err := message.EventsOf(m)
+		_, as, err := message.Read(m.Body)
 		if err != nil {
 			return nil, err
 		}
-		events = append(events, es...)
+		for _, a := range as {
+			events = append(events, a.Event)
+		}
 	}
 	items := distinct(reading.Items)
 	if len(items) != len(events) {
@@ -209,11 +211,13 @@ func (j *judge) replay(ctx context.Context, raw []byte, first []provider.Event) 
 	}
 	var events []provider.Event
 	for _, m := range again.messages {
-		es, err := message.EventsOf(m)
+		_, as, err := message.Read(m.Body)
 		if err != nil {
 			return err
 		}
-		events = append(events, es...)
+		for _, a := range as {
+			events = append(events, a.Event)
+		}
 	}
 	items := distinct(reading.Items)
 	if len(events) != len(first) || len(items) != len(first) {
