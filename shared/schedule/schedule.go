@@ -56,14 +56,6 @@ func (s Schedule) Len() int { return len(s.waits()) }
 // Wait returns the wait number n, from 0, without jitter.
 func (s Schedule) Wait(n int) time.Duration { return s.waits()[n] }
 
-// WaitAfter returns the wait after made attempts, the last one if there were more.
-func (s Schedule) WaitAfter(made int) time.Duration {
-	if s.Len() == 0 {
-		return 0
-	}
-	return s.Wait(min(max(made-1, 0), s.Len()-1))
-}
-
 // After returns how long to wait after the attempt number made, counted from
 // 1, and false if that was the last. The wait is schedule × (0.8…1.2), where
 // jitter in [0,1) chooses; at least a minute after 429 and timeouts; and at

@@ -9,18 +9,6 @@ import (
 	"ringback/shared/storage"
 )
 
-func TestWaitAfterSomeAttempts(t *testing.T) {
-	two := Schedule{Waits: []time.Duration{time.Minute, time.Hour}}
-	for made, want := range map[int]time.Duration{0: time.Minute, 1: time.Minute, 2: time.Hour, 3: time.Hour, 99: time.Hour} {
-		if got := two.WaitAfter(made); got != want {
-			t.Errorf("after %d attempts: %v, want %v", made, got, want)
-		}
-	}
-	if got := (Schedule{Waits: []time.Duration{}}).WaitAfter(1); got != 0 {
-		t.Errorf("of no waits: %v, want none", got)
-	}
-}
-
 func TestScheduleIsTakenUpToItsLimits(t *testing.T) {
 	const day = 24 * time.Hour
 	for _, tt := range []struct {
