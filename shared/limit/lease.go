@@ -13,13 +13,11 @@ type leases struct {
 
 // take returns ls with one more of at most n, and whether there was room for it.
 func (ls leases) take(id string, n int, now, end time.Time) (leases, bool) {
-	held := maps.Clone(ls.Held)
+	held := make(map[string]int64, len(ls.Held)+1)
+	maps.Copy(held, ls.Held)
 	maps.DeleteFunc(held, func(_ string, end int64) bool { return end <= now.UnixMilli() })
 	if len(held) >= n {
 		return ls, false
-	}
-	if held == nil {
-		held = map[string]int64{}
 	}
 	held[id] = end.UnixMilli()
 	return leases{held}, true

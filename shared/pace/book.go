@@ -63,10 +63,9 @@ func (b Book) After(registration, url string, o Outcome, seen Seen, now time.Tim
 	if e == was {
 		return b, false
 	}
-	b.Endpoints = maps.Clone(b.Endpoints)
-	if b.Endpoints == nil {
-		b.Endpoints = map[string]Entry{}
-	}
+	before := b.Endpoints
+	b.Endpoints = make(map[string]Entry, len(before)+1)
+	maps.Copy(b.Endpoints, before)
 	if b.Endpoints[registration] = e; e.Slowed > was.Slowed {
 		b.Cuts = append(slices.Clone(b.Cuts[max(0, len(b.Cuts)-mostCuts):]), now)
 	}

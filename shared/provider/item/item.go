@@ -81,11 +81,7 @@ func AddKey(keys map[string][]string, kind, value string) {
 // be read or is too large. It keeps the first provider.KeptUnreadable bytes.
 func SetAside(providerName string, b []byte) provider.Item {
 	n := min(len(b), provider.KeptUnreadable)
-	return provider.Item{
-		Type:       providerName + ".unreadable",
-		Payload:    b[:n:n],
-		Unreadable: true,
-	}
+	return provider.Item{Type: providerName + ".unreadable", Payload: b[:n:n], Unreadable: true}
 }
 
 // A List gathers the items of a callback that has several. What it takes of those
