@@ -334,7 +334,6 @@ func (cs *circuits) lose(ctx context.Context, d *Delivery, r *Registration) (ove
 	return true, cs.fail(ctx, *d, r, whyInternal, "no attempt could be made, or recorded, ten times in a row")
 }
 
-// logExhausted writes the line of a delivery that failed for good.
 func (cs *circuits) logExhausted(d *Delivery) {
 	cs.Log.Info("delivery", "source", d.Source, "event", d.Event, "tenant", d.Tenant, "registration", d.Registration,
 		"delivery", d.ID, "attempts", d.Made, "outcome", whyExhausted)

@@ -186,7 +186,6 @@ func (ds *deliveries) sendRetries(ctx context.Context, many []*Delivery, hops in
 	}
 }
 
-// header returns the header of the message for d's current claim.
 func (d *Delivery) header() message.Header {
 	return message.Header{Kind: message.Retry, ID: d.ID, Claim: d.Claim}
 }

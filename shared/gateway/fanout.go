@@ -119,7 +119,6 @@ type busyError struct{ until time.Time }
 
 func (e *busyError) Error() string { return "another run has the event" }
 
-// fanOutEvent does all that one event asks for.
 func (fs *fanOuts) fanOutEvent(ctx context.Context, a message.Arrival) error {
 	start := fs.Clock()
 	if err := fs.heedUpstream(ctx, &a.Event); err != nil {

@@ -79,7 +79,6 @@ func (j *Job) end(s JobStatus, why string, now time.Time, r *storage.Row) error 
 	return nil
 }
 
-// header returns the header of the message for j's next chunk.
 func (j Job) header() message.Header {
 	return message.Header{Kind: message.Job, ID: j.ID, Claim: j.Claim}
 }
@@ -101,7 +100,6 @@ func claimJob(row storage.Row, start time.Time) (storage.Row, message.Header, er
 // and true when all is done. It may run again after a crash with the cursor from before.
 type Step func(ctx context.Context, j *Job) (next time.Time, done bool, err error)
 
-// step returns what does the work of a kind of job.
 func (js *jobs) step(kind JobKind) (Step, bool) {
 	own := map[JobKind]Step{JobRelease: js.releaseStep, JobRecover: js.recoverStep, JobReplay: js.replayStep, JobWake: js.wakeStep}
 	if s, ok := own[kind]; ok {

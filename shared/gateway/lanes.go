@@ -134,7 +134,6 @@ func (ls *lanes) appendToLane(ctx context.Context, e *provider.Event, d Delivery
 	return nil
 }
 
-// laneHeader returns the header of the message that has runner work on a lane.
 func laneHeader(key storage.Key, runner string) message.Header {
 	return message.Header{Kind: message.Lane, ID: key.PK, Token: runner}
 }

@@ -93,7 +93,6 @@ func (f *finder) Visible(ctx context.Context, r *Registration, e *provider.Event
 	return f.granted(ctx, v.Rev, e, r.Tenant)
 }
 
-// granted reports whether a grant covers e for the tenant.
 func (f *finder) granted(ctx context.Context, rev string, e *provider.Event, tenant string) (bool, error) {
 	grants, err := f.grantsOf(ctx, rev, e.Source, tenant)
 	if err != nil {
@@ -102,12 +101,10 @@ func (f *finder) granted(ctx context.Context, rev string, e *provider.Event, ten
 	return slices.ContainsFunc(grants, func(gr Grant) bool { return gr.covers(e) }), nil
 }
 
-// covers reports whether who has gr may receive e.
 func (gr Grant) covers(e *provider.Event) bool {
 	return gr.Match.Accepts(e.Keys) && (gr.Match == nil || !ofWhole(e))
 }
 
-// grantsOf returns the tenant's grants of a source.
 func (f *finder) grantsOf(ctx context.Context, rev, source, tenant string) ([]Grant, error) {
 	name := source + "#" + tenant
 	if known, ok := f.grants.Get(name); ok && known.rev == rev {

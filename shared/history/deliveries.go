@@ -120,7 +120,6 @@ func (h *History) registrationsOfTenant(ctx context.Context, tenant, source stri
 	return h.control.ReadRegistrations(ctx, ids)
 }
 
-// deliveriesOf returns the deliveries of one event for rs.
 func (h *History) deliveriesOf(ctx context.Context, rs []gateway.Registration, q Query) ([]Delivery, error) {
 	if _, err := ident.DecodeEvent(q.Event); err != nil {
 		return nil, fmt.Errorf("event: %w", storage.ErrNotFound)

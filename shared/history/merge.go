@@ -36,7 +36,6 @@ type part struct {
 	source string
 }
 
-// deliveryParts returns the partitions of the deliveries for rs.
 func deliveryParts(rs []gateway.Registration, open bool) (parts []part) {
 	for _, r := range rs {
 		for shard := range gateway.HistoryShards {
@@ -47,7 +46,6 @@ func deliveryParts(rs []gateway.Registration, open bool) (parts []part) {
 	return parts
 }
 
-// byID returns rs by their ids.
 func byID(rs []gateway.Registration) map[string]gateway.Registration {
 	of := make(map[string]gateway.Registration, len(rs))
 	for _, r := range rs {

@@ -33,7 +33,6 @@ type value struct {
 // until returns when v says nothing any more.
 func (v value) until() time.Time { return pace.Later(v.line.until(), v.leases.until()) }
 
-// rows are those of all limits.
 type rows struct {
 	store storage.Store
 	clock func() time.Time

@@ -223,7 +223,6 @@ func Read(body string) (Header, []Arrival, error) {
 	return h, as, nil
 }
 
-// payload returns the bytes of all events.
 func (h Header) payload(rest string) ([]byte, error) {
 	if h.Plain {
 		return []byte(rest), nil

@@ -148,7 +148,6 @@ func (s *Seeker) givesUp(ctx context.Context) (over, got bool) {
 	return true, false
 }
 
-// drop takes s out of its tenant's line.
 func (p *Places) drop(s *Seeker) {
 	s.came = 0
 	p.waiting[s.tenant] = slices.DeleteFunc(p.waiting[s.tenant], func(w *Seeker) bool { return w == s })

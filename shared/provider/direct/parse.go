@@ -105,7 +105,6 @@ func (n *notice) naturalKey(b []byte) (string, time.Time) {
 	return item.Key(n.event, item.Hash(b)), n.time()
 }
 
-// time returns when the item's event happened.
 func (n *notice) time() time.Time { return instant(cmp.Or(n.statusTime, n.priceTime, n.clickTime)) }
 
 // instant reads the ISO 8601 times of Direct, documented in UTC to the second

@@ -86,7 +86,6 @@ func Object(fields []Field) json.RawMessage {
 	return append(b, '}')
 }
 
-// gather returns the values of each name.
 func gather(fields []Field) map[string][]string {
 	values := map[string][]string{}
 	for _, f := range fields {

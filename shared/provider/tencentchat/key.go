@@ -47,7 +47,6 @@ func (p *packet) naturalKey(command string, payload []byte) (string, time.Time) 
 	return "", time.Time{}
 }
 
-// bodyHash returns the hash of MsgBody, empty without one.
 func (p *packet) bodyHash() string {
 	if body := p.Value("MsgBody"); len(body) > 0 {
 		return item.Hash(body)
