@@ -1,12 +1,24 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 
+	"ringback/functions/internal/deployed"
 	"ringback/shared/api"
 	"ringback/shared/console"
 	"ringback/shared/gateway"
+	"ringback/shared/transfer"
 )
+
+// open returns the handler of d, if its key ring is the one that sealed what is stored.
+func open(ctx context.Context, d *deployed.Deployed) (http.Handler, error) {
+	if err := transfer.CheckRing(ctx, d.Gateway); err != nil {
+		return nil, fmt.Errorf("secret of KEY_RING_SECRET: %w", err)
+	}
+	return deployed.Renewed(ctx, d.OperatorKey, func(key string) http.Handler { return handler(d.Gateway, key, d.Config.SmartBotsURL) })
+}
 
 // handler serves what template.yaml sends to this function: the console under
 // /console, the API everywhere else.

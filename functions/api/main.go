@@ -5,12 +5,10 @@ package main
 import (
 	"context"
 	"log"
-	"net/http"
 
 	"ringback/functions/internal/deployed"
 	"ringback/shared/cloud"
 	"ringback/shared/provider/all"
-	"ringback/shared/transfer"
 )
 
 func main() {
@@ -19,10 +17,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := transfer.CheckRing(ctx, d.Gateway); err != nil {
-		log.Fatal("secret of KEY_RING_SECRET: ", err)
-	}
-	h, err := deployed.Renewed(ctx, d.OperatorKey, func(key string) http.Handler { return handler(d.Gateway, key, d.Config.SmartBotsURL) })
+	h, err := open(ctx, d)
 	if err != nil {
 		log.Fatal(err)
 	}

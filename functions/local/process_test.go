@@ -246,19 +246,21 @@ func TestLoopbackIsCalledOnlyWhereNobodyElseComesIn(t *testing.T) {
 		{"0.0.0.0:8080", near, true}, {"[::]:8080", near, true}, {"192.0.2.1:8080", near, true}, {"192.0.2.1:8080", far, true},
 		{"0.0.0.0:8080", "https://example.com/", false},
 	} {
-		c := &egress.Client{}
-		if err := (settings{}).guard(c, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(tt.listens))); err != nil {
+		own, allow, err := settings{}.guard(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(tt.listens)))
+		if err != nil {
 			t.Fatal(err)
 		}
+		c := &egress.Client{Own: own, Allow: allow}
 		if err := c.CheckURL(tt.url); (err != nil) != tt.refused {
 			t.Errorf("a gateway on %s: %s: %v, want refused %v", tt.listens, tt.url, err, tt.refused)
 		}
 	}
 	for _, listens := range []string{"0.0.0.0:8080", "[::]:8080"} { // an operator may allow it, but never our own port
-		c := &egress.Client{Allow: loopback}
-		if err := (settings{}).guard(c, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(listens))); err != nil {
+		own, _, err := settings{}.guard(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(listens)))
+		if err != nil {
 			t.Fatal(err)
 		}
+		c := &egress.Client{Own: own, Allow: loopback}
 		for host, refused := range map[string]bool{
 			"127.0.0.2:8080": true, "[::ffff:127.0.0.9]:8080": true, "127.255.255.254:8080": true, "[::1]:8080": true, "localhost:8080": true, "127.0.0.2:8081": false,
 		} {
@@ -266,7 +268,7 @@ func TestLoopbackIsCalledOnlyWhereNobodyElseComesIn(t *testing.T) {
 				t.Errorf("a gateway on %s that may call loopback: %s: %v, want refused %v", listens, host, err, refused)
 			}
 		}
-		if err := (settings{demo: true}).guard(&egress.Client{}, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(listens))); err == nil {
+		if _, _, err := (settings{demo: true}).guard(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(listens))); err == nil {
 			t.Errorf("a demo on %s: no error", listens)
 		}
 	}

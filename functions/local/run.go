@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -20,7 +21,6 @@ import (
 	"ringback/shared/api"
 	"ringback/shared/app"
 	"ringback/shared/console"
-	"ringback/shared/egress"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/provider/all"
@@ -76,9 +76,11 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	if err := s.guard(g.Egress, ln.Addr()); err != nil {
+	own, allow, err := s.guard(ln.Addr())
+	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
+	g.Egress.Own, g.Egress.Allow = append(g.Egress.Own, own...), append(g.Egress.Allow, allow...)
 	if s.pprof != "" {
 		at, err := serveProfiles(ctx, s.pprof, out)
 		if err != nil {
@@ -197,17 +199,16 @@ func (w work) schedule(ctx context.Context) error {
 	}
 }
 
-// guard keeps c from calling this process, which listens at an address, and lets it
-// call others on loopback if that is loopback too: then only who uses this machine
-// makes registrations.
-func (s settings) guard(c *egress.Client, at net.Addr) error {
-	c.Own = append(c.Own, ownHosts(at)...)
+// guard returns whom a process that listens at an address must not call, itself, and
+// which addresses it may call besides public ones: loopback, if it listens there, so
+// that only who uses this machine makes registrations.
+func (s settings) guard(at net.Addr) (own []string, allow []netip.Prefix, err error) {
 	if tcp, ok := at.(*net.TCPAddr); ok && tcp.IP.IsLoopback() {
-		c.Allow = append(c.Allow, loopback...)
+		allow = loopback
 	} else if s.demo {
-		return errors.New("-demo: want an -addr of this machine alone, such as 127.0.0.1:8080, since its endpoint is on loopback")
+		err = errors.New("-demo: want an -addr of this machine alone, such as 127.0.0.1:8080, since its endpoint is on loopback")
 	}
-	return nil
+	return ownHosts(at), allow, err
 }
 
 // ownHosts returns host and port of what reaches a listener from this machine,

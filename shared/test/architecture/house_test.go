@@ -42,8 +42,8 @@ var house = []room{
 	}, []string{"golang.org/x/sync/errgroup", "github.com/standard-webhooks/standard-webhooks/libraries/go"}},
 	{"functions/*", []string{"functions/internal/deployed", "shared/app", "shared/cloud", "shared/provider", "shared/provider/{own}"}, nil},
 
-	{"shared/app", []string{"shared/keyring", "shared/config", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, nil},
-	{"shared/app/samples", []string{"shared/control", "shared/gateway", "shared/provider", "shared/storage"}, nil},
+	{"shared/app", []string{"shared/keyring", "shared/config", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{"golang.org/x/sync/semaphore"}},
+	{"shared/app/samples", []string{"shared/control", "shared/gateway", "shared/groups", "shared/provider", "shared/storage"}, nil},
 	{"shared/api", []string{"shared/ident", "shared/circuit", "shared/keyring", "shared/schedule", "shared/control", "shared/history", "shared/groups", "shared/transfer", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{
 		"github.com/danielgtaylor/huma/v2/", "github.com/hashicorp/golang-lru/v2", "golang.org/x/time/rate",
 	}},
