@@ -129,7 +129,7 @@ func (in HistoryInput) query() history.Query {
 
 func (s historyAPI) listEvents(ctx context.Context, c control.Caller, in *HistoryInput) (*body[page[event]], error) {
 	found, next, err := s.history.Events(ctx, c, in.query())
-	return pageOf(found, next, eventView), err
+	return scanned(pageOf(found, next, eventView)), err
 }
 
 func (s historyAPI) getEvent(ctx context.Context, c control.Caller, in *ByID) (*body[event], error) {
@@ -175,7 +175,7 @@ func (s historyAPI) listDeliveries(ctx context.Context, c control.Caller, in *li
 	q := in.query()
 	q.Event, q.Status = in.Event, gateway.Status(in.Status)
 	found, next, err := s.history.Deliveries(ctx, c, q)
-	return pageOf(found, next, deliveryView), err
+	return scanned(pageOf(found, next, deliveryView)), err
 }
 
 func (s historyAPI) getDelivery(ctx context.Context, c control.Caller, in *ByID) (*body[delivery], error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"ringback/shared/control"
+	"ringback/shared/history"
 	"ringback/shared/storage"
 )
 
@@ -99,7 +100,17 @@ func (*empty) reply() *reply { return nil }
 // A page is one page of a list.
 type page[T any] struct {
 	Data []T    `json:"data" nullable:"false"`
-	Next string `json:"next_cursor" doc:"cursor of the next page; empty after the last. A page may be short, or empty, and yet not be the last."`
+	Next string `json:"next_cursor" doc:"cursor of the next page; empty after the last. A page may be short and yet not be the last."`
+
+	Scanned time.Time `json:"scanned_to,omitzero" doc:"of a page of events or deliveries that is empty and yet not the last: how far back it looked. One call looks at 20,000 rows, on AWS at what it reads in 0.8 s."`
+}
+
+// scanned says how far back an empty page of the history looked.
+func scanned[T any](b *body[page[T]]) *body[page[T]] {
+	if len(b.Body.Data) == 0 {
+		b.Body.Scanned = history.ScannedTo(b.Body.Next)
+	}
+	return b
 }
 
 // pageOf returns vs as a page, each as view shows it.

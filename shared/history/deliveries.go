@@ -28,6 +28,8 @@ type Query struct {
 	Since, Until time.Time
 	Cursor       string
 	Limit        int // of a page; 1 to MaxPageRows, default 50
+
+	wide bool // it looks further at once, for nothing was found
 }
 
 func (q Query) limit() int {
@@ -35,6 +37,14 @@ func (q Query) limit() int {
 		return 50
 	}
 	return min(q.Limit, storage.MaxPageRows)
+}
+
+// rows returns how many rows one look takes.
+func (q Query) rows() int {
+	if q.wide {
+		return wideRows
+	}
+	return q.limit()
 }
 
 func (q Query) wants(typ string, received time.Time) bool {
@@ -49,7 +59,8 @@ type Delivery struct {
 }
 
 // Deliveries returns a page of deliveries, newest first, and the cursor of the
-// next page. Pages may be short, or empty with a cursor. Without a registration
+// next page. Pages may be short, or empty with a cursor: then none was found as far
+// as one call looks. Without a registration
 // or event those of at most MaxMerged registrations are merged; for more the
 // error wraps control.ErrUnreadable. Expired ones are left out.
 func (h *History) Deliveries(ctx context.Context, c control.Caller, q Query) ([]Delivery, string, error) {
@@ -61,12 +72,9 @@ func (h *History) Deliveries(ctx context.Context, c control.Caller, q Query) ([]
 		out, err := h.deliveriesOf(ctx, rs, q)
 		return out, "", err
 	}
-	rows, next, err := h.merge(ctx, deliveryParts(rs, q.open()), q)
-	if err != nil {
-		return nil, "", err
-	}
-	out, err := h.listDeliveries(ctx, rows, rs, q)
-	return out, next, err
+	return look(ctx, h, deliveryParts(rs, q.open()), q,
+		func(rows []storage.Row) ([]Delivery, error) { return h.listDeliveries(ctx, rows, rs, q) },
+		func(d Delivery) spot { return spot{d.Event[idNumberChars:], d.Registration} })
 }
 
 // open reports whether the open index holds all that is asked for.

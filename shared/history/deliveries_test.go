@@ -202,22 +202,95 @@ func TestHistoryOfANewerReleaseIsNotPassedOver(t *testing.T) {
 }
 
 func TestPageOfEventsEndsBehindItsLastEvent(t *testing.T) {
-	row := func(id string) storage.Row {
-		return storage.Row{Key: storage.Key{SK: ident.EventPrefix + "12345678" + id}}
-	}
+	row := func(id string) Event { return Event{Event: provider.Event{ID: ident.EventPrefix + "12345678" + id}} }
 	for _, tt := range []struct {
 		name string
-		rows []storage.Row
+		page []Event
 		next string
 		want string
 	}{
-		{"the last page", []storage.Row{row("a")}, "", ""},
-		{"one that ends with an event", []storage.Row{row("b"), row("a")}, "a.reg_1", "a."},
-		{"one that ends before another", []storage.Row{row("b")}, "a.reg_1", "a.reg_1"},
+		{"the last page", []Event{row("a")}, "", ""},
+		{"one that ends with an event", []Event{row("b"), row("a")}, "a.reg_1", "a."},
+		{"one that ends before another", []Event{row("b")}, "a.reg_1", "a.reg_1"},
 		{"an empty one", nil, "a.reg_1", "a.reg_1"},
 	} {
-		if got := afterEvent(tt.rows, tt.next); got != tt.want {
+		if got := afterEvent(tt.page, tt.next); got != tt.want {
 			t.Errorf("%s: afterEvent(%q) = %q, want %q", tt.name, tt.next, got, tt.want)
+		}
+	}
+}
+
+// TestRareRowsAreFoundInOneCall lists what few of many rows are: a client that stops at
+// an empty page would see nothing.
+func TestRareRowsAreFoundInOneCall(t *testing.T) {
+	w := newWorld(t)
+	s, c := w.granted("direct")
+	r := w.register(c, s.ID, control.RegistrationChange{URL: new("https://tenant.example/")})
+	var rare []string
+	for i := range 1500 {
+		er := gateway.EventRow{Type: "usual"}
+		if i < 70 {
+			er.Type = "rare" // the oldest
+		}
+		at := w.now.Add(time.Duration(i-3000) * time.Second)
+		id := w.eventAt(s, fmt.Sprint(i), at, er)
+		w.deliveryOf(r, id, gateway.Delivery{EventType: er.Type, Received: at, Status: gateway.Succeeded})
+		if er.Type == "rare" {
+			rare = append([]string{id}, rare...)
+		}
+	}
+	for name, list := range map[string]func(Query) ([]string, string){
+		"events of a source": func(q Query) ([]string, string) {
+			q.Source = s.ID
+			es, next, err := w.Events(t.Context(), control.Operator(), q)
+			w.ok(err)
+			return idsOf(es, func(e Event) string { return e.ID }), next
+		},
+		"events of a tenant": func(q Query) ([]string, string) {
+			es, next, err := w.Events(t.Context(), control.Caller{Scope: control.ScopeFull, Tenant: r.Tenant}, q)
+			w.ok(err)
+			return idsOf(es, func(e Event) string { return e.ID }), next
+		},
+		"deliveries": func(q Query) ([]string, string) {
+			ds, next, err := w.Deliveries(t.Context(), control.Caller{Scope: control.ScopeFull, Tenant: r.Tenant}, q)
+			w.ok(err)
+			return idsOf(ds, func(d Delivery) string { return d.Event }), next
+		},
+	} {
+		first, next := list(Query{Type: "rare", Limit: 50})
+		if !slices.Equal(first, rare[:len(first)]) || len(first) == 0 || next == "" || len(first) > 50 {
+			t.Errorf("%s: the first page holds %d rows and the cursor %q, want the newest of %d rare ones, at most 50, and a cursor", name, len(first), next, len(rare))
+		}
+		all := first
+		for next != "" {
+			var more []string
+			if more, next = list(Query{Type: "rare", Limit: 50, Cursor: next}); len(more) == 0 && next != "" {
+				t.Fatalf("%s: an empty page that is not the last", name)
+			}
+			all = append(all, more...)
+		}
+		if !slices.Equal(all, rare) {
+			t.Errorf("%s: %d rows, want %d, each once, newest first", name, len(all), len(rare))
+		}
+		if none, next := list(Query{Type: "none"}); len(none) > 0 || next != "" {
+			t.Errorf("%s of a type that there is not: %d rows and the cursor %q, want the end", name, len(none), next)
+		}
+	}
+}
+
+// TestCursorTellsHowFarItLooked reads cursors.
+func TestCursorTellsHowFarItLooked(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 123_000_000, time.UTC)
+	id, err := ident.Event("src-0123abcd", "", at, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cursor, want := range map[string]time.Time{
+		spot{id[idNumberChars:], "reg_1"}.String(): at, spot{time: id[idNumberChars:]}.String(): at,
+		spot{id[idNumberChars:] + "~", "reg_1"}.String(): at, "": {}, "x": {}, "x.y": {},
+	} {
+		if got := ScannedTo(cursor); !got.Equal(want) {
+			t.Errorf("ScannedTo(%q) = %s, want %s", cursor, got, want)
 		}
 	}
 }

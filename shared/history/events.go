@@ -55,19 +55,17 @@ func (h *History) Events(ctx context.Context, c control.Caller, q Query) ([]Even
 	if err != nil {
 		return nil, "", err
 	}
-	rows, next, err := h.merge(ctx, deliveryParts(rs, false), q)
-	if err != nil {
-		return nil, "", err
-	}
-	out, err := h.eventsOf(ctx, c, rows, byID(rs), q)
-	return out, afterEvent(rows, next), err
+	out, next, err := look(ctx, h, deliveryParts(rs, false), q,
+		func(rows []storage.Row) ([]Event, error) { return h.eventsOf(ctx, c, rows, byID(rs), q) },
+		func(e Event) spot { return spot{time: e.ID[idNumberChars:]} })
+	return out, afterEvent(out, next), err
 }
 
-// afterEvent moves a cursor behind the other deliveries of the event that the
-// page ended with.
-func afterEvent(rows []storage.Row, next string) string {
+// afterEvent moves a cursor behind the other deliveries of the event that the page
+// ended with.
+func afterEvent(page []Event, next string) string {
 	at, err := parseSpot(next)
-	if err != nil || len(rows) == 0 || rows[len(rows)-1].SK[idNumberChars:] != at.time {
+	if err != nil || len(page) == 0 || page[len(page)-1].ID[idNumberChars:] != at.time {
 		return next
 	}
 	return spot{time: at.time}.String()
@@ -80,15 +78,10 @@ func (h *History) eventsOfSource(ctx context.Context, q Query) ([]Event, string,
 	if _, err := ident.SourceNumber(q.Source); err != nil {
 		return nil, "", nil
 	}
-	rows, next, err := h.merge(ctx, eventParts(q.Source), q)
-	if err != nil {
-		return nil, "", err
-	}
-	out, err := h.kept(rows)
-	if err != nil {
-		return nil, "", err
-	}
-	return slices.DeleteFunc(out, func(l Event) bool { return !q.wants(l.Type, l.Received) }), next, nil
+	return look(ctx, h, eventParts(q.Source), q, func(rows []storage.Row) ([]Event, error) {
+		out, err := h.kept(rows)
+		return slices.DeleteFunc(out, func(l Event) bool { return !q.wants(l.Type, l.Received) }), err
+	}, func(e Event) spot { return spot{e.ID[idNumberChars:], e.Source} })
 }
 
 func eventParts(source string) []part {

@@ -76,6 +76,47 @@ func parseSpot(text string) (spot, error) {
 	return spot{at, id}, nil
 }
 
+// How far one call looks for a row that is wanted: on AWS, where a look takes longer,
+// so long.
+const (
+	mostLooked = 20_000 // rows
+	lookTime   = 800 * time.Millisecond
+	wideRows   = 1_000 // of each look but the first
+)
+
+// look merges page after page until found returns something of one, the list ends or
+// it has looked far enough, and returns that and the cursor behind it. placeOf is the
+// place of one thing that was found.
+func look[T any](ctx context.Context, h *History, parts []part, q Query, found func([]storage.Row) ([]T, error), placeOf func(T) spot) ([]T, string, error) {
+	end := time.Now().Add(lookTime)
+	for looked := 0; ; q.wide = true {
+		rows, next, err := h.merge(ctx, parts, q)
+		if err != nil {
+			return nil, "", err
+		}
+		out, err := found(rows)
+		if len(out) > q.limit() {
+			out = out[:q.limit()]
+			next = placeOf(out[len(out)-1]).String()
+		}
+		looked += len(rows)
+		if err != nil || len(out) > 0 || next == "" || next == q.Cursor || looked >= mostLooked || time.Now().After(end) {
+			return out, next, err
+		}
+		q.Cursor = next
+	}
+}
+
+// ScannedTo returns the time of the place that a list's cursor is at; zero if there is
+// none: the list ended.
+func ScannedTo(cursor string) time.Time {
+	at, err := parseSpot(cursor)
+	if err != nil {
+		return time.Time{}
+	}
+	return ident.EventTime(ident.EventPrefix + strings.Repeat("0", idNumberChars-len(ident.EventPrefix)) + strings.TrimSuffix(at.time, "~"))
+}
+
 // merge reads all parts at once, newest first, and returns a page of what they
 // hold together, and its cursor. What a part did not get to within its page
 // bounds how far the whole page goes.
@@ -106,7 +147,7 @@ func (h *History) merge(ctx context.Context, parts []part, q Query) ([]storage.R
 // the times of receipt.
 func (q Query) bound(p part) (storage.Query, error) {
 	b := p.Query
-	b.Newest, b.Limit = true, min(q.limit(), q.limit()/4+8)
+	b.Newest, b.Limit = true, min(q.rows(), q.rows()/4+8, storage.MaxPageRows)
 	if !q.Since.IsZero() {
 		b.From = ident.EventFloor(p.source, q.Since.Add(-stableSlack))
 	}
@@ -157,7 +198,7 @@ func (q Query) join(parts []part, pages []storage.Page) ([]storage.Row, string) 
 			break
 		}
 		rows = append(rows, p.row)
-		if len(rows) == q.limit() {
+		if len(rows) == q.rows() {
 			return rows, p.String()
 		}
 	}

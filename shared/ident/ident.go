@@ -105,6 +105,15 @@ func EventFloor(source string, t time.Time) string {
 	return EventPrefix + ordered.EncodeToString(append(append([]byte{}, number...), ms[:]...))[:17]
 }
 
+// EventTime returns the time in an event's id, zero if it is none.
+func EventTime(id string) time.Time {
+	b, err := DecodeEvent(id)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(b[3:11]) & (1<<48 - 1))).UTC()
+}
+
 func DecodeEvent(id string) ([]byte, error) {
 	if len(id) != eventIDLen || !strings.HasPrefix(id, EventPrefix) {
 		return nil, fmt.Errorf("event id: %w: want evt_ and 44 characters", storage.ErrInvalid)

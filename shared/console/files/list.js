@@ -3,9 +3,9 @@
 import { call } from "./call.js";
 import { el, fill } from "./dom.js";
 import { alarm, waiting } from "./show.js";
+import { when } from "./words.js";
 
 const every = 3000; // ms between looks at a live list
-const emptyPages = 10; // pages without a row that are passed over at once
 
 // list shows a table of the rows of a call. Columns are {name, cell, wide}:
 // cell makes the content for a row, and wide ones are left out on a narrow
@@ -22,19 +22,17 @@ export function list({ path, query = {}, columns, empty, signal, live = false, p
   const root = el("div", { class: "list" }, drawn, scroller, state);
   const rows = new Rows(body, columns);
   let cursor = "";
+  let scanned; // how far back the last call looked, if it found nothing
   let pages = 0; // loaded so far
 
   async function load() {
     fill(state, waiting());
     try {
-      const last = pages + emptyPages;
-      const before = rows.size;
-      do {
-        const page = await call("GET", path, { query: { ...query, cursor }, signal });
-        cursor = page.next_cursor;
-        pages++;
-        rows.put(page.data, null);
-      } while (cursor && rows.size === before && pages < last);
+      const page = await call("GET", path, { query: { ...query, cursor }, signal });
+      cursor = page.next_cursor;
+      scanned = page.scanned_to;
+      pages++;
+      rows.put(page.data, null);
       settle();
     } catch (e) {
       if (!signal?.aborted) fill(state, alarm(e, load));
@@ -44,7 +42,7 @@ export function list({ path, query = {}, columns, empty, signal, live = false, p
   function settle() {
     scroller.hidden = rows.size === 0;
     if (drawn) fill(drawn, chart(rows.all()));
-    if (cursor) fill(state, el("button", { type: "button", click: load }, rows.size === 0 ? "Look further back" : "More"));
+    if (cursor) fill(state, el("button", { type: "button", click: load }, scanned ? "Look further back" : "More"), scanned && [" Nothing was found back to ", when(scanned), "."]);
     else fill(state, rows.size === 0 && el("p", { class: "empty" }, empty));
   }
 

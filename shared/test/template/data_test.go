@@ -211,7 +211,7 @@ var queueRules = []rule{
 		},
 		breaks: []edit{
 			without("FunctionResponseTypes: [ReportBatchItemFailures]"), {"Workers: 2, Slow: 2, Batch: 10", "Workers: 2, Slow: 2, Batch: 100"},
-			{"Workers: 2", "Workers: 50"}, {"Workers: 100", "Workers: 200"}, {"Reserved: 400", "Reserved: 800"}, {"Reserved: 130", "Reserved: 0"},
+			{"Workers: 2", "Workers: 50"}, {"Workers: 100", "Workers: 300"}, {"Reserved: 400", "Reserved: 800"}, {"Reserved: 130", "Reserved: 0"},
 			without("ScalingConfig: {MaximumConcurrency: !If [WorkersBySize, !FindInMap [Sizes, !Ref Size, Workers], !Ref WorkerConcurrency]}"), without("Queue: !GetAtt RetryQueue.Arn"),
 			without("ScalingConfig: {MaximumConcurrency: !If [SlowBySize, !FindInMap [Sizes, !Ref Size, Slow], !Ref SlowConcurrency]}"), without("BatchSize: 50"), without("MaximumBatchingWindowInSeconds: 1"),
 			without("Enabled: !If [IsPaused, false, true]"), without("State: !If [IsPaused, DISABLED, ENABLED]"), without("PAUSED: !Ref Paused"),
