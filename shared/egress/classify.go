@@ -12,8 +12,7 @@ import (
 	"time"
 )
 
-// errTimeout tells our time limit for an exchange from the end of the caller's
-// context.
+// errTimeout tells our time limit for an exchange from the end of the caller's context.
 var errTimeout = errors.New("time limit of the exchange")
 
 // failure returns the Response to a request that err kept from an answer.
@@ -22,13 +21,12 @@ func failure(ctx context.Context, err error, start time.Time) Response {
 	return Response{Took: time.Since(start), Class: class, Error: sentence(class, detail)}
 }
 
-// classify says what err, which a transport returned for a request with ctx,
-// means: the Class, and in part of a sentence what it does not say. Of err's own
-// text nothing is told, since it may hold names, URLs and what came over the
-// wire.
+// classify says what err, which a transport returned for a request with ctx, means: the Class, and in part of
+// a sentence what it does not say. Of err's own text nothing is told, since it may hold names, URLs and what
+// came over the wire.
 //
-// Whatever ran out of time is Timeout, be it the name, the connection or the
-// answer, so that slow endpoints can be told from those that refuse.
+// Whatever ran out of time is Timeout, be it the name, the connection or the answer, so that slow endpoints
+// can be told from those that refuse.
 func classify(ctx context.Context, err error) (Class, string) {
 	if refused, ok := errors.AsType[*refusal](err); ok {
 		return refused.class, refused.why

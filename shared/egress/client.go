@@ -29,26 +29,24 @@ const (
 	DefaultTimeout        = 15 * time.Second
 )
 
-// Connections that are kept for the next POST. Their number is bounded since
-// each holds a file descriptor, of which a Lambda has 1,024. Connections in use
-// are not bounded per host: tenants share hosts, and one that hangs must not
-// hold up the others. As many are kept for one host as POSTs are made at once
-// by default: what is not kept is dialed anew for the next event.
+// Connections that are kept for the next POST. Their number is bounded since each holds a file descriptor, of
+// which a Lambda has 1,024. Connections in use are not bounded per host: tenants share hosts, and one that
+// hangs must not hold up the others. As many are kept for one host as POSTs are made at once by default: what
+// is not kept is dialed anew for the next event.
 const (
 	idleConnections        = 512
 	idleConnectionsPerHost = 256
 	idleTimeout            = 30 * time.Second
 )
 
-// Buffers of a connection, of which a process has hundreds: a request of 1 KiB
-// of payload fits in one, and most headers of answers in the other.
+// Buffers of a connection, of which a process has hundreds: a request of 1 KiB of payload fits in one, and
+// most headers of answers in the other.
 const (
 	writeBuffer = 2 << 10
 	readBuffer  = 1 << 10
 )
 
-// What HTTP/2 may hold in memory, and how a connection that died while the
-// process was frozen is found.
+// What HTTP/2 may hold in memory, and how a connection that died while the process was frozen is found.
 const (
 	streamBuffer     = ReadAnswerBytes
 	connectionBuffer = 1 << 20
@@ -56,8 +54,8 @@ const (
 	pingTimeout      = 3 * time.Second
 )
 
-// A Client calls tenants. Its zero value calls public addresses only. Fields
-// must not change after its first use; its methods may be called concurrently.
+// A Client calls tenants. Its zero value calls public addresses only. Fields must not change after its first
+// use; its methods may be called concurrently.
 type Client struct {
 	Allow          []netip.Prefix    // special addresses that may be called; the local runner: loopback
 	Own            []string          // our public hosts, as host or host:port; never called; 0.0.0.0 is all of loopback
@@ -75,21 +73,21 @@ type Client struct {
 	buffers   sync.Pool // of *[KeepAnswerBytes]byte
 }
 
-// Post sends r and waits for the answer. The outcome is decided by the answer's
-// header: a body that stalls, breaks off or never ends changes nothing, and is
-// read up to ReadAnswerBytes within what is left of the time limit.
+// Post sends r and waits for the answer. The outcome is decided by the answer's header: a body that stalls,
+// breaks off or never ends changes nothing, and is read up to ReadAnswerBytes within what is left of the time
+// limit.
 //
-// Post sends a body again if a connection that was kept alive turns out to be dead,
-// but only if r.Header holds an Idempotency-Key, which is sent if it has values.
+// Post sends a body again if a connection that was kept alive turns out to be dead, but only if r.Header
+// holds an Idempotency-Key, which is sent if it has values.
 //
-// Post never fails: what goes wrong is a Class. If ctx ends first, that is
-// Internal, never the tenant's refusal.
+// Post never fails: what goes wrong is a Class. If ctx ends first, that is Internal, never the tenant's
+// refusal.
 func (c *Client) Post(ctx context.Context, r Request) Response {
 	return c.exchange(ctx, http.MethodPost, r)
 }
 
-// Options is Post for an OPTIONS request, with which an endpoint is asked what
-// it takes before anything is sent to it.
+// Options is Post for an OPTIONS request, with which an endpoint is asked what it takes before anything is
+// sent to it.
 func (c *Client) Options(ctx context.Context, r Request) Response {
 	return c.exchange(ctx, http.MethodOptions, r)
 }
@@ -177,8 +175,8 @@ func (c *Client) timeout(d time.Duration) time.Duration {
 	return min(d, limit)
 }
 
-// request returns r as net/http wants it, with the URL's credentials moved into
-// the header. The error is a *refusal.
+// request returns r as net/http wants it, with the URL's credentials moved into the header. The error is a
+// *refusal.
 func (c *Client) request(ctx context.Context, method string, r Request) (*http.Request, error) {
 	u, err := c.parse(r.URL)
 	if err != nil {
@@ -199,9 +197,8 @@ func (c *Client) request(ctx context.Context, method string, r Request) (*http.R
 	return req, nil
 }
 
-// authorized returns h with the Basic authorization of login, unless h has an
-// authorization of its own. It does not change h.
-// https://www.rfc-editor.org/rfc/rfc7617#section-2
+// authorized returns h with the Basic authorization of login, unless h has an authorization of its own. It
+// does not change h. https://www.rfc-editor.org/rfc/rfc7617#section-2
 func authorized(h http.Header, login *url.Userinfo) http.Header {
 	if h == nil {
 		h = http.Header{}
@@ -226,9 +223,8 @@ func joinQueries(a, b string) (string, error) {
 	return a + "&" + b, nil
 }
 
-// read returns the first KeepAnswerBytes of body. It reads on so that the
-// connection can be used again, but no more than the byte after
-// ReadAnswerBytes, which tells whether the body has ended there.
+// read returns the first KeepAnswerBytes of body. It reads on so that the connection can be used again, but
+// no more than the byte after ReadAnswerBytes, which tells whether the body has ended there.
 func (c *Client) read(body io.Reader) []byte {
 	buffer := c.buffers.Get().(*[KeepAnswerBytes]byte)
 	defer c.buffers.Put(buffer)
@@ -248,8 +244,8 @@ func plain(h http.Header, kept []byte) []byte {
 	return kept
 }
 
-// besides says what a refusal tells beside its status: where it leads, without what
-// may be secret there, or in which charset its body is.
+// besides says what a refusal tells beside its status: where it leads, without what may be secret there, or
+// in which charset its body is.
 func besides(res *http.Response, a Response) string {
 	to, err := res.Location()
 	_, params, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))

@@ -1,7 +1,6 @@
-// Package egress is the one HTTP client that calls tenants. It refuses
-// addresses that are not public when the connection is dialled, follows no
-// redirect, bounds time and memory, and lets no URL, credential or secret into
-// an error.
+// Package egress is the one HTTP client that calls tenants. It refuses addresses that are not public when the
+// connection is dialled, follows no redirect, bounds time and memory, and lets no URL, credential or secret
+// into an error.
 package egress
 
 import (

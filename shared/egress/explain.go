@@ -20,8 +20,7 @@ var explained = map[Class]string{
 	Internal:       "The gateway itself could not call the endpoint.",
 }
 
-// Explain returns a sentence for people that says what c means; empty for OK
-// and for what is no Class.
+// Explain returns a sentence for people that says what c means; empty for OK and for what is no Class.
 func Explain(c Class) string { return explained[c] }
 
 // sentence returns Explain(c) with detail, if there is one.

@@ -61,8 +61,8 @@ func newGuardian(allow []netip.Prefix) *ssrf.Guardian {
 	return ssrf.New(ssrf.WithAnyPort(), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...))
 }
 
-// control is called with each address that is about to be dialled, after the
-// name was resolved: what a name meant earlier does not count.
+// control is called with each address that is about to be dialled, after the name was resolved: what a name
+// meant earlier does not count.
 func (c *Client) control(_, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -80,8 +80,8 @@ func (c *Client) judge(to netip.AddrPort) error {
 	return c.judgeHost(addr.String(), to.Port())
 }
 
-// judgeHost returns a *refusal if the port is refused or the host, a name or an
-// address in its usual form, is one of our own.
+// judgeHost returns a *refusal if the port is refused or the host, a name or an address in its usual form, is
+// one of our own.
 func (c *Client) judgeHost(host string, port uint16) error {
 	if refusedPort(port) {
 		return errPort
@@ -105,10 +105,9 @@ var (
 	errOwn       = &refusal{BlockedAddress, "it is this gateway's own"}
 )
 
-// refusedPort reports whether a port belongs to a protocol that can be made to
-// act on an HTTP request, or that nobody serves HTTP on. The first list is the
-// Fetch standard's, the second are databases, caches, brokers and remote
-// control. https://fetch.spec.whatwg.org/#port-blocking
+// refusedPort reports whether a port belongs to a protocol that can be made to act on an HTTP request, or
+// that nobody serves HTTP on. The first list is the Fetch standard's, the second are databases, caches,
+// brokers and remote control. https://fetch.spec.whatwg.org/#port-blocking
 func refusedPort(port uint16) bool {
 	switch port {
 	case 0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69,

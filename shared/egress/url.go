@@ -14,18 +14,17 @@ const MaxURLBytes = 2048
 // hidden stands for the credentials of a URL that is shown.
 const hidden = "***"
 
-// CheckURL reports why raw cannot be an endpoint, in words that hold nothing of
-// it; nil if it can. It resolves no name: the address of a name is judged when
-// it is dialled. Login and password may stand before the host.
+// CheckURL reports why raw cannot be an endpoint, in words that hold nothing of it; nil if it can. It
+// resolves no name: the address of a name is judged when it is dialled. Login and password may stand before
+// the host.
 func (c *Client) CheckURL(raw string) error {
 	c.once.Do(c.prepare)
 	_, err := c.parse(raw)
 	return err
 }
 
-// Redact returns raw with its login and password as ***, or *** alone if raw is
-// not the URL of a host. The rest, query included, stays as it is: it is for whoever set it, not
-// for logs.
+// Redact returns raw with its login and password as ***, or *** alone if raw is not the URL of a host. The
+// rest, query included, stays as it is: it is for whoever set it, not for logs.
 func Redact(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || !onlyURLBytes(raw) {
@@ -38,10 +37,9 @@ func Redact(raw string) string {
 	return raw[:start] + hidden + raw[end:]
 }
 
-// Merge returns the URL that is meant by sent, where stored is the one of now
-// and sent may hold its credentials as Redact shows them. They are kept only
-// for the same scheme, host and port, lest who cannot read them has them sent
-// elsewhere.
+// Merge returns the URL that is meant by sent, where stored is the one of now and sent may hold its
+// credentials as Redact shows them. They are kept only for the same scheme, host and port, lest who cannot
+// read them has them sent elsewhere.
 func Merge(stored, sent string) (string, error) {
 	to, err := url.Parse(sent)
 	if err != nil || !isHidden(to.User) {
@@ -59,8 +57,7 @@ func Merge(stored, sent string) (string, error) {
 	return sent[:start] + stored[oldStart:oldEnd] + sent[end:], nil
 }
 
-// Host returns the host and port of raw, which is all of a URL that may be
-// logged; empty if raw is not a URL.
+// Host returns the host and port of raw, which is all of a URL that may be logged; empty if raw is not a URL.
 func Host(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -140,9 +137,8 @@ func portOf(u *url.URL) (uint16, error) {
 	return 443, nil
 }
 
-// endsInNumber reports whether a resolver may take host for an IPv4 address in
-// one of its unusual spellings: 2130706433, 0x7f.1, 127.1, 0177.0.0.1. No name
-// that can be resolved in public ends so.
+// endsInNumber reports whether a resolver may take host for an IPv4 address in one of its unusual spellings:
+// 2130706433, 0x7f.1, 127.1, 0177.0.0.1. No name that can be resolved in public ends so.
 // https://url.spec.whatwg.org/#ends-in-a-number-checker
 func endsInNumber(host string) bool {
 	host = strings.TrimSuffix(host, ".")
@@ -153,8 +149,8 @@ func endsInNumber(host string) bool {
 	return last != "" && strings.Trim(last, "0123456789") == ""
 }
 
-// isName reports whether host can be looked up: labels of letters, digits,
-// hyphens and underscores. https://www.rfc-editor.org/rfc/rfc1035#section-2.3.4
+// isName reports whether host can be looked up: labels of letters, digits, hyphens and underscores.
+// https://www.rfc-editor.org/rfc/rfc1035#section-2.3.4
 func isName(host string) bool {
 	host = strings.TrimSuffix(host, ".")
 	if len(host) > 253 {
@@ -170,9 +166,8 @@ func isName(host string) bool {
 
 func notInName(r rune) bool { return !isAlphanumeric(r) && r != '-' && r != '_' }
 
-// onlyURLBytes reports whether raw consists of the characters of RFC 3986 and
-// each % is followed by two hexadecimal digits.
-// https://www.rfc-editor.org/rfc/rfc3986#section-2
+// onlyURLBytes reports whether raw consists of the characters of RFC 3986 and each % is followed by two
+// hexadecimal digits. https://www.rfc-editor.org/rfc/rfc3986#section-2
 func onlyURLBytes(raw string) bool {
 	for i, r := range raw {
 		switch {
@@ -200,8 +195,7 @@ func isHidden(login *url.Userinfo) bool {
 	return login.Username() == hidden && !hasPassword
 }
 
-// userinfo returns where the login and password stand in raw, the @ excluded.
-// Raw is a URL that has some.
+// userinfo returns where the login and password stand in raw, the @ excluded. Raw is a URL that has some.
 func userinfo(raw string) (start, end int) {
 	start = strings.Index(raw, "//") + 2
 	end = len(raw)
@@ -211,8 +205,8 @@ func userinfo(raw string) (start, end int) {
 	return start, start + strings.LastIndexByte(raw[start:end], '@')
 }
 
-// SameOrigin reports whether two URLs have the same scheme, host and port: what
-// is secret and was told for one may be sent to the other.
+// SameOrigin reports whether two URLs have the same scheme, host and port: what is secret and was told for
+// one may be sent to the other.
 func SameOrigin(one, other string) bool {
 	a, errA := url.Parse(one)
 	b, errB := url.Parse(other)

@@ -8,9 +8,8 @@ import (
 	"path/filepath"
 )
 
-// Backup copies the database in the folder dir into file, which must not be there, and
-// which its owner alone can read. A process that uses the folder goes on meanwhile; its
-// log grows by what it writes.
+// Backup copies the database in the folder dir into file, which must not be there, and which its owner alone
+// can read. A process that uses the folder goes on meanwhile; its log grows by what it writes.
 func Backup(ctx context.Context, dir, file string) error {
 	path := filepath.Join(dir, "ringback.db")
 	if _, err := os.Stat(path); err != nil {

@@ -8,11 +8,10 @@ import (
 	"os"
 )
 
-// The log (SQLite's write-ahead log) is moved into the file when so many of its pages
-// are to be; it is looked at after every few commits. A page that many write is moved
-// once, so the more wait the less is moved. But commits wait while what was moved is
-// synced, a tenth of a millisecond for each page in a place of its own where a disk does
-// 10,000 writes a second; and what is written behind has its pages in as many places.
+// The log (SQLite's write-ahead log) is moved into the file when so many of its pages are to be; it is looked
+// at after every few commits. A page that many write is moved once, so the more wait the less is moved. But
+// commits wait while what was moved is synced, a tenth of a millisecond for each page in a place of its own
+// where a disk does 10,000 writes a second; and what is written behind has its pages in as many places.
 const (
 	logPages       = 2000     // 16 MiB
 	mostLog        = 32 << 20 // bytes that its file keeps when it begins anew; a long reader made it longer
@@ -20,10 +19,9 @@ const (
 	lookAtLogEvery = 8        // commits
 )
 
-// A checkpoint moves the log into the file. To do so between two commits would
-// hold up all writes for tens of milliseconds. So a goroutine does it beside them, on a
-// connection of its own. Once the log has logPages the writer moves what came
-// meanwhile, after which it begins anew.
+// A checkpoint moves the log into the file. To do so between two commits would hold up all writes for tens of
+// milliseconds. So a goroutine does it beside them, on a connection of its own. Once the log has logPages the
+// writer moves what came meanwhile, after which it begins anew.
 type checkpoint struct {
 	conn *conn
 	move *stmt
@@ -73,8 +71,8 @@ func (db *DB) LogBytes() int64 {
 	return s.Size()
 }
 
-// logSize executes s, which is one of the statements above, and returns how many
-// pages the log has, and how many of them are to be moved.
+// logSize executes s, which is one of the statements above, and returns how many pages the log has, and how
+// many of them are to be moved.
 func logSize(s *stmt) (pages, left int, err error) {
 	if err = s.row(func(v []driver.Value) { pages, left = int(integer(v[1])), int(integer(v[1])-integer(v[2])) }); err != nil {
 		return 0, 0, fmt.Errorf("checkpoint: %w", err)
@@ -82,8 +80,8 @@ func logSize(s *stmt) (pages, left int, err error) {
 	return pages, left, nil
 }
 
-// tendLog is called between two transactions. It has no log moved in the middle of what
-// is live while something waits behind, and what cannot be moved tried again.
+// tendLog is called between two transactions. It has no log moved in the middle of what is live while
+// something waits behind, and what cannot be moved tried again.
 func (w *writer) tendLog() error {
 	if w.moveRest.CompareAndSwap(true, false) {
 		_, _, err := logSize(w.stmts.moveLog)

@@ -13,9 +13,8 @@ import (
 
 // A conn is one connection to the file. It is not safe for concurrent use.
 //
-// It stands on the driver without database/sql, which would add locks, a
-// goroutine and several allocations to each of some ten thousand statements a
-// second.
+// It stands on the driver without database/sql, which would add locks, a goroutine and several allocations to
+// each of some ten thousand statements a second.
 type conn struct {
 	c     driver.Conn
 	stmts []*stmt
@@ -32,9 +31,9 @@ type stmt struct {
 }
 
 // Pages that connections keep in memory, in KiB. SQLite as it is compiled here
-// (SQLITE_ENABLE_MEMORY_MANAGEMENT) has one pool of pages for all connections of
-// a process: the sum is kept to, not each alone. What one does not use, another
-// takes, so none may be left at SQLite's default of 2000 KiB.
+// (SQLITE_ENABLE_MEMORY_MANAGEMENT) has one pool of pages for all connections of a process: the sum is kept
+// to, not each alone. What one does not use, another takes, so none may be left at SQLite's default of 2000
+// KiB.
 const (
 	writerCache     = 4096
 	readerCache     = 96
@@ -62,9 +61,9 @@ func openConn(ctx context.Context, path string, cache int, pragmas ...string) (*
 	return c, nil
 }
 
-// prepare returns the statement text, which lives as long as c. A LIMIT in it
-// must not be a bare parameter, whose value SQLite plans by: it compiles the
-// statement anew whenever one is bound. "LIMIT +?" is planned for any value.
+// prepare returns the statement text, which lives as long as c. A LIMIT in it must not be a bare parameter,
+// whose value SQLite plans by: it compiles the statement anew whenever one is bound. "LIMIT +?" is planned
+// for any value.
 func (c *conn) prepare(text string) (*stmt, error) {
 	s, err := c.c.Prepare(text)
 	if err != nil {
@@ -118,8 +117,7 @@ func (c *conn) close() error {
 	return errors.Join(append(errs, c.c.Close())...)
 }
 
-// do executes s and returns how many rows it changed. Arguments are int64,
-// string, []byte or nil.
+// do executes s and returns how many rows it changed. Arguments are int64, string, []byte or nil.
 func (s *stmt) do(args ...any) (int, error) {
 	r, err := s.exec.ExecContext(context.Background(), s.bind(args))
 	if err != nil {
@@ -129,8 +127,8 @@ func (s *stmt) do(args ...any) (int, error) {
 	return int(n), err
 }
 
-// each executes s and calls fn for each row until it returns an error; io.EOF
-// ends quietly. The row is valid until fn returns, what it points to remains.
+// each executes s and calls fn for each row until it returns an error; io.EOF ends quietly. The row is valid
+// until fn returns, what it points to remains.
 func (s *stmt) each(fn func(row []driver.Value) error, args ...any) (err error) {
 	rows, err := s.query.QueryContext(context.Background(), s.bind(args))
 	if err != nil {

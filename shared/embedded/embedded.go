@@ -1,16 +1,13 @@
-// Package embedded keeps rows and queues in one SQLite file, for a gateway
-// that runs on one machine.
+// Package embedded keeps rows and queues in one SQLite file, for a gateway that runs on one machine.
 //
-// One goroutine, the writer, owns the connection that changes the file. Calls
-// that come while it syncs a commit share the next one, so that the cost of a
-// sync is spread over all that wait. Reads go to connections of their own and
-// see every answered write.
+// One goroutine, the writer, owns the connection that changes the file. Calls that come while it syncs a
+// commit share the next one, so that the cost of a sync is spread over all that wait. Reads go to connections
+// of their own and see every answered write.
 //
-// The files of this package, in the order of reading: embedded.go opens,
-// schema.go and its SQL are what lies in the file, writer.go the commits; rows.go and
-// list.go fill storage.Store; queue.go, send.go, serve.go, finish.go, load.go,
-// take.go and redrive.go follow a message; sweep.go and checkpoint.go keep the
-// files small, moved.go looks where they are, backup.go copies them.
+// The files of this package, in the order of reading: embedded.go opens, schema.go and its SQL are what lies
+// in the file, writer.go the commits; rows.go and list.go fill storage.Store; queue.go, send.go, serve.go,
+// finish.go, load.go, take.go and redrive.go follow a message; sweep.go and checkpoint.go keep the files
+// small, moved.go looks where they are, backup.go copies them.
 package embedded
 
 import (
@@ -39,17 +36,17 @@ var queueNames = [...]storage.QueueName{storage.EventsQueue, storage.RetryQueue,
 
 // Options change how a file is used. The zero value is right for most.
 type Options struct {
-	// Visibility is how long a handler has a message for itself, before it is
-	// received again; by default DefaultVisibility.
+	// Visibility is how long a handler has a message for itself, before it is received again; by default
+	// DefaultVisibility.
 	Visibility time.Duration
 
-	// Relaxed answers a write before the disk has it (synchronous=NORMAL). What
-	// was answered survives the end of the process, yet not a power failure.
+	// Relaxed answers a write before the disk has it (synchronous=NORMAL). What was answered survives the end
+	// of the process, yet not a power failure.
 	Relaxed bool
 }
 
-// A DB is a storage.Store and a storage.Queue in one file. It is safe for
-// concurrent use, by one process at a time.
+// A DB is a storage.Store and a storage.Queue in one file. It is safe for concurrent use, by one process at a
+// time.
 type DB struct {
 	writer     *writer
 	readers    chan *reader // those that are free
@@ -62,9 +59,9 @@ type DB struct {
 	running    sync.WaitGroup
 }
 
-// Open opens the file ringback.db in the folder dir, or makes both. What a
-// former process had received and not finished is visible at once. The error
-// names the folder if another process uses it, or a newer program has.
+// Open opens the file ringback.db in the folder dir, or makes both. What a former process had received and
+// not finished is visible at once. The error names the folder if another process uses it, or a newer program
+// has.
 func Open(ctx context.Context, dir string, opts Options) (*DB, error) {
 	db := &DB{
 		readers: make(chan *reader, readers),
@@ -123,9 +120,9 @@ func (db *DB) open(ctx context.Context, dir string, opts Options) error {
 	return err
 }
 
-// private has their owner alone read a file of SQLite's and those beside it, which it
-// makes with the mode of the first. It opens none that is there: to close it would
-// end the locks that this process has on it ("How To Corrupt An SQLite Database File").
+// private has their owner alone read a file of SQLite's and those beside it, which it makes with the mode of
+// the first. It opens none that is there: to close it would end the locks that this process has on it ("How
+// To Corrupt An SQLite Database File").
 func private(path string, beside ...string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err == nil {
@@ -141,8 +138,8 @@ func private(path string, beside ...string) error {
 	return err
 }
 
-// lock returns a connection that holds path for this process until it is
-// closed, or the process ends in whatever way.
+// lock returns a connection that holds path for this process until it is closed, or the process ends in
+// whatever way.
 func lock(ctx context.Context, path string) (*conn, error) {
 	c, err := openConn(ctx, path, lockCache)
 	if err == nil {
@@ -158,8 +155,7 @@ func lock(ctx context.Context, path string) (*conn, error) {
 	return nil, fmt.Errorf("lock: %w", err)
 }
 
-// causes tell an operator why SQLite cannot open a file, by its code.
-// "Result and Error Codes", SQLite.
+// causes tell an operator why SQLite cannot open a file, by its code. "Result and Error Codes", SQLite.
 var causes = map[int]string{
 	8:  "a file there is read-only",
 	10: "its file system fails, or has no locks, as some network drives: use a disk of this machine",
@@ -180,8 +176,8 @@ func (db *DB) openWriter(ctx context.Context, path string, opts Options) error {
 	if opts.Relaxed {
 		synchronous = "synchronous = NORMAL"
 	}
-	// A page takes several events; a larger one costs more for each row that is
-	// changed alone. A file keeps the size that it was made with.
+	// A page takes several events; a larger one costs more for each row that is changed alone. A file keeps
+	// the size that it was made with.
 	c, err := openConn(ctx, path, writerCache, "busy_timeout = 5000", "page_size = 8192", "journal_mode = WAL", synchronous,
 		"wal_autocheckpoint = 0", fmt.Sprintf("journal_size_limit = %d", mostLog))
 	if err != nil {
@@ -225,8 +221,8 @@ func (db *DB) flush() error {
 	return <-n.settled
 }
 
-// Close commits what was begun and closes the file. Calls after it fail with
-// storage.ErrUnavailable. Serve must have returned.
+// Close commits what was begun and closes the file. Calls after it fail with storage.ErrUnavailable. Serve
+// must have returned.
 func (db *DB) Close() error {
 	close(db.closing)
 	db.running.Wait()
@@ -234,8 +230,8 @@ func (db *DB) Close() error {
 	return db.closeConns()
 }
 
-// closeConns closes what open has opened, the readers as soon as they are free.
-// The writer is the last on its file, so it moves the log there.
+// closeConns closes what open has opened, the readers as soon as they are free. The writer is the last on its
+// file, so it moves the log there.
 func (db *DB) closeConns() error {
 	var errs []error
 	for range db.opened {

@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// A finish deletes what a handler finished and gives back the rest, which comes
-// again when its visibility timeout runs out. Nobody waits for it: if it is lost
-// in a crash, the messages come again.
+// A finish deletes what a handler finished and gives back the rest, which comes again when its visibility
+// timeout runs out. Nobody waits for it: if it is lost in a crash, the messages come again.
 type finish struct {
 	q       *queue
 	done    []int64
@@ -33,8 +32,7 @@ func (db *DB) finish(q *queue, f *flight, c Consumer, again []message) {
 	}
 }
 
-// land ends f and frees its handler. It reports whether f's messages had
-// become visible before.
+// land ends f and frees its handler. It reports whether f's messages had become visible before.
 func (q *queue) land(f *flight, batch int) (over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -69,8 +67,7 @@ func (q *queue) slow(now time.Time) (given []*finish) {
 	return given
 }
 
-// refused returns the writes that failed and leaves none, if it is time to try
-// them again.
+// refused returns the writes that failed and leaves none, if it is time to try them again.
 func (q *queue) refused() []*finish {
 	q.mu.Lock()
 	defer q.mu.Unlock()

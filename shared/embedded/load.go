@@ -15,9 +15,9 @@ import (
 // readPause is how long the loader waits after the file failed it.
 const readPause = time.Second
 
-// load brings messages from the file to memory until the DB closes: those
-// whose time has come, those that a former process left, and those that found
-// no room. It also makes a batch visible again whose handler is too slow.
+// load brings messages from the file to memory until the DB closes: those whose time has come, those that a
+// former process left, and those that found no room. It also makes a batch visible again whose handler is too
+// slow.
 func (q *queue) load(db *DB) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -54,8 +54,7 @@ func (q *queue) loadOnce(db *DB) error {
 	return nil
 }
 
-// takeable returns how many messages of those that must be marked handlers
-// wait for; 0 if there are none.
+// takeable returns how many messages of those that must be marked handlers wait for; 0 if there are none.
 func (q *queue) takeable() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -74,8 +73,7 @@ func (q *queue) mustTake(now time.Time) bool {
 	return q.free > len(q.marked) && (due || q.oldAfter < q.old || q.left && q.freed)
 }
 
-// hasRoom reports whether fresh messages lie in the file alone and there is
-// room for a good number of them.
+// hasRoom reports whether fresh messages lie in the file alone and there is room for a good number of them.
 func (q *queue) hasRoom() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -132,8 +130,7 @@ func (q *queue) offer(m message) bool {
 	return true
 }
 
-// pause returns how long nothing is to be done unless somebody wakes the
-// loader.
+// pause returns how long nothing is to be done unless somebody wakes the loader.
 func (q *queue) pause(err error) time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()

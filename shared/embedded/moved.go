@@ -14,10 +14,9 @@ import (
 // ErrMoved is what writes fail with while a file is not where it was opened.
 var ErrMoved = fmt.Errorf("the database file was moved or removed: %w", storage.ErrUnavailable)
 
-// files are the open files of a folder. Whoever removes or replaces one leaves the open
-// one without a name: what is written there is gone when the process ends. So nothing
-// is written then. The process stays, since it alone has what was written before, and
-// goes on when the file is back.
+// files are the open files of a folder. Whoever removes or replaces one leaves the open one without a name:
+// what is written there is gone when the process ends. So nothing is written then. The process stays, since
+// it alone has what was written before, and goes on when the file is back.
 type files struct {
 	all    []placed // the database's is the first
 	looked time.Time
@@ -51,8 +50,8 @@ func (p placed) moved() bool {
 	return err != nil || !os.SameFile(s, p.file)
 }
 
-// check is called before each commit, and by nobody else. It looks at the database each
-// time, which takes one microsecond or two, at the others once a second.
+// check is called before each commit, and by nobody else. It looks at the database each time, which takes one
+// microsecond or two, at the others once a second.
 func (f *files) check() error {
 	look, now := f.all[:1], time.Now()
 	if f.moved || now.Sub(f.looked) >= lookForFiles {

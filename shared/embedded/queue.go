@@ -13,8 +13,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// Messages that lie in memory so that receiving them reads nothing. Beyond
-// these bounds, of each queue, they lie in the file alone.
+// Messages that lie in memory so that receiving them reads nothing. Beyond these bounds, of each queue, they
+// lie in the file alone.
 const (
 	maxReady      = 4096
 	maxReadyBytes = 4 << 20
@@ -37,15 +37,14 @@ type tally struct {
 
 // A queue is one of the three, with what of it lies in memory.
 //
-// A message without a delay is received in the order of its id, straight from
-// ready. That it was received is told by tally.handed alone, which costs no
-// write of its own; what a former process may have received is seen by it. All
-// others (delayed, given back, left by a former process) are marked in the
-// file before a handler gets them, so that a message which ends the process
-// comes to its MaxReceives, while those that wait behind it do not.
+// A message without a delay is received in the order of its id, straight from ready. That it was received is
+// told by tally.handed alone, which costs no write of its own; what a former process may have received is
+// seen by it. All others (delayed, given back, left by a former process) are marked in the file before a
+// handler gets them, so that a message which ends the process comes to its MaxReceives, while those that wait
+// behind it do not.
 //
-// The slow queue is served by message group (see take.takeInTurn), so not in the
-// order of the ids: all its messages are marked, and none lies in ready.
+// The slow queue is served by message group (see take.takeInTurn), so not in the order of the ids: all its
+// messages are marked, and none lies in ready.
 type queue struct {
 	name       storage.QueueName
 	visibility time.Duration
@@ -111,8 +110,7 @@ func (q *queue) prepare(c *conn) error {
 	return c.prepareAll(texts)
 }
 
-// recover reads what a former process left. What it had received is visible
-// at once.
+// recover reads what a former process left. What it had received is visible at once.
 func (q *queue) recover(c *conn) error {
 	t := string(q.name)
 	one := func(fn func(v []driver.Value), text string, args ...any) error {
@@ -142,8 +140,8 @@ func (q *queue) recover(c *conn) error {
 	return one(func(v []driver.Value) { q.nextDue = dueTime(v[0]) }, nextDueText(t))
 }
 
-// voidMarks counts what a former process may have received as received once,
-// shows all that it had, and begins to count for this process.
+// voidMarks counts what a former process may have received as received once, shows all that it had, and
+// begins to count for this process.
 func (q *queue) voidMarks(c *conn, since int64) error {
 	t := string(q.name)
 	return errors.Join(
@@ -158,8 +156,7 @@ func nextDueText(t string) string {
 	return "SELECT min(visible) FROM " + t + "_messages WHERE visible IS NOT NULL"
 }
 
-// received is what visible holds while a message that was delayed is with a
-// handler. It lies after all times.
+// received is what visible holds while a message that was delayed is with a handler. It lies after all times.
 const received = int64(1) << 62
 
 // dueTime returns the lowest visible as a time, zero if nothing waits for one.
@@ -170,9 +167,8 @@ func dueTime(lowest driver.Value) time.Time {
 	return time.UnixMilli(integer(lowest))
 }
 
-// saveTally ends q's part of a transaction. Fresh messages for which a handler
-// is idle will be received as soon as they are committed, so they count as
-// handed already.
+// saveTally ends q's part of a transaction. Fresh messages for which a handler is idle will be received as
+// soon as they are committed, so they count as handed already.
 func (q *queue) saveTally(w *writer) error {
 	q.mu.Lock()
 	q.now.handed = max(q.now.handed, q.handed)
@@ -210,8 +206,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// add takes fresh messages that were committed, and the time when the first
-// of some delayed ones becomes visible; zero if there are none.
+// add takes fresh messages that were committed, and the time when the first of some delayed ones becomes
+// visible; zero if there are none.
 func (q *queue) add(ms []message, visible time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// A reader is a connection that sees what was committed when a statement
-// begins. Who takes one gives it back with release.
+// A reader is a connection that sees what was committed when a statement begins. Who takes one gives it back
+// with release.
 type reader struct {
 	conn *conn
 	home chan *reader

@@ -20,8 +20,7 @@ type redrive struct {
 
 const redriveChunk = 100
 
-// Redrive implements storage.Queue. It returns when all letters that were dead
-// at its start have been moved.
+// Redrive implements storage.Queue. It returns when all letters that were dead at its start have been moved.
 func (db *DB) Redrive(ctx context.Context, name storage.QueueName) error {
 	if err := name.Check(); err != nil {
 		return err

@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// migrations lead from one user_version to the next. What they say has been in
-// files; more may be added, none changed.
+// migrations lead from one user_version to the next. What they say has been in files; more may be added, none
+// changed.
 var migrations = []string{version1, version2}
 
 var (
@@ -17,8 +17,8 @@ var (
 	version2 string
 )
 
-// migrate brings the file up to this program's version. A file that a newer
-// program has written is refused and left as it is.
+// migrate brings the file up to this program's version. A file that a newer program has written is refused
+// and left as it is.
 func migrate(c *conn) error {
 	var version int
 	err := c.each("PRAGMA user_version", func(row []driver.Value) error {

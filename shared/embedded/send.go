@@ -19,9 +19,8 @@ type send struct {
 	sent  []message // fresh ones
 }
 
-// Send implements storage.Queue. All messages without an error of their own
-// become durable together. Groups matter to the slow queue alone, which serves
-// them in turn; the others are served in the order of sending.
+// Send implements storage.Queue. All messages without an error of their own become durable together. Groups
+// matter to the slow queue alone, which serves them in turn; the others are served in the order of sending.
 func (db *DB) Send(ctx context.Context, name storage.QueueName, ms []storage.Message) []error {
 	errs := storage.CheckSend(name, ms)
 	if err := ctx.Err(); err != nil {

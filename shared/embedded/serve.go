@@ -16,8 +16,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// maxBatch is how many messages a handler gets at most, as of SQS
-// ("ReceiveMessage" in the Amazon SQS API Reference).
+// maxBatch is how many messages a handler gets at most, as of SQS ("ReceiveMessage" in the Amazon SQS API
+// Reference).
 const maxBatch = 10
 
 // A Consumer tells how Serve hands out messages.
@@ -36,11 +36,10 @@ type flight struct {
 	over     bool // they did
 }
 
-// Serve hands messages of the queue to c until ctx ends; then it waits for the
-// handlers that are running, and until what they finished is deleted. A
-// handler's context does not end with ctx. A handler that panics has failed.
-// Messages that it did not finish come again when their visibility timeout
-// runs out, counted from when they were received.
+// Serve hands messages of the queue to c until ctx ends; then it waits for the handlers that are running, and
+// until what they finished is deleted. A handler's context does not end with ctx. A handler that panics has
+// failed. Messages that it did not finish come again when their visibility timeout runs out, counted from
+// when they were received.
 func (db *DB) Serve(ctx context.Context, name storage.QueueName, c Consumer) error {
 	if err := name.Check(); err != nil {
 		return err
@@ -96,8 +95,8 @@ func (db *DB) dispatch(ctx context.Context, q *queue, c Consumer, running *sync.
 // goesBehind reports whether what q's handlers write does.
 func (q *queue) goesBehind() bool { return q.name != storage.EventsQueue }
 
-// deepen gives a new goroutine at once the stack that a handler needs. It would
-// else be doubled three times, and all that is on it moved each time.
+// deepen gives a new goroutine at once the stack that a handler needs. It would else be doubled three times,
+// and all that is on it moved each time.
 //
 //go:noinline
 func deepen() {
@@ -141,8 +140,7 @@ func (q *queue) next(ctx context.Context, db *DB, c Consumer, wake chan struct{}
 	return nil
 }
 
-// receive returns at most n messages that are ready, nil if none is, and
-// whether a touch is wanted.
+// receive returns at most n messages that are ready, nil if none is, and whether a touch is wanted.
 func (q *queue) receive(n int) (f *flight, mark bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -10,23 +10,23 @@ import (
 
 const (
 	sweepEvery = time.Minute
-	// calmFor is how long a process runs, and how long ago its wall clock was set,
-	// before it removes anything: after a long stop, from a backup or by a wrong
-	// clock all may have expired, and an operator needs time to see it.
+	// calmFor is how long a process runs, and how long ago its wall clock was set, before it removes
+	// anything: after a long stop, from a backup or by a wrong clock all may have expired, and an operator
+	// needs time to see it.
 	calmFor   = time.Hour
 	mostDrift = time.Minute // of the wall clock from the monotonic one
 	// farAhead is further than a message is ever delayed, or with a handler.
 	farAhead   = storage.MaxDelay + DefaultVisibility + time.Minute
 	sweepChunk = 200 // rows a commit, so that no other write waits long
 
-	// deadFor is how long a dead letter is kept, as on SQS ("Amazon SQS message
-	// quotas": message retention, at most 14 days), and how long the process runs and
-	// its clock is right before one goes: a stop takes nobody's time to see it.
+	// deadFor is how long a dead letter is kept, as on SQS ("Amazon SQS message quotas": message retention,
+	// at most 14 days), and how long the process runs and its clock is right before one goes: a stop takes
+	// nobody's time to see it.
 	deadFor = 14 * 24 * time.Hour
 )
 
-// sweep removes what has expired, so that its place in the file is used again,
-// and recalls messages that a wrong clock put off.
+// sweep removes what has expired, so that its place in the file is used again, and recalls messages that a
+// wrong clock put off.
 func (db *DB) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -58,9 +58,8 @@ type calm struct {
 	set  time.Duration // by the monotonic clock: when the wall clock was last set
 }
 
-// lasts reports whether the process runs for calmFor, and its wall clock was not
-// set meanwhile. It is called each minute, with the wall clock and the time that
-// the process runs for by the monotonic one.
+// lasts reports whether the process runs for calmFor, and its wall clock was not set meanwhile. It is called
+// each minute, with the wall clock and the time that the process runs for by the monotonic one.
 func (c *calm) lasts(wall time.Time, up time.Duration) bool {
 	lead := wall.Add(-up)
 	if !c.lead.IsZero() && lead.Sub(c.lead).Abs() > mostDrift {
@@ -105,9 +104,8 @@ func (x *recalling) settle(err error) settled {
 	return x.settled
 }
 
-// sweepOnce removes all that has expired at now, and letters dead since before
-// died. It leaves two thirds of the time to others: a file in which as much expires
-// as comes would else be slow for a part of every minute.
+// sweepOnce removes all that has expired at now, and letters dead since before died. It leaves two thirds of
+// the time to others: a file in which as much expires as comes would else be slow for a part of every minute.
 func (db *DB) sweepOnce(now, died time.Time) error {
 	for {
 		begun := time.Now()

@@ -9,8 +9,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// A take marks messages as received, so that handlers may get them, and buries
-// those that were received too often.
+// A take marks messages as received, so that handlers may get them, and buries those that were received too
+// often.
 type take struct {
 	settled
 	q        *queue
@@ -35,8 +35,7 @@ func (t *take) apply(*writer) error {
 	return t.q.stmts.nextDue.row(func(v []driver.Value) { t.nextDue = dueTime(v[0]) })
 }
 
-// takeInOrder takes what waited for a time that has come, and then what a former
-// process left.
+// takeInOrder takes what waited for a time that has come, and then what a former process left.
 func (t *take) takeInOrder(now int64) error {
 	due, _, err := t.find(t.q.stmts.due, now, int64(t.want))
 	if err != nil {
@@ -66,8 +65,8 @@ func (t *take) takeOld() error {
 	return t.markAll(old, nil)
 }
 
-// find reads messages until they fill the memory that is meant for them; then
-// it reports that it cut off the rest.
+// find reads messages until they fill the memory that is meant for them; then it reports that it cut off the
+// rest.
 func (t *take) find(s *stmt, args ...any) (found []message, cut bool, err error) {
 	size := 0
 	err = s.each(func(v []driver.Value) error {
@@ -98,8 +97,7 @@ func (t *take) markAll(ms []message, visible any) error {
 	return nil
 }
 
-// insert writes a new message that is visible at a time in Unix milliseconds,
-// or at once if it is nil.
+// insert writes a new message that is visible at a time in Unix milliseconds, or at once if it is nil.
 func (q *queue) insert(m message, visible any) error {
 	_, err := q.stmts.insert.do(q.grouped(m, m.id, m.body, visible)...)
 	return err
@@ -165,15 +163,14 @@ func (q *queue) textsInTurn() map[**stmt]string {
 	}
 }
 
-// takeInTurn takes one message of each group in turn, while the group has fewer
-// than places are free (a dynamic threshold): alone it comes to half of all
-// places, each of n groups to one of n+1 parts, and a part is always free for the
-// next group. What is over its share stays in the file until a place becomes free.
-// Example: of 16 places, a alone has 8. When b comes, it takes 4 of the other 8 at
-// once, and more as a finishes its own.
+// takeInTurn takes one message of each group in turn, while the group has fewer than places are free (a
+// dynamic threshold): alone it comes to half of all places, each of n groups to one of n+1 parts, and a part
+// is always free for the next group. What is over its share stays in the file until a place becomes free.
+// Example: of 16 places, a alone has 8. When b comes, it takes 4 of the other 8 at once, and more as a
+// finishes its own.
 //
-// Messages whose time has come join those that can be received at once, so that a
-// look passes over no group that has none.
+// Messages whose time has come join those that can be received at once, so that a look passes over no group
+// that has none.
 func (t *take) takeInTurn(now int64) error {
 	if _, err := t.q.stmts.makeReady.do(now, int64(maxReady/4)); err != nil {
 		return err
@@ -194,8 +191,8 @@ func (t *take) takeInTurn(now int64) error {
 	return nil
 }
 
-// nextGroup finds the next group that has a message and is within its share. It
-// ends where it has come around: a group that is over its share stays so.
+// nextGroup finds the next group that has a message and is within its share. It ends where it has come
+// around: a group that is over its share stays so.
 func (t *take) nextGroup() (group string, found bool, err error) {
 	for over := map[string]bool{}; ; over[group] = true {
 		err = t.q.stmts.nextGroup.row(func(v []driver.Value) { group, t.left = text(v[0]), v[0] != nil }, t.q.turn)

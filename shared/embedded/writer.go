@@ -17,36 +17,32 @@ import (
 
 // A write is what one caller asks of the writer.
 type write interface {
-	// apply does the write inside the transaction. An error undoes the whole
-	// transaction, so a conflict is none.
+	// apply does the write inside the transaction. An error undoes the whole transaction, so a conflict is
+	// none.
 	apply(w *writer) error
 
-	// settle is called once, after the commit with nil or with the error that
-	// undid it. It is called in the order of apply and must not block. It returns
-	// the channel of who waits, nil if nobody does.
+	// settle is called once, after the commit with nil or with the error that undid it. It is called in the
+	// order of apply and must not block. It returns the channel of who waits, nil if nobody does.
 	settle(err error) settled
 }
 
-// When many write at once, a commit costs most of its time for each page that
-// it touches, and it touches nearly the same pages for twice the writes. So the
-// writer lets more of them gather, which takes a third off the processor time
-// of 6,000 events a second. Who writes alone, or with few, does not wait.
+// When many write at once, a commit costs most of its time for each page that it touches, and it touches
+// nearly the same pages for twice the writes. So the writer lets more of them gather, which takes a third off
+// the processor time of 6,000 events a second. Who writes alone, or with few, does not wait.
 const (
 	crowd  = 24 // writes in the last commit
 	gather = 2 * time.Millisecond
 )
 
-// leisure is how long a write that is in no hurry waits for others to share
-// their commit with. At a hundred events a second that spares one commit in
-// four, which would hold up the other three.
+// leisure is how long a write that is in no hurry waits for others to share their commit with. At a hundred
+// events a second that spares one commit in four, which would hold up the other three.
 const leisure = 20 * time.Millisecond
 
-// Later attempts and jobs write several times what a callback and its first attempt
-// do, and these would wait for them, twice each. So what the handlers of the retry and
-// the slow queue write goes behind: into commits of its own, of so many writes, when
-// what is live has a lull, or they waited too long; they take at most half the time.
-// A live write that comes meanwhile ends such a commit and joins it. While nothing is
-// live, there is no wait.
+// Later attempts and jobs write several times what a callback and its first attempt do, and these would wait
+// for them, twice each. So what the handlers of the retry and the slow queue write goes behind: into commits
+// of its own, of so many writes, when what is live has a lull, or they waited too long; they take at most
+// half the time. A live write that comes meanwhile ends such a commit and joins it. While nothing is live,
+// there is no wait.
 const (
 	spell       = 4 * time.Millisecond // in which they gather
 	lull        = 2 * time.Millisecond // since something live was written or committed
@@ -59,8 +55,8 @@ const (
 // goesBehind marks the context of a handler whose writes do.
 type goesBehind struct{}
 
-// A writer owns the one connection that changes the file. While a commit is
-// being synced the next writes gather; they share the commit after it.
+// A writer owns the one connection that changes the file. While a commit is being synced the next writes
+// gather; they share the commit after it.
 type writer struct {
 	conn      *conn
 	stmts     writerStmts
@@ -157,8 +153,8 @@ func (w *writer) startBehind(x write) {
 
 func (w *writer) hasBehind() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.behind) > 0 }
 
-// wait returns how long what is behind has to wait yet. What came live while the
-// writer was busy, perhaps long ago, is live now.
+// wait returns how long what is behind has to wait yet. What came live while the writer was busy, perhaps
+// long ago, is live now.
 func (w *writer) wait() time.Duration {
 	calm := time.Since(w.live)
 	if w.hurry {
@@ -199,8 +195,8 @@ func (w *writer) run() {
 	}
 }
 
-// swap makes what is behind the batch, if it need not wait, else what is pending, if
-// there is a hurry, and leaves the emptied last batch to gather in.
+// swap makes what is behind the batch, if it need not wait, else what is pending, if there is a hurry, and
+// leaves the emptied last batch to gather in.
 func (w *writer) swap() (closed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -222,9 +218,9 @@ func (w *writer) swap() (closed bool) {
 	return w.closed
 }
 
-// has reports whether the batch has an i-th write. If something live waits once the
-// first least writes are done, what is pending takes the place of the others, and these
-// go back to what is behind. That happens once a batch.
+// has reports whether the batch has an i-th write. If something live waits once the first least writes are
+// done, what is pending takes the place of the others, and these go back to what is behind. That happens once
+// a batch.
 func (w *writer) has(i int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -268,9 +264,9 @@ func (w *writer) commit() {
 	}
 }
 
-// tellInTurn tells one after the other, each when the one before has run as far as it
-// can. Told at once they would fill the scheduler's run queue, and what comes live
-// meanwhile would wait behind them for milliseconds.
+// tellInTurn tells one after the other, each when the one before has run as far as it can. Told at once they
+// would fill the scheduler's run queue, and what comes live meanwhile would wait behind them for
+// milliseconds.
 func tellInTurn(all []settled, err error) {
 	for _, s := range all {
 		runtime.Gosched()
@@ -327,9 +323,8 @@ type settled chan error
 
 func (s settled) settle(error) settled { return s }
 
-// wait returns what the write was settled with. If ctx ends first, the write may be
-// done all the same: what the writer reads must not be changed then, and what it fills
-// in not be read.
+// wait returns what the write was settled with. If ctx ends first, the write may be done all the same: what
+// the writer reads must not be changed then, and what it fills in not be read.
 func (s settled) wait(ctx context.Context) error {
 	select {
 	case err := <-s:

@@ -46,8 +46,7 @@ func (gs *Groups) RemoveApp(ctx context.Context, c control.Caller, group, regist
 	return gs.control.RemoveApp(ctx, registration, "removed_by_group_owner", r.GroupRev+1)
 }
 
-// forgetRemoval cancels the callback_removed that waits for r, which is about to
-// be set again.
+// forgetRemoval cancels the callback_removed that waits for r, which is about to be set again.
 func (gs *Groups) forgetRemoval(ctx context.Context, r gateway.Registration) error {
 	if r.State != gateway.Removed {
 		return nil

@@ -36,9 +36,8 @@ func (ch GroupChange) check() error {
 	)
 }
 
-// CreateGroup makes a group of a smartbots source under id and the key of its
-// owner, whose text is told once. The error wraps storage.ErrConflict if the name is
-// another group's.
+// CreateGroup makes a group of a smartbots source under id and the key of its owner, whose text is told once.
+// The error wraps storage.ErrConflict if the name is another group's.
 func (gs *Groups) CreateGroup(ctx context.Context, id string, ch GroupChange) (gateway.Group, string, error) {
 	ch.UUID = strings.ToLower(strings.TrimSpace(ch.UUID))
 	s, err := gs.control.Source(ctx, ch.Source)
@@ -107,10 +106,9 @@ func (gs *Groups) Groups(ctx context.Context, c control.Caller, at storage.Place
 	return storage.Listed(ctx, gs.gw.Store, q, func(r storage.Row) (gateway.Group, error) { return gs.control.LiveGroup(ctx, r.SK) })
 }
 
-// ChangeGroup changes a group. Another security code voids, by the one write,
-// all registrations made with the old one; a job then removes them and tells
-// their apps. The same code again removes nothing. The owner may change the
-// code alone; anything else wraps control.ErrForbidden.
+// ChangeGroup changes a group. Another security code voids, by the one write, all registrations made with the
+// old one; a job then removes them and tells their apps. The same code again removes nothing. The owner may
+// change the code alone; anything else wraps control.ErrForbidden.
 func (gs *Groups) ChangeGroup(ctx context.Context, c control.Caller, id string, ch GroupChange) (gateway.Group, error) {
 	before, err := gs.Group(ctx, c, id)
 	if err != nil {
@@ -139,9 +137,8 @@ func (gs *Groups) ChangeGroup(ctx context.Context, c control.Caller, id string, 
 	return of, err
 }
 
-// setGroup writes, for c, what ch names, and the code whose SHA-1 is code unless that
-// is empty or the one that the group has. Another code, UUID or source is
-// another revision.
+// setGroup writes, for c, what ch names, and the code whose SHA-1 is code unless that is empty or the one
+// that the group has. Another code, UUID or source is another revision.
 func (gs *Groups) setGroup(ctx context.Context, c control.Caller, before gateway.Group, ch GroupChange, code string) (gateway.Group, error) {
 	hash := ""
 	if code != "" {
@@ -175,8 +172,7 @@ func (gs *Groups) setGroup(ctx context.Context, c control.Caller, before gateway
 	return of, gs.control.PublishGroup(ctx, of, of.Rev != before.Rev || code != "")
 }
 
-// alteredGroup returns the group with what ch names and, unless it is empty, the
-// hash of another code.
+// alteredGroup returns the group with what ch names and, unless it is empty, the hash of another code.
 func alteredGroup(of gateway.Group, ch GroupChange, hash string) gateway.Group {
 	was := of
 	of.Name = cmp.Or(strings.TrimSpace(ch.Name), of.Name)

@@ -19,27 +19,26 @@ import (
 	"ringback/shared/storage"
 )
 
-// codeRounds is how often the hash of a security code is iterated: the least
-// that the OWASP Password Storage Cheat Sheet asks of PBKDF2-HMAC-SHA512.
+// codeRounds is how often the hash of a security code is iterated: the least that the OWASP Password Storage
+// Cheat Sheet asks of PBKDF2-HMAC-SHA512.
 const codeRounds = 210_000
 
-// sha1Hex returns the SHA-1 of a security code, the form in which SmartBots
-// takes it too (secret_sha1).
+// sha1Hex returns the SHA-1 of a security code, the form in which SmartBots takes it too (secret_sha1).
 func sha1Hex(code string) string {
 	sum := sha1.Sum([]byte(code))
 	return hex.EncodeToString(sum[:])
 }
 
-// hashCode returns the slow salted hash of the SHA-1 of a code:
-// "p1.<base64 of 16 bytes salt and 32 bytes hash>".
+// hashCode returns the slow salted hash of the SHA-1 of a code: "p1.<base64 of 16 bytes salt and 32 bytes
+// hash>".
 func hashCode(sha1 string) string {
 	salt := make([]byte, 16)
 	rand.Read(salt)
 	return "p1." + base64.RawStdEncoding.EncodeToString(append(salt, stretch(sha1, salt)...))
 }
 
-// verifyCode reports whether hash is of the code with that SHA-1. An empty hash
-// is of none, and takes as long to find out.
+// verifyCode reports whether hash is of the code with that SHA-1. An empty hash is of none, and takes as long
+// to find out.
 func verifyCode(hash, sha1 string) bool {
 	kept, err := base64.RawStdEncoding.DecodeString(strings.TrimPrefix(hash, "p1."))
 	known := err == nil && len(kept) == 48
@@ -58,15 +57,15 @@ func stretch(sha1 string, salt []byte) []byte {
 	return sum
 }
 
-// How many security codes of one tenant or owner, and of how many of them, are
-// judged or wait to be: whoever comes then waits for so many at most.
+// How many security codes of one tenant or owner, and of how many of them, are judged or wait to be: whoever
+// comes then waits for so many at most.
 const (
 	mostOfOne  = 2
 	mostInLine = 8
 )
 
-// A line is where those stand whose security code is to be judged, one after the
-// other: each takes a core for 0.1 s.
+// A line is where those stand whose security code is to be judged, one after the other: each takes a core for
+// 0.1 s.
 type line struct {
 	slot    chan struct{} // filled while a code is judged
 	mu      sync.Mutex
@@ -75,8 +74,8 @@ type line struct {
 
 func newLine() *line { return &line{slot: make(chan struct{}, 1), waiting: map[string]int{}} }
 
-// judge calls f when it is c's turn. The error is a *control.TooOftenError if c or
-// too many others wait already; the operator is never sent away.
+// judge calls f when it is c's turn. The error is a *control.TooOftenError if c or too many others wait
+// already; the operator is never sent away.
 func (l *line) judge(ctx context.Context, c control.Caller, f func()) error {
 	who := c.Tenant + c.Group
 	add := func(n int) bool {
@@ -111,8 +110,8 @@ const (
 	guessWindow   = 15 * time.Minute
 )
 
-// Guesses are when codes of a tenant were tried that were not found right, and
-// for which groups: the digests of their folded names.
+// Guesses are when codes of a tenant were tried that were not found right, and for which groups: the digests
+// of their folded names.
 type Guesses struct {
 	At    []time.Time `json:"at"`
 	Names []string    `json:"names"`
@@ -129,9 +128,9 @@ func (gs *Guesses) forget(f func(at time.Time, name string) bool) {
 	}
 }
 
-// guess notes that tenant tries a code for the group of that name, known or
-// not. The error wraps control.ErrLimit if it was wrong too often. It is noted before
-// the code is judged, so that calls at the same moment count.
+// guess notes that tenant tries a code for the group of that name, known or not. The error wraps
+// control.ErrLimit if it was wrong too often. It is noted before the code is judged, so that calls at the
+// same moment count.
 func (g *Groups) guess(ctx context.Context, tenant, name string) (time.Time, error) {
 	now := g.gw.Clock()
 	name = guessed(name)

@@ -1,7 +1,6 @@
-// Package groups is what owners of SmartBots groups and those who know a Group
-// Security Code do: groups.go makes and changes groups, setcallback.go serves
-// set_http_callback, apps.go lists the registrations that it made,
-// securitycode.go judges codes, and upstream.go asks SmartBots itself.
+// Package groups is what owners of SmartBots groups and those who know a Group Security Code do: groups.go
+// makes and changes groups, setcallback.go serves set_http_callback, apps.go lists the registrations that it
+// made, securitycode.go judges codes, and upstream.go asks SmartBots itself.
 package groups
 
 import (
@@ -21,9 +20,8 @@ type Groups struct {
 	line      *line
 }
 
-// New returns the groups of c's gateway. smartBotsURL is where SmartBots' own
-// API is for sources that name no other; default
-// https://api.mysmartbots.com/api/simple.html.
+// New returns the groups of c's gateway. smartBotsURL is where SmartBots' own API is for sources that name no
+// other; default https://api.mysmartbots.com/api/simple.html.
 func New(c *control.Control, smartBotsURL string) *Groups {
 	return &Groups{gw: c.Gateway(), control: c, smartBots: cmp.Or(smartBotsURL, smartBotsAPI), line: newLine()}
 }

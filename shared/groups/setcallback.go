@@ -19,8 +19,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// A CallbackRequest is what set_http_callback asks for ("Set HTTP callback to be
-// called on group events", SmartBots).
+// A CallbackRequest is what set_http_callback asks for ("Set HTTP callback to be called on group events",
+// SmartBots).
 type CallbackRequest struct {
 	Group      string // by name
 	Secret     string // the Group Security Code, or
@@ -30,8 +30,7 @@ type CallbackRequest struct {
 	URL        string
 }
 
-// A Refusal is an answer to set_http_callback: why it is FAIL, in words that
-// the caller may read.
+// A Refusal is an answer to set_http_callback: why it is FAIL, in words that the caller may read.
 type Refusal struct{ Text string }
 
 func (r *Refusal) Error() string { return r.Text }
@@ -59,10 +58,9 @@ func (q CallbackRequest) check() (string, error) {
 	return cmp.Or(sum, sha1Hex(q.Secret)), nil
 }
 
-// SetHTTPCallback registers q.URL for the chat of a group whose Group Security
-// Code the caller knows, in c's tenant, and returns the group. The same tenant,
-// group and application replace URL and name and enable again. What the caller
-// may read is a *Refusal; any other error is ours.
+// SetHTTPCallback registers q.URL for the chat of a group whose Group Security Code the caller knows, in c's
+// tenant, and returns the group. The same tenant, group and application replace URL and name and enable
+// again. What the caller may read is a *Refusal; any other error is ours.
 func (gs *Groups) SetHTTPCallback(ctx context.Context, c control.Caller, q CallbackRequest) (gateway.Group, error) {
 	code, err := q.check()
 	if err != nil {
@@ -106,9 +104,8 @@ func (gs *Groups) SetHTTPCallback(ctx context.Context, c control.Caller, q Callb
 // wrongCode is said alike of a wrong code and of an unknown group.
 const wrongCode = "group not found, or wrong security code"
 
-// proveCode returns the group whose code has the given SHA-1, asking SmartBots
-// itself if the stored one does not match. An unknown group takes the same work
-// as a wrong code.
+// proveCode returns the group whose code has the given SHA-1, asking SmartBots itself if the stored one does
+// not match. An unknown group takes the same work as a wrong code.
 func (gs *Groups) proveCode(ctx context.Context, c control.Caller, q CallbackRequest, code string) (gateway.Group, error) {
 	at, err := gs.guess(ctx, c.Tenant, q.Group)
 	if errors.Is(err, control.ErrLimit) {
@@ -142,8 +139,7 @@ func (gs *Groups) groupNamed(ctx context.Context, name string) (gateway.Group, e
 	return gs.control.LiveGroup(ctx, of.ID)
 }
 
-// putApp makes or replaces the registration of c's tenant for an application of
-// a group.
+// putApp makes or replaces the registration of c's tenant for an application of a group.
 func (gs *Groups) putApp(ctx context.Context, c control.Caller, of gateway.Group, q CallbackRequest) (gateway.Registration, error) {
 	id := ident.From("reg", of.Created, strings.Join([]string{"app", of.ID, of.Source, c.Tenant, q.AppUUID}, " "))
 	if err := gs.control.RoomFor(ctx, c, of.Source, id); err != nil {
@@ -178,8 +174,8 @@ func (gs *Groups) putApp(ctx context.Context, c control.Caller, of gateway.Group
 	return r, gs.gw.ForgetHealth(ctx, id)
 }
 
-// replaceApp names id as the registration of the application, and removes the
-// one that it had while the group was on another source.
+// replaceApp names id as the registration of the application, and removes the one that it had while the group
+// was on another source.
 func (gs *Groups) replaceApp(ctx context.Context, c control.Caller, of gateway.Group, q CallbackRequest, id string) error {
 	before := ""
 	_, err := storage.Change(ctx, gs.gw.Store, gateway.AppKey(of.ID, c.Tenant, q.AppUUID), func(a *control.App, _ *storage.Row) error {

@@ -27,10 +27,9 @@ const (
 	upstreamAnswer = 64 << 10 // bytes that are read
 )
 
-// proveUpstream asks SmartBots for the code, by the sources that have upstream
-// credentials in the order of their making, with our own callback URL. The
-// first OK makes the group, or updates known. Else the error is a *Refusal with
-// SmartBots' own text if it gave one.
+// proveUpstream asks SmartBots for the code, by the sources that have upstream credentials in the order of
+// their making, with our own callback URL. The first OK makes the group, or updates known. Else the error is
+// a *Refusal with SmartBots' own text if it gave one.
 func (gs *Groups) proveUpstream(ctx context.Context, c control.Caller, known gateway.Group, q CallbackRequest, code string) (gateway.Group, error) {
 	sources, err := gs.upstreamSources(ctx)
 	if err != nil {
@@ -51,10 +50,9 @@ func (gs *Groups) proveUpstream(ctx context.Context, c control.Caller, known gat
 	return gateway.Group{}, why
 }
 
-// ConnectGroup sets the callback of a group at SmartBots itself, in the name of
-// a source that has an API key there, and makes the group as SmartBots tells it,
-// or updates the one of that name. The error wraps storage.ErrInvalid if the source has
-// no key, and is a *Refusal if SmartBots does not agree.
+// ConnectGroup sets the callback of a group at SmartBots itself, in the name of a source that has an API key
+// there, and makes the group as SmartBots tells it, or updates the one of that name. The error wraps
+// storage.ErrInvalid if the source has no key, and is a *Refusal if SmartBots does not agree.
 func (gs *Groups) ConnectGroup(ctx context.Context, source, name, code string) (gateway.Group, error) {
 	s, err := gs.control.Source(ctx, source)
 	if err != nil {
@@ -107,8 +105,7 @@ func (gs *Groups) learnGroup(ctx context.Context, c control.Caller, known gatewa
 	return of, err
 }
 
-// An upstreamReply is SmartBots' answer ("Set HTTP callback to be called on
-// group events", Output).
+// An upstreamReply is SmartBots' answer ("Set HTTP callback to be called on group events", Output).
 type upstreamReply struct {
 	Result     string `json:"result"`
 	ResultText string `json:"resulttext"`
@@ -116,8 +113,7 @@ type upstreamReply struct {
 	GroupID    string `json:"group_id"`
 }
 
-// askUpstream sends q to SmartBots in s's name. A FAIL, and no answer, is a
-// *Refusal.
+// askUpstream sends q to SmartBots in s's name. A FAIL, and no answer, is a *Refusal.
 func (gs *Groups) askUpstream(ctx context.Context, s gateway.Source, q CallbackRequest) (upstreamReply, error) {
 	if gs.gw.Egress.Paused {
 		return upstreamReply{}, refused("the gateway is paused: it asks SmartBots nothing")
@@ -148,8 +144,8 @@ func (gs *Groups) askUpstream(ctx context.Context, s gateway.Source, q CallbackR
 	return readUpstream(string(body))
 }
 
-// upstreamForm returns what SmartBots is asked: the code as it was given, the
-// source's own key and callback URL, and an app of the gateway's own.
+// upstreamForm returns what SmartBots is asked: the code as it was given, the source's own key and callback
+// URL, and an app of the gateway's own.
 func (gs *Groups) upstreamForm(ctx context.Context, s gateway.Source, q CallbackRequest) (url.Values, error) {
 	apiKey, err := gs.gw.Keys.Open(gateway.SourceKey(s.ID).PK, "upstream", s.Upstream.APIKey)
 	if err != nil {
@@ -172,17 +168,16 @@ func (gs *Groups) upstreamForm(ctx context.Context, s gateway.Source, q Callback
 	return form, nil
 }
 
-// appUUIDOf returns the UUID under which a source's gateway is known to
-// SmartBots: version 8 (RFC 9562, section 5.8), made of the source's id.
+// appUUIDOf returns the UUID under which a source's gateway is known to SmartBots: version 8 (RFC 9562,
+// section 5.8), made of the source's id.
 func appUUIDOf(source string) string {
 	b := sha256.Sum256([]byte("ringback app " + source))
 	b[6], b[8] = b[6]&0x0f|0x80, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }
 
-// readUpstream reads an answer in any of the forms in which SmartBots gives it:
-// JSON, form-encoded, or a text that is exactly OK for success. A FAIL is a
-// *Refusal with SmartBots' text.
+// readUpstream reads an answer in any of the forms in which SmartBots gives it: JSON, form-encoded, or a text
+// that is exactly OK for success. A FAIL is a *Refusal with SmartBots' text.
 func readUpstream(body string) (upstreamReply, error) {
 	var a upstreamReply
 	text := strings.TrimSpace(body)

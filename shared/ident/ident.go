@@ -13,15 +13,15 @@ import (
 	"ringback/shared/storage"
 )
 
-// ordered is base32 whose text sorts as its bytes do (RFC 4648, section 7,
-// "Base 32 Encoding with Extended Hex Alphabet"), in lower case.
+// ordered is base32 whose text sorts as its bytes do (RFC 4648, section 7, "Base 32 Encoding with Extended
+// Hex Alphabet"), in lower case.
 var ordered = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
 
 // Encode returns b in the base32 of ids, whose text sorts as b does.
 func Encode(b []byte) string { return ordered.EncodeToString(b) }
 
-// New returns prefix, "_" and 26 characters: 48 bits of milliseconds since
-// 1970 and 80 random bits. IDs of one prefix sort by the time of their making.
+// New returns prefix, "_" and 26 characters: 48 bits of milliseconds since 1970 and 80 random bits. IDs of
+// one prefix sort by the time of their making.
 func New(prefix string, now time.Time) string {
 	var b [16]byte
 	rand.Read(b[6:])
@@ -29,8 +29,7 @@ func New(prefix string, now time.Time) string {
 	return prefix + "_" + ordered.EncodeToString(b[:])
 }
 
-// From is New with the random bits taken from a text, so that a call that
-// is repeated makes the same id.
+// From is New with the random bits taken from a text, so that a call that is repeated makes the same id.
 func From(prefix string, at time.Time, text string) string {
 	var b [16]byte
 	putMillis(b[:6], at)
@@ -39,17 +38,16 @@ func From(prefix string, at time.Time, text string) string {
 	return prefix + "_" + ordered.EncodeToString(b[:])
 }
 
-// NewSource returns "src-" and 8 characters: 40 random bits, the number that
-// every event id of the source begins with. It uses [a-z0-9-] only, since
-// Tencent's console takes no more in a URL.
+// NewSource returns "src-" and 8 characters: 40 random bits, the number that every event id of the source
+// begins with. It uses [a-z0-9-] only, since Tencent's console takes no more in a URL.
 func NewSource() string {
 	var b [5]byte
 	rand.Read(b[:])
 	return "src-" + ordered.EncodeToString(b[:])
 }
 
-// NewCallbackSecret returns the 32 characters of [a-z0-9] that make a callback
-// URL unguessable: 160 random bits.
+// NewCallbackSecret returns the 32 characters of [a-z0-9] that make a callback URL unguessable: 160 random
+// bits.
 func NewCallbackSecret() string {
 	var b [20]byte
 	rand.Read(b[:])
@@ -62,10 +60,9 @@ const (
 	eventIDBytes = 27 // 5 source, 6 time, 16 hash
 )
 
-// Event returns the id of what a source reports: evt_ and the order-keeping
-// base32 of 40 bits source number, 48 bits milliseconds and the first 128 bits
-// of SHA-256 over source, label and the parts of the natural key, each with its
-// length in front.
+// Event returns the id of what a source reports: evt_ and the order-keeping base32 of 40 bits source number,
+// 48 bits milliseconds and the first 128 bits of SHA-256 over source, label and the parts of the natural key,
+// each with its length in front.
 func Event(source, label string, at time.Time, naturalKey ...string) (string, error) {
 	var b [eventIDBytes]byte
 	number, err := appendSourceNumber(b[:0], source)
@@ -96,8 +93,8 @@ func SourceOf(eventID string) (string, error) {
 	return "src-" + eventID[len(EventPrefix):len(EventPrefix)+8], nil
 }
 
-// EventFloor returns a text that sorts before every id of the source's
-// events from t on, and after those before t.
+// EventFloor returns a text that sorts before every id of the source's events from t on, and after those
+// before t.
 func EventFloor(source string, t time.Time) string {
 	var ms [6]byte
 	putMillis(ms[:], t)
@@ -141,8 +138,8 @@ func appendSourceNumber(b []byte, source string) ([]byte, error) {
 	return b, nil
 }
 
-// Delivery returns the id of the delivery of an event for a registration:
-// dlv_ and both ids without their prefixes.
+// Delivery returns the id of the delivery of an event for a registration: dlv_ and both ids without their
+// prefixes.
 func Delivery(registration, event string) string {
 	return "dlv_" + strings.TrimPrefix(registration, "reg_") + strings.TrimPrefix(event, EventPrefix)
 }

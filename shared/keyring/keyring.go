@@ -1,5 +1,4 @@
-// Package keyring encrypts the secrets that rows hold, and keeps the validity of
-// those that rotate.
+// Package keyring encrypts the secrets that rows hold, and keeps the validity of those that rotate.
 package keyring
 
 import (
@@ -18,10 +17,9 @@ import (
 	"ringback/shared/storage"
 )
 
-// A Ring seals secrets before they enter the Store, with AES-256-GCM. The
-// text that it makes is "s1.<key id>.<base64 of nonce and ciphertext>"; the
-// additional data are the row and field for which it was sealed, so that a
-// sealed text copied elsewhere does not open. It is safe for concurrent use.
+// A Ring seals secrets before they enter the Store, with AES-256-GCM. The text that it makes is "s1.<key
+// id>.<base64 of nonce and ciphertext>"; the additional data are the row and field for which it was sealed,
+// so that a sealed text copied elsewhere does not open. It is safe for concurrent use.
 type Ring struct {
 	current string
 	keys    map[string]cipher.AEAD
@@ -30,10 +28,9 @@ type Ring struct {
 	first   [32]byte
 }
 
-// Parse reads a key ring: one key a line, "<key id> <text>", where text
-// is any 32 or more characters, hashed to the key; the first line seals, all
-// open. Of lines of the text alone the last has the id "1", another one that is made of
-// its text. Empty lines and those that begin with # are passed over.
+// Parse reads a key ring: one key a line, "<key id> <text>", where text is any 32 or more characters, hashed
+// to the key; the first line seals, all open. Of lines of the text alone the last has the id "1", another one
+// that is made of its text. Empty lines and those that begin with # are passed over.
 func Parse(text string) (*Ring, error) {
 	r := &Ring{keys: map[string]cipher.AEAD{}}
 	bareID := ""
@@ -89,12 +86,12 @@ func Parse(text string) (*Ring, error) {
 	return r, nil
 }
 
-// onlyID was the id of a text alone before there could be two of them in a ring, and
-// is the last one's still. So what it names may be of each that was the last once.
+// onlyID was the id of a text alone before there could be two of them in a ring, and is the last one's still.
+// So what it names may be of each that was the last once.
 const onlyID = "1"
 
-// GatewayID returns a name for the gateway that is the same for all its
-// processes and says nothing about the keys.
+// GatewayID returns a name for the gateway that is the same for all its processes and says nothing about the
+// keys.
 func (r *Ring) GatewayID() string { return "gw-" + hex.EncodeToString(r.first[:8]) }
 
 // Seal seals plain for the field of the row with partition key pk.
@@ -131,8 +128,8 @@ func (r *Ring) Open(pk, field, sealed string) (string, error) {
 	return string(plain), nil
 }
 
-// Sign returns what proves that whoever has a key of the ring wrote data as what:
-// "<key id>.<hex HMAC-SHA256>".
+// Sign returns what proves that whoever has a key of the ring wrote data as what: "<key id>.<hex
+// HMAC-SHA256>".
 func (r *Ring) Sign(what string, data []byte) string { return sign(r.signing[0], what, data) }
 
 // Signed reports whether signature is of Sign for the same, by any key of the ring.
@@ -157,23 +154,22 @@ func (r *Ring) Current(sealed string) bool { return strings.HasPrefix(sealed, "s
 
 func sealedFor(pk, field string) []byte { return []byte(pk + "\x00" + field) }
 
-// A Secret is one sealed text with its validity. A thing that rotates has a
-// list of them; the newest stands first.
+// A Secret is one sealed text with its validity. A thing that rotates has a list of them; the newest stands
+// first.
 type Secret struct {
 	Sealed string    `json:"sealed"`
 	Since  time.Time `json:"since"`
 	Until  time.Time `json:"until,omitzero"` // zero: no end
 }
 
-// MaxHolding is how many secrets of a kind hold at once: every delivery is
-// signed with each.
+// MaxHolding is how many secrets of a kind hold at once: every delivery is signed with each.
 const MaxHolding = 5
 
 // Valid reports whether s holds at now.
 func (s Secret) Valid(now time.Time) bool { return s.Until.IsZero() || now.Before(s.Until) }
 
-// Rotate returns secrets with a new first one; the others end after overlap at
-// the latest, and those that ended before now are dropped.
+// Rotate returns secrets with a new first one; the others end after overlap at the latest, and those that
+// ended before now are dropped.
 func Rotate(secrets []Secret, sealed string, now time.Time, overlap time.Duration) []Secret {
 	out := []Secret{{Sealed: sealed, Since: now}}
 	for _, s := range secrets {

@@ -16,12 +16,11 @@ import (
 	"ringback/shared/storage"
 )
 
-// ExportVersion is the version of the lines that Export writes, and the only
-// one that Import takes.
+// ExportVersion is the version of the lines that Export writes, and the only one that Import takes.
 const ExportVersion = 1
 
-// A part of an export ends before it is larger than this, by a row at most, so
-// that a Lambda can answer with it and take it (6 MB, "Lambda quotas").
+// A part of an export ends before it is larger than this, by a row at most, so that a Lambda can answer with
+// it and take it (6 MB, "Lambda quotas").
 const (
 	exportBytes = 2 << 20
 	exportLines = 1_000
@@ -54,8 +53,8 @@ type exportHeader struct {
 	Seal    string `json:"seal"` // the gateway's id, sealed
 }
 
-// An exportFoot is the last line: where the next part begins, and the signature
-// by the key ring of all lines before it and that.
+// An exportFoot is the last line: where the next part begins, and the signature by the key ring of all lines
+// before it and that.
 type exportFoot struct {
 	Next      string `json:"next_cursor"`
 	Signature string `json:"signature"`
@@ -76,11 +75,10 @@ func exported() []tourPart {
 	}
 }
 
-// Export returns a part of all that is configured, as lines of JSON, and the
-// cursor of the next part, empty after the last: sources, callback keys,
-// tenants, API keys by their hashes, groups, grants and registrations. Secrets
-// stay sealed, and each part is signed by the key ring. Events, deliveries and jobs are not in it, nor what is being
-// removed. What is changed meanwhile may be in it or not.
+// Export returns a part of all that is configured, as lines of JSON, and the cursor of the next part, empty
+// after the last: sources, callback keys, tenants, API keys by their hashes, groups, grants and
+// registrations. Secrets stay sealed, and each part is signed by the key ring. Events, deliveries and jobs
+// are not in it, nor what is being removed. What is changed meanwhile may be in it or not.
 func (tr *Transfer) Export(ctx context.Context, cursor string) ([]byte, string, error) {
 	text, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err != nil {
@@ -176,8 +174,7 @@ func (x *exportPart) rowAt(ctx context.Context, kind string, k storage.Key) erro
 	return x.row(kind, rows[0])
 }
 
-// tenant writes a tenant, which several lists of the tour begin with, in the
-// first.
+// tenant writes a tenant, which several lists of the tour begin with, in the first.
 func (x *exportPart) tenant(r storage.Row) error {
 	t, err := storage.Decoded[gateway.Tenant](r)
 	switch {
@@ -211,8 +208,8 @@ func (x *exportPart) keys(ctx context.Context, r storage.Row) error {
 	return err
 }
 
-// registration writes a registration that is not removed, nor about to be since
-// its group has another code by now.
+// registration writes a registration that is not removed, nor about to be since its group has another code by
+// now.
 func (x *exportPart) registration(ctx context.Context, id string) error {
 	r, row, err := storage.Load[gateway.Registration](ctx, x.g.gw.Store, gateway.RegistrationKey(id))
 	if errors.Is(err, storage.ErrNotFound) || err == nil && r.State == gateway.Removed {

@@ -22,14 +22,14 @@ type Imported struct {
 	Kept  map[string]int // there already under their id, and left as they are
 }
 
-// Import takes one part of an export of a gateway with the same key ring: ids,
-// callback paths and keys stay what they are. Nothing is written before the part
-// is found to be as it was exported, of version ExportVersion, and each row as one
-// that could be created here; with check nothing is written at all. What is there already is left as it is,
-// so a part may be imported again, and must be if an error came in between.
+// Import takes one part of an export of a gateway with the same key ring: ids, callback paths and keys stay
+// what they are. Nothing is written before the part is found to be as it was exported, of version
+// ExportVersion, and each row as one that could be created here; with check nothing is written at all. What
+// is there already is left as it is, so a part may be imported again, and must be if an error came in
+// between.
 //
-// The error wraps storage.ErrInvalid and names the line, or storage.ErrConflict if another
-// source has the SDKAppID or another group the name.
+// The error wraps storage.ErrInvalid and names the line, or storage.ErrConflict if another source has the
+// SDKAppID or another group the name.
 func (tr *Transfer) Import(ctx context.Context, part []byte, check bool) (Imported, error) {
 	m := &importPart{g: tr, sources: map[string]bool{}, providers: map[string]provider.Provider{}, done: Imported{map[string]int{}, map[string]int{}}}
 	lines := slices.Collect(bytes.Lines(part))
@@ -63,8 +63,8 @@ func (tr *Transfer) Import(ctx context.Context, part []byte, check bool) (Import
 	return m.done, errors.Join(errs...)
 }
 
-// checkSigned returns an error wrapping storage.ErrInvalid unless a key of the
-// ring signed part, whose last line is given.
+// checkSigned returns an error wrapping storage.ErrInvalid unless a key of the ring signed part, whose last
+// line is given.
 func (tr *Transfer) checkSigned(part, last []byte) error {
 	var l exportLine
 	var foot exportFoot
@@ -157,8 +157,7 @@ func planned[T any](l exportLine, plan func(T, exportLine) (func(context.Context
 	return plan(v, l)
 }
 
-// The ids of an export, a source's or a prefix and 26 characters, and the
-// hashes of its API keys.
+// The ids of an export, a source's or a prefix and 26 characters, and the hashes of its API keys.
 var (
 	importID   = regexp.MustCompile(`^(src-[0-9a-v]{8}|[a-z]{3}_[0-9a-v]{26})$`)
 	importHash = regexp.MustCompile(`^[0-9a-v]{52}$`)
@@ -173,8 +172,8 @@ func checkIDs(ids ...string) error {
 	return nil
 }
 
-// opens returns an error wrapping storage.ErrInvalid unless all that is sealed in row,
-// which stands in the partition pk, opens.
+// opens returns an error wrapping storage.ErrInvalid unless all that is sealed in row, which stands in the
+// partition pk, opens.
 func (m *importPart) opens(pk string, row any) error {
 	err := eachSealed(row, m.g.gw.Clock(), func(field string, text *string) error {
 		_, err := m.g.gw.Keys.Open(pk, field, *text)

@@ -138,8 +138,8 @@ func (m *importPart) registration(ctx context.Context, r gateway.Registration) e
 	return nil
 }
 
-// writeRegistrations writes all registrations in the order of PutRegistration,
-// but with one publication for all that are on one source.
+// writeRegistrations writes all registrations in the order of PutRegistration, but with one publication for
+// all that are on one source.
 func (m *importPart) writeRegistrations(ctx context.Context) error {
 	hints := map[string][]gateway.Hint{}
 	for _, r := range m.registrations {

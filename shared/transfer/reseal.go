@@ -12,9 +12,9 @@ import (
 	"ringback/shared/storage"
 )
 
-// eachSealed calls f for each sealed field of a row that may still be opened: not
-// for secrets that have ended. f may put another text in place. v points to what
-// the row holds; all but sources, callback keys, registrations and the ring's seal has none.
+// eachSealed calls f for each sealed field of a row that may still be opened: not for secrets that have
+// ended. f may put another text in place. v points to what the row holds; all but sources, callback keys,
+// registrations and the ring's seal has none.
 func eachSealed(v any, now time.Time, f func(field string, text *string) error) error {
 	switch v := v.(type) {
 	case *gateway.Source:
@@ -52,20 +52,19 @@ func eachSecret(secrets []keyring.Secret, field string, now time.Time, f func(st
 	return nil
 }
 
-// StartReseal starts the job that seals all secrets anew under the key that
-// seals now. When it is done with nothing skipped, and every process has that
-// key first in its ring, the other keys can go. Old rows stay readable
-// meanwhile.
+// StartReseal starts the job that seals all secrets anew under the key that seals now. When it is done with
+// nothing skipped, and every process has that key first in its ring, the other keys can go. Old rows stay
+// readable meanwhile.
 func (tr *Transfer) StartReseal(ctx context.Context, id string) (gateway.Job, error) {
 	return tr.control.StartListed(ctx, gateway.Job{ID: id, Kind: gateway.JobReseal, Key: tr.gw.Keys.CurrentID()})
 }
 
-// resealed are the lists below which there are sealed fields. Registrations
-// are found by their tenants, which list removed ones too.
+// resealed are the lists below which there are sealed fields. Registrations are found by their tenants, which
+// list removed ones too.
 var resealed = []tourPart{{"sources", gateway.SourceKey, "C#"}, {"tenants", gateway.TenantKey, "R#"}}
 
-// resealStep seals the secrets of a page of rows under the job's key. A process
-// with another ring fails, so that another one does the chunk.
+// resealStep seals the secrets of a page of rows under the job's key. A process with another ring fails, so
+// that another one does the chunk.
 func (tr *Transfer) resealStep(ctx context.Context, j *gateway.Job) (time.Time, bool, error) {
 	if j.Key != tr.gw.Keys.CurrentID() {
 		return time.Time{}, false, errors.New("this process seals with another key")
@@ -82,8 +81,8 @@ func (tr *Transfer) resealStep(ctx context.Context, j *gateway.Job) (time.Time, 
 	return time.Time{}, done, err
 }
 
-// reseal seals the secrets of one row that a tour shows. One that does not open
-// stays as it is: the job counts it, and the log names it.
+// reseal seals the secrets of one row that a tour shows. One that does not open stays as it is: the job
+// counts it, and the log names it.
 func (tr *Transfer) reseal(ctx context.Context, j *gateway.Job, row storage.Row) error {
 	changed, err := tr.resealRow(ctx, row)
 	switch lost, unopened := errors.AsType[*unopenedError](err); {
@@ -111,9 +110,8 @@ func (tr *Transfer) resealRow(ctx context.Context, row storage.Row) (changed boo
 	return false, nil // a tenant
 }
 
-// resealAs seals what the row under k holds under another key than the current
-// one, and reports whether there was any. It is no change of the thing itself:
-// its revision stays.
+// resealAs seals what the row under k holds under another key than the current one, and reports whether there
+// was any. It is no change of the thing itself: its revision stays.
 func resealAs[T any](ctx context.Context, g *gateway.Gateway, k storage.Key) (changed bool, err error) {
 	_, err = storage.Change(ctx, g.Store, k, func(v *T, r *storage.Row) error {
 		if changed = false; r.Rev == "" {

@@ -15,9 +15,8 @@ var ErrOtherRing = errors.New("the database was sealed by another key ring: put 
 
 var errOpened = errors.New("a secret was opened")
 
-// CheckRing returns ErrOtherRing unless g's key ring opens what the Store's was first
-// used with, which is one read. A Store that has no such row yet gets one, if it has no
-// source, or one of which a secret opens.
+// CheckRing returns ErrOtherRing unless g's key ring opens what the Store's was first used with, which is one
+// read. A Store that has no such row yet gets one, if it has no source, or one of which a secret opens.
 func CheckRing(ctx context.Context, g *gateway.Gateway) error {
 	k := gateway.RingKey()
 	v, _, err := storage.Load[gateway.RingSeal](ctx, g.Store, k)

@@ -10,16 +10,14 @@ import (
 	"ringback/shared/storage"
 )
 
-// A tourPart is one of the gateway's lists, and what stands below each thing
-// that it names.
+// A tourPart is one of the gateway's lists, and what stands below each thing that it names.
 type tourPart struct {
 	list  string
 	key   func(id string) storage.Key
 	below string // what the SKs in the thing's partition begin with; empty: nothing is below it
 }
 
-// A stop is where a tour over all that is configured stands. The zero stop is
-// the beginning.
+// A stop is where a tour over all that is configured stands. The zero stop is the beginning.
 type stop struct {
 	Part  int    `json:"part"`
 	ID    string `json:"id,omitempty"`    // of the thing that was shown last
@@ -44,10 +42,9 @@ func (s stop) String() string {
 	return string(b)
 }
 
-// tour shows f the rows of at most one page from a stop on: a thing of a list,
-// or what stands below it. It returns where to go on, and true after the last.
-// If f returns an error, the stop is before the row that it was shown. What is
-// made meanwhile may be passed over.
+// tour shows f the rows of at most one page from a stop on: a thing of a list, or what stands below it. It
+// returns where to go on, and true after the last. If f returns an error, the stop is before the row that it
+// was shown. What is made meanwhile may be passed over.
 func (tr *Transfer) tour(ctx context.Context, parts []tourPart, at stop, f func(storage.Row) error) (stop, bool, error) {
 	if at.Part >= len(parts) {
 		return at, true, nil
@@ -60,8 +57,8 @@ func (tr *Transfer) tour(ctx context.Context, parts []tourPart, at stop, f func(
 	return at, at.Part >= len(parts), err
 }
 
-// errNothingBelow, returned by the function that a tour calls, passes over what
-// stands below the thing that it was shown.
+// errNothingBelow, returned by the function that a tour calls, passes over what stands below the thing that
+// it was shown.
 var errNothingBelow = errors.New("nothing below")
 
 // tourNext shows the next thing of a list, or goes on to the next list.

@@ -1,6 +1,6 @@
-// Package deployed opens the gateway as template.yaml deploys it: set by the
-// environment, with rows and queues on AWS and keys in Secrets Manager. The
-// mains of the Lambda functions differ only in what they serve of it.
+// Package deployed opens the gateway as template.yaml deploys it: set by the environment, with rows and
+// queues on AWS and keys in Secrets Manager. The mains of the Lambda functions differ only in what they serve
+// of it.
 package deployed
 
 import (
@@ -27,8 +27,8 @@ type Deployed struct {
 	Gateway *gateway.Gateway
 }
 
-// Open opens the gateway for a function that knows providers, by their names.
-// The error names every variable that is missing or bad.
+// Open opens the gateway for a function that knows providers, by their names. The error names every variable
+// that is missing or bad.
 func Open(ctx context.Context, providers map[string]provider.Provider) (*Deployed, error) {
 	d, err := open(ctx)
 	if err != nil {
@@ -45,8 +45,8 @@ func Open(ctx context.Context, providers map[string]provider.Provider) (*Deploye
 	return d.with(app.Parts{Providers: providers, Keys: keys})
 }
 
-// OpenKeyless is Open for the schedule, which neither takes callbacks nor makes
-// attempts: its gateway has no provider and no key.
+// OpenKeyless is Open for the schedule, which neither takes callbacks nor makes attempts: its gateway has no
+// provider and no key.
 func OpenKeyless(ctx context.Context) (*Deployed, error) {
 	d, err := open(ctx)
 	if err != nil {
@@ -80,8 +80,7 @@ func (d *Deployed) with(p app.Parts) (_ *Deployed, err error) {
 	return d, err
 }
 
-// OperatorKey reads the operator's key, without white space around it, for the
-// one function that may.
+// OperatorKey reads the operator's key, without white space around it, for the one function that may.
 func (d *Deployed) OperatorKey(ctx context.Context) (string, error) {
 	return d.secret(ctx, "OPERATOR_KEY_SECRET", d.Config.AWS.OperatorKeySecret)
 }
@@ -101,9 +100,8 @@ func (d *Deployed) secret(ctx context.Context, variable, arn string) (string, er
 	return text, nil
 }
 
-// newLogger writes a JSON object a line with the keys timestamp, level and
-// message, by which Lambda knows a line's time and level.
-// "Working with Lambda function logs" in the AWS Lambda Developer Guide.
+// newLogger writes a JSON object a line with the keys timestamp, level and message, by which Lambda knows a
+// line's time and level. "Working with Lambda function logs" in the AWS Lambda Developer Guide.
 func newLogger(w io.Writer, level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: lambdaKeys}))
 }

@@ -11,8 +11,8 @@ import (
 // renewEvery is how long a secret that was read is good for.
 const renewEvery = time.Minute
 
-// A renewed handler is made anew when the secret that it is made of changes, so
-// that a key which was rotated ends in functions that are warm.
+// A renewed handler is made anew when the secret that it is made of changes, so that a key which was rotated
+// ends in functions that are warm.
 type renewed struct {
 	read func(context.Context) (string, error)
 	make func(secret string) http.Handler
@@ -23,9 +23,8 @@ type renewed struct {
 	handler http.Handler
 }
 
-// Renewed serves with what make returns for the secret that read reads. It reads
-// that at once, and again with the first call after each minute; while it cannot be
-// read, the one before holds.
+// Renewed serves with what make returns for the secret that read reads. It reads that at once, and again with
+// the first call after each minute; while it cannot be read, the one before holds.
 func Renewed(ctx context.Context, read func(context.Context) (string, error), make func(secret string) http.Handler) (http.Handler, error) {
 	secret, err := read(ctx)
 	if err != nil {
