@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -40,27 +41,12 @@ func classify(ctx context.Context, err error) (Class, string) {
 	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
 		return Timeout, phase(err)
 	}
-	for _, kind := range []func(error) (Class, string){ofDNS, ofOurs, ofTLS, ofDial, ofReset} {
-		if class, detail := kind(err); class != OK {
-			return class, detail
-		}
-	}
-	said, _, _ := strings.Cut(err.Error(), `"`) // then it quotes what came over the wire
-	for _, cause := range malformed {
-		if strings.Contains(said, cause[0]) {
-			return BadResponse, cause[1]
+	for _, c := range causes {
+		if c.is(err) {
+			return c.class, c.detail
 		}
 	}
 	return BadResponse, ""
-}
-
-// malformed are texts of errors that have neither type nor sentinel, and their causes.
-var malformed = [][2]string{
-	{"transfer encoding", "its Transfer-Encoding is not chunked alone"},
-	{"Content-Length", "its Content-Length is not one number"},
-	{"malformed HTTP", "its first line is not as HTTP/1.1 has it"},
-	{"malformed MIME", "a line of its header has no name and colon"},
-	{"header", "its header is too large"},
 }
 
 // phase says what took too long, of a timeout that is not the whole exchange's.
@@ -68,7 +54,7 @@ func phase(err error) string {
 	switch {
 	case is[*net.DNSError](err):
 		return "its name was not resolved"
-	case isOp(err, "dial"):
+	case isOp("dial")(err):
 		return "no connection was made"
 	case strings.HasSuffix(err.Error(), "TLS handshake timeout"): // has no type of its own
 		return "the TLS handshake was not finished"
@@ -76,83 +62,40 @@ func phase(err error) string {
 	return ""
 }
 
-func ofDNS(err error) (Class, string) {
-	e, ok := errors.AsType[*net.DNSError](err)
-	switch {
-	case !ok:
-		return OK, ""
-	case e.IsNotFound:
-		return DNS, "there is no such name"
-	}
-	return DNS, "the name servers gave no usable answer"
-}
+// causes are what a transport's errors mean that are no timeouts; the first that applies counts.
+var causes = []struct {
+	is     func(error) bool
+	class  Class
+	detail string
+}{
+	{has(func(e *net.DNSError) bool { return e.IsNotFound }), DNS, "there is no such name"},
+	{is[*net.DNSError], DNS, "the name servers gave no usable answer"},
 
-// ofOurs recognises what no endpoint can cause.
-func ofOurs(err error) (Class, string) {
-	for _, ours := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
-		if errors.Is(err, ours) {
-			return Internal, "the gateway could not open a connection"
-		}
-	}
-	if text := err.Error(); strings.HasPrefix(text, "net/http: invalid") || strings.HasPrefix(text, "http2: invalid") {
-		return Internal, "the request has a header that cannot be sent"
-	}
-	return OK, ""
-}
+	// What no endpoint can cause.
+	{wraps(syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL), Internal, "the gateway could not open a connection"},
+	{begins("net/http: invalid", "http2: invalid"), Internal, "the request has a header that cannot be sent"},
 
-func ofTLS(err error) (Class, string) {
-	record, noTLS := errors.AsType[tls.RecordHeaderError](err)
-	switch {
-	case noTLS && string(record.RecordHeader[:]) == "HTTP/":
-		return TLS, "it answers in plain HTTP"
-	case noTLS:
-		return TLS, "it does not speak TLS"
-	case is[*tls.CertificateVerificationError](err):
-		return TLS, ofCertificate(err)
-	case isOp(err, "remote error"): // its alert has no exported type
-		return TLS, "it ended the handshake"
-	case isOp(err, "local error"), strings.HasPrefix(err.Error(), "tls: "): // plain errors of crypto/tls
-		return TLS, "no common version or parameters"
-	}
-	return OK, ""
-}
+	{has(func(e tls.RecordHeaderError) bool { return string(e.RecordHeader[:]) == "HTTP/" }), TLS, "it answers in plain HTTP"},
+	{is[tls.RecordHeaderError], TLS, "it does not speak TLS"},
+	{is[x509.UnknownAuthorityError], TLS, "its certificate is not signed by a known authority"},
+	{is[x509.HostnameError], TLS, "its certificate is for another name"},
+	{has(func(e x509.CertificateInvalidError) bool { return e.Reason == x509.Expired }), TLS, "its certificate has expired or is not valid yet"},
+	{is[*tls.CertificateVerificationError], TLS, "its certificate is not valid"},
+	{isOp("remote error"), TLS, "it ended the handshake"}, // its alert has no exported type
+	{isOp("local error"), TLS, "no common version or parameters"},
+	{begins("tls: "), TLS, "no common version or parameters"}, // plain errors of crypto/tls
 
-func ofCertificate(err error) string {
-	invalid, _ := errors.AsType[x509.CertificateInvalidError](err)
-	switch {
-	case is[x509.UnknownAuthorityError](err):
-		return "its certificate is not signed by a known authority"
-	case is[x509.HostnameError](err):
-		return "its certificate is for another name"
-	case invalid.Cert != nil && invalid.Reason == x509.Expired:
-		return "its certificate has expired or is not valid yet"
-	}
-	return "its certificate is not valid"
-}
+	{wraps(syscall.ECONNREFUSED), Connect, "it was refused"},
+	{isOp("dial"), Connect, "there is no way to the address"},
+	{wraps(io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED, net.ErrClosed), Reset, ""},
 
-func ofDial(err error) (Class, string) {
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return Connect, "it was refused"
-	case isOp(err, "dial"):
-		return Connect, "there is no way to the address"
-	}
-	return OK, ""
-}
-
-func ofReset(err error) (Class, string) {
-	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED, net.ErrClosed} {
-		if errors.Is(err, end) {
-			return Reset, ""
-		}
-	}
-	said, _, _ := strings.Cut(err.Error(), `"`) // of errors that have neither type nor sentinel
-	for _, text := range []string{"server closed idle connection", "received from peer", "GOAWAY", "http2: client conn"} {
-		if strings.Contains(said, text) {
-			return Reset, ""
-		}
-	}
-	return OK, ""
+	// These have neither type nor sentinel.
+	{says("server closed idle connection", "received from peer", "GOAWAY", "http2: client conn"), Reset, ""},
+	{says("transfer encoding"), BadResponse, "its Transfer-Encoding is not chunked alone"},
+	{says("Content-Length"), BadResponse, "its Content-Length is not one number"},
+	{says("malformed HTTP"), BadResponse, "its first line is not as HTTP/1.1 has it"},
+	{says("malformed MIME"), BadResponse, "a line of its header has no name and colon"},
+	{says("header"), BadResponse, "its header is too large"},
 }
 
 func is[E error](err error) bool {
@@ -160,9 +103,32 @@ func is[E error](err error) bool {
 	return ok
 }
 
-func isOp(err error, op string) bool {
-	e, ok := errors.AsType[*net.OpError](err)
-	return ok && e.Op == op
+func has[E error](f func(E) bool) func(error) bool {
+	return func(err error) bool {
+		e, ok := errors.AsType[E](err)
+		return ok && f(e)
+	}
+}
+
+func isOp(op string) func(error) bool { return has(func(e *net.OpError) bool { return e.Op == op }) }
+
+func wraps(some ...error) func(error) bool {
+	return func(err error) bool {
+		return slices.ContainsFunc(some, func(e error) bool { return errors.Is(err, e) })
+	}
+}
+
+func begins(texts ...string) func(error) bool {
+	return func(err error) bool {
+		return slices.ContainsFunc(texts, func(text string) bool { return strings.HasPrefix(err.Error(), text) })
+	}
+}
+
+func says(texts ...string) func(error) bool {
+	return func(err error) bool {
+		said, _, _ := strings.Cut(err.Error(), `"`) // then it quotes what came over the wire
+		return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(said, text) })
+	}
 }
 
 // statusClasses are those of answers, by the first digit of their status.
