@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,11 +51,10 @@ type Options struct {
 type DB struct {
 	writer     *writer
 	readers    chan *reader // those that are free
-	opened     int          // of readers
 	queues     map[storage.QueueName]*queue
-	folder     *os.File // locked, as lock is; nil where no folder can be
 	lock       *conn
 	checkpoint *checkpoint
+	opened     []func() error // close what open has opened, in its order
 	closing    chan struct{}
 	running    sync.WaitGroup
 }
@@ -88,9 +88,11 @@ func (db *DB) open(ctx context.Context, dir string, opts Options) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if db.folder, err = lockFolder(dir); err != nil {
+	folder, err := lockFolder(dir)
+	if err != nil {
 		return err
 	}
+	db.opened = append(db.opened, folder.Close)
 	path, lockPath := filepath.Join(dir, "ringback.db"), filepath.Join(dir, "ringback.lock")
 	if err := private(lockPath, lockPath+"-journal"); err != nil {
 		return err
@@ -98,6 +100,7 @@ func (db *DB) open(ctx context.Context, dir string, opts Options) error {
 	if db.lock, err = lock(ctx, lockPath); err != nil {
 		return err
 	}
+	db.opened = append(db.opened, db.lock.close)
 	if err := private(path, path+"-wal", path+"-shm"); err != nil {
 		return err
 	}
@@ -107,13 +110,14 @@ func (db *DB) open(ctx context.Context, dir string, opts Options) error {
 	if db.checkpoint, err = openCheckpoint(ctx, path); err != nil {
 		return err
 	}
+	db.opened = append(db.opened, db.checkpoint.conn.close)
 	db.writer.logIsLong = db.checkpoint.due
 	for range readers {
 		r, err := openReader(ctx, path, db.readers)
 		if err != nil {
 			return err
 		}
-		db.opened++
+		db.opened = append(db.opened, func() error { return (<-db.readers).conn.close() })
 		r.release()
 	}
 	db.writer.files, err = findFiles(dir)
@@ -184,6 +188,7 @@ func (db *DB) openWriter(ctx context.Context, path string, opts Options) error {
 		return err
 	}
 	db.writer = newWriter(c)
+	db.opened = append(db.opened, c.close)
 	if err := migrate(c); err != nil {
 		return err
 	}
@@ -234,21 +239,8 @@ func (db *DB) Close() error {
 // file, so it moves the log there.
 func (db *DB) closeConns() error {
 	var errs []error
-	for range db.opened {
-		r := <-db.readers
-		errs = append(errs, r.conn.close())
-	}
-	if db.checkpoint != nil {
-		errs = append(errs, db.checkpoint.conn.close())
-	}
-	if db.writer != nil {
-		errs = append(errs, db.writer.conn.close())
-	}
-	if db.lock != nil {
-		errs = append(errs, db.lock.close())
-	}
-	if db.folder != nil {
-		errs = append(errs, db.folder.Close())
+	for _, closing := range slices.Backward(db.opened) {
+		errs = append(errs, closing())
 	}
 	return errors.Join(errs...)
 }
