@@ -109,6 +109,11 @@ func (c *conn) each(text string, fn func(row []driver.Value) error, args ...any)
 	return s.each(fn, args...)
 }
 
+// row is each for a text that gives one row, or none.
+func (c *conn) row(text string, fn func(row []driver.Value), args ...any) error {
+	return c.each(text, func(v []driver.Value) error { fn(v); return nil }, args...)
+}
+
 func (c *conn) close() error {
 	var errs []error
 	for _, s := range c.stmts {

@@ -84,8 +84,8 @@ func TestRowWithoutDataHasNoneInTheFile(t *testing.T) {
 
 func TestTablesKeepTheirNumbersInTheFile(t *testing.T) {
 	for table, number := range map[storage.Table]int64{storage.Registrations: 0, storage.Deliveries: 1} {
-		if got := tableNumber(table); got != number || tableOf(number) != table {
-			t.Errorf("table %s has number %d, and %d is %s: want %d", table, got, number, tableOf(number), number)
+		if got := tableNumber(table); got != number || tables[number] != table {
+			t.Errorf("table %s has number %d, and %d is %s: want %d", table, got, number, tables[number], number)
 		}
 	}
 }

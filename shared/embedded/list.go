@@ -101,7 +101,7 @@ func (db *DB) Due(ctx context.Context, shard int, until time.Time, after string,
 	var rows []storage.DueRow
 	err = r.due.each(func(v []driver.Value) error {
 		rows = append(rows, storage.DueRow{
-			Key: storage.Key{Table: tableOf(integer(v[1])), PK: text(v[2]), SK: text(v[3])},
+			Key: storage.Key{Table: tables[integer(v[1])], PK: text(v[2]), SK: text(v[3])},
 			Due: time.UnixMilli(integer(v[0])).UTC(),
 		})
 		return nil

@@ -113,18 +113,16 @@ func (q *queue) prepare(c *conn) error {
 // recover reads what a former process left. What it had received is visible at once.
 func (q *queue) recover(c *conn) error {
 	t := string(q.name)
-	one := func(fn func(v []driver.Value), text string, args ...any) error {
-		return c.each(text, func(v []driver.Value) error { fn(v); return nil }, args...)
-	}
 	var since int64
-	err := one(func(v []driver.Value) {
+	err := c.row("SELECT since, handed, total, dead FROM queues WHERE name = ?", func(v []driver.Value) {
 		since, q.now = integer(v[0]), tally{handed: integer(v[1]), total: int(integer(v[2])), dead: int(integer(v[3]))}
-	}, "SELECT since, handed, total, dead FROM queues WHERE name = ?", t)
+	}, t)
 	if err != nil {
 		return err
 	}
-	err = one(func(v []driver.Value) { q.lastID = max(integer(v[0]), integer(v[1]), q.now.handed) },
-		"SELECT (SELECT max(id) FROM "+t+"_messages), (SELECT max(id) FROM "+t+"_dead)")
+	err = c.row("SELECT (SELECT max(id) FROM "+t+"_messages), (SELECT max(id) FROM "+t+"_dead)", func(v []driver.Value) {
+		q.lastID = max(integer(v[0]), integer(v[1]), q.now.handed)
+	})
 	if err != nil {
 		return err
 	}
@@ -137,7 +135,7 @@ func (q *queue) recover(c *conn) error {
 	if q.shares != nil {
 		q.oldAfter, q.left, q.freed = q.old, true, true // they are taken as all others are
 	}
-	return one(func(v []driver.Value) { q.nextDue = dueTime(v[0]) }, nextDueText(t))
+	return c.row(nextDueText(t), func(v []driver.Value) { q.nextDue = dueTime(v[0]) })
 }
 
 // voidMarks counts what a former process may have received as received once, shows all that it had, and

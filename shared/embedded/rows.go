@@ -11,20 +11,10 @@ import (
 	"ringback/shared/storage"
 )
 
-// tableNumber is how a table stands in the file.
-func tableNumber(t storage.Table) int64 {
-	if t == storage.Registrations {
-		return 0
-	}
-	return 1
-}
+// tables are in the order of their numbers in the file.
+var tables = []storage.Table{storage.Registrations, storage.Deliveries}
 
-func tableOf(number int64) storage.Table {
-	if number == 0 {
-		return storage.Registrations
-	}
-	return storage.Deliveries
-}
+func tableNumber(t storage.Table) int64 { return int64(slices.Index(tables, t)) }
 
 const rowColumns = "sk, rev, data, body, due, open, expires"
 
@@ -153,7 +143,7 @@ func (db *DB) HasRows(ctx context.Context) (has bool, err error) {
 		return false, err
 	}
 	defer r.release()
-	err = r.conn.each("SELECT 1 FROM rows LIMIT 1", func([]driver.Value) error { has = true; return nil })
+	err = r.conn.row("SELECT 1 FROM rows LIMIT 1", func([]driver.Value) { has = true })
 	return has, err
 }
 

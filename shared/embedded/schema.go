@@ -21,11 +21,7 @@ var (
 // and left as it is.
 func migrate(c *conn) error {
 	var version int
-	err := c.each("PRAGMA user_version", func(row []driver.Value) error {
-		version = int(integer(row[0]))
-		return nil
-	})
-	if err != nil {
+	if err := c.row("PRAGMA user_version", func(v []driver.Value) { version = int(integer(v[0])) }); err != nil {
 		return err
 	}
 	if version > len(migrations) {
