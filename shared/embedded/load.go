@@ -48,7 +48,10 @@ func (q *queue) loadOnce(db *DB) error {
 			return err
 		}
 	}
-	if q.hasRoom() {
+	q.mu.Lock()
+	must := q.mustRead()
+	q.mu.Unlock()
+	if must {
 		return q.read(db)
 	}
 	return nil
@@ -73,13 +76,7 @@ func (q *queue) mustTake(now time.Time) bool {
 	return q.free > len(q.marked) && (due || q.oldAfter < q.old || q.left && q.freed)
 }
 
-// hasRoom reports whether fresh messages lie in the file alone and there is room for a good number of them.
-func (q *queue) hasRoom() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.mustRead()
-}
-
+// mustRead reports whether fresh messages lie in the file alone and there is room for a good number of them.
 func (q *queue) mustRead() bool {
 	return q.loaded < q.tail && len(q.ready) <= maxReady/2 && q.readySize <= maxReadyBytes/2
 }
@@ -91,13 +88,19 @@ func (q *queue) read(db *DB) error {
 		return err
 	}
 	defer r.release()
-	after, tail := q.place()
+	q.mu.Lock()
+	after, tail := q.loaded, q.tail
+	q.mu.Unlock()
 	found, full := 0, false
 	err = r.queues[q.name].fresh.each(func(v []driver.Value) error {
 		found++
-		if full = !q.offer(message{id: integer(v[0]), body: text(v[1])}); full {
+		m := message{id: integer(v[0]), body: text(v[1])}
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if full = !q.fits(m); full {
 			return io.EOF
 		}
+		q.push(m)
 		return nil
 	}, after, int64(maxReady))
 	if err != nil {
@@ -110,24 +113,6 @@ func (q *queue) read(db *DB) error {
 	}
 	q.wakeConsumers()
 	return nil
-}
-
-// place returns up to which id ready was filled, and how far it could be.
-func (q *queue) place() (loaded, tail int64) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.loaded, q.tail
-}
-
-// offer puts m in ready if there is room.
-func (q *queue) offer(m message) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if !q.fits(m) {
-		return false
-	}
-	q.push(m)
-	return true
 }
 
 // pause returns how long nothing is to be done unless somebody wakes the loader.

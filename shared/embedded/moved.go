@@ -45,11 +45,6 @@ func findFiles(dir string) (*files, error) {
 	return f, nil
 }
 
-func (p placed) moved() bool {
-	s, err := os.Stat(p.path)
-	return err != nil || !os.SameFile(s, p.file)
-}
-
 // check is called before each commit, and by nobody else. It looks at the database each time, which takes one
 // microsecond or two, at the others once a second.
 func (f *files) check() error {
@@ -58,7 +53,7 @@ func (f *files) check() error {
 		look, f.looked = f.all, now
 	}
 	for _, p := range look {
-		if p.moved() {
+		if s, err := os.Stat(p.path); err != nil || !os.SameFile(s, p.file) {
 			if !f.moved {
 				slog.Error("store", "file", p.path, "outcome", "no writes", "why", ErrMoved.Error())
 			}

@@ -128,8 +128,8 @@ func TestWhatIsReadHasRoom(t *testing.T) {
 		{"more than half is", 4, 5, 1, maxReadyBytes/2 + 1, false},
 	} {
 		q := &queue{loaded: tt.loaded, tail: tt.tail, ready: make([]message, tt.ready), readySize: tt.size}
-		if got := q.hasRoom(); got != tt.want {
-			t.Errorf("%s: hasRoom of %+v = %v, want %v", tt.name, tt, got, tt.want)
+		if got := q.mustRead(); got != tt.want {
+			t.Errorf("%s: mustRead of %+v = %v, want %v", tt.name, tt, got, tt.want)
 		}
 	}
 }

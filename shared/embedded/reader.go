@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"ringback/shared/storage"
@@ -37,32 +36,26 @@ func openReader(ctx context.Context, path string, home chan *reader) (*reader, e
 		return nil, fmt.Errorf("open for reading: %w", err)
 	}
 	r := &reader{conn: c, home: home, queues: map[storage.QueueName]*queueReads{}}
-	err = c.prepareAll(map[**stmt]string{
+	texts := map[**stmt]string{
 		&r.get:        getText,
 		&r.oldest:     listText(rowColumns, "", "ASC"),
 		&r.newest:     listText(rowColumns, "", "DESC"),
 		&r.open:       listText(openColumns, "open = 1 AND", "ASC"),
 		&r.openNewest: listText(openColumns, "open = 1 AND", "DESC"),
 		&r.due:        dueText,
-	})
+	}
 	for _, name := range queueNames {
+		from := " FROM " + string(name) + "_messages WHERE "
 		reads := &queueReads{}
-		err = errors.Join(err, reads.prepare(c, name))
+		texts[&reads.fresh] = "SELECT id, body" + from + "id > ? AND visible IS NULL AND receives = 0 ORDER BY id LIMIT +?"
+		texts[&reads.delayed] = fmt.Sprintf("SELECT count(*)%svisible > ? AND visible < %d", from, received)
 		r.queues[name] = reads
 	}
-	if err != nil {
+	if err := c.prepareAll(texts); err != nil {
 		c.close()
 		return nil, err
 	}
 	return r, nil
-}
-
-func (r *queueReads) prepare(c *conn, name storage.QueueName) error {
-	t := string(name) + "_messages"
-	return c.prepareAll(map[**stmt]string{
-		&r.fresh:   "SELECT id, body FROM " + t + " WHERE id > ? AND visible IS NULL AND receives = 0 ORDER BY id LIMIT +?",
-		&r.delayed: fmt.Sprintf("SELECT count(*) FROM %s WHERE visible > ? AND visible < %d", t, received),
-	})
 }
 
 // reader waits for a free reader.

@@ -57,32 +57,27 @@ func (s *send) delayed() bool {
 }
 
 func (s *send) apply(*writer) error {
-	now := time.Now()
+	q, now := s.q, time.Now()
 	for i, m := range s.ms {
 		if s.errs[i] != nil {
 			continue
 		}
-		if err := s.insert(m, now); err != nil {
+		q.lastID++
+		q.now.total++
+		x := message{id: q.lastID, body: m.Body, group: m.Group}
+		var visible any
+		if d := m.DelaySeconds(); d > 0 {
+			at := now.Add(time.Duration(d) * time.Second)
+			visible = at.UnixMilli()
+			s.first = earlier(s.first, at)
+		} else {
+			s.sent = append(s.sent, x)
+		}
+		if err := q.insert(x, visible); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (s *send) insert(m storage.Message, now time.Time) error {
-	q := s.q
-	q.lastID++
-	q.now.total++
-	x := message{id: q.lastID, body: m.Body, group: m.Group}
-	var visible any
-	if d := m.DelaySeconds(); d > 0 {
-		at := now.Add(time.Duration(d) * time.Second)
-		visible = at.UnixMilli()
-		s.first = earlier(s.first, at)
-	} else {
-		s.sent = append(s.sent, x)
-	}
-	return q.insert(x, visible)
 }
 
 func (s *send) settle(err error) settled {

@@ -44,11 +44,6 @@ func (t *take) takeInOrder(now int64) error {
 	if err := t.markAll(due, received); err != nil {
 		return err
 	}
-	return t.takeOld()
-}
-
-// takeOld takes what a former process left.
-func (t *take) takeOld() error {
 	want := t.want - len(t.taken)
 	if want <= 0 || t.oldAfter == t.q.old {
 		return nil
