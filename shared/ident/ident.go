@@ -40,18 +40,16 @@ func From(prefix string, at time.Time, text string) string {
 
 // NewSource returns "src-" and 8 characters: 40 random bits, the number that every event id of the source
 // begins with. It uses [a-z0-9-] only, since Tencent's console takes no more in a URL.
-func NewSource() string {
-	var b [5]byte
-	rand.Read(b[:])
-	return "src-" + ordered.EncodeToString(b[:])
-}
+func NewSource() string { return "src-" + random(5) }
 
 // NewCallbackSecret returns the 32 characters of [a-z0-9] that make a callback URL unguessable: 160 random
 // bits.
-func NewCallbackSecret() string {
-	var b [20]byte
-	rand.Read(b[:])
-	return ordered.EncodeToString(b[:])
+func NewCallbackSecret() string { return random(20) }
+
+func random(n int) string {
+	b := make([]byte, n)
+	rand.Read(b)
+	return Encode(b)
 }
 
 const (
@@ -158,10 +156,8 @@ func SplitDelivery(id string) (registration, event string, err error) {
 
 func putMillis(b []byte, t time.Time) {
 	ms := uint64(max(t.UnixMilli(), 0))
-	for i := 5; i >= 0; i-- {
-		b[i] = byte(ms)
-		ms >>= 8
-	}
+	b[0], b[1] = byte(ms>>40), byte(ms>>32)
+	binary.BigEndian.PutUint32(b[2:], uint32(ms))
 }
 
 // NewOf returns an id that depends on the time and a text alone.
