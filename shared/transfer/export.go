@@ -67,12 +67,10 @@ const exportPK, exportField = "export", "gateway"
 func signedPart(lines []byte, next string) []byte { return append(slices.Clone(lines), next...) }
 
 // exported are the lists of which an export is made, in the order of its lines.
-func exported() []tourPart {
-	return []tourPart{
-		{"sources", gateway.SourceKey, "C#"}, {"tenants", gateway.TenantKey, "K#"}, {"groups", gateway.GroupKey, "K#"},
-		{"keys", func(id string) storage.Key { return gateway.ListKey("keys", id) }, ""},
-		{"tenants", gateway.TenantKey, "G#"}, {"tenants", gateway.TenantKey, "R#"},
-	}
+var exported = []tourPart{
+	{"sources", gateway.SourceKey, "C#"}, {"tenants", gateway.TenantKey, "K#"}, {"groups", gateway.GroupKey, "K#"},
+	{"keys", func(id string) storage.Key { return gateway.ListKey("keys", id) }, ""},
+	{"tenants", gateway.TenantKey, "G#"}, {"tenants", gateway.TenantKey, "R#"},
 }
 
 // Export returns a part of all that is configured, as lines of JSON, and the cursor of the next part, empty
@@ -92,10 +90,10 @@ func (tr *Transfer) Export(ctx context.Context, cursor string) ([]byte, string, 
 	x.write(exportHead, exportHeader{ExportVersion, tr.gw.ID(), tr.gw.Keys.Seal(exportPK, exportField, tr.gw.ID())})
 	done := false
 	for !done && err == nil {
-		if at.Part < len(exported()) {
-			x.list = exported()[at.Part]
+		if at.Part < len(exported) {
+			x.list = exported[at.Part]
 		}
-		at, done, err = tr.tour(ctx, exported(), at, func(r storage.Row) error { return x.add(ctx, r) })
+		at, done, err = tr.tour(ctx, exported, at, func(r storage.Row) error { return x.add(ctx, r) })
 	}
 	switch {
 	case errors.Is(err, errEnough):
@@ -143,9 +141,11 @@ func (x *exportPart) add(ctx context.Context, r storage.Row) error {
 	case r.Key == gateway.SourceKey(id):
 		return x.row(exportSource, r)
 	case r.Key == gateway.TenantKey(id):
-		return x.tenant(r)
+		t, err := storage.Decoded[gateway.Tenant](r)
+		return x.thing(exportTenant, r, t.Removing, err)
 	case r.Key == gateway.GroupKey(id):
-		return x.group(r)
+		of, err := storage.Decoded[gateway.Group](r)
+		return x.thing(exportGroup, r, of.Removed, err)
 	case kind == "C":
 		return x.row(exportCallbackKey, r)
 	case kind == "G":
@@ -174,29 +174,17 @@ func (x *exportPart) rowAt(ctx context.Context, kind string, k storage.Key) erro
 	return x.row(kind, rows[0])
 }
 
-// tenant writes a tenant, which several lists of the tour begin with, in the first.
-func (x *exportPart) tenant(r storage.Row) error {
-	t, err := storage.Decoded[gateway.Tenant](r)
+// thing writes a tenant or a group that is not being removed, in the first list of the tour that begins with it.
+func (x *exportPart) thing(kind string, r storage.Row, removed bool, err error) error {
 	switch {
 	case err != nil:
 		return err
-	case t.Removing:
+	case removed:
 		return errNothingBelow
 	case x.list.below != "K#":
 		return nil
 	}
-	return x.row(exportTenant, r)
-}
-
-func (x *exportPart) group(r storage.Row) error {
-	of, err := storage.Decoded[gateway.Group](r)
-	switch {
-	case err != nil:
-		return err
-	case of.Removed:
-		return errNothingBelow
-	}
-	return x.row(exportGroup, r)
+	return x.row(kind, r)
 }
 
 // keys writes an API key and those that it replaced.
@@ -212,20 +200,17 @@ func (x *exportPart) keys(ctx context.Context, r storage.Row) error {
 // now.
 func (x *exportPart) registration(ctx context.Context, id string) error {
 	r, row, err := storage.Load[gateway.Registration](ctx, x.g.gw.Store, gateway.RegistrationKey(id))
-	if errors.Is(err, storage.ErrNotFound) || err == nil && r.State == gateway.Removed {
+	gone := r.State == gateway.Removed
+	if err == nil && !gone && r.Group != "" {
+		var of gateway.Group
+		of, err = x.g.control.LiveGroup(ctx, r.Group)
+		gone = of.Rev != r.GroupRev
+	}
+	switch {
+	case errors.Is(err, storage.ErrNotFound), err == nil && gone:
 		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
-	}
-	if r.Group != "" {
-		of, err := x.g.control.LiveGroup(ctx, r.Group)
-		if errors.Is(err, storage.ErrNotFound) || err == nil && of.Rev != r.GroupRev {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
 	}
 	return x.row(exportRegistration, row)
 }

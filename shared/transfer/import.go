@@ -48,9 +48,12 @@ func (tr *Transfer) Import(ctx context.Context, part []byte, check bool) (Import
 	case check:
 		return m.done, nil
 	}
-	for _, s := range m.steps {
-		if err := s.write(ctx); err != nil {
-			return m.done, fmt.Errorf("line %d: %w", s.line, err)
+	for n, write := range m.steps {
+		if write == nil {
+			continue
+		}
+		if err := write(ctx); err != nil {
+			return m.done, fmt.Errorf("line %d: %w", n+1, err)
 		}
 	}
 	if err := m.writeRegistrations(ctx); err != nil {
@@ -78,19 +81,13 @@ func (tr *Transfer) checkSigned(part, last []byte) error {
 // An importPart is what was read of a part, to be written.
 type importPart struct {
 	g             *Transfer
-	steps         []importStep
+	steps         []func(context.Context) error // write the lines; nil: nothing of its own does
 	registrations []gateway.Registration
 	sources       map[string]bool              // of which something is in it
 	providers     map[string]provider.Provider // of sources
 
 	mu   sync.Mutex
 	done Imported
-}
-
-// An importStep writes one line.
-type importStep struct {
-	line  int
-	write func(context.Context) error
 }
 
 // read reads line n, counted from 0, and plans to write it.
@@ -103,9 +100,7 @@ func (m *importPart) read(ctx context.Context, n int, text []byte) error {
 		return fmt.Errorf("%w: want the header of an export first", storage.ErrInvalid)
 	}
 	write, err := m.plan(ctx, l)
-	if err == nil && write != nil {
-		m.steps = append(m.steps, importStep{n + 1, write})
-	}
+	m.steps = append(m.steps, write)
 	return err
 }
 

@@ -20,18 +20,13 @@ const importsAtOnce = 16
 
 // source plans to write a source and the claim of its SDKAppID.
 func (m *importPart) source(s gateway.Source, l exportLine) (func(context.Context) error, error) {
-	if err := cmp.Or(checkIDs(s.ID), m.opens(gateway.SourceKey(s.ID).PK, &s)); err != nil {
-		return nil, err
-	}
-	if err := m.g.control.CheckSource(s); err != nil {
+	if err := cmp.Or(checkIDs(s.ID), m.opens(gateway.SourceKey(s.ID).PK, &s), m.g.control.CheckSource(s)); err != nil {
 		return nil, err
 	}
 	m.sources[s.ID], m.providers[s.ID] = true, m.g.gw.Providers[s.Provider]
 	return func(ctx context.Context) error {
-		if s.SDKAppID != 0 {
-			if err := m.g.control.ClaimSDKAppID(ctx, gateway.Source{ID: s.ID}, control.SourceChange{SDKAppID: &s.SDKAppID}); err != nil {
-				return err
-			}
+		if err := m.g.control.ClaimSDKAppID(ctx, gateway.Source{ID: s.ID}, control.SourceChange{SDKAppID: &s.SDKAppID}); err != nil {
+			return err
 		}
 		return m.putLinked(ctx, gateway.ListKey("sources", s.ID), gateway.SourceKey(s.ID), s.ID, s, l)
 	}, nil
@@ -97,13 +92,12 @@ func (m *importPart) provider(ctx context.Context, source string) (provider.Prov
 
 func (m *importPart) grant(ctx context.Context, gr gateway.Grant, l exportLine) (func(context.Context) error, error) {
 	p, err := m.provider(ctx, gr.Source)
-	if err := cmp.Or(err, checkIDs(gr.ID, gr.Source, gr.Tenant)); err != nil {
-		return nil, err
+	err = cmp.Or(err, checkIDs(gr.ID, gr.Source, gr.Tenant))
+	if err == nil && p != nil {
+		err = gr.Match.Check(p.KeyKinds())
 	}
-	if p != nil {
-		if err := gr.Match.Check(p.KeyKinds()); err != nil {
-			return nil, err
-		}
+	if err != nil {
+		return nil, err
 	}
 	m.sources[gr.Source] = true
 	return func(ctx context.Context) error {

@@ -49,11 +49,11 @@ func (tr *Transfer) tour(ctx context.Context, parts []tourPart, at stop, f func(
 	if at.Part >= len(parts) {
 		return at, true, nil
 	}
-	if p := parts[at.Part]; at.Below {
-		at, err := tr.tourBelow(ctx, p, at, f)
-		return at, false, err
+	next := tr.tourNext
+	if at.Below {
+		next = tr.tourBelow
 	}
-	at, err := tr.tourNext(ctx, parts[at.Part], at, f)
+	at, err := next(ctx, parts[at.Part], at, f)
 	return at, at.Part >= len(parts), err
 }
 
