@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -117,17 +118,6 @@ type Guesses struct {
 	Names []string    `json:"names"`
 }
 
-// forget drops the guesses of which f says so.
-func (gs *Guesses) forget(f func(at time.Time, name string) bool) {
-	old := *gs
-	gs.At, gs.Names = nil, nil
-	for i, name := range old.Names {
-		if !f(old.At[i], name) {
-			gs.At, gs.Names = append(gs.At, old.At[i]), append(gs.Names, name)
-		}
-	}
-}
-
 // guess notes that tenant tries a code for the group of that name, known or not. The error wraps
 // control.ErrLimit if it was wrong too often. It is noted before the code is judged, so that calls at the
 // same moment count.
@@ -135,14 +125,17 @@ func (g *Groups) guess(ctx context.Context, tenant, name string) (time.Time, err
 	now := g.gw.Clock()
 	name = guessed(name)
 	_, err := storage.Change(ctx, g.gw.Store, guessKey(tenant), func(gs *Guesses, r *storage.Row) error {
-		of := 0
-		gs.forget(func(at time.Time, other string) bool {
-			ended := now.Sub(at) >= guessWindow
-			if !ended && other == name {
+		of, all := 0, *gs
+		gs.At, gs.Names = nil, nil
+		for i, other := range all.Names {
+			if now.Sub(all.At[i]) >= guessWindow {
+				continue
+			}
+			gs.At, gs.Names = append(gs.At, all.At[i]), append(gs.Names, other)
+			if other == name {
 				of++
 			}
-			return ended
-		})
+		}
 		if of >= maxGuesses || len(gs.At) >= maxAllGuesses {
 			return fmt.Errorf("security code: %w: too many wrong codes, try again in %v", control.ErrLimit, guessWindow)
 		}
@@ -157,12 +150,12 @@ func (g *Groups) guess(ctx context.Context, tenant, name string) (time.Time, err
 func (g *Groups) guessedRight(ctx context.Context, tenant, name string, right time.Time) error {
 	name = guessed(name)
 	_, err := storage.Change(ctx, g.gw.Store, guessKey(tenant), func(gs *Guesses, r *storage.Row) error {
-		first := true
-		gs.forget(func(at time.Time, other string) bool {
-			is := first && other == name && at.Equal(right)
-			first = first && !is
-			return is
-		})
+		for i, other := range gs.Names {
+			if other == name && gs.At[i].Equal(right) {
+				gs.At, gs.Names = slices.Delete(gs.At, i, i+1), slices.Delete(gs.Names, i, i+1)
+				break
+			}
+		}
 		r.Expires = right.Add(guessWindow)
 		return nil
 	})
