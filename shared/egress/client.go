@@ -37,17 +37,13 @@ const (
 	idleConnections        = 512
 	idleConnectionsPerHost = 256
 	idleTimeout            = 30 * time.Second
-)
 
-// Buffers of a connection, of which a process has hundreds: a request of 1 KiB of payload fits in one, and
-// most headers of answers in the other.
-const (
+	// Buffers of a connection, of which a process has hundreds: a request of 1 KiB of payload fits in one, and
+	// most headers of answers in the other.
 	writeBuffer = 2 << 10
 	readBuffer  = 1 << 10
-)
 
-// What HTTP/2 may hold in memory, and how a connection that died while the process was frozen is found.
-const (
+	// What HTTP/2 may hold in memory, and how a connection that died while the process was frozen is found.
 	streamBuffer     = ReadAnswerBytes
 	connectionBuffer = 1 << 20
 	pingAfter        = 10 * time.Second

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 	"net/url"
@@ -124,17 +125,15 @@ func badURL(why string) error { return &refusal{BadURL, why} }
 
 // portOf returns the port that is dialled for u.
 func portOf(u *url.URL) (uint16, error) {
-	switch {
-	case u.Port() != "":
-		port, err := strconv.ParseUint(u.Port(), 10, 16)
-		if err != nil {
-			return 0, badURL("its port is not a number up to 65535")
-		}
-		return uint16(port), nil
-	case u.Scheme == "http":
-		return 80, nil
+	usual := "443"
+	if u.Scheme == "http" {
+		usual = "80"
 	}
-	return 443, nil
+	port, err := strconv.ParseUint(cmp.Or(u.Port(), usual), 10, 16)
+	if err != nil {
+		return 0, badURL("its port is not a number up to 65535")
+	}
+	return uint16(port), nil
 }
 
 // endsInNumber reports whether a resolver may take host for an IPv4 address in one of its unusual spellings:
