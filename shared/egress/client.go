@@ -38,8 +38,8 @@ const (
 	idleConnectionsPerHost = 256
 	idleTimeout            = 30 * time.Second
 
-	// Buffers of a connection, of which a process has hundreds: a request of 1 KiB of payload fits in one, and
-	// most headers of answers in the other.
+	// Buffers of a connection, of which a process has hundreds: a request of 1 KiB of payload fits in one,
+	// and most headers of answers in the other.
 	writeBuffer = 2 << 10
 	readBuffer  = 1 << 10
 
@@ -70,20 +70,17 @@ type Client struct {
 }
 
 // Post sends r and waits for the answer. The outcome is decided by the answer's header: a body that stalls,
-// breaks off or never ends changes nothing, and is read up to ReadAnswerBytes within what is left of the time
-// limit.
+// breaks off or never ends changes nothing, and is read up to ReadAnswerBytes while time is left.
 //
 // Post sends a body again if a connection that was kept alive turns out to be dead, but only if r.Header
 // holds an Idempotency-Key, which is sent if it has values.
 //
-// Post never fails: what goes wrong is a Class. If ctx ends first, that is Internal, never the tenant's
-// refusal.
+// Post never fails: what goes wrong is a Class. An end of ctx is Internal, never the tenant's refusal.
 func (c *Client) Post(ctx context.Context, r Request) Response {
 	return c.exchange(ctx, http.MethodPost, r)
 }
 
-// Options is Post for an OPTIONS request, with which an endpoint is asked what it takes before anything is
-// sent to it.
+// Options is Post for an OPTIONS request, which asks an endpoint what it takes before anything is sent.
 func (c *Client) Options(ctx context.Context, r Request) Response {
 	return c.exchange(ctx, http.MethodOptions, r)
 }
@@ -171,8 +168,7 @@ func (c *Client) timeout(d time.Duration) time.Duration {
 	return min(d, limit)
 }
 
-// request returns r as net/http wants it, with the URL's credentials moved into the header. The error is a
-// *refusal.
+// request returns r as net/http wants it, the URL's credentials in its header. The error is a *refusal.
 func (c *Client) request(ctx context.Context, method string, r Request) (*http.Request, error) {
 	u, err := c.parse(r.URL)
 	if err != nil {

@@ -80,8 +80,7 @@ func (c *Client) judge(to netip.AddrPort) error {
 	return c.judgeHost(addr.String(), to.Port())
 }
 
-// judgeHost returns a *refusal if the port is refused or the host, a name or an address in its usual form, is
-// one of our own.
+// judgeHost returns a *refusal if the port is refused or the host, a name or a usual address, is our own.
 func (c *Client) judgeHost(host string, port uint16) error {
 	if refusedPort(port) {
 		return errPort

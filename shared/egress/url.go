@@ -16,8 +16,7 @@ const MaxURLBytes = 2048
 const hidden = "***"
 
 // CheckURL reports why raw cannot be an endpoint, in words that hold nothing of it; nil if it can. It
-// resolves no name: the address of a name is judged when it is dialled. Login and password may stand before
-// the host.
+// resolves no name: its address is judged when it is dialled. Login and password may stand before the host.
 func (c *Client) CheckURL(raw string) error {
 	c.once.Do(c.prepare)
 	_, err := c.parse(raw)

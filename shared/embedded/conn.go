@@ -32,8 +32,7 @@ type stmt struct {
 
 // Pages that connections keep in memory, in KiB. SQLite as it is compiled here
 // (SQLITE_ENABLE_MEMORY_MANAGEMENT) has one pool of pages for all connections of a process: the sum is kept
-// to, not each alone. What one does not use, another takes, so none may be left at SQLite's default of 2000
-// KiB.
+// to, not each alone. What one does not use, another takes, so none is left at SQLite's default of 2000.
 const (
 	writerCache     = 4096
 	readerCache     = 96
@@ -143,18 +142,15 @@ func (s *stmt) each(fn func(row []driver.Value) error, args ...any) (err error) 
 	if s.found == nil {
 		s.found = make([]driver.Value, len(rows.Columns()))
 	}
-	for {
-		err := rows.Next(s.found)
-		if err == nil {
+	for err == nil {
+		if err = rows.Next(s.found); err == nil {
 			err = fn(s.found)
 		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
 	}
+	if err == io.EOF {
+		return nil
+	}
+	return err
 }
 
 // row is each for a statement that gives one row, or none.

@@ -46,8 +46,7 @@ type Options struct {
 	Relaxed bool
 }
 
-// A DB is a storage.Store and a storage.Queue in one file. It is safe for concurrent use, by one process at a
-// time.
+// A DB is a storage.Store and a storage.Queue in one file. It is safe for concurrent use by one process.
 type DB struct {
 	writer     *writer
 	readers    chan *reader // those that are free
@@ -142,8 +141,7 @@ func private(path string, beside ...string) error {
 	return err
 }
 
-// lock returns a connection that holds path for this process until it is closed, or the process ends in
-// whatever way.
+// lock returns a connection that holds path for this process until it is closed, or the process ends.
 func lock(ctx context.Context, path string) (*conn, error) {
 	c, err := openConn(ctx, path, lockCache)
 	if err == nil {

@@ -12,8 +12,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// maxPageBytes ends a page early, as DynamoDB does ("Query" in the Amazon DynamoDB API Reference: 1 MB a
-// page).
+// maxPageBytes ends a page early, as DynamoDB does ("Query", Amazon DynamoDB API Reference: 1 MB a page).
 const maxPageBytes = 1 << 20
 
 // List implements storage.Store. It sees every answered write.
@@ -75,8 +74,7 @@ func (r *reader) list(q storage.Query) *stmt {
 	}
 }
 
-// listText returns the text of one of these four statements. Rows of the open index are read from the index
-// alone.
+// listText returns the text of one of these four statements. Open rows are read from their index alone.
 func listText(columns, where, order string) string {
 	return "SELECT " + columns + " FROM rows WHERE " + where +
 		" tbl = ?1 AND pk = ?2 AND sk >= ?3 AND sk < ?4 AND (expires IS NULL OR expires > ?5)" +
@@ -121,8 +119,7 @@ type dueEnd struct {
 	pk, sk     string
 }
 
-// dueCursor names r: its time, its table and its key, whose PK's length comes first since both may hold any
-// character.
+// dueCursor names r: its time, table and key, with the PK's length in front: both may hold any character.
 func dueCursor(r storage.DueRow) string {
 	return fmt.Sprintf("%d %d %d %s%s", r.Due.UnixMilli(), tableNumber(r.Table), len(r.PK), r.PK, r.SK)
 }

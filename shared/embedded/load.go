@@ -16,8 +16,7 @@ import (
 const readPause = time.Second
 
 // load brings messages from the file to memory until the DB closes: those whose time has come, those that a
-// former process left, and those that found no room. It also makes a batch visible again whose handler is too
-// slow.
+// former process left, and those that found no room. It also makes batches of slow handlers visible again.
 func (q *queue) load(db *DB) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()

@@ -7,8 +7,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// A reader is a connection that sees what was committed when a statement begins. Who takes one gives it back
-// with release.
+// A reader is a connection that sees what was committed when a statement begins. Who takes one releases it.
 type reader struct {
 	conn *conn
 	home chan *reader

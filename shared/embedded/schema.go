@@ -6,8 +6,7 @@ import (
 	"fmt"
 )
 
-// migrations lead from one user_version to the next. What they say has been in files; more may be added, none
-// changed.
+// migrations lead from one user_version to the next. They have been in files: more may come, none change.
 var migrations = []string{version1, version2}
 
 var (
@@ -17,8 +16,7 @@ var (
 	version2 string
 )
 
-// migrate brings the file up to this program's version. A file that a newer program has written is refused
-// and left as it is.
+// migrate brings the file up to this program's version. A newer program's file is refused and left as it is.
 func migrate(c *conn) error {
 	var version int
 	if err := c.row("PRAGMA user_version", func(v []driver.Value) { version = int(integer(v[0])) }); err != nil {

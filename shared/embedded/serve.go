@@ -16,8 +16,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// maxBatch is how many messages a handler gets at most, as of SQS ("ReceiveMessage" in the Amazon SQS API
-// Reference).
+// maxBatch is how many messages a handler gets at most ("ReceiveMessage", Amazon SQS API Reference).
 const maxBatch = 10
 
 // A Consumer tells how Serve hands out messages.

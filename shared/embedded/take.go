@@ -9,8 +9,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// A take marks messages as received, so that handlers may get them, and buries those that were received too
-// often.
+// A take marks messages as received, so that handlers may get them, and buries those received too often.
 type take struct {
 	settled
 	q        *queue
@@ -60,8 +59,7 @@ func (t *take) takeInOrder(now int64) error {
 	return t.markAll(old, nil)
 }
 
-// find reads messages until they fill the memory that is meant for them; then it reports that it cut off the
-// rest.
+// find reads messages until they fill the memory that is meant for them; then the rest is cut off.
 func (t *take) find(s *stmt, args ...any) (found []message, cut bool, err error) {
 	size := 0
 	err = s.each(func(v []driver.Value) error {

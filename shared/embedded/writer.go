@@ -17,8 +17,7 @@ import (
 
 // A write is what one caller asks of the writer.
 type write interface {
-	// apply does the write inside the transaction. An error undoes the whole transaction, so a conflict is
-	// none.
+	// apply does the write inside the transaction. An error undoes all of it, so a conflict is none.
 	apply(w *writer) error
 
 	// settle is called once, after the commit with nil or with the error that undid it. It is called in the
@@ -219,8 +218,7 @@ func (w *writer) swap() (closed bool) {
 }
 
 // has reports whether the batch has an i-th write. If something live waits once the first least writes are
-// done, what is pending takes the place of the others, and these go back to what is behind. That happens once
-// a batch.
+// done, what is pending takes the place of the others, and these go back to what is behind, once a batch.
 func (w *writer) has(i int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -265,8 +263,7 @@ func (w *writer) commit() {
 }
 
 // tellInTurn tells one after the other, each when the one before has run as far as it can. Told at once they
-// would fill the scheduler's run queue, and what comes live meanwhile would wait behind them for
-// milliseconds.
+// would fill the scheduler's run queue, and what comes live would wait behind them for milliseconds.
 func tellInTurn(all []settled, err error) {
 	for _, s := range all {
 		runtime.Gosched()

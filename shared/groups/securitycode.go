@@ -30,8 +30,7 @@ func sha1Hex(code string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// hashCode returns the slow salted hash of the SHA-1 of a code: "p1.<base64 of 16 bytes salt and 32 bytes
-// hash>".
+// hashCode returns the slow salted hash of a code's SHA-1: "p1.<base64 of 16 bytes salt and 32 of hash>".
 func hashCode(sha1 string) string {
 	salt := make([]byte, 16)
 	rand.Read(salt)
@@ -65,8 +64,7 @@ const (
 	mostInLine = 8
 )
 
-// A line is where those stand whose security code is to be judged, one after the other: each takes a core for
-// 0.1 s.
+// A line is where security codes wait to be judged, one after the other: each takes a core for 0.1 s.
 type line struct {
 	slot    chan struct{} // filled while a code is judged
 	mu      sync.Mutex

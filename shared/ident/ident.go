@@ -42,8 +42,7 @@ func From(prefix string, at time.Time, text string) string {
 // begins with. It uses [a-z0-9-] only, since Tencent's console takes no more in a URL.
 func NewSource() string { return "src-" + random(5) }
 
-// NewCallbackSecret returns the 32 characters of [a-z0-9] that make a callback URL unguessable: 160 random
-// bits.
+// NewCallbackSecret returns the 32 characters of [a-z0-9] that make a callback URL secret: 160 random bits.
 func NewCallbackSecret() string { return random(20) }
 
 func random(n int) string {
@@ -91,8 +90,7 @@ func SourceOf(eventID string) (string, error) {
 	return "src-" + eventID[len(EventPrefix):len(EventPrefix)+8], nil
 }
 
-// EventFloor returns a text that sorts before every id of the source's events from t on, and after those
-// before t.
+// EventFloor returns a text that sorts before all ids of the source's events from t on, and after the others.
 func EventFloor(source string, t time.Time) string {
 	var ms [6]byte
 	putMillis(ms[:], t)
@@ -136,8 +134,7 @@ func appendSourceNumber(b []byte, source string) ([]byte, error) {
 	return b, nil
 }
 
-// Delivery returns the id of the delivery of an event for a registration: dlv_ and both ids without their
-// prefixes.
+// Delivery returns the id of an event's delivery for a registration: dlv_ and both ids without prefixes.
 func Delivery(registration, event string) string {
 	return "dlv_" + strings.TrimPrefix(registration, "reg_") + strings.TrimPrefix(event, EventPrefix)
 }

@@ -89,8 +89,7 @@ func Parse(text string) (*Ring, error) {
 // So what it names may be of each that was the last once.
 const onlyID = "1"
 
-// GatewayID returns a name for the gateway that is the same for all its processes and says nothing about the
-// keys.
+// GatewayID returns a name that is the same for all processes of a gateway and says nothing about the keys.
 func (r *Ring) GatewayID() string { return "gw-" + hex.EncodeToString(r.first[:8]) }
 
 // nonceSize is how many bytes a box begins with, of 96 random bits.
@@ -153,8 +152,7 @@ func (r *Ring) Current(sealed string) bool { return strings.HasPrefix(sealed, "s
 
 func sealedFor(pk, field string) []byte { return []byte(pk + "\x00" + field) }
 
-// A Secret is one sealed text with its validity. A thing that rotates has a list of them; the newest stands
-// first.
+// A Secret is one sealed text with its validity. What rotates has a list of them, the newest first.
 type Secret struct {
 	Sealed string    `json:"sealed"`
 	Since  time.Time `json:"since"`

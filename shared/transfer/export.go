@@ -174,7 +174,8 @@ func (x *exportPart) rowAt(ctx context.Context, kind string, k storage.Key) erro
 	return x.row(kind, rows[0])
 }
 
-// thing writes a tenant or a group that is not being removed, in the first list of the tour that begins with it.
+// thing writes a tenant or a group that is not being removed, in the first list of the tour that begins with
+// it.
 func (x *exportPart) thing(kind string, r storage.Row, removed bool, err error) error {
 	switch {
 	case err != nil:

@@ -25,8 +25,7 @@ type Imported struct {
 // Import takes one part of an export of a gateway with the same key ring: ids, callback paths and keys stay
 // what they are. Nothing is written before the part is found to be as it was exported, of version
 // ExportVersion, and each row as one that could be created here; with check nothing is written at all. What
-// is there already is left as it is, so a part may be imported again, and must be if an error came in
-// between.
+// is there already is left as it is, so a part may be imported again, and must be after an error.
 //
 // The error wraps storage.ErrInvalid and names the line, or storage.ErrConflict if another source has the
 // SDKAppID or another group the name.
@@ -167,8 +166,7 @@ func checkIDs(ids ...string) error {
 	return nil
 }
 
-// opens returns an error wrapping storage.ErrInvalid unless all that is sealed in row, which stands in the
-// partition pk, opens.
+// opens returns an error wrapping storage.ErrInvalid unless all that is sealed in row, under pk, opens.
 func (m *importPart) opens(pk string, row any) error {
 	err := eachSealed(row, m.g.gw.Clock(), func(field string, text *string) error {
 		_, err := m.g.gw.Keys.Open(pk, field, *text)

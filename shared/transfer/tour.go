@@ -57,8 +57,7 @@ func (tr *Transfer) tour(ctx context.Context, parts []tourPart, at stop, f func(
 	return at, at.Part >= len(parts), err
 }
 
-// errNothingBelow, returned by the function that a tour calls, passes over what stands below the thing that
-// it was shown.
+// errNothingBelow, returned by the function that a tour calls, passes over what stands below that thing.
 var errNothingBelow = errors.New("nothing below")
 
 // tourNext shows the next thing of a list, or goes on to the next list.

@@ -1,6 +1,5 @@
 // Package deployed opens the gateway as template.yaml deploys it: set by the environment, with rows and
-// queues on AWS and keys in Secrets Manager. The mains of the Lambda functions differ only in what they serve
-// of it.
+// queues on AWS and keys in Secrets Manager. The mains of the functions differ only in what they serve of it.
 package deployed
 
 import (
