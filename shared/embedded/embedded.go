@@ -4,10 +4,10 @@
 // commit share the next one, so that the cost of a sync is spread over all that wait. Reads go to connections
 // of their own and see every answered write.
 //
-// The files of this package, in the order of reading: embedded.go opens, schema.go and its SQL are what lies
-// in the file, writer.go the commits; rows.go and list.go fill storage.Store; queue.go, send.go, serve.go,
-// finish.go, load.go, take.go and redrive.go follow a message; sweep.go and checkpoint.go keep the files
-// small, moved.go looks where they are, backup.go copies them.
+// The files of this package, in the order of reading: embedded.go opens and copies, schema.go and its SQL are
+// what lies in the file, writer.go the commits; rows.go and list.go fill storage.Store; queue.go, send.go,
+// serve.go, finish.go, load.go and take.go follow a message; sweep.go and checkpoint.go keep the files small,
+// moved.go looks where they are.
 package embedded
 
 import (
@@ -241,4 +241,33 @@ func (db *DB) closeConns() error {
 		errs = append(errs, closing())
 	}
 	return errors.Join(errs...)
+}
+
+// Backup copies the database in the folder dir into file, which must not be there, and which its owner alone
+// can read. A process that uses the folder goes on meanwhile; its log grows by what it writes.
+func Backup(ctx context.Context, dir, file string) error {
+	path := filepath.Join(dir, "ringback.db")
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("back up: %w", err) // else an empty one would be made
+	}
+	to, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("back up: %w", err)
+	}
+	if err := errors.Join(copyInto(ctx, path, file), to.Sync(), to.Close()); err != nil {
+		return fmt.Errorf("back up %s: %w", path, errors.Join(err, os.Remove(file)))
+	}
+	return nil
+}
+
+func copyInto(ctx context.Context, path, file string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	c, err := openConn(ctx, path, readerCache, "busy_timeout = 5000")
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.run("VACUUM INTO ?", file), c.close())
 }

@@ -106,13 +106,11 @@ func newLogger(w io.Writer, level slog.Leveler) *slog.Logger {
 }
 
 func lambdaKeys(groups []string, a slog.Attr) slog.Attr {
-	if len(groups) > 0 {
-		return a
-	}
-	switch a.Key {
-	case slog.TimeKey:
+	switch {
+	case len(groups) > 0:
+	case a.Key == slog.TimeKey:
 		a.Key = "timestamp"
-	case slog.MessageKey:
+	case a.Key == slog.MessageKey:
 		a.Key = "message"
 	}
 	return a
