@@ -1,12 +1,10 @@
-// Package api is the HTTP API over the registrations' verbs of a gateway: for
-// the operator, tenants and owners of SmartBots groups. It is written code
-// first: the operations in the files by resource, and what operations.json says
-// of them, make the OpenAPI 3.1 document that stands at /openapi.json.
+// Package api is the HTTP API over the registrations' verbs of a gateway: for the operator, tenants and
+// owners of SmartBots groups. It is written code first: the operations in the files by resource, and what
+// operations.json says of them, make the OpenAPI 3.1 document that stands at /openapi.json.
 //
-// A call passes guard.go (headers, panics, the log line), auth.go (who, scope
-// and rate; operations.json says which scopes each operation takes), parameters.go
-// (what stands in path, query and header), register.go (the body) and its
-// operation, whose errors problem.go turns into problem details.
+// A call passes guard.go (headers, panics, the log line), auth.go (who, scope and rate; operations.json says
+// which scopes each operation takes), parameters.go (what stands in path, query and header), register.go (the
+// body) and its operation, whose errors problem.go turns into problem details.
 package api
 
 import (
@@ -41,10 +39,9 @@ type Config struct {
 // New returns the API of g: everything under /v1, /api/simple.html,
 // /openapi.json and /healthz. It is safe for concurrent use.
 //
-// Huma's routes are made at the first call that may need them and the document
-// when it is asked for: both together take three times what the rest of a
-// function's start does, and neither set_http_callback nor the console's pages
-// need them.
+// Huma's routes are made at the first call that may need them and the document when it is asked for: both
+// together take three times what the rest of a function's start does, and neither set_http_callback nor the
+// console's pages need them.
 func New(g *gateway.Gateway, cfg Config) http.Handler {
 	c := control.New(g)
 	s := &server{g: g, control: c, history: history.New(c), groups: groups.New(c, cfg.SmartBotsURL), transfer: transfer.New(c)}

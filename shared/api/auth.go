@@ -82,8 +82,7 @@ func bearer(header string) string {
 	return strings.TrimSpace(token)
 }
 
-// admit finds who calls c's operation with a key and whether it may, cost
-// times. It notes who in c.
+// admit finds who calls c's operation with a key and whether it may, cost times. It notes who in c.
 func (s *server) admit(ctx context.Context, c *call, key string, cost int) error {
 	found, err := s.callerOf(ctx, key)
 	c.caller = found.caller

@@ -50,8 +50,7 @@ func secure(h http.Header, path string) {
 	}
 }
 
-// maxQuery is the size of the largest query in bytes: it is parsed for each of
-// an operation's parameters.
+// maxQuery is the size of the largest query in bytes: it is parsed for each of an operation's parameters.
 const maxQuery = 16 << 10
 
 // route calls the handler of the request's path. What the mux would answer
@@ -91,9 +90,8 @@ func clean(p string) bool {
 	return c == p || c+"/" == p
 }
 
-// Clean has h see a path that is not clean, such as //v1/me, as the clean one and one
-// more part, which is refused: a ServeMux would redirect it, and no provider
-// follows.
+// Clean has h see a path that is not clean, such as //v1/me, as the clean one and one more part, which is
+// refused: a ServeMux would redirect it, and no provider follows.
 func Clean(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !clean(r.URL.Path) {

@@ -10,9 +10,8 @@ import (
 	"ringback/shared/gateway"
 )
 
-// Lines of JSON, as an export holds them, and the size of the largest part in
-// bytes that is taken: what API Gateway encodes in base64 is a third larger, and
-// a Lambda takes 6 MB ("Lambda quotas").
+// Lines of JSON, as an export holds them, and the size of the largest part in bytes that is taken: what API
+// Gateway encodes in base64 is a third larger, and a Lambda takes 6 MB ("Lambda quotas").
 const (
 	jsonLines = "application/x-ndjson"
 	maxImport = 4 << 20

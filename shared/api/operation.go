@@ -41,8 +41,7 @@ var operations = sync.OnceValue(func() (all map[string]operation) {
 	return all
 })
 
-// allowed reports whether a key of that scope may call the operation. Nobody
-// may call one that is not listed.
+// allowed reports whether a key of that scope may call the operation. Nobody may call one that is not listed.
 func allowed(name string, scope control.Scope) bool {
 	return slices.Contains(operations()[name].Scopes, scope)
 }

@@ -15,16 +15,14 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// A parameter is a field of an operation's input that stands in the path, query
-// or header of a request.
+// A parameter is a field of an operation's input that stands in the path, query or header of a request.
 type parameter struct {
 	*huma.Param
 	field []int // its index
 }
 
-// takeParameters adds to op the parameters of an input, as its tags say, and a
-// middleware that begins a call's input with them. What is wrong with them is
-// told together with what is wrong with the body.
+// takeParameters adds to op the parameters of an input, as its tags say, and a middleware that begins a
+// call's input with them. What is wrong with them is told together with what is wrong with the body.
 func (s *server) takeParameters(op *huma.Operation, in reflect.Type) {
 	var takes []parameter
 	for _, f := range reflect.VisibleFields(in) {
@@ -59,8 +57,7 @@ func (p parameter) text(ctx huma.Context) string {
 	return ctx.Header(p.Name)
 }
 
-// read sets the fields of an input that are parameters, and returns what is wrong
-// with them.
+// read sets the fields of an input that are parameters, and returns what is wrong with them.
 func (s *server) read(ctx huma.Context, parameters []parameter, input reflect.Value) []error {
 	res := &huma.ValidateResult{}
 	for _, p := range parameters {
@@ -107,8 +104,7 @@ func parse(field any, text string) (v any, err error) {
 	panic("unreachable: no parameter is of another type")
 }
 
-// refuseUnknown is a middleware that refuses parameters in the query that the
-// operation does not take.
+// refuseUnknown is a middleware that refuses parameters in the query that the operation does not take.
 func (s *server) refuseUnknown(ctx huma.Context, next func(huma.Context)) {
 	var unknown []error
 	r, _ := humago.Unwrap(ctx)

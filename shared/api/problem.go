@@ -21,8 +21,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// A problem is an error as callers get it (RFC 9457). It holds nothing of what
-// they sent.
+// A problem is an error as callers get it (RFC 9457). It holds nothing of what they sent.
 type problem struct {
 	Type   string      `json:"type"`
 	Title  string      `json:"title"`
@@ -45,8 +44,7 @@ func (p *problem) GetStatus() int              { return p.Status }
 func (p *problem) GetHeaders() http.Header     { return p.header }
 func (p *problem) ContentType(_ string) string { return "application/problem+json" }
 
-// statusOf returns the HTTP status of a gateway's error. It is the only place
-// that decides.
+// statusOf returns the HTTP status of a gateway's error. It is the only place that decides.
 func statusOf(err error) int {
 	if _, ok := errors.AsType[*control.TooOftenError](err); ok {
 		return http.StatusTooManyRequests
@@ -62,8 +60,7 @@ func statusOf(err error) int {
 // errMethod refuses a method that a path does not have.
 var errMethod = errors.New("method not allowed")
 
-// statuses lists the errors with a status of their own. The first that an error
-// wraps counts.
+// statuses lists the errors with a status of their own. The first that an error wraps counts.
 var statuses = [...]struct {
 	err    error
 	status int
@@ -122,8 +119,7 @@ func (s *server) refuse(ctx context.Context, w http.ResponseWriter, err error) {
 	s.failed(ctx, err).write(w)
 }
 
-// why returns what the log says of p. What was not found is not named: the name
-// is the caller's.
+// why returns what the log says of p. What was not found is not named: the name is the caller's.
 func (p *problem) why() string {
 	if p.Status == http.StatusNotFound {
 		return p.Detail
@@ -256,8 +252,7 @@ func (s *server) resolved(schema *huma.Schema) *huma.Schema {
 	return schema
 }
 
-// knownPath returns a location with the parts that are not ours as …: they are
-// names that the caller chose.
+// knownPath returns a location with the parts that are not ours as …: they are names that the caller chose.
 func knownPath(location string, names map[string]bool) string {
 	parts := strings.SplitN(location, ".", maxDepth)
 	for i, part := range parts {
@@ -270,9 +265,8 @@ func knownPath(location string, names map[string]bool) string {
 	return strings.Join(parts, ".")
 }
 
-// knownMessage returns a message that is made of the API's own description, and
-// a general one for all others. What follows a colon may be a parser's error,
-// which quotes its input.
+// knownMessage returns a message that is made of the API's own description, and a general one for all others.
+// What follows a colon may be a parser's error, which quotes its input.
 func knownMessage(message string) string {
 	message, _, _ = strings.Cut(message, ": ")
 	if strings.HasPrefix(message, "invalid date/time") {

@@ -32,13 +32,11 @@ type reply struct {
 // its other fields are headers.
 type output interface{ reply() *reply }
 
-// register makes an operation of f, which takes a pointer to an in and returns
-// one to an out.
+// register makes an operation of f, which takes a pointer to an in and returns one to an out.
 //
-// Huma's handling of a call is compiled anew for each pair of types that
-// huma.Register is given, which made a tenth of the binary when it was given each
-// in and out. So it is given a request and a reply, or nothing and a reply; in and
-// out are described here, and a call's in is made in parts: of the parameters by
+// Huma's handling of a call is compiled anew for each pair of types that huma.Register is given, which made a
+// tenth of the binary when it was given each in and out. So it is given a request and a reply, or nothing and
+// a reply; in and out are described here, and a call's in is made in parts: of the parameters by
 // takeParameters, and of the request.
 func (s *server) register(op huma.Operation, in, out reflect.Type, f func(ctx context.Context, in any) (output, error)) {
 	s.takeParameters(&op, in)
@@ -138,8 +136,7 @@ func (s *server) describeAnswer(op *huma.Operation, out reflect.Type) *huma.Resp
 	return answer
 }
 
-// content describes the body of an input or output: JSON, or bytes of the type
-// that its tag names.
+// content describes the body of an input or output: JSON, or bytes of the type that its tag names.
 func (s *server) content(of reflect.Type, body reflect.StructField) map[string]*huma.MediaType {
 	if name := body.Tag.Get("contentType"); name != "" {
 		return map[string]*huma.MediaType{name: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}

@@ -126,8 +126,7 @@ func simpleValues(r *http.Request) (map[string]string, error) {
 	return out, nil
 }
 
-// readForm reads a form body, whatever type it claims to be; clients of this
-// call often name none.
+// readForm reads a form body, whatever type it claims to be; clients of this call often name none.
 func readForm(r *http.Request) (url.Values, error) {
 	if r.Method != http.MethodPost {
 		return nil, nil

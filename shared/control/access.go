@@ -42,8 +42,7 @@ func (c Caller) OwnsGroup(id string) error {
 	return storage.ErrNotFound
 }
 
-// TenantIn returns the tenant that c asks about: its own, or for the operator
-// the one that it names.
+// TenantIn returns the tenant that c asks about: its own, or for the operator the one that it names.
 func (c Caller) TenantIn(named string) (string, error) {
 	if c.Scope == ScopeOperator {
 		return named, nil

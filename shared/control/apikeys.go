@@ -17,8 +17,7 @@ import (
 // apiKeyPrefix begins every API key: rbk_<id>_<secret>.
 const apiKeyPrefix = "rbk_"
 
-// KeyPlace is where the rows of an API key are found from. While one is
-// rotated it has two rows with one id.
+// KeyPlace is where the rows of an API key are found from. While one is rotated it has two rows with one id.
 type KeyPlace struct {
 	ID     string   `json:"id"`
 	Hashes []string `json:"hashes"` // newest first
@@ -41,10 +40,9 @@ type ListedKey struct {
 	Old []APIKey
 }
 
-// CreateAPIKey makes k under id and returns it with its text, which is told
-// once. A key that was made under the same id before ends. The error wraps
-// storage.ErrInvalid, storage.ErrNotFound if its tenant or group is not there, ErrForbidden if
-// c may not make such keys, ErrLimit if there are too many.
+// CreateAPIKey makes k under id and returns it with its text, which is told once. A key that was made under
+// the same id before ends. The error wraps storage.ErrInvalid, storage.ErrNotFound if its tenant or group is
+// not there, ErrForbidden if c may not make such keys, ErrLimit if there are too many.
 func (ts *tenants) CreateAPIKey(ctx context.Context, c Caller, id string, k APIKey) (APIKey, string, error) {
 	k.ID, k.Created = id, ts.gw.Clock()
 	if c.Scope != ScopeOperator {
@@ -60,8 +58,7 @@ func (ts *tenants) CreateAPIKey(ctx context.Context, c Caller, id string, k APIK
 // moment may go over it by their number.
 const maxAPIKeys = 100
 
-// roomForKey returns an error wrapping ErrLimit if k's tenant has as many others
-// as it may.
+// roomForKey returns an error wrapping ErrLimit if k's tenant has as many others as it may.
 func (ts *tenants) roomForKey(ctx context.Context, k APIKey) error {
 	n := 0
 	if k.Tenant == "" {
@@ -153,8 +150,7 @@ func (ts *tenants) addSecret(ctx context.Context, at storage.Key, id string, f f
 	return k, text, nil
 }
 
-// RotateAPIKey gives the key a new secret and returns its text. The old ones
-// end after overlap.
+// RotateAPIKey gives the key a new secret and returns its text. The old ones end after overlap.
 func (ts *tenants) RotateAPIKey(ctx context.Context, c Caller, tenant, id string, overlap time.Duration) (APIKey, string, error) {
 	tenant, err := c.TenantIn(tenant)
 	if err != nil {
@@ -237,8 +233,7 @@ func (ts *tenants) deleteKeyRows(ctx context.Context, hashes []string) error {
 	return nil
 }
 
-// APIKey returns a key of the caller's, or for the operator of a tenant or, if
-// that is empty, its own.
+// APIKey returns a key of the caller's, or for the operator of a tenant or, if that is empty, its own.
 func (ts *tenants) APIKey(ctx context.Context, c Caller, tenant, id string) (ListedKey, error) {
 	tenant, err := c.TenantIn(tenant)
 	if err != nil {
@@ -299,9 +294,8 @@ func (ts *tenants) listedKey(ctx context.Context, p KeyPlace) (ListedKey, error)
 	return l, nil
 }
 
-// CallerOf returns who calls with the text of an API key. The error wraps
-// ErrUnauthorized if there is no such key, it has expired, or its tenant is
-// disabled or its group removed. It reads rows each time.
+// CallerOf returns who calls with the text of an API key. The error wraps ErrUnauthorized if there is no such
+// key, it has expired, or its tenant is disabled or its group removed. It reads rows each time.
 func (ts *tenants) CallerOf(ctx context.Context, text string) (Caller, APIKey, error) {
 	if !strings.HasPrefix(text, apiKeyPrefix) || len(text) > gateway.MaxName {
 		return Caller{}, APIKey{}, ErrUnauthorized

@@ -32,9 +32,8 @@ func (rr *registrations) RemoveByCode(ctx context.Context, registration string, 
 	return rr.RemoveApp(ctx, registration, gateway.WhyCode, of.Rev)
 }
 
-// RemoveApp makes a tombstone of a registration by code that was made before
-// the group had the revision rev, and queues callback_removed for it. Called
-// again it queues the same event, which is recognised as a repeat.
+// RemoveApp makes a tombstone of a registration by code that was made before the group had the revision rev,
+// and queues callback_removed for it. Called again it queues the same event, which is recognised as a repeat.
 func (rr *registrations) RemoveApp(ctx context.Context, registration, why string, rev int) error {
 	err := rr.removeRegistrationIf(ctx, registration, why, func(r gateway.Registration) bool { return r.GroupRev < rev })
 	if err != nil {

@@ -39,12 +39,11 @@ func (ss *sources) CreateCallbackKey(ctx context.Context, id, source, label stri
 	return ss.putCallbackKey(ctx, s, k)
 }
 
-// PutCallbackKey makes a callback URL of a source under id whose last part is
-// secret, and returns it. It is for sources that committed samples speak to: a
-// secret that others know proves nothing about who calls. A key that is there
-// already under id and secret stays as it is. The error wraps storage.ErrInvalid unless
-// secret is 20 to 64 characters of [a-z0-9-], storage.ErrConflict if another key of the
-// source has it, storage.ErrNotFound if there is no such source.
+// PutCallbackKey makes a callback URL of a source under id whose last part is secret, and returns it. It is
+// for sources that committed samples speak to: a secret that others know proves nothing about who calls. A
+// key that is there already under id and secret stays as it is. The error wraps storage.ErrInvalid unless
+// secret is 20 to 64 characters of [a-z0-9-], storage.ErrConflict if another key of the source has it,
+// storage.ErrNotFound if there is no such source.
 func (ss *sources) PutCallbackKey(ctx context.Context, id, source, label, secret string) (string, error) {
 	if err := CheckCallbackKey(label, secret); err != nil {
 		return "", err
@@ -66,8 +65,7 @@ func (ss *sources) PutCallbackKey(ctx context.Context, id, source, label, secret
 	return ss.callbackURL(s, secret), err
 }
 
-// secretForm is how the last part of a callback URL may look: Tencent's console
-// takes no other characters.
+// secretForm is how the last part of a callback URL may look: Tencent's console takes no other characters.
 var secretForm = regexp.MustCompile(`^[a-z0-9-]{20,64}$`)
 
 // CheckCallbackKey returns an error wrapping storage.ErrInvalid unless a callback
@@ -99,8 +97,7 @@ func (ss *sources) CallbackURL(s gateway.Source, k gateway.CallbackKey) (string,
 	return ss.callbackURL(s, secret), nil
 }
 
-// FirstCallbackURL returns the URL of the oldest key that holds, empty if there
-// is none.
+// FirstCallbackURL returns the URL of the oldest key that holds, empty if there is none.
 func (ss *sources) FirstCallbackURL(ctx context.Context, s gateway.Source) (string, error) {
 	keys, err := ss.callbackKeys(ctx, s.ID)
 	if err != nil {
@@ -118,8 +115,7 @@ func (ss *sources) FirstCallbackURL(ctx context.Context, s gateway.Source) (stri
 	return ss.CallbackURL(s, first)
 }
 
-// CallbackKeys returns a page of a source's callback keys; those that are being
-// replaced have an end.
+// CallbackKeys returns a page of a source's callback keys; those that are being replaced have an end.
 func (ss *sources) CallbackKeys(ctx context.Context, source string, at storage.Place) (gateway.Source, []gateway.CallbackKey, string, error) {
 	s, err := ss.Source(ctx, source)
 	if err != nil {
@@ -156,9 +152,8 @@ func (ss *sources) callbackKeys(ctx context.Context, source string) ([]keptKey, 
 	return out, err
 }
 
-// RotateCallbackKey gives the key a new URL and returns it. The old ones hold
-// for overlap. The error wraps storage.ErrNotFound if the key is deleted
-// meanwhile.
+// RotateCallbackKey gives the key a new URL and returns it. The old ones hold for overlap. The error wraps
+// storage.ErrNotFound if the key is deleted meanwhile.
 func (ss *sources) RotateCallbackKey(ctx context.Context, source, id string, overlap time.Duration) (gateway.CallbackKey, string, error) {
 	if err := checkOverlap(overlap); err != nil {
 		return gateway.CallbackKey{}, "", err
@@ -220,8 +215,7 @@ func (ss *sources) endCallbackKey(ctx context.Context, k keptKey, end time.Time)
 	return storage.PutRow(ctx, ss.gw.Store, k.row, k.CallbackKey, was)
 }
 
-// DeleteCallbackKey ends a callback URL, within 30 s in other processes, with
-// what is rotated in meanwhile.
+// DeleteCallbackKey ends a callback URL, within 30 s in other processes, with what is rotated in meanwhile.
 func (ss *sources) DeleteCallbackKey(ctx context.Context, source, id string) error {
 	err := storage.CompareAndSwap(ctx, func() error {
 		_, keys, err := ss.callbackKey(ctx, source, id)

@@ -14,9 +14,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// The handshake by which an endpoint consents to deliveries ("HTTP 1.1 Web
-// Hooks for Event Delivery", CloudEvents, section 4, "Abuse Protection"). The
-// status of the answer does not matter; the header does.
+// The handshake by which an endpoint consents to deliveries ("HTTP 1.1 Web Hooks for Event Delivery",
+// CloudEvents, section 4, "Abuse Protection"). The status of the answer does not matter; the header does.
 const (
 	allowedOrigin = "Webhook-Allowed-Origin" // our origin, or *
 	allowedRate   = "Webhook-Allowed-Rate"   // requests a minute, or *
@@ -41,8 +40,7 @@ func unprovenAs(err error, what string, is error) error {
 	return err
 }
 
-// provenNew returns a new registration, disabled if its endpoint must consent
-// and does not.
+// provenNew returns a new registration, disabled if its endpoint must consent and does not.
 func (rr *registrations) provenNew(ctx context.Context, r gateway.Registration) (gateway.Registration, error) {
 	err := rr.prove(ctx, &r)
 	no, unproven := errors.AsType[*unprovenError](err)
@@ -73,10 +71,9 @@ func (rr *registrations) provenAgain(ctx context.Context, r gateway.Registration
 	return r, nil
 }
 
-// prove asks r's endpoint for its consent, if the tenant's endpoints must give
-// it and this one has not, and notes it in r. The error is an *unprovenError if
-// it does not, and wraps storage.ErrInvalid if r is not in standard format: a handler
-// that was written for the provider cannot consent.
+// prove asks r's endpoint for its consent, if the tenant's endpoints must give it and this one has not, and
+// notes it in r. The error is an *unprovenError if it does not, and wraps storage.ErrInvalid if r is not in
+// standard format: a handler that was written for the provider cannot consent.
 func (rr *registrations) prove(ctx context.Context, r *gateway.Registration) error {
 	t, err := rr.Tenant(ctx, r.Tenant)
 	switch {
@@ -102,8 +99,7 @@ func (rr *registrations) prove(ctx context.Context, r *gateway.Registration) err
 	return nil
 }
 
-// challenge sends the OPTIONS request of the handshake to r's endpoint, with
-// the headers of its deliveries.
+// challenge sends the OPTIONS request of the handshake to r's endpoint, with the headers of its deliveries.
 func (rr *registrations) challenge(ctx context.Context, r gateway.Registration) (egress.Response, error) {
 	pk := gateway.RegistrationKey(r.ID).PK
 	to, err := rr.gw.Keys.Open(pk, "url", r.Endpoint.URL)

@@ -11,8 +11,7 @@ import (
 // hiddenText is shown in place of what is write-only; sent back it means unchanged.
 const hiddenText = "***"
 
-// DefaultOverlap is how long an old secret holds beside the new one unless the
-// caller says otherwise.
+// DefaultOverlap is how long an old secret holds beside the new one unless the caller says otherwise.
 const DefaultOverlap = 24 * time.Hour
 
 // DirectOverlap is the default for Direct's callback keys and Basic: its
@@ -53,6 +52,5 @@ func unique(texts []string) []string {
 	})
 }
 
-// tombstone is how long a removed registration stays, so that its deliveries
-// can be listed and its app told.
+// tombstone is how long a removed registration stays, so that its deliveries can be listed and its app told.
 const tombstone = 30 * 24 * time.Hour

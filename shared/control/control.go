@@ -29,8 +29,7 @@ func New(g *gateway.Gateway) *Control {
 // Gateway returns the gateway that c is the Control of.
 func (c *Control) Gateway() *gateway.Gateway { return c.gw }
 
-// Steps returns what the jobs of this package do, for the Steps of g if its
-// process runs jobs.
+// Steps returns what the jobs of this package do, for the Steps of g if its process runs jobs.
 func Steps(g *gateway.Gateway) map[gateway.JobKind]gateway.Step {
 	c := New(g)
 	return map[gateway.JobKind]gateway.Step{

@@ -20,10 +20,9 @@ const (
 	MaxHeaderValue = 1 << 10
 )
 
-// endpoint returns the endpoint with a URL and headers, sealed for the
-// registration id. In both, what is *** stands for what old has; url is empty
-// and headers nil to keep all of it. The error wraps storage.ErrInvalid and repeats
-// nothing of either.
+// endpoint returns the endpoint with a URL and headers, sealed for the registration id. In both, what is ***
+// stands for what old has; url is empty and headers nil to keep all of it. The error wraps storage.ErrInvalid
+// and repeats nothing of either.
 func (rr *registrations) endpoint(id string, old gateway.Endpoint, sent string, headers map[string]string) (gateway.Endpoint, error) {
 	to, pk := old, gateway.RegistrationKey(id).PK
 	before := ""

@@ -14,8 +14,7 @@ var (
 	ErrUnreadable   = errors.New("unreadable")    // a question that cannot be answered as it is asked
 )
 
-// A TooOftenError says that a tenant does something more often than it may. It is
-// ErrLimit to errors.Is.
+// A TooOftenError says that a tenant does something more often than it may. It is ErrLimit to errors.Is.
 type TooOftenError struct {
 	Code  string        // for programs; it stays the same
 	What  string        // such as "calls"

@@ -11,9 +11,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// CreateGrant lets a tenant receive what match names of a source; all if match
-// is nil. The error wraps storage.ErrNotFound if there is no such source or tenant,
-// storage.ErrInvalid for a bad match.
+// CreateGrant lets a tenant receive what match names of a source; all if match is nil. The error wraps
+// storage.ErrNotFound if there is no such source or tenant, storage.ErrInvalid for a bad match.
 func (ts *tenants) CreateGrant(ctx context.Context, id, source, tenant string, match gateway.Match) (gateway.Grant, error) {
 	gr := gateway.Grant{ID: id, Source: source, Tenant: tenant, Match: match, Created: ts.gw.Clock()}
 	s, err := ts.Source(ctx, source)

@@ -12,8 +12,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// PublishGroup makes a changed group known, and starts the removal of what was
-// made under an older revision.
+// PublishGroup makes a changed group known, and starts the removal of what was made under an older revision.
 func (lc *lifecycle) PublishGroup(ctx context.Context, of gateway.Group, moved bool) error {
 	if err := lc.gw.Publish(ctx, of.Source); err != nil || !moved {
 		return err
@@ -60,8 +59,7 @@ func (lc *lifecycle) deleteKeysOf(ctx context.Context, of gateway.Group) error {
 	})
 }
 
-// codeStep turns the registrations made with an older code of a group into
-// tombstones, and tells each app.
+// codeStep turns the registrations made with an older code of a group into tombstones, and tells each app.
 func (lc *lifecycle) codeStep(ctx context.Context, j *gateway.Job) (time.Time, bool, error) {
 	group, _, err := storage.Load[gateway.Group](ctx, lc.gw.Store, gateway.GroupKey(j.Group))
 	if errors.Is(err, storage.ErrNotFound) {

@@ -11,8 +11,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// How long a create is remembered, and how long one may run before a repeat
-// takes it over.
+// How long a create is remembered, and how long one may run before a repeat takes it over.
 const (
 	onceKept  = 24 * time.Hour
 	onceLease = 30 * time.Second
@@ -37,12 +36,10 @@ type Once struct {
 	Done  bool      `json:"done,omitempty"`
 }
 
-// Once calls create with a new id and returns that id, unless c was answered
-// under the same key in the last 24 h: then it returns the id of then, and
-// true. A call that crashed is done again with the same id, so create must
-// write over what it wrote before. The error wraps storage.ErrInvalid if the key came
-// with another body, storage.ErrConflict if the first call still runs, else it is
-// create's.
+// Once calls create with a new id and returns that id, unless c was answered under the same key in the last
+// 24 h: then it returns the id of then, and true. A call that crashed is done again with the same id, so
+// create must write over what it wrote before. The error wraps storage.ErrInvalid if the key came with
+// another body, storage.ErrConflict if the first call still runs, else it is create's.
 func (b *base) Once(ctx context.Context, c Caller, what Create, create func(id string) error) (string, bool, error) {
 	if what.Key == "" {
 		id := ident.NewOf(what.Prefix, b.gw.Clock(), storage.NewRev()+storage.NewRev())
@@ -94,8 +91,7 @@ func (b *base) beginOnce(ctx context.Context, key storage.Key, what Create) (Onc
 	})
 }
 
-// answered reports whether err is an answer to the caller, given before
-// anything was made.
+// answered reports whether err is an answer to the caller, given before anything was made.
 func answered(err error) bool {
 	return errors.Is(err, storage.ErrInvalid) || errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrConflict) ||
 		errors.Is(err, ErrLimit) || errors.Is(err, ErrForbidden) || errors.Is(err, storage.ErrTooLarge)

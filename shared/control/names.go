@@ -13,8 +13,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// unusedName is how long a name is kept for who took it and is not there: a
-// create that crashed.
+// unusedName is how long a name is kept for who took it and is not there: a create that crashed.
 const unusedName = time.Minute
 
 // A Claim says whose a name is.

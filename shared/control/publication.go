@@ -13,11 +13,10 @@ import (
 	"ringback/shared/storage"
 )
 
-// PutRegistration publishes r over old, which was read with row; zero for a new
-// one. The order is: kinds and patterns in use, entries of the match index, the
-// registration, the version. So a crash leaves only superfluous entries, and
-// when it returns the change is known. The error wraps storage.ErrConflict if another
-// was faster.
+// PutRegistration publishes r over old, which was read with row; zero for a new one. The order is: kinds and
+// patterns in use, entries of the match index, the registration, the version. So a crash leaves only
+// superfluous entries, and when it returns the change is known. The error wraps storage.ErrConflict if
+// another was faster.
 //
 // An entry that is not needed any more is dropped only as it was before r was
 // written: a change that needs it again has written it anew since.
@@ -129,17 +128,15 @@ func (rr *registrations) unlistRegistration(ctx context.Context, r gateway.Regis
 	return storage.Delete(ctx, rr.gw.Store, gateway.OnSource(r.Source, r.ID), storage.AnyRev)
 }
 
-// EnableRegistration takes up deliveries again and releases what was held since
-// a moment ago; older ones are released on request. If the registration is
-// enabled, it makes sure that this is known and that the release has begun. The
-// error wraps storage.ErrConflict if the endpoint must consent and does not.
+// EnableRegistration takes up deliveries again and releases what was held since a moment ago; older ones are
+// released on request. If the registration is enabled, it makes sure that this is known and that the release
+// has begun. The error wraps storage.ErrConflict if the endpoint must consent and does not.
 func (rr *registrations) EnableRegistration(ctx context.Context, c Caller, id string) (gateway.Registration, error) {
 	return rr.enable(ctx, c, id, false)
 }
 
-// EnableAndRelease is EnableRegistration, and releases all that was held. For an
-// ordered registration that goes first: its lanes stay closed until all of it is
-// in its place.
+// EnableAndRelease is EnableRegistration, and releases all that was held. For an ordered registration that
+// goes first: its lanes stay closed until all of it is in its place.
 func (rr *registrations) EnableAndRelease(ctx context.Context, c Caller, id string) (gateway.Registration, error) {
 	return rr.enable(ctx, c, id, true)
 }
@@ -170,9 +167,8 @@ func (rr *registrations) enable(ctx context.Context, c Caller, id string, all bo
 	return r, rr.wasEnabled(ctx, r)
 }
 
-// heldBefore is how long before it was enabled a registration's deliveries may
-// have been held by a worker that went by what it knew a moment ago, and be
-// released without being asked for.
+// heldBefore is how long before it was enabled a registration's deliveries may have been held by a worker
+// that went by what it knew a moment ago, and be released without being asked for.
 const heldBefore = 5 * time.Second
 
 // wasEnabled forgets the failures of before and starts the release of what
@@ -234,9 +230,8 @@ func (rr *registrations) remove(ctx context.Context, r gateway.Registration) err
 	return rr.removeRegistration(ctx, r.ID, gateway.WhyDeleted)
 }
 
-// removeRegistration makes a tombstone of a registration. What is pending is
-// cancelled when it falls due. One that is removed stays as it is; the error
-// wraps storage.ErrNotFound if there is none.
+// removeRegistration makes a tombstone of a registration. What is pending is cancelled when it falls due. One
+// that is removed stays as it is; the error wraps storage.ErrNotFound if there is none.
 func (rr *registrations) removeRegistration(ctx context.Context, id, why string) error {
 	return rr.removeRegistrationIf(ctx, id, why, func(gateway.Registration) bool { return true })
 }

@@ -41,11 +41,10 @@ type RegistrationChange struct {
 	Ordered     *bool
 }
 
-// CreateRegistration makes a registration of c's tenant on a source, under id,
-// and returns it with its signing secret, which is told once. If its endpoint
-// must consent and does not, it is disabled. The error wraps storage.ErrNotFound if the
-// source is not granted, storage.ErrInvalid, or ErrLimit, as a *TooOftenError if it is
-// too soon.
+// CreateRegistration makes a registration of c's tenant on a source, under id, and returns it with its
+// signing secret, which is told once. If its endpoint must consent and does not, it is disabled. The error
+// wraps storage.ErrNotFound if the source is not granted, storage.ErrInvalid, or ErrLimit, as a
+// *TooOftenError if it is too soon.
 func (rr *registrations) CreateRegistration(ctx context.Context, c Caller, id, source string, ch RegistrationChange) (gateway.Registration, string, error) {
 	now := rr.gw.Clock()
 	r := gateway.Registration{ID: id, Tenant: c.Tenant, Source: source, Created: now, State: gateway.Enabled, Since: now, Format: gateway.Standard}
@@ -79,9 +78,8 @@ func (rr *registrations) CreateRegistration(ctx context.Context, c Caller, id, s
 	return r, secret, err
 }
 
-// RoomFor returns an error wrapping ErrLimit if c's tenant has as many
-// registrations on the source as it may. Creates at the same moment may go over
-// it by their number.
+// RoomFor returns an error wrapping ErrLimit if c's tenant has as many registrations on the source as it may.
+// Creates at the same moment may go over it by their number.
 func (rr *registrations) RoomFor(ctx context.Context, c Caller, source, id string) error {
 	n := 0
 	err := rr.EachRegistrationOf(ctx, c.Tenant, func(other string, of TenantRegistration) {
@@ -160,8 +158,7 @@ func (rr *registrations) Altered(ctx context.Context, c Caller, r gateway.Regist
 	return rr.withRawToken(r, s, ch.RawToken)
 }
 
-// checkByCode refuses what would change what a registration made by
-// set_http_callback is.
+// checkByCode refuses what would change what a registration made by set_http_callback is.
 func (ch RegistrationChange) checkByCode(r gateway.Registration) error {
 	if r.Group != "" && (ch.EventTypes != nil || ch.Match != nil || ch.Format != nil) {
 		return fmt.Errorf("event_types: %w: match, event types and format of a registration made by set_http_callback stay", storage.ErrInvalid)
@@ -333,10 +330,9 @@ func (rr *registrations) ListRegistrations(ctx context.Context, c Caller, tenant
 	})
 }
 
-// ChangeRegistration changes a registration, if its revision is ifRev or that
-// is 0; else the error wraps storage.ErrConflict. If another endpoint must consent and
-// does not, the error wraps storage.ErrInvalid; one that was waited for is enabled when
-// it does.
+// ChangeRegistration changes a registration, if its revision is ifRev or that is 0; else the error wraps
+// storage.ErrConflict. If another endpoint must consent and does not, the error wraps storage.ErrInvalid; one
+// that was waited for is enabled when it does.
 func (rr *registrations) ChangeRegistration(ctx context.Context, c Caller, id string, ifRev int, ch RegistrationChange) (gateway.Registration, error) {
 	enabled := false
 	r, err := rr.changeRegistration(ctx, c, id, func(r *gateway.Registration) error {
@@ -360,8 +356,7 @@ func (rr *registrations) ChangeRegistration(ctx context.Context, c Caller, id st
 	return r, rr.wasEnabled(ctx, r)
 }
 
-// changeRegistration lets f alter the registration and publishes it, again if
-// another was faster.
+// changeRegistration lets f alter the registration and publishes it, again if another was faster.
 func (rr *registrations) changeRegistration(ctx context.Context, c Caller, id string, f func(*gateway.Registration) error) (gateway.Registration, error) {
 	var r gateway.Registration
 	err := storage.CompareAndSwap(ctx, func() error {

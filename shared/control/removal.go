@@ -110,9 +110,8 @@ func (lc *lifecycle) eraseAttempts(ctx context.Context, delivery string) error {
 	return storage.Each(ctx, lc.gw.Store, q, func(r storage.Row) error { return lc.gw.Store.Delete(ctx, r.Key, storage.AnyRev) })
 }
 
-// erasureStep empties the events of a source that match: payload, query and
-// routing keys go, and what endpoints answered to them. The rows stay, so that
-// a repeat by the provider is still known for one.
+// erasureStep empties the events of a source that match: payload, query and routing keys go, and what
+// endpoints answered to them. The rows stay, so that a repeat by the provider is still known for one.
 func (lc *lifecycle) erasureStep(ctx context.Context, j *gateway.Job) (time.Time, bool, error) {
 	ended, err := lc.gw.Walk(ctx, j, func(shard int) storage.Query {
 		return storage.Query{Table: storage.Deliveries, PK: gateway.EventPK(j.Source, shard)}

@@ -87,8 +87,7 @@ func rotated(secrets []keyring.Secret, sealed string, now time.Time, overlap tim
 	return out, checkHolding(len(out))
 }
 
-// checkHolding returns an error wrapping ErrLimit if n secrets of a kind are
-// more than may hold at once.
+// checkHolding returns an error wrapping ErrLimit if n secrets of a kind are more than may hold at once.
 func checkHolding(n int) error {
 	if n > keyring.MaxHolding {
 		return fmt.Errorf("rotate: %w: at most %d hold at once; rotate with overlap 0s to end the old ones", ErrLimit, keyring.MaxHolding)

@@ -27,15 +27,13 @@ const (
 	direct      = "direct"
 )
 
-// mayHave reports whether sources of a provider may have a credential that
-// sources of another, known one have. Of a provider that is not known here they
-// may: its Verify reads Credentials.
+// mayHave reports whether sources of a provider may have a credential that sources of another, known one
+// have. Of a provider that is not known here they may: its Verify reads Credentials.
 func mayHave(provider, of string) bool {
 	return provider == of || provider != tencentChat && provider != direct && provider != gateway.SmartBots
 }
 
-// A SourceChange names what a source is to have; what is nil stays, or is
-// nothing for a new source.
+// A SourceChange names what a source is to have; what is nil stays, or is nothing for a new source.
 type SourceChange struct {
 	Provider         string // of a new source
 	Name             *string
@@ -48,8 +46,7 @@ type SourceChange struct {
 	History          *gateway.History
 }
 
-// An UpstreamChange names what a source's upstream is to have; what is nil
-// stays, and what is empty goes.
+// An UpstreamChange names what a source's upstream is to have; what is nil stays, and what is empty goes.
 type UpstreamChange struct {
 	APIKey  *string // in clear; *** stays too
 	BaseURL *string
@@ -140,9 +137,8 @@ func prefixes(allow []string) ([]string, error) {
 	return out, nil
 }
 
-// CreateSource makes a source under id and its first callback key, without a
-// label. The error wraps storage.ErrInvalid, or storage.ErrConflict if another source has the
-// SDKAppID.
+// CreateSource makes a source under id and its first callback key, without a label. The error wraps
+// storage.ErrInvalid, or storage.ErrConflict if another source has the SDKAppID.
 func (ss *sources) CreateSource(ctx context.Context, id string, ch SourceChange) (gateway.Source, error) {
 	s := gateway.Source{ID: id, Provider: ch.Provider, Created: ss.gw.Clock()}
 	switch {

@@ -9,8 +9,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// CreateTenant makes a tenant under id and its first API key, of scope full,
-// whose text is told once.
+// CreateTenant makes a tenant under id and its first API key, of scope full, whose text is told once.
 func (ts *tenants) CreateTenant(ctx context.Context, id, name string, limits gateway.Limits) (gateway.Tenant, string, error) {
 	t := gateway.Tenant{ID: id, Name: strings.TrimSpace(name), Created: ts.gw.Clock(), Limits: limits}
 	if err := CheckTenant(t); err != nil {

@@ -16,9 +16,8 @@ import (
 // jobListed is how long a job without a tenant stays in the operator's list.
 const jobListed = 30 * 24 * time.Hour
 
-// TestRegistration queues an event of type registration.test for a
-// registration of c's and returns its id. The error wraps storage.ErrConflict if the
-// registration is not enabled.
+// TestRegistration queues an event of type registration.test for a registration of c's and returns its id.
+// The error wraps storage.ErrConflict if the registration is not enabled.
 func (wk *work) TestRegistration(ctx context.Context, c Caller, id string) (provider.Event, error) {
 	r, err := wk.Registration(ctx, c, id)
 	if err != nil {
@@ -57,9 +56,8 @@ func (wk *work) StartRecover(ctx context.Context, c Caller, id, registration str
 	return wk.startFor(ctx, c, id, registration, gateway.JobRecover, s)
 }
 
-// StartReplay starts the job that delivers what a registration would have got
-// since a time, had it been there. The error wraps storage.ErrConflict if the source
-// keeps no full history.
+// StartReplay starts the job that delivers what a registration would have got since a time, had it been
+// there. The error wraps storage.ErrConflict if the source keeps no full history.
 func (wk *work) StartReplay(ctx context.Context, c Caller, id, registration string, s Span) (gateway.Job, error) {
 	return wk.startFor(ctx, c, id, registration, gateway.JobReplay, s)
 }
@@ -92,8 +90,7 @@ func (wk *work) startFor(ctx context.Context, c Caller, id, registration string,
 	return wk.gw.StartJob(ctx, gateway.Job{ID: id, Kind: kind, Tenant: r.Tenant, Registration: r.ID, Source: r.Source, Since: s.Since, Until: s.Until, Rate: s.Rate})
 }
 
-// RequireFullHistory returns an error wrapping storage.ErrConflict if the source
-// keeps no full history.
+// RequireFullHistory returns an error wrapping storage.ErrConflict if the source keeps no full history.
 func (wk *work) RequireFullHistory(ctx context.Context, source string) error {
 	s, err := wk.Source(ctx, source)
 	if err == nil && s.History != gateway.FullHistory {
@@ -102,8 +99,7 @@ func (wk *work) RequireFullHistory(ctx context.Context, source string) error {
 	return err
 }
 
-// roomForJob returns an error wrapping ErrLimit if as many jobs of the tenant
-// run as may.
+// roomForJob returns an error wrapping ErrLimit if as many jobs of the tenant run as may.
 func (wk *work) roomForJob(ctx context.Context, c Caller, tenant, id string) error {
 	running := 0
 	err := wk.each(ctx, gateway.TenantKey(tenant).PK, "J#", func(job string, _ storage.Row) error {
