@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"ringback/shared/circuit"
 	"ringback/shared/control"
 	"ringback/shared/egress"
 	"ringback/shared/gateway"
@@ -206,4 +207,23 @@ func (s historyAPI) listAttempts(ctx context.Context, c control.Caller, in *list
 func (s historyAPI) resend(ctx context.Context, c control.Caller, in *ByID) (*body[delivery], error) {
 	d, err := s.history.ResendDelivery(ctx, c, in.ID)
 	return &body[delivery]{deliveryView(history.Delivery{Delivery: d, Shown: d.Status})}, err
+}
+
+// An endpointHealth is what is known of a registration's endpoint.
+type endpointHealth struct {
+	Circuit      string    `json:"circuit" enum:"closed,open" doc:"open: nothing is attempted but probes; no attempt is used up"`
+	Since        time.Time `json:"since,omitzero" doc:"the circuit opened"`
+	NextProbe    time.Time `json:"next_probe,omitzero" doc:"the next attempt is made then or later, by a delivery that waits"`
+	FailingSince time.Time `json:"failing_since,omitzero" doc:"the first failure since anything was accepted"`
+}
+
+func healthView(h circuit.Health) *endpointHealth {
+	v := &endpointHealth{Circuit: "closed"}
+	if h.Failing() {
+		v.FailingSince = h.BadSince
+	}
+	if h.Open {
+		v.Circuit, v.Since, v.NextProbe = "open", h.Since, h.ProbeAt
+	}
+	return v
 }

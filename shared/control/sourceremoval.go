@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"time"
 
 	"ringback/shared/gateway"
+	"ringback/shared/ident"
 	"ringback/shared/storage"
 )
 
@@ -80,4 +83,79 @@ func (lc *lifecycle) deleteGroupsOf(ctx context.Context, source string) error {
 		}
 		return lc.DeleteGroup(ctx, of.ID)
 	})
+}
+
+// PublishGroup makes a changed group known, and starts the removal of what was made under an older revision.
+func (lc *lifecycle) PublishGroup(ctx context.Context, of gateway.Group, moved bool) error {
+	if err := lc.gw.Publish(ctx, of.Source); err != nil || !moved {
+		return err
+	}
+	_, err := lc.gw.StartJob(ctx, gateway.Job{
+		ID: ident.From("job", of.Created, "code "+of.ID+" "+strconv.Itoa(of.Rev)), Kind: gateway.JobCode, Group: of.ID, Source: of.Source, Rev: of.Rev,
+	})
+	return err
+}
+
+// DeleteGroup removes a group and, by a job, the registrations made with its
+// code. Called again it ends what a crash left.
+func (lc *lifecycle) DeleteGroup(ctx context.Context, id string) error {
+	of, err := storage.Change(ctx, lc.gw.Store, gateway.GroupKey(id), func(of *gateway.Group, r *storage.Row) error {
+		switch {
+		case of.ID == "":
+			return fmt.Errorf("group: %w", storage.ErrNotFound)
+		case of.Removed:
+			return storage.ErrUnchanged
+		}
+		of.Removed = true
+		of.Rev++
+		r.Expires = lc.gw.Clock().Add(tombstone)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := lc.PublishGroup(ctx, of, true); err != nil {
+		return err
+	}
+	if err := lc.deleteKeysOf(ctx, of); err != nil {
+		return err
+	}
+	if err := lc.FreeName(ctx, gateway.GroupNameKey(FoldName(of.Name)), id); err != nil {
+		return err
+	}
+	return storage.Delete(ctx, lc.gw.Store, gateway.ListKey("groups", id), storage.AnyRev)
+}
+
+func (lc *lifecycle) deleteKeysOf(ctx context.Context, of gateway.Group) error {
+	return lc.each(ctx, gateway.GroupKey(of.ID).PK, "K#", func(_ string, r storage.Row) error {
+		return lc.deleteKeysAt(ctx, r.Key)
+	})
+}
+
+// codeStep turns the registrations made with an older code of a group into tombstones, and tells each app.
+func (lc *lifecycle) codeStep(ctx context.Context, j *gateway.Job) (time.Time, bool, error) {
+	group, _, err := storage.Load[gateway.Group](ctx, lc.gw.Store, gateway.GroupKey(j.Group))
+	if errors.Is(err, storage.ErrNotFound) {
+		return time.Time{}, true, nil
+	}
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	q := storage.Query{Table: storage.Registrations, PK: gateway.GroupKey(j.Group).PK, After: j.Cursor, Consistent: true}.Prefix("A#")
+	page, err := lc.gw.Store.List(ctx, q)
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("apps of %s: %w", j.Group, err)
+	}
+	for _, row := range page.Rows {
+		a, err := storage.Decoded[App](row)
+		if err != nil {
+			return time.Time{}, false, err
+		}
+		if err := lc.RemoveByCode(ctx, a.Registration, group); err != nil {
+			return time.Time{}, false, err
+		}
+		j.Done++
+	}
+	j.Cursor = page.Next
+	return time.Time{}, page.Next == "", nil
 }
