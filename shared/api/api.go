@@ -65,20 +65,96 @@ func (s *server) allRoutes(version string) *http.ServeMux {
 	mux := http.NewServeMux()
 	s.api = humago.New(mux, s.config(version))
 	s.api.UseMiddleware(s.authenticate, s.refuseUnknown)
-	sourceAPI{s}.addSources()
-	callbackKeyAPI{s}.addCallbackKeys()
-	grantAPI{s}.addGrants()
-	tenantAPI{s}.addTenants()
-	keyAPI{s}.addKeys()
-	groupAPI{s}.addGroups()
-	registrationAPI{s}.addRegistrations()
-	historyAPI{s}.addHistory()
-	workAPI{s}.addWork()
+	s.addOperations()
 	transferAPI{s}.addHouse()
 	s.describe()
 	s.addOwn(mux)
 	mux.HandleFunc("GET /openapi.json", s.openAPI)
 	return mux
+}
+
+// addOperations adds those that operations.json tells of, except what addHouse does.
+func (s *server) addOperations() {
+	sources := sourceAPI{s}
+	add(s, "create-source", sources.createSource)
+	add(s, "list-sources", sources.listSources)
+	add(s, "get-source", sources.getSource)
+	add(s, "change-source", sources.changeSource)
+	add(s, "delete-source", sources.deleteSource)
+	add(s, "rotate-source-token", sources.rotateToken)
+	add(s, "rotate-source-basic", sources.rotateBasic)
+
+	callbackKeys := callbackKeyAPI{s}
+	add(s, "create-callback-key", callbackKeys.createCallbackKey)
+	add(s, "list-callback-keys", callbackKeys.listCallbackKeys)
+	add(s, "rotate-callback-key", callbackKeys.rotateCallbackKey)
+	add(s, "delete-callback-key", callbackKeys.deleteCallbackKey)
+
+	grants := grantAPI{s}
+	add(s, "create-grant", grants.createGrant)
+	add(s, "list-grants", grants.listGrants)
+	add(s, "delete-grant", grants.deleteGrant)
+
+	tenants := tenantAPI{s}
+	add(s, "create-tenant", tenants.createTenant)
+	add(s, "list-tenants", tenants.listTenants)
+	add(s, "get-tenant", tenants.getTenant)
+	add(s, "change-tenant", tenants.changeTenant)
+	add(s, "disable-tenant", tenants.disabler(true))
+	add(s, "enable-tenant", tenants.disabler(false))
+	add(s, "delete-tenant", tenants.deleteTenant)
+
+	keys := keyAPI{s}
+	add(s, "get-me", keys.getMe)
+	add(s, "create-key", keys.createKey)
+	add(s, "list-keys", keys.listKeys)
+	add(s, "get-key", keys.getKey)
+	add(s, "rotate-key", keys.rotateKey)
+	add(s, "delete-key", keys.deleteKey)
+
+	groups := groupAPI{s}
+	add(s, "create-group", groups.createGroup)
+	add(s, "connect-group", groups.connectGroup)
+	add(s, "list-groups", groups.listGroups)
+	add(s, "get-group", groups.getGroup)
+	add(s, "change-group", groups.changeGroup)
+	add(s, "delete-group", groups.deleteGroup)
+	add(s, "rotate-owner-key", groups.rotateOwnerKey)
+	add(s, "list-apps", groups.listApps)
+	add(s, "delete-app", groups.deleteApp)
+
+	registrations := registrationAPI{s}
+	add(s, "create-registration", registrations.createRegistration)
+	add(s, "list-registrations", registrations.listRegistrations)
+	add(s, "get-registration", registrations.getRegistration)
+	add(s, "change-registration", registrations.changeRegistration)
+	add(s, "delete-registration", registrations.deleteRegistration)
+	add(s, "enable-registration", registrations.enableRegistration)
+	add(s, "disable-registration", registrations.disableRegistration)
+	add(s, "rotate-registration", registrations.rotateRegistration)
+	add(s, "rotate-raw-token", registrations.rotateRawToken)
+
+	history := historyAPI{s}
+	add(s, "list-events", history.listEvents)
+	add(s, "get-event", history.getEvent)
+	add(s, "get-event-raw", history.getRaw)
+	add(s, "list-deliveries", history.listDeliveries)
+	add(s, "get-delivery", history.getDelivery)
+	add(s, "list-attempts", history.listAttempts)
+	add(s, "resend-delivery", history.resend)
+
+	work := workAPI{s}
+	add(s, "test-registration", work.testRegistration)
+	add(s, "recover-registration", work.starter(s.control.StartRecover))
+	add(s, "replay-missing", work.starter(s.control.StartReplay))
+	add(s, "release-registration", work.starter(s.control.StartRelease))
+	add(s, "dry-run-registration", work.dryRun)
+	add(s, "list-jobs", work.listJobs)
+	add(s, "get-job", work.getJob)
+	add(s, "cancel-job", work.cancelJob)
+	add(s, "create-erasure", work.createErasure)
+	add(s, "get-dead-letters", work.deadLetters)
+	add(s, "redrive-dead-letters", work.redrive)
 }
 
 func (s *server) addOwn(mux *http.ServeMux) {

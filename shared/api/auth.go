@@ -34,8 +34,8 @@ const (
 type known struct {
 	caller control.Caller
 	key    control.APIKey
-	err    error // wraps control.ErrUnauthorized, or nil
-	at     time.Time
+	err    error     // wraps control.ErrUnauthorized, or nil
+	until  time.Time // then it is to be asked for again
 }
 
 // A call is what is noted about one request for its log line.
@@ -106,10 +106,13 @@ func (s *server) callerOf(ctx context.Context, key string) (known, error) {
 	}
 	now := time.Now()
 	k, ok := s.keys.Get(sum)
-	if !ok || now.Sub(k.at) >= k.fresh() {
-		k = known{at: now}
+	if !ok || !now.Before(k.until) {
+		k = known{until: now.Add(keyFresh)}
 		k.caller, k.key, k.err = s.control.CallerOf(ctx, key)
-		if k.err != nil && !errors.Is(k.err, control.ErrUnauthorized) {
+		switch {
+		case errors.Is(k.err, control.ErrUnauthorized):
+			k.until = now.Add(refuseFresh)
+		case k.err != nil:
 			return known{}, k.err
 		}
 		s.keys.Add(sum, k)
@@ -118,13 +121,6 @@ func (s *server) callerOf(ctx context.Context, key string) (known, error) {
 		k.err = fmt.Errorf("key expired: %w", control.ErrUnauthorized)
 	}
 	return k, k.err
-}
-
-func (k known) fresh() time.Duration {
-	if k.err != nil {
-		return refuseFresh
-	}
-	return keyFresh
 }
 
 // forgetKeys makes what was just changed about keys known in this process.

@@ -21,13 +21,6 @@ func callbackKeyView(k gateway.CallbackKey, url string) callbackKey {
 	return callbackKey{ID: k.ID, Label: k.Label, CallbackURL: url, Created: k.Created, Until: k.Until}
 }
 
-func (s callbackKeyAPI) addCallbackKeys() {
-	add(s.server, "create-callback-key", s.createCallbackKey)
-	add(s.server, "list-callback-keys", s.listCallbackKeys)
-	add(s.server, "rotate-callback-key", s.rotateCallbackKey)
-	add(s.server, "delete-callback-key", s.deleteCallbackKey)
-}
-
 type createCallbackKeyInput struct {
 	Once
 	ByID

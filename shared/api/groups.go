@@ -35,18 +35,6 @@ type app struct {
 	Created time.Time `json:"created"`
 }
 
-func (s groupAPI) addGroups() {
-	add(s.server, "create-group", s.createGroup)
-	add(s.server, "connect-group", s.connectGroup)
-	add(s.server, "list-groups", s.listGroups)
-	add(s.server, "get-group", s.getGroup)
-	add(s.server, "change-group", s.changeGroup)
-	add(s.server, "delete-group", s.deleteGroup)
-	add(s.server, "rotate-owner-key", s.rotateOwnerKey)
-	add(s.server, "list-apps", s.listApps)
-	add(s.server, "delete-app", s.deleteApp)
-}
-
 type createGroupInput struct {
 	Once
 	Body struct {

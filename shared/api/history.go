@@ -100,16 +100,6 @@ func deliveryView(d history.Delivery) delivery {
 	return v
 }
 
-func (s historyAPI) addHistory() {
-	add(s.server, "list-events", s.listEvents)
-	add(s.server, "get-event", s.getEvent)
-	add(s.server, "get-event-raw", s.getRaw)
-	add(s.server, "list-deliveries", s.listDeliveries)
-	add(s.server, "get-delivery", s.getDelivery)
-	add(s.server, "list-attempts", s.listAttempts)
-	add(s.server, "resend-delivery", s.resend)
-}
-
 // HistoryInput are the filters of events and deliveries.
 type HistoryInput struct {
 	OfTenant

@@ -23,7 +23,7 @@ func (s transferAPI) addHouse() {
 	export := described("export")
 	export.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
 		jsonLines: {Schema: &huma.Schema{Type: huma.TypeString}},
-	}}}
+	}, Headers: map[string]*huma.Param{"Content-Type": {Schema: &huma.Schema{Type: huma.TypeString}}}}}
 	huma.Register(s.api, export, s.export)
 	take := described("import")
 	take.MaxBodyBytes, take.BodyReadTimeout = maxImport, time.Minute
@@ -38,17 +38,12 @@ type exportInput struct {
 	Cursor string `query:"cursor" maxLength:"4096" doc:"next_cursor of the part before"`
 }
 
-type exportOutput struct {
-	ContentType string `header:"Content-Type"`
-	Body        []byte
-}
-
-func (s transferAPI) export(ctx context.Context, in *exportInput) (*exportOutput, error) {
+func (s transferAPI) export(ctx context.Context, in *exportInput) (*reply, error) {
 	part, _, err := s.transfer.Export(ctx, in.Cursor)
 	if err != nil {
 		return nil, s.failed(ctx, err)
 	}
-	return &exportOutput{jsonLines, part}, nil
+	return &reply{ContentType: jsonLines, Body: part}, nil
 }
 
 type importInput struct {

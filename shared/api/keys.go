@@ -34,15 +34,6 @@ func listedKeyView(k control.ListedKey) apiKey {
 	return v
 }
 
-func (s keyAPI) addKeys() {
-	add(s.server, "get-me", s.getMe)
-	add(s.server, "create-key", s.createKey)
-	add(s.server, "list-keys", s.listKeys)
-	add(s.server, "get-key", s.getKey)
-	add(s.server, "rotate-key", s.rotateKey)
-	add(s.server, "delete-key", s.deleteKey)
-}
-
 // me is who calls.
 type me struct {
 	Key    string  `json:"key" doc:"id of the key; operator for the operator's own"`

@@ -28,15 +28,12 @@ func (s scheduleJSON) Schema(huma.Registry) *huma.Schema {
 	}
 }
 
-func (s scheduleJSON) value() (*schedule.Schedule, error) {
-	if s.RawMessage == nil || string(s.RawMessage) == "null" {
-		return nil, nil
+// value returns the schedule; nil if there was none, or null.
+func (s scheduleJSON) value() (v *schedule.Schedule, err error) {
+	if s.RawMessage != nil {
+		err = json.Unmarshal(s.RawMessage, &v)
 	}
-	var v schedule.Schedule
-	if err := json.Unmarshal(s.RawMessage, &v); err != nil {
-		return nil, err
-	}
-	return &v, nil
+	return v, err
 }
 
 // A registration is a registration as its tenant and the operator see it.
@@ -127,18 +124,6 @@ func (f RegistrationFields) change() (control.RegistrationChange, error) {
 	var err error
 	ch.Schedule, err = f.Schedule.value()
 	return ch, err
-}
-
-func (s registrationAPI) addRegistrations() {
-	add(s.server, "create-registration", s.createRegistration)
-	add(s.server, "list-registrations", s.listRegistrations)
-	add(s.server, "get-registration", s.getRegistration)
-	add(s.server, "change-registration", s.changeRegistration)
-	add(s.server, "delete-registration", s.deleteRegistration)
-	add(s.server, "enable-registration", s.enableRegistration)
-	add(s.server, "disable-registration", s.disableRegistration)
-	add(s.server, "rotate-registration", s.rotateRegistration)
-	add(s.server, "rotate-raw-token", s.rotateRawToken)
 }
 
 type createRegistrationInput struct {

@@ -146,16 +146,6 @@ func (f SourceFields) change() control.SourceChange {
 	return ch
 }
 
-func (s sourceAPI) addSources() {
-	add(s.server, "create-source", s.createSource)
-	add(s.server, "list-sources", s.listSources)
-	add(s.server, "get-source", s.getSource)
-	add(s.server, "change-source", s.changeSource)
-	add(s.server, "delete-source", s.deleteSource)
-	add(s.server, "rotate-source-token", s.rotateToken)
-	add(s.server, "rotate-source-basic", s.rotateBasic)
-}
-
 type createSourceInput struct {
 	Once
 	Body newSource

@@ -34,16 +34,6 @@ func tenantView(t gateway.Tenant) tenant {
 	return tenant{ID: t.ID, Name: t.Name, Created: t.Created, Disabled: t.Disabled, Removing: t.Removing, Limits: limits(t.Limits.OrDefault())}
 }
 
-func (s tenantAPI) addTenants() {
-	add(s.server, "create-tenant", s.createTenant)
-	add(s.server, "list-tenants", s.listTenants)
-	add(s.server, "get-tenant", s.getTenant)
-	add(s.server, "change-tenant", s.changeTenant)
-	add(s.server, "disable-tenant", s.disableTenant)
-	add(s.server, "enable-tenant", s.enableTenant)
-	add(s.server, "delete-tenant", s.deleteTenant)
-}
-
 type createTenantInput struct {
 	Once
 	Body struct {
@@ -95,12 +85,11 @@ func (s tenantAPI) setTenant(ctx context.Context, id string, ch control.TenantCh
 	return &body[tenant]{tenantView(t)}, err
 }
 
-func (s tenantAPI) disableTenant(ctx context.Context, _ control.Caller, in *ByID) (*body[tenant], error) {
-	return s.setTenant(ctx, in.ID, control.TenantChange{Disabled: new(true)})
-}
-
-func (s tenantAPI) enableTenant(ctx context.Context, _ control.Caller, in *ByID) (*body[tenant], error) {
-	return s.setTenant(ctx, in.ID, control.TenantChange{Disabled: new(false)})
+// disabler returns the operation that disables a tenant, or enables it.
+func (s tenantAPI) disabler(disabled bool) func(context.Context, control.Caller, *ByID) (*body[tenant], error) {
+	return func(ctx context.Context, _ control.Caller, in *ByID) (*body[tenant], error) {
+		return s.setTenant(ctx, in.ID, control.TenantChange{Disabled: &disabled})
+	}
 }
 
 func (s tenantAPI) deleteTenant(ctx context.Context, _ control.Caller, in *ByID) (*body[job], error) {
@@ -120,12 +109,6 @@ type grant struct {
 
 func grantView(g gateway.Grant) grant {
 	return grant{ID: g.ID, Source: g.Source, Tenant: g.Tenant, Match: g.Match, Created: g.Created}
-}
-
-func (s grantAPI) addGrants() {
-	add(s.server, "create-grant", s.createGrant)
-	add(s.server, "list-grants", s.listGrants)
-	add(s.server, "delete-grant", s.deleteGrant)
 }
 
 type matchField = optional[map[string][]string]

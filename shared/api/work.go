@@ -40,20 +40,6 @@ func jobView(j gateway.Job) job {
 	}
 }
 
-func (s workAPI) addWork() {
-	add(s.server, "test-registration", s.testRegistration)
-	add(s.server, "recover-registration", s.starter(s.control.StartRecover))
-	add(s.server, "replay-missing", s.starter(s.control.StartReplay))
-	add(s.server, "release-registration", s.starter(s.control.StartRelease))
-	add(s.server, "dry-run-registration", s.dryRun)
-	add(s.server, "list-jobs", s.listJobs)
-	add(s.server, "get-job", s.getJob)
-	add(s.server, "cancel-job", s.cancelJob)
-	add(s.server, "create-erasure", s.createErasure)
-	add(s.server, "get-dead-letters", s.deadLetters)
-	add(s.server, "redrive-dead-letters", s.redrive)
-}
-
 // tested names the event that a test sent.
 type tested struct {
 	Event    string `json:"event"`

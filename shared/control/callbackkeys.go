@@ -103,16 +103,12 @@ func (ss *sources) FirstCallbackURL(ctx context.Context, s gateway.Source) (stri
 	if err != nil {
 		return "", err
 	}
-	var first gateway.CallbackKey
-	for _, k := range keys {
-		if k.Until.IsZero() && (first.ID == "" || k.ID < first.ID) {
-			first = k.CallbackKey
-		}
-	}
-	if first.ID == "" {
+	keys = slices.DeleteFunc(keys, func(k keptKey) bool { return !k.Until.IsZero() })
+	if len(keys) == 0 {
 		return "", nil
 	}
-	return ss.CallbackURL(s, first)
+	first := slices.MinFunc(keys, func(a, b keptKey) int { return cmp.Compare(a.ID, b.ID) })
+	return ss.CallbackURL(s, first.CallbackKey)
 }
 
 // CallbackKeys returns a page of a source's callback keys; those that are being replaced have an end.
@@ -210,9 +206,8 @@ func (ss *sources) endCallbackKey(ctx context.Context, k keptKey, end time.Time)
 	if !k.Until.IsZero() && k.Until.Before(end) {
 		return nil
 	}
-	was := k.row.Rev
 	k.Until, k.row.Expires = end, end
-	return storage.PutRow(ctx, ss.gw.Store, k.row, k.CallbackKey, was)
+	return storage.PutRow(ctx, ss.gw.Store, k.row, k.CallbackKey, k.row.Rev)
 }
 
 // DeleteCallbackKey ends a callback URL, within 30 s in other processes, with what is rotated in meanwhile.

@@ -97,20 +97,18 @@ const hintKept = time.Hour
 // dropHints has rows, entries of r, end: those of a removed registration at once.
 func (rr *registrations) dropHints(ctx context.Context, r gateway.Registration, rows []storage.Row) error {
 	for _, row := range rows {
-		if err := rr.dropHint(ctx, r, row); err != nil && !errors.Is(err, storage.ErrConflict) {
+		var err error
+		if r.State == gateway.Removed {
+			err = storage.Delete(ctx, rr.gw.Store, row.Key, row.Rev)
+		} else {
+			row.Expires = rr.gw.Clock().Add(hintKept)
+			err = storage.PutRow(ctx, rr.gw.Store, row, gateway.Link{ID: r.ID}, row.Rev)
+		}
+		if err != nil && !errors.Is(err, storage.ErrConflict) {
 			return err
 		}
 	}
 	return nil
-}
-
-func (rr *registrations) dropHint(ctx context.Context, r gateway.Registration, row storage.Row) error {
-	if r.State == gateway.Removed {
-		return storage.Delete(ctx, rr.gw.Store, row.Key, row.Rev)
-	}
-	was := row.Rev
-	row.Expires = rr.gw.Clock().Add(hintKept)
-	return storage.PutRow(ctx, rr.gw.Store, row, gateway.Link{ID: r.ID}, was)
 }
 
 // ListRegistration lists r with its tenant and its source.

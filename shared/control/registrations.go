@@ -123,8 +123,8 @@ func (rr *registrations) Altered(ctx context.Context, c Caller, r gateway.Regist
 	if err != nil {
 		return r, err
 	}
-	if err := ch.checkByCode(r); err != nil {
-		return r, err
+	if r.Group != "" && (ch.EventTypes != nil || ch.Match != nil || ch.Format != nil) {
+		return r, fmt.Errorf("event_types: %w: match, event types and format of a registration made by set_http_callback stay", storage.ErrInvalid)
 	}
 	sent := ""
 	if ch.URL != nil {
@@ -156,14 +156,6 @@ func (rr *registrations) Altered(ctx context.Context, c Caller, r gateway.Regist
 		return r, err
 	}
 	return rr.withRawToken(r, s, ch.RawToken)
-}
-
-// checkByCode refuses what would change what a registration made by set_http_callback is.
-func (ch RegistrationChange) checkByCode(r gateway.Registration) error {
-	if r.Group != "" && (ch.EventTypes != nil || ch.Match != nil || ch.Format != nil) {
-		return fmt.Errorf("event_types: %w: match, event types and format of a registration made by set_http_callback stay", storage.ErrInvalid)
-	}
-	return nil
 }
 
 // CheckRegistration returns an error wrapping storage.ErrInvalid unless r, with its

@@ -117,19 +117,14 @@ func (lc *lifecycle) DeleteGroup(ctx context.Context, id string) error {
 	if err := lc.PublishGroup(ctx, of, true); err != nil {
 		return err
 	}
-	if err := lc.deleteKeysOf(ctx, of); err != nil {
+	err = lc.each(ctx, gateway.GroupKey(id).PK, "K#", func(_ string, r storage.Row) error { return lc.deleteKeysAt(ctx, r.Key) })
+	if err != nil {
 		return err
 	}
 	if err := lc.FreeName(ctx, gateway.GroupNameKey(FoldName(of.Name)), id); err != nil {
 		return err
 	}
 	return storage.Delete(ctx, lc.gw.Store, gateway.ListKey("groups", id), storage.AnyRev)
-}
-
-func (lc *lifecycle) deleteKeysOf(ctx context.Context, of gateway.Group) error {
-	return lc.each(ctx, gateway.GroupKey(of.ID).PK, "K#", func(_ string, r storage.Row) error {
-		return lc.deleteKeysAt(ctx, r.Key)
-	})
 }
 
 // codeStep turns the registrations made with an older code of a group into tombstones, and tells each app.
