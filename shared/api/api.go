@@ -1,10 +1,10 @@
 // Package api is the HTTP API over the registrations' verbs of a gateway: for the operator, tenants and
-// owners of SmartBots groups. It is written code first: the operations in the files by resource, and what
-// operations.json says of them, make the OpenAPI 3.1 document that stands at /openapi.json.
+// owners of SmartBots groups. It is written code first: the operations in the files by resource, which
+// addOperations lists, and what operations.json says of them, make the OpenAPI 3.1 document at /openapi.json.
 //
 // A call passes guard.go (headers, panics, the log line), auth.go (who, scope and rate; operations.json says
-// which scopes each operation takes), parameters.go (what stands in path, query and header), register.go (the
-// body) and its operation, whose errors problem.go turns into problem details.
+// which scopes each operation takes), register.go (what stands in path, query, header and body) and its
+// operation, whose errors problem.go turns into problem details.
 package api
 
 import (
@@ -221,36 +221,3 @@ func (s *server) health(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Write([]byte(`{"status":"ok"}` + "\n"))
 }
-
-// maxBody is the size of the largest request body in bytes.
-const maxBody = 1 << 20
-
-// A server is the API of one gateway.
-type server struct {
-	g        *gateway.Gateway
-	control  *control.Control
-	history  *history.History
-	groups   *groups.Groups
-	transfer *transfer.Transfer
-	api      huma.API
-	operator *[32]byte // SHA-256 of the operator's own key; nil: there is none
-	keys     *lru.Cache[[32]byte, known]
-	rates    *lru.Cache[string, *rate.Limiter]
-	own      *http.ServeMux        // what is written here, not on Huma
-	routes   func() *http.ServeMux // all of it
-	document func() []byte         // /openapi.json
-}
-
-// The calls of a server, by what they are about.
-type (
-	sourceAPI       struct{ *server }
-	callbackKeyAPI  struct{ *server }
-	grantAPI        struct{ *server }
-	tenantAPI       struct{ *server }
-	keyAPI          struct{ *server }
-	groupAPI        struct{ *server }
-	registrationAPI struct{ *server }
-	historyAPI      struct{ *server } // events and deliveries
-	workAPI         struct{ *server } // jobs, tests and queues
-	transferAPI     struct{ *server } // the key ring, export and import
-)

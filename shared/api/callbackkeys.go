@@ -69,7 +69,6 @@ type rotateCallbackKeyInput struct {
 	Body *rotation
 }
 
-// overlap returns what a rotation asks for.
 func (r *rotation) overlap(otherwise time.Duration) (time.Duration, error) {
 	if r == nil {
 		return otherwise, nil

@@ -51,7 +51,6 @@ type importInput struct {
 	RawBody []byte `contentType:"application/x-ndjson"`
 }
 
-// imported counts lines by their kind.
 type imported struct {
 	Added map[string]int `json:"added" nullable:"false"`
 	Kept  map[string]int `json:"kept" nullable:"false" doc:"there already under their id, and left as they are"`

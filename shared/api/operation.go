@@ -20,7 +20,6 @@ import (
 	"ringback/shared/storage"
 )
 
-// An operation is one call of the API.
 type operation struct {
 	Call    string // method and path
 	Status  int    // of success; default 200, or 204 without a body
@@ -46,7 +45,6 @@ func allowed(name string, scope control.Scope) bool {
 	return slices.Contains(operations()[name].Scopes, scope)
 }
 
-// add makes an operation of f.
 func add[I any, O output](s *server, name string, f func(ctx context.Context, c control.Caller, in *I) (O, error)) {
 	s.register(described(name), reflect.TypeFor[I](), reflect.TypeFor[O]().Elem(), func(ctx context.Context, in any) (output, error) {
 		return f(ctx, callOf(ctx).caller, in.(*I))
@@ -142,10 +140,7 @@ type ByID struct {
 // createOnce answers with what create makes, whose id has the prefix. If it was
 // answered before under the same key, it does so with what read finds.
 func createOnce[T any](ctx context.Context, s *server, o Once, prefix string, asked any, create, read func(id string) (T, error)) (*created[T], error) {
-	data, err := json.Marshal(asked)
-	if err != nil {
-		return nil, fmt.Errorf("request: %w", err)
-	}
+	data, _ := json.Marshal(asked) // what was read from JSON can be written as such
 	var out created[T]
 	call := callOf(ctx)
 	what := control.Create{Key: o.Key, Body: call.operation + "\x00" + string(data), Prefix: prefix}

@@ -33,7 +33,6 @@ type problem struct {
 	err    error       // that it was made of; for the log
 }
 
-// A wrongAt is one thing that is wrong with a request.
 type wrongAt struct {
 	Message  string `json:"message"`
 	Location string `json:"location,omitempty"`
@@ -244,7 +243,6 @@ func (s *server) propertiesAt(op *huma.Operation, location string) []string {
 	return slices.Sorted(maps.Keys(schema.Properties))
 }
 
-// resolved returns the schema that schema refers to, or itself.
 func (s *server) resolved(schema *huma.Schema) *huma.Schema {
 	if schema != nil && schema.Ref != "" {
 		return s.api.OpenAPI().Components.Schemas.SchemaFromRef(schema.Ref)

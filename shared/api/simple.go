@@ -20,7 +20,6 @@ import (
 // maxForm is the size of the largest form in bytes.
 const maxForm = 64 << 10
 
-// setHTTPCallback is the operation behind /api/simple.html.
 const setHTTPCallback = "set-http-callback"
 
 // setCallbackCost is how many API calls a set_http_callback counts for: it
@@ -146,7 +145,6 @@ func readForm(r *http.Request) (url.Values, error) {
 	return url.ParseQuery(strings.TrimRight(string(data), "\r\n"))
 }
 
-// describeSimple adds set_http_callback to the document.
 func describeSimple(doc *huma.OpenAPI) {
 	text := &huma.Schema{Type: huma.TypeString}
 	form := &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{}}

@@ -76,7 +76,6 @@ func (s *server) eventTypes(provider string) []eventType {
 	return out
 }
 
-// sourceView shows a source to the operator.
 func (s sourceAPI) sourceView(ctx context.Context, src gateway.Source) (source, error) {
 	url, err := s.control.FirstCallbackURL(ctx, src)
 	v := source{

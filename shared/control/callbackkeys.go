@@ -77,7 +77,6 @@ func CheckCallbackKey(label, secret string) error {
 	return gateway.CheckText("label", label, 0, gateway.MaxName)
 }
 
-// putCallbackKey writes k with a new secret.
 func (ss *sources) putCallbackKey(ctx context.Context, s gateway.Source, k gateway.CallbackKey) (gateway.CallbackKey, string, error) {
 	secret := ident.NewCallbackSecret()
 	k.Sealed = ss.gw.Keys.Seal(gateway.SourceKey(s.ID).PK, "callback_key", secret)
@@ -128,7 +127,6 @@ func (ss *sources) CallbackKeys(ctx context.Context, source string, at storage.P
 	return s, keys, next, err
 }
 
-// A keptKey is a callback key with its row.
 type keptKey struct {
 	gateway.CallbackKey
 	row storage.Row
@@ -183,7 +181,6 @@ func (ss *sources) RotateCallbackKey(ctx context.Context, source, id string, ove
 	return k, url, ss.gw.Publish(ctx, source)
 }
 
-// callbackKey returns all rows of one key.
 func (ss *sources) callbackKey(ctx context.Context, source, id string) (gateway.Source, []keptKey, error) {
 	s, err := ss.Source(ctx, source)
 	if err != nil {

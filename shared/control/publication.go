@@ -76,7 +76,6 @@ func (rr *registrations) addHints(ctx context.Context, r gateway.Registration, h
 	return nil
 }
 
-// hintRows returns the rows of hints as they are now.
 func (rr *registrations) hintRows(ctx context.Context, r gateway.Registration, hints []gateway.Hint) ([]storage.Row, error) {
 	keys := make([]storage.Key, len(hints))
 	for i, h := range hints {

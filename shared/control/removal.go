@@ -126,7 +126,6 @@ func (lc *lifecycle) erasureStep(ctx context.Context, j *gateway.Job) (time.Time
 	return time.Time{}, ended, err
 }
 
-// erase erases the event in row if j's match accepts it.
 func (lc *lifecycle) erase(ctx context.Context, j *gateway.Job, row storage.Row) error {
 	var er gateway.EventRow
 	if err := storage.Decode(row, &er); err != nil {
@@ -175,7 +174,6 @@ func (lc *lifecycle) eraseEvent(ctx context.Context, job string, k storage.Key, 
 	return err
 }
 
-// fannedOutTo returns the registrations that an event was for.
 func (lc *lifecycle) fannedOutTo(ctx context.Context, er gateway.EventRow) ([]string, error) {
 	ids := er.Match
 	for n := 0; er.Long; n++ {
@@ -193,7 +191,6 @@ func (lc *lifecycle) fannedOutTo(ctx context.Context, er gateway.EventRow) ([]st
 	return ids, nil
 }
 
-// replayedTo returns the registrations to which an event was replayed.
 func (lc *lifecycle) replayedTo(ctx context.Context, event string) ([]string, error) {
 	var ids []string
 	err := storage.Each(ctx, lc.gw.Store, storage.Query{Table: storage.Deliveries, PK: gateway.ReplayedKey(event, "").PK, Consistent: true}, func(r storage.Row) error {

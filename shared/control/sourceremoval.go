@@ -54,7 +54,6 @@ func (lc *lifecycle) DeleteSource(ctx context.Context, id string, force bool) er
 	return lc.gw.Publish(ctx, id)
 }
 
-// deleteSourceRows deletes the callback keys and grants of a source.
 func (lc *lifecycle) deleteSourceRows(ctx context.Context, pk string) error {
 	err := lc.each(ctx, pk, "C#", func(_ string, r storage.Row) error {
 		return storage.Delete(ctx, lc.gw.Store, r.Key, storage.AnyRev)

@@ -76,7 +76,6 @@ func (ch SourceChange) check(provider string) error {
 	)
 }
 
-// checkCommon judges what sources of all providers have.
 func (ch SourceChange) checkCommon() error {
 	switch {
 	case ch.Name != nil && strings.TrimSpace(*ch.Name) == "":

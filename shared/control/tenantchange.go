@@ -74,7 +74,6 @@ func (lc *lifecycle) releaseTenant(ctx context.Context, t gateway.Tenant) error 
 	return nil
 }
 
-// publishTenant publishes a change of a tenant on every source that it is on.
 func (lc *lifecycle) publishTenant(ctx context.Context, id string) error {
 	on, err := lc.sourcesOf(ctx, id)
 	if err != nil {
