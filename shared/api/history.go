@@ -120,7 +120,9 @@ func (in HistoryInput) query() history.Query {
 
 func (s historyAPI) listEvents(ctx context.Context, c control.Caller, in *HistoryInput) (*body[page[event]], error) {
 	found, next, err := s.history.Events(ctx, c, in.query())
-	return scanned(pageOf(found, next, eventView)), err
+	p := pageOf(found, next, eventView)
+	p.Body.Scanned = scannedTo(len(found), next)
+	return p, err
 }
 
 func (s historyAPI) getEvent(ctx context.Context, c control.Caller, in *ByID) (*body[event], error) {
@@ -166,7 +168,9 @@ func (s historyAPI) listDeliveries(ctx context.Context, c control.Caller, in *li
 	q := in.query()
 	q.Event, q.Status = in.Event, gateway.Status(in.Status)
 	found, next, err := s.history.Deliveries(ctx, c, q)
-	return scanned(pageOf(found, next, deliveryView)), err
+	p := pageOf(found, next, deliveryView)
+	p.Body.Scanned = scannedTo(len(found), next)
+	return p, err
 }
 
 func (s historyAPI) getDelivery(ctx context.Context, c control.Caller, in *ByID) (*body[delivery], error) {

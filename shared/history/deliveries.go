@@ -72,9 +72,15 @@ func (h *History) Deliveries(ctx context.Context, c control.Caller, q Query) ([]
 		out, err := h.deliveriesOf(ctx, rs, q)
 		return out, "", err
 	}
-	return look(ctx, h, deliveryParts(rs, q.open()), q,
-		func(rows []storage.Row) ([]Delivery, error) { return h.listDeliveries(ctx, rows, rs, q) },
-		func(d Delivery) spot { return spot{d.Event[idNumberChars:], d.Registration} })
+	var out []Delivery
+	next, err := h.look(ctx, deliveryParts(rs, q.open()), q, func(rows []storage.Row) (_ int, err error) {
+		out, err = h.listDeliveries(ctx, rows, rs, q)
+		return len(out), err
+	}, func(n int) spot {
+		out = out[:n]
+		return spot{out[n-1].Event[idNumberChars:], out[n-1].Registration}
+	})
+	return out, next, err
 }
 
 // open reports whether the open index holds all that is asked for.

@@ -55,10 +55,22 @@ func (h *History) Events(ctx context.Context, c control.Caller, q Query) ([]Even
 	if err != nil {
 		return nil, "", err
 	}
-	out, next, err := look(ctx, h, deliveryParts(rs, false), q,
-		func(rows []storage.Row) ([]Event, error) { return h.eventsOf(ctx, c, rows, byID(rs), q) },
-		func(e Event) spot { return spot{time: e.ID[idNumberChars:]} })
+	out, next, err := h.lookForEvents(ctx, deliveryParts(rs, false), q, func(rows []storage.Row) ([]Event, error) {
+		return h.eventsOf(ctx, c, rows, byID(rs), q)
+	})
 	return out, afterEvent(out, next), err
+}
+
+// lookForEvents is look for those that of returns of rows.
+func (h *History) lookForEvents(ctx context.Context, parts []part, q Query, of func([]storage.Row) ([]Event, error)) (out []Event, next string, err error) {
+	next, err = h.look(ctx, parts, q, func(rows []storage.Row) (_ int, err error) {
+		out, err = of(rows)
+		return len(out), err
+	}, func(n int) spot {
+		out = out[:n]
+		return spot{time: out[n-1].ID[idNumberChars:]}
+	})
+	return out, next, err
 }
 
 // afterEvent moves a cursor behind the other deliveries of the event that the page
@@ -78,10 +90,10 @@ func (h *History) eventsOfSource(ctx context.Context, q Query) ([]Event, string,
 	if _, err := ident.SourceNumber(q.Source); err != nil {
 		return nil, "", nil
 	}
-	return look(ctx, h, eventParts(q.Source), q, func(rows []storage.Row) ([]Event, error) {
+	return h.lookForEvents(ctx, eventParts(q.Source), q, func(rows []storage.Row) ([]Event, error) {
 		out, err := h.kept(rows)
 		return slices.DeleteFunc(out, func(l Event) bool { return !q.wants(l.Type, l.Received) }), err
-	}, func(e Event) spot { return spot{e.ID[idNumberChars:], e.Source} })
+	})
 }
 
 func eventParts(source string) []part {

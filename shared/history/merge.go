@@ -84,24 +84,23 @@ const (
 	wideRows   = 1_000 // of each look but the first
 )
 
-// look merges page after page until found returns something of one, the list ends or
-// it has looked far enough, and returns that and the cursor behind it. placeOf is the
-// place of one thing that was found.
-func look[T any](ctx context.Context, h *History, parts []part, q Query, found func([]storage.Row) ([]T, error), placeOf func(T) spot) ([]T, string, error) {
+// look merges page after page until find finds something in one, and says how much, the
+// list ends or it has looked far enough. It returns the cursor behind what was found,
+// which cut leaves so much of as a page may hold, and whose last place it returns.
+func (h *History) look(ctx context.Context, parts []part, q Query, find func([]storage.Row) (int, error), cut func(n int) spot) (string, error) {
 	end := time.Now().Add(lookTime)
 	for looked := 0; ; q.wide = true {
 		rows, next, err := h.merge(ctx, parts, q)
 		if err != nil {
-			return nil, "", err
+			return "", err
 		}
-		out, err := found(rows)
-		if len(out) > q.limit() {
-			out = out[:q.limit()]
-			next = placeOf(out[len(out)-1]).String()
+		found, err := find(rows)
+		if found > q.limit() {
+			next = cut(q.limit()).String()
 		}
 		looked += len(rows)
-		if err != nil || len(out) > 0 || next == "" || next == q.Cursor || looked >= mostLooked || time.Now().After(end) {
-			return out, next, err
+		if err != nil || found > 0 || next == "" || next == q.Cursor || looked >= mostLooked || time.Now().After(end) {
+			return next, err
 		}
 		q.Cursor = next
 	}
