@@ -214,14 +214,14 @@ func (ss *sources) DeleteCallbackKey(ctx context.Context, source, id string) err
 		if err != nil {
 			return err
 		}
-		// The one without end goes last: while it is there the key can be deleted again.
-		slices.SortFunc(keys, func(a, b keptKey) int { return a.Created.Compare(b.Created) })
-		for _, k := range keys {
-			if err := storage.Delete(ctx, ss.gw.Store, k.row.Key, k.row.Rev); err != nil {
-				return err
+		for _, last := range []bool{false, true} { // the one without end: while it is there the key can be deleted again
+			for _, k := range keys {
+				if k.Until.IsZero() == last && err == nil {
+					err = storage.Delete(ctx, ss.gw.Store, k.row.Key, k.row.Rev)
+				}
 			}
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return err

@@ -37,7 +37,7 @@ func (gs *Groups) proveUpstream(ctx context.Context, c control.Caller, known gat
 	}
 	why := refused(wrongCode)
 	for _, s := range sources {
-		a, err := gs.askUpstream(ctx, s, q)
+		a, err := gs.askUpstream(ctx, *s, q)
 		switch _, refused := errors.AsType[*Refusal](err); {
 		case refused:
 			why = err
@@ -72,19 +72,19 @@ func (gs *Groups) ConnectGroup(ctx context.Context, source, name, code string) (
 	return gs.learnGroup(ctx, control.Operator(), known, GroupChange{Source: s.ID, Name: name, UUID: a.GroupUUID, GroupID: a.GroupID}, sha1Hex(code))
 }
 
-func (gs *Groups) upstreamSources(ctx context.Context) ([]gateway.Source, error) {
-	var out []gateway.Source
+func (gs *Groups) upstreamSources(ctx context.Context) ([]*gateway.Source, error) {
+	var out []*gateway.Source
 	err := storage.Each(ctx, gs.gw.Store, storage.Query{Table: storage.Registrations, PK: gateway.ListKey("sources", "").PK, Consistent: true}, func(r storage.Row) error {
 		s, err := gs.control.Source(ctx, r.SK)
 		if err == nil && s.Upstream.APIKey != "" {
-			out = append(out, s)
+			out = append(out, &s)
 		}
 		if errors.Is(err, storage.ErrNotFound) {
 			return nil
 		}
 		return err
 	})
-	slices.SortFunc(out, func(a, b gateway.Source) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(out, func(a, b *gateway.Source) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID)) })
 	return out, err
 }
 
