@@ -20,8 +20,7 @@ func open(ctx context.Context, d *deployed.Deployed) (http.Handler, error) {
 	return deployed.Renewed(ctx, d.OperatorKey, func(key string) http.Handler { return handler(d.Gateway, key, d.Config.SmartBotsURL) })
 }
 
-// handler serves what template.yaml sends to this function: the console under
-// /console, the API everywhere else.
+// handler serves what template.yaml sends to this function: the console under /console, the API everywhere else.
 func handler(g *gateway.Gateway, operatorKey, smartBotsURL string) http.Handler {
 	calls := api.New(g, api.Config{OperatorKey: operatorKey, SmartBotsURL: smartBotsURL})
 	page := console.New(calls, console.Config{Keys: g.Keys, PublicURL: g.PublicURL})

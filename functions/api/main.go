@@ -1,5 +1,4 @@
-// Command api is the Lambda function of the HTTP API, the console and
-// set_http_callback.
+// Command api is the Lambda function of the HTTP API, the console and set_http_callback.
 package main
 
 import (

@@ -83,8 +83,7 @@ func (c *client) get(ctx context.Context, path string, query url.Values, v any) 
 	return at, nil
 }
 
-// read returns what is at path and the server's time. The error is a *refusal
-// if the gateway refused.
+// read returns what is at path and the server's time. The error is a *refusal if the gateway refused.
 func (c *client) read(ctx context.Context, path string, query url.Values) ([]byte, time.Time, error) {
 	u := c.server.JoinPath(path)
 	u.RawQuery = query.Encode()

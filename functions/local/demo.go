@@ -58,8 +58,7 @@ type demo struct {
 	at       string // URL of the endpoint
 }
 
-// newDemo prepares a demo and tells people on out how to look at it. Its
-// endpoint listens until close.
+// newDemo prepares a demo and tells people on out how to look at it. Its endpoint listens until close.
 func newDemo(ctx context.Context, g *gateway.Gateway, data, base, operatorKey string, out io.Writer) (*demo, error) {
 	d := &demo{g: g, control: control.New(g), data: data, base: base}
 	if err := d.listen(); err != nil {
@@ -182,8 +181,7 @@ func demoRegistrations() []demoRegistration {
 	}
 }
 
-// registration makes r with its grant, or lets it point to this start's
-// endpoint. One that was deleted stays so.
+// registration makes r with its grant, or lets it point to this start's endpoint. One that was deleted stays so.
 func (d *demo) registration(ctx context.Context, r demoRegistration) error {
 	grant, id := demoID("grt", r.name), demoID("reg", r.name)
 	_, err := d.control.Grant(ctx, r.source, grant)

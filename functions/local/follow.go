@@ -31,9 +31,8 @@ type seenDelivery struct {
 	} `json:"last_attempt"`
 }
 
-// A follower finds the deliveries that are new. The API lists the newest event
-// first by the provider's own time, where there is one, so most looks read a
-// page; every deepEvery one goes further back, for events that come late.
+// A follower finds the deliveries that are new. The API lists the newest event first by the provider's own time, where
+// there is one, so most looks read a page; every deepEvery one goes further back, for events that come late.
 type follower struct {
 	client       *client
 	registration string // empty: all of the key's
@@ -62,8 +61,7 @@ func (f *follower) look(ctx context.Context) ([]seenDelivery, error) {
 	return found, nil
 }
 
-// pages reads pages until one holds nothing new, or, if the look is a deep one,
-// as many as there are.
+// pages reads pages until one holds nothing new, or, if the look is a deep one, as many as there are.
 func (f *follower) pages(ctx context.Context, deep bool) (found []seenDelivery, err error) {
 	query := url.Values{"limit": {"50"}}
 	if f.registration != "" {

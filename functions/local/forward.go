@@ -19,9 +19,8 @@ const (
 	apiTries     = 5
 )
 
-// A forwarder repeats deliveries to an endpoint near by. The gateway keeps
-// signing secrets to itself, so what it forwards is not signed; the headers that
-// do not depend on them are the delivery's.
+// A forwarder repeats deliveries to an endpoint near by. The gateway keeps signing secrets to itself, so what
+// it forwards is not signed; the headers that do not depend on them are the delivery's.
 type forwarder struct {
 	client  *client
 	to      string
@@ -151,8 +150,7 @@ type listenedEvent struct {
 	Erased      bool      `json:"erased"`
 }
 
-// A standardBody is the body of a standard delivery. Numbers are those of the payload, white
-// space may differ.
+// A standardBody is the body of a standard delivery. Numbers are those of the payload, white space may differ.
 type standardBody struct {
 	ID         string          `json:"id"`
 	Type       string          `json:"type"`

@@ -13,8 +13,7 @@ import (
 	"ringback/shared/gateway"
 )
 
-// An insight serves what those look at who run this machine: /readyz for
-// anybody, /metrics for the operator.
+// An insight serves what those look at who run this machine: /readyz for anybody, /metrics for the operator.
 type insight struct {
 	g            *gateway.Gateway
 	metrics      *metrics

@@ -149,8 +149,7 @@ func paint(colours bool, colour, text string) string {
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"
 }
 
-// coloured reports whether out shows colours: it is a terminal, and nobody has
-// asked for none (https://no-color.org).
+// coloured reports whether out shows colours: it is a terminal, and nobody has asked for none (https://no-color.org).
 func coloured(out io.Writer, getenv func(string) string) bool {
 	f, ok := out.(*os.File)
 	if !ok || getenv("NO_COLOR") != "" || getenv("TERM") == "dumb" {

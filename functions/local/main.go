@@ -1,6 +1,5 @@
-// Command local serves the whole gateway in one process on one SQLite file:
-// the callbacks of all providers, the API, the console, the worker and the
-// schedule.
+// Command local serves the whole gateway in one process on one SQLite file: the callbacks of all providers,
+// the API, the console, the worker and the schedule.
 //
 //	local [-addr 127.0.0.1:8080] [-data ./ringback-data] [-public-url URL] [-trusted-proxy CIDR] [-demo]
 //	local send events/<file> [--to URL] [--token T] [--lambda]
@@ -9,9 +8,8 @@
 //	local backup [-data ./ringback-data] <file>
 //	local setup-aws [-name ringback] [-data ./ringback-data] [-reach HOST]
 //
-// Ctrl-C, SIGTERM and SIGHUP finish what is under way and exit 0; a failure exits 1, a command
-// line that cannot be understood 2. The next start goes on where the last one
-// stopped, whatever stopped it.
+// Ctrl-C, SIGTERM and SIGHUP finish what is under way and exit 0; a failure exits 1, a command line that
+// cannot be understood 2. The next start goes on where the last one stopped, whatever stopped it.
 package main
 
 import (
@@ -27,10 +25,9 @@ import (
 	"syscall"
 )
 
-// garbage is how much the heap may grow by, in percent, before it is collected,
-// unless GOGC says so. What a delivery leaves behind dies young: to collect it
-// less often than Go does by itself takes 6 MiB and spares a twentieth of the
-// processor time.
+// garbage is how much the heap may grow by, in percent, before it is collected, unless GOGC says so. What a
+// delivery leaves behind dies young: to collect it less often than Go does by itself takes 6 MiB and spares a
+// twentieth of the processor time.
 const garbage = 150
 
 func main() {
@@ -60,8 +57,7 @@ type subcommand struct {
 
 var subcommands = [...]subcommand{{"send", send}, {"receive", receive}, {"listen", listen}, {"backup", backup}, {"setup-aws", setupAWS}}
 
-// command runs what args ask for. It returns flag.ErrHelp after it has told how
-// a command is used.
+// command runs what args ask for. It returns flag.ErrHelp after it has told how a command is used.
 func command(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 || args[0] == "" || args[0][0] == '-' {
 		s, err := parseSettings(args, os.Getenv, out)

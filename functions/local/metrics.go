@@ -13,9 +13,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// metrics are the gateway.Metrics of this process since its start, for
-// Prometheus: the names of the AWS metrics, with ringback_ for the namespace
-// Ringback that they have there. They are safe for concurrent use.
+// metrics are the gateway.Metrics of this process since its start, for Prometheus: the names of the AWS
+// metrics, with ringback_ for the namespace Ringback that they have there. They are safe for concurrent use.
 type metrics struct {
 	mu      sync.Mutex
 	sums    map[gateway.Metric]float64
@@ -24,8 +23,7 @@ type metrics struct {
 	waited  float64 // sum of the latencies
 }
 
-// latencyBounds are the upper ends of the histogram's buckets in milliseconds;
-// one without end follows.
+// latencyBounds are the upper ends of the histogram's buckets in milliseconds; one without end follows.
 var latencyBounds = [...]float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 15000}
 
 // counted are the metrics that are added up.
@@ -60,8 +58,7 @@ func (m *metrics) Add(name gateway.Metric, v float64) {
 	}
 }
 
-// write writes what was counted in Prometheus' text format.
-// "Exposition formats" in the Prometheus documentation.
+// write writes what was counted in Prometheus' text format. "Exposition formats" in the Prometheus documentation.
 func (m *metrics) write(w io.Writer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -27,8 +27,7 @@ func parseProfiles(text string) (string, error) {
 	return text, nil
 }
 
-// serveProfiles serves the profiles of net/http/pprof at addr until ctx ends,
-// and tells out where.
+// serveProfiles serves the profiles of net/http/pprof at addr until ctx ends, and tells out where.
 func serveProfiles(ctx context.Context, addr string, out io.Writer) (at net.Addr, err error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {

@@ -8,10 +8,9 @@ import (
 	"strings"
 )
 
-// forwarded believes X-Forwarded-For, or Forwarded (RFC 7239), if the request
-// comes from a trusted proxy: the caller is the last address there that is not a
-// proxy itself. If both are there and tell of different callers, one of them is
-// not the proxy's, and neither is believed.
+// forwarded believes X-Forwarded-For, or Forwarded (RFC 7239), if the request comes from a trusted proxy: the
+// caller is the last address there that is not a proxy itself. If both are there and tell of different
+// callers, one of them is not the proxy's, and neither is believed.
 func (s settings) forwarded(h http.Handler) http.Handler {
 	if len(s.proxies) == 0 {
 		return h

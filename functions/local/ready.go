@@ -20,8 +20,7 @@ const (
 	readyFresh = time.Second // an answer is given again for so long: asking writes a row
 )
 
-// readyRow is written to see that rows can be: the one row that is not the
-// gateway's.
+// readyRow is written to see that rows can be: the one row that is not the gateway's.
 var readyRow = storage.Key{Table: storage.Deliveries, PK: "readyz", SK: "readyz"}
 
 var (
@@ -30,8 +29,7 @@ var (
 	errNoWrite  = errors.New("the database takes no writes")
 )
 
-// A readiness knows whether this process does its work. It is safe for
-// concurrent use.
+// A readiness knows whether this process does its work. It is safe for concurrent use.
 type readiness struct {
 	store   storage.Store
 	paused  bool         // neither queues nor the schedule are worked on
@@ -52,8 +50,7 @@ func (r *readiness) consuming(f func() error) error {
 
 func (r *readiness) tick(now time.Time) { r.ticked.Store(now.UnixMilli()) }
 
-// check returns nil if queues are worked on, the schedule runs and rows can be
-// written.
+// check returns nil if queues are worked on, the schedule runs and rows can be written.
 func (r *readiness) check(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

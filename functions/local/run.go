@@ -28,9 +28,8 @@ import (
 	"ringback/shared/transfer"
 )
 
-// How the one process shares its time between new events and retries. What waits
-// for endpoints that are not known to be fast has handlers of its own, which the
-// other two never wait for.
+// How the one process shares its time between new events and retries. What waits for endpoints that are not
+// known to be fast has handlers of its own, which the other two never wait for.
 const (
 	eventHandlers = 512
 	retryHandlers = 256
@@ -107,8 +106,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	return w.serve(ctx, ln, s.forwarded(routes(o)))
 }
 
-// routes are those of the HTTP API in template.yaml, and two more for whoever
-// runs the machine.
+// routes are those of the HTTP API in template.yaml, and two more for whoever runs the machine.
 func routes(o *insight) http.Handler {
 	calls := api.New(o.g, api.Config{OperatorKey: o.operatorKey, SmartBotsURL: o.smartBotsURL})
 	page := console.New(calls, console.Config{Keys: o.g.Keys, PublicURL: o.g.PublicURL})
@@ -177,8 +175,7 @@ func (w work) consume(ctx context.Context, q storage.QueueName, h storage.Handle
 	})
 }
 
-// schedule runs Retry at once and then every minute. An error is logged: the
-// next minute tries again.
+// schedule runs Retry at once and then every minute. An error is logged: the next minute tries again.
 func (w work) schedule(ctx context.Context) error {
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
@@ -199,9 +196,8 @@ func (w work) schedule(ctx context.Context) error {
 	}
 }
 
-// guard returns whom a process that listens at an address must not call, itself, and
-// which addresses it may call besides public ones: loopback, if it listens there, so
-// that only who uses this machine makes registrations.
+// guard returns whom a process that listens at an address must not call, itself, and which addresses it may call
+// besides public ones: loopback, if it listens there, so that only who uses this machine makes registrations.
 func (s settings) guard(at net.Addr) (own []string, allow []netip.Prefix, err error) {
 	if tcp, ok := at.(*net.TCPAddr); ok && tcp.IP.IsLoopback() {
 		allow = loopback

@@ -18,9 +18,8 @@ import (
 	"ringback/shared/provider/tencentchat"
 )
 
-// A sample is what the committed Lambda inputs of the callback functions hold
-// of an HTTP request ("Create AWS Lambda proxy integrations for HTTP APIs in
-// API Gateway", payload format version 2.0).
+// A sample is what the committed Lambda inputs of the callback functions hold of an HTTP request ("Create AWS
+// Lambda proxy integrations for HTTP APIs in API Gateway", payload format version 2.0).
 type sample struct {
 	RawPath        string            `json:"rawPath"`
 	RawQuery       string            `json:"rawQueryString"`
@@ -76,8 +75,7 @@ func parseFile(flags *flag.FlagSet, args []string, out io.Writer) (string, error
 
 var errTo = errors.New("-to: want a URL such as http://127.0.0.1:8080")
 
-// request returns the sample as an HTTP request. If to has a path, that takes
-// the place of the sample's.
+// request returns the sample as an HTTP request. If to has a path, that takes the place of the sample's.
 func (s sample) request(ctx context.Context, to, token string, now time.Time) (*http.Request, error) {
 	u, err := url.Parse(to)
 	if err != nil || u.Host == "" {
@@ -118,8 +116,7 @@ func (s sample) query(token string, now time.Time) string {
 	return tencentchat.SignQuery(s.RawQuery, token, now)
 }
 
-// printLambda writes the Lambda input with a signature made now. What it does
-// not know stays as it is.
+// printLambda writes the Lambda input with a signature made now. What it does not know stays as it is.
 func printLambda(out io.Writer, text []byte, token string) error {
 	var all map[string]json.RawMessage
 	var s sample

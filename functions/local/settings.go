@@ -98,9 +98,8 @@ const (
 	operatorKeyFile = "operator-key"
 )
 
-// secrets returns the key ring and the operator key, which are made at the
-// first start, and what to tell people about where the latter is. A database that was
-// used has a key ring already, which no new one replaces.
+// secrets returns the key ring and the operator key, which are made at the first start, and what to tell people about
+// where the latter is. A database that was used has a key ring already, which no new one replaces.
 func (s settings) secrets(getenv func(string) string, used bool) (keys *keyring.Ring, operatorKey, where string, err error) {
 	ring := filepath.Join(s.data, keyRingFile)
 	if _, err := os.Stat(ring); used && errors.Is(err, os.ErrNotExist) {
@@ -124,8 +123,7 @@ func (s settings) secrets(getenv func(string) string, used bool) (keys *keyring.
 	return keys, operatorKey, "in the file " + path, err
 }
 
-// secretFile returns the text of a file, which is made of 64 random characters
-// if it is not there.
+// secretFile returns the text of a file, which is made of 64 random characters if it is not there.
 func secretFile(path string) (string, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -142,8 +140,7 @@ func secretFile(path string) (string, error) {
 	return text, nil
 }
 
-// writeOnce writes the whole file or none of it: what it holds cannot be made
-// again.
+// writeOnce writes the whole file or none of it: what it holds cannot be made again.
 func writeOnce(path string, b []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
 	if err != nil {

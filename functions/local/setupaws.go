@@ -31,9 +31,8 @@ type awsSetup struct {
 	notes io.Writer
 }
 
-// setupAWS makes what the functions need at an emulator. A deployment's own
-// sources would be open to everybody with the sample's public keys, so AWS
-// itself is refused.
+// setupAWS makes what the functions need at an emulator. A deployment's own sources would be open to
+// everybody with the sample's public keys, so AWS itself is refused.
 func setupAWS(ctx context.Context, args []string, out io.Writer) error {
 	s := awsSetup{notes: os.Stderr}
 	flags := flag.NewFlagSet("local setup-aws", flag.ContinueOnError)
@@ -56,8 +55,7 @@ func setupAWS(ctx context.Context, args []string, out io.Writer) error {
 	return s.print(out)
 }
 
-// fill sets what an emulator takes whatever it is, and refuses to go on without
-// one.
+// fill sets what an emulator takes whatever it is, and refuses to go on without one.
 func (s *awsSetup) fill() error {
 	var errs []error
 	for _, e := range []struct{ variable, url string }{
@@ -109,8 +107,7 @@ func (s *awsSetup) queue(queueURL, end string) string {
 	return path.Base(queueURL)
 }
 
-// secrets makes the two secrets, and returns the key ring that the functions
-// read.
+// secrets makes the two secrets, and returns the key ring that the functions read.
 func (s *awsSetup) secrets(ctx context.Context, b *cloud.Backend) (*keyring.Ring, error) {
 	if err := os.MkdirAll(s.data, 0o700); err != nil {
 		return nil, err

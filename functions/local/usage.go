@@ -18,8 +18,7 @@ func (e *usageError) Error() string { return fmt.Sprintf("%v\nTry '%s -help'.", 
 
 func (e *usageError) Unwrap() error { return e.err }
 
-// exitCode returns 2 if the command line was wrong and 1 if what it asked for
-// failed, as Go's own commands do.
+// exitCode returns 2 if the command line was wrong and 1 if what it asked for failed, as Go's own commands do.
 func exitCode(err error) int {
 	if _, wrong := errors.AsType[*usageError](err); wrong {
 		return 2

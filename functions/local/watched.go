@@ -26,8 +26,7 @@ type watchedConn struct {
 	refused func(status int)
 }
 
-// ownAnswer is how the header of an answer ends that no handler wrote (errorHeaders
-// of net/http): those have a Date.
+// ownAnswer is how the header of an answer ends that no handler wrote (errorHeaders of net/http): those have a Date.
 var ownAnswer = []byte("\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")
 
 func (c watchedConn) Write(b []byte) (int, error) {

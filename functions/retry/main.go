@@ -1,5 +1,4 @@
-// Command retry is the Lambda function that hands out, each minute, what falls
-// due.
+// Command retry is the Lambda function that hands out, each minute, what falls due.
 package main
 
 import (

@@ -12,9 +12,8 @@ import (
 // A batchHandler is what Lambda calls with the messages of one queue.
 type batchHandler = func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)
 
-// byQueue returns the batchHandler of several queues, which are given by URL. A
-// batch is never of several queues: the ARN of its first message tells which. An
-// error, and thus the whole batch again, answers one of any other queue.
+// byQueue returns the batchHandler of several queues, which are given by URL. A batch is never of several queues: the
+// ARN of its first message tells which. An error, and thus the whole batch again, answers one of any other queue.
 func byQueue(handlers map[string]batchHandler) batchHandler {
 	named := make(map[string]batchHandler, len(handlers))
 	for url, h := range handlers {

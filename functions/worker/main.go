@@ -1,5 +1,4 @@
-// Command worker is the Lambda function behind the three queues: it fans events
-// out and delivers them.
+// Command worker is the Lambda function behind the three queues: it fans events out and delivers them.
 package main
 
 import (

@@ -31,8 +31,7 @@ type Config struct {
 	OperatorKey string // any text of 32 or more characters; shorter: there is no operator's own key
 	Version     string // of the description; default "1"
 
-	// SmartBotsURL is the address of SmartBots' own API for sources that name no
-	// other; default as groups.New's.
+	// SmartBotsURL is the address of SmartBots' own API for sources that name no other; default as groups.New's.
 	SmartBotsURL string
 }
 

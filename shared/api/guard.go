@@ -39,8 +39,7 @@ func (s *server) guard() http.Handler {
 	})
 }
 
-// secure sets what holds for every answer. Nothing of the API is to be shown by
-// a browser as a page, framed, or kept.
+// secure sets what holds for every answer. Nothing of the API is to be shown by a browser as a page, framed, or kept.
 func secure(h http.Header, path string) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")

@@ -34,16 +34,14 @@ type reply struct {
 	Body        any
 }
 
-// An output is what an operation returns. It has a Body unless its reply is nil;
-// its other fields are headers.
+// An output is what an operation returns. It has a Body unless its reply is nil; its other fields are headers.
 type output interface{ reply() *reply }
 
 // register makes an operation of f, which takes a pointer to an in and returns one to an out.
 //
-// Huma's handling of a call is compiled anew for each pair of types that huma.Register is given, which made a
-// tenth of the binary when it was given each in and out. So it is given a request and a reply, or nothing and
-// a reply; in and out are described here, and a call's in is made in parts: of the parameters by
-// takeParameters, and of the request.
+// Huma's handling of a call is compiled anew for each pair of types that huma.Register is given, which made a tenth of
+// the binary when it was given each in and out. So it is given a request and a reply, or nothing and a reply; in and
+// out are described here, and a call's in is made in parts: of the parameters by takeParameters, and of the request.
 func (s *server) register(op huma.Operation, in, out reflect.Type, f func(ctx context.Context, in any) (output, error)) {
 	s.takeParameters(&op, in)
 	s.describeBody(&op, in)

@@ -12,24 +12,21 @@ import (
 )
 
 const (
-	// bodiesInFlight bounds what the bodies of one provider's callbacks take at once,
-	// in bytes.
+	// bodiesInFlight bounds what the bodies of one provider's callbacks take at once, in bytes.
 	bodiesInFlight = 32 << 20
 	// firstPart is read first: a caller has to send before it is given more room.
 	firstPart = 16 << 10
 )
 
-// A body takes room for what has come of it, so that who announces much and sends
-// little holds little.
+// A body takes room for what has come of it, so that who announces much and sends little holds little.
 type body struct {
 	r    *http.Request
 	room *semaphore.Weighted
 	held int64
 }
 
-// read returns the body. Its error wraps provider.ErrTooLarge for more than
-// provider.MaxCallbackBytes, provider.ErrUnavailable if there is no room, and
-// provider.ErrUnreadable if it breaks off.
+// read returns the body. Its error wraps provider.ErrTooLarge for more than provider.MaxCallbackBytes,
+// provider.ErrUnavailable if there is no room, and provider.ErrUnreadable if it breaks off.
 func (b *body) read() ([]byte, error) {
 	if b.r.ContentLength > provider.MaxCallbackBytes {
 		return nil, fmt.Errorf("callback: %w: want at most %d bytes", provider.ErrTooLarge, provider.MaxCallbackBytes)

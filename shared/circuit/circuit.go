@@ -5,11 +5,10 @@ package circuit
 import "time"
 
 const (
-	// A process that sees Suspect failures in a row writes since when the endpoint
-	// fails. The circuit opens at a failure Doubt later, if that process saw InARow in
-	// a row and nobody an acceptance meanwhile. (A counter of each process would
-	// open that of an endpoint which fails half of all, and of one that is dead only
-	// after InARow from each.)
+	// A process that sees Suspect failures in a row writes since when the endpoint fails. The circuit opens
+	// at a failure Doubt later, if that process saw InARow in a row and nobody an acceptance meanwhile. (A
+	// counter of each process would open that of an endpoint which fails half of all, and of one that is dead
+	// only after InARow from each.)
 	Suspect = 2
 	InARow  = 3
 	Doubt   = 5 * time.Second
@@ -39,9 +38,8 @@ type Health struct {
 
 	FailingSince time.Time `json:"failing_since,omitzero"` // a process saw two failures in a row, and nobody an acceptance since
 
-	// Parked says that deliveries may be parked behind the circuit, so that Health is
-	// due (Due); the next three of what they are. It outlasts the closing until
-	// somebody wakes them.
+	// Parked says that deliveries may be parked behind the circuit, so that Health is due (Due); the next
+	// three of what they are. It outlasts the closing until somebody wakes them.
 	Parked  bool   `json:"parked,omitempty"`
 	From    string `json:"from,omitempty"` // about the oldest one's event
 	Source  string `json:"source,omitempty"`
@@ -49,9 +47,8 @@ type Health struct {
 	Probing string `json:"probing,omitempty"` // the event of them that is probed; after its time: whose probe did not end
 }
 
-// Due returns when a worker is to look at h; zero for never. hold is how long a
-// message may be under way: one is sent by whoever sets the next probe while it
-// comes Soon, or closes the circuit.
+// Due returns when a worker is to look at h; zero for never. hold is how long a message may be under way: one
+// is sent by whoever sets the next probe while it comes Soon, or closes the circuit.
 func (h Health) Due(now time.Time, hold time.Duration) time.Time {
 	switch {
 	case !h.Parked:
@@ -98,11 +95,9 @@ func (h Health) ProbeEnded(event string) Health {
 	return h
 }
 
-// Refused returns h after an attempt that was not accepted, the last of so many in
-// a row that its process saw; it failed at a time, which for a timeout is its
-// start. It is unchanged if there is nothing to write: an endpoint that refuses
-// every tenth attempt would else cost two writes for each, one to say so and one
-// to take it back.
+// Refused returns h after an attempt that was not accepted, the last of so many in a row that its process saw; it
+// failed at a time, which for a timeout is its start. It is unchanged if there is nothing to write: an endpoint that
+// refuses every tenth attempt would else cost two writes for each, one to say so and one to take it back.
 func (h Health) Refused(now, failed time.Time, inARow int, probe bool) Health {
 	switch {
 	case h.Open && probe:
@@ -135,9 +130,8 @@ func (h Health) Accepted(now time.Time) Health {
 	return after
 }
 
-// ClosedFor returns when a lane that an open circuit holds up is looked at again:
-// at the next probe or after its interval, and up to a fifth later, of which jitter
-// in [0,1) chooses.
+// ClosedFor returns when a lane that an open circuit holds up is looked at again: at the next probe or after
+// its interval, and up to a fifth later, of which jitter in [0,1) chooses.
 func (h Health) ClosedFor(now time.Time, jitter float64) time.Time {
 	at := now.Add(h.Interval)
 	if !h.ProbeDue(now) && h.ProbeAt.After(at) {

@@ -1,6 +1,5 @@
-// Package cloud is the backend on AWS: storage.Store on DynamoDB, storage.Queue
-// on SQS, keys from Secrets Manager, and the adapters between Lambda's events
-// and the gateway. It is the only package that imports AWS's libraries.
+// Package cloud is the backend on AWS: storage.Store on DynamoDB, storage.Queue on SQS, keys from Secrets Manager, and
+// the adapters between Lambda's events and the gateway. It is the only package that imports AWS's libraries.
 //
 // Both tables have the string keys pk and sk and hold one item a row:
 //
@@ -21,8 +20,7 @@
 //	due    ds         du    Due
 //	open   op         sk    List with Query.Open
 //
-// CreateTables makes them. A row that expired is no longer returned, though
-// DynamoDB deletes it only within days.
+// CreateTables makes them. A row that expired is no longer returned, though DynamoDB deletes it only within days.
 package cloud
 
 import (
@@ -110,8 +108,7 @@ func open(cfg config.AWS, client aws.HTTPClient) *Backend {
 	return b
 }
 
-// Close closes the connections that no request uses. The Backend can still be
-// used, and opens new ones.
+// Close closes the connections that no request uses. The Backend can still be used, and opens new ones.
 func (b *Backend) Close() {
 	if c, ok := b.aws.HTTPClient.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()

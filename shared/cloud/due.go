@@ -16,9 +16,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// A duePlace is where a page of the due index ended in one table. Many rows may
-// fall due in one millisecond; DynamoDB orders them in a way of its own and goes
-// on exactly behind the row named here, even if that has gone.
+// A duePlace is where a page of the due index ended in one table. Many rows may fall due in one millisecond; DynamoDB
+// orders them in a way of its own and goes on exactly behind the row named here, even if that has gone.
 type duePlace struct {
 	Due int64 // Unix milliseconds
 	PK  string
@@ -35,8 +34,7 @@ type duePage struct {
 	more  bool // DynamoDB has further ones
 }
 
-// Due costs half a read unit per 4 KiB of index entries and table, at least one
-// unit in all for both tables.
+// Due costs half a read unit per 4 KiB of index entries and table, at least one unit in all for both tables.
 func (s *Store) Due(ctx context.Context, shard int, until time.Time, after string, limit int) ([]storage.DueRow, string, error) {
 	limit, err := storage.CheckDue(shard, limit)
 	if err != nil {
@@ -91,9 +89,8 @@ func (s *Store) duePage(ctx context.Context, t storage.Table, shard int, from in
 	return p, nil
 }
 
-// mergeDue returns the oldest rows of all pages, at most limit, and whether there are further
-// ones. It stops where a page ends that is not its table's last: what comes next there may be
-// older than the rest of the others.
+// mergeDue returns the oldest rows of all pages, at most limit, and whether there are further ones. It stops where a
+// page ends that is not its table's last: what comes next there may be older than the rest of the others.
 func mergeDue(pages []duePage, limit int) (rows []storage.DueRow, more bool) {
 	for _, p := range pages {
 		rows = append(rows, p.rows...)

@@ -15,8 +15,7 @@ import (
 // Endpoints override where AWS is.
 type Endpoints = config.Endpoints
 
-// missing returns one error that names every variable without which nothing on
-// AWS can be reached, nil if all are set.
+// missing returns one error that names every variable without which nothing on AWS can be reached, nil if all are set.
 func missing(c config.AWS) error {
 	var errs []error
 	for _, field := range []struct{ variable, value string }{
@@ -36,15 +35,13 @@ func missing(c config.AWS) error {
 	return errors.Join(errs...)
 }
 
-// reachLimit keeps a function that cannot work from running into Lambda's own
-// limit, which would name no cause.
+// reachLimit keeps a function that cannot work from running into Lambda's own limit, which would name no cause.
 const reachLimit = 1500 * time.Millisecond
 
 // A dialer is net.Dialer.DialContext.
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
-// reach returns nil if somebody listens on each overridden endpoint, else an
-// error that names the variable.
+// reach returns nil if somebody listens on each overridden endpoint, else an error that names the variable.
 func reach(ctx context.Context, e config.Endpoints, d dialer) error {
 	ctx, cancel := context.WithTimeout(ctx, reachLimit)
 	defer cancel()

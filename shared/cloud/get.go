@@ -126,8 +126,7 @@ func (s *Store) appendRows(rows []storage.Row, t storage.Table, items []map[stri
 	return rows, nil
 }
 
-// pause waits a random part of 50 ms, twice as long with each further n, or
-// until ctx ends; not at all for zero.
+// pause waits a random part of 50 ms, twice as long with each further n, or until ctx ends; not at all for zero.
 func pause(ctx context.Context, n int) error {
 	if n == 0 {
 		return ctx.Err()
@@ -142,8 +141,7 @@ func pause(ctx context.Context, n int) error {
 	}
 }
 
-// backoff returns a random wait before try n+1, n from 1: up to 50 ms, 100 ms,
-// 200 ms and so on, at most 800 ms.
+// backoff returns a random wait before try n+1, n from 1: up to 50 ms, 100 ms, 200 ms and so on, at most 800 ms.
 func backoff(n int) time.Duration {
 	longest := 50 * time.Millisecond << min(n-1, 4)
 	return rand.N(longest) + time.Millisecond

@@ -17,11 +17,10 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 )
 
-// HTTP returns h as what API Gateway calls with payload format 2.0. The request holds the body's
-// exact bytes, the query as it came, cookies, the caller's address as RemoteAddr and a path without
-// the stage. API Gateway has put repeated headers into one, with commas. A body that is not base64
-// though it claims to be is answered with 400, a panic of h with 500. "Create AWS Lambda proxy
-// integrations for HTTP APIs in API Gateway".
+// HTTP returns h as what API Gateway calls with payload format 2.0. The request holds the body's exact bytes, the query
+// as it came, cookies, the caller's address as RemoteAddr and a path without the stage. API Gateway has put repeated
+// headers into one, with commas. A body that is not base64 though it claims to be is answered with 400, a panic of h
+// with 500. "Create AWS Lambda proxy integrations for HTTP APIs in API Gateway".
 func HTTP(h http.Handler) func(context.Context, events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 	return func(ctx context.Context, e events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 		ctx, cancel := before(ctx, httpMargin)

@@ -21,10 +21,9 @@ const (
 	queueMargin = 2 * time.Second
 )
 
-// Start hands Lambda's events to handler, one of HTTP, SQS and Schedule, and
-// does not return. After each invocation it writes b's metrics; before the
-// process ends it closes b's connections and calls ended, in this order. Nothing
-// runs between invocations, since Lambda freezes the process there.
+// Start hands Lambda's events to handler, one of HTTP, SQS and Schedule, and does not return. After each
+// invocation it writes b's metrics; before the process ends it closes b's connections and calls ended, in
+// this order. Nothing runs between invocations, since Lambda freezes the process there.
 func Start(b *Backend, handler any, ended ...func()) {
 	lambda.StartWithOptions(flushing{lambda.NewHandler(handler), b.Metrics},
 		lambda.WithEnableSIGTERM(append([]func(){b.Close}, ended...)...))

@@ -67,10 +67,9 @@ func (s *Store) query(q storage.Query, w window) *dynamodb.QueryInput {
 // both are set, SK < to if it stands alone, beginning behind start.
 type window struct{ from, to, start string }
 
-// windowOf returns q's window; false if nothing can lie in it. DynamoDB takes a
-// single condition on the sort key and refuses a start outside of it, so a start
-// that q's bounds make superfluous is left out, and a page that runs downwards
-// starts behind the upper bound, which BETWEEN would take in.
+// windowOf returns q's window; false if nothing can lie in it. DynamoDB takes a single condition on the sort
+// key and refuses a start outside of it, so a start that q's bounds make superfluous is left out, and a page
+// that runs downwards starts behind the upper bound, which BETWEEN would take in.
 func windowOf(q storage.Query) (window, bool) {
 	w := window{from: q.From, to: q.To, start: q.After}
 	if w.from != "" && w.to != "" && w.from >= w.to {

@@ -10,10 +10,9 @@ import (
 	"time"
 )
 
-// Metrics counts what one invocation does and writes it in one line of CloudWatch's embedded metric
-// format, of which CloudWatch makes a time series for each name: seven in all, since Service, the
-// only dimension, is the same in every function. It is safe for concurrent use. "Specification:
-// Embedded metric format" in the Amazon CloudWatch User Guide.
+// Metrics counts what one invocation does and writes it in one line of CloudWatch's embedded metric format, of which
+// CloudWatch makes a time series for each name: seven in all, since Service, the only dimension, is the same in every
+// function. It is safe for concurrent use. "Specification: Embedded metric format" in the Amazon CloudWatch User Guide.
 type Metrics struct {
 	Service string
 	Out     io.Writer // default os.Stdout
@@ -30,8 +29,7 @@ type Metrics struct {
 // maxValues is how many values one line may hold of a metric. What is over goes into further lines.
 const maxValues = 100
 
-// Add counts v more of name, or, where the unit is one of time, keeps v as a
-// value of its own: percentiles need each.
+// Add counts v more of name, or, where the unit is one of time, keeps v as a value of its own: percentiles need each.
 func (m *Metrics) Add(name string, v float64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -26,8 +26,7 @@ const dictionaryID = 1
 //	uvarint: the same for Body
 //	Data, Body
 //
-// It is safe for concurrent use; the zero value is ready. The coder is made at
-// first use: a callback's ack needs none.
+// It is safe for concurrent use; the zero value is ready. The coder is made at first use: a callback's ack needs none.
 type packer struct {
 	once sync.Once
 	enc  *zstd.Encoder
@@ -92,8 +91,7 @@ func cutLength(b []byte) (length int, rest []byte, ok bool) {
 	return int(n) - 1, b[size:], true
 }
 
-// cut takes length bytes off b; nil for −1. What it returns can be appended to
-// without harm to the rest.
+// cut takes length bytes off b; nil for −1. What it returns can be appended to without harm to the rest.
 func cut(b []byte, length int) (part, rest []byte) {
 	if length < 0 {
 		return nil, b

@@ -148,8 +148,7 @@ func (q *Queue) arn(ctx context.Context, url string) (string, error) {
 	return out.Attributes[string(types.QueueAttributeNameQueueArn)], nil
 }
 
-// moving reports whether a message move task of the dead-letter queue runs:
-// SQS refuses a second one.
+// moving reports whether a message move task of the dead-letter queue runs: SQS refuses a second one.
 func (q *Queue) moving(ctx context.Context, dead string) bool {
 	out, err := q.sqs.ListMessageMoveTasks(ctx, &sqs.ListMessageMoveTasksInput{SourceArn: aws.String(dead)})
 	return err == nil && slices.ContainsFunc(out.Results, func(t types.ListMessageMoveTasksResultEntry) bool { return aws.ToString(t.Status) == "RUNNING" })

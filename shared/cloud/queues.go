@@ -25,10 +25,9 @@ const (
 	queueWait       = 20 * time.Second // of a receive
 )
 
-// CreateQueues makes the events, the retry and the slow queue under these names, and for each a
-// dead-letter queue with -dead after the name, as template.yaml describes them. It returns c with
-// their URLs. A queue that exists is left as it is. If nobody listens where c overrides AWS, the
-// error names the variable within 2 s.
+// CreateQueues makes the events, the retry and the slow queue under these names, and for each a dead-letter queue with
+// -dead after the name, as template.yaml describes them. It returns c with their URLs. A queue that exists is left as
+// it is. If nobody listens where c overrides AWS, the error names the variable within 2 s.
 func CreateQueues(ctx context.Context, c config.AWS, events, retry, slow string) (config.AWS, error) {
 	if err := reach(ctx, c.Endpoints, new(net.Dialer).DialContext); err != nil {
 		return c, err

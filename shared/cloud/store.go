@@ -14,8 +14,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// A Store fills storage.Store on two DynamoDB tables. Open makes one.
-// Its errors name the table, never a key.
+// A Store fills storage.Store on two DynamoDB tables. Open makes one. Its errors name the table, never a key.
 type Store struct {
 	db     *dynamodb.Client
 	tables map[storage.Table]string
@@ -53,9 +52,8 @@ func (s *Store) Delete(ctx context.Context, k storage.Key, was string) error {
 	return s.settled("delete", k.Table, "", err)
 }
 
-// settled says what err means for a write to t: success if the write's condition failed and
-// DynamoDB holds the revision wanted already (empty: no row, or one that has expired); if it
-// holds another one, a *storage.ConflictError.
+// settled says what err means for a write to t: success if the write's condition failed and DynamoDB holds the revision
+// wanted already (empty: no row, or one that has expired); if it holds another one, a *storage.ConflictError.
 func (s *Store) settled(verb string, t storage.Table, wanted string, err error) error {
 	var stored storage.Row
 	failed, conflict := errors.AsType[*types.ConditionalCheckFailedException](err)

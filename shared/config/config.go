@@ -10,9 +10,8 @@ import (
 
 // Config is all that can be set. Each field names its unit and its default.
 type Config struct {
-	// PublicURL is the address under which providers and tenants reach the
-	// gateway. Callback URLs begin with it, and it is refused as an endpoint.
-	// A URL; a final slash is cut off. Default: none.
+	// PublicURL is the address under which providers and tenants reach the gateway. Callback URLs begin with
+	// it, and it is refused as an endpoint. A URL; a final slash is cut off. Default: none.
 	PublicURL string `env:"PUBLIC_URL"`
 
 	// History is how long events, final deliveries and attempts are kept.
@@ -60,16 +59,13 @@ type AWS struct {
 	// RegistrationsTable is the table that is kept. A table's name. Default: none, must be set.
 	RegistrationsTable string `env:"REGISTRATIONS_TABLE"`
 
-	// DeliveriesTable is the table whose rows end by themselves.
-	// A table's name. Default: none, must be set.
+	// DeliveriesTable is the table whose rows end by themselves. A table's name. Default: none, must be set.
 	DeliveriesTable string `env:"DELIVERIES_TABLE"`
 
-	// EventsQueueURL is the queue from ingest to the worker.
-	// A queue's URL. Default: none, must be set.
+	// EventsQueueURL is the queue from ingest to the worker. A queue's URL. Default: none, must be set.
 	EventsQueueURL string `env:"EVENTS_QUEUE_URL"`
 
-	// RetryQueueURL is the queue of what is attempted again.
-	// A queue's URL. Default: none, must be set.
+	// RetryQueueURL is the queue of what is attempted again. A queue's URL. Default: none, must be set.
 	RetryQueueURL string `env:"RETRY_QUEUE_URL"`
 
 	// SlowQueueURL is the queue of what waits for endpoints that are not known to be
@@ -97,14 +93,12 @@ type AWS struct {
 	// Service is the one dimension of the metrics. A name. Default: ringback.
 	Service string `env:"SERVICE" envDefault:"ringback"`
 
-	// Region is where tables, queues and secrets are.
-	// A region's name. Default: none, set by Lambda.
+	// Region is where tables, queues and secrets are. A region's name. Default: none, set by Lambda.
 	Region string `env:"AWS_REGION"`
 
-	// AccessKeyID is the first part of the function's credentials. Profiles and
-	// single sign-on are not read, since the code for them is a fifth of a
-	// function's binary; elsewhere `aws configure export-credentials --format env`
-	// makes variables of them. An access key's id. Default: none, set by Lambda.
+	// AccessKeyID is the first part of the function's credentials. Profiles and single sign-on are not read,
+	// since the code for them is a fifth of a function's binary; elsewhere `aws configure export-credentials
+	// --format env` makes variables of them. An access key's id. Default: none, set by Lambda.
 	AccessKeyID string `env:"AWS_ACCESS_KEY_ID"`
 
 	// SecretAccessKey is the second part. A secret access key. Default: none, set by Lambda.

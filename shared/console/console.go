@@ -2,9 +2,8 @@
 // groups. It shows what the API offers to the key that signed in and decides nothing itself: the
 // page's calls under /console/api go to the API in process, with the session's key as their bearer.
 //
-// The page is plain modules and one style sheet, embedded as they are. It makes
-// elements by name and puts what others wrote into text nodes; the policy that
-// is sent along makes the browser refuse anything else.
+// The page is plain modules and one style sheet, embedded as they are. It makes elements by name and puts
+// what others wrote into text nodes; the policy that is sent along makes the browser refuse anything else.
 package console
 
 import (
@@ -23,9 +22,8 @@ import (
 //go:embed files
 var files embed.FS
 
-// policy lets the page load its own files and call its own API, and nothing
-// else: no inline script or style, no text taken for HTML, no frame, no other
-// host ("Content Security Policy Level 3"; "Trusted Types").
+// policy lets the page load its own files and call its own API, and nothing else: no inline script or style,
+// no text taken for HTML, no frame, no other host ("Content Security Policy Level 3"; "Trusted Types").
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
@@ -87,9 +85,8 @@ func (c *console) load() {
 	c.page = []byte(strings.ReplaceAll(string(page), "VERSION", c.version))
 }
 
-// guard sets what holds for every answer and refuses calls that another site
-// makes the browser send. Every browser names the origin of a request that
-// changes something, so one that names none comes from no page of ours.
+// guard sets what holds for every answer and refuses calls that another site makes the browser send. Every browser
+// names the origin of a request that changes something, so one that names none comes from no page of ours.
 func (c *console) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -112,8 +109,7 @@ func (c *console) guard(next http.Handler) http.Handler {
 	})
 }
 
-// servePage serves the page for every address that it may show: which one it is
-// the page reads itself.
+// servePage serves the page for every address that it may show: which one it is the page reads itself.
 func (c *console) servePage(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Write(c.page)

@@ -87,9 +87,8 @@ func (c *console) signOut(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// cookie returns the session's cookie, or with a negative age its end. It is
-// secure unless the page itself came without TLS, which its origin tells
-// whatever stands before this server.
+// cookie returns the session's cookie, or with a negative age its end. It is secure unless the page itself
+// came without TLS, which its origin tells whatever stands before this server.
 func (c *console) cookie(r *http.Request, value string, age time.Duration) *http.Cookie {
 	return &http.Cookie{
 		Name: c.secured + cookieName, Value: value, Path: "/console", MaxAge: int(age.Seconds()),
@@ -100,8 +99,7 @@ func (c *console) cookie(r *http.Request, value string, age time.Duration) *http
 // passed are the headers of a call that the API gets.
 var passed = [...]string{"Accept", "Content-Type", "Idempotency-Key", "If-Match"}
 
-// forward makes a call of the page to the API. If the API does not know the key
-// any more the session ends.
+// forward makes a call of the page to the API. If the API does not know the key any more the session ends.
 func (c *console) forward(w http.ResponseWriter, r *http.Request) {
 	key, ok := c.keyOf(r)
 	if !ok {

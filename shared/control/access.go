@@ -25,8 +25,7 @@ func Operator() Caller { return Caller{Key: "operator", Scope: ScopeOperator} }
 // who names c among those whose idempotency keys and jobs are kept apart.
 func (c Caller) who() string { return cmp.Or(c.Tenant, c.Group, "operator") }
 
-// Owns returns nil if c may deal with what belongs to tenant, else storage.ErrNotFound:
-// another's thing is not there.
+// Owns returns nil if c may deal with what belongs to tenant, else storage.ErrNotFound: another's thing is not there.
 func (c Caller) Owns(tenant string) error {
 	if c.Scope == ScopeOperator || c.Tenant != "" && c.Tenant == tenant {
 		return nil
@@ -53,8 +52,7 @@ func (c Caller) TenantIn(named string) (string, error) {
 	return c.Tenant, nil
 }
 
-// anyGrant returns nil if a grant lets the tenant have anything of source, else
-// an error wrapping storage.ErrNotFound.
+// anyGrant returns nil if a grant lets the tenant have anything of source, else an error wrapping storage.ErrNotFound.
 func (b *base) anyGrant(ctx context.Context, source, tenant string) error {
 	found := errors.New("found")
 	err := b.each(ctx, gateway.SourceKey(source).PK, "G#"+tenant+"#", func(string, storage.Row) error { return found })

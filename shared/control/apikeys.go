@@ -54,8 +54,7 @@ func (ts *tenants) CreateAPIKey(ctx context.Context, c Caller, id string, k APIK
 	return ts.putAPIKey(ctx, k)
 }
 
-// maxAPIKeys is how many API keys a tenant has at most. Creates at the same
-// moment may go over it by their number.
+// maxAPIKeys is how many API keys a tenant has at most. Creates at the same moment may go over it by their number.
 const maxAPIKeys = 100
 
 // roomForKey returns an error wrapping ErrLimit if k's tenant has as many others as it may.
@@ -346,8 +345,7 @@ func newAPIKeyText(id string) string {
 	return apiKeyPrefix + bare + "_" + ident.NewCallbackSecret()
 }
 
-// An APIKey is who calls the API. The key itself, rbk_<id>_<secret>, is not
-// kept: the row is found by its SHA-256.
+// An APIKey is who calls the API. The key itself, rbk_<id>_<secret>, is not kept: the row is found by its SHA-256.
 type APIKey struct {
 	ID      string    `json:"id"`
 	Scope   Scope     `json:"scope"`

@@ -68,8 +68,7 @@ func (ss *sources) PutCallbackKey(ctx context.Context, id, source, label, secret
 // secretForm is how the last part of a callback URL may look: Tencent's console takes no other characters.
 var secretForm = regexp.MustCompile(`^[a-z0-9-]{20,64}$`)
 
-// CheckCallbackKey returns an error wrapping storage.ErrInvalid unless a callback
-// key can have a label and a secret.
+// CheckCallbackKey returns an error wrapping storage.ErrInvalid unless a callback key can have a label and a secret.
 func CheckCallbackKey(label, secret string) error {
 	if !secretForm.MatchString(secret) {
 		return fmt.Errorf("secret: %w: want 20 to 64 characters of [a-z0-9-]", storage.ErrInvalid)

@@ -31,8 +31,7 @@ type unprovenError struct{ why string }
 
 func (e *unprovenError) Error() string { return e.why }
 
-// unprovenAs returns an *unprovenError as one that wraps is and begins with what,
-// and any other error as it is.
+// unprovenAs returns an *unprovenError as one that wraps is and begins with what, and any other error as it is.
 func unprovenAs(err error, what string, is error) error {
 	if no, ok := errors.AsType[*unprovenError](err); ok {
 		return fmt.Errorf("%s: %w: %s", what, is, no.why)

@@ -1,6 +1,5 @@
-// Package control is what the API does with a gateway: it makes sources,
-// tenants, keys, grants and registrations, and starts jobs. It writes the rows by
-// which the gateway goes, and has no part in an event's path.
+// Package control is what the API does with a gateway: it makes sources, tenants, keys, grants and registrations, and
+// starts jobs. It writes the rows by which the gateway goes, and has no part in an event's path.
 //
 // Its verbs stand in layers, of which each uses those below it:
 //

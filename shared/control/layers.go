@@ -25,8 +25,7 @@ func (b *base) PutLinked(ctx context.Context, link, k storage.Key, id string, v 
 	return storage.Put(ctx, b.gw.Store, k, v, storage.AnyRev)
 }
 
-// each calls f for what stands in a partition under SKs that begin with start:
-// with the rest of the SK, and the row.
+// each calls f for what stands in a partition under SKs that begin with start: with the rest of the SK, and the row.
 func (b *base) each(ctx context.Context, pk, start string, f func(rest string, r storage.Row) error) error {
 	q := storage.Query{Table: storage.Registrations, PK: pk, Consistent: true}.Prefix(start)
 	return storage.Each(ctx, b.gw.Store, q, func(r storage.Row) error { return f(r.SK[len(start):], r) })

@@ -62,9 +62,8 @@ func (b *base) FreeName(ctx context.Context, k storage.Key, id string) error {
 	return storage.Delete(ctx, b.gw.Store, k, row.Rev)
 }
 
-// CheckName returns an error wrapping storage.ErrInvalid unless text, of a field that
-// people read, has at most most bytes and nothing in it that is not seen: control
-// and format characters, and spaces but the one of ASCII.
+// CheckName returns an error wrapping storage.ErrInvalid unless text, of a field that people read, has at most most
+// bytes and nothing in it that is not seen: control and format characters, and spaces but the one of ASCII.
 func CheckName(field, text string, most int) error {
 	if len(text) > most || !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return fmt.Errorf("%s: %w: want at most %d bytes of UTF-8 without control and format characters, and no other space than the usual", field, storage.ErrInvalid, most)
@@ -83,9 +82,8 @@ func (b *base) LiveGroup(ctx context.Context, id string) (gateway.Group, error) 
 	return of, nil
 }
 
-// FoldName returns name in the one form in which group names are compared:
-// trimmed, each character the smallest of those that Unicode's simple case
-// folding takes for the same. Composed and decomposed letters stay different.
+// FoldName returns name in the one form in which group names are compared: trimmed, each character the smallest of
+// those that Unicode's simple case folding takes for the same. Composed and decomposed letters stay different.
 func FoldName(name string) string {
 	return strings.Map(func(r rune) rune {
 		least := r

@@ -13,10 +13,9 @@ import (
 	"ringback/shared/storage"
 )
 
-// PutRegistration publishes r over old, which was read with row; zero for a new one. The order is: kinds and
-// patterns in use, entries of the match index, the registration, the version. So a crash leaves only
-// superfluous entries, and when it returns the change is known. The error wraps storage.ErrConflict if
-// another was faster.
+// PutRegistration publishes r over old, which was read with row; zero for a new one. The order is: kinds and patterns
+// in use, entries of the match index, the registration, the version. So a crash leaves only superfluous entries, and
+// when it returns the change is known. The error wraps storage.ErrConflict if another was faster.
 //
 // An entry that is not needed any more is dropped only as it was before r was
 // written: a change that needs it again has written it anew since.
@@ -88,9 +87,8 @@ func (rr *registrations) hintRows(ctx context.Context, r gateway.Registration, h
 	return rows, nil
 }
 
-// hintKept is how long an entry that is not needed any more stays: a worker that
-// knows the source as it was a moment ago looks for the registration there, and
-// nowhere else. Entries are hints, so one too many costs a look.
+// hintKept is how long an entry that is not needed any more stays: a worker that knows the source as it was a moment
+// ago looks for the registration there, and nowhere else. Entries are hints, so one too many costs a look.
 const hintKept = time.Hour
 
 // dropHints has rows, entries of r, end: those of a removed registration at once.
@@ -257,8 +255,7 @@ func (rr *registrations) endRemoval(ctx context.Context, r gateway.Registration)
 	return cmp.Or(rr.gw.Publish(ctx, r.Source), rr.unlistRegistration(ctx, r))
 }
 
-// EachRegistrationOf calls f for each registration of a tenant, in order of
-// their making; removed ones included.
+// EachRegistrationOf calls f for each registration of a tenant, in order of their making; removed ones included.
 func (rr *registrations) EachRegistrationOf(ctx context.Context, tenant string, f func(id string, of TenantRegistration)) error {
 	now := rr.gw.Clock()
 	return rr.each(ctx, gateway.TenantKey(tenant).PK, "R#", func(id string, r storage.Row) error {

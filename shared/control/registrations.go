@@ -24,8 +24,7 @@ type TenantRegistration struct {
 	Removed bool   `json:"removed,omitempty"`
 }
 
-// A RegistrationChange names what a registration is to have; what is nil stays,
-// or is the default for a new one.
+// A RegistrationChange names what a registration is to have; what is nil stays, or is the default for a new one.
 type RegistrationChange struct {
 	URL         *string
 	Headers     map[string]string // all of them; nil: unchanged
@@ -41,10 +40,9 @@ type RegistrationChange struct {
 	Ordered     *bool
 }
 
-// CreateRegistration makes a registration of c's tenant on a source, under id, and returns it with its
-// signing secret, which is told once. If its endpoint must consent and does not, it is disabled. The error
-// wraps storage.ErrNotFound if the source is not granted, storage.ErrInvalid, or ErrLimit, as a
-// *TooOftenError if it is too soon.
+// CreateRegistration makes a registration of c's tenant on a source, under id, and returns it with its signing secret,
+// which is told once. If its endpoint must consent and does not, it is disabled. The error wraps storage.ErrNotFound if
+// the source is not granted, storage.ErrInvalid, or ErrLimit, as a *TooOftenError if it is too soon.
 func (rr *registrations) CreateRegistration(ctx context.Context, c Caller, id, source string, ch RegistrationChange) (gateway.Registration, string, error) {
 	now := rr.gw.Clock()
 	r := gateway.Registration{ID: id, Tenant: c.Tenant, Source: source, Created: now, State: gateway.Enabled, Since: now, Format: gateway.Standard}
@@ -158,15 +156,13 @@ func (rr *registrations) Altered(ctx context.Context, c Caller, r gateway.Regist
 	return rr.withRawToken(r, s, ch.RawToken)
 }
 
-// CheckRegistration returns an error wrapping storage.ErrInvalid unless r, with its
-// endpoint, could be on a source of p; if p is nil, it is not judged what r may
-// match. The tenant's limits hold besides when deliveries are made.
+// CheckRegistration returns an error wrapping storage.ErrInvalid unless r, with its endpoint, could be on a source of
+// p; if p is nil, it is not judged what r may match. The tenant's limits hold besides when deliveries are made.
 func (rr *registrations) CheckRegistration(r gateway.Registration, p provider.Provider) error {
 	return cmp.Or(rr.checkEndpoint(r.ID, r.Endpoint), checkFor(r, p, gateway.Limits{Concurrency: math.MaxInt}))
 }
 
-// checkFor returns an error wrapping storage.ErrInvalid unless r can be on a source of
-// p, within the tenant's limits.
+// checkFor returns an error wrapping storage.ErrInvalid unless r can be on a source of p, within the tenant's limits.
 func checkFor(r gateway.Registration, p provider.Provider, l gateway.Limits) error {
 	if len(r.EventTypes) == 0 {
 		return fmt.Errorf("event_types: %w: want at least one, such as %s", storage.ErrInvalid, exampleType(p))

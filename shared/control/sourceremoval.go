@@ -12,9 +12,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// DeleteSource removes a source with its keys, grants and groups. The error
-// wraps storage.ErrConflict if it has registrations, unless force is set: then these
-// are removed too. A call that ended early is repeated to finish.
+// DeleteSource removes a source with its keys, grants and groups. The error wraps storage.ErrConflict if it has
+// registrations, unless force is set: then these are removed too. A call that ended early is repeated to finish.
 func (lc *lifecycle) DeleteSource(ctx context.Context, id string, force bool) error {
 	s, err := lc.Source(ctx, id)
 	if err != nil {

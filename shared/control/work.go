@@ -112,8 +112,7 @@ func (wk *work) roomForJob(ctx context.Context, c Caller, tenant, id string) err
 	return err
 }
 
-// counts reports whether j is one that a tenant asked for: not the release of
-// the last moment that follows an enable.
+// counts reports whether j is one that a tenant asked for: not the release of the last moment that follows an enable.
 func counts(j gateway.Job) bool {
 	switch j.Kind {
 	case gateway.JobRecover, gateway.JobReplay:

@@ -60,9 +60,8 @@ func openConn(ctx context.Context, path string, cache int, pragmas ...string) (*
 	return c, nil
 }
 
-// prepare returns the statement text, which lives as long as c. A LIMIT in it must not be a bare parameter,
-// whose value SQLite plans by: it compiles the statement anew whenever one is bound. "LIMIT +?" is planned
-// for any value.
+// prepare returns the statement text, which lives as long as c. A LIMIT in it must not be a bare parameter, whose value
+// SQLite plans by: it compiles the statement anew whenever one is bound. "LIMIT +?" is planned for any value.
 func (c *conn) prepare(text string) (*stmt, error) {
 	s, err := c.c.Prepare(text)
 	if err != nil {

@@ -4,10 +4,9 @@
 // commit share the next one, so that the cost of a sync is spread over all that wait. Reads go to connections
 // of their own and see every answered write.
 //
-// The files of this package, in the order of reading: embedded.go opens and copies, schema.go and its SQL are
-// what lies in the file, writer.go the commits; rows.go and list.go fill storage.Store; queue.go, send.go,
-// serve.go, finish.go, load.go and take.go follow a message; sweep.go and checkpoint.go keep the files small,
-// moved.go looks where they are.
+// The files of this package, in the order of reading: embedded.go opens and copies, schema.go and its SQL are what lies
+// in the file, writer.go the commits; rows.go and list.go fill storage.Store; queue.go, send.go, serve.go, finish.go,
+// load.go and take.go follow a message; sweep.go and checkpoint.go keep the files small, moved.go looks where they are.
 package embedded
 
 import (
@@ -58,9 +57,8 @@ type DB struct {
 	running    sync.WaitGroup
 }
 
-// Open opens the file ringback.db in the folder dir, or makes both. What a former process had received and
-// not finished is visible at once. The error names the folder if another process uses it, or a newer program
-// has.
+// Open opens the file ringback.db in the folder dir, or makes both. What a former process had received and not finished
+// is visible at once. The error names the folder if another process uses it, or a newer program has.
 func Open(ctx context.Context, dir string, opts Options) (*DB, error) {
 	db := &DB{
 		readers: make(chan *reader, readers),

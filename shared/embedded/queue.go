@@ -37,11 +37,10 @@ type tally struct {
 
 // A queue is one of the three, with what of it lies in memory.
 //
-// A message without a delay is received in the order of its id, straight from ready. That it was received is
-// told by tally.handed alone, which costs no write of its own; what a former process may have received is
-// seen by it. All others (delayed, given back, left by a former process) are marked in the file before a
-// handler gets them, so that a message which ends the process comes to its MaxReceives, while those that wait
-// behind it do not.
+// A message without a delay is received in the order of its id, straight from ready. That it was received is told by
+// tally.handed alone, which costs no write of its own; what a former process may have received is seen by it. All
+// others (delayed, given back, left by a former process) are marked in the file before a handler gets them, so that a
+// message which ends the process comes to its MaxReceives, while those that wait behind it do not.
 //
 // The slow queue is served by message group (see take.takeInTurn), so not in the order of the ids: all its
 // messages are marked, and none lies in ready.

@@ -35,10 +35,9 @@ type flight struct {
 	over     bool // they did
 }
 
-// Serve hands messages of the queue to c until ctx ends; then it waits for the handlers that are running, and
-// until what they finished is deleted. A handler's context does not end with ctx. A handler that panics has
-// failed. Messages that it did not finish come again when their visibility timeout runs out, counted from
-// when they were received.
+// Serve hands messages of the queue to c until ctx ends; then it waits for the handlers that are running, and until
+// what they finished is deleted. A handler's context does not end with ctx. A handler that panics has failed. Messages
+// that it did not finish come again when their visibility timeout runs out, counted from when they were received.
 func (db *DB) Serve(ctx context.Context, name storage.QueueName, c Consumer) error {
 	if err := name.Check(); err != nil {
 		return err

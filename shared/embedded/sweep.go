@@ -10,9 +10,8 @@ import (
 
 const (
 	sweepEvery = time.Minute
-	// calmFor is how long a process runs, and how long ago its wall clock was set, before it removes
-	// anything: after a long stop, from a backup or by a wrong clock all may have expired, and an operator
-	// needs time to see it.
+	// calmFor is how long a process runs, and how long ago its wall clock was set, before it removes anything: after a
+	// long stop, from a backup or by a wrong clock all may have expired, and an operator needs time to see it.
 	calmFor   = time.Hour
 	mostDrift = time.Minute // of the wall clock from the monotonic one
 	// farAhead is further than a message is ever delayed, or with a handler.

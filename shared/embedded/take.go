@@ -156,11 +156,10 @@ func (q *queue) textsInTurn() map[**stmt]string {
 	}
 }
 
-// takeInTurn takes one message of each group in turn, while the group has fewer than places are free (a
-// dynamic threshold): alone it comes to half of all places, each of n groups to one of n+1 parts, and a part
-// is always free for the next group. What is over its share stays in the file until a place becomes free.
-// Example: of 16 places, a alone has 8. When b comes, it takes 4 of the other 8 at once, and more as a
-// finishes its own.
+// takeInTurn takes one message of each group in turn, while the group has fewer than places are free (a dynamic
+// threshold): alone it comes to half of all places, each of n groups to one of n+1 parts, and a part is always free for
+// the next group. What is over its share stays in the file until a place becomes free. Example: of 16 places, a alone
+// has 8. When b comes, it takes 4 of the other 8 at once, and more as a finishes its own.
 //
 // Messages whose time has come join those that can be received at once, so that a look passes over no group
 // that has none.

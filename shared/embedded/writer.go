@@ -37,11 +37,10 @@ const (
 // events a second that spares one commit in four, which would hold up the other three.
 const leisure = 20 * time.Millisecond
 
-// Later attempts and jobs write several times what a callback and its first attempt do, and these would wait
-// for them, twice each. So what the handlers of the retry and the slow queue write goes behind: into commits
-// of its own, of so many writes, when what is live has a lull, or they waited too long; they take at most
-// half the time. A live write that comes meanwhile ends such a commit and joins it. While nothing is live,
-// there is no wait.
+// Later attempts and jobs write several times what a callback and its first attempt do, and these would wait for them,
+// twice each. So what the handlers of the retry and the slow queue write goes behind: into commits of its own, of so
+// many writes, when what is live has a lull, or they waited too long; they take at most half the time. A live write
+// that comes meanwhile ends such a commit and joins it. While nothing is live, there is no wait.
 const (
 	spell       = 4 * time.Millisecond // in which they gather
 	lull        = 2 * time.Millisecond // since something live was written or committed

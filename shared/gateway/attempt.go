@@ -60,12 +60,10 @@ func (t *try) after(a Attempt, jitter float64) (self bool) {
 	return self
 }
 
-// A recorder stores what becomes of a delivery that attempt was called for. The
-// three callers of attempt have one each: the fan-out for first attempts, the
-// retry queue for later ones, and the lane for those of its head.
+// A recorder stores what becomes of a delivery that attempt was called for. The three callers of attempt have one each:
+// the fan-out for first attempts, the retry queue for later ones, and the lane for those of its head.
 type recorder interface {
-	// notWanted stores that the registration is not to have the event: verdict
-	// is Held or Cancelled.
+	// notWanted stores that the registration is not to have the event: verdict is Held or Cancelled.
 	notWanted(ctx context.Context, t *try, verdict Status, why string) error
 
 	// turn reports whether what the caller itself orders by lets the attempt
@@ -75,22 +73,19 @@ type recorder interface {
 	// notNow stores that the attempt has to wait as s says. It uses up none.
 	notNow(ctx context.Context, t *try, s start) error
 
-	// notWritten stores that the request could not be written, which is our
-	// fault: no attempt was made.
+	// notWritten stores that the request could not be written, which is our fault: no attempt was made.
 	notWritten(ctx context.Context, t *try) error
 
 	// attempted stores a and what follows for the delivery, and sets t.d to that.
 	attempted(ctx context.Context, t *try, a Attempt) error
 }
 
-// attempt makes one attempt of a delivery, the same for the first and the tenth:
-// is it still wanted, may it start, POST, record, consequences for the
-// registration. If it returns an error, nothing is known to be stored and the
-// message must come again.
+// attempt makes one attempt of a delivery, the same for the first and the tenth: is it still wanted, may it
+// start, POST, record, consequences for the registration. If it returns an error, nothing is known to be
+// stored and the message must come again.
 //
-// Hundreds of goroutines stand in a POST or a commit at a time. So that their
-// stacks stay small, t is passed on and not copied, and what comes before and
-// after the POST has frames of its own.
+// Hundreds of goroutines stand in a POST or a commit at a time. So that their stacks stay small, t is passed
+// on and not copied, and what comes before and after the POST has frames of its own.
 func (at *attempter) attempt(ctx context.Context, t *try, rec recorder) error {
 	s, err := at.ready(ctx, t, rec)
 	if err != nil || s.leave == nil {
@@ -111,8 +106,7 @@ func (at *attempter) made(ctx context.Context, t *try, leave func(Attempt, bool)
 	return at.post(ctx, t)
 }
 
-// ready returns the right to make t's attempt now. Without it, what the delivery
-// waits for is stored, or how it ended.
+// ready returns the right to make t's attempt now. Without it, what the delivery waits for is stored, or how it ended.
 func (at *attempter) ready(ctx context.Context, t *try, rec recorder) (start, error) {
 	switch verdict, why, err := at.find.may(ctx, t.rev, t.e, t.r); {
 	case err != nil:
@@ -166,10 +160,9 @@ var (
 	errExpired = errors.New("the event's row, with the payload, is gone")
 )
 
-// subject returns what d is about, and the source's version under which the
-// registration was read. The error wraps storage.ErrNotFound if the registration
-// is gone for good, errErased or errExpired if the event is. An event that an
-// earlier release began is kept from now on.
+// subject returns what d is about, and the source's version under which the registration was read. The error
+// wraps storage.ErrNotFound if the registration is gone for good, errErased or errExpired if the event is. An
+// event that an earlier release began is kept from now on.
 func (at *attempter) subject(ctx context.Context, d Delivery) (*provider.Event, *Registration, string, error) {
 	r, rev, err := at.find.registration(ctx, d.Source, d.Registration)
 	if err != nil {
@@ -198,10 +191,9 @@ type start struct {
 	slow  bool                      // at the time of at, from the slow queue
 }
 
-// mayStart asks circuit, rate, concurrency and the time left for the right to
-// make t's attempt now. Without it the delivery waits, and uses up no attempt. If
-// the right came late it is asked again whether the registration may have the
-// event: what was known before would be too old.
+// mayStart asks circuit, rate, concurrency and the time left for the right to make t's attempt now. Without
+// it the delivery waits, and uses up no attempt. If the right came late it is asked again whether the
+// registration may have the event: what was known before would be too old.
 func (at *attempter) mayStart(ctx context.Context, t *try) (start, error) {
 	asked, probe := t.asked, false
 	if asked.IsZero() {
@@ -249,8 +241,7 @@ func (at *attempter) asProbe(s start) start {
 	}
 }
 
-// within is mayStart once the circuit admits t's attempt, of which it was asked at a
-// time.
+// within is mayStart once the circuit admits t's attempt, of which it was asked at a time.
 func (at *attempter) within(ctx context.Context, t *try, asked time.Time) (start, error) {
 	of, err := at.find.tenant(ctx, t.rev, t.r.Tenant)
 	if err != nil {
@@ -292,8 +283,7 @@ func (at *attempter) within(ctx context.Context, t *try, asked time.Time) (start
 	return at.enter(ctx, t, of.Limits, start{leave: end, to: r})
 }
 
-// enter returns s if t's attempt is within the limits that hold over all processes.
-// Otherwise it gives s back.
+// enter returns s if t's attempt is within the limits that hold over all processes. Otherwise it gives s back.
 func (at *attempter) enter(ctx context.Context, t *try, l Limits, s start) (start, error) {
 	perSecond := t.r.allowance(l, 0).Rate
 	if at.Alone || perSecond == 0 && t.r.Concurrency == 0 {
@@ -325,10 +315,9 @@ func (at *attempter) notePace(ctx context.Context, r *Registration, a Attempt, c
 	}
 }
 
-// crowded is about how long a delivery waits if its registration has all the
-// attempts under way that it may have, by how often it waited so already; longer
-// where its turn would not have come by then, since each look costs a write and a
-// message.
+// crowded is about how long a delivery waits if its registration has all the attempts under way that it may
+// have, by how often it waited so already; longer where its turn would not have come by then, since each look
+// costs a write and a message.
 var crowded = [...]time.Duration{2 * time.Second, 5 * time.Second, 20 * time.Second, time.Minute}
 
 func (at *attempter) crowdedWait(hops int, turn time.Duration) time.Duration {
@@ -380,9 +369,8 @@ func (at *attempter) post(ctx context.Context, t *try) (a Attempt, cut bool) {
 	return a, false
 }
 
-// logAttempt writes the line of a, after which the delivery is t.d: at INFO if it
-// failed, with the start of the next one, so that an operator sees why a
-// tenant's deliveries fail and when they are tried again; else at DEBUG.
+// logAttempt writes the line of a, after which the delivery is t.d: at INFO if it failed, with the start of the next
+// one, so that an operator sees why a tenant's deliveries fail and when they are tried again; else at DEBUG.
 func (at *attempter) logAttempt(ctx context.Context, t *try, number int, a Attempt, recorded bool) {
 	level := slog.LevelInfo
 	if a.Accepted() {

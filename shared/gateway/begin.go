@@ -13,12 +13,10 @@ import (
 	"ringback/shared/storage"
 )
 
-// maxListed is how many registrations the event's own row names; more stand in
-// rows of their own.
+// maxListed is how many registrations the event's own row names; more stand in rows of their own.
 const maxListed = 40
 
-// An EventRow is an Event as it is stored, but its payload, with what its
-// fan-out needs.
+// An EventRow is an Event as it is stored, but its payload, with what its fan-out needs.
 type EventRow struct {
 	ID          string              `json:"id"`
 	Provider    string              `json:"provider"`
@@ -131,12 +129,10 @@ func (es *events) eventRowOf(key storage.Key, a message.Arrival, er EventRow) st
 	return row
 }
 
-// longestLease is the longest that a lease lasts; one that ends later was taken by
-// a clock that was wrong, and is over.
+// longestLease is the longest that a lease lasts; one that ends later was taken by a clock that was wrong, and is over.
 const longestLease = 2 * time.Hour
 
-// judge says what begin answers when the event is stored already. alone says
-// that runs of other processes are dead.
+// judge says what begin answers when the event is stored already. alone says that runs of other processes are dead.
 func (er EventRow) judge(token, run string, now time.Time, alone bool) begun {
 	process := func(run string) string { p, _, _ := strings.Cut(run, "."); return p }
 	switch {
@@ -160,9 +156,8 @@ func (es *events) resume(ctx context.Context, row storage.Row, stored EventRow, 
 // foreverKept is how long a natural key without a time is remembered.
 const foreverKept = 8 * 24 * time.Hour
 
-// claimKey claims the natural key of a, which is unique for ever and comes
-// without a time, for a's id. It reports false if another id has it: a is a
-// repeat.
+// claimKey claims the natural key of a, which is unique for ever and comes without a time, for a's id. It
+// reports false if another id has it: a is a repeat.
 func (es *events) claimKey(ctx context.Context, a message.Arrival) (bool, error) {
 	key, err := NaturalKeyKey(a.ID)
 	if err != nil {
@@ -178,8 +173,7 @@ func (es *events) claimKey(ctx context.Context, a message.Arrival) (bool, error)
 	return first.ID == a.ID, err
 }
 
-// LoadEvent returns an event that was begun, with its payload. The error wraps
-// storage.ErrNotFound.
+// LoadEvent returns an event that was begun, with its payload. The error wraps storage.ErrNotFound.
 func (es *events) LoadEvent(ctx context.Context, id string) (*provider.Event, EventRow, error) {
 	key, err := EventKey(id)
 	if err != nil {

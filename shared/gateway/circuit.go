@@ -63,9 +63,8 @@ func (cs *circuits) readHealth(ctx context.Context, id string) (circuit.Health, 
 	return h, nil
 }
 
-// admit asks the circuit for an attempt of d. If it is open, one caller may probe at
-// each probe's time; so may, by what it is told, who may not probe here, who takes no
-// probe. The others look again at closed, which is else zero.
+// admit asks the circuit for an attempt of d. If it is open, one caller may probe at each probe's time; so may, by what
+// it is told, who may not probe here, who takes no probe. The others look again at closed, which is else zero.
 func (cs *circuits) admit(ctx context.Context, d *Delivery, here bool) (probe bool, closed time.Time, err error) {
 	h, err := cs.health(ctx, d.Registration)
 	now := cs.Clock()
@@ -174,9 +173,8 @@ func (cs *circuits) heedAttempt(ctx context.Context, e *provider.Event, r *Regis
 	return cs.heedRefused(ctx, e, r, a, probe)
 }
 
-// heedAccepted takes back what is said against r's endpoint. Who saw a failure
-// looks for that until nothing is; who saw none, now and then: another may have
-// seen one, which would count as the first of five days.
+// heedAccepted takes back what is said against r's endpoint. Who saw a failure looks for that until nothing
+// is; who saw none, now and then: another may have seen one, which would count as the first of five days.
 func (cs *circuits) heedAccepted(ctx context.Context, e *provider.Event, r *Registration) error {
 	known, ok := cs.note(r.ID, nil)
 	fresh := circuit.Noted
@@ -303,8 +301,7 @@ func (cs *circuits) endWithout(ctx context.Context, d Delivery, r *Registration,
 	return err
 }
 
-// fail ends d, which is no fault of its endpoint: it is logged and told. r is nil
-// if the registration is not known.
+// fail ends d, which is no fault of its endpoint: it is logged and told. r is nil if the registration is not known.
 func (cs *circuits) fail(ctx context.Context, d Delivery, r *Registration, why, text string) error {
 	cs.Log.Error("delivery", "source", d.Source, "event", d.Event, "tenant", d.Tenant, "registration", d.Registration,
 		"delivery", d.ID, "attempts", d.Made, "outcome", why, "why", text)

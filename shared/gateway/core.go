@@ -21,9 +21,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// A Config is what a Gateway works with. Store and Queue must be set; the
-// schedule needs no more, who takes callbacks or makes attempts needs Providers,
-// Keys and Egress besides.
+// A Config is what a Gateway works with. Store and Queue must be set; the schedule needs no more, who takes
+// callbacks or makes attempts needs Providers, Keys and Egress besides.
 type Config struct {
 	Store     storage.Store
 	Queue     storage.Queue
@@ -40,17 +39,15 @@ type Config struct {
 	Alone      bool   // no other process uses the Store: leases of former ones are void
 	Brake      int    // messages waiting in the retry or the slow queue above which Retry hands out nothing to it, and of one registration in a tick; default 10,000
 
-	// FirstAttempt bounds attempts outside the slow queue, where a batch of messages
-	// ends with its slowest attempt: one that takes longer is cut off, and made
-	// again from the slow queue. Zero: they take as long as they may.
+	// FirstAttempt bounds attempts outside the slow queue, where a batch of messages ends with its slowest attempt: one
+	// that takes longer is cut off, and made again from the slow queue. Zero: they take as long as they may.
 	FirstAttempt time.Duration
 
 	// Now is the clock; default time.Now. Tests set it to skew one worker.
 	Now func() time.Time
 
-	// Random returns numbers in [0,1), which spread waits and hand-outs; default
-	// math/rand/v2's. It may be called from many goroutines. Simulations set it so
-	// that a seed repeats.
+	// Random returns numbers in [0,1), which spread waits and hand-outs; default math/rand/v2's. It may be
+	// called from many goroutines. Simulations set it so that a seed repeats.
 	Random func() float64
 }
 
@@ -131,8 +128,7 @@ func (c *core) count(m Metric, v float64) {
 	}
 }
 
-// Origin is what the gateway is known as to endpoints that consent: the name of
-// its public host.
+// Origin is what the gateway is known as to endpoints that consent: the name of its public host.
 func (c *core) Origin() string {
 	if u, err := url.Parse(c.PublicURL); err == nil && u.Hostname() != "" {
 		return u.Hostname()
@@ -155,9 +151,8 @@ func (c *core) fairGroup(source string) string {
 	return ""
 }
 
-// eachMessage runs f for all messages at once, and returns the receipts of those
-// for which it returned an error or panicked. Each of these is one line of the
-// log.
+// eachMessage runs f for all messages at once, and returns the receipts of those for which it returned an
+// error or panicked. Each of these is one line of the log.
 func (c *core) eachMessage(ctx context.Context, verb string, ms []storage.Received, f func(context.Context, storage.Received) error) ([]string, error) {
 	errs := make([]error, len(ms))
 	atOnce(len(ms), func(i int) { errs[i] = guarded(func() error { return f(ctx, ms[i]) }) })

@@ -18,8 +18,7 @@ type deliveries struct {
 	events *events
 }
 
-// putDelivery writes d if its stored revision is was. Its event is kept from
-// before d is unfinished until after.
+// putDelivery writes d if its stored revision is was. Its event is kept from before d is unfinished until after.
 func (ds *deliveries) putDelivery(ctx context.Context, d *Delivery, was string) error {
 	if !d.kept && d.unfinished() {
 		if err := ds.events.open(ctx, d.Event, nil, d.Registration); err != nil {
@@ -73,9 +72,8 @@ func (ds *deliveries) save(ctx context.Context, d Delivery, was string) error {
 	return superseded(ds.putDelivery(ctx, &d, was))
 }
 
-// superseded returns err, unless it says that another wrote the delivery. If that
-// one parked it, the caller's message must come again all the same: it may be the
-// only one by which somebody makes sure of what is parked.
+// superseded returns err, unless it says that another wrote the delivery. If that one parked it, the caller's message
+// must come again all the same: it may be the only one by which somebody makes sure of what is parked.
 func superseded(err error) error {
 	lost, conflict := errors.AsType[*storage.ConflictError](err)
 	if !conflict {

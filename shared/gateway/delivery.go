@@ -97,8 +97,7 @@ type Last struct {
 	Claim      int           `json:"claim,omitempty"`
 }
 
-// Attempt returns the attempt that stands in a delivery alone, whose answer
-// began with body.
+// Attempt returns the attempt that stands in a delivery alone, whose answer began with body.
 func (l Last) Attempt(body []byte) Attempt {
 	return Attempt{
 		At: l.At, Took: l.Took, StatusCode: l.StatusCode, Class: l.Class, Error: l.Error,
@@ -162,12 +161,10 @@ func (d *Delivery) Final() bool {
 	return d.Status == Succeeded || d.Status == Failed || d.Status == Cancelled
 }
 
-// unfinished reports whether d's payload may still be sent without a decision of
-// people.
+// unfinished reports whether d's payload may still be sent without a decision of people.
 func (d *Delivery) unfinished() bool { return d.Status == Pending || d.Manual }
 
-// handOut gives the caller, for the new claim, the sole right to POST from
-// start until Horizon before d's new due time.
+// handOut gives the caller, for the new claim, the sole right to POST from start until Horizon before d's new due time.
 func (d Delivery) handOut(start time.Time) Delivery {
 	hold := holdOf(d.Lost)
 	d.Claim++
@@ -186,8 +183,7 @@ func holdOf(lost int) time.Duration {
 	return min(hold, longestHold)
 }
 
-// mayPost reports whether the holder of claim may begin a POST that takes up
-// to limit at now.
+// mayPost reports whether the holder of claim may begin a POST that takes up to limit at now.
 func (d Delivery) mayPost(claim int, now time.Time, limit time.Duration) bool {
 	return d.mine(claim) && !now.Add(limit).After(d.due.Add(-Horizon))
 }
@@ -195,9 +191,8 @@ func (d Delivery) mayPost(claim int, now time.Time, limit time.Duration) bool {
 // mine reports whether claim is the one that counts.
 func (d Delivery) mine(claim int) bool { return d.Claim == claim && (d.Status == Pending || d.Manual) }
 
-// record returns d after attempt a, made under a.Claim. The first attempt of a
-// new delivery has claim 0. self tells whether the caller can send the next
-// attempt itself; then the second result says that it must.
+// record returns d after attempt a, made under a.Claim. The first attempt of a new delivery has claim 0. self
+// tells whether the caller can send the next attempt itself; then the second result says that it must.
 //
 // If the claim is not the current one, a failure changes nothing, and a success
 // closes the delivery all the same; a resend that waits is still made. One that
@@ -264,8 +259,7 @@ func (d Delivery) wait(start time.Time, self bool) Delivery {
 	return d
 }
 
-// postpone ends the claim without an attempt; nothing is used up. A resend is
-// still to be made, whatever the status.
+// postpone ends the claim without an attempt; nothing is used up. A resend is still to be made, whatever the status.
 func (d Delivery) postpone(due time.Time) Delivery {
 	d.Claim++
 	d.Lost = 0
@@ -319,8 +313,7 @@ func (d Delivery) close(s Status, why string, now time.Time) Delivery {
 	return d
 }
 
-// Cancel ends d because what it was for is gone. Of what is final, that is the
-// resend alone.
+// Cancel ends d because what it was for is gone. Of what is final, that is the resend alone.
 func (d Delivery) Cancel(why string, now time.Time) Delivery {
 	if d.Final() {
 		return d.dropManual()
@@ -377,8 +370,7 @@ func ReadDelivery(r storage.Row) (Delivery, error) {
 	return d, nil
 }
 
-// fail ends what can never be attempted: a resend of what is final, or the
-// delivery.
+// fail ends what can never be attempted: a resend of what is final, or the delivery.
 func (d Delivery) fail(why string, now time.Time) Delivery {
 	if d.Manual && d.Status != Pending {
 		return d.dropManual()
@@ -399,9 +391,8 @@ func (d Delivery) dropManual() Delivery {
 // LastAnswer returns the beginning of the last answer to d, as d's row keeps it.
 func (d Delivery) LastAnswer() []byte { return d.body }
 
-// Shown returns d's status as people see it: what is pending for a disabled
-// registration is held as soon as it falls due, and nothing goes to a removed
-// one any more but the news of its end.
+// Shown returns d's status as people see it: what is pending for a disabled registration is held as soon as
+// it falls due, and nothing goes to a removed one any more but the news of its end.
 func (d Delivery) Shown(r Registration) Status {
 	switch {
 	case r.State == Removed && !d.Final() && d.EventType != CallbackRemoved:

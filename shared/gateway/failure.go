@@ -17,8 +17,7 @@ type panicError struct{ text, stack string }
 
 func (e *panicError) Error() string { return "panic: " + e.text }
 
-// guarded turns a panic of f into a *panicError: one poison event must not take
-// the rest of its batch along.
+// guarded turns a panic of f into a *panicError: one poison event must not take the rest of its batch along.
 func guarded(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -29,9 +28,8 @@ func guarded(f func() error) (err error) {
 	return f()
 }
 
-// logAgain writes the line of a message that comes again, or whose events do,
-// because of err: with the stack if that is a panic, and if one event failed, its
-// id.
+// logAgain writes the line of a message that comes again, or whose events do, because of err: with the stack
+// if that is a panic, and if one event failed, its id.
 func (c *core) logAgain(verb string, m storage.Received, err error) {
 	var h message.Header
 	var as []message.Arrival
@@ -52,12 +50,10 @@ func (c *core) logAgain(verb string, m storage.Received, err error) {
 	c.Log.Error(verb, append(fields, whyOf(err)...)...)
 }
 
-// maxWhy bounds what one line of the log says of an error: that of a packed
-// message is joined of up to a hundred.
+// maxWhy bounds what one line of the log says of an error: that of a packed message is joined of up to a hundred.
 const maxWhy = 2 << 10
 
-// whyOf returns the fields of the log that say what err is: its text, and the
-// stack of a panic.
+// whyOf returns the fields of the log that say what err is: its text, and the stack of a panic.
 func whyOf(err error) []any {
 	text := err.Error()
 	fields := []any{"why", strings.ToValidUTF8(text[:min(len(text), maxWhy)], "")}

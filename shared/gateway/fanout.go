@@ -61,9 +61,8 @@ func (fs *fanOuts) fanOutMessage(ctx context.Context, m storage.Received) error 
 	return fmt.Errorf("message of kind %q on the events queue: %w", h.Kind, ErrUnreadable)
 }
 
-// fanOutEvents fans out all events of m. Those that could not be finished are
-// sent again, one a message, which is one line of the log; the message of a single
-// event is not, it comes again by itself.
+// fanOutEvents fans out all events of m. Those that could not be finished are sent again, one a message,
+// which is one line of the log; the message of a single event is not, it comes again by itself.
 func (fs *fanOuts) fanOutEvents(ctx context.Context, m storage.Received, as []message.Arrival) error {
 	if len(as) == 1 {
 		return fs.fanOutEvent(ctx, as[0])
@@ -189,10 +188,9 @@ func (fs *fanOuts) waiting(ctx context.Context, rs []*Registration) (ids []strin
 	return ids
 }
 
-// heedUpstream tells that the source was disconnected if e says so: SmartBots sends
-// callback_removed when our registration there is gone ("Set HTTP callback to be called on group
-// events", SmartBots), and calls no more. It is told at most once an hour for each callback key's
-// label and group, and may be called again.
+// heedUpstream tells that the source was disconnected if e says so: SmartBots sends callback_removed when our
+// registration there is gone ("Set HTTP callback to be called on group events", SmartBots), and calls no
+// more. It is told at most once an hour for each callback key's label and group, and may be called again.
 func (fs *fanOuts) heedUpstream(ctx context.Context, e *provider.Event) error {
 	if e.Type != CallbackRemoved || !ofWhole(e) {
 		return nil
@@ -204,8 +202,7 @@ func (fs *fanOuts) heedUpstream(ctx context.Context, e *provider.Event) error {
 	})
 }
 
-// wanted returns the registrations for which a is, or that there are more than
-// the event's row can name.
+// wanted returns the registrations for which a is, or that there are more than the event's row can name.
 func (fs *fanOuts) wanted(ctx context.Context, a message.Arrival) ([]*Registration, bool, error) {
 	if a.Only != "" {
 		r, err := fs.find.registrationNow(ctx, a.Only) // what it is told may be what it has just become
@@ -270,8 +267,7 @@ func (fs *fanOuts) deliverAll(ctx context.Context, f *fanOut, rs []*Registration
 	return errors.Join(errs...)
 }
 
-// deliverMissing goes on with a fan-out that a run before left: those of ids
-// that still exist and have no delivery yet.
+// deliverMissing goes on with a fan-out that a run before left: those of ids that still exist and have no delivery yet.
 func (fs *fanOuts) deliverMissing(ctx context.Context, f *fanOut, ids []string) error {
 	e := f.Event
 	keys := make([]storage.Key, len(ids))
@@ -315,9 +311,8 @@ type FanOutRow struct {
 	Received time.Time `json:"received,omitzero"`
 }
 
-// listFanOut writes the registrations of a long fan-out in chunks, and sends a
-// message for each. The first list that is stored wins, so a resumed run makes
-// the same chunks and goes on where they end.
+// listFanOut writes the registrations of a long fan-out in chunks, and sends a message for each. The first
+// list that is stored wins, so a resumed run makes the same chunks and goes on where they end.
 func (fs *fanOuts) listFanOut(ctx context.Context, e *provider.Event) error {
 	var from *place
 	var ms []storage.Message
@@ -343,8 +338,7 @@ func (fs *fanOuts) listFanOut(ctx context.Context, e *provider.Event) error {
 	return nil
 }
 
-// fanOutList stores chunk n, found from a place on, unless it is stored
-// already, and returns what is.
+// fanOutList stores chunk n, found from a place on, unless it is stored already, and returns what is.
 func (fs *fanOuts) fanOutList(ctx context.Context, e *provider.Event, n int, from *place) (FanOutRow, error) {
 	return storage.Change(ctx, fs.Store, FanOutKey(e.ID, n), func(list *FanOutRow, row *storage.Row) error {
 		if row.Rev != "" {

@@ -72,9 +72,8 @@ func newFinder(c *core) *finder {
 	}
 }
 
-// Publish makes a change of source known: to this process at once, to others
-// within versionFresh. It adds the patterns of hints to those in use; that is
-// done before the hints' entries are written.
+// Publish makes a change of source known: to this process at once, to others within versionFresh. It adds the
+// patterns of hints to those in use; that is done before the hints' entries are written.
 //
 // Where another was faster, it published after this change was written, and so for both: of any
 // number at once none need write again but those with patterns that are new.
@@ -291,9 +290,8 @@ func (f *finder) accept(ctx context.Context, v knownVersion, e *provider.Event, 
 	return out, nil
 }
 
-// indexSettles is how long before an event came r's entries must have been as
-// they are for every list that is read for it to hold them: workers know a source
-// as it was a second ago, and clocks differ.
+// indexSettles is how long before an event came r's entries must have been as they are for every list that is
+// read for it to hold them: workers know a source as it was a second ago, and clocks differ.
 const indexSettles = time.Minute
 
 // stoodIn reports whether r was certainly in one of streams when it was walked

@@ -13,8 +13,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// A fanOut is one event on its way to its registrations. It records their first
-// attempts.
+// A fanOut is one event on its way to its registrations. It records their first attempts.
 type fanOut struct {
 	*provider.Event
 	fs       *fanOuts
@@ -31,9 +30,8 @@ type fanOut struct {
 	next, newest *keeping // the one that more may share, and the last that was begun
 }
 
-// deliver makes the first attempt of f's event for r, or records why there is
-// none now, and what follows from it. It was asked for at asked; over says that
-// r's tenant has no more room in the process.
+// deliver makes the first attempt of f's event for r, or records why there is none now, and what follows from
+// it. It was asked for at asked; over says that r's tenant has no more room in the process.
 func (f *fanOut) deliver(ctx context.Context, r *Registration, asked time.Time, over bool) error {
 	v, err := f.fs.find.VersionOf(ctx, f.Source)
 	if err != nil {
@@ -150,10 +148,9 @@ func (f *fanOut) filler() func(*EventRow, *storage.Row) bool {
 	}
 }
 
-// record stores a delivery whose first attempt was made, or was not to be
-// made now. If it exists already, a success closes it and anything else changes
-// nothing. self says that the next attempt is the caller's to send, slow that it
-// goes to the slow queue whatever its endpoint's pace.
+// record stores a delivery whose first attempt was made, or was not to be made now. If it exists already, a
+// success closes it and anything else changes nothing. self says that the next attempt is the caller's to
+// send, slow that it goes to the slow queue whatever its endpoint's pace.
 func (f *fanOut) record(ctx context.Context, d *Delivery, a *Attempt, self, slow bool) error {
 	fs := f.fs
 	var err error

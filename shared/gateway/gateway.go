@@ -1,16 +1,12 @@
-// Package gateway is the product: it takes providers' callbacks in, hands each
-// event to every registration that wants it and may have it, and repeats what
-// failed. It knows no AWS, no database and no provider.
+// Package gateway is the product: it takes providers' callbacks in, hands each event to every registration
+// that wants it and may have it, and repeats what failed. It knows no AWS, no database and no provider.
 //
-// The tour follows one event. Ingest (ingest.go) proves who called, splits the
-// callback into items and sends them to the events queue, packed by package message.
-// FanOut (fanout.go) takes a message out, finds registrations (find.go), begins
-// the event (begin.go), and has each delivery attempted (attempt.go), recording
-// the outcome by the rules of delivery.go. Retry (retry.go) runs every minute and
-// hands out what falls due; Redeliver (redeliver.go) has it attempted again.
-// Deliveries of ordered registrations wait in lanes (lanes.go), and long work is
-// done by jobs (jobs.go). Everything that is kept is a row, and rows.go names them
-// all.
+// The tour follows one event. Ingest (ingest.go) proves who called, splits the callback into items and sends them to
+// the events queue, packed by package message. FanOut (fanout.go) takes a message out, finds registrations (find.go),
+// begins the event (begin.go), and has each delivery attempted (attempt.go), recording the outcome by the rules of
+// delivery.go. Retry (retry.go) runs every minute and hands out what falls due; Redeliver (redeliver.go) has it
+// attempted again. Deliveries of ordered registrations wait in lanes (lanes.go), and long work is done by jobs
+// (jobs.go). Everything that is kept is a row, and rows.go names them all.
 package gateway
 
 import (
@@ -40,8 +36,7 @@ type Gateway struct {
 	*retries
 }
 
-// New returns the gateway of c, whose defaults it fills in. The error names what
-// is missing.
+// New returns the gateway of c, whose defaults it fills in. The error names what is missing.
 func New(c Config) (*Gateway, error) {
 	if c.Store == nil || c.Queue == nil {
 		return nil, errors.New("gateway: want a Store and a Queue")

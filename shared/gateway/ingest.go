@@ -17,9 +17,8 @@ import (
 // ackTime is the time limit of an answer to a provider; Tencent waits for 2 s.
 const ackTime = 1500 * time.Millisecond
 
-// Ingest takes one callback in and returns what its provider is told. Success
-// is told only after every event is in the events queue. It logs one line, in
-// which there is nothing of the callback but sizes.
+// Ingest takes one callback in and returns what its provider is told. Success is told only after every event
+// is in the events queue. It logs one line, in which there is nothing of the callback but sizes.
 func (in *ingester) Ingest(ctx context.Context, providerName, source, key string, cb *provider.Callback) provider.Reply {
 	start := in.Clock()
 	p := in.Providers[providerName]
@@ -116,9 +115,8 @@ func (in *ingester) via(lines []string) ([]string, error) {
 	return out, nil
 }
 
-// proven returns the account that cb comes from, a or what is known since. What
-// was remembered too long ago to refuse is read again, once, and judged again:
-// else a rotated credential would lose events of providers that do not repeat.
+// proven returns the account that cb comes from, a or what is known since. What was remembered too long ago to refuse
+// is read again, once, and judged again: else a rotated credential would lose events of providers that do not repeat.
 func (in *ingester) proven(ctx context.Context, p provider.Provider, a account, provider, source, key string, cb *provider.Callback) (account, error) {
 	err := p.Verify(cb, a.credentials)
 	if err == nil || time.Since(a.at) < sourceRefuse {
@@ -169,11 +167,10 @@ func arrivals(a account, reading provider.Reading, received time.Time, via []str
 	return out, nil
 }
 
-// identify returns the event id of an item, and whether a repeat of it would be
-// recognised. The time in the id is one that a repeat cannot change, or the
-// arrival. Without such a time a natural key says nothing, unless it is unique
-// for ever: equal bytes are not the same fact. A provider's time that is more
-// than an hour ahead or a week back counts as none.
+// identify returns the event id of an item, and whether a repeat of it would be recognised. The time in the
+// id is one that a repeat cannot change, or the arrival. Without such a time a natural key says nothing,
+// unless it is unique for ever: equal bytes are not the same fact. A provider's time that is more than an
+// hour ahead or a week back counts as none.
 func identify(source, label string, it provider.Item, received time.Time) (id string, repeatable bool, err error) {
 	switch {
 	case it.NaturalKey != "" && usable(it.Stable, received):

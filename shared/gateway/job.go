@@ -76,8 +76,7 @@ func (j *Job) each(n int, f func(i int) error) error {
 	return group.Wait()
 }
 
-// shardCursor is where a walk over the shards of a partition stands:
-// "<pass> <shard> <SK>".
+// shardCursor is where a walk over the shards of a partition stands: "<pass> <shard> <SK>".
 func shardCursor(text string) (pass, shard int, after string) {
 	parts := strings.SplitN(text, " ", 3)
 	if len(parts) < 3 {
@@ -97,6 +96,5 @@ func loadJob(ctx context.Context, s storage.Store, id string) (Job, error) {
 	return j, nil
 }
 
-// TakenUp is how long after a change a call that asks for it again ends what a
-// process that ended left undone of it.
+// TakenUp is how long after a change a call that asks for it again ends what a process that ended left undone of it.
 const TakenUp = 24 * time.Hour

@@ -29,8 +29,7 @@ type jobs struct {
 	lanes      *lanes
 	circuit    *circuits
 
-	// Steps are those of the jobs that the packages above this one have. They are
-	// set before Redeliver is called.
+	// Steps are those of the jobs that the packages above this one have. They are set before Redeliver is called.
 	Steps map[JobKind]Step
 }
 
@@ -143,8 +142,7 @@ func (js *jobs) runJob(ctx context.Context, h message.Header) error {
 	}
 }
 
-// saveJob writes j's progress, unless it was cancelled or claimed by another,
-// and sends its next message if it pauses.
+// saveJob writes j's progress, unless it was cancelled or claimed by another, and sends its next message if it pauses.
 func (js *jobs) saveJob(ctx context.Context, j *Job, next time.Time, done, pause bool, hops int) (running bool, err error) {
 	now, self, mine := js.Clock(), hops < maxHops && next.IsZero(), false
 	stored, err := storage.Change(ctx, js.Store, JobKey(j.ID), func(s *Job, r *storage.Row) error {
@@ -203,8 +201,7 @@ func (js *jobs) Walk(ctx context.Context, j *Job, q func(shard int) storage.Quer
 	return ended, nil
 }
 
-// walkTwice walks, and a minute after j's start once more, for stragglers. What
-// look skips then was seen before.
+// walkTwice walks, and a minute after j's start once more, for stragglers. What look skips then was seen before.
 func (js *jobs) walkTwice(ctx context.Context, j *Job, q func(pass, shard int) storage.Query, look lookAt) (next time.Time, done bool, err error) {
 	pass, _, _ := shardCursor(j.Cursor)
 	second := j.Created.Add(stragglers)
@@ -240,9 +237,8 @@ func (js *jobs) paced(ctx context.Context, j *Job) error {
 // the revision that it has, nil for none; skip says that there is one as it should be.
 type lookAt func(context.Context, storage.Row) (d *Delivery, skip bool, err error)
 
-// makeDue makes due what look finds at rows, each in its place, oldest first, and
-// returns how many rows it dealt with: fewer if no place is left for now. What it
-// made due is sent though another failed: it will be passed over.
+// makeDue makes due what look finds at rows, each in its place, oldest first, and returns how many rows it dealt with:
+// fewer if no place is left for now. What it made due is sent though another failed: it will be passed over.
 func (js *jobs) makeDue(ctx context.Context, j *Job, rows []storage.Row, look lookAt) (n int, err error) {
 	began, done, ds, skip := time.Now(), j.Done, make([]*Delivery, len(rows)), make([]bool, len(rows))
 	err = j.each(len(rows), func(i int) (err error) {

@@ -48,9 +48,8 @@ type lane struct {
 	Paced        string `json:"paced,omitempty"`  // the place of the one that waits for its turn by the rate
 }
 
-// The phases of a runner. Before it leaves a lane that it found empty, it says so
-// and looks once more. So an append need not change the lane's row, for which
-// hundreds would contend: it is seen then, or sees the phase.
+// The phases of a runner. Before it leaves a lane that it found empty, it says so and looks once more. So an append
+// need not change the lane's row, for which hundreds would contend: it is seen then, or sees the phase.
 const (
 	working  = "working"
 	draining = "draining"
@@ -94,9 +93,8 @@ func (l lane) late(w waiting, place string) bool {
 	return place < l.Last || w.Straggler && place < l.Doubt
 }
 
-// queueInLane puts d at its place in its lane and wakes the lane if nobody
-// works on it. The delivery's own row comes last: until it is there, a resumed
-// fan-out does all of this again, which changes nothing.
+// queueInLane puts d at its place in its lane and wakes the lane if nobody works on it. The delivery's own
+// row comes last: until it is there, a resumed fan-out does all of this again, which changes nothing.
 func (ls *lanes) queueInLane(ctx context.Context, e *provider.Event, d Delivery) error {
 	if err := ls.appendToLane(ctx, e, d); err != nil {
 		return err
@@ -138,8 +136,7 @@ func laneHeader(key storage.Key, runner string) message.Header {
 	return message.Header{Kind: message.Lane, ID: key.PK, Token: runner}
 }
 
-// claimLane returns a lane's row as it is when it is handed out, the header of its
-// message, and its tenant.
+// claimLane returns a lane's row as it is when it is handed out, the header of its message, and its tenant.
 func claimLane(row storage.Row, start, now time.Time) (_ storage.Row, h message.Header, tenant string, _ error) {
 	var l lane
 	if err := storage.Decode(row, &l); err != nil {
@@ -273,9 +270,8 @@ func (ls *lanes) pauseLane(ctx context.Context, run *laneRun, at time.Time) erro
 	return errNotRunner
 }
 
-// deliverHead attempts the delivery at the head of the lane. It leaves the lane
-// if that is final; if not, the lane waits for it. What is ended without an
-// attempt leaves when it is looked at again: another may have changed it.
+// deliverHead attempts the delivery at the head of the lane. It leaves the lane if that is final; if not, the lane
+// waits for it. What is ended without an attempt leaves when it is looked at again: another may have changed it.
 func (ls *lanes) deliverHead(ctx context.Context, run *laneRun, w waiting) error {
 	d, err := ls.laneDelivery(ctx, run.lane.Registration, w)
 	switch {
@@ -343,8 +339,7 @@ func (l *laneHead) notNow(ctx context.Context, _ *try, s start) error {
 	return l.ls.pauseLane(ctx, l.run, s.at)
 }
 
-// notWritten counts, as hand-outs do, so that what can never be written does not
-// hold up its lane for ever.
+// notWritten counts, as hand-outs do, so that what can never be written does not hold up its lane for ever.
 func (l *laneHead) notWritten(ctx context.Context, t *try) error {
 	t.d.Paced = false // the lane knows
 	if over, err := l.ls.attempts.circuit.lose(ctx, &t.d, t.r); over || err != nil {
@@ -368,9 +363,8 @@ func (l *laneHead) attempted(ctx context.Context, t *try, a Attempt) error {
 	return nil
 }
 
-// closed reports whether r's lanes wait for what was held before r was enabled
-// to be put back into them. A job that was cancelled, or is over, opens them; one
-// that was not started yet is started when the call that enables is repeated.
+// closed reports whether r's lanes wait for what was held before r was enabled to be put back into them. A job that was
+// cancelled, or is over, opens them; one that was not started yet is started when the call that enables is repeated.
 func (ls *lanes) closed(ctx context.Context, r *Registration) (bool, error) {
 	name := r.ID + " " + r.Release
 	if r.Release == "" || ls.opened.Contains(name) {
@@ -417,8 +411,7 @@ func (ls *lanes) laneDelivery(ctx context.Context, registration string, w waitin
 	return ls.deliveries.LoadDelivery(ctx, id)
 }
 
-// dropHead takes a delivery whose outcome is stored off its lane, unless it was
-// put there anew since it was looked at.
+// dropHead takes a delivery whose outcome is stored off its lane, unless it was put there anew since it was looked at.
 func (ls *lanes) dropHead(ctx context.Context, run *laneRun, w waiting) error {
 	err := storage.Persist(ctx, func() error { return ls.Store.Delete(ctx, w.key(run.key), w.rev) })
 	if err != nil && !errors.Is(err, storage.ErrConflict) {

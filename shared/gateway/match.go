@@ -56,8 +56,7 @@ func (m Match) Check(kinds []string) error {
 	return nil
 }
 
-// indexKind returns the routing key under which m is indexed, the one with the
-// fewest values; empty for a nil Match.
+// indexKind returns the routing key under which m is indexed, the one with the fewest values; empty for a nil Match.
 func (m Match) indexKind() string {
 	best := ""
 	for kind, values := range m {
@@ -68,9 +67,8 @@ func (m Match) indexKind() string {
 	return best
 }
 
-// CheckText returns an error wrapping storage.ErrInvalid, which names field and
-// repeats nothing, unless text can equal what others send: what was pasted with a
-// line break or a blank at its end never would.
+// CheckText returns an error wrapping storage.ErrInvalid, which names field and repeats nothing, unless text
+// can equal what others send: what was pasted with a line break or a blank at its end never would.
 func CheckText(field, text string, least, most int) error {
 	if len(text) < least || len(text) > most || !utf8.ValidString(text) || strings.TrimSpace(text) != text || strings.ContainsFunc(text, unicode.IsControl) {
 		return fmt.Errorf("%s: %w: want %d to %d bytes of UTF-8 without control characters, and without white space at the ends", field, storage.ErrInvalid, least, most)
@@ -124,9 +122,8 @@ const CallbackRemoved = "callback_removed"
 // TestEventType is the type of the event that a registration's test sends.
 const TestEventType = "registration.test"
 
-// ofWhole reports whether e is about the source itself: that it was
-// disconnected, or SmartBots' own word on our registration there. Only a grant
-// of the whole source covers it.
+// ofWhole reports whether e is about the source itself: that it was disconnected, or SmartBots' own word on
+// our registration there. Only a grant of the whole source covers it.
 func ofWhole(e *provider.Event) bool {
 	switch {
 	case e.Only != "" || e.Tenant != "":

@@ -10,9 +10,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// may says what is to become of e for r, which wants it: Pending to deliver,
-// Held or Cancelled, and why. It is asked at the match and again before every
-// attempt. rev is the version of the source under which r was read.
+// may says what is to become of e for r, which wants it: Pending to deliver, Held or Cancelled, and why. It is asked at
+// the match and again before every attempt. rev is the version of the source under which r was read.
 func (f *finder) may(ctx context.Context, rev string, e *provider.Event, r *Registration) (Status, string, error) {
 	if own := e.Only == r.ID; own && e.Type == CallbackRemoved {
 		return f.mayTellRemoved(ctx, r) // a tombstone hears of its end, and of nothing else
@@ -71,9 +70,8 @@ func (f *finder) mayTellRemoved(ctx context.Context, r *Registration) (Status, s
 	return Pending, "", nil
 }
 
-// Visible reports whether r's tenant may still see e: by a grant, or by a group
-// whose security code it knows. It is asked again at each look, so that a grant
-// that was revoked hides what it once let through.
+// Visible reports whether r's tenant may still see e: by a grant, or by a group whose security code it knows.
+// It is asked again at each look, so that a grant that was revoked hides what it once let through.
 func (f *finder) Visible(ctx context.Context, r *Registration, e *provider.Event) (bool, error) {
 	if e.Unreadable {
 		return false, nil

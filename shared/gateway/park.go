@@ -126,10 +126,9 @@ func (cs *circuits) ForgetHealth(ctx context.Context, id string) error {
 	})
 }
 
-// probe attempts the oldest delivery that is parked for a registration and whose time
-// has come, if a probe is due: it stays parked, and the circuit is what keeps others
-// from the same. Those that are spent it hands out: a worker ends these. If the circuit
-// is closed, or nothing may be attempted, it wakes all: workers find out why.
+// probe attempts the oldest delivery that is parked for a registration and whose time has come, if a probe is due: it
+// stays parked, and the circuit is what keeps others from the same. Those that are spent it hands out: a worker ends
+// these. If the circuit is closed, or nothing may be attempted, it wakes all: workers find out why.
 func (rs *redeliveries) probe(ctx context.Context, h message.Header) error {
 	id, cs := h.ID, rs.attempts.circuit
 	known, err := cs.readHealth(ctx, id)
@@ -192,9 +191,8 @@ func (rs *redeliveries) probe(ctx context.Context, h message.Header) error {
 	return rs.attempt(ctx, *next, message.Header{Kind: message.Probe, ID: next.ID, Claim: next.Claim, Hops: h.Hops}, false, true)
 }
 
-// settleProbe makes up for the last probe, if it did not end: its process did, or its
-// attempt brought that down. Then it counts as a claim that was lost, and the next
-// probe is another delivery's.
+// settleProbe makes up for the last probe, if it did not end: its process did, or its attempt brought that
+// down. Then it counts as a claim that was lost, and the next probe is another delivery's.
 func (rs *redeliveries) settleProbe(ctx context.Context, id string, h circuit.Health) (underWay bool, err error) {
 	d, err := rs.deliveries.LoadDelivery(ctx, ident.Delivery(id, h.Probing))
 	if err != nil {
@@ -223,8 +221,7 @@ func (cs *circuits) probeEnded(ctx context.Context, d *Delivery) error {
 
 const mostSpent = 1000 // are ended with a probe
 
-// openFrom returns a registration's unfinished and failed deliveries, oldest first, of
-// the events from one on.
+// openFrom returns a registration's unfinished and failed deliveries, oldest first, of the events from one on.
 func (ds *deliveries) openFrom(ctx context.Context, registration, from string) iter.Seq2[Delivery, error] {
 	const lot = 25
 	return func(yield func(Delivery, error) bool) {
@@ -285,10 +282,9 @@ func (ds *deliveries) open(ctx context.Context, registration, from string) (keys
 // behind returns what comes next after an event, and before all others that do.
 func behind(event string) string { return event + " " }
 
-// wakeStep has what is parked behind a circuit that closed attempted, oldest first, at
-// the registration's pace, and beginning slowly: ten in the first second, and twice as
-// many in each one after that. It ends when the circuit opens again, unless nothing
-// may be attempted: then workers find out why. Stragglers are woken a minute later.
+// wakeStep has what is parked behind a circuit that closed attempted, oldest first, at the registration's pace, and
+// beginning slowly: ten in the first second, and twice as many in each one after that. It ends when the circuit opens
+// again, unless nothing may be attempted: then workers find out why. Stragglers are woken a minute later.
 func (js *jobs) wakeStep(ctx context.Context, j *Job) (next time.Time, done bool, err error) {
 	pass, from, _ := strings.Cut(j.Cursor, " ")
 	second := j.Created.Add(stragglers)
@@ -334,8 +330,7 @@ func (js *jobs) wakeStep(ctx context.Context, j *Job) (next time.Time, done bool
 	return time.Time{}, false, err
 }
 
-// wakeable reports whether what is parked for j's registration may go on. If not, it
-// stays parked, from an event on.
+// wakeable reports whether what is parked for j's registration may go on. If not, it stays parked, from an event on.
 func (js *jobs) wakeable(ctx context.Context, j *Job, from string) (bool, error) {
 	r, _, err := js.find.registration(ctx, j.Source, j.Registration)
 	if err != nil || r.State != Enabled {

@@ -19,15 +19,13 @@ type redeliveries struct {
 	jobs       *jobs
 }
 
-// Redeliver is the Handler of the retry queue: later attempts, resends, and
-// the chunks of jobs. A message whose claim was superseded is dropped; the row
-// that it was for tells what happens next.
+// Redeliver is the Handler of the retry queue: later attempts, resends, and the chunks of jobs. A message
+// whose claim was superseded is dropped; the row that it was for tells what happens next.
 func (rs *redeliveries) Redeliver(ctx context.Context, ms []storage.Received) ([]string, error) {
 	return rs.redeliverAll(ctx, ms, false)
 }
 
-// RedeliverSlow is the Handler of the slow queue, which carries the same for
-// endpoints that are not known to be fast.
+// RedeliverSlow is the Handler of the slow queue, which carries the same for endpoints that are not known to be fast.
 func (rs *redeliveries) RedeliverSlow(ctx context.Context, ms []storage.Received) ([]string, error) {
 	return rs.redeliverAll(ctx, ms, true)
 }
@@ -88,8 +86,7 @@ func (rs *redeliveries) attempt(ctx context.Context, d Delivery, h message.Heade
 	return rs.attempts.attempt(ctx, &try{e: e, r: r, rev: rev, d: d, slow: slow, hops: h.Hops}, &redelivery{rs, h})
 }
 
-// A redelivery is the recorder of what a message of the retry queue asks for,
-// whose claim it has.
+// A redelivery is the recorder of what a message of the retry queue asks for, whose claim it has.
 type redelivery struct {
 	rs *redeliveries
 	h  message.Header
@@ -99,8 +96,7 @@ func (re *redelivery) notWanted(ctx context.Context, t *try, verdict Status, why
 	return re.rs.deliveries.endUnwanted(ctx, t.d, verdict, why)
 }
 
-// turn reports whether the claim still gives the right to POST. To a probe the circuit
-// gives it.
+// turn reports whether the claim still gives the right to POST. To a probe the circuit gives it.
 func (re *redelivery) turn(ctx context.Context, t *try) (bool, error) {
 	now := re.rs.Clock()
 	if t.d.Parked() || t.d.mayPost(re.h.Claim, now, t.r.limit()) {

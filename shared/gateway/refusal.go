@@ -14,9 +14,8 @@ type refusal struct{ err, told error }
 func (r *refusal) Error() string   { return r.err.Error() }
 func (r *refusal) Unwrap() []error { return []error{r.told, r.err} }
 
-// asRefusal returns err as a Provider's Reply knows it: what the source's rows and
-// the queue say has a name in the contract, and what has none stays as it is,
-// which is answered like ErrUnavailable.
+// asRefusal returns err as a Provider's Reply knows it: what the source's rows and the queue say has a name
+// in the contract, and what has none stays as it is, which is answered like ErrUnavailable.
 func asRefusal(err error) error {
 	for _, r := range [...]refusal{
 		{storage.ErrNotFound, provider.ErrNotFound},

@@ -17,10 +17,9 @@ import (
 	"ringback/shared/provider"
 )
 
-// Headers of deliveries, in lower case as Standard Webhooks prints its own: its PHP
-// and Ruby libraries find no other, where a server hands names on as they came. Late
-// is a delivery of an ordered registration that is older than one that was attempted
-// before it, or may be: a process that ends tells nobody what it attempted last.
+// Headers of deliveries, in lower case as Standard Webhooks prints its own: its PHP and Ruby libraries find no other,
+// where a server hands names on as they came. Late is a delivery of an ordered registration that is older than one that
+// was attempted before it, or may be: a process that ends tells nobody what it attempted last.
 const (
 	// ViaHeader lists the gateways that a delivery came through, the last one being
 	// who sent it. It is read by the grammar of CDN-Loop (RFC 8586, section 2).
@@ -149,8 +148,7 @@ type target struct {
 	at       time.Time
 }
 
-// targetFresh is how long an opened target is kept: secrets that ended are used
-// no longer than that.
+// targetFresh is how long an opened target is kept: secrets that ended are used no longer than that.
 const targetFresh = 30 * time.Second
 
 // target opens what r has sealed.

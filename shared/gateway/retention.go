@@ -11,22 +11,18 @@ import (
 	"ringback/shared/storage"
 )
 
-// What an unfinished delivery needs has no expiry, so that neither a stop nor a
-// clock that jumps ends it: its own row, and the event's, which holds the payload.
-// An event begins with one, since most are delivered at once. The first delivery
-// that is not takes it away, by its registration's place in Open; the last one to
-// be finished brings it back. What is held lasts for Kept.Held, and so does its
-// event. One of more deliveries than Open can name lasts for Kept.longest from the last
-// attempt of one of them.
+// What an unfinished delivery needs has no expiry, so that neither a stop nor a clock that jumps ends it: its
+// own row, and the event's, which holds the payload. An event begins with one, since most are delivered at
+// once. The first delivery that is not takes it away, by its registration's place in Open; the last one to be
+// finished brings it back. What is held lasts for Kept.Held, and so does its event. One of more deliveries
+// than Open can name lasts for Kept.longest from the last attempt of one of them.
 
-// longest is how long a delivery may be unfinished by its schedule, and then be
-// looked at.
+// longest is how long a delivery may be unfinished by its schedule, and then be looked at.
 func (k Kept) longest() time.Duration {
 	return schedule.MaxWaitsSum*12/10 + 2*circuit.LongestInterval + k.Held + k.History
 }
 
-// open notes that deliveries to ids are unfinished. It reports whether the row
-// changed.
+// open notes that deliveries to ids are unfinished. It reports whether the row changed.
 func (er *EventRow) open(r *storage.Row, k Kept, now time.Time, ids ...string) (changed bool) {
 	for _, id := range ids {
 		if !er.Wide && !slices.Contains(er.Open, id) {
@@ -45,8 +41,7 @@ func (er *EventRow) open(r *storage.Row, k Kept, now time.Time, ids ...string) (
 	return changed
 }
 
-// finish notes that the delivery to id is finished at now, or held until a time.
-// It reports whether the row changed.
+// finish notes that the delivery to id is finished at now, or held until a time. It reports whether the row changed.
 func (er *EventRow) finish(r *storage.Row, k Kept, now time.Time, id string, until time.Time) (changed bool) {
 	expires := r.Expires
 	if i := slices.Index(er.Open, id); i >= 0 {
@@ -68,9 +63,8 @@ func (er *EventRow) needs(id string, k Kept, now time.Time) bool {
 	return slices.Contains(er.Open, id) || er.Wide && now.Add(k.longest()).Sub(er.expires) <= 24*time.Hour
 }
 
-// open keeps an event for deliveries that are unfinished, before their rows are
-// written. fill, unless it is nil, makes the row whole. The error wraps
-// storage.ErrNotFound.
+// open keeps an event for deliveries that are unfinished, before their rows are written. fill, unless it is
+// nil, makes the row whole. The error wraps storage.ErrNotFound.
 func (es *events) open(ctx context.Context, id string, fill func(*EventRow, *storage.Row) bool, ids ...string) error {
 	return es.change(ctx, id, func(er *EventRow, r *storage.Row) bool {
 		filled := fill != nil && fill(er, r)
@@ -90,8 +84,7 @@ func (es *events) finish(ctx context.Context, id string, fill func(*EventRow, *s
 	}), storage.ErrNotFound)
 }
 
-// heldUntil is when what is held at now has ended. All that are held on one day
-// are content with one write.
+// heldUntil is when what is held at now has ended. All that are held on one day are content with one write.
 func (k Kept) heldUntil(now time.Time) time.Time {
 	const day = 24 * time.Hour
 	return now.Add(k.Held).Truncate(day).Add(day)

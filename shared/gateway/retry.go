@@ -34,10 +34,9 @@ type retries struct {
 // laterQueues lead to later attempts.
 var laterQueues = [...]storage.QueueName{storage.RetryQueue, storage.SlowQueue}
 
-// Retry runs every minute and hands out what falls due within the Horizon: one
-// conditional write a row, then a message that comes at the exact second. Two
-// Retries may run at once. It hands out nothing to a queue that is above the
-// brake, since each hand-out of a backlog would only add to it.
+// Retry runs every minute and hands out what falls due within the Horizon: one conditional write a row, then
+// a message that comes at the exact second. Two Retries may run at once. It hands out nothing to a queue that
+// is above the brake, since each hand-out of a backlog would only add to it.
 func (rt *retries) Retry(ctx context.Context) error {
 	start, t := rt.Clock(), &tick{}
 	rt.steady() // a clock that is set is seen soon
@@ -75,9 +74,8 @@ func (rt *retries) closed(ctx context.Context, q storage.QueueName, untaken *ato
 	return false, nil
 }
 
-// Recover hands out anew what a process that ended had handed out: the messages
-// may not have been sent. It is for the one process of a machine, before it takes
-// messages of the retry queue; elsewhere such rows fall due again.
+// Recover hands out anew what a process that ended had handed out: the messages may not have been sent. It is for the
+// one process of a machine, before it takes messages of the retry queue; elsewhere such rows fall due again.
 func (rt *retries) Recover(ctx context.Context) error {
 	return rt.pass(ctx, rt.Clock(), &tick{recover: true})
 }
@@ -220,8 +218,7 @@ func (rt *retries) handOutDue(ctx context.Context, shard int, cursor string, unt
 	return nil
 }
 
-// handOut claims some due rows, for each of which a message is sent, with those
-// of other shards.
+// handOut claims some due rows, for each of which a message is sent, with those of other shards.
 func (rt *retries) handOut(ctx context.Context, due []storage.DueRow, t *tick) (int, error) {
 	keys := make([]storage.Key, len(due))
 	for i, d := range due {
@@ -257,9 +254,8 @@ func (rt *retries) sendOrKeep(ctx context.Context, q storage.QueueName, ms []sto
 	return err
 }
 
-// handOutRow claims a row that is due, by one conditional write, and returns the
-// message for it and its queue; none if another has it, or if there is nothing to
-// do now.
+// handOutRow claims a row that is due, by one conditional write, and returns the message for it and its
+// queue; none if another has it, or if there is nothing to do now.
 func (rt *retries) handOutRow(ctx context.Context, row storage.Row, t *tick) (_ storage.QueueName, m storage.Message, _ error) {
 	now := rt.Clock()
 	ahead := row.Due.Sub(now)
@@ -312,9 +308,8 @@ func (rt *retries) handOutRow(ctx context.Context, row storage.Row, t *tick) (_ 
 	return to.queue, m, err
 }
 
-// claimDelivery returns a delivery's row when it is handed out, the header of its
-// message, of no kind if there is nothing to attempt, its tenant, and when the
-// message is received.
+// claimDelivery returns a delivery's row when it is handed out, the header of its message, of no kind if
+// there is nothing to attempt, its tenant, and when the message is received.
 func (rt *retries) claimDelivery(row storage.Row, start time.Time, t *tick) (_ storage.Row, _ message.Header, tenant string, _ time.Time, _ error) {
 	d, err := ReadDelivery(row)
 	if err != nil {

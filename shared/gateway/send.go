@@ -12,12 +12,10 @@ import (
 	"ringback/shared/storage"
 )
 
-// sendAgain is kept of the time for the answer: no resend of what the queue
-// refused begins later.
+// sendAgain is kept of the time for the answer: no resend of what the queue refused begins later.
 const sendAgain = 500 * time.Millisecond
 
-// send sends ms in as few calls as the queue's limits allow, and what was
-// refused again.
+// send sends ms in as few calls as the queue's limits allow, and what was refused again.
 func (c *core) send(ctx context.Context, q storage.QueueName, ms []storage.Message) error {
 	for len(ms) > 0 {
 		n, size := 0, 0
@@ -69,8 +67,7 @@ func (c *core) enqueue(ctx context.Context, as []message.Arrival) error {
 	return c.send(ctx, storage.EventsQueue, ms)
 }
 
-// SendTo queues an event of the gateway's own. The same id makes the same
-// event, so it may be called again.
+// SendTo queues an event of the gateway's own. The same id makes the same event, so it may be called again.
 func (c *core) SendTo(ctx context.Context, e provider.Event) error {
 	if !Own(&e) || e.ID == "" {
 		return fmt.Errorf("send an event of our own: %w: want its id and whom it is for", storage.ErrInvalid)
@@ -87,8 +84,7 @@ type path struct {
 
 var fastPath = path{queue: storage.RetryQueue}
 
-// pathTo returns the slow path if slow says so, or if the registration's endpoint
-// is not known to be fast.
+// pathTo returns the slow path if slow says so, or if the registration's endpoint is not known to be fast.
 func (c *core) pathTo(ctx context.Context, slow bool, registration, tenant string) path {
 	if !slow {
 		fast, err := c.fast(ctx, registration, tenant, "")
@@ -109,8 +105,7 @@ func (c *core) fast(ctx context.Context, registration, tenant, url string) (bool
 	return c.books.Batches(ctx, tenant, registration, url)
 }
 
-// sendSelf sends the message of h over p, to be received after delay. A failure
-// is no error: what it is for falls due.
+// sendSelf sends the message of h over p, to be received after delay. A failure is no error: what it is for falls due.
 func (c *core) sendSelf(ctx context.Context, p path, h message.Header, hops int, delay time.Duration) {
 	h.Hops = hops
 	m, err := p.message(h, delay)

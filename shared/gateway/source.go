@@ -35,15 +35,13 @@ const (
 	FailureHistory History = "failures" // what was not delivered at once
 )
 
-// An Upstream is the developer account at SmartBots with which unknown groups
-// and codes are asked for.
+// An Upstream is the developer account at SmartBots with which unknown groups and codes are asked for.
 type Upstream struct {
 	APIKey  string `json:"api_key,omitempty"`  // sealed field "upstream"
 	BaseURL string `json:"base_url,omitempty"` // empty: SmartBots' own
 }
 
-// A CallbackKey is one unguessable URL of a source. A rotated key has two rows
-// with one id until the old one ends.
+// A CallbackKey is one unguessable URL of a source. A rotated key has two rows with one id until the old one ends.
 type CallbackKey struct {
 	ID      string    `json:"id"`
 	Source  string    `json:"source"`

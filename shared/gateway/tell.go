@@ -32,10 +32,9 @@ type teller struct {
 	told *lru.Cache[string, struct{}] // ids of those that were sent
 }
 
-// tell sends the operational event kind about r to the tenant's registrations
-// that ask for it by name; the operator finds it among the source's events. Its
-// id names the hour, so there is at most one an hour, kind and registration,
-// however often it is sent. What becomes of an operational event causes none.
+// tell sends the operational event kind about r to the tenant's registrations that ask for it by name; the
+// operator finds it among the source's events. Its id names the hour, so there is at most one an hour, kind
+// and registration, however often it is sent. What becomes of an operational event causes none.
 func (t *teller) tell(ctx context.Context, kind string, about *provider.Event, r *Registration, why string) error {
 	if Own(about) && about.Type != TestEventType && about.Only == "" {
 		return nil

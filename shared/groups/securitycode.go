@@ -116,9 +116,8 @@ type Guesses struct {
 	Names []string    `json:"names"`
 }
 
-// guess notes that tenant tries a code for the group of that name, known or not. The error wraps
-// control.ErrLimit if it was wrong too often. It is noted before the code is judged, so that calls at the
-// same moment count.
+// guess notes that tenant tries a code for the group of that name, known or not. The error wraps control.ErrLimit if it
+// was wrong too often. It is noted before the code is judged, so that calls at the same moment count.
 func (g *Groups) guess(ctx context.Context, tenant, name string) (time.Time, error) {
 	now := g.gw.Clock()
 	name = guessed(name)

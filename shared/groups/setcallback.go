@@ -19,8 +19,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// A CallbackRequest is what set_http_callback asks for ("Set HTTP callback to be called on group events",
-// SmartBots).
+// A CallbackRequest is what set_http_callback asks for ("Set HTTP callback to be called on group events", SmartBots).
 type CallbackRequest struct {
 	Group      string // by name
 	Secret     string // the Group Security Code, or

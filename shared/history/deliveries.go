@@ -58,11 +58,9 @@ type Delivery struct {
 	Shown gateway.Status // Status; Held for a pending one of a disabled registration, Cancelled for an unfinished one of a removed one
 }
 
-// Deliveries returns a page of deliveries, newest first, and the cursor of the
-// next page. Pages may be short, or empty with a cursor: then none was found as far
-// as one call looks. Without a registration
-// or event those of at most MaxMerged registrations are merged; for more the
-// error wraps control.ErrUnreadable. Expired ones are left out.
+// Deliveries returns a page of deliveries, newest first, and the cursor of the next page. Pages may be short, or empty
+// with a cursor: then none was found as far as one call looks. Without a registration or event those of at most
+// MaxMerged registrations are merged; for more the error wraps control.ErrUnreadable. Expired ones are left out.
 func (h *History) Deliveries(ctx context.Context, c control.Caller, q Query) ([]Delivery, string, error) {
 	rs, err := h.registrationsFor(ctx, c, q)
 	if err != nil {
@@ -86,9 +84,8 @@ func (h *History) Deliveries(ctx context.Context, c control.Caller, q Query) ([]
 // open reports whether the open index holds all that is asked for.
 func (q Query) open() bool { return q.Status != "" && q.Status != gateway.Succeeded }
 
-// registrationsFor returns the registrations of c's that q is about. Removed
-// ones are among them only if they are named, or an event is. The error wraps
-// control.ErrUnreadable if there are more than can be merged.
+// registrationsFor returns the registrations of c's that q is about. Removed ones are among them only if they
+// are named, or an event is. The error wraps control.ErrUnreadable if there are more than can be merged.
 func (h *History) registrationsFor(ctx context.Context, c control.Caller, q Query) ([]gateway.Registration, error) {
 	if q.Registration != "" {
 		r, err := h.control.Registration(ctx, c, q.Registration)
@@ -173,8 +170,7 @@ func (h *History) listDeliveries(ctx context.Context, rows []storage.Row, rs []g
 	return out, nil
 }
 
-// filled returns rows with their data, in their order; those that are gone are
-// left out.
+// filled returns rows with their data, in their order; those that are gone are left out.
 func (h *History) filled(ctx context.Context, rows []storage.Row) ([]storage.Row, error) {
 	place := map[storage.Key]int{}
 	var keys []storage.Key
@@ -226,9 +222,8 @@ func (h *History) Attempts(ctx context.Context, d gateway.Delivery, at storage.P
 	return append(out, d.Last.Attempt(d.LastAnswer())), "", nil
 }
 
-// ResendDelivery makes one more attempt of a delivery of c's, at once. The error
-// wraps control.ErrForbidden if no grant covers its event any more, storage.ErrConflict if the
-// registration takes no deliveries.
+// ResendDelivery makes one more attempt of a delivery of c's, at once. The error wraps control.ErrForbidden
+// if no grant covers its event any more, storage.ErrConflict if the registration takes no deliveries.
 func (h *History) ResendDelivery(ctx context.Context, c control.Caller, id string) (gateway.Delivery, error) {
 	d, r, err := h.DeliveryOf(ctx, c, id)
 	if err != nil {

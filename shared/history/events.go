@@ -44,9 +44,8 @@ func (h *History) kept(rows []storage.Row) ([]Event, error) {
 	return out, nil
 }
 
-// Events returns a page of events, newest first, and the cursor of the next
-// page: for the operator all of a source, or as for a tenant those of which
-// there are deliveries. Pages may be short, or empty with a cursor.
+// Events returns a page of events, newest first, and the cursor of the next page: for the operator all of a
+// source, or as for a tenant those of which there are deliveries. Pages may be short, or empty with a cursor.
 func (h *History) Events(ctx context.Context, c control.Caller, q Query) ([]Event, string, error) {
 	if c.Scope == control.ScopeOperator && q.Registration == "" && q.Tenant == "" {
 		return h.eventsOfSource(ctx, q)
@@ -73,8 +72,7 @@ func (h *History) lookForEvents(ctx context.Context, parts []part, q Query, of f
 	return out, next, err
 }
 
-// afterEvent moves a cursor behind the other deliveries of the event that the page
-// ended with.
+// afterEvent moves a cursor behind the other deliveries of the event that the page ended with.
 func afterEvent(page []Event, next string) string {
 	at, err := parseSpot(next)
 	if err != nil || len(page) == 0 || page[len(page)-1].ID[idNumberChars:] != at.time {
@@ -170,8 +168,7 @@ func (h *History) asSeen(ctx context.Context, c control.Caller, l Event, rs []ga
 	return l, nil
 }
 
-// EventOf returns an event with its payload, if c is the operator or has a
-// delivery of it. Hidden events have none.
+// EventOf returns an event with its payload, if c is the operator or has a delivery of it. Hidden events have none.
 func (h *History) EventOf(ctx context.Context, c control.Caller, id string) (Event, error) {
 	known, err := h.readEvents(ctx, []string{id})
 	if errors.Is(err, storage.ErrInvalid) {
@@ -200,8 +197,7 @@ func (h *History) EventOf(ctx context.Context, c control.Caller, id string) (Eve
 
 var errNoEvent = fmt.Errorf("event: %w", storage.ErrNotFound)
 
-// DataOf returns the payload of e as the JSON value data of a standard
-// delivery, and its parameters.
+// DataOf returns the payload of e as the JSON value data of a standard delivery, and its parameters.
 func (h *History) DataOf(e *provider.Event) (data, parameters json.RawMessage, err error) {
 	p := h.gw.Providers[e.Provider]
 	if p == nil || e.Unreadable || gateway.Own(e) {

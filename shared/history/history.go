@@ -1,6 +1,5 @@
-// Package history tells what became of events: deliveries.go lists deliveries
-// and attempts, events.go events, dryrun.go what a registration would have got,
-// healths.go how endpoints do. merge.go makes one list of many partitions.
+// Package history tells what became of events: deliveries.go lists deliveries and attempts, events.go events, dryrun.go
+// what a registration would have got, healths.go how endpoints do. merge.go makes one list of many partitions.
 //
 // It changes nothing, except that a delivery can be made once more.
 package history
@@ -10,8 +9,7 @@ import (
 	"ringback/shared/gateway"
 )
 
-// A History shows the events and deliveries of one gateway. It is safe for
-// concurrent use.
+// A History shows the events and deliveries of one gateway. It is safe for concurrent use.
 type History struct {
 	gw      *gateway.Gateway
 	control *control.Control

@@ -18,9 +18,8 @@ import (
 // readsAtOnce is how many partitions of a merged list are read at the same time.
 const readsAtOnce = 32
 
-// An event's id holds a time of the provider's if there is one. A repeat may
-// bring it later than that by stableSlack; it is never further ahead than
-// latestSlack.
+// An event's id holds a time of the provider's if there is one. A repeat may bring it later than that by
+// stableSlack; it is never further ahead than latestSlack.
 const (
 	stableSlack = 8 * 24 * time.Hour
 	latestSlack = time.Hour
@@ -54,9 +53,8 @@ func byID(rs []gateway.Registration) map[string]gateway.Registration {
 	return of
 }
 
-// A spot is a place in a merged list: what an event id holds after the source's
-// number, so that the events of different sources sort by time, and the
-// registration.
+// A spot is a place in a merged list: what an event id holds after the source's number, so that the events of
+// different sources sort by time, and the registration.
 type spot struct{ time, id string }
 
 func (p part) spot(sk string) spot { return spot{sk[min(idNumberChars, len(sk)):], p.id} }
@@ -76,8 +74,7 @@ func parseSpot(text string) (spot, error) {
 	return spot{at, id}, nil
 }
 
-// How far one call looks for a row that is wanted: on AWS, where a look takes longer,
-// so long.
+// How far one call looks for a row that is wanted: on AWS, where a look takes longer, so long.
 const (
 	mostLooked = 20_000 // rows
 	lookTime   = 800 * time.Millisecond
@@ -106,8 +103,7 @@ func (h *History) look(ctx context.Context, parts []part, q Query, find func([]s
 	}
 }
 
-// ScannedTo returns the time of the place that a list's cursor is at; zero if there is
-// none: the list ended.
+// ScannedTo returns the time of the place that a list's cursor is at; zero if there is none: the list ended.
 func ScannedTo(cursor string) time.Time {
 	at, err := parseSpot(cursor)
 	if err != nil {
@@ -116,9 +112,8 @@ func ScannedTo(cursor string) time.Time {
 	return ident.EventTime(ident.EventPrefix + strings.Repeat("0", idNumberChars-len(ident.EventPrefix)) + strings.TrimSuffix(at.time, "~"))
 }
 
-// merge reads all parts at once, newest first, and returns a page of what they
-// hold together, and its cursor. What a part did not get to within its page
-// bounds how far the whole page goes.
+// merge reads all parts at once, newest first, and returns a page of what they hold together, and its cursor.
+// What a part did not get to within its page bounds how far the whole page goes.
 func (h *History) merge(ctx context.Context, parts []part, q Query) ([]storage.Row, string, error) {
 	pages := make([]storage.Page, len(parts))
 	var group errgroup.Group
@@ -141,9 +136,8 @@ func (h *History) merge(ctx context.Context, parts []part, q Query) ([]storage.R
 	return rows, next, nil
 }
 
-// bound returns p's query from q's cursor on, between q's times. An event's id
-// holds the time of the provider if there is one, so the range is wider than
-// the times of receipt.
+// bound returns p's query from q's cursor on, between q's times. An event's id holds the time of the provider
+// if there is one, so the range is wider than the times of receipt.
 func (q Query) bound(p part) (storage.Query, error) {
 	b := p.Query
 	b.Newest, b.Limit = true, min(q.rows(), q.rows()/4+8, storage.MaxPageRows)

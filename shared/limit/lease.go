@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Leases are the attempts that are under way: when each must be over, in Unix
-// milliseconds.
+// Leases are the attempts that are under way: when each must be over, in Unix milliseconds.
 type leases struct {
 	Held map[string]int64 `json:"held,omitempty"`
 }

@@ -1,11 +1,9 @@
-// Package limit keeps what a registration or a tenant may use within its limits
-// over all processes, in rows that each of them changes over the revision that it
-// read.
+// Package limit keeps what a registration or a tenant may use within its limits over all processes, in rows
+// that each of them changes over the revision that it read.
 //
-// limit.go asks for the right to make an attempt. rate.go decides when attempts may
-// begin, lease.go how many may be under way; both are values that a row holds.
-// row.go writes a row for all who ask in this process at the same time, and spend.go
-// one that is seldom asked for.
+// limit.go asks for the right to make an attempt. rate.go decides when attempts may begin, lease.go how many
+// may be under way; both are values that a row holds. row.go writes a row for all who ask in this process at
+// the same time, and spend.go one that is seldom asked for.
 package limit
 
 import (
@@ -23,8 +21,7 @@ const (
 	looks = 3
 	// leaseMargin is how much longer than its attempt a lease lasts.
 	leaseMargin = 5 * time.Second
-	// leasesApart is the time between two writes of a process, in which others have
-	// theirs.
+	// leasesApart is the time between two writes of a process, in which others have theirs.
 	leasesApart = 10 * time.Millisecond
 	// leaveWithin bounds giving a lease back, which an attempt's end waits for.
 	leaveWithin = 2 * time.Second
@@ -53,10 +50,9 @@ type Turn struct {
 	Lasts  time.Duration // of the attempt, at most
 }
 
-// Enter asks for the right to make an attempt, which must begin at once. It returns
-// what gives it back, nil without the right: then the attempt may ask again at its
-// turn, or if that is zero when others have ended. Of a turn without rate and
-// concurrency nothing is read and written.
+// Enter asks for the right to make an attempt, which must begin at once. It returns what gives it back, nil
+// without the right: then the attempt may ask again at its turn, or if that is zero when others have ended.
+// Of a turn without rate and concurrency nothing is read and written.
 func (l *Limits) Enter(ctx context.Context, t Turn) (leave func(), turn time.Time, err error) {
 	for range looks {
 		until := time.Time{}
@@ -84,9 +80,8 @@ func (l *Limits) Enter(ctx context.Context, t Turn) (leave func(), turn time.Tim
 	return nil, l.clock(), nil
 }
 
-// lease takes a lease for t's attempt and returns what gives it back, nil if all
-// are taken. One that is not given back ends by itself when the attempt must be
-// over.
+// lease takes a lease for t's attempt and returns what gives it back, nil if all are taken. One that is not
+// given back ends by itself when the attempt must be over.
 func (l *Limits) lease(ctx context.Context, t Turn) (func(), error) {
 	id, mine := storage.NewRev()[:8], false
 	err := l.rows.change(ctx, t.Leases, leasesApart, func(v value, now time.Time) (value, bool) {

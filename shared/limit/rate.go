@@ -9,8 +9,7 @@ import (
 )
 
 const (
-	// blocksFrom is the time between two attempts from which on a process takes
-	// places in blocks: ten a second.
+	// blocksFrom is the time between two attempts from which on a process takes places in blocks: ten a second.
 	blocksFrom = time.Second / 10
 	// blockLasts is how long a block may be used.
 	blockLasts = time.Second
@@ -18,11 +17,10 @@ const (
 	gathered = 100 * time.Millisecond
 )
 
-// A line is what the row of a rate says: when the next attempt may begin (the
-// theoretical arrival time of GCRA, ITU-T I.371, annex A), and until when turns
-// were given to those that had to wait. A turn is no place: it says when to ask
-// again. So what never comes, or late, takes no place of others, and nothing is
-// asked for in vain for ever where all come late.
+// A line is what the row of a rate says: when the next attempt may begin (the theoretical arrival time of
+// GCRA, ITU-T I.371, annex A), and until when turns were given to those that had to wait. A turn is no place:
+// it says when to ask again. So what never comes, or late, takes no place of others, and nothing is asked for
+// in vain for ever where all come late.
 type line struct {
 	Next  time.Time     `json:"next,omitzero"`
 	End   time.Time     `json:"end,omitzero"`    // of the turns
@@ -46,8 +44,7 @@ func (l line) take(now time.Time, every time.Duration, inTurn bool) (_ line, tur
 	return l, turn
 }
 
-// more returns l after at most n places more were taken that nobody else wants: as
-// many as are free at now.
+// more returns l after at most n places more were taken that nobody else wants: as many as are free at now.
 func (l line) more(now time.Time, n int) (line, int) {
 	if l.End.After(now) {
 		return l, 0
@@ -76,10 +73,9 @@ func (l line) at(now time.Time, every time.Duration) line {
 // until returns when l says nothing any more.
 func (l line) until() time.Time { return pace.Later(l.Next, l.End) }
 
-// slack is how early an attempt in its turn may begin: as much as others before it
-// came late. With placeLasts, and blockLasts where there are blocks, it makes a minute
-// hold no more than what belongs to 63 seconds, or below one a second one attempt
-// more.
+// slack is how early an attempt in its turn may begin: as much as others before it came late. With
+// placeLasts, and blockLasts where there are blocks, it makes a minute hold no more than what belongs to 63
+// seconds, or below one a second one attempt more.
 func slack(every time.Duration) time.Duration {
 	const most = 63 * time.Second
 	whole := most - most%every - time.Minute - placeLasts
@@ -92,9 +88,8 @@ func slack(every time.Duration) time.Duration {
 	return whole
 }
 
-// step is the time between two turns: a fiftieth less than between two attempts, so
-// that some wait where a turn is not used, and the rate is. Where the slack takes up
-// few, those who come too early would only wait twice.
+// step is the time between two turns: a fiftieth less than between two attempts, so that some wait where a turn is not
+// used, and the rate is. Where the slack takes up few, those who come too early would only wait twice.
 func step(every time.Duration) time.Duration {
 	if slack(every) < 2*every {
 		return every
@@ -102,8 +97,7 @@ func step(every time.Duration) time.Duration {
 	return every - every/50
 }
 
-// A block are places of a high rate that this process has taken, as many as it asked
-// for in the second before.
+// A block are places of a high rate that this process has taken, as many as it asked for in the second before.
 type block struct {
 	free   int
 	until  time.Time
@@ -113,8 +107,7 @@ type block struct {
 	second        time.Time
 }
 
-// place asks the row under k for a place, and returns until when it may be used, or
-// the turn that was given instead.
+// place asks the row under k for a place, and returns until when it may be used, or the turn that was given instead.
 func (l *Limits) place(ctx context.Context, k storage.Key, perSecond float64, inTurn bool) (until, turn time.Time, err error) {
 	every := pace.Apart(perSecond)
 	most := 0
@@ -148,8 +141,7 @@ func (l *Limits) place(ctx context.Context, k storage.Key, perSecond float64, in
 	return at.Add(placeLasts), turn, nil
 }
 
-// fromBlock takes a place of the block. Without one it returns how many the process
-// is to take, 0 if another does.
+// fromBlock takes a place of the block. Without one it returns how many the process is to take, 0 if another does.
 func (l *Limits) fromBlock(k storage.Key) (free bool, more int) {
 	r := l.rows.row(k)
 	r.mu.Lock()

@@ -17,8 +17,7 @@ import (
 const (
 	rowsKnown = 20_000
 	rowIdle   = time.Hour // that a row outlasts what it says
-	// mostSkew is how far ahead a right clock may be. What a row says that one
-	// further ahead wrote does not count.
+	// mostSkew is how far ahead a right clock may be. What a row says that one further ahead wrote does not count.
 	mostSkew = time.Minute
 	// longestPause is the longest time between two writes of a process.
 	longestPause = time.Second / 2
@@ -58,8 +57,7 @@ type row struct {
 	last stamped
 	rev  string
 	lead time.Duration // of the fastest clock over ours
-	// Between two writes of this process are at least so many; it grows while others
-	// are faster.
+	// Between two writes of this process are at least so many; it grows while others are faster.
 	pause time.Duration
 	wrote time.Time
 
@@ -89,11 +87,9 @@ func (rs *rows) row(k storage.Key) *row {
 // named names a row among those of all limits. (Caches by text are compiled once.)
 func named(k storage.Key) string { return k.PK + " " + k.SK }
 
-// change has f alter the row under k, and writes it if f says that it changed. All
-// who ask in this process while one writes share the next write, which comes apart
-// from it by at least so much. f is called again, with what is there then, if
-// another process was faster. Its now is that of the fastest clock, so that a row
-// goes by one.
+// change has f alter the row under k, and writes it if f says that it changed. All who ask in this process while one
+// writes share the next write, which comes apart from it by at least so much. f is called again, with what is there
+// then, if another process was faster. Its now is that of the fastest clock, so that a row goes by one.
 func (rs *rows) change(ctx context.Context, k storage.Key, apart time.Duration, f func(v value, now time.Time) (value, bool)) error {
 	r, own := rs.row(k), &ask{f: f}
 	r.mu.Lock()
@@ -123,8 +119,7 @@ func (rs *rows) change(ctx context.Context, k storage.Key, apart time.Duration, 
 	return err
 }
 
-// await waits until own was served, or may serve all who ask. If there is no
-// error, it has the turn.
+// await waits until own was served, or may serve all who ask. If there is no error, it has the turn.
 func (r *row) await(ctx context.Context, own *ask, apart time.Duration) error {
 	select {
 	case r.turn <- struct{}{}:

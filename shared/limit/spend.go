@@ -8,15 +8,13 @@ import (
 	"ringback/shared/storage"
 )
 
-// A Burst is how often something may be done: so many times at once, and then one
-// in each Every.
+// A Burst is how often something may be done: so many times at once, and then one in each Every.
 type Burst struct {
 	AtOnce int
 	Every  time.Duration
 }
 
-// Spend takes one of b's from the row under k, and returns how long it is until there
-// is one again if there is none.
+// Spend takes one of b's from the row under k, and returns how long it is until there is one again if there is none.
 func Spend(ctx context.Context, s storage.Store, k storage.Key, b Burst, clock func() time.Time) (after time.Duration, err error) {
 	_, err = storage.Change(ctx, s, k, func(v *stamped, r *storage.Row) error {
 		now := clock()

@@ -5,9 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// appendEvents appends h, of a message of events, as JSON. It writes what
-// encoding/json would, at a fraction of the cost: every callback pays for it
-// before its acknowledgement, and maps make encoding/json allocate.
+// appendEvents appends h, of a message of events, as JSON. It writes what encoding/json would, at a fraction
+// of the cost: every callback pays for it before its acknowledgement, and maps make encoding/json allocate.
 func (h Header) appendEvents(b []byte) []byte {
 	b = append(b, `{"v":`...)
 	b = strconv.AppendInt(b, int64(h.V), 10)

@@ -22,9 +22,8 @@ import (
 // ErrUnreadable is of a message that nobody can ever read.
 var ErrUnreadable = errors.New("unreadable")
 
-// Events of one callback share messages up to these sizes: a callback of a
-// thousand items is one SendMessageBatch, and a message is one billed request
-// (SQS bills each 64 KB).
+// Events of one callback share messages up to these sizes: a callback of a thousand items is one
+// SendMessageBatch, and a message is one billed request (SQS bills each 64 KB).
 const (
 	maxPackedEvents = 100
 	maxPackedBytes  = 60 << 10
@@ -92,8 +91,7 @@ type Arrival struct {
 	Again   bool   // somebody may have begun it before
 }
 
-// Pack returns the messages that carry as, which share source, label, content
-// type, query and token.
+// Pack returns the messages that carry as, which share source, label, content type, query and token.
 func Pack(as []Arrival, group string) ([]storage.Message, error) {
 	var out []storage.Message
 	for len(as) > 0 {
@@ -172,8 +170,7 @@ func deflateInto(b *strings.Builder, as []Arrival) error {
 	return text.Close()
 }
 
-// carried reports whether SQS carries b as it is: UTF-8 of the characters that
-// XML 1.0 allows.
+// carried reports whether SQS carries b as it is: UTF-8 of the characters that XML 1.0 allows.
 func carried(b []byte) bool {
 	for _, c := range b {
 		if c < 0x20 && c != '\t' && c != '\n' && c != '\r' {
@@ -183,8 +180,7 @@ func carried(b []byte) bool {
 	return utf8.Valid(b) && !bytes.Contains(b, []byte("\ufffe")) && !bytes.Contains(b, []byte("\uffff"))
 }
 
-// Read reads any message. The error is for messages that nobody can ever read:
-// they belong in the dead-letter queue.
+// Read reads any message. The error is for messages that nobody can ever read: they belong in the dead-letter queue.
 func Read(body string) (Header, []Arrival, error) {
 	line, rest, _ := strings.Cut(body, "\n")
 	var h Header

@@ -7,8 +7,7 @@ import (
 )
 
 const (
-	// A tenant with more cuts than mostCuts in cutsWithin keeps its proven endpoints
-	// alone in batches.
+	// A tenant with more cuts than mostCuts in cutsWithin keeps its proven endpoints alone in batches.
 	mostCuts   = 5
 	cutsWithin = 10 * time.Minute
 	provenRun  = 100 // quick attempts that prove an endpoint, no run of slow ones between them
@@ -17,9 +16,8 @@ const (
 	bookLimit = 2_000
 )
 
-// A Book is what all processes know of a tenant's endpoints: whose attempts may be
-// made in a batch of messages, which ends with its slowest one. The zero Book knows
-// none.
+// A Book is what all processes know of a tenant's endpoints: whose attempts may be made in a batch of
+// messages, which ends with its slowest one. The zero Book knows none.
 type Book struct {
 	Endpoints map[string]Entry `json:"endpoints,omitempty"` // by registration
 	Cuts      []time.Time      `json:"cuts,omitempty"`      // of fast endpoints, the last ones
@@ -80,6 +78,5 @@ func (b Book) After(registration, url string, o Outcome, seen Seen, now time.Tim
 	return b, true
 }
 
-// trial returns over how long quick attempts make an endpoint fast again that
-// turned slow so often.
+// trial returns over how long quick attempts make an endpoint fast again that turned slow so often.
 func trial(slowed int) time.Duration { return min(firstTrial<<min(max(slowed-1, 0), 10), longestTrial) }

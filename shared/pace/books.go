@@ -40,9 +40,8 @@ type page struct {
 	notes []note // not written yet
 }
 
-// More than about so many slow ones among the last twenty attempts for fast endpoints
-// that a process saw make each their endpoint slow: a crowd that turns at once is
-// forgiven little.
+// More than about so many slow ones among the last twenty attempts for fast endpoints that a process saw make
+// each their endpoint slow: a crowd that turns at once is forgiven little.
 const mostSlow = 5
 
 // heed tells how seen is to be understood where many endpoints turn slow at a time.
@@ -81,9 +80,8 @@ func NewBooks(s storage.Store, key func(tenant string) storage.Key, clock func()
 	return bs
 }
 
-// Batches reports whether attempts for a tenant's registration may be made in a
-// batch of messages. What other processes saw is known 5 s later. An empty url
-// stands for the one that is known.
+// Batches reports whether attempts for a tenant's registration may be made in a batch of messages. What other
+// processes saw is known 5 s later. An empty url stands for the one that is known.
 func (bs *Books) Batches(ctx context.Context, tenant, registration, url string) (bool, error) {
 	bs.mu.Lock()
 	p := known(bs.books, tenant)
@@ -99,8 +97,7 @@ func (bs *Books) Batches(ctx context.Context, tenant, registration, url string) 
 	return b.Batches(registration, digest(url), bs.clock()), nil
 }
 
-// load reads a tenant's Book, once for all that ask at a time. It may be a moment
-// old: that costs half.
+// load reads a tenant's Book, once for all that ask at a time. It may be a moment old: that costs half.
 func (bs *Books) load(ctx context.Context, tenant string) (Book, error) {
 	v, err, _ := bs.loading.Do(tenant, func() (any, error) {
 		var b Book
@@ -120,9 +117,8 @@ func (bs *Books) load(ctx context.Context, tenant string) (Book, error) {
 	return v.(Book), err
 }
 
-// Heed notes how an attempt for a tenant's registration ended, and what this process
-// saw of its endpoint, and writes what changes: at most once a second, and with it what
-// could not be written before.
+// Heed notes how an attempt for a tenant's registration ended, and what this process saw of its endpoint, and
+// writes what changes: at most once a second, and with it what could not be written before.
 func (bs *Books) Heed(ctx context.Context, tenant, registration, url string, o Outcome, seen Seen) error {
 	bs.mu.Lock()
 	p, now := known(bs.books, tenant), time.Now()

@@ -9,8 +9,7 @@ import (
 const (
 	// Ahead is how far ahead places are given, about.
 	Ahead = 10 * time.Minute
-	// placesRate is the rate of places where nothing else is asked for, so that live
-	// traffic goes first.
+	// placesRate is the rate of places where nothing else is asked for, so that live traffic goes first.
 	placesRate = 50
 	// within is the part of a limit that places use up, so that few attempts come a
 	// moment before the limit has a place for them.
@@ -22,9 +21,8 @@ const (
 	slowStart   = 10
 )
 
-// A Line is the instants at which what is made due ahead of its time may begin,
-// one after another at a rate: the places in it. It may be stored and gone on with: Next is all
-// that lasts.
+// A Line is the instants at which what is made due ahead of its time may begin, one after another at a rate:
+// the places in it. It may be stored and gone on with: Next is all that lasts.
 type Line struct {
 	Next  time.Time     `json:"next,omitzero"` // not before then
 	Apart time.Duration `json:"-"`             // as SetRate has it
@@ -46,10 +44,9 @@ func (l *Line) SetRate(asked, limit float64) {
 // AtOnce returns how many changes at the same time keep up with the rate.
 func (l *Line) AtOnce() int { return 1 + int(min(changeTakes/max(l.Apart, 1), mostChanges-1)) }
 
-// Rest waits now and then, called whenever some places were made use of since a
-// time, so that they are so no more than twice as fast as they come: live traffic
-// needs the Store too. It waits for a second each: queues deliver after whole
-// seconds, so those that one rest parts keep their distance.
+// Rest waits now and then, called whenever some places were made use of since a time, so that they are so no
+// more than twice as fast as they come: live traffic needs the Store too. It waits for a second each: queues
+// deliver after whole seconds, so those that one rest parts keep their distance.
 func (l *Line) Rest(ctx context.Context, places int, since time.Time) {
 	l.Owed = max(l.Owed+time.Duration(places)*l.Apart/2-time.Since(since), 0)
 	if l.Owed < time.Second {
@@ -67,9 +64,8 @@ func (l *Line) Take(now time.Time) time.Time {
 	return at
 }
 
-// Slowly returns how many places may be taken by now of a line that starts slowly:
-// slowStart in the first second, and twice as many in each one after that. It has them
-// come no faster, and waits for the next second if there are none.
+// Slowly returns how many places may be taken by now of a line that starts slowly: slowStart in the first second, and
+// twice as many in each one after that. It has them come no faster, and waits for the next second if there are none.
 func (l *Line) Slowly(ctx context.Context) int {
 	if l.Begun.IsZero() {
 		l.Begun, l.Taken = time.Now(), 0
@@ -84,8 +80,7 @@ func (l *Line) Slowly(ctx context.Context) int {
 	return max(n, 0)
 }
 
-// first returns which place Take would give. A Next further ahead than any is
-// was put there by a clock that was wrong.
+// first returns which place Take would give. A Next further ahead than any is was put there by a clock that was wrong.
 func (l *Line) first(now time.Time) time.Time {
 	if l.Next.Sub(now) > 2*Ahead+l.Apart {
 		return now
@@ -93,8 +88,7 @@ func (l *Line) first(now time.Time) time.Time {
 	return Later(l.Next, now)
 }
 
-// Full returns when to go on taking places; zero for at once: none is given that
-// is further away than Ahead.
+// Full returns when to go on taking places; zero for at once: none is given that is further away than Ahead.
 func (l *Line) Full(now time.Time) time.Time {
 	if l.first(now).Sub(now) <= Ahead {
 		return time.Time{}

@@ -1,8 +1,7 @@
-// Package pace keeps the attempts of each registration within its rate and
-// concurrency limits, in one process, and sends away what would wait there for
-// long. places.go shares a bounded number of places among tenants, book.go says
-// which endpoints are fast and books.go keeps that for all processes, and line.go
-// gives what is made due ahead its instants.
+// Package pace keeps the attempts of each registration within its rate and concurrency limits, in one
+// process, and sends away what would wait there for long. places.go shares a bounded number of places among
+// tenants, book.go says which endpoints are fast and books.go keeps that for all processes, and line.go gives
+// what is made due ahead its instants.
 package pace
 
 import (
@@ -15,30 +14,25 @@ import (
 )
 
 const (
-	// tooSlow is how long an attempt of a slow endpoint takes. From slowRun in a row
-	// on that lasted for slowFor, the first one's start to the last one's end, its
-	// deliveries wait for each other alone, in the slow queue. (One alone may be a
-	// cold start: where one of 150 attempts takes so long, an endpoint that one made
-	// slow would be so for most of the time; and of 2,000 a second three in a row,
-	// which end in a moment, are no wonder.)
+	// tooSlow is how long an attempt of a slow endpoint takes. From slowRun in a row on that lasted for slowFor, the
+	// first one's start to the last one's end, its deliveries wait for each other alone, in the slow queue. (One alone
+	// may be a cold start: where one of 150 attempts takes so long, an endpoint that one made slow would be so for most
+	// of the time; and of 2,000 a second three in a row, which end in a moment, are no wonder.)
 	tooSlow = time.Second
 	slowRun = 3
 	slowFor = 2 * time.Second
-	// quick is how long one of a fast endpoint takes at most. After quickRun with no
-	// such run between them, over some time, a slow endpoint is fast again: over
-	// firstTrial at first, twice as long each time that it turns out to be slow anew,
-	// up to longestTrial.
+	// quick is how long one of a fast endpoint takes at most. After quickRun with no such run between them,
+	// over some time, a slow endpoint is fast again: over firstTrial at first, twice as long each time that
+	// it turns out to be slow anew, up to longestTrial.
 	quick        = 500 * time.Millisecond
 	quickRun     = 20
 	firstTrial   = time.Minute
 	longestTrial = time.Hour
-	// Patience is how long an attempt waits in the process for others of the same
-	// registration to end. Nothing waits where none ended for so long, or where
-	// its turn is not expected by then; unless so few wait as may be under way.
+	// Patience is how long an attempt waits in the process for others of the same registration to end. Nothing waits
+	// where none ended for so long, or where its turn is not expected by then; unless so few wait as may be under way.
 	Patience = time.Second
-	// nearTurn is how long an attempt that was sent away waits at most for its turn,
-	// about: the endpoint may become faster. Where so many wait that more than
-	// looks a second would ask in vain it is longer, up to farTurn.
+	// nearTurn is how long an attempt that was sent away waits at most for its turn, about: the endpoint may become
+	// faster. Where so many wait that more than looks a second would ask in vain it is longer, up to farTurn.
 	nearTurn = time.Minute
 	farTurn  = 15 * time.Minute
 	looks    = 10
@@ -50,8 +44,7 @@ const (
 // hour. The interval of one far lower would fit no time.Duration.
 const LeastRate = 1.0 / 3600
 
-// Pace keeps the attempts of each registration within its limits in this
-// process.
+// Pace keeps the attempts of each registration within its limits in this process.
 type Pace struct {
 	// Shared says that Books know who is slow, by what all processes saw.
 	Shared bool
@@ -88,8 +81,7 @@ func New() *Pace {
 	return p
 }
 
-// An Allowance is what a registration may use: its own limits within those of
-// its tenant.
+// An Allowance is what a registration may use: its own limits within those of its tenant.
 type Allowance struct {
 	AtOnce int
 	Rate   float64 // POSTs a second; 0: as many as come
@@ -113,19 +105,17 @@ type Outcome struct {
 func (o Outcome) slow() bool  { return o.Cut || o.Made && o.Took >= tooSlow }
 func (o Outcome) quick() bool { return o.Accepted && o.Took < quick }
 
-// A Wait says why an attempt may not begin: the rate has a place for it at a
-// time, or the endpoint is slow and the attempt not in the slow queue, or so many
-// are before it that its turn comes after about so long.
+// A Wait says why an attempt may not begin: the rate has a place for it at a time, or the endpoint is slow
+// and the attempt not in the slow queue, or so many are before it that its turn comes after about so long.
 type Wait struct {
 	Slow bool
 	At   time.Time
 	Turn time.Duration
 }
 
-// Enter asks for the right to make an attempt, and waits for it a moment if
-// others of the registration are about to end. The function that it returns
-// must be called with the outcome, the zero one if there was none; it is nil
-// without the right.
+// Enter asks for the right to make an attempt, and waits for it a moment if others of the registration are
+// about to end. The function that it returns must be called with the outcome, the zero one if there was none;
+// it is nil without the right.
 func (p *Pace) Enter(ctx context.Context, t Turn) (leave func(Outcome), _ Wait) {
 	p.mu.Lock()
 	m := known(p.moods, t.Registration)
@@ -189,11 +179,9 @@ func (m *mood) turn(atOnce int, before float64) time.Duration {
 	return m.took * time.Duration((len(m.waiting)+int(before))/atOnce+1)
 }
 
-// away sends one away and returns about when it may ask again: when those that
-// were sent away before it have had their turns. They ask wherever their
-// messages arrive, so they are not counted but taken to have asked as fast as
-// they were told to, or as the endpoint is. While nothing ends, an attempt takes
-// at least as long as that.
+// away sends one away and returns about when it may ask again: when those that were sent away before it have had their
+// turns. They ask wherever their messages arrive, so they are not counted but taken to have asked as fast as they were
+// told to, or as the endpoint is. While nothing ends, an attempt takes at least as long as that.
 func (m *mood) away(atOnce int, now time.Time) time.Duration {
 	m.took = max(m.took, now.Sub(m.moved), time.Millisecond)
 	perSecond := max(float64(atOnce)/m.took.Seconds(), looks)
@@ -220,8 +208,7 @@ func (p *Pace) await(ctx context.Context, m *mood, free chan struct{}) bool {
 	return false
 }
 
-// comesWithin reports whether something comes from c, if that is not nil, before d is
-// over, or ctx.
+// comesWithin reports whether something comes from c, if that is not nil, before d is over, or ctx.
 func comesWithin(ctx context.Context, d time.Duration, c <-chan struct{}) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -260,8 +247,7 @@ func (p *Pace) leave(m *mood, o Outcome) {
 	m.posting--
 }
 
-// lags reports whether so many attempts in a row were slow, over so long, that the
-// endpoint is.
+// lags reports whether so many attempts in a row were slow, over so long, that the endpoint is.
 func (m *mood) lags(now time.Time) bool { return m.late >= slowRun && now.Sub(m.begun) >= slowFor }
 
 // judge says by an attempt that ended now whether the endpoint is slow.

@@ -7,11 +7,9 @@ import (
 	"time"
 )
 
-// Places are a bounded number of places that tenants share. A tenant may take one
-// while it holds fewer than are free: alone it gets half of them, n tenants that
-// want all get one part in n + 1 each, and some are always free for one more
-// ("Dynamic Queue Length Thresholds for Shared-Memory Packet Switches", Choudhury
-// and Hahne, with a factor of 1).
+// Places are a bounded number of places that tenants share. A tenant may take one while it holds fewer than are free:
+// alone it gets half of them, n tenants that want all get one part in n + 1 each, and some are always free for one more
+// ("Dynamic Queue Length Thresholds for Shared-Memory Packet Switches", Choudhury and Hahne, with a factor of 1).
 type Places struct {
 	mu       sync.Mutex
 	lone     bool
@@ -33,9 +31,8 @@ type share struct {
 	moved time.Time // when it last took one or left one
 }
 
-// A Seeker takes places for one tenant, one after the other, and keeps its turn until it
-// has all: an event whose deliveries came in turn with those of all others would be
-// finished with the last of them.
+// A Seeker takes places for one tenant, one after the other, and keeps its turn until it has all: an event
+// whose deliveries came in turn with those of all others would be finished with the last of them.
 type Seeker struct {
 	p      *Places
 	tenant string
@@ -55,8 +52,7 @@ func NewPlaces(n int, lone bool) *Places {
 	return &Places{free: n, lone: lone, shares: map[string]share{}, waiting: map[string][]*Seeker{}}
 }
 
-// Take takes a place for tenant, which Leave gives back, and reports whether the
-// tenant's share allows it.
+// Take takes a place for tenant, which Leave gives back, and reports whether the tenant's share allows it.
 func (p *Places) Take(tenant string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -130,8 +126,7 @@ func (s *Seeker) begin(ctx context.Context, patience time.Duration) (takes, wait
 	return false, true
 }
 
-// givesUp ends s's waiting, unless it goes on, and reports whether it got a place at
-// the last moment.
+// givesUp ends s's waiting, unless it goes on, and reports whether it got a place at the last moment.
 func (s *Seeker) givesUp(ctx context.Context) (over, got bool) {
 	p := s.p
 	p.mu.Lock()

@@ -10,8 +10,7 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.text }
 
-// The errors that a Reply tells of. What wraps none of them is answered as
-// ErrUnavailable is.
+// The errors that a Reply tells of. What wraps none of them is answered as ErrUnavailable is.
 var (
 	ErrNotFound     = &refusal{"not found", http.StatusNotFound}
 	ErrMethod       = &refusal{"method not allowed", http.StatusMethodNotAllowed}

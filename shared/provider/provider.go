@@ -1,12 +1,9 @@
-// Package provider is the contract between the gateway and those who call it
-// back. A Provider (provider.go) says of a Callback whether it is genuine, which
-// Items are in it and how it wants to be answered; errors.go and reply.go tell
-// it what became of it. What was taken in is an Event (event.go), which a
-// Provider writes as a delivery's body.
+// Package provider is the contract between the gateway and those who call it back. A Provider (provider.go) says of a
+// Callback whether it is genuine, which Items are in it and how it wants to be answered; errors.go and reply.go tell it
+// what became of it. What was taken in is an Event (event.go), which a Provider writes as a delivery's body.
 //
-// A new provider is a folder below, which imports this package and, if they
-// help, form, item and jsonscan; package all lists it, and package
-// providertest proves it.
+// A new provider is a folder below, which imports this package and, if they help, form, item and jsonscan;
+// package all lists it, and package providertest proves it.
 package provider
 
 import (
@@ -54,9 +51,8 @@ type Item struct {
 	Unreadable bool                // set aside: the operator sees it, no tenant gets it
 }
 
-// A Reading is what a Provider found in a callback. Its texts, and those of its
-// items, are UTF-8 within MaxContentTypeBytes, MaxQueryBytes, MaxKeysBytes and
-// MaxEventTypeBytes.
+// A Reading is what a Provider found in a callback. Its texts, and those of its items, are UTF-8 within
+// MaxContentTypeBytes, MaxQueryBytes, MaxKeysBytes and MaxEventTypeBytes.
 type Reading struct {
 	Items       []Item // may be empty: acknowledged, nothing to store
 	ContentType string // of each item; for raw deliveries
@@ -78,28 +74,24 @@ type RawRequest struct {
 	Body        []byte
 }
 
-// A Provider knows one kind of upstream: who may call, what it says, how it
-// wants to be answered. It holds no state and does no I/O.
-// providertest.Provider tells what must hold.
+// A Provider knows one kind of upstream: who may call, what it says, how it wants to be answered. It holds no
+// state and does no I/O. providertest.Provider tells what must hold.
 type Provider interface {
-	// Verify returns nil if cb proves that it comes from the account of c, else
-	// an error wrapping ErrSignature, ErrUnauthorized, ErrForbidden or ErrUnreadable,
-	// without what was wanted or got.
+	// Verify returns nil if cb proves that it comes from the account of c, else an error wrapping
+	// ErrSignature, ErrUnauthorized, ErrForbidden or ErrUnreadable, without what was wanted or got.
 	Verify(cb *Callback, c Credentials) error
 
 	// Parse splits cb into items. The error wraps ErrUnreadable if nothing in cb can be
 	// used. It neither changes cb nor keeps anything but its Body.
 	Parse(cb *Callback) (Reading, error)
 
-	// Reply answers a callback of which err became; nil is success.
-	// It holds nothing of the callback.
+	// Reply answers a callback of which err became; nil is success. It holds nothing of the callback.
 	Reply(err error) Reply
 
 	// Data returns e's payload as the JSON value data of a standard delivery.
 	Data(e *Event) (json.RawMessage, error)
 
-	// Parameters returns the JSON object parameters of a standard delivery;
-	// nil if the provider has none.
+	// Parameters returns the JSON object parameters of a standard delivery; nil if the provider has none.
 	Parameters(e *Event) (json.RawMessage, error)
 
 	// Raw returns e as the provider would have sent it alone at now. A provider
@@ -112,8 +104,7 @@ type Provider interface {
 	// EventTypes returns the documented events; others occur.
 	EventTypes() []EventType
 
-	// DefaultEventTypes is what a registration without event_types gets; nil if
-	// it must name some.
+	// DefaultEventTypes is what a registration without event_types gets; nil if it must name some.
 	DefaultEventTypes() []string
 
 	// Decides reports whether the provider waits for a decision on events of

@@ -13,8 +13,7 @@ func refusalOf(err error) *refusal {
 	return ErrUnavailable
 }
 
-// StatusOf returns the HTTP status for err: 200 for nil, and 503 for an error
-// that wraps none of this package's.
+// StatusOf returns the HTTP status for err: 200 for nil, and 503 for an error that wraps none of this package's.
 func StatusOf(err error) int {
 	if err == nil {
 		return http.StatusOK
@@ -22,9 +21,8 @@ func StatusOf(err error) int {
 	return refusalOf(err).status
 }
 
-// Reason returns a few words on err that hold nothing of the callback: the
-// text of the error of this package that err wraps, else that of ErrUnavailable.
-// It is empty for nil.
+// Reason returns a few words on err that hold nothing of the callback: the text of the error of this package
+// that err wraps, else that of ErrUnavailable. It is empty for nil.
 func Reason(err error) string {
 	if err == nil {
 		return ""

@@ -56,10 +56,9 @@ func (s Schedule) Len() int { return len(s.waits()) }
 // Wait returns the wait number n, from 0, without jitter.
 func (s Schedule) Wait(n int) time.Duration { return s.waits()[n] }
 
-// After returns how long to wait after the attempt number made, counted from
-// 1, and false if that was the last. The wait is schedule × (0.8…1.2), where
-// jitter in [0,1) chooses; at least a minute after 429 and timeouts; and at
-// least the endpoint's hint, up to MaxWait. A hint never adds an attempt.
+// After returns how long to wait after the attempt number made, counted from 1, and false if that was the
+// last. The wait is schedule × (0.8…1.2), where jitter in [0,1) chooses; at least a minute after 429 and
+// timeouts; and at least the endpoint's hint, up to MaxWait. A hint never adds an attempt.
 func (s Schedule) After(made int, jitter float64, slow bool, hint time.Duration) (time.Duration, bool) {
 	if made > s.Len() {
 		return 0, false
@@ -74,9 +73,8 @@ func (s Schedule) After(made int, jitter float64, slow bool, hint time.Duration)
 	return max(wait, min(hint, MaxWait)), true
 }
 
-// RetryAfter reads a Retry-After header (RFC 9110, section 10.2.3): seconds or
-// a date. It is at most MaxWait, so that who asks for more never gets less; what is
-// past, negative or neither is no hint: 0.
+// RetryAfter reads a Retry-After header (RFC 9110, section 10.2.3): seconds or a date. It is at most MaxWait,
+// so that who asks for more never gets less; what is past, negative or neither is no hint: 0.
 func RetryAfter(h http.Header, now time.Time) time.Duration {
 	text := strings.TrimSpace(h.Get("Retry-After"))
 	if at, err := http.ParseTime(text); err == nil {
@@ -86,8 +84,7 @@ func RetryAfter(h http.Header, now time.Time) time.Duration {
 	return time.Duration(min(max(n, 0), int64(MaxWait/time.Second))) * time.Second
 }
 
-// Check returns an error wrapping storage.ErrInvalid if s is not one of the named ones
-// or a list within the limits.
+// Check returns an error wrapping storage.ErrInvalid if s is not one of the named ones or a list within the limits.
 func (s Schedule) Check() error {
 	if s.Waits == nil {
 		if named[s.Name] != nil {
@@ -123,8 +120,7 @@ func (s Schedule) MarshalJSON() ([]byte, error) {
 	return json.Marshal(waits)
 }
 
-// UnmarshalJSON reads what MarshalJSON writes; it calls Check. Its errors
-// repeat nothing of the input.
+// UnmarshalJSON reads what MarshalJSON writes; it calls Check. Its errors repeat nothing of the input.
 func (s *Schedule) UnmarshalJSON(b []byte) error {
 	var name string
 	if json.Unmarshal(b, &name) == nil {

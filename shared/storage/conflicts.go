@@ -16,9 +16,8 @@ const (
 	longestPause = 128 * time.Millisecond
 )
 
-// CompareAndSwap calls f, which reads a row, and writes it over the revision that it read,
-// until another's write does not come in between. It returns f's error, of the
-// last call if all lost, or ctx's if that ends in a pause.
+// CompareAndSwap calls f, which reads a row, and writes it over the revision that it read, until another's write does
+// not come in between. It returns f's error, of the last call if all lost, or ctx's if that ends in a pause.
 func CompareAndSwap(ctx context.Context, f func() error) error {
 	for n := 1; ; n++ {
 		err := f()
@@ -34,9 +33,8 @@ func CompareAndSwap(ctx context.Context, f func() error) error {
 	}
 }
 
-// pauseAfter returns a random part of the pause after so many losses. What is
-// random is the instant and the row that was there: simulations, in which each
-// instant is known, so repeat by their seed.
+// pauseAfter returns a random part of the pause after so many losses. What is random is the instant and the
+// row that was there: simulations, in which each instant is known, so repeat by their seed.
 func pauseAfter(losses int, stored Row) time.Duration {
 	most := min(firstPause<<min(losses-1, 10), longestPause)
 	h := fnv.New64a()

@@ -14,8 +14,7 @@ const (
 	MaxGroupChars = 128     // of Message.Group ("SendMessage", MessageGroupId)
 )
 
-// Check returns nil if k can name a row, else an error wrapping ErrInvalid
-// that does not repeat the key.
+// Check returns nil if k can name a row, else an error wrapping ErrInvalid that does not repeat the key.
 func (k Key) Check() error {
 	if err := k.Table.check(); err != nil {
 		return err
@@ -26,8 +25,7 @@ func (k Key) Check() error {
 	return CheckKeyParts(k.PK, k.SK)
 }
 
-// Check returns nil if r can be stored, else an error wrapping ErrInvalid or,
-// over MaxRowBytes, ErrTooLarge.
+// Check returns nil if r can be stored, else an error wrapping ErrInvalid or, over MaxRowBytes, ErrTooLarge.
 func (r Row) Check() error {
 	if err := r.Key.Check(); err != nil {
 		return err
@@ -92,9 +90,8 @@ func (q QueueName) Check() error {
 	return nil
 }
 
-// CheckSend returns one error per message: nil, or one wrapping ErrTooLarge or
-// ErrInvalid. What is wrong with the whole is wrong with each: an unknown queue,
-// more than MaxSend messages, more than MaxMessageBytes in all.
+// CheckSend returns one error per message: nil, or one wrapping ErrTooLarge or ErrInvalid. What is wrong with the whole
+// is wrong with each: an unknown queue, more than MaxSend messages, more than MaxMessageBytes in all.
 func CheckSend(q QueueName, ms []Message) []error {
 	errs := make([]error, len(ms))
 	whole := checkSendWhole(q, ms)
@@ -140,8 +137,7 @@ func (m Message) check() error {
 // DelaySeconds returns m's delay as queues take it: whole seconds, rounded up.
 func (m Message) DelaySeconds() int { return int((m.Delay + time.Second - 1) / time.Second) }
 
-// Carries reports whether a message can hold s: valid UTF-8 of the characters
-// that Message names.
+// Carries reports whether a message can hold s: valid UTF-8 of the characters that Message names.
 func Carries[T string | []byte](s T) bool {
 	for i := 0; i < len(s); {
 		if c := s[i]; c < utf8.RuneSelf {
@@ -160,8 +156,7 @@ func Carries[T string | []byte](s T) bool {
 	return true
 }
 
-// validGroup reports whether SQS takes g as a MessageGroupId: letters, digits
-// and ASCII punctuation.
+// validGroup reports whether SQS takes g as a MessageGroupId: letters, digits and ASCII punctuation.
 func validGroup(g string) bool {
 	return len(g) <= MaxGroupChars && !strings.ContainsFunc(g, func(r rune) bool { return r <= ' ' || r > '~' })
 }

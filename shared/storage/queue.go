@@ -22,9 +22,8 @@ const (
 	SlowQueue   QueueName = "slow" // of what waits for endpoints that are not known to be fast
 )
 
-// A Message is what is sent. Body holds only characters that SQS carries:
-// #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF
-// ("SendMessage" in the Amazon SQS API Reference).
+// A Message is what is sent. Body holds only characters that SQS carries: #x9 | #xA | #xD | #x20 to #xD7FF |
+// #xE000 to #xFFFD | #x10000 to #x10FFFF ("SendMessage" in the Amazon SQS API Reference).
 type Message struct {
 	Body  string
 	Delay time.Duration // until it is first received; whole seconds, rounded up
@@ -39,19 +38,16 @@ type Received struct {
 	Receives int    // how often it was received, this time included
 }
 
-// A Queue carries messages at least once, in any order, and late. It is safe
-// for concurrent use.
+// A Queue carries messages at least once, in any order, and late. It is safe for concurrent use.
 type Queue interface {
-	// Send returns one error per message. Nil: the message is durable. Not nil:
-	// it may arrive all the same. More than MaxSend messages, or more than
-	// MaxMessageBytes in all, are refused with ErrTooLarge for each.
+	// Send returns one error per message. Nil: the message is durable. Not nil: it may arrive all the same.
+	// More than MaxSend messages, or more than MaxMessageBytes in all, are refused with ErrTooLarge for each.
 	Send(ctx context.Context, q QueueName, ms []Message) []error
 
 	// Depth tells about how many messages wait.
 	Depth(ctx context.Context, q QueueName) (Depth, error)
 
-	// Redrive starts to move q's dead letters back to q, where they come with
-	// new ids and start at one receive.
+	// Redrive starts to move q's dead letters back to q, where they come with new ids and start at one receive.
 	Redrive(ctx context.Context, q QueueName) error
 }
 

@@ -1,11 +1,10 @@
 // Package storage is what the gateway keeps its state in: rows of two tables
 // and messages of queues, and what a backend of each must do.
 //
-// Store (store.go) and Queue (queue.go) are the two contracts, limits.go what
-// both backends refuse alike, shard.go where the due index keeps a row. Above
-// them, rows.go reads and writes Go values as rows: Load, Put, and Change, which
-// tries again when another was faster; pages.go lists them. Package storagetest
-// proves a backend, and weakens one to what the contracts promise.
+// Store (store.go) and Queue (queue.go) are the two contracts, limits.go what both backends refuse alike,
+// shard.go where the due index keeps a row. Above them, rows.go reads and writes Go values as rows: Load,
+// Put, and Change, which tries again when another was faster; pages.go lists them. Package storagetest proves
+// a backend, and weakens one to what the contracts promise.
 package storage
 
 import (
@@ -17,12 +16,10 @@ import (
 	"time"
 )
 
-// RowFormat is the version of rows and messages that this release writes. It
-// reads its own and the one before.
+// RowFormat is the version of rows and messages that this release writes. It reads its own and the one before.
 const RowFormat = 1
 
-// Encode returns v, a struct, as the Data of a row: its JSON object with the
-// format version in front.
+// Encode returns v, a struct, as the Data of a row: its JSON object with the format version in front.
 func Encode(v any) ([]byte, error) {
 	data, err := json.Marshal(v)
 	if err != nil || len(data) < 3 {
@@ -98,8 +95,7 @@ func Persist(ctx context.Context, f func() error) (err error) {
 	return err
 }
 
-// Delete deletes the row under k if its stored revision is was, again if it
-// is not known whether that was done.
+// Delete deletes the row under k if its stored revision is was, again if it is not known whether that was done.
 func Delete(ctx context.Context, s Store, k Key, was string) error {
 	if err := Persist(ctx, func() error { return s.Delete(ctx, k, was) }); err != nil {
 		return fmt.Errorf("delete %s %s: %w", k.PK, k.SK, err)
@@ -110,9 +106,8 @@ func Delete(ctx context.Context, s Store, k Key, was string) error {
 // ErrUnchanged, returned by the function that Change calls, ends it without a write.
 var ErrUnchanged = errors.New("unchanged")
 
-// Change reads the T under k, lets f alter it, and writes it, again if another
-// was faster. f gets the zero T and a zero Row if there is none; it may set the
-// row's Due, Open and Expires. It returns what is stored in the end.
+// Change reads the T under k, lets f alter it, and writes it, again if another was faster. f gets the zero T and a zero
+// Row if there is none; it may set the row's Due, Open and Expires. It returns what is stored in the end.
 func Change[T any](ctx context.Context, s Store, k Key, f func(v *T, r *Row) error) (T, error) {
 	v := new(T)
 	err := change(ctx, s, k, func() any { v = new(T); return v }, func(r *Row) error { return f(v, r) })

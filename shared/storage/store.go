@@ -9,17 +9,15 @@ import (
 	"time"
 )
 
-// Limits that both backends enforce with the same errors, so that the
-// embedded one never promises more than DynamoDB does ("Service, account, and
-// table quotas in Amazon DynamoDB"; DynamoDB's own item limit is 400 KB).
+// Limits that both backends enforce with the same errors, so that the embedded one never promises more than DynamoDB
+// does ("Service, account, and table quotas in Amazon DynamoDB"; DynamoDB's own item limit is 400 KB).
 const (
 	MaxRowBytes = 350 << 10 // key, Data and Body of one row
 	MaxPageRows = 100       // rows of one Get, List or Due
 	DueShards   = 16        // partitions of the due index; may only grow
 )
 
-// A Table is one of the two tables: one that is kept for ever and backed up,
-// one whose rows end by themselves.
+// A Table is one of the two tables: one that is kept for ever and backed up, one whose rows end by themselves.
 type Table string
 
 const (
@@ -27,8 +25,7 @@ const (
 	Deliveries    Table = "deliveries"    // events, deliveries, attempts, jobs, lanes
 )
 
-// Key names a row: a partition of a table and the row's place in it.
-// PK and SK are not empty, and at most 1 KiB each.
+// Key names a row: a partition of a table and the row's place in it. PK and SK are not empty, and at most 1 KiB each.
 type Key struct {
 	Table  Table
 	PK, SK string
@@ -83,27 +80,23 @@ type DueRow struct {
 // A Store keeps rows. It is safe for concurrent use. Each call touches single
 // rows: nothing is atomic over two of them, nor with a Queue's Send.
 //
-// An error other than a named one means: perhaps done. Every call may be
-// repeated with the same arguments; a Put whose revision is already stored has
-// been done and returns nil, so an answer that was lost costs nothing.
-// The times in rows are the callers', up to 5 s wrong.
+// An error other than a named one means: perhaps done. Every call may be repeated with the same arguments; a
+// Put whose revision is already stored has been done and returns nil, so an answer that was lost costs
+// nothing. The times in rows are the callers', up to 5 s wrong.
 type Store interface {
 	// Get returns those of at most MaxPageRows keys that are stored, in any
 	// order, and sees every write that was answered before.
 	Get(ctx context.Context, keys ...Key) ([]Row, error)
 
-	// Put writes r if the stored revision is was; an empty was means that
-	// nothing is stored, AnyRev that it does not matter. Otherwise the error is
-	// a *ConflictError with the stored row. A row that is over MaxRowBytes or
-	// has no revision is refused with ErrTooLarge or ErrInvalid.
+	// Put writes r if the stored revision is was; an empty was means that nothing is stored, AnyRev that it
+	// does not matter. Otherwise the error is a *ConflictError with the stored row. A row that is over
+	// MaxRowBytes or has no revision is refused with ErrTooLarge or ErrInvalid.
 	Put(ctx context.Context, r Row, was string) error
 
-	// Delete removes the row if the stored revision is was. A row that is not
-	// there is deleted already.
+	// Delete removes the row if the stored revision is was. A row that is not there is deleted already.
 	Delete(ctx context.Context, k Key, was string) error
 
-	// List returns a page of q, which may miss the writes of the last second
-	// unless q.Consistent.
+	// List returns a page of q, which may miss the writes of the last second unless q.Consistent.
 	List(ctx context.Context, q Query) (Page, error)
 
 	// Due returns what falls due in one shard up to a time, oldest first, and
@@ -121,8 +114,7 @@ func ParseDueFrom(after string) (ms int64, ok bool) {
 	return ms, ok && err == nil
 }
 
-// A ConflictError says that Put or Delete found another revision than was
-// expected. It is ErrConflict to errors.Is.
+// A ConflictError says that Put or Delete found another revision than was expected. It is ErrConflict to errors.Is.
 type ConflictError struct {
 	Stored Row // zero if nothing is stored
 }

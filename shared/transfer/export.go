@@ -174,8 +174,7 @@ func (x *exportPart) rowAt(ctx context.Context, kind string, k storage.Key) erro
 	return x.row(kind, rows[0])
 }
 
-// thing writes a tenant or a group that is not being removed, in the first list of the tour that begins with
-// it.
+// thing writes a tenant or a group that is not being removed, in the first list of the tour that begins with it.
 func (x *exportPart) thing(kind string, r storage.Row, removed bool, err error) error {
 	switch {
 	case err != nil:
@@ -197,8 +196,7 @@ func (x *exportPart) keys(ctx context.Context, r storage.Row) error {
 	return err
 }
 
-// registration writes a registration that is not removed, nor about to be since its group has another code by
-// now.
+// registration writes a registration that is not removed, nor about to be since its group has another code by now.
 func (x *exportPart) registration(ctx context.Context, id string) error {
 	r, row, err := storage.Load[gateway.Registration](ctx, x.g.gw.Store, gateway.RegistrationKey(id))
 	gone := r.State == gateway.Removed

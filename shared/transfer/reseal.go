@@ -53,9 +53,8 @@ func eachSecret(secrets []keyring.Secret, field string, now time.Time, f func(st
 	return nil
 }
 
-// StartReseal starts the job that seals all secrets anew under the key that seals now. When it is done with
-// nothing skipped, and every process has that key first in its ring, the other keys can go. Old rows stay
-// readable meanwhile.
+// StartReseal starts the job that seals all secrets anew under the key that seals now. When it is done with nothing
+// skipped, and every process has that key first in its ring, the other keys can go. Old rows stay readable meanwhile.
 func (tr *Transfer) StartReseal(ctx context.Context, id string) (gateway.Job, error) {
 	return tr.control.StartListed(ctx, gateway.Job{ID: id, Kind: gateway.JobReseal, Key: tr.gw.Keys.CurrentID()})
 }

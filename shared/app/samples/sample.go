@@ -14,8 +14,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// What the Lambda inputs in events/ speak to. The secrets are public, so such
-// sources are for trying out alone.
+// What the Lambda inputs in events/ speak to. The secrets are public, so such sources are for trying out alone.
 const (
 	Tenant      = "ten_00000000000000000000sample"
 	TenantKey   = "rbk_sample_of_a_tenants_key" // of scope set_http_callback
@@ -27,20 +26,17 @@ const (
 	samplePassword = "sample:password" // a colon, as Direct allows
 )
 
-// sampleSources are one source of each provider. Tencent's has no token, since
-// a signature is stale after a minute. Direct's key has a label, as each of
-// Direct's tenants has a key of its own.
+// sampleSources are one source of each provider. Tencent's has no token, since a signature is stale after a
+// minute. Direct's key has a label, as each of Direct's tenants has a key of its own.
 var sampleSources = [...]struct{ id, provider, label, secret string }{
 	{"src-smartb0t", "smartbots", "", "sample0smartbots0not0a0secret000"},
 	{"src-tencent0", "tencent-chat", "", "sample0tencent0not0a0secret00000"},
 	{"src-direct00", "direct", "sample", "sample0direct0not0a0secret000000"},
 }
 
-// Install makes the sources that the Lambda inputs in events/ speak to, under
-// fixed ids and callback keys, Tenant with a grant of each and TenantKey, and the
-// group Harbor Crew. What is there already stays as it is, so it may be called
-// again. The error wraps storage.ErrConflict if another source has the sample's
-// SDKAppID.
+// Install makes the sources that the Lambda inputs in events/ speak to, under fixed ids and callback keys,
+// Tenant with a grant of each and TenantKey, and the group Harbor Crew. What is there already stays as it is,
+// so it may be called again. The error wraps storage.ErrConflict if another source has the sample's SDKAppID.
 func Install(ctx context.Context, g *gateway.Gateway) error {
 	c := control.New(g)
 	if err := installTenant(ctx, c); err != nil {
@@ -63,8 +59,7 @@ func Install(ctx context.Context, g *gateway.Gateway) error {
 	return installGroup(ctx, groups.New(c, ""))
 }
 
-// installKey writes the rows of a key whose text is known, which control never
-// makes.
+// installKey writes the rows of a key whose text is known, which control never makes.
 func installKey(ctx context.Context, s storage.Store) error {
 	k := control.APIKey{ID: "key_00000000000000000000sample", Scope: control.ScopeSetHTTP, Tenant: Tenant, Name: "Sample", Hash: gateway.Digest(TenantKey)}
 	return errors.Join(

@@ -1,5 +1,4 @@
-// Package all lists the providers that call back. A new one is a folder beside
-// it and a line in Providers.
+// Package all lists the providers that call back. A new one is a folder beside it and a line in Providers.
 package all
 
 import (
@@ -9,8 +8,7 @@ import (
 	"ringback/shared/provider/tencentchat"
 )
 
-// Providers returns the providers by the name that stands in callback URLs, sources
-// and events.
+// Providers returns the providers by the name that stands in callback URLs, sources and events.
 func Providers() map[string]provider.Provider {
 	return map[string]provider.Provider{
 		"direct":       direct.Provider{},

@@ -1,9 +1,7 @@
-// Package direct speaks with Direct, the messaging service of Revicom and
-// i-Digital: callbacks on the status, price and links of messages that were
-// sent, and on messages that came in.
+// Package direct speaks with Direct, the messaging service of Revicom and i-Digital: callbacks on the status,
+// price and links of messages that were sent, and on messages that came in.
 //
-// The callback's address stands in each message that is sent, so there is one
-// callback key per tenant.
+// The callback's address stands in each message that is sent, so there is one callback key per tenant.
 // https://api.direct.revicom.ltd/ ("Receiving Callback", "References").
 package direct
 
@@ -35,11 +33,9 @@ var eventTypes = provider.EventTypesOf(eventTypesJSON)
 // Provider is Direct.
 type Provider struct{}
 
-// Verify reports whether cb comes from an allowed address and with one of the
-// logins. Direct signs nothing: "Receiving Callback" knows only the
-// login:password of the callback's URL, sent as HTTP Basic authorization, and
-// the Russian page names one source address. The error wraps
-// provider.ErrForbidden or provider.ErrUnauthorized.
+// Verify reports whether cb comes from an allowed address and with one of the logins. Direct signs nothing: "Receiving
+// Callback" knows only the login:password of the callback's URL, sent as HTTP Basic authorization, and the Russian page
+// names one source address. The error wraps provider.ErrForbidden or provider.ErrUnauthorized.
 func (Provider) Verify(cb *provider.Callback, c provider.Credentials) error {
 	if len(c.Allow) > 0 && !slices.ContainsFunc(c.Allow, func(p netip.Prefix) bool { return p.Contains(cb.From.Unmap()) }) {
 		return fmt.Errorf("address of the caller: %w", provider.ErrForbidden)
@@ -50,11 +46,10 @@ func (Provider) Verify(cb *provider.Callback, c provider.Credentials) error {
 	return nil
 }
 
-// Reply answers with 2xx, which is all that Direct looks at. A refusal is sent
-// again every 5 minutes for a day: "If there is no response within 24 hours,
-// resending will be performed every 5 minutes" can hardly mean anything else
-// [inferred]. A 401 asks for Basic authorization by name, since some clients
-// send a login only when they are asked for it [inferred].
+// Reply answers with 2xx, which is all that Direct looks at. A refusal is sent again every 5 minutes for a
+// day: "If there is no response within 24 hours, resending will be performed every 5 minutes" can hardly mean
+// anything else [inferred]. A 401 asks for Basic authorization by name, since some clients send a login only
+// when they are asked for it [inferred].
 func (Provider) Reply(err error) provider.Reply {
 	r := provider.Refuse(err)
 	r.ContentType = "application/json"
@@ -75,8 +70,7 @@ func (Provider) Data(e *provider.Event) (json.RawMessage, error) { return item.J
 // Parameters returns nil: Direct documents no query parameter.
 func (Provider) Parameters(*provider.Event) (json.RawMessage, error) { return nil, nil }
 
-// Raw returns the item as the only one of an array, since Direct sends an
-// array even for one event.
+// Raw returns the item as the only one of an array, since Direct sends an array even for one event.
 func (Provider) Raw(e *provider.Event, _ string, _ time.Time) provider.RawRequest {
 	body := slices.Concat([]byte("["), e.Payload, []byte("]"))
 	return provider.RawRequest{Query: e.Query, ContentType: e.ContentType, Body: body}
@@ -89,17 +83,15 @@ func (Provider) KeyKinds() []string { return []string{"message", "cascade", "cha
 // asked for; its field status tells what happened.
 func (Provider) EventTypes() []provider.EventType { return eventTypes() }
 
-// DefaultEventTypes returns what Direct itself takes if a message names no
-// callbackEvents.
+// DefaultEventTypes returns what Direct itself takes if a message names no callbackEvents.
 func (Provider) DefaultEventTypes() []string { return []string{"delivered"} }
 
 // Decides returns false: Direct ignores the answer's body.
 func (Provider) Decides(string) bool { return false }
 
-// loggedIn reports whether cb holds exactly one Authorization header with one
-// of the logins, as it is or percent-encoded: half of all HTTP clients send a URL's
-// login as it stands there. It compares all of them, in constant time. The name
-// ends at the first colon (RFC 7617, section 2).
+// loggedIn reports whether cb holds exactly one Authorization header with one of the logins, as it is or
+// percent-encoded: half of all HTTP clients send a URL's login as it stands there. It compares all of them,
+// in constant time. The name ends at the first colon (RFC 7617, section 2).
 func loggedIn(cb *provider.Callback, logins []provider.Login) bool {
 	values := cb.Header.Values("Authorization")
 	if len(values) != 1 {

@@ -11,15 +11,12 @@ import (
 	"ringback/shared/provider/jsonscan"
 )
 
-// Parse reads a JSON array of objects, whatever the Content-Type. A bare object
-// counts as an array of one, since only status changes are documented with an
-// array [inferred]; an empty array holds no items. An array's item that is no
-// object, has no message_uuid or is too large is set aside, because a refusal
-// would make Direct send all items again [inferred]. How many items there may be
-// is not documented; a request to send takes a thousand, and here
-// provider.MaxItems and provider.MaxCallbackBytes end an array. The item of inbound_sent may hold
-// anything [inferred]. An error wraps
-// provider.ErrUnreadable, or provider.ErrTooLarge for a bare object.
+// Parse reads a JSON array of objects, whatever the Content-Type. A bare object counts as an array of one, since only
+// status changes are documented with an array [inferred]; an empty array holds no items. An array's item that is no
+// object, has no message_uuid or is too large is set aside, because a refusal would make Direct send all items again
+// [inferred]. How many items there may be is not documented; a request to send takes a thousand, and here
+// provider.MaxItems and provider.MaxCallbackBytes end an array. The item of inbound_sent may hold anything [inferred].
+// An error wraps provider.ErrUnreadable, or provider.ErrTooLarge for a bare object.
 func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 	body := jsonscan.Trim(cb.Body)
 	if !json.Valid(body) {
@@ -49,8 +46,7 @@ func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 	return r, nil
 }
 
-// looked are the members of an item that are looked at, by the names of "Receiving
-// Callback".
+// looked are the members of an item that are looked at, by the names of "Receiving Callback".
 var looked = jsonscan.NamesOf("message_uuid", "cascade_message_uuid", "channel_type", "callback_event", "status", "status_time",
 	"parts", "price", "price_time", "short_url", "click_time")
 
@@ -87,10 +83,9 @@ func itemOf(b jsonscan.Value) provider.Item {
 	return it
 }
 
-// naturalKey returns what is the same in a repeat of the item b, and the time
-// that is part of it. Direct documents no key: this is what makes two facts
-// different [inferred]. An item that lacks it, or is of an unknown kind, is
-// known by all its bytes; one without a time is not known again.
+// naturalKey returns what is the same in a repeat of the item b, and the time that is part of it. Direct
+// documents no key: this is what makes two facts different [inferred]. An item that lacks it, or is of an
+// unknown kind, is known by all its bytes; one without a time is not known again.
 func (n *notice) naturalKey(b []byte) (string, time.Time) {
 	switch {
 	case n.event == "price" && n.priceTime != "":
@@ -107,9 +102,8 @@ func (n *notice) naturalKey(b []byte) (string, time.Time) {
 
 func (n *notice) time() time.Time { return instant(cmp.Or(n.statusTime, n.priceTime, n.clickTime)) }
 
-// instant reads the ISO 8601 times of Direct, documented in UTC to the second
-// (2025-03-01T09:15:02Z). Fractions, offsets and a missing Z are taken too
-// [inferred]. What cannot be read is the zero time.
+// instant reads the ISO 8601 times of Direct, documented in UTC to the second (2025-03-01T09:15:02Z).
+// Fractions, offsets and a missing Z are taken too [inferred]. What cannot be read is the zero time.
 func instant(text string) time.Time {
 	for _, layout := range [...]string{time.RFC3339, "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05"} {
 		if t, err := time.Parse(layout, text); err == nil {

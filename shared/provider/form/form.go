@@ -1,6 +1,5 @@
-// Package form reads application/x-www-form-urlencoded text as leniently as
-// the senders of callbacks write it: net/url refuses a bare semicolon and a
-// broken percent escape, and forgets the order.
+// Package form reads application/x-www-form-urlencoded text as leniently as the senders of callbacks write
+// it: net/url refuses a bare semicolon and a broken percent escape, and forgets the order.
 package form
 
 import (
@@ -17,9 +16,8 @@ type Field struct{ Name, Value string }
 // usual is how many fields a form has at most, usually.
 const usual = 32
 
-// Fields yields the text of each field of a form as it stands there, without
-// the ampersand, and its decoded name and value. A plus sign is a space, and so
-// is %20, since a sender may write either [inferred]; a percent sign that begins
+// Fields yields the text of each field of a form as it stands there, without the ampersand, and its decoded name and
+// value. A plus sign is a space, and so is %20, since a sender may write either [inferred]; a percent sign that begins
 // no escape stands for itself, and so does a semicolon. Decoded text need not be UTF-8. Empty fields are left out.
 func Fields(raw string) iter.Seq2[string, Field] {
 	return func(yield func(string, Field) bool) {
@@ -44,9 +42,8 @@ func All(raw string) []Field {
 	return fields
 }
 
-// Object returns fields as a JSON object of strings, in the order in which the
-// names first come; a name that comes again has an array of its values.
-// Broken UTF-8 becomes U+FFFD.
+// Object returns fields as a JSON object of strings, in the order in which the names first come; a name that
+// comes again has an array of its values. Broken UTF-8 becomes U+FFFD.
 func Object(fields []Field) json.RawMessage {
 	size := len("{}")
 	values := make(map[string]int, len(fields)) // how many a name has
@@ -97,9 +94,8 @@ func gather(fields []Field) map[string][]string {
 
 func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-// appendString appends s as JSON. Text that stands in JSON as it is, and most
-// does, is not given to encoding/json, which would take most of a delivery's
-// time of writing its body.
+// appendString appends s as JSON. Text that stands in JSON as it is, and most does, is not given to
+// encoding/json, which would take most of a delivery's time of writing its body.
 func appendString(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {

@@ -18,9 +18,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// ContentType returns the Content-Type under which cb's items are kept: that of
-// cb, or otherwise if there is none, it is longer than provider.MaxContentTypeBytes,
-// or it is no text that rows and messages hold as it is (storage.Carries).
+// ContentType returns the Content-Type under which cb's items are kept: that of cb, or otherwise if there is none, it
+// is longer than provider.MaxContentTypeBytes, or it is no text that rows and messages hold as it is (storage.Carries).
 func ContentType(cb *provider.Callback, otherwise string) string {
 	if v := cb.Header.Get("Content-Type"); v != "" && len(v) <= provider.MaxContentTypeBytes && storage.Carries(v) {
 		return v
@@ -123,8 +122,7 @@ func Usable(b []byte) bool {
 	return jsonscan.Value(b).IsObject() && len(b) <= provider.MaxPayloadBytes && !jsonscan.TooDeep(b)
 }
 
-// Time returns t in UTC, or the zero time if its year is not one that every
-// reader takes, 1970 to 9999.
+// Time returns t in UTC, or the zero time if its year is not one that every reader takes, 1970 to 9999.
 func Time(t time.Time) time.Time {
 	if t = t.UTC(); t.Year() < 1970 || t.Year() > 9999 {
 		return time.Time{}
@@ -132,9 +130,8 @@ func Time(t time.Time) time.Time {
 	return t
 }
 
-// JSON returns the payload of e, which is JSON unless e was set aside: without
-// white space and byte order mark around it, its bytes as they came but for
-// broken UTF-8, which becomes U+FFFD. What was set aside becomes a string.
+// JSON returns the payload of e, which is JSON unless e was set aside: without white space and byte order mark around
+// it, its bytes as they came but for broken UTF-8, which becomes U+FFFD. What was set aside becomes a string.
 func JSON(e *provider.Event) (json.RawMessage, error) {
 	if e.Unreadable {
 		return json.Marshal(string(e.Payload))

@@ -1,6 +1,5 @@
-// Package jsonscan walks through JSON text without decoding it, so that a
-// callback's few interesting members are found and all its bytes stay as they
-// came. Its functions expect text that json.Valid accepts.
+// Package jsonscan walks through JSON text without decoding it, so that a callback's few interesting members
+// are found and all its bytes stay as they came. Its functions expect text that json.Valid accepts.
 package jsonscan
 
 import (
@@ -11,9 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep an item may be nested, itself included. Decoders in
-// wide use stop soon above it (PHP's json_decode at 512), and a delivery puts
-// the item one level deeper.
+// MaxDepth is how deep an item may be nested, itself included. Decoders in wide use stop soon above it (PHP's
+// json_decode at 512), and a delivery puts the item one level deeper.
 const MaxDepth = 500
 
 // A Value is the text of one JSON value, without white space around it. The
@@ -47,10 +45,9 @@ func (v Value) Text() string {
 	return ""
 }
 
-// Members yields the decoded name and the value of each member of an object,
-// in order. A name may come more than once: the last one counts for most
-// readers (RFC 8259, section 4), so callers overwrite. The name is valid until
-// the next one.
+// Members yields the decoded name and the value of each member of an object, in order. A name may come more
+// than once: the last one counts for most readers (RFC 8259, section 4), so callers overwrite. The name is
+// valid until the next one.
 func Members(object []byte) iter.Seq2[[]byte, Value] {
 	return func(yield func([]byte, Value) bool) {
 		for i := next(object, 1); object[i] == '"'; i = next(object, i) {
@@ -66,8 +63,7 @@ func Members(object []byte) iter.Seq2[[]byte, Value] {
 	}
 }
 
-// Names are those of the members that a reader of objects looks at, each with the
-// place of its value in a Picked.
+// Names are those of the members that a reader of objects looks at, each with the place of its value in a Picked.
 type Names map[string]int
 
 // A Picked holds the members of one object that Names name.
@@ -77,8 +73,7 @@ type Picked struct {
 	values  [24]Value
 }
 
-// NamesOf returns Names. Those that mean the same member are one text with a bar
-// between them.
+// NamesOf returns Names. Those that mean the same member are one text with a bar between them.
 func NamesOf(members ...string) Names {
 	ns := Names{}
 	for i, alike := range members {
@@ -141,8 +136,7 @@ func TooDeep(v []byte) bool {
 	return false
 }
 
-// next returns the place of the next token from i on that is not white space,
-// a comma or a colon.
+// next returns the place of the next token from i on that is not white space, a comma or a colon.
 func next(b []byte, i int) int {
 	for {
 		switch b[i] {

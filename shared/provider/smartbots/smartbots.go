@@ -1,6 +1,5 @@
-// Package smartbots speaks with SmartBots, whose bots live in Second Life. Two
-// of its products call back, both set up by a call named set_http_callback:
-// the Simple Groups API for one group, and the Bot API for one bot.
+// Package smartbots speaks with SmartBots, whose bots live in Second Life. Two of its products call back, both set up
+// by a call named set_http_callback: the Simple Groups API for one group, and the Bot API for one bot.
 //
 // The body of the former is documented nowhere; what is assumed of it here is
 // marked [inferred], and the raw body is kept with every event.
@@ -28,14 +27,12 @@ var eventTypes = provider.EventTypesOf(eventTypesJSON)
 // Provider is SmartBots.
 type Provider struct{}
 
-// Verify returns nil: SmartBots sends no signature, no secret and no time, and
-// names no address that it calls from. The callback's unguessable URL is all
-// that proves who called.
+// Verify returns nil: SmartBots sends no signature, no secret and no time, and names no address that it calls
+// from. The callback's unguessable URL is all that proves who called.
 func (Provider) Verify(*provider.Callback, provider.Credentials) error { return nil }
 
-// Reply answers with 200 and no body. SmartBots reads the body as key=value
-// pairs and takes accept=1 as the order to join a group ("HTTP Bot Callback"),
-// so a refusal's text has no equals sign either.
+// Reply answers with 200 and no body. SmartBots reads the body as key=value pairs and takes accept=1 as the
+// order to join a group ("HTTP Bot Callback"), so a refusal's text has no equals sign either.
 func (Provider) Reply(err error) provider.Reply {
 	r := provider.Refuse(err)
 	if err != nil {
@@ -63,13 +60,11 @@ func (Provider) Raw(e *provider.Event, _ string, _ time.Time) provider.RawReques
 	return provider.RawRequest{Query: e.Query, ContentType: e.ContentType, Body: e.Payload}
 }
 
-// KeyKinds returns the group's UUID, the bot's name and channel id, and the
-// app's UUID.
+// KeyKinds returns the group's UUID, the bot's name and channel id, and the app's UUID.
 func (Provider) KeyKinds() []string { return []string{"group", "bot", "app"} }
 
-// EventTypes returns the events of "HTTP Bot Callback Events" and of the Simple
-// Groups API, whose three stand first: their fields are assumed [inferred].
-// SmartBots adds events on request.
+// EventTypes returns the events of "HTTP Bot Callback Events" and of the Simple Groups API, whose three stand
+// first: their fields are assumed [inferred]. SmartBots adds events on request.
 func (Provider) EventTypes() []provider.EventType { return eventTypes() }
 
 // DefaultEventTypes returns all.

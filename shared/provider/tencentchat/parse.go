@@ -11,17 +11,15 @@ import (
 	"ringback/shared/provider/jsonscan"
 )
 
-// ofEvents ends the ContentType of an item that came in the array Events, so
-// that Raw knows to wrap it again: an item of Events and a callback that
-// Tencent sent without the array are otherwise alike.
+// ofEvents ends the ContentType of an item that came in the array Events, so that Raw knows to wrap it again:
+// an item of Events and a callback that Tencent sent without the array are otherwise alike.
 const ofEvents = "; of=Events"
 
-// Parse reads one packet, or the push results in the array Events (1047/67552),
-// whatever the Content-Type, which is not documented [inferred]. The query names the command, since some packets do
-// not; a packet that names another is refused as a forgery, with an error
-// wrapping provider.ErrForbidden. {} holds no item: the console sends it to check
-// the URL. Of Events, what is not an object, too large or of another command is
-// set aside. Errors wrap provider.ErrUnreadable or provider.ErrTooLarge else.
+// Parse reads one packet, or the push results in the array Events (1047/67552), whatever the Content-Type,
+// which is not documented [inferred]. The query names the command, since some packets do not; a packet that
+// names another is refused as a forgery, with an error wrapping provider.ErrForbidden. {} holds no item: the
+// console sends it to check the URL. Of Events, what is not an object, too large or of another command is set
+// aside. Errors wrap provider.ErrUnreadable or provider.ErrTooLarge else.
 func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 	body := jsonscan.Trim(cb.Body)
 	if !json.Valid(body) || !jsonscan.Value(body).IsObject() {
@@ -103,8 +101,7 @@ var looked = jsonscan.NamesOf("CallbackCommand", "GroupId|GroupID", "TopicId", "
 	"MsgKey", "MsgSeq", "MsgBody", "MsgTime", "Random|MsgRandom", "SendMsgResult", "EventTime", "OperateType", "Seq",
 	"PushID|TaskId", "PushStage", "PushPlatform", "EventType", "TaskTime", "Events")
 
-// contradicts reports whether both the query and p name a command, and not the
-// same one.
+// contradicts reports whether both the query and p name a command, and not the same one.
 func (p *packet) contradicts(command string) bool {
 	own := p.Text("CallbackCommand")
 	return own != "" && command != "" && own != command

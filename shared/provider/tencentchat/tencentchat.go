@@ -1,6 +1,5 @@
-// Package tencentchat speaks with Tencent Cloud Chat (IM): one webhook URL per
-// SDKAppID, to which every enabled callback of the app goes, named by
-// CallbackCommand in the query.
+// Package tencentchat speaks with Tencent Cloud Chat (IM): one webhook URL per SDKAppID, to which every
+// enabled callback of the app goes, named by CallbackCommand in the query.
 //
 // Numbers like 1047/34354 are pages of
 // https://www.tencentcloud.com/document/product/1047/34354 ("Webhook Overview").
@@ -29,9 +28,8 @@ var eventTypes = provider.EventTypesOf(eventTypesJSON)
 // Provider is Tencent Cloud Chat.
 type Provider struct{}
 
-// Reply answers with the packet that 1047/34354 describes. Tencent takes any
-// other status than 200, and any body that is not JSON, for a failure; it
-// waits 2 s and by default does not repeat.
+// Reply answers with the packet that 1047/34354 describes. Tencent takes any other status than 200, and any
+// body that is not JSON, for a failure; it waits 2 s and by default does not repeat.
 func (Provider) Reply(err error) provider.Reply {
 	r := provider.Refuse(err)
 	r.ContentType = "application/json"
@@ -45,15 +43,13 @@ func (Provider) Reply(err error) provider.Reply {
 // Data returns the packet's own bytes.
 func (Provider) Data(e *provider.Event) (json.RawMessage, error) { return item.JSON(e) }
 
-// Parameters returns the query's documented parameters as an object of
-// strings, without Sign and RequestTime.
+// Parameters returns the query's documented parameters as an object of strings, without Sign and RequestTime.
 func (Provider) Parameters(e *provider.Event) (json.RawMessage, error) {
 	return form.Object(form.All(e.Query)), nil
 }
 
-// Raw returns the packet with the query that it came with. With a token the
-// query is signed for now; without one it has no proof, since the proof that
-// came was made for somebody else and is over after a minute.
+// Raw returns the packet with the query that it came with. With a token the query is signed for now; without
+// one it has no proof, since the proof that came was made for somebody else and is over after a minute.
 func (Provider) Raw(e *provider.Event, token string, now time.Time) provider.RawRequest {
 	r := provider.RawRequest{Query: e.Query, ContentType: e.ContentType, Body: e.Payload}
 	if token != "" {
@@ -66,8 +62,7 @@ func (Provider) Raw(e *provider.Event, token string, now time.Time) provider.Raw
 	return r
 }
 
-// KeyKinds returns GroupId, TopicId, the bots that are spoken to, and
-// From_Account.
+// KeyKinds returns GroupId, TopicId, the bots that are spoken to, and From_Account.
 func (Provider) KeyKinds() []string { return []string{"group", "topic", "bot", "from"} }
 
 // EventTypes returns the commands that have a page below 1047/34354, and those

@@ -15,11 +15,10 @@ import (
 // 1047/34354 gives none; public receivers agree on a minute [inferred].
 const window = time.Minute
 
-// Verify reports whether cb is for the app of c and, if c has tokens, whether
-// Sign is the hex SHA-256 of one of them followed by RequestTime, Unix seconds
-// within a minute of cb.Received (1047/34354). Sign covers neither body nor
-// other parameters and is the same for all callbacks of a second: who sees one
-// URL can send any body for a minute. Without tokens SdkAppid is all there is.
+// Verify reports whether cb is for the app of c and, if c has tokens, whether Sign is the hex SHA-256 of one
+// of them followed by RequestTime, Unix seconds within a minute of cb.Received (1047/34354). Sign covers
+// neither body nor other parameters and is the same for all callbacks of a second: who sees one URL can send
+// any body for a minute. Without tokens SdkAppid is all there is.
 //
 // The error wraps provider.ErrForbidden for another app, provider.ErrSignature
 // for a proof that is missing, old or wrong, and provider.ErrUnreadable for a
