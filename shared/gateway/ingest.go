@@ -100,15 +100,16 @@ const (
 )
 
 // via returns the gateways that the header's lines name: a callback that came
-// through this one, or through more than mostVia, goes round.
+// through this one, or through more than mostVia, goes round. What is no name is
+// nobody's.
 func (in *ingester) via(lines []string) ([]string, error) {
 	var out []string
 	for entry := range strings.SplitSeq(strings.Join(lines, ","), ",") {
 		id, _, _ := strings.Cut(entry, ";") // parameters follow
-		if id = strings.TrimSpace(id); id == "" {
+		if id = strings.TrimSpace(id); id == "" || len(id) > mostViaBytes || strings.ContainsAny(id, " \t") {
 			continue
 		}
-		if out = append(out, id); id == in.ID() || len(out) > mostVia || len(id) > mostViaBytes || strings.ContainsAny(id, " \t") {
+		if out = append(out, id); id == in.ID() || len(out) > mostVia {
 			return nil, provider.ErrLoop
 		}
 	}

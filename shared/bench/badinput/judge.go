@@ -283,12 +283,27 @@ func elementsOf(b []byte) [][]byte {
 }
 
 func matches(parts [][]byte, items []provider.Item) bool {
-	return slices.EqualFunc(parts, items, func(part []byte, it provider.Item) bool {
-		if it.Unreadable {
-			part = part[:min(len(part), provider.KeptUnreadable)]
+	left := 0 // parts that a last item says could not be read either
+	if n := len(items) - 1; n >= provider.MostUnreadable && items[n].Unreadable {
+		if _, err := fmt.Sscanf(string(items[n].Payload), "%d more items could not be read", &left); err == nil {
+			items = items[:n]
 		}
-		return bytes.Equal(part, it.Payload)
-	})
+	}
+	for _, part := range parts {
+		if len(items) > 0 && isPart(part, items[0]) {
+			items = items[1:]
+		} else {
+			left--
+		}
+	}
+	return len(items) == 0 && left == 0
+}
+
+func isPart(part []byte, it provider.Item) bool {
+	if it.Unreadable {
+		part = part[:min(len(part), provider.KeptUnreadable)]
+	}
+	return bytes.Equal(part, it.Payload)
 }
 
 // trim takes off what may stand around JSON (RFC 8259, sections 2 and 8.1).
