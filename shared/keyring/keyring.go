@@ -126,7 +126,7 @@ func (r *Ring) Open(pk, field, sealed string) (string, error) {
 	return string(plain), nil
 }
 
-// Sign returns what proves that whoever has a key of the ring wrote data as what: "<key id>.<hex HMAC-SHA256>".
+// Sign returns what proves that whoever has a key of the ring wrote data as what: a HMAC-SHA256 in hex.
 func (r *Ring) Sign(what string, data []byte) string { return sign(r.signing[0], what, data) }
 
 // Signed reports whether signature is of Sign for the same, by any key of the ring.
