@@ -172,5 +172,3 @@ func (l *Limits) fillBlock(k storage.Key, n int, at time.Time) {
 	defer r.mu.Unlock()
 	r.block.free, r.block.until, r.block.taking = n, at.Add(blockLasts), false
 }
-
-func later(a, b time.Time) time.Time { return pace.Later(a, b) }

@@ -210,7 +210,8 @@ type endpoint struct {
 func (e *endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 	io.Copy(io.Discard, r.Body)
 	e.mu.Lock()
-	id := r.Header["webhook-id"][0]
+	name := "webhook-id" // as it is sent
+	id := r.Header[name][0]
 	if e.ids == nil {
 		e.ids = map[string]int{}
 	}

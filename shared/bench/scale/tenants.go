@@ -51,7 +51,8 @@ func (t tenants) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	to := w.registrations[w.hosts[r.URL.Host]]
-	id := r.Header["webhook-id"][0] // as it is sent
+	name := "webhook-id" // as it is sent
+	id := r.Header[name][0]
 	w.mu.Lock()
 	w.m.posted(w, to, id)
 	w.mu.Unlock()

@@ -82,7 +82,8 @@ func (o *outside) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	p := post{Host: r.URL.Host, ID: strings.Join(r.Header["webhook-id"], ""), Item: itemOf(body), Late: r.Header[gateway.LateHeader] != nil, Status: http.StatusOK}
+	id, late := "webhook-id", gateway.LateHeader // as they are sent
+	p := post{Host: r.URL.Host, ID: strings.Join(r.Header[id], ""), Item: itemOf(body), Late: r.Header[late] != nil, Status: http.StatusOK}
 	if (p.Host == refusing || p.Host == ordered) && p.Item == items[0] && !slices.ContainsFunc(o.Posts, p.sameItem) {
 		p.Status = http.StatusInternalServerError
 	}
