@@ -80,7 +80,10 @@ func RetryAfter(h http.Header, now time.Time) time.Duration {
 	if at, err := http.ParseTime(text); err == nil {
 		return min(max(at.Sub(now), 0), MaxWait)
 	}
-	n, _ := strconv.ParseInt(text, 10, 64) // 0 of what is no number, the nearest of what has too many digits
+	if strings.Trim(strings.TrimPrefix(text, "+"), "0123456789") != "" {
+		return 0
+	}
+	n, _ := strconv.ParseInt(text, 10, 64) // the nearest of what has too many digits
 	return time.Duration(min(max(n, 0), int64(MaxWait/time.Second))) * time.Second
 }
 
