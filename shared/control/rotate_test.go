@@ -15,24 +15,29 @@ import (
 	"ringback/shared/storage/storagetest"
 )
 
+// rotations are the calls that rotate what chat, sms, r and r's tenant have.
+func (w *world) rotations(chat, sms gateway.Source, r gateway.Registration) map[string]func(overlap time.Duration) error {
+	ctx, c := w.t.Context(), Caller{Scope: ScopeFull, Tenant: r.Tenant}
+	return map[string]func(overlap time.Duration) error{
+		"RotateToken": func(o time.Duration) error { return second(w.RotateToken(ctx, chat.ID, "token", o)) },
+		"RotateBasic": func(o time.Duration) error {
+			return second(w.RotateBasic(ctx, sms.ID, provider.Login{Name: "n", Password: "p"}, o))
+		},
+		"RotateSecret":   func(o time.Duration) error { _, _, err := w.RotateSecret(ctx, c, r.ID, o); return err },
+		"RotateRawToken": func(o time.Duration) error { return second(w.RotateRawToken(ctx, c, r.ID, "token", o)) },
+		"RotateAPIKey": func(o time.Duration) error {
+			_, _, err := w.RotateAPIKey(ctx, c, "", FirstKeyID(c.Tenant), o)
+			return err
+		},
+	}
+}
+
 func TestOverlapHasLimits(t *testing.T) {
 	w := newWorld(t)
 	chat, sms := w.source(tencentChat), w.source(direct)
 	s, c := w.granted(tencentChat)
 	r := w.register(c, s.ID, RegistrationChange{EventTypes: &[]string{"*"}, Format: new(gateway.Raw), RawToken: new("token")})
-	rotate := map[string]func(overlap time.Duration) error{
-		"RotateToken": func(o time.Duration) error { return second(w.RotateToken(t.Context(), chat.ID, "token", o)) },
-		"RotateBasic": func(o time.Duration) error {
-			return second(w.RotateBasic(t.Context(), sms.ID, provider.Login{Name: "n", Password: "p"}, o))
-		},
-		"RotateSecret":   func(o time.Duration) error { _, _, err := w.RotateSecret(t.Context(), c, r.ID, o); return err },
-		"RotateRawToken": func(o time.Duration) error { return second(w.RotateRawToken(t.Context(), c, r.ID, "token", o)) },
-		"RotateAPIKey": func(o time.Duration) error {
-			_, _, err := w.RotateAPIKey(t.Context(), c, "", FirstKeyID(c.Tenant), o)
-			return err
-		},
-	}
-	for name, f := range rotate {
+	for name, f := range w.rotations(chat, sms, r) {
 		w.wantUnwritten(name, func() {
 			w.wantErr(name+" with an overlap below 0", f(-1), storage.ErrInvalid)
 			w.wantErr(name+" with too long an overlap", f(MaxOverlap+1), storage.ErrInvalid)
@@ -158,22 +163,12 @@ func TestFiveSecretsHoldAtOnce(t *testing.T) {
 	callback := w.id("cbk")
 	_, _, err := w.CreateCallbackKey(t.Context(), callback, sms.ID, "")
 	w.ok(err)
-	for name, rotate := range map[string]func(overlap time.Duration) error{
-		"RotateToken": func(o time.Duration) error { return second(w.RotateToken(t.Context(), chat.ID, "token", o)) },
-		"RotateBasic": func(o time.Duration) error {
-			return second(w.RotateBasic(t.Context(), sms.ID, provider.Login{Name: "n", Password: "p"}, o))
-		},
-		"RotateSecret":   func(o time.Duration) error { _, _, err := w.RotateSecret(t.Context(), c, r.ID, o); return err },
-		"RotateRawToken": func(o time.Duration) error { return second(w.RotateRawToken(t.Context(), c, r.ID, "token", o)) },
-		"RotateAPIKey": func(o time.Duration) error {
-			_, _, err := w.RotateAPIKey(t.Context(), c, "", FirstKeyID(c.Tenant), o)
-			return err
-		},
-		"RotateCallbackKey": func(o time.Duration) error {
-			_, _, err := w.RotateCallbackKey(t.Context(), sms.ID, callback, o)
-			return err
-		},
-	} {
+	rotations := w.rotations(chat, sms, r)
+	rotations["RotateCallbackKey"] = func(o time.Duration) error {
+		_, _, err := w.RotateCallbackKey(t.Context(), sms.ID, callback, o)
+		return err
+	}
+	for name, rotate := range rotations {
 		for n := 2; n <= 5; n++ {
 			w.wantErr(fmt.Sprintf("%s to %d that hold", name, n), rotate(time.Hour), nil)
 		}

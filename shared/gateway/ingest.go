@@ -106,7 +106,7 @@ func (in *ingester) via(lines []string) ([]string, error) {
 	var out []string
 	for entry := range strings.SplitSeq(strings.Join(lines, ","), ",") {
 		id, _, _ := strings.Cut(entry, ";") // parameters follow
-		if id = strings.TrimSpace(id); id == "" || len(id) > mostViaBytes || strings.ContainsAny(id, " \t") {
+		if id = strings.Trim(id, " \t"); id == "" || len(id) > mostViaBytes || strings.ContainsFunc(id, notInViaName) {
 			continue
 		}
 		if out = append(out, id); id == in.ID() || len(out) > mostVia {
@@ -115,6 +115,8 @@ func (in *ingester) via(lines []string) ([]string, error) {
 	}
 	return out, nil
 }
+
+func notInViaName(r rune) bool { return r <= ' ' || r > '~' }
 
 // proven returns the account that cb comes from, a or what is known since. What was remembered too long ago to refuse
 // is read again, once, and judged again: else a rotated credential would lose events of providers that do not repeat.

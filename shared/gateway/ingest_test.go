@@ -43,7 +43,7 @@ func TestCallbackIsAnsweredAsItDeserves(t *testing.T) {
 		{name: "through five", via: []string{"1,2,3", "4,5"}, status: 200},
 		{name: "through six", via: []string{"1,2,3", "4,5,6"}, status: 508},
 		{name: "through five times the same", via: []string{"1,1,1,1,1"}, status: 200},
-		{name: "through what is no name", via: []string{"two names", strings.Repeat("x", 65) + strings.Repeat(", a b", 6)}, status: 200},
+		{name: "through what is no name", via: []string{"two names", "two\u00a0names", strings.Repeat("x", 65) + strings.Repeat(", a b", 6)}, status: 200},
 		{name: "through what is no name and this gateway", via: []string{"two names", ours}, status: 508},
 		{name: "whose body does not come", read: provider.ErrUnreadable, status: 400},
 		{name: "for whose body there is no room", read: provider.ErrUnavailable, status: 503},
