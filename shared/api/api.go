@@ -1,21 +1,18 @@
 // Package api is the HTTP API over the registrations' verbs of a gateway: for the operator, tenants and
 // owners of SmartBots groups. It is written code first: the operations in the files by resource, which
-// addOperations lists, and what operations.json says of them, make the OpenAPI 3.1 document at /openapi.json.
+// addOperations lists, with operations.json and document.json make the OpenAPI 3.1 document at /openapi.json.
 //
-// A call passes guard.go (headers, panics, the log line), auth.go (who, scope and rate; operations.json says
-// which scopes each operation takes), register.go (what stands in path, query, header and body) and its
-// operation, whose errors problem.go turns into problem details.
+// A call passes guard.go (headers, panics, the log line), handler.go (which reads path, query, header and body
+// and has Huma validate them), auth.go (who, scope and rate; operations.json says which scopes each operation
+// takes) and its operation, whose errors problem.go turns into problem details.
 package api
 
 import (
-	"cmp"
 	"crypto/sha256"
-	"encoding/json"
 	"net/http"
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
 
@@ -38,7 +35,7 @@ type Config struct {
 // New returns the API of g: everything under /v1, /api/simple.html,
 // /openapi.json and /healthz. It is safe for concurrent use.
 //
-// Huma's routes are made at the first call that may need them and the document when it is asked for: both
+// Schemas and routes are made at the first call that may need them and the document when it is asked for: both
 // together take three times what the rest of a function's start does, and neither set_http_callback nor the
 // console's pages need them.
 func New(g *gateway.Gateway, cfg Config) http.Handler {
@@ -61,18 +58,24 @@ var strict = sync.OnceFunc(func() { huma.ValidateStrictCasing = true })
 
 func (s *server) allRoutes(version string) *http.ServeMux {
 	strict()
-	mux := http.NewServeMux()
-	s.api = humago.New(mux, s.config(version))
-	s.api.UseMiddleware(s.authenticate, s.refuseUnknown)
+	s.mux, s.doc = http.NewServeMux(), newDocument(version)
+	s.names = map[string]bool{"body": true, "query": true, "path": true, "header": true}
+	for _, name := range simpleParameters {
+		s.names[name] = true
+	}
 	s.addOperations()
-	transferAPI{s}.addHouse()
-	s.describe()
-	s.addOwn(mux)
-	mux.HandleFunc("GET /openapi.json", s.openAPI)
-	return mux
+	s.describeProblems()
+	for _, schema := range s.doc.Components.Schemas.Map() {
+		for name := range schema.Properties {
+			s.names[name] = true
+		}
+	}
+	s.addOwn(s.mux)
+	s.mux.HandleFunc("GET /openapi.json", s.openAPI)
+	return s.mux
 }
 
-// addOperations adds those that operations.json tells of, except what addHouse does.
+// addOperations adds those of operations.json.
 func (s *server) addOperations() {
 	sources := sourceAPI{s}
 	add(s, "create-source", sources.createSource)
@@ -154,65 +157,16 @@ func (s *server) addOperations() {
 	add(s, "create-erasure", work.createErasure)
 	add(s, "get-dead-letters", work.deadLetters)
 	add(s, "redrive-dead-letters", work.redrive)
+
+	transfer := transferAPI{s}
+	add(s, "reseal", transfer.reseal)
+	add(s, "export", transfer.export)
+	add(s, "import", transfer.importPart)
 }
 
 func (s *server) addOwn(mux *http.ServeMux) {
 	mux.HandleFunc("/api/simple.html", s.simple)
 	mux.HandleFunc("GET /healthz", s.health)
-}
-
-// config is Huma's default without its pages, links and content types of its own.
-func (s *server) config(version string) huma.Config {
-	return huma.Config{
-		OpenAPI: &huma.OpenAPI{
-			OpenAPI: "3.1.0",
-			Info: &huma.Info{
-				Title: "Ringback", Version: cmp.Or(version, "1"),
-				Description: "Callbacks of chat and messaging providers, delivered to each tenant that registered for them.",
-			},
-			Components: &huma.Components{
-				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
-				SecuritySchemes: map[string]*huma.SecurityScheme{
-					"key": {Type: "http", Scheme: "bearer", Description: "An API key, rbk_<id>_<secret>, or the operator's own."},
-				},
-			},
-		},
-		Formats:       huma.DefaultFormats,
-		DefaultFormat: "application/json",
-		Transformers:  []huma.Transformer{s.withoutInput},
-	}
-}
-
-// describe adds what Huma does not know.
-func (s *server) describe() {
-	doc := s.api.OpenAPI()
-	if detail := doc.Components.Schemas.Map()["ErrorDetail"]; detail != nil {
-		delete(detail.Properties, "value") // answers never repeat what was sent
-	}
-	if problem := doc.Components.Schemas.Map()["ErrorModel"]; problem != nil {
-		problem.Properties["code"] = &huma.Schema{Type: huma.TypeString, Description: "of a 429: too_many_calls, too_many_registrations"}
-	}
-	describeSimple(doc)
-	doc.AddOperation(&huma.Operation{
-		OperationID: "healthz", Method: http.MethodGet, Path: "/healthz", Summary: "Tell that the API runs",
-		Security: []map[string][]string{},
-		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
-			"application/json": {Schema: &huma.Schema{Type: "object", Properties: map[string]*huma.Schema{"status": {Type: "string"}}}},
-		}}},
-	})
-}
-
-func (s *server) render() []byte {
-	document, err := json.Marshal(s.api.OpenAPI())
-	if err != nil {
-		panic(err) // unreachable: the document depends on nothing but this package
-	}
-	return document
-}
-
-func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/openapi+json")
-	w.Write(s.document())
 }
 
 func (s *server) health(w http.ResponseWriter, _ *http.Request) {

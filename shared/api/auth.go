@@ -7,12 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"reflect"
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"golang.org/x/time/rate"
 
 	"ringback/shared/control"
@@ -44,9 +41,6 @@ type call struct {
 	operation string
 	pattern   string
 	why       string // of a refusal; holds nothing of the request
-
-	input reflect.Value // a pointer to the operation's
-	wrong []error       // with it, besides what Huma finds
 }
 
 type callKey struct{}
@@ -58,18 +52,6 @@ func callOf(ctx context.Context) *call {
 		return &call{}
 	}
 	return c
-}
-
-// authenticate lets a call through whose key may make it, and not too often.
-func (s *server) authenticate(ctx huma.Context, next func(huma.Context)) {
-	c := callOf(ctx.Context())
-	c.operation, c.pattern = ctx.Operation().OperationID, ctx.Operation().Path
-	if err := s.admit(ctx.Context(), c, bearer(ctx.Header("Authorization")), 1); err != nil {
-		_, w := humago.Unwrap(ctx)
-		s.refuse(ctx.Context(), w, err)
-		return
-	}
-	next(ctx)
 }
 
 // bearer returns the token of an Authorization header (RFC 6750, section 2.1),

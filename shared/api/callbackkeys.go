@@ -37,11 +37,6 @@ func (s callbackKeyAPI) createCallbackKey(ctx context.Context, _ control.Caller,
 	return createOnce(ctx, s.server, in.Once, "cbk", in, set, set) // set finds what is there
 }
 
-type listOfSource struct {
-	ByID
-	Placed
-}
-
 func (s callbackKeyAPI) listCallbackKeys(ctx context.Context, _ control.Caller, in *listOfSource) (*body[page[callbackKey]], error) {
 	src, keys, next, err := s.control.CallbackKeys(ctx, in.ID, in.place())
 	out := pageOf(keys, next, func(k gateway.CallbackKey) callbackKey {
@@ -59,21 +54,9 @@ type OfCallbackKey struct {
 	Key string `path:"key" maxLength:"200"`
 }
 
-// rotation is the body of a rotation; it may be left out.
-type rotation struct {
-	Overlap string `json:"overlap,omitempty" doc:"how long the old one holds; default 24h, 720h for callback keys of direct"`
-}
-
 type rotateCallbackKeyInput struct {
 	OfCallbackKey
 	Body *rotation
-}
-
-func (r *rotation) overlap(otherwise time.Duration) (time.Duration, error) {
-	if r == nil {
-		return otherwise, nil
-	}
-	return duration("overlap", r.Overlap, otherwise)
 }
 
 func (s callbackKeyAPI) rotateCallbackKey(ctx context.Context, _ control.Caller, in *rotateCallbackKeyInput) (*body[callbackKey], error) {

@@ -35,10 +35,10 @@ func FuzzSimpleValues(f *testing.F) {
 		if errQuery != nil {
 			t.Fatalf("query %q is read as %q, net/url refuses it", query, got)
 		}
-		for _, p := range simpleParameters {
-			for _, v := range fromQuery[p.name] {
-				if got[p.name] != v {
-					t.Errorf("%s is %q, the query %q says %q", p.name, got[p.name], query, v)
+		for _, name := range simpleParameters {
+			for _, v := range fromQuery[name] {
+				if got[name] != v {
+					t.Errorf("%s is %q, the query %q says %q", name, got[name], query, v)
 				}
 			}
 		}

@@ -143,11 +143,7 @@ func (s historyAPI) getEvent(ctx context.Context, c control.Caller, in *ByID) (*
 type rawOutput struct {
 	ContentType string `header:"Content-Type"`
 	Disposition string `header:"Content-Disposition"`
-	Body        []byte `contentType:"application/octet-stream"`
-}
-
-func (r *rawOutput) reply() *reply {
-	return &reply{ContentType: r.ContentType, Disposition: r.Disposition, Body: r.Body}
+	Body        []byte `contentType:"application/octet-stream" format:"binary"`
 }
 
 func (s historyAPI) getRaw(ctx context.Context, c control.Caller, in *ByID) (*rawOutput, error) {

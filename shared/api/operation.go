@@ -6,7 +6,6 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -45,41 +44,27 @@ func allowed(name string, scope control.Scope) bool {
 	return slices.Contains(operations()[name].Scopes, scope)
 }
 
-func add[I any, O output](s *server, name string, f func(ctx context.Context, c control.Caller, in *I) (O, error)) {
-	s.register(described(name), reflect.TypeFor[I](), reflect.TypeFor[O]().Elem(), func(ctx context.Context, in any) (output, error) {
+// add registers the operation of that name, which f makes.
+func add[I, O any](s *server, name string, f func(ctx context.Context, c control.Caller, in *I) (*O, error)) {
+	s.register(described(name), reflect.TypeFor[I](), reflect.TypeFor[O](), func(ctx context.Context, in any) (any, error) {
 		return f(ctx, callOf(ctx).caller, in.(*I))
 	})
 }
 
-// failed returns err as its caller may read it, and notes it for the log.
-func (s *server) failed(ctx context.Context, err error) *problem {
-	p := problemOf(err)
-	callOf(ctx).why = p.why()
-	return p
-}
-
-// described returns an operation as operations.json has it, for Huma.
-func described(name string) huma.Operation {
+// described returns an operation as operations.json has it.
+func described(name string) *huma.Operation {
 	o := operations()[name]
 	method, path, _ := strings.Cut(o.Call, " ")
 	_, rest, _ := strings.Cut(path, "/v1/")
 	tag, _, _ := strings.Cut(rest, "/")
-	return huma.Operation{
+	return &huma.Operation{
 		OperationID: name, Method: method, Path: path, DefaultStatus: o.Status, Summary: o.Summary, Description: o.More,
-		Tags: []string{tag}, MaxBodyBytes: maxBody, BodyReadTimeout: 10 * time.Second,
-		Security: []map[string][]string{{"key": {}}},
-		Errors: []int{
-			http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict,
-			http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusTooManyRequests,
-			http.StatusInternalServerError, http.StatusServiceUnavailable,
-		},
+		Tags: []string{tag}, Security: []map[string][]string{{"key": {}}},
 	}
 }
 
 // body is an answer that is JSON.
 type body[T any] struct{ Body T }
-
-func (b *body[T]) reply() *reply { return &reply{Body: b.Body} }
 
 // created is the answer to a create.
 type created[T any] struct {
@@ -87,12 +72,8 @@ type created[T any] struct {
 	Body     T
 }
 
-func (c *created[T]) reply() *reply { return &reply{Replayed: c.Replayed, Body: c.Body} }
-
 // empty is an answer without a body.
 type empty struct{}
-
-func (*empty) reply() *reply { return nil }
 
 // A page is one page of a list.
 type page[T any] struct {
@@ -135,6 +116,23 @@ type Once struct {
 // ByID is the parameter of a call about one thing.
 type ByID struct {
 	ID string `path:"id" maxLength:"200"`
+}
+
+type listOfSource struct {
+	ByID
+	Placed
+}
+
+// rotation is the body of a rotation; it may be left out.
+type rotation struct {
+	Overlap string `json:"overlap,omitempty" doc:"how long the old one holds; default 24h, 720h for callback keys of direct"`
+}
+
+func (r *rotation) overlap(otherwise time.Duration) (time.Duration, error) {
+	if r == nil {
+		return otherwise, nil
+	}
+	return duration("overlap", r.Overlap, otherwise)
 }
 
 // createOnce answers with what create makes, whose id has the prefix. If it was

@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -38,10 +37,14 @@ type wrongAt struct {
 	Location string `json:"location,omitempty"`
 }
 
-func (p *problem) Error() string               { return p.Detail }
-func (p *problem) GetStatus() int              { return p.Status }
-func (p *problem) GetHeaders() http.Header     { return p.header }
-func (p *problem) ContentType(_ string) string { return "application/problem+json" }
+const problemType = "application/problem+json"
+
+// problemStatuses are those that any operation may answer with.
+var problemStatuses = [...]int{
+	http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict,
+	http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusTooManyRequests,
+	http.StatusInternalServerError, http.StatusServiceUnavailable,
+}
 
 // statusOf returns the HTTP status of a gateway's error. It is the only place that decides.
 func statusOf(err error) int {
@@ -113,9 +116,11 @@ func problemOf(err error) *problem {
 	return p
 }
 
-// refuse answers a request that its operation never saw.
+// refuse answers a request with err as its caller may read it, and notes it for the log.
 func (s *server) refuse(ctx context.Context, w http.ResponseWriter, err error) {
-	s.failed(ctx, err).write(w)
+	p := problemOf(err)
+	callOf(ctx).why = p.why()
+	p.write(w)
 }
 
 // why returns what the log says of p. What was not found is not named: the name is the caller's.
@@ -130,33 +135,21 @@ func (p *problem) write(w http.ResponseWriter) {
 	for name, values := range p.header {
 		w.Header()[name] = values
 	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(p.Status)
-	json.NewEncoder(w).Encode(p)
+	writeJSON(w, p.Status, problemType, p)
 }
 
-// withoutInput is a huma.Transformer that leaves of Huma's own errors what does
-// not repeat the request: known messages, and known names in locations.
-func (s *server) withoutInput(ctx huma.Context, _ string, v any) (any, error) {
-	m, ok := v.(*huma.ErrorModel)
-	if !ok {
-		return v, nil
-	}
-	for _, err := range callOf(ctx.Context()).wrong {
-		m.Add(err)
-	}
-	more := max(len(m.Errors)-maxFaults, 0)
-	p := &problem{Type: "about:blank", Title: http.StatusText(m.Status), Status: m.Status, Detail: m.Detail}
-	names := s.names()
-	for _, e := range m.Errors[:len(m.Errors)-more] {
-		if e == nil {
-			continue
-		}
-		at := wrongAt{knownMessage(e.Message), knownPath(e.Location, names)}
+// refuseInput answers a request whose input is invalid. It tells of Huma's errors what does not repeat the request:
+// known messages, and known names in locations.
+func (s *server) refuseInput(c *call, w http.ResponseWriter, op *huma.Operation, invalid *invalidInput) {
+	more := max(len(invalid.errors)-maxFaults, 0)
+	p := &problem{Type: "about:blank", Title: http.StatusText(invalid.status), Status: invalid.status, Detail: invalid.detail}
+	for _, err := range invalid.errors[:len(invalid.errors)-more] {
+		e := err.(*huma.ErrorDetail)
+		at := wrongAt{knownMessage(e.Message), knownPath(e.Location, s.names)}
 		if at.Message == unreadable && e.Location == "body" {
-			at.Message += wantedBody[m.Status]
+			at.Message += wantedBody[p.Status]
 		}
-		if wanted := s.propertiesAt(ctx.Operation(), e.Location); at.Message == unexpected && len(wanted) > 0 {
+		if wanted := s.propertiesAt(op, e.Location); at.Message == unexpected && len(wanted) > 0 {
 			at.Message += ": want " + strings.Join(wanted, ", ")
 		}
 		p.Errors = append(p.Errors, at)
@@ -168,8 +161,8 @@ func (s *server) withoutInput(ctx huma.Context, _ string, v any) (any, error) {
 	for _, e := range p.Errors {
 		why += "; " + e.Location + ": " + e.Message
 	}
-	callOf(ctx.Context()).why = why
-	return p, nil
+	c.why = why
+	p.write(w)
 }
 
 // How much is told of what is wrong with one request.
@@ -190,27 +183,6 @@ func cut(text string, most int) string {
 	}, strings.ToValidUTF8(text[:min(len(text), most)], ""))
 }
 
-// names returns every name that requests may hold: of parameters and fields.
-func (s *server) names() map[string]bool {
-	names := map[string]bool{"body": true, "query": true, "path": true, "header": true}
-	for _, schema := range s.api.OpenAPI().Components.Schemas.Map() {
-		for name := range schema.Properties {
-			names[name] = true
-		}
-	}
-	for _, item := range s.api.OpenAPI().Paths {
-		for _, op := range []*huma.Operation{item.Get, item.Post, item.Patch, item.Delete} {
-			if op == nil {
-				continue
-			}
-			for _, param := range op.Parameters {
-				names[param.Name] = true
-			}
-		}
-	}
-	return names
-}
-
 // unreadable stands for every message that may quote the request.
 const unreadable = "cannot be read"
 
@@ -226,10 +198,10 @@ const unexpected = "unexpected property"
 // propertiesAt returns the names of the fields that the object has in which
 // location stands, in order; none if that cannot be told.
 func (s *server) propertiesAt(op *huma.Operation, location string) []string {
-	if op == nil || op.RequestBody == nil || op.RequestBody.Content["application/json"] == nil {
+	if op.RequestBody == nil || op.RequestBody.Content[jsonType] == nil {
 		return nil
 	}
-	schema := op.RequestBody.Content["application/json"].Schema
+	schema := op.RequestBody.Content[jsonType].Schema
 	parts := strings.SplitN(location, ".", maxDepth)
 	for _, part := range parts[min(1, len(parts)-1) : len(parts)-1] { // between "body" and the field
 		if schema = s.resolved(schema); schema == nil {
@@ -245,7 +217,7 @@ func (s *server) propertiesAt(op *huma.Operation, location string) []string {
 
 func (s *server) resolved(schema *huma.Schema) *huma.Schema {
 	if schema != nil && schema.Ref != "" {
-		return s.api.OpenAPI().Components.Schemas.SchemaFromRef(schema.Ref)
+		return s.doc.Components.Schemas.SchemaFromRef(schema.Ref)
 	}
 	return schema
 }

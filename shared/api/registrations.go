@@ -184,8 +184,6 @@ type registered struct {
 	Body registration
 }
 
-func (r *registered) reply() *reply { return &reply{ETag: r.ETag, Body: r.Body} }
-
 func (s registrationAPI) registered(r gateway.Registration, err error) (*registered, error) {
 	return &registered{`"` + strconv.Itoa(r.Rev) + `"`, s.registrationView(r)}, err
 }

@@ -17,6 +17,10 @@ import (
 // maxBody is the size of the largest request body in bytes.
 const maxBody = 1 << 20
 
+// maxImport is the size in bytes of the largest part of an export that is taken: what API Gateway encodes in base64 is
+// a third larger, and a Lambda takes 6 MB ("Lambda quotas").
+const maxImport = 4 << 20
+
 // A server is the API of one gateway.
 type server struct {
 	g        *gateway.Gateway
@@ -24,13 +28,15 @@ type server struct {
 	history  *history.History
 	groups   *groups.Groups
 	transfer *transfer.Transfer
-	api      huma.API
 	operator *[32]byte // SHA-256 of the operator's own key; nil: there is none
 	keys     *lru.Cache[[32]byte, known]
 	rates    *lru.Cache[string, *rate.Limiter]
-	own      *http.ServeMux        // what is written here, not on Huma
-	routes   func() *http.ServeMux // all of it
-	document func() []byte         // /openapi.json
+	own      *http.ServeMux        // what needs no schema
+	routes   func() *http.ServeMux // all; the first call of it sets the next three
+	mux      *http.ServeMux
+	doc      *huma.OpenAPI
+	names    map[string]bool // that requests may hold: of parameters and fields
+	document func() []byte   // /openapi.json
 }
 
 // The calls of a server, by what they are about.

@@ -10,8 +10,6 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/groups"
@@ -27,17 +25,8 @@ const setHTTPCallback = "set-http-callback"
 const setCallbackCost = 4
 
 // simpleParameters are those of set_http_callback ("Set HTTP callback to be
-// called on group events", SmartBots). Others are passed over.
-var simpleParameters = [...]struct{ name, about string }{
-	{"action", "set_http_callback"},
-	{"apikey", "a tenant's API key of scope full or set_http_callback"},
-	{"secret", "the Group Security Code"},
-	{"secret_sha1", "its SHA-1 in hexadecimal digits, instead or beside"},
-	{"group", "name of the group"},
-	{"app_name", "name of the application, shown to the group's owner"},
-	{"app_uuid", "UUID of the application, not shown"},
-	{"url", "where the callbacks go"},
-}
+// called on group events", SmartBots), as document.json describes them. Others are ignored.
+var simpleParameters = [...]string{"action", "apikey", "secret", "secret_sha1", "group", "app_name", "app_uuid", "url"}
 
 // A simpleReply is the answer: resulttext only with FAIL, the group only with OK.
 type simpleReply struct {
@@ -114,12 +103,12 @@ func simpleValues(r *http.Request) (map[string]string, error) {
 		return nil, &groups.Refusal{Text: "the form cannot be read"}
 	}
 	out := map[string]string{}
-	for _, p := range simpleParameters {
-		for i, v := range append(query[p.name], form[p.name]...) {
-			if i > 0 && v != out[p.name] {
-				return nil, &groups.Refusal{Text: p.name + ": given twice with different values"}
+	for _, name := range simpleParameters {
+		for i, v := range append(query[name], form[name]...) {
+			if i > 0 && v != out[name] {
+				return nil, &groups.Refusal{Text: name + ": given twice with different values"}
 			}
-			out[p.name] = v
+			out[name] = v
 		}
 	}
 	return out, nil
@@ -143,25 +132,4 @@ func readForm(r *http.Request) (url.Values, error) {
 		return nil, err
 	}
 	return url.ParseQuery(strings.TrimRight(string(data), "\r\n"))
-}
-
-func describeSimple(doc *huma.OpenAPI) {
-	text := &huma.Schema{Type: huma.TypeString}
-	form := &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{}}
-	var query []*huma.Param
-	for _, p := range simpleParameters {
-		query = append(query, &huma.Param{Name: p.name, In: "query", Description: p.about, Schema: text})
-		form.Properties[p.name] = &huma.Schema{Type: huma.TypeString, Description: p.about}
-	}
-	reply := map[string]*huma.Response{"200": {Description: "OK and FAIL alike", Content: map[string]*huma.MediaType{
-		"application/json": {Schema: &huma.Schema{Type: huma.TypeObject, Required: []string{"result"}, Properties: map[string]*huma.Schema{
-			"result": {Type: huma.TypeString, Enum: []any{"OK", "FAIL"}}, "resulttext": text, "group_uuid": text, "group_id": text,
-		}}},
-	}}}
-	summary := "Register for a group's chat with its security code, as with SmartBots"
-	doc.AddOperation(&huma.Operation{OperationID: setHTTPCallback, Method: http.MethodPost, Path: "/api/simple.html", Summary: summary,
-		Security: []map[string][]string{}, Parameters: query, Responses: reply,
-		RequestBody: &huma.RequestBody{Content: map[string]*huma.MediaType{"application/x-www-form-urlencoded": {Schema: form}}}})
-	doc.AddOperation(&huma.Operation{OperationID: setHTTPCallback + "-by-get", Method: http.MethodGet, Path: "/api/simple.html", Summary: summary,
-		Security: []map[string][]string{}, Parameters: query, Responses: reply})
 }
