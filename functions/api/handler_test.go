@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"ringback/shared/api/apitest"
 	"ringback/shared/app"
 	"ringback/shared/config"
 	"ringback/shared/keyring"
@@ -23,7 +24,7 @@ func TestConsoleAndAPIAnswerSideBySide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := handler(g, key, "")
+	h := apitest.Checked(t, handler(g, key, ""))
 	for _, tt := range []struct {
 		method, path, body, bearer string
 		code                       int

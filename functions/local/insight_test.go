@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ringback/shared/api/apitest"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 )
@@ -232,7 +233,7 @@ func (p *process) get(key, path string) (status int, body string) {
 	if key != "" {
 		req.Header.Set("Authorization", "Bearer "+key)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := apitest.Client(p.t).Do(req)
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"ringback/shared/api/apitest"
 )
 
 // asRunner in the environment makes the test's own binary the runner, so that
@@ -171,7 +173,7 @@ func (p *process) call(key, method, path string, in any, want int) map[string]an
 	}
 	req.Header.Set("Authorization", "Bearer "+key)
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := apitest.Client(p.t).Do(req)
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -11,10 +11,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ringback/shared/api"
+	"ringback/shared/api/apitest"
 )
 
 func TestEveryOperationHasScopes(t *testing.T) {
-	doc, err := document()
+	doc, err := apitest.Document()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +167,7 @@ func nobodyReaches(t *testing.T, w *world) {
 		"events": fmt.Sprint(d["event"]), "deliveries": fmt.Sprint(d["id"]), "jobs": job.id(), "dead-letters": "events",
 		"{key}": callbackKey.id(), "{grant}": fmt.Sprint(grants[0]["id"]), "{app}": r.id(),
 	}
-	doc, err := document()
+	doc, err := apitest.Document()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +220,7 @@ func (w *world) wantLogged(a answered, operation, key string) {
 // TestBodiesOfTheScopingTestsAreGood sees to it that no call is refused for its
 // body before it is asked whose the thing is.
 func TestBodiesOfTheScopingTestsAreGood(t *testing.T) {
-	doc, err := document()
+	doc, err := apitest.Document()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ringback/shared/api"
+	"ringback/shared/api/apitest"
 	"ringback/shared/gateway"
 )
 
@@ -16,7 +17,7 @@ func TestFirstCallsAtOnceFindTheirRoutes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := api.New(g, api.Config{})
+	h := apitest.New(t, g, api.Config{})
 	var wg sync.WaitGroup
 	for path, want := range map[string]int{
 		"/healthz": http.StatusOK, "/openapi.json": http.StatusOK, "/v1/me": http.StatusUnauthorized, "/v1/nothing": http.StatusNotFound,

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"ringback/shared/api/apitest"
 )
 
 // What a refused request may cost, whatever was sent: bytes of its answer and of
@@ -120,7 +122,7 @@ func requests(op *openapi3.Operation) []sent {
 
 // eachRefused calls f with what is sent to each operation.
 func eachRefused(t testing.TB, w *world, f func(name string, call func(n int) (r *http.Request, rec *httptest.ResponseRecorder))) {
-	doc, err := document()
+	doc, err := apitest.Document()
 	if err != nil {
 		t.Fatal(err)
 	}

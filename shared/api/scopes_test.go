@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"ringback/shared/api/apitest"
 )
 
 // mayCall lists for each operation the scopes that may call it: the (o)perator,
@@ -61,7 +63,7 @@ func TestEachScopeMayCallItsOwnOperationsAlone(t *testing.T) {
 	for letter, scope := range map[string]string{"f": "full", "r": "read", "s": "set_http_callback"} {
 		keys[letter] = w.want(201, s.key, "POST", "/v1/keys", object{"scope": scope}).text("api_key")
 	}
-	doc, err := document()
+	doc, err := apitest.Document()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"ringback/shared/api/apitest"
 )
 
 // What the two groups of the scoping tests are, and what is said in them.
@@ -65,7 +67,7 @@ func (w *world) revokeAll(v watched) {
 // looks are all calls that could show what is kept, on the tenant's own things.
 func (v watched) looks(t testing.TB) []string {
 	t.Helper()
-	doc, err := document()
+	doc, err := apitest.Document()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +179,7 @@ func TestKeyThatWasRevokedOpensNothing(t *testing.T) {
 	w.want(204, s.key, "DELETE", "/v1/keys/"+gone.id(), nil)
 	w.want(204, operatorKey, "DELETE", "/v1/keys/"+op.id(), nil)
 	w.want(200, operatorKey, "POST", "/v1/tenants/"+s.other+"/disable", nil)
-	doc, err := document()
+	doc, err := apitest.Document()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ringback/shared/api/apitest"
 )
 
 // planted is a text that stands wherever a request can hold one. It may be in
@@ -17,7 +19,7 @@ func TestRefusalsRepeatNothingOfTheRequest(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()
 	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.direct, "url": "https://tenant.example/"})
-	doc, err := document()
+	doc, err := apitest.Document()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,6 @@ func (w *world) simple(r *http.Request) simple {
 	w.t.Helper()
 	rec := httptest.NewRecorder()
 	w.api.ServeHTTP(rec, r)
-	conforms(w.t, r, rec)
 	if rec.Code != 200 || rec.Header().Get("Cache-Control") != "no-store" || rec.Header().Get("Content-Type") != "application/json" {
 		w.t.Errorf("answer %d with %v, want 200, JSON, not kept", rec.Code, rec.Header())
 	}

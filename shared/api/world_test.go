@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"ringback/shared/api"
+	"ringback/shared/api/apitest"
 	"ringback/shared/cloud/cloudtest"
 	"ringback/shared/cloud/dynamotest"
 	"ringback/shared/egress"
@@ -85,7 +86,7 @@ func newWorldOver(t testing.TB, s storage.Store, q storage.Queue) *world {
 		t.Fatal(err)
 	}
 	w.g.Steps = transfer.Steps(w.g)
-	w.api = api.New(w.g, api.Config{OperatorKey: operatorKey})
+	w.api = apitest.New(t, w.g, api.Config{OperatorKey: operatorKey})
 	return w
 }
 
@@ -156,7 +157,6 @@ func (w *world) call(key, method, path string, body any, header ...string) answe
 	w.api.ServeHTTP(rec, r)
 	a := answered{code: rec.Code, header: rec.Header(), raw: rec.Body.String()}
 	json.Unmarshal(rec.Body.Bytes(), &a.object)
-	conforms(w.t, r, rec)
 	return a
 }
 

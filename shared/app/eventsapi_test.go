@@ -11,6 +11,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"ringback/shared/api"
+	"ringback/shared/api/apitest"
 	"ringback/shared/app/samples"
 )
 
@@ -97,5 +98,5 @@ func callAnswered(t *testing.T, name string, way way) (a answered) {
 
 // sampleAPI is the API of a world, which has the key of the committed calls.
 func (w *world) sampleAPI() http.Handler {
-	return api.New(w.g, api.Config{OperatorKey: samples.OperatorKey})
+	return apitest.New(w.t, w.g, api.Config{OperatorKey: samples.OperatorKey})
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"ringback/shared/api"
+	"ringback/shared/api/apitest"
 	"ringback/shared/console"
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
@@ -59,7 +60,7 @@ func openWorld(t testing.TB, o embedded.Options) *world {
 		t.Fatal(err)
 	}
 	w.g.Steps = transfer.Steps(w.g)
-	w.api = api.New(w.g, api.Config{OperatorKey: operatorKey})
+	w.api = apitest.New(t, w.g, api.Config{OperatorKey: operatorKey})
 	page := console.New(w.api, console.Config{Keys: w.g.Keys})
 	mux := http.NewServeMux()
 	mux.HandleFunc("/callbacks/{provider}/{source}/{key}", w.ingest)

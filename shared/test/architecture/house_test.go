@@ -47,6 +47,7 @@ var house = []room{
 	{"shared/api", []string{"shared/ident", "shared/circuit", "shared/keyring", "shared/schedule", "shared/control", "shared/history", "shared/groups", "shared/transfer", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{
 		"github.com/danielgtaylor/huma/v2/", "github.com/hashicorp/golang-lru/v2", "golang.org/x/time/rate",
 	}},
+	{"shared/api/apitest", []string{"shared/api", "shared/gateway", "shared/storage"}, []string{"github.com/getkin/kin-openapi/openapi3"}}, // for tests
 	{"shared/console", []string{"shared/keyring", "shared/gateway"}, nil},
 	{"shared/console/browsertest", nil, []string{"github.com/chromedp/"}}, // for tests
 	{"shared/config", nil, []string{"github.com/caarlos0/env/v11"}},
