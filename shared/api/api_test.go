@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"ringback/shared/api/apitest"
 	"ringback/shared/provider"
 )
 
@@ -125,6 +126,9 @@ func TestDeliveryIsListedShownAndResent(t *testing.T) {
 	if data["message"] != "the dock is open" {
 		t.Errorf("event %s, want the message in data", event.raw)
 	}
+	if err := apitest.Delivery("delivery", []byte(e.all()[0].body)); err != nil {
+		t.Error(err)
+	}
 	raw := w.want(200, s.key, "GET", fmt.Sprint("/v1/events/", d["event"], "/raw"), nil)
 	if raw.raw != chat("the dock is open").Encode() {
 		t.Errorf("raw is %q, want the bytes that came", raw.raw)
@@ -161,6 +165,9 @@ func TestRegistrationsTestIsDelivered(t *testing.T) {
 		await(t, format+" test event", func() bool {
 			for _, got := range e.all() {
 				if got.header.Get("Webhook-Id") == a.text("event") && strings.Contains(got.body, r.id()) {
+					if err := apitest.Delivery("registration.test", []byte(got.body)); format == "standard" && err != nil {
+						t.Error(err)
+					}
 					return true
 				}
 			}

@@ -14,7 +14,8 @@ import (
 
 const jsonType = "application/json"
 
-// documentJSON is what the document holds besides operations with an input and output.
+// documentJSON is what the document holds besides operations with an input and output:
+// webhooks, which are what tenants receive, above all.
 //
 //go:embed document.json
 var documentJSON []byte
@@ -40,6 +41,7 @@ func (s *server) describeRequest(op *huma.Operation, in reflect.Type) {
 	op.MaxBodyBytes, op.BodyReadTimeout = maxBody, 10*time.Second
 	if media := op.RequestBody.Content[jsonType]; media != nil {
 		media.Schema.PrecomputeMessages()
+		media.Example = operations()[op.OperationID].Example
 	} else {
 		op.MaxBodyBytes, op.BodyReadTimeout = maxImport, time.Minute
 	}

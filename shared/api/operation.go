@@ -24,7 +24,8 @@ type operation struct {
 	Status  int    // of success; default 200, or 204 without a body
 	Scopes  []control.Scope
 	Summary string
-	More    string // description
+	More    string          // description
+	Example json.RawMessage // of its body
 }
 
 //go:embed operations.json

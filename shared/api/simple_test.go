@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"ringback/shared/api/apitest"
 )
 
 const (
@@ -219,6 +221,9 @@ func TestCallbackIsSetUsedReplacedAndRemoved(t *testing.T) {
 	w.want(204, owner, "DELETE", fmt.Sprint("/v1/groups/", id, "/apps/", list[0]["id"]), nil)
 	w.want(404, owner, "DELETE", fmt.Sprint("/v1/groups/", id, "/apps/", list[0]["id"]), nil)
 	await(t, "callback_removed for the app that was removed", func() bool { return len(to("callback_removed")) == 1 })
+	if err := apitest.Delivery("callback_removed", []byte(to("callback_removed")[0].Encode())); err != nil {
+		t.Error(err)
+	}
 	if got := to("callback_removed")[0].Get("app_name"); got != "Greeter 2" {
 		t.Errorf("callback_removed of %q, want Greeter 2", got)
 	}
