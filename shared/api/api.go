@@ -145,18 +145,18 @@ func (s *server) addOperations() {
 	add(s, "list-attempts", history.listAttempts)
 	add(s, "resend-delivery", history.resend)
 
-	work := workAPI{s}
-	add(s, "test-registration", work.testRegistration)
-	add(s, "recover-registration", work.starter(s.control.StartRecover))
-	add(s, "replay-missing", work.starter(s.control.StartReplay))
-	add(s, "release-registration", work.starter(s.control.StartRelease))
-	add(s, "dry-run-registration", work.dryRun)
-	add(s, "list-jobs", work.listJobs)
-	add(s, "get-job", work.getJob)
-	add(s, "cancel-job", work.cancelJob)
-	add(s, "create-erasure", work.createErasure)
-	add(s, "get-dead-letters", work.deadLetters)
-	add(s, "redrive-dead-letters", work.redrive)
+	jobs := jobAPI{s}
+	add(s, "test-registration", jobs.testRegistration)
+	add(s, "recover-registration", jobs.starter(s.control.StartRecover))
+	add(s, "replay-missing", jobs.starter(s.control.StartReplay))
+	add(s, "release-registration", jobs.starter(s.control.StartRelease))
+	add(s, "dry-run-registration", jobs.dryRun)
+	add(s, "list-jobs", jobs.listJobs)
+	add(s, "get-job", jobs.getJob)
+	add(s, "cancel-job", jobs.cancelJob)
+	add(s, "create-erasure", jobs.createErasure)
+	add(s, "get-dead-letters", jobs.deadLetters)
+	add(s, "redrive-dead-letters", jobs.redrive)
 
 	transfer := transferAPI{s}
 	add(s, "reseal", transfer.reseal)

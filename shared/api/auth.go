@@ -18,8 +18,8 @@ import (
 // minOperatorKey is the length of the shortest operator key in characters.
 const minOperatorKey = 32
 
-// What is remembered of keys, and how long: so that a key that was deleted or
-// has expired ends within 30 s, and guessing costs no read each time.
+// Bounds of the caches of keys and rates: a key that was deleted or has expired ends
+// within 30 s, and guessing costs no read each time.
 const (
 	knownKeys   = 10_000
 	knownRates  = 10_000
@@ -27,7 +27,7 @@ const (
 	refuseFresh = 2 * time.Second
 )
 
-// known is what a key was found to be.
+// known is the remembered result of a look-up of a key.
 type known struct {
 	caller control.Caller
 	key    control.APIKey
@@ -105,7 +105,7 @@ func (s *server) callerOf(ctx context.Context, key string) (known, error) {
 	return k, k.err
 }
 
-// forgetKeys makes what was just changed about keys known in this process.
+// forgetKeys empties the cache, so that this process sees a change of keys at once.
 func (s *server) forgetKeys() { s.keys.Purge() }
 
 // pace takes cost calls from the caller's budget: a second's worth at once, and

@@ -71,13 +71,13 @@ type connectGroupInput struct {
 
 func (s groupAPI) connectGroup(ctx context.Context, _ control.Caller, in *connectGroupInput) (*body[group], error) {
 	g, err := s.groups.ConnectGroup(ctx, in.ID, in.Body.Name, in.Body.SecurityCode)
-	if no, ok := errors.AsType[*groups.Refusal](err); ok {
-		err = fmt.Errorf("SmartBots: %w: %s", storage.ErrInvalid, no.Text)
+	if refusal, ok := errors.AsType[*groups.Refusal](err); ok {
+		err = fmt.Errorf("SmartBots: %w: %s", storage.ErrInvalid, refusal.Text)
 	}
 	return &body[group]{groupView(g)}, err
 }
 
-func (s groupAPI) listGroups(ctx context.Context, c control.Caller, in *Placed) (*body[page[group]], error) {
+func (s groupAPI) listGroups(ctx context.Context, c control.Caller, in *ListParameters) (*body[page[group]], error) {
 	found, next, err := s.groups.Groups(ctx, c, in.place())
 	return pageOf(found, next, groupView), err
 }

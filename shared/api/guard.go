@@ -14,14 +14,14 @@ import (
 	"ringback/shared/storage"
 )
 
-// guard wraps all routes: it sets the headers that every answer has, turns
+// guard wraps all routes: it sets the headers that every response has, turns
 // panics and unknown paths into problems, and logs one line a call.
 func (s *server) guard() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		c := &call{}
 		r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
-		out := &answer{ResponseWriter: w}
+		out := &statusWriter{ResponseWriter: w}
 		secure(out.Header(), r.URL.Path)
 		if strings.HasPrefix(s.g.PublicURL, "https://") {
 			out.Header().Set("Strict-Transport-Security", "max-age=31536000")
@@ -39,7 +39,7 @@ func (s *server) guard() http.Handler {
 	})
 }
 
-// secure sets what holds for every answer. Nothing of the API is to be shown by a browser as a page, framed, or kept.
+// secure sets what holds for every response. Nothing of the API is to be shown by a browser as a page, framed, or kept.
 func secure(h http.Header, path string) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
@@ -74,7 +74,7 @@ func (s *server) route(w http.ResponseWriter, r *http.Request) {
 		mux.ServeHTTP(w, r)
 		return
 	}
-	refusal := &discard{header: http.Header{}}
+	refusal := &discardWriter{header: http.Header{}}
 	h.ServeHTTP(refusal, r)
 	if refusal.status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", refusal.header.Get("Allow"))
@@ -89,8 +89,8 @@ func clean(p string) bool {
 	return c == p || c+"/" == p
 }
 
-// Clean has h see a path that is not clean, such as //v1/me, as the clean one and one more part, which is
-// refused: a ServeMux would redirect it, and no provider follows.
+// Clean appends a part to a path that is not clean, such as //v1/me, and cleans it, so that h finds nothing there:
+// a ServeMux would redirect it, and no provider follows.
 func Clean(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !clean(r.URL.Path) {
@@ -116,31 +116,31 @@ func (s *server) logCall(c *call, status int, took time.Duration) {
 		"route", strings.TrimSpace(c.pattern), "code", status, "outcome", outcome, "why", cut(c.why, maxWhy), "took", took)
 }
 
-// An answer notes the status that is sent.
-type answer struct {
+// A statusWriter remembers the status that is sent.
+type statusWriter struct {
 	http.ResponseWriter
 	status int
 }
 
-func (a *answer) WriteHeader(status int) {
-	a.status = cmp.Or(a.status, status)
-	a.ResponseWriter.WriteHeader(status)
+func (s *statusWriter) WriteHeader(status int) {
+	s.status = cmp.Or(s.status, status)
+	s.ResponseWriter.WriteHeader(status)
 }
 
-func (a *answer) Write(b []byte) (int, error) {
-	a.status = cmp.Or(a.status, http.StatusOK)
-	return a.ResponseWriter.Write(b)
+func (s *statusWriter) Write(b []byte) (int, error) {
+	s.status = cmp.Or(s.status, http.StatusOK)
+	return s.ResponseWriter.Write(b)
 }
 
 // Unwrap is for http.ResponseController, which sets the body's read deadline.
-func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+func (s *statusWriter) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
-// A discard takes an answer's status and header.
-type discard struct {
+// A discardWriter remembers a response's status and header, and drops its body.
+type discardWriter struct {
 	header http.Header
 	status int
 }
 
-func (d *discard) Header() http.Header         { return d.header }
-func (d *discard) WriteHeader(status int)      { d.status = status }
-func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discardWriter) Header() http.Header         { return d.header }
+func (d *discardWriter) WriteHeader(status int)      { d.status = status }
+func (d *discardWriter) Write(b []byte) (int, error) { return len(b), nil }

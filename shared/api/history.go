@@ -108,7 +108,7 @@ type HistoryInput struct {
 	Type         string    `query:"type" maxLength:"200" doc:"event type, or its beginning and *"`
 	Since        time.Time `query:"since" doc:"received then or later"`
 	Until        time.Time `query:"until" doc:"received before"`
-	Placed
+	ListParameters
 }
 
 func (in HistoryInput) query() history.Query {
@@ -121,7 +121,9 @@ func (in HistoryInput) query() history.Query {
 func (s historyAPI) listEvents(ctx context.Context, c control.Caller, in *HistoryInput) (*body[page[event]], error) {
 	found, next, err := s.history.Events(ctx, c, in.query())
 	p := pageOf(found, next, eventView)
-	p.Body.Scanned = scannedTo(len(found), next)
+	if len(found) == 0 {
+		p.Body.Scanned = history.ScannedTo(next)
+	}
 	return p, err
 }
 
@@ -165,7 +167,9 @@ func (s historyAPI) listDeliveries(ctx context.Context, c control.Caller, in *li
 	q.Event, q.Status = in.Event, gateway.Status(in.Status)
 	found, next, err := s.history.Deliveries(ctx, c, q)
 	p := pageOf(found, next, deliveryView)
-	p.Body.Scanned = scannedTo(len(found), next)
+	if len(found) == 0 {
+		p.Body.Scanned = history.ScannedTo(next)
+	}
 	return p, err
 }
 

@@ -34,7 +34,7 @@ func listedKeyView(k control.ListedKey) apiKey {
 	return v
 }
 
-// me is who calls.
+// me describes the caller.
 type me struct {
 	Key    string  `json:"key" doc:"id of the key; operator for the operator's own"`
 	Scope  string  `json:"scope"`
@@ -86,7 +86,7 @@ type OfTenant struct {
 }
 
 type listOfTenant struct {
-	Placed
+	ListParameters
 	OfTenant
 }
 

@@ -15,7 +15,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"ringback/shared/control"
-	"ringback/shared/history"
 	"ringback/shared/storage"
 )
 
@@ -52,7 +51,7 @@ func add[I, O any](s *server, name string, f func(ctx context.Context, c control
 	})
 }
 
-// described returns an operation as operations.json has it.
+// described returns an operation as operations.json describes it.
 func described(name string) *huma.Operation {
 	o := operations()[name]
 	method, path, _ := strings.Cut(o.Call, " ")
@@ -64,19 +63,19 @@ func described(name string) *huma.Operation {
 	}
 }
 
-// body is an answer that is JSON.
+// body is a response that is JSON.
 type body[T any] struct{ Body T }
 
-// created is the answer to a create.
+// created is the response to a create.
 type created[T any] struct {
 	Replayed string `header:"Idempotent-Replayed" doc:"true if the same request was answered before; its one-time secret is left out"`
 	Body     T
 }
 
-// empty is an answer without a body.
+// empty is a response without a body.
 type empty struct{}
 
-// A page is one page of a list.
+// A page is a part of a list.
 type page[T any] struct {
 	Data []T    `json:"data" nullable:"false"`
 	Next string `json:"next_cursor" doc:"cursor of the next page; empty after the last. A page may be short and yet not be the last."`
@@ -84,15 +83,7 @@ type page[T any] struct {
 	Scanned time.Time `json:"scanned_to,omitzero" doc:"of a page of events or deliveries that is empty and yet not the last: how far back it looked. One call looks at 20,000 rows, on AWS at what it reads in 0.8 s."`
 }
 
-// scannedTo returns how far back a page of the history looked that found so much.
-func scannedTo(found int, next string) time.Time {
-	if found > 0 {
-		return time.Time{}
-	}
-	return history.ScannedTo(next)
-}
-
-// pageOf returns vs as a page, each as view shows it.
+// pageOf returns a page of vs, each converted by view.
 func pageOf[V, T any](vs []V, next string, view func(V) T) *body[page[T]] {
 	p := page[T]{Data: make([]T, 0, len(vs)), Next: next}
 	for _, v := range vs {
@@ -101,27 +92,27 @@ func pageOf[V, T any](vs []V, next string, view func(V) T) *body[page[T]] {
 	return &body[page[T]]{p}
 }
 
-// Placed are the parameters of a list.
-type Placed struct {
+// ListParameters are the parameters of a list.
+type ListParameters struct {
 	Cursor string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" doc:"rows of a page, at most"`
 }
 
-func (p Placed) place() storage.Place { return storage.Place{Cursor: p.Cursor, Limit: p.Limit} }
+func (p ListParameters) place() storage.Place { return storage.Place{Cursor: p.Cursor, Limit: p.Limit} }
 
-// Once is the parameter of a create.
+// Once is the parameter of operations that create a resource.
 type Once struct {
 	Key string `header:"Idempotency-Key" maxLength:"255" doc:"the same request with the same key within 24 h is done once"`
 }
 
-// ByID is the parameter of a call about one thing.
+// ByID is the parameter of operations on one resource.
 type ByID struct {
 	ID string `path:"id" maxLength:"200"`
 }
 
 type listOfSource struct {
 	ByID
-	Placed
+	ListParameters
 }
 
 // rotation is the body of a rotation; it may be left out.
@@ -136,8 +127,8 @@ func (r *rotation) overlap(otherwise time.Duration) (time.Duration, error) {
 	return duration("overlap", r.Overlap, otherwise)
 }
 
-// createOnce answers with what create makes, whose id has the prefix. If it was
-// answered before under the same key, it does so with what read finds.
+// createOnce returns what create makes, whose id has the prefix. If it was
+// answered before under the same key, it returns what read finds.
 func createOnce[T any](ctx context.Context, s *server, o Once, prefix string, asked any, create, read func(id string) (T, error)) (*created[T], error) {
 	data, _ := json.Marshal(asked) // what was read from JSON can be written as such
 	var out created[T]
@@ -154,7 +145,7 @@ func createOnce[T any](ctx context.Context, s *server, o Once, prefix string, as
 	return &out, err
 }
 
-// note says why a repeated create's answer holds no secret.
+// note says why a repeated create's response holds no secret.
 const note = "This request was answered before; the secret that it was told then is not shown again."
 
 // duration reads a duration such as 24h; text may be empty for the default.

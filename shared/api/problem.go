@@ -22,17 +22,17 @@ import (
 
 // A problem is an error as callers get it (RFC 9457). It holds nothing of what they sent.
 type problem struct {
-	Type   string      `json:"type"`
-	Title  string      `json:"title"`
-	Status int         `json:"status"`
-	Detail string      `json:"detail,omitempty"`
-	Code   string      `json:"code,omitempty"` // of a 429
-	Errors []wrongAt   `json:"errors,omitempty"`
-	header http.Header // to send along
-	err    error       // that it was made of; for the log
+	Type   string       `json:"type"`
+	Title  string       `json:"title"`
+	Status int          `json:"status"`
+	Detail string       `json:"detail,omitempty"`
+	Code   string       `json:"code,omitempty"` // of a 429
+	Errors []inputFault `json:"errors,omitempty"`
+	header http.Header  // to send along
+	err    error        // that it was made of; for the log
 }
 
-type wrongAt struct {
+type inputFault struct {
 	Message  string `json:"message"`
 	Location string `json:"location,omitempty"`
 }
@@ -145,7 +145,7 @@ func (s *server) refuseInput(c *call, w http.ResponseWriter, op *huma.Operation,
 	p := &problem{Type: "about:blank", Title: http.StatusText(invalid.status), Status: invalid.status, Detail: invalid.detail}
 	for _, err := range invalid.errors[:len(invalid.errors)-more] {
 		e := err.(*huma.ErrorDetail)
-		at := wrongAt{knownMessage(e.Message), knownPath(e.Location, s.names)}
+		at := inputFault{knownMessage(e.Message), knownPath(e.Location, s.names)}
 		if at.Message == unreadable && e.Location == "body" {
 			at.Message += wantedBody[p.Status]
 		}
@@ -155,7 +155,7 @@ func (s *server) refuseInput(c *call, w http.ResponseWriter, op *huma.Operation,
 		p.Errors = append(p.Errors, at)
 	}
 	if more > 0 {
-		p.Errors = append(p.Errors, wrongAt{Message: fmt.Sprintf("and %d more", more)})
+		p.Errors = append(p.Errors, inputFault{Message: fmt.Sprintf("and %d more", more)})
 	}
 	why := p.Detail
 	for _, e := range p.Errors {
@@ -201,15 +201,14 @@ func (s *server) propertiesAt(op *huma.Operation, location string) []string {
 	if op.RequestBody == nil || op.RequestBody.Content[jsonType] == nil {
 		return nil
 	}
-	schema := op.RequestBody.Content[jsonType].Schema
+	schema := s.resolved(op.RequestBody.Content[jsonType].Schema)
 	parts := strings.SplitN(location, ".", maxDepth)
 	for _, part := range parts[min(1, len(parts)-1) : len(parts)-1] { // between "body" and the field
-		if schema = s.resolved(schema); schema == nil {
-			return nil
+		if schema != nil {
+			schema = s.resolved(schema.Properties[part])
 		}
-		schema = schema.Properties[part]
 	}
-	if schema = s.resolved(schema); schema == nil {
+	if schema == nil {
 		return nil
 	}
 	return slices.Sorted(maps.Keys(schema.Properties))

@@ -87,7 +87,7 @@ func (s registrationAPI) registrationView(r gateway.Registration) registration {
 	return v
 }
 
-// A RegistrationFields is what of a registration can be set and changed.
+// A RegistrationFields holds the fields of a registration that can be set and changed.
 type RegistrationFields struct {
 	URL         *string           `json:"url,omitempty" doc:"http or https; login:password@ becomes Basic authorization"`
 	EventTypes  *[]string         `json:"event_types,omitempty" doc:"the provider's names; * may end an entry"`
@@ -160,7 +160,7 @@ func (s registrationAPI) createRegistration(ctx context.Context, c control.Calle
 }
 
 type listRegistrationsInput struct {
-	Placed
+	ListParameters
 	OfTenant
 	Source string `query:"source" maxLength:"200"`
 }
@@ -178,7 +178,7 @@ func (s registrationAPI) listRegistrations(ctx context.Context, c control.Caller
 	}), err
 }
 
-// registered is the answer that shows a registration.
+// registered is the response that shows a registration.
 type registered struct {
 	ETag string `header:"ETag"`
 	Body registration

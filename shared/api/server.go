@@ -49,6 +49,6 @@ type (
 	groupAPI        struct{ *server }
 	registrationAPI struct{ *server }
 	historyAPI      struct{ *server } // events and deliveries
-	workAPI         struct{ *server } // jobs, tests and queues
+	jobAPI          struct{ *server } // jobs, test events, dry runs and queues
 	transferAPI     struct{ *server } // the key ring, export and import
 )

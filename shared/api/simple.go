@@ -28,7 +28,7 @@ const setCallbackCost = 4
 // called on group events", SmartBots), as document.json describes them. Others are ignored.
 var simpleParameters = [...]string{"action", "apikey", "secret", "secret_sha1", "group", "app_name", "app_uuid", "url"}
 
-// A simpleReply is the answer: resulttext only with FAIL, the group only with OK.
+// A simpleReply is the response: resulttext only with FAIL, the group only with OK.
 type simpleReply struct {
 	Result     string  `json:"result"`
 	ResultText string  `json:"resulttext,omitempty"`
@@ -46,9 +46,9 @@ func (s *server) simple(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply := simpleReply{Result: "OK"}
-	of, err := s.setCallback(r.Context(), c, r)
+	group, err := s.setCallback(r.Context(), c, r)
 	if err == nil {
-		reply.GroupUUID, reply.GroupID = &of.UUID, &of.GroupID
+		reply.GroupUUID, reply.GroupID = &group.UUID, &group.GroupID
 	} else {
 		reply = simpleReply{Result: "FAIL", ResultText: s.failText(c, err)}
 	}
@@ -59,11 +59,11 @@ func (s *server) simple(w http.ResponseWriter, r *http.Request) {
 // failText returns what the caller may read about err, and notes it.
 func (s *server) failText(c *call, err error) string {
 	c.why = err.Error()
-	no, refused := errors.AsType[*groups.Refusal](err)
+	refusal, refused := errors.AsType[*groups.Refusal](err)
 	_, tooOften := errors.AsType[*control.TooOftenError](err)
 	switch {
 	case refused:
-		return no.Text
+		return refusal.Text
 	case tooOften:
 		return "too many calls; try again in a second"
 	case errors.Is(err, control.ErrUnauthorized):

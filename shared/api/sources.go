@@ -13,7 +13,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// A validity says since and until when one of several secrets holds.
+// A validity is the time in which one of several secrets holds.
 type validity struct {
 	Since time.Time `json:"since"`
 	Until time.Time `json:"until,omitzero" doc:"when it ends; absent: it is the current one"`
@@ -95,7 +95,7 @@ func (s sourceAPI) sourceView(ctx context.Context, src gateway.Source) (source, 
 	return v, err
 }
 
-// hidden stands for what is write-only.
+// hidden is shown in place of a write-only value.
 const hidden = "***"
 
 // grantedView shows a source to a tenant.
@@ -114,7 +114,7 @@ func (s sourceAPI) grantedView(g control.GrantedSource) source {
 	return v
 }
 
-// A SourceFields is what of a source can be set and changed.
+// A SourceFields holds the fields of a source that can be set and changed.
 type SourceFields struct {
 	Name             *string   `json:"name,omitempty"`
 	SDKAppID         *uint64   `json:"sdk_app_id,omitempty" doc:"tencent-chat"`
@@ -168,7 +168,7 @@ func (s sourceAPI) createSource(ctx context.Context, _ control.Caller, in *creat
 	return &created[source]{made.Replayed, v}, err
 }
 
-func (s sourceAPI) listSources(ctx context.Context, c control.Caller, in *Placed) (*body[page[source]], error) {
+func (s sourceAPI) listSources(ctx context.Context, c control.Caller, in *ListParameters) (*body[page[source]], error) {
 	if c.Scope != control.ScopeOperator {
 		granted, err := s.control.GrantedSources(ctx, c.Tenant)
 		return pageOf(granted, "", s.grantedView), err
@@ -198,7 +198,7 @@ func (s sourceAPI) getSource(ctx context.Context, c control.Caller, in *ByID) (*
 	return s.shown(ctx, src, err)
 }
 
-// shown answers with a source as it stands, to the operator.
+// shown returns a source as it stands, to the operator.
 func (s sourceAPI) shown(ctx context.Context, src gateway.Source, err error) (*body[source], error) {
 	if err != nil {
 		return nil, err

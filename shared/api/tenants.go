@@ -56,7 +56,7 @@ func (s tenantAPI) createTenant(ctx context.Context, _ control.Caller, in *creat
 	})
 }
 
-func (s tenantAPI) listTenants(ctx context.Context, _ control.Caller, in *Placed) (*body[page[tenant]], error) {
+func (s tenantAPI) listTenants(ctx context.Context, _ control.Caller, in *ListParameters) (*body[page[tenant]], error) {
 	found, next, err := s.control.Tenants(ctx, in.place())
 	return pageOf(found, next, tenantView), err
 }
