@@ -11,6 +11,7 @@ import (
 	"embed"
 	"encoding/hex"
 	"encoding/json"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"path"
@@ -61,7 +62,7 @@ func New(api http.Handler, cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /console", c.servePage)
 	mux.HandleFunc("GET /console/", c.servePage)
-	mux.HandleFunc("GET /console/files/{version}/{name}", c.serveFile)
+	mux.HandleFunc("GET /console/files/{version}/{name...}", c.serveFile)
 	mux.HandleFunc("GET /console/session", c.who)
 	mux.HandleFunc("POST /console/session", c.signIn)
 	mux.HandleFunc("DELETE /console/session", c.signOut)
@@ -73,13 +74,13 @@ func New(api http.Handler, cfg Config) http.Handler {
 
 // load reads the files and names their version, so that browsers may keep them.
 func (c *console) load() {
-	entries, _ := files.ReadDir("files") // the name is valid
 	sum := sha256.New()
-	for _, e := range entries {
-		b, _ := files.ReadFile("files/" + e.Name()) // it was listed
-		sum.Write([]byte(e.Name()))
+	fs.WalkDir(files, "files", func(name string, _ fs.DirEntry, _ error) error {
+		b, _ := files.ReadFile(name) // none of a folder
+		sum.Write([]byte(name))
 		sum.Write(b)
-	}
+		return nil
+	})
 	c.version = hex.EncodeToString(sum.Sum(nil)[:8])
 	page, _ := files.ReadFile("files/index.html")
 	c.page = []byte(strings.ReplaceAll(string(page), "VERSION", c.version))

@@ -1,23 +1,30 @@
 // The console's frame: signing in and out, the menu, and the page that the
 // address names.
 
-import { signOut, who } from "./call.js";
-import { deliveriesPage } from "./deliveries.js";
-import { deliveryPage } from "./delivery.js";
-import { el, fill, link, path } from "./dom.js";
-import { eventPage, eventsPage } from "./events.js";
-import { groupPage, groupsPage } from "./groups.js";
-import { jobPage, jobsPage } from "./jobs.js";
-import { keysPage } from "./keys.js";
-import { queuesPage } from "./queues.js";
-import { registrationPage, registrationsPage } from "./registrations.js";
-import { editRegistrationPage, newRegistrationPage } from "./registrationform.js";
-import { find, go } from "./route.js";
-import { alarm, heading, notice, waiting } from "./show.js";
-import { signInPage } from "./signin.js";
-import { newSourcePage, sourcesPage } from "./sources.js";
-import { sourcePage } from "./source.js";
-import { tenantPage, tenantsPage } from "./tenants.js";
+import { deliveriesPage } from "./pages/deliveries.js";
+import { deliveryPage } from "./pages/delivery.js";
+import { editRegistrationPage } from "./pages/editregistration.js";
+import { eventPage } from "./pages/event.js";
+import { eventsPage } from "./pages/events.js";
+import { groupPage } from "./pages/group.js";
+import { groupsPage } from "./pages/groups.js";
+import { jobPage } from "./pages/job.js";
+import { jobsPage } from "./pages/jobs.js";
+import { keysPage } from "./pages/keys.js";
+import { newRegistrationPage } from "./pages/newregistration.js";
+import { newSourcePage } from "./pages/newsource.js";
+import { queuesPage } from "./pages/queues.js";
+import { registrationPage } from "./pages/registration.js";
+import { registrationsPage } from "./pages/registrations.js";
+import { signInPage } from "./pages/signin.js";
+import { sourcePage } from "./pages/source.js";
+import { sourcesPage } from "./pages/sources.js";
+import { tenantPage } from "./pages/tenant.js";
+import { tenantsPage } from "./pages/tenants.js";
+import { signOut, who } from "./parts/call.js";
+import { el, fill, link, path } from "./parts/dom.js";
+import { find, go } from "./parts/route.js";
+import { alarm, heading, notice, waiting } from "./parts/show.js";
 
 const routes = [
   ["deliveries", deliveriesPage],

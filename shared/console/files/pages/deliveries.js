@@ -1,35 +1,16 @@
 // Deliveries: the list that stays up to date.
 
-import { all } from "./call.js";
-import { deliveryChart } from "./chart.js";
-import { el, link, said } from "./dom.js";
-import { choice, text, time } from "./fields.js";
-import { filters } from "./filter.js";
-import { list } from "./list.js";
-import { mark } from "./marks.js";
-import { heading } from "./show.js";
-import { tenantChoice } from "./tenants.js";
-import { when } from "./words.js";
+import { all } from "../parts/call.js";
+import { deliveryChart } from "../parts/chart.js";
+import { deliveryColumns, registrationName } from "../parts/columns.js";
+import { el } from "../parts/dom.js";
+import { choice, text, time } from "../parts/fields.js";
+import { filters } from "../parts/filter.js";
+import { list } from "../parts/list.js";
+import { heading } from "../parts/show.js";
+import { tenantChoice } from "../parts/tenantchoice.js";
 
 const statuses = ["pending", "succeeded", "failed", "held", "cancelled"];
-
-// deliveryColumns are those of any list of deliveries. named shows the name of
-// a registration.
-export function deliveryColumns(named = (id) => id) {
-  return [
-    { name: "Delivery", cell: (d) => link(["deliveries", d.id], said(d.event_type)) },
-    { name: "Status", cell: (d) => mark(d.status) },
-    { name: "Received", cell: (d) => when(d.received) },
-    { name: "Attempts", wide: true, cell: (d) => String(d.attempts_made) },
-    { name: "Last answer", wide: true, cell: lastAnswer },
-    { name: "Registration", wide: true, cell: (d) => link(["registrations", d.registration], said(named(d.registration))) },
-  ];
-}
-
-function lastAnswer(d) {
-  if (!d.last_attempt) return "none yet";
-  return String(d.last_attempt.status_code || d.last_attempt.class);
-}
 
 export async function deliveriesPage({ me, query, signal }) {
   const operator = me.scope === "operator";
@@ -74,9 +55,4 @@ function rowsOf(at, operator, labels, signal, paused) {
     label: "Deliveries",
     chart: deliveryChart,
   });
-}
-
-// registrationName is what people call a registration.
-export function registrationName(r) {
-  return r.description || r.app_name || r.url;
 }

@@ -1,20 +1,21 @@
 // One source: for the operator all that is set, for a tenant what it may expect.
 
-import { call } from "./call.js";
-import { ask, sheet } from "./dialog.js";
-import { button, code, el, link, path, said } from "./dom.js";
-import { kinds } from "./facts.js";
-import { choice, lines, match, text } from "./fields.js";
-import { form } from "./form.js";
-import { guide } from "./guides.js";
-import { list } from "./list.js";
-import { known, name } from "./names.js";
-import { go } from "./route.js";
-import { held, rotate } from "./secrets.js";
-import { facts, heading, matching, copyable, more, pre, section } from "./show.js";
-import { granted, lastEvent, providerName } from "./sources.js";
-import { tenantChoice } from "./tenants.js";
-import { when } from "./words.js";
+import { call } from "../parts/call.js";
+import { ask, sheet } from "../parts/dialog.js";
+import { button, code, el, link, path, said } from "../parts/dom.js";
+import { kinds } from "../parts/facts.js";
+import { text } from "../parts/fields.js";
+import { form } from "../parts/form.js";
+import { grants } from "../parts/grants.js";
+import { guide } from "../parts/guides.js";
+import { list } from "../parts/list.js";
+import { known } from "../parts/names.js";
+import { go } from "../parts/route.js";
+import { held, rotate } from "../parts/secrets.js";
+import { copyable, facts, heading, more, pre, section } from "../parts/show.js";
+import { granted, lastEvent, providerName } from "../parts/sources.js";
+import { settings } from "../parts/sourcesettings.js";
+import { when } from "../parts/words.js";
 
 export async function sourcePage({ me, params, signal }) {
   const source = await call("GET", `/sources/${encodeURIComponent(params.id)}`, { signal });
@@ -198,131 +199,6 @@ function basicSheet(at, again) {
     read: () => ({ login: login.read() ?? "", password: password.read() ?? "" }),
   };
   return rotate("Set login and password", at + "/basic/rotate", "720h", again, [basic]);
-}
-
-async function grants(source, at, signal) {
-  const keys = await kinds(source.provider);
-  const rows = list({
-    path: at + "/grants",
-    signal,
-    label: "Grants",
-    empty: "No grant: no tenant can receive anything of this source.",
-    columns: [
-      { name: "Tenant", cell: (g) => link(["tenants", g.tenant], name("tenants", g.tenant)) },
-      { name: "May receive", cell: (g) => matching(g.match, "the whole source") },
-      { name: "Since", wide: true, cell: (g) => when(g.created) },
-      { name: "Actions", cell: (g) => button("Revoke", () => revoke(at, g, () => rows.reload())) },
-    ],
-  });
-  const add = async () => {
-    const tenant = await tenantChoice({ label: "Tenant", required: true });
-    const which = match("match", {
-      label: "Only events with",
-      kinds: keys,
-      hint: "Keys AND, values OR, exact text. Without any: the whole source.",
-    });
-    return sheet("New grant", "A tenant's registrations only narrow what it is granted.", (close) =>
-      form({
-        fields: [tenant, which],
-        submit: "Grant",
-        cancel: close,
-        send: async (v, once) => {
-          await call("POST", at + "/grants", { body: v, headers: { "Idempotency-Key": once } });
-          close();
-          rows.reload();
-        },
-      }),
-    );
-  };
-  return section("Grants", { actions: [button("New grant", add)] }, rows);
-}
-
-async function revoke(at, grant, done) {
-  if (
-    !(await ask(
-      "Revoke this grant?",
-      "Pending deliveries that it let through are cancelled and their payloads hidden from the tenant.",
-      "Revoke",
-    ))
-  )
-    return;
-  await call("DELETE", `${at}/grants/${encodeURIComponent(grant.id)}`);
-  done();
-}
-
-function settings(source, at, again) {
-  const fields = [
-    text("name", { label: "Name", value: source.name, required: true }),
-    lines("ignore_event_types", {
-      label: "Event types to drop",
-      value: source.ignore_event_types,
-      clears: true,
-      hint: "Acknowledged and counted, but not kept; one a line, * may end an entry.",
-    }),
-    choice("history", {
-      label: "History",
-      value: source.history,
-      required: true,
-      options: [
-        ["full", "every event and delivery"],
-        ["failures", "only what was not delivered at once"],
-      ],
-    }),
-    ...own(source),
-  ];
-  const send = async ({ api_key, base_url, ...v }) => {
-    if (source.provider === "smartbots") v.upstream = { api_key, base_url };
-    await call("PATCH", at, { body: v });
-    again();
-  };
-  return section("Settings", {}, more("Change", form({ fields, submit: "Save", send })), erasure(source));
-}
-
-function own(source) {
-  if (source.provider === "direct")
-    return [
-      lines("allow", { label: "Addresses that may call", value: source.allow, clears: true, hint: "Addresses or prefixes, one a line; none: all." }),
-    ];
-  if (source.provider === "smartbots")
-    return [
-      text("api_key", {
-        label: "SmartBots developer API key",
-        type: "password",
-        value: source.upstream?.api_key,
-        mono: true,
-        hint: "*** keeps what is set.",
-      }),
-      text("base_url", { label: "Address of the SmartBots API", value: source.upstream?.base_url, mono: true }),
-    ];
-  return [];
-}
-
-// erasure answers a data subject's request.
-function erasure(source) {
-  const open = async () => {
-    const which = match("match", {
-      label: "Of events with",
-      kinds: await kinds(source.provider),
-      hint: "Payloads and routing keys of the events that match are erased for good.",
-    });
-    return sheet("Erase what is kept", "For the request of somebody whose data passed through.", (close) =>
-      form({
-        fields: [which],
-        submit: "Erase",
-        danger: true,
-        cancel: close,
-        send: async (v, once) => {
-          const job = await call("POST", "/erasures", {
-            body: { source: source.id, match: v.match ?? {} },
-            headers: { "Idempotency-Key": once },
-          });
-          close();
-          go(path("jobs", job.id));
-        },
-      }),
-    );
-  };
-  return el("p", {}, button("Erase events of a person…", open, { class: "quiet" }));
 }
 
 function recent(source, signal) {

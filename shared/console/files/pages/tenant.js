@@ -1,61 +1,19 @@
-// Tenants: the list, one of them, and the choice of one elsewhere.
+// One tenant: its keys, registrations and limits.
 
-import { all, call } from "./call.js";
-import { ask, sheet, tell } from "./dialog.js";
-import { button, code, el, link, path, said } from "./dom.js";
-import { check, choice, number_, text } from "./fields.js";
-import { form } from "./form.js";
-import { keyList } from "./keys.js";
-import { list } from "./list.js";
-import { mark } from "./marks.js";
-import { known } from "./names.js";
-import { registrationColumns } from "./registrations.js";
-import { go } from "./route.js";
-import { facts, heading, more, section } from "./show.js";
-import { when } from "./words.js";
-
-// tenantChoice returns a field for one of the tenants.
-export async function tenantChoice(o) {
-  const tenants = await all("/tenants");
-  for (const t of tenants) known("tenants", t);
-  const options = tenants.map((t) => [t.id, t.name]);
-  return choice("tenant", { ...o, options: o.required ? options : [["", o.none], ...options] });
-}
-
-export function tenantsPage({ signal }) {
-  const rows = list({
-    path: "/tenants",
-    signal,
-    label: "Tenants",
-    empty: "No tenant yet. A tenant owns registrations and keys, and receives what you grant it.",
-    columns: [
-      { name: "Tenant", cell: (t) => link(["tenants", t.id], said(t.name)) },
-      { name: "State", cell: (t) => mark(stateOf(t)) },
-      { name: "Id", wide: true, cell: (t) => code(t.id) },
-      { name: "Created", wide: true, cell: (t) => when(t.created) },
-    ],
-  });
-  const add = () =>
-    sheet("New tenant", "", (close) =>
-      form({
-        fields: [text("name", { label: "Name", required: true })],
-        submit: "Create tenant",
-        cancel: close,
-        send: async (v, once) => {
-          const made = await call("POST", "/tenants", { body: v, headers: { "Idempotency-Key": once } });
-          close();
-          await tell(`First key of ${made.name}`, "API key", made.api_key, made.note);
-          go(path("tenants", made.id));
-        },
-      }),
-    );
-  return [heading("Tenants", { actions: [button("New tenant", add, { class: "primary" })] }), rows];
-}
-
-function stateOf(t) {
-  if (t.removing) return "removing";
-  return t.disabled ? "disabled" : "enabled";
-}
+import { call } from "../parts/call.js";
+import { registrationColumns } from "../parts/columns.js";
+import { ask } from "../parts/dialog.js";
+import { button, code, el, link, path, said } from "../parts/dom.js";
+import { check, number_, text } from "../parts/fields.js";
+import { form } from "../parts/form.js";
+import { keyList } from "../parts/keylist.js";
+import { list } from "../parts/list.js";
+import { mark } from "../parts/marks.js";
+import { known } from "../parts/names.js";
+import { go } from "../parts/route.js";
+import { facts, heading, more, section } from "../parts/show.js";
+import { stateOf } from "../parts/tenantchoice.js";
+import { when } from "../parts/words.js";
 
 export async function tenantPage({ params, signal }) {
   const at = `/tenants/${encodeURIComponent(params.id)}`;

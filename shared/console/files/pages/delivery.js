@@ -1,16 +1,16 @@
 // One delivery: its attempts, its event, and what can be done.
 
-import { all, call } from "./call.js";
-import { button, code, el, fill, link, said } from "./dom.js";
-import { eventFacts } from "./events.js";
-import { waits } from "./facts.js";
-import { repeat } from "./list.js";
-import { mark } from "./marks.js";
-import { registrationName } from "./deliveries.js";
-import { payload } from "./payload.js";
-import { alarm, facts, heading, notice, section } from "./show.js";
-import { timeline } from "./timeline.js";
-import { when } from "./words.js";
+import { all, call } from "../parts/call.js";
+import { registrationName } from "../parts/columns.js";
+import { button, code, el, fill, link, said } from "../parts/dom.js";
+import { eventFacts } from "../parts/eventfacts.js";
+import { waits } from "../parts/facts.js";
+import { repeat } from "../parts/list.js";
+import { mark } from "../parts/marks.js";
+import { payload } from "../parts/payload.js";
+import { alarm, facts, heading, notice, section } from "../parts/show.js";
+import { timeline } from "../parts/timeline.js";
+import { when } from "../parts/words.js";
 
 const whys = {
   circuit: "the endpoint accepts nothing at the moment",

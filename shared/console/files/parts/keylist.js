@@ -1,14 +1,12 @@
-// API keys: of the one who signed in, or of a tenant for the operator.
+// API keys of a tenant, or of the one who signed in.
 
-import { call, token } from "./call.js";
+import { call } from "./call.js";
 import { ask, sheet, tell } from "./dialog.js";
-import { button, code, el, path, said } from "./dom.js";
+import { button, code, el, said } from "./dom.js";
 import { choice, text, time } from "./fields.js";
 import { form } from "./form.js";
 import { list } from "./list.js";
-import { go } from "./route.js";
 import { rotate } from "./secrets.js";
-import { heading, section } from "./show.js";
 import { when } from "./words.js";
 
 const scopes = [
@@ -16,27 +14,6 @@ const scopes = [
   ["read", "read: look, change nothing"],
   ["set_http_callback", "set_http_callback: that one call"],
 ];
-
-export function keysPage({ me, signal }) {
-  const about =
-    me.scope === "operator"
-      ? "Keys of the operator. Those of a tenant stand on its page."
-      : "Keys of your account. A key's text is told once, when it is made.";
-  const { rows, add } = keyList({ operator: me.scope === "operator", own: me.key, signal });
-  return [heading("Keys", { about, actions: [add] }), rows, me.scope === "operator" && keyRing()];
-}
-
-// keyRing seals all that is kept under the key that stands first in the ring.
-function keyRing() {
-  const detail = "A job seals them under the first key of the ring. When it is done with none skipped, the other keys can go.";
-  const reseal = async () => {
-    if (!(await ask("Seal all secrets anew?", detail, "Seal anew", { danger: false }))) return;
-    const job = await call("POST", "/reseal", { headers: { "Idempotency-Key": token() } });
-    go(path("jobs", job.id));
-  };
-  const about = "Secrets are kept sealed. After a key was put first in the key ring, seal them under it.";
-  return section("Key ring", { about, actions: [button("Seal anew", reseal)] });
-}
 
 // keyList returns the list of the keys of a tenant, or of the one who signed
 // in, and the button that adds one.

@@ -1,125 +1,18 @@
-// Making and changing a registration.
+// The form fields of a registration.
 
-import { all, call } from "./call.js";
-import { tell } from "./dialog.js";
-import { dryRun } from "./dryrun.js";
-import { code, el, fill, link, path } from "./dom.js";
+import { code, el, fill } from "./dom.js";
 import { facts as known, kinds, wanted } from "./facts.js";
 import { check, choice, lines, match, number_, pairs, text } from "./fields.js";
-import { form, values } from "./form.js";
-import { go } from "./route.js";
-import { facts, heading, more, notice, pre } from "./show.js";
-import { granted, providerName } from "./sources.js";
+import { values } from "./form.js";
+import { more, pre } from "./show.js";
 
-export async function newRegistrationPage({ query, signal }) {
-  const sources = await all("/sources", { signal });
-  const crumbs = [link("registrations", "Registrations")];
-  if (sources.length === 0)
-    return [
-      heading("New registration", { crumbs }),
-      notice("Nothing is granted to you yet, so there is nothing to register for. Ask the operator for a grant."),
-    ];
-  const place = el("div", { class: "stack" });
-  const draw = async (id) =>
-    fill(
-      place,
-      await createForm(
-        sources.find((s) => s.id === id),
-        signal,
-      ),
-    );
-  const source = choice("source", {
-    label: "Source",
-    required: true,
-    value: query.get("source") ?? sources[0].id,
-    options: sources.map((s) => [s.id, `${s.name} (${providerName(s.provider)})`]),
-    changed: draw,
-  });
-  await draw(source.read());
-  return [
-    heading("New registration", { crumbs, about: "Which events of a source go to which endpoint of yours." }),
-    el("div", { class: "narrow" }, source.node),
-    place,
-  ];
-}
-
-async function createForm(source, signal) {
-  const fields = await fieldsFor(source, {});
-  const existing = (await all("/registrations", { query: { source: source.id }, signal })).find((r) => !r.group);
-  const send = async (v, once) => {
-    const made = await call("POST", "/registrations", { body: { ...v, source: source.id }, headers: { "Idempotency-Key": once } });
-    await tell("Registration created", "signing secret", made.secret, made.note);
-    if (made.warnings?.length > 0) await tell("Created, with a warning", "", "", made.warnings.join(" "));
-    go(path("registrations", made.id));
-  };
-  return [
-    facts([["You may receive", granted(source)]]),
-    form({ fields: fields.list, content: fields.content, submit: "Create registration", send, cancel: () => go(path("registrations")) }),
-    trial(existing, fields, signal),
-  ];
-}
-
-// trial tries the form's filters on kept events. The API runs it for a
-// registration that exists, so a source's first one has to be made before.
-function trial(existing, fields, signal) {
-  const about = "Which of the kept events these event types and this match would bring.";
-  if (!existing)
-    return more(
-      "Dry run",
-      el(
-        "p",
-        { class: "about" },
-        "It needs a registration on this source. Create this one, then try others from its page before you change it.",
-      ),
-    );
-  return more(
-    "Dry run",
-    el("p", { class: "about" }, about),
-    dryRun(existing.id, signal, () => draftOf(fields)),
-  );
-}
-
-function draftOf(fields) {
+export function draftOf(fields) {
   const v = values([fields.types, fields.match]);
   return { event_types: v.event_types ?? fields.otherwise, match: v.match ?? null };
 }
 
-export async function editRegistrationPage({ params, signal }) {
-  const at = `/registrations/${encodeURIComponent(params.id)}`;
-  const r = await call("GET", at, { signal });
-  const source = await call("GET", `/sources/${encodeURIComponent(r.source)}`, { signal }).catch(() => ({
-    id: r.source,
-    provider: "",
-    event_types: [],
-  }));
-  const fields = await fieldsFor(source, r);
-  const send = async (v) => {
-    const changed = await call("PATCH", at, { body: onlyChanged(v, r), headers: { "If-Match": `"${r.rev}"` } });
-    if (changed.warnings?.length > 0) await tell("Changed, with a warning", "", "", changed.warnings.join(" "));
-    go(path("registrations", r.id));
-  };
-  return [
-    heading("Change registration", {
-      crumbs: [link("registrations", "Registrations"), link(["registrations", r.id], r.description || r.url)],
-    }),
-    form({ fields: fields.list, content: fields.content, submit: "Save", send, cancel: () => go(path("registrations", r.id)) }),
-    more(
-      "Dry run",
-      el("p", { class: "about" }, "Which of the kept events these event types and this match would bring."),
-      dryRun(r.id, signal, () => draftOf(fields)),
-    ),
-  ];
-}
-
-// onlyChanged leaves out what is as it was: some registrations may not change
-// some fields.
-function onlyChanged(v, r) {
-  const before = { ...r, match: r.match ?? null };
-  return Object.fromEntries(Object.entries(v).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(before[name])));
-}
-
 // fieldsFor returns the fields of a registration r, {} for a new one.
-async function fieldsFor(source, r) {
+export async function fieldsFor(source, r) {
   const { default_event_types, operational } = await known();
   const otherwise = default_event_types[source.provider] ?? [];
   const isNew = r.id === undefined;

@@ -1,14 +1,12 @@
-// Jobs: durable work in chunks, with its progress.
+// A job and its progress.
 
 import { call } from "./call.js";
 import { ask } from "./dialog.js";
 import { button, code, el, fill, link, said } from "./dom.js";
-import { list, repeat } from "./list.js";
+import { repeat } from "./list.js";
 import { mark } from "./marks.js";
 import { name } from "./names.js";
-import { alarm, facts, heading, matching } from "./show.js";
-import { tenantChoice } from "./tenants.js";
-import { go } from "./route.js";
+import { alarm, facts, matching } from "./show.js";
 import { plural, when } from "./words.js";
 
 const names = {
@@ -22,45 +20,8 @@ const names = {
 };
 
 // jobName returns what people call a kind of job.
-function jobName(kind) {
+export function jobName(kind) {
   return names[kind] ?? kind;
-}
-
-export async function jobsPage({ me, query, signal }) {
-  const tenant = query.get("tenant") ?? "";
-  const columns = [
-    { name: "Job", cell: (j) => link(["jobs", j.id], jobName(j.kind)) },
-    { name: "Status", cell: (j) => mark(j.status) },
-    { name: "Done", cell: (j) => String(j.done) },
-    { name: "Started", cell: (j) => when(j.created) },
-    { name: "Of", wide: true, cell: (j) => code(j.registration ?? j.source ?? j.group ?? j.tenant ?? "") },
-  ];
-  const rows = list({
-    path: "/jobs",
-    query: { tenant },
-    columns,
-    empty: "No job. Recoveries, replays and removals are listed here while their history is kept.",
-    signal,
-    live: true,
-    label: "Jobs",
-  });
-  if (me.scope !== "operator") return [heading("Jobs"), rows];
-  const of = await tenantChoice({
-    label: "Of tenant",
-    none: "The operator's own",
-    value: tenant,
-    changed: (id) => go(location.pathname + (id && "?tenant=" + encodeURIComponent(id))),
-  });
-  return [heading("Jobs"), el("div", { class: "filters" }, of.node), rows];
-}
-
-export async function jobPage({ me, params, signal }) {
-  const at = `/jobs/${encodeURIComponent(params.id)}`;
-  const job = await call("GET", at, { signal });
-  return [
-    heading(jobName(job.kind), { crumbs: [link("jobs", "Jobs")] }),
-    progress(job, { canCancel: me.scope !== "read", titled: false, signal }),
-  ];
 }
 
 // progress shows a job and follows it to its end.

@@ -1,10 +1,10 @@
 // Signing in with a key.
 
-import { signIn } from "./call.js";
-import { el } from "./dom.js";
-import { text } from "./fields.js";
-import { form } from "./form.js";
-import { heading } from "./show.js";
+import { signIn } from "../parts/call.js";
+import { el } from "../parts/dom.js";
+import { text } from "../parts/fields.js";
+import { form } from "../parts/form.js";
+import { heading } from "../parts/show.js";
 
 // signInPage calls done with whose key it is.
 export function signInPage(done) {

@@ -1,73 +1,24 @@
-// Registrations: the list, and one with all that can be done about it.
+// One registration, with all that can be done about it.
 
-import { call } from "./call.js";
-import { deliveryColumns } from "./deliveries.js";
-import { ask, tell } from "./dialog.js";
-import { button, code, el, fill, link, path, said } from "./dom.js";
-import { number_, text, time } from "./fields.js";
-import { form } from "./form.js";
-import { progress } from "./jobs.js";
-import { list, repeat } from "./list.js";
-import { mark } from "./marks.js";
-import { name } from "./names.js";
-import { dryRun } from "./dryrun.js";
-import { go } from "./route.js";
-import { alarm, facts, heading, matching, more, notice, section } from "./show.js";
-import { held, rotate } from "./secrets.js";
-import { tenantChoice } from "./tenants.js";
-import { brief, when } from "./words.js";
-
-// registrationColumns are those of any list of registrations.
-export function registrationColumns() {
-  return [
-    { name: "Registration", cell: (r) => link(["registrations", r.id], said(r.description || r.app_name || r.url)) },
-    { name: "State", cell: (r) => [mark(r.state), failing(r.health), r.why && el("span", { class: "soft" }, " ", said(r.why))] },
-    { name: "Event types", wide: true, cell: (r) => types(r.event_types) },
-    { name: "Match", wide: true, cell: (r) => matching(r.match, "all that is granted") },
-    { name: "Endpoint", wide: true, cell: (r) => el("bdi", { class: "mono" }, r.url) },
-  ];
-}
-
-// failing marks an endpoint that accepts nothing at the moment.
-function failing(h) {
-  return h?.failing_since && [" ", mark("failed", h.circuit === "open" ? "circuit open" : "failing")];
-}
+import { call } from "../parts/call.js";
+import { deliveryColumns, failing } from "../parts/columns.js";
+import { ask, tell } from "../parts/dialog.js";
+import { button, code, el, fill, link, path, said } from "../parts/dom.js";
+import { dryRun } from "../parts/dryrun.js";
+import { text } from "../parts/fields.js";
+import { list, repeat } from "../parts/list.js";
+import { mark } from "../parts/marks.js";
+import { name } from "../parts/names.js";
+import { again } from "../parts/redeliver.js";
+import { go } from "../parts/route.js";
+import { held, rotate } from "../parts/secrets.js";
+import { alarm, facts, heading, matching, notice, section } from "../parts/show.js";
+import { brief, when } from "../parts/words.js";
 
 function health(h) {
   if (!h.failing_since) return mark("succeeded", "accepts");
   const probe = h.circuit === "open" && [". The circuit is open: the next attempt is made after ", when(h.next_probe)];
   return [failing(h), el("span", { class: "soft" }, " since ", when(h.failing_since), probe)];
-}
-
-function types(names) {
-  const shown = names.slice(0, 3).map((n) => el("code", { class: "type" }, n));
-  return [shown, names.length > 3 && el("span", { class: "soft" }, ` and ${names.length - 3} more`)];
-}
-
-export async function registrationsPage({ me, query, signal }) {
-  const operator = me.scope === "operator";
-  const tenant = query.get("tenant") ?? "";
-  const actions = me.scope === "full" ? [el("a", { class: "button primary", href: path("registrations", "new") }, "New registration")] : [];
-  const of =
-    operator &&
-    (await tenantChoice({
-      label: "Tenant",
-      none: "Choose one",
-      value: tenant,
-      changed: (id) => go(path("registrations") + (id && "?tenant=" + encodeURIComponent(id))),
-    }));
-  const rows =
-    operator && !tenant
-      ? el("p", { class: "empty" }, "Choose a tenant to see its registrations.")
-      : list({
-          path: "/registrations",
-          query: { tenant },
-          columns: registrationColumns(),
-          empty: "No registration yet. One says which events go to which endpoint of yours.",
-          signal,
-          label: "Registrations",
-        });
-  return [heading("Registrations", { actions }), of && el("div", { class: "filters" }, of.node), rows];
 }
 
 export async function registrationPage({ me, params, signal }) {
@@ -215,29 +166,4 @@ function remove(at) {
     },
     { class: "danger" },
   );
-}
-
-const works = [
-  ["recover", "Recover", "What failed since then is delivered again, oldest first."],
-  ["replay-missing", "Replay what was missed", "Events since then that it wants and never got, back to the start of its grant."],
-  ["release", "Release what is held", "What was held since then is delivered. Enabling releases the last moments by itself."],
-];
-
-function again(at, signal) {
-  const jobs = el("div", { class: "stack" });
-  const forms = works.map(([work, title, about]) => {
-    const since = time("since", { label: "Since", required: true, value: new Date(Date.now() - 24 * 3600 * 1000) });
-    const until = work === "replay-missing" && time("until", { label: "Until" });
-    const rate = number_("rate", { label: "Deliveries per second", step: "any", hint: "Empty: as its own rate has it, else 50." });
-    const send = async (v, once) => {
-      const job = await call("POST", `${at}/${work}`, { body: v, headers: { "Idempotency-Key": once } });
-      jobs.prepend(progress(job, { signal }));
-    };
-    return more(
-      title,
-      el("p", { class: "about" }, about),
-      form({ fields: [since, until, rate].filter(Boolean), submit: title, send, inline: true }),
-    );
-  });
-  return [forms, jobs];
 }

@@ -1,12 +1,12 @@
 // Queues and their dead letters.
 
-import { call } from "./call.js";
-import { ask } from "./dialog.js";
-import { button, el, fill } from "./dom.js";
-import { repeat } from "./list.js";
-import { mark } from "./marks.js";
-import { alarm, heading, section } from "./show.js";
-import { lasting } from "./words.js";
+import { call } from "../parts/call.js";
+import { ask } from "../parts/dialog.js";
+import { button, el, fill } from "../parts/dom.js";
+import { repeat } from "../parts/list.js";
+import { mark } from "../parts/marks.js";
+import { alarm, heading, section } from "../parts/show.js";
+import { lasting } from "../parts/words.js";
 
 const about = {
   events: "From the providers' callbacks to the worker. It is empty but for moments.",

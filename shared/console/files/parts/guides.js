@@ -1,7 +1,7 @@
 // What is to be done at each provider so that it calls a source.
 
+import { connectGroup } from "./connectgroup.js";
 import { button, code, el } from "./dom.js";
-import { connectGroup } from "./groups.js";
 import { copyable, pre } from "./show.js";
 
 // guide returns the steps of a source, whose callback URL is url.

@@ -1,79 +1,12 @@
-// The list of sources, and a new one.
+// A new source.
 
-import { all, call } from "./call.js";
-import { el, fill, link, path, said } from "./dom.js";
-import { choice, lines, text } from "./fields.js";
-import { form } from "./form.js";
-import { list } from "./list.js";
-import { go } from "./route.js";
-import { heading, matching } from "./show.js";
-import { ago, when } from "./words.js";
-
-const providers = [
-  ["tencent-chat", "Tencent Cloud Chat"],
-  ["direct", "Direct messaging"],
-  ["smartbots", "SmartBots"],
-];
-
-// providerName returns what people call a provider.
-export function providerName(id) {
-  return providers.find(([p]) => p === id)?.[1] ?? id;
-}
-
-export function sourcesPage({ me, signal }) {
-  return me.scope === "operator" ? operatorSources(signal) : grantedSources(signal);
-}
-
-function operatorSources(signal) {
-  const columns = [
-    { name: "Source", cell: (s) => link(["sources", s.id], said(s.name)) },
-    { name: "Provider", cell: (s) => providerName(s.provider) },
-    { name: "Last event", cell: (s) => lastEvent(s.id, signal) },
-    { name: "History kept", wide: true, cell: (s) => s.history },
-    { name: "Created", wide: true, cell: (s) => when(s.created) },
-  ];
-  const empty = "No source yet. A source is one account at a provider: it gets a callback URL for you to enter there.";
-  return [
-    heading("Sources", { actions: [el("a", { class: "button primary", href: path("sources", "new") }, "New source")] }),
-    list({ path: "/sources", columns, empty, signal, label: "Sources" }),
-  ];
-}
-
-// lastEvent tells when a source's newest event came; silence is no proof of
-// health where a provider may forget a callback.
-export function lastEvent(source, signal) {
-  const place = el("span", {}, "…");
-  call("GET", "/events", { query: { source, limit: 1 }, signal })
-    .then((page) =>
-      fill(
-        place,
-        page.data[0] ? [when(page.data[0].received), el("span", { class: "soft" }, " · ", ago(page.data[0].received))] : "none kept",
-      ),
-    )
-    .catch(() => fill(place, "unknown"));
-  return place;
-}
-
-async function grantedSources(signal) {
-  const rows = await all("/sources", { signal });
-  const columns = [
-    { name: "Source", cell: (s) => link(["sources", s.id], said(s.name)) },
-    { name: "Provider", cell: (s) => providerName(s.provider) },
-    { name: "You may receive", cell: (s) => granted(s) },
-    { name: "Documented event types", wide: true, cell: (s) => s.event_types?.length ?? 0 },
-  ];
-  return [
-    heading("Sources", { about: "What the operator has granted you. A registration picks events of one source." }),
-    rows.length === 0
-      ? el("p", { class: "empty" }, "Nothing is granted yet. Ask the operator for a grant.")
-      : list({ path: "/sources", columns, empty: "", signal, label: "Sources" }),
-  ];
-}
-
-// granted shows what a tenant may receive of a source.
-export function granted(s) {
-  return (s.matches ?? [s.match]).map((m) => el("div", {}, matching(m)));
-}
+import { call } from "../parts/call.js";
+import { el, fill, link, path } from "../parts/dom.js";
+import { choice, lines, text } from "../parts/fields.js";
+import { form } from "../parts/form.js";
+import { go } from "../parts/route.js";
+import { heading } from "../parts/show.js";
+import { providers } from "../parts/sources.js";
 
 export function newSourcePage() {
   const own = el("div", { class: "stack" });

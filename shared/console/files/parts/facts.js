@@ -1,6 +1,6 @@
 // Facts about providers and schedules that no call of the API tells.
 
-const known = fetch(new URL("facts.json", import.meta.url)).then((r) => r.json());
+const known = fetch(new URL("../facts.json", import.meta.url)).then((r) => r.json());
 
 // facts returns them all.
 export function facts() {

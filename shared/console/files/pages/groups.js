@@ -1,0 +1,62 @@
+// The list of SmartBots groups, and a new one.
+
+import { all, call } from "../parts/call.js";
+import { sheet, tell } from "../parts/dialog.js";
+import { button, code, link, path, said } from "../parts/dom.js";
+import { choice, text } from "../parts/fields.js";
+import { form } from "../parts/form.js";
+import { list } from "../parts/list.js";
+import { go } from "../parts/route.js";
+import { heading } from "../parts/show.js";
+import { when } from "../parts/words.js";
+
+export function groupsPage({ me, signal }) {
+  const rows = list({
+    path: "/groups",
+    signal,
+    label: "Groups",
+    empty: "No group yet. Groups let tenants set callbacks by a Group Security Code.",
+    columns: [
+      { name: "Group", cell: (g) => link(["groups", g.id], said(g.name)) },
+      { name: "Second Life UUID", wide: true, cell: (g) => code(g.uuid) },
+      { name: "Group id", cell: (g) => said(g.group_id) },
+      { name: "Created", wide: true, cell: (g) => when(g.created) },
+    ],
+  });
+  const actions = me.scope === "operator" ? [button("New group", newGroup, { class: "primary" })] : [];
+  return [heading("Groups", { actions }), rows];
+}
+
+async function newGroup() {
+  const sources = (await all("/sources")).filter((s) => s.provider === "smartbots");
+  const fields = [
+    choice("source", {
+      label: "Source",
+      required: true,
+      options: sources.map((s) => [s.id, s.name]),
+      hint: sources.length === 0 && "There is no SmartBots source yet; create one first.",
+    }),
+    text("name", { label: "Name", required: true, hint: "As it is listed with SmartBots. Upper and lower case are the same." }),
+    text("uuid", { label: "UUID in Second Life", required: true, mono: true }),
+    text("group_id", { label: "Persistent id at SmartBots", mono: true }),
+    text("security_code", {
+      label: "Group Security Code",
+      type: "password",
+      required: true,
+      hint: "Kept as a slow hash; it cannot be shown again.",
+    }),
+  ];
+  return sheet("New group", "", (close) =>
+    form({
+      fields,
+      submit: "Create group",
+      cancel: close,
+      send: async (v, once) => {
+        const made = await call("POST", "/groups", { body: v, headers: { "Idempotency-Key": once } });
+        close();
+        await tell(`Owner's key of ${made.name}`, "API key", made.owner_key, made.note);
+        go(path("groups", made.id));
+      },
+    }),
+  );
+}

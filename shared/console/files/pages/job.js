@@ -1,0 +1,15 @@
+// One job.
+
+import { call } from "../parts/call.js";
+import { link } from "../parts/dom.js";
+import { jobName, progress } from "../parts/progress.js";
+import { heading } from "../parts/show.js";
+
+export async function jobPage({ me, params, signal }) {
+  const at = `/jobs/${encodeURIComponent(params.id)}`;
+  const job = await call("GET", at, { signal });
+  return [
+    heading(jobName(job.kind), { crumbs: [link("jobs", "Jobs")] }),
+    progress(job, { canCancel: me.scope !== "read", titled: false, signal }),
+  ];
+}

@@ -1,0 +1,80 @@
+// A new registration.
+
+import { all, call } from "../parts/call.js";
+import { tell } from "../parts/dialog.js";
+import { el, fill, link, path } from "../parts/dom.js";
+import { dryRun } from "../parts/dryrun.js";
+import { choice } from "../parts/fields.js";
+import { form } from "../parts/form.js";
+import { draftOf, fieldsFor } from "../parts/registrationfields.js";
+import { go } from "../parts/route.js";
+import { facts, heading, more, notice } from "../parts/show.js";
+import { granted, providerName } from "../parts/sources.js";
+
+export async function newRegistrationPage({ query, signal }) {
+  const sources = await all("/sources", { signal });
+  const crumbs = [link("registrations", "Registrations")];
+  if (sources.length === 0)
+    return [
+      heading("New registration", { crumbs }),
+      notice("Nothing is granted to you yet, so there is nothing to register for. Ask the operator for a grant."),
+    ];
+  const place = el("div", { class: "stack" });
+  const draw = async (id) =>
+    fill(
+      place,
+      await createForm(
+        sources.find((s) => s.id === id),
+        signal,
+      ),
+    );
+  const source = choice("source", {
+    label: "Source",
+    required: true,
+    value: query.get("source") ?? sources[0].id,
+    options: sources.map((s) => [s.id, `${s.name} (${providerName(s.provider)})`]),
+    changed: draw,
+  });
+  await draw(source.read());
+  return [
+    heading("New registration", { crumbs, about: "Which events of a source go to which endpoint of yours." }),
+    el("div", { class: "narrow" }, source.node),
+    place,
+  ];
+}
+
+async function createForm(source, signal) {
+  const fields = await fieldsFor(source, {});
+  const existing = (await all("/registrations", { query: { source: source.id }, signal })).find((r) => !r.group);
+  const send = async (v, once) => {
+    const made = await call("POST", "/registrations", { body: { ...v, source: source.id }, headers: { "Idempotency-Key": once } });
+    await tell("Registration created", "signing secret", made.secret, made.note);
+    if (made.warnings?.length > 0) await tell("Created, with a warning", "", "", made.warnings.join(" "));
+    go(path("registrations", made.id));
+  };
+  return [
+    facts([["You may receive", granted(source)]]),
+    form({ fields: fields.list, content: fields.content, submit: "Create registration", send, cancel: () => go(path("registrations")) }),
+    trial(existing, fields, signal),
+  ];
+}
+
+// trial tries the form's filters on kept events. The API runs it for a
+// registration that exists, so a source's first one has to be made before.
+function trial(existing, fields, signal) {
+  const about = "Which of the kept events these event types and this match would bring.";
+  if (!existing)
+    return more(
+      "Dry run",
+      el(
+        "p",
+        { class: "about" },
+        "It needs a registration on this source. Create this one, then try others from its page before you change it.",
+      ),
+    );
+  return more(
+    "Dry run",
+    el("p", { class: "about" }, about),
+    dryRun(existing.id, signal, () => draftOf(fields)),
+  );
+}

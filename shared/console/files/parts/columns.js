@@ -1,0 +1,50 @@
+// Columns of the lists of deliveries and of registrations.
+
+import { el, link, said } from "./dom.js";
+import { mark } from "./marks.js";
+import { matching } from "./show.js";
+import { when } from "./words.js";
+
+// deliveryColumns are those of any list of deliveries. named shows the name of
+// a registration.
+export function deliveryColumns(named = (id) => id) {
+  return [
+    { name: "Delivery", cell: (d) => link(["deliveries", d.id], said(d.event_type)) },
+    { name: "Status", cell: (d) => mark(d.status) },
+    { name: "Received", cell: (d) => when(d.received) },
+    { name: "Attempts", wide: true, cell: (d) => String(d.attempts_made) },
+    { name: "Last answer", wide: true, cell: lastAnswer },
+    { name: "Registration", wide: true, cell: (d) => link(["registrations", d.registration], said(named(d.registration))) },
+  ];
+}
+
+function lastAnswer(d) {
+  if (!d.last_attempt) return "none yet";
+  return String(d.last_attempt.status_code || d.last_attempt.class);
+}
+
+// registrationName is what people call a registration.
+export function registrationName(r) {
+  return r.description || r.app_name || r.url;
+}
+
+// registrationColumns are those of any list of registrations.
+export function registrationColumns() {
+  return [
+    { name: "Registration", cell: (r) => link(["registrations", r.id], said(r.description || r.app_name || r.url)) },
+    { name: "State", cell: (r) => [mark(r.state), failing(r.health), r.why && el("span", { class: "soft" }, " ", said(r.why))] },
+    { name: "Event types", wide: true, cell: (r) => types(r.event_types) },
+    { name: "Match", wide: true, cell: (r) => matching(r.match, "all that is granted") },
+    { name: "Endpoint", wide: true, cell: (r) => el("bdi", { class: "mono" }, r.url) },
+  ];
+}
+
+// failing marks an endpoint that accepts nothing at the moment.
+export function failing(h) {
+  return h?.failing_since && [" ", mark("failed", h.circuit === "open" ? "circuit open" : "failing")];
+}
+
+function types(names) {
+  const shown = names.slice(0, 3).map((n) => el("code", { class: "type" }, n));
+  return [shown, names.length > 3 && el("span", { class: "soft" }, ` and ${names.length - 3} more`)];
+}

@@ -1,0 +1,63 @@
+// The grants of a source.
+
+import { call } from "./call.js";
+import { ask, sheet } from "./dialog.js";
+import { button, link } from "./dom.js";
+import { kinds } from "./facts.js";
+import { match } from "./fields.js";
+import { form } from "./form.js";
+import { list } from "./list.js";
+import { name } from "./names.js";
+import { matching, section } from "./show.js";
+import { tenantChoice } from "./tenantchoice.js";
+import { when } from "./words.js";
+
+export async function grants(source, at, signal) {
+  const keys = await kinds(source.provider);
+  const rows = list({
+    path: at + "/grants",
+    signal,
+    label: "Grants",
+    empty: "No grant: no tenant can receive anything of this source.",
+    columns: [
+      { name: "Tenant", cell: (g) => link(["tenants", g.tenant], name("tenants", g.tenant)) },
+      { name: "May receive", cell: (g) => matching(g.match, "the whole source") },
+      { name: "Since", wide: true, cell: (g) => when(g.created) },
+      { name: "Actions", cell: (g) => button("Revoke", () => revoke(at, g, () => rows.reload())) },
+    ],
+  });
+  const add = async () => {
+    const tenant = await tenantChoice({ label: "Tenant", required: true });
+    const which = match("match", {
+      label: "Only events with",
+      kinds: keys,
+      hint: "Keys AND, values OR, exact text. Without any: the whole source.",
+    });
+    return sheet("New grant", "A tenant's registrations only narrow what it is granted.", (close) =>
+      form({
+        fields: [tenant, which],
+        submit: "Grant",
+        cancel: close,
+        send: async (v, once) => {
+          await call("POST", at + "/grants", { body: v, headers: { "Idempotency-Key": once } });
+          close();
+          rows.reload();
+        },
+      }),
+    );
+  };
+  return section("Grants", { actions: [button("New grant", add)] }, rows);
+}
+
+async function revoke(at, grant, done) {
+  if (
+    !(await ask(
+      "Revoke this grant?",
+      "Pending deliveries that it let through are cancelled and their payloads hidden from the tenant.",
+      "Revoke",
+    ))
+  )
+    return;
+  await call("DELETE", `${at}/grants/${encodeURIComponent(grant.id)}`);
+  done();
+}

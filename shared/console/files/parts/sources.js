@@ -1,0 +1,37 @@
+// What several pages show of a source.
+
+import { call } from "./call.js";
+import { el, fill } from "./dom.js";
+import { matching } from "./show.js";
+import { ago, when } from "./words.js";
+
+export const providers = [
+  ["tencent-chat", "Tencent Cloud Chat"],
+  ["direct", "Direct messaging"],
+  ["smartbots", "SmartBots"],
+];
+
+// providerName returns what people call a provider.
+export function providerName(id) {
+  return providers.find(([p]) => p === id)?.[1] ?? id;
+}
+
+// lastEvent tells when a source's newest event came; silence is no proof of
+// health where a provider may forget a callback.
+export function lastEvent(source, signal) {
+  const place = el("span", {}, "…");
+  call("GET", "/events", { query: { source, limit: 1 }, signal })
+    .then((page) =>
+      fill(
+        place,
+        page.data[0] ? [when(page.data[0].received), el("span", { class: "soft" }, " · ", ago(page.data[0].received))] : "none kept",
+      ),
+    )
+    .catch(() => fill(place, "unknown"));
+  return place;
+}
+
+// granted shows what a tenant may receive of a source.
+export function granted(s) {
+  return (s.matches ?? [s.match]).map((m) => el("div", {}, matching(m)));
+}
