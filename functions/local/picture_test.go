@@ -177,7 +177,7 @@ func (d *demoPage) look(s screen) {
 func (d *demoPage) open(path string) {
 	d.t.Helper()
 	d.do("open "+path, chromedp.Navigate(d.p.base+"/console/"+path))
-	d.until(`document.querySelector("h1") !== null && document.querySelector(".waiting") === null`)
+	d.until(`document.querySelector("h1") !== null && document.querySelector(".loading") === null`)
 }
 
 func (d *demoPage) until(expression string) {
@@ -189,7 +189,7 @@ func (d *demoPage) signIn(key string) {
 	d.t.Helper()
 	d.open("")
 	d.do("sign in", chromedp.SendKeys("input[type=password]", key), chromedp.Click("form button.primary"))
-	d.until(`document.querySelector(".account") !== null && document.querySelector(".waiting") === null`)
+	d.until(`document.querySelector(".account") !== null && document.querySelector(".loading") === null`)
 }
 
 func (d *demoPage) signOut() {

@@ -155,7 +155,7 @@ func (b *browser) open(path string) {
 // settled waits until the page has loaded what it shows.
 func (b *browser) settled() {
 	b.t.Helper()
-	b.until("the page to settle", `document.querySelector("h1") !== null && document.querySelector(".waiting") === null`)
+	b.until("the page to settle", `document.querySelector("h1") !== null && document.querySelector(".loading") === null`)
 }
 
 // until waits until an expression holds.

@@ -1,9 +1,8 @@
-// Package console is the web page over the HTTP API, for the operator, tenants and owners of
-// groups. It shows what the API offers to the key that signed in and decides nothing itself: the
-// page's calls under /console/api go to the API in process, with the session's key as their bearer.
+// Package console is the web page over the HTTP API. It shows what the API offers to the key that signed in and decides
+// nothing itself: the page's calls under /console/api go to the API in process, with the session's key as their bearer.
 //
-// The page is plain modules and one style sheet, embedded as they are. It makes elements by name and puts
-// what others wrote into text nodes; the policy that is sent along makes the browser refuse anything else.
+// The page is plain modules, embedded as they are: main.js lists those of files/pages, which share those of files/parts.
+// They create elements by name and put text into text nodes; the policy makes the browser refuse anything else.
 package console
 
 import (
@@ -24,7 +23,7 @@ import (
 var files embed.FS
 
 // policy lets the page load its own files and call its own API, and nothing else: no inline script or style,
-// no text taken for HTML, no frame, no other host ("Content Security Policy Level 3"; "Trusted Types").
+// no text parsed as HTML, no frame, no other host ("Content Security Policy Level 3"; "Trusted Types").
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
@@ -40,12 +39,12 @@ type Config struct {
 
 // A console serves the page and its calls.
 type console struct {
-	api     http.Handler
-	keys    *keyring.Ring
-	origins *http.CrossOriginProtection
-	secured string // before the name of the cookie
-	version string // of the files; part of their addresses
-	page    []byte
+	api          http.Handler
+	keys         *keyring.Ring
+	origins      *http.CrossOriginProtection
+	cookiePrefix string
+	version      string // of the files; part of their addresses
+	page         []byte
 }
 
 // New returns the handler of /console and all below it. It calls api with
@@ -55,7 +54,7 @@ func New(api http.Handler, cfg Config) http.Handler {
 	if u, err := url.Parse(cfg.PublicURL); err == nil && u.Host != "" {
 		c.origins.AddTrustedOrigin(u.Scheme + "://" + u.Host) // a scheme and a host are an origin
 		if u.Scheme == "https" {
-			c.secured = "__Secure-"
+			c.cookiePrefix = "__Secure-"
 		}
 	}
 	c.load()
@@ -72,11 +71,11 @@ func New(api http.Handler, cfg Config) http.Handler {
 	return c.guard(mux)
 }
 
-// load reads the files and names their version, so that browsers may keep them.
+// load reads the files and derives their version, so that browsers may cache them.
 func (c *console) load() {
 	sum := sha256.New()
 	fs.WalkDir(files, "files", func(name string, _ fs.DirEntry, _ error) error {
-		b, _ := files.ReadFile(name) // none of a folder
+		b, _ := files.ReadFile(name) // empty for a folder
 		sum.Write([]byte(name))
 		sum.Write(b)
 		return nil
@@ -86,8 +85,8 @@ func (c *console) load() {
 	c.page = []byte(strings.ReplaceAll(string(page), "VERSION", c.version))
 }
 
-// guard sets what holds for every answer and refuses calls that another site makes the browser send. Every browser
-// names the origin of a request that changes something, so one that names none comes from no page of ours.
+// guard sets the headers of every response and rejects cross-site requests. Every browser names the origin
+// of a request that changes something, so one without an origin comes from no page of the console.
 func (c *console) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -97,20 +96,20 @@ func (c *console) guard(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
-		if c.secured != "" {
+		if c.cookiePrefix != "" {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
-		unnamed := r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == ""
+		noOrigin := r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == ""
 		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
-		if c.origins.Check(r) != nil || unnamed && !reads {
-			refuse(w, http.StatusForbidden, "the request does not come from the console")
+		if c.origins.Check(r) != nil || noOrigin && !reads {
+			writeProblem(w, http.StatusForbidden, "the request does not come from the console")
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// servePage serves the page for every address that it may show: which one it is the page reads itself.
+// servePage serves the same page for every address below /console: its script reads which one was opened.
 func (c *console) servePage(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Write(c.page)
@@ -129,7 +128,7 @@ func (c *console) serveFile(w http.ResponseWriter, r *http.Request) {
 	contentType := contentTypes[path.Ext(name)]
 	b, err := files.ReadFile("files/" + name)
 	if err != nil || contentType == "" || r.PathValue("version") != c.version {
-		refuse(w, http.StatusNotFound, "there is no such file")
+		writeProblem(w, http.StatusNotFound, "there is no such file")
 		return
 	}
 	w.Header().Set("Content-Type", contentType)
@@ -137,8 +136,8 @@ func (c *console) serveFile(w http.ResponseWriter, r *http.Request) {
 	w.Write(b)
 }
 
-// refuse answers with a problem (RFC 9457), as the API does.
-func refuse(w http.ResponseWriter, status int, detail string) {
+// writeProblem writes a problem (RFC 9457), as the API does.
+func writeProblem(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(struct {

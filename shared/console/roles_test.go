@@ -59,7 +59,7 @@ func TestOwnerOfAGroupRemovesAnApplication(t *testing.T) {
 		t.Error("the owner sees an app_uuid")
 	}
 	b.click("Remove")
-	b.sees("It is told so, and receives nothing more")
+	b.sees("It is notified, and receives nothing more")
 	b.click("Remove")
 	b.sees("No application is connected")
 	b.silent()
@@ -183,7 +183,7 @@ func TestDeadLettersAreRedrivenByAButton(t *testing.T) {
 		t.Fatal(errs[0])
 	}
 	b.until("the dead letter", `Array.from(document.querySelectorAll("button"), (b) => b.textContent).includes("Redrive")`)
-	const marks = `Array.from(document.querySelectorAll("section"), (s) => s.querySelector("h2").textContent + ": " + s.querySelector(".count .mark").textContent).join(", ")`
+	const marks = `Array.from(document.querySelectorAll("section"), (s) => s.querySelector("h2").textContent + ": " + s.querySelector(".count .badge").textContent).join(", ")`
 	if got, want := b.text(marks), "Events queue: dead letters, Retry queue: no dead letters, Slow queue: no dead letters"; got != want {
 		t.Errorf("the queues say %q, want %q", got, want)
 	}
@@ -223,7 +223,7 @@ func TestRegistrationIsTriedNarrowedAndReplayed(t *testing.T) {
 	b.sees("Deliver again")
 	b.click("Replay what was missed")
 	b.do("replay", submit("Replay what was missed"))
-	b.sees("1 row dealt with")
+	b.sees("1 row processed")
 	b.until("the replayed delivery", `document.querySelector("[aria-label='Newest deliveries']").innerText.includes("group_chat")`)
 	b.silent()
 }
@@ -275,17 +275,17 @@ func TestChangedLimitsKeepTheOthers(t *testing.T) {
 	b.silent()
 }
 
-func TestSecretsAreSealedAnewByAJob(t *testing.T) {
+func TestSecretsAreReencryptedByAJob(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.call(operatorKey, "POST", "/v1/sources", object{"provider": "tencent-chat", "name": "Support", "sdk_app_id": 1400000001, "token": "tencent-token"})
 	b := newBrowser(t, w, phone)
 	b.signIn(operatorKey)
 	b.open("/console/keys")
-	b.click("Seal anew")
-	b.sees("Seal all secrets anew?")
-	b.click("Seal anew")
-	b.sees("Re-sealing of secrets")
-	b.until("the end of the job", `document.querySelector(".job .mark")?.textContent === "done"`)
+	b.click("Re-encrypt")
+	b.sees("Re-encrypt all secrets?")
+	b.click("Re-encrypt")
+	b.sees("Re-encryption of secrets")
+	b.until("the end of the job", `document.querySelector(".job .badge")?.textContent === "done"`)
 	b.silent()
 }

@@ -16,16 +16,16 @@ const (
 	maxKey     = 1 << 10 // bytes of a key that may sign in; cookies hold 4 KiB
 )
 
-// A session is the key that signed in and the time until it counts. Only the browser keeps it,
-// sealed: signing out takes it away there, and it ends for everybody with its time or its key.
+// A session is the API key that signed in and when the session expires. Only the browser stores it,
+// encrypted: signing out deletes it there, and it ends everywhere when it expires or the key does.
 type session struct {
 	Key   string    `json:"key"`
 	Until time.Time `json:"until"`
 }
 
-// keyOf returns the key of the session that r carries; false if it has none that holds.
+// keyOf returns the key of r's session, or false if r has no valid one.
 func (c *console) keyOf(r *http.Request) (string, bool) {
-	cookie, err := r.Cookie(c.secured + cookieName)
+	cookie, err := r.Cookie(c.cookiePrefix + cookieName)
 	if err != nil {
 		return "", false
 	}
@@ -37,19 +37,19 @@ func (c *console) keyOf(r *http.Request) (string, bool) {
 	return s.Key, true
 }
 
-// signIn takes {"key": "…"}. If the API knows the key, the answer is that of
-// GET /v1/me and sets the session's cookie; else it is the API's refusal.
+// signIn takes {"key": "…"}. If the API accepts the key, the response is that of
+// GET /v1/me and sets the session's cookie; otherwise it is the API's problem.
 func (c *console) signIn(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		Key string `json:"key"`
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 2*maxKey))
 	if err != nil || json.Unmarshal(body, &in) != nil || in.Key == "" || len(in.Key) > maxKey {
-		refuse(w, http.StatusUnprocessableEntity, "key: want the text of a key")
+		writeProblem(w, http.StatusUnprocessableEntity, "key: want the text of a key")
 		return
 	}
 	key := strings.TrimSpace(in.Key)
-	me := c.whois(r, key)
+	me := c.fetchMe(r, key)
 	if me.status == http.StatusOK {
 		s, _ := json.Marshal(session{Key: key, Until: time.Now().Add(lifetime)}) // a text and a time cannot fail
 		http.SetCookie(w, c.cookie(r, c.keys.Seal("console", "session", string(s)), lifetime))
@@ -57,13 +57,13 @@ func (c *console) signIn(w http.ResponseWriter, r *http.Request) {
 	me.sendTo(w)
 }
 
-// who answers with GET /v1/me of the session's key, or null if there is none.
+// who responds with GET /v1/me of the session's key, or null if there is no session.
 func (c *console) who(w http.ResponseWriter, r *http.Request) {
-	nobody := &kept{header: http.Header{"Content-Type": {"application/json"}}, status: http.StatusOK}
+	nobody := &recorder{header: http.Header{"Content-Type": {"application/json"}}, status: http.StatusOK}
 	nobody.body.WriteString("null\n")
 	me := nobody
 	if key, ok := c.keyOf(r); ok {
-		me = c.whois(r, key)
+		me = c.fetchMe(r, key)
 	}
 	if me.status == http.StatusUnauthorized {
 		http.SetCookie(w, c.cookie(r, "", -time.Second))
@@ -72,13 +72,13 @@ func (c *console) who(w http.ResponseWriter, r *http.Request) {
 	me.sendTo(w)
 }
 
-// whois asks the API whose key it is.
-func (c *console) whois(r *http.Request, key string) *kept {
-	me := &kept{header: http.Header{}, status: http.StatusOK}
-	ask, _ := http.NewRequestWithContext(r.Context(), http.MethodGet, "/v1/me", nil) // constants cannot fail
-	ask.RemoteAddr, ask.Host = r.RemoteAddr, r.Host
-	ask.Header.Set("Authorization", "Bearer "+key)
-	c.api.ServeHTTP(me, ask)
+// fetchMe returns the API's response to GET /v1/me with a key.
+func (c *console) fetchMe(r *http.Request, key string) *recorder {
+	me := &recorder{header: http.Header{}, status: http.StatusOK}
+	call, _ := http.NewRequestWithContext(r.Context(), http.MethodGet, "/v1/me", nil) // constants cannot fail
+	call.RemoteAddr, call.Host = r.RemoteAddr, r.Host
+	call.Header.Set("Authorization", "Bearer "+key)
+	c.api.ServeHTTP(me, call)
 	return me
 }
 
@@ -87,73 +87,73 @@ func (c *console) signOut(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// cookie returns the session's cookie, or with a negative age its end. It is secure unless the page itself
-// came without TLS, which its origin tells whatever stands before this server.
+// cookie returns the session's cookie; a negative age deletes it. It is secure unless the page itself came
+// without TLS, which the Origin header says even behind a proxy that terminates TLS.
 func (c *console) cookie(r *http.Request, value string, age time.Duration) *http.Cookie {
 	return &http.Cookie{
-		Name: c.secured + cookieName, Value: value, Path: "/console", MaxAge: int(age.Seconds()),
-		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: c.secured != "" || !strings.HasPrefix(r.Header.Get("Origin"), "http://"),
+		Name: c.cookiePrefix + cookieName, Value: value, Path: "/console", MaxAge: int(age.Seconds()),
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: c.cookiePrefix != "" || !strings.HasPrefix(r.Header.Get("Origin"), "http://"),
 	}
 }
 
-// passed are the headers of a call that the API gets.
-var passed = [...]string{"Accept", "Content-Type", "Idempotency-Key", "If-Match"}
+// forwarded are the headers of a call that the API gets.
+var forwarded = [...]string{"Accept", "Content-Type", "Idempotency-Key", "If-Match"}
 
-// forward makes a call of the page to the API. If the API does not know the key any more the session ends.
+// forward passes a call of the page to the API. If the API refuses the key the session ends.
 func (c *console) forward(w http.ResponseWriter, r *http.Request) {
 	key, ok := c.keyOf(r)
 	if !ok {
 		http.SetCookie(w, c.cookie(r, "", -time.Second))
-		refuse(w, http.StatusUnauthorized, "not signed in, or not any more")
+		writeProblem(w, http.StatusUnauthorized, "not signed in, or the session expired")
 		return
 	}
 	call := r.Clone(r.Context())
 	call.URL.Path = strings.TrimPrefix(r.URL.Path, "/console/api")
 	call.URL.RawPath = strings.TrimPrefix(r.URL.RawPath, "/console/api")
 	if !strings.HasPrefix(call.URL.Path, "/v1/") {
-		refuse(w, http.StatusNotFound, "there is no such call")
+		writeProblem(w, http.StatusNotFound, "there is no such call")
 		return
 	}
 	call.RequestURI = call.URL.RequestURI()
 	call.Header = http.Header{"Authorization": {"Bearer " + key}}
-	for _, name := range passed {
+	for _, name := range forwarded {
 		if values := r.Header.Values(name); len(values) > 0 {
 			call.Header[name] = values
 		}
 	}
-	c.api.ServeHTTP(&ending{w, c, r}, call)
+	c.api.ServeHTTP(&cookieClearer{w, c, r}, call)
 }
 
-// An ending takes the session's cookie back if the answer is 401.
-type ending struct {
+// A cookieClearer deletes the session's cookie if the response is 401.
+type cookieClearer struct {
 	http.ResponseWriter
 	console *console
 	request *http.Request
 }
 
-func (e *ending) WriteHeader(status int) {
+func (cc *cookieClearer) WriteHeader(status int) {
 	if status == http.StatusUnauthorized {
-		http.SetCookie(e.ResponseWriter, e.console.cookie(e.request, "", -time.Second))
+		http.SetCookie(cc.ResponseWriter, cc.console.cookie(cc.request, "", -time.Second))
 	}
-	e.ResponseWriter.WriteHeader(status)
+	cc.ResponseWriter.WriteHeader(status)
 }
 
 // Unwrap is for http.ResponseController, which sets the body's read deadline.
-func (e *ending) Unwrap() http.ResponseWriter { return e.ResponseWriter }
+func (cc *cookieClearer) Unwrap() http.ResponseWriter { return cc.ResponseWriter }
 
-// A kept is an answer that is not sent on as it comes.
-type kept struct {
+// A recorder holds a response in memory, so that a cookie can be set once its status is known.
+type recorder struct {
 	header http.Header
 	status int
 	body   bytes.Buffer
 }
 
-func (k *kept) Header() http.Header         { return k.header }
-func (k *kept) WriteHeader(status int)      { k.status = status }
-func (k *kept) Write(b []byte) (int, error) { return k.body.Write(b) }
+func (rec *recorder) Header() http.Header         { return rec.header }
+func (rec *recorder) WriteHeader(status int)      { rec.status = status }
+func (rec *recorder) Write(b []byte) (int, error) { return rec.body.Write(b) }
 
-func (k *kept) sendTo(w http.ResponseWriter) {
-	w.Header().Set("Content-Type", k.header.Get("Content-Type"))
-	w.WriteHeader(k.status)
-	w.Write(k.body.Bytes())
+func (rec *recorder) sendTo(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", rec.header.Get("Content-Type"))
+	w.WriteHeader(rec.status)
+	w.Write(rec.body.Bytes())
 }

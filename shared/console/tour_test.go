@@ -150,6 +150,6 @@ func (b *browser) refused(e *endpoint) {
 	b.sees("enabled")
 	b.click("Recover")
 	b.do("recover", submit("Recover"))
-	b.sees("1 row dealt with")
+	b.sees("1 row processed")
 	b.until("the recovered delivery", `!document.querySelector("[aria-label='Newest deliveries']").innerText.includes("failed")`)
 }

@@ -21,10 +21,10 @@ import { sourcePage } from "./pages/source.js";
 import { sourcesPage } from "./pages/sources.js";
 import { tenantPage } from "./pages/tenant.js";
 import { tenantsPage } from "./pages/tenants.js";
-import { signOut, who } from "./parts/call.js";
+import { signOut, fetchMe } from "./parts/call.js";
 import { el, fill, link, path } from "./parts/dom.js";
-import { find, go } from "./parts/route.js";
-import { alarm, heading, notice, waiting } from "./parts/show.js";
+import { findPage, navigate } from "./parts/route.js";
+import { errorAlert, heading, notice, loading } from "./parts/show.js";
 
 const routes = [
   ["deliveries", deliveriesPage],
@@ -69,13 +69,13 @@ async function start() {
   document.addEventListener("moved", show);
   document.addEventListener("signedout", signedOut);
   window.addEventListener("popstate", show);
-  fill(main, waiting());
+  fill(main, loading());
   try {
-    me = await who();
+    me = await fetchMe();
   } catch (e) {
     return fill(
       main,
-      alarm(e, () => location.reload()),
+      errorAlert(e, () => location.reload()),
     );
   }
   show();
@@ -86,7 +86,7 @@ function follow(e) {
   const a = e.target.closest?.("a[href^='/console/']");
   if (!a || e.defaultPrevented || e.button !== 0 || e.metaKey || e.ctrlKey || e.shiftKey || e.altKey || a.hasAttribute("download")) return;
   e.preventDefault();
-  go(a.getAttribute("href"));
+  navigate(a.getAttribute("href"));
 }
 
 function signedOut() {
@@ -101,14 +101,14 @@ async function show() {
   const { signal } = page;
   drawHeader();
   if (me === null) return fill(main, signInPage(signedIn));
-  const place = find(routes, location.pathname);
+  const place = findPage(routes, location.pathname);
   if (place === null && location.pathname.replace(/\/$/, "") === "/console") return begin();
-  fill(main, waiting());
+  fill(main, loading());
   try {
     const shown = place ? await place.page({ me, params: place.params, query: new URLSearchParams(location.search), signal }) : nowhere();
     if (!signal.aborted) arrive(shown);
   } catch (e) {
-    if (!signal.aborted && me !== null) fill(main, heading("This page cannot be shown"), alarm(e, show));
+    if (!signal.aborted && me !== null) fill(main, heading("This page cannot be shown"), errorAlert(e, show));
   }
 }
 
@@ -123,7 +123,7 @@ function arrive(shown) {
 
 function begin() {
   const [first] = menus[me.scope] ?? [];
-  if (first) return go(path(first), { replace: true });
+  if (first) return navigate(path(first), { replace: true });
   arrive([
     heading("Nothing to see with this key"),
     notice(
@@ -148,7 +148,7 @@ function signedIn(whose) {
 async function leave() {
   await signOut();
   me = null;
-  go("/console");
+  navigate("/console");
 }
 
 function drawHeader() {

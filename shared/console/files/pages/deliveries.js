@@ -1,10 +1,10 @@
 // Deliveries: the list that stays up to date.
 
-import { all } from "../parts/call.js";
+import { allRows } from "../parts/call.js";
 import { deliveryChart } from "../parts/chart.js";
 import { deliveryColumns, registrationName } from "../parts/columns.js";
 import { el } from "../parts/dom.js";
-import { choice, text, time } from "../parts/fields.js";
+import { choiceField, textField, timeField } from "../parts/fields.js";
 import { filters } from "../parts/filter.js";
 import { list } from "../parts/list.js";
 import { heading } from "../parts/show.js";
@@ -15,21 +15,21 @@ const statuses = ["pending", "succeeded", "failed", "held", "cancelled"];
 export async function deliveriesPage({ me, query, signal }) {
   const operator = me.scope === "operator";
   const at = Object.fromEntries(query);
-  const registrations = operator && !at.tenant ? [] : await all("/registrations", { query: { tenant: at.tenant }, signal });
+  const registrations = operator && !at.tenant ? [] : await allRows("/registrations", { query: { tenant: at.tenant }, signal });
   const labels = new Map(registrations.map((r) => [r.id, registrationName(r)]));
   const fields = [
     operator && (await tenantChoice({ label: "Tenant", none: "Choose one", value: at.tenant })),
-    choice("registration", {
+    choiceField("registration", {
       label: "Registration",
       value: at.registration,
       options: [["", "All"], ...chosen(at.registration, labels), ...labels],
     }),
-    choice("status", { label: "Status", value: at.status, options: [["", "All"], ...statuses.map((s) => [s, s])] }),
+    choiceField("status", { label: "Status", value: at.status, options: [["", "All"], ...statuses.map((s) => [s, s])] }),
   ].filter(Boolean);
   const rare = [
-    text("type", { label: "Type", value: at.type, placeholder: "Group.*", mono: true }),
-    time("since", { label: "Received since", value: at.since && new Date(at.since) }),
-    time("until", { label: "and before", value: at.until && new Date(at.until) }),
+    textField("type", { label: "Type", value: at.type, placeholder: "Group.*", mono: true }),
+    timeField("since", { label: "Received since", value: at.since && new Date(at.since) }),
+    timeField("until", { label: "and before", value: at.until && new Date(at.until) }),
   ];
   let paused = false;
   const live = el("input", { type: "checkbox", id: "live", checked: true, change: () => (paused = !live.checked) });

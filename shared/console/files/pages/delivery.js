@@ -1,18 +1,18 @@
 // One delivery: its attempts, its event, and what can be done.
 
-import { all, call } from "../parts/call.js";
+import { allRows, call } from "../parts/call.js";
 import { registrationName } from "../parts/columns.js";
-import { button, code, el, fill, link, said } from "../parts/dom.js";
-import { eventFacts } from "../parts/eventfacts.js";
+import { button, code, el, fill, link, userText } from "../parts/dom.js";
+import { eventProperties } from "../parts/eventproperties.js";
 import { waits } from "../parts/facts.js";
-import { repeat } from "../parts/list.js";
-import { mark } from "../parts/marks.js";
+import { poll } from "../parts/list.js";
+import { badge } from "../parts/badge.js";
 import { payload } from "../parts/payload.js";
-import { alarm, facts, heading, notice, section } from "../parts/show.js";
+import { errorAlert, properties, heading, notice, section } from "../parts/show.js";
 import { timeline } from "../parts/timeline.js";
-import { when } from "../parts/words.js";
+import { when } from "../parts/format.js";
 
-const whys = {
+const reasons = {
   circuit: "the endpoint accepts nothing at the moment",
   gone: "the endpoint wants no more (410)",
   exhausted: "the schedule is used up",
@@ -28,16 +28,16 @@ export async function deliveryPage({ me, params, signal }) {
     orNull(call("GET", `/events/${encodeURIComponent(delivery.event)}`, { signal })),
   ]);
   const schedule = registration ? await waits(registration.schedule) : [];
-  const shown = await follow(delivery, at, signal, (d) => deliveryFacts(d, registration), schedule);
+  const shown = await follow(delivery, at, signal, (d) => deliveryProperties(d, registration), schedule);
   const resend = async () => {
-    await call("POST", at + "/resend").catch((e) => fill(shown.state, alarm(e)));
+    await call("POST", at + "/resend").catch((e) => fill(shown.state, errorAlert(e)));
     setTimeout(shown.look, 300);
   };
   const actions = me.scope === "read" ? [] : [button("Resend", resend, { class: "primary" })];
   const gone = notice("The event is not kept any more, or no longer yours to see.");
-  const happened = section("Event", {}, event ? [eventFacts(event), await payload(event, signal)] : gone);
+  const happened = section("Event", {}, event ? [eventProperties(event), await payload(event, signal)] : gone);
   return [
-    heading(said(delivery.event_type), { crumbs: [link("deliveries", "Deliveries")], actions }),
+    heading(userText(delivery.event_type), { crumbs: [link("deliveries", "Deliveries")], actions }),
     shown.summary,
     shown.state,
     el("div", { class: "halves" }, section("Attempts", {}, shown.history), happened),
@@ -65,11 +65,11 @@ async function follow(delivery, at, signal, summarise, schedule) {
     try {
       await show(await call("GET", at, { signal }));
     } catch (e) {
-      if (!signal.aborted) fill(state, alarm(e));
+      if (!signal.aborted) fill(state, errorAlert(e));
     }
   }
   await show(delivery);
-  repeat(look, 2000, signal);
+  poll(look, 2000, signal);
   return { state, summary, history, look };
 }
 
@@ -80,19 +80,19 @@ function orNull(promise) {
   });
 }
 
-function deliveryFacts(d, registration) {
-  return facts([
-    ["Status", [mark(d.status), d.why && el("span", { class: "soft" }, " · ", said(whys[d.why] ?? d.why))]],
+function deliveryProperties(d, registration) {
+  return properties([
+    ["Status", [badge(d.status), d.why && el("span", { class: "soft" }, " · ", userText(reasons[d.why] ?? d.why))]],
     ["Next attempt", d.next_attempt && when(d.next_attempt)],
-    ["Registration", link(["registrations", d.registration], said(registration ? registrationName(registration) : d.registration))],
+    ["Registration", link(["registrations", d.registration], userText(registration ? registrationName(registration) : d.registration))],
     ["Made by", d.replay && "a replay"],
     ["Id", code(d.id)],
   ]);
 }
 
-// attemptsOf returns all attempts: an answer about a delivery holds the first
-// hundred.
+// attemptsOf returns all attempts: a delivery as the API returns it holds the
+// first hundred.
 function attemptsOf(d, at, signal) {
   const first = d.attempts ?? [];
-  return first.length < 100 ? first : all(at + "/attempts", { signal });
+  return first.length < 100 ? first : allRows(at + "/attempts", { signal });
 }

@@ -1,13 +1,13 @@
 // Changing a registration.
 
 import { call } from "../parts/call.js";
-import { tell } from "../parts/dialog.js";
+import { secretDialog } from "../parts/dialog.js";
 import { el, link, path } from "../parts/dom.js";
 import { dryRun } from "../parts/dryrun.js";
 import { form } from "../parts/form.js";
 import { draftOf, fieldsFor } from "../parts/registrationfields.js";
-import { go } from "../parts/route.js";
-import { heading, more } from "../parts/show.js";
+import { navigate } from "../parts/route.js";
+import { heading, disclosure } from "../parts/show.js";
 
 export async function editRegistrationPage({ params, signal }) {
   const at = `/registrations/${encodeURIComponent(params.id)}`;
@@ -20,15 +20,15 @@ export async function editRegistrationPage({ params, signal }) {
   const fields = await fieldsFor(source, r);
   const send = async (v) => {
     const changed = await call("PATCH", at, { body: onlyChanged(v, r), headers: { "If-Match": `"${r.rev}"` } });
-    if (changed.warnings?.length > 0) await tell("Changed, with a warning", "", "", changed.warnings.join(" "));
-    go(path("registrations", r.id));
+    if (changed.warnings?.length > 0) await secretDialog("Changed, with a warning", "", "", changed.warnings.join(" "));
+    navigate(path("registrations", r.id));
   };
   return [
     heading("Change registration", {
       crumbs: [link("registrations", "Registrations"), link(["registrations", r.id], r.description || r.url)],
     }),
-    form({ fields: fields.list, content: fields.content, submit: "Save", send, cancel: () => go(path("registrations", r.id)) }),
-    more(
+    form({ fields: fields.list, content: fields.content, submit: "Save", send, cancel: () => navigate(path("registrations", r.id)) }),
+    disclosure(
       "Dry run",
       el("p", { class: "about" }, "Which of the kept events these event types and this match would bring."),
       dryRun(r.id, signal, () => draftOf(fields)),

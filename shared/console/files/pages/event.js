@@ -2,8 +2,8 @@
 
 import { call } from "../parts/call.js";
 import { deliveryColumns } from "../parts/columns.js";
-import { link, said } from "../parts/dom.js";
-import { eventFacts } from "../parts/eventfacts.js";
+import { link, userText } from "../parts/dom.js";
+import { eventProperties } from "../parts/eventproperties.js";
 import { list } from "../parts/list.js";
 import { payload } from "../parts/payload.js";
 import { heading, section } from "../parts/show.js";
@@ -11,8 +11,8 @@ import { heading, section } from "../parts/show.js";
 export async function eventPage({ params, signal }) {
   const event = await call("GET", `/events/${encodeURIComponent(params.id)}`, { signal });
   return [
-    heading(said(event.type), { crumbs: [link("events", "Events")] }),
-    eventFacts(event),
+    heading(userText(event.type), { crumbs: [link("events", "Events")] }),
+    eventProperties(event),
     section("Payload", {}, await payload(event, signal)),
     section(
       "Deliveries",

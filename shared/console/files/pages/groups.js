@@ -1,14 +1,14 @@
 // The list of SmartBots groups, and a new one.
 
-import { all, call } from "../parts/call.js";
-import { sheet, tell } from "../parts/dialog.js";
-import { button, code, link, path, said } from "../parts/dom.js";
-import { choice, text } from "../parts/fields.js";
+import { allRows, call } from "../parts/call.js";
+import { formDialog, secretDialog } from "../parts/dialog.js";
+import { button, code, link, path, userText } from "../parts/dom.js";
+import { choiceField, textField } from "../parts/fields.js";
 import { form } from "../parts/form.js";
 import { list } from "../parts/list.js";
-import { go } from "../parts/route.js";
+import { navigate } from "../parts/route.js";
 import { heading } from "../parts/show.js";
-import { when } from "../parts/words.js";
+import { when } from "../parts/format.js";
 
 export function groupsPage({ me, signal }) {
   const rows = list({
@@ -17,9 +17,9 @@ export function groupsPage({ me, signal }) {
     label: "Groups",
     empty: "No group yet. Groups let tenants set callbacks by a Group Security Code.",
     columns: [
-      { name: "Group", cell: (g) => link(["groups", g.id], said(g.name)) },
+      { name: "Group", cell: (g) => link(["groups", g.id], userText(g.name)) },
       { name: "Second Life UUID", wide: true, cell: (g) => code(g.uuid) },
-      { name: "Group id", cell: (g) => said(g.group_id) },
+      { name: "Group id", cell: (g) => userText(g.group_id) },
       { name: "Created", wide: true, cell: (g) => when(g.created) },
     ],
   });
@@ -28,25 +28,25 @@ export function groupsPage({ me, signal }) {
 }
 
 async function newGroup() {
-  const sources = (await all("/sources")).filter((s) => s.provider === "smartbots");
+  const sources = (await allRows("/sources")).filter((s) => s.provider === "smartbots");
   const fields = [
-    choice("source", {
+    choiceField("source", {
       label: "Source",
       required: true,
       options: sources.map((s) => [s.id, s.name]),
       hint: sources.length === 0 && "There is no SmartBots source yet; create one first.",
     }),
-    text("name", { label: "Name", required: true, hint: "As it is listed with SmartBots. Upper and lower case are the same." }),
-    text("uuid", { label: "UUID in Second Life", required: true, mono: true }),
-    text("group_id", { label: "Persistent id at SmartBots", mono: true }),
-    text("security_code", {
+    textField("name", { label: "Name", required: true, hint: "As it is listed with SmartBots. Upper and lower case are the same." }),
+    textField("uuid", { label: "UUID in Second Life", required: true, mono: true }),
+    textField("group_id", { label: "Persistent id at SmartBots", mono: true }),
+    textField("security_code", {
       label: "Group Security Code",
       type: "password",
       required: true,
       hint: "Kept as a slow hash; it cannot be shown again.",
     }),
   ];
-  return sheet("New group", "", (close) =>
+  return formDialog("New group", "", (close) =>
     form({
       fields,
       submit: "Create group",
@@ -54,8 +54,8 @@ async function newGroup() {
       send: async (v, once) => {
         const made = await call("POST", "/groups", { body: v, headers: { "Idempotency-Key": once } });
         close();
-        await tell(`Owner's key of ${made.name}`, "API key", made.owner_key, made.note);
-        go(path("groups", made.id));
+        await secretDialog(`Owner's key of ${made.name}`, "API key", made.owner_key, made.note);
+        navigate(path("groups", made.id));
       },
     }),
   );

@@ -2,18 +2,18 @@
 
 import { code, el, link } from "../parts/dom.js";
 import { list } from "../parts/list.js";
-import { mark } from "../parts/marks.js";
+import { badge } from "../parts/badge.js";
 import { jobName } from "../parts/progress.js";
-import { go } from "../parts/route.js";
+import { navigate } from "../parts/route.js";
 import { heading } from "../parts/show.js";
 import { tenantChoice } from "../parts/tenantchoice.js";
-import { when } from "../parts/words.js";
+import { when } from "../parts/format.js";
 
 export async function jobsPage({ me, query, signal }) {
   const tenant = query.get("tenant") ?? "";
   const columns = [
     { name: "Job", cell: (j) => link(["jobs", j.id], jobName(j.kind)) },
-    { name: "Status", cell: (j) => mark(j.status) },
+    { name: "Status", cell: (j) => badge(j.status) },
     { name: "Done", cell: (j) => String(j.done) },
     { name: "Started", cell: (j) => when(j.created) },
     { name: "Of", wide: true, cell: (j) => code(j.registration ?? j.source ?? j.group ?? j.tenant ?? "") },
@@ -28,11 +28,11 @@ export async function jobsPage({ me, query, signal }) {
     label: "Jobs",
   });
   if (me.scope !== "operator") return [heading("Jobs"), rows];
-  const of = await tenantChoice({
+  const tenantField = await tenantChoice({
     label: "Of tenant",
     none: "The operator's own",
     value: tenant,
-    changed: (id) => go(location.pathname + (id && "?tenant=" + encodeURIComponent(id))),
+    changed: (id) => navigate(location.pathname + (id && "?tenant=" + encodeURIComponent(id))),
   });
-  return [heading("Jobs"), el("div", { class: "filters" }, of.node), rows];
+  return [heading("Jobs"), el("div", { class: "filters" }, tenantField.node), rows];
 }

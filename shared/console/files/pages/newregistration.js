@@ -1,18 +1,18 @@
 // A new registration.
 
-import { all, call } from "../parts/call.js";
-import { tell } from "../parts/dialog.js";
+import { allRows, call } from "../parts/call.js";
+import { secretDialog } from "../parts/dialog.js";
 import { el, fill, link, path } from "../parts/dom.js";
 import { dryRun } from "../parts/dryrun.js";
-import { choice } from "../parts/fields.js";
+import { choiceField } from "../parts/fields.js";
 import { form } from "../parts/form.js";
 import { draftOf, fieldsFor } from "../parts/registrationfields.js";
-import { go } from "../parts/route.js";
-import { facts, heading, more, notice } from "../parts/show.js";
+import { navigate } from "../parts/route.js";
+import { properties, heading, disclosure, notice } from "../parts/show.js";
 import { granted, providerName } from "../parts/sources.js";
 
 export async function newRegistrationPage({ query, signal }) {
-  const sources = await all("/sources", { signal });
+  const sources = await allRows("/sources", { signal });
   const crumbs = [link("registrations", "Registrations")];
   if (sources.length === 0)
     return [
@@ -28,7 +28,7 @@ export async function newRegistrationPage({ query, signal }) {
         signal,
       ),
     );
-  const source = choice("source", {
+  const source = choiceField("source", {
     label: "Source",
     required: true,
     value: query.get("source") ?? sources[0].id,
@@ -45,26 +45,26 @@ export async function newRegistrationPage({ query, signal }) {
 
 async function createForm(source, signal) {
   const fields = await fieldsFor(source, {});
-  const existing = (await all("/registrations", { query: { source: source.id }, signal })).find((r) => !r.group);
+  const existing = (await allRows("/registrations", { query: { source: source.id }, signal })).find((r) => !r.group);
   const send = async (v, once) => {
     const made = await call("POST", "/registrations", { body: { ...v, source: source.id }, headers: { "Idempotency-Key": once } });
-    await tell("Registration created", "signing secret", made.secret, made.note);
-    if (made.warnings?.length > 0) await tell("Created, with a warning", "", "", made.warnings.join(" "));
-    go(path("registrations", made.id));
+    await secretDialog("Registration created", "signing secret", made.secret, made.note);
+    if (made.warnings?.length > 0) await secretDialog("Created, with a warning", "", "", made.warnings.join(" "));
+    navigate(path("registrations", made.id));
   };
   return [
-    facts([["You may receive", granted(source)]]),
-    form({ fields: fields.list, content: fields.content, submit: "Create registration", send, cancel: () => go(path("registrations")) }),
-    trial(existing, fields, signal),
+    properties([["You may receive", granted(source)]]),
+    form({ fields: fields.list, content: fields.content, submit: "Create registration", send, cancel: () => navigate(path("registrations")) }),
+    draftDryRun(existing, fields, signal),
   ];
 }
 
-// trial tries the form's filters on kept events. The API runs it for a
+// draftDryRun tries the form's filters on kept events. The API runs it for a
 // registration that exists, so a source's first one has to be made before.
-function trial(existing, fields, signal) {
+function draftDryRun(existing, fields, signal) {
   const about = "Which of the kept events these event types and this match would bring.";
   if (!existing)
-    return more(
+    return disclosure(
       "Dry run",
       el(
         "p",
@@ -72,7 +72,7 @@ function trial(existing, fields, signal) {
         "It needs a registration on this source. Create this one, then try others from its page before you change it.",
       ),
     );
-  return more(
+  return disclosure(
     "Dry run",
     el("p", { class: "about" }, about),
     dryRun(existing.id, signal, () => draftOf(fields)),

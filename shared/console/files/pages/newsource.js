@@ -2,21 +2,21 @@
 
 import { call } from "../parts/call.js";
 import { el, fill, link, path } from "../parts/dom.js";
-import { choice, lines, text } from "../parts/fields.js";
+import { choiceField, linesField, textField } from "../parts/fields.js";
 import { form } from "../parts/form.js";
-import { go } from "../parts/route.js";
+import { navigate } from "../parts/route.js";
 import { heading } from "../parts/show.js";
 import { providers } from "../parts/sources.js";
 
 export function newSourcePage() {
-  const own = el("div", { class: "stack" });
+  const providerFields = el("div", { class: "stack" });
   let fields = [];
-  const provider = choice("provider", { label: "Provider", options: providers, value: "tencent-chat", required: true, changed: draw });
-  const name = text("name", { label: "Name", required: true, hint: "For you and for the tenants that are granted it." });
+  const provider = choiceField("provider", { label: "Provider", options: providers, value: "tencent-chat", required: true, changed: draw });
+  const name = textField("name", { label: "Name", required: true, hint: "For you and for the tenants that are granted it." });
   function draw(id) {
     fields = fieldsOf(id);
     fill(
-      own,
+      providerFields,
       fields.map((f) => f.node),
     );
   }
@@ -24,12 +24,12 @@ export function newSourcePage() {
   const read = () => Object.fromEntries(fields.map((f) => [f.name, f.read()]).filter(([, v]) => v !== undefined));
   const send = async (v, once) => {
     const made = await call("POST", "/sources", { body: { ...v, ...body(read()) }, headers: { "Idempotency-Key": once } });
-    go(path("sources", made.id));
+    navigate(path("sources", made.id));
   };
-  const content = [provider.node, name.node, own];
+  const content = [provider.node, name.node, providerFields];
   return [
     heading("New source", { crumbs: [link("sources", "Sources")] }),
-    form({ fields: [provider, name], content, submit: "Create source", send, cancel: () => go(path("sources")) }),
+    form({ fields: [provider, name], content, submit: "Create source", send, cancel: () => navigate(path("sources")) }),
   ];
 }
 
@@ -37,13 +37,13 @@ function fieldsOf(provider) {
   switch (provider) {
     case "tencent-chat":
       return [
-        text("sdk_app_id", {
+        textField("sdk_app_id", {
           label: "SDKAppID",
           required: true,
           mono: true,
           hint: "The number of the application. One application is one source.",
         }),
-        text("token", {
+        textField("token", {
           label: "Authentication token",
           type: "password",
           mono: true,
@@ -52,13 +52,13 @@ function fieldsOf(provider) {
       ];
     case "direct":
       return [
-        text("login", {
+        textField("login", {
           label: "Login",
           mono: true,
           hint: "With a password, every callback must bring both as Basic authorization. Direct takes them from the callbackUrl.",
         }),
-        text("password", { label: "Password", type: "password", mono: true }),
-        lines("allow", {
+        textField("password", { label: "Password", type: "password", mono: true }),
+        linesField("allow", {
           label: "Addresses that may call",
           rows: 2,
           hint: "Addresses such as 185.203.96.7, or prefixes, one a line; none: all. The Russian installation names that one address.",
@@ -66,13 +66,13 @@ function fieldsOf(provider) {
       ];
     default:
       return [
-        text("api_key", {
+        textField("api_key", {
           label: "SmartBots developer API key",
           type: "password",
           mono: true,
           hint: "With it, groups and codes that are unknown here are asked of SmartBots itself, with this source's callback URL.",
         }),
-        text("base_url", { label: "Address of the SmartBots API", mono: true, hint: "Only if it is not SmartBots' own." }),
+        textField("base_url", { label: "Address of the SmartBots API", mono: true, hint: "Only if it is not SmartBots' own." }),
       ];
   }
 }

@@ -1,17 +1,17 @@
 // Queues and their dead letters.
 
 import { call } from "../parts/call.js";
-import { ask } from "../parts/dialog.js";
+import { confirmDialog } from "../parts/dialog.js";
 import { button, el, fill } from "../parts/dom.js";
-import { repeat } from "../parts/list.js";
-import { mark } from "../parts/marks.js";
-import { alarm, heading, section } from "../parts/show.js";
-import { lasting } from "../parts/words.js";
+import { poll } from "../parts/list.js";
+import { badge } from "../parts/badge.js";
+import { errorAlert, heading, section } from "../parts/show.js";
+import { duration } from "../parts/format.js";
 
 const about = {
-  events: "From the providers' callbacks to the worker. It is empty but for moments.",
+  events: "From the providers' callbacks to the worker. It is nearly always empty.",
   retry: "Attempts that are handed out for the coming minutes.",
-  slow: "Attempts at endpoints that are slow, failing or not known yet. Here they keep no others waiting.",
+  slow: "Attempts at endpoints that are slow, failing or not known yet. Here they delay no others.",
 };
 
 export async function queuesPage({ signal }) {
@@ -26,15 +26,15 @@ export async function queuesPage({ signal }) {
       );
       fill(state);
     } catch (e) {
-      if (!signal.aborted) fill(state, alarm(e));
+      if (!signal.aborted) fill(state, errorAlert(e));
     }
   }
   await look();
-  repeat(() => document.hidden || place.contains(document.activeElement) || look(), 3000, signal);
+  poll(() => document.hidden || place.contains(document.activeElement) || look(), 3000, signal);
   return [
     heading("Queues", {
       about:
-        "Counts are approximate. A dead letter came five times and could not be worked on; it may hold acknowledged events, so redrive it once the cause is mended.",
+        "Counts are approximate. A dead letter came five times and could not be worked on; it may hold acknowledged events, so redrive it once the cause is fixed.",
     }),
     place,
     state,
@@ -44,7 +44,7 @@ export async function queuesPage({ signal }) {
 function queue(q, done) {
   const redrive = async () => {
     if (
-      !(await ask(
+      !(await confirmDialog(
         "Redrive the dead letters?",
         "They go back to their queue and are worked on again. What was delivered already is not delivered twice.",
         "Redrive",
@@ -65,7 +65,7 @@ function queue(q, done) {
     "div",
     { class: "count" },
     el("b", {}, String(q.dead)),
-    mark(q.dead > 0 ? "failed" : "succeeded", q.dead > 0 ? "dead letters" : "no dead letters"),
+    badge(q.dead > 0 ? "failed" : "succeeded", q.dead > 0 ? "dead letters" : "no dead letters"),
   );
   return section(
     `${q.queue[0].toUpperCase()}${q.queue.slice(1)} queue`,
@@ -81,7 +81,7 @@ function pastDue(since) {
   return el(
     "div",
     { class: "count" },
-    el("b", {}, lasting(age)),
-    mark(age > 120 ? "failed" : "succeeded", age > 120 ? "past due" : "on time"),
+    el("b", {}, duration(age)),
+    badge(age > 120 ? "failed" : "succeeded", age > 120 ? "past due" : "on time"),
   );
 }

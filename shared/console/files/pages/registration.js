@@ -2,21 +2,21 @@
 
 import { call } from "../parts/call.js";
 import { deliveryColumns, failing } from "../parts/columns.js";
-import { ask, tell } from "../parts/dialog.js";
-import { button, code, el, fill, link, path, said } from "../parts/dom.js";
+import { confirmDialog, secretDialog } from "../parts/dialog.js";
+import { button, code, el, fill, link, path, userText } from "../parts/dom.js";
 import { dryRun } from "../parts/dryrun.js";
-import { text } from "../parts/fields.js";
-import { list, repeat } from "../parts/list.js";
-import { mark } from "../parts/marks.js";
-import { name } from "../parts/names.js";
-import { again } from "../parts/redeliver.js";
-import { go } from "../parts/route.js";
-import { held, rotate } from "../parts/secrets.js";
-import { alarm, facts, heading, matching, notice, section } from "../parts/show.js";
-import { brief, when } from "../parts/words.js";
+import { textField } from "../parts/fields.js";
+import { list, poll } from "../parts/list.js";
+import { badge } from "../parts/badge.js";
+import { nameOf } from "../parts/names.js";
+import { redeliver } from "../parts/redeliver.js";
+import { navigate } from "../parts/route.js";
+import { validity, rotateDialog } from "../parts/secrets.js";
+import { errorAlert, properties, heading, matchSummary, notice, section } from "../parts/show.js";
+import { shortDuration, when } from "../parts/format.js";
 
 function health(h) {
-  if (!h.failing_since) return mark("succeeded", "accepts");
+  if (!h.failing_since) return badge("succeeded", "accepts");
   const probe = h.circuit === "open" && [". The circuit is open: the next attempt is made after ", when(h.next_probe)];
   return [failing(h), el("span", { class: "soft" }, " since ", when(h.failing_since), probe)];
 }
@@ -24,31 +24,31 @@ function health(h) {
 export async function registrationPage({ me, params, signal }) {
   const at = `/registrations/${encodeURIComponent(params.id)}`;
   const r = await call("GET", at, { signal });
-  const news = el("div", { class: "state" });
-  const full = me.scope === "full" && r.state !== "removed";
-  const may = (full || me.scope === "operator") && r.state !== "removed";
+  const state = el("div", { class: "state" });
+  const canUse = me.scope === "full" && r.state !== "removed";
+  const canChange = (canUse || me.scope === "operator") && r.state !== "removed";
   return [
-    heading(said(r.description || r.app_name || r.url), {
+    heading(userText(r.description || r.app_name || r.url), {
       crumbs: [link("registrations", "Registrations")],
       actions: [
-        full && test(r, at, news, signal),
-        may && (r.ordered && r.state !== "enabled" ? resume(at) : toggle(r, at)),
-        full && el("a", { class: "button", href: path("registrations", r.id, "edit") }, "Change"),
-        may && remove(at),
+        canUse && test(r, at, state, signal),
+        canChange && (r.ordered && r.state !== "enabled" ? resume(at) : toggle(r, at)),
+        canUse && el("a", { class: "button", href: path("registrations", r.id, "edit") }, "Change"),
+        canChange && remove(at),
       ],
     }),
-    news,
+    state,
     summary(r),
     section(
       "Signing secret",
       {
         about: "Each delivery is signed by the Standard Webhooks scheme. While a secret is replaced, both sign.",
-        actions: [full && button("Rotate", () => rotate("Replace the signing secret", at + "/rotate", "24h", secretTold))],
+        actions: [canUse && button("Rotate", () => rotateDialog("Replace the signing secret", at + "/rotate", "24h", secretTold))],
       },
-      held("Secret", r.secrets, "None."),
+      validity("Secret", r.secrets, "None."),
     ),
     r.raw_tokens &&
-      section("Raw token", { actions: [full && button("Rotate", () => rotateToken(at))] }, held("Token", r.raw_tokens, "None.")),
+      section("Raw token", { actions: [canUse && button("Rotate", () => rotateToken(at))] }, validity("Token", r.raw_tokens, "None.")),
     section(
       "Newest deliveries",
       { actions: [el("a", { class: "button", href: path("deliveries") + "?registration=" + encodeURIComponent(r.id) }, "All deliveries")] },
@@ -62,7 +62,7 @@ export async function registrationPage({ me, params, signal }) {
         label: "Newest deliveries",
       }),
     ),
-    full && section("Deliver again", {}, again(at, signal)),
+    canUse && section("Deliver again", {}, redeliver(at, signal)),
     me.scope !== "operator" &&
       r.state !== "removed" &&
       section("Dry run", { about: "Which of the kept events it would get." }, dryRun(r.id, signal)),
@@ -70,35 +70,35 @@ export async function registrationPage({ me, params, signal }) {
 }
 
 async function secretTold(answer) {
-  await tell("New signing secret", "signing secret", answer.secret, answer.note);
-  go(location.pathname, { replace: true });
+  await secretDialog("New signing secret", "signing secret", answer.secret, answer.note);
+  navigate(location.pathname, { replace: true });
 }
 
 function rotateToken(at) {
-  const token = text("raw_token", { label: "New token", type: "password", required: true, mono: true });
-  return rotate("Replace the raw token", at + "/raw-token/rotate", "24h", () => go(location.pathname, { replace: true }), [token]);
+  const token = textField("raw_token", { label: "New token", type: "password", required: true, mono: true });
+  return rotateDialog("Replace the raw token", at + "/raw-token/rotate", "24h", () => navigate(location.pathname, { replace: true }), [token]);
 }
 
 function summary(r) {
-  return facts([
+  return properties([
     [
       "State",
-      [mark(r.state), r.why && el("span", { class: "soft" }, " · ", said(r.why)), el("span", { class: "soft" }, " since ", when(r.since))],
+      [badge(r.state), r.why && el("span", { class: "soft" }, " · ", userText(r.why)), el("span", { class: "soft" }, " since ", when(r.since))],
     ],
     ["Endpoint", el("bdi", { class: "mono" }, r.url)],
     ["Endpoint's health", r.health && health(r.health)],
     ["Consented", r.proven && when(r.proven)],
-    ["Source", link(["sources", r.source], name("sources", r.source))],
+    ["Source", link(["sources", r.source], nameOf("sources", r.source))],
     ["Event types", r.event_types.map((t) => el("code", { class: "type" }, t))],
-    ["Match", matching(r.match, "all that is granted")],
+    ["Match", matchSummary(r.match, "all that is granted")],
     ["Format", r.format],
-    ["Schedule", Array.isArray(r.schedule) ? r.schedule.map(brief).join(", ") : r.schedule],
-    ["Time limit", brief(r.timeout)],
+    ["Schedule", Array.isArray(r.schedule) ? r.schedule.map(shortDuration).join(", ") : r.schedule],
+    ["Time limit", shortDuration(r.timeout)],
     ["Deliveries per second", r.rate > 0 && String(r.rate)],
     ["POSTs at once", r.concurrency > 0 && String(r.concurrency)],
     ["Order", r.ordered && "one at a time per group"],
     ["Headers", Object.keys(r.headers).length > 0 && el("bdi", { class: "mono" }, Object.keys(r.headers).join(", "))],
-    ["Application", r.app_name && said(r.app_name)],
+    ["Application", r.app_name && userText(r.app_name)],
     ["Id", code(r.id)],
   ]);
 }
@@ -110,9 +110,9 @@ function test(r, at, news, signal) {
       fill(news, notice("A test event is on its way."));
       const found = new AbortController();
       signal.addEventListener("abort", () => found.abort(), { once: true });
-      repeat(() => arrived(sent, news, found), 500, found.signal);
+      poll(() => arrived(sent, news, found), 500, found.signal);
     } catch (e) {
-      fill(news, alarm(e));
+      fill(news, errorAlert(e));
     }
   });
 }
@@ -130,11 +130,11 @@ function toggle(r, at) {
   return button(enabled ? "Disable" : "Enable", async () => {
     if (
       enabled &&
-      !(await ask("Disable this registration?", "Its events are held, not lost, until it is enabled.", "Disable", { danger: false }))
+      !(await confirmDialog("Disable this registration?", "Its events are held, not lost, until it is enabled.", "Disable", { danger: false }))
     )
       return;
     await call("POST", `${at}/${enabled ? "disable" : "enable"}`);
-    go(location.pathname, { replace: true });
+    navigate(location.pathname, { replace: true });
   });
 }
 
@@ -144,7 +144,7 @@ function resume(at) {
   const enable = (label, held) =>
     button(label, async () => {
       await call("POST", `${at}/enable`, { body: { held } });
-      go(location.pathname, { replace: true });
+      navigate(location.pathname, { replace: true });
     });
   return [enable("Enable, held ones first", "release"), enable("Enable, skip held ones", "skip")];
 }
@@ -154,7 +154,7 @@ function remove(at) {
     "Delete",
     async () => {
       if (
-        !(await ask(
+        !(await confirmDialog(
           "Delete this registration?",
           "Pending deliveries are cancelled. What was delivered stays listed.",
           "Delete registration",
@@ -162,7 +162,7 @@ function remove(at) {
       )
         return;
       await call("DELETE", at);
-      go(path("registrations"));
+      navigate(path("registrations"));
     },
     { class: "danger" },
   );

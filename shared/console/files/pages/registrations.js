@@ -3,7 +3,7 @@
 import { registrationColumns } from "../parts/columns.js";
 import { el, path } from "../parts/dom.js";
 import { list } from "../parts/list.js";
-import { go } from "../parts/route.js";
+import { navigate } from "../parts/route.js";
 import { heading } from "../parts/show.js";
 import { tenantChoice } from "../parts/tenantchoice.js";
 
@@ -11,13 +11,13 @@ export async function registrationsPage({ me, query, signal }) {
   const operator = me.scope === "operator";
   const tenant = query.get("tenant") ?? "";
   const actions = me.scope === "full" ? [el("a", { class: "button primary", href: path("registrations", "new") }, "New registration")] : [];
-  const of =
+  const tenantField =
     operator &&
     (await tenantChoice({
       label: "Tenant",
       none: "Choose one",
       value: tenant,
-      changed: (id) => go(path("registrations") + (id && "?tenant=" + encodeURIComponent(id))),
+      changed: (id) => navigate(path("registrations") + (id && "?tenant=" + encodeURIComponent(id))),
     }));
   const rows =
     operator && !tenant
@@ -30,5 +30,5 @@ export async function registrationsPage({ me, query, signal }) {
           signal,
           label: "Registrations",
         });
-  return [heading("Registrations", { actions }), of && el("div", { class: "filters" }, of.node), rows];
+  return [heading("Registrations", { actions }), tenantField && el("div", { class: "filters" }, tenantField.node), rows];
 }

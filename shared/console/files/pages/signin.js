@@ -2,13 +2,13 @@
 
 import { signIn } from "../parts/call.js";
 import { el } from "../parts/dom.js";
-import { text } from "../parts/fields.js";
+import { textField } from "../parts/fields.js";
 import { form } from "../parts/form.js";
 import { heading } from "../parts/show.js";
 
 // signInPage calls done with whose key it is.
 export function signInPage(done) {
-  const key = text("key", {
+  const key = textField("key", {
     label: "API key",
     type: "password",
     required: true,

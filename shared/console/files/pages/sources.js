@@ -1,11 +1,11 @@
 // The list of sources.
 
-import { all } from "../parts/call.js";
-import { el, link, path, said } from "../parts/dom.js";
+import { allRows } from "../parts/call.js";
+import { el, link, path, userText } from "../parts/dom.js";
 import { list } from "../parts/list.js";
 import { heading } from "../parts/show.js";
 import { granted, lastEvent, providerName } from "../parts/sources.js";
-import { when } from "../parts/words.js";
+import { when } from "../parts/format.js";
 
 export function sourcesPage({ me, signal }) {
   return me.scope === "operator" ? operatorSources(signal) : grantedSources(signal);
@@ -13,7 +13,7 @@ export function sourcesPage({ me, signal }) {
 
 function operatorSources(signal) {
   const columns = [
-    { name: "Source", cell: (s) => link(["sources", s.id], said(s.name)) },
+    { name: "Source", cell: (s) => link(["sources", s.id], userText(s.name)) },
     { name: "Provider", cell: (s) => providerName(s.provider) },
     { name: "Last event", cell: (s) => lastEvent(s.id, signal) },
     { name: "History kept", wide: true, cell: (s) => s.history },
@@ -27,9 +27,9 @@ function operatorSources(signal) {
 }
 
 async function grantedSources(signal) {
-  const rows = await all("/sources", { signal });
+  const rows = await allRows("/sources", { signal });
   const columns = [
-    { name: "Source", cell: (s) => link(["sources", s.id], said(s.name)) },
+    { name: "Source", cell: (s) => link(["sources", s.id], userText(s.name)) },
     { name: "Provider", cell: (s) => providerName(s.provider) },
     { name: "You may receive", cell: (s) => granted(s) },
     { name: "Documented event types", wide: true, cell: (s) => s.event_types?.length ?? 0 },

@@ -1,16 +1,16 @@
 // The list of tenants, and a new one.
 
 import { call } from "../parts/call.js";
-import { sheet, tell } from "../parts/dialog.js";
-import { button, code, link, path, said } from "../parts/dom.js";
-import { text } from "../parts/fields.js";
+import { formDialog, secretDialog } from "../parts/dialog.js";
+import { button, code, link, path, userText } from "../parts/dom.js";
+import { textField } from "../parts/fields.js";
 import { form } from "../parts/form.js";
 import { list } from "../parts/list.js";
-import { mark } from "../parts/marks.js";
-import { go } from "../parts/route.js";
+import { badge } from "../parts/badge.js";
+import { navigate } from "../parts/route.js";
 import { heading } from "../parts/show.js";
 import { stateOf } from "../parts/tenantchoice.js";
-import { when } from "../parts/words.js";
+import { when } from "../parts/format.js";
 
 export function tenantsPage({ signal }) {
   const rows = list({
@@ -19,23 +19,23 @@ export function tenantsPage({ signal }) {
     label: "Tenants",
     empty: "No tenant yet. A tenant owns registrations and keys, and receives what you grant it.",
     columns: [
-      { name: "Tenant", cell: (t) => link(["tenants", t.id], said(t.name)) },
-      { name: "State", cell: (t) => mark(stateOf(t)) },
+      { name: "Tenant", cell: (t) => link(["tenants", t.id], userText(t.name)) },
+      { name: "State", cell: (t) => badge(stateOf(t)) },
       { name: "Id", wide: true, cell: (t) => code(t.id) },
       { name: "Created", wide: true, cell: (t) => when(t.created) },
     ],
   });
   const add = () =>
-    sheet("New tenant", "", (close) =>
+    formDialog("New tenant", "", (close) =>
       form({
-        fields: [text("name", { label: "Name", required: true })],
+        fields: [textField("name", { label: "Name", required: true })],
         submit: "Create tenant",
         cancel: close,
         send: async (v, once) => {
           const made = await call("POST", "/tenants", { body: v, headers: { "Idempotency-Key": once } });
           close();
-          await tell(`First key of ${made.name}`, "API key", made.api_key, made.note);
-          go(path("tenants", made.id));
+          await secretDialog(`First key of ${made.name}`, "API key", made.api_key, made.note);
+          navigate(path("tenants", made.id));
         },
       }),
     );

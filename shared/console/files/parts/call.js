@@ -1,25 +1,25 @@
 // Calls of the API, made with the session's key by the server.
 
-// A Problem is an answer that is not a success (RFC 9457), or none at all.
+// A Problem is a response that is not a success (RFC 9457), or none at all.
 class Problem extends Error {
   constructor(status, detail, errors = []) {
     super(detail);
-    this.status = status; // 0: no answer came
+    this.status = status; // 0: no response
     this.errors = errors; // {message, location}
   }
 }
 
-// call returns the JSON that the API answers, or null if it answers none. It throws a Problem. If
+// call returns the JSON of the response, or null if it has no body. It throws a Problem. If
 // the session has ended, "signedout" is dispatched on the document too.
 export async function call(method, path, { query, body, headers, signal } = {}) {
-  const answer = await send(method, address(path, query), { body, headers, signal });
-  const json = await answer.text();
+  const response = await send(method, apiAddress(path, query), { body, headers, signal });
+  const json = await response.text();
   return json ? JSON.parse(json) : null;
 }
 
-// text returns an answer's bytes as text, and whether they are all UTF-8.
+// text returns a response's bytes as text, and whether they are valid UTF-8.
 export async function text(path, { signal } = {}) {
-  const bytes = await (await send("GET", address(path), { signal })).arrayBuffer();
+  const bytes = await (await send("GET", apiAddress(path), { signal })).arrayBuffer();
   return { text: new TextDecoder().decode(bytes), exact: isText(bytes) };
 }
 
@@ -32,8 +32,8 @@ function isText(bytes) {
   }
 }
 
-// address returns where a call of the API goes. Empty parameters are left out.
-export function address(path, query = {}) {
+// apiAddress returns where a call of the API goes. Empty parameters are left out.
+export function apiAddress(path, query = {}) {
   const filled = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
   const text = new URLSearchParams(filled).toString();
   return "/console/api/v1" + path + (text && "?" + text);
@@ -65,12 +65,12 @@ async function problem(answer) {
 
 const session = "/console/session";
 
-// who returns whose key the session has, or null.
-export async function who() {
+// fetchMe returns what the session's key is for, or null if there is no session.
+export async function fetchMe() {
   return (await send("GET", session, {})).json();
 }
 
-// signIn begins a session with a key and returns whose it is.
+// signIn starts a session with a key and returns what the key is for.
 export async function signIn(key) {
   return (await send("POST", session, { body: { key } })).json();
 }
@@ -80,8 +80,8 @@ export async function signOut() {
   await send("DELETE", session, {});
 }
 
-// all returns the rows of a list, of at most pages pages.
-export async function all(path, { query, signal, pages = 5 } = {}) {
+// allRows returns the rows of a list, of at most pages pages.
+export async function allRows(path, { query, signal, pages = 5 } = {}) {
   const rows = [];
   let cursor = "";
   do {
@@ -92,8 +92,8 @@ export async function all(path, { query, signal, pages = 5 } = {}) {
   return rows;
 }
 
-// token returns a text that no other call has, for Idempotency-Key.
-export function token() {
+// idempotencyKey returns a text that no other call has, for Idempotency-Key.
+export function idempotencyKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
 }

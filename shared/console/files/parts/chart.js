@@ -1,7 +1,7 @@
 // A chart of the deliveries that a list holds.
 
 import { el } from "./dom.js";
-import { mark } from "./marks.js";
+import { badge } from "./badge.js";
 
 const columns = 60;
 const half = 30; // height of the taller side
@@ -31,7 +31,7 @@ export function deliveryChart(rows) {
   const format = to - from < 12 * 3600 * 1000 ? minute : day;
   const ends = [from, to].map((t) => format.format(t));
   const words = [...up, ...down].filter((s) => all[s]).map((s) => `${all[s]} ${s}`);
-  const legend = [...up, ...down].filter((s) => all[s]).map((s) => mark(s, `${all[s]} ${s}`));
+  const legend = [...up, ...down].filter((s) => all[s]).map((s) => badge(s, `${all[s]} ${s}`));
   return el(
     "figure",
     { class: "chart" },

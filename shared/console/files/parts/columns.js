@@ -1,20 +1,20 @@
 // Columns of the lists of deliveries and of registrations.
 
-import { el, link, said } from "./dom.js";
-import { mark } from "./marks.js";
-import { matching } from "./show.js";
-import { when } from "./words.js";
+import { el, link, userText } from "./dom.js";
+import { badge } from "./badge.js";
+import { matchSummary } from "./show.js";
+import { when } from "./format.js";
 
 // deliveryColumns are those of any list of deliveries. named shows the name of
 // a registration.
 export function deliveryColumns(named = (id) => id) {
   return [
-    { name: "Delivery", cell: (d) => link(["deliveries", d.id], said(d.event_type)) },
-    { name: "Status", cell: (d) => mark(d.status) },
+    { name: "Delivery", cell: (d) => link(["deliveries", d.id], userText(d.event_type)) },
+    { name: "Status", cell: (d) => badge(d.status) },
     { name: "Received", cell: (d) => when(d.received) },
     { name: "Attempts", wide: true, cell: (d) => String(d.attempts_made) },
     { name: "Last answer", wide: true, cell: lastAnswer },
-    { name: "Registration", wide: true, cell: (d) => link(["registrations", d.registration], said(named(d.registration))) },
+    { name: "Registration", wide: true, cell: (d) => link(["registrations", d.registration], userText(named(d.registration))) },
   ];
 }
 
@@ -31,17 +31,17 @@ export function registrationName(r) {
 // registrationColumns are those of any list of registrations.
 export function registrationColumns() {
   return [
-    { name: "Registration", cell: (r) => link(["registrations", r.id], said(r.description || r.app_name || r.url)) },
-    { name: "State", cell: (r) => [mark(r.state), failing(r.health), r.why && el("span", { class: "soft" }, " ", said(r.why))] },
+    { name: "Registration", cell: (r) => link(["registrations", r.id], userText(r.description || r.app_name || r.url)) },
+    { name: "State", cell: (r) => [badge(r.state), failing(r.health), r.why && el("span", { class: "soft" }, " ", userText(r.why))] },
     { name: "Event types", wide: true, cell: (r) => types(r.event_types) },
-    { name: "Match", wide: true, cell: (r) => matching(r.match, "all that is granted") },
+    { name: "Match", wide: true, cell: (r) => matchSummary(r.match, "all that is granted") },
     { name: "Endpoint", wide: true, cell: (r) => el("bdi", { class: "mono" }, r.url) },
   ];
 }
 
-// failing marks an endpoint that accepts nothing at the moment.
+// failing shows that attempts fail, nothing if they succeed.
 export function failing(h) {
-  return h?.failing_since && [" ", mark("failed", h.circuit === "open" ? "circuit open" : "failing")];
+  return h?.failing_since && [" ", badge("failed", h.circuit === "open" ? "circuit open" : "failing")];
 }
 
 function types(names) {

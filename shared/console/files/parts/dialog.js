@@ -1,4 +1,4 @@
-// Questions and news that stand before the page until they are answered.
+// Modal dialogs: a confirmation, a secret that is shown once, a form.
 
 import { el } from "./dom.js";
 import { copyable } from "./show.js";
@@ -32,27 +32,27 @@ function resolvers() {
   return r;
 }
 
-// ask returns a promise of whether the reader wants what is asked.
-export async function ask(question, detail, yes, { danger = true } = {}) {
+// confirmDialog asks a question and returns a promise of whether it was confirmed.
+export async function confirmDialog(question, detail, action, { danger = true } = {}) {
   const answer = await open(question, (close) => [
     el("p", {}, detail),
     el(
       "div",
       { class: "actions end" },
       el("button", { type: "button", click: () => close(false) }, "Keep as it is"),
-      el("button", { type: "button", class: danger ? "danger" : "primary", click: () => close(true) }, yes),
+      el("button", { type: "button", class: danger ? "danger" : "primary", click: () => close(true) }, action),
     ),
   ]);
   return answer === true;
 }
 
-// tell shows a secret that is told once. Escape does not close it.
-export function tell(title, label, secret, note) {
+// secretDialog shows a secret that is shown only once, so Escape does not close it.
+export function secretDialog(title, label, secret, note) {
   return open(
     title,
     (close) =>
       [
-        secret ? el("p", {}, "It is shown this once. Store it now where your secrets are kept.") : el("p", {}, note),
+        secret ? el("p", {}, "It is shown this once. Store it now with your other secrets.") : el("p", {}, note),
         secret && copyable(label, secret),
         el(
           "div",
@@ -64,7 +64,7 @@ export function tell(title, label, secret, note) {
   );
 }
 
-// sheet shows a form made by make, which gets the function that closes it.
-export function sheet(title, about, make) {
+// formDialog shows the form that make returns; make gets the function that closes it.
+export function formDialog(title, about, make) {
   return open(title, (close) => [about && el("p", { class: "about" }, about), make(close)].filter(Boolean));
 }

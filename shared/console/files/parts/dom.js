@@ -1,5 +1,5 @@
-// Elements. What is not an element becomes a text node, so nothing that a
-// stranger wrote is ever read as HTML, and only addresses of the console itself
+// Elements. What is not an element becomes a text node, so no text from
+// outside is ever read as HTML, and only addresses of the console itself
 // become links.
 
 // el makes an element. A function among the attributes listens to the event of
@@ -35,13 +35,13 @@ export function path(...parts) {
   return ["/console", ...parts.map(encodeURIComponent)].join("/");
 }
 
-// said shows text that somebody else wrote, kept apart from the direction of
-// the text around it. Long names may break after a dot, a line or a slash.
-export function said(text) {
+// userText shows text from outside the gateway, isolated from the direction of the
+// text around it. Long names may break after a dot, an underscore or a slash.
+export function userText(text) {
   const parts = String(text)
     .split(/(?<=[._/])/)
     .flatMap((part) => [part, el("wbr")]);
-  return el("bdi", { class: "said" }, parts.slice(0, -1));
+  return el("bdi", { class: "user-text" }, parts.slice(0, -1));
 }
 
 // code shows an id or another text for machines.

@@ -2,17 +2,17 @@
 // event types and another match.
 
 import { call } from "./call.js";
-import { el, fill, said } from "./dom.js";
-import { time } from "./fields.js";
+import { el, fill, userText } from "./dom.js";
+import { timeField } from "./fields.js";
 import { form } from "./form.js";
-import { matching } from "./show.js";
-import { plural, when } from "./words.js";
+import { matchSummary } from "./show.js";
+import { plural, when } from "./format.js";
 
 // dryRun shows a form and its outcome. draft returns the event types and the
 // match that are to be tried, by default none.
 export function dryRun(registration, signal, draft = () => ({})) {
   const result = el("div", { class: "state", role: "status" });
-  const since = time("since", { label: "Since", required: true, value: new Date(Date.now() - 24 * 3600 * 1000) });
+  const since = timeField("since", { label: "Since", required: true, value: new Date(Date.now() - 24 * 3600 * 1000) });
   const send = async (v) => {
     const run = await call("POST", `/registrations/${encodeURIComponent(registration)}/dry-run`, { body: { ...v, ...draft() }, signal });
     fill(result, outcome(run));
@@ -26,9 +26,9 @@ function outcome(run) {
     el(
       "tr",
       {},
-      el("th", { scope: "row" }, said(e.type)),
+      el("th", { scope: "row" }, userText(e.type)),
       el("td", {}, when(e.received)),
-      el("td", { class: "wide" }, matching(e.keys, "none")),
+      el("td", { class: "wide" }, matchSummary(e.keys, "none")),
     ),
   );
   const head = el(

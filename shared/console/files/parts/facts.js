@@ -1,20 +1,20 @@
 // Facts about providers and schedules that no call of the API tells.
 
-const known = fetch(new URL("../facts.json", import.meta.url)).then((r) => r.json());
+const loaded = fetch(new URL("../facts.json", import.meta.url)).then((r) => r.json());
 
 // facts returns them all.
 export function facts() {
-  return known;
+  return loaded;
 }
 
-// kinds returns the routing keys of a provider, each with what it is.
-export async function kinds(provider) {
-  return Object.entries((await known).routing_keys[provider] ?? { label: "label of the callback URL" });
+// routingKeys returns the routing keys of a provider, each with what it is.
+export async function routingKeys(provider) {
+  return Object.entries((await loaded).routing_keys[provider] ?? { label: "label of the callback URL" });
 }
 
 // waits returns the waits of a schedule as durations of the API.
 export async function waits(schedule) {
-  const { schedules } = await known;
+  const { schedules } = await loaded;
   if (Array.isArray(schedule)) return schedule;
   const s = schedules[schedule] ?? schedules.standard;
   return Array.isArray(s) ? s : Array(s.times).fill(s.wait);

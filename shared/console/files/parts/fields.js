@@ -14,8 +14,8 @@ function labelled(control, { label, hint, required }) {
   return el("div", { class: "field" }, name, control, hint && el("p", { class: "hint", id: id + "-hint" }, hint));
 }
 
-// text is one line. Its type may be any of a text input's, such as password.
-export function text(name, o) {
+// textField is one line. Its type may be any of a text input's, such as password.
+export function textField(name, o) {
   const plain = { autocomplete: "off", autocapitalize: "off", spellcheck: "false" };
   const control = el("input", {
     name,
@@ -30,13 +30,13 @@ export function text(name, o) {
 }
 
 // number is a number of at least 0.
-export function number_(name, o) {
+export function numberField(name, o) {
   const control = el("input", { name, type: "number", min: o.min ?? 0, step: o.step ?? 1, value: o.value, required: o.required });
   return { name, node: labelled(control, o), read: () => (control.value === "" ? undefined : Number(control.value)) };
 }
 
-// lines is a list of texts, one a line.
-export function lines(name, o) {
+// linesField is a list of texts, one a line.
+export function linesField(name, o) {
   const control = el(
     "textarea",
     { name, rows: o.rows ?? 3, class: "mono", spellcheck: "false", required: o.required },
@@ -56,15 +56,15 @@ function split(value) {
     .filter(Boolean);
 }
 
-// choice is one of options, each [value, words].
-export function choice(name, o) {
+// choiceField is one of options, each [value, words].
+export function choiceField(name, o) {
   const options = o.options.map(([value, words]) => el("option", { value, selected: value === o.value }, words));
   const control = el("select", { name, required: o.required, change: () => o.changed?.(control.value) }, options);
   return { name, node: labelled(control, o), read: () => control.value || undefined, control };
 }
 
-// check is yes or no.
-export function check(name, o) {
+// checkField is yes or no.
+export function checkField(name, o) {
   const id = `field-${++number}`;
   const control = el("input", { name, type: "checkbox", id, checked: o.value });
   const node = el(
@@ -77,8 +77,8 @@ export function check(name, o) {
   return { name, node, read: () => control.checked };
 }
 
-// time is a minute, entered in the reader's zone.
-export function time(name, o) {
+// timeField is a minute, entered in the reader's zone.
+export function timeField(name, o) {
   const control = el("input", { name, type: "datetime-local", value: o.value && local(o.value), required: o.required });
   return { name, node: labelled(control, o), read: () => (control.value ? new Date(control.value).toISOString() : undefined), control };
 }
@@ -88,9 +88,9 @@ function local(date) {
   return shifted.toISOString().slice(0, 16);
 }
 
-// match is what a grant, a registration or an erasure asks for: rows of a
+// matchField is what a grant, a registration or an erasure asks for: rows of a
 // routing key and its values. kinds are [key, what it is].
-export function match(name, o) {
+export function matchField(name, o) {
   const rows = el("div", { class: "rows" });
   const about = new Map(o.kinds);
   function add(key, values = []) {
@@ -152,8 +152,8 @@ function matchOf(rows) {
   return Object.keys(found).length > 0 ? found : undefined;
 }
 
-// pairs is a table of names and values, such as headers.
-export function pairs(name, o) {
+// pairsField is a table of names and values, such as headers.
+export function pairsField(name, o) {
   const rows = el("div", { class: "rows" });
   const add = (key = "", value = "") => {
     const k = el("input", { type: "text", value: key, "aria-label": "Name", placeholder: "name", spellcheck: "false" });

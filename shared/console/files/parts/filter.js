@@ -2,8 +2,8 @@
 
 import { el } from "./dom.js";
 import { values } from "./form.js";
-import { go } from "./route.js";
-import { more } from "./show.js";
+import { navigate } from "./route.js";
+import { disclosure } from "./show.js";
 
 // filters shows fields whose values become the address's parameters. The rarer
 // ones are hidden while none of them has a value.
@@ -12,11 +12,11 @@ export function filters(common, rare = []) {
   const apply = (e) => {
     e?.preventDefault();
     const text = new URLSearchParams(values(fields)).toString();
-    go(location.pathname + (text && "?" + text), { replace: true });
+    navigate(location.pathname + (text && "?" + text), { replace: true });
   };
   const rest =
     rare.length > 0 &&
-    more(
+    disclosure(
       "More filters",
       rare.map((f) => f.node),
     );

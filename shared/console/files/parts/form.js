@@ -1,8 +1,8 @@
 // Forms: fields, one button, and what came of it.
 
-import { token } from "./call.js";
+import { idempotencyKey } from "./call.js";
 import { el, fill } from "./dom.js";
-import { alarm } from "./show.js";
+import { errorAlert } from "./show.js";
 
 // form calls send with the values of its fields by name, and a token that stays
 // the same while nobody knows whether the last try was done. content is what
@@ -10,24 +10,24 @@ import { alarm } from "./show.js";
 // on one line.
 export function form({ fields, submit, send, cancel, content, danger = false, inline = false }) {
   const state = el("div", { class: "state" });
-  const go = el("button", { class: danger ? "danger" : "primary" }, submit);
-  const no = cancel && el("button", { type: "button", click: cancel }, "Cancel");
-  let once = token();
+  const submitButton = el("button", { class: danger ? "danger" : "primary" }, submit);
+  const cancelButton = cancel && el("button", { type: "button", click: cancel }, "Cancel");
+  let retryKey = idempotencyKey();
 
   async function sent(e) {
     e.preventDefault();
-    go.disabled = true;
+    submitButton.disabled = true;
     fill(state);
     try {
-      await send(values(fields), once);
-      once = token();
+      await send(values(fields), retryKey);
+      retryKey = idempotencyKey();
     } catch (problem) {
-      if (problem.status >= 400 && problem.status < 500) once = token();
-      const shown = alarm(problem);
+      if (problem.status >= 400 && problem.status < 500) retryKey = idempotencyKey();
+      const shown = errorAlert(problem);
       fill(state, shown);
       shown.focus();
     } finally {
-      go.disabled = false;
+      submitButton.disabled = false;
     }
   }
 
@@ -36,7 +36,7 @@ export function form({ fields, submit, send, cancel, content, danger = false, in
     { submit: sent, class: inline && "inline" },
     content ?? fields.map((f) => f.node),
     state,
-    el("div", { class: "actions" }, go, no),
+    el("div", { class: "actions" }, submitButton, cancelButton),
   );
 }
 

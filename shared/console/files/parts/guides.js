@@ -56,7 +56,7 @@ function direct(source, url) {
       code("LOGIN"),
       " and ",
       code("PASSWORD"),
-      " by those of this source, percent-encoded. They are kept sealed and cannot be shown again.",
+      " by those of this source, percent-encoded. They are stored encrypted and cannot be shown again.",
     ],
     !basic && "This source asks for no login, so the address alone proves who calls. A login and password can be set under Credentials.",
     [

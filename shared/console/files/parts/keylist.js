@@ -1,13 +1,13 @@
-// API keys of a tenant, or of the one who signed in.
+// API keys of a tenant, or of the account that signed in.
 
 import { call } from "./call.js";
-import { ask, sheet, tell } from "./dialog.js";
-import { button, code, el, said } from "./dom.js";
-import { choice, text, time } from "./fields.js";
+import { confirmDialog, formDialog, secretDialog } from "./dialog.js";
+import { button, code, el, userText } from "./dom.js";
+import { choiceField, textField, timeField } from "./fields.js";
 import { form } from "./form.js";
 import { list } from "./list.js";
-import { rotate } from "./secrets.js";
-import { when } from "./words.js";
+import { rotateDialog } from "./secrets.js";
+import { when } from "./format.js";
 
 const scopes = [
   ["full", "full: registrations, deliveries, keys"],
@@ -26,7 +26,7 @@ export function keyList({ tenant, operator = false, own, signal }) {
     label: "Keys",
     empty: operator ? "No key but the operator's own, which the deployment sets." : "No key.",
     columns: [
-      { name: "Name", cell: (k) => [said(k.name || "unnamed"), k.id === own && el("span", { class: "soft" }, " (this session)")] },
+      { name: "Name", cell: (k) => [userText(k.name || "unnamed"), k.id === own && el("span", { class: "soft" }, " (this session)")] },
       { name: "Scope", cell: (k) => k.scope },
       { name: "Id", wide: true, cell: (k) => code(k.id) },
       { name: "Created", wide: true, cell: (k) => when(k.created) },
@@ -42,11 +42,11 @@ export function keyList({ tenant, operator = false, own, signal }) {
 
 function newKey(tenant, operator, done) {
   const fields = [
-    text("name", { label: "Name", hint: "What will use it." }),
-    choice("scope", { label: "Scope", required: true, options: operator ? [["operator", "operator: everything"]] : scopes }),
-    time("expires", { label: "Expires" }),
+    textField("name", { label: "Name", hint: "What will use it." }),
+    choiceField("scope", { label: "Scope", required: true, options: operator ? [["operator", "operator: everything"]] : scopes }),
+    timeField("expires", { label: "Expires" }),
   ];
-  return sheet("New key", "", (close) =>
+  return formDialog("New key", "", (close) =>
     form({
       fields,
       submit: "Create key",
@@ -54,7 +54,7 @@ function newKey(tenant, operator, done) {
       send: async (v, once) => {
         const made = await call("POST", "/keys", { body: { ...v, tenant }, headers: { "Idempotency-Key": once } });
         close();
-        await tell("New key", "API key", made.api_key, made.note);
+        await secretDialog("New key", "API key", made.api_key, made.note);
         done();
       },
     }),
@@ -65,12 +65,12 @@ function actions(key, query, done) {
   const at = `/keys/${encodeURIComponent(key.id)}`;
   const suffix = query.tenant ? "?tenant=" + encodeURIComponent(query.tenant) : "";
   const replaced = async (answer) => {
-    await tell("Replaced key", "API key", answer.api_key, answer.note);
+    await secretDialog("Replaced key", "API key", answer.api_key, answer.note);
     done();
   };
   const end = async () => {
     if (
-      !(await ask(
+      !(await confirmDialog(
         `Delete ${key.name || "this key"}?`,
         "It ends everywhere within 30 seconds, and with it every session that signed in by it.",
         "Delete key",
@@ -83,7 +83,7 @@ function actions(key, query, done) {
   return el(
     "span",
     { class: "actions" },
-    button("Rotate", () => rotate("Replace the key", `${at}/rotate${suffix}`, "24h", replaced)),
+    button("Rotate", () => rotateDialog("Replace the key", `${at}/rotate${suffix}`, "24h", replaced)),
     button("Delete", end),
   );
 }

@@ -2,10 +2,10 @@
 
 import { call } from "./call.js";
 import { el, fill } from "./dom.js";
-import { alarm, waiting } from "./show.js";
-import { when } from "./words.js";
+import { errorAlert, loading } from "./show.js";
+import { when } from "./format.js";
 
-const every = 3000; // ms between looks at a live list
+const pollInterval = 3000; // ms between looks at a live list
 
 // list shows a table of the rows of a call. Columns are {name, cell, wide}:
 // cell makes the content for a row, and wide ones are left out on a narrow
@@ -26,7 +26,7 @@ export function list({ path, query = {}, columns, empty, signal, live = false, p
   let pages = 0; // loaded so far
 
   async function load() {
-    fill(state, waiting());
+    fill(state, loading());
     try {
       const page = await call("GET", path, { query: { ...query, cursor }, signal });
       cursor = page.next_cursor;
@@ -35,7 +35,7 @@ export function list({ path, query = {}, columns, empty, signal, live = false, p
       rows.put(page.data, null);
       settle();
     } catch (e) {
-      if (!signal?.aborted) fill(state, alarm(e, load));
+      if (!signal?.aborted) fill(state, errorAlert(e, load));
     }
   }
 
@@ -46,7 +46,7 @@ export function list({ path, query = {}, columns, empty, signal, live = false, p
     else fill(state, rows.size === 0 && el("p", { class: "empty" }, empty));
   }
 
-  async function look() {
+  async function refresh() {
     if (document.hidden || paused()) return;
     try {
       const page = await call("GET", path, { query, signal });
@@ -57,12 +57,12 @@ export function list({ path, query = {}, columns, empty, signal, live = false, p
       }
       settle();
     } catch (e) {
-      if (!signal?.aborted) fill(state, alarm(e));
+      if (!signal?.aborted) fill(state, errorAlert(e));
     }
   }
 
   load();
-  if (live) repeat(look, every, signal);
+  if (live) poll(refresh, pollInterval, signal);
   root.reload = () => {
     rows.only([]);
     cursor = "";
@@ -144,8 +144,8 @@ function replace(old, element) {
   if (focused) element.querySelector("a, button")?.focus();
 }
 
-// repeat calls f again and again, never twice at once, while signal lasts.
-export function repeat(f, ms, signal) {
+// poll calls f again and again, never twice at once, while signal lasts.
+export function poll(f, ms, signal) {
   const next = () => {
     const timer = setTimeout(async () => {
       await f();

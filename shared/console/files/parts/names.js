@@ -1,13 +1,13 @@
-// Names of things that lists and facts know by id.
+// Names of tenants and sources, which lists hold by id.
 
 import { call } from "./call.js";
 import { el, fill } from "./dom.js";
 
 const names = new Map(); // path of a thing → promise of its name
 
-// name shows the name of a tenant or a source, and its id until that is known
+// nameOf shows the name of a tenant or a source, and its id until that is known
 // or if it is gone.
-export function name(kind, id) {
+export function nameOf(kind, id) {
   const place = el("bdi", {}, id);
   const at = `/${kind}/${encodeURIComponent(id)}`;
   if (!names.has(at))
@@ -22,7 +22,7 @@ export function name(kind, id) {
   return place;
 }
 
-// known remembers the name of a thing that was loaded.
-export function known(kind, thing) {
+// rememberName remembers the name of a thing that was loaded.
+export function rememberName(kind, thing) {
   names.set(`/${kind}/${encodeURIComponent(thing.id)}`, Promise.resolve(thing.name));
 }

@@ -1,9 +1,9 @@
 // A payload as it came: exact bytes, never HTML, and only begun if it is long.
 
-import { address, text } from "./call.js";
+import { apiAddress, text } from "./call.js";
 import { el } from "./dom.js";
-import { alarm, notice, pre } from "./show.js";
-import { bytes } from "./words.js";
+import { errorAlert, notice, pre } from "./show.js";
+import { bytes } from "./format.js";
 
 const shown = 64 << 10; // characters of a payload on the page
 
@@ -21,13 +21,13 @@ export async function payload(event, signal) {
       el(
         "p",
         { class: "actions" },
-        el("a", { class: "button", href: address(at), download: `${event.id}.bin` }, "Download the exact bytes"),
+        el("a", { class: "button", href: apiAddress(at), download: `${event.id}.bin` }, "Download the exact bytes"),
         el("span", { class: "soft" }, bytes(event.size)),
       ),
     );
   } catch (e) {
     if (signal.aborted) throw e;
-    return alarm(e);
+    return errorAlert(e);
   }
 }
 

@@ -1,13 +1,13 @@
 // A job and its progress.
 
 import { call } from "./call.js";
-import { ask } from "./dialog.js";
-import { button, code, el, fill, link, said } from "./dom.js";
-import { repeat } from "./list.js";
-import { mark } from "./marks.js";
-import { name } from "./names.js";
-import { alarm, facts, matching } from "./show.js";
-import { plural, when } from "./words.js";
+import { confirmDialog } from "./dialog.js";
+import { button, code, el, fill, link, userText } from "./dom.js";
+import { poll } from "./list.js";
+import { badge } from "./badge.js";
+import { nameOf } from "./names.js";
+import { errorAlert, properties, matchSummary } from "./show.js";
+import { plural, when } from "./format.js";
 
 const names = {
   release: "Release of held deliveries",
@@ -16,7 +16,7 @@ const names = {
   removal: "Removal of a tenant",
   "code-change": "Change of a group's code",
   erasure: "Erasure",
-  reseal: "Re-sealing of secrets",
+  reseal: "Re-encryption of secrets",
 };
 
 // jobName returns what people call a kind of job.
@@ -35,12 +35,12 @@ export function progress(job, { canCancel = true, titled = true, signal }) {
   const show = (j) => {
     fill(
       status,
-      mark(j.status),
+      badge(j.status),
       " ",
       plural(j.done, "row"),
-      " dealt with",
+      " processed",
       j.skipped > 0 && `, ${j.skipped} skipped`,
-      j.why && [": ", said(j.why)],
+      j.why && [": ", userText(j.why)],
     );
     fill(act, j.status === "running" && canCancel && button("Cancel", () => cancel(at, look)));
     if (j.status !== "running") end.abort();
@@ -49,29 +49,29 @@ export function progress(job, { canCancel = true, titled = true, signal }) {
     try {
       show(await call("GET", at, { signal: end.signal }));
     } catch (e) {
-      if (!end.signal.aborted) fill(act, alarm(e));
+      if (!end.signal.aborted) fill(act, errorAlert(e));
     }
   }
-  fill(place, titled && el("h3", {}, link(["jobs", job.id], jobName(job.kind))), status, jobFacts(job), act);
+  fill(place, titled && el("h3", {}, link(["jobs", job.id], jobName(job.kind))), status, jobProperties(job), act);
   show(job);
-  if (!end.signal.aborted) repeat(look, 1000, end.signal);
+  if (!end.signal.aborted) poll(look, 1000, end.signal);
   return place;
 }
 
-function jobFacts(job) {
-  return facts([
+function jobProperties(job) {
+  return properties([
     ["Started", when(job.created)],
     ["Since", job.since && when(job.since)],
     ["Until", job.until && when(job.until)],
     ["Deliveries per second", job.rate && String(job.rate)],
     ["Registration", job.registration && link(["registrations", job.registration], code(job.registration))],
-    ["Source", job.source && name("sources", job.source)],
-    ["Match", job.match && matching(job.match)],
+    ["Source", job.source && nameOf("sources", job.source)],
+    ["Match", job.match && matchSummary(job.match)],
   ]);
 }
 
 async function cancel(at, done) {
-  if (!(await ask("Cancel this job?", "It ends after its current chunk. What it has done stays done.", "Cancel job"))) return;
+  if (!(await confirmDialog("Cancel this job?", "It ends after its current chunk. What it has done stays done.", "Cancel job"))) return;
   await call("POST", at + "/cancel");
   await done();
 }

@@ -1,32 +1,32 @@
 // The form fields of a registration.
 
 import { code, el, fill } from "./dom.js";
-import { facts as known, kinds, wanted } from "./facts.js";
-import { check, choice, lines, match, number_, pairs, text } from "./fields.js";
+import { facts as known, routingKeys, wanted } from "./facts.js";
+import { checkField, choiceField, linesField, matchField, numberField, pairsField, textField } from "./fields.js";
 import { values } from "./form.js";
-import { more, pre } from "./show.js";
+import { disclosure, pre } from "./show.js";
 
 export function draftOf(fields) {
   const v = values([fields.types, fields.match]);
-  return { event_types: v.event_types ?? fields.otherwise, match: v.match ?? null };
+  return { event_types: v.event_types ?? fields.defaultTypes, match: v.match ?? null };
 }
 
 // fieldsFor returns the fields of a registration r, {} for a new one.
 export async function fieldsFor(source, r) {
   const { default_event_types, operational } = await known();
-  const otherwise = default_event_types[source.provider] ?? [];
+  const defaultTypes = default_event_types[source.provider] ?? [];
   const isNew = r.id === undefined;
-  const types = eventTypes(source, r.event_types ?? [], otherwise, operational);
-  const which = match("match", {
+  const types = eventTypes(source, r.event_types ?? [], defaultTypes, operational);
+  const which = matchField("match", {
     label: "Only events with",
-    kinds: await kinds(source.provider),
+    kinds: await routingKeys(source.provider),
     value: r.match,
     clears: !isNew,
     hint: "Keys AND, values OR, exact text. Without any: all that is granted.",
   });
   const first = [
-    text("description", { label: "Name", value: r.description, clears: !isNew, hint: "For you. It is shown instead of the endpoint." }),
-    text("url", {
+    textField("description", { label: "Name", value: r.description, clears: !isNew, hint: "For you. It is shown instead of the endpoint." }),
+    textField("url", {
       label: "Endpoint URL",
       value: r.url,
       required: true,
@@ -39,33 +39,33 @@ export async function fieldsFor(source, r) {
     first.map((f) => f.node),
     types.node,
     which.node,
-    more(
+    disclosure(
       "Format, schedule, headers and limits",
       rest.map((f) => f.node),
     ),
   ];
-  return { list: [...first, types, which, ...rest], content, types, match: which, otherwise };
+  return { list: [...first, types, which, ...rest], content, types, match: which, defaultTypes };
 }
 
 // eventTypes lets the reader pick documented types, patterns and events of the
 // gateway itself, and says what is picked.
-function eventTypes(source, value, otherwise, operational) {
+function eventTypes(source, value, defaultTypes, operational) {
   const documented = source.event_types ?? [];
   const names = documented.map((t) => t.name).concat(Object.keys(operational));
-  const free = lines("others", {
+  const free = linesField("others", {
     label: "Others and patterns",
     rows: 2,
     value: value.filter((v) => !names.includes(v)),
     hint: "One a line, as the provider names them; * may end an entry, such as Group.*",
   });
-  const said = el("p", { class: "hint", role: "status" });
+  const summary = el("p", { class: "hint", role: "status" });
   const all = { class: "types picks", tabindex: 0, "aria-label": "Documented event types" };
-  const boxes = documented.map((t) => box(t.name, t.about, value.includes(t.name), t.sample));
-  const own = Object.entries(operational).map(([name, about]) => box(name, about, value.includes(name)));
-  const news = more(
-    "News of the gateway itself",
+  const boxes = documented.map((t) => typeCheckbox(t.name, t.about, value.includes(t.name), t.sample));
+  const operationalBoxes = Object.entries(operational).map(([name, about]) => typeCheckbox(name, about, value.includes(name)));
+  const operationalTypes = disclosure(
+    "Operational events of the gateway",
     el("p", { class: "hint" }, "No pattern matches these; name them."),
-    el("ul", { class: "types" }, own),
+    el("ul", { class: "types" }, operationalBoxes),
   );
   const node = el(
     "fieldset",
@@ -73,40 +73,40 @@ function eventTypes(source, value, otherwise, operational) {
     el("legend", {}, "Event types"),
     el("ul", all, boxes),
     free.node,
-    news,
-    said,
+    operationalTypes,
+    summary,
   );
   const read = () => {
     const picked = [...node.querySelectorAll("input[type=checkbox]:checked")].map((c) => c.value).concat(free.read() ?? []);
     return picked.length > 0 ? picked : undefined;
   };
   function tell() {
-    const patterns = read() ?? otherwise;
+    const patterns = read() ?? defaultTypes;
     const n = documented.filter((t) => wanted(patterns, t.name, operational)).length;
-    fill(said, read() === undefined && unnamed(otherwise), `${n} of ${documented.length} documented types are wanted.`);
+    fill(summary, read() === undefined && defaultTypesHint(defaultTypes), `${n} of ${documented.length} documented types are wanted.`);
   }
   tell();
   return { name: "event_types", node, read };
 }
 
-// box is an event type to pick.
-function box(name, about, checked, sample) {
+// typeCheckbox is an event type to pick.
+function typeCheckbox(name, about, checked, sample) {
   const pick = el("label", {}, el("input", { type: "checkbox", value: name, checked }), code(name));
   return el(
     "li",
     {},
     pick,
     el("span", { class: "soft" }, about),
-    sample && more("Sample", pre(JSON.stringify(sample, null, 2), `Sample of ${name}`)),
+    sample && disclosure("Sample", pre(JSON.stringify(sample, null, 2), `Sample of ${name}`)),
   );
 }
 
-function unnamed(otherwise) {
-  return otherwise.length > 0 ? `None is named, so the default counts: ${otherwise.join(", ")}. ` : "Name at least one. ";
+function defaultTypesHint(defaultTypes) {
+  return defaultTypes.length > 0 ? `None is named, so the default applies: ${defaultTypes.join(", ")}. ` : "Name at least one. ";
 }
 
 function format(r) {
-  return choice("format", {
+  return choiceField("format", {
     label: "Format",
     value: r.format ?? "standard",
     required: true,
@@ -120,7 +120,7 @@ function format(r) {
 function rawToken(source, isNew) {
   if (source.provider !== "tencent-chat" || !isNew) return [];
   return [
-    text("raw_token", {
+    textField("raw_token", {
       label: "Token for raw deliveries",
       type: "password",
       mono: true,
@@ -131,7 +131,7 @@ function rawToken(source, isNew) {
 
 function schedule(r) {
   const list = Array.isArray(r.schedule) ? r.schedule : undefined;
-  const named = choice("schedule", {
+  const named = choiceField("schedule", {
     label: "Schedule of retries",
     required: true,
     value: list ? "own" : (r.schedule ?? "standard"),
@@ -142,7 +142,7 @@ function schedule(r) {
     ],
     changed: (v) => (own.node.hidden = v !== "own"),
   });
-  const own = text("waits", {
+  const own = textField("waits", {
     label: "Waits",
     value: list?.join(" "),
     mono: true,
@@ -155,14 +155,14 @@ function schedule(r) {
 
 function limits(r) {
   return [
-    pairs("headers", {
+    pairsField("headers", {
       label: "Headers",
       value: r.headers && Object.keys(r.headers).length > 0 ? r.headers : undefined,
       hint: "Sent with each delivery. Values are never shown again; *** keeps one.",
     }),
-    text("timeout", { label: "Time limit of an attempt", value: r.timeout, mono: true, placeholder: "15s", hint: "1s to 15s." }),
-    number_("rate", { label: "Deliveries per second", step: "any", value: r.rate || undefined, hint: "Empty: no limit of its own." }),
-    number_("concurrency", { label: "POSTs at once", value: r.concurrency || undefined }),
-    check("ordered", { label: "One at a time per group, in order of arrival", value: r.ordered }),
+    textField("timeout", { label: "Time limit of an attempt", value: r.timeout, mono: true, placeholder: "15s", hint: "1s to 15s." }),
+    numberField("rate", { label: "Deliveries per second", step: "any", value: r.rate || undefined, hint: "Empty: no limit of its own." }),
+    numberField("concurrency", { label: "POSTs at once", value: r.concurrency || undefined }),
+    checkField("ordered", { label: "One at a time per group, in order of arrival", value: r.ordered }),
   ];
 }

@@ -1,28 +1,28 @@
 // Which page an address names.
 
-// go shows the page of an address of the console.
-export function go(address, { replace = false } = {}) {
+// navigate shows the page of an address of the console.
+export function navigate(address, { replace = false } = {}) {
   if (replace) history.replaceState(null, "", address);
   else history.pushState(null, "", address);
   document.dispatchEvent(new Event("moved"));
 }
 
-// find returns the page of routes, a list of [pattern, page], that an address
+// findPage returns the page of routes, a list of [pattern, page], that an address
 // names, and the parts that the pattern leaves open.
-export function find(routes, address) {
+export function findPage(routes, address) {
   const parts = address
     .replace(/^\/console\/?/, "")
     .split("/")
     .filter(Boolean)
     .map(decodeURIComponent);
   for (const [pattern, page] of routes) {
-    const params = fits(pattern.split("/").filter(Boolean), parts);
+    const params = matchPath(pattern.split("/").filter(Boolean), parts);
     if (params) return { page, params };
   }
   return null;
 }
 
-function fits(pattern, parts) {
+function matchPath(pattern, parts) {
   if (pattern.length !== parts.length) return null;
   const params = {};
   for (const [i, part] of pattern.entries()) {

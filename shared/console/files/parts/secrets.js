@@ -1,17 +1,17 @@
 // Secrets that are replaced: the old one holds for a while beside the new.
 
 import { call } from "./call.js";
-import { sheet } from "./dialog.js";
+import { formDialog } from "./dialog.js";
 import { el } from "./dom.js";
-import { choice } from "./fields.js";
+import { choiceField } from "./fields.js";
 import { form } from "./form.js";
-import { facts } from "./show.js";
-import { when } from "./words.js";
+import { properties } from "./show.js";
+import { when } from "./format.js";
 
-// rotate asks for how long the old secret is to hold, and calls done with the
-// answer.
-export function rotate(title, address, overlap, done, fields = []) {
-  const hours = choice("overlap", {
+// rotateDialog asks how long the old secret stays valid, and calls done with the
+// response.
+export function rotateDialog(title, address, overlap, done, fields = []) {
+  const hours = choiceField("overlap", {
     label: "The old one holds for",
     required: true,
     value: overlap,
@@ -23,7 +23,7 @@ export function rotate(title, address, overlap, done, fields = []) {
       ["720h", "30 days"],
     ],
   });
-  return sheet(title, "", (close) =>
+  return formDialog(title, "", (close) =>
     form({
       fields: [...fields, hours],
       submit: "Replace",
@@ -37,8 +37,8 @@ export function rotate(title, address, overlap, done, fields = []) {
   );
 }
 
-// held lists since and until when secrets hold, without showing them.
-export function held(name, secrets, none) {
+// validity lists since and until when secrets hold, without showing them.
+export function validity(name, secrets, none) {
   if (!secrets?.length) return el("p", { class: "empty" }, none);
-  return facts(secrets.map((s, i) => [i === 0 ? name : "Replaced", ["set ", when(s.since), s.until && [", holds until ", when(s.until)]]]));
+  return properties(secrets.map((s, i) => [i === 0 ? name : "Replaced", ["set ", when(s.since), s.until && [", holds until ", when(s.until)]]]));
 }

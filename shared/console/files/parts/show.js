@@ -21,12 +21,12 @@ export function section(title, { about, actions = [] } = {}, ...content) {
   return el("section", {}, head, about && el("p", { class: "about" }, about), content);
 }
 
-// facts shows pairs of a name and a value; empty values are left out.
-export function facts(pairs) {
+// properties shows pairs of a name and a value; empty values are left out.
+export function properties(pairs) {
   const filled = pairs.filter(([, value]) => value !== undefined && value !== null && value !== "" && value !== false);
   return el(
     "dl",
-    { class: "facts" },
+    { class: "properties" },
     filled.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
   );
 }
@@ -69,15 +69,15 @@ export function pre(text, label) {
   return el("pre", { tabindex: 0, role: "group", "aria-label": label }, text);
 }
 
-// more hides content until it is asked for.
-export function more(summary, ...content) {
+// disclosure hides content until its summary is clicked.
+export function disclosure(summary, ...content) {
   return el("details", {}, el("summary", {}, summary), el("div", { class: "inside" }, content));
 }
 
-// matching shows which routing keys are asked for.
-export function matching(match, otherwise = "everything") {
+// matchSummary shows which routing keys are asked for.
+export function matchSummary(match, none = "everything") {
   const entries = Object.entries(match ?? {});
-  if (entries.length === 0) return otherwise;
+  if (entries.length === 0) return none;
   return el(
     "span",
     { class: "keys" },
@@ -90,8 +90,8 @@ export function notice(...content) {
   return el("p", { class: "notice" }, content);
 }
 
-// alarm shows why something failed.
-export function alarm(problem, retry) {
+// errorAlert shows why something failed.
+export function errorAlert(problem, retry) {
   const list =
     problem.errors?.length > 0 &&
     el(
@@ -100,7 +100,7 @@ export function alarm(problem, retry) {
       problem.errors.map((e) => el("li", {}, [e.location, e.message].filter(Boolean).join(": "))),
     );
   const again = retry && el("button", { type: "button", click: retry }, "Try again");
-  return el("div", { class: "alarm", role: "alert", tabindex: -1 }, el("p", {}, cross(), problem.message), list, again);
+  return el("div", { class: "alert", role: "alert", tabindex: -1 }, el("p", {}, cross(), problem.message), list, again);
 }
 
 function cross() {
@@ -114,7 +114,7 @@ function cross() {
   return svg("shape bad", ["path", path]);
 }
 
-// waiting tells that something is on its way.
-export function waiting(text = "Loading…") {
-  return el("p", { class: "waiting", role: "status" }, text);
+// loading says that a response is awaited.
+export function loading(text = "Loading…") {
+  return el("p", { class: "loading", role: "status" }, text);
 }

@@ -2,8 +2,8 @@
 
 import { call } from "./call.js";
 import { el, fill } from "./dom.js";
-import { matching } from "./show.js";
-import { ago, when } from "./words.js";
+import { matchSummary } from "./show.js";
+import { ago, when } from "./format.js";
 
 export const providers = [
   ["tencent-chat", "Tencent Cloud Chat"],
@@ -33,5 +33,5 @@ export function lastEvent(source, signal) {
 
 // granted shows what a tenant may receive of a source.
 export function granted(s) {
-  return (s.matches ?? [s.match]).map((m) => el("div", {}, matching(m)));
+  return (s.matches ?? [s.match]).map((m) => el("div", {}, matchSummary(m)));
 }

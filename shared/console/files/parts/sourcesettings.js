@@ -1,24 +1,24 @@
 // Settings of a source, and the erasure of its events.
 
 import { call } from "./call.js";
-import { sheet } from "./dialog.js";
+import { formDialog } from "./dialog.js";
 import { button, el, path } from "./dom.js";
-import { kinds } from "./facts.js";
-import { choice, lines, match, text } from "./fields.js";
+import { routingKeys } from "./facts.js";
+import { choiceField, linesField, matchField, textField } from "./fields.js";
 import { form } from "./form.js";
-import { go } from "./route.js";
-import { more, section } from "./show.js";
+import { navigate } from "./route.js";
+import { disclosure, section } from "./show.js";
 
 export function settings(source, at, again) {
   const fields = [
-    text("name", { label: "Name", value: source.name, required: true }),
-    lines("ignore_event_types", {
+    textField("name", { label: "Name", value: source.name, required: true }),
+    linesField("ignore_event_types", {
       label: "Event types to drop",
       value: source.ignore_event_types,
       clears: true,
       hint: "Acknowledged and counted, but not kept; one a line, * may end an entry.",
     }),
-    choice("history", {
+    choiceField("history", {
       label: "History",
       value: source.history,
       required: true,
@@ -27,44 +27,44 @@ export function settings(source, at, again) {
         ["failures", "only what was not delivered at once"],
       ],
     }),
-    ...own(source),
+    ...providerFields(source),
   ];
   const send = async ({ api_key, base_url, ...v }) => {
     if (source.provider === "smartbots") v.upstream = { api_key, base_url };
     await call("PATCH", at, { body: v });
     again();
   };
-  return section("Settings", {}, more("Change", form({ fields, submit: "Save", send })), erasure(source));
+  return section("Settings", {}, disclosure("Change", form({ fields, submit: "Save", send })), erasure(source));
 }
 
-function own(source) {
+function providerFields(source) {
   if (source.provider === "direct")
     return [
-      lines("allow", { label: "Addresses that may call", value: source.allow, clears: true, hint: "Addresses or prefixes, one a line; none: all." }),
+      linesField("allow", { label: "Addresses that may call", value: source.allow, clears: true, hint: "Addresses or prefixes, one a line; none: all." }),
     ];
   if (source.provider === "smartbots")
     return [
-      text("api_key", {
+      textField("api_key", {
         label: "SmartBots developer API key",
         type: "password",
         value: source.upstream?.api_key,
         mono: true,
         hint: "*** keeps what is set.",
       }),
-      text("base_url", { label: "Address of the SmartBots API", value: source.upstream?.base_url, mono: true }),
+      textField("base_url", { label: "Address of the SmartBots API", value: source.upstream?.base_url, mono: true }),
     ];
   return [];
 }
 
-// erasure answers a data subject's request.
+// erasure offers to erase events, for the request of a data subject.
 function erasure(source) {
   const open = async () => {
-    const which = match("match", {
+    const which = matchField("match", {
       label: "Of events with",
-      kinds: await kinds(source.provider),
+      kinds: await routingKeys(source.provider),
       hint: "Payloads and routing keys of the events that match are erased for good.",
     });
-    return sheet("Erase what is kept", "For the request of somebody whose data passed through.", (close) =>
+    return formDialog("Erase what is kept", "For the request of somebody whose data passed through.", (close) =>
       form({
         fields: [which],
         submit: "Erase",
@@ -76,7 +76,7 @@ function erasure(source) {
             headers: { "Idempotency-Key": once },
           });
           close();
-          go(path("jobs", job.id));
+          navigate(path("jobs", job.id));
         },
       }),
     );

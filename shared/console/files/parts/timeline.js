@@ -1,11 +1,11 @@
 // A delivery's attempts in time, with the waits that are still to come.
 
 import { el } from "./dom.js";
-import { shape } from "./marks.js";
-import { more, pre } from "./show.js";
-import { brief, lasting, seconds, when } from "./words.js";
+import { statusIcon } from "./badge.js";
+import { disclosure, pre } from "./show.js";
+import { shortDuration, duration, parseSeconds, when } from "./format.js";
 
-const foreseen = 4; // waits to come that are shown one by one
+const upcomingShown = 4; // waits to come that are shown one by one
 
 // timeline shows what happened to d and what its schedule, a list of waits,
 // still holds.
@@ -17,7 +17,7 @@ export function timeline(d, attempts, schedule) {
     before = a.at;
   }
   if (d.why === "circuit") steps.push(step("next", [], "Next attempt once the endpoint accepts again, or as a probe of it"));
-  else if (d.status === "pending" || d.next_attempt) steps.push(...coming(d, schedule));
+  else if (d.status === "pending" || d.next_attempt) steps.push(...upcoming(d, schedule));
   if (d.status === "held") steps.push(step("held", [when(d.since)], "Held until the registration is enabled"));
   if (d.status === "cancelled") steps.push(step("cancelled", [when(d.since)], "Cancelled"));
   return el("ol", { class: "timeline" }, steps);
@@ -27,7 +27,7 @@ function step(status, time, title, ...detail) {
   return el(
     "li",
     {},
-    shape(status),
+    statusIcon(status),
     el("div", {}, el("p", { class: "step" }, el("b", {}, title), el("span", { class: "soft" }, time)), detail),
   );
 }
@@ -38,29 +38,29 @@ function attempt(a, before) {
   const code = a.status_code ? `${a.status_code}` : a.class;
   return step(
     a.class === "" ? "succeeded" : "failed",
-    [when(a.at), gap > 0 ? ` · ${lasting(gap)} later` : " · at once"],
+    [when(a.at), gap > 0 ? ` · ${duration(gap)} later` : " · at once"],
     [code, " ", title],
-    el("p", {}, a.explanation, el("span", { class: "soft" }, a.explanation && " ", "It took ", brief(a.took), ".")),
+    el("p", {}, a.explanation, el("span", { class: "soft" }, a.explanation && " ", "It took ", shortDuration(a.took), ".")),
     a.error && a.error !== a.explanation && el("p", { class: "mono" }, el("bdi", {}, a.error)),
-    a.answer && more("Answer", pre(a.answer, "Answer of the endpoint")),
+    a.answer && disclosure("Answer", pre(a.answer, "Answer of the endpoint")),
   );
 }
 
-// coming returns the attempts that are due if each is refused. Waits vary by a
+// upcoming returns the attempts that are due if each is refused. Waits vary by a
 // fifth, so all but the next are about right only.
-function coming(d, schedule) {
+function upcoming(d, schedule) {
   const next = new Date(d.next_attempt ?? Date.now());
   const steps = [step("next", [when(next.toISOString())], "Next attempt")];
   if (d.status !== "pending") return steps;
   const rest = schedule.slice(d.attempts_made);
   let at = next.getTime();
-  for (const wait of rest.slice(0, foreseen)) {
-    at += seconds(wait) * 1000;
-    steps.push(step("later", ["about ", when(new Date(at).toISOString())], `If refused, ${lasting(seconds(wait))} later`));
+  for (const wait of rest.slice(0, upcomingShown)) {
+    at += parseSeconds(wait) * 1000;
+    steps.push(step("later", ["about ", when(new Date(at).toISOString())], `If refused, ${duration(parseSeconds(wait))} later`));
   }
-  if (rest.length > foreseen) {
-    for (const wait of rest.slice(foreseen)) at += seconds(wait) * 1000;
-    steps.push(step("later", ["about ", when(new Date(at).toISOString())], `${rest.length - foreseen} more, the last`));
+  if (rest.length > upcomingShown) {
+    for (const wait of rest.slice(upcomingShown)) at += parseSeconds(wait) * 1000;
+    steps.push(step("later", ["about ", when(new Date(at).toISOString())], `${rest.length - upcomingShown} more, the last`));
   }
   return steps;
 }

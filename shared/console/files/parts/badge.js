@@ -1,4 +1,4 @@
-// Marks: a shape and a word for each status, so that none needs its colour.
+// Badges: a shape and a word for each status, so that none needs its colour.
 
 import { el, svg } from "./dom.js";
 
@@ -31,13 +31,13 @@ const shapes = {
   received: ["plain", disc],
 };
 
-// mark shows a status: its shape and its word.
-export function mark(status, word = status) {
-  return el("span", { class: `mark ${tone(status)}` }, shape(status), word);
+// badge shows a status: its shape and its word.
+export function badge(status, word = status) {
+  return el("span", { class: `badge ${tone(status)}` }, statusIcon(status), word);
 }
 
-// shape draws a status without its word.
-export function shape(status) {
+// statusIcon draws a status without its word.
+export function statusIcon(status) {
   const [name, ...parts] = shapes[status] ?? shapes.received;
   return svg(`shape ${name}`, ...parts);
 }

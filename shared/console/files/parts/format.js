@@ -31,7 +31,7 @@ function utc(text) {
 
 // ago says how long ago an instant was.
 export function ago(text) {
-  return lasting((Date.now() - new Date(text).getTime()) / 1000) + " ago";
+  return duration((Date.now() - new Date(text).getTime()) / 1000) + " ago";
 }
 
 const units = [
@@ -41,8 +41,8 @@ const units = [
   [1, "s"],
 ];
 
-// lasting returns a number of seconds in its two largest units.
-export function lasting(seconds) {
+// duration returns a number of seconds in its two largest units.
+export function duration(seconds) {
   let rest = Math.max(0, Math.round(seconds));
   const parts = [];
   for (const [size, name] of units) {
@@ -56,17 +56,17 @@ export function lasting(seconds) {
 
 const sizes = { h: 3600, m: 60, s: 1, ms: 1e-3, µs: 1e-6, ns: 1e-9 };
 
-// seconds reads a duration as the API writes it, such as 5m0s.
-export function seconds(text) {
+// parseSeconds reads a duration as the API writes it, such as 5m0s.
+export function parseSeconds(text) {
   let sum = 0;
   for (const [, n, unit] of text.matchAll(/([\d.]+)(h|ms|m|s|µs|ns)/g)) sum += Number(n) * sizes[unit];
   return sum;
 }
 
-// brief shows a duration of the API with three digits at most.
-export function brief(text) {
-  const s = seconds(text);
-  if (s >= 60) return lasting(s);
+// shortDuration shows a duration of the API with three digits at most.
+export function shortDuration(text) {
+  const s = parseSeconds(text);
+  if (s >= 60) return duration(s);
   if (s >= 1) return `${Number(s.toPrecision(3))}\u00a0s`;
   return `${Number((s * 1000).toPrecision(2))}\u00a0ms`;
 }

@@ -1,0 +1,19 @@
+// What is known of an event besides its payload.
+
+import { code, link, userText } from "./dom.js";
+import { nameOf } from "./names.js";
+import { properties, matchSummary } from "./show.js";
+import { when } from "./format.js";
+
+// eventProperties shows what is known of an event besides its payload.
+export function eventProperties(event) {
+  return properties([
+    ["Received", when(event.received)],
+    ["Happened", event.time && when(event.time)],
+    ["Source", link(["sources", event.source], nameOf("sources", event.source))],
+    ["Label", event.label && userText(event.label)],
+    ["Routing keys", event.keys && matchSummary(event.keys)],
+    ["Content type", event.content_type && userText(event.content_type)],
+    ["Event", link(["events", event.id], code(event.id))],
+  ]);
+}
