@@ -1,3 +1,5 @@
+// @ts-check
+
 // The console's frame: signing in and out, the menu, and the page that the
 // address names.
 

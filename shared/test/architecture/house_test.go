@@ -40,6 +40,7 @@ var house = []room{
 		"shared/api", "shared/app", "shared/app/samples", "shared/control", "shared/transfer", "shared/cloud", "shared/config", "shared/console", "shared/embedded",
 		"shared/gateway", "shared/provider", "shared/storage", "shared/provider/all", "shared/provider/tencentchat",
 	}, []string{"golang.org/x/sync/errgroup", "github.com/standard-webhooks/standard-webhooks/libraries/go"}},
+	{".ci", []string{"shared/api", "shared/gateway", "shared/storage"}, nil}, // commands of the check
 	{"functions/*", []string{"functions/internal/deployed", "shared/app", "shared/cloud", "shared/provider", "shared/provider/{own}"}, nil},
 
 	{"shared/app", []string{"shared/keyring", "shared/config", "shared/egress", "shared/gateway", "shared/provider", "shared/storage"}, []string{"golang.org/x/sync/semaphore"}},

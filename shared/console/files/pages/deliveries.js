@@ -1,3 +1,5 @@
+// @ts-check
+
 // Deliveries: the list that stays up to date.
 
 import { allRows } from "../parts/call.js";
@@ -12,6 +14,7 @@ import { tenantChoice } from "../parts/tenantchoice.js";
 
 const statuses = ["pending", "succeeded", "failed", "held", "cancelled"];
 
+/** @param {PageContext} context */
 export async function deliveriesPage({ me, query, signal }) {
   const operator = me.scope === "operator";
   const at = Object.fromEntries(query);

@@ -1,3 +1,5 @@
+// @ts-check
+
 // One delivery: its attempts, its event, and what can be done.
 
 import { allRows, call } from "../parts/call.js";
@@ -20,8 +22,9 @@ const reasons = {
   registration_deleted: "the registration was deleted",
 };
 
+/** @param {PageContext} context */
 export async function deliveryPage({ me, params, signal }) {
-  const at = `/deliveries/${encodeURIComponent(params.id)}`;
+  const at = /** @type {const} */ (`/deliveries/${encodeURIComponent(params.id)}`);
   const delivery = await call("GET", at, { signal });
   const [registration, event] = await Promise.all([
     orNull(call("GET", `/registrations/${encodeURIComponent(delivery.registration)}`, { signal })),
@@ -30,7 +33,7 @@ export async function deliveryPage({ me, params, signal }) {
   const schedule = registration ? await waits(registration.schedule) : [];
   const shown = await follow(delivery, at, signal, (d) => deliveryProperties(d, registration), schedule);
   const resend = async () => {
-    await call("POST", at + "/resend").catch((e) => fill(shown.state, errorAlert(e)));
+    await call("POST", `${at}/resend`).catch((e) => fill(shown.state, errorAlert(e)));
     setTimeout(shown.look, 300);
   };
   const actions = me.scope === "read" ? [] : [button("Resend", resend, { class: "primary" })];
@@ -46,12 +49,20 @@ export async function deliveryPage({ me, params, signal }) {
 
 // follow shows a delivery's facts and attempts, and again when they change;
 // look does so at once.
+/**
+ * @param {API["Delivery"]} delivery
+ * @param {`/deliveries/${string}`} at
+ * @param {AbortSignal} signal
+ * @param {(d: API["Delivery"]) => Child} summarise
+ * @param {string[]} schedule
+ */
 async function follow(delivery, at, signal, summarise, schedule) {
   const state = el("div", { class: "state" });
   const summary = el("div", { class: "stack" });
   const history = el("div", {});
   let known = "";
 
+  /** @param {API["Delivery"]} d */
   async function show(d) {
     const text = JSON.stringify(d);
     if (text === known) return;
@@ -73,6 +84,11 @@ async function follow(delivery, at, signal, summarise, schedule) {
   return { state, summary, history, look };
 }
 
+/**
+ * @template T
+ * @param {Promise<T>} promise
+ * @returns {Promise<T | null>}
+ */
 function orNull(promise) {
   return promise.catch((e) => {
     if (e.status === 404 || e.status === 403) return null;
@@ -80,6 +96,10 @@ function orNull(promise) {
   });
 }
 
+/**
+ * @param {API["Delivery"]} d
+ * @param {API["Registration"] | null} registration
+ */
 function deliveryProperties(d, registration) {
   return properties([
     ["Status", [badge(d.status), d.why && el("span", { class: "soft" }, " · ", userText(reasons[d.why] ?? d.why))]],
@@ -92,7 +112,12 @@ function deliveryProperties(d, registration) {
 
 // attemptsOf returns all attempts: a delivery as the API returns it holds the
 // first hundred.
+/**
+ * @param {API["Delivery"]} d
+ * @param {`/deliveries/${string}`} at
+ * @param {AbortSignal} signal
+ */
 function attemptsOf(d, at, signal) {
   const first = d.attempts ?? [];
-  return first.length < 100 ? first : allRows(at + "/attempts", { signal });
+  return first.length < 100 ? first : allRows(`${at}/attempts`, { signal });
 }

@@ -1,3 +1,5 @@
+// @ts-check
+
 // Changing a registration.
 
 import { call } from "../parts/call.js";
@@ -9,18 +11,20 @@ import { draftOf, fieldsFor } from "../parts/registrationfields.js";
 import { navigate } from "../parts/route.js";
 import { heading, disclosure } from "../parts/show.js";
 
+/** @param {PageContext} context */
 export async function editRegistrationPage({ params, signal }) {
-  const at = `/registrations/${encodeURIComponent(params.id)}`;
+  const at = /** @type {const} */ (`/registrations/${encodeURIComponent(params.id)}`);
   const r = await call("GET", at, { signal });
   const source = await call("GET", `/sources/${encodeURIComponent(r.source)}`, { signal }).catch(() => ({
     id: r.source,
+    name: "",
     provider: "",
     event_types: [],
   }));
   const fields = await fieldsFor(source, r);
   const send = async (v) => {
     const changed = await call("PATCH", at, { body: onlyChanged(v, r), headers: { "If-Match": `"${r.rev}"` } });
-    if (changed.warnings?.length > 0) await secretDialog("Changed, with a warning", "", "", changed.warnings.join(" "));
+    if (changed.warnings?.length) await secretDialog("Changed, with a warning", "", "", changed.warnings.join(" "));
     navigate(path("registrations", r.id));
   };
   return [
@@ -38,6 +42,7 @@ export async function editRegistrationPage({ params, signal }) {
 
 // onlyChanged leaves out what is as it was: some registrations may not change
 // some fields.
+/** @param {API["Registration"]} r */
 function onlyChanged(v, r) {
   const before = { ...r, match: r.match ?? null };
   return Object.fromEntries(Object.entries(v).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(before[name])));

@@ -1,3 +1,5 @@
+// @ts-check
+
 // One event with its payload and deliveries.
 
 import { call } from "../parts/call.js";
@@ -8,6 +10,7 @@ import { list } from "../parts/list.js";
 import { payload } from "../parts/payload.js";
 import { heading, section } from "../parts/show.js";
 
+/** @param {PageContext} context */
 export async function eventPage({ params, signal }) {
   const event = await call("GET", `/events/${encodeURIComponent(params.id)}`, { signal });
   return [

@@ -1,3 +1,5 @@
+// @ts-check
+
 // The list of events.
 
 import { allRows } from "../parts/call.js";
@@ -8,6 +10,7 @@ import { list } from "../parts/list.js";
 import { heading, matchSummary } from "../parts/show.js";
 import { bytes, when } from "../parts/format.js";
 
+/** @param {PageContext} context */
 export async function eventsPage({ me, query, signal }) {
   const operator = me.scope === "operator";
   const sources = await allRows("/sources", { signal });
@@ -19,6 +22,7 @@ export async function eventsPage({ me, query, signal }) {
   ];
   const about = operator ? "Everything a source received." : "What was delivered to you, or is to be.";
   if (operator && sources.length === 0) return [heading("Events", { about }), el("p", { class: "empty" }, "There is no source yet.")];
+  /** @type {Column<API["Event"]>[]} */
   const columns = [
     { name: "Event", cell: (e) => link(["events", e.id], userText(e.type)) },
     { name: "Received", cell: (e) => when(e.received) },

@@ -1,3 +1,5 @@
+// @ts-check
+
 // One SmartBots group, for the operator and for the group's owner.
 
 import { call } from "../parts/call.js";
@@ -11,8 +13,9 @@ import { navigate } from "../parts/route.js";
 import { properties, heading, disclosure, section } from "../parts/show.js";
 import { when } from "../parts/format.js";
 
+/** @param {PageContext} context */
 export async function groupPage({ me, params, signal }) {
-  const at = `/groups/${encodeURIComponent(params.id)}`;
+  const at = /** @type {const} */ (`/groups/${encodeURIComponent(params.id)}`);
   const group = await call("GET", at, { signal });
   const operator = me.scope === "operator";
   return [
@@ -29,10 +32,14 @@ export async function groupPage({ me, params, signal }) {
   ];
 }
 
+/**
+ * @param {API["Group"]} group
+ * @param {`/groups/${string}`} at
+ */
 function operatorActions(group, at) {
   const rotate = async () => {
     if (!(await confirmDialog("Replace the owner's key?", "The old one ends at once.", "Replace"))) return;
-    const answer = await call("POST", at + "/owner-key/rotate");
+    const answer = await call("POST", `${at}/owner-key/rotate`);
     await secretDialog(`Owner's key of ${group.name}`, "API key", answer.owner_key, answer.note);
   };
   const remove = async () => {
@@ -43,9 +50,13 @@ function operatorActions(group, at) {
   return [button("Replace owner's key", rotate), button("Delete", remove, { class: "danger" })];
 }
 
+/**
+ * @param {`/groups/${string}`} at
+ * @param {AbortSignal} signal
+ */
 function applications(at, signal) {
   const rows = list({
-    path: at + "/apps",
+    path: `${at}/apps`,
     signal,
     label: "Connected applications",
     empty: "No application is connected.",
@@ -58,12 +69,17 @@ function applications(at, signal) {
   return section("Connected applications", { about: "They receive the group's chat." }, rows);
 }
 
+/**
+ * @param {`/groups/${string}`} at
+ * @param {API["App"]} app
+ */
 async function disconnect(at, app, done) {
   if (!(await confirmDialog(`Remove ${app.app_name || "this application"}?`, "It is notified, and receives nothing more.", "Remove"))) return;
   await call("DELETE", `${at}/apps/${encodeURIComponent(app.id)}`);
   done();
 }
 
+/** @param {`/groups/${string}`} at */
 function securityCode(at) {
   const code = textField("security_code", {
     label: "New Group Security Code",
@@ -79,6 +95,10 @@ function securityCode(at) {
   return section("Security code", {}, disclosure("Change the code", form({ fields: [code], submit: "Change code", danger: true, send })));
 }
 
+/**
+ * @param {API["Group"]} group
+ * @param {`/groups/${string}`} at
+ */
 function change(group, at) {
   const fields = [
     textField("name", { label: "Name", value: group.name }),

@@ -1,3 +1,5 @@
+// @ts-check
+
 // The list of SmartBots groups, and a new one.
 
 import { allRows, call } from "../parts/call.js";
@@ -10,6 +12,7 @@ import { navigate } from "../parts/route.js";
 import { heading } from "../parts/show.js";
 import { when } from "../parts/format.js";
 
+/** @param {PageContext} context */
 export function groupsPage({ me, signal }) {
   const rows = list({
     path: "/groups",

@@ -1,3 +1,5 @@
+// @ts-check
+
 // One job.
 
 import { call } from "../parts/call.js";
@@ -5,8 +7,9 @@ import { link } from "../parts/dom.js";
 import { jobName, progress } from "../parts/progress.js";
 import { heading } from "../parts/show.js";
 
+/** @param {PageContext} context */
 export async function jobPage({ me, params, signal }) {
-  const at = `/jobs/${encodeURIComponent(params.id)}`;
+  const at = /** @type {const} */ (`/jobs/${encodeURIComponent(params.id)}`);
   const job = await call("GET", at, { signal });
   return [
     heading(jobName(job.kind), { crumbs: [link("jobs", "Jobs")] }),

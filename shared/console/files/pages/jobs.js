@@ -1,3 +1,5 @@
+// @ts-check
+
 // The list of jobs.
 
 import { code, el, link } from "../parts/dom.js";
@@ -9,8 +11,10 @@ import { heading } from "../parts/show.js";
 import { tenantChoice } from "../parts/tenantchoice.js";
 import { when } from "../parts/format.js";
 
+/** @param {PageContext} context */
 export async function jobsPage({ me, query, signal }) {
   const tenant = query.get("tenant") ?? "";
+  /** @type {Column<API["Job"]>[]} */
   const columns = [
     { name: "Job", cell: (j) => link(["jobs", j.id], jobName(j.kind)) },
     { name: "Status", cell: (j) => badge(j.status) },

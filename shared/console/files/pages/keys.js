@@ -1,3 +1,5 @@
+// @ts-check
+
 // The API keys of the account that signed in, and the key ring.
 
 import { call, idempotencyKey } from "../parts/call.js";
@@ -7,6 +9,7 @@ import { keyList } from "../parts/keylist.js";
 import { navigate } from "../parts/route.js";
 import { heading, section } from "../parts/show.js";
 
+/** @param {PageContext} context */
 export function keysPage({ me, signal }) {
   const about =
     me.scope === "operator"

@@ -1,3 +1,5 @@
+// @ts-check
+
 // A new registration.
 
 import { allRows, call } from "../parts/call.js";
@@ -11,6 +13,7 @@ import { navigate } from "../parts/route.js";
 import { properties, heading, disclosure, notice } from "../parts/show.js";
 import { granted, providerName } from "../parts/sources.js";
 
+/** @param {PageContext} context */
 export async function newRegistrationPage({ query, signal }) {
   const sources = await allRows("/sources", { signal });
   const crumbs = [link("registrations", "Registrations")];
@@ -24,7 +27,7 @@ export async function newRegistrationPage({ query, signal }) {
     fill(
       place,
       await createForm(
-        sources.find((s) => s.id === id),
+        sources.find((s) => s.id === id) ?? sources[0],
         signal,
       ),
     );
@@ -43,13 +46,17 @@ export async function newRegistrationPage({ query, signal }) {
   ];
 }
 
+/**
+ * @param {API["Source"]} source
+ * @param {AbortSignal} signal
+ */
 async function createForm(source, signal) {
   const fields = await fieldsFor(source, {});
   const existing = (await allRows("/registrations", { query: { source: source.id }, signal })).find((r) => !r.group);
   const send = async (v, once) => {
     const made = await call("POST", "/registrations", { body: { ...v, source: source.id }, headers: { "Idempotency-Key": once } });
     await secretDialog("Registration created", "signing secret", made.secret, made.note);
-    if (made.warnings?.length > 0) await secretDialog("Created, with a warning", "", "", made.warnings.join(" "));
+    if (made.warnings?.length) await secretDialog("Created, with a warning", "", "", made.warnings.join(" "));
     navigate(path("registrations", made.id));
   };
   return [

@@ -1,3 +1,5 @@
+// @ts-check
+
 // A new source.
 
 import { call } from "../parts/call.js";

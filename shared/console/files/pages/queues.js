@@ -1,3 +1,5 @@
+// @ts-check
+
 // Queues and their dead letters.
 
 import { call } from "../parts/call.js";
@@ -14,6 +16,7 @@ const about = {
   slow: "Attempts at endpoints that are slow, failing or not known yet. Here they delay no others.",
 };
 
+/** @param {PageContext} context */
 export async function queuesPage({ signal }) {
   const place = el("div", { class: "stack" });
   const state = el("div", { class: "state" });
@@ -41,6 +44,7 @@ export async function queuesPage({ signal }) {
   ];
 }
 
+/** @param {API["QueueDepth"]} q */
 function queue(q, done) {
   const redrive = async () => {
     if (

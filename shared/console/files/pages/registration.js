@@ -1,3 +1,5 @@
+// @ts-check
+
 // One registration, with all that can be done about it.
 
 import { call } from "../parts/call.js";
@@ -15,14 +17,16 @@ import { validity, rotateDialog } from "../parts/secrets.js";
 import { errorAlert, properties, heading, matchSummary, notice, section } from "../parts/show.js";
 import { shortDuration, when } from "../parts/format.js";
 
+/** @param {API["EndpointHealth"]} h */
 function health(h) {
   if (!h.failing_since) return badge("succeeded", "accepts");
   const probe = h.circuit === "open" && [". The circuit is open: the next attempt is made after ", when(h.next_probe)];
   return [failing(h), el("span", { class: "soft" }, " since ", when(h.failing_since), probe)];
 }
 
+/** @param {PageContext} context */
 export async function registrationPage({ me, params, signal }) {
-  const at = `/registrations/${encodeURIComponent(params.id)}`;
+  const at = /** @type {const} */ (`/registrations/${encodeURIComponent(params.id)}`);
   const r = await call("GET", at, { signal });
   const state = el("div", { class: "state" });
   const canUse = me.scope === "full" && r.state !== "removed";
@@ -31,7 +35,7 @@ export async function registrationPage({ me, params, signal }) {
     heading(userText(r.description || r.app_name || r.url), {
       crumbs: [link("registrations", "Registrations")],
       actions: [
-        canUse && test(r, at, state, signal),
+        canUse && sendTest(at, state, signal),
         canChange && (r.ordered && r.state !== "enabled" ? resume(at) : toggle(r, at)),
         canUse && el("a", { class: "button", href: path("registrations", r.id, "edit") }, "Change"),
         canChange && remove(at),
@@ -43,7 +47,7 @@ export async function registrationPage({ me, params, signal }) {
       "Signing secret",
       {
         about: "Each delivery is signed by the Standard Webhooks scheme. While a secret is replaced, both sign.",
-        actions: [canUse && button("Rotate", () => rotateDialog("Replace the signing secret", at + "/rotate", "24h", secretTold))],
+        actions: [canUse && button("Rotate", () => rotateDialog("Replace the signing secret", `${at}/rotate`, "24h", secretTold))],
       },
       validity("Secret", r.secrets, "None."),
     ),
@@ -69,16 +73,19 @@ export async function registrationPage({ me, params, signal }) {
   ];
 }
 
+/** @param {API["Registration"]} answer */
 async function secretTold(answer) {
   await secretDialog("New signing secret", "signing secret", answer.secret, answer.note);
   navigate(location.pathname, { replace: true });
 }
 
+/** @param {`/registrations/${string}`} at */
 function rotateToken(at) {
   const token = textField("raw_token", { label: "New token", type: "password", required: true, mono: true });
   return rotateDialog("Replace the raw token", at + "/raw-token/rotate", "24h", () => navigate(location.pathname, { replace: true }), [token]);
 }
 
+/** @param {API["Registration"]} r */
 function summary(r) {
   return properties([
     [
@@ -103,10 +110,15 @@ function summary(r) {
   ]);
 }
 
-function test(r, at, news, signal) {
+/**
+ * @param {`/registrations/${string}`} at
+ * @param {Element} news
+ * @param {AbortSignal} signal
+ */
+function sendTest(at, news, signal) {
   return button("Send a test event", async () => {
     try {
-      const sent = await call("POST", at + "/test");
+      const sent = await call("POST", `${at}/test`);
       fill(news, notice("A test event is on its way."));
       const found = new AbortController();
       signal.addEventListener("abort", () => found.abort(), { once: true });
@@ -125,6 +137,10 @@ async function arrived(sent, news, found) {
   fill(news, notice("The test event was handed on: ", link(["deliveries", sent.delivery], "see its delivery"), "."));
 }
 
+/**
+ * @param {API["Registration"]} r
+ * @param {`/registrations/${string}`} at
+ */
 function toggle(r, at) {
   const enabled = r.state === "enabled";
   return button(enabled ? "Disable" : "Enable", async () => {
@@ -140,6 +156,7 @@ function toggle(r, at) {
 
 // resume enables a registration that is ordered, which must say what becomes of
 // what was held: it goes first, or stays where it is.
+/** @param {`/registrations/${string}`} at */
 function resume(at) {
   const enable = (label, held) =>
     button(label, async () => {
@@ -149,6 +166,7 @@ function resume(at) {
   return [enable("Enable, held ones first", "release"), enable("Enable, skip held ones", "skip")];
 }
 
+/** @param {`/registrations/${string}`} at */
 function remove(at) {
   return button(
     "Delete",

@@ -1,3 +1,5 @@
+// @ts-check
+
 // The list of registrations.
 
 import { registrationColumns } from "../parts/columns.js";
@@ -7,6 +9,7 @@ import { navigate } from "../parts/route.js";
 import { heading } from "../parts/show.js";
 import { tenantChoice } from "../parts/tenantchoice.js";
 
+/** @param {PageContext} context */
 export async function registrationsPage({ me, query, signal }) {
   const operator = me.scope === "operator";
   const tenant = query.get("tenant") ?? "";

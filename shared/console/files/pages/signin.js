@@ -1,3 +1,5 @@
+// @ts-check
+
 // Signing in with a key.
 
 import { signIn } from "../parts/call.js";

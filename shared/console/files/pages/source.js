@@ -1,3 +1,5 @@
+// @ts-check
+
 // One source: for the operator all that is set, for a tenant what it may expect.
 
 import { call } from "../parts/call.js";
@@ -17,6 +19,7 @@ import { granted, lastEvent, providerName } from "../parts/sources.js";
 import { settings } from "../parts/sourcesettings.js";
 import { when } from "../parts/format.js";
 
+/** @param {PageContext} context */
 export async function sourcePage({ me, params, signal }) {
   const source = await call("GET", `/sources/${encodeURIComponent(params.id)}`, { signal });
   rememberName("sources", source);
@@ -25,6 +28,10 @@ export async function sourcePage({ me, params, signal }) {
 
 const crumbs = () => [link("sources", "Sources")];
 
+/**
+ * @param {API["Source"]} source
+ * @param {API["Me"]} me
+ */
 async function tenantPage(source, me) {
   const keys = await routingKeys(source.provider);
   const add = el(
@@ -50,6 +57,7 @@ function keyTable(keys) {
 }
 
 // typeList shows what each event type means, with a sample.
+/** @param {API["EventType"][]} types */
 function typeList(types) {
   return el(
     "ul",
@@ -61,14 +69,18 @@ function typeList(types) {
         code(t.name),
         " ",
         el("span", { class: "soft" }, t.about),
-        t.sample && disclosure("Sample", pre(JSON.stringify(t.sample, null, 2), `Sample of ${t.name}`)),
+        Boolean(t.sample) && disclosure("Sample", pre(JSON.stringify(t.sample, null, 2), `Sample of ${t.name}`)),
       ),
     ),
   );
 }
 
+/**
+ * @param {API["Source"]} source
+ * @param {AbortSignal} signal
+ */
 async function operatorPage(source, signal) {
-  const at = `/sources/${encodeURIComponent(source.id)}`;
+  const at = /** @type {const} */ (`/sources/${encodeURIComponent(source.id)}`);
   const again = () => navigate(location.pathname, { replace: true });
   return [
     heading(userText(source.name), { crumbs: crumbs(), actions: [button("Delete", () => remove(source, at), { class: "danger" })] }),
@@ -92,6 +104,10 @@ async function operatorPage(source, signal) {
   ];
 }
 
+/**
+ * @param {API["Source"]} source
+ * @param {`/sources/${string}`} at
+ */
 async function remove(source, at) {
   if (
     !(await confirmDialog(
@@ -114,9 +130,14 @@ async function remove(source, at) {
   navigate(path("sources"));
 }
 
+/**
+ * @param {API["Source"]} source
+ * @param {`/sources/${string}`} at
+ * @param {AbortSignal} signal
+ */
 function urls(source, at, signal) {
   const rows = list({
-    path: at + "/keys",
+    path: `${at}/keys`,
     signal,
     label: "Callback URLs",
     stacked: true,
@@ -135,7 +156,7 @@ function urls(source, at, signal) {
         submit: "Create callback URL",
         cancel: close,
         send: async (v, once) => {
-          await call("POST", at + "/keys", { body: v, headers: { "Idempotency-Key": once } });
+          await call("POST", `${at}/keys`, { body: v, headers: { "Idempotency-Key": once } });
           close();
           rows.reload();
         },
@@ -148,8 +169,13 @@ function urls(source, at, signal) {
   );
 }
 
+/**
+ * @param {API["Source"]} source
+ * @param {`/sources/${string}`} at
+ * @param {API["CallbackKey"]} key
+ */
 function urlActions(source, at, key, done) {
-  const keyPath = `${at}/keys/${encodeURIComponent(key.id)}`;
+  const keyPath = /** @type {const} */ (`${at}/keys/${encodeURIComponent(key.id)}`);
   const end = async () => {
     if (!(await confirmDialog("End this callback URL?", "What the provider still sends there is refused at once.", "End it"))) return;
     await call("DELETE", keyPath);
@@ -158,11 +184,15 @@ function urlActions(source, at, key, done) {
   return el(
     "span",
     { class: "actions" },
-    button("Rotate", () => rotateDialog("Replace the callback URL", keyPath + "/rotate", source.provider === "direct" ? "720h" : "24h", done)),
+    button("Rotate", () => rotateDialog("Replace the callback URL", `${keyPath}/rotate`, source.provider === "direct" ? "720h" : "24h", done)),
     button("End", end),
   );
 }
 
+/**
+ * @param {API["Source"]} source
+ * @param {`/sources/${string}`} at
+ */
 function credentials(source, at, again) {
   if (source.provider === "tencent-chat") {
     const token = textField("token", {
@@ -175,7 +205,7 @@ function credentials(source, at, again) {
     const set = () => rotateDialog("Set the token", at + "/token/rotate", "24h", again, [token]);
     return section(
       "Credentials",
-      { actions: [button(source.tokens?.length > 0 ? "Replace the token" : "Set a token", set)] },
+      { actions: [button(source.tokens?.length ? "Replace the token" : "Set a token", set)] },
       validity("Token", source.tokens, "No token: the address alone proves who calls."),
     );
   }
@@ -183,13 +213,14 @@ function credentials(source, at, again) {
     const set = () => basicSheet(at, again);
     return section(
       "Credentials",
-      { actions: [button(source.basic?.length > 0 ? "Replace the login" : "Set a login", set)] },
+      { actions: [button(source.basic?.length ? "Replace the login" : "Set a login", set)] },
       validity("Login and password", source.basic, "No login: the address alone proves who calls."),
     );
   }
   return null;
 }
 
+/** @param {`/sources/${string}`} at */
 function basicSheet(at, again) {
   const login = textField("login", { label: "Login", required: true, mono: true });
   const password = textField("password", { label: "Password", type: "password", required: true, mono: true });
@@ -201,7 +232,12 @@ function basicSheet(at, again) {
   return rotateDialog("Set login and password", at + "/basic/rotate", "720h", again, [basic]);
 }
 
+/**
+ * @param {API["Source"]} source
+ * @param {AbortSignal} signal
+ */
 function recent(source, signal) {
+  /** @type {Column<API["Event"]>[]} */
   const columns = [
     { name: "Event", cell: (e) => link(["events", e.id], userText(e.type)) },
     { name: "Received", cell: (e) => when(e.received) },

@@ -1,3 +1,5 @@
+// @ts-check
+
 // The list of sources.
 
 import { allRows } from "../parts/call.js";
@@ -7,11 +9,13 @@ import { heading } from "../parts/show.js";
 import { granted, lastEvent, providerName } from "../parts/sources.js";
 import { when } from "../parts/format.js";
 
+/** @param {PageContext} context */
 export function sourcesPage({ me, signal }) {
   return me.scope === "operator" ? operatorSources(signal) : grantedSources(signal);
 }
 
 function operatorSources(signal) {
+  /** @type {Column<API["Source"]>[]} */
   const columns = [
     { name: "Source", cell: (s) => link(["sources", s.id], userText(s.name)) },
     { name: "Provider", cell: (s) => providerName(s.provider) },
@@ -28,6 +32,7 @@ function operatorSources(signal) {
 
 async function grantedSources(signal) {
   const rows = await allRows("/sources", { signal });
+  /** @type {Column<API["Source"]>[]} */
   const columns = [
     { name: "Source", cell: (s) => link(["sources", s.id], userText(s.name)) },
     { name: "Provider", cell: (s) => providerName(s.provider) },

@@ -1,3 +1,5 @@
+// @ts-check
+
 // One tenant: its keys, registrations and limits.
 
 import { call } from "../parts/call.js";
@@ -15,8 +17,9 @@ import { properties, heading, disclosure, section } from "../parts/show.js";
 import { stateOf } from "../parts/tenantchoice.js";
 import { when } from "../parts/format.js";
 
+/** @param {PageContext} context */
 export async function tenantPage({ params, signal }) {
-  const at = `/tenants/${encodeURIComponent(params.id)}`;
+  const at = /** @type {const} */ (`/tenants/${encodeURIComponent(params.id)}`);
   const t = await call("GET", at, { signal });
   rememberName("tenants", t);
   const again = () => navigate(location.pathname, { replace: true });
@@ -45,6 +48,10 @@ export async function tenantPage({ params, signal }) {
   ];
 }
 
+/**
+ * @param {API["Tenant"]} t
+ * @param {`/tenants/${string}`} at
+ */
 function tenantActions(t, at, again) {
   const toggle = async () => {
     if (
@@ -70,6 +77,7 @@ function tenantActions(t, at, again) {
   return [button(t.disabled ? "Enable" : "Disable", toggle), button("Remove", remove, { class: "danger" })];
 }
 
+/** @type {[Exclude<keyof API["Limits"], "require_challenge">, string, number | string][]} */
 const limitNames = [
   ["registrations_per_source", "Registrations per source", 1],
   ["api_calls_per_second", "API calls per second", "any"],
@@ -78,9 +86,13 @@ const limitNames = [
   ["jobs", "Jobs at once", 1],
 ];
 
+/**
+ * @param {API["Tenant"]} t
+ * @param {`/tenants/${string}`} at
+ */
 function limits(t, at, again) {
   const shown = properties([
-    ...limitNames.map(([name, label]) => [label, t.limits[name] ? String(t.limits[name]) : "no limit"]),
+    ...limitNames.map(([name, label]) => /** @type {[string, string]} */ ([label, t.limits[name] ? String(t.limits[name]) : "no limit"])),
     ["Endpoints must consent", t.limits.require_challenge ? "yes" : "no"],
   ]);
   const challenge = {

@@ -1,3 +1,5 @@
+// @ts-check
+
 // The list of tenants, and a new one.
 
 import { call } from "../parts/call.js";
@@ -12,6 +14,7 @@ import { heading } from "../parts/show.js";
 import { stateOf } from "../parts/tenantchoice.js";
 import { when } from "../parts/format.js";
 
+/** @param {PageContext} context */
 export function tenantsPage({ signal }) {
   const rows = list({
     path: "/tenants",

@@ -1,7 +1,14 @@
+// @ts-check
+
 // Calls of the API, made with the session's key by the server.
 
 // A Problem is a response that is not a success (RFC 9457), or none at all.
-class Problem extends Error {
+export class Problem extends Error {
+  /**
+   * @param {number} status
+   * @param {string} detail
+   * @param {API["ErrorDetail"][]} errors
+   */
   constructor(status, detail, errors = []) {
     super(detail);
     this.status = status; // 0: no response
@@ -11,13 +18,25 @@ class Problem extends Error {
 
 // call returns the JSON of the response, or null if it has no body. It throws a Problem. If
 // the session has ended, "signedout" is dispatched on the document too.
+/**
+ * @template {Verb} M
+ * @template {Known<M>} A
+ * @param {M} method
+ * @param {A} path
+ * @param {CallOptions<Operation<M, A>>} [options]
+ * @returns {Promise<ResultOf<Operation<M, A>>>}
+ */
 export async function call(method, path, { query, body, headers, signal } = {}) {
   const response = await send(method, apiAddress(path, query), { body, headers, signal });
   const json = await response.text();
-  return json ? JSON.parse(json) : null;
+  return json ? JSON.parse(json) : /** @type {any} */ (null);
 }
 
 // text returns a response's bytes as text, and whether they are valid UTF-8.
+/**
+ * @param {string} path
+ * @param {{ signal?: AbortSignal }} [options]
+ */
 export async function text(path, { signal } = {}) {
   const bytes = await (await send("GET", apiAddress(path), { signal })).arrayBuffer();
   return { text: new TextDecoder().decode(bytes), exact: isText(bytes) };
@@ -33,13 +52,23 @@ function isText(bytes) {
 }
 
 // apiAddress returns where a call of the API goes. Empty parameters are left out.
+/**
+ * @param {string} path
+ * @param {object} [query]
+ */
 export function apiAddress(path, query = {}) {
   const filled = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
   const text = new URLSearchParams(filled).toString();
   return "/console/api/v1" + path + (text && "?" + text);
 }
 
+/**
+ * @param {string} method
+ * @param {string} url
+ * @param {{ body?: unknown, headers?: Record<string, string>, signal?: AbortSignal }} options
+ */
 async function send(method, url, { body, headers, signal }) {
+  /** @type {Record<string, string>} */
   const sent = body === undefined ? {} : { "Content-Type": "application/json" };
   let answer;
   try {
@@ -66,11 +95,16 @@ async function problem(answer) {
 const session = "/console/session";
 
 // fetchMe returns what the session's key is for, or null if there is no session.
+/** @returns {Promise<API["Me"] | null>} */
 export async function fetchMe() {
   return (await send("GET", session, {})).json();
 }
 
 // signIn starts a session with a key and returns what the key is for.
+/**
+ * @param {string} key
+ * @returns {Promise<API["Me"]>}
+ */
 export async function signIn(key) {
   return (await send("POST", session, { body: { key } })).json();
 }
@@ -81,11 +115,17 @@ export async function signOut() {
 }
 
 // allRows returns the rows of a list, of at most pages pages.
+/**
+ * @template {Known<"GET">} A
+ * @param {A} path
+ * @param {{ query?: QueryOf<Operation<"GET", A>>, signal?: AbortSignal, pages?: number }} [options]
+ * @returns {Promise<RowOf<A>[]>}
+ */
 export async function allRows(path, { query, signal, pages = 5 } = {}) {
-  const rows = [];
+  const rows = /** @type {any[]} */ ([]);
   let cursor = "";
   do {
-    const page = await call("GET", path, { query: { limit: 100, ...query, cursor }, signal });
+    const page = await /** @type {any} */ (call)("GET", path, { query: { limit: 100, ...query, cursor }, signal });
     rows.push(...page.data);
     cursor = page.next_cursor;
   } while (cursor && --pages > 0);

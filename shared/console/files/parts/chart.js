@@ -1,3 +1,5 @@
+// @ts-check
+
 // A chart of the deliveries that a list holds.
 
 import { el } from "./dom.js";
@@ -16,6 +18,7 @@ const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle:
 
 // deliveryChart shows when rows were received and what became of them; nothing
 // if they are too few to show anything.
+/** @param {API["Delivery"][]} rows */
 export function deliveryChart(rows) {
   const times = rows.map((r) => new Date(r.received).getTime());
   const from = Math.min(...times);
@@ -48,8 +51,9 @@ function bars(counted, label) {
   const below = counted.some((c) => total(c, down) > 0) ? half : 0;
   const rect = (className, x, y, height) => {
     const r = document.createElementNS(space, "rect");
-    for (const [k, v] of Object.entries({ class: className, x: x * 12 + 2, y, width: 8, height })) r.setAttribute(k, v);
+    for (const [k, v] of Object.entries({ class: className, x: x * 12 + 2, y, width: 8, height })) r.setAttribute(k, String(v));
     root.append(r);
+    return r;
   };
   root.setAttribute("viewBox", `0 0 ${columns * 12} ${half + below + 1}`);
   root.setAttribute("preserveAspectRatio", "none");
@@ -62,9 +66,9 @@ function bars(counted, label) {
     y = half + 1;
     for (const name of down) stack(rect, name, x, y, (y += ((c[name] ?? 0) * half) / most));
   });
-  rect("axis", 0, half, 1);
-  root.lastChild.setAttribute("x", 0);
-  root.lastChild.setAttribute("width", columns * 12);
+  const axis = rect("axis", 0, half, 1);
+  axis.setAttribute("x", "0");
+  axis.setAttribute("width", String(columns * 12));
   return root;
 }
 

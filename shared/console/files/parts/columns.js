@@ -1,3 +1,5 @@
+// @ts-check
+
 // Columns of the lists of deliveries and of registrations.
 
 import { el, link, userText } from "./dom.js";
@@ -7,6 +9,10 @@ import { when } from "./format.js";
 
 // deliveryColumns are those of any list of deliveries. named shows the name of
 // a registration.
+/**
+ * @param {(id: string) => string} [named]
+ * @returns {Column<API["Delivery"]>[]}
+ */
 export function deliveryColumns(named = (id) => id) {
   return [
     { name: "Delivery", cell: (d) => link(["deliveries", d.id], userText(d.event_type)) },
@@ -18,17 +24,20 @@ export function deliveryColumns(named = (id) => id) {
   ];
 }
 
+/** @param {API["Delivery"]} d */
 function lastAnswer(d) {
   if (!d.last_attempt) return "none yet";
   return String(d.last_attempt.status_code || d.last_attempt.class);
 }
 
 // registrationName is what people call a registration.
+/** @param {API["Registration"]} r */
 export function registrationName(r) {
   return r.description || r.app_name || r.url;
 }
 
 // registrationColumns are those of any list of registrations.
+/** @returns {Column<API["Registration"]>[]} */
 export function registrationColumns() {
   return [
     { name: "Registration", cell: (r) => link(["registrations", r.id], userText(r.description || r.app_name || r.url)) },
@@ -40,10 +49,12 @@ export function registrationColumns() {
 }
 
 // failing shows that attempts fail, nothing if they succeed.
+/** @param {API["EndpointHealth"]} [h] */
 export function failing(h) {
   return h?.failing_since && [" ", badge("failed", h.circuit === "open" ? "circuit open" : "failing")];
 }
 
+/** @param {string[]} names */
 function types(names) {
   const shown = names.slice(0, 3).map((n) => el("code", { class: "type" }, n));
   return [shown, names.length > 3 && el("span", { class: "soft" }, ` and ${names.length - 3} more`)];

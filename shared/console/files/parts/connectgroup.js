@@ -1,3 +1,5 @@
+// @ts-check
+
 // Registration of a group at SmartBots.
 
 import { call } from "./call.js";
@@ -8,6 +10,7 @@ import { form } from "./form.js";
 import { navigate } from "./route.js";
 
 // connectGroup opens a dialog that registers a group at SmartBots for a source.
+/** @param {API["Source"]} source */
 export function connectGroup(source) {
   const fields = [
     textField("name", { label: "Group", required: true, hint: "As it is listed with SmartBots." }),

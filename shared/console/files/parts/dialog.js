@@ -1,3 +1,5 @@
+// @ts-check
+
 // Modal dialogs: a confirmation, a secret that is shown once, a form.
 
 import { el } from "./dom.js";

@@ -1,9 +1,17 @@
+// @ts-check
+
 // Elements. What is not an element becomes a text node, so no text from
 // outside is ever read as HTML, and only addresses of the console itself
 // become links.
 
 // el makes an element. A function among the attributes listens to the event of
 // that name; undefined, null and false leave an attribute out.
+/**
+ * @template {keyof HTMLElementTagNameMap} N
+ * @param {N} name
+ * @param {Record<string, any>} [attributes]
+ * @param {...Child} children
+ */
 export function el(name, attributes, ...children) {
   const e = document.createElement(name);
   for (const [key, value] of Object.entries(attributes ?? {})) {
@@ -16,21 +24,34 @@ export function el(name, attributes, ...children) {
 }
 
 // fill puts children in place of what e holds.
+/**
+ * @param {Element} e
+ * @param {...Child} children
+ */
 export function fill(e, ...children) {
   e.replaceChildren(...nodes(children));
   return e;
 }
 
+/**
+ * @param {Child[]} children
+ * @returns {(Node | string)[]}
+ */
 function nodes(children) {
-  return children.flat(Infinity).filter((c) => c !== undefined && c !== null && c !== false && c !== "");
+  return /** @type {any[]} */ (children).flat(Infinity).filter((c) => c !== undefined && c !== null && c !== false && c !== "");
 }
 
 // link leads to another page of the console; parts of its path are escaped.
+/**
+ * @param {string | string[]} parts
+ * @param {...Child} children
+ */
 export function link(parts, ...children) {
   return el("a", { href: path(...[parts].flat()) }, children);
 }
 
 // path returns the address of a page.
+/** @param {...string} parts */
 export function path(...parts) {
   return ["/console", ...parts.map(encodeURIComponent)].join("/");
 }

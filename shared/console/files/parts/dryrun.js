@@ -1,3 +1,5 @@
+// @ts-check
+
 // A dry run: which kept events a registration would get, as it is or with other
 // event types and another match.
 
@@ -10,6 +12,11 @@ import { plural, when } from "./format.js";
 
 // dryRun shows a form and its outcome. draft returns the event types and the
 // match that are to be tried, by default none.
+/**
+ * @param {string} registration
+ * @param {AbortSignal} signal
+ * @param {() => { event_types?: string[], match?: API["DryRunInputBody"]["match"] }} draft
+ */
 export function dryRun(registration, signal, draft = () => ({})) {
   const result = el("div", { class: "state", role: "status" });
   const since = timeField("since", { label: "Since", required: true, value: new Date(Date.now() - 24 * 3600 * 1000) });
@@ -20,6 +27,7 @@ export function dryRun(registration, signal, draft = () => ({})) {
   return [form({ fields: [since], submit: "Dry run", send, inline: true }), result];
 }
 
+/** @param {API["DryRun"]} run */
 function outcome(run) {
   const count = `${run.matched} of ${plural(run.looked, "event")} that you may have would be delivered${run.complete ? "." : "; there are more than were looked at."}`;
   const rows = run.events.map((e) =>

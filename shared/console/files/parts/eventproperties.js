@@ -1,3 +1,5 @@
+// @ts-check
+
 // What is known of an event besides its payload.
 
 import { code, link, userText } from "./dom.js";
@@ -6,6 +8,7 @@ import { properties, matchSummary } from "./show.js";
 import { when } from "./format.js";
 
 // eventProperties shows what is known of an event besides its payload.
+/** @param {API["Event"]} event */
 export function eventProperties(event) {
   return properties([
     ["Received", when(event.received)],

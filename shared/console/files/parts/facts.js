@@ -1,3 +1,5 @@
+// @ts-check
+
 // Facts about providers and schedules that no call of the API tells.
 
 const loaded = fetch(new URL("../facts.json", import.meta.url)).then((r) => r.json());

@@ -1,3 +1,5 @@
+// @ts-check
+
 // Fields of forms. A field is {node, read}: read returns its value, undefined
 // for none.
 
@@ -103,7 +105,7 @@ export function matchField(name, o) {
       type: "button",
       click: () => {
         add(o.kinds[0][0]);
-        rows.lastChild.querySelector("select").focus();
+        rows.lastElementChild?.querySelector("select")?.focus();
       },
     },
     "Add a routing key",
@@ -168,7 +170,7 @@ export function pairsField(name, o) {
       type: "button",
       click: () => {
         add();
-        rows.lastChild.querySelector("input").focus();
+        rows.lastElementChild?.querySelector("input")?.focus();
       },
     },
     "Add a header",

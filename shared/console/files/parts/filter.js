@@ -1,3 +1,5 @@
+// @ts-check
+
 // Filters of a list, kept in the page's address.
 
 import { el } from "./dom.js";

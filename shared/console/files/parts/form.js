@@ -1,3 +1,5 @@
+// @ts-check
+
 // Forms: fields, one button, and what came of it.
 
 import { idempotencyKey } from "./call.js";
@@ -8,6 +10,12 @@ import { errorAlert } from "./show.js";
 // the same while nobody knows whether the last try was done. content is what
 // stands in the form, by default the fields one after another; inline puts them
 // on one line.
+/**
+ * @param {{
+ *   fields: Field<any>[], submit: string, send: (values: any, retryKey: string) => unknown, cancel?: () => unknown,
+ *   content?: Child, danger?: boolean, inline?: boolean,
+ * }} options
+ */
 export function form({ fields, submit, send, cancel, content, danger = false, inline = false }) {
   const state = el("div", { class: "state" });
   const submitButton = el("button", { class: danger ? "danger" : "primary" }, submit);
@@ -41,6 +49,10 @@ export function form({ fields, submit, send, cancel, content, danger = false, in
 }
 
 // values returns what was entered; a field without a value is left out.
+/**
+ * @param {Field<any>[]} fields
+ * @returns {Record<string, any>}
+ */
 export function values(fields) {
   const out = {};
   for (const f of fields) {

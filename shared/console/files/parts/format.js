@@ -1,3 +1,5 @@
+// @ts-check
+
 // Times, durations and sizes as people read them.
 
 import { el } from "./dom.js";
@@ -14,6 +16,7 @@ export function when(text, { none = "never" } = {}) {
 }
 
 // local leaves out of a time what is the same as now.
+/** @param {Date} t */
 function local(t) {
   const now = new Date();
   if (t.toDateString() === now.toDateString()) return clock.format(t);
@@ -34,6 +37,7 @@ export function ago(text) {
   return duration((Date.now() - new Date(text).getTime()) / 1000) + " ago";
 }
 
+/** @type {[number, string][]} */
 const units = [
   [86400, "d"],
   [3600, "h"],
@@ -54,6 +58,7 @@ export function duration(seconds) {
   return parts.join(" ") || "0 s";
 }
 
+/** @type {Record<string, number>} */
 const sizes = { h: 3600, m: 60, s: 1, ms: 1e-3, µs: 1e-6, ns: 1e-9 };
 
 // parseSeconds reads a duration as the API writes it, such as 5m0s.

@@ -1,3 +1,5 @@
+// @ts-check
+
 // The grants of a source.
 
 import { call } from "./call.js";
@@ -12,10 +14,15 @@ import { matchSummary, section } from "./show.js";
 import { tenantChoice } from "./tenantchoice.js";
 import { when } from "./format.js";
 
+/**
+ * @param {API["Source"]} source
+ * @param {`/sources/${string}`} at
+ * @param {AbortSignal} signal
+ */
 export async function grants(source, at, signal) {
   const keys = await routingKeys(source.provider);
   const rows = list({
-    path: at + "/grants",
+    path: `${at}/grants`,
     signal,
     label: "Grants",
     empty: "No grant: no tenant can receive anything of this source.",
@@ -39,7 +46,7 @@ export async function grants(source, at, signal) {
         submit: "Grant",
         cancel: close,
         send: async (v, once) => {
-          await call("POST", at + "/grants", { body: v, headers: { "Idempotency-Key": once } });
+          await call("POST", `${at}/grants`, { body: v, headers: { "Idempotency-Key": once } });
           close();
           rows.reload();
         },
@@ -49,6 +56,10 @@ export async function grants(source, at, signal) {
   return section("Grants", { actions: [button("New grant", add)] }, rows);
 }
 
+/**
+ * @param {`/sources/${string}`} at
+ * @param {API["Grant"]} grant
+ */
 async function revoke(at, grant, done) {
   if (
     !(await confirmDialog(

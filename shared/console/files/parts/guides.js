@@ -1,3 +1,5 @@
+// @ts-check
+
 // What is to be done at each provider so that it calls a source.
 
 import { connectGroup } from "./connectgroup.js";
@@ -5,6 +7,7 @@ import { button, code, el } from "./dom.js";
 import { copyable, pre } from "./show.js";
 
 // guide returns the steps of a source, whose callback URL is url.
+/** @param {API["Source"]} source */
 export function guide(source, url) {
   const steps = { "tencent-chat": tencent, direct, smartbots }[source.provider];
   return steps ? steps(source, url) : el("p", {}, "Enter the callback URL at the provider.");
@@ -18,6 +21,7 @@ function list(...items) {
   );
 }
 
+/** @param {API["Source"]} source */
 function tencent(source, url) {
   return list(
     [
@@ -30,7 +34,7 @@ function tencent(source, url) {
       copyable("callback URL", url),
     ],
     [
-      source.tokens?.length > 0
+      source.tokens?.length
         ? "Switch authentication on and set the same token that this source has."
         : "Switch authentication on with a token of your own, and set the same token here under Credentials. Until then the address alone proves who calls.",
     ],
@@ -41,8 +45,9 @@ function tencent(source, url) {
   );
 }
 
+/** @param {API["Source"]} source */
 function direct(source, url) {
-  const basic = source.basic?.length > 0;
+  const basic = source.basic?.length;
   const full = basic ? withLogin(url) : url;
   return list(
     [
@@ -92,6 +97,7 @@ function sample(url) {
   );
 }
 
+/** @param {API["Source"]} source */
 function smartbots(source, url) {
   const simple = form({
     action: "set_http_callback",

@@ -1,3 +1,5 @@
+// @ts-check
+
 // API keys of a tenant, or of the account that signed in.
 
 import { call } from "./call.js";
@@ -17,6 +19,7 @@ const scopes = [
 
 // keyList returns the list of the keys of a tenant, or of the one who signed
 // in, and the button that adds one.
+/** @param {{ tenant?: string, operator?: boolean, own?: string, signal: AbortSignal }} options */
 export function keyList({ tenant, operator = false, own, signal }) {
   const query = { tenant };
   const rows = list({
@@ -61,9 +64,11 @@ function newKey(tenant, operator, done) {
   );
 }
 
+/** @param {API["ApiKey"]} key */
 function actions(key, query, done) {
-  const at = `/keys/${encodeURIComponent(key.id)}`;
+  const at = /** @type {const} */ (`/keys/${encodeURIComponent(key.id)}`);
   const suffix = query.tenant ? "?tenant=" + encodeURIComponent(query.tenant) : "";
+  /** @param {API["ApiKey"]} answer */
   const replaced = async (answer) => {
     await secretDialog("Replaced key", "API key", answer.api_key, answer.note);
     done();

@@ -1,3 +1,5 @@
+// @ts-check
+
 // Lists, page by page, and lists that stay up to date.
 
 import { call } from "./call.js";
@@ -13,13 +15,21 @@ const pollInterval = 3000; // ms between looks at a live list
 // below it there. A live list looks again while signal lasts, the page can be
 // seen and paused does not return true. chart draws the rows that are shown; null
 // for none.
-export function list({ path, query = {}, columns, empty, signal, live = false, paused = () => false, label, stacked = false, chart }) {
+/**
+ * @template {Known<"GET">} A
+ * @param {{
+ *   path: A, query?: QueryOf<Operation<"GET", A>>, columns: Column<RowOf<A>>[], empty: string, signal: AbortSignal,
+ *   live?: boolean, paused?: () => boolean, label: string, stacked?: boolean, chart?: (rows: RowOf<A>[]) => Child,
+ * }} options
+ * @returns {HTMLElement & { reload: () => Promise<void> }}
+ */
+export function list({ path, query, columns, empty, signal, live = false, paused = () => false, label, stacked = false, chart }) {
   const body = el("tbody", { role: "rowgroup" });
   const table = el("table", { "aria-label": label, role: "table", class: stacked && "stacked" }, head(columns), body);
   const state = el("div", { class: "state" });
   const scroller = el("div", { class: "table" }, table);
   const drawn = chart && el("div", {});
-  const root = el("div", { class: "list" }, drawn, scroller, state);
+  const root = Object.assign(el("div", { class: "list" }, drawn, scroller, state), { reload });
   const rows = new Rows(body, columns);
   let cursor = "";
   let scanned; // how far back the last call looked, if it found nothing
@@ -28,7 +38,7 @@ export function list({ path, query = {}, columns, empty, signal, live = false, p
   async function load() {
     fill(state, loading());
     try {
-      const page = await call("GET", path, { query: { ...query, cursor }, signal });
+      const page = await getPage(path, { query: { ...query, cursor }, signal });
       cursor = page.next_cursor;
       scanned = page.scanned_to;
       pages++;
@@ -46,10 +56,17 @@ export function list({ path, query = {}, columns, empty, signal, live = false, p
     else fill(state, rows.size === 0 && el("p", { class: "empty" }, empty));
   }
 
+  function reload() {
+    rows.only([]);
+    cursor = "";
+    pages = 0;
+    return load();
+  }
+
   async function refresh() {
     if (document.hidden || paused()) return;
     try {
-      const page = await call("GET", path, { query, signal });
+      const page = await getPage(path, { query, signal });
       rows.put(page.data, body.firstChild);
       if (pages === 1) {
         rows.only(page.data);
@@ -63,18 +80,18 @@ export function list({ path, query = {}, columns, empty, signal, live = false, p
 
   load();
   if (live) poll(refresh, pollInterval, signal);
-  root.reload = () => {
-    rows.only([]);
-    cursor = "";
-    pages = 0;
-    return load();
-  };
   return root;
 }
 
+// getPage returns a page of any list. Which lists there are is checked where list
+// is called.
+/** @type {(path: string, options: object) => Promise<{ data: any[], next_cursor: string, scanned_to?: string }>} */
+const getPage = (path, options) => /** @type {any} */ (call)("GET", path, options);
+
 // Rows are those of a table's body, known by their ids.
 class Rows {
-  #shown = new Map(); // id → {element, text, row}
+  /** @type {Map<string, { element: HTMLElement, text: string, row: any }>} */
+  #shown = new Map(); // by id
 
   constructor(body, columns) {
     this.body = body;
@@ -145,6 +162,11 @@ function replace(old, element) {
 }
 
 // poll calls f again and again, never twice at once, while signal lasts.
+/**
+ * @param {() => unknown} f
+ * @param {number} ms
+ * @param {AbortSignal} signal
+ */
 export function poll(f, ms, signal) {
   const next = () => {
     const timer = setTimeout(async () => {

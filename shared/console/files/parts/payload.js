@@ -1,3 +1,5 @@
+// @ts-check
+
 // A payload as it came: exact bytes, never HTML, and only begun if it is long.
 
 import { apiAddress, text } from "./call.js";
@@ -8,10 +10,14 @@ import { bytes } from "./format.js";
 const shown = 64 << 10; // characters of a payload on the page
 
 // payload shows what an event holds and offers its bytes as a file.
+/**
+ * @param {API["Event"]} event
+ * @param {AbortSignal} signal
+ */
 export async function payload(event, signal) {
   if (event.erased) return notice("Its payload was erased by request.");
   if (event.hidden) return notice("No grant covers it any more, so its payload is not shown.");
-  const at = `/events/${encodeURIComponent(event.id)}/raw`;
+  const at = /** @type {const} */ (`/events/${encodeURIComponent(event.id)}/raw`);
   try {
     const raw = await text(at, { signal });
     return el(
@@ -31,6 +37,10 @@ export async function payload(event, signal) {
   }
 }
 
+/**
+ * @param {API["Event"]} event
+ * @param {{ text: string, exact: boolean }} raw
+ */
 function content(event, raw) {
   if (!raw.exact) return notice("It is not text. Download it to look at its bytes.");
   const body = readable(event, raw.text);
@@ -39,6 +49,10 @@ function content(event, raw) {
 }
 
 // readable indents JSON without touching its tokens, and spells forms out.
+/**
+ * @param {API["Event"]} event
+ * @param {string} raw
+ */
 function readable(event, raw) {
   if (isJSON(raw)) return indented(raw);
   if (event.data && Object.values(event.data).every((v) => typeof v !== "number")) return JSON.stringify(event.data, null, 2);

@@ -1,3 +1,5 @@
+// @ts-check
+
 // A job and its progress.
 
 import { call } from "./call.js";
@@ -25,13 +27,18 @@ export function jobName(kind) {
 }
 
 // progress shows a job and follows it to its end.
+/**
+ * @param {API["Job"]} job
+ * @param {{ canCancel?: boolean, titled?: boolean, signal?: AbortSignal }} options
+ */
 export function progress(job, { canCancel = true, titled = true, signal }) {
-  const at = `/jobs/${encodeURIComponent(job.id)}`;
+  const at = /** @type {const} */ (`/jobs/${encodeURIComponent(job.id)}`);
   const place = el("div", { class: "job" });
   const status = el("p", { role: "status" });
   const act = el("p", { class: "actions" });
   const end = new AbortController();
   signal?.addEventListener("abort", () => end.abort(), { once: true });
+  /** @param {API["Job"]} j */
   const show = (j) => {
     fill(
       status,
@@ -58,6 +65,7 @@ export function progress(job, { canCancel = true, titled = true, signal }) {
   return place;
 }
 
+/** @param {API["Job"]} job */
 function jobProperties(job) {
   return properties([
     ["Started", when(job.created)],
@@ -70,8 +78,9 @@ function jobProperties(job) {
   ]);
 }
 
+/** @param {`/jobs/${string}`} at */
 async function cancel(at, done) {
   if (!(await confirmDialog("Cancel this job?", "It ends after its current chunk. What it has done stays done.", "Cancel job"))) return;
-  await call("POST", at + "/cancel");
+  await call("POST", `${at}/cancel`);
   await done();
 }

@@ -1,3 +1,5 @@
+// @ts-check
+
 // Jobs that deliver again: recovery, replay and release.
 
 import { call } from "./call.js";
@@ -7,12 +9,17 @@ import { form } from "./form.js";
 import { progress } from "./progress.js";
 import { disclosure } from "./show.js";
 
+/** @type {["recover" | "replay-missing" | "release", string, string][]} */
 const jobKinds = [
   ["recover", "Recover", "What failed since then is delivered again, oldest first."],
   ["replay-missing", "Replay what was missed", "Events since then that it wants and never got, back to the start of its grant."],
   ["release", "Release what is held", "What was held since then is delivered. Enabling releases the last moments by itself."],
 ];
 
+/**
+ * @param {`/registrations/${string}`} at
+ * @param {AbortSignal} signal
+ */
 export function redeliver(at, signal) {
   const jobs = el("div", { class: "stack" });
   const forms = jobKinds.map(([work, title, about]) => {
@@ -26,7 +33,7 @@ export function redeliver(at, signal) {
     return disclosure(
       title,
       el("p", { class: "about" }, about),
-      form({ fields: [since, until, rate].filter(Boolean), submit: title, send, inline: true }),
+      form({ fields: until ? [since, until, rate] : [since, rate], submit: title, send, inline: true }),
     );
   });
   return [forms, jobs];

@@ -1,3 +1,5 @@
+// @ts-check
+
 // The form fields of a registration.
 
 import { code, el, fill } from "./dom.js";
@@ -12,6 +14,10 @@ export function draftOf(fields) {
 }
 
 // fieldsFor returns the fields of a registration r, {} for a new one.
+/**
+ * @param {API["Source"]} source
+ * @param {Partial<API["Registration"]>} r
+ */
 export async function fieldsFor(source, r) {
   const { default_event_types, operational } = await known();
   const defaultTypes = default_event_types[source.provider] ?? [];
@@ -49,6 +55,7 @@ export async function fieldsFor(source, r) {
 
 // eventTypes lets the reader pick documented types, patterns and events of the
 // gateway itself, and says what is picked.
+/** @param {API["Source"]} source */
 function eventTypes(source, value, defaultTypes, operational) {
   const documented = source.event_types ?? [];
   const names = documented.map((t) => t.name).concat(Object.keys(operational));
@@ -77,7 +84,8 @@ function eventTypes(source, value, defaultTypes, operational) {
     summary,
   );
   const read = () => {
-    const picked = [...node.querySelectorAll("input[type=checkbox]:checked")].map((c) => c.value).concat(free.read() ?? []);
+    const boxes = /** @type {NodeListOf<HTMLInputElement>} */ (node.querySelectorAll("input[type=checkbox]:checked"));
+    const picked = [...boxes].map((c) => c.value).concat(free.read() ?? []);
     return picked.length > 0 ? picked : undefined;
   };
   function tell() {
@@ -105,6 +113,7 @@ function defaultTypesHint(defaultTypes) {
   return defaultTypes.length > 0 ? `None is named, so the default applies: ${defaultTypes.join(", ")}. ` : "Name at least one. ";
 }
 
+/** @param {Partial<API["Registration"]>} r */
 function format(r) {
   return choiceField("format", {
     label: "Format",
@@ -117,6 +126,7 @@ function format(r) {
   });
 }
 
+/** @param {API["Source"]} source */
 function rawToken(source, isNew) {
   if (source.provider !== "tencent-chat" || !isNew) return [];
   return [
@@ -129,6 +139,7 @@ function rawToken(source, isNew) {
   ];
 }
 
+/** @param {Partial<API["Registration"]>} r */
 function schedule(r) {
   const list = Array.isArray(r.schedule) ? r.schedule : undefined;
   const named = choiceField("schedule", {
@@ -153,6 +164,7 @@ function schedule(r) {
   return { name: "schedule", node: el("div", { class: "stack" }, named.node, own.node), read };
 }
 
+/** @param {Partial<API["Registration"]>} r */
 function limits(r) {
   return [
     pairsField("headers", {

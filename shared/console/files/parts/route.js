@@ -1,3 +1,5 @@
+// @ts-check
+
 // Which page an address names.
 
 // navigate shows the page of an address of the console.

@@ -1,3 +1,5 @@
+// @ts-check
+
 // Secrets that are replaced: the old one holds for a while beside the new.
 
 import { call } from "./call.js";
@@ -38,6 +40,11 @@ export function rotateDialog(title, address, overlap, done, fields = []) {
 }
 
 // validity lists since and until when secrets hold, without showing them.
+/**
+ * @param {string} name
+ * @param {API["Validity"][] | null | undefined} secrets
+ * @param {string} none
+ */
 export function validity(name, secrets, none) {
   if (!secrets?.length) return el("p", { class: "empty" }, none);
   return properties(secrets.map((s, i) => [i === 0 ? name : "Replaced", ["set ", when(s.since), s.until && [", holds until ", when(s.until)]]]));

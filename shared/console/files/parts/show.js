@@ -1,8 +1,14 @@
+// @ts-check
+
 // Pieces that many pages are made of.
 
 import { el, fill, svg } from "./dom.js";
 
 // heading is the top of a page: where it stands, its name, what can be done.
+/**
+ * @param {Child} title
+ * @param {{ crumbs?: Child[], actions?: Child[], about?: string }} [options]
+ */
 export function heading(title, { crumbs = [], actions = [], about } = {}) {
   const trail = crumbs.length > 0 && el("nav", { class: "crumbs", "aria-label": "Breadcrumb" }, crumbs);
   const h = el("h1", { tabindex: -1 }, title);
@@ -16,12 +22,18 @@ export function heading(title, { crumbs = [], actions = [], about } = {}) {
 }
 
 // section is a part of a page under a heading of its own.
+/**
+ * @param {string} title
+ * @param {{ actions?: Child[], about?: string }} [options]
+ * @param {...Child} content
+ */
 export function section(title, { about, actions = [] } = {}, ...content) {
   const head = el("div", { class: "row" }, el("h2", {}, title), el("div", { class: "actions" }, actions));
   return el("section", {}, head, about && el("p", { class: "about" }, about), content);
 }
 
 // properties shows pairs of a name and a value; empty values are left out.
+/** @param {[Child, Child][]} pairs */
 export function properties(pairs) {
   const filled = pairs.filter(([, value]) => value !== undefined && value !== null && value !== "" && value !== false);
   return el(
@@ -70,27 +82,40 @@ export function pre(text, label) {
 }
 
 // disclosure hides content until its summary is clicked.
+/**
+ * @param {string} summary
+ * @param {...Child} content
+ */
 export function disclosure(summary, ...content) {
   return el("details", {}, el("summary", {}, summary), el("div", { class: "inside" }, content));
 }
 
 // matchSummary shows which routing keys are asked for.
+/**
+ * @param {{ [key: string]: string[] | null } | null} [match]
+ * @param {string} [none]
+ */
 export function matchSummary(match, none = "everything") {
   const entries = Object.entries(match ?? {});
   if (entries.length === 0) return none;
   return el(
     "span",
     { class: "keys" },
-    entries.map(([key, values]) => el("span", { class: "key" }, el("b", {}, key), " ", el("bdi", {}, values.join(", ")))),
+    entries.map(([key, values]) => el("span", { class: "key" }, el("b", {}, key), " ", el("bdi", {}, values?.join(", ")))),
   );
 }
 
 // notice is a sentence that stands out.
+/** @param {...Child} content */
 export function notice(...content) {
   return el("p", { class: "notice" }, content);
 }
 
 // errorAlert shows why something failed.
+/**
+ * @param {any} problem
+ * @param {() => unknown} [retry]
+ */
 export function errorAlert(problem, retry) {
   const list =
     problem.errors?.length > 0 &&

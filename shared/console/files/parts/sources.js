@@ -1,3 +1,5 @@
+// @ts-check
+
 // What several pages show of a source.
 
 import { call } from "./call.js";
@@ -18,6 +20,10 @@ export function providerName(id) {
 
 // lastEvent tells when a source's newest event came; silence is no proof of
 // health where a provider may forget a callback.
+/**
+ * @param {string} source
+ * @param {AbortSignal} signal
+ */
 export function lastEvent(source, signal) {
   const place = el("span", {}, "…");
   call("GET", "/events", { query: { source, limit: 1 }, signal })
@@ -32,6 +38,7 @@ export function lastEvent(source, signal) {
 }
 
 // granted shows what a tenant may receive of a source.
+/** @param {API["Source"]} s */
 export function granted(s) {
   return (s.matches ?? [s.match]).map((m) => el("div", {}, matchSummary(m)));
 }

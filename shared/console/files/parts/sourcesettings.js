@@ -1,3 +1,5 @@
+// @ts-check
+
 // Settings of a source, and the erasure of its events.
 
 import { call } from "./call.js";
@@ -9,6 +11,10 @@ import { form } from "./form.js";
 import { navigate } from "./route.js";
 import { disclosure, section } from "./show.js";
 
+/**
+ * @param {API["Source"]} source
+ * @param {`/sources/${string}`} at
+ */
 export function settings(source, at, again) {
   const fields = [
     textField("name", { label: "Name", value: source.name, required: true }),
@@ -37,6 +43,7 @@ export function settings(source, at, again) {
   return section("Settings", {}, disclosure("Change", form({ fields, submit: "Save", send })), erasure(source));
 }
 
+/** @param {API["Source"]} source */
 function providerFields(source) {
   if (source.provider === "direct")
     return [
@@ -57,6 +64,7 @@ function providerFields(source) {
 }
 
 // erasure offers to erase events, for the request of a data subject.
+/** @param {API["Source"]} source */
 function erasure(source) {
   const open = async () => {
     const which = matchField("match", {

@@ -1,3 +1,5 @@
+// @ts-check
+
 // The choice of a tenant, and its state.
 
 import { allRows } from "./call.js";
@@ -12,6 +14,7 @@ export async function tenantChoice(o) {
   return choiceField("tenant", { ...o, options: o.required ? options : [["", o.none], ...options] });
 }
 
+/** @param {API["Tenant"]} t */
 export function stateOf(t) {
   if (t.removing) return "removing";
   return t.disabled ? "disabled" : "enabled";

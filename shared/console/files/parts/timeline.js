@@ -1,3 +1,5 @@
+// @ts-check
+
 // A delivery's attempts in time, with the waits that are still to come.
 
 import { el } from "./dom.js";
@@ -9,6 +11,11 @@ const upcomingShown = 4; // waits to come that are shown one by one
 
 // timeline shows what happened to d and what its schedule, a list of waits,
 // still holds.
+/**
+ * @param {API["Delivery"]} d
+ * @param {API["Attempt"][]} attempts
+ * @param {string[]} schedule
+ */
 export function timeline(d, attempts, schedule) {
   const steps = [step("received", [when(d.received)], "Event received")];
   let before = d.received;
@@ -32,8 +39,12 @@ function step(status, time, title, ...detail) {
   );
 }
 
+/**
+ * @param {API["Attempt"]} a
+ * @param {string} before
+ */
 function attempt(a, before) {
-  const gap = Math.round((new Date(a.at) - new Date(before)) / 1000);
+  const gap = Math.round((new Date(a.at).getTime() - new Date(before).getTime()) / 1000);
   const title = [a.class === "" ? "Accepted" : "Refused", a.manual && " (resend)"];
   const code = a.status_code ? `${a.status_code}` : a.class;
   return step(
@@ -48,6 +59,7 @@ function attempt(a, before) {
 
 // upcoming returns the attempts that are due if each is refused. Waits vary by a
 // fifth, so all but the next are about right only.
+/** @param {API["Delivery"]} d */
 function upcoming(d, schedule) {
   const next = new Date(d.next_attempt ?? Date.now());
   const steps = [step("next", [when(next.toISOString())], "Next attempt")];
