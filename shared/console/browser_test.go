@@ -17,16 +17,17 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"ringback/shared/console/browsertest"
+	"ringback/shared/test/proofs"
 )
 
 // A browser is a page of a headless Chromium. It notes what the page should not
 // do: errors on its console and requests to another host.
 type browser struct {
-	t    testing.TB
-	w    *world
-	ctx  context.Context
-	mu   sync.Mutex
-	said []string
+	t     testing.TB
+	w     *world
+	ctx   context.Context
+	mu    sync.Mutex
+	wrong []string
 }
 
 // A screen is what the page is looked at with.
@@ -111,16 +112,16 @@ func (b *browser) listen(event any) {
 func (b *browser) note(what string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.said = append(b.said, what)
+	b.wrong = append(b.wrong, what)
 }
 
-// silent fails the test if the page did what it should not.
-func (b *browser) silent() {
+// wantNoErrors fails the test if the page did what it should not.
+func (b *browser) wantNoErrors() {
 	b.t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.said) > 0 {
-		b.t.Errorf("the page was not silent:\n%s", strings.Join(b.said, "\n"))
+	if len(b.wrong) > 0 {
+		b.t.Errorf("the page did what it should not:\n%s", strings.Join(b.wrong, "\n"))
 	}
 }
 
@@ -142,13 +143,18 @@ func (b *browser) shown() string {
 	page, _ := chromedp.Run(ctx, chromedp.Evaluate[string]("location.href + '\\n' + document.body.innerText"))
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return page + "\n" + strings.Join(b.said, "\n")
+	return page + "\n" + strings.Join(b.wrong, "\n")
 }
 
-// open goes to a page of the console by its address.
+// open goes to a page of the console by its address. What was loaded before stays
+// loaded, as when one goes back, except at full length.
 func (b *browser) open(path string) {
 	b.t.Helper()
-	b.do("open "+path, chromedp.Navigate(b.w.URL+path))
+	const move = `location.origin === %q && document.querySelector("main") !== null
+		? (history.pushState(null, "", %q), dispatchEvent(new PopStateEvent("popstate")), "moved") : ""`
+	if proofs.Full() || b.text(fmt.Sprintf(move, b.w.URL, path)) == "" {
+		b.do("open "+path, chromedp.Navigate(b.w.URL+path))
+	}
 	b.settled()
 }
 
@@ -161,7 +167,7 @@ func (b *browser) settled() {
 // until waits until an expression holds.
 func (b *browser) until(what, expression string) {
 	b.t.Helper()
-	b.do("wait for "+what, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(30*time.Millisecond), chromedp.WithPollingTimeout(2*time.Minute)))
+	b.do("wait for "+what, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(100*time.Millisecond), chromedp.WithPollingTimeout(2*time.Minute)))
 }
 
 // sees waits until a text is shown.

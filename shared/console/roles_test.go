@@ -34,7 +34,7 @@ func TestKeyThatMayOnlyReadFindsNothingToChange(t *testing.T) {
 	if got := b.text(`document.querySelector("header nav").innerText`); strings.Contains(got, "Keys") {
 		t.Errorf("the menu is %q, want no keys", got)
 	}
-	b.silent()
+	b.wantNoErrors()
 }
 
 func TestNarrowKeyIsToldThatThereIsNothing(t *testing.T) {
@@ -45,7 +45,7 @@ func TestNarrowKeyIsToldThatThereIsNothing(t *testing.T) {
 	b := newBrowser(t, w, phone)
 	b.signIn(key)
 	b.sees("Nothing to see with this key")
-	b.silent()
+	b.wantNoErrors()
 }
 
 func TestOwnerOfAGroupRemovesAnApplication(t *testing.T) {
@@ -62,7 +62,7 @@ func TestOwnerOfAGroupRemovesAnApplication(t *testing.T) {
 	b.sees("It is notified, and receives nothing more")
 	b.click("Remove")
 	b.sees("No application is connected")
-	b.silent()
+	b.wantNoErrors()
 }
 
 func TestPageOfADeletedKeyAsksForAnother(t *testing.T) {
@@ -124,7 +124,7 @@ func TestSetUpStepsNameWhatIsToBeEntered(t *testing.T) {
 	if strings.Contains(b.text("document.body.textContent"), "a password of the source") {
 		t.Error("the page shows the password")
 	}
-	b.silent()
+	b.wantNoErrors()
 }
 
 func TestGroupIsRegisteredAtSmartBotsByAButton(t *testing.T) {
@@ -150,7 +150,7 @@ func TestGroupIsRegisteredAtSmartBotsByAButton(t *testing.T) {
 	if got := <-asked; got.Get("group") != "Harbor Crew" || got.Get("secret") != "the code" || got.Get("url") != source.text("callback_url") {
 		t.Errorf("SmartBots was asked %v, want the group, its code and the source's callback URL", got)
 	}
-	b.silent()
+	b.wantNoErrors()
 }
 
 func TestQueuesTellHowLateTheScheduleIs(t *testing.T) {
@@ -169,7 +169,7 @@ func TestQueuesTellHowLateTheScheduleIs(t *testing.T) {
 	}
 	b.sees("past due")
 	b.sees("10 min")
-	b.silent()
+	b.wantNoErrors()
 }
 
 func TestDeadLettersAreRedrivenByAButton(t *testing.T) {
@@ -191,7 +191,7 @@ func TestDeadLettersAreRedrivenByAButton(t *testing.T) {
 	b.sees("What was delivered already is not delivered twice")
 	b.click("Redrive")
 	b.sees("no dead letters")
-	b.silent()
+	b.wantNoErrors()
 }
 
 func TestRegistrationIsTriedNarrowedAndReplayed(t *testing.T) {
@@ -225,7 +225,7 @@ func TestRegistrationIsTriedNarrowedAndReplayed(t *testing.T) {
 	b.do("replay", submit("Replay what was missed"))
 	b.sees("1 row processed")
 	b.until("the replayed delivery", `document.querySelector("[aria-label='Newest deliveries']").innerText.includes("group_chat")`)
-	b.silent()
+	b.wantNoErrors()
 }
 
 func TestPayloadKeepsItsNumbers(t *testing.T) {
@@ -251,7 +251,7 @@ func TestPayloadKeepsItsNumbers(t *testing.T) {
 			t.Errorf("payload is shown as\n%s\nwant it to hold %s", got, want)
 		}
 	}
-	b.silent()
+	b.wantNoErrors()
 }
 
 func TestChangedLimitsKeepTheOthers(t *testing.T) {
@@ -272,7 +272,7 @@ func TestChangedLimitsKeepTheOthers(t *testing.T) {
 	if limits["require_challenge"] != true || limits["deliveries_per_second"] != 2.5 || limits["registrations_per_source"] != 50.0 {
 		t.Errorf("limits after a change of one: %v, want the others as they were", limits)
 	}
-	b.silent()
+	b.wantNoErrors()
 }
 
 func TestSecretsAreReencryptedByAJob(t *testing.T) {
@@ -287,5 +287,5 @@ func TestSecretsAreReencryptedByAJob(t *testing.T) {
 	b.click("Re-encrypt")
 	b.sees("Re-encryption of secrets")
 	b.until("the end of the job", `document.querySelector(".job .badge")?.textContent === "done"`)
-	b.silent()
+	b.wantNoErrors()
 }

@@ -17,6 +17,7 @@ import (
 	"ringback/shared/api"
 	"ringback/shared/api/apitest"
 	"ringback/shared/console"
+	"ringback/shared/console/browsertest"
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
@@ -45,6 +46,7 @@ func newWorld(t testing.TB) *world {
 
 func openWorld(t testing.TB, o embedded.Options) *world {
 	t.Helper()
+	browsertest.SkipShort(t) // each world is for a browser
 	w := &world{t: t}
 	var err error
 	if w.db, err = embedded.Open(t.Context(), t.TempDir(), o); err != nil {
@@ -202,13 +204,13 @@ func (e *endpoint) received() int {
 	return e.got
 }
 
-// await waits until is holds, and fails the test if that takes two minutes.
-func await(t testing.TB, what string, is func() bool) {
+// await waits until done returns true, and fails the test if that takes two minutes.
+func await(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	end := time.After(2 * time.Minute)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for !is() {
+	for !done() {
 		select {
 		case <-tick.C:
 		case <-end:

@@ -9,8 +9,11 @@ import (
 	"os/exec"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
 
@@ -18,20 +21,23 @@ import (
 // longer than most of them. The zero value starts it with its first page. It is
 // safe for concurrent use.
 type Browser struct {
-	mu  sync.Mutex
-	ctx context.Context // of its first tab; nil: not started
-	end context.CancelFunc
-	err error // why it could not be started
+	mu   sync.Mutex
+	ctx  context.Context // of its first tab; nil: not started
+	end  context.CancelFunc
+	err  error             // why it could not be started
+	idle []context.Context // pages that a test has left
 }
 
 // errNone says that there is no Chromium to start.
 var errNone = errors.New("chromium is not on PATH")
 
-// Page returns the context of a page that shares neither window nor cookies
-// with another and ends with the test. Without a Chromium on PATH the test is
-// skipped, or fails if CI=true.
+// Page returns the context of a page that shares neither window nor cookies with
+// another of its time and ends with the test. It may be one that an earlier test
+// left, without that one's cookies: a new one costs a process. With -short the test is skipped; without
+// a Chromium on PATH too, unless CI=true: then it fails.
 func (b *Browser) Page(t testing.TB) context.Context {
 	t.Helper()
+	SkipShort(t)
 	browser, err := b.start()
 	if errors.Is(err, errNone) && os.Getenv("CI") != "true" {
 		t.Skip(err)
@@ -39,8 +45,49 @@ func (b *Browser) Page(t testing.TB) context.Context {
 	if err != nil {
 		t.Fatalf("start Chromium: %v", err)
 	}
-	page, end := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
-	t.Cleanup(func() { chromedp.Cancel(page); end() })
+	page := b.left()
+	if page == nil {
+		page = newPage(t, browser)
+	}
+	ctx, end := context.WithCancel(page) // ends what listens to the page
+	t.Cleanup(func() {
+		end()
+		if clear(page) == nil {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.idle = append(b.idle, page)
+		}
+	})
+	return ctx
+}
+
+// left takes a page that a test has left, nil if there is none.
+func (b *Browser) left() context.Context {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.idle) == 0 {
+		return nil
+	}
+	page := b.idle[0]
+	b.idle = b.idle[1:]
+	return page
+}
+
+// clear takes away what a test has left on a page.
+func clear(page context.Context) error {
+	ctx, cancel := context.WithTimeout(page, 10*time.Second)
+	defer cancel()
+	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
+		return err
+	}
+	_, err := chromedp.Call(ctx, network.ClearBrowserCookies, cdp.Empty{})
+	return err
+}
+
+// newPage opens a page; it is closed with the browser.
+func newPage(t testing.TB, browser context.Context) context.Context {
+	t.Helper()
+	page, _ := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	// Keys go to the page that has the focus, and each of ours has it.
 	focus := emulation.SetFocusEmulationEnabledParams{Enabled: true}
 	if err := chromedp.Do(page); err != nil {
@@ -50,6 +97,15 @@ func (b *Browser) Page(t testing.TB) context.Context {
 		t.Fatalf("give the page the focus: %v", err)
 	}
 	return page
+}
+
+// SkipShort skips a test in a browser with -short. Call it before what is dear to
+// set up.
+func SkipShort(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs a browser: skipped with -short")
+	}
 }
 
 // start returns the context of the running browser.
