@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"image/png"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"ringback/shared/console/browsertest"
+	"ringback/shared/test/proofs"
 )
 
 var (
@@ -28,36 +28,36 @@ const picture = "../../shared/console/console.png"
 
 // The README shows the console as the demo has it. The picture is taken anew by
 // go test ./functions/local -run Picture -update, and pictures of the main pages
-// to look at by -pictures <folder>.
-func TestPictureOfTheConsoleIsTheReadmes(t *testing.T) {
-	if *pictures != "" {
-		takeMainPages(t)
+// to look at by -pictures <folder>. At full length they are taken to see that each
+// of the demo's pages can be shown.
+func TestPicturesOfTheDemosConsoleAreTaken(t *testing.T) {
+	browsertest.SkipShort(t)
+	if !*update && *pictures == "" && !proofs.Full() {
+		t.Skip("takes pictures with -update, -pictures or RINGBACK_PROOFS=full alone")
 	}
-	if *update {
-		d := newDemoPage(t, desk)
-		d.signIn(d.p.key(filepath.Join(d.p.dir, demoKeyFile(demoTenants[1]))))
-		d.open("deliveries/" + d.refused())
-		d.save(picture)
+	if *pictures == "" {
+		*pictures = t.TempDir()
 	}
-	f, err := os.Open(picture)
-	if err != nil {
-		t.Fatal(err)
+	takeMainPages(t)
+	if !*update {
+		return
 	}
-	defer f.Close()
-	about, err := f.Stat()
-	if err != nil {
-		t.Fatal(err)
+	d := newDemoPage(t, desk)
+	d.signIn(d.p.key(filepath.Join(d.p.dir, demoKeyFile(demoTenants[1]))))
+	d.open("deliveries/" + d.refused())
+	d.save(picture)
+	if about, err := os.Stat(picture); err != nil || about.Size() > 150_000 {
+		t.Errorf("%s: %v, %d bytes; want at most 150,000", picture, err, about.Size())
 	}
-	is, err := png.DecodeConfig(f)
-	if err != nil || is.Width != int(desk.width) || about.Size() > 150_000 {
-		t.Errorf("%s: %v, %d pixels wide, %d bytes; want a PNG of %d pixels and at most 150,000 bytes", picture, err, is.Width, about.Size(), desk.width)
-	}
+}
+
+func TestReadmeLinksThePictureOfTheConsole(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(readme), "](shared/console/console.png)") {
-		t.Error("the README does not show shared/console/console.png")
+	if _, err := os.Stat(picture); err != nil || !strings.Contains(string(readme), "](shared/console/console.png)") {
+		t.Errorf("the README does not show shared/console/console.png: %v", err)
 	}
 }
 
@@ -178,6 +178,9 @@ func (d *demoPage) open(path string) {
 	d.t.Helper()
 	d.do("open "+path, chromedp.Navigate(d.p.base+"/console/"+path))
 	d.until(`document.querySelector("h1") !== null && document.querySelector(".loading") === null`)
+	if alert, err := chromedp.Run(d.ctx, chromedp.Evaluate[string](`document.querySelector(".alert")?.innerText ?? ""`)); err != nil || alert != "" {
+		d.t.Errorf("/console/%s shows %q, %v; want no alert", path, alert, err)
+	}
 }
 
 func (d *demoPage) until(expression string) {
