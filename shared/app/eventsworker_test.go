@@ -21,7 +21,6 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"ringback/shared/app"
-	"ringback/shared/app/samples"
 	"ringback/shared/cloud"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
@@ -160,10 +159,11 @@ func TestTickFromLambdaHandsOutWhatIsDue(t *testing.T) {
 // schedule of its own.
 func idle(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
+	dir := sampleDir(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, log: &lines{}}
 		w.endpoints.at = map[string]*endpoint{}
-		db, err := embedded.Open(t.Context(), t.TempDir(), embedded.Options{Relaxed: true})
+		db, err := embedded.Open(t.Context(), dir, embedded.Options{Relaxed: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,9 +171,6 @@ func idle(t *testing.T, f func(t *testing.T, w *world)) {
 		w.db = db
 		w.g = w.gatewayOver(db)
 		w.g.Egress.Transport = &w.endpoints
-		if err := samples.Install(t.Context(), w.g); err != nil {
-			t.Fatal(err)
-		}
 		f(t, w)
 	})
 }

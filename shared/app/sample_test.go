@@ -2,8 +2,12 @@ package app_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"testing/fstest"
 	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
@@ -24,13 +28,47 @@ const (
 // sampled runs f with a new world that has the sample sources.
 func sampled(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, 0)
-		if err := samples.Install(t.Context(), w.g); err != nil {
+	dir := sampleDir(t)
+	synctest.Test(t, func(t *testing.T) { f(t, begun(t, &world{dir: dir})) })
+}
+
+// sampleFiles are the files of a gateway in which the samples were installed once
+// for all tests: that hashes a security code, which takes longer than most of them.
+var sampleFiles = struct {
+	once  sync.Once
+	files fstest.MapFS
+}{files: fstest.MapFS{}}
+
+// sampleDir returns a new folder with the sample sources in its file.
+func sampleDir(t *testing.T) string {
+	t.Helper()
+	sampleFiles.once.Do(func() {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			if err := samples.Install(t.Context(), begun(t, &world{dir: dir, paused: true}).g); err != nil {
+				t.Fatal(err)
+			}
+		})
+		entries, err := os.ReadDir(dir)
+		if err != nil {
 			t.Fatal(err)
 		}
-		f(t, w)
+		for _, e := range entries {
+			data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			sampleFiles.files[e.Name()] = &fstest.MapFile{Data: data, Mode: 0o600}
+		}
 	})
+	if len(sampleFiles.files) == 0 {
+		t.Fatal("the samples could not be installed")
+	}
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, sampleFiles.files); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func TestSampleMadeAgainChangesNothing(t *testing.T) {
