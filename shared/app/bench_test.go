@@ -179,6 +179,7 @@ func BenchmarkIngest(b *testing.B) {
 
 // TestWarmIngestAllocatesLittle holds the budget of 60 allocations.
 func TestWarmIngestAllocatesLittle(t *testing.T) {
+	long(t)
 	for _, name := range []string{"smartbots", "tencent-chat", "direct"} {
 		ingest := newBench(t, false).ingest(name)
 		if n := testing.AllocsPerRun(200, ingest); n > 60 {

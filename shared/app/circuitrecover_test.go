@@ -12,6 +12,7 @@ import (
 )
 
 func TestRecoverAttemptsAgainBehindAnOpenCircuit(t *testing.T) {
+	long(t)
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)

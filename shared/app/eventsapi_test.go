@@ -43,6 +43,7 @@ var wantedCalls = map[string]wantedCall{
 }
 
 func TestCallIsAnsweredTheSameFromLambdaAndOverHTTP(t *testing.T) {
+	long(t)
 	for name, want := range wantedCalls {
 		t.Run(name, func(t *testing.T) {
 			lambda, plain := callAnswered(t, name, throughLambda), callAnswered(t, name, overHTTP)
@@ -57,6 +58,7 @@ func TestCallIsAnsweredTheSameFromLambdaAndOverHTTP(t *testing.T) {
 }
 
 func TestSetHTTPCallbackFromLambdaTellsTheApplication(t *testing.T) {
+	long(t)
 	sampled(t, func(t *testing.T, w *world) {
 		at := w.endpoints.add("tenant.example", "")
 		h := w.sampleAPI()

@@ -106,6 +106,7 @@ func TestOrderedRegistrationGetsWhatWasHeldFirst(t *testing.T) {
 }
 
 func TestOrderedRegistrationGoesOnWithoutWhatWasHeld(t *testing.T) {
+	long(t)
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)

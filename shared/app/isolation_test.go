@@ -14,6 +14,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/test/proofs"
 )
 
 // served is a world whose queues are served as the local runner does it: one
@@ -95,7 +96,8 @@ func p99(t *testing.T, perSecond int, beside time.Duration) (p99 time.Duration) 
 }
 
 func TestTenantsP99StaysBesideOneThatHangs(t *testing.T) {
-	for _, perSecond := range []int{10, 40} {
+	long(t)
+	for _, perSecond := range proofs.Length([]int{40}, []int{40}, []int{10, 40}) {
 		alone := p99(t, perSecond, 0)
 		for name, beside := range map[string]time.Duration{"answers after 10 s": 10 * time.Second, "never answers": time.Hour} {
 			got := p99(t, perSecond, beside)

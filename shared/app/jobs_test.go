@@ -16,6 +16,7 @@ import (
 	"ringback/shared/ident"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 // A fading Store fails for good after so many writes, as that of a process that
@@ -181,6 +182,7 @@ func (w *world) erased(s gateway.Source) (n int) {
 }
 
 func TestJobsGoOnAfterTheirProcessEnded(t *testing.T) {
+	long(t)
 	for kind, work := range kindsOfLabour {
 		t.Run(string(kind), func(t *testing.T) {
 			everywhere(t, func(t *testing.T, w *world) {
@@ -220,6 +222,7 @@ func TestJobsGoOnAfterTheirProcessEnded(t *testing.T) {
 }
 
 func TestJobThatIsCancelledEndsWithWhatItDid(t *testing.T) {
+	long(t)
 	everywhere(t, func(t *testing.T, w *world) {
 		l := w.failed(labours)
 		var left atomic.Int64
@@ -255,10 +258,13 @@ func (l labour) recover(w *world, id string) (gateway.Job, error) {
 }
 
 func TestJobLeavesLiveTrafficAlone(t *testing.T) {
+	long(t)
 	everywhere(t, func(t *testing.T, w *world) {
 		most, seconds := 160, 90
 		if w.weak != 0 {
 			most = labours // lists are seldom answered whole
+		} else if w.aws != nil {
+			most = proofs.Length(80, 80, 160)
 		}
 		l := w.failed(most)
 		l.e.takes = 200 * time.Millisecond
@@ -342,6 +348,7 @@ func TestErasureReachesWhatWasReplayed(t *testing.T) {
 }
 
 func TestDryRunTellsWhatWouldMatch(t *testing.T) {
+	long(t)
 	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, gateway.Match{"group": {groupA, groupB}})

@@ -18,11 +18,12 @@ import (
 // TestEventsOfALaneLastWhileItWaits refuses one group for longer than events are
 // kept, while another's acceptances keep the registration enabled.
 func TestEventsOfALaneLastWhileItWaits(t *testing.T) {
+	long(t)
 	synctest.Test(t, func(t *testing.T) {
 		const day = 24 * time.Hour
 		w := newWorld(t, 0)
 		w.history = 4 * day
-		w.restart()
+		w.forDays()
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		schedule := schedule.Schedule{Waits: slices.Repeat([]time.Duration{day / 2}, 5)}

@@ -11,6 +11,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/schedule"
+	"ringback/shared/test/proofs"
 )
 
 func TestConcurrencyIsKeptAndTheExcessWaitsSeconds(t *testing.T) {
@@ -41,8 +42,12 @@ func TestConcurrencyIsKeptAndTheExcessWaitsSeconds(t *testing.T) {
 }
 
 func TestScheduleAndNewEventsDoNotStarveEachOther(t *testing.T) {
-	const retried, perSecond = 120, 4 // events that are refused first; new ones
+	long(t)
 	everywhere(t, func(t *testing.T, w *world) {
+		retried, perSecond := 120, 4 // events that are refused first; new ones
+		if w.aws != nil {
+			retried, perSecond = proofs.Length(40, 40, 120), proofs.Length(2, 2, 4)
+		}
 		s, path := w.smartBots()
 		c, other := w.tenant(s, gateway.Match{"group": {groupA}}), w.tenant(s, gateway.Match{"group": {groupB}})
 		_, e := w.register(c, s, "retried.example", control.RegistrationChange{Schedule: &schedule.Schedule{Waits: []time.Duration{4 * time.Minute}}})
@@ -69,7 +74,7 @@ func TestScheduleAndNewEventsDoNotStarveEachOther(t *testing.T) {
 		for n := range 150 * perSecond {
 			sent[fmt.Sprint(n)] = time.Now()
 			w.chat(path, groupB, fmt.Sprint(n))
-			time.Sleep(time.Second / perSecond)
+			time.Sleep(time.Second / time.Duration(perSecond))
 		}
 		w.within(12*time.Hour, "all delivered", func() bool { return len(live.accepted()) == len(sent) && len(e.accepted()) == retried*5/4 })
 		if w.weak != 0 {

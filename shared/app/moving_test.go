@@ -192,6 +192,7 @@ func (w *world) livesOn(h house) {
 }
 
 func TestExportComesInPartsOfBoundedSize(t *testing.T) {
+	long(t)
 	scenario(t, func(t *testing.T, w *world) {
 		s, _ := w.smartBots()
 		c := w.tenant(s, nil)
@@ -233,6 +234,7 @@ func resigned(t *testing.T, ring, lines string) string {
 }
 
 func TestImportWritesNothingThatItCannotRead(t *testing.T) {
+	long(t)
 	scenario(t, func(t *testing.T, w *world) {
 		h := w.house()
 		parts := w.export()
@@ -323,6 +325,7 @@ func TestImportWritesNothingThatItCannotRead(t *testing.T) {
 // TestGatewayMovesFromOneMachineToAWSAndBack moves all between the backends, and
 // uses it in each place.
 func TestGatewayMovesFromOneMachineToAWSAndBack(t *testing.T) {
+	long(t)
 	onAWS(t, func(t *testing.T, aws *cloudtest.Backend) {
 		w := newWorld(t, 0)
 		h := w.house()

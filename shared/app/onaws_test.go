@@ -9,9 +9,13 @@ import (
 	"ringback/shared/cloud/dynamotest"
 )
 
-// everywhere is scenario, and runs f on the cloud backend too.
+// everywhere is scenario, and runs f on the cloud backend too, except with -short.
 func everywhere(t *testing.T, f func(t *testing.T, w *world)) {
+	t.Helper()
 	scenario(t, f)
+	if testing.Short() {
+		return
+	}
 	t.Run("on AWS", func(t *testing.T) {
 		t.Parallel()
 		onAWS(t, func(t *testing.T, aws *cloudtest.Backend) { f(t, newWorldOn(t, aws)) })

@@ -9,10 +9,12 @@ import (
 )
 
 func TestResendOfWhatSucceededIsMadeOnce(t *testing.T) {
+	long(t)
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "again.example", control.RegistrationChange{})
+		w.forDays()
 		w.chat(path, groupA, "hello")
 		d := w.wantStatus(c, r, time.Hour, gateway.Succeeded)
 		again(w, func() (gateway.Delivery, error) { return w.g.Resend(t.Context(), d.ID) })

@@ -59,6 +59,7 @@ func TestUnfinishedDeliveriesOutlastAStop(t *testing.T) {
 
 // TestWorkersThatAreAwayEndNothing has the schedule alone run for half a day.
 func TestWorkersThatAreAwayEndNothing(t *testing.T) {
+	long(t)
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
@@ -169,6 +170,7 @@ func TestNextAttemptIsNotLateThoughItsMessageWasLost(t *testing.T) {
 // TestClockThatIsSetEndsNothing sets the gateway's clock 20 days ahead for a
 // quarter of an hour, while endpoints fail and a job has work.
 func TestClockThatIsSetEndsNothing(t *testing.T) {
+	long(t)
 	for _, ahead := range []time.Duration{20 * day, -20 * day, 3 * time.Hour} {
 		t.Run(fmt.Sprint(ahead), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

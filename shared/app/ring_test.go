@@ -14,6 +14,7 @@ import (
 // TestOtherKeyRingIsKnown starts a store with its own and another ring, with the row
 // by which that is known and, as one of before, without.
 func TestOtherKeyRingIsKnown(t *testing.T) {
+	long(t)
 	for _, tt := range []struct {
 		name        string
 		source, row bool   // what the store has

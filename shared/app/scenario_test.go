@@ -102,11 +102,13 @@ func TestTypoInMatchReceivesNothing(t *testing.T) {
 }
 
 func TestRefusedDeliveryFollowsTheWholeSchedule(t *testing.T) {
+	long(t)
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "refuses.example", control.RegistrationChange{})
 		e.set(always(500))
+		w.forDays()
 		w.chat(path, groupA, "hello")
 		d := w.wantStatus(c, r, 8*24*time.Hour, gateway.Failed)
 		if d.Made != 10 || d.Why != "exhausted" {
@@ -154,6 +156,7 @@ func TestWaitsAreSpreadByTheGatewaysOwnRandom(t *testing.T) {
 }
 
 func TestScheduleOfItsOwnIsFollowed(t *testing.T) {
+	long(t)
 	for name, tt := range map[string]struct {
 		schedule schedule.Schedule
 		attempts int
@@ -168,6 +171,7 @@ func TestScheduleOfItsOwnIsFollowed(t *testing.T) {
 				c := w.tenant(s, nil)
 				r, e := w.register(c, s, "refuses.example", control.RegistrationChange{Schedule: &tt.schedule})
 				e.set(always(503))
+				w.forDays()
 				w.chat(path, groupA, "hello")
 				d := w.wantStatus(c, r, 5*24*time.Hour, gateway.Failed)
 				spared := tt.schedule.Name != "" // most of its attempts are, by the circuit
@@ -306,10 +310,12 @@ func TestRevokedGrantCancelsWhatIsPending(t *testing.T) {
 }
 
 func TestProviderRepeatIsNotDeliveredAgain(t *testing.T) {
+	long(t)
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.direct()
 		c := w.tenant(s, nil)
 		_, e := w.register(c, s, "once.example", control.RegistrationChange{})
+		w.forDays()
 		item := fmt.Sprintf(`{"message_uuid":"m1","channel_type":"SMS","callback_event":"delivered","status":"delivered","status_time":%q}`,
 			time.Now().UTC().Format(time.RFC3339))
 		for range 5 {
@@ -373,6 +379,7 @@ func TestResendGoesOutOnceMore(t *testing.T) {
 }
 
 func TestLongFanOutReachesAll(t *testing.T) {
+	long(t)
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		var all []*endpoint
@@ -431,6 +438,7 @@ func (w *world) setHTTPCallback(c control.Caller, group, code, app, host string)
 }
 
 func TestCodeChangeRemovesWhatWasRegisteredByCode(t *testing.T) {
+	long(t)
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, gateway.Match{"group": {"none"}})

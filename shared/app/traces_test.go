@@ -78,6 +78,7 @@ func (u unwritable) Data(e *provider.Event) (json.RawMessage, error) {
 
 // TestWhatCannotBeWrittenEnds wants the deliveries behind it, in its lane too.
 func TestWhatCannotBeWrittenEnds(t *testing.T) {
+	long(t)
 	for _, ordered := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, 0)

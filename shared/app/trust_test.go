@@ -12,6 +12,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/ident"
 	"ringback/shared/schedule"
+	"ringback/shared/test/proofs"
 )
 
 func TestHopelessEndpointIsProbedNotHammered(t *testing.T) {
@@ -20,6 +21,7 @@ func TestHopelessEndpointIsProbedNotHammered(t *testing.T) {
 		c := w.tenant(s, nil)
 		_, e := w.register(c, s, "down.example", control.RegistrationChange{Schedule: &schedule.Schedule{Name: "every-5-minutes"}})
 		e.set(always(500))
+		w.forDays()
 		for n := range 40 {
 			w.chat(path, groupA, fmt.Sprint(n))
 		}
@@ -83,25 +85,29 @@ func TestOperationalEventsTellOncePerHour(t *testing.T) {
 	})
 }
 
-// idleFor lets time go by, of which the embedded backend as it is sees all: minutes
-// in which nothing happens take long on the others, so all but the first hour of
-// them are a pause there.
+// idleFor lets time go by. Minutes in which nothing happens take long, so that all
+// but the first ten of them are a pause; at full length all but the first hour, and
+// none of them on the embedded backend as it is.
 func (w *world) idleFor(d time.Duration) {
 	w.t.Helper()
-	if w.weak == 0 && w.aws == nil {
-		time.Sleep(d)
-		return
+	first := proofs.Length(10*time.Minute, 10*time.Minute, time.Hour)
+	if proofs.Full() && w.weak == 0 && w.aws == nil {
+		first = d
 	}
-	time.Sleep(time.Hour)
-	w.pausedFor(d - time.Hour)
+	time.Sleep(first)
+	if first < d {
+		w.pausedFor(d - first)
+	}
 }
 
 func TestDaysOfFailureDisableAndWhatComesThenIsHeld(t *testing.T) {
+	long(t)
 	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "dead.example", control.RegistrationChange{})
 		_, ops := w.register(c, s, "ops.example", control.RegistrationChange{EventTypes: ptr([]string{"registration.disabled"})})
+		w.forDays()
 		e.set(always(500))
 		state := func() gateway.State {
 			return again(w, func() (gateway.Registration, error) { return w.control().Registration(t.Context(), c, r.ID) }).State
@@ -152,6 +158,7 @@ func (w *world) count(c control.Caller, r gateway.Registration, s gateway.Status
 }
 
 func TestFailuresNowAndThenDoNotDisable(t *testing.T) {
+	long(t)
 	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)

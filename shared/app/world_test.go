@@ -35,25 +35,32 @@ import (
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
+	"ringback/shared/test/proofs"
 	"ringback/shared/transfer"
 )
 
-// weakSeeds are the seeds under which every scenario runs once more, on a Store
-// and a Queue that do no better than their contracts.
-var weakSeeds = []uint64{1, 2}
-
-// scenario runs f in virtual time, on the embedded backend as it is and
-// weakened.
+// scenario runs f in virtual time: on the embedded backend as it is, and under one
+// seed, at full length two, on a Store and a Queue that do no better than their
+// contracts.
 func scenario(t *testing.T, f func(t *testing.T, w *world)) {
+	t.Helper()
 	t.Run("as it is", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) { f(t, newWorld(t, 0)) })
 	})
-	for _, seed := range weakSeeds {
+	for seed := uint64(1); seed <= proofs.Length(uint64(0), 1, 2); seed++ {
 		t.Run(fmt.Sprintf("weakened, seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { f(t, newWorld(t, seed)) })
 		})
+	}
+}
+
+// long skips a test with -short that takes more than a tenth of a second.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes long")
 	}
 }
 
@@ -68,6 +75,7 @@ type world struct {
 
 	attempts int                               // POSTs at once; 0: as by default
 	paused   bool                              // start without worker and schedule
+	every    time.Duration                     // between two runs of the schedule; 0: a minute
 	history  time.Duration                     // how long events are kept; 0: as by default
 	ahead    atomic.Int64                      // nanoseconds by which the gateway's clock was set
 	ring     string                            // the key ring
@@ -173,7 +181,7 @@ func (w *world) serve(ctx context.Context, q storage.QueueName, h storage.Handle
 }
 
 func (w *world) schedule(ctx context.Context) {
-	t := time.NewTicker(time.Minute)
+	t := time.NewTicker(cmp.Or(w.every, time.Minute))
 	defer t.Stop()
 	for {
 		tick, cancel := context.WithTimeout(ctx, time.Minute)
@@ -196,6 +204,14 @@ func (w *world) stop() {
 	if err := w.db.Close(); err != nil {
 		w.t.Error(err)
 	}
+}
+
+// forDays has the schedule run every two minutes from now on, for scenarios in which
+// nothing happens for days. It hands out what is due in the next two, so what it
+// hands out is as punctual as if it ran every minute.
+func (w *world) forDays() {
+	w.every = gateway.Horizon
+	w.restart()
 }
 
 // restart ends the process' part of the world and starts it anew on the backend.
