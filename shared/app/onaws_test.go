@@ -1,6 +1,8 @@
 package app_test
 
 import (
+	"os"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,6 +18,7 @@ func everywhere(t *testing.T, f func(t *testing.T, w *world)) {
 	if testing.Short() {
 		return
 	}
+	t.Run("DynamoDB starts while no scenario runs", func(t *testing.T) { dynamoDB(t) })
 	t.Run("on AWS", func(t *testing.T) {
 		t.Parallel()
 		onAWS(t, func(t *testing.T, aws *cloudtest.Backend) { f(t, newWorldOn(t, aws)) })
@@ -24,11 +27,43 @@ func everywhere(t *testing.T, f func(t *testing.T, w *world)) {
 
 // onAWS runs f in virtual time with a cloud backend that is empty.
 func onAWS(t *testing.T, f func(t *testing.T, aws *cloudtest.Backend)) {
-	dynamoDB, now := dynamotest.Endpoint(t), time.Now()
+	dynamoDB, now := dynamoDB(t), time.Now()
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(now)) // rows of the year 2000 would have expired in DynamoDB
 		f(t, cloudtest.Open(t, dynamoDB, outside))
 	})
+}
+
+// dynamoDB returns the URL of the one server of all tests, each of which has tables
+// of its own. A process that is started while a file is closed keeps its lock for a
+// moment, so it must not be started beside scenarios that restart.
+func dynamoDB(t *testing.T) string {
+	t.Helper()
+	dynamoServer.once.Do(func() { dynamoServer.url = dynamotest.Endpoint(untilTheEnd{t}) })
+	if dynamoServer.url == "" {
+		t.Skip("there is no DynamoDB")
+	}
+	return dynamoServer.url
+}
+
+var dynamoServer struct {
+	once sync.Once
+	url  string
+}
+
+// untilTheEnd is a test whose cleanups run after all tests.
+type untilTheEnd struct{ testing.TB }
+
+func (untilTheEnd) Cleanup(f func()) { cleanups = append(cleanups, f) }
+
+var cleanups []func()
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for _, f := range cleanups {
+		f()
+	}
+	os.Exit(code)
 }
 
 // outside is the way out of bubbles.
