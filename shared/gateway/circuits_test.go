@@ -266,6 +266,7 @@ func TestConsequencesThatFailAreALine(t *testing.T) {
 // TestDeliveryBehindAnOpenCircuitEndsWithItsSchedule has it fall due when its
 // schedule is over, with the circuit open and closed, and as a resend.
 func TestDeliveryBehindAnOpenCircuitEndsWithItsSchedule(t *testing.T) {
+	Long(t)
 	for _, tt := range []struct {
 		name   string
 		open   bool

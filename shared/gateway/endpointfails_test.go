@@ -183,6 +183,7 @@ func TestOneFailureIsNotEnoughToDisable(t *testing.T) {
 // TestEndpointThatAcceptsNothingForFiveDaysIsDisabled fails once every six hours:
 // too seldom for the circuit.
 func TestEndpointThatAcceptsNothingForFiveDaysIsDisabled(t *testing.T) {
+	Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.endpoints.code = http.StatusInternalServerError

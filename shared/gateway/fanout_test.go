@@ -380,6 +380,7 @@ func TestChunkIsHadUntilItsLeaseEnds(t *testing.T) {
 // TestChunkComesAgainAfterAnOutage has calls of the Store fail while a chunk is
 // delivered, or ended since its event is gone.
 func TestChunkComesAgainAfterAnOutage(t *testing.T) {
+	Long(t)
 	for _, tt := range []struct {
 		name, call, pk string
 		gone           bool // the event

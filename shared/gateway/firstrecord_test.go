@@ -16,6 +16,7 @@ import (
 // TestFirstOutcomeIsRecordedOverWhatIsThere records the outcome of a first attempt
 // that another run may have made as well.
 func TestFirstOutcomeIsRecordedOverWhatIsThere(t *testing.T) {
+	Long(t)
 	accepted := Attempt{At: noon, Took: time.Second, StatusCode: 202, Class: egress.OK, Answer: []byte("seen"), Alone: true}
 	refused := Attempt{At: noon, Took: time.Second, StatusCode: 500, Class: egress.Status5xx, Answer: []byte("no")}
 	gone := Attempt{At: noon, Took: time.Second, StatusCode: 410, Class: egress.Status4xx}

@@ -82,6 +82,7 @@ func TestJobWritesADeliveryOnceToHandItOut(t *testing.T) {
 // TestJobGoesAtItsRegistrationsPace looks when deliveries start, by what is asked
 // for and by the limits.
 func TestJobGoesAtItsRegistrationsPace(t *testing.T) {
+	Long(t)
 	for _, tt := range []struct {
 		name                 string
 		asked, rate, tenants float64
@@ -119,6 +120,7 @@ func TestJobGoesAtItsRegistrationsPace(t *testing.T) {
 
 // TestJobFollowsItsRegistrationsRate changes the rate while the job runs.
 func TestJobFollowsItsRegistrationsRate(t *testing.T) {
+	Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		r := w.register(func(r *Registration) { r.Rate = 0.1 })
@@ -140,6 +142,7 @@ func TestJobFollowsItsRegistrationsRate(t *testing.T) {
 
 // TestSlowJobPlacesNoDeliveryFarAhead goes at one an hour.
 func TestSlowJobPlacesNoDeliveryFarAhead(t *testing.T) {
+	Long(t)
 	for _, kind := range deliveringJobs {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
@@ -227,6 +230,7 @@ func TestJobOnOneMachineWaitsForNoTick(t *testing.T) {
 // TestJobsDeliveriesAreMadeThoughItsMessagesAreLost ends the process, or the
 // queue's service, before the messages are sent.
 func TestJobsDeliveriesAreMadeThoughItsMessagesAreLost(t *testing.T) {
+	Long(t)
 	for _, kind := range deliveringJobs {
 		for _, alone := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
@@ -266,6 +270,7 @@ func TestJobsDeliveriesAreMadeThoughItsMessagesAreLost(t *testing.T) {
 // TestJobThatFailsHalfwaySendsWhatItMadeDue has one delivery that cannot be
 // written: the others go out, and once it can, it does too.
 func TestJobThatFailsHalfwaySendsWhatItMadeDue(t *testing.T) {
+	Long(t)
 	for _, kind := range deliveringJobs {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)

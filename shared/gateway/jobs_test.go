@@ -635,6 +635,7 @@ func TestReplayEndsWithWhatItIsFor(t *testing.T) {
 
 // TestReplayComesAgainAfterAnOutage has each row fail that a replay needs.
 func TestReplayComesAgainAfterAnOutage(t *testing.T) {
+	Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		for _, fail := range []struct{ call, pk string }{
 			{"get", "R#"}, {"list", "E#"}, {"list", "S#"}, {"get", "D#"}, {"put", "E#"}, {"put", "P#"}, {"put", "D#"}, {"put", "L#"},
@@ -694,6 +695,7 @@ func TestRevivedDeliveryOfALaneIsPutBack(t *testing.T) {
 // TestRevivalComesAgainAfterAnOutage has each row fail that a release needs, and
 // one that is not to be released, which is not written.
 func TestRevivalComesAgainAfterAnOutage(t *testing.T) {
+	Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		for _, fail := range []struct {
 			call, pk string
@@ -760,6 +762,7 @@ func TestWalkGoesOnWhereAPageEnded(t *testing.T) {
 // TestSecondPassOfAReplayIsShort replays an event of days ago: it is not looked at
 // for stragglers.
 func TestSecondPassOfAReplayIsShort(t *testing.T) {
+	Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.happen()

@@ -273,6 +273,7 @@ func TestDeliveryThatCrashedOnceTooOftenIsNotPosted(t *testing.T) {
 // TestTickHandsOutAllThatIsDueInAShard has more be due in most shards than are
 // claimed before their messages are sent.
 func TestTickHandsOutAllThatIsDueInAShard(t *testing.T) {
+	Long(t)
 	const deliveries = 12 * storage.DueShards
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, FullHistory)

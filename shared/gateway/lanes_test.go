@@ -110,6 +110,7 @@ func TestArrivalSettlesUnlessAWrongClockPutItAhead(t *testing.T) {
 // TestLaneIsClosedUntilItsHeldDeliveriesAreBackInIt has a lane worked on while its
 // registration's release stands as it may.
 func TestLaneIsClosedUntilItsHeldDeliveriesAreBackInIt(t *testing.T) {
+	Long(t)
 	running := func(cursor string) *Job { return &Job{Kind: JobRelease, Status: JobRunning, Cursor: cursor} }
 	for _, tt := range []struct {
 		name    string

@@ -26,6 +26,7 @@ var whole = flag.Bool("all", false, "have an event wanted by 100,000 registratio
 // registrations, and each must get a delivery. They are copies of one, so their
 // sealed URLs cannot be opened: no POST is made. They are 2,532, with -all 100,000.
 func TestEventForManyRegistrationsOverManyListsIsDelivered(t *testing.T) {
+	gateway.Long(t)
 	g := newGateway(t, 0)
 	q := &sent{Queue: g.Queue}
 	worker := processOf(t, g, &outbox{}, http.StatusOK)

@@ -22,6 +22,7 @@ import (
 // nothing but two failures, more than five days apart, and another nothing but
 // acceptances, so closely after each other that it never asks for the health.
 func TestEndpointThatAnotherProcessFindsWellIsNotDisabled(t *testing.T) {
+	gateway.Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		fails, accepts := &outbox{}, &outbox{}
 		g := newGateway(t, 0)

@@ -14,6 +14,7 @@ import (
 	"ringback/shared/ident"
 	"ringback/shared/message"
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 // An outage is a Store that fails from its n-th call on until it is ended, or, if
@@ -164,8 +165,9 @@ type passage func() (as []message.Arrival, done func() bool)
 
 // TestNothingIsLostByAnOutageAtAnyCall has each call of the Store fail that an
 // event needs on its way, alone or with all that follow until the call of the
-// gateway returns.
+// gateway returns. At full length it is each call, else each fourth.
 func TestNothingIsLostByAnOutageAtAnyCall(t *testing.T) {
+	Long(t)
 	for _, tt := range []struct {
 		name    string
 		history History
@@ -187,7 +189,7 @@ func TestNothingIsLostByAnOutageAtAnyCall(t *testing.T) {
 				o := &outage{}
 				y := newYard(t, tt.history, func(c *Config) { o.Store, c.Store = c.Store, o })
 				pass := tt.begin(y)
-				for n, met := 0, true; met; n++ {
+				for n, met := 0, true; met; n += proofs.Length(4, 4, 1) {
 					met = false
 					for _, brief := range []bool{true, false} {
 						as, done := pass()

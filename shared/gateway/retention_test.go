@@ -346,6 +346,7 @@ func TestDeliveriesThatShareAWriteShareItsFailure(t *testing.T) {
 // TestResendOfWhatIsFinishedKeepsItsEventUntilItIsRecorded resends a delivery that
 // was accepted, or failed, long ago.
 func TestResendOfWhatIsFinishedKeepsItsEventUntilItIsRecorded(t *testing.T) {
+	Long(t)
 	for _, status := range []int{200, 410} {
 		synctest.Test(t, func(t *testing.T) {
 			y := newYard(t, FullHistory)

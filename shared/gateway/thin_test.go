@@ -17,6 +17,7 @@ import (
 // TestThinEventLeavesRowsFromTheSecondReceiveOn has events of a source with a
 // history of failures accepted at once.
 func TestThinEventLeavesRowsFromTheSecondReceiveOn(t *testing.T) {
+	Long(t)
 	for _, tt := range []struct {
 		name     string
 		receives int
