@@ -28,7 +28,15 @@ func TestMain(m *testing.M) {
 			return nil
 		}))
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(suite{m})
+}
+
+// suite is all tests and the end of what they share.
+type suite struct{ *testing.M }
+
+func (s suite) Run() int {
+	defer moto.stop()
+	return s.M.Run()
 }
 
 func TestOpenNamesAllThatIsMissing(t *testing.T) {

@@ -1,16 +1,12 @@
 package cloud_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
-	"regexp"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +16,7 @@ import (
 	"ringback/shared/config"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
+	"ringback/shared/test/proofs"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -45,10 +42,10 @@ func TestStore(t *testing.T) {
 }
 
 // TestQueue runs on what AWS_ENDPOINT_URL_SQS names, if that is set, as
-// TestStore does; by the clock on the wall only if there is time.
+// TestStore does; by the clock on the wall only then and at full length.
 func TestQueue(t *testing.T) {
 	given := os.Getenv("AWS_ENDPOINT_URL_SQS")
-	if testing.Short() && given == "" {
+	if !proofs.Full() && given == "" {
 		storagetest.QueueInVirtualTime(t, func(t *testing.T) storagetest.ServedQueue {
 			return openServedOver(t, sqsEndpoint, sqstest.Client(&sqstest.Server{}))
 		})
@@ -203,37 +200,4 @@ func (s served) Serve(ctx context.Context, q storage.QueueName, h storage.Handle
 
 func (s served) mapping(q storage.QueueName, h storage.Handler, concurrency int) *sqstest.Mapping {
 	return &sqstest.Mapping{SQS: s.sqs, QueueURL: s.urls[q], Concurrency: concurrency, Function: cloud.SQS(h)}
-}
-
-// startMoto returns the URL of a moto_server that lives as long as the test;
-// without one on PATH that works the test ends by dynamotest.Missing.
-func startMoto(t *testing.T) string {
-	t.Helper()
-	cmd := exec.Command("moto_server", "-H", "127.0.0.1", "-p", "0")
-	cmd.Env = append(cmd.Environ(), "PYTHONUNBUFFERED=1")
-	out, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		dynamotest.Missing(t, "moto_server: "+err.Error())
-	}
-	t.Cleanup(func() { // after the queues are deleted
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	running := regexp.MustCompile(`Running on (http://127\.0\.0\.1:\d+)`)
-	said := new(strings.Builder)
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if m := running.FindStringSubmatch(lines.Text()); m != nil {
-			go func() {
-				for lines.Scan() {
-				}
-			}()
-			return m[1]
-		}
-		fmt.Fprintln(said, lines.Text())
-	}
-	dynamotest.Missing(t, "moto_server: "+said.String())
-	return ""
 }

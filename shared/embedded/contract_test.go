@@ -6,6 +6,7 @@ import (
 
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
+	"ringback/shared/test/proofs"
 )
 
 func TestStoreKeepsItsContract(t *testing.T) {
@@ -13,11 +14,11 @@ func TestStoreKeepsItsContract(t *testing.T) {
 	storagetest.Store(t, func(*testing.T) storage.Store { return db })
 }
 
-// TestQueueKeepsItsContract runs by the clock on the wall only if there is time.
+// TestQueueKeepsItsContract runs by the clock on the wall at full length alone.
 func TestQueueKeepsItsContract(t *testing.T) {
-	contract := storagetest.Queue
-	if testing.Short() {
-		contract = storagetest.QueueInVirtualTime
+	contract := storagetest.QueueInVirtualTime
+	if proofs.Full() {
+		contract = storagetest.Queue
 	}
 	contract(t, func(t *testing.T) storagetest.ServedQueue {
 		return served{openTest(t, t.TempDir(), Options{Visibility: storagetest.Visibility})}
