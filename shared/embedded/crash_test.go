@@ -63,6 +63,7 @@ func runPoisoned(dir string, name storage.QueueName) {
 }
 
 func TestMessageThatEndsTheProcessBecomesADeadLetter(t *testing.T) {
+	long(t)
 	for _, name := range []storage.QueueName{storage.EventsQueue, storage.SlowQueue} {
 		t.Run(string(name), func(t *testing.T) { testPoison(t, name) })
 	}

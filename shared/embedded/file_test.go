@@ -43,6 +43,7 @@ func TestFileOfANewerProgramIsRefused(t *testing.T) {
 }
 
 func TestExpiredRowsLeaveTheirPlaceToOthers(t *testing.T) {
+	long(t)
 	db := openTest(t, t.TempDir(), Options{})
 	now := time.Now()
 	var first int64
@@ -217,6 +218,7 @@ func TestFolderThatCannotBeMadeIsNamed(t *testing.T) {
 }
 
 func TestLogStaysShortUnderLoad(t *testing.T) {
+	long(t)
 	dir := t.TempDir()
 	db := openTest(t, dir, Options{Relaxed: true})
 	const rows, writers = 24_000, 32
@@ -242,6 +244,7 @@ func TestLogStaysShortUnderLoad(t *testing.T) {
 }
 
 func TestPagesInMemoryKeepToTheirLimit(t *testing.T) {
+	long(t)
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{Relaxed: true})

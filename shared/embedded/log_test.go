@@ -11,6 +11,7 @@ import (
 
 // TestLogShrinksWhenALongReaderIsGone has one from outside, such as a backup.
 func TestLogShrinksWhenALongReaderIsGone(t *testing.T) {
+	long(t)
 	dir := t.TempDir()
 	db := openTest(t, dir, Options{Relaxed: true})
 	n := 0

@@ -166,6 +166,7 @@ func TestHandlerGetsItsTimeout(t *testing.T) {
 
 // TestBacklogLiesInTheFile sends more than ready holds, by number and by size.
 func TestBacklogLiesInTheFile(t *testing.T) {
+	long(t)
 	for _, tt := range []struct {
 		name     string
 		messages int

@@ -92,6 +92,7 @@ func TestSweepBeginsAfterAnHour(t *testing.T) {
 
 // TestDeadLetterOutlastsAStop starts a process when the letter is dead for long.
 func TestDeadLetterOutlastsAStop(t *testing.T) {
+	long(t)
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{Relaxed: true})

@@ -36,6 +36,7 @@ func mustWrite(t *testing.T, db *DB, x interface {
 // TestTakeFillsItsMemory takes from ten messages, four of which fill the memory
 // that is meant for them exactly.
 func TestTakeFillsItsMemory(t *testing.T) {
+	long(t)
 	full := strings.Repeat("x", maxReadyBytes/4)
 	for _, tt := range []struct {
 		name  string
@@ -153,6 +154,7 @@ func TestDueMessagesComeBeforeOldOnes(t *testing.T) {
 
 // TestRedriveGoesInChunks looks at what one commit moves.
 func TestRedriveGoesInChunks(t *testing.T) {
+	long(t)
 	for _, tt := range []struct {
 		name           string
 		letters, bytes int

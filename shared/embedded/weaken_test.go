@@ -13,10 +13,11 @@ import (
 
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
+	"ringback/shared/test/proofs"
 )
 
 func TestWeakenedStoreKeepsItsContract(t *testing.T) {
-	for seed := range uint64(3) {
+	for seed := range proofs.Length(uint64(1), 2, 3) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			db := openTest(t, t.TempDir(), Options{})
 			w := storagetest.Weakness{Seed: seed, Late: 0.5, ShortPages: 0.5, EmptyPages: 0.3, Lag: 100 * time.Millisecond}
