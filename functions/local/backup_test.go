@@ -10,6 +10,7 @@ import (
 // TestBackupIsRestoredAsTheReadmeSays backs up beside a runner that has a delivery
 // pending, and goes on with the copy in another folder.
 func TestBackupIsRestoredAsTheReadmeSays(t *testing.T) {
+	waits(t)
 	dir, kept, rec := t.TempDir(), t.TempDir(), newReceiver(t)
 	p := startRunner(t, dir)
 	path, key := p.setUp(rec)

@@ -16,6 +16,7 @@ import (
 )
 
 func TestDemoIsAliveAndGoesOnAtTheNextStart(t *testing.T) {
+	waits(t)
 	dir := t.TempDir()
 	p := startRunner(t, dir, "-demo")
 	p.demoIsAlive()
@@ -51,6 +52,7 @@ func TestDemoMakesAKeyThatWasLostAnew(t *testing.T) {
 }
 
 func TestDemoInterruptedAtOnceExitsZeroAndIsWholeLater(t *testing.T) {
+	waits(t)
 	dir := t.TempDir()
 	startRunner(t, dir, "-demo").interrupt()
 	p := startRunner(t, dir, "-demo")

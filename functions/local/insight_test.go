@@ -104,6 +104,7 @@ func TestMetricsAreForTheOperator(t *testing.T) {
 }
 
 func TestMetricsCountWhatHappened(t *testing.T) {
+	waits(t)
 	rec := newReceiver(t)
 	p := startRunner(t, t.TempDir())
 	path, _ := p.setUp(rec)

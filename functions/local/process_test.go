@@ -18,6 +18,7 @@ import (
 
 	"ringback/shared/egress"
 	"ringback/shared/embedded"
+	"ringback/shared/test/proofs"
 )
 
 func TestKilledRunnerLosesNothingThatItAcknowledged(t *testing.T) {
@@ -25,7 +26,7 @@ func TestKilledRunnerLosesNothingThatItAcknowledged(t *testing.T) {
 	p := startRunner(t, dir)
 	path, _ := p.setUp(rec)
 	var acknowledged []string
-	for round := range 4 {
+	for round := range proofs.Length(2, 2, 4) {
 		rec.refuse.Store(int64(8 * (round % 2))) // ten in a row would open the circuit for a minute
 		acknowledged = append(acknowledged, p.load(path, fmt.Sprint("r", round, "-"), 400, 800)...)
 		p = startRunner(t, dir)
@@ -45,7 +46,7 @@ func TestKilledRunnerLosesNothingThatItAcknowledged(t *testing.T) {
 	if rec.bad > 0 {
 		t.Errorf("%d deliveries are not signed by the registration's secret", rec.bad)
 	}
-	t.Logf("%d acknowledged over 4 kills, all arrived, %d duplicates", len(acknowledged), duplicates)
+	t.Logf("%d acknowledged, all arrived, %d duplicates", len(acknowledged), duplicates)
 }
 
 // load sends chats from eight connections until enough were acknowledged, then
@@ -80,6 +81,7 @@ func (p *process) load(path, prefix string, enough, most int) []string {
 }
 
 func TestRefusedDeliverySucceedsOnRetryOverRealSockets(t *testing.T) {
+	waits(t)
 	rec := newReceiver(t)
 	p := startRunner(t, t.TempDir())
 	path, key := p.setUp(rec)
@@ -101,6 +103,7 @@ func TestRefusedDeliverySucceedsOnRetryOverRealSockets(t *testing.T) {
 }
 
 func TestInterruptedRunnerExitsZeroAndGoesOnLater(t *testing.T) {
+	waits(t)
 	dir, rec := t.TempDir(), newReceiver(t)
 	p := startRunner(t, dir)
 	path, _ := p.setUp(rec)

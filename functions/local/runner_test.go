@@ -35,6 +35,22 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// long skips a test with -short that takes seconds.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes long")
+	}
+}
+
+// waits is long for a test that waits for a process of its own, most of the time, and
+// so runs beside others.
+func waits(t *testing.T) {
+	t.Helper()
+	long(t)
+	t.Parallel()
+}
+
 // A process is a command under test.
 type process struct {
 	t    *testing.T

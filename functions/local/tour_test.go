@@ -19,6 +19,7 @@ import (
 // to bash in their order, beside a runner, and what is written is compared with
 // what the README prints. Ports, and what is made anew each time, may differ.
 func TestTourOfTheReadmeGoesAsItSays(t *testing.T) {
+	long(t)
 	steps := tour(t)
 	if len(steps) < 8 {
 		t.Fatalf("the tour has %d steps, want more", len(steps))
