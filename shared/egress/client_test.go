@@ -3,6 +3,7 @@ package egress
 import (
 	"context"
 	"encoding/base64"
+	"flag"
 	"io"
 	"net"
 	"net/http"
@@ -18,7 +19,21 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	flag.Set("test.parallel", "16") // tests that wait leave the processors to others
+	goleak.VerifyTestMain(m)
+}
+
+// waits is for a test that waits for seconds: it runs beside others, and not with
+// -short.
+func waits(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("waits for seconds")
+	}
+	t.Parallel()
+}
 
 func TestPostSendsTheRequestAsItWasGiven(t *testing.T) {
 	var line, body string

@@ -123,7 +123,7 @@ func TestNameThatTurnsInwardAfterTheCheckIsBlocked(t *testing.T) {
 }
 
 func TestNamesThatDoNotResolveAreDNS(t *testing.T) {
-	t.Parallel() // it waits
+	waits(t)
 	for _, tt := range []struct {
 		name   string
 		answer dnsAnswer
@@ -149,7 +149,7 @@ func TestNamesThatDoNotResolveAreDNS(t *testing.T) {
 }
 
 func TestConnectionThatIsNotTakenIsATimeout(t *testing.T) {
-	t.Parallel() // it waits
+	waits(t)
 	c := newClient(t)
 	c.ConnectTimeout = patience
 	got := c.Post(t.Context(), secretRequest("http://"+fullListener(t)))

@@ -133,7 +133,7 @@ func TestHostileAnswersTakeLittleMemory(t *testing.T) {
 }
 
 func TestTLSFailuresAreClassified(t *testing.T) {
-	t.Parallel() // it waits
+	waits(t)
 	quiet := func(s *httptest.Server) *httptest.Server {
 		s.Config.ErrorLog = log.New(io.Discard, "", 0)
 		return s

@@ -11,7 +11,7 @@ import (
 )
 
 func TestHTTP2EndpointsAreClassified(t *testing.T) {
-	t.Parallel() // it waits
+	waits(t)
 	for _, tt := range []struct {
 		name   string
 		handle http.HandlerFunc
@@ -38,6 +38,7 @@ func TestHTTP2EndpointsAreClassified(t *testing.T) {
 		}, OK, "half"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			c, url := serve2(t, tt.handle)
 			c.Timeout = patience
 			got := c.Post(t.Context(), secretRequest(url))
