@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -30,6 +31,8 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	flag.Parse()
+	flag.Set("test.parallel", "8") // tests that wait leave the processors to others
 	code := m.Run()
 	os.RemoveAll(builtIn)
 	os.Exit(code)
