@@ -257,6 +257,9 @@ func TestEnablingForgetsFailuresAndReleasesTheLastMoment(t *testing.T) {
 // TestFailuresOfBeforeAnEnableDisableNothing has an endpoint fail for longer than
 // registrations are disabled after, be enabled, and fail once more.
 func TestFailuresOfBeforeAnEnableDisableNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.answer = refuse

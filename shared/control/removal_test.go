@@ -160,6 +160,9 @@ func TestRemovalOfAGrantIsPublished(t *testing.T) {
 }
 
 func TestRemovalGoesOnAfterEachFault(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	w := newWorld(t)
 	s := w.source(direct)
 	w.wantFaultsTold("removalStep", func() storagetest.Deed {
@@ -534,6 +537,9 @@ func TestDeletedSourceFreesItsSDKAppID(t *testing.T) {
 }
 
 func TestDeletingASourceGoesOnAfterEachFault(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	w := newWorld(t)
 	c := w.tenant()
 	w.wantFaultsTold("DeleteSource", func() storagetest.Deed {
