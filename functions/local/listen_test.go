@@ -18,6 +18,7 @@ import (
 )
 
 func TestListenForwardsWhatTheTenantGets(t *testing.T) {
+	waits(t)
 	rec, near := newKeeper(t), newKeeper(t)
 	p := startRunner(t, t.TempDir())
 	source, key := p.grantedSource()
@@ -51,6 +52,7 @@ func TestListenForwardsWhatTheTenantGets(t *testing.T) {
 }
 
 func TestListenPrintsOneLineADelivery(t *testing.T) {
+	waits(t)
 	p := startRunner(t, t.TempDir())
 	path, key := p.setUp(newReceiver(t))
 	l := startListener(t, p, key)
@@ -67,6 +69,7 @@ func TestListenPrintsOneLineADelivery(t *testing.T) {
 }
 
 func TestListenGoesOnAfterTheGatewayWasAway(t *testing.T) {
+	waits(t)
 	dir, rec := t.TempDir(), newReceiver(t)
 	p := startRunner(t, dir)
 	path, key := p.setUp(rec)
@@ -83,6 +86,7 @@ func TestListenGoesOnAfterTheGatewayWasAway(t *testing.T) {
 }
 
 func TestListenTellsWhatItCannotForward(t *testing.T) {
+	waits(t)
 	p := startRunner(t, t.TempDir())
 	path, key := p.setUp(newReceiver(t))
 	l := startListener(t, p, key, "-forward", closedURL(t))

@@ -61,6 +61,9 @@ func TestFunctionWithoutConfigurationFailsAtOnce(t *testing.T) {
 // for this machine.
 func build(t *testing.T) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("building takes long")
+	}
 	path := filepath.Join(t.TempDir(), "bootstrap")
 	cmd := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", path, "./testdata/function")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
