@@ -158,7 +158,7 @@ func TestMetricsHaveAllThatTheGatewayCounts(t *testing.T) {
 func TestLatencyStandsInItsBucketAndAllAbove(t *testing.T) {
 	m := &metrics{}
 	for _, v := range []float64{0, 1, 1.5, 15000, 15001} {
-		m.Add(gateway.Latency, v)
+		m.Add(gateway.DeliveryLatency, v)
 	}
 	var b bytes.Buffer
 	m.write(&b)

@@ -34,10 +34,10 @@ var counted = [...]struct {
 	{gateway.Callbacks, "Callbacks taken in."},
 	{gateway.RefusedCallbacks, "Callbacks answered with an error."},
 	{gateway.Events, "Events begun by the worker."},
-	{gateway.Repeats, "Events that a provider repeated and that were not delivered again."},
+	{gateway.DuplicateEvents, "Events that a provider repeated and that were not delivered again."},
 	{gateway.Expired, "Deliveries that failed since their payload was gone."},
-	{gateway.Accepted, "Attempts that the endpoint accepted."},
-	{gateway.Refused, "Attempts that it did not."},
+	{gateway.AttemptsSucceeded, "Attempts that the endpoint accepted."},
+	{gateway.AttemptsFailed, "Attempts that it did not."},
 }
 
 func (m *metrics) Add(name gateway.Metric, v float64) {
@@ -46,7 +46,7 @@ func (m *metrics) Add(name gateway.Metric, v float64) {
 	switch name {
 	case gateway.DueAge:
 		m.oldest = v
-	case gateway.Latency:
+	case gateway.DeliveryLatency:
 		i, _ := slices.BinarySearch(latencyBounds[:], v)
 		m.latency[i]++
 		m.waited += v
@@ -72,7 +72,7 @@ func (m *metrics) write(w io.Writer) {
 }
 
 func (m *metrics) writeLatency(w io.Writer) {
-	name := string(gateway.Latency)
+	name := string(gateway.DeliveryLatency)
 	describe(w, name, "histogram", "Milliseconds from a callback to its accepted first attempt.")
 	n := 0
 	for i, bound := range latencyBounds {

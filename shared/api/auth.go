@@ -128,7 +128,7 @@ func (s *server) pace(c control.Caller, cost int) error {
 	r := l.ReserveN(time.Now(), min(cost, l.Burst()))
 	if wait := r.Delay(); wait > 0 {
 		r.Cancel()
-		return &control.TooOftenError{Code: "too_many_calls", What: "calls", Most: fmt.Sprintf("%v a second", most), After: wait}
+		return &control.RateLimitError{Code: "too_many_calls", What: "calls", Limit: fmt.Sprintf("%v a second", most), RetryAfter: wait}
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ type attempt struct {
 func attemptView(a gateway.Attempt) attempt {
 	return attempt{
 		At: a.At, Took: a.Took.Round(time.Microsecond).String(), StatusCode: a.StatusCode, Class: string(a.Class), Error: a.Error,
-		Explanation: egress.Explain(a.Class), Manual: a.Manual, Answer: strings.ToValidUTF8(string(a.Answer), "\uFFFD"),
+		Explanation: egress.Explain(a.Class), Manual: a.Manual, Answer: strings.ToValidUTF8(string(a.Response), "\uFFFD"),
 	}
 }
 
@@ -86,13 +86,13 @@ const whyCircuit = "circuit"
 func deliveryView(d history.Delivery) delivery {
 	v := delivery{
 		ID: d.ID, Event: d.Event, EventType: d.EventType, Registration: d.Registration, Tenant: d.Tenant, Source: d.Source,
-		Status: string(d.Shown), Why: d.Why, Received: d.Received, Created: d.Created, Since: d.Since, Made: d.Made, Replay: d.Replay, Late: d.Late,
+		Status: string(d.Shown), Why: d.Reason, Received: d.Received, Created: d.Created, Since: d.Since, Made: d.Attempts, Replay: d.Replay, Late: d.OutOfOrder,
 	}
 	switch {
 	case d.Parked() && d.Shown == gateway.Pending:
 		v.Why = whyCircuit
 	case d.Shown == gateway.Pending || d.Manual:
-		v.Next = d.Start
+		v.Next = d.NextAttempt
 	}
 	if l := d.Last; l != nil {
 		v.Last = new(attemptView(gateway.Attempt{At: l.At, Took: l.Took, StatusCode: l.StatusCode, Class: l.Class, Error: l.Error}))
@@ -179,12 +179,12 @@ func (s historyAPI) getDelivery(ctx context.Context, c control.Caller, in *ByID)
 		return nil, err
 	}
 	v := deliveryView(d)
-	attempts, _, err := s.history.Attempts(ctx, d.Delivery, storage.Place{})
+	attempts, _, err := s.history.Attempts(ctx, d.Delivery, storage.PageRequest{})
 	for _, a := range attempts {
 		v.Attempts = append(v.Attempts, attemptView(a))
 	}
 	if v.Last != nil {
-		v.Last.Answer = strings.ToValidUTF8(string(d.LastAnswer()), "\uFFFD")
+		v.Last.Answer = strings.ToValidUTF8(string(d.LastResponse()), "\uFFFD")
 	}
 	return &body[delivery]{v}, err
 }
@@ -214,7 +214,7 @@ type endpointHealth struct {
 func healthView(h circuit.Health) *endpointHealth {
 	v := &endpointHealth{Circuit: "closed"}
 	if h.Failing() {
-		v.FailingSince = h.BadSince
+		v.FailingSince = h.FirstFailure
 	}
 	if h.Open {
 		v.Circuit, v.Since, v.NextProbe = "open", h.Since, h.ProbeAt

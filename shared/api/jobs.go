@@ -30,7 +30,7 @@ type job struct {
 
 func jobView(j gateway.Job) job {
 	return job{
-		ID: j.ID, Kind: string(j.Kind), Status: string(j.Status), Why: j.Why, Tenant: j.Tenant, Registration: j.Registration,
+		ID: j.ID, Kind: string(j.Kind), Status: string(j.Status), Why: j.Reason, Tenant: j.Tenant, Registration: j.Registration,
 		Source: j.Source, Group: j.Group, Match: j.Match, Since: j.Since, Until: j.Until, Rate: j.Rate, Done: j.Done, Skipped: j.Skipped,
 		Created: j.Created, Updated: j.Updated,
 	}

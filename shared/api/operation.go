@@ -98,7 +98,9 @@ type ListParameters struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" doc:"rows of a page, at most"`
 }
 
-func (p ListParameters) place() storage.Place { return storage.Place{Cursor: p.Cursor, Limit: p.Limit} }
+func (p ListParameters) place() storage.PageRequest {
+	return storage.PageRequest{Cursor: p.Cursor, Limit: p.Limit}
+}
 
 // Once is the parameter of operations that create a resource.
 type Once struct {
@@ -134,7 +136,7 @@ func createOnce[T any](ctx context.Context, s *server, o Once, prefix string, as
 	var out created[T]
 	call := callOf(ctx)
 	what := control.Create{Key: o.Key, Body: call.operation + "\x00" + string(data), Prefix: prefix}
-	id, replayed, err := s.control.Once(ctx, call.caller, what, func(id string) (err error) {
+	id, replayed, err := s.control.Idempotent(ctx, call.caller, what, func(id string) (err error) {
 		out.Body, err = create(id)
 		return err
 	})

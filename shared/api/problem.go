@@ -48,7 +48,7 @@ var problemStatuses = [...]int{
 
 // statusOf returns the HTTP status of a gateway's error. It is the only place that decides.
 func statusOf(err error) int {
-	if _, ok := errors.AsType[*control.TooOftenError](err); ok {
+	if _, ok := errors.AsType[*control.RateLimitError](err); ok {
 		return http.StatusTooManyRequests
 	}
 	for _, s := range statuses {
@@ -97,9 +97,9 @@ func problemOf(err error) *problem {
 		}
 	case http.StatusTooManyRequests:
 		p.Detail = err.Error()
-		if tooOften, ok := errors.AsType[*control.TooOftenError](err); ok {
+		if tooOften, ok := errors.AsType[*control.RateLimitError](err); ok {
 			p.Code = tooOften.Code
-			p.header.Set("Retry-After", strconv.Itoa(int(math.Ceil(tooOften.After.Seconds()))))
+			p.header.Set("Retry-After", strconv.Itoa(int(math.Ceil(tooOften.RetryAfter.Seconds()))))
 		}
 	case http.StatusServiceUnavailable:
 		p.Detail = storage.ErrUnavailable.Error()

@@ -72,7 +72,7 @@ type registration struct {
 func (s registrationAPI) registrationView(r gateway.Registration) registration {
 	v := registration{
 		ID: r.ID, Tenant: r.Tenant, Source: r.Source, Description: r.Description, Created: r.Created, Rev: r.Rev,
-		State: string(r.State), Why: r.Why, Since: r.Since, URL: r.Endpoint.Shown, Proven: r.Endpoint.Proven, Headers: map[string]string{},
+		State: string(r.State), Why: r.Reason, Since: r.Since, URL: r.Endpoint.RedactedURL, Proven: r.Endpoint.ConsentedAt, Headers: map[string]string{},
 		EventTypes: r.EventTypes, Match: r.Match, Format: string(r.Format), Timeout: "15s", Rate: r.Rate,
 		Concurrency: r.Concurrency, Ordered: r.Ordered, Secrets: s.validities(r.Secrets), RawTokens: s.validities(r.RawTokens),
 		Group: r.Group, AppName: r.AppName, AppUUID: r.AppUUID,

@@ -243,7 +243,7 @@ func TestTenantThatMakesRegistrationsTooFastWaits(t *testing.T) {
 	s := w.setting()
 	c := control.Caller{Scope: control.ScopeFull, Tenant: s.tenant}
 	for range 99 {
-		if err := control.New(w.g).SpendCreate(t.Context(), c); err != nil {
+		if err := control.New(w.g).TakeCreateToken(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -265,14 +265,14 @@ func TestTenantThatMakesRegistrationsTooFastWaits(t *testing.T) {
 	if got := w.setCallback(request(s.key, "https://tenant.example/in")); got.Result != "FAIL" || !strings.HasPrefix(got.ResultText, "too many new callbacks; try again in ") {
 		t.Errorf("set_http_callback: %+v, want FAIL and when to try again", got)
 	}
-	if err := storage.Delete(t.Context(), w.g.Store, gateway.CreatesKey(s.tenant), storage.AnyRev); err != nil { // as it ends by itself
+	if err := storage.Delete(t.Context(), w.g.Store, gateway.CreateRateKey(s.tenant), storage.AnyRev); err != nil { // as it ends by itself
 		t.Fatal(err)
 	}
 	w.want(201, s.key, "POST", "/v1/registrations", body, "Idempotency-Key", "next")
 	if got := w.setCallback(request(s.key, "https://tenant.example/in")); got.Result != "OK" {
 		t.Errorf("set_http_callback some time later: %+v, want OK", got)
 	}
-	for control.New(w.g).SpendCreate(t.Context(), c) == nil {
+	for control.New(w.g).TakeCreateToken(t.Context(), c) == nil {
 	}
 	if got := w.setCallback(request(s.key, "https://tenant.example/other")); got.Result != "OK" {
 		t.Errorf("set_http_callback of an application that has one: %+v, want OK", got)

@@ -60,7 +60,7 @@ func (s *server) simple(w http.ResponseWriter, r *http.Request) {
 func (s *server) failText(c *call, err error) string {
 	c.why = err.Error()
 	refusal, refused := errors.AsType[*groups.Refusal](err)
-	_, tooOften := errors.AsType[*control.TooOftenError](err)
+	_, tooOften := errors.AsType[*control.RateLimitError](err)
 	switch {
 	case refused:
 		return refusal.Text

@@ -21,7 +21,7 @@ type validity struct {
 
 func (s *server) validities(secrets []keyring.Secret) []validity {
 	var out []validity
-	for _, secret := range s.control.Holding(secrets) {
+	for _, secret := range s.control.ValidSecrets(secrets) {
 		out = append(out, validity{secret.Since, secret.Until})
 	}
 	return out

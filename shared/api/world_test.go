@@ -46,7 +46,7 @@ func newWorld(t testing.TB) *world {
 	}
 	t.Cleanup(func() { db.Close() })
 	w := newWorldOver(t, db, db)
-	w.g.Alone = true
+	w.g.SingleProcess = true
 	w.serve = func(ctx context.Context, q storage.QueueName, h storage.Handler) {
 		db.Serve(ctx, q, embedded.Consumer{Handler: h, Concurrency: 4})
 	}

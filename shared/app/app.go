@@ -37,14 +37,14 @@ type Parts struct {
 // New returns the gateway that cfg describes.
 func New(cfg config.Config, p Parts) (*gateway.Gateway, error) {
 	g, err := gateway.New(gateway.Config{
-		Store: p.Store, Queue: p.Queue, Keys: p.Keys, Providers: p.Providers, Metrics: p.Metrics, Log: p.Log, Alone: p.Alone,
-		Egress:       &egress.Client{Allow: cfg.AllowEndpoints, Own: own(cfg.PublicURL), Paused: cfg.Paused},
-		PublicURL:    cfg.PublicURL,
-		Kept:         gateway.Kept{History: cfg.History},
-		AtOnce:       cfg.Attempts,
-		Brake:        cfg.Brake,
-		FirstAttempt: cfg.FirstAttempt,
-		FairQueues:   cfg.FairQueues,
+		Store: p.Store, Queue: p.Queue, Keys: p.Keys, Providers: p.Providers, Metrics: p.Metrics, Log: p.Log, SingleProcess: p.Alone,
+		Egress:         &egress.Client{Allow: cfg.AllowEndpoints, Own: own(cfg.PublicURL), Paused: cfg.Paused},
+		PublicURL:      cfg.PublicURL,
+		Retention:      gateway.Retention{History: cfg.History},
+		MaxConcurrency: cfg.Attempts,
+		MaxBacklog:     cfg.Brake,
+		FirstAttempt:   cfg.FirstAttempt,
+		FairQueues:     cfg.FairQueues,
 	})
 	if err == nil && p.Steps != nil {
 		g.Steps = p.Steps(g)

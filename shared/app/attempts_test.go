@@ -50,7 +50,7 @@ func (w *world) wantAttempts(c control.Caller, r gateway.Registration, want []in
 	d := w.deliveries(c, r.ID)[0]
 	for limit := range len(want) + 2 {
 		var got []int
-		for at, more := (storage.Place{Limit: limit}), true; more; more = at.Cursor != "" {
+		for at, more := (storage.PageRequest{Limit: limit}), true; more; more = at.Cursor != "" {
 			page, next, err := w.lists().Attempts(w.t.Context(), d, at)
 			if err != nil || limit > 0 && len(page) > limit || len(got) > len(want) {
 				w.t.Fatalf("attempts in pages of %d: %d after %v, %v", limit, len(page), got, err)

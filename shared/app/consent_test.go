@@ -22,8 +22,8 @@ func TestEndpointThatMustConsentGetsNothingBefore(t *testing.T) {
 		c := control.Caller{Scope: control.ScopeFull, Tenant: id}
 		silent := w.endpoints.add("tenant.example", "")
 		r, e := w.register(c, s, "tenant.example", control.RegistrationChange{})
-		if r.State != gateway.Disabled || !strings.HasPrefix(r.Why, "unproven") || silent.asked == 0 {
-			t.Fatalf("before it consents it is %s, %q, asked %d times; want disabled as unproven", r.State, r.Why, silent.asked)
+		if r.State != gateway.Disabled || !strings.HasPrefix(r.Reason, "unproven") || silent.asked == 0 {
+			t.Fatalf("before it consents it is %s, %q, asked %d times; want disabled as unproven", r.State, r.Reason, silent.asked)
 		}
 		w.chat(path, groupA, "too early")
 		w.wantStatus(c, r, 6*time.Hour, gateway.Held)

@@ -131,7 +131,7 @@ func TestAttemptThatWaitedIsJudgedAgain(t *testing.T) {
 		}
 		d := w.wantStatus(c, r, time.Hour, gateway.Held)
 		if n := len(waits.seen()); n != 0 || len(slow.seen()) != 1 {
-			t.Errorf("%d POSTs, %s, to a registration that was disabled before its turn came; %d to the other", n, d.Why, len(slow.seen()))
+			t.Errorf("%d POSTs, %s, to a registration that was disabled before its turn came; %d to the other", n, d.Reason, len(slow.seen()))
 		}
 	})
 }

@@ -207,7 +207,7 @@ func TestJobsGoOnAfterTheirProcessEnded(t *testing.T) {
 					id = again(w, func() (gateway.Job, error) { return l.start(id) }).ID
 				}
 				if j := w.job(id); j.Status != gateway.JobDone || j.Done == 0 {
-					t.Errorf("the job is %s, %d done, %s; want done", j.Status, j.Done, j.Why)
+					t.Errorf("the job is %s, %d done, %s; want done", j.Status, j.Done, j.Reason)
 				}
 				w.within(24*time.Hour, "all is done", l.finished)
 				posts := map[string]int{}
@@ -333,15 +333,15 @@ func TestErasureReachesWhatWasReplayed(t *testing.T) {
 			answers := 0
 			for _, d := range w.deliveries(c, r.ID) {
 				as := again(w, func() ([]gateway.Attempt, error) {
-					as, _, err := w.lists().Attempts(t.Context(), d, storage.Place{})
+					as, _, err := w.lists().Attempts(t.Context(), d, storage.PageRequest{})
 					return as, err
 				})
-				if slices.ContainsFunc(as, func(a gateway.Attempt) bool { return strings.Contains(string(a.Answer), "seen") }) {
+				if slices.ContainsFunc(as, func(a gateway.Attempt) bool { return strings.Contains(string(a.Response), "seen") }) {
 					answers++
 				}
 			}
 			if answers > 1 {
-				t.Errorf("%s: answers to %d events are kept, want those to the one that was not erased", r.Endpoint.Shown, answers)
+				t.Errorf("%s: answers to %d events are kept, want those to the one that was not erased", r.Endpoint.RedactedURL, answers)
 			}
 		}
 	})

@@ -93,12 +93,12 @@ func TestNoSecretOfAnEndpointIsToldOrStored(t *testing.T) {
 		for _, d := range w.deliveries(c, r.ID) {
 			shown("deliveries", d)
 			as := again(w, func() ([]gateway.Attempt, error) {
-				as, _, err := w.lists().Attempts(t.Context(), d, storage.Place{})
+				as, _, err := w.lists().Attempts(t.Context(), d, storage.PageRequest{})
 				return as, err
 			})
 			for _, a := range as {
 				shown("attempts", a)
-				told["answers"] += string(a.Answer)
+				told["answers"] += string(a.Response)
 				classes[string(a.Class)] = true
 			}
 		}

@@ -34,8 +34,8 @@ func TestConcurrencyIsKeptAndTheExcessWaitsSeconds(t *testing.T) {
 			t.Errorf("20 deliveries took %v, want them to wait seconds", took)
 		}
 		for _, d := range w.deliveries(c, r.ID) {
-			if d.Made > 1 {
-				t.Errorf("waiting for others used up an attempt: %d", d.Made)
+			if d.Attempts > 1 {
+				t.Errorf("waiting for others used up an attempt: %d", d.Attempts)
 			}
 		}
 	})
@@ -122,8 +122,8 @@ func TestOpenCircuitIsKnownToEveryWorker(t *testing.T) {
 			t.Errorf("a worker that is new made %d POSTs behind an open circuit", n)
 		}
 		for _, d := range w.deliveries(c, r.ID) {
-			if d.Made > 11 {
-				t.Errorf("a delivery has %d attempts, more than its schedule", d.Made)
+			if d.Attempts > 11 {
+				t.Errorf("a delivery has %d attempts, more than its schedule", d.Attempts)
 			}
 		}
 		e.set(nil)

@@ -23,7 +23,7 @@ func TestResendOfWhatSucceededIsMadeOnce(t *testing.T) {
 			t.Errorf("%d POSTs within a day of one resend, want 2", n)
 		}
 		if d := w.deliveries(c, r.ID)[0]; d.Status != gateway.Succeeded {
-			t.Errorf("status %s, %s after a resend of what succeeded", d.Status, d.Why)
+			t.Errorf("status %s, %s after a resend of what succeeded", d.Status, d.Reason)
 		}
 	})
 }

@@ -77,7 +77,7 @@ func TestWorkersThatAreAwayEndNothing(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		d := w.deliveries(c, r.ID)[0]
 		if d.Status != gateway.Pending {
-			t.Errorf("after half a day without a worker the delivery is %s (%s), %d attempts made; want it pending", d.Status, d.Why, d.Made)
+			t.Errorf("after half a day without a worker the delivery is %s (%s), %d attempts made; want it pending", d.Status, d.Reason, d.Attempts)
 		}
 		if waits, err := w.db.Depth(t.Context(), storage.RetryQueue); err != nil || waits.Waiting > 5 {
 			t.Errorf("%d messages wait for the worker, %v; want a handful", waits.Waiting, err)
@@ -116,8 +116,8 @@ func TestDeliveryWhosePayloadIsGoneIsTold(t *testing.T) {
 		}
 		again(w, func() (struct{}, error) { return struct{}{}, w.g.Store.Delete(t.Context(), key, storage.AnyRev) })
 		for _, r := range []gateway.Registration{plain, ordered} {
-			if d := w.wantStatus(c, r, 3*day, gateway.Failed); d.Why != "payload_expired" {
-				t.Errorf("the delivery failed because of %q, want payload_expired", d.Why)
+			if d := w.wantStatus(c, r, 3*day, gateway.Failed); d.Reason != "payload_expired" {
+				t.Errorf("the delivery failed because of %q, want payload_expired", d.Reason)
 			}
 		}
 		w.within(time.Hour, "told", func() bool { return len(told.accepted()) == 2 })
@@ -150,7 +150,7 @@ func TestNextAttemptIsNotLateThoughItsMessageWasLost(t *testing.T) {
 					for attempt := 1; attempt <= 2; attempt++ {
 						w.within(6*time.Minute, "attempted again", func() bool { return len(e.seen()) >= attempt })
 						time.Sleep(time.Second)
-						start := w.deliveries(c, r.ID)[0].Start
+						start := w.deliveries(c, r.ID)[0].NextAttempt
 						if restart {
 							w.restart()
 						}
@@ -206,7 +206,7 @@ func TestClockThatIsSetEndsNothing(t *testing.T) {
 				for n, r := range rs {
 					now, err := w.control().Registration(t.Context(), c, r.ID)
 					if err != nil || n < 2 && now.State != gateway.Enabled {
-						t.Errorf("%s is %s (%s), %v; want it enabled", names[n], now.State, now.Why, err)
+						t.Errorf("%s is %s (%s), %v; want it enabled", names[n], now.State, now.Reason, err)
 					}
 					if failed := w.count(c, r, gateway.Failed) + w.count(c, r, gateway.Cancelled); failed > 0 {
 						t.Errorf("%s: %d deliveries ended", names[n], failed)

@@ -150,11 +150,11 @@ func (w *world) sampleState() map[string]any {
 	ctx := w.t.Context()
 	state := map[string]any{"tenant": must[gateway.Tenant](w)(w.control().Tenant(ctx, samples.Tenant))}
 	for _, id := range []string{sampleSmartBots, sampleTencent, sampleDirect} {
-		s, keys, _, err := w.control().CallbackKeys(ctx, id, storage.Place{})
+		s, keys, _, err := w.control().CallbackKeys(ctx, id, storage.PageRequest{})
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		grants, _, err := w.control().Grants(ctx, id, storage.Place{})
+		grants, _, err := w.control().Grants(ctx, id, storage.PageRequest{})
 		if err != nil {
 			w.t.Fatal(err)
 		}

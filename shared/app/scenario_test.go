@@ -111,8 +111,8 @@ func TestRefusedDeliveryFollowsTheWholeSchedule(t *testing.T) {
 		w.forDays()
 		w.chat(path, groupA, "hello")
 		d := w.wantStatus(c, r, 8*24*time.Hour, gateway.Failed)
-		if d.Made != 10 || d.Why != "exhausted" {
-			t.Errorf("made %d attempts, why %q; want 10, exhausted", d.Made, d.Why)
+		if d.Attempts != 10 || d.Reason != "exhausted" {
+			t.Errorf("made %d attempts, why %q; want 10, exhausted", d.Attempts, d.Reason)
 		}
 		waits := gaps(e.seen())
 		if w.weak == 0 && len(waits) != 9 {
@@ -175,8 +175,8 @@ func TestScheduleOfItsOwnIsFollowed(t *testing.T) {
 				w.chat(path, groupA, "hello")
 				d := w.wantStatus(c, r, 5*24*time.Hour, gateway.Failed)
 				spared := tt.schedule.Name != "" // most of its attempts are, by the circuit
-				if d.Made < tt.attempts || !spared && d.Made != tt.attempts || len(e.seen()) < tt.attempts || !spared && w.weak == 0 && len(e.seen()) != tt.attempts {
-					t.Errorf("made %d, POSTs %d, want %d", d.Made, len(e.seen()), tt.attempts)
+				if d.Attempts < tt.attempts || !spared && d.Attempts != tt.attempts || len(e.seen()) < tt.attempts || !spared && w.weak == 0 && len(e.seen()) != tt.attempts {
+					t.Errorf("made %d, POSTs %d, want %d", d.Attempts, len(e.seen()), tt.attempts)
 				}
 			})
 		})
@@ -204,8 +204,8 @@ func TestRefusedDeliverySucceedsOnRetry(t *testing.T) {
 		})
 		w.chat(path, groupA, "hello")
 		d := w.wantStatus(c, r, 24*time.Hour, gateway.Succeeded)
-		if d.Last.StatusCode != 204 || d.Made < 4 && w.weak == 0 {
-			t.Errorf("last %d after %d attempts, want 204 after 4", d.Last.StatusCode, d.Made)
+		if d.Last.StatusCode != 204 || d.Attempts < 4 && w.weak == 0 {
+			t.Errorf("last %d after %d attempts, want 204 after 4", d.Last.StatusCode, d.Attempts)
 		}
 	})
 }
@@ -218,8 +218,8 @@ func TestRetryAfterIsTheLeastWaitAndAddsNoAttempt(t *testing.T) {
 		r, e := w.register(c, s, "busy.example", control.RegistrationChange{Schedule: &schedule})
 		e.set(func(int, *http.Request) (int, http.Header) { return 429, http.Header{"Retry-After": {"600"}} })
 		w.chat(path, groupA, "hello")
-		if d := w.wantStatus(c, r, 24*time.Hour, gateway.Failed); d.Made != 3 {
-			t.Errorf("made %d attempts, want 3", d.Made)
+		if d := w.wantStatus(c, r, 24*time.Hour, gateway.Failed); d.Attempts != 3 {
+			t.Errorf("made %d attempts, want 3", d.Attempts)
 		}
 		for _, wait := range gaps(e.seen()) {
 			if w.weak == 0 && (wait < 600*time.Second || wait > 602*time.Second) {
@@ -236,8 +236,8 @@ func TestEndpointThatIsGoneDisablesItsRegistration(t *testing.T) {
 		r, e := w.register(c, s, "gone.example", control.RegistrationChange{})
 		e.set(always(http.StatusGone))
 		w.chat(path, groupA, "hello")
-		if d := w.wantStatus(c, r, time.Hour, gateway.Failed); d.Why != "gone" {
-			t.Errorf("why %q, want gone", d.Why)
+		if d := w.wantStatus(c, r, time.Hour, gateway.Failed); d.Reason != "gone" {
+			t.Errorf("why %q, want gone", d.Reason)
 		}
 		w.within(time.Hour, "disabled", func() bool {
 			r, err := w.control().Registration(t.Context(), c, r.ID)
@@ -303,8 +303,8 @@ func TestRevokedGrantCancelsWhatIsPending(t *testing.T) {
 		w.gone(func() error { return w.control().DeleteGrant(t.Context(), s.ID, grant.ID) })
 		time.Sleep(3 * time.Second)
 		before := len(e.seen())
-		if d := w.wantStatus(c, r, 3*time.Hour, gateway.Cancelled); d.Why != "grant_revoked" || len(e.seen()) > before {
-			t.Errorf("why %q, %d POSTs after the revocation", d.Why, len(e.seen())-before)
+		if d := w.wantStatus(c, r, 3*time.Hour, gateway.Cancelled); d.Reason != "grant_revoked" || len(e.seen()) > before {
+			t.Errorf("why %q, %d POSTs after the revocation", d.Reason, len(e.seen())-before)
 		}
 	})
 }

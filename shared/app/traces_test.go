@@ -92,8 +92,8 @@ func TestWhatCannotBeWrittenEnds(t *testing.T) {
 			w.within(12*time.Hour, "the other one is delivered", func() bool { return len(e.accepted()) == 1 })
 			w.within(12*time.Hour, "it fails", func() bool { return w.count(c, r, gateway.Failed) == 1 })
 			for _, d := range w.deliveries(c, r.ID) {
-				if d.Status == gateway.Failed && (d.Why != "internal" || d.Made != 0) {
-					t.Errorf("ordered %v: it failed because of %q after %d attempts, want internal and none", ordered, d.Why, d.Made)
+				if d.Status == gateway.Failed && (d.Reason != "internal" || d.Attempts != 0) {
+					t.Errorf("ordered %v: it failed because of %q after %d attempts, want internal and none", ordered, d.Reason, d.Attempts)
 				}
 			}
 		})

@@ -198,8 +198,8 @@ func TestRateSpacesDeliveries(t *testing.T) {
 			t.Errorf("60 deliveries at 2/s took %v: the excess waited for ticks", took)
 		}
 		for _, d := range w.deliveries(c, r.ID) {
-			if d.Made > 1 {
-				t.Errorf("waiting for the rate used up an attempt: %d", d.Made)
+			if d.Attempts > 1 {
+				t.Errorf("waiting for the rate used up an attempt: %d", d.Attempts)
 			}
 		}
 	})

@@ -131,7 +131,7 @@ func (w *world) start() {
 	w.g.Egress.Transport = &w.endpoints
 	w.g.Now = w.now
 	if w.history != 0 {
-		w.g.Kept.History = w.history
+		w.g.Retention.History = w.history
 	}
 	if w.paused {
 		return
@@ -210,7 +210,7 @@ func (w *world) stop() {
 // nothing happens for days. It hands out what is due in the next two, so what it
 // hands out is as punctual as if it ran every minute.
 func (w *world) forDays() {
-	w.every = gateway.Horizon
+	w.every = gateway.Lookahead
 	w.restart()
 }
 

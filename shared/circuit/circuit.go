@@ -9,42 +9,42 @@ const (
 	// at a failure Doubt later, if that process saw InARow in a row and nobody an acceptance meanwhile. (A
 	// counter of each process would open that of an endpoint which fails half of all, and of one that is dead
 	// only after InARow from each.)
-	Suspect = 2
-	InARow  = 3
-	Doubt   = 5 * time.Second
+	SuspectAfter = 2
+	OpenAfter    = 3
+	SuspectFor   = 5 * time.Second
 
 	FirstInterval   = 5 * time.Second // between probes; doubled by each that fails
 	LongestInterval = time.Hour
-	Noted           = 10 * time.Minute // how often "failing" and "well again" are written, and looked for
+	WriteInterval   = 10 * time.Minute // how often "failing" and "well again" are written, and looked for
 
 	// A registration is disabled if nothing was accepted for BadFor, with two
 	// failures at least BadApart from each other.
-	BadFor   = 5 * 24 * time.Hour
-	BadApart = 12 * time.Hour
+	DisableAfter   = 5 * 24 * time.Hour
+	MinFailureSpan = 12 * time.Hour
 )
 
 // Health is what all workers know of a registration's endpoint. It is written
 // at transitions only: a counter of every outcome would be a hot key.
 type Health struct {
-	Open     bool          `json:"open,omitempty"`     // the circuit: nothing is attempted but probes
-	Since    time.Time     `json:"since,omitzero"`     // it opened
-	Interval time.Duration `json:"interval,omitempty"` // between probes
-	ProbeAt  time.Time     `json:"probe_at,omitzero"`  // the next probe; who moves it on may make it
-	Probed   time.Time     `json:"probed,omitzero"`    // the last probe that failed
+	Open        bool          `json:"open,omitempty"`     // the circuit: nothing is attempted but probes
+	Since       time.Time     `json:"since,omitzero"`     // it opened
+	Interval    time.Duration `json:"interval,omitempty"` // between probes
+	ProbeAt     time.Time     `json:"probe_at,omitzero"`  // the next probe; who moves it on may make it
+	ProbeFailed time.Time     `json:"probed,omitzero"`    // the last probe that failed
 
-	BadSince time.Time `json:"bad_since,omitzero"` // the first failure since something was accepted
-	BadLast  time.Time `json:"bad_last,omitzero"`  // about the last one
-	OKAt     time.Time `json:"ok_at,omitzero"`     // about the last acceptance after a failure
+	FirstFailure time.Time `json:"bad_since,omitzero"` // the first failure since something was accepted
+	LastFailure  time.Time `json:"bad_last,omitzero"`  // about the last one
+	LastSuccess  time.Time `json:"ok_at,omitzero"`     // about the last acceptance after a failure
 
-	FailingSince time.Time `json:"failing_since,omitzero"` // a process saw two failures in a row, and nobody an acceptance since
+	SuspectSince time.Time `json:"failing_since,omitzero"` // a process saw two failures in a row, and nobody an acceptance since
 
 	// Parked says that deliveries may be parked behind the circuit, so that Health is due (Due); the next
 	// three of what they are. It outlasts the closing until somebody wakes them.
-	Parked  bool   `json:"parked,omitempty"`
-	From    string `json:"from,omitempty"` // about the oldest one's event
-	Source  string `json:"source,omitempty"`
-	Tenant  string `json:"tenant,omitempty"`
-	Probing string `json:"probing,omitempty"` // the event of them that is probed; after its time: whose probe did not end
+	Parked       bool   `json:"parked,omitempty"`
+	OldestParked string `json:"from,omitempty"` // about the oldest one's event
+	Source       string `json:"source,omitempty"`
+	Tenant       string `json:"tenant,omitempty"`
+	Probing      string `json:"probing,omitempty"` // the event of them that is probed; after its time: whose probe did not end
 }
 
 // Due returns when a worker is to look at h; zero for never. hold is how long a message may be under way: one
@@ -55,24 +55,26 @@ func (h Health) Due(now time.Time, hold time.Duration) time.Time {
 		return time.Time{}
 	case !h.Open:
 		return now.Add(hold)
-	case h.Soon():
+	case h.EarlyProbe():
 		return h.ProbeAt.Add(hold)
 	}
 	return h.ProbeAt
 }
 
-// Slack is how much later than at its time the next probe may be made.
-func (h Health) Slack() time.Duration { return h.Interval / 16 }
+// ProbeSlack is how much later than at its time the next probe may be made.
+func (h Health) ProbeSlack() time.Duration { return h.Interval / 16 }
 
-// Soon reports whether the next probe is one of the first three.
-func (h Health) Soon() bool { return h.Interval < 8*FirstInterval }
+// EarlyProbe reports whether the next probe is one of the first three.
+func (h Health) EarlyProbe() bool { return h.Interval < 8*FirstInterval }
 
 // Failing reports whether nothing was accepted since the first failure.
-func (h Health) Failing() bool { return !h.BadSince.IsZero() && h.OKAt.Before(h.BadSince) }
+func (h Health) Failing() bool {
+	return !h.FirstFailure.IsZero() && h.LastSuccess.Before(h.FirstFailure)
+}
 
-// Hopeless reports whether the registration is to be disabled at now.
-func (h Health) Hopeless(now time.Time) bool {
-	return h.Failing() && h.BadLast.Sub(h.BadSince) >= BadApart && now.Sub(h.BadSince) >= BadFor
+// ShouldDisable reports whether the registration is to be disabled at now.
+func (h Health) ShouldDisable(now time.Time) bool {
+	return h.Failing() && h.LastFailure.Sub(h.FirstFailure) >= MinFailureSpan && now.Sub(h.FirstFailure) >= DisableAfter
 }
 
 // ProbeDue reports whether the next probe may be made at now. One that is further
@@ -95,44 +97,44 @@ func (h Health) ProbeEnded(event string) Health {
 	return h
 }
 
-// Refused returns h after an attempt that was not accepted, the last of so many in a row that its process saw; it
+// AfterFailure returns h after an attempt that was not accepted, the last of so many in a row that its process saw; it
 // failed at a time, which for a timeout is its start. It is unchanged if there is nothing to write: an endpoint that
 // refuses every tenth attempt would else cost two writes for each, one to say so and one to take it back.
-func (h Health) Refused(now, failed time.Time, inARow int, probe bool) Health {
+func (h Health) AfterFailure(now, failed time.Time, inARow int, probe bool) Health {
 	switch {
 	case h.Open && probe:
 		h.Interval = min(2*h.Interval, LongestInterval)
-		h.ProbeAt, h.Probed = now.Add(h.Interval), now
-	case h.Open || inARow < Suspect:
-	case h.FailingSince.IsZero() || h.FailingSince.After(now): // the latter by a clock that was wrong
-		h.FailingSince = failed
-	case inARow >= InARow && failed.Sub(h.FailingSince) >= Doubt:
+		h.ProbeAt, h.ProbeFailed = now.Add(h.Interval), now
+	case h.Open || inARow < SuspectAfter:
+	case h.SuspectSince.IsZero() || h.SuspectSince.After(now): // the latter by a clock that was wrong
+		h.SuspectSince = failed
+	case inARow >= OpenAfter && failed.Sub(h.SuspectSince) >= SuspectFor:
 		h.Open, h.Since, h.Interval, h.ProbeAt = true, now, FirstInterval, now.Add(FirstInterval)
 	}
 	switch {
-	case h.Failing() && now.Sub(h.BadLast) >= Noted:
-		h.BadLast = now
-	case !h.Failing() && (h.Open || now.Sub(h.OKAt) >= Noted):
-		h.BadSince, h.BadLast = now, now
+	case h.Failing() && now.Sub(h.LastFailure) >= WriteInterval:
+		h.LastFailure = now
+	case !h.Failing() && (h.Open || now.Sub(h.LastSuccess) >= WriteInterval):
+		h.FirstFailure, h.LastFailure = now, now
 	}
 	return h
 }
 
-// Doubted reports whether an acceptance has something to take back.
-func (h Health) Doubted() bool { return h.Failing() || h.Open || !h.FailingSince.IsZero() }
+// Suspected reports whether an acceptance has something to take back.
+func (h Health) Suspected() bool { return h.Failing() || h.Open || !h.SuspectSince.IsZero() }
 
-// Accepted returns h after an attempt that was accepted.
-func (h Health) Accepted(now time.Time) Health {
-	after := Health{OKAt: h.OKAt, Parked: h.Parked, From: h.From, Source: h.Source, Tenant: h.Tenant, Probing: h.Probing}
+// AfterSuccess returns h after an attempt that was accepted.
+func (h Health) AfterSuccess(now time.Time) Health {
+	after := Health{LastSuccess: h.LastSuccess, Parked: h.Parked, OldestParked: h.OldestParked, Source: h.Source, Tenant: h.Tenant, Probing: h.Probing}
 	if h.Failing() || h.Open {
-		after.OKAt = now
+		after.LastSuccess = now
 	}
 	return after
 }
 
-// ClosedFor returns when a lane that an open circuit holds up is looked at again: at the next probe or after
+// RecheckAt returns when a lane that an open circuit holds up is looked at again: at the next probe or after
 // its interval, and up to a fifth later, of which jitter in [0,1) chooses.
-func (h Health) ClosedFor(now time.Time, jitter float64) time.Time {
+func (h Health) RecheckAt(now time.Time, jitter float64) time.Time {
 	at := now.Add(h.Interval)
 	if !h.ProbeDue(now) && h.ProbeAt.After(at) {
 		at = h.ProbeAt

@@ -13,9 +13,9 @@ var noon = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 // returns it with how often it was written.
 func healthAfter(start time.Time, outcomes []outcomeAt) (h Health, writes int) {
 	for _, o := range outcomes {
-		after := h.Refused(start.Add(o.after), start.Add(o.after), 1, false)
+		after := h.AfterFailure(start.Add(o.after), start.Add(o.after), 1, false)
 		if o.accepted {
-			after = h.Accepted(start.Add(o.after))
+			after = h.AfterSuccess(start.Add(o.after))
 		}
 		if after != h {
 			writes++
@@ -59,7 +59,7 @@ func TestFiveDaysOfNothingButFailuresAreHopeless(t *testing.T) {
 	} {
 		start := time.Now()
 		h, _ := healthAfter(start, tt.outcomes)
-		if got := h.Hopeless(start.Add(tt.outcomes[len(tt.outcomes)-1].after)); got != tt.hopeless {
+		if got := h.ShouldDisable(start.Add(tt.outcomes[len(tt.outcomes)-1].after)); got != tt.hopeless {
 			t.Errorf("%s: hopeless %v, want %v", tt.name, got, tt.hopeless)
 		}
 	}
@@ -121,33 +121,33 @@ func (p *played) step(now time.Time) {
 
 func (p *played) accept(who int, now time.Time) {
 	p.failures[who] = 0
-	p.h = p.h.Accepted(now)
+	p.h = p.h.AfterSuccess(now)
 	p.ok, p.first, p.noted, p.probed, p.doubted = now, time.Time{}, time.Time{}, time.Time{}, time.Time{}
-	if p.h.Open || p.h.Failing() || p.h.Hopeless(now.Add(365*24*time.Hour)) {
+	if p.h.Open || p.h.Failing() || p.h.ShouldDisable(now.Add(365*24*time.Hour)) {
 		p.t.Fatalf("after an acceptance: %+v; want it closed, well and not hopeless", p.h)
 	}
-	if again := p.h.Accepted(now.Add(time.Hour)); again != p.h {
+	if again := p.h.AfterSuccess(now.Add(time.Hour)); again != p.h {
 		p.t.Fatalf("a further acceptance is written, %+v over %+v: a hot key", again, p.h)
 	}
 }
 
 func (p *played) refuse(who int, now time.Time, probe bool, before Health) {
 	p.failures[who]++
-	opens := p.failures[who] >= InARow && !p.doubted.IsZero() && now.Sub(p.doubted) >= Doubt
-	if p.failures[who] >= Suspect && p.doubted.IsZero() {
+	opens := p.failures[who] >= OpenAfter && !p.doubted.IsZero() && now.Sub(p.doubted) >= SuspectFor
+	if p.failures[who] >= SuspectAfter && p.doubted.IsZero() {
 		p.doubted = now
 	}
 	if p.first.IsZero() {
 		p.first = now
 	}
-	if p.noted.IsZero() && (opens || now.Sub(p.ok) >= Noted) {
+	if p.noted.IsZero() && (opens || now.Sub(p.ok) >= WriteInterval) {
 		p.noted = now
 	}
 	p.last = now
-	p.h = p.h.Refused(now, now, p.failures[who], probe)
+	p.h = p.h.AfterFailure(now, now, p.failures[who], probe)
 	switch {
 	case !before.Open && p.h.Open != opens:
-		p.t.Fatalf("after %d failures in a row, %v after some process saw %d, the circuit is open: %v", p.failures[who], now.Sub(p.doubted), Suspect, p.h.Open)
+		p.t.Fatalf("after %d failures in a row, %v after some process saw %d, the circuit is open: %v", p.failures[who], now.Sub(p.doubted), SuspectAfter, p.h.Open)
 	case before.Open && !p.h.Open:
 		p.t.Fatal("a refusal closed the circuit")
 	case !before.Open && p.h.Open && (p.h.Interval != FirstInterval || !p.h.ProbeAt.Equal(now.Add(FirstInterval))):
@@ -164,11 +164,11 @@ func (p *played) refuse(who int, now time.Time, probe bool, before Health) {
 // Noted only, so the last failure may be known that much too early; and a
 // failure so soon after an acceptance need not be written at all.
 func (p *played) judge(now time.Time) {
-	switch got := p.h.Hopeless(now); {
-	case got && (now.Sub(p.first) < BadFor || p.last.Sub(p.first) < BadApart):
+	switch got := p.h.ShouldDisable(now); {
+	case got && (now.Sub(p.first) < DisableAfter || p.last.Sub(p.first) < MinFailureSpan):
 		p.t.Fatalf("disabled %v after the first failure, the last one %v after it; want %v and %v",
-			now.Sub(p.first), p.last.Sub(p.first), BadFor, BadApart)
-	case !got && !p.noted.IsZero() && now.Sub(p.noted) >= BadFor && p.last.Sub(p.noted) >= BadApart+Noted:
+			now.Sub(p.first), p.last.Sub(p.first), DisableAfter, MinFailureSpan)
+	case !got && !p.noted.IsZero() && now.Sub(p.noted) >= DisableAfter && p.last.Sub(p.noted) >= MinFailureSpan+WriteInterval:
 		p.t.Fatalf("not disabled %v after the first failure, the last one %v after it", now.Sub(p.noted), p.last.Sub(p.noted))
 	}
 }
@@ -176,11 +176,13 @@ func (p *played) judge(now time.Time) {
 // TestHealthIsWrittenWhereItChanges looks at each transition that a refusal can
 // make, at its edges.
 func TestHealthIsWrittenWhereItChanges(t *testing.T) {
-	well := Health{OKAt: noon.Add(-Noted)}
-	failing := Health{BadSince: noon.Add(-time.Hour), BadLast: noon.Add(-Noted)}
-	soon := Health{OKAt: well.OKAt.Add(1)}
-	since := func(ago time.Duration) Health { return Health{OKAt: soon.OKAt, FailingSince: noon.Add(-ago)} }
-	open := Health{Open: true, Since: noon, Interval: 40 * time.Minute, ProbeAt: noon, BadSince: noon.Add(-time.Hour), BadLast: noon}
+	well := Health{LastSuccess: noon.Add(-WriteInterval)}
+	failing := Health{FirstFailure: noon.Add(-time.Hour), LastFailure: noon.Add(-WriteInterval)}
+	soon := Health{LastSuccess: well.LastSuccess.Add(1)}
+	since := func(ago time.Duration) Health {
+		return Health{LastSuccess: soon.LastSuccess, SuspectSince: noon.Add(-ago)}
+	}
+	open := Health{Open: true, Since: noon, Interval: 40 * time.Minute, ProbeAt: noon, FirstFailure: noon.Add(-time.Hour), LastFailure: noon}
 	for _, tt := range []struct {
 		name   string
 		h      Health
@@ -189,32 +191,32 @@ func TestHealthIsWrittenWhereItChanges(t *testing.T) {
 		probe  bool
 		want   Health
 	}{
-		{"the first failure ever", Health{}, 1, 0, false, Health{BadSince: noon, BadLast: noon}},
-		{"a failure ten minutes after an acceptance", well, 1, 0, false, Health{OKAt: well.OKAt, BadSince: noon, BadLast: noon}},
-		{"one a moment sooner", soon, Suspect - 1, 0, false, soon},
-		{"the second of a process", soon, Suspect, time.Second, false, since(time.Second)},
-		{"one five seconds after it", since(Doubt), InARow, 0, false, Health{
-			OKAt: soon.OKAt, FailingSince: noon.Add(-Doubt), BadSince: noon, BadLast: noon, Open: true, Since: noon, Interval: FirstInterval, ProbeAt: noon.Add(FirstInterval)}},
-		{"a moment sooner", since(Doubt - 1), InARow, 0, false, since(Doubt - 1)},
-		{"a timeout that began a moment sooner", since(Doubt + time.Second), InARow, time.Second + 1, false, since(Doubt + time.Second)},
-		{"by a process that saw two", since(time.Minute), InARow - 1, 0, false, since(time.Minute)},
-		{"after what a wrong clock wrote", since(-time.Hour), InARow, 0, false, since(0)},
-		{"another ten minutes after it was noted", failing, 1, 0, false, Health{BadSince: failing.BadSince, BadLast: noon}},
-		{"another a moment sooner", Health{BadSince: failing.BadSince, BadLast: failing.BadLast.Add(1)}, 1, 0, false,
-			Health{BadSince: failing.BadSince, BadLast: failing.BadLast.Add(1)}},
-		{"of a probe", open, 1, 0, true, Health{Open: true, Since: noon, Interval: time.Hour, ProbeAt: noon.Add(time.Hour), Probed: noon, BadSince: open.BadSince, BadLast: noon}},
-		{"under way when it opened", open, InARow, 0, false, open},
-		{"a probe that was not one", Health{BadSince: noon, BadLast: noon}, 1, 0, true, Health{BadSince: noon, BadLast: noon}},
+		{"the first failure ever", Health{}, 1, 0, false, Health{FirstFailure: noon, LastFailure: noon}},
+		{"a failure ten minutes after an acceptance", well, 1, 0, false, Health{LastSuccess: well.LastSuccess, FirstFailure: noon, LastFailure: noon}},
+		{"one a moment sooner", soon, SuspectAfter - 1, 0, false, soon},
+		{"the second of a process", soon, SuspectAfter, time.Second, false, since(time.Second)},
+		{"one five seconds after it", since(SuspectFor), OpenAfter, 0, false, Health{
+			LastSuccess: soon.LastSuccess, SuspectSince: noon.Add(-SuspectFor), FirstFailure: noon, LastFailure: noon, Open: true, Since: noon, Interval: FirstInterval, ProbeAt: noon.Add(FirstInterval)}},
+		{"a moment sooner", since(SuspectFor - 1), OpenAfter, 0, false, since(SuspectFor - 1)},
+		{"a timeout that began a moment sooner", since(SuspectFor + time.Second), OpenAfter, time.Second + 1, false, since(SuspectFor + time.Second)},
+		{"by a process that saw two", since(time.Minute), OpenAfter - 1, 0, false, since(time.Minute)},
+		{"after what a wrong clock wrote", since(-time.Hour), OpenAfter, 0, false, since(0)},
+		{"another ten minutes after it was noted", failing, 1, 0, false, Health{FirstFailure: failing.FirstFailure, LastFailure: noon}},
+		{"another a moment sooner", Health{FirstFailure: failing.FirstFailure, LastFailure: failing.LastFailure.Add(1)}, 1, 0, false,
+			Health{FirstFailure: failing.FirstFailure, LastFailure: failing.LastFailure.Add(1)}},
+		{"of a probe", open, 1, 0, true, Health{Open: true, Since: noon, Interval: time.Hour, ProbeAt: noon.Add(time.Hour), ProbeFailed: noon, FirstFailure: open.FirstFailure, LastFailure: noon}},
+		{"under way when it opened", open, OpenAfter, 0, false, open},
+		{"a probe that was not one", Health{FirstFailure: noon, LastFailure: noon}, 1, 0, true, Health{FirstFailure: noon, LastFailure: noon}},
 	} {
-		if got := tt.h.Refused(noon, noon.Add(-tt.ago), tt.inARow, tt.probe); got != tt.want {
+		if got := tt.h.AfterFailure(noon, noon.Add(-tt.ago), tt.inARow, tt.probe); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
 	}
-	closed := Health{OKAt: noon.Add(time.Second)}
-	if got := open.Accepted(noon.Add(time.Second)); got != closed {
+	closed := Health{LastSuccess: noon.Add(time.Second)}
+	if got := open.AfterSuccess(noon.Add(time.Second)); got != closed {
 		t.Errorf("accepted: %+v, want %+v", got, closed)
 	}
-	if got := (Health{Open: true, OKAt: noon.Add(-1)}).Accepted(noon); got != (Health{OKAt: noon}) {
+	if got := (Health{Open: true, LastSuccess: noon.Add(-1)}).AfterSuccess(noon); got != (Health{LastSuccess: noon}) {
 		t.Errorf("accepted though nothing was failing: %+v, want it closed", got)
 	}
 }
@@ -224,8 +226,8 @@ func TestFailingIsWithoutAnAcceptanceSince(t *testing.T) {
 		h    Health
 		want bool
 	}{
-		{Health{}, false}, {Health{BadSince: noon}, true}, {Health{BadSince: noon, OKAt: noon.Add(-1)}, true},
-		{Health{BadSince: noon, OKAt: noon}, false}, {Health{BadSince: noon, OKAt: noon.Add(1)}, false}, {Health{OKAt: noon}, false},
+		{Health{}, false}, {Health{FirstFailure: noon}, true}, {Health{FirstFailure: noon, LastSuccess: noon.Add(-1)}, true},
+		{Health{FirstFailure: noon, LastSuccess: noon}, false}, {Health{FirstFailure: noon, LastSuccess: noon.Add(1)}, false}, {Health{LastSuccess: noon}, false},
 	} {
 		if got := tt.h.Failing(); got != tt.want {
 			t.Errorf("%+v is failing: %v, want %v", tt.h, got, tt.want)
@@ -247,7 +249,7 @@ func TestClosedCircuitHoldsUpForItsInterval(t *testing.T) {
 		{"a probe by a clock that was wrong", time.Minute, 50 * time.Hour, 0, time.Minute},
 	} {
 		h := Health{Open: true, Interval: tt.interval, ProbeAt: noon.Add(tt.probe)}
-		if got := h.ClosedFor(noon, tt.jitter).Sub(noon); got != tt.want {
+		if got := h.RecheckAt(noon, tt.jitter).Sub(noon); got != tt.want {
 			t.Errorf("%s: looked at in %v, want %v", tt.name, got, tt.want)
 		}
 	}
@@ -255,12 +257,12 @@ func TestClosedCircuitHoldsUpForItsInterval(t *testing.T) {
 
 // TestAcceptanceTakesAllBack has an acceptance follow each kind of doubt.
 func TestAcceptanceTakesAllBack(t *testing.T) {
-	for _, h := range []Health{{FailingSince: noon}, {BadSince: noon}, {Open: true}} {
-		if after := h.Accepted(noon); !h.Doubted() || after.Doubted() {
+	for _, h := range []Health{{SuspectSince: noon}, {FirstFailure: noon}, {Open: true}} {
+		if after := h.AfterSuccess(noon); !h.Suspected() || after.Suspected() {
 			t.Errorf("%+v becomes %+v by an acceptance, want nothing said", h, after)
 		}
 	}
-	if h := (Health{OKAt: noon}); h.Doubted() {
+	if h := (Health{LastSuccess: noon}); h.Suspected() {
 		t.Errorf("%+v: want nothing to take back", h)
 	}
 }

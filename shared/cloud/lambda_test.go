@@ -126,11 +126,11 @@ func TestMetricThatIsNoNumberIsTold(t *testing.T) {
 
 func TestMetricsAreOneLineAnInvocation(t *testing.T) {
 	var out bytes.Buffer
-	m := &cloud.Metrics{Service: "ringback", Out: &out, Units: map[string]string{gateway.Events: "Count", gateway.Latency: "Milliseconds"}}
+	m := &cloud.Metrics{Service: "ringback", Out: &out, Units: map[string]string{gateway.Events: "Count", gateway.DeliveryLatency: "Milliseconds"}}
 	m.Add(gateway.Events, 2)
 	m.Add(gateway.Events, 3)
-	m.Add(gateway.Latency, 12.5)
-	m.Add(gateway.Latency, 80)
+	m.Add(gateway.DeliveryLatency, 12.5)
+	m.Add(gateway.DeliveryLatency, 80)
 	m.Add("Unlisted", 1)
 	if err := m.Flush(); err != nil {
 		t.Fatalf("Flush: %v", err)
@@ -175,10 +175,10 @@ func TestMetricsAreOneLineAnInvocation(t *testing.T) {
 
 func TestValuesBeyondALineGoIntoFurtherOnes(t *testing.T) {
 	var out bytes.Buffer
-	m := &cloud.Metrics{Out: &out, Units: map[string]string{gateway.Events: "Count", gateway.Latency: "Milliseconds"}}
+	m := &cloud.Metrics{Out: &out, Units: map[string]string{gateway.Events: "Count", gateway.DeliveryLatency: "Milliseconds"}}
 	m.Add(gateway.Events, 1)
 	for v := range 250 {
-		m.Add(gateway.Latency, float64(v))
+		m.Add(gateway.DeliveryLatency, float64(v))
 	}
 	if err := m.Flush(); err != nil {
 		t.Fatalf("Flush: %v", err)

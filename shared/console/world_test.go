@@ -54,7 +54,7 @@ func openWorld(t testing.TB, o embedded.Options) *world {
 	}
 	t.Cleanup(func() { w.db.Close() })
 	w.g, err = gateway.New(gateway.Config{
-		Store: w.db, Queue: w.db, Keys: keyRing(t), Providers: all.Providers(), Alone: true,
+		Store: w.db, Queue: w.db, Keys: keyRing(t), Providers: all.Providers(), SingleProcess: true,
 		Egress: &egress.Client{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Log:    slog.New(slog.DiscardHandler),
 	})

@@ -17,19 +17,19 @@ import (
 // apiKeyPrefix begins every API key: rbk_<id>_<secret>.
 const apiKeyPrefix = "rbk_"
 
-// KeyPlace is where the rows of an API key are found from. While one is rotated it has two rows with one id.
-type KeyPlace struct {
+// KeyLocation is where the rows of an API key are found from. While one is rotated it has two rows with one id.
+type KeyLocation struct {
 	ID     string   `json:"id"`
 	Hashes []string `json:"hashes"` // newest first
 }
 
-// PlaceOf returns the row that lists k under its tenant, its group or the operator.
-func PlaceOf(k APIKey) storage.Key {
+// LocationOf returns the row that lists k under its tenant, its group or the operator.
+func LocationOf(k APIKey) storage.Key {
 	switch {
 	case k.Group != "":
 		return storage.Key{Table: storage.Registrations, PK: gateway.GroupKey(k.Group).PK, SK: "K#" + k.ID}
 	case k.Tenant != "":
-		return gateway.OfTenant(k.Tenant, "K", k.ID)
+		return gateway.TenantLinkKey(k.Tenant, "K", k.ID)
 	}
 	return gateway.ListKey("keys", k.ID)
 }
@@ -48,7 +48,7 @@ func (ts *tenants) CreateAPIKey(ctx context.Context, c Caller, id string, k APIK
 	if c.Scope != ScopeOperator {
 		k.Tenant, k.Group = c.Tenant, ""
 	}
-	if err := cmp.Or(ts.checkAPIKey(ctx, c, k), ts.roomForKey(ctx, k)); err != nil {
+	if err := cmp.Or(ts.checkAPIKey(ctx, c, k), ts.checkKeyLimit(ctx, k)); err != nil {
 		return k, "", err
 	}
 	return ts.putAPIKey(ctx, k)
@@ -57,8 +57,8 @@ func (ts *tenants) CreateAPIKey(ctx context.Context, c Caller, id string, k APIK
 // maxAPIKeys is how many API keys a tenant has at most. Creates at the same moment may go over it by their number.
 const maxAPIKeys = 100
 
-// roomForKey returns an error wrapping ErrLimit if k's tenant has as many others as it may.
-func (ts *tenants) roomForKey(ctx context.Context, k APIKey) error {
+// checkKeyLimit returns an error wrapping ErrLimit if k's tenant has as many others as it may.
+func (ts *tenants) checkKeyLimit(ctx context.Context, k APIKey) error {
 	n := 0
 	if k.Tenant == "" {
 		return nil
@@ -119,7 +119,7 @@ func (k APIKey) CheckScope(c Caller) error {
 // putAPIKey writes k with a new secret in place of all that k.ID had.
 func (ts *tenants) putAPIKey(ctx context.Context, k APIKey) (APIKey, string, error) {
 	var old []string
-	k, text, err := ts.addSecret(ctx, PlaceOf(k), k.ID, func(p *KeyPlace) (APIKey, error) {
+	k, text, err := ts.addSecret(ctx, LocationOf(k), k.ID, func(p *KeyLocation) (APIKey, error) {
 		old = p.Hashes
 		p.ID, p.Hashes = k.ID, nil
 		return k, nil
@@ -133,10 +133,10 @@ func (ts *tenants) putAPIKey(ctx context.Context, k APIKey) (APIKey, string, err
 // addSecret writes the key that f returns with a new secret and returns its text.
 // The secret holds once the key's place, at, lists it, as the newest beside those
 // that f leaves there: that one write decides between calls at the same moment.
-func (ts *tenants) addSecret(ctx context.Context, at storage.Key, id string, f func(p *KeyPlace) (APIKey, error)) (k APIKey, text string, err error) {
+func (ts *tenants) addSecret(ctx context.Context, at storage.Key, id string, f func(p *KeyLocation) (APIKey, error)) (k APIKey, text string, err error) {
 	text = newAPIKeyText(id)
 	hash := gateway.Digest(text)
-	_, err = storage.Change(ctx, ts.gw.Store, at, func(p *KeyPlace, _ *storage.Row) error {
+	_, err = storage.Change(ctx, ts.gw.Store, at, func(p *KeyLocation, _ *storage.Row) error {
 		if k, err = f(p); err != nil {
 			return err
 		}
@@ -160,7 +160,7 @@ func (ts *tenants) RotateAPIKey(ctx context.Context, c Caller, tenant, id string
 	}
 	var old []string
 	now := ts.gw.Clock()
-	k, text, err := ts.addSecret(ctx, PlaceOf(APIKey{ID: id, Tenant: tenant}), id, func(p *KeyPlace) (APIKey, error) {
+	k, text, err := ts.addSecret(ctx, LocationOf(APIKey{ID: id, Tenant: tenant}), id, func(p *KeyLocation) (APIKey, error) {
 		l, err := ts.listedKey(ctx, *p)
 		old, p.Hashes = p.Hashes, nil
 		for _, o := range append([]APIKey{l.APIKey}, l.Old...) {
@@ -169,7 +169,7 @@ func (ts *tenants) RotateAPIKey(ctx context.Context, c Caller, tenant, id string
 			}
 		}
 		l.Created = now
-		return l.APIKey, cmp.Or(err, checkHolding(len(p.Hashes)+1))
+		return l.APIKey, cmp.Or(err, checkValidSecrets(len(p.Hashes)+1))
 	})
 	if err != nil {
 		return k, "", err
@@ -199,8 +199,8 @@ func (ts *tenants) DeleteAPIKey(ctx context.Context, c Caller, tenant, id string
 	if err != nil {
 		return err
 	}
-	at := PlaceOf(APIKey{ID: id, Tenant: tenant})
-	if _, _, err := storage.Load[KeyPlace](ctx, ts.gw.Store, at); err != nil {
+	at := LocationOf(APIKey{ID: id, Tenant: tenant})
+	if _, _, err := storage.Load[KeyLocation](ctx, ts.gw.Store, at); err != nil {
 		return fmt.Errorf("API key: %w", err)
 	}
 	return ts.deleteKeysAt(ctx, at)
@@ -209,7 +209,7 @@ func (ts *tenants) DeleteAPIKey(ctx context.Context, c Caller, tenant, id string
 // deleteKeysAt ends the key whose place is at, with what is rotated in meanwhile.
 func (ts *tenants) deleteKeysAt(ctx context.Context, at storage.Key) error {
 	return storage.CompareAndSwap(ctx, func() error {
-		p, row, err := storage.Load[KeyPlace](ctx, ts.gw.Store, at)
+		p, row, err := storage.Load[KeyLocation](ctx, ts.gw.Store, at)
 		if errors.Is(err, storage.ErrNotFound) {
 			return nil
 		}
@@ -238,7 +238,7 @@ func (ts *tenants) APIKey(ctx context.Context, c Caller, tenant, id string) (Lis
 	if err != nil {
 		return ListedKey{}, err
 	}
-	p, _, err := storage.Load[KeyPlace](ctx, ts.gw.Store, PlaceOf(APIKey{ID: id, Tenant: tenant}))
+	p, _, err := storage.Load[KeyLocation](ctx, ts.gw.Store, LocationOf(APIKey{ID: id, Tenant: tenant}))
 	if err != nil {
 		return ListedKey{}, fmt.Errorf("API key: %w", err)
 	}
@@ -247,15 +247,15 @@ func (ts *tenants) APIKey(ctx context.Context, c Caller, tenant, id string) (Lis
 
 // APIKeys returns a page of the keys of the caller's tenant, or for the
 // operator of a tenant or, if that is empty, its own.
-func (ts *tenants) APIKeys(ctx context.Context, c Caller, tenant string, at storage.Place) ([]ListedKey, string, error) {
+func (ts *tenants) APIKeys(ctx context.Context, c Caller, tenant string, at storage.PageRequest) ([]ListedKey, string, error) {
 	tenant, err := c.TenantIn(tenant)
 	if err != nil {
 		return nil, "", err
 	}
-	k := PlaceOf(APIKey{Tenant: tenant, ID: "x"})
+	k := LocationOf(APIKey{Tenant: tenant, ID: "x"})
 	q := at.Query(storage.Query{Table: storage.Registrations, PK: k.PK}, strings.TrimSuffix(k.SK, "x"))
 	return storage.Listed(ctx, ts.gw.Store, q, func(r storage.Row) (ListedKey, error) {
-		p, err := storage.Decoded[KeyPlace](r)
+		p, err := storage.Decoded[KeyLocation](r)
 		if err != nil {
 			return ListedKey{}, err
 		}
@@ -264,7 +264,7 @@ func (ts *tenants) APIKeys(ctx context.Context, c Caller, tenant string, at stor
 }
 
 // listedKey reads the rows of a key. It is storage.ErrNotFound if all have ended.
-func (ts *tenants) listedKey(ctx context.Context, p KeyPlace) (ListedKey, error) {
+func (ts *tenants) listedKey(ctx context.Context, p KeyLocation) (ListedKey, error) {
 	now := ts.gw.Clock()
 	var l ListedKey
 	keys := make([]storage.Key, len(p.Hashes))
@@ -323,7 +323,7 @@ func (ts *tenants) CallerOf(ctx context.Context, text string) (Caller, APIKey, e
 // holds returns storage.ErrNotFound unless k's place lists it: a row that is
 // left of a call that was cut off, or of two at the same moment, opens nothing.
 func (ts *tenants) holds(ctx context.Context, k APIKey) error {
-	p, _, err := storage.Load[KeyPlace](ctx, ts.gw.Store, PlaceOf(k))
+	p, _, err := storage.Load[KeyLocation](ctx, ts.gw.Store, LocationOf(k))
 	if err == nil && !slices.Contains(p.Hashes, k.Hash) {
 		err = storage.ErrNotFound
 	}

@@ -20,7 +20,7 @@ func TestAPIKeyIsListedWithWhoseItIs(t *testing.T) {
 		{APIKey{ID: "key_1", Tenant: "ten_1"}, storage.Key{Table: storage.Registrations, PK: "T#ten_1", SK: "K#key_1"}},
 		{APIKey{ID: "key_1", Group: "grp_1"}, storage.Key{Table: storage.Registrations, PK: "G#grp_1", SK: "K#key_1"}},
 	} {
-		if got := PlaceOf(tt.key); got != tt.want {
+		if got := LocationOf(tt.key); got != tt.want {
 			t.Errorf("PlaceOf(%+v) = %v, want %v", tt.key, got, tt.want)
 		}
 	}
@@ -284,7 +284,7 @@ func TestDeletedAPIKeyOpensNothing(t *testing.T) {
 		_, _, err := w.CallerOf(t.Context(), text)
 		w.wantErr("CallerOf with a deleted key", err, ErrUnauthorized)
 	}
-	if w.stored(PlaceOf(APIKey{ID: id, Tenant: c.Tenant})) || w.stored(gateway.APIKeyRow(k.Hash)) {
+	if w.stored(LocationOf(APIKey{ID: id, Tenant: c.Tenant})) || w.stored(gateway.APIKeyRow(k.Hash)) {
 		t.Error("rows of the deleted key are left")
 	}
 	w.wantErr("DeleteAPIKey again", w.DeleteAPIKey(t.Context(), c, "", id), storage.ErrNotFound)
@@ -308,33 +308,35 @@ func TestAPIKeysAreListedByPages(t *testing.T) {
 	operators := w.id("key")
 	_, _, err := w.CreateAPIKey(t.Context(), Operator(), operators, APIKey{Scope: ScopeOperator})
 	w.ok(err)
-	got := pages(w, func(at storage.Place) ([]ListedKey, string, error) { return w.APIKeys(t.Context(), c, "", at) })
+	got := pages(w, func(at storage.PageRequest) ([]ListedKey, string, error) { return w.APIKeys(t.Context(), c, "", at) })
 	if ids := idsOf(got, func(l ListedKey) string { return l.ID }); !slices.Equal(ids, want) {
 		t.Errorf("APIKeys of a tenant: %v, want %v", ids, want)
 	}
-	got = pages(w, func(at storage.Place) ([]ListedKey, string, error) { return w.APIKeys(t.Context(), Operator(), "", at) })
+	got = pages(w, func(at storage.PageRequest) ([]ListedKey, string, error) {
+		return w.APIKeys(t.Context(), Operator(), "", at)
+	})
 	if ids := idsOf(got, func(l ListedKey) string { return l.ID }); !slices.Equal(ids, []string{operators}) {
 		t.Errorf("APIKeys of the operator: %v, want %v", ids, operators)
 	}
-	got, _, err = w.APIKeys(t.Context(), Operator(), c.Tenant, storage.Place{})
+	got, _, err = w.APIKeys(t.Context(), Operator(), c.Tenant, storage.PageRequest{})
 	if w.wantErr("APIKeys of a tenant, by the operator", err, nil); len(got) != 4 {
 		t.Errorf("APIKeys of a tenant, by the operator: %d, want 4", len(got))
 	}
-	_, _, err = w.APIKeys(t.Context(), c, "ten_9", storage.Place{})
+	_, _, err = w.APIKeys(t.Context(), c, "ten_9", storage.PageRequest{})
 	w.wantErr("APIKeys of another tenant", err, storage.ErrNotFound)
 
 	w.ok(w.store.Delete(t.Context(), gateway.APIKeyRow(got[0].Hash), storage.AnyRev))
-	if got, _, err = w.APIKeys(t.Context(), c, "", storage.Place{}); err != nil || len(got) != 3 {
+	if got, _, err = w.APIKeys(t.Context(), c, "", storage.PageRequest{}); err != nil || len(got) != 3 {
 		t.Errorf("APIKeys after the row of one ended: %d, %v, want 3", len(got), err)
 	}
 	for n := 1; n <= 2; n++ {
 		w.store.FailAt(n)
-		_, _, err = w.APIKeys(t.Context(), c, "", storage.Place{})
+		_, _, err = w.APIKeys(t.Context(), c, "", storage.PageRequest{})
 		w.wantErr("APIKeys without a Store", err, storagetest.ErrBroken)
 	}
 	w.store.Heal()
-	w.newer(PlaceOf(APIKey{ID: "key_9", Tenant: c.Tenant}))
-	if _, _, err = w.APIKeys(t.Context(), c, "", storage.Place{}); err == nil {
+	w.newer(LocationOf(APIKey{ID: "key_9", Tenant: c.Tenant}))
+	if _, _, err = w.APIKeys(t.Context(), c, "", storage.PageRequest{}); err == nil {
 		t.Error("APIKeys with one of a newer release: no error")
 	}
 }

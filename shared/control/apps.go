@@ -29,7 +29,7 @@ func (rr *registrations) RemoveByCode(ctx context.Context, registration string, 
 	if err != nil || r.Group != of.ID {
 		return err
 	}
-	return rr.RemoveApp(ctx, registration, gateway.WhyCode, of.Rev)
+	return rr.RemoveApp(ctx, registration, gateway.ReasonCode, of.Rev)
 }
 
 // RemoveApp makes a tombstone of a registration by code that was made before the group had the revision rev,
@@ -67,7 +67,7 @@ func (rr *registrations) TellApp(ctx context.Context, action string, r gateway.R
 	return rr.gw.SendTo(ctx, provider.Event{
 		ID: id, Source: r.Source, Provider: gateway.SmartBots, Type: action, Received: storage.UTC(r.Since), Time: storage.UTC(r.Since),
 		Keys:        map[string][]string{"group": {of.UUID}, "app": {r.AppUUID}},
-		ContentType: "application/x-www-form-urlencoded", Payload: []byte(form.Encode()), Only: r.ID,
+		ContentType: "application/x-www-form-urlencoded", Payload: []byte(form.Encode()), Recipient: r.ID,
 	})
 }
 

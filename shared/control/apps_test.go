@@ -31,7 +31,7 @@ func TestAppIsToldByAFormOfSmartBots(t *testing.T) {
 	want := provider.Event{
 		ID: es[0].ID, Source: s.ID, Provider: gateway.SmartBots, Type: "callback_set", Received: r.Since, Time: r.Since,
 		Keys:        map[string][]string{"group": {of.UUID}, "app": {r.AppUUID}},
-		ContentType: "application/x-www-form-urlencoded", Payload: []byte(form.Encode()), Only: r.ID,
+		ContentType: "application/x-www-form-urlencoded", Payload: []byte(form.Encode()), Recipient: r.ID,
 	}
 	if diff := cmp.Diff(want, es[0]); diff != "" {
 		t.Errorf("TellApp (-want +got):\n%s", diff)
@@ -70,12 +70,12 @@ func TestChangedCodeRemovesWhatAnOlderOneMade(t *testing.T) {
 	w.pass(time.Hour)
 	for range 2 { // as after a crash
 		w.wantErr("RemoveByCode", w.RemoveByCode(t.Context(), r.ID, now), nil)
-		if got := w.registration(r.ID); got.State != gateway.Removed || got.Why != gateway.WhyCode || !got.Since.Equal(w.now) {
+		if got := w.registration(r.ID); got.State != gateway.Removed || got.Reason != gateway.ReasonCode || !got.Since.Equal(w.now) {
 			t.Errorf("after a change of the code the registration is %+v, want it removed now because of that", got)
 		}
 	}
 	es := w.events()
-	if len(es) != 2 || es[0].ID != es[1].ID || es[0].Type != gateway.CallbackRemoved || es[0].Only != r.ID || !strings.Contains(string(es[0].Payload), "action=callback_removed") {
+	if len(es) != 2 || es[0].ID != es[1].ID || es[0].Type != gateway.CallbackRemoved || es[0].Recipient != r.ID || !strings.Contains(string(es[0].Payload), "action=callback_removed") {
 		t.Errorf("events %+v, want callback_removed to it, the same again", es)
 	}
 	if got := w.registration(theirs.ID); got.State != gateway.Enabled {
@@ -92,7 +92,7 @@ func TestAppOfAGroupThatIsGoneIsRemovedUntold(t *testing.T) {
 	r := w.app(c, of, "app")
 	w.ok(w.store.Delete(t.Context(), gateway.GroupKey(of.ID), storage.AnyRev))
 	w.wantErr("RemoveApp", w.RemoveApp(t.Context(), r.ID, "why", 2), nil)
-	if got := w.registration(r.ID); got.State != gateway.Removed || got.Why != "why" || len(w.events()) != 0 {
+	if got := w.registration(r.ID); got.State != gateway.Removed || got.Reason != "why" || len(w.events()) != 0 {
 		t.Errorf("the registration is %+v, and %d events", got, len(w.events()))
 	}
 	w.wantErr("RemoveApp of none", w.RemoveApp(t.Context(), "reg_9", "why", 2), storage.ErrNotFound)
@@ -104,7 +104,7 @@ func TestDeletedAppIsTold(t *testing.T) {
 	of := w.group(s.ID, "club")
 	r := w.app(c, of, "app")
 	w.wantErr("DeleteRegistration", w.DeleteRegistration(t.Context(), c, r.ID), nil)
-	if es := w.events(); len(es) != 1 || es[0].Type != gateway.CallbackRemoved || w.registration(r.ID).Why != gateway.WhyDeleted {
+	if es := w.events(); len(es) != 1 || es[0].Type != gateway.CallbackRemoved || w.registration(r.ID).Reason != gateway.ReasonDeleted {
 		t.Errorf("events %+v, want callback_removed", es)
 	}
 	w.work()
@@ -126,7 +126,7 @@ func TestDeletedAppIsTold(t *testing.T) {
 			Do: func() error { return w.RemoveApp(t.Context(), r.ID, "why", r.GroupRev+1) },
 			Done: func() {
 				es := w.events()
-				if w.registration(r.ID).State != gateway.Removed || len(es) == 0 || es[len(es)-1].Only != r.ID {
+				if w.registration(r.ID).State != gateway.Removed || len(es) == 0 || es[len(es)-1].Recipient != r.ID {
 					t.Error("the app is not removed and told")
 				}
 			},

@@ -110,7 +110,7 @@ func (ss *sources) FirstCallbackURL(ctx context.Context, s gateway.Source) (stri
 }
 
 // CallbackKeys returns a page of a source's callback keys; those that are being replaced have an end.
-func (ss *sources) CallbackKeys(ctx context.Context, source string, at storage.Place) (gateway.Source, []gateway.CallbackKey, string, error) {
+func (ss *sources) CallbackKeys(ctx context.Context, source string, at storage.PageRequest) (gateway.Source, []gateway.CallbackKey, string, error) {
 	s, err := ss.Source(ctx, source)
 	if err != nil {
 		return s, nil, "", err
@@ -156,7 +156,7 @@ func (ss *sources) RotateCallbackKey(ctx context.Context, source, id string, ove
 	err := storage.CompareAndSwap(ctx, func() error {
 		s, old, err := ss.callbackKey(ctx, source, id)
 		if err == nil && overlap > 0 {
-			err = checkHolding(len(old) + 1)
+			err = checkValidSecrets(len(old) + 1)
 		}
 		if err != nil {
 			return err

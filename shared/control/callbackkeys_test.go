@@ -17,7 +17,7 @@ import (
 func TestSourceHasAFirstCallbackURL(t *testing.T) {
 	w := newWorld(t)
 	s := w.source(direct)
-	_, keys, next, err := w.CallbackKeys(t.Context(), s.ID, storage.Place{})
+	_, keys, next, err := w.CallbackKeys(t.Context(), s.ID, storage.PageRequest{})
 	w.ok(err)
 	if len(keys) != 1 || next != "" || keys[0].Label != "" || keys[0].Source != s.ID || !keys[0].Created.Equal(w.now) || !keys[0].Until.IsZero() {
 		t.Fatalf("CallbackKeys = %+v, %q, want one without label and end", keys, next)
@@ -42,7 +42,7 @@ func TestSourceHasAFirstCallbackURL(t *testing.T) {
 func TestFirstCallbackURLIsTheOldestThatIsNotReplaced(t *testing.T) {
 	w := newWorld(t)
 	s := w.source(direct)
-	_, keys, _, err := w.CallbackKeys(t.Context(), s.ID, storage.Place{})
+	_, keys, _, err := w.CallbackKeys(t.Context(), s.ID, storage.PageRequest{})
 	w.ok(err)
 	var urls []string
 	for n := range 12 { // their rows are sorted by the hash of their secrets
@@ -55,7 +55,7 @@ func TestFirstCallbackURLIsTheOldestThatIsNotReplaced(t *testing.T) {
 	if got := must(w.FirstCallbackURL(t.Context(), s))(w); got != urls[0] {
 		t.Errorf("FirstCallbackURL = %q, want the one that was made first", got)
 	}
-	_, all, _, err := w.CallbackKeys(t.Context(), s.ID, storage.Place{})
+	_, all, _, err := w.CallbackKeys(t.Context(), s.ID, storage.PageRequest{})
 	w.ok(err)
 	oldest := slices.MinFunc(all, func(a, b gateway.CallbackKey) int { return strings.Compare(a.ID, b.ID) })
 	_, url, err := w.RotateCallbackKey(t.Context(), s.ID, oldest.ID, time.Hour)
@@ -137,7 +137,7 @@ func TestCallbackKeyWithAGivenSecret(t *testing.T) {
 		if w.wantErr("PutCallbackKey", err, nil); url != "https://ringback.example/callbacks/direct/"+s.ID+"/"+secret {
 			t.Errorf("PutCallbackKey = %q", url)
 		}
-		_, keys, _, err := w.CallbackKeys(t.Context(), s.ID, storage.Place{})
+		_, keys, _, err := w.CallbackKeys(t.Context(), s.ID, storage.PageRequest{})
 		w.ok(err)
 		i := slices.IndexFunc(keys, func(k gateway.CallbackKey) bool { return k.ID == id })
 		if i < 0 || keys[i].Label != "label" || keys[i].Source != s.ID || must(w.CallbackURL(s, keys[i]))(w) != url || !keys[i].Created.Equal(w.now) {
@@ -191,7 +191,7 @@ func TestRotatedCallbackURLHoldsForTheOverlap(t *testing.T) {
 	if k.ID != id || k.Label != "label" || !k.Created.Equal(w.now) || !k.Until.IsZero() {
 		t.Errorf("RotateCallbackKey = %+v, want a new one without end", k)
 	}
-	_, keys, _, err := w.CallbackKeys(t.Context(), s.ID, storage.Place{})
+	_, keys, _, err := w.CallbackKeys(t.Context(), s.ID, storage.PageRequest{})
 	w.ok(err)
 	ends := 0
 	for _, k := range keys {
@@ -217,7 +217,7 @@ func TestRotatedCallbackURLHoldsForTheOverlap(t *testing.T) {
 	takes("the old URL after the overlap", first, false)
 	takes("the second URL", rotated, true)
 	takes("the third URL", third, true)
-	_, keys, _, err = w.CallbackKeys(t.Context(), s.ID, storage.Place{})
+	_, keys, _, err = w.CallbackKeys(t.Context(), s.ID, storage.PageRequest{})
 	w.ok(err)
 	if len(keys) != 3 {
 		t.Errorf("CallbackKeys after the overlap: %d, want 3", len(keys))
@@ -245,12 +245,12 @@ func TestDeletedCallbackURLIsNotThere(t *testing.T) {
 			t.Error("a row of the deleted key is left")
 		}
 	}
-	if _, keys, _, err := w.CallbackKeys(t.Context(), s.ID, storage.Place{}); err != nil || len(keys) != 1 {
+	if _, keys, _, err := w.CallbackKeys(t.Context(), s.ID, storage.PageRequest{}); err != nil || len(keys) != 1 {
 		t.Errorf("CallbackKeys = %+v, %v, want the first one alone", keys, err)
 	}
 	w.wantErr("DeleteCallbackKey again", w.DeleteCallbackKey(t.Context(), s.ID, id), storage.ErrNotFound)
 	w.wantErr("DeleteCallbackKey of no source", w.DeleteCallbackKey(t.Context(), ident.NewSource(), id), storage.ErrNotFound)
-	_, _, _, err = w.CallbackKeys(t.Context(), ident.NewSource(), storage.Place{})
+	_, _, _, err = w.CallbackKeys(t.Context(), ident.NewSource(), storage.PageRequest{})
 	w.wantErr("CallbackKeys of no source", err, storage.ErrNotFound)
 }
 
@@ -264,7 +264,7 @@ func TestCallbackKeysAreListedByPages(t *testing.T) {
 		w.ok(err)
 		want = append(want, id)
 	}
-	got := idsOf(pages(w, func(at storage.Place) ([]gateway.CallbackKey, string, error) {
+	got := idsOf(pages(w, func(at storage.PageRequest) ([]gateway.CallbackKey, string, error) {
 		_, keys, next, err := w.CallbackKeys(t.Context(), s.ID, at)
 		return keys, next, err
 	}), func(k gateway.CallbackKey) string { return k.ID })
@@ -313,7 +313,7 @@ func TestFaultWhileACallbackKeyIsMadeOrEndedIsTold(t *testing.T) {
 		}
 	})
 	w.wantFaultsTold("CallbackKeys", func() storagetest.Deed {
-		return storagetest.Deed{Do: func() error { _, _, _, err := w.CallbackKeys(t.Context(), s.ID, storage.Place{}); return err }}
+		return storagetest.Deed{Do: func() error { _, _, _, err := w.CallbackKeys(t.Context(), s.ID, storage.PageRequest{}); return err }}
 	})
 }
 
@@ -324,7 +324,7 @@ func TestCallbackKeyOfANewerReleaseIsNotPassedOver(t *testing.T) {
 	if url, err := w.FirstCallbackURL(t.Context(), s); err == nil {
 		t.Errorf("FirstCallbackURL beside a key of a newer release = %q, want an error", url)
 	}
-	if _, _, _, err := w.CallbackKeys(t.Context(), s.ID, storage.Place{}); err == nil {
+	if _, _, _, err := w.CallbackKeys(t.Context(), s.ID, storage.PageRequest{}); err == nil {
 		t.Error("CallbackKeys with one of a newer release: no error")
 	}
 }
@@ -332,7 +332,7 @@ func TestCallbackKeyOfANewerReleaseIsNotPassedOver(t *testing.T) {
 func TestCallbackKeySealedForAnotherSourceIsNotOpened(t *testing.T) {
 	w := newWorld(t)
 	s, other := w.source(direct), w.source(direct)
-	_, keys, _, err := w.CallbackKeys(t.Context(), other.ID, storage.Place{})
+	_, keys, _, err := w.CallbackKeys(t.Context(), other.ID, storage.PageRequest{})
 	w.ok(err)
 	if url, err := w.CallbackURL(s, keys[0]); err == nil || url != "" {
 		t.Errorf("CallbackURL of another source's key = %q, %v, want an error", url, err)

@@ -23,64 +23,64 @@ const (
 	challengeTime = 5 * time.Second
 )
 
-// whyUnproven begins the Why of a registration whose endpoint did not consent.
-const whyUnproven = "unproven: "
+// reasonNoConsent begins the Why of a registration whose endpoint did not consent.
+const reasonNoConsent = "unproven: "
 
-// An unprovenError says why an endpoint that must consent did not.
-type unprovenError struct{ why string }
+// An consentError says why an endpoint that must consent did not.
+type consentError struct{ reason string }
 
-func (e *unprovenError) Error() string { return e.why }
+func (e *consentError) Error() string { return e.reason }
 
-// unprovenAs returns an *unprovenError as one that wraps is and begins with what, and any other error as it is.
-func unprovenAs(err error, what string, is error) error {
-	if no, ok := errors.AsType[*unprovenError](err); ok {
-		return fmt.Errorf("%s: %w: %s", what, is, no.why)
+// newConsentError returns an *unprovenError as one that wraps is and begins with what, and any other error as it is.
+func newConsentError(err error, what string, is error) error {
+	if no, ok := errors.AsType[*consentError](err); ok {
+		return fmt.Errorf("%s: %w: %s", what, is, no.reason)
 	}
 	return err
 }
 
-// provenNew returns a new registration, disabled if its endpoint must consent and does not.
-func (rr *registrations) provenNew(ctx context.Context, r gateway.Registration) (gateway.Registration, error) {
-	err := rr.prove(ctx, &r)
-	no, unproven := errors.AsType[*unprovenError](err)
+// consentForNew returns a new registration, disabled if its endpoint must consent and does not.
+func (rr *registrations) consentForNew(ctx context.Context, r gateway.Registration) (gateway.Registration, error) {
+	err := rr.requireConsent(ctx, &r)
+	no, unproven := errors.AsType[*consentError](err)
 	if !unproven {
 		return r, err
 	}
-	r.State, r.Why = gateway.Disabled, whyUnproven+no.why
+	r.State, r.Reason = gateway.Disabled, reasonNoConsent+no.reason
 	return r, nil
 }
 
-// provenAgain returns r after a change of its URL or format. One that is enabled
+// consentForChange returns r after a change of its URL or format. One that is enabled
 // stays so only with consent; one that waits for consent is enabled by it.
-func (rr *registrations) provenAgain(ctx context.Context, r gateway.Registration) (gateway.Registration, error) {
-	err := rr.prove(ctx, &r)
-	no, unproven := errors.AsType[*unprovenError](err)
-	waits := r.State == gateway.Disabled && strings.HasPrefix(r.Why, whyUnproven)
+func (rr *registrations) consentForChange(ctx context.Context, r gateway.Registration) (gateway.Registration, error) {
+	err := rr.requireConsent(ctx, &r)
+	no, unproven := errors.AsType[*consentError](err)
+	waits := r.State == gateway.Disabled && strings.HasPrefix(r.Reason, reasonNoConsent)
 	switch {
 	case unproven && waits:
-		r.Why = whyUnproven + no.why
+		r.Reason = reasonNoConsent + no.reason
 		return r, nil
 	case unproven && r.State == gateway.Disabled:
 		return r, nil // it is asked again when it is enabled
 	case err != nil:
-		return r, unprovenAs(err, "url", storage.ErrInvalid)
+		return r, newConsentError(err, "url", storage.ErrInvalid)
 	case waits:
-		r.State, r.Why, r.Since = gateway.Enabled, "", rr.gw.Clock()
+		r.State, r.Reason, r.Since = gateway.Enabled, "", rr.gw.Clock()
 	}
 	return r, nil
 }
 
-// prove asks r's endpoint for its consent, if the tenant's endpoints must give it and this one has not, and
+// requireConsent asks r's endpoint for its consent, if the tenant's endpoints must give it and this one has not, and
 // notes it in r. The error is an *unprovenError if it does not, and wraps storage.ErrInvalid if r is not in
 // standard format: a handler that was written for the provider cannot consent.
-func (rr *registrations) prove(ctx context.Context, r *gateway.Registration) error {
+func (rr *registrations) requireConsent(ctx context.Context, r *gateway.Registration) error {
 	t, err := rr.Tenant(ctx, r.Tenant)
 	switch {
 	case err != nil || !t.Limits.RequireChallenge:
 		return err
 	case r.Format != gateway.Standard:
 		return fmt.Errorf("format: %w: want standard: the tenant's endpoints must consent, which belongs to that format", storage.ErrInvalid)
-	case !r.Endpoint.Proven.IsZero():
+	case !r.Endpoint.ConsentedAt.IsZero():
 		return nil
 	}
 	answer, err := rr.challenge(ctx, *r)
@@ -91,7 +91,7 @@ func (rr *registrations) prove(ctx context.Context, r *gateway.Registration) err
 	if err != nil {
 		return err
 	}
-	r.Endpoint.Proven = rr.gw.Clock()
+	r.Endpoint.ConsentedAt = rr.gw.Clock()
 	if rate > 0 && (r.Rate == 0 || r.Rate > rate) {
 		r.Rate = rate
 	}
@@ -117,7 +117,7 @@ func (rr *registrations) challenge(ctx context.Context, r gateway.Registration) 
 	gateway.SetHeader(req.Header, gateway.ViaHeader, rr.gw.ID())
 	gateway.SetHeader(req.Header, gateway.RequestOrigin, rr.gw.Origin())
 	answer := rr.gw.Egress.Options(ctx, req)
-	rr.gw.Log.Debug("challenge", "registration", r.ID, "tenant", r.Tenant, "host", egress.Host(r.Endpoint.Shown),
+	rr.gw.Log.Debug("challenge", "registration", r.ID, "tenant", r.Tenant, "host", egress.Host(r.Endpoint.RedactedURL),
 		"code", answer.StatusCode, "outcome", string(answer.Class), "took", answer.Took)
 	return answer, nil
 }
@@ -128,9 +128,9 @@ func (rr *registrations) consent(answer egress.Response) (rate float64, err erro
 	allowed := strings.TrimSpace(answer.Header.Get(allowedOrigin))
 	switch {
 	case answer.StatusCode == 0:
-		return 0, &unprovenError{"the endpoint was asked with OPTIONS for its consent: " + answer.Error}
+		return 0, &consentError{"the endpoint was asked with OPTIONS for its consent: " + answer.Error}
 	case allowed != "*" && !strings.EqualFold(allowed, rr.gw.Origin()):
-		return 0, &unprovenError{"the endpoint's answer to OPTIONS has no WebHook-Allowed-Origin with " + rr.gw.Origin() + " or *"}
+		return 0, &consentError{"the endpoint's answer to OPTIONS has no WebHook-Allowed-Origin with " + rr.gw.Origin() + " or *"}
 	}
 	if n, err := strconv.Atoi(strings.TrimSpace(answer.Header.Get(allowedRate))); err == nil && n > 0 {
 		rate = float64(n) / 60

@@ -61,7 +61,7 @@ func TestConsentIsOfOurOriginAndAtARate(t *testing.T) {
 		{"a rate of another", 200, "other.example", "60", 0, false},
 	} {
 		rate, err := w.consent(egress.Response{StatusCode: tt.code, Header: http.Header{allowedOrigin: {tt.origin}, allowedRate: {tt.rate}}, Error: "no route"})
-		var no *unprovenError
+		var no *consentError
 		if rate != tt.want || (err == nil) != tt.consents || err != nil && !errors.As(err, &no) {
 			t.Errorf("consent of %s = %v, %v, want %v, %v", tt.name, rate, err, tt.want, tt.consents)
 		}
@@ -77,7 +77,7 @@ func TestEndpointIsAskedForItsConsent(t *testing.T) {
 	s, c := w.challenged()
 	w.answer = consents("ringback.example", "60")
 	r := w.register(c, s.ID, RegistrationChange{URL: new("https://tenant.example/in?a=b"), Headers: map[string]string{"X-Key": "k"}})
-	if r.State != gateway.Enabled || !r.Endpoint.Proven.Equal(w.now) || r.Rate != 1 {
+	if r.State != gateway.Enabled || !r.Endpoint.ConsentedAt.Equal(w.now) || r.Rate != 1 {
 		t.Errorf("a registration whose endpoint consents: %+v, want it enabled, at 1/s", r)
 	}
 	if len(w.asked) != 1 {
@@ -116,7 +116,7 @@ func TestEndpointIsAskedForASealedHeaderOfItsOwn(t *testing.T) {
 	s, c := w.challenged()
 	w.answer = consents("*", "")
 	r := w.register(c, s.ID, RegistrationChange{Headers: map[string]string{"X-Key": "k"}})
-	r.Endpoint.Proven = time.Time{}
+	r.Endpoint.ConsentedAt = time.Time{}
 	for name, broken := range map[string]func(*gateway.Endpoint){
 		"URL":    func(e *gateway.Endpoint) { e.URL = "s1.1.x" },
 		"header": func(e *gateway.Endpoint) { e.Headers = map[string]string{"X-Key": "s1.1.x"} },
@@ -124,9 +124,9 @@ func TestEndpointIsAskedForASealedHeaderOfItsOwn(t *testing.T) {
 		other := r
 		broken(&other.Endpoint)
 		asked := len(w.asked)
-		err := w.prove(t.Context(), &other)
-		var no *unprovenError
-		if err == nil || errors.As(err, &no) || errors.Is(err, storage.ErrInvalid) || len(w.asked) != asked || !other.Endpoint.Proven.IsZero() {
+		err := w.requireConsent(t.Context(), &other)
+		var no *consentError
+		if err == nil || errors.As(err, &no) || errors.Is(err, storage.ErrInvalid) || len(w.asked) != asked || !other.Endpoint.ConsentedAt.IsZero() {
 			t.Errorf("prove with a %s that cannot be opened: %v, want an error of ours, and nobody asked", name, err)
 		}
 	}
@@ -136,7 +136,7 @@ func TestNobodyIsAskedWhoNeedNotConsent(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	w.answer = consents("", "")
-	if r := w.register(c, s.ID, RegistrationChange{}); r.State != gateway.Enabled || !r.Endpoint.Proven.IsZero() || len(w.asked) != 0 {
+	if r := w.register(c, s.ID, RegistrationChange{}); r.State != gateway.Enabled || !r.Endpoint.ConsentedAt.IsZero() || len(w.asked) != 0 {
 		t.Errorf("a registration of a tenant whose endpoints need not consent: %+v, asked %d times", r, len(w.asked))
 	}
 }
@@ -162,7 +162,7 @@ func TestRegistrationWaitsForConsent(t *testing.T) {
 	s, c := w.challenged()
 	w.answer = consents("other.example", "")
 	r := w.register(c, s.ID, RegistrationChange{})
-	if r.State != gateway.Disabled || !strings.HasPrefix(r.Why, whyUnproven) || !strings.Contains(r.Why, "ringback.example") || !r.Endpoint.Proven.IsZero() {
+	if r.State != gateway.Disabled || !strings.HasPrefix(r.Reason, reasonNoConsent) || !strings.Contains(r.Reason, "ringback.example") || !r.Endpoint.ConsentedAt.IsZero() {
 		t.Fatalf("a registration whose endpoint does not consent: %+v, want it disabled, and why", r)
 	}
 	change := func(ch RegistrationChange) (gateway.Registration, error) {
@@ -170,7 +170,7 @@ func TestRegistrationWaitsForConsent(t *testing.T) {
 	}
 	w.answer = func(*http.Request) (int, http.Header) { return 0, nil }
 	got := must(change(RegistrationChange{URL: new("https://tenant.example/2")}))(w)
-	if got.State != gateway.Disabled || !strings.HasPrefix(got.Why, whyUnproven) || !strings.Contains(got.Why, "asked with OPTIONS") || got.Endpoint.Shown != "https://tenant.example/2" {
+	if got.State != gateway.Disabled || !strings.HasPrefix(got.Reason, reasonNoConsent) || !strings.Contains(got.Reason, "asked with OPTIONS") || got.Endpoint.RedactedURL != "https://tenant.example/2" {
 		t.Errorf("after a change of the URL to one that is not reached: %+v, want it disabled, and why now", got)
 	}
 	w.wantUnwritten("enable", func() {
@@ -184,16 +184,16 @@ func TestRegistrationWaitsForConsent(t *testing.T) {
 	w.answer = consents("*", "")
 	w.pass(time.Hour)
 	got = must(change(RegistrationChange{URL: new("https://tenant.example/3")}))(w)
-	if got.State != gateway.Enabled || got.Why != "" || !got.Since.Equal(w.now) || !got.Endpoint.Proven.Equal(w.now) {
+	if got.State != gateway.Enabled || got.Reason != "" || !got.Since.Equal(w.now) || !got.Endpoint.ConsentedAt.Equal(w.now) {
 		t.Errorf("after a change of the URL to one that consents: %+v, want it enabled now", got)
 	}
-	if js := must2(w.Jobs(t.Context(), c, "", storage.Place{}))(w); len(js) != 1 || js[0].Kind != gateway.JobRelease {
+	if js := must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w); len(js) != 1 || js[0].Kind != gateway.JobRelease {
 		t.Errorf("jobs %+v, want the release of what was held", js)
 	}
 	if err := second(change(RegistrationChange{Format: new(gateway.Standard)})); err != nil {
 		t.Errorf("a change that leaves all as it is: %v", err)
 	}
-	if js := must2(w.Jobs(t.Context(), c, "", storage.Place{}))(w); len(js) != 1 {
+	if js := must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w); len(js) != 1 {
 		t.Errorf("jobs after a change of an enabled registration %+v, want no other", js)
 	}
 }
@@ -206,7 +206,7 @@ func TestConsentIsOfOneURL(t *testing.T) {
 	proven := w.now
 	w.pass(time.Hour)
 	got := must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new(endpointURL)}))(w)
-	if !got.Endpoint.Proven.Equal(proven) || len(w.asked) != 1 {
+	if !got.Endpoint.ConsentedAt.Equal(proven) || len(w.asked) != 1 {
 		t.Errorf("the same URL again: %+v, asked %d times, want it proven as it was", got.Endpoint, len(w.asked))
 	}
 	w.answer = consents("", "")
@@ -216,12 +216,12 @@ func TestConsentIsOfOneURL(t *testing.T) {
 	})
 	w.ok(second(w.DisableRegistration(t.Context(), c, r.ID)))
 	got = must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new("https://tenant.example/2")}))(w)
-	if got.State != gateway.Disabled || got.Why != "by request" || !got.Endpoint.Proven.IsZero() {
+	if got.State != gateway.Disabled || got.Reason != "by request" || !got.Endpoint.ConsentedAt.IsZero() {
 		t.Errorf("a disabled one's URL that does not consent: %+v, want it disabled by request, unproven", got)
 	}
 	w.answer = consents("*", "")
 	got = must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new("https://tenant.example/3")}))(w)
-	if got.State != gateway.Disabled || got.Why != "by request" || !got.Endpoint.Proven.Equal(w.now) {
+	if got.State != gateway.Disabled || got.Reason != "by request" || !got.Endpoint.ConsentedAt.Equal(w.now) {
 		t.Errorf("a disabled one's URL that consents: %+v, want it disabled by request, proven", got)
 	}
 	got = must(w.EnableRegistration(t.Context(), c, r.ID))(w)
@@ -238,7 +238,7 @@ func TestEnablingAsksForConsent(t *testing.T) {
 	w.answer = consents("*", "60")
 	w.pass(time.Minute)
 	got := must(w.EnableRegistration(t.Context(), c, r.ID))(w)
-	if got.State != gateway.Enabled || !got.Endpoint.Proven.Equal(w.now) || got.Rate != 1 {
+	if got.State != gateway.Enabled || !got.Endpoint.ConsentedAt.Equal(w.now) || got.Rate != 1 {
 		t.Errorf("EnableRegistration of one that consents now = %+v", got)
 	}
 	w.store.FailAt(2) // the tenant, of whom it is asked whether there must be consent

@@ -22,7 +22,7 @@ type Control struct{ *lifecycle }
 // New returns the Control of g.
 func New(g *gateway.Gateway) *Control {
 	ss := &sources{&base{g}}
-	return &Control{&lifecycle{&work{&registrations{&tenants{ss}}}}}
+	return &Control{&lifecycle{&actions{&registrations{&tenants{ss}}}}}
 }
 
 // Gateway returns the gateway that c is the Control of.

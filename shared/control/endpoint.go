@@ -40,9 +40,9 @@ func (rr *registrations) endpoint(id string, old gateway.Endpoint, sent string, 
 		if err := rr.gw.Egress.CheckURL(plain); err != nil {
 			return to, fmt.Errorf("url: %w: %v", storage.ErrInvalid, err)
 		}
-		to.URL, to.Shown = rr.gw.Keys.Seal(pk, "url", plain), egress.Redact(plain)
+		to.URL, to.RedactedURL = rr.gw.Keys.Seal(pk, "url", plain), egress.Redact(plain)
 		if plain != before {
-			to.Proven = time.Time{}
+			to.ConsentedAt = time.Time{}
 		}
 	}
 	if headers != nil {

@@ -126,8 +126,8 @@ func TestURLOfAnEndpointIsWriteOnly(t *testing.T) {
 		return w.ChangeRegistration(t.Context(), c, r.ID, 0, ch)
 	}
 	got := must(change(RegistrationChange{URL: new("https://***@tenant.example/other")}))(w)
-	if url := w.opened(got, "url", got.Endpoint.URL); url != "https://login:s3cret@tenant.example/other" || got.Endpoint.Shown != "https://***@tenant.example/other" {
-		t.Errorf("URL sent back as it is shown, with another path: %q, shown as %q", url, got.Endpoint.Shown)
+	if url := w.opened(got, "url", got.Endpoint.URL); url != "https://login:s3cret@tenant.example/other" || got.Endpoint.RedactedURL != "https://***@tenant.example/other" {
+		t.Errorf("URL sent back as it is shown, with another path: %q, shown as %q", url, got.Endpoint.RedactedURL)
 	}
 	w.wantUnwritten("refused", func() {
 		_, err := change(RegistrationChange{URL: new("https://***@other.example/")})

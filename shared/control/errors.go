@@ -14,16 +14,16 @@ var (
 	ErrUnreadable   = errors.New("unreadable")    // a question that cannot be answered as it is asked
 )
 
-// A TooOftenError says that a tenant does something more often than it may. It is ErrLimit to errors.Is.
-type TooOftenError struct {
-	Code  string        // for programs; it stays the same
-	What  string        // such as "calls"
-	Most  string        // such as "20 a second"
-	After time.Duration // when it may again
+// A RateLimitError says that a tenant does something more often than it may. It is ErrLimit to errors.Is.
+type RateLimitError struct {
+	Code       string        // for programs; it stays the same
+	What       string        // such as "calls"
+	Limit      string        // such as "20 a second"
+	RetryAfter time.Duration // when it may again
 }
 
-func (e *TooOftenError) Error() string {
-	return fmt.Sprintf("%s: %v: want at most %s", e.What, ErrLimit, e.Most)
+func (e *RateLimitError) Error() string {
+	return fmt.Sprintf("%s: %v: want at most %s", e.What, ErrLimit, e.Limit)
 }
 
-func (e *TooOftenError) Is(target error) bool { return target == ErrLimit }
+func (e *RateLimitError) Is(target error) bool { return target == ErrLimit }

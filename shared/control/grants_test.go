@@ -52,7 +52,7 @@ func TestGrantIsFoundFromItsSourceAndItsTenant(t *testing.T) {
 	if !slices.Contains(w.rows(gateway.TenantKey(c.Tenant).PK), "G#"+s.ID+"#"+id) {
 		t.Errorf("rows of the tenant: %v, want the grant among them", w.rows(gateway.TenantKey(c.Tenant).PK))
 	}
-	all := pages(w, func(at storage.Place) ([]gateway.Grant, string, error) { return w.Grants(t.Context(), s.ID, at) })
+	all := pages(w, func(at storage.PageRequest) ([]gateway.Grant, string, error) { return w.Grants(t.Context(), s.ID, at) })
 	if len(all) != 5 || !slices.ContainsFunc(all, func(g gateway.Grant) bool { return cmp.Equal(g, want) }) {
 		t.Errorf("Grants = %+v, want 5, and %+v among them", all, want)
 	}
@@ -60,7 +60,7 @@ func TestGrantIsFoundFromItsSourceAndItsTenant(t *testing.T) {
 	w.wantErr("Grant that is not there", err, storage.ErrNotFound)
 	_, err = w.Grant(t.Context(), s.ID, "")
 	w.wantErr("Grant without a name", err, storage.ErrNotFound)
-	_, _, err = w.Grants(t.Context(), ident.NewSource(), storage.Place{})
+	_, _, err = w.Grants(t.Context(), ident.NewSource(), storage.PageRequest{})
 	w.wantErr("Grants of no source", err, storage.ErrNotFound)
 }
 
@@ -69,10 +69,10 @@ func TestRevokedGrantIsGone(t *testing.T) {
 	s, c := w.source(direct), w.tenant()
 	gr, other := w.grant(s.ID, c, nil), w.grant(s.ID, c, gateway.Match{"label": {"a"}})
 	w.wantPublished("DeleteGrant", s.ID, true, func() { w.ok(w.DeleteGrant(t.Context(), s.ID, gr.ID)) })
-	if w.stored(gateway.GrantKey(s.ID, c.Tenant, gr.ID)) || w.stored(gateway.OfTenant(c.Tenant, "G", s.ID+"#"+gr.ID)) {
+	if w.stored(gateway.GrantKey(s.ID, c.Tenant, gr.ID)) || w.stored(gateway.TenantLinkKey(c.Tenant, "G", s.ID+"#"+gr.ID)) {
 		t.Error("rows of the revoked grant are left")
 	}
-	if !w.stored(gateway.GrantKey(s.ID, c.Tenant, other.ID)) || !w.stored(gateway.OfTenant(c.Tenant, "G", s.ID+"#"+other.ID)) {
+	if !w.stored(gateway.GrantKey(s.ID, c.Tenant, other.ID)) || !w.stored(gateway.TenantLinkKey(c.Tenant, "G", s.ID+"#"+other.ID)) {
 		t.Error("the other grant is gone")
 	}
 	w.wantPublished("DeleteGrant again, as after a crash", s.ID, true, func() {
@@ -96,9 +96,9 @@ func TestGrantedSourcesAreListedWithTheirMatches(t *testing.T) {
 	w.grant(a.ID, tenant, match)
 	w.grant(b.ID, tenant, match)
 	w.grant(c.ID, other, nil)
-	w.put(gateway.OfTenant(tenant.Tenant, "G", c.ID+"#grt_9"), gateway.Link{ID: "grt_9"}) // revoked; its link goes next
+	w.put(gateway.TenantLinkKey(tenant.Tenant, "G", c.ID+"#grt_9"), gateway.Link{ID: "grt_9"}) // revoked; its link goes next
 	gone := ident.NewSource()
-	w.put(gateway.OfTenant(tenant.Tenant, "G", gone+"#grt_8"), gateway.Link{ID: "grt_8"})
+	w.put(gateway.TenantLinkKey(tenant.Tenant, "G", gone+"#grt_8"), gateway.Link{ID: "grt_8"})
 	w.put(gateway.GrantKey(gone, tenant.Tenant, "grt_8"), gateway.Grant{ID: "grt_8", Source: gone, Tenant: tenant.Tenant})
 	got := must(w.GrantedSources(t.Context(), tenant.Tenant))(w)
 	want := []GrantedSource{
@@ -121,7 +121,7 @@ func TestFaultWhileAGrantIsMadeOrRevokedIsTold(t *testing.T) {
 		return storagetest.Deed{
 			Do: func() error { return second(w.CreateGrant(t.Context(), id, s.ID, c.Tenant, nil)) },
 			Done: func() {
-				if !w.stored(gateway.GrantKey(s.ID, c.Tenant, id)) || !w.stored(gateway.OfTenant(c.Tenant, "G", s.ID+"#"+id)) || w.published(s.ID) == before {
+				if !w.stored(gateway.GrantKey(s.ID, c.Tenant, id)) || !w.stored(gateway.TenantLinkKey(c.Tenant, "G", s.ID+"#"+id)) || w.published(s.ID) == before {
 					t.Error("the grant is not stored, listed and published")
 				}
 			},
@@ -148,6 +148,6 @@ func TestFaultWhileAGrantIsMadeOrRevokedIsTold(t *testing.T) {
 	}
 	w.ok(w.store.Delete(t.Context(), gateway.GrantKey(s.ID, c.Tenant, "grt_8"), storage.AnyRev))
 	w.wantFaultsTold("Grants", func() storagetest.Deed {
-		return storagetest.Deed{Do: func() error { _, _, err := w.Grants(t.Context(), s.ID, storage.Place{}); return err }}
+		return storagetest.Deed{Do: func() error { _, _, err := w.Grants(t.Context(), s.ID, storage.PageRequest{}); return err }}
 	})
 }

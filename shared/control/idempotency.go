@@ -13,8 +13,8 @@ import (
 
 // How long a create is remembered, and how long one may run before a repeat takes it over.
 const (
-	onceKept  = 24 * time.Hour
-	onceLease = 30 * time.Second
+	idempotencyTTL   = 24 * time.Hour
+	idempotencyLease = 30 * time.Second
 )
 
 // MaxIdempotencyKey is the length of the longest Idempotency-Key in bytes.
@@ -27,8 +27,8 @@ type Create struct {
 	Prefix string // of the id; gateway.SourcePrefix makes source ids
 }
 
-// A Once is a create that must not run twice.
-type Once struct {
+// A IdempotencyRecord is a create that must not run twice.
+type IdempotencyRecord struct {
 	ID    string    `json:"id"`
 	Body  string    `json:"body"` // signature by the key ring: a body may hold what can be guessed
 	At    time.Time `json:"at"`   // of the first call
@@ -36,11 +36,11 @@ type Once struct {
 	Done  bool      `json:"done,omitempty"`
 }
 
-// Once calls create with a new id and returns that id, unless c was answered under the same key in the last
+// Idempotent calls create with a new id and returns that id, unless c was answered under the same key in the last
 // 24 h: then it returns the id of then, and true. A call that crashed is done again with the same id, so
 // create must write over what it wrote before. The error wraps storage.ErrInvalid if the key came with
 // another body, storage.ErrConflict if the first call still runs, else it is create's.
-func (b *base) Once(ctx context.Context, c Caller, what Create, create func(id string) error) (string, bool, error) {
+func (b *base) Idempotent(ctx context.Context, c Caller, what Create, create func(id string) error) (string, bool, error) {
 	if what.Key == "" {
 		id := ident.NewOf(what.Prefix, b.gw.Clock(), storage.NewRev()+storage.NewRev())
 		return id, false, create(id)
@@ -48,36 +48,36 @@ func (b *base) Once(ctx context.Context, c Caller, what Create, create func(id s
 	if len(what.Key) > MaxIdempotencyKey {
 		return "", false, fmt.Errorf("Idempotency-Key: %w: want at most %d bytes", storage.ErrInvalid, MaxIdempotencyKey)
 	}
-	key := gateway.OnceKey(c.who(), what.Key)
-	o, err := b.beginOnce(ctx, key, what)
+	key := gateway.IdempotencyKey(c.who(), what.Key)
+	o, err := b.beginIdempotent(ctx, key, what)
 	if err != nil || o.Done {
 		return o.ID, o.Done, err
 	}
 	if err := create(o.ID); err != nil {
-		return "", false, errors.Join(err, b.endOnce(ctx, key, o, err))
+		return "", false, errors.Join(err, b.endIdempotent(ctx, key, o, err))
 	}
 	o.Done = true
-	return o.ID, false, storage.PutRow(ctx, b.gw.Store, storage.Row{Key: key, Expires: o.At.Add(onceKept)}, o, storage.AnyRev)
+	return o.ID, false, storage.PutRow(ctx, b.gw.Store, storage.Row{Key: key, Expires: o.At.Add(idempotencyTTL)}, o, storage.AnyRev)
 }
 
-// endOnce gives the key up after a create that failed with err: to a corrected
+// endIdempotent gives the key up after a create that failed with err: to a corrected
 // call if nothing was made, else to a repeat.
-func (b *base) endOnce(ctx context.Context, key storage.Key, o Once, err error) error {
+func (b *base) endIdempotent(ctx context.Context, key storage.Key, o IdempotencyRecord, err error) error {
 	if answered(err) {
 		return storage.Delete(ctx, b.gw.Store, key, storage.AnyRev)
 	}
 	o.Lease = time.Time{}
-	return storage.PutRow(ctx, b.gw.Store, storage.Row{Key: key, Expires: o.At.Add(onceKept)}, o, storage.AnyRev)
+	return storage.PutRow(ctx, b.gw.Store, storage.Row{Key: key, Expires: o.At.Add(idempotencyTTL)}, o, storage.AnyRev)
 }
 
-// beginOnce takes the key for this call, or returns the once that is done.
-func (b *base) beginOnce(ctx context.Context, key storage.Key, what Create) (Once, error) {
+// beginIdempotent takes the key for this call, or returns the once that is done.
+func (b *base) beginIdempotent(ctx context.Context, key storage.Key, what Create) (IdempotencyRecord, error) {
 	now := b.gw.Clock()
-	return storage.Change(ctx, b.gw.Store, key, func(o *Once, r *storage.Row) error {
+	return storage.Change(ctx, b.gw.Store, key, func(o *IdempotencyRecord, r *storage.Row) error {
 		const signed = "idempotency" // or, by a release before, hashed
 		switch {
-		case o.ID == "" || !now.Before(o.At.Add(onceKept)):
-			*o = Once{ID: ident.NewOf(what.Prefix, now, key.PK), Body: b.gw.Keys.Sign(signed, []byte(what.Body)), At: now}
+		case o.ID == "" || !now.Before(o.At.Add(idempotencyTTL)):
+			*o = IdempotencyRecord{ID: ident.NewOf(what.Prefix, now, key.PK), Body: b.gw.Keys.Sign(signed, []byte(what.Body)), At: now}
 		case !b.gw.Keys.Signed(signed, []byte(what.Body), o.Body) && o.Body != gateway.Digest(what.Body):
 			return fmt.Errorf("Idempotency-Key: %w: it was used for another request", storage.ErrInvalid)
 		case o.Done:
@@ -85,8 +85,8 @@ func (b *base) beginOnce(ctx context.Context, key storage.Key, what Create) (Onc
 		case now.Before(o.Lease):
 			return fmt.Errorf("Idempotency-Key: %w: the first request with it still runs", storage.ErrConflict)
 		}
-		o.Lease = now.Add(onceLease)
-		r.Expires = o.At.Add(onceKept)
+		o.Lease = now.Add(idempotencyLease)
+		r.Expires = o.At.Add(idempotencyTTL)
 		return nil
 	})
 }

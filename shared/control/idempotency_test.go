@@ -19,7 +19,7 @@ func TestCreateWithoutAKeyRunsEachTime(t *testing.T) {
 	made := map[string]bool{}
 	for range 3 {
 		w.wantUnwritten("without a key", func() {
-			id, replayed, err := w.Once(t.Context(), Operator(), Create{Prefix: "ten"}, func(id string) error { made[id] = true; return nil })
+			id, replayed, err := w.Idempotent(t.Context(), Operator(), Create{Prefix: "ten"}, func(id string) error { made[id] = true; return nil })
 			if err != nil || replayed || !made[id] || !strings.HasPrefix(id, "ten_") {
 				t.Errorf("Once without a key = %q, %v, %v", id, replayed, err)
 			}
@@ -29,9 +29,9 @@ func TestCreateWithoutAKeyRunsEachTime(t *testing.T) {
 		t.Errorf("%d ids of 3 creates", len(made))
 	}
 	wrong := errors.New("wrong")
-	_, _, err := w.Once(t.Context(), Operator(), Create{Prefix: "ten"}, func(string) error { return wrong })
+	_, _, err := w.Idempotent(t.Context(), Operator(), Create{Prefix: "ten"}, func(string) error { return wrong })
 	w.wantErr("Once of what fails", err, wrong)
-	id, _, err := w.Once(t.Context(), Operator(), Create{Prefix: ident.SourcePrefix}, func(string) error { return nil })
+	id, _, err := w.Idempotent(t.Context(), Operator(), Create{Prefix: ident.SourcePrefix}, func(string) error { return nil })
 	if _, wrong := ident.SourceNumber(id); err != nil || wrong != nil {
 		t.Errorf("Once of a source = %q, %v, want the id of a source", id, err)
 	}
@@ -43,13 +43,13 @@ func TestKeyedCreateRunsOnce(t *testing.T) {
 	what := Create{Key: "k", Body: "POST /v1/tenants {}", Prefix: "ten"}
 	runs := 0
 	once := func(c Caller, what Create) (string, bool, error) {
-		return w.Once(t.Context(), c, what, func(string) error { runs++; return nil })
+		return w.Idempotent(t.Context(), c, what, func(string) error { runs++; return nil })
 	}
 	first, replayed, err := once(Operator(), what)
 	if err != nil || replayed || runs != 1 {
 		t.Fatalf("Once = %q, %v, %v", first, replayed, err)
 	}
-	for _, d := range []time.Duration{0, time.Minute, onceKept - time.Minute - time.Millisecond} {
+	for _, d := range []time.Duration{0, time.Minute, idempotencyTTL - time.Minute - time.Millisecond} {
 		w.pass(d)
 		w.wantUnwritten("a repeat", func() {
 			if id, replayed, err := once(Operator(), what); id != first || !replayed || err != nil || runs != 1 {
@@ -69,7 +69,7 @@ func TestKeyedCreateRunsOnce(t *testing.T) {
 	if id, replayed, err := once(Operator(), what); err != nil || replayed || id == first || runs != 3 {
 		t.Errorf("Once a day later = %q, %v, %v, want another", id, replayed, err)
 	}
-	if row, ok := w.row(gateway.OnceKey("operator", "k")); !ok || !row.Expires.Equal(w.now.Add(onceKept)) {
+	if row, ok := w.row(gateway.IdempotencyKey("operator", "k")); !ok || !row.Expires.Equal(w.now.Add(idempotencyTTL)) {
 		t.Errorf("the key is kept until %v, want a day", row.Expires)
 	}
 }
@@ -77,10 +77,10 @@ func TestKeyedCreateRunsOnce(t *testing.T) {
 func TestIdempotencyKeyHasALength(t *testing.T) {
 	w := newWorld(t)
 	make := func(string) error { return nil }
-	_, _, err := w.Once(t.Context(), Operator(), Create{Key: strings.Repeat("k", MaxIdempotencyKey), Prefix: "ten"}, make)
+	_, _, err := w.Idempotent(t.Context(), Operator(), Create{Key: strings.Repeat("k", MaxIdempotencyKey), Prefix: "ten"}, make)
 	w.wantErr("Once with the longest key", err, nil)
 	w.wantUnwritten("too long", func() {
-		_, _, err = w.Once(t.Context(), Operator(), Create{Key: strings.Repeat("k", MaxIdempotencyKey+1), Prefix: "ten"}, make)
+		_, _, err = w.Idempotent(t.Context(), Operator(), Create{Key: strings.Repeat("k", MaxIdempotencyKey+1), Prefix: "ten"}, make)
 		w.wantErr("Once with too long a key", err, storage.ErrInvalid)
 	})
 }
@@ -89,15 +89,15 @@ func TestCreateThatWasRefusedGivesItsKeyUp(t *testing.T) {
 	w := newWorld(t)
 	for i, answer := range []error{storage.ErrInvalid, storage.ErrNotFound, storage.ErrConflict, ErrLimit, ErrForbidden, storage.ErrTooLarge} {
 		what := Create{Key: fmt.Sprint(i), Body: "wrong", Prefix: "ten"}
-		id, replayed, err := w.Once(t.Context(), Operator(), what, func(string) error { return fmt.Errorf("no: %w", answer) })
+		id, replayed, err := w.Idempotent(t.Context(), Operator(), what, func(string) error { return fmt.Errorf("no: %w", answer) })
 		if !errors.Is(err, answer) || replayed || id != "" {
 			t.Errorf("Once of what is refused with %v = %q, %v, %v", answer, id, replayed, err)
 		}
-		if w.stored(gateway.OnceKey("operator", what.Key)) {
+		if w.stored(gateway.IdempotencyKey("operator", what.Key)) {
 			t.Errorf("the key of a create that was refused with %v is kept", answer)
 		}
 		what.Body = "corrected"
-		if _, replayed, err := w.Once(t.Context(), Operator(), what, func(string) error { return nil }); err != nil || replayed {
+		if _, replayed, err := w.Idempotent(t.Context(), Operator(), what, func(string) error { return nil }); err != nil || replayed {
 			t.Errorf("Once, corrected after %v: %v, %v", answer, replayed, err)
 		}
 	}
@@ -108,12 +108,12 @@ func TestCreateThatCrashedIsDoneAgainWithItsID(t *testing.T) {
 	what := Create{Key: "k", Body: "body", Prefix: "ten"}
 	crash := errors.New("crash")
 	var ids []string
-	_, _, err := w.Once(t.Context(), Operator(), what, func(id string) error { ids = append(ids, id); return crash })
+	_, _, err := w.Idempotent(t.Context(), Operator(), what, func(id string) error { ids = append(ids, id); return crash })
 	w.wantErr("Once of what crashes", err, crash)
-	if row, ok := w.row(gateway.OnceKey("operator", "k")); !ok || !row.Expires.Equal(w.now.Add(onceKept)) {
+	if row, ok := w.row(gateway.IdempotencyKey("operator", "k")); !ok || !row.Expires.Equal(w.now.Add(idempotencyTTL)) {
 		t.Errorf("the key of what crashed is kept until %v (%v), want a day", row.Expires, ok)
 	}
-	id, replayed, err := w.Once(t.Context(), Operator(), what, func(id string) error { ids = append(ids, id); return nil })
+	id, replayed, err := w.Idempotent(t.Context(), Operator(), what, func(id string) error { ids = append(ids, id); return nil })
 	if err != nil || replayed || len(ids) != 2 || ids[0] != ids[1] || id != ids[0] {
 		t.Errorf("Once after a crash = %q, %v, %v; made %v, want twice the same", id, replayed, err, ids)
 	}
@@ -123,18 +123,18 @@ func TestCreateThatStillRunsIsNotRunBesideIt(t *testing.T) {
 	w := newWorld(t)
 	what := Create{Key: "k", Body: "body", Prefix: "ten"}
 	runs := 0
-	_, _, err := w.Once(t.Context(), Operator(), what, func(id string) error {
+	_, _, err := w.Idempotent(t.Context(), Operator(), what, func(id string) error {
 		runs++
-		if row, ok := w.row(gateway.OnceKey("operator", "k")); !ok || !row.Expires.Equal(w.now.Add(onceKept)) {
+		if row, ok := w.row(gateway.IdempotencyKey("operator", "k")); !ok || !row.Expires.Equal(w.now.Add(idempotencyTTL)) {
 			t.Errorf("while it runs its key is kept until %v, want a day", row.Expires)
 		}
-		w.pass(onceLease - time.Millisecond)
-		_, replayed, err := w.Once(t.Context(), Operator(), what, func(string) error { t.Error("it runs beside the first"); return nil })
+		w.pass(idempotencyLease - time.Millisecond)
+		_, replayed, err := w.Idempotent(t.Context(), Operator(), what, func(string) error { t.Error("it runs beside the first"); return nil })
 		if w.wantErr("Once while the first runs", err, storage.ErrConflict); replayed {
 			t.Error("Once while the first runs is replayed")
 		}
 		w.pass(time.Millisecond)
-		again, _, err := w.Once(t.Context(), Operator(), what, func(string) error { runs++; return nil })
+		again, _, err := w.Idempotent(t.Context(), Operator(), what, func(string) error { runs++; return nil })
 		if w.wantErr("Once after the lease of the first", err, nil); again != id {
 			t.Errorf("Once after the lease = %q, want %q", again, id)
 		}
@@ -153,8 +153,8 @@ func TestFaultOfAKeyedCreateIsTold(t *testing.T) {
 		what, runs := Create{Key: fmt.Sprint(n), Body: "body", Prefix: "ten"}, map[string]bool{}
 		return storagetest.Deed{
 			Do: func() error {
-				w.pass(onceLease)
-				_, _, err := w.Once(t.Context(), Operator(), what, func(id string) error { runs[id] = true; return nil })
+				w.pass(idempotencyLease)
+				_, _, err := w.Idempotent(t.Context(), Operator(), what, func(id string) error { runs[id] = true; return nil })
 				return err
 			},
 			Done: func() {
@@ -165,13 +165,13 @@ func TestFaultOfAKeyedCreateIsTold(t *testing.T) {
 		}
 	})
 	w.store.FailAt(3) // Get and Put of the lease come before
-	_, _, err := w.Once(t.Context(), Operator(), Create{Key: "refused", Prefix: "ten"}, func(string) error { return ErrLimit })
+	_, _, err := w.Idempotent(t.Context(), Operator(), Create{Key: "refused", Prefix: "ten"}, func(string) error { return ErrLimit })
 	w.wantErr("Once whose key cannot be given up", err, storagetest.ErrBroken)
 	w.wantErr("Once whose key cannot be given up", err, ErrLimit)
 	w.store.Heal()
 	crash := errors.New("crash")
 	w.store.FailAt(3)
-	_, _, err = w.Once(t.Context(), Operator(), Create{Key: "crashed", Prefix: "ten"}, func(string) error { return crash })
+	_, _, err = w.Idempotent(t.Context(), Operator(), Create{Key: "crashed", Prefix: "ten"}, func(string) error { return crash })
 	w.wantErr("Once whose lease cannot be given up", err, storagetest.ErrBroken)
 	w.wantErr("Once whose lease cannot be given up", err, crash)
 }
@@ -183,14 +183,14 @@ func TestOnceTellsNothingOfItsBody(t *testing.T) {
 	what := Create{Key: "k", Body: "create-group code 4711", Prefix: "grp"}
 	once := func(name string, want error) string {
 		t.Helper()
-		id, _, err := w.Once(t.Context(), Operator(), what, func(string) error { return nil })
+		id, _, err := w.Idempotent(t.Context(), Operator(), what, func(string) error { return nil })
 		w.wantErr(name, err, want)
 		return id
 	}
 	first := once("the first call", nil)
-	key := gateway.OnceKey("operator", "k")
+	key := gateway.IdempotencyKey("operator", "k")
 	row, _ := w.row(key)
-	o := must(storage.Decoded[Once](row))(w)
+	o := must(storage.Decoded[IdempotencyRecord](row))(w)
 	if o.Body == gateway.Digest(what.Body) {
 		t.Error("the row holds a hash of the body, which can be guessed")
 	}

@@ -13,8 +13,8 @@ type (
 	sources       struct{ *base }
 	tenants       struct{ *sources }
 	registrations struct{ *tenants }
-	work          struct{ *registrations }
-	lifecycle     struct{ *work }
+	actions       struct{ *registrations }
+	lifecycle     struct{ *actions }
 )
 
 // PutLinked writes v under k, after the link to id by which a list finds it.

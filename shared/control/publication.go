@@ -21,16 +21,16 @@ import (
 // written: a change that needs it again has written it anew since.
 func (rr *registrations) PutRegistration(ctx context.Context, old gateway.Registration, row storage.Row, r gateway.Registration) (gateway.Registration, error) {
 	r.Rev++
-	before, after := old.Published(), r.Published()
+	before, after := old.PublishedEntries(), r.PublishedEntries()
 	add, drop := minus(after, before), minus(before, after)
 	if len(add)+len(drop) > 0 {
 		r.Indexed = rr.gw.Clock()
 	}
-	dropped, err := rr.hintRows(ctx, r, drop)
+	dropped, err := rr.indexRows(ctx, r, drop)
 	if err != nil {
 		return r, err
 	}
-	if err := rr.addHints(ctx, r, add); err != nil {
+	if err := rr.addIndexEntries(ctx, r, add); err != nil {
 		return r, err
 	}
 	if old.ID == "" || old.State == gateway.Removed {
@@ -53,14 +53,14 @@ func (rr *registrations) PutRegistration(ctx context.Context, old gateway.Regist
 			return r, err
 		}
 	}
-	return r, rr.dropHints(ctx, r, dropped)
+	return r, rr.removeIndexEntries(ctx, r, dropped)
 }
 
-func minus(a, b []gateway.Hint) []gateway.Hint {
-	return slices.DeleteFunc(slices.Clone(a), func(h gateway.Hint) bool { return slices.Contains(b, h) })
+func minus(a, b []gateway.IndexEntry) []gateway.IndexEntry {
+	return slices.DeleteFunc(slices.Clone(a), func(h gateway.IndexEntry) bool { return slices.Contains(b, h) })
 }
 
-func (rr *registrations) addHints(ctx context.Context, r gateway.Registration, hints []gateway.Hint) error {
+func (rr *registrations) addIndexEntries(ctx context.Context, r gateway.Registration, hints []gateway.IndexEntry) error {
 	if len(hints) == 0 {
 		return nil
 	}
@@ -68,17 +68,17 @@ func (rr *registrations) addHints(ctx context.Context, r gateway.Registration, h
 		return err
 	}
 	for _, h := range hints {
-		if err := storage.Put(ctx, rr.gw.Store, gateway.HintKey(r.Source, h.RoutingKey, h.Pattern, r.ID), gateway.Link{ID: r.ID}, storage.AnyRev); err != nil {
+		if err := storage.Put(ctx, rr.gw.Store, gateway.IndexKey(r.Source, h.RoutingKey, h.Pattern, r.ID), gateway.Link{ID: r.ID}, storage.AnyRev); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (rr *registrations) hintRows(ctx context.Context, r gateway.Registration, hints []gateway.Hint) ([]storage.Row, error) {
+func (rr *registrations) indexRows(ctx context.Context, r gateway.Registration, hints []gateway.IndexEntry) ([]storage.Row, error) {
 	keys := make([]storage.Key, len(hints))
 	for i, h := range hints {
-		keys[i] = gateway.HintKey(r.Source, h.RoutingKey, h.Pattern, r.ID)
+		keys[i] = gateway.IndexKey(r.Source, h.RoutingKey, h.Pattern, r.ID)
 	}
 	rows, err := storage.GetAll(ctx, rr.gw.Store, keys)
 	if err != nil {
@@ -87,18 +87,18 @@ func (rr *registrations) hintRows(ctx context.Context, r gateway.Registration, h
 	return rows, nil
 }
 
-// hintKept is how long an entry that is not needed any more stays: a worker that knows the source as it was a moment
+// indexEntryTTL is how long an entry that is not needed any more stays: a worker that knows the source as it was a moment
 // ago looks for the registration there, and nowhere else. Entries are hints, so one too many costs a look.
-const hintKept = time.Hour
+const indexEntryTTL = time.Hour
 
-// dropHints has rows, entries of r, end: those of a removed registration at once.
-func (rr *registrations) dropHints(ctx context.Context, r gateway.Registration, rows []storage.Row) error {
+// removeIndexEntries has rows, entries of r, end: those of a removed registration at once.
+func (rr *registrations) removeIndexEntries(ctx context.Context, r gateway.Registration, rows []storage.Row) error {
 	for _, row := range rows {
 		var err error
 		if r.State == gateway.Removed {
 			err = storage.Delete(ctx, rr.gw.Store, row.Key, row.Rev)
 		} else {
-			row.Expires = rr.gw.Clock().Add(hintKept)
+			row.Expires = rr.gw.Clock().Add(indexEntryTTL)
 			err = storage.PutRow(ctx, rr.gw.Store, row, gateway.Link{ID: r.ID}, row.Rev)
 		}
 		if err != nil && !errors.Is(err, storage.ErrConflict) {
@@ -110,17 +110,17 @@ func (rr *registrations) dropHints(ctx context.Context, r gateway.Registration, 
 
 // ListRegistration lists r with its tenant and its source.
 func (rr *registrations) ListRegistration(ctx context.Context, r gateway.Registration) error {
-	return rr.PutLinked(ctx, gateway.OnSource(r.Source, r.ID), gateway.OfTenant(r.Tenant, "R", r.ID), r.ID, TenantRegistration{Source: r.Source})
+	return rr.PutLinked(ctx, gateway.SourceLinkKey(r.Source, r.ID), gateway.TenantLinkKey(r.Tenant, "R", r.ID), r.ID, TenantRegistration{Source: r.Source})
 }
 
 // unlistRegistration takes r, which is removed, off its source's list. On its
 // tenant's it stays as long as the tombstone.
 func (rr *registrations) unlistRegistration(ctx context.Context, r gateway.Registration) error {
-	row := storage.Row{Key: gateway.OfTenant(r.Tenant, "R", r.ID), Expires: r.Since.Add(tombstone)}
+	row := storage.Row{Key: gateway.TenantLinkKey(r.Tenant, "R", r.ID), Expires: r.Since.Add(tombstone)}
 	if err := storage.PutRow(ctx, rr.gw.Store, row, TenantRegistration{Source: r.Source, Removed: true}, storage.AnyRev); err != nil {
 		return err
 	}
-	return storage.Delete(ctx, rr.gw.Store, gateway.OnSource(r.Source, r.ID), storage.AnyRev)
+	return storage.Delete(ctx, rr.gw.Store, gateway.SourceLinkKey(r.Source, r.ID), storage.AnyRev)
 }
 
 // EnableRegistration takes up deliveries again and releases what was held since a moment ago; older ones are
@@ -142,10 +142,10 @@ func (rr *registrations) enable(ctx context.Context, c Caller, id string, all bo
 		if changed = r.State != gateway.Enabled; !changed {
 			return storage.ErrUnchanged
 		}
-		if err := rr.prove(ctx, r); err != nil {
-			return unprovenAs(err, "enable", storage.ErrConflict)
+		if err := rr.requireConsent(ctx, r); err != nil {
+			return newConsentError(err, "enable", storage.ErrConflict)
 		}
-		r.State, r.Why, r.Since, r.Release = gateway.Enabled, "", rr.gw.Clock(), ""
+		r.State, r.Reason, r.Since, r.Release = gateway.Enabled, "", rr.gw.Clock(), ""
 		if all {
 			r.Release = ident.From("job", r.Since, "enable "+r.ID)
 		}
@@ -155,7 +155,7 @@ func (rr *registrations) enable(ctx context.Context, c Caller, id string, all bo
 		return r, err
 	}
 	if !changed {
-		if err := rr.gw.Publish(ctx, r.Source); err != nil || rr.gw.Clock().Sub(r.Since) > gateway.TakenUp {
+		if err := rr.gw.Publish(ctx, r.Source); err != nil || rr.gw.Clock().Sub(r.Since) > gateway.RepairWindow {
 			return r, err
 		}
 	}
@@ -192,7 +192,7 @@ func (rr *registrations) DisableRegistration(ctx context.Context, c Caller, id s
 		if changed = r.State != gateway.Disabled; !changed {
 			return storage.ErrUnchanged
 		}
-		r.State, r.Why, r.Since = gateway.Disabled, "by request", rr.gw.Clock()
+		r.State, r.Reason, r.Since = gateway.Disabled, "by request", rr.gw.Clock()
 		return nil
 	})
 	if err != nil || changed {
@@ -220,9 +220,9 @@ func (rr *registrations) DeleteRegistration(ctx context.Context, c Caller, id st
 // remove is DeleteRegistration for one that was read.
 func (rr *registrations) remove(ctx context.Context, r gateway.Registration) error {
 	if r.Group != "" {
-		return rr.RemoveApp(ctx, r.ID, gateway.WhyDeleted, r.GroupRev+1)
+		return rr.RemoveApp(ctx, r.ID, gateway.ReasonDeleted, r.GroupRev+1)
 	}
-	return rr.removeRegistration(ctx, r.ID, gateway.WhyDeleted)
+	return rr.removeRegistration(ctx, r.ID, gateway.ReasonDeleted)
 }
 
 // removeRegistration makes a tombstone of a registration. What is pending is cancelled when it falls due. One
@@ -237,7 +237,7 @@ func (rr *registrations) removeRegistrationIf(ctx context.Context, id, why strin
 		if !is(*r) {
 			return storage.ErrUnchanged
 		}
-		r.State, r.Why, r.Since = gateway.Removed, why, rr.gw.Clock()
+		r.State, r.Reason, r.Since = gateway.Removed, why, rr.gw.Clock()
 		return nil
 	})
 	if !errors.Is(err, storage.ErrNotFound) {

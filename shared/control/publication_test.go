@@ -17,7 +17,7 @@ func TestEntriesThatAreNotNeededEndLater(t *testing.T) {
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, RegistrationChange{Match: &gateway.Match{"status": {"a", "b"}}})
 	entry := func(value string) (time.Time, bool) {
-		row, ok := w.row(gateway.HintKey(s.ID, "status="+value, "delivered", r.ID))
+		row, ok := w.row(gateway.IndexKey(s.ID, "status="+value, "delivered", r.ID))
 		return row.Expires, ok
 	}
 	w.pass(time.Hour)
@@ -61,7 +61,7 @@ func TestEntryThatIsNeededAgainMeanwhileStays(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, RegistrationChange{Match: &gateway.Match{"status": {"a", "b"}}})
-	key := gateway.HintKey(s.ID, "status=a", "delivered", r.ID)
+	key := gateway.IndexKey(s.ID, "status=a", "delivered", r.ID)
 	w.store.OnPut = func(row storage.Row) { // of the registration: its entries have been read
 		if row.Key == gateway.RegistrationKey(r.ID) {
 			w.store.OnPut = nil
@@ -84,7 +84,7 @@ func TestManyEntriesAreDroppedInParts(t *testing.T) {
 	r := w.register(c, s.ID, RegistrationChange{Match: &gateway.Match{"status": values}})
 	w.ok(w.DeleteRegistration(t.Context(), c, r.ID))
 	for _, v := range values {
-		if w.stored(gateway.HintKey(s.ID, "status="+v, "delivered", r.ID)) {
+		if w.stored(gateway.IndexKey(s.ID, "status="+v, "delivered", r.ID)) {
 			t.Errorf("the entry of %s is left", v)
 		}
 	}
@@ -94,7 +94,7 @@ func TestChangeIsPublishedOnceMoreForNewEntries(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, RegistrationChange{})
-	listed, _ := w.row(gateway.OnSource(s.ID, r.ID))
+	listed, _ := w.row(gateway.SourceLinkKey(s.ID, r.ID))
 	for _, tt := range []struct {
 		name   string
 		change RegistrationChange
@@ -116,7 +116,7 @@ func TestChangeIsPublishedOnceMoreForNewEntries(t *testing.T) {
 		}
 	}
 	w.store.OnPut = nil
-	if row, ok := w.row(gateway.OnSource(s.ID, r.ID)); !ok || row.Rev != listed.Rev {
+	if row, ok := w.row(gateway.SourceLinkKey(s.ID, r.ID)); !ok || row.Rev != listed.Rev {
 		t.Errorf("a change lists the registration anew (%v)", ok)
 	}
 }
@@ -129,17 +129,17 @@ func TestRegistrationThatIsSetAgainIsListedAgain(t *testing.T) {
 	old, row, err := storage.Load[gateway.Registration](t.Context(), w.store, gateway.RegistrationKey(r.ID))
 	w.ok(err)
 	again := old
-	again.State, again.Why, again.Since = gateway.Enabled, "", w.now
+	again.State, again.Reason, again.Since = gateway.Enabled, "", w.now
 	again = must(w.PutRegistration(t.Context(), old, row, again))(w)
-	if again.Rev != old.Rev+1 || !w.stored(gateway.OnSource(s.ID, r.ID)) {
-		t.Errorf("set again it is %+v, on its source's list: %v", again, w.stored(gateway.OnSource(s.ID, r.ID)))
+	if again.Rev != old.Rev+1 || !w.stored(gateway.SourceLinkKey(s.ID, r.ID)) {
+		t.Errorf("set again it is %+v, on its source's list: %v", again, w.stored(gateway.SourceLinkKey(s.ID, r.ID)))
 	}
-	for _, k := range []storage.Key{gateway.RegistrationKey(r.ID), gateway.OfTenant(c.Tenant, "R", r.ID), gateway.HintKey(s.ID, "group=5b1f0000-0000-4000-8000-000000000001", "group_chat", r.ID)} {
+	for _, k := range []storage.Key{gateway.RegistrationKey(r.ID), gateway.TenantLinkKey(c.Tenant, "R", r.ID), gateway.IndexKey(s.ID, "group=5b1f0000-0000-4000-8000-000000000001", "group_chat", r.ID)} {
 		if row, ok := w.row(k); !ok || !row.Expires.IsZero() {
 			t.Errorf("set again, %v is there %v, until %v, want it without end", k, ok, row.Expires)
 		}
 	}
-	if rs, _, err := w.ListRegistrations(t.Context(), c, "", "", storage.Place{}); err != nil || len(rs) != 1 {
+	if rs, _, err := w.ListRegistrations(t.Context(), c, "", "", storage.PageRequest{}); err != nil || len(rs) != 1 {
 		t.Errorf("ListRegistrations = %+v, %v, want it", rs, err)
 	}
 }
@@ -151,16 +151,16 @@ func TestRemovedRegistrationIsATombstone(t *testing.T) {
 	w.pass(time.Hour)
 	w.wantPublished("DeleteRegistration", s.ID, true, func() { w.ok(w.DeleteRegistration(t.Context(), c, r.ID)) })
 	got := w.registration(r.ID)
-	if got.State != gateway.Removed || got.Why != gateway.WhyDeleted || !got.Since.Equal(w.now) || got.Rev != r.Rev+1 {
+	if got.State != gateway.Removed || got.Reason != gateway.ReasonDeleted || !got.Since.Equal(w.now) || got.Rev != r.Rev+1 {
 		t.Errorf("Registration = %+v, want it removed now, because it was deleted", got)
 	}
 	if row, _ := w.row(gateway.RegistrationKey(r.ID)); !row.Expires.Equal(w.now.Add(tombstone)) {
 		t.Errorf("the tombstone lasts until %v, want 30 days", row.Expires)
 	}
-	if row, ok := w.row(gateway.OfTenant(c.Tenant, "R", r.ID)); !ok || !row.Expires.Equal(w.now.Add(tombstone)) {
+	if row, ok := w.row(gateway.TenantLinkKey(c.Tenant, "R", r.ID)); !ok || !row.Expires.Equal(w.now.Add(tombstone)) {
 		t.Errorf("it stays on its tenant's list %v, until %v, want 30 days", ok, row.Expires)
 	}
-	if w.stored(gateway.OnSource(s.ID, r.ID)) {
+	if w.stored(gateway.SourceLinkKey(s.ID, r.ID)) {
 		t.Error("it stays on its source's list")
 	}
 	w.wantPublished("DeleteRegistration again, as after a crash", s.ID, true, func() {
@@ -172,8 +172,8 @@ func TestRemovedRegistrationIsATombstone(t *testing.T) {
 	w.wantPublished("removeRegistration of a removed one", s.ID, true, func() {
 		w.wantErr("removeRegistration of a removed one", w.removeRegistration(t.Context(), r.ID, "again"), nil)
 	})
-	if got := w.registration(r.ID); got.Why != gateway.WhyDeleted {
-		t.Errorf("a removed registration says %q after another removal, want %q", got.Why, gateway.WhyDeleted)
+	if got := w.registration(r.ID); got.Reason != gateway.ReasonDeleted {
+		t.Errorf("a removed registration says %q after another removal, want %q", got.Reason, gateway.ReasonDeleted)
 	}
 	w.wantErr("removeRegistration of none", w.removeRegistration(t.Context(), "reg_9", "x"), storage.ErrNotFound)
 }
@@ -186,7 +186,7 @@ func TestRegistrationIsDisabledByRequest(t *testing.T) {
 	since := w.now
 	w.wantPublished("DisableRegistration", s.ID, true, func() {
 		got := must(w.DisableRegistration(t.Context(), c, r.ID))(w)
-		if got.State != gateway.Disabled || got.Why != "by request" || !got.Since.Equal(since) || got.Rev != r.Rev+1 {
+		if got.State != gateway.Disabled || got.Reason != "by request" || !got.Since.Equal(since) || got.Rev != r.Rev+1 {
 			t.Errorf("DisableRegistration = %+v, want it disabled by request, now", got)
 		}
 	})
@@ -203,7 +203,7 @@ func TestRegistrationIsDisabledByRequest(t *testing.T) {
 		t.Error("a change of a disabled registration forgets its failures")
 	}
 	w.wantErr("DisableRegistration by another", second(w.DisableRegistration(t.Context(), w.other(), r.ID)), storage.ErrNotFound)
-	if js := must2(w.Jobs(t.Context(), c, "", storage.Place{}))(w); len(js) != 0 {
+	if js := must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w); len(js) != 0 {
 		t.Errorf("jobs %+v, want none", js)
 	}
 }
@@ -218,18 +218,18 @@ func TestEnablingForgetsFailuresAndReleasesTheLastMoment(t *testing.T) {
 	since := w.now
 	var got gateway.Registration
 	w.wantPublished("EnableRegistration", s.ID, true, func() { got = must(w.EnableRegistration(t.Context(), c, r.ID))(w) })
-	if got.State != gateway.Enabled || got.Why != "" || !got.Since.Equal(since) || got.Release != "" || got.Rev != r.Rev+2 {
+	if got.State != gateway.Enabled || got.Reason != "" || !got.Since.Equal(since) || got.Release != "" || got.Rev != r.Rev+2 {
 		t.Errorf("EnableRegistration = %+v, want it enabled now", got)
 	}
 	if w.stored(gateway.HealthKey(r.ID)) {
 		t.Error("the health of before outlives the enabling")
 	}
-	js := must2(w.Jobs(t.Context(), c, "", storage.Place{}))(w)
+	js := must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w)
 	if len(js) != 1 || js[0].Kind != gateway.JobRelease || js[0].Tenant != c.Tenant || js[0].Registration != r.ID || js[0].Source != s.ID || !js[0].Since.Equal(since.Add(-heldBefore)) {
 		t.Fatalf("jobs %+v, want the release of the last 5 s", js)
 	}
 
-	w.pass(gateway.TakenUp) // whoever enabled it may have ended at once
+	w.pass(gateway.RepairWindow) // whoever enabled it may have ended at once
 	w.ok(w.store.Delete(t.Context(), gateway.JobKey(js[0].ID), storage.AnyRev))
 	w.put(gateway.HealthKey(r.ID), gateway.Link{ID: "failures"})
 	w.wantPublished("EnableRegistration again", s.ID, true, func() {
@@ -237,7 +237,7 @@ func TestEnablingForgetsFailuresAndReleasesTheLastMoment(t *testing.T) {
 			t.Errorf("EnableRegistration again = %+v, want it as it was", again)
 		}
 	})
-	if again := must2(w.Jobs(t.Context(), c, "", storage.Place{}))(w); len(again) != 1 || again[0].ID != js[0].ID || w.stored(gateway.HealthKey(r.ID)) {
+	if again := must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w); len(again) != 1 || again[0].ID != js[0].ID || w.stored(gateway.HealthKey(r.ID)) {
 		t.Errorf("jobs after another enabling within a day: %+v, want the same", again)
 	}
 	w.put(gateway.HealthKey(r.ID), gateway.Link{ID: "failures"})
@@ -248,7 +248,7 @@ func TestEnablingForgetsFailuresAndReleasesTheLastMoment(t *testing.T) {
 	w.ok(w.store.Delete(t.Context(), gateway.JobKey(js[0].ID), storage.AnyRev))
 	w.pass(time.Millisecond)
 	w.wantPublished("EnableRegistration a day later", s.ID, true, func() { w.ok(second(w.EnableRegistration(t.Context(), c, r.ID))) })
-	if again := must2(w.Jobs(t.Context(), c, "", storage.Place{}))(w); len(again) != 0 || !w.stored(gateway.HealthKey(r.ID)) {
+	if again := must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w); len(again) != 0 || !w.stored(gateway.HealthKey(r.ID)) {
 		t.Errorf("jobs after another enabling, a day later: %+v, want none", again)
 	}
 	w.wantErr("EnableRegistration by another", second(w.EnableRegistration(t.Context(), w.other(), r.ID)), storage.ErrNotFound)
@@ -277,7 +277,7 @@ func TestFailuresOfBeforeAnEnableDisableNothing(t *testing.T) {
 		w.pass(time.Hour)
 		w.delivered(s, "second")
 		if got := w.registration(r.ID); got.State != gateway.Enabled {
-			t.Errorf("after the first failure since it was enabled the registration is %s (%s), want enabled", got.State, got.Why)
+			t.Errorf("after the first failure since it was enabled the registration is %s (%s), want enabled", got.State, got.Reason)
 		}
 	})
 }
@@ -289,7 +289,7 @@ func TestEnableAndReleaseReleasesAll(t *testing.T) {
 	w.ok(second(w.DisableRegistration(t.Context(), c, r.ID)))
 	w.pass(time.Hour)
 	got := must(w.EnableAndRelease(t.Context(), c, r.ID))(w)
-	js := must2(w.Jobs(t.Context(), c, "", storage.Place{}))(w)
+	js := must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w)
 	if len(js) != 1 || js[0].Kind != gateway.JobRelease || !js[0].Since.IsZero() || got.Release != js[0].ID || got.State != gateway.Enabled {
 		t.Errorf("EnableAndRelease = %+v with the jobs %+v, want the release of all, which the registration names", got, js)
 	}
@@ -362,11 +362,11 @@ func TestFaultOfAnEnableOrDisableIsTold(t *testing.T) {
 // tenant's list as such, and not on its source's.
 func (w *world) wantUnlisted(r gateway.Registration) {
 	w.t.Helper()
-	row, ok := w.row(gateway.OfTenant(r.Tenant, "R", r.ID))
+	row, ok := w.row(gateway.TenantLinkKey(r.Tenant, "R", r.ID))
 	if of, err := storage.Decoded[TenantRegistration](row); !ok || err != nil || !of.Removed || row.Expires.IsZero() {
 		w.t.Errorf("on its tenant's list the removed registration is %+v until %v, %v, want it removed", of, row.Expires, err)
 	}
-	if w.stored(gateway.OnSource(r.Source, r.ID)) {
+	if w.stored(gateway.SourceLinkKey(r.Source, r.ID)) {
 		w.t.Error("the removed registration is on its source's list")
 	}
 }

@@ -52,17 +52,17 @@ func (rr *registrations) CreateRegistration(ctx context.Context, c Caller, id, s
 	if ch.URL == nil {
 		return r, "", fmt.Errorf("url: %w: want one", storage.ErrInvalid)
 	}
-	if err := rr.RoomFor(ctx, c, source, id); err != nil {
+	if err := rr.CheckRegistrationLimit(ctx, c, source, id); err != nil {
 		return r, "", err
 	}
 	secret := NewSigningSecret()
 	r.Secrets = []keyring.Secret{{Sealed: rr.gw.Keys.Seal(gateway.RegistrationKey(id).PK, "secret", secret), Since: now}}
 	r, err := rr.Altered(ctx, c, r, ch)
 	if err == nil {
-		err = rr.SpendCreate(ctx, c)
+		err = rr.TakeCreateToken(ctx, c)
 	}
 	if err == nil {
-		r, err = rr.provenNew(ctx, r)
+		r, err = rr.consentForNew(ctx, r)
 	}
 	if err != nil {
 		return r, "", err
@@ -76,9 +76,9 @@ func (rr *registrations) CreateRegistration(ctx context.Context, c Caller, id, s
 	return r, secret, err
 }
 
-// RoomFor returns an error wrapping ErrLimit if c's tenant has as many registrations on the source as it may.
+// CheckRegistrationLimit returns an error wrapping ErrLimit if c's tenant has as many registrations on the source as it may.
 // Creates at the same moment may go over it by their number.
-func (rr *registrations) RoomFor(ctx context.Context, c Caller, source, id string) error {
+func (rr *registrations) CheckRegistrationLimit(ctx context.Context, c Caller, source, id string) error {
 	n := 0
 	err := rr.EachRegistrationOf(ctx, c.Tenant, func(other string, of TenantRegistration) {
 		if of.Source == source && !of.Removed && other != id {
@@ -94,23 +94,23 @@ func (rr *registrations) RoomFor(ctx context.Context, c Caller, source, id strin
 // How often a tenant makes registrations: many at once, as whoever moves in does, but
 // not ever new ones, which nobody knows to be slow.
 const (
-	createsAtOnce = 100
-	createsApart  = 2 * time.Second
+	createBurst    = 100
+	createInterval = 2 * time.Second
 )
 
-// SpendCreate counts a registration that c is about to make. The error is a
+// TakeCreateToken counts a registration that c is about to make. The error is a
 // *TooOftenError if it made too many lately; the operator may always.
-func (rr *registrations) SpendCreate(ctx context.Context, c Caller) error {
+func (rr *registrations) TakeCreateToken(ctx context.Context, c Caller) error {
 	if c.Scope == ScopeOperator {
 		return nil
 	}
-	after, err := limit.Spend(ctx, rr.gw.Store, gateway.CreatesKey(c.Tenant), limit.Burst{AtOnce: createsAtOnce, Every: createsApart}, rr.gw.Clock)
+	after, err := limit.TakeToken(ctx, rr.gw.Store, gateway.CreateRateKey(c.Tenant), limit.Bucket{Size: createBurst, Every: createInterval}, rr.gw.Clock)
 	switch {
 	case err != nil:
 		return fmt.Errorf("creates of %s: %w", c.Tenant, err)
 	case after > 0:
-		most := fmt.Sprintf("%d at once, and then one in %v", createsAtOnce, createsApart)
-		return &TooOftenError{"too_many_registrations", "registrations", most, after}
+		most := fmt.Sprintf("%d at once, and then one in %v", createBurst, createInterval)
+		return &RateLimitError{"too_many_registrations", "registrations", most, after}
 	}
 	return nil
 }
@@ -175,8 +175,8 @@ func checkFor(r gateway.Registration, p provider.Provider, l gateway.Limits) err
 		return err
 	}
 	switch {
-	case r.TooManyHints():
-		return fmt.Errorf("match: %w: want at most %d pairs of an event type and a value", storage.ErrInvalid, gateway.MaxHints)
+	case r.TooManyIndexEntries():
+		return fmt.Errorf("match: %w: want at most %d pairs of an event type and a value", storage.ErrInvalid, gateway.MaxIndexEntries)
 	case r.Format != gateway.Standard && r.Format != gateway.Raw:
 		return fmt.Errorf("format: %w: want standard or raw", storage.ErrInvalid)
 	case r.Timeout != 0 && (r.Timeout < time.Second || r.Timeout > gateway.AttemptTime):
@@ -250,7 +250,7 @@ func (rr *registrations) Warnings(ctx context.Context, r gateway.Registration) (
 // of the gateway's own, and which of types it is nearest to, over as many letters.
 func undocumented(patterns []string, types []provider.EventType) (strange, nearest string) {
 	for _, p := range patterns {
-		if len(types) == 0 || gateway.Own(&provider.Event{Type: p}) || slices.ContainsFunc(types, func(t provider.EventType) bool { return gateway.MatchesType(p, t.Name) }) {
+		if len(types) == 0 || gateway.OwnEvent(&provider.Event{Type: p}) || slices.ContainsFunc(types, func(t provider.EventType) bool { return gateway.MatchesType(p, t.Name) }) {
 			continue
 		}
 		start := strings.ToLower(strings.TrimSuffix(p, "*"))
@@ -296,7 +296,7 @@ func (rr *registrations) Registration(ctx context.Context, c Caller, id string) 
 
 // ListRegistrations returns a page of a tenant's registrations, or for the
 // operator those on a source; removed ones left out.
-func (rr *registrations) ListRegistrations(ctx context.Context, c Caller, tenant, source string, at storage.Place) ([]gateway.Registration, string, error) {
+func (rr *registrations) ListRegistrations(ctx context.Context, c Caller, tenant, source string, at storage.PageRequest) ([]gateway.Registration, string, error) {
 	tenant, err := c.TenantIn(tenant)
 	if err != nil {
 		return nil, "", err
@@ -329,7 +329,7 @@ func (rr *registrations) ChangeRegistration(ctx context.Context, c Caller, id st
 		}
 		after, err := rr.Altered(ctx, c, *r, ch)
 		if err == nil && (ch.URL != nil || ch.Format != nil) {
-			after, err = rr.provenAgain(ctx, after)
+			after, err = rr.consentForChange(ctx, after)
 		}
 		if err != nil {
 			return err

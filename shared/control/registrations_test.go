@@ -14,7 +14,7 @@ import (
 
 	"ringback/shared/gateway"
 	"ringback/shared/ident"
-	"ringback/shared/pace"
+	"ringback/shared/limiter"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
@@ -50,8 +50,8 @@ func TestRegistrationIsAsItWasAsked(t *testing.T) {
 	if got := must(w.Registration(t.Context(), c, id))(w); cmp.Diff(r, got) != "" {
 		t.Errorf("Registration (-made +got):\n%s", cmp.Diff(r, got))
 	}
-	if got := w.opened(r, "url", r.Endpoint.URL); got != *ch.URL || r.Endpoint.Shown != "https://***@tenant.example/in?a=b" {
-		t.Errorf("the URL is kept as %q and shown as %q", got, r.Endpoint.Shown)
+	if got := w.opened(r, "url", r.Endpoint.URL); got != *ch.URL || r.Endpoint.RedactedURL != "https://***@tenant.example/in?a=b" {
+		t.Errorf("the URL is kept as %q and shown as %q", got, r.Endpoint.RedactedURL)
 	}
 	if got := w.opened(r, "header", r.Endpoint.Headers["X-Key"]); got != "k" || len(r.Endpoint.Headers) != 1 {
 		t.Errorf("headers %v, X-Key: %q, want k", r.Endpoint.Headers, got)
@@ -62,8 +62,8 @@ func TestRegistrationIsAsItWasAsked(t *testing.T) {
 	if got := w.opened(r, "raw_token", r.RawTokens[0].Sealed); got != "token" || len(r.RawTokens) != 1 || !r.RawTokens[0].Since.Equal(w.now) {
 		t.Errorf("raw token %+v, want the one that was given", r.RawTokens)
 	}
-	for _, k := range []storage.Key{gateway.OnSource(s.ID, id), gateway.OfTenant(c.Tenant, "R", id),
-		gateway.HintKey(s.ID, "group=g", "Bot.*", id), gateway.HintKey(s.ID, "group=g", "Group.CallbackAfterSendMsg", id)} {
+	for _, k := range []storage.Key{gateway.SourceLinkKey(s.ID, id), gateway.TenantLinkKey(c.Tenant, "R", id),
+		gateway.IndexKey(s.ID, "group=g", "Bot.*", id), gateway.IndexKey(s.ID, "group=g", "Group.CallbackAfterSendMsg", id)} {
 		if !w.stored(k) {
 			t.Errorf("%v is not stored", k)
 		}
@@ -118,8 +118,8 @@ func TestRegistrationThatCannotBeIsRefused(t *testing.T) {
 		{"an empty match", s.ID, RegistrationChange{Match: &gateway.Match{}}, false},
 		{"a match", s.ID, RegistrationChange{Match: &gateway.Match{"status": {"delivered"}}}, true},
 		{"no match", s.ID, RegistrationChange{Match: new(gateway.Match)}, true},
-		{"as many entries as there may be", s.ID, RegistrationChange{Match: &gateway.Match{"status": values(gateway.MaxHints / 2)}, EventTypes: &[]string{"a", "b"}}, true},
-		{"one more entry", s.ID, RegistrationChange{Match: &gateway.Match{"status": values(gateway.MaxHints + 1)}, EventTypes: &[]string{"a"}}, false},
+		{"as many entries as there may be", s.ID, RegistrationChange{Match: &gateway.Match{"status": values(gateway.MaxIndexEntries / 2)}, EventTypes: &[]string{"a", "b"}}, true},
+		{"one more entry", s.ID, RegistrationChange{Match: &gateway.Match{"status": values(gateway.MaxIndexEntries + 1)}, EventTypes: &[]string{"a"}}, false},
 		{"an unknown format", s.ID, RegistrationChange{Format: new(gateway.Format("xml"))}, false},
 		{"raw", s.ID, RegistrationChange{Format: new(gateway.Raw)}, true},
 		{"standard", s.ID, RegistrationChange{Format: new(gateway.Standard)}, true},
@@ -135,8 +135,8 @@ func TestRegistrationThatCannotBeIsRefused(t *testing.T) {
 		{"the longest description", s.ID, RegistrationChange{Description: new(strings.Repeat("x", 5*gateway.MaxName))}, true},
 		{"too long a description", s.ID, RegistrationChange{Description: new(strings.Repeat("x", 5*gateway.MaxName+1))}, false},
 		{"no rate", s.ID, RegistrationChange{Rate: new(0.0)}, true},
-		{"one delivery an hour", s.ID, RegistrationChange{Rate: new(pace.LeastRate)}, true},
-		{"fewer", s.ID, RegistrationChange{Rate: new(pace.LeastRate * 0.999)}, false},
+		{"one delivery an hour", s.ID, RegistrationChange{Rate: new(limiter.MinRate)}, true},
+		{"fewer", s.ID, RegistrationChange{Rate: new(limiter.MinRate * 0.999)}, false},
 		{"a rate that is no number", s.ID, RegistrationChange{Rate: new(math.NaN())}, false},
 		{"a rate whose interval no duration holds", s.ID, RegistrationChange{Rate: new(1e-11)}, false},
 		{"a rate below 0", s.ID, RegistrationChange{Rate: new(-0.5)}, false},
@@ -252,15 +252,15 @@ func TestTenantHasRoomForSoManyRegistrations(t *testing.T) {
 		_, _, err := w.CreateRegistration(t.Context(), c, w.id("reg"), s.ID, RegistrationChange{URL: new(endpointURL)})
 		w.wantErr("CreateRegistration of one too many", err, ErrLimit)
 	})
-	w.wantErr("RoomFor one of them, made again", w.RoomFor(t.Context(), c, s.ID, secondOne.ID), nil)
-	w.wantErr("RoomFor one on another source", w.RoomFor(t.Context(), c, other.ID, w.id("reg")), nil)
+	w.wantErr("RoomFor one of them, made again", w.CheckRegistrationLimit(t.Context(), c, s.ID, secondOne.ID), nil)
+	w.wantErr("RoomFor one on another source", w.CheckRegistrationLimit(t.Context(), c, other.ID, w.id("reg")), nil)
 	w.ok(w.DeleteRegistration(t.Context(), c, first.ID))
-	w.wantErr("RoomFor one after another was removed", w.RoomFor(t.Context(), c, s.ID, w.id("reg")), nil)
+	w.wantErr("RoomFor one after another was removed", w.CheckRegistrationLimit(t.Context(), c, s.ID, w.id("reg")), nil)
 	by := c
 	by.Limits = gateway.Limits{}
-	w.wantErr("RoomFor one by default", w.RoomFor(t.Context(), by, s.ID, w.id("reg")), nil)
+	w.wantErr("RoomFor one by default", w.CheckRegistrationLimit(t.Context(), by, s.ID, w.id("reg")), nil)
 	w.store.FailAt(1)
-	w.wantErr("RoomFor without a Store", w.RoomFor(t.Context(), c, s.ID, w.id("reg")), storagetest.ErrBroken)
+	w.wantErr("RoomFor without a Store", w.CheckRegistrationLimit(t.Context(), c, s.ID, w.id("reg")), storagetest.ErrBroken)
 }
 
 // TestTenantMakesRegistrationsNoFasterThanItMay has a tenant make and delete the
@@ -268,8 +268,8 @@ func TestTenantHasRoomForSoManyRegistrations(t *testing.T) {
 func TestTenantMakesRegistrationsNoFasterThanItMay(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
-	for range createsAtOnce - 1 {
-		w.ok(w.SpendCreate(t.Context(), c))
+	for range createBurst - 1 {
+		w.ok(w.TakeCreateToken(t.Context(), c))
 	}
 	create := func(c Caller, ch RegistrationChange) error {
 		_, _, err := w.CreateRegistration(t.Context(), c, w.id("reg"), s.ID, ch)
@@ -281,9 +281,9 @@ func TestTenantMakesRegistrationsNoFasterThanItMay(t *testing.T) {
 	w.ok(w.DeleteRegistration(t.Context(), c, r.ID))
 	w.wantUnwritten("too soon", func() {
 		err := create(c, good)
-		var tooOften *TooOftenError
-		if !errors.As(err, &tooOften) || tooOften.After != createsApart || tooOften.Code != "too_many_registrations" {
-			t.Errorf("CreateRegistration too soon: %v, want a *TooOftenError, and that it may again after %v", err, createsApart)
+		var tooOften *RateLimitError
+		if !errors.As(err, &tooOften) || tooOften.RetryAfter != createInterval || tooOften.Code != "too_many_registrations" {
+			t.Errorf("CreateRegistration too soon: %v, want a *TooOftenError, and that it may again after %v", err, createInterval)
 		}
 		w.wantErr("CreateRegistration too soon", err, ErrLimit)
 	})
@@ -293,16 +293,16 @@ func TestTenantMakesRegistrationsNoFasterThanItMay(t *testing.T) {
 	other := w.tenant()
 	w.grant(s.ID, other, nil)
 	w.wantErr("CreateRegistration by another tenant", create(other, good), nil)
-	w.pass(createsApart)
+	w.pass(createInterval)
 	w.wantErr("CreateRegistration in time", create(c, good), nil)
 	w.wantErr("CreateRegistration right after it", create(c, good), ErrLimit)
-	w.pass(createsAtOnce * createsApart)
-	for range createsAtOnce {
-		w.ok(w.SpendCreate(t.Context(), c))
+	w.pass(createBurst * createInterval)
+	for range createBurst {
+		w.ok(w.TakeCreateToken(t.Context(), c))
 	}
-	w.wantErr("SpendCreate after a hundred more", w.SpendCreate(t.Context(), c), ErrLimit)
+	w.wantErr("SpendCreate after a hundred more", w.TakeCreateToken(t.Context(), c), ErrLimit)
 	w.store.FailAt(1)
-	w.wantErr("SpendCreate without a Store", w.SpendCreate(t.Context(), c), storagetest.ErrBroken)
+	w.wantErr("SpendCreate without a Store", w.TakeCreateToken(t.Context(), c), storagetest.ErrBroken)
 }
 
 func TestRegistrationsOfATenantAreCountedUntilTheyExpire(t *testing.T) {
@@ -357,7 +357,7 @@ func TestRegistrationsAreListedByPages(t *testing.T) {
 		{"of a tenant on a source, by the operator", Operator(), c.Tenant, other.ID, []string{elsewhere}},
 		{"on a source", Operator(), "", s.ID, on},
 	} {
-		got := idsOf(pages(w, func(at storage.Place) ([]gateway.Registration, string, error) {
+		got := idsOf(pages(w, func(at storage.PageRequest) ([]gateway.Registration, string, error) {
 			return w.ListRegistrations(t.Context(), tt.caller, tt.tenant, tt.source, at)
 		}), func(r gateway.Registration) string { return r.ID })
 		slices.Sort(tt.want)
@@ -365,12 +365,12 @@ func TestRegistrationsAreListedByPages(t *testing.T) {
 			t.Errorf("ListRegistrations %s = %v, want %v", tt.name, got, tt.want)
 		}
 	}
-	_, _, err := w.ListRegistrations(t.Context(), Operator(), "", "", storage.Place{})
+	_, _, err := w.ListRegistrations(t.Context(), Operator(), "", "", storage.PageRequest{})
 	w.wantErr("ListRegistrations of neither tenant nor source", err, storage.ErrInvalid)
-	_, _, err = w.ListRegistrations(t.Context(), c, another.Tenant, "", storage.Place{})
+	_, _, err = w.ListRegistrations(t.Context(), c, another.Tenant, "", storage.PageRequest{})
 	w.wantErr("ListRegistrations of another tenant", err, storage.ErrNotFound)
 	w.store.FailAt(2)
-	_, _, err = w.ListRegistrations(t.Context(), c, "", "", storage.Place{})
+	_, _, err = w.ListRegistrations(t.Context(), c, "", "", storage.PageRequest{})
 	w.wantErr("ListRegistrations without a Store", err, storagetest.ErrBroken)
 	w.store.Heal()
 
@@ -407,7 +407,7 @@ func TestChangeOfARegistrationLeavesWhatItDoesNotName(t *testing.T) {
 	want = gateway.Registration{
 		ID: r.ID, Tenant: c.Tenant, Source: s.ID, Created: r.Created, Description: "other", Rev: r.Rev + 2, State: gateway.Enabled, Since: r.Since,
 		Indexed: w.now, EventTypes: []string{"sent"}, Format: gateway.Raw, Secrets: r.Secrets,
-		Endpoint: gateway.Endpoint{URL: r.Endpoint.URL, Shown: r.Endpoint.Shown},
+		Endpoint: gateway.Endpoint{URL: r.Endpoint.URL, RedactedURL: r.Endpoint.RedactedURL},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("ChangeRegistration of all (-want +got):\n%s", diff)
@@ -531,8 +531,8 @@ func TestFaultWhileARegistrationIsMadeOrChangedIsTold(t *testing.T) {
 	c.Limits.RegistrationsPerSource = 1_000
 	entries := func(r gateway.Registration) {
 		t.Helper()
-		for _, h := range r.Published() {
-			if row, ok := w.row(gateway.HintKey(s.ID, h.RoutingKey, h.Pattern, r.ID)); !ok || !row.Expires.IsZero() {
+		for _, h := range r.PublishedEntries() {
+			if row, ok := w.row(gateway.IndexKey(s.ID, h.RoutingKey, h.Pattern, r.ID)); !ok || !row.Expires.IsZero() {
 				t.Errorf("the entry %v of %s is not there, or ends", h, r.ID)
 			}
 		}
@@ -546,7 +546,7 @@ func TestFaultWhileARegistrationIsMadeOrChangedIsTold(t *testing.T) {
 			},
 			Done: func() {
 				r := w.registration(id)
-				if entries(r); !w.stored(gateway.OnSource(s.ID, id)) || !w.stored(gateway.OfTenant(c.Tenant, "R", id)) || w.published(s.ID) == before {
+				if entries(r); !w.stored(gateway.SourceLinkKey(s.ID, id)) || !w.stored(gateway.TenantLinkKey(c.Tenant, "R", id)) || w.published(s.ID) == before {
 					t.Error("the registration is not listed and published")
 				}
 			},
@@ -598,8 +598,8 @@ func TestRegistrationThatIsMadeAgainHasALaterRevision(t *testing.T) {
 			t.Errorf("CreateRegistration: revision %d, want %d", r.Rev, want)
 		}
 	}
-	w.newer(gateway.OfTenant(c.Tenant, "R", "reg_9"))
-	if err := w.RoomFor(t.Context(), c, s.ID, w.id("reg")); err == nil || isError(err, ErrLimit) {
+	w.newer(gateway.TenantLinkKey(c.Tenant, "R", "reg_9"))
+	if err := w.CheckRegistrationLimit(t.Context(), c, s.ID, w.id("reg")); err == nil || isError(err, ErrLimit) {
 		t.Errorf("RoomFor one beside one of a newer release: %v, want that it cannot be read", err)
 	}
 }

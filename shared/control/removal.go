@@ -32,7 +32,7 @@ func (lc *lifecycle) removalStep(ctx context.Context, j *gateway.Job) (time.Time
 	if left > 0 || page.Next != "" {
 		return time.Time{}, false, nil
 	}
-	for _, k := range []storage.Key{gateway.ListKey("tenants", j.Tenant), gateway.TenantKey(j.Tenant), gateway.OfTenant(j.Tenant, "J", j.ID)} {
+	for _, k := range []storage.Key{gateway.ListKey("tenants", j.Tenant), gateway.TenantKey(j.Tenant), gateway.TenantLinkKey(j.Tenant, "J", j.ID)} {
 		if err := lc.gw.Store.Delete(ctx, k, storage.AnyRev); err != nil {
 			return time.Time{}, false, fmt.Errorf("delete tenant %s: %w", j.Tenant, err)
 		}
@@ -72,7 +72,7 @@ func (lc *lifecycle) removeOf(ctx context.Context, j *gateway.Job, row storage.R
 // eraseRegistration removes a registration and every trace of its deliveries. It
 // returns true if there is more of them than a page.
 func (lc *lifecycle) eraseRegistration(ctx context.Context, j *gateway.Job, id string) (more bool, err error) {
-	if err := lc.removeRegistration(ctx, id, gateway.WhyNoTenant); err != nil && !errors.Is(err, storage.ErrNotFound) {
+	if err := lc.removeRegistration(ctx, id, gateway.ReasonNoTenant); err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return false, err
 	}
 	for shard := range gateway.HistoryShards {
@@ -83,7 +83,7 @@ func (lc *lifecycle) eraseRegistration(ctx context.Context, j *gateway.Job, id s
 		for _, r := range page.Rows {
 			err := lc.eraseAttempts(ctx, ident.Delivery(id, r.SK))
 			if err == nil && r.Expires.IsZero() { // it is unfinished: its event is kept for it
-				err = lc.gw.Finish(ctx, r.SK, id)
+				err = lc.gw.Release(ctx, r.SK, id)
 			}
 			if err == nil {
 				err = lc.gw.Store.Delete(ctx, r.Key, storage.AnyRev)
@@ -158,8 +158,8 @@ func (lc *lifecycle) eraseEvent(ctx context.Context, job string, k storage.Key, 
 			return err
 		}
 		_, err := lc.gw.ChangeDelivery(ctx, delivery, func(d gateway.Delivery) (gateway.Delivery, error) {
-			if d = d.WithoutAnswer(); d.Status == gateway.Pending || d.Status == gateway.Held {
-				d = d.Cancel(gateway.WhyErased, lc.gw.Clock())
+			if d = d.WithoutResponse(); d.Status == gateway.Pending || d.Status == gateway.Held {
+				d = d.Cancel(gateway.ReasonErased, lc.gw.Clock())
 			}
 			return d, nil
 		})
@@ -176,7 +176,7 @@ func (lc *lifecycle) eraseEvent(ctx context.Context, job string, k storage.Key, 
 
 func (lc *lifecycle) fannedOutTo(ctx context.Context, er gateway.EventRow) ([]string, error) {
 	ids := er.Match
-	for n := 0; er.Long; n++ {
+	for n := 0; er.Chunked; n++ {
 		list, _, err := storage.Load[gateway.FanOutRow](ctx, lc.gw.Store, gateway.FanOutKey(er.ID, n))
 		if errors.Is(err, storage.ErrNotFound) {
 			break

@@ -96,8 +96,8 @@ func TestRemovedTenantLeavesNothing(t *testing.T) {
 	}
 	for name, k := range map[string]storage.Key{
 		"list of tenants": gateway.ListKey("tenants", c.Tenant), "API key": gateway.APIKeyRow(key.Hash), "registration": gateway.RegistrationKey(rs[0].ID),
-		"health": gateway.HealthKey(rs[0].ID), "its rate": gateway.RateKey(rs[0].ID), "its attempts": gateway.LeasesKey(rs[0].ID), "the removed registration": gateway.RegistrationKey(gone.ID), "registration of its source": gateway.OnSource(s.ID, rs[0].ID),
-		"job": gateway.JobKey(release.ID), "entry": gateway.HintKey(s.ID, "*", "delivered", rs[0].ID),
+		"health": gateway.HealthKey(rs[0].ID), "its rate": gateway.RateKey(rs[0].ID), "its attempts": gateway.LeasesKey(rs[0].ID), "the removed registration": gateway.RegistrationKey(gone.ID), "registration of its source": gateway.SourceLinkKey(s.ID, rs[0].ID),
+		"job": gateway.JobKey(release.ID), "entry": gateway.IndexKey(s.ID, "*", "delivered", rs[0].ID),
 	} {
 		if w.stored(k) {
 			t.Errorf("%s %v is left", name, k)
@@ -113,13 +113,13 @@ func TestRemovedTenantLeavesNothing(t *testing.T) {
 	}
 	_, _, err = w.CallerOf(t.Context(), text)
 	w.wantErr("CallerOf with its key", err, ErrUnauthorized)
-	if gs, _, err := w.Grants(t.Context(), s.ID, storage.Place{}); err != nil || len(gs) != 1 || gs[0].Tenant != bystander.Tenant {
+	if gs, _, err := w.Grants(t.Context(), s.ID, storage.PageRequest{}); err != nil || len(gs) != 1 || gs[0].Tenant != bystander.Tenant {
 		t.Errorf("Grants = %+v, %v, want the other tenant's", gs, err)
 	}
 	if got := w.registration(theirs.ID); got.State != gateway.Enabled || len(w.deliveryRows(theirs.ID)) != 3 {
 		t.Errorf("the other tenant's registration is %s, with %d deliveries", got.State, len(w.deliveryRows(theirs.ID)))
 	}
-	if ts, _, err := w.Tenants(t.Context(), storage.Place{}); err != nil || len(ts) != 1 {
+	if ts, _, err := w.Tenants(t.Context(), storage.PageRequest{}); err != nil || len(ts) != 1 {
 		t.Errorf("Tenants = %+v, %v, want the other", ts, err)
 	}
 }
@@ -132,7 +132,7 @@ func TestRemovalTakesAPageAtATime(t *testing.T) {
 		w.delivered(s, fmt.Sprint("m", n))
 	}
 	j := gateway.Job{ID: w.id("job"), Kind: gateway.JobRemoval, Tenant: c.Tenant}
-	w.put(gateway.OfTenant(c.Tenant, "J", j.ID), gateway.Link{ID: j.ID})
+	w.put(gateway.TenantLinkKey(c.Tenant, "J", j.ID), gateway.Link{ID: j.ID})
 	shards := map[string]bool{}
 	for _, k := range w.deliveryRows(r.ID) {
 		shards[k.PK] = true
@@ -178,7 +178,7 @@ func TestRemovalGoesOnAfterEachFault(t *testing.T) {
 		w.put(storage.Key{Table: storage.Deliveries, PK: "A#" + attempted, SK: "att_1"}, gateway.Attempt{At: w.now})
 		running := must(w.StartRelease(t.Context(), c, w.id("job"), r.ID, Span{}))(w)
 		j := gateway.Job{ID: w.id("job"), Kind: gateway.JobRemoval, Tenant: c.Tenant}
-		w.put(gateway.OfTenant(c.Tenant, "J", j.ID), gateway.Link{ID: j.ID})
+		w.put(gateway.TenantLinkKey(c.Tenant, "J", j.ID), gateway.Link{ID: j.ID})
 		return storagetest.Deed{
 			Do: func() error {
 				for range 100 {
@@ -220,7 +220,7 @@ func (w *world) deliveryOf(r gateway.Registration, event string, d gateway.Deliv
 	d.Tenant = r.Tenant
 	row := storage.Row{Key: gateway.DeliveryKey(r.ID, event), Open: d.Status != gateway.Succeeded}
 	if d.Final() {
-		row.Expires = d.Received.Add(w.gw.Kept.History)
+		row.Expires = d.Received.Add(w.gw.Retention.History)
 	}
 	w.ok(storage.PutRow(w.t.Context(), w.store, row, d, storage.AnyRev))
 	return ident.Delivery(r.ID, event)
@@ -241,7 +241,7 @@ func (w *world) eventIDs(source string) []string {
 	for shard := range gateway.HistoryShards {
 		q := storage.Query{Table: storage.Deliveries, PK: gateway.EventPK(source, shard), Consistent: true}
 		w.ok(storage.Each(w.t.Context(), w.store, q, func(r storage.Row) error {
-			if er, _ := w.event(r.SK); !gateway.Own(er.Event(source, nil)) {
+			if er, _ := w.event(r.SK); !gateway.OwnEvent(er.Event(source, nil)) {
 				ids = append(ids, r.SK)
 			}
 			return nil
@@ -295,8 +295,8 @@ func TestErasedEventKeepsOnlyThatItCame(t *testing.T) {
 	}
 	for _, id := range ids {
 		d := must(w.gw.LoadDelivery(t.Context(), ident.Delivery(r.ID, id)))(w)
-		if erased := before[id].Keys["from"][0] == "user"; d.Status != gateway.Succeeded || (len(d.LastAnswer()) == 0) != erased {
-			t.Errorf("delivery %s with an answer of %d bytes, of an event that is erased: %v", d.Status, len(d.LastAnswer()), erased)
+		if erased := before[id].Keys["from"][0] == "user"; d.Status != gateway.Succeeded || (len(d.LastResponse()) == 0) != erased {
+			t.Errorf("delivery %s with an answer of %d bytes, of an event that is erased: %v", d.Status, len(d.LastResponse()), erased)
 		}
 	}
 }
@@ -313,7 +313,7 @@ func TestErasureEndsWhatIsPendingOfAnEvent(t *testing.T) {
 	id := w.eventIDs(s.ID)[0]
 	status := func(r gateway.Registration) (gateway.Status, string) {
 		d := must(w.gw.LoadDelivery(t.Context(), ident.Delivery(r.ID, id)))(w)
-		return d.Status, d.Why
+		return d.Status, d.Reason
 	}
 	for r, want := range map[string]gateway.Status{pending.ID: gateway.Pending, held.ID: gateway.Held, failed.ID: gateway.Failed} {
 		if got, _ := status(gateway.Registration{ID: r}); got != want {
@@ -346,7 +346,7 @@ func TestErasureReachesWhoGotAnEventByAReplayOrInChunks(t *testing.T) {
 	must(w.StartReplay(t.Context(), c, w.id("job"), later.ID, Span{Since: w.now.Add(-time.Minute)}))(w)
 	w.work()
 	answered := func(r gateway.Registration) bool {
-		return len(must(w.gw.LoadDelivery(t.Context(), ident.Delivery(r.ID, id)))(w).LastAnswer()) > 0
+		return len(must(w.gw.LoadDelivery(t.Context(), ident.Delivery(r.ID, id)))(w).LastResponse()) > 0
 	}
 	for n := 0; !answered(later); n++ {
 		if n == 10 {
@@ -366,7 +366,7 @@ func TestErasureReachesWhoGotAnEventByAReplayOrInChunks(t *testing.T) {
 		d.Key = gateway.DeliveryKey(r.ID, id)
 		w.ok(w.store.Put(t.Context(), d, storage.AnyRev))
 	}
-	er.Long = true
+	er.Chunked = true
 	data := must(storage.Encode(er))(w)
 	row.Data, row.Rev = data, storage.NewRev()
 	w.ok(w.store.Put(t.Context(), row, storage.AnyRev))
@@ -380,7 +380,7 @@ func TestErasureReachesWhoGotAnEventByAReplayOrInChunks(t *testing.T) {
 	if got := must(w.replayedTo(t.Context(), id))(w); !slices.Equal(got, []string{later.ID}) {
 		t.Errorf("replayedTo = %v, want %s", got, later.ID)
 	}
-	er.Long = false
+	er.Chunked = false
 	if got := must(w.fannedOutTo(t.Context(), er))(w); !slices.Equal(got, []string{first.ID}) {
 		t.Errorf("fannedOutTo of an event with few registrations = %v, want %s", got, first.ID)
 	}
@@ -421,7 +421,7 @@ func fanOutRow(ids []string, more bool) any {
 func TestFannedOutEndsWithTheChunkThatIsMissing(t *testing.T) {
 	w := newWorld(t)
 	id := must(ident.Event(ident.NewSource(), "", w.now, "x"))(w)
-	er := gateway.EventRow{ID: id, Long: true}
+	er := gateway.EventRow{ID: id, Chunked: true}
 	if got, err := w.fannedOutTo(t.Context(), er); err != nil || len(got) != 0 {
 		t.Errorf("fannedOutTo without chunks = %v, %v", got, err)
 	}
@@ -496,13 +496,13 @@ func TestDeletedSourceTakesItsThingsWithIt(t *testing.T) {
 		w.wantErr("DeleteSource of none", w.DeleteSource(t.Context(), ident.NewSource(), true), storage.ErrNotFound)
 	})
 	w.wantPublished("DeleteSource", s.ID, true, func() { w.wantErr("DeleteSource by force", w.DeleteSource(t.Context(), s.ID, true), nil) })
-	if got := w.registration(r.ID); got.State != gateway.Removed || got.Why != gateway.WhyDeleted {
+	if got := w.registration(r.ID); got.State != gateway.Removed || got.Reason != gateway.ReasonDeleted {
 		t.Errorf("its registration is %+v, want it removed", got)
 	}
-	if got := w.registration(app.ID); got.State != gateway.Removed || got.Why != gateway.WhyDeleted {
+	if got := w.registration(app.ID); got.State != gateway.Removed || got.Reason != gateway.ReasonDeleted {
 		t.Errorf("its registration by code is %+v, want it removed", got)
 	}
-	if es := w.events(); len(es) != 1 || es[0].Only != app.ID || es[0].Type != gateway.CallbackRemoved {
+	if es := w.events(); len(es) != 1 || es[0].Recipient != app.ID || es[0].Type != gateway.CallbackRemoved {
 		t.Errorf("events %+v, want callback_removed to the app", es)
 	}
 	if rows := w.rows(gateway.SourceKey(s.ID).PK); !slices.Equal(rows, []string{"V"}) {
@@ -518,7 +518,7 @@ func TestDeletedSourceTakesItsThingsWithIt(t *testing.T) {
 		t.Errorf("rows of the tenant %v, want no grant", rows)
 	}
 	w.wantErr("DeleteSource again", w.DeleteSource(t.Context(), s.ID, true), storage.ErrNotFound)
-	if ss, _, err := w.Sources(t.Context(), storage.Place{}); err != nil || len(ss) != 1 || ss[0].ID != other.ID {
+	if ss, _, err := w.Sources(t.Context(), storage.PageRequest{}); err != nil || len(ss) != 1 || ss[0].ID != other.ID {
 		t.Errorf("Sources = %+v, %v, want the other", ss, err)
 	}
 }
@@ -531,7 +531,7 @@ func TestDeletedSourceFreesItsSDKAppID(t *testing.T) {
 	if w.stored(gateway.SDKAppIDKey(app)) {
 		t.Error("the SDKAppID is taken still")
 	}
-	w.put(gateway.SDKAppIDKey(0), Claim{ID: "x"}) // of nobody
+	w.put(gateway.SDKAppIDKey(0), Reservation{ID: "x"}) // of nobody
 	sms := w.source(direct)
 	w.ok(w.DeleteSource(t.Context(), sms.ID, false))
 }
@@ -591,7 +591,7 @@ func TestDeletedGroupEndsWithItsKeysAndApps(t *testing.T) {
 		t.Error("its name is taken still, or it is listed")
 	}
 	w.work()
-	if got := w.registration(r.ID); got.State != gateway.Removed || got.Why != gateway.WhyCode {
+	if got := w.registration(r.ID); got.State != gateway.Removed || got.Reason != gateway.ReasonCode {
 		t.Errorf("its registration by code is %+v, want it removed", got)
 	}
 	if got := w.registration(safe.ID); got.State != gateway.Enabled {
@@ -621,9 +621,9 @@ func TestRowsOfANewerReleaseStopARemoval(t *testing.T) {
 	if _, done, err := w.codeStep(t.Context(), &j); err == nil || done {
 		t.Errorf("codeStep with an app of a newer release: done %v, %v, want an error", done, err)
 	}
-	w.newer(PlaceOf(APIKey{ID: "key_9", Tenant: c.Tenant}))
+	w.newer(LocationOf(APIKey{ID: "key_9", Tenant: c.Tenant}))
 	j = gateway.Job{ID: w.id("job"), Kind: gateway.JobRemoval, Tenant: c.Tenant}
-	if _, done, err := w.removalStep(t.Context(), &j); err == nil || done || !w.stored(PlaceOf(APIKey{ID: "key_9", Tenant: c.Tenant})) {
+	if _, done, err := w.removalStep(t.Context(), &j); err == nil || done || !w.stored(LocationOf(APIKey{ID: "key_9", Tenant: c.Tenant})) {
 		t.Errorf("removalStep with a key of a newer release: done %v, %v, want an error, and the key left", done, err)
 	}
 	w.newer(gateway.GrantKey(s.ID, c.Tenant, "grt_9"))
@@ -685,7 +685,7 @@ func TestChangedCodeRemovesAllAppsPageByPage(t *testing.T) {
 	}
 	told := map[string]bool{}
 	for _, e := range w.events() {
-		told[e.Only] = true
+		told[e.Recipient] = true
 	}
 	if !cmp.Equal(told, apps) {
 		t.Errorf("%d apps are told, want all %d", len(told), len(apps))
@@ -737,7 +737,7 @@ func TestChunkOfANewerReleaseIsNotPassedOver(t *testing.T) {
 	w := newWorld(t)
 	id := must(ident.Event(w.source(direct).ID, "", w.now, "1"))(w)
 	w.newer(gateway.FanOutKey(id, 0))
-	if ids, err := w.fannedOutTo(t.Context(), gateway.EventRow{ID: id, Long: true}); err == nil {
+	if ids, err := w.fannedOutTo(t.Context(), gateway.EventRow{ID: id, Chunked: true}); err == nil {
 		t.Errorf("fannedOutTo with a chunk of a newer release = %v, want an error", ids)
 	}
 }

@@ -84,19 +84,19 @@ func (rr *registrations) RotateRawToken(ctx context.Context, c Caller, id, token
 // rotated is keyring.Rotate. The error wraps ErrLimit if too many hold at once.
 func rotated(secrets []keyring.Secret, sealed string, now time.Time, overlap time.Duration) ([]keyring.Secret, error) {
 	out := keyring.Rotate(secrets, sealed, now, overlap)
-	return out, checkHolding(len(out))
+	return out, checkValidSecrets(len(out))
 }
 
-// checkHolding returns an error wrapping ErrLimit if n secrets of a kind are more than may hold at once.
-func checkHolding(n int) error {
-	if n > keyring.MaxHolding {
-		return fmt.Errorf("rotate: %w: at most %d hold at once; rotate with overlap 0s to end the old ones", ErrLimit, keyring.MaxHolding)
+// checkValidSecrets returns an error wrapping ErrLimit if n secrets of a kind are more than may hold at once.
+func checkValidSecrets(n int) error {
+	if n > keyring.MaxValidSecrets {
+		return fmt.Errorf("rotate: %w: at most %d hold at once; rotate with overlap 0s to end the old ones", ErrLimit, keyring.MaxValidSecrets)
 	}
 	return nil
 }
 
-// Holding returns those of secrets that hold now, newest first.
-func (rr *registrations) Holding(secrets []keyring.Secret) []keyring.Secret {
+// ValidSecrets returns those of secrets that hold now, newest first.
+func (rr *registrations) ValidSecrets(secrets []keyring.Secret) []keyring.Secret {
 	now := rr.gw.Clock()
 	return slices.DeleteFunc(slices.Clone(secrets), func(s keyring.Secret) bool { return !s.Valid(now) })
 }

@@ -135,7 +135,7 @@ func TestSecretsThatHoldAreListed(t *testing.T) {
 	secrets := []keyring.Secret{
 		{Sealed: "new"}, {Sealed: "ends", Until: w.now.Add(time.Millisecond)}, {Sealed: "ended", Until: w.now}, {Sealed: "long ended", Until: w.now.Add(-time.Hour)},
 	}
-	got := idsOf(w.Holding(secrets), func(s keyring.Secret) string { return s.Sealed })
+	got := idsOf(w.ValidSecrets(secrets), func(s keyring.Secret) string { return s.Sealed })
 	if strings.Join(got, " ") != "new ends" {
 		t.Errorf("Holding = %v, want new and ends", got)
 	}
@@ -181,7 +181,7 @@ func TestFiveSecretsHoldAtOnce(t *testing.T) {
 		w.wantErr(name+" after the old ones ended", rotate(time.Hour), nil)
 	}
 	l := must(w.APIKey(t.Context(), c, "", FirstKeyID(c.Tenant)))(w)
-	p := must(storage.Decoded[KeyPlace](must(w.store.Get(t.Context(), PlaceOf(l.APIKey)))(w)[0]))(w)
+	p := must(storage.Decoded[KeyLocation](must(w.store.Get(t.Context(), LocationOf(l.APIKey)))(w)[0]))(w)
 	if len(p.Hashes) != 2 {
 		t.Errorf("%d hashes of an API key are kept, want the two that hold", len(p.Hashes))
 	}

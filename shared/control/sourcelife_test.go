@@ -261,7 +261,7 @@ func TestSourcesAreListedByPages(t *testing.T) {
 		want = append(want, w.source(direct).ID)
 	}
 	w.put(gateway.ListKey("sources", "src-00000000"), gateway.Link{ID: "src-00000000"}) // of a create that crashed
-	got := idsOf(pages(w, func(at storage.Place) ([]gateway.Source, string, error) { return w.Sources(t.Context(), at) }), func(s gateway.Source) string { return s.ID })
+	got := idsOf(pages(w, func(at storage.PageRequest) ([]gateway.Source, string, error) { return w.Sources(t.Context(), at) }), func(s gateway.Source) string { return s.ID })
 	if slices.Sort(want); !slices.Equal(got, want) {
 		t.Errorf("Sources = %v, want %v", got, want)
 	}
@@ -269,7 +269,7 @@ func TestSourcesAreListedByPages(t *testing.T) {
 	w.wantErr("Source that is not there", err, storage.ErrNotFound)
 	for n := 1; n <= 2; n++ {
 		w.store.FailAt(n)
-		_, _, err := w.Sources(t.Context(), storage.Place{})
+		_, _, err := w.Sources(t.Context(), storage.PageRequest{})
 		w.wantErr("Sources without a Store", err, storagetest.ErrBroken)
 	}
 }
@@ -285,7 +285,7 @@ func TestFaultWhileASourceIsMadeOrChangedIsTold(t *testing.T) {
 				return second(w.CreateSource(t.Context(), id, SourceChange{Provider: tencentChat, Name: new("chat"), SDKAppID: &app}))
 			},
 			Done: func() {
-				_, keys, _, err := w.CallbackKeys(t.Context(), id, storage.Place{})
+				_, keys, _, err := w.CallbackKeys(t.Context(), id, storage.PageRequest{})
 				if w.wantErr("CallbackKeys", err, nil); len(keys) != 1 {
 					t.Errorf("%d callback keys, want 1", len(keys))
 				}

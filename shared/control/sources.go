@@ -151,7 +151,7 @@ func (ss *sources) CreateSource(ctx context.Context, id string, ch SourceChange)
 	if err := ch.check(s.Provider); err != nil {
 		return s, err
 	}
-	if err := ss.ClaimSDKAppID(ctx, s, ch); err != nil {
+	if err := ss.ReserveSDKAppID(ctx, s, ch); err != nil {
 		return s, err
 	}
 	s = ss.changed(s, ch)
@@ -226,13 +226,13 @@ func loginText(l provider.Login) string {
 	return string(b)
 }
 
-// ClaimSDKAppID takes the SDKAppID that ch names for s: one SDKAppID is one
+// ReserveSDKAppID takes the SDKAppID that ch names for s: one SDKAppID is one
 // source, else each would see the other's events as its own.
-func (ss *sources) ClaimSDKAppID(ctx context.Context, s gateway.Source, ch SourceChange) error {
+func (ss *sources) ReserveSDKAppID(ctx context.Context, s gateway.Source, ch SourceChange) error {
 	if ch.SDKAppID == nil || *ch.SDKAppID == s.SDKAppID {
 		return nil
 	}
-	err := ss.claimName(ctx, gateway.SDKAppIDKey(*ch.SDKAppID), s.ID, gateway.SourceKey)
+	err := ss.reserveName(ctx, gateway.SDKAppIDKey(*ch.SDKAppID), s.ID, gateway.SourceKey)
 	if errors.Is(err, storage.ErrConflict) {
 		return fmt.Errorf("sdk_app_id: %w: another source has it", storage.ErrConflict)
 	}
@@ -249,7 +249,7 @@ func (ss *sources) Source(ctx context.Context, id string) (gateway.Source, error
 }
 
 // Sources returns a page of all sources.
-func (ss *sources) Sources(ctx context.Context, at storage.Place) ([]gateway.Source, string, error) {
+func (ss *sources) Sources(ctx context.Context, at storage.PageRequest) ([]gateway.Source, string, error) {
 	q := at.Query(storage.Query{Table: storage.Registrations, PK: gateway.ListKey("sources", "").PK}, "")
 	return storage.Listed(ctx, ss.gw.Store, q, func(r storage.Row) (gateway.Source, error) { return ss.Source(ctx, r.SK) })
 }
@@ -263,7 +263,7 @@ func (ss *sources) ChangeSource(ctx context.Context, id string, ch SourceChange)
 	if err := ch.check(before.Provider); err != nil {
 		return before, err
 	}
-	if err := ss.ClaimSDKAppID(ctx, before, ch); err != nil {
+	if err := ss.ReserveSDKAppID(ctx, before, ch); err != nil {
 		return before, err
 	}
 	s, err := ss.changeSource(ctx, id, func(s *gateway.Source) error {

@@ -34,7 +34,7 @@ func (lc *lifecycle) ChangeTenant(ctx context.Context, id string, ch TenantChang
 	if err != nil {
 		return t, err
 	}
-	enabled := ch.Disabled != nil && !*ch.Disabled && lc.gw.Clock().Sub(t.Since) < gateway.TakenUp
+	enabled := ch.Disabled != nil && !*ch.Disabled && lc.gw.Clock().Sub(t.Since) < gateway.RepairWindow
 	if err := lc.publishTenant(ctx, id); err != nil || !enabled {
 		return t, err
 	}
@@ -65,7 +65,7 @@ func (lc *lifecycle) releaseTenant(ctx context.Context, t gateway.Tenant) error 
 		}
 		j := gateway.Job{
 			ID: ident.From("job", t.Since, "enable "+t.ID+" "+r.ID), Kind: gateway.JobRelease,
-			Tenant: t.ID, Registration: r.ID, Source: r.Source, Since: t.Since.Add(-lc.gw.Kept.Held),
+			Tenant: t.ID, Registration: r.ID, Source: r.Source, Since: t.Since.Add(-lc.gw.Retention.Held),
 		}
 		if _, err := lc.gw.StartJob(ctx, j); err != nil {
 			return err

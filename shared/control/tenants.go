@@ -46,7 +46,7 @@ func (ts *tenants) Tenant(ctx context.Context, id string) (gateway.Tenant, error
 }
 
 // Tenants returns a page of all tenants.
-func (ts *tenants) Tenants(ctx context.Context, at storage.Place) ([]gateway.Tenant, string, error) {
+func (ts *tenants) Tenants(ctx context.Context, at storage.PageRequest) ([]gateway.Tenant, string, error) {
 	q := at.Query(storage.Query{Table: storage.Registrations, PK: gateway.ListKey("tenants", "").PK}, "")
 	return storage.Listed(ctx, ts.gw.Store, q, func(r storage.Row) (gateway.Tenant, error) { return ts.Tenant(ctx, r.SK) })
 }
@@ -71,14 +71,14 @@ func (ts *tenants) CreateGrant(ctx context.Context, id, source, tenant string, m
 	if err := match.Check(ts.gw.Providers[s.Provider].KeyKinds()); err != nil {
 		return gr, err
 	}
-	if err := ts.PutLinked(ctx, gateway.OfTenant(tenant, "G", source+"#"+id), gateway.GrantKey(source, tenant, id), id, gr); err != nil {
+	if err := ts.PutLinked(ctx, gateway.TenantLinkKey(tenant, "G", source+"#"+id), gateway.GrantKey(source, tenant, id), id, gr); err != nil {
 		return gr, err
 	}
 	return gr, ts.gw.Publish(ctx, source)
 }
 
 // Grants returns a page of a source's grants, by tenant.
-func (ts *tenants) Grants(ctx context.Context, source string, at storage.Place) ([]gateway.Grant, string, error) {
+func (ts *tenants) Grants(ctx context.Context, source string, at storage.PageRequest) ([]gateway.Grant, string, error) {
 	if _, err := ts.Source(ctx, source); err != nil {
 		return nil, "", err
 	}
@@ -120,7 +120,7 @@ func (ts *tenants) DeleteGrant(ctx context.Context, source, id string) error {
 	if err := ts.gw.Publish(ctx, source); err != nil {
 		return err
 	}
-	return storage.Delete(ctx, ts.gw.Store, gateway.OfTenant(gr.Tenant, "G", source+"#"+id), storage.AnyRev)
+	return storage.Delete(ctx, ts.gw.Store, gateway.TenantLinkKey(gr.Tenant, "G", source+"#"+id), storage.AnyRev)
 }
 
 // A GrantedSource is what a tenant may know of a source.

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ringback/shared/gateway"
-	"ringback/shared/pace"
+	"ringback/shared/limiter"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
 )
@@ -29,9 +29,9 @@ func TestTenantThatCannotBeIsNotMade(t *testing.T) {
 		{"blanks around the longest name", " " + strings.Repeat("x", gateway.MaxName) + " ", gateway.Limits{}, true},
 		{"registrations below 0", "x", gateway.Limits{RegistrationsPerSource: -1}, false},
 		{"calls below 0", "x", gateway.Limits{APICallsPerSecond: -1}, false},
-		{"one call and one delivery an hour", "x", gateway.Limits{APICallsPerSecond: pace.LeastRate, DeliveriesPerSecond: pace.LeastRate}, true},
-		{"fewer calls", "x", gateway.Limits{APICallsPerSecond: pace.LeastRate * 0.999}, false},
-		{"fewer deliveries", "x", gateway.Limits{DeliveriesPerSecond: pace.LeastRate * 0.999}, false},
+		{"one call and one delivery an hour", "x", gateway.Limits{APICallsPerSecond: limiter.MinRate, DeliveriesPerSecond: limiter.MinRate}, true},
+		{"fewer calls", "x", gateway.Limits{APICallsPerSecond: limiter.MinRate * 0.999}, false},
+		{"fewer deliveries", "x", gateway.Limits{DeliveriesPerSecond: limiter.MinRate * 0.999}, false},
 		{"deliveries below 0", "x", gateway.Limits{DeliveriesPerSecond: -1}, false},
 		{"concurrency below 0", "x", gateway.Limits{Concurrency: -1}, false},
 		{"jobs below 0", "x", gateway.Limits{Jobs: -1}, false},
@@ -82,12 +82,12 @@ func TestTenantsAreListedByPages(t *testing.T) {
 		want = append(want, w.tenant().Tenant)
 	}
 	w.put(gateway.ListKey("tenants", "ten_0"), gateway.Link{ID: "ten_0"}) // of a create that crashed
-	got := idsOf(pages(w, func(at storage.Place) ([]gateway.Tenant, string, error) { return w.Tenants(t.Context(), at) }), func(tn gateway.Tenant) string { return tn.ID })
+	got := idsOf(pages(w, func(at storage.PageRequest) ([]gateway.Tenant, string, error) { return w.Tenants(t.Context(), at) }), func(tn gateway.Tenant) string { return tn.ID })
 	if slices.Sort(want); !slices.Equal(got, want) {
 		t.Errorf("Tenants = %v, want %v", got, want)
 	}
 	w.store.FailAt(2)
-	_, _, err := w.Tenants(t.Context(), storage.Place{})
+	_, _, err := w.Tenants(t.Context(), storage.PageRequest{})
 	w.wantErr("Tenants without a Store", err, storagetest.ErrBroken)
 }
 
@@ -151,7 +151,7 @@ func TestSourcesOfATenantAreEachNamedOnce(t *testing.T) {
 	if got := must(w.sourcesOf(t.Context(), c.Tenant))(w); !slices.Equal(got, want) {
 		t.Errorf("sourcesOf = %v, want %v", got, want)
 	}
-	w.newer(gateway.OfTenant(c.Tenant, "R", "reg_9"))
+	w.newer(gateway.TenantLinkKey(c.Tenant, "R", "reg_9"))
 	if got, err := w.sourcesOf(t.Context(), c.Tenant); err == nil {
 		t.Errorf("sourcesOf with a registration of a newer release = %v, want an error", got)
 	}
@@ -165,26 +165,26 @@ func TestTenantThatIsEnabledIsReleased(t *testing.T) {
 	w.pass(time.Hour)
 	w.ok(second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(true)})))
 	w.pass(time.Hour)
-	if js := must2(w.Jobs(t.Context(), Operator(), c.Tenant, storage.Place{}))(w); len(js) != 0 {
+	if js := must2(w.Jobs(t.Context(), Operator(), c.Tenant, storage.PageRequest{}))(w); len(js) != 0 {
 		t.Errorf("jobs of a tenant that was disabled: %+v, want none", js)
 	}
 	w.ok(second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(false)})))
-	js := must2(w.Jobs(t.Context(), Operator(), c.Tenant, storage.Place{}))(w)
+	js := must2(w.Jobs(t.Context(), Operator(), c.Tenant, storage.PageRequest{}))(w)
 	if len(js) != 1 || js[0].Kind != gateway.JobRelease || js[0].Registration != r.ID || js[0].Source != s.ID || js[0].Tenant != c.Tenant ||
-		!js[0].Since.Equal(w.now.Add(-w.gw.Kept.Held)) {
+		!js[0].Since.Equal(w.now.Add(-w.gw.Retention.Held)) {
 		t.Fatalf("jobs of a tenant that was enabled: %+v, want the release of its enabled registration", js)
 	}
-	w.pass(gateway.TakenUp - time.Millisecond)
+	w.pass(gateway.RepairWindow - time.Millisecond)
 	w.ok(w.store.Delete(t.Context(), gateway.JobKey(js[0].ID), storage.AnyRev)) // as if the process had ended before it
 	w.ok(second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(false)})))
-	if again := must2(w.Jobs(t.Context(), Operator(), c.Tenant, storage.Place{}))(w); len(again) != 1 || again[0].ID != js[0].ID {
+	if again := must2(w.Jobs(t.Context(), Operator(), c.Tenant, storage.PageRequest{}))(w); len(again) != 1 || again[0].ID != js[0].ID {
 		t.Errorf("jobs after another enabling within a day: %+v, want the same once", again)
 	}
 	w.ok(w.store.Delete(t.Context(), gateway.JobKey(js[0].ID), storage.AnyRev))
 	w.ok(second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Name: new("x")})))
 	w.pass(time.Millisecond)
 	w.ok(second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(false)})))
-	if again := must2(w.Jobs(t.Context(), Operator(), c.Tenant, storage.Place{}))(w); len(again) != 0 {
+	if again := must2(w.Jobs(t.Context(), Operator(), c.Tenant, storage.PageRequest{}))(w); len(again) != 0 {
 		t.Errorf("jobs after an enabling a day later, and a change of the name: %+v, want none", again)
 	}
 }
@@ -200,7 +200,7 @@ func TestTenantThatIsRemovedIsDisabledAtOnce(t *testing.T) {
 	if j.Kind != gateway.JobRemoval || j.Tenant != c.Tenant || !strings.HasPrefix(j.ID, "job_") || j.Status != gateway.JobRunning {
 		t.Errorf("RemoveTenant = %+v, want the running job of its removal", j)
 	}
-	if js := must2(w.Jobs(t.Context(), Operator(), "", storage.Place{}))(w); len(js) != 1 || js[0].ID != j.ID {
+	if js := must2(w.Jobs(t.Context(), Operator(), "", storage.PageRequest{}))(w); len(js) != 1 || js[0].ID != j.ID {
 		t.Errorf("Jobs of the operator = %+v, want the removal", js)
 	}
 	w.wantUnwritten("a tenant that is being removed", func() {
@@ -241,7 +241,7 @@ func TestFaultWhileATenantIsMadeOrChangedIsTold(t *testing.T) {
 		return storagetest.Deed{
 			Do: func() error { return second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(false)})) },
 			Done: func() {
-				js := must2(w.Jobs(t.Context(), c, "", storage.Place{}))(w)
+				js := must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w)
 				if len(js) != 1 || js[0].Registration != r.ID || w.published(s.ID) == before {
 					t.Errorf("jobs %+v, published %v, want the release and that published", js, w.published(s.ID) != before)
 				}

@@ -60,7 +60,7 @@ func newWorld(t *testing.T) *world {
 	w.queue = &outbox{Queue: db, w: w}
 	g, err := gateway.New(gateway.Config{
 		Store: w.store, Queue: w.queue, Keys: keys, Providers: all.Providers(), PublicURL: "https://ringback.example",
-		Egress: &egress.Client{Transport: w}, Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Alone: true,
+		Egress: &egress.Client{Transport: w}, Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})), SingleProcess: true,
 		Now: func() time.Time { return w.now }, Random: func() float64 { return 0.5 },
 	})
 	if err != nil {
@@ -165,7 +165,7 @@ func (w *world) registration(id string) gateway.Registration {
 func (w *world) group(source, name string) gateway.Group {
 	w.t.Helper()
 	of := gateway.Group{ID: w.id("grp"), Source: source, Name: name, UUID: "5b1f0000-0000-4000-8000-000000000001", GroupID: "77", Rev: 1, Created: w.now}
-	w.ok(w.ClaimGroupName(w.t.Context(), name, of.ID))
+	w.ok(w.ReserveGroupName(w.t.Context(), name, of.ID))
 	w.put(gateway.ListKey("groups", of.ID), gateway.Link{ID: of.ID})
 	w.put(gateway.GroupKey(of.ID), of)
 	return of
@@ -388,10 +388,10 @@ func idsOf[T any](vs []T, id func(T) string) []string {
 }
 
 // pages returns all of a list, read two a page.
-func pages[T any](w *world, list func(storage.Place) ([]T, string, error)) []T {
+func pages[T any](w *world, list func(storage.PageRequest) ([]T, string, error)) []T {
 	w.t.Helper()
 	var out []T
-	at := storage.Place{Limit: 2}
+	at := storage.PageRequest{Limit: 2}
 	for range 100 {
 		page, next, err := list(at)
 		w.ok(err)

@@ -214,7 +214,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	g, err := gateway.New(gateway.Config{
-		Store: db, Queue: db, Keys: keys, Providers: all.Providers(), PublicURL: "https://ringback.example", Alone: true,
+		Store: db, Queue: db, Keys: keys, Providers: all.Providers(), PublicURL: "https://ringback.example", SingleProcess: true,
 		Egress: &egress.Client{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	})
 	if err != nil {

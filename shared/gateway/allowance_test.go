@@ -1,7 +1,7 @@
 package gateway
 
 import (
-	"ringback/shared/pace"
+	"ringback/shared/limiter"
 	"testing"
 )
 
@@ -10,7 +10,7 @@ func TestHalfOfAProcessIsLeftToOtherRegistrations(t *testing.T) {
 		{0, 0, 256, 50}, {0, 1000, 256, 128}, {1000, 1000, 256, 128}, {7, 1000, 256, 7}, {0, 0, 1, 1},
 	} {
 		r := Registration{Concurrency: tt.own}
-		if got := r.allowance(Limits{Concurrency: tt.tenant}, tt.process).AtOnce; got != tt.want {
+		if got := r.allowance(Limits{Concurrency: tt.tenant}, tt.process).Concurrency; got != tt.want {
 			t.Errorf("limits of %d and %d in a process of %d: %d at once, want %d", tt.own, tt.tenant, tt.process, got, tt.want)
 		}
 	}
@@ -32,11 +32,11 @@ func TestAllowanceIsTheLeastOfAllLimits(t *testing.T) {
 		{Registration{Concurrency: 60}, Limits{}, 50, 0},
 		{Registration{}, Limits{Concurrency: 200}, 100, 0},
 	} {
-		if got := tt.r.allowance(tt.l, 200); got != (pace.Allowance{AtOnce: tt.atOnce, Rate: tt.rate}) {
+		if got := tt.r.allowance(tt.l, 200); got != (limiter.Allowance{Concurrency: tt.atOnce, Rate: tt.rate}) {
 			t.Errorf("rate %v and %d at once, within %+v: %+v; want %d at once, rate %v", tt.r.Rate, tt.r.Concurrency, tt.l, got, tt.atOnce, tt.rate)
 		}
 	}
-	if got := (&Registration{}).allowance(Limits{}, 3); got.AtOnce != 1 {
-		t.Errorf("of 3 POSTs at once a registration may have %d, want half", got.AtOnce)
+	if got := (&Registration{}).allowance(Limits{}, 3); got.Concurrency != 1 {
+		t.Errorf("of 3 POSTs at once a registration may have %d, want half", got.Concurrency)
 	}
 }

@@ -16,33 +16,33 @@ import (
 )
 
 const (
-	healthFresh = 5 * time.Second // how long a process believes what it read
-	wellFor     = time.Minute     // after an acceptance nobody asks, unless something failed since
+	healthTTL  = 5 * time.Second // how long a process believes what it read
+	successTTL = time.Minute     // after an acceptance nobody asks, unless something failed since
 )
 
 // circuits know how endpoints fare, and draw the consequences.
 type circuits struct {
 	*core
-	find       *finder
+	matcher    *matcher
 	deliveries *deliveries
-	teller     *teller
-	healths    *lru.Cache[string, *knownHealth] // what lies there is not changed
-	start      func(context.Context, Job) (Job, error)
+	notifier   *notifier
+	healths    *lru.Cache[string, *cachedHealth] // what lies there is not changed
+	startJob   func(context.Context, Job) (Job, error)
 }
 
-type knownHealth struct {
+type cachedHealth struct {
 	circuit.Health
-	at      time.Time
-	failed  time.Time // the last failure that this process saw, until it found nothing said against the endpoint since
-	cleared time.Time // when this process last took something back
+	readAt      time.Time
+	lastFailure time.Time // the last failure that this process saw, until it found nothing said against the endpoint since
+	clearedAt   time.Time // when this process last took something back
 }
 
 // health returns what is known of a registration's endpoint, at most healthFresh old.
 func (cs *circuits) health(ctx context.Context, id string) (circuit.Health, error) {
-	if m := cs.pace.Look(id); m.Failures == 0 && time.Since(m.Accepted) < wellFor {
+	if m := cs.limiter.Stats(id); m.Failures == 0 && time.Since(m.Accepted) < successTTL {
 		return circuit.Health{}, nil
 	}
-	if known, ok := cs.healths.Get(id); ok && time.Since(known.at) < healthFresh {
+	if known, ok := cs.healths.Get(id); ok && time.Since(known.readAt) < healthTTL {
 		return known.Health, nil
 	}
 	return cs.readHealth(ctx, id)
@@ -54,10 +54,10 @@ func (cs *circuits) readHealth(ctx context.Context, id string) (circuit.Health, 
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return h, fmt.Errorf("health of %s: %w", id, err)
 	}
-	cs.note(id, func(k *knownHealth) {
-		k.Health, k.at = h, now
-		if now.After(k.failed) && !h.Doubted() {
-			k.failed = time.Time{}
+	cs.updateCached(id, func(k *cachedHealth) {
+		k.Health, k.readAt = h, now
+		if now.After(k.lastFailure) && !h.Suspected() {
+			k.lastFailure = time.Time{}
 		}
 	})
 	return h, nil
@@ -72,7 +72,7 @@ func (cs *circuits) admit(ctx context.Context, d *Delivery, here bool) (probe bo
 	case err != nil || !h.Open:
 		return false, closed, err
 	case !h.ProbeDue(now):
-		return false, h.ClosedFor(now, cs.Random()), nil
+		return false, h.RecheckAt(now, cs.Random()), nil
 	case !here:
 		return true, closed, nil
 	}
@@ -87,7 +87,7 @@ func (cs *circuits) admit(ctx context.Context, d *Delivery, here bool) (probe bo
 		return stored
 	})
 	if h.Open && !probe {
-		closed = h.ClosedFor(now, cs.Random())
+		closed = h.RecheckAt(now, cs.Random())
 	}
 	return probe, closed, err
 }
@@ -98,8 +98,8 @@ func (cs *circuits) changeHealth(ctx context.Context, id string, f func(circuit.
 		if after == *h {
 			return storage.ErrUnchanged
 		}
-		due := after.Due(cs.Clock(), firstHold)
-		if late := r.Due.Sub(due); late < 0 || late > after.Slack() {
+		due := after.Due(cs.Clock(), claimTTL)
+		if late := r.Due.Sub(due); late < 0 || late > after.ProbeSlack() {
 			r.Due = due // which costs twice what the row does
 		}
 		*h = after
@@ -108,21 +108,21 @@ func (cs *circuits) changeHealth(ctx context.Context, id string, f func(circuit.
 	if err != nil {
 		return h, fmt.Errorf("health of %s: %w", id, err)
 	}
-	cs.note(id, func(k *knownHealth) { k.Health, k.at = h, time.Now() })
+	cs.updateCached(id, func(k *cachedHealth) { k.Health, k.readAt = h, time.Now() })
 	return h, nil
 }
 
-// heedGone disables r if a says that the endpoint is gone. It comes before a is stored: afterwards
+// disableIfGone disables r if a says that the endpoint is gone. It comes before a is stored: afterwards
 // there may be no other attempt, which would say the same. If it fails, a counts as not made.
-func (cs *circuits) heedGone(ctx context.Context, r *Registration, a Attempt) error {
+func (cs *circuits) disableIfGone(ctx context.Context, r *Registration, a Attempt) error {
 	if !a.Gone() {
 		return nil
 	}
-	return storage.Persist(ctx, func() error { return cs.disable(ctx, r.ID, r.Rev, whyGone) })
+	return storage.Persist(ctx, func() error { return cs.disable(ctx, r.ID, r.Rev, reasonGone) })
 }
 
-// whyGone is why a registration was disabled by 410.
-const whyGone = "the endpoint answered 410 Gone"
+// reasonGone is why a registration was disabled by 410.
+const reasonGone = "the endpoint answered 410 Gone"
 
 // disable disables a registration if its revision is still rev. That others do
 // not learn of it is no error: they ask the endpoint, and hear the same.
@@ -132,7 +132,7 @@ func (cs *circuits) disable(ctx context.Context, id string, rev int, why string)
 			return storage.ErrUnchanged
 		}
 		r.Rev++
-		r.State, r.Why, r.Since = Disabled, why, cs.Clock()
+		r.State, r.Reason, r.Since = Disabled, why, cs.Clock()
 		return nil
 	})
 	if err != nil {
@@ -141,73 +141,73 @@ func (cs *circuits) disable(ctx context.Context, id string, rev int, why string)
 	if r.Source == "" {
 		return nil
 	}
-	if err := cs.find.Publish(ctx, r.Source); err != nil {
+	if err := cs.matcher.Publish(ctx, r.Source); err != nil {
 		cs.Log.Warn("registration", "registration", id, "outcome", "disabled, not published", "why", err.Error())
 	}
 	return nil
 }
 
-// heed draws the other consequences of an attempt, after which the delivery is d, for its
+// applyOutcome draws the other consequences of an attempt, after which the delivery is d, for its
 // registration: the circuit, what tenants and operator are told, and its end after days of failure.
 // What fails here is logged: the next attempt says the same.
-func (cs *circuits) heed(ctx context.Context, e *provider.Event, r *Registration, a Attempt, d *Delivery, probe bool) {
-	err := cs.heedAttempt(ctx, e, r, a, probe)
-	if d.Status == Failed && d.Why == whyExhausted {
+func (cs *circuits) applyOutcome(ctx context.Context, e *provider.Event, r *Registration, a Attempt, d *Delivery, probe bool) {
+	err := cs.applyAttempt(ctx, e, r, a, probe)
+	if d.Status == Failed && d.Reason == reasonExhausted {
 		cs.logExhausted(d)
-		err = errors.Join(err, cs.teller.tell(ctx, deliveryExhausted, e, r, "no attempt was accepted"))
+		err = errors.Join(err, cs.notifier.notify(ctx, deliveryExhausted, e, r, "no attempt was accepted"))
 	}
 	if err != nil {
 		cs.Log.Warn("circuit", "registration", r.ID, "outcome", "not written", "why", err.Error())
 	}
 }
 
-func (cs *circuits) heedAttempt(ctx context.Context, e *provider.Event, r *Registration, a Attempt, probe bool) error {
+func (cs *circuits) applyAttempt(ctx context.Context, e *provider.Event, r *Registration, a Attempt, probe bool) error {
 	switch {
 	case a.Class == egress.Internal:
 		return nil
-	case a.Accepted():
-		return cs.heedAccepted(ctx, e, r)
+	case a.Succeeded():
+		return cs.applySuccess(ctx, e, r)
 	case a.Gone():
-		return cs.teller.tell(ctx, registrationDisabled, e, r, whyGone)
+		return cs.notifier.notify(ctx, registrationDisabled, e, r, reasonGone)
 	}
-	return cs.heedRefused(ctx, e, r, a, probe)
+	return cs.applyFailure(ctx, e, r, a, probe)
 }
 
-// heedAccepted takes back what is said against r's endpoint. Who saw a failure looks for that until nothing
+// applySuccess takes back what is said against r's endpoint. Who saw a failure looks for that until nothing
 // is; who saw none, now and then: another may have seen one, which would count as the first of five days.
-func (cs *circuits) heedAccepted(ctx context.Context, e *provider.Event, r *Registration) error {
-	known, ok := cs.note(r.ID, nil)
-	fresh := circuit.Noted
-	if !known.failed.IsZero() {
-		fresh = healthFresh
+func (cs *circuits) applySuccess(ctx context.Context, e *provider.Event, r *Registration) error {
+	known, ok := cs.updateCached(r.ID, nil)
+	fresh := circuit.WriteInterval
+	if !known.lastFailure.IsZero() {
+		fresh = healthTTL
 	}
-	if !ok || time.Since(known.at) >= fresh {
+	if !ok || time.Since(known.readAt) >= fresh {
 		h, err := cs.readHealth(ctx, r.ID)
 		if err != nil {
 			return err
 		}
 		known.Health = h
 	}
-	if !known.Doubted() {
+	if !known.Suspected() {
 		return nil
 	}
 	reopened := false
 	h, err := cs.changeHealth(ctx, r.ID, func(h circuit.Health) circuit.Health {
 		reopened = h.Open
-		return h.Accepted(cs.Clock()).ProbeEnded(e.ID)
+		return h.AfterSuccess(cs.Clock()).ProbeEnded(e.ID)
 	})
 	if err != nil {
 		return err
 	}
-	cs.note(r.ID, func(k *knownHealth) { k.failed, k.cleared = time.Time{}, time.Now() })
+	cs.updateCached(r.ID, func(k *cachedHealth) { k.lastFailure, k.clearedAt = time.Time{}, time.Now() })
 	if !reopened {
 		return nil
 	}
-	return errors.Join(cs.wake(ctx, r.ID, h), cs.teller.tell(ctx, registrationRecovered, e, r, "the endpoint accepts again"))
+	return errors.Join(cs.wake(ctx, r.ID, h), cs.notifier.notify(ctx, registrationRecovered, e, r, "the endpoint accepts again"))
 }
 
-// note returns what this process knows of a registration's endpoint, and has f, if any, change it.
-func (cs *circuits) note(id string, f func(*knownHealth)) (was knownHealth, known bool) {
+// updateCached returns what this process knows of a registration's endpoint, and has f, if any, change it.
+func (cs *circuits) updateCached(id string, f func(*cachedHealth)) (was cachedHealth, known bool) {
 	k, known := cs.healths.Get(id)
 	if known {
 		was = *k
@@ -220,9 +220,9 @@ func (cs *circuits) note(id string, f func(*knownHealth)) (was knownHealth, know
 	return was, known
 }
 
-// heedRefused opens the circuit, or moves its next probe on.
-func (cs *circuits) heedRefused(ctx context.Context, e *provider.Event, r *Registration, a Attempt, probe bool) error {
-	now, failed, m := cs.Clock(), a.At.Add(a.Took), cs.pace.Look(r.ID)
+// applyFailure opens the circuit, or moves its next probe on.
+func (cs *circuits) applyFailure(ctx context.Context, e *provider.Event, r *Registration, a Attempt, probe bool) error {
+	now, failed, m := cs.Clock(), a.At.Add(a.Took), cs.limiter.Stats(r.ID)
 	if a.Class == egress.Timeout {
 		failed = a.At
 	}
@@ -230,14 +230,14 @@ func (cs *circuits) heedRefused(ctx context.Context, e *provider.Event, r *Regis
 		if probe {
 			h = h.ProbeEnded(e.ID)
 		}
-		return h.Refused(now, failed, m.Failures, probe)
+		return h.AfterFailure(now, failed, m.Failures, probe)
 	}
-	known, ok := cs.note(r.ID, func(k *knownHealth) { k.failed = time.Now() })
+	known, ok := cs.updateCached(r.ID, func(k *cachedHealth) { k.lastFailure = time.Now() })
 	switch after := refused(known.Health); {
-	case !ok || known.Hopeless(now):
+	case !ok || known.ShouldDisable(now):
 	case after == known.Health:
 		return nil // nothing to write, as far as this process knows
-	case !after.Open && after.BadLast.Equal(known.BadLast) && time.Since(known.cleared) < healthFresh:
+	case !after.Open && after.LastFailure.Equal(known.LastFailure) && time.Since(known.clearedAt) < healthTTL:
 		return nil // it was taken back a moment ago: what fails half of all would be written all the time
 	}
 	opened := false
@@ -249,98 +249,98 @@ func (cs *circuits) heedRefused(ctx context.Context, e *provider.Event, r *Regis
 	switch {
 	case err != nil:
 		return err
-	case h.Hopeless(now) && cs.steady():
+	case h.ShouldDisable(now) && cs.clockSteady():
 		const why = "nothing was accepted for five days"
 		if err := cs.disable(ctx, r.ID, r.Rev, why); err != nil {
 			return err
 		}
-		return cs.teller.tell(ctx, registrationDisabled, e, r, why)
+		return cs.notifier.notify(ctx, registrationDisabled, e, r, why)
 	}
 	if probe {
 		cs.sendProbe(ctx, r.ID, h)
 	}
 	if opened {
-		return cs.teller.tell(ctx, registrationFailing, e, r, "the endpoint accepts nothing; attempts are spaced out")
+		return cs.notifier.notify(ctx, registrationFailing, e, r, "the endpoint accepts nothing; attempts are spaced out")
 	}
 	return nil
 }
 
-// spent reports whether the whole time of d's schedule went by behind a circuit, of which a probe
+// expiredBehindCircuit reports whether the whole time of d's schedule went by behind a circuit, of which a probe
 // failed since then, and the next is not due: d would make it. Then d ends, whatever attempts it
 // had. That nobody worked meanwhile, or that the clock was set, ends nothing.
-func (cs *circuits) spent(ctx context.Context, d Delivery, r *Registration) (bool, error) {
+func (cs *circuits) expiredBehindCircuit(ctx context.Context, d Delivery, r *Registration) (bool, error) {
 	now := cs.Clock()
-	if d.Manual || now.Sub(later(d.Created, d.Anew)) <= circuit.LongestInterval || now.Before(d.overtime(r.Schedule)) || !cs.steady() {
+	if d.Manual || now.Sub(later(d.Created, d.RestartedAt)) <= circuit.LongestInterval || now.Before(d.scheduleEnd(r.Schedule)) || !cs.clockSteady() {
 		return false, nil // as with each first attempt
 	}
 	h, err := cs.health(ctx, r.ID)
-	return h.Open && h.Probed.After(d.overtime(r.Schedule)) && !h.ProbeDue(now), err
+	return h.Open && h.ProbeFailed.After(d.scheduleEnd(r.Schedule)) && !h.ProbeDue(now), err
 }
 
-// exhaust ends d, which is spent, and tells so.
-func (cs *circuits) exhaust(ctx context.Context, e *provider.Event, r *Registration, d Delivery) error {
-	if err := cs.teller.tell(ctx, deliveryExhausted, e, r, "the endpoint accepted nothing for the whole time of the schedule"); err != nil {
+// endExhausted ends d, which is spent, and tells so.
+func (cs *circuits) endExhausted(ctx context.Context, e *provider.Event, r *Registration, d Delivery) error {
+	if err := cs.notifier.notify(ctx, deliveryExhausted, e, r, "the endpoint accepted nothing for the whole time of the schedule"); err != nil {
 		return err
 	}
 	cs.logExhausted(&d)
-	return cs.deliveries.save(ctx, d.close(Failed, whyExhausted, cs.Clock()), d.rev)
+	return cs.deliveries.save(ctx, d.end(Failed, reasonExhausted, cs.Clock()), d.rev)
 }
 
-// endWithout ends d, of which there is nothing to attempt any more because of err, one of those of
+// endUnattemptable ends d, of which there is nothing to attempt any more because of err, one of those of
 // subject; any other it returns. r is nil if the registration is gone.
-func (cs *circuits) endWithout(ctx context.Context, d Delivery, r *Registration, err error) error {
+func (cs *circuits) endUnattemptable(ctx context.Context, d Delivery, r *Registration, err error) error {
 	switch {
 	case errors.Is(err, errExpired):
 		cs.count(Expired, 1)
-		return cs.fail(ctx, d, r, whyExpired, "its payload is gone: it waited for longer than events are kept")
+		return cs.failAndNotify(ctx, d, r, reasonExpired, "its payload is gone: it waited for longer than events are kept")
 	case errors.Is(err, errErased):
-		return cs.deliveries.save(ctx, d.Cancel(WhyErased, cs.Clock()), d.rev)
+		return cs.deliveries.save(ctx, d.Cancel(ReasonErased, cs.Clock()), d.rev)
 	case errors.Is(err, storage.ErrNotFound):
-		return cs.deliveries.save(ctx, d.Cancel(WhyDeleted, cs.Clock()), d.rev)
+		return cs.deliveries.save(ctx, d.Cancel(ReasonDeleted, cs.Clock()), d.rev)
 	}
 	return err
 }
 
-// fail ends d, which is no fault of its endpoint: it is logged and told. r is nil if the registration is not known.
-func (cs *circuits) fail(ctx context.Context, d Delivery, r *Registration, why, text string) error {
+// failAndNotify ends d, which is no fault of its endpoint: it is logged and told. r is nil if the registration is not known.
+func (cs *circuits) failAndNotify(ctx context.Context, d Delivery, r *Registration, why, text string) error {
 	cs.Log.Error("delivery", "source", d.Source, "event", d.Event, "tenant", d.Tenant, "registration", d.Registration,
-		"delivery", d.ID, "attempts", d.Made, "outcome", why, "why", text)
+		"delivery", d.ID, "attempts", d.Attempts, "outcome", why, "why", text)
 	if r != nil {
 		s, _, err := storage.Load[Source](ctx, cs.Store, SourceKey(d.Source))
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return err
 		}
 		about := &provider.Event{ID: d.Event, Source: d.Source, Provider: s.Provider, Type: d.EventType}
-		if err := cs.teller.tell(ctx, deliveryExhausted, about, r, text); err != nil {
+		if err := cs.notifier.notify(ctx, deliveryExhausted, about, r, text); err != nil {
 			return err
 		}
 	}
 	return cs.deliveries.save(ctx, d.fail(why, cs.Clock()), d.rev)
 }
 
-// lose counts a claim that workers took up and did not record, or that could not be written. If
+// countLostClaim counts a claim that workers took up and did not record, or that could not be written. If
 // there were ten in a row nobody can attempt d: it is over. r is nil if it is not known.
-func (cs *circuits) lose(ctx context.Context, d *Delivery, r *Registration) (over bool, err error) {
-	if d.Crashes++; d.Crashes < maxCrashes {
+func (cs *circuits) countLostClaim(ctx context.Context, d *Delivery, r *Registration) (over bool, err error) {
+	if d.LostClaims++; d.LostClaims < maxLostClaims {
 		err := cs.deliveries.putDelivery(ctx, d, d.rev)
 		return errors.Is(err, storage.ErrConflict), superseded(err)
 	}
 	if r == nil {
-		r, _, _ = cs.find.registration(ctx, d.Source, d.Registration) // perhaps it is what nobody can read
+		r, _, _ = cs.matcher.registration(ctx, d.Source, d.Registration) // perhaps it is what nobody can read
 	}
-	return true, cs.fail(ctx, *d, r, whyInternal, "no attempt could be made, or recorded, ten times in a row")
+	return true, cs.failAndNotify(ctx, *d, r, reasonInternal, "no attempt could be made, or recorded, ten times in a row")
 }
 
 func (cs *circuits) logExhausted(d *Delivery) {
 	cs.Log.Info("delivery", "source", d.Source, "event", d.Event, "tenant", d.Tenant, "registration", d.Registration,
-		"delivery", d.ID, "attempts", d.Made, "outcome", whyExhausted)
+		"delivery", d.ID, "attempts", d.Attempts, "outcome", reasonExhausted)
 }
 
-// overtime returns when the whole time that s and its endpoint give d is over.
-func (d Delivery) overtime(s schedule.Schedule) time.Time {
+// scheduleEnd returns when the whole time that s and its endpoint give d is over.
+func (d Delivery) scheduleEnd(s schedule.Schedule) time.Time {
 	sum := time.Duration(0)
 	for n := range s.Len() {
 		sum += s.Wait(n)
 	}
-	return later(d.Created, d.Anew).Add(sum*12/10 + d.Asked + circuit.LongestInterval)
+	return later(d.Created, d.RestartedAt).Add(sum*12/10 + d.RetryAfterSum + circuit.LongestInterval)
 }

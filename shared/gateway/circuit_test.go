@@ -6,16 +6,16 @@ import (
 	"pgregory.net/rapid"
 
 	"ringback/shared/egress"
-	"ringback/shared/pace"
+	"ringback/shared/limiter"
 )
 
 func TestFailuresInARowAreCounted(t *testing.T) {
 	const id, none = "reg_x", egress.Class("none was made")
 	rapid.Check(t, func(t *rapid.T) {
-		p := pace.New()
+		p := limiter.New()
 		failures := 0
 		for range rapid.IntRange(1, 60).Draw(t, "attempts") {
-			leave, _ := p.Enter(t.Context(), pace.Turn{Registration: id, Allowance: pace.Allowance{AtOnce: 1}})
+			leave, _ := p.Acquire(t.Context(), limiter.Request{Registration: id, Allowance: limiter.Allowance{Concurrency: 1}})
 			if leave == nil {
 				t.Fatal("no attempt is under way, and none may begin")
 			}
@@ -28,11 +28,11 @@ func TestFailuresInARowAreCounted(t *testing.T) {
 				failures++
 			}
 			if c == none {
-				leave(pace.Outcome{})
+				leave(limiter.Outcome{})
 			} else {
 				leave(Attempt{At: noon, Class: c}.outcome(false))
 			}
-			if m := p.Look(id); m.Failures != failures {
+			if m := p.Stats(id); m.Failures != failures {
 				t.Fatalf("counted %d failures in a row, want %d", m.Failures, failures)
 			}
 		}

@@ -28,26 +28,26 @@ func TestDeliveryThatNobodyCanAttemptEnds(t *testing.T) {
 		line    bool
 		err     error
 	}{
-		{name: "its payload is gone", why: errExpired, want: Failed, whyThen: whyExpired, told: 1, line: true},
-		{name: "its payload and registration are gone", why: errExpired, unknown: true, want: Failed, whyThen: whyExpired, line: true},
+		{name: "its payload is gone", why: errExpired, want: Failed, whyThen: reasonExpired, told: 1, line: true},
+		{name: "its payload and registration are gone", why: errExpired, unknown: true, want: Failed, whyThen: reasonExpired, line: true},
 		{name: "its payload and source are gone", why: errExpired, before: func(w *world, _ *Registration) {
 			if err := w.Store.Delete(w.t.Context(), SourceKey(w.source), storage.AnyRev); err != nil {
 				w.t.Fatal(err)
 			}
-		}, want: Failed, whyThen: whyExpired, told: 1, line: true},
+		}, want: Failed, whyThen: reasonExpired, told: 1, line: true},
 		{name: "its payload is gone, its source cannot be read", why: errExpired, before: func(w *world, _ *Registration) { w.store.failOn("get", "S#") },
 			want: Pending, line: true, err: errOutage},
 		{name: "its payload is gone, it cannot be told", why: errExpired, before: func(_ *world, r *Registration) { r.Source = "none" },
 			want: Pending, line: true, err: storage.ErrInvalid},
 		{name: "its payload is gone, it cannot be written", why: errExpired, before: func(w *world, _ *Registration) { w.store.failOn("put", "D#") },
 			want: Pending, told: 1, line: true, err: errOutage},
-		{name: "its event was erased", why: errErased, want: Cancelled, whyThen: WhyErased},
-		{name: "its registration is gone", why: storage.ErrNotFound, unknown: true, want: Cancelled, whyThen: WhyDeleted},
+		{name: "its event was erased", why: errErased, want: Cancelled, whyThen: ReasonErased},
+		{name: "its registration is gone", why: storage.ErrNotFound, unknown: true, want: Cancelled, whyThen: ReasonDeleted},
 		{name: "something else", why: other, want: Pending, err: other},
 	} {
 		w := newWorld(t)
 		r := w.register()
-		id := w.stored(r, 1, func(d Delivery) Delivery { d.Made = 3; return d.wait(w.Clock(), false) })[0]
+		id := w.stored(r, 1, func(d Delivery) Delivery { d.Attempts = 3; return d.waitUntil(w.Clock(), false) })[0]
 		d, known := w.delivery(r, id), r
 		if tt.before != nil {
 			tt.before(w, &known)
@@ -56,11 +56,11 @@ func TestDeliveryThatNobodyCanAttemptEnds(t *testing.T) {
 		if tt.unknown {
 			to = nil
 		}
-		err := w.circuits.endWithout(t.Context(), d, to, tt.why)
+		err := w.circuits.endUnattemptable(t.Context(), d, to, tt.why)
 		w.store.fail(nil)
 		now, es, lines := w.delivery(r, id), w.queue.events(t), w.log.with(t, "delivery")
-		if !errors.Is(err, tt.err) || tt.err == nil && err != nil || now.Status != tt.want || now.Why != tt.whyThen || len(es) != tt.told || len(lines) == 1 != tt.line {
-			t.Errorf("%s: %v; %s (%s), told %+v, lines %v; want %v, %s (%s), %d", tt.name, err, now.Status, now.Why, es, lines, tt.err, tt.want, tt.whyThen, tt.told)
+		if !errors.Is(err, tt.err) || tt.err == nil && err != nil || now.Status != tt.want || now.Reason != tt.whyThen || len(es) != tt.told || len(lines) == 1 != tt.line {
+			t.Errorf("%s: %v; %s (%s), told %+v, lines %v; want %v, %s (%s), %d", tt.name, err, now.Status, now.Reason, es, lines, tt.err, tt.want, tt.whyThen, tt.told)
 		}
 		if got := w.counted.of(Expired); (got == 1) != tt.line {
 			t.Errorf("%s: %v counted as expired", tt.name, got)
@@ -71,7 +71,7 @@ func TestDeliveryThatNobodyCanAttemptEnds(t *testing.T) {
 		if !tt.line || len(lines) != 1 {
 			continue
 		}
-		for k, v := range map[string]any{"level": "ERROR", "source": w.source, "event": id, "tenant": w.tenant, "registration": r.ID, "delivery": d.ID, "attempts": 3., "outcome": whyExpired} {
+		for k, v := range map[string]any{"level": "ERROR", "source": w.source, "event": id, "tenant": w.tenant, "registration": r.ID, "delivery": d.ID, "attempts": 3., "outcome": reasonExpired} {
 			if lines[0][k] != v {
 				t.Errorf("%s: %s = %v, want %v", tt.name, k, lines[0][k], v)
 			}
@@ -89,7 +89,7 @@ func TestExhaustedDeliveryIsOneLineOfTheLog(t *testing.T) {
 		t.Fatalf("lines %v, want one", lines)
 	}
 	want := map[string]any{"level": "INFO", "msg": "delivery", "time": lines[0]["time"], "source": "src_1", "event": "evt_1", "tenant": "ten_1", "registration": "reg_1",
-		"delivery": "del_1", "attempts": 3., "outcome": whyExhausted}
+		"delivery": "del_1", "attempts": 3., "outcome": reasonExhausted}
 	for k, v := range want {
 		if lines[0][k] != v || len(lines[0]) != len(want) {
 			t.Errorf("%s = %v, want %v, and as many fields", k, lines[0][k], v)
@@ -112,7 +112,7 @@ func TestAttemptThatWasNotMadeHasNoConsequence(t *testing.T) {
 	} {
 		w := newWorld(t)
 		r, e := w.register(), anEvent(w)
-		if err := w.circuits.heedAttempt(t.Context(), e, &r, tt.a, false); err != nil {
+		if err := w.circuits.applyAttempt(t.Context(), e, &r, tt.a, false); err != nil {
 			t.Fatal(err)
 		}
 		_, _, err := storage.Load[circuit.Health](t.Context(), w.Store, HealthKey(r.ID))
@@ -159,7 +159,7 @@ func TestDisablingIsDoneOnceAndPublished(t *testing.T) {
 		}
 		now, _ := load[Registration](w, RegistrationKey(r.ID))
 		lines := w.log.with(t, "registration")
-		if done := now.Rev == 2 && now.State == Disabled && now.Why == "why" && !now.Since.IsZero(); done != tt.done || !done && now.Rev != 1 {
+		if done := now.Rev == 2 && now.State == Disabled && now.Reason == "why" && !now.Since.IsZero(); done != tt.done || !done && now.Rev != 1 {
 			t.Errorf("%s: %+v, want it disabled %v", tt.name, now, tt.done)
 		}
 		if len(lines) == 1 != tt.line || tt.published && w.store.put("S#") != before+1 || tt.line && (lines[0]["registration"] != r.ID || lines[0]["level"] != "WARN") {
@@ -179,8 +179,8 @@ func TestTimeEndsOnlyWhatWaitedForIt(t *testing.T) {
 		w := newWorld(t)
 		r := w.register(func(r *Registration) { r.Schedule = schedule.Schedule{Waits: []time.Duration{}} })
 		d := Delivery{Status: Pending}
-		time.Sleep(2 * time.Hour)                                                                                                      // then the clock is known to go evenly
-		w.put(HealthKey(r.ID), circuit.Health{Open: true, ProbeAt: w.Clock().Add(time.Hour), Probed: w.Clock().Add(time.Millisecond)}) // by a clock that is ahead
+		time.Sleep(2 * time.Hour)                                                                                                           // then the clock is known to go evenly
+		w.put(HealthKey(r.ID), circuit.Health{Open: true, ProbeAt: w.Clock().Add(time.Hour), ProbeFailed: w.Clock().Add(time.Millisecond)}) // by a clock that is ahead
 		for _, tt := range []struct {
 			name  string
 			began time.Duration // before now
@@ -189,7 +189,7 @@ func TestTimeEndsOnlyWhatWaitedForIt(t *testing.T) {
 			{"an hour", time.Hour, false}, {"more", time.Hour + time.Millisecond, true}, {"all of it", 2 * time.Hour, true},
 		} {
 			d.Created = w.Clock().Add(-tt.began)
-			if got, err := w.circuits.spent(t.Context(), d, &r); got != tt.want || err != nil {
+			if got, err := w.circuits.expiredBehindCircuit(t.Context(), d, &r); got != tt.want || err != nil {
 				t.Errorf("after %s: over %v, %v; want %v", tt.name, got, err, tt.want)
 			}
 		}
@@ -197,9 +197,9 @@ func TestTimeEndsOnlyWhatWaitedForIt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fresh.Alone = true
-		fresh.watch = watch{}
-		if got, err := fresh.circuits.spent(t.Context(), d, &r); got || err != nil {
+		fresh.SingleProcess = true
+		fresh.clockWatch = clockWatch{}
+		if got, err := fresh.circuits.expiredBehindCircuit(t.Context(), d, &r); got || err != nil {
 			t.Errorf("by a clock that is not known to go evenly: over %v, %v; want not", got, err)
 		}
 	})

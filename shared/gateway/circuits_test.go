@@ -9,7 +9,7 @@ import (
 
 	"ringback/shared/circuit"
 	"ringback/shared/egress"
-	"ringback/shared/pace"
+	"ringback/shared/limiter"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 )
@@ -25,14 +25,14 @@ func TestScheduleIsOverAfterItsWholeTime(t *testing.T) {
 	}{
 		{"just not", Delivery{Created: noon.Add(-whole)}, s, false},
 		{"just", Delivery{Created: noon.Add(-whole - 1)}, s, true},
-		{"asked to wait for as much longer", Delivery{Created: noon.Add(-2 * whole), Asked: whole}, s, false},
-		{"asked to wait for less", Delivery{Created: noon.Add(-2*whole - 1), Asked: whole}, s, true},
-		{"begun anew", Delivery{Created: noon.Add(-10 * whole), Anew: noon.Add(-whole)}, s, false},
-		{"begun anew long ago", Delivery{Created: noon.Add(-10 * whole), Anew: noon.Add(-whole - 1)}, s, true},
+		{"asked to wait for as much longer", Delivery{Created: noon.Add(-2 * whole), RetryAfterSum: whole}, s, false},
+		{"asked to wait for less", Delivery{Created: noon.Add(-2*whole - 1), RetryAfterSum: whole}, s, true},
+		{"begun anew", Delivery{Created: noon.Add(-10 * whole), RestartedAt: noon.Add(-whole)}, s, false},
+		{"begun anew long ago", Delivery{Created: noon.Add(-10 * whole), RestartedAt: noon.Add(-whole - 1)}, s, true},
 		{"of one attempt, for an hour", Delivery{Created: noon.Add(-circuit.LongestInterval)}, schedule.Schedule{Waits: []time.Duration{}}, false},
 		{"of one attempt, for longer", Delivery{Created: noon.Add(-circuit.LongestInterval - 1)}, schedule.Schedule{Waits: []time.Duration{}}, true},
 	} {
-		if got := noon.After(tt.d.overtime(tt.s)); got != tt.want {
+		if got := noon.After(tt.d.scheduleEnd(tt.s)); got != tt.want {
 			t.Errorf("%s: over %v, want %v", tt.name, got, tt.want)
 		}
 	}
@@ -72,7 +72,7 @@ func TestOneCallerProbesAnOpenCircuit(t *testing.T) {
 		if h, _ := load[circuit.Health](w, HealthKey("reg_1")); !h.ProbeAt.Equal(w.Clock().Add(time.Minute)) {
 			t.Errorf("the next probe is in %v, want a minute", h.ProbeAt.Sub(w.Clock()))
 		}
-		if _, err := w.circuits.changeHealth(t.Context(), "reg_1", func(h circuit.Health) circuit.Health { return h.Accepted(w.Clock()) }); err != nil {
+		if _, err := w.circuits.changeHealth(t.Context(), "reg_1", func(h circuit.Health) circuit.Health { return h.AfterSuccess(w.Clock()) }); err != nil {
 			t.Fatal(err)
 		}
 		if ok, open := ask(w.Gateway); !ok || open {
@@ -109,15 +109,15 @@ func TestHealthIsAskedForSeldom(t *testing.T) {
 			want     int
 		}{
 			{"the first time", 0, false, 1},
-			{"while what is known is fresh", healthFresh - time.Millisecond, false, 0},
+			{"while what is known is fresh", healthTTL - time.Millisecond, false, 0},
 			{"when it is not", time.Millisecond, false, 1},
 			{"after an acceptance, when it is not", time.Hour, true, 0},
-			{"for a minute", wellFor - time.Millisecond, false, 0},
+			{"for a minute", successTTL - time.Millisecond, false, 0},
 			{"after that", time.Millisecond, false, 1},
 		} {
 			time.Sleep(step.after)
 			if step.accepted {
-				leave, _ := w.attempter.pace.Enter(t.Context(), pace.Turn{Registration: "reg_1", Allowance: pace.Allowance{AtOnce: 1}})
+				leave, _ := w.attempter.limiter.Acquire(t.Context(), limiter.Request{Registration: "reg_1", Allowance: limiter.Allowance{Concurrency: 1}})
 				leave(Attempt{At: time.Now(), Class: egress.OK}.outcome(false))
 			}
 			if h, err := w.circuits.health(t.Context(), "reg_1"); err != nil || h != (circuit.Health{}) {
@@ -133,7 +133,7 @@ func TestHealthIsAskedForSeldom(t *testing.T) {
 
 // TestCircuitOpensAtItsThresholds has attempts of one process fail in a row.
 func TestCircuitOpensAtItsThresholds(t *testing.T) {
-	const second, doubt = time.Second, circuit.Doubt
+	const second, doubt = time.Second, circuit.SuspectFor
 	ok, bad, slow := egress.OK, egress.Status5xx, egress.Timeout
 	many := func(n int, c egress.Class) []egress.Class {
 		out := make([]egress.Class, n)
@@ -161,10 +161,10 @@ func TestCircuitOpensAtItsThresholds(t *testing.T) {
 			w := newWorld(t)
 			r, e := w.register(), anEvent(w)
 			for _, c := range tt.outcomes {
-				leave, _ := w.attempter.pace.Enter(t.Context(), pace.Turn{Registration: r.ID, Allowance: pace.Allowance{AtOnce: 1}})
+				leave, _ := w.attempter.limiter.Acquire(t.Context(), limiter.Request{Registration: r.ID, Allowance: limiter.Allowance{Concurrency: 1}})
 				a := Attempt{At: time.Now(), Class: c}
 				leave(a.outcome(false))
-				w.circuits.heed(t.Context(), e, &r, a, &Delivery{Status: Pending}, false)
+				w.circuits.applyOutcome(t.Context(), e, &r, a, &Delivery{Status: Pending}, false)
 				time.Sleep(tt.pause)
 			}
 			h, _, err := storage.Load[circuit.Health](t.Context(), w.Store, HealthKey(r.ID))
@@ -190,15 +190,15 @@ func TestAcceptanceLooksForWhatOthersSaw(t *testing.T) {
 		w := newWorld(t)
 		r, e := w.register(), anEvent(w)
 		accept := func() {
-			w.circuits.heed(t.Context(), e, &r, Attempt{At: time.Now(), Class: egress.OK}, &Delivery{Status: Succeeded}, false)
+			w.circuits.applyOutcome(t.Context(), e, &r, Attempt{At: time.Now(), Class: egress.OK}, &Delivery{Status: Succeeded}, false)
 		}
 		accept()
-		failing := circuit.Health{BadSince: w.Clock(), BadLast: w.Clock()}
+		failing := circuit.Health{FirstFailure: w.Clock(), LastFailure: w.Clock()}
 		w.put(HealthKey(r.ID), failing)
 		for _, step := range []struct {
 			after   time.Duration
 			failing bool
-		}{{circuit.Noted - time.Millisecond, true}, {time.Millisecond, false}} {
+		}{{circuit.WriteInterval - time.Millisecond, true}, {time.Millisecond, false}} {
 			time.Sleep(step.after)
 			accept()
 			if h, _ := load[circuit.Health](w, HealthKey(r.ID)); h.Failing() != step.failing {
@@ -232,7 +232,7 @@ func TestConsequencesThatFailAreALine(t *testing.T) {
 		}},
 		{"a refusal that cannot be written", egress.Status5xx, 500, Delivery{}, func(w *world, _ Registration) { w.store.failOn("put", "R#") }},
 		{"a refusal that cannot disable", egress.Status5xx, 500, Delivery{}, func(w *world, r Registration) {
-			w.put(HealthKey(r.ID), circuit.Health{BadSince: time.Now().Add(-2 * circuit.BadFor), BadLast: time.Now().Add(-circuit.BadFor)})
+			w.put(HealthKey(r.ID), circuit.Health{FirstFailure: time.Now().Add(-2 * circuit.DisableAfter), LastFailure: time.Now().Add(-circuit.DisableAfter)})
 			w.store.fail(func(call string, k storage.Key) error {
 				if call == "put" && k == RegistrationKey(r.ID) {
 					return errOutage
@@ -240,7 +240,7 @@ func TestConsequencesThatFailAreALine(t *testing.T) {
 				return nil
 			})
 		}},
-		{"an end that cannot be told", egress.Status5xx, 500, Delivery{Status: Failed, Why: whyExhausted}, nil},
+		{"an end that cannot be told", egress.Status5xx, 500, Delivery{Status: Failed, Reason: reasonExhausted}, nil},
 		{"a 410 that cannot be told", egress.Status4xx, http.StatusGone, Delivery{}, nil},
 	} {
 		w := newWorld(t)
@@ -250,13 +250,13 @@ func TestConsequencesThatFailAreALine(t *testing.T) {
 		} else {
 			tt.fail(w, r)
 		}
-		w.circuits.heed(t.Context(), e, &r, Attempt{At: time.Now(), Class: tt.class, StatusCode: tt.code}, &tt.d, false)
+		w.circuits.applyOutcome(t.Context(), e, &r, Attempt{At: time.Now(), Class: tt.class, StatusCode: tt.code}, &tt.d, false)
 		if got := w.log.with(t, "circuit"); len(got) != 1 || got[0]["level"] != "WARN" || got[0]["registration"] != r.ID || got[0]["outcome"] != "not written" {
 			t.Errorf("%s: lines %v, want one", tt.name, got)
 		}
 		w = newWorld(t)
 		r, e = w.register(), anEvent(w)
-		w.circuits.heed(t.Context(), e, &r, Attempt{At: time.Now(), Class: tt.class, StatusCode: tt.code}, &tt.d, false)
+		w.circuits.applyOutcome(t.Context(), e, &r, Attempt{At: time.Now(), Class: tt.class, StatusCode: tt.code}, &tt.d, false)
 		if got := w.log.with(t, "circuit"); len(got) != 0 {
 			t.Errorf("%s, yet it can: lines %v, want none", tt.name, got)
 		}
@@ -287,12 +287,12 @@ func TestDeliveryBehindAnOpenCircuitEndsWithItsSchedule(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			r := w.register(func(r *Registration) { r.Schedule = schedule.Schedule{Waits: []time.Duration{time.Hour}} })
-			id := w.stored(r, 1, func(d Delivery) Delivery { return d.wait(w.Clock(), false) })[0]
+			id := w.stored(r, 1, func(d Delivery) Delivery { return d.waitUntil(w.Clock(), false) })[0]
 			time.Sleep(tt.after)
-			w.put(HealthKey(r.ID), circuit.Health{Open: tt.open, Interval: time.Hour, ProbeAt: w.Clock().Add(tt.next), Probed: w.Clock().Add(-tt.probed)})
+			w.put(HealthKey(r.ID), circuit.Health{Open: tt.open, Interval: time.Hour, ProbeAt: w.Clock().Add(tt.next), ProbeFailed: w.Clock().Add(-tt.probed)})
 			d := w.delivery(r, id)
 			d.Manual = tt.manual
-			spent, err := w.circuits.spent(t.Context(), d, &r)
+			spent, err := w.circuits.expiredBehindCircuit(t.Context(), d, &r)
 			if spent != tt.want || err != nil {
 				t.Errorf("%s: over %v, %v; want %v", tt.name, spent, err, tt.want)
 			}
@@ -304,29 +304,29 @@ func TestDeliveryBehindAnOpenCircuitEndsWithItsSchedule(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.Source = "none"
-			if err := w.circuits.exhaust(t.Context(), e, &r, d); err == nil || w.delivery(r, id).Status != Pending {
+			if err := w.circuits.endExhausted(t.Context(), e, &r, d); err == nil || w.delivery(r, id).Status != Pending {
 				t.Errorf("an end that cannot be told: %v, the delivery is %s; want it to wait", err, w.delivery(r, id).Status)
 			}
 			r.Source = w.source
 			w.store.failOn("put", "D#")
-			if err := w.circuits.exhaust(t.Context(), e, &r, d); !errors.Is(err, errOutage) {
+			if err := w.circuits.endExhausted(t.Context(), e, &r, d); !errors.Is(err, errOutage) {
 				t.Errorf("an end that cannot be written: %v, want the outage", err)
 			}
 			w.store.failOn("get", "R#")
-			time.Sleep(healthFresh)
-			if spent, err := w.circuits.spent(t.Context(), d, &r); spent || !errors.Is(err, errOutage) {
+			time.Sleep(healthTTL)
+			if spent, err := w.circuits.expiredBehindCircuit(t.Context(), d, &r); spent || !errors.Is(err, errOutage) {
 				t.Errorf("without an answer: over %v, %v; want the outage", spent, err)
 			}
 			w.store.fail(nil)
 			w.log.text.Reset()
-			if err := w.circuits.exhaust(t.Context(), e, &r, d); err != nil {
+			if err := w.circuits.endExhausted(t.Context(), e, &r, d); err != nil {
 				t.Fatal(err)
 			}
 			after, es := w.delivery(r, id), w.queue.events(t)
-			if after.Status != Failed || after.Why != whyExhausted || !after.Since.Equal(w.Clock()) || len(es) != 1 || es[0].Type != deliveryExhausted {
-				t.Errorf("ended as %s (%s) at %v, told %+v; want it failed now, told once", after.Status, after.Why, after.Since, es)
+			if after.Status != Failed || after.Reason != reasonExhausted || !after.Since.Equal(w.Clock()) || len(es) != 1 || es[0].Type != deliveryExhausted {
+				t.Errorf("ended as %s (%s) at %v, told %+v; want it failed now, told once", after.Status, after.Reason, after.Since, es)
 			}
-			if got := w.log.with(t, "delivery"); len(got) != 1 || got[0]["outcome"] != whyExhausted {
+			if got := w.log.with(t, "delivery"); len(got) != 1 || got[0]["outcome"] != reasonExhausted {
 				t.Errorf("lines %v, want one", got)
 			}
 		})
@@ -339,7 +339,7 @@ func TestNothingIsWrittenThatIsWritten(t *testing.T) {
 	w := newWorld(t)
 	r, e := w.register(), anEvent(w)
 	refuse := func() {
-		w.circuits.heed(t.Context(), e, &r, Attempt{At: time.Now(), Class: egress.Status5xx, StatusCode: 500}, &Delivery{Status: Pending}, false)
+		w.circuits.applyOutcome(t.Context(), e, &r, Attempt{At: time.Now(), Class: egress.Status5xx, StatusCode: 500}, &Delivery{Status: Pending}, false)
 	}
 	refuse()
 	gets, puts := w.store.got("R#"), w.store.put("R#")
@@ -363,11 +363,11 @@ func TestNothingIsWrittenThatIsWritten(t *testing.T) {
 func TestHopelessRegistrationIsDisabledThoughNothingElseIsNew(t *testing.T) {
 	w := newWorld(t)
 	r, e := w.register(), anEvent(w)
-	w.put(HealthKey(r.ID), circuit.Health{BadSince: w.Clock().Add(-circuit.BadFor), BadLast: w.Clock()})
+	w.put(HealthKey(r.ID), circuit.Health{FirstFailure: w.Clock().Add(-circuit.DisableAfter), LastFailure: w.Clock()})
 	if _, err := w.circuits.readHealth(t.Context(), r.ID); err != nil {
 		t.Fatal(err)
 	}
-	w.circuits.heed(t.Context(), e, &r, Attempt{At: time.Now(), Class: egress.Status5xx, StatusCode: 500}, &Delivery{Status: Pending}, false)
+	w.circuits.applyOutcome(t.Context(), e, &r, Attempt{At: time.Now(), Class: egress.Status5xx, StatusCode: 500}, &Delivery{Status: Pending}, false)
 	if now, _ := load[Registration](w, RegistrationKey(r.ID)); now.State != Disabled {
 		t.Errorf("the registration is %s, want disabled", now.State)
 	}

@@ -13,10 +13,10 @@ import (
 
 func TestRecordedAttemptEndsWhatTheClaimHad(t *testing.T) {
 	for _, code := range []int{200, 410, 500} {
-		d := Delivery{Status: Pending, Claim: 4, Lost: 3, Crashes: 7, Paced: true, due: noon}
+		d := Delivery{Status: Pending, Claim: 4, Unacked: 3, LostClaims: 7, RateGranted: true, due: noon}
 		got, _ := d.record(attempted(code, 4), schedule.Schedule{}, 0.5, false)
-		if got.Paced || got.Lost != 0 || got.Crashes != 0 || got.Claim != 5 {
-			t.Errorf("record of %d: paced %v, lost %d, crashes %d, claim %d; want false, 0, 0, 5", code, got.Paced, got.Lost, got.Crashes, got.Claim)
+		if got.RateGranted || got.Unacked != 0 || got.LostClaims != 0 || got.Claim != 5 {
+			t.Errorf("record of %d: paced %v, lost %d, crashes %d, claim %d; want false, 0, 0, 5", code, got.RateGranted, got.Unacked, got.LostClaims, got.Claim)
 		}
 	}
 }
@@ -30,7 +30,7 @@ func TestRetriesOfARatedRegistrationKeepItsRate(t *testing.T) {
 }
 
 func retriesKeepTheRate(t *testing.T, alone bool) {
-	y := newYard(t, FullHistory, func(c *Config) { c.Alone = alone })
+	y := newYard(t, FullHistory, func(c *Config) { c.SingleProcess = alone })
 	y.answer = refuses
 	r := y.register("tenant.example", every(time.Minute, time.Minute), func(r *Registration) { r.Rate = 1 })
 	var ds []Delivery
@@ -43,7 +43,7 @@ func retriesKeepTheRate(t *testing.T, alone bool) {
 			if d = y.delivery(r, d.Event); d.due.IsZero() {
 				t.Fatalf("delivery %d is not due", i)
 			}
-			d = d.handOut(y.Clock())
+			d = d.newClaim(y.Clock())
 			if err := y.putDelivery(t.Context(), &d, d.rev); err != nil {
 				t.Fatal(err)
 			}
@@ -61,9 +61,9 @@ func retriesKeepTheRate(t *testing.T, alone bool) {
 
 func TestResendThatIsDroppedLeavesThePendingDeliveryDue(t *testing.T) {
 	start := noon.Add(time.Hour)
-	got := Delivery{Status: Pending, Manual: true, Claim: 3, Lost: 1, Start: start, due: noon}.dropManual()
-	if got.Status != Pending || got.Manual || !got.due.Equal(start) || got.Claim != 4 || got.Lost != 0 {
-		t.Errorf("dropManual of what is pending: %s, manual %v, due %v, claim %d, lost %d; want pending, due %v, 4, 0", got.Status, got.Manual, got.due, got.Claim, got.Lost, start)
+	got := Delivery{Status: Pending, Manual: true, Claim: 3, Unacked: 1, NextAttempt: start, due: noon}.dropManual()
+	if got.Status != Pending || got.Manual || !got.due.Equal(start) || got.Claim != 4 || got.Unacked != 0 {
+		t.Errorf("dropManual of what is pending: %s, manual %v, due %v, claim %d, lost %d; want pending, due %v, 4, 0", got.Status, got.Manual, got.due, got.Claim, got.Unacked, start)
 	}
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, FullHistory)
@@ -83,8 +83,8 @@ func TestResendThatIsDroppedLeavesThePendingDeliveryDue(t *testing.T) {
 		if d.Status != Pending || d.Manual || d.due.IsZero() {
 			t.Errorf("after a resend that was dropped: %s, manual %v, due %v; want it pending and due", d.Status, d.Manual, d.due)
 		}
-		if er, row := y.event(d.Event); len(er.Open) != 1 || !row.Expires.IsZero() {
-			t.Errorf("its event is open for %v, expires %v; want it kept", er.Open, row.Expires)
+		if er, row := y.event(d.Event); len(er.Unfinished) != 1 || !row.Expires.IsZero() {
+			t.Errorf("its event is open for %v, expires %v; want it kept", er.Unfinished, row.Expires)
 		}
 	})
 }
@@ -102,15 +102,15 @@ func TestDeliveryThatWaitsForItsTurnIsNotCountedAsLost(t *testing.T) {
 		y.out.take(storage.RetryQueue)
 		handed, ticked := 0, 0
 		h := d.header()
-		h.Hops = 1
+		h.SelfSends = 1
 		for turn := range 15 {
-			lost := d.Lost
+			lost := d.Unacked
 			if y.receive(y.RedeliverSlow, y.message(h), 1) {
 				t.Fatalf("turn %d: the message comes again: %s", turn, y.said.String())
 			}
 			d = y.delivery(r, d.Event)
-			if d.Status != Pending || d.Lost > lost || d.Crashes != 0 || d.Made != 1 {
-				t.Fatalf("after turn %d: %s (%s), lost %d, crashes %d, made %d; want it pending, lost %d at most, 0, 1", turn+1, d.Status, d.Why, d.Lost, d.Crashes, d.Made, lost)
+			if d.Status != Pending || d.Unacked > lost || d.LostClaims != 0 || d.Attempts != 1 {
+				t.Fatalf("after turn %d: %s (%s), lost %d, crashes %d, made %d; want it pending, lost %d at most, 0, 1", turn+1, d.Status, d.Reason, d.Unacked, d.LostClaims, d.Attempts, lost)
 			}
 			hs := y.headers(storage.SlowQueue)
 			if len(hs) == 0 { // it waits for the tick
@@ -124,10 +124,10 @@ func TestDeliveryThatWaitsForItsTurnIsNotCountedAsLost(t *testing.T) {
 			if len(hs) != 1 {
 				t.Fatalf("after turn %d: %d messages, want one", turn+1, len(hs))
 			}
-			if h = hs[0]; h.Hops > maxHops {
-				t.Fatalf("after turn %d: %d messages in a row, want %d at most", turn+1, h.Hops, maxHops)
+			if h = hs[0]; h.SelfSends > maxSelfSends {
+				t.Fatalf("after turn %d: %d messages in a row, want %d at most", turn+1, h.SelfSends, maxSelfSends)
 			}
-			time.Sleep(max(time.Until(d.Start), 0))
+			time.Sleep(max(time.Until(d.NextAttempt), 0))
 			Crowd(y.Gateway, r.ID, 10*time.Second)
 		}
 		if handed < 5 || ticked < 3 {
@@ -147,10 +147,10 @@ func TestMessageReceivedForTheThirdTimeCountsAsACrash(t *testing.T) {
 			d := y.delivered(r)
 			time.Sleep(time.Minute)
 			counted := -1
-			y.answer = func(landed) int { counted = y.delivery(r, d.Event).Crashes; return 500 }
+			y.answer = func(landed) int { counted = y.delivery(r, d.Event).LostClaims; return 500 }
 			y.redelivered(d, receives)
-			if counted != want || y.delivery(r, d.Event).Crashes != 0 {
-				t.Errorf("received %d times: %d crashes at the attempt, %d after it; want %d, 0", receives, counted, y.delivery(r, d.Event).Crashes, want)
+			if counted != want || y.delivery(r, d.Event).LostClaims != 0 {
+				t.Errorf("received %d times: %d crashes at the attempt, %d after it; want %d, 0", receives, counted, y.delivery(r, d.Event).LostClaims, want)
 			}
 		})
 	}
@@ -167,14 +167,14 @@ func TestTenCrashesInARowEndADelivery(t *testing.T) {
 				d := y.delivered(r)
 				lose := func() bool {
 					d = y.delivery(r, d.Event)
-					over, err := y.circuits.lose(t.Context(), &d, nil)
+					over, err := y.circuits.countLostClaim(t.Context(), &d, nil)
 					if err != nil {
 						t.Fatal(err)
 					}
 					return over
 				}
-				for n := 1; n < maxCrashes; n++ {
-					if lose() || y.delivery(r, d.Event).Crashes != n {
+				for n := 1; n < maxLostClaims; n++ {
+					if lose() || y.delivery(r, d.Event).LostClaims != n {
 						t.Fatalf("crash %d: %+v; want it counted, and not over", n, y.delivery(r, d.Event))
 					}
 				}
@@ -188,13 +188,13 @@ func TestTenCrashesInARowEndADelivery(t *testing.T) {
 				told, _ := y.singles()
 				line := strings.Contains(y.said.String(), `"outcome":"internal"`)
 				if recorded {
-					if over || d.Status != Pending || d.Crashes != 1 || line || len(told) > 0 {
-						t.Errorf("after a recorded attempt: over %v, %s, crashes %d, logged %v, told %d; want it pending, 1", over, d.Status, d.Crashes, line, len(told))
+					if over || d.Status != Pending || d.LostClaims != 1 || line || len(told) > 0 {
+						t.Errorf("after a recorded attempt: over %v, %s, crashes %d, logged %v, told %d; want it pending, 1", over, d.Status, d.LostClaims, line, len(told))
 					}
 					return
 				}
-				if !over || d.Status != Failed || d.Why != whyInternal || !line || len(told) != 1 || told[0].Type != deliveryExhausted {
-					t.Errorf("after ten: over %v, %s (%s), logged %v, told %+v; want it failed (%s), a line and %s", over, d.Status, d.Why, line, told, whyInternal, deliveryExhausted)
+				if !over || d.Status != Failed || d.Reason != reasonInternal || !line || len(told) != 1 || told[0].Type != deliveryExhausted {
+					t.Errorf("after ten: over %v, %s (%s), logged %v, told %+v; want it failed (%s), a line and %s", over, d.Status, d.Reason, line, told, reasonInternal, deliveryExhausted)
 				}
 			})
 		})
@@ -207,14 +207,14 @@ func TestClaimThatAnotherTookIsNotLost(t *testing.T) {
 	y.answer = refuses
 	r := y.register("tenant.example", every(time.Minute))
 	d := y.delivered(r)
-	other := d.handOut(y.Clock())
+	other := d.newClaim(y.Clock())
 	if err := y.putDelivery(t.Context(), &other, d.rev); err != nil {
 		t.Fatal(err)
 	}
-	if over, err := y.circuits.lose(t.Context(), &d, r); !over || err != nil {
+	if over, err := y.circuits.countLostClaim(t.Context(), &d, r); !over || err != nil {
 		t.Errorf("lose of a claim that another took = %v, %v; want true, nil", over, err)
 	}
-	if now := y.delivery(r, d.Event); now.Crashes != 0 || now.Claim != other.Claim {
-		t.Errorf("crashes %d, claim %d; want 0, %d", now.Crashes, now.Claim, other.Claim)
+	if now := y.delivery(r, d.Event); now.LostClaims != 0 || now.Claim != other.Claim {
+		t.Errorf("crashes %d, claim %d; want 0, %d", now.LostClaims, now.Claim, other.Claim)
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"ringback/shared/egress"
 	"ringback/shared/keyring"
 	"ringback/shared/limit"
-	"ringback/shared/pace"
+	"ringback/shared/limiter"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -32,12 +32,12 @@ type Config struct {
 	Log       *slog.Logger // default: slog.Default()
 	Metrics   Metrics      // default: none are counted
 
-	PublicURL  string // of this gateway, without a final slash; callback URLs begin with it
-	Kept       Kept   // how long rows last
-	FairQueues bool   // messages carry their source as message group; SQS bills them higher
-	AtOnce     int    // POSTs at once in this process, beside those that the slow queue asks for; default 256
-	Alone      bool   // no other process uses the Store: leases of former ones are void
-	Brake      int    // messages waiting in the retry or the slow queue above which Retry hands out nothing to it, and of one registration in a tick; default 10,000
+	PublicURL      string    // of this gateway, without a final slash; callback URLs begin with it
+	Retention      Retention // how long rows last
+	FairQueues     bool      // messages carry their source as message group; SQS bills them higher
+	MaxConcurrency int       // POSTs at once in this process, beside those that the slow queue asks for; default 256
+	SingleProcess  bool      // no other process uses the Store: leases of former ones are void
+	MaxBacklog     int       // messages waiting in the retry or the slow queue above which Retry hands out nothing to it, and of one registration in a tick; default 10,000
 
 	// FirstAttempt bounds attempts outside the slow queue, where a batch of messages ends with its slowest attempt: one
 	// that takes longer is cut off, and made again from the slow queue. Zero: they take as long as they may.
@@ -53,9 +53,9 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Log = cmp.Or(c.Log, slog.Default())
-	c.AtOnce = cmp.Or(c.AtOnce, 256)
-	c.Brake = cmp.Or(c.Brake, 10_000)
-	c.Kept = c.Kept.orDefault()
+	c.MaxConcurrency = cmp.Or(c.MaxConcurrency, 256)
+	c.MaxBacklog = cmp.Or(c.MaxBacklog, 10_000)
+	c.Retention = c.Retention.orDefault()
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -68,21 +68,21 @@ func (c Config) withDefaults() Config {
 // A core is what all parts of a gateway share.
 type core struct {
 	Config
-	run    string // names this process in leases
-	pace   *pace.Pace
-	limits *limit.Limits // of all processes
-	books  *pace.Books   // nil: no batch ends with its slowest attempt
-	unsent unsent
-	watch  watch
+	process    string // names this process in leases
+	limiter    *limiter.Limiter
+	limits     *limit.Limits       // of all processes
+	speeds     *limiter.SpeedStore // nil: no batch ends with its slowest attempt
+	unsent     unsent
+	clockWatch clockWatch
 }
 
-// runs counts the invocations of this process.
-var runs atomic.Int64
+// invocations counts the invocations of this process.
+var invocations atomic.Int64
 
 const (
-	leaseMargin  = 5 * time.Second // a lease outlasts the invocation by so much
-	answerMargin = 2 * time.Second // an attempt ends so long before the invocation does
-	longRun      = time.Hour       // the lease of a handler whose context has no end
+	leaseMargin    = 5 * time.Second // a lease outlasts the invocation by so much
+	deadlineMargin = 2 * time.Second // an attempt ends so long before the invocation does
+	maxLease       = time.Hour       // the lease of a handler whose context has no end
 )
 
 // ID names the gateway in Ringback-Via headers.
@@ -90,37 +90,39 @@ func (c *core) ID() string { return c.Keys.GatewayID() }
 
 func (c *core) Clock() time.Time { return storage.UTC(c.Now()) }
 
-// A watch compares the wall clock with the monotonic one.
-type watch struct {
-	mu     sync.Mutex
-	begun  time.Time     // monotonic
-	parted time.Duration // the wall clock's lead since then
-	set    time.Time     // when the wall clock was last seen to have been set, or the process began
+// A clockWatch compares the wall clock with the monotonic one.
+type clockWatch struct {
+	mu        sync.Mutex
+	startedAt time.Time     // monotonic
+	offset    time.Duration // the wall clock's lead since then
+	changedAt time.Time     // when the wall clock was last seen to have been set, or the process began
 }
 
-const steadyFor, mostDrift = time.Hour, time.Minute // between two looks more is no drift
+const clockSteadyAfter, maxDrift = time.Hour, time.Minute // between two looks more is no drift
 
-// steady reports whether the wall clock goes evenly for an hour, on one machine
+// clockSteady reports whether the wall clock goes evenly for an hour, on one machine
 // since the start: only then does time end deliveries and registrations.
-func (c *core) steady() bool {
-	w, now := &c.watch, time.Now()
+func (c *core) clockSteady() bool {
+	w, now := &c.clockWatch, time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.begun.IsZero() {
-		w.begun, w.parted = now, c.Clock().Sub(storage.UTC(now))
-		if c.Alone {
-			w.set = now
+	if w.startedAt.IsZero() {
+		w.startedAt, w.offset = now, c.Clock().Sub(storage.UTC(now))
+		if c.SingleProcess {
+			w.changedAt = now
 		}
 	}
-	parted := c.Clock().Sub(storage.UTC(w.begun)) - now.Sub(w.begun)
-	if (parted - w.parted).Abs() > mostDrift {
-		w.parted, w.set = parted, now
+	parted := c.Clock().Sub(storage.UTC(w.startedAt)) - now.Sub(w.startedAt)
+	if (parted - w.offset).Abs() > maxDrift {
+		w.offset, w.changedAt = parted, now
 	}
-	return now.Sub(w.set) >= steadyFor
+	return now.Sub(w.changedAt) >= clockSteadyAfter
 }
 
-// upTo returns a random part of d.
-func (c *core) upTo(d time.Duration) time.Duration { return time.Duration(c.Random() * float64(d)) }
+// randomUpTo returns a random part of d.
+func (c *core) randomUpTo(d time.Duration) time.Duration {
+	return time.Duration(c.Random() * float64(d))
+}
 
 func (c *core) count(m Metric, v float64) {
 	if c.Metrics != nil {
@@ -136,11 +138,11 @@ func (c *core) Origin() string {
 	return c.ID()
 }
 
-// newRun names one handler invocation: the process, a dot, a number.
-func (c *core) newRun() string { return c.run + "." + strconv.FormatInt(runs.Add(1), 36) }
+// newRunID names one handler invocation: the process, a dot, a number.
+func (c *core) newRunID() string { return c.process + "." + strconv.FormatInt(invocations.Add(1), 36) }
 
 func (c *core) leaseEnd(ctx context.Context) time.Time {
-	return c.Clock().Add(min(timeLeft(ctx), longRun) + leaseMargin)
+	return c.Clock().Add(min(timeLeft(ctx), maxLease) + leaseMargin)
 }
 
 // fairGroup is the message group of a source's messages if the queues are fair.
@@ -155,20 +157,20 @@ func (c *core) fairGroup(source string) string {
 // error or panicked. Each of these is one line of the log.
 func (c *core) eachMessage(ctx context.Context, verb string, ms []storage.Received, f func(context.Context, storage.Received) error) ([]string, error) {
 	errs := make([]error, len(ms))
-	atOnce(len(ms), func(i int) { errs[i] = guarded(func() error { return f(ctx, ms[i]) }) })
+	parallel(len(ms), func(i int) { errs[i] = guarded(func() error { return f(ctx, ms[i]) }) })
 	var again []string
 	for i, err := range errs {
 		if err != nil {
 			again = append(again, ms[i].Receipt)
-			c.logAgain(verb, ms[i], err)
+			c.logRetry(verb, ms[i], err)
 		}
 	}
 	return again, nil
 }
 
-// atOnce calls f for each number below n at once, and returns when all have
+// parallel calls f for each number below n at once, and returns when all have
 // returned. A single call needs no goroutine, nor a stack that grows anew.
-func atOnce(n int, f func(i int)) {
+func parallel(n int, f func(i int)) {
 	if n == 1 {
 		f(0)
 		return
@@ -180,8 +182,8 @@ func atOnce(n int, f func(i int)) {
 	wg.Wait()
 }
 
-// cache returns an LRU cache of so many entries.
-func cache[V any](size int) *lru.Cache[string, V] {
+// newCache returns an LRU cache of so many entries.
+func newCache[V any](size int) *lru.Cache[string, V] {
 	c, _ := lru.New[string, V](size) // fails only without a size
 	return c
 }
@@ -194,7 +196,7 @@ func timeLeft(ctx context.Context) time.Duration {
 	return time.Hour
 }
 
-func later(a, b time.Time) time.Time { return pace.Later(a, b) }
+func later(a, b time.Time) time.Time { return limiter.Later(a, b) }
 
 func utcOrZero(t time.Time) time.Time {
 	if t.IsZero() {

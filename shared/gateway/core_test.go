@@ -24,7 +24,7 @@ func TestGatewayNeedsAStoreAndAQueue(t *testing.T) {
 func TestConfigHasDefaults(t *testing.T) {
 	const day = 24 * time.Hour
 	c := Config{}.withDefaults()
-	if c.Log != slog.Default() || c.AtOnce != 256 || c.Brake != 10_000 || c.Kept != (Kept{14 * day, 30 * day}) {
+	if c.Log != slog.Default() || c.MaxConcurrency != 256 || c.MaxBacklog != 10_000 || c.Retention != (Retention{14 * day, 30 * day}) {
 		t.Errorf("the zero Config becomes %+v", c)
 	}
 	if now := c.Now(); time.Since(now).Abs() > time.Minute {
@@ -37,14 +37,14 @@ func TestConfigHasDefaults(t *testing.T) {
 	}
 	log := slog.New(slog.DiscardHandler)
 	c = Config{
-		Log: log, AtOnce: 1, Brake: 2, Kept: Kept{History: 9 * day, Held: 3 * day},
+		Log: log, MaxConcurrency: 1, MaxBacklog: 2, Retention: Retention{History: 9 * day, Held: 3 * day},
 		Now: func() time.Time { return noon }, Random: func() float64 { return 0.25 },
 	}.withDefaults()
-	if c.Log != log || c.AtOnce != 1 || c.Brake != 2 || c.Kept != (Kept{9 * day, 3 * day}) || !c.Now().Equal(noon) || c.Random() != 0.25 {
+	if c.Log != log || c.MaxConcurrency != 1 || c.MaxBacklog != 2 || c.Retention != (Retention{9 * day, 3 * day}) || !c.Now().Equal(noon) || c.Random() != 0.25 {
 		t.Errorf("what was set became %+v", c)
 	}
 	k := core{Config: c}
-	if got := k.upTo(time.Minute); got != 15*time.Second {
+	if got := k.randomUpTo(time.Minute); got != 15*time.Second {
 		t.Errorf("a random part of a minute is %v, want a quarter", got)
 	}
 }
@@ -94,8 +94,8 @@ func TestLeaseOutlastsTheInvocation(t *testing.T) {
 }
 
 func TestRunsOfAProcessDiffer(t *testing.T) {
-	c := &core{run: "process"}
-	one, two := c.newRun(), c.newRun()
+	c := &core{process: "process"}
+	one, two := c.newRunID(), c.newRunID()
 	if one == two || !strings.HasPrefix(one, "process.") || !strings.HasPrefix(two, "process.") {
 		t.Errorf("runs %q and %q, want two of one process", one, two)
 	}
@@ -122,7 +122,7 @@ func TestInstantsAreComparedAndStoredInUTC(t *testing.T) {
 func TestEachCallIsMadeOnce(t *testing.T) {
 	for _, n := range []int{0, 1, 2, 100} {
 		calls := make([]int, n)
-		atOnce(n, func(i int) { calls[i]++ })
+		parallel(n, func(i int) { calls[i]++ })
 		if want := strings.TrimSpace(strings.Repeat("1 ", n)); fmt.Sprint(calls) != "["+want+"]" {
 			t.Errorf("of %d calls each was made %v times, want once", n, calls)
 		}
@@ -131,12 +131,12 @@ func TestEachCallIsMadeOnce(t *testing.T) {
 
 func TestEveryMetricHasAUnit(t *testing.T) {
 	units := Units()
-	for _, m := range []Metric{Callbacks, RefusedCallbacks, Events, Accepted, Refused} {
+	for _, m := range []Metric{Callbacks, RefusedCallbacks, Events, AttemptsSucceeded, AttemptsFailed} {
 		if units[m] != "Count" {
 			t.Errorf("%s is in %q, want Count", m, units[m])
 		}
 	}
-	if units[Latency] != "Milliseconds" || units[DueAge] != "Seconds" {
-		t.Errorf("%s is in %q and %s in %q, want Milliseconds and Seconds", Latency, units[Latency], DueAge, units[DueAge])
+	if units[DeliveryLatency] != "Milliseconds" || units[DueAge] != "Seconds" {
+		t.Errorf("%s is in %q and %s in %q, want Milliseconds and Seconds", DeliveryLatency, units[DeliveryLatency], DueAge, units[DueAge])
 	}
 }

@@ -20,26 +20,26 @@ type deliveries struct {
 
 // putDelivery writes d if its stored revision is was. Its event is kept from before d is unfinished until after.
 func (ds *deliveries) putDelivery(ctx context.Context, d *Delivery, was string) error {
-	if !d.kept && d.unfinished() {
-		if err := ds.events.open(ctx, d.Event, nil, d.Registration); err != nil {
+	if !d.retained && d.unfinished() {
+		if err := ds.events.retain(ctx, d.Event, nil, d.Registration); err != nil {
 			return err
 		}
-		d.kept = true
+		d.retained = true
 	}
-	if d.Status == Held && !d.Manual && (d.kept || was == "") {
-		if err := ds.events.finish(ctx, d.Event, nil, d.Registration, ds.Kept.heldUntil(d.Since)); err != nil {
+	if d.Status == Held && !d.Manual && (d.retained || was == "") {
+		if err := ds.events.release(ctx, d.Event, nil, d.Registration, ds.Retention.heldUntil(d.Since)); err != nil {
 			return err
 		}
-		d.kept = false
+		d.retained = false
 	}
-	row, err := d.row(ds.Kept)
+	row, err := d.row(ds.Retention)
 	if err != nil {
 		return err
 	}
 	row.Rev = storage.NewRev()
 	err = storage.Persist(ctx, func() error { return ds.Store.Put(ctx, row, was) })
-	if d.kept && (err == nil && !d.unfinished() || finishedByAnother(err)) {
-		err = errors.Join(err, ds.events.Finish(ctx, d.Event, d.Registration))
+	if d.retained && (err == nil && !d.unfinished() || finishedByAnother(err)) {
+		err = errors.Join(err, ds.events.Release(ctx, d.Event, d.Registration))
 	}
 	if err != nil {
 		return fmt.Errorf("put delivery %s: %w", d.ID, err)
@@ -58,12 +58,12 @@ func finishedByAnother(err error) bool {
 	return err == nil && !stored.unfinished()
 }
 
-// settle makes up for a process that ended between a delivery's last write and its event's.
-func (ds *deliveries) settle(ctx context.Context, d Delivery) error {
+// repairEvent makes up for a process that ended between a delivery's last write and its event's.
+func (ds *deliveries) repairEvent(ctx context.Context, d Delivery) error {
 	if d.unfinished() || d.Status == Held {
 		return nil
 	}
-	return ds.events.Finish(ctx, d.Event, d.Registration)
+	return ds.events.Release(ctx, d.Event, d.Registration)
 }
 
 // save writes a delivery whose claim the caller holds. Another's write in
@@ -145,8 +145,8 @@ func (ds *deliveries) changeDeliveryFrom(ctx context.Context, d Delivery, f func
 func (ds *deliveries) putAttempt(ctx context.Context, delivery string, a Attempt) error {
 	row := storage.Row{
 		Key:     storage.Key{Table: storage.Deliveries, PK: "A#" + delivery, SK: AttemptID(delivery, a)},
-		Body:    a.Answer,
-		Expires: a.At.Add(ds.Kept.History + schedule.MaxWaitsSum),
+		Body:    a.Response,
+		Expires: a.At.Add(ds.Retention.History + schedule.MaxWaitsSum),
 	}
 	return storage.PutRow(ctx, ds.Store, row, a, storage.AnyRev)
 }
@@ -158,7 +158,7 @@ func AttemptID(delivery string, a Attempt) string {
 // sendRetry sends the message for d's next attempt, whose claim is the caller's:
 // to the slow queue if slow says so, or if d's endpoint is.
 func (ds *deliveries) sendRetry(ctx context.Context, d *Delivery, hops int, slow bool) {
-	ds.sendSelf(ctx, ds.pathTo(ctx, slow, d.Registration, d.Tenant), d.header(), hops, d.Start.Sub(ds.Clock()))
+	ds.sendSelf(ctx, ds.retryPath(ctx, slow, d.Registration, d.Tenant), d.header(), hops, d.NextAttempt.Sub(ds.Clock()))
 }
 
 // sendRetries is sendRetry for those of many, all of one registration, that have a claim.
@@ -166,19 +166,19 @@ func (ds *deliveries) sendRetries(ctx context.Context, many []*Delivery, hops in
 	var ms []storage.Message
 	var to path
 	for _, d := range many {
-		if d != nil && d.Lost > 0 {
+		if d != nil && d.Unacked > 0 {
 			if len(ms) == 0 {
-				to = ds.pathTo(ctx, slow, d.Registration, d.Tenant)
+				to = ds.retryPath(ctx, slow, d.Registration, d.Tenant)
 			}
 			h := d.header()
-			h.Hops = hops
-			m, _ := to.message(h, d.Start.Sub(ds.Clock())) // a header cannot fail
+			h.SelfSends = hops
+			m, _ := to.message(h, d.NextAttempt.Sub(ds.Clock())) // a header cannot fail
 			ms = append(ms, m)
 		}
 	}
 	if err := ds.send(ctx, to.queue, ms); err != nil {
 		ds.Log.Warn("retry", "messages", len(ms), "outcome", "not sent", "why", err.Error())
-		if ds.Alone { // as in sendSelf
+		if ds.SingleProcess { // as in sendSelf
 			ds.keepUnsent(to.queue, ms...)
 		}
 	}
@@ -188,8 +188,8 @@ func (d *Delivery) header() message.Header {
 	return message.Header{Kind: message.Retry, ID: d.ID, Claim: d.Claim}
 }
 
-// endUnwanted ends the claim of a delivery that its registration is not to have.
-func (ds *deliveries) endUnwanted(ctx context.Context, d Delivery, verdict Status, why string) error {
+// endIneligible ends the claim of a delivery that its registration is not to have.
+func (ds *deliveries) endIneligible(ctx context.Context, d Delivery, verdict Status, why string) error {
 	switch {
 	case verdict == Cancelled:
 		return ds.save(ctx, d.Cancel(why, ds.Clock()), d.rev)
@@ -199,14 +199,14 @@ func (ds *deliveries) endUnwanted(ctx context.Context, d Delivery, verdict Statu
 	return ds.save(ctx, d.hold(why, ds.Clock()), d.rev)
 }
 
-// recordOver records a over d as it was read before the attempt, or over what is stored by now, and
+// recordAttempt records a over d as it was read before the attempt, or over what is stored by now, and
 // returns what is stored then. self tells whether the caller can send the next attempt itself; then
 // the second result says that it must.
 //
 // An accepted attempt stands in the delivery alone, without a row of its own, if that keeps all of
 // its answer. A resend puts it into one before it takes its place.
-func (ds *deliveries) recordOver(ctx context.Context, d Delivery, a Attempt, s schedule.Schedule, jitter float64, self bool) (Delivery, bool, error) {
-	if a.Alone = a.Accepted() && len(a.Answer) <= keptAnswer; !a.Alone {
+func (ds *deliveries) recordAttempt(ctx context.Context, d Delivery, a Attempt, s schedule.Schedule, jitter float64, self bool) (Delivery, bool, error) {
+	if a.Inline = a.Succeeded() && len(a.Response) <= inlineResponseBytes; !a.Inline {
 		if err := ds.putAttempt(ctx, d.ID, a); err != nil {
 			return d, false, err
 		}
@@ -216,25 +216,25 @@ func (ds *deliveries) recordOver(ctx context.Context, d Delivery, a Attempt, s s
 		if next, mustSend = d.record(a, s, jitter, self); next.Claim == d.Claim && next.Status == d.Status {
 			return d, storage.ErrUnchanged // superseded: only the attempt is stored
 		}
-		if d.Last != nil && d.Last.Alone {
+		if d.Last != nil && d.Last.Inline {
 			err = ds.putAttempt(ctx, d.ID, d.Last.Attempt(d.body))
 		}
 		return next, err
 	})
-	if err == nil && a.Alone && !after.Tells(a) {
+	if err == nil && a.Inline && !after.LastIs(a) {
 		err = ds.putAttempt(ctx, d.ID, a)
 	}
 	return after, mustSend, err
 }
 
-// handOutAgain gives a delivery that could not be attempted now to a later
+// reschedule gives a delivery that could not be attempted now to a later
 // message, or to the tick if messages were sent often enough in a row.
-func (ds *deliveries) handOutAgain(ctx context.Context, d Delivery, start time.Time, hops int, slow bool) error {
-	if hops >= maxHops || start.Sub(ds.Clock()) > maxSelfSend {
+func (ds *deliveries) reschedule(ctx context.Context, d Delivery, start time.Time, hops int, slow bool) error {
+	if hops >= maxSelfSends || start.Sub(ds.Clock()) > maxSelfSendDelay {
 		return ds.save(ctx, d.postpone(start), d.rev)
 	}
-	after := d.handOut(start)
-	after.Lost = d.Lost // it waits; nothing was lost
+	after := d.newClaim(start)
+	after.Unacked = d.Unacked // it waits; nothing was lost
 	if err := ds.putDelivery(ctx, &after, d.rev); err != nil {
 		return superseded(err)
 	}

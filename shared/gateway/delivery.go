@@ -8,7 +8,7 @@ import (
 
 	"ringback/shared/egress"
 	"ringback/shared/ident"
-	"ringback/shared/pace"
+	"ringback/shared/limiter"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
@@ -27,27 +27,27 @@ const (
 
 // Why a delivery is held, cancelled or failed.
 const (
-	whyDisabled   = "registration_disabled"
-	WhyDeleted    = "registration_deleted"
-	whyNotGranted = "grant_revoked"
-	WhyCode       = "security_code_changed"
-	whyTenant     = "tenant_disabled"
-	WhyNoTenant   = "tenant_deleted"
-	whyExhausted  = "exhausted"
-	whyExpired    = "payload_expired"
-	whyInternal   = "internal"
-	WhyErased     = "erased"
+	reasonDisabled   = "registration_disabled"
+	ReasonDeleted    = "registration_deleted"
+	reasonNotGranted = "grant_revoked"
+	ReasonCode       = "security_code_changed"
+	reasonTenant     = "tenant_disabled"
+	ReasonNoTenant   = "tenant_deleted"
+	reasonExhausted  = "exhausted"
+	reasonExpired    = "payload_expired"
+	reasonInternal   = "internal"
+	ReasonErased     = "erased"
 )
 
 // Timing of hand-outs, the same for all workers.
 const (
-	Horizon     = 2 * time.Minute // how far ahead the tick hands out; the right to POST ends so long before due
-	firstHold   = 2*time.Minute + Horizon
-	longestHold = time.Hour
-	maxCrashes  = 10               // claims that were taken up and not recorded, then the delivery is failed
-	maxSelfSend = 15 * time.Minute // a longer wait is handed out by the tick
-	maxHops     = 3                // self-sends in a row: Lambda stops a chain of 16
-	keptAnswer  = 256              // bytes of an answer that the delivery row keeps
+	Lookahead           = 2 * time.Minute // how far ahead the tick hands out; the right to POST ends so long before due
+	claimTTL            = 2*time.Minute + Lookahead
+	maxClaimTTL         = time.Hour
+	maxLostClaims       = 10               // claims that were taken up and not recorded, then the delivery is failed
+	maxSelfSendDelay    = 15 * time.Minute // a longer wait is handed out by the tick
+	maxSelfSends        = 3                // self-sends in a row: Lambda stops a chain of 16
+	inlineResponseBytes = 256              // bytes of an answer that the delivery row keeps
 )
 
 // A Delivery is one event for one registration. Its row is written whole, only
@@ -62,27 +62,27 @@ type Delivery struct {
 	Received     time.Time `json:"received"` // the event's
 	Created      time.Time `json:"created"`
 
-	Status  Status        `json:"status"`
-	Why     string        `json:"why,omitempty"`     // failed, held or cancelled because of
-	Made    int           `json:"made"`              // attempts recorded, manual ones excepted
-	Anew    time.Time     `json:"anew,omitzero"`     // when a job began its schedule anew; zero: it runs since Created
-	Asked   time.Duration `json:"asked,omitempty"`   // by its endpoint, beyond the waits of the schedule
-	Claim   int           `json:"claim"`             // hand-outs and records so far; the fence
-	Lost    int           `json:"lost,omitempty"`    // hand-outs since the last record
-	Crashes int           `json:"crashes,omitempty"` // of those, which workers took up and did not record
-	Manual  bool          `json:"manual,omitempty"`  // the current claim is a resend
-	Start   time.Time     `json:"start,omitzero"`    // of the next attempt
-	Since   time.Time     `json:"since,omitzero"`    // of Held, or of the final status
-	Last    *Last         `json:"last,omitempty"`
-	Replay  bool          `json:"replay,omitempty"` // made by a replay, not by the event's arrival
-	Paced   bool          `json:"paced,omitempty"`  // Start is a place or turn that the rate gave
-	Lane    bool          `json:"lane,omitempty"`   // of an ordered registration: its lane is due, not it
-	Late    bool          `json:"late,omitempty"`   // a later one of its lane was attempted before it
+	Status        Status        `json:"status"`
+	Reason        string        `json:"why,omitempty"`     // failed, held or cancelled because of
+	Attempts      int           `json:"made"`              // attempts recorded, manual ones excepted
+	RestartedAt   time.Time     `json:"anew,omitzero"`     // when a job began its schedule anew; zero: it runs since Created
+	RetryAfterSum time.Duration `json:"asked,omitempty"`   // by its endpoint, beyond the waits of the schedule
+	Claim         int           `json:"claim"`             // hand-outs and records so far; the fence
+	Unacked       int           `json:"lost,omitempty"`    // hand-outs since the last record
+	LostClaims    int           `json:"crashes,omitempty"` // of those, which workers took up and did not record
+	Manual        bool          `json:"manual,omitempty"`  // the current claim is a resend
+	NextAttempt   time.Time     `json:"start,omitzero"`    // of the next attempt
+	Since         time.Time     `json:"since,omitzero"`    // of Held, or of the final status
+	Last          *Last         `json:"last,omitempty"`
+	Replay        bool          `json:"replay,omitempty"` // made by a replay, not by the event's arrival
+	RateGranted   bool          `json:"paced,omitempty"`  // Start is a place or turn that the rate gave
+	Lane          bool          `json:"lane,omitempty"`   // of an ordered registration: its lane is due, not it
+	OutOfOrder    bool          `json:"late,omitempty"`   // a later one of its lane was attempted before it
 
-	due  time.Time // of the due index; when the tick looks at it
-	rev  string    // of the row as read
-	body []byte    // of the row: start of the last answer
-	kept bool      // the event is kept for it
+	due      time.Time // of the due index; when the tick looks at it
+	rev      string    // of the row as read
+	body     []byte    // of the row: start of the last answer
+	retained bool      // the event is kept for it
 }
 
 // Last is the outcome of a delivery's last attempt.
@@ -92,7 +92,7 @@ type Last struct {
 	StatusCode int           `json:"status_code,omitempty"`
 	Class      egress.Class  `json:"class,omitempty"`
 	Error      string        `json:"error,omitempty"`
-	Alone      bool          `json:"alone,omitempty"` // no row of its own tells of the attempt; the rest of it follows
+	Inline     bool          `json:"alone,omitempty"` // no row of its own tells of the attempt; the rest of it follows
 	Manual     bool          `json:"manual,omitempty"`
 	Claim      int           `json:"claim,omitempty"`
 }
@@ -101,7 +101,7 @@ type Last struct {
 func (l Last) Attempt(body []byte) Attempt {
 	return Attempt{
 		At: l.At, Took: l.Took, StatusCode: l.StatusCode, Class: l.Class, Error: l.Error,
-		Manual: l.Manual, Claim: l.Claim, Answer: body, Alone: l.Alone,
+		Manual: l.Manual, Claim: l.Claim, Response: body, Inline: l.Inline,
 	}
 }
 
@@ -114,19 +114,19 @@ type Attempt struct {
 	Error      string        `json:"error,omitempty"` // why it was not accepted; holds no URL but where a redirect leads, and no secret
 	Manual     bool          `json:"manual,omitempty"`
 	Claim      int           `json:"claim"`          // that it was made under
-	Answer     []byte        `json:"-"`              // its first 4 KiB; the row's Body
+	Response   []byte        `json:"-"`              // its first 4 KiB; the row's Body
 	RetryAfter time.Duration `json:"hint,omitempty"` // what the endpoint asked for
-	Lasted     time.Duration `json:"-"`              // until the response was read, which may drip
-	Alone      bool          `json:"-"`              // accepted, and all that is kept of it fits the delivery: no row of its own
+	Total      time.Duration `json:"-"`              // until the response was read, which may drip
+	Inline     bool          `json:"-"`              // accepted, and all that is kept of it fits the delivery: no row of its own
 }
 
-// Accepted reports whether the endpoint took the event.
-func (a Attempt) Accepted() bool { return a.Class == egress.OK }
+// Succeeded reports whether the endpoint took the event.
+func (a Attempt) Succeeded() bool { return a.Class == egress.OK }
 
 // outcome returns what the pace of the endpoint goes by.
-func (a Attempt) outcome(cut bool) pace.Outcome {
+func (a Attempt) outcome(cut bool) limiter.Outcome {
 	made := !a.At.IsZero() && a.Class != egress.Internal
-	return pace.Outcome{Made: made, Accepted: a.Accepted(), Cut: cut, Took: max(a.Took, a.Lasted)}
+	return limiter.Outcome{Attempted: made, Succeeded: a.Succeeded(), Cut: cut, Took: max(a.Took, a.Total)}
 }
 
 // Gone reports whether the endpoint wants no more events (410).
@@ -137,15 +137,15 @@ func (a Attempt) slow() bool { return a.StatusCode == 429 || a.Class == egress.T
 
 func (a Attempt) last() *Last {
 	l := &Last{At: a.At, Took: a.Took, StatusCode: a.StatusCode, Class: a.Class, Error: a.Error}
-	if a.Alone {
-		l.Alone, l.Manual, l.Claim = true, a.Manual, a.Claim
+	if a.Inline {
+		l.Inline, l.Manual, l.Claim = true, a.Manual, a.Claim
 	}
 	return l
 }
 
-// Tells reports whether d's last attempt is a.
-func (d Delivery) Tells(a Attempt) bool {
-	return d.Last != nil && d.Last.At.Equal(a.At) && (!d.Last.Alone || d.Last.Claim == a.Claim)
+// LastIs reports whether d's last attempt is a.
+func (d Delivery) LastIs(a Attempt) bool {
+	return d.Last != nil && d.Last.At.Equal(a.At) && (!d.Last.Inline || d.Last.Claim == a.Claim)
 }
 
 // newDelivery returns the delivery of e for r before its first attempt.
@@ -164,32 +164,34 @@ func (d *Delivery) Final() bool {
 // unfinished reports whether d's payload may still be sent without a decision of people.
 func (d *Delivery) unfinished() bool { return d.Status == Pending || d.Manual }
 
-// handOut gives the caller, for the new claim, the sole right to POST from start until Horizon before d's new due time.
-func (d Delivery) handOut(start time.Time) Delivery {
-	hold := holdOf(d.Lost)
+// newClaim gives the caller, for the new claim, the sole right to POST from start until Horizon before d's new due time.
+func (d Delivery) newClaim(start time.Time) Delivery {
+	hold := claimTTLAfter(d.Unacked)
 	d.Claim++
-	d.Lost++
-	d.Start = start
+	d.Unacked++
+	d.NextAttempt = start
 	d.due = start.Add(hold)
 	return d
 }
 
-// holdOf returns how long a claim holds after so many that were lost.
-func holdOf(lost int) time.Duration {
-	hold := firstHold
-	for n := 0; n < lost && hold < longestHold; n++ {
+// claimTTLAfter returns how long a claim holds after so many that were lost.
+func claimTTLAfter(lost int) time.Duration {
+	hold := claimTTL
+	for n := 0; n < lost && hold < maxClaimTTL; n++ {
 		hold *= 2
 	}
-	return min(hold, longestHold)
+	return min(hold, maxClaimTTL)
 }
 
 // mayPost reports whether the holder of claim may begin a POST that takes up to limit at now.
 func (d Delivery) mayPost(claim int, now time.Time, limit time.Duration) bool {
-	return d.mine(claim) && !now.Add(limit).After(d.due.Add(-Horizon))
+	return d.holdsClaim(claim) && !now.Add(limit).After(d.due.Add(-Lookahead))
 }
 
-// mine reports whether claim is the one that counts.
-func (d Delivery) mine(claim int) bool { return d.Claim == claim && (d.Status == Pending || d.Manual) }
+// holdsClaim reports whether claim is the one that counts.
+func (d Delivery) holdsClaim(claim int) bool {
+	return d.Claim == claim && (d.Status == Pending || d.Manual)
+}
 
 // record returns d after attempt a, made under a.Claim. The first attempt of a new delivery has claim 0. self
 // tells whether the caller can send the next attempt itself; then the second result says that it must.
@@ -200,61 +202,61 @@ func (d Delivery) mine(claim int) bool { return d.Claim == claim && (d.Status ==
 func (d Delivery) record(a Attempt, s schedule.Schedule, jitter float64, self bool) (Delivery, bool) {
 	now := a.At.Add(a.Took)
 	if d.Claim != a.Claim || d.Status == Succeeded && !d.Manual {
-		if a.Accepted() && d.Status != Succeeded {
-			return d.acceptedLate(a), false
+		if a.Succeeded() && d.Status != Succeeded {
+			return d.succeededLate(a), false
 		}
 		return d, false
 	}
 	wasManual, wasParked := d.Manual, d.Parked()
 	d.Claim++
-	d.Lost, d.Crashes, d.Manual, d.Paced = 0, 0, false, false
-	d.Last, d.body = a.last(), cut(a.Answer)
+	d.Unacked, d.LostClaims, d.Manual, d.RateGranted = 0, 0, false, false
+	d.Last, d.body = a.last(), truncate(a.Response)
 	if !wasManual {
-		d.Made++
+		d.Attempts++
 	}
 	switch {
-	case a.Accepted():
-		return d.close(Succeeded, "", now), false
+	case a.Succeeded():
+		return d.end(Succeeded, "", now), false
 	case wasManual && d.Status == Succeeded:
 		d.due = time.Time{}
 		return d, false
 	case a.Gone():
-		return d.close(Failed, "gone", now), false
+		return d.end(Failed, "gone", now), false
 	case wasManual && d.Status != Pending:
 		d.due = time.Time{}
 		return d, false
 	}
-	wait, more := s.After(d.Made, jitter, a.slow(), a.RetryAfter)
+	wait, more := s.After(d.Attempts, jitter, a.slow(), a.RetryAfter)
 	if !more {
-		return d.close(Failed, whyExhausted, now), false
+		return d.end(Failed, reasonExhausted, now), false
 	}
-	unasked, _ := s.After(d.Made, jitter, a.slow(), 0)
-	d.Asked += wait - unasked
-	self = self && wait <= maxSelfSend && !d.Lane && !wasParked
-	if d = d.wait(now.Add(wait), self); wasParked {
+	unasked, _ := s.After(d.Attempts, jitter, a.slow(), 0)
+	d.RetryAfterSum += wait - unasked
+	self = self && wait <= maxSelfSendDelay && !d.Lane && !wasParked
+	if d = d.waitUntil(now.Add(wait), self); wasParked {
 		d.due = time.Time{}
 	}
 	return d, self
 }
 
-// acceptedLate closes d by an attempt whose claim is not the current one.
-func (d Delivery) acceptedLate(a Attempt) Delivery {
-	after := d.close(Succeeded, "", a.At.Add(a.Took))
-	after.Last, after.body = a.last(), cut(a.Answer)
+// succeededLate closes d by an attempt whose claim is not the current one.
+func (d Delivery) succeededLate(a Attempt) Delivery {
+	after := d.end(Succeeded, "", a.At.Add(a.Took))
+	after.Last, after.body = a.last(), truncate(a.Response)
 	if d.Manual {
-		after.Manual, after.Lost, after.Start, after.due = true, d.Lost, d.Start, d.due
+		after.Manual, after.Unacked, after.NextAttempt, after.due = true, d.Unacked, d.NextAttempt, d.due
 	}
 	return after
 }
 
-// wait leaves d pending until start. If the caller sends the attempt itself the
+// waitUntil leaves d pending until start. If the caller sends the attempt itself the
 // right to POST is its; else the tick hands out.
-func (d Delivery) wait(start time.Time, self bool) Delivery {
+func (d Delivery) waitUntil(start time.Time, self bool) Delivery {
 	start = storage.UTC(start)
-	d.Status, d.Start, d.due = Pending, start, start
+	d.Status, d.NextAttempt, d.due = Pending, start, start
 	if self {
-		d.Lost = 1
-		d.due = start.Add(firstHold)
+		d.Unacked = 1
+		d.due = start.Add(claimTTL)
 	}
 	return d
 }
@@ -262,20 +264,20 @@ func (d Delivery) wait(start time.Time, self bool) Delivery {
 // postpone ends the claim without an attempt; nothing is used up. A resend is still to be made, whatever the status.
 func (d Delivery) postpone(due time.Time) Delivery {
 	d.Claim++
-	d.Lost = 0
+	d.Unacked = 0
 	if d.Manual {
-		d.Start = storage.UTC(due)
-		d.due = d.Start
+		d.NextAttempt = storage.UTC(due)
+		d.due = d.NextAttempt
 		return d
 	}
-	return d.wait(due, false)
+	return d.waitUntil(due, false)
 }
 
 // park ends the claim without an attempt until the circuit closes, or d is its probe;
 // nothing is used up. What is parked is not due.
 func (d Delivery) park(now time.Time) Delivery {
 	d = d.postpone(now)
-	d.Paced, d.due = false, time.Time{}
+	d.RateGranted, d.due = false, time.Time{}
 	return d
 }
 
@@ -287,29 +289,29 @@ func (d *Delivery) Parked() bool {
 // hold ends the claim without an attempt until the registration is enabled.
 func (d Delivery) hold(why string, now time.Time) Delivery {
 	d.Claim++
-	d.Lost, d.Manual = 0, false
-	d.Status, d.Why, d.Since, d.Start, d.due = Held, why, storage.UTC(now), time.Time{}, time.Time{}
+	d.Unacked, d.Manual = 0, false
+	d.Status, d.Reason, d.Since, d.NextAttempt, d.due = Held, why, storage.UTC(now), time.Time{}, time.Time{}
 	return d
 }
 
 // release makes a held delivery due.
 func (d Delivery) release(due time.Time) Delivery {
 	d.Claim++
-	d.Why, d.Since = "", time.Time{}
-	return d.wait(due, false)
+	d.Reason, d.Since = "", time.Time{}
+	return d.waitUntil(due, false)
 }
 
 // resend hands out one manual attempt, whatever the status; a pending one is
 // superseded and goes on by the schedule afterwards.
 func (d Delivery) resend(now time.Time) Delivery {
 	d.Manual = true
-	return d.handOut(storage.UTC(now))
+	return d.newClaim(storage.UTC(now))
 }
 
-// close ends d.
-func (d Delivery) close(s Status, why string, now time.Time) Delivery {
-	d.Claim, d.Manual, d.Lost = max(d.Claim, 1), false, 0
-	d.Status, d.Why, d.Since, d.Start, d.due = s, why, storage.UTC(now), time.Time{}, time.Time{}
+// end ends d.
+func (d Delivery) end(s Status, why string, now time.Time) Delivery {
+	d.Claim, d.Manual, d.Unacked = max(d.Claim, 1), false, 0
+	d.Status, d.Reason, d.Since, d.NextAttempt, d.due = s, why, storage.UTC(now), time.Time{}, time.Time{}
 	return d
 }
 
@@ -319,23 +321,23 @@ func (d Delivery) Cancel(why string, now time.Time) Delivery {
 		return d.dropManual()
 	}
 	d.Claim++
-	return d.close(Cancelled, why, now)
+	return d.end(Cancelled, why, now)
 }
 
-func cut(answer []byte) []byte { return answer[:min(len(answer), keptAnswer)] }
+func truncate(answer []byte) []byte { return answer[:min(len(answer), inlineResponseBytes)] }
 
-// Kept is how long rows last.
-type Kept struct {
+// Retention is how long rows last.
+type Retention struct {
 	History time.Duration // finished deliveries, their attempts and events; default 14 days, at least 9
 	Held    time.Duration // held deliveries, from the hold on; default 30 days
 }
 
-func (k Kept) orDefault() Kept {
-	return Kept{History: cmp.Or(k.History, 14*24*time.Hour), Held: cmp.Or(k.Held, 30*24*time.Hour)}
+func (k Retention) orDefault() Retention {
+	return Retention{History: cmp.Or(k.History, 14*24*time.Hour), Held: cmp.Or(k.Held, 30*24*time.Hour)}
 }
 
 // row returns d as it is stored. Pending rows never expire.
-func (d *Delivery) row(k Kept) (storage.Row, error) {
+func (d *Delivery) row(k Retention) (storage.Row, error) {
 	data, err := storage.Encode(d)
 	if err != nil {
 		return storage.Row{}, err
@@ -359,7 +361,7 @@ func ReadDelivery(r storage.Row) (Delivery, error) {
 	if err := storage.Decode(r, &d); err != nil {
 		return d, fmt.Errorf("delivery: %w", err)
 	}
-	d.rev, d.due, d.body, d.kept = r.Rev, r.Due, r.Body, d.unfinished()
+	d.rev, d.due, d.body, d.retained = r.Rev, r.Due, r.Body, d.unfinished()
 	d.Registration, _, _ = strings.Cut(strings.TrimPrefix(r.PK, "D#"), "#")
 	d.Event = r.SK
 	d.ID = ident.Delivery(d.Registration, d.Event)
@@ -375,25 +377,25 @@ func (d Delivery) fail(why string, now time.Time) Delivery {
 	if d.Manual && d.Status != Pending {
 		return d.dropManual()
 	}
-	return d.close(Failed, why, now)
+	return d.end(Failed, why, now)
 }
 
 // dropManual ends a resend that may not be made.
 func (d Delivery) dropManual() Delivery {
 	d.Claim++
-	d.Manual, d.Lost, d.due = false, 0, time.Time{}
+	d.Manual, d.Unacked, d.due = false, 0, time.Time{}
 	if d.Status == Pending {
-		return d.wait(d.Start, false)
+		return d.waitUntil(d.NextAttempt, false)
 	}
 	return d
 }
 
-// LastAnswer returns the beginning of the last answer to d, as d's row keeps it.
-func (d Delivery) LastAnswer() []byte { return d.body }
+// LastResponse returns the beginning of the last answer to d, as d's row keeps it.
+func (d Delivery) LastResponse() []byte { return d.body }
 
-// Shown returns d's status as people see it: what is pending for a disabled registration is held as soon as
+// VisibleStatus returns d's status as people see it: what is pending for a disabled registration is held as soon as
 // it falls due, and nothing goes to a removed one any more but the news of its end.
-func (d Delivery) Shown(r Registration) Status {
+func (d Delivery) VisibleStatus(r Registration) Status {
 	switch {
 	case r.State == Removed && !d.Final() && d.EventType != CallbackRemoved:
 		return Cancelled
@@ -403,8 +405,8 @@ func (d Delivery) Shown(r Registration) Status {
 	return d.Status
 }
 
-// WithoutAnswer returns d without the beginning of the last answer.
-func (d Delivery) WithoutAnswer() Delivery {
+// WithoutResponse returns d without the beginning of the last answer.
+func (d Delivery) WithoutResponse() Delivery {
 	d.body = nil
 	return d
 }

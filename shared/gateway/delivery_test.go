@@ -38,33 +38,33 @@ func TestRecordDecidesByTheAttempt(t *testing.T) {
 		{"accepted at once", Delivery{Status: Pending}, attempted(204, 0), true, Succeeded, "", 1, false},
 		{"refused with a wait left", Delivery{Status: Pending}, attempted(500, 0), true, Pending, "", 1, true},
 		{"refused, the tick sends", Delivery{Status: Pending}, attempted(500, 0), false, Pending, "", 1, false},
-		{"refused after the last wait", Delivery{Status: Pending, Made: 1, Claim: 3}, attempted(500, 3), true, Failed, "exhausted", 2, false},
+		{"refused after the last wait", Delivery{Status: Pending, Attempts: 1, Claim: 3}, attempted(500, 3), true, Failed, "exhausted", 2, false},
 		{"gone stops at once", Delivery{Status: Pending}, attempted(410, 0), true, Failed, "gone", 1, false},
 		{"refused under an old claim", Delivery{Status: Pending, Claim: 4}, attempted(500, 3), true, Pending, "", 0, false},
 		{"accepted under an old claim", Delivery{Status: Pending, Claim: 4}, attempted(200, 3), true, Succeeded, "", 0, false},
 		{"accepted after it was closed", Delivery{Status: Succeeded, Claim: 4}, attempted(200, 3), true, Succeeded, "", 0, false},
 		{"refused after it was accepted", Delivery{Status: Succeeded, Claim: 4}, attempted(500, 4), true, Succeeded, "", 0, false},
 		{"accepted though cancelled meanwhile", Delivery{Status: Cancelled, Claim: 4}, attempted(200, 3), true, Succeeded, "", 0, false},
-		{"resend accepted", Delivery{Status: Failed, Manual: true, Claim: 5, Made: 2}, attempted(200, 5), true, Succeeded, "", 2, false},
-		{"resend refused", Delivery{Status: Failed, Why: "exhausted", Manual: true, Claim: 5, Made: 2}, attempted(500, 5), true, Failed, "exhausted", 2, false},
-		{"resend of what succeeded accepted", Delivery{Status: Succeeded, Manual: true, Claim: 5, Made: 2, due: noon}, attempted(200, 5), true, Succeeded, "", 2, false},
-		{"resend of what succeeded refused", Delivery{Status: Succeeded, Manual: true, Claim: 5, Made: 2, due: noon}, attempted(500, 5), true, Succeeded, "", 2, false},
-		{"resend of what succeeded, gone", Delivery{Status: Succeeded, Manual: true, Claim: 5, Made: 2, due: noon}, attempted(410, 5), true, Succeeded, "", 2, false},
-		{"resend of a pending one refused", Delivery{Status: Pending, Manual: true, Claim: 5, Made: 1, due: noon}, attempted(500, 5), true, Pending, "", 1, true},
+		{"resend accepted", Delivery{Status: Failed, Manual: true, Claim: 5, Attempts: 2}, attempted(200, 5), true, Succeeded, "", 2, false},
+		{"resend refused", Delivery{Status: Failed, Reason: "exhausted", Manual: true, Claim: 5, Attempts: 2}, attempted(500, 5), true, Failed, "exhausted", 2, false},
+		{"resend of what succeeded accepted", Delivery{Status: Succeeded, Manual: true, Claim: 5, Attempts: 2, due: noon}, attempted(200, 5), true, Succeeded, "", 2, false},
+		{"resend of what succeeded refused", Delivery{Status: Succeeded, Manual: true, Claim: 5, Attempts: 2, due: noon}, attempted(500, 5), true, Succeeded, "", 2, false},
+		{"resend of what succeeded, gone", Delivery{Status: Succeeded, Manual: true, Claim: 5, Attempts: 2, due: noon}, attempted(410, 5), true, Succeeded, "", 2, false},
+		{"resend of a pending one refused", Delivery{Status: Pending, Manual: true, Claim: 5, Attempts: 1, due: noon}, attempted(500, 5), true, Pending, "", 1, true},
 		{"probe refused", Delivery{Status: Pending, Claim: 5}, attempted(500, 5), true, Pending, "", 1, false},
 		{"probe accepted", Delivery{Status: Pending, Claim: 5}, attempted(200, 5), true, Succeeded, "", 1, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, self := tt.d.record(tt.a, one, 0.5, tt.self)
-			if got.Status != tt.status || got.Why != tt.why || got.Made != tt.made || self != tt.sendSelf {
+			if got.Status != tt.status || got.Reason != tt.why || got.Attempts != tt.made || self != tt.sendSelf {
 				t.Errorf("status %q, why %q, made %d, self %v; want %q, %q, %d, %v",
-					got.Status, got.Why, got.Made, self, tt.status, tt.why, tt.made, tt.sendSelf)
+					got.Status, got.Reason, got.Attempts, self, tt.status, tt.why, tt.made, tt.sendSelf)
 			}
 			if got.Status == Pending && got.Claim != tt.d.Claim && got.due.IsZero() != tt.d.Parked() {
 				t.Errorf("pending and due %v: want it due, but for one that is parked", got.due)
 			}
-			if now := tt.a.At.Add(tt.a.Took); tt.d.Parked() && got.Parked() && got.Claim != tt.d.Claim && !got.Start.After(now) {
-				t.Errorf("it is parked until %v, want its schedule to go on", got.Start)
+			if now := tt.a.At.Add(tt.a.Took); tt.d.Parked() && got.Parked() && got.Claim != tt.d.Claim && !got.NextAttempt.After(now) {
+				t.Errorf("it is parked until %v, want its schedule to go on", got.NextAttempt)
 			}
 			if got.Status != Pending && (got.Manual || !got.due.IsZero()) {
 				t.Errorf("manual %v, due %v though it is %s: it would be attempted for ever", got.Manual, got.due, got.Status)
@@ -84,7 +84,7 @@ func TestResendIsMadeThoughAnAttemptBeforeItIsAccepted(t *testing.T) {
 
 func TestResendThatIsNeverRecordedEndsAlone(t *testing.T) {
 	for _, tt := range []struct{ status, want Status }{{Succeeded, Succeeded}, {Cancelled, Cancelled}, {Failed, Failed}, {Pending, Failed}} {
-		got := Delivery{Status: tt.status}.resend(noon).fail(whyInternal, noon)
+		got := Delivery{Status: tt.status}.resend(noon).fail(reasonInternal, noon)
 		if got.Status != tt.want || got.Manual || !got.due.IsZero() {
 			t.Errorf("a lost resend of what is %s: %s, manual %v, due %v; want %s and not due", tt.status, got.Status, got.Manual, got.due, tt.want)
 		}
@@ -93,7 +93,7 @@ func TestResendThatIsNeverRecordedEndsAlone(t *testing.T) {
 
 func TestResendThatMayNotBeMadeEndsAlone(t *testing.T) {
 	for _, tt := range []struct{ status, want Status }{{Succeeded, Succeeded}, {Failed, Failed}, {Held, Cancelled}, {Pending, Cancelled}} {
-		got := Delivery{Status: tt.status}.resend(noon).Cancel(whyNotGranted, noon)
+		got := Delivery{Status: tt.status}.resend(noon).Cancel(reasonNotGranted, noon)
 		if got.Status != tt.want || got.Manual || !got.due.IsZero() {
 			t.Errorf("a cancelled resend of what is %s: %s, manual %v, due %v; want %s and not due", tt.status, got.Status, got.Manual, got.due, tt.want)
 		}
@@ -106,29 +106,29 @@ func TestResendThatMustWaitIsStillMade(t *testing.T) {
 		if got.Status != status || !got.Manual || !got.due.Equal(noon.Add(time.Minute)) {
 			t.Errorf("a resend of what is %s that must wait: %s, manual %v, due %v; want it due in a minute", status, got.Status, got.Manual, got.due)
 		}
-		if again := got.handOut(got.due); !again.mayPost(again.Claim, got.due, time.Second) {
+		if again := got.newClaim(got.due); !again.mayPost(again.Claim, got.due, time.Second) {
 			t.Errorf("a resend of what is %s may not be made when it is handed out again", status)
 		}
 	}
 }
 
 func TestHandOutIsTheSoleRightToPost(t *testing.T) {
-	d := Delivery{Status: Pending, Made: 1, Claim: 3, due: noon}
-	h := d.handOut(noon)
+	d := Delivery{Status: Pending, Attempts: 1, Claim: 3, due: noon}
+	h := d.newClaim(noon)
 	if h.mayPost(3, noon, time.Second) || !h.mayPost(4, noon, 15*time.Second) {
 		t.Errorf("old claim may post: %v, new: %v", h.mayPost(3, noon, time.Second), h.mayPost(4, noon, 15*time.Second))
 	}
-	if at := h.due.Add(-Horizon); h.mayPost(4, at, time.Second) {
+	if at := h.due.Add(-Lookahead); h.mayPost(4, at, time.Second) {
 		t.Error("may still post when the tick may hand it out again")
 	}
-	if next := h.handOut(h.due); next.due.Sub(next.Start) != 2*h.due.Sub(h.Start) {
-		t.Errorf("hold %v after one lost hand-out, want twice %v", next.due.Sub(next.Start), h.due.Sub(h.Start))
+	if next := h.newClaim(h.due); next.due.Sub(next.NextAttempt) != 2*h.due.Sub(h.NextAttempt) {
+		t.Errorf("hold %v after one lost hand-out, want twice %v", next.due.Sub(next.NextAttempt), h.due.Sub(h.NextAttempt))
 	}
 	for range 20 {
-		h = h.handOut(h.due)
+		h = h.newClaim(h.due)
 	}
-	if hold := h.due.Sub(h.Start); hold != longestHold {
-		t.Errorf("hold %v after many, want %v", hold, longestHold)
+	if hold := h.due.Sub(h.NextAttempt); hold != maxClaimTTL {
+		t.Errorf("hold %v after many, want %v", hold, maxClaimTTL)
 	}
 }
 
@@ -145,8 +145,8 @@ func TestNoInterleavingLosesAnAttempt(t *testing.T) {
 			now = now.Add(time.Duration(rapid.Int64Range(0, int64(2*time.Hour)).Draw(t, "later")))
 			switch rapid.IntRange(0, 5).Draw(t, "what") {
 			case 0, 1: // the tick
-				if !d.due.IsZero() && !d.due.After(now.Add(Horizon)) && d.Status == Pending {
-					d = d.handOut(now)
+				if !d.due.IsZero() && !d.due.After(now.Add(Lookahead)) && d.Status == Pending {
+					d = d.newClaim(now)
 					claims = append(claims, d.Claim)
 				}
 			case 2, 3: // a message, perhaps an old one or a duplicate
@@ -170,21 +170,21 @@ func TestNoInterleavingLosesAnAttempt(t *testing.T) {
 				d = d.resend(now)
 				claims = append(claims, d.Claim)
 			}
-			if d.Made != recorded {
-				t.Fatalf("made %d, recorded %d: an attempt was counted that was not made, or the other way round", d.Made, recorded)
+			if d.Attempts != recorded {
+				t.Fatalf("made %d, recorded %d: an attempt was counted that was not made, or the other way round", d.Attempts, recorded)
 			}
 			if d.Status == Pending && d.due.IsZero() {
 				t.Fatal("pending and not due")
 			}
-			if d.Status == Failed && d.Made < s.Len()+1 {
-				t.Fatalf("failed after %d attempts, the schedule has %d", d.Made, s.Len()+1)
+			if d.Status == Failed && d.Attempts < s.Len()+1 {
+				t.Fatalf("failed after %d attempts, the schedule has %d", d.Attempts, s.Len()+1)
 			}
 		}
 	})
 }
 
 func TestRowKeepsWhatIsNeeded(t *testing.T) {
-	k := Kept{}.orDefault()
+	k := Retention{}.orDefault()
 	for _, tt := range []struct {
 		name      string
 		d         Delivery
@@ -220,9 +220,9 @@ func TestDeliveryRowStaysSmall(t *testing.T) {
 	d := newDelivery(&provider.Event{ID: anEventID(t), Source: "src-12345678", Type: "Group.CallbackAfterGroupMsgExtension", Received: now},
 		&Registration{ID: ident.New("reg", now), Tenant: ident.New("ten", now)}, now)
 	a := attempted(200, 0)
-	a.Answer = make([]byte, 4096)
+	a.Response = make([]byte, 4096)
 	d, _ = d.record(a, schedule.Schedule{}, 0, false)
-	r, err := d.row(Kept{}.orDefault())
+	r, err := d.row(Retention{}.orDefault())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,12 +241,12 @@ func anEventID(t *testing.T) string {
 }
 
 func TestDeliveryTellsAttemptsOfOneInstantApart(t *testing.T) {
-	first := Attempt{At: noon, Class: egress.OK, StatusCode: 200, Claim: 1, Alone: true}
+	first := Attempt{At: noon, Class: egress.OK, StatusCode: 200, Claim: 1, Inline: true}
 	second := first
 	second.Claim = 3
 	d := Delivery{Status: Succeeded, Last: second.last()}
-	if d.Tells(first) || !d.Tells(second) {
-		t.Errorf("of two attempts in one millisecond the delivery tells the first %v, its own %v", d.Tells(first), d.Tells(second))
+	if d.LastIs(first) || !d.LastIs(second) {
+		t.Errorf("of two attempts in one millisecond the delivery tells the first %v, its own %v", d.LastIs(first), d.LastIs(second))
 	}
 }
 
@@ -255,10 +255,10 @@ func TestDeliveryTellsAttemptsOfOneInstantApart(t *testing.T) {
 func TestWhatAnEndpointAsksForIsAddedToTheTimeOfADelivery(t *testing.T) {
 	d, s := Delivery{Status: Pending}, schedule.Schedule{Waits: []time.Duration{10 * time.Second, time.Hour, time.Minute}}
 	for n, tt := range []struct{ hint, want time.Duration }{{24 * time.Hour, 24*time.Hour - 10*time.Second}, {time.Minute, 0}, {2 * time.Minute, time.Minute}} {
-		a, before := attempted(500, d.Claim), d.Asked
+		a, before := attempted(500, d.Claim), d.RetryAfterSum
 		a.RetryAfter = tt.hint
-		if d, _ = d.record(a, s, 0.5, false); d.Asked-before != tt.want {
-			t.Errorf("attempt %d, asked for %v: %v beyond the schedule, want %v", n+1, tt.hint, d.Asked-before, tt.want)
+		if d, _ = d.record(a, s, 0.5, false); d.RetryAfterSum-before != tt.want {
+			t.Errorf("attempt %d, asked for %v: %v beyond the schedule, want %v", n+1, tt.hint, d.RetryAfterSum-before, tt.want)
 		}
 	}
 }

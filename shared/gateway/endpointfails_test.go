@@ -24,21 +24,21 @@ func TestRequestThatCannotBeWrittenIsNoFailureOfTheTenant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		r := w.register(func(r *Registration) { r.Secrets = []keyring.Secret{w.secret("reg_other", "of another row")} })
-		for range circuit.InARow + 1 {
+		for range circuit.OpenAfter + 1 {
 			d := w.delivery(r, w.happen())
-			if wait := time.Until(d.Start); d.Status != Pending || d.Made != 0 || d.Last != nil || wait != schedule.SlowDown {
-				t.Fatalf("the delivery is %s after %d attempts, the last %+v, tried in %v; want it pending after none, in %v", d.Status, d.Made, d.Last, wait, schedule.SlowDown)
+			if wait := time.Until(d.NextAttempt); d.Status != Pending || d.Attempts != 0 || d.Last != nil || wait != schedule.SlowDownWait {
+				t.Fatalf("the delivery is %s after %d attempts, the last %+v, tried in %v; want it pending after none, in %v", d.Status, d.Attempts, d.Last, wait, schedule.SlowDownWait)
 			}
 			if as := w.attempts(d); len(as) != 0 {
 				t.Fatalf("attempts %+v, want none", as)
 			}
-			time.Sleep(circuit.Doubt)
+			time.Sleep(circuit.SuspectFor)
 		}
 		if _, _, err := storage.Load[circuit.Health](t.Context(), w.Store, HealthKey(r.ID)); !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("the endpoint's health is written, %v; want nothing said of it", err)
 		}
-		if _, n := w.endpoints.last(); n != 0 || w.counted.of(Refused) != 0 {
-			t.Errorf("%d POSTs, %v counted as refused; want none", n, w.counted.of(Refused))
+		if _, n := w.endpoints.last(); n != 0 || w.counted.of(AttemptsFailed) != 0 {
+			t.Errorf("%d POSTs, %v counted as refused; want none", n, w.counted.of(AttemptsFailed))
 		}
 	})
 }
@@ -55,12 +55,12 @@ func TestLaterRequestThatCannotBeWrittenIsHandedOutAgain(t *testing.T) {
 		r.Rev++
 		r.Secrets = []keyring.Secret{w.secret("reg_other", "of another row")}
 		w.set(r)
-		time.Sleep(time.Until(before.Start))
+		time.Sleep(time.Until(before.NextAttempt))
 		w.redeliver()
 		after := w.delivery(r, event)
-		if after.Status != Pending || after.Made != 1 || after.Claim != before.Claim || after.due.IsZero() || len(w.attempts(after)) != 1 {
+		if after.Status != Pending || after.Attempts != 1 || after.Claim != before.Claim || after.due.IsZero() || len(w.attempts(after)) != 1 {
 			t.Errorf("%s, %d made, claim %d, due %v, %d attempts stored; want it as it was before, to fall due: %+v",
-				after.Status, after.Made, after.Claim, after.due, len(w.attempts(after)), before)
+				after.Status, after.Attempts, after.Claim, after.due, len(w.attempts(after)), before)
 		}
 		if _, n := w.endpoints.last(); n != 1 {
 			t.Errorf("%d POSTs, want the first alone", n)
@@ -87,8 +87,8 @@ func TestAttemptThatIsNotStoredMakesTheEventComeAgain(t *testing.T) {
 		w.store.fail(nil)
 		time.Sleep(2 * time.Hour) // until the lease is over
 		w.fanOut()
-		if d := w.delivery(r, event); d.Made != 1 || len(w.attempts(d)) != 1 {
-			t.Errorf("%d attempts made, %d stored; want one", d.Made, len(w.attempts(d)))
+		if d := w.delivery(r, event); d.Attempts != 1 || len(w.attempts(d)) != 1 {
+			t.Errorf("%d attempts made, %d stored; want one", d.Attempts, len(w.attempts(d)))
 		}
 	})
 }
@@ -109,13 +109,13 @@ func TestOldGoneDisablesNothingThatWasChanged(t *testing.T) {
 		}
 		d := w.delivery(r, w.happen())
 		now, _ := load[Registration](w, RegistrationKey(r.ID))
-		state, why, rev := Disabled, whyGone, 2
+		state, why, rev := Disabled, reasonGone, 2
 		if changed {
 			state, why, rev = Enabled, "", 2
 		}
-		if d.Status != Failed || d.Why != "gone" || now.State != state || now.Why != why || now.Rev != rev {
+		if d.Status != Failed || d.Reason != "gone" || now.State != state || now.Reason != why || now.Rev != rev {
 			t.Errorf("changed meanwhile %v: delivery %s (%s), registration %s (%s) of revision %d; want it failed, and %s (%s) of %d",
-				changed, d.Status, d.Why, now.State, now.Why, now.Rev, state, why, rev)
+				changed, d.Status, d.Reason, now.State, now.Reason, now.Rev, state, why, rev)
 		}
 		if es := w.queue.events(t); !changed && (len(es) != 1 || es[0].Type != registrationDisabled) {
 			t.Errorf("told %+v, want of the 410 alone", es)
@@ -170,11 +170,11 @@ func TestOneFailureIsNotEnoughToDisable(t *testing.T) {
 		{"two, accepted at the first", 5 * day, 0, 5 * day, false},
 		{"two, accepted since", 5 * day, 0, day, false},
 	} {
-		h := circuit.Health{BadSince: noon.Add(-tt.first), BadLast: noon.Add(-tt.last)}
+		h := circuit.Health{FirstFailure: noon.Add(-tt.first), LastFailure: noon.Add(-tt.last)}
 		if tt.accepted > 0 {
-			h.OKAt = noon.Add(-tt.accepted)
+			h.LastSuccess = noon.Add(-tt.accepted)
 		}
-		if got := h.Hopeless(noon); got != tt.want {
+		if got := h.ShouldDisable(noon); got != tt.want {
 			t.Errorf("failures: %s: to be disabled %v, want %v", tt.name, got, tt.want)
 		}
 	}
@@ -200,11 +200,11 @@ func TestEndpointThatAcceptsNothingForFiveDaysIsDisabled(t *testing.T) {
 			w.happen()
 			time.Sleep(6 * time.Hour)
 		}
-		if took := time.Since(start) - 6*time.Hour; took != circuit.BadFor {
-			t.Errorf("disabled %v after the first failure, want %v", took, circuit.BadFor)
+		if took := time.Since(start) - 6*time.Hour; took != circuit.DisableAfter {
+			t.Errorf("disabled %v after the first failure, want %v", took, circuit.DisableAfter)
 		}
-		if r, _ := load[Registration](w, RegistrationKey(r.ID)); r.Why != "nothing was accepted for five days" || r.Rev != 2 {
-			t.Errorf("disabled because of %q, revision %d", r.Why, r.Rev)
+		if r, _ := load[Registration](w, RegistrationKey(r.ID)); r.Reason != "nothing was accepted for five days" || r.Rev != 2 {
+			t.Errorf("disabled because of %q, revision %d", r.Reason, r.Rev)
 		}
 	})
 }
@@ -224,17 +224,17 @@ func TestOverdueRowsAreSpread(t *testing.T) {
 		{"late", -time.Millisecond, 0.999, 29970 * time.Millisecond},
 		{"due now", 0, 0.5, 15 * time.Second},
 		{"due soon", 10 * time.Second, 0.5, 10 * time.Second},
-		{"due at the horizon", Horizon, 0.5, Horizon},
-		{"due later", Horizon + time.Millisecond, 0.5, -1},
+		{"due at the horizon", Lookahead, 0.5, Lookahead},
+		{"due later", Lookahead + time.Millisecond, 0.5, -1},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, func(c *Config) { c.Random = func() float64 { return tt.random } })
 			r := w.register()
 			e := anEvent(w)
 			d := newDelivery(e, &r, noon)
-			d.kept = true // there is no event to keep
+			d.retained = true // there is no event to keep
 			start := w.Clock().Add(tt.due)
-			d = d.wait(start, false)
+			d = d.waitUntil(start, false)
 			if err := w.Gateway.deliveries.putDelivery(t.Context(), &d, ""); err != nil {
 				t.Fatal(err)
 			}
@@ -249,8 +249,8 @@ func TestOverdueRowsAreSpread(t *testing.T) {
 				if len(ms) != 0 || after.Claim != d.Claim {
 					t.Errorf("%s: %d messages, claim %d; want none", tt.name, len(ms), after.Claim)
 				}
-			case len(ms) != 1 || ms[0].Delay != tt.want || !after.Start.Equal(w.Clock().Add(tt.want)) || after.Claim != d.Claim+1:
-				t.Errorf("%s, of chance %v: %d messages %+v, starts in %v; want one in %v", tt.name, tt.random, len(ms), ms, time.Until(after.Start), tt.want)
+			case len(ms) != 1 || ms[0].Delay != tt.want || !after.NextAttempt.Equal(w.Clock().Add(tt.want)) || after.Claim != d.Claim+1:
+				t.Errorf("%s, of chance %v: %d messages %+v, starts in %v; want one in %v", tt.name, tt.random, len(ms), ms, time.Until(after.NextAttempt), tt.want)
 			}
 		})
 	}
@@ -267,8 +267,8 @@ func TestTimeoutIsAnAttemptThatFailed(t *testing.T) {
 		}
 		start := time.Now()
 		d := w.delivery(r, w.happen())
-		if took := time.Since(start); took != 3*time.Second || d.Made != 1 || d.Last == nil || d.Last.Class != egress.Timeout || time.Until(d.Start) < schedule.SlowDown || !strings.Contains(d.Last.Error, "time") {
-			t.Errorf("after %v: %d made, last %+v, next in %v; want a timeout after 3s, the next in a minute", took, d.Made, d.Last, time.Until(d.Start))
+		if took := time.Since(start); took != 3*time.Second || d.Attempts != 1 || d.Last == nil || d.Last.Class != egress.Timeout || time.Until(d.NextAttempt) < schedule.SlowDownWait || !strings.Contains(d.Last.Error, "time") {
+			t.Errorf("after %v: %d made, last %+v, next in %v; want a timeout after 3s, the next in a minute", took, d.Attempts, d.Last, time.Until(d.NextAttempt))
 		}
 	})
 }

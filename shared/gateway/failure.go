@@ -28,11 +28,11 @@ func guarded(f func() error) (err error) {
 	return f()
 }
 
-// logAgain writes the line of a message that comes again, or whose events do, because of err: with the stack
+// logRetry writes the line of a message that comes again, or whose events do, because of err: with the stack
 // if that is a panic, and if one event failed, its id.
-func (c *core) logAgain(verb string, m storage.Received, err error) {
+func (c *core) logRetry(verb string, m storage.Received, err error) {
 	var h message.Header
-	var as []message.Arrival
+	var as []message.InboundEvent
 	_ = guarded(func() error { // what cannot be read is logged all the same
 		h, as, _ = message.Read(m.Body)
 		return nil
@@ -47,16 +47,16 @@ func (c *core) logAgain(verb string, m storage.Received, err error) {
 	source, _ := ident.SourceOf(event)
 	fields := []any{"kind", string(h.Kind), "source", cmp.Or(h.Source, source), "event", event, "id", h.ID, "events", len(as),
 		"receives", m.Receives, "outcome", "again"}
-	c.Log.Error(verb, append(fields, whyOf(err)...)...)
+	c.Log.Error(verb, append(fields, errorFields(err)...)...)
 }
 
-// maxWhy bounds what one line of the log says of an error: that of a packed message is joined of up to a hundred.
-const maxWhy = 2 << 10
+// maxErrorText bounds what one line of the log says of an error: that of a packed message is joined of up to a hundred.
+const maxErrorText = 2 << 10
 
-// whyOf returns the fields of the log that say what err is: its text, and the stack of a panic.
-func whyOf(err error) []any {
+// errorFields returns the fields of the log that say what err is: its text, and the stack of a panic.
+func errorFields(err error) []any {
 	text := err.Error()
-	fields := []any{"why", strings.ToValidUTF8(text[:min(len(text), maxWhy)], "")}
+	fields := []any{"why", strings.ToValidUTF8(text[:min(len(text), maxErrorText)], "")}
 	var p *panicError
 	if errors.As(err, &p) {
 		fields = append(fields, "stack", p.stack)

@@ -40,15 +40,15 @@ func (sink) Send(_ context.Context, _ storage.QueueName, ms []storage.Message) [
 // in the message and with two.
 func TestFailedMessageIsOneLineOfTheLog(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	var as []message.Arrival
+	var as []message.InboundEvent
 	for _, key := range []string{"first", "second"} {
 		id, err := ident.Event("src-00000001", "", now, key)
 		if err != nil {
 			t.Fatal(err)
 		}
-		as = append(as, message.Arrival{Token: "t", Event: provider.Event{ID: id, Source: "src-00000001", Type: "t", Received: now, Payload: []byte("{}")}})
+		as = append(as, message.InboundEvent{Token: "t", Event: provider.Event{ID: id, Source: "src-00000001", Type: "t", Received: now, Payload: []byte("{}")}})
 	}
-	body := func(as []message.Arrival) string {
+	body := func(as []message.InboundEvent) string {
 		text, err := message.PackOne(as)
 		if err != nil {
 			t.Fatal(err)
@@ -110,8 +110,8 @@ func TestFailedMessageIsOneLineOfTheLog(t *testing.T) {
 }
 
 func TestWhyOfTheLogIsBounded(t *testing.T) {
-	fields := whyOf(errors.New(strings.Repeat("ü", maxWhy)))
-	if text := fields[1].(string); len(text) > maxWhy || len(text) < maxWhy-4 {
-		t.Errorf("why of %d bytes, want at most %d", len(text), maxWhy)
+	fields := errorFields(errors.New(strings.Repeat("ü", maxErrorText)))
+	if text := fields[1].(string); len(text) > maxErrorText || len(text) < maxErrorText-4 {
+		t.Errorf("why of %d bytes, want at most %d", len(text), maxErrorText)
 	}
 }

@@ -51,9 +51,9 @@ func TestHistoryOfFailuresKeepsNoSuccess(t *testing.T) {
 		payload            string
 	}{
 		{"without a natural key, accepted", provider.Item{}, 200, 0, 0, ""},
-		{"with one, accepted", provider.Item{NaturalKey: "k", Forever: true}, 200, 1, 0, ""},
+		{"with one, accepted", provider.Item{NaturalKey: "k", UniqueForever: true}, 200, 1, 0, ""},
 		{"without a natural key, refused", provider.Item{}, 500, 1, 1, `{"n":1}`},
-		{"with one, refused", provider.Item{NaturalKey: "k", Forever: true}, 500, 1, 1, `{"n":1}`},
+		{"with one, refused", provider.Item{NaturalKey: "k", UniqueForever: true}, 500, 1, 1, `{"n":1}`},
 		{"set aside", provider.Item{Unreadable: true}, 200, 1, 0, `{"n":1}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -75,7 +75,7 @@ func TestHistoryOfFailuresKeepsNoSuccess(t *testing.T) {
 					return
 				}
 				w.endpoints.code = 0
-				time.Sleep(time.Until(w.delivery(r, id).Start))
+				time.Sleep(time.Until(w.delivery(r, id).NextAttempt))
 				w.redeliver()
 				last, n := w.endpoints.last()
 				if n != 2 || w.delivery(r, id).Status != Succeeded || last.header.Get("Webhook-Id") != id {

@@ -12,28 +12,28 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"ringback/shared/limiter"
 	"ringback/shared/message"
-	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
 
 const (
-	eventsAtOnce  = 64  // of one batch
-	splitReceives = 3   // received so often, a packed message is taken apart
-	chunkSize     = 100 // registrations of one chunk message
+	maxParallelEvents  = 64  // of one batch
+	splitAfterReceives = 3   // received so often, a packed message is taken apart
+	chunkSize          = 100 // registrations of one chunk message
 )
 
 // fanOuts bring events to their registrations.
 type fanOuts struct {
 	*core
-	find       *finder
-	events     *events
-	deliveries *deliveries
-	attempts   *attempter
-	lanes      *lanes
-	teller     *teller
-	room       *pace.Places // of deliverAll
+	matcher       *matcher
+	events        *events
+	deliveries    *deliveries
+	attempter     *attempter
+	lanes         *lanes
+	notifier      *notifier
+	firstAttempts *limiter.Shares // of deliverAll
 }
 
 // FanOut is the Handler of the events queue. It begins each event, attempts a delivery for every
@@ -50,11 +50,11 @@ func (fs *fanOuts) fanOutMessage(ctx context.Context, m storage.Received) error 
 		return err
 	case h.Kind == message.Chunk:
 		return fs.fanOutChunk(ctx, h)
-	case h.Kind == message.Events && len(as) > 1 && m.Receives >= splitReceives:
+	case h.Kind == message.Events && len(as) > 1 && m.Receives >= splitAfterReceives:
 		return fs.sendSingles(ctx, as, nil)
 	case h.Kind == message.Events:
 		for i := range as {
-			as[i].Again = as[i].Again || m.Receives > 1
+			as[i].Repeated = as[i].Repeated || m.Receives > 1
 		}
 		return fs.fanOutEvents(ctx, m, as)
 	}
@@ -63,13 +63,13 @@ func (fs *fanOuts) fanOutMessage(ctx context.Context, m storage.Received) error 
 
 // fanOutEvents fans out all events of m. Those that could not be finished are sent again, one a message,
 // which is one line of the log; the message of a single event is not, it comes again by itself.
-func (fs *fanOuts) fanOutEvents(ctx context.Context, m storage.Received, as []message.Arrival) error {
+func (fs *fanOuts) fanOutEvents(ctx context.Context, m storage.Received, as []message.InboundEvent) error {
 	if len(as) == 1 {
 		return fs.fanOutEvent(ctx, as[0])
 	}
 	errs := make([]error, len(as))
 	var group errgroup.Group
-	group.SetLimit(eventsAtOnce)
+	group.SetLimit(maxParallelEvents)
 	for i, a := range as {
 		group.Go(func() error {
 			if err := guarded(func() error { return fs.fanOutEvent(ctx, a) }); err != nil {
@@ -86,24 +86,24 @@ func (fs *fanOuts) fanOutEvents(ctx context.Context, m storage.Received, as []me
 	if unsent := fs.sendSingles(ctx, as, errs); unsent != nil {
 		return errors.Join(err, unsent)
 	}
-	fs.logAgain("fanout", m, err)
+	fs.logRetry("fanout", m, err)
 	return nil
 }
 
 // sendSingles sends those of as for which there is an error, or all if errs is
 // nil, one a message. The ones that another run has are delayed by its lease.
-func (fs *fanOuts) sendSingles(ctx context.Context, as []message.Arrival, errs []error) error {
+func (fs *fanOuts) sendSingles(ctx context.Context, as []message.InboundEvent, errs []error) error {
 	var ms []storage.Message
 	for i := range as {
 		var delay time.Duration
-		var busy *busyError
+		var busy *claimedError
 		switch {
 		case errs != nil && errs[i] == nil:
 			continue
 		case errs != nil && errors.As(errs[i], &busy):
 			delay = min(max(busy.until.Sub(fs.Clock()), 0), storage.MaxDelay)
 		}
-		as[i].Again = true
+		as[i].Repeated = true
 		body, err := message.PackOne(as[i : i+1])
 		if err != nil {
 			return err
@@ -113,17 +113,17 @@ func (fs *fanOuts) sendSingles(ctx context.Context, as []message.Arrival, errs [
 	return fs.send(ctx, storage.EventsQueue, ms)
 }
 
-// A busyError says that another run has the event.
-type busyError struct{ until time.Time }
+// A claimedError says that another run has the event.
+type claimedError struct{ until time.Time }
 
-func (e *busyError) Error() string { return "another run has the event" }
+func (e *claimedError) Error() string { return "another run has the event" }
 
-func (fs *fanOuts) fanOutEvent(ctx context.Context, a message.Arrival) error {
+func (fs *fanOuts) fanOutEvent(ctx context.Context, a message.InboundEvent) error {
 	start := fs.Clock()
-	if err := fs.heedUpstream(ctx, &a.Event); err != nil {
+	if err := fs.notifyDisconnected(ctx, &a.Event); err != nil {
 		return err
 	}
-	rs, long, err := fs.wanted(ctx, a)
+	rs, long, err := fs.recipients(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -134,36 +134,36 @@ func (fs *fanOuts) fanOutEvent(ctx context.Context, a message.Arrival) error {
 	if long {
 		ids = nil
 	}
-	f := &fanOut{Event: &a.Event, fs: fs, arrival: a, match: ids}
-	if f.thin, err = fs.find.thin(ctx, a, long); err != nil {
+	f := &fanOut{Event: &a.Event, fs: fs, inbound: a, match: ids}
+	if f.failuresOnly, err = fs.matcher.failuresOnly(ctx, a, long); err != nil {
 		return err
 	}
-	if f.thin && a.Unique {
+	if f.failuresOnly && a.NoNaturalKey {
 		return fs.deliverAll(ctx, f, rs)
 	}
-	row := newEventRow(a, ids, long, fs.newRun(), fs.leaseEnd(ctx))
-	if !f.thin && !long {
-		row.Open = fs.waiting(ctx, rs)
+	row := newEventRow(a, ids, long, fs.newRunID(), fs.leaseEnd(ctx))
+	if !f.failuresOnly && !long {
+		row.Unfinished = fs.notAtOnce(ctx, rs)
 	}
-	answer, er, err := fs.events.begin(ctx, a, row, f.thin)
-	f.open = er.Open
+	answer, er, err := fs.events.claimEvent(ctx, a, row, f.failuresOnly)
+	f.retainedFor = er.Unfinished
 	switch {
 	case err != nil:
 		return fmt.Errorf("begin event %s: %w", a.ID, err)
-	case answer == repeat:
-		fs.count(Repeats, 1)
+	case answer == duplicate:
+		fs.count(DuplicateEvents, 1)
 		fs.Log.Debug("fanout", "provider", a.Provider, "source", a.Source, "event", a.ID, "outcome", "repeat")
 		return nil
-	case answer == busy:
-		return &busyError{er.Lease}
-	case answer == fresh:
+	case answer == claimedByOther:
+		return &claimedError{er.Lease}
+	case answer == newlyClaimed:
 		fs.count(Events, 1)
 	}
 	switch {
-	case er.Long:
-		err = fs.listFanOut(ctx, &a.Event)
+	case er.Chunked:
+		err = fs.sendChunks(ctx, &a.Event)
 	case answer == resumed:
-		err = fs.deliverMissing(ctx, f, er.Match)
+		err = fs.resumeFanOut(ctx, f, er.Match)
 	default:
 		err = fs.deliverAll(ctx, f, rs)
 	}
@@ -172,15 +172,15 @@ func (fs *fanOuts) fanOutEvent(ctx context.Context, a message.Arrival) error {
 		outcome = "again"
 	}
 	fs.Log.Debug("fanout", "provider", a.Provider, "source", a.Source, "event", a.ID, "outcome", outcome,
-		"registrations", len(rs), "long", er.Long, "took", fs.Clock().Sub(start))
+		"registrations", len(rs), "long", er.Chunked, "took", fs.Clock().Sub(start))
 	return err
 }
 
-// waiting returns those of rs whose deliveries wait in lanes, or in the slow queue:
+// notAtOnce returns those of rs whose deliveries wait in lanes, or in the slow queue:
 // for them the event is kept from its first write on.
-func (fs *fanOuts) waiting(ctx context.Context, rs []*Registration) (ids []string) {
+func (fs *fanOuts) notAtOnce(ctx context.Context, rs []*Registration) (ids []string) {
 	for _, r := range rs {
-		fast, err := fs.fast(ctx, r.ID, r.Tenant, r.Endpoint.Shown)
+		fast, err := fs.fast(ctx, r.ID, r.Tenant, r.Endpoint.RedactedURL)
 		if r.Ordered || err == nil && !fast {
 			ids = append(ids, r.ID)
 		}
@@ -188,39 +188,39 @@ func (fs *fanOuts) waiting(ctx context.Context, rs []*Registration) (ids []strin
 	return ids
 }
 
-// heedUpstream tells that the source was disconnected if e says so: SmartBots sends callback_removed when our
+// notifyDisconnected tells that the source was disconnected if e says so: SmartBots sends callback_removed when our
 // registration there is gone ("Set HTTP callback to be called on group events", SmartBots), and calls no
 // more. It is told at most once an hour for each callback key's label and group, and may be called again.
-func (fs *fanOuts) heedUpstream(ctx context.Context, e *provider.Event) error {
-	if e.Type != CallbackRemoved || !ofWhole(e) {
+func (fs *fanOuts) notifyDisconnected(ctx context.Context, e *provider.Event) error {
+	if e.Type != CallbackRemoved || !aboutSource(e) {
 		return nil
 	}
 	group := slices.Sorted(slices.Values(e.Keys["group"]))
 	about := strings.Join(append([]string{"upstream", e.Label}, group...), "\x00")
-	return fs.teller.tellOf(ctx, sourceDisconnected, e.Source, e.Provider, "", about, operationalData{
+	return fs.notifier.notifyOf(ctx, sourceDisconnected, e.Source, e.Provider, "", about, operationalData{
 		Why: "SmartBots removed the callback of this gateway; set it again", Group: strings.Join(group, " "), Label: e.Label,
 	})
 }
 
-// wanted returns the registrations for which a is, or that there are more than the event's row can name.
-func (fs *fanOuts) wanted(ctx context.Context, a message.Arrival) ([]*Registration, bool, error) {
-	if a.Only != "" {
-		r, err := fs.find.registrationNow(ctx, a.Only) // what it is told may be what it has just become
+// recipients returns the registrations for which a is, or that there are more than the event's row can name.
+func (fs *fanOuts) recipients(ctx context.Context, a message.InboundEvent) ([]*Registration, bool, error) {
+	if a.Recipient != "" {
+		r, err := fs.matcher.storedRegistration(ctx, a.Recipient) // what it is told may be what it has just become
 		if errors.Is(err, storage.ErrNotFound) {
 			return nil, false, nil
 		}
 		return []*Registration{&r}, false, err
 	}
-	rs, next, err := fs.find.find(ctx, &a.Event, nil, maxListed+1)
-	return rs, next != nil || len(rs) > maxListed, err
+	rs, next, err := fs.matcher.match(ctx, &a.Event, nil, maxInlineRegistrations+1)
+	return rs, next != nil || len(rs) > maxInlineRegistrations, err
 }
 
 const (
-	// roomFor is how many first attempts a process may have in memory, waiting for their turn or
+	// maxFirstAttempts is how many first attempts a process may have in memory, waiting for their turn or
 	// under way: 256 events for a hundred registrations each would take half a gigabyte.
-	roomFor = 384
-	// overAtOnce of those that find no room are put off at once.
-	overAtOnce = 16
+	maxFirstAttempts = 384
+	// maxParallelDeferred of those that find no room are put off at once.
+	maxParallelDeferred = 16
 )
 
 // deliverAll attempts e for each of rs at once, as far as there is room for its tenant, and records
@@ -231,31 +231,31 @@ func (fs *fanOuts) deliverAll(ctx context.Context, f *fanOut, rs []*Registration
 	asked, errs := time.Now(), make([]error, len(rs))
 	deliver := func(i int, over bool) {
 		if !over {
-			defer fs.room.Leave(rs[i].Tenant)
+			defer fs.firstAttempts.Release(rs[i].Tenant)
 		}
 		errs[i] = guarded(func() error { return f.deliver(ctx, rs[i], asked, over) })
 	}
 	var first []int
 	full := map[string][]int{} // by tenant
 	for i, r := range rs {
-		if fs.room.Take(r.Tenant) {
+		if fs.firstAttempts.TryAcquire(r.Tenant) {
 			first = append(first, i)
 		} else {
 			full[r.Tenant] = append(full[r.Tenant], i)
 		}
 	}
 	tenants := slices.Collect(maps.Keys(full))
-	atOnce(len(first)+len(tenants), func(i int) {
+	parallel(len(first)+len(tenants), func(i int) {
 		if i < len(first) {
 			deliver(first[i], false)
 			return
 		}
 		tenant := tenants[i-len(first)]
-		places := fs.room.Seek(tenant, len(full[tenant]))
+		places := fs.firstAttempts.Waiter(tenant, len(full[tenant]))
 		var late, over errgroup.Group
-		over.SetLimit(overAtOnce)
+		over.SetLimit(maxParallelDeferred)
 		for _, i := range full[tenant] {
-			group, room := &late, places.Await(ctx, pace.Patience-time.Since(asked))
+			group, room := &late, places.Acquire(ctx, limiter.MaxQueueWait-time.Since(asked))
 			if !room {
 				group = &over
 			}
@@ -267,8 +267,8 @@ func (fs *fanOuts) deliverAll(ctx context.Context, f *fanOut, rs []*Registration
 	return errors.Join(errs...)
 }
 
-// deliverMissing goes on with a fan-out that a run before left: those of ids that still exist and have no delivery yet.
-func (fs *fanOuts) deliverMissing(ctx context.Context, f *fanOut, ids []string) error {
+// resumeFanOut goes on with a fan-out that a run before left: those of ids that still exist and have no delivery yet.
+func (fs *fanOuts) resumeFanOut(ctx context.Context, f *fanOut, ids []string) error {
 	e := f.Event
 	keys := make([]storage.Key, len(ids))
 	for i, id := range ids {
@@ -282,7 +282,7 @@ func (fs *fanOuts) deliverMissing(ctx context.Context, f *fanOut, ids []string) 
 	for _, row := range rows {
 		d, err := ReadDelivery(row)
 		if err == nil {
-			err = fs.attempts.circuit.wasParked(ctx, d)
+			err = fs.attempter.circuit.ensureProbe(ctx, d)
 		}
 		if err != nil {
 			return err
@@ -290,11 +290,11 @@ func (fs *fanOuts) deliverMissing(ctx context.Context, f *fanOut, ids []string) 
 		there[d.Registration] = true
 	}
 	missing := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return there[id] })
-	v, err := fs.find.VersionOf(ctx, e.Source)
+	v, err := fs.matcher.Generation(ctx, e.Source)
 	if err != nil {
 		return err
 	}
-	rs, err := fs.find.registrationsOf(ctx, v.Rev, missing)
+	rs, err := fs.matcher.registrationsOf(ctx, v.Rev, missing)
 	if err != nil {
 		return err
 	}
@@ -304,20 +304,20 @@ func (fs *fanOuts) deliverMissing(ctx context.Context, f *fanOut, ids []string) 
 // A FanOutRow is one chunk of a long fan-out, and where the next one begins.
 type FanOutRow struct {
 	IDs  []string `json:"ids"`
-	Next *place   `json:"next,omitempty"`
+	Next *cursor  `json:"next,omitempty"`
 
 	// Of the event, so that its end can be told when it is gone.
 	Type     string    `json:"type,omitempty"`
 	Received time.Time `json:"received,omitzero"`
 }
 
-// listFanOut writes the registrations of a long fan-out in chunks, and sends a message for each. The first
+// sendChunks writes the registrations of a long fan-out in chunks, and sends a message for each. The first
 // list that is stored wins, so a resumed run makes the same chunks and goes on where they end.
-func (fs *fanOuts) listFanOut(ctx context.Context, e *provider.Event) error {
-	var from *place
+func (fs *fanOuts) sendChunks(ctx context.Context, e *provider.Event) error {
+	var from *cursor
 	var ms []storage.Message
 	for n := 0; n == 0 || from != nil; n++ {
-		stored, err := fs.fanOutList(ctx, e, n, from)
+		stored, err := fs.storeChunk(ctx, e, n, from)
 		if err != nil {
 			return err
 		}
@@ -338,13 +338,13 @@ func (fs *fanOuts) listFanOut(ctx context.Context, e *provider.Event) error {
 	return nil
 }
 
-// fanOutList stores chunk n, found from a place on, unless it is stored already, and returns what is.
-func (fs *fanOuts) fanOutList(ctx context.Context, e *provider.Event, n int, from *place) (FanOutRow, error) {
+// storeChunk stores chunk n, found from a place on, unless it is stored already, and returns what is.
+func (fs *fanOuts) storeChunk(ctx context.Context, e *provider.Event, n int, from *cursor) (FanOutRow, error) {
 	return storage.Change(ctx, fs.Store, FanOutKey(e.ID, n), func(list *FanOutRow, row *storage.Row) error {
 		if row.Rev != "" {
 			return storage.ErrUnchanged
 		}
-		rs, next, err := fs.find.find(ctx, e, from, chunkSize)
+		rs, next, err := fs.matcher.match(ctx, e, from, chunkSize)
 		if err != nil {
 			return err
 		}
@@ -352,7 +352,7 @@ func (fs *fanOuts) fanOutList(ctx context.Context, e *provider.Event, n int, fro
 		for _, r := range rs {
 			list.IDs = append(list.IDs, r.ID)
 		}
-		row.Expires = later(e.Received, fs.Clock()).Add(fs.Kept.longest())
+		row.Expires = later(e.Received, fs.Clock()).Add(fs.Retention.maxUnfinished())
 		return nil
 	})
 }
@@ -371,11 +371,11 @@ func (fs *fanOuts) fanOutChunk(ctx context.Context, h message.Header) error {
 	case err != nil:
 		return err
 	}
-	if err := fs.takeChunk(ctx, h); err != nil {
+	if err := fs.claimChunk(ctx, h); err != nil {
 		return err
 	}
 	for ids := range slices.Chunk(list.IDs, storage.MaxPageRows) {
-		if err := fs.deliverMissing(ctx, &fanOut{Event: e, fs: fs}, ids); err != nil {
+		if err := fs.resumeFanOut(ctx, &fanOut{Event: e, fs: fs}, ids); err != nil {
 			return err
 		}
 	}
@@ -385,7 +385,7 @@ func (fs *fanOuts) fanOutChunk(ctx context.Context, h message.Header) error {
 // expireChunk ends the deliveries of a chunk whose event is gone, so that each is told of.
 func (fs *fanOuts) expireChunk(ctx context.Context, h message.Header, list FanOutRow) error {
 	for _, id := range list.IDs {
-		r, _, err := fs.find.registration(ctx, h.Source, id)
+		r, _, err := fs.matcher.registration(ctx, h.Source, id)
 		if errors.Is(err, storage.ErrNotFound) {
 			continue
 		}
@@ -393,7 +393,7 @@ func (fs *fanOuts) expireChunk(ctx context.Context, h message.Header, list FanOu
 			return err
 		}
 		d := newDelivery(&provider.Event{ID: h.Event, Source: h.Source, Type: list.Type, Received: list.Received}, r, fs.Clock())
-		if err := fs.attempts.circuit.endWithout(ctx, d, r, errExpired); err != nil {
+		if err := fs.attempter.circuit.endUnattemptable(ctx, d, r, errExpired); err != nil {
 			return err
 		}
 	}
@@ -406,14 +406,14 @@ type leaseRow struct {
 	Lease time.Time `json:"lease"`
 }
 
-func (fs *fanOuts) takeChunk(ctx context.Context, h message.Header) error {
+func (fs *fanOuts) claimChunk(ctx context.Context, h message.Header) error {
 	key := FanOutKey(h.Event, h.Chunk)
 	key.SK = "L"
-	run, now := fs.newRun(), fs.Clock()
+	run, now := fs.newRunID(), fs.Clock()
 	_, err := storage.Change(ctx, fs.Store, key, func(l *leaseRow, r *storage.Row) error {
 		held := EventRow{Run: l.Run, Lease: l.Lease}
-		if held.judge("", run, now, fs.Alone) == busy {
-			return &busyError{l.Lease}
+		if held.checkClaim("", run, now, fs.SingleProcess) == claimedByOther {
+			return &claimedError{l.Lease}
 		}
 		l.Run, l.Lease = run, fs.leaseEnd(ctx)
 		r.Expires = l.Lease.Add(24 * time.Hour)

@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"ringback/shared/ident"
+	"ringback/shared/limiter"
 	"ringback/shared/message"
-	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -27,7 +27,7 @@ import (
 func TestSourceIsDisconnectedByAnEventOfTheWholeAlone(t *testing.T) {
 	w := newWorld(t)
 	of := func(typ, only, tenant string) *provider.Event {
-		return &provider.Event{Source: w.source, Provider: SmartBots, Type: typ, Only: only, Tenant: tenant, Label: "label", Keys: map[string][]string{"group": {"b", "a"}}}
+		return &provider.Event{Source: w.source, Provider: SmartBots, Type: typ, Recipient: only, Tenant: tenant, Label: "label", Keys: map[string][]string{"group": {"b", "a"}}}
 	}
 	for _, tt := range []struct {
 		e    *provider.Event
@@ -35,7 +35,7 @@ func TestSourceIsDisconnectedByAnEventOfTheWholeAlone(t *testing.T) {
 	}{
 		{of("group_chat", "", ""), 0}, {of(CallbackRemoved, "reg_1", ""), 0}, {of(CallbackRemoved, "", "ten_1"), 0}, {of(CallbackRemoved, "", ""), 1},
 	} {
-		if err := w.fanOuts.heedUpstream(t.Context(), tt.e); err != nil {
+		if err := w.fanOuts.notifyDisconnected(t.Context(), tt.e); err != nil {
 			t.Fatal(err)
 		}
 		es := w.queue.events(t)
@@ -53,7 +53,7 @@ func TestSourceIsDisconnectedByAnEventOfTheWholeAlone(t *testing.T) {
 	}
 	none := of(CallbackRemoved, "", "")
 	none.Source = "none"
-	if err := w.fanOuts.heedUpstream(t.Context(), none); err == nil {
+	if err := w.fanOuts.notifyDisconnected(t.Context(), none); err == nil {
 		t.Error("of no source: told, want an error")
 	}
 }
@@ -61,16 +61,16 @@ func TestSourceIsDisconnectedByAnEventOfTheWholeAlone(t *testing.T) {
 // TestEventIsWantedByNoMoreThanItsRowNames asks who wants an event.
 func TestEventIsWantedByNoMoreThanItsRowNames(t *testing.T) {
 	w := newWorld(t)
-	e := message.Arrival{Event: *anEvent(w)}
+	e := message.InboundEvent{Event: *anEvent(w)}
 	var first Registration
-	for n := 1; n <= maxListed+1; n++ {
+	for n := 1; n <= maxInlineRegistrations+1; n++ {
 		if r := w.register(); n == 1 {
 			first = r
 		}
-		if n < maxListed {
+		if n < maxInlineRegistrations {
 			continue
 		}
-		if rs, long, err := w.fanOuts.wanted(t.Context(), e); err != nil || long != (n > maxListed) || !long && len(rs) != n {
+		if rs, long, err := w.fanOuts.recipients(t.Context(), e); err != nil || long != (n > maxInlineRegistrations) || !long && len(rs) != n {
 			t.Errorf("of %d registrations %d want it, more than are listed %v, %v", n, len(rs), long, err)
 		}
 	}
@@ -83,8 +83,8 @@ func TestEventIsWantedByNoMoreThanItsRowNames(t *testing.T) {
 		if tt.down {
 			w.store.failOn("get", "R#")
 		}
-		e.Only = tt.only
-		rs, long, err := w.fanOuts.wanted(t.Context(), e)
+		e.Recipient = tt.only
+		rs, long, err := w.fanOuts.recipients(t.Context(), e)
 		if len(rs) != tt.want || long || !errors.Is(err, tt.err) || tt.err == nil && (err != nil || tt.want == 1 && rs[0].ID != first.ID) {
 			t.Errorf("%s: %v, long %v, %v; want %d, %v", tt.name, rs, long, err, tt.want, tt.err)
 		}
@@ -100,8 +100,8 @@ func TestEventsOfOneMessageAreWorkedOnByNoMoreThanSoMany(t *testing.T) {
 		for _, typ := range types {
 			y.register("tenant.example", func(r *Registration) { r.EventTypes = []string{typ} })
 		}
-		var as []message.Arrival
-		for i := range eventsAtOnce + 10 {
+		var as []message.InboundEvent
+		for i := range maxParallelEvents + 10 {
 			a := y.arrival()
 			a.Type, a.Token = types[i%2], "token"
 			as = append(as, a)
@@ -115,8 +115,8 @@ func TestEventsOfOneMessageAreWorkedOnByNoMoreThanSoMany(t *testing.T) {
 			now.Add(-1)
 			return 200
 		}
-		if y.fanOut(1, as...) || y.made() != len(as) || most.Load() != eventsAtOnce {
-			t.Errorf("%d POSTs, %d at once; want %d, %d", y.made(), most.Load(), len(as), eventsAtOnce)
+		if y.fanOut(1, as...) || y.made() != len(as) || most.Load() != maxParallelEvents {
+			t.Errorf("%d POSTs, %d at once; want %d, %d", y.made(), most.Load(), len(as), maxParallelEvents)
 		}
 	})
 }
@@ -142,7 +142,7 @@ func TestEventIsOneLineOfTheLog(t *testing.T) {
 			{name: "another's", before: func(er *EventRow) { er.Token = "another" }, outcome: "repeat", repeats: 1},
 			{name: "another run has it", before: func(er *EventRow) { er.Run, er.Lease = "p.1", er.Received.Add(time.Hour) }, again: true},
 			{name: "its run ended", before: func(er *EventRow) {}, outcome: "done", posts: 2},
-			{name: "its run ended, and its registrations are in chunks", before: func(er *EventRow) { er.Long, er.Wide = true, true }, outcome: "done", long: true},
+			{name: "its run ended, and its registrations are in chunks", before: func(er *EventRow) { er.Chunked, er.ManyUnfinished = true, true }, outcome: "done", long: true},
 		} {
 			w := newWorld(t)
 			first, second := w.register(), w.register()
@@ -169,8 +169,8 @@ func TestEventIsOneLineOfTheLog(t *testing.T) {
 			lines := w.log.with(t, "fanout")
 			lines = slices.DeleteFunc(lines, func(l map[string]any) bool { return l["level"] == "ERROR" })
 			_, posts := w.endpoints.last()
-			if again != tt.again || w.counted.of(Events) != tt.events || w.counted.of(Repeats) != tt.repeats || posts != tt.posts || len(lines) > 1 || len(lines) == 1 != (tt.outcome != "") {
-				t.Errorf("%s: again %v, %v events, %v repeats, %d POSTs, lines %v; want %+v", tt.name, again, w.counted.of(Events), w.counted.of(Repeats), posts, lines, tt)
+			if again != tt.again || w.counted.of(Events) != tt.events || w.counted.of(DuplicateEvents) != tt.repeats || posts != tt.posts || len(lines) > 1 || len(lines) == 1 != (tt.outcome != "") {
+				t.Errorf("%s: again %v, %v events, %v repeats, %d POSTs, lines %v; want %+v", tt.name, again, w.counted.of(Events), w.counted.of(DuplicateEvents), posts, lines, tt)
 				continue
 			}
 			if tt.outcome == "" {
@@ -194,7 +194,7 @@ func TestEventsThatCannotBeSentAgainComeAgain(t *testing.T) {
 		for broken, want := range map[bool]string{false: `"outcome":"again"`, true: "send 1 messages to"} {
 			y := newYard(t, FullHistory)
 			y.register("tenant.example")
-			as := []message.Arrival{y.arrival(), y.arrival()}
+			as := []message.InboundEvent{y.arrival(), y.arrival()}
 			as[1].Token = as[0].Token
 			key, _ := EventKey(as[1].ID)
 			y.store.set(refuse(key.PK + " " + key.SK))
@@ -217,7 +217,7 @@ func TestRunThatGoesOnReadsWhatIsThere(t *testing.T) {
 	w := newWorld(t)
 	e := anEvent(w)
 	first, second := w.register(), w.register()
-	done := newDelivery(e, &first, w.Clock()).close(Succeeded, "", w.Clock())
+	done := newDelivery(e, &first, w.Clock()).end(Succeeded, "", w.Clock())
 	if err := w.putDelivery(t.Context(), &done, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +241,7 @@ func TestRunThatGoesOnReadsWhatIsThere(t *testing.T) {
 			return nil
 		})
 		f := &fanOut{Event: e, fs: w.fanOuts}
-		err := w.deliverMissing(t.Context(), f, []string{first.ID, second.ID, "reg_gone"})
+		err := w.resumeFanOut(t.Context(), f, []string{first.ID, second.ID, "reg_gone"})
 		if _, n := w.endpoints.last(); !errors.Is(err, tt.err) || tt.err == nil && err != nil || n != tt.posts {
 			t.Errorf("without %s: %v after %d POSTs, want %v after %d", tt.name, err, n, tt.err, tt.posts)
 		}
@@ -251,20 +251,20 @@ func TestRunThatGoesOnReadsWhatIsThere(t *testing.T) {
 // TestRoomIsLeftByAllThatHadIt delivers while others leave room in time, and
 // while they do not: then both go to the slow queue.
 func TestRoomIsLeftByAllThatHadIt(t *testing.T) {
-	for waits, posts := range map[time.Duration]int{pace.Patience / 2: 2, 2 * pace.Patience: 0} {
+	for waits, posts := range map[time.Duration]int{limiter.MaxQueueWait / 2: 2, 2 * limiter.MaxQueueWait: 0} {
 		synctest.Test(t, func(t *testing.T) {
 			y := newYard(t, FullHistory)
 			y.register("a.example")
 			y.register("b.example")
 			var others []string
-			for n := range roomFor { // as many tenants as there is room for
+			for n := range maxFirstAttempts { // as many tenants as there is room for
 				others = append(others, strconv.Itoa(n))
-				y.room.Take(others[n])
+				y.firstAttempts.TryAcquire(others[n])
 			}
 			go func() {
 				time.Sleep(waits)
 				for _, o := range others {
-					y.room.Leave(o)
+					y.firstAttempts.Release(o)
 				}
 			}()
 			if again := y.fanOut(1, y.arrival()); again || y.made() != posts {
@@ -274,9 +274,9 @@ func TestRoomIsLeftByAllThatHadIt(t *testing.T) {
 				t.Errorf("room after %v: %d messages in the slow queue, want %d", waits, n, 2-posts)
 			}
 			time.Sleep(2 * waits)
-			for n := range roomFor {
-				if !y.room.Take(strconv.Itoa(n)) {
-					t.Fatalf("room after %v: when all have left there is room for %d, want %d", waits, n, roomFor)
+			for n := range maxFirstAttempts {
+				if !y.firstAttempts.TryAcquire(strconv.Itoa(n)) {
+					t.Fatalf("room after %v: when all have left there is room for %d, want %d", waits, n, maxFirstAttempts)
 				}
 			}
 		})
@@ -318,7 +318,7 @@ func TestChunkIsStoredOnceOrAnError(t *testing.T) {
 		e.Received = w.Clock()
 		key := FanOutKey(e.ID, 3)
 		w.store.fail(func(call string, k storage.Key) error { return tt.before(call, k, w, key) })
-		got, err := w.fanOutList(t.Context(), e, 3, nil)
+		got, err := w.storeChunk(t.Context(), e, 3, nil)
 		w.store.fail(nil)
 		want := tt.ids
 		if want == nil {
@@ -331,10 +331,10 @@ func TestChunkIsStoredOnceOrAnError(t *testing.T) {
 			continue
 		}
 		stored, row := load[FanOutRow](w, key)
-		if !slices.Equal(stored.IDs, want) || tt.ids == nil && (stored.Type != e.Type || !stored.Received.Equal(e.Received) || row.Expires.Before(e.Received.Add(w.Kept.longest()))) {
+		if !slices.Equal(stored.IDs, want) || tt.ids == nil && (stored.Type != e.Type || !stored.Received.Equal(e.Received) || row.Expires.Before(e.Received.Add(w.Retention.maxUnfinished()))) {
 			t.Errorf("%s: stored %+v until %v; want %v of %s", tt.name, stored, row.Expires, want, e.Type)
 		}
-		if again, err := w.fanOutList(t.Context(), e, 3, nil); err != nil || !slices.Equal(again.IDs, want) {
+		if again, err := w.storeChunk(t.Context(), e, 3, nil); err != nil || !slices.Equal(again.IDs, want) {
 			t.Errorf("%s: listed again: %+v, %v; want %v", tt.name, again, err, want)
 		}
 	}
@@ -359,7 +359,7 @@ func TestChunkIsHadUntilItsLeaseEnds(t *testing.T) {
 		key.SK = "L"
 		for range 2 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			if err := w.takeChunk(ctx, h); err != nil {
+			if err := w.claimChunk(ctx, h); err != nil {
 				t.Fatal(err)
 			}
 			cancel()
@@ -368,8 +368,8 @@ func TestChunkIsHadUntilItsLeaseEnds(t *testing.T) {
 				t.Errorf("lease %+v, expires %v; want until %v, and a day more", l, row.Expires, until)
 			}
 			time.Sleep(time.Minute + leaseMargin - time.Millisecond)
-			var busy *busyError
-			if err := w.takeChunk(t.Context(), h); !errors.As(err, &busy) || !busy.until.Equal(l.Lease) {
+			var busy *claimedError
+			if err := w.claimChunk(t.Context(), h); !errors.As(err, &busy) || !busy.until.Equal(l.Lease) {
 				t.Errorf("before the lease ended: %v until %+v, want busy until %v", err, busy, l.Lease)
 			}
 			time.Sleep(time.Millisecond)
@@ -426,11 +426,11 @@ func TestEventsSentOneByOneWaitForTheLeaseOfAnother(t *testing.T) {
 		}{
 			{"all", nil, []time.Duration{0, 0, 0, 0, 0}},
 			{"those that failed", []error{nil, errOutage, nil, errOutage, nil}, []time.Duration{0, 0}},
-			{"those that others have", []error{&busyError{now.Add(-1)}, &busyError{now.Add(time.Minute)}, &busyError{now.Add(time.Hour)}, nil, fmt.Errorf("event: %w", &busyError{now.Add(1)})},
+			{"those that others have", []error{&claimedError{now.Add(-1)}, &claimedError{now.Add(time.Minute)}, &claimedError{now.Add(time.Hour)}, nil, fmt.Errorf("event: %w", &claimedError{now.Add(1)})},
 				[]time.Duration{0, time.Minute, storage.MaxDelay, 1}},
 			{"none", make([]error, 5), nil},
 		} {
-			as := make([]message.Arrival, 5)
+			as := make([]message.InboundEvent, 5)
 			for i := range as {
 				as[i] = y.arrival()
 			}
@@ -449,7 +449,7 @@ func TestEventsSentOneByOneWaitForTheLeaseOfAnother(t *testing.T) {
 		}
 		large := y.arrival()
 		large.Payload = bytes.Repeat([]byte("x"), storage.MaxMessageBytes)
-		if err := y.sendSingles(t.Context(), []message.Arrival{large}, nil); err == nil || len(y.out.take(storage.EventsQueue)) > 0 {
+		if err := y.sendSingles(t.Context(), []message.InboundEvent{large}, nil); err == nil || len(y.out.take(storage.EventsQueue)) > 0 {
 			t.Errorf("one that fits no message: %v, want an error", err)
 		}
 	})
@@ -467,16 +467,16 @@ func TestChunksThatAreListedAreSent(t *testing.T) {
 				row.IDs = nil
 			}
 			if n < chunks-1 {
-				row.Next = &place{After: "reg_1"}
+				row.Next = &cursor{After: "reg_1"}
 			}
 			y.put(FanOutKey(a.ID, n), row)
 		}
 		y.out.broken = true
-		if err := y.listFanOut(t.Context(), &a.Event); !errors.Is(err, storage.ErrUnavailable) {
+		if err := y.sendChunks(t.Context(), &a.Event); !errors.Is(err, storage.ErrUnavailable) {
 			t.Errorf("%d chunks for a queue that takes nothing: %v, want %v", chunks, err, storage.ErrUnavailable)
 		}
 		y.out.broken = false
-		if err := y.listFanOut(t.Context(), &a.Event); err != nil {
+		if err := y.sendChunks(t.Context(), &a.Event); err != nil {
 			t.Fatal(err)
 		}
 		var got, want []int
@@ -515,8 +515,8 @@ func TestEventOfALaneIsStoredWhole(t *testing.T) {
 			y := newYard(t, h)
 			r := y.register("tenant.example", inOrder)
 			d := y.delivered(r)
-			if er, row := y.event(d.Event); !slices.Equal(er.Open, []string{r.ID}) || !row.Expires.IsZero() || len(row.Body) == 0 || !d.Lane || d.Status != Pending {
-				t.Errorf("history %q: the event is kept for %v until %v with %d bytes; want its payload for %s", h, er.Open, row.Expires, len(row.Body), r.ID)
+			if er, row := y.event(d.Event); !slices.Equal(er.Unfinished, []string{r.ID}) || !row.Expires.IsZero() || len(row.Body) == 0 || !d.Lane || d.Status != Pending {
+				t.Errorf("history %q: the event is kept for %v until %v with %d bytes; want its payload for %s", h, er.Unfinished, row.Expires, len(row.Body), r.ID)
 			}
 		}
 	})

@@ -19,19 +19,19 @@ import (
 // changed while its attempt waits, for room and for the place of another.
 func TestAttemptThatWaitedGoesWhereItsRegistrationPointsThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		y := newYard(t, FullHistory, func(c *Config) { c.AtOnce = 1 })
+		y := newYard(t, FullHistory, func(c *Config) { c.MaxConcurrency = 1 })
 		moved := y.register("old.example")
-		for n := range roomFor {
-			y.room.Take(strconv.Itoa(n))
+		for n := range maxFirstAttempts {
+			y.firstAttempts.TryAcquire(strconv.Itoa(n))
 		}
-		y.attempter.posts.Take("another")
+		y.attempter.shares.TryAcquire("another")
 		go func() {
-			time.Sleep(versionFresh * 6 / 10)
-			y.room.Leave("0")
+			time.Sleep(generationTTL * 6 / 10)
+			y.firstAttempts.Release("0")
 			moved.Endpoint.URL = y.Keys.Seal(RegistrationKey(moved.ID).PK, "url", "https://new.example/")
 			y.alter(moved)
-			time.Sleep(versionFresh * 6 / 10)
-			y.attempter.posts.Leave("another")
+			time.Sleep(generationTTL * 6 / 10)
+			y.attempter.shares.Release("another")
 		}()
 		y.fanOut(1, y.arrival())
 		if y.postsTo("new.example") != 1 || y.postsTo("old.example") != 0 {
@@ -53,7 +53,7 @@ func TestAttemptAdmittedBeforeItsCircuitOpenedIsNoProbe(t *testing.T) {
 		}
 		y.delivered(r)
 		h, _, err := storage.Load[circuit.Health](t.Context(), y.store, HealthKey(r.ID))
-		if err != nil || h.Interval != open.Interval || !h.ProbeAt.Equal(open.ProbeAt) || !h.Probed.IsZero() || !h.Failing() {
+		if err != nil || h.Interval != open.Interval || !h.ProbeAt.Equal(open.ProbeAt) || !h.ProbeFailed.IsZero() || !h.Failing() {
 			t.Errorf("the health is %+v, %v; want a failure that is noted, and no probe", h, err)
 		}
 	})
@@ -83,12 +83,12 @@ func TestFirstAttemptThatMustWaitIsSentOnlyIfItsTimeIsNear(t *testing.T) {
 				d = y.delivered(r)
 			}
 			ms := y.out.take(storage.RetryQueue)
-			if d.Status != Pending || d.Start.IsZero() || len(ms) < tt.want || tt.want == 0 && len(ms) > 0 {
+			if d.Status != Pending || d.NextAttempt.IsZero() || len(ms) < tt.want || tt.want == 0 && len(ms) > 0 {
 				t.Errorf("%s: %s, %d messages are sent; want it pending, at least %d", tt.name, d.Status, len(ms), tt.want)
 			}
 			for _, m := range ms {
-				if m.Delay > maxSelfSend {
-					t.Errorf("%s: a message is sent with %v, want at most %v", tt.name, m.Delay, maxSelfSend)
+				if m.Delay > maxSelfSendDelay {
+					t.Errorf("%s: a message is sent with %v, want at most %v", tt.name, m.Delay, maxSelfSendDelay)
 				}
 			}
 		})
@@ -115,8 +115,8 @@ func TestLaneWhosePayloadIsGoneFailsWhatWaited(t *testing.T) {
 			time.Sleep(5 * time.Minute)
 		}
 		d := y.delivery(r, a.ID)
-		if d.Status != Failed || d.Why != whyExpired || d.EventType != a.Type || !d.Received.Equal(a.Received) || y.made() != 0 {
-			t.Errorf("%s (%s) of type %q, received at %v, %d POSTs; want it failed for its payload, as the event was", d.Status, d.Why, d.EventType, d.Received, y.made())
+		if d.Status != Failed || d.Reason != reasonExpired || d.EventType != a.Type || !d.Received.Equal(a.Received) || y.made() != 0 {
+			t.Errorf("%s (%s) of type %q, received at %v, %d POSTs; want it failed for its payload, as the event was", d.Status, d.Reason, d.EventType, d.Received, y.made())
 		}
 	})
 }
@@ -129,8 +129,8 @@ func TestWhatCannotBeReadIsAnError(t *testing.T) {
 	r.Release = "job_1"
 	o.begin(0, false)
 	for name, ask := range map[string]func() error{
-		"a registration": func() error { _, _, err := y.attempter.find.registration(t.Context(), y.source, r.ID); return err },
-		"closed lanes":   func() error { _, err := y.lanes.closed(t.Context(), r); return err },
+		"a registration": func() error { _, _, err := y.attempter.matcher.registration(t.Context(), y.source, r.ID); return err },
+		"closed lanes":   func() error { _, err := y.lanes.blocked(t.Context(), r); return err },
 	} {
 		if err := ask(); !errors.Is(err, storage.ErrUnavailable) {
 			t.Errorf("%s: %v, want %v", name, err, storage.ErrUnavailable)
@@ -145,7 +145,7 @@ func TestFinishedEventIsWrittenOnce(t *testing.T) {
 		r := y.register("tenant.example")
 		d := y.delivered(r)
 		y.store.written()
-		if err := y.events.Finish(t.Context(), d.Event, r.ID); err != nil {
+		if err := y.events.Release(t.Context(), d.Event, r.ID); err != nil {
 			t.Fatal(err)
 		}
 		if rows := y.store.written("E#"); len(rows) > 0 {
@@ -170,10 +170,10 @@ func TestIDsBeginWithTheirTime(t *testing.T) {
 // TestDeliveryThatEndsUnclaimedCountsAsClaimed holds the fence of what ends
 // without an attempt: claim 0 is that of no delivery.
 func TestDeliveryThatEndsUnclaimedCountsAsClaimed(t *testing.T) {
-	if d := (Delivery{}).close(Cancelled, "", time.Now()); d.Claim != 1 {
+	if d := (Delivery{}).end(Cancelled, "", time.Now()); d.Claim != 1 {
 		t.Errorf("claim %d, want 1", d.Claim)
 	}
-	if d := (Delivery{Claim: 3}).close(Cancelled, "", time.Now()); d.Claim != 3 {
+	if d := (Delivery{Claim: 3}).end(Cancelled, "", time.Now()); d.Claim != 3 {
 		t.Errorf("claim %d, want 3", d.Claim)
 	}
 }
@@ -181,9 +181,9 @@ func TestDeliveryThatEndsUnclaimedCountsAsClaimed(t *testing.T) {
 // TestPatternsOfOtherTypesAreNotRead asks for the index entries that an event of
 // a type reads.
 func TestPatternsOfOtherTypesAreNotRead(t *testing.T) {
-	v := version{Patterns: map[string][]string{"*": {"group_*", "object_im"}, "group": {"*", "subscription_*"}}}
-	got := v.streams(&provider.Event{Type: "group_chat", Keys: map[string][]string{"group": {"b", "a"}}})
-	want := []Hint{{"*", "group_*"}, {"group=a", "*"}, {"group=b", "*"}}
+	v := generation{Patterns: map[string][]string{"*": {"group_*", "object_im"}, "group": {"*", "subscription_*"}}}
+	got := v.postingsFor(&provider.Event{Type: "group_chat", Keys: map[string][]string{"group": {"b", "a"}}})
+	want := []IndexEntry{{"*", "group_*"}, {"group=a", "*"}, {"group=b", "*"}}
 	if !slices.Equal(got, want) {
 		t.Errorf("streams = %v, want %v", got, want)
 	}

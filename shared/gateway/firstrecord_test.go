@@ -17,12 +17,12 @@ import (
 // that another run may have made as well.
 func TestFirstOutcomeIsRecordedOverWhatIsThere(t *testing.T) {
 	Long(t)
-	accepted := Attempt{At: noon, Took: time.Second, StatusCode: 202, Class: egress.OK, Answer: []byte("seen"), Alone: true}
-	refused := Attempt{At: noon, Took: time.Second, StatusCode: 500, Class: egress.Status5xx, Answer: []byte("no")}
+	accepted := Attempt{At: noon, Took: time.Second, StatusCode: 202, Class: egress.OK, Response: []byte("seen"), Inline: true}
+	refused := Attempt{At: noon, Took: time.Second, StatusCode: 500, Class: egress.Status5xx, Response: []byte("no")}
 	gone := Attempt{At: noon, Took: time.Second, StatusCode: 410, Class: egress.Status4xx}
 	pending := func(d Delivery) Delivery { d, _ = d.record(refused, schedule.Schedule{}, 0.5, false); return d }
-	closed := func(d Delivery) Delivery { return d.close(Succeeded, "", noon.Add(-time.Hour)) }
-	held := func(d Delivery) Delivery { return d.hold(whyDisabled, noon) }
+	closed := func(d Delivery) Delivery { return d.end(Succeeded, "", noon.Add(-time.Hour)) }
+	held := func(d Delivery) Delivery { return d.hold(reasonDisabled, noon) }
 	for _, tt := range []struct {
 		name     string
 		there    func(Delivery) Delivery // nil: nothing
@@ -59,10 +59,10 @@ func TestFirstOutcomeIsRecordedOverWhatIsThere(t *testing.T) {
 			w := &tampered{}
 			y := newYard(t, FullHistory, func(c *Config) { w.Store, c.Store = c.Store, w })
 			r, a := y.register("tenant.example"), y.arrival()
-			if _, _, err := y.begin(t.Context(), a, newEventRow(a, nil, false, y.newRun(), y.Clock()), tt.thin); err != nil {
+			if _, _, err := y.claimEvent(t.Context(), a, newEventRow(a, nil, false, y.newRunID(), y.Clock()), tt.thin); err != nil {
 				t.Fatal(err)
 			}
-			f := &fanOut{Event: &a.Event, fs: y.fanOuts, arrival: a, thin: tt.thin}
+			f := &fanOut{Event: &a.Event, fs: y.fanOuts, inbound: a, failuresOnly: tt.thin}
 			if tt.there != nil {
 				d := tt.there(newDelivery(&a.Event, r, y.Clock()))
 				if err := y.putDelivery(t.Context(), &d, ""); err != nil {
@@ -85,7 +85,7 @@ func TestFirstOutcomeIsRecordedOverWhatIsThere(t *testing.T) {
 			attempts := len(y.store.written("A#"))
 			hs := y.headers(storage.RetryQueue)
 			sent := len(hs)
-			if sent > 0 && (hs[0].Hops != 1 || hs[0].ID != d.ID || hs[0].Claim != d.Claim) {
+			if sent > 0 && (hs[0].SelfSends != 1 || hs[0].ID != d.ID || hs[0].Claim != d.Claim) {
 				t.Errorf("%s: sent %+v; want claim %d, the first hop", tt.name, hs[0], d.Claim)
 			}
 			now, loadErr := y.LoadDelivery(t.Context(), ident.Delivery(r.ID, a.ID))
@@ -101,7 +101,7 @@ func TestFirstOutcomeIsRecordedOverWhatIsThere(t *testing.T) {
 				return
 			}
 			er, row := y.event(a.ID)
-			if open := slices.Contains(er.Open, r.ID); open != (tt.want == Pending) || (len(row.Body) == 0) != (tt.thin && tt.want == Succeeded) {
+			if open := slices.Contains(er.Unfinished, r.ID); open != (tt.want == Pending) || (len(row.Body) == 0) != (tt.thin && tt.want == Succeeded) {
 				t.Errorf("%s: the event is kept %v, with %d bytes", tt.name, open, len(row.Body))
 			}
 		})
@@ -115,20 +115,20 @@ func TestEventThatIsGoneIsMadeAnewOnlyOfAHistoryOfFailures(t *testing.T) {
 		for _, thin := range []bool{false, true} {
 			y := newYard(t, FullHistory)
 			a := y.arrival()
-			f := &fanOut{Event: &a.Event, fs: y.fanOuts, arrival: a, thin: thin, match: []string{"reg_1"}}
+			f := &fanOut{Event: &a.Event, fs: y.fanOuts, inbound: a, failuresOnly: thin, match: []string{"reg_1"}}
 			key, _ := EventKey(a.ID)
-			if err := f.keep(t.Context(), &Delivery{Registration: "reg_1"}); (err == nil) != thin || y.exists(key) != thin {
+			if err := f.retain(t.Context(), &Delivery{Registration: "reg_1"}); (err == nil) != thin || y.exists(key) != thin {
 				t.Fatalf("thin %v: %v, there is a row %v; want one %v", thin, err, y.exists(key), thin)
 			}
 			if !thin {
 				continue
 			}
 			er, row := y.event(a.ID)
-			if !slices.Equal(er.Match, []string{"reg_1"}) || !slices.Equal(er.Open, []string{"reg_1"}) || er.Run != "" || !er.Lease.Equal(y.Clock()) || string(row.Body) != string(a.Payload) || !row.Expires.IsZero() {
+			if !slices.Equal(er.Match, []string{"reg_1"}) || !slices.Equal(er.Unfinished, []string{"reg_1"}) || er.Run != "" || !er.Lease.Equal(y.Clock()) || string(row.Body) != string(a.Payload) || !row.Expires.IsZero() {
 				t.Errorf("made anew as %+v with %q, expires %v", er, row.Body, row.Expires)
 			}
 			y.store.written()
-			if err := f.fs.events.finish(t.Context(), a.ID, f.filler(), "reg_other", time.Time{}); err != nil || len(y.store.written("E#")) != 0 {
+			if err := f.fs.events.release(t.Context(), a.ID, f.fillEvent(), "reg_other", time.Time{}); err != nil || len(y.store.written("E#")) != 0 {
 				t.Errorf("what is whole is written again, %v", err)
 			}
 		}
@@ -149,21 +149,21 @@ func TestDeliveryThatIsNotWantedIsNotPromised(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			y := newYard(t, FullHistory)
 			r, a := y.register("tenant.example"), y.arrival()
-			er := newEventRow(a, nil, false, y.newRun(), y.Clock())
-			er.Open = []string{r.ID}
-			if _, _, err := y.begin(t.Context(), a, er, false); err != nil {
+			er := newEventRow(a, nil, false, y.newRunID(), y.Clock())
+			er.Unfinished = []string{r.ID}
+			if _, _, err := y.claimEvent(t.Context(), a, er, false); err != nil {
 				t.Fatal(err)
 			}
-			f := &fanOut{Event: &a.Event, fs: y.fanOuts, arrival: a}
-			tr := try{e: &a.Event, r: r, d: newDelivery(&a.Event, r, y.Clock())}
-			tr.d.kept = tt.kept
-			if err := f.notWanted(t.Context(), &tr, tt.verdict, "why"); err != nil {
+			f := &fanOut{Event: &a.Event, fs: y.fanOuts, inbound: a}
+			tr := task{e: &a.Event, r: r, d: newDelivery(&a.Event, r, y.Clock())}
+			tr.d.retained = tt.kept
+			if err := f.ineligible(t.Context(), &tr, tt.verdict, "why"); err != nil {
 				t.Fatal(err)
 			}
 			d, err := y.LoadDelivery(t.Context(), ident.Delivery(r.ID, a.ID))
 			er, _ = y.event(a.ID)
-			if d.Status != tt.want || (err == nil) != (tt.want != "") || tt.want != "" && (d.Why != "why" || !d.Since.Equal(y.Clock())) || slices.Contains(er.Open, r.ID) != tt.open {
-				t.Errorf("%s, kept %v: %q (%s), %v, the event is open for %v; want %q, open %v", tt.verdict, tt.kept, d.Status, d.Why, err, er.Open, tt.want, tt.open)
+			if d.Status != tt.want || (err == nil) != (tt.want != "") || tt.want != "" && (d.Reason != "why" || !d.Since.Equal(y.Clock())) || slices.Contains(er.Unfinished, r.ID) != tt.open {
+				t.Errorf("%s, kept %v: %q (%s), %v, the event is open for %v; want %q, open %v", tt.verdict, tt.kept, d.Status, d.Reason, err, er.Unfinished, tt.want, tt.open)
 			}
 		})
 	}
@@ -179,14 +179,14 @@ func TestLatencyIsCountedOfFirstAcceptances(t *testing.T) {
 			y.answer = func(landed) int { time.Sleep(time.Second); return code }
 			a := y.arrival()
 			time.Sleep(3 * time.Second)
-			if y.fanOut(1, a) || y.counted(Latency) != want {
-				t.Errorf("answered %d: a latency of %v ms is counted, want %v", code, y.counted(Latency), want)
+			if y.fanOut(1, a) || y.counted(DeliveryLatency) != want {
+				t.Errorf("answered %d: a latency of %v ms is counted, want %v", code, y.counted(DeliveryLatency), want)
 			}
-			accepted, refused := y.counted(Accepted), y.counted(Refused)
+			accepted, refused := y.counted(AttemptsSucceeded), y.counted(AttemptsFailed)
 			if accepted+refused != 1 || accepted == 1 != (code == 200) {
 				t.Errorf("answered %d: %v counted as accepted, %v as refused", code, accepted, refused)
 			}
-			if d := y.delivery(r, a.ID); d.Last.Alone != (code == 200) || d.Last.Took != time.Second {
+			if d := y.delivery(r, a.ID); d.Last.Inline != (code == 200) || d.Last.Took != time.Second {
 				t.Errorf("answered %d: the last attempt is %+v, want it alone %v", code, d.Last, code == 200)
 			}
 		}
@@ -200,23 +200,23 @@ func TestEventIsKeptForEachThatAsks(t *testing.T) {
 		w := &tampered{}
 		y := newYard(t, FullHistory, func(c *Config) { w.Store, c.Store = c.Store, w })
 		r, a := y.register("tenant.example", inOrder), y.arrival()
-		if _, _, err := y.begin(t.Context(), a, newEventRow(a, nil, false, y.newRun(), y.Clock()), false); err != nil {
+		if _, _, err := y.claimEvent(t.Context(), a, newEventRow(a, nil, false, y.newRunID(), y.Clock()), false); err != nil {
 			t.Fatal(err)
 		}
-		f := &fanOut{Event: &a.Event, fs: y.fanOuts, arrival: a}
+		f := &fanOut{Event: &a.Event, fs: y.fanOuts, inbound: a}
 		for _, id := range []string{"reg_1", "reg_2"} {
 			d := Delivery{Registration: id}
-			if err := f.keep(t.Context(), &d); err != nil || !d.kept {
-				t.Errorf("keep for %s: %v, kept %v; want it kept", id, err, d.kept)
+			if err := f.retain(t.Context(), &d); err != nil || !d.retained {
+				t.Errorf("keep for %s: %v, kept %v; want it kept", id, err, d.retained)
 			}
 		}
-		if er, _ := y.event(a.ID); !slices.Equal(er.Open, []string{"reg_1", "reg_2"}) {
-			t.Errorf("the event is open for %v, want both", er.Open)
+		if er, _ := y.event(a.ID); !slices.Equal(er.Unfinished, []string{"reg_1", "reg_2"}) {
+			t.Errorf("the event is open for %v, want both", er.Unfinished)
 		}
 		w.failOn("put", "E#")
 		y.store.written()
-		tr := try{e: &a.Event, r: r, d: newDelivery(&a.Event, r, y.Clock())}
-		if mine, err := f.turn(t.Context(), &tr); mine || !errors.Is(err, errOutage) || len(y.store.written("L#", "D#")) > 0 {
+		tr := task{e: &a.Event, r: r, d: newDelivery(&a.Event, r, y.Clock())}
+		if mine, err := f.proceed(t.Context(), &tr); mine || !errors.Is(err, errOutage) || len(y.store.written("L#", "D#")) > 0 {
 			t.Errorf("a lane for what is not kept: its turn %v, %v; want %v and no row", mine, err, errOutage)
 		}
 	})
@@ -230,16 +230,16 @@ func TestEventIsFilledInWithWhatItWasBegunWith(t *testing.T) {
 		for _, run := range []string{"", "p.1"} {
 			a := y.arrival()
 			if run != "" {
-				if _, _, err := y.begin(t.Context(), a, newEventRow(a, nil, false, run, y.Clock().Add(time.Hour)), true); err != nil {
+				if _, _, err := y.claimEvent(t.Context(), a, newEventRow(a, nil, false, run, y.Clock().Add(time.Hour)), true); err != nil {
 					t.Fatal(err)
 				}
 			}
-			f := &fanOut{Event: &a.Event, fs: y.fanOuts, arrival: a, thin: true}
-			if err := y.events.finish(t.Context(), a.ID, f.filler(), "reg_1", time.Time{}); err != nil {
+			f := &fanOut{Event: &a.Event, fs: y.fanOuts, inbound: a, failuresOnly: true}
+			if err := y.events.release(t.Context(), a.ID, f.fillEvent(), "reg_1", time.Time{}); err != nil {
 				t.Fatal(err)
 			}
-			if er, row := y.event(a.ID); er.Run != run || string(row.Body) != string(a.Payload) || !row.Expires.Equal(y.Clock().Add(y.Kept.History)) {
-				t.Errorf("begun by %q: run %q, %q, expires %v; want its payload, for %v", run, er.Run, row.Body, row.Expires, y.Kept.History)
+			if er, row := y.event(a.ID); er.Run != run || string(row.Body) != string(a.Payload) || !row.Expires.Equal(y.Clock().Add(y.Retention.History)) {
+				t.Errorf("begun by %q: run %q, %q, expires %v; want its payload, for %v", run, er.Run, row.Body, row.Expires, y.Retention.History)
 			}
 		}
 	})

@@ -189,7 +189,7 @@ func proveGoesOn(t *testing.T, g *gateway.Gateway, lines []written, told written
 		t.Errorf("set_http_callback with the code of before: %v", err)
 	}
 	ds, _, err := history.New(control.New(next)).Deliveries(ctx, c, history.Query{Registration: formatRefused})
-	if err != nil || len(ds) == 0 || ds[0].Made == 0 {
+	if err != nil || len(ds) == 0 || ds[0].Attempts == 0 {
 		t.Errorf("deliveries of before: %+v, %v", ds, err)
 	}
 }
@@ -274,7 +274,7 @@ func writeFormatFile(t *testing.T) {
 	must(err)
 	_, err = groups.New(control.New(p), "").SetHTTPCallback(ctx, c, groups.CallbackRequest{Group: "a group", Secret: "a code", AppName: "App", AppUUID: formatUUID, URL: "https://app.example/"})
 	must(err)
-	_, _, err = control.New(p).Once(ctx, c, control.Create{Key: "a create", Body: "a body", Prefix: "reg"}, func(string) error { return nil })
+	_, _, err = control.New(p).Idempotent(ctx, c, control.Create{Key: "a create", Body: "a body", Prefix: "reg"}, func(string) error { return nil })
 	must(err)
 	all, yes, secret := []string{"group_chat"}, true, ""
 	for id, ch := range map[string]control.RegistrationChange{

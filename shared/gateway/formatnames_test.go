@@ -116,7 +116,7 @@ func committedAs(kind string) any {
 		"S/S": new(gateway.Source), "S/V": new(gateway.Version), "S/C": new(gateway.CallbackKey), "S/G": new(gateway.Grant), "S/R": new(gateway.Link),
 		"T/T": new(gateway.Tenant), "T/R": new(control.TenantRegistration), "T/G": new(gateway.Link), "K/K": new(control.APIKey),
 		"R/R": new(gateway.Registration), "R/H": new(circuit.Health), "M": new(gateway.Link), "G/G": new(gateway.Group), "G/A": new(control.App),
-		"N/N": new(control.Claim), "W/W": new(groups.Guesses), "I/I": new(control.Once), "L": new(gateway.Link),
+		"N/N": new(control.Reservation), "W/W": new(groups.Guesses), "I/I": new(control.IdempotencyRecord), "L": new(gateway.Link),
 		"E": new(gateway.EventRow), "D": new(gateway.Delivery), "A": new(gateway.Attempt), "J/J": new(gateway.Job), "L/L": new(gateway.Lane), "L/W": new(gateway.Waiting),
 	}[kind]
 }

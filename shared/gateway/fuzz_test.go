@@ -54,16 +54,16 @@ func FuzzMatch(f *testing.F) {
 		if got, want := r.Wants(e), named && wanted == value; got != want {
 			t.Fatalf("%q of %q wants %q of %q: %v, want %v", pattern, wanted, typ, value, got, want)
 		}
-		var v version
-		v.add(r.Hints())
-		for _, h := range r.Hints() {
-			k := storage.Key{Table: storage.Registrations, PK: hintPK(r.Source, h.RoutingKey), SK: h.Pattern + "#" + r.ID}
+		var v generation
+		v.addPatterns(r.IndexEntries())
+		for _, h := range r.IndexEntries() {
+			k := storage.Key{Table: storage.Registrations, PK: indexPK(r.Source, h.RoutingKey), SK: h.Pattern + "#" + r.ID}
 			if err := k.Check(); err != nil {
 				t.Errorf("index entry %q: %v", h, err)
 			}
 		}
-		if led := slices.ContainsFunc(v.streams(e), func(h Hint) bool { return slices.Contains(r.Hints(), h) }); led != r.Wants(e) {
-			t.Errorf("the index of %q leads to %q: %v, want %v", r.Hints(), e.Keys, led, r.Wants(e))
+		if led := slices.ContainsFunc(v.postingsFor(e), func(h IndexEntry) bool { return slices.Contains(r.IndexEntries(), h) }); led != r.Wants(e) {
+			t.Errorf("the index of %q leads to %q: %v, want %v", r.IndexEntries(), e.Keys, led, r.Wants(e))
 		}
 	})
 }

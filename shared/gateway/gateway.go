@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"ringback/shared/limit"
-	"ringback/shared/pace"
+	"ringback/shared/limiter"
 	"ringback/shared/storage"
 )
 
@@ -23,10 +23,10 @@ import (
 type Gateway struct {
 	*core
 	*ingester
-	*finder
+	*matcher
 	*events
 	*deliveries
-	*teller
+	*notifier
 	*circuits
 	*attempter
 	*lanes
@@ -41,23 +41,23 @@ func New(c Config) (*Gateway, error) {
 	if c.Store == nil || c.Queue == nil {
 		return nil, errors.New("gateway: want a Store and a Queue")
 	}
-	all := &core{Config: c.withDefaults(), run: storage.NewRev(), pace: pace.New()}
+	all := &core{Config: c.withDefaults(), process: storage.NewRev(), limiter: limiter.New()}
 	if all.FirstAttempt > 0 {
-		all.books, all.pace.Shared = pace.NewBooks(c.Store, PaceKey, all.Clock), true
+		all.speeds, all.limiter.Shared = limiter.NewSpeedStore(c.Store, SpeedsKey, all.Clock), true
 	}
 	all.limits = limit.New(c.Store, all.Clock)
-	all.steady() // it counts from now
-	find, events, tell := newFinder(all), &events{all}, &teller{all, cache[struct{}](toldKnown)}
+	all.clockSteady() // it counts from now
+	find, events, tell := newMatcher(all), &events{all}, &notifier{all, newCache[struct{}](notifiedCacheSize)}
 	deliveries := &deliveries{all, events}
-	circuit := &circuits{core: all, find: find, deliveries: deliveries, teller: tell, healths: cache[*knownHealth](pace.Known)}
+	circuit := &circuits{core: all, matcher: find, deliveries: deliveries, notifier: tell, healths: newCache[*cachedHealth](limiter.MaxEndpoints)}
 	attempts := newAttempter(all, find, events, circuit)
-	lanes := &lanes{all, find, events, deliveries, attempts, cache[struct{}](registrationsKnown)}
-	jobs := &jobs{core: all, find: find, events: events, deliveries: deliveries, lanes: lanes, circuit: circuit}
-	circuit.start = jobs.StartJob
+	lanes := &lanes{all, find, events, deliveries, attempts, newCache[struct{}](registrationCacheSize)}
+	jobs := &jobs{core: all, matcher: find, events: events, deliveries: deliveries, lanes: lanes, circuit: circuit}
+	circuit.startJob = jobs.StartJob
 	g := &Gateway{
-		all, &ingester{core: all, known: cache[account](sourcesKnown), unknown: cache[time.Time](unknownsKnown)},
+		all, &ingester{core: all, known: newCache[account](sourceCacheSize), unknown: newCache[time.Time](unknownCacheSize)},
 		find, events, deliveries, tell, circuit, attempts, lanes, jobs,
-		&fanOuts{all, find, events, deliveries, attempts, lanes, tell, pace.NewPlaces(roomFor, all.Alone)},
+		&fanOuts{all, find, events, deliveries, attempts, lanes, tell, limiter.NewShares(maxFirstAttempts, all.SingleProcess)},
 		&redeliveries{all, events, deliveries, attempts, lanes, jobs},
 		&retries{core: all},
 	}

@@ -21,7 +21,7 @@ func (y *yard) behindACircuit(r *Registration, change func(*Delivery)) (ds []Del
 	for range 2 {
 		ds = append(ds, y.dueAt(y.refused(r), y.Clock(), change))
 	}
-	y.put(HealthKey(r.ID), circuit.Health{Open: true, Since: y.Clock(), Probed: y.Clock(), Interval: time.Hour, ProbeAt: y.Clock().Add(time.Hour)})
+	y.put(HealthKey(r.ID), circuit.Health{Open: true, Since: y.Clock(), ProbeFailed: y.Clock(), Interval: time.Hour, ProbeAt: y.Clock().Add(time.Hour)})
 	y.circuits.healths.Purge()
 	return ds
 }
@@ -45,7 +45,10 @@ func TestProbeEndsWhatIsSpent(t *testing.T) {
 			}
 			ds = append(ds, d)
 		}
-		y.alterHealth(r, func(h circuit.Health) circuit.Health { h.Probed, h.From = y.Clock(), ds[0].Event; return h })
+		y.alterHealth(r, func(h circuit.Health) circuit.Health {
+			h.ProbeFailed, h.OldestParked = y.Clock(), ds[0].Event
+			return h
+		})
 		made := y.made()
 		ended := func(d Delivery) bool { now := y.delivery(r, d.Event); return now.Final() }
 		err := y.work(&outage{}, func() bool { return ended(ds[0]) && ended(ds[1]) }, false)
@@ -53,13 +56,13 @@ func TestProbeEndsWhatIsSpent(t *testing.T) {
 			t.Fatalf("what is spent does not end: %v: %s", err, y.said.String())
 		}
 		for _, d := range ds[:2] {
-			if d := y.delivery(r, d.Event); d.Status != Failed || d.Why != whyExhausted || d.Made != 0 {
-				t.Errorf("what is spent is %s (%s) after %d attempts, want it exhausted without", d.Status, d.Why, d.Made)
+			if d := y.delivery(r, d.Event); d.Status != Failed || d.Reason != reasonExhausted || d.Attempts != 0 {
+				t.Errorf("what is spent is %s (%s) after %d attempts, want it exhausted without", d.Status, d.Reason, d.Attempts)
 			}
 		}
 		d := y.delivery(r, ds[2].Event)
-		if y.made() != made+1 || d.Made != 1 || !d.Parked() || d.Start.Sub(d.Last.At) < 48*time.Minute {
-			t.Errorf("%d POSTs, %d of what is not spent, which is parked %v until %v; want one, and it parked until an hour after", y.made()-made, d.Made, d.Parked(), d.Start)
+		if y.made() != made+1 || d.Attempts != 1 || !d.Parked() || d.NextAttempt.Sub(d.Last.At) < 48*time.Minute {
+			t.Errorf("%d POSTs, %d of what is not spent, which is parked %v until %v; want one, and it parked until an hour after", y.made()-made, d.Attempts, d.Parked(), d.NextAttempt)
 		}
 		if n := strings.Count(y.said.String(), `"outcome":"exhausted"`); n != 2 {
 			t.Errorf("%d ends in the log, want two: %s", n, y.said.String())
@@ -109,7 +112,7 @@ func TestTickSaysThatDueRowsCannotBeRead(t *testing.T) {
 		y := newYard(t, FullHistory, func(c *Config) { u.Store, c.Store = c.Store, u })
 		r := y.register("tenant.example", every(time.Minute))
 		u.once = DeliveryKey(r.ID, y.refused(r).Event)
-		if n, err := y.retries.handOut(t.Context(), []storage.DueRow{{Key: u.once}}, &tick{}); n != 0 || !errors.Is(err, storage.ErrUnavailable) {
+		if n, err := y.retries.claimAndEnqueue(t.Context(), []storage.DueRow{{Key: u.once}}, &retryRun{}); n != 0 || !errors.Is(err, storage.ErrUnavailable) {
 			t.Errorf("handOut = %d, %v; want %v", n, err, storage.ErrUnavailable)
 		}
 	})
@@ -135,11 +138,11 @@ func TestListOfRegistrationsIsReadPageByPage(t *testing.T) {
 		want = append(want, y.register("tenant.example").ID)
 	}
 	slices.Sort(want)
-	v, err := y.attempter.find.VersionOf(t.Context(), y.source)
+	v, err := y.attempter.matcher.Generation(t.Context(), y.source)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, more, err := y.attempter.find.list(t.Context(), v, y.source, Hint{RoutingKey: "*", Pattern: "*"}, ""); !slices.Equal(got, want) || more || err != nil {
+	if got, more, err := y.attempter.matcher.posting(t.Context(), v, y.source, IndexEntry{RoutingKey: "*", Pattern: "*"}, ""); !slices.Equal(got, want) || more || err != nil {
 		t.Errorf("list = %v, more %v, %v; want %v", got, more, err, want)
 	}
 }

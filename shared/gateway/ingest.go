@@ -14,8 +14,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// ackTime is the time limit of an answer to a provider; Tencent waits for 2 s.
-const ackTime = 1500 * time.Millisecond
+// ackTimeout is the time limit of an answer to a provider; Tencent waits for 2 s.
+const ackTimeout = 1500 * time.Millisecond
 
 // Ingest takes one callback in and returns what its provider is told. Success is told only after every event
 // is in the events queue. It logs one line, in which there is nothing of the callback but sizes.
@@ -52,10 +52,10 @@ func (in *ingester) RefusedUnread(status int) {
 // judged without it, and in the caller's time.
 func (in *ingester) ingest(ctx context.Context, p provider.Provider, providerName, source, key string, cb *provider.Callback) (int, error) {
 	begun := time.Now()
-	finding, cancel := context.WithTimeout(ctx, ackTime)
-	a, err := in.account(finding, providerName, source, key, sourceFresh)
+	finding, cancel := context.WithTimeout(ctx, ackTimeout)
+	a, err := in.account(finding, providerName, source, key, sourceTTL)
 	cancel()
-	left := ackTime - time.Since(begun)
+	left := ackTimeout - time.Since(begun)
 	if err != nil {
 		return 0, err
 	}
@@ -73,7 +73,7 @@ func (in *ingester) ingest(ctx context.Context, p provider.Provider, providerNam
 	}
 	ctx, cancel = context.WithTimeout(ctx, left)
 	defer cancel()
-	if a, err = in.proven(ctx, p, a, providerName, source, key, cb); err != nil {
+	if a, err = in.authenticate(ctx, p, a, providerName, source, key, cb); err != nil {
 		return 0, err
 	}
 	if len(cb.Body) > provider.MaxCallbackBytes {
@@ -86,7 +86,7 @@ func (in *ingester) ingest(ctx context.Context, p provider.Provider, providerNam
 	if err != nil {
 		return 0, err
 	}
-	as, err := arrivals(a, reading, cb.Received, via)
+	as, err := inboundEvents(a, reading, cb.Received, via)
 	if err != nil {
 		return 0, err
 	}
@@ -95,8 +95,8 @@ func (in *ingester) ingest(ctx context.Context, p provider.Provider, providerNam
 
 // Limits on the gateways that a callback came through.
 const (
-	mostVia      = 5
-	mostViaBytes = 64 // of one's name
+	maxVia      = 5
+	maxViaBytes = 64 // of one's name
 )
 
 // via returns the gateways that the header's lines name: a callback that came
@@ -106,37 +106,37 @@ func (in *ingester) via(lines []string) ([]string, error) {
 	var out []string
 	for entry := range strings.SplitSeq(strings.Join(lines, ","), ",") {
 		id, _, _ := strings.Cut(entry, ";") // parameters follow
-		if id = strings.Trim(id, " \t"); id == "" || len(id) > mostViaBytes || strings.ContainsFunc(id, notInViaName) {
+		if id = strings.Trim(id, " \t"); id == "" || len(id) > maxViaBytes || strings.ContainsFunc(id, invalidInVia) {
 			continue
 		}
-		if out = append(out, id); id == in.ID() || len(out) > mostVia {
+		if out = append(out, id); id == in.ID() || len(out) > maxVia {
 			return nil, provider.ErrLoop
 		}
 	}
 	return out, nil
 }
 
-func notInViaName(r rune) bool { return r <= ' ' || r > '~' }
+func invalidInVia(r rune) bool { return r <= ' ' || r > '~' }
 
-// proven returns the account that cb comes from, a or what is known since. What was remembered too long ago to refuse
+// authenticate returns the account that cb comes from, a or what is known since. What was remembered too long ago to refuse
 // is read again, once, and judged again: else a rotated credential would lose events of providers that do not repeat.
-func (in *ingester) proven(ctx context.Context, p provider.Provider, a account, provider, source, key string, cb *provider.Callback) (account, error) {
+func (in *ingester) authenticate(ctx context.Context, p provider.Provider, a account, provider, source, key string, cb *provider.Callback) (account, error) {
 	err := p.Verify(cb, a.credentials)
-	if err == nil || time.Since(a.at) < sourceRefuse {
+	if err == nil || time.Since(a.readAt) < refusalTTL {
 		return a, err
 	}
-	if a, err = in.account(ctx, provider, source, key, sourceRefuse); err == nil {
+	if a, err = in.account(ctx, provider, source, key, refusalTTL); err == nil {
 		err = p.Verify(cb, a.credentials)
 	}
 	return a, err
 }
 
-// arrivals turns what the provider read into events with ids. Items with the
+// inboundEvents turns what the provider read into events with ids. Items with the
 // same id, an exact repeat within the callback, become one.
-func arrivals(a account, reading provider.Reading, received time.Time, via []string) ([]message.Arrival, error) {
+func inboundEvents(a account, reading provider.Reading, received time.Time, via []string) ([]message.InboundEvent, error) {
 	token := storage.NewRev()
 	received = storage.UTC(received)
-	out := make([]message.Arrival, 0, len(reading.Items))
+	out := make([]message.InboundEvent, 0, len(reading.Items))
 	var seen map[string]bool
 	if len(reading.Items) > 1 {
 		seen = make(map[string]bool, len(reading.Items))
@@ -145,7 +145,7 @@ func arrivals(a account, reading provider.Reading, received time.Time, via []str
 		if slices.ContainsFunc(a.IgnoreEventTypes, func(p string) bool { return MatchesType(p, it.Type) }) {
 			continue
 		}
-		id, repeatable, err := identify(a.Source.ID, a.label, it, received)
+		id, repeatable, err := newEventID(a.Source.ID, a.label, it, received)
 		if err != nil {
 			return nil, err
 		}
@@ -161,7 +161,7 @@ func arrivals(a account, reading provider.Reading, received time.Time, via []str
 			}
 			it.Keys["label"] = []string{a.label}
 		}
-		out = append(out, message.Arrival{Token: token, Forever: repeatable && it.Forever, Unique: !repeatable, Event: provider.Event{
+		out = append(out, message.InboundEvent{Token: token, UniqueForever: repeatable && it.UniqueForever, NoNaturalKey: !repeatable, Event: provider.Event{
 			ID: id, Source: a.Source.ID, Provider: a.Provider, Label: a.label, Type: it.Type, Received: received,
 			Time: utcOrZero(it.Time), Keys: it.Keys, ContentType: reading.ContentType, Query: reading.Query,
 			Payload: it.Payload, Via: via, Unreadable: it.Unreadable,
@@ -170,15 +170,15 @@ func arrivals(a account, reading provider.Reading, received time.Time, via []str
 	return out, nil
 }
 
-// identify returns the event id of an item, and whether a repeat of it would be recognised. The time in the
+// newEventID returns the event id of an item, and whether a repeat of it would be recognised. The time in the
 // id is one that a repeat cannot change, or the arrival. Without such a time a natural key says nothing,
 // unless it is unique for ever: equal bytes are not the same fact. A provider's time that is more than an
 // hour ahead or a week back counts as none.
-func identify(source, label string, it provider.Item, received time.Time) (id string, repeatable bool, err error) {
+func newEventID(source, label string, it provider.Item, received time.Time) (id string, repeatable bool, err error) {
 	switch {
-	case it.NaturalKey != "" && usable(it.Stable, received):
-		id, err = ident.Event(source, label, it.Stable, it.Type, it.NaturalKey)
-	case it.NaturalKey != "" && it.Forever:
+	case it.NaturalKey != "" && plausibleTime(it.StableTime, received):
+		id, err = ident.Event(source, label, it.StableTime, it.Type, it.NaturalKey)
+	case it.NaturalKey != "" && it.UniqueForever:
 		id, err = ident.Event(source, label, received, it.Type, it.NaturalKey)
 	default:
 		id, err = ident.Event(source, label, received, storage.NewRev(), storage.NewRev())
@@ -187,6 +187,6 @@ func identify(source, label string, it provider.Item, received time.Time) (id st
 	return id, true, err
 }
 
-func usable(t, received time.Time) bool {
+func plausibleTime(t, received time.Time) bool {
 	return !t.IsZero() && t.Before(received.Add(time.Hour)) && t.After(received.Add(-7*24*time.Hour))
 }

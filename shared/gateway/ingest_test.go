@@ -137,8 +137,8 @@ func TestProviderIsAnsweredInTime(t *testing.T) {
 		}
 		start := time.Now()
 		reply := w.call(provider.Item{Type: "happened"})
-		if took := time.Since(start); reply.StatusCode != 503 || took != ackTime {
-			t.Errorf("answered %d after %v, want 503 after %v", reply.StatusCode, took, ackTime)
+		if took := time.Since(start); reply.StatusCode != 503 || took != ackTimeout {
+			t.Errorf("answered %d after %v, want 503 after %v", reply.StatusCode, took, ackTimeout)
 		}
 	})
 }
@@ -162,8 +162,8 @@ func TestProviderIsAnsweredInTimeBySlowReads(t *testing.T) {
 		w.upstream.verify = func(*provider.Callback, provider.Credentials) error { return provider.ErrSignature }
 		start := time.Now()
 		w.call(provider.Item{Type: "happened"})
-		if took := time.Since(start); took != ackTime {
-			t.Errorf("answered after %v, want %v", took, ackTime)
+		if took := time.Since(start); took != ackTimeout {
+			t.Errorf("answered after %v, want %v", took, ackTimeout)
 		}
 	})
 }
@@ -208,9 +208,9 @@ func TestTimeThatARepeatCannotChangeMakesTheID(t *testing.T) {
 		{"nearly a week back", received.Add(time.Millisecond - week), received.Add(time.Millisecond - week)},
 		{"a week back", received.Add(-week), noon},
 	} {
-		it := provider.Item{Type: "happened", NaturalKey: "k", Stable: tt.stable}
-		for _, it.Forever = range []bool{false, true} {
-			known := !tt.want.Equal(noon) || it.Forever
+		it := provider.Item{Type: "happened", NaturalKey: "k", StableTime: tt.stable}
+		for _, it.UniqueForever = range []bool{false, true} {
+			known := !tt.want.Equal(noon) || it.UniqueForever
 			at := tt.want
 			if at.Equal(noon) {
 				at = received
@@ -219,9 +219,9 @@ func TestTimeThatARepeatCannotChangeMakesTheID(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			id, repeatable, err := identify(source, "acme", it, received)
+			id, repeatable, err := newEventID(source, "acme", it, received)
 			if (id == want) != known || repeatable != known || err != nil {
-				t.Errorf("a time %s, unique for ever %v: id %s, repeatable %v, %v; want %s, %v", tt.name, it.Forever, id, repeatable, err, want, known)
+				t.Errorf("a time %s, unique for ever %v: id %s, repeatable %v, %v; want %s, %v", tt.name, it.UniqueForever, id, repeatable, err, want, known)
 			}
 		}
 	}
@@ -229,12 +229,12 @@ func TestTimeThatARepeatCannotChangeMakesTheID(t *testing.T) {
 
 func TestItemWithoutANaturalKeyIsNeverARepeat(t *testing.T) {
 	source := ident.NewSource()
-	it := provider.Item{Type: "happened", Stable: noon.Add(-time.Hour)}
-	one, windowed, err := identify(source, "", it, noon)
+	it := provider.Item{Type: "happened", StableTime: noon.Add(-time.Hour)}
+	one, windowed, err := newEventID(source, "", it, noon)
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, _, _ := identify(source, "", it, noon)
+	two, _, _ := newEventID(source, "", it, noon)
 	floor, above := ident.EventFloor(source, noon), ident.EventFloor(source, noon.Add(time.Second))
 	if one == two || windowed || one < floor || one >= above {
 		t.Errorf("ids %s and %s, of a window %v; want two of the arrival, from %s on", one, two, windowed, floor)
@@ -246,9 +246,9 @@ func TestItemsBecomeEvents(t *testing.T) {
 	received := time.Date(2026, 3, 1, 13, 0, 0, 123_456_789, time.FixedZone("", 3600))
 	at := received.Add(-time.Minute)
 	reading := provider.Reading{ContentType: "text/plain", Query: "a=1", Items: []provider.Item{
-		{Type: "one", NaturalKey: "k", Stable: at, Time: at, Payload: []byte("1"), Keys: map[string][]string{"group": {"g"}}},
-		{Type: "two", NaturalKey: "k", Stable: at, Payload: []byte("2")},
-		{Type: "one", NaturalKey: "k", Stable: at, Payload: []byte("3")},
+		{Type: "one", NaturalKey: "k", StableTime: at, Time: at, Payload: []byte("1"), Keys: map[string][]string{"group": {"g"}}},
+		{Type: "two", NaturalKey: "k", StableTime: at, Payload: []byte("2")},
+		{Type: "one", NaturalKey: "k", StableTime: at, Payload: []byte("3")},
 		{Type: "three", Payload: []byte("4"), Unreadable: true},
 		{Type: "three", Payload: []byte("4")},
 	}}
@@ -257,7 +257,7 @@ func TestItemsBecomeEvents(t *testing.T) {
 		for i := range reading.Items {
 			delete(reading.Items[i].Keys, "label")
 		}
-		as, err := arrivals(a, reading, received, []string{"gw-1", "gw-2"})
+		as, err := inboundEvents(a, reading, received, []string{"gw-1", "gw-2"})
 		if err != nil || len(as) != 4 {
 			t.Fatalf("%d events, %v; want 4", len(as), err)
 		}
@@ -276,11 +276,11 @@ func TestItemsBecomeEvents(t *testing.T) {
 				want.keys = strings.TrimSuffix(want.keys, "]") + "label:[acme]]"
 			}
 			got := as[i]
-			if got.Type != want.typ || string(got.Payload) != want.payload || fmt.Sprint(got.Keys) != want.keys || got.Unique != want.unique ||
+			if got.Type != want.typ || string(got.Payload) != want.payload || fmt.Sprint(got.Keys) != want.keys || got.NoNaturalKey != want.unique ||
 				got.Unreadable != want.unreadable || got.Time != want.at {
 				t.Errorf("label %q, event %d: %+v, want %+v", label, i, got, want)
 			}
-			if got.Token == "" || got.Token != as[0].Token || got.Forever || got.Source != a.ID || got.Provider != "upstream" || got.Label != label ||
+			if got.Token == "" || got.Token != as[0].Token || got.UniqueForever || got.Source != a.ID || got.Provider != "upstream" || got.Label != label ||
 				got.Received != storage.UTC(received) || got.ContentType != "text/plain" || got.Query != "a=1" || !slices.Equal(got.Via, []string{"gw-1", "gw-2"}) {
 				t.Errorf("label %q, event %d: %+v, want what all of the callback have", label, i, got)
 			}
@@ -292,7 +292,7 @@ func TestItemsBecomeEvents(t *testing.T) {
 // nothing is remembered.
 func TestSingleItemBecomesAnEvent(t *testing.T) {
 	a := account{Source: Source{ID: ident.NewSource()}}
-	as, err := arrivals(a, provider.Reading{Items: []provider.Item{{Type: "one", NaturalKey: "k"}}}, noon, nil)
+	as, err := inboundEvents(a, provider.Reading{Items: []provider.Item{{Type: "one", NaturalKey: "k"}}}, noon, nil)
 	if err != nil || len(as) != 1 {
 		t.Errorf("%d events, %v; want one", len(as), err)
 	}
@@ -300,8 +300,8 @@ func TestSingleItemBecomesAnEvent(t *testing.T) {
 
 // TestEventOfNoSourceIsNotTaken has a source whose row says that it is none.
 func TestEventOfNoSourceIsNotTaken(t *testing.T) {
-	for _, it := range []provider.Item{{}, {NaturalKey: "k"}, {NaturalKey: "k", Stable: noon}} {
-		if _, _, err := identify("none", "", it, noon); err == nil {
+	for _, it := range []provider.Item{{}, {NaturalKey: "k"}, {NaturalKey: "k", StableTime: noon}} {
+		if _, _, err := newEventID("none", "", it, noon); err == nil {
 			t.Errorf("%+v was given an id", it)
 		}
 	}
@@ -340,10 +340,10 @@ func TestCredentialsAreReadAgainBeforeARefusal(t *testing.T) {
 			verify int // times
 		}{
 			{"the first callback", 0, "", "first", 200, 1, 1},
-			{"another, from what is remembered", sourceFresh - time.Millisecond, "", "first", 200, 0, 1},
+			{"another, from what is remembered", sourceTTL - time.Millisecond, "", "first", 200, 0, 1},
 			{"another, when that is old", time.Millisecond, "", "first", 200, 1, 1},
 			{"a wrong one, at once", 0, "", "wrong", 401, 0, 1},
-			{"a new token, that was not there a moment ago", sourceRefuse - time.Millisecond, "second", "second", 401, 0, 1},
+			{"a new token, that was not there a moment ago", refusalTTL - time.Millisecond, "second", "second", 401, 0, 1},
 			{"the new token, a second after the look", time.Millisecond, "", "second", 200, 1, 2},
 			{"the old one", time.Second, "", "first", 401, 1, 2},
 			{"the new one, again", 0, "", "second", 200, 0, 1},

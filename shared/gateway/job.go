@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"ringback/shared/pace"
+	"ringback/shared/limiter"
 	"ringback/shared/storage"
 )
 
@@ -52,7 +52,7 @@ type Job struct {
 	Since        time.Time `json:"since,omitzero"`
 	Until        time.Time `json:"until,omitzero"`
 	Status       JobStatus `json:"status"`
-	Why          string    `json:"why,omitempty"`
+	Reason       string    `json:"why,omitempty"`
 	Cursor       string    `json:"cursor,omitempty"`
 	Done         int       `json:"done"` // rows dealt with
 	Skipped      int       `json:"skipped,omitempty"`
@@ -61,15 +61,15 @@ type Job struct {
 	Created      time.Time `json:"created"`
 	Updated      time.Time `json:"updated"`
 
-	pace.Line     // of the deliveries that it makes due
-	Hops      int `json:"-"` // self-sends before the run
+	limiter.Pacer     // of the deliveries that it makes due
+	Hops          int `json:"-"` // self-sends before the run
 }
 
 // each calls f for the numbers below n, as many at once as j's rate needs, and
 // returns the first error when all have returned.
 func (j *Job) each(n int, f func(i int) error) error {
 	var group errgroup.Group
-	group.SetLimit(j.AtOnce())
+	group.SetLimit(j.Concurrency())
 	for i := range n {
 		group.Go(func() error { return guarded(func() error { return f(i) }) })
 	}
@@ -96,5 +96,5 @@ func loadJob(ctx context.Context, s storage.Store, id string) (Job, error) {
 	return j, nil
 }
 
-// TakenUp is how long after a change a call that asks for it again ends what a process that ended left undone of it.
-const TakenUp = 24 * time.Hour
+// RepairWindow is how long after a change a call that asks for it again ends what a process that ended left undone of it.
+const RepairWindow = 24 * time.Hour

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"ringback/shared/ident"
-	"ringback/shared/pace"
+	"ringback/shared/limiter"
 	"ringback/shared/storage"
 )
 
@@ -53,8 +53,8 @@ func TestJobDeliversWithinASecond(t *testing.T) {
 				t.Errorf("%s: %d POSTs %v after its start, want %d within a second", kind, posts, time.Since(began)-time.Second, len(ids))
 			}
 			for _, id := range ids {
-				if d := w.delivery(r, id); d.Status != Succeeded || d.Made != 1 {
-					t.Errorf("%s: %s after %d attempts, want it succeeded", kind, d.Status, d.Made)
+				if d := w.delivery(r, id); d.Status != Succeeded || d.Attempts != 1 {
+					t.Errorf("%s: %s after %d attempts, want it succeeded", kind, d.Status, d.Attempts)
 				}
 			}
 		})
@@ -105,7 +105,7 @@ func TestJobGoesAtItsRegistrationsPace(t *testing.T) {
 				w.redeliver()
 				var starts []time.Duration
 				for _, id := range ids {
-					starts = append(starts, w.delivery(r, id).Start.Sub(now))
+					starts = append(starts, w.delivery(r, id).NextAttempt.Sub(now))
 				}
 				slices.Sort(starts)
 				for i, at := range starts {
@@ -127,14 +127,14 @@ func TestJobFollowsItsRegistrationsRate(t *testing.T) {
 		j, ids := w.begun(JobRecover, r, 200, 0)
 		w.redeliver()
 		if got := w.job(j.ID); got.Done == 0 || got.Done > 60 {
-			t.Fatalf("at one in 10 s %d deliveries are made due, want those of %v", got.Done, pace.Ahead)
+			t.Fatalf("at one in 10 s %d deliveries are made due, want those of %v", got.Done, limiter.MaxAhead)
 		}
-		time.Sleep(pace.Ahead)
+		time.Sleep(limiter.MaxAhead)
 		r.Rate = 100
 		w.set(r)
-		time.Sleep(versionFresh)
+		time.Sleep(generationTTL)
 		w.finish(j.ID)
-		if got := w.job(j.ID); got.Done != len(ids) || time.Since(got.Created) > pace.Ahead+5*time.Minute {
+		if got := w.job(j.ID); got.Done != len(ids) || time.Since(got.Created) > limiter.MaxAhead+5*time.Minute {
 			t.Errorf("at 100/s %d deliveries are made due within %v, want all %d at once", got.Done, time.Since(got.Created), len(ids))
 		}
 	})
@@ -147,7 +147,7 @@ func TestSlowJobPlacesNoDeliveryFarAhead(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			r := w.register()
-			j, ids := w.begun(kind, r, 4, pace.LeastRate)
+			j, ids := w.begun(kind, r, 4, limiter.MinRate)
 			for end := time.Now().Add(5 * time.Hour); time.Now().Before(end); time.Sleep(time.Minute) {
 				ms := w.queue.take(storage.RetryQueue)
 				later := slices.DeleteFunc(slices.Clone(ms), func(m storage.Message) bool { return m.Delay < time.Minute })
@@ -166,8 +166,8 @@ func TestSlowJobPlacesNoDeliveryFarAhead(t *testing.T) {
 				}
 				for _, id := range ids {
 					d, err := w.LoadDelivery(t.Context(), ident.Delivery(r.ID, id))
-					if err == nil && d.Status == Pending && time.Until(d.Start) > pace.Ahead {
-						t.Fatalf("%s: a delivery starts in %v, want none more than %v ahead", kind, time.Until(d.Start), pace.Ahead)
+					if err == nil && d.Status == Pending && time.Until(d.NextAttempt) > limiter.MaxAhead {
+						t.Fatalf("%s: a delivery starts in %v, want none more than %v ahead", kind, time.Until(d.NextAttempt), limiter.MaxAhead)
 					}
 				}
 			}
@@ -192,11 +192,11 @@ func TestJobThatMayNotSendLeavesDeliveriesToTheTick(t *testing.T) {
 			now := w.Clock()
 			w.queue.take(storage.RetryQueue)
 			h := j.header()
-			h.Hops = maxHops
+			h.SelfSends = maxSelfSends
 			if err := w.runJob(t.Context(), h); err != nil {
 				t.Fatal(err)
 			}
-			if d := w.delivery(r, ids[0]); !d.due.Equal(now) || d.Lost != 0 || len(w.queue.take(storage.RetryQueue)) != 0 {
+			if d := w.delivery(r, ids[0]); !d.due.Equal(now) || d.Unacked != 0 || len(w.queue.take(storage.RetryQueue)) != 0 {
 				t.Errorf("%s: %+v, due %v; want it due now, and no message", kind, d, d.due)
 			}
 			if w.finish(j.ID); w.delivery(r, ids[0]).Status != Succeeded {
@@ -211,16 +211,16 @@ func TestJobOnOneMachineWaitsForNoTick(t *testing.T) {
 	for _, kind := range deliveringJobs {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
-			w.Alone = true
+			w.SingleProcess = true
 			r := w.register()
 			j, ids := w.begun(kind, r, 1, 0)
 			w.queue.take(storage.RetryQueue)
 			h := j.header()
-			h.Hops = maxHops
+			h.SelfSends = maxSelfSends
 			if err := w.runJob(t.Context(), h); err != nil {
 				t.Fatal(err)
 			}
-			if hs := w.queue.headers(t, storage.RetryQueue); len(hs) == 0 || hs[0].ID != w.delivery(r, ids[0]).ID || hs[0].Hops != 1 {
+			if hs := w.queue.headers(t, storage.RetryQueue); len(hs) == 0 || hs[0].ID != w.delivery(r, ids[0]).ID || hs[0].SelfSends != 1 {
 				t.Errorf("%s: messages %+v, want the delivery's", kind, hs)
 			}
 		})
@@ -234,7 +234,7 @@ func TestJobsDeliveriesAreMadeThoughItsMessagesAreLost(t *testing.T) {
 	for _, kind := range deliveringJobs {
 		for _, alone := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, func(c *Config) { c.Alone = alone })
+				w := newWorld(t, func(c *Config) { c.SingleProcess = alone })
 				r := w.register()
 				j, ids := w.begun(kind, r, 25, 0)
 				w.queue.refuse = func(_ context.Context, _ storage.QueueName, ms []storage.Message) []error {
@@ -242,7 +242,7 @@ func TestJobsDeliveriesAreMadeThoughItsMessagesAreLost(t *testing.T) {
 				}
 				w.redeliver()
 				w.queue.refuse = nil
-				waited := firstHold + time.Minute
+				waited := claimTTL + time.Minute
 				if alone {
 					waited = time.Minute // its own tick sends what was not sent
 				}
@@ -255,8 +255,8 @@ func TestJobsDeliveriesAreMadeThoughItsMessagesAreLost(t *testing.T) {
 				time.Sleep(time.Minute)
 				w.redeliver()
 				for _, id := range ids {
-					if d := w.delivery(r, id); d.Status != Succeeded || d.Made != 1 {
-						t.Fatalf("%s, alone %v: %s after %d attempts, want it delivered once within %v", kind, alone, d.Status, d.Made, waited)
+					if d := w.delivery(r, id); d.Status != Succeeded || d.Attempts != 1 {
+						t.Fatalf("%s, alone %v: %s after %d attempts, want it delivered once within %v", kind, alone, d.Status, d.Attempts, waited)
 					}
 				}
 				if _, posts := w.endpoints.last(); posts != len(ids) || w.finish(j.ID).Done != len(ids) {
@@ -351,8 +351,8 @@ func TestJobNeedsTheLimitsOfNow(t *testing.T) {
 		if err := w.Store.Delete(t.Context(), TenantKey(w.tenant), storage.AnyRev); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := w.recoverStep(t.Context(), &j); err != nil || j.Apart != 20*time.Millisecond {
-			t.Errorf("without a tenant: %v, deliveries %v apart; want those of 50/s", err, j.Apart)
+		if _, _, err := w.recoverStep(t.Context(), &j); err != nil || j.Interval != 20*time.Millisecond {
+			t.Errorf("without a tenant: %v, deliveries %v apart; want those of 50/s", err, j.Interval)
 		}
 	})
 }

@@ -13,17 +13,17 @@ import (
 )
 
 const (
-	jobSlice = 20 * time.Second // of one message; then the job goes on in another
-	jobKept  = 14 * 24 * time.Hour
-	// stragglers is how long after its start a job looks again at deliveries or
+	jobTimeSlice = 20 * time.Second // of one message; then the job goes on in another
+	jobRetention = 14 * 24 * time.Hour
+	// secondPassDelay is how long after its start a job looks again at deliveries or
 	// events: lists lag, and a worker may have gone by what it knew a moment before.
-	stragglers = time.Minute
+	secondPassDelay = time.Minute
 )
 
 // jobs run durable work in chunks.
 type jobs struct {
 	*core
-	find       *finder
+	matcher    *matcher
 	events     *events
 	deliveries *deliveries
 	lanes      *lanes
@@ -41,11 +41,11 @@ func (js *jobs) StartJob(ctx context.Context, j Job) (Job, error) {
 	}
 	j.Status, j.Created, j.Updated, j.Claim = JobRunning, now, now, 1
 	if j.Tenant != "" {
-		if err := storage.Put(ctx, js.Store, OfTenant(j.Tenant, "J", j.ID), Link{j.ID}, storage.AnyRev); err != nil {
+		if err := storage.Put(ctx, js.Store, TenantLinkKey(j.Tenant, "J", j.ID), Link{j.ID}, storage.AnyRev); err != nil {
 			return j, err
 		}
 	}
-	row := storage.Row{Key: JobKey(j.ID), Due: now.Add(firstHold)}
+	row := storage.Row{Key: JobKey(j.ID), Due: now.Add(claimTTL)}
 	switch err := storage.PutRow(ctx, js.Store, row, j, ""); {
 	case errors.Is(err, storage.ErrConflict):
 		return js.Job(ctx, j.ID)
@@ -73,8 +73,8 @@ func (js *jobs) CancelJob(ctx context.Context, id string) (Job, error) {
 }
 
 func (j *Job) end(s JobStatus, why string, now time.Time, r *storage.Row) error {
-	j.Status, j.Why, j.Updated = s, why, now
-	r.Due, r.Expires = time.Time{}, now.Add(jobKept)
+	j.Status, j.Reason, j.Updated = s, why, now
+	r.Due, r.Expires = time.Time{}, now.Add(jobRetention)
 	return nil
 }
 
@@ -89,7 +89,7 @@ func claimJob(row storage.Row, start time.Time) (storage.Row, message.Header, er
 		return row, message.Header{}, err
 	}
 	j.Claim++
-	row.Due = start.Add(firstHold)
+	row.Due = start.Add(claimTTL)
 	var err error
 	row.Data, err = storage.Encode(j)
 	return row, j.header(), err
@@ -121,21 +121,21 @@ func (js *jobs) runJob(ctx context.Context, h message.Header) error {
 	if !ok {
 		return fmt.Errorf("job %s of kind %q: %w", j.ID, j.Kind, storage.ErrInvalid)
 	}
-	if js.Alone { // Lambda alone stops chains
-		h.Hops = 0
+	if js.SingleProcess { // Lambda alone stops chains
+		h.SelfSends = 0
 	}
-	j.Hops = h.Hops
-	end := js.Clock().Add(jobSlice)
+	j.Hops = h.SelfSends
+	end := js.Clock().Add(jobTimeSlice)
 	for {
 		next, done, err := do(ctx, &j)
 		if err != nil {
 			return fmt.Errorf("job %s: %w", j.ID, err)
 		}
 		if next.IsZero() && !done {
-			next = j.Full(js.Clock())
+			next = j.FullUntil(js.Clock())
 		}
-		pause := !next.IsZero() || js.Clock().After(end) || timeLeft(ctx) < answerMargin+jobSlice/2
-		running, err := js.saveJob(ctx, &j, next, done, pause, h.Hops)
+		pause := !next.IsZero() || js.Clock().After(end) || timeLeft(ctx) < deadlineMargin+jobTimeSlice/2
+		running, err := js.saveJob(ctx, &j, next, done, pause, h.SelfSends)
 		if err != nil || !running || pause {
 			return err
 		}
@@ -144,7 +144,7 @@ func (js *jobs) runJob(ctx context.Context, h message.Header) error {
 
 // saveJob writes j's progress, unless it was cancelled or claimed by another, and sends its next message if it pauses.
 func (js *jobs) saveJob(ctx context.Context, j *Job, next time.Time, done, pause bool, hops int) (running bool, err error) {
-	now, self, mine := js.Clock(), hops < maxHops && next.IsZero(), false
+	now, self, mine := js.Clock(), hops < maxSelfSends && next.IsZero(), false
 	stored, err := storage.Change(ctx, js.Store, JobKey(j.ID), func(s *Job, r *storage.Row) error {
 		if mine = s.Claim == j.Claim && s.Status == JobRunning; !mine {
 			return storage.ErrUnchanged
@@ -155,7 +155,7 @@ func (js *jobs) saveJob(ctx context.Context, j *Job, next time.Time, done, pause
 			return s.end(JobDone, "", now, r)
 		case pause && self:
 			s.Claim++
-			r.Due = now.Add(firstHold)
+			r.Due = now.Add(claimTTL)
 		case pause:
 			s.Claim++
 			if r.Due = next; next.IsZero() {
@@ -201,14 +201,14 @@ func (js *jobs) Walk(ctx context.Context, j *Job, q func(shard int) storage.Quer
 	return ended, nil
 }
 
-// walkTwice walks, and a minute after j's start once more, for stragglers. What look skips then was seen before.
-func (js *jobs) walkTwice(ctx context.Context, j *Job, q func(pass, shard int) storage.Query, look lookAt) (next time.Time, done bool, err error) {
+// walkInTwoPasses walks, and a minute after j's start once more, for stragglers. What look skips then was seen before.
+func (js *jobs) walkInTwoPasses(ctx context.Context, j *Job, q func(pass, shard int) storage.Query, look chooseDelivery) (next time.Time, done bool, err error) {
 	pass, _, _ := shardCursor(j.Cursor)
-	second := j.Created.Add(stragglers)
-	if wait := second.Sub(js.Clock()); pass == 1 && wait > 0 && wait <= stragglers {
+	second := j.Created.Add(secondPassDelay)
+	if wait := second.Sub(js.Clock()); pass == 1 && wait > 0 && wait <= secondPassDelay {
 		return second, false, nil
 	}
-	if err := js.paced(ctx, j); err != nil {
+	if err := js.setRate(ctx, j); err != nil {
 		return next, false, err
 	}
 	skipped := j.Skipped
@@ -221,25 +221,25 @@ func (js *jobs) walkTwice(ctx context.Context, j *Job, q func(pass, shard int) s
 	return time.Time{}, ended && pass == 1, err
 }
 
-// paced sets how fast j makes deliveries due, by its registration's limits of now.
-func (js *jobs) paced(ctx context.Context, j *Job) error {
+// setRate sets how fast j makes deliveries due, by its registration's limits of now.
+func (js *jobs) setRate(ctx context.Context, j *Job) error {
 	j.SetRate(j.Rate, 0)
-	r, rev, err := js.find.registration(ctx, j.Source, j.Registration)
+	r, rev, err := js.matcher.registration(ctx, j.Source, j.Registration)
 	if err != nil {
 		return ignoring(err, storage.ErrNotFound)
 	}
-	of, err := js.find.tenant(ctx, rev, r.Tenant)
-	j.SetRate(j.Rate, r.allowance(of.Limits, js.AtOnce).Rate)
+	of, err := js.matcher.tenant(ctx, rev, r.Tenant)
+	j.SetRate(j.Rate, r.allowance(of.Limits, js.MaxConcurrency).Rate)
 	return ignoring(err, storage.ErrNotFound)
 }
 
-// A lookAt returns the delivery that a job makes due for a row, as it is to be over
+// A chooseDelivery returns the delivery that a job makes due for a row, as it is to be over
 // the revision that it has, nil for none; skip says that there is one as it should be.
-type lookAt func(context.Context, storage.Row) (d *Delivery, skip bool, err error)
+type chooseDelivery func(context.Context, storage.Row) (d *Delivery, skip bool, err error)
 
 // makeDue makes due what look finds at rows, each in its place, oldest first, and returns how many rows it dealt with:
 // fewer if no place is left for now. What it made due is sent though another failed: it will be passed over.
-func (js *jobs) makeDue(ctx context.Context, j *Job, rows []storage.Row, look lookAt) (n int, err error) {
+func (js *jobs) makeDue(ctx context.Context, j *Job, rows []storage.Row, look chooseDelivery) (n int, err error) {
 	began, done, ds, skip := time.Now(), j.Done, make([]*Delivery, len(rows)), make([]bool, len(rows))
 	err = j.each(len(rows), func(i int) (err error) {
 		ds[i], skip[i], err = look(ctx, rows[i])
@@ -248,9 +248,9 @@ func (js *jobs) makeDue(ctx context.Context, j *Job, rows []storage.Row, look lo
 	if err != nil {
 		return 0, err
 	}
-	for now := js.Clock(); n < len(rows) && j.Full(now).IsZero(); n++ {
+	for now := js.Clock(); n < len(rows) && j.FullUntil(now).IsZero(); n++ {
 		if ds[n] != nil {
-			*ds[n] = ds[n].wait(later(j.Take(now), ds[n].Start), false) // one that was parked may wait on
+			*ds[n] = ds[n].waitUntil(later(j.Take(now), ds[n].NextAttempt), false) // one that was parked may wait on
 		}
 	}
 	ds = ds[:n]
@@ -269,7 +269,7 @@ func (js *jobs) makeDue(ctx context.Context, j *Job, rows []storage.Row, look lo
 		}
 	}
 	js.deliveries.sendRetries(ctx, ds, j.Hops+1, false)
-	j.Rest(ctx, j.Done-done, began)
+	j.Throttle(ctx, j.Done-done, began)
 	return n, err
 }
 
@@ -278,11 +278,11 @@ func (js *jobs) makeDue(ctx context.Context, j *Job, rows []storage.Row, look lo
 // new one is in its lane first, since a run that follows passes over what is there.
 func (js *jobs) putDue(ctx context.Context, j *Job, d Delivery) (*Delivery, error) {
 	was := d.rev
-	if j.Hops < maxHops && !d.Lane && d.Start.Sub(js.Clock()) <= maxSelfSend {
-		d = d.handOut(d.Start)
+	if j.Hops < maxSelfSends && !d.Lane && d.NextAttempt.Sub(js.Clock()) <= maxSelfSendDelay {
+		d = d.newClaim(d.NextAttempt)
 	}
 	if was == "" {
-		mark := storage.Row{Key: ReplayedKey(d.Event, d.Registration), Expires: js.Clock().Add(js.Kept.longest())}
+		mark := storage.Row{Key: ReplayedKey(d.Event, d.Registration), Expires: js.Clock().Add(js.Retention.maxUnfinished())}
 		if err := storage.PutRow(ctx, js.Store, mark, Link{d.Registration}, storage.AnyRev); err != nil {
 			return nil, err
 		}
@@ -315,19 +315,19 @@ func (js *jobs) putInLane(ctx context.Context, d Delivery) error {
 
 // releaseStep makes held deliveries due, of those held since the job's time.
 func (js *jobs) releaseStep(ctx context.Context, j *Job) (time.Time, bool, error) {
-	return js.revive(ctx, j, func(d Delivery) bool { return d.Status == Held && !d.Since.Before(j.Since) })
+	return js.restartDeliveries(ctx, j, func(d Delivery) bool { return d.Status == Held && !d.Since.Before(j.Since) })
 }
 
 // recoverStep makes due again what failed for good since the job's time.
 func (js *jobs) recoverStep(ctx context.Context, j *Job) (time.Time, bool, error) {
-	return js.revive(ctx, j, func(d Delivery) bool {
+	return js.restartDeliveries(ctx, j, func(d Delivery) bool {
 		return d.Status == Failed && !d.Since.Before(j.Since) && d.Since.Before(j.Created)
 	})
 }
 
-// revive makes deliveries due for which is holds, with their whole schedule anew.
-func (js *jobs) revive(ctx context.Context, j *Job, is func(Delivery) bool) (time.Time, bool, error) {
-	return js.walkTwice(ctx, j, func(_, shard int) storage.Query {
+// restartDeliveries makes deliveries due for which is holds, with their whole schedule anew.
+func (js *jobs) restartDeliveries(ctx context.Context, j *Job, is func(Delivery) bool) (time.Time, bool, error) {
+	return js.walkInTwoPasses(ctx, j, func(_, shard int) storage.Query {
 		return storage.Query{Table: storage.Deliveries, PK: DeliveryPK(j.Registration, shard), Open: true}
 	}, func(ctx context.Context, r storage.Row) (*Delivery, bool, error) {
 		d, err := js.deliveries.LoadDelivery(ctx, ident.Delivery(j.Registration, r.SK))
@@ -339,8 +339,8 @@ func (js *jobs) revive(ctx context.Context, j *Job, is func(Delivery) bool) (tim
 		case !is(d):
 			return nil, false, js.putInLane(ctx, d) // perhaps a chunk before ended here
 		}
-		d.Made, d.Asked, d.Anew = 0, 0, js.Clock()
-		d = d.release(d.Anew)
+		d.Attempts, d.RetryAfterSum, d.RestartedAt = 0, 0, js.Clock()
+		d = d.release(d.RestartedAt)
 		return &d, false, nil
 	})
 }
@@ -348,31 +348,31 @@ func (js *jobs) revive(ctx context.Context, j *Job, is func(Delivery) bool) (tim
 // replayStep makes deliveries of events that a registration would have got, had it been there:
 // those of the source since the job's time, as far back as the grant goes.
 func (js *jobs) replayStep(ctx context.Context, j *Job) (time.Time, bool, error) {
-	r, rev, err := js.find.registration(ctx, j.Source, j.Registration)
+	r, rev, err := js.matcher.registration(ctx, j.Source, j.Registration)
 	if errors.Is(err, storage.ErrNotFound) || err == nil && r.State == Removed {
 		return time.Time{}, true, nil
 	}
 	if err != nil {
 		return time.Time{}, false, err
 	}
-	return js.walkTwice(ctx, j, func(pass, shard int) storage.Query {
+	return js.walkInTwoPasses(ctx, j, func(pass, shard int) storage.Query {
 		since := j.Since
 		if pass == 1 {
-			since = later(since, j.Created.Add(-stragglers))
+			since = later(since, j.Created.Add(-secondPassDelay))
 		}
 		return storage.Query{Table: storage.Deliveries, PK: EventPK(j.Source, shard), From: ident.EventFloor(j.Source, since.Add(-24*time.Hour))}
 	}, func(ctx context.Context, row storage.Row) (*Delivery, bool, error) {
-		return js.missed(ctx, j, r, rev, row)
+		return js.missedDelivery(ctx, j, r, rev, row)
 	})
 }
 
-func (js *jobs) missed(ctx context.Context, j *Job, r *Registration, rev string, row storage.Row) (*Delivery, bool, error) {
+func (js *jobs) missedDelivery(ctx context.Context, j *Job, r *Registration, rev string, row storage.Row) (*Delivery, bool, error) {
 	var er EventRow
 	if err := storage.Decode(row, &er); err != nil {
 		return nil, false, err
 	}
 	e := er.Event(j.Source, nil)
-	if er.Erased || Own(e) || e.Received.Before(j.Since) || !j.Until.IsZero() && !e.Received.Before(j.Until) || !r.Wants(e) {
+	if er.Erased || OwnEvent(e) || e.Received.Before(j.Since) || !j.Until.IsZero() && !e.Received.Before(j.Until) || !r.Wants(e) {
 		return nil, false, nil
 	}
 	if ok, err := js.MayReplay(ctx, rev, e, r); err != nil || !ok {
@@ -389,14 +389,14 @@ func (js *jobs) missed(ctx context.Context, j *Job, r *Registration, rev string,
 // MayReplay reports whether e came after the start of a grant that covers it,
 // or, for a registration by code, after that was made.
 func (js *jobs) MayReplay(ctx context.Context, rev string, e *provider.Event, r *Registration) (bool, error) {
-	verdict, _, err := js.find.may(ctx, rev, e, r)
+	verdict, _, err := js.matcher.eligibility(ctx, rev, e, r)
 	if err != nil || verdict == Cancelled {
 		return false, err
 	}
 	if r.Group != "" {
 		return !e.Received.Before(r.Created), nil
 	}
-	grants, err := js.find.grantsOf(ctx, rev, e.Source, r.Tenant)
+	grants, err := js.matcher.grantsOf(ctx, rev, e.Source, r.Tenant)
 	for _, gr := range grants {
 		if gr.covers(e) && !e.Received.Before(gr.Created) {
 			return true, nil

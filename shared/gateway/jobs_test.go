@@ -14,8 +14,8 @@ import (
 
 	"ringback/shared/circuit"
 	"ringback/shared/ident"
+	"ringback/shared/limiter"
 	"ringback/shared/message"
-	"ringback/shared/pace"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 )
@@ -77,8 +77,8 @@ func (w *world) stored(r Registration, n int, change func(d Delivery) Delivery) 
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		row := storage.Row{Key: key, Body: e.Payload, Expires: w.Clock().Add(w.Kept.History)}
-		if err := storage.PutRow(w.t.Context(), w.Store, row, newEventRow(message.Arrival{Event: e, Token: "t"}, nil, false, "run", w.Clock()), ""); err != nil {
+		row := storage.Row{Key: key, Body: e.Payload, Expires: w.Clock().Add(w.Retention.History)}
+		if err := storage.PutRow(w.t.Context(), w.Store, row, newEventRow(message.InboundEvent{Event: e, Token: "t"}, nil, false, "run", w.Clock()), ""); err != nil {
 			w.t.Fatal(err)
 		}
 		d := change(newDelivery(&e, &r, w.Clock()))
@@ -92,13 +92,13 @@ func (w *world) stored(r Registration, n int, change func(d Delivery) Delivery) 
 
 func failedFor(w *world) func(Delivery) Delivery {
 	return func(d Delivery) Delivery {
-		d.Made = 10
-		return d.close(Failed, whyExhausted, w.Clock())
+		d.Attempts = 10
+		return d.end(Failed, reasonExhausted, w.Clock())
 	}
 }
 
 func heldFor(w *world) func(Delivery) Delivery {
-	return func(d Delivery) Delivery { return d.hold(whyDisabled, w.Clock()) }
+	return func(d Delivery) Delivery { return d.hold(reasonDisabled, w.Clock()) }
 }
 
 // TestRevivedDeliveryHasItsWholeScheduleAnew recovers a delivery that used up all
@@ -109,8 +109,8 @@ func TestRevivedDeliveryHasItsWholeScheduleAnew(t *testing.T) {
 			w := newWorld(t, shortHistory)
 			r := w.register()
 			revived := map[JobKind]func(Delivery) Delivery{JobRecover: failedFor(w), JobRelease: func(d Delivery) Delivery {
-				d.Made = 4
-				return d.hold(whyDisabled, w.Clock())
+				d.Attempts = 4
+				return d.hold(reasonDisabled, w.Clock())
 			}}[kind]
 			id := w.stored(r, 1, revived)[0]
 			since := w.Clock()
@@ -122,11 +122,11 @@ func TestRevivedDeliveryHasItsWholeScheduleAnew(t *testing.T) {
 				t.Fatal(err)
 			}
 			d := w.delivery(r, id)
-			if hs := w.queue.headers(t, storage.RetryQueue); len(hs) != 1 || hs[0].ID != d.ID || hs[0].Claim != d.Claim || hs[0].Hops != 1 {
+			if hs := w.queue.headers(t, storage.RetryQueue); len(hs) != 1 || hs[0].ID != d.ID || hs[0].Claim != d.Claim || hs[0].SelfSends != 1 {
 				t.Errorf("%s: messages %+v, want one of claim %d", kind, hs, d.Claim)
 			}
-			if d.Status != Pending || d.Made != 0 || !d.Anew.Equal(now) || !d.Start.Equal(now) || !d.due.Equal(now.Add(firstHold)) || d.Why != "" || !d.Since.IsZero() || d.overtime(r.Schedule).Before(now.Add(24*time.Hour)) {
-				t.Errorf("%s: %s, %d made, anew %v, start %v, due %v, why %q; want it pending, handed out now, as if it were new", kind, d.Status, d.Made, d.Anew, d.Start, d.due, d.Why)
+			if d.Status != Pending || d.Attempts != 0 || !d.RestartedAt.Equal(now) || !d.NextAttempt.Equal(now) || !d.due.Equal(now.Add(claimTTL)) || d.Reason != "" || !d.Since.IsZero() || d.scheduleEnd(r.Schedule).Before(now.Add(24*time.Hour)) {
+				t.Errorf("%s: %s, %d made, anew %v, start %v, due %v, why %q; want it pending, handed out now, as if it were new", kind, d.Status, d.Attempts, d.RestartedAt, d.NextAttempt, d.due, d.Reason)
 			}
 			key, _ := EventKey(id)
 			if _, row := load[EventRow](w, key); !row.Expires.IsZero() {
@@ -140,7 +140,7 @@ func TestRevivedDeliveryHasItsWholeScheduleAnew(t *testing.T) {
 }
 
 // shortHistory keeps events for less than the longest schedule lasts.
-func shortHistory(c *Config) { c.Kept.History = 8 * 24 * time.Hour }
+func shortHistory(c *Config) { c.Retention.History = 8 * 24 * time.Hour }
 
 // TestJobTakesWhatItIsFor looks at which deliveries jobs revive, by what they are
 // and since when.
@@ -157,9 +157,9 @@ func TestJobTakesWhatItIsFor(t *testing.T) {
 			held := w.stored(r, 1, heldFor(w))[0]
 			w.stored(other, 1, failedFor(w))
 			w.stored(other, 1, heldFor(w))
-			w.stored(r, 1, func(d Delivery) Delivery { return d.close(Cancelled, WhyDeleted, w.Clock()) })
-			w.stored(r, 1, func(d Delivery) Delivery { return d.close(Succeeded, "", w.Clock()) })
-			w.stored(r, 1, func(d Delivery) Delivery { return d.wait(w.Clock().Add(time.Hour), false) })
+			w.stored(r, 1, func(d Delivery) Delivery { return d.end(Cancelled, ReasonDeleted, w.Clock()) })
+			w.stored(r, 1, func(d Delivery) Delivery { return d.end(Succeeded, "", w.Clock()) })
+			w.stored(r, 1, func(d Delivery) Delivery { return d.waitUntil(w.Clock().Add(time.Hour), false) })
 			time.Sleep(time.Second) // what is listed lags
 			j := w.start(kind, r, func(j *Job) { j.Since = since })
 			w.stored(r, 1, failedFor(w)) // after its start: the schedule's own end, perhaps of what it revived
@@ -206,7 +206,7 @@ func TestJobWalksAllShards(t *testing.T) {
 			if d.Status != Pending {
 				t.Errorf("%s is %s after a walk over all %d shards", id, d.Status, len(shards))
 			}
-			starts = append(starts, d.Start.Sub(now))
+			starts = append(starts, d.NextAttempt.Sub(now))
 		}
 		slices.Sort(starts)
 		for i, at := range starts {
@@ -217,8 +217,8 @@ func TestJobWalksAllShards(t *testing.T) {
 		if j = w.job(j.ID); j.Status != JobRunning || j.Cursor != "1 0 " || j.Done != n || !j.Next.Equal(now.Add(n*apart)) {
 			t.Errorf("after the first pass: %+v, want %d done, and the second pass to come", j, n)
 		}
-		if _, row := load[Job](w, JobKey(j.ID)); !row.Due.Equal(j.Created.Add(stragglers)) {
-			t.Errorf("the second pass is due %v after the start, want %v", row.Due.Sub(j.Created), stragglers)
+		if _, row := load[Job](w, JobKey(j.ID)); !row.Due.Equal(j.Created.Add(secondPassDelay)) {
+			t.Errorf("the second pass is due %v after the start, want %v", row.Due.Sub(j.Created), secondPassDelay)
 		}
 	})
 }
@@ -241,12 +241,12 @@ func TestJobLooksAgainForStragglers(t *testing.T) {
 			t.Errorf("after the first pass: %+v, want it running, one skipped", j)
 		}
 		straggler := w.stored(r, 1, heldFor(w))[0]
-		time.Sleep(stragglers / 2)
+		time.Sleep(secondPassDelay / 2)
 		if err := w.Retry(t.Context()); err != nil { // hands the second pass out, ahead of its time
 			t.Fatal(err)
 		}
 		ms := w.queue.take(storage.RetryQueue)
-		if len(ms) != 1 || ms[0].Delay != stragglers/2-time.Second && ms[0].Delay != stragglers/2 {
+		if len(ms) != 1 || ms[0].Delay != secondPassDelay/2-time.Second && ms[0].Delay != secondPassDelay/2 {
 			t.Fatalf("%d messages for the second pass, %+v; want one at its time", len(ms), ms)
 		}
 		w.queue.add(storage.RetryQueue, ms)
@@ -254,7 +254,7 @@ func TestJobLooksAgainForStragglers(t *testing.T) {
 		if j = w.job(j.ID); j.Status != JobRunning || w.delivery(r, straggler).Status != Held {
 			t.Errorf("the second pass, before its time: %+v; want it to wait", j)
 		}
-		time.Sleep(stragglers)
+		time.Sleep(secondPassDelay)
 		if j = w.finish(j.ID); j.Status != JobDone || j.Done != 1 || j.Skipped != 1 {
 			t.Errorf("after the second pass: %+v, want it done, the straggler too, one skipped", j)
 		}
@@ -277,14 +277,14 @@ func TestJobStartsOnce(t *testing.T) {
 			t.Errorf("started again: %+v, want the first: %+v", second, first)
 		}
 		hs := w.queue.headers(t, storage.RetryQueue)
-		if len(hs) != 1 || hs[0].Kind != message.Job || hs[0].ID != id || hs[0].Claim != 1 || hs[0].Hops != 1 {
+		if len(hs) != 1 || hs[0].Kind != message.Job || hs[0].ID != id || hs[0].Claim != 1 || hs[0].SelfSends != 1 {
 			t.Errorf("messages %+v, want one of the job", hs)
 		}
 		j, row := load[Job](w, JobKey(id))
-		if j.Status != JobRunning || j.Claim != 1 || !j.Updated.Equal(j.Created) || !row.Due.Equal(first.Created.Add(firstHold)) || !row.Expires.IsZero() {
-			t.Errorf("stored as %+v, due %v, expires %v; want it running, due in %v", j, row.Due, row.Expires, firstHold)
+		if j.Status != JobRunning || j.Claim != 1 || !j.Updated.Equal(j.Created) || !row.Due.Equal(first.Created.Add(claimTTL)) || !row.Expires.IsZero() {
+			t.Errorf("stored as %+v, due %v, expires %v; want it running, due in %v", j, row.Due, row.Expires, claimTTL)
 		}
-		if got, _ := load[Link](w, OfTenant(w.tenant, "J", id)); got.ID != id {
+		if got, _ := load[Link](w, TenantLinkKey(w.tenant, "J", id)); got.ID != id {
 			t.Errorf("the tenant's list holds %q, want the job", got.ID)
 		}
 		of, err := w.StartJob(t.Context(), Job{Kind: JobReseal})
@@ -319,7 +319,7 @@ func TestCancelledJobGoesNoFurther(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if _, row := load[Job](w, JobKey(j.ID)); !row.Due.IsZero() || !row.Expires.Equal(j.Created.Add(time.Second+jobKept)) {
+		if _, row := load[Job](w, JobKey(j.ID)); !row.Due.IsZero() || !row.Expires.Equal(j.Created.Add(time.Second+jobRetention)) {
 			t.Errorf("a cancelled job is due %v and expires %v, want never and in 14 days", row.Due, row.Expires)
 		}
 		w.redeliver()
@@ -408,28 +408,28 @@ func TestJobPausesAndGoesOn(t *testing.T) {
 			hops        int // of the next message; 0: none
 			due         time.Duration
 		}{
-			{3, 2, 2, firstHold}, {6, 3, 3, firstHold}, {9, 4, 0, 0},
+			{3, 2, 2, claimTTL}, {6, 3, 3, claimTTL}, {9, 4, 0, 0},
 		} {
 			w.redeliver()
 			got, row := load[Job](w, JobKey(j.ID))
 			hs := w.queue.headers(t, storage.RetryQueue)
 			if got.Done != want.done || got.Cursor != fmt.Sprint(want.done) || got.Claim != want.claim || row.Due.Sub(w.Clock()) != want.due ||
-				!got.Updated.Equal(w.Clock()) || (len(hs) == 1) != (want.hops > 0) || len(hs) == 1 && (hs[0].Hops != want.hops || hs[0].Claim != want.claim) {
+				!got.Updated.Equal(w.Clock()) || (len(hs) == 1) != (want.hops > 0) || len(hs) == 1 && (hs[0].SelfSends != want.hops || hs[0].Claim != want.claim) {
 				t.Errorf("after message %d: %+v, due in %v, messages %+v; want %+v", n, got, row.Due.Sub(w.Clock()), hs, want)
 			}
 		}
 		if err := w.Retry(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if hs := w.queue.headers(t, storage.RetryQueue); len(hs) != 1 || hs[0].Hops != 1 || hs[0].Claim != 5 {
+		if hs := w.queue.headers(t, storage.RetryQueue); len(hs) != 1 || hs[0].SelfSends != 1 || hs[0].Claim != 5 {
 			t.Errorf("messages of the tick: %+v, want one of claim 5", hs)
 		}
-		if _, row := load[Job](w, JobKey(j.ID)); row.Due.Sub(w.Clock()) != firstHold {
-			t.Errorf("handed out, the job is due in %v, want %v", row.Due.Sub(w.Clock()), firstHold)
+		if _, row := load[Job](w, JobKey(j.ID)); row.Due.Sub(w.Clock()) != claimTTL {
+			t.Errorf("handed out, the job is due in %v, want %v", row.Due.Sub(w.Clock()), claimTTL)
 		}
 		w.redeliver()
 		w.redeliver()
-		if got, row := load[Job](w, JobKey(j.ID)); got.Status != JobDone || got.Done != 14 || !row.Due.IsZero() || !row.Expires.Equal(got.Updated.Add(jobKept)) {
+		if got, row := load[Job](w, JobKey(j.ID)); got.Status != JobDone || got.Done != 14 || !row.Due.IsZero() || !row.Expires.Equal(got.Updated.Add(jobRetention)) {
 			t.Errorf("at the end: %+v, due %v, expires %v; want it done, kept for 14 days", got, row.Due, row.Expires)
 		}
 		if ms := w.queue.take(storage.RetryQueue); len(ms) != 0 {
@@ -448,8 +448,8 @@ func TestJobWaitsUntilItsStepWants(t *testing.T) {
 		want  time.Duration
 	}{
 		{"in an hour", time.Hour, 0, time.Hour},
-		{"far ahead", 0, pace.Ahead + time.Minute, pace.Ahead/2 + time.Minute},
-		{"far ahead, in an hour", time.Hour, pace.Ahead + time.Minute, time.Hour},
+		{"far ahead", 0, limiter.MaxAhead + time.Minute, limiter.MaxAhead/2 + time.Minute},
+		{"far ahead, in an hour", time.Hour, limiter.MaxAhead + time.Minute, time.Hour},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
@@ -481,7 +481,7 @@ func TestJobWaitsUntilItsStepWants(t *testing.T) {
 
 // TestJobPausesBeforeTheInvocationEnds runs a chunk with little time left.
 func TestJobPausesBeforeTheInvocationEnds(t *testing.T) {
-	for left, want := range map[time.Duration]int{answerMargin + jobSlice/2: 2, answerMargin + jobSlice/2 - 1: 1} {
+	for left, want := range map[time.Duration]int{deadlineMargin + jobTimeSlice/2: 2, deadlineMargin + jobTimeSlice/2 - 1: 1} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			chunks := 0
@@ -575,7 +575,7 @@ func TestReplayDeliversWhatWasMissed(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := w.delivery(r, missed)
-		if d.Status != Pending || !d.Replay || d.Lane || d.Made != 0 || !d.Start.Equal(now) || !d.due.Equal(now.Add(firstHold)) {
+		if d.Status != Pending || !d.Replay || d.Lane || d.Attempts != 0 || !d.NextAttempt.Equal(now) || !d.due.Equal(now.Add(claimTTL)) {
 			t.Errorf("what was missed: %+v, due %v; want it pending, handed out now, marked as a replay", d, d.due)
 		}
 		key, _ = EventKey(missed)
@@ -583,7 +583,7 @@ func TestReplayDeliversWhatWasMissed(t *testing.T) {
 			t.Errorf("the event ends at %v, want it kept until the delivery is finished", row.Expires)
 		}
 		link, mark := load[Link](w, ReplayedKey(missed, r.ID))
-		if link.ID != r.ID || !mark.Expires.Equal(now.Add(w.Kept.longest()).Truncate(time.Second)) {
+		if link.ID != r.ID || !mark.Expires.Equal(now.Add(w.Retention.maxUnfinished()).Truncate(time.Second)) {
 			t.Errorf("the mark of the replay: %+v until %v", link, mark.Expires)
 		}
 		if j = w.job(j.ID); j.Done != 1 || j.Skipped != 1 || !j.Next.Equal(now.Add(20*time.Millisecond)) {
@@ -668,7 +668,7 @@ func TestRevivedDeliveryOfALaneIsPutBack(t *testing.T) {
 		r := w.register(func(r *Registration) { r.Ordered = true })
 		id := w.stored(r, 1, func(d Delivery) Delivery {
 			d.Lane = true
-			return d.hold(whyDisabled, w.Clock())
+			return d.hold(reasonDisabled, w.Clock())
 		})[0]
 		time.Sleep(time.Second)
 		j := w.start(JobRelease, r)
@@ -705,7 +705,7 @@ func TestRevivalComesAgainAfterAnOutage(t *testing.T) {
 			r := w.register(func(r *Registration) { r.Ordered = true })
 			id := w.stored(r, 1, func(d Delivery) Delivery {
 				d.Lane = true
-				return d.hold(whyDisabled, w.Clock())
+				return d.hold(reasonDisabled, w.Clock())
 			})[0]
 			w.stored(r, 1, failedFor(w))
 			time.Sleep(time.Second)
@@ -774,7 +774,7 @@ func TestSecondPassOfAReplayIsShort(t *testing.T) {
 		w.redeliver()
 		first := w.store.got("D#" + r.ID)
 		j.Claim = w.job(j.ID).Claim
-		time.Sleep(stragglers)
+		time.Sleep(secondPassDelay)
 		if err := w.runJob(t.Context(), j.header()); err != nil {
 			t.Fatal(err)
 		}
@@ -797,8 +797,8 @@ func TestReplayGivesWayToAnother(t *testing.T) {
 	j := w.start(JobReplay, r)
 	w.store.fail(func(call string, k storage.Key) error {
 		if call == "put" && strings.HasPrefix(k.PK, "P#") {
-			d := newDelivery(e, &r, w.Clock()).close(Succeeded, "", w.Clock())
-			row, err := d.row(w.Kept)
+			d := newDelivery(e, &r, w.Clock()).end(Succeeded, "", w.Clock())
+			row, err := d.row(w.Retention)
 			row.Rev = storage.NewRev()
 			return errors.Join(err, w.store.Store.Put(t.Context(), row, ""))
 		}
@@ -836,14 +836,14 @@ func TestRecoveredEndpointIsToldOf(t *testing.T) {
 			}
 			w.queue.take(storage.EventsQueue)
 		}
-		for range circuit.InARow + 1 {
-			time.Sleep(circuit.Doubt)
+		for range circuit.OpenAfter + 1 {
+			time.Sleep(circuit.SuspectFor)
 			w.happen()
 			look()
 		}
 		h, _ := load[circuit.Health](w, HealthKey(r.ID))
 		if !h.Open || fmt.Sprint(told) != "["+registrationFailing+"]" {
-			t.Fatalf("after %d failures: %+v, told %v; want it open, told once", circuit.InARow+1, h, told)
+			t.Fatalf("after %d failures: %+v, told %v; want it open, told once", circuit.OpenAfter+1, h, told)
 		}
 		w.endpoints.code = 0
 		time.Sleep(time.Until(h.ProbeAt))

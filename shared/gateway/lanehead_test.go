@@ -20,7 +20,7 @@ import (
 func TestClaimedLaneIsItsNewRunners(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
 	for _, busy := range []bool{true, false} {
-		data, err := storage.Encode(lane{Registration: "reg_1", Tenant: "ten_1", Runner: "old", Busy: busy, Seq: 7})
+		data, err := storage.Encode(lane{Registration: "reg_1", Tenant: "ten_1", Runner: "old", Running: busy, Seq: 7})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -31,9 +31,9 @@ func TestClaimedLaneIsItsNewRunners(t *testing.T) {
 		l, err := storage.Decoded[lane](row)
 		doubt := ""
 		if busy {
-			doubt = placeAt(now.Add(-laneSettles))
+			doubt = laneSortKey(now.Add(-laneSettleTime))
 		}
-		if err != nil || l.Busy || l.Runner == "old" || l.Runner == "" || l.Doubt != doubt || l.Seq != 7 || !row.Due.Equal(now.Add(time.Second+firstHold)) ||
+		if err != nil || l.Running || l.Runner == "old" || l.Runner == "" || l.UncertainBefore != doubt || l.Seq != 7 || !row.Due.Equal(now.Add(time.Second+claimTTL)) ||
 			h.Kind != message.Lane || h.ID != row.PK || h.Token != l.Runner || tenant != "ten_1" {
 			t.Errorf("busy %v: %+v due %v, message %+v, %v", busy, l, row.Due, h, err)
 		}
@@ -54,7 +54,7 @@ func TestLateIsWhatComesAfterALaterOneWasAttempted(t *testing.T) {
 		{"", "", false, false}, {"W#1", "", false, false}, {"W#2", "", true, false}, {"W#3", "", false, true},
 		{"", "W#3", false, false}, {"", "W#3", true, true}, {"", "W#2", true, false}, {"", "W#1", true, false},
 	} {
-		if got := (lane{Last: tt.last, Doubt: tt.doubt}).late(waiting{Straggler: tt.straggler}, "W#2"); got != tt.want {
+		if got := (lane{Last: tt.last, UncertainBefore: tt.doubt}).outOfOrder(laneEntry{LateArrival: tt.straggler}, "W#2"); got != tt.want {
 			t.Errorf("last %q, doubt %q, straggler %v: late %v", tt.last, tt.doubt, tt.straggler, got)
 		}
 	}
@@ -100,8 +100,8 @@ func TestStragglerOfALaneIsMarkedLate(t *testing.T) {
 			t.Fatal(y.said.String())
 		}
 		y.runLanes(time.Minute)
-		if d := y.delivery(r, straggler.ID); !d.Late || y.made() != 2 || !y.posts[1].late || y.posts[0].late || y.delivery(r, first.Event).Late {
-			t.Errorf("the straggler is late: %v; POSTs %+v", d.Late, y.posts)
+		if d := y.delivery(r, straggler.ID); !d.OutOfOrder || y.made() != 2 || !y.posts[1].late || y.posts[0].late || y.delivery(r, first.Event).OutOfOrder {
+			t.Errorf("the straggler is late: %v; POSTs %+v", d.OutOfOrder, y.posts)
 		}
 	})
 }
@@ -110,7 +110,7 @@ func TestStragglerOfALaneIsMarkedLate(t *testing.T) {
 func TestPlaceThatCannotBeReadKeepsItsLane(t *testing.T) {
 	y := newYard(t, FullHistory)
 	r := y.register("tenant.example", inOrder)
-	key := waiting{Event: "evt_1", Received: y.Clock()}.key(y.laneOf(r))
+	key := laneEntry{Event: "evt_1", Received: y.Clock()}.key(y.laneOf(r))
 	if err := y.store.Put(t.Context(), storage.Row{Key: key, Data: []byte(`{"v":99}`), Rev: storage.NewRev()}, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestTickLeavesWhatItCannotReadOrWhatIsNotDue(t *testing.T) {
 			row := y.row(d)
 			change(&row)
 			y.store.written()
-			q, m, err := y.retries.handOutRow(t.Context(), row, &tick{})
+			q, m, err := y.retries.claimRow(t.Context(), row, &retryRun{})
 			if q != "" || (err != nil) != strings.Contains(name, "format") || len(y.store.written()) > 0 {
 				t.Errorf("%s: message %+v, %v", name, m, err)
 			}
@@ -148,7 +148,7 @@ func TestRecoverLeavesWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, FullHistory)
 		r := y.register("tenant.example", every(time.Minute))
-		d := y.dueAt(y.refused(r), y.Clock().Add(9*time.Minute), func(d *Delivery) { d.Lost = 0 })
+		d := y.dueAt(y.refused(r), y.Clock().Add(9*time.Minute), func(d *Delivery) { d.Unacked = 0 })
 		y.out.take(storage.RetryQueue)
 		y.store.written()
 		if err := y.Recover(t.Context()); err != nil {
@@ -165,7 +165,7 @@ func TestRecoverLeavesWhatWaits(t *testing.T) {
 func TestRecoverHandsOutWhatWasLostBeforeItsPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, FullHistory)
-		d := y.dueAt(y.refused(y.register("tenant.example", every(time.Minute))), y.Clock().Add(9*time.Minute), func(d *Delivery) { d.Lost, d.Paced = 1, true })
+		d := y.dueAt(y.refused(y.register("tenant.example", every(time.Minute))), y.Clock().Add(9*time.Minute), func(d *Delivery) { d.Unacked, d.RateGranted = 1, true })
 		y.out.take(storage.RetryQueue)
 		if err := y.Recover(t.Context()); err != nil {
 			t.Fatal(err)
@@ -183,8 +183,8 @@ func TestLaneWaitsForWhatCannotBeWritten(t *testing.T) {
 		r := y.register("tenant.example", inOrder, func(r *Registration) { r.Endpoint.URL = "none" })
 		d := y.delivered(r)
 		y.runLanes(30 * time.Second)
-		if d := y.delivery(r, d.Event); d.Status != Pending || d.Crashes != 1 || y.made() > 0 {
-			t.Errorf("it is %s (%s), lost %d times, %d POSTs; want it pending, lost once", d.Status, d.Why, d.Crashes, y.made())
+		if d := y.delivery(r, d.Event); d.Status != Pending || d.LostClaims != 1 || y.made() > 0 {
+			t.Errorf("it is %s (%s), lost %d times, %d POSTs; want it pending, lost once", d.Status, d.Reason, d.LostClaims, y.made())
 		}
 	})
 }
@@ -215,7 +215,7 @@ func TestChunkWhoseEventCannotBeReadComesAgain(t *testing.T) {
 // POST was refused.
 func TestRetryThatWorkersCouldNotSendIsSentByTheNextTick(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		y := newYard(t, FullHistory, func(c *Config) { c.Alone = true })
+		y := newYard(t, FullHistory, func(c *Config) { c.SingleProcess = true })
 		r := y.register("tenant.example", every(time.Minute))
 		y.answer, y.out.broken = refuses, true
 		d := y.delivered(r)
@@ -229,10 +229,10 @@ func TestRetryThatWorkersCouldNotSendIsSentByTheNextTick(t *testing.T) {
 // TestLongRoutingKeyIsIndexedByItsDigest is about keys of 200 bytes and one more.
 func TestLongRoutingKeyIsIndexedByItsDigest(t *testing.T) {
 	at, over := strings.Repeat("k", 200), strings.Repeat("k", 201)
-	if got := hintPK("src-1", at); !strings.HasSuffix(got, at) {
+	if got := indexPK("src-1", at); !strings.HasSuffix(got, at) {
 		t.Errorf("hintPK of 200 bytes is %s, want the key in it", got)
 	}
-	if got := hintPK("src-1", over); strings.Contains(got, at) {
+	if got := indexPK("src-1", over); strings.Contains(got, at) {
 		t.Errorf("hintPK of 201 bytes is %s, want a digest", got)
 	}
 }
@@ -256,16 +256,16 @@ func TestDeliveryThatCrashedOnceTooOftenIsNotPosted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, FullHistory)
 		r := y.register("tenant.example", every(time.Minute))
-		d := y.dueAt(y.refused(r), y.Clock().Add(time.Minute), func(d *Delivery) { d.Crashes, d.due = maxCrashes-1, d.Start.Add(firstHold) })
+		d := y.dueAt(y.refused(r), y.Clock().Add(time.Minute), func(d *Delivery) { d.LostClaims, d.due = maxLostClaims-1, d.NextAttempt.Add(claimTTL) })
 		time.Sleep(time.Minute)
 		y.store.set(refuse("D#"))
-		if !y.redelivered(d, lostReceives) || y.made() != 1 {
+		if !y.redelivered(d, lostAfterReceives) || y.made() != 1 {
 			t.Errorf("%d POSTs, want the message again before another", y.made())
 		}
 		y.store.set(nil)
-		y.redelivered(d, lostReceives)
-		if d := y.delivery(r, d.Event); d.Status != Failed || d.Why != whyInternal || y.made() != 1 {
-			t.Errorf("%s (%s) after %d POSTs, want it failed (%s) after the first", d.Status, d.Why, y.made(), whyInternal)
+		y.redelivered(d, lostAfterReceives)
+		if d := y.delivery(r, d.Event); d.Status != Failed || d.Reason != reasonInternal || y.made() != 1 {
+			t.Errorf("%s (%s) after %d POSTs, want it failed (%s) after the first", d.Status, d.Reason, y.made(), reasonInternal)
 		}
 	})
 }
@@ -280,7 +280,7 @@ func TestTickHandsOutAllThatIsDueInAShard(t *testing.T) {
 		y.answer = refuses
 		for n := range deliveries {
 			a := y.arrival()
-			a.Only = y.register(fmt.Sprintf("n%d.example", n), every(time.Minute)).ID
+			a.Recipient = y.register(fmt.Sprintf("n%d.example", n), every(time.Minute)).ID
 			if y.fanOut(1, a) {
 				t.Fatal(y.said.String())
 			}
@@ -325,7 +325,7 @@ func TestDeliveryThatMayBeSpentIsNotPostedUnknown(t *testing.T) {
 		y := newYard(t, FullHistory, func(c *Config) { u.Store, c.Store = c.Store, u })
 		r := y.register("tenant.example", every(time.Minute))
 		d := y.dueAt(y.refused(r), y.Clock(), func(d *Delivery) {
-			d.Created, d.due = d.Created.Add(-30*24*time.Hour), d.Start.Add(firstHold)
+			d.Created, d.due = d.Created.Add(-30*24*time.Hour), d.NextAttempt.Add(claimTTL)
 		})
 		y.circuits.healths.Purge()
 		u.once = HealthKey(r.ID)

@@ -78,20 +78,20 @@ func TestHeadOfALaneIsAttemptedWhenItsArrivalHasSettled(t *testing.T) {
 		came := y.Clock()
 		y.delivered(r)
 		ms := y.out.take(storage.RetryQueue)
-		if len(ms) != 1 || ms[0].Delay != laneSettles {
-			t.Fatalf("sent %+v, want one message after %v", ms, laneSettles)
+		if len(ms) != 1 || ms[0].Delay != laneSettleTime {
+			t.Fatalf("sent %+v, want one message after %v", ms, laneSettleTime)
 		}
 		if y.receive(y.Redeliver, ms[0].Body, 1) || y.made() != 0 {
-			t.Errorf("%d POSTs at once, want none before %v", y.made(), laneSettles)
+			t.Errorf("%d POSTs at once, want none before %v", y.made(), laneSettleTime)
 		}
-		if l, _ := y.laneNow(y.laneOf(r)); l.Busy || l.Phase != "" || l.Runner == "" {
+		if l, _ := y.laneNow(y.laneOf(r)); l.Running || l.Phase != "" || l.Runner == "" {
 			t.Errorf("a lane that waits is %+v, want it to have a runner that has not begun", l)
 		}
 		y.runLanes(time.Minute)
-		if y.made() != 1 || y.posts[0].at.Sub(came) < laneSettles || y.posts[0].at.Sub(came) > laneSettles+time.Second {
-			t.Errorf("POSTs %v, want one, %v after %v", y.posts, laneSettles, came)
+		if y.made() != 1 || y.posts[0].at.Sub(came) < laneSettleTime || y.posts[0].at.Sub(came) > laneSettleTime+time.Second {
+			t.Errorf("POSTs %v, want one, %v after %v", y.posts, laneSettleTime, came)
 		}
-		if l, row := y.laneNow(y.laneOf(r)); l.Runner != "" || l.Busy || !row.Due.IsZero() {
+		if l, row := y.laneNow(y.laneOf(r)); l.Runner != "" || l.Running || !row.Due.IsZero() {
 			t.Errorf("afterwards the lane is %+v, due %v; want nobody on it", l, row.Due)
 		}
 	})
@@ -99,9 +99,9 @@ func TestHeadOfALaneIsAttemptedWhenItsArrivalHasSettled(t *testing.T) {
 
 func TestArrivalSettlesUnlessAWrongClockPutItAhead(t *testing.T) {
 	for age, want := range map[time.Duration]bool{
-		time.Hour: false, laneSettles: false, laneSettles - 1: true, 0: true, -30 * time.Second: true, 1 - time.Minute: true, -time.Minute: false, -time.Hour: false,
+		time.Hour: false, laneSettleTime: false, laneSettleTime - 1: true, 0: true, -30 * time.Second: true, 1 - time.Minute: true, -time.Minute: false, -time.Hour: false,
 	} {
-		if got := (waiting{Received: noon.Add(-age)}).unsettled(noon); got != want {
+		if got := (laneEntry{Received: noon.Add(-age)}).unsettled(noon); got != want {
 			t.Errorf("unsettled %v after it came = %v, want %v", age, got, want)
 		}
 	}
@@ -127,8 +127,8 @@ func TestLaneIsClosedUntilItsHeldDeliveriesAreBackInIt(t *testing.T) {
 		{"done", "job_x", &Job{Status: JobDone}, 0, true},
 		{"cancelled", "job_x", &Job{Status: JobCancelled}, 0, true},
 		{"not there yet", "job_x", nil, 0, false},
-		{"not there, nearly a day after it was enabled", "job_x", nil, TakenUp - 3*time.Second, false},
-		{"not there, a day after it was enabled", "job_x", nil, TakenUp - laneSettles, true},
+		{"not there, nearly a day after it was enabled", "job_x", nil, RepairWindow - 3*time.Second, false},
+		{"not there, a day after it was enabled", "job_x", nil, RepairWindow - laneSettleTime, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -150,7 +150,7 @@ func TestLaneIsClosedUntilItsHeldDeliveriesAreBackInIt(t *testing.T) {
 					return
 				}
 				y.put(JobKey(tt.release), Job{ID: tt.release, Status: JobDone})
-				time.Sleep(laneCloses + firstHold)
+				time.Sleep(laneRecheck + claimTTL)
 				y.tick()
 				h := y.message(laneHeader(y.laneOf(r), func() string { l, _ := y.laneNow(y.laneOf(r)); return l.Runner }()))
 				if y.receive(y.Redeliver, h, 1); y.made() != 1 {
@@ -173,11 +173,11 @@ func TestRunnerSeesWhatIsAppendedWhileItWorksOrBeforeItBegins(t *testing.T) {
 		{"nobody, and due", lane{}, due, true},
 		{"a message is under way", lane{Runner: "r"}, due, true},
 		{"a message is under way, no time", lane{Runner: "r"}, time.Time{}, true},
-		{"working", lane{Runner: "r", Busy: true, Phase: working}, due, true},
-		{"draining", lane{Runner: "r", Busy: true, Phase: draining}, due, false},
-		{"busy, of an earlier release", lane{Runner: "r", Busy: true}, due, false},
+		{"working", lane{Runner: "r", Running: true, Phase: working}, due, true},
+		{"draining", lane{Runner: "r", Running: true, Phase: draining}, due, false},
+		{"busy, of an earlier release", lane{Runner: "r", Running: true}, due, false},
 	} {
-		if got := tt.l.sees(tt.due); got != tt.want {
+		if got := tt.l.willSee(tt.due); got != tt.want {
 			t.Errorf("%s: sees = %v, want %v", tt.name, got, tt.want)
 		}
 	}
@@ -193,8 +193,8 @@ func TestAppendBetweenTheStepsOfALeavingRunnerIsNotStranded(t *testing.T) {
 					y := newYard(t, FullHistory)
 					r := y.register("tenant.example", inOrder)
 					key := y.laneOf(r)
-					y.put(key, lane{Registration: r.ID, Source: y.source, Runner: "me", Busy: true, Phase: phase})
-					run := &laneRun{key: key, runner: "me", lane: lane{Registration: r.ID, Source: y.source, Runner: "me", Busy: true, Phase: phase}}
+					y.put(key, lane{Registration: r.ID, Source: y.source, Runner: "me", Running: true, Phase: phase})
+					run := &laneWorker{key: key, runner: "me", lane: lane{Registration: r.ID, Source: y.source, Runner: "me", Running: true, Phase: phase}}
 					left, appended := false, false
 					for n := range 6 {
 						if n == step {
@@ -206,7 +206,7 @@ func TestAppendBetweenTheStepsOfALeavingRunnerIsNotStranded(t *testing.T) {
 						if _, err := y.lanes.head(t.Context(), key); err == nil {
 							break // the runner goes on with it
 						}
-						err := y.leaveLane(t.Context(), run)
+						err := y.releaseLane(t.Context(), run)
 						if left = errors.Is(err, errNotRunner); left {
 							break
 						}
@@ -222,7 +222,7 @@ func TestAppendBetweenTheStepsOfALeavingRunnerIsNotStranded(t *testing.T) {
 					if left && (!woken || l.Runner == "" || row.Due.IsZero()) {
 						t.Errorf("the runner left, and the lane is %+v, due %v, woken %v: stranded", l, row.Due, woken)
 					}
-					if !left && (woken || l.Runner != "me" || !l.Busy) {
+					if !left && (woken || l.Runner != "me" || !l.Running) {
 						t.Errorf("the runner found it, and the lane is %+v, woken %v; want it still the runner's", l, woken)
 					}
 				})
@@ -238,15 +238,15 @@ func TestRunnerLeavesALaneAfterASecondLook(t *testing.T) {
 		y := newYard(t, FullHistory)
 		r := y.register("tenant.example", inOrder)
 		key := y.laneOf(r)
-		state := lane{Registration: r.ID, Source: y.source, Runner: "me", Busy: true, Phase: working}
+		state := lane{Registration: r.ID, Source: y.source, Runner: "me", Running: true, Phase: working}
 		y.put(key, state)
-		run := &laneRun{key: key, runner: "me", lane: state}
+		run := &laneWorker{key: key, runner: "me", lane: state}
 		leave := func(want lane, over bool) {
 			t.Helper()
-			if err := y.leaveLane(t.Context(), run); errors.Is(err, errNotRunner) != over {
+			if err := y.releaseLane(t.Context(), run); errors.Is(err, errNotRunner) != over {
 				t.Errorf("leaveLane = %v, want that it left: %v", err, over)
 			}
-			if l, _ := y.laneNow(key); l.Phase != want.Phase || l.Busy != want.Busy || l.Runner != want.Runner {
+			if l, _ := y.laneNow(key); l.Phase != want.Phase || l.Running != want.Running || l.Runner != want.Runner {
 				t.Errorf("the lane is %+v, want %+v", l, want)
 			}
 		}
@@ -255,7 +255,7 @@ func TestRunnerLeavesALaneAfterASecondLook(t *testing.T) {
 		if rows := y.store.written("L#"); len(rows) != 1 || !strings.HasPrefix(rows[0].SK, "W#") {
 			t.Errorf("an append to a lane that is worked on wrote %d rows, want its place alone: hundreds would contend", len(rows))
 		}
-		leave(lane{Runner: "me", Busy: true, Phase: draining}, false)
+		leave(lane{Runner: "me", Running: true, Phase: draining}, false)
 		y.delivered(r) // between the second look and the write
 		if l, _ := y.laneNow(key); l.Seq != 1 || l.Phase != working {
 			t.Errorf("an append to a lane that is drained leaves it %+v, want Seq 1, working", l)
@@ -265,16 +265,16 @@ func TestRunnerLeavesALaneAfterASecondLook(t *testing.T) {
 		if rows := y.store.written("L#"); len(rows) != 1 {
 			t.Errorf("the next append wrote %d rows, want its place alone", len(rows))
 		}
-		leave(lane{Runner: "me", Busy: true, Phase: working}, false)
-		leave(lane{Runner: "me", Busy: true, Phase: draining}, false)
+		leave(lane{Runner: "me", Running: true, Phase: working}, false)
+		leave(lane{Runner: "me", Running: true, Phase: draining}, false)
 		leave(lane{}, true)
-		older := lane{Registration: r.ID, Source: y.source, Runner: "me", Busy: true, Phase: draining}
+		older := lane{Registration: r.ID, Source: y.source, Runner: "me", Running: true, Phase: draining}
 		run.lane = older
 		older.Seq++ // an append by an earlier release
 		y.put(key, older)
-		leave(lane{Runner: "me", Busy: true, Phase: working}, false)
+		leave(lane{Runner: "me", Running: true, Phase: working}, false)
 		y.put(key, lane{Runner: "another"})
-		if err := y.leaveLane(t.Context(), run); !errors.Is(err, errNotRunner) {
+		if err := y.releaseLane(t.Context(), run); !errors.Is(err, errNotRunner) {
 			t.Errorf("leaveLane of another's lane = %v, want errNotRunner", err)
 		}
 	})
@@ -286,16 +286,16 @@ func TestChangeOfALaneTellsWhatItsRunnerDid(t *testing.T) {
 	y := newYard(t, FullHistory)
 	key := y.laneOf(&Registration{ID: "reg_x"})
 	for _, tt := range []struct{ stored, run, want lane }{
-		{lane{}, lane{Last: "W#2", Paced: "W#3"}, lane{Last: "W#2", Paced: "W#3"}},
-		{lane{Last: "W#5", Paced: "W#6"}, lane{Last: "W#2"}, lane{Last: "W#5", Paced: "W#6"}},
-		{lane{Last: "W#1", Paced: "W#2"}, lane{Last: "W#2", Paced: "W#3"}, lane{Last: "W#2", Paced: "W#3"}},
+		{lane{}, lane{Last: "W#2", RateGranted: "W#3"}, lane{Last: "W#2", RateGranted: "W#3"}},
+		{lane{Last: "W#5", RateGranted: "W#6"}, lane{Last: "W#2"}, lane{Last: "W#5", RateGranted: "W#6"}},
+		{lane{Last: "W#1", RateGranted: "W#2"}, lane{Last: "W#2", RateGranted: "W#3"}, lane{Last: "W#2", RateGranted: "W#3"}},
 	} {
 		tt.stored.Runner = "me"
 		y.put(key, tt.stored)
-		run := &laneRun{key: key, runner: "me", lane: tt.run}
+		run := &laneWorker{key: key, runner: "me", lane: tt.run}
 		err := y.changeLane(t.Context(), run, "me", func(*lane, *storage.Row) {})
-		if l, _ := y.laneNow(key); err != nil || l.Last != tt.want.Last || l.Paced != tt.want.Paced || run.lane != l {
-			t.Errorf("changeLane of %+v by %+v: %v, stored %+v, known %+v; want last %q, paced %q", tt.stored, tt.run, err, l, run.lane, tt.want.Last, tt.want.Paced)
+		if l, _ := y.laneNow(key); err != nil || l.Last != tt.want.Last || l.RateGranted != tt.want.RateGranted || run.lane != l {
+			t.Errorf("changeLane of %+v by %+v: %v, stored %+v, known %+v; want last %q, paced %q", tt.stored, tt.run, err, l, run.lane, tt.want.Last, tt.want.RateGranted)
 		}
 	}
 }
@@ -329,8 +329,8 @@ func TestDeliveriesOfALaneComeOneAfterTheOther(t *testing.T) {
 		}
 		for i, d := range ds {
 			now := y.delivery(r, d.Event)
-			if er, _ := y.event(d.Event); now.Status != Succeeded || len(er.Open) > 0 || now.Late {
-				t.Errorf("delivery %d: %s, late %v, its event open for %v; want it succeeded", i, now.Status, now.Late, er.Open)
+			if er, _ := y.event(d.Event); now.Status != Succeeded || len(er.Unfinished) > 0 || now.OutOfOrder {
+				t.Errorf("delivery %d: %s, late %v, its event open for %v; want it succeeded", i, now.Status, now.OutOfOrder, er.Unfinished)
 			}
 		}
 		if y.made() != 4 {

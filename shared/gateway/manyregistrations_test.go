@@ -43,7 +43,7 @@ func TestEventForManyRegistrationsOverManyListsIsDelivered(t *testing.T) {
 	var writing errgroup.Group
 	writing.SetLimit(64)
 	for pattern, n := range lists {
-		if err := g.Publish(t.Context(), source, gateway.Hint{RoutingKey: "*", Pattern: pattern}); err != nil {
+		if err := g.Publish(t.Context(), source, gateway.IndexEntry{RoutingKey: "*", Pattern: pattern}); err != nil {
 			t.Fatal(err)
 		}
 		for range n {
@@ -51,7 +51,7 @@ func TestEventForManyRegistrationsOverManyListsIsDelivered(t *testing.T) {
 			r.ID, r.EventTypes = ident.New("reg", time.Now()), []string{pattern}
 			wanted[r.ID] = true
 			writing.Go(func() error {
-				if err := storage.Put(t.Context(), g.Store, gateway.HintKey(source, "*", pattern, r.ID), gateway.Link{ID: r.ID}, ""); err != nil {
+				if err := storage.Put(t.Context(), g.Store, gateway.IndexKey(source, "*", pattern, r.ID), gateway.Link{ID: r.ID}, ""); err != nil {
 					return err
 				}
 				return storage.Put(t.Context(), g.Store, gateway.RegistrationKey(r.ID), r, "")

@@ -17,8 +17,8 @@ type Match map[string][]string
 
 // Limits of a Match.
 const (
-	MaxHints      = 200 // index entries of one registration: values × patterns
-	MaxEventTypes = 100
+	MaxIndexEntries = 200 // index entries of one registration: values × patterns
+	MaxEventTypes   = 100
 )
 
 // Accepts reports whether keys hold, for every key of m, one of its values.
@@ -122,11 +122,11 @@ const CallbackRemoved = "callback_removed"
 // TestEventType is the type of the event that a registration's test sends.
 const TestEventType = "registration.test"
 
-// ofWhole reports whether e is about the source itself: that it was disconnected, or SmartBots' own word on
+// aboutSource reports whether e is about the source itself: that it was disconnected, or SmartBots' own word on
 // our registration there. Only a grant of the whole source covers it.
-func ofWhole(e *provider.Event) bool {
+func aboutSource(e *provider.Event) bool {
 	switch {
-	case e.Only != "" || e.Tenant != "":
+	case e.Recipient != "" || e.Tenant != "":
 		return false
 	case e.Type == sourceDisconnected:
 		return true
@@ -142,9 +142,11 @@ func WantsType(patterns []string, typ string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool { return MatchesType(p, typ) })
 }
 
-// Own reports whether the gateway made e itself: its payload is a JSON object
+// OwnEvent reports whether the gateway made e itself: its payload is a JSON object
 // or a form of the gateway's own, and no provider knows it.
-func Own(e *provider.Event) bool { return e.Only != "" || slices.Contains(operational, e.Type) }
+func OwnEvent(e *provider.Event) bool {
+	return e.Recipient != "" || slices.Contains(operational, e.Type)
+}
 
 const SmartBots = "smartbots"
 

@@ -85,18 +85,18 @@ func TestHintsFindWhateverIsWanted(t *testing.T) {
 		}
 		e := &provider.Event{Source: r.Source, Type: rapid.SampledFrom([]string{"a", "ab", "abc", "b"}).Draw(t, "type")}
 		e.Keys = rapid.MapOfN(kinds, rapid.SliceOfN(word, 1, 3), 0, 3).Draw(t, "keys")
-		var v version
-		v.add(r.Hints())
+		var v generation
+		v.addPatterns(r.IndexEntries())
 		met := 0
-		for _, s := range v.streams(e) {
-			for _, h := range r.Hints() {
+		for _, s := range v.postingsFor(e) {
+			for _, h := range r.IndexEntries() {
 				if s == h {
 					met++
 				}
 			}
 		}
 		if r.Wants(e) && met == 0 {
-			t.Fatalf("%+v wants %+v and stands under none of %v", r, e, v.streams(e))
+			t.Fatalf("%+v wants %+v and stands under none of %v", r, e, v.postingsFor(e))
 		}
 	})
 }
@@ -108,23 +108,23 @@ func TestBeginJudgesWhoMayGoOn(t *testing.T) {
 		token, run string
 		before     bool // of the lease's end
 		alone      bool
-		want       begun
+		want       claimResult
 	}{
-		{"provider repeats while it runs", "t2", "p1.2", true, false, repeat},
-		{"provider repeats after it ended", "t2", "p1.2", false, false, repeat},
-		{"duplicate while the first run lives", "t1", "p1.2", true, false, busy},
+		{"provider repeats while it runs", "t2", "p1.2", true, false, duplicate},
+		{"provider repeats after it ended", "t2", "p1.2", false, false, duplicate},
+		{"duplicate while the first run lives", "t1", "p1.2", true, false, claimedByOther},
 		{"duplicate after the lease", "t1", "p1.2", false, false, resumed},
 		{"the same run asks again", "t1", "p1.1", true, false, resumed},
-		{"another process, which may live", "t1", "p2.1", true, false, busy},
+		{"another process, which may live", "t1", "p2.1", true, false, claimedByOther},
 		{"another process, which is dead", "t1", "p2.1", true, true, resumed},
-		{"own process, alone", "t1", "p1.2", true, true, busy},
+		{"own process, alone", "t1", "p1.2", true, true, claimedByOther},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			now := noon
 			if tt.before {
 				now = noon.Add(-1)
 			}
-			if got := stored.judge(tt.token, tt.run, now, tt.alone); got != tt.want {
+			if got := stored.checkClaim(tt.token, tt.run, now, tt.alone); got != tt.want {
 				t.Errorf("judge = %s, want %s", fmt.Sprint(got), fmt.Sprint(tt.want))
 			}
 		})

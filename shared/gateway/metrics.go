@@ -11,22 +11,22 @@ type Metric = string
 
 // The metrics of the gateway. Units has their units.
 const (
-	Callbacks        Metric = "Callbacks"        // taken in
-	RefusedCallbacks Metric = "RefusedCallbacks" // answered with an error
-	Events           Metric = "Events"           // begun by the worker
-	Repeats          Metric = "RepeatedEvents"   // by the provider, recognised and not delivered again
-	Accepted         Metric = "AttemptsAccepted"
-	Refused          Metric = "AttemptsRefused"
-	Expired          Metric = "PayloadsExpired"    // deliveries whose payload was gone
-	Latency          Metric = "CallbackToDelivery" // of first attempts that were accepted
-	DueAge           Metric = "OldestDue"          // how late the oldest due row is
+	Callbacks         Metric = "Callbacks"        // taken in
+	RefusedCallbacks  Metric = "RefusedCallbacks" // answered with an error
+	Events            Metric = "Events"           // begun by the worker
+	DuplicateEvents   Metric = "RepeatedEvents"   // by the provider, recognised and not delivered again
+	AttemptsSucceeded Metric = "AttemptsAccepted"
+	AttemptsFailed    Metric = "AttemptsRefused"
+	Expired           Metric = "PayloadsExpired"    // deliveries whose payload was gone
+	DeliveryLatency   Metric = "CallbackToDelivery" // of first attempts that were accepted
+	DueAge            Metric = "OldestDue"          // how late the oldest due row is
 )
 
 // Units returns the units of the metrics that are worth a time series, as
 // CloudWatch names them ("MetricDatum" in the Amazon CloudWatch API Reference).
 func Units() map[Metric]string {
 	return map[Metric]string{
-		Callbacks: "Count", RefusedCallbacks: "Count", Events: "Count", Repeats: "Count", Accepted: "Count", Refused: "Count", Expired: "Count",
-		Latency: "Milliseconds", DueAge: "Seconds",
+		Callbacks: "Count", RefusedCallbacks: "Count", Events: "Count", DuplicateEvents: "Count", AttemptsSucceeded: "Count", AttemptsFailed: "Count", Expired: "Count",
+		DeliveryLatency: "Milliseconds", DueAge: "Seconds",
 	}
 }

@@ -27,7 +27,7 @@ type naming struct {
 func (n *naming) Parse(cb *provider.Callback) (provider.Reading, error) {
 	r, err := n.Provider.Parse(cb)
 	for i := range r.Items {
-		r.Items[i].NaturalKey, r.Items[i].Stable, r.Items[i].Forever = n.key, n.stable, n.forever
+		r.Items[i].NaturalKey, r.Items[i].StableTime, r.Items[i].UniqueForever = n.key, n.stable, n.forever
 	}
 	return r, err
 }
@@ -74,7 +74,7 @@ func TestNaturalKeyCountsByWhatTheProviderSaysOfIt(t *testing.T) {
 					}
 					out.pass(t, worker, path)
 				}
-				if events, posts, repeats := counted[gateway.Events], counted[gateway.Accepted], counted[gateway.Repeats]; events != tt.want || posts != tt.want || repeats != 3-tt.want {
+				if events, posts, repeats := counted[gateway.Events], counted[gateway.AttemptsSucceeded], counted[gateway.DuplicateEvents]; events != tt.want || posts != tt.want || repeats != 3-tt.want {
 					t.Errorf("%v events, %v POSTs and %v repeats, want %v, %v and %v", events, posts, repeats, tt.want, tt.want, 3-tt.want)
 				}
 			})

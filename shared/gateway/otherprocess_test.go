@@ -41,7 +41,7 @@ func TestEndpointThatAnotherProcessFindsWellIsNotDisabled(t *testing.T) {
 		time.Sleep(5*24*time.Hour + time.Hour)
 		fails.pass(t, unlucky, path)
 		if r, err := control.New(g).Registration(t.Context(), c, r.ID); err != nil || r.State != gateway.Enabled {
-			t.Errorf("the registration is %q (%s), %v; want it enabled", r.State, r.Why, err)
+			t.Errorf("the registration is %q (%s), %v; want it enabled", r.State, r.Reason, err)
 		}
 	})
 }

@@ -161,7 +161,7 @@ func (y *yard) work(o *outage, done func() bool, lossy bool) error {
 }
 
 // A passage is events that come at once, and whether they got where they should.
-type passage func() (as []message.Arrival, done func() bool)
+type passage func() (as []message.InboundEvent, done func() bool)
 
 // TestNothingIsLostByAnOutageAtAnyCall has each call of the Store fail that an
 // event needs on its way, alone or with all that follow until the call of the
@@ -224,7 +224,7 @@ func (y *yard) ended(r *Registration, e string, status Status) bool {
 		return false
 	}
 	er, _ := y.event(e)
-	return !slices.Contains(er.Open, r.ID)
+	return !slices.Contains(er.Unfinished, r.ID)
 }
 
 // refusesNext answers the next POST to host with 500.
@@ -254,10 +254,10 @@ func (y *yard) postsTo(host string) (n int) {
 func eachKind(y *yard) passage {
 	plain, ordered := y.register("plain.example"), y.register("ordered.example", inOrder)
 	held, failing := y.register("held.example", disabled), y.register("failing.example", every(time.Minute))
-	return func() ([]message.Arrival, func() bool) {
+	return func() ([]message.InboundEvent, func() bool) {
 		a, before := y.arrival(), y.postsTo("plain.example")
 		y.refusesNext("failing.example")
-		return []message.Arrival{a}, func() bool {
+		return []message.InboundEvent{a}, func() bool {
 			return y.postsTo("plain.example") > before && (y.history == FailureHistory || y.ended(plain, a.ID, Succeeded)) &&
 				y.ended(held, a.ID, Held) && y.ended(ordered, a.ID, Succeeded) && y.ended(failing, a.ID, Succeeded)
 		}
@@ -267,11 +267,11 @@ func eachKind(y *yard) passage {
 // oneLane has three events come for one lane, whose first attempt is refused.
 func oneLane(y *yard) passage {
 	r := y.register("ordered.example", inOrder, every(time.Minute))
-	return func() ([]message.Arrival, func() bool) {
-		as := []message.Arrival{y.arrival(), y.arrival(), y.arrival()}
+	return func() ([]message.InboundEvent, func() bool) {
+		as := []message.InboundEvent{y.arrival(), y.arrival(), y.arrival()}
 		y.refusesNext("ordered.example")
 		return as, func() bool {
-			return !slices.ContainsFunc(as, func(a message.Arrival) bool { return !y.ended(r, a.ID, Succeeded) })
+			return !slices.ContainsFunc(as, func(a message.InboundEvent) bool { return !y.ended(r, a.ID, Succeeded) })
 		}
 	}
 }
@@ -279,12 +279,12 @@ func oneLane(y *yard) passage {
 // chunks has an event come for more registrations than one message names.
 func chunks(y *yard) passage {
 	var rs []*Registration
-	for i := range maxListed + 1 {
+	for i := range maxInlineRegistrations + 1 {
 		rs = append(rs, y.register(fmt.Sprintf("n%d.example", i)))
 	}
-	return func() ([]message.Arrival, func() bool) {
+	return func() ([]message.InboundEvent, func() bool) {
 		a := y.arrival()
-		return []message.Arrival{a}, func() bool {
+		return []message.InboundEvent{a}, func() bool {
 			return !slices.ContainsFunc(rs, func(r *Registration) bool { return !y.ended(r, a.ID, Succeeded) })
 		}
 	}
@@ -294,12 +294,12 @@ func chunks(y *yard) passage {
 // accepts again.
 func openCircuit(y *yard) passage {
 	r := y.register("tenant.example")
-	return func() ([]message.Arrival, func() bool) {
-		now, as := y.Clock(), []message.Arrival{y.arrival(), y.arrival()}
+	return func() ([]message.InboundEvent, func() bool) {
+		now, as := y.Clock(), []message.InboundEvent{y.arrival(), y.arrival()}
 		y.put(HealthKey(r.ID), circuit.Health{Open: true, Since: now, Interval: time.Minute, ProbeAt: now.Add(time.Minute)})
 		y.circuits.healths.Purge()
 		return as, func() bool {
-			return !slices.ContainsFunc(as, func(a message.Arrival) bool { return !y.ended(r, a.ID, Succeeded) })
+			return !slices.ContainsFunc(as, func(a message.InboundEvent) bool { return !y.ended(r, a.ID, Succeeded) })
 		}
 	}
 }

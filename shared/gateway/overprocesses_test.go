@@ -72,8 +72,8 @@ func TestConcurrencyHoldsOverProcesses(t *testing.T) {
 		var all sync.WaitGroup
 		for _, p := range y.processes(10) {
 			all.Go(func() {
-				if d := p.delivered(r); d.Status == Pending && (d.Made != 0 || d.Start.Sub(y.Clock()) > 3*time.Second) {
-					t.Errorf("what has to wait has made %d attempts, and waits until %v; want none, and seconds", d.Made, d.Start)
+				if d := p.delivered(r); d.Status == Pending && (d.Attempts != 0 || d.NextAttempt.Sub(y.Clock()) > 3*time.Second) {
+					t.Errorf("what has to wait has made %d attempts, and waits until %v; want none, and seconds", d.Attempts, d.NextAttempt)
 				}
 			})
 		}
@@ -106,7 +106,7 @@ func TestLimitsCostNothingWhereTheyAreNotUsed(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			reads := &tampered{}
-			y := newYard(t, FullHistory, func(c *Config) { c.Alone = tt.alone; reads.Store, c.Store = c.Store, reads })
+			y := newYard(t, FullHistory, func(c *Config) { c.SingleProcess = tt.alone; reads.Store, c.Store = c.Store, reads })
 			r := y.register("tenant.example", tt.change)
 			reads.fail(func(call string, k storage.Key) error {
 				if call == "get" && (k.SK == "P" || k.SK == "C") {
@@ -142,7 +142,7 @@ func TestLimitsThatCannotBeWrittenLoseNothing(t *testing.T) {
 				t.Errorf("row %s cannot be written: the event comes again %v, after %d POSTs; want true, 0", sk, again, y.made())
 			}
 			y.store.set(nil)
-			time.Sleep(2 * longRun)
+			time.Sleep(2 * maxLease)
 			if again := y.fanOut(2, a); again || y.made() != 1 {
 				t.Errorf("row %s can be written again: the event comes again %v, after %d POSTs; want false, 1", sk, again, y.made())
 			}

@@ -27,25 +27,25 @@ func (cs *circuits) park(ctx context.Context, d Delivery) error {
 	if err := cs.deliveries.save(ctx, after, d.rev); err != nil {
 		return err
 	}
-	return cs.wasParked(ctx, after)
+	return cs.ensureProbe(ctx, after)
 }
 
-// wasParked makes sure, once d is stored as parked, that it is probed or woken: the circuit may
+// ensureProbe makes sure, once d is stored as parked, that it is probed or woken: the circuit may
 // have closed meanwhile, and the walk over what is parked be past d. It is called again if the
 // process ends before it returns, so that d may be anything by now.
-func (cs *circuits) wasParked(ctx context.Context, d Delivery) error {
+func (cs *circuits) ensureProbe(ctx context.Context, d Delivery) error {
 	for d.Parked() {
 		h, err := cs.readHealth(ctx, d.Registration)
 		switch {
 		case err != nil:
 			return err
-		case h.Open && h.Parked && h.From != "" && h.From <= d.Event:
+		case h.Open && h.Parked && h.OldestParked != "" && h.OldestParked <= d.Event:
 			return nil
 		case h.Open:
-			err = cs.expectParked(ctx, d)
+			err = cs.markParked(ctx, d)
 		default:
 			if d, err = cs.deliveries.LoadDelivery(ctx, d.ID); err == nil && d.Parked() {
-				return cs.deliveries.handOutAgain(ctx, d, later(d.Start, cs.Clock()), 0, true)
+				return cs.deliveries.reschedule(ctx, d, later(d.NextAttempt, cs.Clock()), 0, true)
 			}
 		}
 		if err != nil {
@@ -55,12 +55,12 @@ func (cs *circuits) wasParked(ctx context.Context, d Delivery) error {
 	return nil
 }
 
-// expectParked has d's circuit be due, if it is open, and d be looked for.
-func (cs *circuits) expectParked(ctx context.Context, d Delivery) error {
+// markParked has d's circuit be due, if it is open, and d be looked for.
+func (cs *circuits) markParked(ctx context.Context, d Delivery) error {
 	first := false
 	h, err := cs.changeHealth(ctx, d.Registration, func(h circuit.Health) circuit.Health {
-		if first = h.Open && !h.Parked; first || h.Open && (h.From == "" || d.Event < h.From) {
-			h.Parked, h.From, h.Source, h.Tenant = true, d.Event, d.Source, d.Tenant
+		if first = h.Open && !h.Parked; first || h.Open && (h.OldestParked == "" || d.Event < h.OldestParked) {
+			h.Parked, h.OldestParked, h.Source, h.Tenant = true, d.Event, d.Source, d.Tenant
 		}
 		return h
 	})
@@ -72,7 +72,7 @@ func (cs *circuits) expectParked(ctx context.Context, d Delivery) error {
 
 // sendProbe sends the message for a registration's next probe, if h is not due for it.
 func (cs *circuits) sendProbe(ctx context.Context, id string, h circuit.Health) {
-	if h.Open && h.Parked && h.Soon() {
+	if h.Open && h.Parked && h.EarlyProbe() {
 		cs.sendSelf(ctx, path{storage.SlowQueue, h.Tenant}, message.Header{Kind: message.Probe, ID: id}, 1, h.ProbeAt.Sub(cs.Clock()))
 	}
 }
@@ -84,7 +84,7 @@ func claimProbe(row storage.Row, start time.Time) (_ storage.Row, _ message.Head
 	if err := storage.Decode(row, &h); err != nil {
 		return row, message.Header{}, "", err
 	}
-	row.Due = start.Add(max(firstHold, h.Interval+h.Slack()))
+	row.Due = start.Add(max(claimTTL, h.Interval+h.ProbeSlack()))
 	return row, message.Header{Kind: message.Probe, ID: strings.TrimPrefix(row.PK, "R#")}, h.Tenant, nil
 }
 
@@ -93,12 +93,12 @@ func (cs *circuits) wake(ctx context.Context, id string, h circuit.Health) error
 	if !h.Parked {
 		return nil
 	}
-	if _, err := cs.start(ctx, Job{Kind: JobWake, Registration: id, Source: h.Source, Since: h.OKAt, Cursor: "0 " + h.From}); err != nil {
+	if _, err := cs.startJob(ctx, Job{Kind: JobWake, Registration: id, Source: h.Source, Since: h.LastSuccess, Cursor: "0 " + h.OldestParked}); err != nil {
 		return err
 	}
 	_, err := cs.changeHealth(ctx, id, func(now circuit.Health) circuit.Health {
-		if now.Open == h.Open && now.OKAt.Equal(h.OKAt) {
-			now.Parked, now.From = false, ""
+		if now.Open == h.Open && now.LastSuccess.Equal(h.LastSuccess) {
+			now.Parked, now.OldestParked = false, ""
 		}
 		return now
 	})
@@ -117,7 +117,7 @@ func (cs *circuits) ForgetHealth(ctx context.Context, id string) error {
 			return cs.Store.Delete(ctx, row.Key, row.Rev)
 		}
 		h, err = cs.changeHealth(ctx, id, func(h circuit.Health) circuit.Health {
-			return circuit.Health{Parked: h.Parked, From: h.From, Source: h.Source, Tenant: h.Tenant, Probing: h.Probing}
+			return circuit.Health{Parked: h.Parked, OldestParked: h.OldestParked, Source: h.Source, Tenant: h.Tenant, Probing: h.Probing}
 		})
 		if err != nil {
 			return err
@@ -130,16 +130,16 @@ func (cs *circuits) ForgetHealth(ctx context.Context, id string) error {
 // stays parked, and the circuit is what keeps others from the same. Those that are spent it hands out: a worker ends
 // these. If the circuit is closed, or nothing may be attempted, it wakes all: workers find out why.
 func (rs *redeliveries) probe(ctx context.Context, h message.Header) error {
-	id, cs := h.ID, rs.attempts.circuit
+	id, cs := h.ID, rs.attempter.circuit
 	known, err := cs.readHealth(ctx, id)
 	underWay := false
 	if err == nil && known.Probing != "" {
-		underWay, err = rs.settleProbe(ctx, id, known)
+		underWay, err = rs.repairProbe(ctx, id, known)
 	}
 	if err != nil || underWay || !known.Parked {
 		return err
 	}
-	r, _, err := cs.find.registration(ctx, known.Source, id)
+	r, _, err := cs.matcher.registration(ctx, known.Source, id)
 	now := rs.Clock()
 	switch {
 	case err != nil && !errors.Is(err, storage.ErrNotFound):
@@ -152,24 +152,24 @@ func (rs *redeliveries) probe(ctx context.Context, h message.Header) error {
 	var spent []*Delivery
 	var next *Delivery
 	from := ""
-	for d, err := range rs.deliveries.openFrom(ctx, id, known.From) {
+	for d, err := range rs.deliveries.unfinishedFrom(ctx, id, known.OldestParked) {
 		if err != nil {
 			return err
 		}
-		late := timeLeft(ctx) <= jobSlice
-		if late || d.Parked() || d.Status == Pending && d.Lost > 0 { // who has that may park it
+		late := timeLeft(ctx) <= jobTimeSlice
+		if late || d.Parked() || d.Status == Pending && d.Unacked > 0 { // who has that may park it
 			from = cmp.Or(from, d.Event)
 		}
-		ready := d.Parked() && !d.Start.After(now)
-		over := ready && known.Probed.After(d.overtime(r.Schedule))
+		ready := d.Parked() && !d.NextAttempt.After(now)
+		over := ready && known.ProbeFailed.After(d.scheduleEnd(r.Schedule))
 		if ready && !over {
 			next = &d
 		}
-		if late || next != nil || len(spent) == mostSpent {
+		if late || next != nil || len(spent) == maxExpired {
 			break
 		}
 		if over {
-			d = d.handOut(storage.UTC(now))
+			d = d.newClaim(storage.UTC(now))
 			if err := rs.deliveries.save(ctx, d, d.rev); err != nil {
 				return err
 			}
@@ -177,10 +177,10 @@ func (rs *redeliveries) probe(ctx context.Context, h message.Header) error {
 		}
 	}
 	rs.deliveries.sendRetries(ctx, spent, 1, true)
-	if from != known.From || from == "" {
+	if from != known.OldestParked || from == "" {
 		_, err = cs.changeHealth(ctx, id, func(now circuit.Health) circuit.Health {
-			if now.From == known.From { // else something was parked meanwhile
-				now.Parked, now.From = from != "" || known.From != "", from
+			if now.OldestParked == known.OldestParked { // else something was parked meanwhile
+				now.Parked, now.OldestParked = from != "" || known.OldestParked != "", from
 			}
 			return now
 		})
@@ -188,28 +188,28 @@ func (rs *redeliveries) probe(ctx context.Context, h message.Header) error {
 	if err != nil || next == nil {
 		return err
 	}
-	return rs.attempt(ctx, *next, message.Header{Kind: message.Probe, ID: next.ID, Claim: next.Claim, Hops: h.Hops}, false, true)
+	return rs.attempt(ctx, *next, message.Header{Kind: message.Probe, ID: next.ID, Claim: next.Claim, SelfSends: h.SelfSends}, false, true)
 }
 
-// settleProbe makes up for the last probe, if it did not end: its process did, or its attempt brought that
+// repairProbe makes up for the last probe, if it did not end: its process did, or its attempt brought that
 // down. Then it counts as a claim that was lost, and the next probe is another delivery's.
-func (rs *redeliveries) settleProbe(ctx context.Context, id string, h circuit.Health) (underWay bool, err error) {
+func (rs *redeliveries) repairProbe(ctx context.Context, id string, h circuit.Health) (underWay bool, err error) {
 	d, err := rs.deliveries.LoadDelivery(ctx, ident.Delivery(id, h.Probing))
 	if err != nil {
 		return false, ignoring(err, storage.ErrNotFound)
 	}
-	now, cs := rs.Clock(), rs.attempts.circuit
-	switch err := rs.deliveries.settle(ctx, d); {
+	now, cs := rs.Clock(), rs.attempter.circuit
+	switch err := rs.deliveries.repairEvent(ctx, d); {
 	case err != nil || !h.Open:
 		return false, err
-	case now.Before(h.ProbeAt.Add(firstHold - h.Interval)):
+	case now.Before(h.ProbeAt.Add(claimTTL - h.Interval)):
 		return d.Parked(), nil
 	}
 	if err := cs.probeEnded(ctx, &d); err != nil || !d.Parked() {
 		return false, err
 	}
-	d.Start = storage.UTC(now.Add(max(holdOf(d.Crashes), 2*h.Interval)))
-	_, err = cs.lose(ctx, &d, nil)
+	d.NextAttempt = storage.UTC(now.Add(max(claimTTLAfter(d.LostClaims), 2*h.Interval)))
+	_, err = cs.countLostClaim(ctx, &d, nil)
 	return false, err
 }
 
@@ -219,14 +219,14 @@ func (cs *circuits) probeEnded(ctx context.Context, d *Delivery) error {
 	return err
 }
 
-const mostSpent = 1000 // are ended with a probe
+const maxExpired = 1000 // are ended with a probe
 
-// openFrom returns a registration's unfinished and failed deliveries, oldest first, of the events from one on.
-func (ds *deliveries) openFrom(ctx context.Context, registration, from string) iter.Seq2[Delivery, error] {
+// unfinishedFrom returns a registration's unfinished and failed deliveries, oldest first, of the events from one on.
+func (ds *deliveries) unfinishedFrom(ctx context.Context, registration, from string) iter.Seq2[Delivery, error] {
 	const lot = 25
 	return func(yield func(Delivery, error) bool) {
 		for {
-			keys, next, err := ds.open(ctx, registration, from)
+			keys, next, err := ds.unfinishedPage(ctx, registration, from)
 			for n := 1; err == nil && len(keys) > 0; n = min(4*n, lot) { // a probe wants one
 				var rows []storage.Row
 				some := keys[:min(n, len(keys))]
@@ -252,9 +252,9 @@ func (ds *deliveries) openFrom(ctx context.Context, registration, from string) i
 	}
 }
 
-// open returns a page of a registration's unfinished and failed deliveries, oldest first,
+// unfinishedPage returns a page of a registration's unfinished and failed deliveries, oldest first,
 // of the events from one on, and the one to go on from, empty after the last page.
-func (ds *deliveries) open(ctx context.Context, registration, from string) (keys []storage.Key, next string, err error) {
+func (ds *deliveries) unfinishedPage(ctx context.Context, registration, from string) (keys []storage.Key, next string, err error) {
 	const each = 10 // of a shard
 	for shard := range HistoryShards {
 		page, err := ds.Store.List(ctx, storage.Query{
@@ -275,34 +275,34 @@ func (ds *deliveries) open(ctx context.Context, registration, from string) (keys
 		return keys, "", nil
 	}
 	// Beyond the first shard's end there may be more in it.
-	n, _ := slices.BinarySearchFunc(keys, behind(next), func(k storage.Key, sk string) int { return strings.Compare(k.SK, sk) })
-	return keys[:n], behind(next), nil
+	n, _ := slices.BinarySearchFunc(keys, afterEvent(next), func(k storage.Key, sk string) int { return strings.Compare(k.SK, sk) })
+	return keys[:n], afterEvent(next), nil
 }
 
-// behind returns what comes next after an event, and before all others that do.
-func behind(event string) string { return event + " " }
+// afterEvent returns what comes next after an event, and before all others that do.
+func afterEvent(event string) string { return event + " " }
 
 // wakeStep has what is parked behind a circuit that closed attempted, oldest first, at the registration's pace, and
 // beginning slowly: ten in the first second, and twice as many in each one after that. It ends when the circuit opens
 // again, unless nothing may be attempted: then workers find out why. Stragglers are woken a minute later.
 func (js *jobs) wakeStep(ctx context.Context, j *Job) (next time.Time, done bool, err error) {
 	pass, from, _ := strings.Cut(j.Cursor, " ")
-	second := j.Created.Add(stragglers)
-	if wait := second.Sub(js.Clock()); pass == "1" && from == "" && wait > 0 && wait <= stragglers {
+	second := j.Created.Add(secondPassDelay)
+	if wait := second.Sub(js.Clock()); pass == "1" && from == "" && wait > 0 && wait <= secondPassDelay {
 		return second, false, nil
 	}
-	if closed, err := js.wakeable(ctx, j, from); err != nil || !closed {
+	if closed, err := js.canWake(ctx, j, from); err != nil || !closed {
 		return time.Time{}, err == nil, err
 	}
-	if err := js.paced(ctx, j); err != nil {
+	if err := js.setRate(ctx, j); err != nil {
 		return time.Time{}, false, err
 	}
-	n := min(j.Slowly(ctx), storage.MaxPageRows)
+	n := min(j.SlowStart(ctx), storage.MaxPageRows)
 	if n == 0 {
 		return time.Time{}, false, nil
 	}
 	var rows []storage.Row
-	for d, err := range js.deliveries.openFrom(ctx, j.Registration, from) {
+	for d, err := range js.deliveries.unfinishedFrom(ctx, j.Registration, from) {
 		switch {
 		case err != nil:
 			return time.Time{}, false, err
@@ -325,14 +325,14 @@ func (js *jobs) wakeStep(ctx context.Context, j *Job) (next time.Time, done bool
 		return &d, false, nil
 	})
 	if n > 0 {
-		j.Cursor = pass + " " + behind(rows[n-1].SK)
+		j.Cursor = pass + " " + afterEvent(rows[n-1].SK)
 	}
 	return time.Time{}, false, err
 }
 
-// wakeable reports whether what is parked for j's registration may go on. If not, it stays parked, from an event on.
-func (js *jobs) wakeable(ctx context.Context, j *Job, from string) (bool, error) {
-	r, _, err := js.find.registration(ctx, j.Source, j.Registration)
+// canWake reports whether what is parked for j's registration may go on. If not, it stays parked, from an event on.
+func (js *jobs) canWake(ctx context.Context, j *Job, from string) (bool, error) {
+	r, _, err := js.matcher.registration(ctx, j.Source, j.Registration)
 	if err != nil || r.State != Enabled {
 		return true, ignoring(err, storage.ErrNotFound)
 	}
@@ -340,5 +340,5 @@ func (js *jobs) wakeable(ctx context.Context, j *Job, from string) (bool, error)
 	if err != nil || !h.Open {
 		return true, err
 	}
-	return false, js.circuit.expectParked(ctx, Delivery{Registration: r.ID, Event: from, Source: r.Source, Tenant: r.Tenant})
+	return false, js.circuit.markParked(ctx, Delivery{Registration: r.ID, Event: from, Source: r.Source, Tenant: r.Tenant})
 }

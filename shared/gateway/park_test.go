@@ -100,7 +100,7 @@ func TestCircuitThatClosesWhileADeliveryIsParked(t *testing.T) {
 		if _, err := y.circuits.health(t.Context(), r.ID); err != nil {
 			t.Fatal(err)
 		}
-		y.put(HealthKey(r.ID), circuit.Health{OKAt: now})
+		y.put(HealthKey(r.ID), circuit.Health{LastSuccess: now})
 		d := y.delivered(r)
 		if hs := y.headers(storage.SlowQueue); d.Parked() || len(hs) != 1 || hs[0].ID != d.ID || hs[0].Claim != d.Claim {
 			t.Errorf("it is parked %v, messages %+v; want it handed out", d.Parked(), hs)
@@ -124,7 +124,7 @@ func TestWakeStopsWhenTheCircuitOpensAgain(t *testing.T) {
 			return 200
 		}
 		parked := func() (n int) {
-			for d, err := range y.deliveries.openFrom(t.Context(), r.ID, "") {
+			for d, err := range y.deliveries.unfinishedFrom(t.Context(), r.ID, "") {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -158,10 +158,10 @@ func TestParkedDeliveriesAreListedOldestFirst(t *testing.T) {
 		var want []string
 		for range 400 {
 			time.Sleep(time.Second)
-			d := y.dueAt(y.refused(r), y.Clock(), func(d *Delivery) { *d = d.close(Failed, whyExhausted, y.Clock()) })
+			d := y.dueAt(y.refused(r), y.Clock(), func(d *Delivery) { *d = d.end(Failed, reasonExhausted, y.Clock()) })
 			a := y.arrival()
 			d = newDelivery(&a.Event, r, y.Clock()).park(y.Clock())
-			d.kept = true
+			d.retained = true
 			if err := y.putDelivery(t.Context(), &d, ""); err != nil {
 				t.Fatal(err)
 			}
@@ -169,7 +169,7 @@ func TestParkedDeliveriesAreListedOldestFirst(t *testing.T) {
 		}
 		for _, from := range []int{0, 1, 170, 399} {
 			var got []string
-			for d, err := range y.deliveries.openFrom(t.Context(), r.ID, want[from]) {
+			for d, err := range y.deliveries.unfinishedFrom(t.Context(), r.ID, want[from]) {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -181,7 +181,7 @@ func TestParkedDeliveriesAreListedOldestFirst(t *testing.T) {
 				t.Errorf("from the %dth: %d, %d of them wanted, want the %d, oldest first", from, len(got), len(got), len(want)-from)
 			}
 		}
-		if next := behind(want[0]); strings.Compare(next, want[0]) <= 0 || next >= want[1] {
+		if next := afterEvent(want[0]); strings.Compare(next, want[0]) <= 0 || next >= want[1] {
 			t.Errorf("behind(%q) = %q, want it before %q", want[0], next, want[1])
 		}
 	})
@@ -207,7 +207,7 @@ func TestForgottenCircuitWakesWhatIsParked(t *testing.T) {
 // once, where there are eight places.
 func TestProbesTakeAQuarterOfThePlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		y := newYard(t, FullHistory, func(c *Config) { c.AtOnce = 8 })
+		y := newYard(t, FullHistory, func(c *Config) { c.MaxConcurrency = 8 })
 		var rs []*Registration
 		for n := range 6 {
 			rs = append(rs, y.register(fmt.Sprintf("n%d.example", n)))
@@ -234,7 +234,7 @@ func TestProbesTakeAQuarterOfThePlaces(t *testing.T) {
 		probed := 0
 		for _, r := range rs {
 			d := y.delivery(r, a.ID)
-			if probed += d.Made; !d.Parked() {
+			if probed += d.Attempts; !d.Parked() {
 				t.Errorf("after a probe that failed it is due at %v, want it parked", d.due)
 			}
 		}

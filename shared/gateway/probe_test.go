@@ -64,15 +64,15 @@ func TestEventThatAlwaysFailsKeepsNoCircuitOpen(t *testing.T) {
 			t.Errorf("accepted after %v, %v; want the second probe to be of another event", time.Since(begun), err)
 		}
 		d := y.delivery(r, bad.Event)
-		if waits := d.Start.Sub(d.Last.At); d.Made != 1 || waits < 19*time.Hour {
-			t.Errorf("%d attempts of what is refused, the next after %v; want one, and a day's wait", d.Made, waits)
+		if waits := d.NextAttempt.Sub(d.Last.At); d.Attempts != 1 || waits < 19*time.Hour {
+			t.Errorf("%d attempts of what is refused, the next after %v; want one, and a day's wait", d.Attempts, waits)
 		}
-		time.Sleep(time.Until(d.Start.Add(-2 * time.Hour)))
-		if err := y.work(&outage{}, func() bool { return y.delivery(r, bad.Event).Made == 2 }, false); err != nil {
+		time.Sleep(time.Until(d.NextAttempt.Add(-2 * time.Hour)))
+		if err := y.work(&outage{}, func() bool { return y.delivery(r, bad.Event).Attempts == 2 }, false); err != nil {
 			t.Errorf("it is attempted no more: %v", err)
 		}
-		if again := y.delivery(r, bad.Event); again.Last.At.Before(d.Start) {
-			t.Errorf("attempted again at %v, want it not before %v", again.Last.At, d.Start)
+		if again := y.delivery(r, bad.Event); again.Last.At.Before(d.NextAttempt) {
+			t.Errorf("attempted again at %v, want it not before %v", again.Last.At, d.NextAttempt)
 		}
 	})
 }
@@ -85,7 +85,7 @@ func TestProbeOfASlowRateIsMade(t *testing.T) {
 		r := y.register("tenant.example", func(r *Registration) { r.Rate = 1. / 3600 })
 		for y.delivered(r).Status == Succeeded { // until the place is taken
 		}
-		time.Sleep(2 * wellFor)
+		time.Sleep(2 * successTTL)
 		d := y.parkedBehind(r, 1)[0]
 		begun := time.Now()
 		if err := y.work(&outage{}, func() bool { return y.delivery(r, d.Event).Status == Succeeded }, false); err != nil || time.Since(begun) > 4*time.Hour {
@@ -100,7 +100,7 @@ func TestProbeOfASlowRateIsMade(t *testing.T) {
 func TestProbeThatDoesNotEndKeepsNoCircuitOpen(t *testing.T) {
 	Long(t)
 	synctest.Test(t, func(t *testing.T) {
-		y := newYard(t, FullHistory, func(c *Config) { c.AtOnce = 2 })
+		y := newYard(t, FullHistory, func(c *Config) { c.MaxConcurrency = 2 })
 		r := y.register("tenant.example")
 		ds := y.parkedBehind(r, 2)
 		bad, good := ds[0], ds[1]
@@ -118,13 +118,13 @@ func TestProbeThatDoesNotEndKeepsNoCircuitOpen(t *testing.T) {
 			}
 			return http.StatusInternalServerError
 		}
-		y.until(func() bool { return y.delivery(r, good.Event).Made > 0 })
-		if d := y.delivery(r, bad.Event); d.Crashes != 1 || panics != 1 {
-			t.Errorf("before the other is probed it was %d times, %d counted as lost; want one", panics, d.Crashes)
+		y.until(func() bool { return y.delivery(r, good.Event).Attempts > 0 })
+		if d := y.delivery(r, bad.Event); d.LostClaims != 1 || panics != 1 {
+			t.Errorf("before the other is probed it was %d times, %d counted as lost; want one", panics, d.LostClaims)
 		}
 		y.until(func() bool { return y.delivery(r, bad.Event).Status != Pending })
-		if d := y.delivery(r, bad.Event); d.Status != Failed || d.Why != whyInternal || d.Made != 0 || panics != maxCrashes {
-			t.Errorf("after %d probes and %d attempts it is %s because of %q, want it failed after %d that did not end", panics, d.Made, d.Status, d.Why, maxCrashes)
+		if d := y.delivery(r, bad.Event); d.Status != Failed || d.Reason != reasonInternal || d.Attempts != 0 || panics != maxLostClaims {
+			t.Errorf("after %d probes and %d attempts it is %s because of %q, want it failed after %d that did not end", panics, d.Attempts, d.Status, d.Reason, maxLostClaims)
 		}
 		accepts = true
 		y.until(func() bool { return y.delivery(r, good.Event).Status == Succeeded })
@@ -139,13 +139,13 @@ func TestProbeThatIsDeniedIsNotLost(t *testing.T) {
 		y := newYard(t, FullHistory)
 		r := y.register("tenant.example")
 		d := y.parkedBehind(r, 1)[0]
-		for range cap(y.attempter.probes) {
-			y.attempter.probes <- struct{}{}
+		for range cap(y.attempter.probeSlots) {
+			y.attempter.probeSlots <- struct{}{}
 		}
 		begun := time.Now()
 		y.until(func() bool { return time.Since(begun) > 5*time.Hour })
-		if d = y.delivery(r, d.Event); d.Status != Pending || d.Crashes != 0 || y.made() != 0 {
-			t.Errorf("it is %s, %d of its probes counted as lost, %d POSTs; want none of either", d.Status, d.Crashes, y.made())
+		if d = y.delivery(r, d.Event); d.Status != Pending || d.LostClaims != 0 || y.made() != 0 {
+			t.Errorf("it is %s, %d of its probes counted as lost, %d POSTs; want none of either", d.Status, d.LostClaims, y.made())
 		}
 	})
 }

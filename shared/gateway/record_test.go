@@ -32,7 +32,7 @@ func (o outcome) of(claim int) Attempt {
 	}
 	return Attempt{
 		At: storage.UTC(time.Now()), Took: 7 * time.Millisecond, StatusCode: o.code, Class: class, Error: "as it is", Manual: true,
-		Claim: claim, Answer: bytes.Repeat([]byte{'a'}, o.answer), RetryAfter: time.Duration(o.code-200) * time.Second,
+		Claim: claim, Response: bytes.Repeat([]byte{'a'}, o.answer), RetryAfter: time.Duration(o.code-200) * time.Second,
 	}
 }
 
@@ -42,7 +42,7 @@ func (w *world) attemptRows(d Delivery) (out []Attempt) {
 	q := storage.Query{Table: storage.Deliveries, PK: "A#" + d.ID, Consistent: true}
 	err := storage.Each(w.t.Context(), w.Store, q, func(r storage.Row) error {
 		a, err := storage.Decoded[Attempt](r)
-		a.Answer = r.Body
+		a.Response = r.Body
 		out = append(out, a)
 		return err
 	})
@@ -59,7 +59,7 @@ func (w *world) recorded(outcomes []outcome) ([]Attempt, Delivery) {
 	w.t.Helper()
 	r := w.register()
 	d := w.delivery(r, w.happen())
-	all := []Attempt{{At: d.Last.At, StatusCode: 200, Class: egress.OK, Answer: []byte("seen")}}
+	all := []Attempt{{At: d.Last.At, StatusCode: 200, Class: egress.OK, Response: []byte("seen")}}
 	for _, o := range outcomes {
 		time.Sleep(time.Second)
 		a := o.of(d.Claim - 1)
@@ -70,7 +70,7 @@ func (w *world) recorded(outcomes []outcome) ([]Attempt, Delivery) {
 			}
 			a.Claim = d.Claim
 		}
-		after, self, err := w.deliveries.recordOver(w.t.Context(), d, a, schedule.Schedule{}, 0.5, true)
+		after, self, err := w.deliveries.recordAttempt(w.t.Context(), d, a, schedule.Schedule{}, 0.5, true)
 		if err != nil || self {
 			w.t.Fatalf("recordOver(%+v) = send %v, %v; want false, nil", a, self, err)
 		}
@@ -99,9 +99,9 @@ func TestEachAttemptHasARowUnlessItsDeliveryTellsAllOfIt(t *testing.T) {
 			{"two that are accepted", []outcome{{false, 200, 3}, {false, 200, 3}}, []int{0, 1}, 2, true},
 			{"one that is refused", []outcome{{false, 500, 3}}, []int{0, 1}, 1, false},
 			{"one that is accepted after one that is refused", []outcome{{false, 500, 3}, {false, 200, 3}}, []int{0, 1}, 2, true},
-			{"an answer that is just kept", []outcome{{false, 200, keptAnswer}}, []int{0}, 1, true},
-			{"a longer answer", []outcome{{false, 200, keptAnswer + 1}}, []int{0, 1}, 1, false},
-			{"one that is accepted after a longer answer", []outcome{{false, 200, keptAnswer + 1}, {false, 200, 3}}, []int{0, 1}, 2, true},
+			{"an answer that is just kept", []outcome{{false, 200, inlineResponseBytes}}, []int{0}, 1, true},
+			{"a longer answer", []outcome{{false, 200, inlineResponseBytes + 1}}, []int{0, 1}, 1, false},
+			{"one that is accepted after a longer answer", []outcome{{false, 200, inlineResponseBytes + 1}, {false, 200, 3}}, []int{0, 1}, 2, true},
 			{"one that is accepted late", []outcome{{true, 200, 3}}, []int{1}, 0, true},
 			{"one that is refused late", []outcome{{true, 500, 3}}, []int{1}, 0, true},
 		} {
@@ -113,7 +113,7 @@ func TestEachAttemptHasARowUnlessItsDeliveryTellsAllOfIt(t *testing.T) {
 			got := w.attemptRows(d)
 			same := func(a, b Attempt) bool {
 				at := a.At.Equal(b.At)
-				answer := bytes.Equal(a.Answer, b.Answer)
+				answer := bytes.Equal(a.Response, b.Response)
 				return at && answer && a.Took == b.Took && a.StatusCode == b.StatusCode && a.Class == b.Class && a.Error == b.Error &&
 					a.Manual == b.Manual && a.Claim == b.Claim && a.RetryAfter == b.RetryAfter
 			}
@@ -121,11 +121,11 @@ func TestEachAttemptHasARowUnlessItsDeliveryTellsAllOfIt(t *testing.T) {
 				t.Errorf("%s: rows of\n%+v, want\n%+v", tt.name, got, want)
 			}
 			last := all[tt.last]
-			if d.Last.Alone != tt.alone || !d.Last.At.Equal(last.At) || d.Last.StatusCode != last.StatusCode || !bytes.Equal(d.LastAnswer(), cut(last.Answer)) {
-				t.Errorf("%s: the delivery tells %+v, %d bytes; want attempt %d", tt.name, d.Last, len(d.LastAnswer()), tt.last)
+			if d.Last.Inline != tt.alone || !d.Last.At.Equal(last.At) || d.Last.StatusCode != last.StatusCode || !bytes.Equal(d.LastResponse(), truncate(last.Response)) {
+				t.Errorf("%s: the delivery tells %+v, %d bytes; want attempt %d", tt.name, d.Last, len(d.LastResponse()), tt.last)
 			}
 			for i, a := range all {
-				if got := d.Tells(a); got != (i == tt.last) {
+				if got := d.LastIs(a); got != (i == tt.last) {
 					t.Errorf("%s: the delivery tells attempt %d: %v", tt.name, i, got)
 				}
 			}
@@ -135,7 +135,7 @@ func TestEachAttemptHasARowUnlessItsDeliveryTellsAllOfIt(t *testing.T) {
 
 // TestDeliveryWithoutAnAttemptTellsNone looks at one that waits for its first.
 func TestDeliveryWithoutAnAttemptTellsNone(t *testing.T) {
-	if (Delivery{}).Tells(Attempt{}) {
+	if (Delivery{}).LastIs(Attempt{}) {
 		t.Error("a delivery of which no attempt was made tells of one")
 	}
 }
@@ -167,7 +167,7 @@ func TestAttemptThatCannotBeStoredChangesNothing(t *testing.T) {
 				a.Claim = d.Claim
 			}
 			w.store.failOn("put", tt.pk)
-			if _, _, err := w.deliveries.recordOver(t.Context(), d, a, schedule.Schedule{}, 0.5, true); !errors.Is(err, errOutage) {
+			if _, _, err := w.deliveries.recordAttempt(t.Context(), d, a, schedule.Schedule{}, 0.5, true); !errors.Is(err, errOutage) {
 				t.Errorf("%s: %v, want %v", tt.name, err, errOutage)
 			}
 			w.store.fail(nil)
@@ -272,15 +272,15 @@ func TestClaimIsHandedOnUpToItsBounds(t *testing.T) {
 			sent bool
 		}{
 			{"at once", 0, 0, true},
-			{"as late as a message can be", maxSelfSend, 0, true},
-			{"later", maxSelfSend + time.Millisecond, 0, false},
-			{"for the last time in a row", time.Minute, maxHops - 1, true},
-			{"once more", time.Minute, maxHops, false},
+			{"as late as a message can be", maxSelfSendDelay, 0, true},
+			{"later", maxSelfSendDelay + time.Millisecond, 0, false},
+			{"for the last time in a row", time.Minute, maxSelfSends - 1, true},
+			{"once more", time.Minute, maxSelfSends, false},
 		} {
 			for _, fails := range []string{"", "another took it", "it cannot be written"} {
 				y.store.set(nil)
 				d := y.delivered(r)
-				d.Lost = 2
+				d.Unacked = 2
 				y.out.take(storage.RetryQueue)
 				start, was := y.Clock().Add(tt.in), d.rev
 				var want error
@@ -291,7 +291,7 @@ func TestClaimIsHandedOnUpToItsBounds(t *testing.T) {
 					want = storage.ErrUnavailable
 					y.store.set(refuse("D#"))
 				}
-				if err := y.deliveries.handOutAgain(t.Context(), d, start, tt.hops, false); !errors.Is(err, want) || want == nil && err != nil {
+				if err := y.deliveries.reschedule(t.Context(), d, start, tt.hops, false); !errors.Is(err, want) || want == nil && err != nil {
 					t.Errorf("%s, %s: %v, want %v", tt.name, fails, err, want)
 				}
 				ms := y.out.take(storage.RetryQueue)
@@ -308,14 +308,14 @@ func TestClaimIsHandedOnUpToItsBounds(t *testing.T) {
 				}
 				lost, due := 0, start
 				if tt.sent {
-					lost, due = 2, start.Add(4*firstHold)
+					lost, due = 2, start.Add(4*claimTTL)
 				}
-				if !now.Start.Equal(start) || !now.due.Equal(due) || now.Lost != lost || now.Claim != d.Claim+1 || len(ms) == 1 != tt.sent {
+				if !now.NextAttempt.Equal(start) || !now.due.Equal(due) || now.Unacked != lost || now.Claim != d.Claim+1 || len(ms) == 1 != tt.sent {
 					t.Errorf("%s: %d messages, start %v, due %v, lost %d, claim %d; want sent %v, %v, %v, %d, %d", tt.name,
-						len(ms), now.Start, now.due, now.Lost, now.Claim, tt.sent, start, due, lost, d.Claim+1)
+						len(ms), now.NextAttempt, now.due, now.Unacked, now.Claim, tt.sent, start, due, lost, d.Claim+1)
 				}
 				if tt.sent {
-					if h, _, err := message.Read(ms[0].Body); err != nil || h.Hops != tt.hops+1 || h.Claim != now.Claim || ms[0].Delay != tt.in {
+					if h, _, err := message.Read(ms[0].Body); err != nil || h.SelfSends != tt.hops+1 || h.Claim != now.Claim || ms[0].Delay != tt.in {
 						t.Errorf("%s: sent %+v in %v, %v; want hop %d in %v", tt.name, h, ms[0].Delay, err, tt.hops+1, tt.in)
 					}
 				}
@@ -334,8 +334,8 @@ func TestEventIsFinishedThoughItWasKeptForThisWrite(t *testing.T) {
 		if err := y.putDelivery(t.Context(), &mine, "1"); !errors.Is(err, storage.ErrConflict) {
 			t.Errorf("over another revision: %v, want ErrConflict", err)
 		}
-		if er, row := y.event(d.Event); len(er.Open) > 0 || row.Expires.IsZero() {
-			t.Errorf("the event is open for %v, expires %v; want it finished", er.Open, row.Expires)
+		if er, row := y.event(d.Event); len(er.Unfinished) > 0 || row.Expires.IsZero() {
+			t.Errorf("the event is open for %v, expires %v; want it finished", er.Unfinished, row.Expires)
 		}
 	})
 }
@@ -355,7 +355,7 @@ func TestStatusIsShownByWhatItsRegistrationIs(t *testing.T) {
 		{Disabled, CallbackRemoved, []Status{Held, Succeeded, Failed, Held, Cancelled}},
 	} {
 		for i, s := range all {
-			if got := (Delivery{Status: s, EventType: tt.eventType}).Shown(Registration{State: tt.state}); got != tt.want[i] {
+			if got := (Delivery{Status: s, EventType: tt.eventType}).VisibleStatus(Registration{State: tt.state}); got != tt.want[i] {
 				t.Errorf("%s of %q for a registration that is %s is shown as %s, want %s", s, tt.eventType, tt.state, got, tt.want[i])
 			}
 		}

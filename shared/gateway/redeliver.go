@@ -14,7 +14,7 @@ type redeliveries struct {
 	*core
 	events     *events
 	deliveries *deliveries
-	attempts   *attempter
+	attempter  *attempter
 	lanes      *lanes
 	jobs       *jobs
 }
@@ -41,11 +41,11 @@ func (rs *redeliveries) redeliverAll(ctx context.Context, ms []storage.Received,
 		case err != nil:
 			return err
 		case h.Kind == message.Retry:
-			return rs.redeliver(ctx, h, m.Receives == lostReceives, slow)
+			return rs.redeliver(ctx, h, m.Receives == lostAfterReceives, slow)
 		case h.Kind == message.Job:
 			return rs.jobs.runJob(ctx, h)
 		case h.Kind == message.Lane:
-			return rs.lanes.runLane(ctx, h, m.Receives == lostReceives, slow)
+			return rs.lanes.runLane(ctx, h, m.Receives == lostAfterReceives, slow)
 		case h.Kind == message.Probe:
 			return rs.probe(ctx, h)
 		}
@@ -53,9 +53,9 @@ func (rs *redeliveries) redeliverAll(ctx context.Context, ms []storage.Received,
 	})
 }
 
-// lostReceives is how often a message is received when its claim counts as lost:
+// lostAfterReceives is how often a message is received when its claim counts as lost:
 // workers took it up before and recorded nothing.
-const lostReceives = 3
+const lostAfterReceives = 3
 
 // redeliver makes the attempt for which h was sent, if that is still wanted. lost
 // says that the claim is, slow that it came from the slow queue.
@@ -66,8 +66,8 @@ func (rs *redeliveries) redeliver(ctx context.Context, h message.Header, lost, s
 		return nil
 	case err != nil:
 		return err
-	case !d.mine(h.Claim):
-		return errors.Join(rs.deliveries.settle(ctx, d), rs.attempts.circuit.wasParked(ctx, d))
+	case !d.holdsClaim(h.Claim):
+		return errors.Join(rs.deliveries.repairEvent(ctx, d), rs.attempter.circuit.ensureProbe(ctx, d))
 	}
 	return rs.attempt(ctx, d, h, lost, slow)
 }
@@ -75,15 +75,15 @@ func (rs *redeliveries) redeliver(ctx context.Context, h message.Header, lost, s
 // attempt is redeliver for a delivery that may be attempted for h.
 func (rs *redeliveries) attempt(ctx context.Context, d Delivery, h message.Header, lost, slow bool) error {
 	if lost {
-		if over, err := rs.attempts.circuit.lose(ctx, &d, nil); over || err != nil {
+		if over, err := rs.attempter.circuit.countLostClaim(ctx, &d, nil); over || err != nil {
 			return err
 		}
 	}
-	e, r, rev, err := rs.attempts.subject(ctx, d)
+	e, r, rev, err := rs.attempter.load(ctx, d)
 	if err != nil {
-		return rs.attempts.circuit.endWithout(ctx, d, r, err)
+		return rs.attempter.circuit.endUnattemptable(ctx, d, r, err)
 	}
-	return rs.attempts.attempt(ctx, &try{e: e, r: r, rev: rev, d: d, slow: slow, hops: h.Hops}, &redelivery{rs, h})
+	return rs.attempter.attempt(ctx, &task{e: e, r: r, rev: rev, d: d, fromSlowQueue: slow, selfSends: h.SelfSends}, &redelivery{rs, h})
 }
 
 // A redelivery is the recorder of what a message of the retry queue asks for, whose claim it has.
@@ -92,44 +92,44 @@ type redelivery struct {
 	h  message.Header
 }
 
-func (re *redelivery) notWanted(ctx context.Context, t *try, verdict Status, why string) error {
-	return re.rs.deliveries.endUnwanted(ctx, t.d, verdict, why)
+func (re *redelivery) ineligible(ctx context.Context, t *task, verdict Status, why string) error {
+	return re.rs.deliveries.endIneligible(ctx, t.d, verdict, why)
 }
 
-// turn reports whether the claim still gives the right to POST. To a probe the circuit gives it.
-func (re *redelivery) turn(ctx context.Context, t *try) (bool, error) {
+// proceed reports whether the claim still gives the right to POST. To a probe the circuit gives it.
+func (re *redelivery) proceed(ctx context.Context, t *task) (bool, error) {
 	now := re.rs.Clock()
-	if t.d.Parked() || t.d.mayPost(re.h.Claim, now, t.r.limit()) {
+	if t.d.Parked() || t.d.mayPost(re.h.Claim, now, t.r.timeout()) {
 		return true, nil
 	}
-	return false, re.rs.deliveries.handOutAgain(ctx, t.d, now, re.h.Hops, t.slow)
+	return false, re.rs.deliveries.reschedule(ctx, t.d, now, re.h.SelfSends, t.fromSlowQueue)
 }
 
-func (re *redelivery) notNow(ctx context.Context, t *try, s start) error {
+func (re *redelivery) postponed(ctx context.Context, t *task, s permit) error {
 	if s.probe && t.d.Parked() {
-		if err := re.rs.attempts.circuit.probeEnded(ctx, &t.d); err != nil {
+		if err := re.rs.attempter.circuit.probeEnded(ctx, &t.d); err != nil {
 			return err
 		}
 	}
 	switch {
-	case t.d.Parked() && !s.paced:
+	case t.d.Parked() && !s.rateGranted:
 		return nil // until the next probe
-	case s.open:
-		return re.rs.attempts.circuit.park(ctx, t.d)
+	case s.circuitOpen:
+		return re.rs.attempter.circuit.park(ctx, t.d)
 	}
-	t.d.Paced = s.paced
-	return re.rs.deliveries.handOutAgain(ctx, t.d, s.at, re.h.Hops, s.slow || t.slow)
+	t.d.RateGranted = s.rateGranted
+	return re.rs.deliveries.reschedule(ctx, t.d, s.retryAt, re.h.SelfSends, s.viaSlowQueue || t.fromSlowQueue)
 }
 
-// notWritten leaves the claim: the row falls due again, later each time.
-func (re *redelivery) notWritten(ctx context.Context, t *try) error {
-	_, err := re.rs.attempts.circuit.lose(ctx, &t.d, t.r)
+// unwritable leaves the claim: the row falls due again, later each time.
+func (re *redelivery) unwritable(ctx context.Context, t *task) error {
+	_, err := re.rs.attempter.circuit.countLostClaim(ctx, &t.d, t.r)
 	return err
 }
 
-func (re *redelivery) attempted(ctx context.Context, t *try, a Attempt) error {
-	ds, hops := re.rs.deliveries, re.h.Hops
-	after, self, err := ds.recordOver(ctx, t.d, a, t.r.Schedule, ds.Random(), hops < maxHops)
+func (re *redelivery) attempted(ctx context.Context, t *task, a Attempt) error {
+	ds, hops := re.rs.deliveries, re.h.SelfSends
+	after, self, err := ds.recordAttempt(ctx, t.d, a, t.r.Schedule, ds.Random(), hops < maxSelfSends)
 	switch {
 	case errors.Is(err, storage.ErrNotFound): // erased
 		return nil
@@ -139,7 +139,7 @@ func (re *redelivery) attempted(ctx context.Context, t *try, a Attempt) error {
 	if t.d = after; self {
 		ds.sendRetry(ctx, &t.d, hops+1, false)
 	}
-	return re.rs.attempts.circuit.wasParked(ctx, after) // by another, who has this message too
+	return re.rs.attempter.circuit.ensureProbe(ctx, after) // by another, who has this message too
 }
 
 // Resend hands out one more attempt of a delivery in any status, at once. It

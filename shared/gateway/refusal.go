@@ -9,10 +9,10 @@ import (
 
 // A refusal is an error of ours with the one of a provider's contract that its
 // caller is told of. It reads as ours does.
-type refusal struct{ err, told error }
+type refusal struct{ err, reply error }
 
 func (r *refusal) Error() string   { return r.err.Error() }
-func (r *refusal) Unwrap() []error { return []error{r.told, r.err} }
+func (r *refusal) Unwrap() []error { return []error{r.reply, r.err} }
 
 // asRefusal returns err as a Provider's Reply knows it: what the source's rows and the queue say has a name
 // in the contract, and what has none stays as it is, which is answered like ErrUnavailable.
@@ -23,7 +23,7 @@ func asRefusal(err error) error {
 		{storage.ErrUnavailable, provider.ErrUnavailable},
 	} {
 		if errors.Is(err, r.err) {
-			return &refusal{err, r.told}
+			return &refusal{err, r.reply}
 		}
 	}
 	return err

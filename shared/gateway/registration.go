@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"ringback/shared/keyring"
-	"ringback/shared/pace"
+	"ringback/shared/limiter"
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 )
@@ -31,10 +31,10 @@ const (
 // An Endpoint is where a registration's deliveries go. URL and header values
 // may hold credentials, so they are sealed; Shown and Names are for people.
 type Endpoint struct {
-	URL     string            `json:"url"`               // sealed field "url"
-	Shown   string            `json:"shown"`             // egress.Redact of the URL
-	Headers map[string]string `json:"headers,omitempty"` // canonical name → sealed field "header"
-	Proven  time.Time         `json:"proven,omitzero"`   // the endpoint consented to deliveries under this URL; zero: it was not asked, or did not
+	URL         string            `json:"url"`               // sealed field "url"
+	RedactedURL string            `json:"shown"`             // egress.Redact of the URL
+	Headers     map[string]string `json:"headers,omitempty"` // canonical name → sealed field "header"
+	ConsentedAt time.Time         `json:"proven,omitzero"`   // the endpoint consented to deliveries under this URL; zero: it was not asked, or did not
 }
 
 // A Registration is a tenant's wish: events of a source to an endpoint.
@@ -46,9 +46,9 @@ type Registration struct {
 	Description string    `json:"description,omitempty"`
 	Rev         int       `json:"rev"` // grows with every change
 
-	State State     `json:"state"`
-	Why   string    `json:"why,omitempty"`  // disabled or removed by whom or what
-	Since time.Time `json:"since,omitzero"` // of the state
+	State  State     `json:"state"`
+	Reason string    `json:"why,omitempty"`  // disabled or removed by whom or what
+	Since  time.Time `json:"since,omitzero"` // of the state
 
 	Indexed time.Time `json:"indexed,omitzero"` // when its entries of the match index last changed
 
@@ -77,24 +77,24 @@ type Registration struct {
 
 // Wants reports whether r asks for e. Whether it may have e is another question.
 func (r *Registration) Wants(e *provider.Event) bool {
-	if e.Only != "" {
-		return e.Only == r.ID
+	if e.Recipient != "" {
+		return e.Recipient == r.ID
 	}
-	if Own(e) {
-		return r.Source == e.Source && (r.Tenant == e.Tenant || ofWhole(e)) && WantsType(r.EventTypes, e.Type)
+	if OwnEvent(e) {
+		return r.Source == e.Source && (r.Tenant == e.Tenant || aboutSource(e)) && WantsType(r.EventTypes, e.Type)
 	}
 	return !e.Unreadable && r.Source == e.Source && WantsType(r.EventTypes, e.Type) && r.Match.Accepts(e.Keys)
 }
 
-// Hint is an entry of the match index: a routing key in use and a pattern.
-type Hint struct{ RoutingKey, Pattern string }
+// IndexEntry is an entry of the match index: a routing key in use and a pattern.
+type IndexEntry struct{ RoutingKey, Pattern string }
 
-func compareHints(a, b Hint) int {
+func compareIndexEntries(a, b IndexEntry) int {
 	return cmp.Or(cmp.Compare(a.RoutingKey, b.RoutingKey), cmp.Compare(a.Pattern, b.Pattern))
 }
 
-// hintKeys returns the routing keys under which r is indexed, each once.
-func (r *Registration) hintKeys() []string {
+// indexKeys returns the routing keys under which r is indexed, each once.
+func (r *Registration) indexKeys() []string {
 	kind := r.Match.indexKind()
 	if kind == "" {
 		return []string{"*"}
@@ -107,9 +107,9 @@ func (r *Registration) hintKeys() []string {
 	return slices.Compact(keys)
 }
 
-// TooManyHints reports whether r has more than MaxHints index entries. It makes none.
-func (r *Registration) TooManyHints() bool {
-	keys, n := len(r.hintKeys()), 0
+// TooManyIndexEntries reports whether r has more than MaxHints index entries. It makes none.
+func (r *Registration) TooManyIndexEntries() bool {
+	keys, n := len(r.indexKeys()), 0
 	for _, p := range r.EventTypes {
 		if slices.Contains(operational, p) {
 			n++
@@ -117,41 +117,41 @@ func (r *Registration) TooManyHints() bool {
 			n += keys
 		}
 	}
-	return n > MaxHints
+	return n > MaxIndexEntries
 }
 
-// Hints returns the index entries of r.
-func (r *Registration) Hints() []Hint {
-	keys := r.hintKeys()
-	var out []Hint
+// IndexEntries returns the index entries of r.
+func (r *Registration) IndexEntries() []IndexEntry {
+	keys := r.indexKeys()
+	var out []IndexEntry
 	for _, p := range r.EventTypes {
 		if slices.Contains(operational, p) {
-			out = append(out, Hint{"*", p}) // they have no routing keys
+			out = append(out, IndexEntry{"*", p}) // they have no routing keys
 			continue
 		}
 		for _, k := range keys {
-			out = append(out, Hint{k, p})
+			out = append(out, IndexEntry{k, p})
 		}
 	}
-	slices.SortFunc(out, compareHints)
+	slices.SortFunc(out, compareIndexEntries)
 	return slices.Compact(out)
 }
 
-// Published returns the entries of the match index that r needs.
-func (r Registration) Published() []Hint {
+// PublishedEntries returns the entries of the match index that r needs.
+func (r Registration) PublishedEntries() []IndexEntry {
 	if r.State == Removed || r.ID == "" {
 		return nil
 	}
-	return r.Hints()
+	return r.IndexEntries()
 }
 
 // allowance returns what r may use of a process that makes so many POSTs at once:
 // whatever the limits, half of them are left to others.
-func (r *Registration) allowance(l Limits, atOnce int) pace.Allowance {
+func (r *Registration) allowance(l Limits, atOnce int) limiter.Allowance {
 	l = l.OrDefault()
-	a := pace.Allowance{AtOnce: min(l.Concurrency, max(atOnce/2, 1)), Rate: l.DeliveriesPerSecond}
+	a := limiter.Allowance{Concurrency: min(l.Concurrency, max(atOnce/2, 1)), Rate: l.DeliveriesPerSecond}
 	if r.Concurrency > 0 {
-		a.AtOnce = min(a.AtOnce, r.Concurrency)
+		a.Concurrency = min(a.Concurrency, r.Concurrency)
 	}
 	if r.Rate > 0 && (a.Rate == 0 || r.Rate < a.Rate) {
 		a.Rate = r.Rate

@@ -23,8 +23,8 @@ func TestRegistrationWantsWhatItNames(t *testing.T) {
 		{"that was set aside", Registration{EventTypes: []string{"*"}}, provider.Event{Source: source, Type: "a", Unreadable: true}, false},
 		{"of its group", Registration{EventTypes: []string{"*"}, Match: Match{"group": {"g"}}}, provider.Event{Source: source, Type: "a", Keys: keys}, true},
 		{"of another group", Registration{EventTypes: []string{"*"}, Match: Match{"group": {"h"}}}, provider.Event{Source: source, Type: "a", Keys: keys}, false},
-		{"for it alone", Registration{EventTypes: []string{"b"}}, provider.Event{Source: other, Type: "a", Only: "reg_1"}, true},
-		{"for another alone", Registration{EventTypes: []string{"*"}}, provider.Event{Source: source, Type: "a", Only: "reg_2"}, false},
+		{"for it alone", Registration{EventTypes: []string{"b"}}, provider.Event{Source: other, Type: "a", Recipient: "reg_1"}, true},
+		{"for another alone", Registration{EventTypes: []string{"*"}}, provider.Event{Source: source, Type: "a", Recipient: "reg_2"}, false},
 		{"operational, of its tenant", Registration{EventTypes: []string{"a", registrationFailing}, Match: Match{"group": {"h"}}},
 			provider.Event{Source: source, Type: registrationFailing, Tenant: "ten_1"}, true},
 		{"operational, not asked for", Registration{EventTypes: []string{"*"}}, provider.Event{Source: source, Type: registrationFailing, Tenant: "ten_1"}, false},
@@ -54,7 +54,7 @@ func TestHintsAreFewAndInOrder(t *testing.T) {
 		{"operational ones have no keys", Registration{EventTypes: []string{registrationFailing, "a"}, Match: Match{"group": {"g"}}}, "[{* registration.failing} {group=g a}]"},
 	} {
 		for range 10 { // maps are walked in any order
-			if got := fmt.Sprint(tt.r.Hints()); got != tt.want {
+			if got := fmt.Sprint(tt.r.IndexEntries()); got != tt.want {
 				t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 			}
 		}
@@ -70,7 +70,7 @@ func TestOnlyWhatMayBeWantedIsPublished(t *testing.T) {
 		{Registration{ID: "reg_1", State: Removed}, 0}, {Registration{State: Enabled}, 0},
 	} {
 		tt.r.EventTypes = []string{"*"}
-		if got := tt.r.Published(); len(got) != tt.want {
+		if got := tt.r.PublishedEntries(); len(got) != tt.want {
 			t.Errorf("of %q, %q, %v are published, want %d", tt.r.ID, tt.r.State, got, tt.want)
 		}
 	}

@@ -37,7 +37,7 @@ func newGateway(t *testing.T, seed uint64) *gateway.Gateway {
 	}
 	c := gateway.Config{
 		Store: db, Queue: db, Keys: keys, Providers: all.Providers(), PublicURL: "https://ringback.example",
-		Egress: &egress.Client{}, Alone: true,
+		Egress: &egress.Client{}, SingleProcess: true,
 	}
 	if seed != 0 {
 		c.Store, c.Queue = storagetest.Weaken(db, db, seed)
@@ -172,9 +172,9 @@ func TestCreateThatCrashedIsRepeatedWithTheSameID(t *testing.T) {
 	what := control.Create{Key: "k", Body: "body", Prefix: "ten"}
 	var made []string
 	crash := errors.New("crash")
-	_, _, err := control.New(g).Once(ctx, c, what, func(id string) error {
+	_, _, err := control.New(g).Idempotent(ctx, c, what, func(id string) error {
 		made = append(made, id)
-		if _, _, err := control.New(g).Once(ctx, c, what, func(string) error { t.Error("made twice at once"); return nil }); !errors.Is(err, storage.ErrConflict) {
+		if _, _, err := control.New(g).Idempotent(ctx, c, what, func(string) error { t.Error("made twice at once"); return nil }); !errors.Is(err, storage.ErrConflict) {
 			t.Errorf("the same call meanwhile: %v, want ErrConflict", err)
 		}
 		return crash
@@ -183,20 +183,20 @@ func TestCreateThatCrashedIsRepeatedWithTheSameID(t *testing.T) {
 		t.Fatalf("Once: %v, want the crash", err)
 	}
 	make := func(id string) error { made = append(made, id); return nil }
-	id, replayed, err := control.New(g).Once(ctx, c, what, make)
+	id, replayed, err := control.New(g).Idempotent(ctx, c, what, make)
 	if err != nil || replayed || id != made[0] {
 		t.Errorf("after the crash: %q, %v, %v; want %q made anew", id, replayed, err, made[0])
 	}
-	if id, replayed, err = control.New(g).Once(ctx, c, what, make); err != nil || !replayed || id != made[0] {
+	if id, replayed, err = control.New(g).Idempotent(ctx, c, what, make); err != nil || !replayed || id != made[0] {
 		t.Errorf("after the answer: %q, %v, %v; want %q replayed", id, replayed, err, made[0])
 	}
 	other := what
 	other.Body = "another"
-	if _, _, err = control.New(g).Once(ctx, c, other, make); !errors.Is(err, storage.ErrInvalid) {
+	if _, _, err = control.New(g).Idempotent(ctx, c, other, make); !errors.Is(err, storage.ErrInvalid) {
 		t.Errorf("another body: %v, want ErrInvalid", err)
 	}
 	now = now.Add(25 * time.Hour)
-	if id, replayed, err = control.New(g).Once(ctx, c, what, make); err != nil || replayed || id == made[0] {
+	if id, replayed, err = control.New(g).Idempotent(ctx, c, what, make); err != nil || replayed || id == made[0] {
 		t.Errorf("a day later: %q, %v, %v; want another id", id, replayed, err)
 	}
 	if len(made) != 3 {

@@ -31,25 +31,25 @@ const (
 // AttemptTime is how long one attempt may take unless the registration says less.
 const AttemptTime = 15 * time.Second
 
-// limit returns how long one attempt of r may take.
-func (r *Registration) limit() time.Duration {
+// timeout returns how long one attempt of r may take.
+func (r *Registration) timeout() time.Duration {
 	return min(cmp.Or(max(r.Timeout, 0), AttemptTime), AttemptTime)
 }
 
 // request writes the POST of t at now.
-func (at *attempter) request(t *try, now time.Time) (egress.Request, error) {
+func (at *attempter) request(t *task, now time.Time) (egress.Request, error) {
 	e, r := t.e, t.r
 	to, err := at.target(r, now)
 	if err != nil {
 		return egress.Request{}, err
 	}
-	req := egress.Request{URL: to.url, Timeout: r.limit(), Header: make(http.Header, len(to.headers)+12)}
+	req := egress.Request{URL: to.url, Timeout: r.timeout(), Header: make(http.Header, len(to.headers)+12)}
 	for name, value := range to.headers {
 		req.Header[name] = []string{value}
 	}
 	p := at.Providers[e.Provider]
 	switch {
-	case r.Format == Raw && !Own(e):
+	case r.Format == Raw && !OwnEvent(e):
 		raw := p.Raw(e, to.rawToken, now)
 		req.Query, req.Body = raw.Query, raw.Body
 		SetHeader(req.Header, "Content-Type", raw.ContentType)
@@ -70,11 +70,11 @@ func (at *attempter) request(t *try, now time.Time) (egress.Request, error) {
 	req.Header["Idempotency-Key"] = []string{} // to be replayed on a dead connection; a value would be sent, and heeded
 	SetHeader(req.Header, ViaHeader, strings.Join(append(slices.Clone(e.Via), at.ID()), ", "))
 	SetHeader(req.Header, "ringback-delivery", t.d.ID)
-	SetHeader(req.Header, "ringback-attempt", strconv.Itoa(t.d.Made+1))
-	if !r.Endpoint.Proven.IsZero() {
+	SetHeader(req.Header, "ringback-attempt", strconv.Itoa(t.d.Attempts+1))
+	if !r.Endpoint.ConsentedAt.IsZero() {
 		SetHeader(req.Header, RequestOrigin, at.Origin())
 	}
-	if t.d.Late {
+	if t.d.OutOfOrder {
 		SetHeader(req.Header, LateHeader, "true")
 	}
 	return req, sign(req.Header, to.signers, e.ID, now, req.Body)
@@ -106,7 +106,7 @@ func sign(h http.Header, signers []*standardwebhooks.Webhook, id string, now tim
 func standardBody(p provider.Provider, e *provider.Event) ([]byte, error) {
 	data, parameters := json.RawMessage(e.Payload), json.RawMessage(nil)
 	var err error
-	if !Own(e) || !json.Valid(data) {
+	if !OwnEvent(e) || !json.Valid(data) {
 		if data, err = p.Data(e); err != nil {
 			return nil, fmt.Errorf("data of %s: %w", e.ID, err)
 		}
@@ -148,13 +148,13 @@ type target struct {
 	at       time.Time
 }
 
-// targetFresh is how long an opened target is kept: secrets that ended are used no longer than that.
-const targetFresh = 30 * time.Second
+// targetTTL is how long an opened target is kept: secrets that ended are used no longer than that.
+const targetTTL = 30 * time.Second
 
 // target opens what r has sealed.
 func (at *attempter) target(r *Registration, now time.Time) (*target, error) {
 	name := fmt.Sprintf("%s %d", r.ID, r.Rev)
-	if t, ok := at.targets.Get(name); ok && time.Since(t.at) < targetFresh {
+	if t, ok := at.targets.Get(name); ok && time.Since(t.at) < targetTTL {
 		return t, nil
 	}
 	pk := RegistrationKey(r.ID).PK
@@ -172,7 +172,7 @@ func (at *attempter) target(r *Registration, now time.Time) (*target, error) {
 	if err != nil {
 		return t, err
 	}
-	for _, s := range secrets[:min(len(secrets), keyring.MaxHolding)] {
+	for _, s := range secrets[:min(len(secrets), keyring.MaxValidSecrets)] {
 		w, err := standardwebhooks.NewWebhook(s)
 		if err != nil {
 			return t, fmt.Errorf("secret of %s: not base64", r.ID)

@@ -21,7 +21,7 @@ import (
 
 // requested returns what would be sent of e to r at noon.
 func (w *world) requested(r Registration, e *provider.Event, late bool) (url, query string, h http.Header, body string, err error) {
-	req, err := w.attempter.request(&try{e: e, r: &r, d: Delivery{ID: "dlv_1", Made: 2, Late: late}}, noon)
+	req, err := w.attempter.request(&task{e: e, r: &r, d: Delivery{ID: "dlv_1", Attempts: 2, OutOfOrder: late}}, noon)
 	return req.URL, req.Query, req.Header, string(req.Body), err
 }
 
@@ -48,9 +48,9 @@ func TestDeliveryIsWrittenInItsFormat(t *testing.T) {
 		{Sealed: w.Keys.Seal(RegistrationKey(r.ID).PK, "raw_token", "old")},
 	}
 	theirs, own, form := anEvent(w), anEvent(w), anEvent(w)
-	own.Only, own.Query = r.ID, ""
+	own.Recipient, own.Query = r.ID, ""
 	own.Time = time.Time{}
-	form.Only, form.Payload, form.ContentType = r.ID, []byte("a=1"), "application/x-www-form-urlencoded"
+	form.Recipient, form.Payload, form.ContentType = r.ID, []byte("a=1"), "application/x-www-form-urlencoded"
 	head := func(at string) string {
 		return `{"id":"` + theirs.ID + `","type":"happened","timestamp":"` + at + `","provider":"upstream","source":"` + w.source + `","label":"acme","parameters":`
 	}
@@ -84,7 +84,7 @@ func TestDeliverySaysWhoseItIs(t *testing.T) {
 		r.Endpoint.Headers = map[string]string{"X-Api-Key": w.Keys.Seal(RegistrationKey(r.ID).PK, "header", "theirs")}
 	})
 	proven := plain
-	proven.Endpoint.Proven = noon
+	proven.Endpoint.ConsentedAt = noon
 	e := anEvent(w)
 	for _, tt := range []struct {
 		name   string
@@ -144,7 +144,7 @@ func TestHeadersStandOnTheWireAsStandardWebhooksPrintsThem(t *testing.T) {
 	r := w.register(func(r *Registration) {
 		r.Endpoint.URL = w.Keys.Seal(RegistrationKey(r.ID).PK, "url", "http://"+listener.Addr().String())
 	})
-	req, err := w.attempter.request(&try{e: anEvent(w), r: &r, d: Delivery{ID: "dlv_1", Late: true}}, noon)
+	req, err := w.attempter.request(&task{e: anEvent(w), r: &r, d: Delivery{ID: "dlv_1", OutOfOrder: true}}, noon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestEachSecretSigns(t *testing.T) {
 	r := w.register(func(r *Registration) {
 		r.Secrets = []keyring.Secret{w.secret(r.ID, texts[0]), w.secret(r.ID, texts[1])}
 	})
-	req, err := w.attempter.request(&try{e: anEvent(w), r: &r}, time.Now())
+	req, err := w.attempter.request(&task{e: anEvent(w), r: &r}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestEndedSecretSignsNoMore(t *testing.T) {
 		for _, tt := range []struct {
 			after time.Duration
 			want  int
-		}{{0, 2}, {targetFresh - time.Millisecond, 2}, {targetFresh, 1}, {time.Hour, 1}} {
+		}{{0, 2}, {targetTTL - time.Millisecond, 2}, {targetTTL, 1}, {time.Hour, 1}} {
 			time.Sleep(time.Until(start.Add(tt.after)))
 			for _, ahead := range []time.Duration{0, -time.Second} { // by a clock that is set back, too
 				to, err := w.attempter.target(&r, w.Clock().Add(ahead))
@@ -280,7 +280,7 @@ func TestAttemptTakesNoLongerThanAllowed(t *testing.T) {
 		0: AttemptTime, -time.Second: AttemptTime, time.Second: time.Second, AttemptTime - 1: AttemptTime - 1, AttemptTime + 1: AttemptTime,
 	} {
 		r := Registration{Timeout: timeout}
-		if got := r.limit(); got != want {
+		if got := r.timeout(); got != want {
 			t.Errorf("a registration's timeout of %v is %v, want %v", timeout, got, want)
 		}
 	}

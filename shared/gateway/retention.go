@@ -17,75 +17,75 @@ import (
 // finished brings it back. What is held lasts for Kept.Held, and so does its event. One of more deliveries
 // than Open can name lasts for Kept.longest from the last attempt of one of them.
 
-// longest is how long a delivery may be unfinished by its schedule, and then be looked at.
-func (k Kept) longest() time.Duration {
+// maxUnfinished is how long a delivery may be unfinished by its schedule, and then be looked at.
+func (k Retention) maxUnfinished() time.Duration {
 	return schedule.MaxWaitsSum*12/10 + 2*circuit.LongestInterval + k.Held + k.History
 }
 
-// open notes that deliveries to ids are unfinished. It reports whether the row changed.
-func (er *EventRow) open(r *storage.Row, k Kept, now time.Time, ids ...string) (changed bool) {
+// markUnfinished notes that deliveries to ids are unfinished. It reports whether the row changed.
+func (er *EventRow) markUnfinished(r *storage.Row, k Retention, now time.Time, ids ...string) (changed bool) {
 	for _, id := range ids {
-		if !er.Wide && !slices.Contains(er.Open, id) {
-			er.Open, changed = append(er.Open, id), true
+		if !er.ManyUnfinished && !slices.Contains(er.Unfinished, id) {
+			er.Unfinished, changed = append(er.Unfinished, id), true
 		}
 	}
-	if er.Long || len(er.Open) > maxListed {
-		er.Wide, er.Open = true, nil
+	if er.Chunked || len(er.Unfinished) > maxInlineRegistrations {
+		er.ManyUnfinished, er.Unfinished = true, nil
 	}
-	switch until := now.Add(k.longest()); {
-	case er.Wide && until.Sub(r.Expires) > 24*time.Hour:
+	switch until := now.Add(k.maxUnfinished()); {
+	case er.ManyUnfinished && until.Sub(r.Expires) > 24*time.Hour:
 		r.Expires, changed = until, true
-	case !er.Wide && !r.Expires.IsZero():
+	case !er.ManyUnfinished && !r.Expires.IsZero():
 		r.Expires, changed = time.Time{}, true
 	}
 	return changed
 }
 
-// finish notes that the delivery to id is finished at now, or held until a time. It reports whether the row changed.
-func (er *EventRow) finish(r *storage.Row, k Kept, now time.Time, id string, until time.Time) (changed bool) {
+// markFinished notes that the delivery to id is finished at now, or held until a time. It reports whether the row changed.
+func (er *EventRow) markFinished(r *storage.Row, k Retention, now time.Time, id string, until time.Time) (changed bool) {
 	expires := r.Expires
-	if i := slices.Index(er.Open, id); i >= 0 {
-		er.Open, changed = slices.Delete(er.Open, i, i+1), true
+	if i := slices.Index(er.Unfinished, id); i >= 0 {
+		er.Unfinished, changed = slices.Delete(er.Unfinished, i, i+1), true
 		expires = now.Add(k.History)
 	}
-	if until.After(er.Until) {
-		er.Until, changed = until, true
+	if until.After(er.HeldUntil) {
+		er.HeldUntil, changed = until, true
 	}
-	if len(er.Open) == 0 {
-		r.Expires = later(expires, er.Until)
+	if len(er.Unfinished) == 0 {
+		r.Expires = later(expires, er.HeldUntil)
 	}
 	return changed
 }
 
-// needs reports whether er, which was read, lasts for the delivery to id: what its
+// lastsFor reports whether er, which was read, lasts for the delivery to id: what its
 // endpoint asked for may take longer than all that Kept.longest counts.
-func (er *EventRow) needs(id string, k Kept, now time.Time) bool {
-	return slices.Contains(er.Open, id) || er.Wide && now.Add(k.longest()).Sub(er.expires) <= 24*time.Hour
+func (er *EventRow) lastsFor(id string, k Retention, now time.Time) bool {
+	return slices.Contains(er.Unfinished, id) || er.ManyUnfinished && now.Add(k.maxUnfinished()).Sub(er.expires) <= 24*time.Hour
 }
 
-// open keeps an event for deliveries that are unfinished, before their rows are written. fill, unless it is
+// retain keeps an event for deliveries that are unfinished, before their rows are written. fill, unless it is
 // nil, makes the row whole. The error wraps storage.ErrNotFound.
-func (es *events) open(ctx context.Context, id string, fill func(*EventRow, *storage.Row) bool, ids ...string) error {
+func (es *events) retain(ctx context.Context, id string, fill func(*EventRow, *storage.Row) bool, ids ...string) error {
 	return es.change(ctx, id, func(er *EventRow, r *storage.Row) bool {
 		filled := fill != nil && fill(er, r)
-		return er.ID != "" && er.open(r, es.Kept, es.Clock(), ids...) || filled
+		return er.ID != "" && er.markUnfinished(r, es.Retention, es.Clock(), ids...) || filled
 	})
 }
 
-// Finish ends what open began, once the delivery's row says so, or is gone.
-func (es *events) Finish(ctx context.Context, id, registration string) error {
-	return es.finish(ctx, id, nil, registration, time.Time{})
+// Release ends what open began, once the delivery's row says so, or is gone.
+func (es *events) Release(ctx context.Context, id, registration string) error {
+	return es.release(ctx, id, nil, registration, time.Time{})
 }
 
-func (es *events) finish(ctx context.Context, id string, fill func(*EventRow, *storage.Row) bool, registration string, until time.Time) error {
+func (es *events) release(ctx context.Context, id string, fill func(*EventRow, *storage.Row) bool, registration string, until time.Time) error {
 	return ignoring(es.change(ctx, id, func(er *EventRow, r *storage.Row) bool {
 		filled := fill != nil && fill(er, r)
-		return er.finish(r, es.Kept, es.Clock(), registration, until) || filled
+		return er.markFinished(r, es.Retention, es.Clock(), registration, until) || filled
 	}), storage.ErrNotFound)
 }
 
 // heldUntil is when what is held at now has ended. All that are held on one day are content with one write.
-func (k Kept) heldUntil(now time.Time) time.Time {
+func (k Retention) heldUntil(now time.Time) time.Time {
 	const day = 24 * time.Hour
 	return now.Add(k.Held).Truncate(day).Add(day)
 }

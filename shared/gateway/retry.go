@@ -15,59 +15,59 @@ import (
 )
 
 const (
-	handOutAtOnce = 10               // rows a shard claims before their messages are sent: what a crash strands, about
-	spread        = 30 * time.Second // over which overdue rows are spread
-	tickMargin    = 5 * time.Second  // of the invocation, kept for the end
-	idleTicks     = 2                // in a row that find messages and none in flight; then nothing is handed out
-	// farAhead is further than any wait, with its jitter. What is due later, and does
+	claimsPerSend = 10               // rows a shard claims before their messages are sent: what a crash strands, about
+	overdueSpread = 30 * time.Second // over which overdue rows are spread
+	runMargin     = 5 * time.Second  // of the invocation, kept for the end
+	idleRuns      = 2                // in a row that find messages and none in flight; then nothing is handed out
+	// maxWait is further than any wait, with its jitter. What is due later, and does
 	// not wait for its rate, was put there by a clock that was wrong.
-	farAhead = 29 * time.Hour
+	maxWait = 29 * time.Hour
 )
 
 // retries hand out what falls due.
 type retries struct {
 	*core
 
-	untaken [2]atomic.Int32 // ticks in a row that found messages which nobody takes, of each of laterQueues
+	idle [2]atomic.Int32 // ticks in a row that found messages which nobody takes, of each of laterQueues
 }
 
-// laterQueues lead to later attempts.
-var laterQueues = [...]storage.QueueName{storage.RetryQueue, storage.SlowQueue}
+// retryQueues lead to later attempts.
+var retryQueues = [...]storage.QueueName{storage.RetryQueue, storage.SlowQueue}
 
 // Retry runs every minute and hands out what falls due within the Horizon: one conditional write a row, then
 // a message that comes at the exact second. Two Retries may run at once. It hands out nothing to a queue that
 // is above the brake, since each hand-out of a backlog would only add to it.
 func (rt *retries) Retry(ctx context.Context) error {
-	start, t := rt.Clock(), &tick{}
-	rt.steady() // a clock that is set is seen soon
-	for i, q := range laterQueues {
-		closed, err := rt.closed(ctx, q, &rt.untaken[i])
+	start, t := rt.Clock(), &retryRun{}
+	rt.clockSteady() // a clock that is set is seen soon
+	for i, q := range retryQueues {
+		closed, err := rt.paused(ctx, q, &rt.idle[i])
 		if err != nil {
 			return err
 		}
 		if closed {
-			t.closed = append(t.closed, q)
+			t.paused = append(t.paused, q)
 		}
 	}
-	if len(t.closed) == len(laterQueues) {
+	if len(t.paused) == len(retryQueues) {
 		return nil
 	}
 	t.unsent = rt.takeUnsent()
 	return rt.pass(ctx, start, t)
 }
 
-// closed reports whether nothing is to be handed out to q, and logs why.
-func (rt *retries) closed(ctx context.Context, q storage.QueueName, untaken *atomic.Int32) (bool, error) {
+// paused reports whether nothing is to be handed out to q, and logs why.
+func (rt *retries) paused(ctx context.Context, q storage.QueueName, untaken *atomic.Int32) (bool, error) {
 	depth, err := rt.Queue.Depth(ctx, q)
 	switch {
 	case err != nil:
 		return false, fmt.Errorf("depth of the %s queue: %w", q, err)
-	case depth.Waiting > rt.Brake:
+	case depth.Waiting > rt.MaxBacklog:
 		rt.Log.Warn("retry", "queue", string(q), "outcome", "braked", "waiting", depth.Waiting)
 		return true, nil
 	case depth.Waiting == 0 || depth.InFlight > 0:
 		untaken.Store(0)
-	case untaken.Add(1) >= idleTicks:
+	case untaken.Add(1) >= idleRuns:
 		rt.Log.Warn("retry", "queue", string(q), "outcome", "nobody takes messages", "waiting", depth.Waiting)
 		return true, nil
 	}
@@ -77,26 +77,26 @@ func (rt *retries) closed(ctx context.Context, q storage.QueueName, untaken *ato
 // Recover hands out anew what a process that ended had handed out: the messages may not have been sent. It is for the
 // one process of a machine, before it takes messages of the retry queue; elsewhere such rows fall due again.
 func (rt *retries) Recover(ctx context.Context) error {
-	return rt.pass(ctx, rt.Clock(), &tick{recover: true})
+	return rt.pass(ctx, rt.Clock(), &retryRun{recover: true})
 }
 
-func (rt *retries) pass(ctx context.Context, start time.Time, t *tick) error {
+func (rt *retries) pass(ctx context.Context, start time.Time, t *retryRun) error {
 	var wg sync.WaitGroup
 	errs := make([]error, storage.DueShards)
 	for shard := range storage.DueShards {
 		wg.Go(func() {
-			err := guarded(func() error { return rt.retryShard(ctx, shard, start, t) })
+			err := guarded(func() error { return rt.runShard(ctx, shard, start, t) })
 			if errs[shard] = err; err != nil {
-				rt.Log.Error("retry", append([]any{"shard", shard, "outcome", "left"}, whyOf(err)...)...)
+				rt.Log.Error("retry", append([]any{"shard", shard, "outcome", "left"}, errorFields(err)...)...)
 			}
 		})
 	}
 	wg.Wait()
-	for _, q := range laterQueues {
-		errs = append(errs, rt.sendOrKeep(ctx, q, t.unsent[q]))
+	for _, q := range retryQueues {
+		errs = append(errs, rt.sendOrDefer(ctx, q, t.unsent[q]))
 	}
 	rt.count(DueAge, t.oldest(start).Seconds())
-	rt.Log.Info("retry", "outcome", "done", "handed_out", t.handedOut, "oldest", t.oldest(start), "took", rt.Clock().Sub(start))
+	rt.Log.Info("retry", "outcome", "done", "handed_out", t.claimed, "oldest", t.oldest(start), "took", rt.Clock().Sub(start))
 	return errors.Join(errs...)
 }
 
@@ -119,20 +119,20 @@ func (rt *retries) PastDue(ctx context.Context) (time.Time, error) {
 	return first, nil
 }
 
-// tick adds up what one Retry did.
-type tick struct {
-	mu        sync.Mutex
-	handedOut int
-	first     time.Time      // the oldest due time that was seen
-	unsent    unsentMessages // fewer than fill a send
-	closed    []storage.QueueName
-	shares    map[string]int // of hand-outs, by registration
-	recover   bool           // what a former process had handed out is handed out anew
+// retryRun adds up what one Retry did.
+type retryRun struct {
+	mu              sync.Mutex
+	claimed         int
+	oldestDue       time.Time      // the oldest due time that was seen
+	unsent          unsentMessages // fewer than fill a send
+	paused          []storage.QueueName
+	perRegistration map[string]int // of hand-outs, by registration
+	recover         bool           // what a former process had handed out is handed out anew
 }
 
-// full adds ms for q, and returns as many as fill sends: a send is billed alike for
+// addAndTakeFull adds ms for q, and returns as many as fill sends: a send is billed alike for
 // one message and for ten, and most shards have one or two.
-func (t *tick) full(q storage.QueueName, ms []storage.Message) []storage.Message {
+func (t *retryRun) addAndTakeFull(q storage.QueueName, ms []storage.Message) []storage.Message {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	all := append(t.unsent[q], ms...)
@@ -144,67 +144,67 @@ func (t *tick) full(q storage.QueueName, ms []storage.Message) []storage.Message
 	return all[:n:n]
 }
 
-// mine returns those of due that this tick hands out, of each registration at
+// withinShare returns those of due that this tick hands out, of each registration at
 // most so many: what one has waiting, however much, delays no other's.
-func (t *tick) mine(due []storage.DueRow, most int, slow func(registration string) bool) []storage.DueRow {
+func (t *retryRun) withinShare(due []storage.DueRow, most int, slow func(registration string) bool) []storage.DueRow {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.shares == nil {
-		t.shares = map[string]int{}
+	if t.perRegistration == nil {
+		t.perRegistration = map[string]int{}
 	}
 	return slices.DeleteFunc(due, func(d storage.DueRow) bool {
 		kind, rest, _ := strings.Cut(d.PK, "#")
 		registration, _, _ := strings.Cut(rest, "#")
 		if kind == "J" {
-			return slices.Contains(t.closed, storage.RetryQueue)
+			return slices.Contains(t.paused, storage.RetryQueue)
 		}
-		t.shares[registration]++
-		return t.shares[registration] > most && !t.recover || slow(registration) && slices.Contains(t.closed, storage.SlowQueue)
+		t.perRegistration[registration]++
+		return t.perRegistration[registration] > most && !t.recover || slow(registration) && slices.Contains(t.paused, storage.SlowQueue)
 	})
 }
 
-func (t *tick) add(rows []storage.DueRow, handedOut int) {
+func (t *retryRun) add(rows []storage.DueRow, handedOut int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.handedOut += handedOut
+	t.claimed += handedOut
 	for _, r := range rows {
-		if t.first.IsZero() || r.Due.Before(t.first) {
-			t.first = r.Due
+		if t.oldestDue.IsZero() || r.Due.Before(t.oldestDue) {
+			t.oldestDue = r.Due
 		}
 	}
 }
 
-func (t *tick) oldest(now time.Time) time.Duration {
-	if t.first.IsZero() {
+func (t *retryRun) oldest(now time.Time) time.Duration {
+	if t.oldestDue.IsZero() {
 		return 0
 	}
-	return max(now.Sub(t.first), 0)
+	return max(now.Sub(t.oldestDue), 0)
 }
 
-// retryShard hands out what falls due in a shard; of one shard in each minute, as
+// runShard hands out what falls due in a shard; of one shard in each minute, as
 // well what is further ahead than any wait.
-func (rt *retries) retryShard(ctx context.Context, shard int, start time.Time, t *tick) error {
-	until := start.Add(Horizon)
+func (rt *retries) runShard(ctx context.Context, shard int, start time.Time, t *retryRun) error {
+	until := start.Add(Lookahead)
 	if t.recover {
-		until = start.Add(longestHold + maxSelfSend + Horizon)
+		until = start.Add(maxClaimTTL + maxSelfSendDelay + Lookahead)
 	}
-	err := rt.handOutDue(ctx, shard, "", until, t)
+	err := rt.claimDue(ctx, shard, "", until, t)
 	if err == nil && start.Minute()%storage.DueShards == shard {
-		err = rt.handOutDue(ctx, shard, storage.DueFrom(start.Add(farAhead)), start.Add(100*365*24*time.Hour), t)
+		err = rt.claimDue(ctx, shard, storage.DueFrom(start.Add(maxWait)), start.Add(100*365*24*time.Hour), t)
 	}
 	return err
 }
 
-func (rt *retries) handOutDue(ctx context.Context, shard int, cursor string, until time.Time, t *tick) error {
-	for timeLeft(ctx) > tickMargin && ctx.Err() == nil {
+func (rt *retries) claimDue(ctx context.Context, shard int, cursor string, until time.Time, t *retryRun) error {
+	for timeLeft(ctx) > runMargin && ctx.Err() == nil {
 		due, next, err := rt.Store.Due(ctx, shard, until, cursor, storage.MaxPageRows)
 		if err != nil {
 			return fmt.Errorf("due shard %d: %w", shard, err)
 		}
 		t.add(due, 0)
-		for due = t.mine(due, rt.Brake, rt.pace.Slow); len(due) > 0; {
-			n := min(len(due), handOutAtOnce)
-			handed, err := rt.handOut(ctx, due[:n], t)
+		for due = t.withinShare(due, rt.MaxBacklog, rt.limiter.Slow); len(due) > 0; {
+			n := min(len(due), claimsPerSend)
+			handed, err := rt.claimAndEnqueue(ctx, due[:n], t)
 			t.add(nil, handed)
 			if err != nil {
 				return err
@@ -218,8 +218,8 @@ func (rt *retries) handOutDue(ctx context.Context, shard int, cursor string, unt
 	return nil
 }
 
-// handOut claims some due rows, for each of which a message is sent, with those of other shards.
-func (rt *retries) handOut(ctx context.Context, due []storage.DueRow, t *tick) (int, error) {
+// claimAndEnqueue claims some due rows, for each of which a message is sent, with those of other shards.
+func (rt *retries) claimAndEnqueue(ctx context.Context, due []storage.DueRow, t *retryRun) (int, error) {
 	keys := make([]storage.Key, len(due))
 	for i, d := range due {
 		keys[i] = d.Key
@@ -230,7 +230,7 @@ func (rt *retries) handOut(ctx context.Context, due []storage.DueRow, t *tick) (
 	}
 	handed, ms := 0, unsentMessages{}
 	for _, row := range rows {
-		switch q, m, err := rt.handOutRow(ctx, row, t); {
+		switch q, m, err := rt.claimRow(ctx, row, t); {
 		case err != nil:
 			rt.Log.Error("retry", "pk", row.PK, "sk", row.SK, "outcome", "left", "why", err.Error())
 		case q != "":
@@ -239,14 +239,14 @@ func (rt *retries) handOut(ctx context.Context, due []storage.DueRow, t *tick) (
 		}
 	}
 	var errs []error
-	for _, q := range laterQueues {
-		errs = append(errs, rt.sendOrKeep(ctx, q, t.full(q, ms[q])))
+	for _, q := range retryQueues {
+		errs = append(errs, rt.sendOrDefer(ctx, q, t.addAndTakeFull(q, ms[q])))
 	}
 	return handed, errors.Join(errs...)
 }
 
-// sendOrKeep sends the messages of what is claimed, or leaves that to the next tick.
-func (rt *retries) sendOrKeep(ctx context.Context, q storage.QueueName, ms []storage.Message) error {
+// sendOrDefer sends the messages of what is claimed, or leaves that to the next tick.
+func (rt *retries) sendOrDefer(ctx context.Context, q storage.QueueName, ms []storage.Message) error {
 	err := rt.send(ctx, q, ms)
 	if err != nil {
 		rt.keepUnsent(q, ms...)
@@ -254,20 +254,20 @@ func (rt *retries) sendOrKeep(ctx context.Context, q storage.QueueName, ms []sto
 	return err
 }
 
-// handOutRow claims a row that is due, by one conditional write, and returns the message for it and its
+// claimRow claims a row that is due, by one conditional write, and returns the message for it and its
 // queue; none if another has it, or if there is nothing to do now.
-func (rt *retries) handOutRow(ctx context.Context, row storage.Row, t *tick) (_ storage.QueueName, m storage.Message, _ error) {
+func (rt *retries) claimRow(ctx context.Context, row storage.Row, t *retryRun) (_ storage.QueueName, m storage.Message, _ error) {
 	now := rt.Clock()
 	ahead := row.Due.Sub(now)
-	if row.Due.IsZero() || ahead > Horizon && ahead <= farAhead && !t.recover {
+	if row.Due.IsZero() || ahead > Lookahead && ahead <= maxWait && !t.recover {
 		return "", m, nil // the index lagged
 	}
 	start, was := later(row.Due, now), row.Rev
 	switch {
-	case ahead > farAhead:
+	case ahead > maxWait:
 		start = now
-	case ahead > Horizon: // claimed by a former process
-		start = later(row.Due.Add(-firstHold), now)
+	case ahead > Lookahead: // claimed by a former process
+		start = later(row.Due.Add(-claimTTL), now)
 	}
 	var h message.Header
 	var tenant string
@@ -291,12 +291,12 @@ func (rt *retries) handOutRow(ctx context.Context, row storage.Row, t *tick) (_ 
 	to := fastPath
 	if kind != "J" {
 		registration, _, _ := strings.Cut(rest, "#")
-		to = rt.pathTo(ctx, kind == "R", registration, tenant)
+		to = rt.retryPath(ctx, kind == "R", registration, tenant)
 	}
-	if slices.Contains(t.closed, to.queue) {
+	if slices.Contains(t.paused, to.queue) {
 		return "", m, nil
 	}
-	h.Hops = 1
+	h.SelfSends = 1
 	row.Rev = storage.NewRev()
 	switch err := storage.Persist(ctx, func() error { return rt.Store.Put(ctx, row, was) }); {
 	case errors.Is(err, storage.ErrConflict):
@@ -310,22 +310,22 @@ func (rt *retries) handOutRow(ctx context.Context, row storage.Row, t *tick) (_ 
 
 // claimDelivery returns a delivery's row when it is handed out, the header of its message, of no kind if
 // there is nothing to attempt, its tenant, and when the message is received.
-func (rt *retries) claimDelivery(row storage.Row, start time.Time, t *tick) (_ storage.Row, _ message.Header, tenant string, _ time.Time, _ error) {
+func (rt *retries) claimDelivery(row storage.Row, start time.Time, t *retryRun) (_ storage.Row, _ message.Header, tenant string, _ time.Time, _ error) {
 	d, err := ReadDelivery(row)
 	if err != nil {
 		return row, message.Header{}, "", start, err
 	}
 	now := rt.Clock()
-	switch early := d.due.Sub(now) > Horizon; {
-	case early && d.due.Sub(now) > farAhead && d.Paced, early && t.recover && d.Lost == 0 && d.due.Sub(now) <= farAhead:
+	switch early := d.due.Sub(now) > Lookahead; {
+	case early && d.due.Sub(now) > maxWait && d.RateGranted, early && t.recover && d.Unacked == 0 && d.due.Sub(now) <= maxWait:
 		return row, message.Header{}, "", start, nil // it waits for its place, or for its time
 	case early && t.recover:
-		start = later(d.Start, now)
+		start = later(d.NextAttempt, now)
 	}
 	if start.Equal(now) {
-		start = now.Add(rt.upTo(spread)).Truncate(time.Millisecond)
+		start = now.Add(rt.randomUpTo(overdueSpread)).Truncate(time.Millisecond)
 	}
-	after := d.handOut(start)
-	row, err = after.row(rt.Kept)
+	after := d.newClaim(start)
+	row, err = after.row(rt.Retention)
 	return row, after.header(), d.Tenant, start, err
 }

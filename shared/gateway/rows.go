@@ -18,7 +18,7 @@ import (
 //	               S#<source>                  G#<tenant>#<grant>   Grant
 //	               S#<source>                  R#<registration>     that the registration is on the source
 //	               T#<tenant>                  T                    Tenant
-//	               T#<tenant>                  P                    pace.Book: which of its endpoints are fast
+//	               T#<tenant>                  P                    limiter.Book: which of its endpoints are fast
 //	               T#<tenant>                  N                    of package limit: the registrations that it made lately
 //	               T#<tenant>                  R#<registration>     that it is the tenant's
 //	               T#<tenant>                  K#<key id>           where the API key is
@@ -56,39 +56,41 @@ func deliveriesKey(pk, sk string) storage.Key {
 	return storage.Key{Table: storage.Deliveries, PK: pk, SK: sk}
 }
 
-func SourceKey(id string) storage.Key        { return registrationsKey("S#"+id, "S") }
-func versionKey(source string) storage.Key   { return registrationsKey("S#"+source, "V") }
-func TenantKey(id string) storage.Key        { return registrationsKey("T#"+id, "T") }
-func RegistrationKey(id string) storage.Key  { return registrationsKey("R#"+id, "R") }
-func HealthKey(id string) storage.Key        { return registrationsKey("R#"+id, "H") }
-func RateKey(id string) storage.Key          { return registrationsKey("R#"+id, "P") }
-func LeasesKey(id string) storage.Key        { return registrationsKey("R#"+id, "C") }
-func CreatesKey(tenant string) storage.Key   { return registrationsKey("T#"+tenant, "N") }
-func GroupKey(id string) storage.Key         { return registrationsKey("G#"+id, "G") }
-func GroupNameKey(folded string) storage.Key { return registrationsKey("N#"+Digest(folded), "N") }
-func PaceKey(tenant string) storage.Key      { return registrationsKey("T#"+tenant, "P") }
-func JobKey(id string) storage.Key           { return deliveriesKey("J#"+id, "J") }
+func SourceKey(id string) storage.Key         { return registrationsKey("S#"+id, "S") }
+func generationKey(source string) storage.Key { return registrationsKey("S#"+source, "V") }
+func TenantKey(id string) storage.Key         { return registrationsKey("T#"+id, "T") }
+func RegistrationKey(id string) storage.Key   { return registrationsKey("R#"+id, "R") }
+func HealthKey(id string) storage.Key         { return registrationsKey("R#"+id, "H") }
+func RateKey(id string) storage.Key           { return registrationsKey("R#"+id, "P") }
+func LeasesKey(id string) storage.Key         { return registrationsKey("R#"+id, "C") }
+func CreateRateKey(tenant string) storage.Key { return registrationsKey("T#"+tenant, "N") }
+func GroupKey(id string) storage.Key          { return registrationsKey("G#"+id, "G") }
+func GroupNameKey(folded string) storage.Key  { return registrationsKey("N#"+Digest(folded), "N") }
+func SpeedsKey(tenant string) storage.Key     { return registrationsKey("T#"+tenant, "P") }
+func JobKey(id string) storage.Key            { return deliveriesKey("J#"+id, "J") }
 func CallbackKeyKey(source, secret string) storage.Key {
 	return registrationsKey("S#"+source, "C#"+Digest(secret))
 }
 func GrantKey(source, tenant, id string) storage.Key {
 	return registrationsKey("S#"+source, "G#"+tenant+"#"+id)
 }
-func APIKeyKey(secret string) storage.Key          { return registrationsKey("K#"+Digest(secret), "K") }
-func ListKey(kind, id string) storage.Key          { return registrationsKey("L#"+kind, id) }
-func OfTenant(tenant, kind, id string) storage.Key { return registrationsKey("T#"+tenant, kind+"#"+id) }
-func OnSource(source, registration string) storage.Key {
+func APIKeyKey(secret string) storage.Key { return registrationsKey("K#"+Digest(secret), "K") }
+func ListKey(kind, id string) storage.Key { return registrationsKey("L#"+kind, id) }
+func TenantLinkKey(tenant, kind, id string) storage.Key {
+	return registrationsKey("T#"+tenant, kind+"#"+id)
+}
+func SourceLinkKey(source, registration string) storage.Key {
 	return registrationsKey("S#"+source, "R#"+registration)
 }
 func AppKey(group, tenant, app string) storage.Key {
 	return registrationsKey("G#"+group, "A#"+tenant+"#"+Digest(app))
 }
-func HintKey(source, routingKey, pattern, registration string) storage.Key {
-	return registrationsKey(hintPK(source, routingKey), pattern+"#"+registration)
+func IndexKey(source, routingKey, pattern, registration string) storage.Key {
+	return registrationsKey(indexPK(source, routingKey), pattern+"#"+registration)
 }
 
-// hintPK keeps long values out of the key: DynamoDB takes 2 KiB.
-func hintPK(source, routingKey string) string {
+// indexPK keeps long values out of the key: DynamoDB takes 2 KiB.
+func indexPK(source, routingKey string) string {
 	if len(routingKey) > 200 {
 		routingKey = "sha256:" + Digest(routingKey)
 	}
@@ -162,5 +164,7 @@ type Link struct {
 func SDKAppIDKey(n uint64) storage.Key {
 	return registrationsKey("N#"+Digest("sdk_app_id\x00"+strconv.FormatUint(n, 10)), "N")
 }
-func OnceKey(who, key string) storage.Key { return registrationsKey("I#"+Digest(who+"\x00"+key), "I") }
-func APIKeyRow(hash string) storage.Key   { return registrationsKey("K#"+hash, "K") }
+func IdempotencyKey(who, key string) storage.Key {
+	return registrationsKey("I#"+Digest(who+"\x00"+key), "I")
+}
+func APIKeyRow(hash string) storage.Key { return registrationsKey("K#"+hash, "K") }

@@ -2,7 +2,7 @@ package gateway
 
 // The rows that no other package reads.
 type (
-	Version = version
+	Version = generation
 	Lane    = lane
-	Waiting = waiting
+	Waiting = laneEntry
 )

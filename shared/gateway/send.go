@@ -12,8 +12,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// sendAgain is kept of the time for the answer: no resend of what the queue refused begins later.
-const sendAgain = 500 * time.Millisecond
+// resendMargin is kept of the time for the answer: no resend of what the queue refused begins later.
+const resendMargin = 500 * time.Millisecond
 
 // send sends ms in as few calls as the queue's limits allow, and what was refused again.
 func (c *core) send(ctx context.Context, q storage.QueueName, ms []storage.Message) error {
@@ -47,7 +47,7 @@ func (c *core) sendBatch(ctx context.Context, q storage.QueueName, ms []storage.
 		if ms = left; len(ms) == 0 {
 			return nil
 		}
-		if timeLeft(ctx) < sendAgain {
+		if timeLeft(ctx) < resendMargin {
 			break
 		}
 	}
@@ -56,7 +56,7 @@ func (c *core) sendBatch(ctx context.Context, q storage.QueueName, ms []storage.
 
 // enqueue sends as to the events queue. What the queue refuses is sent again
 // as long as there is time; then the error wraps storage.ErrUnavailable.
-func (c *core) enqueue(ctx context.Context, as []message.Arrival) error {
+func (c *core) enqueue(ctx context.Context, as []message.InboundEvent) error {
 	if len(as) == 0 {
 		return nil
 	}
@@ -69,10 +69,10 @@ func (c *core) enqueue(ctx context.Context, as []message.Arrival) error {
 
 // SendTo queues an event of the gateway's own. The same id makes the same event, so it may be called again.
 func (c *core) SendTo(ctx context.Context, e provider.Event) error {
-	if !Own(&e) || e.ID == "" {
+	if !OwnEvent(&e) || e.ID == "" {
 		return fmt.Errorf("send an event of our own: %w: want its id and whom it is for", storage.ErrInvalid)
 	}
-	return c.enqueue(ctx, []message.Arrival{{Event: e, Token: Digest(e.ID + e.Only)}})
+	return c.enqueue(ctx, []message.InboundEvent{{Event: e, Token: Digest(e.ID + e.Recipient)}})
 }
 
 // A path is the queue that leads to a later attempt, and the group of its
@@ -84,8 +84,8 @@ type path struct {
 
 var fastPath = path{queue: storage.RetryQueue}
 
-// pathTo returns the slow path if slow says so, or if the registration's endpoint is not known to be fast.
-func (c *core) pathTo(ctx context.Context, slow bool, registration, tenant string) path {
+// retryPath returns the slow path if slow says so, or if the registration's endpoint is not known to be fast.
+func (c *core) retryPath(ctx context.Context, slow bool, registration, tenant string) path {
 	if !slow {
 		fast, err := c.fast(ctx, registration, tenant, "")
 		slow = err == nil && !fast // else whoever receives the message finds out
@@ -99,22 +99,22 @@ func (c *core) pathTo(ctx context.Context, slow bool, registration, tenant strin
 // fast reports whether attempts for a registration may be made outside the slow
 // queue. An empty url stands for the one that is known.
 func (c *core) fast(ctx context.Context, registration, tenant, url string) (bool, error) {
-	if c.books == nil || tenant == "" {
-		return !c.pace.Slow(registration), nil
+	if c.speeds == nil || tenant == "" {
+		return !c.limiter.Slow(registration), nil
 	}
-	return c.books.Batches(ctx, tenant, registration, url)
+	return c.speeds.AllowsBatch(ctx, tenant, registration, url)
 }
 
 // sendSelf sends the message of h over p, to be received after delay. A failure is no error: what it is for falls due.
 func (c *core) sendSelf(ctx context.Context, p path, h message.Header, hops int, delay time.Duration) {
-	h.Hops = hops
+	h.SelfSends = hops
 	m, err := p.message(h, delay)
 	if err == nil {
 		err = c.send(ctx, p.queue, []storage.Message{m})
 	}
 	if err != nil {
 		c.Log.Warn("retry", "kind", string(h.Kind), "id", h.ID, "outcome", "not sent", "why", err.Error())
-		if c.Alone { // else there is no tick in this process
+		if c.SingleProcess { // else there is no tick in this process
 			c.keepUnsent(p.queue, m)
 		}
 	}
@@ -123,11 +123,11 @@ func (c *core) sendSelf(ctx context.Context, p path, h message.Header, hops int,
 // unsent are messages that this process could not send.
 type unsent struct {
 	mu sync.Mutex
-	ms []queued
+	ms []unsentMessage
 }
 
-// A queued is a message for a queue, to be received at a time.
-type queued struct {
+// A unsentMessage is a message for a queue, to be received at a time.
+type unsentMessage struct {
 	queue storage.QueueName
 	m     storage.Message
 	at    time.Time
@@ -135,13 +135,13 @@ type queued struct {
 
 type unsentMessages map[storage.QueueName][]storage.Message
 
-const mostUnsent = 10_000 // what is forgotten falls due
+const maxUnsent = 10_000 // what is forgotten falls due
 
 func (c *core) keepUnsent(q storage.QueueName, ms ...storage.Message) {
 	c.unsent.mu.Lock()
 	defer c.unsent.mu.Unlock()
-	for _, m := range ms[:min(len(ms), mostUnsent-len(c.unsent.ms))] {
-		c.unsent.ms = append(c.unsent.ms, queued{q, m, time.Now().Add(m.Delay)})
+	for _, m := range ms[:min(len(ms), maxUnsent-len(c.unsent.ms))] {
+		c.unsent.ms = append(c.unsent.ms, unsentMessage{q, m, time.Now().Add(m.Delay)})
 	}
 }
 

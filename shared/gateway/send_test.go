@@ -64,8 +64,8 @@ func TestWhatTheQueueRefusesIsSentAgain(t *testing.T) {
 	}{
 		{"not at all", 0, errOutage, time.Second, nil, 1},
 		{"once", 1, errOutage, time.Second, nil, 2},
-		{"once, as long before the end as may be", 1, errOutage, sendAgain, nil, 2},
-		{"once, a moment later", 1, errOutage, sendAgain - time.Nanosecond, storage.ErrUnavailable, 1},
+		{"once, as long before the end as may be", 1, errOutage, resendMargin, nil, 2},
+		{"once, a moment later", 1, errOutage, resendMargin - time.Nanosecond, storage.ErrUnavailable, 1},
 		{"four times", 4, errOutage, time.Second, nil, 5},
 		{"always", 100, errOutage, time.Second, storage.ErrUnavailable, 5},
 		{"as too large", 1, storage.ErrTooLarge, time.Second, storage.ErrTooLarge, 1},
@@ -141,11 +141,11 @@ func TestOnlyEventsOfOurOwnAreSent(t *testing.T) {
 		e    provider.Event
 		want error
 	}{
-		{"for one registration", provider.Event{ID: id, Source: w.source, Type: "any", Only: "reg_1"}, nil},
+		{"for one registration", provider.Event{ID: id, Source: w.source, Type: "any", Recipient: "reg_1"}, nil},
 		{"an operational one", provider.Event{ID: id, Source: w.source, Type: registrationFailing, Tenant: w.tenant}, nil},
 		{"a provider's", provider.Event{ID: id, Source: w.source, Type: "any"}, storage.ErrInvalid},
-		{"too large for a message", provider.Event{ID: id, Source: w.source, Only: "reg_1", Payload: []byte(strings.Repeat("x", storage.MaxMessageBytes))}, storage.ErrTooLarge},
-		{"without an id", provider.Event{Source: w.source, Type: "any", Only: "reg_1"}, storage.ErrInvalid},
+		{"too large for a message", provider.Event{ID: id, Source: w.source, Recipient: "reg_1", Payload: []byte(strings.Repeat("x", storage.MaxMessageBytes))}, storage.ErrTooLarge},
+		{"without an id", provider.Event{Source: w.source, Type: "any", Recipient: "reg_1"}, storage.ErrInvalid},
 	} {
 		err := w.SendTo(t.Context(), tt.e)
 		if !errors.Is(err, tt.want) {
@@ -166,7 +166,7 @@ func TestSameEventOfOurOwnIsTheSameMessage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := w.SendTo(t.Context(), provider.Event{ID: id, Source: w.source, Only: only, Received: noon}); err != nil {
+		if err := w.SendTo(t.Context(), provider.Event{ID: id, Source: w.source, Recipient: only, Received: noon}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -200,7 +200,7 @@ func TestMessageToOneselfComesInTime(t *testing.T) {
 		w.sendSelf(t.Context(), fastPath, message.Header{Kind: message.Retry, ID: "dlv_1", Claim: 7}, 2, delay)
 		h := w.queue.headers(t, storage.RetryQueue)
 		m := w.queue.take(storage.RetryQueue)
-		if len(m) != 1 || m[0].Delay != want || h[0].Hops != 2 || h[0].ID != "dlv_1" || h[0].Claim != 7 || h[0].Kind != message.Retry {
+		if len(m) != 1 || m[0].Delay != want || h[0].SelfSends != 2 || h[0].ID != "dlv_1" || h[0].Claim != 7 || h[0].Kind != message.Retry {
 			t.Errorf("after %v: %+v, header %+v; want one message in %v, hops 2", delay, m, h, want)
 		}
 	}

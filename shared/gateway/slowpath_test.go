@@ -62,7 +62,7 @@ func TestEndpointThatDripsIsSlow(t *testing.T) {
 			}
 			endpoint.RoundTripper = drip{}
 			for n := range 4 {
-				begun, most := time.Now(), cmp.Or(first, r.limit())
+				begun, most := time.Now(), cmp.Or(first, r.timeout())
 				d := y.delivered(r)
 				if took := time.Since(begun); n < 3 && (d.Status != Succeeded || took != most) {
 					t.Errorf("response %d, at most %v: %s after %v", n+1, most, d.Status, took)
@@ -147,8 +147,8 @@ func TestCutAttemptIsNone(t *testing.T) {
 			}
 			unknown := y.delivered(r)
 			y.receive(y.RedeliverSlow, slow().Body, 1)
-			if d := y.delivery(r, unknown.Event); d.Status != Succeeded || d.Made != 1 {
-				t.Fatalf("ordered %v: the first of an endpoint is %s after %d attempts", lane, d.Status, d.Made)
+			if d := y.delivery(r, unknown.Event); d.Status != Succeeded || d.Attempts != 1 {
+				t.Fatalf("ordered %v: the first of an endpoint is %s after %d attempts", lane, d.Status, d.Attempts)
 			}
 			endpoint.Duration = 14 * time.Second
 			begun := time.Now()
@@ -160,8 +160,8 @@ func TestCutAttemptIsNone(t *testing.T) {
 				y.receive(y.Redeliver, m.Body, 1)
 				d = y.delivery(r, d.Event)
 			}
-			if in := time.Since(begun); in != time.Second || d.Status != Pending || d.Made != 0 || d.Last != nil || y.counted(Refused) != 0 {
-				t.Errorf("ordered %v: cut after %v, %s, %d attempts, last %+v; want it pending after 1s, without one", lane, in, d.Status, d.Made, d.Last)
+			if in := time.Since(begun); in != time.Second || d.Status != Pending || d.Attempts != 0 || d.Last != nil || y.counted(AttemptsFailed) != 0 {
+				t.Errorf("ordered %v: cut after %v, %s, %d attempts, last %+v; want it pending after 1s, without one", lane, in, d.Status, d.Attempts, d.Last)
 			}
 			if m := slow(); m.Delay != 0 {
 				t.Errorf("ordered %v: attempted again in %v, want at once", lane, m.Delay)
@@ -169,8 +169,8 @@ func TestCutAttemptIsNone(t *testing.T) {
 				begun = time.Now()
 				y.receive(y.RedeliverSlow, m.Body, 1)
 			}
-			if d = y.delivery(r, d.Event); d.Status != Succeeded || d.Made != 1 || time.Since(begun) != 14*time.Second {
-				t.Errorf("ordered %v: %s after %d attempts in %v, want one that takes its 14s", lane, d.Status, d.Made, time.Since(begun))
+			if d = y.delivery(r, d.Event); d.Status != Succeeded || d.Attempts != 1 || time.Since(begun) != 14*time.Second {
+				t.Errorf("ordered %v: %s after %d attempts in %v, want one that takes its 14s", lane, d.Status, d.Attempts, time.Since(begun))
 			}
 			if h, _, err := storage.Load[circuit.Health](t.Context(), y.store, HealthKey(r.ID)); err == nil && h != (circuit.Health{}) {
 				t.Errorf("ordered %v: health %+v, want nothing said", lane, h)
@@ -231,9 +231,9 @@ func TestProcessesTellEachOtherOfSlowEndpoints(t *testing.T) {
 		if !batched(y) {
 			t.Error("after 30 quick responses over 90 s it is still slow")
 		}
-		r.Endpoint.Shown = "https://moved.example/"
+		r.Endpoint.RedactedURL = "https://moved.example/"
 		y.alter(r)
-		if time.Sleep(versionFresh); batched(y) {
+		if time.Sleep(generationTTL); batched(y) {
 			t.Error("a new URL is known to be fast")
 		}
 	})
@@ -265,8 +265,8 @@ func TestLaneOfASlowEndpointTakesTheSlowQueue(t *testing.T) {
 		}
 		y.answer = nil
 		y.receive(y.RedeliverSlow, next("fallen due").Body, 1)
-		if d = y.delivery(r, d.Event); d.Status != Succeeded || d.Made != 3 {
-			t.Errorf("%s after %d attempts, want 3", d.Status, d.Made)
+		if d = y.delivery(r, d.Event); d.Status != Succeeded || d.Attempts != 3 {
+			t.Errorf("%s after %d attempts, want 3", d.Status, d.Attempts)
 		}
 	})
 }
@@ -285,12 +285,12 @@ func TestFullQueueHoldsUpNoOther(t *testing.T) {
 		{"neither", storage.Depth{}, storage.Depth{}, 1, 1, 1},
 		{"a full slow queue", storage.Depth{}, full, 1, 1, 0},
 		{"a full retry queue", full, storage.Depth{}, 1, 0, 1},
-		{"a slow queue that nobody serves", storage.Depth{}, idle, idleTicks, 1, 0},
-		{"a retry queue that nobody serves", idle, storage.Depth{}, idleTicks, 0, 1},
+		{"a slow queue that nobody serves", storage.Depth{}, idle, idleRuns, 1, 0},
+		{"a retry queue that nobody serves", idle, storage.Depth{}, idleRuns, 0, 1},
 		{"two full queues", full, full, 1, 0, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			y := newYard(t, FullHistory, func(c *Config) { c.Brake = 20 })
+			y := newYard(t, FullHistory, func(c *Config) { c.MaxBacklog = 20 })
 			fast, slow := y.register("fast.example", every(time.Minute)), y.register("slow.example", every(time.Minute))
 			y.answer = refuses
 			a := y.arrival()
@@ -327,17 +327,17 @@ func TestTickHandsOutSoManyOfOneRegistration(t *testing.T) {
 	}
 	fast := func(string) bool { return false }
 	const most = 100
-	tk := &tick{}
+	tk := &retryRun{}
 	handed := map[string]int{}
 	for _, page := range [][]storage.DueRow{due("many", most-1), due("many", 5), append(due("many", 5), due("few", 3)...)} {
-		for _, d := range tk.mine(page, most, fast) {
+		for _, d := range tk.withinShare(page, most, fast) {
 			handed[d.PK[2:5]]++
 		}
 	}
 	if handed["man"] != most || handed["few"] != 3 {
 		t.Errorf("handed out %v, want %d of many and all of few", handed, most)
 	}
-	if rows := (&tick{recover: true}).mine(due("many", most+1), most, fast); len(rows) != most+1 {
+	if rows := (&retryRun{recover: true}).withinShare(due("many", most+1), most, fast); len(rows) != most+1 {
 		t.Errorf("a process that begins hands out %d, want all %d", len(rows), most+1)
 	}
 }

@@ -16,11 +16,11 @@ import (
 
 // How long ingest goes by what it knows of a source.
 const (
-	sourceFresh   = 30 * time.Second // an acceptance; a withdrawn credential ends within it
-	sourceRefuse  = time.Second      // a refusal is never given from older knowledge
-	sourceStale   = 15 * time.Minute // if the Store cannot be asked
-	sourcesKnown  = 10_000           // callback URLs that are remembered
-	unknownsKnown = 1_000            // wrong ones, so that guessing costs little memory
+	sourceTTL        = 30 * time.Second // an acceptance; a withdrawn credential ends within it
+	refusalTTL       = time.Second      // a refusal is never given from older knowledge
+	staleTTL         = 15 * time.Minute // if the Store cannot be asked
+	sourceCacheSize  = 10_000           // callback URLs that are remembered
+	unknownCacheSize = 1_000            // wrong ones, so that guessing costs little memory
 )
 
 // An account is a source as one of its callback keys names it, opened.
@@ -29,7 +29,7 @@ type account struct {
 	label       string
 	until       time.Time // of the callback key; zero: no end
 	credentials provider.Credentials
-	at          time.Time // when it was read, by the monotonic clock
+	readAt      time.Time // when it was read, by the monotonic clock
 }
 
 // An ingester takes callbacks in. It remembers accounts by source and callback key.
@@ -46,10 +46,10 @@ func (in *ingester) account(ctx context.Context, provider, source, key string, a
 	name := source + "/" + key
 	now, asked := in.Clock(), time.Now()
 	a, ok := in.known.Get(name)
-	if ok && asked.Sub(a.at) < age {
+	if ok && asked.Sub(a.readAt) < age {
 		return a.valid(provider, now)
 	}
-	if at, missing := in.unknown.Get(name); missing && asked.Sub(at) < sourceRefuse {
+	if at, missing := in.unknown.Get(name); missing && asked.Sub(at) < refusalTTL {
 		return account{}, storage.ErrNotFound
 	}
 	loaded, err, _ := in.loading.Do(name, func() (any, error) {
@@ -62,7 +62,7 @@ func (in *ingester) account(ctx context.Context, provider, source, key string, a
 		in.known.Remove(name)
 		in.unknown.Add(name, asked)
 		return account{}, storage.ErrNotFound
-	case err != nil && ok && asked.Sub(a.at) < sourceStale:
+	case err != nil && ok && asked.Sub(a.readAt) < staleTTL:
 		return a.valid(provider, now)
 	case err != nil:
 		return account{}, fmt.Errorf("source %s: %w: %v", source, storage.ErrUnavailable, err)
@@ -107,7 +107,7 @@ func (in *ingester) loadAccount(ctx context.Context, source, secret string) (acc
 	if err != nil {
 		return account{}, err
 	}
-	a.label, a.until, a.at = key.Label, key.Until, asked
+	a.label, a.until, a.readAt = key.Label, key.Until, asked
 	a.credentials, err = a.Source.credentials(in.Keys, now)
 	return a, err
 }

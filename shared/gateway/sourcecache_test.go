@@ -91,7 +91,7 @@ func TestWrongKeyIsLookedForOnceASecond(t *testing.T) {
 		}{
 			{"a wrong key", 0, false, 404, 1},
 			{"again at once", 0, false, 404, 0},
-			{"made meanwhile", sourceRefuse - time.Millisecond, true, 404, 0},
+			{"made meanwhile", refusalTTL - time.Millisecond, true, 404, 0},
 			{"a second after the look", time.Millisecond, true, 200, 1},
 			{"from what is remembered", time.Millisecond, true, 200, 0},
 		} {
@@ -123,12 +123,12 @@ func TestDeletedKeyIsForgotten(t *testing.T) {
 		if err := w.Store.Delete(t.Context(), CallbackKeyKey(w.source, w.key), storage.AnyRev); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(sourceFresh)
+		time.Sleep(sourceTTL)
 		if r := w.call(); r.StatusCode != 404 {
 			t.Errorf("the deleted key is answered %d, want 404", r.StatusCode)
 		}
 		w.store.failOn("get", "S#")
-		time.Sleep(2 * sourceRefuse)
+		time.Sleep(2 * refusalTTL)
 		if r := w.call(); r.StatusCode != 503 {
 			t.Errorf("the deleted key is answered %d while the Store is away, want 503", r.StatusCode)
 		}

@@ -92,7 +92,7 @@ func TestEveryStatusCodeHasItsVerdict(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &provider.Event{ID: eventID, Source: "src-00000001", Type: TestEventType, Received: at, Payload: []byte("{}"), Only: id}
+	e := &provider.Event{ID: eventID, Source: "src-00000001", Type: TestEventType, Received: at, Payload: []byte("{}"), Recipient: id}
 	for code := 100; code <= 599; code++ {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			g, err := New(Config{Store: nowhere{}, Queue: nowhere{}, Keys: keys, Egress: &egress.Client{Transport: answers(code)}})
@@ -100,17 +100,17 @@ func TestEveryStatusCodeHasItsVerdict(t *testing.T) {
 				t.Fatal(err)
 			}
 			d := newDelivery(e, r, at)
-			a, _ := g.post(t.Context(), &try{e: e, r: r, d: d})
+			a, _ := g.post(t.Context(), &task{e: e, r: r, d: d})
 			after, _ := d.record(a, r.Schedule, 0.5, true)
-			got := verdict{a.Class, after.Status, after.Why, a.RetryAfter, a.slow(), a.Error != ""}
+			got := verdict{a.Class, after.Status, after.Reason, a.RetryAfter, a.slow(), a.Error != ""}
 			if want := verdictOf(code); got != want {
 				t.Errorf("answer %d: %+v, want %+v", code, got, want)
 			}
-			if a.StatusCode != code || string(a.Answer) != "seen" && code != http.StatusSwitchingProtocols {
-				t.Errorf("answer %d is recorded as %d %q", code, a.StatusCode, a.Answer)
+			if a.StatusCode != code || string(a.Response) != "seen" && code != http.StatusSwitchingProtocols {
+				t.Errorf("answer %d is recorded as %d %q", code, a.StatusCode, a.Response)
 			}
-			wait := after.Start.Sub(a.At.Add(a.Took))
-			if after.Status == Pending && (wait < got.hint-time.Millisecond || got.longWait && wait < schedule.SlowDown-time.Millisecond || got.hint == 0 && wait > 10*time.Second) {
+			wait := after.NextAttempt.Sub(a.At.Add(a.Took))
+			if after.Status == Pending && (wait < got.hint-time.Millisecond || got.longWait && wait < schedule.SlowDownWait-time.Millisecond || got.hint == 0 && wait > 10*time.Second) {
 				t.Errorf("answer %d: next attempt after %v, with a wait of 5s, a hint of %v, slow %v", code, wait, got.hint, got.longWait)
 			}
 		})

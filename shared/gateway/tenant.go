@@ -5,7 +5,7 @@ import (
 	"math"
 	"time"
 
-	"ringback/shared/pace"
+	"ringback/shared/limiter"
 )
 
 // A Tenant is a customer of the operator.
@@ -30,9 +30,9 @@ type Limits struct {
 }
 
 // RateTooLow reports whether a rate is neither 0, which sets none, nor at least
-// pace.LeastRate, one an hour. NaN is too low, and infinity is no rate.
+// limiter.LeastRate, one an hour. NaN is too low, and infinity is no rate.
 func RateTooLow(perSecond float64) bool {
-	return perSecond != 0 && !(perSecond >= pace.LeastRate && perSecond <= math.MaxFloat64)
+	return perSecond != 0 && !(perSecond >= limiter.MinRate && perSecond <= math.MaxFloat64)
 }
 
 // OrDefault returns l with its zero fields filled.

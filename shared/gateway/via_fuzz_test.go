@@ -21,8 +21,8 @@ func FuzzVia(f *testing.F) {
 	in := &ingester{core: &core{Config: Config{Keys: ring}}}
 	f.Fuzz(func(t *testing.T, first, second string) {
 		names, err := in.via([]string{first, second})
-		if len(names) > mostVia || err != nil && !errors.Is(err, provider.ErrLoop) {
-			t.Fatalf("via(%q, %q) = %q, %v; want at most %d names", first, second, names, err, mostVia)
+		if len(names) > maxVia || err != nil && !errors.Is(err, provider.ErrLoop) {
+			t.Fatalf("via(%q, %q) = %q, %v; want at most %d names", first, second, names, err, maxVia)
 		}
 		for _, lines := range [][]string{{in.ID(), first, second}, {first, " \t" + in.ID() + " ;p=1", second}, {first, second, in.ID()}} {
 			if _, err := in.via(lines); !errors.Is(err, provider.ErrLoop) {

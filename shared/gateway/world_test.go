@@ -113,7 +113,7 @@ func (w *world) register(change ...func(*Registration)) Registration {
 	id := ident.New("reg", time.Now())
 	r := Registration{
 		ID: id, Tenant: w.tenant, Source: w.source, Created: time.Now(), Rev: 1, State: Enabled, EventTypes: []string{"*"}, Format: Standard,
-		Endpoint: Endpoint{URL: w.Keys.Seal(RegistrationKey(id).PK, "url", "https://tenant.example/"), Shown: "https://tenant.example/"},
+		Endpoint: Endpoint{URL: w.Keys.Seal(RegistrationKey(id).PK, "url", "https://tenant.example/"), RedactedURL: "https://tenant.example/"},
 		Secrets:  []keyring.Secret{w.secret(id, "a secret of no fewer than 24 bytes")},
 	}
 	for _, f := range change {
@@ -132,11 +132,11 @@ func (w *world) secret(registration, text string) keyring.Secret {
 // set stores r, whatever is there, and publishes it.
 func (w *world) set(r Registration) {
 	w.t.Helper()
-	if err := w.Publish(w.t.Context(), r.Source, r.Published()...); err != nil {
+	if err := w.Publish(w.t.Context(), r.Source, r.PublishedEntries()...); err != nil {
 		w.t.Fatal(err)
 	}
-	for _, h := range r.Published() {
-		w.put(HintKey(r.Source, h.RoutingKey, h.Pattern, r.ID), Link{r.ID})
+	for _, h := range r.PublishedEntries() {
+		w.put(IndexKey(r.Source, h.RoutingKey, h.Pattern, r.ID), Link{r.ID})
 	}
 	w.put(RegistrationKey(r.ID), r)
 	w.publish()

@@ -95,7 +95,7 @@ func (gs *Groups) putGroup(ctx context.Context, c control.Caller, id string, ch 
 	if err := gs.line.judge(ctx, c, func() { of.Code = hashCode(code) }); err != nil {
 		return of, err
 	}
-	if err := gs.control.ClaimGroupName(ctx, of.Name, id); err != nil {
+	if err := gs.control.ReserveGroupName(ctx, of.Name, id); err != nil {
 		return of, err
 	}
 	if err := gs.control.PutLinked(ctx, gateway.ListKey("groups", id), gateway.GroupKey(id), id, of); err != nil {
@@ -113,7 +113,7 @@ func (gs *Groups) Group(ctx context.Context, c control.Caller, id string) (gatew
 }
 
 // Groups returns a page of the groups that c may see.
-func (gs *Groups) Groups(ctx context.Context, c control.Caller, at storage.Place) ([]gateway.Group, string, error) {
+func (gs *Groups) Groups(ctx context.Context, c control.Caller, at storage.PageRequest) ([]gateway.Group, string, error) {
 	if c.Scope != control.ScopeOperator {
 		of, err := gs.control.LiveGroup(ctx, c.Group)
 		if errors.Is(err, storage.ErrNotFound) {
@@ -141,7 +141,7 @@ func (gs *Groups) ChangeGroup(ctx context.Context, c control.Caller, id string, 
 		return before, err
 	}
 	if ch.Name != "" {
-		if err := gs.control.ClaimGroupName(ctx, ch.Name, id); err != nil {
+		if err := gs.control.ReserveGroupName(ctx, ch.Name, id); err != nil {
 			return before, err
 		}
 	}

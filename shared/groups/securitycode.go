@@ -89,7 +89,7 @@ func (l *line) judge(ctx context.Context, c control.Caller, f func()) error {
 		return true
 	}
 	if !add(1) {
-		return &control.TooOftenError{Code: "too_many_calls", What: "security codes", Most: fmt.Sprintf("%d at once", mostOfOne), After: time.Second}
+		return &control.RateLimitError{Code: "too_many_calls", What: "security codes", Limit: fmt.Sprintf("%d at once", mostOfOne), RetryAfter: time.Second}
 	}
 	defer add(-1)
 	select {

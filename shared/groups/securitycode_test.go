@@ -98,11 +98,11 @@ func TestLineOfCodesIsShortAndFair(t *testing.T) {
 			for range mostOfOne {
 				stand(c.Tenant, c)
 			}
-			if _, ok := errors.AsType[*control.TooOftenError](<-stand("", c)); !ok {
+			if _, ok := errors.AsType[*control.RateLimitError](<-stand("", c)); !ok {
 				t.Errorf("%s stands in line once more than it may", c.Tenant)
 			}
 		}
-		if _, ok := errors.AsType[*control.TooOftenError](<-stand("", control.Caller{Tenant: "ten_9"})); !ok {
+		if _, ok := errors.AsType[*control.RateLimitError](<-stand("", control.Caller{Tenant: "ten_9"})); !ok {
 			t.Errorf("%d stand in line", mostInLine+1)
 		}
 		operator := stand("operator", control.Operator())

@@ -79,9 +79,9 @@ func (gs *Groups) SetHTTPCallback(ctx context.Context, c control.Caller, q Callb
 		return of, err
 	}
 	r, err := gs.putApp(ctx, c, of, q)
-	switch tooOften, ok := errors.AsType[*control.TooOftenError](err); {
+	switch tooOften, ok := errors.AsType[*control.RateLimitError](err); {
 	case ok:
-		return of, refused(fmt.Sprintf("too many new callbacks; try again in %.0f seconds", math.Ceil(tooOften.After.Seconds())))
+		return of, refused(fmt.Sprintf("too many new callbacks; try again in %.0f seconds", math.Ceil(tooOften.RetryAfter.Seconds())))
 	case errors.Is(err, control.ErrLimit):
 		return of, refused("there are as many callbacks as the tenant may have")
 	case err != nil:
@@ -92,7 +92,7 @@ func (gs *Groups) SetHTTPCallback(ctx context.Context, c control.Caller, q Callb
 		return of, err
 	}
 	if now.Rev != of.Rev { // the code was changed while this was set
-		if err := gs.control.RemoveApp(ctx, r.ID, gateway.WhyCode, of.Rev+1); err != nil {
+		if err := gs.control.RemoveApp(ctx, r.ID, gateway.ReasonCode, of.Rev+1); err != nil {
 			return of, err
 		}
 		return of, refused(wrongCode)
@@ -141,12 +141,12 @@ func (gs *Groups) groupNamed(ctx context.Context, name string) (gateway.Group, e
 // putApp makes or replaces the registration of c's tenant for an application of a group.
 func (gs *Groups) putApp(ctx context.Context, c control.Caller, of gateway.Group, q CallbackRequest) (gateway.Registration, error) {
 	id := ident.From("reg", of.Created, strings.Join([]string{"app", of.ID, of.Source, c.Tenant, q.AppUUID}, " "))
-	if err := gs.control.RoomFor(ctx, c, of.Source, id); err != nil {
+	if err := gs.control.CheckRegistrationLimit(ctx, c, of.Source, id); err != nil {
 		return gateway.Registration{}, err
 	}
 	switch old, err := gs.control.Registration(ctx, c, id); {
 	case errors.Is(err, storage.ErrNotFound) || err == nil && old.State == gateway.Removed:
-		if err := gs.control.SpendCreate(ctx, c); err != nil {
+		if err := gs.control.TakeCreateToken(ctx, c); err != nil {
 			return gateway.Registration{}, err
 		}
 	case err != nil:
@@ -198,16 +198,16 @@ func (gs *Groups) appOf(c control.Caller, of gateway.Group, q CallbackRequest, o
 		r = gateway.Registration{ID: id, Tenant: c.Tenant, Source: of.Source, Created: now}
 		r.Secrets = []keyring.Secret{{Sealed: gs.gw.Keys.Seal(pk, "secret", control.NewSigningSecret()), Since: now}}
 	}
-	r.State, r.Why, r.Since = gateway.Enabled, "", now
+	r.State, r.Reason, r.Since = gateway.Enabled, "", now
 	r.EventTypes, r.Match, r.Format = []string{"group_chat"}, gateway.Match{"group": {of.UUID}}, gateway.Raw
 	before, err := gs.gw.Keys.Open(pk, "url", old.Endpoint.URL)
 	if err != nil || before != q.URL {
-		r.Endpoint.Proven = time.Time{}
+		r.Endpoint.ConsentedAt = time.Time{}
 	}
 	if err != nil || !egress.SameOrigin(before, q.URL) {
 		r.Endpoint.Headers = nil // they were told for another server
 	}
-	r.Endpoint.URL, r.Endpoint.Shown = gs.gw.Keys.Seal(pk, "url", q.URL), egress.Redact(q.URL)
+	r.Endpoint.URL, r.Endpoint.RedactedURL = gs.gw.Keys.Seal(pk, "url", q.URL), egress.Redact(q.URL)
 	r.Group, r.GroupRev, r.AppName, r.AppUUID = of.ID, of.Rev, q.AppName, q.AppUUID
 	if !old.Since.IsZero() && !now.After(old.Since) {
 		r.Since = old.Since.Add(time.Millisecond) // each setting is an event of its own
@@ -216,7 +216,7 @@ func (gs *Groups) appOf(c control.Caller, of gateway.Group, q CallbackRequest, o
 }
 
 // Apps returns a page of the registrations made with a group's code.
-func (gs *Groups) Apps(ctx context.Context, c control.Caller, group string, at storage.Place) ([]gateway.Registration, string, error) {
+func (gs *Groups) Apps(ctx context.Context, c control.Caller, group string, at storage.PageRequest) ([]gateway.Registration, string, error) {
 	of, err := gs.Group(ctx, c, group)
 	if err != nil {
 		return nil, "", err

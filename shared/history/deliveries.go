@@ -161,7 +161,7 @@ func (h *History) listDeliveries(ctx context.Context, rows []storage.Row, rs []g
 		if err != nil {
 			return nil, err
 		}
-		l := Delivery{d, d.Shown(of[d.Registration])}
+		l := Delivery{d, d.VisibleStatus(of[d.Registration])}
 		if row.Expired(now) || !q.wants(d.EventType, d.Received) || q.Status != "" && l.Shown != q.Status {
 			continue
 		}
@@ -202,24 +202,24 @@ func (h *History) DeliveryOf(ctx context.Context, c control.Caller, id string) (
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return Delivery{}, r, err
 	}
-	return Delivery{d, d.Shown(r)}, r, nil
+	return Delivery{d, d.VisibleStatus(r)}, r, nil
 }
 
 // Attempts returns a page of d's attempts, oldest first.
-func (h *History) Attempts(ctx context.Context, d gateway.Delivery, at storage.Place) ([]gateway.Attempt, string, error) {
+func (h *History) Attempts(ctx context.Context, d gateway.Delivery, at storage.PageRequest) ([]gateway.Attempt, string, error) {
 	q := at.Query(storage.Query{Table: storage.Deliveries, PK: "A#" + d.ID}, "")
 	out, next, err := storage.Listed(ctx, h.gw.Store, q, func(r storage.Row) (gateway.Attempt, error) {
 		a, err := storage.Decoded[gateway.Attempt](r)
-		a.Answer = r.Body
+		a.Response = r.Body
 		return a, err
 	})
 	switch {
-	case err != nil || next != "" || d.Last == nil || !d.Last.Alone || slices.ContainsFunc(out, d.Tells):
+	case err != nil || next != "" || d.Last == nil || !d.Last.Inline || slices.ContainsFunc(out, d.LastIs):
 		return out, next, err
 	case len(out) > 0 && len(out) >= q.Limit && q.Limit > 0:
 		return out, gateway.AttemptID(d.ID, out[len(out)-1]), nil // the one that d tells of comes on a page of its own
 	}
-	return append(out, d.Last.Attempt(d.LastAnswer())), "", nil
+	return append(out, d.Last.Attempt(d.LastResponse())), "", nil
 }
 
 // ResendDelivery makes one more attempt of a delivery of c's, at once. The error wraps control.ErrForbidden

@@ -33,7 +33,7 @@ func (w *world) eventAt(s gateway.Source, key string, at time.Time, er gateway.E
 
 func (w *world) putEvent(er gateway.EventRow, body []byte) {
 	w.t.Helper()
-	row := storage.Row{Key: must(gateway.EventKey(er.ID))(w), Body: body, Expires: w.now.Add(w.gw.Kept.History)}
+	row := storage.Row{Key: must(gateway.EventKey(er.ID))(w), Body: body, Expires: w.now.Add(w.gw.Retention.History)}
 	w.ok(storage.PutRow(w.t.Context(), w.store, row, er, storage.AnyRev))
 }
 
@@ -43,7 +43,7 @@ func (w *world) deliveryOf(r gateway.Registration, event string, d gateway.Deliv
 	d.Tenant = r.Tenant
 	row := storage.Row{Key: gateway.DeliveryKey(r.ID, event), Open: d.Status != gateway.Succeeded}
 	if d.Final() {
-		row.Expires = d.Received.Add(w.gw.Kept.History)
+		row.Expires = d.Received.Add(w.gw.Retention.History)
 	}
 	w.ok(storage.PutRow(w.t.Context(), w.store, row, d, storage.AnyRev))
 	return ident.Delivery(r.ID, event)
@@ -143,7 +143,7 @@ func TestEventsOfASourceAreListedNewestFirst(t *testing.T) {
 			t.Errorf("events, %s: %d, want %d", tt.name, len(got), len(want))
 		}
 	}
-	w.pass(w.gw.Kept.History - time.Minute*2)
+	w.pass(w.gw.Retention.History - time.Minute*2)
 	if got := w.listEvents(control.Operator(), Query{Source: s.ID}); len(got) != 2 {
 		t.Errorf("events when all but two have expired: %d, want 2", len(got))
 	}
@@ -195,7 +195,7 @@ func TestHistoryOfANewerReleaseIsNotPassedOver(t *testing.T) {
 	if rs, err := w.ReadRegistrations(t.Context(), []string{r.ID}); err == nil {
 		t.Errorf("ReadRegistrations of one of a newer release = %+v, want an error", rs)
 	}
-	w.newer(gateway.OfTenant(c.Tenant, "R", r.ID))
+	w.newer(gateway.TenantLinkKey(c.Tenant, "R", r.ID))
 	if ds, _, err := w.Deliveries(t.Context(), c, Query{}); err == nil {
 		t.Errorf("deliveries of a tenant with a registration of a newer release = %+v, want an error", ds)
 	}
@@ -450,7 +450,7 @@ func TestEventIsWhoseHasADelivery(t *testing.T) {
 		w.ok(w.gw.Publish(t.Context(), s.ID))
 		return storagetest.Deed{Do: func() error { return second(w.EventOf(t.Context(), c, id)) }}
 	})
-	w.pass(w.gw.Kept.History - time.Millisecond)
+	w.pass(w.gw.Retention.History - time.Millisecond)
 	get("that ends in a moment", control.Operator(), id, nil)
 	w.pass(time.Millisecond)
 	get("that has expired", control.Operator(), id, storage.ErrNotFound)
@@ -472,8 +472,8 @@ func TestPayloadIsShownAsJSON(t *testing.T) {
 			`{"action":"group_chat","a":"b"}`, ""},
 		{"a query of tencent-chat", provider.Event{Provider: tencentChat, Type: "X", Query: "SdkAppid=1&CallbackCommand=X", Payload: []byte(`{"a":1}`)},
 			`{"a":1}`, `{"SdkAppid":"1","CallbackCommand":"X"}`},
-		{"an event of our own", provider.Event{Provider: direct, Type: gateway.TestEventType, Only: "reg_1", Payload: []byte(`{"b":2}`)}, `{"b":2}`, ""},
-		{"a form of our own", provider.Event{Provider: gateway.SmartBots, Type: gateway.CallbackSet, Only: "reg_1", Payload: []byte(`a=b`)}, "", ""},
+		{"an event of our own", provider.Event{Provider: direct, Type: gateway.TestEventType, Recipient: "reg_1", Payload: []byte(`{"b":2}`)}, `{"b":2}`, ""},
+		{"a form of our own", provider.Event{Provider: gateway.SmartBots, Type: gateway.CallbackSet, Recipient: "reg_1", Payload: []byte(`a=b`)}, "", ""},
 		{"of an unknown provider", provider.Event{Provider: "pigeon", Payload: []byte(`[1]`)}, `[1]`, ""},
 		{"of an unknown provider, no JSON", provider.Event{Provider: "pigeon", Payload: []byte(`coo`)}, "", ""},
 		{"unreadable", provider.Event{Provider: direct, Unreadable: true, Payload: []byte(`{"a":`)}, "", ""},
@@ -637,7 +637,7 @@ func TestExpiredDeliveryIsNotListed(t *testing.T) {
 	for _, tt := range []struct {
 		pass time.Duration
 		want int
-	}{{w.gw.Kept.History - time.Millisecond, 1}, {time.Millisecond, 0}} {
+	}{{w.gw.Retention.History - time.Millisecond, 1}, {time.Millisecond, 0}} {
 		w.pass(tt.pass)
 		for name, q := range map[string]Query{"all": {}, "failed ones": {Status: gateway.Failed}, "of the event": {Event: event}} {
 			if ds, _, err := w.Deliveries(t.Context(), c, q); err != nil || len(ds) != tt.want {
@@ -702,12 +702,12 @@ func TestDeliveriesOfManyRegistrationsAreNotMerged(t *testing.T) {
 	s, c := w.granted(direct)
 	first := w.register(c, s.ID, control.RegistrationChange{})
 	for n := range MaxMerged - 1 {
-		w.put(gateway.OfTenant(c.Tenant, "R", fmt.Sprint("reg_", n)), control.TenantRegistration{Source: s.ID})
+		w.put(gateway.TenantLinkKey(c.Tenant, "R", fmt.Sprint("reg_", n)), control.TenantRegistration{Source: s.ID})
 	}
-	w.put(gateway.OfTenant(c.Tenant, "R", "reg_removed"), control.TenantRegistration{Source: s.ID, Removed: true})
+	w.put(gateway.TenantLinkKey(c.Tenant, "R", "reg_removed"), control.TenantRegistration{Source: s.ID, Removed: true})
 	_, _, err := w.Deliveries(t.Context(), c, Query{})
 	w.wantErr("deliveries of as many as are merged", err, nil)
-	w.put(gateway.OfTenant(c.Tenant, "R", "reg_more"), control.TenantRegistration{Source: "src-00000001"})
+	w.put(gateway.TenantLinkKey(c.Tenant, "R", "reg_more"), control.TenantRegistration{Source: "src-00000001"})
 	_, _, err = w.Deliveries(t.Context(), c, Query{})
 	w.wantErr("deliveries of one more", err, control.ErrUnreadable)
 	_, _, err = w.Events(t.Context(), c, Query{})
@@ -743,7 +743,7 @@ func TestManyRegistrationsAreReadInParts(t *testing.T) {
 		id := fmt.Sprintf("reg_%026d", n)
 		w.put(gateway.RegistrationKey(id), gateway.Registration{ID: id, Tenant: c.Tenant, Source: s.ID})
 		w.put(gateway.HealthKey(id), gateway.Link{ID: id})
-		w.put(gateway.OfTenant(c.Tenant, "R", id), control.TenantRegistration{Source: s.ID})
+		w.put(gateway.TenantLinkKey(c.Tenant, "R", id), control.TenantRegistration{Source: s.ID})
 		ids = append(ids, id)
 	}
 	rs := must(w.ReadRegistrations(t.Context(), append(ids, "reg_9")))(w)
@@ -800,18 +800,18 @@ func TestAttemptsAreListedOldestFirst(t *testing.T) {
 	id := ident.Delivery(r.ID, w.eventIDs(s.ID)[0])
 	l, _, err := w.DeliveryOf(t.Context(), c, id)
 	w.ok(err)
-	if l.Status != gateway.Succeeded || l.Made != 4 || !l.Last.Alone {
+	if l.Status != gateway.Succeeded || l.Attempts != 4 || !l.Last.Inline {
 		t.Fatalf("the delivery is %+v, want it succeeded at the fourth attempt, which has no row", l.Delivery)
 	}
-	all, next, err := w.Attempts(t.Context(), l.Delivery, storage.Place{})
+	all, next, err := w.Attempts(t.Context(), l.Delivery, storage.PageRequest{})
 	w.ok(err)
 	codes := idsOf(all, func(a gateway.Attempt) string { return fmt.Sprint(a.StatusCode) })
 	if !slices.Equal(codes, []string{"500", "500", "500", "200"}) || next != "" || !slices.IsSortedFunc(all, func(a, b gateway.Attempt) int { return a.At.Compare(b.At) }) {
 		t.Errorf("attempts %v, %q, want three refused and one accepted, oldest first", codes, next)
 	}
 	for _, a := range all {
-		if string(a.Answer) != "answered" {
-			t.Errorf("attempt %d with the answer %q", a.StatusCode, a.Answer)
+		if string(a.Response) != "answered" {
+			t.Errorf("attempt %d with the answer %q", a.StatusCode, a.Response)
 		}
 	}
 	for n := range 10 {
@@ -820,7 +820,7 @@ func TestAttemptsAreListedOldestFirst(t *testing.T) {
 			w.store.Store = terse{w.store.Store}
 		}
 		got := []gateway.Attempt{}
-		at := storage.Place{Limit: limit}
+		at := storage.PageRequest{Limit: limit}
 		for range 10 {
 			page, next, err := w.Attempts(t.Context(), l.Delivery, at)
 			w.ok(err)
@@ -838,27 +838,27 @@ func TestAttemptsAreListedOldestFirst(t *testing.T) {
 	}
 	d := l.Delivery
 	d.Last = nil
-	if as := must2(w.Attempts(t.Context(), d, storage.Place{}))(w); len(as) != 3 {
+	if as := must2(w.Attempts(t.Context(), d, storage.PageRequest{}))(w); len(as) != 3 {
 		t.Errorf("attempts of a delivery without a last one: %d, want 3", len(as))
 	}
 	last := *l.Last
-	last.Alone = false
+	last.Inline = false
 	d.Last = &last
-	if as := must2(w.Attempts(t.Context(), d, storage.Place{}))(w); len(as) != 3 {
+	if as := must2(w.Attempts(t.Context(), d, storage.PageRequest{}))(w); len(as) != 3 {
 		t.Errorf("attempts of a delivery whose last one has a row: %d, want 3", len(as))
 	}
 	w.put(storage.Key{Table: storage.Deliveries, PK: "A#" + id, SK: gateway.AttemptID(id, all[3])}, all[3])
-	if as := must2(w.Attempts(t.Context(), l.Delivery, storage.Place{}))(w); len(as) != 4 {
+	if as := must2(w.Attempts(t.Context(), l.Delivery, storage.PageRequest{}))(w); len(as) != 4 {
 		t.Errorf("attempts of a delivery whose last one got a row: %d, want 4", len(as))
 	}
 	for _, d := range []gateway.Delivery{d, l.Delivery} {
 		w.store.FailAt(1)
-		_, _, err = w.Attempts(t.Context(), d, storage.Place{})
+		_, _, err = w.Attempts(t.Context(), d, storage.PageRequest{})
 		w.wantErr("attempts without a Store", err, storagetest.ErrBroken)
 		w.store.Heal()
 	}
 	w.newer(storage.Key{Table: storage.Deliveries, PK: "A#" + id, SK: gateway.AttemptID(id, all[0])})
-	if as, _, err := w.Attempts(t.Context(), d, storage.Place{}); err == nil {
+	if as, _, err := w.Attempts(t.Context(), d, storage.PageRequest{}); err == nil {
 		t.Errorf("attempts with one of a newer release = %+v, want an error", as)
 	}
 }

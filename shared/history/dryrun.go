@@ -45,7 +45,7 @@ func (h *History) DryRunRegistration(ctx context.Context, c control.Caller, id s
 }
 
 func (h *History) dryRun(ctx context.Context, r gateway.Registration, since time.Time) (DryRun, error) {
-	v, err := h.gw.VersionOf(ctx, r.Source)
+	v, err := h.gw.Generation(ctx, r.Source)
 	if err != nil {
 		return DryRun{}, err
 	}
@@ -73,7 +73,7 @@ func (h *History) dryRun(ctx context.Context, r gateway.Registration, since time
 
 // try adds one event to a dry run.
 func (h *History) try(ctx context.Context, rev string, r *gateway.Registration, l Event, run *DryRun) error {
-	if l.Only != "" {
+	if l.Recipient != "" {
 		return nil
 	}
 	ok, err := h.gw.MayReplay(ctx, rev, &l.Event, r)

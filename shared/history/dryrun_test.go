@@ -33,7 +33,7 @@ func TestDryRunTellsWhatARegistrationWouldHaveGot(t *testing.T) {
 	last := w.eventAt(s, "2", w.now, gateway.EventRow{Type: "delivered", Keys: granted("delivered")})
 	unwanted := w.eventAt(s, "3", w.now.Add(time.Second), gateway.EventRow{Type: "delivered", Keys: granted("undelivered")})
 	w.eventAt(s, "4", w.now, gateway.EventRow{Type: "delivered", Keys: map[string][]string{"status": {"delivered"}, "channel": {"Viber"}}})
-	w.eventAt(s, "5", w.now, gateway.EventRow{Type: gateway.TestEventType, Only: r.ID})
+	w.eventAt(s, "5", w.now, gateway.EventRow{Type: gateway.TestEventType, Recipient: r.ID})
 	run := func(since time.Time, ch control.RegistrationChange) DryRun {
 		t.Helper()
 		return must(w.DryRunRegistration(t.Context(), c, r.ID, since, ch))(w)
@@ -94,7 +94,7 @@ func TestDryRunHasBounds(t *testing.T) {
 	for n := range dryRunShown + 5 {
 		w.eventAt(s, fmt.Sprint(n), w.now.Add(time.Duration(n)*time.Second), gateway.EventRow{Type: "delivered", Keys: map[string][]string{"label": {""}}})
 	}
-	w.eventAt(s, "of our own", w.now, gateway.EventRow{Type: gateway.TestEventType, Only: r.ID})
+	w.eventAt(s, "of our own", w.now, gateway.EventRow{Type: gateway.TestEventType, Recipient: r.ID})
 	got := must(w.DryRunRegistration(t.Context(), c, r.ID, time.Time{}, control.RegistrationChange{}))(w)
 	if got.Looked != dryRunShown+5 || got.Matched != dryRunShown+5 || len(got.Events) != dryRunShown || !got.Complete {
 		t.Errorf("dry run: %d of %d, %d shown, complete %v; want %d, of which %d are shown", got.Matched, got.Looked, len(got.Events), got.Complete, dryRunShown+5, dryRunShown)

@@ -200,7 +200,7 @@ var errNoEvent = fmt.Errorf("event: %w", storage.ErrNotFound)
 // DataOf returns the payload of e as the JSON value data of a standard delivery, and its parameters.
 func (h *History) DataOf(e *provider.Event) (data, parameters json.RawMessage, err error) {
 	p := h.gw.Providers[e.Provider]
-	if p == nil || e.Unreadable || gateway.Own(e) {
+	if p == nil || e.Unreadable || gateway.OwnEvent(e) {
 		if json.Valid(e.Payload) {
 			return e.Payload, nil, nil
 		}

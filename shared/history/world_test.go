@@ -66,7 +66,7 @@ func newWorld(t *testing.T) *world {
 	w.queue = &outbox{Queue: db, w: w}
 	g, err := gateway.New(gateway.Config{
 		Store: w.store, Queue: w.queue, Keys: keys, Providers: all.Providers(), PublicURL: "https://ringback.example",
-		Egress: &egress.Client{Transport: w}, Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Alone: true,
+		Egress: &egress.Client{Transport: w}, Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})), SingleProcess: true,
 		Now: func() time.Time { return w.now }, Random: func() float64 { return 0.5 },
 	})
 	if err != nil {
@@ -302,7 +302,7 @@ func (w *world) eventIDs(source string) []string {
 	for shard := range gateway.HistoryShards {
 		q := storage.Query{Table: storage.Deliveries, PK: gateway.EventPK(source, shard), Consistent: true}
 		w.ok(storage.Each(w.t.Context(), w.store, q, func(r storage.Row) error {
-			if er, _ := w.event(r.SK); !gateway.Own(er.Event(source, nil)) {
+			if er, _ := w.event(r.SK); !gateway.OwnEvent(er.Event(source, nil)) {
 				ids = append(ids, r.SK)
 			}
 			return nil

@@ -158,8 +158,8 @@ type Secret struct {
 	Until  time.Time `json:"until,omitzero"` // zero: no end
 }
 
-// MaxHolding is how many secrets of a kind hold at once: every delivery is signed with each.
-const MaxHolding = 5
+// MaxValidSecrets is how many secrets of a kind hold at once: every delivery is signed with each.
+const MaxValidSecrets = 5
 
 // Valid reports whether s holds at now.
 func (s Secret) Valid(now time.Time) bool { return s.Until.IsZero() || now.Before(s.Until) }

@@ -10,8 +10,8 @@ type leases struct {
 	Held map[string]int64 `json:"held,omitempty"`
 }
 
-// take returns ls with one more of at most n, and whether there was room for it.
-func (ls leases) take(id string, n int, now, end time.Time) (leases, bool) {
+// acquire returns ls with one more of at most n, and whether there was room for it.
+func (ls leases) acquire(id string, n int, now, end time.Time) (leases, bool) {
 	held := make(map[string]int64, len(ls.Held)+1)
 	maps.Copy(held, ls.Held)
 	maps.DeleteFunc(held, func(_ string, end int64) bool { return end <= now.UnixMilli() })
@@ -22,8 +22,8 @@ func (ls leases) take(id string, n int, now, end time.Time) (leases, bool) {
 	return leases{held}, true
 }
 
-// back returns ls without a lease, and whether it was there.
-func (ls leases) back(id string) (leases, bool) {
+// release returns ls without a lease, and whether it was there.
+func (ls leases) release(id string) (leases, bool) {
 	if _, ok := ls.Held[id]; !ok {
 		return ls, false
 	}
@@ -32,7 +32,7 @@ func (ls leases) back(id string) (leases, bool) {
 	return leases{held}, true
 }
 
-func (ls leases) until() time.Time {
+func (ls leases) expires() time.Time {
 	last := int64(0)
 	for _, end := range ls.Held {
 		last = max(last, end)

@@ -9,8 +9,8 @@ import (
 // TestLeasesEndByThemselves takes and gives back leases of at most two.
 func TestLeasesEndByThemselves(t *testing.T) {
 	end := noon.Add(time.Minute)
-	ls, _ := leases{}.take("a", 2, noon, end)
-	ls, ok := ls.take("b", 2, noon, end.Add(1))
+	ls, _ := leases{}.acquire("a", 2, noon, end)
+	ls, ok := ls.acquire("b", 2, noon, end.Add(1))
 	if !ok || len(ls.Held) != 2 {
 		t.Fatalf("after two of two were taken: %v, %v", ls, ok)
 	}
@@ -27,19 +27,19 @@ func TestLeasesEndByThemselves(t *testing.T) {
 		{"a moment before they end", 2, end.Add(-time.Millisecond), false},
 		{"they have ended", 2, end, true},
 	} {
-		after, ok := ls.take("c", tt.n, tt.now, tt.now.Add(time.Minute))
+		after, ok := ls.acquire("c", tt.n, tt.now, tt.now.Add(time.Minute))
 		if _, held := after.Held["c"]; ok != tt.want || held != ok {
 			t.Errorf("%s: %v, %v; want %v", tt.name, after, ok, tt.want)
 		}
 	}
-	back, ok := ls.back("a")
-	if _, ended := back.back("a"); !ok || ended || len(back.Held) != 1 {
+	back, ok := ls.release("a")
+	if _, ended := back.release("a"); !ok || ended || len(back.Held) != 1 {
 		t.Errorf("one was given back: %v, %v, and again: %v; want one left, true, false", back, ok, ended)
 	}
 	if !maps.Equal(ls.Held, before) {
 		t.Errorf("the leases as they were are %v now, want %v", ls.Held, before)
 	}
-	if got := back.until(); !got.Equal(end) {
+	if got := back.expires(); !got.Equal(end) {
 		t.Errorf("the last lease ends %v, want %v", got, end)
 	}
 }

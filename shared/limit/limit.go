@@ -14,19 +14,19 @@ import (
 )
 
 const (
-	// placeLasts is how long after it was taken a place may be used. A process that
+	// permitTTL is how long after it was taken a place may be used. A process that
 	// was frozen meanwhile, as Lambda's are between invocations, asks anew.
-	placeLasts = time.Second
-	// looks is how often a place is asked for anew that was not used in time.
-	looks = 3
+	permitTTL = time.Second
+	// maxTries is how often a place is asked for anew that was not used in time.
+	maxTries = 3
 	// leaseMargin is how much longer than its attempt a lease lasts.
 	leaseMargin = 5 * time.Second
-	// leasesApart is the time between two writes of a process, in which others have theirs.
-	leasesApart = 10 * time.Millisecond
-	// leaveWithin bounds giving a lease back, which an attempt's end waits for.
-	leaveWithin = 2 * time.Second
-	// MostLeases is the greatest concurrency that a row keeps.
-	MostLeases = 50
+	// leaseWriteInterval is the time between two writes of a process, in which others have theirs.
+	leaseWriteInterval = 10 * time.Millisecond
+	// releaseTimeout bounds giving a lease back, which an attempt's end waits for.
+	releaseTimeout = 2 * time.Second
+	// MaxLeases is the greatest concurrency that a row keeps.
+	MaxLeases = 50
 )
 
 // Limits are kept in the rows of a Store. They are safe for concurrent use.
@@ -38,64 +38,64 @@ type Limits struct {
 // New returns the limits in s. clock is the wall clock.
 func New(s storage.Store, clock func() time.Time) *Limits { return &Limits{clock, newRows(s, clock)} }
 
-// A Turn is an attempt that wants to begin.
-type Turn struct {
-	Rate      storage.Key // the row of its rate
-	PerSecond float64     // 0: as many as come
-	InTurn    bool        // it waited for the turn that it was given
-	Resend    bool        // its rate does not count
+// A Request is an attempt that wants to begin.
+type Request struct {
+	Rate       storage.Key // the row of its rate
+	PerSecond  float64     // 0: as many as come
+	Reserved   bool        // it waited for the turn that it was given
+	IgnoreRate bool        // its rate does not count
 
-	Leases storage.Key   // the row of its leases
-	AtOnce int           // 0, or more than MostLeases: as many as come
-	Lasts  time.Duration // of the attempt, at most
+	Leases      storage.Key   // the row of its leases
+	Concurrency int           // 0, or more than MostLeases: as many as come
+	Timeout     time.Duration // of the attempt, at most
 }
 
-// Enter asks for the right to make an attempt, which must begin at once. It returns what gives it back, nil
+// Acquire asks for the right to make an attempt, which must begin at once. It returns what gives it back, nil
 // without the right: then the attempt may ask again at its turn, or if that is zero when others have ended.
 // Of a turn without rate and concurrency nothing is read and written.
-func (l *Limits) Enter(ctx context.Context, t Turn) (leave func(), turn time.Time, err error) {
-	for range looks {
+func (l *Limits) Acquire(ctx context.Context, t Request) (leave func(), turn time.Time, err error) {
+	for range maxTries {
 		until := time.Time{}
-		if t.PerSecond > 0 && !t.Resend {
-			if until, turn, err = l.place(ctx, t.Rate, t.PerSecond, t.InTurn); err != nil || !turn.IsZero() {
+		if t.PerSecond > 0 && !t.IgnoreRate {
+			if until, turn, err = l.acquireRate(ctx, t.Rate, t.PerSecond, t.Reserved); err != nil || !turn.IsZero() {
 				return nil, turn, err
 			}
 		}
 		leave = func() {}
-		if t.AtOnce > 0 && t.AtOnce <= MostLeases {
+		if t.Concurrency > 0 && t.Concurrency <= MaxLeases {
 			begun := l.clock()
 			if leave, err = l.lease(ctx, t); err != nil || leave == nil {
 				return nil, time.Time{}, err
 			}
 			if until.IsZero() {
-				until = begun.Add(placeLasts)
+				until = begun.Add(permitTTL)
 			}
 		}
 		if until.IsZero() || l.clock().Before(until) {
 			return leave, time.Time{}, nil
 		}
 		leave()
-		t.InTurn = true
+		t.Reserved = true
 	}
 	return nil, l.clock(), nil
 }
 
 // lease takes a lease for t's attempt and returns what gives it back, nil if all are taken. One that is not
 // given back ends by itself when the attempt must be over.
-func (l *Limits) lease(ctx context.Context, t Turn) (func(), error) {
+func (l *Limits) lease(ctx context.Context, t Request) (func(), error) {
 	id, mine := storage.NewRev()[:8], false
-	err := l.rows.change(ctx, t.Leases, leasesApart, func(v value, now time.Time) (value, bool) {
-		v.leases, mine = v.leases.take(id, t.AtOnce, now, now.Add(t.Lasts+placeLasts+leaseMargin))
+	err := l.rows.change(ctx, t.Leases, leaseWriteInterval, func(v value, now time.Time) (value, bool) {
+		v.leases, mine = v.leases.acquire(id, t.Concurrency, now, now.Add(t.Timeout+permitTTL+leaseMargin))
 		return v, mine
 	})
 	if err != nil || !mine {
 		return nil, err
 	}
 	return func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveWithin)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 		defer cancel()
-		_ = l.rows.change(ctx, t.Leases, leasesApart, func(v value, _ time.Time) (_ value, changed bool) {
-			v.leases, changed = v.leases.back(id)
+		_ = l.rows.change(ctx, t.Leases, leaseWriteInterval, func(v value, _ time.Time) (_ value, changed bool) {
+			v.leases, changed = v.leases.release(id)
 			return v, changed
 		}) // else it ends by itself
 	}, nil

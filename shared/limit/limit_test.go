@@ -40,7 +40,7 @@ func TestRateHoldsOverProcesses(t *testing.T) {
 				defer cancel()
 				var ps []*process
 				for i := range 10 {
-					ps = append(ps, f.start(ctx, t, db, time.Duration(i)*tt.skew/2, max(10, int(2*tt.perSecond)), Turn{Rate: rateKey, PerSecond: tt.perSecond}))
+					ps = append(ps, f.start(ctx, t, db, time.Duration(i)*tt.skew/2, max(10, int(2*tt.perSecond)), Request{Rate: rateKey, PerSecond: tt.perSecond}))
 				}
 				if time.Sleep(2*time.Minute + 3*time.Millisecond); tt.freeze {
 					for _, p := range ps[:5] {
@@ -81,7 +81,7 @@ func TestConcurrencyHoldsOverProcesses(t *testing.T) {
 		defer cancel()
 		var ps []*process
 		for range 10 {
-			ps = append(ps, f.start(ctx, t, db, 0, 5, Turn{Leases: leaseKey, AtOnce: 3, Lasts: 15 * time.Second}))
+			ps = append(ps, f.start(ctx, t, db, 0, 5, Request{Leases: leaseKey, Concurrency: 3, Timeout: 15 * time.Second}))
 		}
 		time.Sleep(time.Minute)
 		if n, most := f.within(time.Now().Add(-30*time.Second), 30*time.Second), f.mostAtOnce(); most != 3 || n < 100 {
@@ -149,18 +149,18 @@ func TestRowsCostAWriteEach(t *testing.T) {
 		l := New(s, clock)
 		for _, tt := range []struct {
 			name       string
-			turn       Turn
+			turn       Request
 			asks       int // at once
 			gets, puts int
 			begin      int
 		}{
-			{"no limit", Turn{Rate: rateKey, Leases: leaseKey, InTurn: true}, 100, 0, 0, 100},
-			{"the first by a rate", Turn{Rate: rateKey, PerSecond: 0.1}, 1, 0, 1, 1},
-			{"a turn instead", Turn{Rate: rateKey, PerSecond: 0.1}, 1, 0, 1, 0},
-			{"many at once", Turn{Rate: rateKey, PerSecond: 0.1}, 100, 0, 2, 0},
-			{"a lease, there and back", Turn{Leases: leaseKey, AtOnce: 1}, 1, 0, 2, 1},
-			{"many leases at once", Turn{Leases: leaseKey, AtOnce: 50}, 50, 0, 4, 50},
-			{"both", Turn{Rate: storage.Key{Table: storage.Registrations, PK: "R#reg_2", SK: "A"}, PerSecond: 1, Leases: leaseKey, AtOnce: 1}, 1, 0, 3, 1},
+			{"no limit", Request{Rate: rateKey, Leases: leaseKey, Reserved: true}, 100, 0, 0, 100},
+			{"the first by a rate", Request{Rate: rateKey, PerSecond: 0.1}, 1, 0, 1, 1},
+			{"a turn instead", Request{Rate: rateKey, PerSecond: 0.1}, 1, 0, 1, 0},
+			{"many at once", Request{Rate: rateKey, PerSecond: 0.1}, 100, 0, 2, 0},
+			{"a lease, there and back", Request{Leases: leaseKey, Concurrency: 1}, 1, 0, 2, 1},
+			{"many leases at once", Request{Leases: leaseKey, Concurrency: 50}, 50, 0, 4, 50},
+			{"both", Request{Rate: storage.Key{Table: storage.Registrations, PK: "R#reg_2", SK: "A"}, PerSecond: 1, Leases: leaseKey, Concurrency: 1}, 1, 0, 3, 1},
 		} {
 			var begin, wait sync.WaitGroup
 			var mu sync.Mutex
@@ -168,7 +168,7 @@ func TestRowsCostAWriteEach(t *testing.T) {
 			begin.Add(1)
 			for range tt.asks {
 				wait.Go(func() {
-					leave, _, err := l.Enter(t.Context(), tt.turn)
+					leave, _, err := l.Acquire(t.Context(), tt.turn)
 					if err != nil {
 						t.Errorf("%s: %v", tt.name, err)
 					}
@@ -199,8 +199,8 @@ func TestHighRateIsTakenInBlocks(t *testing.T) {
 		for second := range 10 {
 			for range 40 {
 				begun := time.Now()
-				leave, _, err := l.Enter(t.Context(), Turn{Rate: rateKey, PerSecond: 1000})
-				if err != nil || leave == nil || time.Since(begun) > gathered {
+				leave, _, err := l.Acquire(t.Context(), Request{Rate: rateKey, PerSecond: 1000})
+				if err != nil || leave == nil || time.Since(begun) > gatherTime {
 					t.Fatalf("second %d: after %v %v; want the right at once", second, time.Since(begun), err)
 				}
 				time.Sleep(max(25*time.Millisecond-time.Since(begun), 0))
@@ -215,20 +215,20 @@ func TestHighRateIsTakenInBlocks(t *testing.T) {
 // TestPlaceThatWasNotUsedInTimeIsAskedForAnew freezes a process after its row was
 // written, until others have turns for an hour.
 func TestPlaceThatWasNotUsedInTimeIsAskedForAnew(t *testing.T) {
-	for _, turn := range []Turn{{Rate: rateKey, PerSecond: 1}, {Leases: leaseKey, AtOnce: 1, Lasts: time.Second}} {
+	for _, turn := range []Request{{Rate: rateKey, PerSecond: 1}, {Leases: leaseKey, Concurrency: 1, Timeout: time.Second}} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &spy{Store: newStore(t)}
 			s.after = func(ctx context.Context) error {
 				s.after = nil
 				time.Sleep(10 * time.Minute)
-				return storage.Put(ctx, s.Store, rateKey, stamped{clock(), value{line: line{clock(), clock().Add(time.Hour), time.Second}}}, storage.AnyRev)
+				return storage.Put(ctx, s.Store, rateKey, record{clock(), value{rate: rate{clock(), clock().Add(time.Hour), time.Second}}}, storage.AnyRev)
 			}
-			if leave, at, err := New(s, clock).Enter(t.Context(), turn); err != nil || leave == nil {
+			if leave, at, err := New(s, clock).Acquire(t.Context(), turn); err != nil || leave == nil {
 				t.Fatalf("a process that thaws gets %v, %v; want the right", at, err)
 			}
-			turn.InTurn = true
+			turn.Reserved = true
 			for n := range 3 {
-				leave, at, err := New(s, clock).Enter(t.Context(), turn)
+				leave, at, err := New(s, clock).Acquire(t.Context(), turn)
 				if mine := turn.PerSecond > 0 && n < 2; mine != (leave != nil) || err != nil { // within the slack
 					t.Errorf("%d more began beside it at %v, %v", n, at, err)
 				}
@@ -242,12 +242,12 @@ func TestPlaceThatWasNotUsedInTimeIsAskedForAnew(t *testing.T) {
 func TestProcessThatIsTooSlowBeginsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &spy{Store: newStore(t)}
-		s.after = func(context.Context) error { time.Sleep(placeLasts); return nil }
-		leave, at, err := New(s, clock).Enter(t.Context(), Turn{Rate: rateKey, PerSecond: 1, Leases: leaseKey, AtOnce: 1})
+		s.after = func(context.Context) error { time.Sleep(permitTTL); return nil }
+		leave, at, err := New(s, clock).Acquire(t.Context(), Request{Rate: rateKey, PerSecond: 1, Leases: leaseKey, Concurrency: 1})
 		if leave != nil || !at.Equal(clock()) || err != nil {
 			t.Errorf("Enter = %v, %v at %v; want no right, to be asked for at once", at, err, clock())
 		}
-		if leave, at, err := New(s.Store, clock).Enter(t.Context(), Turn{Leases: leaseKey, AtOnce: 1}); leave == nil {
+		if leave, at, err := New(s.Store, clock).Acquire(t.Context(), Request{Leases: leaseKey, Concurrency: 1}); leave == nil {
 			t.Errorf("afterwards Enter = %v, %v; want the lease, since it was given back", at, err)
 		}
 	})
@@ -259,12 +259,12 @@ func TestRowThatCannotBeWrittenGivesNothing(t *testing.T) {
 	outage := errors.New("no answer")
 	synctest.Test(t, func(t *testing.T) {
 		s := &spy{Store: newStore(t)}
-		l, turn := New(s, clock), Turn{Rate: rateKey, PerSecond: 1, Leases: leaseKey, AtOnce: 1}
+		l, turn := New(s, clock), Request{Rate: rateKey, PerSecond: 1, Leases: leaseKey, Concurrency: 1}
 		s.after = func(context.Context) error { time.Sleep(time.Second); return outage }
 		var wait sync.WaitGroup
 		for range 5 {
 			wait.Go(func() {
-				if leave, _, err := l.Enter(t.Context(), turn); leave != nil || !errors.Is(err, outage) {
+				if leave, _, err := l.Acquire(t.Context(), turn); leave != nil || !errors.Is(err, outage) {
 					t.Errorf("while the store is out Enter = %v, want no right and its error", err)
 				}
 			})
@@ -272,7 +272,7 @@ func TestRowThatCannotBeWrittenGivesNothing(t *testing.T) {
 		wait.Wait()
 		s.after = nil
 		time.Sleep(time.Minute) // what was written nevertheless ends by itself
-		if leave, _, err := l.Enter(t.Context(), turn); leave == nil || err != nil {
+		if leave, _, err := l.Acquire(t.Context(), turn); leave == nil || err != nil {
 			t.Errorf("afterwards Enter = %v, want the right", err)
 		}
 	})
@@ -289,14 +289,14 @@ func TestOneWithoutTimeTakesNothingFromOthers(t *testing.T) {
 			}
 			return ctx.Err()
 		}
-		l, turn := New(s, clock), Turn{Rate: rateKey, PerSecond: 0.1}
+		l, turn := New(s, clock), Request{Rate: rateKey, PerSecond: 0.1}
 		var wait sync.WaitGroup
 		for i, d := range []time.Duration{time.Hour, 250 * time.Millisecond, time.Hour, 50 * time.Millisecond, 150 * time.Millisecond} {
 			wait.Go(func() {
 				time.Sleep(time.Duration(i) * time.Millisecond)
 				ctx, cancel := context.WithTimeout(t.Context(), d)
 				defer cancel()
-				leave, at, err := l.Enter(ctx, turn)
+				leave, at, err := l.Acquire(ctx, turn)
 				switch over := d < time.Hour; {
 				case over && !errors.Is(err, context.DeadlineExceeded):
 					t.Errorf("ask %d, with %v: %v, want no more time", i, d, err)
@@ -312,19 +312,19 @@ func TestOneWithoutTimeTakesNothingFromOthers(t *testing.T) {
 // TestLeaseThatAnotherGaveBackIsFree has one process know that all are taken.
 func TestLeaseThatAnotherGaveBackIsFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		db, turn := newStore(t), Turn{Leases: leaseKey, AtOnce: 1, Lasts: time.Minute}
+		db, turn := newStore(t), Request{Leases: leaseKey, Concurrency: 1, Timeout: time.Minute}
 		mine, other := New(db, clock), New(db, clock)
-		leave, _, err := other.Enter(t.Context(), turn)
+		leave, _, err := other.Acquire(t.Context(), turn)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if leave, _, err := mine.Enter(t.Context(), turn); leave != nil || err != nil {
+			if leave, _, err := mine.Acquire(t.Context(), turn); leave != nil || err != nil {
 				t.Errorf("beside another Enter = %v, want no right and no error", err)
 			}
 		}
 		leave()
-		if leave, _, err := mine.Enter(t.Context(), turn); leave == nil {
+		if leave, _, err := mine.Acquire(t.Context(), turn); leave == nil {
 			t.Errorf("after another gave it back Enter = %v, want the lease", err)
 		}
 	})
@@ -333,15 +333,15 @@ func TestLeaseThatAnotherGaveBackIsFree(t *testing.T) {
 // TestLeaseIsGivenBackAfterTheCallIsOver ends the context of an attempt.
 func TestLeaseIsGivenBackAfterTheCallIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, turn := New(newStore(t), clock), Turn{Leases: leaseKey, AtOnce: 1, Lasts: time.Minute}
+		l, turn := New(newStore(t), clock), Request{Leases: leaseKey, Concurrency: 1, Timeout: time.Minute}
 		ctx, cancel := context.WithCancel(t.Context())
-		leave, _, err := l.Enter(ctx, turn)
+		leave, _, err := l.Acquire(ctx, turn)
 		if err != nil {
 			t.Fatal(err)
 		}
 		cancel()
 		leave()
-		if leave, _, err := l.Enter(t.Context(), turn); leave == nil {
+		if leave, _, err := l.Acquire(t.Context(), turn); leave == nil {
 			t.Errorf("afterwards Enter = %v, want the lease", err)
 		}
 	})
@@ -352,13 +352,13 @@ func TestWrongClockHoldsNothingUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := newStore(t)
 		wrong := New(db, func() time.Time { return clock().AddDate(1, 0, 0) })
-		turn := Turn{Rate: rateKey, PerSecond: 1, Leases: leaseKey, AtOnce: 1, Lasts: 15 * time.Second}
+		turn := Request{Rate: rateKey, PerSecond: 1, Leases: leaseKey, Concurrency: 1, Timeout: 15 * time.Second}
 		for range 3 {
-			if _, _, err := wrong.Enter(t.Context(), turn); err != nil {
+			if _, _, err := wrong.Acquire(t.Context(), turn); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if leave, at, err := New(db, clock).Enter(t.Context(), turn); leave == nil || err != nil {
+		if leave, at, err := New(db, clock).Acquire(t.Context(), turn); leave == nil || err != nil {
 			t.Errorf("beside a clock that is wrong Enter = %v, %v; want the right", at, err)
 		}
 	})
@@ -370,14 +370,14 @@ func TestRowsEndWhenNothingIsAskedFor(t *testing.T) {
 		db := newStore(t)
 		l := New(db, clock)
 		for range 10 { // turns up to 9 s ahead
-			if _, _, err := l.Enter(t.Context(), Turn{Rate: rateKey, PerSecond: 1}); err != nil {
+			if _, _, err := l.Acquire(t.Context(), Request{Rate: rateKey, PerSecond: 1}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, _, err := l.Enter(t.Context(), Turn{Leases: leaseKey, AtOnce: 1, Lasts: time.Minute}); err != nil {
+		if _, _, err := l.Acquire(t.Context(), Request{Leases: leaseKey, Concurrency: 1, Timeout: time.Minute}); err != nil {
 			t.Fatal(err)
 		}
-		for k, least := range map[storage.Key]time.Duration{rateKey: rowIdle + 7*time.Second, leaseKey: rowIdle + time.Minute} {
+		for k, least := range map[storage.Key]time.Duration{rateKey: rowGrace + 7*time.Second, leaseKey: rowGrace + time.Minute} {
 			rows, err := db.Get(t.Context(), k)
 			if err != nil || len(rows) != 1 {
 				t.Fatalf("%d rows %s, %v; want one", len(rows), k.SK, err)

@@ -31,10 +31,10 @@ func TestLineGivesPlacesAndTurns(t *testing.T) {
 		{"one an hour", time.Hour, []ask{{0, false, -1}, {0, false, time.Hour}, {0, false, 2 * time.Hour}, {time.Hour + 20*time.Minute, true, -1}, {2 * time.Hour, true, -1}, {2 * time.Hour, true, 200 * time.Minute}}},
 		{"20 a second", second / 20, []ask{{0, false, -1}, {0, false, -1}, {0, true, -1}}},
 	} {
-		l := line{}
+		l := rate{}
 		for i, a := range tt.asks {
 			var turn time.Time
-			l, turn = l.take(noon.Add(a.at), tt.every, a.inTurn)
+			l, turn = l.reserve(noon.Add(a.at), tt.every, a.inTurn)
 			if got := turn.Sub(noon); a.turn < 0 && !turn.IsZero() || a.turn >= 0 && got != a.turn {
 				t.Errorf("%s: ask %d at %v: a turn at %v (or none, if that is far off), want %v (-1ns: it begins)", tt.name, i, a.at, got, a.turn)
 			}
@@ -44,22 +44,22 @@ func TestLineGivesPlacesAndTurns(t *testing.T) {
 
 // TestRateThatIsChangedMovesTheLine changes the rate while 100 have turns.
 func TestRateThatIsChangedMovesTheLine(t *testing.T) {
-	waiting := line{Next: noon.Add(3 * second), End: noon.Add(100 * second), Every: second}
+	waiting := rate{Next: noon.Add(3 * second), Reserved: noon.Add(100 * second), Every: second}
 	for _, tt := range []struct {
 		every time.Duration
-		want  line
+		want  rate
 	}{
 		{second, waiting},
-		{second / 10, line{noon.Add(second / 10), noon.Add(10 * second), second / 10}},
-		{time.Hour, line{noon.Add(3 * second), noon.Add(100 * time.Hour), time.Hour}},
+		{second / 10, rate{noon.Add(second / 10), noon.Add(10 * second), second / 10}},
+		{time.Hour, rate{noon.Add(3 * second), noon.Add(100 * time.Hour), time.Hour}},
 	} {
-		if got := waiting.at(noon, tt.every); got != tt.want {
+		if got := waiting.withInterval(noon, tt.every); got != tt.want {
 			t.Errorf("at one in %v the line is %+v, want %+v", tt.every, got, tt.want)
 		}
 	}
-	most := line{End: noon.Add(100 * 365 * 24 * time.Hour), Every: time.Millisecond}
-	if got := most.at(noon, time.Hour); !got.End.After(most.End) {
-		t.Errorf("a line of a hundred years is over at %v after the rate fell, want later", got.End)
+	most := rate{Reserved: noon.Add(100 * 365 * 24 * time.Hour), Every: time.Millisecond}
+	if got := most.withInterval(noon, time.Hour); !got.Reserved.After(most.Reserved) {
+		t.Errorf("a line of a hundred years is over at %v after the rate fell, want later", got.Reserved)
 	}
 }
 
@@ -67,17 +67,17 @@ func TestRateThatIsChangedMovesTheLine(t *testing.T) {
 func TestMoreIsTakenOnlyOfWhatIsFree(t *testing.T) {
 	every := second / 100
 	for _, tt := range []struct {
-		l    line
+		l    rate
 		n    int
 		want int
 	}{
-		{line{Next: noon, Every: every}, 20, 20},
-		{line{Next: noon, Every: every}, 200, 50},
-		{line{Next: noon.Add(second / 4), Every: every}, 200, 25},
-		{line{Next: noon.Add(second), Every: every}, 200, 0},
-		{line{Next: noon, End: noon.Add(1), Every: every}, 20, 0},
+		{rate{Next: noon, Every: every}, 20, 20},
+		{rate{Next: noon, Every: every}, 200, 50},
+		{rate{Next: noon.Add(second / 4), Every: every}, 200, 25},
+		{rate{Next: noon.Add(second), Every: every}, 200, 0},
+		{rate{Next: noon, Reserved: noon.Add(1), Every: every}, 20, 0},
 	} {
-		l, n := tt.l.more(noon, tt.n)
+		l, n := tt.l.extra(noon, tt.n)
 		if want := tt.l.Next.Add(time.Duration(tt.want) * every); n != tt.want || !l.Next.Equal(want) {
 			t.Errorf("%+v: %d of %d more, next at %v; want %d, %v", tt.l, n, tt.n, l.Next, tt.want, want)
 		}
@@ -89,10 +89,10 @@ func TestMoreIsTakenOnlyOfWhatIsFree(t *testing.T) {
 func TestNoMinuteIsOverItsRate(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, perMinute := range []int{20, 60, 90, 240, 600, 6000} {
-		l, every := line{}, time.Minute/time.Duration(perMinute)
+		l, every := rate{}, time.Minute/time.Duration(perMinute)
 		var taken []time.Time
 		for now := noon; now.Before(noon.Add(3 * time.Minute)); now = now.Add(time.Duration(rng.Int64N(int64(every)))) {
-			after, turn := l.take(now, every, rng.IntN(10) > 0)
+			after, turn := l.reserve(now, every, rng.IntN(10) > 0)
 			if l = after; turn.IsZero() {
 				taken = append(taken, now)
 			}
@@ -100,9 +100,9 @@ func TestNoMinuteIsOverItsRate(t *testing.T) {
 				now = now.Add(20 * second) // nobody asks
 			}
 		}
-		late := placeLasts
-		if every <= blocksFrom {
-			late += blockLasts
+		late := permitTTL
+		if every <= blockInterval {
+			late += blockTTL
 		}
 		most, from := 0, 0
 		for i, at := range taken {
@@ -135,7 +135,7 @@ func TestBlockIsUsedInItsSecond(t *testing.T) {
 	ask("while those are asked for", false, 0)
 	rs.fillBlock(k, 2, now)
 	ask("of the block", true, 0)
-	now = now.Add(blockLasts)
+	now = now.Add(blockTTL)
 	ask("after the block", false, 3)
 	rs.fillBlock(k, 0, now)
 	ask("where nothing was free", false, 3)

@@ -10,27 +10,27 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
-	"ringback/shared/pace"
+	"ringback/shared/limiter"
 	"ringback/shared/storage"
 )
 
 const (
-	rowsKnown = 20_000
-	rowIdle   = time.Hour // that a row outlasts what it says
-	// mostSkew is how far ahead a right clock may be. What a row says that one further ahead wrote does not count.
-	mostSkew = time.Minute
-	// longestPause is the longest time between two writes of a process.
-	longestPause = time.Second / 2
+	maxRows  = 20_000
+	rowGrace = time.Hour // that a row outlasts what it says
+	// maxSkew is how far ahead a right clock may be. What a row says that one further ahead wrote does not count.
+	maxSkew = time.Minute
+	// maxPause is the longest time between two writes of a process.
+	maxPause = time.Second / 2
 )
 
 // A value is what a row says: of a rate, or of what is under way.
 type value struct {
-	line
+	rate
 	leases
 }
 
-// until returns when v says nothing any more.
-func (v value) until() time.Time { return pace.Later(v.line.until(), v.leases.until()) }
+// expires returns when v says nothing any more.
+func (v value) expires() time.Time { return limiter.Later(v.rate.expires(), v.leases.expires()) }
 
 type rows struct {
 	store storage.Store
@@ -41,75 +41,75 @@ type rows struct {
 
 func newRows(s storage.Store, clock func() time.Time) *rows {
 	rs := &rows{store: s, clock: clock}
-	rs.known, _ = lru.New[string, *row](rowsKnown)
+	rs.known, _ = lru.New[string, *row](maxRows)
 	return rs
 }
 
-// A stamped is the Data of a row.
-type stamped struct {
+// A record is the Data of a row.
+type record struct {
 	At    time.Time `json:"at"` // by the fastest clock that its writer knows of
 	Value value     `json:"value"`
 }
 
 // A row is one as this process last saw it, which another may have changed.
 type row struct {
-	turn chan struct{} // full while somebody writes it; all below is his but for what mu guards
-	last stamped
-	rev  string
-	lead time.Duration // of the fastest clock over ours
+	writing   chan struct{} // full while somebody writes it; all below is his but for what mu guards
+	last      record
+	rev       string
+	clockLead time.Duration // of the fastest clock over ours
 	// Between two writes of this process are at least so many; it grows while others are faster.
-	pause time.Duration
-	wrote time.Time
+	pause   time.Duration
+	wroteAt time.Time
 
-	mu    sync.Mutex
-	asks  []*ask
-	block block // of a rate
+	mu      sync.Mutex
+	changes []*pendingChange
+	block   block // of a rate
 }
 
-// An ask is one of those who want to change a row.
-type ask struct {
-	f    func(v value, now time.Time) (after value, changed bool)
-	done bool
-	err  error
+// An pendingChange is one of those who want to change a row.
+type pendingChange struct {
+	apply func(v value, now time.Time) (after value, changed bool)
+	done  bool
+	err   error
 }
 
 func (rs *rows) row(k storage.Key) *row {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	r, ok := rs.known.Get(named(k))
+	r, ok := rs.known.Get(rowName(k))
 	if !ok {
-		r = &row{turn: make(chan struct{}, 1)}
-		rs.known.Add(named(k), r)
+		r = &row{writing: make(chan struct{}, 1)}
+		rs.known.Add(rowName(k), r)
 	}
 	return r
 }
 
-// named names a row among those of all limits. (Caches by text are compiled once.)
-func named(k storage.Key) string { return k.PK + " " + k.SK }
+// rowName names a row among those of all limits. (Caches by text are compiled once.)
+func rowName(k storage.Key) string { return k.PK + " " + k.SK }
 
 // change has f alter the row under k, and writes it if f says that it changed. All who ask in this process while one
 // writes share the next write, which comes apart from it by at least so much. f is called again, with what is there
 // then, if another process was faster. Its now is that of the fastest clock, so that a row goes by one.
 func (rs *rows) change(ctx context.Context, k storage.Key, apart time.Duration, f func(v value, now time.Time) (value, bool)) error {
-	r, own := rs.row(k), &ask{f: f}
+	r, own := rs.row(k), &pendingChange{apply: f}
 	r.mu.Lock()
-	r.asks = append(r.asks, own)
+	r.changes = append(r.changes, own)
 	r.mu.Unlock()
-	if err := r.await(ctx, own, apart); err != nil {
+	if err := r.waitToWrite(ctx, own, apart); err != nil {
 		return err
 	}
-	defer func() { <-r.turn }()
+	defer func() { <-r.writing }()
 	if own.done {
 		return own.err
 	}
 	r.mu.Lock()
-	asks := r.asks
-	r.asks = nil
+	asks := r.changes
+	r.changes = nil
 	r.mu.Unlock()
 	err := rs.write(ctx, k, r, asks)
 	if err != nil && ctx.Err() != nil { // the others have more time
 		r.mu.Lock()
-		r.asks = append(slices.DeleteFunc(asks, func(a *ask) bool { return a == own }), r.asks...)
+		r.changes = append(slices.DeleteFunc(asks, func(a *pendingChange) bool { return a == own }), r.changes...)
 		r.mu.Unlock()
 		return err
 	}
@@ -119,44 +119,44 @@ func (rs *rows) change(ctx context.Context, k storage.Key, apart time.Duration, 
 	return err
 }
 
-// await waits until own was served, or may serve all who ask. If there is no error, it has the turn.
-func (r *row) await(ctx context.Context, own *ask, apart time.Duration) error {
+// waitToWrite waits until own was served, or may serve all who ask. If there is no error, it has the turn.
+func (r *row) waitToWrite(ctx context.Context, own *pendingChange, apart time.Duration) error {
 	select {
-	case r.turn <- struct{}{}:
+	case r.writing <- struct{}{}:
 		if r.pause = max(r.pause, apart); own.done {
 			return nil
 		}
-		t := time.NewTimer(r.pause - time.Since(r.wrote))
+		t := time.NewTimer(r.pause - time.Since(r.wroteAt))
 		defer t.Stop()
 		select {
 		case <-t.C:
 			return nil
 		case <-ctx.Done():
-			<-r.turn
+			<-r.writing
 		}
 	case <-ctx.Done():
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.asks = slices.DeleteFunc(r.asks, func(a *ask) bool { return a == own })
+	r.changes = slices.DeleteFunc(r.changes, func(a *pendingChange) bool { return a == own })
 	return ctx.Err()
 }
 
 // write writes the row as asks alter it. It takes it to be as it was last seen,
 // since it mostly is and else the Store says so.
-func (rs *rows) write(ctx context.Context, k storage.Key, r *row, asks []*ask) error {
+func (rs *rows) write(ctx context.Context, k storage.Key, r *row, asks []*pendingChange) error {
 	tries, fresh := 0, false
 	err := storage.CompareAndSwap(ctx, func() error {
-		next, changed := rs.alter(r, asks)
+		next, changed := rs.apply(r, asks)
 		if !changed && !fresh {
 			stored, err := rs.store.Get(ctx, k)
 			if err != nil {
 				return fmt.Errorf("get %s %s: %w", k.PK, k.SK, err)
 			}
-			if err := r.see(append(stored, storage.Row{})[0]); err != nil {
+			if err := r.loaded(append(stored, storage.Row{})[0]); err != nil {
 				return err
 			}
-			next, changed = rs.alter(r, asks)
+			next, changed = rs.apply(r, asks)
 		}
 		if fresh = true; !changed {
 			return nil
@@ -166,7 +166,7 @@ func (rs *rows) write(ctx context.Context, k storage.Key, r *row, asks []*ask) e
 		if err != nil {
 			return err
 		}
-		to := storage.Row{Key: k, Rev: storage.NewRev(), Data: data, Expires: pace.Later(next.Value.until(), next.At).Add(rowIdle)}
+		to := storage.Row{Key: k, Rev: storage.NewRev(), Data: data, Expires: limiter.Later(next.Value.expires(), next.At).Add(rowGrace)}
 		err = storage.Persist(ctx, func() error { return rs.store.Put(ctx, to, r.rev) })
 		var lost *storage.ConflictError
 		switch {
@@ -174,36 +174,36 @@ func (rs *rows) write(ctx context.Context, k storage.Key, r *row, asks []*ask) e
 			r.last, r.rev = next, to.Rev
 			return nil
 		case errors.As(err, &lost):
-			if bad := r.see(lost.Stored); bad != nil {
+			if bad := r.loaded(lost.Stored); bad != nil {
 				return bad
 			}
 			return err
 		}
 		return fmt.Errorf("put %s %s: %w", k.PK, k.SK, err)
 	})
-	if r.wrote, r.pause = time.Now(), r.pause/2; tries > 1 {
-		r.pause = min(4*r.pause, longestPause)
+	if r.wroteAt, r.pause = time.Now(), r.pause/2; tries > 1 {
+		r.pause = min(4*r.pause, maxPause)
 	}
 	return err
 }
 
-// alter returns what the row is to be after asks.
-func (rs *rows) alter(r *row, asks []*ask) (next stamped, any bool) {
+// apply returns what the row is to be after asks.
+func (rs *rows) apply(r *row, asks []*pendingChange) (next record, any bool) {
 	next.At = rs.clock()
-	if ahead := r.last.At.Sub(next.At); ahead <= mostSkew { // else that clock was wrong
-		next.Value, r.lead = r.last.Value, max(r.lead, ahead)
+	if ahead := r.last.At.Sub(next.At); ahead <= maxSkew { // else that clock was wrong
+		next.Value, r.clockLead = r.last.Value, max(r.clockLead, ahead)
 	}
-	next.At = next.At.Add(r.lead)
+	next.At = next.At.Add(r.clockLead)
 	for _, a := range asks {
-		v, changed := a.f(next.Value, next.At)
+		v, changed := a.apply(next.Value, next.At)
 		next.Value, any = v, any || changed
 	}
 	return next, any
 }
 
-// see makes r what is stored, zero if nothing is.
-func (r *row) see(stored storage.Row) error {
-	r.last, r.rev = stamped{}, stored.Rev
+// loaded makes r what is stored, zero if nothing is.
+func (r *row) loaded(stored storage.Row) error {
+	r.last, r.rev = record{}, stored.Rev
 	if stored.Rev == "" {
 		return nil
 	}

@@ -128,7 +128,7 @@ type process struct {
 }
 
 // start starts a process whose clock is ahead.
-func (f *fleet) start(ctx context.Context, t *testing.T, s storage.Store, ahead time.Duration, atOnce int, turn Turn) *process {
+func (f *fleet) start(ctx context.Context, t *testing.T, s storage.Store, ahead time.Duration, atOnce int, turn Request) *process {
 	p := &process{Store: s, f: f}
 	p.limits = New(p, func() time.Time { return storage.UTC(time.Now().Add(ahead)) })
 	for range atOnce {
@@ -161,9 +161,9 @@ func (p *process) next(ctx context.Context) bool {
 	}
 }
 
-func (p *process) handle(ctx context.Context, inTurn bool, turn Turn, ahead time.Duration) error {
-	turn.InTurn = inTurn
-	leave, at, err := p.limits.Enter(ctx, turn)
+func (p *process) handle(ctx context.Context, inTurn bool, turn Request, ahead time.Duration) error {
+	turn.Reserved = inTurn
+	leave, at, err := p.limits.Acquire(ctx, turn)
 	switch {
 	case err != nil:
 		return err

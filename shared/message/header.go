@@ -20,9 +20,9 @@ func (h Header) appendEvents(b []byte) []byte {
 	b = appendMember(b, "ct", h.ContentType)
 	b = appendMember(b, "q", h.Query)
 	b = appendMember(b, "via", h.Via)
-	b = appendMember(b, "only", h.Only)
+	b = appendMember(b, "only", h.Recipient)
 	b = appendMember(b, "tenant", h.Tenant)
-	b = appendFlag(b, "again", h.Again)
+	b = appendFlag(b, "again", h.Repeated)
 	b = appendFlag(b, "plain", h.Plain)
 	b = append(b, `,"e":[`...)
 	for i, p := range h.Events {
@@ -34,7 +34,7 @@ func (h Header) appendEvents(b []byte) []byte {
 	return append(b, `]}`...)
 }
 
-func (p packed) append(b []byte) []byte {
+func (p packedEvent) append(b []byte) []byte {
 	b = append(b, `{"id":`...)
 	b = appendText(b, p.ID)
 	b = append(b, `,"y":`...)
@@ -44,8 +44,8 @@ func (p packed) append(b []byte) []byte {
 		b = strconv.AppendInt(b, p.Time, 10)
 	}
 	b = appendKeys(b, p.Keys)
-	b = appendFlag(b, "f", p.Forever)
-	b = appendFlag(b, "q", p.Unique)
+	b = appendFlag(b, "f", p.UniqueForever)
+	b = appendFlag(b, "q", p.NoNaturalKey)
 	b = appendFlag(b, "u", p.Unreadable)
 	b = append(b, `,"n":`...)
 	b = strconv.AppendInt(b, int64(p.Bytes), 10)

@@ -48,51 +48,51 @@ type Header struct {
 	Kind Kind `json:"k"`
 
 	// Of events and chunk.
-	Token       string   `json:"t,omitempty"` // of the callback: the same token means the same message, whatever its queue id; of lane: the runner
-	Source      string   `json:"s,omitempty"`
-	Provider    string   `json:"p,omitempty"`
-	Label       string   `json:"l,omitempty"`
-	Received    int64    `json:"at,omitempty"` // Unix ms
-	ContentType string   `json:"ct,omitempty"`
-	Query       string   `json:"q,omitempty"`
-	Via         string   `json:"via,omitempty"` // with spaces between
-	Only        string   `json:"only,omitempty"`
-	Tenant      string   `json:"tenant,omitempty"`
-	Again       bool     `json:"again,omitempty"` // was in a message before
-	Plain       bool     `json:"plain,omitempty"` // payloads stand verbatim; else deflated, in base64
-	Events      []packed `json:"e,omitempty"`
-	Event       string   `json:"event,omitempty"` // of chunk
-	Chunk       int      `json:"chunk,omitempty"`
+	Token       string        `json:"t,omitempty"` // of the callback: the same token means the same message, whatever its queue id; of lane: the runner
+	Source      string        `json:"s,omitempty"`
+	Provider    string        `json:"p,omitempty"`
+	Label       string        `json:"l,omitempty"`
+	Received    int64         `json:"at,omitempty"` // Unix ms
+	ContentType string        `json:"ct,omitempty"`
+	Query       string        `json:"q,omitempty"`
+	Via         string        `json:"via,omitempty"` // with spaces between
+	Recipient   string        `json:"only,omitempty"`
+	Tenant      string        `json:"tenant,omitempty"`
+	Repeated    bool          `json:"again,omitempty"` // was in a message before
+	Plain       bool          `json:"plain,omitempty"` // payloads stand verbatim; else deflated, in base64
+	Events      []packedEvent `json:"e,omitempty"`
+	Event       string        `json:"event,omitempty"` // of chunk
+	Chunk       int           `json:"chunk,omitempty"`
 
 	// Of retry, job, lane and probe.
-	ID    string `json:"id,omitempty"`
-	Claim int    `json:"c,omitempty"`
-	Hops  int    `json:"h,omitempty"` // self-sends before this one
+	ID        string `json:"id,omitempty"`
+	Claim     int    `json:"c,omitempty"`
+	SelfSends int    `json:"h,omitempty"` // self-sends before this one
 }
 
-// packed is one event of a message.
-type packed struct {
-	ID         string              `json:"id"`
-	Type       string              `json:"y"`
-	Time       int64               `json:"at,omitempty"` // Unix ms
-	Keys       map[string][]string `json:"k,omitempty"`
-	Forever    bool                `json:"f,omitempty"` // the natural key is unique for ever and has no time
-	Unique     bool                `json:"q,omitempty"` // there is no natural key
-	Unreadable bool                `json:"u,omitempty"`
-	Bytes      int                 `json:"n"` // of its payload
+// packedEvent is one event of a message.
+type packedEvent struct {
+	ID            string              `json:"id"`
+	Type          string              `json:"y"`
+	Time          int64               `json:"at,omitempty"` // Unix ms
+	Keys          map[string][]string `json:"k,omitempty"`
+	UniqueForever bool                `json:"f,omitempty"` // the natural key is unique for ever and has no time
+	NoNaturalKey  bool                `json:"q,omitempty"` // there is no natural key
+	Unreadable    bool                `json:"u,omitempty"`
+	Bytes         int                 `json:"n"` // of its payload
 }
 
-// An Arrival is an event on its way from ingest to the worker.
-type Arrival struct {
+// An InboundEvent is an event on its way from ingest to the worker.
+type InboundEvent struct {
 	provider.Event
-	Token   string // as in Header
-	Forever bool   // the natural key is unique for ever and has no time
-	Unique  bool   // there is no natural key, so it cannot be a repeat
-	Again   bool   // somebody may have begun it before
+	Token         string // as in Header
+	UniqueForever bool   // the natural key is unique for ever and has no time
+	NoNaturalKey  bool   // there is no natural key, so it cannot be a repeat
+	Repeated      bool   // somebody may have begun it before
 }
 
 // Pack returns the messages that carry as, which share source, label, content type, query and token.
-func Pack(as []Arrival, group string) ([]storage.Message, error) {
+func Pack(as []InboundEvent, group string) ([]storage.Message, error) {
 	var out []storage.Message
 	for len(as) > 0 {
 		n, size := 0, 0
@@ -114,22 +114,22 @@ func Pack(as []Arrival, group string) ([]storage.Message, error) {
 }
 
 // PackOne returns the text of one message that carries all of as.
-func PackOne(as []Arrival) (string, error) {
+func PackOne(as []InboundEvent) (string, error) {
 	first := as[0]
 	h := Header{
 		V: storage.RowFormat, Kind: Events, Token: first.Token, Source: first.Source, Provider: first.Provider,
 		Label: first.Label, Received: first.Received.UnixMilli(), ContentType: first.ContentType,
-		Query: first.Query, Via: strings.Join(first.Via, " "), Only: first.Only, Tenant: first.Tenant, Again: first.Again, Plain: true, Events: make([]packed, len(as)),
+		Query: first.Query, Via: strings.Join(first.Via, " "), Recipient: first.Recipient, Tenant: first.Tenant, Repeated: first.Repeated, Plain: true, Events: make([]packedEvent, len(as)),
 	}
 	size := 0
 	for i, a := range as {
-		h.Events[i] = packed{
-			ID: a.ID, Type: a.Type, Keys: a.Keys, Forever: a.Forever, Unique: a.Unique, Unreadable: a.Unreadable, Bytes: len(a.Payload),
+		h.Events[i] = packedEvent{
+			ID: a.ID, Type: a.Type, Keys: a.Keys, UniqueForever: a.UniqueForever, NoNaturalKey: a.NoNaturalKey, Unreadable: a.Unreadable, Bytes: len(a.Payload),
 		}
 		if !a.Time.IsZero() {
 			h.Events[i].Time = a.Time.UnixMilli()
 		}
-		h.Plain = h.Plain && carried(a.Payload)
+		h.Plain = h.Plain && fitsSQS(a.Payload)
 		size += len(a.Payload)
 	}
 	var space [2 << 10]byte // most headers fit
@@ -158,7 +158,7 @@ var deflaters = sync.Pool{New: func() any {
 	return w
 }}
 
-func deflateInto(b *strings.Builder, as []Arrival) error {
+func deflateInto(b *strings.Builder, as []InboundEvent) error {
 	text := base64.NewEncoder(base64.StdEncoding, b)
 	w := deflaters.Get().(*flate.Writer)
 	defer deflaters.Put(w)
@@ -170,8 +170,8 @@ func deflateInto(b *strings.Builder, as []Arrival) error {
 	return text.Close()
 }
 
-// carried reports whether SQS carries b as it is: UTF-8 of the characters that XML 1.0 allows.
-func carried(b []byte) bool {
+// fitsSQS reports whether SQS carries b as it is: UTF-8 of the characters that XML 1.0 allows.
+func fitsSQS(b []byte) bool {
 	for _, c := range b {
 		if c < 0x20 && c != '\t' && c != '\n' && c != '\r' {
 			return false
@@ -181,7 +181,7 @@ func carried(b []byte) bool {
 }
 
 // Read reads any message. The error is for messages that nobody can ever read: they belong in the dead-letter queue.
-func Read(body string) (Header, []Arrival, error) {
+func Read(body string) (Header, []InboundEvent, error) {
 	line, rest, _ := strings.Cut(body, "\n")
 	var h Header
 	if err := json.Unmarshal([]byte(line), &h); err != nil {
@@ -201,15 +201,15 @@ func Read(body string) (Header, []Arrival, error) {
 	if h.Via != "" {
 		via = strings.Fields(h.Via)
 	}
-	as := make([]Arrival, len(h.Events))
+	as := make([]InboundEvent, len(h.Events))
 	for i, p := range h.Events {
 		if p.Bytes < 0 || p.Bytes > len(payload) {
 			return h, nil, fmt.Errorf("message of %d events: %w: it ends early", len(h.Events), ErrUnreadable)
 		}
-		as[i] = Arrival{Token: h.Token, Forever: p.Forever, Unique: p.Unique, Again: h.Again, Event: provider.Event{
+		as[i] = InboundEvent{Token: h.Token, UniqueForever: p.UniqueForever, NoNaturalKey: p.NoNaturalKey, Repeated: h.Repeated, Event: provider.Event{
 			ID: p.ID, Source: h.Source, Provider: h.Provider, Label: h.Label, Type: p.Type,
 			Received: time.UnixMilli(h.Received).UTC(), Keys: p.Keys, ContentType: h.ContentType, Query: h.Query,
-			Payload: payload[:p.Bytes:p.Bytes], Unreadable: p.Unreadable, Via: via, Only: h.Only, Tenant: h.Tenant,
+			Payload: payload[:p.Bytes:p.Bytes], Unreadable: p.Unreadable, Via: via, Recipient: h.Recipient, Tenant: h.Tenant,
 		}}
 		if p.Time != 0 {
 			as[i].Time = time.UnixMilli(p.Time).UTC()

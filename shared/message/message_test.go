@@ -28,7 +28,7 @@ func TestMessagesCarryBytesExactly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var back []Arrival
+		var back []InboundEvent
 		for _, m := range ms {
 			if !utf8.ValidString(m.Body) || strings.ContainsFunc(m.Body, func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' }) {
 				t.Fatalf("message of characters that SQS does not carry: %q", m.Body)
@@ -45,10 +45,10 @@ func TestMessagesCarryBytesExactly(t *testing.T) {
 	})
 }
 
-func arrivalsOf(payloads [][]byte) []Arrival {
-	as := make([]Arrival, len(payloads))
+func arrivalsOf(payloads [][]byte) []InboundEvent {
+	as := make([]InboundEvent, len(payloads))
 	for i, p := range payloads {
-		as[i] = Arrival{Token: "t", Forever: i%2 == 0, Event: provider.Event{
+		as[i] = InboundEvent{Token: "t", UniqueForever: i%2 == 0, Event: provider.Event{
 			ID: fmt.Sprintf("evt_%044d", i), Source: "src-00000000", Provider: "direct", Label: "acme", Type: "delivered",
 			Received: noon, Keys: map[string][]string{"label": {"acme"}}, ContentType: "application/json", Payload: p,
 		}}
@@ -108,10 +108,10 @@ func TestHeaderIsTheJSONThatIsRead(t *testing.T) {
 		h := Header{
 			V: storage.RowFormat, Kind: Events, Token: text.Draw(t, "token"), Source: "src-00000000", Provider: "direct",
 			Label: text.Draw(t, "label"), Received: rapid.Int64().Draw(t, "received"), ContentType: text.Draw(t, "content type"),
-			Query: text.Draw(t, "query"), Again: rapid.Bool().Draw(t, "again"), Plain: rapid.Bool().Draw(t, "plain"),
-			Events: []packed{{
-				ID: text.Draw(t, "id"), Type: text.Draw(t, "type"), Time: rapid.Int64().Draw(t, "time"), Forever: true,
-				Keys: rapid.MapOf(text, rapid.SliceOf(text)).Draw(t, "keys"), Bytes: 3, Unique: rapid.Bool().Draw(t, "unique"),
+			Query: text.Draw(t, "query"), Repeated: rapid.Bool().Draw(t, "again"), Plain: rapid.Bool().Draw(t, "plain"),
+			Events: []packedEvent{{
+				ID: text.Draw(t, "id"), Type: text.Draw(t, "type"), Time: rapid.Int64().Draw(t, "time"), UniqueForever: true,
+				Keys: rapid.MapOf(text, rapid.SliceOf(text)).Draw(t, "keys"), Bytes: 3, NoNaturalKey: rapid.Bool().Draw(t, "unique"),
 			}},
 		}
 		var got, want Header
@@ -136,14 +136,14 @@ func FuzzMessage(f *testing.F) {
 	f.Add("", "", "", "", "", "\ufffe\uffff", []byte("\x00\xff"), int64(-1))
 	f.Fuzz(func(t *testing.T, label, typ, contentType, query, kind, value string, payload []byte, at int64) {
 		text := func(s string) string { return strings.ToValidUTF8(s, "\uFFFD") } // as a Reading promises
-		a := Arrival{Token: "t", Unique: at%2 == 0, Event: provider.Event{
+		a := InboundEvent{Token: "t", NoNaturalKey: at%2 == 0, Event: provider.Event{
 			ID: "evt_" + strings.Repeat("0", 44), Source: "src-00000000", Provider: "direct", Label: text(label), Type: text(typ), Received: noon,
 			ContentType: text(contentType), Query: text(query), Keys: map[string][]string{text(kind): {text(value), text(label)}}, Payload: payload,
 		}}
 		if at = at % (1 << 42); at != 0 {
 			a.Time = time.UnixMilli(at).UTC()
 		}
-		body, err := PackOne([]Arrival{a, a})
+		body, err := PackOne([]InboundEvent{a, a})
 		if err != nil {
 			if len(label)+len(typ)+len(contentType)+len(query)+len(value)+len(payload) < 50<<10 {
 				t.Errorf("PackOne: %v", err)
@@ -154,7 +154,7 @@ func FuzzMessage(f *testing.F) {
 			t.Errorf("SQS does not carry the message %q", body)
 		}
 		h, got, err := Read(body)
-		if d := cmp.Diff([]Arrival{a, a}, got, cmpopts.IgnoreUnexported(provider.Event{}), cmpopts.EquateEmpty()); d != "" || err != nil {
+		if d := cmp.Diff([]InboundEvent{a, a}, got, cmpopts.IgnoreUnexported(provider.Event{}), cmpopts.EquateEmpty()); d != "" || err != nil {
 			t.Fatalf("%v; events changed on the way (-sent +read):\n%s", err, d)
 		}
 		var want Header

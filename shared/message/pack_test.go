@@ -21,7 +21,7 @@ func TestPayloadGoesPlainIfTheQueueCarriesIt(t *testing.T) {
 		"\U00010000": true, "\U0010ffff": true, "\x80": false, "caf\xe9": false, "\xed\xa0\x80": false,
 	} {
 		a := arrivalsOf([][]byte{[]byte(text)})[0]
-		body, err := PackOne([]Arrival{a})
+		body, err := PackOne([]InboundEvent{a})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,18 +80,18 @@ func TestMessagesAreFilledUpToTheirLimits(t *testing.T) {
 
 func TestMessageOverTheLimitIsRefused(t *testing.T) {
 	a := arrivalsOf([][]byte{nil})[0]
-	empty, err := PackOne([]Arrival{a})
+	empty, err := PackOne([]InboundEvent{a})
 	if err != nil {
 		t.Fatal(err)
 	}
 	room := storage.MaxMessageBytes - len(empty) - len("1000000") + len("0")
 	for size, want := range map[int]error{room: nil, room + 1: storage.ErrTooLarge} {
 		a.Payload = bytes.Repeat([]byte("x"), size)
-		body, err := PackOne([]Arrival{a})
+		body, err := PackOne([]InboundEvent{a})
 		if !errors.Is(err, want) || want == nil && len(body) != storage.MaxMessageBytes {
 			t.Errorf("payload of %d bytes: message of %d, %v; want %v", size, len(body), err, want)
 		}
-		if _, err := Pack([]Arrival{a}, ""); !errors.Is(err, want) {
+		if _, err := Pack([]InboundEvent{a}, ""); !errors.Is(err, want) {
 			t.Errorf("Pack of %d bytes: %v, want %v", size, err, want)
 		}
 	}
@@ -102,7 +102,7 @@ func TestMessageTellsAllOfItsEvents(t *testing.T) {
 	as := arrivalsOf([][]byte{[]byte("1"), []byte("2")})
 	as[1].Unreadable = true
 	for i := range as {
-		as[i].Only, as[i].Tenant, as[i].Again = "reg_1", "ten_1", true
+		as[i].Recipient, as[i].Tenant, as[i].Repeated = "reg_1", "ten_1", true
 	}
 	body, err := PackOne(as)
 	if err != nil {
@@ -113,8 +113,8 @@ func TestMessageTellsAllOfItsEvents(t *testing.T) {
 		t.Fatalf("%d events, %v", len(got), err)
 	}
 	for i, a := range got {
-		if a.Only != "reg_1" || a.Tenant != "ten_1" || !a.Again || a.Unreadable != (i == 1) {
-			t.Errorf("event %d: only %q, tenant %q, again %v, unreadable %v; want what was packed", i, a.Only, a.Tenant, a.Again, a.Unreadable)
+		if a.Recipient != "reg_1" || a.Tenant != "ten_1" || !a.Repeated || a.Unreadable != (i == 1) {
+			t.Errorf("event %d: only %q, tenant %q, again %v, unreadable %v; want what was packed", i, a.Recipient, a.Tenant, a.Repeated, a.Unreadable)
 		}
 	}
 	if got[0].ID != as[0].ID || got[1].ID != as[1].ID {
@@ -176,7 +176,7 @@ func TestHeaderTextIsReadAsItWasWritten(t *testing.T) {
 // more of it is taken into memory than two callbacks may hold.
 func TestPayloadIsBounded(t *testing.T) {
 	var b strings.Builder
-	if err := deflateInto(&b, []Arrival{{Event: provider.Event{Payload: make([]byte, 3<<20)}}}); err != nil {
+	if err := deflateInto(&b, []InboundEvent{{Event: provider.Event{Payload: make([]byte, 3<<20)}}}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := Header{}.payload(b.String())

@@ -4,11 +4,11 @@ import "time"
 
 // Limits on what is taken in, the same on both backends.
 const (
-	MaxCallbackBytes = 4 << 20   // of a callback's body
-	MaxPayloadBytes  = 256 << 10 // of one event
-	KeptUnreadable   = 4 << 10   // of an item that was set aside
-	MaxItems         = 10_000    // of a callback
-	MostUnreadable   = 20        // of its items that are set aside; one more says how many others there were
+	MaxCallbackBytes   = 4 << 20   // of a callback's body
+	MaxPayloadBytes    = 256 << 10 // of one event
+	MaxUnreadableBytes = 4 << 10   // of an item that was set aside
+	MaxItems           = 10_000    // of a callback
+	MaxUnreadable      = 20        // of its items that are set aside; one more says how many others there were
 )
 
 // Limits on what a Reading tells of an item besides its payload, so that the
@@ -34,7 +34,7 @@ type Event struct {
 	Payload     []byte              // verbatim
 	Via         []string            // gateways that it came through, the first one first
 	Unreadable  bool                // set aside; for the operator alone
-	Only        string              // the one registration it is for; empty: all that match
+	Recipient   string              // the one registration it is for; empty: all that match
 	Tenant      string              // of an operational event: the tenant it is for
 }
 

@@ -41,14 +41,14 @@ type Login struct{ Name, Password string }
 
 // An Item is one thing that a callback reports, before it is an Event.
 type Item struct {
-	Type       string              // the provider's own name, verbatim; <provider>.unnamed or <provider>.unreadable
-	NaturalKey string              // the same for a repeat and only for it within the source and label; empty: there is none
-	Stable     time.Time           // a time that is part of NaturalKey; zero: there is none, and NaturalKey counts only if it is unique for ever
-	Forever    bool                // the provider says that NaturalKey, which has no time, is never used again
-	Time       time.Time           // when it happened, by the provider; zero: unknown
-	Keys       map[string][]string // routing keys but label
-	Payload    []byte              // the item's own bytes, verbatim; part of Callback.Body
-	Unreadable bool                // set aside: the operator sees it, no tenant gets it
+	Type          string              // the provider's own name, verbatim; <provider>.unnamed or <provider>.unreadable
+	NaturalKey    string              // the same for a repeat and only for it within the source and label; empty: there is none
+	StableTime    time.Time           // a time that is part of NaturalKey; zero: there is none, and NaturalKey counts only if it is unique for ever
+	UniqueForever bool                // the provider says that NaturalKey, which has no time, is never used again
+	Time          time.Time           // when it happened, by the provider; zero: unknown
+	Keys          map[string][]string // routing keys but label
+	Payload       []byte              // the item's own bytes, verbatim; part of Callback.Body
+	Unreadable    bool                // set aside: the operator sees it, no tenant gets it
 }
 
 // A Reading is what a Provider found in a callback. Its texts, and those of its items, are UTF-8 within

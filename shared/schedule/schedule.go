@@ -28,8 +28,8 @@ const (
 	MaxWaitsSum = 7 * 24 * time.Hour
 )
 
-// SlowDown is the least wait after 429 or a timeout.
-const SlowDown = time.Minute
+// SlowDownWait is the least wait after 429 or a timeout.
+const SlowDownWait = time.Minute
 
 var standardWaits = []time.Duration{
 	5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
@@ -68,7 +68,7 @@ func (s Schedule) After(made int, jitter float64, slow bool, hint time.Duration)
 		wait = time.Duration(float64(s.Wait(max(made, 1)-1)) * (0.8 + 0.4*jitter))
 	}
 	if slow {
-		wait = max(wait, SlowDown)
+		wait = max(wait, SlowDownWait)
 	}
 	return max(wait, min(hint, MaxWait)), true
 }

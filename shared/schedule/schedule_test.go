@@ -38,8 +38,8 @@ func TestAfterKeepsItsPromises(t *testing.T) {
 			return
 		}
 		least := time.Duration(float64(s.Wait(made-1)) * 0.8)
-		most := max(time.Duration(float64(s.Wait(made-1))*1.2), SlowDown, hint)
-		if wait < least || wait > most || slow && wait < SlowDown || wait < hint {
+		most := max(time.Duration(float64(s.Wait(made-1))*1.2), SlowDownWait, hint)
+		if wait < least || wait > most || slow && wait < SlowDownWait || wait < hint {
 			t.Fatalf("After(%d, %v, %v, %v) = %v; want %v to %v", made, jitter, slow, hint, wait, least, most)
 		}
 	})
@@ -47,7 +47,7 @@ func TestAfterKeepsItsPromises(t *testing.T) {
 
 func TestAfterAResendTheFirstAttemptIsStillToBeMade(t *testing.T) {
 	for _, s := range []Schedule{{}, {Name: "every-5-minutes"}, {Waits: []time.Duration{}}, {Waits: []time.Duration{time.Minute}}} {
-		if wait, more := s.After(0, 0.5, true, 0); !more || wait < SlowDown {
+		if wait, more := s.After(0, 0.5, true, 0); !more || wait < SlowDownWait {
 			t.Errorf("%d waits: After(0) = %v, %v; want at least a minute after a timeout", s.Len(), wait, more)
 		}
 	}

@@ -11,9 +11,9 @@ import (
 // A compare-and-swap that loses is tried so often at most, after a pause that is
 // random up to firstPause, doubled by each up to longestPause.
 const (
-	swaps        = 20
-	firstPause   = 2 * time.Millisecond
-	longestPause = 128 * time.Millisecond
+	maxSwaps   = 20
+	firstPause = 2 * time.Millisecond
+	maxPause   = 128 * time.Millisecond
 )
 
 // CompareAndSwap calls f, which reads a row, and writes it over the revision that it read, until another's write does
@@ -22,7 +22,7 @@ func CompareAndSwap(ctx context.Context, f func() error) error {
 	for n := 1; ; n++ {
 		err := f()
 		lost, conflict := errors.AsType[*ConflictError](err)
-		if !conflict || n == swaps {
+		if !conflict || n == maxSwaps {
 			return err
 		}
 		select {
@@ -36,7 +36,7 @@ func CompareAndSwap(ctx context.Context, f func() error) error {
 // pauseAfter returns a random part of the pause after so many losses. What is random is the instant and the
 // row that was there: simulations, in which each instant is known, so repeat by their seed.
 func pauseAfter(losses int, stored Row) time.Duration {
-	most := min(firstPause<<min(losses-1, 10), longestPause)
+	most := min(firstPause<<min(losses-1, 10), maxPause)
 	h := fnv.New64a()
 	fmt.Fprint(h, time.Now().UnixNano(), stored.PK, stored.SK, losses)
 	return time.Duration(h.Sum64() % uint64(most))

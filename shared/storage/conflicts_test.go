@@ -21,7 +21,7 @@ func TestLostSwapWaitsBeforeItTriesAgain(t *testing.T) {
 	}{
 		{"none", 0, nil, 1, nil},
 		{"three", 3, nil, 4, nil},
-		{"all", 1000, nil, swaps, ErrConflict},
+		{"all", 1000, nil, maxSwaps, ErrConflict},
 		{"a conflict that is no lost write", 2, refused, 3, refused},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -31,10 +31,10 @@ func TestLostSwapWaitsBeforeItTriesAgain(t *testing.T) {
 				start, last := time.Now(), time.Now()
 				err := CompareAndSwap(t.Context(), func() error {
 					if calls++; calls > 1 {
-						if time.Since(last) > longestPause {
-							t.Errorf("call %d after %v, want %v at most", calls, time.Since(last), longestPause)
+						if time.Since(last) > maxPause {
+							t.Errorf("call %d after %v, want %v at most", calls, time.Since(last), maxPause)
 						}
-						most += longestPause
+						most += maxPause
 					}
 					last = time.Now()
 					if calls <= tt.losses {

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// A Place says where in a list a page begins, and how long it is.
-type Place struct {
+// A PageRequest says where in a list a page begins, and how long it is.
+type PageRequest struct {
 	Cursor string // that the page before ended with; empty: the beginning
 	Limit  int    // rows, at most and by default MaxPageRows
 }
 
 // Query bounds q to the SKs that begin with start, after p.
-func (p Place) Query(q Query, start string) Query {
+func (p PageRequest) Query(q Query, start string) Query {
 	if start != "" {
 		q = q.Prefix(start)
 	}

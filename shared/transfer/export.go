@@ -189,7 +189,7 @@ func (x *exportPart) thing(kind string, r storage.Row, removed bool, err error) 
 
 // keys writes an API key and those that it replaced.
 func (x *exportPart) keys(ctx context.Context, r storage.Row) error {
-	p, err := storage.Decoded[control.KeyPlace](r)
+	p, err := storage.Decoded[control.KeyLocation](r)
 	for _, hash := range p.Hashes {
 		err = errors.Join(err, x.rowAt(ctx, exportAPIKey, gateway.APIKeyRow(hash)))
 	}

@@ -25,7 +25,7 @@ func (m *importPart) source(s gateway.Source, l exportLine) (func(context.Contex
 	}
 	m.sources[s.ID], m.providers[s.ID] = true, m.g.gw.Providers[s.Provider]
 	return func(ctx context.Context) error {
-		if err := m.g.control.ClaimSDKAppID(ctx, gateway.Source{ID: s.ID}, control.SourceChange{SDKAppID: &s.SDKAppID}); err != nil {
+		if err := m.g.control.ReserveSDKAppID(ctx, gateway.Source{ID: s.ID}, control.SourceChange{SDKAppID: &s.SDKAppID}); err != nil {
 			return err
 		}
 		return m.putLinked(ctx, gateway.ListKey("sources", s.ID), gateway.SourceKey(s.ID), s.ID, s, l)
@@ -67,7 +67,7 @@ func (m *importPart) apiKey(k control.APIKey, l exportLine) (func(context.Contex
 		if err := m.put(ctx, gateway.APIKeyRow(k.Hash), k, l); err != nil {
 			return err
 		}
-		_, err := storage.Change(ctx, m.g.gw.Store, control.PlaceOf(k), func(p *control.KeyPlace, _ *storage.Row) error {
+		_, err := storage.Change(ctx, m.g.gw.Store, control.LocationOf(k), func(p *control.KeyLocation, _ *storage.Row) error {
 			if p.ID = k.ID; slices.Contains(p.Hashes, k.Hash) {
 				return storage.ErrUnchanged
 			}
@@ -101,7 +101,7 @@ func (m *importPart) grant(ctx context.Context, gr gateway.Grant, l exportLine) 
 	}
 	m.sources[gr.Source] = true
 	return func(ctx context.Context) error {
-		return m.putLinked(ctx, gateway.OfTenant(gr.Tenant, "G", gr.Source+"#"+gr.ID), gateway.GrantKey(gr.Source, gr.Tenant, gr.ID), gr.ID, gr, l)
+		return m.putLinked(ctx, gateway.TenantLinkKey(gr.Tenant, "G", gr.Source+"#"+gr.ID), gateway.GrantKey(gr.Source, gr.Tenant, gr.ID), gr.ID, gr, l)
 	}, nil
 }
 
@@ -111,7 +111,7 @@ func (m *importPart) group(of gateway.Group, l exportLine) (func(context.Context
 	}
 	m.sources[of.Source] = true
 	return func(ctx context.Context) error {
-		if err := m.g.control.ClaimGroupName(ctx, of.Name, of.ID); err != nil {
+		if err := m.g.control.ReserveGroupName(ctx, of.Name, of.ID); err != nil {
 			return err
 		}
 		return m.putLinked(ctx, gateway.ListKey("groups", of.ID), gateway.GroupKey(of.ID), of.ID, of, l)
@@ -135,9 +135,9 @@ func (m *importPart) registration(ctx context.Context, r gateway.Registration) e
 // writeRegistrations writes all registrations in the order of PutRegistration, but with one publication for
 // all that are on one source.
 func (m *importPart) writeRegistrations(ctx context.Context) error {
-	hints := map[string][]gateway.Hint{}
+	hints := map[string][]gateway.IndexEntry{}
 	for _, r := range m.registrations {
-		hints[r.Source] = append(hints[r.Source], r.Hints()...)
+		hints[r.Source] = append(hints[r.Source], r.IndexEntries()...)
 	}
 	for source, all := range hints {
 		if err := m.g.gw.Publish(ctx, source, all...); err != nil {
@@ -163,8 +163,8 @@ func (m *importPart) writeRegistration(ctx context.Context, r gateway.Registrati
 		m.count(m.done.Kept, exportRegistration)
 		return nil
 	}
-	for _, h := range r.Hints() {
-		if err := storage.Put(ctx, g.gw.Store, gateway.HintKey(r.Source, h.RoutingKey, h.Pattern, r.ID), gateway.Link{ID: r.ID}, storage.AnyRev); err != nil {
+	for _, h := range r.IndexEntries() {
+		if err := storage.Put(ctx, g.gw.Store, gateway.IndexKey(r.Source, h.RoutingKey, h.Pattern, r.ID), gateway.Link{ID: r.ID}, storage.AnyRev); err != nil {
 			return err
 		}
 	}

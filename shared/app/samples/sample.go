@@ -63,7 +63,7 @@ func Install(ctx context.Context, g *gateway.Gateway) error {
 func installKey(ctx context.Context, s storage.Store) error {
 	k := control.APIKey{ID: "key_00000000000000000000sample", Scope: control.ScopeSetHTTP, Tenant: Tenant, Name: "Sample", Hash: gateway.Digest(TenantKey)}
 	return errors.Join(
-		storage.Put(ctx, s, control.PlaceOf(k), control.KeyPlace{ID: k.ID, Hashes: []string{k.Hash}}, storage.AnyRev),
+		storage.Put(ctx, s, control.LocationOf(k), control.KeyLocation{ID: k.ID, Hashes: []string{k.Hash}}, storage.AnyRev),
 		storage.Put(ctx, s, gateway.APIKeyRow(k.Hash), k, storage.AnyRev))
 }
 

@@ -91,7 +91,7 @@ func TestEachPlantedBugIsReported(t *testing.T) {
 		}), "other event ids"},
 		{"a natural key where there is none", "smartbots", onReading(func(r *provider.Reading) {
 			r.Items[0].NaturalKey = string(r.Items[0].Payload)
-			r.Items[0].Stable = time.Now().Truncate(24 * time.Hour)
+			r.Items[0].StableTime = time.Now().Truncate(24 * time.Hour)
 		}), "the same id, though people say the same twice"},
 		{"an event that the worker cannot store", "smartbots", onReading(func(r *provider.Reading) {
 			r.ContentType = strings.Repeat("<", 400<<10/6)

@@ -193,7 +193,7 @@ func distinct(items []provider.Item) []provider.Item {
 // repeatable reports whether a repeat of it is recognised: it has a natural key
 // and a time, of the last week, that belongs to it.
 func repeatable(it provider.Item) bool {
-	age := time.Since(it.Stable)
+	age := time.Since(it.StableTime)
 	return it.NaturalKey != "" && age > -time.Hour && age < 7*24*time.Hour
 }
 
@@ -284,7 +284,7 @@ func elementsOf(b []byte) [][]byte {
 
 func matches(parts [][]byte, items []provider.Item) bool {
 	left := 0 // parts that a last item says could not be read either
-	if n := len(items) - 1; n >= provider.MostUnreadable && items[n].Unreadable {
+	if n := len(items) - 1; n >= provider.MaxUnreadable && items[n].Unreadable {
 		if _, err := fmt.Sscanf(string(items[n].Payload), "%d more items could not be read", &left); err == nil {
 			items = items[:n]
 		}
@@ -301,7 +301,7 @@ func matches(parts [][]byte, items []provider.Item) bool {
 
 func isPart(part []byte, it provider.Item) bool {
 	if it.Unreadable {
-		part = part[:min(len(part), provider.KeptUnreadable)]
+		part = part[:min(len(part), provider.MaxUnreadableBytes)]
 	}
 	return bytes.Equal(part, it.Payload)
 }

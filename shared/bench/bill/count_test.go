@@ -178,7 +178,7 @@ func (w *world) settle() {
 		if due.IsZero() {
 			return
 		}
-		time.Sleep(time.Until(due.Add(-gateway.Horizon / 2)))
+		time.Sleep(time.Until(due.Add(-gateway.Lookahead / 2)))
 		w.tick()
 	}
 }

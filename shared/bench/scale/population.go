@@ -10,7 +10,7 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
-	"ringback/shared/pace"
+	"ringback/shared/limiter"
 )
 
 // noisyID is the source of the noisy tenant and its neighbours.
@@ -128,8 +128,8 @@ func (w *world) register(g *gateway.Gateway, r registration) error {
 	if err != nil || r.kind.dead() {
 		return err
 	}
-	o := pace.Outcome{Made: true, Accepted: true, Took: time.Millisecond} // it was asked before
-	return pace.NewBooks(g.Store, gateway.PaceKey, w.now).Heed(ctx, tenant, r.id, url, o, pace.Seen{Quick: 1})
+	o := limiter.Outcome{Attempted: true, Succeeded: true, Took: time.Millisecond} // it was asked before
+	return limiter.NewSpeedStore(g.Store, gateway.SpeedsKey, w.now).Record(ctx, tenant, r.id, url, o, limiter.Stats{Quick: 1})
 }
 
 // thinned returns how many of the whole one use of what is named by text, a key

@@ -142,9 +142,9 @@ func TestRepeatInOtherWordsHasTheSameNaturalKey(t *testing.T) {
 			`{"message_uuid":"m1","callback_event":"price","price":"4.20","parts":"2","price_time":"2025-03-01T09:15:02Z","currency":"RUB"}`},
 	} {
 		got := parse(t, "["+pair[0]+","+pair[1]+"]").Items
-		if got[0].NaturalKey != got[1].NaturalKey || !got[0].Stable.Equal(got[1].Stable) || got[0].Stable.IsZero() {
+		if got[0].NaturalKey != got[1].NaturalKey || !got[0].StableTime.Equal(got[1].StableTime) || got[0].StableTime.IsZero() {
 			t.Errorf("keys of %s and %s: %q at %v, %q at %v, want the same", pair[0], pair[1],
-				got[0].NaturalKey, got[0].Stable, got[1].NaturalKey, got[1].Stable)
+				got[0].NaturalKey, got[0].StableTime, got[1].NaturalKey, got[1].StableTime)
 		}
 	}
 }
@@ -159,7 +159,7 @@ func TestItemOfAnArrayThatIsTooLargeOrTooDeepIsSetAside(t *testing.T) {
 			t.Errorf("item %d: type %q, unreadable %v, want %q", i, got[i].Type, got[i].Unreadable, want)
 		}
 	}
-	if got, want := string(got[0].Payload), large[:provider.KeptUnreadable]; got != want {
+	if got, want := string(got[0].Payload), large[:provider.MaxUnreadableBytes]; got != want {
 		t.Errorf("kept %d bytes of the large item, want its first %d", len(got), len(want))
 	}
 	_, err := direct.Provider{}.Parse(&provider.Callback{Body: []byte(large)})

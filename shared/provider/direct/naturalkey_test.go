@@ -45,8 +45,8 @@ func TestNaturalKeyIsWhatARepeatHasInCommon(t *testing.T) {
 				event, _, _ := strings.Cut(strings.TrimPrefix(tt.fields, `"callback_event":"`), `"`)
 				want = item.Key(event, item.Hash([]byte(body)))
 			}
-			if got.NaturalKey != want || !got.Stable.Equal(tt.stable) {
-				t.Errorf("natural key of %s: %q at %v, want %q at %v", body, got.NaturalKey, got.Stable, want, tt.stable)
+			if got.NaturalKey != want || !got.StableTime.Equal(tt.stable) {
+				t.Errorf("natural key of %s: %q at %v, want %q at %v", body, got.NaturalKey, got.StableTime, want, tt.stable)
 			}
 		})
 	}

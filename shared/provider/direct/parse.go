@@ -78,7 +78,7 @@ func itemOf(b jsonscan.Value) provider.Item {
 	item.AddKey(it.Keys, "cascade", n.Text("cascade_message_uuid"))
 	item.AddKey(it.Keys, "channel", n.Text("channel_type"))
 	item.AddKey(it.Keys, "status", n.status)
-	it.NaturalKey, it.Stable = n.naturalKey(b)
+	it.NaturalKey, it.StableTime = n.naturalKey(b)
 	it.Time = n.time()
 	return it
 }

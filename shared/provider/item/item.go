@@ -79,7 +79,7 @@ func AddKey(keys map[string][]string, kind, value string) {
 // SetAside returns the item that stands for a part of a callback that cannot
 // be read or is too large. It keeps the first provider.KeptUnreadable bytes.
 func SetAside(providerName string, b []byte) provider.Item {
-	n := min(len(b), provider.KeptUnreadable)
+	n := min(len(b), provider.MaxUnreadableBytes)
 	return provider.Item{Type: providerName + ".unreadable", Payload: b[:n:n], Unreadable: true}
 }
 
@@ -99,7 +99,7 @@ func (l *List) Add(it provider.Item) {
 
 // SetAside adds what SetAside returns, for the first provider.MostUnreadable.
 func (l *List) SetAside(providerName string, b []byte) {
-	if l.aside++; l.aside <= provider.MostUnreadable {
+	if l.aside++; l.aside <= provider.MaxUnreadable {
 		l.Add(SetAside(providerName, b))
 	}
 }
@@ -110,7 +110,7 @@ func (l *List) All(providerName string) ([]provider.Item, error) {
 	if len(l.items) > provider.MaxItems {
 		return nil, fmt.Errorf("items: %w: want at most %d", provider.ErrTooLarge, provider.MaxItems)
 	}
-	if more := l.aside - provider.MostUnreadable; more > 0 {
+	if more := l.aside - provider.MaxUnreadable; more > 0 {
 		l.Add(SetAside(providerName, fmt.Appendf(nil, "%d more items could not be read", more)))
 	}
 	return l.items, nil

@@ -120,7 +120,7 @@ func TestRoutingKeysAreFewAndDistinct(t *testing.T) {
 }
 
 func TestWhatIsSetAsideHasNoNaturalKey(t *testing.T) {
-	long := strings.Repeat("x", provider.KeptUnreadable)
+	long := strings.Repeat("x", provider.MaxUnreadableBytes)
 	if a := item.SetAside("direct", []byte(long+"a")); a.NaturalKey != "" || string(a.Payload) != long || !a.Unreadable {
 		t.Errorf("SetAside of %d bytes: natural key %q, %d bytes kept, unreadable %v; want none, %d, true",
 			len(long)+1, a.NaturalKey, len(a.Payload), a.Unreadable, len(long))
@@ -176,9 +176,9 @@ func TestListBoundsWhatACallbackHolds(t *testing.T) {
 		err       error
 	}{
 		{0, 0, 0, "", nil},
-		{3, provider.MostUnreadable, 3 + provider.MostUnreadable, "", nil},
-		{3, provider.MostUnreadable + 1, 4 + provider.MostUnreadable, "1 more items could not be read", nil},
-		{0, 1_000_000, 1 + provider.MostUnreadable, "999980 more items could not be read", nil},
+		{3, provider.MaxUnreadable, 3 + provider.MaxUnreadable, "", nil},
+		{3, provider.MaxUnreadable + 1, 4 + provider.MaxUnreadable, "1 more items could not be read", nil},
+		{0, 1_000_000, 1 + provider.MaxUnreadable, "999980 more items could not be read", nil},
 		{provider.MaxItems, 0, provider.MaxItems, "", nil},
 		{provider.MaxItems + 1, 0, 0, "", provider.ErrTooLarge},
 	} {

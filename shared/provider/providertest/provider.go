@@ -94,7 +94,7 @@ func (pt tester) itemGot(t *testing.T, r provider.Reading, it provider.Item) Ite
 		}
 	}
 	got := ItemWanted{
-		Type: it.Type, NaturalKey: it.NaturalKey != "", Stable: it.Stable, Time: it.Time, Keys: it.Keys,
+		Type: it.Type, NaturalKey: it.NaturalKey != "", Stable: it.StableTime, Time: it.Time, Keys: it.Keys,
 		Payload: strings.ToValidUTF8(string(it.Payload), "\uFFFD"), Unreadable: it.Unreadable, Parameters: compact(parameters),
 	}
 	if !bytes.Equal(data, it.Payload) {
@@ -208,10 +208,10 @@ func CheckReading(cb *provider.Callback, r provider.Reading) []string {
 	payloads := make([][]byte, len(r.Items))
 	for i, it := range r.Items {
 		payloads[i] = bytes.Clone(it.Payload)
-		if it.Type == "" || len(it.Payload) == 0 || it.Unreadable && it.NaturalKey != "" || !it.Stable.IsZero() && it.NaturalKey == "" {
+		if it.Type == "" || len(it.Payload) == 0 || it.Unreadable && it.NaturalKey != "" || !it.StableTime.IsZero() && it.NaturalKey == "" {
 			problems = append(problems, fmt.Sprintf("item %d: type %q, natural key %q, %d bytes", i, it.Type, it.NaturalKey, len(it.Payload)))
 		}
-		if it.Unreadable && len(it.Payload) > provider.KeptUnreadable || len(it.Payload) > provider.MaxPayloadBytes {
+		if it.Unreadable && len(it.Payload) > provider.MaxUnreadableBytes || len(it.Payload) > provider.MaxPayloadBytes {
 			problems = append(problems, fmt.Sprintf("item %d keeps %d bytes", i, len(it.Payload)))
 		}
 	}

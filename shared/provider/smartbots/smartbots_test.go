@@ -37,8 +37,8 @@ func TestNoReplyHasAPair(t *testing.T) {
 func TestSameMessageTwiceIsTwoMessages(t *testing.T) {
 	for range 2 {
 		it := parse(t, form, "action=group_message&message=hi")
-		if it.NaturalKey != "" || !it.Stable.IsZero() || !it.Time.IsZero() {
-			t.Errorf("natural key %q, stable %v, time %v, want none", it.NaturalKey, it.Stable, it.Time)
+		if it.NaturalKey != "" || !it.StableTime.IsZero() || !it.Time.IsZero() {
+			t.Errorf("natural key %q, stable %v, time %v, want none", it.NaturalKey, it.StableTime, it.Time)
 		}
 	}
 }

@@ -45,15 +45,15 @@ func TestNaturalKeyIsWhatARepeatHasInCommon(t *testing.T) {
 			body := `{` + tt.fields + `}`
 			got := parse(t, query, body).Items[0]
 			if len(tt.key) > 0 {
-				if want := item.Key(append([]string{tt.command}, tt.key...)...); got.NaturalKey != want || !got.Stable.Equal(tt.stable) {
-					t.Errorf("natural key of %s: %q at %v, want %q at %v", body, got.NaturalKey, got.Stable, want, tt.stable)
+				if want := item.Key(append([]string{tt.command}, tt.key...)...); got.NaturalKey != want || !got.StableTime.Equal(tt.stable) {
+					t.Errorf("natural key of %s: %q at %v, want %q at %v", body, got.NaturalKey, got.StableTime, want, tt.stable)
 				}
 				return
 			}
 			other := parse(t, query, `{`+tt.fields+`,"Another":1}`).Items[0]
-			if known := got.NaturalKey != ""; known == tt.stable.IsZero() || known && got.NaturalKey == other.NaturalKey || !got.Stable.Equal(tt.stable) {
+			if known := got.NaturalKey != ""; known == tt.stable.IsZero() || known && got.NaturalKey == other.NaturalKey || !got.StableTime.Equal(tt.stable) {
 				t.Errorf("natural key of %s: %q at %v, with another field %q; want that of all its bytes at %v, or none",
-					body, got.NaturalKey, got.Stable, other.NaturalKey, tt.stable)
+					body, got.NaturalKey, got.StableTime, other.NaturalKey, tt.stable)
 			}
 		})
 	}
@@ -96,8 +96,8 @@ func TestSizeTellsTheUnitOfATime(t *testing.T) {
 	}
 	for key, want := range map[string]int64{"1_2_5": 5, "__5": 5, "_5": 0, "5": 0, "1_2_3_5": 0, "1_2_": 0} {
 		it := parse(t, "SdkAppid=5&CallbackCommand=C2C.CallbackAfterMsgWithDraw", `{"MsgKey":"`+key+`"}`).Items[0]
-		if want == 0 && !it.Stable.IsZero() || want != 0 && it.Stable.Unix() != want {
-			t.Errorf("time in MsgKey %q = %v, want second %d", key, it.Stable, want)
+		if want == 0 && !it.StableTime.IsZero() || want != 0 && it.StableTime.Unix() != want {
+			t.Errorf("time in MsgKey %q = %v, want second %d", key, it.StableTime, want)
 		}
 	}
 }

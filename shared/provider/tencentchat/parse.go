@@ -111,7 +111,7 @@ func (p *packet) contradicts(command string) bool {
 func (p *packet) item(command string, payload []byte) provider.Item {
 	command = cmp.Or(command, p.Text("CallbackCommand"))
 	it := provider.Item{Type: item.Type(name, command), Time: p.time(command), Keys: p.keys(command), Payload: payload}
-	it.NaturalKey, it.Stable = p.naturalKey(command, payload)
+	it.NaturalKey, it.StableTime = p.naturalKey(command, payload)
 	return it
 }
 

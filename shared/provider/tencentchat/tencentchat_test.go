@@ -215,8 +215,8 @@ func TestPacketWithoutIDAndTimeHasNoNaturalKey(t *testing.T) {
 		"State.StateChange":                `{"EventTime":0,"Info":{"Action":"Login","To_Account":"a"}}`,
 	} {
 		it := parse(t, "SdkAppid=5&CallbackCommand="+command, body).Items[0]
-		if it.NaturalKey != "" || !it.Stable.IsZero() {
-			t.Errorf("%s %s: natural key %q at %v, want none", command, body, it.NaturalKey, it.Stable)
+		if it.NaturalKey != "" || !it.StableTime.IsZero() {
+			t.Errorf("%s %s: natural key %q at %v, want none", command, body, it.NaturalKey, it.StableTime)
 		}
 	}
 }
@@ -236,8 +236,8 @@ func TestRepeatHasTheSameNaturalKeyWhateverElseChanged(t *testing.T) {
 		query := "SdkAppid=5&CallbackCommand=" + tt.command
 		a, b := parse(t, query, tt.first).Items[0], parse(t, query+"&ClientIP=192.0.2.1", tt.second).Items[0]
 		want := time.Unix(1760000000, 0)
-		if a.NaturalKey != b.NaturalKey || !a.Stable.Equal(want) || !b.Stable.Equal(want) {
-			t.Errorf("%s: keys %q at %v and %q at %v, want the same at %v", tt.command, a.NaturalKey, a.Stable, b.NaturalKey, b.Stable, want)
+		if a.NaturalKey != b.NaturalKey || !a.StableTime.Equal(want) || !b.StableTime.Equal(want) {
+			t.Errorf("%s: keys %q at %v and %q at %v, want the same at %v", tt.command, a.NaturalKey, a.StableTime, b.NaturalKey, b.StableTime, want)
 		}
 	}
 }
@@ -259,8 +259,8 @@ func TestTimesAreReadInTheirUnit(t *testing.T) {
 		{"Bot.OnC2CMessage", `{"MsgKey":"1_2_1760000000","MsgTime":1760000000}`, time.Unix(1760000000, 0), time.Unix(1760000000, 0)},
 	} {
 		it := parse(t, "SdkAppid=5&CallbackCommand="+tt.command, tt.body).Items[0]
-		if !it.Time.Equal(tt.time) || !it.Stable.Equal(tt.stable) {
-			t.Errorf("%s %s: time %v, stable %v, want %v and %v", tt.command, tt.body, it.Time, it.Stable, tt.time, tt.stable)
+		if !it.Time.Equal(tt.time) || !it.StableTime.Equal(tt.stable) {
+			t.Errorf("%s %s: time %v, stable %v, want %v and %v", tt.command, tt.body, it.Time, it.StableTime, tt.time, tt.stable)
 		}
 	}
 }

@@ -20,7 +20,7 @@ var (
 	ingests = []string{"functions/smartbots", "functions/tencentchat", "functions/direct"}
 
 	ingestHouse = []string{
-		"functions/internal/deployed", "shared/app", "shared/circuit", "shared/cloud", "shared/config", "shared/egress", "shared/gateway", "shared/keyring", "shared/ident", "shared/limit", "shared/message", "shared/pace", "shared/provider", "shared/schedule", "shared/storage",
+		"functions/internal/deployed", "shared/app", "shared/circuit", "shared/cloud", "shared/config", "shared/egress", "shared/gateway", "shared/keyring", "shared/ident", "shared/limit", "shared/message", "shared/limiter", "shared/provider", "shared/schedule", "shared/storage",
 		"shared/provider/form", "shared/provider/item", "shared/provider/jsonscan",
 	}
 	ingestModules = []string{

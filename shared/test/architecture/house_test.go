@@ -70,7 +70,7 @@ var house = []room{
 	{"shared/history", []string{"shared/ident", "shared/circuit", "shared/control", "shared/gateway", "shared/provider", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
 	{"shared/groups", []string{"shared/ident", "shared/keyring", "shared/control", "shared/egress", "shared/gateway", "shared/storage"}, nil},
 	{"shared/transfer", []string{"shared/keyring", "shared/control", "shared/gateway", "shared/provider", "shared/storage"}, []string{"golang.org/x/sync/errgroup"}},
-	{"shared/gateway", []string{"shared/ident", "shared/circuit", "shared/limit", "shared/message", "shared/pace", "shared/schedule", "shared/keyring", "shared/egress", "shared/provider", "shared/storage"}, []string{
+	{"shared/gateway", []string{"shared/ident", "shared/circuit", "shared/limit", "shared/message", "shared/limiter", "shared/schedule", "shared/keyring", "shared/egress", "shared/provider", "shared/storage"}, []string{
 		"github.com/hashicorp/golang-lru/v2",
 		"github.com/standard-webhooks/standard-webhooks/libraries/go",
 		"golang.org/x/sync/errgroup", "golang.org/x/sync/singleflight",
@@ -78,8 +78,8 @@ var house = []room{
 	{"shared/message", []string{"shared/provider", "shared/storage"}, nil},
 	{"shared/circuit", nil, nil},
 	{"shared/keyring", []string{"shared/storage"}, nil},
-	{"shared/pace", []string{"shared/storage"}, []string{"github.com/hashicorp/golang-lru/v2", "golang.org/x/sync/singleflight"}},
-	{"shared/limit", []string{"shared/pace", "shared/storage"}, []string{"github.com/hashicorp/golang-lru/v2"}},
+	{"shared/limiter", []string{"shared/storage"}, []string{"github.com/hashicorp/golang-lru/v2", "golang.org/x/sync/singleflight"}},
+	{"shared/limit", []string{"shared/limiter", "shared/storage"}, []string{"github.com/hashicorp/golang-lru/v2"}},
 	{"shared/schedule", []string{"shared/storage"}, nil},
 	{"shared/ident", []string{"shared/storage"}, nil},
 	{"shared/storage", nil, nil},
@@ -92,7 +92,7 @@ var house = []room{
 		"shared/control", "shared/history", "shared/transfer", "shared/app", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/message", "shared/provider", "shared/storage", "shared/provider/all", "shared/provider/tencentchat",
 	}, nil},
 	{"shared/bench/mutants", []string{"shared/bench/mutants/mutant"}, nil},
-	{"shared/bench/scale", []string{"shared/keyring", "shared/pace", "shared/control", "shared/transfer", "shared/app", "shared/bench/bill", "shared/bench/quantile", "shared/config", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all"}, nil},
+	{"shared/bench/scale", []string{"shared/keyring", "shared/limiter", "shared/control", "shared/transfer", "shared/app", "shared/bench/bill", "shared/bench/quantile", "shared/config", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all"}, nil},
 	{"shared/bench/load", []string{"shared/ident", "shared/keyring", // a command; it fills files with the gateway's own verbs
 		"shared/control", "shared/transfer", "shared/app", "shared/bench/quantile", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all",
 	}, []string{"golang.org/x/sync/errgroup"}},

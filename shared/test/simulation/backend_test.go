@@ -234,7 +234,7 @@ func (w *world) nextTick() time.Time {
 	if due.IsZero() {
 		return due
 	}
-	soon, look := w.lastTick.Add(time.Minute), due.Add(-gateway.Horizon-30*time.Second)
+	soon, look := w.lastTick.Add(time.Minute), due.Add(-gateway.Lookahead-30*time.Second)
 	if soon.Before(look) {
 		return look
 	}

@@ -203,7 +203,7 @@ func (w *world) verifyHeld(r *wish, d delivery, what string) {
 		}
 	case stored.State == gateway.Enabled && !d.Since.Before(stored.Since.Add(-5*time.Second)):
 		w.fail("%s at %v: the registration was enabled at %v", what, d.Since, stored.Since)
-	case stored.Why == "nothing was accepted for five days":
+	case stored.Reason == "nothing was accepted for five days":
 		if stored.Since.Sub(r.lastOK) < 5*24*time.Hour {
 			w.fail("%s: the endpoint accepted at %v, five days before %v", what, r.lastOK, stored.Since)
 		}

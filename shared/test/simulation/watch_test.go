@@ -170,7 +170,7 @@ func (m *inMemory) writtenDelivery(before, r storage.Row) {
 	switch {
 	case was.Status == gateway.Succeeded && d.Status != gateway.Succeeded:
 		w.fail("delivery %s of %s succeeded, and is %s now", d.event, d.registration, d.Status)
-	case d.Lost > was.Lost && r.Due.Sub(d.Start) <= gateway.Horizon:
+	case d.Lost > was.Lost && r.Due.Sub(d.Start) <= gateway.Lookahead:
 		w.fail("delivery %s of %s is handed out from %v to %v, which leaves no time for it", d.event, d.registration, d.Start, r.Due)
 	case d.Claim < was.Claim:
 		w.fail("delivery %s of %s goes back from claim %d to %d", d.event, d.registration, was.Claim, d.Claim)

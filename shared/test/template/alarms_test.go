@@ -173,7 +173,7 @@ func (f *faults) watched(s stack, w watch, operator string, threshold int, missi
 }
 
 var ringbackMetrics = []gateway.Metric{
-	gateway.Callbacks, gateway.RefusedCallbacks, gateway.Events, gateway.Accepted, gateway.Refused, gateway.Latency, gateway.DueAge,
+	gateway.Callbacks, gateway.RefusedCallbacks, gateway.Events, gateway.AttemptsSucceeded, gateway.AttemptsFailed, gateway.DeliveryLatency, gateway.DueAge,
 }
 
 var placeholder = regexp.MustCompile(`\$\{([A-Za-z]+)[^}]*\}`)

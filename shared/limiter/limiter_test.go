@@ -1,4 +1,4 @@
-package pace
+package limiter
 
 import (
 	"sync"
@@ -28,20 +28,20 @@ func TestAttemptsWaitWhereTheirTurnIsNear(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := New()
-				turn := Turn{Registration: "reg", Allowance: Allowance{AtOnce: 10}, Slow: true}
-				accepted := Outcome{Made: true, Accepted: true, Took: tt.took}
+				turn := Request{Registration: "reg", Allowance: Allowance{Concurrency: 10}, Slow: true}
+				accepted := Outcome{Attempted: true, Succeeded: true, Took: tt.took}
 				for range 50 { // so long until it is known how long they take
-					leave, _ := p.Enter(t.Context(), turn)
+					leave, _ := p.Acquire(t.Context(), turn)
 					leave(accepted)
 				}
 				var made atomic.Int64
 				var wg sync.WaitGroup
 				for range 100 {
 					wg.Go(func() {
-						leave, w := p.Enter(t.Context(), turn)
+						leave, w := p.Acquire(t.Context(), turn)
 						if leave == nil {
-							if w.Turn < tt.took*9/10 {
-								t.Errorf("a turn in %v, want not before an attempt has ended, which takes %v", w.Turn, tt.took)
+							if w.After < tt.took*9/10 {
+								t.Errorf("a turn in %v, want not before an attempt has ended, which takes %v", w.After, tt.took)
 							}
 							return
 						}
@@ -63,13 +63,13 @@ func TestAttemptsWaitWhereTheirTurnIsNear(t *testing.T) {
 // may be made after all.
 func TestAttemptThatWasNotMadeTellsNoPace(t *testing.T) {
 	p := New()
-	turn := Turn{Registration: "reg", Allowance: Allowance{AtOnce: 1}}
-	made := Outcome{Made: true, Accepted: true, Took: quick}
+	turn := Request{Registration: "reg", Allowance: Allowance{Concurrency: 1}}
+	made := Outcome{Attempted: true, Succeeded: true, Took: quickLatency}
 	for _, a := range []Outcome{made, {}} {
-		leave, _ := p.Enter(t.Context(), turn)
+		leave, _ := p.Acquire(t.Context(), turn)
 		leave(a)
 	}
-	if got := known(p.moods, "reg").took; got != made.Took/8 {
+	if got := getOrAdd(p.endpoints, "reg").latency; got != made.Took/8 {
 		t.Errorf("pace of %v after one attempt of %v, want an eighth", got, made.Took)
 	}
 }
@@ -77,10 +77,10 @@ func TestAttemptThatWasNotMadeTellsNoPace(t *testing.T) {
 // TestTurnComesAfterThoseSentAwayBefore sends attempts away from an endpoint
 // that takes 10 s for each of ten.
 func TestTurnComesAfterThoseSentAwayBefore(t *testing.T) {
-	m := mood{took: 10 * time.Second, moved: noon, turned: noon}
+	m := endpoint{latency: 10 * time.Second, lastChange: noon, deferredAt: noon}
 	want := func(at, turn time.Duration) {
 		t.Helper()
-		if got := m.away(10, noon.Add(at)).Round(time.Second); got != turn {
+		if got := m.deferOne(10, noon.Add(at)).Round(time.Second); got != turn {
 			t.Errorf("sent away after %v: a turn in %v, want %v", at, got, turn)
 		}
 	}
@@ -88,16 +88,16 @@ func TestTurnComesAfterThoseSentAwayBefore(t *testing.T) {
 		want(0, time.Duration(i/10+1)*10*time.Second)
 	}
 	for range 550 {
-		want(0, nearTurn)
+		want(0, usualRetryAfter)
 	}
 	for range 8400 { // of so many, ten a second look
-		m.away(10, noon)
+		m.deferOne(10, noon)
 	}
-	want(0, farTurn)
-	m.moved = noon.Add(time.Minute)
-	want(time.Minute, farTurn-time.Minute)
-	m.moved = noon.Add(time.Hour)
+	want(0, maxRetryAfter)
+	m.lastChange = noon.Add(time.Minute)
+	want(time.Minute, maxRetryAfter-time.Minute)
+	m.lastChange = noon.Add(time.Hour)
 	want(time.Hour, 10*time.Second)
-	m.took, m.moved = 50*time.Millisecond, noon.Add(time.Hour+time.Second) // it became faster
+	m.latency, m.lastChange = 50*time.Millisecond, noon.Add(time.Hour+time.Second) // it became faster
 	want(time.Hour+time.Second, 0)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ringback/shared/gateway"
-	"ringback/shared/pace"
+	"ringback/shared/limiter"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
@@ -25,13 +25,13 @@ func TestRegistrationIsTested(t *testing.T) {
 	w.register(c, s.ID, RegistrationChange{EventTypes: &[]string{"*"}})
 	e := must(w.TestRegistration(t.Context(), c, r.ID))(w)
 	want := provider.Event{
-		ID: e.ID, Source: s.ID, Provider: direct, Type: gateway.TestEventType, Received: w.now, Time: w.now, ContentType: "application/json", Only: r.ID,
+		ID: e.ID, Source: s.ID, Provider: direct, Type: gateway.TestEventType, Received: w.now, Time: w.now, ContentType: "application/json", Recipient: r.ID,
 		Payload: []byte(`{"registration":"` + r.ID + `","message":"This is a test of your registration."}`),
 	}
 	if diff := cmp.Diff(want, e); diff != "" {
 		t.Errorf("TestRegistration (-want +got):\n%s", diff)
 	}
-	if es := w.events(); len(es) != 1 || es[0].ID != e.ID || !json.Valid(es[0].Payload) || es[0].Only != r.ID {
+	if es := w.events(); len(es) != 1 || es[0].ID != e.ID || !json.Valid(es[0].Payload) || es[0].Recipient != r.ID {
 		t.Errorf("events %+v, want the test's", es)
 	}
 	if again := must(w.TestRegistration(t.Context(), c, r.ID))(w); again.ID == e.ID {
@@ -93,7 +93,7 @@ func TestJobIsOfOneRegistration(t *testing.T) {
 		w.wantUnwritten(string(kind), func() {
 			w.wantErr(string(kind)+" until its beginning", second(f(c, w.id("job"), r.ID, Span{Since: w.now, Until: w.now})), storage.ErrInvalid)
 			w.wantErr(string(kind)+" until before its beginning", second(f(c, w.id("job"), r.ID, Span{Since: w.now, Until: w.now.Add(-1)})), storage.ErrInvalid)
-			for _, rate := range []float64{-1, pace.LeastRate * 0.999, math.NaN()} {
+			for _, rate := range []float64{-1, limiter.MinRate * 0.999, math.NaN()} {
 				w.wantErr(fmt.Sprint(kind, " at ", rate), second(f(c, w.id("job"), r.ID, Span{Since: span.Since, Rate: rate})), storage.ErrInvalid)
 			}
 			w.wantErr(string(kind)+" of another's", second(f(w.other(), w.id("job"), r.ID, span)), storage.ErrNotFound)
@@ -103,9 +103,9 @@ func TestJobIsOfOneRegistration(t *testing.T) {
 		w.wantErr(string(kind)+" until now", second(f(Operator(), w.id("job"), r.ID, Span{})), ErrLimit)
 		w.wantFaultsTold(string(kind), func() storagetest.Deed {
 			id := w.id("job")
-			for _, j := range must2(w.Jobs(t.Context(), c, "", storage.Place{}))(w) {
+			for _, j := range must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w) {
 				must(w.gw.CancelJob(t.Context(), j.ID))(w)
-				w.ok(w.store.Delete(t.Context(), gateway.OfTenant(c.Tenant, "J", j.ID), storage.AnyRev))
+				w.ok(w.store.Delete(t.Context(), gateway.TenantLinkKey(c.Tenant, "J", j.ID), storage.AnyRev))
 			}
 			return storagetest.Deed{Do: func() error { return second(f(c, id, r.ID, Span{})) }}
 		})
@@ -144,10 +144,10 @@ func TestTenantHasRoomForSoManyJobs(t *testing.T) {
 	w.wantErr("a third job of two", start(two, w.id("job")), ErrLimit)
 	must(w.CancelJobOf(t.Context(), c, first))(w)
 	w.wantErr("a third job of two, when one was cancelled", start(two, w.id("job")), nil)
-	w.put(gateway.OfTenant(c.Tenant, "J", "job_9"), gateway.Link{ID: "job_9"}) // its row has expired
+	w.put(gateway.TenantLinkKey(c.Tenant, "J", "job_9"), gateway.Link{ID: "job_9"}) // its row has expired
 	w.wantErr("a second job, when one is gone", start(two, w.id("job")), ErrLimit)
 
-	for _, j := range must2(w.Jobs(t.Context(), c, "", storage.Place{}))(w) {
+	for _, j := range must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w) {
 		must(w.CancelJobOf(t.Context(), c, j.ID))(w)
 	}
 	w.ok(second(w.DisableRegistration(t.Context(), c, ordered.ID)))
@@ -222,12 +222,14 @@ func TestJobsAreListedByPages(t *testing.T) {
 		tenant string
 		want   []string
 	}{{"a tenant", c, "", mine}, {"a tenant, by the operator", Operator(), c.Tenant, mine}, {"the operator", Operator(), "", operators}} {
-		got := idsOf(pages(w, func(at storage.Place) ([]gateway.Job, string, error) { return w.Jobs(t.Context(), tt.c, tt.tenant, at) }), func(j gateway.Job) string { return j.ID })
+		got := idsOf(pages(w, func(at storage.PageRequest) ([]gateway.Job, string, error) {
+			return w.Jobs(t.Context(), tt.c, tt.tenant, at)
+		}), func(j gateway.Job) string { return j.ID })
 		if !slices.Equal(got, tt.want) {
 			t.Errorf("Jobs of %s = %v, want %v", tt.name, got, tt.want)
 		}
 	}
-	_, _, err := w.Jobs(t.Context(), w.other(), c.Tenant, storage.Place{})
+	_, _, err := w.Jobs(t.Context(), w.other(), c.Tenant, storage.PageRequest{})
 	w.wantErr("Jobs of another tenant", err, storage.ErrNotFound)
 	w.wantErr("JobOf another tenant", second(w.JobOf(t.Context(), w.other(), mine[0])), storage.ErrNotFound)
 	w.wantErr("JobOf the operator's", second(w.JobOf(t.Context(), c, operators[0])), storage.ErrNotFound)

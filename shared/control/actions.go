@@ -18,7 +18,7 @@ const jobListed = 30 * 24 * time.Hour
 
 // TestRegistration queues an event of type registration.test for a registration of c's and returns its id.
 // The error wraps storage.ErrConflict if the registration is not enabled.
-func (wk *work) TestRegistration(ctx context.Context, c Caller, id string) (provider.Event, error) {
+func (wk *actions) TestRegistration(ctx context.Context, c Caller, id string) (provider.Event, error) {
 	r, err := wk.Registration(ctx, c, id)
 	if err != nil {
 		return provider.Event{}, err
@@ -31,7 +31,7 @@ func (wk *work) TestRegistration(ctx context.Context, c Caller, id string) (prov
 		return provider.Event{}, err
 	}
 	now := wk.gw.Clock()
-	e := provider.Event{Source: r.Source, Provider: s.Provider, Type: gateway.TestEventType, Received: now, Time: now, ContentType: "application/json", Only: r.ID}
+	e := provider.Event{Source: r.Source, Provider: s.Provider, Type: gateway.TestEventType, Received: now, Time: now, ContentType: "application/json", Recipient: r.ID}
 	if e.ID, err = ident.Event(r.Source, "", now, gateway.TestEventType, storage.NewRev()); err != nil {
 		return e, err
 	}
@@ -49,22 +49,22 @@ type Span struct {
 }
 
 // StartRecover starts the job that makes due again what failed since a time.
-func (wk *work) StartRecover(ctx context.Context, c Caller, id, registration string, s Span) (gateway.Job, error) {
+func (wk *actions) StartRecover(ctx context.Context, c Caller, id, registration string, s Span) (gateway.Job, error) {
 	return wk.startFor(ctx, c, id, registration, gateway.JobRecover, s)
 }
 
 // StartReplay starts the job that delivers what a registration would have got since a time, had it been
 // there. The error wraps storage.ErrConflict if the source keeps no full history.
-func (wk *work) StartReplay(ctx context.Context, c Caller, id, registration string, s Span) (gateway.Job, error) {
+func (wk *actions) StartReplay(ctx context.Context, c Caller, id, registration string, s Span) (gateway.Job, error) {
 	return wk.startFor(ctx, c, id, registration, gateway.JobReplay, s)
 }
 
 // StartRelease starts the job that makes due what was held since a time.
-func (wk *work) StartRelease(ctx context.Context, c Caller, id, registration string, s Span) (gateway.Job, error) {
+func (wk *actions) StartRelease(ctx context.Context, c Caller, id, registration string, s Span) (gateway.Job, error) {
 	return wk.startFor(ctx, c, id, registration, gateway.JobRelease, s)
 }
 
-func (wk *work) startFor(ctx context.Context, c Caller, id, registration string, kind gateway.JobKind, s Span) (gateway.Job, error) {
+func (wk *actions) startFor(ctx context.Context, c Caller, id, registration string, kind gateway.JobKind, s Span) (gateway.Job, error) {
 	r, err := wk.Registration(ctx, c, registration)
 	switch {
 	case err != nil:
@@ -81,14 +81,14 @@ func (wk *work) startFor(ctx context.Context, c Caller, id, registration string,
 			return gateway.Job{}, err
 		}
 	}
-	if err := wk.roomForJob(ctx, c, r.Tenant, id); err != nil {
+	if err := wk.checkJobLimit(ctx, c, r.Tenant, id); err != nil {
 		return gateway.Job{}, err
 	}
 	return wk.gw.StartJob(ctx, gateway.Job{ID: id, Kind: kind, Tenant: r.Tenant, Registration: r.ID, Source: r.Source, Since: s.Since, Until: s.Until, Rate: s.Rate})
 }
 
 // RequireFullHistory returns an error wrapping storage.ErrConflict if the source keeps no full history.
-func (wk *work) RequireFullHistory(ctx context.Context, source string) error {
+func (wk *actions) RequireFullHistory(ctx context.Context, source string) error {
 	s, err := wk.Source(ctx, source)
 	if err == nil && s.History != gateway.FullHistory {
 		return fmt.Errorf("source: %w: it keeps no full history", storage.ErrConflict)
@@ -96,8 +96,8 @@ func (wk *work) RequireFullHistory(ctx context.Context, source string) error {
 	return err
 }
 
-// roomForJob returns an error wrapping ErrLimit if as many jobs of the tenant run as may.
-func (wk *work) roomForJob(ctx context.Context, c Caller, tenant, id string) error {
+// checkJobLimit returns an error wrapping ErrLimit if as many jobs of the tenant run as may.
+func (wk *actions) checkJobLimit(ctx context.Context, c Caller, tenant, id string) error {
 	running := 0
 	err := wk.each(ctx, gateway.TenantKey(tenant).PK, "J#", func(job string, _ storage.Row) error {
 		j, err := wk.gw.Job(ctx, job)
@@ -124,7 +124,7 @@ func counts(j gateway.Job) bool {
 }
 
 // StartErasure starts the job that empties the events of a source that match.
-func (wk *work) StartErasure(ctx context.Context, id, source string, match gateway.Match) (gateway.Job, error) {
+func (wk *actions) StartErasure(ctx context.Context, id, source string, match gateway.Match) (gateway.Job, error) {
 	s, err := wk.Source(ctx, source)
 	if err != nil {
 		return gateway.Job{}, err
@@ -139,7 +139,7 @@ func (wk *work) StartErasure(ctx context.Context, id, source string, match gatew
 }
 
 // StartListed starts a job that the operator's list shows.
-func (wk *work) StartListed(ctx context.Context, j gateway.Job) (gateway.Job, error) {
+func (wk *actions) StartListed(ctx context.Context, j gateway.Job) (gateway.Job, error) {
 	if j.ID == "" {
 		j.ID = ident.New("job", wk.gw.Clock())
 	}
@@ -151,7 +151,7 @@ func (wk *work) StartListed(ctx context.Context, j gateway.Job) (gateway.Job, er
 }
 
 // Jobs returns a page of a tenant's jobs, or of the operator's own.
-func (wk *work) Jobs(ctx context.Context, c Caller, tenant string, at storage.Place) ([]gateway.Job, string, error) {
+func (wk *actions) Jobs(ctx context.Context, c Caller, tenant string, at storage.PageRequest) ([]gateway.Job, string, error) {
 	tenant, err := c.TenantIn(tenant)
 	if err != nil {
 		return nil, "", err
@@ -166,7 +166,7 @@ func (wk *work) Jobs(ctx context.Context, c Caller, tenant string, at storage.Pl
 }
 
 // JobOf returns a job of c's.
-func (wk *work) JobOf(ctx context.Context, c Caller, id string) (gateway.Job, error) {
+func (wk *actions) JobOf(ctx context.Context, c Caller, id string) (gateway.Job, error) {
 	j, err := wk.gw.Job(ctx, id)
 	if err != nil {
 		return j, err
@@ -175,7 +175,7 @@ func (wk *work) JobOf(ctx context.Context, c Caller, id string) (gateway.Job, er
 }
 
 // CancelJobOf ends a job of c's after the chunk that runs now.
-func (wk *work) CancelJobOf(ctx context.Context, c Caller, id string) (gateway.Job, error) {
+func (wk *actions) CancelJobOf(ctx context.Context, c Caller, id string) (gateway.Job, error) {
 	j, err := wk.JobOf(ctx, c, id)
 	switch {
 	case err != nil:
@@ -187,7 +187,7 @@ func (wk *work) CancelJobOf(ctx context.Context, c Caller, id string) (gateway.J
 }
 
 // DeadLetters tells how many messages each queue has.
-func (wk *work) DeadLetters(ctx context.Context) (map[storage.QueueName]storage.Depth, error) {
+func (wk *actions) DeadLetters(ctx context.Context) (map[storage.QueueName]storage.Depth, error) {
 	out := map[storage.QueueName]storage.Depth{}
 	for _, q := range [...]storage.QueueName{storage.EventsQueue, storage.RetryQueue, storage.SlowQueue} {
 		d, err := wk.gw.Queue.Depth(ctx, q)

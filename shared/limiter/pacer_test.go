@@ -1,4 +1,4 @@
-package pace
+package limiter
 
 import (
 	"context"
@@ -14,25 +14,25 @@ import (
 // pauses and at any rate, and counts what falls into each second.
 func TestPlacesComeNoFasterThanTheirRate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var p Line
-		rate := rapid.SampledFrom([]float64{0, LeastRate, 0.1, 1, 7, 50, 667, 2000, 1e6}).Draw(t, "rate")
+		var p Pacer
+		rate := rapid.SampledFrom([]float64{0, MinRate, 0.1, 1, 7, 50, 667, 2000, 1e6}).Draw(t, "rate")
 		p.SetRate(rate, 0)
 		now, end := noon, time.Time{}
 		perSecond := map[int64]int{}
 		for range rapid.IntRange(1, 600).Draw(t, "pages") {
 			for range rapid.IntRange(0, 100).Draw(t, "rows") {
-				if !p.Full(now).IsZero() {
+				if !p.FullUntil(now).IsZero() {
 					break
 				}
 				at := p.Take(now)
-				if at.Before(now) || at.Before(end) || at.Sub(now) > Ahead {
-					t.Fatalf("place %v at %v, the one before ended at %v; want it after both, at most %v ahead", at, now, end, Ahead)
+				if at.Before(now) || at.Before(end) || at.Sub(now) > MaxAhead {
+					t.Fatalf("place %v at %v, the one before ended at %v; want it after both, at most %v ahead", at, now, end, MaxAhead)
 				}
-				end = at.Add(p.Apart)
+				end = at.Add(p.Interval)
 				perSecond[at.Unix()]++
 			}
 			now = now.Add(time.Duration(rapid.Int64Range(0, int64(time.Second)).Draw(t, "page took")))
-			if next := p.Full(now); !next.IsZero() {
+			if next := p.FullUntil(now); !next.IsZero() {
 				if !next.After(now) || next.After(p.Next) {
 					t.Fatalf("goes on at %v, now is %v and the next place %v", next, now, p.Next)
 				}
@@ -40,7 +40,7 @@ func TestPlacesComeNoFasterThanTheirRate(t *testing.T) {
 			}
 		}
 		for second, n := range perSecond {
-			if most := int(time.Second/p.Apart) + 1; n > most {
+			if most := int(time.Second/p.Interval) + 1; n > most {
 				t.Fatalf("%d places in second %d, want at most %d", n, second, most)
 			}
 		}
@@ -49,19 +49,19 @@ func TestPlacesComeNoFasterThanTheirRate(t *testing.T) {
 
 func TestPlacesGoOnFromNowIfAWrongClockPutThemFarAhead(t *testing.T) {
 	for _, tt := range []struct{ apart, next, want time.Duration }{
-		{0, -time.Hour, 0}, {0, 0, 0}, {0, time.Minute, time.Minute}, {0, 2 * Ahead, 2 * Ahead}, {0, 2*Ahead + 1, 0}, {0, 20 * 24 * time.Hour, 0},
-		{time.Hour, time.Hour, time.Hour}, {time.Hour, time.Hour + 2*Ahead, time.Hour + 2*Ahead}, {time.Hour, time.Hour + 2*Ahead + 1, 0},
+		{0, -time.Hour, 0}, {0, 0, 0}, {0, time.Minute, time.Minute}, {0, 2 * MaxAhead, 2 * MaxAhead}, {0, 2*MaxAhead + 1, 0}, {0, 20 * 24 * time.Hour, 0},
+		{time.Hour, time.Hour, time.Hour}, {time.Hour, time.Hour + 2*MaxAhead, time.Hour + 2*MaxAhead}, {time.Hour, time.Hour + 2*MaxAhead + 1, 0},
 	} {
-		p := Line{Next: noon.Add(tt.next), Apart: tt.apart}
+		p := Pacer{Next: noon.Add(tt.next), Interval: tt.apart}
 		if got := p.Take(noon).Sub(noon); got != tt.want {
 			t.Errorf("places %v apart, the next one in %v: taken in %v, want in %v", tt.apart, tt.next, got, tt.want)
 		}
 	}
-	if next := (&Line{Next: noon.Add(Ahead)}).Full(noon); !next.IsZero() {
+	if next := (&Pacer{Next: noon.Add(MaxAhead)}).FullUntil(noon); !next.IsZero() {
 		t.Errorf("places just so far ahead as they may be go on at %v, want at once", next)
 	}
-	if next := (&Line{Next: noon.Add(Ahead + time.Minute)}).Full(noon).Sub(noon); next != Ahead/2+time.Minute {
-		t.Errorf("places further ahead go on in %v, want in %v", next, Ahead/2+time.Minute)
+	if next := (&Pacer{Next: noon.Add(MaxAhead + time.Minute)}).FullUntil(noon).Sub(noon); next != MaxAhead/2+time.Minute {
+		t.Errorf("places further ahead go on in %v, want in %v", next, MaxAhead/2+time.Minute)
 	}
 }
 
@@ -74,17 +74,17 @@ func TestPlacesAreAsFastAsAskedWithinTheLimit(t *testing.T) {
 		{0, 0, 20 * time.Millisecond, 2},
 		{2000, 0, 500 * time.Microsecond, 32},
 		{100, 0, 10 * time.Millisecond, 3},
-		{LeastRate, 0, time.Hour, 1},
+		{MinRate, 0, time.Hour, 1},
 		{0, 10, 105263157, 1},
 		{0, 1000, 1052631, 24},
 		{2000, 1000, 1052631, 24},
 		{100, 1000, 10 * time.Millisecond, 3},
 		{1e12, 0, 0, 32},
 	} {
-		var p Line
+		var p Pacer
 		p.SetRate(tt.asked, tt.limit)
-		if p.Apart != tt.apart || p.AtOnce() != tt.atOnce {
-			t.Errorf("asked for %g within %g: %v apart, %d at once; want %v and %d", tt.asked, tt.limit, p.Apart, p.AtOnce(), tt.apart, tt.atOnce)
+		if p.Interval != tt.apart || p.Concurrency() != tt.atOnce {
+			t.Errorf("asked for %g within %g: %v apart, %d at once; want %v and %d", tt.asked, tt.limit, p.Interval, p.Concurrency(), tt.apart, tt.atOnce)
 		}
 	}
 }
@@ -104,15 +104,15 @@ func TestPlacesAreUsedAtMostTwiceAsFastAsTheyCome(t *testing.T) {
 			{"100/s, in a while", 100, 100, 200 * time.Millisecond, 10, 3 * time.Second},
 			{"slower than the rate", 2000, 100, 60 * time.Millisecond, 100, 0},
 			{"nothing found", 50, 0, 0, 100, 0},
-			{"one an hour", LeastRate, 1, 0, 2, 2 * time.Second},
+			{"one an hour", MinRate, 1, 0, 2, 2 * time.Second},
 		} {
-			var p Line
+			var p Pacer
 			p.SetRate(tt.rate, 0)
 			began := time.Now()
 			for range tt.pages {
 				page := time.Now()
 				time.Sleep(tt.took)
-				p.Rest(t.Context(), tt.places, page)
+				p.Throttle(t.Context(), tt.places, page)
 			}
 			if got := time.Since(began) - time.Duration(tt.pages)*tt.took; got != tt.want {
 				t.Errorf("%s: rested %v in %d pages, want %v", tt.name, got, tt.pages, tt.want)
@@ -120,10 +120,10 @@ func TestPlacesAreUsedAtMostTwiceAsFastAsTheyCome(t *testing.T) {
 		}
 		ended, end := context.WithCancel(t.Context())
 		end()
-		var p Line
+		var p Pacer
 		p.SetRate(1, 0)
 		began := time.Now()
-		if p.Rest(ended, 100, began); time.Since(began) > 0 {
+		if p.Throttle(ended, 100, began); time.Since(began) > 0 {
 			t.Errorf("rested %v though the context had ended", time.Since(began))
 		}
 	})
@@ -132,13 +132,13 @@ func TestPlacesAreUsedAtMostTwiceAsFastAsTheyCome(t *testing.T) {
 // TestSlowStartDoublesEachSecond counts the places that each second lets be taken.
 func TestSlowStartDoublesEachSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, begun, taken := Line{}, time.Now(), map[int]int{}
+		l, begun, taken := Pacer{}, time.Now(), map[int]int{}
 		for time.Since(begun) < 5*time.Second {
 			l.SetRate(1000, 0)
-			n, second := l.Slowly(t.Context()), int(time.Since(begun)/time.Second)
+			n, second := l.SlowStart(t.Context()), int(time.Since(begun)/time.Second)
 			for range min(n, 7) {
-				if taken[second]++; time.Second/l.Apart > 10<<second {
-					t.Fatalf("places %v apart after %d s", l.Apart, second)
+				if taken[second]++; time.Second/l.Interval > 10<<second {
+					t.Fatalf("places %v apart after %d s", l.Interval, second)
 				}
 				l.Take(time.Now())
 			}

@@ -12,8 +12,8 @@ import (
 func FindAll(t *testing.T, g *Gateway, source, typ string, limit int) (pages [][]string) {
 	t.Helper()
 	e := &provider.Event{Source: source, Type: typ, Received: time.Now().Add(time.Hour)}
-	for from, more := (*place)(nil), true; more; more = from != nil {
-		rs, next, err := g.finder.find(t.Context(), e, from, limit)
+	for from, more := (*cursor)(nil), true; more; more = from != nil {
+		rs, next, err := g.matcher.match(t.Context(), e, from, limit)
 		if err != nil {
 			t.Fatal(err)
 		}

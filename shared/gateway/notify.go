@@ -12,9 +12,9 @@ import (
 	"ringback/shared/provider"
 )
 
-// toldKnown is how many operational events a process remembers to have sent, so
+// notifiedCacheSize is how many operational events a process remembers to have sent, so
 // that not each delivery that is exhausted sends the same one again.
-const toldKnown = 1_000
+const notifiedCacheSize = 1_000
 
 // operationalData is the payload of an operational event.
 type operationalData struct {
@@ -26,27 +26,27 @@ type operationalData struct {
 	Label        string `json:"label,omitempty"` // of the callback key; of source.disconnected
 }
 
-// A teller sends operational events.
-type teller struct {
+// A notifier sends operational events.
+type notifier struct {
 	*core
-	told *lru.Cache[string, struct{}] // ids of those that were sent
+	notified *lru.Cache[string, struct{}] // ids of those that were sent
 }
 
-// tell sends the operational event kind about r to the tenant's registrations that ask for it by name; the
+// notify sends the operational event kind about r to the tenant's registrations that ask for it by name; the
 // operator finds it among the source's events. Its id names the hour, so there is at most one an hour, kind
 // and registration, however often it is sent. What becomes of an operational event causes none.
-func (t *teller) tell(ctx context.Context, kind string, about *provider.Event, r *Registration, why string) error {
-	if Own(about) && about.Type != TestEventType && about.Only == "" {
+func (t *notifier) notify(ctx context.Context, kind string, about *provider.Event, r *Registration, why string) error {
+	if OwnEvent(about) && about.Type != TestEventType && about.Recipient == "" {
 		return nil
 	}
-	data := operationalData{Registration: r.ID, Endpoint: r.Endpoint.Shown, Why: why}
+	data := operationalData{Registration: r.ID, Endpoint: r.Endpoint.RedactedURL, Why: why}
 	if kind == deliveryExhausted {
 		data.Delivery = ident.Delivery(r.ID, about.ID)
 	}
-	return t.tellOf(ctx, kind, r.Source, about.Provider, r.Tenant, r.ID, data)
+	return t.notifyOf(ctx, kind, r.Source, about.Provider, r.Tenant, r.ID, data)
 }
 
-func (t *teller) tellOf(ctx context.Context, kind, source, providerName, tenant, about string, data operationalData) error {
+func (t *notifier) notifyOf(ctx context.Context, kind, source, providerName, tenant, about string, data operationalData) error {
 	payload, err := json.Marshal(data)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", kind, err)
@@ -60,12 +60,12 @@ func (t *teller) tellOf(ctx context.Context, kind, source, providerName, tenant,
 		ID: id, Source: source, Provider: providerName, Type: kind, Received: now, Time: now,
 		ContentType: "application/json", Payload: payload, Tenant: tenant,
 	}
-	if t.told.Contains(id) {
+	if t.notified.Contains(id) {
 		return nil
 	}
 	if err := t.SendTo(ctx, e); err != nil {
 		return fmt.Errorf("tell %s of %s: %w", kind, about, err)
 	}
-	t.told.Add(id, struct{}{})
+	t.notified.Add(id, struct{}{})
 	return nil
 }

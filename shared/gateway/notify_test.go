@@ -28,7 +28,7 @@ func TestTenantIsToldOnceAnHour(t *testing.T) {
 		}
 		tell := func(by *Gateway, kind string, r Registration) string {
 			t.Helper()
-			if err := by.teller.tell(t.Context(), kind, e, &r, "why"); err != nil {
+			if err := by.notifier.notify(t.Context(), kind, e, &r, "why"); err != nil {
 				t.Fatal(err)
 			}
 			id := ""
@@ -63,10 +63,10 @@ func TestTenantIsToldOnceAnHour(t *testing.T) {
 func TestNewsHoldsWhatHelps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		r := w.register(func(r *Registration) { r.Endpoint.Shown = "https://tenant.example/***" })
+		r := w.register(func(r *Registration) { r.Endpoint.RedactedURL = "https://tenant.example/***" })
 		e := anEvent(w)
 		for kind, delivery := range map[string]string{registrationFailing: "", deliveryExhausted: ident.Delivery(r.ID, e.ID)} {
-			if err := w.teller.tell(t.Context(), kind, e, &r, "the reason"); err != nil {
+			if err := w.notifier.notify(t.Context(), kind, e, &r, "the reason"); err != nil {
 				t.Fatal(err)
 			}
 			got := w.queue.events(t)[0]
@@ -76,7 +76,7 @@ func TestNewsHoldsWhatHelps(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := operationalData{Registration: r.ID, Endpoint: "https://tenant.example/***", Why: "the reason", Delivery: delivery}
-			if data != want || got.Type != kind || got.Tenant != w.tenant || got.Only != "" || got.Source != w.source || got.Provider != "upstream" ||
+			if data != want || got.Type != kind || got.Tenant != w.tenant || got.Recipient != "" || got.Source != w.source || got.Provider != "upstream" ||
 				!got.Received.Equal(time.Now()) || !got.Time.Equal(time.Now()) || got.ContentType != "application/json" {
 				t.Errorf("told %+v with %+v, want %s to %s with %+v", got, data, kind, w.tenant, want)
 			}
@@ -95,14 +95,14 @@ func TestNewsCausesNoNews(t *testing.T) {
 		want int
 	}{
 		{"a provider's event", provider.Event{Type: "happened"}, 1},
-		{"a test", provider.Event{Type: TestEventType, Only: r.ID}, 1},
-		{"the news that it was set", provider.Event{Type: CallbackSet, Only: r.ID}, 1},
+		{"a test", provider.Event{Type: TestEventType, Recipient: r.ID}, 1},
+		{"the news that it was set", provider.Event{Type: CallbackSet, Recipient: r.ID}, 1},
 		{"an operational event", provider.Event{Type: registrationFailing, Tenant: w.tenant}, 0},
 		{"one of the source", provider.Event{Type: sourceDisconnected}, 0},
 	} {
-		w.teller.told.Purge()
+		w.notifier.notified.Purge()
 		tt.e.ID, tt.e.Provider = anEvent(w).ID, "upstream"
-		if err := w.teller.tell(t.Context(), deliveryExhausted, &tt.e, &r, "why"); err != nil {
+		if err := w.notifier.notify(t.Context(), deliveryExhausted, &tt.e, &r, "why"); err != nil {
 			t.Fatal(err)
 		}
 		if got := len(w.queue.take(storage.EventsQueue)); got != tt.want {
@@ -118,15 +118,15 @@ func TestNewsThatCouldNotBeSentIsToldAgain(t *testing.T) {
 	w.queue.refuse = func(_ context.Context, _ storage.QueueName, ms []storage.Message) []error {
 		return []error{storage.ErrInvalid}
 	}
-	if err := w.teller.tell(t.Context(), registrationFailing, e, &r, "why"); !errors.Is(err, storage.ErrInvalid) {
+	if err := w.notifier.notify(t.Context(), registrationFailing, e, &r, "why"); !errors.Is(err, storage.ErrInvalid) {
 		t.Errorf("told to a queue that refuses: %v, want its error", err)
 	}
 	w.queue.refuse = nil
-	if err := w.teller.tell(t.Context(), registrationFailing, e, &r, "why"); err != nil || len(w.queue.events(t)) != 1 {
+	if err := w.notifier.notify(t.Context(), registrationFailing, e, &r, "why"); err != nil || len(w.queue.events(t)) != 1 {
 		t.Errorf("told again: %v, %d events; want one", err, len(w.queue.events(t)))
 	}
 	r.Source = "none"
-	if err := w.teller.tell(t.Context(), registrationFailing, e, &r, "why"); !errors.Is(err, storage.ErrInvalid) {
+	if err := w.notifier.notify(t.Context(), registrationFailing, e, &r, "why"); !errors.Is(err, storage.ErrInvalid) {
 		t.Errorf("told of a registration of no source: %v, want ErrInvalid", err)
 	}
 }
@@ -141,11 +141,11 @@ func TestExhaustedDeliveryIsToldOf(t *testing.T) {
 		if es := w.queue.events(t); d.Status != Pending || len(es) != 0 {
 			t.Fatalf("after one attempt: %s, told %+v; want it pending", d.Status, es)
 		}
-		time.Sleep(time.Until(d.Start))
+		time.Sleep(time.Until(d.NextAttempt))
 		w.redeliver()
 		d = w.delivery(r, d.Event)
-		if es := w.queue.events(t); d.Status != Failed || d.Why != whyExhausted || len(es) != 1 || es[0].Type != deliveryExhausted {
-			t.Errorf("after the last attempt: %s (%s), told %+v; want it failed, told once", d.Status, d.Why, es)
+		if es := w.queue.events(t); d.Status != Failed || d.Reason != reasonExhausted || len(es) != 1 || es[0].Type != deliveryExhausted {
+			t.Errorf("after the last attempt: %s (%s), told %+v; want it failed, told once", d.Status, d.Reason, es)
 		}
 		if got := w.log.with(t, "delivery"); len(got) != 1 || got[0]["delivery"] != d.ID || got[0]["attempts"] != 2.0 {
 			t.Errorf("lines of deliveries that failed: %v, want one", got)

@@ -17,32 +17,32 @@ import (
 // unusedName is how long a name is kept for who took it and is not there: a create that crashed.
 const unusedName = time.Minute
 
-// A Claim says whose a name is.
-type Claim struct {
+// A Reservation says whose a name is.
+type Reservation struct {
 	ID string    `json:"id"`
 	At time.Time `json:"at"`
 }
 
-// claimName makes k say that a name is id's. The error wraps storage.ErrConflict if it
+// reserveName makes k say that a name is id's. The error wraps storage.ErrConflict if it
 // is another's, whose row stands under what key makes of its id.
-func (b *base) claimName(ctx context.Context, k storage.Key, id string, key func(id string) storage.Key) error {
-	_, err := storage.Change(ctx, b.gw.Store, k, func(c *Claim, _ *storage.Row) error {
+func (b *base) reserveName(ctx context.Context, k storage.Key, id string, key func(id string) storage.Key) error {
+	_, err := storage.Change(ctx, b.gw.Store, k, func(c *Reservation, _ *storage.Row) error {
 		if c.ID == id {
 			return storage.ErrUnchanged
 		}
 		if c.ID != "" {
-			if held, err := b.nameHeld(ctx, *c, key); err != nil || held {
+			if held, err := b.nameReserved(ctx, *c, key); err != nil || held {
 				return cmp.Or(err, storage.ErrConflict)
 			}
 		}
-		*c = Claim{ID: id, At: b.gw.Clock()}
+		*c = Reservation{ID: id, At: b.gw.Clock()}
 		return nil
 	})
 	return err
 }
 
-// nameHeld reports whether who has a name is there, or may come to be.
-func (b *base) nameHeld(ctx context.Context, c Claim, key func(id string) storage.Key) (bool, error) {
+// nameReserved reports whether who has a name is there, or may come to be.
+func (b *base) nameReserved(ctx context.Context, c Reservation, key func(id string) storage.Key) (bool, error) {
 	if b.gw.Clock().Sub(c.At) < unusedName {
 		return true, nil
 	}
@@ -52,7 +52,7 @@ func (b *base) nameHeld(ctx context.Context, c Claim, key func(id string) storag
 
 // FreeName gives a name up if it is id's.
 func (b *base) FreeName(ctx context.Context, k storage.Key, id string) error {
-	c, row, err := storage.Load[Claim](ctx, b.gw.Store, k)
+	c, row, err := storage.Load[Reservation](ctx, b.gw.Store, k)
 	if errors.Is(err, storage.ErrNotFound) || err == nil && c.ID != id {
 		return nil
 	}
@@ -94,8 +94,8 @@ func FoldName(name string) string {
 	}, strings.TrimSpace(name))
 }
 
-func (b *base) ClaimGroupName(ctx context.Context, name, id string) error {
-	err := b.claimName(ctx, gateway.GroupNameKey(FoldName(name)), id, gateway.GroupKey)
+func (b *base) ReserveGroupName(ctx context.Context, name, id string) error {
+	err := b.reserveName(ctx, gateway.GroupNameKey(FoldName(name)), id, gateway.GroupKey)
 	if errors.Is(err, storage.ErrConflict) {
 		return fmt.Errorf("name: %w: another group has it", storage.ErrConflict)
 	}

@@ -67,54 +67,54 @@ func registration(change func(r *Registration)) func(w *world, r *Registration, 
 	return func(_ *world, r *Registration, _ *provider.Event) { change(r) }
 }
 
-func forIt(_ *world, r *Registration, e *provider.Event) { e.Only = r.ID }
+func forIt(_ *world, r *Registration, e *provider.Event) { e.Recipient = r.ID }
 
 func disconnected(e *provider.Event) { e.Type = sourceDisconnected }
 
 var permissions = []permission{
 	{"a grant of the source", each(), Pending, "", true},
-	{"no grant", noGrant, Cancelled, whyNotGranted, false},
+	{"no grant", noGrant, Cancelled, reasonNotGranted, false},
 	{"a grant of the group", each(grantOf(Match{"group": {"g"}}), event(func(e *provider.Event) { e.Keys = map[string][]string{"group": {"g"}} })), Pending, "", true},
-	{"a grant of another group", each(grantOf(Match{"group": {"g"}}), event(func(e *provider.Event) { e.Keys = map[string][]string{"group": {"h"}} })), Cancelled, whyNotGranted, false},
+	{"a grant of another group", each(grantOf(Match{"group": {"g"}}), event(func(e *provider.Event) { e.Keys = map[string][]string{"group": {"h"}} })), Cancelled, reasonNotGranted, false},
 	{"an event that was set aside", event(func(e *provider.Event) { e.Unreadable = true }), Pending, "", false},
 
-	{"disabled", registration(func(r *Registration) { r.State = Disabled }), Held, whyDisabled, true},
-	{"disabled, no grant", each(registration(func(r *Registration) { r.State = Disabled }), noGrant), Cancelled, whyNotGranted, false},
-	{"removed", registration(func(r *Registration) { r.State = Removed }), Cancelled, WhyDeleted, true},
+	{"disabled", registration(func(r *Registration) { r.State = Disabled }), Held, reasonDisabled, true},
+	{"disabled, no grant", each(registration(func(r *Registration) { r.State = Disabled }), noGrant), Cancelled, reasonNotGranted, false},
+	{"removed", registration(func(r *Registration) { r.State = Removed }), Cancelled, ReasonDeleted, true},
 	{"a disabled tenant", func(w *world, r *Registration, _ *provider.Event) {
 		w.put(TenantKey(w.tenant), Tenant{ID: w.tenant, Disabled: true})
 		r.State = Disabled
-	}, Held, whyTenant, true},
+	}, Held, reasonTenant, true},
 	{"no tenant", func(w *world, _ *Registration, _ *provider.Event) {
 		if err := w.Store.Delete(w.t.Context(), TenantKey(w.tenant), storage.AnyRev); err != nil {
 			w.t.Fatal(err)
 		}
-	}, Cancelled, WhyNoTenant, true},
+	}, Cancelled, ReasonNoTenant, true},
 
 	{"by code, no grant", each(byCode, noGrant), Pending, "", true},
-	{"by an older code", each(byCode, registration(func(r *Registration) { r.GroupRev = 2 })), Cancelled, WhyCode, false},
-	{"by code, of a group that was removed", each(byCode, group(func(g *Group) { g.Removed = true })), Cancelled, WhyCode, false},
-	{"by code, of a group that is gone", each(byCode, registration(func(r *Registration) { r.Group = "grp_2" })), Cancelled, WhyCode, false},
-	{"by code, an event of another group", each(byCode, event(func(e *provider.Event) { e.Keys = map[string][]string{"group": {"another"}} })), Cancelled, whyNotGranted, false},
+	{"by an older code", each(byCode, registration(func(r *Registration) { r.GroupRev = 2 })), Cancelled, ReasonCode, false},
+	{"by code, of a group that was removed", each(byCode, group(func(g *Group) { g.Removed = true })), Cancelled, ReasonCode, false},
+	{"by code, of a group that is gone", each(byCode, registration(func(r *Registration) { r.Group = "grp_2" })), Cancelled, ReasonCode, false},
+	{"by code, an event of another group", each(byCode, event(func(e *provider.Event) { e.Keys = map[string][]string{"group": {"another"}} })), Cancelled, reasonNotGranted, false},
 	{"by code, an event of no group for it alone", each(byCode, forIt, event(func(e *provider.Event) { e.Keys = nil })), Pending, "", true},
-	{"by code, disabled", each(byCode, registration(func(r *Registration) { r.State = Disabled })), Held, whyDisabled, true},
+	{"by code, disabled", each(byCode, registration(func(r *Registration) { r.State = Disabled })), Held, reasonDisabled, true},
 
 	{"for it alone, no grant", each(forIt, noGrant), Pending, "", true},
-	{"for another alone", event(func(e *provider.Event) { e.Only = "reg_other" }), Pending, "", false},
+	{"for another alone", event(func(e *provider.Event) { e.Recipient = "reg_other" }), Pending, "", false},
 	{"operational, of the tenant, no grant", each(noGrant, func(w *world, _ *Registration, e *provider.Event) {
 		e.Type, e.Tenant = registrationFailing, w.tenant
 	}), Pending, "", true},
-	{"operational, of another tenant", event(func(e *provider.Event) { e.Type, e.Tenant = registrationFailing, "ten_other" }), Cancelled, whyNotGranted, false},
+	{"operational, of another tenant", event(func(e *provider.Event) { e.Type, e.Tenant = registrationFailing, "ten_other" }), Cancelled, reasonNotGranted, false},
 	{"operational, of no tenant", event(func(e *provider.Event) { e.Type = registrationFailing }), Pending, "", false},
 	{"of the source itself", event(disconnected), Pending, "", true},
 	{"of the source itself, with a grant of a part", each(event(disconnected), grantOf(Match{"group": {"g"}}),
-		event(func(e *provider.Event) { e.Keys = map[string][]string{"group": {"g"}} })), Cancelled, whyNotGranted, false},
+		event(func(e *provider.Event) { e.Keys = map[string][]string{"group": {"g"}} })), Cancelled, reasonNotGranted, false},
 
 	{"the end of a registration, to it", each(forIt, event(func(e *provider.Event) { e.Type = CallbackRemoved }), registration(func(r *Registration) { r.State = Removed })), Pending, "", true},
 	{"the end of a registration that was set again", each(forIt, event(func(e *provider.Event) { e.Type = CallbackRemoved })), Cancelled, "callback_set", true},
 	{"the end of a registration whose row is gone", each(forIt, event(func(e *provider.Event) { e.Type = CallbackRemoved }),
-		registration(func(r *Registration) { r.ID = "" })), Cancelled, WhyDeleted, true},
-	{"the end of another, to a removed one", each(event(func(e *provider.Event) { e.Type = CallbackRemoved }), registration(func(r *Registration) { r.State = Removed })), Cancelled, WhyDeleted, true},
+		registration(func(r *Registration) { r.ID = "" })), Cancelled, ReasonDeleted, true},
+	{"the end of another, to a removed one", each(event(func(e *provider.Event) { e.Type = CallbackRemoved }), registration(func(r *Registration) { r.State = Removed })), Cancelled, ReasonDeleted, true},
 }
 
 // TestRegistrationMayHaveWhatItsTenantMay asks what is to become of an event, and
@@ -128,17 +128,17 @@ func TestRegistrationMayHaveWhatItsTenantMay(t *testing.T) {
 			tt.change(w, &r, e)
 			if r.ID == "" { // its row is gone
 				r.ID = "reg_gone"
-				e.Only = r.ID
+				e.Recipient = r.ID
 			} else {
 				w.put(RegistrationKey(r.ID), r)
 			}
 			w.publish()
-			v, err := w.VersionOf(t.Context(), w.source)
+			v, err := w.Generation(t.Context(), w.source)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, time := range []string{"first", "second, from what is remembered"} {
-				may, why, err := w.finder.may(t.Context(), v.Rev, e, &r)
+				may, why, err := w.matcher.eligibility(t.Context(), v.Rev, e, &r)
 				see, errSee := w.Visible(t.Context(), &r, e)
 				if may != tt.may || why != tt.why || see != tt.see || err != nil || errSee != nil {
 					t.Errorf("the %s time: %q because of %q, seen %v, %v, %v; want %q because of %q, seen %v", time, may, why, see, err, errSee, tt.may, tt.why, tt.see)
@@ -167,7 +167,7 @@ func TestNothingIsAllowedWhileTheStoreIsAway(t *testing.T) {
 		r, e := w.register(), anEvent(w)
 		tt.change(w, &r, e)
 		w.store.failOn(tt.call, tt.pk)
-		if may, _, err := w.finder.may(t.Context(), "rev", e, &r); !errors.Is(err, errOutage) || may != "" {
+		if may, _, err := w.matcher.eligibility(t.Context(), "rev", e, &r); !errors.Is(err, errOutage) || may != "" {
 			t.Errorf("without an answer on %s: %q, %v; want the outage", tt.name, may, err)
 		}
 		if see, err := w.Visible(t.Context(), &r, e); tt.unseen != errors.Is(err, errOutage) || tt.unseen && see {
@@ -198,7 +198,7 @@ func TestGrantsAreReadOnceForEachVersion(t *testing.T) {
 		want int
 	}{{"one", 1}, {"one", 1}, {"two", 2}, {"two", 2}} {
 		tenants := w.store.got("T#")
-		if may, _, err := w.finder.may(t.Context(), step.rev, e, &r); may != Pending || err != nil || lists != step.want {
+		if may, _, err := w.matcher.eligibility(t.Context(), step.rev, e, &r); may != Pending || err != nil || lists != step.want {
 			t.Errorf("look %d, under %q: %q, %v after %d lists; want %d", i, step.rev, may, err, lists, step.want)
 		}
 		if got, want := w.store.got("T#")-tenants, 1-i%2; got != want {
@@ -206,7 +206,7 @@ func TestGrantsAreReadOnceForEachVersion(t *testing.T) {
 		}
 	}
 	w.spoil(GrantKey(w.source, w.tenant, "grt_1"))
-	if may, _, err := w.finder.may(t.Context(), "three", e, &r); err == nil {
+	if may, _, err := w.matcher.eligibility(t.Context(), "three", e, &r); err == nil {
 		t.Errorf("with a grant that cannot be read: %q, want an error", may)
 	}
 }
@@ -217,16 +217,16 @@ func TestEventsOfTheSourceItselfAreThoseOfNobody(t *testing.T) {
 		want bool
 	}{
 		{provider.Event{Type: sourceDisconnected}, true},
-		{provider.Event{Type: sourceDisconnected, Only: "reg_1"}, false},
+		{provider.Event{Type: sourceDisconnected, Recipient: "reg_1"}, false},
 		{provider.Event{Type: sourceDisconnected, Tenant: "ten_1"}, false},
 		{provider.Event{Type: registrationFailing}, false},
 		{provider.Event{Type: CallbackSet, Provider: SmartBots}, true},
 		{provider.Event{Type: CallbackRemoved, Provider: SmartBots}, true},
-		{provider.Event{Type: CallbackRemoved, Provider: SmartBots, Only: "reg_1"}, false},
+		{provider.Event{Type: CallbackRemoved, Provider: SmartBots, Recipient: "reg_1"}, false},
 		{provider.Event{Type: CallbackRemoved, Provider: "direct"}, false},
 		{provider.Event{Type: "group_chat", Provider: SmartBots}, false},
 	} {
-		if got := ofWhole(&tt.e); got != tt.want {
+		if got := aboutSource(&tt.e); got != tt.want {
 			t.Errorf("%+v is of the source itself: %v, want %v", tt.e, got, tt.want)
 		}
 	}

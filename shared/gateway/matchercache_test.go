@@ -62,7 +62,7 @@ func TestWhatIsKnownOfASourceIsReadOnceForEachOfItsVersions(t *testing.T) {
 				}
 				time.Sleep(5 * time.Second)
 			}
-			lists, rows, sources, tenants := rd.count("list "+hintPK(y.source, "*")), rd.count(RegistrationKey(r.ID).PK), rd.count(SourceKey(y.source).PK+" S"), rd.count(TenantKey(y.tenant).PK)
+			lists, rows, sources, tenants := rd.count("list "+indexPK(y.source, "*")), rd.count(RegistrationKey(r.ID).PK), rd.count(SourceKey(y.source).PK+" S"), rd.count(TenantKey(y.tenant).PK)
 			if lists != n || rows != n || sources != n || tenants != n {
 				t.Errorf("after %d versions: %d lists, %d registrations, %d sources, %d tenants read", n, lists, rows, sources, tenants)
 			}
@@ -98,7 +98,7 @@ func TestSourceThatCannotBeReadIsNotThin(t *testing.T) {
 	o := &outage{}
 	y := newYard(t, FailureHistory, func(c *Config) { o.Store, c.Store = c.Store, o })
 	a := y.arrival()
-	if thin, err := y.attempter.find.thin(t.Context(), a, false); !thin || err != nil {
+	if thin, err := y.attempter.matcher.failuresOnly(t.Context(), a, false); !thin || err != nil {
 		t.Fatalf("thin = %v, %v; want it thin", thin, err)
 	}
 	if err := y.Publish(t.Context(), y.source); err != nil {
@@ -106,9 +106,9 @@ func TestSourceThatCannotBeReadIsNotThin(t *testing.T) {
 	}
 	for n := range 2 {
 		o.begin(n, true)
-		y.attempter.find.sources.Purge()
-		y.attempter.find.versions.Purge()
-		if _, err := y.attempter.find.thin(t.Context(), a, false); !errors.Is(err, storage.ErrUnavailable) {
+		y.attempter.matcher.sources.Purge()
+		y.attempter.matcher.generations.Purge()
+		if _, err := y.attempter.matcher.failuresOnly(t.Context(), a, false); !errors.Is(err, storage.ErrUnavailable) {
 			t.Errorf("call %d fails: thin says %v, want %v", n, err, storage.ErrUnavailable)
 		}
 	}

@@ -1,4 +1,4 @@
-package pace
+package limiter
 
 import (
 	"context"
@@ -23,10 +23,10 @@ func TestTenantTakesNoMoreThanIsFree(t *testing.T) {
 		{[]string{"a", "b"}, true, []int{86, 85}},
 		{[]string{"a", "b", "c"}, true, []int{64, 64, 64}},
 	} {
-		p, got := NewPlaces(256, true), make([]int, len(tt.tenants))
+		p, got := NewShares(256, true), make([]int, len(tt.tenants))
 		for range 256 {
 			for i, of := range tt.tenants {
-				for p.Take(of) {
+				for p.TryAcquire(of) {
 					if got[i]++; tt.inTurn {
 						break
 					}
@@ -41,7 +41,7 @@ func TestTenantTakesNoMoreThanIsFree(t *testing.T) {
 		}
 		for i, of := range tt.tenants {
 			for range got[i] {
-				p.Leave(of)
+				p.Release(of)
 			}
 		}
 		if p.free != 256 || len(p.shares) != 0 {
@@ -54,25 +54,25 @@ func TestTenantTakesNoMoreThanIsFree(t *testing.T) {
 // the first has its share.
 func TestPlaceGoesToTheFirstThatMayHaveIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := NewPlaces(3, false)
-		p.Take("a")
-		p.Take("b")
-		p.Take("c")
+		p := NewShares(3, false)
+		p.TryAcquire("a")
+		p.TryAcquire("b")
+		p.TryAcquire("c")
 		var got []string
 		for _, of := range []string{"a", "d"} {
 			go func() {
-				if p.Seek(of, 1).Await(t.Context(), Patience) {
+				if p.Waiter(of, 1).Acquire(t.Context(), MaxQueueWait) {
 					got = append(got, of)
 				}
 			}()
 			synctest.Wait()
 		}
-		p.Leave("b")
+		p.Release("b")
 		synctest.Wait()
 		if len(got) != 1 || got[0] != "d" {
 			t.Errorf("the place goes to %v, want d, who has none", got)
 		}
-		time.Sleep(Patience)
+		time.Sleep(MaxQueueWait)
 		synctest.Wait()
 		if len(got) != 1 || len(p.waiting) != 0 {
 			t.Errorf("after a second %v have one and %d wait, want d and nobody", got, len(p.waiting))
@@ -89,19 +89,19 @@ func TestNobodyWaitsForPlacesThatDoNotMove(t *testing.T) {
 		ends  time.Duration // of the invocation, in
 		want  time.Duration
 	}{
-		{"just taken", 0, time.Minute, Patience},
-		{"taken a second ago", Patience, time.Minute, Patience},
-		{"taken longer ago", Patience + 1, time.Minute, 0},
-		{"as the invocation ends", 0, Patience / 2, Patience / 2},
+		{"just taken", 0, time.Minute, MaxQueueWait},
+		{"taken a second ago", MaxQueueWait, time.Minute, MaxQueueWait},
+		{"taken longer ago", MaxQueueWait + 1, time.Minute, 0},
+		{"as the invocation ends", 0, MaxQueueWait / 2, MaxQueueWait / 2},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			p := NewPlaces(2, false)
-			p.Take("a")
+			p := NewShares(2, false)
+			p.TryAcquire("a")
 			time.Sleep(tt.since)
 			ctx, cancel := context.WithTimeout(t.Context(), tt.ends)
 			defer cancel()
 			start := time.Now()
-			if got := p.Seek("a", 1).Await(ctx, Patience); got || time.Since(start) != tt.want || len(p.waiting) != 0 {
+			if got := p.Waiter("a", 1).Acquire(ctx, MaxQueueWait); got || time.Since(start) != tt.want || len(p.waiting) != 0 {
 				t.Errorf("%s: got one %v after %v, %d wait; want none after %v", tt.name, got, time.Since(start), len(p.waiting), tt.want)
 			}
 		})
@@ -119,41 +119,41 @@ func TestTenantThatIsAloneWaitsOn(t *testing.T) {
 		moves    time.Duration // for so long the tenant's place does
 		want     time.Duration
 	}{
-		{"alone", true, Patience, 0, time.Hour, 2*time.Minute - stopFor},
-		{"alone, told not to wait", true, 0, 0, time.Hour, 2*time.Minute - stopFor},
-		{"where nobody waits on", false, Patience, 0, time.Hour, Patience},
+		{"alone", true, MaxQueueWait, 0, time.Hour, 2*time.Minute - timeReserve},
+		{"alone, told not to wait", true, 0, 0, time.Hour, 2*time.Minute - timeReserve},
+		{"where nobody waits on", false, MaxQueueWait, 0, time.Hour, MaxQueueWait},
 		{"where nobody waits on, told not to wait", false, 0, 0, time.Hour, 0},
-		{"until nothing moves", true, Patience, 0, 10 * time.Second, 10*time.Second + Patience},
-		{"another was there lately", true, Patience, aloneFor - 2*Patience, time.Hour, Patience},
-		{"another was there lately, told not to wait", true, 0, aloneFor - 2*Patience, time.Hour, 0},
-		{"another was there long ago", true, Patience, aloneFor, time.Hour, 2*time.Minute - stopFor},
+		{"until nothing moves", true, MaxQueueWait, 0, 10 * time.Second, 10*time.Second + MaxQueueWait},
+		{"another was there lately", true, MaxQueueWait, aloneAfter - 2*MaxQueueWait, time.Hour, MaxQueueWait},
+		{"another was there lately, told not to wait", true, 0, aloneAfter - 2*MaxQueueWait, time.Hour, 0},
+		{"another was there long ago", true, MaxQueueWait, aloneAfter, time.Hour, 2*time.Minute - timeReserve},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			p := NewPlaces(2, tt.lone)
+			p := NewShares(2, tt.lone)
 			if tt.other > 0 {
-				p.Take("b")
-				p.Leave("b")
+				p.TryAcquire("b")
+				p.Release("b")
 			}
-			p.Take("a")
+			p.TryAcquire("a")
 			time.Sleep(tt.other)
-			p.Leave("a")
-			p.Take("a")
+			p.Release("a")
+			p.TryAcquire("a")
 			start := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			var mover sync.WaitGroup
 			mover.Go(func() {
 				for ctx.Err() == nil && time.Since(start) < tt.moves {
-					time.Sleep(Patience / 4)
+					time.Sleep(MaxQueueWait / 4)
 					p.mu.Lock()
 					p.shares["a"] = share{1, time.Now()}
 					p.mu.Unlock()
 				}
 			})
-			got := p.Seek("a", 1).Await(ctx, tt.patience)
+			got := p.Waiter("a", 1).Acquire(ctx, tt.patience)
 			took := time.Since(start)
 			cancel()
 			mover.Wait()
-			if got || took < tt.want || took > tt.want+Patience || len(p.waiting) != 0 {
+			if got || took < tt.want || took > tt.want+MaxQueueWait || len(p.waiting) != 0 {
 				t.Errorf("%s: got one %v after %v, %d wait; want none after %v", tt.name, got, took, len(p.waiting), tt.want)
 			}
 		})
@@ -164,14 +164,14 @@ func TestTenantThatIsAloneWaitsOn(t *testing.T) {
 // tenant, while the only one falls free time and again.
 func TestSeekerKeepsItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := NewPlaces(1, false)
-		p.Take("a")
+		p := NewShares(1, false)
+		p.TryAcquire("a")
 		var got []string
 		for _, s := range []struct{ event, tenant string }{{"a1", "a"}, {"a2", "a"}, {"b1", "b"}} {
 			go func() {
-				places := p.Seek(s.tenant, 2)
+				places := p.Waiter(s.tenant, 2)
 				for range 2 {
-					if places.Await(t.Context(), Patience) {
+					if places.Acquire(t.Context(), MaxQueueWait) {
 						got = append(got, s.event)
 					}
 				}
@@ -179,7 +179,7 @@ func TestSeekerKeepsItsTurn(t *testing.T) {
 			synctest.Wait()
 		}
 		for _, tenant := range []string{"a", "a", "a", "a", "a", "b"} {
-			p.Leave(tenant)
+			p.Release(tenant)
 			synctest.Wait()
 		}
 		if want := []string{"a1", "a1", "a2", "a2", "b1", "b1"}; !slices.Equal(got, want) || len(p.waiting) != 0 {
@@ -190,20 +190,20 @@ func TestSeekerKeepsItsTurn(t *testing.T) {
 
 // TestEachSeekerGetsWhatItWants has many seek many of few places at once.
 func TestEachSeekerGetsWhatItWants(t *testing.T) {
-	p := NewPlaces(4, true)
+	p := NewShares(4, true)
 	var seekers sync.WaitGroup
 	for i := range 16 {
 		seekers.Go(func() {
 			tenant := string(rune('a' + i%3))
 			for range 200 {
-				places := p.Seek(tenant, 3)
+				places := p.Waiter(tenant, 3)
 				for n := range 3 {
-					if !places.Await(t.Context(), time.Hour) {
+					if !places.Acquire(t.Context(), time.Hour) {
 						t.Errorf("%s did not get its place %d", tenant, n)
 						continue
 					}
 					runtime.Gosched()
-					p.Leave(tenant)
+					p.Release(tenant)
 				}
 			}
 		})

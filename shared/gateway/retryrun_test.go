@@ -28,7 +28,7 @@ func (y *yard) refused(r *Registration) Delivery {
 // dueAt writes d, changed, so that it is due at a time.
 func (y *yard) dueAt(d Delivery, due time.Time, change func(*Delivery)) Delivery {
 	y.Helper()
-	d.Start, d.due = due, due
+	d.NextAttempt, d.due = due, due
 	change(&d)
 	if err := y.putDelivery(y.Context(), &d, d.rev); err != nil {
 		y.Fatal(err)
@@ -91,7 +91,7 @@ func TestTickHandsOutNothingThatNobodyTakes(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				y := newYard(t, FullHistory, func(c *Config) { c.Brake = 20 })
+				y := newYard(t, FullHistory, func(c *Config) { c.MaxBacklog = 20 })
 				r := y.register("tenant.example", every(time.Hour))
 				d := y.refused(r)
 				var hs []message.Header
@@ -120,8 +120,8 @@ func TestWhatIsDueFurtherThanAnyWaitIsHandedOut(t *testing.T) {
 		want  bool
 	}{
 		{28 * time.Hour, false, false},
-		{farAhead, false, false},
-		{farAhead + 20*time.Minute, false, true},
+		{maxWait, false, false},
+		{maxWait + 20*time.Minute, false, true},
 		{20 * 24 * time.Hour, false, true},
 		{20 * 24 * time.Hour, true, false},
 	} {
@@ -130,7 +130,7 @@ func TestWhatIsDueFurtherThanAnyWaitIsHandedOut(t *testing.T) {
 				y := newYard(t, FullHistory)
 				r := y.register("tenant.example")
 				due := y.Clock().Add(tt.ahead)
-				d := y.dueAt(y.refused(r), due, func(d *Delivery) { d.Paced = tt.paced })
+				d := y.dueAt(y.refused(r), due, func(d *Delivery) { d.RateGranted = tt.paced })
 				job := Job{ID: ident.New("job", y.Clock()), Kind: JobRelease, Status: JobRunning, Claim: 1}
 				l := y.laneOf(r)
 				for key, v := range map[storage.Key]any{JobKey(job.ID): job, l: lane{Registration: r.ID, Source: y.source}} {
@@ -145,7 +145,7 @@ func TestWhatIsDueFurtherThanAnyWaitIsHandedOut(t *testing.T) {
 					}
 					time.Sleep(time.Minute)
 				}
-				if others := tt.ahead > farAhead; got[message.Retry] != tt.want || got[message.Job] != others || got[message.Lane] != others {
+				if others := tt.ahead > maxWait; got[message.Retry] != tt.want || got[message.Job] != others || got[message.Lane] != others {
 					t.Errorf("within %d ticks handed out %v; want the delivery %v, job and lane %v", storage.DueShards, got, tt.want, others)
 				}
 				if now := y.delivery(r, d.Event); tt.want && now.due.After(y.Clock().Add(time.Hour)) {
@@ -166,16 +166,16 @@ func TestRecoverHandsOutAnewWhatAFormerProcessHad(t *testing.T) {
 				r := y.register("tenant.example", every(time.Hour))
 				now := y.Clock()
 				started, waits := now.Add(7*time.Minute), now.Add(10*time.Minute)
-				claimed := y.dueAt(y.refused(r), started.Add(2*firstHold), func(d *Delivery) { d.Start, d.Lost = started, 2 })
-				waiting := y.dueAt(y.refused(r), waits, func(d *Delivery) { d.Lost = 0 })
+				claimed := y.dueAt(y.refused(r), started.Add(2*claimTTL), func(d *Delivery) { d.NextAttempt, d.Unacked = started, 2 })
+				waiting := y.dueAt(y.refused(r), waits, func(d *Delivery) { d.Unacked = 0 })
 				l := y.laneOf(r)
 				job := Job{ID: ident.New("job", now), Kind: JobRelease, Status: JobRunning, Claim: 1}
-				for key, v := range map[storage.Key]any{JobKey(job.ID): job, l: lane{Registration: r.ID, Source: y.source, Runner: "dead", Busy: true}} {
-					if err := storage.PutRow(t.Context(), y.store, storage.Row{Key: key, Due: now.Add(3*time.Minute + firstHold)}, v, storage.AnyRev); err != nil {
+				for key, v := range map[storage.Key]any{JobKey(job.ID): job, l: lane{Registration: r.ID, Source: y.source, Runner: "dead", Running: true}} {
+					if err := storage.PutRow(t.Context(), y.store, storage.Row{Key: key, Due: now.Add(3*time.Minute + claimTTL)}, v, storage.AnyRev); err != nil {
 						t.Fatal(err)
 					}
 				}
-				next := y.as(func(c *Config) { c.Alone = alone })
+				next := y.as(func(c *Config) { c.SingleProcess = alone })
 				begin := next.Retry
 				if alone {
 					begin = next.Recover
@@ -241,15 +241,15 @@ func TestUnsentMessagesAreKeptInOrderUpToABound(t *testing.T) {
 		message := func(n int) storage.Message {
 			return storage.Message{Body: fmt.Sprint(n), Delay: time.Duration(n%3) * time.Minute}
 		}
-		for n := range mostUnsent - 1 {
+		for n := range maxUnsent - 1 {
 			c.keepUnsent(storage.SlowQueue, message(n))
 		}
-		c.keepUnsent(storage.SlowQueue, message(mostUnsent-1), message(mostUnsent), message(mostUnsent+1))
+		c.keepUnsent(storage.SlowQueue, message(maxUnsent-1), message(maxUnsent), message(maxUnsent+1))
 		c.keepUnsent(storage.SlowQueue, message(-1))
 		time.Sleep(90 * time.Second)
 		ms := c.takeUnsent()[storage.SlowQueue]
-		if len(ms) != mostUnsent {
-			t.Fatalf("kept %d messages, want %d", len(ms), mostUnsent)
+		if len(ms) != maxUnsent {
+			t.Fatalf("kept %d messages, want %d", len(ms), maxUnsent)
 		}
 		for n, m := range ms {
 			if left := max(message(n).Delay-90*time.Second, 0); m.Body != fmt.Sprint(n) || m.Delay != left {
@@ -265,11 +265,11 @@ func TestUnsentMessagesAreKeptInOrderUpToABound(t *testing.T) {
 // TestLostMessageIsHandedOutWithinFiveMinutes asks when the tick hands out what a
 // worker meant to send itself, after each wait that it may.
 func TestLostMessageIsHandedOutWithinFiveMinutes(t *testing.T) {
-	for _, wait := range []time.Duration{schedule.MinWait, 5 * time.Minute, maxSelfSend / 2} {
+	for _, wait := range []time.Duration{schedule.MinWait, 5 * time.Minute, maxSelfSendDelay / 2} {
 		a := Attempt{At: noon, Class: "status_5xx", StatusCode: 500}
 		d, self := Delivery{Status: Pending}.record(a, schedule.Schedule{Waits: []time.Duration{wait}}, 0.5, true)
 		// It is handed out to be received when it is due, by a tick before that.
-		if late := d.due.Sub(d.Start); !self || late > 5*time.Minute {
+		if late := d.due.Sub(d.NextAttempt); !self || late > 5*time.Minute {
 			t.Errorf("after a wait of %v: sent by the worker %v, received %v late; want true, 5m0s at most", wait, self, late)
 		}
 	}
@@ -297,7 +297,7 @@ func TestClockIsSteadyAnHourAfterItWasSet(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begun := time.Now()
-				c := &core{Config: Config{Alone: tt.alone, Now: func() time.Time {
+				c := &core{Config: Config{SingleProcess: tt.alone, Now: func() time.Time {
 					now := time.Now()
 					now = now.Add(time.Duration(now.Sub(begun)/time.Minute) * tt.drift)
 					if tt.by != 0 && time.Since(begun) >= tt.at {
@@ -307,7 +307,7 @@ func TestClockIsSteadyAnHourAfterItWasSet(t *testing.T) {
 				}}}
 				looks := map[int]int{0: 0, 59: 1, 60: 2, 119: 3, 120: 4, 179: 5, 180: 6}
 				for minute := range 181 {
-					got := c.steady()
+					got := c.clockSteady()
 					if n, ok := looks[minute]; ok && got != tt.want[n] {
 						t.Errorf("steady() after %d minutes = %v, want %v", minute, got, tt.want[n])
 					}
@@ -329,20 +329,20 @@ func TestProbeIsDueAtItsTimeOrIfAWrongClockSetIt(t *testing.T) {
 }
 
 func TestAcceptanceTakesBackAllThatWasSaid(t *testing.T) {
-	bad := circuit.Health{Open: true, Since: noon, Interval: time.Hour, ProbeAt: noon, Probed: noon, BadSince: noon, BadLast: noon}
+	bad := circuit.Health{Open: true, Since: noon, Interval: time.Hour, ProbeAt: noon, ProbeFailed: noon, FirstFailure: noon, LastFailure: noon}
 	at := noon.Add(time.Minute)
 	for _, tt := range []struct {
 		name string
 		h    circuit.Health
 		want circuit.Health
 	}{
-		{"open and failing", bad, circuit.Health{OKAt: at}},
-		{"failing", circuit.Health{BadSince: noon, BadLast: noon}, circuit.Health{OKAt: at}},
-		{"open", circuit.Health{Open: true, Interval: time.Minute}, circuit.Health{OKAt: at}},
+		{"open and failing", bad, circuit.Health{LastSuccess: at}},
+		{"failing", circuit.Health{FirstFailure: noon, LastFailure: noon}, circuit.Health{LastSuccess: at}},
+		{"open", circuit.Health{Open: true, Interval: time.Minute}, circuit.Health{LastSuccess: at}},
 		{"well", circuit.Health{}, circuit.Health{}},
-		{"well since", circuit.Health{OKAt: noon}, circuit.Health{OKAt: noon}},
+		{"well since", circuit.Health{LastSuccess: noon}, circuit.Health{LastSuccess: noon}},
 	} {
-		if got := tt.h.Accepted(at); got != tt.want {
+		if got := tt.h.AfterSuccess(at); got != tt.want {
 			t.Errorf("%s: accepted = %+v, want %+v", tt.name, got, tt.want)
 		}
 	}

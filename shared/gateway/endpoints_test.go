@@ -116,16 +116,16 @@ func (y *yard) register(host string, change ...func(*Registration)) *Registratio
 	id, now := ident.New("reg", y.Clock()), y.Clock()
 	r := &Registration{
 		ID: id, Tenant: y.tenant, Source: y.source, Created: now, State: Enabled, Since: now, Format: Standard, EventTypes: []string{"*"},
-		Endpoint: Endpoint{URL: y.Keys.Seal(RegistrationKey(id).PK, "url", "https://"+host+"/"), Shown: "https://" + host + "/"},
+		Endpoint: Endpoint{URL: y.Keys.Seal(RegistrationKey(id).PK, "url", "https://"+host+"/"), RedactedURL: "https://" + host + "/"},
 	}
 	for _, f := range change {
 		f(r)
 	}
-	for _, h := range r.Hints() {
+	for _, h := range r.IndexEntries() {
 		if err := y.Publish(y.Context(), y.source, h); err != nil {
 			y.Fatal(err)
 		}
-		y.put(HintKey(y.source, h.RoutingKey, h.Pattern, id), Link{id})
+		y.put(IndexKey(y.source, h.RoutingKey, h.Pattern, id), Link{id})
 	}
 	y.alter(r)
 	return r
@@ -150,14 +150,14 @@ func every(waits ...time.Duration) func(*Registration) {
 }
 
 // arrival returns an event that came now.
-func (y *yard) arrival() message.Arrival {
+func (y *yard) arrival() message.InboundEvent {
 	y.Helper()
 	now := y.Clock()
 	id, err := ident.Event(y.source, "", now, storage.NewRev())
 	if err != nil {
 		y.Fatal(err)
 	}
-	return message.Arrival{Token: storage.NewRev(), Event: provider.Event{
+	return message.InboundEvent{Token: storage.NewRev(), Event: provider.Event{
 		ID: id, Source: y.source, Provider: SmartBots, Type: "group_chat", Received: now,
 		ContentType: "application/x-www-form-urlencoded", Payload: []byte("action=group_chat&message=hello"),
 	}}
@@ -165,7 +165,7 @@ func (y *yard) arrival() message.Arrival {
 
 // fanOut has g receive a message with as for the n-th time, and reports whether it
 // is to come again.
-func (y *yard) fanOut(n int, as ...message.Arrival) (again bool) {
+func (y *yard) fanOut(n int, as ...message.InboundEvent) (again bool) {
 	y.Helper()
 	body, err := message.PackOne(as)
 	if err != nil {

@@ -16,7 +16,7 @@ func TestNameIsWhoseIsThere(t *testing.T) {
 	w := newWorld(t)
 	key := gateway.GroupNameKey("name")
 	there := func(id string) storage.Key { return gateway.GroupKey(id) }
-	claim := func(id string) error { return w.claimName(t.Context(), key, id, there) }
+	claim := func(id string) error { return w.reserveName(t.Context(), key, id, there) }
 	w.wantErr("a free name", claim("grp_1"), nil)
 	w.wantUnwritten("again", func() { w.wantErr("the same once more", claim("grp_1"), nil) })
 	w.wantErr("another's at once", claim("grp_2"), storage.ErrConflict)
@@ -27,7 +27,7 @@ func TestNameIsWhoseIsThere(t *testing.T) {
 	w.wantErr("another's, who is there", claim("grp_2"), storage.ErrConflict)
 	w.ok(w.store.Delete(t.Context(), gateway.GroupKey("grp_1"), storage.AnyRev))
 	w.wantErr("one whose owner is gone", claim("grp_2"), nil)
-	if c, _, err := storage.Load[Claim](t.Context(), w.store, key); err != nil || c.ID != "grp_2" || !c.At.Equal(w.now) {
+	if c, _, err := storage.Load[Reservation](t.Context(), w.store, key); err != nil || c.ID != "grp_2" || !c.At.Equal(w.now) {
 		t.Errorf("the name is %+v's (%v), want grp_2's from now on", c, err)
 	}
 	w.wantErr("FreeName by another", w.FreeName(t.Context(), key, "grp_1"), nil)
@@ -44,20 +44,20 @@ func TestNameIsWhoseIsThere(t *testing.T) {
 func TestNameThatTookItsMinuteIsFree(t *testing.T) {
 	w := newWorld(t)
 	key := gateway.GroupNameKey("name")
-	w.ok(w.claimName(t.Context(), key, "grp_1", gateway.GroupKey))
+	w.ok(w.reserveName(t.Context(), key, "grp_1", gateway.GroupKey))
 	w.pass(unusedName)
-	w.wantErr("a name that nobody used for a minute", w.claimName(t.Context(), key, "grp_2", gateway.GroupKey), nil)
+	w.wantErr("a name that nobody used for a minute", w.reserveName(t.Context(), key, "grp_2", gateway.GroupKey), nil)
 }
 
 func TestFaultWhileANameIsTakenIsTold(t *testing.T) {
 	w := newWorld(t)
 	key := gateway.GroupNameKey("name")
 	w.wantFaultsTold("claimName of another's", func() storagetest.Deed {
-		w.put(key, Claim{ID: "grp_1", At: w.now.Add(-time.Hour)})
-		return storagetest.Deed{Do: func() error { return w.claimName(t.Context(), key, "grp_2", gateway.GroupKey) }}
+		w.put(key, Reservation{ID: "grp_1", At: w.now.Add(-time.Hour)})
+		return storagetest.Deed{Do: func() error { return w.reserveName(t.Context(), key, "grp_2", gateway.GroupKey) }}
 	})
 	w.wantFaultsTold("FreeName", func() storagetest.Deed {
-		w.put(key, Claim{ID: "grp_1", At: w.now})
+		w.put(key, Reservation{ID: "grp_1", At: w.now})
 		return storagetest.Deed{Do: func() error { return w.FreeName(t.Context(), key, "grp_1") }, Done: func() {
 			if w.stored(key) {
 				t.Error("the name is taken still")
@@ -65,21 +65,21 @@ func TestFaultWhileANameIsTakenIsTold(t *testing.T) {
 		}}
 	})
 	w.wantFaultsTold("ClaimGroupName", func() storagetest.Deed {
-		return storagetest.Deed{Do: func() error { return w.ClaimGroupName(t.Context(), w.id("x"), "grp_1") }}
+		return storagetest.Deed{Do: func() error { return w.ReserveGroupName(t.Context(), w.id("x"), "grp_1") }}
 	})
 }
 
 func TestNameFreedWhileItIsTakenStaysTaken(t *testing.T) {
 	w := newWorld(t)
 	key := gateway.GroupNameKey("name")
-	w.put(key, Claim{ID: "grp_1", At: w.now})
+	w.put(key, Reservation{ID: "grp_1", At: w.now})
 	err := w.FreeName(t.Context(), key, "grp_1")
 	w.wantErr("FreeName", err, nil)
-	w.put(key, Claim{ID: "grp_1", At: w.now})
-	rival := &rivalStore{Store: w.store.Store, before: func() { w.put(key, Claim{ID: "grp_2", At: w.now}) }}
+	w.put(key, Reservation{ID: "grp_1", At: w.now})
+	rival := &rivalStore{Store: w.store.Store, before: func() { w.put(key, Reservation{ID: "grp_2", At: w.now}) }}
 	w.store.Store = rival
 	w.wantErr("FreeName while another took it", w.FreeName(t.Context(), key, "grp_1"), storage.ErrConflict)
-	if c, _, err := storage.Load[Claim](t.Context(), w.store, key); err != nil || c.ID != "grp_2" {
+	if c, _, err := storage.Load[Reservation](t.Context(), w.store, key); err != nil || c.ID != "grp_2" {
 		t.Errorf("the name is %+v's, %v, want grp_2's", c, err)
 	}
 }
@@ -107,8 +107,8 @@ func TestGroupNamesAreComparedFolded(t *testing.T) {
 		t.Errorf("FoldName(club) = %q, want the smallest of each letter", got)
 	}
 	w := newWorld(t)
-	w.ok(w.ClaimGroupName(t.Context(), "Club", "grp_1"))
-	err := w.ClaimGroupName(t.Context(), " cLUB", "grp_2")
+	w.ok(w.ReserveGroupName(t.Context(), "Club", "grp_1"))
+	err := w.ReserveGroupName(t.Context(), " cLUB", "grp_2")
 	if w.wantErr("ClaimGroupName of another's", err, storage.ErrConflict); err == nil || !strings.HasPrefix(err.Error(), "name: ") {
 		t.Errorf("ClaimGroupName of another's: %v, want it to say that it is the name", err)
 	}

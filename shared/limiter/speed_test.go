@@ -1,4 +1,4 @@
-package pace
+package limiter
 
 import (
 	"cmp"
@@ -14,8 +14,8 @@ import (
 )
 
 var (
-	swift = Outcome{Made: true, Accepted: true, Took: quick - 1}
-	late  = Outcome{Made: true, Accepted: true, Took: tooSlow}
+	swift = Outcome{Attempted: true, Succeeded: true, Took: quickLatency - 1}
+	late  = Outcome{Attempted: true, Succeeded: true, Took: slowLatency}
 	cut   = Outcome{Cut: true}
 )
 
@@ -24,12 +24,12 @@ var (
 func TestBookSaysWhoseAttemptsMayBeBatched(t *testing.T) {
 	type ended struct {
 		Outcome
-		Seen
+		Stats
 		over time.Duration // the time of the quick ones
 		want bool
 	}
-	run := func(n int) Seen { return Seen{Quick: n} }
-	turned := Seen{Slow: true}
+	run := func(n int) Stats { return Stats{Quick: n} }
+	turned := Stats{Slow: true}
 	for _, tt := range []struct {
 		name  string
 		after []ended
@@ -37,8 +37,8 @@ func TestBookSaysWhoseAttemptsMayBeBatched(t *testing.T) {
 		{"unknown", nil},
 		{"one quick", []ended{{swift, run(1), 0, true}}},
 		{"one slow", []ended{{late, run(0), 0, false}}},
-		{"one refused", []ended{{Outcome{Made: true, Took: time.Millisecond}, run(0), 0, false}}},
-		{"one refused by what was quick before its URL was another", []ended{{Outcome{Made: true, Took: time.Millisecond}, run(7), 0, false}}},
+		{"one refused", []ended{{Outcome{Attempted: true, Took: time.Millisecond}, run(0), 0, false}}},
+		{"one refused by what was quick before its URL was another", []ended{{Outcome{Attempted: true, Took: time.Millisecond}, run(7), 0, false}}},
 		{"fast and cut once", []ended{{swift, run(1), 0, true}, {cut, run(1), 0, true}}},
 		{"fast and cut", []ended{{swift, run(1), 0, true}, {cut, turned, 0, false}, {swift, run(1), 0, false}}},
 		{"fast and late", []ended{{swift, run(1), 0, true}, {late, turned, 0, false}, {swift, run(1), 0, false}}},
@@ -54,22 +54,22 @@ func TestBookSaysWhoseAttemptsMayBeBatched(t *testing.T) {
 			{cut, turned, 0, false}, {swift, run(20), time.Minute, true},
 		}},
 	} {
-		b, now, may := Book{}, noon, false
+		b, now, may := Speeds{}, noon, false
 		for i, e := range tt.after {
 			now = now.Add(11 * time.Minute)
 			e.QuickSince = now.Add(-e.over)
-			b, _ = b.After("reg_1", "url", e.Outcome, e.Seen, now)
-			if may = b.Batches("reg_1", "url", now); may != e.want {
+			b, _ = b.After("reg_1", "url", e.Outcome, e.Stats, now)
+			if may = b.AllowsBatch("reg_1", "url", now); may != e.want {
 				t.Errorf("%s: after %d may be batched %v, want %v", tt.name, i+1, may, e.want)
 			}
 		}
-		if len(tt.after) == 0 && b.Batches("reg_1", "url", now) {
+		if len(tt.after) == 0 && b.AllowsBatch("reg_1", "url", now) {
 			t.Errorf("%s: may be batched", tt.name)
 		}
-		if b.Batches("reg_1", "new", now) || b.Batches("reg_2", "url", now) {
+		if b.AllowsBatch("reg_1", "new", now) || b.AllowsBatch("reg_2", "url", now) {
 			t.Errorf("%s: a new URL, or another registration, may be batched", tt.name)
 		}
-		if may != b.Batches("reg_1", "", now) {
+		if may != b.AllowsBatch("reg_1", "", now) {
 			t.Errorf("%s: without its URL it may be batched %v, want %v", tt.name, !may, may)
 		}
 	}
@@ -78,39 +78,39 @@ func TestBookSaysWhoseAttemptsMayBeBatched(t *testing.T) {
 // TestManyCutsLeaveProvenEndpointsAlone has endpoints of a tenant turn slow one
 // after the other, beside two that stay fast.
 func TestManyCutsLeaveProvenEndpointsAlone(t *testing.T) {
-	b, now := Book{}, noon
+	b, now := Speeds{}, noon
 	for _, fast := range []string{"new", "proven"} {
-		b, _ = b.After(fast, "", swift, Seen{Quick: 1}, now)
+		b, _ = b.After(fast, "", swift, Stats{Quick: 1}, now)
 	}
-	b, _ = b.After("proven", "", swift, Seen{Quick: provenRun}, now)
-	for n := range mostCuts + 1 {
-		if !b.Batches("new", "", now) {
+	b, _ = b.After("proven", "", swift, Stats{Quick: trustedRun}, now)
+	for n := range maxCuts + 1 {
+		if !b.AllowsBatch("new", "", now) {
 			t.Fatalf("after %d cuts a fast endpoint may not be batched", n)
 		}
 		id := fmt.Sprint(n)
-		b, _ = b.After(id, "", swift, Seen{Quick: 1}, now)
+		b, _ = b.After(id, "", swift, Stats{Quick: 1}, now)
 		now = now.Add(time.Minute)
-		b, _ = b.After(id, "", cut, Seen{Slow: true}, now)
+		b, _ = b.After(id, "", cut, Stats{Slow: true}, now)
 	}
 	first := noon.Add(time.Minute)
-	for at, want := range map[time.Time]bool{now: false, first.Add(cutsWithin): false, first.Add(cutsWithin + 1): true} {
-		if got := b.Batches("new", "", at); got != want || !b.Batches("proven", "", at) {
-			t.Errorf("%v after the first of %d cuts: may be batched %v, want %v, and the proven one always", at.Sub(first), mostCuts+1, got, want)
+	for at, want := range map[time.Time]bool{now: false, first.Add(cutWindow): false, first.Add(cutWindow + 1): true} {
+		if got := b.AllowsBatch("new", "", at); got != want || !b.AllowsBatch("proven", "", at) {
+			t.Errorf("%v after the first of %d cuts: may be batched %v, want %v, and the proven one always", at.Sub(first), maxCuts+1, got, want)
 		}
 	}
-	if len(b.Cuts) != mostCuts+1 {
-		t.Errorf("%d cuts are kept, want %d", len(b.Cuts), mostCuts+1)
+	if len(b.Cuts) != maxCuts+1 {
+		t.Errorf("%d cuts are kept, want %d", len(b.Cuts), maxCuts+1)
 	}
 }
 
 // TestBookIsBounded knows more endpoints than a row is to hold.
 func TestBookIsBounded(t *testing.T) {
-	b := Book{}
-	for n := range bookLimit + 10 {
-		b, _ = b.After(fmt.Sprint(n), "", swift, Seen{Quick: 1}, noon)
+	b := Speeds{}
+	for n := range maxSpeeds + 10 {
+		b, _ = b.After(fmt.Sprint(n), "", swift, Stats{Quick: 1}, noon)
 	}
-	if len(b.Endpoints) != bookLimit || !b.Batches(fmt.Sprint(bookLimit+9), "", noon) {
-		t.Errorf("%d endpoints, want %d and the last one among them", len(b.Endpoints), bookLimit)
+	if len(b.Endpoints) != maxSpeeds || !b.AllowsBatch(fmt.Sprint(maxSpeeds+9), "", noon) {
+		t.Errorf("%d endpoints, want %d and the last one among them", len(b.Endpoints), maxSpeeds)
 	}
 }
 
@@ -136,7 +136,7 @@ func (c *counted) Put(ctx context.Context, r storage.Row, rev string) error {
 }
 
 // newBooks returns the Books of so many processes that share a Store.
-func newBooks(t *testing.T, n int) ([]*Books, *counted) {
+func newBooks(t *testing.T, n int) ([]*SpeedStore, *counted) {
 	t.Helper()
 	db, err := embedded.Open(t.Context(), t.TempDir(), embedded.Options{Relaxed: true})
 	if err != nil {
@@ -144,9 +144,9 @@ func newBooks(t *testing.T, n int) ([]*Books, *counted) {
 	}
 	t.Cleanup(func() { db.Close() })
 	c := &counted{Store: db}
-	var bs []*Books
+	var bs []*SpeedStore
 	for range n {
-		bs = append(bs, NewBooks(c, func(tenant string) storage.Key {
+		bs = append(bs, NewSpeedStore(c, func(tenant string) storage.Key {
 			return storage.Key{Table: storage.Registrations, PK: "T#" + tenant, SK: "P"}
 		}, func() time.Time { return storage.UTC(time.Now()) }))
 	}
@@ -158,13 +158,13 @@ func newBooks(t *testing.T, n int) ([]*Books, *counted) {
 func TestCutIsKnownToAllProcessesInFiveSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bs, c := newBooks(t, 2)
-		heed := func(o Outcome, seen Seen) {
-			if err := bs[0].Heed(t.Context(), "ten_1", "reg_1", "https://a.example/", o, seen); err != nil {
+		heed := func(o Outcome, seen Stats) {
+			if err := bs[0].Record(t.Context(), "ten_1", "reg_1", "https://a.example/", o, seen); err != nil {
 				t.Fatal(err)
 			}
 		}
-		batches := func(b *Books) bool {
-			may, err := b.Batches(t.Context(), "ten_1", "reg_1", "https://a.example/")
+		batches := func(b *SpeedStore) bool {
+			may, err := b.AllowsBatch(t.Context(), "ten_1", "reg_1", "https://a.example/")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,19 +173,19 @@ func TestCutIsKnownToAllProcessesInFiveSeconds(t *testing.T) {
 		if batches(bs[0]) || batches(bs[1]) {
 			t.Error("an unknown endpoint may be batched")
 		}
-		heed(swift, Seen{Quick: 1})
+		heed(swift, Stats{Quick: 1})
 		if !batches(bs[0]) || batches(bs[1]) {
 			t.Error("known at once: want it of the process that saw it, and of no other")
 		}
-		time.Sleep(bookFresh)
+		time.Sleep(speedsTTL)
 		if !batches(bs[1]) {
 			t.Error("after 5s another process does not know that it is fast")
 		}
-		heed(cut, Seen{Slow: true})
+		heed(cut, Stats{Slow: true})
 		if batches(bs[0]) || !batches(bs[1]) {
 			t.Error("cut: want it known at once in the process that saw it, and in no other")
 		}
-		time.Sleep(bookFresh)
+		time.Sleep(speedsTTL)
 		gets := c.gets
 		for range 10 {
 			if batches(bs[1]) {
@@ -205,10 +205,10 @@ func TestCrowdOfSlowEndpointsIsForgivenLittle(t *testing.T) {
 		bs, _ := newBooks(t, 1)
 		tenant := func(n int) string { return fmt.Sprint("ten_", n%2) }
 		heed := func(n int, o Outcome) (batches bool) {
-			if err := bs[0].Heed(t.Context(), tenant(n), fmt.Sprint(n), "", o, Seen{Quick: 1}); err != nil {
+			if err := bs[0].Record(t.Context(), tenant(n), fmt.Sprint(n), "", o, Stats{Quick: 1}); err != nil {
 				t.Fatal(err)
 			}
-			may, err := bs[0].Batches(t.Context(), tenant(n), fmt.Sprint(n), "")
+			may, err := bs[0].AllowsBatch(t.Context(), tenant(n), fmt.Sprint(n), "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -228,8 +228,8 @@ func TestCrowdOfSlowEndpointsIsForgivenLittle(t *testing.T) {
 			}
 		}
 		for n := range crowd {
-			if batches := heed(n, cut); batches != (n < mostSlow) {
-				t.Errorf("after %d slow attempts more its endpoint may be batched: %v, want it of the first %d", n+1, batches, mostSlow)
+			if batches := heed(n, cut); batches != (n < maxSlow) {
+				t.Errorf("after %d slow attempts more its endpoint may be batched: %v, want it of the first %d", n+1, batches, maxSlow)
 			}
 		}
 	})
@@ -241,7 +241,7 @@ func TestBookIsWrittenOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bs, c := newBooks(t, 2)
 		for n := range 50 {
-			if err := bs[0].Heed(t.Context(), "ten_1", fmt.Sprint(n), "", swift, Seen{Quick: 1}); err != nil {
+			if err := bs[0].Record(t.Context(), "ten_1", fmt.Sprint(n), "", swift, Stats{Quick: 1}); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(100 * time.Millisecond)
@@ -249,9 +249,9 @@ func TestBookIsWrittenOnceASecond(t *testing.T) {
 		if c.puts != 5 {
 			t.Errorf("%d writes in 5s, want 5", c.puts)
 		}
-		time.Sleep(bookWrites)
+		time.Sleep(writeInterval)
 		for n := range 50 {
-			if err := bs[0].Heed(t.Context(), "ten_1", fmt.Sprint(n), "", swift, Seen{Quick: 2}); err != nil {
+			if err := bs[0].Record(t.Context(), "ten_1", fmt.Sprint(n), "", swift, Stats{Quick: 2}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -259,7 +259,7 @@ func TestBookIsWrittenOnceASecond(t *testing.T) {
 			t.Errorf("%d writes, want one more for what was not written yet", c.puts)
 		}
 		for n := range 50 {
-			if may, err := bs[1].Batches(t.Context(), "ten_1", fmt.Sprint(n), ""); !may || err != nil {
+			if may, err := bs[1].AllowsBatch(t.Context(), "ten_1", fmt.Sprint(n), ""); !may || err != nil {
 				t.Fatalf("another process does not know endpoint %d: %v", n, err)
 			}
 		}
@@ -271,18 +271,18 @@ func TestBookThatCannotBeWrittenIsWrittenLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bs, c := newBooks(t, 2)
 		c.err = errors.New("no answer")
-		if _, err := bs[0].Batches(t.Context(), "ten_1", "reg_1", ""); !errors.Is(err, c.err) {
+		if _, err := bs[0].AllowsBatch(t.Context(), "ten_1", "reg_1", ""); !errors.Is(err, c.err) {
 			t.Errorf("it cannot be read: %v, want %v", err, c.err)
 		}
-		if err := bs[0].Heed(t.Context(), "ten_1", "reg_1", "", swift, Seen{Quick: 1}); !errors.Is(err, c.err) {
+		if err := bs[0].Record(t.Context(), "ten_1", "reg_1", "", swift, Stats{Quick: 1}); !errors.Is(err, c.err) {
 			t.Errorf("it cannot be written: %v, want %v", err, c.err)
 		}
 		c.err = nil
-		time.Sleep(bookWrites)
-		if err := bs[0].Heed(t.Context(), "ten_1", "reg_1", "", swift, Seen{Quick: 2}); err != nil {
+		time.Sleep(writeInterval)
+		if err := bs[0].Record(t.Context(), "ten_1", "reg_1", "", swift, Stats{Quick: 2}); err != nil {
 			t.Fatal(err)
 		}
-		if may, err := bs[1].Batches(t.Context(), "ten_1", "reg_1", ""); !may || err != nil {
+		if may, err := bs[1].AllowsBatch(t.Context(), "ten_1", "reg_1", ""); !may || err != nil {
 			t.Errorf("another process may batch %v, %v; want that it is written", may, err)
 		}
 	})

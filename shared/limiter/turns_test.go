@@ -1,4 +1,4 @@
-package pace
+package limiter
 
 import (
 	"context"
@@ -22,11 +22,11 @@ func TestRateGivesEachItsPlace(t *testing.T) {
 			{time.Hour, false, 0}, {0, false, time.Hour + 2*time.Second + 500*time.Millisecond},
 		} {
 			time.Sleep(step.after)
-			leave, w := p.Enter(t.Context(), Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 100, Rate: 2}, Paced: step.paced})
+			leave, w := p.Acquire(t.Context(), Request{Registration: "reg_1", Allowance: Allowance{Concurrency: 100, Rate: 2}, RateGranted: step.paced})
 			switch {
 			case step.want == 0 && (leave == nil || w != (Wait{})):
 				t.Errorf("attempt %d waits for %+v, want it to begin", n, w)
-			case step.want > 0 && (leave != nil || w.At.Sub(start) != step.want || w.Turn != 0):
+			case step.want > 0 && (leave != nil || w.At.Sub(start) != step.want || w.After != 0):
 				t.Errorf("attempt %d begins %v, or has a place after %v; want %v", n, leave != nil, w.At.Sub(start), step.want)
 			}
 		}
@@ -39,11 +39,11 @@ func TestTinyRateIsOneAnHour(t *testing.T) {
 	for _, rate := range []float64{1e-11, 1e-300, 1.0 / 7200} {
 		synctest.Test(t, func(t *testing.T) {
 			p, start := New(), time.Now()
-			turn := Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 100, Rate: rate}}
-			if leave, w := p.Enter(t.Context(), turn); leave == nil {
+			turn := Request{Registration: "reg_1", Allowance: Allowance{Concurrency: 100, Rate: rate}}
+			if leave, w := p.Acquire(t.Context(), turn); leave == nil {
 				t.Errorf("at %v a second the first waits until %v", rate, w.At)
 			}
-			if leave, w := p.Enter(t.Context(), turn); leave != nil || w.At.Sub(start) != time.Hour {
+			if leave, w := p.Acquire(t.Context(), turn); leave != nil || w.At.Sub(start) != time.Hour {
 				t.Errorf("at %v a second the second begins: %v, or waits for %v; want an hour", rate, leave != nil, w.At.Sub(start))
 			}
 		})
@@ -56,37 +56,37 @@ func TestSlowEndpointIsFastAgainAfterQuickAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := New()
 		attempt := func(o Outcome) (begins bool) {
-			leave, w := p.Enter(t.Context(), Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 1}})
+			leave, w := p.Acquire(t.Context(), Request{Registration: "reg_1", Allowance: Allowance{Concurrency: 1}})
 			if begins = leave != nil; !begins {
 				if w != (Wait{Slow: true}) {
 					t.Errorf("a slow endpoint: told %+v, want that it is slow", w)
 				}
-				leave, _ = p.Enter(t.Context(), Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 1}, Slow: true})
+				leave, _ = p.Acquire(t.Context(), Request{Registration: "reg_1", Allowance: Allowance{Concurrency: 1}, Slow: true})
 			}
 			if o.slow() {
-				time.Sleep(max(o.Took, tooSlow))
+				time.Sleep(max(o.Took, slowLatency))
 			}
 			leave(o)
 			return begins
 		}
-		fast := Outcome{Made: true, Accepted: true, Took: quick - 1}
+		fast := Outcome{Attempted: true, Succeeded: true, Took: quickLatency - 1}
 		for _, tt := range []struct {
 			slow  Outcome
 			trial time.Duration
 		}{
-			{Outcome{Made: true, Accepted: true, Took: tooSlow}, firstTrial},
-			{Outcome{Made: true, Took: 15 * time.Second}, 2 * firstTrial},
-			{Outcome{Cut: true}, 4 * firstTrial},
+			{Outcome{Attempted: true, Succeeded: true, Took: slowLatency}, firstProbation},
+			{Outcome{Attempted: true, Took: 15 * time.Second}, 2 * firstProbation},
+			{Outcome{Cut: true}, 4 * firstProbation},
 		} {
 			attempt(fast)
-			for range slowRun {
+			for range minSlowRun {
 				if !attempt(tt.slow) {
 					t.Fatal("an attempt of a fast endpoint may not begin")
 				}
 			}
 			attempt(fast)
 			time.Sleep(time.Hour)
-			for range slowRun {
+			for range minSlowRun {
 				attempt(tt.slow) // the trial begins anew
 			}
 			begun := time.Now()
@@ -106,33 +106,33 @@ func TestSlowEndpointIsFastAgainAfterQuickAttempts(t *testing.T) {
 // TestFewQuickAttemptsProveNothing has an endpoint respond fast once in a trial.
 func TestFewQuickAttemptsProveNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := mood{}
-		for n := range slowRun {
+		m := endpoint{}
+		for n := range minSlowRun {
 			if m.slow {
-				t.Errorf("after %d slow attempts it is slow, want after %d", n, slowRun)
+				t.Errorf("after %d slow attempts it is slow, want after %d", n, minSlowRun)
 			}
-			time.Sleep(tooSlow)
-			m.judge(Outcome{Cut: true}, time.Now())
+			time.Sleep(slowLatency)
+			m.classify(Outcome{Cut: true}, time.Now())
 		}
-		for n := range quickRun {
+		for n := range minQuickRun {
 			if !m.slow {
-				t.Fatalf("after %d attempts it is fast, want after %d", n, quickRun)
+				t.Fatalf("after %d attempts it is fast, want after %d", n, minQuickRun)
 			}
-			time.Sleep(firstTrial)
-			m.judge(Outcome{Made: true, Accepted: true}, time.Now())
+			time.Sleep(firstProbation)
+			m.classify(Outcome{Attempted: true, Succeeded: true}, time.Now())
 		}
 		if m.slow {
-			t.Errorf("after %d attempts it is slow", quickRun)
+			t.Errorf("after %d attempts it is slow", minQuickRun)
 		}
 	})
 }
 
 // TestSlowAttemptsOfAMomentMakeNothingSlow has many end at once.
 func TestSlowAttemptsOfAMomentMakeNothingSlow(t *testing.T) {
-	for took, want := range map[time.Duration]bool{tooSlow: false, slowFor - 1: false, slowFor: true} {
-		m := mood{}
+	for took, want := range map[time.Duration]bool{slowLatency: false, minSlowTime - 1: false, minSlowTime: true} {
+		m := endpoint{}
 		for range 100 {
-			m.judge(Outcome{Made: true, Accepted: true, Took: took}, noon)
+			m.classify(Outcome{Attempted: true, Succeeded: true, Took: took}, noon)
 		}
 		if m.slow != want {
 			t.Errorf("after a hundred that took %v and ended at once it is slow: %v, want %v", took, m.slow, want)
@@ -145,25 +145,25 @@ func TestSlowAttemptsOfAMomentMakeNothingSlow(t *testing.T) {
 func TestOneInTwentyMakesNothingSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, turned := range []bool{false, true} {
-			m := mood{slow: turned, slowed: 1}
+			m := endpoint{slow: turned, timesSlowed: 1}
 			for n := range 200 {
 				time.Sleep(time.Second)
 				switch {
 				case n%20 == 0:
-					m.judge(Outcome{Made: true, Accepted: true, Took: tooSlow}, time.Now())
+					m.classify(Outcome{Attempted: true, Succeeded: true, Took: slowLatency}, time.Now())
 				case n%20 == 1:
-					m.judge(Outcome{Made: true}, time.Now())
+					m.classify(Outcome{Attempted: true}, time.Now())
 				case n%20 == 2:
-					m.judge(Outcome{Made: true, Accepted: true, Took: quick}, time.Now())
+					m.classify(Outcome{Attempted: true, Succeeded: true, Took: quickLatency}, time.Now())
 				default:
-					m.judge(Outcome{Made: true, Accepted: true}, time.Now())
+					m.classify(Outcome{Attempted: true, Succeeded: true}, time.Now())
 				}
 				if want := turned && n < 63; m.slow != want {
 					t.Fatalf("after %d attempts it is slow: %v, want %v", n+1, m.slow, want)
 				}
 			}
-			if m.slowed != 0 {
-				t.Errorf("it turned slow %d times after %d attempts, want that forgotten", m.slowed, m.run)
+			if m.timesSlowed != 0 {
+				t.Errorf("it turned slow %d times after %d attempts, want that forgotten", m.timesSlowed, m.quickInRow)
 			}
 		}
 	})
@@ -173,9 +173,9 @@ func TestOneInTwentyMakesNothingSlow(t *testing.T) {
 func TestRunIsOfOnePath(t *testing.T) {
 	p := New()
 	for n, want := range []int{1, 2, 1, 2, 1} {
-		leave, _ := p.Enter(t.Context(), Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 1}, Slow: n == 2 || n == 3})
-		leave(Outcome{Made: true, Accepted: true})
-		if got := p.Look("reg_1").Quick; got != want {
+		leave, _ := p.Acquire(t.Context(), Request{Registration: "reg_1", Allowance: Allowance{Concurrency: 1}, Slow: n == 2 || n == 3})
+		leave(Outcome{Attempted: true, Succeeded: true})
+		if got := p.Stats("reg_1").Quick; got != want {
 			t.Errorf("after %d attempts %d in a row, want %d", n+1, got, want)
 		}
 	}
@@ -185,14 +185,14 @@ func TestRunIsOfOnePath(t *testing.T) {
 func TestPlaceIsHandedOnInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := New()
-		one := Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 1}}
-		first, _ := p.Enter(t.Context(), one)
-		known(p.moods, "reg_1").took = time.Millisecond
+		one := Request{Registration: "reg_1", Allowance: Allowance{Concurrency: 1}}
+		first, _ := p.Acquire(t.Context(), one)
+		getOrAdd(p.endpoints, "reg_1").latency = time.Millisecond
 		var order []int
 		entered := make(chan func(Outcome))
 		for n := range 2 {
 			go func() {
-				leave, w := p.Enter(t.Context(), one)
+				leave, w := p.Acquire(t.Context(), one)
 				order = append(order, n)
 				if leave == nil {
 					t.Errorf("attempt %d is sent away for %v", n, w)
@@ -204,8 +204,8 @@ func TestPlaceIsHandedOnInOrder(t *testing.T) {
 		if len(order) != 0 {
 			t.Fatal("two attempts are under way where one may be")
 		}
-		time.Sleep(Patience / 2)
-		first(Outcome{Made: true, Accepted: true})
+		time.Sleep(MaxQueueWait / 2)
+		first(Outcome{Attempted: true, Succeeded: true})
 		second := <-entered
 		synctest.Wait()
 		if len(order) != 1 || order[0] != 0 {
@@ -213,8 +213,8 @@ func TestPlaceIsHandedOnInOrder(t *testing.T) {
 		}
 		second(Outcome{})
 		(<-entered)(Outcome{})
-		if m := known(p.moods, "reg_1"); m.posting != 0 || len(m.waiting) != 0 {
-			t.Errorf("%d under way and %d waiting when all have left", m.posting, len(m.waiting))
+		if m := getOrAdd(p.endpoints, "reg_1"); m.inFlight != 0 || len(m.waiting) != 0 {
+			t.Errorf("%d under way and %d waiting when all have left", m.inFlight, len(m.waiting))
 		}
 	})
 }
@@ -229,15 +229,15 @@ func TestNobodyWaitsForLongerThanPatience(t *testing.T) {
 		want  time.Duration // of waiting
 		turn  time.Duration // that is told
 	}{
-		{"one that just began", 0, 0, Patience, Patience},
-		{"one that began a second ago", Patience, 0, Patience, 2 * Patience},
-		{"one that began longer ago", Patience + time.Millisecond, 0, 0, Patience + time.Millisecond},
+		{"one that just began", 0, 0, MaxQueueWait, MaxQueueWait},
+		{"one that began a second ago", MaxQueueWait, 0, MaxQueueWait, 2 * MaxQueueWait},
+		{"one that began longer ago", MaxQueueWait + time.Millisecond, 0, 0, MaxQueueWait + time.Millisecond},
 		{"as the invocation ends", 0, 300 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			p := New()
-			one := Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 1}}
-			leave, _ := p.Enter(t.Context(), one)
+			one := Request{Registration: "reg_1", Allowance: Allowance{Concurrency: 1}}
+			leave, _ := p.Acquire(t.Context(), one)
 			time.Sleep(tt.since)
 			ctx, cancel := context.WithCancel(t.Context())
 			if tt.ends > 0 {
@@ -245,16 +245,16 @@ func TestNobodyWaitsForLongerThanPatience(t *testing.T) {
 			}
 			defer cancel()
 			start := time.Now()
-			second, w := p.Enter(ctx, one)
-			if took := time.Since(start); second != nil || took != tt.want || !w.At.IsZero() || w.Turn != tt.turn {
+			second, w := p.Acquire(ctx, one)
+			if took := time.Since(start); second != nil || took != tt.want || !w.At.IsZero() || w.After != tt.turn {
 				t.Errorf("behind %s: began %v after %v, told %+v; want to be sent away after %v, for %v", tt.name, second != nil, took, w, tt.want, tt.turn)
 			}
-			if m := known(p.moods, "reg_1"); len(m.waiting) != 0 || m.posting != 1 {
-				t.Errorf("behind %s: %d wait and %d are under way, want none and one", tt.name, len(m.waiting), m.posting)
+			if m := getOrAdd(p.endpoints, "reg_1"); len(m.waiting) != 0 || m.inFlight != 1 {
+				t.Errorf("behind %s: %d wait and %d are under way, want none and one", tt.name, len(m.waiting), m.inFlight)
 			}
 			leave(Outcome{})
-			if m := known(p.moods, "reg_1"); m.posting != 0 {
-				t.Errorf("behind %s: %d are under way when all have left", tt.name, m.posting)
+			if m := getOrAdd(p.endpoints, "reg_1"); m.inFlight != 0 {
+				t.Errorf("behind %s: %d are under way when all have left", tt.name, m.inFlight)
 			}
 		})
 	}
@@ -263,20 +263,20 @@ func TestNobodyWaitsForLongerThanPatience(t *testing.T) {
 // TestWaitingIsWorthItWhereATurnIsNear has a third attempt come where one may be
 // under way and one waits: its turn comes after two that take so long.
 func TestWaitingIsWorthItWhereATurnIsNear(t *testing.T) {
-	for took, waits := range map[time.Duration]time.Duration{Patience / 2: Patience, Patience/2 + 1: 0} {
+	for took, waits := range map[time.Duration]time.Duration{MaxQueueWait / 2: MaxQueueWait, MaxQueueWait/2 + 1: 0} {
 		synctest.Test(t, func(t *testing.T) {
 			p := New()
-			one := Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 1}}
-			leave, _ := p.Enter(t.Context(), one)
-			known(p.moods, "reg_1").took = took
-			go p.Enter(t.Context(), one)
+			one := Request{Registration: "reg_1", Allowance: Allowance{Concurrency: 1}}
+			leave, _ := p.Acquire(t.Context(), one)
+			getOrAdd(p.endpoints, "reg_1").latency = took
+			go p.Acquire(t.Context(), one)
 			synctest.Wait()
 			start := time.Now()
-			if third, _ := p.Enter(t.Context(), one); third != nil || time.Since(start) != waits {
+			if third, _ := p.Acquire(t.Context(), one); third != nil || time.Since(start) != waits {
 				t.Errorf("where an attempt takes %v: began %v after %v, want it to be sent away after %v", took, third != nil, time.Since(start), waits)
 			}
 			leave(Outcome{})
-			time.Sleep(2 * Patience)
+			time.Sleep(2 * MaxQueueWait)
 		})
 	}
 }
@@ -286,24 +286,24 @@ func TestWaitingIsWorthItWhereATurnIsNear(t *testing.T) {
 func TestEndpointThatMovesIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := New()
-		one := Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 1}}
-		first, _ := p.Enter(t.Context(), one)
-		time.Sleep(Patience / 2)
+		one := Request{Registration: "reg_1", Allowance: Allowance{Concurrency: 1}}
+		first, _ := p.Acquire(t.Context(), one)
+		time.Sleep(MaxQueueWait / 2)
 		entered := make(chan func(Outcome))
 		go func() {
-			leave, _ := p.Enter(t.Context(), one)
+			leave, _ := p.Acquire(t.Context(), one)
 			entered <- leave
 		}()
-		time.Sleep(Patience * 4 / 10)
+		time.Sleep(MaxQueueWait * 4 / 10)
 		first(Outcome{})
 		second := <-entered
-		time.Sleep(Patience * 6 / 10)
+		time.Sleep(MaxQueueWait * 6 / 10)
 		go func() {
-			time.Sleep(Patience / 2)
+			time.Sleep(MaxQueueWait / 2)
 			second(Outcome{})
 		}()
-		if third, w := p.Enter(t.Context(), one); third == nil {
-			t.Errorf("sent away for %v, though one ended a moment ago", w.Turn)
+		if third, w := p.Acquire(t.Context(), one); third == nil {
+			t.Errorf("sent away for %v, though one ended a moment ago", w.After)
 		}
 	})
 }
@@ -311,12 +311,12 @@ func TestEndpointThatMovesIsWaitedFor(t *testing.T) {
 // TestThoseSentAwayAreForgottenOnce counts the time since it was last asked, not
 // since the first.
 func TestThoseSentAwayAreForgottenOnce(t *testing.T) {
-	m := mood{took: 10 * time.Second, moved: noon, turned: noon}
+	m := endpoint{latency: 10 * time.Second, lastChange: noon, deferredAt: noon}
 	for range 100 {
-		m.away(10, noon)
+		m.deferOne(10, noon)
 	}
 	for n, want := range []time.Duration{time.Minute, time.Minute} { // 50 of them have asked since
-		if got := m.away(10, noon.Add(5*time.Second)); got != want {
+		if got := m.deferOne(10, noon.Add(5*time.Second)); got != want {
 			t.Errorf("ask %d after 5s: a turn in %v, want %v", n, got, want)
 		}
 	}
@@ -327,20 +327,20 @@ func TestThoseSentAwayAreForgottenOnce(t *testing.T) {
 func TestEndpointsAreLookedAtOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := New()
-		for _, o := range []Outcome{{Accepted: true}, {}, {}} {
-			leave, _ := p.Enter(t.Context(), Turn{Registration: "reg_1", Allowance: Allowance{AtOnce: 1}, Slow: true})
-			o.Made, o.Took = true, 8*time.Second
+		for _, o := range []Outcome{{Succeeded: true}, {}, {}} {
+			leave, _ := p.Acquire(t.Context(), Request{Registration: "reg_1", Allowance: Allowance{Concurrency: 1}, Slow: true})
+			o.Attempted, o.Took = true, 8*time.Second
 			leave(o)
 			time.Sleep(time.Second)
 		}
-		got := p.Look("reg_1")
+		got := p.Stats("reg_1")
 		if got.Failures != 2 || time.Since(got.Accepted) != 3*time.Second {
 			t.Errorf("%d failures, accepted %v ago; want 2 and 3s", got.Failures, time.Since(got.Accepted))
 		}
-		if other := p.Look("reg_2"); other.Failures != 0 || !other.Accepted.IsZero() {
+		if other := p.Stats("reg_2"); other.Failures != 0 || !other.Accepted.IsZero() {
 			t.Errorf("of an endpoint that was never called: %+v", other)
 		}
-		if took := known(p.moods, "reg_1").took.Round(time.Millisecond); took != 2641*time.Millisecond { // 8 s × (1 − (7/8)³)
+		if took := getOrAdd(p.endpoints, "reg_1").latency.Round(time.Millisecond); took != 2641*time.Millisecond { // 8 s × (1 − (7/8)³)
 			t.Errorf("an attempt takes %v, want what three of 8s make of it", took)
 		}
 	})

@@ -17,11 +17,11 @@ import (
 )
 
 // wholeArrival returns an event of which nothing is empty.
-func wholeArrival(t *testing.T, y *yard) message.Arrival {
+func wholeArrival(t *testing.T, y *yard) message.InboundEvent {
 	t.Helper()
 	a := y.arrival()
 	a.Token, a.Time, a.Keys = "token", a.Received.Add(-time.Minute), map[string][]string{"group": {"a", "b"}}
-	a.Label, a.Query, a.Via, a.Unreadable, a.Only, a.Tenant = "label", "q=1", []string{"gw-1", "gw-2"}, true, "reg_1", y.tenant
+	a.Label, a.Query, a.Via, a.Unreadable, a.Recipient, a.Tenant = "label", "q=1", []string{"gw-1", "gw-2"}, true, "reg_1", y.tenant
 	for v, i := reflect.ValueOf(a.Event), 0; i < v.NumField(); i++ {
 		if v.Field(i).IsZero() {
 			t.Fatalf("%s is empty", v.Type().Field(i).Name)
@@ -34,12 +34,12 @@ func wholeArrival(t *testing.T, y *yard) message.Arrival {
 // JSON makes most of.
 func TestLargestEventFitsItsRow(t *testing.T) {
 	text := func(n int) string { return strings.Repeat("<", n) }
-	a := message.Arrival{Token: "t", Forever: true, Event: provider.Event{
+	a := message.InboundEvent{Token: "t", UniqueForever: true, Event: provider.Event{
 		ID: "evt_" + strings.Repeat("0", 44), Source: "src-00000000", Provider: "direct", Label: text(MaxName), Type: text(provider.MaxEventTypeBytes),
 		Received: noon, Time: noon.Add(-time.Minute), Keys: map[string][]string{"label": {text(MaxName)}, "group": {text(provider.MaxKeysBytes)}},
-		ContentType: text(provider.MaxContentTypeBytes), Query: text(provider.MaxQueryBytes), Via: slices.Repeat([]string{text(mostViaBytes)}, mostVia), Payload: make([]byte, provider.MaxPayloadBytes),
+		ContentType: text(provider.MaxContentTypeBytes), Query: text(provider.MaxQueryBytes), Via: slices.Repeat([]string{text(maxViaBytes)}, maxVia), Payload: make([]byte, provider.MaxPayloadBytes),
 	}}
-	data, err := json.Marshal(newEventRow(a, slices.Repeat([]string{ident.New("reg", noon)}, maxListed), true, storage.NewRev()+".abcdef", noon))
+	data, err := json.Marshal(newEventRow(a, slices.Repeat([]string{ident.New("reg", noon)}, maxInlineRegistrations), true, storage.NewRev()+".abcdef", noon))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestLargestEventFitsItsRow(t *testing.T) {
 	if err := (storage.Row{Key: key, Rev: storage.NewRev(), Data: data, Body: a.Payload}).Check(); err != nil {
 		t.Errorf("row with %d bytes of data: %v", len(data), err)
 	}
-	if _, err := message.PackOne([]message.Arrival{a}); err != nil {
+	if _, err := message.PackOne([]message.InboundEvent{a}); err != nil {
 		t.Errorf("message: %v", err)
 	}
 }
@@ -61,18 +61,18 @@ func TestBegunEventIsReadAsItCame(t *testing.T) {
 	a, lease := wholeArrival(t, y), y.Clock().Add(time.Hour)
 	for _, long := range []bool{false, true} {
 		want := EventRow{ID: a.ID, Provider: a.Provider, Label: a.Label, Type: a.Type, Received: a.Received, Time: a.Time, Keys: a.Keys,
-			ContentType: a.ContentType, Query: a.Query, Via: a.Via, Unreadable: true, Only: a.Only, Tenant: a.Tenant,
-			Token: "token", Run: "p.1", Lease: lease, Match: []string{"reg_1"}, Long: long, Wide: long}
+			ContentType: a.ContentType, Query: a.Query, Via: a.Via, Unreadable: true, Recipient: a.Recipient, Tenant: a.Tenant,
+			Token: "token", Run: "p.1", Lease: lease, Match: []string{"reg_1"}, Chunked: long, ManyUnfinished: long}
 		if got := newEventRow(a, []string{"reg_1"}, long, "p.1", lease); !reflect.DeepEqual(got, want) {
 			t.Errorf("row = %+v, want %+v", got, want)
 		}
 	}
 	row := newEventRow(a, []string{"reg_1"}, false, "p.1", lease)
-	if answer, er, err := y.begin(t.Context(), a, row, false); answer != fresh || err != nil || !reflect.DeepEqual(er, row) {
+	if answer, er, err := y.claimEvent(t.Context(), a, row, false); answer != newlyClaimed || err != nil || !reflect.DeepEqual(er, row) {
 		t.Fatalf("begin = %v, %+v, %v", answer, er, err)
 	}
 	e, er, err := y.LoadEvent(t.Context(), a.ID)
-	if ends := y.Clock().Add(y.Kept.History).Sub(er.expires); ends.Abs() > time.Minute {
+	if ends := y.Clock().Add(y.Retention.History).Sub(er.expires); ends.Abs() > time.Minute {
 		t.Errorf("LoadEvent says that the row expires at %v, %v too late", er.expires, -ends)
 	}
 	row.expires = er.expires
@@ -109,16 +109,16 @@ func TestEventRowLastsByWhatItIsOpenFor(t *testing.T) {
 			ago  time.Duration // it was received
 			want time.Duration // from now; 0: for ever
 		}{
-			{"for nothing", EventRow{}, 0, y.Kept.History},
-			{"for nothing, redriven late", EventRow{}, 240 * time.Hour, y.Kept.History},
-			{"for nothing, by a clock that is ahead", EventRow{}, -time.Hour, y.Kept.History + time.Hour},
-			{"for a lane", EventRow{Open: []string{"reg_1"}}, 0, 0},
-			{"for too many", EventRow{Wide: true}, 0, y.Kept.longest()},
+			{"for nothing", EventRow{}, 0, y.Retention.History},
+			{"for nothing, redriven late", EventRow{}, 240 * time.Hour, y.Retention.History},
+			{"for nothing, by a clock that is ahead", EventRow{}, -time.Hour, y.Retention.History + time.Hour},
+			{"for a lane", EventRow{Unfinished: []string{"reg_1"}}, 0, 0},
+			{"for too many", EventRow{ManyUnfinished: true}, 0, y.Retention.maxUnfinished()},
 		} {
 			a := y.arrival()
 			a.Received = y.Clock().Add(-tt.ago)
 			key, _ := EventKey(a.ID)
-			got := y.events.eventRowOf(key, a, tt.er)
+			got := y.events.newRow(key, a, tt.er)
 			if want := y.Clock().Add(tt.want); got.Key != key || string(got.Body) != string(a.Payload) || tt.want == 0 != got.Expires.IsZero() || tt.want > 0 && !got.Expires.Equal(want) {
 				t.Errorf("%s: %+v; want it to expire %v", tt.name, got, want)
 			}
@@ -129,8 +129,8 @@ func TestEventRowLastsByWhatItIsOpenFor(t *testing.T) {
 // TestBeginAnswersByWhatIsStored begins an event, after a run that ended if it is
 // stored, while calls of the Store fail.
 func TestBeginAnswersByWhatIsStored(t *testing.T) {
-	claimed := func(by string) func(*testing.T, *world, message.Arrival) {
-		return func(t *testing.T, w *world, a message.Arrival) {
+	claimed := func(by string) func(*testing.T, *world, message.InboundEvent) {
+		return func(t *testing.T, w *world, a message.InboundEvent) {
 			key, err := NaturalKeyKey(a.ID)
 			if err != nil {
 				t.Fatal(err)
@@ -141,8 +141,8 @@ func TestBeginAnswersByWhatIsStored(t *testing.T) {
 			w.put(key, Link{by})
 		}
 	}
-	stored := func(change func(*EventRow)) func(*testing.T, *world, message.Arrival) {
-		return func(t *testing.T, w *world, a message.Arrival) {
+	stored := func(change func(*EventRow)) func(*testing.T, *world, message.InboundEvent) {
+		return func(t *testing.T, w *world, a message.InboundEvent) {
 			er := newEventRow(a, []string{"reg_first"}, false, "dead.1", w.Clock())
 			change(&er)
 			key, _ := EventKey(a.ID)
@@ -150,34 +150,34 @@ func TestBeginAnswersByWhatIsStored(t *testing.T) {
 		}
 	}
 	same := func(*EventRow) {}
-	failing := func(call, pk string, before func(*testing.T, *world, message.Arrival)) func(*testing.T, *world, message.Arrival) {
-		return func(t *testing.T, w *world, a message.Arrival) { before(t, w, a); w.store.failOn(call, pk) }
+	failing := func(call, pk string, before func(*testing.T, *world, message.InboundEvent)) func(*testing.T, *world, message.InboundEvent) {
+		return func(t *testing.T, w *world, a message.InboundEvent) { before(t, w, a); w.store.failOn(call, pk) }
 	}
-	nothing := func(*testing.T, *world, message.Arrival) {}
+	nothing := func(*testing.T, *world, message.InboundEvent) {}
 	w := newWorld(t)
 	for _, tt := range []struct {
 		name    string
 		forever bool
 		thin    bool
-		before  func(*testing.T, *world, message.Arrival)
-		want    begun
+		before  func(*testing.T, *world, message.InboundEvent)
+		want    claimResult
 		err     error
 		payload bool // is stored
 		match   string
 	}{
-		{"it is new", false, false, nothing, fresh, nil, true, "reg_mine"},
-		{"it is new and thin", false, true, nothing, fresh, nil, false, "reg_mine"},
+		{"it is new", false, false, nothing, newlyClaimed, nil, true, "reg_mine"},
+		{"it is new and thin", false, true, nothing, newlyClaimed, nil, false, "reg_mine"},
 		{"it cannot be stored", false, false, failing("put", "E#", nothing), 0, errOutage, false, "reg_mine"},
-		{"its natural key is new", true, false, nothing, fresh, nil, true, "reg_mine"},
-		{"its natural key is its own", true, false, claimed(""), fresh, nil, true, "reg_mine"},
-		{"its natural key is another's", true, false, claimed("evt_other"), repeat, nil, false, ""},
-		{"its natural key cannot be claimed", true, false, failing("put", "U#", nothing), repeat, errOutage, false, ""},
+		{"its natural key is new", true, false, nothing, newlyClaimed, nil, true, "reg_mine"},
+		{"its natural key is its own", true, false, claimed(""), newlyClaimed, nil, true, "reg_mine"},
+		{"its natural key is another's", true, false, claimed("evt_other"), duplicate, nil, false, ""},
+		{"its natural key cannot be claimed", true, false, failing("put", "U#", nothing), duplicate, errOutage, false, ""},
 		{"its run ended", false, false, stored(same), resumed, nil, true, "reg_first"},
 		{"its run ended, it is thin", false, true, stored(same), resumed, nil, true, "reg_first"},
 		{"its run ended, it was erased", false, false, stored(func(er *EventRow) { er.Erased = true }), resumed, nil, false, "reg_first"},
-		{"its run goes on", false, false, stored(func(er *EventRow) { er.Lease = er.Lease.Add(time.Minute) }), busy, nil, false, "reg_first"},
-		{"it is another's", false, false, stored(func(er *EventRow) { er.Token = "another" }), repeat, nil, false, "reg_first"},
-		{"its run ended, and another was faster", false, false, func(t *testing.T, w *world, a message.Arrival) {
+		{"its run goes on", false, false, stored(func(er *EventRow) { er.Lease = er.Lease.Add(time.Minute) }), claimedByOther, nil, false, "reg_first"},
+		{"it is another's", false, false, stored(func(er *EventRow) { er.Token = "another" }), duplicate, nil, false, "reg_first"},
+		{"its run ended, and another was faster", false, false, func(t *testing.T, w *world, a message.InboundEvent) {
 			stored(same)(t, w, a)
 			first := true
 			w.store.fail(func(call string, k storage.Key) error {
@@ -190,8 +190,8 @@ func TestBeginAnswersByWhatIsStored(t *testing.T) {
 				}
 				return nil
 			})
-		}, busy, nil, false, "reg_first"},
-		{"its run ended, and it cannot be stored again", false, false, func(t *testing.T, w *world, a message.Arrival) {
+		}, claimedByOther, nil, false, "reg_first"},
+		{"its run ended, and it cannot be stored again", false, false, func(t *testing.T, w *world, a message.InboundEvent) {
 			stored(same)(t, w, a)
 			first := true
 			w.store.fail(func(call string, k storage.Key) error {
@@ -207,10 +207,10 @@ func TestBeginAnswersByWhatIsStored(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a := message.Arrival{Token: "mine", Forever: tt.forever, Event: provider.Event{ID: id, Source: w.source, Received: w.Clock(), Payload: []byte("payload")}}
+		a := message.InboundEvent{Token: "mine", UniqueForever: tt.forever, Event: provider.Event{ID: id, Source: w.source, Received: w.Clock(), Payload: []byte("payload")}}
 		tt.before(t, w, a)
 		lease := w.Clock().Add(time.Hour)
-		got, er, err := w.begin(t.Context(), a, newEventRow(a, []string{"reg_mine"}, false, "p.2", lease), tt.thin)
+		got, er, err := w.claimEvent(t.Context(), a, newEventRow(a, []string{"reg_mine"}, false, "p.2", lease), tt.thin)
 		w.store.fail(nil)
 		match := ""
 		if len(er.Match) == 1 {
@@ -221,13 +221,13 @@ func TestBeginAnswersByWhatIsStored(t *testing.T) {
 		}
 		key, _ := EventKey(id)
 		now, row, _ := storage.Load[EventRow](t.Context(), w.Store, key)
-		mine := tt.err == nil && (tt.want == fresh || tt.want == resumed)
+		mine := tt.err == nil && (tt.want == newlyClaimed || tt.want == resumed)
 		if (string(row.Body) == "payload") != tt.payload || (now.Run == "p.2" && now.Lease.Equal(lease)) != mine || mine && (er.Run != "p.2" || !er.Lease.Equal(lease)) {
 			t.Errorf("%s: stored: payload %q, run %q until %v; want it mine %v", tt.name, row.Body, now.Run, now.Lease, mine)
 		}
-		if natural, err := NaturalKeyKey(id); tt.forever && tt.want == fresh && err == nil {
-			if l, row := load[Link](w, natural); l.ID != id || tt.name == "its natural key is new" && row.Expires.Before(w.Clock().Add(foreverKept-time.Minute)) {
-				t.Errorf("%s: the natural key is that of %s until %v; want %v from now", tt.name, l.ID, row.Expires, foreverKept)
+		if natural, err := NaturalKeyKey(id); tt.forever && tt.want == newlyClaimed && err == nil {
+			if l, row := load[Link](w, natural); l.ID != id || tt.name == "its natural key is new" && row.Expires.Before(w.Clock().Add(naturalKeyRetention-time.Minute)) {
+				t.Errorf("%s: the natural key is that of %s until %v; want %v from now", tt.name, l.ID, row.Expires, naturalKeyRetention)
 			}
 		}
 	}
@@ -239,22 +239,22 @@ func TestEventOfNoSourceIsNotBegun(t *testing.T) {
 	w := newWorld(t)
 	puts := w.store.put("")
 	for _, forever := range []bool{false, true} {
-		if _, _, err := w.begin(t.Context(), message.Arrival{Forever: forever, Event: provider.Event{ID: "nonsense"}}, EventRow{}, false); err == nil || w.store.put("") > puts {
+		if _, _, err := w.claimEvent(t.Context(), message.InboundEvent{UniqueForever: forever, Event: provider.Event{ID: "nonsense"}}, EventRow{}, false); err == nil || w.store.put("") > puts {
 			t.Errorf("an event of no source is begun: %v, %d rows are to be written", err, w.store.put("")-puts)
 		}
 	}
-	if mine, err := w.events.claimKey(t.Context(), message.Arrival{Event: provider.Event{ID: "nonsense"}}); mine || err == nil {
+	if mine, err := w.events.claimNaturalKey(t.Context(), message.InboundEvent{Event: provider.Event{ID: "nonsense"}}); mine || err == nil {
 		t.Errorf("the key of an event of no source: %v, %v; want an error", mine, err)
 	}
 	id, _ := ident.Event(w.source, "", noon, "k")
-	a := message.Arrival{Forever: true, Event: provider.Event{ID: id, Received: noon}}
+	a := message.InboundEvent{UniqueForever: true, Event: provider.Event{ID: id, Received: noon}}
 	key, _ := EventKey(id)
 	natural, _ := NaturalKeyKey(id)
 	for _, k := range []storage.Key{key, natural} {
 		if err := w.Store.Put(t.Context(), storage.Row{Key: k, Rev: "1", Data: []byte("{")}, storage.AnyRev); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := w.begin(t.Context(), a, newEventRow(a, nil, false, "p.1", noon), false); err == nil {
+		if _, _, err := w.claimEvent(t.Context(), a, newEventRow(a, nil, false, "p.1", noon), false); err == nil {
 			t.Errorf("%s, which cannot be decoded, is begun", k.PK)
 		}
 	}

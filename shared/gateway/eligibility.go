@@ -10,58 +10,58 @@ import (
 	"ringback/shared/storage"
 )
 
-// may says what is to become of e for r, which wants it: Pending to deliver, Held or Cancelled, and why. It is asked at
+// eligibility says what is to become of e for r, which wants it: Pending to deliver, Held or Cancelled, and why. It is asked at
 // the match and again before every attempt. rev is the version of the source under which r was read.
-func (f *finder) may(ctx context.Context, rev string, e *provider.Event, r *Registration) (Status, string, error) {
-	if own := e.Only == r.ID; own && e.Type == CallbackRemoved {
-		return f.mayTellRemoved(ctx, r) // a tombstone hears of its end, and of nothing else
+func (f *matcher) eligibility(ctx context.Context, rev string, e *provider.Event, r *Registration) (Status, string, error) {
+	if own := e.Recipient == r.ID; own && e.Type == CallbackRemoved {
+		return f.eligibilityOfRemoved(ctx, r) // a tombstone hears of its end, and of nothing else
 	}
 	switch {
 	case r.State == Removed:
-		return Cancelled, WhyDeleted, nil
+		return Cancelled, ReasonDeleted, nil
 	case r.Group != "":
 		g1, err := f.group(ctx, rev, r.Group)
 		if errors.Is(err, storage.ErrNotFound) || err == nil && (g1.Rev != r.GroupRev || g1.Removed) {
-			return Cancelled, WhyCode, nil
+			return Cancelled, ReasonCode, nil
 		}
 		if err != nil {
 			return "", "", err
 		}
-		if e.Only == "" && !slices.Contains(e.Keys["group"], g1.UUID) {
-			return Cancelled, whyNotGranted, nil
+		if e.Recipient == "" && !slices.Contains(e.Keys["group"], g1.UUID) {
+			return Cancelled, reasonNotGranted, nil
 		}
 	case e.Tenant != "" && e.Tenant != r.Tenant:
-		return Cancelled, whyNotGranted, nil
-	case !Own(e) || ofWhole(e):
+		return Cancelled, reasonNotGranted, nil
+	case !OwnEvent(e) || aboutSource(e):
 		ok, err := f.granted(ctx, rev, e, r.Tenant)
 		if err != nil {
 			return "", "", err
 		}
 		if !ok {
-			return Cancelled, whyNotGranted, nil
+			return Cancelled, reasonNotGranted, nil
 		}
 	}
 	t, err := f.tenant(ctx, rev, r.Tenant)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
-		return Cancelled, WhyNoTenant, nil
+		return Cancelled, ReasonNoTenant, nil
 	case err != nil:
 		return "", "", err
 	case t.Disabled:
-		return Held, whyTenant, nil
+		return Held, reasonTenant, nil
 	case r.State == Disabled:
-		return Held, whyDisabled, nil
+		return Held, reasonDisabled, nil
 	}
 	return Pending, "", nil
 }
 
-// mayTellRemoved looks at the registration as it is now: it was removed a
+// eligibilityOfRemoved looks at the registration as it is now: it was removed a
 // moment ago, and may have been set again since.
-func (f *finder) mayTellRemoved(ctx context.Context, r *Registration) (Status, string, error) {
-	now, err := f.registrationNow(ctx, r.ID)
+func (f *matcher) eligibilityOfRemoved(ctx context.Context, r *Registration) (Status, string, error) {
+	now, err := f.storedRegistration(ctx, r.ID)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
-		return Cancelled, WhyDeleted, nil
+		return Cancelled, ReasonDeleted, nil
 	case err != nil:
 		return "", "", err
 	case now.State != Removed:
@@ -72,26 +72,26 @@ func (f *finder) mayTellRemoved(ctx context.Context, r *Registration) (Status, s
 
 // Visible reports whether r's tenant may still see e: by a grant, or by a group whose security code it knows.
 // It is asked again at each look, so that a grant that was revoked hides what it once let through.
-func (f *finder) Visible(ctx context.Context, r *Registration, e *provider.Event) (bool, error) {
+func (f *matcher) Visible(ctx context.Context, r *Registration, e *provider.Event) (bool, error) {
 	if e.Unreadable {
 		return false, nil
 	}
-	v, err := f.VersionOf(ctx, e.Source)
+	v, err := f.Generation(ctx, e.Source)
 	if err != nil {
 		return false, err
 	}
 	if r.Group != "" {
 		of, err := f.group(ctx, v.Rev, r.Group)
-		mine := e.Only == r.ID || slices.Contains(e.Keys["group"], of.UUID)
+		mine := e.Recipient == r.ID || slices.Contains(e.Keys["group"], of.UUID)
 		return err == nil && mine && of.Rev == r.GroupRev && !of.Removed, ignoring(err, storage.ErrNotFound)
 	}
-	if Own(e) && !ofWhole(e) {
-		return e.Only == r.ID || e.Tenant != "" && e.Tenant == r.Tenant, nil
+	if OwnEvent(e) && !aboutSource(e) {
+		return e.Recipient == r.ID || e.Tenant != "" && e.Tenant == r.Tenant, nil
 	}
 	return f.granted(ctx, v.Rev, e, r.Tenant)
 }
 
-func (f *finder) granted(ctx context.Context, rev string, e *provider.Event, tenant string) (bool, error) {
+func (f *matcher) granted(ctx context.Context, rev string, e *provider.Event, tenant string) (bool, error) {
 	grants, err := f.grantsOf(ctx, rev, e.Source, tenant)
 	if err != nil {
 		return false, err
@@ -100,10 +100,10 @@ func (f *finder) granted(ctx context.Context, rev string, e *provider.Event, ten
 }
 
 func (gr Grant) covers(e *provider.Event) bool {
-	return gr.Match.Accepts(e.Keys) && (gr.Match == nil || !ofWhole(e))
+	return gr.Match.Accepts(e.Keys) && (gr.Match == nil || !aboutSource(e))
 }
 
-func (f *finder) grantsOf(ctx context.Context, rev, source, tenant string) ([]Grant, error) {
+func (f *matcher) grantsOf(ctx context.Context, rev, source, tenant string) ([]Grant, error) {
 	name := source + "#" + tenant
 	if known, ok := f.grants.Get(name); ok && known.rev == rev {
 		return known.value, nil
@@ -118,32 +118,32 @@ func (f *finder) grantsOf(ctx context.Context, rev, source, tenant string) ([]Gr
 	if err != nil {
 		return nil, fmt.Errorf("grants of %s: %w", tenant, err)
 	}
-	f.grants.Add(name, under[[]Grant]{rev, out})
+	f.grants.Add(name, atGeneration[[]Grant]{rev, out})
 	return out, nil
 }
 
-func (f *finder) group(ctx context.Context, rev, id string) (Group, error) {
-	return remembered(ctx, f.Store, f.groups, rev, id, GroupKey(id))
+func (f *matcher) group(ctx context.Context, rev, id string) (Group, error) {
+	return loadCached(ctx, f.Store, f.groups, rev, id, GroupKey(id))
 }
 
-func (f *finder) tenant(ctx context.Context, rev, id string) (Tenant, error) {
-	return remembered(ctx, f.Store, f.tenants, rev, id, TenantKey(id))
+func (f *matcher) tenant(ctx context.Context, rev, id string) (Tenant, error) {
+	return loadCached(ctx, f.Store, f.tenants, rev, id, TenantKey(id))
 }
 
-// cacheOf is the part of an LRU cache that remembered uses.
-type cacheOf[T any] interface {
-	Get(key string) (*under[T], bool)
-	Add(key string, v *under[T]) bool
+// generationCache is the part of an LRU cache that remembered uses.
+type generationCache[T any] interface {
+	Get(key string) (*atGeneration[T], bool)
+	Add(key string, v *atGeneration[T]) bool
 }
 
-// remembered returns the T under k as it was when its source had the revision rev, or later.
-func remembered[T any](ctx context.Context, s storage.Store, c cacheOf[T], rev, id string, k storage.Key) (T, error) {
+// loadCached returns the T under k as it was when its source had the revision rev, or later.
+func loadCached[T any](ctx context.Context, s storage.Store, c generationCache[T], rev, id string, k storage.Key) (T, error) {
 	if known, ok := c.Get(id); ok && known.rev == rev {
 		return known.value, nil
 	}
 	v, _, err := storage.Load[T](ctx, s, k)
 	if err == nil {
-		c.Add(id, &under[T]{rev, v})
+		c.Add(id, &atGeneration[T]{rev, v})
 	}
 	return v, err
 }

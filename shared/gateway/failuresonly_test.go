@@ -38,7 +38,7 @@ func TestThinEventLeavesRowsFromTheSecondReceiveOn(t *testing.T) {
 				y := newYard(t, FailureHistory)
 				r := y.register("tenant.example")
 				a := y.arrival()
-				a.Again, a.Unique = tt.again, tt.unique
+				a.Repeated, a.NoNaturalKey = tt.again, tt.unique
 				if y.fanOut(tt.receives, a) || y.made() != 1 {
 					t.Fatalf("%d POSTs, want one", y.made())
 				}
@@ -59,29 +59,29 @@ func TestEventIsThinOnlyIfItsSourceKeepsFailuresAlone(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		history History
-		change  func(*message.Arrival)
+		change  func(*message.InboundEvent)
 		long    bool
 		want    bool
 	}{
-		{"history of failures", FailureHistory, func(*message.Arrival) {}, false, true},
-		{"whole history", FullHistory, func(*message.Arrival) {}, false, false},
-		{"more registrations than its row names", FailureHistory, func(*message.Arrival) {}, true, false},
-		{"begun before", FailureHistory, func(a *message.Arrival) { a.Again = true }, false, false},
-		{"one of our own", FailureHistory, func(a *message.Arrival) { a.Only = "reg_x" }, false, false},
-		{"unreadable", FailureHistory, func(a *message.Arrival) { a.Unreadable = true }, false, false},
-		{"its source is gone", FailureHistory, func(a *message.Arrival) { a.Source = "src-00000000" }, false, false},
+		{"history of failures", FailureHistory, func(*message.InboundEvent) {}, false, true},
+		{"whole history", FullHistory, func(*message.InboundEvent) {}, false, false},
+		{"more registrations than its row names", FailureHistory, func(*message.InboundEvent) {}, true, false},
+		{"begun before", FailureHistory, func(a *message.InboundEvent) { a.Repeated = true }, false, false},
+		{"one of our own", FailureHistory, func(a *message.InboundEvent) { a.Recipient = "reg_x" }, false, false},
+		{"unreadable", FailureHistory, func(a *message.InboundEvent) { a.Unreadable = true }, false, false},
+		{"its source is gone", FailureHistory, func(a *message.InboundEvent) { a.Source = "src-00000000" }, false, false},
 	} {
 		y := newYard(t, tt.history)
 		a := y.arrival()
 		tt.change(&a)
-		if got, err := y.fanOuts.find.thin(t.Context(), a, tt.long); got != tt.want || err != nil {
+		if got, err := y.fanOuts.matcher.failuresOnly(t.Context(), a, tt.long); got != tt.want || err != nil {
 			t.Errorf("%s: thin = %v, %v; want %v", tt.name, got, err, tt.want)
 		}
 	}
 }
 
 // singles returns the messages of the events queue.
-func (y *yard) singles() (as []message.Arrival, delays []time.Duration) {
+func (y *yard) singles() (as []message.InboundEvent, delays []time.Duration) {
 	y.Helper()
 	for _, m := range y.out.take(storage.EventsQueue) {
 		_, got, err := message.Read(m.Body)
@@ -99,12 +99,12 @@ func TestEventThatIsSentAgainSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, FullHistory)
 		y.register("tenant.example")
-		as := []message.Arrival{y.arrival(), y.arrival(), y.arrival()}
+		as := []message.InboundEvent{y.arrival(), y.arrival(), y.arrival()}
 		for i := range as {
 			as[i].Token = as[0].Token
 		}
 		other := newEventRow(as[2], nil, false, "another.1", y.Clock().Add(10*time.Minute))
-		if _, _, err := y.begin(t.Context(), as[2], other, false); err != nil {
+		if _, _, err := y.claimEvent(t.Context(), as[2], other, false); err != nil {
 			t.Fatal(err)
 		}
 		key, _ := EventKey(as[0].ID)
@@ -113,19 +113,19 @@ func TestEventThatIsSentAgainSaysSo(t *testing.T) {
 			t.Error("the message comes again though those that are left were sent")
 		}
 		sent, delays := y.singles()
-		if len(sent) != 2 || sent[0].ID != as[0].ID || sent[1].ID != as[2].ID || !sent[0].Again || !sent[1].Again {
+		if len(sent) != 2 || sent[0].ID != as[0].ID || sent[1].ID != as[2].ID || !sent[0].Repeated || !sent[1].Repeated {
 			t.Errorf("sent %+v; want the first and the last, again", sent)
 		}
 		if want := []time.Duration{0, 10 * time.Minute}; !slices.Equal(delays, want) {
 			t.Errorf("delays %v, want %v: none, and the lease of the run that has it", delays, want)
 		}
 		y.store.set(nil)
-		fresh := []message.Arrival{y.arrival(), y.arrival()}
+		fresh := []message.InboundEvent{y.arrival(), y.arrival()}
 		if posts := y.made(); y.fanOut(3, fresh...) || y.made() != posts {
 			t.Error("at the third receive the message comes again, or something was POSTed")
 		}
 		sent, delays = y.singles()
-		if len(sent) != 2 || !sent[0].Again || !sent[1].Again || delays[0]+delays[1] != 0 {
+		if len(sent) != 2 || !sent[0].Repeated || !sent[1].Repeated || delays[0]+delays[1] != 0 {
 			t.Errorf("at the third receive sent %+v after %v; want both, again, at once", sent, delays)
 		}
 		if y.fanOut(2, fresh...) || y.made() != 3 {
@@ -143,7 +143,7 @@ func (y *yard) chunk(rs ...*Registration) (event, body string) {
 	for _, r := range rs {
 		list.IDs = append(list.IDs, r.ID)
 	}
-	if _, _, err := y.begin(y.Context(), a, newEventRow(a, nil, true, y.newRun(), y.Clock()), false); err != nil {
+	if _, _, err := y.claimEvent(y.Context(), a, newEventRow(a, nil, true, y.newRunID(), y.Clock()), false); err != nil {
 		y.Fatal(err)
 	}
 	y.put(FanOutKey(a.ID, 0), list)
@@ -172,7 +172,7 @@ func TestChunkThatTwoRunsHaveIsPostedOnce(t *testing.T) {
 		if y.made() != 2 {
 			t.Errorf("%d POSTs, want one for each of two registrations", y.made())
 		}
-		time.Sleep(longRun + leaseMargin)
+		time.Sleep(maxLease + leaseMargin)
 		if y.receive(y.FanOut, body, 3) || y.made() != 2 {
 			t.Errorf("after the lease: %d POSTs, want no more, and the message finished", y.made())
 		}
@@ -195,8 +195,8 @@ func TestChunkWhoseEventIsGoneFailsItsDeliveries(t *testing.T) {
 			t.Errorf("the message comes again: %s", y.said.String())
 		}
 		for _, r := range []*Registration{first, second} {
-			if d := y.delivery(r, event); d.Status != Failed || d.Why != whyExpired || d.EventType != "group_chat" || d.Received.IsZero() {
-				t.Errorf("%s: %s because of %q, of %s at %v; want it failed, %s", r.ID, d.Status, d.Why, d.EventType, d.Received, whyExpired)
+			if d := y.delivery(r, event); d.Status != Failed || d.Reason != reasonExpired || d.EventType != "group_chat" || d.Received.IsZero() {
+				t.Errorf("%s: %s because of %q, of %s at %v; want it failed, %s", r.ID, d.Status, d.Reason, d.EventType, d.Received, reasonExpired)
 			}
 		}
 		if y.exists(DeliveryKey(stranger.ID, event)) {
@@ -224,23 +224,23 @@ func TestBegunEventIsJudgedByTokenAndLease(t *testing.T) {
 		token, run string
 		lease      time.Duration
 		alone      bool
-		want       begun
+		want       claimResult
 	}{
-		{"other", "p.1", time.Hour, false, repeat},
-		{"other", "p.1", -time.Hour, true, repeat},
-		{"mine", "q.1", time.Hour, false, busy},
-		{"mine", "q.1", 1, false, busy},
+		{"other", "p.1", time.Hour, false, duplicate},
+		{"other", "p.1", -time.Hour, true, duplicate},
+		{"mine", "q.1", time.Hour, false, claimedByOther},
+		{"mine", "q.1", 1, false, claimedByOther},
 		{"mine", "q.1", 0, false, resumed},
 		{"mine", "q.1", -1, false, resumed},
-		{"mine", "q.1", longestLease, false, busy},
-		{"mine", "q.1", longestLease + 1, false, resumed},
+		{"mine", "q.1", maxEventLease, false, claimedByOther},
+		{"mine", "q.1", maxEventLease + 1, false, resumed},
 		{"mine", "p.2", time.Hour, false, resumed},
-		{"mine", "p.1", time.Hour, false, busy},
-		{"mine", "p.1", time.Hour, true, busy},
+		{"mine", "p.1", time.Hour, false, claimedByOther},
+		{"mine", "p.1", time.Hour, true, claimedByOther},
 		{"mine", "q.1", time.Hour, true, resumed},
 	} {
 		er := EventRow{Token: tt.token, Run: tt.run, Lease: noon.Add(tt.lease)}
-		if got := er.judge("mine", "p.2", noon, tt.alone); got != tt.want {
+		if got := er.checkClaim("mine", "p.2", noon, tt.alone); got != tt.want {
 			t.Errorf("judge of token %s and run %s for %v, alone %v = %v, want %v", tt.token, tt.run, tt.lease, tt.alone, got, tt.want)
 		}
 	}
@@ -255,7 +255,7 @@ func TestResumedEventKeepsItsFirstMatch(t *testing.T) {
 				y := newYard(t, h)
 				first := y.register("a.example")
 				a := y.arrival()
-				if _, _, err := y.begin(t.Context(), a, newEventRow(a, []string{first.ID}, false, "dead.1", y.Clock().Add(time.Minute)), h == FailureHistory); err != nil {
+				if _, _, err := y.claimEvent(t.Context(), a, newEventRow(a, []string{first.ID}, false, "dead.1", y.Clock().Add(time.Minute)), h == FailureHistory); err != nil {
 					t.Fatal(err)
 				}
 				y.register("b.example")
@@ -269,7 +269,7 @@ func TestResumedEventKeepsItsFirstMatch(t *testing.T) {
 				if _, row := y.event(a.ID); string(row.Body) != string(a.Payload) {
 					t.Errorf("payload %q, want %q", row.Body, a.Payload)
 				}
-				time.Sleep(longRun + leaseMargin)
+				time.Sleep(maxLease + leaseMargin)
 				if y.fanOut(4, a) || y.made() != 1 {
 					t.Errorf("%d POSTs after a further receive, want no more", y.made())
 				}

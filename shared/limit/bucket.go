@@ -1,0 +1,33 @@
+package limit
+
+import (
+	"context"
+	"time"
+
+	"ringback/shared/limiter"
+	"ringback/shared/storage"
+)
+
+// A Bucket is how often something may be done: so many times at once, and then one in each Every.
+type Bucket struct {
+	Size  int
+	Every time.Duration
+}
+
+// TakeToken takes one of b's from the row under k, and returns how long it is until there is one again if there is none.
+func TakeToken(ctx context.Context, s storage.Store, k storage.Key, b Bucket, clock func() time.Time) (after time.Duration, err error) {
+	_, err = storage.Change(ctx, s, k, func(v *record, r *storage.Row) error {
+		now := clock()
+		if v.At.Sub(now) > maxSkew {
+			v.Value = value{}
+		}
+		next := limiter.Later(v.Value.Next, now)
+		if after = max(next.Sub(now)-time.Duration(b.Size-1)*b.Every, 0); after > 0 {
+			return storage.ErrUnchanged
+		}
+		v.At, v.Value = now, value{rate: rate{Next: next.Add(b.Every), Every: b.Every}}
+		r.Expires = v.Value.Next.Add(rowGrace)
+		return nil
+	})
+	return after, err
+}

@@ -1,0 +1,84 @@
+package limiter
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+const (
+	// A tenant with more cuts than mostCuts in cutsWithin keeps its proven endpoints alone in batches.
+	maxCuts    = 5
+	cutWindow  = 10 * time.Minute
+	trustedRun = 100 // quick attempts that prove an endpoint, no run of slow ones between them
+	// maxSpeeds bounds the row, to some 100 KB. An endpoint that is dropped is
+	// unknown, and known again after its next attempt.
+	maxSpeeds = 2_000
+)
+
+// A Speeds is what all processes know of a tenant's endpoints: whose attempts may be made in a batch of
+// messages, which ends with its slowest one. The zero Book knows none.
+type Speeds struct {
+	Endpoints map[string]Speed `json:"endpoints,omitempty"` // by registration
+	Cuts      []time.Time      `json:"cuts,omitempty"`      // of fast endpoints, the last ones
+}
+
+// An Speed is what a Book says of one endpoint. Without one it is unknown.
+type Speed struct {
+	URL         string `json:"u"`           // a digest: a new URL is unknown
+	Fast        bool   `json:"f,omitempty"` // else it is slow
+	Trusted     bool   `json:"p,omitempty"`
+	TimesSlowed int    `json:"s,omitempty"` // times that it turned slow, and was not proven since
+}
+
+// AllowsBatch reports whether attempts for a registration may be made in a batch at
+// now. An empty url stands for the one that is known.
+func (b Speeds) AllowsBatch(registration, url string, now time.Time) bool {
+	e := b.Endpoints[registration]
+	if !e.Fast || url != "" && e.URL != url {
+		return false
+	}
+	return e.Trusted || len(b.Cuts) <= maxCuts || now.Sub(b.Cuts[len(b.Cuts)-1-maxCuts]) > cutWindow
+}
+
+// After returns b after an attempt for a registration that ended so, as its process
+// saw it, and whether that changed it.
+func (b Speeds) After(registration, url string, o Outcome, seen Stats, now time.Time) (Speeds, bool) {
+	e, known := b.Endpoints[registration]
+	if e.URL != url {
+		e, known = Speed{URL: url}, false
+	}
+	was := e
+	switch {
+	case o.slow() && seen.Slow && e.Fast:
+		e.Fast, e.Trusted, e.TimesSlowed = false, false, e.TimesSlowed+1
+	case !o.quick():
+	case !known, !e.Fast && seen.Quick >= minQuickRun && now.Sub(seen.QuickSince) >= probation(e.TimesSlowed):
+		e.Fast = true
+	case e.Fast && !e.Trusted && seen.Quick >= trustedRun:
+		e.Trusted, e.TimesSlowed = true, max(e.TimesSlowed-1, 0)
+	}
+	if e == was {
+		return b, false
+	}
+	before := b.Endpoints
+	b.Endpoints = make(map[string]Speed, len(before)+1)
+	maps.Copy(b.Endpoints, before)
+	if b.Endpoints[registration] = e; e.TimesSlowed > was.TimesSlowed {
+		b.Cuts = append(slices.Clone(b.Cuts[max(0, len(b.Cuts)-maxCuts):]), now)
+	}
+	for other := range b.Endpoints {
+		if len(b.Endpoints) <= maxSpeeds {
+			break
+		}
+		if other != registration {
+			delete(b.Endpoints, other)
+		}
+	}
+	return b, true
+}
+
+// probation returns over how long quick attempts make an endpoint fast again that turned slow so often.
+func probation(slowed int) time.Duration {
+	return min(firstProbation<<min(max(slowed-1, 0), 10), longestProbation)
+}
