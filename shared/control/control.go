@@ -4,11 +4,11 @@
 // Its verbs stand in layers, of which each uses those below it:
 //
 //	lifecycle      tenantchange.go, sourceremoval.go, removal.go: what ends with all that hangs on it
-//	work           work.go: jobs and tests
+//	actions        actions.go: jobs and tests
 //	registrations  registrations.go, publication.go, endpoint.go, challenge.go, apps.go
 //	tenants        tenants.go, apikeys.go
 //	sources        sources.go, callbackkeys.go
-//	base           names.go, idempotency.go: names that are one's own, groups, creates that run once
+//	base           reservations.go, idempotency.go: names that are one's own, groups, creates that run once
 //
 // access.go says who calls, and what is the caller's.
 package control

@@ -2,8 +2,8 @@
 // that wants it and may have it, and repeats what failed. It knows no AWS, no database and no provider.
 //
 // The tour follows one event. Ingest (ingest.go) proves who called, splits the callback into items and sends them to
-// the events queue, packed by package message. FanOut (fanout.go) takes a message out, finds registrations (find.go),
-// begins the event (begin.go), and has each delivery attempted (attempt.go), recording the outcome by the rules of
+// the events queue, packed by package message. FanOut (fanout.go) takes a message out, finds registrations (matcher.go),
+// begins the event (eventclaim.go), and has each delivery attempted (attempt.go), recording the outcome by the rules of
 // delivery.go. Retry (retry.go) runs every minute and hands out what falls due; Redeliver (redeliver.go) has it
 // attempted again. Deliveries of ordered registrations wait in lanes (lanes.go), and long work is done by jobs
 // (jobs.go). Everything that is kept is a row, and rows.go names them all.

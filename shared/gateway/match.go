@@ -151,5 +151,5 @@ func OwnEvent(e *provider.Event) bool {
 const SmartBots = "smartbots"
 
 // CallbackSet is the event that tells an app that its registration by code was
-// made; CallbackRemoved, in may.go, that it is gone.
+// made; CallbackRemoved, in eligibility.go, that it is gone.
 const CallbackSet = "callback_set"

@@ -1,6 +1,6 @@
 // Package limiter keeps the attempts of each registration within its rate and concurrency limits, in one
-// process, and sends away what would wait there for long. places.go shares a bounded number of places among
-// tenants, book.go says which endpoints are fast and books.go keeps that for all processes, and line.go gives
+// process, and sends away what would wait there for long. shares.go shares a bounded number of places among
+// tenants, speed.go says which endpoints are fast and speedstore.go keeps that for all processes, and pacer.go gives
 // what is made due ahead its instants.
 package limiter
 
