@@ -41,8 +41,8 @@ func New(cfg config.Config, p Parts) (*gateway.Gateway, error) {
 		Egress:         &egress.Client{Allow: cfg.AllowEndpoints, Own: own(cfg.PublicURL), Paused: cfg.Paused},
 		PublicURL:      cfg.PublicURL,
 		Retention:      gateway.Retention{History: cfg.History},
-		MaxConcurrency: cfg.Attempts,
-		MaxBacklog:     cfg.Brake,
+		MaxConcurrency: cfg.MaxConcurrency,
+		MaxBacklog:     cfg.MaxBacklog,
 		FirstAttempt:   cfg.FirstAttempt,
 		FairQueues:     cfg.FairQueues,
 	})

@@ -124,7 +124,7 @@ func (w *world) start() {
 	if w.wrap != nil {
 		parts.Store = w.wrap(parts.Store)
 	}
-	cfg.Attempts = cmp.Or(w.attempts, cfg.Attempts)
+	cfg.MaxConcurrency = cmp.Or(w.attempts, cfg.MaxConcurrency)
 	if w.g, err = app.New(cfg, parts); err != nil {
 		w.t.Fatal(err)
 	}

@@ -18,13 +18,13 @@ type Config struct {
 	// A duration of at least 216h (9 days). Default: 336h.
 	History time.Duration `env:"HISTORY" envDefault:"336h"`
 
-	// Attempts is how many POSTs one process makes at once, beside those that the
-	// slow queue asks for. A number. Default: 256.
-	Attempts int `env:"ATTEMPTS" envDefault:"256"`
+	// MaxConcurrency is how many POSTs one process has in flight, apart from those
+	// of the slow queue. A number. Default: 256.
+	MaxConcurrency int `env:"MAX_CONCURRENCY" envDefault:"256"`
 
-	// Brake is the number of messages waiting in the retry or the slow queue above
-	// which the schedule hands out nothing more to it. A number. Default: 10000.
-	Brake int `env:"BRAKE" envDefault:"10000"`
+	// MaxBacklog is the number of messages in the retry or the slow queue above which
+	// the retry function enqueues nothing more to it. A number. Default: 10000.
+	MaxBacklog int `env:"MAX_BACKLOG" envDefault:"10000"`
 
 	// FirstAttempt is how long a first attempt, or a retry of a fast endpoint, may take in a batch
 	// before it is left to the slow queue; 0: no bound, where a batch does not end with its slowest

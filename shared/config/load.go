@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"net/url"
 	"reflect"
@@ -29,16 +30,25 @@ func Load(getenv func(string) string) (Config, error) {
 			set[v.Key] = text
 		}
 	}
+	var errs []error
+	for _, old := range slices.Sorted(maps.Keys(renamed)) {
+		if getenv(old) != "" {
+			errs = append(errs, fmt.Errorf("config: %s is called %s now: want that one set instead", old, renamed[old]))
+		}
+	}
 	bad := unreadable(env.ParseWithOptions(&c, env.Options{Environment: set}))
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
 	e := &c.AWS.Endpoints
 	e.DynamoDB, e.SQS, e.Secrets = cmp.Or(e.DynamoDB, e.All), cmp.Or(e.SQS, e.All), cmp.Or(e.Secrets, e.All)
-	var errs []error
 	for _, f := range append(bad, c.faults(bad)...) {
 		errs = append(errs, fmt.Errorf("config: %s=%q: want %s", f.variable, set[f.variable], f.want))
 	}
 	return c, errors.Join(errs...)
 }
+
+// renamed are variables of former releases. One that is still set is refused:
+// ignored, it would leave its limit at the default without a word.
+var renamed = map[string]string{"ATTEMPTS": "MAX_CONCURRENCY", "BRAKE": "MAX_BACKLOG"}
 
 // A fault is a variable whose value cannot be used.
 type fault struct{ variable, want string }
@@ -73,8 +83,8 @@ func (c Config) faults(known []fault) []fault {
 	}{
 		{c.PublicURL == "" || webURL(c.PublicURL), fault{"PUBLIC_URL", "a URL such as https://callbacks.example.com"}},
 		{c.History >= 9*24*time.Hour, fault{"HISTORY", "a duration of at least 216h"}},
-		{c.Attempts >= 1, fault{"ATTEMPTS", "a number of at least 1"}},
-		{c.Brake >= 1, fault{"BRAKE", "a number of at least 1"}},
+		{c.MaxConcurrency >= 1, fault{"MAX_CONCURRENCY", "a number of at least 1"}},
+		{c.MaxBacklog >= 1, fault{"MAX_BACKLOG", "a number of at least 1"}},
 		{c.FirstAttempt == 0 || c.FirstAttempt >= 100*time.Millisecond && c.FirstAttempt <= 15*time.Second,
 			fault{"FIRST_ATTEMPT", "a duration of 0 or 100ms to 15s"}},
 		{webURL(c.SmartBotsURL), fault{"SMARTBOTS_URL", "a URL such as https://api.mysmartbots.com/api/simple.html"}},

@@ -19,12 +19,12 @@ func TestLoadOfNothingGivesTheDefaults(t *testing.T) {
 		t.Fatalf("Load of an empty environment: %v", err)
 	}
 	want := config.Config{
-		History:      14 * 24 * time.Hour,
-		Attempts:     256,
-		Brake:        10_000,
-		SmartBotsURL: "https://api.mysmartbots.com/api/simple.html",
-		LogLevel:     slog.LevelInfo,
-		AWS:          config.AWS{Service: "ringback"},
+		History:        14 * 24 * time.Hour,
+		MaxConcurrency: 256,
+		MaxBacklog:     10_000,
+		SmartBotsURL:   "https://api.mysmartbots.com/api/simple.html",
+		LogLevel:       slog.LevelInfo,
+		AWS:            config.AWS{Service: "ringback"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Load of an empty environment (-want +got):\n%s", diff)
@@ -35,7 +35,7 @@ func TestLoadReadsEachKindOfValue(t *testing.T) {
 	got := load(t, map[string]string{
 		"PUBLIC_URL":      "https://callbacks.example.com/",
 		"HISTORY":         "240h",
-		"ATTEMPTS":        "8",
+		"MAX_CONCURRENCY": "8",
 		"FIRST_ATTEMPT":   "1s",
 		"FAIR_QUEUES":     "true",
 		"ALLOW_ENDPOINTS": "10.1.0.0/16,fd00::/8",
@@ -43,7 +43,7 @@ func TestLoadReadsEachKindOfValue(t *testing.T) {
 		"EVENTS_DEAD_URL": "https://sqs.example.com/1/dead",
 	})
 	want := load(t, nil)
-	want.PublicURL, want.History, want.Attempts = "https://callbacks.example.com", 240*time.Hour, 8
+	want.PublicURL, want.History, want.MaxConcurrency = "https://callbacks.example.com", 240*time.Hour, 8
 	want.FirstAttempt, want.FairQueues, want.LogLevel = time.Second, true, slog.LevelWarn
 	want.AllowEndpoints = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00::/8")}
 	want.AWS.EventsDeadURL = "https://sqs.example.com/1/dead"
@@ -56,8 +56,8 @@ func TestOneErrorNamesEveryBadVariable(t *testing.T) {
 	bad := map[string]string{
 		"PUBLIC_URL":      "callbacks.example.com",
 		"HISTORY":         "14 days",
-		"ATTEMPTS":        "0",
-		"BRAKE":           "many",
+		"MAX_CONCURRENCY": "0",
+		"MAX_BACKLOG":     "many",
 		"FIRST_ATTEMPT":   "16s",
 		"FAIR_QUEUES":     "perhaps",
 		"ALLOW_ENDPOINTS": "10.1.0.0",
@@ -75,6 +75,15 @@ func TestOneErrorNamesEveryBadVariable(t *testing.T) {
 	for name, value := range bad {
 		if want := "config: " + name + `="` + value + `": want `; !strings.Contains(err.Error(), want) {
 			t.Errorf("Load: error lacks %q:\n%v", want, err)
+		}
+	}
+}
+
+func TestOldNameIsRefusedWithTheNewOne(t *testing.T) {
+	for old, name := range map[string]string{"ATTEMPTS": "MAX_CONCURRENCY", "BRAKE": "MAX_BACKLOG"} {
+		_, err := config.Load(func(name string) string { return map[string]string{old: "8"}[name] })
+		if err == nil || !strings.Contains(err.Error(), old+" is called "+name) {
+			t.Errorf("Load with %s=8: %v, want an error that names %s", old, err, name)
 		}
 	}
 }

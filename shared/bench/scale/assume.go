@@ -112,7 +112,7 @@ func flags(args []string) (Assumptions, mode) {
 	f.Float64Var(&a.Memory, "memory", a.Memory, "MemorySize of the functions, MB")
 	f.Float64Var(&a.WarmWrites, "warm-writes", a.WarmWrites, "WarmWrites: writes a second that the deliveries table takes at once")
 	f.Float64Var(&a.WarmReads, "warm-reads", a.WarmReads, "reads a second that the registrations table takes at once")
-	f.IntVar(&a.Brake, "brake", a.Brake, "BRAKE")
+	f.IntVar(&a.Brake, "brake", a.Brake, "MAX_BACKLOG")
 	f.Float64Var(&a.Account, "account", a.Account, "concurrent executions of the account")
 	f.Float64Var(&a.AccountRate, "account-rate", a.AccountRate, "requests a second that API Gateway takes of the account")
 	f.Parse(args)

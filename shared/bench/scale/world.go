@@ -69,7 +69,7 @@ func newWorld(a Assumptions) (*world, error) {
 	if w.cfg, err = config.Load(func(name string) string { return map[string]string{"PUBLIC_URL": ringback}[name] }); err != nil {
 		return nil, err
 	}
-	w.cfg.Brake, w.cfg.FirstAttempt = a.Brake, firstAttempt
+	w.cfg.MaxBacklog, w.cfg.FirstAttempt = a.Brake, firstAttempt
 	if w.keys, err = keyring.Parse(keyRing); err != nil {
 		return nil, err
 	}

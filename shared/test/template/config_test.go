@@ -26,7 +26,7 @@ var others = []string{"GOMEMLIMIT"}
 
 // fixedOnAWS are variables that no parameter changes on AWS: their defaults hold
 // there.
-var fixedOnAWS = []string{"ATTEMPTS", "BRAKE", "SMARTBOTS_URL"}
+var fixedOnAWS = []string{"MAX_BACKLOG", "MAX_CONCURRENCY", "SMARTBOTS_URL"}
 
 func TestEveryVariableSaysItsUnitAndItsDefault(t *testing.T) {
 	for _, v := range variables(t) {
