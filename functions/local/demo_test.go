@@ -140,9 +140,9 @@ func (p *process) demoIsAlive() {
 	}
 	eventually(p.t, "a refused attempt", func() bool {
 		_, body := p.get(p.operatorKey(), "/metrics")
-		return !strings.Contains(body, "ringback_AttemptsRefused 0\n")
+		return !strings.Contains(body, "ringback_attempts_total{outcome=\"failed\"} 0\n")
 	})
-	if _, body := p.get(p.operatorKey(), "/metrics"); !strings.Contains(body, "ringback_RefusedCallbacks 0\n") {
+	if _, body := p.get(p.operatorKey(), "/metrics"); !strings.Contains(body, "ringback_callbacks_total{outcome=\"refused\"} 0\n") {
 		p.t.Errorf("callbacks of the demo were refused\n%s", p.log)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"ringback/shared/api/apitest"
 	"ringback/shared/embedded"
@@ -113,10 +114,12 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 		t.Fatal("callbacks: want two taken in and one refused")
 	}
 	wanted := []string{
-		"ringback_Callbacks 2", "ringback_RefusedCallbacks 1", "ringback_Events 2", "ringback_AttemptsAccepted 2",
-		"ringback_AttemptsRefused 1", "ringback_CallbackToDelivery_count 1", `ringback_CallbackToDelivery_bucket{le="+Inf"} 1`,
-		"ringback_OldestDue 0", `ringback_Messages{queue="events",state="waiting"} 0`, `ringback_Messages{queue="retry",state="dead"} 0`,
-		`ringback_Messages{queue="slow",state="waiting"} 0`,
+		`ringback_callbacks_total{outcome="accepted"} 2`, `ringback_callbacks_total{outcome="refused"} 1`,
+		`ringback_events_total{outcome="new"} 2`, `ringback_attempts_total{outcome="succeeded"} 2`,
+		`ringback_attempts_total{outcome="failed"} 1`, "ringback_delivery_latency_seconds_count 1",
+		`ringback_delivery_latency_seconds_bucket{le="+Inf"} 1`, "ringback_oldest_due_seconds 0",
+		`ringback_queue_messages{queue="events",state="waiting"} 0`, `ringback_queue_messages{queue="retry",state="dead"} 0`,
+		`ringback_queue_messages{queue="slow",state="waiting"} 0`,
 	}
 	var body string
 	eventually(t, "all of "+strings.Join(wanted, ", "), func() bool {
@@ -134,24 +137,30 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 			t.Errorf("the README names the metric %s, which /metrics lacks", name)
 		}
 	}
-	for _, name := range []string{"ringback_Goroutines", "ringback_HeapBytes"} {
+	for _, name := range []string{"ringback_goroutines", "ringback_heap_bytes"} {
 		if !regexp.MustCompile(`(?m)^` + name + ` [1-9]`).MatchString(body) {
 			t.Errorf("%s is not above zero:\n%s", name, body)
 		}
 	}
 }
 
-// TestMetricsHaveAllThatTheGatewayCounts wants each metric told of in /metrics.
+// TestMetricsHaveAllThatTheGatewayCounts counts a number of its own under each
+// of the gateway's metrics, and wants to find it.
 func TestMetricsHaveAllThatTheGatewayCounts(t *testing.T) {
-	var b strings.Builder
-	(&metrics{}).write(&b)
+	var m metrics
+	n := 100.0
 	for name := range gateway.Units() {
-		if !strings.Contains(b.String(), "# TYPE ringback_"+name+" ") {
-			t.Errorf("%s is not in\n%s", name, &b)
+		n++
+		m.Add(name, n)
+		var b strings.Builder
+		m.write(&b)
+		found := n
+		if name == gateway.DeliveryLatency {
+			found = n / 1000
 		}
-	}
-	if n := strings.Count(b.String(), "# TYPE "); n != len(gateway.Units()) {
-		t.Errorf("%d metrics, want the %d that the gateway counts", n, len(gateway.Units()))
+		if !strings.Contains(b.String(), " "+number(found)+"\n") {
+			t.Errorf("%s, of which %v were added, is not in\n%s", name, n, &b)
+		}
 	}
 }
 
@@ -163,16 +172,16 @@ func TestLatencyStandsInItsBucketAndAllAbove(t *testing.T) {
 	var b bytes.Buffer
 	m.write(&b)
 	checkExposition(t, b.String())
-	got := regexp.MustCompile(`(?m)^ringback_CallbackToDelivery.*`).FindAllString(b.String(), -1)
+	got := regexp.MustCompile(`(?m)^ringback_delivery_latency_seconds.*`).FindAllString(b.String(), -1)
 	want := []string{
-		`ringback_CallbackToDelivery_bucket{le="1"} 2`, `ringback_CallbackToDelivery_bucket{le="2"} 3`,
-		`ringback_CallbackToDelivery_bucket{le="5"} 3`, `ringback_CallbackToDelivery_bucket{le="10"} 3`,
-		`ringback_CallbackToDelivery_bucket{le="20"} 3`, `ringback_CallbackToDelivery_bucket{le="50"} 3`,
-		`ringback_CallbackToDelivery_bucket{le="100"} 3`, `ringback_CallbackToDelivery_bucket{le="200"} 3`,
-		`ringback_CallbackToDelivery_bucket{le="500"} 3`, `ringback_CallbackToDelivery_bucket{le="1000"} 3`,
-		`ringback_CallbackToDelivery_bucket{le="2000"} 3`, `ringback_CallbackToDelivery_bucket{le="5000"} 3`,
-		`ringback_CallbackToDelivery_bucket{le="15000"} 4`, `ringback_CallbackToDelivery_bucket{le="+Inf"} 5`,
-		`ringback_CallbackToDelivery_sum 30003.5`, `ringback_CallbackToDelivery_count 5`,
+		`ringback_delivery_latency_seconds_bucket{le="0.001"} 2`, `ringback_delivery_latency_seconds_bucket{le="0.002"} 3`,
+		`ringback_delivery_latency_seconds_bucket{le="0.005"} 3`, `ringback_delivery_latency_seconds_bucket{le="0.01"} 3`,
+		`ringback_delivery_latency_seconds_bucket{le="0.02"} 3`, `ringback_delivery_latency_seconds_bucket{le="0.05"} 3`,
+		`ringback_delivery_latency_seconds_bucket{le="0.1"} 3`, `ringback_delivery_latency_seconds_bucket{le="0.2"} 3`,
+		`ringback_delivery_latency_seconds_bucket{le="0.5"} 3`, `ringback_delivery_latency_seconds_bucket{le="1"} 3`,
+		`ringback_delivery_latency_seconds_bucket{le="2"} 3`, `ringback_delivery_latency_seconds_bucket{le="5"} 3`,
+		`ringback_delivery_latency_seconds_bucket{le="15"} 4`, `ringback_delivery_latency_seconds_bucket{le="+Inf"} 5`,
+		`ringback_delivery_latency_seconds_sum 30.0035`, `ringback_delivery_latency_seconds_count 5`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("latency (-want +got):\n%s", diff)
@@ -188,11 +197,6 @@ func TestConsoleIsServedByTheRunner(t *testing.T) {
 	}
 }
 
-var (
-	comment   = regexp.MustCompile(`^# (HELP|TYPE) (ringback_\w+) \S.*$`)
-	oneSample = regexp.MustCompile(`^(ringback_\w+?)(_bucket|_sum|_count)?(\{\w+="[^"]*"(,\w+="[^"]*")*\})? [0-9.e+]+$`)
-)
-
 // metricsOfReadme returns the metrics, with their labels, that the README names.
 func metricsOfReadme(t *testing.T) []string {
 	t.Helper()
@@ -200,27 +204,22 @@ func metricsOfReadme(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := regexp.MustCompile(`ringback_[A-Z]\w+(\{[^}]*\})?`).FindAllString(string(b), -1)
+	names := regexp.MustCompile(`ringback_[a-z]\w+(\{[^}]*\})?`).FindAllString(string(b), -1)
 	if len(names) < 5 {
 		t.Errorf("the README names the metrics %v, want more", names)
 	}
 	return names
 }
 
-// checkExposition wants Prometheus' text format: each sample after the help and
-// type of its own metric.
+// checkExposition wants Prometheus' text format with names by its conventions.
 func checkExposition(t *testing.T, text string) {
 	t.Helper()
-	name := ""
-	for l := range strings.Lines(text) {
-		l = strings.TrimSuffix(l, "\n")
-		if m := comment.FindStringSubmatch(l); m != nil {
-			name = m[2]
-			continue
-		}
-		if m := oneSample.FindStringSubmatch(l); m == nil || m[1] != name {
-			t.Errorf("line %q is no sample of %s", l, name)
-		}
+	problems, err := promlint.New(strings.NewReader(text)).Lint()
+	if err != nil {
+		t.Fatalf("metrics: %v\n%s", err, text)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
 }
 

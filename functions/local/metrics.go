@@ -13,31 +13,30 @@ import (
 	"ringback/shared/storage"
 )
 
-// metrics are the gateway.Metrics of this process since its start, for Prometheus: the names of the AWS
-// metrics, with ringback_ for the namespace Ringback that they have there. They are safe for concurrent use.
+// metrics are the gateway.Metrics of this process since its start. They are safe for concurrent use.
 type metrics struct {
-	mu      sync.Mutex
-	sums    map[gateway.Metric]float64
-	oldest  float64 // DueAge is not added up
-	latency [len(latencyBounds) + 1]int
-	waited  float64 // sum of the latencies
+	mu        sync.Mutex
+	sums      map[gateway.Metric]float64
+	oldestDue float64 // seconds; a gauge
+	latency   [len(latencyBounds) + 1]int
+	total     float64 // seconds; sum of the latencies
 }
 
-// latencyBounds are the upper ends of the histogram's buckets in milliseconds; one without end follows.
-var latencyBounds = [...]float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 15000}
+// latencyBounds are the upper bounds of the histogram's buckets in seconds; a last bucket has none.
+var latencyBounds = [...]float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 15}
 
-// counted are the metrics that are added up.
-var counted = [...]struct {
-	name gateway.Metric
-	help string
+// counters are the metrics that only grow. Rows of one name stand together; their label outcome tells them apart.
+var counters = [...]struct {
+	metric              gateway.Metric
+	name, outcome, help string
 }{
-	{gateway.Callbacks, "Callbacks taken in."},
-	{gateway.RefusedCallbacks, "Callbacks answered with an error."},
-	{gateway.Events, "Events begun by the worker."},
-	{gateway.DuplicateEvents, "Events that a provider repeated and that were not delivered again."},
-	{gateway.Expired, "Deliveries that failed since their payload was gone."},
-	{gateway.AttemptsSucceeded, "Attempts that the endpoint accepted."},
-	{gateway.AttemptsFailed, "Attempts that it did not."},
+	{gateway.Callbacks, "callbacks_total", "accepted", "Callbacks of providers."},
+	{gateway.RefusedCallbacks, "callbacks_total", "refused", ""},
+	{gateway.Events, "events_total", "new", "Events that the worker took up; a duplicate is not delivered again."},
+	{gateway.DuplicateEvents, "events_total", "duplicate", ""},
+	{gateway.AttemptsSucceeded, "attempts_total", "succeeded", "Attempts of deliveries."},
+	{gateway.AttemptsFailed, "attempts_total", "failed", ""},
+	{gateway.Expired, "expired_deliveries_total", "", "Deliveries that failed because their payload had expired."},
 }
 
 func (m *metrics) Add(name gateway.Metric, v float64) {
@@ -45,11 +44,12 @@ func (m *metrics) Add(name gateway.Metric, v float64) {
 	defer m.mu.Unlock()
 	switch name {
 	case gateway.DueAge:
-		m.oldest = v
+		m.oldestDue = v
 	case gateway.DeliveryLatency:
-		i, _ := slices.BinarySearch(latencyBounds[:], v)
+		seconds := v / 1000
+		i, _ := slices.BinarySearch(latencyBounds[:], seconds)
 		m.latency[i]++
-		m.waited += v
+		m.total += seconds
 	default:
 		if m.sums == nil {
 			m.sums = map[gateway.Metric]float64{}
@@ -58,22 +58,29 @@ func (m *metrics) Add(name gateway.Metric, v float64) {
 	}
 }
 
-// write writes what was counted in Prometheus' text format. "Exposition formats" in the Prometheus documentation.
+// write writes the metrics in Prometheus' text format, with its conventions for names: base units, _total behind
+// a counter. "Exposition formats" and "Metric and label naming" in the Prometheus documentation.
 func (m *metrics) write(w io.Writer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, c := range counted {
-		describe(w, string(c.name), "counter", c.help)
-		line(w, string(c.name), "", m.sums[c.name])
+	for _, c := range counters {
+		if c.help != "" {
+			describe(w, c.name, "counter", c.help)
+		}
+		labels := ""
+		if c.outcome != "" {
+			labels = fmt.Sprintf("{outcome=%q}", c.outcome)
+		}
+		line(w, c.name, labels, m.sums[c.metric])
 	}
-	describe(w, string(gateway.DueAge), "gauge", "Seconds that the oldest due row was late at the last tick.")
-	line(w, string(gateway.DueAge), "", m.oldest)
+	describe(w, "oldest_due_seconds", "gauge", "How late the oldest due delivery was at the last run of retry.")
+	line(w, "oldest_due_seconds", "", m.oldestDue)
 	m.writeLatency(w)
 }
 
 func (m *metrics) writeLatency(w io.Writer) {
-	name := string(gateway.DeliveryLatency)
-	describe(w, name, "histogram", "Milliseconds from a callback to its accepted first attempt.")
+	const name = "delivery_latency_seconds"
+	describe(w, name, "histogram", "Time from a callback to the success of a first attempt.")
 	n := 0
 	for i, bound := range latencyBounds {
 		n += m.latency[i]
@@ -81,45 +88,45 @@ func (m *metrics) writeLatency(w io.Writer) {
 	}
 	n += m.latency[len(latencyBounds)]
 	line(w, name+"_bucket", `{le="+Inf"}`, float64(n))
-	line(w, name+"_sum", "", m.waited)
+	line(w, name+"_sum", "", m.total)
 	line(w, name+"_count", "", float64(n))
 }
 
 // writeDepths writes how many messages the queues have.
 func writeDepths(ctx context.Context, w io.Writer, q storage.Queue) error {
-	describe(w, "Messages", "gauge", "Messages by queue and state; dead ones lie in its dead-letter queue.")
+	describe(w, "queue_messages", "gauge", "Messages by queue and state; dead ones are in its dead-letter queue.")
 	for _, name := range [...]storage.QueueName{storage.EventsQueue, storage.RetryQueue, storage.SlowQueue} {
 		d, err := q.Depth(ctx, name)
 		if err != nil {
 			return err
 		}
-		for _, of := range []struct {
+		for _, s := range []struct {
 			state string
 			n     int
 		}{{"waiting", d.Waiting}, {"in_flight", d.InFlight}, {"delayed", d.Delayed}, {"dead", d.Dead}} {
-			line(w, "Messages", fmt.Sprintf("{queue=%q,state=%q}", name, of.state), float64(of.n))
+			line(w, "queue_messages", fmt.Sprintf("{queue=%q,state=%q}", name, s.state), float64(s.n))
 		}
 	}
 	return nil
 }
 
-// writeLog writes how large the log of the database is.
+// writeLog writes the size of the database's write-ahead log.
 func writeLog(w io.Writer, bytes int64) {
-	describe(w, "LogBytes", "gauge", "Size of the database's write-ahead log: over 100 MB for long, something outside reads the database all the time.")
-	line(w, "LogBytes", "", float64(bytes))
+	describe(w, "wal_bytes", "gauge", "Size of the database's write-ahead log: over 100 MB for long, something outside reads the database all the time.")
+	line(w, "wal_bytes", "", float64(bytes))
 }
 
 // ofProcess are the metrics of the process itself.
-var ofProcess = [...]struct{ name, of, help string }{
-	{"Goroutines", "/sched/goroutines:goroutines", "Goroutines that live."},
-	{"HeapBytes", "/memory/classes/heap/objects:bytes", "Memory of objects that live, or that the collector has not found dead yet."},
+var ofProcess = [...]struct{ name, source, help string }{
+	{"goroutines", "/sched/goroutines:goroutines", "Goroutines that exist."},
+	{"heap_bytes", "/memory/classes/heap/objects:bytes", "Memory of objects, live or not yet collected."},
 }
 
 // writeProcess writes what the process uses now.
 func writeProcess(w io.Writer) {
 	var samples [len(ofProcess)]measured.Sample
 	for i, m := range ofProcess {
-		samples[i].Name = m.of
+		samples[i].Name = m.source
 	}
 	measured.Read(samples[:])
 	for i, m := range ofProcess {

@@ -49,7 +49,7 @@ func TestRefusalsBeforeTheHandlerAreOneLineAndOneCount(t *testing.T) {
 		if l := refused(); len(l) != i+1 || l[i]["source"] != tt.source || l[i]["outcome"] != "refused" || strings.Contains(fmt.Sprint(l[i]), key) {
 			t.Errorf("%.80q: %d lines of the log, the last %v; want %d, one more, about source %q and without the key", tt.request, len(l), l[len(l)-1], i+1, tt.source)
 		}
-		want := fmt.Sprintf("ringback_RefusedCallbacks %d\n", i+1)
+		want := fmt.Sprintf("ringback_callbacks_total{outcome=\"refused\"} %d\n", i+1)
 		if _, metrics := p.get(p.operatorKey(), "/metrics"); !strings.Contains(metrics, want) {
 			t.Errorf("%.80q: metrics lack %q", tt.request, want)
 		}

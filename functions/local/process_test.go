@@ -290,7 +290,7 @@ func TestRunnerThatIsPausedSendsNothingAndLosesNothing(t *testing.T) {
 	if status, body := p.get("", "/readyz"); status != http.StatusOK {
 		t.Errorf("ready: %d %s, want 200", status, body)
 	}
-	waits := `ringback_Messages{queue="events",state="waiting"} 1`
+	waits := `ringback_queue_messages{queue="events",state="waiting"} 1`
 	if _, body := p.get(p.operatorKey(), "/metrics"); !strings.Contains(body, waits) {
 		t.Errorf("metrics %s, want %s", body, waits)
 	}

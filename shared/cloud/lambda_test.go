@@ -150,22 +150,22 @@ func TestMetricsAreOneLineAnInvocation(t *testing.T) {
 				Metrics    []struct{ Name, Unit string }
 			}
 		} `json:"_aws"`
-		Service            string
-		Events             float64
-		CallbackToDelivery []float64
-		Unlisted           float64
+		Service         string
+		Events          float64
+		DeliveryLatency []float64
+		Unlisted        float64
 	}
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatalf("line %s: %v", &out, err)
 	}
-	if got.Service != "ringback" || got.Events != 5 || !cmp.Equal(got.CallbackToDelivery, []float64{12.5, 80}) || got.Unlisted != 1 {
+	if got.Service != "ringback" || got.Events != 5 || !cmp.Equal(got.DeliveryLatency, []float64{12.5, 80}) || got.Unlisted != 1 {
 		t.Errorf("line %s, want 5 events and both latencies", &out)
 	}
 	units := map[string]string{}
 	for _, metric := range got.AWS.CloudWatchMetrics[0].Metrics {
 		units[metric.Name] = metric.Unit
 	}
-	if diff := cmp.Diff(map[string]string{"Events": "Count", "CallbackToDelivery": "Milliseconds"}, units); diff != "" {
+	if diff := cmp.Diff(map[string]string{"Events": "Count", "DeliveryLatency": "Milliseconds"}, units); diff != "" {
 		t.Errorf("series (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([][]string{{"Service"}}, got.AWS.CloudWatchMetrics[0].Dimensions); diff != "" {
@@ -187,17 +187,17 @@ func TestValuesBeyondALineGoIntoFurtherOnes(t *testing.T) {
 	var lines []int
 	for d := json.NewDecoder(&out); d.More(); {
 		var line struct {
-			Events             float64
-			CallbackToDelivery []float64
+			Events          float64
+			DeliveryLatency []float64
 		}
 		if err := d.Decode(&line); err != nil {
 			t.Fatal(err)
 		}
-		for _, v := range line.CallbackToDelivery {
+		for _, v := range line.DeliveryLatency {
 			values += v
 		}
 		events += line.Events
-		lines = append(lines, len(line.CallbackToDelivery))
+		lines = append(lines, len(line.DeliveryLatency))
 	}
 	if !cmp.Equal(lines, []int{100, 100, 50}) || events != 1 || values != 249*250/2 {
 		t.Errorf("lines hold %v values that add up to %v, and %v events; want 100, 100, 50, %d and 1", lines, values, events, 249*250/2)

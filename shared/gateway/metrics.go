@@ -14,12 +14,12 @@ const (
 	Callbacks         Metric = "Callbacks"        // taken in
 	RefusedCallbacks  Metric = "RefusedCallbacks" // answered with an error
 	Events            Metric = "Events"           // begun by the worker
-	DuplicateEvents   Metric = "RepeatedEvents"   // by the provider, recognised and not delivered again
-	AttemptsSucceeded Metric = "AttemptsAccepted"
-	AttemptsFailed    Metric = "AttemptsRefused"
-	Expired           Metric = "PayloadsExpired"    // deliveries whose payload was gone
-	DeliveryLatency   Metric = "CallbackToDelivery" // of first attempts that were accepted
-	DueAge            Metric = "OldestDue"          // how late the oldest due row is
+	DuplicateEvents   Metric = "DuplicateEvents"  // by the provider, recognised and not delivered again
+	AttemptsSucceeded Metric = "AttemptsSucceeded"
+	AttemptsFailed    Metric = "AttemptsFailed"
+	Expired           Metric = "PayloadsExpired" // deliveries whose payload was gone
+	DeliveryLatency   Metric = "DeliveryLatency" // of first attempts that were accepted
+	DueAge            Metric = "OldestDue"       // how late the oldest due row is
 )
 
 // Units returns the units of the metrics that are worth a time series, as
