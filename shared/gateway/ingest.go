@@ -52,9 +52,7 @@ func (in *ingester) RefusedUnread(status int) {
 // judged without it, and in the caller's time.
 func (in *ingester) ingest(ctx context.Context, p provider.Provider, providerName, source, key string, cb *provider.Callback) (int, error) {
 	begun := time.Now()
-	finding, cancel := context.WithTimeout(ctx, ackTimeout)
-	a, err := in.account(finding, providerName, source, key, sourceTTL)
-	cancel()
+	a, err := in.account(ctx, providerName, source, key, sourceTTL)
 	left := ackTimeout - time.Since(begun)
 	if err != nil {
 		return 0, err
@@ -71,7 +69,7 @@ func (in *ingester) ingest(ctx context.Context, p provider.Provider, providerNam
 			return 0, err
 		}
 	}
-	ctx, cancel = context.WithTimeout(ctx, left)
+	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
 	if a, err = in.authenticate(ctx, p, a, providerName, source, key, cb); err != nil {
 		return 0, err

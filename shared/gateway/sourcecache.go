@@ -53,7 +53,7 @@ func (in *ingester) account(ctx context.Context, provider, source, key string, a
 		return account{}, storage.ErrNotFound
 	}
 	loaded, err, _ := in.loading.Do(name, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeLeft(ctx)) // others, who came later, wait for it too
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(timeLeft(ctx), ackTimeout)) // others, who came later, wait for it too
 		defer cancel()
 		return in.loadAccount(ctx, source, key)
 	})
