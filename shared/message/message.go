@@ -132,8 +132,10 @@ func PackOne(as []InboundEvent) (string, error) {
 		h.Plain = h.Plain && fitsSQS(a.Payload)
 		size += len(a.Payload)
 	}
-	var space [2 << 10]byte // most headers fit
-	line := h.appendEvents(space[:0])
+	line, err := h.encode()
+	if err != nil {
+		return "", err
+	}
 	var b strings.Builder
 	b.Grow(len(line) + 1 + size)
 	b.Write(line)
@@ -234,9 +236,20 @@ func (h Header) payload(rest string) ([]byte, error) {
 // Pack returns the text of a message without payload.
 func (h Header) Pack() (string, error) {
 	h.V = storage.RowFormat
+	b, err := h.encode()
+	return string(b), err
+}
+
+// encode returns h as a line of JSON that SQS carries: encoding/json escapes
+// control characters, and here the two others that XML 1.0 does not allow are.
+func (h Header) encode() ([]byte, error) {
 	b, err := json.Marshal(h)
 	if err != nil {
-		return "", fmt.Errorf("encode message: %w", err)
+		return nil, fmt.Errorf("encode message: %w", err)
 	}
-	return string(b), nil
+	if !fitsSQS(b) {
+		b = bytes.ReplaceAll(b, []byte("\ufffe"), []byte(`\ufffe`))
+		b = bytes.ReplaceAll(b, []byte("\uffff"), []byte(`\uffff`))
+	}
+	return b, nil
 }
