@@ -35,7 +35,7 @@ func (w *world) newProcess(role string) *process {
 	p := &process{w: w, number: w.processes, role: role}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	settings := w.settings
-	settings.Attempts = w.plan.atOnce
+	settings.MaxConcurrency = w.plan.atOnce
 	var err error
 	p.g, err = app.New(settings, app.Parts{Steps: transfer.Steps,
 		Store: processStore{p}, Queue: processQueue{p}, Keys: w.keys, Providers: all.Providers(),
