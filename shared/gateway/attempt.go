@@ -26,7 +26,7 @@ type attempter struct {
 	events     *events
 	circuit    *circuits
 	shares     *limiter.Shares
-	probeSlots chan struct{} // that are under way: where many are dead, most hang
+	probeSlots chan struct{} // one per probe in flight: where many endpoints are dead, most probes hang
 	targets    *lru.Cache[string, *target]
 }
 
@@ -37,22 +37,22 @@ func newAttempter(c *core, f *matcher, es *events, cs *circuits) *attempter {
 	}
 }
 
-// A task is a delivery that is to be attempted now.
+// A task is a delivery that is due for an attempt now.
 type task struct {
 	e             *provider.Event
-	standard      func() ([]byte, error) // e's standard body, written once for all its deliveries; nil: written anew
+	standard      func() ([]byte, error) // returns e's standard body, encoded once for all its deliveries; nil: encode it anew
 	r             *Registration
-	rev           string // of the source's version under which r was read
+	rev           string // the source's generation under which r was read
 	d             Delivery
-	requestedAt   time.Time // when the attempt was asked for; zero: now
-	overShare     bool      // its tenant's share of the process is used up
-	fromSlowQueue bool      // it comes from the slow queue
-	selfSends     int       // self-sends so far
+	requestedAt   time.Time // when the attempt was requested; zero: now
+	overShare     bool      // its tenant holds its whole share of this process
+	fromSlowQueue bool      // its message was received from the slow queue
+	selfSends     int       // self-sends in a row before this message
 }
 
-// apply makes t's delivery what it is after a, its first attempt, and reports
-// whether the caller must send the next one. Its copies are not to stand in the
-// frame of who then waits for the commit.
+// apply records a, the first attempt, in t's delivery and reports whether the caller must send the next attempt
+// itself. It is not inlined, so that its copies of the delivery do not enlarge the stack of a goroutine that waits
+// for the commit.
 //
 //go:noinline
 func (t *task) apply(a Attempt, jitter float64) (self bool) {
@@ -60,32 +60,32 @@ func (t *task) apply(a Attempt, jitter float64) (self bool) {
 	return self
 }
 
-// A recorder stores what becomes of a delivery that attempt was called for. The three callers of attempt have one each:
-// the fan-out for first attempts, the retry queue for later ones, and the lane for those of its head.
+// A recorder stores the outcome of attempter.attempt for a delivery. Each of its three callers has one: fanOut for
+// first attempts, redelivery for messages of the retry and slow queues, laneHead for the head of a lane.
 type recorder interface {
-	// notWanted stores that the registration is not to have the event: verdict is Held or Cancelled.
+	// ineligible stores that the registration does not get the event: verdict is Held or Cancelled.
 	ineligible(ctx context.Context, t *task, verdict Status, why string) error
 
-	// turn reports whether what the caller itself orders by lets the attempt
-	// begin. If not, it has stored what the delivery waits for.
+	// proceed reports whether the attempt may start as far as the caller's own order goes: its claim, or its lane.
+	// If not, it has stored what the delivery waits for.
 	proceed(ctx context.Context, t *task) (bool, error)
 
-	// notNow stores that the attempt has to wait as s says. It uses up none.
+	// postponed stores that the attempt waits for p. It does not count as an attempt.
 	postponed(ctx context.Context, t *task, s permit) error
 
-	// notWritten stores that the request could not be written, which is our fault: no attempt was made.
+	// unwritable stores that our side could not build the request. No attempt was made.
 	unwritable(ctx context.Context, t *task) error
 
-	// attempted stores a and what follows for the delivery, and sets t.d to that.
+	// attempted stores a with the delivery's next state, and sets t.d to it.
 	attempted(ctx context.Context, t *task, a Attempt) error
 }
 
-// attempt makes one attempt of a delivery, the same for the first and the tenth: is it still wanted, may it
-// start, POST, record, consequences for the registration. If it returns an error, nothing is known to be
-// stored and the message must come again.
+// attempt makes one attempt of a delivery, the same way for the first and the tenth: check eligibility, acquire
+// the right to start, POST, record, apply the outcome to the registration. After an error nothing is certain to be
+// stored, so the message must be received again.
 //
-// Hundreds of goroutines stand in a POST or a commit at a time. So that their stacks stay small, t is passed
-// on and not copied, and what comes before and after the POST has frames of its own.
+// Hundreds of goroutines wait in a POST or a commit at a time. To keep their stacks small, t is passed by pointer,
+// and the code before and after the POST has frames of its own.
 func (at *attempter) attempt(ctx context.Context, t *task, rec recorder) error {
 	s, err := at.acquire(ctx, t, rec)
 	if err != nil || s.release == nil {
@@ -100,13 +100,14 @@ func (at *attempter) attempt(ctx context.Context, t *task, rec recorder) error {
 	return at.record(ctx, t, rec, a, s.probe)
 }
 
-// postAndRelease makes the attempt, and gives its right back, whatever becomes of it.
+// postAndRelease makes the attempt and releases the permit, even if the POST panics.
 func (at *attempter) postAndRelease(ctx context.Context, t *task, leave func(Attempt, bool)) (a Attempt, cut bool) {
 	defer func() { leave(a, cut) }()
 	return at.post(ctx, t)
 }
 
-// acquire returns the right to make t's attempt now. Without it, what the delivery waits for is stored, or how it ended.
+// acquire returns a permit to make t's attempt now. Without one it has stored what the delivery waits for, or how
+// it ended.
 func (at *attempter) acquire(ctx context.Context, t *task, rec recorder) (permit, error) {
 	switch verdict, why, err := at.matcher.eligibility(ctx, t.rev, t.e, t.r); {
 	case err != nil:
@@ -124,7 +125,7 @@ func (at *attempter) acquire(ctx context.Context, t *task, rec recorder) (permit
 	return s, at.postpone(ctx, t, rec, s)
 }
 
-// postpone stores that t's attempt has to wait as s says, or that it was given up.
+// postpone stores that t's attempt waits for s, or that the delivery ended while its circuit was open.
 func (at *attempter) postpone(ctx context.Context, t *task, rec recorder, s permit) error {
 	if s.circuitOpen {
 		if spent, err := at.circuit.expiredBehindCircuit(ctx, t.d, t.r); err != nil {
@@ -136,7 +137,7 @@ func (at *attempter) postpone(ctx context.Context, t *task, rec recorder, s perm
 	return rec.postponed(ctx, t, s)
 }
 
-// record records t's attempt a, and draws its consequences.
+// record stores t's attempt a and applies its outcome to the registration.
 func (at *attempter) record(ctx context.Context, t *task, rec recorder, a Attempt, probe bool) error {
 	if a.Class == egress.Internal {
 		return rec.unwritable(ctx, t)
@@ -154,15 +155,15 @@ func (at *attempter) record(ctx context.Context, t *task, rec recorder, a Attemp
 	return nil
 }
 
-// Why there is nothing to attempt.
+// Reasons why there is nothing to attempt.
 var (
 	errErased  = errors.New("the event was erased")
 	errExpired = errors.New("the event's row, with the payload, is gone")
 )
 
-// load returns what d is about, and the source's version under which the registration was read. The error
-// wraps storage.ErrNotFound if the registration is gone for good, errErased or errExpired if the event is. An
-// event that an earlier release began is kept from now on.
+// load returns d's event and registration, and the source's generation under which the registration was read. The
+// error wraps storage.ErrNotFound if the registration is gone, errErased or errExpired if the event is. An event
+// of an earlier release, which has an expiry, is retained from here on.
 func (at *attempter) load(ctx context.Context, d Delivery) (*provider.Event, *Registration, string, error) {
 	r, rev, err := at.matcher.registration(ctx, d.Source, d.Registration)
 	if err != nil {
@@ -180,20 +181,23 @@ func (at *attempter) load(ctx context.Context, d Delivery) (*provider.Event, *Re
 	return e, r, rev, err
 }
 
-// A permit is the right to make an attempt now, or when there may be one.
+// A permit is the right to make an attempt now; without release it says when to ask again.
 type permit struct {
 	release      func(a Attempt, cut bool) // must be called with the attempt; nil: not now
-	registration *Registration             // the registration as it is now
-	probe        bool                      // of an open circuit, which was taken also where it is denied
-	retryAt      time.Time                 // when else
-	rateGranted  bool                      // at is the place that the rate gave
-	circuitOpen  bool                      // the circuit is why
-	viaSlowQueue bool                      // at the time of at, from the slow queue
+	registration *Registration             // as it is stored now
+	probe        bool                      // the attempt is the probe of an open circuit; set too when no probe slot was free
+	retryAt      time.Time                 // without release: when to ask again
+	rateGranted  bool                      // the rate limit gave retryAt
+	circuitOpen  bool                      // the circuit is open
+	viaSlowQueue bool                      // ask again through the slow queue
 }
 
-// mayStart asks circuit, rate, concurrency and the time left for the right to make t's attempt now. Without
-// it the delivery waits, and uses up no attempt. If the right came late it is asked again whether the
-// registration may have the event: what was known before would be too old.
+// mayStart asks, in this order, the circuit, whether the endpoint is fast enough for this queue, the limits and
+// shares of this process, the limits over all processes, and the time left. A delivery that has to wait uses up no
+// attempt. After more than generationTTL of waiting in here, eligibility is checked again.
+//
+// Example: an endpoint whose circuit is open, next probe due: of two workers one takes the probe and gets a
+// permit; the other gets {circuitOpen, retryAt: the probe after} and parks its delivery.
 func (at *attempter) mayStart(ctx context.Context, t *task) (permit, error) {
 	asked, probe := t.requestedAt, false
 	if asked.IsZero() {
@@ -207,7 +211,8 @@ func (at *attempter) mayStart(ctx context.Context, t *task) (permit, error) {
 		}
 	}
 	if !t.d.Manual {
-		// Who goes on to the slow queue takes no probe along. A probe may be slow.
+		// A delivery on its way to the slow queue takes no probe with it. The slow queue and SingleProcess allow a
+		// slow probe.
 		var closed time.Time
 		switch probe, closed, err = at.circuit.admit(ctx, &t.d, t.fromSlowQueue || here && at.FirstAttempt == 0); {
 		case err != nil:
@@ -230,7 +235,7 @@ func (at *attempter) deferToSlowQueue(t *task) permit {
 	return permit{viaSlowQueue: true, retryAt: at.Clock(), rateGranted: t.d.RateGranted}
 }
 
-// acquireProbeSlot returns s if there is room for one more probe. Otherwise it gives s back.
+// acquireProbeSlot adds a probe slot to s, or releases s if none is free.
 func (at *attempter) acquireProbeSlot(s permit) permit {
 	leave := s.release
 	select {
@@ -243,7 +248,7 @@ func (at *attempter) acquireProbeSlot(s permit) permit {
 	}
 }
 
-// acquireHere is mayStart once the circuit admits t's attempt, of which it was asked at a time.
+// acquireHere asks the limits of this process. The circuit admitted t's attempt, requested at asked.
 func (at *attempter) acquireHere(ctx context.Context, t *task, asked time.Time) (permit, error) {
 	of, err := at.matcher.tenant(ctx, t.rev, t.r.Tenant)
 	if err != nil {
@@ -280,12 +285,12 @@ func (at *attempter) acquireHere(ctx context.Context, t *task, asked time.Time) 
 	r, verdict, err := at.recheck(ctx, t.e, t.r)
 	if err != nil || verdict != Pending {
 		end(Attempt{}, false)
-		return permit{retryAt: at.Clock()}, err // whoever attempts it then finds out why not
+		return permit{retryAt: at.Clock()}, err // the message that follows finds out why
 	}
 	return at.acquireEverywhere(ctx, t, of.Limits, permit{release: end, registration: r})
 }
 
-// acquireEverywhere returns s if t's attempt is within the limits that hold over all processes. Otherwise it gives s back.
+// acquireEverywhere adds the rate and concurrency limits that hold over all processes to s, or releases s.
 func (at *attempter) acquireEverywhere(ctx context.Context, t *task, l Limits, s permit) (permit, error) {
 	perSecond := t.r.allowance(l, 0).Rate
 	if at.SingleProcess || perSecond == 0 && t.r.Concurrency == 0 {
@@ -307,7 +312,7 @@ func (at *attempter) acquireEverywhere(ctx context.Context, t *task, l Limits, s
 	return s, nil
 }
 
-// recordSpeed has all processes know how fast r's endpoint is.
+// recordSpeed tells all processes whether r's endpoint is fast.
 func (at *attempter) recordSpeed(ctx context.Context, r *Registration, a Attempt, cut bool) {
 	if at.speeds == nil {
 		return
@@ -317,9 +322,8 @@ func (at *attempter) recordSpeed(ctx context.Context, r *Registration, a Attempt
 	}
 }
 
-// concurrencyBackoff is about how long a delivery waits if its registration has all the attempts under way that it may
-// have, by how often it waited so already; longer where its turn would not have come by then, since each look
-// costs a write and a message.
+// concurrencyBackoff holds the waits of a delivery whose registration has as many attempts in flight as it may, by
+// the number of waits so far. Each costs a write and a message, so a longer queue means a longer wait.
 var concurrencyBackoff = [...]time.Duration{2 * time.Second, 5 * time.Second, 20 * time.Second, time.Minute}
 
 func (at *attempter) backoff(hops int, turn time.Duration) time.Duration {
@@ -327,7 +331,7 @@ func (at *attempter) backoff(hops int, turn time.Duration) time.Duration {
 	return wait/2 + at.randomUpTo(wait)
 }
 
-// recheck returns r as it is now, and what is to become of e for it.
+// recheck returns r as it is stored now, and e's eligibility for it.
 func (at *attempter) recheck(ctx context.Context, e *provider.Event, r *Registration) (*Registration, Status, error) {
 	now, rev, err := at.matcher.registration(ctx, r.Source, r.ID)
 	switch {
@@ -340,8 +344,8 @@ func (at *attempter) recheck(ctx context.Context, e *provider.Event, r *Registra
 	return now, verdict, err
 }
 
-// post makes one POST of t's event to its registration's endpoint, and reports
-// whether it was cut off, so that it is no attempt.
+// post makes one POST of t's event. cut reports that FirstAttempt ended it: that is no attempt, and the slow queue
+// makes it again.
 func (at *attempter) post(ctx context.Context, t *task) (a Attempt, cut bool) {
 	a = Attempt{At: at.Clock(), Manual: t.d.Manual, Claim: t.d.Claim}
 	req, err := at.request(t, a.At)
@@ -371,14 +375,14 @@ func (at *attempter) post(ctx context.Context, t *task) (a Attempt, cut bool) {
 	return a, false
 }
 
-// logAttempt writes the line of a, after which the delivery is t.d: at INFO if it failed, with the start of the next
-// one, so that an operator sees why a tenant's deliveries fail and when they are tried again; else at DEBUG.
+// logAttempt logs a: at INFO if it failed, with the time of the next attempt, so that an operator sees why a
+// tenant's deliveries fail and when they are retried; otherwise at DEBUG.
 func (at *attempter) logAttempt(ctx context.Context, t *task, number int, a Attempt, recorded bool) {
 	level := slog.LevelInfo
 	if a.Succeeded() {
 		level = slog.LevelDebug
 	}
-	if !at.Log.Enabled(ctx, level) { // the host would be parsed for nothing
+	if !at.Log.Enabled(ctx, level) { // parsing the host costs
 		return
 	}
 	fields := []any{"provider", t.e.Provider, "source", t.e.Source, "event", t.e.ID, "tenant", t.r.Tenant, "registration", t.r.ID,

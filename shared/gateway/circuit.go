@@ -16,28 +16,28 @@ import (
 )
 
 const (
-	healthTTL  = 5 * time.Second // how long a process believes what it read
-	successTTL = time.Minute     // after an acceptance nobody asks, unless something failed since
+	healthTTL  = 5 * time.Second // how long a process relies on a row that it read
+	successTTL = time.Minute     // after a success the row is not read, unless a failure came since
 )
 
-// circuits know how endpoints fare, and draw the consequences.
+// circuits keep each endpoint's circuit and apply attempts' outcomes to it.
 type circuits struct {
 	*core
 	matcher    *matcher
 	deliveries *deliveries
 	notifier   *notifier
-	healths    *lru.Cache[string, *cachedHealth] // what lies there is not changed
+	healths    *lru.Cache[string, *cachedHealth] // entries are replaced, never changed
 	startJob   func(context.Context, Job) (Job, error)
 }
 
 type cachedHealth struct {
 	circuit.Health
 	readAt      time.Time
-	lastFailure time.Time // the last failure that this process saw, until it found nothing said against the endpoint since
-	clearedAt   time.Time // when this process last took something back
+	lastFailure time.Time // the last failure that this process saw; zero once the row says nothing against the endpoint
+	clearedAt   time.Time // when this process last cleared the row
 }
 
-// health returns what is known of a registration's endpoint, at most healthFresh old.
+// health returns an endpoint's health, at most healthTTL old.
 func (cs *circuits) health(ctx context.Context, id string) (circuit.Health, error) {
 	if m := cs.limiter.Stats(id); m.Failures == 0 && time.Since(m.Accepted) < successTTL {
 		return circuit.Health{}, nil
@@ -63,8 +63,9 @@ func (cs *circuits) readHealth(ctx context.Context, id string) (circuit.Health, 
 	return h, nil
 }
 
-// admit asks the circuit for an attempt of d. If it is open, one caller may probe at each probe's time; so may, by what
-// it is told, who may not probe here, who takes no probe. The others look again at closed, which is else zero.
+// admit asks the circuit for an attempt of d. While it is open, each probe's time is taken by one caller, who gets
+// probe. Everyone else gets in retryAt when to ask again; zero means that the circuit is closed. A caller with
+// here unset does not probe in this queue: it is only told that a probe is due.
 func (cs *circuits) admit(ctx context.Context, d *Delivery, here bool) (probe bool, closed time.Time, err error) {
 	h, err := cs.health(ctx, d.Registration)
 	now := cs.Clock()
@@ -100,7 +101,7 @@ func (cs *circuits) changeHealth(ctx context.Context, id string, f func(circuit.
 		}
 		due := after.Due(cs.Clock(), claimTTL)
 		if late := r.Due.Sub(due); late < 0 || late > after.ProbeSlack() {
-			r.Due = due // which costs twice what the row does
+			r.Due = due // the index costs twice what the row does
 		}
 		*h = after
 		return nil
@@ -112,8 +113,8 @@ func (cs *circuits) changeHealth(ctx context.Context, id string, f func(circuit.
 	return h, nil
 }
 
-// disableIfGone disables r if a says that the endpoint is gone. It comes before a is stored: afterwards
-// there may be no other attempt, which would say the same. If it fails, a counts as not made.
+// disableIfGone disables r if the endpoint responded 410. It runs before a is stored: afterwards no other attempt
+// might come to do it. If it fails, a counts as not made.
 func (cs *circuits) disableIfGone(ctx context.Context, r *Registration, a Attempt) error {
 	if !a.Gone() {
 		return nil
@@ -121,11 +122,11 @@ func (cs *circuits) disableIfGone(ctx context.Context, r *Registration, a Attemp
 	return storage.Persist(ctx, func() error { return cs.disable(ctx, r.ID, r.Rev, reasonGone) })
 }
 
-// reasonGone is why a registration was disabled by 410.
+// reasonGone is the reason of a registration that a 410 disabled.
 const reasonGone = "the endpoint answered 410 Gone"
 
-// disable disables a registration if its revision is still rev. That others do
-// not learn of it is no error: they ask the endpoint, and hear the same.
+// disable disables a registration if its revision is still rev. If publishing fails, other processes learn it from
+// the endpoint's next 410.
 func (cs *circuits) disable(ctx context.Context, id string, rev int, why string) error {
 	r, err := storage.Change(ctx, cs.Store, RegistrationKey(id), func(r *Registration, _ *storage.Row) error {
 		if r.Rev != rev || r.State != Enabled {
@@ -147,9 +148,9 @@ func (cs *circuits) disable(ctx context.Context, id string, rev int, why string)
 	return nil
 }
 
-// applyOutcome draws the other consequences of an attempt, after which the delivery is d, for its
-// registration: the circuit, what tenants and operator are told, and its end after days of failure.
-// What fails here is logged: the next attempt says the same.
+// applyOutcome applies an attempt, after which the delivery is d, to its registration: circuit, operational
+// events, and disabling after days of failure. An error here is logged only, since the next attempt leads to the
+// same.
 func (cs *circuits) applyOutcome(ctx context.Context, e *provider.Event, r *Registration, a Attempt, d *Delivery, probe bool) {
 	err := cs.applyAttempt(ctx, e, r, a, probe)
 	if d.Status == Failed && d.Reason == reasonExhausted {
@@ -173,8 +174,9 @@ func (cs *circuits) applyAttempt(ctx context.Context, e *provider.Event, r *Regi
 	return cs.applyFailure(ctx, e, r, a, probe)
 }
 
-// applySuccess takes back what is said against r's endpoint. Who saw a failure looks for that until nothing
-// is; who saw none, now and then: another may have seen one, which would count as the first of five days.
+// applySuccess clears what the row says against r's endpoint. A process that saw a failure reads the row until
+// nothing is said; others read it now and then, since a failure seen elsewhere would count as the first of five
+// days.
 func (cs *circuits) applySuccess(ctx context.Context, e *provider.Event, r *Registration) error {
 	known, ok := cs.updateCached(r.ID, nil)
 	fresh := circuit.WriteInterval
@@ -206,7 +208,7 @@ func (cs *circuits) applySuccess(ctx context.Context, e *provider.Event, r *Regi
 	return errors.Join(cs.wake(ctx, r.ID, h), cs.notifier.notify(ctx, registrationRecovered, e, r, "the endpoint accepts again"))
 }
 
-// updateCached returns what this process knows of a registration's endpoint, and has f, if any, change it.
+// updateCached returns what this process knows of an endpoint and, unless f is nil, has f change it.
 func (cs *circuits) updateCached(id string, f func(*cachedHealth)) (was cachedHealth, known bool) {
 	k, known := cs.healths.Get(id)
 	if known {
@@ -220,7 +222,7 @@ func (cs *circuits) updateCached(id string, f func(*cachedHealth)) (was cachedHe
 	return was, known
 }
 
-// applyFailure opens the circuit, or moves its next probe on.
+// applyFailure opens the circuit, or sets its next probe.
 func (cs *circuits) applyFailure(ctx context.Context, e *provider.Event, r *Registration, a Attempt, probe bool) error {
 	now, failed, m := cs.Clock(), a.At.Add(a.Took), cs.limiter.Stats(r.ID)
 	if a.Class == egress.Timeout {
@@ -236,9 +238,9 @@ func (cs *circuits) applyFailure(ctx context.Context, e *provider.Event, r *Regi
 	switch after := refused(known.Health); {
 	case !ok || known.ShouldDisable(now):
 	case after == known.Health:
-		return nil // nothing to write, as far as this process knows
+		return nil // as far as this process knows, the row says so already
 	case !after.Open && after.LastFailure.Equal(known.LastFailure) && time.Since(known.clearedAt) < healthTTL:
-		return nil // it was taken back a moment ago: what fails half of all would be written all the time
+		return nil // cleared a moment ago: an endpoint that fails every second attempt would cost a write each
 	}
 	opened := false
 	h, err := cs.changeHealth(ctx, r.ID, func(h circuit.Health) circuit.Health {
@@ -265,19 +267,19 @@ func (cs *circuits) applyFailure(ctx context.Context, e *provider.Event, r *Regi
 	return nil
 }
 
-// expiredBehindCircuit reports whether the whole time of d's schedule went by behind a circuit, of which a probe
-// failed since then, and the next is not due: d would make it. Then d ends, whatever attempts it
-// had. That nobody worked meanwhile, or that the clock was set, ends nothing.
+// expiredBehindCircuit reports whether d's whole schedule went by while its circuit was open, and a probe failed
+// after that. Then d ends, whatever number of attempts it had. While the next probe is due, d waits for it. Time
+// in which no worker ran, or by which the clock was set, ends nothing.
 func (cs *circuits) expiredBehindCircuit(ctx context.Context, d Delivery, r *Registration) (bool, error) {
 	now := cs.Clock()
 	if d.Manual || now.Sub(later(d.Created, d.RestartedAt)) <= circuit.LongestInterval || now.Before(d.scheduleEnd(r.Schedule)) || !cs.clockSteady() {
-		return false, nil // as with each first attempt
+		return false, nil // the case of each first attempt
 	}
 	h, err := cs.health(ctx, r.ID)
 	return h.Open && h.ProbeFailed.After(d.scheduleEnd(r.Schedule)) && !h.ProbeDue(now), err
 }
 
-// endExhausted ends d, which is spent, and tells so.
+// endExhausted ends d, whose schedule is over, and notifies the tenant.
 func (cs *circuits) endExhausted(ctx context.Context, e *provider.Event, r *Registration, d Delivery) error {
 	if err := cs.notifier.notify(ctx, deliveryExhausted, e, r, "the endpoint accepted nothing for the whole time of the schedule"); err != nil {
 		return err
@@ -286,8 +288,8 @@ func (cs *circuits) endExhausted(ctx context.Context, e *provider.Event, r *Regi
 	return cs.deliveries.save(ctx, d.end(Failed, reasonExhausted, cs.Clock()), d.rev)
 }
 
-// endUnattemptable ends d, of which there is nothing to attempt any more because of err, one of those of
-// subject; any other it returns. r is nil if the registration is gone.
+// endUnattemptable ends d, for which load returned err, if err says that there is nothing to attempt; any other
+// err it returns. r is nil if the registration is gone.
 func (cs *circuits) endUnattemptable(ctx context.Context, d Delivery, r *Registration, err error) error {
 	switch {
 	case errors.Is(err, errExpired):
@@ -301,7 +303,8 @@ func (cs *circuits) endUnattemptable(ctx context.Context, d Delivery, r *Registr
 	return err
 }
 
-// failAndNotify ends d, which is no fault of its endpoint: it is logged and told. r is nil if the registration is not known.
+// failAndNotify ends d through no fault of its endpoint: with a log line and an operational event. r is nil if the
+// registration is not known.
 func (cs *circuits) failAndNotify(ctx context.Context, d Delivery, r *Registration, why, text string) error {
 	cs.Log.Error("delivery", "source", d.Source, "event", d.Event, "tenant", d.Tenant, "registration", d.Registration,
 		"delivery", d.ID, "attempts", d.Attempts, "outcome", why, "why", text)
@@ -318,15 +321,15 @@ func (cs *circuits) failAndNotify(ctx context.Context, d Delivery, r *Registrati
 	return cs.deliveries.save(ctx, d.fail(why, cs.Clock()), d.rev)
 }
 
-// countLostClaim counts a claim that workers took up and did not record, or that could not be written. If
-// there were ten in a row nobody can attempt d: it is over. r is nil if it is not known.
+// countLostClaim counts a claim that a worker took up and did not record, or whose request could not be built. The
+// tenth in a row ends d as failed: nobody can attempt it. r may be nil.
 func (cs *circuits) countLostClaim(ctx context.Context, d *Delivery, r *Registration) (over bool, err error) {
 	if d.LostClaims++; d.LostClaims < maxLostClaims {
 		err := cs.deliveries.putDelivery(ctx, d, d.rev)
 		return errors.Is(err, storage.ErrConflict), superseded(err)
 	}
 	if r == nil {
-		r, _, _ = cs.matcher.registration(ctx, d.Source, d.Registration) // perhaps it is what nobody can read
+		r, _, _ = cs.matcher.registration(ctx, d.Source, d.Registration) // it may be the row that nobody can read
 	}
 	return true, cs.failAndNotify(ctx, *d, r, reasonInternal, "no attempt could be made, or recorded, ten times in a row")
 }
@@ -336,7 +339,7 @@ func (cs *circuits) logExhausted(d *Delivery) {
 		"delivery", d.ID, "attempts", d.Attempts, "outcome", reasonExhausted)
 }
 
-// scheduleEnd returns when the whole time that s and its endpoint give d is over.
+// scheduleEnd returns when all waits of s, and those that the endpoint asked for, are over for d.
 func (d Delivery) scheduleEnd(s schedule.Schedule) time.Time {
 	sum := time.Duration(0)
 	for n := range s.Len() {

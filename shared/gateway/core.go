@@ -21,8 +21,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// A Config is what a Gateway works with. Store and Queue must be set; the schedule needs no more, who takes
-// callbacks or makes attempts needs Providers, Keys and Egress besides.
+// A Config is what New takes. Store and Queue must be set. Retry needs no more; who takes callbacks or makes
+// attempts also needs Providers, Keys and Egress.
 type Config struct {
 	Store     storage.Store
 	Queue     storage.Queue
@@ -35,19 +35,19 @@ type Config struct {
 	PublicURL      string    // of this gateway, without a final slash; callback URLs begin with it
 	Retention      Retention // how long rows last
 	FairQueues     bool      // messages carry their source as message group; SQS bills them higher
-	MaxConcurrency int       // POSTs at once in this process, beside those that the slow queue asks for; default 256
-	SingleProcess  bool      // no other process uses the Store: leases of former ones are void
-	MaxBacklog     int       // messages waiting in the retry or the slow queue above which Retry hands out nothing to it, and of one registration in a tick; default 10,000
+	MaxConcurrency int       // POSTs in flight in this process, apart from those of the slow queue; default 256
+	SingleProcess  bool      // no other process uses the Store: leases of earlier ones are void
+	MaxBacklog     int       // messages in the retry or slow queue above which Retry sends nothing to it; and of one registration in a run; default 10,000
 
-	// FirstAttempt bounds attempts outside the slow queue, where a batch of messages ends with its slowest attempt: one
-	// that takes longer is cut off, and made again from the slow queue. Zero: they take as long as they may.
+	// FirstAttempt limits attempts outside the slow queue, where a batch of messages ends with its slowest
+	// attempt. One that takes longer is cut off and made again from the slow queue. Zero: no limit.
 	FirstAttempt time.Duration
 
-	// Now is the clock; default time.Now. Tests set it to skew one worker.
+	// Now is the clock; default time.Now. Tests skew it for one worker.
 	Now func() time.Time
 
-	// Random returns numbers in [0,1), which spread waits and hand-outs; default math/rand/v2's. It may be
-	// called from many goroutines. Simulations set it so that a seed repeats.
+	// Random returns numbers in [0,1) for jitter; default math/rand/v2's. It is called from many goroutines.
+	// Simulations set it so that a seed repeats.
 	Random func() float64
 }
 
@@ -65,43 +65,43 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// A core is what all parts of a gateway share.
+// A core is what all parts of a Gateway share.
 type core struct {
 	Config
-	process    string // names this process in leases
+	process    string // the process id in leases
 	limiter    *limiter.Limiter
-	limits     *limit.Limits       // of all processes
-	speeds     *limiter.SpeedStore // nil: no batch ends with its slowest attempt
+	limits     *limit.Limits       // over all processes
+	speeds     *limiter.SpeedStore // nil: no batch waits for its slowest attempt
 	unsent     unsent
 	clockWatch clockWatch
 }
 
-// invocations counts the invocations of this process.
+// invocations numbers the invocations of this process.
 var invocations atomic.Int64
 
 const (
-	leaseMargin    = 5 * time.Second // a lease outlasts the invocation by so much
-	deadlineMargin = 2 * time.Second // an attempt ends so long before the invocation does
-	maxLease       = time.Hour       // the lease of a handler whose context has no end
+	leaseMargin    = 5 * time.Second // a lease ends this long after the invocation
+	deadlineMargin = 2 * time.Second // an attempt ends this long before the invocation
+	maxLease       = time.Hour       // of a handler whose context has no deadline
 )
 
-// ID names the gateway in Ringback-Via headers.
+// ID is the gateway's name in ringback-via headers.
 func (c *core) ID() string { return c.Keys.GatewayID() }
 
 func (c *core) Clock() time.Time { return storage.UTC(c.Now()) }
 
-// A clockWatch compares the wall clock with the monotonic one.
+// A clockWatch compares the wall clock with the monotonic clock.
 type clockWatch struct {
 	mu        sync.Mutex
 	startedAt time.Time     // monotonic
-	offset    time.Duration // the wall clock's lead since then
-	changedAt time.Time     // when the wall clock was last seen to have been set, or the process began
+	offset    time.Duration // of the wall clock, against startedAt
+	changedAt time.Time     // when the wall clock was last found to be set, or the process started
 }
 
-const clockSteadyAfter, maxDrift = time.Hour, time.Minute // between two looks more is no drift
+const clockSteadyAfter, maxDrift = time.Hour, time.Minute // a larger change between two calls means that the clock was set
 
-// clockSteady reports whether the wall clock goes evenly for an hour, on one machine
-// since the start: only then does time end deliveries and registrations.
+// clockSteady reports whether nobody set the wall clock in the last hour; on one machine, also not before an hour
+// after the start. Only then may time end deliveries and disable registrations.
 func (c *core) clockSteady() bool {
 	w, now := &c.clockWatch, time.Now()
 	w.mu.Lock()
@@ -119,7 +119,7 @@ func (c *core) clockSteady() bool {
 	return now.Sub(w.changedAt) >= clockSteadyAfter
 }
 
-// randomUpTo returns a random part of d.
+// randomUpTo returns a random duration in [0,d).
 func (c *core) randomUpTo(d time.Duration) time.Duration {
 	return time.Duration(c.Random() * float64(d))
 }
@@ -130,7 +130,7 @@ func (c *core) count(m Metric, v float64) {
 	}
 }
 
-// Origin is what the gateway is known as to endpoints that consent: the name of its public host.
+// Origin is the gateway's name in consent challenges: its public host.
 func (c *core) Origin() string {
 	if u, err := url.Parse(c.PublicURL); err == nil && u.Hostname() != "" {
 		return u.Hostname()
@@ -138,14 +138,14 @@ func (c *core) Origin() string {
 	return c.ID()
 }
 
-// newRunID names one handler invocation: the process, a dot, a number.
+// newRunID returns the id of one handler invocation: "<process>.<number>".
 func (c *core) newRunID() string { return c.process + "." + strconv.FormatInt(invocations.Add(1), 36) }
 
 func (c *core) leaseEnd(ctx context.Context) time.Time {
 	return c.Clock().Add(min(timeLeft(ctx), maxLease) + leaseMargin)
 }
 
-// fairGroup is the message group of a source's messages if the queues are fair.
+// fairGroup returns the message group for a source's messages: empty unless the queues are fair.
 func (c *core) fairGroup(source string) string {
 	if c.FairQueues {
 		return source
@@ -153,8 +153,8 @@ func (c *core) fairGroup(source string) string {
 	return ""
 }
 
-// eachMessage runs f for all messages at once, and returns the receipts of those for which it returned an
-// error or panicked. Each of these is one line of the log.
+// eachMessage runs f for all messages in parallel and returns the receipts of those that failed or panicked, each
+// with a log line, so that the queue delivers them again.
 func (c *core) eachMessage(ctx context.Context, verb string, ms []storage.Received, f func(context.Context, storage.Received) error) ([]string, error) {
 	errs := make([]error, len(ms))
 	parallel(len(ms), func(i int) { errs[i] = guarded(func() error { return f(ctx, ms[i]) }) })
@@ -168,8 +168,8 @@ func (c *core) eachMessage(ctx context.Context, verb string, ms []storage.Receiv
 	return again, nil
 }
 
-// parallel calls f for each number below n at once, and returns when all have
-// returned. A single call needs no goroutine, nor a stack that grows anew.
+// parallel calls f(0) to f(n-1) in parallel and returns when all have returned. A single call runs on the caller's
+// goroutine.
 func parallel(n int, f func(i int)) {
 	if n == 1 {
 		f(0)
@@ -182,13 +182,13 @@ func parallel(n int, f func(i int)) {
 	wg.Wait()
 }
 
-// newCache returns an LRU cache of so many entries.
+// newCache returns an LRU cache of that many entries.
 func newCache[V any](size int) *lru.Cache[string, V] {
-	c, _ := lru.New[string, V](size) // fails only without a size
+	c, _ := lru.New[string, V](size) // only size 0 fails
 	return c
 }
 
-// timeLeft returns how long ctx lasts, an hour if it has no end.
+// timeLeft returns the time until ctx's deadline; an hour without one.
 func timeLeft(ctx context.Context) time.Duration {
 	if end, ok := ctx.Deadline(); ok {
 		return time.Until(end)

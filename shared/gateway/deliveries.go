@@ -155,13 +155,13 @@ func AttemptID(delivery string, a Attempt) string {
 	return ident.From("att", a.At, fmt.Sprintf("%s %d %d", delivery, a.Claim, a.At.UnixNano()))
 }
 
-// sendRetry sends the message for d's next attempt, whose claim is the caller's:
-// to the slow queue if slow says so, or if d's endpoint is.
+// sendRetry sends the message for d's next attempt, whose claim the caller holds: to the slow queue if slow is set
+// or the endpoint is not fast.
 func (ds *deliveries) sendRetry(ctx context.Context, d *Delivery, hops int, slow bool) {
 	ds.sendSelf(ctx, ds.retryPath(ctx, slow, d.Registration, d.Tenant), d.header(), hops, d.NextAttempt.Sub(ds.Clock()))
 }
 
-// sendRetries is sendRetry for those of many, all of one registration, that have a claim.
+// sendRetries is sendRetry for all of many that have a claim. They are of one registration.
 func (ds *deliveries) sendRetries(ctx context.Context, many []*Delivery, hops int, slow bool) {
 	var ms []storage.Message
 	var to path
@@ -172,7 +172,7 @@ func (ds *deliveries) sendRetries(ctx context.Context, many []*Delivery, hops in
 			}
 			h := d.header()
 			h.SelfSends = hops
-			m, _ := to.message(h, d.NextAttempt.Sub(ds.Clock())) // a header cannot fail
+			m, _ := to.message(h, d.NextAttempt.Sub(ds.Clock())) // encoding a header cannot fail
 			ms = append(ms, m)
 		}
 	}
@@ -188,7 +188,7 @@ func (d *Delivery) header() message.Header {
 	return message.Header{Kind: message.Retry, ID: d.ID, Claim: d.Claim}
 }
 
-// endIneligible ends the claim of a delivery that its registration is not to have.
+// endIneligible ends the claim of a delivery whose registration may not have the event.
 func (ds *deliveries) endIneligible(ctx context.Context, d Delivery, verdict Status, why string) error {
 	switch {
 	case verdict == Cancelled:
@@ -199,12 +199,11 @@ func (ds *deliveries) endIneligible(ctx context.Context, d Delivery, verdict Sta
 	return ds.save(ctx, d.hold(why, ds.Clock()), d.rev)
 }
 
-// recordAttempt records a over d as it was read before the attempt, or over what is stored by now, and
-// returns what is stored then. self tells whether the caller can send the next attempt itself; then
-// the second result says that it must.
+// recordAttempt records a in d as it was read before the attempt, or in the row that is stored by now, and returns
+// that. self says that the caller can send the next attempt itself; the second result, that it must.
 //
-// An accepted attempt stands in the delivery alone, without a row of its own, if that keeps all of
-// its answer. A resend puts it into one before it takes its place.
+// A success is stored inside the delivery's row, without a row of its own, if its whole response fits there. A
+// resend moves it into a row of its own before it replaces it.
 func (ds *deliveries) recordAttempt(ctx context.Context, d Delivery, a Attempt, s schedule.Schedule, jitter float64, self bool) (Delivery, bool, error) {
 	if a.Inline = a.Succeeded() && len(a.Response) <= inlineResponseBytes; !a.Inline {
 		if err := ds.putAttempt(ctx, d.ID, a); err != nil {
@@ -227,14 +226,14 @@ func (ds *deliveries) recordAttempt(ctx context.Context, d Delivery, a Attempt, 
 	return after, mustSend, err
 }
 
-// reschedule gives a delivery that could not be attempted now to a later
-// message, or to the tick if messages were sent often enough in a row.
+// reschedule puts a delivery that cannot be attempted now on the queue again, or leaves it to the next retry run
+// after maxSelfSends in a row.
 func (ds *deliveries) reschedule(ctx context.Context, d Delivery, start time.Time, hops int, slow bool) error {
 	if hops >= maxSelfSends || start.Sub(ds.Clock()) > maxSelfSendDelay {
 		return ds.save(ctx, d.postpone(start), d.rev)
 	}
 	after := d.newClaim(start)
-	after.Unacked = d.Unacked // it waits; nothing was lost
+	after.Unacked = d.Unacked // it waits; no claim was lost
 	if err := ds.putDelivery(ctx, &after, d.rev); err != nil {
 		return superseded(err)
 	}

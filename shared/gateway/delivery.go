@@ -14,7 +14,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// A Status is where a delivery stands.
+// A Status is the state of a delivery.
 type Status string
 
 const (
@@ -25,7 +25,7 @@ const (
 	Cancelled Status = "cancelled" // registration, grant or tenant gone
 )
 
-// Why a delivery is held, cancelled or failed.
+// Reasons why a delivery is held, cancelled or failed.
 const (
 	reasonDisabled   = "registration_disabled"
 	ReasonDeleted    = "registration_deleted"
@@ -39,50 +39,50 @@ const (
 	ReasonErased     = "erased"
 )
 
-// Timing of hand-outs, the same for all workers.
+// Timing of claims, the same for all workers.
 const (
-	Lookahead           = 2 * time.Minute // how far ahead the tick hands out; the right to POST ends so long before due
+	Lookahead           = 2 * time.Minute // how far ahead a retry run claims; the right to POST ends this long before the delivery is due again
 	claimTTL            = 2*time.Minute + Lookahead
 	maxClaimTTL         = time.Hour
-	maxLostClaims       = 10               // claims that were taken up and not recorded, then the delivery is failed
-	maxSelfSendDelay    = 15 * time.Minute // a longer wait is handed out by the tick
-	maxSelfSends        = 3                // self-sends in a row: Lambda stops a chain of 16
-	inlineResponseBytes = 256              // bytes of an answer that the delivery row keeps
+	maxLostClaims       = 10               // claims taken up and never recorded, after which the delivery fails
+	maxSelfSendDelay    = 15 * time.Minute // a longer wait is left to the retry run
+	maxSelfSends        = 3                // self-sends in a row: Lambda stops a chain at 16
+	inlineResponseBytes = 256              // bytes of a response that the delivery's row holds
 )
 
-// A Delivery is one event for one registration. Its row is written whole, only
-// over the revision that was read, so that the decisions below are pure.
+// A Delivery is one event for one registration. Its row is only written whole over the revision that was read, so
+// the decisions below are pure functions.
 type Delivery struct {
-	ID           string    `json:"-"` // these four stand in the row's key
+	ID           string    `json:"-"` // this and the next three are in the row's key
 	Registration string    `json:"-"`
 	Event        string    `json:"-"`
 	Source       string    `json:"-"`
 	Tenant       string    `json:"tenant"`
 	EventType    string    `json:"event_type"`
-	Received     time.Time `json:"received"` // the event's
+	Received     time.Time `json:"received"` // when the event was received
 	Created      time.Time `json:"created"`
 
 	Status        Status        `json:"status"`
-	Reason        string        `json:"why,omitempty"`     // failed, held or cancelled because of
-	Attempts      int           `json:"made"`              // attempts recorded, manual ones excepted
-	RestartedAt   time.Time     `json:"anew,omitzero"`     // when a job began its schedule anew; zero: it runs since Created
-	RetryAfterSum time.Duration `json:"asked,omitempty"`   // by its endpoint, beyond the waits of the schedule
-	Claim         int           `json:"claim"`             // hand-outs and records so far; the fence
-	Unacked       int           `json:"lost,omitempty"`    // hand-outs since the last record
-	LostClaims    int           `json:"crashes,omitempty"` // of those, which workers took up and did not record
-	Manual        bool          `json:"manual,omitempty"`  // the current claim is a resend
-	NextAttempt   time.Time     `json:"start,omitzero"`    // of the next attempt
-	Since         time.Time     `json:"since,omitzero"`    // of Held, or of the final status
+	Reason        string        `json:"why,omitempty"`     // why it is failed, held or cancelled
+	Attempts      int           `json:"made"`              // attempts recorded, resends excepted
+	RestartedAt   time.Time     `json:"anew,omitzero"`     // when a job restarted its schedule; zero: it began at Created
+	RetryAfterSum time.Duration `json:"asked,omitempty"`   // waits that its endpoint asked for, beyond those of the schedule
+	Claim         int           `json:"claim"`             // fencing token: the number of claims and records so far
+	Unacked       int           `json:"lost,omitempty"`    // claims since the last record
+	LostClaims    int           `json:"crashes,omitempty"` // of those, the ones that a worker took up and did not record
+	Manual        bool          `json:"manual,omitempty"`  // the current claim is for a resend
+	NextAttempt   time.Time     `json:"start,omitzero"`
+	Since         time.Time     `json:"since,omitzero"` // when Held or the final status began
 	Last          *Last         `json:"last,omitempty"`
-	Replay        bool          `json:"replay,omitempty"` // made by a replay, not by the event's arrival
-	RateGranted   bool          `json:"paced,omitempty"`  // Start is a place or turn that the rate gave
-	Lane          bool          `json:"lane,omitempty"`   // of an ordered registration: its lane is due, not it
-	OutOfOrder    bool          `json:"late,omitempty"`   // a later one of its lane was attempted before it
+	Replay        bool          `json:"replay,omitempty"` // a replay made it, not the event's arrival
+	RateGranted   bool          `json:"paced,omitempty"`  // the rate limit gave NextAttempt
+	Lane          bool          `json:"lane,omitempty"`   // of an ordered registration: the lane is in the due index, not the delivery
+	OutOfOrder    bool          `json:"late,omitempty"`   // a later event of its lane was attempted before it
 
-	due      time.Time // of the due index; when the tick looks at it
-	rev      string    // of the row as read
-	body     []byte    // of the row: start of the last answer
-	retained bool      // the event is kept for it
+	due      time.Time // when it is claimed again unless it is recorded; of the due index
+	rev      string    // the revision of the row that was read
+	body     []byte    // the row's Body: the start of the last response
+	retained bool      // its event is retained for it
 }
 
 // Last is the outcome of a delivery's last attempt.
@@ -92,12 +92,12 @@ type Last struct {
 	StatusCode int           `json:"status_code,omitempty"`
 	Class      egress.Class  `json:"class,omitempty"`
 	Error      string        `json:"error,omitempty"`
-	Inline     bool          `json:"alone,omitempty"` // no row of its own tells of the attempt; the rest of it follows
+	Inline     bool          `json:"alone,omitempty"` // the attempt has no row of its own; the fields below complete it
 	Manual     bool          `json:"manual,omitempty"`
 	Claim      int           `json:"claim,omitempty"`
 }
 
-// Attempt returns the attempt that stands in a delivery alone, whose answer began with body.
+// Attempt returns the attempt that is stored inside a delivery; body is the start of its response.
 func (l Last) Attempt(body []byte) Attempt {
 	return Attempt{
 		At: l.At, Took: l.Took, StatusCode: l.StatusCode, Class: l.Class, Error: l.Error,
@@ -111,19 +111,19 @@ type Attempt struct {
 	Took       time.Duration `json:"took"` // until the response header, or the failure
 	StatusCode int           `json:"status_code,omitempty"`
 	Class      egress.Class  `json:"class,omitempty"`
-	Error      string        `json:"error,omitempty"` // why it was not accepted; holds no URL but where a redirect leads, and no secret
+	Error      string        `json:"error,omitempty"` // why it failed; without secrets, and without URLs except a redirect's
 	Manual     bool          `json:"manual,omitempty"`
-	Claim      int           `json:"claim"`          // that it was made under
-	Response   []byte        `json:"-"`              // its first 4 KiB; the row's Body
+	Claim      int           `json:"claim"`          // the claim that it was made under
+	Response   []byte        `json:"-"`              // the first 4 KiB; the row's Body
 	RetryAfter time.Duration `json:"hint,omitempty"` // what the endpoint asked for
 	Total      time.Duration `json:"-"`              // until the response was read, which may drip
-	Inline     bool          `json:"-"`              // accepted, and all that is kept of it fits the delivery: no row of its own
+	Inline     bool          `json:"-"`              // it succeeded, and the delivery's row holds its whole response: no row of its own
 }
 
-// Succeeded reports whether the endpoint took the event.
+// Succeeded reports whether the endpoint responded 2xx.
 func (a Attempt) Succeeded() bool { return a.Class == egress.OK }
 
-// outcome returns what the pace of the endpoint goes by.
+// outcome returns a as the limiter takes it.
 func (a Attempt) outcome(cut bool) limiter.Outcome {
 	made := !a.At.IsZero() && a.Class != egress.Internal
 	return limiter.Outcome{Attempted: made, Succeeded: a.Succeeded(), Cut: cut, Took: max(a.Took, a.Total)}
@@ -132,7 +132,7 @@ func (a Attempt) outcome(cut bool) limiter.Outcome {
 // Gone reports whether the endpoint wants no more events (410).
 func (a Attempt) Gone() bool { return a.StatusCode == 410 }
 
-// slow reports whether the next wait must be a minute at least.
+// slow reports whether the next wait must be at least a minute.
 func (a Attempt) slow() bool { return a.StatusCode == 429 || a.Class == egress.Timeout }
 
 func (a Attempt) last() *Last {
@@ -156,15 +156,17 @@ func newDelivery(e *provider.Event, r *Registration, now time.Time) Delivery {
 	}
 }
 
-// Final reports whether nothing will be done about d by itself.
+// Final reports whether d will not change by itself.
 func (d *Delivery) Final() bool {
 	return d.Status == Succeeded || d.Status == Failed || d.Status == Cancelled
 }
 
-// unfinished reports whether d's payload may still be sent without a decision of people.
+// unfinished reports whether d's payload may still be sent without anybody's decision.
 func (d *Delivery) unfinished() bool { return d.Status == Pending || d.Manual }
 
-// newClaim gives the caller, for the new claim, the sole right to POST from start until Horizon before d's new due time.
+// newClaim returns d with a new claim. Its holder alone may POST, from start until Lookahead before the new due
+// time: claimed at 12:00 for 12:00, with no claim lost, d is due again at 12:04, and its holder may begin a POST
+// that ends by 12:02.
 func (d Delivery) newClaim(start time.Time) Delivery {
 	hold := claimTTLAfter(d.Unacked)
 	d.Claim++
@@ -174,7 +176,7 @@ func (d Delivery) newClaim(start time.Time) Delivery {
 	return d
 }
 
-// claimTTLAfter returns how long a claim holds after so many that were lost.
+// claimTTLAfter returns how long a claim lasts when lost ones came before it in a row: doubled by each.
 func claimTTLAfter(lost int) time.Duration {
 	hold := claimTTL
 	for n := 0; n < lost && hold < maxClaimTTL; n++ {
@@ -183,22 +185,22 @@ func claimTTLAfter(lost int) time.Duration {
 	return min(hold, maxClaimTTL)
 }
 
-// mayPost reports whether the holder of claim may begin a POST that takes up to limit at now.
+// mayPost reports whether the holder of claim may start a POST now that takes up to limit.
 func (d Delivery) mayPost(claim int, now time.Time, limit time.Duration) bool {
 	return d.holdsClaim(claim) && !now.Add(limit).After(d.due.Add(-Lookahead))
 }
 
-// holdsClaim reports whether claim is the one that counts.
+// holdsClaim reports whether claim is d's current one.
 func (d Delivery) holdsClaim(claim int) bool {
 	return d.Claim == claim && (d.Status == Pending || d.Manual)
 }
 
-// record returns d after attempt a, made under a.Claim. The first attempt of a new delivery has claim 0. self
-// tells whether the caller can send the next attempt itself; then the second result says that it must.
+// record returns d after attempt a, made under a.Claim; the first attempt of a new delivery has claim 0. self says
+// that the caller can send the next attempt itself; the second result, that it must.
 //
-// If the claim is not the current one, a failure changes nothing, and a success
-// closes the delivery all the same; a resend that waits is still made. One that
-// was made ends its claim whatever the status, which stays unless it was accepted.
+// Under a stale claim a failure changes nothing, and a success still ends the delivery as succeeded; a resend that
+// waits is made all the same. A resend that was made ends its claim in any status, which it changes only by a
+// success.
 func (d Delivery) record(a Attempt, s schedule.Schedule, jitter float64, self bool) (Delivery, bool) {
 	now := a.At.Add(a.Took)
 	if d.Claim != a.Claim || d.Status == Succeeded && !d.Manual {
@@ -239,7 +241,7 @@ func (d Delivery) record(a Attempt, s schedule.Schedule, jitter float64, self bo
 	return d, self
 }
 
-// succeededLate closes d by an attempt whose claim is not the current one.
+// succeededLate returns d after a success under a stale claim.
 func (d Delivery) succeededLate(a Attempt) Delivery {
 	after := d.end(Succeeded, "", a.At.Add(a.Took))
 	after.Last, after.body = a.last(), truncate(a.Response)
@@ -249,8 +251,8 @@ func (d Delivery) succeededLate(a Attempt) Delivery {
 	return after
 }
 
-// waitUntil leaves d pending until start. If the caller sends the attempt itself the
-// right to POST is its; else the tick hands out.
+// waitUntil leaves d pending until start. With self the caller holds the claim and sends the attempt; otherwise a
+// retry run claims it.
 func (d Delivery) waitUntil(start time.Time, self bool) Delivery {
 	start = storage.UTC(start)
 	d.Status, d.NextAttempt, d.due = Pending, start, start
@@ -261,7 +263,7 @@ func (d Delivery) waitUntil(start time.Time, self bool) Delivery {
 	return d
 }
 
-// postpone ends the claim without an attempt; nothing is used up. A resend is still to be made, whatever the status.
+// postpone ends the claim without an attempt, and none is used up. A resend stays to be made, in any status.
 func (d Delivery) postpone(due time.Time) Delivery {
 	d.Claim++
 	d.Unacked = 0
@@ -273,20 +275,20 @@ func (d Delivery) postpone(due time.Time) Delivery {
 	return d.waitUntil(due, false)
 }
 
-// park ends the claim without an attempt until the circuit closes, or d is its probe;
-// nothing is used up. What is parked is not due.
+// park ends the claim until the circuit closes, or d is its probe. No attempt is used up, and d leaves the due
+// index.
 func (d Delivery) park(now time.Time) Delivery {
 	d = d.postpone(now)
 	d.RateGranted, d.due = false, time.Time{}
 	return d
 }
 
-// Parked reports whether d waits behind a circuit, and at least until Start.
+// Parked reports whether d waits for its circuit to close; also not before NextAttempt.
 func (d *Delivery) Parked() bool {
 	return d.Status == Pending && d.Claim > 0 && !d.Lane && d.due.IsZero()
 }
 
-// hold ends the claim without an attempt until the registration is enabled.
+// hold ends the claim until the registration is enabled.
 func (d Delivery) hold(why string, now time.Time) Delivery {
 	d.Claim++
 	d.Unacked, d.Manual = 0, false
@@ -301,8 +303,7 @@ func (d Delivery) release(due time.Time) Delivery {
 	return d.waitUntil(due, false)
 }
 
-// resend hands out one manual attempt, whatever the status; a pending one is
-// superseded and goes on by the schedule afterwards.
+// resend claims one manual attempt, in any status. A pending delivery goes on with its schedule afterwards.
 func (d Delivery) resend(now time.Time) Delivery {
 	d.Manual = true
 	return d.newClaim(storage.UTC(now))
@@ -315,7 +316,7 @@ func (d Delivery) end(s Status, why string, now time.Time) Delivery {
 	return d
 }
 
-// Cancel ends d because what it was for is gone. Of what is final, that is the resend alone.
+// Cancel ends d because its event, registration or tenant is gone. Of a final delivery it ends a waiting resend.
 func (d Delivery) Cancel(why string, now time.Time) Delivery {
 	if d.Final() {
 		return d.dropManual()
@@ -326,10 +327,10 @@ func (d Delivery) Cancel(why string, now time.Time) Delivery {
 
 func truncate(answer []byte) []byte { return answer[:min(len(answer), inlineResponseBytes)] }
 
-// Retention is how long rows last.
+// Retention says how long rows last.
 type Retention struct {
 	History time.Duration // finished deliveries, their attempts and events; default 14 days, at least 9
-	Held    time.Duration // held deliveries, from the hold on; default 30 days
+	Held    time.Duration // held deliveries, from then on; default 30 days
 }
 
 func (k Retention) orDefault() Retention {
@@ -355,7 +356,7 @@ func (d *Delivery) row(k Retention) (storage.Row, error) {
 	return r, nil
 }
 
-// ReadDelivery undoes row.
+// ReadDelivery decodes what row encodes.
 func ReadDelivery(r storage.Row) (Delivery, error) {
 	var d Delivery
 	if err := storage.Decode(r, &d); err != nil {
@@ -372,7 +373,7 @@ func ReadDelivery(r storage.Row) (Delivery, error) {
 	return d, nil
 }
 
-// fail ends what can never be attempted: a resend of what is final, or the delivery.
+// fail ends a delivery, or the resend of a final one, that can never be attempted.
 func (d Delivery) fail(why string, now time.Time) Delivery {
 	if d.Manual && d.Status != Pending {
 		return d.dropManual()
@@ -390,11 +391,11 @@ func (d Delivery) dropManual() Delivery {
 	return d
 }
 
-// LastResponse returns the beginning of the last answer to d, as d's row keeps it.
+// LastResponse returns the start of the last response, as d's row holds it.
 func (d Delivery) LastResponse() []byte { return d.body }
 
-// VisibleStatus returns d's status as people see it: what is pending for a disabled registration is held as soon as
-// it falls due, and nothing goes to a removed one any more but the news of its end.
+// VisibleStatus returns d's status as people see it. Pending for a disabled registration counts as held, and for a
+// removed one as cancelled, except callback_removed, which tells of the removal.
 func (d Delivery) VisibleStatus(r Registration) Status {
 	switch {
 	case r.State == Removed && !d.Final() && d.EventType != CallbackRemoved:
@@ -405,7 +406,7 @@ func (d Delivery) VisibleStatus(r Registration) Status {
 	return d.Status
 }
 
-// WithoutResponse returns d without the beginning of the last answer.
+// WithoutResponse returns d without the start of the last response.
 func (d Delivery) WithoutResponse() Delivery {
 	d.body = nil
 	return d

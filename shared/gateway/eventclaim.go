@@ -13,10 +13,10 @@ import (
 	"ringback/shared/storage"
 )
 
-// maxInlineRegistrations is how many registrations the event's own row names; more stand in rows of their own.
+// maxInlineRegistrations is how many registrations an event's own row lists; more go into chunk rows.
 const maxInlineRegistrations = 40
 
-// An EventRow is an Event as it is stored, but its payload, with what its fan-out needs.
+// An EventRow is a stored Event without its payload, and the state of its fan-out.
 type EventRow struct {
 	ID          string              `json:"id"`
 	Provider    string              `json:"provider"`
@@ -31,23 +31,23 @@ type EventRow struct {
 	Unreadable  bool                `json:"unreadable,omitempty"`
 	Recipient   string              `json:"only,omitempty"`
 	Tenant      string              `json:"tenant,omitempty"`
-	Erased      bool                `json:"erased,omitempty"`    // by request; the payload is gone
-	ErasedBy    string              `json:"erased_by,omitempty"` // the job
+	Erased      bool                `json:"erased,omitempty"`    // by an erasure; the payload is gone
+	ErasedBy    string              `json:"erased_by,omitempty"` // the job's id
 
-	Token   string    `json:"token"`           // of the message that began it
-	Run     string    `json:"run"`             // who fans it out
-	Lease   time.Time `json:"lease"`           // until when; then another run may resume
-	Match   []string  `json:"match,omitempty"` // registrations that want it, at most maxListed
-	Chunked bool      `json:"long,omitempty"`  // there are more; they stand in fan-out rows
+	Token   string    `json:"token"`           // of the callback that claimed it; a duplicate has another
+	Run     string    `json:"run"`             // the run that fans it out
+	Lease   time.Time `json:"lease"`           // after it another run may resume
+	Match   []string  `json:"match,omitempty"` // matched registrations, at most maxInlineRegistrations
+	Chunked bool      `json:"long,omitempty"`  // more matched: FanOutRows list them
 
-	// Retention: see retention.go.
-	Unfinished     []string  `json:"open,omitempty"` // registrations whose deliveries of it are unfinished
-	ManyUnfinished bool      `json:"wide,omitempty"` // there are, or were, too many to name
-	HeldUntil      time.Time `json:"until,omitzero"` // it is needed by what is held
+	// What it is retained for: see retention.go.
+	Unfinished     []string  `json:"open,omitempty"` // registrations with unfinished deliveries of it
+	ManyUnfinished bool      `json:"wide,omitempty"` // there are, or were, too many to list
+	HeldUntil      time.Time `json:"until,omitzero"` // until then held deliveries need it
 
-	expires time.Time // of the row as LoadEvent read it
+	expires time.Time // the row's expiry when LoadEvent read it
 
-	Headers map[string]string `json:"headers,omitempty"` // of the callback, that the provider names
+	Headers map[string]string `json:"headers,omitempty"` // of the callback, as far as the provider names them
 }
 
 func newEventRow(a message.InboundEvent, match []string, long bool, run string, lease time.Time) EventRow {
@@ -58,7 +58,7 @@ func newEventRow(a message.InboundEvent, match []string, long bool, run string, 
 	}
 }
 
-// Event returns the Event that is stored.
+// Event returns the stored Event with its payload.
 func (er EventRow) Event(source string, payload []byte) *provider.Event {
 	return &provider.Event{
 		ID: er.ID, Source: source, Provider: er.Provider, Label: er.Label, Type: er.Type, Received: er.Received,
@@ -67,21 +67,25 @@ func (er EventRow) Event(source string, payload []byte) *provider.Event {
 	}
 }
 
-// events stores events on their way to their registrations.
+// events stores events and claims them for a fan-out.
 type events struct{ *core }
 
-// claimResult is the answer to begin.
+// claimResult says what claimEvent found.
 type claimResult int
 
 const (
-	newlyClaimed   claimResult = iota // stored now; this run has it
-	resumed                           // the run before ended without finishing; this run has it
-	claimedByOther                    // another run has it: never acknowledge, it may crash
-	duplicate                         // the provider's: acknowledge, the owner's message is in the queue or its dead letters
+	newlyClaimed   claimResult = iota // stored now; this run owns the fan-out
+	resumed                           // an earlier run's lease ended; this run owns the fan-out now
+	claimedByOther                    // another run owns it: do not acknowledge, that run may crash
+	duplicate                         // a repeat by the provider: acknowledge; the owner's message is in the queue or its dead letters
 )
 
-// claimEvent stores the event as er, with its match, for er's run until its lease. If
-// it is resumed, the row holds the match that was stored first.
+// claimEvent stores the event as er and so claims its fan-out for er's run until er's lease. It is
+// create-if-absent, deduplication and lease in one conditional write. For resumed, the row returned holds the
+// registrations that were matched first.
+//
+// Example: token "a" claims and crashes. The same message again, after the lease: resumed. A repeat by the
+// provider comes with token "b": duplicate.
 func (es *events) claimEvent(ctx context.Context, a message.InboundEvent, er EventRow, thin bool) (claimResult, EventRow, error) {
 	key, err := EventKey(a.ID)
 	if err != nil {
@@ -110,7 +114,7 @@ func (es *events) claimEvent(ctx context.Context, a message.InboundEvent, er Eve
 	switch answer := stored.checkClaim(a.Token, er.Run, es.Clock(), es.SingleProcess); answer {
 	case resumed:
 		if !stored.Erased {
-			lost.Stored.Body = a.Payload // a history of failures may not have kept it yet
+			lost.Stored.Body = a.Payload // a source with FailureHistory may not have stored it yet
 		}
 		return es.resumeClaim(ctx, lost.Stored, stored, er.Run, er.Lease)
 	default:
@@ -120,7 +124,7 @@ func (es *events) claimEvent(ctx context.Context, a message.InboundEvent, er Eve
 
 func (es *events) newRow(key storage.Key, a message.InboundEvent, er EventRow) storage.Row {
 	row := storage.Row{Key: key, Body: a.Payload}
-	switch from := later(a.Received, es.Clock()); { // a message may be redriven after many days
+	switch from := later(a.Received, es.Clock()); { // a redrive may come many days after receipt
 	case er.ManyUnfinished:
 		row.Expires = from.Add(es.Retention.maxUnfinished())
 	case len(er.Unfinished) == 0:
@@ -129,10 +133,11 @@ func (es *events) newRow(key storage.Key, a message.InboundEvent, er EventRow) s
 	return row
 }
 
-// maxEventLease is the longest that a lease lasts; one that ends later was taken by a clock that was wrong, and is over.
+// maxEventLease is the longest lease. A later end was written by a wrong clock and counts as over.
 const maxEventLease = 2 * time.Hour
 
-// checkClaim says what begin answers when the event is stored already. alone says that runs of other processes are dead.
+// checkClaim decides what claimEvent returns for an event that is stored already. alone reports that this is the
+// only process, so that runs of others are dead.
 func (er EventRow) checkClaim(token, run string, now time.Time, alone bool) claimResult {
 	process := func(run string) string { p, _, _ := strings.Cut(run, "."); return p }
 	switch {
@@ -153,11 +158,11 @@ func (es *events) resumeClaim(ctx context.Context, row storage.Row, stored Event
 	return resumed, stored, err
 }
 
-// naturalKeyRetention is how long a natural key without a time is remembered.
+// naturalKeyRetention is how long a natural key that comes without a time is remembered.
 const naturalKeyRetention = 8 * 24 * time.Hour
 
-// claimNaturalKey claims the natural key of a, which is unique for ever and comes without a time, for a's id. It
-// reports false if another id has it: a is a repeat.
+// claimNaturalKey claims a's natural key, which is unique forever and comes without a time, for a's id. It reports
+// false if another event has it: a is a duplicate.
 func (es *events) claimNaturalKey(ctx context.Context, a message.InboundEvent) (bool, error) {
 	key, err := NaturalKeyKey(a.ID)
 	if err != nil {
@@ -173,7 +178,7 @@ func (es *events) claimNaturalKey(ctx context.Context, a message.InboundEvent) (
 	return first.ID == a.ID, err
 }
 
-// LoadEvent returns an event that was begun, with its payload. The error wraps storage.ErrNotFound.
+// LoadEvent returns a stored event with its payload. The error wraps storage.ErrNotFound.
 func (es *events) LoadEvent(ctx context.Context, id string) (*provider.Event, EventRow, error) {
 	key, err := EventKey(id)
 	if err != nil {
