@@ -86,11 +86,6 @@ var house = []room{
 	{"shared/storage/storagetest", []string{"shared/storage"}, []string{"github.com/google/go-cmp/"}},
 	{"shared/egress", nil, []string{"code.dny.dev/ssrf"}},
 
-	// A command that calls the handlers as a main would wire them.
-	{"shared/bench/badinput", []string{
-		"shared/ident", "shared/keyring",
-		"shared/control", "shared/history", "shared/transfer", "shared/app", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/message", "shared/provider", "shared/storage", "shared/provider/all", "shared/provider/tencentchat",
-	}, nil},
 	{"shared/bench/mutants", []string{"shared/bench/mutants/mutant"}, nil},
 	{"shared/bench/scale", []string{"shared/keyring", "shared/limiter", "shared/control", "shared/transfer", "shared/app", "shared/bench/bill", "shared/bench/quantile", "shared/config", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all"}, nil},
 	{"shared/bench/load", []string{"shared/ident", "shared/keyring", // a command; it fills files with the gateway's own verbs
