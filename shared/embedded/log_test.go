@@ -35,7 +35,7 @@ func TestLogShrinksWhenALongReaderIsGone(t *testing.T) {
 	if err := reader.close(); err != nil {
 		t.Fatal(err)
 	}
-	for end := n + 2000; db.LogBytes() > mostLog && n < end; {
+	for end := n + 10_000; db.LogBytes() > mostLog && n < end; {
 		put()
 	}
 	if size := db.LogBytes(); size > mostLog || size == 0 {

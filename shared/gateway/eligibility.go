@@ -10,11 +10,12 @@ import (
 	"ringback/shared/storage"
 )
 
-// eligibility says what is to become of e for r, which wants it: Pending to deliver, Held or Cancelled, and why. It is asked at
-// the match and again before every attempt. rev is the version of the source under which r was read.
+// eligibility decides what happens to e for r, which wants it: Pending means deliver; Held and Cancelled come with
+// a reason. It is asked when matching and again before every attempt. rev is the generation under which r was
+// read.
 func (f *matcher) eligibility(ctx context.Context, rev string, e *provider.Event, r *Registration) (Status, string, error) {
 	if own := e.Recipient == r.ID; own && e.Type == CallbackRemoved {
-		return f.eligibilityOfRemoved(ctx, r) // a tombstone hears of its end, and of nothing else
+		return f.eligibilityOfRemoved(ctx, r) // a removed registration gets this event and no other
 	}
 	switch {
 	case r.State == Removed:
@@ -55,8 +56,7 @@ func (f *matcher) eligibility(ctx context.Context, rev string, e *provider.Event
 	return Pending, "", nil
 }
 
-// eligibilityOfRemoved looks at the registration as it is now: it was removed a
-// moment ago, and may have been set again since.
+// eligibilityOfRemoved reads the registration anew: it was removed a moment ago and may have been set again since.
 func (f *matcher) eligibilityOfRemoved(ctx context.Context, r *Registration) (Status, string, error) {
 	now, err := f.storedRegistration(ctx, r.ID)
 	switch {
@@ -70,8 +70,8 @@ func (f *matcher) eligibilityOfRemoved(ctx context.Context, r *Registration) (St
 	return Pending, "", nil
 }
 
-// Visible reports whether r's tenant may still see e: by a grant, or by a group whose security code it knows.
-// It is asked again at each look, so that a grant that was revoked hides what it once let through.
+// Visible reports whether r's tenant may see e, by a grant or by a group whose security code it knew. It is
+// checked at each read, so that a revoked grant hides what it once let through.
 func (f *matcher) Visible(ctx context.Context, r *Registration, e *provider.Event) (bool, error) {
 	if e.Unreadable {
 		return false, nil
@@ -130,13 +130,13 @@ func (f *matcher) tenant(ctx context.Context, rev, id string) (Tenant, error) {
 	return loadCached(ctx, f.Store, f.tenants, rev, id, TenantKey(id))
 }
 
-// generationCache is the part of an LRU cache that remembered uses.
+// generationCache is what loadCached needs of an LRU cache.
 type generationCache[T any] interface {
 	Get(key string) (*atGeneration[T], bool)
 	Add(key string, v *atGeneration[T]) bool
 }
 
-// loadCached returns the T under k as it was when its source had the revision rev, or later.
+// loadCached returns the T under k, at the generation rev or later.
 func loadCached[T any](ctx context.Context, s storage.Store, c generationCache[T], rev, id string, k storage.Key) (T, error) {
 	if known, ok := c.Get(id); ok && known.rev == rev {
 		return known.value, nil

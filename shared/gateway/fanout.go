@@ -19,12 +19,12 @@ import (
 )
 
 const (
-	maxParallelEvents  = 64  // of one batch
-	splitAfterReceives = 3   // received so often, a packed message is taken apart
-	chunkSize          = 100 // registrations of one chunk message
+	maxParallelEvents  = 64  // of one message
+	splitAfterReceives = 3   // a packed message received this often is split into messages of one event
+	chunkSize          = 100 // registrations of one chunk
 )
 
-// fanOuts bring events to their registrations.
+// fanOuts deliver events to their registrations.
 type fanOuts struct {
 	*core
 	matcher       *matcher
@@ -33,12 +33,12 @@ type fanOuts struct {
 	attempter     *attempter
 	lanes         *lanes
 	notifier      *notifier
-	firstAttempts *limiter.Shares // of deliverAll
+	firstAttempts *limiter.Shares // in memory, shared by tenants
 }
 
-// FanOut is the Handler of the events queue. It begins each event, attempts a delivery for every
-// registration that wants it, and records each outcome as soon as it is known. A message is
-// finished when all of that is stored; a tenant's refusal never makes it come again.
+// FanOut is the Handler of the events queue. It claims each event, attempts a delivery for each matched
+// registration, and records each outcome at once. A message is finished when all of that is stored; a failure of a
+// tenant's endpoint never makes it come back.
 func (fs *fanOuts) FanOut(ctx context.Context, ms []storage.Received) ([]string, error) {
 	return fs.eachMessage(ctx, "fanout", ms, fs.fanOutMessage)
 }
@@ -61,8 +61,8 @@ func (fs *fanOuts) fanOutMessage(ctx context.Context, m storage.Received) error 
 	return fmt.Errorf("message of kind %q on the events queue: %w", h.Kind, ErrUnreadable)
 }
 
-// fanOutEvents fans out all events of m. Those that could not be finished are sent again, one a message,
-// which is one line of the log; the message of a single event is not, it comes again by itself.
+// fanOutEvents fans out all events of m. Those that failed are sent again, one a message, with one log line for
+// all. If m has a single event, m itself comes back instead.
 func (fs *fanOuts) fanOutEvents(ctx context.Context, m storage.Received, as []message.InboundEvent) error {
 	if len(as) == 1 {
 		return fs.fanOutEvent(ctx, as[0])
@@ -90,8 +90,8 @@ func (fs *fanOuts) fanOutEvents(ctx context.Context, m storage.Received, as []me
 	return nil
 }
 
-// sendSingles sends those of as for which there is an error, or all if errs is
-// nil, one a message. The ones that another run has are delayed by its lease.
+// sendSingles sends the events of as for which errs has an error, or all if errs is nil, one a message. An event
+// that another run claimed is delayed until that claim ends.
 func (fs *fanOuts) sendSingles(ctx context.Context, as []message.InboundEvent, errs []error) error {
 	var ms []storage.Message
 	for i := range as {
@@ -113,7 +113,7 @@ func (fs *fanOuts) sendSingles(ctx context.Context, as []message.InboundEvent, e
 	return fs.send(ctx, storage.EventsQueue, ms)
 }
 
-// A claimedError says that another run has the event.
+// A claimedError says that another run claimed the event.
 type claimedError struct{ until time.Time }
 
 func (e *claimedError) Error() string { return "another run has the event" }
@@ -176,8 +176,8 @@ func (fs *fanOuts) fanOutEvent(ctx context.Context, a message.InboundEvent) erro
 	return err
 }
 
-// notAtOnce returns those of rs whose deliveries wait in lanes, or in the slow queue:
-// for them the event is kept from its first write on.
+// notAtOnce returns the ids of those rs whose delivery waits in a lane or in the slow queue. Their event is
+// retained from its first write on.
 func (fs *fanOuts) notAtOnce(ctx context.Context, rs []*Registration) (ids []string) {
 	for _, r := range rs {
 		fast, err := fs.fast(ctx, r.ID, r.Tenant, r.Endpoint.RedactedURL)
@@ -188,9 +188,9 @@ func (fs *fanOuts) notAtOnce(ctx context.Context, rs []*Registration) (ids []str
 	return ids
 }
 
-// notifyDisconnected tells that the source was disconnected if e says so: SmartBots sends callback_removed when our
-// registration there is gone ("Set HTTP callback to be called on group events", SmartBots), and calls no
-// more. It is told at most once an hour for each callback key's label and group, and may be called again.
+// notifyDisconnected sends source.disconnected if e says that our registration at SmartBots was removed: SmartBots
+// sends callback_removed then, and calls no more ("Set HTTP callback to be called on group events", SmartBots). It
+// is sent at most once an hour for each label and group.
 func (fs *fanOuts) notifyDisconnected(ctx context.Context, e *provider.Event) error {
 	if e.Type != CallbackRemoved || !aboutSource(e) {
 		return nil
@@ -202,10 +202,11 @@ func (fs *fanOuts) notifyDisconnected(ctx context.Context, e *provider.Event) er
 	})
 }
 
-// recipients returns the registrations for which a is, or that there are more than the event's row can name.
+// recipients returns the registrations that a is delivered to, or chunked if there are more than an EventRow can
+// list.
 func (fs *fanOuts) recipients(ctx context.Context, a message.InboundEvent) ([]*Registration, bool, error) {
 	if a.Recipient != "" {
-		r, err := fs.matcher.storedRegistration(ctx, a.Recipient) // what it is told may be what it has just become
+		r, err := fs.matcher.storedRegistration(ctx, a.Recipient) // the event may tell of the registration's change a moment ago
 		if errors.Is(err, storage.ErrNotFound) {
 			return nil, false, nil
 		}
@@ -216,16 +217,16 @@ func (fs *fanOuts) recipients(ctx context.Context, a message.InboundEvent) ([]*R
 }
 
 const (
-	// maxFirstAttempts is how many first attempts a process may have in memory, waiting for their turn or
-	// under way: 256 events for a hundred registrations each would take half a gigabyte.
+	// maxFirstAttempts is how many first attempts a process holds in memory, queued or in flight: 256 events for a
+	// hundred registrations each would take half a gigabyte.
 	maxFirstAttempts = 384
-	// maxParallelDeferred of those that find no room are put off at once.
+	// maxParallelDeferred of those over their tenant's share are deferred at a time.
 	maxParallelDeferred = 16
 )
 
-// deliverAll attempts e for each of rs at once, as far as there is room for its tenant, and records
-// each outcome. The others wait a moment for the room that those of their tenant leave, and go to
-// the slow queue: nobody waits for what another tenant's endpoint takes.
+// deliverAll attempts e for all of rs in parallel, each tenant within its share, and records each outcome.
+// Deliveries over the share wait a moment for those of the same tenant and then go to the slow queue: no tenant
+// waits for another's endpoint.
 func (fs *fanOuts) deliverAll(ctx context.Context, f *fanOut, rs []*Registration) error {
 	f.standard = sync.OnceValues(func() ([]byte, error) { return standardBody(fs.Providers[f.Provider], f.Event) })
 	asked, errs := time.Now(), make([]error, len(rs))
@@ -267,7 +268,8 @@ func (fs *fanOuts) deliverAll(ctx context.Context, f *fanOut, rs []*Registration
 	return errors.Join(errs...)
 }
 
-// resumeFanOut goes on with a fan-out that a run before left: those of ids that still exist and have no delivery yet.
+// resumeFanOut continues the fan-out of a run that ended: it attempts those of ids that still exist and have no
+// delivery yet.
 func (fs *fanOuts) resumeFanOut(ctx context.Context, f *fanOut, ids []string) error {
 	e := f.Event
 	keys := make([]storage.Key, len(ids))
@@ -301,18 +303,18 @@ func (fs *fanOuts) resumeFanOut(ctx context.Context, f *fanOut, ids []string) er
 	return fs.deliverAll(ctx, f, rs)
 }
 
-// A FanOutRow is one chunk of a long fan-out, and where the next one begins.
+// A FanOutRow is one chunk of a large fan-out, and where the next chunk starts.
 type FanOutRow struct {
 	IDs  []string `json:"ids"`
 	Next *cursor  `json:"next,omitempty"`
 
-	// Of the event, so that its end can be told when it is gone.
+	// From the event, to fail its deliveries with a notice should it be gone.
 	Type     string    `json:"type,omitempty"`
 	Received time.Time `json:"received,omitzero"`
 }
 
-// sendChunks writes the registrations of a long fan-out in chunks, and sends a message for each. The first
-// list that is stored wins, so a resumed run makes the same chunks and goes on where they end.
+// sendChunks stores the registrations of a large fan-out in chunks and sends a message for each. The list stored
+// first wins, so a resumed run sends the same chunks and continues after them.
 func (fs *fanOuts) sendChunks(ctx context.Context, e *provider.Event) error {
 	var from *cursor
 	var ms []storage.Message
@@ -338,7 +340,7 @@ func (fs *fanOuts) sendChunks(ctx context.Context, e *provider.Event) error {
 	return nil
 }
 
-// storeChunk stores chunk n, found from a place on, unless it is stored already, and returns what is.
+// storeChunk returns chunk n. If it is not stored yet, it is matched from the cursor on and stored.
 func (fs *fanOuts) storeChunk(ctx context.Context, e *provider.Event, n int, from *cursor) (FanOutRow, error) {
 	return storage.Change(ctx, fs.Store, FanOutKey(e.ID, n), func(list *FanOutRow, row *storage.Row) error {
 		if row.Rev != "" {
@@ -357,8 +359,7 @@ func (fs *fanOuts) storeChunk(ctx context.Context, e *provider.Event, n int, fro
 	})
 }
 
-// fanOutChunk delivers to the registrations of one chunk. Two runs of the same
-// chunk are kept apart by a lease of its own.
+// fanOutChunk delivers to the registrations of one chunk. A lease of its own keeps a second run out.
 func (fs *fanOuts) fanOutChunk(ctx context.Context, h message.Header) error {
 	list, _, err := storage.Load[FanOutRow](ctx, fs.Store, FanOutKey(h.Event, h.Chunk))
 	if err != nil {
@@ -382,7 +383,7 @@ func (fs *fanOuts) fanOutChunk(ctx context.Context, h message.Header) error {
 	return nil
 }
 
-// expireChunk ends the deliveries of a chunk whose event is gone, so that each is told of.
+// expireChunk fails the deliveries of a chunk whose event is gone, with a notice for each.
 func (fs *fanOuts) expireChunk(ctx context.Context, h message.Header, list FanOutRow) error {
 	for _, id := range list.IDs {
 		r, _, err := fs.matcher.registration(ctx, h.Source, id)
@@ -400,7 +401,7 @@ func (fs *fanOuts) expireChunk(ctx context.Context, h message.Header, list FanOu
 	return nil
 }
 
-// A leaseRow keeps two runs of one chunk apart.
+// A leaseRow claims a chunk for one run.
 type leaseRow struct {
 	Run   string    `json:"run"`
 	Lease time.Time `json:"lease"`

@@ -13,25 +13,24 @@ import (
 	"ringback/shared/storage"
 )
 
-// A fanOut is one event on its way to its registrations. It records their first attempts.
+// A fanOut is one event's fan-out, and the recorder of its first attempts.
 type fanOut struct {
 	*provider.Event
 	fs       *fanOuts
-	standard func() ([]byte, error) // the body of all standard deliveries, written once
+	standard func() ([]byte, error) // the body of its standard deliveries, encoded once
 	inbound  message.InboundEvent   // zero for a chunk
-	// thin: the source keeps a history of failures. A success leaves no row, and
-	// the payload is stored when it is first needed.
+	// The source has FailureHistory: a success leaves no row, and the payload is stored only when needed.
 	failuresOnly bool
 
-	match       []string // the registrations that want it
-	retainedFor []string // those for which it is kept since it was begun
+	match       []string // ids of the matched registrations
+	retainedFor []string // ids that claimEvent retained the event for
 
 	mu           sync.Mutex
-	next, newest *retention // the one that more may share, and the last that was begun
+	next, newest *retention // the write that more deliveries may join; the last one begun
 }
 
-// deliver makes the first attempt of f's event for r, or records why there is none now, and what follows from
-// it. It was asked for at asked; over says that r's tenant has no more room in the process.
+// deliver makes the first attempt of f's event for r, or stores why there is none now. The attempt was requested
+// at asked; over says that r's tenant is over its share of this process.
 func (f *fanOut) deliver(ctx context.Context, r *Registration, asked time.Time, over bool) error {
 	v, err := f.fs.matcher.Generation(ctx, f.Source)
 	if err != nil {
@@ -42,7 +41,7 @@ func (f *fanOut) deliver(ctx context.Context, r *Registration, asked time.Time, 
 	return f.fs.attempter.attempt(ctx, &t, f)
 }
 
-// ineligible stores what is held. What is cancelled was never promised.
+// ineligible stores a held delivery. A cancelled one leaves no row: nothing was promised.
 func (f *fanOut) ineligible(ctx context.Context, t *task, verdict Status, why string) error {
 	if verdict == Cancelled {
 		if t.d.retained {
@@ -54,7 +53,7 @@ func (f *fanOut) ineligible(ctx context.Context, t *task, verdict Status, why st
 	return f.record(ctx, &t.d, nil, false, false)
 }
 
-// proceed puts the delivery of an ordered registration into its lane.
+// proceed queues the delivery of an ordered registration in its lane instead.
 func (f *fanOut) proceed(ctx context.Context, t *task) (bool, error) {
 	if !t.r.Ordered {
 		return true, nil
@@ -81,29 +80,28 @@ func (f *fanOut) postponed(ctx context.Context, t *task, s permit) error {
 	return f.record(ctx, &t.d, nil, self, s.viaSlowQueue)
 }
 
-// unwritable leaves the delivery to the retry queue, where it is counted.
+// unwritable leaves the delivery to the retry queue, which counts lost claims.
 func (f *fanOut) unwritable(ctx context.Context, t *task) error {
 	t.d = t.d.waitUntil(f.fs.Clock().Add(schedule.SlowDownWait), false)
 	return f.record(ctx, &t.d, nil, false, false)
 }
 
 func (f *fanOut) attempted(ctx context.Context, t *task, a Attempt) error {
-	if a.Inline = a.Succeeded(); a.Inline { // at once: the answer is kept only so far
+	if a.Inline = a.Succeeded(); a.Inline { // a first success stores as much of the response as fits inline
 		f.fs.count(DeliveryLatency, float64(a.At.Add(a.Took).Sub(f.Received).Milliseconds()))
 	}
 	self := t.apply(a, f.fs.Random())
 	return f.record(ctx, &t.d, &a, self, false)
 }
 
-// A retention is one write that keeps an event for deliveries.
+// A retention is one write that retains an event for several deliveries.
 type retention struct {
 	ids  []string // registrations
 	done chan struct{}
 	err  error // once done is closed
 }
 
-// retain keeps f's event for d, before the row of d is written. Those that come
-// while one is written share the next write.
+// retain retains f's event for d, before d's row is written. Callers that come during a write share the next one.
 func (f *fanOut) retain(ctx context.Context, d *Delivery) error {
 	f.mu.Lock()
 	k, before := f.next, f.newest
@@ -130,7 +128,7 @@ func (f *fanOut) retain(ctx context.Context, d *Delivery) error {
 	return k.err
 }
 
-// fillEvent returns what stores a thin event whole, nil if f's is not thin.
+// fillEvent returns the function that completes an event's row under FailureHistory; nil with full history.
 func (f *fanOut) fillEvent() func(*EventRow, *storage.Row) bool {
 	if !f.failuresOnly {
 		return nil
@@ -148,15 +146,15 @@ func (f *fanOut) fillEvent() func(*EventRow, *storage.Row) bool {
 	}
 }
 
-// record stores a delivery whose first attempt was made, or was not to be made now. If it exists already, a
-// success closes it and anything else changes nothing. self says that the next attempt is the caller's to
-// send, slow that it goes to the slow queue whatever its endpoint's pace.
+// record stores a delivery after its first attempt a, or with a nil without one. If the row exists already, a
+// success ends it and anything else changes nothing. With self it sends the message for the next attempt, with
+// slow through the slow queue.
 func (f *fanOut) record(ctx context.Context, d *Delivery, a *Attempt, self, slow bool) error {
 	fs := f.fs
 	var err error
 	switch {
 	case f.failuresOnly && d.Status == Succeeded:
-		return nil // history of failures: it is nowhere, and needs to be nowhere
+		return nil // failures only: a success has no row
 	case d.unfinished():
 		err = f.retain(ctx, d)
 	case f.failuresOnly:
@@ -183,8 +181,8 @@ func (f *fanOut) record(ctx context.Context, d *Delivery, a *Attempt, self, slow
 	return nil
 }
 
-// recordLateSuccess closes a delivery that another run recorded. It stands apart so that the
-// stack of what succeeds stays small.
+// recordLateSuccess ends a delivery that another run recorded. It is a function of its own to keep the stack of
+// the common case small.
 func (ds *deliveries) recordLateSuccess(ctx context.Context, id string, a *Attempt) error {
 	_, err := ds.ChangeDelivery(ctx, id, func(d Delivery) (Delivery, error) {
 		if d.Status == Succeeded {

@@ -1,12 +1,38 @@
-// Package gateway is the product: it takes providers' callbacks in, hands each event to every registration
-// that wants it and may have it, and repeats what failed. It knows no AWS, no database and no provider.
+// Package gateway takes providers' callbacks, delivers each event to every registration that wants it and may have
+// it, and retries what failed. It knows no AWS, no database and no provider.
 //
-// The tour follows one event. Ingest (ingest.go) proves who called, splits the callback into items and sends them to
-// the events queue, packed by package message. FanOut (fanout.go) takes a message out, finds registrations (matcher.go),
-// begins the event (eventclaim.go), and has each delivery attempted (attempt.go), recording the outcome by the rules of
-// delivery.go. Retry (retry.go) runs every minute and hands out what falls due; Redeliver (redeliver.go) has it
-// attempted again. Deliveries of ordered registrations wait in lanes (lanes.go), and long work is done by jobs
-// (jobs.go). Everything that is kept is a row, and rows.go names them all.
+// # One event, file by file
+//
+//  1. ingest.go: Ingest authenticates the callback, splits it into events and sends them to the events queue
+//  2. sourcecache.go, source.go: the source's credentials, cached
+//  3. send.go: messages, packed by package message
+//  4. fanout.go: FanOut receives a message and fans its events out
+//  5. matcher.go, match.go, registration.go: registrations that want an event, by an inverted index
+//  6. eligibility.go, tenant.go: whether a registration may have it, by grants and groups
+//  7. eventclaim.go: the event is stored and its fan-out claimed; a duplicate ends here
+//  8. firstattempt.go: a first attempt for each registration
+//  9. attempt.go: may it start now, POST, record, apply the outcome
+//  10. request.go: the signed request, sent by package egress
+//  11. delivery.go: the delivery's next state, as pure functions
+//  12. deliveries.go: the delivery's row is written
+//  13. circuit.go: the outcome's consequences for the registration
+//
+// What was not delivered at once: retry.go claims what falls due, redeliver.go attempts it again, park.go holds
+// deliveries behind an open circuit and wakes them, lanes.go keeps the order of ordered registrations, retention.go
+// keeps payloads as long as they are needed. job.go and jobs.go do long work in chunks, notify.go sends operational
+// events, metrics.go counts, failure.go and refusal.go turn errors into log lines and replies, core.go is what all
+// share, errors.go has the error of unreadable messages. Everything stored is a row, and rows.go lists all of them.
+//
+// # Terms
+//
+//   - generation: the revision of a source's registrations; caches are valid for one
+//   - posting: the registrations that one index entry (routing key, event type pattern) lists
+//   - claim: a fencing token; only its holder may POST or store, and each record consumes it
+//   - lease: a claim on an event's fan-out that ends by itself
+//   - lookahead: how far ahead of its due time a row is claimed, so that its message can be delayed to the second
+//   - self-send: a message that a worker sends for its own next attempt, without the due index
+//   - parked: pending behind an open circuit, outside the due index
+//   - lane: the queue of one group's deliveries to an ordered registration
 package gateway
 
 import (
@@ -18,8 +44,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// A Gateway is made by New. It is safe for concurrent use. Its parts depend on
-// each other in the order in which they stand here.
+// A Gateway is made by New and safe for concurrent use. Each part uses only those before it in this list.
 type Gateway struct {
 	*core
 	*ingester
@@ -36,7 +61,7 @@ type Gateway struct {
 	*retries
 }
 
-// New returns the gateway of c, whose defaults it fills in. The error names what is missing.
+// New returns a gateway for c with c's defaults filled in. The error names what is missing.
 func New(c Config) (*Gateway, error) {
 	if c.Store == nil || c.Queue == nil {
 		return nil, errors.New("gateway: want a Store and a Queue")
@@ -46,7 +71,7 @@ func New(c Config) (*Gateway, error) {
 		all.speeds, all.limiter.Shared = limiter.NewSpeedStore(c.Store, SpeedsKey, all.Clock), true
 	}
 	all.limits = limit.New(c.Store, all.Clock)
-	all.clockSteady() // it counts from now
+	all.clockSteady() // start the clock watch
 	find, events, tell := newMatcher(all), &events{all}, &notifier{all, newCache[struct{}](notifiedCacheSize)}
 	deliveries := &deliveries{all, events}
 	circuit := &circuits{core: all, matcher: find, deliveries: deliveries, notifier: tell, healths: newCache[*cachedHealth](limiter.MaxEndpoints)}

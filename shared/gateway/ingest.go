@@ -14,11 +14,11 @@ import (
 	"ringback/shared/storage"
 )
 
-// ackTimeout is the time limit of an answer to a provider; Tencent waits for 2 s.
+// ackTimeout bounds the response to a provider; Tencent waits for 2 s.
 const ackTimeout = 1500 * time.Millisecond
 
-// Ingest takes one callback in and returns what its provider is told. Success is told only after every event
-// is in the events queue. It logs one line, in which there is nothing of the callback but sizes.
+// Ingest takes one callback and returns the reply to its provider: success only after all its events are in the
+// events queue. It logs one line, of the callback's content only the size.
 func (in *ingester) Ingest(ctx context.Context, providerName, source, key string, cb *provider.Callback) provider.Reply {
 	start := in.Clock()
 	p := in.Providers[providerName]
@@ -28,7 +28,7 @@ func (in *ingester) Ingest(ctx context.Context, providerName, source, key string
 	}
 	taken, err := in.ingest(ctx, p, providerName, source, key, cb)
 	if _, err := ident.SourceNumber(source); err != nil {
-		source = "" // it may be anything, a key in the wrong place too
+		source = "" // it may be anything, even a key
 	}
 	if err = asRefusal(err); err != nil {
 		in.count(RefusedCallbacks, 1)
@@ -42,14 +42,14 @@ func (in *ingester) Ingest(ctx context.Context, providerName, source, key string
 	return p.Reply(nil)
 }
 
-// RefusedUnread logs and counts what was refused before anybody knew whose it is.
+// RefusedUnread logs and counts a request that was refused before its source was known.
 func (in *ingester) RefusedUnread(status int) {
 	in.count(RefusedCallbacks, 1)
 	in.Log.Warn("callback", "provider", "", "source", "", "outcome", "refused", "why", http.StatusText(status), "status", status)
 }
 
-// ingest returns how many events it queued. The body is read last of what can be
-// judged without it, and in the caller's time.
+// ingest returns the number of events it queued. It reads the body after all checks that do not need it, in the
+// caller's time.
 func (in *ingester) ingest(ctx context.Context, p provider.Provider, providerName, source, key string, cb *provider.Callback) (int, error) {
 	begun := time.Now()
 	a, err := in.account(ctx, providerName, source, key, sourceTTL)
@@ -78,7 +78,7 @@ func (in *ingester) ingest(ctx context.Context, p provider.Provider, providerNam
 		return 0, fmt.Errorf("callback: %w: want at most %d bytes", storage.ErrTooLarge, provider.MaxCallbackBytes)
 	}
 	if coding := strings.Join(cb.Header.Values("Content-Encoding"), ","); coding != "" && !strings.EqualFold(coding, "identity") {
-		return 0, provider.ErrCoding // no provider is known to compress, and fields could be read out of it
+		return 0, provider.ErrCoding // no provider compresses
 	}
 	reading, err := p.Parse(cb)
 	if err != nil {
@@ -91,15 +91,14 @@ func (in *ingester) ingest(ctx context.Context, p provider.Provider, providerNam
 	return len(as), in.enqueue(ctx, as)
 }
 
-// Limits on the gateways that a callback came through.
+// Limits on the gateways in a via header.
 const (
 	maxVia      = 5
-	maxViaBytes = 64 // of one's name
+	maxViaBytes = 64 // of one name
 )
 
-// via returns the gateways that the header's lines name: a callback that came
-// through this one, or through more than mostVia, goes round. What is no name is
-// nobody's.
+// via returns the gateways named in the header's lines. A callback that came through this gateway, or through more
+// than maxVia, is a loop. Invalid names are ignored.
 func (in *ingester) via(lines []string) ([]string, error) {
 	var out []string
 	for entry := range strings.SplitSeq(strings.Join(lines, ","), ",") {
@@ -116,8 +115,8 @@ func (in *ingester) via(lines []string) ([]string, error) {
 
 func invalidInVia(r rune) bool { return r <= ' ' || r > '~' }
 
-// authenticate returns the account that cb comes from, a or what is known since. What was remembered too long ago to refuse
-// is read again, once, and judged again: else a rotated credential would lose events of providers that do not repeat.
+// authenticate verifies cb and returns its account. A refusal is never based on an account older than refusalTTL:
+// it is read again first, since otherwise a rotated token would lose the events of providers that do not retry.
 func (in *ingester) authenticate(ctx context.Context, p provider.Provider, a account, provider, source, key string, cb *provider.Callback) (account, error) {
 	err := p.Verify(cb, a.credentials)
 	if err == nil || time.Since(a.readAt) < refusalTTL {
@@ -129,8 +128,7 @@ func (in *ingester) authenticate(ctx context.Context, p provider.Provider, a acc
 	return a, err
 }
 
-// inboundEvents turns what the provider read into events with ids. Items with the
-// same id, an exact repeat within the callback, become one.
+// inboundEvents turns a provider's items into events with ids. Items of one id in a callback are one event.
 func inboundEvents(a account, reading provider.Reading, received time.Time, via []string) ([]message.InboundEvent, error) {
 	token := storage.NewRev()
 	received = storage.UTC(received)
@@ -168,10 +166,10 @@ func inboundEvents(a account, reading provider.Reading, received time.Time, via 
 	return out, nil
 }
 
-// newEventID returns the event id of an item, and whether a repeat of it would be recognised. The time in the
-// id is one that a repeat cannot change, or the arrival. Without such a time a natural key says nothing,
-// unless it is unique for ever: equal bytes are not the same fact. A provider's time that is more than an
-// hour ahead or a week back counts as none.
+// newEventID returns an item's event id, and whether a repeat of the item gets the same one. That takes a natural
+// key and a time that a repeat does not change (StableTime), or a key that is unique forever; otherwise the id is
+// random, since equal bytes are not the same fact. A provider's time over an hour ahead or a week back is not
+// used.
 func newEventID(source, label string, it provider.Item, received time.Time) (id string, repeatable bool, err error) {
 	switch {
 	case it.NaturalKey != "" && plausibleTime(it.StableTime, received):

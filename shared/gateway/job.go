@@ -27,7 +27,7 @@ const (
 	JobReseal  JobKind = "reseal"         // secrets under the current key
 )
 
-// JobStatus is where a job stands.
+// JobStatus is the state of a job.
 type JobStatus string
 
 const (
@@ -37,36 +37,36 @@ const (
 	JobFailed    JobStatus = "failed"
 )
 
-// A Job is durable work in chunks. Its row is in the due index while it runs;
-// a chunk ends by saving Cursor, and may be run again after a crash.
+// A Job is durable work in chunks. Its row is in the due index while it runs. A chunk ends by storing Cursor and
+// may run again after a crash.
 type Job struct {
 	ID           string    `json:"id"`
 	Kind         JobKind   `json:"kind"`
-	Tenant       string    `json:"tenant,omitempty"` // whose it is; empty: the operator's
+	Tenant       string    `json:"tenant,omitempty"` // empty: the operator's
 	Registration string    `json:"registration,omitempty"`
 	Source       string    `json:"source,omitempty"`
 	Group        string    `json:"group,omitempty"`
 	Rev          int       `json:"rev,omitempty"` // of the group
 	Match        Match     `json:"match,omitempty"`
-	Key          string    `json:"key,omitempty"` // of the ring, under which to seal
+	Key          string    `json:"key,omitempty"` // of the key ring, to encrypt under
 	Since        time.Time `json:"since,omitzero"`
 	Until        time.Time `json:"until,omitzero"`
 	Status       JobStatus `json:"status"`
 	Reason       string    `json:"why,omitempty"`
 	Cursor       string    `json:"cursor,omitempty"`
-	Done         int       `json:"done"` // rows dealt with
+	Done         int       `json:"done"` // rows handled
 	Skipped      int       `json:"skipped,omitempty"`
-	Rate         float64   `json:"rate,omitempty"` // deliveries/s that were asked for; zero: as its registration has it
+	Rate         float64   `json:"rate,omitempty"` // requested deliveries/s; zero: the registration's own
 	Claim        int       `json:"claim"`
 	Created      time.Time `json:"created"`
 	Updated      time.Time `json:"updated"`
 
-	limiter.Pacer     // of the deliveries that it makes due
-	Hops          int `json:"-"` // self-sends before the run
+	limiter.Pacer     // for the deliveries that it makes due
+	Hops          int `json:"-"` // self-sends before this run
 }
 
-// each calls f for the numbers below n, as many at once as j's rate needs, and
-// returns the first error when all have returned.
+// each calls f(0) to f(n-1), as many in parallel as j's rate needs, and returns the first error after all have
+// returned.
 func (j *Job) each(n int, f func(i int) error) error {
 	var group errgroup.Group
 	group.SetLimit(j.Concurrency())
@@ -76,7 +76,7 @@ func (j *Job) each(n int, f func(i int) error) error {
 	return group.Wait()
 }
 
-// shardCursor is where a walk over the shards of a partition stands: "<pass> <shard> <SK>".
+// shardCursor parses the cursor of a walk over a partition's shards: "<pass> <shard> <SK>".
 func shardCursor(text string) (pass, shard int, after string) {
 	parts := strings.SplitN(text, " ", 3)
 	if len(parts) < 3 {
@@ -87,7 +87,7 @@ func shardCursor(text string) (pass, shard int, after string) {
 	return pass, shard, parts[2]
 }
 
-// loadJob returns a job as it stands. The error wraps storage.ErrNotFound.
+// loadJob returns a stored job. The error wraps storage.ErrNotFound.
 func loadJob(ctx context.Context, s storage.Store, id string) (Job, error) {
 	j, _, err := storage.Load[Job](ctx, s, JobKey(id))
 	if err != nil {
@@ -96,5 +96,5 @@ func loadJob(ctx context.Context, s storage.Store, id string) (Job, error) {
 	return j, nil
 }
 
-// RepairWindow is how long after a change a call that asks for it again ends what a process that ended left undone of it.
+// RepairWindow is how long after a change a repeated call finishes what a crashed process left undone of it.
 const RepairWindow = 24 * time.Hour

@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	jobTimeSlice = 20 * time.Second // of one message; then the job goes on in another
+	jobTimeSlice = 20 * time.Second // of one message; then the job continues in another
 	jobRetention = 14 * 24 * time.Hour
-	// secondPassDelay is how long after its start a job looks again at deliveries or
-	// events: lists lag, and a worker may have gone by what it knew a moment before.
+	// secondPassDelay is how long after its start a job walks a second time: indexes lag, and a worker may have
+	// acted on what it knew a moment before.
 	secondPassDelay = time.Minute
 )
 
@@ -29,11 +29,11 @@ type jobs struct {
 	lanes      *lanes
 	circuit    *circuits
 
-	// Steps are those of the jobs that the packages above this one have. They are set before Redeliver is called.
+	// Steps are the steps of jobs of higher packages, set before Redeliver is called.
 	Steps map[JobKind]Step
 }
 
-// StartJob stores j and sends its first message. The same id starts it once.
+// StartJob stores j and sends its first message. A second call with the same id returns the stored job.
 func (js *jobs) StartJob(ctx context.Context, j Job) (Job, error) {
 	now := js.Clock()
 	if j.ID == "" {
@@ -56,10 +56,10 @@ func (js *jobs) StartJob(ctx context.Context, j Job) (Job, error) {
 	return j, nil
 }
 
-// Job returns a job as it stands. The error wraps storage.ErrNotFound.
+// Job returns a stored job. The error wraps storage.ErrNotFound.
 func (js *jobs) Job(ctx context.Context, id string) (Job, error) { return loadJob(ctx, js.Store, id) }
 
-// CancelJob ends a job after the chunk that runs now.
+// CancelJob cancels a job; the chunk that runs is finished.
 func (js *jobs) CancelJob(ctx context.Context, id string) (Job, error) {
 	return storage.Change(ctx, js.Store, JobKey(id), func(j *Job, r *storage.Row) error {
 		switch {
@@ -82,7 +82,7 @@ func (j Job) header() message.Header {
 	return message.Header{Kind: message.Job, ID: j.ID, Claim: j.Claim}
 }
 
-// claimJob returns a job's row as it is when it is handed out, and the header of its message.
+// claimJob returns a job's row with a new claim, and the header of its message.
 func claimJob(row storage.Row, start time.Time) (storage.Row, message.Header, error) {
 	var j Job
 	if err := storage.Decode(row, &j); err != nil {
@@ -95,8 +95,8 @@ func claimJob(row storage.Row, start time.Time) (storage.Row, message.Header, er
 	return row, j.header(), err
 }
 
-// A Step does a page of a job's work and moves its cursor. It returns when to go on: zero at once,
-// and true when all is done. It may run again after a crash with the cursor from before.
+// A Step does a page of a job's work and moves the job's cursor. next is when to go on, zero for at once; done
+// ends the job. After a crash it may run again with the previous cursor.
 type Step func(ctx context.Context, j *Job) (next time.Time, done bool, err error)
 
 func (js *jobs) step(kind JobKind) (Step, bool) {
@@ -108,7 +108,7 @@ func (js *jobs) step(kind JobKind) (Step, bool) {
 	return s, ok
 }
 
-// runJob runs chunks of a job for a while, as long as the claim is current.
+// runJob runs steps of a job for jobTimeSlice, while h's claim is current.
 func (js *jobs) runJob(ctx context.Context, h message.Header) error {
 	j, err := js.Job(ctx, h.ID)
 	if errors.Is(err, storage.ErrNotFound) || err == nil && (j.Claim != h.Claim || j.Status != JobRunning) {
@@ -121,7 +121,7 @@ func (js *jobs) runJob(ctx context.Context, h message.Header) error {
 	if !ok {
 		return fmt.Errorf("job %s of kind %q: %w", j.ID, j.Kind, storage.ErrInvalid)
 	}
-	if js.SingleProcess { // Lambda alone stops chains
+	if js.SingleProcess { // only Lambda stops chains
 		h.SelfSends = 0
 	}
 	j.Hops = h.SelfSends
@@ -142,7 +142,8 @@ func (js *jobs) runJob(ctx context.Context, h message.Header) error {
 	}
 }
 
-// saveJob writes j's progress, unless it was cancelled or claimed by another, and sends its next message if it pauses.
+// saveJob stores j's progress, unless the job was cancelled or claimed by another worker, and sends its next
+// message if it pauses.
 func (js *jobs) saveJob(ctx context.Context, j *Job, next time.Time, done, pause bool, hops int) (running bool, err error) {
 	now, self, mine := js.Clock(), hops < maxSelfSends && next.IsZero(), false
 	stored, err := storage.Change(ctx, js.Store, JobKey(j.ID), func(s *Job, r *storage.Row) error {
@@ -174,8 +175,8 @@ func (js *jobs) saveJob(ctx context.Context, j *Job, next time.Time, done, pause
 	return running, nil
 }
 
-// Walk calls f for a page of the shard in which j's cursor stands, and moves the cursor behind the
-// rows that f dealt with, whose number it returns; ended says that the pass is over.
+// Walk calls f with a page of the shard at j's cursor and moves the cursor past the rows that f handled, whose
+// number f returns. ended reports the end of a pass over all shards.
 func (js *jobs) Walk(ctx context.Context, j *Job, q func(shard int) storage.Query, f func([]storage.Row) (int, error)) (ended bool, err error) {
 	pass, shard, after := shardCursor(j.Cursor)
 	part := q(shard)
@@ -201,7 +202,9 @@ func (js *jobs) Walk(ctx context.Context, j *Job, q func(shard int) storage.Quer
 	return ended, nil
 }
 
-// walkInTwoPasses walks, and a minute after j's start once more, for stragglers. What look skips then was seen before.
+// walkInTwoPasses walks all shards, and secondPassDelay after j's start once more, for rows that the first pass
+// could not see. What choose skips in the second pass was counted in the first. Example: a delivery stored at
+// 12:00:00.2 into shard 0, while the job of 12:00:00 is in shard 3, is found by the pass of 12:01:00.
 func (js *jobs) walkInTwoPasses(ctx context.Context, j *Job, q func(pass, shard int) storage.Query, look chooseDelivery) (next time.Time, done bool, err error) {
 	pass, _, _ := shardCursor(j.Cursor)
 	second := j.Created.Add(secondPassDelay)
@@ -221,7 +224,7 @@ func (js *jobs) walkInTwoPasses(ctx context.Context, j *Job, q func(pass, shard 
 	return time.Time{}, ended && pass == 1, err
 }
 
-// setRate sets how fast j makes deliveries due, by its registration's limits of now.
+// setRate sets how fast j makes deliveries due, by its registration's present limits.
 func (js *jobs) setRate(ctx context.Context, j *Job) error {
 	j.SetRate(j.Rate, 0)
 	r, rev, err := js.matcher.registration(ctx, j.Source, j.Registration)
@@ -233,12 +236,13 @@ func (js *jobs) setRate(ctx context.Context, j *Job) error {
 	return ignoring(err, storage.ErrNotFound)
 }
 
-// A chooseDelivery returns the delivery that a job makes due for a row, as it is to be over
-// the revision that it has, nil for none; skip says that there is one as it should be.
+// A chooseDelivery returns the delivery that a job makes due for a row, with the revision that it replaces; nil
+// for none. skip says that one exists already.
 type chooseDelivery func(context.Context, storage.Row) (d *Delivery, skip bool, err error)
 
-// makeDue makes due what look finds at rows, each in its place, oldest first, and returns how many rows it dealt with:
-// fewer if no place is left for now. What it made due is sent though another failed: it will be passed over.
+// makeDue makes the deliveries due that look chooses for rows, oldest first, each at its own time by j's rate. It
+// returns how many rows it handled: fewer if the rate has no more room for now. Deliveries made due are sent even
+// if another row failed.
 func (js *jobs) makeDue(ctx context.Context, j *Job, rows []storage.Row, look chooseDelivery) (n int, err error) {
 	began, done, ds, skip := time.Now(), j.Done, make([]*Delivery, len(rows)), make([]bool, len(rows))
 	err = j.each(len(rows), func(i int) (err error) {
@@ -250,7 +254,7 @@ func (js *jobs) makeDue(ctx context.Context, j *Job, rows []storage.Row, look ch
 	}
 	for now := js.Clock(); n < len(rows) && j.FullUntil(now).IsZero(); n++ {
 		if ds[n] != nil {
-			*ds[n] = ds[n].waitUntil(later(j.Take(now), ds[n].NextAttempt), false) // one that was parked may wait on
+			*ds[n] = ds[n].waitUntil(later(j.Take(now), ds[n].NextAttempt), false) // a parked delivery may have to wait longer
 		}
 	}
 	ds = ds[:n]
@@ -273,9 +277,9 @@ func (js *jobs) makeDue(ctx context.Context, j *Job, rows []storage.Row, look ch
 	return n, err
 }
 
-// putDue stores d, which is due, with the claim of the message that the run then
-// sends, if it may, and returns it; nil if its event is gone, or another made it. A
-// new one is in its lane first, since a run that follows passes over what is there.
+// putDue stores d with a claim for the message that the run sends next. It returns nil if the event is gone, or
+// the delivery exists. A new delivery enters its lane first, since after a crash the next run skips a delivery
+// that exists.
 func (js *jobs) putDue(ctx context.Context, j *Job, d Delivery) (*Delivery, error) {
 	was := d.rev
 	if j.Hops < maxSelfSends && !d.Lane && d.NextAttempt.Sub(js.Clock()) <= maxSelfSendDelay {
@@ -301,7 +305,7 @@ func (js *jobs) putDue(ctx context.Context, j *Job, d Delivery) (*Delivery, erro
 	return &d, js.putInLane(ctx, d)
 }
 
-// putInLane puts d into its lane, if it waits in one.
+// putInLane appends d to its lane, if it waits in one.
 func (js *jobs) putInLane(ctx context.Context, d Delivery) error {
 	if !d.Lane || d.Status != Pending {
 		return nil
@@ -313,19 +317,19 @@ func (js *jobs) putInLane(ctx context.Context, d Delivery) error {
 	return js.lanes.appendToLane(ctx, e, d)
 }
 
-// releaseStep makes held deliveries due, of those held since the job's time.
+// releaseStep makes deliveries due that were held since the job's time.
 func (js *jobs) releaseStep(ctx context.Context, j *Job) (time.Time, bool, error) {
 	return js.restartDeliveries(ctx, j, func(d Delivery) bool { return d.Status == Held && !d.Since.Before(j.Since) })
 }
 
-// recoverStep makes due again what failed for good since the job's time.
+// recoverStep makes deliveries due again that failed since the job's time.
 func (js *jobs) recoverStep(ctx context.Context, j *Job) (time.Time, bool, error) {
 	return js.restartDeliveries(ctx, j, func(d Delivery) bool {
 		return d.Status == Failed && !d.Since.Before(j.Since) && d.Since.Before(j.Created)
 	})
 }
 
-// restartDeliveries makes deliveries due for which is holds, with their whole schedule anew.
+// restartDeliveries makes the deliveries due that is accepts, with a whole new schedule.
 func (js *jobs) restartDeliveries(ctx context.Context, j *Job, is func(Delivery) bool) (time.Time, bool, error) {
 	return js.walkInTwoPasses(ctx, j, func(_, shard int) storage.Query {
 		return storage.Query{Table: storage.Deliveries, PK: DeliveryPK(j.Registration, shard), Open: true}
@@ -337,7 +341,7 @@ func (js *jobs) restartDeliveries(ctx context.Context, j *Job, is func(Delivery)
 		case err != nil:
 			return nil, false, err
 		case !is(d):
-			return nil, false, js.putInLane(ctx, d) // perhaps a chunk before ended here
+			return nil, false, js.putInLane(ctx, d) // a crashed chunk may have ended here
 		}
 		d.Attempts, d.RetryAfterSum, d.RestartedAt = 0, 0, js.Clock()
 		d = d.release(d.RestartedAt)
@@ -345,8 +349,8 @@ func (js *jobs) restartDeliveries(ctx context.Context, j *Job, is func(Delivery)
 	})
 }
 
-// replayStep makes deliveries of events that a registration would have got, had it been there:
-// those of the source since the job's time, as far back as the grant goes.
+// replayStep creates deliveries of the source's events since the job's time that the registration would have
+// received, back to the start of its grant.
 func (js *jobs) replayStep(ctx context.Context, j *Job) (time.Time, bool, error) {
 	r, rev, err := js.matcher.registration(ctx, j.Source, j.Registration)
 	if errors.Is(err, storage.ErrNotFound) || err == nil && r.State == Removed {
@@ -386,8 +390,8 @@ func (js *jobs) missedDelivery(ctx context.Context, j *Job, r *Registration, rev
 	return &d, false, nil
 }
 
-// MayReplay reports whether e came after the start of a grant that covers it,
-// or, for a registration by code, after that was made.
+// MayReplay reports whether e was received after the start of a grant that covers it; for a registration by
+// security code, after its creation.
 func (js *jobs) MayReplay(ctx context.Context, rev string, e *provider.Event, r *Registration) (bool, error) {
 	verdict, _, err := js.matcher.eligibility(ctx, rev, e, r)
 	if err != nil || verdict == Cancelled {

@@ -18,45 +18,46 @@ import (
 )
 
 const (
-	laneSettleTime = 2 * time.Second  // after arrival, before the head of a lane is attempted
-	laneTimeSlice  = 20 * time.Second // of one message; then the lane goes on in another
-	laneRecheck    = 10 * time.Second // until a lane that is closed is looked at again
+	laneSettleTime = 2 * time.Second  // from receipt until the event may be attempted
+	laneTimeSlice  = 20 * time.Second // of one message; then the lane continues in another
+	laneRecheck    = 10 * time.Second // until a blocked lane is checked again
 )
 
-// lanes work on the deliveries of ordered registrations.
+// lanes deliver to ordered registrations, one event at a time per group.
 type lanes struct {
 	*core
 	matcher    *matcher
 	events     *events
 	deliveries *deliveries
 	attempter  *attempter
-	unblocked  *lru.Cache[string, struct{}] // registrations whose lanes are open, each with what closed them
+	unblocked  *lru.Cache[string, struct{}] // registrations whose lanes are open, each with the job that blocked them
 }
 
-// A lane is what the deliveries of one group for an ordered registration wait
-// in. The lane, not the delivery, is due; whoever holds Runner works on it.
+// A lane is the queue of one group's deliveries to an ordered registration. The lane's row is in the due index,
+// not the delivery's; the worker that holds Runner works on it.
 type lane struct {
 	Registration    string `json:"registration"`
 	Source          string `json:"source"`
-	Tenant          string `json:"tenant,omitempty"` // empty in rows of former releases
-	Seq             int    `json:"seq"`              // grows with an append that the runner might not see
-	Runner          string `json:"runner,omitempty"` // empty: nobody works on it
-	Running         bool   `json:"busy,omitempty"`   // Runner has begun, and has not told what it attempted
-	Phase           string `json:"phase,omitempty"`  // of a Runner that is busy
-	Last            string `json:"last,omitempty"`   // the place of the last one that was attempted
-	UncertainBefore string `json:"doubt,omitempty"`  // a place after all that a runner may have attempted and not told
-	RateGranted     string `json:"paced,omitempty"`  // the place of the one that waits for its turn by the rate
+	Tenant          string `json:"tenant,omitempty"` // empty in rows of earlier releases
+	Seq             int    `json:"seq"`              // grows with each append that the runner might not see
+	Runner          string `json:"runner,omitempty"` // empty: no worker
+	Running         bool   `json:"busy,omitempty"`   // Runner started and did not store what it attempted
+	Phase           string `json:"phase,omitempty"`  // of a running Runner
+	Last            string `json:"last,omitempty"`   // sort key of the last entry that was attempted
+	UncertainBefore string `json:"doubt,omitempty"`  // entries below it may have been attempted by a runner that ended without a record
+	RateGranted     string `json:"paced,omitempty"`  // sort key of the entry for which the rate limit gave a time
 }
 
-// The phases of a runner. Before it leaves a lane that it found empty, it says so and looks once more. So an append
-// need not change the lane's row, for which hundreds would contend: it is seen then, or sees the phase.
+// Phases of a runner. A runner that finds its lane empty sets draining and looks once more before it leaves. So
+// most appends need not change the lane's row, for which hundreds would contend: the runner finds the entry, or
+// the append finds draining.
 const (
 	working  = "working"
 	draining = "draining"
 )
 
-// willSee reports whether a runner will find what was appended before l was read. One
-// without a phase is of an earlier release, and looks at Seq.
+// willSee reports whether a runner will find an entry that was appended before l was read. A runner without a
+// phase is of an earlier release and checks Seq.
 func (l lane) willSee(due time.Time) bool {
 	if l.Running {
 		return l.Phase == working
@@ -64,20 +65,20 @@ func (l lane) willSee(due time.Time) bool {
 	return l.Runner != "" || !due.IsZero()
 }
 
-// laneEntry is a delivery's place in a lane: "W#<received>#<event>".
+// A laneEntry is a delivery waiting in a lane. Its sort key is "W#<received>#<event>".
 type laneEntry struct {
 	Event       string    `json:"event"`
 	Type        string    `json:"type,omitempty"`
 	Received    time.Time `json:"received"`
-	LateArrival bool      `json:"straggler,omitempty"` // it came when later ones may have been attempted
+	LateArrival bool      `json:"straggler,omitempty"` // it was appended when later ones may have been attempted
 
 	rev string // of the row as read
 }
 
-// laneKey returns the row of the lane in which e waits for r: one a SmartBots
-// group, Tencent group and topic, or Direct message.
+// laneKey returns the lane of e for a registration: one for each SmartBots group, Tencent group and topic, or
+// Direct message.
 func laneKey(registration string, e *provider.Event) storage.Key {
-	group, _ := json.Marshal([][]string{e.Keys["group"], e.Keys["topic"], e.Keys["message"]}) // strings cannot fail
+	group, _ := json.Marshal([][]string{e.Keys["group"], e.Keys["topic"], e.Keys["message"]}) // strings always encode
 	return storage.Key{Table: storage.Deliveries, PK: "L#" + registration + "#" + Digest(string(group))[:16], SK: "L"}
 }
 
@@ -85,16 +86,18 @@ func (w laneEntry) key(l storage.Key) storage.Key {
 	return storage.Key{Table: storage.Deliveries, PK: l.PK, SK: laneSortKey(w.Received) + "#" + w.Event}
 }
 
-// laneSortKey begins the places of what was received at t.
+// laneSortKey is the start of the sort key of an event received at t.
 func laneSortKey(t time.Time) string { return fmt.Sprintf("W#%013d", t.UnixMilli()) }
 
-// outOfOrder reports whether one after w was attempted before it, or may have been.
+// outOfOrder reports whether an entry after w was attempted before it, or may have been. Example: events at
+// 12:00:01 and :02 are attempted, the runner crashes, and one received at :00 arrives late; :02 < UncertainBefore,
+// so it is marked.
 func (l lane) outOfOrder(w laneEntry, place string) bool {
 	return place < l.Last || w.LateArrival && place < l.UncertainBefore
 }
 
-// queueInLane puts d at its place in its lane and wakes the lane if nobody works on it. The delivery's own
-// row comes last: until it is there, a resumed fan-out does all of this again, which changes nothing.
+// queueInLane appends d to its lane and wakes the lane if no worker has it. The delivery's own row is written
+// last: until it is, a resumed fan-out repeats all of this, without effect.
 func (ls *lanes) queueInLane(ctx context.Context, e *provider.Event, d Delivery) error {
 	if err := ls.appendToLane(ctx, e, d); err != nil {
 		return err
@@ -105,7 +108,7 @@ func (ls *lanes) queueInLane(ctx context.Context, e *provider.Event, d Delivery)
 func (ls *lanes) appendToLane(ctx context.Context, e *provider.Event, d Delivery) error {
 	key := laneKey(d.Registration, e)
 	w := laneEntry{Event: e.ID, Type: e.Type, Received: e.Received, LateArrival: ls.Clock().Sub(e.Received) > laneSettleTime}
-	if err := storage.Put(ctx, ls.Store, w.key(key), w, storage.AnyRev); err != nil { // it lasts until it leaves the lane
+	if err := storage.Put(ctx, ls.Store, w.key(key), w, storage.AnyRev); err != nil { // no expiry: it stays until it is popped
 		return err
 	}
 	runner, woken := storage.NewRev(), false
@@ -116,7 +119,7 @@ func (ls *lanes) appendToLane(ctx context.Context, e *provider.Event, d Delivery
 		l.Registration, l.Source, l.Tenant = d.Registration, d.Source, d.Tenant
 		l.Seq++
 		if l.Phase == draining {
-			l.Phase = working // it will look again
+			l.Phase = working // the runner looks again
 		}
 		if woken = l.Runner == "" && r.Due.IsZero(); woken {
 			l.Runner, r.Due = runner, ls.Clock().Add(laneSettleTime+claimTTL)
@@ -136,7 +139,7 @@ func laneHeader(key storage.Key, runner string) message.Header {
 	return message.Header{Kind: message.Lane, ID: key.PK, Token: runner}
 }
 
-// claimLane returns a lane's row as it is when it is handed out, the header of its message, and its tenant.
+// claimLane returns a lane's row with a new claim, the header of its message, and its tenant.
 func claimLane(row storage.Row, start, now time.Time) (_ storage.Row, h message.Header, tenant string, _ error) {
 	var l lane
 	if err := storage.Decode(row, &l); err != nil {
@@ -151,20 +154,20 @@ func claimLane(row storage.Row, start, now time.Time) (_ storage.Row, h message.
 	return row, laneHeader(row.Key, l.Runner), l.Tenant, err
 }
 
-// errNotRunner says that another took the lane.
+// errNotRunner says that another worker took the lane.
 var errNotRunner = errors.New("another works on the lane")
 
-// laneWorker is one worker's time with a lane.
+// A laneWorker is one message's work on a lane.
 type laneWorker struct {
 	key       storage.Key
 	lane      lane
 	runner    string
 	selfSends int
-	claimLost bool // the head was taken up and not recorded
-	slowQueue bool // its messages are in the slow queue
+	claimLost bool // the head's claim counts as lost
+	slowQueue bool // its messages go through the slow queue
 }
 
-// runLane works on a lane, head by head, until it is empty, must wait, or the time is up.
+// runLane works on a lane, head by head, until the lane is empty or has to wait, or the time slice is over.
 func (ls *lanes) runLane(ctx context.Context, h message.Header, lost, slow bool) error {
 	run := &laneWorker{key: storage.Key{Table: storage.Deliveries, PK: h.ID, SK: "L"}, runner: storage.NewRev(), selfSends: h.SelfSends, claimLost: lost, slowQueue: slow}
 	err := ls.changeLane(ctx, run, h.Token, func(l *lane, r *storage.Row) {
@@ -191,7 +194,7 @@ func (ls *lanes) runLane(ctx context.Context, h message.Header, lost, slow bool)
 	return err
 }
 
-// changeLane changes a lane as long as runner has it. Afterwards run holds it.
+// changeLane changes a lane that runner holds; afterwards run holds it.
 func (ls *lanes) changeLane(ctx context.Context, run *laneWorker, runner string, f func(*lane, *storage.Row)) error {
 	last, paced := run.lane.Last, run.lane.RateGranted
 	l, err := storage.Change(ctx, ls.Store, run.key, func(l *lane, r *storage.Row) error {
@@ -212,7 +215,7 @@ func (ls *lanes) head(ctx context.Context, l storage.Key) (laneEntry, error) {
 	q := storage.Query{Table: storage.Deliveries, PK: l.PK, Consistent: true, Limit: 1}.Prefix("W#")
 	err := storage.Each(ctx, ls.Store, q, func(r storage.Row) error {
 		w.rev = r.Rev
-		return cmp.Or(storage.Decode(r, &w), storage.ErrUnchanged) // one is enough
+		return cmp.Or(storage.Decode(r, &w), storage.ErrUnchanged) // the first is enough
 	})
 	if err == nil {
 		return w, storage.ErrNotFound
@@ -220,15 +223,14 @@ func (ls *lanes) head(ctx context.Context, l storage.Key) (laneEntry, error) {
 	return w, ignoring(err, storage.ErrUnchanged)
 }
 
-// unsettled reports whether one that was received before w may still come. What
-// was received far ahead was so by a clock that was wrong.
+// unsettled reports whether an event received before w may still arrive. A receipt far ahead was dated by a wrong
+// clock.
 func (w laneEntry) unsettled(now time.Time) bool {
 	age := now.Sub(w.Received)
 	return age < laneSettleTime && age > -time.Minute
 }
 
-// releaseLane leaves an empty lane, once it has said that it will and found it empty
-// again, unless something was appended since.
+// releaseLane gives up an empty lane: first it sets draining, then, if nothing was appended since, it leaves.
 func (ls *lanes) releaseLane(ctx context.Context, run *laneWorker) error {
 	seen, was, left := run.lane.Seq, run.lane.Phase, false
 	err := ls.changeLane(ctx, run, run.runner, func(l *lane, r *storage.Row) {
@@ -247,7 +249,7 @@ func (ls *lanes) releaseLane(ctx context.Context, run *laneWorker) error {
 	return err
 }
 
-// pauseLane leaves the lane until at, to a message of its own or to the tick.
+// pauseLane leaves the lane until at, to a message of its own or to the retry run.
 func (ls *lanes) pauseLane(ctx context.Context, run *laneWorker, at time.Time) error {
 	now := ls.Clock()
 	self, next := run.selfSends < maxSelfSends && at.Sub(now) <= maxSelfSendDelay, ""
@@ -270,8 +272,9 @@ func (ls *lanes) pauseLane(ctx context.Context, run *laneWorker, at time.Time) e
 	return errNotRunner
 }
 
-// attemptHead attempts the delivery at the head of the lane. It leaves the lane if that is final; if not, the lane
-// waits for it. What is ended without an attempt leaves when it is looked at again: another may have changed it.
+// attemptHead attempts the lane's first delivery. A final one is popped; otherwise the lane waits for it. A
+// delivery that ends without an attempt is popped when the lane looks again, since another process may have
+// changed it.
 func (ls *lanes) attemptHead(ctx context.Context, run *laneWorker, w laneEntry) error {
 	d, err := ls.laneDelivery(ctx, run.lane.Registration, w)
 	switch {
@@ -312,13 +315,13 @@ type laneHead struct {
 	ls          *lanes
 	run         *laneWorker
 	w           laneEntry
-	attemptMade bool // an attempt
+	attemptMade bool
 }
 
 func (l *laneHead) sortKey() string { return l.w.key(l.run.key).SK }
 
 func (l *laneHead) ineligible(ctx context.Context, t *task, verdict Status, why string) error {
-	t.d.RateGranted = false // the lane knows
+	t.d.RateGranted = false // the lane stores it
 	return l.ls.deliveries.endIneligible(ctx, t.d, verdict, why)
 }
 
@@ -339,9 +342,9 @@ func (l *laneHead) postponed(ctx context.Context, _ *task, s permit) error {
 	return l.ls.pauseLane(ctx, l.run, s.retryAt)
 }
 
-// unwritable counts, as hand-outs do, so that what can never be written does not hold up its lane for ever.
+// unwritable counts a lost claim, so that a request that can never be built does not block its lane forever.
 func (l *laneHead) unwritable(ctx context.Context, t *task) error {
-	t.d.RateGranted = false // the lane knows
+	t.d.RateGranted = false // the lane stores it
 	if over, err := l.ls.attempter.circuit.countLostClaim(ctx, &t.d, t.r); over || err != nil {
 		return err
 	}
@@ -363,8 +366,8 @@ func (l *laneHead) attempted(ctx context.Context, t *task, a Attempt) error {
 	return nil
 }
 
-// blocked reports whether r's lanes wait for what was held before r was enabled to be put back into them. A job that was
-// cancelled, or is over, opens them; one that was not started yet is started when the call that enables is repeated.
+// blocked reports whether r's lanes wait until the deliveries held while r was disabled are back in them. The job
+// that puts them back unblocks the lanes when it is past its first pass, ends, or is cancelled.
 func (ls *lanes) blocked(ctx context.Context, r *Registration) (bool, error) {
 	name := r.ID + " " + r.Release
 	if r.Release == "" || ls.unblocked.Contains(name) {
@@ -382,8 +385,8 @@ func (ls *lanes) blocked(ctx context.Context, r *Registration) (bool, error) {
 	return false, nil
 }
 
-// laneDelivery returns the delivery that waits at w. If its row is not there
-// yet, the fan-out that appended it ended before it wrote that.
+// laneDelivery returns the delivery of w. If its row is missing, the fan-out that appended w crashed before it
+// wrote the row.
 func (ls *lanes) laneDelivery(ctx context.Context, registration string, w laneEntry) (Delivery, error) {
 	id := ident.Delivery(registration, w.Event)
 	d, err := ls.deliveries.LoadDelivery(ctx, id)
@@ -398,7 +401,7 @@ func (ls *lanes) laneDelivery(ctx context.Context, registration string, w laneEn
 	e, er, err := ls.events.LoadEvent(ctx, w.Event)
 	gone := errors.Is(err, storage.ErrNotFound)
 	switch {
-	case gone: // it is to be told that it was for nothing
+	case gone: // its end is notified
 		e = &provider.Event{ID: w.Event, Source: source, Type: w.Type, Received: w.Received}
 	case err != nil || er.Erased:
 		return d, cmp.Or(err, storage.ErrNotFound)
@@ -411,7 +414,8 @@ func (ls *lanes) laneDelivery(ctx context.Context, registration string, w laneEn
 	return ls.deliveries.LoadDelivery(ctx, id)
 }
 
-// popHead takes a delivery whose outcome is stored off its lane, unless it was put there anew since it was looked at.
+// popHead removes a delivery whose outcome is stored from its lane, unless it was appended again since it was
+// read.
 func (ls *lanes) popHead(ctx context.Context, run *laneWorker, w laneEntry) error {
 	err := storage.Persist(ctx, func() error { return ls.Store.Delete(ctx, w.key(run.key), w.rev) })
 	if err != nil && !errors.Is(err, storage.ErrConflict) {

@@ -11,8 +11,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// A Match names routing keys and their accepted values: keys AND, values OR,
-// exact text. A nil Match accepts everything; an empty one is not allowed.
+// A Match names routing keys and their accepted values: keys AND, values OR, exact text. A nil Match accepts
+// everything; an empty one is invalid.
 type Match map[string][]string
 
 // Limits of a Match.
@@ -67,8 +67,8 @@ func (m Match) indexKind() string {
 	return best
 }
 
-// CheckText returns an error wrapping storage.ErrInvalid, which names field and repeats nothing, unless text
-// can equal what others send: what was pasted with a line break or a blank at its end never would.
+// CheckText returns an error wrapping storage.ErrInvalid, which names field and does not repeat text, unless text
+// could equal a text that others send. White space at an end, from pasting, never does.
 func CheckText(field, text string, least, most int) error {
 	if len(text) < least || len(text) > most || !utf8.ValidString(text) || strings.TrimSpace(text) != text || strings.ContainsFunc(text, unicode.IsControl) {
 		return fmt.Errorf("%s: %w: want %d to %d bytes of UTF-8 without control characters, and without white space at the ends", field, storage.ErrInvalid, least, most)
@@ -101,7 +101,7 @@ func MatchesType(pattern, typ string) bool {
 	return pattern == typ
 }
 
-// The operational events, of the gateway itself.
+// Operational events, made by the gateway.
 const (
 	registrationFailing   = "registration.failing"
 	registrationDisabled  = "registration.disabled"
@@ -110,7 +110,7 @@ const (
 	sourceDisconnected    = "source.disconnected"
 )
 
-// operational lists them. No * matches them.
+// operational lists them. A pattern with * matches none of them.
 var operational = []string{
 	registrationFailing, registrationDisabled, registrationRecovered, deliveryExhausted, sourceDisconnected,
 }
@@ -122,8 +122,8 @@ const CallbackRemoved = "callback_removed"
 // TestEventType is the type of the event that a registration's test sends.
 const TestEventType = "registration.test"
 
-// aboutSource reports whether e is about the source itself: that it was disconnected, or SmartBots' own word on
-// our registration there. Only a grant of the whole source covers it.
+// aboutSource reports whether e concerns the source itself: its disconnection, or SmartBots' events about our own
+// registration there. Only a grant of the whole source covers it.
 func aboutSource(e *provider.Event) bool {
 	switch {
 	case e.Recipient != "" || e.Tenant != "":
@@ -142,14 +142,12 @@ func WantsType(patterns []string, typ string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool { return MatchesType(p, typ) })
 }
 
-// OwnEvent reports whether the gateway made e itself: its payload is a JSON object
-// or a form of the gateway's own, and no provider knows it.
+// OwnEvent reports whether the gateway made e, with a JSON object or form of its own as payload.
 func OwnEvent(e *provider.Event) bool {
 	return e.Recipient != "" || slices.Contains(operational, e.Type)
 }
 
 const SmartBots = "smartbots"
 
-// CallbackSet is the event that tells an app that its registration by code was
-// made; CallbackRemoved, in eligibility.go, that it is gone.
+// CallbackSet is the event that tells an app that its registration by code was made.
 const CallbackSet = "callback_set"

@@ -17,41 +17,42 @@ import (
 	"ringback/shared/storage"
 )
 
-// generationTTL is how long a source's version is believed without a look, so
-// that a change of its registrations takes effect within 2 s.
+// generationTTL is how long a process relies on a source's generation, so that a change of its registrations takes
+// effect within 2 s.
 const generationTTL = time.Second
 
-// loadTimeout is how long one look at a version may take.
+// loadTimeout bounds one read of a generation.
 const loadTimeout = 5 * time.Second
 
-// Bounds on what the worker remembers.
+// Sizes of the matcher's caches.
 const (
-	postingCacheSize      = 10_000 // lists of the match index
-	maxCachedPosting      = 1_000  // registrations; longer lists are paged each time
+	postingCacheSize      = 10_000 // postings
+	maxCachedPosting      = 1_000  // registrations; a longer posting is read page by page each time
 	registrationCacheSize = 20_000
 	grantCacheSize        = 10_000
 )
 
-// A generation tells the worker what of a source's match index is in use. Its
-// row's revision is new after every published change of the source.
+// A generation is the state of a source's match index: which kinds of routing keys and which patterns it uses. Its
+// row gets a new revision with every published change of the source.
 type generation struct {
-	Patterns map[string][]string `json:"patterns"` // routing-key kind, * for none → event type patterns
+	Patterns map[string][]string `json:"patterns"` // kind of routing key, * for none → patterns of event types
 }
 
 type cachedGeneration struct {
 	generation
 	Rev    string
-	readAt time.Time // when it was read
+	readAt time.Time // by the monotonic clock
 }
 
-// atGeneration is something that was read while the source had the revision rev.
+// atGeneration is a value read while the source was at the generation rev.
 type atGeneration[T any] struct {
 	rev   string
 	value T
 }
 
-// matcher remembers what matching needs. All but versions is kept under the
-// version's revision, so a new one makes the rest unknown at once.
+// A matcher finds the registrations of an event by an inverted index: each registration stands in postings, one
+// for each pair of routing key and event type pattern. All caches except generations are valid for one generation:
+// a new one invalidates them at once.
 type matcher struct {
 	*core
 	generations   *lru.Cache[string, *cachedGeneration]
@@ -72,11 +73,11 @@ func newMatcher(c *core) *matcher {
 	}
 }
 
-// Publish makes a change of source known: to this process at once, to others within versionFresh. It adds the
-// patterns of hints to those in use; that is done before the hints' entries are written.
+// Publish starts a new generation of source, known in this process at once and in others within generationTTL. It
+// adds the patterns of entries before the entries are written.
 //
-// Where another was faster, it published after this change was written, and so for both: of any
-// number at once none need write again but those with patterns that are new.
+// A caller that loses the race to another need not write again unless it has new patterns: the other published
+// after this caller's change was stored.
 func (f *matcher) Publish(ctx context.Context, source string, add ...IndexEntry) error {
 	late := false
 	_, err := storage.Change(ctx, f.Store, generationKey(source), func(v *generation, _ *storage.Row) error {
@@ -93,7 +94,7 @@ func (f *matcher) Publish(ctx context.Context, source string, add ...IndexEntry)
 	return nil
 }
 
-// addPatterns adds the patterns of hints, and reports whether any was new.
+// addPatterns adds the patterns of entries and reports whether any was new.
 func (v *generation) addPatterns(hints []IndexEntry) bool {
 	added := false
 	for _, h := range hints {
@@ -110,16 +111,16 @@ func (v *generation) addPatterns(hints []IndexEntry) bool {
 	return added
 }
 
-// Generation returns the source's version, at most versionFresh old.
+// Generation returns the source's generation, at most generationTTL old.
 func (f *matcher) Generation(ctx context.Context, source string) (cachedGeneration, error) {
 	v, ok := f.generations.Get(source)
 	if ok && time.Since(v.readAt) < generationTTL {
 		return *v, nil
 	}
 	got, err, _ := f.loading.Do(source, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout) // others wait for it too
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout) // other callers wait for it too
 		defer cancel()
-		at := time.Now() // as the wall clock goes wrong, the monotonic one does not
+		at := time.Now() // monotonic: the wall clock may be set
 		v, row, err := storage.Load[generation](ctx, f.Store, generationKey(source))
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return nil, err
@@ -134,7 +135,9 @@ func (f *matcher) Generation(ctx context.Context, source string) (cachedGenerati
 	return *got.(*cachedGeneration), nil
 }
 
-// postingsFor returns the index entries under which registrations that may want e stand, in order.
+// postingsFor returns the postings that can hold registrations for e, in order. Example: an event delivered with
+// group=g1, on a source that uses {"*": ["delivered"], "group": ["*"]}, has the postings ("*", "delivered") and
+// ("group=g1", "*").
 func (v generation) postingsFor(e *provider.Event) []IndexEntry {
 	var out []IndexEntry
 	for kind, patterns := range v.Patterns {
@@ -159,15 +162,15 @@ func (v generation) postingsFor(e *provider.Event) []IndexEntry {
 	return slices.Compact(out)
 }
 
-// A cursor is where a search for registrations stands.
+// A cursor is where match goes on.
 type cursor struct {
 	Posting IndexEntry `json:"s"`
-	After   string     `json:"a"` // registration
+	After   string     `json:"a"` // id of the last registration
 }
 
-// match returns the registrations that want e and may have it, from a place on, at most limit of
-// them, and the place where to go on; nil after the last. Each registration is found once; by
-// several calls for one event twice, if its entries changed meanwhile.
+// match returns at most limit registrations that want e and may have it, after the cursor from, and the cursor to
+// go on from; nil after the last. One call returns each registration once. A further call may return one again
+// whose entries changed meanwhile.
 func (f *matcher) match(ctx context.Context, e *provider.Event, from *cursor, limit int) ([]*Registration, *cursor, error) {
 	if e.Unreadable {
 		return nil, nil, nil
@@ -178,7 +181,7 @@ func (f *matcher) match(ctx context.Context, e *provider.Event, from *cursor, li
 	}
 	streams := v.postingsFor(e)
 	var found []*Registration
-	var walked []IndexEntry // by calls before
+	var walked []IndexEntry // by earlier calls
 	seen := map[string]bool{}
 	for i, s := range streams {
 		after := ""
@@ -214,9 +217,9 @@ func (f *matcher) match(ctx context.Context, e *provider.Event, from *cursor, li
 	return found, nil, nil
 }
 
-// failuresOnly reports whether a leaves rows only where something fails: its source keeps no more, its
-// registrations fit one row, and nobody can have begun it before. From the second receive on every
-// outcome is written, so that what a crashed run did is repeated once, not each time.
+// failuresOnly reports whether a's fan-out writes rows only where something fails: its source keeps no more
+// history, its registrations fit into one row, and no run can have claimed it before. A message that is received
+// again writes every outcome, so that a crash repeats deliveries once and not each time.
 func (f *matcher) failuresOnly(ctx context.Context, a message.InboundEvent, long bool) (bool, error) {
 	if long || a.Repeated || OwnEvent(&a.Event) || a.Unreadable {
 		return false, nil
@@ -226,14 +229,14 @@ func (f *matcher) failuresOnly(ctx context.Context, a message.InboundEvent, long
 		return false, err
 	}
 	s, err := loadCached(ctx, f.Store, f.sources, v.Rev, a.Source, SourceKey(a.Source))
-	if ignoring(err, storage.ErrNotFound) != nil { // else it was deleted meanwhile; its events are still delivered
+	if ignoring(err, storage.ErrNotFound) != nil { // a source deleted meanwhile: its events are still delivered
 		return false, fmt.Errorf("source %s: %w", a.Source, err)
 	}
 	return s.History == FailureHistory, nil
 }
 
-// posting returns registrations of one stream after a place, in order, and whether
-// there are more. The entries are hints: a superset.
+// posting returns registration ids of one posting after an id, in order, and whether there are more. Some may not
+// match any more.
 func (f *matcher) posting(ctx context.Context, v cachedGeneration, source string, s IndexEntry, after string) ([]string, bool, error) {
 	name := source + "\x00" + s.RoutingKey + "\x00" + s.Pattern
 	if l, ok := f.postings.Get(name); ok && l.rev == v.Rev {
@@ -266,8 +269,8 @@ func (f *matcher) posting(ctx context.Context, v cachedGeneration, source string
 	}
 }
 
-// eligible returns those of ids, in their order, that want e and may have it, unless they were seen
-// in this call, or found in one of the streams that calls before walked.
+// eligible returns those of ids, in order, that want e and may have it, except those in seen and those that an
+// earlier call found in one of the postings in walked.
 func (f *matcher) eligible(ctx context.Context, v cachedGeneration, e *provider.Event, walked []IndexEntry, seen map[string]bool, ids []string) ([]*Registration, error) {
 	rs, err := f.registrationsOf(ctx, v.Rev, ids)
 	if err != nil {
@@ -290,19 +293,19 @@ func (f *matcher) eligible(ctx context.Context, v cachedGeneration, e *provider.
 	return out, nil
 }
 
-// indexSettleTime is how long before an event came r's entries must have been as they are for every list that is
-// read for it to hold them: workers know a source as it was a second ago, and clocks differ.
+// indexSettleTime is how long r's entries must be unchanged before an event's receipt for every posting read for
+// that event to hold r: workers know a generation from a second ago, and clocks differ.
 const indexSettleTime = time.Minute
 
-// wasIndexed reports whether r was certainly in one of streams when it was walked
-// for e. r as it is now may have entries that it had not then.
+// wasIndexed reports whether r certainly stood in one of the postings when they were read for e. Entries that
+// changed since then prove nothing.
 func (r *Registration) wasIndexed(streams []IndexEntry, e *provider.Event) bool {
 	return len(streams) > 0 && r.Indexed.Before(e.Received.Add(-indexSettleTime)) &&
 		slices.ContainsFunc(r.IndexEntries(), func(h IndexEntry) bool { return slices.Contains(streams, h) })
 }
 
-// registrationsOf returns those of ids that exist, as they were when the source had the revision
-// rev, or later. Others have them too: they are only read.
+// registrationsOf returns those of ids that exist, as they were at the generation rev or later. They are shared:
+// only read them.
 func (f *matcher) registrationsOf(ctx context.Context, rev string, ids []string) ([]*Registration, error) {
 	out := make([]*Registration, 0, len(ids))
 	var missing []storage.Key
@@ -328,13 +331,14 @@ func (f *matcher) registrationsOf(ctx context.Context, rev string, ids []string)
 	return out, nil
 }
 
-// storedRegistration returns a registration as it is stored.
+// storedRegistration reads a registration past the cache.
 func (f *matcher) storedRegistration(ctx context.Context, id string) (Registration, error) {
 	r, _, err := storage.Load[Registration](ctx, f.Store, RegistrationKey(id))
 	return r, err
 }
 
-// registration returns a registration no older than a second, or storage.ErrNotFound.
+// registration returns a registration at most generationTTL old, and the generation. The error wraps
+// storage.ErrNotFound.
 func (f *matcher) registration(ctx context.Context, source, id string) (*Registration, string, error) {
 	v, err := f.Generation(ctx, source)
 	if err != nil {

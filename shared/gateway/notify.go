@@ -12,8 +12,8 @@ import (
 	"ringback/shared/provider"
 )
 
-// notifiedCacheSize is how many operational events a process remembers to have sent, so
-// that not each delivery that is exhausted sends the same one again.
+// notifiedCacheSize is how many operational events a process remembers as sent, so that not each exhausted
+// delivery sends the same one.
 const notifiedCacheSize = 1_000
 
 // operationalData is the payload of an operational event.
@@ -29,12 +29,12 @@ type operationalData struct {
 // A notifier sends operational events.
 type notifier struct {
 	*core
-	notified *lru.Cache[string, struct{}] // ids of those that were sent
+	notified *lru.Cache[string, struct{}] // ids of events sent
 }
 
-// notify sends the operational event kind about r to the tenant's registrations that ask for it by name; the
-// operator finds it among the source's events. Its id names the hour, so there is at most one an hour, kind
-// and registration, however often it is sent. What becomes of an operational event causes none.
+// notify sends the operational event kind about r to the tenant's registrations that name it; the operator finds
+// it among the source's events. Its id holds the hour, so each kind and registration has at most one an hour. An
+// operational event causes no further one.
 func (t *notifier) notify(ctx context.Context, kind string, about *provider.Event, r *Registration, why string) error {
 	if OwnEvent(about) && about.Type != TestEventType && about.Recipient == "" {
 		return nil

@@ -16,10 +16,10 @@ import (
 	"ringback/shared/storage"
 )
 
-// A delivery whose turn comes behind an open circuit is parked: it is pending, leaves the due
-// index, costs nothing while it waits, and uses up no attempt. The row of its registration's
-// circuit.Health is due instead, while something may be parked: at each probe's time a message has
-// the oldest one attempted (probe). Once that is accepted, a job wakes the others (wakeStep).
+// A delivery that meets an open circuit is parked: it stays pending, leaves the due index, costs nothing and uses
+// up no attempt. Instead the row of its registration's circuit.Health is due while deliveries may be parked: at
+// each probe's time a message makes probe attempt the oldest one. Once that succeeds, a job wakes the others
+// (wakeStep).
 
 // park parks d, whose claim the caller holds.
 func (cs *circuits) park(ctx context.Context, d Delivery) error {
@@ -30,9 +30,8 @@ func (cs *circuits) park(ctx context.Context, d Delivery) error {
 	return cs.ensureProbe(ctx, after)
 }
 
-// ensureProbe makes sure, once d is stored as parked, that it is probed or woken: the circuit may
-// have closed meanwhile, and the walk over what is parked be past d. It is called again if the
-// process ends before it returns, so that d may be anything by now.
+// ensureProbe makes sure that d, stored as parked, will be probed or woken: its circuit may have closed meanwhile,
+// and wakeStep may be past d. A crash before it returns makes it run again, when d may be in any state.
 func (cs *circuits) ensureProbe(ctx context.Context, d Delivery) error {
 	for d.Parked() {
 		h, err := cs.readHealth(ctx, d.Registration)
@@ -55,7 +54,7 @@ func (cs *circuits) ensureProbe(ctx context.Context, d Delivery) error {
 	return nil
 }
 
-// markParked has d's circuit be due, if it is open, and d be looked for.
+// markParked makes an open circuit due and has its probes start at d.
 func (cs *circuits) markParked(ctx context.Context, d Delivery) error {
 	first := false
 	h, err := cs.changeHealth(ctx, d.Registration, func(h circuit.Health) circuit.Health {
@@ -70,15 +69,15 @@ func (cs *circuits) markParked(ctx context.Context, d Delivery) error {
 	return err
 }
 
-// sendProbe sends the message for a registration's next probe, if h is not due for it.
+// sendProbe sends the message for an early probe; later probes are left to the retry run.
 func (cs *circuits) sendProbe(ctx context.Context, id string, h circuit.Health) {
 	if h.Open && h.Parked && h.EarlyProbe() {
 		cs.sendSelf(ctx, path{storage.SlowQueue, h.Tenant}, message.Header{Kind: message.Probe, ID: id}, 1, h.ProbeAt.Sub(cs.Clock()))
 	}
 }
 
-// claimProbe returns the row of a circuit.Health as it is when it is handed out, the
-// header of its message, and its tenant. It comes again if nobody could probe.
+// claimProbe returns a circuit.Health's row as claimed, the header of its message, and its tenant. If nobody
+// probes, it falls due again.
 func claimProbe(row storage.Row, start time.Time) (_ storage.Row, _ message.Header, tenant string, _ error) {
 	var h circuit.Health
 	if err := storage.Decode(row, &h); err != nil {
@@ -88,7 +87,7 @@ func claimProbe(row storage.Row, start time.Time) (_ storage.Row, _ message.Head
 	return row, message.Header{Kind: message.Probe, ID: strings.TrimPrefix(row.PK, "R#")}, h.Tenant, nil
 }
 
-// wake has the deliveries that are parked for a registration attempted.
+// wake starts the job that attempts the deliveries parked for a registration.
 func (cs *circuits) wake(ctx context.Context, id string, h circuit.Health) error {
 	if !h.Parked {
 		return nil
@@ -105,7 +104,7 @@ func (cs *circuits) wake(ctx context.Context, id string, h circuit.Health) error
 	return err
 }
 
-// ForgetHealth forgets how a registration's endpoint fared, and wakes what is parked for it.
+// ForgetHealth deletes what is known of a registration's endpoint and wakes its parked deliveries.
 func (cs *circuits) ForgetHealth(ctx context.Context, id string) error {
 	return storage.CompareAndSwap(ctx, func() error {
 		h, row, err := storage.Load[circuit.Health](ctx, cs.Store, HealthKey(id))
@@ -126,9 +125,10 @@ func (cs *circuits) ForgetHealth(ctx context.Context, id string) error {
 	})
 }
 
-// probe attempts the oldest delivery that is parked for a registration and whose time has come, if a probe is due: it
-// stays parked, and the circuit is what keeps others from the same. Those that are spent it hands out: a worker ends
-// these. If the circuit is closed, or nothing may be attempted, it wakes all: workers find out why.
+// probe attempts the oldest delivery that is parked for a registration and whose time has come, if a probe is due.
+// It stays parked: the circuit lets one probe through at a time. Deliveries whose schedule is over are claimed, so
+// that workers end them. If the circuit is closed, or nothing may be attempted, it wakes all, and workers find out
+// why.
 func (rs *redeliveries) probe(ctx context.Context, h message.Header) error {
 	id, cs := h.ID, rs.attempter.circuit
 	known, err := cs.readHealth(ctx, id)
@@ -147,7 +147,7 @@ func (rs *redeliveries) probe(ctx context.Context, h message.Header) error {
 	case err != nil || r.State != Enabled || !known.Open:
 		return cs.wake(ctx, id, known)
 	case !known.ProbeDue(now):
-		return nil // another took it
+		return nil // another worker probes
 	}
 	var spent []*Delivery
 	var next *Delivery
@@ -157,7 +157,7 @@ func (rs *redeliveries) probe(ctx context.Context, h message.Header) error {
 			return err
 		}
 		late := timeLeft(ctx) <= jobTimeSlice
-		if late || d.Parked() || d.Status == Pending && d.Unacked > 0 { // who has that may park it
+		if late || d.Parked() || d.Status == Pending && d.Unacked > 0 { // the holder of that claim may park it
 			from = cmp.Or(from, d.Event)
 		}
 		ready := d.Parked() && !d.NextAttempt.After(now)
@@ -179,7 +179,7 @@ func (rs *redeliveries) probe(ctx context.Context, h message.Header) error {
 	rs.deliveries.sendRetries(ctx, spent, 1, true)
 	if from != known.OldestParked || from == "" {
 		_, err = cs.changeHealth(ctx, id, func(now circuit.Health) circuit.Health {
-			if now.OldestParked == known.OldestParked { // else something was parked meanwhile
+			if now.OldestParked == known.OldestParked { // otherwise another was parked meanwhile
 				now.Parked, now.OldestParked = from != "" || known.OldestParked != "", from
 			}
 			return now
@@ -191,8 +191,8 @@ func (rs *redeliveries) probe(ctx context.Context, h message.Header) error {
 	return rs.attempt(ctx, *next, message.Header{Kind: message.Probe, ID: next.ID, Claim: next.Claim, SelfSends: h.SelfSends}, false, true)
 }
 
-// repairProbe makes up for the last probe, if it did not end: its process did, or its attempt brought that
-// down. Then it counts as a claim that was lost, and the next probe is another delivery's.
+// repairProbe handles a last probe that did not end, because of a crash. It counts as a lost claim, and the next
+// probe takes another delivery.
 func (rs *redeliveries) repairProbe(ctx context.Context, id string, h circuit.Health) (underWay bool, err error) {
 	d, err := rs.deliveries.LoadDelivery(ctx, ident.Delivery(id, h.Probing))
 	if err != nil {
@@ -213,21 +213,21 @@ func (rs *redeliveries) repairProbe(ctx context.Context, id string, h circuit.He
 	return false, err
 }
 
-// probeEnded notes that nobody attempts d any more as the probe of its circuit.
+// probeEnded records that d is no longer attempted as a probe.
 func (cs *circuits) probeEnded(ctx context.Context, d *Delivery) error {
 	_, err := cs.changeHealth(ctx, d.Registration, func(h circuit.Health) circuit.Health { return h.ProbeEnded(d.Event) })
 	return err
 }
 
-const maxExpired = 1000 // are ended with a probe
+const maxExpired = 1000 // deliveries that one probe ends
 
-// unfinishedFrom returns a registration's unfinished and failed deliveries, oldest first, of the events from one on.
+// unfinishedFrom returns a registration's unfinished and failed deliveries from an event on, oldest first.
 func (ds *deliveries) unfinishedFrom(ctx context.Context, registration, from string) iter.Seq2[Delivery, error] {
 	const lot = 25
 	return func(yield func(Delivery, error) bool) {
 		for {
 			keys, next, err := ds.unfinishedPage(ctx, registration, from)
-			for n := 1; err == nil && len(keys) > 0; n = min(4*n, lot) { // a probe wants one
+			for n := 1; err == nil && len(keys) > 0; n = min(4*n, lot) { // a probe needs only the first
 				var rows []storage.Row
 				some := keys[:min(n, len(keys))]
 				if rows, err = ds.Store.Get(ctx, some...); err != nil {
@@ -252,8 +252,8 @@ func (ds *deliveries) unfinishedFrom(ctx context.Context, registration, from str
 	}
 }
 
-// unfinishedPage returns a page of a registration's unfinished and failed deliveries, oldest first,
-// of the events from one on, and the one to go on from, empty after the last page.
+// unfinishedPage returns a page of a registration's unfinished and failed deliveries from an event on, oldest
+// first, and the event to go on from; empty after the last page.
 func (ds *deliveries) unfinishedPage(ctx context.Context, registration, from string) (keys []storage.Key, next string, err error) {
 	const each = 10 // of a shard
 	for shard := range HistoryShards {
@@ -274,17 +274,17 @@ func (ds *deliveries) unfinishedPage(ctx context.Context, registration, from str
 	if next == "" {
 		return keys, "", nil
 	}
-	// Beyond the first shard's end there may be more in it.
+	// A shard that has more may have rows between the keys of others: cut there.
 	n, _ := slices.BinarySearchFunc(keys, afterEvent(next), func(k storage.Key, sk string) int { return strings.Compare(k.SK, sk) })
 	return keys[:n], afterEvent(next), nil
 }
 
-// afterEvent returns what comes next after an event, and before all others that do.
+// afterEvent returns the smallest text that sorts after an event id.
 func afterEvent(event string) string { return event + " " }
 
-// wakeStep has what is parked behind a circuit that closed attempted, oldest first, at the registration's pace, and
-// beginning slowly: ten in the first second, and twice as many in each one after that. It ends when the circuit opens
-// again, unless nothing may be attempted: then workers find out why. Stragglers are woken a minute later.
+// wakeStep makes deliveries due that were parked behind a circuit, which is closed now: oldest first, at the
+// registration's rate, starting with ten in the first second and doubling each second. It ends when the circuit
+// opens again. A second pass, a minute later, finds what was parked during the first.
 func (js *jobs) wakeStep(ctx context.Context, j *Job) (next time.Time, done bool, err error) {
 	pass, from, _ := strings.Cut(j.Cursor, " ")
 	second := j.Created.Add(secondPassDelay)
@@ -330,7 +330,8 @@ func (js *jobs) wakeStep(ctx context.Context, j *Job) (next time.Time, done bool
 	return time.Time{}, false, err
 }
 
-// canWake reports whether what is parked for j's registration may go on. If not, it stays parked, from an event on.
+// canWake reports whether j's registration may be attempted. If its circuit is open, what is parked from an event
+// on stays so.
 func (js *jobs) canWake(ctx context.Context, j *Job, from string) (bool, error) {
 	r, _, err := js.matcher.registration(ctx, j.Source, j.Registration)
 	if err != nil || r.State != Enabled {

@@ -9,7 +9,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// redeliveries are what the messages of the retry queue ask for.
+// redeliveries handle the messages of the retry and slow queues.
 type redeliveries struct {
 	*core
 	events     *events
@@ -19,13 +19,13 @@ type redeliveries struct {
 	jobs       *jobs
 }
 
-// Redeliver is the Handler of the retry queue: later attempts, resends, and the chunks of jobs. A message
-// whose claim was superseded is dropped; the row that it was for tells what happens next.
+// Redeliver is the Handler of the retry queue: later attempts, resends, and chunks of jobs. A message with a stale
+// claim is dropped; its row says what happens next.
 func (rs *redeliveries) Redeliver(ctx context.Context, ms []storage.Received) ([]string, error) {
 	return rs.redeliverAll(ctx, ms, false)
 }
 
-// RedeliverSlow is the Handler of the slow queue, which carries the same for endpoints that are not known to be fast.
+// RedeliverSlow is the Handler of the slow queue: the same for endpoints not known to be fast.
 func (rs *redeliveries) RedeliverSlow(ctx context.Context, ms []storage.Received) ([]string, error) {
 	return rs.redeliverAll(ctx, ms, true)
 }
@@ -53,12 +53,12 @@ func (rs *redeliveries) redeliverAll(ctx context.Context, ms []storage.Received,
 	})
 }
 
-// lostAfterReceives is how often a message is received when its claim counts as lost:
-// workers took it up before and recorded nothing.
+// lostAfterReceives is the receive at which a message's claim counts as lost: workers took it up before and
+// recorded nothing.
 const lostAfterReceives = 3
 
-// redeliver makes the attempt for which h was sent, if that is still wanted. lost
-// says that the claim is, slow that it came from the slow queue.
+// redeliver makes the attempt that h asks for, if its claim is current. lost says that the claim counts as lost,
+// slow that h comes from the slow queue.
 func (rs *redeliveries) redeliver(ctx context.Context, h message.Header, lost, slow bool) error {
 	d, err := rs.deliveries.LoadDelivery(ctx, h.ID)
 	switch {
@@ -72,7 +72,7 @@ func (rs *redeliveries) redeliver(ctx context.Context, h message.Header, lost, s
 	return rs.attempt(ctx, d, h, lost, slow)
 }
 
-// attempt is redeliver for a delivery that may be attempted for h.
+// attempt is redeliver for a delivery whose claim was checked.
 func (rs *redeliveries) attempt(ctx context.Context, d Delivery, h message.Header, lost, slow bool) error {
 	if lost {
 		if over, err := rs.attempter.circuit.countLostClaim(ctx, &d, nil); over || err != nil {
@@ -86,7 +86,7 @@ func (rs *redeliveries) attempt(ctx context.Context, d Delivery, h message.Heade
 	return rs.attempter.attempt(ctx, &task{e: e, r: r, rev: rev, d: d, fromSlowQueue: slow, selfSends: h.SelfSends}, &redelivery{rs, h})
 }
 
-// A redelivery is the recorder of what a message of the retry queue asks for, whose claim it has.
+// A redelivery is the recorder for a message of the retry or slow queue, whose claim it holds.
 type redelivery struct {
 	rs *redeliveries
 	h  message.Header
@@ -96,7 +96,7 @@ func (re *redelivery) ineligible(ctx context.Context, t *task, verdict Status, w
 	return re.rs.deliveries.endIneligible(ctx, t.d, verdict, why)
 }
 
-// proceed reports whether the claim still gives the right to POST. To a probe the circuit gives it.
+// proceed reports whether the claim still allows a POST. A parked delivery is a probe, which the circuit allows.
 func (re *redelivery) proceed(ctx context.Context, t *task) (bool, error) {
 	now := re.rs.Clock()
 	if t.d.Parked() || t.d.mayPost(re.h.Claim, now, t.r.timeout()) {
@@ -121,7 +121,7 @@ func (re *redelivery) postponed(ctx context.Context, t *task, s permit) error {
 	return re.rs.deliveries.reschedule(ctx, t.d, s.retryAt, re.h.SelfSends, s.viaSlowQueue || t.fromSlowQueue)
 }
 
-// unwritable leaves the claim: the row falls due again, later each time.
+// unwritable keeps the claim: the row falls due again, later each time.
 func (re *redelivery) unwritable(ctx context.Context, t *task) error {
 	_, err := re.rs.attempter.circuit.countLostClaim(ctx, &t.d, t.r)
 	return err
@@ -139,11 +139,11 @@ func (re *redelivery) attempted(ctx context.Context, t *task, a Attempt) error {
 	if t.d = after; self {
 		ds.sendRetry(ctx, &t.d, hops+1, false)
 	}
-	return re.rs.attempter.circuit.ensureProbe(ctx, after) // by another, who has this message too
+	return re.rs.attempter.circuit.ensureProbe(ctx, after) // another holder of this message may have parked it
 }
 
-// Resend hands out one more attempt of a delivery in any status, at once. It
-// does not count for the schedule. The error wraps storage.ErrNotFound.
+// Resend claims one more attempt of a delivery in any status, at once, outside its schedule. The error wraps
+// storage.ErrNotFound.
 func (rs *redeliveries) Resend(ctx context.Context, id string) (Delivery, error) {
 	now := rs.Clock()
 	d, err := rs.deliveries.ChangeDelivery(ctx, id, func(d Delivery) (Delivery, error) { return d.resend(now), nil })

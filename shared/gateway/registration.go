@@ -11,7 +11,7 @@ import (
 	"ringback/shared/schedule"
 )
 
-// A State is what becomes of a registration's events.
+// A State says whether a registration receives events.
 type State string
 
 const (
@@ -20,7 +20,7 @@ const (
 	Removed  State = "removed"  // a tombstone: deliveries stay listable
 )
 
-// A Format is how a delivery looks.
+// A Format is the form of a delivery.
 type Format string
 
 const (
@@ -28,16 +28,16 @@ const (
 	Raw      Format = "raw"      // as the provider sends it
 )
 
-// An Endpoint is where a registration's deliveries go. URL and header values
-// may hold credentials, so they are sealed; Shown and Names are for people.
+// An Endpoint is where a registration's deliveries go. URL and header values may hold credentials, so they are
+// encrypted; people see RedactedURL.
 type Endpoint struct {
 	URL         string            `json:"url"`               // sealed field "url"
 	RedactedURL string            `json:"shown"`             // egress.Redact of the URL
 	Headers     map[string]string `json:"headers,omitempty"` // canonical name → sealed field "header"
-	ConsentedAt time.Time         `json:"proven,omitzero"`   // the endpoint consented to deliveries under this URL; zero: it was not asked, or did not
+	ConsentedAt time.Time         `json:"proven,omitzero"`   // when the endpoint consented to deliveries under this URL; zero: it did not
 }
 
-// A Registration is a tenant's wish: events of a source to an endpoint.
+// A Registration is an endpoint with a subscription: which events of a source a tenant wants, and where to.
 type Registration struct {
 	ID          string    `json:"id"`
 	Tenant      string    `json:"tenant"`
@@ -47,10 +47,10 @@ type Registration struct {
 	Rev         int       `json:"rev"` // grows with every change
 
 	State  State     `json:"state"`
-	Reason string    `json:"why,omitempty"`  // disabled or removed by whom or what
+	Reason string    `json:"why,omitempty"`  // why it is disabled or removed
 	Since  time.Time `json:"since,omitzero"` // of the state
 
-	Indexed time.Time `json:"indexed,omitzero"` // when its entries of the match index last changed
+	Indexed time.Time `json:"indexed,omitzero"` // when its index entries last changed
 
 	EventTypes []string          `json:"event_types"` // patterns; never empty
 	Match      Match             `json:"match,omitempty"`
@@ -61,21 +61,21 @@ type Registration struct {
 	Secrets    []keyring.Secret  `json:"secrets"`           // whsec_; sealed field "secret"
 	RawTokens  []keyring.Secret  `json:"raw_tokens,omitempty"`
 
-	// Limits asked for by the tenant, within those of Limits; zero: none of its own.
+	// Limits that the tenant asked for, within those of Limits; zero: none.
 	Rate        float64 `json:"rate,omitempty"`        // deliveries/s
 	Concurrency int     `json:"concurrency,omitempty"` // POSTs at once
 
-	Ordered bool   `json:"ordered,omitempty"` // one at a time per group
-	Release string `json:"release,omitempty"` // of an ordered one: the job that puts what was held back into the lanes, which are closed until then
+	Ordered bool   `json:"ordered,omitempty"` // one delivery at a time per group
+	Release string `json:"release,omitempty"` // of an ordered one: the job that puts held deliveries back into the lanes, which are blocked until then
 
 	// Of a registration made by set_http_callback.
 	Group    string `json:"group,omitempty"`     // id
-	GroupRev int    `json:"group_rev,omitempty"` // of the code that it was made with
+	GroupRev int    `json:"group_rev,omitempty"` // the security code's revision that it was made with
 	AppName  string `json:"app_name,omitempty"`
 	AppUUID  string `json:"app_uuid,omitempty"` // never shown to the group's owner
 }
 
-// Wants reports whether r asks for e. Whether it may have e is another question.
+// Wants reports whether r asks for e. Whether it may have e is decided by eligibility.
 func (r *Registration) Wants(e *provider.Event) bool {
 	if e.Recipient != "" {
 		return e.Recipient == r.ID
@@ -86,14 +86,14 @@ func (r *Registration) Wants(e *provider.Event) bool {
 	return !e.Unreadable && r.Source == e.Source && WantsType(r.EventTypes, e.Type) && r.Match.Accepts(e.Keys)
 }
 
-// IndexEntry is an entry of the match index: a routing key in use and a pattern.
+// An IndexEntry is an entry of the match index: a routing key and an event type pattern.
 type IndexEntry struct{ RoutingKey, Pattern string }
 
 func compareIndexEntries(a, b IndexEntry) int {
 	return cmp.Or(cmp.Compare(a.RoutingKey, b.RoutingKey), cmp.Compare(a.Pattern, b.Pattern))
 }
 
-// indexKeys returns the routing keys under which r is indexed, each once.
+// indexKeys returns the routing keys that r is indexed under, without duplicates.
 func (r *Registration) indexKeys() []string {
 	kind := r.Match.indexKind()
 	if kind == "" {
@@ -107,7 +107,7 @@ func (r *Registration) indexKeys() []string {
 	return slices.Compact(keys)
 }
 
-// TooManyIndexEntries reports whether r has more than MaxHints index entries. It makes none.
+// TooManyIndexEntries reports whether r has more than MaxIndexEntries, without making them.
 func (r *Registration) TooManyIndexEntries() bool {
 	keys, n := len(r.indexKeys()), 0
 	for _, p := range r.EventTypes {
@@ -126,7 +126,7 @@ func (r *Registration) IndexEntries() []IndexEntry {
 	var out []IndexEntry
 	for _, p := range r.EventTypes {
 		if slices.Contains(operational, p) {
-			out = append(out, IndexEntry{"*", p}) // they have no routing keys
+			out = append(out, IndexEntry{"*", p}) // operational events have no routing keys
 			continue
 		}
 		for _, k := range keys {
@@ -137,7 +137,7 @@ func (r *Registration) IndexEntries() []IndexEntry {
 	return slices.Compact(out)
 }
 
-// PublishedEntries returns the entries of the match index that r needs.
+// PublishedEntries returns the index entries that r must have.
 func (r Registration) PublishedEntries() []IndexEntry {
 	if r.State == Removed || r.ID == "" {
 		return nil
@@ -145,8 +145,8 @@ func (r Registration) PublishedEntries() []IndexEntry {
 	return r.IndexEntries()
 }
 
-// allowance returns what r may use of a process that makes so many POSTs at once:
-// whatever the limits, half of them are left to others.
+// allowance returns r's limits in a process with atOnce POSTs in flight at most. Half of these are left to others
+// in any case.
 func (r *Registration) allowance(l Limits, atOnce int) limiter.Allowance {
 	l = l.OrDefault()
 	a := limiter.Allowance{Concurrency: min(l.Concurrency, max(atOnce/2, 1)), Rate: l.DeliveriesPerSecond}

@@ -17,26 +17,26 @@ import (
 	"ringback/shared/provider"
 )
 
-// Headers of deliveries, in lower case as Standard Webhooks prints its own: its PHP and Ruby libraries find no other,
-// where a server hands names on as they came. Late is a delivery of an ordered registration that is older than one that
-// was attempted before it, or may be: a process that ends tells nobody what it attempted last.
+// Headers of deliveries, in lower case as Standard Webhooks prints its own: its PHP and Ruby libraries look them
+// up so. LateHeader marks a delivery of an ordered registration that is older than one attempted before it, or may
+// be, after a crash.
 const (
-	// ViaHeader lists the gateways that a delivery came through, the last one being
-	// who sent it. It is read by the grammar of CDN-Loop (RFC 8586, section 2).
+	// ViaHeader lists the gateways that a delivery came through, the sender last, in the grammar of CDN-Loop (RFC
+	// 8586, section 2).
 	ViaHeader     = "ringback-via"
 	LateHeader    = "ringback-late"
 	RequestOrigin = "WebHook-Request-Origin" // of a challenge, and of deliveries after it
 )
 
-// AttemptTime is how long one attempt may take unless the registration says less.
+// AttemptTime is the default and longest time limit of an attempt.
 const AttemptTime = 15 * time.Second
 
-// timeout returns how long one attempt of r may take.
+// timeout returns the time limit of an attempt for r.
 func (r *Registration) timeout() time.Duration {
 	return min(cmp.Or(max(r.Timeout, 0), AttemptTime), AttemptTime)
 }
 
-// request writes the POST of t at now.
+// request builds the POST of t at now.
 func (at *attempter) request(t *task, now time.Time) (egress.Request, error) {
 	e, r := t.e, t.r
 	to, err := at.target(r, now)
@@ -67,7 +67,7 @@ func (at *attempter) request(t *task, now time.Time) (egress.Request, error) {
 		SetHeader(req.Header, "Content-Type", "application/json")
 	}
 	SetHeader(req.Header, "User-Agent", "Ringback/1")
-	req.Header["Idempotency-Key"] = []string{} // to be replayed on a dead connection; a value would be sent, and heeded
+	req.Header["Idempotency-Key"] = []string{} // Go replays a POST with this key on a dead connection; an empty list is not sent
 	SetHeader(req.Header, ViaHeader, strings.Join(append(slices.Clone(e.Via), at.ID()), ", "))
 	SetHeader(req.Header, "ringback-delivery", t.d.ID)
 	SetHeader(req.Header, "ringback-attempt", strconv.Itoa(t.d.Attempts+1))
@@ -86,7 +86,7 @@ func SetHeader(h http.Header, name, value string) {
 	}
 }
 
-// sign puts the three headers of Standard Webhooks 1.0 ("Webhook Headers").
+// sign adds the three headers of Standard Webhooks 1.0 ("Webhook Headers").
 func sign(h http.Header, signers []*standardwebhooks.Webhook, id string, now time.Time, body []byte) error {
 	signatures := make([]string, len(signers))
 	for i, w := range signers {
@@ -101,8 +101,8 @@ func sign(h http.Header, signers []*standardwebhooks.Webhook, id string, now tim
 	return nil
 }
 
-// standardBody writes the body of a standard delivery. It is put together by
-// hand because encoding/json would write the payload's bytes anew.
+// standardBody returns the body of a standard delivery. It is assembled by hand because encoding/json would change
+// the payload's bytes.
 func standardBody(p provider.Provider, e *provider.Event) ([]byte, error) {
 	data, parameters := json.RawMessage(e.Payload), json.RawMessage(nil)
 	var err error
@@ -139,7 +139,7 @@ func standardBody(p provider.Provider, e *provider.Event) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// A target is where and how r's deliveries go, opened.
+// A target is a registration's endpoint, decrypted.
 type target struct {
 	url      string
 	headers  map[string]string
@@ -148,10 +148,10 @@ type target struct {
 	at       time.Time
 }
 
-// targetTTL is how long an opened target is kept: secrets that ended are used no longer than that.
+// targetTTL bounds the use of an expired secret.
 const targetTTL = 30 * time.Second
 
-// target opens what r has sealed.
+// target decrypts r's endpoint and secrets.
 func (at *attempter) target(r *Registration, now time.Time) (*target, error) {
 	name := fmt.Sprintf("%s %d", r.ID, r.Rev)
 	if t, ok := at.targets.Get(name); ok && time.Since(t.at) < targetTTL {

@@ -11,18 +11,18 @@ import (
 	"ringback/shared/storage"
 )
 
-// What an unfinished delivery needs has no expiry, so that neither a stop nor a clock that jumps ends it: its
-// own row, and the event's, which holds the payload. An event begins with one, since most are delivered at
-// once. The first delivery that is not takes it away, by its registration's place in Open; the last one to be
-// finished brings it back. What is held lasts for Kept.Held, and so does its event. One of more deliveries
-// than Open can name lasts for Kept.longest from the last attempt of one of them.
+// Whatever an unfinished delivery needs has no expiry, so that neither downtime nor a clock that jumps ends it:
+// its own row and the event's row with the payload. An event starts with an expiry, since most are delivered at
+// once. The first unfinished delivery removes it by entering its registration in Unfinished; the last one to
+// finish sets it again. Held deliveries last for Retention.Held, and so do their events. An event with more
+// unfinished deliveries than Unfinished can list lasts for maxUnfinished after the last attempt.
 
-// maxUnfinished is how long a delivery may be unfinished by its schedule, and then be looked at.
+// maxUnfinished is the longest time that a delivery's schedule, circuit and hold can take together.
 func (k Retention) maxUnfinished() time.Duration {
 	return schedule.MaxWaitsSum*12/10 + 2*circuit.LongestInterval + k.Held + k.History
 }
 
-// markUnfinished notes that deliveries to ids are unfinished. It reports whether the row changed.
+// markUnfinished records that the deliveries to ids are unfinished and reports whether the row changed.
 func (er *EventRow) markUnfinished(r *storage.Row, k Retention, now time.Time, ids ...string) (changed bool) {
 	for _, id := range ids {
 		if !er.ManyUnfinished && !slices.Contains(er.Unfinished, id) {
@@ -41,7 +41,8 @@ func (er *EventRow) markUnfinished(r *storage.Row, k Retention, now time.Time, i
 	return changed
 }
 
-// markFinished notes that the delivery to id is finished at now, or held until a time. It reports whether the row changed.
+// markFinished records that the delivery to id is finished, or held until then, and reports whether the row
+// changed.
 func (er *EventRow) markFinished(r *storage.Row, k Retention, now time.Time, id string, until time.Time) (changed bool) {
 	expires := r.Expires
 	if i := slices.Index(er.Unfinished, id); i >= 0 {
@@ -57,14 +58,14 @@ func (er *EventRow) markFinished(r *storage.Row, k Retention, now time.Time, id 
 	return changed
 }
 
-// lastsFor reports whether er, which was read, lasts for the delivery to id: what its
-// endpoint asked for may take longer than all that Kept.longest counts.
+// lastsFor reports whether er, as read, outlasts the delivery to id. Waits that an endpoint asks for may exceed
+// what maxUnfinished counts.
 func (er *EventRow) lastsFor(id string, k Retention, now time.Time) bool {
 	return slices.Contains(er.Unfinished, id) || er.ManyUnfinished && now.Add(k.maxUnfinished()).Sub(er.expires) <= 24*time.Hour
 }
 
-// retain keeps an event for deliveries that are unfinished, before their rows are written. fill, unless it is
-// nil, makes the row whole. The error wraps storage.ErrNotFound.
+// retain keeps an event without expiry for deliveries to ids, before their rows are written. fill, unless nil,
+// completes the row. The error wraps storage.ErrNotFound.
 func (es *events) retain(ctx context.Context, id string, fill func(*EventRow, *storage.Row) bool, ids ...string) error {
 	return es.change(ctx, id, func(er *EventRow, r *storage.Row) bool {
 		filled := fill != nil && fill(er, r)
@@ -72,7 +73,7 @@ func (es *events) retain(ctx context.Context, id string, fill func(*EventRow, *s
 	})
 }
 
-// Release ends what open began, once the delivery's row says so, or is gone.
+// Release undoes retain for one registration, once its delivery's row is finished or gone.
 func (es *events) Release(ctx context.Context, id, registration string) error {
 	return es.release(ctx, id, nil, registration, time.Time{})
 }
@@ -84,7 +85,7 @@ func (es *events) release(ctx context.Context, id string, fill func(*EventRow, *
 	}), storage.ErrNotFound)
 }
 
-// heldUntil is when what is held at now has ended. All that are held on one day are content with one write.
+// heldUntil returns when a hold of now ends, rounded up to a day so that holds of one day share one write.
 func (k Retention) heldUntil(now time.Time) time.Time {
 	const day = 24 * time.Hour
 	return now.Add(k.Held).Truncate(day).Add(day)

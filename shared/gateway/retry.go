@@ -15,31 +15,31 @@ import (
 )
 
 const (
-	claimsPerSend = 10               // rows a shard claims before their messages are sent: what a crash strands, about
-	overdueSpread = 30 * time.Second // over which overdue rows are spread
-	runMargin     = 5 * time.Second  // of the invocation, kept for the end
-	idleRuns      = 2                // in a row that find messages and none in flight; then nothing is handed out
-	// maxWait is further than any wait, with its jitter. What is due later, and does
-	// not wait for its rate, was put there by a clock that was wrong.
+	claimsPerSend = 10               // rows a shard claims before it sends their messages; a crash strands about as many
+	overdueSpread = 30 * time.Second // overdue rows are spread over it
+	runMargin     = 5 * time.Second  // time left unused at the end of the invocation
+	idleRuns      = 2                // runs in a row that find messages and none in flight, after which nothing more is sent
+	// maxWait exceeds every wait with its jitter. A row due later, unless its rate limit asked for that, was
+	// written by a wrong clock.
 	maxWait = 29 * time.Hour
 )
 
-// retries hand out what falls due.
+// retries claim what falls due.
 type retries struct {
 	*core
 
-	idle [2]atomic.Int32 // ticks in a row that found messages which nobody takes, of each of laterQueues
+	idle [2]atomic.Int32 // for each of retryQueues: runs in a row that found messages and none in flight
 }
 
 // retryQueues lead to later attempts.
 var retryQueues = [...]storage.QueueName{storage.RetryQueue, storage.SlowQueue}
 
-// Retry runs every minute and hands out what falls due within the Horizon: one conditional write a row, then
-// a message that comes at the exact second. Two Retries may run at once. It hands out nothing to a queue that
-// is above the brake, since each hand-out of a backlog would only add to it.
+// Retry runs every minute and claims what falls due within Lookahead: one conditional write a row, then a message
+// delayed to the exact second. Two Retries may run at the same time. A queue with more than MaxBacklog messages
+// gets none, since that would only add to the backlog.
 func (rt *retries) Retry(ctx context.Context) error {
 	start, t := rt.Clock(), &retryRun{}
-	rt.clockSteady() // a clock that is set is seen soon
+	rt.clockSteady() // notice a clock that was set
 	for i, q := range retryQueues {
 		closed, err := rt.paused(ctx, q, &rt.idle[i])
 		if err != nil {
@@ -56,7 +56,7 @@ func (rt *retries) Retry(ctx context.Context) error {
 	return rt.pass(ctx, start, t)
 }
 
-// paused reports whether nothing is to be handed out to q, and logs why.
+// paused reports whether q gets no messages in this run, and logs why.
 func (rt *retries) paused(ctx context.Context, q storage.QueueName, untaken *atomic.Int32) (bool, error) {
 	depth, err := rt.Queue.Depth(ctx, q)
 	switch {
@@ -74,8 +74,8 @@ func (rt *retries) paused(ctx context.Context, q storage.QueueName, untaken *ato
 	return false, nil
 }
 
-// Recover hands out anew what a process that ended had handed out: the messages may not have been sent. It is for the
-// one process of a machine, before it takes messages of the retry queue; elsewhere such rows fall due again.
+// Recover claims again what an earlier process had claimed, since its messages may not have been sent. It is for
+// the only process of a machine, before that receives messages; elsewhere such rows fall due again.
 func (rt *retries) Recover(ctx context.Context) error {
 	return rt.pass(ctx, rt.Clock(), &retryRun{recover: true})
 }
@@ -100,7 +100,7 @@ func (rt *retries) pass(ctx context.Context, start time.Time, t *retryRun) error
 	return errors.Join(errs...)
 }
 
-// PastDue returns when the oldest row that is late fell due; zero if none is.
+// PastDue returns when the oldest overdue row fell due; zero if none is overdue.
 func (rt *retries) PastDue(ctx context.Context) (time.Time, error) {
 	now := rt.Clock()
 	first := now
@@ -119,19 +119,19 @@ func (rt *retries) PastDue(ctx context.Context) (time.Time, error) {
 	return first, nil
 }
 
-// retryRun adds up what one Retry did.
+// A retryRun is the state of one Retry over all shards.
 type retryRun struct {
 	mu              sync.Mutex
 	claimed         int
-	oldestDue       time.Time      // the oldest due time that was seen
-	unsent          unsentMessages // fewer than fill a send
+	oldestDue       time.Time      // the earliest due time seen
+	unsent          unsentMessages // too few to fill a send yet
 	paused          []storage.QueueName
-	perRegistration map[string]int // of hand-outs, by registration
-	recover         bool           // what a former process had handed out is handed out anew
+	perRegistration map[string]int // rows claimed, by registration
+	recover         bool           // claim again what an earlier process had claimed
 }
 
-// addAndTakeFull adds ms for q, and returns as many as fill sends: a send is billed alike for
-// one message and for ten, and most shards have one or two.
+// addAndTakeFull adds ms for q and returns as many as fill whole sends. A send of ten messages is billed like a
+// send of one, and most shards have one or two: 3 + 9 pending messages make one send of ten and keep two.
 func (t *retryRun) addAndTakeFull(q storage.QueueName, ms []storage.Message) []storage.Message {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -144,8 +144,8 @@ func (t *retryRun) addAndTakeFull(q storage.QueueName, ms []storage.Message) []s
 	return all[:n:n]
 }
 
-// withinShare returns those of due that this tick hands out, of each registration at
-// most so many: what one has waiting, however much, delays no other's.
+// withinShare returns the rows of due that this run claims: at most most of each registration, so that one
+// registration's backlog delays no other's deliveries.
 func (t *retryRun) withinShare(due []storage.DueRow, most int, slow func(registration string) bool) []storage.DueRow {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -181,8 +181,8 @@ func (t *retryRun) oldest(now time.Time) time.Duration {
 	return max(now.Sub(t.oldestDue), 0)
 }
 
-// runShard hands out what falls due in a shard; of one shard in each minute, as
-// well what is further ahead than any wait.
+// runShard claims what falls due in a shard. In each minute it also looks, in one shard, for rows due later than
+// any wait.
 func (rt *retries) runShard(ctx context.Context, shard int, start time.Time, t *retryRun) error {
 	until := start.Add(Lookahead)
 	if t.recover {
@@ -218,7 +218,7 @@ func (rt *retries) claimDue(ctx context.Context, shard int, cursor string, until
 	return nil
 }
 
-// claimAndEnqueue claims some due rows, for each of which a message is sent, with those of other shards.
+// claimAndEnqueue claims due rows and sends a message for each, together with those of other shards.
 func (rt *retries) claimAndEnqueue(ctx context.Context, due []storage.DueRow, t *retryRun) (int, error) {
 	keys := make([]storage.Key, len(due))
 	for i, d := range due {
@@ -245,7 +245,7 @@ func (rt *retries) claimAndEnqueue(ctx context.Context, due []storage.DueRow, t 
 	return handed, errors.Join(errs...)
 }
 
-// sendOrDefer sends the messages of what is claimed, or leaves that to the next tick.
+// sendOrDefer sends the messages of claimed rows, or leaves them to the next run.
 func (rt *retries) sendOrDefer(ctx context.Context, q storage.QueueName, ms []storage.Message) error {
 	err := rt.send(ctx, q, ms)
 	if err != nil {
@@ -254,19 +254,19 @@ func (rt *retries) sendOrDefer(ctx context.Context, q storage.QueueName, ms []st
 	return err
 }
 
-// claimRow claims a row that is due, by one conditional write, and returns the message for it and its
-// queue; none if another has it, or if there is nothing to do now.
+// claimRow claims a due row by one conditional write and returns its message and queue. The queue is empty if
+// another process claimed it, or there is nothing to do now.
 func (rt *retries) claimRow(ctx context.Context, row storage.Row, t *retryRun) (_ storage.QueueName, m storage.Message, _ error) {
 	now := rt.Clock()
 	ahead := row.Due.Sub(now)
 	if row.Due.IsZero() || ahead > Lookahead && ahead <= maxWait && !t.recover {
-		return "", m, nil // the index lagged
+		return "", m, nil // the index was behind
 	}
 	start, was := later(row.Due, now), row.Rev
 	switch {
 	case ahead > maxWait:
 		start = now
-	case ahead > Lookahead: // claimed by a former process
+	case ahead > Lookahead: // claimed by an earlier process
 		start = later(row.Due.Add(-claimTTL), now)
 	}
 	var h message.Header
@@ -308,8 +308,8 @@ func (rt *retries) claimRow(ctx context.Context, row storage.Row, t *retryRun) (
 	return to.queue, m, err
 }
 
-// claimDelivery returns a delivery's row when it is handed out, the header of its message, of no kind if
-// there is nothing to attempt, its tenant, and when the message is received.
+// claimDelivery returns a delivery's row with a new claim, the header of its message (of no kind if there is
+// nothing to attempt), its tenant, and when the message is to be received.
 func (rt *retries) claimDelivery(row storage.Row, start time.Time, t *retryRun) (_ storage.Row, _ message.Header, tenant string, _ time.Time, _ error) {
 	d, err := ReadDelivery(row)
 	if err != nil {
@@ -318,7 +318,7 @@ func (rt *retries) claimDelivery(row storage.Row, start time.Time, t *retryRun) 
 	now := rt.Clock()
 	switch early := d.due.Sub(now) > Lookahead; {
 	case early && d.due.Sub(now) > maxWait && d.RateGranted, early && t.recover && d.Unacked == 0 && d.due.Sub(now) <= maxWait:
-		return row, message.Header{}, "", start, nil // it waits for its place, or for its time
+		return row, message.Header{}, "", start, nil // it waits for its rate limit, or its time
 	case early && t.recover:
 		start = later(d.NextAttempt, now)
 	}

@@ -12,10 +12,10 @@ import (
 	"ringback/shared/storage"
 )
 
-// resendMargin is kept of the time for the answer: no resend of what the queue refused begins later.
+// resendMargin is time left for the response: no resend starts later.
 const resendMargin = 500 * time.Millisecond
 
-// send sends ms in as few calls as the queue's limits allow, and what was refused again.
+// send sends ms in as few calls as the queue's limits allow, and again what the queue refused.
 func (c *core) send(ctx context.Context, q storage.QueueName, ms []storage.Message) error {
 	for len(ms) > 0 {
 		n, size := 0, 0
@@ -54,8 +54,8 @@ func (c *core) sendBatch(ctx context.Context, q storage.QueueName, ms []storage.
 	return fmt.Errorf("send %d messages to %s: %w: %v", len(ms), q, storage.ErrUnavailable, last)
 }
 
-// enqueue sends as to the events queue. What the queue refuses is sent again
-// as long as there is time; then the error wraps storage.ErrUnavailable.
+// enqueue sends as to the events queue, and again what the queue refuses while there is time. Then the error wraps
+// storage.ErrUnavailable.
 func (c *core) enqueue(ctx context.Context, as []message.InboundEvent) error {
 	if len(as) == 0 {
 		return nil
@@ -67,7 +67,7 @@ func (c *core) enqueue(ctx context.Context, as []message.InboundEvent) error {
 	return c.send(ctx, storage.EventsQueue, ms)
 }
 
-// SendTo queues an event of the gateway's own. The same id makes the same event, so it may be called again.
+// SendTo queues an event of the gateway's own. It may be called again: the same id is the same event.
 func (c *core) SendTo(ctx context.Context, e provider.Event) error {
 	if !OwnEvent(&e) || e.ID == "" {
 		return fmt.Errorf("send an event of our own: %w: want its id and whom it is for", storage.ErrInvalid)
@@ -75,8 +75,7 @@ func (c *core) SendTo(ctx context.Context, e provider.Event) error {
 	return c.enqueue(ctx, []message.InboundEvent{{Event: e, Token: Digest(e.ID + e.Recipient)}})
 }
 
-// A path is the queue that leads to a later attempt, and the group of its
-// messages: the slow queue is served tenant by tenant.
+// A path is the queue of a later attempt and its message group: the slow queue is served tenant by tenant.
 type path struct {
 	queue storage.QueueName
 	group string
@@ -84,11 +83,11 @@ type path struct {
 
 var fastPath = path{queue: storage.RetryQueue}
 
-// retryPath returns the slow path if slow says so, or if the registration's endpoint is not known to be fast.
+// retryPath returns the slow queue's path if slow is set, or if the endpoint is not known to be fast.
 func (c *core) retryPath(ctx context.Context, slow bool, registration, tenant string) path {
 	if !slow {
 		fast, err := c.fast(ctx, registration, tenant, "")
-		slow = err == nil && !fast // else whoever receives the message finds out
+		slow = err == nil && !fast // otherwise the receiver of the message finds out
 	}
 	if slow {
 		return path{storage.SlowQueue, tenant}
@@ -96,8 +95,8 @@ func (c *core) retryPath(ctx context.Context, slow bool, registration, tenant st
 	return fastPath
 }
 
-// fast reports whether attempts for a registration may be made outside the slow
-// queue. An empty url stands for the one that is known.
+// fast reports whether a registration's endpoint may be attempted outside the slow queue. An empty url means the
+// one that is known.
 func (c *core) fast(ctx context.Context, registration, tenant, url string) (bool, error) {
 	if c.speeds == nil || tenant == "" {
 		return !c.limiter.Slow(registration), nil
@@ -105,7 +104,7 @@ func (c *core) fast(ctx context.Context, registration, tenant, url string) (bool
 	return c.speeds.AllowsBatch(ctx, tenant, registration, url)
 }
 
-// sendSelf sends the message of h over p, to be received after delay. A failure is no error: what it is for falls due.
+// sendSelf sends h over p with a delay. A failure is only logged: the row falls due.
 func (c *core) sendSelf(ctx context.Context, p path, h message.Header, hops int, delay time.Duration) {
 	h.SelfSends = hops
 	m, err := p.message(h, delay)
@@ -114,19 +113,19 @@ func (c *core) sendSelf(ctx context.Context, p path, h message.Header, hops int,
 	}
 	if err != nil {
 		c.Log.Warn("retry", "kind", string(h.Kind), "id", h.ID, "outcome", "not sent", "why", err.Error())
-		if c.SingleProcess { // else there is no tick in this process
+		if c.SingleProcess { // elsewhere this process runs no Retry
 			c.keepUnsent(p.queue, m)
 		}
 	}
 }
 
-// unsent are messages that this process could not send.
+// unsent holds messages that this process could not send.
 type unsent struct {
 	mu sync.Mutex
 	ms []unsentMessage
 }
 
-// A unsentMessage is a message for a queue, to be received at a time.
+// An unsentMessage is a message for a queue, and when to receive it.
 type unsentMessage struct {
 	queue storage.QueueName
 	m     storage.Message
@@ -135,7 +134,7 @@ type unsentMessage struct {
 
 type unsentMessages map[storage.QueueName][]storage.Message
 
-const maxUnsent = 10_000 // what is forgotten falls due
+const maxUnsent = 10_000 // a message over the limit is dropped: its row falls due
 
 func (c *core) keepUnsent(q storage.QueueName, ms ...storage.Message) {
 	c.unsent.mu.Lock()
@@ -145,7 +144,7 @@ func (c *core) keepUnsent(q storage.QueueName, ms ...storage.Message) {
 	}
 }
 
-// takeUnsent returns what keepUnsent kept, each with what is left of its delay.
+// takeUnsent returns the unsent messages, each with the rest of its delay.
 func (c *core) takeUnsent() unsentMessages {
 	c.unsent.mu.Lock()
 	defer c.unsent.mu.Unlock()
