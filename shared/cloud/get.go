@@ -95,18 +95,18 @@ func (s *Store) getBatch(ctx context.Context, keys []storage.Key) ([]storage.Row
 func (s *Store) batch(keys []storage.Key) map[string]types.KeysAndAttributes {
 	ask := make(map[string]types.KeysAndAttributes, len(s.tables))
 	for _, k := range keys {
-		of := ask[s.tables[k.Table]]
-		of.ConsistentRead = aws.Bool(true)
-		of.Keys = append(of.Keys, itemKey(k))
-		ask[s.tables[k.Table]] = of
+		tableKeys := ask[s.tables[k.Table]]
+		tableKeys.ConsistentRead = aws.Bool(true)
+		tableKeys.Keys = append(tableKeys.Keys, itemKey(k))
+		ask[s.tables[k.Table]] = tableKeys
 	}
 	return ask
 }
 
 func keysIn(ask map[string]types.KeysAndAttributes) int {
 	n := 0
-	for _, of := range ask {
-		n += len(of.Keys)
+	for _, keys := range ask {
+		n += len(keys.Keys)
 	}
 	return n
 }

@@ -76,15 +76,15 @@ func (q *Queue) Depth(ctx context.Context, name storage.QueueName) (storage.Dept
 	if err := name.Check(); err != nil {
 		return storage.Depth{}, err
 	}
-	of := q.urls[name]
-	d, err := q.counts(ctx, of.queue)
+	queue := q.urls[name]
+	d, err := q.counts(ctx, queue.queue)
 	if err != nil {
 		return storage.Depth{}, fmt.Errorf("depth of the %s queue: %w", name, err)
 	}
-	if of.dead == "" {
+	if queue.dead == "" {
 		return d, nil
 	}
-	dead, err := q.counts(ctx, of.dead)
+	dead, err := q.counts(ctx, queue.dead)
 	if err != nil {
 		return storage.Depth{}, fmt.Errorf("depth of the %s dead-letter queue: %w", name, err)
 	}
@@ -116,15 +116,15 @@ func (q *Queue) Redrive(ctx context.Context, name storage.QueueName) error {
 	if err := name.Check(); err != nil {
 		return err
 	}
-	of := q.urls[name]
-	if of.dead == "" {
+	queue := q.urls[name]
+	if queue.dead == "" {
 		return fmt.Errorf("%w: redrive of the %s queue: its dead-letter queue is not configured", storage.ErrInvalid, name)
 	}
-	from, err := q.arn(ctx, of.dead)
+	from, err := q.arn(ctx, queue.dead)
 	if err != nil {
 		return fmt.Errorf("redrive the %s queue: %w", name, err)
 	}
-	to, err := q.arn(ctx, of.queue)
+	to, err := q.arn(ctx, queue.queue)
 	if err != nil {
 		return fmt.Errorf("redrive the %s queue: %w", name, err)
 	}

@@ -101,8 +101,8 @@ func (at *attempter) attempt(ctx context.Context, t *task, rec recorder) error {
 }
 
 // postAndRelease makes the attempt and releases the permit, even if the POST panics.
-func (at *attempter) postAndRelease(ctx context.Context, t *task, leave func(Attempt, bool)) (a Attempt, cut bool) {
-	defer func() { leave(a, cut) }()
+func (at *attempter) postAndRelease(ctx context.Context, t *task, release func(Attempt, bool)) (a Attempt, cut bool) {
+	defer func() { release(a, cut) }()
 	return at.post(ctx, t)
 }
 
@@ -128,9 +128,9 @@ func (at *attempter) acquire(ctx context.Context, t *task, rec recorder) (permit
 // postpone stores that t's attempt waits for s, or that the delivery ended while its circuit was open.
 func (at *attempter) postpone(ctx context.Context, t *task, rec recorder, s permit) error {
 	if s.circuitOpen {
-		if spent, err := at.circuit.expiredBehindCircuit(ctx, t.d, t.r); err != nil {
+		if expired, err := at.circuit.expiredBehindCircuit(ctx, t.d, t.r); err != nil {
 			return err
-		} else if spent {
+		} else if expired {
 			return at.circuit.endExhausted(ctx, t.e, t.r, t.d)
 		}
 	}
@@ -213,12 +213,12 @@ func (at *attempter) mayStart(ctx context.Context, t *task) (permit, error) {
 	if !t.d.Manual {
 		// A delivery on its way to the slow queue takes no probe with it. The slow queue and SingleProcess allow a
 		// slow probe.
-		var closed time.Time
-		switch probe, closed, err = at.circuit.admit(ctx, &t.d, t.fromSlowQueue || here && at.FirstAttempt == 0); {
+		var retryAt time.Time
+		switch probe, retryAt, err = at.circuit.admit(ctx, &t.d, t.fromSlowQueue || here && at.FirstAttempt == 0); {
 		case err != nil:
 			return permit{}, err
-		case !closed.IsZero():
-			return permit{circuitOpen: true, retryAt: closed}, nil
+		case !retryAt.IsZero():
+			return permit{circuitOpen: true, retryAt: retryAt}, nil
 		}
 	}
 	if !here || probe && !t.fromSlowQueue && at.FirstAttempt > 0 {
@@ -250,44 +250,44 @@ func (at *attempter) acquireProbeSlot(s permit) permit {
 
 // acquireHere asks the limits of this process. The circuit admitted t's attempt, requested at asked.
 func (at *attempter) acquireHere(ctx context.Context, t *task, asked time.Time) (permit, error) {
-	of, err := at.matcher.tenant(ctx, t.rev, t.r.Tenant)
+	tenant, err := at.matcher.tenant(ctx, t.rev, t.r.Tenant)
 	if err != nil {
 		return permit{}, err
 	}
-	leave, w := at.limiter.Acquire(ctx, limiter.Request{
-		Registration: t.r.ID, Allowance: t.r.allowance(of.Limits, at.MaxConcurrency), Slow: t.fromSlowQueue, RateGranted: t.d.RateGranted || t.d.Manual || !at.SingleProcess,
+	release, w := at.limiter.Acquire(ctx, limiter.Request{
+		Registration: t.r.ID, Allowance: t.r.allowance(tenant.Limits, at.MaxConcurrency), Slow: t.fromSlowQueue, RateGranted: t.d.RateGranted || t.d.Manual || !at.SingleProcess,
 	})
 	switch {
 	case w.Slow:
 		return at.deferToSlowQueue(t), nil
-	case leave == nil && !w.At.IsZero():
+	case release == nil && !w.At.IsZero():
 		return permit{retryAt: w.At, rateGranted: true}, nil
-	case leave == nil:
+	case release == nil:
 		return permit{retryAt: at.Clock().Add(at.backoff(t.selfSends, w.After)), rateGranted: t.d.RateGranted}, nil
 	}
 	if !t.fromSlowQueue && !at.shares.TryAcquire(t.r.Tenant) && !at.shares.Waiter(t.r.Tenant, 1).Acquire(ctx, limiter.MaxQueueWait) { // the slow queue keeps its own shares
-		leave(limiter.Outcome{})
+		release(limiter.Outcome{})
 		return at.deferToSlowQueue(t), nil
 	}
 	end := func(a Attempt, cut bool) {
 		if !t.fromSlowQueue {
 			at.shares.Release(t.r.Tenant)
 		}
-		leave(a.outcome(cut))
+		release(a.outcome(cut))
 	}
 	if timeLeft(ctx) < t.r.timeout()+deadlineMargin {
 		end(Attempt{}, false)
 		return permit{retryAt: at.Clock()}, nil
 	}
 	if time.Since(asked) < generationTTL {
-		return at.acquireEverywhere(ctx, t, of.Limits, permit{release: end, registration: t.r})
+		return at.acquireEverywhere(ctx, t, tenant.Limits, permit{release: end, registration: t.r})
 	}
 	r, verdict, err := at.recheck(ctx, t.e, t.r)
 	if err != nil || verdict != Pending {
 		end(Attempt{}, false)
 		return permit{retryAt: at.Clock()}, err // the message that follows finds out why
 	}
-	return at.acquireEverywhere(ctx, t, of.Limits, permit{release: end, registration: r})
+	return at.acquireEverywhere(ctx, t, tenant.Limits, permit{release: end, registration: r})
 }
 
 // acquireEverywhere adds the rate and concurrency limits that hold over all processes to s, or releases s.

@@ -66,16 +66,16 @@ func (cs *circuits) readHealth(ctx context.Context, id string) (circuit.Health, 
 // admit asks the circuit for an attempt of d. While it is open, each probe's time is taken by one caller, who gets
 // probe. Everyone else gets in retryAt when to ask again; zero means that the circuit is closed. A caller with
 // here unset does not probe in this queue: it is only told that a probe is due.
-func (cs *circuits) admit(ctx context.Context, d *Delivery, here bool) (probe bool, closed time.Time, err error) {
+func (cs *circuits) admit(ctx context.Context, d *Delivery, here bool) (probe bool, retryAt time.Time, err error) {
 	h, err := cs.health(ctx, d.Registration)
 	now := cs.Clock()
 	switch {
 	case err != nil || !h.Open:
-		return false, closed, err
+		return false, retryAt, err
 	case !h.ProbeDue(now):
 		return false, h.RecheckAt(now, cs.Random()), nil
 	case !here:
-		return true, closed, nil
+		return true, retryAt, nil
 	}
 	seen := h.ProbeAt
 	h, err = cs.changeHealth(ctx, d.Registration, func(stored circuit.Health) circuit.Health {
@@ -88,9 +88,9 @@ func (cs *circuits) admit(ctx context.Context, d *Delivery, here bool) (probe bo
 		return stored
 	})
 	if h.Open && !probe {
-		closed = h.RecheckAt(now, cs.Random())
+		retryAt = h.RecheckAt(now, cs.Random())
 	}
-	return probe, closed, err
+	return probe, retryAt, err
 }
 
 func (cs *circuits) changeHealth(ctx context.Context, id string, f func(circuit.Health) circuit.Health) (circuit.Health, error) {

@@ -81,9 +81,9 @@ func (f *matcher) Visible(ctx context.Context, r *Registration, e *provider.Even
 		return false, err
 	}
 	if r.Group != "" {
-		of, err := f.group(ctx, v.Rev, r.Group)
-		mine := e.Recipient == r.ID || slices.Contains(e.Keys["group"], of.UUID)
-		return err == nil && mine && of.Rev == r.GroupRev && !of.Removed, ignoring(err, storage.ErrNotFound)
+		group, err := f.group(ctx, v.Rev, r.Group)
+		mine := e.Recipient == r.ID || slices.Contains(e.Keys["group"], group.UUID)
+		return err == nil && mine && group.Rev == r.GroupRev && !group.Removed, ignoring(err, storage.ErrNotFound)
 	}
 	if OwnEvent(e) && !aboutSource(e) {
 		return e.Recipient == r.ID || e.Tenant != "" && e.Tenant == r.Tenant, nil

@@ -138,12 +138,12 @@ const maxEventLease = 2 * time.Hour
 
 // checkClaim decides what claimEvent returns for an event that is stored already. alone reports that this is the
 // only process, so that runs of others are dead.
-func (er EventRow) checkClaim(token, run string, now time.Time, alone bool) claimResult {
+func (er EventRow) checkClaim(token, run string, now time.Time, singleProcess bool) claimResult {
 	process := func(run string) string { p, _, _ := strings.Cut(run, "."); return p }
 	switch {
 	case er.Token != token:
 		return duplicate
-	case now.Before(er.Lease) && er.Lease.Sub(now) <= maxEventLease && er.Run != run && !(alone && process(er.Run) != process(run)):
+	case now.Before(er.Lease) && er.Lease.Sub(now) <= maxEventLease && er.Run != run && !(singleProcess && process(er.Run) != process(run)):
 		return claimedByOther
 	}
 	return resumed

@@ -41,8 +41,8 @@ func (c *core) logRetry(verb string, m storage.Received, err error) {
 	if len(as) == 1 {
 		event = as[0].ID
 	}
-	if _, of, err := ident.SplitDelivery(h.ID); err == nil {
-		event = of
+	if _, deliveredEvent, err := ident.SplitDelivery(h.ID); err == nil {
+		event = deliveredEvent
 	}
 	source, _ := ident.SourceOf(event)
 	fields := []any{"kind", string(h.Kind), "source", cmp.Or(h.Source, source), "event", event, "id", h.ID, "events", len(as),

@@ -62,7 +62,7 @@ type Job struct {
 	Updated      time.Time `json:"updated"`
 
 	limiter.Pacer     // for the deliveries that it makes due
-	Hops          int `json:"-"` // self-sends before this run
+	SelfSends     int `json:"-"` // self-sends before this run
 }
 
 // each calls f(0) to f(n-1), as many in parallel as j's rate needs, and returns the first error after all have

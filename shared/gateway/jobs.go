@@ -124,7 +124,7 @@ func (js *jobs) runJob(ctx context.Context, h message.Header) error {
 	if js.SingleProcess { // only Lambda stops chains
 		h.SelfSends = 0
 	}
-	j.Hops = h.SelfSends
+	j.SelfSends = h.SelfSends
 	end := js.Clock().Add(jobTimeSlice)
 	for {
 		next, done, err := do(ctx, &j)
@@ -205,7 +205,7 @@ func (js *jobs) Walk(ctx context.Context, j *Job, q func(shard int) storage.Quer
 // walkInTwoPasses walks all shards, and secondPassDelay after j's start once more, for rows that the first pass
 // could not see. What choose skips in the second pass was counted in the first. Example: a delivery stored at
 // 12:00:00.2 into shard 0, while the job of 12:00:00 is in shard 3, is found by the pass of 12:01:00.
-func (js *jobs) walkInTwoPasses(ctx context.Context, j *Job, q func(pass, shard int) storage.Query, look chooseDelivery) (next time.Time, done bool, err error) {
+func (js *jobs) walkInTwoPasses(ctx context.Context, j *Job, q func(pass, shard int) storage.Query, choose chooseDelivery) (next time.Time, done bool, err error) {
 	pass, _, _ := shardCursor(j.Cursor)
 	second := j.Created.Add(secondPassDelay)
 	if wait := second.Sub(js.Clock()); pass == 1 && wait > 0 && wait <= secondPassDelay {
@@ -216,7 +216,7 @@ func (js *jobs) walkInTwoPasses(ctx context.Context, j *Job, q func(pass, shard 
 	}
 	skipped := j.Skipped
 	ended, err := js.Walk(ctx, j, func(shard int) storage.Query { return q(pass, shard) }, func(rows []storage.Row) (int, error) {
-		return js.makeDue(ctx, j, rows, look)
+		return js.makeDue(ctx, j, rows, choose)
 	})
 	if pass == 1 {
 		j.Skipped = skipped
@@ -231,8 +231,8 @@ func (js *jobs) setRate(ctx context.Context, j *Job) error {
 	if err != nil {
 		return ignoring(err, storage.ErrNotFound)
 	}
-	of, err := js.matcher.tenant(ctx, rev, r.Tenant)
-	j.SetRate(j.Rate, r.allowance(of.Limits, js.MaxConcurrency).Rate)
+	tenant, err := js.matcher.tenant(ctx, rev, r.Tenant)
+	j.SetRate(j.Rate, r.allowance(tenant.Limits, js.MaxConcurrency).Rate)
 	return ignoring(err, storage.ErrNotFound)
 }
 
@@ -243,10 +243,10 @@ type chooseDelivery func(context.Context, storage.Row) (d *Delivery, skip bool, 
 // makeDue makes the deliveries due that look chooses for rows, oldest first, each at its own time by j's rate. It
 // returns how many rows it handled: fewer if the rate has no more room for now. Deliveries made due are sent even
 // if another row failed.
-func (js *jobs) makeDue(ctx context.Context, j *Job, rows []storage.Row, look chooseDelivery) (n int, err error) {
+func (js *jobs) makeDue(ctx context.Context, j *Job, rows []storage.Row, choose chooseDelivery) (n int, err error) {
 	began, done, ds, skip := time.Now(), j.Done, make([]*Delivery, len(rows)), make([]bool, len(rows))
 	err = j.each(len(rows), func(i int) (err error) {
-		ds[i], skip[i], err = look(ctx, rows[i])
+		ds[i], skip[i], err = choose(ctx, rows[i])
 		return err
 	})
 	if err != nil {
@@ -272,7 +272,7 @@ func (js *jobs) makeDue(ctx context.Context, j *Job, rows []storage.Row, look ch
 			j.Skipped++
 		}
 	}
-	js.deliveries.sendRetries(ctx, ds, j.Hops+1, false)
+	js.deliveries.sendRetries(ctx, ds, j.SelfSends+1, false)
 	j.Throttle(ctx, j.Done-done, began)
 	return n, err
 }
@@ -282,7 +282,7 @@ func (js *jobs) makeDue(ctx context.Context, j *Job, rows []storage.Row, look ch
 // that exists.
 func (js *jobs) putDue(ctx context.Context, j *Job, d Delivery) (*Delivery, error) {
 	was := d.rev
-	if j.Hops < maxSelfSends && !d.Lane && d.NextAttempt.Sub(js.Clock()) <= maxSelfSendDelay {
+	if j.SelfSends < maxSelfSends && !d.Lane && d.NextAttempt.Sub(js.Clock()) <= maxSelfSendDelay {
 		d = d.newClaim(d.NextAttempt)
 	}
 	if was == "" {
@@ -330,7 +330,7 @@ func (js *jobs) recoverStep(ctx context.Context, j *Job) (time.Time, bool, error
 }
 
 // restartDeliveries makes the deliveries due that is accepts, with a whole new schedule.
-func (js *jobs) restartDeliveries(ctx context.Context, j *Job, is func(Delivery) bool) (time.Time, bool, error) {
+func (js *jobs) restartDeliveries(ctx context.Context, j *Job, accepts func(Delivery) bool) (time.Time, bool, error) {
 	return js.walkInTwoPasses(ctx, j, func(_, shard int) storage.Query {
 		return storage.Query{Table: storage.Deliveries, PK: DeliveryPK(j.Registration, shard), Open: true}
 	}, func(ctx context.Context, r storage.Row) (*Delivery, bool, error) {
@@ -340,7 +340,7 @@ func (js *jobs) restartDeliveries(ctx context.Context, j *Job, is func(Delivery)
 			return nil, true, nil
 		case err != nil:
 			return nil, false, err
-		case !is(d):
+		case !accepts(d):
 			return nil, false, js.putInLane(ctx, d) // a crashed chunk may have ended here
 		}
 		d.Attempts, d.RetryAfterSum, d.RestartedAt = 0, 0, js.Clock()

@@ -78,10 +78,10 @@ func newMatcher(c *core) *matcher {
 //
 // A caller that loses the race to another need not write again unless it has new patterns: the other published
 // after this caller's change was stored.
-func (f *matcher) Publish(ctx context.Context, source string, add ...IndexEntry) error {
+func (f *matcher) Publish(ctx context.Context, source string, entries ...IndexEntry) error {
 	late := false
 	_, err := storage.Change(ctx, f.Store, generationKey(source), func(v *generation, _ *storage.Row) error {
-		if !v.addPatterns(add) && late {
+		if !v.addPatterns(entries) && late {
 			return storage.ErrUnchanged
 		}
 		late = true
@@ -95,9 +95,9 @@ func (f *matcher) Publish(ctx context.Context, source string, add ...IndexEntry)
 }
 
 // addPatterns adds the patterns of entries and reports whether any was new.
-func (v *generation) addPatterns(hints []IndexEntry) bool {
+func (v *generation) addPatterns(entries []IndexEntry) bool {
 	added := false
-	for _, h := range hints {
+	for _, h := range entries {
 		kind, _, _ := strings.Cut(h.RoutingKey, "=")
 		if slices.Contains(v.Patterns[kind], h.Pattern) {
 			continue
@@ -179,14 +179,14 @@ func (f *matcher) match(ctx context.Context, e *provider.Event, from *cursor, li
 	if err != nil {
 		return nil, nil, err
 	}
-	streams := v.postingsFor(e)
+	postings := v.postingsFor(e)
 	var found []*Registration
-	var walked []IndexEntry // by earlier calls
+	var searched []IndexEntry // by earlier calls
 	seen := map[string]bool{}
-	for i, s := range streams {
+	for i, s := range postings {
 		after := ""
 		if from != nil {
-			walked = streams[:i]
+			searched = postings[:i]
 			switch c := compareIndexEntries(s, from.Posting); {
 			case c < 0:
 				continue
@@ -200,7 +200,7 @@ func (f *matcher) match(ctx context.Context, e *provider.Event, from *cursor, li
 				return nil, nil, err
 			}
 			for page := range slices.Chunk(ids, storage.MaxPageRows) {
-				got, err := f.eligible(ctx, v, e, walked, seen, page)
+				got, err := f.eligible(ctx, v, e, searched, seen, page)
 				if err != nil {
 					return nil, nil, err
 				}
@@ -271,7 +271,7 @@ func (f *matcher) posting(ctx context.Context, v cachedGeneration, source string
 
 // eligible returns those of ids, in order, that want e and may have it, except those in seen and those that an
 // earlier call found in one of the postings in walked.
-func (f *matcher) eligible(ctx context.Context, v cachedGeneration, e *provider.Event, walked []IndexEntry, seen map[string]bool, ids []string) ([]*Registration, error) {
+func (f *matcher) eligible(ctx context.Context, v cachedGeneration, e *provider.Event, searched []IndexEntry, seen map[string]bool, ids []string) ([]*Registration, error) {
 	rs, err := f.registrationsOf(ctx, v.Rev, ids)
 	if err != nil {
 		return nil, err
@@ -279,7 +279,7 @@ func (f *matcher) eligible(ctx context.Context, v cachedGeneration, e *provider.
 	slices.SortFunc(rs, func(a, b *Registration) int { return cmp.Compare(a.ID, b.ID) })
 	out := rs[:0]
 	for _, r := range rs {
-		if seen[r.ID] || r.State == Removed || !r.Wants(e) || r.wasIndexed(walked, e) {
+		if seen[r.ID] || r.State == Removed || !r.Wants(e) || r.wasIndexed(searched, e) {
 			continue
 		}
 		seen[r.ID] = true
@@ -299,9 +299,9 @@ const indexSettleTime = time.Minute
 
 // wasIndexed reports whether r certainly stood in one of the postings when they were read for e. Entries that
 // changed since then prove nothing.
-func (r *Registration) wasIndexed(streams []IndexEntry, e *provider.Event) bool {
-	return len(streams) > 0 && r.Indexed.Before(e.Received.Add(-indexSettleTime)) &&
-		slices.ContainsFunc(r.IndexEntries(), func(h IndexEntry) bool { return slices.Contains(streams, h) })
+func (r *Registration) wasIndexed(postings []IndexEntry, e *provider.Event) bool {
+	return len(postings) > 0 && r.Indexed.Before(e.Received.Add(-indexSettleTime)) &&
+		slices.ContainsFunc(r.IndexEntries(), func(h IndexEntry) bool { return slices.Contains(postings, h) })
 }
 
 // registrationsOf returns those of ids that exist, as they were at the generation rev or later. They are shared:

@@ -149,7 +149,7 @@ func (rs *redeliveries) probe(ctx context.Context, h message.Header) error {
 	case !known.ProbeDue(now):
 		return nil // another worker probes
 	}
-	var spent []*Delivery
+	var expired []*Delivery
 	var next *Delivery
 	from := ""
 	for d, err := range rs.deliveries.unfinishedFrom(ctx, id, known.OldestParked) {
@@ -165,7 +165,7 @@ func (rs *redeliveries) probe(ctx context.Context, h message.Header) error {
 		if ready && !over {
 			next = &d
 		}
-		if late || next != nil || len(spent) == maxExpired {
+		if late || next != nil || len(expired) == maxExpired {
 			break
 		}
 		if over {
@@ -173,10 +173,10 @@ func (rs *redeliveries) probe(ctx context.Context, h message.Header) error {
 			if err := rs.deliveries.save(ctx, d, d.rev); err != nil {
 				return err
 			}
-			spent = append(spent, &d)
+			expired = append(expired, &d)
 		}
 	}
-	rs.deliveries.sendRetries(ctx, spent, 1, true)
+	rs.deliveries.sendRetries(ctx, expired, 1, true)
 	if from != known.OldestParked || from == "" {
 		_, err = cs.changeHealth(ctx, id, func(now circuit.Health) circuit.Health {
 			if now.OldestParked == known.OldestParked { // otherwise another was parked meanwhile

@@ -83,8 +83,8 @@ func (p *Shares) keepsWaiting(ctx context.Context, tenant string) bool {
 }
 
 func (p *Shares) active(tenant string) bool {
-	of, ok := p.shares[tenant]
-	return !ok || time.Since(of.lastChange) <= MaxQueueWait
+	holder, ok := p.shares[tenant]
+	return !ok || time.Since(holder.lastChange) <= MaxQueueWait
 }
 
 // Acquire is Take that waits for so long, or until ctx ends, for a place: not at
@@ -163,9 +163,9 @@ func (p *Shares) Release(tenant string) {
 	}
 	for {
 		var first *Waiter
-		for of, line := range p.waiting {
-			if p.shares[of].held < p.free && (first == nil || line[0].arrival < first.arrival) {
-				first = line[0]
+		for name, queue := range p.waiting {
+			if p.shares[name].held < p.free && (first == nil || queue[0].arrival < first.arrival) {
+				first = queue[0]
 			}
 		}
 		if first == nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ringback/shared/cloud/dynamotest"
+	"ringback/shared/test/proofs"
 )
 
 // What endpoints that are dead for long may cost, in US dollars: a million deliveries
@@ -20,6 +21,9 @@ const (
 // TestDeadEndpointsStayWithinTheirBudget has 25 be dead for two hours, so that they are
 // probed once an hour, and counts three hours of that, and what comes meanwhile.
 func TestDeadEndpointsStayWithinTheirBudget(t *testing.T) {
+	if !proofs.Full() {
+		t.Skip("plays a day of dead endpoints, for RINGBACK_PROOFS=full")
+	}
 	const (
 		endpoints = 25
 		hours     = 3

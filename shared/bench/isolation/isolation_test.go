@@ -7,12 +7,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ringback/shared/test/proofs"
 )
 
-var (
-	whole  = flag.Bool("all", false, "play all cells of the tables")
-	update = flag.Bool("update", false, "write the tables into shared/docs/isolation.md, with -all")
-)
+var update = flag.Bool("update", false, "play all cells, and write the tables into shared/docs/isolation.md")
 
 // Healthy tenants' p99 stays within as many times that beside a neighbour that
 // responds at once; and within a crowd's turning while its endpoints turn from fast to
@@ -36,18 +35,25 @@ var cells = []struct {
 	{ten, neighbours[0]}, {ten, neighbours[1]}, {ten, neighbours[4]},
 }
 
-// TestNeighboursAreNotFelt plays some cells, or with -all the whole table.
+// TestNeighboursAreNotFelt plays some cells, or at full length the whole table.
 func TestNeighboursAreNotFelt(t *testing.T) {
-	if *whole {
+	if proofs.Full() || *update {
 		table(t)
 		return
 	}
-	const long = 5 * time.Second
+	const long = 3 * time.Second
 	beside := map[string]result{}
-	for _, h := range []house{one, ten} {
+	houses := []house{one, ten}
+	if testing.Short() {
+		houses = houses[:1]
+	}
+	for _, h := range houses {
 		beside[h.name] = measure(t, h, single, atOnce, long)
 	}
-	for _, c := range cells {
+	for n, c := range cells {
+		if testing.Short() && n > 0 {
+			break
+		}
 		t.Run(c.house.name+"/"+c.neighbour.name, func(t *testing.T) {
 			check(t, c.house, single, c.neighbour, measure(t, c.house, single, c.neighbour, long), beside[c.house.name])
 		})

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"ringback/shared/test/proofs"
 )
 
 func TestComparisonPairsRunsOfTheSameRow(t *testing.T) {
@@ -53,8 +55,8 @@ func TestComparisonKnowsWhatCanBeCompared(t *testing.T) {
 }
 
 func TestTreeIsComparedWithACommit(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds a second runner")
+	if !proofs.Full() {
+		t.Skip("builds a second runner, for RINGBACK_PROOFS=full")
 	}
 	b := comparing(t, "HEAD")
 	scratch := b.scratch

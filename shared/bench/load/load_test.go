@@ -7,12 +7,20 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"ringback/shared/test/proofs"
 )
 
-// binary is the runner of all tests.
-var binary string
+// built returns the binary of the runner, which all tests share.
+var built = sync.OnceValues(func() (string, error) {
+	return build(context.Background(), "", scratch)
+})
+
+// scratch holds it.
+var scratch string
 
 func TestMain(m *testing.M) {
 	if slices.Equal(os.Args[1:], []string{answerBare}) { // this is the other process of bare exchanges
@@ -20,15 +28,12 @@ func TestMain(m *testing.M) {
 		return
 	}
 	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "ringback-load-test-*")
-		if err == nil {
-			defer os.RemoveAll(dir)
-			binary, err = build(context.Background(), "", dir)
-		}
-		if err != nil {
+		var err error
+		if scratch, err = os.MkdirTemp("", "ringback-load-test-*"); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
+		defer os.RemoveAll(scratch)
 		return m.Run()
 	}())
 }
@@ -37,6 +42,13 @@ func TestMain(m *testing.M) {
 // errs as noting says.
 func small(t *testing.T, noting func(*ledger) func(int, int, []byte), only ...string) *bench {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("builds and loads a runner, which -short leaves out")
+	}
+	binary, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
 	b := newBench()
 	if err := b.parse([]string{"-deliveries", "200", "-for", "100ms", "-events", "300", "-held", "300", "-kills", "2", "-dir", t.TempDir()}); err != nil {
 		t.Fatal(err)
@@ -50,10 +62,9 @@ func small(t *testing.T, noting func(*ledger) func(int, int, []byte), only ...st
 }
 
 func TestEveryScenarioPlaysAndLosesNothing(t *testing.T) {
-	var only []string
-	rows := 19
-	if testing.Short() {
-		only, rows = []string{"fanout", "kill"}, 3
+	only, rows := []string{"latency", "fanout", "kill"}, 4
+	if proofs.Full() {
+		only, rows = nil, 19
 	}
 	b := small(t, nil, only...)
 	var out bytes.Buffer

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"ringback/shared/test/proofs"
 )
 
 // small is a load that is played within a second.
@@ -35,6 +37,7 @@ func played(t *testing.T, a Assumptions) *world {
 }
 
 func TestSmallLoadIsCarried(t *testing.T) {
+	long(t)
 	w := played(t, small())
 	if why := w.overloaded(); why != "" {
 		t.Errorf("%.0f callbacks/s: %s", w.a.Rate, why)
@@ -53,6 +56,7 @@ func TestSmallLoadIsCarried(t *testing.T) {
 }
 
 func TestSameSeedIsTheSameReport(t *testing.T) {
+	long(t)
 	text := func(seed uint64) string {
 		a := small()
 		a.Seed, a.For = seed, time.Minute
@@ -73,6 +77,9 @@ func TestSameSeedIsTheSameReport(t *testing.T) {
 
 // TestFiguresMoveWithTheAssumptions changes one assumption at a time.
 func TestFiguresMoveWithTheAssumptions(t *testing.T) {
+	if !proofs.Full() {
+		t.Skip("plays the model fourteen times, for RINGBACK_PROOFS=full")
+	}
 	base := played(t, small())
 	waiting := func(w *world) float64 { return w.m.points[len(w.m.points)-1].waiting }
 	for _, tt := range []struct {
@@ -125,6 +132,7 @@ func heatOf(w *world, prefix string) float64 {
 // TestHangingEndpointsAreFoundByAllWorkersTogether has so many environments
 // that none sees three timeouts of one endpoint in a row.
 func TestHangingEndpointsAreFoundByAllWorkersTogether(t *testing.T) {
+	long(t)
 	a := Sized("medium")
 	a.Batch = 10
 	a.Rate, a.For, a.Concurrency, a.Sample = 2000, 4*time.Minute, 1000, 100
@@ -203,5 +211,13 @@ func TestSizesAreTheTemplates(t *testing.T) {
 				t.Errorf("template.yaml: %s is %v, want %v as in Sized(%q)", tt.pattern, got, tt.want, size)
 			}
 		}
+	}
+}
+
+// long leaves a test out with -short.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("plays the model, which -short leaves out")
 	}
 }
