@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"ringback/shared/test/proofs"
 )
 
 // everything tells to play each run there is, which takes minutes:
@@ -173,16 +175,25 @@ var (
 )
 
 func TestProcessThatIsRestartedLosesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("ends processes at each effect, which -short leaves out")
+	}
 	r := inFileRunner(restarted)
 	playAll(t, r, each(t, r, deliveries, lane, groupOfApps))
 }
 
 func TestProcessThatIsReplacedLosesNothing(t *testing.T) {
+	if !proofs.Full() {
+		t.Skip("ends processes at each effect once more, for RINGBACK_PROOFS=full")
+	}
 	r := inFileRunner(hastened)
 	playAll(t, r, delivering(each(t, r, deliveries, failures, lane)))
 }
 
 func TestTwoProcessesThatEndLoseNothing(t *testing.T) {
+	if !proofs.Full() {
+		t.Skip("ends processes at each effect once more, for RINGBACK_PROOFS=full")
+	}
 	r := inFileRunner(replaced)
 	n := 25
 	if everything {
@@ -195,6 +206,9 @@ func TestTwoProcessesThatEndLoseNothing(t *testing.T) {
 // chat is in its lane, and the next one when it has attempted the second, and told
 // nobody. Effects come in another order now and then, so it may take some runs.
 func TestStragglerIsMarkedThoughItsRunnerEnded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("ends processes at each effect, which -short leaves out")
+	}
 	r := inFileRunner(replaced)
 	for range 20 {
 		stranded := point{slices.Index(r(t, lane).names(), "put E"), true}
@@ -215,6 +229,9 @@ func TestStragglerIsMarkedThoughItsRunnerEnded(t *testing.T) {
 // TestCodeChangeThatIsCutOffIsToldWhenItIsRepeated ends the process as soon as
 // the group has its new code, before the apps can have been told.
 func TestCodeChangeThatIsCutOffIsToldWhenItIsRepeated(t *testing.T) {
+	if testing.Short() {
+		t.Skip("ends processes at each effect, which -short leaves out")
+	}
 	r := inFileRunner(restarted)
 	for n, name := range slices.Backward(r(t, groupOfApps).names()) {
 		if name == "put G G" {

@@ -19,6 +19,9 @@ const dirVariable = "CRASH_TEST_DIR"
 // TestProcessThatExitsLosesNothing starts its own program for each process,
 // which then plays its part of a scenario instead of the test.
 func TestProcessThatExitsLosesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("ends real processes, which -short leaves out")
+	}
 	if dir := os.Getenv(dirVariable); dir != "" {
 		partOfAProcess(t, dir)
 		return

@@ -27,6 +27,7 @@ func TestMain(m *testing.M) {
 // bootstrap returns the path of a function's binary, which is built once.
 func bootstrap(t *testing.T, name string) string {
 	t.Helper()
+	needsBinaries(t)
 	built, err := buildAll()
 	if err != nil {
 		t.Fatal(err)
@@ -50,3 +51,11 @@ var buildAll = sync.OnceValues(func() (string, error) {
 	}
 	return built, nil
 })
+
+// needsBinaries leaves a test of built functions out with -short.
+func needsBinaries(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("builds functions, which -short leaves out")
+	}
+}

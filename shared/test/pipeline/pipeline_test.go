@@ -18,6 +18,7 @@ import (
 	"ringback/shared/cloud/awsproxy"
 	"ringback/shared/cloud/runtimetest"
 	"ringback/shared/cloud/sqstest"
+	"ringback/shared/test/proofs"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -306,6 +307,9 @@ func answered(name, file string, got json.RawMessage) error {
 // TestTimesOfEachBinary asserts nothing: it prints how long each takes to
 // initialize itself, and to answer when warm.
 func TestTimesOfEachBinary(t *testing.T) {
+	if !proofs.Full() {
+		t.Skip("measures each binary, for RINGBACK_PROOFS=full")
+	}
 	w := newWorld(t)
 	for _, tt := range []struct{ name, file string }{
 		{"SmartBots", "smartbots-group-chat.json"}, {"TencentChat", "tencentchat-bot-on-group-message.json"}, {"Direct", "direct-delivered.json"},
@@ -335,6 +339,9 @@ const (
 )
 
 func TestBinariesAreSmall(t *testing.T) {
+	if !proofs.Full() {
+		t.Skip("links each function for arm64, for RINGBACK_PROOFS=full")
+	}
 	for _, name := range readTemplate(t, nil).functions() {
 		info, err := os.Stat(bootstrap(t, name))
 		if err != nil {

@@ -59,6 +59,7 @@ const (
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	needsBinaries(t)
 	w := &world{
 		t: t, proxy: &awsproxy.Proxy{Target: dynamotest.Endpoint(t)}, functions: map[string]*runtimetest.Function{},
 		tables: [2]string{"r-" + storage.NewRev(), "d-" + storage.NewRev()},

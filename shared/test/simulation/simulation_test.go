@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"ringback/shared/test/proofs"
 )
 
 const (
@@ -64,10 +66,7 @@ func TestSimulation(t *testing.T) {
 		}
 		return
 	}
-	count := number(t, seedsVariable, usualSeeds)
-	if testing.Short() {
-		count = min(count, usualSeeds/10)
-	}
+	count := number(t, seedsVariable, proofs.Length(uint64(usualSeeds)/50, usualSeeds/4, usualSeeds))
 	newGame(number(t, firstVariable, 0), count).play(t, program)
 }
 
@@ -200,10 +199,10 @@ func playHere(t *testing.T, first, count uint64) {
 }
 
 func TestSameSeedIsTheSameRun(t *testing.T) {
-	const count = 60
+	count := proofs.Length(4, 20, 60)
 	program := build(t)
-	whole := play(t, program, 0, count).sums
-	again := play(t, program, 0, count).sums
+	whole := play(t, program, 0, uint64(count)).sums
+	again := play(t, program, 0, uint64(count)).sums
 	if len(whole) != count || len(again) != count {
 		t.Fatalf("%d and %d of %d seeds were played", len(whole), len(again), count)
 	}
@@ -219,7 +218,7 @@ func TestSameSeedIsTheSameRun(t *testing.T) {
 	if other > 2 {
 		t.Errorf("%d of %d seeds made other calls when they were played again, want 2 at most", other, count)
 	}
-	for seed := uint64(3); seed < count; seed += 10 {
+	for seed := uint64(3); seed < uint64(count); seed += 10 {
 		if alone := play(t, program, seed, 1).sums; len(alone) != 1 || alone[0] != whole[seed] {
 			t.Errorf("%v when it is played alone, %s among others", alone, whole[seed])
 		}
