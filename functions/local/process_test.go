@@ -253,7 +253,7 @@ func TestLoopbackIsCalledOnlyWhereNobodyElseComesIn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := &egress.Client{Own: own, Allow: allow}
+		c := &egress.Client{OwnHosts: own, Allow: allow}
 		if err := c.CheckURL(tt.url); (err != nil) != tt.refused {
 			t.Errorf("a gateway on %s: %s: %v, want refused %v", tt.listens, tt.url, err, tt.refused)
 		}
@@ -263,7 +263,7 @@ func TestLoopbackIsCalledOnlyWhereNobodyElseComesIn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := &egress.Client{Own: own, Allow: loopback}
+		c := &egress.Client{OwnHosts: own, Allow: loopback}
 		for host, refused := range map[string]bool{
 			"127.0.0.2:8080": true, "[::ffff:127.0.0.9]:8080": true, "127.255.255.254:8080": true, "[::1]:8080": true, "localhost:8080": true, "127.0.0.2:8081": false,
 		} {

@@ -79,20 +79,20 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
-	g.Egress.Own, g.Egress.Allow = append(g.Egress.Own, own...), append(g.Egress.Allow, allow...)
+	g.Egress.OwnHosts, g.Egress.Allow = append(g.Egress.OwnHosts, own...), append(g.Egress.Allow, allow...)
 	if s.pprof != "" {
 		at, err := serveProfiles(ctx, s.pprof, out)
 		if err != nil {
 			return errors.Join(err, ln.Close())
 		}
-		g.Egress.Own = append(g.Egress.Own, ownHosts(at)...)
+		g.Egress.OwnHosts = append(g.Egress.OwnHosts, ownHosts(at)...)
 	}
 	fmt.Fprintf(out, "ringback: listening on http://%s, data in %s, operator key %s\n", ln.Addr(), filepath.Clean(s.data), where)
 	if s.Paused {
 		fmt.Fprintln(out, "ringback: paused: callbacks wait in the queue, and nothing is sent")
 	}
 	w := work{g: g, db: db, ready: &readiness{store: db, paused: s.Paused}}
-	o := &insight{g: g, metrics: m, ready: w.ready, logBytes: db.LogBytes, operatorKey: operatorKey, smartBotsURL: s.SmartBotsURL}
+	o := &insight{g: g, metrics: m, ready: w.ready, logBytes: db.WALBytes, operatorKey: operatorKey, smartBotsURL: s.SmartBotsURL}
 	if s.demo {
 		w.demo, err = newDemo(ctx, g, s.data, nearURL(ln.Addr()), where, out)
 		if ctx.Err() != nil {

@@ -79,7 +79,7 @@ func newWorldOver(t testing.TB, s storage.Store, q storage.Queue) *world {
 	}
 	w.g, err = gateway.New(gateway.Config{
 		Store: s, Queue: q, Keys: keys, Providers: all.Providers(), PublicURL: "https://ringback.example",
-		Egress: &egress.Client{Own: []string{"ringback.example"}, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Egress: &egress.Client{OwnHosts: []string{"ringback.example"}, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Log:    slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {

@@ -38,7 +38,7 @@ type Parts struct {
 func New(cfg config.Config, p Parts) (*gateway.Gateway, error) {
 	g, err := gateway.New(gateway.Config{
 		Store: p.Store, Queue: p.Queue, Keys: p.Keys, Providers: p.Providers, Metrics: p.Metrics, Log: p.Log, SingleProcess: p.Alone,
-		Egress:         &egress.Client{Allow: cfg.AllowEndpoints, Own: own(cfg.PublicURL), Paused: cfg.Paused},
+		Egress:         &egress.Client{Allow: cfg.AllowEndpoints, OwnHosts: own(cfg.PublicURL), Paused: cfg.Paused},
 		PublicURL:      cfg.PublicURL,
 		Retention:      gateway.Retention{History: cfg.History},
 		MaxConcurrency: cfg.MaxConcurrency,

@@ -13,9 +13,9 @@ const (
 	OpenAfter    = 3
 	SuspectFor   = 5 * time.Second
 
-	FirstInterval   = 5 * time.Second // between probes; doubled by each that fails
-	LongestInterval = time.Hour
-	WriteInterval   = 10 * time.Minute // how often "failing" and "well again" are written, and looked for
+	FirstInterval = 5 * time.Second // between probes; doubled by each that fails
+	MaxInterval   = time.Hour
+	WriteInterval = 10 * time.Minute // how often "failing" and "well again" are written, and looked for
 
 	// A registration is disabled if nothing was accepted for BadFor, with two
 	// failures at least BadApart from each other.
@@ -49,14 +49,14 @@ type Health struct {
 
 // Due returns when a worker is to look at h; zero for never. hold is how long a message may be under way: one
 // is sent by whoever sets the next probe while it comes Soon, or closes the circuit.
-func (h Health) Due(now time.Time, hold time.Duration) time.Time {
+func (h Health) Due(now time.Time, inFlight time.Duration) time.Time {
 	switch {
 	case !h.Parked:
 		return time.Time{}
 	case !h.Open:
-		return now.Add(hold)
+		return now.Add(inFlight)
 	case h.EarlyProbe():
-		return h.ProbeAt.Add(hold)
+		return h.ProbeAt.Add(inFlight)
 	}
 	return h.ProbeAt
 }
@@ -80,7 +80,7 @@ func (h Health) ShouldDisable(now time.Time) bool {
 // ProbeDue reports whether the next probe may be made at now. One that is further
 // ahead than any interval was set by a clock that was wrong.
 func (h Health) ProbeDue(now time.Time) bool {
-	return !now.Before(h.ProbeAt) || h.ProbeAt.Sub(now) > 2*LongestInterval
+	return !now.Before(h.ProbeAt) || h.ProbeAt.Sub(now) > 2*MaxInterval
 }
 
 // ProbeTaken returns h after somebody took the probe at now.
@@ -100,15 +100,15 @@ func (h Health) ProbeEnded(event string) Health {
 // AfterFailure returns h after an attempt that was not accepted, the last of so many in a row that its process saw; it
 // failed at a time, which for a timeout is its start. It is unchanged if there is nothing to write: an endpoint that
 // refuses every tenth attempt would else cost two writes for each, one to say so and one to take it back.
-func (h Health) AfterFailure(now, failed time.Time, inARow int, probe bool) Health {
+func (h Health) AfterFailure(now, failed time.Time, failures int, probe bool) Health {
 	switch {
 	case h.Open && probe:
-		h.Interval = min(2*h.Interval, LongestInterval)
+		h.Interval = min(2*h.Interval, MaxInterval)
 		h.ProbeAt, h.ProbeFailed = now.Add(h.Interval), now
-	case h.Open || inARow < SuspectAfter:
+	case h.Open || failures < SuspectAfter:
 	case h.SuspectSince.IsZero() || h.SuspectSince.After(now): // the latter by a clock that was wrong
 		h.SuspectSince = failed
-	case inARow >= OpenAfter && failed.Sub(h.SuspectSince) >= SuspectFor:
+	case failures >= OpenAfter && failed.Sub(h.SuspectSince) >= SuspectFor:
 		h.Open, h.Since, h.Interval, h.ProbeAt = true, now, FirstInterval, now.Add(FirstInterval)
 	}
 	switch {

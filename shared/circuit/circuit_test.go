@@ -152,8 +152,8 @@ func (p *played) refuse(who int, now time.Time, probe bool, before Health) {
 		p.t.Fatal("a refusal closed the circuit")
 	case !before.Open && p.h.Open && (p.h.Interval != FirstInterval || !p.h.ProbeAt.Equal(now.Add(FirstInterval))):
 		p.t.Fatalf("opened with %+v, want a probe in %v", p.h, FirstInterval)
-	case probe && (p.h.Interval != min(2*before.Interval, LongestInterval) || !p.h.ProbeAt.Equal(now.Add(p.h.Interval))):
-		p.t.Fatalf("a probe that failed after %v makes %+v, want twice the interval, up to %v", before.Interval, p.h, LongestInterval)
+	case probe && (p.h.Interval != min(2*before.Interval, MaxInterval) || !p.h.ProbeAt.Equal(now.Add(p.h.Interval))):
+		p.t.Fatalf("a probe that failed after %v makes %+v, want twice the interval, up to %v", before.Interval, p.h, MaxInterval)
 	case before.Open && !probe && (p.h.Interval != before.Interval || !p.h.ProbeAt.Equal(before.ProbeAt)):
 		p.t.Fatalf("what was under way moves the probe from %v to %v", before.ProbeAt, p.h.ProbeAt)
 	}

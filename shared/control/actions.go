@@ -160,7 +160,7 @@ func (wk *actions) Jobs(ctx context.Context, c Caller, tenant string, at storage
 	if tenant != "" {
 		q.PK, start = gateway.TenantKey(tenant).PK, "J#"
 	}
-	return storage.Listed(ctx, wk.gw.Store, at.Query(q, start), func(r storage.Row) (gateway.Job, error) {
+	return storage.ListPage(ctx, wk.gw.Store, at.Query(q, start), func(r storage.Row) (gateway.Job, error) {
 		return wk.gw.Job(ctx, strings.TrimPrefix(r.SK, start))
 	})
 }

@@ -46,8 +46,8 @@ func TestRegistrationIsTested(t *testing.T) {
 		w.wantErr("TestRegistration of a disabled one", second(w.TestRegistration(t.Context(), c, r.ID)), storage.ErrConflict)
 	})
 	w.ok(second(w.EnableRegistration(t.Context(), c, r.ID)))
-	w.wantFaultsTold("TestRegistration", func() storagetest.Deed {
-		return storagetest.Deed{Do: func() error { return second(w.TestRegistration(t.Context(), c, r.ID)) }}
+	w.wantFaultsTold("TestRegistration", func() storagetest.Operation {
+		return storagetest.Operation{Do: func() error { return second(w.TestRegistration(t.Context(), c, r.ID)) }}
 	})
 	w.queue.fail = storagetest.ErrBroken
 	w.wantErr("TestRegistration without a queue", second(w.TestRegistration(t.Context(), c, r.ID)), storage.ErrUnavailable)
@@ -101,13 +101,13 @@ func TestJobIsOfOneRegistration(t *testing.T) {
 		})
 		w.wantErr(string(kind)+" of a moment", second(f(c, w.id("job"), r.ID, Span{Since: w.now, Until: w.now.Add(time.Millisecond)})), nil)
 		w.wantErr(string(kind)+" until now", second(f(Operator(), w.id("job"), r.ID, Span{})), ErrLimit)
-		w.wantFaultsTold(string(kind), func() storagetest.Deed {
+		w.wantFaultsTold(string(kind), func() storagetest.Operation {
 			id := w.id("job")
 			for _, j := range must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w) {
 				must(w.gw.CancelJob(t.Context(), j.ID))(w)
 				w.ok(w.store.Delete(t.Context(), gateway.TenantLinkKey(c.Tenant, "J", j.ID), storage.AnyRev))
 			}
-			return storagetest.Deed{Do: func() error { return second(f(c, id, r.ID, Span{})) }}
+			return storagetest.Operation{Do: func() error { return second(f(c, id, r.ID, Span{})) }}
 		})
 	}
 	w.ok(second(w.DisableRegistration(t.Context(), c, r.ID)))
@@ -194,9 +194,9 @@ func TestErasureNamesWhatItEmpties(t *testing.T) {
 	if row, ok := w.row(gateway.ListKey("jobs", id)); !ok || !row.Expires.Equal(w.now.Add(jobListed)) {
 		t.Errorf("the job is listed %v, until %v, want 30 days", ok, row.Expires)
 	}
-	w.wantFaultsTold("StartErasure", func() storagetest.Deed {
+	w.wantFaultsTold("StartErasure", func() storagetest.Operation {
 		id := w.id("job")
-		return storagetest.Deed{Do: func() error { return second(w.StartErasure(t.Context(), id, s.ID, match)) }, Done: func() {
+		return storagetest.Operation{Do: func() error { return second(w.StartErasure(t.Context(), id, s.ID, match)) }, Done: func() {
 			if !w.stored(gateway.ListKey("jobs", id)) || !w.stored(gateway.JobKey(id)) {
 				t.Error("the job is not stored and listed")
 			}

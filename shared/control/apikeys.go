@@ -254,7 +254,7 @@ func (ts *tenants) APIKeys(ctx context.Context, c Caller, tenant string, at stor
 	}
 	k := LocationOf(APIKey{Tenant: tenant, ID: "x"})
 	q := at.Query(storage.Query{Table: storage.Registrations, PK: k.PK}, strings.TrimSuffix(k.SK, "x"))
-	return storage.Listed(ctx, ts.gw.Store, q, func(r storage.Row) (ListedKey, error) {
+	return storage.ListPage(ctx, ts.gw.Store, q, func(r storage.Row) (ListedKey, error) {
 		p, err := storage.Decoded[KeyLocation](r)
 		if err != nil {
 			return ListedKey{}, err

@@ -354,11 +354,11 @@ func TestFaultWhileAKeyIsMadeOrEndedIsTold(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted("smartbots")
 	of := w.group(s.ID, "group")
-	w.wantFaultsTold("CreateAPIKey", func() storagetest.Deed {
+	w.wantFaultsTold("CreateAPIKey", func() storagetest.Operation {
 		id, text := w.id("key"), ""
 		_, old, err := w.CreateAPIKey(t.Context(), c, id, APIKey{Scope: ScopeRead})
 		w.ok(err)
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() (err error) {
 				_, text, err = w.CreateAPIKey(t.Context(), c, id, APIKey{Scope: ScopeRead})
 				return err
@@ -371,19 +371,19 @@ func TestFaultWhileAKeyIsMadeOrEndedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("CreateAPIKey of a group's owner", func() storagetest.Deed {
+	w.wantFaultsTold("CreateAPIKey of a group's owner", func() storagetest.Operation {
 		id := w.id("key")
-		return storagetest.Deed{Do: func() error {
+		return storagetest.Operation{Do: func() error {
 			_, _, err := w.CreateAPIKey(t.Context(), Operator(), id, APIKey{Scope: ScopeGroupOwner, Group: of.ID})
 			return err
 		}}
 	})
-	w.wantFaultsTold("RotateAPIKey", func() storagetest.Deed {
+	w.wantFaultsTold("RotateAPIKey", func() storagetest.Operation {
 		id := w.id("key")
 		_, old, err := w.CreateAPIKey(t.Context(), c, id, APIKey{Scope: ScopeRead})
 		w.ok(err)
 		text := ""
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() (err error) { _, text, err = w.RotateAPIKey(t.Context(), c, "", id, 0); return err },
 			Done: func() {
 				_, _, err := w.CallerOf(t.Context(), text)
@@ -393,11 +393,11 @@ func TestFaultWhileAKeyIsMadeOrEndedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("DeleteAPIKey", func() storagetest.Deed {
+	w.wantFaultsTold("DeleteAPIKey", func() storagetest.Operation {
 		id := w.id("key")
 		_, text, err := w.CreateAPIKey(t.Context(), c, id, APIKey{Scope: ScopeRead})
 		w.ok(err)
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() error { return known(w.DeleteAPIKey(t.Context(), c, "", id)) },
 			Done: func() {
 				_, _, err = w.CallerOf(t.Context(), text)
@@ -407,7 +407,7 @@ func TestFaultWhileAKeyIsMadeOrEndedIsTold(t *testing.T) {
 	})
 	_, text, err := w.CreateAPIKey(t.Context(), c, w.id("key"), APIKey{Scope: ScopeRead})
 	w.ok(err)
-	w.wantFaultsTold("CallerOf", func() storagetest.Deed {
-		return storagetest.Deed{Do: func() error { _, _, err := w.CallerOf(t.Context(), text); return err }}
+	w.wantFaultsTold("CallerOf", func() storagetest.Operation {
+		return storagetest.Operation{Do: func() error { _, _, err := w.CallerOf(t.Context(), text); return err }}
 	})
 }

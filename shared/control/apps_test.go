@@ -115,14 +115,14 @@ func TestDeletedAppIsTold(t *testing.T) {
 	w.wantErr("RemoveApp without a queue", w.RemoveApp(t.Context(), r.ID, "why", 2), storage.ErrUnavailable)
 	w.queue.fail = nil
 	n := 0
-	w.wantFaultsTold("DeleteRegistration of an app", func() storagetest.Deed {
+	w.wantFaultsTold("DeleteRegistration of an app", func() storagetest.Operation {
 		r := w.app(c, of, w.id("x"))
-		return storagetest.Deed{Do: func() error { return known(w.DeleteRegistration(t.Context(), c, r.ID)) }}
+		return storagetest.Operation{Do: func() error { return known(w.DeleteRegistration(t.Context(), c, r.ID)) }}
 	})
-	w.wantFaultsTold("RemoveApp", func() storagetest.Deed {
+	w.wantFaultsTold("RemoveApp", func() storagetest.Operation {
 		n++
 		r := w.app(c, of, strings.Repeat("x", n))
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() error { return w.RemoveApp(t.Context(), r.ID, "why", r.GroupRev+1) },
 			Done: func() {
 				es := w.events()

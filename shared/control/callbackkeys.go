@@ -117,7 +117,7 @@ func (ss *sources) CallbackKeys(ctx context.Context, source string, at storage.P
 	}
 	now := ss.gw.Clock()
 	q := at.Query(storage.Query{Table: storage.Registrations, PK: gateway.SourceKey(source).PK}, "C#")
-	keys, next, err := storage.Listed(ctx, ss.gw.Store, q, func(r storage.Row) (gateway.CallbackKey, error) {
+	keys, next, err := storage.ListPage(ctx, ss.gw.Store, q, func(r storage.Row) (gateway.CallbackKey, error) {
 		if r.Expired(now) {
 			return gateway.CallbackKey{}, storage.ErrNotFound
 		}

@@ -155,10 +155,10 @@ func TestCallbackKeyWithAGivenSecret(t *testing.T) {
 		w.wantErr("PutCallbackKey of another with the secret", err, storage.ErrConflict)
 	}
 	n := 0
-	w.wantFaultsTold("PutCallbackKey", func() storagetest.Deed {
+	w.wantFaultsTold("PutCallbackKey", func() storagetest.Operation {
 		n++
 		id, secret := w.id("cbk"), fmt.Sprintf("secret-number-%012d", n)
-		return storagetest.Deed{Do: func() error { return second(w.PutCallbackKey(t.Context(), id, s.ID, "", secret)) }}
+		return storagetest.Operation{Do: func() error { return second(w.PutCallbackKey(t.Context(), id, s.ID, "", secret)) }}
 	})
 }
 
@@ -277,18 +277,18 @@ func TestCallbackKeysAreListedByPages(t *testing.T) {
 func TestFaultWhileACallbackKeyIsMadeOrEndedIsTold(t *testing.T) {
 	w := newWorld(t)
 	s := w.source(direct)
-	w.wantFaultsTold("CreateCallbackKey", func() storagetest.Deed {
+	w.wantFaultsTold("CreateCallbackKey", func() storagetest.Operation {
 		id := w.id("cbk")
-		return storagetest.Deed{Do: func() error {
+		return storagetest.Operation{Do: func() error {
 			_, _, err := w.CreateCallbackKey(t.Context(), id, s.ID, "")
 			return err
 		}}
 	})
-	w.wantFaultsTold("RotateCallbackKey", func() storagetest.Deed {
+	w.wantFaultsTold("RotateCallbackKey", func() storagetest.Operation {
 		id := w.id("cbk")
 		_, _, err := w.CreateCallbackKey(t.Context(), id, s.ID, "")
 		w.ok(err)
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() error { _, _, err := w.RotateCallbackKey(t.Context(), s.ID, id, time.Hour); return err },
 			Done: func() {
 				_, keys, err := w.callbackKey(t.Context(), s.ID, id)
@@ -299,11 +299,11 @@ func TestFaultWhileACallbackKeyIsMadeOrEndedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("DeleteCallbackKey", func() storagetest.Deed {
+	w.wantFaultsTold("DeleteCallbackKey", func() storagetest.Operation {
 		id := w.id("cbk")
 		_, url, err := w.CreateCallbackKey(t.Context(), id, s.ID, "")
 		w.ok(err)
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() error { return known(w.DeleteCallbackKey(t.Context(), s.ID, id)) },
 			Done: func() {
 				if w.stored(gateway.CallbackKeyKey(s.ID, url[strings.LastIndex(url, "/")+1:])) {
@@ -312,8 +312,8 @@ func TestFaultWhileACallbackKeyIsMadeOrEndedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("CallbackKeys", func() storagetest.Deed {
-		return storagetest.Deed{Do: func() error { _, _, _, err := w.CallbackKeys(t.Context(), s.ID, storage.PageRequest{}); return err }}
+	w.wantFaultsTold("CallbackKeys", func() storagetest.Operation {
+		return storagetest.Operation{Do: func() error { _, _, _, err := w.CallbackKeys(t.Context(), s.ID, storage.PageRequest{}); return err }}
 	})
 }
 

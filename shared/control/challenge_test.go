@@ -252,11 +252,11 @@ func TestEnablingAsksForConsent(t *testing.T) {
 	_, err = w.ChangeRegistration(t.Context(), c, waits.ID, 0, RegistrationChange{URL: new("https://tenant.example/2")})
 	w.wantErr("ChangeRegistration that enables, without a Store", err, storagetest.ErrBroken)
 	w.store.FailOn = ""
-	w.wantFaultsTold("CreateRegistration that must consent", func() storagetest.Deed {
+	w.wantFaultsTold("CreateRegistration that must consent", func() storagetest.Operation {
 		id := w.id("reg")
 		by := c
 		by.Limits.RegistrationsPerSource = 1_000
-		return storagetest.Deed{Do: func() error {
+		return storagetest.Operation{Do: func() error {
 			_, _, err := w.CreateRegistration(t.Context(), by, id, s.ID, RegistrationChange{URL: new(endpointURL)})
 			return err
 		}}

@@ -108,17 +108,17 @@ func TestGrantedSourcesAreListedWithTheirMatches(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("GrantedSources (-want +got):\n%s", diff)
 	}
-	w.wantFaultsTold("GrantedSources", func() storagetest.Deed {
-		return storagetest.Deed{Do: func() error { return second(w.GrantedSources(t.Context(), tenant.Tenant)) }}
+	w.wantFaultsTold("GrantedSources", func() storagetest.Operation {
+		return storagetest.Operation{Do: func() error { return second(w.GrantedSources(t.Context(), tenant.Tenant)) }}
 	})
 }
 
 func TestFaultWhileAGrantIsMadeOrRevokedIsTold(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.source(direct), w.tenant()
-	w.wantFaultsTold("CreateGrant", func() storagetest.Deed {
+	w.wantFaultsTold("CreateGrant", func() storagetest.Operation {
 		id, before := w.id("grt"), w.published(s.ID)
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() error { return second(w.CreateGrant(t.Context(), id, s.ID, c.Tenant, nil)) },
 			Done: func() {
 				if !w.stored(gateway.GrantKey(s.ID, c.Tenant, id)) || !w.stored(gateway.TenantLinkKey(c.Tenant, "G", s.ID+"#"+id)) || w.published(s.ID) == before {
@@ -127,10 +127,10 @@ func TestFaultWhileAGrantIsMadeOrRevokedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("DeleteGrant", func() storagetest.Deed {
+	w.wantFaultsTold("DeleteGrant", func() storagetest.Operation {
 		gr := w.grant(s.ID, c, nil)
 		before := w.published(s.ID)
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() error { return known(w.DeleteGrant(t.Context(), s.ID, gr.ID)) },
 			Done: func() {
 				if w.stored(gateway.GrantKey(s.ID, c.Tenant, gr.ID)) || w.published(s.ID) == before {
@@ -139,15 +139,15 @@ func TestFaultWhileAGrantIsMadeOrRevokedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("DeleteGrant again", func() storagetest.Deed {
-		return storagetest.Deed{Do: func() error { return known(w.DeleteGrant(t.Context(), s.ID, "grt_9")) }}
+	w.wantFaultsTold("DeleteGrant again", func() storagetest.Operation {
+		return storagetest.Operation{Do: func() error { return known(w.DeleteGrant(t.Context(), s.ID, "grt_9")) }}
 	})
 	w.newer(gateway.GrantKey(s.ID, c.Tenant, "grt_8"))
 	if _, err := w.Grant(t.Context(), s.ID, "grt_8"); err == nil || isError(err, storage.ErrNotFound) {
 		t.Errorf("Grant of a newer release: %v, want that it cannot be read", err)
 	}
 	w.ok(w.store.Delete(t.Context(), gateway.GrantKey(s.ID, c.Tenant, "grt_8"), storage.AnyRev))
-	w.wantFaultsTold("Grants", func() storagetest.Deed {
-		return storagetest.Deed{Do: func() error { _, _, err := w.Grants(t.Context(), s.ID, storage.PageRequest{}); return err }}
+	w.wantFaultsTold("Grants", func() storagetest.Operation {
+		return storagetest.Operation{Do: func() error { _, _, err := w.Grants(t.Context(), s.ID, storage.PageRequest{}); return err }}
 	})
 }

@@ -42,7 +42,7 @@ type IdempotencyRecord struct {
 // another body, storage.ErrConflict if the first call still runs, else it is create's.
 func (b *base) Idempotent(ctx context.Context, c Caller, what Create, create func(id string) error) (string, bool, error) {
 	if what.Key == "" {
-		id := ident.NewOf(what.Prefix, b.gw.Clock(), storage.NewRev()+storage.NewRev())
+		id := ident.NewFrom(what.Prefix, b.gw.Clock(), storage.NewRev()+storage.NewRev())
 		return id, false, create(id)
 	}
 	if len(what.Key) > MaxIdempotencyKey {
@@ -77,7 +77,7 @@ func (b *base) beginIdempotent(ctx context.Context, key storage.Key, what Create
 		const signed = "idempotency" // or, by a release before, hashed
 		switch {
 		case o.ID == "" || !now.Before(o.At.Add(idempotencyTTL)):
-			*o = IdempotencyRecord{ID: ident.NewOf(what.Prefix, now, key.PK), Body: b.gw.Keys.Sign(signed, []byte(what.Body)), At: now}
+			*o = IdempotencyRecord{ID: ident.NewFrom(what.Prefix, now, key.PK), Body: b.gw.Keys.Sign(signed, []byte(what.Body)), At: now}
 		case !b.gw.Keys.Signed(signed, []byte(what.Body), o.Body) && o.Body != gateway.Digest(what.Body):
 			return fmt.Errorf("Idempotency-Key: %w: it was used for another request", storage.ErrInvalid)
 		case o.Done:

@@ -148,10 +148,10 @@ func TestCreateThatStillRunsIsNotRunBesideIt(t *testing.T) {
 func TestFaultOfAKeyedCreateIsTold(t *testing.T) {
 	w := newWorld(t)
 	n := 0
-	w.wantFaultsTold("Once", func() storagetest.Deed {
+	w.wantFaultsTold("Once", func() storagetest.Operation {
 		n++
 		what, runs := Create{Key: fmt.Sprint(n), Body: "body", Prefix: "ten"}, map[string]bool{}
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() error {
 				w.pass(idempotencyLease)
 				_, _, err := w.Idempotent(t.Context(), Operator(), what, func(id string) error { runs[id] = true; return nil })

@@ -304,12 +304,12 @@ func TestFaultOfAnEnableOrDisableIsTold(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	c.Limits.RegistrationsPerSource = 1_000
-	w.wantFaultsTold("EnableRegistration", func() storagetest.Deed {
+	w.wantFaultsTold("EnableRegistration", func() storagetest.Operation {
 		r := w.register(c, s.ID, RegistrationChange{})
 		w.ok(second(w.DisableRegistration(t.Context(), c, r.ID)))
 		w.put(gateway.HealthKey(r.ID), gateway.Link{ID: "failures"})
 		before := w.published(s.ID)
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() error { return second(w.EnableRegistration(t.Context(), c, r.ID)) },
 			Done: func() {
 				after := w.registration(r.ID)
@@ -320,10 +320,10 @@ func TestFaultOfAnEnableOrDisableIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("DisableRegistration", func() storagetest.Deed {
+	w.wantFaultsTold("DisableRegistration", func() storagetest.Operation {
 		r := w.register(c, s.ID, RegistrationChange{})
 		before := w.published(s.ID)
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() error { return second(w.DisableRegistration(t.Context(), c, r.ID)) },
 			Done: func() {
 				if after := w.registration(r.ID); after.State != gateway.Disabled || w.published(s.ID) == before {
@@ -337,16 +337,16 @@ func TestFaultOfAnEnableOrDisableIsTold(t *testing.T) {
 		"DisableRegistration": func(id string) error { return second(w.DisableRegistration(t.Context(), c, id)) },
 		"DeleteRegistration":  func(id string) error { return known(w.DeleteRegistration(t.Context(), c, id)) },
 	} {
-		w.wantFaultsTold(name+" again", func() storagetest.Deed {
+		w.wantFaultsTold(name+" again", func() storagetest.Operation {
 			r := w.register(c, s.ID, RegistrationChange{})
 			w.ok(again(r.ID))
-			return storagetest.Deed{Do: func() error { return again(r.ID) }}
+			return storagetest.Operation{Do: func() error { return again(r.ID) }}
 		})
 	}
-	w.wantFaultsTold("removeRegistration", func() storagetest.Deed {
+	w.wantFaultsTold("removeRegistration", func() storagetest.Operation {
 		r := w.register(c, s.ID, RegistrationChange{})
 		before := w.published(s.ID)
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() error { return w.removeRegistration(t.Context(), r.ID, "why") },
 			Done: func() {
 				if after := w.registration(r.ID); after.State != gateway.Removed || w.published(s.ID) == before {

@@ -309,7 +309,7 @@ func (rr *registrations) ListRegistrations(ctx context.Context, c Caller, tenant
 		pk = gateway.SourceKey(source).PK
 	}
 	q := at.Query(storage.Query{Table: storage.Registrations, PK: pk}, "R#")
-	return storage.Listed(ctx, rr.gw.Store, q, func(row storage.Row) (gateway.Registration, error) {
+	return storage.ListPage(ctx, rr.gw.Store, q, func(row storage.Row) (gateway.Registration, error) {
 		r, err := rr.Registration(ctx, c, strings.TrimPrefix(row.SK, "R#"))
 		if err == nil && (r.State == gateway.Removed || source != "" && r.Source != source) {
 			err = storage.ErrNotFound

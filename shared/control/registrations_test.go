@@ -537,9 +537,9 @@ func TestFaultWhileARegistrationIsMadeOrChangedIsTold(t *testing.T) {
 			}
 		}
 	}
-	w.wantFaultsTold("CreateRegistration", func() storagetest.Deed {
+	w.wantFaultsTold("CreateRegistration", func() storagetest.Operation {
 		id, before := w.id("reg"), w.published(s.ID)
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() error {
 				_, _, err := w.CreateRegistration(t.Context(), c, id, s.ID, RegistrationChange{URL: new(endpointURL), Match: &gateway.Match{"status": {"a"}}})
 				return err
@@ -552,10 +552,10 @@ func TestFaultWhileARegistrationIsMadeOrChangedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("ChangeRegistration", func() storagetest.Deed {
+	w.wantFaultsTold("ChangeRegistration", func() storagetest.Operation {
 		r := w.register(c, s.ID, RegistrationChange{Match: &gateway.Match{"status": {"a", "b"}}})
 		before := w.published(s.ID)
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() error {
 				return second(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Match: &gateway.Match{"status": {"b", "c"}}}))
 			},
@@ -568,10 +568,10 @@ func TestFaultWhileARegistrationIsMadeOrChangedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("DeleteRegistration", func() storagetest.Deed {
+	w.wantFaultsTold("DeleteRegistration", func() storagetest.Operation {
 		r := w.register(c, s.ID, RegistrationChange{})
 		before := w.published(s.ID)
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() error { return known(w.DeleteRegistration(t.Context(), c, r.ID)) },
 			Done: func() {
 				if after := w.registration(r.ID); after.State != gateway.Removed || w.published(s.ID) == before {
@@ -581,8 +581,8 @@ func TestFaultWhileARegistrationIsMadeOrChangedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("Warnings", func() storagetest.Deed {
-		return storagetest.Deed{Do: func() error {
+	w.wantFaultsTold("Warnings", func() storagetest.Operation {
+		return storagetest.Operation{Do: func() error {
 			return second(w.Warnings(t.Context(), gateway.Registration{Source: s.ID, Format: gateway.Raw}))
 		}}
 	})

@@ -165,7 +165,7 @@ func TestRemovalGoesOnAfterEachFault(t *testing.T) {
 	}
 	w := newWorld(t)
 	s := w.source(direct)
-	w.wantFaultsTold("removalStep", func() storagetest.Deed {
+	w.wantFaultsTold("removalStep", func() storagetest.Operation {
 		c := w.tenant()
 		w.grant(s.ID, c, nil)
 		r := w.register(c, s.ID, RegistrationChange{})
@@ -179,7 +179,7 @@ func TestRemovalGoesOnAfterEachFault(t *testing.T) {
 		running := must(w.StartRelease(t.Context(), c, w.id("job"), r.ID, Span{}))(w)
 		j := gateway.Job{ID: w.id("job"), Kind: gateway.JobRemoval, Tenant: c.Tenant}
 		w.put(gateway.TenantLinkKey(c.Tenant, "J", j.ID), gateway.Link{ID: j.ID})
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() error {
 				for range 100 {
 					if _, done, err := w.removalStep(t.Context(), &j); err != nil || done {
@@ -440,7 +440,7 @@ func TestErasureGoesOnAfterEachFault(t *testing.T) {
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, RegistrationChange{Match: &gateway.Match{"channel": {"none"}}})
 	n := 0
-	w.wantFaultsTold("eraseEvent", func() storagetest.Deed {
+	w.wantFaultsTold("eraseEvent", func() storagetest.Operation {
 		n++
 		w.ok(second(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Match: new(gateway.Match)})))
 		w.pass(time.Second)
@@ -448,7 +448,7 @@ func TestErasureGoesOnAfterEachFault(t *testing.T) {
 		ids := w.eventIDs(s.ID)
 		id := ids[len(ids)-1]
 		er, row := w.event(id)
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() error { return w.eraseEvent(t.Context(), "job_1", row.Key, er) },
 			Done: func() {
 				d := must(w.gw.LoadDelivery(t.Context(), ident.Delivery(r.ID, id)))(w)
@@ -542,13 +542,13 @@ func TestDeletingASourceGoesOnAfterEachFault(t *testing.T) {
 	}
 	w := newWorld(t)
 	c := w.tenant()
-	w.wantFaultsTold("DeleteSource", func() storagetest.Deed {
+	w.wantFaultsTold("DeleteSource", func() storagetest.Operation {
 		s := w.source(gateway.SmartBots)
 		w.grant(s.ID, c, nil)
 		of := w.group(s.ID, s.ID)
 		r, app := w.register(c, s.ID, RegistrationChange{}), w.app(c, of, "app")
 		before := w.published(s.ID)
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() error { return known(w.DeleteSource(t.Context(), s.ID, true)) },
 			Done: func() {
 				if w.registration(r.ID).State != gateway.Removed || w.registration(app.ID).State != gateway.Removed || w.published(s.ID) == before || len(w.rows(gateway.SourceKey(s.ID).PK)) > 1 {
@@ -560,9 +560,9 @@ func TestDeletingASourceGoesOnAfterEachFault(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("DeleteSource of tencent-chat", func() storagetest.Deed {
+	w.wantFaultsTold("DeleteSource of tencent-chat", func() storagetest.Operation {
 		s := w.source(tencentChat)
-		return storagetest.Deed{Do: func() error { return known(w.DeleteSource(t.Context(), s.ID, false)) }, Done: func() {
+		return storagetest.Operation{Do: func() error { return known(w.DeleteSource(t.Context(), s.ID, false)) }, Done: func() {
 			if w.stored(gateway.SDKAppIDKey(s.SDKAppID)) {
 				t.Error("the SDKAppID is taken still")
 			}
@@ -661,9 +661,9 @@ func TestGroupIsPublishedAndCleanedIfItsCodeMoved(t *testing.T) {
 	if len(w.queue.sent) != 1 {
 		t.Errorf("%d messages, want one of the job", len(w.queue.sent))
 	}
-	w.wantFaultsTold("PublishGroup", func() storagetest.Deed {
+	w.wantFaultsTold("PublishGroup", func() storagetest.Operation {
 		of := w.group(s.ID, w.id("x"))
-		return storagetest.Deed{Do: func() error { return w.PublishGroup(t.Context(), of, true) }}
+		return storagetest.Operation{Do: func() error { return w.PublishGroup(t.Context(), of, true) }}
 	})
 }
 
@@ -699,24 +699,24 @@ func TestChangedCodeRemovesAllAppsPageByPage(t *testing.T) {
 func TestFaultWhileAGroupEndsIsTold(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(gateway.SmartBots)
-	w.wantFaultsTold("DeleteGroup", func() storagetest.Deed {
+	w.wantFaultsTold("DeleteGroup", func() storagetest.Operation {
 		of := w.group(s.ID, w.id("x"))
 		_, text, err := w.CreateAPIKey(t.Context(), Operator(), w.id("key"), APIKey{Scope: ScopeGroupOwner, Group: of.ID})
 		w.ok(err)
-		return storagetest.Deed{Do: func() error { return w.DeleteGroup(t.Context(), of.ID) }, Done: func() {
+		return storagetest.Operation{Do: func() error { return w.DeleteGroup(t.Context(), of.ID) }, Done: func() {
 			_, _, err = w.CallerOf(t.Context(), text)
 			if w.wantErr("CallerOf with its owner's key", err, ErrUnauthorized); w.stored(gateway.GroupNameKey(FoldName(of.Name))) || w.stored(gateway.ListKey("groups", of.ID)) {
 				t.Error("its name is taken still, or it is listed")
 			}
 		}}
 	})
-	w.wantFaultsTold("codeStep", func() storagetest.Deed {
+	w.wantFaultsTold("codeStep", func() storagetest.Operation {
 		of := w.group(s.ID, w.id("x"))
 		r := w.app(c, of, "app")
 		of.Rev++
 		w.put(gateway.GroupKey(of.ID), of)
 		j := gateway.Job{ID: w.id("job"), Kind: gateway.JobCode, Group: of.ID, Source: s.ID}
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() error {
 				_, done, err := w.codeStep(t.Context(), &j)
 				if done == (err != nil) {

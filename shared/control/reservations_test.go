@@ -52,20 +52,20 @@ func TestNameThatTookItsMinuteIsFree(t *testing.T) {
 func TestFaultWhileANameIsTakenIsTold(t *testing.T) {
 	w := newWorld(t)
 	key := gateway.GroupNameKey("name")
-	w.wantFaultsTold("claimName of another's", func() storagetest.Deed {
+	w.wantFaultsTold("claimName of another's", func() storagetest.Operation {
 		w.put(key, Reservation{ID: "grp_1", At: w.now.Add(-time.Hour)})
-		return storagetest.Deed{Do: func() error { return w.reserveName(t.Context(), key, "grp_2", gateway.GroupKey) }}
+		return storagetest.Operation{Do: func() error { return w.reserveName(t.Context(), key, "grp_2", gateway.GroupKey) }}
 	})
-	w.wantFaultsTold("FreeName", func() storagetest.Deed {
+	w.wantFaultsTold("FreeName", func() storagetest.Operation {
 		w.put(key, Reservation{ID: "grp_1", At: w.now})
-		return storagetest.Deed{Do: func() error { return w.FreeName(t.Context(), key, "grp_1") }, Done: func() {
+		return storagetest.Operation{Do: func() error { return w.FreeName(t.Context(), key, "grp_1") }, Done: func() {
 			if w.stored(key) {
 				t.Error("the name is taken still")
 			}
 		}}
 	})
-	w.wantFaultsTold("ClaimGroupName", func() storagetest.Deed {
-		return storagetest.Deed{Do: func() error { return w.ReserveGroupName(t.Context(), w.id("x"), "grp_1") }}
+	w.wantFaultsTold("ClaimGroupName", func() storagetest.Operation {
+		return storagetest.Operation{Do: func() error { return w.ReserveGroupName(t.Context(), w.id("x"), "grp_1") }}
 	})
 }
 

@@ -86,8 +86,8 @@ func TestCredentialsOfASourceRotate(t *testing.T) {
 		w.wantErr("RotateBasic to none", second(w.RotateBasic(t.Context(), sms.ID, provider.Login{}, 0)), storage.ErrInvalid)
 		w.wantErr("RotateBasic of no source", second(w.RotateBasic(t.Context(), none, provider.Login{Name: "n", Password: "p"}, 0)), storage.ErrNotFound)
 	})
-	w.wantFaultsTold("RotateToken", func() storagetest.Deed {
-		return storagetest.Deed{Do: func() error { return second(w.RotateToken(t.Context(), chat.ID, "x", 0)) }}
+	w.wantFaultsTold("RotateToken", func() storagetest.Operation {
+		return storagetest.Operation{Do: func() error { return second(w.RotateToken(t.Context(), chat.ID, "x", 0)) }}
 	})
 }
 

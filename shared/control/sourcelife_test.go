@@ -277,10 +277,10 @@ func TestSourcesAreListedByPages(t *testing.T) {
 func TestFaultWhileASourceIsMadeOrChangedIsTold(t *testing.T) {
 	w := newWorld(t)
 	n := uint64(100)
-	w.wantFaultsTold("CreateSource", func() storagetest.Deed {
+	w.wantFaultsTold("CreateSource", func() storagetest.Operation {
 		n++
 		id, app := ident.NewSource(), n
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() error {
 				return second(w.CreateSource(t.Context(), id, SourceChange{Provider: tencentChat, Name: new("chat"), SDKAppID: &app}))
 			},
@@ -295,12 +295,12 @@ func TestFaultWhileASourceIsMadeOrChangedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("ChangeSource", func() storagetest.Deed {
+	w.wantFaultsTold("ChangeSource", func() storagetest.Operation {
 		n += 2
 		to := n - 1
 		s := must(w.CreateSource(t.Context(), ident.NewSource(), SourceChange{Provider: tencentChat, Name: new("chat"), SDKAppID: new(n)}))(w)
 		before := w.published(s.ID)
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() error { return second(w.ChangeSource(t.Context(), s.ID, SourceChange{SDKAppID: &to})) },
 			Done: func() {
 				if got := must(w.Source(t.Context(), s.ID))(w); got.SDKAppID != to || w.published(s.ID) == before {

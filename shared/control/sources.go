@@ -251,7 +251,7 @@ func (ss *sources) Source(ctx context.Context, id string) (gateway.Source, error
 // Sources returns a page of all sources.
 func (ss *sources) Sources(ctx context.Context, at storage.PageRequest) ([]gateway.Source, string, error) {
 	q := at.Query(storage.Query{Table: storage.Registrations, PK: gateway.ListKey("sources", "").PK}, "")
-	return storage.Listed(ctx, ss.gw.Store, q, func(r storage.Row) (gateway.Source, error) { return ss.Source(ctx, r.SK) })
+	return storage.ListPage(ctx, ss.gw.Store, q, func(r storage.Row) (gateway.Source, error) { return ss.Source(ctx, r.SK) })
 }
 
 // ChangeSource changes a source. Token and Basic are changed by rotating them.

@@ -48,7 +48,7 @@ func (ts *tenants) Tenant(ctx context.Context, id string) (gateway.Tenant, error
 // Tenants returns a page of all tenants.
 func (ts *tenants) Tenants(ctx context.Context, at storage.PageRequest) ([]gateway.Tenant, string, error) {
 	q := at.Query(storage.Query{Table: storage.Registrations, PK: gateway.ListKey("tenants", "").PK}, "")
-	return storage.Listed(ctx, ts.gw.Store, q, func(r storage.Row) (gateway.Tenant, error) { return ts.Tenant(ctx, r.SK) })
+	return storage.ListPage(ctx, ts.gw.Store, q, func(r storage.Row) (gateway.Tenant, error) { return ts.Tenant(ctx, r.SK) })
 }
 
 // CreateGrant lets a tenant receive what match names of a source; all if match is nil. The error wraps
@@ -83,7 +83,7 @@ func (ts *tenants) Grants(ctx context.Context, source string, at storage.PageReq
 		return nil, "", err
 	}
 	q := at.Query(storage.Query{Table: storage.Registrations, PK: gateway.SourceKey(source).PK}, "G#")
-	return storage.Listed(ctx, ts.gw.Store, q, storage.Decoded[gateway.Grant])
+	return storage.ListPage(ctx, ts.gw.Store, q, storage.Decoded[gateway.Grant])
 }
 
 // Grant returns one grant of a source.

@@ -216,9 +216,9 @@ func TestTenantThatIsRemovedIsDisabledAtOnce(t *testing.T) {
 func TestFaultWhileATenantIsMadeOrChangedIsTold(t *testing.T) {
 	w := newWorld(t)
 	s := w.source(direct)
-	w.wantFaultsTold("CreateTenant", func() storagetest.Deed {
+	w.wantFaultsTold("CreateTenant", func() storagetest.Operation {
 		id, text := w.id("ten"), ""
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() (err error) {
 				_, text, err = w.CreateTenant(t.Context(), id, "acme", gateway.Limits{})
 				return err
@@ -232,13 +232,13 @@ func TestFaultWhileATenantIsMadeOrChangedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("ChangeTenant", func() storagetest.Deed {
+	w.wantFaultsTold("ChangeTenant", func() storagetest.Operation {
 		c := w.tenant()
 		w.grant(s.ID, c, nil)
 		r := w.register(c, s.ID, RegistrationChange{})
 		w.ok(second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(true)})))
 		before := w.published(s.ID)
-		return storagetest.Deed{
+		return storagetest.Operation{
 			Do: func() error { return second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(false)})) },
 			Done: func() {
 				js := must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w)
@@ -248,9 +248,9 @@ func TestFaultWhileATenantIsMadeOrChangedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("RemoveTenant", func() storagetest.Deed {
+	w.wantFaultsTold("RemoveTenant", func() storagetest.Operation {
 		c := w.tenant()
 		w.grant(s.ID, c, nil)
-		return storagetest.Deed{Do: func() error { return second(w.RemoveTenant(t.Context(), c.Tenant)) }}
+		return storagetest.Operation{Do: func() error { return second(w.RemoveTenant(t.Context(), c.Tenant)) }}
 	})
 }

@@ -30,7 +30,7 @@ func failure(ctx context.Context, err error, start time.Time) Response {
 // can be told from those that refuse.
 func classify(ctx context.Context, err error) (Class, string) {
 	if refused, ok := errors.AsType[*refusal](err); ok {
-		return refused.class, refused.why
+		return refused.class, refused.reason
 	}
 	if ctx.Err() != nil && context.Cause(ctx) == errTimeout {
 		return Timeout, ""
@@ -42,7 +42,7 @@ func classify(ctx context.Context, err error) (Class, string) {
 		return Timeout, phase(err)
 	}
 	for _, c := range causes {
-		if c.is(err) {
+		if c.matches(err) {
 			return c.class, c.detail
 		}
 	}
@@ -52,7 +52,7 @@ func classify(ctx context.Context, err error) (Class, string) {
 // phase says what took too long, of a timeout that is not the whole exchange's.
 func phase(err error) string {
 	switch {
-	case is[*net.DNSError](err):
+	case isType[*net.DNSError](err):
 		return "its name was not resolved"
 	case isOp("dial")(err):
 		return "no connection was made"
@@ -64,53 +64,55 @@ func phase(err error) string {
 
 // causes are what a transport's errors mean that are no timeouts; the first that applies counts.
 var causes = []struct {
-	is     func(error) bool
-	class  Class
-	detail string
+	matches func(error) bool
+	class   Class
+	detail  string
 }{
-	{has(func(e *net.DNSError) bool { return e.IsNotFound }), DNS, "there is no such name"},
-	{is[*net.DNSError], DNS, "the name servers gave no usable answer"},
+	{errorWith(func(e *net.DNSError) bool { return e.IsNotFound }), DNS, "there is no such name"},
+	{isType[*net.DNSError], DNS, "the name servers gave no usable answer"},
 
 	// What no endpoint can cause.
 	{wraps(syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL), Internal, "the gateway could not open a connection"},
-	{begins("net/http: invalid", "http2: invalid"), Internal, "the request has a header that cannot be sent"},
+	{hasPrefix("net/http: invalid", "http2: invalid"), Internal, "the request has a header that cannot be sent"},
 
-	{has(func(e tls.RecordHeaderError) bool { return string(e.RecordHeader[:]) == "HTTP/" }), TLS, "it answers in plain HTTP"},
-	{is[tls.RecordHeaderError], TLS, "it does not speak TLS"},
-	{is[x509.UnknownAuthorityError], TLS, "its certificate is not signed by a known authority"},
-	{is[x509.HostnameError], TLS, "its certificate is for another name"},
-	{has(func(e x509.CertificateInvalidError) bool { return e.Reason == x509.Expired }), TLS, "its certificate has expired or is not valid yet"},
-	{is[*tls.CertificateVerificationError], TLS, "its certificate is not valid"},
+	{errorWith(func(e tls.RecordHeaderError) bool { return string(e.RecordHeader[:]) == "HTTP/" }), TLS, "it answers in plain HTTP"},
+	{isType[tls.RecordHeaderError], TLS, "it does not speak TLS"},
+	{isType[x509.UnknownAuthorityError], TLS, "its certificate is not signed by a known authority"},
+	{isType[x509.HostnameError], TLS, "its certificate is for another name"},
+	{errorWith(func(e x509.CertificateInvalidError) bool { return e.Reason == x509.Expired }), TLS, "its certificate has expired or is not valid yet"},
+	{isType[*tls.CertificateVerificationError], TLS, "its certificate is not valid"},
 	{isOp("remote error"), TLS, "it ended the handshake"}, // its alert has no exported type
 	{isOp("local error"), TLS, "no common version or parameters"},
-	{begins("tls: "), TLS, "no common version or parameters"}, // plain errors of crypto/tls
+	{hasPrefix("tls: "), TLS, "no common version or parameters"}, // plain errors of crypto/tls
 
 	{wraps(syscall.ECONNREFUSED), Connect, "it was refused"},
 	{isOp("dial"), Connect, "there is no way to the address"},
 	{wraps(io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED, net.ErrClosed), Reset, ""},
 
 	// These have neither type nor sentinel.
-	{says("server closed idle connection", "received from peer", "GOAWAY", "http2: client conn"), Reset, ""},
-	{says("transfer encoding"), BadResponse, "its Transfer-Encoding is not chunked alone"},
-	{says("Content-Length"), BadResponse, "its Content-Length is not one number"},
-	{says("malformed HTTP"), BadResponse, "its first line is not as HTTP/1.1 has it"},
-	{says("malformed MIME"), BadResponse, "a line of its header has no name and colon"},
-	{says("header"), BadResponse, "its header is too large"},
+	{contains("server closed idle connection", "received from peer", "GOAWAY", "http2: client conn"), Reset, ""},
+	{contains("transfer encoding"), BadResponse, "its Transfer-Encoding is not chunked alone"},
+	{contains("Content-Length"), BadResponse, "its Content-Length is not one number"},
+	{contains("malformed HTTP"), BadResponse, "its first line is not as HTTP/1.1 has it"},
+	{contains("malformed MIME"), BadResponse, "a line of its header has no name and colon"},
+	{contains("header"), BadResponse, "its header is too large"},
 }
 
-func is[E error](err error) bool {
+func isType[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok
 }
 
-func has[E error](f func(E) bool) func(error) bool {
+func errorWith[E error](f func(E) bool) func(error) bool {
 	return func(err error) bool {
 		e, ok := errors.AsType[E](err)
 		return ok && f(e)
 	}
 }
 
-func isOp(op string) func(error) bool { return has(func(e *net.OpError) bool { return e.Op == op }) }
+func isOp(op string) func(error) bool {
+	return errorWith(func(e *net.OpError) bool { return e.Op == op })
+}
 
 func wraps(some ...error) func(error) bool {
 	return func(err error) bool {
@@ -118,24 +120,24 @@ func wraps(some ...error) func(error) bool {
 	}
 }
 
-func begins(texts ...string) func(error) bool {
+func hasPrefix(texts ...string) func(error) bool {
 	return func(err error) bool {
 		return slices.ContainsFunc(texts, func(text string) bool { return strings.HasPrefix(err.Error(), text) })
 	}
 }
 
-func says(texts ...string) func(error) bool {
+func contains(texts ...string) func(error) bool {
 	return func(err error) bool {
-		said, _, _ := strings.Cut(err.Error(), `"`) // then it quotes what came over the wire
-		return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(said, text) })
+		own, _, _ := strings.Cut(err.Error(), `"`) // then it quotes what came over the wire
+		return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(own, text) })
 	}
 }
 
 // statusClasses are those of answers, by the first digit of their status.
 var statusClasses = map[int]Class{1: Status1xx, 2: OK, 3: Status3xx, 4: Status4xx, 5: Status5xx}
 
-// ofStatus returns the Class of an answer.
-func ofStatus(code int) Class {
+// classOf returns the Class of an answer.
+func classOf(code int) Class {
 	if class, ok := statusClasses[code/100]; ok {
 		return class
 	}

@@ -34,9 +34,9 @@ const (
 // hangs must not hold up the others. As many are kept for one host as POSTs are made at once by default: what
 // is not kept is dialed anew for the next event.
 const (
-	idleConnections        = 512
-	idleConnectionsPerHost = 256
-	idleTimeout            = 30 * time.Second
+	maxIdleConnections = 512
+	maxIdlePerHost     = 256
+	idleTimeout        = 30 * time.Second
 
 	// Buffers of a connection, of which a process has hundreds: a request of 1 KiB of payload fits in one,
 	// and most headers of answers in the other.
@@ -44,7 +44,7 @@ const (
 	readBuffer  = 1 << 10
 
 	// What HTTP/2 may hold in memory, and how a connection that died while the process was frozen is found.
-	streamBuffer     = ReadAnswerBytes
+	streamBuffer     = ReadResponseBytes
 	connectionBuffer = 1 << 20
 	pingAfter        = 10 * time.Second
 	pingTimeout      = 3 * time.Second
@@ -54,7 +54,7 @@ const (
 // use; its methods may be called concurrently.
 type Client struct {
 	Allow          []netip.Prefix    // special addresses that may be called; the local runner: loopback
-	Own            []string          // our public hosts, as host or host:port; never called; 0.0.0.0 is all of loopback
+	OwnHosts       []string          // our public hosts, as host or host:port; never called; 0.0.0.0 is all of loopback
 	Paused         bool              // nothing is sent: each exchange is Internal
 	ConnectTimeout time.Duration     // to resolve the name and connect, and again for TLS; zero: 5 s
 	Timeout        time.Duration     // for the whole exchange, and the most a Request may ask for; zero: 15 s
@@ -63,7 +63,7 @@ type Client struct {
 	Transport      http.RoundTripper // in place of the network, where names are judged; nil: the network
 
 	once      sync.Once
-	own       []ownHost
+	ownHosts  []ownHost
 	guardian  *ssrf.Guardian
 	transport http.RoundTripper
 	buffers   sync.Pool // of *[KeepAnswerBytes]byte
@@ -102,12 +102,12 @@ func (c *Client) exchange(ctx context.Context, method string, r Request) Respons
 		return failure(ctx, err, start)
 	}
 	defer res.Body.Close()
-	answer := Response{StatusCode: res.StatusCode, Header: res.Header, Took: time.Since(start), Class: ofStatus(res.StatusCode)}
+	response := Response{StatusCode: res.StatusCode, Header: res.Header, Took: time.Since(start), Class: classOf(res.StatusCode)}
 	if res.StatusCode != http.StatusSwitchingProtocols { // its body is the connection
-		answer.Body = plain(res.Header, c.read(res.Body))
+		response.Body = gunzip(res.Header, c.read(res.Body))
 	}
-	answer.Error = sentence(answer.Class, besides(res, answer))
-	return answer
+	response.Error = sentence(response.Class, detailOf(res, response))
+	return response
 }
 
 // CloseIdle closes the connections that are kept for the next POST.
@@ -120,9 +120,9 @@ func (c *Client) CloseIdle() {
 
 // prepare derives from the fields what the methods use.
 func (c *Client) prepare() {
-	c.own = parseOwn(c.Own)
+	c.ownHosts = parseOwnHosts(c.OwnHosts)
 	c.guardian = newGuardian(c.Allow)
-	c.buffers.New = func() any { return new([KeepAnswerBytes]byte) }
+	c.buffers.New = func() any { return new([KeepResponseBytes]byte) }
 	c.transport = c.Transport
 	if c.transport == nil {
 		c.transport = c.network()
@@ -139,13 +139,13 @@ func (c *Client) network() *http.Transport {
 		TLSClientConfig: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
 			RootCAs:            c.Roots,
-			ClientSessionCache: tls.NewLRUClientSessionCache(idleConnections),
+			ClientSessionCache: tls.NewLRUClientSessionCache(maxIdleConnections),
 		},
 		TLSHandshakeTimeout:    connect,
 		ForceAttemptHTTP2:      true, // else off, since DialContext and TLSClientConfig are set
 		DisableCompression:     true, // answers are kept as they came, and do not grow
-		MaxIdleConns:           idleConnections,
-		MaxIdleConnsPerHost:    idleConnectionsPerHost,
+		MaxIdleConns:           maxIdleConnections,
+		MaxIdleConnsPerHost:    maxIdlePerHost,
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: MaxResponseHeader,
 		WriteBufferSize:        writeBuffer,
@@ -217,28 +217,28 @@ func joinQueries(a, b string) (string, error) {
 
 // read returns the first KeepAnswerBytes of body. It reads on so that the connection can be used again, but
 // no more than the byte after ReadAnswerBytes, which tells whether the body has ended there.
-func (c *Client) read(body io.Reader) []byte {
-	buffer := c.buffers.Get().(*[KeepAnswerBytes]byte)
+func (c *Client) read(r io.Reader) []byte {
+	buffer := c.buffers.Get().(*[KeepResponseBytes]byte)
 	defer c.buffers.Put(buffer)
-	n, err := io.ReadFull(body, buffer[:])
-	kept := slices.Clone(buffer[:n])
-	for left := ReadAnswerBytes + 1 - n; err == nil && left > 0; left -= n {
-		n, err = body.Read(buffer[:min(left, len(buffer))])
+	n, err := io.ReadFull(r, buffer[:])
+	body := slices.Clone(buffer[:n])
+	for left := ReadResponseBytes + 1 - n; err == nil && left > 0; left -= n {
+		n, err = r.Read(buffer[:min(left, len(buffer))])
 	}
-	return kept
+	return body
 }
 
-// plain undoes the gzip of what was kept of a body: some send it unasked.
-func plain(h http.Header, kept []byte) []byte {
-	if z, err := gzip.NewReader(bytes.NewReader(kept)); err == nil && strings.EqualFold(h.Get("Content-Encoding"), "gzip") {
-		kept, _ = io.ReadAll(io.LimitReader(z, KeepAnswerBytes)) // as far as it was kept
+// gunzip undoes the gzip of what was kept of a body: some send it unasked.
+func gunzip(h http.Header, body []byte) []byte {
+	if z, err := gzip.NewReader(bytes.NewReader(body)); err == nil && strings.EqualFold(h.Get("Content-Encoding"), "gzip") {
+		body, _ = io.ReadAll(io.LimitReader(z, KeepResponseBytes)) // as far as it was kept
 	}
-	return kept
+	return body
 }
 
-// besides says what a refusal tells beside its status: where it leads, without what may be secret there, or
+// detailOf says what a refusal tells beside its status: where it leads, without what may be secret there, or
 // in which charset its body is.
-func besides(res *http.Response, a Response) string {
+func detailOf(res *http.Response, a Response) string {
 	to, err := res.Location()
 	_, params, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
 	switch {

@@ -179,9 +179,9 @@ func TestConnectionIsUsedAgain(t *testing.T) {
 	}{
 		{"empty answer", 0, 1},
 		{"short answer", 100, 1},
-		{"answer as long as what is kept", KeepAnswerBytes, 1},
-		{"answer as long as what is read", ReadAnswerBytes, 1},
-		{"answer that is not read to its end", ReadAnswerBytes + 8<<10, 5},
+		{"answer as long as what is kept", KeepResponseBytes, 1},
+		{"answer as long as what is read", ReadResponseBytes, 1},
+		{"answer that is not read to its end", ReadResponseBytes + 8<<10, 5},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var connections atomic.Int32
@@ -198,7 +198,7 @@ func TestConnectionIsUsedAgain(t *testing.T) {
 			c := newClient(t)
 			for range 5 {
 				got := c.Post(t.Context(), Request{URL: server.URL, Body: []byte("x")})
-				if want := min(tt.answer, KeepAnswerBytes); got.Class != OK || len(got.Body) != want {
+				if want := min(tt.answer, KeepResponseBytes); got.Class != OK || len(got.Body) != want {
 					t.Fatalf("Post: class %q with %d bytes, want OK with %d", got.Class, len(got.Body), want)
 				}
 			}

@@ -32,8 +32,8 @@ const (
 
 // Limits on an answer.
 const (
-	ReadAnswerBytes   = 64 << 10 // read so that the connection can be used again
-	KeepAnswerBytes   = 4 << 10  // kept for people
+	ReadResponseBytes = 64 << 10 // read so that the connection can be used again
+	KeepResponseBytes = 4 << 10  // kept for people
 	MaxResponseHeader = 32 << 10
 )
 

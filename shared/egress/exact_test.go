@@ -124,7 +124,7 @@ func (a answered) RoundTrip(*http.Request) (*http.Response, error) {
 // TestAnswerIsReadToItsLimitAndNoFurther counts the bytes of an answer that has
 // no end. One more than is read tells whether it ends there.
 func TestAnswerIsReadToItsLimitAndNoFurther(t *testing.T) {
-	for _, tt := range []struct{ code, read, kept int }{{200, ReadAnswerBytes + 1, KeepAnswerBytes}, {500, ReadAnswerBytes + 1, KeepAnswerBytes}, {101, 0, 0}} {
+	for _, tt := range []struct{ code, read, kept int }{{200, ReadResponseBytes + 1, KeepResponseBytes}, {500, ReadResponseBytes + 1, KeepResponseBytes}, {101, 0, 0}} {
 		body := &counted{left: 1 << 30}
 		got := (&Client{Transport: answered{tt.code, body}}).Post(t.Context(), Request{URL: "https://tenant.example/"})
 		if got.StatusCode != tt.code || len(got.Body) != tt.kept || body.read != tt.read || !body.closed {
@@ -197,7 +197,7 @@ func TestNetworkIsSetAsItsCommentsSay(t *testing.T) {
 }
 
 func TestHostsOfOurOwnAreReadInAnySpelling(t *testing.T) {
-	got := parseOwn([]string{"A.example.", "b.example:8443", "127.0.0.1:80", "[::1]:80", "::1", "[::ffff:127.0.0.1]", "c.example:port"})
+	got := parseOwnHosts([]string{"A.example.", "b.example:8443", "127.0.0.1:80", "[::1]:80", "::1", "[::ffff:127.0.0.1]", "c.example:port"})
 	want := []ownHost{
 		{"a.example", 0}, {"b.example", 8443}, {"127.0.0.1", 80}, {"::1", 80}, {"::1", 0}, {"127.0.0.1", 0}, {"c.example:port", 0},
 	}
@@ -210,7 +210,7 @@ func TestAllowedBlocksAreOfTheirFamily(t *testing.T) {
 	c := &Client{Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}}
 	for address, want := range map[string]error{"10.1.2.3": nil, "fd00::1": nil, "192.168.0.1": errNotPublic, "fe80::1": errNotPublic, "1.1.1.1": nil} {
 		c.once.Do(c.prepare)
-		if got := c.judge(netip.AddrPortFrom(netip.MustParseAddr(address), 443)); got != want {
+		if got := c.checkAddr(netip.AddrPortFrom(netip.MustParseAddr(address), 443)); got != want {
 			t.Errorf("judge(%s) = %v, want %v", address, got, want)
 		}
 	}

@@ -12,11 +12,11 @@ import (
 
 // A refusal is an endpoint that is not called.
 type refusal struct {
-	class Class
-	why   string // part of a sentence; holds nothing of the URL
+	class  Class
+	reason string // part of a sentence; holds nothing of the URL
 }
 
-func (r *refusal) Error() string { return r.why }
+func (r *refusal) Error() string { return r.reason }
 
 // An ownHost is one of Client.Own.
 type ownHost struct {
@@ -24,7 +24,7 @@ type ownHost struct {
 	port uint16 // 0: every port
 }
 
-func parseOwn(hosts []string) []ownHost {
+func parseOwnHosts(hosts []string) []ownHost {
 	own := make([]ownHost, 0, len(hosts))
 	for _, h := range hosts {
 		var port uint64
@@ -33,13 +33,13 @@ func parseOwn(hosts []string) []ownHost {
 				h = name
 			}
 		}
-		own = append(own, ownHost{name: usualName(h), port: uint16(port)})
+		own = append(own, ownHost{name: canonicalHost(h), port: uint16(port)})
 	}
 	return own
 }
 
-// usualName returns host in the one form in which hosts are compared.
-func usualName(host string) string {
+// canonicalHost returns host in the one form in which hosts are compared.
+func canonicalHost(host string) string {
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return addr.Unmap().String()
@@ -68,24 +68,24 @@ func (c *Client) control(_, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return errNotPublic // unreachable: Dial has made the address of the same parts
 	}
-	return c.judge(to)
+	return c.checkAddr(to)
 }
 
-// judge returns a *refusal if to must not be called.
-func (c *Client) judge(to netip.AddrPort) error {
+// checkAddr returns a *refusal if to must not be called.
+func (c *Client) checkAddr(to netip.AddrPort) error {
 	addr := to.Addr().Unmap()
 	if err := c.guardian.SafeAddr(addr); err != nil {
 		return errNotPublic
 	}
-	return c.judgeHost(addr.String(), to.Port())
+	return c.checkHostPort(addr.String(), to.Port())
 }
 
-// judgeHost returns a *refusal if the port is refused or the host, a name or a usual address, is our own.
-func (c *Client) judgeHost(host string, port uint16) error {
+// checkHostPort returns a *refusal if the port is refused or the host, a name or a usual address, is our own.
+func (c *Client) checkHostPort(host string, port uint16) error {
 	if refusedPort(port) {
 		return errPort
 	}
-	for _, own := range c.own {
+	for _, own := range c.ownHosts {
 		if (own.name == host || own.name == "0.0.0.0" && isLoopback(host)) && (own.port == 0 || own.port == port) {
 			return errOwn
 		}

@@ -188,7 +188,7 @@ func TestPortsOfOtherProtocolsAreRefused(t *testing.T) {
 
 func TestOurOwnHostsAreNotCalled(t *testing.T) {
 	c := newClient(t)
-	c.Own = []string{"Callbacks.Example.com", "console.example.com:8443", "127.0.0.1:8080", "[::1]:8080", "127.0.0.9", "[::ffff:127.0.0.8]:8080", "far.example.com:73728", "plain.example.com:80"}
+	c.OwnHosts = []string{"Callbacks.Example.com", "console.example.com:8443", "127.0.0.1:8080", "[::1]:8080", "127.0.0.9", "[::ffff:127.0.0.8]:8080", "far.example.com:73728", "plain.example.com:80"}
 	for _, tt := range []struct {
 		url  string
 		want error
@@ -221,7 +221,7 @@ func TestNameOfOurOwnAddressIsNotCalled(t *testing.T) {
 	defer server.Close()
 	address := strings.TrimPrefix(server.URL, "http://")
 	c := newClient(t)
-	c.Own = []string{address}
+	c.OwnHosts = []string{address}
 	c.Resolver = serveDNS(t, func(int) dnsAnswer { return dnsAnswer{addr: "127.0.0.1"} })
 	url := strings.Replace(server.URL, "127.0.0.1", "alias.example", 1)
 	if got := c.Post(t.Context(), Request{URL: url}); got.Class != BlockedAddress {

@@ -102,7 +102,7 @@ func TestHostileEndpointsAreClassified(t *testing.T) {
 			if got.Class != tt.want {
 				t.Errorf("Post = %+v, want class %q", got, tt.want)
 			}
-			if !strings.HasPrefix(string(got.Body), tt.body) || len(got.Body) > KeepAnswerBytes {
+			if !strings.HasPrefix(string(got.Body), tt.body) || len(got.Body) > KeepResponseBytes {
 				t.Errorf("Post kept %d bytes, %.40q, want %q at their start", len(got.Body), got.Body, tt.body)
 			}
 			wantNoSecret(t, got)
@@ -237,7 +237,7 @@ func TestResponseIsToldForPeople(t *testing.T) {
 	for _, tt := range []struct{ name, status, header, body, told, want string }{
 		{"gzip", "403 F", "Content-Encoding: GZIP\r\n", zip("no <hook> here"), refused + ".", "no <hook> here"},
 		{"gzip that is accepted", "200 OK", "Content-Encoding: gzip\r\n", zip("thanks"), "", "thanks"},
-		{"a bomb", "403 F", "Content-Encoding: gzip\r\n", zip(strings.Repeat("b", 1<<22)), refused + ".", strings.Repeat("b", KeepAnswerBytes)},
+		{"a bomb", "403 F", "Content-Encoding: gzip\r\n", zip(strings.Repeat("b", 1<<22)), refused + ".", strings.Repeat("b", KeepResponseBytes)},
 		{"no gzip, by its name alone", "403 F", "Content-Encoding: gzip\r\n", "as it is", refused + ".", "as it is"},
 		{"gzip without its name", "403 F", "", zip("as it is"), refused + ".", zip("as it is")},
 		{"another charset", "403 F", "Content-Type: text/html; charset=windows-1251\r\n", "\xc4\xee", refused + ": its body is in charset \"windows-1251\".", "\xc4\xee"},

@@ -42,7 +42,7 @@ func TestHTTP2EndpointsAreClassified(t *testing.T) {
 			c, url := serve2(t, tt.handle)
 			c.Timeout = patience
 			got := c.Post(t.Context(), secretRequest(url))
-			if got.Class != tt.want || !strings.HasPrefix(string(got.Body), tt.body) || len(got.Body) > KeepAnswerBytes {
+			if got.Class != tt.want || !strings.HasPrefix(string(got.Body), tt.body) || len(got.Body) > KeepResponseBytes {
 				t.Errorf("Post = %.200v, want class %q with %q", got, tt.want, tt.body)
 			}
 			got.Body = nil // sent back by the endpoint itself
@@ -66,8 +66,8 @@ func TestEndlessHTTP2AnswersAreStoppedByTheirWindow(t *testing.T) {
 			t.Fatalf("Post = %.200v, want OK", got)
 		}
 	}
-	if got := written.Load() / posts; got > streamBuffer+ReadAnswerBytes+slack {
-		t.Errorf("an endpoint could send %d bytes, want at most %d", got, streamBuffer+ReadAnswerBytes+slack)
+	if got := written.Load() / posts; got > streamBuffer+ReadResponseBytes+slack {
+		t.Errorf("an endpoint could send %d bytes, want at most %d", got, streamBuffer+ReadResponseBytes+slack)
 	}
 }
 

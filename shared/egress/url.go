@@ -107,7 +107,7 @@ func (c *Client) checkHost(u *url.URL) error {
 	addr, err := netip.ParseAddr(host)
 	switch {
 	case err == nil && addr.Zone() == "" && addr.Is6() == strings.HasPrefix(u.Host, "["):
-		return c.judge(netip.AddrPortFrom(addr, port))
+		return c.checkAddr(netip.AddrPortFrom(addr, port))
 	case err == nil:
 		return badURL("its address is not in its usual form")
 	case endsInNumber(host):
@@ -115,20 +115,20 @@ func (c *Client) checkHost(u *url.URL) error {
 	case !isName(host):
 		return badURL(notName)
 	}
-	return c.judgeHost(lowerName(host), port)
+	return c.checkHostPort(lowerName(host), port)
 }
 
 const notName = "its host is not a name; names outside ASCII are written in their xn-- form"
 
-func badURL(why string) error { return &refusal{BadURL, why} }
+func badURL(reason string) error { return &refusal{BadURL, reason} }
 
 // portOf returns the port that is dialled for u.
 func portOf(u *url.URL) (uint16, error) {
-	usual := "443"
+	defaultPort := "443"
 	if u.Scheme == "http" {
-		usual = "80"
+		defaultPort = "80"
 	}
-	port, err := strconv.ParseUint(cmp.Or(u.Port(), usual), 10, 16)
+	port, err := strconv.ParseUint(cmp.Or(u.Port(), defaultPort), 10, 16)
 	if err != nil {
 		return 0, badURL("its port is not a number up to 65535")
 	}
@@ -214,5 +214,5 @@ func SameOrigin(one, other string) bool {
 	portA, errA := portOf(a)
 	portB, errB := portOf(b)
 	return errA == nil && errB == nil && portA == portB && a.Scheme == b.Scheme &&
-		usualName(a.Hostname()) == usualName(b.Hostname())
+		canonicalHost(a.Hostname()) == canonicalHost(b.Hostname())
 }

@@ -105,9 +105,9 @@ func (db fixture) put(sk, rev, was string) error {
 }
 
 func (db fixture) bury(id int64) error {
-	b := burial{settled: make(settled, 1), q: db.queue(storage.EventsQueue), id: id}
-	db.writer.start(b)
-	return <-b.settled
+	b := burial{waiter: make(waiter, 1), q: db.queue(storage.EventsQueue), id: id}
+	db.writer.submit(b)
+	return <-b.waiter
 }
 
 func (db fixture) send() error {
@@ -117,7 +117,7 @@ func (db fixture) send() error {
 func (db fixture) redrive() error { return db.Redrive(context.Background(), storage.EventsQueue) }
 
 func (db fixture) sweepAll() error {
-	return db.sweepOnce(time.Now().Add(2*deadFor), time.Now().Add(deadFor))
+	return db.sweepOnce(time.Now().Add(2*deadLetterRetention), time.Now().Add(deadLetterRetention))
 }
 
 // state returns the rows by SK and revision, and where the messages are.
@@ -216,9 +216,9 @@ func TestRollbackThatFailsIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{Relaxed: true})
 		mend := breakStmt(t, db, db.writer.stmts.rollback)
-		r := refusal{make(settled, 1)}
-		db.writer.start(r)
-		if err := <-r.settled; !errors.Is(err, errRefusal) || !errors.Is(err, errBroken) {
+		r := refusal{make(waiter, 1)}
+		db.writer.submit(r)
+		if err := <-r.waiter; !errors.Is(err, errRefusal) || !errors.Is(err, errBroken) {
 			t.Errorf("a write that cannot be undone settled with %v, want both %v and %v", err, errRefusal, errBroken)
 		}
 		mend()
@@ -321,8 +321,8 @@ func TestMessageComesWhenItsStatementIsMended(t *testing.T) {
 				mend()
 				time.Sleep(time.Hour)
 				stop()
-				if diff := cmp.Diff(tt.want, got, cmp.Comparer(func(a, b time.Duration) bool { return (a - b).Abs() <= readPause })); diff != "" {
-					t.Errorf("received after %v, want %v and at most %v later", got, tt.want, readPause)
+				if diff := cmp.Diff(tt.want, got, cmp.Comparer(func(a, b time.Duration) bool { return (a - b).Abs() <= readRetryWait })); diff != "" {
+					t.Errorf("received after %v, want %v and at most %v later", got, tt.want, readRetryWait)
 				}
 				wantDepth(t, db, storage.EventsQueue, storage.Depth{})
 				if n := ask(t, db, "SELECT count(*) FROM events_messages"); n != 0 {
@@ -434,7 +434,7 @@ func TestFailureOfTheLoaderIsLoggedOnceATry(t *testing.T) {
 		mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a", Delay: time.Second})
 		mend := breakStmt(t, db, db.queue(storage.EventsQueue).stmts.due)
 		stop := serve(t, db, storage.EventsQueue, Consumer{Handler: func(context.Context, []storage.Received) ([]string, error) { return nil, nil }})
-		time.Sleep(10*readPause + readPause/2)
+		time.Sleep(10*readRetryWait + readRetryWait/2)
 		synctest.Wait()
 		mend()
 		stop()
@@ -443,7 +443,7 @@ func TestFailureOfTheLoaderIsLoggedOnceATry(t *testing.T) {
 		}
 	})
 	if n := strings.Count(lines.String(), "load messages"); n != 10 {
-		t.Errorf("%d lines in %v, want one a try, every %v:\n%s", n, 10*readPause, readPause, lines)
+		t.Errorf("%d lines in %v, want one a try, every %v:\n%s", n, 10*readRetryWait, readRetryWait, lines)
 	}
 	if strings.Contains(lines.String(), errClosed.Error()) {
 		t.Errorf("the end of the store is logged as a failure:\n%s", lines)

@@ -13,10 +13,10 @@ import (
 // commits wait while what was moved is synced, a tenth of a millisecond for each page in a place of its own
 // where a disk does 10,000 writes a second; and what is written behind has its pages in as many places.
 const (
-	logPages       = 2000     // 16 MiB
-	mostLog        = 32 << 20 // bytes that its file keeps when it begins anew; a long reader made it longer
-	behindPages    = 60       // after a commit of what is behind, but beside a crowd
-	lookAtLogEvery = 8        // commits
+	maxWALPages        = 2000     // 16 MiB
+	maxWALBytes        = 32 << 20 // bytes that its file keeps when it begins anew; a long reader made it longer
+	backgroundWALPages = 60       // after a commit of what is behind, but beside a crowd
+	checkWALEvery      = 8        // commits
 )
 
 // A checkpoint moves the log into the file. To do so between two commits would hold up all writes for tens of
@@ -28,7 +28,7 @@ type checkpoint struct {
 	due  chan struct{} // holds one token if the log is long
 }
 
-const moveLogText, measureLogText = "PRAGMA wal_checkpoint(PASSIVE)", "PRAGMA wal_checkpoint(NOOP)"
+const checkpointText, walSizeText = "PRAGMA wal_checkpoint(PASSIVE)", "PRAGMA wal_checkpoint(NOOP)"
 
 func openCheckpoint(ctx context.Context, path string) (*checkpoint, error) {
 	c, err := openConn(ctx, path, checkpointCache, "busy_timeout = 5000", "synchronous = NORMAL")
@@ -36,34 +36,34 @@ func openCheckpoint(ctx context.Context, path string) (*checkpoint, error) {
 		return nil, err
 	}
 	p := &checkpoint{conn: c, due: make(chan struct{}, 1)}
-	if p.move, err = c.prepare(moveLogText); err != nil {
+	if p.move, err = c.prepare(checkpointText); err != nil {
 		c.close()
 		return nil, err
 	}
 	return p, nil
 }
 
-// keepLogShort moves the log whenever it is long, until the DB closes.
-func (db *DB) keepLogShort() {
+// checkpointLoop moves the log whenever it is long, until the DB closes.
+func (db *DB) checkpointLoop() {
 	for {
 		select {
 		case <-db.checkpoint.due:
 		case <-db.closing:
 			return
 		}
-		pages, _, err := logSize(db.checkpoint.move)
+		pages, _, err := walPages(db.checkpoint.move)
 		if err != nil {
 			slog.Error("checkpoint", "error", err)
 		}
-		if pages > logPages {
-			db.writer.moveRest.Store(true)
+		if pages > maxWALPages {
+			db.writer.checkpointRest.Store(true)
 			wakeUp(db.writer.wake)
 		}
 	}
 }
 
-// LogBytes returns the size of the log's file.
-func (db *DB) LogBytes() int64 {
+// WALBytes returns the size of the log's file.
+func (db *DB) WALBytes() int64 {
 	s, err := os.Stat(db.writer.files.all[1].path)
 	if err != nil {
 		return 0
@@ -71,33 +71,33 @@ func (db *DB) LogBytes() int64 {
 	return s.Size()
 }
 
-// logSize executes s, which is one of the statements above, and returns how many pages the log has, and how
+// walPages executes s, which is one of the statements above, and returns how many pages the log has, and how
 // many of them are to be moved.
-func logSize(s *stmt) (pages, left int, err error) {
-	if err = s.row(func(v []driver.Value) { pages, left = int(integer(v[1])), int(integer(v[1])-integer(v[2])) }); err != nil {
+func walPages(s *stmt) (pages, unmoved int, err error) {
+	if err = s.row(func(v []driver.Value) { pages, unmoved = int(integer(v[1])), int(integer(v[1])-integer(v[2])) }); err != nil {
 		return 0, 0, fmt.Errorf("checkpoint: %w", err)
 	}
-	return pages, left, nil
+	return pages, unmoved, nil
 }
 
-// tendLog is called between two transactions. It has no log moved in the middle of what is live while
+// checkWAL is called between two transactions. It has no log moved in the middle of what is live while
 // something waits behind, and what cannot be moved tried again.
-func (w *writer) tendLog() error {
-	if w.moveRest.CompareAndSwap(true, false) {
-		_, _, err := logSize(w.stmts.moveLog)
+func (w *writer) checkWAL() error {
+	if w.checkpointRest.CompareAndSwap(true, false) {
+		_, _, err := walPages(w.stmts.checkpoint)
 		return err
 	}
-	if w.commits++; w.commits < lookAtLogEvery || w.first == 0 && w.hasBehind() {
+	if w.commitsUnchecked++; w.commitsUnchecked < checkWALEvery || w.backgroundWrites == 0 && w.hasBackground() {
 		return nil
 	}
-	w.commits = 0
-	long := logPages
-	if w.first > 0 && !w.crowded {
-		long = behindPages
+	w.commitsUnchecked = 0
+	limit := maxWALPages
+	if w.backgroundWrites > 0 && !w.lastWasLarge {
+		limit = backgroundWALPages
 	}
-	_, left, err := logSize(w.stmts.measureLog)
-	if left > long {
-		wakeUp(w.logIsLong)
+	_, unmoved, err := walPages(w.stmts.walSize)
+	if unmoved > limit {
+		wakeUp(w.walIsLong)
 	}
 	return err
 }

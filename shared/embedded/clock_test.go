@@ -12,7 +12,7 @@ import (
 func TestNothingIsRemovedUntilTheClockIsCalm(t *testing.T) {
 	const day = 24 * time.Hour
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	var c calm
+	var c clockWatch
 	lead := time.Duration(0)
 	for _, tt := range []struct {
 		up   time.Duration
@@ -33,7 +33,7 @@ func TestNothingIsRemovedUntilTheClockIsCalm(t *testing.T) {
 		{243 * time.Minute, 0, true},
 	} {
 		lead += tt.step
-		if got := c.lasts(start.Add(tt.up+lead), tt.up); got != tt.want {
+		if got := c.steady(start.Add(tt.up+lead), tt.up); got != tt.want {
 			t.Errorf("after %v, the clock set by %v: %v, want %v", tt.up, tt.step, got, tt.want)
 		}
 	}
@@ -85,7 +85,7 @@ func TestMessageThatAWrongClockPutOffIsRecalled(t *testing.T) {
 
 // A statement is a write of the tests' own.
 type statement struct {
-	settled
+	waiter
 	text string
 	args []any
 }
@@ -93,7 +93,7 @@ type statement struct {
 func (s statement) apply(w *writer) error { return w.conn.run(s.text, s.args...) }
 
 func (db *DB) change(text string, args ...any) error {
-	s := statement{make(settled, 1), text, args}
-	db.writer.start(s)
-	return <-s.settled
+	s := statement{make(waiter, 1), text, args}
+	db.writer.submit(s)
+	return <-s.waiter
 }

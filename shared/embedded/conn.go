@@ -78,13 +78,13 @@ func (c *conn) prepare(text string) (*stmt, error) {
 }
 
 // prepareAll prepares each text into the place it belongs to.
-func (c *conn) prepareAll(places map[**stmt]string) error {
-	for place, text := range places {
+func (c *conn) prepareAll(targets map[**stmt]string) error {
+	for target, text := range targets {
 		s, err := c.prepare(text)
 		if err != nil {
 			return err
 		}
-		*place = s
+		*target = s
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ func Open(ctx context.Context, dir string, opts Options) (*DB, error) {
 		db.running.Go(func() { q.load(db) })
 	}
 	db.running.Go(db.sweep)
-	db.running.Go(db.keepLogShort)
+	db.running.Go(db.checkpointLoop)
 	return db, nil
 }
 
@@ -108,7 +108,7 @@ func (db *DB) open(ctx context.Context, dir string, opts Options) error {
 		return err
 	}
 	db.opened = append(db.opened, db.checkpoint.conn.close)
-	db.writer.logIsLong = db.checkpoint.due
+	db.writer.walIsLong = db.checkpoint.due
 	for range readers {
 		r, err := openReader(ctx, path, db.readers)
 		if err != nil {
@@ -179,7 +179,7 @@ func (db *DB) openWriter(ctx context.Context, path string, opts Options) error {
 	// A page takes several events; a larger one costs more for each row that is changed alone. A file keeps
 	// the size that it was made with.
 	c, err := openConn(ctx, path, writerCache, "busy_timeout = 5000", "page_size = 8192", "journal_mode = WAL", synchronous,
-		"wal_autocheckpoint = 0", fmt.Sprintf("journal_size_limit = %d", mostLog))
+		"wal_autocheckpoint = 0", fmt.Sprintf("journal_size_limit = %d", maxWALBytes))
 	if err != nil {
 		return err
 	}
@@ -189,9 +189,9 @@ func (db *DB) openWriter(ctx context.Context, path string, opts Options) error {
 		return err
 	}
 	for _, name := range queueNames {
-		q := &queue{name: name, visibility: cmp.Or(opts.Visibility, DefaultVisibility), flights: list.New(), loader: make(chan struct{}, 1)}
+		q := &queue{name: name, visibility: cmp.Or(opts.Visibility, DefaultVisibility), inFlightBatches: list.New(), loader: make(chan struct{}, 1)}
 		if name == storage.SlowQueue {
-			q.shares = map[string]int{}
+			q.perGroup = map[string]int{}
 		}
 		if err := errors.Join(q.prepare(c), q.recover(c)); err != nil {
 			return fmt.Errorf("queue %s: %w", name, err)
@@ -204,22 +204,22 @@ func (db *DB) openWriter(ctx context.Context, path string, opts Options) error {
 
 func (db *DB) queue(name storage.QueueName) *queue { return db.queues[name] }
 
-// A nothing is a write that only waits for those before it.
-type nothing struct{ settled }
+// A barrier is a write that only waits for those before it.
+type barrier struct{ waiter }
 
-func (nothing) apply(*writer) error { return nil }
+func (barrier) apply(*writer) error { return nil }
 
 // flush returns when all writes that were started before are committed.
 func (db *DB) flush() error {
-	n := nothing{make(settled, 1)}
-	if db.writer.hasBehind() {
-		db.writer.startBehind(n)
-		if err := <-n.settled; err != nil {
+	n := barrier{make(waiter, 1)}
+	if db.writer.hasBackground() {
+		db.writer.submitBackground(n)
+		if err := <-n.waiter; err != nil {
 			return err
 		}
 	}
-	db.writer.start(n)
-	return <-n.settled
+	db.writer.submit(n)
+	return <-n.waiter
 }
 
 // Close commits what was begun and closes the file. Calls after it fail with storage.ErrUnavailable. Serve
@@ -248,11 +248,11 @@ func Backup(ctx context.Context, dir, file string) error {
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("back up: %w", err) // else an empty one would be made
 	}
-	to, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	out, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return fmt.Errorf("back up: %w", err)
 	}
-	if err := errors.Join(copyInto(ctx, path, file), to.Sync(), to.Close()); err != nil {
+	if err := errors.Join(copyInto(ctx, path, file), out.Sync(), out.Close()); err != nil {
 		return fmt.Errorf("back up %s: %w", path, errors.Join(err, os.Remove(file)))
 	}
 	return nil

@@ -35,19 +35,19 @@ func TestWriteInNoHurrySharesACommit(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{})
-		n := nothing{make(settled, 1)}
+		n := barrier{make(waiter, 1)}
 		begun := time.Now()
-		db.writer.startAtLeisure(n)
+		db.writer.submitLazy(n)
 		synctest.Wait()
-		if len(n.settled) > 0 {
+		if len(n.waiter) > 0 {
 			t.Error("it was committed at once, want it to wait for another")
 		}
-		if err := <-n.settled; err != nil || time.Since(begun) != leisure {
-			t.Errorf("alone it was committed after %v, %v; want %v", time.Since(begun), err, leisure)
+		if err := <-n.waiter; err != nil || time.Since(begun) != lazyDelay {
+			t.Errorf("alone it was committed after %v, %v; want %v", time.Since(begun), err, lazyDelay)
 		}
-		db.writer.startAtLeisure(n)
+		db.writer.submitLazy(n)
 		begun = time.Now()
-		if err := db.flush(); err != nil || len(n.settled) == 0 || time.Since(begun) != 0 {
+		if err := db.flush(); err != nil || len(n.waiter) == 0 || time.Since(begun) != 0 {
 			t.Errorf("beside one in a hurry: %v after %v, want both committed at once", err, time.Since(begun))
 		}
 	})
@@ -64,8 +64,8 @@ func TestDelayedSendAndDeletionAreInNoHurry(t *testing.T) {
 		}})()
 		begun := time.Now()
 		mustSend(t, db, storage.RetryQueue, storage.Message{Body: "later", Delay: time.Minute})
-		if took := time.Since(begun); took != leisure {
-			t.Errorf("a send with a delay took %v, want %v", took, leisure)
+		if took := time.Since(begun); took != lazyDelay {
+			t.Errorf("a send with a delay took %v, want %v", took, lazyDelay)
 		}
 		begun = time.Now()
 		mustSend(t, db, storage.EventsQueue, storage.Message{Body: "now"})
@@ -77,10 +77,10 @@ func TestDelayedSendAndDeletionAreInNoHurry(t *testing.T) {
 		if n := ask(t, db, count); n != 1 {
 			t.Errorf("%d messages in the file when one is handled, want it there still", n)
 		}
-		time.Sleep(leisure) // of the bubble's clock
+		time.Sleep(lazyDelay) // of the bubble's clock
 		synctest.Wait()
 		if n := ask(t, db, count); n != 0 {
-			t.Errorf("%d messages in the file %v later, want none", n, leisure)
+			t.Errorf("%d messages in the file %v later, want none", n, lazyDelay)
 		}
 	})
 }
@@ -96,7 +96,7 @@ func TestSendWaitsOnlyIfAllOfItIsDelayed(t *testing.T) {
 		{[]storage.Message{now, now}, 0, 2, 0},
 		{[]storage.Message{now, later}, 0, 1, 1},
 		{[]storage.Message{later, now}, 0, 1, 1},
-		{[]storage.Message{later, later}, leisure, 0, 2},
+		{[]storage.Message{later, later}, lazyDelay, 0, 2},
 	} {
 		dir := t.TempDir()
 		synctest.Test(t, func(t *testing.T) {
@@ -115,7 +115,7 @@ func TestSendWaitsOnlyIfAllOfItIsDelayed(t *testing.T) {
 func TestSendThatIsRefusedCommitsNothing(t *testing.T) {
 	db := openTest(t, t.TempDir(), Options{Relaxed: true})
 	begun := 0
-	mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
+	mustWrite(t, db, step{make(waiter, 1), func(w *writer) error {
 		was := w.stmts.begin.exec
 		w.stmts.begin.exec = execFunc(func(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
 			begun++

@@ -115,16 +115,16 @@ func pages(t *testing.T, db *DB) int64 {
 func TestOldDeadLettersAreRemoved(t *testing.T) {
 	db := openTest(t, t.TempDir(), Options{})
 	mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"})
-	b := burial{settled: make(settled, 1), q: db.queue(storage.EventsQueue), id: 1}
-	db.writer.start(b)
-	if err := <-b.settled; err != nil {
+	b := burial{waiter: make(waiter, 1), q: db.queue(storage.EventsQueue), id: 1}
+	db.writer.submit(b)
+	if err := <-b.waiter; err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
 		after time.Duration
 		want  int
-	}{{deadFor - time.Minute, 1}, {deadFor + time.Minute, 0}} {
-		if err := db.sweepOnce(time.Now().Add(tt.after), time.Now().Add(tt.after-deadFor)); err != nil {
+	}{{deadLetterRetention - time.Minute, 1}, {deadLetterRetention + time.Minute, 0}} {
+		if err := db.sweepOnce(time.Now().Add(tt.after), time.Now().Add(tt.after-deadLetterRetention)); err != nil {
 			t.Fatal(err)
 		}
 		if d, err := db.Depth(t.Context(), storage.EventsQueue); err != nil || d.Dead != tt.want {
@@ -135,7 +135,7 @@ func TestOldDeadLettersAreRemoved(t *testing.T) {
 
 // A burial makes a message of a queue a dead letter.
 type burial struct {
-	settled
+	waiter
 	q  *queue
 	id int64
 }
@@ -172,7 +172,7 @@ func TestFullDiskFailsCallsAndLeavesTheRest(t *testing.T) {
 
 // A pageLimit is as a disk that has room for so many pages.
 type pageLimit struct {
-	settled
+	waiter
 	pages int
 }
 
@@ -182,9 +182,9 @@ func (l pageLimit) apply(w *writer) error {
 
 func limitPages(t *testing.T, db *DB, n int) {
 	t.Helper()
-	l := pageLimit{make(settled, 1), n}
-	db.writer.start(l)
-	if err := <-l.settled; err != nil {
+	l := pageLimit{make(waiter, 1), n}
+	db.writer.submit(l)
+	if err := <-l.waiter; err != nil {
 		t.Fatal(err)
 	}
 }
@@ -238,7 +238,7 @@ func TestLogStaysShortUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if size, most := log.Size(), int64(8*logPages*8192); size > most {
+	if size, most := log.Size(), int64(8*maxWALPages*8192); size > most {
 		t.Errorf("log of %d MiB after %d MiB were written, at most %d MiB are wanted", size>>20, rows*7000>>20, most>>20)
 	}
 }

@@ -8,70 +8,70 @@ import (
 // A finish deletes what a handler finished and gives back the rest, which comes again when its visibility
 // timeout runs out. Nobody waits for it: if it is lost in a crash, the messages come again.
 type finish struct {
-	q       *queue
-	done    []int64
-	again   []message
-	visible time.Time // when those come again
-	given   bool
+	q          *queue
+	done       []int64
+	unfinished []message
+	visible    time.Time // when those come again
+	returned   bool
 }
 
-func (db *DB) finish(q *queue, f *flight, c Consumer, again []message) {
-	x := &finish{q: q, again: again, visible: f.deadline}
-	for _, m := range f.ms {
-		if !slices.ContainsFunc(again, func(a message) bool { return a.id == m.id }) {
+func (db *DB) finish(q *queue, f *inFlightBatch, c Consumer, unfinished []message) {
+	x := &finish{q: q, unfinished: unfinished, visible: f.deadline}
+	for _, m := range f.messages {
+		if !slices.ContainsFunc(unfinished, func(u message) bool { return u.id == m.id }) {
 			x.done = append(x.done, m.id)
 		}
 	}
-	if q.land(f, c.Batch) {
-		x.again = nil // others have them now
+	if q.endBatch(f, c.Batch) {
+		x.unfinished = nil // others have them now
 	}
-	if q.goesBehind() {
-		db.writer.startBehind(x)
+	if q.isBackground() {
+		db.writer.submitBackground(x)
 	} else {
-		db.writer.startAtLeisure(x)
+		db.writer.submitLazy(x)
 	}
 }
 
-// land ends f and frees its handler. It reports whether f's messages had become visible before.
-func (q *queue) land(f *flight, batch int) (over bool) {
+// endBatch ends f and frees its handler. It reports whether f's messages had become visible before.
+func (q *queue) endBatch(f *inFlightBatch, batch int) (expired bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.free += batch
-	if q.shares != nil {
-		q.release(f.ms)
+	q.idleCapacity += batch
+	if q.perGroup != nil {
+		q.release(f.messages)
 	}
-	if !f.over {
-		q.flights.Remove(f.place)
-		q.inFlight -= len(f.ms)
+	if !f.expired {
+		q.inFlightBatches.Remove(f.element)
+		q.inFlight -= len(f.messages)
 	}
 	if q.mustTake(time.Now()) {
 		wakeUp(q.loader)
 	}
-	return f.over
+	return f.expired
 }
 
-// slow makes batches visible again whose handlers take too long.
-func (q *queue) slow(now time.Time) (given []*finish) {
+// expireBatches makes batches visible again whose handlers take too long.
+func (q *queue) expireBatches(now time.Time) (expired []*finish) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for e := q.flights.Front(); e != nil; e = q.flights.Front() {
-		f := e.Value.(*flight)
+	for e := q.inFlightBatches.Front(); e != nil; e = q.inFlightBatches.Front() {
+		f := e.Value.(*inFlightBatch)
 		if f.deadline.After(now) {
 			break
 		}
-		f.over = true
-		q.flights.Remove(e)
-		q.inFlight -= len(f.ms)
-		given = append(given, &finish{q: q, again: f.ms, visible: now})
+		f.expired = true
+		q.inFlightBatches.Remove(e)
+		q.inFlight -= len(f.messages)
+		expired = append(expired, &finish{q: q, unfinished: f.messages, visible: now})
 	}
-	return given
+	return expired
 }
 
-// refused returns the writes that failed and leaves none, if it is time to try them again.
-func (q *queue) refused() []*finish {
+// takeFailed returns the writes that failed and leaves none, if it is time to try them again.
+func (q *queue) takeFailed() []*finish {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if time.Now().Before(q.retry) {
+	if time.Now().Before(q.retryAt) {
 		return nil
 	}
 	failed := q.failed
@@ -85,19 +85,19 @@ func (x *finish) apply(*writer) error {
 			return err
 		}
 	}
-	for _, m := range x.again {
+	for _, m := range x.unfinished {
 		n, err := x.q.stmts.mark.do(m.id, int64(m.receives), x.visible.UnixMilli())
 		if err != nil {
 			return err
 		}
-		x.given = x.given || n > 0
+		x.returned = x.returned || n > 0
 	}
 	return nil
 }
 
-func (x *finish) settle(err error) settled {
+func (x *finish) settle(err error) waiter {
 	if err == nil {
-		if x.given {
+		if x.returned {
 			x.q.add(nil, x.visible)
 		}
 		return nil
@@ -105,7 +105,7 @@ func (x *finish) settle(err error) settled {
 	x.q.mu.Lock()
 	defer x.q.mu.Unlock()
 	if len(x.q.failed) == 0 {
-		x.q.retry = time.Now().Add(readPause) // at once it would fail again, and again
+		x.q.retryAt = time.Now().Add(readRetryWait) // at once it would fail again, and again
 	}
 	x.q.failed = append(x.q.failed, x)
 	wakeUp(x.q.loader)

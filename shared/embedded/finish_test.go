@@ -70,9 +70,9 @@ func TestFinishThatFailsIsTriedAgain(t *testing.T) {
 		if n := ask(t, db, count); n != 2 {
 			t.Errorf("%d messages in the file after the commit failed, want both", n)
 		}
-		time.Sleep(2 * readPause)
+		time.Sleep(2 * readRetryWait)
 		if n := ask(t, db, count); n != 1 {
-			t.Errorf("%d messages in the file %v after the commit failed, want the one that comes again", n, 2*readPause)
+			t.Errorf("%d messages in the file %v after the commit failed, want the one that comes again", n, 2*readRetryWait)
 		}
 		wantDepth(t, db, storage.EventsQueue, storage.Depth{Delayed: 1})
 		time.Sleep(DefaultVisibility)
@@ -108,14 +108,14 @@ func TestFinishThatFailsIsTriedOnceASecond(t *testing.T) {
 			wakeUp(db.queue(storage.EventsQueue).loader) // as other messages do
 		}
 		synctest.Wait()
-		if most := int(time.Minute/readPause) + 1; tries < most/2 || tries > most {
+		if most := int(time.Minute/readRetryWait) + 1; tries < most/2 || tries > most {
 			t.Errorf("tried %d times in a minute, want about %d", tries, most)
 		}
 		remove.exec = real
 		if err := db.flush(); err != nil { // tells the writer of the change
 			t.Fatal(err)
 		}
-		time.Sleep(2 * readPause)
+		time.Sleep(2 * readRetryWait)
 		synctest.Wait()
 		wantDepth(t, db, storage.EventsQueue, storage.Depth{})
 		stop()
@@ -127,23 +127,23 @@ func TestFinishThatFailsIsTriedOnceASecond(t *testing.T) {
 func TestBatchesWhoseTimeIsOverComeAgain(t *testing.T) {
 	q, _ := newMemory()
 	now := time.Now()
-	var out []*flight
+	var out []*inFlightBatch
 	for i := range 3 {
-		f := &flight{ms: []message{{id: int64(2*i + 1)}, {id: int64(2*i + 2)}}, deadline: now.Add(time.Duration(i-1) * time.Second)}
-		f.place = q.flights.PushBack(f)
+		f := &inFlightBatch{messages: []message{{id: int64(2*i + 1)}, {id: int64(2*i + 2)}}, deadline: now.Add(time.Duration(i-1) * time.Second)}
+		f.element = q.inFlightBatches.PushBack(f)
 		q.inFlight += 2
 		out = append(out, f)
 	}
-	given := q.slow(now)
-	if len(given) != 2 || q.inFlight != 2 || q.flights.Len() != 1 || !out[0].over || !out[1].over || out[2].over {
+	given := q.expireBatches(now)
+	if len(given) != 2 || q.inFlight != 2 || q.inFlightBatches.Len() != 1 || !out[0].expired || !out[1].expired || out[2].expired {
 		t.Fatalf("%d batches come again, %d of %d messages are in flight: want 2, and the third batch", len(given), q.inFlight, 6)
 	}
 	for i, x := range given {
-		if x.q != q || fmt.Sprint(x.again) != fmt.Sprint(out[i].ms) || !x.visible.Equal(now) || len(x.done) != 0 {
-			t.Errorf("batch %d comes again as %+v, want %v at once", i, x, out[i].ms)
+		if x.q != q || fmt.Sprint(x.unfinished) != fmt.Sprint(out[i].messages) || !x.visible.Equal(now) || len(x.done) != 0 {
+			t.Errorf("batch %d comes again as %+v, want %v at once", i, x, out[i].messages)
 		}
 	}
-	if again := q.slow(now); len(again) != 0 {
+	if again := q.expireBatches(now); len(again) != 0 {
 		t.Errorf("%d batches come again twice", len(again))
 	}
 }
@@ -164,10 +164,10 @@ func TestHandlerThatIsDoneIsFree(t *testing.T) {
 	} {
 		q, _ := newMemory()
 		q.inFlight, q.nextDue = 5, tt.nextDue
-		f := &flight{ms: []message{{id: 1}, {id: 2}}, over: tt.over}
-		f.place = q.flights.PushBack(f)
-		if over := q.land(f, 10); over != tt.over || q.free != 10 || q.inFlight != tt.flying || q.flights.Len() != tt.flight {
-			t.Errorf("%s: over %v, %d free, %d messages in flight in %d batches, want %+v and 10 free", tt.name, over, q.free, q.inFlight, q.flights.Len(), tt)
+		f := &inFlightBatch{messages: []message{{id: 1}, {id: 2}}, expired: tt.over}
+		f.element = q.inFlightBatches.PushBack(f)
+		if over := q.endBatch(f, 10); over != tt.over || q.idleCapacity != 10 || q.inFlight != tt.flying || q.inFlightBatches.Len() != tt.flight {
+			t.Errorf("%s: over %v, %d free, %d messages in flight in %d batches, want %+v and 10 free", tt.name, over, q.idleCapacity, q.inFlight, q.inFlightBatches.Len(), tt)
 		}
 		if woken := taken(q.loader); woken != tt.woken {
 			t.Errorf("%s: the loader is woken: %v, want %v", tt.name, woken, tt.woken)
@@ -182,16 +182,16 @@ func TestFailedFinishesWaitTogether(t *testing.T) {
 		first, second := &finish{q: q}, &finish{q: q}
 		begun := time.Now()
 		first.settle(errRefusal)
-		time.Sleep(readPause / 2)
+		time.Sleep(readRetryWait / 2)
 		second.settle(errRefusal)
-		if got := q.refused(); len(got) != 0 || !q.retry.Equal(begun.Add(readPause)) {
-			t.Errorf("%d are tried again at once, the rest after %v; want none until %v", len(got), q.retry.Sub(begun), readPause)
+		if got := q.takeFailed(); len(got) != 0 || !q.retryAt.Equal(begun.Add(readRetryWait)) {
+			t.Errorf("%d are tried again at once, the rest after %v; want none until %v", len(got), q.retryAt.Sub(begun), readRetryWait)
 		}
-		time.Sleep(readPause / 2)
-		if got := q.refused(); len(got) != 2 || got[0] != first || got[1] != second || len(q.failed) != 0 {
+		time.Sleep(readRetryWait / 2)
+		if got := q.takeFailed(); len(got) != 2 || got[0] != first || got[1] != second || len(q.failed) != 0 {
 			t.Errorf("%v are tried again and %v left, want both and none", got, q.failed)
 		}
-		if got := q.refused(); len(got) != 0 {
+		if got := q.takeFailed(); len(got) != 0 {
 			t.Errorf("%v are tried again twice", got)
 		}
 	})
@@ -211,10 +211,10 @@ func TestOnlyWhatIsThereIsGivenBack(t *testing.T) {
 		{[]message{{id: 1, receives: 3}, {id: 9}}, true},
 		{nil, false},
 	} {
-		x := &finish{q: q, again: tt.again, visible: time.UnixMilli(5000)}
-		mustWrite(t, db, step{make(settled, 1), x.apply})
-		if x.given != tt.want {
-			t.Errorf("%v given back: %v, want %v", tt.again, x.given, tt.want)
+		x := &finish{q: q, unfinished: tt.again, visible: time.UnixMilli(5000)}
+		mustWrite(t, db, step{make(waiter, 1), x.apply})
+		if x.returned != tt.want {
+			t.Errorf("%v given back: %v, want %v", tt.again, x.returned, tt.want)
 		}
 	}
 	if n := ask(t, db, "SELECT count(*) FROM events_messages WHERE id = 1 AND receives = 3 AND visible = 5000"); n != 1 {
@@ -233,16 +233,16 @@ func (f execFunc) ExecContext(ctx context.Context, args []driver.NamedValue) (dr
 var errRefusal = errors.New("refused by the test")
 
 // A refusal undoes the transaction that it takes part in.
-type refusal struct{ settled }
+type refusal struct{ waiter }
 
 func (refusal) apply(*writer) error { return errRefusal }
 
 // wantRefused has the next commit fail, with all that is pending.
 func wantRefused(t *testing.T, db *DB) {
 	t.Helper()
-	r := refusal{make(settled, 1)}
-	db.writer.start(r)
-	if err := <-r.settled; !errors.Is(err, errRefusal) {
+	r := refusal{make(waiter, 1)}
+	db.writer.submit(r)
+	if err := <-r.waiter; !errors.Is(err, errRefusal) {
 		t.Errorf("a write that cannot be done settled with %v, want %v", err, errRefusal)
 	}
 }

@@ -16,7 +16,7 @@ func FuzzDueCursor(f *testing.F) {
 	f.Add("1 1 99 x", "0 0 0 ", "é\x00", int64(0))
 	f.Fuzz(func(t *testing.T, text, pk, sk string, at int64) {
 		r := storage.DueRow{Key: storage.Key{Table: storage.Deliveries, PK: pk, SK: sk}, Due: time.UnixMilli(at % (1 << 50))}
-		want := dueEnd{r.Due.UnixMilli(), int64(tableNumber(r.Table)), pk, sk}
+		want := duePosition{r.Due.UnixMilli(), int64(tableNumber(r.Table)), pk, sk}
 		if got, err := parseDueCursor(dueCursor(r)); err != nil || got != want {
 			t.Errorf("cursor %q is read as %+v, %v, want %+v", dueCursor(r), got, err, want)
 		}

@@ -113,8 +113,8 @@ func (db *DB) Due(ctx context.Context, shard int, until time.Time, after string,
 	return rows, dueCursor(rows[n-1]), nil
 }
 
-// A dueEnd is where a page of the due index ended.
-type dueEnd struct {
+// A duePosition is where a page of the due index ended.
+type duePosition struct {
 	due, table int64
 	pk, sk     string
 }
@@ -124,12 +124,12 @@ func dueCursor(r storage.DueRow) string {
 	return fmt.Sprintf("%d %d %d %s%s", r.Due.UnixMilli(), tableNumber(r.Table), len(r.PK), r.PK, r.SK)
 }
 
-func parseDueCursor(s string) (dueEnd, error) {
+func parseDueCursor(s string) (duePosition, error) {
 	if s == "" {
-		return dueEnd{due: -1 << 62}, nil
+		return duePosition{due: -1 << 62}, nil
 	}
 	if from, ok := storage.ParseDueFrom(s); ok {
-		return dueEnd{due: from}, nil
+		return duePosition{due: from}, nil
 	}
 	parts := strings.SplitN(s, " ", 4)
 	if len(parts) == 4 {
@@ -137,8 +137,8 @@ func parseDueCursor(s string) (dueEnd, error) {
 		table, tableErr := strconv.ParseInt(parts[1], 10, 64)
 		n, lenErr := strconv.Atoi(parts[2])
 		if dueErr == nil && tableErr == nil && lenErr == nil && n >= 0 && n <= len(parts[3]) {
-			return dueEnd{due: due, table: table, pk: parts[3][:n], sk: parts[3][n:]}, nil
+			return duePosition{due: due, table: table, pk: parts[3][:n], sk: parts[3][n:]}, nil
 		}
 	}
-	return dueEnd{}, fmt.Errorf("%w: cursor", storage.ErrInvalid)
+	return duePosition{}, fmt.Errorf("%w: cursor", storage.ErrInvalid)
 }

@@ -51,26 +51,26 @@ func TestCursorOfDueRowsIsReadAsItWasWritten(t *testing.T) {
 	const most = "9223372036854775807"
 	for _, tt := range []struct {
 		cursor string
-		want   dueEnd
+		want   duePosition
 		ok     bool
 	}{
-		{"", dueEnd{due: -1 << 62}, true}, // before all times
-		{storage.DueFrom(time.UnixMilli(1234)), dueEnd{due: 1234}, true},
-		{"1 1 1 ab", dueEnd{1, 1, "a", "b"}, true},
-		{"1 1 0 ab", dueEnd{1, 1, "", "ab"}, true},
-		{"1 1 2 ab", dueEnd{1, 1, "ab", ""}, true},
-		{"-19 10 1 a b c", dueEnd{-19, 10, "a", " b c"}, true},
-		{most + " " + most + " 1 ab", dueEnd{math.MaxInt64, math.MaxInt64, "a", "b"}, true},
-		{"1 1 3 ab", dueEnd{}, false},
-		{"1 1 -1 ab", dueEnd{}, false},
-		{"1 1 1", dueEnd{}, false},
-		{"x 1 1 ab", dueEnd{}, false},
-		{"1 x 1 ab", dueEnd{}, false},
-		{"1 1 x ab", dueEnd{}, false},
-		{"1a 1 1 ab", dueEnd{}, false},
-		{"1 1a 1 ab", dueEnd{}, false},
-		{"9" + most + " 1 1 ab", dueEnd{}, false},
-		{"1 9" + most + " 1 ab", dueEnd{}, false},
+		{"", duePosition{due: -1 << 62}, true}, // before all times
+		{storage.DueFrom(time.UnixMilli(1234)), duePosition{due: 1234}, true},
+		{"1 1 1 ab", duePosition{1, 1, "a", "b"}, true},
+		{"1 1 0 ab", duePosition{1, 1, "", "ab"}, true},
+		{"1 1 2 ab", duePosition{1, 1, "ab", ""}, true},
+		{"-19 10 1 a b c", duePosition{-19, 10, "a", " b c"}, true},
+		{most + " " + most + " 1 ab", duePosition{math.MaxInt64, math.MaxInt64, "a", "b"}, true},
+		{"1 1 3 ab", duePosition{}, false},
+		{"1 1 -1 ab", duePosition{}, false},
+		{"1 1 1", duePosition{}, false},
+		{"x 1 1 ab", duePosition{}, false},
+		{"1 x 1 ab", duePosition{}, false},
+		{"1 1 x ab", duePosition{}, false},
+		{"1a 1 1 ab", duePosition{}, false},
+		{"1 1a 1 ab", duePosition{}, false},
+		{"9" + most + " 1 1 ab", duePosition{}, false},
+		{"1 9" + most + " 1 ab", duePosition{}, false},
 	} {
 		got, err := parseDueCursor(tt.cursor)
 		if got != tt.want || (err == nil) != tt.ok || err != nil && !errors.Is(err, storage.ErrInvalid) {

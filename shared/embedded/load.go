@@ -12,8 +12,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// readPause is how long the loader waits after the file failed it.
-const readPause = time.Second
+// readRetryWait is how long the loader waits after the file failed it.
+const readRetryWait = time.Second
 
 // load brings messages from the file to memory until the DB closes: those whose time has come, those that a
 // former process left, and those that found no room. It also makes batches of slow handlers visible again.
@@ -37,13 +37,13 @@ func (q *queue) load(db *DB) {
 
 // loadOnce does what is to be done now.
 func (q *queue) loadOnce(db *DB) error {
-	for _, x := range append(q.slow(time.Now()), q.refused()...) {
-		db.writer.startIn(q.goesBehind(), x)
+	for _, x := range append(q.expireBatches(time.Now()), q.takeFailed()...) {
+		db.writer.submitAs(q.isBackground(), x)
 	}
 	if want := q.takeable(); want > 0 {
-		t := &take{settled: make(settled, 1), q: q, want: want, oldAfter: q.oldAfter}
-		db.writer.startIn(q.goesBehind(), t)
-		if err := <-t.settled; err != nil {
+		t := &take{waiter: make(waiter, 1), q: q, want: want, oldAfter: q.oldAfter}
+		db.writer.submitAs(q.isBackground(), t)
+		if err := <-t.waiter; err != nil {
 			return err
 		}
 	}
@@ -63,16 +63,16 @@ func (q *queue) takeable() int {
 	if !q.mustTake(time.Now()) {
 		return 0
 	}
-	if q.shares != nil {
-		q.freed = false
-		return q.free - len(q.marked) // all, since shares are measured by them
+	if q.perGroup != nil {
+		q.changed = false
+		return q.idleCapacity - len(q.marked) // all, since shares are measured by them
 	}
-	return min(q.free-len(q.marked), maxReady/4)
+	return min(q.idleCapacity-len(q.marked), maxReady/4)
 }
 
 func (q *queue) mustTake(now time.Time) bool {
 	due := !q.nextDue.IsZero() && !q.nextDue.After(now)
-	return q.free > len(q.marked) && (due || q.oldAfter < q.old || q.left && q.freed)
+	return q.idleCapacity > len(q.marked) && (due || q.oldAfter < q.oldUntil || q.moreInFile && q.changed)
 }
 
 // mustRead reports whether fresh messages lie in the file alone and there is room for a good number of them.
@@ -119,7 +119,7 @@ func (q *queue) pause(err error) time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if err != nil || len(q.failed) > 0 {
-		return readPause
+		return readRetryWait
 	}
 	now := time.Now()
 	if q.mustTake(now) || q.mustRead() {
@@ -129,8 +129,8 @@ func (q *queue) pause(err error) time.Duration {
 	if q.nextDue.After(now) {
 		next = q.nextDue
 	}
-	if f := q.flights.Front(); f != nil {
-		next = earlier(next, f.Value.(*flight).deadline)
+	if f := q.inFlightBatches.Front(); f != nil {
+		next = earlier(next, f.Value.(*inFlightBatch).deadline)
 	}
 	if next.IsZero() {
 		return 24 * time.Hour

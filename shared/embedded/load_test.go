@@ -43,7 +43,7 @@ func TestReadFillsReadyAndKnowsWhereItEnded(t *testing.T) {
 				db := openTest(t, dir, Options{Relaxed: true})
 				q := db.queue(storage.EventsQueue)
 				synctest.Wait() // the loader rests
-				mustWrite(t, db, step{make(settled, 1), func(*writer) error {
+				mustWrite(t, db, step{make(waiter, 1), func(*writer) error {
 					for i := range tt.fresh {
 						size := tt.bytes
 						if i == 1 {
@@ -89,7 +89,7 @@ func TestLoaderThatIsWokenForNothingAsksNothing(t *testing.T) {
 				return was.QueryContext(context.Background(), []driver.NamedValue{{Ordinal: 1, Value: int64(0)}, {Ordinal: 2, Value: int64(0)}})
 			})
 		}
-		mustWrite(t, db, step{make(settled, 1), func(*writer) error {
+		mustWrite(t, db, step{make(waiter, 1), func(*writer) error {
 			count(q.stmts.due)
 			return nil
 		}})

@@ -29,16 +29,16 @@ func TestLogShrinksWhenALongReaderIsGone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for db.LogBytes() < 2*mostLog {
+	for db.WALBytes() < 2*maxWALBytes {
 		put()
 	}
 	if err := reader.close(); err != nil {
 		t.Fatal(err)
 	}
-	for end := n + 10_000; db.LogBytes() > mostLog && n < end; {
+	for end := n + 10_000; db.WALBytes() > maxWALBytes && n < end; {
 		put()
 	}
-	if size := db.LogBytes(); size > mostLog || size == 0 {
-		t.Errorf("the log has %d bytes after %d more writes, want at most %d", size, n, mostLog)
+	if size := db.WALBytes(); size > maxWALBytes || size == 0 {
+		t.Errorf("the log has %d bytes after %d more writes, want at most %d", size, n, maxWALBytes)
 	}
 }

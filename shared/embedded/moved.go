@@ -18,19 +18,19 @@ var ErrMoved = fmt.Errorf("the database file was moved or removed: %w", storage.
 // what is written there is gone when the process ends. So nothing is written then. The process stays, since
 // it alone has what was written before, and goes on when the file is back.
 type files struct {
-	all    []placed // the database's is the first
-	looked time.Time
-	moved  bool
+	all       []openFile // the database's is the first
+	checkedAt time.Time
+	moved     bool
 }
 
-type placed struct {
+type openFile struct {
 	path string
 	file os.FileInfo
 }
 
 var errInUse = errors.New("another runner uses this folder")
 
-const lookForFiles = time.Second
+const filesCheckInterval = time.Second
 
 func findFiles(dir string) (*files, error) {
 	f := &files{}
@@ -40,7 +40,7 @@ func findFiles(dir string) (*files, error) {
 		if err != nil {
 			return nil, err
 		}
-		f.all = append(f.all, placed{path, s})
+		f.all = append(f.all, openFile{path, s})
 	}
 	return f, nil
 }
@@ -48,11 +48,11 @@ func findFiles(dir string) (*files, error) {
 // check is called before each commit, and by nobody else. It looks at the database each time, which takes one
 // microsecond or two, at the others once a second.
 func (f *files) check() error {
-	look, now := f.all[:1], time.Now()
-	if f.moved || now.Sub(f.looked) >= lookForFiles {
-		look, f.looked = f.all, now
+	toCheck, now := f.all[:1], time.Now()
+	if f.moved || now.Sub(f.checkedAt) >= filesCheckInterval {
+		toCheck, f.checkedAt = f.all, now
 	}
-	for _, p := range look {
+	for _, p := range toCheck {
 		if s, err := os.Stat(p.path); err != nil || !os.SameFile(s, p.file) {
 			if !f.moved {
 				slog.Error("store", "file", p.path, "outcome", "no writes", "why", ErrMoved.Error())

@@ -27,8 +27,8 @@ func TestNothingIsAcknowledgedIntoAFileThatIsGone(t *testing.T) {
 	}{
 		{"all", []string{"ringback.db", "ringback.db-wal", "ringback.db-shm", "ringback.lock", "ringback.lock-journal"}, 0},
 		{"the database", []string{"ringback.db"}, 0},
-		{"its log", []string{"ringback.db-wal"}, lookForFiles},
-		{"the lock", []string{"ringback.lock"}, lookForFiles},
+		{"its log", []string{"ringback.db-wal"}, filesCheckInterval},
+		{"the lock", []string{"ringback.lock"}, filesCheckInterval},
 	} {
 		for _, replaced := range []bool{false, true} {
 			t.Run(tt.name, func(t *testing.T) {

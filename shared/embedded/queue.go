@@ -28,8 +28,8 @@ type message struct {
 	group    string
 }
 
-// A tally is what is written about a queue as a whole with each commit.
-type tally struct {
+// A counters is what is written about a queue as a whole with each commit.
+type counters struct {
 	handed int64 // this process's messages up to this id may have been received
 	total  int   // messages, dead ones excepted
 	dead   int
@@ -51,33 +51,33 @@ type queue struct {
 
 	// The writer's alone.
 	lastID int64
-	now    tally // with the writes of this transaction
-	saved  tally // as it was committed last
+	now    counters // with the writes of this transaction
+	saved  counters // as it was committed last
 
-	mu        sync.Mutex
-	ready     []message // fresh ones in the order of their ids
-	readySize int       // bytes
-	marked    []message // marked as received in the file, for the next handler
-	tail      int64     // highest id of a fresh message that was committed
-	loaded    int64     // fresh messages up to it were put in ready
-	handed    int64     // fresh messages up to it were given to a handler
-	committed tally
-	old       int64      // messages up to it are a former process's
-	oldAfter  int64      // of those, which were looked at; old when all were
-	nextDue   time.Time  // when the next delayed message becomes visible; zero: none waits
-	flights   *list.List // of *flight, in the order of their deadlines
-	inFlight  int
-	free      int // messages that idle handlers could take at once
-	consumers []chan struct{}
-	touching  bool      // a touch is with the writer
-	failed    []*finish // to be tried again by the loader
-	retry     time.Time // not before this time
+	mu              sync.Mutex
+	ready           []message // fresh ones in the order of their ids
+	readySize       int       // bytes
+	marked          []message // marked as received in the file, for the next handler
+	tail            int64     // highest id of a fresh message that was committed
+	loaded          int64     // fresh messages up to it were put in ready
+	handed          int64     // fresh messages up to it were given to a handler
+	committed       counters
+	oldUntil        int64      // messages up to it are a former process's
+	oldAfter        int64      // of those, which were looked at; old when all were
+	nextDue         time.Time  // when the next delayed message becomes visible; zero: none waits
+	inFlightBatches *list.List // of *flight, in the order of their deadlines
+	inFlight        int
+	idleCapacity    int // messages that idle handlers could take at once
+	consumers       []chan struct{}
+	savingHanded    bool      // a touch is with the writer
+	failed          []*finish // to be tried again by the loader
+	retryAt         time.Time // not before this time
 
 	// The slow queue's alone.
-	shares map[string]int // messages that are marked or with a handler, by group; nil: another queue
-	turn   string         // the group that was looked at last; the writer's alone
-	left   bool           // messages that could be received lie in the file
-	freed  bool           // since the last take began, places became free or messages came
+	perGroup   map[string]int // messages that are marked or with a handler, by group; nil: another queue
+	lastGroup  string         // the group that was looked at last; the writer's alone
+	moreInFile bool           // messages that could be received lie in the file
+	changed    bool           // since the last take began, places became free or messages came
 
 	loader chan struct{} // holds one token if the loader should look
 }
@@ -103,8 +103,8 @@ func (q *queue) prepare(c *conn) error {
 		&q.stmts.removeDead: "DELETE FROM " + t + "_dead WHERE id = ?",
 		&q.stmts.sweepDead:  "DELETE FROM " + t + "_dead WHERE id IN (SELECT id FROM " + t + "_dead WHERE died < ? LIMIT +?)",
 	}
-	if q.shares != nil {
-		maps.Copy(texts, q.textsInTurn())
+	if q.perGroup != nil {
+		maps.Copy(texts, q.roundRobinTexts())
 	}
 	return c.prepareAll(texts)
 }
@@ -114,7 +114,7 @@ func (q *queue) recover(c *conn) error {
 	t := string(q.name)
 	var since int64
 	err := c.row("SELECT since, handed, total, dead FROM queues WHERE name = ?", func(v []driver.Value) {
-		since, q.now = integer(v[0]), tally{handed: integer(v[1]), total: int(integer(v[2])), dead: int(integer(v[3]))}
+		since, q.now = integer(v[0]), counters{handed: integer(v[1]), total: int(integer(v[2])), dead: int(integer(v[3]))}
 	}, t)
 	if err != nil {
 		return err
@@ -125,21 +125,21 @@ func (q *queue) recover(c *conn) error {
 	if err != nil {
 		return err
 	}
-	if err := q.voidMarks(c, since); err != nil {
+	if err := q.resetMarks(c, since); err != nil {
 		return err
 	}
 	q.now.handed = q.lastID
 	q.saved, q.committed = q.now, q.now
-	q.old, q.loaded, q.tail, q.handed = q.lastID, q.lastID, q.lastID, q.lastID
-	if q.shares != nil {
-		q.oldAfter, q.left, q.freed = q.old, true, true // they are taken as all others are
+	q.oldUntil, q.loaded, q.tail, q.handed = q.lastID, q.lastID, q.lastID, q.lastID
+	if q.perGroup != nil {
+		q.oldAfter, q.moreInFile, q.changed = q.oldUntil, true, true // they are taken as all others are
 	}
 	return c.row(nextDueText(t), func(v []driver.Value) { q.nextDue = dueTime(v[0]) })
 }
 
-// voidMarks counts what a former process may have received as received once, shows all that it had, and
+// resetMarks counts what a former process may have received as received once, shows all that it had, and
 // begins to count for this process.
-func (q *queue) voidMarks(c *conn, since int64) error {
+func (q *queue) resetMarks(c *conn, since int64) error {
 	t := string(q.name)
 	return errors.Join(
 		c.run("BEGIN IMMEDIATE"),
@@ -153,23 +153,23 @@ func nextDueText(t string) string {
 	return "SELECT min(visible) FROM " + t + "_messages WHERE visible IS NOT NULL"
 }
 
-// received is what visible holds while a message that was delayed is with a handler. It lies after all times.
-const received = int64(1) << 62
+// neverVisible is what visible holds while a message that was delayed is with a handler. It lies after all times.
+const neverVisible = int64(1) << 62
 
 // dueTime returns the lowest visible as a time, zero if nothing waits for one.
 func dueTime(lowest driver.Value) time.Time {
-	if lowest == nil || integer(lowest) == received {
+	if lowest == nil || integer(lowest) == neverVisible {
 		return time.Time{}
 	}
 	return time.UnixMilli(integer(lowest))
 }
 
-// saveTally ends q's part of a transaction. Fresh messages for which a handler is idle will be received as
+// saveCounters ends q's part of a transaction. Fresh messages for which a handler is idle will be received as
 // soon as they are committed, so they count as handed already.
-func (q *queue) saveTally(w *writer) error {
+func (q *queue) saveCounters(w *writer) error {
 	q.mu.Lock()
 	q.now.handed = max(q.now.handed, q.handed)
-	if soon := int64(q.free - len(q.marked) - len(q.ready)); soon > 0 && q.loaded >= q.tail && q.shares == nil {
+	if soon := int64(q.idleCapacity - len(q.marked) - len(q.ready)); soon > 0 && q.loaded >= q.tail && q.perGroup == nil {
 		q.now.handed = max(q.now.handed, min(q.lastID, q.tail+soon))
 	}
 	q.mu.Unlock()
@@ -180,8 +180,8 @@ func (q *queue) saveTally(w *writer) error {
 	return err
 }
 
-// settleTally is called after each transaction, before its writes settle.
-func (q *queue) settleTally(err error) {
+// settleCounters is called after each transaction, before its writes settle.
+func (q *queue) settleCounters(err error) {
 	if err != nil {
 		q.now = q.saved
 		return
@@ -208,8 +208,8 @@ func earlier(a, b time.Time) time.Time {
 func (q *queue) add(ms []message, visible time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.shares != nil && len(ms) > 0 {
-		q.left, q.freed, ms = true, true, nil // a take brings them
+	if q.perGroup != nil && len(ms) > 0 {
+		q.moreInFile, q.changed, ms = true, true, nil // a take brings them
 		wakeUp(q.loader)
 	}
 	for _, m := range ms {
@@ -281,14 +281,14 @@ func (db *DB) Depth(ctx context.Context, name storage.QueueName) (storage.Depth,
 	}, nil
 }
 
-// A touch has it written soon that fresh messages were received.
-type touch struct{ q *queue }
+// A saveHanded has it written soon that fresh messages were received.
+type saveHanded struct{ q *queue }
 
-func (t touch) apply(*writer) error { return nil }
+func (t saveHanded) apply(*writer) error { return nil }
 
-func (t touch) settle(error) settled {
+func (t saveHanded) settle(error) waiter {
 	t.q.mu.Lock()
 	defer t.q.mu.Unlock()
-	t.q.touching = false
+	t.q.savingHanded = false
 	return nil
 }

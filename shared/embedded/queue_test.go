@@ -42,15 +42,15 @@ func TestHandedReachesAsFarAsHandlersAreIdle(t *testing.T) {
 	} {
 		var saved int64 = -1
 		q := &queue{
-			free: tt.free, marked: make([]message, tt.marked), ready: make([]message, tt.ready),
+			idleCapacity: tt.free, marked: make([]message, tt.marked), ready: make([]message, tt.ready),
 			tail: tt.tail, loaded: tt.loaded, lastID: tt.lastID, handed: tt.handed,
-			now: tally{handed: 5, total: 1}, // a message was sent
+			now: counters{handed: 5, total: 1}, // a message was sent
 		}
 		q.stmts.save = &stmt{exec: execFunc(func(_ context.Context, args []driver.NamedValue) (driver.Result, error) {
 			saved = args[0].Value.(int64)
 			return driver.RowsAffected(1), nil
 		})}
-		if err := q.saveTally(nil); err != nil || saved != tt.want || q.now.handed != tt.want {
+		if err := q.saveCounters(nil); err != nil || saved != tt.want || q.now.handed != tt.want {
 			t.Errorf("%s: saveTally of %+v wrote %d, %v, want %d", tt.name, tt, saved, err, tt.want)
 		}
 	}
@@ -106,7 +106,7 @@ func TestAsManyAreTakenAsHandlersWaitFor(t *testing.T) {
 		{"nobody waits", 0, 0, past, 4, 5, 0},
 		{"very many wait", 10 * maxReady, 0, past, 5, 5, maxReady / 4},
 	} {
-		q := &queue{free: tt.free, marked: make([]message, tt.marked), nextDue: tt.nextDue, oldAfter: tt.oldAfter, old: tt.old}
+		q := &queue{idleCapacity: tt.free, marked: make([]message, tt.marked), nextDue: tt.nextDue, oldAfter: tt.oldAfter, oldUntil: tt.old}
 		if got := q.takeable(); got != tt.want {
 			t.Errorf("%s: takeable of %+v = %d, want %d", tt.name, tt, got, tt.want)
 		}
@@ -166,19 +166,19 @@ func TestLoaderRestsUntilSomethingIsToBeDone(t *testing.T) {
 			want time.Duration
 		}{
 			{"nothing", &queue{}, time.Time{}, nil, 24 * time.Hour},
-			{"a try that failed", &queue{}, time.Time{}, errRefusal, readPause},
-			{"a finish that failed", &queue{failed: []*finish{{}}}, time.Time{}, nil, readPause},
+			{"a try that failed", &queue{}, time.Time{}, errRefusal, readRetryWait},
+			{"a finish that failed", &queue{failed: []*finish{{}}}, time.Time{}, nil, readRetryWait},
 			{"a message due later", &queue{nextDue: now.Add(time.Minute)}, time.Time{}, nil, time.Minute},
 			{"a message due that nobody waits for", &queue{nextDue: now}, time.Time{}, nil, 24 * time.Hour},
-			{"a message due that somebody waits for", &queue{nextDue: now, free: 1}, time.Time{}, nil, 0},
+			{"a message due that somebody waits for", &queue{nextDue: now, idleCapacity: 1}, time.Time{}, nil, 0},
 			{"a batch with a handler", &queue{}, now.Add(time.Second), nil, time.Second},
 			{"a batch before a message", &queue{nextDue: now.Add(time.Minute)}, now.Add(time.Second), nil, time.Second},
 			{"a message before a batch", &queue{nextDue: now.Add(time.Second)}, now.Add(time.Minute), nil, time.Second},
 			{"a message in the file", &queue{tail: 1}, time.Time{}, nil, 0},
 		} {
-			tt.q.flights = list.New()
+			tt.q.inFlightBatches = list.New()
 			if !tt.ends.IsZero() {
-				tt.q.flights.PushBack(&flight{deadline: tt.ends})
+				tt.q.inFlightBatches.PushBack(&inFlightBatch{deadline: tt.ends})
 			}
 			if got := tt.q.pause(tt.err); got != tt.want {
 				t.Errorf("%s: pause(%v) = %v, want %v", tt.name, tt.err, got, tt.want)
@@ -202,7 +202,7 @@ func TestEarlierOfTwoTimes(t *testing.T) {
 // newMemory returns a queue without a file, and what its one consumer waits on.
 func newMemory() (*queue, chan struct{}) {
 	wake := make(chan struct{}, 1)
-	return &queue{visibility: time.Minute, flights: list.New(), loader: make(chan struct{}, 1), consumers: []chan struct{}{wake}}, wake
+	return &queue{visibility: time.Minute, inFlightBatches: list.New(), loader: make(chan struct{}, 1), consumers: []chan struct{}{wake}}, wake
 }
 
 // taken empties c and tells whether it held a token.
@@ -227,13 +227,13 @@ func TestWhoIsNeededIsWoken(t *testing.T) {
 		{"both", func(q *queue) { q.add([]message{{id: 1}}, now) }, true, true},
 		{"neither", func(q *queue) { q.add(nil, time.Time{}) }, false, false},
 		{"a send", func(q *queue) {
-			(&send{settled: make(settled, 1), q: q, sent: []message{{id: 1}}, first: now}).settle(nil)
+			(&send{waiter: make(waiter, 1), q: q, sent: []message{{id: 1}}, first: now}).settle(nil)
 		}, true, true},
 		{"a send that failed", func(q *queue) {
-			(&send{settled: make(settled, 1), q: q, sent: []message{{id: 1}}, first: now}).settle(errBroken)
+			(&send{waiter: make(waiter, 1), q: q, sent: []message{{id: 1}}, first: now}).settle(errBroken)
 		}, false, false},
 		{"taken ones", func(q *queue) { q.addTaken(&take{}) }, true, false},
-		{"a take that failed", func(q *queue) { (&take{settled: make(settled, 1), q: q}).settle(errBroken) }, false, false},
+		{"a take that failed", func(q *queue) { (&take{waiter: make(waiter, 1), q: q}).settle(errBroken) }, false, false},
 		{"another consumer", func(q *queue) { q.join(Consumer{}) }, false, true},
 		{"the first batch that goes out", func(q *queue) { q.ready = []message{{id: 1}}; q.receive(1) }, false, true},
 		{"the second", func(q *queue) {
@@ -250,15 +250,15 @@ func TestWhoIsNeededIsWoken(t *testing.T) {
 		}, false, true},
 		{"a message that nobody has", func(q *queue) { q.receive(1) }, false, false},
 		{"a finish", func(q *queue) { (&finish{q: q, visible: now}).settle(nil) }, false, false},
-		{"a finish that gives back", func(q *queue) { (&finish{q: q, visible: now, given: true}).settle(nil) }, false, true},
+		{"a finish that gives back", func(q *queue) { (&finish{q: q, visible: now, returned: true}).settle(nil) }, false, true},
 		{"a finish that failed", func(q *queue) { (&finish{q: q}).settle(errBroken) }, false, true},
-		{"a recall", func(q *queue) { (&recalling{settled: make(settled, 1), now: now, recalled: []*queue{q}}).settle(nil) }, false, true},
+		{"a recall", func(q *queue) { (&recallWrite{waiter: make(waiter, 1), now: now, recalled: []*queue{q}}).settle(nil) }, false, true},
 		{"a recall that failed", func(q *queue) {
-			(&recalling{settled: make(settled, 1), now: now, recalled: []*queue{q}}).settle(errBroken)
+			(&recallWrite{waiter: make(waiter, 1), now: now, recalled: []*queue{q}}).settle(errBroken)
 		}, false, false},
-		{"a redrive", func(q *queue) { (&redrive{settled: make(settled, 1), q: q, moved: []message{{id: 1}}}).settle(nil) }, true, false},
+		{"a redrive", func(q *queue) { (&redrive{waiter: make(waiter, 1), q: q, moved: []message{{id: 1}}}).settle(nil) }, true, false},
 		{"a redrive that failed", func(q *queue) {
-			(&redrive{settled: make(settled, 1), q: q, moved: []message{{id: 1}}}).settle(errBroken)
+			(&redrive{waiter: make(waiter, 1), q: q, moved: []message{{id: 1}}}).settle(errBroken)
 		}, false, false},
 	} {
 		q, wake := newMemory()
@@ -301,7 +301,7 @@ func TestFreshMessagesStayInOrder(t *testing.T) {
 func TestReceivedMessagesAreAccountedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, _ := newMemory()
-		q.free = 10
+		q.idleCapacity = 10
 		q.marked = []message{{id: 1, body: "a", receives: 2}}
 		q.ready = []message{{id: 5, body: "bcd"}, {id: 6, body: "ef"}, {id: 7, body: "g"}}
 		q.readySize = 6
@@ -317,22 +317,22 @@ func TestReceivedMessagesAreAccountedFor(t *testing.T) {
 			{2, "[{7 g 1 }]", false, 0, 4, 5, 3, 7}, // a touch is under way
 		} {
 			f, mark := q.receive(tt.n)
-			if fmt.Sprint(f.ms) != tt.ms || mark != tt.mark || !f.deadline.Equal(time.Now().Add(time.Minute)) {
-				t.Errorf("received %v until %v, touch wanted: %v; want %s for a minute, %v", f.ms, f.deadline, mark, tt.ms, tt.mark)
+			if fmt.Sprint(f.messages) != tt.ms || mark != tt.mark || !f.deadline.Equal(time.Now().Add(time.Minute)) {
+				t.Errorf("received %v until %v, touch wanted: %v; want %s for a minute, %v", f.messages, f.deadline, mark, tt.ms, tt.mark)
 			}
-			if q.readySize != tt.size || q.inFlight != tt.inFlight || q.free != tt.free || q.flights.Len() != tt.out || q.handed != tt.handed {
-				t.Errorf("after %s: %d bytes ready, %d in flight in %d batches, %d free, handed %d, want %+v", tt.ms, q.readySize, q.inFlight, q.flights.Len(), q.free, q.handed, tt)
+			if q.readySize != tt.size || q.inFlight != tt.inFlight || q.idleCapacity != tt.free || q.inFlightBatches.Len() != tt.out || q.handed != tt.handed {
+				t.Errorf("after %s: %d bytes ready, %d in flight in %d batches, %d free, handed %d, want %+v", tt.ms, q.readySize, q.inFlight, q.inFlightBatches.Len(), q.idleCapacity, q.handed, tt)
 			}
 		}
 		if f, mark := q.receive(1); f != nil || mark {
 			t.Errorf("received %v of nothing, touch wanted: %v", f, mark)
 		}
-		touch{q}.settle(nil)
+		saveHanded{q}.settle(nil)
 		q.ready = []message{{id: 8}, {id: 9}}
 		if _, mark := q.receive(1); !mark {
 			t.Error("no touch is wanted though the one before has settled")
 		}
-		touch{q}.settle(nil)
+		saveHanded{q}.settle(nil)
 		q.committed.handed = 9 // as a commit that foresaw it has written
 		if _, mark := q.receive(1); mark {
 			t.Error("a touch is wanted of what is written")
@@ -344,12 +344,12 @@ func TestConsumerThatLeavesTakesItsPlacesAlong(t *testing.T) {
 	q, wake := newMemory()
 	small, large := Consumer{Batch: 2, Concurrency: 3}, Consumer{Batch: 10, Concurrency: 10}
 	first, second := q.join(small), q.join(large)
-	if q.free != 106 || len(q.consumers) != 3 {
-		t.Errorf("%d places of %d consumers, want 106 of 3", q.free, len(q.consumers))
+	if q.idleCapacity != 106 || len(q.consumers) != 3 {
+		t.Errorf("%d places of %d consumers, want 106 of 3", q.idleCapacity, len(q.consumers))
 	}
 	q.leave(small, first)
-	if q.free != 100 || len(q.consumers) != 2 || q.consumers[0] != wake || q.consumers[1] != second {
-		t.Errorf("%d places of %d consumers after one left, want 100 of the 2 others", q.free, len(q.consumers))
+	if q.idleCapacity != 100 || len(q.consumers) != 2 || q.consumers[0] != wake || q.consumers[1] != second {
+		t.Errorf("%d places of %d consumers after one left, want 100 of the 2 others", q.idleCapacity, len(q.consumers))
 	}
 }
 
@@ -484,7 +484,7 @@ func TestNumberOfAMessageIsNotGivenAgain(t *testing.T) {
 	for name, first := range map[string]func(t *testing.T, db *DB){
 		"waits": func(*testing.T, *DB) {},
 		"is dead": func(t *testing.T, db *DB) {
-			mustWrite(t, db, burial{make(settled, 1), db.queue(storage.EventsQueue), 1})
+			mustWrite(t, db, burial{make(waiter, 1), db.queue(storage.EventsQueue), 1})
 		},
 		"was received": func(t *testing.T, db *DB) { receiveAll(t, db, storage.EventsQueue) },
 	} {
@@ -536,7 +536,7 @@ func TestQueueThatCannotBeReadIsNotOpened(t *testing.T) {
 			if err := q.recover(c); (err == nil) != tt.ok {
 				t.Errorf("recover = %v, want success: %v", err, tt.ok)
 			}
-			want := tally{handed: 8, total: 2, dead: 3}
+			want := counters{handed: 8, total: 2, dead: 3}
 			if due := time.UnixMilli(0); tt.ok && (q.now != want || q.saved != want || q.committed != want || q.lastID != 8 || !q.nextDue.Equal(due)) {
 				t.Errorf("recovered %+v, last number %d and due next at %v, want %+v, 8 and %v", q.now, q.lastID, q.nextDue, want, due)
 			}

@@ -10,7 +10,7 @@ import (
 // A reader is a connection that sees what was committed when a statement begins. Who takes one releases it.
 type reader struct {
 	conn *conn
-	home chan *reader
+	pool chan *reader
 
 	get, oldest, newest, open, openNewest, due *stmt
 
@@ -29,12 +29,12 @@ const dueText = "SELECT due, tbl, pk, sk FROM rows" +
 	" WHERE shard = ?1 AND due <= ?2 AND due >= ?3 AND (due, tbl, pk, sk) > (?3, ?4, ?5, ?6)" +
 	" ORDER BY due, tbl, pk, sk LIMIT +?7"
 
-func openReader(ctx context.Context, path string, home chan *reader) (*reader, error) {
+func openReader(ctx context.Context, path string, pool chan *reader) (*reader, error) {
 	c, err := openConn(ctx, path, readerCache, "query_only = 1", "busy_timeout = 5000")
 	if err != nil {
 		return nil, fmt.Errorf("open for reading: %w", err)
 	}
-	r := &reader{conn: c, home: home, queues: map[storage.QueueName]*queueReads{}}
+	r := &reader{conn: c, pool: pool, queues: map[storage.QueueName]*queueReads{}}
 	texts := map[**stmt]string{
 		&r.get:        getText,
 		&r.oldest:     listText(rowColumns, "", "ASC"),
@@ -47,7 +47,7 @@ func openReader(ctx context.Context, path string, home chan *reader) (*reader, e
 		from := " FROM " + string(name) + "_messages WHERE "
 		reads := &queueReads{}
 		texts[&reads.fresh] = "SELECT id, body" + from + "id > ? AND visible IS NULL AND receives = 0 ORDER BY id LIMIT +?"
-		texts[&reads.delayed] = fmt.Sprintf("SELECT count(*)%svisible > ? AND visible < %d", from, received)
+		texts[&reads.delayed] = fmt.Sprintf("SELECT count(*)%svisible > ? AND visible < %d", from, neverVisible)
 		r.queues[name] = reads
 	}
 	if err := c.prepareAll(texts); err != nil {
@@ -74,4 +74,4 @@ func (db *DB) reader(ctx context.Context) (*reader, error) {
 	}
 }
 
-func (r *reader) release() { r.home <- r }
+func (r *reader) release() { r.pool <- r }

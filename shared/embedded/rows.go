@@ -38,19 +38,19 @@ func rowFrom(t storage.Table, pk string, v []driver.Value) storage.Row {
 
 // A put is a Put on its way through the writer.
 type put struct {
-	settled
+	waiter
 	row      storage.Row
-	was      string
+	oldRev   string
 	conflict error
 }
 
 // Put implements storage.Store.
-func (db *DB) Put(ctx context.Context, r storage.Row, was string) error {
+func (db *DB) Put(ctx context.Context, r storage.Row, oldRev string) error {
 	if err := cmp.Or(r.Check(), ctx.Err()); err != nil {
 		return err
 	}
-	p := &put{settled: make(settled, 1), row: r, was: was}
-	db.writer.startFor(ctx, p)
+	p := &put{waiter: make(waiter, 1), row: r, oldRev: oldRev}
+	db.writer.submitFor(ctx, p)
 	if err := p.wait(ctx); err != nil {
 		return fmt.Errorf("put row: %w", err)
 	}
@@ -73,14 +73,14 @@ func (p *put) apply(w *writer) error {
 	args := [...]any{tableNumber(r.Table), r.PK, r.SK, r.Rev, orNull(r.Data), orNull(r.Body), due, shard, open, expires, nil}
 	var changed int
 	var err error
-	switch p.was {
+	switch p.oldRev {
 	case "":
 		args[10] = time.Now().Unix()
 		changed, err = s.putNew.do(args[:]...)
 	case storage.AnyRev:
 		changed, err = s.putAny.do(args[:10]...)
 	default:
-		args[10] = p.was
+		args[10] = p.oldRev
 		changed, err = s.putOver.do(args[:]...)
 	}
 	if err != nil || changed == 1 {
@@ -104,19 +104,19 @@ func readRow(get *stmt, k storage.Key) (r storage.Row, err error) {
 
 // A deletion is a Delete on its way through the writer.
 type deletion struct {
-	settled
+	waiter
 	key      storage.Key
-	was      string
+	oldRev   string
 	conflict error
 }
 
 // Delete implements storage.Store.
-func (db *DB) Delete(ctx context.Context, k storage.Key, was string) error {
+func (db *DB) Delete(ctx context.Context, k storage.Key, oldRev string) error {
 	if err := cmp.Or(k.Check(), ctx.Err()); err != nil {
 		return err
 	}
-	d := &deletion{settled: make(settled, 1), key: k, was: was}
-	db.writer.startFor(ctx, d)
+	d := &deletion{waiter: make(waiter, 1), key: k, oldRev: oldRev}
+	db.writer.submitFor(ctx, d)
 	if err := d.wait(ctx); err != nil {
 		return fmt.Errorf("delete row: %w", err)
 	}
@@ -125,7 +125,7 @@ func (db *DB) Delete(ctx context.Context, k storage.Key, was string) error {
 
 func (d *deletion) apply(w *writer) error {
 	k := d.key
-	changed, err := w.stmts.deleteRow.do(tableNumber(k.Table), k.PK, k.SK, d.was)
+	changed, err := w.stmts.deleteRow.do(tableNumber(k.Table), k.PK, k.SK, d.oldRev)
 	if err != nil || changed == 1 {
 		return err
 	}
@@ -137,14 +137,14 @@ func (d *deletion) apply(w *writer) error {
 }
 
 // HasRows reports whether anything was ever stored, and not removed.
-func (db *DB) HasRows(ctx context.Context) (has bool, err error) {
+func (db *DB) HasRows(ctx context.Context) (found bool, err error) {
 	r, err := db.reader(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer r.release()
-	err = r.conn.row("SELECT 1 FROM rows LIMIT 1", func([]driver.Value) { has = true })
-	return has, err
+	err = r.conn.row("SELECT 1 FROM rows LIMIT 1", func([]driver.Value) { found = true })
+	return found, err
 }
 
 // Get implements storage.Store.

@@ -13,7 +13,7 @@ import (
 
 // A send is a Send on its way through the writer.
 type send struct {
-	settled
+	waiter
 	q     *queue
 	ms    []storage.Message
 	errs  []error // those with one are not sent
@@ -31,11 +31,11 @@ func (db *DB) Send(ctx context.Context, name storage.QueueName, ms []storage.Mes
 	if !slices.Contains(errs, nil) {
 		return errs
 	}
-	s := &send{settled: make(settled, 1), q: db.queue(name), ms: ms, errs: errs}
+	s := &send{waiter: make(waiter, 1), q: db.queue(name), ms: ms, errs: errs}
 	if s.delayed() {
-		db.writer.startAtLeisure(s)
+		db.writer.submitLazy(s)
 	} else {
-		db.writer.startFor(ctx, s)
+		db.writer.submitFor(ctx, s)
 	}
 	if err := s.wait(ctx); err != nil {
 		return fill(slices.Clone(errs), fmt.Errorf("send to %s: %w", name, err))
@@ -82,16 +82,16 @@ func (s *send) apply(*writer) error {
 	return nil
 }
 
-func (s *send) settle(err error) settled {
+func (s *send) settle(err error) waiter {
 	if err == nil {
 		s.q.add(s.sent, s.first)
 	}
-	return s.settled
+	return s.waiter
 }
 
 // A redrive moves some dead letters on its way through the writer.
 type redrive struct {
-	settled
+	waiter
 	q     *queue
 	until int64 // highest id to move
 	moved []message
@@ -109,8 +109,8 @@ func (db *DB) Redrive(ctx context.Context, name storage.QueueName) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		r := &redrive{settled: make(settled, 1), q: q, until: until}
-		db.writer.start(r)
+		r := &redrive{waiter: make(waiter, 1), q: q, until: until}
+		db.writer.submit(r)
 		if err := r.wait(ctx); err != nil {
 			return fmt.Errorf("redrive %s: %w", name, err)
 		}
@@ -154,9 +154,9 @@ func (r *redrive) apply(*writer) error {
 	return nil
 }
 
-func (r *redrive) settle(err error) settled {
+func (r *redrive) settle(err error) waiter {
 	if err == nil {
 		r.q.add(r.moved, time.Time{})
 	}
-	return r.settled
+	return r.waiter
 }

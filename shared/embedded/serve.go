@@ -27,12 +27,12 @@ type Consumer struct {
 	Timeout     time.Duration // of the context of a call; by default the visibility timeout
 }
 
-// A flight is a batch that is with a handler.
-type flight struct {
-	ms       []message // receives includes this time
+// A inFlightBatch is a batch that is with a handler.
+type inFlightBatch struct {
+	messages []message // receives includes this time
 	deadline time.Time // when they become visible again
-	place    *list.Element
-	over     bool // they did
+	element  *list.Element
+	expired  bool // they did
 }
 
 // Serve hands messages of the queue to c until ctx ends; then it waits for the handlers that are running, and until
@@ -69,8 +69,8 @@ func (db *DB) dispatch(ctx context.Context, q *queue, c Consumer, running *sync.
 	defer q.leave(c, wake)
 	slots := make(chan struct{}, c.Concurrency)
 	handling := context.WithoutCancel(ctx)
-	if q.goesBehind() {
-		handling = context.WithValue(handling, goesBehind{}, true)
+	if q.isBackground() {
+		handling = context.WithValue(handling, backgroundKey{}, true)
 	}
 	for {
 		select {
@@ -83,23 +83,23 @@ func (db *DB) dispatch(ctx context.Context, q *queue, c Consumer, running *sync.
 			return
 		}
 		running.Go(func() {
-			deepen()
+			growStack()
 			db.finish(q, f, c, c.handle(handling, q.name, f))
 			<-slots
 		})
 	}
 }
 
-// goesBehind reports whether what q's handlers write does.
-func (q *queue) goesBehind() bool { return q.name != storage.EventsQueue }
+// isBackground reports whether what q's handlers write does.
+func (q *queue) isBackground() bool { return q.name != storage.EventsQueue }
 
-// deepen gives a new goroutine at once the stack that a handler needs. It would else be doubled three times,
+// growStack gives a new goroutine at once the stack that a handler needs. It would else be doubled three times,
 // and all that is on it moved each time.
 //
 //go:noinline
-func deepen() {
-	var room [12 << 10]byte
-	runtime.KeepAlive(&room)
+func growStack() {
+	var stack [12 << 10]byte
+	runtime.KeepAlive(&stack)
 }
 
 func (q *queue) join(c Consumer) (wake chan struct{}) {
@@ -107,8 +107,8 @@ func (q *queue) join(c Consumer) (wake chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.consumers = append(q.consumers, wake)
-	q.free += c.Concurrency * c.Batch
-	q.freed = true
+	q.idleCapacity += c.Concurrency * c.Batch
+	q.changed = true
 	wakeUp(q.loader)
 	return wake
 }
@@ -117,15 +117,15 @@ func (q *queue) leave(c Consumer, wake chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.consumers = slices.DeleteFunc(q.consumers, func(w chan struct{}) bool { return w == wake })
-	q.free -= c.Concurrency * c.Batch
+	q.idleCapacity -= c.Concurrency * c.Batch
 }
 
 // next waits for messages and returns a batch of them; nil when ctx ends.
-func (q *queue) next(ctx context.Context, db *DB, c Consumer, wake chan struct{}) *flight {
+func (q *queue) next(ctx context.Context, db *DB, c Consumer, wake chan struct{}) *inFlightBatch {
 	for ctx.Err() == nil {
-		f, mark := q.receive(c.Batch)
-		if mark {
-			db.writer.startIn(q.goesBehind(), touch{q})
+		f, save := q.receive(c.Batch)
+		if save {
+			db.writer.submitAs(q.isBackground(), saveHanded{q})
 		}
 		if f != nil {
 			return f
@@ -139,7 +139,7 @@ func (q *queue) next(ctx context.Context, db *DB, c Consumer, wake chan struct{}
 }
 
 // receive returns at most n messages that are ready, nil if none is, and whether a touch is wanted.
-func (q *queue) receive(n int) (f *flight, mark bool) {
+func (q *queue) receive(n int) (f *inFlightBatch, save bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	ms := make([]message, 0, n)
@@ -156,16 +156,16 @@ func (q *queue) receive(n int) (f *flight, mark bool) {
 		q.readySize -= len(m.body)
 		q.handed = m.id
 	}
-	f = &flight{ms: ms, deadline: time.Now().Add(q.visibility)}
-	f.place = q.flights.PushBack(f)
+	f = &inFlightBatch{messages: ms, deadline: time.Now().Add(q.visibility)}
+	f.element = q.inFlightBatches.PushBack(f)
 	q.inFlight += len(ms)
-	q.free -= n
-	if q.flights.Len() == 1 || q.mustRead() {
+	q.idleCapacity -= n
+	if q.inFlightBatches.Len() == 1 || q.mustRead() {
 		wakeUp(q.loader)
 	}
-	mark = q.handed > q.committed.handed && !q.touching
-	q.touching = q.touching || mark
-	return f, mark
+	save = q.handed > q.committed.handed && !q.savingHanded
+	q.savingHanded = q.savingHanded || save
+	return f, save
 }
 
 // shift moves messages from the front of src to dst, as far as dst has room.
@@ -177,31 +177,31 @@ func shift(dst, src []message) (grown, rest []message) {
 }
 
 // handle calls c's handler and returns which messages of f must come again.
-func (c Consumer) handle(ctx context.Context, name storage.QueueName, f *flight) (again []message) {
+func (c Consumer) handle(ctx context.Context, name storage.QueueName, f *inFlightBatch) (unfinished []message) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	ms := make([]storage.Received, len(f.ms))
-	for i, m := range f.ms {
+	ms := make([]storage.Received, len(f.messages))
+	for i, m := range f.messages {
 		ms[i] = storage.Received{Body: m.body, Receipt: strconv.Itoa(i), Receives: m.receives}
 	}
 	receipts, err := c.call(ctx, ms)
 	if err != nil {
 		slog.ErrorContext(ctx, "handle messages", "queue", name, "messages", len(ms), "error", err)
-		return f.ms
+		return f.messages
 	}
 	for _, r := range receipts {
 		i, err := strconv.Atoi(r)
-		if err != nil || i < 0 || i >= len(f.ms) {
+		if err != nil || i < 0 || i >= len(f.messages) {
 			slog.ErrorContext(ctx, "handle messages", "queue", name, "messages", len(ms), "error", "unknown receipt")
-			return f.ms
+			return f.messages
 		}
-		again = append(again, f.ms[i])
+		unfinished = append(unfinished, f.messages[i])
 	}
-	return again
+	return unfinished
 }
 
 // call makes a panic of the handler an error.
-func (c Consumer) call(ctx context.Context, ms []storage.Received) (again []string, err error) {
+func (c Consumer) call(ctx context.Context, ms []storage.Received) (unfinished []string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())

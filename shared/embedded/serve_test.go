@@ -327,7 +327,7 @@ func TestReceiptsSayWhatComesAgain(t *testing.T) {
 				given = ms
 				return tt.receipts, tt.err
 			}}
-			if got := fmt.Sprint(c.handle(t.Context(), storage.EventsQueue, &flight{ms: ms})); got != tt.want {
+			if got := fmt.Sprint(c.handle(t.Context(), storage.EventsQueue, &inFlightBatch{messages: ms})); got != tt.want {
 				t.Errorf("receipts %q, %v: %s come again, want %s", tt.receipts, tt.err, got, tt.want)
 			}
 			if want := []storage.Received{{Body: "a", Receipt: "0", Receives: 1}, {Body: "b", Receipt: "1", Receives: 4}}; !cmp.Equal(given, want) {

@@ -18,7 +18,7 @@ func slowSweep(t *testing.T, db *DB, rows int) *[]time.Duration {
 	t.Helper()
 	start := time.Now()
 	var begun []time.Duration
-	mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
+	mustWrite(t, db, step{make(waiter, 1), func(w *writer) error {
 		w.stmts.sweep.exec = execFunc(func(context.Context, []driver.NamedValue) (driver.Result, error) {
 			begun = append(begun, time.Since(start))
 			time.Sleep(time.Second)
@@ -34,7 +34,7 @@ func TestSweepLeavesTwoThirdsOfTheTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{Relaxed: true})
 		begun := slowSweep(t, db, 2)
-		if err := db.sweepOnce(time.Now(), time.Now().Add(-deadFor)); err != nil {
+		if err := db.sweepOnce(time.Now(), time.Now().Add(-deadLetterRetention)); err != nil {
 			t.Fatal(err)
 		}
 		if want := []time.Duration{0, 3 * time.Second, 6 * time.Second}; !slices.Equal(*begun, want) {
@@ -52,7 +52,7 @@ func TestSweepEndsWithTheStore(t *testing.T) {
 		}
 		begun := slowSweep(t, db, 100)
 		swept := make(chan error, 1)
-		go func() { swept <- db.sweepOnce(time.Now(), time.Now().Add(-deadFor)) }()
+		go func() { swept <- db.sweepOnce(time.Now(), time.Now().Add(-deadLetterRetention)) }()
 		time.Sleep(2 * time.Second) // it pauses
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
@@ -71,15 +71,15 @@ func TestSweepBeginsAfterAnHour(t *testing.T) {
 		db := openTest(t, dir, Options{Relaxed: true})
 		start := time.Now()
 		mustPut(t, db, storage.Row{Key: numbered(1), Rev: "r", Expires: start.Add(time.Second)}, "")
-		mustPut(t, db, storage.Row{Key: numbered(2), Rev: "r", Expires: start.Add(calmFor + 90*time.Second)}, "")
+		mustPut(t, db, storage.Row{Key: numbered(2), Rev: "r", Expires: start.Add(clockSteadyAfter + 90*time.Second)}, "")
 		for _, tt := range []struct {
 			after time.Duration
 			want  int64
 		}{
-			{calmFor - time.Second, 2},
-			{calmFor + time.Second, 1},
-			{calmFor + sweepEvery + time.Second, 1},
-			{calmFor + 2*sweepEvery + time.Second, 0},
+			{clockSteadyAfter - time.Second, 2},
+			{clockSteadyAfter + time.Second, 1},
+			{clockSteadyAfter + sweepInterval + time.Second, 1},
+			{clockSteadyAfter + 2*sweepInterval + time.Second, 0},
 		} {
 			time.Sleep(time.Until(start.Add(tt.after)))
 			synctest.Wait()
@@ -96,15 +96,15 @@ func TestDeadLetterOutlastsAStop(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{Relaxed: true})
-		mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
+		mustWrite(t, db, step{make(waiter, 1), func(w *writer) error {
 			w.queues[0].now.dead++
-			return w.conn.run("INSERT INTO events_dead VALUES (1, 'a', ?)", time.Now().Add(-2*deadFor).Unix())
+			return w.conn.run("INSERT INTO events_dead VALUES (1, 'a', ?)", time.Now().Add(-2*deadLetterRetention).Unix())
 		}})
 		start := time.Now()
 		for _, tt := range []struct {
 			after time.Duration
 			want  int
-		}{{calmFor + 2*sweepEvery, 1}, {deadFor - sweepEvery, 1}, {deadFor + 2*sweepEvery, 0}} {
+		}{{clockSteadyAfter + 2*sweepInterval, 1}, {deadLetterRetention - sweepInterval, 1}, {deadLetterRetention + 2*sweepInterval, 0}} {
 			time.Sleep(time.Until(start.Add(tt.after)))
 			synctest.Wait()
 			wantDepth(t, db, storage.EventsQueue, storage.Depth{Dead: tt.want})
@@ -115,10 +115,10 @@ func TestDeadLetterOutlastsAStop(t *testing.T) {
 // TestSweepRemovesAllThatHasExpired has more of each kind than one commit removes.
 func TestSweepRemovesAllThatHasExpired(t *testing.T) {
 	now := time.Now()
-	died := now.Add(-deadFor).Unix()
+	died := now.Add(-deadLetterRetention).Unix()
 	db := openTest(t, t.TempDir(), Options{Relaxed: true})
-	const many = 2*sweepChunk + 1
-	mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
+	const many = 2*sweepBatch + 1
+	mustWrite(t, db, step{make(waiter, 1), func(w *writer) error {
 		for i := range many + 1 {
 			last := int64(i / many) // of each kind, which is to stay
 			err := errors.Join(
@@ -135,12 +135,12 @@ func TestSweepRemovesAllThatHasExpired(t *testing.T) {
 		}
 		return nil
 	}})
-	s := &sweeping{settled: make(settled, 1), now: now, died: now.Add(-deadFor)}
+	s := &sweepWrite{waiter: make(waiter, 1), now: now, died: now.Add(-deadLetterRetention)}
 	mustWrite(t, db, s)
-	if s.removed != 4*sweepChunk {
-		t.Errorf("one commit removed %d of four kinds, want %d of each", s.removed, sweepChunk)
+	if s.removed != 4*sweepBatch {
+		t.Errorf("one commit removed %d of four kinds, want %d of each", s.removed, sweepBatch)
 	}
-	if err := db.sweepOnce(now, now.Add(-deadFor)); err != nil {
+	if err := db.sweepOnce(now, now.Add(-deadLetterRetention)); err != nil {
 		t.Fatal(err)
 	}
 	wantRowCount(t, db, 1)
@@ -151,16 +151,16 @@ func TestSweepRemovesAllThatHasExpired(t *testing.T) {
 
 func TestSweepGoesOnWhileOnlyDeadLettersAreLeft(t *testing.T) {
 	db := openTest(t, t.TempDir(), Options{Relaxed: true})
-	mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
-		for i := range sweepChunk + 1 {
+	mustWrite(t, db, step{make(waiter, 1), func(w *writer) error {
+		for i := range sweepBatch + 1 {
 			if err := w.conn.run("INSERT INTO retry_dead VALUES (?, 'a', 0)", int64(i+1)); err != nil {
 				return err
 			}
 		}
-		w.queues[1].now.dead += sweepChunk + 1
+		w.queues[1].now.dead += sweepBatch + 1
 		return nil
 	}})
-	if err := db.sweepOnce(time.Now(), time.Now().Add(-deadFor)); err != nil {
+	if err := db.sweepOnce(time.Now(), time.Now().Add(-deadLetterRetention)); err != nil {
 		t.Fatal(err)
 	}
 	wantDepth(t, db, storage.RetryQueue, storage.Depth{})
@@ -171,17 +171,17 @@ func TestSweepGoesOnWhileOnlyDeadLettersAreLeft(t *testing.T) {
 func TestRecallFindsTheQueuesThatNeedIt(t *testing.T) {
 	db := openTest(t, t.TempDir(), Options{Relaxed: true})
 	now := time.Now()
-	far := now.Add(farAhead).UnixMilli()
+	far := now.Add(maxAhead).UnixMilli()
 	mustSend(t, db, storage.EventsQueue, storage.Message{Body: "a"})
 	mustSend(t, db, storage.RetryQueue, storage.Message{Body: "b"})
 	for _, tt := range []struct {
 		visible int64
 		want    int
-	}{{far, 0}, {received, 0}, {far + 1, 1}} {
+	}{{far, 0}, {neverVisible, 0}, {far + 1, 1}} {
 		if err := db.change("UPDATE retry_messages SET visible = ?", tt.visible); err != nil {
 			t.Fatal(err)
 		}
-		x := &recalling{settled: make(settled, 1), now: now}
+		x := &recallWrite{waiter: make(waiter, 1), now: now}
 		mustWrite(t, db, x)
 		if len(x.recalled) != tt.want || tt.want > 0 && x.recalled[0] != db.queue(storage.RetryQueue) {
 			t.Errorf("a message that is visible at %d is recalled in %d queues, want %d", tt.visible-far, len(x.recalled), tt.want)

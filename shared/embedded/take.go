@@ -11,7 +11,7 @@ import (
 
 // A take marks messages as received, so that handlers may get them, and buries those received too often.
 type take struct {
-	settled
+	waiter
 	q        *queue
 	want     int
 	oldAfter int64 // where the last take of a former process's messages ended
@@ -19,14 +19,14 @@ type take struct {
 	taken   []message
 	nextDue time.Time
 
-	shares map[string]int // of the slow queue, with what is taken
-	left   bool           // as of the queue
+	perGroup   map[string]int // of the slow queue, with what is taken
+	moreInFile bool           // as of the queue
 }
 
 func (t *take) apply(*writer) error {
 	takeAll := t.takeInOrder
-	if t.q.shares != nil {
-		takeAll = t.takeInTurn
+	if t.q.perGroup != nil {
+		takeAll = t.takeRoundRobin
 	}
 	if err := takeAll(time.Now().UnixMilli()); err != nil {
 		return err
@@ -36,42 +36,42 @@ func (t *take) apply(*writer) error {
 
 // takeInOrder takes what waited for a time that has come, and then what a former process left.
 func (t *take) takeInOrder(now int64) error {
-	due, _, err := t.find(t.q.stmts.due, now, int64(t.want))
+	due, _, err := t.readMessages(t.q.stmts.due, now, int64(t.want))
 	if err != nil {
 		return err
 	}
-	if err := t.markAll(due, received); err != nil {
+	if err := t.markAll(due, neverVisible); err != nil {
 		return err
 	}
 	want := t.want - len(t.taken)
-	if want <= 0 || t.oldAfter == t.q.old {
+	if want <= 0 || t.oldAfter == t.q.oldUntil {
 		return nil
 	}
-	old, cut, err := t.find(t.q.stmts.old, t.oldAfter, t.q.old, int64(want))
+	old, truncated, err := t.readMessages(t.q.stmts.old, t.oldAfter, t.q.oldUntil, int64(want))
 	if err != nil {
 		return err
 	}
-	if len(old) < want && !cut {
-		t.oldAfter = t.q.old
+	if len(old) < want && !truncated {
+		t.oldAfter = t.q.oldUntil
 	} else {
 		t.oldAfter = old[len(old)-1].id
 	}
 	return t.markAll(old, nil)
 }
 
-// find reads messages until they fill the memory that is meant for them; then the rest is cut off.
-func (t *take) find(s *stmt, args ...any) (found []message, cut bool, err error) {
+// readMessages reads messages until they fill the memory that is meant for them; then the rest is cut off.
+func (t *take) readMessages(s *stmt, args ...any) (found []message, truncated bool, err error) {
 	size := 0
 	err = s.each(func(v []driver.Value) error {
 		m := message{id: integer(v[0]), body: text(v[1]), receives: int(integer(v[2]))}
 		found = append(found, m)
 		if size += len(m.body); size > maxReadyBytes {
-			cut = true
+			truncated = true
 			return io.EOF
 		}
 		return nil
 	}, args...)
-	return found, cut, err
+	return found, truncated, err
 }
 
 func (t *take) markAll(ms []message, visible any) error {
@@ -98,7 +98,7 @@ func (q *queue) insert(m message, visible any) error {
 
 // grouped adds m's group to the arguments of a statement if q's tables have it.
 func (q *queue) grouped(m message, args ...any) []any {
-	if q.shares == nil {
+	if q.perGroup == nil {
 		return args
 	}
 	return append(args, m.group)
@@ -119,13 +119,13 @@ func (q *queue) delete(id int64) error {
 	return err
 }
 
-func (t *take) settle(err error) settled {
+func (t *take) settle(err error) waiter {
 	if err != nil {
-		t.q.lookAgain()
+		t.q.setChanged()
 	} else {
 		t.q.addTaken(t)
 	}
-	return t.settled
+	return t.waiter
 }
 
 func (q *queue) addTaken(t *take) {
@@ -134,17 +134,17 @@ func (q *queue) addTaken(t *take) {
 	q.marked = append(q.marked, t.taken...)
 	q.oldAfter = t.oldAfter
 	q.nextDue = t.nextDue
-	q.left = t.left
-	if q.shares != nil {
+	q.moreInFile = t.moreInFile
+	if q.perGroup != nil {
 		for _, m := range t.taken {
-			q.shares[m.group]++
+			q.perGroup[m.group]++
 		}
 	}
 	q.wakeConsumers()
 }
 
-// textsInTurn are the slow queue's statements, where they differ from the others'.
-func (q *queue) textsInTurn() map[**stmt]string {
+// roundRobinTexts are the slow queue's statements, where they differ from the others'.
+func (q *queue) roundRobinTexts() map[**stmt]string {
 	const ready = " FROM slow_messages WHERE visible IS NULL" // has the index slow_ready
 	return map[**stmt]string{
 		&q.stmts.insert:    "INSERT INTO slow_messages (id, body, receives, visible, message_group) VALUES (?, ?, 0, ?, ?)",
@@ -156,19 +156,19 @@ func (q *queue) textsInTurn() map[**stmt]string {
 	}
 }
 
-// takeInTurn takes one message of each group in turn, while the group has fewer than places are free (a dynamic
+// takeRoundRobin takes one message of each group in turn, while the group has fewer than places are free (a dynamic
 // threshold): alone it comes to half of all places, each of n groups to one of n+1 parts, and a part is always free for
 // the next group. What is over its share stays in the file until a place becomes free. Example: of 16 places, a alone
 // has 8. When b comes, it takes 4 of the other 8 at once, and more as a finishes its own.
 //
 // Messages whose time has come join those that can be received at once, so that a look passes over no group
 // that has none.
-func (t *take) takeInTurn(now int64) error {
+func (t *take) takeRoundRobin(now int64) error {
 	if _, err := t.q.stmts.makeReady.do(now, int64(maxReady/4)); err != nil {
 		return err
 	}
 	t.q.mu.Lock()
-	t.shares = maps.Clone(t.q.shares)
+	t.perGroup = maps.Clone(t.q.perGroup)
 	t.q.mu.Unlock()
 	for range t.want {
 		group, found, err := t.nextGroup()
@@ -179,20 +179,20 @@ func (t *take) takeInTurn(now int64) error {
 			return err
 		}
 	}
-	t.q.lookAgain()
+	t.q.setChanged()
 	return nil
 }
 
 // nextGroup finds the next group that has a message and is within its share. It ends where it has come
 // around: a group that is over its share stays so.
 func (t *take) nextGroup() (group string, found bool, err error) {
-	for over := map[string]bool{}; ; over[group] = true {
-		err = t.q.stmts.nextGroup.row(func(v []driver.Value) { group, t.left = text(v[0]), v[0] != nil }, t.q.turn)
-		if err != nil || !t.left || over[group] {
+	for visited := map[string]bool{}; ; visited[group] = true {
+		err = t.q.stmts.nextGroup.row(func(v []driver.Value) { group, t.moreInFile = text(v[0]), v[0] != nil }, t.q.lastGroup)
+		if err != nil || !t.moreInFile || visited[group] {
 			return "", false, err
 		}
-		t.q.turn = group
-		if t.shares[group] < t.want-len(t.taken) {
+		t.q.lastGroup = group
+		if t.perGroup[group] < t.want-len(t.taken) {
 			return group, true, nil
 		}
 	}
@@ -200,7 +200,7 @@ func (t *take) nextGroup() (group string, found bool, err error) {
 
 // takeFirst takes the first message of group, or buries it.
 func (t *take) takeFirst(group string) error {
-	ms, _, err := t.find(t.q.stmts.first, group)
+	ms, _, err := t.readMessages(t.q.stmts.first, group)
 	if err != nil {
 		return err
 	}
@@ -208,24 +208,24 @@ func (t *take) takeFirst(group string) error {
 		ms[i].group = group
 	}
 	before := len(t.taken)
-	err = t.markAll(ms, received)
-	t.shares[group] += len(t.taken) - before
+	err = t.markAll(ms, neverVisible)
+	t.perGroup[group] += len(t.taken) - before
 	return err
 }
 
-// lookAgain tells the loader that a take may find what the last did not.
-func (q *queue) lookAgain() {
+// setChanged tells the loader that a take may find what the last did not.
+func (q *queue) setChanged() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.freed = true
+	q.changed = true
 }
 
 // release gives the places of ms back. It is called with q.mu locked.
 func (q *queue) release(ms []message) {
 	for _, m := range ms {
-		if q.shares[m.group]--; q.shares[m.group] == 0 {
-			delete(q.shares, m.group)
+		if q.perGroup[m.group]--; q.perGroup[m.group] == 0 {
+			delete(q.perGroup, m.group)
 		}
 	}
-	q.freed = true
+	q.changed = true
 }

@@ -16,7 +16,7 @@ import (
 
 // A step is a write that does what the test says.
 type step struct {
-	settled
+	waiter
 	do func(w *writer) error
 }
 
@@ -27,7 +27,7 @@ func mustWrite(t *testing.T, db *DB, x interface {
 	wait(context.Context) error
 }) {
 	t.Helper()
-	db.writer.start(x)
+	db.writer.submit(x)
 	if err := x.wait(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestTakeFillsItsMemory(t *testing.T) {
 				q := db.queue(storage.EventsQueue)
 				after, next := int64(0), int64(1)
 				for i, want := range []int{len(tt.taken), tt.rest} {
-					x := &take{settled: make(settled, 1), q: q, want: tt.want, oldAfter: after}
+					x := &take{waiter: make(waiter, 1), q: q, want: tt.want, oldAfter: after}
 					mustWrite(t, db, x)
 					var ids []int64
 					for _, m := range x.taken {
@@ -100,13 +100,13 @@ func TestTakeBuriesWhatWasReceivedTooOften(t *testing.T) {
 		t.Fatal(err)
 	}
 	mend := breakStmt(t, db, q.stmts.bury)
-	x := &take{settled: make(settled, 1), q: q, want: 10}
-	db.writer.start(x)
-	if err := <-x.settled; !errors.Is(err, errBroken) {
+	x := &take{waiter: make(waiter, 1), q: q, want: 10}
+	db.writer.submit(x)
+	if err := <-x.waiter; !errors.Is(err, errBroken) {
 		t.Errorf("take that cannot bury = %v, want %v", err, errBroken)
 	}
 	mend()
-	x = &take{settled: make(settled, 1), q: q, want: 10}
+	x = &take{waiter: make(waiter, 1), q: q, want: 10}
 	mustWrite(t, db, x)
 	if got, want := fmt.Sprint(x.taken), fmt.Sprintf("[{2 b %d } {3 c 0 }]", storage.MaxReceives-1); got != want {
 		t.Errorf("took %s, want %s", got, want)
@@ -166,7 +166,7 @@ func TestRedriveGoesInChunks(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			db := openTest(t, t.TempDir(), Options{Relaxed: true})
 			q := db.queue(storage.EventsQueue)
-			mustWrite(t, db, step{make(settled, 1), func(*writer) error {
+			mustWrite(t, db, step{make(waiter, 1), func(*writer) error {
 				for i := range tt.letters {
 					if _, err := q.stmts.bury.do(int64(i+1), strings.Repeat("x", tt.bytes), time.Now().Unix()); err != nil {
 						return err
@@ -176,7 +176,7 @@ func TestRedriveGoesInChunks(t *testing.T) {
 				q.now.dead += tt.letters
 				return nil
 			}})
-			r := &redrive{settled: make(settled, 1), q: q}
+			r := &redrive{waiter: make(waiter, 1), q: q}
 			mustWrite(t, db, r)
 			if len(r.moved) != tt.want || r.moved[0].id != int64(tt.letters+1) || r.moved[0].receives != 0 || r.until != int64(tt.letters) {
 				t.Errorf("one commit moved %d letters up to number %d, the first to %d; want %d, %d and %d", len(r.moved), r.until, r.moved[0].id, tt.want, tt.letters, tt.letters+1)
@@ -206,7 +206,7 @@ func TestRedriveEndsWithTheLettersOfItsStart(t *testing.T) {
 	db := openTest(t, t.TempDir(), Options{Relaxed: true})
 	q := db.queue(storage.EventsQueue)
 	var until []int64
-	mustWrite(t, db, step{make(settled, 1), func(*writer) error {
+	mustWrite(t, db, step{make(waiter, 1), func(*writer) error {
 		for i := range redriveChunk + 1 {
 			if _, err := q.stmts.bury.do(int64(i+1), "a", int64(0)); err != nil {
 				return err

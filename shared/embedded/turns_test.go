@@ -91,8 +91,8 @@ func TestSlowGroupDelaysNoOther(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		stop()
-		if u.waited["b"] > 2*gather || u.most["b"] != 1 || u.most["a"] != testPlaces/2 {
-			t.Errorf("a had up to %d of %d places, b waited for up to %v; want half, and at most %v", u.most["a"], testPlaces, u.waited["b"], 2*gather)
+		if u.waited["b"] > 2*groupCommitWait || u.most["b"] != 1 || u.most["a"] != testPlaces/2 {
+			t.Errorf("a had up to %d of %d places, b waited for up to %v; want half, and at most %v", u.most["a"], testPlaces, u.waited["b"], 2*groupCommitWait)
 		}
 	})
 }
@@ -159,7 +159,7 @@ func TestGroupsOverTheirShareAreNotLookedAt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{Relaxed: true})
 		var looks atomic.Int64
-		mustWrite(t, db, step{make(settled, 1), func(*writer) error {
+		mustWrite(t, db, step{make(waiter, 1), func(*writer) error {
 			s := db.queue(storage.SlowQueue).stmts.nextGroup
 			was := s.query
 			s.query = queryArgs(func(args []driver.NamedValue) (driver.Rows, error) {
@@ -196,8 +196,8 @@ func wantAllFree(t *testing.T, db *DB) {
 	q := db.queue(storage.SlowQueue)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.shares) != 0 || q.free != 0 || len(q.marked) != 0 || q.inFlight != 0 {
-		t.Errorf("%v hold places, %d are free without a consumer, %d messages are marked and %d in flight; want none", q.shares, q.free, len(q.marked), q.inFlight)
+	if len(q.perGroup) != 0 || q.idleCapacity != 0 || len(q.marked) != 0 || q.inFlight != 0 {
+		t.Errorf("%v hold places, %d are free without a consumer, %d messages are marked and %d in flight; want none", q.perGroup, q.idleCapacity, len(q.marked), q.inFlight)
 	}
 }
 
@@ -215,7 +215,7 @@ func TestGroupsOutliveTheProcess(t *testing.T) {
 		synctest.Wait()
 		mustSend(t, db, storage.SlowQueue, storage.Message{Body: "a1", Group: "a"}, storage.Message{Body: "a2", Group: "a"},
 			storage.Message{Body: "a3", Group: "a"}, storage.Message{Body: "a4", Group: "a"})
-		time.Sleep(spell)
+		time.Sleep(backgroundGather)
 		synctest.Wait()
 		wantDepth(t, db, storage.SlowQueue, storage.Depth{InFlight: 2, Waiting: 2})
 		copyFiles(t, dir, copied)
@@ -335,7 +335,7 @@ func TestManyThatFallDueTogetherAllCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{Relaxed: true})
 		q := db.queue(storage.SlowQueue)
-		mustWrite(t, db, step{make(settled, 1), func(*writer) error {
+		mustWrite(t, db, step{make(waiter, 1), func(*writer) error {
 			for i := range many {
 				if err := q.insert(message{id: int64(i + 1), body: "a", group: fmt.Sprint("g", i%3)}, time.Now().UnixMilli()); err != nil {
 					return err
@@ -365,7 +365,7 @@ func TestLookReadsNoMessagesInVain(t *testing.T) {
 	q := db.queue(storage.SlowQueue)
 	for _, s := range []*stmt{q.stmts.makeReady, q.stmts.nextGroup, q.stmts.first, q.stmts.nextDue} {
 		var plan []string
-		mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
+		mustWrite(t, db, step{make(waiter, 1), func(w *writer) error {
 			return w.conn.each("EXPLAIN QUERY PLAN "+s.text, func(v []driver.Value) error {
 				plan = append(plan, text(v[3]))
 				return nil

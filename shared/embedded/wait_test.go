@@ -17,7 +17,7 @@ import (
 func stall(t *testing.T, db *DB, which func(*writerStmts) *stmt) (release func()) {
 	t.Helper()
 	armed, stalled := make(chan struct{}), make(chan struct{})
-	mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
+	mustWrite(t, db, step{make(waiter, 1), func(w *writer) error {
 		s := which(&w.stmts)
 		was := s.exec
 		s.exec = execFunc(func(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {

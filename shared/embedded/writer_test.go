@@ -30,10 +30,10 @@ func TestWriteThatFailsUndoesItsCommitAlone(t *testing.T) {
 			return storage.Row{Key: storage.Key{Table: storage.Deliveries, PK: "p", SK: sk}, Rev: "r"}
 		}
 		mustPut(t, db, row("before"), "")
-		shared := &put{settled: make(settled, 1), row: row("shared")}
-		db.writer.startAtLeisure(shared)
+		shared := &put{waiter: make(waiter, 1), row: row("shared")}
+		db.writer.submitLazy(shared)
 		wantRefused(t, db)
-		if err := <-shared.settled; !errors.Is(err, errRefusal) {
+		if err := <-shared.waiter; !errors.Is(err, errRefusal) {
 			t.Errorf("the write that shared the commit settled with %v, want %v", err, errRefusal)
 		}
 		for i := range 3 {
@@ -66,8 +66,8 @@ func TestDepthDoesNotCountWhatWasUndone(t *testing.T) {
 			undone := []storage.Message{{Body: "undone", Delay: time.Minute}, {Body: "undone as well", Delay: time.Minute}}
 			sent <- db.Send(t.Context(), storage.EventsQueue, undone)[0]
 		}()
-		b := burial{settled: make(settled, 1), q: db.queue(storage.EventsQueue), id: 1}
-		db.writer.startAtLeisure(b)
+		b := burial{waiter: make(waiter, 1), q: db.queue(storage.EventsQueue), id: 1}
+		db.writer.submitLazy(b)
 		synctest.Wait()
 		wantRefused(t, db)
 		if err := <-sent; !errors.Is(err, errRefusal) {
@@ -88,17 +88,17 @@ func TestCrowdIsLetGather(t *testing.T) {
 	for _, tt := range []struct {
 		writes int
 		want   time.Duration
-	}{{1, 0}, {crowd - 1, 0}, {crowd, gather}, {crowd + 1, gather}} {
+	}{{1, 0}, {groupCommitMin - 1, 0}, {groupCommitMin, groupCommitWait}, {groupCommitMin + 1, groupCommitWait}} {
 		dir := t.TempDir()
 		synctest.Test(t, func(t *testing.T) {
 			db := openTest(t, dir, Options{})
-			n := nothing{make(settled, tt.writes)}
+			n := barrier{make(waiter, tt.writes)}
 			for range tt.writes - 1 {
-				db.writer.startAtLeisure(n)
+				db.writer.submitLazy(n)
 			}
-			db.writer.start(n)
+			db.writer.submit(n)
 			for range tt.writes {
-				if err := <-n.settled; err != nil {
+				if err := <-n.waiter; err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -113,7 +113,7 @@ func TestCrowdIsLetGather(t *testing.T) {
 // TestLaterAttemptsGoBehindWhatIsLive has handlers of all queues write at once, more
 // than a commit takes.
 func TestLaterAttemptsGoBehindWhatIsLive(t *testing.T) {
-	const later = mostBehind // of each queue
+	const later = maxBackgroundBatch // of each queue
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{})
@@ -135,7 +135,7 @@ func TestLaterAttemptsGoBehindWhatIsLive(t *testing.T) {
 		var took []time.Duration
 		together, most := 0, 0
 		start := func(ctx context.Context, name string) {
-			db.writer.startFor(ctx, noted{
+			db.writer.submitFor(ctx, noted{
 				&mu,
 				func() { together++; most = max(most, together) },
 				func() { together = 0; settles = append(settles, name); took = append(took, time.Since(begun)) },
@@ -147,31 +147,31 @@ func TestLaterAttemptsGoBehindWhatIsLive(t *testing.T) {
 		}
 		start(contexts[storage.EventsQueue], "live")
 		start(t.Context(), "live")
-		time.Sleep(liveFor)
+		time.Sleep(liveWindow)
 		mu.Lock()
-		if len(settles) != 2*later+2 || fmt.Sprint(settles[:2]) != "[live live]" || most != mostBehind ||
-			took[1] != 0 || took[2] != spell || took[1+later] != spell || took[2+later] != 2*spell {
-			t.Errorf("%d writes settled, at most %d at once, the first %v at %v; want what is live at once, then %d after each %v", len(settles), most, settles[:2], took, mostBehind, spell)
+		if len(settles) != 2*later+2 || fmt.Sprint(settles[:2]) != "[live live]" || most != maxBackgroundBatch ||
+			took[1] != 0 || took[2] != backgroundGather || took[1+later] != backgroundGather || took[2+later] != 2*backgroundGather {
+			t.Errorf("%d writes settled, at most %d at once, the first %v at %v; want what is live at once, then %d after each %v", len(settles), most, settles[:2], took, maxBackgroundBatch, backgroundGather)
 		}
 		mu.Unlock()
-		time.Sleep(liveFor)
+		time.Sleep(liveWindow)
 		mu.Lock()
 		begun, most, settles, took = time.Now(), 0, nil, nil
 		mu.Unlock()
-		db.writer.moveRest.Store(true) // a look at the log is not live
+		db.writer.checkpointRest.Store(true) // a look at the log is not live
 		wakeUp(db.writer.wake)
 		synctest.Wait()
-		db.writer.startBehind(noted{&mu, func() { time.Sleep(time.Nanosecond) }, func() {}})
+		db.writer.submitBackground(noted{&mu, func() { time.Sleep(time.Nanosecond) }, func() {}})
 		synctest.Wait()
-		for range mostBehind + 1 {
+		for range maxBackgroundBatch + 1 {
 			start(contexts[storage.RetryQueue], "later")
 		}
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		mu.Lock()
 		defer mu.Unlock()
-		if len(took) != mostBehind+1 || took[mostBehind] != 1 || most != mostBehind {
-			t.Errorf("with nothing live %d writes settled after %v, at most %d at once; want %d at once, %d of them together", len(took), took, most, mostBehind+1, mostBehind)
+		if len(took) != maxBackgroundBatch+1 || took[maxBackgroundBatch] != 1 || most != maxBackgroundBatch {
+			t.Errorf("with nothing live %d writes settled after %v, at most %d at once; want %d at once, %d of them together", len(took), took, most, maxBackgroundBatch+1, maxBackgroundBatch)
 		}
 	})
 }
@@ -183,7 +183,7 @@ type noted struct {
 }
 
 func (n noted) apply(*writer) error { n.mu.Lock(); defer n.mu.Unlock(); n.applied(); return nil }
-func (n noted) settle(error) settled {
+func (n noted) settle(error) waiter {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.settled()
@@ -197,10 +197,10 @@ func TestWhatIsBehindWaitsForALull(t *testing.T) {
 		name              string
 		each, takes, want time.Duration // want: until what is behind is written
 	}{
-		{"all the time", time.Millisecond, time.Millisecond, longestWait},
-		{"with gaps that are no lull", lull, lull / 4, longestWait},
-		{"with a lull that begins with the end of a commit", 4 * spell, spell, spell + lull},
-		{"with a long lull", 4 * spell, 0, spell},
+		{"all the time", time.Millisecond, time.Millisecond, maxBackgroundWait},
+		{"with gaps that are no lull", liveQuiet, liveQuiet / 4, maxBackgroundWait},
+		{"with a lull that begins with the end of a commit", 4 * backgroundGather, backgroundGather, backgroundGather + liveQuiet},
+		{"with a long lull", 4 * backgroundGather, 0, backgroundGather},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -214,13 +214,13 @@ func TestWhatIsBehindWaitsForALull(t *testing.T) {
 						case <-stop:
 							return
 						default:
-							db.writer.start(noted{&mu, func() { time.Sleep(tt.takes) }, func() {}})
+							db.writer.submit(noted{&mu, func() { time.Sleep(tt.takes) }, func() {}})
 						}
 					}
 				}()
 				synctest.Wait()
 				begun, done := time.Now(), make(chan time.Duration)
-				db.writer.startBehind(noted{&mu, func() {}, func() { done <- time.Since(begun) }})
+				db.writer.submitBackground(noted{&mu, func() {}, func() { done <- time.Since(begun) }})
 				if took := <-done; took < tt.want || took > tt.want+tt.takes {
 					t.Errorf("written after %v, want %v, and the live commit that is under way", took, tt.want)
 				}
@@ -234,7 +234,7 @@ func TestWhatIsBehindWaitsForALull(t *testing.T) {
 // TestWhatIsBehindTakesAtMostHalfTheTime has more of it than goes into one commit, each
 // of which takes long.
 func TestWhatIsBehindTakesAtMostHalfTheTime(t *testing.T) {
-	const long = mostBehind * 400 * time.Microsecond
+	const long = maxBackgroundBatch * 400 * time.Microsecond
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{})
@@ -244,14 +244,14 @@ func TestWhatIsBehindTakesAtMostHalfTheTime(t *testing.T) {
 		if err := db.flush(); err != nil { // is live
 			t.Fatal(err)
 		}
-		for range 3 * mostBehind {
-			db.writer.startBehind(noted{&mu, func() { time.Sleep(long / mostBehind) }, func() { at = append(at, time.Since(begun)) }})
+		for range 3 * maxBackgroundBatch {
+			db.writer.submitBackground(noted{&mu, func() { time.Sleep(long / maxBackgroundBatch) }, func() { at = append(at, time.Since(begun)) }})
 		}
-		time.Sleep(liveFor)
+		time.Sleep(liveWindow)
 		mu.Lock()
 		defer mu.Unlock()
-		if len(at) != 3*mostBehind || at[mostBehind-1] != spell+long || at[2*mostBehind-1] != spell+3*long || at[3*mostBehind-1] != spell+5*long {
-			t.Errorf("settled at %v, want a commit of %d and %v, thrice, with as long between", at, mostBehind, long)
+		if len(at) != 3*maxBackgroundBatch || at[maxBackgroundBatch-1] != backgroundGather+long || at[2*maxBackgroundBatch-1] != backgroundGather+3*long || at[3*maxBackgroundBatch-1] != backgroundGather+5*long {
+			t.Errorf("settled at %v, want a commit of %d and %v, thrice, with as long between", at, maxBackgroundBatch, long)
 		}
 	})
 }
@@ -265,35 +265,35 @@ func TestWhatComesLiveJoinsWhatIsBehind(t *testing.T) {
 		behind   int
 		at, want time.Duration
 	}{
-		{2 * mostBehind, each / 2, leastBehind * each},
-		{2 * mostBehind, (leastBehind+2)*each + each/2, (leastBehind + 3) * each},
-		{2 * mostBehind, mostBehind*each - each/2, mostBehind * each},
-		{leastBehind / 2, each / 2, leastBehind / 2 * each},
+		{2 * maxBackgroundBatch, each / 2, minBackgroundBatch * each},
+		{2 * maxBackgroundBatch, (minBackgroundBatch+2)*each + each/2, (minBackgroundBatch + 3) * each},
+		{2 * maxBackgroundBatch, maxBackgroundBatch*each - each/2, maxBackgroundBatch * each},
+		{minBackgroundBatch / 2, each / 2, minBackgroundBatch / 2 * each},
 	} {
 		dir := t.TempDir()
 		synctest.Test(t, func(t *testing.T) {
 			db := openTest(t, dir, Options{})
-			time.Sleep(2 * liveFor) // so that nothing is
+			time.Sleep(2 * liveWindow) // so that nothing is
 			var mu sync.Mutex
 			var order, want []string
 			settles := func(name string) func() { return func() { order = append(order, name) } }
 			var live time.Duration
 			joined := false
-			db.writer.startBehind(noted{&mu, func() { time.Sleep(time.Nanosecond) }, func() {}})
+			db.writer.submitBackground(noted{&mu, func() { time.Sleep(time.Nanosecond) }, func() {}})
 			synctest.Wait() // the others share the next commit
 			begun := time.Now().Add(time.Nanosecond)
 			for i := range tt.behind {
 				want = append(want, fmt.Sprint(i))
-				db.writer.startBehind(noted{&mu, func() { time.Sleep(each) }, func() {
+				db.writer.submitBackground(noted{&mu, func() { time.Sleep(each) }, func() {
 					settles(want[i])()
 					joined = joined || i == 0 && live > 0
 				}})
 			}
 			time.Sleep(tt.at + time.Nanosecond)
 			third := noted{&mu, func() {}, settles("third")}
-			db.writer.start(noted{&mu, func() { db.writer.start(third) }, settles("first")})
-			db.writer.start(noted{&mu, func() { live = time.Since(begun) }, settles("second")})
-			time.Sleep(2 * liveFor)
+			db.writer.submit(noted{&mu, func() { db.writer.submit(third) }, settles("first")})
+			db.writer.submit(noted{&mu, func() { live = time.Since(begun) }, settles("second")})
+			time.Sleep(2 * liveWindow)
 			mu.Lock()
 			defer mu.Unlock()
 			want = slices.Insert(want, int(tt.want/each), "first", "second", "third")
@@ -313,22 +313,22 @@ func TestWhatIsLiveStaysTogether(t *testing.T) {
 		var mu sync.Mutex
 		var order, want []string
 		settles := func(name string) func() { return func() { order = append(order, name) } }
-		for range 2 * leastBehind {
-			db.writer.startBehind(noted{&mu, func() {}, func() {}})
+		for range 2 * minBackgroundBatch {
+			db.writer.submitBackground(noted{&mu, func() {}, func() {}})
 		}
-		time.Sleep(liveFor)
-		db.writer.start(noted{&mu, func() { time.Sleep(time.Nanosecond) }, func() {}})
+		time.Sleep(liveWindow)
+		db.writer.submit(noted{&mu, func() { time.Sleep(time.Nanosecond) }, func() {}})
 		synctest.Wait() // the others share the next commit
 		last := noted{&mu, func() {}, settles("last")}
-		for i := range 2 * leastBehind {
+		for i := range 2 * minBackgroundBatch {
 			want = append(want, fmt.Sprint(i))
-			db.writer.start(noted{&mu, func() {
+			db.writer.submit(noted{&mu, func() {
 				if i == 0 {
-					db.writer.start(last)
+					db.writer.submit(last)
 				}
 			}, settles(want[i])})
 		}
-		time.Sleep(liveFor)
+		time.Sleep(liveWindow)
 		mu.Lock()
 		defer mu.Unlock()
 		if want = append(want, "last"); !slices.Equal(order, want) {
@@ -336,7 +336,7 @@ func TestWhatIsLiveStaysTogether(t *testing.T) {
 		}
 		db.writer.mu.Lock()
 		defer db.writer.mu.Unlock()
-		if db.writer.first > 0 {
+		if db.writer.backgroundWrites > 0 {
 			t.Error("what is live counts as what is behind")
 		}
 	})
@@ -350,8 +350,8 @@ func TestWhatIsLiveGoesFirstThoughItWaited(t *testing.T) {
 		busy time.Duration
 		want string
 	}{
-		{"longer than a lull", 2 * spell, "[live behind]"},
-		{"longer than what is live lasts", 2 * liveFor, "[behind live]"}, // which waited too long
+		{"longer than a lull", 2 * backgroundGather, "[live behind]"},
+		{"longer than what is live lasts", 2 * liveWindow, "[behind live]"}, // which waited too long
 		{"not at all", 0, "[live behind]"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -361,16 +361,16 @@ func TestWhatIsLiveGoesFirstThoughItWaited(t *testing.T) {
 				var mu sync.Mutex
 				var order []string
 				settles := func(name string) func() { return func() { order = append(order, name) } }
-				mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
-					w.stmts.moveLog.query = slow{w.stmts.moveLog.query, tt.busy}
+				mustWrite(t, db, step{make(waiter, 1), func(w *writer) error {
+					w.stmts.checkpoint.query = slow{w.stmts.checkpoint.query, tt.busy}
 					return nil
 				}})
-				db.writer.moveRest.Store(true)
+				db.writer.checkpointRest.Store(true)
 				wakeUp(db.writer.wake)
 				synctest.Wait()
-				db.writer.startBehind(noted{&mu, func() {}, settles("behind")})
-				db.writer.start(noted{&mu, func() {}, settles("live")})
-				time.Sleep(3 * liveFor)
+				db.writer.submitBackground(noted{&mu, func() {}, settles("behind")})
+				db.writer.submit(noted{&mu, func() {}, settles("live")})
+				time.Sleep(3 * liveWindow)
 				mu.Lock()
 				defer mu.Unlock()
 				if got := fmt.Sprint(order); got != tt.want {
@@ -389,19 +389,19 @@ func TestWhatIsBehindIsToldInTurn(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // otherwise this runs beside who tells
 	db := openTest(t, t.TempDir(), Options{})
 	for _, joins := range []bool{false, true} {
-		live := nothing{make(settled, 1)}
-		all := make([]write, leastBehind)
-		behind := make(settled, len(all))
+		live := barrier{make(waiter, 1)}
+		all := make([]write, minBackgroundBatch)
+		behind := make(waiter, len(all))
 		for i := range all {
 			all[i] = step{behind, func(*writer) error {
 				if i == 0 && joins {
-					db.writer.start(live)
+					db.writer.submit(live)
 				}
 				return nil
 			}}
 		}
 		db.writer.mu.Lock()
-		db.writer.behind = append(all, nothing{make(settled, 1)})
+		db.writer.background = append(all, barrier{make(waiter, 1)})
 		db.writer.mu.Unlock()
 		wakeUp(db.writer.wake)
 		most, before := 0, 0 // told at a time; and before what is live
@@ -409,7 +409,7 @@ func TestWhatIsBehindIsToldInTurn(t *testing.T) {
 			runtime.Gosched()
 			n = len(behind)
 			most = max(most, n-last)
-			if joins && len(live.settled) == 0 {
+			if joins && len(live.waiter) == 0 {
 				before = n
 			}
 		}
@@ -436,15 +436,15 @@ func TestLeisureIsThatOfTheFirst(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{})
-		n := nothing{make(settled, 3)}
+		n := barrier{make(waiter, 3)}
 		begun := time.Now()
 		for range 3 {
-			db.writer.startAtLeisure(n)
-			time.Sleep(leisure / 3)
+			db.writer.submitLazy(n)
+			time.Sleep(lazyDelay / 3)
 		}
 		for range 3 {
-			if err := <-n.settled; err != nil || time.Since(begun) > leisure {
-				t.Errorf("committed after %v, %v; want after %v", time.Since(begun), err, leisure)
+			if err := <-n.waiter; err != nil || time.Since(begun) > lazyDelay {
+				t.Errorf("committed after %v, %v; want after %v", time.Since(begun), err, lazyDelay)
 			}
 		}
 	})
@@ -480,17 +480,17 @@ func TestCloseCommitsWhatIsInNoHurry(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &put{settled: make(settled, 1), row: storage.Row{Key: numbered(1), Rev: "r"}}
-		behind := nothing{make(settled, 1)}
+		p := &put{waiter: make(waiter, 1), row: storage.Row{Key: numbered(1), Rev: "r"}}
+		behind := barrier{make(waiter, 1)}
 		if err := db.flush(); err != nil {
 			t.Fatal(err)
 		}
-		db.writer.startAtLeisure(p)
-		db.writer.startBehind(behind)
+		db.writer.submitLazy(p)
+		db.writer.submitBackground(behind)
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
-		for _, s := range []settled{p.settled, behind.settled} {
+		for _, s := range []waiter{p.waiter, behind.waiter} {
 			select {
 			case err := <-s:
 				if err != nil {
@@ -518,36 +518,36 @@ func TestLogIsLookedAtEveryFewCommits(t *testing.T) {
 		writes int   // of each commit
 		left   int64 // to be moved
 		long   bool
-	}{{1, logPages, false}, {1, logPages + 1, true}, {crowd, logPages, false}, {crowd, logPages + 1, true}} {
+	}{{1, maxWALPages, false}, {1, maxWALPages + 1, true}, {groupCommitMin, maxWALPages, false}, {groupCommitMin, maxWALPages + 1, true}} {
 		db := openTest(t, t.TempDir(), Options{Relaxed: true})
-		due, n := make(chan struct{}, 1), nothing{make(settled, 4*lookAtLogEvery*crowd)}
-		looks, left := 0, 3*lookAtLogEvery
+		due, n := make(chan struct{}, 1), barrier{make(waiter, 4*checkWALEvery*groupCommitMin)}
+		looks, left := 0, 3*checkWALEvery
 		var commit step
-		commit = step{make(settled, 4*lookAtLogEvery), func(w *writer) error {
+		commit = step{make(waiter, 4*checkWALEvery), func(w *writer) error {
 			if left--; left >= 0 { // what starts now is in the next
 				for range tt.writes - 1 {
-					w.start(n)
+					w.submit(n)
 				}
-				w.start(commit)
+				w.submit(commit)
 			}
 			return nil
 		}}
 		// In a write, since the writer looks at the log after its commits.
-		mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
-			w.logIsLong, w.commits = due, 0
-			w.stmts.measureLog.query = queryFunc(func() (driver.Rows, error) {
+		mustWrite(t, db, step{make(waiter, 1), func(w *writer) error {
+			w.walIsLong, w.commitsUnchecked = due, 0
+			w.stmts.walSize.query = queryFunc(func() (driver.Rows, error) {
 				looks++
 				return &oneRow{values: []driver.Value{int64(0), 300 + tt.left, int64(300)}}, nil
 			})
 			return commit.apply(w)
 		}})
-		for range 3 * lookAtLogEvery {
-			<-commit.settled
+		for range 3 * checkWALEvery {
+			<-commit.waiter
 		}
-		mustWrite(t, db, step{make(settled, 1), func(*writer) error { return nil }})
+		mustWrite(t, db, step{make(waiter, 1), func(*writer) error { return nil }})
 		if looks != 3 || (len(due) == 1) != tt.long {
 			t.Errorf("in %d commits of %d writes a log with %d pages to be moved was looked at %d times and called long %v, want 3 times and %v",
-				3*lookAtLogEvery, tt.writes, tt.left, looks, len(due) == 1, tt.long)
+				3*checkWALEvery, tt.writes, tt.left, looks, len(due) == 1, tt.long)
 		}
 	}
 }
@@ -563,11 +563,11 @@ func TestLogIsLookedAtInALull(t *testing.T) {
 		want  string
 		long  bool
 	}{
-		{1, false, behindPages + 1, "[live look]", false},
-		{1, true, behindPages, "[live behind look]", false},
-		{1, true, behindPages + 1, "[live behind look]", true},
-		{crowd - 1, true, behindPages + 1, "[live behind look]", true},
-		{crowd, true, behindPages + 1, "[live behind look]", false},
+		{1, false, backgroundWALPages + 1, "[live look]", false},
+		{1, true, backgroundWALPages, "[live behind look]", false},
+		{1, true, backgroundWALPages + 1, "[live behind look]", true},
+		{groupCommitMin - 1, true, backgroundWALPages + 1, "[live behind look]", true},
+		{groupCommitMin, true, backgroundWALPages + 1, "[live behind look]", false},
 	} {
 		dir := t.TempDir()
 		synctest.Test(t, func(t *testing.T) {
@@ -575,25 +575,25 @@ func TestLogIsLookedAtInALull(t *testing.T) {
 			due := make(chan struct{}, 1)
 			var order []string
 			did := func(what string) { order = append(order, what) }
-			mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
-				w.logIsLong, w.commits = due, lookAtLogEvery-2
-				w.stmts.measureLog.query = queryFunc(func() (driver.Rows, error) {
+			mustWrite(t, db, step{make(waiter, 1), func(w *writer) error {
+				w.walIsLong, w.commitsUnchecked = due, checkWALEvery-2
+				w.stmts.walSize.query = queryFunc(func() (driver.Rows, error) {
 					did("look")
 					return &oneRow{values: []driver.Value{int64(0), tt.left, int64(0)}}, nil
 				})
 				for range tt.live - 1 {
-					w.start(nothing{make(settled, 1)})
+					w.submit(barrier{make(waiter, 1)})
 				}
-				w.start(step{make(settled, 1), func(*writer) error {
+				w.submit(step{make(waiter, 1), func(*writer) error {
 					did("live")
 					if tt.waits {
-						w.startBehind(step{make(settled, 1), func(*writer) error { did("behind"); return nil }})
+						w.submitBackground(step{make(waiter, 1), func(*writer) error { did("behind"); return nil }})
 					}
 					return nil
 				}})
 				return nil
 			}})
-			time.Sleep(liveFor)
+			time.Sleep(liveWindow)
 			synctest.Wait()
 			if fmt.Sprint(order) != tt.want || (len(due) == 1) != tt.long {
 				t.Errorf("%d live, one behind %v, %d pages to be moved: %v, long %v; want %s, %v", tt.live, tt.waits, tt.left, order, len(due) == 1, tt.want, tt.long)
@@ -617,14 +617,14 @@ func TestLogThatIsLongIsMoved(t *testing.T) {
 				return &oneRow{values: []driver.Value{int64(0), pages, moved}}, nil
 			}
 		}
-		mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
-			w.commits = 0
-			w.stmts.measureLog.query = size("", logPages+1, 0)
-			w.stmts.moveLog.query = size("writer", 0, 0)
+		mustWrite(t, db, step{make(waiter, 1), func(w *writer) error {
+			w.commitsUnchecked = 0
+			w.stmts.walSize.query = size("", maxWALPages+1, 0)
+			w.stmts.checkpoint.query = size("writer", 0, 0)
 			return nil
 		}})
-		db.checkpoint.move.query = size("checkpoint", logPages, logPages)
-		for range lookAtLogEvery - 1 {
+		db.checkpoint.move.query = size("checkpoint", maxWALPages, maxWALPages)
+		for range checkWALEvery - 1 {
 			if err := db.flush(); err != nil {
 				t.Fatal(err)
 			}
@@ -633,11 +633,11 @@ func TestLogThatIsLongIsMoved(t *testing.T) {
 		if want := "[checkpoint]"; fmt.Sprint(moves) != want {
 			t.Errorf("the log was moved by %v, want %s", moves, want)
 		}
-		db.checkpoint.move.query = size("checkpoint", logPages+1, logPages)
+		db.checkpoint.move.query = size("checkpoint", maxWALPages+1, maxWALPages)
 		wakeUp(db.checkpoint.due)
 		synctest.Wait()
 		if want := "[checkpoint checkpoint writer]"; fmt.Sprint(moves) != want {
-			t.Errorf("the log was moved by %v once it had %d pages, want %s", moves, logPages+1, want)
+			t.Errorf("the log was moved by %v once it had %d pages, want %s", moves, maxWALPages+1, want)
 		}
 		captureLog(t)
 		db.checkpoint.move.query = broken{}
@@ -684,8 +684,8 @@ func TestFailuresThatNobodyWaitsForAreLogged(t *testing.T) {
 		{"the sweep", func(t *testing.T, db *DB) { breakStmt(t, db, db.writer.stmts.sweep) }, "msg=sweep"},
 		{"the recall", func(t *testing.T, db *DB) { breakStmt(t, db, db.queue(storage.EventsQueue).stmts.recall) }, "msg=sweep"},
 		{"a look at the log", func(t *testing.T, db *DB) {
-			mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
-				w.stmts.measureLog.query = broken{}
+			mustWrite(t, db, step{make(waiter, 1), func(w *writer) error {
+				w.stmts.walSize.query = broken{}
 				return nil
 			}})
 		}, "tend the log"},
@@ -694,11 +694,11 @@ func TestFailuresThatNobodyWaitsForAreLogged(t *testing.T) {
 			wakeUp(db.checkpoint.due)
 		}, "msg=checkpoint"},
 		{"the rest of the checkpoint", func(t *testing.T, db *DB) {
-			mustWrite(t, db, step{make(settled, 1), func(w *writer) error {
-				w.stmts.moveLog.query = broken{}
+			mustWrite(t, db, step{make(waiter, 1), func(w *writer) error {
+				w.stmts.checkpoint.query = broken{}
 				return nil
 			}})
-			db.writer.moveRest.Store(true)
+			db.writer.checkpointRest.Store(true)
 		}, "tend the log"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -710,12 +710,12 @@ func TestFailuresThatNobodyWaitsForAreLogged(t *testing.T) {
 					t.Fatal(err)
 				}
 				tt.breakIt(t, db)
-				for range 2 * lookAtLogEvery {
+				for range 2 * checkWALEvery {
 					if err := db.flush(); err != nil {
 						t.Fatal(err)
 					}
 				}
-				time.Sleep(calmFor + sweepEvery + time.Second)
+				time.Sleep(clockSteadyAfter + sweepInterval + time.Second)
 				synctest.Wait()
 				if err := db.Close(); err != nil {
 					t.Fatal(err)
@@ -768,7 +768,7 @@ func TestCheckpointMovesTheLogIntoTheFile(t *testing.T) {
 		}
 		left := func() (left int64) {
 			synctest.Wait() // the writer has nothing to do
-			err := db.writer.stmts.measureLog.each(func(v []driver.Value) error {
+			err := db.writer.stmts.walSize.each(func(v []driver.Value) error {
 				left = v[1].(int64) - v[2].(int64)
 				return nil
 			})
@@ -784,7 +784,7 @@ func TestCheckpointMovesTheLogIntoTheFile(t *testing.T) {
 		if n := left(); n != 0 {
 			t.Errorf("%d pages of the log are left after a checkpoint, want none", n)
 		}
-		if db.writer.moveRest.Load() {
+		if db.writer.checkpointRest.Load() {
 			t.Error("the rest of the log is to be moved still")
 		}
 	})
@@ -815,9 +815,9 @@ func TestConnectionsAreSetForTheirTask(t *testing.T) {
 				{"busy_timeout", int64(5000)},
 				{"cache_size", int64(-writerCache)},
 			} {
-				q := &question{settled: make(settled, 1), text: "PRAGMA " + want.pragma}
-				db.writer.start(q)
-				if err := <-q.settled; err != nil || q.answer != want.value {
+				q := &question{waiter: make(waiter, 1), text: "PRAGMA " + want.pragma}
+				db.writer.submit(q)
+				if err := <-q.waiter; err != nil || q.answer != want.value {
 					t.Errorf("%s of the writer's connection: %v, %v, want %v", q.text, q.answer, err, want.value)
 				}
 			}
@@ -830,7 +830,7 @@ func TestConnectionsAreSetForTheirTask(t *testing.T) {
 
 // A question is asked of the writer's connection.
 type question struct {
-	settled
+	waiter
 	text   string
 	answer driver.Value
 }

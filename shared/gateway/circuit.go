@@ -39,7 +39,7 @@ type cachedHealth struct {
 
 // health returns an endpoint's health, at most healthTTL old.
 func (cs *circuits) health(ctx context.Context, id string) (circuit.Health, error) {
-	if m := cs.limiter.Stats(id); m.Failures == 0 && time.Since(m.Accepted) < successTTL {
+	if m := cs.limiter.Stats(id); m.Failures == 0 && time.Since(m.LastSuccess) < successTTL {
 		return circuit.Health{}, nil
 	}
 	if known, ok := cs.healths.Get(id); ok && time.Since(known.readAt) < healthTTL {
@@ -119,7 +119,7 @@ func (cs *circuits) disableIfGone(ctx context.Context, r *Registration, a Attemp
 	if !a.Gone() {
 		return nil
 	}
-	return storage.Persist(ctx, func() error { return cs.disable(ctx, r.ID, r.Rev, reasonGone) })
+	return storage.Retry(ctx, func() error { return cs.disable(ctx, r.ID, r.Rev, reasonGone) })
 }
 
 // reasonGone is the reason of a registration that a 410 disabled.
@@ -272,7 +272,7 @@ func (cs *circuits) applyFailure(ctx context.Context, e *provider.Event, r *Regi
 // in which no worker ran, or by which the clock was set, ends nothing.
 func (cs *circuits) expiredBehindCircuit(ctx context.Context, d Delivery, r *Registration) (bool, error) {
 	now := cs.Clock()
-	if d.Manual || now.Sub(later(d.Created, d.RestartedAt)) <= circuit.LongestInterval || now.Before(d.scheduleEnd(r.Schedule)) || !cs.clockSteady() {
+	if d.Manual || now.Sub(later(d.Created, d.RestartedAt)) <= circuit.MaxInterval || now.Before(d.scheduleEnd(r.Schedule)) || !cs.clockSteady() {
 		return false, nil // the case of each first attempt
 	}
 	h, err := cs.health(ctx, r.ID)
@@ -345,5 +345,5 @@ func (d Delivery) scheduleEnd(s schedule.Schedule) time.Time {
 	for n := range s.Len() {
 		sum += s.Wait(n)
 	}
-	return later(d.Created, d.RestartedAt).Add(sum*12/10 + d.RetryAfterSum + circuit.LongestInterval)
+	return later(d.Created, d.RestartedAt).Add(sum*12/10 + d.RetryAfterSum + circuit.MaxInterval)
 }

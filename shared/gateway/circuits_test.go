@@ -16,7 +16,7 @@ import (
 
 func TestScheduleIsOverAfterItsWholeTime(t *testing.T) {
 	s := schedule.Schedule{Waits: []time.Duration{10 * time.Hour, 20 * time.Hour}}
-	const whole = 36*time.Hour + circuit.LongestInterval // 30 h, a fifth more
+	const whole = 36*time.Hour + circuit.MaxInterval // 30 h, a fifth more
 	for _, tt := range []struct {
 		name string
 		d    Delivery
@@ -29,8 +29,8 @@ func TestScheduleIsOverAfterItsWholeTime(t *testing.T) {
 		{"asked to wait for less", Delivery{Created: noon.Add(-2*whole - 1), RetryAfterSum: whole}, s, true},
 		{"begun anew", Delivery{Created: noon.Add(-10 * whole), RestartedAt: noon.Add(-whole)}, s, false},
 		{"begun anew long ago", Delivery{Created: noon.Add(-10 * whole), RestartedAt: noon.Add(-whole - 1)}, s, true},
-		{"of one attempt, for an hour", Delivery{Created: noon.Add(-circuit.LongestInterval)}, schedule.Schedule{Waits: []time.Duration{}}, false},
-		{"of one attempt, for longer", Delivery{Created: noon.Add(-circuit.LongestInterval - 1)}, schedule.Schedule{Waits: []time.Duration{}}, true},
+		{"of one attempt, for an hour", Delivery{Created: noon.Add(-circuit.MaxInterval)}, schedule.Schedule{Waits: []time.Duration{}}, false},
+		{"of one attempt, for longer", Delivery{Created: noon.Add(-circuit.MaxInterval - 1)}, schedule.Schedule{Waits: []time.Duration{}}, true},
 	} {
 		if got := noon.After(tt.d.scheduleEnd(tt.s)); got != tt.want {
 			t.Errorf("%s: over %v, want %v", tt.name, got, tt.want)

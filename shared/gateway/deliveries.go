@@ -37,7 +37,7 @@ func (ds *deliveries) putDelivery(ctx context.Context, d *Delivery, was string) 
 		return err
 	}
 	row.Rev = storage.NewRev()
-	err = storage.Persist(ctx, func() error { return ds.Store.Put(ctx, row, was) })
+	err = storage.Retry(ctx, func() error { return ds.Store.Put(ctx, row, was) })
 	if d.retained && (err == nil && !d.unfinished() || finishedByAnother(err)) {
 		err = errors.Join(err, ds.events.Release(ctx, d.Event, d.Registration))
 	}

@@ -126,7 +126,7 @@ func (a Attempt) Succeeded() bool { return a.Class == egress.OK }
 // outcome returns a as the limiter takes it.
 func (a Attempt) outcome(cut bool) limiter.Outcome {
 	made := !a.At.IsZero() && a.Class != egress.Internal
-	return limiter.Outcome{Attempted: made, Succeeded: a.Succeeded(), Cut: cut, Took: max(a.Took, a.Total)}
+	return limiter.Outcome{Attempted: made, Succeeded: a.Succeeded(), Interrupted: cut, Took: max(a.Took, a.Total)}
 }
 
 // Gone reports whether the endpoint wants no more events (410).

@@ -24,7 +24,7 @@ func (in *ingester) Ingest(ctx context.Context, providerName, source, key string
 	p := in.Providers[providerName]
 	if p == nil {
 		in.RefusedUnread(http.StatusNotFound)
-		return provider.Refuse(provider.ErrNotFound)
+		return provider.ReplyFor(provider.ErrNotFound)
 	}
 	taken, err := in.ingest(ctx, p, providerName, source, key, cb)
 	if _, err := ident.SourceNumber(source); err != nil {

@@ -417,7 +417,7 @@ func (ls *lanes) laneDelivery(ctx context.Context, registration string, w laneEn
 // popHead removes a delivery whose outcome is stored from its lane, unless it was appended again since it was
 // read.
 func (ls *lanes) popHead(ctx context.Context, run *laneWorker, w laneEntry) error {
-	err := storage.Persist(ctx, func() error { return ls.Store.Delete(ctx, w.key(run.key), w.rev) })
+	err := storage.Retry(ctx, func() error { return ls.Store.Delete(ctx, w.key(run.key), w.rev) })
 	if err != nil && !errors.Is(err, storage.ErrConflict) {
 		return fmt.Errorf("take %s off its lane: %w", w.Event, err)
 	}

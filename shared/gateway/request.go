@@ -168,7 +168,7 @@ func (at *attempter) target(r *Registration, now time.Time) (*target, error) {
 			return t, err
 		}
 	}
-	secrets, err := at.Keys.Opened(pk, "secret", r.Secrets, now)
+	secrets, err := at.Keys.OpenValid(pk, "secret", r.Secrets, now)
 	if err != nil {
 		return t, err
 	}
@@ -179,7 +179,7 @@ func (at *attempter) target(r *Registration, now time.Time) (*target, error) {
 		}
 		t.signers = append(t.signers, w)
 	}
-	tokens, err := at.Keys.Opened(pk, "raw_token", r.RawTokens, now)
+	tokens, err := at.Keys.OpenValid(pk, "raw_token", r.RawTokens, now)
 	if err != nil {
 		return t, err
 	}

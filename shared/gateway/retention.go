@@ -19,7 +19,7 @@ import (
 
 // maxUnfinished is the longest time that a delivery's schedule, circuit and hold can take together.
 func (k Retention) maxUnfinished() time.Duration {
-	return schedule.MaxWaitsSum*12/10 + 2*circuit.LongestInterval + k.Held + k.History
+	return schedule.MaxWaitsSum*12/10 + 2*circuit.MaxInterval + k.Held + k.History
 }
 
 // markUnfinished records that the deliveries to ids are unfinished and reports whether the row changed.

@@ -298,7 +298,7 @@ func (rt *retries) claimRow(ctx context.Context, row storage.Row, t *retryRun) (
 	}
 	h.SelfSends = 1
 	row.Rev = storage.NewRev()
-	switch err := storage.Persist(ctx, func() error { return rt.Store.Put(ctx, row, was) }); {
+	switch err := storage.Retry(ctx, func() error { return rt.Store.Put(ctx, row, was) }); {
 	case errors.Is(err, storage.ErrConflict):
 		return "", m, nil
 	case err != nil:

@@ -320,7 +320,7 @@ func TestClockIsSteadyAnHourAfterItWasSet(t *testing.T) {
 
 func TestProbeIsDueAtItsTimeOrIfAWrongClockSetIt(t *testing.T) {
 	for in, want := range map[time.Duration]bool{
-		-time.Hour: true, -1: true, 0: true, 1: false, time.Hour: false, 2 * circuit.LongestInterval: false, 2*circuit.LongestInterval + 1: true,
+		-time.Hour: true, -1: true, 0: true, 1: false, time.Hour: false, 2 * circuit.MaxInterval: false, 2*circuit.MaxInterval + 1: true,
 	} {
 		if got := (circuit.Health{ProbeAt: noon.Add(in)}).ProbeDue(noon); got != want {
 			t.Errorf("probeDue %v before its time = %v, want %v", in, got, want)

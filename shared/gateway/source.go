@@ -56,10 +56,10 @@ func (s Source) credentials(keys *keyring.Ring, now time.Time) (provider.Credent
 	c := provider.Credentials{SDKAppID: s.SDKAppID}
 	var err error
 	pk := SourceKey(s.ID).PK
-	if c.Tokens, err = keys.Opened(pk, "token", s.Tokens, now); err != nil {
+	if c.Tokens, err = keys.OpenValid(pk, "token", s.Tokens, now); err != nil {
 		return c, err
 	}
-	logins, err := keys.Opened(pk, "basic", s.Basic, now)
+	logins, err := keys.OpenValid(pk, "basic", s.Basic, now)
 	if err != nil {
 		return c, err
 	}

@@ -439,7 +439,7 @@ func (u *upstream) Parse(*provider.Callback) (provider.Reading, error) {
 	return u.reading, u.unreadable
 }
 
-func (u *upstream) Reply(err error) provider.Reply { return provider.Refuse(err) }
+func (u *upstream) Reply(err error) provider.Reply { return provider.ReplyFor(err) }
 
 func (u *upstream) Data(e *provider.Event) (json.RawMessage, error) {
 	return e.Payload, u.unreadable

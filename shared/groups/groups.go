@@ -122,7 +122,7 @@ func (gs *Groups) Groups(ctx context.Context, c control.Caller, at storage.PageR
 		return []gateway.Group{of}, "", err
 	}
 	q := at.Query(storage.Query{Table: storage.Registrations, PK: gateway.ListKey("groups", "").PK}, "")
-	return storage.Listed(ctx, gs.gw.Store, q, func(r storage.Row) (gateway.Group, error) { return gs.control.LiveGroup(ctx, r.SK) })
+	return storage.ListPage(ctx, gs.gw.Store, q, func(r storage.Row) (gateway.Group, error) { return gs.control.LiveGroup(ctx, r.SK) })
 }
 
 // ChangeGroup changes a group. Another security code voids, by the one write, all registrations made with the

@@ -222,7 +222,7 @@ func (gs *Groups) Apps(ctx context.Context, c control.Caller, group string, at s
 		return nil, "", err
 	}
 	q := at.Query(storage.Query{Table: storage.Registrations, PK: gateway.GroupKey(group).PK}, "A#")
-	return storage.Listed(ctx, gs.gw.Store, q, func(row storage.Row) (gateway.Registration, error) {
+	return storage.ListPage(ctx, gs.gw.Store, q, func(row storage.Row) (gateway.Registration, error) {
 		a, err := storage.Decoded[control.App](row)
 		if err != nil {
 			return gateway.Registration{}, err

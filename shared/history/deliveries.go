@@ -208,7 +208,7 @@ func (h *History) DeliveryOf(ctx context.Context, c control.Caller, id string) (
 // Attempts returns a page of d's attempts, oldest first.
 func (h *History) Attempts(ctx context.Context, d gateway.Delivery, at storage.PageRequest) ([]gateway.Attempt, string, error) {
 	q := at.Query(storage.Query{Table: storage.Deliveries, PK: "A#" + d.ID}, "")
-	out, next, err := storage.Listed(ctx, h.gw.Store, q, func(r storage.Row) (gateway.Attempt, error) {
+	out, next, err := storage.ListPage(ctx, h.gw.Store, q, func(r storage.Row) (gateway.Attempt, error) {
 		a, err := storage.Decoded[gateway.Attempt](r)
 		a.Response = r.Body
 		return a, err

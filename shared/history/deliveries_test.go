@@ -366,9 +366,9 @@ func TestEventsOfATenantAreThoseOfItsDeliveries(t *testing.T) {
 	if got := w.listEvents(c, Query{}); !slices.Equal(got, mine[1:]) {
 		t.Errorf("events when one is gone: %d, want %d", len(got), len(mine)-1)
 	}
-	w.wantFaultsTold("Events", func() storagetest.Deed {
+	w.wantFaultsTold("Events", func() storagetest.Operation {
 		w.ok(w.gw.Publish(t.Context(), s.ID)) // what is known of its grants is old
-		return storagetest.Deed{Do: func() error {
+		return storagetest.Operation{Do: func() error {
 			_, _, err := w.Events(t.Context(), c, Query{Limit: 1, Registration: a.ID})
 			return err
 		}}
@@ -446,9 +446,9 @@ func TestEventIsWhoseHasADelivery(t *testing.T) {
 	another := w.eventAt(s, "3", w.now, gateway.EventRow{Type: "sent", Keys: map[string][]string{"label": {""}}})
 	w.deliveryOf(none, another, gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Succeeded})
 	get("of a tenant with one registration", other, another, nil)
-	w.wantFaultsTold("EventOf", func() storagetest.Deed {
+	w.wantFaultsTold("EventOf", func() storagetest.Operation {
 		w.ok(w.gw.Publish(t.Context(), s.ID))
-		return storagetest.Deed{Do: func() error { return second(w.EventOf(t.Context(), c, id)) }}
+		return storagetest.Operation{Do: func() error { return second(w.EventOf(t.Context(), c, id)) }}
 	})
 	w.pass(w.gw.Retention.History - time.Millisecond)
 	get("that ends in a moment", control.Operator(), id, nil)
@@ -606,12 +606,12 @@ func TestDeliveriesAreListedNewestFirst(t *testing.T) {
 		w.wantErr("deliveries of "+name, err, tt.want)
 	}
 	for name, q := range map[string]Query{"open ones": {Registration: a.ID, Status: gateway.Failed}, "an event's": {Event: event}, "an event's by its registration": {Event: event, Registration: all[0].registration}} {
-		w.wantFaultsTold("Deliveries of "+name, func() storagetest.Deed {
-			return storagetest.Deed{Do: func() error { _, _, err := w.Deliveries(t.Context(), c, q); return err }}
+		w.wantFaultsTold("Deliveries of "+name, func() storagetest.Operation {
+			return storagetest.Operation{Do: func() error { _, _, err := w.Deliveries(t.Context(), c, q); return err }}
 		})
 	}
-	w.wantFaultsTold("Deliveries of an event, by the operator", func() storagetest.Deed {
-		return storagetest.Deed{Do: func() error {
+	w.wantFaultsTold("Deliveries of an event, by the operator", func() storagetest.Operation {
+		return storagetest.Operation{Do: func() error {
 			_, _, err := w.Deliveries(t.Context(), control.Operator(), Query{Event: event})
 			return err
 		}}
@@ -692,8 +692,8 @@ func TestDeliveryIsShownAsItsRegistrationStands(t *testing.T) {
 	if l, r, err := w.DeliveryOf(t.Context(), c, cancelled); err != nil || l.ID != cancelled || r.ID != "" {
 		t.Errorf("DeliveryOf of a registration that is gone = %+v, %+v, %v", l, r, err)
 	}
-	w.wantFaultsTold("DeliveryOf", func() storagetest.Deed {
-		return storagetest.Deed{Do: func() error { _, _, err := w.DeliveryOf(t.Context(), c, held); return err }}
+	w.wantFaultsTold("DeliveryOf", func() storagetest.Operation {
+		return storagetest.Operation{Do: func() error { _, _, err := w.DeliveryOf(t.Context(), c, held); return err }}
 	})
 }
 
@@ -892,9 +892,9 @@ func TestResendIsMadeIfTheTenantMayHaveIt(t *testing.T) {
 	}
 	resend("by the operator", control.Operator(), nil)
 	w.work()
-	w.wantFaultsTold("ResendDelivery", func() storagetest.Deed {
+	w.wantFaultsTold("ResendDelivery", func() storagetest.Operation {
 		w.ok(w.gw.Publish(t.Context(), s.ID)) // what is known of its grants is old
-		return storagetest.Deed{Do: func() error { return second(w.ResendDelivery(t.Context(), c, id)) }}
+		return storagetest.Operation{Do: func() error { return second(w.ResendDelivery(t.Context(), c, id)) }}
 	})
 	w.work()
 	resend("by another", w.other(), storage.ErrNotFound)

@@ -64,10 +64,10 @@ func TestDryRunTellsWhatARegistrationWouldHaveGot(t *testing.T) {
 	w.wantErr("DryRunRegistration with a match that is none", err, storage.ErrInvalid)
 	_, err = w.DryRunRegistration(t.Context(), w.other(), r.ID, time.Time{}, control.RegistrationChange{})
 	w.wantErr("DryRunRegistration of another's", err, storage.ErrNotFound)
-	w.wantFaultsTold("DryRunRegistration", func() storagetest.Deed {
+	w.wantFaultsTold("DryRunRegistration", func() storagetest.Operation {
 		w.pass(time.Minute) // what is known of the source and its grants is old
 		must(w.ChangeRegistration(t.Context(), c, r.ID, 0, control.RegistrationChange{}))(w)
-		return storagetest.Deed{Do: func() error {
+		return storagetest.Operation{Do: func() error {
 			return second(w.DryRunRegistration(t.Context(), c, r.ID, time.Time{}, control.RegistrationChange{}))
 		}}
 	})

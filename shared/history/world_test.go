@@ -202,10 +202,10 @@ func (w *world) wantErr(what string, err, want error) {
 	}
 }
 
-// wantFaultsTold is storagetest.WantFaultsTold on w's Store.
-func (w *world) wantFaultsTold(what string, prepare func() storagetest.Deed) {
+// wantFaultsTold is storagetest.WantFaultsReported on w's Store.
+func (w *world) wantFaultsTold(what string, prepare func() storagetest.Operation) {
 	w.t.Helper()
-	storagetest.WantFaultsTold(w.t, w.store, what, prepare)
+	storagetest.WantFaultsReported(w.t, w.store, what, prepare)
 }
 
 // An outbox keeps what is sent until it is passed on.

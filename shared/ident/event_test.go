@@ -28,8 +28,8 @@ func TestEventIDsSortByTime(t *testing.T) {
 		if a.Before(b) && x >= y {
 			t.Fatalf("%s of %v does not sort before %s of %v", x, a, y, b)
 		}
-		if of, err := SourceOf(x); err != nil || of != source {
-			t.Fatalf("SourceOf(%s) = %s, %v; want %s", x, of, err, source)
+		if got, err := SourceOf(x); err != nil || got != source {
+			t.Fatalf("SourceOf(%s) = %s, %v; want %s", x, got, err, source)
 		}
 		if floor := EventFloor(source, a); floor > x || !a.Equal(b) && a.Before(b) && floor > y {
 			t.Fatalf("floor %s of %v is above %s", floor, a, x)

@@ -126,9 +126,9 @@ func appendSourceNumber(b []byte, source string) ([]byte, error) {
 	}
 	var text [8]byte
 	copy(text[:], source[4:])
-	was := len(b)
+	start := len(b)
 	b, err := ordered.AppendDecode(b, text[:])
-	if err != nil || len(b)-was != 5 { // fewer: it passes over line breaks
+	if err != nil || len(b)-start != 5 { // fewer: it passes over line breaks
 		return nil, fmt.Errorf("source id: %w: want characters 0-9 and a-v", storage.ErrInvalid)
 	}
 	return b, nil
@@ -157,8 +157,8 @@ func putMillis(b []byte, t time.Time) {
 	binary.BigEndian.PutUint32(b[2:], uint32(ms))
 }
 
-// NewOf returns an id that depends on the time and a text alone.
-func NewOf(prefix string, at time.Time, text string) string {
+// NewFrom returns an id that depends on the time and a text alone.
+func NewFrom(prefix string, at time.Time, text string) string {
 	if prefix != SourcePrefix {
 		return From(prefix, at, text)
 	}

@@ -33,14 +33,14 @@ func TestIDsSortByTheTimeOfTheirMaking(t *testing.T) {
 }
 
 func TestIDOfATextIsTheSameEachTime(t *testing.T) {
-	if got := NewOf("reg", noon, "a"); got != From("reg", noon, "a") {
+	if got := NewFrom("reg", noon, "a"); got != From("reg", noon, "a") {
 		t.Errorf("NewIDOf(reg) = %s, want %s", got, From("reg", noon, "a"))
 	}
-	source := NewOf(SourcePrefix, noon, "a")
-	if _, err := SourceNumber(source); err != nil || source != NewOf(SourcePrefix, noon, "a") {
+	source := NewFrom(SourcePrefix, noon, "a")
+	if _, err := SourceNumber(source); err != nil || source != NewFrom(SourcePrefix, noon, "a") {
 		t.Errorf("a source of a text is %s, %v; want an id, the same each time", source, err)
 	}
-	if source == NewOf(SourcePrefix, noon, "b") || source == NewOf(SourcePrefix, noon.Add(1), "a") {
+	if source == NewFrom(SourcePrefix, noon, "b") || source == NewFrom(SourcePrefix, noon.Add(1), "a") {
 		t.Errorf("sources of two texts, or of two instants, are both %s", source)
 	}
 }

@@ -23,8 +23,8 @@ type Ring struct {
 	current string
 	keys    map[string]cipher.AEAD
 	signing [][]byte      // of each line
-	bare    []cipher.AEAD // of lines without an id
-	first   [32]byte
+	unnamed []cipher.AEAD // of lines without an id
+	oldest  [32]byte
 }
 
 // Parse reads a key ring: one key a line, "<key id> <text>", where text is any 32 or more characters, hashed
@@ -32,7 +32,7 @@ type Ring struct {
 // that is made of its text. Empty lines and those that begin with # are passed over.
 func Parse(text string) (*Ring, error) {
 	r := &Ring{keys: map[string]cipher.AEAD{}}
-	bareID := ""
+	unnamedID := ""
 	for n, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {
@@ -42,7 +42,7 @@ func Parse(text string) (*Ring, error) {
 		if !found {
 			sum := sha256.Sum256([]byte("ringback key " + line))
 			id, secret = hex.EncodeToString(sum[:4]), line
-			bareID = id
+			unnamedID = id
 		}
 		secret = strings.TrimSpace(secret)
 		if len(secret) < 32 || strings.Contains(id, ".") {
@@ -62,35 +62,35 @@ func Parse(text string) (*Ring, error) {
 		signing := sha256.Sum256([]byte("ringback sign " + secret))
 		r.signing = append(r.signing, signing[:])
 		if !found {
-			r.bare = append(r.bare, r.keys[id])
+			r.unnamed = append(r.unnamed, r.keys[id])
 		}
 		if r.current == "" {
 			r.current = id
 		}
-		r.first = sha256.Sum256([]byte("ringback id " + secret)) // the oldest key stands last and stays
+		r.oldest = sha256.Sum256([]byte("ringback id " + secret)) // the oldest key stands last and stays
 	}
 	if r.current == "" {
 		return nil, fmt.Errorf("key ring: %w: want at least one line of 32 or more characters", storage.ErrInvalid)
 	}
-	if bareID == "" {
+	if unnamedID == "" {
 		return r, nil
 	}
-	if r.keys[onlyID] != nil {
-		return nil, fmt.Errorf("key ring: a line has the id %s, and another none", onlyID)
+	if r.keys[defaultID] != nil {
+		return nil, fmt.Errorf("key ring: a line has the id %s, and another none", defaultID)
 	}
-	r.keys[onlyID] = r.keys[bareID]
-	if r.current == bareID {
-		r.current = onlyID
+	r.keys[defaultID] = r.keys[unnamedID]
+	if r.current == unnamedID {
+		r.current = defaultID
 	}
 	return r, nil
 }
 
-// onlyID was the id of a text alone before there could be two of them in a ring, and is the last one's still.
+// defaultID was the id of a text alone before there could be two of them in a ring, and is the last one's still.
 // So what it names may be of each that was the last once.
-const onlyID = "1"
+const defaultID = "1"
 
 // GatewayID returns a name that is the same for all processes of a gateway and says nothing about the keys.
-func (r *Ring) GatewayID() string { return "gw-" + hex.EncodeToString(r.first[:8]) }
+func (r *Ring) GatewayID() string { return "gw-" + hex.EncodeToString(r.oldest[:8]) }
 
 // nonceSize is how many bytes a box begins with, of 96 random bits.
 const nonceSize = 12
@@ -117,8 +117,8 @@ func (r *Ring) Open(pk, field, sealed string) (string, error) {
 		return "", fmt.Errorf("open %s of %s: not a sealed text", field, pk)
 	}
 	plain, err := aead.Open(nil, nil, box, sealedFor(pk, field))
-	for i := 0; err != nil && id == onlyID && i < len(r.bare); i++ {
-		plain, err = r.bare[i].Open(nil, nil, box, sealedFor(pk, field))
+	for i := 0; err != nil && id == defaultID && i < len(r.unnamed); i++ {
+		plain, err = r.unnamed[i].Open(nil, nil, box, sealedFor(pk, field))
 	}
 	if err != nil {
 		return "", fmt.Errorf("open %s of %s: sealed by another key or for another row", field, pk)
@@ -127,18 +127,18 @@ func (r *Ring) Open(pk, field, sealed string) (string, error) {
 }
 
 // Sign returns what proves that whoever has a key of the ring wrote data as what: a HMAC-SHA256 in hex.
-func (r *Ring) Sign(what string, data []byte) string { return sign(r.signing[0], what, data) }
+func (r *Ring) Sign(purpose string, data []byte) string { return sign(r.signing[0], purpose, data) }
 
 // Signed reports whether signature is of Sign for the same, by any key of the ring.
-func (r *Ring) Signed(what string, data []byte, signature string) bool {
+func (r *Ring) Signed(purpose string, data []byte, signature string) bool {
 	return slices.ContainsFunc(r.signing, func(key []byte) bool {
-		return hmac.Equal([]byte(sign(key, what, data)), []byte(signature))
+		return hmac.Equal([]byte(sign(key, purpose, data)), []byte(signature))
 	})
 }
 
-func sign(key []byte, what string, data []byte) string {
+func sign(key []byte, purpose string, data []byte) string {
 	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(what + "\x00"))
+	mac.Write([]byte(purpose + "\x00"))
 	mac.Write(data)
 	return hex.EncodeToString(mac.Sum(nil))
 }
@@ -179,8 +179,8 @@ func Rotate(secrets []Secret, sealed string, now time.Time, overlap time.Duratio
 	return out
 }
 
-// Opened returns the plain texts of those secrets that hold at now, newest first.
-func (r *Ring) Opened(pk, field string, secrets []Secret, now time.Time) ([]string, error) {
+// OpenValid returns the plain texts of those secrets that hold at now, newest first.
+func (r *Ring) OpenValid(pk, field string, secrets []Secret, now time.Time) ([]string, error) {
 	var out []string
 	for _, s := range secrets {
 		if !s.Valid(now) {

@@ -53,48 +53,48 @@ type Request struct {
 // Acquire asks for the right to make an attempt, which must begin at once. It returns what gives it back, nil
 // without the right: then the attempt may ask again at its turn, or if that is zero when others have ended.
 // Of a turn without rate and concurrency nothing is read and written.
-func (l *Limits) Acquire(ctx context.Context, t Request) (leave func(), turn time.Time, err error) {
+func (l *Limits) Acquire(ctx context.Context, r Request) (release func(), retryAt time.Time, err error) {
 	for range maxTries {
 		until := time.Time{}
-		if t.PerSecond > 0 && !t.IgnoreRate {
-			if until, turn, err = l.acquireRate(ctx, t.Rate, t.PerSecond, t.Reserved); err != nil || !turn.IsZero() {
-				return nil, turn, err
+		if r.PerSecond > 0 && !r.IgnoreRate {
+			if until, retryAt, err = l.acquireRate(ctx, r.Rate, r.PerSecond, r.Reserved); err != nil || !retryAt.IsZero() {
+				return nil, retryAt, err
 			}
 		}
-		leave = func() {}
-		if t.Concurrency > 0 && t.Concurrency <= MaxLeases {
-			begun := l.clock()
-			if leave, err = l.lease(ctx, t); err != nil || leave == nil {
+		release = func() {}
+		if r.Concurrency > 0 && r.Concurrency <= MaxLeases {
+			start := l.clock()
+			if release, err = l.lease(ctx, r); err != nil || release == nil {
 				return nil, time.Time{}, err
 			}
 			if until.IsZero() {
-				until = begun.Add(permitTTL)
+				until = start.Add(permitTTL)
 			}
 		}
 		if until.IsZero() || l.clock().Before(until) {
-			return leave, time.Time{}, nil
+			return release, time.Time{}, nil
 		}
-		leave()
-		t.Reserved = true
+		release()
+		r.Reserved = true
 	}
 	return nil, l.clock(), nil
 }
 
 // lease takes a lease for t's attempt and returns what gives it back, nil if all are taken. One that is not
 // given back ends by itself when the attempt must be over.
-func (l *Limits) lease(ctx context.Context, t Request) (func(), error) {
-	id, mine := storage.NewRev()[:8], false
-	err := l.rows.change(ctx, t.Leases, leaseWriteInterval, func(v value, now time.Time) (value, bool) {
-		v.leases, mine = v.leases.acquire(id, t.Concurrency, now, now.Add(t.Timeout+permitTTL+leaseMargin))
-		return v, mine
+func (l *Limits) lease(ctx context.Context, r Request) (func(), error) {
+	id, acquired := storage.NewRev()[:8], false
+	err := l.rows.change(ctx, r.Leases, leaseWriteInterval, func(v value, now time.Time) (value, bool) {
+		v.leases, acquired = v.leases.acquire(id, r.Concurrency, now, now.Add(r.Timeout+permitTTL+leaseMargin))
+		return v, acquired
 	})
-	if err != nil || !mine {
+	if err != nil || !acquired {
 		return nil, err
 	}
 	return func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 		defer cancel()
-		_ = l.rows.change(ctx, t.Leases, leaseWriteInterval, func(v value, _ time.Time) (_ value, changed bool) {
+		_ = l.rows.change(ctx, r.Leases, leaseWriteInterval, func(v value, _ time.Time) (_ value, changed bool) {
 			v.leases, changed = v.leases.release(id)
 			return v, changed
 		}) // else it ends by itself

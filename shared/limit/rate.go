@@ -29,63 +29,63 @@ type rate struct {
 
 // reserve returns l after somebody asked at now to begin, and when his turn is if he
 // may not. Whoever has no turn begins after those who have one.
-func (l rate) reserve(now time.Time, every time.Duration, inTurn bool) (_ rate, turn time.Time) {
-	l = l.withInterval(now, every)
+func (r rate) reserve(now time.Time, every time.Duration, reserved bool) (_ rate, retryAt time.Time) {
+	r = r.withInterval(now, every)
 	early := time.Duration(0)
-	if inTurn || every <= blockInterval {
+	if reserved || every <= blockInterval {
 		early = tolerance(every)
 	}
-	if !l.Next.After(now.Add(early)) && (inTurn || !l.Reserved.After(now)) {
-		l.Next = limiter.Later(l.Next, now).Add(every)
-		return l, time.Time{}
+	if !r.Next.After(now.Add(early)) && (reserved || !r.Reserved.After(now)) {
+		r.Next = limiter.Later(r.Next, now).Add(every)
+		return r, time.Time{}
 	}
-	turn = limiter.Later(l.Reserved, l.Next)
-	l.Reserved = turn.Add(reservationInterval(every))
-	return l, turn
+	retryAt = limiter.Later(r.Reserved, r.Next)
+	r.Reserved = retryAt.Add(reservationInterval(every))
+	return r, retryAt
 }
 
 // extra returns l after at most n places more were taken that nobody else wants: as many as are free at now.
-func (l rate) extra(now time.Time, n int) (rate, int) {
-	if l.Reserved.After(now) {
-		return l, 0
+func (r rate) extra(now time.Time, n int) (rate, int) {
+	if r.Reserved.After(now) {
+		return r, 0
 	}
-	n = max(min(n, int(now.Add(tolerance(l.Every)/2).Sub(l.Next)/l.Every)), 0)
-	l.Next = l.Next.Add(time.Duration(n) * l.Every)
-	return l, n
+	n = max(min(n, int(now.Add(tolerance(r.Every)/2).Sub(r.Next)/r.Every)), 0)
+	r.Next = r.Next.Add(time.Duration(n) * r.Every)
+	return r, n
 }
 
 // withInterval returns l as it is under another rate: the turns that were given count as
 // many, and nobody waits for a place at the former one.
-func (l rate) withInterval(now time.Time, every time.Duration) rate {
-	if l.Every == every {
-		return l
+func (r rate) withInterval(now time.Time, every time.Duration) rate {
+	if r.Every == every {
+		return r
 	}
-	if ahead := l.Reserved.Sub(now); ahead > 0 && l.Every > 0 {
-		l.Reserved = now.Add(time.Duration(min(float64(ahead)*float64(every)/float64(l.Every), 1<<62)))
+	if ahead := r.Reserved.Sub(now); ahead > 0 && r.Every > 0 {
+		r.Reserved = now.Add(time.Duration(min(float64(ahead)*float64(every)/float64(r.Every), 1<<62)))
 	}
-	if most := now.Add(every); l.Next.After(most) {
-		l.Next = most
+	if latest := now.Add(every); r.Next.After(latest) {
+		r.Next = latest
 	}
-	l.Every = every
-	return l
+	r.Every = every
+	return r
 }
 
 // expires returns when l says nothing any more.
-func (l rate) expires() time.Time { return limiter.Later(l.Next, l.Reserved) }
+func (r rate) expires() time.Time { return limiter.Later(r.Next, r.Reserved) }
 
 // tolerance is how early an attempt in its turn may begin: as much as others before it came late. With
 // placeLasts, and blockLasts where there are blocks, it makes a minute hold no more than what belongs to 63
 // seconds, or below one a second one attempt more.
 func tolerance(every time.Duration) time.Duration {
-	const most = 63 * time.Second
-	whole := most - most%every - time.Minute - permitTTL
+	const allowed = 63 * time.Second
+	early := allowed - allowed%every - time.Minute - permitTTL
 	switch {
 	case every > time.Second:
 		return max(2*time.Second, every/2)
 	case every <= blockInterval:
-		return whole - blockTTL
+		return early - blockTTL
 	}
-	return whole
+	return early
 }
 
 // reservationInterval is the time between two turns: a fiftieth less than between two attempts, so that some wait where a turn is not
@@ -103,57 +103,57 @@ type block struct {
 	until   time.Time
 	filling bool // more are asked for
 
-	asked, before int // in this second, and in the one before
-	second        time.Time
+	thisSecond, lastSecond int // in this second, and in the one before
+	secondStart            time.Time
 }
 
 // acquireRate asks the row under k for a place, and returns until when it may be used, or the turn that was given instead.
-func (l *Limits) acquireRate(ctx context.Context, k storage.Key, perSecond float64, inTurn bool) (until, turn time.Time, err error) {
+func (l *Limits) acquireRate(ctx context.Context, k storage.Key, perSecond float64, reserved bool) (until, retryAt time.Time, err error) {
 	every := limiter.Interval(perSecond)
-	most := 0
+	wanted := 0
 	if every <= blockInterval {
 		free := false
-		if free, most = l.fromBlock(k); free {
+		if free, wanted = l.fromBlock(k); free {
 			return l.clock().Add(permitTTL), time.Time{}, nil
 		}
 	}
 	var at time.Time
 	var wait time.Duration
-	more, given := 0, false
+	extra, granted := 0, false
 	err = l.rows.change(ctx, k, gatherTime, func(v value, now time.Time) (value, bool) {
 		at = l.clock()
-		next, turn := v.rate.reserve(now, every, inTurn)
-		more, given = 0, turn.IsZero()
-		if wait = turn.Sub(now); given {
-			next, more = next.extra(now, most)
+		next, retryAt := v.rate.reserve(now, every, reserved)
+		extra, granted = 0, retryAt.IsZero()
+		if wait = retryAt.Sub(now); granted {
+			next, extra = next.extra(now, wanted)
 		}
 		return value{rate: next}, true
 	})
-	if most > 0 {
-		l.fillBlock(k, more, at)
+	if wanted > 0 {
+		l.fillBlock(k, extra, at)
 	}
 	switch {
 	case err != nil:
-		return until, turn, err
-	case !given:
+		return until, retryAt, err
+	case !granted:
 		return until, at.Add(max(wait, 0)), nil
 	}
-	return at.Add(permitTTL), turn, nil
+	return at.Add(permitTTL), retryAt, nil
 }
 
 // fromBlock takes a place of the block. Without one it returns how many the process is to take, 0 if another does.
-func (l *Limits) fromBlock(k storage.Key) (free bool, more int) {
+func (l *Limits) fromBlock(k storage.Key) (free bool, wanted int) {
 	r := l.rows.row(k)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b, now := &r.block, l.clock()
-	if over := now.Sub(b.second); over >= time.Second {
-		if b.before = b.asked; over >= 2*time.Second {
-			b.before = 0
+	if elapsed := now.Sub(b.secondStart); elapsed >= time.Second {
+		if b.lastSecond = b.thisSecond; elapsed >= 2*time.Second {
+			b.lastSecond = 0
 		}
-		b.asked, b.second = 0, now
+		b.thisSecond, b.secondStart = 0, now
 	}
-	b.asked++
+	b.thisSecond++
 	if b.free > 0 && now.Before(b.until) {
 		b.free--
 		return true, 0
@@ -161,8 +161,8 @@ func (l *Limits) fromBlock(k storage.Key) (free bool, more int) {
 	if b.free = 0; b.filling {
 		return false, 0
 	}
-	b.filling = b.before > 0
-	return false, b.before
+	b.filling = b.lastSecond > 0
+	return false, b.lastSecond
 }
 
 // fillBlock adds what was taken at a time.

@@ -33,15 +33,15 @@ type value struct {
 func (v value) expires() time.Time { return limiter.Later(v.rate.expires(), v.leases.expires()) }
 
 type rows struct {
-	store storage.Store
-	clock func() time.Time
-	mu    sync.Mutex
-	known *lru.Cache[string, *row] // by named
+	store  storage.Store
+	clock  func() time.Time
+	mu     sync.Mutex
+	cached *lru.Cache[string, *row] // by named
 }
 
 func newRows(s storage.Store, clock func() time.Time) *rows {
 	rs := &rows{store: s, clock: clock}
-	rs.known, _ = lru.New[string, *row](maxRows)
+	rs.cached, _ = lru.New[string, *row](maxRows)
 	return rs
 }
 
@@ -76,10 +76,10 @@ type pendingChange struct {
 func (rs *rows) row(k storage.Key) *row {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	r, ok := rs.known.Get(rowName(k))
+	r, ok := rs.cached.Get(rowName(k))
 	if !ok {
 		r = &row{writing: make(chan struct{}, 1)}
-		rs.known.Add(rowName(k), r)
+		rs.cached.Add(rowName(k), r)
 	}
 	return r
 }
@@ -90,12 +90,12 @@ func rowName(k storage.Key) string { return k.PK + " " + k.SK }
 // change has f alter the row under k, and writes it if f says that it changed. All who ask in this process while one
 // writes share the next write, which comes apart from it by at least so much. f is called again, with what is there
 // then, if another process was faster. Its now is that of the fastest clock, so that a row goes by one.
-func (rs *rows) change(ctx context.Context, k storage.Key, apart time.Duration, f func(v value, now time.Time) (value, bool)) error {
-	r, own := rs.row(k), &pendingChange{apply: f}
+func (rs *rows) change(ctx context.Context, k storage.Key, interval time.Duration, apply func(v value, now time.Time) (value, bool)) error {
+	r, own := rs.row(k), &pendingChange{apply: apply}
 	r.mu.Lock()
 	r.changes = append(r.changes, own)
 	r.mu.Unlock()
-	if err := r.waitToWrite(ctx, own, apart); err != nil {
+	if err := r.waitToWrite(ctx, own, interval); err != nil {
 		return err
 	}
 	defer func() { <-r.writing }()
@@ -103,27 +103,27 @@ func (rs *rows) change(ctx context.Context, k storage.Key, apart time.Duration, 
 		return own.err
 	}
 	r.mu.Lock()
-	asks := r.changes
+	changes := r.changes
 	r.changes = nil
 	r.mu.Unlock()
-	err := rs.write(ctx, k, r, asks)
+	err := rs.write(ctx, k, r, changes)
 	if err != nil && ctx.Err() != nil { // the others have more time
 		r.mu.Lock()
-		r.changes = append(slices.DeleteFunc(asks, func(a *pendingChange) bool { return a == own }), r.changes...)
+		r.changes = append(slices.DeleteFunc(changes, func(a *pendingChange) bool { return a == own }), r.changes...)
 		r.mu.Unlock()
 		return err
 	}
-	for _, a := range asks {
+	for _, a := range changes {
 		a.done, a.err = true, err
 	}
 	return err
 }
 
 // waitToWrite waits until own was served, or may serve all who ask. If there is no error, it has the turn.
-func (r *row) waitToWrite(ctx context.Context, own *pendingChange, apart time.Duration) error {
+func (r *row) waitToWrite(ctx context.Context, own *pendingChange, interval time.Duration) error {
 	select {
 	case r.writing <- struct{}{}:
-		if r.pause = max(r.pause, apart); own.done {
+		if r.pause = max(r.pause, interval); own.done {
 			return nil
 		}
 		t := time.NewTimer(r.pause - time.Since(r.wroteAt))
@@ -144,10 +144,10 @@ func (r *row) waitToWrite(ctx context.Context, own *pendingChange, apart time.Du
 
 // write writes the row as asks alter it. It takes it to be as it was last seen,
 // since it mostly is and else the Store says so.
-func (rs *rows) write(ctx context.Context, k storage.Key, r *row, asks []*pendingChange) error {
+func (rs *rows) write(ctx context.Context, k storage.Key, r *row, changes []*pendingChange) error {
 	tries, fresh := 0, false
 	err := storage.CompareAndSwap(ctx, func() error {
-		next, changed := rs.apply(r, asks)
+		next, changed := rs.apply(r, changes)
 		if !changed && !fresh {
 			stored, err := rs.store.Get(ctx, k)
 			if err != nil {
@@ -156,7 +156,7 @@ func (rs *rows) write(ctx context.Context, k storage.Key, r *row, asks []*pendin
 			if err := r.loaded(append(stored, storage.Row{})[0]); err != nil {
 				return err
 			}
-			next, changed = rs.apply(r, asks)
+			next, changed = rs.apply(r, changes)
 		}
 		if fresh = true; !changed {
 			return nil
@@ -167,7 +167,7 @@ func (rs *rows) write(ctx context.Context, k storage.Key, r *row, asks []*pendin
 			return err
 		}
 		to := storage.Row{Key: k, Rev: storage.NewRev(), Data: data, Expires: limiter.Later(next.Value.expires(), next.At).Add(rowGrace)}
-		err = storage.Persist(ctx, func() error { return rs.store.Put(ctx, to, r.rev) })
+		err = storage.Retry(ctx, func() error { return rs.store.Put(ctx, to, r.rev) })
 		var lost *storage.ConflictError
 		switch {
 		case err == nil:
@@ -188,17 +188,17 @@ func (rs *rows) write(ctx context.Context, k storage.Key, r *row, asks []*pendin
 }
 
 // apply returns what the row is to be after asks.
-func (rs *rows) apply(r *row, asks []*pendingChange) (next record, any bool) {
+func (rs *rows) apply(r *row, changes []*pendingChange) (next record, changed bool) {
 	next.At = rs.clock()
 	if ahead := r.last.At.Sub(next.At); ahead <= maxSkew { // else that clock was wrong
 		next.Value, r.clockLead = r.last.Value, max(r.clockLead, ahead)
 	}
 	next.At = next.At.Add(r.clockLead)
-	for _, a := range asks {
-		v, changed := a.apply(next.Value, next.At)
-		next.Value, any = v, any || changed
+	for _, a := range changes {
+		v, different := a.apply(next.Value, next.At)
+		next.Value, changed = v, changed || different
 	}
-	return next, any
+	return next, changed
 }
 
 // loaded makes r what is stored, zero if nothing is.

@@ -61,7 +61,7 @@ type endpoint struct {
 	latency     time.Duration   // that an attempt takes, lately
 	lastChange  time.Time       // when an attempt last began or ended
 	nextStart   time.Time       // when the rate lets the next one begin
-	waiting     []chan struct{} // closed, first come first served, when one may begin
+	queue       []chan struct{} // closed, first come first served, when one may begin
 	deferred    float64         // attempts that were sent away and will ask again, as of turned
 	deferredAt  time.Time
 
@@ -76,9 +76,9 @@ type endpoint struct {
 
 // New returns a Pace that knows no endpoint.
 func New() *Limiter {
-	p := &Limiter{}
-	p.endpoints, _ = lru.New[string, *endpoint](MaxEndpoints)
-	return p
+	l := &Limiter{}
+	l.endpoints, _ = lru.New[string, *endpoint](MaxEndpoints)
+	return l
 }
 
 // An Allowance is what a registration may use: its own limits within those of its tenant.
@@ -98,11 +98,11 @@ type Request struct {
 // An Outcome is how an attempt ended. The zero one is of none that was made. One
 // that was cut off counts as none, but for its endpoint's being slow.
 type Outcome struct {
-	Attempted, Succeeded, Cut bool
-	Took                      time.Duration
+	Attempted, Succeeded, Interrupted bool
+	Took                              time.Duration
 }
 
-func (o Outcome) slow() bool  { return o.Cut || o.Attempted && o.Took >= slowLatency }
+func (o Outcome) slow() bool  { return o.Interrupted || o.Attempted && o.Took >= slowLatency }
 func (o Outcome) quick() bool { return o.Succeeded && o.Took < quickLatency }
 
 // A Wait says why an attempt may not begin: the rate has a place for it at a time, or the endpoint is slow
@@ -116,45 +116,45 @@ type Wait struct {
 // Acquire asks for the right to make an attempt, and waits for it a moment if others of the registration are
 // about to end. The function that it returns must be called with the outcome, the zero one if there was none;
 // it is nil without the right.
-func (p *Limiter) Acquire(ctx context.Context, t Request) (leave func(Outcome), _ Wait) {
-	p.mu.Lock()
-	m := getOrAdd(p.endpoints, t.Registration)
+func (l *Limiter) Acquire(ctx context.Context, r Request) (release func(Outcome), _ Wait) {
+	l.mu.Lock()
+	e := getOrAdd(l.endpoints, r.Registration)
 	now := time.Now()
-	leave = func(o Outcome) { p.release(m, o) }
-	if m.slow && !t.Slow {
-		p.mu.Unlock()
+	release = func(o Outcome) { l.release(e, o) }
+	if e.slow && !r.Slow {
+		l.mu.Unlock()
 		return nil, Wait{Slow: true}
 	}
-	if t.Slow != m.slowPath {
-		m.slowPath, m.quickInRow = t.Slow, 0
+	if r.Slow != e.slowPath {
+		e.slowPath, e.quickInRow = r.Slow, 0
 	}
-	if t.Rate > 0 && !t.RateGranted {
-		at := m.nextStart
-		m.nextStart = Later(at, now).Add(Interval(t.Rate))
+	if r.Rate > 0 && !r.RateGranted {
+		at := e.nextStart
+		e.nextStart = Later(at, now).Add(Interval(r.Rate))
 		if at.After(now) {
-			p.mu.Unlock()
+			l.mu.Unlock()
 			return nil, Wait{At: at}
 		}
 	}
 	switch {
-	case m.inFlight < t.Concurrency:
-		m.inFlight++
-		m.lastChange = now
-		p.mu.Unlock()
-		return leave, Wait{}
-	case len(m.waiting) >= t.Concurrency && m.queueTime(t.Concurrency, 0) > MaxQueueWait || now.Sub(m.lastChange) > MaxQueueWait:
-		defer p.mu.Unlock()
-		return nil, Wait{After: m.deferOne(t.Concurrency, now)}
+	case e.inFlight < r.Concurrency:
+		e.inFlight++
+		e.lastChange = now
+		l.mu.Unlock()
+		return release, Wait{}
+	case len(e.queue) >= r.Concurrency && e.queueTime(r.Concurrency, 0) > MaxQueueWait || now.Sub(e.lastChange) > MaxQueueWait:
+		defer l.mu.Unlock()
+		return nil, Wait{After: e.deferOne(r.Concurrency, now)}
 	}
-	free := make(chan struct{})
-	m.waiting = append(m.waiting, free)
-	p.mu.Unlock()
-	if !p.waitInQueue(ctx, m, free) {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return nil, Wait{After: m.deferOne(t.Concurrency, time.Now())}
+	granted := make(chan struct{})
+	e.queue = append(e.queue, granted)
+	l.mu.Unlock()
+	if !l.waitInQueue(ctx, e, granted) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return nil, Wait{After: e.deferOne(r.Concurrency, time.Now())}
 	}
-	return leave, Wait{}
+	return release, Wait{}
 }
 
 // Interval returns the time between two attempts at so many a second. What rows of
@@ -175,36 +175,36 @@ func getOrAdd[T any](c *lru.Cache[string, *T], key string) *T {
 
 // queueTime returns how long it takes about until one more that waits may begin, if
 // so many beside those in the process are before it.
-func (m *endpoint) queueTime(atOnce int, before float64) time.Duration {
-	return m.latency * time.Duration((len(m.waiting)+int(before))/atOnce+1)
+func (e *endpoint) queueTime(concurrency int, ahead float64) time.Duration {
+	return e.latency * time.Duration((len(e.queue)+int(ahead))/concurrency+1)
 }
 
 // deferOne sends one away and returns about when it may ask again: when those that were sent away before it have had their
 // turns. They ask wherever their messages arrive, so they are not counted but taken to have asked as fast as they were
 // told to, or as the endpoint is. While nothing ends, an attempt takes at least as long as that.
-func (m *endpoint) deferOne(atOnce int, now time.Time) time.Duration {
-	m.latency = max(m.latency, now.Sub(m.lastChange), time.Millisecond)
-	perSecond := max(float64(atOnce)/m.latency.Seconds(), maxRetriesPerSecond)
-	m.deferred = max(m.deferred-now.Sub(m.deferredAt).Seconds()*perSecond, 0)
-	m.deferredAt = now
-	longest := max(usualRetryAfter, time.Duration(m.deferred/maxRetriesPerSecond*float64(time.Second)))
-	turn := min(m.queueTime(atOnce, m.deferred), longest, maxRetryAfter)
-	m.deferred++
-	return turn
+func (e *endpoint) deferOne(concurrency int, now time.Time) time.Duration {
+	e.latency = max(e.latency, now.Sub(e.lastChange), time.Millisecond)
+	perSecond := max(float64(concurrency)/e.latency.Seconds(), maxRetriesPerSecond)
+	e.deferred = max(e.deferred-now.Sub(e.deferredAt).Seconds()*perSecond, 0)
+	e.deferredAt = now
+	limit := max(usualRetryAfter, time.Duration(e.deferred/maxRetriesPerSecond*float64(time.Second)))
+	retryAfter := min(e.queueTime(concurrency, e.deferred), limit, maxRetryAfter)
+	e.deferred++
+	return retryAfter
 }
 
 // waitInQueue waits for free as long as Patience lasts.
-func (p *Limiter) waitInQueue(ctx context.Context, m *endpoint, free chan struct{}) bool {
-	if receiveWithin(ctx, MaxQueueWait, free) {
+func (l *Limiter) waitInQueue(ctx context.Context, e *endpoint, granted chan struct{}) bool {
+	if receiveWithin(ctx, MaxQueueWait, granted) {
 		return true
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	i := slices.Index(m.waiting, free)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.Index(e.queue, granted)
 	if i < 0 {
 		return true // it came at the last moment
 	}
-	m.waiting = slices.Delete(m.waiting, i, i+1)
+	e.queue = slices.Delete(e.queue, i, i+1)
 	return false
 }
 
@@ -222,92 +222,92 @@ func receiveWithin(ctx context.Context, d time.Duration, c <-chan struct{}) bool
 }
 
 // release ends an attempt; its place goes to the one that waits longest.
-func (p *Limiter) release(m *endpoint, o Outcome) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (l *Limiter) release(e *endpoint, o Outcome) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	now := time.Now()
-	m.lastChange = now
+	e.lastChange = now
 	switch {
 	case !o.Attempted:
 	case o.Succeeded:
-		m.failures, m.lastSuccess = 0, now
+		e.failures, e.lastSuccess = 0, now
 	default:
-		m.failures++
+		e.failures++
 	}
 	if o.Attempted {
-		m.latency += (o.Took - m.latency) / 8
+		e.latency += (o.Took - e.latency) / 8
 	}
-	m.classify(o, now)
-	m.slow = m.slow && !p.Shared
-	if len(m.waiting) > 0 {
-		close(m.waiting[0])
-		m.waiting = m.waiting[1:]
+	e.classify(o, now)
+	e.slow = e.slow && !l.Shared
+	if len(e.queue) > 0 {
+		close(e.queue[0])
+		e.queue = e.queue[1:]
 		return
 	}
-	m.inFlight--
+	e.inFlight--
 }
 
 // slowRun reports whether so many attempts in a row were slow, over so long, that the endpoint is.
-func (m *endpoint) slowRun(now time.Time) bool {
-	return m.slowInRow >= minSlowRun && now.Sub(m.slowSince) >= minSlowTime
+func (e *endpoint) slowRun(now time.Time) bool {
+	return e.slowInRow >= minSlowRun && now.Sub(e.slowSince) >= minSlowTime
 }
 
 // classify says by an attempt that ended now whether the endpoint is slow.
-func (m *endpoint) classify(o Outcome, now time.Time) {
-	if !o.Attempted && !o.Cut {
+func (e *endpoint) classify(o Outcome, now time.Time) {
+	if !o.Attempted && !o.Interrupted {
 		return
 	}
-	if m.slowInRow++; !o.slow() {
-		m.slowInRow = 0
-	} else if m.slowInRow == 1 {
-		m.slowSince = now.Add(-max(o.Took, slowLatency))
+	if e.slowInRow++; !o.slow() {
+		e.slowInRow = 0
+	} else if e.slowInRow == 1 {
+		e.slowSince = now.Add(-max(o.Took, slowLatency))
 	}
 	switch {
-	case m.slowRun(now):
-		if !m.slow {
-			m.slow = true
-			m.timesSlowed++
+	case e.slowRun(now):
+		if !e.slow {
+			e.slow = true
+			e.timesSlowed++
 		}
-		m.quickInRow = 0
+		e.quickInRow = 0
 	case o.quick():
-		if m.quickInRow++; m.quickInRow == 1 {
-			m.quickSince = now
+		if e.quickInRow++; e.quickInRow == 1 {
+			e.quickSince = now
 		}
-		m.slow = m.slow && (m.quickInRow < minQuickRun || now.Sub(m.quickSince) < probation(m.timesSlowed))
-		if m.quickInRow == trustedRun && !m.slow {
-			m.timesSlowed = max(m.timesSlowed-1, 0)
+		e.slow = e.slow && (e.quickInRow < minQuickRun || now.Sub(e.quickSince) < probation(e.timesSlowed))
+		if e.quickInRow == trustedRun && !e.slow {
+			e.timesSlowed = max(e.timesSlowed-1, 0)
 		}
 	}
 }
 
 // Slow reports whether an endpoint is slow, as far as this process saw.
-func (p *Limiter) Slow(registration string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	m, ok := p.endpoints.Get(registration)
-	return ok && m.slow
+func (l *Limiter) Slow(registration string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e, ok := l.endpoints.Get(registration)
+	return ok && e.slow
 }
 
 // Stats is what this process saw of an endpoint: attempts in a row that were not
 // accepted, and when the last one was; quick ones on the same path since a run of
 // slow ones, and when the first of those ended; whether the last ones were such a run.
 type Stats struct {
-	Failures   int
-	Accepted   time.Time
-	Quick      int
-	QuickSince time.Time
-	Slow       bool
+	Failures    int
+	LastSuccess time.Time
+	Quick       int
+	QuickSince  time.Time
+	Slow        bool
 }
 
 // Stats returns what is known of an endpoint.
-func (p *Limiter) Stats(registration string) Stats {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	m, ok := p.endpoints.Get(registration)
+func (l *Limiter) Stats(registration string) Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e, ok := l.endpoints.Get(registration)
 	if !ok {
 		return Stats{}
 	}
-	return Stats{m.failures, m.lastSuccess, m.quickInRow, m.quickSince, m.slowRun(time.Now())}
+	return Stats{e.failures, e.lastSuccess, e.quickInRow, e.quickSince, e.slowRun(time.Now())}
 }
 
 // Later returns the later of two times.

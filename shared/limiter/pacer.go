@@ -33,47 +33,47 @@ type Pacer struct {
 
 // SetRate has places come so many a second: as asked for, else as limit has it,
 // else 50; never more than 0.95 of limit, which is zero if there is none.
-func (l *Pacer) SetRate(asked, limit float64) {
+func (p *Pacer) SetRate(asked, limit float64) {
 	rate := cmp.Or(asked, limit*rateShare, defaultRate)
 	if limit > 0 {
 		rate = min(rate, limit*rateShare)
 	}
-	l.Interval = Interval(rate)
+	p.Interval = Interval(rate)
 }
 
 // Concurrency returns how many changes at the same time keep up with the rate.
-func (l *Pacer) Concurrency() int { return 1 + int(min(changeTime/max(l.Interval, 1), maxChanges-1)) }
+func (p *Pacer) Concurrency() int { return 1 + int(min(changeTime/max(p.Interval, 1), maxChanges-1)) }
 
 // Throttle waits now and then, called whenever some places were made use of since a time, so that they are so no
 // more than twice as fast as they come: live traffic needs the Store too. It waits for a second each: queues
 // deliver after whole seconds, so those that one rest parts keep their distance.
-func (l *Pacer) Throttle(ctx context.Context, places int, since time.Time) {
-	l.RestOwed = max(l.RestOwed+time.Duration(places)*l.Interval/2-time.Since(since), 0)
-	if l.RestOwed < time.Second {
+func (p *Pacer) Throttle(ctx context.Context, taken int, since time.Time) {
+	p.RestOwed = max(p.RestOwed+time.Duration(taken)*p.Interval/2-time.Since(since), 0)
+	if p.RestOwed < time.Second {
 		return
 	}
-	l.RestOwed = min(l.RestOwed-time.Second, time.Second) // Full ends what is slow
+	p.RestOwed = min(p.RestOwed-time.Second, time.Second) // Full ends what is slow
 	receiveWithin(ctx, time.Second, nil)
 }
 
 // Take returns the next place, which is not before now.
-func (l *Pacer) Take(now time.Time) time.Time {
-	at := l.next(now)
-	l.Next = at.Add(l.Interval)
-	l.Taken++
+func (p *Pacer) Take(now time.Time) time.Time {
+	at := p.next(now)
+	p.Next = at.Add(p.Interval)
+	p.Taken++
 	return at
 }
 
 // SlowStart returns how many places may be taken by now of a line that starts slowly: slowStart in the first second, and
 // twice as many in each one after that. It has them come no faster, and waits for the next second if there are none.
-func (l *Pacer) SlowStart(ctx context.Context) int {
-	if l.SlowStartAt.IsZero() {
-		l.SlowStartAt, l.Taken = time.Now(), 0
+func (p *Pacer) SlowStart(ctx context.Context) int {
+	if p.SlowStartAt.IsZero() {
+		p.SlowStartAt, p.Taken = time.Now(), 0
 	}
-	since := time.Since(l.SlowStartAt)
+	since := time.Since(p.SlowStartAt)
 	rate := slowStartRate << min(since/time.Second, 20)
-	l.Interval = max(l.Interval, Interval(float64(rate)))
-	n := 2*rate - slowStartRate - l.Taken
+	p.Interval = max(p.Interval, Interval(float64(rate)))
+	n := 2*rate - slowStartRate - p.Taken
 	if n <= 0 {
 		receiveWithin(ctx, time.Second-since%time.Second, nil)
 	}
@@ -81,17 +81,17 @@ func (l *Pacer) SlowStart(ctx context.Context) int {
 }
 
 // next returns which place Take would give. A Next further ahead than any is was put there by a clock that was wrong.
-func (l *Pacer) next(now time.Time) time.Time {
-	if l.Next.Sub(now) > 2*MaxAhead+l.Interval {
+func (p *Pacer) next(now time.Time) time.Time {
+	if p.Next.Sub(now) > 2*MaxAhead+p.Interval {
 		return now
 	}
-	return Later(l.Next, now)
+	return Later(p.Next, now)
 }
 
 // FullUntil returns when to go on taking places; zero for at once: none is given that is further away than Ahead.
-func (l *Pacer) FullUntil(now time.Time) time.Time {
-	if l.next(now).Sub(now) <= MaxAhead {
+func (p *Pacer) FullUntil(now time.Time) time.Time {
+	if p.next(now).Sub(now) <= MaxAhead {
 		return time.Time{}
 	}
-	return l.Next.Add(-MaxAhead / 2)
+	return p.Next.Add(-MaxAhead / 2)
 }

@@ -48,8 +48,8 @@ func (p *Shares) Waiter(tenant string, n int) *Waiter {
 
 // NewShares returns n places, all free. Where lone is set, a tenant that is alone waits
 // for longer than it is told to: batches that end with the slowest attempt want it not.
-func NewShares(n int, lone bool) *Shares {
-	return &Shares{free: n, extendWhenAlone: lone, shares: map[string]share{}, waiting: map[string][]*Waiter{}}
+func NewShares(n int, extendWhenAlone bool) *Shares {
+	return &Shares{free: n, extendWhenAlone: extendWhenAlone, shares: map[string]share{}, waiting: map[string][]*Waiter{}}
 }
 
 // TryAcquire takes a place for tenant, which Leave gives back, and reports whether the tenant's share allows it.
@@ -77,9 +77,9 @@ func (p *Shares) acquire(tenant string) bool {
 
 // keepsWaiting reports whether tenant waits on, though it did for as long as it was to.
 func (p *Shares) keepsWaiting(ctx context.Context, tenant string) bool {
-	end, ends := ctx.Deadline()
+	end, hasDeadline := ctx.Deadline()
 	return p.extendWhenAlone && tenant == p.lastTenant && time.Since(p.tenantChangedAt) > aloneAfter && p.active(tenant) &&
-		ctx.Err() == nil && !(ends && time.Until(end) < timeReserve)
+		ctx.Err() == nil && !(hasDeadline && time.Until(end) < timeReserve)
 }
 
 func (p *Shares) active(tenant string) bool {
@@ -89,57 +89,57 @@ func (p *Shares) active(tenant string) bool {
 
 // Acquire is Take that waits for so long, or until ctx ends, for a place: not at
 // all if the tenant's share did not move for Patience, and for longer if it is alone.
-func (s *Waiter) Acquire(ctx context.Context, patience time.Duration) bool {
-	if takes, waits := s.enqueue(ctx, patience); !waits {
-		return takes
+func (w *Waiter) Acquire(ctx context.Context, maxWait time.Duration) bool {
+	if acquired, waits := w.enqueue(ctx, maxWait); !waits {
+		return acquired
 	}
-	for !receiveWithin(ctx, patience, s.granted) {
-		patience = MaxQueueWait
-		if over, got := s.abandon(ctx); over {
-			return got
+	for !receiveWithin(ctx, maxWait, w.granted) {
+		maxWait = MaxQueueWait
+		if done, acquired := w.abandon(ctx); done {
+			return acquired
 		}
 	}
 	return true
 }
 
 // enqueue takes a place, or begins to wait for one, if that is of use.
-func (s *Waiter) enqueue(ctx context.Context, patience time.Duration) (takes, waits bool) {
-	p := s.p
+func (w *Waiter) enqueue(ctx context.Context, maxWait time.Duration) (acquired, waits bool) {
+	p := w.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case len(s.granted) > 0:
-		<-s.granted
+	case len(w.granted) > 0:
+		<-w.granted
 		return true, false
-	case s.arrival > 0:
+	case w.arrival > 0:
 		return false, true
-	case p.acquire(s.tenant):
-		s.missing--
+	case p.acquire(w.tenant):
+		w.missing--
 		return true, false
-	case patience <= 0 && !p.keepsWaiting(ctx, s.tenant) || !p.active(s.tenant):
-		s.missing--
+	case maxWait <= 0 && !p.keepsWaiting(ctx, w.tenant) || !p.active(w.tenant):
+		w.missing--
 		return false, false
 	}
 	p.arrivals++
-	s.arrival = p.arrivals
-	p.waiting[s.tenant] = append(p.waiting[s.tenant], s)
+	w.arrival = p.arrivals
+	p.waiting[w.tenant] = append(p.waiting[w.tenant], w)
 	return false, true
 }
 
 // abandon ends s's waiting, unless it goes on, and reports whether it got a place at the last moment.
-func (s *Waiter) abandon(ctx context.Context) (over, got bool) {
-	p := s.p
+func (w *Waiter) abandon(ctx context.Context) (done, acquired bool) {
+	p := w.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(s.granted) > 0 {
-		<-s.granted
+	if len(w.granted) > 0 {
+		<-w.granted
 		return true, true
 	}
-	if p.keepsWaiting(ctx, s.tenant) {
+	if p.keepsWaiting(ctx, w.tenant) {
 		return false, false
 	}
-	s.missing--
-	p.dequeue(s)
+	w.missing--
+	p.dequeue(w)
 	return true, false
 }
 

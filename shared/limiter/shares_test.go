@@ -25,8 +25,8 @@ func TestTenantTakesNoMoreThanIsFree(t *testing.T) {
 	} {
 		p, got := NewShares(256, true), make([]int, len(tt.tenants))
 		for range 256 {
-			for i, of := range tt.tenants {
-				for p.TryAcquire(of) {
+			for i, tenant := range tt.tenants {
+				for p.TryAcquire(tenant) {
 					if got[i]++; tt.inTurn {
 						break
 					}
@@ -39,9 +39,9 @@ func TestTenantTakesNoMoreThanIsFree(t *testing.T) {
 				break
 			}
 		}
-		for i, of := range tt.tenants {
+		for i, tenant := range tt.tenants {
 			for range got[i] {
-				p.Release(of)
+				p.Release(tenant)
 			}
 		}
 		if p.free != 256 || len(p.shares) != 0 {
@@ -59,10 +59,10 @@ func TestPlaceGoesToTheFirstThatMayHaveIt(t *testing.T) {
 		p.TryAcquire("b")
 		p.TryAcquire("c")
 		var got []string
-		for _, of := range []string{"a", "d"} {
+		for _, tenant := range []string{"a", "d"} {
 			go func() {
-				if p.Waiter(of, 1).Acquire(t.Context(), MaxQueueWait) {
-					got = append(got, of)
+				if p.Waiter(tenant, 1).Acquire(t.Context(), MaxQueueWait) {
+					got = append(got, tenant)
 				}
 			}()
 			synctest.Wait()

@@ -8,9 +8,9 @@ import (
 
 const (
 	// A tenant with more cuts than mostCuts in cutsWithin keeps its proven endpoints alone in batches.
-	maxCuts    = 5
-	cutWindow  = 10 * time.Minute
-	trustedRun = 100 // quick attempts that prove an endpoint, no run of slow ones between them
+	maxDemotions   = 5
+	demotionWindow = 10 * time.Minute
+	trustedRun     = 100 // quick attempts that prove an endpoint, no run of slow ones between them
 	// maxSpeeds bounds the row, to some 100 KB. An endpoint that is dropped is
 	// unknown, and known again after its next attempt.
 	maxSpeeds = 2_000
@@ -20,7 +20,7 @@ const (
 // messages, which ends with its slowest one. The zero Book knows none.
 type Speeds struct {
 	Endpoints map[string]Speed `json:"endpoints,omitempty"` // by registration
-	Cuts      []time.Time      `json:"cuts,omitempty"`      // of fast endpoints, the last ones
+	Demotions []time.Time      `json:"cuts,omitempty"`      // of fast endpoints, the last ones
 }
 
 // An Speed is what a Book says of one endpoint. Without one it is unknown.
@@ -38,7 +38,7 @@ func (b Speeds) AllowsBatch(registration, url string, now time.Time) bool {
 	if !e.Fast || url != "" && e.URL != url {
 		return false
 	}
-	return e.Trusted || len(b.Cuts) <= maxCuts || now.Sub(b.Cuts[len(b.Cuts)-1-maxCuts]) > cutWindow
+	return e.Trusted || len(b.Demotions) <= maxDemotions || now.Sub(b.Demotions[len(b.Demotions)-1-maxDemotions]) > demotionWindow
 }
 
 // After returns b after an attempt for a registration that ended so, as its process
@@ -65,7 +65,7 @@ func (b Speeds) After(registration, url string, o Outcome, seen Stats, now time.
 	b.Endpoints = make(map[string]Speed, len(before)+1)
 	maps.Copy(b.Endpoints, before)
 	if b.Endpoints[registration] = e; e.TimesSlowed > was.TimesSlowed {
-		b.Cuts = append(slices.Clone(b.Cuts[max(0, len(b.Cuts)-maxCuts):]), now)
+		b.Demotions = append(slices.Clone(b.Demotions[max(0, len(b.Demotions)-maxDemotions):]), now)
 	}
 	for other := range b.Endpoints {
 		if len(b.Endpoints) <= maxSpeeds {

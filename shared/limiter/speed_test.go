@@ -16,7 +16,7 @@ import (
 var (
 	swift = Outcome{Attempted: true, Succeeded: true, Took: quickLatency - 1}
 	late  = Outcome{Attempted: true, Succeeded: true, Took: slowLatency}
-	cut   = Outcome{Cut: true}
+	cut   = Outcome{Interrupted: true}
 )
 
 // TestBookSaysWhoseAttemptsMayBeBatched has attempts of one endpoint end, and asks
@@ -83,7 +83,7 @@ func TestManyCutsLeaveProvenEndpointsAlone(t *testing.T) {
 		b, _ = b.After(fast, "", swift, Stats{Quick: 1}, now)
 	}
 	b, _ = b.After("proven", "", swift, Stats{Quick: trustedRun}, now)
-	for n := range maxCuts + 1 {
+	for n := range maxDemotions + 1 {
 		if !b.AllowsBatch("new", "", now) {
 			t.Fatalf("after %d cuts a fast endpoint may not be batched", n)
 		}
@@ -93,13 +93,13 @@ func TestManyCutsLeaveProvenEndpointsAlone(t *testing.T) {
 		b, _ = b.After(id, "", cut, Stats{Slow: true}, now)
 	}
 	first := noon.Add(time.Minute)
-	for at, want := range map[time.Time]bool{now: false, first.Add(cutWindow): false, first.Add(cutWindow + 1): true} {
+	for at, want := range map[time.Time]bool{now: false, first.Add(demotionWindow): false, first.Add(demotionWindow + 1): true} {
 		if got := b.AllowsBatch("new", "", at); got != want || !b.AllowsBatch("proven", "", at) {
-			t.Errorf("%v after the first of %d cuts: may be batched %v, want %v, and the proven one always", at.Sub(first), maxCuts+1, got, want)
+			t.Errorf("%v after the first of %d cuts: may be batched %v, want %v, and the proven one always", at.Sub(first), maxDemotions+1, got, want)
 		}
 	}
-	if len(b.Cuts) != maxCuts+1 {
-		t.Errorf("%d cuts are kept, want %d", len(b.Cuts), maxCuts+1)
+	if len(b.Demotions) != maxDemotions+1 {
+		t.Errorf("%d cuts are kept, want %d", len(b.Demotions), maxDemotions+1)
 	}
 }
 
@@ -228,8 +228,8 @@ func TestCrowdOfSlowEndpointsIsForgivenLittle(t *testing.T) {
 			}
 		}
 		for n := range crowd {
-			if batches := heed(n, cut); batches != (n < maxSlow) {
-				t.Errorf("after %d slow attempts more its endpoint may be batched: %v, want it of the first %d", n+1, batches, maxSlow)
+			if batches := heed(n, cut); batches != (n < maxRecentSlow) {
+				t.Errorf("after %d slow attempts more its endpoint may be batched: %v, want it of the first %d", n+1, batches, maxRecentSlow)
 			}
 		}
 	})

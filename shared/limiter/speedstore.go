@@ -42,16 +42,16 @@ type cachedSpeeds struct {
 
 // More than about so many slow ones among the last twenty attempts for fast endpoints that a process saw make
 // each their endpoint slow: a crowd that turns at once is forgiven little.
-const maxSlow = 5
+const maxRecentSlow = 5
 
 // adjust tells how seen is to be understood where many endpoints turn slow at a time.
 func (bs *SpeedStore) adjust(known Speed, o Outcome, seen Stats) Stats {
-	if !known.Fast || !o.Attempted && !o.Cut {
+	if !known.Fast || !o.Attempted && !o.Interrupted {
 		return seen
 	}
 	if bs.recentSlow *= 0.95; o.slow() {
 		bs.recentSlow++
-		seen.Slow = seen.Slow || bs.recentSlow > maxSlow
+		seen.Slow = seen.Slow || bs.recentSlow > maxRecentSlow
 	}
 	return seen
 }
@@ -65,12 +65,12 @@ type observation struct {
 }
 
 // with returns b after notes, and whether one of them changed it.
-func (b Speeds) with(notes ...observation) (_ Speeds, any bool) {
-	for _, n := range notes {
-		after, changed := b.After(n.registration, n.url, n.Outcome, n.seen, n.now)
-		b, any = after, any || changed
+func (b Speeds) with(observations ...observation) (_ Speeds, changed bool) {
+	for _, n := range observations {
+		after, different := b.After(n.registration, n.url, n.Outcome, n.seen, n.now)
+		b, changed = after, changed || different
 	}
-	return b, any
+	return b, changed
 }
 
 // NewSpeedStore returns the Books whose rows have a key.
@@ -101,7 +101,7 @@ func (bs *SpeedStore) AllowsBatch(ctx context.Context, tenant, registration, url
 func (bs *SpeedStore) load(ctx context.Context, tenant string) (Speeds, error) {
 	v, err, _ := bs.loading.Do(tenant, func() (any, error) {
 		var b Speeds
-		begun, k := time.Now(), bs.key(tenant)
+		start, k := time.Now(), bs.key(tenant)
 		q := storage.Query{Table: k.Table, PK: k.PK}.Prefix(k.SK)
 		err := storage.Each(context.WithoutCancel(ctx), bs.store, q, func(r storage.Row) error { return storage.Decode(r, &b) })
 		if err != nil {
@@ -111,7 +111,7 @@ func (bs *SpeedStore) load(ctx context.Context, tenant string) (Speeds, error) {
 		defer bs.mu.Unlock()
 		p := getOrAdd(bs.cached, tenant)
 		b, _ = b.with(p.pending...)
-		p.Speeds, p.readAt = b, begun
+		p.Speeds, p.readAt = b, start
 		return b, nil
 	})
 	return v.(Speeds), err
@@ -130,11 +130,11 @@ func (bs *SpeedStore) Record(ctx context.Context, tenant, registration, url stri
 		bs.mu.Unlock()
 		return nil
 	}
-	notes := p.pending
+	observations := p.pending
 	p.pending, p.wroteAt = nil, now
 	bs.mu.Unlock()
 	b, err := storage.Change(ctx, bs.store, bs.key(tenant), func(b *Speeds, _ *storage.Row) error {
-		after, changed := b.with(notes...)
+		after, changed := b.with(observations...)
 		if *b = after; changed {
 			return nil
 		}
@@ -143,7 +143,7 @@ func (bs *SpeedStore) Record(ctx context.Context, tenant, registration, url stri
 	bs.mu.Lock()
 	defer bs.mu.Unlock()
 	if err != nil {
-		p.pending = append(notes, p.pending...)
+		p.pending = append(observations, p.pending...)
 		return err
 	}
 	b, _ = b.with(p.pending...)

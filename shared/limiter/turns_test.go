@@ -76,7 +76,7 @@ func TestSlowEndpointIsFastAgainAfterQuickAttempts(t *testing.T) {
 		}{
 			{Outcome{Attempted: true, Succeeded: true, Took: slowLatency}, firstProbation},
 			{Outcome{Attempted: true, Took: 15 * time.Second}, 2 * firstProbation},
-			{Outcome{Cut: true}, 4 * firstProbation},
+			{Outcome{Interrupted: true}, 4 * firstProbation},
 		} {
 			attempt(fast)
 			for range minSlowRun {
@@ -112,7 +112,7 @@ func TestFewQuickAttemptsProveNothing(t *testing.T) {
 				t.Errorf("after %d slow attempts it is slow, want after %d", n, minSlowRun)
 			}
 			time.Sleep(slowLatency)
-			m.classify(Outcome{Cut: true}, time.Now())
+			m.classify(Outcome{Interrupted: true}, time.Now())
 		}
 		for n := range minQuickRun {
 			if !m.slow {
@@ -213,8 +213,8 @@ func TestPlaceIsHandedOnInOrder(t *testing.T) {
 		}
 		second(Outcome{})
 		(<-entered)(Outcome{})
-		if m := getOrAdd(p.endpoints, "reg_1"); m.inFlight != 0 || len(m.waiting) != 0 {
-			t.Errorf("%d under way and %d waiting when all have left", m.inFlight, len(m.waiting))
+		if m := getOrAdd(p.endpoints, "reg_1"); m.inFlight != 0 || len(m.queue) != 0 {
+			t.Errorf("%d under way and %d waiting when all have left", m.inFlight, len(m.queue))
 		}
 	})
 }
@@ -249,8 +249,8 @@ func TestNobodyWaitsForLongerThanPatience(t *testing.T) {
 			if took := time.Since(start); second != nil || took != tt.want || !w.At.IsZero() || w.After != tt.turn {
 				t.Errorf("behind %s: began %v after %v, told %+v; want to be sent away after %v, for %v", tt.name, second != nil, took, w, tt.want, tt.turn)
 			}
-			if m := getOrAdd(p.endpoints, "reg_1"); len(m.waiting) != 0 || m.inFlight != 1 {
-				t.Errorf("behind %s: %d wait and %d are under way, want none and one", tt.name, len(m.waiting), m.inFlight)
+			if m := getOrAdd(p.endpoints, "reg_1"); len(m.queue) != 0 || m.inFlight != 1 {
+				t.Errorf("behind %s: %d wait and %d are under way, want none and one", tt.name, len(m.queue), m.inFlight)
 			}
 			leave(Outcome{})
 			if m := getOrAdd(p.endpoints, "reg_1"); m.inFlight != 0 {
@@ -334,10 +334,10 @@ func TestEndpointsAreLookedAtOneByOne(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		got := p.Stats("reg_1")
-		if got.Failures != 2 || time.Since(got.Accepted) != 3*time.Second {
-			t.Errorf("%d failures, accepted %v ago; want 2 and 3s", got.Failures, time.Since(got.Accepted))
+		if got.Failures != 2 || time.Since(got.LastSuccess) != 3*time.Second {
+			t.Errorf("%d failures, accepted %v ago; want 2 and 3s", got.Failures, time.Since(got.LastSuccess))
 		}
-		if other := p.Stats("reg_2"); other.Failures != 0 || !other.Accepted.IsZero() {
+		if other := p.Stats("reg_2"); other.Failures != 0 || !other.LastSuccess.IsZero() {
 			t.Errorf("of an endpoint that was never called: %+v", other)
 		}
 		if took := getOrAdd(p.endpoints, "reg_1").latency.Round(time.Millisecond); took != 2641*time.Millisecond { // 8 s × (1 − (7/8)³)

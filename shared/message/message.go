@@ -92,37 +92,37 @@ type InboundEvent struct {
 }
 
 // Pack returns the messages that carry as, which share source, label, content type, query and token.
-func Pack(as []InboundEvent, group string) ([]storage.Message, error) {
+func Pack(events []InboundEvent, group string) ([]storage.Message, error) {
 	var out []storage.Message
-	for len(as) > 0 {
+	for len(events) > 0 {
 		n, size := 0, 0
-		for n < len(as) && n < maxPackedEvents {
-			size += len(as[n].Payload) + len(as[n].ID) + len(as[n].Type) + 120 // 120: its entry in the header, about
+		for n < len(events) && n < maxPackedEvents {
+			size += len(events[n].Payload) + len(events[n].ID) + len(events[n].Type) + 120 // 120: its entry in the header, about
 			if n > 0 && size > maxPackedBytes {
 				break
 			}
 			n++
 		}
-		body, err := PackOne(as[:n])
+		body, err := PackOne(events[:n])
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, storage.Message{Body: body, Group: group})
-		as = as[n:]
+		events = events[n:]
 	}
 	return out, nil
 }
 
 // PackOne returns the text of one message that carries all of as.
-func PackOne(as []InboundEvent) (string, error) {
-	first := as[0]
+func PackOne(events []InboundEvent) (string, error) {
+	first := events[0]
 	h := Header{
 		V: storage.RowFormat, Kind: Events, Token: first.Token, Source: first.Source, Provider: first.Provider,
 		Label: first.Label, Received: first.Received.UnixMilli(), ContentType: first.ContentType,
-		Query: first.Query, Via: strings.Join(first.Via, " "), Recipient: first.Recipient, Tenant: first.Tenant, Repeated: first.Repeated, Plain: true, Events: make([]packedEvent, len(as)),
+		Query: first.Query, Via: strings.Join(first.Via, " "), Recipient: first.Recipient, Tenant: first.Tenant, Repeated: first.Repeated, Plain: true, Events: make([]packedEvent, len(events)),
 	}
 	size := 0
-	for i, a := range as {
+	for i, a := range events {
 		h.Events[i] = packedEvent{
 			ID: a.ID, Type: a.Type, Keys: a.Keys, UniqueForever: a.UniqueForever, NoNaturalKey: a.NoNaturalKey, Unreadable: a.Unreadable, Bytes: len(a.Payload),
 		}
@@ -141,10 +141,10 @@ func PackOne(as []InboundEvent) (string, error) {
 	b.Write(line)
 	b.WriteByte('\n')
 	if h.Plain {
-		for _, a := range as {
+		for _, a := range events {
 			b.Write(a.Payload)
 		}
-	} else if err := deflateInto(&b, as); err != nil {
+	} else if err := deflateInto(&b, events); err != nil {
 		return "", err
 	}
 	if b.Len() > storage.MaxMessageBytes {
@@ -160,12 +160,12 @@ var deflaters = sync.Pool{New: func() any {
 	return w
 }}
 
-func deflateInto(b *strings.Builder, as []InboundEvent) error {
+func deflateInto(b *strings.Builder, events []InboundEvent) error {
 	text := base64.NewEncoder(base64.StdEncoding, b)
 	w := deflaters.Get().(*flate.Writer)
 	defer deflaters.Put(w)
 	w.Reset(text)
-	for _, a := range as {
+	for _, a := range events {
 		w.Write(a.Payload) // a strings.Builder takes everything
 	}
 	w.Close()
@@ -203,22 +203,22 @@ func Read(body string) (Header, []InboundEvent, error) {
 	if h.Via != "" {
 		via = strings.Fields(h.Via)
 	}
-	as := make([]InboundEvent, len(h.Events))
+	events := make([]InboundEvent, len(h.Events))
 	for i, p := range h.Events {
 		if p.Bytes < 0 || p.Bytes > len(payload) {
 			return h, nil, fmt.Errorf("message of %d events: %w: it ends early", len(h.Events), ErrUnreadable)
 		}
-		as[i] = InboundEvent{Token: h.Token, UniqueForever: p.UniqueForever, NoNaturalKey: p.NoNaturalKey, Repeated: h.Repeated, Event: provider.Event{
+		events[i] = InboundEvent{Token: h.Token, UniqueForever: p.UniqueForever, NoNaturalKey: p.NoNaturalKey, Repeated: h.Repeated, Event: provider.Event{
 			ID: p.ID, Source: h.Source, Provider: h.Provider, Label: h.Label, Type: p.Type,
 			Received: time.UnixMilli(h.Received).UTC(), Keys: p.Keys, ContentType: h.ContentType, Query: h.Query,
 			Payload: payload[:p.Bytes:p.Bytes], Unreadable: p.Unreadable, Via: via, Recipient: h.Recipient, Tenant: h.Tenant,
 		}}
 		if p.Time != 0 {
-			as[i].Time = time.UnixMilli(p.Time).UTC()
+			events[i].Time = time.UnixMilli(p.Time).UTC()
 		}
 		payload = payload[p.Bytes:]
 	}
-	return h, as, nil
+	return h, events, nil
 }
 
 func (h Header) payload(rest string) ([]byte, error) {

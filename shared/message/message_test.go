@@ -23,8 +23,8 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func TestMessagesCarryBytesExactly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		payloads := rapid.SliceOfN(rapid.SliceOfN(rapid.Byte(), 0, 300), 1, 40).Draw(t, "payloads")
-		as := arrivalsOf(payloads)
-		ms, err := Pack(as, "")
+		events := arrivalsOf(payloads)
+		ms, err := Pack(events, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,24 +39,24 @@ func TestMessagesCarryBytesExactly(t *testing.T) {
 			}
 			back = append(back, got...)
 		}
-		if d := cmp.Diff(as, back, cmpopts.IgnoreUnexported(provider.Event{})); d != "" {
+		if d := cmp.Diff(events, back, cmpopts.IgnoreUnexported(provider.Event{})); d != "" {
 			t.Fatalf("events changed on the way (-sent +read):\n%s", d)
 		}
 	})
 }
 
 func arrivalsOf(payloads [][]byte) []InboundEvent {
-	as := make([]InboundEvent, len(payloads))
+	events := make([]InboundEvent, len(payloads))
 	for i, p := range payloads {
-		as[i] = InboundEvent{Token: "t", UniqueForever: i%2 == 0, Event: provider.Event{
+		events[i] = InboundEvent{Token: "t", UniqueForever: i%2 == 0, Event: provider.Event{
 			ID: fmt.Sprintf("evt_%044d", i), Source: "src-00000000", Provider: "direct", Label: "acme", Type: "delivered",
 			Received: noon, Keys: map[string][]string{"label": {"acme"}}, ContentType: "application/json", Payload: p,
 		}}
 		if i%3 == 0 {
-			as[i].Time = noon.Add(-time.Minute)
+			events[i].Time = noon.Add(-time.Minute)
 		}
 	}
-	return as
+	return events
 }
 
 func TestThousandItemsFitOneSend(t *testing.T) {
@@ -89,8 +89,8 @@ func TestLargestPayloadOfAnyBytesFits(t *testing.T) {
 	if err != nil || len(ms) != 1 {
 		t.Fatalf("%d messages, %v", len(ms), err)
 	}
-	if _, as, err := Read(ms[0].Body); err != nil || !bytes.Equal(as[0].Payload, payload) {
-		t.Errorf("read back: %v, equal %v", err, err == nil && bytes.Equal(as[0].Payload, payload))
+	if _, events, err := Read(ms[0].Body); err != nil || !bytes.Equal(events[0].Payload, payload) {
+		t.Errorf("read back: %v, equal %v", err, err == nil && bytes.Equal(events[0].Payload, payload))
 	}
 }
 
@@ -120,7 +120,7 @@ func TestHeaderIsJSONThatSQSCarries(t *testing.T) {
 		if err := errors.Join(err, errTheirs, json.Unmarshal(ours, &got), json.Unmarshal(theirs, &want)); err != nil {
 			t.Fatalf("%v: %s", err, ours)
 		}
-		if !storage.Carries(ours) {
+		if !storage.ValidText(ours) {
 			t.Fatalf("header of characters that SQS does not carry: %q", ours)
 		}
 		if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
@@ -150,7 +150,7 @@ func FuzzMessage(f *testing.F) {
 			}
 			return
 		}
-		if !storage.Carries(body) {
+		if !storage.ValidText(body) {
 			t.Errorf("SQS does not carry the message %q", body)
 		}
 		h, got, err := Read(body)
@@ -179,34 +179,34 @@ func FuzzReadMessage(f *testing.F) {
 	f.Add(`{"v":1,"k":"retry","id":"dlv_","c":3}`)
 	f.Add(`{"v":1,"k":"events","plain":true,"e":[{"n":-1}]}` + "\nx")
 	f.Fuzz(func(t *testing.T, body string) {
-		h, as, err := Read(body)
-		if err != nil && len(as) > 0 {
-			t.Errorf("%d events with the error %v", len(as), err)
+		h, events, err := Read(body)
+		if err != nil && len(events) > 0 {
+			t.Errorf("%d events with the error %v", len(events), err)
 		}
 		if err != nil && !errors.Is(err, ErrUnreadable) {
 			t.Errorf("Read: %v, want ErrUnreadable", err)
 		}
-		if err != nil || len(as) == 0 {
+		if err != nil || len(events) == 0 {
 			return
 		}
-		if len(as) != len(h.Events) {
-			t.Fatalf("%d events, the header names %d", len(as), len(h.Events))
+		if len(events) != len(h.Events) {
+			t.Fatalf("%d events, the header names %d", len(events), len(h.Events))
 		}
-		again, err := PackOne(as)
+		again, err := PackOne(events)
 		if err != nil {
 			return // what is read may be larger than what is sent
 		}
-		if _, got, err := Read(again); err != nil || !cmp.Equal(as, got, cmpopts.IgnoreUnexported(provider.Event{}), cmpopts.EquateEmpty()) {
-			t.Errorf("packed again: %v (-first +second):\n%s", err, cmp.Diff(as, got, cmpopts.IgnoreUnexported(provider.Event{})))
+		if _, got, err := Read(again); err != nil || !cmp.Equal(events, got, cmpopts.IgnoreUnexported(provider.Event{}), cmpopts.EquateEmpty()) {
+			t.Errorf("packed again: %v (-first +second):\n%s", err, cmp.Diff(events, got, cmpopts.IgnoreUnexported(provider.Event{})))
 		}
 	})
 }
 
 func BenchmarkPackBytesThatAreNoText(b *testing.B) {
-	as := arrivalsOf([][]byte{bytes.Repeat([]byte("caf\xe9 "), 40)})
+	events := arrivalsOf([][]byte{bytes.Repeat([]byte("caf\xe9 "), 40)})
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Pack(as, ""); err != nil {
+		if _, err := Pack(events, ""); err != nil {
 			b.Fatal(err)
 		}
 	}

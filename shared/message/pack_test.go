@@ -28,7 +28,7 @@ func TestPayloadGoesPlainIfTheQueueCarriesIt(t *testing.T) {
 		if err != nil || h.Plain != want || string(got[0].Payload) != text {
 			t.Errorf("payload %q goes plain: %v, read back as %q, %v; want %v", text, h.Plain, got[0].Payload, err, want)
 		}
-		if !storage.Carries(body) {
+		if !storage.ValidText(body) {
 			t.Errorf("payload %q makes a message that SQS does not carry", text)
 		}
 	}
@@ -98,12 +98,12 @@ func TestMessageOverTheLimitIsRefused(t *testing.T) {
 
 // TestMessageTellsAllOfItsEvents reads what FanOut goes by and no other test asks for.
 func TestMessageTellsAllOfItsEvents(t *testing.T) {
-	as := arrivalsOf([][]byte{[]byte("1"), []byte("2")})
-	as[1].Unreadable = true
-	for i := range as {
-		as[i].Recipient, as[i].Tenant, as[i].Repeated = "reg_1", "ten_1", true
+	events := arrivalsOf([][]byte{[]byte("1"), []byte("2")})
+	events[1].Unreadable = true
+	for i := range events {
+		events[i].Recipient, events[i].Tenant, events[i].Repeated = "reg_1", "ten_1", true
 	}
-	body, err := PackOne(as)
+	body, err := PackOne(events)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestMessageTellsAllOfItsEvents(t *testing.T) {
 			t.Errorf("event %d: only %q, tenant %q, again %v, unreadable %v; want what was packed", i, a.Recipient, a.Tenant, a.Repeated, a.Unreadable)
 		}
 	}
-	if got[0].ID != as[0].ID || got[1].ID != as[1].ID {
+	if got[0].ID != events[0].ID || got[1].ID != events[1].ID {
 		t.Errorf("Read = %+v; want both events", got)
 	}
 	retry, err := Header{Kind: Retry, ID: "dlv_1"}.Pack()
@@ -147,12 +147,12 @@ func TestMessageOfEventsThatCannotBeInIt(t *testing.T) {
 		"a size below 0": `{"v":1,"k":"events","plain":true,"e":[{"n":-1}]}` + "\nx",
 		"a size above":   `{"v":1,"k":"events","plain":true,"e":[{"n":1},{"n":1}]}` + "\nx",
 	} {
-		if _, as, err := Read(body); !errors.Is(err, ErrUnreadable) || as != nil {
-			t.Errorf("%s: %d events, %v; want ErrUnreadable", name, len(as), err)
+		if _, events, err := Read(body); !errors.Is(err, ErrUnreadable) || events != nil {
+			t.Errorf("%s: %d events, %v; want ErrUnreadable", name, len(events), err)
 		}
 	}
-	if _, as, err := Read(`{"v":1,"k":"events","plain":true,"e":[{"n":1},{"n":0},{"n":2}]}` + "\nabc"); err != nil || len(as) != 3 || string(as[2].Payload) != "bc" {
-		t.Errorf("a message whose events fill it: %+v, %v", as, err)
+	if _, events, err := Read(`{"v":1,"k":"events","plain":true,"e":[{"n":1},{"n":0},{"n":2}]}` + "\nabc"); err != nil || len(events) != 3 || string(events[2].Payload) != "bc" {
+		t.Errorf("a message whose events fill it: %+v, %v", events, err)
 	}
 }
 
@@ -161,7 +161,7 @@ func TestMessageOfEventsThatCannotBeInIt(t *testing.T) {
 func TestHeaderTextIsReadAsItWasWritten(t *testing.T) {
 	for _, text := range []string{"\x1f", " ", "\x7f", "\u0080", "\"", "\\", "\ufffe", "\uffff", "\ufffd"} {
 		body, err := Header{Kind: Retry, ID: text}.Pack()
-		if h, _, errRead := Read(body); errors.Join(err, errRead) != nil || h.ID != text || !storage.Carries(body) {
+		if h, _, errRead := Read(body); errors.Join(err, errRead) != nil || h.ID != text || !storage.ValidText(body) {
 			t.Errorf("%q is written as %s and read as %q, %v", text, body, h.ID, errors.Join(err, errRead))
 		}
 	}

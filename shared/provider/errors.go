@@ -2,24 +2,24 @@ package provider
 
 import "net/http"
 
-// A refusal is an error that a Reply tells of, under an HTTP status.
-type refusal struct {
+// A replyError is an error that a Reply tells of, under an HTTP status.
+type replyError struct {
 	text   string
 	status int
 }
 
-func (r *refusal) Error() string { return r.text }
+func (r *replyError) Error() string { return r.text }
 
 // The errors that a Reply tells of. What wraps none of them is answered as ErrUnavailable is.
 var (
-	ErrNotFound     = &refusal{"not found", http.StatusNotFound}
-	ErrMethod       = &refusal{"method not allowed", http.StatusMethodNotAllowed}
-	ErrSignature    = &refusal{"signature does not match", http.StatusUnauthorized}
-	ErrUnauthorized = &refusal{"credentials are missing or wrong", http.StatusUnauthorized}
-	ErrForbidden    = &refusal{"not allowed", http.StatusForbidden}
-	ErrTooLarge     = &refusal{"too large", http.StatusRequestEntityTooLarge}
-	ErrUnreadable   = &refusal{"unreadable", http.StatusBadRequest}
-	ErrCoding       = &refusal{"compressed", http.StatusUnsupportedMediaType}
-	ErrLoop         = &refusal{"callback came from this gateway", http.StatusLoopDetected}
-	ErrUnavailable  = &refusal{"try again later", http.StatusServiceUnavailable}
+	ErrNotFound     = &replyError{"not found", http.StatusNotFound}
+	ErrMethod       = &replyError{"method not allowed", http.StatusMethodNotAllowed}
+	ErrSignature    = &replyError{"signature does not match", http.StatusUnauthorized}
+	ErrUnauthorized = &replyError{"credentials are missing or wrong", http.StatusUnauthorized}
+	ErrForbidden    = &replyError{"not allowed", http.StatusForbidden}
+	ErrTooLarge     = &replyError{"too large", http.StatusRequestEntityTooLarge}
+	ErrUnreadable   = &replyError{"unreadable", http.StatusBadRequest}
+	ErrCoding       = &replyError{"compressed", http.StatusUnsupportedMediaType}
+	ErrLoop         = &replyError{"callback came from this gateway", http.StatusLoopDetected}
+	ErrUnavailable  = &replyError{"try again later", http.StatusServiceUnavailable}
 )

@@ -5,9 +5,9 @@ import (
 	"net/http"
 )
 
-// refusalOf returns the first refusal that err wraps, else ErrUnavailable.
-func refusalOf(err error) *refusal {
-	if r, ok := errors.AsType[*refusal](err); ok {
+// replyErrorOf returns the first refusal that err wraps, else ErrUnavailable.
+func replyErrorOf(err error) *replyError {
+	if r, ok := errors.AsType[*replyError](err); ok {
 		return r
 	}
 	return ErrUnavailable
@@ -18,7 +18,7 @@ func StatusOf(err error) int {
 	if err == nil {
 		return http.StatusOK
 	}
-	return refusalOf(err).status
+	return replyErrorOf(err).status
 }
 
 // Reason returns a few words on err that hold nothing of the callback: the text of the error of this package
@@ -27,12 +27,12 @@ func Reason(err error) string {
 	if err == nil {
 		return ""
 	}
-	return refusalOf(err).text
+	return replyErrorOf(err).text
 }
 
-// Refuse returns the Reply to a callback of which err became, without a body:
+// ReplyFor returns the Reply to a callback of which err became, without a body:
 // the status, Allow with a 405 and Retry-After (5 s) with a 503.
-func Refuse(err error) Reply {
+func ReplyFor(err error) Reply {
 	r := Reply{StatusCode: StatusOf(err)}
 	switch r.StatusCode {
 	case http.StatusMethodNotAllowed:

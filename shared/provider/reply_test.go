@@ -35,7 +35,7 @@ func TestEachErrorHasItsStatusAndAReasonWithoutDetails(t *testing.T) {
 				err = fmt.Errorf("callback of somebody: %w", err)
 			}
 			want := provider.Reply{StatusCode: tt.status, Header: tt.header}
-			if diff := cmp.Diff(want, provider.Refuse(err)); diff != "" {
+			if diff := cmp.Diff(want, provider.ReplyFor(err)); diff != "" {
 				t.Errorf("Refuse(%v), -want +got:\n%s", err, diff)
 			}
 			if got := provider.Reason(err); strings.Contains(got, "somebody") || strings.Contains(got, "disk") {

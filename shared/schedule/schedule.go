@@ -59,18 +59,18 @@ func (s Schedule) Wait(n int) time.Duration { return s.waits()[n] }
 // After returns how long to wait after the attempt number made, counted from 1, and false if that was the
 // last. The wait is schedule × (0.8…1.2), where jitter in [0,1) chooses; at least a minute after 429 and
 // timeouts; and at least the endpoint's hint, up to MaxWait. A hint never adds an attempt.
-func (s Schedule) After(made int, jitter float64, slow bool, hint time.Duration) (time.Duration, bool) {
-	if made > s.Len() {
+func (s Schedule) After(attempts int, jitter float64, slowDown bool, retryAfter time.Duration) (time.Duration, bool) {
+	if attempts > s.Len() {
 		return 0, false
 	}
 	var wait time.Duration
 	if s.Len() > 0 {
-		wait = time.Duration(float64(s.Wait(max(made, 1)-1)) * (0.8 + 0.4*jitter))
+		wait = time.Duration(float64(s.Wait(max(attempts, 1)-1)) * (0.8 + 0.4*jitter))
 	}
-	if slow {
+	if slowDown {
 		wait = max(wait, SlowDownWait)
 	}
-	return max(wait, min(hint, MaxWait)), true
+	return max(wait, min(retryAfter, MaxWait)), true
 }
 
 // RetryAfter reads a Retry-After header (RFC 9110, section 10.2.3): seconds or a date. It is at most MaxWait,

@@ -36,8 +36,8 @@ func CompareAndSwap(ctx context.Context, f func() error) error {
 // pauseAfter returns a random part of the pause after so many losses. What is random is the instant and the
 // row that was there: simulations, in which each instant is known, so repeat by their seed.
 func pauseAfter(losses int, stored Row) time.Duration {
-	most := min(firstPause<<min(losses-1, 10), maxPause)
+	limit := min(firstPause<<min(losses-1, 10), maxPause)
 	h := fnv.New64a()
 	fmt.Fprint(h, time.Now().UnixNano(), stored.PK, stored.SK, losses)
-	return time.Duration(h.Sum64() % uint64(most))
+	return time.Duration(h.Sum64() % uint64(limit))
 }

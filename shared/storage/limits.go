@@ -94,16 +94,16 @@ func (q QueueName) Check() error {
 // is wrong with each: an unknown queue, more than MaxSend messages, more than MaxMessageBytes in all.
 func CheckSend(q QueueName, ms []Message) []error {
 	errs := make([]error, len(ms))
-	whole := checkSendWhole(q, ms)
+	batchErr := checkBatch(q, ms)
 	for i, m := range ms {
-		if errs[i] = whole; whole == nil {
+		if errs[i] = batchErr; batchErr == nil {
 			errs[i] = m.check()
 		}
 	}
 	return errs
 }
 
-func checkSendWhole(q QueueName, ms []Message) error {
+func checkBatch(q QueueName, ms []Message) error {
 	if err := q.Check(); err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (m Message) check() error {
 	switch {
 	case m.Body == "":
 		return fmt.Errorf("%w: message without a body", ErrInvalid)
-	case !Carries(m.Body):
+	case !ValidText(m.Body):
 		return fmt.Errorf("%w: message holds a character that no queue carries", ErrInvalid)
 	case m.Delay < 0 || m.Delay > MaxDelay:
 		return fmt.Errorf("%w: delay of %v, at most %v", ErrInvalid, m.Delay, MaxDelay)
@@ -137,8 +137,8 @@ func (m Message) check() error {
 // DelaySeconds returns m's delay as queues take it: whole seconds, rounded up.
 func (m Message) DelaySeconds() int { return int((m.Delay + time.Second - 1) / time.Second) }
 
-// Carries reports whether a message can hold s: valid UTF-8 of the characters that Message names.
-func Carries[T string | []byte](s T) bool {
+// ValidText reports whether a message can hold s: valid UTF-8 of the characters that Message names.
+func ValidText[T string | []byte](s T) bool {
 	for i := 0; i < len(s); {
 		if c := s[i]; c < utf8.RuneSelf {
 			if c < 0x20 && c != '\t' && c != '\n' && c != '\r' {

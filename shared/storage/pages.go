@@ -25,9 +25,9 @@ func (p PageRequest) Query(q Query, start string) Query {
 	return q
 }
 
-// Listed returns one page of q as Ts and the cursor of the next: the SK without
+// ListPage returns one page of q as Ts and the cursor of the next: the SK without
 // what all of the list begin with. Rows that f does not find are left out.
-func Listed[T any](ctx context.Context, s Store, q Query, f func(Row) (T, error)) ([]T, string, error) {
+func ListPage[T any](ctx context.Context, s Store, q Query, f func(Row) (T, error)) ([]T, string, error) {
 	if err := q.Check(); err != nil {
 		return nil, "", fmt.Errorf("cursor: %w: want one that a page ended with", ErrInvalid)
 	}

@@ -61,4 +61,4 @@ type Depth struct {
 
 // A Handler gets at most 10 messages and returns the receipts of those that
 // must come again; the others are deleted. An error makes all come again.
-type Handler func(ctx context.Context, ms []Received) (again []string, err error)
+type Handler func(ctx context.Context, ms []Received) (unfinished []string, err error)

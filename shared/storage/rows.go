@@ -67,25 +67,25 @@ func Decoded[T any](r Row) (v T, err error) {
 }
 
 // Put writes v under k if the stored revision is was.
-func Put(ctx context.Context, s Store, k Key, v any, was string) error {
-	return PutRow(ctx, s, Row{Key: k}, v, was)
+func Put(ctx context.Context, s Store, k Key, v any, oldRev string) error {
+	return PutRow(ctx, s, Row{Key: k}, v, oldRev)
 }
 
 // PutRow is Put for a row with more than Data.
-func PutRow(ctx context.Context, s Store, r Row, v any, was string) (err error) {
+func PutRow(ctx context.Context, s Store, r Row, v any, oldRev string) (err error) {
 	if r.Data, err = Encode(v); err != nil {
 		return err
 	}
 	r.Rev = NewRev()
-	if err := Persist(ctx, func() error { return s.Put(ctx, r, was) }); err != nil {
+	if err := Retry(ctx, func() error { return s.Put(ctx, r, oldRev) }); err != nil {
 		return fmt.Errorf("put %s %s: %w", r.PK, r.SK, err)
 	}
 	return nil
 }
 
-// Persist calls f up to three times until it returns nil or a named error:
+// Retry calls f up to three times until it returns nil or a named error:
 // every Store call may be repeated with the same arguments.
-func Persist(ctx context.Context, f func() error) (err error) {
+func Retry(ctx context.Context, f func() error) (err error) {
 	for range 3 {
 		err = f()
 		if err == nil || ctx.Err() != nil || errors.Is(err, ErrConflict) || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrInvalid) {
@@ -96,8 +96,8 @@ func Persist(ctx context.Context, f func() error) (err error) {
 }
 
 // Delete deletes the row under k if its stored revision is was, again if it is not known whether that was done.
-func Delete(ctx context.Context, s Store, k Key, was string) error {
-	if err := Persist(ctx, func() error { return s.Delete(ctx, k, was) }); err != nil {
+func Delete(ctx context.Context, s Store, k Key, oldRev string) error {
+	if err := Retry(ctx, func() error { return s.Delete(ctx, k, oldRev) }); err != nil {
 		return fmt.Errorf("delete %s %s: %w", k.PK, k.SK, err)
 	}
 	return nil
@@ -125,12 +125,12 @@ func change(ctx context.Context, s Store, k Key, zero func() any, f func(*Row) e
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		was := row.Rev
+		oldRev := row.Rev
 		row.Key = k
 		if err := f(&row); err != nil {
 			return err
 		}
-		return PutRow(ctx, s, row, v, was)
+		return PutRow(ctx, s, row, v, oldRev)
 	})
 }
 

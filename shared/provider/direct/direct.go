@@ -51,7 +51,7 @@ func (Provider) Verify(cb *provider.Callback, c provider.Credentials) error {
 // anything else [inferred]. A 401 asks for Basic authorization by name, since some clients send a login only
 // when they are asked for it [inferred].
 func (Provider) Reply(err error) provider.Reply {
-	r := provider.Refuse(err)
+	r := provider.ReplyFor(err)
 	r.ContentType = "application/json"
 	if err == nil {
 		r.Body = []byte(`{"ok":true}`)
@@ -101,20 +101,20 @@ func loggedIn(cb *provider.Callback, logins []provider.Login) bool {
 	if !ok || !strings.EqualFold(scheme, "Basic") || strings.ContainsAny(coded, "\r\n") { // which the decoder passes over
 		return false
 	}
-	given, err := base64.StdEncoding.Strict().DecodeString(strings.TrimLeft(coded, " "))
+	decoded, err := base64.StdEncoding.Strict().DecodeString(strings.TrimLeft(coded, " "))
 	if err != nil {
 		return false
 	}
-	name, password, _ := strings.Cut(string(given), ":")
+	name, password, _ := strings.Cut(string(decoded), ":")
 	plainName, _ := url.PathUnescape(name) // empty of what is not percent-encoded, and no login is
 	plainPassword, _ := url.PathUnescape(password)
-	sent, plain, found := sumOf(name, password), sumOf(plainName, plainPassword), 0
+	sent, plain, found := loginSum(name, password), loginSum(plainName, plainPassword), 0
 	for _, l := range logins {
-		want := sumOf(l.Name, l.Password)
+		want := loginSum(l.Name, l.Password)
 		found |= subtle.ConstantTimeCompare(sent[:], want[:]) | subtle.ConstantTimeCompare(plain[:], want[:])
 	}
 	return found == 1
 }
 
-// sumOf joins by what no login has in it.
-func sumOf(name, password string) [32]byte { return sha256.Sum256([]byte(name + "\x00" + password)) }
+// loginSum joins by what no login has in it.
+func loginSum(name, password string) [32]byte { return sha256.Sum256([]byte(name + "\x00" + password)) }

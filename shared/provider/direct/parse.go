@@ -46,8 +46,8 @@ func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 	return r, nil
 }
 
-// looked are the members of an item that are looked at, by the names of "Receiving Callback".
-var looked = jsonscan.NamesOf("message_uuid", "cascade_message_uuid", "channel_type", "callback_event", "status", "status_time",
+// scanned are the members of an item that are looked at, by the names of "Receiving Callback".
+var scanned = jsonscan.NamesOf("message_uuid", "cascade_message_uuid", "channel_type", "callback_event", "status", "status_time",
 	"parts", "price", "price_time", "short_url", "click_time")
 
 // A notice is an item, with the texts that are looked at more than once.
@@ -56,9 +56,9 @@ type notice struct {
 	event, message, status, statusTime, priceTime, clickTime string
 }
 
-// read takes numbers and strings alike.
-func read(b jsonscan.Value) notice {
-	p := looked.Pick(b)
+// scan takes numbers and strings alike.
+func scan(b jsonscan.Value) notice {
+	p := scanned.Pick(b)
 	return notice{
 		p, p.Text("callback_event"), p.Text("message_uuid"), p.Text("status"),
 		p.Text("status_time"), p.Text("price_time"), p.Text("click_time"),
@@ -69,7 +69,7 @@ func itemOf(b jsonscan.Value) provider.Item {
 	if !item.Usable(b) {
 		return item.SetAside(name, b)
 	}
-	n := read(b)
+	n := scan(b)
 	if n.message == "" {
 		return item.SetAside(name, b)
 	}

@@ -13,8 +13,8 @@ import (
 // A Field is one name and value.
 type Field struct{ Name, Value string }
 
-// usual is how many fields a form has at most, usually.
-const usual = 32
+// usualFields is how many fields a form has at most, usually.
+const usualFields = 32
 
 // Fields yields the text of each field of a form as it stands there, without the ampersand, and its decoded name and
 // value. A plus sign is a space, and so is %20, since a sender may write either [inferred]; a percent sign that begins
@@ -35,7 +35,7 @@ func Fields(raw string) iter.Seq2[string, Field] {
 
 // All returns what Fields yields, but the text.
 func All(raw string) []Field {
-	fields := make([]Field, 0, min(strings.Count(raw, "&")+1, usual))
+	fields := make([]Field, 0, min(strings.Count(raw, "&")+1, usualFields))
 	for _, f := range Fields(raw) {
 		fields = append(fields, f)
 	}
@@ -53,7 +53,7 @@ func Object(fields []Field) json.RawMessage {
 	}
 	var repeated map[string][]string
 	if len(values) < len(fields) {
-		repeated = gather(fields)
+		repeated = groupValues(fields)
 	}
 	b := append(make([]byte, 0, size), '{')
 	for _, f := range fields {
@@ -83,7 +83,7 @@ func Object(fields []Field) json.RawMessage {
 	return append(b, '}')
 }
 
-func gather(fields []Field) map[string][]string {
+func groupValues(fields []Field) map[string][]string {
 	values := map[string][]string{}
 	for _, f := range fields {
 		name := valid(f.Name)

@@ -21,7 +21,7 @@ import (
 // ContentType returns the Content-Type under which cb's items are kept: that of cb, or otherwise if there is none, it
 // is longer than provider.MaxContentTypeBytes, or it is no text that rows and messages hold as it is (storage.Carries).
 func ContentType(cb *provider.Callback, otherwise string) string {
-	if v := cb.Header.Get("Content-Type"); v != "" && len(v) <= provider.MaxContentTypeBytes && storage.Carries(v) {
+	if v := cb.Header.Get("Content-Type"); v != "" && len(v) <= provider.MaxContentTypeBytes && storage.ValidText(v) {
 		return v
 	}
 	return otherwise

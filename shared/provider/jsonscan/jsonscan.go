@@ -76,8 +76,8 @@ type Picked struct {
 // NamesOf returns Names. Those that mean the same member are one text with a bar between them.
 func NamesOf(members ...string) Names {
 	ns := Names{}
-	for i, alike := range members {
-		for name := range strings.SplitSeq(alike, "|") {
+	for i, names := range members {
+		for name := range strings.SplitSeq(names, "|") {
 			ns[name] = i
 		}
 	}

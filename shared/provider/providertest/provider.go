@@ -250,10 +250,10 @@ func CheckRaw(p provider.Provider, r provider.Reading) []string {
 // checkTexts returns what in r no row could hold beside the payload.
 func checkTexts(r provider.Reading) []string {
 	var problems []string
-	if len(r.ContentType) > provider.MaxContentTypeBytes || !storage.Carries(r.ContentType) {
+	if len(r.ContentType) > provider.MaxContentTypeBytes || !storage.ValidText(r.ContentType) {
 		problems = append(problems, fmt.Sprintf("Content-Type of %d bytes: %.100q", len(r.ContentType), r.ContentType))
 	}
-	if len(r.Query) > provider.MaxQueryBytes || !storage.Carries(r.Query) {
+	if len(r.Query) > provider.MaxQueryBytes || !storage.ValidText(r.Query) {
 		problems = append(problems, fmt.Sprintf("query of %d bytes: %.100q", len(r.Query), r.Query))
 	}
 	for i, it := range r.Items {

@@ -87,7 +87,7 @@ func (pt tester) testReplies(t *testing.T) {
 		if got, want := plain.StatusCode, provider.StatusOf(err); got != want {
 			t.Errorf("Reply(%v) has status %d, want %d", err, got, want)
 		}
-		for name, value := range provider.Refuse(err).Header {
+		for name, value := range provider.ReplyFor(err).Header {
 			if got := plain.Header[name]; got != value {
 				t.Errorf("Reply(%v) has header %s: %q, want %q", err, name, got, value)
 			}

@@ -11,8 +11,8 @@ import (
 	"ringback/shared/provider/jsonscan"
 )
 
-// formOf returns the fields of body, which is a form, a multipart form, or JSON.
-func formOf(contentType string, body []byte) (fields []form.Field, isJSON bool) {
+// parseBody returns the fields of body, which is a form, a multipart form, or JSON.
+func parseBody(contentType string, body []byte) (fields []form.Field, isJSON bool) {
 	if len(contentType) >= 10 && strings.EqualFold(contentType[:10], "multipart/") {
 		_, parameters, err := mime.ParseMediaType(contentType)
 		boundary := parameters["boundary"]

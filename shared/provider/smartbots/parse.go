@@ -24,7 +24,7 @@ func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 	}
 	contentType := item.ContentType(cb, "")
 	otherwise := "application/x-www-form-urlencoded"
-	fields, isJSON := formOf(contentType, cb.Body)
+	fields, isJSON := parseBody(contentType, cb.Body)
 	if isJSON {
 		otherwise = "application/json"
 		object := jsonscan.Trim(cb.Body)

@@ -34,7 +34,7 @@ func (Provider) Verify(*provider.Callback, provider.Credentials) error { return 
 // Reply answers with 200 and no body. SmartBots reads the body as key=value pairs and takes accept=1 as the
 // order to join a group ("HTTP Bot Callback"), so a refusal's text has no equals sign either.
 func (Provider) Reply(err error) provider.Reply {
-	r := provider.Refuse(err)
+	r := provider.ReplyFor(err)
 	if err != nil {
 		r.ContentType = "application/json"
 		r.Body = fmt.Appendf(nil, `{"error":%q}`, provider.Reason(err))
@@ -45,7 +45,7 @@ func (Provider) Reply(err error) provider.Reply {
 // Data returns a JSON body as it came, and a form as an object of strings; a
 // field that comes more than once is an array.
 func (Provider) Data(e *provider.Event) (json.RawMessage, error) {
-	fields, isJSON := formOf(e.ContentType, e.Payload)
+	fields, isJSON := parseBody(e.ContentType, e.Payload)
 	if e.Unreadable || isJSON {
 		return item.JSON(e)
 	}

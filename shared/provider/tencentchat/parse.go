@@ -11,9 +11,9 @@ import (
 	"ringback/shared/provider/jsonscan"
 )
 
-// ofEvents ends the ContentType of an item that came in the array Events, so that Raw knows to wrap it again:
+// fromEvents ends the ContentType of an item that came in the array Events, so that Raw knows to wrap it again:
 // an item of Events and a callback that Tencent sent without the array are otherwise alike.
-const ofEvents = "; of=Events"
+const fromEvents = "; of=Events"
 
 // Parse reads one packet, or the push results in the array Events (1047/67552), whatever the Content-Type,
 // which is not documented [inferred]. The query names the command, since some packets do not; a packet that
@@ -26,16 +26,16 @@ func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 		return provider.Reading{}, fmt.Errorf("body: %w: want a JSON object", provider.ErrUnreadable)
 	}
 	q := readQuery(cb.Query)
-	if len(q.kept) > provider.MaxQueryBytes {
+	if len(q.documented) > provider.MaxQueryBytes {
 		return provider.Reading{}, fmt.Errorf("query: %w: want at most %d bytes", provider.ErrTooLarge, provider.MaxQueryBytes)
 	}
-	r := provider.Reading{ContentType: contentType(cb), Query: q.kept}
-	p := packet{looked.Pick(body)}
+	r := provider.Reading{ContentType: contentType(cb), Query: q.documented}
+	p := packet{scanned.Pick(body)}
 	var err error
 	switch events := p.Value("Events"); {
 	case p.Members == 0:
 	case events.IsArray() && (q.command == "" || isPush(q.command)):
-		r.ContentType += ofEvents
+		r.ContentType += fromEvents
 		r.Items, err = split(events, q.command)
 	default:
 		r.Items, err = single(cb.Body, &p, q.command)
@@ -46,7 +46,7 @@ func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 // contentType returns what cb's items are kept under, which never says ofEvents.
 func contentType(cb *provider.Callback) string {
 	const otherwise = "application/json"
-	if v := item.ContentType(cb, otherwise); !strings.HasSuffix(v, ofEvents) {
+	if v := item.ContentType(cb, otherwise); !strings.HasSuffix(v, fromEvents) {
 		return v
 	}
 	return otherwise
@@ -75,7 +75,7 @@ func split(events jsonscan.Value, command string) ([]provider.Item, error) {
 			l.SetAside(name, element)
 			continue
 		}
-		p := packet{looked.Pick(element)}
+		p := packet{scanned.Pick(element)}
 		if p.contradicts(command) {
 			forged++
 			l.SetAside(name, element)
@@ -95,9 +95,9 @@ func isPush(command string) bool { return strings.HasPrefix(command, "Push.") }
 // A packet is a body, or an item of Events.
 type packet struct{ jsonscan.Picked }
 
-// looked are the members that are looked at. Group packets say Random and GroupId,
+// scanned are the members that are looked at. Group packets say Random and GroupId,
 // one-to-one packets MsgRandom, push results GroupID.
-var looked = jsonscan.NamesOf("CallbackCommand", "GroupId|GroupID", "TopicId", "From_Account", "To_Account", "AtRobots_Account",
+var scanned = jsonscan.NamesOf("CallbackCommand", "GroupId|GroupID", "TopicId", "From_Account", "To_Account", "AtRobots_Account",
 	"MsgKey", "MsgSeq", "MsgBody", "MsgTime", "Random|MsgRandom", "SendMsgResult", "EventTime", "OperateType", "Seq",
 	"PushID|TaskId", "PushStage", "PushPlatform", "EventType", "TaskTime", "Events")
 

@@ -11,14 +11,14 @@ import (
 type query struct {
 	sdkAppID, command, requestTime, sign string
 	repeated                             bool   // one of these comes twice, so that it is unclear which one counts
-	kept                                 string // the documented ones but RequestTime and Sign, as they came, in ASCII
+	documented                           string // the documented ones but RequestTime and Sign, as they came, in ASCII
 }
 
 // readQuery takes names in any case: Tencent writes SdkAppid here and SdkAppId
 // for sibling products on the same machinery.
 func readQuery(raw string) query {
 	var q query
-	documented := [...]struct {
+	parameters := [...]struct {
 		name  string
 		text  *string // nil: it is not looked at
 		kept  bool
@@ -30,8 +30,8 @@ func readQuery(raw string) query {
 	}
 	kept := make([]string, 0, 8)
 	for part, f := range form.Fields(raw) {
-		for i := range documented {
-			p := &documented[i]
+		for i := range parameters {
+			p := &parameters[i]
 			if !strings.EqualFold(f.Name, p.name) {
 				continue
 			}
@@ -45,20 +45,20 @@ func readQuery(raw string) query {
 			}
 		}
 	}
-	q.kept = strings.Join(kept, "&")
+	q.documented = strings.Join(kept, "&")
 	return q
 }
 
 // escaped returns part with the bytes percent-encoded that no URL holds as they
 // are (RFC 3986, section 2), since rows and messages hold text.
 func escaped(part string) string {
-	strange := func(r rune) bool { return r <= ' ' || r > '~' }
-	if !strings.ContainsFunc(part, strange) {
+	mustEscape := func(r rune) bool { return r <= ' ' || r > '~' }
+	if !strings.ContainsFunc(part, mustEscape) {
 		return part
 	}
 	var b strings.Builder
 	for i := range len(part) {
-		if c := part[i]; strange(rune(c)) {
+		if c := part[i]; mustEscape(rune(c)) {
 			fmt.Fprintf(&b, "%%%02X", c)
 		} else {
 			b.WriteByte(c)

@@ -31,7 +31,7 @@ type Provider struct{}
 // Reply answers with the packet that 1047/34354 describes. Tencent takes any other status than 200, and any
 // body that is not JSON, for a failure; it waits 2 s and by default does not repeat.
 func (Provider) Reply(err error) provider.Reply {
-	r := provider.Refuse(err)
+	r := provider.ReplyFor(err)
 	r.ContentType = "application/json"
 	r.Body = []byte(`{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}`)
 	if err != nil {
@@ -55,7 +55,7 @@ func (Provider) Raw(e *provider.Event, token string, now time.Time) provider.Raw
 	if token != "" {
 		r.Query = SignQuery(e.Query, token, now)
 	}
-	if contentType, ok := strings.CutSuffix(e.ContentType, ofEvents); ok {
+	if contentType, ok := strings.CutSuffix(e.ContentType, fromEvents); ok {
 		r.ContentType = contentType
 		r.Body = slices.Concat([]byte(`{"Events":[`), e.Payload, []byte(`]}`))
 	}

@@ -51,8 +51,8 @@ func SignQuery(query, token string, now time.Time) string {
 
 func timely(requestTime string, received time.Time) bool {
 	at, err := strconv.ParseInt(requestTime, 10, 64)
-	now, most := received.Unix(), int64(window/time.Second)
-	return err == nil && at >= now-most && at <= now+most
+	now, limit := received.Unix(), int64(window/time.Second)
+	return err == nil && at >= now-limit && at <= now+limit
 }
 
 // signed compares Sign with what each token makes, in constant time. The case

@@ -11,16 +11,16 @@ import (
 	"ringback/shared/storage"
 )
 
-// A Deed is something that is asked of what works on a Store, and what must be so after it.
-type Deed struct {
+// A Operation is something that is asked of what works on a Store, and what must be so after it.
+type Operation struct {
 	Do   func() error
 	Done func() // checks; nil: nothing to check
 }
 
-// WantFaultsTold does a Deed on s, and once more, each time anew, for each call to
+// WantFaultsReported does a Deed on s, and once more, each time anew, for each call to
 // the Store that it made, which fails: the Deed must end with that error, and
 // done again must end what it began.
-func WantFaultsTold(t *testing.T, s *Brittle, what string, prepare func() Deed) {
+func WantFaultsReported(t *testing.T, s *Brittle, what string, prepare func() Operation) {
 	t.Helper()
 	want := func(what string, err, want error) {
 		t.Helper()
@@ -131,7 +131,7 @@ func (s *Brittle) List(ctx context.Context, q storage.Query) (storage.Page, erro
 }
 
 // Put implements storage.Store.
-func (s *Brittle) Put(ctx context.Context, r storage.Row, was string) error {
+func (s *Brittle) Put(ctx context.Context, r storage.Row, oldRev string) error {
 	if err := s.call("Put "+r.PK+" "+r.SK, r.Rev); err != nil {
 		return err
 	}
@@ -141,16 +141,16 @@ func (s *Brittle) Put(ctx context.Context, r storage.Row, was string) error {
 	s.mu.Lock()
 	s.writes++
 	s.mu.Unlock()
-	return s.Store.Put(ctx, r, was)
+	return s.Store.Put(ctx, r, oldRev)
 }
 
 // Delete implements storage.Store.
-func (s *Brittle) Delete(ctx context.Context, k storage.Key, was string) error {
+func (s *Brittle) Delete(ctx context.Context, k storage.Key, oldRev string) error {
 	if err := s.call("Delete "+k.PK+" "+k.SK, k.PK+k.SK); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	s.writes++
 	s.mu.Unlock()
-	return s.Store.Delete(ctx, k, was)
+	return s.Store.Delete(ctx, k, oldRev)
 }

@@ -69,7 +69,7 @@ var queueTests = []struct {
 	{"what no queue carries is refused alone", testRefusal},
 	{"Send refuses what is over the limits", testSendLimits},
 	{"a delayed message is late", testDelay},
-	{"what a handler returns comes again", testAgain},
+	{"what a handler returns comes again", testUnfinished},
 	{"an error makes the whole batch come again", testError},
 	{"a message that nobody finishes ends as a dead letter and can be moved back", testDead},
 	{"Depth tells where messages are", testDepth},
@@ -122,7 +122,7 @@ func testCharacters(t *testing.T, q ServedQueue, name storage.QueueName) {
 	var want []string
 	var b strings.Builder
 	for r := rune(0); r <= utf8.MaxRune; r++ {
-		if s := string(r); utf8.ValidRune(r) && storage.Carries(s) {
+		if s := string(r); utf8.ValidRune(r) && storage.ValidText(s) {
 			b.WriteString(s)
 		}
 		if b.Len() > 900<<10 || r == utf8.MaxRune {
@@ -215,7 +215,7 @@ func testDelay(t *testing.T, q ServedQueue, name storage.QueueName) {
 	}
 }
 
-func testAgain(t *testing.T, q ServedQueue, name storage.QueueName) {
+func testUnfinished(t *testing.T, q ServedQueue, name storage.QueueName) {
 	m := serve(t, q, name, func(ms []storage.Received) (again []string, err error) {
 		for _, r := range ms {
 			if strings.HasPrefix(r.Body, "again") && r.Receives < 3 {

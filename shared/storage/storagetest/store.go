@@ -193,7 +193,7 @@ func testPutAny(t *testing.T, s storage.Store) {
 
 func testPutRace(t *testing.T, s storage.Store) {
 	key := newKey("race")
-	was := ""
+	oldRev := ""
 	for range 3 {
 		const callers = 16
 		revs := make([]string, callers)
@@ -202,12 +202,12 @@ func testPutRace(t *testing.T, s storage.Store) {
 		for i := range callers {
 			revs[i] = storage.NewRev()
 			wg.Go(func() {
-				errs[i] = s.Put(context.WithoutCancel(t.Context()), storage.Row{Key: key, Rev: revs[i], Data: []byte("{}")}, was)
+				errs[i] = s.Put(context.WithoutCancel(t.Context()), storage.Row{Key: key, Rev: revs[i], Data: []byte("{}")}, oldRev)
 			})
 		}
 		wg.Wait()
-		was = winner(t, revs, errs)
-		wantRows(t, s, []storage.Key{key}, storage.Row{Key: key, Rev: was, Data: []byte("{}")})
+		oldRev = winner(t, revs, errs)
+		wantRows(t, s, []storage.Key{key}, storage.Row{Key: key, Rev: oldRev, Data: []byte("{}")})
 	}
 }
 
@@ -278,10 +278,10 @@ func newRow(sk string) storage.Row {
 	return storage.Row{Key: newKey(sk), Rev: storage.NewRev(), Data: []byte("{}")}
 }
 
-func mustPut(t *testing.T, s storage.Store, r storage.Row, was string) {
+func mustPut(t *testing.T, s storage.Store, r storage.Row, oldRev string) {
 	t.Helper()
-	if err := s.Put(t.Context(), r, was); err != nil {
-		t.Fatalf("Put(%q, was %q) = %v", r.SK, was, err)
+	if err := s.Put(t.Context(), r, oldRev); err != nil {
+		t.Fatalf("Put(%q, was %q) = %v", r.SK, oldRev, err)
 	}
 }
 

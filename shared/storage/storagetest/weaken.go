@@ -111,12 +111,12 @@ func (s *weakStore) Get(ctx context.Context, keys ...storage.Key) ([]storage.Row
 	return rows, err
 }
 
-func (s *weakStore) Put(ctx context.Context, r storage.Row, was string) error {
-	return s.write(ctx, r.Key, "put", func() error { return s.Store.Put(ctx, r, was) })
+func (s *weakStore) Put(ctx context.Context, r storage.Row, oldRev string) error {
+	return s.write(ctx, r.Key, "put", func() error { return s.Store.Put(ctx, r, oldRev) })
 }
 
-func (s *weakStore) Delete(ctx context.Context, k storage.Key, was string) error {
-	return s.write(ctx, k, "delete", func() error { return s.Store.Delete(ctx, k, was) })
+func (s *weakStore) Delete(ctx context.Context, k storage.Key, oldRev string) error {
+	return s.write(ctx, k, "delete", func() error { return s.Store.Delete(ctx, k, oldRev) })
 }
 
 // write remembers the row as it is and calls do.
@@ -173,13 +173,13 @@ func justBefore(q storage.Query, rows []storage.Row) (next string, ok bool) {
 		return next, len(next) <= storage.MaxKeyBytes && (q.After == "" || next < q.After)
 	}
 	next = first[:len(first)-1]
-	return next, next != "" && next > q.After && next >= q.From && storage.Carries(next)
+	return next, next != "" && next > q.After && next >= q.From && storage.ValidText(next)
 }
 
 // late returns p with rows as they were a moment ago.
 func (s *weakStore) late(q storage.Query, p storage.Page) storage.Page {
 	stale := map[string]*storage.Row{}
-	for k, before := range s.past.of(q.Table, q.PK) {
+	for k, before := range s.past.partition(q.Table, q.PK) {
 		if s.dice.under(s.w.Late, "late", k.PK, k.SK) && inPage(q, p, k.SK) {
 			stale[k.SK] = shown(q, before)
 		}

@@ -39,14 +39,14 @@ func (s *weakStore) lateDue(rows []storage.DueRow, shard int, until time.Time, a
 		if k.DueShard() != shard || !s.dice.under(s.w.Late, "late due", k.PK, k.SK) {
 			continue
 		}
-		was := before != nil && !before.Due.IsZero() && !before.Due.After(until)
+		oldRev := before != nil && !before.Due.IsZero() && !before.Due.After(until)
 		i := slices.IndexFunc(rows, func(r storage.DueRow) bool { return r.Key == k })
 		switch {
-		case i >= 0 && !was:
+		case i >= 0 && !oldRev:
 			rows = slices.Delete(rows, i, i+1)
 		case i >= 0:
 			rows[i].Due = before.Due.Truncate(time.Millisecond)
-		case was && after == "" && len(rows) < limit:
+		case oldRev && after == "" && len(rows) < limit:
 			rows = append(rows, storage.DueRow{Key: k, Due: before.Due.Truncate(time.Millisecond)})
 		}
 	}
@@ -120,8 +120,8 @@ func (p *past) all() iter.Seq2[storage.Key, *storage.Row] {
 	}
 }
 
-// of yields those of one partition.
-func (p *past) of(t storage.Table, pk string) iter.Seq2[storage.Key, *storage.Row] {
+// partition yields those of one partition.
+func (p *past) partition(t storage.Table, pk string) iter.Seq2[storage.Key, *storage.Row] {
 	return func(yield func(storage.Key, *storage.Row) bool) {
 		for k, row := range p.all() {
 			if k.Table == t && k.PK == pk && !yield(k, row) {

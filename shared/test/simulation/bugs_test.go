@@ -82,8 +82,8 @@ var bugs = []bug{
 	{"a release does not look for stragglers", 27, []patch{{"shared/gateway/jobs.go",
 		"ended && pass == 1, err", "ended && (pass == 1 || planted), err"}}},
 	{"the last item of a callback is left out", 2, []patch{{"shared/message/message.go",
-		"if n > 0 && size > maxPackedBytes {", "if planted && n > 2 && n == len(as)-1 || n > 0 && size > maxPackedBytes {"}, {"shared/message/message.go",
-		"as = as[n:]", "as = as[n:]\n\t\tif planted && n > 2 && len(as) == 1 {\n\t\t\tbreak\n\t\t}"}}},
+		"if n > 0 && size > maxPackedBytes {", "if planted && n > 2 && n == len(events)-1 || n > 0 && size > maxPackedBytes {"}, {"shared/message/message.go",
+		"events = events[n:]", "events = events[n:]\n\t\tif planted && n > 2 && len(events) == 1 {\n\t\t\tbreak\n\t\t}"}}},
 	{"a disabled tenant's deliveries are cancelled", 1, []patch{{"shared/gateway/eligibility.go",
 		"return Held, reasonTenant, nil", "if planted {\n\t\t\treturn Cancelled, reasonTenant, nil\n\t\t}\n\t\treturn Held, reasonTenant, nil"}}},
 
