@@ -8,20 +8,20 @@ import (
 	"os"
 )
 
-// The log (SQLite's write-ahead log) is moved into the file when so many of its pages are to be; it is looked
-// at after every few commits. A page that many write is moved once, so the more wait the less is moved. But
-// commits wait while what was moved is synced, a tenth of a millisecond for each page in a place of its own
-// where a disk does 10,000 writes a second; and what is written behind has its pages in as many places.
+// A checkpoint moves pages from SQLite's write-ahead log (WAL) into the database file. It begins once so many pages
+// are in the log but not in the file, which is measured after every few commits. A page written often is moved once,
+// so a longer log moves less in all. But commits wait while moved pages are synced, a tenth of a millisecond for each
+// scattered page on a disk of 10,000 writes a second, and background writes scatter widely.
 const (
 	maxWALPages        = 2000     // 16 MiB
-	maxWALBytes        = 32 << 20 // bytes that its file keeps when it begins anew; a long reader made it longer
-	backgroundWALPages = 60       // after a commit of what is behind, but beside a crowd
+	maxWALBytes        = 32 << 20 // size its file is truncated to when the log starts over; a long read may have made it longer
+	backgroundWALPages = 60       // after a background commit, unless live commits are large
 	checkWALEvery      = 8        // commits
 )
 
-// A checkpoint moves the log into the file. To do so between two commits would hold up all writes for tens of
-// milliseconds. So a goroutine does it beside them, on a connection of its own. Once the log has logPages the
-// writer moves what came meanwhile, after which it begins anew.
+// A checkpoint runs on a connection and goroutine of its own: between two commits of the writer it would hold up all
+// writes for tens of milliseconds. Once the log has maxWALPages the writer itself moves the pages that came meanwhile,
+// so that the log starts over.
 type checkpoint struct {
 	conn *conn
 	move *stmt
@@ -43,7 +43,7 @@ func openCheckpoint(ctx context.Context, path string) (*checkpoint, error) {
 	return p, nil
 }
 
-// checkpointLoop moves the log whenever it is long, until the DB closes.
+// checkpointLoop runs a checkpoint whenever the log is long, until the DB closes.
 func (db *DB) checkpointLoop() {
 	for {
 		select {
@@ -71,8 +71,8 @@ func (db *DB) WALBytes() int64 {
 	return s.Size()
 }
 
-// walPages executes s, which is one of the statements above, and returns how many pages the log has, and how
-// many of them are to be moved.
+// walPages executes s, one of the statements above, and returns how many pages the log has, and how many of them are
+// not in the database file.
 func walPages(s *stmt) (pages, unmoved int, err error) {
 	if err = s.row(func(v []driver.Value) { pages, unmoved = int(integer(v[1])), int(integer(v[1])-integer(v[2])) }); err != nil {
 		return 0, 0, fmt.Errorf("checkpoint: %w", err)
@@ -80,8 +80,8 @@ func walPages(s *stmt) (pages, unmoved int, err error) {
 	return pages, unmoved, nil
 }
 
-// checkWAL is called between two transactions. It has no log moved in the middle of what is live while
-// something waits behind, and what cannot be moved tried again.
+// checkWAL is called between two transactions. It asks for a checkpoint if the log is long, but not after a live
+// commit while background writes wait; and it moves the rest after one.
 func (w *writer) checkWAL() error {
 	if w.checkpointRest.CompareAndSwap(true, false) {
 		_, _, err := walPages(w.stmts.checkpoint)

@@ -13,8 +13,8 @@ import (
 
 // A conn is one connection to the file. It is not safe for concurrent use.
 //
-// It stands on the driver without database/sql, which would add locks, a goroutine and several allocations to
-// each of some ten thousand statements a second.
+// It uses the driver without database/sql, which would add locks, a goroutine and several allocations to each of some
+// ten thousand statements a second.
 type conn struct {
 	c     driver.Conn
 	stmts []*stmt
@@ -30,9 +30,9 @@ type stmt struct {
 	found []driver.Value
 }
 
-// Pages that connections keep in memory, in KiB. SQLite as it is compiled here
-// (SQLITE_ENABLE_MEMORY_MANAGEMENT) has one pool of pages for all connections of a process: the sum is kept
-// to, not each alone. What one does not use, another takes, so none is left at SQLite's default of 2000.
+// Page caches of the connections, in KiB. SQLite as it is compiled here (SQLITE_ENABLE_MEMORY_MANAGEMENT) has one pool
+// of pages for all connections of a process and limits the sum: what one connection does not use another takes. So
+// none is left at SQLite's default of 2000.
 const (
 	writerCache     = 4096
 	readerCache     = 96
@@ -40,7 +40,7 @@ const (
 	lockCache       = 8
 )
 
-// openConn opens the file path, with a page cache of so many KiB, and pragmas.
+// openConn opens the file path with a page cache of cache KiB and the given pragmas.
 func openConn(ctx context.Context, path string, cache int, pragmas ...string) (*conn, error) {
 	connector, err := sqlite.NewConnector((&url.URL{Scheme: "file", Path: path}).String())
 	if err != nil {
@@ -60,8 +60,8 @@ func openConn(ctx context.Context, path string, cache int, pragmas ...string) (*
 	return c, nil
 }
 
-// prepare returns the statement text, which lives as long as c. A LIMIT in it must not be a bare parameter, whose value
-// SQLite plans by: it compiles the statement anew whenever one is bound. "LIMIT +?" is planned for any value.
+// prepare returns the statement text, which lives as long as c. A LIMIT in it must be "LIMIT +?": SQLite plans by the
+// value of a bare parameter and would compile the statement again whenever one is bound.
 func (c *conn) prepare(text string) (*stmt, error) {
 	s, err := c.c.Prepare(text)
 	if err != nil {
@@ -77,7 +77,7 @@ func (c *conn) prepare(text string) (*stmt, error) {
 	return st, nil
 }
 
-// prepareAll prepares each text into the place it belongs to.
+// prepareAll prepares each text and stores the statement where its key points.
 func (c *conn) prepareAll(targets map[**stmt]string) error {
 	for target, text := range targets {
 		s, err := c.prepare(text)
@@ -89,7 +89,7 @@ func (c *conn) prepareAll(targets map[**stmt]string) error {
 	return nil
 }
 
-// run executes text, which may be several statements, once.
+// run executes text once; it may be several statements.
 func (c *conn) run(text string, args ...any) error {
 	return c.each(text, func([]driver.Value) error { return nil }, args...)
 }
@@ -107,7 +107,7 @@ func (c *conn) each(text string, fn func(row []driver.Value) error, args ...any)
 	return s.each(fn, args...)
 }
 
-// row is each for a text that gives one row, or none.
+// row is each for a text that returns one row, or none.
 func (c *conn) row(text string, fn func(row []driver.Value), args ...any) error {
 	return c.each(text, func(v []driver.Value) error { fn(v); return nil }, args...)
 }
@@ -130,8 +130,8 @@ func (s *stmt) do(args ...any) (int, error) {
 	return int(n), err
 }
 
-// each executes s and calls fn for each row until it returns an error; io.EOF ends quietly. The row is valid
-// until fn returns, what it points to remains.
+// each executes s and calls fn for each row until fn returns an error, of which io.EOF means success. The row is valid
+// until fn returns; what its values point to stays valid.
 func (s *stmt) each(fn func(row []driver.Value) error, args ...any) (err error) {
 	rows, err := s.query.QueryContext(context.Background(), s.bind(args))
 	if err != nil {
@@ -152,7 +152,7 @@ func (s *stmt) each(fn func(row []driver.Value) error, args ...any) (err error) 
 	return err
 }
 
-// row is each for a statement that gives one row, or none.
+// row is each for a statement that returns one row, or none.
 func (s *stmt) row(fn func(row []driver.Value), args ...any) error {
 	return s.each(func(v []driver.Value) error { fn(v); return nil }, args...)
 }
@@ -170,7 +170,7 @@ func text(v driver.Value) string   { s, _ := v.(string); return s }
 func blob(v driver.Value) []byte   { b, _ := v.([]byte); return b }
 func integer(v driver.Value) int64 { n, _ := v.(int64); return n }
 
-// orNull returns the bytes as an argument, NULL if there are none.
+// orNull returns b as an argument, NULL if it is empty.
 func orNull(b []byte) any {
 	if len(b) == 0 {
 		return nil

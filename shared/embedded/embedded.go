@@ -1,12 +1,12 @@
 // Package embedded keeps rows and queues in one SQLite file, for a gateway that runs on one machine.
 //
-// One goroutine, the writer, owns the connection that changes the file. Calls that come while it syncs a
-// commit share the next one, so that the cost of a sync is spread over all that wait. Reads go to connections
-// of their own and see every answered write.
+// One goroutine, the writer, owns the connection that changes the file. Calls that come while it syncs a commit share
+// the next one (group commit), so that all of them share the cost of a sync. Reads use connections of their own and
+// see every write whose call has returned.
 //
-// The files of this package, in the order of reading: embedded.go opens and copies, schema.go and its SQL are what lies
-// in the file, writer.go the commits; rows.go and list.go fill storage.Store; queue.go, send.go, serve.go, finish.go,
-// load.go and take.go follow a message; sweep.go and checkpoint.go keep the files small, moved.go looks where they are.
+// The files of this package in reading order: embedded.go opens and copies the file, schema.go and its SQL define it,
+// writer.go commits; rows.go and list.go implement storage.Store; queue.go, send.go, serve.go, finish.go, load.go and
+// take.go follow a message; sweep.go and checkpoint.go keep the files small, moved.go notices when they are moved.
 package embedded
 
 import (
@@ -29,36 +29,36 @@ import (
 // DefaultVisibility is how long a handler has a message for itself.
 const DefaultVisibility = 180 * time.Second
 
-// readers is how many reads run at once.
+// readers is how many reads run at the same time.
 const readers = 4
 
 var queueNames = [...]storage.QueueName{storage.EventsQueue, storage.RetryQueue, storage.SlowQueue}
 
-// Options change how a file is used. The zero value is right for most.
+// Options change how a file is used. The zero value suits most.
 type Options struct {
-	// Visibility is how long a handler has a message for itself, before it is received again; by default
+	// Visibility is how long a handler has a message for itself before it can be received again; by default
 	// DefaultVisibility.
 	Visibility time.Duration
 
-	// Relaxed answers a write before the disk has it (synchronous=NORMAL). What was answered survives the end
-	// of the process, yet not a power failure.
+	// Relaxed lets a write return before it is synced to disk (synchronous=NORMAL): it then survives the end of the
+	// process but not a power failure.
 	Relaxed bool
 }
 
 // A DB is a storage.Store and a storage.Queue in one file. It is safe for concurrent use by one process.
 type DB struct {
 	writer     *writer
-	readers    chan *reader // those that are free
+	readers    chan *reader // the free ones
 	queues     map[storage.QueueName]*queue
 	lock       *conn
 	checkpoint *checkpoint
-	opened     []func() error // close what open has opened, in its order
+	opened     []func() error // closes what open opened, in its order
 	closing    chan struct{}
 	running    sync.WaitGroup
 }
 
-// Open opens the file ringback.db in the folder dir, or makes both. What a former process had received and not finished
-// is visible at once. The error names the folder if another process uses it, or a newer program has.
+// Open opens ringback.db in the folder dir, making both if need be. Messages that an earlier process received and did
+// not finish are visible at once. The error names the folder if another process uses it or a newer release wrote it.
 func Open(ctx context.Context, dir string, opts Options) (*DB, error) {
 	db := &DB{
 		readers: make(chan *reader, readers),
@@ -121,9 +121,9 @@ func (db *DB) open(ctx context.Context, dir string, opts Options) error {
 	return err
 }
 
-// private has their owner alone read a file of SQLite's and those beside it, which it makes with the mode of
-// the first. It opens none that is there: to close it would end the locks that this process has on it ("How
-// To Corrupt An SQLite Database File").
+// private makes path, a file of SQLite's, and those beside it readable by their owner alone; SQLite makes the latter
+// with the mode of the former. It does not open existing files: closing one would drop this process's locks on it
+// ("How To Corrupt An SQLite Database File").
 func private(path string, beside ...string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err == nil {
@@ -139,7 +139,7 @@ func private(path string, beside ...string) error {
 	return err
 }
 
-// lock returns a connection that holds path for this process until it is closed, or the process ends.
+// lock returns a connection that locks path until it is closed or the process ends.
 func lock(ctx context.Context, path string) (*conn, error) {
 	c, err := openConn(ctx, path, lockCache)
 	if err == nil {
@@ -155,7 +155,7 @@ func lock(ctx context.Context, path string) (*conn, error) {
 	return nil, fmt.Errorf("lock: %w", err)
 }
 
-// causes tell an operator why SQLite cannot open a file, by its code. "Result and Error Codes", SQLite.
+// causes say, by SQLite's code ("Result and Error Codes"), why it cannot open a file, in an operator's words.
 var causes = map[int]string{
 	8:  "a file there is read-only",
 	10: "its file system fails, or has no locks, as some network drives: use a disk of this machine",
@@ -163,7 +163,7 @@ var causes = map[int]string{
 	14: "this user may not make files there, or the file system is read-only",
 }
 
-// explained puts the cause before an error of SQLite's.
+// explained puts the cause in front of an error of SQLite's.
 func explained(err error) error {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok && causes[e.Code()&0xff] != "" {
 		return fmt.Errorf("%s: %w", causes[e.Code()&0xff], err)
@@ -176,8 +176,8 @@ func (db *DB) openWriter(ctx context.Context, path string, opts Options) error {
 	if opts.Relaxed {
 		synchronous = "synchronous = NORMAL"
 	}
-	// A page takes several events; a larger one costs more for each row that is changed alone. A file keeps
-	// the size that it was made with.
+	// A page holds several events; larger ones would cost more for each single row that changes. A file keeps the page
+	// size that it was made with.
 	c, err := openConn(ctx, path, writerCache, "busy_timeout = 5000", "page_size = 8192", "journal_mode = WAL", synchronous,
 		"wal_autocheckpoint = 0", fmt.Sprintf("journal_size_limit = %d", maxWALBytes))
 	if err != nil {
@@ -204,12 +204,12 @@ func (db *DB) openWriter(ctx context.Context, path string, opts Options) error {
 
 func (db *DB) queue(name storage.QueueName) *queue { return db.queues[name] }
 
-// A barrier is a write that only waits for those before it.
+// A barrier is a write that changes nothing: it settles when the writes before it are committed.
 type barrier struct{ waiter }
 
 func (barrier) apply(*writer) error { return nil }
 
-// flush returns when all writes that were started before are committed.
+// flush returns when all writes submitted before are committed.
 func (db *DB) flush() error {
 	n := barrier{make(waiter, 1)}
 	if db.writer.hasBackground() {
@@ -222,8 +222,8 @@ func (db *DB) flush() error {
 	return <-n.waiter
 }
 
-// Close commits what was begun and closes the file. Calls after it fail with storage.ErrUnavailable. Serve
-// must have returned.
+// Close commits what was submitted and closes the file. Later calls fail with storage.ErrUnavailable. Every Serve must
+// have returned.
 func (db *DB) Close() error {
 	close(db.closing)
 	db.running.Wait()
@@ -231,8 +231,8 @@ func (db *DB) Close() error {
 	return db.closeConns()
 }
 
-// closeConns closes what open has opened, the readers as soon as they are free. The writer is the last on its
-// file, so it moves the log there.
+// closeConns closes what open opened, each reader as soon as it is free. The writer's connection is the last on the
+// file, so closing it moves the log there.
 func (db *DB) closeConns() error {
 	var errs []error
 	for _, closing := range slices.Backward(db.opened) {
@@ -241,12 +241,12 @@ func (db *DB) closeConns() error {
 	return errors.Join(errs...)
 }
 
-// Backup copies the database in the folder dir into file, which must not be there, and which its owner alone
-// can read. A process that uses the folder goes on meanwhile; its log grows by what it writes.
+// Backup copies the database in the folder dir into file, which must not exist and which its owner alone can read. A
+// process that uses the folder keeps working; its log grows by what it writes meanwhile.
 func Backup(ctx context.Context, dir, file string) error {
 	path := filepath.Join(dir, "ringback.db")
 	if _, err := os.Stat(path); err != nil {
-		return fmt.Errorf("back up: %w", err) // else an empty one would be made
+		return fmt.Errorf("back up: %w", err) // SQLite would make an empty one
 	}
 	out, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {

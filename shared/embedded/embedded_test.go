@@ -137,8 +137,8 @@ func TestSecondOpenerIsRefused(t *testing.T) {
 	if db, err := Open(t.Context(), dir, Options{}); err == nil {
 		db.Close()
 		t.Errorf("second Open of %s succeeded", dir)
-	} else if !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "another runner uses this folder") {
-		t.Errorf("second Open: %v, want the folder's name in it, and that another runner uses it", err)
+	} else if !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "another process uses this folder") {
+		t.Errorf("second Open: %v, want the folder's name in it, and that another process uses it", err)
 	}
 }
 

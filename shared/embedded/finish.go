@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// A finish deletes what a handler finished and gives back the rest, which comes again when its visibility
-// timeout runs out. Nobody waits for it: if it is lost in a crash, the messages come again.
+// A finish deletes the messages that a handler finished and returns the others to the queue, where they are received
+// again after their visibility timeout. Nobody waits for it: if a crash loses it, all of them are received again.
 type finish struct {
 	q          *queue
 	done       []int64
 	unfinished []message
-	visible    time.Time // when those come again
-	returned   bool
+	visible    time.Time // when unfinished ones can be received again
+	returned   bool      // some were
 }
 
 func (db *DB) finish(q *queue, f *inFlightBatch, c Consumer, unfinished []message) {
@@ -23,7 +23,7 @@ func (db *DB) finish(q *queue, f *inFlightBatch, c Consumer, unfinished []messag
 		}
 	}
 	if q.endBatch(f, c.Batch) {
-		x.unfinished = nil // others have them now
+		x.unfinished = nil // expireBatches has returned them
 	}
 	if q.isBackground() {
 		db.writer.submitBackground(x)
@@ -32,7 +32,7 @@ func (db *DB) finish(q *queue, f *inFlightBatch, c Consumer, unfinished []messag
 	}
 }
 
-// endBatch ends f and frees its handler. It reports whether f's messages had become visible before.
+// endBatch ends f and frees its handler. It reports whether f had expired.
 func (q *queue) endBatch(f *inFlightBatch, batch int) (expired bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -50,7 +50,7 @@ func (q *queue) endBatch(f *inFlightBatch, batch int) (expired bool) {
 	return f.expired
 }
 
-// expireBatches makes batches visible again whose handlers take too long.
+// expireBatches returns batches to the queue whose handlers are past the visibility timeout.
 func (q *queue) expireBatches(now time.Time) (expired []*finish) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -67,7 +67,7 @@ func (q *queue) expireBatches(now time.Time) (expired []*finish) {
 	return expired
 }
 
-// takeFailed returns the writes that failed and leaves none, if it is time to try them again.
+// takeFailed removes and returns the writes that failed, or none before it is time to repeat them.
 func (q *queue) takeFailed() []*finish {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -105,7 +105,7 @@ func (x *finish) settle(err error) waiter {
 	x.q.mu.Lock()
 	defer x.q.mu.Unlock()
 	if len(x.q.failed) == 0 {
-		x.q.retryAt = time.Now().Add(readRetryWait) // at once it would fail again, and again
+		x.q.retryAt = time.Now().Add(readRetryWait) // at once it would only fail again
 	}
 	x.q.failed = append(x.q.failed, x)
 	wakeUp(x.q.loader)

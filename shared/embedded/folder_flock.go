@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// lockFolder locks the folder itself until f is closed, beside the lock file, which somebody may remove. A
-// file system that locks no folders is none the worse.
+// lockFolder locks the folder itself until f is closed, in addition to the lock file, which somebody may remove. A
+// file system that cannot lock folders is no error.
 func lockFolder(dir string) (f *os.File, err error) {
 	if f, err = os.Open(dir); err != nil {
 		return nil, err

@@ -4,5 +4,5 @@ package embedded
 
 import "io"
 
-// lockFolder locks nothing: the lock file alone does.
+// lockFolder does nothing here: the lock file is the only lock.
 func lockFolder(string) (io.Closer, error) { return io.NopCloser(nil), nil }

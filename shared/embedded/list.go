@@ -15,7 +15,7 @@ import (
 // maxPageBytes ends a page early, as DynamoDB does ("Query", Amazon DynamoDB API Reference: 1 MB a page).
 const maxPageBytes = 1 << 20
 
-// List implements storage.Store. It sees every answered write.
+// List implements storage.Store. It sees every write whose call has returned.
 func (db *DB) List(ctx context.Context, q storage.Query) (storage.Page, error) {
 	if err := q.Check(); err != nil {
 		return storage.Page{}, err
@@ -44,7 +44,7 @@ func (db *DB) List(ctx context.Context, q storage.Query) (storage.Page, error) {
 	return p, nil
 }
 
-// bounds returns q's part of the partition as from ≤ SK < to.
+// bounds returns the part of q's partition that the page starts in, as from ≤ SK < to.
 func bounds(q storage.Query) (from string, to any) {
 	from, upper := q.From, q.To
 	switch {
@@ -52,10 +52,10 @@ func bounds(q storage.Query) (from string, to any) {
 	case q.Newest && (upper == "" || q.After < upper):
 		upper = q.After
 	case !q.Newest && q.After >= from:
-		from = q.After + "\x00" // the next text there is
+		from = q.After + "\x00" // the next string after q.After
 	}
 	if upper == "" {
-		return from, []byte{0} // SQLite orders any blob after all text
+		return from, []byte{0} // SQLite sorts any blob after all text
 	}
 	return from, upper
 }
@@ -81,7 +81,7 @@ func listText(columns, where, order string) string {
 		" ORDER BY sk " + order + " LIMIT +?6"
 }
 
-// Due implements storage.Store. It sees every answered write.
+// Due implements storage.Store. It sees every write whose call has returned.
 func (db *DB) Due(ctx context.Context, shard int, until time.Time, after string, limit int) ([]storage.DueRow, string, error) {
 	n, err := storage.CheckDue(shard, limit)
 	if err != nil {
@@ -119,7 +119,7 @@ type duePosition struct {
 	pk, sk     string
 }
 
-// dueCursor names r: its time, table and key, with the PK's length in front: both may hold any character.
+// dueCursor encodes r's time, table and key. The PK's length is in front, since PK and SK may hold any character.
 func dueCursor(r storage.DueRow) string {
 	return fmt.Sprintf("%d %d %d %s%s", r.Due.UnixMilli(), tableNumber(r.Table), len(r.PK), r.PK, r.SK)
 }

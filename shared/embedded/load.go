@@ -12,11 +12,11 @@ import (
 	"ringback/shared/storage"
 )
 
-// readRetryWait is how long the loader waits after the file failed it.
+// readRetryWait is how long the loader waits after a read or write of the file failed.
 const readRetryWait = time.Second
 
-// load brings messages from the file to memory until the DB closes: those whose time has come, those that a
-// former process left, and those that found no room. It also makes batches of slow handlers visible again.
+// load brings messages from the file into memory until the DB closes: delayed ones whose time has come, those of an
+// earlier process, and those for which there was no room. It also expires the batches of slow handlers.
 func (q *queue) load(db *DB) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -35,7 +35,7 @@ func (q *queue) load(db *DB) {
 	}
 }
 
-// loadOnce does what is to be done now.
+// loadOnce does what can be done now.
 func (q *queue) loadOnce(db *DB) error {
 	for _, x := range append(q.expireBatches(time.Now()), q.takeFailed()...) {
 		db.writer.submitAs(q.isBackground(), x)
@@ -56,7 +56,7 @@ func (q *queue) loadOnce(db *DB) error {
 	return nil
 }
 
-// takeable returns how many messages of those that must be marked handlers wait for; 0 if there are none.
+// takeable returns how many messages a take should mark for waiting handlers; 0: no take is needed.
 func (q *queue) takeable() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -65,7 +65,7 @@ func (q *queue) takeable() int {
 	}
 	if q.perGroup != nil {
 		q.changed = false
-		return q.idleCapacity - len(q.marked) // all, since shares are measured by them
+		return q.idleCapacity - len(q.marked) // all of it, since shares are measured by it
 	}
 	return min(q.idleCapacity-len(q.marked), maxReady/4)
 }
@@ -75,7 +75,7 @@ func (q *queue) mustTake(now time.Time) bool {
 	return q.idleCapacity > len(q.marked) && (due || q.oldAfter < q.oldUntil || q.moreInFile && q.changed)
 }
 
-// mustRead reports whether fresh messages lie in the file alone and there is room for a good number of them.
+// mustRead reports whether fresh messages lie in the file alone and at least half of ready is free.
 func (q *queue) mustRead() bool {
 	return q.loaded < q.tail && len(q.ready) <= maxReady/2 && q.readySize <= maxReadyBytes/2
 }
@@ -114,7 +114,7 @@ func (q *queue) read(db *DB) error {
 	return nil
 }
 
-// pause returns how long nothing is to be done unless somebody wakes the loader.
+// pause returns how long the loader may sleep unless it is woken.
 func (q *queue) pause(err error) time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -11,12 +11,12 @@ import (
 	"ringback/shared/storage"
 )
 
-// ErrMoved is what writes fail with while a file is not where it was opened.
+// ErrMoved is the error of writes while a file is not where it was opened.
 var ErrMoved = fmt.Errorf("the database file was moved or removed: %w", storage.ErrUnavailable)
 
-// files are the open files of a folder. Whoever removes or replaces one leaves the open one without a name:
-// what is written there is gone when the process ends. So nothing is written then. The process stays, since
-// it alone has what was written before, and goes on when the file is back.
+// files are the open files of a folder. If somebody removes or replaces one, what is written to the open file is gone
+// when the process ends, so nothing is written then. The process keeps running, as it alone still has the earlier
+// writes, and writes again once the file is back.
 type files struct {
 	all       []openFile // the database's is the first
 	checkedAt time.Time
@@ -28,7 +28,7 @@ type openFile struct {
 	file os.FileInfo
 }
 
-var errInUse = errors.New("another runner uses this folder")
+var errInUse = errors.New("another process uses this folder")
 
 const filesCheckInterval = time.Second
 
@@ -45,8 +45,8 @@ func findFiles(dir string) (*files, error) {
 	return f, nil
 }
 
-// check is called before each commit, and by nobody else. It looks at the database each time, which takes one
-// microsecond or two, at the others once a second.
+// check is called before each commit, by the writer alone. It checks the database file each time, which takes a
+// microsecond or two, and the others once a second.
 func (f *files) check() error {
 	toCheck, now := f.all[:1], time.Now()
 	if f.moved || now.Sub(f.checkedAt) >= filesCheckInterval {

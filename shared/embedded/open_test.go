@@ -85,7 +85,7 @@ func TestLockThatIsHeldIsToldApart(t *testing.T) {
 	if err := holder.run("BEGIN IMMEDIATE"); err != nil {
 		t.Fatal(err)
 	}
-	if db, err := Open(t.Context(), dir, Options{}); db != nil || err == nil || !strings.Contains(err.Error(), "another runner uses this folder") {
+	if db, err := Open(t.Context(), dir, Options{}); db != nil || err == nil || !strings.Contains(err.Error(), "another process uses this folder") {
 		t.Fatalf("Open = %v, %v, want a word about another runner", db, err)
 	}
 	if err := holder.close(); err != nil {

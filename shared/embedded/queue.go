@@ -13,73 +13,73 @@ import (
 	"ringback/shared/storage"
 )
 
-// Messages that lie in memory so that receiving them reads nothing. Beyond these bounds, of each queue, they
-// lie in the file alone.
+// Fresh messages lie in memory too, so that receiving them reads nothing. Beyond these bounds a queue's messages lie
+// in the file alone.
 const (
 	maxReady      = 4096
 	maxReadyBytes = 4 << 20
 )
 
-// A message is one that is ready to be received.
+// A message is one that can be received.
 type message struct {
 	id       int64
 	body     string
-	receives int // before this time
+	receives int // earlier ones
 	group    string
 }
 
-// A counters is what is written about a queue as a whole with each commit.
+// counters are the figures of a queue that are saved with each commit.
 type counters struct {
-	handed int64 // this process's messages up to this id may have been received
-	total  int   // messages, dead ones excepted
+	handed int64 // this process may have handed out its messages up to this id
+	total  int   // messages without the dead ones
 	dead   int
 }
 
-// A queue is one of the three, with what of it lies in memory.
+// A queue is one of the three, and the part of it that lies in memory.
 //
-// A message without a delay is received in the order of its id, straight from ready. That it was received is told by
-// tally.handed alone, which costs no write of its own; what a former process may have received is seen by it. All
-// others (delayed, given back, left by a former process) are marked in the file before a handler gets them, so that a
-// message which ends the process comes to its MaxReceives, while those that wait behind it do not.
+// A message without delay is received in the order of the ids, straight from ready. Only counters.handed says that it
+// was received, which costs no write of its own and tells the next process what may have been received. All other
+// messages (delayed, returned, left by an earlier process) are marked in the file before a handler gets them: so a
+// message that crashes the process reaches its MaxReceives, and the messages behind it do not.
 //
-// The slow queue is served by message group (see take.takeInTurn), so not in the order of the ids: all its
-// messages are marked, and none lies in ready.
+// The slow queue is served round robin by message group (take.takeRoundRobin) and not by id: all its messages are
+// marked, and none lies in ready.
 type queue struct {
 	name       storage.QueueName
 	visibility time.Duration
-	stmts      queueStmts // of the writer
+	stmts      queueStmts // prepared on the writer's connection
 
-	// The writer's alone.
+	// Used by the writer alone.
 	lastID int64
-	now    counters // with the writes of this transaction
-	saved  counters // as it was committed last
+	now    counters // including this transaction
+	saved  counters // as of the last commit
 
 	mu              sync.Mutex
 	ready           []message // fresh ones in the order of their ids
 	readySize       int       // bytes
 	marked          []message // marked as received in the file, for the next handler
-	tail            int64     // highest id of a fresh message that was committed
-	loaded          int64     // fresh messages up to it were put in ready
+	tail            int64     // highest id of a committed fresh message
+	loaded          int64     // fresh messages up to it have been in ready
 	handed          int64     // fresh messages up to it were given to a handler
 	committed       counters
-	oldUntil        int64      // messages up to it are a former process's
-	oldAfter        int64      // of those, which were looked at; old when all were
-	nextDue         time.Time  // when the next delayed message becomes visible; zero: none waits
-	inFlightBatches *list.List // of *flight, in the order of their deadlines
+	oldUntil        int64      // messages up to it are an earlier process's
+	oldAfter        int64      // of those, messages up to it were taken; oldUntil if all were
+	nextDue         time.Time  // when the next delayed message becomes visible; zero: none is delayed
+	inFlightBatches *list.List // of *inFlightBatch, by deadline
 	inFlight        int
-	idleCapacity    int // messages that idle handlers could take at once
+	idleCapacity    int // messages that idle handlers could take now
 	consumers       []chan struct{}
-	savingHanded    bool      // a touch is with the writer
-	failed          []*finish // to be tried again by the loader
-	retryAt         time.Time // not before this time
+	savingHanded    bool      // a saveHanded is with the writer
+	failed          []*finish // the loader tries them again
+	retryAt         time.Time // but not before this time
 
-	// The slow queue's alone.
-	perGroup   map[string]int // messages that are marked or with a handler, by group; nil: another queue
-	lastGroup  string         // the group that was looked at last; the writer's alone
+	// Of the slow queue alone.
+	perGroup   map[string]int // messages marked or with a handler, by group; nil: not the slow queue
+	lastGroup  string         // the group that was tried last; the writer's alone
 	moreInFile bool           // messages that could be received lie in the file
-	changed    bool           // since the last take began, places became free or messages came
+	changed    bool           // since the last take began, handlers became free or messages came
 
-	loader chan struct{} // holds one token if the loader should look
+	loader chan struct{} // holds one token if the loader has something to do
 }
 
 type queueStmts struct {
@@ -109,7 +109,7 @@ func (q *queue) prepare(c *conn) error {
 	return c.prepareAll(texts)
 }
 
-// recover reads what a former process left. What it had received is visible at once.
+// recover reads what an earlier process left. Messages that it had received become visible at once.
 func (q *queue) recover(c *conn) error {
 	t := string(q.name)
 	var since int64
@@ -132,13 +132,13 @@ func (q *queue) recover(c *conn) error {
 	q.saved, q.committed = q.now, q.now
 	q.oldUntil, q.loaded, q.tail, q.handed = q.lastID, q.lastID, q.lastID, q.lastID
 	if q.perGroup != nil {
-		q.oldAfter, q.moreInFile, q.changed = q.oldUntil, true, true // they are taken as all others are
+		q.oldAfter, q.moreInFile, q.changed = q.oldUntil, true, true // the slow queue takes them like all others
 	}
 	return c.row(nextDueText(t), func(v []driver.Value) { q.nextDue = dueTime(v[0]) })
 }
 
-// resetMarks counts what a former process may have received as received once, shows all that it had, and
-// begins to count for this process.
+// resetMarks counts one receipt for each message that an earlier process may have received from memory, makes all that
+// it had received visible, and starts this process's counting.
 func (q *queue) resetMarks(c *conn, since int64) error {
 	t := string(q.name)
 	return errors.Join(
@@ -153,10 +153,10 @@ func nextDueText(t string) string {
 	return "SELECT min(visible) FROM " + t + "_messages WHERE visible IS NOT NULL"
 }
 
-// neverVisible is what visible holds while a message that was delayed is with a handler. It lies after all times.
+// neverVisible is the visibility time of a once delayed message that is with a handler: later than any time.
 const neverVisible = int64(1) << 62
 
-// dueTime returns the lowest visible as a time, zero if nothing waits for one.
+// dueTime returns the lowest visibility time, zero if no message waits for one.
 func dueTime(lowest driver.Value) time.Time {
 	if lowest == nil || integer(lowest) == neverVisible {
 		return time.Time{}
@@ -164,8 +164,8 @@ func dueTime(lowest driver.Value) time.Time {
 	return time.UnixMilli(integer(lowest))
 }
 
-// saveCounters ends q's part of a transaction. Fresh messages for which a handler is idle will be received as
-// soon as they are committed, so they count as handed already.
+// saveCounters ends q's part of a transaction. Fresh messages that idle handlers will receive as soon as they are
+// committed count as handed out already, which saves a write for each.
 func (q *queue) saveCounters(w *writer) error {
 	q.mu.Lock()
 	q.now.handed = max(q.now.handed, q.handed)
@@ -195,7 +195,7 @@ func (q *queue) settleCounters(err error) {
 	q.mu.Unlock()
 }
 
-// earlier returns the earlier of two times, of which zero is none.
+// earlier returns the earlier of two times; a zero time does not count.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -203,8 +203,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// add takes fresh messages that were committed, and the time when the first of some delayed ones becomes
-// visible; zero if there are none.
+// add takes committed fresh messages, and the time when the first of some delayed ones becomes visible, zero if there
+// are none.
 func (q *queue) add(ms []message, visible time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -231,7 +231,7 @@ func (q *queue) fits(m message) bool {
 	return len(q.ready) < maxReady && q.readySize+len(m.body) <= maxReadyBytes || len(q.ready) == 0
 }
 
-// push puts m, unless it is there already, at the end of ready.
+// push appends m to ready, unless it has been there.
 func (q *queue) push(m message) {
 	if m.id <= q.loaded {
 		return
@@ -281,7 +281,7 @@ func (db *DB) Depth(ctx context.Context, name storage.QueueName) (storage.Depth,
 	}, nil
 }
 
-// A saveHanded has it written soon that fresh messages were received.
+// A saveHanded makes the writer save soon that fresh messages were handed out.
 type saveHanded struct{ q *queue }
 
 func (t saveHanded) apply(*writer) error { return nil }

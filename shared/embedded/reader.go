@@ -7,7 +7,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// A reader is a connection that sees what was committed when a statement begins. Who takes one releases it.
+// A reader is a connection for reading; each statement sees what is committed when it begins. It must be released.
 type reader struct {
 	conn *conn
 	pool chan *reader

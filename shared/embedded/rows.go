@@ -18,7 +18,7 @@ func tableNumber(t storage.Table) int64 { return int64(slices.Index(tables, t)) 
 
 const rowColumns = "sk, rev, data, body, due, open, expires"
 
-// rowFrom reads rowColumns. The key's other parts are the caller's.
+// rowFrom makes a row of rowColumns and the key parts that the caller knows.
 func rowFrom(t storage.Table, pk string, v []driver.Value) storage.Row {
 	r := storage.Row{
 		Key:  storage.Key{Table: t, PK: pk, SK: text(v[0])},
@@ -36,7 +36,7 @@ func rowFrom(t storage.Table, pk string, v []driver.Value) storage.Row {
 	return r
 }
 
-// A put is a Put on its way through the writer.
+// A put is a call of Put on its way through the writer.
 type put struct {
 	waiter
 	row      storage.Row
@@ -93,16 +93,16 @@ func (p *put) apply(w *writer) error {
 	return err
 }
 
-// seconds rounds up, so that no row vanishes early.
+// seconds rounds up, so that no row expires early.
 func seconds(t time.Time) int64 { return t.Add(time.Second - 1).Unix() }
 
-// readRow returns the row of k; zero if there is none.
+// readRow returns the row of k, zero if there is none.
 func readRow(get *stmt, k storage.Key) (r storage.Row, err error) {
 	err = get.row(func(v []driver.Value) { r = rowFrom(k.Table, k.PK, v) }, tableNumber(k.Table), k.PK, k.SK, time.Now().Unix())
 	return r, err
 }
 
-// A deletion is a Delete on its way through the writer.
+// A deletion is a call of Delete on its way through the writer.
 type deletion struct {
 	waiter
 	key      storage.Key
@@ -136,7 +136,7 @@ func (d *deletion) apply(w *writer) error {
 	return err
 }
 
-// HasRows reports whether anything was ever stored, and not removed.
+// HasRows reports whether the file holds any row.
 func (db *DB) HasRows(ctx context.Context) (found bool, err error) {
 	r, err := db.reader(ctx)
 	if err != nil {

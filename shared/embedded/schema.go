@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// migrations lead from one user_version to the next. They have been in files: more may come, none change.
+// migrations lead from one user_version to the next. Files in use depend on them: append, never change one.
 var migrations = []string{version1, version2}
 
 var (
@@ -16,7 +16,7 @@ var (
 	version2 string
 )
 
-// migrate brings the file up to this program's version. A newer program's file is refused and left as it is.
+// migrate brings the file up to this release's version. It refuses a newer release's file and leaves it as it is.
 func migrate(c *conn) error {
 	var version int
 	if err := c.row("PRAGMA user_version", func(v []driver.Value) { version = int(integer(v[0])) }); err != nil {

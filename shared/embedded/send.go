@@ -11,18 +11,18 @@ import (
 	"ringback/shared/storage"
 )
 
-// A send is a Send on its way through the writer.
+// A send is a call of Send on its way through the writer.
 type send struct {
 	waiter
 	q     *queue
 	ms    []storage.Message
-	errs  []error // those with one are not sent
-	first time.Time
-	sent  []message // fresh ones
+	errs  []error   // a message with an error is not sent
+	first time.Time // when the first delayed one becomes visible
+	sent  []message // those without delay
 }
 
-// Send implements storage.Queue. All messages without an error of their own become durable together. Groups
-// matter to the slow queue alone, which serves them in turn; the others are served in the order of sending.
+// Send implements storage.Queue. All messages without an error of their own become durable together. Groups matter to
+// the slow queue alone; the others are served in the order of sending.
 func (db *DB) Send(ctx context.Context, name storage.QueueName, ms []storage.Message) []error {
 	errs := storage.CheckSend(name, ms)
 	if err := ctx.Err(); err != nil {
@@ -43,7 +43,7 @@ func (db *DB) Send(ctx context.Context, name storage.QueueName, ms []storage.Mes
 	return errs
 }
 
-// fill gives err to each message that has none.
+// fill sets err for each message that has no error.
 func fill(errs []error, err error) []error {
 	for i := range errs {
 		if errs[i] == nil {
@@ -53,7 +53,7 @@ func fill(errs []error, err error) []error {
 	return errs
 }
 
-// delayed reports whether all of s waits for a time.
+// delayed reports whether all messages of s are delayed.
 func (s *send) delayed() bool {
 	return !slices.ContainsFunc(s.ms, func(m storage.Message) bool { return m.Delay == 0 })
 }
@@ -89,7 +89,7 @@ func (s *send) settle(err error) waiter {
 	return s.waiter
 }
 
-// A redrive moves some dead letters on its way through the writer.
+// A redrive moves some dead letters back to their queue.
 type redrive struct {
 	waiter
 	q     *queue

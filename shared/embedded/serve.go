@@ -16,28 +16,28 @@ import (
 	"ringback/shared/storage"
 )
 
-// maxBatch is how many messages a handler gets at most ("ReceiveMessage", Amazon SQS API Reference).
+// maxBatch is the largest batch of a handler ("ReceiveMessage", Amazon SQS API Reference).
 const maxBatch = 10
 
-// A Consumer tells how Serve hands out messages.
+// A Consumer says how Serve hands out messages.
 type Consumer struct {
 	Handler     storage.Handler
-	Batch       int           // messages a call of Handler at most; 1 to 10, by default 10
+	Batch       int           // messages a call of Handler, at most; 1 to 10, by default 10
 	Concurrency int           // calls at once; by default 1
 	Timeout     time.Duration // of the context of a call; by default the visibility timeout
 }
 
-// A inFlightBatch is a batch that is with a handler.
+// An inFlightBatch is with a handler.
 type inFlightBatch struct {
-	messages []message // receives includes this time
-	deadline time.Time // when they become visible again
+	messages []message // receives includes this one
+	deadline time.Time // when its messages become visible again
 	element  *list.Element
 	expired  bool // they did
 }
 
-// Serve hands messages of the queue to c until ctx ends; then it waits for the handlers that are running, and until
-// what they finished is deleted. A handler's context does not end with ctx. A handler that panics has failed. Messages
-// that it did not finish come again when their visibility timeout runs out, counted from when they were received.
+// Serve hands messages of the queue to c until ctx ends; then it waits for running handlers and for the commit of
+// their results. A handler's context does not end with ctx. A panic of the handler counts as its error. Messages that
+// it did not finish are received again after the visibility timeout, counted from when they were received.
 func (db *DB) Serve(ctx context.Context, name storage.QueueName, c Consumer) error {
 	if err := name.Check(); err != nil {
 		return err
@@ -90,11 +90,11 @@ func (db *DB) dispatch(ctx context.Context, q *queue, c Consumer, running *sync.
 	}
 }
 
-// isBackground reports whether what q's handlers write does.
+// isBackground reports whether what q's handlers write goes into background commits.
 func (q *queue) isBackground() bool { return q.name != storage.EventsQueue }
 
-// growStack gives a new goroutine at once the stack that a handler needs. It would else be doubled three times,
-// and all that is on it moved each time.
+// growStack gives a new goroutine at once the stack that a handler needs. Otherwise its stack would be doubled, and
+// copied, three times.
 //
 //go:noinline
 func growStack() {
@@ -138,7 +138,7 @@ func (q *queue) next(ctx context.Context, db *DB, c Consumer, wake chan struct{}
 	return nil
 }
 
-// receive returns at most n messages that are ready, nil if none is, and whether a touch is wanted.
+// receive returns a batch of at most n messages, nil if none is ready, and whether a saveHanded must be submitted.
 func (q *queue) receive(n int) (f *inFlightBatch, save bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -168,7 +168,7 @@ func (q *queue) receive(n int) (f *inFlightBatch, save bool) {
 	return f, save
 }
 
-// shift moves messages from the front of src to dst, as far as dst has room.
+// shift moves messages from the front of src to dst, up to dst's capacity.
 func shift(dst, src []message) (grown, rest []message) {
 	n := min(cap(dst)-len(dst), len(src))
 	dst = append(dst, src[:n]...)
@@ -176,7 +176,7 @@ func shift(dst, src []message) (grown, rest []message) {
 	return dst, src[n:]
 }
 
-// handle calls c's handler and returns which messages of f must come again.
+// handle calls c's handler and returns the messages of f that must be received again.
 func (c Consumer) handle(ctx context.Context, name storage.QueueName, f *inFlightBatch) (unfinished []message) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
@@ -200,7 +200,7 @@ func (c Consumer) handle(ctx context.Context, name storage.QueueName, f *inFligh
 	return unfinished
 }
 
-// call makes a panic of the handler an error.
+// call turns a panic of the handler into an error.
 func (c Consumer) call(ctx context.Context, ms []storage.Received) (unfinished []string, err error) {
 	defer func() {
 		if p := recover(); p != nil {

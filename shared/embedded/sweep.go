@@ -10,22 +10,21 @@ import (
 
 const (
 	sweepInterval = time.Minute
-	// clockSteadyAfter is how long a process runs, and how long ago its wall clock was set, before it removes anything: after a
-	// long stop, from a backup or by a wrong clock all may have expired, and an operator needs time to see it.
+	// clockSteadyAfter is how long a process runs without a jump of its wall clock before it removes rows: after a
+	// long stop, a restored backup or a wrong clock everything may look expired, and an operator needs time to see it.
 	clockSteadyAfter = time.Hour
-	maxDrift         = time.Minute // of the wall clock from the monotonic one
-	// maxAhead is further than a message is ever delayed, or with a handler.
+	maxDrift         = time.Minute // between wall clock and monotonic clock
+	// maxAhead is longer than any message can be delayed or with a handler.
 	maxAhead   = storage.MaxDelay + DefaultVisibility + time.Minute
 	sweepBatch = 200 // rows a commit, so that no other write waits long
 
-	// deadLetterRetention is how long a dead letter is kept, as on SQS ("Amazon SQS message quotas": message retention,
-	// at most 14 days), and how long the process runs and its clock is right before one goes: a stop takes
-	// nobody's time to see it.
+	// deadLetterRetention is SQS's ("Amazon SQS message quotas": message retention, at most 14 days). A dead letter
+	// goes only after the process has run so long with a steady clock: downtime does not count against the operator.
 	deadLetterRetention = 14 * 24 * time.Hour
 )
 
-// sweep removes what has expired, so that its place in the file is used again, and recalls messages that a
-// wrong clock put off.
+// sweep removes expired rows, so that their place in the file is used again, and recalls messages that a wrong clock
+// has delayed too far.
 func (db *DB) sweep() {
 	ticker := time.NewTicker(sweepInterval)
 	defer ticker.Stop()
@@ -51,14 +50,14 @@ func (db *DB) sweep() {
 	}
 }
 
-// clockWatch tells whether the wall clock goes evenly.
+// A clockWatch notices when the wall clock is set.
 type clockWatch struct {
-	offset    time.Time     // of the wall clock, less the monotonic one
-	changedAt time.Duration // by the monotonic clock: when the wall clock was last set
+	offset    time.Time     // wall clock minus process uptime
+	changedAt time.Duration // process uptime when the wall clock was last set
 }
 
-// steady reports whether the process runs for calmFor, and its wall clock was not set meanwhile. It is called
-// each minute, with the wall clock and the time that the process runs for by the monotonic one.
+// steady reports whether the process ran for clockSteadyAfter since its start or the last jump of the wall clock. It
+// is called each minute with the wall clock and the uptime by the monotonic clock.
 func (c *clockWatch) steady(wall time.Time, uptime time.Duration) bool {
 	offset := wall.Add(-uptime)
 	if !c.offset.IsZero() && offset.Sub(c.offset).Abs() > maxDrift {
@@ -68,7 +67,7 @@ func (c *clockWatch) steady(wall time.Time, uptime time.Duration) bool {
 	return uptime-c.changedAt >= clockSteadyAfter
 }
 
-// A recallWrite makes visible what is delayed for longer than anything can be.
+// A recallWrite makes messages visible that are delayed for longer than any message can be.
 type recallWrite struct {
 	waiter
 	now      time.Time
@@ -103,8 +102,8 @@ func (x *recallWrite) settle(err error) waiter {
 	return x.waiter
 }
 
-// sweepOnce removes all that has expired at now, and letters dead since before died. It leaves two thirds of
-// the time to others: a file in which as much expires as comes would else be slow for a part of every minute.
+// sweepOnce removes rows that expired by now and letters that died before died. It idles for two thirds of the time:
+// otherwise a file in which as much expires as arrives would be slow for a part of every minute.
 func (db *DB) sweepOnce(now, died time.Time) error {
 	for {
 		start := time.Now()
@@ -124,11 +123,11 @@ func (db *DB) sweepOnce(now, died time.Time) error {
 	}
 }
 
-// A sweepWrite removes a chunk of each kind.
+// A sweepWrite removes up to sweepBatch expired rows, and as many dead letters of each queue.
 type sweepWrite struct {
 	waiter
 	now     time.Time
-	died    time.Time // letters died before; zero: none goes
+	died    time.Time // letters that died before it; zero: none
 	removed int
 }
 

@@ -9,18 +9,18 @@ import (
 	"ringback/shared/storage"
 )
 
-// A take marks messages as received, so that handlers may get them, and buries those received too often.
+// A take marks messages as received, so that handlers may get them, and makes those received too often dead letters.
 type take struct {
 	waiter
 	q        *queue
 	want     int
-	oldAfter int64 // where the last take of a former process's messages ended
+	oldAfter int64 // where the last take of an earlier process's messages ended
 
 	taken   []message
 	nextDue time.Time
 
-	perGroup   map[string]int // of the slow queue, with what is taken
-	moreInFile bool           // as of the queue
+	perGroup   map[string]int // of the slow queue, including taken
+	moreInFile bool           // as in queue
 }
 
 func (t *take) apply(*writer) error {
@@ -34,7 +34,7 @@ func (t *take) apply(*writer) error {
 	return t.q.stmts.nextDue.row(func(v []driver.Value) { t.nextDue = dueTime(v[0]) })
 }
 
-// takeInOrder takes what waited for a time that has come, and then what a former process left.
+// takeInOrder takes delayed messages whose time has come, then those of an earlier process.
 func (t *take) takeInOrder(now int64) error {
 	due, _, err := t.readMessages(t.q.stmts.due, now, int64(t.want))
 	if err != nil {
@@ -59,7 +59,7 @@ func (t *take) takeInOrder(now int64) error {
 	return t.markAll(old, nil)
 }
 
-// readMessages reads messages until they fill the memory that is meant for them; then the rest is cut off.
+// readMessages reads messages until they fill maxReadyBytes, and reports whether it left some out.
 func (t *take) readMessages(s *stmt, args ...any) (found []message, truncated bool, err error) {
 	size := 0
 	err = s.each(func(v []driver.Value) error {
@@ -90,13 +90,13 @@ func (t *take) markAll(ms []message, visible any) error {
 	return nil
 }
 
-// insert writes a new message that is visible at a time in Unix milliseconds, or at once if it is nil.
+// insert writes a new message that is visible at a time in Unix milliseconds, or at once if visible is nil.
 func (q *queue) insert(m message, visible any) error {
 	_, err := q.stmts.insert.do(q.grouped(m, m.id, m.body, visible)...)
 	return err
 }
 
-// grouped adds m's group to the arguments of a statement if q's tables have it.
+// grouped appends m's group to the arguments of a statement on the slow queue, whose tables have that column.
 func (q *queue) grouped(m message, args ...any) []any {
 	if q.perGroup == nil {
 		return args
@@ -143,7 +143,7 @@ func (q *queue) addTaken(t *take) {
 	q.wakeConsumers()
 }
 
-// roundRobinTexts are the slow queue's statements, where they differ from the others'.
+// roundRobinTexts are the slow queue's statements that differ from those of the other queues.
 func (q *queue) roundRobinTexts() map[**stmt]string {
 	const ready = " FROM slow_messages WHERE visible IS NULL" // has the index slow_ready
 	return map[**stmt]string{
@@ -156,13 +156,12 @@ func (q *queue) roundRobinTexts() map[**stmt]string {
 	}
 }
 
-// takeRoundRobin takes one message of each group in turn, while the group has fewer than places are free (a dynamic
-// threshold): alone it comes to half of all places, each of n groups to one of n+1 parts, and a part is always free for
-// the next group. What is over its share stays in the file until a place becomes free. Example: of 16 places, a alone
-// has 8. When b comes, it takes 4 of the other 8 at once, and more as a finishes its own.
+// takeRoundRobin takes one message of each group in turn, as long as the group holds fewer messages than handlers have
+// free capacity (a dynamic threshold). So a group alone gets half of the capacity, each of n groups one part in n+1,
+// and one part stays free for the next group. Messages beyond the share stay in the file until capacity becomes free.
+// Example: of a capacity of 16, group a alone holds 8. Then b takes 4 of the other 8 at once, and more as a's end.
 //
-// Messages whose time has come join those that can be received at once, so that a look passes over no group
-// that has none.
+// Delayed messages whose time has come are made ready first, so that the search for the next group needs one index.
 func (t *take) takeRoundRobin(now int64) error {
 	if _, err := t.q.stmts.makeReady.do(now, int64(maxReady/4)); err != nil {
 		return err
@@ -183,8 +182,8 @@ func (t *take) takeRoundRobin(now int64) error {
 	return nil
 }
 
-// nextGroup finds the next group that has a message and is within its share. It ends where it has come
-// around: a group that is over its share stays so.
+// nextGroup finds the next group that has a message and is within its share. It ends when it comes back to a group
+// that it has visited, as none of those falls below its share meanwhile.
 func (t *take) nextGroup() (group string, found bool, err error) {
 	for visited := map[string]bool{}; ; visited[group] = true {
 		err = t.q.stmts.nextGroup.row(func(v []driver.Value) { group, t.moreInFile = text(v[0]), v[0] != nil }, t.q.lastGroup)
@@ -198,7 +197,7 @@ func (t *take) nextGroup() (group string, found bool, err error) {
 	}
 }
 
-// takeFirst takes the first message of group, or buries it.
+// takeFirst takes the first message of group, or makes it a dead letter.
 func (t *take) takeFirst(group string) error {
 	ms, _, err := t.readMessages(t.q.stmts.first, group)
 	if err != nil {
@@ -213,14 +212,14 @@ func (t *take) takeFirst(group string) error {
 	return err
 }
 
-// setChanged tells the loader that a take may find what the last did not.
+// setChanged says that a take may find what the last one did not.
 func (q *queue) setChanged() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.changed = true
 }
 
-// release gives the places of ms back. It is called with q.mu locked.
+// release gives the capacity that ms held back to their groups. The caller holds q.mu.
 func (q *queue) release(ms []message) {
 	for _, m := range ms {
 		if q.perGroup[m.group]--; q.perGroup[m.group] == 0 {

@@ -15,71 +15,72 @@ import (
 	"ringback/shared/storage"
 )
 
-// A write is what one caller asks of the writer.
+// A write is one change that a caller hands to the writer.
 type write interface {
-	// apply does the write inside the transaction. An error undoes all of it, so a conflict is none.
+	// apply makes the change inside the transaction. An error rolls the whole transaction back, so a write keeps a
+	// revision conflict for its caller and returns nil.
 	apply(w *writer) error
 
-	// settle is called once, after the commit with nil or with the error that undid it. It is called in the
-	// order of apply and must not block. It returns the channel of who waits, nil if nobody does.
+	// settle is called once, after the commit (with nil) or the rollback (with its cause), in the order of the
+	// applies. It must not block. It returns the waiter to notify, nil if nobody waits.
 	settle(err error) waiter
 }
 
-// When many write at once, a commit costs most of its time for each page that it touches, and it touches
-// nearly the same pages for twice the writes. So the writer lets more of them gather, which takes a third off
-// the processor time of 6,000 events a second. Who writes alone, or with few, does not wait.
+// A commit costs most of its time for each page that it changes, and twice the writes change nearly the same pages. So
+// after a commit of groupCommitMin writes the writer lets more of them gather for groupCommitWait, which takes a third
+// off the processor time of 6,000 events a second. While few write at the same time, nobody waits.
 const (
 	groupCommitMin  = 24 // writes in the last commit
 	groupCommitWait = 2 * time.Millisecond
 )
 
-// lazyDelay is how long a write that is in no hurry waits for others to share their commit with. At a hundred
-// events a second that spares one commit in four, which would hold up the other three.
+// lazyDelay is how long a write that nobody waits for is held back, so that it shares a commit with others. At a
+// hundred events a second that saves one commit in four, which would delay the other three.
 const lazyDelay = 20 * time.Millisecond
 
-// Later attempts and jobs write several times what a callback and its first attempt do, and these would wait for them,
-// twice each. So what the handlers of the retry and the slow queue write goes behind: into commits of its own, of so
-// many writes, when what is live has a lull, or they waited too long; they take at most half the time. A live write
-// that comes meanwhile ends such a commit and joins it. While nothing is live, there is no wait.
+// Live writes are those of callbacks and first attempts; the handlers of the retry and slow queues write several times
+// as much. Sharing commits, live writes would wait for them, twice each. So the writer commits background writes
+// apart: when no live write came for a moment, or they waited too long, and for at most half of the time. A live write
+// that comes during such a commit cuts it short and joins it. Without live traffic they wait for nothing.
 const (
-	backgroundGather   = 4 * time.Millisecond // in which they gather
-	liveQuiet          = 2 * time.Millisecond // since something live was written or committed
+	backgroundGather   = 4 * time.Millisecond // that background writes gather
+	liveQuiet          = 2 * time.Millisecond // since the last live write or commit
 	maxBackgroundWait  = 25 * time.Millisecond
-	minBackgroundBatch = 8 // before something live ends it
+	minBackgroundBatch = 8 // writes before a live one may cut the commit short
 	maxBackgroundBatch = 24
-	liveWindow         = 100 * time.Millisecond // after a live write
+	liveWindow         = 100 * time.Millisecond // after a live write there is live traffic
 )
 
-// backgroundKey marks the context of a handler whose writes do.
+// backgroundKey marks the context of a handler whose writes are background writes.
 type backgroundKey struct{}
 
-// A writer owns the one connection that changes the file. While a commit is being synced the next writes
-// gather; they share the commit after it.
+// A writer owns the one connection that changes the file. The writes that come while a commit is synced to disk share
+// the next commit.
 type writer struct {
 	conn             *conn
 	stmts            writerStmts
 	queues           []*queue
-	commitsUnchecked int  // since the log was looked at
-	lastWasLarge     bool // the last live commit was
+	commitsUnchecked int  // since checkWAL measured the log
+	lastWasLarge     bool // the last live commit had groupCommitMin writes
 	walIsLong        chan struct{}
-	checkpointRest   atomic.Bool // the log was moved but for its last pages
+	checkpointRest   atomic.Bool // the checkpoint connection is done but for the newest pages
 	files            *files
 
 	mu               sync.Mutex
-	pending          []write
-	urgent           bool      // of one that is pending
-	lastLive         time.Time // when there last was one
+	pending          []write   // live and lazy writes
+	urgent           bool      // a pending write is live
+	lastLive         time.Time // last live write or commit
 	background       []write
-	backgroundSince  time.Time // since when something is, or one of its commits was
-	backgroundAt     time.Time // when it may go
+	backgroundSince  time.Time // since when background writes wait, or their last commit
+	backgroundAt     time.Time // earliest time of the next background commit
 	closed           bool
-	wake             chan struct{} // holds one token if there is a hurry, or a turn
+	wake             chan struct{} // holds one token if run has something to do
 	done             chan struct{} // closed when run has ended
-	lazyTimer        *time.Timer   // makes a hurry
-	backgroundTimer  *time.Timer   // makes a token
-	batch            []write       // what is committed
-	preemptAt        int           // writes of it before something live joins
-	backgroundWrites int           // of it, so many writes are of what is behind; the rest is live
+	lazyTimer        *time.Timer   // makes pending lazy writes urgent
+	backgroundTimer  *time.Timer   // wakes run for background writes
+	batch            []write       // being committed: background writes first, then live ones
+	preemptAt        int           // so many background writes are applied before a live one cuts in
+	backgroundWrites int           // how many of the batch are background writes
 }
 
 func newWriter(c *conn) *writer {
@@ -92,17 +93,17 @@ func newWriter(c *conn) *writer {
 
 var errClosed = fmt.Errorf("embedded store is closed: %w", storage.ErrUnavailable)
 
-// submit hands x to the writer, which settles it later.
+// submit hands x to the writer as a live write.
 func (w *writer) submit(x write) {
 	if w.enqueue(x, true) {
 		wakeUp(w.wake)
 	}
 }
 
-// submitLazy is start for a write that is in no hurry.
+// submitLazy hands x to the writer as a write that may wait for lazyDelay.
 func (w *writer) submitLazy(x write) { w.enqueue(x, false) }
 
-// enqueue reports whether x is pending.
+// enqueue reports whether x is pending; once the writer is closed it settles x instead.
 func (w *writer) enqueue(x write, urgent bool) bool {
 	w.mu.Lock()
 	if w.closed {
@@ -121,12 +122,11 @@ func (w *writer) enqueue(x write, urgent bool) bool {
 	return true
 }
 
-// submitFor is start, or startBehind if ctx is that of a handler whose writes go behind.
+// submitFor submits x as a background write if ctx is that of a background handler, else as a live one.
 func (w *writer) submitFor(ctx context.Context, x write) {
 	w.submitAs(ctx.Value(backgroundKey{}) != nil, x)
 }
 
-// submitAs is startBehind, or start.
 func (w *writer) submitAs(background bool, x write) {
 	if background {
 		w.submitBackground(x)
@@ -135,7 +135,7 @@ func (w *writer) submitAs(background bool, x write) {
 	}
 }
 
-// submitBackground hands x to the writer for a commit that live writes do not wait for.
+// submitBackground hands x to the writer for a commit apart from live writes.
 func (w *writer) submitBackground(x write) {
 	w.mu.Lock()
 	if w.closed {
@@ -153,8 +153,8 @@ func (w *writer) submitBackground(x write) {
 
 func (w *writer) hasBackground() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.background) > 0 }
 
-// backgroundDelay returns how long what is behind has to wait yet. What came live while the writer was busy, perhaps
-// long ago, is live now.
+// backgroundDelay returns how long the background writes have to wait yet. A live write that came while the writer was
+// busy, perhaps long ago, counts as new.
 func (w *writer) backgroundDelay() time.Duration {
 	quiet := time.Since(w.lastLive)
 	if w.urgent {
@@ -167,7 +167,7 @@ func (w *writer) backgroundDelay() time.Duration {
 	return min(max(time.Until(w.backgroundAt), backgroundGather-waited, liveQuiet-quiet), maxBackgroundWait-waited)
 }
 
-// makeUrgent ends the leisure of what is pending.
+// makeUrgent ends the wait of pending lazy writes.
 func (w *writer) makeUrgent() {
 	w.mu.Lock()
 	w.urgent = true
@@ -175,7 +175,7 @@ func (w *writer) makeUrgent() {
 	wakeUp(w.wake)
 }
 
-// run commits until close is called and nothing is pending.
+// run commits until close was called and nothing is pending.
 func (w *writer) run() {
 	defer close(w.done)
 	for {
@@ -195,8 +195,8 @@ func (w *writer) run() {
 	}
 }
 
-// nextBatch makes what is behind the batch, if it need not wait, else what is pending, if there is a hurry, and
-// leaves the emptied last batch to gather in.
+// nextBatch fills the batch with background writes if their wait is over, otherwise with the pending writes if one is
+// urgent. The emptied last batch becomes the new pending list.
 func (w *writer) nextBatch() (closed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -218,8 +218,9 @@ func (w *writer) nextBatch() (closed bool) {
 	return w.closed
 }
 
-// hasWrite reports whether the batch has an i-th write. If something live waits once the first least writes are
-// done, what is pending takes the place of the others, and these go back to what is behind, once a batch.
+// hasWrite reports whether the batch has an i-th write. If a live write is pending and the first preemptAt background
+// writes are applied, the pending writes replace the rest, which go back to the background list. Example: of a batch
+// b1…b20 eight are applied when live write x comes: b1…b8 and x are committed, b9…b20 wait for the next commit.
 func (w *writer) hasWrite(i int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -244,7 +245,7 @@ func (w *writer) commit() {
 	w.mu.Unlock()
 	defer func() {
 		if err := w.checkWAL(); err != nil {
-			slog.Error("tend the log", "error", err)
+			slog.Error("check the write-ahead log", "error", err)
 		}
 	}()
 	for _, q := range w.queues {
@@ -263,8 +264,8 @@ func (w *writer) commit() {
 	}
 }
 
-// notifyInTurn tells one after the other, each when the one before has run as far as it can. Told at once they
-// would fill the scheduler's run queue, and what comes live would wait behind them for milliseconds.
+// notifyInTurn notifies background waiters one after the other, letting each goroutine run as far as it can. Notified
+// all at once they would fill the scheduler's run queue, and live work would wait behind them for milliseconds.
 func notifyInTurn(all []waiter, err error) {
 	for _, s := range all {
 		runtime.Gosched()
@@ -305,7 +306,7 @@ func (w *writer) applyAll() error {
 	return nil
 }
 
-// close lets run finish what is pending, and waits for it.
+// close lets run commit what is pending, and waits for it.
 func (w *writer) close() {
 	w.mu.Lock()
 	w.closed = true
@@ -316,13 +317,13 @@ func (w *writer) close() {
 	w.backgroundTimer.Stop()
 }
 
-// A waiter is the part of a write that its caller waits for, nil if nobody does.
+// A waiter is the channel on which a caller waits for its write; nil if nobody waits.
 type waiter chan error
 
 func (s waiter) settle(error) waiter { return s }
 
-// wait returns what the write was settled with. If ctx ends first, the write may be done all the same: what
-// the writer reads must not be changed then, and what it fills in not be read.
+// wait returns the error that the write was settled with. If ctx ends first, the write may still be applied: the
+// caller must then neither change what the writer reads nor read what it fills in.
 func (s waiter) wait(ctx context.Context) error {
 	select {
 	case err := <-s:

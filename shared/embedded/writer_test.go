@@ -688,7 +688,7 @@ func TestFailuresThatNobodyWaitsForAreLogged(t *testing.T) {
 				w.stmts.walSize.query = broken{}
 				return nil
 			}})
-		}, "tend the log"},
+		}, "check the write-ahead log"},
 		{"the checkpoint", func(t *testing.T, db *DB) {
 			db.checkpoint.move.query = broken{}
 			wakeUp(db.checkpoint.due)
@@ -699,7 +699,7 @@ func TestFailuresThatNobodyWaitsForAreLogged(t *testing.T) {
 				return nil
 			}})
 			db.writer.checkpointRest.Store(true)
-		}, "tend the log"},
+		}, "check the write-ahead log"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			lines := captureLog(t)
