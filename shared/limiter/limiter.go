@@ -1,7 +1,7 @@
-// Package limiter keeps the attempts of each registration within its rate and concurrency limits, in one
-// process, and sends away what would wait there for long. shares.go shares a bounded number of places among
-// tenants, speed.go says which endpoints are fast and speedstore.go keeps that for all processes, and pacer.go gives
-// what is made due ahead its instants.
+// Package limiter keeps the attempts of each registration within its rate and concurrency limits, in one process, and
+// defers attempts that would have to wait long. shares.go shares a bounded number of slots among tenants, speed.go
+// decides which endpoints are fast, speedstore.go keeps that for all processes, and pacer.go spreads over time what a
+// job or a retry run makes due.
 package limiter
 
 import (
@@ -14,25 +14,26 @@ import (
 )
 
 const (
-	// slowLatency is how long an attempt of a slow endpoint takes. From slowRun in a row on that lasted for slowFor, the
-	// first one's start to the last one's end, its deliveries wait for each other alone, in the slow queue. (One alone
-	// may be a cold start: where one of 150 attempts takes so long, an endpoint that one made slow would be so for most
-	// of the time; and of 2,000 a second three in a row, which end in a moment, are no wonder.)
+	// An attempt that takes slowLatency is slow. minSlowRun slow attempts in a row that span minSlowTime make the
+	// endpoint slow: its deliveries then go through the slow queue, where they hold up nobody else. One alone may be a
+	// cold start (if one of 150 attempts made an endpoint slow, it would be so for most of the time), and of 2,000
+	// attempts a second three that end in the same moment mean nothing.
 	slowLatency = time.Second
 	minSlowRun  = 3
 	minSlowTime = 2 * time.Second
-	// quickLatency is how long one of a fast endpoint takes at most. After quickRun with no such run between them,
-	// over some time, a slow endpoint is fast again: over firstTrial at first, twice as long each time that
-	// it turns out to be slow anew, up to longestTrial.
+	// An attempt below quickLatency is quick. minQuickRun quick attempts without a slow run between them, spread over
+	// a probation, make the endpoint fast again: over firstProbation, doubled each time that it turns slow again, up
+	// to longestProbation.
 	quickLatency     = 500 * time.Millisecond
 	minQuickRun      = 20
 	firstProbation   = time.Minute
 	longestProbation = time.Hour
-	// MaxQueueWait is how long an attempt waits in the process for others of the same registration to end. Nothing waits
-	// where none ended for so long, or where its turn is not expected by then; unless so few wait as may be under way.
+	// MaxQueueWait is how long an attempt waits in the process for another of its registration to end. It does not
+	// wait at all if none began or ended for so long, or if its turn is expected later (unless fewer wait than may
+	// run).
 	MaxQueueWait = time.Second
-	// usualRetryAfter is how long an attempt that was sent away waits at most for its turn, about: the endpoint may become
-	// faster. Where so many wait that more than looks a second would ask in vain it is longer, up to farTurn.
+	// usualRetryAfter bounds the time after which a deferred attempt asks again, since the endpoint may become faster.
+	// It grows up to maxRetryAfter where so many are deferred that more than maxRetriesPerSecond would ask in vain.
 	usualRetryAfter     = time.Minute
 	maxRetryAfter       = 15 * time.Minute
 	maxRetriesPerSecond = 10
@@ -40,41 +41,41 @@ const (
 	MaxEndpoints = 20_000
 )
 
-// MinRate is the least rate that may be asked for, in attempts a second: one an
-// hour. The interval of one far lower would fit no time.Duration.
+// MinRate is the lowest rate in attempts a second: one an hour. The interval of a far lower one would overflow a
+// time.Duration.
 const MinRate = 1.0 / 3600
 
 // Limiter keeps the attempts of each registration within its limits in this process.
 type Limiter struct {
-	// Shared says that Books know who is slow, by what all processes saw.
+	// Shared says that a SpeedStore decides which endpoints are slow, by what all processes saw.
 	Shared bool
 
 	mu        sync.Mutex
 	endpoints *lru.Cache[string, *endpoint]
 }
 
-// A endpoint is what this process saw of an endpoint lately.
+// An endpoint is what this process saw of an endpoint lately.
 type endpoint struct {
-	inFlight    int             // attempts under way
+	inFlight    int             // attempts
 	failures    int             // in a row
-	lastSuccess time.Time       // the last one
-	latency     time.Duration   // that an attempt takes, lately
+	lastSuccess time.Time       // end of the last one
+	latency     time.Duration   // moving average of attempts
 	lastChange  time.Time       // when an attempt last began or ended
-	nextStart   time.Time       // when the rate lets the next one begin
-	queue       []chan struct{} // closed, first come first served, when one may begin
-	deferred    float64         // attempts that were sent away and will ask again, as of turned
+	nextStart   time.Time       // when the rate allows the next attempt
+	queue       []chan struct{} // of waiting attempts, first come first served; closed when one may begin
+	deferred    float64         // attempts that will ask again, as of deferredAt
 	deferredAt  time.Time
 
 	slow        bool
 	timesSlowed int       // times that it turned slow
 	slowInRow   int       // slow attempts in a row
-	slowSince   time.Time // the first of them
-	slowPath    bool      // the last one was made in the slow queue
-	quickInRow  int       // of quick attempts, on the same path
-	quickSince  time.Time // the first of the run
+	slowSince   time.Time // start of the first of them
+	slowPath    bool      // the last attempt came from the slow queue
+	quickInRow  int       // quick attempts in a row, on the same path
+	quickSince  time.Time // end of the first of them
 }
 
-// New returns a Pace that knows no endpoint.
+// New returns a Limiter that knows no endpoint.
 func New() *Limiter {
 	l := &Limiter{}
 	l.endpoints, _ = lru.New[string, *endpoint](MaxEndpoints)
@@ -84,19 +85,19 @@ func New() *Limiter {
 // An Allowance is what a registration may use: its own limits within those of its tenant.
 type Allowance struct {
 	Concurrency int
-	Rate        float64 // POSTs a second; 0: as many as come
+	Rate        float64 // attempts a second; 0: no limit
 }
 
 // A Request is an attempt that wants to begin.
 type Request struct {
 	Registration string
 	Allowance
-	Slow        bool // it is in the slow queue, where attempts of slow endpoints belong
-	RateGranted bool // it waited for the rate already
+	Slow        bool // it comes from the slow queue, where attempts of slow endpoints belong
+	RateGranted bool // it has waited for the rate already
 }
 
-// An Outcome is how an attempt ended. The zero one is of none that was made. One
-// that was cut off counts as none, but for its endpoint's being slow.
+// An Outcome is how an attempt ended; the zero one is that of none. An interrupted attempt counts only towards its
+// endpoint's being slow.
 type Outcome struct {
 	Attempted, Succeeded, Interrupted bool
 	Took                              time.Duration
@@ -105,17 +106,16 @@ type Outcome struct {
 func (o Outcome) slow() bool  { return o.Interrupted || o.Attempted && o.Took >= slowLatency }
 func (o Outcome) quick() bool { return o.Succeeded && o.Took < quickLatency }
 
-// A Wait says why an attempt may not begin: the rate has a place for it at a time, or the endpoint is slow
-// and the attempt not in the slow queue, or so many are before it that its turn comes after about so long.
+// A Wait says why an attempt may not begin yet: the endpoint is slow and the attempt not from the slow queue (Slow),
+// the rate allows it at a later time (At), or the concurrency is used up and it should ask again After about so long.
 type Wait struct {
 	Slow  bool
 	At    time.Time
 	After time.Duration
 }
 
-// Acquire asks for the right to make an attempt, and waits for it a moment if others of the registration are
-// about to end. The function that it returns must be called with the outcome, the zero one if there was none;
-// it is nil without the right.
+// Acquire asks for the right to make an attempt, and waits up to MaxQueueWait for one of the registration to end. With
+// the right it returns release, which must be called with the outcome, zero if no attempt was made; without it nil.
 func (l *Limiter) Acquire(ctx context.Context, r Request) (release func(Outcome), _ Wait) {
 	l.mu.Lock()
 	e := getOrAdd(l.endpoints, r.Registration)
@@ -157,13 +157,13 @@ func (l *Limiter) Acquire(ctx context.Context, r Request) (release func(Outcome)
 	return release, Wait{}
 }
 
-// Interval returns the time between two attempts at so many a second. What rows of
-// former releases ask for below LeastRate counts as that.
+// Interval returns the time between two attempts at rate a second. Rates below MinRate, which rows of earlier releases
+// may hold, count as MinRate.
 func Interval(rate float64) time.Duration {
 	return time.Duration(float64(time.Second) / max(rate, MinRate))
 }
 
-// getOrAdd returns what c has under key, which is zero at first.
+// getOrAdd returns what c has under key, adding a zero T if need be.
 func getOrAdd[T any](c *lru.Cache[string, *T], key string) *T {
 	v, ok := c.Get(key)
 	if !ok {
@@ -173,15 +173,14 @@ func getOrAdd[T any](c *lru.Cache[string, *T], key string) *T {
 	return v
 }
 
-// queueTime returns how long it takes about until one more that waits may begin, if
-// so many beside those in the process are before it.
+// queueTime estimates how long one more attempt waits if, besides those queued in the process, ahead are before it.
 func (e *endpoint) queueTime(concurrency int, ahead float64) time.Duration {
 	return e.latency * time.Duration((len(e.queue)+int(ahead))/concurrency+1)
 }
 
-// deferOne sends one away and returns about when it may ask again: when those that were sent away before it have had their
-// turns. They ask wherever their messages arrive, so they are not counted but taken to have asked as fast as they were
-// told to, or as the endpoint is. While nothing ends, an attempt takes at least as long as that.
+// deferOne counts one more deferred attempt and returns when it should ask again: about when those deferred before it
+// have had their turns. They may ask in other processes, so their returns are not counted: deferred shrinks at the
+// speed of the endpoint, or of the waits they were given. While no attempt ends, one takes at least as long as that.
 func (e *endpoint) deferOne(concurrency int, now time.Time) time.Duration {
 	e.latency = max(e.latency, now.Sub(e.lastChange), time.Millisecond)
 	perSecond := max(float64(concurrency)/e.latency.Seconds(), maxRetriesPerSecond)
@@ -193,7 +192,7 @@ func (e *endpoint) deferOne(concurrency int, now time.Time) time.Duration {
 	return retryAfter
 }
 
-// waitInQueue waits for free as long as Patience lasts.
+// waitInQueue waits up to MaxQueueWait for granted to be closed, and reports whether it was.
 func (l *Limiter) waitInQueue(ctx context.Context, e *endpoint, granted chan struct{}) bool {
 	if receiveWithin(ctx, MaxQueueWait, granted) {
 		return true
@@ -202,13 +201,13 @@ func (l *Limiter) waitInQueue(ctx context.Context, e *endpoint, granted chan str
 	defer l.mu.Unlock()
 	i := slices.Index(e.queue, granted)
 	if i < 0 {
-		return true // it came at the last moment
+		return true // granted at the last moment
 	}
 	e.queue = slices.Delete(e.queue, i, i+1)
 	return false
 }
 
-// receiveWithin reports whether something comes from c, if that is not nil, before d is over, or ctx.
+// receiveWithin reports whether c is ready before d is over or ctx ends; a nil c never is.
 func receiveWithin(ctx context.Context, d time.Duration, c <-chan struct{}) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -221,7 +220,7 @@ func receiveWithin(ctx context.Context, d time.Duration, c <-chan struct{}) bool
 	return false
 }
 
-// release ends an attempt; its place goes to the one that waits longest.
+// release ends an attempt. Its slot goes to the attempt that waits longest.
 func (l *Limiter) release(e *endpoint, o Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -247,12 +246,12 @@ func (l *Limiter) release(e *endpoint, o Outcome) {
 	e.inFlight--
 }
 
-// slowRun reports whether so many attempts in a row were slow, over so long, that the endpoint is.
+// slowRun reports whether the last attempts were slow, and so many over such a time that they make the endpoint slow.
 func (e *endpoint) slowRun(now time.Time) bool {
 	return e.slowInRow >= minSlowRun && now.Sub(e.slowSince) >= minSlowTime
 }
 
-// classify says by an attempt that ended now whether the endpoint is slow.
+// classify decides by an attempt that ended now whether the endpoint is slow.
 func (e *endpoint) classify(o Outcome, now time.Time) {
 	if !o.Attempted && !o.Interrupted {
 		return
@@ -288,15 +287,13 @@ func (l *Limiter) Slow(registration string) bool {
 	return ok && e.slow
 }
 
-// Stats is what this process saw of an endpoint: attempts in a row that were not
-// accepted, and when the last one was; quick ones on the same path since a run of
-// slow ones, and when the first of those ended; whether the last ones were such a run.
+// Stats are what this process saw of an endpoint.
 type Stats struct {
-	Failures    int
+	Failures    int // attempts in a row that failed
 	LastSuccess time.Time
-	Quick       int
-	QuickSince  time.Time
-	Slow        bool
+	Quick       int       // quick attempts in a row, on the same path
+	QuickSince  time.Time // end of the first of them
+	Slow        bool      // the last attempts were a slow run
 }
 
 // Stats returns what is known of an endpoint.

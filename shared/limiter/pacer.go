@@ -7,32 +7,32 @@ import (
 )
 
 const (
-	// MaxAhead is how far ahead places are given, about.
+	// MaxAhead is about how far in the future slots are given.
 	MaxAhead = 10 * time.Minute
-	// defaultRate is the rate of places where nothing else is asked for, so that live traffic goes first.
+	// defaultRate is the rate of slots, in slots a second, unless another is asked for: live traffic goes first.
 	defaultRate = 50
-	// rateShare is the part of a limit that places use up, so that few attempts come a
-	// moment before the limit has a place for them.
+	// rateShare is the part of a rate limit that slots use, so that few attempts come a moment before the limit allows
+	// them.
 	rateShare = 0.95
-	// changeTime is how long it takes, about, to change what is made due, and
-	// mostChanges how many are to be under way at most.
+	// changeTime is about how long it takes to make one delivery due; maxChanges bounds how many are written in
+	// parallel.
 	changeTime    = 25 * time.Millisecond
 	maxChanges    = 32
 	slowStartRate = 10
 )
 
-// A Pacer is the instants at which what is made due ahead of its time may begin, one after another at a rate:
-// the places in it. It may be stored and gone on with: Next is all that lasts.
+// A Pacer gives out slots: instants, one after another at a rate, at which deliveries that are made due together may
+// begin. It may be stored and resumed: only Next lasts.
 type Pacer struct {
-	Next        time.Time     `json:"next,omitzero"` // not before then
-	Interval    time.Duration `json:"-"`             // as SetRate has it
-	RestOwed    time.Duration `json:"-"`             // of rest
-	SlowStartAt time.Time     `json:"-"`             // of a slow start
-	Taken       int           `json:"-"`             // places since then
+	Next        time.Time     `json:"next,omitzero"` // the first slot that is free
+	Interval    time.Duration `json:"-"`             // between slots, set by SetRate
+	RestOwed    time.Duration `json:"-"`             // rest that Throttle has yet to take
+	SlowStartAt time.Time     `json:"-"`             // when SlowStart was first called
+	Taken       int           `json:"-"`             // slots since then
 }
 
-// SetRate has places come so many a second: as asked for, else as limit has it,
-// else 50; never more than 0.95 of limit, which is zero if there is none.
+// SetRate sets how many slots come a second: asked, else by limit, else 50; never more than 0.95 of limit. 0 means
+// none is asked for, or there is no limit.
 func (p *Pacer) SetRate(asked, limit float64) {
 	rate := cmp.Or(asked, limit*rateShare, defaultRate)
 	if limit > 0 {
@@ -41,22 +41,22 @@ func (p *Pacer) SetRate(asked, limit float64) {
 	p.Interval = Interval(rate)
 }
 
-// Concurrency returns how many changes at the same time keep up with the rate.
+// Concurrency returns how many parallel changes keep up with the rate.
 func (p *Pacer) Concurrency() int { return 1 + int(min(changeTime/max(p.Interval, 1), maxChanges-1)) }
 
-// Throttle waits now and then, called whenever some places were made use of since a time, so that they are so no
-// more than twice as fast as they come: live traffic needs the Store too. It waits for a second each: queues
-// deliver after whole seconds, so those that one rest parts keep their distance.
+// Throttle rests now and then so that slots are used at most twice as fast as they come, since live traffic needs the
+// Store too. It must be called whenever some were taken since a time. It rests a whole second each time: queues
+// deliver after whole seconds, so messages sent before and after one rest keep their distance.
 func (p *Pacer) Throttle(ctx context.Context, taken int, since time.Time) {
 	p.RestOwed = max(p.RestOwed+time.Duration(taken)*p.Interval/2-time.Since(since), 0)
 	if p.RestOwed < time.Second {
 		return
 	}
-	p.RestOwed = min(p.RestOwed-time.Second, time.Second) // Full ends what is slow
+	p.RestOwed = min(p.RestOwed-time.Second, time.Second) // FullUntil ends what is slow
 	receiveWithin(ctx, time.Second, nil)
 }
 
-// Take returns the next place, which is not before now.
+// Take returns the next slot, which is not before now.
 func (p *Pacer) Take(now time.Time) time.Time {
 	at := p.next(now)
 	p.Next = at.Add(p.Interval)
@@ -64,8 +64,8 @@ func (p *Pacer) Take(now time.Time) time.Time {
 	return at
 }
 
-// SlowStart returns how many places may be taken by now of a line that starts slowly: slowStart in the first second, and
-// twice as many in each one after that. It has them come no faster, and waits for the next second if there are none.
+// SlowStart returns how many slots a slow start has left now, and lowers the rate to match: it allows slowStartRate in
+// the first second, and twice as many in each later one (10, 20, 40 …). If none is left it waits for the next second.
 func (p *Pacer) SlowStart(ctx context.Context) int {
 	if p.SlowStartAt.IsZero() {
 		p.SlowStartAt, p.Taken = time.Now(), 0
@@ -80,7 +80,7 @@ func (p *Pacer) SlowStart(ctx context.Context) int {
 	return max(n, 0)
 }
 
-// next returns which place Take would give. A Next further ahead than any is was put there by a clock that was wrong.
+// next returns the slot that Take would give. A Next too far ahead was set by a wrong clock and does not count.
 func (p *Pacer) next(now time.Time) time.Time {
 	if p.Next.Sub(now) > 2*MaxAhead+p.Interval {
 		return now
@@ -88,7 +88,7 @@ func (p *Pacer) next(now time.Time) time.Time {
 	return Later(p.Next, now)
 }
 
-// FullUntil returns when to go on taking places; zero for at once: none is given that is further away than Ahead.
+// FullUntil returns when slots are available again, zero for now: none is given that is more than MaxAhead away.
 func (p *Pacer) FullUntil(now time.Time) time.Time {
 	if p.next(now).Sub(now) <= MaxAhead {
 		return time.Time{}

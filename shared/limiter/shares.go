@@ -7,52 +7,53 @@ import (
 	"time"
 )
 
-// Shares are a bounded number of places that tenants share. A tenant may take one while it holds fewer than are free:
-// alone it gets half of them, n tenants that want all get one part in n + 1 each, and some are always free for one more
-// ("Dynamic Queue Length Thresholds for Shared-Memory Packet Switches", Choudhury and Hahne, with a factor of 1).
+// Shares are a bounded number of slots that tenants share. A tenant may take one while it holds fewer than are free:
+// alone it gets half of them, n busy tenants get one part in n + 1 each, and some stay free for one more ("Dynamic
+// Queue Length Thresholds for Shared-Memory Packet Switches", Choudhury and Hahne, with a factor of 1).
+// Example: of 12 slots a alone holds 6; b then takes 3 and c 2; as a releases some, all three come to 3, and 3 stay free.
 type Shares struct {
 	mu              sync.Mutex
 	extendWhenAlone bool
 	free            int
-	shares          map[string]share     // of tenants that hold some
-	waiting         map[string][]*Waiter // by tenant, in the order of their coming
-	arrivals        int
-	lastTenant      string    // tenant that took one
-	tenantChangedAt time.Time // when another took one after the one before
+	shares          map[string]share     // by tenant, of those that hold some
+	waiting         map[string][]*Waiter // by tenant, in the order of arrival
+	arrivals        int                  // Waiters that have waited
+	lastTenant      string               // that took a slot last
+	tenantChangedAt time.Time            // when it first did after another tenant
 }
 
-// A tenant is alone if no other took a place for aloneFor. Then it waits on while its
-// share moves, as nobody is held up by that, until stopFor is left of the context.
+// A tenant is alone if no other took a slot for aloneAfter. It then keeps waiting while its share moves, which holds
+// up nobody, until timeReserve is left of the context.
 const aloneAfter, timeReserve = time.Minute, 30 * time.Second
 
 // A share is what a tenant holds.
 type share struct {
 	held       int
-	lastChange time.Time // when it last took one or left one
+	lastChange time.Time // when it last took or released a slot
 }
 
-// A Waiter takes places for one tenant, one after the other, and keeps its turn until it has all: an event
-// whose deliveries came in turn with those of all others would be finished with the last of them.
+// A Waiter takes slots for one event's tenant, one after another, and keeps its place in the queue until it has all:
+// if events took turns for each slot, all of them would be finished as late as the last one.
 type Waiter struct {
 	p       *Shares
 	tenant  string
-	missing int           // places that it was not given yet
-	granted chan struct{} // one for each that it was given, and did not await yet
-	arrival int           // after so many; 0: it does not wait
+	missing int           // slots not granted yet
+	granted chan struct{} // a token for each slot that was granted and not yet fetched by Acquire
+	arrival int           // its number among arrivals; 0: it does not wait
 }
 
-// Waiter returns a Seeker of n places for tenant, to Await as often.
+// Waiter returns a Waiter for n slots of tenant, each to be fetched by a call of Acquire.
 func (p *Shares) Waiter(tenant string, n int) *Waiter {
 	return &Waiter{p: p, tenant: tenant, missing: n, granted: make(chan struct{}, n)}
 }
 
-// NewShares returns n places, all free. Where lone is set, a tenant that is alone waits
-// for longer than it is told to: batches that end with the slowest attempt want it not.
+// NewShares returns n free slots. extendWhenAlone lets a tenant that is alone wait longer than it is told to; batches,
+// which end with their slowest attempt, must not.
 func NewShares(n int, extendWhenAlone bool) *Shares {
 	return &Shares{free: n, extendWhenAlone: extendWhenAlone, shares: map[string]share{}, waiting: map[string][]*Waiter{}}
 }
 
-// TryAcquire takes a place for tenant, which Leave gives back, and reports whether the tenant's share allows it.
+// TryAcquire takes a slot for tenant, which Release gives back, and reports whether the tenant's share allowed it.
 func (p *Shares) TryAcquire(tenant string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -75,20 +76,21 @@ func (p *Shares) acquire(tenant string) bool {
 	return true
 }
 
-// keepsWaiting reports whether tenant waits on, though it did for as long as it was to.
+// keepsWaiting reports whether tenant may wait beyond its time.
 func (p *Shares) keepsWaiting(ctx context.Context, tenant string) bool {
 	end, hasDeadline := ctx.Deadline()
 	return p.extendWhenAlone && tenant == p.lastTenant && time.Since(p.tenantChangedAt) > aloneAfter && p.active(tenant) &&
 		ctx.Err() == nil && !(hasDeadline && time.Until(end) < timeReserve)
 }
 
+// active reports whether tenant holds nothing, or took or released a slot within MaxQueueWait.
 func (p *Shares) active(tenant string) bool {
 	holder, ok := p.shares[tenant]
 	return !ok || time.Since(holder.lastChange) <= MaxQueueWait
 }
 
-// Acquire is Take that waits for so long, or until ctx ends, for a place: not at
-// all if the tenant's share did not move for Patience, and for longer if it is alone.
+// Acquire is TryAcquire that waits up to maxWait, or until ctx ends. It does not wait if the tenant's share is not
+// active, and waits longer if the tenant is alone.
 func (w *Waiter) Acquire(ctx context.Context, maxWait time.Duration) bool {
 	if acquired, waits := w.enqueue(ctx, maxWait); !waits {
 		return acquired
@@ -102,7 +104,7 @@ func (w *Waiter) Acquire(ctx context.Context, maxWait time.Duration) bool {
 	return true
 }
 
-// enqueue takes a place, or begins to wait for one, if that is of use.
+// enqueue takes a slot, or queues w if waiting is of use.
 func (w *Waiter) enqueue(ctx context.Context, maxWait time.Duration) (acquired, waits bool) {
 	p := w.p
 	p.mu.Lock()
@@ -126,7 +128,7 @@ func (w *Waiter) enqueue(ctx context.Context, maxWait time.Duration) (acquired, 
 	return false, true
 }
 
-// abandon ends s's waiting, unless it goes on, and reports whether it got a place at the last moment.
+// abandon ends w's wait unless it may go on, and reports whether a slot was granted at the last moment.
 func (w *Waiter) abandon(ctx context.Context) (done, acquired bool) {
 	p := w.p
 	p.mu.Lock()
@@ -151,7 +153,7 @@ func (p *Shares) dequeue(s *Waiter) {
 	}
 }
 
-// Release gives a place of tenant back, to the first who waits and may have it.
+// Release gives a slot of tenant back, and grants free ones to the Waiters that came first and whose share allows it.
 func (p *Shares) Release(tenant string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

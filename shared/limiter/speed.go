@@ -7,32 +7,32 @@ import (
 )
 
 const (
-	// A tenant with more cuts than mostCuts in cutsWithin keeps its proven endpoints alone in batches.
+	// After more than maxDemotions of a tenant's endpoints turned slow within demotionWindow, only its trusted ones
+	// are attempted in batches.
 	maxDemotions   = 5
 	demotionWindow = 10 * time.Minute
-	trustedRun     = 100 // quick attempts that prove an endpoint, no run of slow ones between them
-	// maxSpeeds bounds the row, to some 100 KB. An endpoint that is dropped is
-	// unknown, and known again after its next attempt.
+	trustedRun     = 100 // quick attempts without a slow run between them that make an endpoint trusted
+	// maxSpeeds bounds the row to some 100 KB. An endpoint that is dropped is known again after its next attempt.
 	maxSpeeds = 2_000
 )
 
-// A Speeds is what all processes know of a tenant's endpoints: whose attempts may be made in a batch of
-// messages, which ends with its slowest one. The zero Book knows none.
+// Speeds are what all processes know of a tenant's endpoints: which of them are so fast that their attempts may be
+// made in a batch of messages, which ends with its slowest attempt. The zero Speeds know none.
 type Speeds struct {
 	Endpoints map[string]Speed `json:"endpoints,omitempty"` // by registration
-	Demotions []time.Time      `json:"cuts,omitempty"`      // of fast endpoints, the last ones
+	Demotions []time.Time      `json:"cuts,omitempty"`      // when fast endpoints turned slow, the last ones
 }
 
-// An Speed is what a Book says of one endpoint. Without one it is unknown.
+// A Speed is what is known of one endpoint; without one it is unknown.
 type Speed struct {
-	URL         string `json:"u"`           // a digest: a new URL is unknown
-	Fast        bool   `json:"f,omitempty"` // else it is slow
+	URL         string `json:"u"`           // digest of it: a new URL makes the endpoint unknown
+	Fast        bool   `json:"f,omitempty"` // otherwise slow
 	Trusted     bool   `json:"p,omitempty"`
-	TimesSlowed int    `json:"s,omitempty"` // times that it turned slow, and was not proven since
+	TimesSlowed int    `json:"s,omitempty"` // times that it turned slow, less one each time that it became trusted
 }
 
-// AllowsBatch reports whether attempts for a registration may be made in a batch at
-// now. An empty url stands for the one that is known.
+// AllowsBatch reports whether attempts for a registration may be made in a batch at now. An empty url means the known
+// one.
 func (b Speeds) AllowsBatch(registration, url string, now time.Time) bool {
 	e := b.Endpoints[registration]
 	if !e.Fast || url != "" && e.URL != url {
@@ -41,8 +41,7 @@ func (b Speeds) AllowsBatch(registration, url string, now time.Time) bool {
 	return e.Trusted || len(b.Demotions) <= maxDemotions || now.Sub(b.Demotions[len(b.Demotions)-1-maxDemotions]) > demotionWindow
 }
 
-// After returns b after an attempt for a registration that ended so, as its process
-// saw it, and whether that changed it.
+// After returns b after an attempt of outcome o, where seen are its process's Stats, and whether that changed b.
 func (b Speeds) After(registration, url string, o Outcome, seen Stats, now time.Time) (Speeds, bool) {
 	e, known := b.Endpoints[registration]
 	if e.URL != url {
@@ -78,7 +77,7 @@ func (b Speeds) After(registration, url string, o Outcome, seen Stats, now time.
 	return b, true
 }
 
-// probation returns over how long quick attempts make an endpoint fast again that turned slow so often.
+// probation returns over how long quick attempts make an endpoint fast again that turned slow slowed times.
 func probation(slowed int) time.Duration {
 	return min(firstProbation<<min(max(slowed-1, 0), 10), longestProbation)
 }

@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	speedsTTL     = 5 * time.Second // how long a process believes what it read
+	speedsTTL     = 5 * time.Second // how long a process trusts what it read
 	writeInterval = time.Second     // between two writes of a process
-	maxPending    = 100             // that wait for one
+	maxPending    = 100             // observations that wait for a write
 )
 
-// SpeedStore keep the Book of each tenant in a row, for all processes.
+// A SpeedStore keeps the Speeds of each tenant in a row, for all processes.
 type SpeedStore struct {
 	store storage.Store
 	key   func(tenant string) storage.Key
@@ -29,10 +29,10 @@ type SpeedStore struct {
 	mu         sync.Mutex
 	cached     *lru.Cache[string, *cachedSpeeds]
 	loading    singleflight.Group
-	recentSlow float64 // attempts for fast endpoints, of the last twenty or so
+	recentSlow float64 // slow ones among about the last twenty attempts for fast endpoints
 }
 
-// A cachedSpeeds is what this process knows of a tenant's Book.
+// cachedSpeeds are what this process knows of a tenant's Speeds.
 type cachedSpeeds struct {
 	Speeds
 	readAt  time.Time
@@ -40,11 +40,11 @@ type cachedSpeeds struct {
 	pending []observation // not written yet
 }
 
-// More than about so many slow ones among the last twenty attempts for fast endpoints that a process saw make
-// each their endpoint slow: a crowd that turns at once is forgiven little.
+// If more than about maxRecentSlow of a process's last twenty attempts for fast endpoints were slow, each further slow
+// one makes its endpoint slow at once: many endpoints turn slow together.
 const maxRecentSlow = 5
 
-// adjust tells how seen is to be understood where many endpoints turn slow at a time.
+// adjust returns seen, marked slow where maxRecentSlow says so.
 func (bs *SpeedStore) adjust(known Speed, o Outcome, seen Stats) Stats {
 	if !known.Fast || !o.Attempted && !o.Interrupted {
 		return seen
@@ -56,7 +56,7 @@ func (bs *SpeedStore) adjust(known Speed, o Outcome, seen Stats) Stats {
 	return seen
 }
 
-// A observation is an attempt that changes a Book.
+// An observation is an attempt that changes a tenant's Speeds.
 type observation struct {
 	registration, url string
 	Outcome
@@ -64,24 +64,24 @@ type observation struct {
 	now  time.Time
 }
 
-// with returns b after notes, and whether one of them changed it.
-func (b Speeds) with(observations ...observation) (_ Speeds, changed bool) {
+// with returns b after observations, and whether one of them changed it.
+func (b Speeds) with(observations ...observation) (_ Speeds, any bool) {
 	for _, n := range observations {
-		after, different := b.After(n.registration, n.url, n.Outcome, n.seen, n.now)
-		b, changed = after, changed || different
+		after, changed := b.After(n.registration, n.url, n.Outcome, n.seen, n.now)
+		b, any = after, any || changed
 	}
-	return b, changed
+	return b, any
 }
 
-// NewSpeedStore returns the Books whose rows have a key.
+// NewSpeedStore returns a SpeedStore whose rows have the keys that key returns.
 func NewSpeedStore(s storage.Store, key func(tenant string) storage.Key, clock func() time.Time) *SpeedStore {
 	bs := &SpeedStore{store: s, key: key, clock: clock}
 	bs.cached, _ = lru.New[string, *cachedSpeeds](MaxEndpoints)
 	return bs
 }
 
-// AllowsBatch reports whether attempts for a tenant's registration may be made in a batch of messages. What other
-// processes saw is known 5 s later. An empty url stands for the one that is known.
+// AllowsBatch reports whether attempts for a tenant's registration may be made in a batch of messages. It learns what
+// other processes saw within 5 s. An empty url means the known one.
 func (bs *SpeedStore) AllowsBatch(ctx context.Context, tenant, registration, url string) (bool, error) {
 	bs.mu.Lock()
 	p := getOrAdd(bs.cached, tenant)
@@ -97,7 +97,8 @@ func (bs *SpeedStore) AllowsBatch(ctx context.Context, tenant, registration, url
 	return b.AllowsBatch(registration, digest(url), bs.clock()), nil
 }
 
-// load reads a tenant's Book, once for all that ask at a time. It may be a moment old: that costs half.
+// load reads a tenant's Speeds, once for all concurrent callers. The read may be stale by a moment, as it then costs
+// half.
 func (bs *SpeedStore) load(ctx context.Context, tenant string) (Speeds, error) {
 	v, err, _ := bs.loading.Do(tenant, func() (any, error) {
 		var b Speeds
@@ -117,8 +118,8 @@ func (bs *SpeedStore) load(ctx context.Context, tenant string) (Speeds, error) {
 	return v.(Speeds), err
 }
 
-// Record notes how an attempt for a tenant's registration ended, and what this process saw of its endpoint, and
-// writes what changes: at most once a second, and with it what could not be written before.
+// Record notes how an attempt for a tenant's registration ended and what this process saw of its endpoint. It writes
+// changes at most once a second, together with those that could not be written before.
 func (bs *SpeedStore) Record(ctx context.Context, tenant, registration, url string, o Outcome, seen Stats) error {
 	bs.mu.Lock()
 	p, now := getOrAdd(bs.cached, tenant), time.Now()
@@ -151,7 +152,7 @@ func (bs *SpeedStore) Record(ctx context.Context, tenant, registration, url stri
 	return nil
 }
 
-// digest shortens a URL, so that a row holds thousands.
+// digest shortens a URL so that a row holds thousands.
 func digest(url string) string {
 	if url == "" {
 		return ""
