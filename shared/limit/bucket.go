@@ -8,13 +8,13 @@ import (
 	"ringback/shared/storage"
 )
 
-// A Bucket is how often something may be done: so many times at once, and then one in each Every.
+// A Bucket is a token bucket: it holds Size tokens and gains one in each Every.
 type Bucket struct {
 	Size  int
 	Every time.Duration
 }
 
-// TakeToken takes one of b's from the row under k, and returns how long it is until there is one again if there is none.
+// TakeToken takes a token of b from the row under k. If there is none, it returns after how long there will be one.
 func TakeToken(ctx context.Context, s storage.Store, k storage.Key, b Bucket, clock func() time.Time) (after time.Duration, err error) {
 	_, err = storage.Change(ctx, s, k, func(v *record, r *storage.Row) error {
 		now := clock()

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// Leases are the attempts that are under way: when each must be over, in Unix milliseconds.
+// leases are the attempts that run: by id, when each must be over, in Unix milliseconds.
 type leases struct {
 	Held map[string]int64 `json:"held,omitempty"`
 }
 
-// acquire returns ls with one more of at most n, and whether there was room for it.
+// acquire returns ls with a lease for id, and whether fewer than n were held. Expired ones are dropped.
 func (ls leases) acquire(id string, n int, now, end time.Time) (leases, bool) {
 	held := make(map[string]int64, len(ls.Held)+1)
 	maps.Copy(held, ls.Held)
@@ -22,7 +22,7 @@ func (ls leases) acquire(id string, n int, now, end time.Time) (leases, bool) {
 	return leases{held}, true
 }
 
-// release returns ls without a lease, and whether it was there.
+// release returns ls without the lease of id, and whether it was held.
 func (ls leases) release(id string) (leases, bool) {
 	if _, ok := ls.Held[id]; !ok {
 		return ls, false

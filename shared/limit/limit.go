@@ -1,9 +1,9 @@
-// Package limit keeps what a registration or a tenant may use within its limits over all processes, in rows
-// that each of them changes over the revision that it read.
+// Package limit keeps the attempts of a registration or a tenant within its rate and concurrency limits over all
+// processes, in rows that each process changes by compare-and-swap.
 //
-// limit.go asks for the right to make an attempt. rate.go decides when attempts may begin, lease.go how many
-// may be under way; both are values that a row holds. row.go writes a row for all who ask in this process at
-// the same time, and spend.go one that is seldom asked for.
+// limit.go acquires the right to make an attempt. rate.go decides when attempts may begin, lease.go how many may run;
+// both are values that a row holds. row.go writes a row once for all who ask in this process at the same time, and
+// bucket.go limits what is rare, such as API calls.
 package limit
 
 import (
@@ -14,18 +14,18 @@ import (
 )
 
 const (
-	// permitTTL is how long after it was taken a place may be used. A process that
-	// was frozen meanwhile, as Lambda's are between invocations, asks anew.
+	// permitTTL is how long after it was granted an attempt may begin. A process that was frozen meanwhile, as
+	// Lambda's are between invocations, must ask again.
 	permitTTL = time.Second
-	// maxTries is how often a place is asked for anew that was not used in time.
+	// maxTries is how often an attempt that could not begin in time asks again.
 	maxTries = 3
 	// leaseMargin is how much longer than its attempt a lease lasts.
 	leaseMargin = 5 * time.Second
-	// leaseWriteInterval is the time between two writes of a process, in which others have theirs.
+	// leaseWriteInterval is the time between two writes of a process, in which other processes have theirs.
 	leaseWriteInterval = 10 * time.Millisecond
-	// releaseTimeout bounds giving a lease back, which an attempt's end waits for.
+	// releaseTimeout bounds the release of a lease, for which the end of an attempt waits.
 	releaseTimeout = 2 * time.Second
-	// MaxLeases is the greatest concurrency that a row keeps.
+	// MaxLeases is the greatest concurrency that a row enforces.
 	MaxLeases = 50
 )
 
@@ -41,18 +41,18 @@ func New(s storage.Store, clock func() time.Time) *Limits { return &Limits{clock
 // A Request is an attempt that wants to begin.
 type Request struct {
 	Rate       storage.Key // the row of its rate
-	PerSecond  float64     // 0: as many as come
-	Reserved   bool        // it waited for the turn that it was given
-	IgnoreRate bool        // its rate does not count
+	PerSecond  float64     // attempts a second; 0: no limit
+	Reserved   bool        // it has waited until the retryAt that it was given
+	IgnoreRate bool        // the rate does not count
 
 	Leases      storage.Key   // the row of its leases
-	Concurrency int           // 0, or more than MostLeases: as many as come
+	Concurrency int           // 0, or more than MaxLeases: no limit
 	Timeout     time.Duration // of the attempt, at most
 }
 
-// Acquire asks for the right to make an attempt, which must begin at once. It returns what gives it back, nil
-// without the right: then the attempt may ask again at its turn, or if that is zero when others have ended.
-// Of a turn without rate and concurrency nothing is read and written.
+// Acquire asks for the right to make an attempt, which must begin at once, and returns the function that releases it.
+// Without the right release is nil, and the attempt may ask again at retryAt or, if that is zero, when others have
+// ended. A Request without limits reads and writes nothing.
 func (l *Limits) Acquire(ctx context.Context, r Request) (release func(), retryAt time.Time, err error) {
 	for range maxTries {
 		until := time.Time{}
@@ -80,8 +80,8 @@ func (l *Limits) Acquire(ctx context.Context, r Request) (release func(), retryA
 	return nil, l.clock(), nil
 }
 
-// lease takes a lease for t's attempt and returns what gives it back, nil if all are taken. One that is not
-// given back ends by itself when the attempt must be over.
+// lease takes a lease for r's attempt and returns the function that releases it, nil if all are taken. A lease that is
+// not released expires when the attempt must be over.
 func (l *Limits) lease(ctx context.Context, r Request) (func(), error) {
 	id, acquired := storage.NewRev()[:8], false
 	err := l.rows.change(ctx, r.Leases, leaseWriteInterval, func(v value, now time.Time) (value, bool) {
@@ -97,6 +97,6 @@ func (l *Limits) lease(ctx context.Context, r Request) (func(), error) {
 		_ = l.rows.change(ctx, r.Leases, leaseWriteInterval, func(v value, _ time.Time) (_ value, changed bool) {
 			v.leases, changed = v.leases.release(id)
 			return v, changed
-		}) // else it ends by itself
+		}) // if that fails, the lease expires
 	}, nil
 }

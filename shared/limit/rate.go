@@ -9,26 +9,27 @@ import (
 )
 
 const (
-	// blockInterval is the time between two attempts from which on a process takes places in blocks: ten a second.
+	// blockInterval is the longest interval of a rate of which a process takes slots in blocks: ten a second.
 	blockInterval = time.Second / 10
 	// blockTTL is how long a block may be used.
 	blockTTL = time.Second
-	// gatherTime is how long a process gathers those who ask before it writes again.
+	// gatherTime is the time between two writes of a process, in which requests for slots gather.
 	gatherTime = 100 * time.Millisecond
 )
 
-// A rate is what the row of a rate says: when the next attempt may begin (the theoretical arrival time of
-// GCRA, ITU-T I.371, annex A), and until when turns were given to those that had to wait. A turn is no place:
-// it says when to ask again. So what never comes, or late, takes no place of others, and nothing is asked for
-// in vain for ever where all come late.
+// A rate is the row of a rate limit (GCRA, ITU-T I.371, annex A): Next is the theoretical arrival time, when the next
+// attempt may begin. Attempts that must wait get reservations, one after another up to Reserved. A reservation is no
+// slot, only the time to ask again: so an attempt that never returns, or late, costs the others nothing, and none asks
+// in vain for ever where all are late. Example: at one a second, of three at 12:00:00 one begins; the two others
+// reserve about :01 and :02, and the next one gets :03.
 type rate struct {
 	Next     time.Time     `json:"next,omitzero"`
-	Reserved time.Time     `json:"end,omitzero"`    // of the turns
-	Every    time.Duration `json:"every,omitempty"` // attempt
+	Reserved time.Time     `json:"end,omitzero"`    // end of the reservations
+	Every    time.Duration `json:"every,omitempty"` // interval between attempts
 }
 
-// reserve returns l after somebody asked at now to begin, and when his turn is if he
-// may not. Whoever has no turn begins after those who have one.
+// reserve returns r after a request at now, and when to ask again if the attempt may not begin. Requests without a
+// reservation begin after those that have one.
 func (r rate) reserve(now time.Time, every time.Duration, reserved bool) (_ rate, retryAt time.Time) {
 	r = r.withInterval(now, every)
 	early := time.Duration(0)
@@ -44,7 +45,7 @@ func (r rate) reserve(now time.Time, every time.Duration, reserved bool) (_ rate
 	return r, retryAt
 }
 
-// extra returns l after at most n places more were taken that nobody else wants: as many as are free at now.
+// extra returns r with up to n more slots taken that nobody else waits for: as many as are free at now.
 func (r rate) extra(now time.Time, n int) (rate, int) {
 	if r.Reserved.After(now) {
 		return r, 0
@@ -54,8 +55,7 @@ func (r rate) extra(now time.Time, n int) (rate, int) {
 	return r, n
 }
 
-// withInterval returns l as it is under another rate: the turns that were given count as
-// many, and nobody waits for a place at the former one.
+// withInterval returns r under another rate: as many reservations as before, and no wait for a slot at the old rate.
 func (r rate) withInterval(now time.Time, every time.Duration) rate {
 	if r.Every == every {
 		return r
@@ -70,12 +70,12 @@ func (r rate) withInterval(now time.Time, every time.Duration) rate {
 	return r
 }
 
-// expires returns when l says nothing any more.
+// expires returns when r has no effect any more.
 func (r rate) expires() time.Time { return limiter.Later(r.Next, r.Reserved) }
 
-// tolerance is how early an attempt in its turn may begin: as much as others before it came late. With
-// placeLasts, and blockLasts where there are blocks, it makes a minute hold no more than what belongs to 63
-// seconds, or below one a second one attempt more.
+// tolerance is how early an attempt with a reservation may begin, to make up for the time lost by others that were
+// late. With permitTTL, and blockTTL at high rates, any minute holds at most the attempts of 63 seconds or, below one
+// a second, one attempt more.
 func tolerance(every time.Duration) time.Duration {
 	const allowed = 63 * time.Second
 	early := allowed - allowed%every - time.Minute - permitTTL
@@ -88,8 +88,9 @@ func tolerance(every time.Duration) time.Duration {
 	return early
 }
 
-// reservationInterval is the time between two turns: a fiftieth less than between two attempts, so that some wait where a turn is not
-// used, and the rate is. Where the slack takes up few, those who come too early would only wait twice.
+// reservationInterval is the time between two reservations: a fiftieth less than between two attempts, so that a few
+// attempts wait where a reservation is not used, and the rate is used up. Where the tolerance covers less than two
+// intervals, those who come too early would only wait twice.
 func reservationInterval(every time.Duration) time.Duration {
 	if tolerance(every) < 2*every {
 		return every
@@ -97,17 +98,17 @@ func reservationInterval(every time.Duration) time.Duration {
 	return every - every/50
 }
 
-// A block are places of a high rate that this process has taken, as many as it asked for in the second before.
+// A block holds slots of a high rate that this process has taken in advance: as many as it used in the second before.
 type block struct {
 	free    int
 	until   time.Time
-	filling bool // more are asked for
+	filling bool // a request for more is under way
 
-	thisSecond, lastSecond int // in this second, and in the one before
+	thisSecond, lastSecond int // requests
 	secondStart            time.Time
 }
 
-// acquireRate asks the row under k for a place, and returns until when it may be used, or the turn that was given instead.
+// acquireRate asks the row under k for a slot, and returns until when it may be used, or when to ask again.
 func (l *Limits) acquireRate(ctx context.Context, k storage.Key, perSecond float64, reserved bool) (until, retryAt time.Time, err error) {
 	every := limiter.Interval(perSecond)
 	wanted := 0
@@ -141,7 +142,7 @@ func (l *Limits) acquireRate(ctx context.Context, k storage.Key, perSecond float
 	return at.Add(permitTTL), retryAt, nil
 }
 
-// fromBlock takes a place of the block. Without one it returns how many the process is to take, 0 if another does.
+// fromBlock takes a slot of the block. If it has none, it returns how many to take for it, 0 if another request does.
 func (l *Limits) fromBlock(k storage.Key) (free bool, wanted int) {
 	r := l.rows.row(k)
 	r.mu.Lock()
@@ -165,7 +166,7 @@ func (l *Limits) fromBlock(k storage.Key) (free bool, wanted int) {
 	return false, b.lastSecond
 }
 
-// fillBlock adds what was taken at a time.
+// fillBlock sets the block to n slots taken at a time.
 func (l *Limits) fillBlock(k storage.Key, n int, at time.Time) {
 	r := l.rows.row(k)
 	r.mu.Lock()

@@ -16,27 +16,27 @@ import (
 
 const (
 	maxRows  = 20_000
-	rowGrace = time.Hour // that a row outlasts what it says
-	// maxSkew is how far ahead a right clock may be. What a row says that one further ahead wrote does not count.
+	rowGrace = time.Hour // that a row is stored beyond its last effect
+	// maxSkew is how far ahead a right clock may be. A row of a clock further ahead does not count.
 	maxSkew = time.Minute
 	// maxPause is the longest time between two writes of a process.
 	maxPause = time.Second / 2
 )
 
-// A value is what a row says: of a rate, or of what is under way.
+// A value is what a row holds: a rate, or leases.
 type value struct {
 	rate
 	leases
 }
 
-// expires returns when v says nothing any more.
+// expires returns when v has no effect any more.
 func (v value) expires() time.Time { return limiter.Later(v.rate.expires(), v.leases.expires()) }
 
 type rows struct {
 	store  storage.Store
 	clock  func() time.Time
 	mu     sync.Mutex
-	cached *lru.Cache[string, *row] // by named
+	cached *lru.Cache[string, *row] // by rowName
 }
 
 func newRows(s storage.Store, clock func() time.Time) *rows {
@@ -47,17 +47,17 @@ func newRows(s storage.Store, clock func() time.Time) *rows {
 
 // A record is the Data of a row.
 type record struct {
-	At    time.Time `json:"at"` // by the fastest clock that its writer knows of
+	At    time.Time `json:"at"` // by the fastest clock that the writer knows of
 	Value value     `json:"value"`
 }
 
-// A row is one as this process last saw it, which another may have changed.
+// A row is a row of the Store as this process last saw it; another may have changed it since.
 type row struct {
-	writing   chan struct{} // full while somebody writes it; all below is his but for what mu guards
+	writing   chan struct{} // full while somebody writes; he owns all fields that mu does not guard
 	last      record
 	rev       string
 	clockLead time.Duration // of the fastest clock over ours
-	// Between two writes of this process are at least so many; it grows while others are faster.
+	// The least time between two writes of this process; it grows while other processes are faster.
 	pause   time.Duration
 	wroteAt time.Time
 
@@ -66,7 +66,7 @@ type row struct {
 	block   block // of a rate
 }
 
-// An pendingChange is one of those who want to change a row.
+// A pendingChange is what one caller wants to change in a row.
 type pendingChange struct {
 	apply func(v value, now time.Time) (after value, changed bool)
 	done  bool
@@ -84,12 +84,13 @@ func (rs *rows) row(k storage.Key) *row {
 	return r
 }
 
-// rowName names a row among those of all limits. (Caches by text are compiled once.)
+// rowName is k as the key of a cache. (Caches by string are compiled once.)
 func rowName(k storage.Key) string { return k.PK + " " + k.SK }
 
-// change has f alter the row under k, and writes it if f says that it changed. All who ask in this process while one
-// writes share the next write, which comes apart from it by at least so much. f is called again, with what is there
-// then, if another process was faster. Its now is that of the fastest clock, so that a row goes by one.
+// change applies a change to the row under k, and writes the row if apply reports that it changed. Callers that come
+// while a write is under way share the next one, which comes at least interval after it. If another process was
+// faster, apply is called again with what is stored then. Its now is by the fastest clock, so that a row follows one
+// clock.
 func (rs *rows) change(ctx context.Context, k storage.Key, interval time.Duration, apply func(v value, now time.Time) (value, bool)) error {
 	r, own := rs.row(k), &pendingChange{apply: apply}
 	r.mu.Lock()
@@ -107,7 +108,7 @@ func (rs *rows) change(ctx context.Context, k storage.Key, interval time.Duratio
 	r.changes = nil
 	r.mu.Unlock()
 	err := rs.write(ctx, k, r, changes)
-	if err != nil && ctx.Err() != nil { // the others have more time
+	if err != nil && ctx.Err() != nil { // the other callers have more time
 		r.mu.Lock()
 		r.changes = append(slices.DeleteFunc(changes, func(a *pendingChange) bool { return a == own }), r.changes...)
 		r.mu.Unlock()
@@ -119,7 +120,8 @@ func (rs *rows) change(ctx context.Context, k storage.Key, interval time.Duratio
 	return err
 }
 
-// waitToWrite waits until own was served, or may serve all who ask. If there is no error, it has the turn.
+// waitToWrite waits until another caller has done own, or it is this caller's turn to write. Unless it returns an
+// error, the caller must receive from r.writing.
 func (r *row) waitToWrite(ctx context.Context, own *pendingChange, interval time.Duration) error {
 	select {
 	case r.writing <- struct{}{}:
@@ -142,8 +144,8 @@ func (r *row) waitToWrite(ctx context.Context, own *pendingChange, interval time
 	return ctx.Err()
 }
 
-// write writes the row as asks alter it. It takes it to be as it was last seen,
-// since it mostly is and else the Store says so.
+// write writes the row with changes applied. It assumes that the row is as last seen: mostly it is, and otherwise the
+// Store says so.
 func (rs *rows) write(ctx context.Context, k storage.Key, r *row, changes []*pendingChange) error {
 	tries, fresh := 0, false
 	err := storage.CompareAndSwap(ctx, func() error {
@@ -187,21 +189,21 @@ func (rs *rows) write(ctx context.Context, k storage.Key, r *row, changes []*pen
 	return err
 }
 
-// apply returns what the row is to be after asks.
-func (rs *rows) apply(r *row, changes []*pendingChange) (next record, changed bool) {
+// apply returns the row with changes applied.
+func (rs *rows) apply(r *row, changes []*pendingChange) (next record, any bool) {
 	next.At = rs.clock()
-	if ahead := r.last.At.Sub(next.At); ahead <= maxSkew { // else that clock was wrong
+	if ahead := r.last.At.Sub(next.At); ahead <= maxSkew { // otherwise that clock was wrong
 		next.Value, r.clockLead = r.last.Value, max(r.clockLead, ahead)
 	}
 	next.At = next.At.Add(r.clockLead)
 	for _, a := range changes {
-		v, different := a.apply(next.Value, next.At)
-		next.Value, changed = v, changed || different
+		v, changed := a.apply(next.Value, next.At)
+		next.Value, any = v, any || changed
 	}
-	return next, changed
+	return next, any
 }
 
-// loaded makes r what is stored, zero if nothing is.
+// loaded sets r to the stored row; a zero one means that there is none.
 func (r *row) loaded(stored storage.Row) error {
 	r.last, r.rev = record{}, stored.Rev
 	if stored.Rev == "" {
