@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// A compare-and-swap that loses is tried so often at most, after a pause that is
-// random up to firstPause, doubled by each up to longestPause.
+// A compare-and-swap is tried up to maxSwaps times. Before the next try it pauses for a random time up to firstPause,
+// doubled for each try up to maxPause.
 const (
 	maxSwaps   = 20
 	firstPause = 2 * time.Millisecond
 	maxPause   = 128 * time.Millisecond
 )
 
-// CompareAndSwap calls f, which reads a row, and writes it over the revision that it read, until another's write does
-// not come in between. It returns f's error, of the last call if all lost, or ctx's if that ends in a pause.
+// CompareAndSwap calls f, which reads a row and writes it over the revision that it read, again as long as it returns
+// a ConflictError because another writer was faster. It returns f's last error, or ctx's if ctx ends during a pause.
 func CompareAndSwap(ctx context.Context, f func() error) error {
 	for n := 1; ; n++ {
 		err := f()
@@ -33,8 +33,8 @@ func CompareAndSwap(ctx context.Context, f func() error) error {
 	}
 }
 
-// pauseAfter returns a random part of the pause after so many losses. What is random is the instant and the
-// row that was there: simulations, in which each instant is known, so repeat by their seed.
+// pauseAfter returns the pause after so many lost tries. It is random by the instant and the stored row alone, so that
+// a simulation, which controls both, repeats by its seed.
 func pauseAfter(losses int, stored Row) time.Duration {
 	limit := min(firstPause<<min(losses-1, 10), maxPause)
 	h := fnv.New64a()

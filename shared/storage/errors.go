@@ -2,7 +2,7 @@ package storage
 
 import "errors"
 
-// The errors that callers decide by.
+// Errors that callers test for with errors.Is.
 var (
 	ErrNotFound    = errors.New("not found")
 	ErrConflict    = errors.New("conflict")

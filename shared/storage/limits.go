@@ -10,7 +10,7 @@ import (
 
 // Limits of names, the same on both backends.
 const (
-	MaxKeyBytes   = 1 << 10 // of a PK or an SK; DynamoDB's sort key takes no more
+	MaxKeyBytes   = 1 << 10 // of a PK or an SK; the limit of DynamoDB's sort key
 	MaxGroupChars = 128     // of Message.Group ("SendMessage", MessageGroupId)
 )
 
@@ -39,7 +39,7 @@ func (r Row) Check() error {
 	return nil
 }
 
-// Check returns nil if q can be asked, else an error wrapping ErrInvalid.
+// Check returns nil if q is valid, else an error wrapping ErrInvalid.
 func (q Query) Check() error {
 	if err := q.Table.check(); err != nil {
 		return err
@@ -56,11 +56,11 @@ func (q Query) Check() error {
 	return CheckKeyParts(q.PK, q.From, q.To, q.After)
 }
 
-// PageRows returns how many rows a page of q holds at most.
+// PageRows returns the most rows that a page of q holds.
 func (q Query) PageRows() int { return cmp.Or(q.Limit, MaxPageRows) }
 
-// CheckGet returns nil if Get can be asked for keys, else an error wrapping
-// ErrInvalid or, for more than MaxPageRows, ErrTooLarge.
+// CheckGet returns nil if keys are valid arguments of Get, else an error wrapping ErrInvalid or, for more than
+// MaxPageRows, ErrTooLarge.
 func CheckGet(keys []Key) error {
 	if len(keys) > MaxPageRows {
 		return fmt.Errorf("%w: %d keys, at most %d", ErrTooLarge, len(keys), MaxPageRows)
@@ -73,8 +73,8 @@ func CheckGet(keys []Key) error {
 	return nil
 }
 
-// CheckDue returns how many rows a page of Due holds at most; the error wraps
-// ErrInvalid if there is no such shard or limit.
+// CheckDue returns the most rows that a page of Due holds; the error wraps ErrInvalid if shard or limit is out of
+// range.
 func CheckDue(shard, limit int) (rows int, err error) {
 	if shard < 0 || shard >= DueShards {
 		return 0, fmt.Errorf("%w: due shard %d of %d", ErrInvalid, shard, DueShards)
@@ -90,8 +90,8 @@ func (q QueueName) Check() error {
 	return nil
 }
 
-// CheckSend returns one error per message: nil, or one wrapping ErrTooLarge or ErrInvalid. What is wrong with the whole
-// is wrong with each: an unknown queue, more than MaxSend messages, more than MaxMessageBytes in all.
+// CheckSend returns one error per message: nil, or one wrapping ErrTooLarge or ErrInvalid. An unknown queue, more than
+// MaxSend messages or more than MaxMessageBytes in all are errors of every message.
 func CheckSend(q QueueName, ms []Message) []error {
 	errs := make([]error, len(ms))
 	batchErr := checkBatch(q, ms)
@@ -134,7 +134,7 @@ func (m Message) check() error {
 	return nil
 }
 
-// DelaySeconds returns m's delay as queues take it: whole seconds, rounded up.
+// DelaySeconds returns m's delay in whole seconds, rounded up, as queues take it.
 func (m Message) DelaySeconds() int { return int((m.Delay + time.Second - 1) / time.Second) }
 
 // ValidText reports whether a message can hold s: valid UTF-8 of the characters that Message names.
@@ -168,6 +168,7 @@ func (t Table) check() error {
 	return nil
 }
 
+// CheckKeyParts returns an error wrapping ErrInvalid if a part, which may be empty, is too long or not UTF-8.
 func CheckKeyParts(parts ...string) error {
 	for _, s := range parts {
 		if len(s) > MaxKeyBytes {

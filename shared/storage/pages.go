@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// A PageRequest says where in a list a page begins, and how long it is.
+// A PageRequest asks for a page of a list.
 type PageRequest struct {
-	Cursor string // that the page before ended with; empty: the beginning
-	Limit  int    // rows, at most and by default MaxPageRows
+	Cursor string // from the page before; empty: the first page
+	Limit  int    // rows; 0: MaxPageRows, which is also the most
 }
 
-// Query bounds q to the SKs that begin with start, after p.
+// Query limits q to the page p of the SKs that begin with start.
 func (p PageRequest) Query(q Query, start string) Query {
 	if start != "" {
 		q = q.Prefix(start)
@@ -25,8 +25,8 @@ func (p PageRequest) Query(q Query, start string) Query {
 	return q
 }
 
-// ListPage returns one page of q as Ts and the cursor of the next: the SK without
-// what all of the list begin with. Rows that f does not find are left out.
+// ListPage returns one page of q as Ts and the cursor of the next: the SK without the prefix that all of the list
+// share. Rows for which f returns ErrNotFound are left out.
 func ListPage[T any](ctx context.Context, s Store, q Query, f func(Row) (T, error)) ([]T, string, error) {
 	if err := q.Check(); err != nil {
 		return nil, "", fmt.Errorf("cursor: %w: want one that a page ended with", ErrInvalid)

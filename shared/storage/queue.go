@@ -10,7 +10,7 @@ const (
 	MaxMessageBytes = 1 << 20 // of one message, and of all messages of one Send
 	MaxSend         = 10      // messages a Send
 	MaxDelay        = 15 * time.Minute
-	MaxReceives     = 5 // received so often and not finished: dead-letter queue
+	MaxReceives     = 5 // a message received so often and not deleted becomes a dead letter
 )
 
 // A QueueName is one of the three queues, each with its dead-letter queue.
@@ -19,46 +19,45 @@ type QueueName string
 const (
 	EventsQueue QueueName = "events"
 	RetryQueue  QueueName = "retry"
-	SlowQueue   QueueName = "slow" // of what waits for endpoints that are not known to be fast
+	SlowQueue   QueueName = "slow" // work for endpoints that are not known to be fast
 )
 
-// A Message is what is sent. Body holds only characters that SQS carries: #x9 | #xA | #xD | #x20 to #xD7FF |
-// #xE000 to #xFFFD | #x10000 to #x10FFFF ("SendMessage" in the Amazon SQS API Reference).
+// A Message is what is sent. Body holds only characters that SQS allows: #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to
 type Message struct {
 	Body  string
-	Delay time.Duration // until it is first received; whole seconds, rounded up
-	Group string        // of a fair queue; at most 128 characters; may be empty
+	Delay time.Duration // before it can be received; whole seconds, rounded up
+	Group string        // of a fair queue; at most MaxGroupChars, may be empty
 }
 
-// Received is a message that came out of a queue. The same one may be with
-// two handlers at once. Its queue id means nothing: a redrive gives a new one.
+// A Received is a message that came out of a queue. Two handlers may have the same one at the same time. Queues give
+// messages ids that mean nothing here: a redriven message gets a new one.
 type Received struct {
 	Body     string
-	Receipt  string // names this receipt within the batch
-	Receives int    // how often it was received, this time included
+	Receipt  string // names this message within its batch
+	Receives int    // how often it was received, including this time
 }
 
-// A Queue carries messages at least once, in any order, and late. It is safe for concurrent use.
+// A Queue delivers messages at least once, in any order, perhaps late. It is safe for concurrent use.
 type Queue interface {
-	// Send returns one error per message. Nil: the message is durable. Not nil: it may arrive all the same.
-	// More than MaxSend messages, or more than MaxMessageBytes in all, are refused with ErrTooLarge for each.
+	// Send returns one error per message. Nil: the message is durable. Not nil: it may still arrive. More than MaxSend
+	// messages, or more than MaxMessageBytes in all, return ErrTooLarge for each.
 	Send(ctx context.Context, q QueueName, ms []Message) []error
 
-	// Depth tells about how many messages wait.
+	// Depth returns about how many messages the queue holds.
 	Depth(ctx context.Context, q QueueName) (Depth, error)
 
-	// Redrive starts to move q's dead letters back to q, where they come with new ids and start at one receive.
+	// Redrive starts to move q's dead letters back to q, where they have new ids and no receives.
 	Redrive(ctx context.Context, q QueueName) error
 }
 
-// Depth counts the messages of a queue. The figures are approximate.
+// Depth counts the messages of a queue. The numbers are approximate.
 type Depth struct {
-	Waiting  int // could be received now
-	InFlight int // are with a handler
-	Delayed  int // wait for their time
-	Dead     int // lie in the dead-letter queue
+	Waiting  int // can be received now
+	InFlight int // with a handler
+	Delayed  int // until their delay is over
+	Dead     int // in the dead-letter queue
 }
 
-// A Handler gets at most 10 messages and returns the receipts of those that
-// must come again; the others are deleted. An error makes all come again.
+// A Handler gets at most 10 messages and returns the receipts of those that it did not finish, which are received
+// again; the others are deleted. After an error all are received again.
 type Handler func(ctx context.Context, ms []Received) (unfinished []string, err error)

@@ -1,10 +1,10 @@
-// Package storage is what the gateway keeps its state in: rows of two tables
-// and messages of queues, and what a backend of each must do.
+// Package storage defines where the gateway keeps its state: rows of two tables and messages of three queues. A
+// backend implements Store (store.go) and Queue (queue.go); shared/embedded and shared/cloud are two.
 //
-// Store (store.go) and Queue (queue.go) are the two contracts, limits.go what both backends refuse alike,
-// shard.go where the due index keeps a row. Above them, rows.go reads and writes Go values as rows: Load,
-// Put, and Change, which tries again when another was faster; pages.go lists them. Package storagetest proves
-// a backend, and weakens one to what the contracts promise.
+// limits.go checks arguments, for both backends alike, and shard.go assigns rows to shards of the due index. On top of
+// the contracts, rows.go stores Go values as rows: Load, Put, and Change, a compare-and-swap that tries again after a
+// conflict; pages.go lists them. Package storagetest tests a backend against the contracts, and wraps one so that it
+// keeps nothing but what they promise.
 package storage
 
 import (
@@ -28,17 +28,17 @@ func Encode(v any) ([]byte, error) {
 	return append(append(make([]byte, 0, len(data)+6), `{"v":1,`...), data[1:]...), nil
 }
 
-// Load reads one row into a T. The error wraps ErrNotFound if it is not there.
+// Load reads the row under k into a T. The error wraps ErrNotFound if there is none.
 func Load[T any](ctx context.Context, s Store, k Key) (v T, r Row, err error) {
 	r, err = load(ctx, s, k, &v)
 	return v, r, err
 }
 
-// load is Load into what v points to. What is generic is compiled for each type.
+// load is Load without type parameter, as generic code is compiled for each type.
 func load(ctx context.Context, s Store, k Key, v any) (Row, error) {
 	rows, err := s.Get(ctx, k)
 	if errors.Is(err, ErrInvalid) || err == nil && len(rows) == 0 {
-		return Row{}, ErrNotFound // no row has a key that is invalid
+		return Row{}, ErrNotFound // an invalid key names no row
 	}
 	if err != nil {
 		return Row{}, fmt.Errorf("get %s %s: %w", k.PK, k.SK, err)
@@ -46,7 +46,7 @@ func load(ctx context.Context, s Store, k Key, v any) (Row, error) {
 	return rows[0], Decode(rows[0], v)
 }
 
-// Decode reads a row's Data.
+// Decode reads r's Data into what v points to.
 func Decode(r Row, v any) error {
 	var format struct {
 		V int `json:"v"`
@@ -60,18 +60,18 @@ func Decode(r Row, v any) error {
 	return nil
 }
 
-// Decoded is a row's Data as a T.
+// Decoded returns r's Data as a T.
 func Decoded[T any](r Row) (v T, err error) {
 	err = Decode(r, &v)
 	return v, err
 }
 
-// Put writes v under k if the stored revision is was.
+// Put writes v under k if the stored revision is oldRev.
 func Put(ctx context.Context, s Store, k Key, v any, oldRev string) error {
 	return PutRow(ctx, s, Row{Key: k}, v, oldRev)
 }
 
-// PutRow is Put for a row with more than Data.
+// PutRow is Put for a row with more than Data: it fills in r's Data and Rev.
 func PutRow(ctx context.Context, s Store, r Row, v any, oldRev string) (err error) {
 	if r.Data, err = Encode(v); err != nil {
 		return err
@@ -83,8 +83,8 @@ func PutRow(ctx context.Context, s Store, r Row, v any, oldRev string) (err erro
 	return nil
 }
 
-// Retry calls f up to three times until it returns nil or a named error:
-// every Store call may be repeated with the same arguments.
+// Retry calls f up to three times until it returns nil or an error that says what happened: every Store call may be
+// repeated with the same arguments.
 func Retry(ctx context.Context, f func() error) (err error) {
 	for range 3 {
 		err = f()
@@ -95,7 +95,7 @@ func Retry(ctx context.Context, f func() error) (err error) {
 	return err
 }
 
-// Delete deletes the row under k if its stored revision is was, again if it is not known whether that was done.
+// Delete deletes the row under k if its stored revision is oldRev.
 func Delete(ctx context.Context, s Store, k Key, oldRev string) error {
 	if err := Retry(ctx, func() error { return s.Delete(ctx, k, oldRev) }); err != nil {
 		return fmt.Errorf("delete %s %s: %w", k.PK, k.SK, err)
@@ -103,11 +103,11 @@ func Delete(ctx context.Context, s Store, k Key, oldRev string) error {
 	return nil
 }
 
-// ErrUnchanged, returned by the function that Change calls, ends it without a write.
+// ErrUnchanged, returned by the function that Change calls, makes Change write nothing and return no error.
 var ErrUnchanged = errors.New("unchanged")
 
-// Change reads the T under k, lets f alter it, and writes it, again if another was faster. f gets the zero T and a zero
-// Row if there is none; it may set the row's Due, Open and Expires. It returns what is stored in the end.
+// Change reads the T under k, lets f change it, and writes it; after a conflict it starts over. If no row is stored, f
+// gets the zero T and a zero Row. f may set the row's Due, Open and Expires. Change returns what is stored in the end.
 func Change[T any](ctx context.Context, s Store, k Key, f func(v *T, r *Row) error) (T, error) {
 	v := new(T)
 	err := change(ctx, s, k, func() any { v = new(T); return v }, func(r *Row) error { return f(v, r) })
@@ -117,7 +117,7 @@ func Change[T any](ctx context.Context, s Store, k Key, f func(v *T, r *Row) err
 	return *v, err
 }
 
-// change is Change of what zero returns a pointer to.
+// change is Change without type parameter; zero returns a pointer to a new T.
 func change(ctx context.Context, s Store, k Key, zero func() any, f func(*Row) error) error {
 	return CompareAndSwap(ctx, func() error {
 		v := zero()
@@ -146,7 +146,7 @@ func GetAll(ctx context.Context, s Store, keys []Key) (out []Row, err error) {
 	return out, nil
 }
 
-// Each calls f for every row of q, a page at a time, until f returns an error.
+// Each calls f for every row of q, page by page, until f returns an error.
 func Each(ctx context.Context, s Store, q Query, f func(Row) error) error {
 	for {
 		page, err := s.List(ctx, q)
@@ -165,14 +165,14 @@ func Each(ctx context.Context, s Store, q Query, f func(Row) error) error {
 	}
 }
 
-// Prefix bounds q to the SKs that begin with p.
+// Prefix limits q to the SKs that begin with p, which is not empty.
 func (q Query) Prefix(p string) Query {
 	q.From, q.To = p, p[:len(p)-1]+string(p[len(p)-1]+1)
 	return q
 }
 
-// Expired reports whether r has ended: stores delete late.
+// Expired reports whether r has expired: Stores delete rows later than that.
 func (r Row) Expired(now time.Time) bool { return !r.Expires.IsZero() && !now.Before(r.Expires) }
 
-// UTC is how instants are stored: UTC, to the millisecond.
+// UTC returns t as times are stored: in UTC, truncated to the millisecond.
 func UTC(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

@@ -2,8 +2,8 @@ package storage
 
 import "hash/fnv"
 
-// DueShard returns the partition of the due index that k lies in, from 0 to DueShards−1: 32-bit FNV-1a of PK, a zero
-// byte and SK. Both backends use it, so that a row stays where it was when its file is copied to a table.
+// DueShard returns the shard of the due index that k belongs to, from 0 to DueShards−1: 32-bit FNV-1a of PK, a zero
+// byte and SK. Both backends use it, so that rows keep their shards when a file is copied to a table.
 func (k Key) DueShard() int {
 	h := fnv.New32a()
 	h.Write([]byte(k.PK))
