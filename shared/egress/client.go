@@ -29,58 +29,57 @@ const (
 	DefaultTimeout        = 15 * time.Second
 )
 
-// Connections that are kept for the next POST. Their number is bounded since each holds a file descriptor, of
-// which a Lambda has 1,024. Connections in use are not bounded per host: tenants share hosts, and one that
-// hangs must not hold up the others. As many are kept for one host as POSTs are made at once by default: what
-// is not kept is dialed anew for the next event.
+// Idle connections are bounded, since each holds a file descriptor, of which a Lambda has 1,024. Connections in use
+// are not bounded per host: tenants share hosts, and an endpoint that hangs must not hold up the others. One host may
+// keep as many idle as there are parallel attempts by default: others would be dialed again for the next event.
 const (
 	maxIdleConnections = 512
 	maxIdlePerHost     = 256
 	idleTimeout        = 30 * time.Second
 
-	// Buffers of a connection, of which a process has hundreds: a request of 1 KiB of payload fits in one,
-	// and most headers of answers in the other.
+	// Buffers of a connection, of which a process has hundreds: a request with 1 KiB of payload fits in one, and most
+	// response headers in the other.
 	writeBuffer = 2 << 10
 	readBuffer  = 1 << 10
 
-	// What HTTP/2 may hold in memory, and how a connection that died while the process was frozen is found.
+	// Memory that HTTP/2 may use, and how a connection that died while the process was frozen is noticed.
 	streamBuffer     = ReadResponseBytes
 	connectionBuffer = 1 << 20
 	pingAfter        = 10 * time.Second
 	pingTimeout      = 3 * time.Second
 )
 
-// A Client calls tenants. Its zero value calls public addresses only. Fields must not change after its first
-// use; its methods may be called concurrently.
+// A Client calls tenants. The zero Client calls public addresses only. Its fields must not change after its first use;
+// its methods are safe for concurrent use.
 type Client struct {
-	Allow          []netip.Prefix    // special addresses that may be called; the local runner: loopback
-	OwnHosts       []string          // our public hosts, as host or host:port; never called; 0.0.0.0 is all of loopback
-	Paused         bool              // nothing is sent: each exchange is Internal
-	ConnectTimeout time.Duration     // to resolve the name and connect, and again for TLS; zero: 5 s
-	Timeout        time.Duration     // for the whole exchange, and the most a Request may ask for; zero: 15 s
+	Allow          []netip.Prefix    // special addresses that may be called; the local runner allows loopback
+	OwnHosts       []string          // our public hosts, as host or host:port, which are never called; 0.0.0.0 means all of loopback
+	Paused         bool              // sends nothing: each Response is Internal
+	ConnectTimeout time.Duration     // to resolve the name and connect, and again for TLS; 0: 5 s
+	Timeout        time.Duration     // of the exchange, and the most that a Request may ask for; 0: 15 s
 	Resolver       *net.Resolver     // nil: the system's
-	Roots          *x509.CertPool    // whom to trust; nil: the system's
-	Transport      http.RoundTripper // in place of the network, where names are judged; nil: the network
+	Roots          *x509.CertPool    // trusted authorities; nil: the system's
+	Transport      http.RoundTripper // in place of the network, with the same checks of URLs; nil: the network
 
 	once      sync.Once
 	ownHosts  []ownHost
 	guardian  *ssrf.Guardian
 	transport http.RoundTripper
-	buffers   sync.Pool // of *[KeepAnswerBytes]byte
+	buffers   sync.Pool // of *[KeepResponseBytes]byte
 }
 
-// Post sends r and waits for the answer. The outcome is decided by the answer's header: a body that stalls,
-// breaks off or never ends changes nothing, and is read up to ReadAnswerBytes while time is left.
+// Post sends r and waits for the response. The response header alone decides the outcome: a body that stalls, breaks
+// off or never ends changes nothing. It is read up to ReadResponseBytes while time is left.
 //
-// Post sends a body again if a connection that was kept alive turns out to be dead, but only if r.Header
-// holds an Idempotency-Key, which is sent if it has values.
+// If a kept-alive connection turns out to be dead, Post sends a body again only if r.Header has the key
+// Idempotency-Key (with no values, to send no such header).
 //
-// Post never fails: what goes wrong is a Class. An end of ctx is Internal, never the tenant's refusal.
+// Post returns no error: failures are Classes. The end of ctx is Internal, never the endpoint's failure.
 func (c *Client) Post(ctx context.Context, r Request) Response {
 	return c.exchange(ctx, http.MethodPost, r)
 }
 
-// Options is Post for an OPTIONS request, which asks an endpoint what it takes before anything is sent.
+// Options is Post for an OPTIONS request, which asks an endpoint what it accepts.
 func (c *Client) Options(ctx context.Context, r Request) Response {
 	return c.exchange(ctx, http.MethodOptions, r)
 }
@@ -103,14 +102,14 @@ func (c *Client) exchange(ctx context.Context, method string, r Request) Respons
 	}
 	defer res.Body.Close()
 	response := Response{StatusCode: res.StatusCode, Header: res.Header, Took: time.Since(start), Class: classOf(res.StatusCode)}
-	if res.StatusCode != http.StatusSwitchingProtocols { // its body is the connection
+	if res.StatusCode != http.StatusSwitchingProtocols { // whose body is the connection
 		response.Body = gunzip(res.Header, c.read(res.Body))
 	}
 	response.Error = sentence(response.Class, detailOf(res, response))
 	return response
 }
 
-// CloseIdle closes the connections that are kept for the next POST.
+// CloseIdle closes idle connections.
 func (c *Client) CloseIdle() {
 	c.once.Do(c.prepare)
 	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
@@ -134,7 +133,7 @@ func (c *Client) network() *http.Transport {
 	connect := cmp.Or(c.ConnectTimeout, DefaultConnectTimeout)
 	dialer := &net.Dialer{Timeout: connect, Control: c.control, Resolver: c.Resolver}
 	return &http.Transport{
-		Proxy:       nil, // a proxy would dial addresses that we have not judged
+		Proxy:       nil, // a proxy would dial addresses that we have not checked
 		DialContext: dialer.DialContext,
 		TLSClientConfig: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
@@ -142,8 +141,8 @@ func (c *Client) network() *http.Transport {
 			ClientSessionCache: tls.NewLRUClientSessionCache(maxIdleConnections),
 		},
 		TLSHandshakeTimeout:    connect,
-		ForceAttemptHTTP2:      true, // else off, since DialContext and TLSClientConfig are set
-		DisableCompression:     true, // answers are kept as they came, and do not grow
+		ForceAttemptHTTP2:      true, // off by default if DialContext and TLSClientConfig are set
+		DisableCompression:     true, // responses are kept as they came, and do not grow
 		MaxIdleConns:           maxIdleConnections,
 		MaxIdleConnsPerHost:    maxIdlePerHost,
 		IdleConnTimeout:        idleTimeout,
@@ -168,7 +167,7 @@ func (c *Client) timeout(d time.Duration) time.Duration {
 	return min(d, limit)
 }
 
-// request returns r as net/http wants it, the URL's credentials in its header. The error is a *refusal.
+// request returns r as net/http wants it, with the URL's credentials in the header. The error is a *refusal.
 func (c *Client) request(ctx context.Context, method string, r Request) (*http.Request, error) {
 	u, err := c.parse(r.URL)
 	if err != nil {
@@ -189,8 +188,8 @@ func (c *Client) request(ctx context.Context, method string, r Request) (*http.R
 	return req, nil
 }
 
-// authorized returns h with the Basic authorization of login, unless h has an authorization of its own. It
-// does not change h. https://www.rfc-editor.org/rfc/rfc7617#section-2
+// authorized returns h with login as Basic authorization, unless h has an Authorization. It does not change h.
+// https://www.rfc-editor.org/rfc/rfc7617#section-2
 func authorized(h http.Header, login *url.Userinfo) http.Header {
 	if h == nil {
 		h = http.Header{}
@@ -215,8 +214,8 @@ func joinQueries(a, b string) (string, error) {
 	return a + "&" + b, nil
 }
 
-// read returns the first KeepAnswerBytes of body. It reads on so that the connection can be used again, but
-// no more than the byte after ReadAnswerBytes, which tells whether the body has ended there.
+// read returns the first KeepResponseBytes of a body. It reads on so that the connection can be reused, but no more
+// than the byte after ReadResponseBytes, which shows whether the body has ended there.
 func (c *Client) read(r io.Reader) []byte {
 	buffer := c.buffers.Get().(*[KeepResponseBytes]byte)
 	defer c.buffers.Put(buffer)
@@ -228,7 +227,7 @@ func (c *Client) read(r io.Reader) []byte {
 	return body
 }
 
-// gunzip undoes the gzip of what was kept of a body: some send it unasked.
+// gunzip decompresses the kept part of a body: some servers send gzip unasked.
 func gunzip(h http.Header, body []byte) []byte {
 	if z, err := gzip.NewReader(bytes.NewReader(body)); err == nil && strings.EqualFold(h.Get("Content-Encoding"), "gzip") {
 		body, _ = io.ReadAll(io.LimitReader(z, KeepResponseBytes)) // as far as it was kept
@@ -236,8 +235,8 @@ func gunzip(h http.Header, body []byte) []byte {
 	return body
 }
 
-// detailOf says what a refusal tells beside its status: where it leads, without what may be secret there, or
-// in which charset its body is.
+// detailOf returns what to add to the status of a failed response: where it redirects, without what may be secret
+// there, or the charset of its body.
 func detailOf(res *http.Response, a Response) string {
 	to, err := res.Location()
 	_, params, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))

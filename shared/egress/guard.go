@@ -10,7 +10,7 @@ import (
 	"code.dny.dev/ssrf"
 )
 
-// A refusal is an endpoint that is not called.
+// A refusal says why an endpoint is not called.
 type refusal struct {
 	class  Class
 	reason string // part of a sentence; holds nothing of the URL
@@ -18,10 +18,10 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.reason }
 
-// An ownHost is one of Client.Own.
+// An ownHost is one of Client.OwnHosts.
 type ownHost struct {
-	name string // lower case, without a trailing dot; an address in its usual form
-	port uint16 // 0: every port
+	name string // lower case, without a trailing dot; an address in its canonical form
+	port uint16 // 0: any
 }
 
 func parseOwnHosts(hosts []string) []ownHost {
@@ -38,7 +38,7 @@ func parseOwnHosts(hosts []string) []ownHost {
 	return own
 }
 
-// canonicalHost returns host in the one form in which hosts are compared.
+// canonicalHost returns host in the form in which hosts are compared.
 func canonicalHost(host string) string {
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	if addr, err := netip.ParseAddr(host); err == nil {
@@ -61,12 +61,12 @@ func newGuardian(allow []netip.Prefix) *ssrf.Guardian {
 	return ssrf.New(ssrf.WithAnyPort(), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...))
 }
 
-// control is called with each address that is about to be dialled, after the name was resolved: what a name
-// meant earlier does not count.
+// control checks each address that is about to be dialled, after its name was resolved: an earlier lookup of the name
+// proves nothing.
 func (c *Client) control(_, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return errNotPublic // unreachable: Dial has made the address of the same parts
+		return errNotPublic // unreachable: Dial made the address of the same parts
 	}
 	return c.checkAddr(to)
 }
@@ -80,7 +80,7 @@ func (c *Client) checkAddr(to netip.AddrPort) error {
 	return c.checkHostPort(addr.String(), to.Port())
 }
 
-// checkHostPort returns a *refusal if the port is refused or the host, a name or a usual address, is our own.
+// checkHostPort returns a *refusal if the port is refused or host, a name or a canonical address, is our own.
 func (c *Client) checkHostPort(host string, port uint16) error {
 	if refusedPort(port) {
 		return errPort
@@ -104,9 +104,9 @@ var (
 	errOwn       = &refusal{BlockedAddress, "it is this gateway's own"}
 )
 
-// refusedPort reports whether a port belongs to a protocol that can be made to act on an HTTP request, or
-// that nobody serves HTTP on. The first list is the Fetch standard's, the second are databases, caches,
-// brokers and remote control. https://fetch.spec.whatwg.org/#port-blocking
+// refusedPort reports whether a port belongs to a protocol that can be abused through an HTTP request, or on which
+// nobody serves HTTP. The first list is the Fetch standard's; the second are databases, caches, brokers and remote
+// control. https://fetch.spec.whatwg.org/#port-blocking
 func refusedPort(port uint16) bool {
 	switch port {
 	case 0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102,

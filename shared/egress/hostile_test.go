@@ -192,7 +192,7 @@ func TestTLSFailuresAreClassified(t *testing.T) {
 // people, and whose framing net/http refuses (RFC 9112, section 6.3, lets it).
 func TestAnswerThatCannotBeReadIsToldWhy(t *testing.T) {
 	const ok, encoding, length, status, line, size = "HTTP/1.1 200 OK\r\n",
-		"its Transfer-Encoding is not chunked alone", "its Content-Length is not one number", "its first line is not as HTTP/1.1 has it",
+		"its Transfer-Encoding is not chunked alone", "its Content-Length is not one number", "its first line is not a status line of HTTP/1.1",
 		"a line of its header has no name and colon", "its header is too large"
 	for sent, want := range map[string]string{
 		ok + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n": encoding,
@@ -215,7 +215,7 @@ func TestAnswerThatCannotBeReadIsToldWhy(t *testing.T) {
 		"HTTP/1.1 410 Gone\r\nTransfer-Encoding: identity\r\n\r\n":                       encoding,
 	} {
 		got := newClient(t).Post(t.Context(), secretRequest(serveRaw(t, after(sent))))
-		if got.Class != BadResponse || got.Error != "The endpoint's answer could not be read as HTTP: "+want+"." {
+		if got.Class != BadResponse || got.Error != "The endpoint's response could not be read as HTTP: "+want+"." {
 			t.Errorf("answer %.80q: class %q, %q; want %q with %q", sent, got.Class, got.Error, BadResponse, want)
 		}
 		wantNoSecret(t, got)
@@ -232,7 +232,7 @@ func TestResponseIsToldForPeople(t *testing.T) {
 		z.Close()
 		return b.String()
 	}
-	const refused, redirected = "The endpoint refused the request with a status from 400 to 499", "The endpoint answered with a redirect, which is not followed"
+	const refused, redirected = "The endpoint refused the request with a status from 400 to 499", "The endpoint responded with a redirect, which is not followed"
 	secret := "Location: https://log:s3cret@other.example/hook/?key=s3cret#s3cret\r\n"
 	for _, tt := range []struct{ name, status, header, body, told, want string }{
 		{"gzip", "403 F", "Content-Encoding: GZIP\r\n", zip("no <hook> here"), refused + ".", "no <hook> here"},

@@ -15,16 +15,16 @@ const MaxURLBytes = 2048
 // hidden stands for the credentials of a URL that is shown.
 const hidden = "***"
 
-// CheckURL reports why raw cannot be an endpoint, in words that hold nothing of it; nil if it can. It
-// resolves no name: its address is judged when it is dialled. Login and password may stand before the host.
+// CheckURL returns nil if raw can be an endpoint, otherwise an error that quotes nothing of it. It resolves no name:
+// its address is checked when it is dialled. A login and password may stand before the host.
 func (c *Client) CheckURL(raw string) error {
 	c.once.Do(c.prepare)
 	_, err := c.parse(raw)
 	return err
 }
 
-// Redact returns raw with its login and password as ***, or *** alone if raw is not the URL of a host. The
-// rest, query included, stays as it is: it is for whoever set it, not for logs.
+// Redact returns raw with *** in place of its login and password, or *** alone if raw is not the URL of a host. It
+// keeps the rest, query included: the result is for the owner of the URL, not for logs.
 func Redact(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || !onlyURLBytes(raw) {
@@ -37,9 +37,8 @@ func Redact(raw string) string {
 	return raw[:start] + hidden + raw[end:]
 }
 
-// Merge returns the URL that is meant by sent, where stored is the one of now and sent may hold its
-// credentials as Redact shows them. They are kept only for the same scheme, host and port, lest who cannot
-// read them has them sent elsewhere.
+// Merge returns sent with the credentials of stored if sent has *** in their place, as Redact shows them. Scheme, host
+// and port must be the same: otherwise somebody who cannot read the credentials could have them sent elsewhere.
 func Merge(stored, sent string) (string, error) {
 	to, err := url.Parse(sent)
 	if err != nil || !isHidden(to.User) {
@@ -57,7 +56,7 @@ func Merge(stored, sent string) (string, error) {
 	return sent[:start] + stored[oldStart:oldEnd] + sent[end:], nil
 }
 
-// Host returns the host and port of raw, which is all of a URL that may be logged; empty if raw is not a URL.
+// Host returns the host and port of raw, the only parts of a URL that may be logged; "" if raw is not a URL.
 func Host(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -97,7 +96,7 @@ func (c *Client) parse(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// checkHost judges what can be judged without resolving a name.
+// checkHost checks what can be checked without resolving a name.
 func (c *Client) checkHost(u *url.URL) error {
 	port, err := portOf(u)
 	if err != nil {
@@ -122,7 +121,7 @@ const notName = "its host is not a name; names outside ASCII are written in thei
 
 func badURL(reason string) error { return &refusal{BadURL, reason} }
 
-// portOf returns the port that is dialled for u.
+// portOf returns the port to dial for u.
 func portOf(u *url.URL) (uint16, error) {
 	defaultPort := "443"
 	if u.Scheme == "http" {
@@ -135,9 +134,8 @@ func portOf(u *url.URL) (uint16, error) {
 	return uint16(port), nil
 }
 
-// endsInNumber reports whether a resolver may take host for an IPv4 address in one of its unusual spellings:
-// 2130706433, 0x7f.1, 127.1, 0177.0.0.1. No name that can be resolved in public ends so.
-// https://url.spec.whatwg.org/#ends-in-a-number-checker
+// endsInNumber reports whether a resolver may read host as an IPv4 address in an unusual spelling: 2130706433, 0x7f.1,
+// 127.1, 0177.0.0.1. No public name ends like that. https://url.spec.whatwg.org/#ends-in-a-number-checker
 func endsInNumber(host string) bool {
 	host = strings.TrimSuffix(host, ".")
 	last := strings.ToLower(host[strings.LastIndexByte(host, '.')+1:])
@@ -184,7 +182,7 @@ func isAlphanumeric(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 }
 
-// isHidden reports whether login is what Redact puts in its place.
+// isHidden reports whether login is the placeholder that Redact writes.
 func isHidden(login *url.Userinfo) bool {
 	if login == nil {
 		return false
@@ -193,7 +191,7 @@ func isHidden(login *url.Userinfo) bool {
 	return login.Username() == hidden && !hasPassword
 }
 
-// userinfo returns where the login and password stand in raw, the @ excluded. Raw is a URL that has some.
+// userinfo returns where login and password stand in raw, without the @. raw must have them.
 func userinfo(raw string) (start, end int) {
 	start = strings.Index(raw, "//") + 2
 	end = len(raw)
@@ -203,8 +201,8 @@ func userinfo(raw string) (start, end int) {
 	return start, start + strings.LastIndexByte(raw[start:end], '@')
 }
 
-// SameOrigin reports whether two URLs have the same scheme, host and port: what is secret and was told for
-// one may be sent to the other.
+// SameOrigin reports whether two URLs have the same scheme, host and port, so that a secret for one may be sent to the
+// other.
 func SameOrigin(one, other string) bool {
 	a, errA := url.Parse(one)
 	b, errB := url.Parse(other)
