@@ -2,7 +2,7 @@ package provider
 
 import "net/http"
 
-// A replyError is an error that a Reply tells of, under an HTTP status.
+// A replyError is an error with the text and HTTP status that a provider gets.
 type replyError struct {
 	text   string
 	status int
@@ -10,7 +10,7 @@ type replyError struct {
 
 func (r *replyError) Error() string { return r.text }
 
-// The errors that a Reply tells of. What wraps none of them is answered as ErrUnavailable is.
+// Errors with a Reply of their own. An error that wraps none of them is replied to as ErrUnavailable.
 var (
 	ErrNotFound     = &replyError{"not found", http.StatusNotFound}
 	ErrMethod       = &replyError{"method not allowed", http.StatusMethodNotAllowed}

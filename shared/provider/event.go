@@ -2,17 +2,16 @@ package provider
 
 import "time"
 
-// Limits on what is taken in, the same on both backends.
+// Limits on what is accepted, the same on both backends.
 const (
 	MaxCallbackBytes   = 4 << 20   // of a callback's body
 	MaxPayloadBytes    = 256 << 10 // of one event
 	MaxUnreadableBytes = 4 << 10   // of an item that was set aside
 	MaxItems           = 10_000    // of a callback
-	MaxUnreadable      = 20        // of its items that are set aside; one more says how many others there were
+	MaxUnreadable      = 20        // items of a callback that are set aside; one more counts the rest
 )
 
-// Limits on what a Reading tells of an item besides its payload, so that the
-// event's row holds both: JSON makes up to six bytes of one.
+// Limits on a Reading besides payloads, so that an event's row holds both: JSON may need six bytes for one.
 const (
 	MaxContentTypeBytes = 1 << 10
 	MaxQueryBytes       = 4 << 10
@@ -24,18 +23,18 @@ type Event struct {
 	ID          string              // evt_…: idempotency key, row key, sorts by time
 	Source      string              // src-…
 	Provider    string              // smartbots, tencent-chat, direct
-	Label       string              // of the callback key that was called; may be empty
-	Type        string              // the provider's own name, verbatim
-	Received    time.Time           // when the callback came; UTC, to the millisecond
+	Label       string              // of the callback key; may be empty
+	Type        string              // the provider's name for it, verbatim
+	Received    time.Time           // when the callback arrived; UTC, to the millisecond
 	Time        time.Time           // when it happened, by the provider; zero: unknown
 	Keys        map[string][]string // routing keys, label included
 	ContentType string              // of Payload
 	Query       string              // Reading.Query
 	Payload     []byte              // verbatim
-	Via         []string            // gateways that it came through, the first one first
+	Via         []string            // gateways that it passed, the first one first
 	Unreadable  bool                // set aside; for the operator alone
-	Recipient   string              // the one registration it is for; empty: all that match
-	Tenant      string              // of an operational event: the tenant it is for
+	Recipient   string              // the only registration that gets it; empty: all that match
+	Tenant      string              // of an operational event: whom it concerns
 }
 
 const (

@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// replyErrorOf returns the first refusal that err wraps, else ErrUnavailable.
+// replyErrorOf returns the first replyError that err wraps, otherwise ErrUnavailable.
 func replyErrorOf(err error) *replyError {
 	if r, ok := errors.AsType[*replyError](err); ok {
 		return r
@@ -13,7 +13,7 @@ func replyErrorOf(err error) *replyError {
 	return ErrUnavailable
 }
 
-// StatusOf returns the HTTP status for err: 200 for nil, and 503 for an error that wraps none of this package's.
+// StatusOf returns the HTTP status for err: 200 for nil, 503 for an error that wraps none of this package's.
 func StatusOf(err error) int {
 	if err == nil {
 		return http.StatusOK
@@ -21,8 +21,8 @@ func StatusOf(err error) int {
 	return replyErrorOf(err).status
 }
 
-// Reason returns a few words on err that hold nothing of the callback: the text of the error of this package
-// that err wraps, else that of ErrUnavailable. It is empty for nil.
+// Reason returns the text of the error of this package that err wraps, otherwise that of ErrUnavailable, and "" for
+// nil. It holds nothing of the callback.
 func Reason(err error) string {
 	if err == nil {
 		return ""
@@ -30,8 +30,8 @@ func Reason(err error) string {
 	return replyErrorOf(err).text
 }
 
-// ReplyFor returns the Reply to a callback of which err became, without a body:
-// the status, Allow with a 405 and Retry-After (5 s) with a 503.
+// ReplyFor returns a Reply without body to a callback that ended with err: the status, Allow with a 405, and
+// Retry-After (5 s) with a 503.
 func ReplyFor(err error) Reply {
 	r := Reply{StatusCode: StatusOf(err)}
 	switch r.StatusCode {

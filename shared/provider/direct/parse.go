@@ -12,11 +12,11 @@ import (
 )
 
 // Parse reads a JSON array of objects, whatever the Content-Type. A bare object counts as an array of one, since only
-// status changes are documented with an array [inferred]; an empty array holds no items. An array's item that is no
-// object, has no message_uuid or is too large is set aside, because a refusal would make Direct send all items again
-// [inferred]. How many items there may be is not documented; a request to send takes a thousand, and here
-// provider.MaxItems and provider.MaxCallbackBytes end an array. The item of inbound_sent may hold anything [inferred].
-// An error wraps provider.ErrUnreadable, or provider.ErrTooLarge for a bare object.
+// status changes are documented with an array [inferred]. An item that is no object, has no message_uuid or is too
+// large is set aside, because Direct would repeat all items of a failed callback [inferred]. The number of items is
+// not documented; a request to send takes a thousand, and here provider.MaxItems and provider.MaxCallbackBytes apply.
+// An item of inbound_sent may hold anything [inferred]. An error wraps provider.ErrUnreadable, or provider.ErrTooLarge
+// for a bare object.
 func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 	body := jsonscan.Trim(cb.Body)
 	if !json.Valid(body) {
@@ -46,17 +46,17 @@ func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 	return r, nil
 }
 
-// scanned are the members of an item that are looked at, by the names of "Receiving Callback".
+// scanned are the members of an item that are read, by the names of "Receiving Callback".
 var scanned = jsonscan.NamesOf("message_uuid", "cascade_message_uuid", "channel_type", "callback_event", "status", "status_time",
 	"parts", "price", "price_time", "short_url", "click_time")
 
-// A notice is an item, with the texts that are looked at more than once.
+// A notice is an item with the texts that are read more than once.
 type notice struct {
 	jsonscan.Picked
 	event, message, status, statusTime, priceTime, clickTime string
 }
 
-// scan takes numbers and strings alike.
+// scan accepts numbers in place of strings.
 func scan(b jsonscan.Value) notice {
 	p := scanned.Pick(b)
 	return notice{
@@ -83,9 +83,9 @@ func itemOf(b jsonscan.Value) provider.Item {
 	return it
 }
 
-// naturalKey returns what is the same in a repeat of the item b, and the time that is part of it. Direct
-// documents no key: this is what makes two facts different [inferred]. An item that lacks it, or is of an
-// unknown kind, is known by all its bytes; one without a time is not known again.
+// naturalKey returns a key that is the same in repeats of the item b, and the time that is part of it. Direct
+// documents no key: these fields tell two facts apart [inferred]. An item without them, or of an unknown kind, is
+// identified by all its bytes; without a time its repeats are not recognised.
 func (n *notice) naturalKey(b []byte) (string, time.Time) {
 	switch {
 	case n.event == "price" && n.priceTime != "":
@@ -102,8 +102,8 @@ func (n *notice) naturalKey(b []byte) (string, time.Time) {
 
 func (n *notice) time() time.Time { return instant(cmp.Or(n.statusTime, n.priceTime, n.clickTime)) }
 
-// instant reads the ISO 8601 times of Direct, documented in UTC to the second (2025-03-01T09:15:02Z).
-// Fractions, offsets and a missing Z are taken too [inferred]. What cannot be read is the zero time.
+// instant parses Direct's ISO 8601 times, documented in UTC to the second (2025-03-01T09:15:02Z). It accepts
+// fractions, offsets and a missing Z too [inferred], and returns the zero time for anything else.
 func instant(text string) time.Time {
 	for _, layout := range [...]string{time.RFC3339, "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05"} {
 		if t, err := time.Parse(layout, text); err == nil {

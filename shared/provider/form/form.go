@@ -1,5 +1,5 @@
-// Package form reads application/x-www-form-urlencoded text as leniently as the senders of callbacks write
-// it: net/url refuses a bare semicolon and a broken percent escape, and forgets the order.
+// Package form reads application/x-www-form-urlencoded text as leniently as the senders of callbacks write it: net/url
+// refuses a bare semicolon and a malformed percent escape, and loses the order.
 package form
 
 import (
@@ -13,12 +13,12 @@ import (
 // A Field is one name and value.
 type Field struct{ Name, Value string }
 
-// usualFields is how many fields a form has at most, usually.
+// usualFields is how many fields most forms have at most.
 const usualFields = 32
 
-// Fields yields the text of each field of a form as it stands there, without the ampersand, and its decoded name and
-// value. A plus sign is a space, and so is %20, since a sender may write either [inferred]; a percent sign that begins
-// no escape stands for itself, and so does a semicolon. Decoded text need not be UTF-8. Empty fields are left out.
+// Fields yields each field of a form: its text without the ampersand, and its decoded name and value. Both a plus sign
+// and %20 are a space, since senders write either [inferred]; a semicolon, and a percent sign that begins no escape,
+// stand for themselves. Decoded text need not be UTF-8. Empty fields are left out.
 func Fields(raw string) iter.Seq2[string, Field] {
 	return func(yield func(string, Field) bool) {
 		for part := range strings.SplitSeq(raw, "&") {
@@ -33,7 +33,7 @@ func Fields(raw string) iter.Seq2[string, Field] {
 	}
 }
 
-// All returns what Fields yields, but the text.
+// All returns the Fields without their texts.
 func All(raw string) []Field {
 	fields := make([]Field, 0, min(strings.Count(raw, "&")+1, usualFields))
 	for _, f := range Fields(raw) {
@@ -42,11 +42,11 @@ func All(raw string) []Field {
 	return fields
 }
 
-// Object returns fields as a JSON object of strings, in the order in which the names first come; a name that
-// comes again has an array of its values. Broken UTF-8 becomes U+FFFD.
+// Object returns fields as a JSON object of strings, in the order in which names first occur. A name that occurs more
+// than once has an array of its values. Invalid UTF-8 becomes U+FFFD.
 func Object(fields []Field) json.RawMessage {
 	size := len("{}")
-	values := make(map[string]int, len(fields)) // how many a name has
+	values := make(map[string]int, len(fields)) // number by name
 	for _, f := range fields {
 		values[valid(f.Name)]++
 		size += len(f.Name) + len(f.Value) + len(`"":"",`)
@@ -60,7 +60,7 @@ func Object(fields []Field) json.RawMessage {
 		name := valid(f.Name)
 		n := values[name]
 		if n == 0 {
-			continue // it was written where it came first
+			continue // it was written at its first occurrence
 		}
 		values[name] = 0
 		if len(b) > 1 {
@@ -94,8 +94,8 @@ func groupValues(fields []Field) map[string][]string {
 
 func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-// appendString appends s as JSON. Text that stands in JSON as it is, and most does, is not given to
-// encoding/json, which would take most of a delivery's time of writing its body.
+// appendString appends s as JSON. Most text needs no escapes; encoding/json would take most of the time of writing a
+// delivery's body.
 func appendString(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {

@@ -1,5 +1,5 @@
-// Package item makes the parts of a provider.Item that every provider makes in
-// the same way: types, natural keys, routing keys, and items set aside.
+// Package item makes the parts of a provider.Item that all providers make in the same way: types, natural keys,
+// routing keys, and items that are set aside.
 package item
 
 import (
@@ -18,8 +18,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// ContentType returns the Content-Type under which cb's items are kept: that of cb, or otherwise if there is none, it
-// is longer than provider.MaxContentTypeBytes, or it is no text that rows and messages hold as it is (storage.Carries).
+// ContentType returns cb's Content-Type, or otherwise if there is none, it is longer than
+// provider.MaxContentTypeBytes, or rows and messages cannot hold it (storage.ValidText).
 func ContentType(cb *provider.Callback, otherwise string) string {
 	if v := cb.Header.Get("Content-Type"); v != "" && len(v) <= provider.MaxContentTypeBytes && storage.ValidText(v) {
 		return v
@@ -27,8 +27,8 @@ func ContentType(cb *provider.Callback, otherwise string) string {
 	return otherwise
 }
 
-// Type returns name, or <provider>.unnamed if it is empty or longer than a
-// registration can name (provider.MaxEventTypeBytes). Broken UTF-8 becomes U+FFFD.
+// Type returns name, or <provider>.unnamed if name is empty or longer than a registration can name
+// (provider.MaxEventTypeBytes). Invalid UTF-8 becomes U+FFFD.
 func Type(providerName, name string) string {
 	name = strings.ToValidUTF8(name, "\uFFFD")
 	if name == "" || len(name) > provider.MaxEventTypeBytes {
@@ -37,7 +37,7 @@ func Type(providerName, name string) string {
 	return name
 }
 
-// Key joins parts so that no two lists give the same text.
+// Key joins parts so that different lists give different texts.
 func Key(parts ...string) string {
 	size := 0
 	for _, p := range parts {
@@ -51,15 +51,14 @@ func Key(parts ...string) string {
 	return string(b)
 }
 
-// Hash returns the SHA-256 of b in hex: the natural key of what has no better.
+// Hash returns the SHA-256 of b in hex: the natural key of an item that has no better one.
 func Hash(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
 }
 
-// AddKey adds a routing key's value to keys, in which broken UTF-8 becomes
-// U+FFFD. It leaves out what is empty, is there already, is longer than a registration can name (provider.MaxMatchValue),
-// or would bring all values above provider.MaxKeysBytes.
+// AddKey adds a routing key's value to keys, with U+FFFD for invalid UTF-8. It ignores a value that is empty, present,
+// longer than a registration can name (provider.MaxMatchValue), or would bring all values above provider.MaxKeysBytes.
 func AddKey(keys map[string][]string, kind, value string) {
 	value = strings.ToValidUTF8(value, "\uFFFD")
 	if value == "" || len(value) > provider.MaxMatchValue || slices.Contains(keys[kind], value) {
@@ -76,36 +75,35 @@ func AddKey(keys map[string][]string, kind, value string) {
 	}
 }
 
-// SetAside returns the item that stands for a part of a callback that cannot
-// be read or is too large. It keeps the first provider.KeptUnreadable bytes.
+// SetAside returns an item for a part of a callback that is malformed or too large, with its first
+// provider.MaxUnreadableBytes.
 func SetAside(providerName string, b []byte) provider.Item {
 	n := min(len(b), provider.MaxUnreadableBytes)
 	return provider.Item{Type: providerName + ".unreadable", Payload: b[:n:n], Unreadable: true}
 }
 
-// A List gathers the items of a callback that has several. What it takes of those
-// that cannot be read is bounded, since each is a row.
+// A List collects the items of a callback. It bounds those that are set aside, since each takes a row.
 type List struct {
 	items []provider.Item
 	aside int
 }
 
-// Add adds it; what is past provider.MaxItems only counts.
+// Add adds it, up to one more than provider.MaxItems.
 func (l *List) Add(it provider.Item) {
 	if len(l.items) <= provider.MaxItems {
 		l.items = append(l.items, it)
 	}
 }
 
-// SetAside adds what SetAside returns, for the first provider.MostUnreadable.
+// SetAside adds what the function SetAside returns, up to provider.MaxUnreadable times.
 func (l *List) SetAside(providerName string, b []byte) {
 	if l.aside++; l.aside <= provider.MaxUnreadable {
 		l.Add(SetAside(providerName, b))
 	}
 }
 
-// All returns the items, and at the end one that says how many more were set aside.
-// The error wraps provider.ErrTooLarge if there are more than provider.MaxItems.
+// All returns the items, with a last one that says how many more were set aside. The error wraps provider.ErrTooLarge
+// if there are more than provider.MaxItems.
 func (l *List) All(providerName string) ([]provider.Item, error) {
 	if len(l.items) > provider.MaxItems {
 		return nil, fmt.Errorf("items: %w: want at most %d", provider.ErrTooLarge, provider.MaxItems)
@@ -116,13 +114,13 @@ func (l *List) All(providerName string) ([]provider.Item, error) {
 	return l.items, nil
 }
 
-// Usable reports whether b, which is valid JSON, can be an item: an object of
-// at most provider.MaxPayloadBytes that is not nested too deep.
+// Usable reports whether b, which is valid JSON, can be an item: an object of at most provider.MaxPayloadBytes, not
+// nested too deep.
 func Usable(b []byte) bool {
 	return jsonscan.Value(b).IsObject() && len(b) <= provider.MaxPayloadBytes && !jsonscan.TooDeep(b)
 }
 
-// Time returns t in UTC, or the zero time if its year is not one that every reader takes, 1970 to 9999.
+// Time returns t in UTC, or the zero time if its year is outside 1970 to 9999, which some readers do not accept.
 func Time(t time.Time) time.Time {
 	if t = t.UTC(); t.Year() < 1970 || t.Year() > 9999 {
 		return time.Time{}
@@ -130,8 +128,8 @@ func Time(t time.Time) time.Time {
 	return t
 }
 
-// JSON returns the payload of e, which is JSON unless e was set aside: without white space and byte order mark around
-// it, its bytes as they came but for broken UTF-8, which becomes U+FFFD. What was set aside becomes a string.
+// JSON returns e's payload, which is JSON, without white space and byte order mark around it and with U+FFFD for
+// invalid UTF-8, otherwise verbatim. The payload of an event that was set aside becomes a string.
 func JSON(e *provider.Event) (json.RawMessage, error) {
 	if e.Unreadable {
 		return json.Marshal(string(e.Payload))

@@ -1,5 +1,5 @@
-// Package jsonscan walks through JSON text without decoding it, so that a callback's few interesting members
-// are found and all its bytes stay as they came. Its functions expect text that json.Valid accepts.
+// Package jsonscan finds members and elements in JSON text without decoding it, so that all of an item's bytes stay as
+// they came. Its functions expect text that json.Valid accepts.
 package jsonscan
 
 import (
@@ -10,16 +10,15 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep an item may be nested, itself included. Decoders in wide use stop soon above it (PHP's
-// json_decode at 512), and a delivery puts the item one level deeper.
+// MaxDepth is how deep an item may be nested, itself included. Common decoders stop soon above it (PHP's json_decode
+// at 512), and a delivery nests the item one level deeper.
 const MaxDepth = 500
 
-// A Value is the text of one JSON value, without white space around it. The
-// zero Value stands for a member that is not there.
+// A Value is the text of one JSON value, without white space around it. The zero Value is a missing member.
 type Value []byte
 
-// Trim returns b without a byte order mark before it, which RFC 8259, section
-// 8.1, lets a reader ignore, and without white space around it.
+// Trim returns b without white space around it and without a byte order mark in front, which RFC 8259, section 8.1,
+// lets a reader ignore.
 func Trim(b []byte) []byte {
 	b = bytes.TrimPrefix(b, []byte("\uFEFF"))
 	return bytes.Trim(b, " \t\r\n")
@@ -31,8 +30,8 @@ func (v Value) IsObject() bool { return len(v) > 0 && v[0] == '{' }
 // IsArray reports whether v is an array.
 func (v Value) IsArray() bool { return len(v) > 0 && v[0] == '[' }
 
-// Text returns a string decoded and a number as it is written; it is empty for
-// every other value. Lone surrogates and broken UTF-8 become U+FFFD.
+// Text returns a string decoded, a number as it is written, and "" for any other value. Lone surrogates and invalid
+// UTF-8 become U+FFFD.
 func (v Value) Text() string {
 	switch {
 	case len(v) == 0:
@@ -45,9 +44,8 @@ func (v Value) Text() string {
 	return ""
 }
 
-// Members yields the decoded name and the value of each member of an object, in order. A name may come more
-// than once: the last one counts for most readers (RFC 8259, section 4), so callers overwrite. The name is
-// valid until the next one.
+// Members yields the decoded name and the value of each member of an object, in order. Names may repeat: for most
+// readers the last one counts (RFC 8259, section 4), so callers overwrite. A name is valid until the next iteration.
 func Members(object []byte) iter.Seq2[[]byte, Value] {
 	return func(yield func([]byte, Value) bool) {
 		for i := next(object, 1); object[i] == '"'; i = next(object, i) {
@@ -63,17 +61,17 @@ func Members(object []byte) iter.Seq2[[]byte, Value] {
 	}
 }
 
-// Names are those of the members that a reader of objects looks at, each with the place of its value in a Picked.
+// Names are the members to read of an object, each with the index of its value in a Picked.
 type Names map[string]int
 
-// A Picked holds the members of one object that Names name.
+// A Picked holds the members of one object that its Names name.
 type Picked struct {
-	Members int // of the object, whatever their names
+	Members int // number of all members
 	names   Names
 	values  [24]Value
 }
 
-// NamesOf returns Names. Those that mean the same member are one text with a bar between them.
+// NamesOf returns the Names of members. Spellings of the same member are joined by a bar: "GroupId|GroupID".
 func NamesOf(members ...string) Names {
 	ns := Names{}
 	for i, names := range members {
@@ -96,10 +94,10 @@ func (ns Names) Pick(object []byte) Picked {
 	return p
 }
 
-// Value returns the member with one of the Names.
+// Value returns the member called name, which must be one of the Names.
 func (p *Picked) Value(name string) Value { return p.values[p.names[name]] }
 
-// Text returns the text of the member with one of the Names.
+// Text returns the text of the member called name, which must be one of the Names.
 func (p *Picked) Text(name string) string { return p.Value(name).Text() }
 
 // Elements yields the values of an array in order.
@@ -136,7 +134,7 @@ func TooDeep(v []byte) bool {
 	return false
 }
 
-// next returns the place of the next token from i on that is not white space, a comma or a colon.
+// next returns the index of the next byte from i on that is not white space, a comma or a colon.
 func next(b []byte, i int) int {
 	for {
 		switch b[i] {
@@ -148,7 +146,7 @@ func next(b []byte, i int) int {
 	}
 }
 
-// endOf returns the place after the value that begins at i.
+// endOf returns the index after the value that begins at i.
 func endOf(b []byte, i int) int {
 	if b[i] == '"' {
 		return stringEnd(b, i)
@@ -162,7 +160,7 @@ func endOf(b []byte, i int) int {
 			depth++
 		case ']', '}':
 			if depth == 0 {
-				return i // of a number or a word
+				return i // after a number or a word
 			}
 			if depth--; depth == 0 {
 				return i + 1
@@ -176,8 +174,8 @@ func endOf(b []byte, i int) int {
 	return i
 }
 
-// stringEnd returns the place after the string that begins at i: after the
-// first quote that stands behind an even number of backslashes.
+// stringEnd returns the index after the string that begins at i: after the first quote that follows an even number of
+// backslashes.
 func stringEnd(b []byte, i int) int {
 	for i++; ; i++ {
 		i += bytes.IndexByte(b[i:], '"')
@@ -191,7 +189,7 @@ func stringEnd(b []byte, i int) int {
 	}
 }
 
-// unquote returns the text of a string: part of it, unless it needs decoding.
+// unquote returns the text of a string; it is a part of quoted unless it needs decoding.
 func unquote(quoted []byte) []byte {
 	text := quoted[1 : len(quoted)-1]
 	if bytes.IndexByte(text, '\\') < 0 && utf8.Valid(text) {

@@ -11,7 +11,7 @@ import (
 	"ringback/shared/provider/jsonscan"
 )
 
-// parseBody returns the fields of body, which is a form, a multipart form, or JSON.
+// parseBody returns the fields of body, a form or a multipart form, or reports that it is JSON.
 func parseBody(contentType string, body []byte) (fields []form.Field, isJSON bool) {
 	if len(contentType) >= 10 && strings.EqualFold(contentType[:10], "multipart/") {
 		_, parameters, err := mime.ParseMediaType(contentType)
@@ -27,8 +27,8 @@ func parseBody(contentType string, body []byte) (fields []form.Field, isJSON boo
 	return form.All(string(text)), false
 }
 
-// parts returns the fields of a multipart form, up to the end or to where it
-// cannot be read. A part without a name is left out.
+// parts returns the fields of a multipart form up to its end, or to where it is malformed. A part without a name is
+// left out.
 func parts(body []byte, boundary string) []form.Field {
 	var fields []form.Field
 	r := multipart.NewReader(bytes.NewReader(body), boundary)

@@ -14,10 +14,10 @@ import (
 	"ringback/shared/provider/jsonscan"
 )
 
-// Parse reads one event from a form, a multipart form or a JSON object. The Content-Type tells only multipart, as
-// nothing is documented: a body that begins like JSON is JSON and any other a form [inferred]. The item has no natural
-// key and no time, since SmartBots sends neither an id nor a time and people do say the same twice [inferred]. An error
-// wraps provider.ErrUnreadable if there is no field at all, or provider.ErrTooLarge.
+// Parse reads one event from a form, a multipart form or a JSON object. Nothing is documented: Content-Type is used
+// for multipart alone, a body that begins like JSON is JSON, and any other is a form [inferred]. The item has no
+// natural key and no time, since SmartBots sends neither an id nor a time, and people do say the same twice
+// [inferred]. An error wraps provider.ErrUnreadable if there is no field, or provider.ErrTooLarge.
 func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 	if len(cb.Body) > provider.MaxPayloadBytes {
 		return provider.Reading{}, fmt.Errorf("body: %w: want at most %d bytes", provider.ErrTooLarge, provider.MaxPayloadBytes)
@@ -56,8 +56,8 @@ func (n notice) text(name string) string {
 	return ""
 }
 
-// eventType returns the event's name. The page of balance_changed says that its action is instant_message,
-// and describes one: a message without text but with amount and balance is a change of balance [inferred].
+// eventType returns the event's name. The page of balance_changed says that its action is instant_message, and shows
+// such an example: so one without message but with amount and balance is a balance_changed [inferred].
 func (n notice) eventType() string {
 	if n.text("action") == "instant_message" && n.text("amount") != "" && n.text("balance") != "" && n.text("message") == "" {
 		return "balance_changed"
@@ -74,8 +74,8 @@ func (n notice) keys() map[string][]string {
 	return keys
 }
 
-// groupKey returns the group's UUID in lower case. The page of group_message has group_uuid and group_name
-// mixed up, so the one that is a UUID is it [inferred].
+// groupKey returns the group's UUID in lower case. The page of group_message confuses group_uuid and group_name, so
+// whichever is a UUID counts [inferred].
 func (n notice) groupKey() string {
 	for _, name := range [...]string{"group_uuid", "group_name", "group_id", "group"} {
 		if v := n.text(name); isUUID(v) {

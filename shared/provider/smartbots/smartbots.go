@@ -1,9 +1,8 @@
 // Package smartbots speaks with SmartBots, whose bots live in Second Life. Two of its products call back, both set up
 // by a call named set_http_callback: the Simple Groups API for one group, and the Bot API for one bot.
 //
-// The body of the former is documented nowhere; what is assumed of it here is
-// marked [inferred], and the raw body is kept with every event.
-// https://www.mysmartbots.com/dev/docs/HTTP_API/Bot_Commands/set_http_callback
+// The callback body of the former is not documented; assumptions are marked [inferred], and each event keeps the raw
+// body. https://www.mysmartbots.com/dev/docs/HTTP_API/Bot_Commands/set_http_callback
 package smartbots
 
 import (
@@ -27,12 +26,12 @@ var eventTypes = provider.EventTypesOf(eventTypesJSON)
 // Provider is SmartBots.
 type Provider struct{}
 
-// Verify returns nil: SmartBots sends no signature, no secret and no time, and names no address that it calls
-// from. The callback's unguessable URL is all that proves who called.
+// Verify returns nil: SmartBots sends no signature, no secret and no time, and documents no source address. Only the
+// callback's unguessable URL proves who called.
 func (Provider) Verify(*provider.Callback, provider.Credentials) error { return nil }
 
-// Reply answers with 200 and no body. SmartBots reads the body as key=value pairs and takes accept=1 as the
-// order to join a group ("HTTP Bot Callback"), so a refusal's text has no equals sign either.
+// Reply responds with 200 and no body. SmartBots reads the body as key=value pairs and takes accept=1 as the order to
+// join a group ("HTTP Bot Callback"), so an error's text holds no equals sign either.
 func (Provider) Reply(err error) provider.Reply {
 	r := provider.ReplyFor(err)
 	if err != nil {
@@ -42,8 +41,7 @@ func (Provider) Reply(err error) provider.Reply {
 	return r
 }
 
-// Data returns a JSON body as it came, and a form as an object of strings; a
-// field that comes more than once is an array.
+// Data returns a JSON body verbatim, and a form as an object of strings, with arrays for repeated fields.
 func (Provider) Data(e *provider.Event) (json.RawMessage, error) {
 	fields, isJSON := parseBody(e.ContentType, e.Payload)
 	if e.Unreadable || isJSON {
@@ -52,10 +50,10 @@ func (Provider) Data(e *provider.Event) (json.RawMessage, error) {
 	return form.Object(fields), nil
 }
 
-// Parameters returns nil: SmartBots puts nothing into the query.
+// Parameters returns nil: SmartBots sends no query.
 func (Provider) Parameters(*provider.Event) (json.RawMessage, error) { return nil, nil }
 
-// Raw returns the body that came, under its own Content-Type.
+// Raw returns the body verbatim, under its own Content-Type.
 func (Provider) Raw(e *provider.Event, _ string, _ time.Time) provider.RawRequest {
 	return provider.RawRequest{Query: e.Query, ContentType: e.ContentType, Body: e.Payload}
 }
@@ -63,13 +61,13 @@ func (Provider) Raw(e *provider.Event, _ string, _ time.Time) provider.RawReques
 // KeyKinds returns the group's UUID, the bot's name and channel id, and the app's UUID.
 func (Provider) KeyKinds() []string { return []string{"group", "bot", "app"} }
 
-// EventTypes returns the events of "HTTP Bot Callback Events" and of the Simple Groups API, whose three stand
-// first: their fields are assumed [inferred]. SmartBots adds events on request.
+// EventTypes returns the events of "HTTP Bot Callback Events" and of the Simple Groups API, whose three come first:
+// their fields are assumed [inferred]. SmartBots adds events on request.
 func (Provider) EventTypes() []provider.EventType { return eventTypes() }
 
 // DefaultEventTypes returns all.
 func (Provider) DefaultEventTypes() []string { return []string{"*"} }
 
-// Decides reports whether eventType is group_invite, which SmartBots takes up
-// if the reply says accept=1. A gateway never does.
+// Decides reports whether eventType is group_invite, which SmartBots accepts if the response says accept=1. The
+// gateway never says so.
 func (Provider) Decides(eventType string) bool { return eventType == "group_invite" }

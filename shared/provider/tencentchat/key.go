@@ -9,11 +9,11 @@ import (
 	"ringback/shared/provider/item"
 )
 
-// naturalKey returns what is the same in a repeat of p and only there, and the time that is part of it;
-// nothing if p carries neither id nor time, since who blocks, unblocks and blocks again makes the same bytes
-// twice. Tencent documents no key; these are the identifiers it gives [inferred]. The command is always part
-// of it, since one message makes several callbacks; the app is not, since a source is one app. So is a
-// message's body: it may be edited, or come in pieces.
+// naturalKey returns a key that is the same in repeats of p alone, and the time that is part of it. It returns none if
+// p has neither id nor time: to block, unblock and block again sends the same bytes twice. Tencent documents no key;
+// these are the identifiers it gives [inferred]. The command is always a part, since one message causes several
+// callbacks; so is a message's body, which may be edited or sent in pieces. The app is none, since a source is one
+// app.
 func (p *packet) naturalKey(command string, payload []byte) (string, time.Time) {
 	switch command {
 	case "Bot.OnC2CMessage", "C2C.CallbackBeforeSendMsg", "C2C.CallbackAfterSendMsg", "C2C.CallbackAfterMsgWithDraw":
@@ -53,15 +53,14 @@ func (p *packet) bodyHash() string {
 	return ""
 }
 
-// pushKey is the key of one result of a push. The platform belongs to it, since one account may have several
-// devices; the time of the message or task that was pushed is the same in all its results.
+// pushKey is the key of one result of a push. The platform is a part, since an account may have several devices; the
+// time is that of the message or task, the same in all its results.
 func (p *packet) pushKey(command, id string) (string, time.Time) {
 	at := cmp.Or(p.Text("MsgTime"), p.Text("TaskTime"))
 	return item.Key(command, id, p.Text("To_Account"), p.Text("PushStage"), p.Text("EventType"), p.Text("PushPlatform"), at), instant(at)
 }
 
-// time returns when p happened: EventTime, or for a message that comes without
-// it (live groups) the time of the message.
+// time returns when p happened: EventTime, or the time of a message that has none (live groups).
 func (p *packet) time(command string) time.Time {
 	if t := instant(p.Text("EventTime")); !t.IsZero() {
 		return t
@@ -80,8 +79,8 @@ func timeOfMsgKey(key string) time.Time {
 	return time.Time{}
 }
 
-// instant reads a Unix time. MsgTime is in seconds, EventTime in milliseconds except in push results, so the size
-// tells: 100,000,000,000 is the year 5138 in seconds and 1973 in milliseconds. What is no such number is the zero time.
+// instant parses a Unix time. MsgTime is in seconds, EventTime in milliseconds except in push results, so the size
+// decides: 100,000,000,000 is the year 5138 in seconds and 1973 in milliseconds. Anything else is the zero time.
 func instant(text string) time.Time {
 	n, err := strconv.ParseInt(text, 10, 64)
 	switch {

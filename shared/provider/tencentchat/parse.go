@@ -11,15 +11,15 @@ import (
 	"ringback/shared/provider/jsonscan"
 )
 
-// fromEvents ends the ContentType of an item that came in the array Events, so that Raw knows to wrap it again:
-// an item of Events and a callback that Tencent sent without the array are otherwise alike.
+// fromEvents ends the ContentType of an item of the array Events, so that Raw wraps it again: otherwise it looks like
+// a callback that Tencent sent without the array.
 const fromEvents = "; of=Events"
 
-// Parse reads one packet, or the push results in the array Events (1047/67552), whatever the Content-Type,
-// which is not documented [inferred]. The query names the command, since some packets do not; a packet that
-// names another is refused as a forgery, with an error wrapping provider.ErrForbidden. {} holds no item: the
-// console sends it to check the URL. Of Events, what is not an object, too large or of another command is set
-// aside. Errors wrap provider.ErrUnreadable or provider.ErrTooLarge else.
+// Parse reads one packet, or the push results in the array Events (1047/67552), whatever the Content-Type, which is
+// not documented [inferred]. The query names the command, since some packets do not; a packet that names another is a
+// forgery, whose error wraps provider.ErrForbidden. {} holds no item: the console sends it to check the URL. Elements
+// of Events that are no objects, too large or of another command are set aside. Other errors wrap
+// provider.ErrUnreadable or provider.ErrTooLarge.
 func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 	body := jsonscan.Trim(cb.Body)
 	if !json.Valid(body) || !jsonscan.Value(body).IsObject() {
@@ -43,7 +43,7 @@ func (Provider) Parse(cb *provider.Callback) (provider.Reading, error) {
 	return r, err
 }
 
-// contentType returns what cb's items are kept under, which never says ofEvents.
+// contentType returns cb's Content-Type, without fromEvents.
 func contentType(cb *provider.Callback) string {
 	const otherwise = "application/json"
 	if v := item.ContentType(cb, otherwise); !strings.HasSuffix(v, fromEvents) {
@@ -65,8 +65,8 @@ func single(body []byte, p *packet, command string) ([]provider.Item, error) {
 	return []provider.Item{p.item(command, body)}, nil
 }
 
-// split returns the items of Events. The error wraps provider.ErrForbidden if
-// items contradict the query's command and none agrees with it.
+// split returns the items of Events. The error wraps provider.ErrForbidden if items contradict the query's command and
+// none agrees with it.
 func split(events jsonscan.Value, command string) ([]provider.Item, error) {
 	var l item.List
 	var read, forged int
@@ -92,22 +92,22 @@ func split(events jsonscan.Value, command string) ([]provider.Item, error) {
 
 func isPush(command string) bool { return strings.HasPrefix(command, "Push.") }
 
-// A packet is a body, or an item of Events.
+// A packet is a body, or an element of Events.
 type packet struct{ jsonscan.Picked }
 
-// scanned are the members that are looked at. Group packets say Random and GroupId,
-// one-to-one packets MsgRandom, push results GroupID.
+// scanned are the members that are read. Group packets say Random and GroupId, one-to-one packets MsgRandom, push
+// results GroupID.
 var scanned = jsonscan.NamesOf("CallbackCommand", "GroupId|GroupID", "TopicId", "From_Account", "To_Account", "AtRobots_Account",
 	"MsgKey", "MsgSeq", "MsgBody", "MsgTime", "Random|MsgRandom", "SendMsgResult", "EventTime", "OperateType", "Seq",
 	"PushID|TaskId", "PushStage", "PushPlatform", "EventType", "TaskTime", "Events")
 
-// contradicts reports whether both the query and p name a command, and not the same one.
+// contradicts reports whether the query and p name different commands.
 func (p *packet) contradicts(command string) bool {
 	own := p.Text("CallbackCommand")
 	return own != "" && command != "" && own != command
 }
 
-// item returns p as an item. The query's command goes before p's own.
+// item returns p as an item. The query's command precedes p's own.
 func (p *packet) item(command string, payload []byte) provider.Item {
 	command = cmp.Or(command, p.Text("CallbackCommand"))
 	it := provider.Item{Type: item.Type(name, command), Time: p.time(command), Keys: p.keys(command), Payload: payload}
@@ -115,8 +115,8 @@ func (p *packet) item(command string, payload []byte) provider.Item {
 	return it
 }
 
-// keys returns the routing keys. In a group a message is for the bots that it
-// names; their names in the text are written by people and do not count.
+// keys returns the routing keys. In a group a message is for the bots that AtRobots_Account names; the names in its
+// text are written by people and do not count.
 func (p *packet) keys(command string) map[string][]string {
 	keys := make(map[string][]string, 4)
 	item.AddKey(keys, "group", p.Text("GroupId"))

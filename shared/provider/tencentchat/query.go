@@ -10,17 +10,16 @@ import (
 // query holds the parameters of a callback's URL (1047/34354), decoded.
 type query struct {
 	sdkAppID, command, requestTime, sign string
-	repeated                             bool   // one of these comes twice, so that it is unclear which one counts
-	documented                           string // the documented ones but RequestTime and Sign, as they came, in ASCII
+	repeated                             bool   // one of these occurs twice, so that it is unclear which counts
+	documented                           string // the documented parameters without RequestTime and Sign, verbatim, in ASCII
 }
 
-// readQuery takes names in any case: Tencent writes SdkAppid here and SdkAppId
-// for sibling products on the same machinery.
+// readQuery accepts names in any case: Tencent writes SdkAppid here, and SdkAppId for sibling products.
 func readQuery(raw string) query {
 	var q query
 	parameters := [...]struct {
 		name  string
-		text  *string // nil: it is not looked at
+		text  *string // nil: it is not used
 		kept  bool
 		times int
 	}{
@@ -49,8 +48,8 @@ func readQuery(raw string) query {
 	return q
 }
 
-// escaped returns part with the bytes percent-encoded that no URL holds as they
-// are (RFC 3986, section 2), since rows and messages hold text.
+// escaped returns part with percent escapes for the bytes that no URL holds verbatim (RFC 3986, section 2), since rows
+// and messages hold text.
 func escaped(part string) string {
 	mustEscape := func(r rune) bool { return r <= ' ' || r > '~' }
 	if !strings.ContainsFunc(part, mustEscape) {

@@ -28,8 +28,8 @@ var eventTypes = provider.EventTypesOf(eventTypesJSON)
 // Provider is Tencent Cloud Chat.
 type Provider struct{}
 
-// Reply answers with the packet that 1047/34354 describes. Tencent takes any other status than 200, and any
-// body that is not JSON, for a failure; it waits 2 s and by default does not repeat.
+// Reply responds with the packet that 1047/34354 describes. Tencent treats any status except 200, and any body that is
+// not JSON, as a failure; it waits 2 s and by default does not repeat the callback.
 func (Provider) Reply(err error) provider.Reply {
 	r := provider.ReplyFor(err)
 	r.ContentType = "application/json"
@@ -48,8 +48,8 @@ func (Provider) Parameters(e *provider.Event) (json.RawMessage, error) {
 	return form.Object(form.All(e.Query)), nil
 }
 
-// Raw returns the packet with the query that it came with. With a token the query is signed for now; without
-// one it has no proof, since the proof that came was made for somebody else and is over after a minute.
+// Raw returns the packet with the query that it came with. With a token, the query is signed for now; otherwise it has
+// no proof, since the original one was made for another receiver and expires after a minute.
 func (Provider) Raw(e *provider.Event, token string, now time.Time) provider.RawRequest {
 	r := provider.RawRequest{Query: e.Query, ContentType: e.ContentType, Body: e.Payload}
 	if token != "" {
@@ -62,19 +62,18 @@ func (Provider) Raw(e *provider.Event, token string, now time.Time) provider.Raw
 	return r
 }
 
-// KeyKinds returns GroupId, TopicId, the bots that are spoken to, and From_Account.
+// KeyKinds returns GroupId, TopicId, the bots that are addressed, and From_Account.
 func (Provider) KeyKinds() []string { return []string{"group", "topic", "bot", "from"} }
 
-// EventTypes returns the commands that have a page below 1047/34354, and those
-// that Tencent's and public SDKs name. The set grows.
+// EventTypes returns the commands with a page below 1047/34354 and those in Tencent's and public SDKs. More will come.
 func (Provider) EventTypes() []provider.EventType { return eventTypes() }
 
-// DefaultEventTypes returns nil: an app's callbacks include frequent ones, such
-// as State.StateChange, so a registration names what it wants.
+// DefaultEventTypes returns nil: an app's callbacks include frequent ones, such as State.StateChange, so a
+// registration must name its types.
 func (Provider) DefaultEventTypes() []string { return nil }
 
-// Decides reports whether Tencent waits for a decision: commands named Before
-// and Prev ask whether something may happen, and OK allows it.
+// Decides reports whether Tencent waits for a decision: commands named Before and Prev ask whether something may
+// happen, and the OK of Reply allows it.
 func (Provider) Decides(eventType string) bool {
 	_, command, _ := strings.Cut(eventType, ".")
 	return strings.HasPrefix(command, "CallbackBefore") || strings.HasPrefix(command, "CallbackPrev")

@@ -11,18 +11,17 @@ import (
 	"ringback/shared/provider"
 )
 
-// window is how far RequestTime may be from now, in both directions.
-// 1047/34354 gives none; public receivers agree on a minute [inferred].
+// window is how far RequestTime may be from now, in both directions. 1047/34354 gives none; public receivers use a
+// minute [inferred].
 const window = time.Minute
 
-// Verify reports whether cb is for the app of c and, if c has tokens, whether Sign is the hex SHA-256 of one
-// of them followed by RequestTime, Unix seconds within a minute of cb.Received (1047/34354). Sign covers
-// neither body nor other parameters and is the same for all callbacks of a second: who sees one URL can send
-// any body for a minute. Without tokens SdkAppid is all there is.
+// Verify reports whether cb is for the app of c and, if c has tokens, whether Sign is the hex SHA-256 of one of them
+// followed by RequestTime, Unix seconds within a minute of cb.Received (1047/34354). Sign covers neither the body nor
+// other parameters, and is the same for all callbacks of a second: whoever sees one URL can send any body for a
+// minute. Without tokens SdkAppid is the only proof.
 //
-// The error wraps provider.ErrForbidden for another app, provider.ErrSignature
-// for a proof that is missing, old or wrong, and provider.ErrUnreadable for a
-// parameter that comes twice, so that it is unclear which one counts [inferred].
+// The error wraps provider.ErrForbidden for another app, provider.ErrSignature for a missing, old or wrong proof, and
+// provider.ErrUnreadable for a repeated parameter, as it is unclear which one counts [inferred].
 func (Provider) Verify(cb *provider.Callback, c provider.Credentials) error {
 	q := readQuery(cb.Query)
 	if q.repeated {
@@ -38,8 +37,8 @@ func (Provider) Verify(cb *provider.Callback, c provider.Credentials) error {
 	return nil
 }
 
-// SignQuery returns query with the RequestTime and Sign that Tencent would
-// append for a request made at now, if the console held token.
+// SignQuery returns query with the RequestTime and Sign that Tencent would append to a request at now, if the console
+// held token.
 func SignQuery(query, token string, now time.Time) string {
 	if query != "" {
 		query += "&"
@@ -55,8 +54,8 @@ func timely(requestTime string, received time.Time) bool {
 	return err == nil && at >= now-limit && at <= now+limit
 }
 
-// signed compares Sign with what each token makes, in constant time. The case
-// of the hex digits does not matter. An empty token proves nothing.
+// signed compares Sign with the hash of each token in constant time. The case of the hex digits does not matter. An
+// empty token proves nothing.
 func signed(q query, tokens []string) bool {
 	given, err := hex.DecodeString(q.sign)
 	if err != nil {
