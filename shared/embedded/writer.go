@@ -34,14 +34,15 @@ const (
 	groupCommitWait = 2 * time.Millisecond
 )
 
-// lazyDelay is how long a write that nobody waits for is held back, so that it shares a commit with others. At a
-// hundred events a second that saves one commit in four, which would delay the other three.
+// lazyDelay is how long a write that is not urgent is held back, so that it shares a commit with others. At a hundred
+// events a second that saves one commit in four, which would delay the other three.
 const lazyDelay = 20 * time.Millisecond
 
 // Live writes are those of callbacks and first attempts; the handlers of the retry and slow queues write several times
-// as much. Sharing commits, live writes would wait for them, twice each. So the writer commits background writes
+// as much. Sharing commits, live writes would wait for those, twice each. So the writer commits background writes
 // apart: when no live write came for a moment, or they waited too long, and for at most half of the time. A live write
-// that comes during such a commit cuts it short and joins it. Without live traffic they wait for nothing.
+// that comes during such a commit cuts it short and joins it. Without live traffic background writes are committed at
+// once.
 const (
 	backgroundGather   = 4 * time.Millisecond // that background writes gather
 	liveQuiet          = 2 * time.Millisecond // since the last live write or commit
@@ -68,7 +69,7 @@ type writer struct {
 
 	mu               sync.Mutex
 	pending          []write   // live and lazy writes
-	urgent           bool      // a pending write is live
+	urgent           bool      // commit what is pending without delay
 	lastLive         time.Time // last live write or commit
 	background       []write
 	backgroundSince  time.Time // since when background writes wait, or their last commit
@@ -122,7 +123,7 @@ func (w *writer) enqueue(x write, urgent bool) bool {
 	return true
 }
 
-// submitFor submits x as a background write if ctx is that of a background handler, else as a live one.
+// submitFor submits x as a background write if ctx is that of a background handler, otherwise as a live one.
 func (w *writer) submitFor(ctx context.Context, x write) {
 	w.submitAs(ctx.Value(backgroundKey{}) != nil, x)
 }

@@ -180,7 +180,8 @@ func (e *endpoint) queueTime(concurrency int, ahead float64) time.Duration {
 
 // deferOne counts one more deferred attempt and returns when it should ask again: about when those deferred before it
 // have had their turns. They may ask in other processes, so their returns are not counted: deferred shrinks at the
-// speed of the endpoint, or of the waits they were given. While no attempt ends, one takes at least as long as that.
+// speed of the endpoint, but at least by maxRetriesPerSecond. While no attempt ends, one takes at least as long as
+// that.
 func (e *endpoint) deferOne(concurrency int, now time.Time) time.Duration {
 	e.latency = max(e.latency, now.Sub(e.lastChange), time.Millisecond)
 	perSecond := max(float64(concurrency)/e.latency.Seconds(), maxRetriesPerSecond)

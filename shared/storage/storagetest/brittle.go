@@ -11,15 +11,14 @@ import (
 	"ringback/shared/storage"
 )
 
-// A Operation is something that is asked of what works on a Store, and what must be so after it.
+// An Operation calls a Store; Done checks what must hold after it.
 type Operation struct {
 	Do   func() error
-	Done func() // checks; nil: nothing to check
+	Done func() // nil: nothing to check
 }
 
-// WantFaultsReported does a Deed on s, and once more, each time anew, for each call to
-// the Store that it made, which fails: the Deed must end with that error, and
-// done again must end what it began.
+// WantFaultsReported does an Operation on s, and again for each of its calls to the Store, prepared afresh, with that
+// call failing: the Operation must then return the call's error, and complete when it is repeated.
 func WantFaultsReported(t *testing.T, s *Brittle, what string, prepare func() Operation) {
 	t.Helper()
 	want := func(what string, err, want error) {
@@ -57,19 +56,18 @@ func WantFaultsReported(t *testing.T, s *Brittle, what string, prepare func() Op
 	}
 }
 
-// ErrBroken is what a call of a Brittle that fails ends with.
+// ErrBroken is the error of a failing call of a Brittle.
 var ErrBroken = errors.New("the Store does not answer")
 
-// A Brittle is a Store of which one call may fail, however often it is repeated. Get
-// returns rows in another order than they were asked for.
+// A Brittle is a Store of which one call fails, even if it is repeated. Get returns rows in another order than asked.
 type Brittle struct {
 	storage.Store
 	mu     sync.Mutex
 	calls  int
-	fails  int // the number of the call that fails; 0: none does
+	fails  int // number of the failing call; 0: none
 	failed string
 	last   string
-	FailOn string // the beginning of calls that fail; empty: none do
+	FailOn string // prefix of calls that fail; empty: none
 	writes int
 	OnPut  func(storage.Row) // before each Put
 }
@@ -77,14 +75,14 @@ type Brittle struct {
 // Writes counts the calls of Put and Delete that did not fail.
 func (s *Brittle) Writes() int { s.mu.Lock(); defer s.mu.Unlock(); return s.writes }
 
-// FailAt has the n-th call from now on fail.
+// FailAt makes the n-th call from now on fail; 0: none.
 func (s *Brittle) FailAt(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls, s.fails, s.failed, s.last = 0, n, "", ""
 }
 
-// Heal lets all calls succeed, and returns which one failed.
+// Heal makes all calls succeed, and returns which one failed.
 func (s *Brittle) Heal() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,7 +90,7 @@ func (s *Brittle) Heal() string {
 	return s.failed
 }
 
-// call counts a call; name is the same when it is repeated, or empty for one that is not.
+// call counts a call, unless name is that of the call before, which it repeats.
 func (s *Brittle) call(what, name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

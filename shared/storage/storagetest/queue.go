@@ -19,19 +19,18 @@ import (
 // enough for a handler on a busy machine, short enough to be waited for.
 const Visibility = 2 * time.Second
 
-// ServedQueue is a Queue together with what calls handlers for it: the runner
-// on one machine, Lambda's poller on AWS.
+// A ServedQueue is a Queue together with what calls its handlers: the embedded backend on one machine, Lambda's poller
+// on AWS.
 type ServedQueue interface {
 	storage.Queue
 
-	// Serve hands the messages of q to h, in batches of at most ten and several
-	// at once, until ctx ends. It returns when no call of h is running.
+	// Serve calls h with the messages of q, in batches of at most ten and several at the same time, until ctx ends. It
+	// returns when no call is running.
 	Serve(ctx context.Context, q storage.QueueName, h storage.Handler) error
 }
 
-// Queue tests what storage.Queue and storage.Handler promise. Each call of
-// open returns empty queues with Visibility as their visibility timeout. The
-// tests run at the same time, since most of them wait.
+// Queue tests the contracts of storage.Queue and storage.Handler. Each call of open returns empty queues with
+// Visibility as their visibility timeout. The tests run in parallel, since most of them wait.
 func Queue(t *testing.T, open func(t *testing.T) ServedQueue) {
 	eachQueueTest(t, func(t *testing.T, test func(t *testing.T, q ServedQueue)) {
 		t.Parallel()
@@ -39,16 +38,15 @@ func Queue(t *testing.T, open func(t *testing.T) ServedQueue) {
 	})
 }
 
-// QueueInVirtualTime is Queue for queues that work in a bubble of
-// testing/synctest, where nobody waits.
+// QueueInVirtualTime is Queue for queues that work in a bubble of testing/synctest, where waiting takes no time.
 func QueueInVirtualTime(t *testing.T, open func(t *testing.T) ServedQueue) {
 	eachQueueTest(t, func(t *testing.T, test func(t *testing.T, q ServedQueue)) {
 		synctest.Test(t, func(t *testing.T) { test(t, open(t)) })
 	})
 }
 
-// eachQueueTest has run do all tests, those of one queue with the events queue,
-// and with the slow one, which a backend may serve in another way.
+// eachQueueTest runs all tests; those of one queue run with the events queue and with the slow one, which a backend
+// may serve differently.
 func eachQueueTest(t *testing.T, run func(t *testing.T, test func(t *testing.T, q ServedQueue))) {
 	t.Run("every message arrives in its own queue", func(t *testing.T) { run(t, testArrival) })
 	for _, name := range []storage.QueueName{storage.EventsQueue, storage.SlowQueue} {
@@ -102,7 +100,7 @@ func testArrival(t *testing.T, q ServedQueue) {
 	}
 }
 
-// testGroups has one group with many messages, beside some with one each.
+// testGroups has one group with many messages, and several with one each.
 func testGroups(t *testing.T, q ServedQueue, name storage.QueueName) {
 	var want []string
 	for i, group := range append(slices.Repeat([]string{"many"}, 50), "", "!", "a", "A", "~", strings.Repeat("~", storage.MaxGroupChars)) {

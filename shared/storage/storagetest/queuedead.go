@@ -68,15 +68,14 @@ func testDepth(t *testing.T, q ServedQueue, name storage.QueueName) {
 	}
 }
 
-// A mailbox remembers what a handler received and when.
+// A mailbox remembers which messages a handler received, and when.
 type mailbox struct {
 	mu sync.Mutex
 	ms []storage.Received
 	at []time.Time
 }
 
-// serve has h called for name's messages until the test ends; nil finishes
-// everything.
+// serve has h called with name's messages until the test ends; nil finishes them all.
 func serve(t *testing.T, q ServedQueue, name storage.QueueName, h func([]storage.Received) ([]string, error)) *mailbox {
 	t.Helper()
 	m := &mailbox{}
@@ -143,8 +142,7 @@ func (m *mailbox) last(body string) time.Time {
 	return at[len(at)-1]
 }
 
-// receives returns the highest count with which body came; a queue may hand
-// out a message twice.
+// receives returns the highest receive count of body; a queue may deliver a message twice.
 func (m *mailbox) receives(body string) (n int) {
 	for _, r := range m.all() {
 		if r.Body == body {
@@ -154,7 +152,7 @@ func (m *mailbox) receives(body string) (n int) {
 	return n
 }
 
-// missing says which bodies have not come; nothing if all have.
+// missing returns which bodies have not arrived; "" if all have.
 func (m *mailbox) missing(want []string) string {
 	got := map[string]bool{}
 	for _, r := range m.all() {
@@ -183,7 +181,7 @@ func mustSend(t *testing.T, q storage.Queue, name storage.QueueName, bodies ...s
 	}
 }
 
-// wantDepth says how the depth of name differs; nothing if it does not.
+// wantDepth returns how the depth of name differs; "" if it does not.
 func wantDepth(t *testing.T, q storage.Queue, name storage.QueueName, want storage.Depth) string {
 	t.Helper()
 	got, err := q.Depth(t.Context(), name)

@@ -15,9 +15,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// Store tests what storage.Store promises. Each test works in partitions of
-// its own, so open may return the same tables every time. What an index may
-// miss for a second is waited for.
+// Store tests the contract of storage.Store. Each test uses partitions of its own, so open may return the same tables
+// every time. Where an index may lag for a second, the tests wait.
 func Store(t *testing.T, open func(t *testing.T) storage.Store) {
 	for _, tt := range []struct {
 		name string

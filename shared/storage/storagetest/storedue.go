@@ -9,7 +9,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// A dueTest has the rows of one test among those of others in all shards.
+// A dueTest has the rows of one test, spread over all shards among those of other tests.
 type dueTest struct {
 	pk string
 	s  storage.Store
@@ -20,15 +20,15 @@ func newDueTest(s storage.Store) dueTest {
 	return dueTest{pk: newKey("").PK, s: s, at: time.Now().UTC().Add(-time.Hour).Truncate(time.Millisecond)}
 }
 
-// row returns a row that falls due so long after the test's time.
+// row returns a row that is due at the test's time plus after.
 func (d dueTest) row(sk string, after time.Duration) storage.Row {
 	r := newRow(sk)
 	r.PK, r.Due = d.pk, d.at.Add(after)
 	return r
 }
 
-// read returns the SKs of the test's rows that fall due up to a time so long
-// after the test's, shard by shard, and what is wrong with their order.
+// read returns the SKs of the test's rows that are due by the test's time plus until, read shard by shard, and what is
+// wrong with their order.
 func (d dueTest) read(t *testing.T, until time.Duration, limit int) (sks map[string]time.Duration, wrong string) {
 	t.Helper()
 	sks = map[string]time.Duration{}

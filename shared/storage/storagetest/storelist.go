@@ -45,7 +45,7 @@ func testListParts(t *testing.T, s storage.Store) {
 	}
 }
 
-// part returns the rows that q means, in its order.
+// part returns the rows that q selects, in its order.
 func part(rows []storage.Row, q storage.Query) (want []storage.Row) {
 	for _, r := range rows {
 		behind := q.After == "" || !q.Newest && r.SK > q.After || q.Newest && r.SK < q.After
@@ -62,7 +62,7 @@ func part(rows []storage.Row, q storage.Query) (want []storage.Row) {
 	return want
 }
 
-// testListOrder would fail where UTF-16 or a language orders text.
+// testListOrder fails for a Store that sorts text as UTF-16 or by a language.
 func testListOrder(t *testing.T, s storage.Store) {
 	pk := newKey("").PK
 	rows := putAll(t, s, pk, "\uFF5E", "\U00010000", "a", "Z", "a\u0301", "ä", "a#", "a0", " ", "~")
@@ -188,7 +188,7 @@ func eventuallyList(t *testing.T, s storage.Store, q storage.Query, want ...stor
 	})
 }
 
-// diffRows compares rows in their order; an empty Body is as good as none.
+// diffRows compares rows in their order; an empty Body equals none.
 func diffRows(want, got []storage.Row, opts ...gocmp.Option) string {
 	if len(want) == 0 && len(got) == 0 {
 		return ""
@@ -196,8 +196,7 @@ func diffRows(want, got []storage.Row, opts ...gocmp.Option) string {
 	return gocmp.Diff(want, got, append(opts, gocmp.Comparer(bytes.Equal))...)
 }
 
-// eventually asks until nothing is wrong, for as long as an index may be
-// behind; then the test has failed with what is wrong.
+// eventually calls wrong until it returns "", for as long as an index may lag; then the test fails with its result.
 func eventually(t *testing.T, wrong func() string) {
 	t.Helper()
 	eventuallyWithin(t, lag, wrong)

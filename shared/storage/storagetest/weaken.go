@@ -12,29 +12,27 @@ import (
 	"ringback/shared/storage"
 )
 
-// ErrWeak is what a weakened call fails with: perhaps done.
+// ErrWeak is the error of a weakened call, which may have happened.
 var ErrWeak = errors.New("weakened: perhaps done")
 
-// A Weakness takes from a Store and a Queue what their contracts do not
-// promise. Its fields are rates: 0 never, 1 always; with a rate of 1 for errors
-// or empty pages nothing is ever done.
+// A Weakness takes from a Store and a Queue what their contracts do not promise. Its fields are rates from 0, never,
+// to 1, always; with a rate of 1 for errors or empty pages nothing ever gets done.
 type Weakness struct {
 	Seed uint64 // the same for the same decisions
 
-	Refused    float64 // calls that fail and have done nothing
-	Lost       float64 // Put, Delete and Send that are done and fail
+	Refused    float64 // calls that fail without effect
+	Lost       float64 // Put, Delete and Send that take effect and fail
 	Late       float64 // rows that List and Due show as they were within Lag
 	ShortPages float64 // pages with fewer rows than there are
 	EmptyPages float64 // pages without rows that are not the last
-	Partial    float64 // messages that alone of their Send fail, sent or not
+	Partial    float64 // single messages of a Send that fail, sent or not
 	Duplicates float64 // messages that are sent twice
 	Delayed    float64 // messages that come late, and so in another order
 
-	Lag time.Duration // of the indexes, and the most a message comes late
+	Lag time.Duration // of the indexes, and the longest delay of a message
 }
 
-// Weak returns the weakness that scenarios run on: all that may happen does,
-// and most calls succeed.
+// Weak returns the weakness that scenarios run on: everything that may happen does, and most calls succeed.
 func Weak(seed uint64) Weakness {
 	return Weakness{
 		Seed: seed, Refused: 0.02, Lost: 0.02, Late: 0.5, ShortPages: 0.2, EmptyPages: 0.1,
@@ -42,20 +40,19 @@ func Weak(seed uint64) Weakness {
 	}
 }
 
-// Weaken returns s and q with all weaknesses at usual rates. It keeps time by
-// package time, so it works in a bubble of testing/synctest.
+// Weaken returns s and q with Weak(seed). It uses package time, so it works in a bubble of testing/synctest.
 func Weaken(s storage.Store, q storage.Queue, seed uint64) (storage.Store, storage.Queue) {
 	return Weak(seed).Weaken(s, q)
 }
 
-// Weaken returns s and q with the weaknesses of w. What happens to the n-th
-// call of a kind on a key depends on the seed alone, not on what others do.
+// Weaken returns s and q with the weaknesses of w. What happens to the n-th call of a kind on a key depends on the
+// seed alone, not on other calls.
 func (w Weakness) Weaken(s storage.Store, q storage.Queue) (storage.Store, storage.Queue) {
 	d := &dice{seed: w.Seed, thrown: map[uint64]uint64{}}
 	return &weakStore{s, w, d, newPast(w.Lag)}, &weakQueue{q, w, d}
 }
 
-// dice decide by the seed, what is decided, and how often it was before.
+// dice decide by the seed, the thing to decide, and how often it was decided before.
 type dice struct {
 	seed   uint64
 	mu     sync.Mutex
@@ -92,7 +89,7 @@ func (d *dice) under(rate float64, about ...string) bool {
 	return rate > 0 && d.roll(about...) < rate
 }
 
-// A weakStore is a Store without what is not promised.
+// A weakStore is a Store that keeps its contract and no more.
 type weakStore struct {
 	storage.Store
 	w    Weakness
@@ -119,7 +116,7 @@ func (s *weakStore) Delete(ctx context.Context, k storage.Key, oldRev string) er
 	return s.write(ctx, k, "delete", func() error { return s.Store.Delete(ctx, k, oldRev) })
 }
 
-// write remembers the row as it is and calls do.
+// write remembers the row as it was and calls do.
 func (s *weakStore) write(ctx context.Context, k storage.Key, what string, do func() error) error {
 	if s.dice.under(s.w.Refused, what, "refused", k.PK, k.SK) {
 		return ErrWeak
@@ -176,7 +173,7 @@ func justBefore(q storage.Query, rows []storage.Row) (next string, ok bool) {
 	return next, next != "" && next > q.After && next >= q.From && storage.ValidText(next)
 }
 
-// late returns p with rows as they were a moment ago.
+// late returns p with some rows as they were a moment ago.
 func (s *weakStore) late(q storage.Query, p storage.Page) storage.Page {
 	stale := map[string]*storage.Row{}
 	for k, before := range s.past.partition(q.Table, q.PK) {

@@ -32,8 +32,8 @@ func (s *weakStore) Due(ctx context.Context, shard int, until time.Time, after s
 	return s.lateDue(found, shard, until, after, limit), next, nil
 }
 
-// lateDue returns rows with entries as they were a moment ago. Entries that
-// are gone come with the first page, as far as there is room.
+// lateDue returns rows with some entries as they were a moment ago. Entries that are gone come with the first page, if
+// there is room.
 func (s *weakStore) lateDue(rows []storage.DueRow, shard int, until time.Time, after string, limit int) []storage.DueRow {
 	for k, before := range s.past.all() {
 		if k.DueShard() != shard || !s.dice.under(s.w.Late, "late due", k.PK, k.SK) {
@@ -54,7 +54,7 @@ func (s *weakStore) lateDue(rows []storage.DueRow, shard int, until time.Time, a
 	return rows
 }
 
-// A past remembers how rows were before the writes of the last moments.
+// A past holds the rows as they were before the writes of the last moments.
 type past struct {
 	lag  time.Duration
 	mu   sync.Mutex
@@ -72,8 +72,7 @@ func newPast(lag time.Duration) *past {
 	return &past{lag: lag, were: map[storage.Key]moment{}}
 }
 
-// keep remembers that k's row was before, if it was stored, unless an older
-// state may still be shown.
+// keep stores k's row before a write, unless an older state may still be shown.
 func (p *past) keep(k storage.Key, before []storage.Row) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -89,7 +88,7 @@ func (p *past) keep(k storage.Key, before []storage.Row) {
 	p.last = append(p.last, k)
 }
 
-// forget drops what is too long ago.
+// forget drops states that may not be shown any more.
 func (p *past) forget() {
 	now := time.Now()
 	for len(p.last) > 0 && !p.were[p.last[0]].end.After(now) {
@@ -98,8 +97,8 @@ func (p *past) forget() {
 	}
 }
 
-// all yields the rows that were written in the last moments as they were
-// before, in the order of their keys; nil for one that was not there.
+// all yields the rows written in the last moments as they were before, nil if there was none, in the order of their
+// keys.
 func (p *past) all() iter.Seq2[storage.Key, *storage.Row] {
 	p.mu.Lock()
 	defer p.mu.Unlock()

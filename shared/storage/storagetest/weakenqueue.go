@@ -7,7 +7,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// A weakQueue is a Queue without what is not promised.
+// A weakQueue is a Queue that keeps its contract and no more.
 type weakQueue struct {
 	storage.Queue
 	w    Weakness
@@ -58,7 +58,7 @@ func weakErrors(errs []error) []error {
 	return errs
 }
 
-// late returns m with a delay that may be longer.
+// late returns m with a longer delay, perhaps.
 func (q *weakQueue) late(m storage.Message) storage.Message {
 	if q.dice.under(q.w.Delayed, "delayed", m.Body) {
 		more := time.Duration(q.dice.roll("delay", m.Body) * float64(q.w.Lag))
@@ -67,7 +67,7 @@ func (q *weakQueue) late(m storage.Message) storage.Message {
 	return m
 }
 
-// twice sends some messages again.
+// twice sends some messages a second time.
 func (q *weakQueue) twice(ctx context.Context, name storage.QueueName, ms []storage.Message) error {
 	for _, m := range ms {
 		if !q.dice.under(q.w.Duplicates, "duplicate", m.Body) {
