@@ -9,7 +9,6 @@ const (
 	// failure SuspectFor later, if that process saw OpenAfter in a row and no process a success meanwhile. (Counting
 	// in each process alone would open the circuit of an endpoint that fails half of all attempts, and that of a dead
 	// one only after OpenAfter failures in each process.)
-	// only after InARow from each.)
 	SuspectAfter = 2
 	OpenAfter    = 3
 	SuspectFor   = 5 * time.Second
