@@ -31,8 +31,8 @@ type Pacer struct {
 	Taken       int           `json:"-"`             // slots since then
 }
 
-// SetRate sets how many slots come a second: asked, else by limit, else 50; never more than 0.95 of limit. 0 means
-// none is asked for, or there is no limit.
+// SetRate sets how many slots come a second: as asked, otherwise as limit has it, otherwise 50; never more than 0.95
+// of limit. 0 means that none is asked for, or that there is no limit.
 func (p *Pacer) SetRate(asked, limit float64) {
 	rate := cmp.Or(asked, limit*rateShare, defaultRate)
 	if limit > 0 {

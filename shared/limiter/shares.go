@@ -47,7 +47,7 @@ func (p *Shares) Waiter(tenant string, n int) *Waiter {
 	return &Waiter{p: p, tenant: tenant, missing: n, granted: make(chan struct{}, n)}
 }
 
-// NewShares returns n free slots. extendWhenAlone lets a tenant that is alone wait longer than it is told to; batches,
+// NewShares returns n free slots. extendWhenAlone lets a tenant that is alone wait longer than maxWait; batches,
 // which end with their slowest attempt, must not.
 func NewShares(n int, extendWhenAlone bool) *Shares {
 	return &Shares{free: n, extendWhenAlone: extendWhenAlone, shares: map[string]share{}, waiting: map[string][]*Waiter{}}

@@ -14,7 +14,7 @@ const (
 	MaxGroupChars = 128     // of Message.Group ("SendMessage", MessageGroupId)
 )
 
-// Check returns nil if k can name a row, else an error wrapping ErrInvalid that does not repeat the key.
+// Check returns nil if k can name a row, otherwise an error wrapping ErrInvalid that does not repeat the key.
 func (k Key) Check() error {
 	if err := k.Table.check(); err != nil {
 		return err
@@ -25,7 +25,7 @@ func (k Key) Check() error {
 	return CheckKeyParts(k.PK, k.SK)
 }
 
-// Check returns nil if r can be stored, else an error wrapping ErrInvalid or, over MaxRowBytes, ErrTooLarge.
+// Check returns nil if r can be stored, otherwise an error wrapping ErrInvalid or, over MaxRowBytes, ErrTooLarge.
 func (r Row) Check() error {
 	if err := r.Key.Check(); err != nil {
 		return err
@@ -39,7 +39,7 @@ func (r Row) Check() error {
 	return nil
 }
 
-// Check returns nil if q is valid, else an error wrapping ErrInvalid.
+// Check returns nil if q is valid, otherwise an error wrapping ErrInvalid.
 func (q Query) Check() error {
 	if err := q.Table.check(); err != nil {
 		return err
@@ -59,7 +59,7 @@ func (q Query) Check() error {
 // PageRows returns the most rows that a page of q holds.
 func (q Query) PageRows() int { return cmp.Or(q.Limit, MaxPageRows) }
 
-// CheckGet returns nil if keys are valid arguments of Get, else an error wrapping ErrInvalid or, for more than
+// CheckGet returns nil if keys are valid arguments of Get, otherwise an error wrapping ErrInvalid or, for more than
 // MaxPageRows, ErrTooLarge.
 func CheckGet(keys []Key) error {
 	if len(keys) > MaxPageRows {

@@ -20,7 +20,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// A ProviderTest says what Provider looks at.
+// A ProviderTest says what a Provider checks in callbacks.
 type ProviderTest struct {
 	Provider    provider.Provider
 	Dir         string               // of <case>.http and <case>.json
@@ -31,14 +31,14 @@ type ProviderTest struct {
 	SignsBody   bool                 // the proof covers the body
 }
 
-// tester is a ProviderTest under way.
+// A tester is a running ProviderTest.
 type tester struct {
 	ProviderTest
 	cases []ProviderCase
 }
 
-// Provider tests that p reads each case as its file says, that no altered proof
-// is taken, and what else provider.Provider promises.
+// Provider tests that p reads each case as its file says and accepts no altered proof, and the rest of the contract of
+// provider.Provider.
 func Provider(t *testing.T, p ProviderTest) {
 	pt := tester{p, ProviderCases(t, p.Dir)}
 	for _, c := range pt.cases {
@@ -54,7 +54,7 @@ func Provider(t *testing.T, p ProviderTest) {
 	t.Run("events are described", pt.testEventTypes)
 }
 
-// testMeaning compares what the provider makes of a case with its file.
+// testMeaning compares what the provider reads in a case with its file.
 func (pt tester) testMeaning(t *testing.T, c ProviderCase) {
 	got := ProviderWant{About: c.Want.About, Received: c.Want.Received, From: c.Want.From}
 	before := c.clone()
@@ -75,7 +75,7 @@ func (pt tester) testMeaning(t *testing.T, c ProviderCase) {
 	}
 }
 
-// itemGot writes down what it is.
+// itemGot returns it in the form of a case's file.
 func (pt tester) itemGot(t *testing.T, r provider.Reading, it provider.Item) ItemWanted {
 	t.Helper()
 	e := eventOf(r, it)
@@ -110,7 +110,7 @@ func (pt tester) itemGot(t *testing.T, r provider.Reading, it provider.Item) Ite
 	return got
 }
 
-// testRepeat reads a case again, an hour later and from other memory.
+// testRepeat reads a case again, an hour later and from a copy in memory.
 func (pt tester) testRepeat(t *testing.T, c ProviderCase) {
 	first, err := pt.Provider.Parse(&c.Callback)
 	again := c.clone()
@@ -127,7 +127,7 @@ func (pt tester) testRepeat(t *testing.T, c ProviderCase) {
 	}
 }
 
-// testRaw reads what Raw makes of each item: it must be the same item, alone.
+// testRaw reads what Raw makes of each item: it must be the same item, and the only one.
 func (pt tester) testRaw(t *testing.T, c ProviderCase) {
 	reading, _ := pt.read(&c.Callback)
 	for _, it := range reading.Items {
@@ -225,8 +225,8 @@ func CheckReading(cb *provider.Callback, r provider.Reading) []string {
 	return problems
 }
 
-// CheckRaw returns what is wrong with what p sends alone of the items that it
-// read: each must be read as the same item again, and as one.
+// CheckRaw returns what is wrong with the requests that p's Raw makes of r's items: each must be read as the same
+// item, and the only one.
 func CheckRaw(p provider.Provider, r provider.Reading) []string {
 	var problems []string
 	for i, it := range r.Items {
@@ -247,7 +247,7 @@ func CheckRaw(p provider.Provider, r provider.Reading) []string {
 	return problems
 }
 
-// checkTexts returns what in r no row could hold beside the payload.
+// checkTexts returns which texts of r do not fit in a row beside the payload.
 func checkTexts(r provider.Reading) []string {
 	var problems []string
 	if len(r.ContentType) > provider.MaxContentTypeBytes || !storage.ValidText(r.ContentType) {
@@ -285,7 +285,7 @@ func invert(b []byte) {
 	}
 }
 
-// compact leaves out the white space between values, which alone may differ.
+// compact removes the white space between values, the only permitted difference.
 func compact(b json.RawMessage) json.RawMessage {
 	var buf bytes.Buffer
 	if json.Compact(&buf, b) != nil {

@@ -16,14 +16,14 @@ import (
 	"ringback/shared/provider"
 )
 
-// A ProviderCase is a raw HTTP request and what it means.
+// A ProviderCase is a raw HTTP request and the expected result.
 type ProviderCase struct {
 	Name     string
 	Callback provider.Callback
 	Want     ProviderWant
 }
 
-// ProviderWant is what stands in <case>.json.
+// ProviderWant is the content of <case>.json.
 type ProviderWant struct {
 	About       string       `json:"about"`
 	Received    time.Time    `json:"received"`         // when the callback comes in

@@ -16,7 +16,7 @@ import (
 	"ringback/shared/provider"
 )
 
-// testProofs drops and flips what proves the caller, and lets time pass.
+// testProofs removes and alters the caller's proofs, and lets time pass.
 func (pt tester) testProofs(t *testing.T) {
 	altered := 0
 	for _, c := range pt.cases {
@@ -37,7 +37,7 @@ func (pt tester) testProofs(t *testing.T) {
 	}
 }
 
-// altered returns c with proofs that do not hold, by what was done to them.
+// altered returns copies of c with invalid proofs, by what was changed.
 func (pt tester) altered(c ProviderCase) map[string]provider.Callback {
 	out := map[string]provider.Callback{}
 	for _, name := range pt.Header {
@@ -69,7 +69,7 @@ func (pt tester) altered(c ProviderCase) map[string]provider.Callback {
 	return out
 }
 
-// testReplies gives each error with a text that must not come out again.
+// testReplies wraps each error with a text that no reply may hold.
 func (pt tester) testReplies(t *testing.T) {
 	const canary = "accept=1 canary"
 	if got := pt.Provider.Reply(nil); got.StatusCode != http.StatusOK || got.Header != nil {
@@ -98,8 +98,8 @@ func (pt tester) testReplies(t *testing.T) {
 	}
 }
 
-// checkRefusal wants err to be nil, or one that callers decide by and that
-// holds no secret, and its reply to be that of a refusal without secrets.
+// checkRefusal wants err to be nil, or one of provider's errors without a secret, whose reply has its status and holds
+// no secret.
 func (pt tester) checkRefusal(t *testing.T, err error) {
 	t.Helper()
 	if err == nil {
@@ -122,8 +122,7 @@ func parameter(query, name string) (value string, ok bool) {
 	return q.Get(name), q.Has(name)
 }
 
-// replaced returns query with another value of the parameter; without it if
-// the value is empty.
+// replaced returns query with another value of the parameter, or without it if value is empty.
 func replaced(query, name, value string) string {
 	q, _ := url.ParseQuery(query)
 	if q.Del(name); value != "" {
