@@ -13,15 +13,15 @@ import (
 	"ringback/shared/storage"
 )
 
-// ordered is base32 whose text sorts as its bytes do (RFC 4648, section 7, "Base 32 Encoding with Extended
-// Hex Alphabet"), in lower case.
+// ordered is base32 with an alphabet that keeps the order of the bytes (RFC 4648, section 7, "Base 32 Encoding with
+// Extended Hex Alphabet"), in lower case.
 var ordered = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
 
-// Encode returns b in the base32 of ids, whose text sorts as b does.
+// Encode returns b in the base32 of ids, which sorts as b does.
 func Encode(b []byte) string { return ordered.EncodeToString(b) }
 
-// New returns prefix, "_" and 26 characters: 48 bits of milliseconds since 1970 and 80 random bits. IDs of
-// one prefix sort by the time of their making.
+// New returns prefix, "_" and 26 characters: 48 bits of milliseconds since 1970 and 80 random bits. Ids of one prefix
+// sort by creation time.
 func New(prefix string, now time.Time) string {
 	var b [16]byte
 	rand.Read(b[6:])
@@ -29,7 +29,7 @@ func New(prefix string, now time.Time) string {
 	return prefix + "_" + ordered.EncodeToString(b[:])
 }
 
-// From is New with the random bits taken from a text, so that a call that is repeated makes the same id.
+// From is New with bits of a text's hash in place of the random ones, so that a repeated call returns the same id.
 func From(prefix string, at time.Time, text string) string {
 	var b [16]byte
 	putMillis(b[:6], at)
@@ -38,11 +38,11 @@ func From(prefix string, at time.Time, text string) string {
 	return prefix + "_" + ordered.EncodeToString(b[:])
 }
 
-// NewSource returns "src-" and 8 characters: 40 random bits, the number that every event id of the source
-// begins with. It uses [a-z0-9-] only, since Tencent's console takes no more in a URL.
+// NewSource returns "src-" and 8 characters, 40 random bits with which every event id of the source begins. It uses
+// [a-z0-9-] alone, as Tencent's console accepts no more in a URL.
 func NewSource() string { return "src-" + random(5) }
 
-// NewCallbackSecret returns the 32 characters of [a-z0-9] that make a callback URL secret: 160 random bits.
+// NewCallbackSecret returns the secret of a callback URL: 32 characters of [a-z0-9], 160 random bits.
 func NewCallbackSecret() string { return random(20) }
 
 func random(n int) string {
@@ -57,9 +57,9 @@ const (
 	eventIDBytes = 27 // 5 source, 6 time, 16 hash
 )
 
-// Event returns the id of what a source reports: evt_ and the order-keeping base32 of 40 bits source number,
-// 48 bits milliseconds and the first 128 bits of SHA-256 over source, label and the parts of the natural key,
-// each with its length in front.
+// Event returns the id of what a source reports: evt_ and, in base32, 40 bits of source id, 48 bits of milliseconds
+// and the first 128 bits of SHA-256 over source, label and the parts of the natural key, each preceded by its length.
+// So a repeated callback has the ids of the first.
 func Event(source, label string, at time.Time, naturalKey ...string) (string, error) {
 	var b [eventIDBytes]byte
 	number, err := appendSourceNumber(b[:0], source)
@@ -67,7 +67,7 @@ func Event(source, label string, at time.Time, naturalKey ...string) (string, er
 		return "", err
 	}
 	putMillis(b[len(number):], at)
-	var space [512]byte // most keys fit, and cost no allocation
+	var space [512]byte // most keys fit, without an allocation
 	text := appendPart(appendPart(space[:0], source), label)
 	for _, part := range naturalKey {
 		text = appendPart(text, part)
@@ -90,7 +90,7 @@ func SourceOf(eventID string) (string, error) {
 	return "src-" + eventID[len(EventPrefix):len(EventPrefix)+8], nil
 }
 
-// EventFloor returns a text that sorts before all ids of the source's events from t on, and after the others.
+// EventFloor returns a text that sorts before all ids of the source's events from t on, and after all earlier ones.
 func EventFloor(source string, t time.Time) string {
 	var ms [6]byte
 	putMillis(ms[:], t)
@@ -98,7 +98,7 @@ func EventFloor(source string, t time.Time) string {
 	return EventPrefix + ordered.EncodeToString(append(append([]byte{}, number...), ms[:]...))[:17]
 }
 
-// EventTime returns the time in an event's id, zero if it is none.
+// EventTime returns the time in an event id, zero if id is no event id.
 func EventTime(id string) time.Time {
 	b, err := DecodeEvent(id)
 	if err != nil {
@@ -107,17 +107,19 @@ func EventTime(id string) time.Time {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(b[3:11]) & (1<<48 - 1))).UTC()
 }
 
+// DecodeEvent returns the 27 bytes of an event id.
 func DecodeEvent(id string) ([]byte, error) {
 	if len(id) != eventIDLen || !strings.HasPrefix(id, EventPrefix) {
 		return nil, fmt.Errorf("event id: %w: want evt_ and 44 characters", storage.ErrInvalid)
 	}
 	b, err := ordered.DecodeString(id[len(EventPrefix):])
-	if err != nil || len(b) != eventIDBytes { // fewer: it passes over line breaks
+	if err != nil || len(b) != eventIDBytes { // fewer: the decoder skips line breaks
 		return nil, fmt.Errorf("event id: %w: want characters 0-9 and a-v", storage.ErrInvalid)
 	}
 	return b, nil
 }
 
+// SourceNumber returns the 5 bytes of a source id.
 func SourceNumber(source string) ([]byte, error) { return appendSourceNumber(nil, source) }
 
 func appendSourceNumber(b []byte, source string) ([]byte, error) {
@@ -128,13 +130,13 @@ func appendSourceNumber(b []byte, source string) ([]byte, error) {
 	copy(text[:], source[4:])
 	start := len(b)
 	b, err := ordered.AppendDecode(b, text[:])
-	if err != nil || len(b)-start != 5 { // fewer: it passes over line breaks
+	if err != nil || len(b)-start != 5 { // fewer: the decoder skips line breaks
 		return nil, fmt.Errorf("source id: %w: want characters 0-9 and a-v", storage.ErrInvalid)
 	}
 	return b, nil
 }
 
-// Delivery returns the id of an event's delivery for a registration: dlv_ and both ids without prefixes.
+// Delivery returns the id of an event's delivery for a registration: dlv_ and both ids without their prefixes.
 func Delivery(registration, event string) string {
 	return "dlv_" + strings.TrimPrefix(registration, "reg_") + strings.TrimPrefix(event, EventPrefix)
 }
@@ -157,7 +159,7 @@ func putMillis(b []byte, t time.Time) {
 	binary.BigEndian.PutUint32(b[2:], uint32(ms))
 }
 
-// NewFrom returns an id that depends on the time and a text alone.
+// NewFrom is From, and also makes source ids, of which prefix is SourcePrefix.
 func NewFrom(prefix string, at time.Time, text string) string {
 	if prefix != SourcePrefix {
 		return From(prefix, at, text)
@@ -166,5 +168,5 @@ func NewFrom(prefix string, at time.Time, text string) string {
 	return SourcePrefix + "-" + ordered.EncodeToString(sum[:5])
 }
 
-// SourcePrefix as Create.Prefix asks for the id of a source.
+// SourcePrefix is the prefix that NewFrom takes for a source.
 const SourcePrefix = "src"

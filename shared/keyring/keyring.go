@@ -1,4 +1,4 @@
-// Package keyring encrypts the secrets that rows hold, and keeps the validity of those that rotate.
+// Package keyring encrypts the secrets in rows, and says which of those that rotate are valid.
 package keyring
 
 import (
@@ -16,20 +16,20 @@ import (
 	"ringback/shared/storage"
 )
 
-// A Ring seals secrets before they enter the Store, with AES-256-GCM. The text that it makes is "s1.<key
-// id>.<base64 of nonce and ciphertext>"; the additional data are the row and field for which it was sealed,
-// so that a sealed text copied elsewhere does not open. It is safe for concurrent use.
+// A Ring encrypts secrets before they enter the Store, with AES-256-GCM. A sealed text is "s1.<key id>.<base64 of
+// nonce and ciphertext>". Its additional data are the row and field that it was sealed for, so a copy elsewhere does
+// not open. A Ring is safe for concurrent use.
 type Ring struct {
 	current string
 	keys    map[string]cipher.AEAD
-	signing [][]byte      // of each line
+	signing [][]byte      // one of each line, the current first
 	unnamed []cipher.AEAD // of lines without an id
-	oldest  [32]byte
+	oldest  [32]byte      // of the last line
 }
 
-// Parse reads a key ring: one key a line, "<key id> <text>", where text is any 32 or more characters, hashed
-// to the key; the first line seals, all open. Of lines of the text alone the last has the id "1", another one
-// that is made of its text. Empty lines and those that begin with # are passed over.
+// Parse reads a key ring: one key a line, "<key id> <text>", where text is any 32 or more characters, which are hashed
+// to the key. The first line seals, all open. A line may be a text alone: the last such line has the id "1", the
+// others an id made of their text. Empty lines and those that begin with # are skipped.
 func Parse(text string) (*Ring, error) {
 	r := &Ring{keys: map[string]cipher.AEAD{}}
 	unnamedID := ""
@@ -49,7 +49,7 @@ func Parse(text string) (*Ring, error) {
 			return nil, fmt.Errorf("key ring line %d: want an id without a dot, a space, and 32 or more characters", n+1)
 		}
 		if _, twice := r.keys[id]; twice {
-			return nil, fmt.Errorf("key ring line %d: the id stands there twice", n+1)
+			return nil, fmt.Errorf("key ring line %d: the id is used twice", n+1)
 		}
 		sum := sha256.Sum256([]byte("ringback seal " + secret))
 		block, err := aes.NewCipher(sum[:])
@@ -67,7 +67,7 @@ func Parse(text string) (*Ring, error) {
 		if r.current == "" {
 			r.current = id
 		}
-		r.oldest = sha256.Sum256([]byte("ringback id " + secret)) // the oldest key stands last and stays
+		r.oldest = sha256.Sum256([]byte("ringback id " + secret)) // the last line stays when keys rotate
 	}
 	if r.current == "" {
 		return nil, fmt.Errorf("key ring: %w: want at least one line of 32 or more characters", storage.ErrInvalid)
@@ -76,7 +76,7 @@ func Parse(text string) (*Ring, error) {
 		return r, nil
 	}
 	if r.keys[defaultID] != nil {
-		return nil, fmt.Errorf("key ring: a line has the id %s, and another none", defaultID)
+		return nil, fmt.Errorf("key ring: one line has the id %s and another has none", defaultID)
 	}
 	r.keys[defaultID] = r.keys[unnamedID]
 	if r.current == unnamedID {
@@ -85,23 +85,23 @@ func Parse(text string) (*Ring, error) {
 	return r, nil
 }
 
-// defaultID was the id of a text alone before there could be two of them in a ring, and is the last one's still.
-// So what it names may be of each that was the last once.
+// defaultID was the id of a text alone when a ring could hold only one, and still is that of the last one. So it may
+// name any key that was once the last.
 const defaultID = "1"
 
-// GatewayID returns a name that is the same for all processes of a gateway and says nothing about the keys.
+// GatewayID returns a name that all processes of a gateway share and that reveals nothing of the keys.
 func (r *Ring) GatewayID() string { return "gw-" + hex.EncodeToString(r.oldest[:8]) }
 
-// nonceSize is how many bytes a box begins with, of 96 random bits.
+// nonceSize is the size of the random nonce in front of the ciphertext.
 const nonceSize = 12
 
-// Seal seals plain for the field of the row with partition key pk.
+// Seal encrypts plain for a field of the row with partition key pk.
 func (r *Ring) Seal(pk, field, plain string) string {
 	box := r.keys[r.current].Seal(nil, nil, []byte(plain), sealedFor(pk, field))
 	return "s1." + r.current + "." + base64.RawStdEncoding.EncodeToString(box)
 }
 
-// Open undoes Seal for the same row and field. Its errors hold neither text.
+// Open undoes Seal for the same row and field. Its errors quote neither text.
 func (r *Ring) Open(pk, field, sealed string) (string, error) {
 	version, rest, _ := strings.Cut(sealed, ".")
 	id, text, found := strings.Cut(rest, ".")
@@ -126,10 +126,10 @@ func (r *Ring) Open(pk, field, sealed string) (string, error) {
 	return string(plain), nil
 }
 
-// Sign returns what proves that whoever has a key of the ring wrote data as what: a HMAC-SHA256 in hex.
+// Sign returns a HMAC-SHA256 in hex, which proves that somebody who has the ring wrote data for purpose.
 func (r *Ring) Sign(purpose string, data []byte) string { return sign(r.signing[0], purpose, data) }
 
-// Signed reports whether signature is of Sign for the same, by any key of the ring.
+// Signed reports whether signature is Sign's for the same arguments, by any key of the ring.
 func (r *Ring) Signed(purpose string, data []byte, signature string) bool {
 	return slices.ContainsFunc(r.signing, func(key []byte) bool {
 		return hmac.Equal([]byte(sign(key, purpose, data)), []byte(signature))
@@ -151,21 +151,21 @@ func (r *Ring) Current(sealed string) bool { return strings.HasPrefix(sealed, "s
 
 func sealedFor(pk, field string) []byte { return []byte(pk + "\x00" + field) }
 
-// A Secret is one sealed text with its validity. What rotates has a list of them, the newest first.
+// A Secret is a sealed text with its validity. A rotating secret is a list of them, newest first.
 type Secret struct {
 	Sealed string    `json:"sealed"`
 	Since  time.Time `json:"since"`
 	Until  time.Time `json:"until,omitzero"` // zero: no end
 }
 
-// MaxValidSecrets is how many secrets of a kind hold at once: every delivery is signed with each.
+// MaxValidSecrets is how many secrets of a kind may be valid at a time: every delivery is signed with each.
 const MaxValidSecrets = 5
 
-// Valid reports whether s holds at now.
+// Valid reports whether s is valid at now.
 func (s Secret) Valid(now time.Time) bool { return s.Until.IsZero() || now.Before(s.Until) }
 
-// Rotate returns secrets with a new first one; the others end after overlap at the latest, and those that
-// ended before now are dropped.
+// Rotate returns secrets with a new first one. The others end after overlap at the latest; those that have ended are
+// dropped.
 func Rotate(secrets []Secret, sealed string, now time.Time, overlap time.Duration) []Secret {
 	out := []Secret{{Sealed: sealed, Since: now}}
 	for _, s := range secrets {
@@ -179,7 +179,7 @@ func Rotate(secrets []Secret, sealed string, now time.Time, overlap time.Duratio
 	return out
 }
 
-// OpenValid returns the plain texts of those secrets that hold at now, newest first.
+// OpenValid returns the plain texts of the secrets that are valid at now, newest first.
 func (r *Ring) OpenValid(pk, field string, secrets []Secret, now time.Time) ([]string, error) {
 	var out []string
 	for _, s := range secrets {

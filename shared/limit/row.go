@@ -190,17 +190,17 @@ func (rs *rows) write(ctx context.Context, k storage.Key, r *row, changes []*pen
 }
 
 // apply returns the row with changes applied.
-func (rs *rows) apply(r *row, changes []*pendingChange) (next record, any bool) {
+func (rs *rows) apply(r *row, changes []*pendingChange) (next record, changed bool) {
 	next.At = rs.clock()
 	if ahead := r.last.At.Sub(next.At); ahead <= maxSkew { // otherwise that clock was wrong
 		next.Value, r.clockLead = r.last.Value, max(r.clockLead, ahead)
 	}
 	next.At = next.At.Add(r.clockLead)
 	for _, a := range changes {
-		v, changed := a.apply(next.Value, next.At)
-		next.Value, any = v, any || changed
+		v, different := a.apply(next.Value, next.At)
+		next.Value, changed = v, changed || different
 	}
-	return next, any
+	return next, changed
 }
 
 // loaded sets r to the stored row; a zero one means that there is none.

@@ -85,8 +85,8 @@ func (p *Shares) keepsWaiting(ctx context.Context, tenant string) bool {
 
 // active reports whether tenant holds nothing, or took or released a slot within MaxQueueWait.
 func (p *Shares) active(tenant string) bool {
-	holder, ok := p.shares[tenant]
-	return !ok || time.Since(holder.lastChange) <= MaxQueueWait
+	s, ok := p.shares[tenant]
+	return !ok || time.Since(s.lastChange) <= MaxQueueWait
 }
 
 // Acquire is TryAcquire that waits up to maxWait, or until ctx ends. It does not wait if the tenant's share is not
@@ -165,8 +165,8 @@ func (p *Shares) Release(tenant string) {
 	}
 	for {
 		var first *Waiter
-		for name, queue := range p.waiting {
-			if p.shares[name].held < p.free && (first == nil || queue[0].arrival < first.arrival) {
+		for other, queue := range p.waiting {
+			if p.shares[other].held < p.free && (first == nil || queue[0].arrival < first.arrival) {
 				first = queue[0]
 			}
 		}

@@ -65,12 +65,12 @@ type observation struct {
 }
 
 // with returns b after observations, and whether one of them changed it.
-func (b Speeds) with(observations ...observation) (_ Speeds, any bool) {
+func (b Speeds) with(observations ...observation) (_ Speeds, changed bool) {
 	for _, n := range observations {
-		after, changed := b.After(n.registration, n.url, n.Outcome, n.seen, n.now)
-		b, any = after, any || changed
+		after, different := b.After(n.registration, n.url, n.Outcome, n.seen, n.now)
+		b, changed = after, changed || different
 	}
-	return b, any
+	return b, changed
 }
 
 // NewSpeedStore returns a SpeedStore whose rows have the keys that key returns.

@@ -1,5 +1,4 @@
-// Package message is what queues carry: what a worker has to do, and events with
-// their payloads, packed so that one callback takes few messages.
+// Package message packs what queues carry: work for a worker, and events with their payloads, many in one message.
 package message
 
 import (
@@ -19,47 +18,48 @@ import (
 	"ringback/shared/storage"
 )
 
-// ErrUnreadable is of a message that nobody can ever read.
+// ErrUnreadable marks a message that no release can ever read.
 var ErrUnreadable = errors.New("unreadable")
 
-// Events of one callback share messages up to these sizes: a callback of a thousand items is one
-// SendMessageBatch, and a message is one billed request (SQS bills each 64 KB).
+// Events of one callback share messages up to these sizes: a callback of a thousand items takes one SendMessageBatch,
+// and a message is one billed request (SQS bills each 64 KB).
 const (
 	maxPackedEvents = 100
 	maxPackedBytes  = 60 << 10
-	maxUnpacked     = 2 << 20 // of all payloads of a message that says so
+	maxUnpacked     = 2 << 20 // of a message's inflated payloads
 )
 
 // A Kind says what a worker has to do.
 type Kind string
 
 const (
-	Events Kind = "events" // begin and fan out
-	Chunk  Kind = "chunk"  // deliver one part of a long fan-out
+	Events Kind = "events" // claim and fan out
+	Chunk  Kind = "chunk"  // deliver one chunk of a long fan-out
 	Retry  Kind = "retry"  // attempt one delivery
 	Job    Kind = "job"    // run a chunk of a job
 	Lane   Kind = "lane"   // work on a lane
-	Probe  Kind = "probe"  // see to what is parked behind a circuit
+	Probe  Kind = "probe"  // probe a circuit, or wake what is parked behind it
 )
 
-// A Header is the first line of a message. The payloads of its events follow.
+// A Header is the first line of a message. The payloads of its events follow. Example:
+// {"v":1,"k":"events","s":"src-…","p":"direct","at":1700000000000,"plain":true,"e":[{"id":"evt_…","y":"sent","n":2}]}
 type Header struct {
 	V    int  `json:"v"` // RowFormat
 	Kind Kind `json:"k"`
 
 	// Of events and chunk.
-	Token       string        `json:"t,omitempty"` // of the callback: the same token means the same message, whatever its queue id; of lane: the runner
+	Token       string        `json:"t,omitempty"` // of the callback: equal tokens mean equal messages, whatever their queue ids; of lane: its worker
 	Source      string        `json:"s,omitempty"`
 	Provider    string        `json:"p,omitempty"`
 	Label       string        `json:"l,omitempty"`
 	Received    int64         `json:"at,omitempty"` // Unix ms
 	ContentType string        `json:"ct,omitempty"`
 	Query       string        `json:"q,omitempty"`
-	Via         string        `json:"via,omitempty"` // with spaces between
+	Via         string        `json:"via,omitempty"` // separated by spaces
 	Recipient   string        `json:"only,omitempty"`
 	Tenant      string        `json:"tenant,omitempty"`
 	Repeated    bool          `json:"again,omitempty"` // was in a message before
-	Plain       bool          `json:"plain,omitempty"` // payloads stand verbatim; else deflated, in base64
+	Plain       bool          `json:"plain,omitempty"` // payloads are verbatim; otherwise deflated, then base64
 	Events      []packedEvent `json:"e,omitempty"`
 	Event       string        `json:"event,omitempty"` // of chunk
 	Chunk       int           `json:"chunk,omitempty"`
@@ -67,16 +67,16 @@ type Header struct {
 	// Of retry, job, lane and probe.
 	ID        string `json:"id,omitempty"`
 	Claim     int    `json:"c,omitempty"`
-	SelfSends int    `json:"h,omitempty"` // self-sends before this one
+	SelfSends int    `json:"h,omitempty"` // how often the worker has sent it to itself
 }
 
-// packedEvent is one event of a message.
+// A packedEvent is one event of a message.
 type packedEvent struct {
 	ID            string              `json:"id"`
 	Type          string              `json:"y"`
 	Time          int64               `json:"at,omitempty"` // Unix ms
 	Keys          map[string][]string `json:"k,omitempty"`
-	UniqueForever bool                `json:"f,omitempty"` // the natural key is unique for ever and has no time
+	UniqueForever bool                `json:"f,omitempty"` // the natural key has no time and is never used again
 	NoNaturalKey  bool                `json:"q,omitempty"` // there is no natural key
 	Unreadable    bool                `json:"u,omitempty"`
 	Bytes         int                 `json:"n"` // of its payload
@@ -86,12 +86,12 @@ type packedEvent struct {
 type InboundEvent struct {
 	provider.Event
 	Token         string // as in Header
-	UniqueForever bool   // the natural key is unique for ever and has no time
-	NoNaturalKey  bool   // there is no natural key, so it cannot be a repeat
-	Repeated      bool   // somebody may have begun it before
+	UniqueForever bool   // the natural key has no time and is never used again
+	NoNaturalKey  bool   // there is no natural key to find duplicates by
+	Repeated      bool   // a worker may have claimed it before
 }
 
-// Pack returns the messages that carry as, which share source, label, content type, query and token.
+// Pack returns the messages that carry events, which share source, label, content type, query and token.
 func Pack(events []InboundEvent, group string) ([]storage.Message, error) {
 	var out []storage.Message
 	for len(events) > 0 {
@@ -113,7 +113,7 @@ func Pack(events []InboundEvent, group string) ([]storage.Message, error) {
 	return out, nil
 }
 
-// PackOne returns the text of one message that carries all of as.
+// PackOne returns the body of one message that carries all of events.
 func PackOne(events []InboundEvent) (string, error) {
 	first := events[0]
 	h := Header{
@@ -153,10 +153,9 @@ func PackOne(events []InboundEvent) (string, error) {
 	return b.String(), nil
 }
 
-// deflaters are used again, since a new one takes 1.2 MB, and whoever sends
-// what is no text would have one made for each callback.
+// deflaters are pooled: a new one takes 1.2 MB, and a sender of binary payloads would need one for each callback.
 var deflaters = sync.Pool{New: func() any {
-	w, _ := flate.NewWriter(nil, flate.BestSpeed) // fails for other levels alone
+	w, _ := flate.NewWriter(nil, flate.BestSpeed) // fails for invalid levels alone
 	return w
 }}
 
@@ -166,13 +165,13 @@ func deflateInto(b *strings.Builder, events []InboundEvent) error {
 	defer deflaters.Put(w)
 	w.Reset(text)
 	for _, a := range events {
-		w.Write(a.Payload) // a strings.Builder takes everything
+		w.Write(a.Payload) // a strings.Builder never fails
 	}
 	w.Close()
 	return text.Close()
 }
 
-// fitsSQS reports whether SQS carries b as it is: UTF-8 of the characters that XML 1.0 allows.
+// fitsSQS reports whether SQS carries b verbatim: UTF-8 of the characters that XML 1.0 allows.
 func fitsSQS(b []byte) bool {
 	for _, c := range b {
 		if c < 0x20 && c != '\t' && c != '\n' && c != '\r' {
@@ -182,7 +181,7 @@ func fitsSQS(b []byte) bool {
 	return utf8.Valid(b) && !bytes.Contains(b, []byte("\ufffe")) && !bytes.Contains(b, []byte("\uffff"))
 }
 
-// Read reads any message. The error is for messages that nobody can ever read: they belong in the dead-letter queue.
+// Read reads any message. Its error wraps ErrUnreadable: the message belongs in the dead-letter queue.
 func Read(body string) (Header, []InboundEvent, error) {
 	line, rest, _ := strings.Cut(body, "\n")
 	var h Header
@@ -233,7 +232,7 @@ func (h Header) payload(rest string) ([]byte, error) {
 	return b, nil
 }
 
-// Pack returns the text of a message without payload.
+// Pack returns the body of a message without payload.
 func (h Header) Pack() (string, error) {
 	h.V = storage.RowFormat
 	b, err := h.encode()

@@ -13,11 +13,11 @@ import (
 	"ringback/shared/storage"
 )
 
-// A Schedule is the waits between the attempts of a delivery: a name, or a
-// list of its own. The zero Schedule is the standard one.
+// A Schedule is the waits between the attempts of a delivery: a named one or a list. The zero Schedule is the standard
+// one.
 type Schedule struct {
 	Name  string          // "standard" or "every-5-minutes"; empty with Waits
-	Waits []time.Duration // of a list
+	Waits []time.Duration // nil for a named one
 }
 
 // Limits of a list of waits.
@@ -28,7 +28,7 @@ const (
 	MaxWaitsSum = 7 * 24 * time.Hour
 )
 
-// SlowDownWait is the least wait after 429 or a timeout.
+// SlowDownWait is the shortest wait after status 429 or a timeout.
 const SlowDownWait = time.Minute
 
 var standardWaits = []time.Duration{
@@ -53,12 +53,12 @@ func (s Schedule) waits() []time.Duration {
 // Len returns the number of waits, one less than the number of attempts.
 func (s Schedule) Len() int { return len(s.waits()) }
 
-// Wait returns the wait number n, from 0, without jitter.
+// Wait returns wait n, counted from 0, without jitter.
 func (s Schedule) Wait(n int) time.Duration { return s.waits()[n] }
 
-// After returns how long to wait after the attempt number made, counted from 1, and false if that was the
-// last. The wait is schedule × (0.8…1.2), where jitter in [0,1) chooses; at least a minute after 429 and
-// timeouts; and at least the endpoint's hint, up to MaxWait. A hint never adds an attempt.
+// After returns how long to wait after the given number of attempts, and false if that was the last. The wait is the
+// schedule's × (0.8…1.2), chosen by jitter in [0,1); at least SlowDownWait if slowDown; and at least the endpoint's
+// retryAfter, up to MaxWait, which never adds an attempt.
 func (s Schedule) After(attempts int, jitter float64, slowDown bool, retryAfter time.Duration) (time.Duration, bool) {
 	if attempts > s.Len() {
 		return 0, false
@@ -73,8 +73,8 @@ func (s Schedule) After(attempts int, jitter float64, slowDown bool, retryAfter 
 	return max(wait, min(retryAfter, MaxWait)), true
 }
 
-// RetryAfter reads a Retry-After header (RFC 9110, section 10.2.3): seconds or a date. It is at most MaxWait,
-// so that who asks for more never gets less; what is past, negative or neither is no hint: 0.
+// RetryAfter returns the wait that a Retry-After header asks for (RFC 9110, section 10.2.3: seconds or a date), capped
+// at MaxWait so that a longer one is never read as a shorter. It is 0 for one that is past, negative or malformed.
 func RetryAfter(h http.Header, now time.Time) time.Duration {
 	text := strings.TrimSpace(h.Get("Retry-After"))
 	if at, err := http.ParseTime(text); err == nil {
@@ -83,11 +83,11 @@ func RetryAfter(h http.Header, now time.Time) time.Duration {
 	if strings.Trim(strings.TrimPrefix(text, "+"), "0123456789") != "" {
 		return 0
 	}
-	n, _ := strconv.ParseInt(text, 10, 64) // the nearest of what has too many digits
+	n, _ := strconv.ParseInt(text, 10, 64) // with too many digits: the nearest int64
 	return time.Duration(min(max(n, 0), int64(MaxWait/time.Second))) * time.Second
 }
 
-// Check returns an error wrapping storage.ErrInvalid if s is not one of the named ones or a list within the limits.
+// Check returns an error wrapping storage.ErrInvalid if s is neither a named schedule nor a list within the limits.
 func (s Schedule) Check() error {
 	if s.Waits == nil {
 		if named[s.Name] != nil {
@@ -123,7 +123,7 @@ func (s Schedule) MarshalJSON() ([]byte, error) {
 	return json.Marshal(waits)
 }
 
-// UnmarshalJSON reads what MarshalJSON writes; it calls Check. Its errors repeat nothing of the input.
+// UnmarshalJSON reads what MarshalJSON writes, and calls Check. Its errors quote nothing of the input.
 func (s *Schedule) UnmarshalJSON(b []byte) error {
 	var name string
 	if json.Unmarshal(b, &name) == nil {
