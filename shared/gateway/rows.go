@@ -18,7 +18,7 @@ import (
 //	               S#<source>                  G#<tenant>#<grant>   Grant
 //	               S#<source>                  R#<registration>     that the registration is on the source
 //	               T#<tenant>                  T                    Tenant
-//	               T#<tenant>                  P                    limiter.Book: which of its endpoints are fast
+//	               T#<tenant>                  P                    limiter.Speeds: which of its endpoints are fast
 //	               T#<tenant>                  N                    of package limit: the registrations that it made lately
 //	               T#<tenant>                  R#<registration>     that it is the tenant's
 //	               T#<tenant>                  K#<key id>           where the API key is

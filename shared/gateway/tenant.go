@@ -30,7 +30,7 @@ type Limits struct {
 }
 
 // RateTooLow reports whether a rate is neither 0, which sets none, nor at least
-// limiter.LeastRate, one an hour. NaN is too low, and infinity is no rate.
+// limiter.MinRate, one an hour. NaN is too low, and infinity is no rate.
 func RateTooLow(perSecond float64) bool {
 	return perSecond != 0 && !(perSecond >= limiter.MinRate && perSecond <= math.MaxFloat64)
 }

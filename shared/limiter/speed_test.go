@@ -114,7 +114,7 @@ func TestBookIsBounded(t *testing.T) {
 	}
 }
 
-// counted counts what Books ask of a Store, which fails as long as err is not nil.
+// counted counts what a SpeedStore asks of a Store, which fails as long as err is not nil.
 type counted struct {
 	storage.Store
 	gets, puts int
@@ -135,7 +135,7 @@ func (c *counted) Put(ctx context.Context, r storage.Row, rev string) error {
 	return c.Store.Put(ctx, r, rev)
 }
 
-// newBooks returns the Books of so many processes that share a Store.
+// newBooks returns the SpeedStores of so many processes that share a Store.
 func newBooks(t *testing.T, n int) ([]*SpeedStore, *counted) {
 	t.Helper()
 	db, err := embedded.Open(t.Context(), t.TempDir(), embedded.Options{Relaxed: true})
