@@ -210,8 +210,9 @@ func (w *world) stop() {
 // nothing happens for days. It hands out what is due in the next two, so what it
 // hands out is as punctual as if it ran every minute.
 func (w *world) forDays() {
+	w.stop()
 	w.every = gateway.Lookahead
-	w.restart()
+	w.start()
 }
 
 // restart ends the process' part of the world and starts it anew on the backend.
