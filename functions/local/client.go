@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	mostAnswer    = 4 << 20 // bytes of an answer
+	maxResponse   = 4 << 20 // bytes of an answer
 	refusedWait   = time.Second
 	longestWait   = 30 * time.Second
 	answersWithin = 30 * time.Second
@@ -97,7 +97,7 @@ func (c *client) read(ctx context.Context, path string, query url.Values) ([]byt
 		return nil, time.Time{}, withoutURL(err)
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer))
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("read the answer: %w", err)
 	}

@@ -85,7 +85,7 @@ func (d *demo) listen() error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	d.at = "http://" + ln.Addr().String()
-	d.endpoint = &http.Server{Handler: &moodyEndpoint{seen: map[string]int{}}, ReadHeaderTimeout: 5 * time.Second}
+	d.endpoint = &http.Server{Handler: &flakyEndpoint{seen: map[string]int{}}, ReadHeaderTimeout: 5 * time.Second}
 	go d.endpoint.Serve(ln) // ends with close
 	return nil
 }

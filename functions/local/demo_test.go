@@ -95,7 +95,7 @@ func TestDemoEndpointFailsNowAndThenAndNeverOpensTheCircuit(t *testing.T) {
 	for _, r := range demoRegistrations() {
 		inARow, refused := 0, 0
 		for n := range 1000 {
-			if m := moodOf(r.path, n); m.status == http.StatusOK {
+			if m := responseFor(r.path, n); m.status == http.StatusOK {
 				inARow = 0
 				continue
 			}

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// A moodyEndpoint is where the demo's tenants get their deliveries. It refuses some of them.
-type moodyEndpoint struct {
+// A flakyEndpoint is where the demo's tenants get their deliveries. It refuses some of them.
+type flakyEndpoint struct {
 	mu   sync.Mutex
 	seen map[string]int // requests by path
 }
 
-func (e *moodyEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (e *flakyEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, r.Body) // so that the connection can be used again
 	e.mu.Lock()
 	e.seen[r.URL.Path]++
 	n := e.seen[r.URL.Path]
 	e.mu.Unlock()
-	m := moodOf(r.URL.Path, n)
+	m := responseFor(r.URL.Path, n)
 	pause(r.Context(), m.after)
 	if m.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(m.retryAfter))
@@ -30,26 +30,26 @@ func (e *moodyEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, m.text+"\n")
 }
 
-// A mood is how a delivery is answered.
-type mood struct {
+// A response is how a delivery is answered.
+type response struct {
 	status     int
 	after      time.Duration
 	retryAfter int // seconds; 0: not told
 	text       string
 }
 
-// moodOf returns the answer to the request number n at a path: never ten
+// responseFor returns the answer to the request number n at a path: never ten
 // refusals in a row, which would open the circuit.
-func moodOf(path string, n int) mood {
+func responseFor(path string, n int) response {
 	switch {
 	case path == "/quay/status" && n%10 == 7:
-		return mood{status: http.StatusTooManyRequests, retryAfter: 20, text: "one moment, please"}
+		return response{status: http.StatusTooManyRequests, retryAfter: 20, text: "one moment, please"}
 	case path == "/quay/status" && n%4 == 2:
-		return mood{status: http.StatusInternalServerError, after: 120 * time.Millisecond, text: "the database is locked"}
+		return response{status: http.StatusInternalServerError, after: 120 * time.Millisecond, text: "the database is locked"}
 	case path == "/harbor/bot" && n%9 == 4:
-		return mood{status: http.StatusServiceUnavailable, after: 900 * time.Millisecond, text: "restarting"}
+		return response{status: http.StatusServiceUnavailable, after: 900 * time.Millisecond, text: "restarting"}
 	case path == "/harbor/bot":
-		return mood{status: http.StatusOK, after: 60 * time.Millisecond, text: "ok"}
+		return response{status: http.StatusOK, after: 60 * time.Millisecond, text: "ok"}
 	}
-	return mood{status: http.StatusOK, after: 5 * time.Millisecond, text: "ok"}
+	return response{status: http.StatusOK, after: 5 * time.Millisecond, text: "ok"}
 }

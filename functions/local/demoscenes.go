@@ -13,8 +13,8 @@ import (
 	"ringback/shared/provider/tencentchat"
 )
 
-// demoPace is the time between two callbacks.
-const demoPace = 1500 * time.Millisecond
+// demoInterval is the time between two callbacks.
+const demoInterval = 1500 * time.Millisecond
 
 // A scene is a callback as a provider sends it.
 type scene struct {
@@ -28,7 +28,7 @@ type scene struct {
 func (d *demo) play(ctx context.Context) error {
 	client := &http.Client{Timeout: 10 * time.Second}
 	defer client.CloseIdleConnections()
-	t := time.NewTicker(demoPace)
+	t := time.NewTicker(demoInterval)
 	defer t.Stop()
 	for n := 0; ctx.Err() == nil; n++ {
 		if err := d.send(ctx, client, sceneOf(n, time.Now().UTC())); err != nil && ctx.Err() == nil {
@@ -43,11 +43,11 @@ func (d *demo) play(ctx context.Context) error {
 }
 
 func (d *demo) send(ctx context.Context, client *http.Client, s scene) error {
-	of, err := d.control.Source(ctx, s.source)
+	source, err := d.control.Source(ctx, s.source)
 	if err != nil {
 		return err
 	}
-	callback, err := d.control.FirstCallbackURL(ctx, of)
+	callback, err := d.control.FirstCallbackURL(ctx, source)
 	if err != nil {
 		return err
 	}

@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	lookEvery = time.Second
-	deepEvery = 30 * time.Second
-	deepPages = 20
-	newFor    = 2 * time.Minute // a delivery that is older is not new, and forgotten
+	pollInterval     = time.Second
+	deepPollInterval = 30 * time.Second
+	deepPages        = 20
+	newFor           = 2 * time.Minute // a delivery that is older is not new, and forgotten
 )
 
 // A seenDelivery is what is shown of a delivery, as the API tells it.
@@ -51,7 +51,7 @@ func (f *follower) look(ctx context.Context) ([]seenDelivery, error) {
 		return nil, err
 	}
 	if deep {
-		f.deep = now.Add(deepEvery)
+		f.deep = now.Add(deepPollInterval)
 	}
 	for _, d := range found {
 		f.seen[d.ID] = d.Created
@@ -107,7 +107,7 @@ func (f *follower) begin(ctx context.Context) error {
 // follow calls show with each delivery that is new since begin until ctx ends, when it returns nil,
 // or the gateway refuses for good. What may pass is told to trouble.
 func (f *follower) follow(ctx context.Context, show func(context.Context, seenDelivery), trouble func(error)) error {
-	for wait := lookEvery; ; {
+	for wait := pollInterval; ; {
 		pause(ctx, wait)
 		found, err := f.look(ctx)
 		switch {
@@ -123,6 +123,6 @@ func (f *follower) follow(ctx context.Context, show func(context.Context, seenDe
 		for _, d := range found {
 			show(ctx, d)
 		}
-		wait = lookEvery
+		wait = pollInterval
 	}
 }

@@ -43,9 +43,9 @@ func TestReadinessNamesWhatDoesNotWork(t *testing.T) {
 		want   error
 	}{
 		{"before the worker", now, false, false, errNoWorker},
-		{"before the first tick", time.UnixMilli(0), true, false, errNoTick},
-		{"after a tick that was long ago", now.Add(-tickLate - time.Second), true, false, errNoTick},
-		{"at work", now.Add(-tickLate + time.Minute), true, false, nil},
+		{"before the first tick", time.UnixMilli(0), true, false, errNoRetry},
+		{"after a tick that was long ago", now.Add(-retryLate - time.Second), true, false, errNoRetry},
+		{"at work", now.Add(-retryLate + time.Minute), true, false, nil},
 		{"without its database", now, true, true, errNoWrite},
 	} {
 		if tt.closed {
@@ -54,7 +54,7 @@ func TestReadinessNamesWhatDoesNotWork(t *testing.T) {
 			}
 		}
 		r := &readiness{store: db}
-		r.tick(tt.ticked)
+		r.retryRan(tt.ticked)
 		if tt.inside {
 			at := func() error { return checked(t, tt.name, r, tt.want) }
 			for range consumers {

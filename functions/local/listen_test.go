@@ -141,7 +141,7 @@ func TestEventThatComesDaysLateIsFoundAndNothingTwice(t *testing.T) {
 		var got []string
 		look := func(times int) {
 			for range times {
-				time.Sleep(lookEvery)
+				time.Sleep(pollInterval)
 				found, err := f.look(t.Context())
 				if err != nil {
 					t.Fatal(err)
@@ -159,11 +159,11 @@ func TestEventThatComesDaysLateIsFoundAndNothingTwice(t *testing.T) {
 		if len(got) != 200 {
 			t.Errorf("the first look found %d, want the 200 that are new and not late", len(got))
 		}
-		look(int(deepEvery / lookEvery))
+		look(int(deepPollInterval / pollInterval))
 		if len(got) != 201 || got[200] != "late" {
 			t.Errorf("a deep look found %q, want the late one", got[min(200, len(got)):])
 		}
-		look(int(10 * newFor / lookEvery))
+		look(int(10 * newFor / pollInterval))
 		if len(got) != 201 || len(f.seen) != 0 {
 			t.Errorf("%d found in the end and %d remembered, want 201 and none", len(got), len(f.seen))
 		}

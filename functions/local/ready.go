@@ -15,7 +15,7 @@ import (
 // What is asked of a process that is ready.
 const (
 	consumers  = 3               // one of each queue
-	tickLate   = 3 * time.Minute // without a tick that succeeded
+	retryLate  = 3 * time.Minute // without a tick that succeeded
 	writeLimit = 2 * time.Second
 	readyFresh = time.Second // an answer is given again for so long: asking writes a row
 )
@@ -25,7 +25,7 @@ var readyRow = storage.Key{Table: storage.Deliveries, PK: "readyz", SK: "readyz"
 
 var (
 	errNoWorker = errors.New("the worker does not run")
-	errNoTick   = errors.New("the schedule has not succeeded for 3 minutes")
+	errNoRetry  = errors.New("the schedule has not succeeded for 3 minutes")
 	errNoWrite  = errors.New("the database takes no writes")
 )
 
@@ -48,7 +48,7 @@ func (r *readiness) consuming(f func() error) error {
 	return f()
 }
 
-func (r *readiness) tick(now time.Time) { r.ticked.Store(now.UnixMilli()) }
+func (r *readiness) retryRan(now time.Time) { r.ticked.Store(now.UnixMilli()) }
 
 // check returns nil if queues are worked on, the schedule runs and rows can be written.
 func (r *readiness) check(ctx context.Context) error {
@@ -66,8 +66,8 @@ func (r *readiness) look(ctx context.Context, now time.Time) error {
 	case r.paused:
 	case r.running.Load() < consumers:
 		return errNoWorker
-	case now.Sub(time.UnixMilli(r.ticked.Load())) > tickLate:
-		return errNoTick
+	case now.Sub(time.UnixMilli(r.ticked.Load())) > retryLate:
+		return errNoRetry
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeLimit)
 	defer cancel()

@@ -35,7 +35,7 @@ const (
 	retryHandlers = 256
 	slowHandlers  = 256
 	handlerTime   = time.Minute // as the worker's Lambda
-	tickEvery     = time.Minute // as the schedule
+	retryInterval = time.Minute // as the schedule
 	drainTime     = 20 * time.Second
 )
 
@@ -63,7 +63,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	}
 	m := &metrics{}
 	g, err := app.New(s.Config, app.Parts{Steps: transfer.Steps,
-		Store: db, Queue: db, Keys: keys, Providers: all.Providers(), Metrics: m, Log: log, Alone: true,
+		Store: db, Queue: db, Keys: keys, Providers: all.Providers(), Metrics: m, Log: log, SingleProcess: true,
 	})
 	if err != nil {
 		return err
@@ -177,13 +177,13 @@ func (w work) consume(ctx context.Context, q storage.QueueName, h storage.Handle
 
 // schedule runs Retry at once and then every minute. An error is logged: the next minute tries again.
 func (w work) schedule(ctx context.Context) error {
-	t := time.NewTicker(tickEvery)
+	t := time.NewTicker(retryInterval)
 	defer t.Stop()
 	for {
-		tick, cancel := context.WithTimeout(ctx, tickEvery)
-		switch err := w.g.Retry(tick); {
+		runCtx, cancel := context.WithTimeout(ctx, retryInterval)
+		switch err := w.g.Retry(runCtx); {
 		case err == nil:
-			w.ready.tick(time.Now())
+			w.ready.retryRan(time.Now())
 		case ctx.Err() == nil:
 			slog.Error("retry", "outcome", "failed", "why", err.Error())
 		}

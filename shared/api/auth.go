@@ -74,7 +74,7 @@ func (s *server) admit(ctx context.Context, c *call, key string, cost int) error
 	case !allowed(c.operation, found.caller.Scope):
 		return fmt.Errorf("key: %w: its scope does not allow this call", control.ErrForbidden)
 	}
-	return s.pace(found.caller, cost)
+	return s.limitRate(found.caller, cost)
 }
 
 // callerOf returns who has the key. The error wraps ErrUnauthorized.
@@ -108,9 +108,9 @@ func (s *server) callerOf(ctx context.Context, key string) (known, error) {
 // forgetKeys empties the cache, so that this process sees a change of keys at once.
 func (s *server) forgetKeys() { s.keys.Purge() }
 
-// pace takes cost calls from the caller's budget: a second's worth at once, and
+// limitRate takes cost calls from the caller's budget: a second's worth at once, and
 // as much each second. The operator has no limit.
-func (s *server) pace(c control.Caller, cost int) error {
+func (s *server) limitRate(c control.Caller, cost int) error {
 	if c.Scope == control.ScopeOperator {
 		return nil
 	}

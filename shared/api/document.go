@@ -71,11 +71,11 @@ func (s *server) describeResponses(op *huma.Operation, out reflect.Type) {
 }
 
 // content describes the body of an input or output: JSON, or text or bytes as its tags contentType and format say.
-func (s *server) content(of reflect.Type, body reflect.StructField) map[string]*huma.MediaType {
+func (s *server) content(parent reflect.Type, body reflect.StructField) map[string]*huma.MediaType {
 	if name := body.Tag.Get("contentType"); name != "" {
 		return map[string]*huma.MediaType{name: {Schema: &huma.Schema{Type: huma.TypeString, Format: body.Tag.Get("format")}}}
 	}
-	return map[string]*huma.MediaType{jsonType: {Schema: huma.SchemaFromField(s.doc.Components.Schemas, body, of.Name()+body.Name)}}
+	return map[string]*huma.MediaType{jsonType: {Schema: huma.SchemaFromField(s.doc.Components.Schemas, body, parent.Name()+body.Name)}}
 }
 
 // describeProblems corrects Huma's description of an error.

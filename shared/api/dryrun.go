@@ -41,7 +41,7 @@ func (s jobAPI) dryRun(ctx context.Context, c control.Caller, in *dryRunInput) (
 		return nil, err
 	}
 	run, err := s.history.DryRunRegistration(ctx, c, in.ID, in.Body.Since.UTC(), ch)
-	v := dryRun{Looked: run.Looked, Matched: run.Matched, Complete: run.Complete, Events: []event{}}
+	v := dryRun{Looked: run.Scanned, Matched: run.Matched, Complete: run.Complete, Events: []event{}}
 	for _, e := range run.Events {
 		v.Events = append(v.Events, eventView(e))
 	}

@@ -49,7 +49,7 @@ type registration struct {
 	Since       time.Time           `json:"since" doc:"of the state"`
 	URL         string              `json:"url" doc:"a login and password are shown as ***"`
 	Headers     map[string]string   `json:"headers" nullable:"false" doc:"values are shown as ***"`
-	Proven      time.Time           `json:"proven,omitzero" doc:"the endpoint consented to deliveries under this URL"`
+	ConsentedAt time.Time           `json:"proven,omitzero" doc:"the endpoint consented to deliveries under this URL"`
 	EventTypes  []string            `json:"event_types" nullable:"false"`
 	Match       map[string][]string `json:"match,omitempty" doc:"absent: all that is granted"`
 	Format      string              `json:"format" enum:"standard,raw"`
@@ -72,7 +72,7 @@ type registration struct {
 func (s registrationAPI) registrationView(r gateway.Registration) registration {
 	v := registration{
 		ID: r.ID, Tenant: r.Tenant, Source: r.Source, Description: r.Description, Created: r.Created, Rev: r.Rev,
-		State: string(r.State), Why: r.Reason, Since: r.Since, URL: r.Endpoint.RedactedURL, Proven: r.Endpoint.ConsentedAt, Headers: map[string]string{},
+		State: string(r.State), Why: r.Reason, Since: r.Since, URL: r.Endpoint.RedactedURL, ConsentedAt: r.Endpoint.ConsentedAt, Headers: map[string]string{},
 		EventTypes: r.EventTypes, Match: r.Match, Format: string(r.Format), Timeout: "15s", Rate: r.Rate,
 		Concurrency: r.Concurrency, Ordered: r.Ordered, Secrets: s.validities(r.Secrets), RawTokens: s.validities(r.RawTokens),
 		Group: r.Group, AppName: r.AppName, AppUUID: r.AppUUID,

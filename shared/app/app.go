@@ -21,13 +21,13 @@ import (
 
 // Parts are what a Gateway is wired from besides its configuration.
 type Parts struct {
-	Store     storage.Store
-	Queue     storage.Queue
-	Keys      *keyring.Ring
-	Providers map[string]provider.Provider
-	Metrics   gateway.Metrics // nil: nothing is counted
-	Log       *slog.Logger
-	Alone     bool // see gateway.Config
+	Store         storage.Store
+	Queue         storage.Queue
+	Keys          *keyring.Ring
+	Providers     map[string]provider.Provider
+	Metrics       gateway.Metrics // nil: nothing is counted
+	Log           *slog.Logger
+	SingleProcess bool // see gateway.Config
 
 	// Steps makes the steps of jobs that are not the gateway's own, such as
 	// transfer.Steps; nil: there are none, as for a process that runs no jobs.
@@ -37,7 +37,7 @@ type Parts struct {
 // New returns the gateway that cfg describes.
 func New(cfg config.Config, p Parts) (*gateway.Gateway, error) {
 	g, err := gateway.New(gateway.Config{
-		Store: p.Store, Queue: p.Queue, Keys: p.Keys, Providers: p.Providers, Metrics: p.Metrics, Log: p.Log, SingleProcess: p.Alone,
+		Store: p.Store, Queue: p.Queue, Keys: p.Keys, Providers: p.Providers, Metrics: p.Metrics, Log: p.Log, SingleProcess: p.SingleProcess,
 		Egress:         &egress.Client{Allow: cfg.AllowEndpoints, OwnHosts: own(cfg.PublicURL), Paused: cfg.Paused},
 		PublicURL:      cfg.PublicURL,
 		Retention:      gateway.Retention{History: cfg.History},

@@ -63,7 +63,7 @@ func newBench(b testing.TB, worker bool) *bench {
 	cfg.PublicURL = "http://ringback.example"
 	x := &bench{b: b, arrived: make(chan time.Duration, 1<<20)}
 	x.g, err = app.New(cfg, app.Parts{Steps: transfer.Steps,
-		Store: db, Queue: db, Keys: keys, Providers: all.Providers(), Alone: true,
+		Store: db, Queue: db, Keys: keys, Providers: all.Providers(), SingleProcess: true,
 		Log: slog.New(slog.NewJSONHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelInfo})),
 	})
 	if err != nil {

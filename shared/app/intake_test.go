@@ -76,7 +76,7 @@ func newIntake(tb testing.TB, name string, f faults) *intake {
 	}
 	var errApp error
 	in.g, errApp = app.New(cfg, app.Parts{Steps: transfer.Steps, Store: db, Queue: in.queue, Keys: keys, Providers: providers,
-		Metrics: in.tally, Alone: true, Log: slog.New(slog.NewJSONHandler(in.log, nil))})
+		Metrics: in.tally, SingleProcess: true, Log: slog.New(slog.NewJSONHandler(in.log, nil))})
 	if err := errors.Join(errKeys, errConfig, errApp); err != nil {
 		tb.Fatal(err)
 	}

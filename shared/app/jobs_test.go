@@ -372,8 +372,8 @@ func TestDryRunTellsWhatWouldMatch(t *testing.T) {
 			run := again(w, func() (history.DryRun, error) {
 				return w.lists().DryRunRegistration(t.Context(), c, r.ID, since, tt.ch)
 			})
-			if run.Matched != tt.matched || len(run.Events) != tt.matched || run.Looked != 4 || !run.Complete {
-				t.Errorf("dry run with %+v: %d matched of %d, complete %v; want %d of 4", tt.ch, run.Matched, run.Looked, run.Complete, tt.matched)
+			if run.Matched != tt.matched || len(run.Events) != tt.matched || run.Scanned != 4 || !run.Complete {
+				t.Errorf("dry run with %+v: %d matched of %d, complete %v; want %d of 4", tt.ch, run.Matched, run.Scanned, run.Complete, tt.matched)
 			}
 		}
 		if n := len(e.seen()); n != 2 && w.weak == 0 {

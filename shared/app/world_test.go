@@ -162,7 +162,7 @@ func (w *world) open(ctx context.Context) app.Parts {
 	if w.db, err = embedded.Open(ctx, w.dir, embedded.Options{Relaxed: true}); err != nil {
 		w.t.Fatal(err)
 	}
-	parts := app.Parts{Steps: transfer.Steps, Store: w.db, Queue: w.db, Alone: true}
+	parts := app.Parts{Steps: transfer.Steps, Store: w.db, Queue: w.db, SingleProcess: true}
 	if w.weak != 0 {
 		parts.Store, parts.Queue = storagetest.Weaken(w.db, w.db, w.weak)
 	}

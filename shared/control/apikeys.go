@@ -337,7 +337,7 @@ func (k APIKey) valid(now time.Time) bool { return k.Expires.IsZero() || now.Bef
 
 // FirstKeyID returns the id of the key that is made with a tenant or group, the
 // same if that is made again after a crash.
-func FirstKeyID(of string) string { return ident.From("key", time.Time{}, "first "+of) }
+func FirstKeyID(owner string) string { return ident.From("key", time.Time{}, "first "+owner) }
 
 // newAPIKeyText returns a new key with 160 random bits.
 func newAPIKeyText(id string) string {

@@ -21,15 +21,15 @@ type App struct {
 
 // RemoveByCode removes a registration that was made with an older code of the
 // group than it has now, and tells its app. It may be called again.
-func (rr *registrations) RemoveByCode(ctx context.Context, registration string, of gateway.Group) error {
+func (rr *registrations) RemoveByCode(ctx context.Context, registration string, grp gateway.Group) error {
 	r, err := rr.Registration(ctx, Operator(), registration)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil
 	}
-	if err != nil || r.Group != of.ID {
+	if err != nil || r.Group != grp.ID {
 		return err
 	}
-	return rr.RemoveApp(ctx, registration, gateway.ReasonCode, of.Rev)
+	return rr.RemoveApp(ctx, registration, gateway.ReasonCode, grp.Rev)
 }
 
 // RemoveApp makes a tombstone of a registration by code that was made before the group had the revision rev,
@@ -43,30 +43,30 @@ func (rr *registrations) RemoveApp(ctx context.Context, registration, why string
 	if err != nil || r.State != gateway.Removed {
 		return err
 	}
-	of, _, err := storage.Load[gateway.Group](ctx, rr.gw.Store, gateway.GroupKey(r.Group))
+	grp, _, err := storage.Load[gateway.Group](ctx, rr.gw.Store, gateway.GroupKey(r.Group))
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return rr.TellApp(ctx, gateway.CallbackRemoved, r, of)
+	return rr.NotifyApp(ctx, gateway.CallbackRemoved, r, grp)
 }
 
-// TellApp queues one of our own events for r, as the form body that SmartBots
+// NotifyApp queues one of our own events for r, as the form body that SmartBots
 // sends. Its id follows from r's state, so the same is told once.
-func (rr *registrations) TellApp(ctx context.Context, action string, r gateway.Registration, of gateway.Group) error {
+func (rr *registrations) NotifyApp(ctx context.Context, action string, r gateway.Registration, grp gateway.Group) error {
 	id, err := AppEventID(action, r)
 	if err != nil {
 		return err
 	}
 	form := url.Values{
-		"action": {action}, "group_uuid": {of.UUID}, "group_id": {of.GroupID}, "group_name": {of.Name},
+		"action": {action}, "group_uuid": {grp.UUID}, "group_id": {grp.GroupID}, "group_name": {grp.Name},
 		"app_name": {r.AppName}, "app_uuid": {r.AppUUID},
 	}
 	return rr.gw.SendTo(ctx, provider.Event{
 		ID: id, Source: r.Source, Provider: gateway.SmartBots, Type: action, Received: storage.UTC(r.Since), Time: storage.UTC(r.Since),
-		Keys:        map[string][]string{"group": {of.UUID}, "app": {r.AppUUID}},
+		Keys:        map[string][]string{"group": {grp.UUID}, "app": {r.AppUUID}},
 		ContentType: "application/x-www-form-urlencoded", Payload: []byte(form.Encode()), Recipient: r.ID,
 	})
 }

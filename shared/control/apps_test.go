@@ -19,8 +19,8 @@ func TestAppIsToldByAFormOfSmartBots(t *testing.T) {
 	s, c := w.granted(gateway.SmartBots)
 	of := w.group(s.ID, "club")
 	r := w.app(c, of, "app & co")
-	w.ok(w.TellApp(t.Context(), gateway.CallbackSet, r, of))
-	w.ok(w.TellApp(t.Context(), gateway.CallbackSet, r, of))
+	w.ok(w.NotifyApp(t.Context(), gateway.CallbackSet, r, of))
+	w.ok(w.NotifyApp(t.Context(), gateway.CallbackSet, r, of))
 	es := w.events()
 	if len(es) != 2 || es[0].ID != es[1].ID {
 		t.Fatalf("events %+v, want the same one twice", es)
@@ -51,10 +51,10 @@ func TestAppIsToldByAFormOfSmartBots(t *testing.T) {
 		t.Error("AppEventID of the removal is the same")
 	}
 	r.Source = "no source"
-	w.wantErr("TellApp of no source", w.TellApp(t.Context(), gateway.CallbackSet, r, of), storage.ErrInvalid)
+	w.wantErr("TellApp of no source", w.NotifyApp(t.Context(), gateway.CallbackSet, r, of), storage.ErrInvalid)
 	w.queue.fail = storagetest.ErrBroken
 	r.Source = s.ID
-	w.wantErr("TellApp without a queue", w.TellApp(t.Context(), gateway.CallbackSet, r, of), storage.ErrUnavailable)
+	w.wantErr("TellApp without a queue", w.NotifyApp(t.Context(), gateway.CallbackSet, r, of), storage.ErrUnavailable)
 }
 
 func TestChangedCodeRemovesWhatAnOlderOneMade(t *testing.T) {

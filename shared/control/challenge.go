@@ -32,9 +32,9 @@ type consentError struct{ reason string }
 func (e *consentError) Error() string { return e.reason }
 
 // newConsentError returns an *unprovenError as one that wraps is and begins with what, and any other error as it is.
-func newConsentError(err error, what string, is error) error {
-	if no, ok := errors.AsType[*consentError](err); ok {
-		return fmt.Errorf("%s: %w: %s", what, is, no.reason)
+func newConsentError(err error, what string, sentinel error) error {
+	if refused, ok := errors.AsType[*consentError](err); ok {
+		return fmt.Errorf("%s: %w: %s", what, sentinel, refused.reason)
 	}
 	return err
 }
@@ -42,11 +42,11 @@ func newConsentError(err error, what string, is error) error {
 // consentForNew returns a new registration, disabled if its endpoint must consent and does not.
 func (rr *registrations) consentForNew(ctx context.Context, r gateway.Registration) (gateway.Registration, error) {
 	err := rr.requireConsent(ctx, &r)
-	no, unproven := errors.AsType[*consentError](err)
+	refused, unproven := errors.AsType[*consentError](err)
 	if !unproven {
 		return r, err
 	}
-	r.State, r.Reason = gateway.Disabled, reasonNoConsent+no.reason
+	r.State, r.Reason = gateway.Disabled, reasonNoConsent+refused.reason
 	return r, nil
 }
 
@@ -54,11 +54,11 @@ func (rr *registrations) consentForNew(ctx context.Context, r gateway.Registrati
 // stays so only with consent; one that waits for consent is enabled by it.
 func (rr *registrations) consentForChange(ctx context.Context, r gateway.Registration) (gateway.Registration, error) {
 	err := rr.requireConsent(ctx, &r)
-	no, unproven := errors.AsType[*consentError](err)
+	refused, unproven := errors.AsType[*consentError](err)
 	waits := r.State == gateway.Disabled && strings.HasPrefix(r.Reason, reasonNoConsent)
 	switch {
 	case unproven && waits:
-		r.Reason = reasonNoConsent + no.reason
+		r.Reason = reasonNoConsent + refused.reason
 		return r, nil
 	case unproven && r.State == gateway.Disabled:
 		return r, nil // it is asked again when it is enabled

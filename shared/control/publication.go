@@ -232,9 +232,9 @@ func (rr *registrations) removeRegistration(ctx context.Context, id, why string)
 }
 
 // removeRegistrationIf is removeRegistration for one of which is holds.
-func (rr *registrations) removeRegistrationIf(ctx context.Context, id, why string, is func(gateway.Registration) bool) error {
+func (rr *registrations) removeRegistrationIf(ctx context.Context, id, why string, condition func(gateway.Registration) bool) error {
 	_, err := rr.changeRegistration(ctx, Operator(), id, func(r *gateway.Registration) error {
-		if !is(*r) {
+		if !condition(*r) {
 			return storage.ErrUnchanged
 		}
 		r.State, r.Reason, r.Since = gateway.Removed, why, rr.gw.Clock()
@@ -256,12 +256,12 @@ func (rr *registrations) endRemoval(ctx context.Context, r gateway.Registration)
 }
 
 // EachRegistrationOf calls f for each registration of a tenant, in order of their making; removed ones included.
-func (rr *registrations) EachRegistrationOf(ctx context.Context, tenant string, f func(id string, of TenantRegistration)) error {
+func (rr *registrations) EachRegistrationOf(ctx context.Context, tenant string, f func(id string, listed TenantRegistration)) error {
 	now := rr.gw.Clock()
 	return rr.each(ctx, gateway.TenantKey(tenant).PK, "R#", func(id string, r storage.Row) error {
-		of, err := storage.Decoded[TenantRegistration](r)
+		listed, err := storage.Decoded[TenantRegistration](r)
 		if err == nil && !r.Expired(now) {
-			f(id, of)
+			f(id, listed)
 		}
 		return err
 	})

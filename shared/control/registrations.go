@@ -80,8 +80,8 @@ func (rr *registrations) CreateRegistration(ctx context.Context, c Caller, id, s
 // Creates at the same moment may go over it by their number.
 func (rr *registrations) CheckRegistrationLimit(ctx context.Context, c Caller, source, id string) error {
 	n := 0
-	err := rr.EachRegistrationOf(ctx, c.Tenant, func(other string, of TenantRegistration) {
-		if of.Source == source && !of.Removed && other != id {
+	err := rr.EachRegistrationOf(ctx, c.Tenant, func(other string, listed TenantRegistration) {
+		if listed.Source == source && !listed.Removed && other != id {
 			n++
 		}
 	})

@@ -72,14 +72,14 @@ func CheckName(field, text string, most int) error {
 }
 
 func (b *base) LiveGroup(ctx context.Context, id string) (gateway.Group, error) {
-	of, _, err := storage.Load[gateway.Group](ctx, b.gw.Store, gateway.GroupKey(id))
-	if err == nil && of.Removed {
+	grp, _, err := storage.Load[gateway.Group](ctx, b.gw.Store, gateway.GroupKey(id))
+	if err == nil && grp.Removed {
 		err = storage.ErrNotFound
 	}
 	if err != nil {
 		return gateway.Group{}, fmt.Errorf("group: %w", err)
 	}
-	return of, nil
+	return grp, nil
 }
 
 // FoldName returns name in the one form in which group names are compared: trimmed, each character the smallest of
@@ -103,9 +103,9 @@ func (b *base) ReserveGroupName(ctx context.Context, name, id string) error {
 }
 
 // CheckGroup returns an error wrapping storage.ErrInvalid unless of could be made.
-func CheckGroup(of gateway.Group) error {
-	if of.Name == "" || len(of.UUID) != 36 {
+func CheckGroup(grp gateway.Group) error {
+	if grp.Name == "" || len(grp.UUID) != 36 {
 		return fmt.Errorf("group: %w: want one with a name and its UUID in Second Life", storage.ErrInvalid)
 	}
-	return cmp.Or(CheckName("name", of.Name, gateway.MaxName), CheckName("group_id", of.GroupID, gateway.MaxName))
+	return cmp.Or(CheckName("name", grp.Name, gateway.MaxName), CheckName("group_id", grp.GroupID, gateway.MaxName))
 }

@@ -72,24 +72,24 @@ func (lc *lifecycle) deleteSourceRows(ctx context.Context, pk string) error {
 func (lc *lifecycle) deleteGroupsOf(ctx context.Context, source string) error {
 	q := storage.Query{Table: storage.Registrations, PK: gateway.ListKey("groups", "").PK, Consistent: true}
 	return storage.Each(ctx, lc.gw.Store, q, func(r storage.Row) error {
-		of, _, err := storage.Load[gateway.Group](ctx, lc.gw.Store, gateway.GroupKey(r.SK))
+		grp, _, err := storage.Load[gateway.Group](ctx, lc.gw.Store, gateway.GroupKey(r.SK))
 		switch {
-		case errors.Is(err, storage.ErrNotFound) || err == nil && of.Source != source:
+		case errors.Is(err, storage.ErrNotFound) || err == nil && grp.Source != source:
 			return nil
 		case err != nil:
 			return err
 		}
-		return lc.DeleteGroup(ctx, of.ID)
+		return lc.DeleteGroup(ctx, grp.ID)
 	})
 }
 
 // PublishGroup makes a changed group known, and starts the removal of what was made under an older revision.
-func (lc *lifecycle) PublishGroup(ctx context.Context, of gateway.Group, moved bool) error {
-	if err := lc.gw.Publish(ctx, of.Source); err != nil || !moved {
+func (lc *lifecycle) PublishGroup(ctx context.Context, grp gateway.Group, moved bool) error {
+	if err := lc.gw.Publish(ctx, grp.Source); err != nil || !moved {
 		return err
 	}
 	_, err := lc.gw.StartJob(ctx, gateway.Job{
-		ID: ident.From("job", of.Created, "code "+of.ID+" "+strconv.Itoa(of.Rev)), Kind: gateway.JobCode, Group: of.ID, Source: of.Source, Rev: of.Rev,
+		ID: ident.From("job", grp.Created, "code "+grp.ID+" "+strconv.Itoa(grp.Rev)), Kind: gateway.JobCode, Group: grp.ID, Source: grp.Source, Rev: grp.Rev,
 	})
 	return err
 }
@@ -97,29 +97,29 @@ func (lc *lifecycle) PublishGroup(ctx context.Context, of gateway.Group, moved b
 // DeleteGroup removes a group and, by a job, the registrations made with its
 // code. Called again it ends what a crash left.
 func (lc *lifecycle) DeleteGroup(ctx context.Context, id string) error {
-	of, err := storage.Change(ctx, lc.gw.Store, gateway.GroupKey(id), func(of *gateway.Group, r *storage.Row) error {
+	grp, err := storage.Change(ctx, lc.gw.Store, gateway.GroupKey(id), func(grp *gateway.Group, r *storage.Row) error {
 		switch {
-		case of.ID == "":
+		case grp.ID == "":
 			return fmt.Errorf("group: %w", storage.ErrNotFound)
-		case of.Removed:
+		case grp.Removed:
 			return storage.ErrUnchanged
 		}
-		of.Removed = true
-		of.Rev++
+		grp.Removed = true
+		grp.Rev++
 		r.Expires = lc.gw.Clock().Add(tombstone)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if err := lc.PublishGroup(ctx, of, true); err != nil {
+	if err := lc.PublishGroup(ctx, grp, true); err != nil {
 		return err
 	}
 	err = lc.each(ctx, gateway.GroupKey(id).PK, "K#", func(_ string, r storage.Row) error { return lc.deleteKeysAt(ctx, r.Key) })
 	if err != nil {
 		return err
 	}
-	if err := lc.FreeName(ctx, gateway.GroupNameKey(FoldName(of.Name)), id); err != nil {
+	if err := lc.FreeName(ctx, gateway.GroupNameKey(FoldName(grp.Name)), id); err != nil {
 		return err
 	}
 	return storage.Delete(ctx, lc.gw.Store, gateway.ListKey("groups", id), storage.AnyRev)

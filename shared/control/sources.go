@@ -29,8 +29,8 @@ const (
 
 // mayHave reports whether sources of a provider may have a credential that sources of another, known one
 // have. Of a provider that is not known here they may: its Verify reads Credentials.
-func mayHave(provider, of string) bool {
-	return provider == of || provider != tencentChat && provider != direct && provider != gateway.SmartBots
+func mayHave(provider, owner string) bool {
+	return provider == owner || provider != tencentChat && provider != direct && provider != gateway.SmartBots
 }
 
 // A SourceChange names what a source is to have; what is nil stays, or is nothing for a new source.
@@ -55,9 +55,9 @@ type UpstreamChange struct {
 // check returns an error wrapping storage.ErrInvalid if ch names what sources of the
 // provider do not have, or what cannot be.
 func (ch SourceChange) check(provider string) error {
-	fits := func(name, of string, set, may bool) error {
+	fits := func(name, owner string, set, may bool) error {
 		if set && !may {
-			return fmt.Errorf("%s: %w: only sources of %s have it", name, storage.ErrInvalid, of)
+			return fmt.Errorf("%s: %w: only sources of %s have it", name, storage.ErrInvalid, owner)
 		}
 		return nil
 	}

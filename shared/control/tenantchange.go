@@ -99,8 +99,8 @@ func (lc *lifecycle) sourcesOf(ctx context.Context, tenant string) ([]string, er
 		return nil, err
 	}
 	err = lc.each(ctx, pk, "R#", func(_ string, r storage.Row) error {
-		of, err := storage.Decoded[TenantRegistration](r)
-		out = append(out, of.Source)
+		listed, err := storage.Decoded[TenantRegistration](r)
+		out = append(out, listed.Source)
 		return err
 	})
 	slices.Sort(out)

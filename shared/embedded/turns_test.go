@@ -215,7 +215,7 @@ func TestGroupsOutliveTheProcess(t *testing.T) {
 		synctest.Wait()
 		mustSend(t, db, storage.SlowQueue, storage.Message{Body: "a1", Group: "a"}, storage.Message{Body: "a2", Group: "a"},
 			storage.Message{Body: "a3", Group: "a"}, storage.Message{Body: "a4", Group: "a"})
-		time.Sleep(backgroundGather)
+		time.Sleep(backgroundBatchWait)
 		synctest.Wait()
 		wantDepth(t, db, storage.SlowQueue, storage.Depth{InFlight: 2, Waiting: 2})
 		copyFiles(t, dir, copied)

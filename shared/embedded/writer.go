@@ -44,12 +44,12 @@ const lazyDelay = 20 * time.Millisecond
 // that comes during such a commit cuts it short and joins it. Without live traffic background writes are committed at
 // once.
 const (
-	backgroundGather   = 4 * time.Millisecond // that background writes gather
-	liveQuiet          = 2 * time.Millisecond // since the last live write or commit
-	maxBackgroundWait  = 25 * time.Millisecond
-	minBackgroundBatch = 8 // writes before a live one may cut the commit short
-	maxBackgroundBatch = 24
-	liveWindow         = 100 * time.Millisecond // after a live write there is live traffic
+	backgroundBatchWait = 4 * time.Millisecond // that background writes gather
+	liveQuiet           = 2 * time.Millisecond // since the last live write or commit
+	maxBackgroundWait   = 25 * time.Millisecond
+	minBackgroundBatch  = 8 // writes before a live one may cut the commit short
+	maxBackgroundBatch  = 24
+	liveWindow          = 100 * time.Millisecond // after a live write there is live traffic
 )
 
 // backgroundKey marks the context of a handler whose writes are background writes.
@@ -165,7 +165,7 @@ func (w *writer) backgroundDelay() time.Duration {
 		return 0
 	}
 	waited := time.Since(w.backgroundSince)
-	return min(max(time.Until(w.backgroundAt), backgroundGather-waited, liveQuiet-quiet), maxBackgroundWait-waited)
+	return min(max(time.Until(w.backgroundAt), backgroundBatchWait-waited, liveQuiet-quiet), maxBackgroundWait-waited)
 }
 
 // makeUrgent ends the wait of pending lazy writes.

@@ -150,8 +150,8 @@ func TestLaterAttemptsGoBehindWhatIsLive(t *testing.T) {
 		time.Sleep(liveWindow)
 		mu.Lock()
 		if len(settles) != 2*later+2 || fmt.Sprint(settles[:2]) != "[live live]" || most != maxBackgroundBatch ||
-			took[1] != 0 || took[2] != backgroundGather || took[1+later] != backgroundGather || took[2+later] != 2*backgroundGather {
-			t.Errorf("%d writes settled, at most %d at once, the first %v at %v; want what is live at once, then %d after each %v", len(settles), most, settles[:2], took, maxBackgroundBatch, backgroundGather)
+			took[1] != 0 || took[2] != backgroundBatchWait || took[1+later] != backgroundBatchWait || took[2+later] != 2*backgroundBatchWait {
+			t.Errorf("%d writes settled, at most %d at once, the first %v at %v; want what is live at once, then %d after each %v", len(settles), most, settles[:2], took, maxBackgroundBatch, backgroundBatchWait)
 		}
 		mu.Unlock()
 		time.Sleep(liveWindow)
@@ -199,8 +199,8 @@ func TestWhatIsBehindWaitsForALull(t *testing.T) {
 	}{
 		{"all the time", time.Millisecond, time.Millisecond, maxBackgroundWait},
 		{"with gaps that are no lull", liveQuiet, liveQuiet / 4, maxBackgroundWait},
-		{"with a lull that begins with the end of a commit", 4 * backgroundGather, backgroundGather, backgroundGather + liveQuiet},
-		{"with a long lull", 4 * backgroundGather, 0, backgroundGather},
+		{"with a lull that begins with the end of a commit", 4 * backgroundBatchWait, backgroundBatchWait, backgroundBatchWait + liveQuiet},
+		{"with a long lull", 4 * backgroundBatchWait, 0, backgroundBatchWait},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -250,7 +250,7 @@ func TestWhatIsBehindTakesAtMostHalfTheTime(t *testing.T) {
 		time.Sleep(liveWindow)
 		mu.Lock()
 		defer mu.Unlock()
-		if len(at) != 3*maxBackgroundBatch || at[maxBackgroundBatch-1] != backgroundGather+long || at[2*maxBackgroundBatch-1] != backgroundGather+3*long || at[3*maxBackgroundBatch-1] != backgroundGather+5*long {
+		if len(at) != 3*maxBackgroundBatch || at[maxBackgroundBatch-1] != backgroundBatchWait+long || at[2*maxBackgroundBatch-1] != backgroundBatchWait+3*long || at[3*maxBackgroundBatch-1] != backgroundBatchWait+5*long {
 			t.Errorf("settled at %v, want a commit of %d and %v, thrice, with as long between", at, maxBackgroundBatch, long)
 		}
 	})
@@ -350,7 +350,7 @@ func TestWhatIsLiveGoesFirstThoughItWaited(t *testing.T) {
 		busy time.Duration
 		want string
 	}{
-		{"longer than a lull", 2 * backgroundGather, "[live behind]"},
+		{"longer than a lull", 2 * backgroundBatchWait, "[live behind]"},
 		{"longer than what is live lasts", 2 * liveWindow, "[behind live]"}, // which waited too long
 		{"not at all", 0, "[live behind]"},
 	} {

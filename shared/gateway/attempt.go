@@ -326,8 +326,8 @@ func (at *attempter) recordSpeed(ctx context.Context, r *Registration, a Attempt
 // the number of waits so far. Each costs a write and a message, so a longer queue means a longer wait.
 var concurrencyBackoff = [...]time.Duration{2 * time.Second, 5 * time.Second, 20 * time.Second, time.Minute}
 
-func (at *attempter) backoff(hops int, turn time.Duration) time.Duration {
-	wait := max(concurrencyBackoff[min(hops, len(concurrencyBackoff)-1)], turn)
+func (at *attempter) backoff(selfSends int, turn time.Duration) time.Duration {
+	wait := max(concurrencyBackoff[min(selfSends, len(concurrencyBackoff)-1)], turn)
 	return wait/2 + at.randomUpTo(wait)
 }
 

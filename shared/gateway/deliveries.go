@@ -157,12 +157,12 @@ func AttemptID(delivery string, a Attempt) string {
 
 // sendRetry sends the message for d's next attempt, whose claim the caller holds: to the slow queue if slow is set
 // or the endpoint is not fast.
-func (ds *deliveries) sendRetry(ctx context.Context, d *Delivery, hops int, slow bool) {
-	ds.sendSelf(ctx, ds.retryPath(ctx, slow, d.Registration, d.Tenant), d.header(), hops, d.NextAttempt.Sub(ds.Clock()))
+func (ds *deliveries) sendRetry(ctx context.Context, d *Delivery, selfSends int, slow bool) {
+	ds.sendSelf(ctx, ds.retryPath(ctx, slow, d.Registration, d.Tenant), d.header(), selfSends, d.NextAttempt.Sub(ds.Clock()))
 }
 
 // sendRetries is sendRetry for all of many that have a claim. They are of one registration.
-func (ds *deliveries) sendRetries(ctx context.Context, many []*Delivery, hops int, slow bool) {
+func (ds *deliveries) sendRetries(ctx context.Context, many []*Delivery, selfSends int, slow bool) {
 	var ms []storage.Message
 	var to path
 	for _, d := range many {
@@ -171,7 +171,7 @@ func (ds *deliveries) sendRetries(ctx context.Context, many []*Delivery, hops in
 				to = ds.retryPath(ctx, slow, d.Registration, d.Tenant)
 			}
 			h := d.header()
-			h.SelfSends = hops
+			h.SelfSends = selfSends
 			m, _ := to.message(h, d.NextAttempt.Sub(ds.Clock())) // encoding a header cannot fail
 			ms = append(ms, m)
 		}
@@ -228,8 +228,8 @@ func (ds *deliveries) recordAttempt(ctx context.Context, d Delivery, a Attempt, 
 
 // reschedule puts a delivery that cannot be attempted now on the queue again, or leaves it to the next retry run
 // after maxSelfSends in a row.
-func (ds *deliveries) reschedule(ctx context.Context, d Delivery, start time.Time, hops int, slow bool) error {
-	if hops >= maxSelfSends || start.Sub(ds.Clock()) > maxSelfSendDelay {
+func (ds *deliveries) reschedule(ctx context.Context, d Delivery, start time.Time, selfSends int, slow bool) error {
+	if selfSends >= maxSelfSends || start.Sub(ds.Clock()) > maxSelfSendDelay {
 		return ds.save(ctx, d.postpone(start), d.rev)
 	}
 	after := d.newClaim(start)
@@ -237,6 +237,6 @@ func (ds *deliveries) reschedule(ctx context.Context, d Delivery, start time.Tim
 	if err := ds.putDelivery(ctx, &after, d.rev); err != nil {
 		return superseded(err)
 	}
-	ds.sendRetry(ctx, &after, hops+1, slow)
+	ds.sendRetry(ctx, &after, selfSends+1, slow)
 	return nil
 }

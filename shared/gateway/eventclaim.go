@@ -86,7 +86,7 @@ const (
 //
 // Example: token "a" claims and crashes. The same message again, after the lease: resumed. A repeat by the
 // provider comes with token "b": duplicate.
-func (es *events) claimEvent(ctx context.Context, a message.InboundEvent, er EventRow, thin bool) (claimResult, EventRow, error) {
+func (es *events) claimEvent(ctx context.Context, a message.InboundEvent, er EventRow, failuresOnly bool) (claimResult, EventRow, error) {
 	key, err := EventKey(a.ID)
 	if err != nil {
 		return 0, EventRow{}, err
@@ -97,7 +97,7 @@ func (es *events) claimEvent(ctx context.Context, a message.InboundEvent, er Eve
 		}
 	}
 	row := es.newRow(key, a, er)
-	if thin {
+	if failuresOnly {
 		row.Body = nil
 	}
 	var lost *storage.ConflictError

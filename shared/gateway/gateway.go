@@ -72,17 +72,17 @@ func New(c Config) (*Gateway, error) {
 	}
 	all.limits = limit.New(c.Store, all.Clock)
 	all.clockSteady() // start the clock watch
-	find, events, tell := newMatcher(all), &events{all}, &notifier{all, newCache[struct{}](notifiedCacheSize)}
+	find, events, notifier := newMatcher(all), &events{all}, &notifier{all, newCache[struct{}](notifiedCacheSize)}
 	deliveries := &deliveries{all, events}
-	circuit := &circuits{core: all, matcher: find, deliveries: deliveries, notifier: tell, healths: newCache[*cachedHealth](limiter.MaxEndpoints)}
+	circuit := &circuits{core: all, matcher: find, deliveries: deliveries, notifier: notifier, healths: newCache[*cachedHealth](limiter.MaxEndpoints)}
 	attempts := newAttempter(all, find, events, circuit)
 	lanes := &lanes{all, find, events, deliveries, attempts, newCache[struct{}](registrationCacheSize)}
 	jobs := &jobs{core: all, matcher: find, events: events, deliveries: deliveries, lanes: lanes, circuit: circuit}
 	circuit.startJob = jobs.StartJob
 	g := &Gateway{
 		all, &ingester{core: all, known: newCache[account](sourceCacheSize), unknown: newCache[time.Time](unknownCacheSize)},
-		find, events, deliveries, tell, circuit, attempts, lanes, jobs,
-		&fanOuts{all, find, events, deliveries, attempts, lanes, tell, limiter.NewShares(maxFirstAttempts, all.SingleProcess)},
+		find, events, deliveries, notifier, circuit, attempts, lanes, jobs,
+		&fanOuts{all, find, events, deliveries, attempts, lanes, notifier, limiter.NewShares(maxFirstAttempts, all.SingleProcess)},
 		&redeliveries{all, events, deliveries, attempts, lanes, jobs},
 		&retries{core: all},
 	}

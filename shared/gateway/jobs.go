@@ -144,8 +144,8 @@ func (js *jobs) runJob(ctx context.Context, h message.Header) error {
 
 // saveJob stores j's progress, unless the job was cancelled or claimed by another worker, and sends its next
 // message if it pauses.
-func (js *jobs) saveJob(ctx context.Context, j *Job, next time.Time, done, pause bool, hops int) (running bool, err error) {
-	now, self, mine := js.Clock(), hops < maxSelfSends && next.IsZero(), false
+func (js *jobs) saveJob(ctx context.Context, j *Job, next time.Time, done, pause bool, selfSends int) (running bool, err error) {
+	now, self, mine := js.Clock(), selfSends < maxSelfSends && next.IsZero(), false
 	stored, err := storage.Change(ctx, js.Store, JobKey(j.ID), func(s *Job, r *storage.Row) error {
 		if mine = s.Claim == j.Claim && s.Status == JobRunning; !mine {
 			return storage.ErrUnchanged
@@ -170,7 +170,7 @@ func (js *jobs) saveJob(ctx context.Context, j *Job, next time.Time, done, pause
 	}
 	running = mine && stored.Status == JobRunning
 	if running && pause && self {
-		js.sendSelf(ctx, fastPath, stored.header(), hops+1, 0)
+		js.sendSelf(ctx, fastPath, stored.header(), selfSends+1, 0)
 	}
 	return running, nil
 }

@@ -132,11 +132,11 @@ func (cs *circuits) ForgetHealth(ctx context.Context, id string) error {
 func (rs *redeliveries) probe(ctx context.Context, h message.Header) error {
 	id, cs := h.ID, rs.attempter.circuit
 	known, err := cs.readHealth(ctx, id)
-	underWay := false
+	inFlight := false
 	if err == nil && known.Probing != "" {
-		underWay, err = rs.repairProbe(ctx, id, known)
+		inFlight, err = rs.repairProbe(ctx, id, known)
 	}
-	if err != nil || underWay || !known.Parked {
+	if err != nil || inFlight || !known.Parked {
 		return err
 	}
 	r, _, err := cs.matcher.registration(ctx, known.Source, id)
@@ -193,7 +193,7 @@ func (rs *redeliveries) probe(ctx context.Context, h message.Header) error {
 
 // repairProbe handles a last probe that did not end, because of a crash. It counts as a lost claim, and the next
 // probe takes another delivery.
-func (rs *redeliveries) repairProbe(ctx context.Context, id string, h circuit.Health) (underWay bool, err error) {
+func (rs *redeliveries) repairProbe(ctx context.Context, id string, h circuit.Health) (inFlight bool, err error) {
 	d, err := rs.deliveries.LoadDelivery(ctx, ident.Delivery(id, h.Probing))
 	if err != nil {
 		return false, ignoring(err, storage.ErrNotFound)

@@ -128,8 +128,8 @@ func (re *redelivery) unwritable(ctx context.Context, t *task) error {
 }
 
 func (re *redelivery) attempted(ctx context.Context, t *task, a Attempt) error {
-	ds, hops := re.rs.deliveries, re.h.SelfSends
-	after, self, err := ds.recordAttempt(ctx, t.d, a, t.r.Schedule, ds.Random(), hops < maxSelfSends)
+	ds, selfSends := re.rs.deliveries, re.h.SelfSends
+	after, self, err := ds.recordAttempt(ctx, t.d, a, t.r.Schedule, ds.Random(), selfSends < maxSelfSends)
 	switch {
 	case errors.Is(err, storage.ErrNotFound): // erased
 		return nil
@@ -137,7 +137,7 @@ func (re *redelivery) attempted(ctx context.Context, t *task, a Attempt) error {
 		return err
 	}
 	if t.d = after; self {
-		ds.sendRetry(ctx, &t.d, hops+1, false)
+		ds.sendRetry(ctx, &t.d, selfSends+1, false)
 	}
 	return re.rs.attempter.circuit.ensureProbe(ctx, after) // another holder of this message may have parked it
 }

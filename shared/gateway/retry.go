@@ -163,10 +163,10 @@ func (t *retryRun) withinShare(due []storage.DueRow, most int, slow func(registr
 	})
 }
 
-func (t *retryRun) add(rows []storage.DueRow, handedOut int) {
+func (t *retryRun) add(rows []storage.DueRow, claimed int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.claimed += handedOut
+	t.claimed += claimed
 	for _, r := range rows {
 		if t.oldestDue.IsZero() || r.Due.Before(t.oldestDue) {
 			t.oldestDue = r.Due

@@ -105,8 +105,8 @@ func (c *core) fast(ctx context.Context, registration, tenant, url string) (bool
 }
 
 // sendSelf sends h over p with a delay. A failure is only logged: the row falls due.
-func (c *core) sendSelf(ctx context.Context, p path, h message.Header, hops int, delay time.Duration) {
-	h.SelfSends = hops
+func (c *core) sendSelf(ctx context.Context, p path, h message.Header, selfSends int, delay time.Duration) {
+	h.SelfSends = selfSends
 	m, err := p.message(h, delay)
 	if err == nil {
 		err = c.send(ctx, p.queue, []storage.Message{m})

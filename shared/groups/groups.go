@@ -23,13 +23,13 @@ type Groups struct {
 	gw        *gateway.Gateway
 	control   *control.Control
 	smartBots string // address of SmartBots' own API for sources that name no other
-	line      *line
+	hashes    *hashQueue
 }
 
 // New returns the groups of c's gateway. smartBotsURL is where SmartBots' own API is for sources that name no
 // other; default https://api.mysmartbots.com/api/simple.html.
 func New(c *control.Control, smartBotsURL string) *Groups {
-	return &Groups{gw: c.Gateway(), control: c, smartBots: cmp.Or(smartBotsURL, smartBotsAPI), line: newLine()}
+	return &Groups{gw: c.Gateway(), control: c, smartBots: cmp.Or(smartBotsURL, smartBotsAPI), hashes: newHashQueue()}
 }
 
 // A GroupChange names what a group is to have; what is empty stays.
@@ -72,36 +72,36 @@ func (gs *Groups) CreateGroup(ctx context.Context, id string, ch GroupChange) (g
 	case ch.Code == "":
 		return gateway.Group{}, "", fmt.Errorf("security_code: %w: want the Group Security Code", storage.ErrInvalid)
 	}
-	of, err := gs.putGroup(ctx, control.Operator(), id, ch, sha1Hex(ch.Code))
+	grp, err := gs.putGroup(ctx, control.Operator(), id, ch, sha1Hex(ch.Code))
 	if err != nil {
-		return of, "", err
+		return grp, "", err
 	}
 	text, err := gs.createOwnerKey(ctx, id)
-	return of, text, err
+	return grp, text, err
 }
 
 // putGroup stores a new group, for c, with the hash of the code whose SHA-1 is code.
 func (gs *Groups) putGroup(ctx context.Context, c control.Caller, id string, ch GroupChange, code string) (gateway.Group, error) {
-	of := gateway.Group{
+	grp := gateway.Group{
 		ID: id, Source: ch.Source, Name: strings.TrimSpace(ch.Name), UUID: ch.UUID, GroupID: ch.GroupID,
 		Rev: 1, Created: gs.gw.Clock(),
 	}
-	if of.Name == "" {
-		return of, fmt.Errorf("name: %w: want one", storage.ErrInvalid)
+	if grp.Name == "" {
+		return grp, fmt.Errorf("name: %w: want one", storage.ErrInvalid)
 	}
 	if err := ch.check(); err != nil {
-		return of, err
+		return grp, err
 	}
-	if err := gs.line.judge(ctx, c, func() { of.Code = hashCode(code) }); err != nil {
-		return of, err
+	if err := gs.hashes.run(ctx, c, func() { grp.Code = hashCode(code) }); err != nil {
+		return grp, err
 	}
-	if err := gs.control.ReserveGroupName(ctx, of.Name, id); err != nil {
-		return of, err
+	if err := gs.control.ReserveGroupName(ctx, grp.Name, id); err != nil {
+		return grp, err
 	}
-	if err := gs.control.PutLinked(ctx, gateway.ListKey("groups", id), gateway.GroupKey(id), id, of); err != nil {
-		return of, err
+	if err := gs.control.PutLinked(ctx, gateway.ListKey("groups", id), gateway.GroupKey(id), id, grp); err != nil {
+		return grp, err
 	}
-	return of, gs.gw.Publish(ctx, of.Source)
+	return grp, gs.gw.Publish(ctx, grp.Source)
 }
 
 // Group returns a group of c's.
@@ -115,11 +115,11 @@ func (gs *Groups) Group(ctx context.Context, c control.Caller, id string) (gatew
 // Groups returns a page of the groups that c may see.
 func (gs *Groups) Groups(ctx context.Context, c control.Caller, at storage.PageRequest) ([]gateway.Group, string, error) {
 	if c.Scope != control.ScopeOperator {
-		of, err := gs.control.LiveGroup(ctx, c.Group)
+		grp, err := gs.control.LiveGroup(ctx, c.Group)
 		if errors.Is(err, storage.ErrNotFound) {
 			return nil, "", nil
 		}
-		return []gateway.Group{of}, "", err
+		return []gateway.Group{grp}, "", err
 	}
 	q := at.Query(storage.Query{Table: storage.Registrations, PK: gateway.ListKey("groups", "").PK}, "")
 	return storage.ListPage(ctx, gs.gw.Store, q, func(r storage.Row) (gateway.Group, error) { return gs.control.LiveGroup(ctx, r.SK) })
@@ -149,11 +149,11 @@ func (gs *Groups) ChangeGroup(ctx context.Context, c control.Caller, id string, 
 	if ch.Code != "" {
 		code = sha1Hex(ch.Code)
 	}
-	of, err := gs.setGroup(ctx, c, before, ch, code)
-	if err == nil && control.FoldName(of.Name) != control.FoldName(before.Name) {
+	grp, err := gs.setGroup(ctx, c, before, ch, code)
+	if err == nil && control.FoldName(grp.Name) != control.FoldName(before.Name) {
 		err = gs.control.FreeName(ctx, gateway.GroupNameKey(control.FoldName(before.Name)), id)
 	}
-	return of, err
+	return grp, err
 }
 
 // setGroup writes, for c, what ch names, and the code whose SHA-1 is code unless that is empty or the one
@@ -161,7 +161,7 @@ func (gs *Groups) ChangeGroup(ctx context.Context, c control.Caller, id string, 
 func (gs *Groups) setGroup(ctx context.Context, c control.Caller, before gateway.Group, ch GroupChange, code string) (gateway.Group, error) {
 	hash := ""
 	if code != "" {
-		if err := gs.line.judge(ctx, c, func() {
+		if err := gs.hashes.run(ctx, c, func() {
 			if !verifyCode(before.Code, code) {
 				hash = hashCode(code)
 			}
@@ -169,40 +169,40 @@ func (gs *Groups) setGroup(ctx context.Context, c control.Caller, before gateway
 			return before, err
 		}
 	}
-	of, err := storage.Change(ctx, gs.gw.Store, gateway.GroupKey(before.ID), func(of *gateway.Group, _ *storage.Row) error {
+	grp, err := storage.Change(ctx, gs.gw.Store, gateway.GroupKey(before.ID), func(grp *gateway.Group, _ *storage.Row) error {
 		switch {
-		case of.ID == "" || of.Removed:
+		case grp.ID == "" || grp.Removed:
 			return fmt.Errorf("group: %w", storage.ErrNotFound)
-		case of.Rev != before.Rev:
+		case grp.Rev != before.Rev:
 			return fmt.Errorf("group: %w: its code was changed meanwhile", storage.ErrConflict)
 		}
-		*of = alteredGroup(*of, ch, hash)
+		*grp = alteredGroup(*grp, ch, hash)
 		return nil
 	})
 	if err != nil {
-		return of, err
+		return grp, err
 	}
-	if of.Source != before.Source {
+	if grp.Source != before.Source {
 		if err := gs.gw.Publish(ctx, before.Source); err != nil {
-			return of, err
+			return grp, err
 		}
 	}
 	// A code that is set already may be so by a call that was cut off here.
-	return of, gs.control.PublishGroup(ctx, of, of.Rev != before.Rev || code != "")
+	return grp, gs.control.PublishGroup(ctx, grp, grp.Rev != before.Rev || code != "")
 }
 
 // alteredGroup returns the group with what ch names and, unless it is empty, the hash of another code.
-func alteredGroup(of gateway.Group, ch GroupChange, hash string) gateway.Group {
-	was := of
-	of.Name = cmp.Or(strings.TrimSpace(ch.Name), of.Name)
-	of.UUID = cmp.Or(ch.UUID, of.UUID)
-	of.GroupID = cmp.Or(ch.GroupID, of.GroupID)
-	of.Source = cmp.Or(ch.Source, of.Source)
-	of.Code = cmp.Or(hash, of.Code)
-	if of.UUID != was.UUID || of.Source != was.Source || of.Code != was.Code {
-		of.Rev++
+func alteredGroup(grp gateway.Group, ch GroupChange, hash string) gateway.Group {
+	was := grp
+	grp.Name = cmp.Or(strings.TrimSpace(ch.Name), grp.Name)
+	grp.UUID = cmp.Or(ch.UUID, grp.UUID)
+	grp.GroupID = cmp.Or(ch.GroupID, grp.GroupID)
+	grp.Source = cmp.Or(ch.Source, grp.Source)
+	grp.Code = cmp.Or(hash, grp.Code)
+	if grp.UUID != was.UUID || grp.Source != was.Source || grp.Code != was.Code {
+		grp.Rev++
 	}
-	return of
+	return grp
 }
 
 // RotateOwnerKey gives the group's owner a new key and returns its text.

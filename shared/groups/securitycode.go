@@ -60,27 +60,29 @@ func stretch(sha1 string, salt []byte) []byte {
 // How many security codes of one tenant or owner, and of how many of them, are judged or wait to be: whoever
 // comes then waits for so many at most.
 const (
-	mostOfOne  = 2
-	mostInLine = 8
+	maxPerTenant = 2
+	maxWaiting   = 8
 )
 
-// A line is where security codes wait to be judged, one after the other: each takes a core for 0.1 s.
-type line struct {
+// A hashQueue is where security codes wait to be judged, one after the other: each takes a core for 0.1 s.
+type hashQueue struct {
 	slot    chan struct{} // filled while a code is judged
 	mu      sync.Mutex
 	waiting map[string]int // by who
 }
 
-func newLine() *line { return &line{slot: make(chan struct{}, 1), waiting: map[string]int{}} }
+func newHashQueue() *hashQueue {
+	return &hashQueue{slot: make(chan struct{}, 1), waiting: map[string]int{}}
+}
 
-// judge calls f when it is c's turn. The error is a *control.TooOftenError if c or too many others wait
+// run calls f when it is c's turn. The error is a *control.TooOftenError if c or too many others wait
 // already; the operator is never sent away.
-func (l *line) judge(ctx context.Context, c control.Caller, f func()) error {
+func (l *hashQueue) run(ctx context.Context, c control.Caller, f func()) error {
 	who := c.Tenant + c.Group
 	add := func(n int) bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if n > 0 && who != "" && (l.waiting[who] >= mostOfOne || l.waiting[who] == 0 && len(l.waiting) >= mostInLine) {
+		if n > 0 && who != "" && (l.waiting[who] >= maxPerTenant || l.waiting[who] == 0 && len(l.waiting) >= maxWaiting) {
 			return false
 		}
 		if l.waiting[who] += n; l.waiting[who] == 0 {
@@ -89,7 +91,7 @@ func (l *line) judge(ctx context.Context, c control.Caller, f func()) error {
 		return true
 	}
 	if !add(1) {
-		return &control.RateLimitError{Code: "too_many_calls", What: "security codes", Limit: fmt.Sprintf("%d at once", mostOfOne), RetryAfter: time.Second}
+		return &control.RateLimitError{Code: "too_many_calls", What: "security codes", Limit: fmt.Sprintf("%d at once", maxPerTenant), RetryAfter: time.Second}
 	}
 	defer add(-1)
 	select {
@@ -122,7 +124,7 @@ func (g *Groups) guess(ctx context.Context, tenant, name string) (time.Time, err
 	now := g.gw.Clock()
 	name = guessed(name)
 	_, err := storage.Change(ctx, g.gw.Store, guessKey(tenant), func(gs *Guesses, r *storage.Row) error {
-		of, all := 0, *gs
+		byName, all := 0, *gs
 		gs.At, gs.Names = nil, nil
 		for i, other := range all.Names {
 			if now.Sub(all.At[i]) >= guessWindow {
@@ -130,10 +132,10 @@ func (g *Groups) guess(ctx context.Context, tenant, name string) (time.Time, err
 			}
 			gs.At, gs.Names = append(gs.At, all.At[i]), append(gs.Names, other)
 			if other == name {
-				of++
+				byName++
 			}
 		}
-		if of >= maxGuesses || len(gs.At) >= maxAllGuesses {
+		if byName >= maxGuesses || len(gs.At) >= maxAllGuesses {
 			return fmt.Errorf("security code: %w: too many wrong codes, try again in %v", control.ErrLimit, guessWindow)
 		}
 		gs.At, gs.Names = append(gs.At, now), append(gs.Names, name)

@@ -85,17 +85,17 @@ func TestWrongCodesAreCountedOverAllNames(t *testing.T) {
 // TestLineOfCodesIsShortAndFair has many ask while one code is judged.
 func TestLineOfCodesIsShortAndFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLine()
+		l := newHashQueue()
 		judged, mayGo := []string(nil), make(chan struct{})
 		stand := func(who string, c control.Caller) <-chan error {
 			done := make(chan error, 1)
-			go func() { done <- l.judge(t.Context(), c, func() { <-mayGo; judged = append(judged, who) }) }()
+			go func() { done <- l.run(t.Context(), c, func() { <-mayGo; judged = append(judged, who) }) }()
 			synctest.Wait()
 			return done
 		}
-		for n := range mostInLine {
+		for n := range maxWaiting {
 			c := control.Caller{Tenant: fmt.Sprint("ten_", n)}
-			for range mostOfOne {
+			for range maxPerTenant {
 				stand(c.Tenant, c)
 			}
 			if _, ok := errors.AsType[*control.RateLimitError](<-stand("", c)); !ok {
@@ -103,14 +103,14 @@ func TestLineOfCodesIsShortAndFair(t *testing.T) {
 			}
 		}
 		if _, ok := errors.AsType[*control.RateLimitError](<-stand("", control.Caller{Tenant: "ten_9"})); !ok {
-			t.Errorf("%d stand in line", mostInLine+1)
+			t.Errorf("%d stand in line", maxWaiting+1)
 		}
 		operator := stand("operator", control.Operator())
-		for range mostInLine*mostOfOne + 1 {
+		for range maxWaiting*maxPerTenant + 1 {
 			mayGo <- struct{}{}
 			synctest.Wait()
 		}
-		if err := <-operator; err != nil || len(judged) != mostInLine*mostOfOne+1 {
+		if err := <-operator; err != nil || len(judged) != maxWaiting*maxPerTenant+1 {
 			t.Errorf("the operator's code: %v, after %q", err, judged)
 		}
 		if len(l.waiting) > 0 {

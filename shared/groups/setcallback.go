@@ -74,38 +74,38 @@ func (gs *Groups) SetHTTPCallback(ctx context.Context, c control.Caller, q Callb
 	} else if t.Limits.RequireChallenge {
 		return gateway.Group{}, refused("this account's endpoints must consent first, which callbacks set by code cannot; register the endpoint instead")
 	}
-	of, err := gs.proveCode(ctx, c, q, code)
+	grp, err := gs.checkCode(ctx, c, q, code)
 	if err != nil {
-		return of, err
+		return grp, err
 	}
-	r, err := gs.putApp(ctx, c, of, q)
+	r, err := gs.putApp(ctx, c, grp, q)
 	switch tooOften, ok := errors.AsType[*control.RateLimitError](err); {
 	case ok:
-		return of, refused(fmt.Sprintf("too many new callbacks; try again in %.0f seconds", math.Ceil(tooOften.RetryAfter.Seconds())))
+		return grp, refused(fmt.Sprintf("too many new callbacks; try again in %.0f seconds", math.Ceil(tooOften.RetryAfter.Seconds())))
 	case errors.Is(err, control.ErrLimit):
-		return of, refused("there are as many callbacks as the tenant may have")
+		return grp, refused("there are as many callbacks as the tenant may have")
 	case err != nil:
-		return of, err
+		return grp, err
 	}
-	now, _, err := storage.Load[gateway.Group](ctx, gs.gw.Store, gateway.GroupKey(of.ID))
+	now, _, err := storage.Load[gateway.Group](ctx, gs.gw.Store, gateway.GroupKey(grp.ID))
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		return of, err
+		return grp, err
 	}
-	if now.Rev != of.Rev { // the code was changed while this was set
-		if err := gs.control.RemoveApp(ctx, r.ID, gateway.ReasonCode, of.Rev+1); err != nil {
-			return of, err
+	if now.Rev != grp.Rev { // the code was changed while this was set
+		if err := gs.control.RemoveApp(ctx, r.ID, gateway.ReasonCode, grp.Rev+1); err != nil {
+			return grp, err
 		}
-		return of, refused(wrongCode)
+		return grp, refused(wrongCode)
 	}
-	return of, gs.control.TellApp(ctx, gateway.CallbackSet, r, of)
+	return grp, gs.control.NotifyApp(ctx, gateway.CallbackSet, r, grp)
 }
 
 // wrongCode is said alike of a wrong code and of an unknown group.
 const wrongCode = "group not found, or wrong security code"
 
-// proveCode returns the group whose code has the given SHA-1, asking SmartBots itself if the stored one does
+// checkCode returns the group whose code has the given SHA-1, asking SmartBots itself if the stored one does
 // not match. An unknown group takes the same work as a wrong code.
-func (gs *Groups) proveCode(ctx context.Context, c control.Caller, q CallbackRequest, code string) (gateway.Group, error) {
+func (gs *Groups) checkCode(ctx context.Context, c control.Caller, q CallbackRequest, code string) (gateway.Group, error) {
 	at, err := gs.guess(ctx, c.Tenant, q.Group)
 	if errors.Is(err, control.ErrLimit) {
 		return gateway.Group{}, refused("too many wrong security codes; try again in 15 minutes")
@@ -113,35 +113,35 @@ func (gs *Groups) proveCode(ctx context.Context, c control.Caller, q CallbackReq
 	if err != nil {
 		return gateway.Group{}, err
 	}
-	of, err := gs.groupNamed(ctx, q.Group)
+	grp, err := gs.groupNamed(ctx, q.Group)
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		return of, err
+		return grp, err
 	}
 	right := false
-	if err := gs.line.judge(ctx, c, func() { right = verifyCode(of.Code, code) }); err != nil {
-		return of, errors.Join(err, gs.guessedRight(ctx, c.Tenant, q.Group, at)) // it was not judged
+	if err := gs.hashes.run(ctx, c, func() { right = verifyCode(grp.Code, code) }); err != nil {
+		return grp, errors.Join(err, gs.guessedRight(ctx, c.Tenant, q.Group, at)) // it was not judged
 	}
 	if !right {
-		if of, err = gs.proveUpstream(ctx, c, of, q, code); err != nil {
-			return of, err
+		if grp, err = gs.checkUpstream(ctx, c, grp, q, code); err != nil {
+			return grp, err
 		}
 	}
-	return of, gs.guessedRight(ctx, c.Tenant, q.Group, at)
+	return grp, gs.guessedRight(ctx, c.Tenant, q.Group, at)
 }
 
 // groupNamed returns the group of a name; zero and storage.ErrNotFound if there is none.
 func (gs *Groups) groupNamed(ctx context.Context, name string) (gateway.Group, error) {
-	of, _, err := storage.Load[gateway.Link](ctx, gs.gw.Store, gateway.GroupNameKey(control.FoldName(name)))
+	link, _, err := storage.Load[gateway.Link](ctx, gs.gw.Store, gateway.GroupNameKey(control.FoldName(name)))
 	if err != nil {
 		return gateway.Group{}, err
 	}
-	return gs.control.LiveGroup(ctx, of.ID)
+	return gs.control.LiveGroup(ctx, link.ID)
 }
 
 // putApp makes or replaces the registration of c's tenant for an application of a group.
-func (gs *Groups) putApp(ctx context.Context, c control.Caller, of gateway.Group, q CallbackRequest) (gateway.Registration, error) {
-	id := ident.From("reg", of.Created, strings.Join([]string{"app", of.ID, of.Source, c.Tenant, q.AppUUID}, " "))
-	if err := gs.control.CheckRegistrationLimit(ctx, c, of.Source, id); err != nil {
+func (gs *Groups) putApp(ctx context.Context, c control.Caller, grp gateway.Group, q CallbackRequest) (gateway.Registration, error) {
+	id := ident.From("reg", grp.Created, strings.Join([]string{"app", grp.ID, grp.Source, c.Tenant, q.AppUUID}, " "))
+	if err := gs.control.CheckRegistrationLimit(ctx, c, grp.Source, id); err != nil {
 		return gateway.Registration{}, err
 	}
 	switch old, err := gs.control.Registration(ctx, c, id); {
@@ -152,7 +152,7 @@ func (gs *Groups) putApp(ctx context.Context, c control.Caller, of gateway.Group
 	case err != nil:
 		return gateway.Registration{}, err
 	}
-	if err := gs.replaceApp(ctx, c, of, q, id); err != nil {
+	if err := gs.replaceApp(ctx, c, grp, q, id); err != nil {
 		return gateway.Registration{}, err
 	}
 	var r gateway.Registration
@@ -164,7 +164,7 @@ func (gs *Groups) putApp(ctx context.Context, c control.Caller, of gateway.Group
 		if err := gs.forgetRemoval(ctx, old); err != nil {
 			return err
 		}
-		r, err = gs.control.PutRegistration(ctx, old, row, gs.appOf(c, of, q, old, id))
+		r, err = gs.control.PutRegistration(ctx, old, row, gs.appOf(c, grp, q, old, id))
 		return err
 	})
 	if err != nil {
@@ -175,9 +175,9 @@ func (gs *Groups) putApp(ctx context.Context, c control.Caller, of gateway.Group
 
 // replaceApp names id as the registration of the application, and removes the one that it had while the group
 // was on another source.
-func (gs *Groups) replaceApp(ctx context.Context, c control.Caller, of gateway.Group, q CallbackRequest, id string) error {
+func (gs *Groups) replaceApp(ctx context.Context, c control.Caller, grp gateway.Group, q CallbackRequest, id string) error {
 	before := ""
-	_, err := storage.Change(ctx, gs.gw.Store, gateway.AppKey(of.ID, c.Tenant, q.AppUUID), func(a *control.App, _ *storage.Row) error {
+	_, err := storage.Change(ctx, gs.gw.Store, gateway.AppKey(grp.ID, c.Tenant, q.AppUUID), func(a *control.App, _ *storage.Row) error {
 		if before = a.Registration; before == id {
 			return storage.ErrUnchanged
 		}
@@ -187,19 +187,19 @@ func (gs *Groups) replaceApp(ctx context.Context, c control.Caller, of gateway.G
 	if err != nil || before == "" || before == id {
 		return err
 	}
-	return gs.control.RemoveByCode(ctx, before, of)
+	return gs.control.RemoveByCode(ctx, before, grp)
 }
 
 // appOf returns the registration as q wants it, in place of old.
-func (gs *Groups) appOf(c control.Caller, of gateway.Group, q CallbackRequest, old gateway.Registration, id string) gateway.Registration {
+func (gs *Groups) appOf(c control.Caller, grp gateway.Group, q CallbackRequest, old gateway.Registration, id string) gateway.Registration {
 	now, pk := gs.gw.Clock(), gateway.RegistrationKey(id).PK
 	r := old
 	if r.ID == "" {
-		r = gateway.Registration{ID: id, Tenant: c.Tenant, Source: of.Source, Created: now}
+		r = gateway.Registration{ID: id, Tenant: c.Tenant, Source: grp.Source, Created: now}
 		r.Secrets = []keyring.Secret{{Sealed: gs.gw.Keys.Seal(pk, "secret", control.NewSigningSecret()), Since: now}}
 	}
 	r.State, r.Reason, r.Since = gateway.Enabled, "", now
-	r.EventTypes, r.Match, r.Format = []string{"group_chat"}, gateway.Match{"group": {of.UUID}}, gateway.Raw
+	r.EventTypes, r.Match, r.Format = []string{"group_chat"}, gateway.Match{"group": {grp.UUID}}, gateway.Raw
 	before, err := gs.gw.Keys.Open(pk, "url", old.Endpoint.URL)
 	if err != nil || before != q.URL {
 		r.Endpoint.ConsentedAt = time.Time{}
@@ -208,7 +208,7 @@ func (gs *Groups) appOf(c control.Caller, of gateway.Group, q CallbackRequest, o
 		r.Endpoint.Headers = nil // they were told for another server
 	}
 	r.Endpoint.URL, r.Endpoint.RedactedURL = gs.gw.Keys.Seal(pk, "url", q.URL), egress.Redact(q.URL)
-	r.Group, r.GroupRev, r.AppName, r.AppUUID = of.ID, of.Rev, q.AppName, q.AppUUID
+	r.Group, r.GroupRev, r.AppName, r.AppUUID = grp.ID, grp.Rev, q.AppName, q.AppUUID
 	if !old.Since.IsZero() && !now.After(old.Since) {
 		r.Since = old.Since.Add(time.Millisecond) // each setting is an event of its own
 	}
@@ -217,7 +217,7 @@ func (gs *Groups) appOf(c control.Caller, of gateway.Group, q CallbackRequest, o
 
 // Apps returns a page of the registrations made with a group's code.
 func (gs *Groups) Apps(ctx context.Context, c control.Caller, group string, at storage.PageRequest) ([]gateway.Registration, string, error) {
-	of, err := gs.Group(ctx, c, group)
+	grp, err := gs.Group(ctx, c, group)
 	if err != nil {
 		return nil, "", err
 	}
@@ -228,7 +228,7 @@ func (gs *Groups) Apps(ctx context.Context, c control.Caller, group string, at s
 			return gateway.Registration{}, err
 		}
 		r, err := gs.control.Registration(ctx, control.Operator(), a.Registration)
-		if err == nil && (r.State == gateway.Removed || r.GroupRev != of.Rev) {
+		if err == nil && (r.State == gateway.Removed || r.GroupRev != grp.Rev) {
 			err = storage.ErrNotFound
 		}
 		return r, err

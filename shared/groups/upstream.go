@@ -27,10 +27,10 @@ const (
 	upstreamAnswer = 64 << 10 // bytes that are read
 )
 
-// proveUpstream asks SmartBots for the code, by the sources that have upstream credentials in the order of
+// checkUpstream asks SmartBots for the code, by the sources that have upstream credentials in the order of
 // their making, with our own callback URL. The first OK makes the group, or updates known. Else the error is
 // a *Refusal with SmartBots' own text if it gave one.
-func (gs *Groups) proveUpstream(ctx context.Context, c control.Caller, known gateway.Group, q CallbackRequest, code string) (gateway.Group, error) {
+func (gs *Groups) checkUpstream(ctx context.Context, c control.Caller, known gateway.Group, q CallbackRequest, code string) (gateway.Group, error) {
 	sources, err := gs.upstreamSources(ctx)
 	if err != nil {
 		return gateway.Group{}, err
@@ -45,7 +45,7 @@ func (gs *Groups) proveUpstream(ctx context.Context, c control.Caller, known gat
 		case err != nil:
 			return gateway.Group{}, err
 		}
-		return gs.learnGroup(ctx, c, known, GroupChange{Source: s.ID, Name: q.Group, UUID: a.GroupUUID, GroupID: a.GroupID}, code)
+		return gs.saveUpstreamGroup(ctx, c, known, GroupChange{Source: s.ID, Name: q.Group, UUID: a.GroupUUID, GroupID: a.GroupID}, code)
 	}
 	return gateway.Group{}, why
 }
@@ -69,7 +69,7 @@ func (gs *Groups) ConnectGroup(ctx context.Context, source, name, code string) (
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return known, err
 	}
-	return gs.learnGroup(ctx, control.Operator(), known, GroupChange{Source: s.ID, Name: name, UUID: a.GroupUUID, GroupID: a.GroupID}, sha1Hex(code))
+	return gs.saveUpstreamGroup(ctx, control.Operator(), known, GroupChange{Source: s.ID, Name: name, UUID: a.GroupUUID, GroupID: a.GroupID}, sha1Hex(code))
 }
 
 func (gs *Groups) upstreamSources(ctx context.Context) ([]*gateway.Source, error) {
@@ -88,8 +88,8 @@ func (gs *Groups) upstreamSources(ctx context.Context) ([]*gateway.Source, error
 	return out, err
 }
 
-// learnGroup stores what SmartBots said of a group when it was asked for c.
-func (gs *Groups) learnGroup(ctx context.Context, c control.Caller, known gateway.Group, ch GroupChange, code string) (gateway.Group, error) {
+// saveUpstreamGroup stores what SmartBots said of a group when it was asked for c.
+func (gs *Groups) saveUpstreamGroup(ctx context.Context, c control.Caller, known gateway.Group, ch GroupChange, code string) (gateway.Group, error) {
 	ch.UUID = cmp.Or(ch.UUID, known.UUID)
 	if ch.UUID == "" || ch.check() != nil {
 		return known, refused("SmartBots did not tell the group's UUID")
@@ -98,11 +98,11 @@ func (gs *Groups) learnGroup(ctx context.Context, c control.Caller, known gatewa
 		ch.Name = "" // it is known under its name
 		return gs.setGroup(ctx, c, known, ch, code)
 	}
-	of, err := gs.putGroup(ctx, c, ident.New("grp", gs.gw.Clock()), ch, code)
+	grp, err := gs.putGroup(ctx, c, ident.New("grp", gs.gw.Clock()), ch, code)
 	if errors.Is(err, storage.ErrConflict) {
-		return of, refused("another call is setting this group; try again")
+		return grp, refused("another call is setting this group; try again")
 	}
-	return of, err
+	return grp, err
 }
 
 // An upstreamReply is SmartBots' answer ("Set HTTP callback to be called on group events", Output).

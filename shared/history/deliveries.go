@@ -55,7 +55,7 @@ func (q Query) wants(typ string, received time.Time) bool {
 // A Delivery is a delivery as lists show it.
 type Delivery struct {
 	gateway.Delivery
-	Shown gateway.Status // Status; Held for a pending one of a disabled registration, Cancelled for an unfinished one of a removed one
+	VisibleStatus gateway.Status // Status; Held for a pending one of a disabled registration, Cancelled for an unfinished one of a removed one
 }
 
 // Deliveries returns a page of deliveries, newest first, and the cursor of the next page. Pages may be short, or empty
@@ -71,12 +71,12 @@ func (h *History) Deliveries(ctx context.Context, c control.Caller, q Query) ([]
 		return out, "", err
 	}
 	var out []Delivery
-	next, err := h.look(ctx, deliveryParts(rs, q.open()), q, func(rows []storage.Row) (_ int, err error) {
+	next, err := h.scan(ctx, deliveryParts(rs, q.open()), q, func(rows []storage.Row) (_ int, err error) {
 		out, err = h.listDeliveries(ctx, rows, rs, q)
 		return len(out), err
-	}, func(n int) spot {
+	}, func(n int) cursor {
 		out = out[:n]
-		return spot{out[n-1].Event[idNumberChars:], out[n-1].Registration}
+		return cursor{out[n-1].Event[idNumberChars:], out[n-1].Registration}
 	})
 	return out, next, err
 }
@@ -117,8 +117,8 @@ func (h *History) registrationsFor(ctx context.Context, c control.Caller, q Quer
 
 func (h *History) registrationsOfTenant(ctx context.Context, tenant, source string, removed bool) ([]gateway.Registration, error) {
 	var ids []string
-	err := h.control.EachRegistrationOf(ctx, tenant, func(id string, of control.TenantRegistration) {
-		if (source == "" || of.Source == source) && (removed || !of.Removed) {
+	err := h.control.EachRegistrationOf(ctx, tenant, func(id string, listed control.TenantRegistration) {
+		if (source == "" || listed.Source == source) && (removed || !listed.Removed) {
 			ids = append(ids, id)
 		}
 	})
@@ -153,7 +153,7 @@ func (h *History) listDeliveries(ctx context.Context, rows []storage.Row, rs []g
 	if err != nil {
 		return nil, err
 	}
-	of := byID(rs)
+	byRegistration := byID(rs)
 	now := h.gw.Clock()
 	out := make([]Delivery, 0, len(rows))
 	for _, row := range rows {
@@ -161,8 +161,8 @@ func (h *History) listDeliveries(ctx context.Context, rows []storage.Row, rs []g
 		if err != nil {
 			return nil, err
 		}
-		l := Delivery{d, d.VisibleStatus(of[d.Registration])}
-		if row.Expired(now) || !q.wants(d.EventType, d.Received) || q.Status != "" && l.Shown != q.Status {
+		l := Delivery{d, d.VisibleStatus(byRegistration[d.Registration])}
+		if row.Expired(now) || !q.wants(d.EventType, d.Received) || q.Status != "" && l.VisibleStatus != q.Status {
 			continue
 		}
 		out = append(out, l)

@@ -12,14 +12,14 @@ import (
 
 // How far a dry run looks back in the history.
 const (
-	dryRunEvents = 1_000
-	dryRunTime   = 5 * time.Second
-	dryRunShown  = 100
+	dryRunEvents    = 1_000
+	dryRunTime      = 5 * time.Second
+	dryRunMaxEvents = 100
 )
 
 // A DryRun is what a registration would have got.
 type DryRun struct {
-	Looked   int     // events that were looked at, newest first
+	Scanned  int     // events that were looked at, newest first
 	Matched  int     // of them
 	Events   []Event // the newest that match, without payload
 	Complete bool    // all events since the time were looked at
@@ -52,7 +52,7 @@ func (h *History) dryRun(ctx context.Context, r gateway.Registration, since time
 	run := DryRun{Events: []Event{}}
 	end := h.gw.Clock().Add(dryRunTime)
 	q := Query{Source: r.Source, Since: since, Limit: storage.MaxPageRows}
-	for run.Looked < dryRunEvents && h.gw.Clock().Before(end) {
+	for run.Scanned < dryRunEvents && h.gw.Clock().Before(end) {
 		page, next, err := h.eventsOfSource(ctx, q)
 		if err != nil {
 			return run, err
@@ -80,12 +80,12 @@ func (h *History) try(ctx context.Context, rev string, r *gateway.Registration, 
 	if err != nil || !ok {
 		return err
 	}
-	run.Looked++
+	run.Scanned++
 	if !r.Wants(&l.Event) {
 		return nil
 	}
 	run.Matched++
-	if len(run.Events) < dryRunShown {
+	if len(run.Events) < dryRunMaxEvents {
 		l.Payload = nil
 		run.Events = append(run.Events, l)
 	}

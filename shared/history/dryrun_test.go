@@ -40,7 +40,7 @@ func TestDryRunTellsWhatARegistrationWouldHaveGot(t *testing.T) {
 	}
 	ids := func(d DryRun) []string { return idsOf(d.Events, func(l Event) string { return l.ID }) }
 	got := run(time.Time{}, control.RegistrationChange{})
-	if got.Looked != 3 || got.Matched != 2 || !got.Complete || !slices.Equal(ids(got), []string{last, first}) {
+	if got.Scanned != 3 || got.Matched != 2 || !got.Complete || !slices.Equal(ids(got), []string{last, first}) {
 		t.Errorf("dry run %+v, want %v of 3 events, and not %s", got, []string{last, first}, before)
 	}
 	for _, l := range got.Events {
@@ -48,13 +48,13 @@ func TestDryRunTellsWhatARegistrationWouldHaveGot(t *testing.T) {
 			t.Errorf("event %s has a payload of %d bytes, and says %d; want the size alone", l.ID, len(l.Payload), l.Size)
 		}
 	}
-	if got = run(w.now, control.RegistrationChange{}); got.Looked != 2 || !slices.Equal(ids(got), []string{last}) {
+	if got = run(w.now, control.RegistrationChange{}); got.Scanned != 2 || !slices.Equal(ids(got), []string{last}) {
 		t.Errorf("dry run since the last came: %+v, want %s", got, last)
 	}
 	if got = run(time.Time{}, control.RegistrationChange{Match: new(gateway.Match)}); !slices.Equal(ids(got), []string{unwanted, last, first}) || got.Matched != 3 {
 		t.Errorf("dry run with another match: %+v, want all 3", got)
 	}
-	if got = run(time.Time{}, control.RegistrationChange{EventTypes: &[]string{"sent"}}); len(got.Events) != 0 || got.Events == nil || got.Looked != 3 {
+	if got = run(time.Time{}, control.RegistrationChange{EventTypes: &[]string{"sent"}}); len(got.Events) != 0 || got.Events == nil || got.Scanned != 3 {
 		t.Errorf("dry run with other event types: %+v, want an empty list", got)
 	}
 	if stored := w.registration(r.ID); stored.Rev != r.Rev || !cmp.Equal(stored.Match, r.Match) {
@@ -91,17 +91,17 @@ func TestDryRunHasBounds(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, control.RegistrationChange{})
-	for n := range dryRunShown + 5 {
+	for n := range dryRunMaxEvents + 5 {
 		w.eventAt(s, fmt.Sprint(n), w.now.Add(time.Duration(n)*time.Second), gateway.EventRow{Type: "delivered", Keys: map[string][]string{"label": {""}}})
 	}
 	w.eventAt(s, "of our own", w.now, gateway.EventRow{Type: gateway.TestEventType, Recipient: r.ID})
 	got := must(w.DryRunRegistration(t.Context(), c, r.ID, time.Time{}, control.RegistrationChange{}))(w)
-	if got.Looked != dryRunShown+5 || got.Matched != dryRunShown+5 || len(got.Events) != dryRunShown || !got.Complete {
-		t.Errorf("dry run: %d of %d, %d shown, complete %v; want %d, of which %d are shown", got.Matched, got.Looked, len(got.Events), got.Complete, dryRunShown+5, dryRunShown)
+	if got.Scanned != dryRunMaxEvents+5 || got.Matched != dryRunMaxEvents+5 || len(got.Events) != dryRunMaxEvents || !got.Complete {
+		t.Errorf("dry run: %d of %d, %d shown, complete %v; want %d, of which %d are shown", got.Matched, got.Scanned, len(got.Events), got.Complete, dryRunMaxEvents+5, dryRunMaxEvents)
 	}
 	w.store.Store = &ticking{Store: w.store.Store, w: w, by: dryRunTime}
-	if got = must(w.dryRun(t.Context(), r, time.Time{}))(w); got.Complete || got.Looked == 0 || got.Looked > storage.MaxPageRows {
-		t.Errorf("dry run that takes too long: %d, complete %v, want it to end after a page", got.Looked, got.Complete)
+	if got = must(w.dryRun(t.Context(), r, time.Time{}))(w); got.Complete || got.Scanned == 0 || got.Scanned > storage.MaxPageRows {
+		t.Errorf("dry run that takes too long: %d, complete %v, want it to end after a page", got.Scanned, got.Complete)
 	}
 }
 
@@ -111,8 +111,8 @@ func TestDryRunLooksAtSoManyEvents(t *testing.T) {
 	r := w.register(c, s.ID, control.RegistrationChange{})
 	w.store.Store = &endless{Store: w.store.Store, w: w, source: s}
 	got := must(w.dryRun(t.Context(), r, time.Time{}))(w)
-	if got.Looked < dryRunEvents || got.Looked >= dryRunEvents+storage.MaxPageRows || got.Complete {
-		t.Errorf("dry run of an endless history: %d events, complete %v; want it to end after %d", got.Looked, got.Complete, dryRunEvents)
+	if got.Scanned < dryRunEvents || got.Scanned >= dryRunEvents+storage.MaxPageRows || got.Complete {
+		t.Errorf("dry run of an endless history: %d events, complete %v; want it to end after %d", got.Scanned, got.Complete, dryRunEvents)
 	}
 }
 

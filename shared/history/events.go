@@ -54,31 +54,31 @@ func (h *History) Events(ctx context.Context, c control.Caller, q Query) ([]Even
 	if err != nil {
 		return nil, "", err
 	}
-	out, next, err := h.lookForEvents(ctx, deliveryParts(rs, false), q, func(rows []storage.Row) ([]Event, error) {
+	out, next, err := h.scanEvents(ctx, deliveryParts(rs, false), q, func(rows []storage.Row) ([]Event, error) {
 		return h.eventsOf(ctx, c, rows, byID(rs), q)
 	})
 	return out, afterEvent(out, next), err
 }
 
-// lookForEvents is look for those that of returns of rows.
-func (h *History) lookForEvents(ctx context.Context, parts []part, q Query, of func([]storage.Row) ([]Event, error)) (out []Event, next string, err error) {
-	next, err = h.look(ctx, parts, q, func(rows []storage.Row) (_ int, err error) {
-		out, err = of(rows)
+// scanEvents is look for those that of returns of rows.
+func (h *History) scanEvents(ctx context.Context, parts []part, q Query, read func([]storage.Row) ([]Event, error)) (out []Event, next string, err error) {
+	next, err = h.scan(ctx, parts, q, func(rows []storage.Row) (_ int, err error) {
+		out, err = read(rows)
 		return len(out), err
-	}, func(n int) spot {
+	}, func(n int) cursor {
 		out = out[:n]
-		return spot{time: out[n-1].ID[idNumberChars:]}
+		return cursor{time: out[n-1].ID[idNumberChars:]}
 	})
 	return out, next, err
 }
 
 // afterEvent moves a cursor behind the other deliveries of the event that the page ended with.
 func afterEvent(page []Event, next string) string {
-	at, err := parseSpot(next)
+	at, err := parseCursor(next)
 	if err != nil || len(page) == 0 || page[len(page)-1].ID[idNumberChars:] != at.time {
 		return next
 	}
-	return spot{time: at.time}.String()
+	return cursor{time: at.time}.String()
 }
 
 func (h *History) eventsOfSource(ctx context.Context, q Query) ([]Event, string, error) {
@@ -88,7 +88,7 @@ func (h *History) eventsOfSource(ctx context.Context, q Query) ([]Event, string,
 	if _, err := ident.SourceNumber(q.Source); err != nil {
 		return nil, "", nil
 	}
-	return h.lookForEvents(ctx, eventParts(q.Source), q, func(rows []storage.Row) ([]Event, error) {
+	return h.scanEvents(ctx, eventParts(q.Source), q, func(rows []storage.Row) ([]Event, error) {
 		out, err := h.kept(rows)
 		return slices.DeleteFunc(out, func(l Event) bool { return !q.wants(l.Type, l.Received) }), err
 	})
@@ -103,7 +103,7 @@ func eventParts(source string) []part {
 }
 
 // eventsOf returns the events of deliveries, each once, in the order of rows.
-func (h *History) eventsOf(ctx context.Context, c control.Caller, rows []storage.Row, of map[string]gateway.Registration, q Query) ([]Event, error) {
+func (h *History) eventsOf(ctx context.Context, c control.Caller, rows []storage.Row, visible map[string]gateway.Registration, q Query) ([]Event, error) {
 	var order []string
 	mine := map[string][]gateway.Registration{}
 	for _, row := range rows {
@@ -111,7 +111,7 @@ func (h *History) eventsOf(ctx context.Context, c control.Caller, rows []storage
 			order = append(order, row.SK)
 		}
 		registration, _, _ := strings.Cut(strings.TrimPrefix(row.PK, "D#"), "#")
-		mine[row.SK] = append(mine[row.SK], of[registration])
+		mine[row.SK] = append(mine[row.SK], visible[registration])
 	}
 	known, err := h.readEvents(ctx, order)
 	if err != nil {

@@ -18,8 +18,8 @@ func FuzzCursor(f *testing.F) {
 	f.Add(`{"part":1,"id":"ten_1","below":true,"after":"R#1"}`, "", 0)
 	f.Add("0 3 evt_1", "~", -1)
 	f.Fuzz(func(t *testing.T, text, id string, limit int) {
-		if s, err := parseSpot(text); err == nil {
-			if back, err := parseSpot(s.String()); err != nil || back != s || s.String() != text {
+		if s, err := parseCursor(text); err == nil {
+			if back, err := parseCursor(s.String()); err != nil || back != s || s.String() != text {
 				t.Errorf("cursor %q is read as %+v, and written %q", text, s, s)
 			}
 		} else if !errors.Is(err, storage.ErrInvalid) || strings.Contains(err.Error(), text) && len(text) > 3 {
@@ -40,7 +40,7 @@ func FuzzCursor(f *testing.F) {
 			t.Fatal(err)
 		}
 		_, next := q.join([]part{p}, []storage.Page{{Rows: []storage.Row{{Key: storage.Key{Table: storage.Deliveries, PK: p.PK, SK: event}}}, Next: event}})
-		if _, err := parseSpot(next); next != "" && err != nil && len(id) < gateway.MaxName/2 && !strings.Contains(id, ".") && text == "" {
+		if _, err := parseCursor(next); next != "" && err != nil && len(id) < gateway.MaxName/2 && !strings.Contains(id, ".") && text == "" {
 			t.Errorf("the page ended with the cursor %q, which is refused: %v", next, err)
 		}
 	})

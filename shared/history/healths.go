@@ -13,10 +13,10 @@ import (
 // of which nothing failed so far is left out.
 func (h *History) Healths(ctx context.Context, rs ...gateway.Registration) (map[string]circuit.Health, error) {
 	keys := make([]storage.Key, len(rs))
-	of := make(map[string]string, len(rs))
+	names := make(map[string]string, len(rs))
 	for i, r := range rs {
 		keys[i] = gateway.HealthKey(r.ID)
-		of[keys[i].PK] = r.ID
+		names[keys[i].PK] = r.ID
 	}
 	rows, err := storage.GetAll(ctx, h.gw.Store, keys)
 	if err != nil {
@@ -24,7 +24,7 @@ func (h *History) Healths(ctx context.Context, rs ...gateway.Registration) (map[
 	}
 	out := make(map[string]circuit.Health, len(rows))
 	for _, row := range rows {
-		if out[of[row.PK]], err = storage.Decoded[circuit.Health](row); err != nil {
+		if out[names[row.PK]], err = storage.Decoded[circuit.Health](row); err != nil {
 			return nil, err
 		}
 	}

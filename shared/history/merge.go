@@ -15,8 +15,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// readsAtOnce is how many partitions of a merged list are read at the same time.
-const readsAtOnce = 32
+// parallelReads is how many partitions of a merged list are read at the same time.
+const parallelReads = 32
 
 // An event's id holds a time of the provider's if there is one. A repeat may bring it later than that by
 // stableSlack; it is never further ahead than latestSlack.
@@ -46,46 +46,46 @@ func deliveryParts(rs []gateway.Registration, open bool) (parts []part) {
 }
 
 func byID(rs []gateway.Registration) map[string]gateway.Registration {
-	of := make(map[string]gateway.Registration, len(rs))
+	byRegistration := make(map[string]gateway.Registration, len(rs))
 	for _, r := range rs {
-		of[r.ID] = r
+		byRegistration[r.ID] = r
 	}
-	return of
+	return byRegistration
 }
 
-// A spot is a place in a merged list: what an event id holds after the source's number, so that the events of
+// A cursor is a place in a merged list: what an event id holds after the source's number, so that the events of
 // different sources sort by time, and the registration.
-type spot struct{ time, id string }
+type cursor struct{ time, id string }
 
-func (p part) spot(sk string) spot { return spot{sk[min(idNumberChars, len(sk)):], p.id} }
+func (p part) cursorOf(sk string) cursor { return cursor{sk[min(idNumberChars, len(sk)):], p.id} }
 
 // compare orders spots as lists do, newest first.
-func (a spot) compare(b spot) int {
+func (a cursor) compare(b cursor) int {
 	return cmp.Or(cmp.Compare(b.time, a.time), cmp.Compare(b.id, a.id))
 }
 
-func (s spot) String() string { return s.time + "." + s.id }
+func (s cursor) String() string { return s.time + "." + s.id }
 
-func parseSpot(text string) (spot, error) {
+func parseCursor(text string) (cursor, error) {
 	at, id, found := strings.Cut(text, ".")
 	if !found || len(text) > gateway.MaxName {
-		return spot{}, fmt.Errorf("cursor: %w: want one that a page ended with", storage.ErrInvalid)
+		return cursor{}, fmt.Errorf("cursor: %w: want one that a page ended with", storage.ErrInvalid)
 	}
-	return spot{at, id}, nil
+	return cursor{at, id}, nil
 }
 
 // How far one call looks for a row that is wanted: on AWS, where a look takes longer, so long.
 const (
-	mostLooked = 20_000 // rows
-	lookTime   = 800 * time.Millisecond
+	maxScanned = 20_000 // rows
+	scanTime   = 800 * time.Millisecond
 	wideRows   = 1_000 // of each look but the first
 )
 
-// look merges page after page until find finds something in one, and says how much, the
+// scan merges page after page until find finds something in one, and says how much, the
 // list ends or it has looked far enough. It returns the cursor behind what was found,
 // which cut leaves so much of as a page may hold, and whose last place it returns.
-func (h *History) look(ctx context.Context, parts []part, q Query, find func([]storage.Row) (int, error), cut func(n int) spot) (string, error) {
-	end := time.Now().Add(lookTime)
+func (h *History) scan(ctx context.Context, parts []part, q Query, find func([]storage.Row) (int, error), cut func(n int) cursor) (string, error) {
+	end := time.Now().Add(scanTime)
 	for looked := 0; ; q.wide = true {
 		rows, next, err := h.merge(ctx, parts, q)
 		if err != nil {
@@ -96,7 +96,7 @@ func (h *History) look(ctx context.Context, parts []part, q Query, find func([]s
 			next = cut(q.limit()).String()
 		}
 		looked += len(rows)
-		if err != nil || found > 0 || next == "" || next == q.Cursor || looked >= mostLooked || time.Now().After(end) {
+		if err != nil || found > 0 || next == "" || next == q.Cursor || looked >= maxScanned || time.Now().After(end) {
 			return next, err
 		}
 		q.Cursor = next
@@ -105,7 +105,7 @@ func (h *History) look(ctx context.Context, parts []part, q Query, find func([]s
 
 // ScannedTo returns the time of the place that a list's cursor is at; zero if there is none: the list ended.
 func ScannedTo(cursor string) time.Time {
-	at, err := parseSpot(cursor)
+	at, err := parseCursor(cursor)
 	if err != nil {
 		return time.Time{}
 	}
@@ -117,7 +117,7 @@ func ScannedTo(cursor string) time.Time {
 func (h *History) merge(ctx context.Context, parts []part, q Query) ([]storage.Row, string, error) {
 	pages := make([]storage.Page, len(parts))
 	var group errgroup.Group
-	group.SetLimit(readsAtOnce)
+	group.SetLimit(parallelReads)
 	for i, p := range parts {
 		bounded, err := q.bound(p)
 		if err != nil {
@@ -150,7 +150,7 @@ func (q Query) bound(p part) (storage.Query, error) {
 	if q.Cursor == "" {
 		return b, nil
 	}
-	at, err := parseSpot(q.Cursor)
+	at, err := parseCursor(q.Cursor)
 	if err != nil {
 		return b, err
 	}
@@ -168,26 +168,26 @@ func (q Query) bound(p part) (storage.Query, error) {
 // a page may be empty and end where it began.
 func (q Query) join(parts []part, pages []storage.Page) ([]storage.Row, string) {
 	type placed struct {
-		spot
+		cursor
 		row storage.Row
 	}
 	var all []*placed
-	var end *spot // the first place that a part did not get to
+	var end *cursor // the first place that a part did not get to
 	for i, p := range pages {
 		for _, r := range p.Rows {
-			all = append(all, &placed{parts[i].spot(r.SK), r})
+			all = append(all, &placed{parts[i].cursorOf(r.SK), r})
 		}
-		if s := parts[i].spot(p.Next); p.Next != "" && (end == nil || s.compare(*end) < 0) {
+		if s := parts[i].cursorOf(p.Next); p.Next != "" && (end == nil || s.compare(*end) < 0) {
 			end = &s
 		}
 	}
-	if began, err := parseSpot(q.Cursor); err == nil && end != nil && end.compare(began) < 0 {
+	if began, err := parseCursor(q.Cursor); err == nil && end != nil && end.compare(began) < 0 {
 		end = &began
 	}
-	slices.SortFunc(all, func(a, b *placed) int { return a.compare(b.spot) })
+	slices.SortFunc(all, func(a, b *placed) int { return a.compare(b.cursor) })
 	var rows []storage.Row
 	for _, p := range all {
-		if end != nil && end.compare(p.spot) < 0 {
+		if end != nil && end.compare(p.cursor) < 0 {
 			break
 		}
 		rows = append(rows, p.row)

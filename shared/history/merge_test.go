@@ -156,7 +156,7 @@ func TestPartsAreReadSoManyAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		parts := slices.Repeat([]part{{storage.Query{Table: storage.Deliveries, PK: "D#reg_1#0"}, "reg_1", "src-00000001"}}, 2*readsAtOnce)
+		parts := slices.Repeat([]part{{storage.Query{Table: storage.Deliveries, PK: "D#reg_1#0"}, "reg_1", "src-00000001"}}, 2*parallelReads)
 		if _, _, err := New(control.New(g)).merge(t.Context(), parts, Query{}); err != nil || time.Since(began) != 2*time.Second {
 			t.Errorf("%d lists of a second took %v, %v; want 2s", len(parts), time.Since(began), err)
 		}

@@ -200,7 +200,7 @@ func TestHighRateIsTakenInBlocks(t *testing.T) {
 			for range 40 {
 				begun := time.Now()
 				leave, _, err := l.Acquire(t.Context(), Request{Rate: rateKey, PerSecond: 1000})
-				if err != nil || leave == nil || time.Since(begun) > gatherTime {
+				if err != nil || leave == nil || time.Since(begun) > batchWait {
 					t.Fatalf("second %d: after %v %v; want the right at once", second, time.Since(begun), err)
 				}
 				time.Sleep(max(25*time.Millisecond-time.Since(begun), 0))

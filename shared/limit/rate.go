@@ -13,8 +13,8 @@ const (
 	blockInterval = time.Second / 10
 	// blockTTL is how long a block may be used.
 	blockTTL = time.Second
-	// gatherTime is the time between two writes of a process, in which requests for slots gather.
-	gatherTime = 100 * time.Millisecond
+	// batchWait is the time between two writes of a process, in which requests for slots gather.
+	batchWait = 100 * time.Millisecond
 )
 
 // A rate is the row of a rate limit (GCRA, ITU-T I.371, annex A): Next is the theoretical arrival time, when the next
@@ -121,7 +121,7 @@ func (l *Limits) acquireRate(ctx context.Context, k storage.Key, perSecond float
 	var at time.Time
 	var wait time.Duration
 	extra, granted := 0, false
-	err = l.rows.change(ctx, k, gatherTime, func(v value, now time.Time) (value, bool) {
+	err = l.rows.change(ctx, k, batchWait, func(v value, now time.Time) (value, bool) {
 		at = l.clock()
 		next, retryAt := v.rate.reserve(now, every, reserved)
 		extra, granted = 0, retryAt.IsZero()

@@ -12,19 +12,19 @@ import (
 // Queue Length Thresholds for Shared-Memory Packet Switches", Choudhury and Hahne, with a factor of 1).
 // Example: of 12 slots a alone holds 6; b then takes 3 and c 2; as a releases some, all three come to 3, and 3 stay free.
 type Shares struct {
-	mu              sync.Mutex
-	extendWhenAlone bool
-	free            int
-	shares          map[string]share     // by tenant, of those that hold some
-	waiting         map[string][]*Waiter // by tenant, in the order of arrival
-	arrivals        int                  // Waiters that have waited
-	lastTenant      string               // that took a slot last
-	tenantChangedAt time.Time            // when it first did after another tenant
+	mu                  sync.Mutex
+	extendForSoleTenant bool
+	free                int
+	shares              map[string]share     // by tenant, of those that hold some
+	waiting             map[string][]*Waiter // by tenant, in the order of arrival
+	arrivals            int                  // Waiters that have waited
+	lastTenant          string               // that took a slot last
+	tenantChangedAt     time.Time            // when it first did after another tenant
 }
 
-// A tenant is alone if no other took a slot for aloneAfter. It then keeps waiting while its share moves, which holds
+// A tenant is alone if no other took a slot for soleTenantAfter. It then keeps waiting while its share moves, which holds
 // up nobody, until timeReserve is left of the context.
-const aloneAfter, timeReserve = time.Minute, 30 * time.Second
+const soleTenantAfter, timeReserve = time.Minute, 30 * time.Second
 
 // A share is what a tenant holds.
 type share struct {
@@ -47,10 +47,10 @@ func (p *Shares) Waiter(tenant string, n int) *Waiter {
 	return &Waiter{p: p, tenant: tenant, missing: n, granted: make(chan struct{}, n)}
 }
 
-// NewShares returns n free slots. extendWhenAlone lets a tenant that is alone wait longer than maxWait; batches,
+// NewShares returns n free slots. extendForSoleTenant lets a tenant that is alone wait longer than maxWait; batches,
 // which end with their slowest attempt, must not.
-func NewShares(n int, extendWhenAlone bool) *Shares {
-	return &Shares{free: n, extendWhenAlone: extendWhenAlone, shares: map[string]share{}, waiting: map[string][]*Waiter{}}
+func NewShares(n int, extendForSoleTenant bool) *Shares {
+	return &Shares{free: n, extendForSoleTenant: extendForSoleTenant, shares: map[string]share{}, waiting: map[string][]*Waiter{}}
 }
 
 // TryAcquire takes a slot for tenant, which Release gives back, and reports whether the tenant's share allowed it.
@@ -79,7 +79,7 @@ func (p *Shares) acquire(tenant string) bool {
 // keepsWaiting reports whether tenant may wait beyond its time.
 func (p *Shares) keepsWaiting(ctx context.Context, tenant string) bool {
 	end, hasDeadline := ctx.Deadline()
-	return p.extendWhenAlone && tenant == p.lastTenant && time.Since(p.tenantChangedAt) > aloneAfter && p.active(tenant) &&
+	return p.extendForSoleTenant && tenant == p.lastTenant && time.Since(p.tenantChangedAt) > soleTenantAfter && p.active(tenant) &&
 		ctx.Err() == nil && !(hasDeadline && time.Until(end) < timeReserve)
 }
 

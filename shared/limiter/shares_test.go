@@ -124,9 +124,9 @@ func TestTenantThatIsAloneWaitsOn(t *testing.T) {
 		{"where nobody waits on", false, MaxQueueWait, 0, time.Hour, MaxQueueWait},
 		{"where nobody waits on, told not to wait", false, 0, 0, time.Hour, 0},
 		{"until nothing moves", true, MaxQueueWait, 0, 10 * time.Second, 10*time.Second + MaxQueueWait},
-		{"another was there lately", true, MaxQueueWait, aloneAfter - 2*MaxQueueWait, time.Hour, MaxQueueWait},
-		{"another was there lately, told not to wait", true, 0, aloneAfter - 2*MaxQueueWait, time.Hour, 0},
-		{"another was there long ago", true, MaxQueueWait, aloneAfter, time.Hour, 2*time.Minute - timeReserve},
+		{"another was there lately", true, MaxQueueWait, soleTenantAfter - 2*MaxQueueWait, time.Hour, MaxQueueWait},
+		{"another was there lately, told not to wait", true, 0, soleTenantAfter - 2*MaxQueueWait, time.Hour, 0},
+		{"another was there long ago", true, MaxQueueWait, soleTenantAfter, time.Hour, 2*time.Minute - timeReserve},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			p := NewShares(2, tt.lone)

@@ -67,7 +67,7 @@ const exportPK, exportField = "export", "gateway"
 func signedPart(lines []byte, next string) []byte { return append(slices.Clone(lines), next...) }
 
 // exported are the lists of which an export is made, in the order of its lines.
-var exported = []tourPart{
+var exported = []scanPart{
 	{"sources", gateway.SourceKey, "C#"}, {"tenants", gateway.TenantKey, "K#"}, {"groups", gateway.GroupKey, "K#"},
 	{"keys", func(id string) storage.Key { return gateway.ListKey("keys", id) }, ""},
 	{"tenants", gateway.TenantKey, "G#"}, {"tenants", gateway.TenantKey, "R#"},
@@ -82,7 +82,7 @@ func (tr *Transfer) Export(ctx context.Context, cursor string) ([]byte, string, 
 	if err != nil {
 		return nil, "", fmt.Errorf("cursor: %w: want one that a part ended with", storage.ErrInvalid)
 	}
-	at, err := parseStop(string(text))
+	at, err := parseScanCursor(string(text))
 	if err != nil {
 		return nil, "", err
 	}
@@ -93,7 +93,7 @@ func (tr *Transfer) Export(ctx context.Context, cursor string) ([]byte, string, 
 		if at.Part < len(exported) {
 			x.list = exported[at.Part]
 		}
-		at, done, err = tr.tour(ctx, exported, at, func(r storage.Row) error { return x.add(ctx, r) })
+		at, done, err = tr.scan(ctx, exported, at, func(r storage.Row) error { return x.add(ctx, r) })
 	}
 	switch {
 	case errors.Is(err, errEnough):
@@ -113,7 +113,7 @@ var errEnough = errors.New("enough")
 // An exportPart is a part that is being written.
 type exportPart struct {
 	g     *Transfer
-	list  tourPart // that is being toured
+	list  scanPart // that is being toured
 	out   bytes.Buffer
 	lines int
 	err   error // of encoding
@@ -144,8 +144,8 @@ func (x *exportPart) add(ctx context.Context, r storage.Row) error {
 		t, err := storage.Decoded[gateway.Tenant](r)
 		return x.thing(exportTenant, r, t.Removing, err)
 	case r.Key == gateway.GroupKey(id):
-		of, err := storage.Decoded[gateway.Group](r)
-		return x.thing(exportGroup, r, of.Removed, err)
+		grp, err := storage.Decoded[gateway.Group](r)
+		return x.thing(exportGroup, r, grp.Removed, err)
 	case kind == "C":
 		return x.row(exportCallbackKey, r)
 	case kind == "G":
@@ -180,7 +180,7 @@ func (x *exportPart) thing(kind string, r storage.Row, removed bool, err error) 
 	case err != nil:
 		return err
 	case removed:
-		return errNothingBelow
+		return errNoneBelow
 	case x.list.below != "K#":
 		return nil
 	}
@@ -201,9 +201,9 @@ func (x *exportPart) registration(ctx context.Context, id string) error {
 	r, row, err := storage.Load[gateway.Registration](ctx, x.g.gw.Store, gateway.RegistrationKey(id))
 	gone := r.State == gateway.Removed
 	if err == nil && !gone && r.Group != "" {
-		var of gateway.Group
-		of, err = x.g.control.LiveGroup(ctx, r.Group)
-		gone = of.Rev != r.GroupRev
+		var grp gateway.Group
+		grp, err = x.g.control.LiveGroup(ctx, r.Group)
+		gone = grp.Rev != r.GroupRev
 	}
 	switch {
 	case errors.Is(err, storage.ErrNotFound), err == nil && gone:

@@ -15,8 +15,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// importsAtOnce is how many registrations are written at the same time.
-const importsAtOnce = 16
+// parallelImports is how many registrations are written at the same time.
+const parallelImports = 16
 
 // source plans to write a source and the claim of its SDKAppID.
 func (m *importPart) source(s gateway.Source, l exportLine) (func(context.Context) error, error) {
@@ -56,8 +56,8 @@ func (m *importPart) tenant(t gateway.Tenant, l exportLine) (func(context.Contex
 }
 
 func (m *importPart) apiKey(k control.APIKey, l exportLine) (func(context.Context) error, error) {
-	of := slices.DeleteFunc([]string{k.Tenant, k.Group}, func(id string) bool { return id == "" })
-	if err := cmp.Or(checkIDs(append(of, k.ID)...), k.CheckScope(control.Operator()), control.CheckName("name", k.Name, gateway.MaxName)); err != nil {
+	owners := slices.DeleteFunc([]string{k.Tenant, k.Group}, func(id string) bool { return id == "" })
+	if err := cmp.Or(checkIDs(append(owners, k.ID)...), k.CheckScope(control.Operator()), control.CheckName("name", k.Name, gateway.MaxName)); err != nil {
 		return nil, err
 	}
 	if !importHash.MatchString(k.Hash) {
@@ -105,16 +105,16 @@ func (m *importPart) grant(ctx context.Context, gr gateway.Grant, l exportLine) 
 	}, nil
 }
 
-func (m *importPart) group(of gateway.Group, l exportLine) (func(context.Context) error, error) {
-	if err := cmp.Or(checkIDs(of.ID, of.Source), control.CheckGroup(of)); err != nil {
+func (m *importPart) group(grp gateway.Group, l exportLine) (func(context.Context) error, error) {
+	if err := cmp.Or(checkIDs(grp.ID, grp.Source), control.CheckGroup(grp)); err != nil {
 		return nil, err
 	}
-	m.sources[of.Source] = true
+	m.sources[grp.Source] = true
 	return func(ctx context.Context) error {
-		if err := m.g.control.ReserveGroupName(ctx, of.Name, of.ID); err != nil {
+		if err := m.g.control.ReserveGroupName(ctx, grp.Name, grp.ID); err != nil {
 			return err
 		}
-		return m.putLinked(ctx, gateway.ListKey("groups", of.ID), gateway.GroupKey(of.ID), of.ID, of, l)
+		return m.putLinked(ctx, gateway.ListKey("groups", grp.ID), gateway.GroupKey(grp.ID), grp.ID, grp, l)
 	}, nil
 }
 
@@ -145,7 +145,7 @@ func (m *importPart) writeRegistrations(ctx context.Context) error {
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(importsAtOnce)
+	group.SetLimit(parallelImports)
 	for _, r := range m.registrations {
 		group.Go(func() error { return m.writeRegistration(ctx, r) })
 	}

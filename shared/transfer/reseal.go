@@ -61,7 +61,7 @@ func (tr *Transfer) StartReseal(ctx context.Context, id string) (gateway.Job, er
 
 // resealed are the lists below which there are sealed fields. Registrations are found by their tenants, which
 // list removed ones too.
-var resealed = []tourPart{{"sources", gateway.SourceKey, "C#"}, {"tenants", gateway.TenantKey, "R#"}}
+var resealed = []scanPart{{"sources", gateway.SourceKey, "C#"}, {"tenants", gateway.TenantKey, "R#"}}
 
 // resealStep seals the secrets of a page of rows under the job's key. A process with another ring fails, so
 // that another one does the chunk.
@@ -69,14 +69,14 @@ func (tr *Transfer) resealStep(ctx context.Context, j *gateway.Job) (time.Time, 
 	if j.Key != tr.gw.Keys.CurrentID() {
 		return time.Time{}, false, errors.New("this process seals with another key")
 	}
-	at, err := parseStop(j.Cursor)
-	if err == nil && at == (stop{}) {
+	at, err := parseScanCursor(j.Cursor)
+	if err == nil && at == (scanCursor{}) {
 		err = tr.reseal(ctx, j, storage.Row{Key: gateway.RingKey()})
 	}
 	if err != nil {
 		return time.Time{}, false, err
 	}
-	at, done, err := tr.tour(ctx, resealed, at, func(r storage.Row) error { return tr.reseal(ctx, j, r) })
+	at, done, err := tr.scan(ctx, resealed, at, func(r storage.Row) error { return tr.reseal(ctx, j, r) })
 	j.Cursor = at.String()
 	return time.Time{}, done, err
 }
@@ -85,7 +85,7 @@ func (tr *Transfer) resealStep(ctx context.Context, j *gateway.Job) (time.Time, 
 // counts it, and the log names it.
 func (tr *Transfer) reseal(ctx context.Context, j *gateway.Job, row storage.Row) error {
 	changed, err := tr.resealRow(ctx, row)
-	switch lost, unopened := errors.AsType[*unopenedError](err); {
+	switch lost, unopened := errors.AsType[*undecryptableError](err); {
 	case unopened:
 		tr.gw.Log.Warn("job", "id", j.ID, "outcome", "skipped", "why", lost.Error())
 		j.Skipped++
@@ -123,7 +123,7 @@ func resealAs[T any](ctx context.Context, g *gateway.Gateway, k storage.Key) (ch
 			}
 			plain, err := g.Keys.Open(k.PK, field, *text)
 			if err != nil {
-				return &unopenedError{err}
+				return &undecryptableError{err}
 			}
 			*text, changed = g.Keys.Seal(k.PK, field, plain), true
 			return nil
@@ -136,10 +136,10 @@ func resealAs[T any](ctx context.Context, g *gateway.Gateway, k storage.Key) (ch
 	return changed && err == nil, err
 }
 
-// An unopenedError says that no key of the ring opens a text.
-type unopenedError struct{ err error }
+// An undecryptableError says that no key of the ring opens a text.
+type undecryptableError struct{ err error }
 
-func (e *unopenedError) Error() string { return fmt.Sprintf("reseal: %v", e.err) }
+func (e *undecryptableError) Error() string { return fmt.Sprintf("reseal: %v", e.err) }
 
 // ErrOtherRing is what CheckRing tells where secrets are readable by another ring alone.
 var ErrOtherRing = errors.New("the database was sealed by another key ring: put its key ring back")
@@ -168,9 +168,9 @@ func CheckRing(ctx context.Context, g *gateway.Gateway) error {
 
 // opensAny returns ErrOtherRing if sources have secrets, and none of them opens.
 func (tr *Transfer) opensAny(ctx context.Context) (err error) {
-	sealed, at, done := false, stop{}, false
+	sealed, at, done := false, scanCursor{}, false
 	for !done {
-		at, done, err = tr.tour(ctx, resealed[:1], at, func(r storage.Row) error {
+		at, done, err = tr.scan(ctx, resealed[:1], at, func(r storage.Row) error {
 			var v any = &gateway.CallbackKey{}
 			if r.SK == "S" {
 				v = &gateway.Source{}

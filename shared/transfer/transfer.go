@@ -31,68 +31,68 @@ func Steps(g *gateway.Gateway) map[gateway.JobKind]gateway.Step {
 	return steps
 }
 
-// A tourPart is one of the gateway's lists, and what stands below each thing that it names.
-type tourPart struct {
+// A scanPart is one of the gateway's lists, and what stands below each thing that it names.
+type scanPart struct {
 	list  string
 	key   func(id string) storage.Key
 	below string // what the SKs in the thing's partition begin with; empty: nothing is below it
 }
 
-// A stop is where a tour over all that is configured stands. The zero stop is the beginning.
-type stop struct {
+// A scanCursor is where a tour over all that is configured stands. The zero stop is the beginning.
+type scanCursor struct {
 	Part  int    `json:"part"`
 	ID    string `json:"id,omitempty"`    // of the thing that was shown last
 	Below bool   `json:"below,omitempty"` // what stands below it comes next
 	After string `json:"after,omitempty"` // the row below it that was shown last
 }
 
-func parseStop(text string) (stop, error) {
-	var s stop
+func parseScanCursor(text string) (scanCursor, error) {
+	var s scanCursor
 	if text == "" {
 		return s, nil
 	}
 	if err := json.Unmarshal([]byte(text), &s); err != nil || s.Part < 0 || storage.CheckKeyParts(s.ID, s.After) != nil {
-		return stop{}, fmt.Errorf("cursor: %w: want one that a page ended with", storage.ErrInvalid)
+		return scanCursor{}, fmt.Errorf("cursor: %w: want one that a page ended with", storage.ErrInvalid)
 	}
 	return s, nil
 }
 
 // String returns s as parseStop reads it.
-func (s stop) String() string {
+func (s scanCursor) String() string {
 	b, _ := json.Marshal(s) // numbers and texts cannot fail
 	return string(b)
 }
 
-// tour shows f the rows of at most one page from a stop on: a thing of a list, or what stands below it. It
+// scan shows f the rows of at most one page from a stop on: a thing of a list, or what stands below it. It
 // returns where to go on, and true after the last. If f returns an error, the stop is before the row that it
 // was shown. What is made meanwhile may be passed over.
-func (tr *Transfer) tour(ctx context.Context, parts []tourPart, at stop, f func(storage.Row) error) (stop, bool, error) {
+func (tr *Transfer) scan(ctx context.Context, parts []scanPart, at scanCursor, f func(storage.Row) error) (scanCursor, bool, error) {
 	if at.Part >= len(parts) {
 		return at, true, nil
 	}
-	next := tr.tourNext
+	next := tr.scanNext
 	if at.Below {
-		next = tr.tourBelow
+		next = tr.scanBelow
 	}
 	at, err := next(ctx, parts[at.Part], at, f)
 	return at, at.Part >= len(parts), err
 }
 
-// errNothingBelow, returned by the function that a tour calls, passes over what stands below that thing.
-var errNothingBelow = errors.New("nothing below")
+// errNoneBelow, returned by the function that a tour calls, passes over what stands below that thing.
+var errNoneBelow = errors.New("nothing below")
 
-// tourNext shows the next thing of a list, or goes on to the next list.
-func (tr *Transfer) tourNext(ctx context.Context, p tourPart, at stop, f func(storage.Row) error) (stop, error) {
+// scanNext shows the next thing of a list, or goes on to the next list.
+func (tr *Transfer) scanNext(ctx context.Context, p scanPart, at scanCursor, f func(storage.Row) error) (scanCursor, error) {
 	page, err := tr.gw.Store.List(ctx, storage.Query{Table: storage.Registrations, PK: gateway.ListKey(p.list, "").PK, After: at.ID, Limit: 1, Consistent: true})
 	switch {
 	case err != nil:
 		return at, fmt.Errorf("list %s: %w", p.list, err)
 	case len(page.Rows) == 0 && page.Next == "":
-		return stop{Part: at.Part + 1}, nil
+		return scanCursor{Part: at.Part + 1}, nil
 	case len(page.Rows) == 0:
-		return stop{Part: at.Part, ID: page.Next}, nil
+		return scanCursor{Part: at.Part, ID: page.Next}, nil
 	}
-	next := stop{Part: at.Part, ID: page.Rows[0].SK}
+	next := scanCursor{Part: at.Part, ID: page.Rows[0].SK}
 	rows, err := tr.gw.Store.Get(ctx, p.key(next.ID))
 	if err != nil {
 		return at, fmt.Errorf("get %s of %s: %w", next.ID, p.list, err)
@@ -101,7 +101,7 @@ func (tr *Transfer) tourNext(ctx context.Context, p tourPart, at stop, f func(st
 		return next, nil // a create that crashed, or a removal that goes on
 	}
 	switch err := f(rows[0]); {
-	case errors.Is(err, errNothingBelow):
+	case errors.Is(err, errNoneBelow):
 		return next, nil
 	case err != nil:
 		return at, err
@@ -110,7 +110,7 @@ func (tr *Transfer) tourNext(ctx context.Context, p tourPart, at stop, f func(st
 	return next, nil
 }
 
-func (tr *Transfer) tourBelow(ctx context.Context, p tourPart, at stop, f func(storage.Row) error) (stop, error) {
+func (tr *Transfer) scanBelow(ctx context.Context, p scanPart, at scanCursor, f func(storage.Row) error) (scanCursor, error) {
 	q := storage.Query{Table: storage.Registrations, PK: p.key(at.ID).PK, Consistent: true}.Prefix(p.below)
 	q.After = at.After
 	page, err := tr.gw.Store.List(ctx, q)

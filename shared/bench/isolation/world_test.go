@@ -153,7 +153,7 @@ func (w *world) start(h house) (stop func()) {
 	cfg.FirstAttempt = h.first
 	process := func() *gateway.Gateway {
 		g, err := app.New(cfg, app.Parts{
-			Store: db, Queue: db, Alone: h.processes == 1, Keys: keys, Providers: all.Providers(),
+			Store: db, Queue: db, SingleProcess: h.processes == 1, Keys: keys, Providers: all.Providers(),
 			Log: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {

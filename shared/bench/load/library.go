@@ -88,7 +88,7 @@ func (lib *library) gateway(history time.Duration) (*gateway.Gateway, error) {
 	now := &handover{Queue: lib.db}
 	cfg.History, cfg.AllowEndpoints = cmp.Or(history, cfg.History), []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	now.g, err = app.New(cfg, app.Parts{Steps: transfer.Steps,
-		Store: lib.db, Queue: now, Keys: lib.keys, Providers: all.Providers(), Alone: true, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Store: lib.db, Queue: now, Keys: lib.keys, Providers: all.Providers(), SingleProcess: true, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
 		return nil, err

@@ -6,7 +6,6 @@ import (
 	"go/token"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -21,22 +20,6 @@ var privateWords = map[string]string{
 	"of": "a name that says what", "overtime": "scheduleEnd", "pace": "limiter", "patience": "maxQueueWait", "proven": "consentedAt, authenticate",
 	"stoodIn": "wasIndexed", "straggler": "lateArrival", "stragglers": "secondPassDelay", "streams": "postings", "tell": "notify", "teller": "notifier",
 	"thin": "failuresOnly", "tick": "retryRun", "told": "notified", "tour": "scan", "under": "atGeneration", "walked": "searched",
-}
-
-// notYet are packages with words that are still to go. A word that is gone from
-// one must go from here.
-var notYet = map[string][]string{
-	"functions/local": {"alone", "mood", "of", "pace", "tick"},
-	"shared/api":      {"of", "pace", "proven"},
-	"shared/app":      {"alone"},
-	"shared/control":  {"is", "no", "of", "tell"},
-	"shared/embedded": {"gather"},
-	"shared/gateway":  {"handedOut", "hops", "tell", "thin", "under"},
-	"shared/groups":   {"of", "tell"},
-	"shared/history":  {"of"},
-	"shared/limit":    {"gather"},
-	"shared/limiter":  {"alone"},
-	"shared/transfer": {"nothing", "of", "tour"},
 }
 
 var parts = regexp.MustCompile(`[A-Z]?[a-z0-9]+|[A-Z]+`)
@@ -71,49 +54,23 @@ func TestPrivateWordsAreFound(t *testing.T) {
 
 // TestProductUsesTheWordsOfTheField looks at each identifier that the product declares.
 func TestProductUsesTheWordsOfTheField(t *testing.T) {
-	left := map[string][]string{}
 	for _, file := range productFiles(t) {
 		fset := token.NewFileSet()
 		f, err := parser.ParseFile(fset, file, nil, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		folder := folderOf(t, file)
 		ast.Inspect(f, func(n ast.Node) bool {
 			id, ok := n.(*ast.Ident)
 			if !ok {
 				return true
 			}
 			for _, word := range privateIn(id.Name) {
-				left[folder] = append(left[folder], word)
-				if !slices.Contains(notYet[folder], word) {
-					t.Errorf("%s: %s holds the word %s: want %s", fset.Position(id.Pos()), id.Name, word, privateWords[word])
-				}
+				t.Errorf("%s: %s holds the word %s: want %s", fset.Position(id.Pos()), id.Name, word, privateWords[word])
 			}
 			return true
 		})
 	}
-	for folder, words := range notYet {
-		for _, word := range words {
-			if !slices.Contains(left[folder], word) {
-				t.Errorf("%s has no %s any more: take it out of notYet", folder, word)
-			}
-		}
-	}
-}
-
-// folderOf returns the folder of a file, from the root of the repository.
-func folderOf(t *testing.T, file string) string {
-	t.Helper()
-	root, err := filepath.Abs("../../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path, err := filepath.Abs(filepath.Dir(file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return filepath.ToSlash(strings.TrimPrefix(path, root+string(filepath.Separator)))
 }
 
 // productFiles returns the Go files of the product, tests aside.

@@ -59,7 +59,7 @@ func (w *world) start() {
 	w.store, w.queue = w.on.begin(w.t)
 	w.g = newGateway(w.t, app.Parts{Steps: transfer.Steps,
 		Store: mortalStore{w.store, w.process}, Queue: mortalQueue{w.queue, w.process}, Providers: all.Providers(),
-		Alone: w.on.alone(), Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		SingleProcess: w.on.alone(), Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	w.g.Egress.Transport = mortalTransport{w.process}
 	for q, h := range w.g.Handlers() {

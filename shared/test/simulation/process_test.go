@@ -39,7 +39,7 @@ func (w *world) newProcess(role string) *process {
 	var err error
 	p.g, err = app.New(settings, app.Parts{Steps: transfer.Steps,
 		Store: processStore{p}, Queue: processQueue{p}, Keys: w.keys, Providers: all.Providers(),
-		Alone: w.plan.alone, Log: slog.New(slog.DiscardHandler),
+		SingleProcess: w.plan.alone, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		panic(err) // unreachable: it has a Store and a Queue
