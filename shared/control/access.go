@@ -10,7 +10,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// A Caller is who calls the API: a key that was found good.
+// A Caller is the owner of a valid API key.
 type Caller struct {
 	Key    string // id of the API key; "operator" is the operator's own
 	Scope  Scope
@@ -22,10 +22,11 @@ type Caller struct {
 // Operator returns the caller with the operator's own key.
 func Operator() Caller { return Caller{Key: "operator", Scope: ScopeOperator} }
 
-// who names c among those whose idempotency keys and jobs are kept apart.
+// who is c's name space for idempotency keys and jobs.
 func (c Caller) who() string { return cmp.Or(c.Tenant, c.Group, "operator") }
 
-// Owns returns nil if c may deal with what belongs to tenant, else storage.ErrNotFound: another's thing is not there.
+// Owns returns nil if c may use what belongs to tenant. Otherwise it returns storage.ErrNotFound, so that a caller
+// cannot tell another tenant's resource from a missing one.
 func (c Caller) Owns(tenant string) error {
 	if c.Scope == ScopeOperator || c.Tenant != "" && c.Tenant == tenant {
 		return nil
@@ -41,7 +42,7 @@ func (c Caller) OwnsGroup(id string) error {
 	return storage.ErrNotFound
 }
 
-// TenantIn returns the tenant that c asks about: its own, or for the operator the one that it names.
+// TenantIn returns the tenant that c's request is about: its own, or for the operator the one named.
 func (c Caller) TenantIn(named string) (string, error) {
 	if c.Scope == ScopeOperator {
 		return named, nil
@@ -52,7 +53,7 @@ func (c Caller) TenantIn(named string) (string, error) {
 	return c.Tenant, nil
 }
 
-// anyGrant returns nil if a grant lets the tenant have anything of source, else an error wrapping storage.ErrNotFound.
+// anyGrant returns nil if the tenant has a grant on source, and an error wrapping storage.ErrNotFound otherwise.
 func (b *base) anyGrant(ctx context.Context, source, tenant string) error {
 	found := errors.New("found")
 	err := b.each(ctx, gateway.SourceKey(source).PK, "G#"+tenant+"#", func(string, storage.Row) error { return found })
@@ -71,7 +72,7 @@ type Scope string
 const (
 	ScopeFull       Scope = "full"              // everything of its tenant
 	ScopeRead       Scope = "read"              // see what its tenant has; no secret
-	ScopeSetHTTP    Scope = "set_http_callback" // that call alone
-	ScopeGroupOwner Scope = "group-owner"       // its group alone
+	ScopeSetHTTP    Scope = "set_http_callback" // that call only
+	ScopeGroupOwner Scope = "group-owner"       // its group only
 	ScopeOperator   Scope = "operator"          // everything of the operator
 )

@@ -35,31 +35,31 @@ func (wk *actions) TestRegistration(ctx context.Context, c Caller, id string) (p
 	if e.ID, err = ident.Event(r.Source, "", now, gateway.TestEventType, storage.NewRev()); err != nil {
 		return e, err
 	}
-	e.Payload, _ = json.Marshal(struct { // two strings cannot fail
+	e.Payload, _ = json.Marshal(struct { // two strings always encode
 		Registration string `json:"registration"`
 		Message      string `json:"message"`
 	}{r.ID, "This is a test of your registration."})
 	return e, wk.gw.SendTo(ctx, e)
 }
 
-// A Span is a time that a job is about, and how fast it makes deliveries due.
+// A Span is the range of time that a job works on, and the rate at which it makes deliveries due.
 type Span struct {
-	Since, Until time.Time // Until of replay-missing alone; zero: now
-	Rate         float64   // deliveries per second, as far as the registration's limits let it; zero: as those have it, else 50
+	Since, Until time.Time // Until is for replay-missing only; zero: now
+	Rate         float64   // deliveries per second, within the registration's limits; zero: those, or 50 without any
 }
 
-// StartRecover starts the job that makes due again what failed since a time.
+// StartRecover starts the job that makes failed deliveries due again, of those that failed since a time.
 func (wk *actions) StartRecover(ctx context.Context, c Caller, id, registration string, s Span) (gateway.Job, error) {
 	return wk.startFor(ctx, c, id, registration, gateway.JobRecover, s)
 }
 
-// StartReplay starts the job that delivers what a registration would have got since a time, had it been
-// there. The error wraps storage.ErrConflict if the source keeps no full history.
+// StartReplay starts the job that delivers what a registration would have received since a time. The error wraps
+// storage.ErrConflict if the source keeps no full history.
 func (wk *actions) StartReplay(ctx context.Context, c Caller, id, registration string, s Span) (gateway.Job, error) {
 	return wk.startFor(ctx, c, id, registration, gateway.JobReplay, s)
 }
 
-// StartRelease starts the job that makes due what was held since a time.
+// StartRelease starts the job that makes deliveries due that were held since a time.
 func (wk *actions) StartRelease(ctx context.Context, c Caller, id, registration string, s Span) (gateway.Job, error) {
 	return wk.startFor(ctx, c, id, registration, gateway.JobRelease, s)
 }
@@ -87,7 +87,7 @@ func (wk *actions) startFor(ctx context.Context, c Caller, id, registration stri
 	return wk.gw.StartJob(ctx, gateway.Job{ID: id, Kind: kind, Tenant: r.Tenant, Registration: r.ID, Source: r.Source, Since: s.Since, Until: s.Until, Rate: s.Rate})
 }
 
-// RequireFullHistory returns an error wrapping storage.ErrConflict if the source keeps no full history.
+// RequireFullHistory returns an error wrapping storage.ErrConflict unless the source keeps full history.
 func (wk *actions) RequireFullHistory(ctx context.Context, source string) error {
 	s, err := wk.Source(ctx, source)
 	if err == nil && s.History != gateway.FullHistory {
@@ -96,7 +96,7 @@ func (wk *actions) RequireFullHistory(ctx context.Context, source string) error 
 	return err
 }
 
-// checkJobLimit returns an error wrapping ErrLimit if as many jobs of the tenant run as may.
+// checkJobLimit returns an error wrapping ErrLimit if the tenant runs as many jobs as it may.
 func (wk *actions) checkJobLimit(ctx context.Context, c Caller, tenant, id string) error {
 	running := 0
 	err := wk.each(ctx, gateway.TenantKey(tenant).PK, "J#", func(job string, _ storage.Row) error {
@@ -112,7 +112,7 @@ func (wk *actions) checkJobLimit(ctx context.Context, c Caller, tenant, id strin
 	return err
 }
 
-// counts reports whether j is one that a tenant asked for: not the release of the last moment that follows an enable.
+// counts reports whether a tenant started j itself. The short release that follows an enable does not count.
 func counts(j gateway.Job) bool {
 	switch j.Kind {
 	case gateway.JobRecover, gateway.JobReplay:
@@ -186,7 +186,7 @@ func (wk *actions) CancelJobOf(ctx context.Context, c Caller, id string) (gatewa
 	return wk.gw.CancelJob(ctx, id)
 }
 
-// DeadLetters tells how many messages each queue has.
+// DeadLetters returns the number of messages in each queue.
 func (wk *actions) DeadLetters(ctx context.Context) (map[storage.QueueName]storage.Depth, error) {
 	out := map[storage.QueueName]storage.Depth{}
 	for _, q := range [...]storage.QueueName{storage.EventsQueue, storage.RetryQueue, storage.SlowQueue} {

@@ -17,7 +17,7 @@ import (
 // apiKeyPrefix begins every API key: rbk_<id>_<secret>.
 const apiKeyPrefix = "rbk_"
 
-// KeyLocation is where the rows of an API key are found from. While one is rotated it has two rows with one id.
+// A KeyLocation says where the rows of an API key are. During a rotation a key has two rows.
 type KeyLocation struct {
 	ID     string   `json:"id"`
 	Hashes []string `json:"hashes"` // newest first
@@ -34,15 +34,15 @@ func LocationOf(k APIKey) storage.Key {
 	return gateway.ListKey("keys", k.ID)
 }
 
-// A ListedKey is an API key with those that it replaced and that still hold.
+// A ListedKey is an API key with the earlier secrets that are still valid.
 type ListedKey struct {
 	APIKey
 	Old []APIKey
 }
 
-// CreateAPIKey makes k under id and returns it with its text, which is told once. A key that was made under
-// the same id before ends. The error wraps storage.ErrInvalid, storage.ErrNotFound if its tenant or group is
-// not there, ErrForbidden if c may not make such keys, ErrLimit if there are too many.
+// CreateAPIKey stores k under id and returns it with its text, which is never shown again. A key that existed
+// under the same id ends. The error wraps storage.ErrInvalid, storage.ErrNotFound if its tenant or group does not
+// exist, ErrForbidden if c may not create such keys, or ErrLimit.
 func (ts *tenants) CreateAPIKey(ctx context.Context, c Caller, id string, k APIKey) (APIKey, string, error) {
 	k.ID, k.Created = id, ts.gw.Clock()
 	if c.Scope != ScopeOperator {
@@ -54,10 +54,10 @@ func (ts *tenants) CreateAPIKey(ctx context.Context, c Caller, id string, k APIK
 	return ts.putAPIKey(ctx, k)
 }
 
-// maxAPIKeys is how many API keys a tenant has at most. Creates at the same moment may go over it by their number.
+// maxAPIKeys is the limit of a tenant's API keys. Concurrent creates may exceed it by their number.
 const maxAPIKeys = 100
 
-// checkKeyLimit returns an error wrapping ErrLimit if k's tenant has as many others as it may.
+// checkKeyLimit returns an error wrapping ErrLimit if k's tenant has as many other keys as it may.
 func (ts *tenants) checkKeyLimit(ctx context.Context, k APIKey) error {
 	n := 0
 	if k.Tenant == "" {
@@ -92,7 +92,7 @@ func (ts *tenants) checkAPIKey(ctx context.Context, c Caller, k APIKey) error {
 	return nil
 }
 
-// CheckScope judges whose key k is, and whether c may make it.
+// CheckScope checks k's tenant and group for its scope, and that c may create it.
 func (k APIKey) CheckScope(c Caller) error {
 	if c.Scope != ScopeOperator && (k.Scope == ScopeOperator || k.Scope == ScopeGroupOwner) {
 		return fmt.Errorf("scope: %w: only the operator makes such keys", ErrForbidden)
@@ -116,7 +116,7 @@ func (k APIKey) CheckScope(c Caller) error {
 	return nil
 }
 
-// putAPIKey writes k with a new secret in place of all that k.ID had.
+// putAPIKey stores k with a new secret, in place of all secrets of k.ID.
 func (ts *tenants) putAPIKey(ctx context.Context, k APIKey) (APIKey, string, error) {
 	var old []string
 	k, text, err := ts.addSecret(ctx, LocationOf(k), k.ID, func(p *KeyLocation) (APIKey, error) {
@@ -130,9 +130,8 @@ func (ts *tenants) putAPIKey(ctx context.Context, k APIKey) (APIKey, string, err
 	return k, text, ts.deleteKeyRows(ctx, old)
 }
 
-// addSecret writes the key that f returns with a new secret and returns its text.
-// The secret holds once the key's place, at, lists it, as the newest beside those
-// that f leaves there: that one write decides between calls at the same moment.
+// addSecret stores the key that f returns with a new secret and returns the secret's text. The secret is valid
+// once the key's location, at, lists it; that single write decides between concurrent calls.
 func (ts *tenants) addSecret(ctx context.Context, at storage.Key, id string, f func(p *KeyLocation) (APIKey, error)) (k APIKey, text string, err error) {
 	text = newAPIKeyText(id)
 	hash := gateway.Digest(text)
@@ -149,7 +148,7 @@ func (ts *tenants) addSecret(ctx context.Context, at storage.Key, id string, f f
 	return k, text, nil
 }
 
-// RotateAPIKey gives the key a new secret and returns its text. The old ones end after overlap.
+// RotateAPIKey gives the key a new secret and returns its text. The old secrets end after overlap.
 func (ts *tenants) RotateAPIKey(ctx context.Context, c Caller, tenant, id string, overlap time.Duration) (APIKey, string, error) {
 	tenant, err := c.TenantIn(tenant)
 	if err != nil {
@@ -177,7 +176,7 @@ func (ts *tenants) RotateAPIKey(ctx context.Context, c Caller, tenant, id string
 	return k, text, ts.endKeys(ctx, old, now.Add(overlap))
 }
 
-// endKeys lets the keys of these hashes end at a time, unless they end before.
+// endKeys ends the keys of these hashes at a time, or when they end anyway if that is earlier.
 func (ts *tenants) endKeys(ctx context.Context, hashes []string, end time.Time) error {
 	var errs []error
 	for _, h := range hashes {
@@ -193,7 +192,7 @@ func (ts *tenants) endKeys(ctx context.Context, hashes []string, end time.Time) 
 	return errors.Join(errs...)
 }
 
-// DeleteAPIKey ends the key and all that it replaced.
+// DeleteAPIKey ends the key with all its secrets.
 func (ts *tenants) DeleteAPIKey(ctx context.Context, c Caller, tenant, id string) error {
 	tenant, err := c.TenantIn(tenant)
 	if err != nil {
@@ -206,7 +205,7 @@ func (ts *tenants) DeleteAPIKey(ctx context.Context, c Caller, tenant, id string
 	return ts.deleteKeysAt(ctx, at)
 }
 
-// deleteKeysAt ends the key whose place is at, with what is rotated in meanwhile.
+// deleteKeysAt ends the key at a location, with secrets that a concurrent rotation adds.
 func (ts *tenants) deleteKeysAt(ctx context.Context, at storage.Key) error {
 	return storage.CompareAndSwap(ctx, func() error {
 		p, row, err := storage.Load[KeyLocation](ctx, ts.gw.Store, at)
@@ -263,7 +262,7 @@ func (ts *tenants) APIKeys(ctx context.Context, c Caller, tenant string, at stor
 	})
 }
 
-// listedKey reads the rows of a key. It is storage.ErrNotFound if all have ended.
+// listedKey reads the rows of a key. The error is storage.ErrNotFound if all have expired.
 func (ts *tenants) listedKey(ctx context.Context, p KeyLocation) (ListedKey, error) {
 	now := ts.gw.Clock()
 	var l ListedKey
@@ -293,8 +292,8 @@ func (ts *tenants) listedKey(ctx context.Context, p KeyLocation) (ListedKey, err
 	return l, nil
 }
 
-// CallerOf returns who calls with the text of an API key. The error wraps ErrUnauthorized if there is no such
-// key, it has expired, or its tenant is disabled or its group removed. It reads rows each time.
+// CallerOf returns the caller with an API key's text. The error wraps ErrUnauthorized if the key does not exist or
+// has expired, or its tenant is disabled or its group removed. It reads the rows each time.
 func (ts *tenants) CallerOf(ctx context.Context, text string) (Caller, APIKey, error) {
 	if !strings.HasPrefix(text, apiKeyPrefix) || len(text) > gateway.MaxName {
 		return Caller{}, APIKey{}, ErrUnauthorized
@@ -320,8 +319,8 @@ func (ts *tenants) CallerOf(ctx context.Context, text string) (Caller, APIKey, e
 	return c, k, err
 }
 
-// holds returns storage.ErrNotFound unless k's place lists it: a row that is
-// left of a call that was cut off, or of two at the same moment, opens nothing.
+// holds returns storage.ErrNotFound unless k's location lists it. A row without that, left by a crash or a
+// concurrent call, is not a valid key.
 func (ts *tenants) holds(ctx context.Context, k APIKey) error {
 	p, _, err := storage.Load[KeyLocation](ctx, ts.gw.Store, LocationOf(k))
 	if err == nil && !slices.Contains(p.Hashes, k.Hash) {
@@ -335,8 +334,8 @@ func (ts *tenants) holds(ctx context.Context, k APIKey) error {
 
 func (k APIKey) valid(now time.Time) bool { return k.Expires.IsZero() || now.Before(k.Expires) }
 
-// FirstKeyID returns the id of the key that is made with a tenant or group, the
-// same if that is made again after a crash.
+// FirstKeyID returns the id of the first key of a tenant or group, so that a create repeated after a crash makes
+// the same key.
 func FirstKeyID(owner string) string { return ident.From("key", time.Time{}, "first "+owner) }
 
 // newAPIKeyText returns a new key with 160 random bits.
@@ -345,7 +344,8 @@ func newAPIKeyText(id string) string {
 	return apiKeyPrefix + bare + "_" + ident.NewCallbackSecret()
 }
 
-// An APIKey is who calls the API. The key itself, rbk_<id>_<secret>, is not kept: the row is found by its SHA-256.
+// An APIKey is the stored part of an API key: its text, rbk_<id>_<secret>, is not stored, only found by its
+// SHA-256.
 type APIKey struct {
 	ID      string    `json:"id"`
 	Scope   Scope     `json:"scope"`
@@ -354,5 +354,5 @@ type APIKey struct {
 	Name    string    `json:"name,omitempty"`
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires,omitzero"`
-	Hash    string    `json:"hash"` // of the row key; so that the row is found from the list
+	Hash    string    `json:"hash"` // of the row's key, to find the row from the list
 }

@@ -19,8 +19,8 @@ type App struct {
 	Tenant       string `json:"tenant"`
 }
 
-// RemoveByCode removes a registration that was made with an older code of the
-// group than it has now, and tells its app. It may be called again.
+// RemoveByCode removes a registration that was made with an older security code of its group, and notifies its
+// app. It may be called again.
 func (rr *registrations) RemoveByCode(ctx context.Context, registration string, grp gateway.Group) error {
 	r, err := rr.Registration(ctx, Operator(), registration)
 	if errors.Is(err, storage.ErrNotFound) {
@@ -32,8 +32,8 @@ func (rr *registrations) RemoveByCode(ctx context.Context, registration string, 
 	return rr.RemoveApp(ctx, registration, gateway.ReasonCode, grp.Rev)
 }
 
-// RemoveApp makes a tombstone of a registration by code that was made before the group had the revision rev,
-// and queues callback_removed for it. Called again it queues the same event, which is recognised as a repeat.
+// RemoveApp turns a registration that was made before the group's revision rev into a tombstone and queues
+// callback_removed for it. A second call queues the same event, which is a duplicate.
 func (rr *registrations) RemoveApp(ctx context.Context, registration, why string, rev int) error {
 	err := rr.removeRegistrationIf(ctx, registration, why, func(r gateway.Registration) bool { return r.GroupRev < rev })
 	if err != nil {
@@ -53,8 +53,8 @@ func (rr *registrations) RemoveApp(ctx context.Context, registration, why string
 	return rr.NotifyApp(ctx, gateway.CallbackRemoved, r, grp)
 }
 
-// NotifyApp queues one of our own events for r, as the form body that SmartBots
-// sends. Its id follows from r's state, so the same is told once.
+// NotifyApp queues an event of the gateway's own for r, as a form body like SmartBots'. Its id is made of r's
+// state, so a repeated call sends nothing new.
 func (rr *registrations) NotifyApp(ctx context.Context, action string, r gateway.Registration, grp gateway.Group) error {
 	id, err := AppEventID(action, r)
 	if err != nil {
@@ -71,7 +71,7 @@ func (rr *registrations) NotifyApp(ctx context.Context, action string, r gateway
 	})
 }
 
-// AppEventID returns the id of an event of our own about the state that r is in.
+// AppEventID returns the id of the event about r's present state.
 func AppEventID(action string, r gateway.Registration) (string, error) {
 	return ident.Event(r.Source, "", r.Since, action, r.ID, strconv.Itoa(r.GroupRev), r.Since.Format(time.RFC3339Nano))
 }

@@ -15,8 +15,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// CreateCallbackKey makes one more callback URL of a source under id and
-// returns it. A key that is there already under the id is returned as it is.
+// CreateCallbackKey creates another callback URL of a source under id. If the id has one, that is returned.
 func (ss *sources) CreateCallbackKey(ctx context.Context, id, source, label string) (gateway.CallbackKey, string, error) {
 	s, err := ss.Source(ctx, source)
 	if err != nil {
@@ -65,7 +64,7 @@ func (ss *sources) PutCallbackKey(ctx context.Context, id, source, label, secret
 	return ss.callbackURL(s, secret), err
 }
 
-// secretForm is how the last part of a callback URL may look: Tencent's console takes no other characters.
+// secretForm is the form of a callback URL's last part: Tencent's console takes no other characters.
 var secretForm = regexp.MustCompile(`^[a-z0-9-]{20,64}$`)
 
 // CheckCallbackKey returns an error wrapping storage.ErrInvalid unless a callback key can have a label and a secret.
@@ -95,7 +94,7 @@ func (ss *sources) CallbackURL(s gateway.Source, k gateway.CallbackKey) (string,
 	return ss.callbackURL(s, secret), nil
 }
 
-// FirstCallbackURL returns the URL of the oldest key that holds, empty if there is none.
+// FirstCallbackURL returns the URL of the oldest valid key; empty if there is none.
 func (ss *sources) FirstCallbackURL(ctx context.Context, s gateway.Source) (string, error) {
 	keys, err := ss.callbackKeys(ctx, s.ID)
 	if err != nil {
@@ -109,7 +108,7 @@ func (ss *sources) FirstCallbackURL(ctx context.Context, s gateway.Source) (stri
 	return ss.CallbackURL(s, first.CallbackKey)
 }
 
-// CallbackKeys returns a page of a source's callback keys; those that are being replaced have an end.
+// CallbackKeys returns a page of a source's callback keys. Keys that are being replaced have an end.
 func (ss *sources) CallbackKeys(ctx context.Context, source string, at storage.PageRequest) (gateway.Source, []gateway.CallbackKey, string, error) {
 	s, err := ss.Source(ctx, source)
 	if err != nil {
@@ -131,7 +130,7 @@ type keptKey struct {
 	row storage.Row
 }
 
-// callbackKeys returns all callback keys of a source that hold.
+// callbackKeys returns all valid callback keys of a source.
 func (ss *sources) callbackKeys(ctx context.Context, source string) ([]keptKey, error) {
 	var out []keptKey
 	now := ss.gw.Clock()
@@ -145,8 +144,8 @@ func (ss *sources) callbackKeys(ctx context.Context, source string) ([]keptKey, 
 	return out, err
 }
 
-// RotateCallbackKey gives the key a new URL and returns it. The old ones hold for overlap. The error wraps
-// storage.ErrNotFound if the key is deleted meanwhile.
+// RotateCallbackKey gives the key a new URL. The old ones are valid for overlap. The error wraps
+// storage.ErrNotFound if the key is deleted concurrently.
 func (ss *sources) RotateCallbackKey(ctx context.Context, source, id string, overlap time.Duration) (gateway.CallbackKey, string, error) {
 	if err := checkOverlap(overlap); err != nil {
 		return gateway.CallbackKey{}, "", err
@@ -196,8 +195,8 @@ func (ss *sources) callbackKey(ctx context.Context, source, id string) (gateway.
 	return s, keys, nil
 }
 
-// endCallbackKey lets k end at a time, unless it ends before. The error is a
-// *storage.ConflictError if k is no longer as it was read.
+// endCallbackKey ends k at a time, or when it ends anyway if that is earlier. The error is a
+// *storage.ConflictError if k's row has changed since it was read.
 func (ss *sources) endCallbackKey(ctx context.Context, k keptKey, end time.Time) error {
 	if !k.Until.IsZero() && k.Until.Before(end) {
 		return nil
@@ -206,14 +205,15 @@ func (ss *sources) endCallbackKey(ctx context.Context, k keptKey, end time.Time)
 	return storage.PutRow(ctx, ss.gw.Store, k.row, k.CallbackKey, k.row.Rev)
 }
 
-// DeleteCallbackKey ends a callback URL, within 30 s in other processes, with what is rotated in meanwhile.
+// DeleteCallbackKey ends a callback URL, in other processes within 30 s, with URLs that a concurrent rotation
+// adds.
 func (ss *sources) DeleteCallbackKey(ctx context.Context, source, id string) error {
 	err := storage.CompareAndSwap(ctx, func() error {
 		_, keys, err := ss.callbackKey(ctx, source, id)
 		if err != nil {
 			return err
 		}
-		for _, last := range []bool{false, true} { // the one without end: while it is there the key can be deleted again
+		for _, last := range []bool{false, true} { // last the key without an end: while that exists the delete can be repeated
 			for _, k := range keys {
 				if k.Until.IsZero() == last && err == nil {
 					err = storage.Delete(ctx, ss.gw.Store, k.row.Key, k.row.Rev)

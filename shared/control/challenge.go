@@ -14,8 +14,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// The handshake by which an endpoint consents to deliveries ("HTTP 1.1 Web Hooks for Event Delivery",
-// CloudEvents, section 4, "Abuse Protection"). The status of the answer does not matter; the header does.
+// The handshake by which an endpoint consents to deliveries ("HTTP 1.1 Web Hooks for Event Delivery", CloudEvents,
+// section 4, "Abuse Protection"). Only the response's headers matter, not its status.
 const (
 	allowedOrigin = "Webhook-Allowed-Origin" // our origin, or *
 	allowedRate   = "Webhook-Allowed-Rate"   // requests a minute, or *
@@ -23,15 +23,16 @@ const (
 	challengeTime = 5 * time.Second
 )
 
-// reasonNoConsent begins the Why of a registration whose endpoint did not consent.
+// reasonNoConsent is the start of the Reason of a registration whose endpoint did not consent.
 const reasonNoConsent = "unproven: "
 
-// An consentError says why an endpoint that must consent did not.
+// A consentError says why an endpoint did not consent.
 type consentError struct{ reason string }
 
 func (e *consentError) Error() string { return e.reason }
 
-// newConsentError returns an *unprovenError as one that wraps is and begins with what, and any other error as it is.
+// newConsentError returns a *consentError as an error that wraps sentinel and begins with what; any other error
+// unchanged.
 func newConsentError(err error, what string, sentinel error) error {
 	if refused, ok := errors.AsType[*consentError](err); ok {
 		return fmt.Errorf("%s: %w: %s", what, sentinel, refused.reason)
@@ -39,7 +40,7 @@ func newConsentError(err error, what string, sentinel error) error {
 	return err
 }
 
-// consentForNew returns a new registration, disabled if its endpoint must consent and does not.
+// consentForNew returns a new registration, disabled if its endpoint must consent and did not.
 func (rr *registrations) consentForNew(ctx context.Context, r gateway.Registration) (gateway.Registration, error) {
 	err := rr.requireConsent(ctx, &r)
 	refused, unproven := errors.AsType[*consentError](err)
@@ -50,8 +51,8 @@ func (rr *registrations) consentForNew(ctx context.Context, r gateway.Registrati
 	return r, nil
 }
 
-// consentForChange returns r after a change of its URL or format. One that is enabled
-// stays so only with consent; one that waits for consent is enabled by it.
+// consentForChange returns r after its URL or format changed. An enabled registration stays so only with consent;
+// consent enables one that waited for it.
 func (rr *registrations) consentForChange(ctx context.Context, r gateway.Registration) (gateway.Registration, error) {
 	err := rr.requireConsent(ctx, &r)
 	refused, unproven := errors.AsType[*consentError](err)
@@ -61,7 +62,7 @@ func (rr *registrations) consentForChange(ctx context.Context, r gateway.Registr
 		r.Reason = reasonNoConsent + refused.reason
 		return r, nil
 	case unproven && r.State == gateway.Disabled:
-		return r, nil // it is asked again when it is enabled
+		return r, nil // enabling it asks again
 	case err != nil:
 		return r, newConsentError(err, "url", storage.ErrInvalid)
 	case waits:
@@ -70,9 +71,9 @@ func (rr *registrations) consentForChange(ctx context.Context, r gateway.Registr
 	return r, nil
 }
 
-// requireConsent asks r's endpoint for its consent, if the tenant's endpoints must give it and this one has not, and
-// notes it in r. The error is an *unprovenError if it does not, and wraps storage.ErrInvalid if r is not in
-// standard format: a handler that was written for the provider cannot consent.
+// requireConsent asks r's endpoint for consent if the tenant's endpoints must give it and this one has not, and
+// records it in r. The error is a *consentError if the endpoint refuses, and wraps storage.ErrInvalid unless r has
+// the standard format: handlers written for a provider cannot consent.
 func (rr *registrations) requireConsent(ctx context.Context, r *gateway.Registration) error {
 	t, err := rr.Tenant(ctx, r.Tenant)
 	switch {
@@ -122,8 +123,8 @@ func (rr *registrations) challenge(ctx context.Context, r gateway.Registration) 
 	return answer, nil
 }
 
-// consent reads the answer to a challenge. It returns how many deliveries a
-// second the endpoint allows, 0 if it names no limit, or an *unprovenError.
+// consent reads the response to a challenge: the deliveries per second that the endpoint allows, 0 without a
+// limit, or a *consentError.
 func (rr *registrations) consent(answer egress.Response) (rate float64, err error) {
 	allowed := strings.TrimSpace(answer.Header.Get(allowedOrigin))
 	switch {

@@ -8,17 +8,17 @@ import (
 	"ringback/shared/storage"
 )
 
-// hiddenText is shown in place of what is write-only; sent back it means unchanged.
+// hiddenText stands for a write-only value; sent back it means unchanged.
 const hiddenText = "***"
 
-// DefaultOverlap is how long an old secret holds beside the new one unless the caller says otherwise.
+// DefaultOverlap is how long an old secret stays valid after a rotation, unless the caller says otherwise.
 const DefaultOverlap = 24 * time.Hour
 
 // DirectOverlap is the default for Direct's callback keys and Basic: its
 // callback URLs travel inside messages, whose callbacks come for 25 h and more.
 const DirectOverlap = 30 * 24 * time.Hour
 
-// MaxOverlap is how long an old secret may hold beside the new one.
+// MaxOverlap is the longest overlap of a rotation.
 const MaxOverlap = 90 * 24 * time.Hour
 
 func checkOverlap(d time.Duration) error {
@@ -34,7 +34,7 @@ func assign[T any](to *T, from *T) {
 	}
 }
 
-// given returns what check finds of v, nil if that is nil.
+// given returns check's error for v; nil if v is nil.
 func given[T any](v *T, check func(T) error) error {
 	if v == nil {
 		return nil
@@ -42,7 +42,7 @@ func given[T any](v *T, check func(T) error) error {
 	return check(*v)
 }
 
-// unique returns texts without repeats, in their order.
+// unique returns texts without duplicates, in order.
 func unique(texts []string) []string {
 	there := map[string]bool{}
 	return slices.DeleteFunc(slices.Clone(texts), func(t string) bool {
@@ -52,5 +52,6 @@ func unique(texts []string) []string {
 	})
 }
 
-// tombstone is how long a removed registration stays, so that its deliveries can be listed and its app told.
+// tombstone is how long a removed registration stays stored, so that its deliveries can be listed and its app
+// notified.
 const tombstone = 30 * 24 * time.Hour

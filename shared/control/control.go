@@ -15,8 +15,8 @@ package control
 
 import "ringback/shared/gateway"
 
-// A Control changes and shows what one gateway goes by. It holds no state of
-// its own, so any number may be made of a gateway, and is safe for concurrent use.
+// A Control changes and lists the configuration of one gateway. It has no state of its own and is safe for
+// concurrent use; a gateway may have any number of them.
 type Control struct{ *lifecycle }
 
 // New returns the Control of g.

@@ -20,9 +20,8 @@ const (
 	MaxHeaderValue = 1 << 10
 )
 
-// endpoint returns the endpoint with a URL and headers, sealed for the registration id. In both, what is ***
-// stands for what old has; url is empty and headers nil to keep all of it. The error wraps storage.ErrInvalid
-// and repeats nothing of either.
+// endpoint returns the endpoint with a URL and headers, encrypted for the registration id. *** keeps what old has;
+// an empty URL, or nil headers, keeps all of it. The error wraps storage.ErrInvalid and repeats no value.
 func (rr *registrations) endpoint(id string, old gateway.Endpoint, sent string, headers map[string]string) (gateway.Endpoint, error) {
 	to, pk := old, gateway.RegistrationKey(id).PK
 	before := ""
@@ -61,7 +60,8 @@ func (rr *registrations) endpoint(id string, old gateway.Endpoint, sent string, 
 	return to, nil
 }
 
-// checkEndpoint returns an error wrapping storage.ErrInvalid unless to, sealed for the registration id, could be made.
+// checkEndpoint returns an error wrapping storage.ErrInvalid unless to, encrypted for the registration id, is
+// valid.
 func (rr *registrations) checkEndpoint(id string, to gateway.Endpoint) error {
 	pk := gateway.RegistrationKey(id).PK
 	plain, err := rr.gw.Keys.Open(pk, "url", to.URL)
@@ -78,7 +78,7 @@ func (rr *registrations) checkEndpoint(id string, to gateway.Endpoint) error {
 	return err
 }
 
-// headers seals sent, in canonical names; *** keeps what old has.
+// headers encrypts sent under canonical names; *** keeps what old has.
 func (rr *registrations) headers(pk string, old, sent map[string]string) (map[string]string, error) {
 	if len(sent) > MaxHeaders {
 		return nil, fmt.Errorf("headers: %w: want at most %d", storage.ErrInvalid, MaxHeaders)
@@ -103,8 +103,8 @@ func (rr *registrations) headers(pk string, old, sent map[string]string) (map[st
 	return out, nil
 }
 
-// checkHeader judges a header by RFC 9110, sections 5.1 and 5.5, and refuses
-// the ones that are the connection's or the gateway's own.
+// checkHeader checks a header by RFC 9110, sections 5.1 and 5.5, and refuses those of the connection and of the
+// gateway.
 func checkHeader(name, value string) error {
 	notToken := func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
@@ -113,7 +113,7 @@ func checkHeader(name, value string) error {
 	switch {
 	case name == "" || len(name) > gateway.MaxName || strings.ContainsFunc(name, notToken):
 		return fmt.Errorf("headers: %w: want names of letters, digits and -", storage.ErrInvalid)
-	case reservedHeader(strings.ToLower(strings.ReplaceAll(name, "_", "-"))): // as which some servers read it
+	case reservedHeader(strings.ToLower(strings.ReplaceAll(name, "_", "-"))): // some servers read _ as -
 		return fmt.Errorf("headers: %w: the connection's and Ringback's own cannot be set", storage.ErrInvalid)
 	case len(value) > MaxHeaderValue || strings.ContainsFunc(value, control) || strings.TrimSpace(value) != value:
 		return fmt.Errorf("headers: %w: want values of at most %d bytes without control characters", storage.ErrInvalid, MaxHeaderValue)

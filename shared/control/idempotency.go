@@ -11,7 +11,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// How long a create is remembered, and how long one may run before a repeat takes it over.
+// How long a create is remembered, and how long one may run before a repeated call takes over.
 const (
 	idempotencyTTL   = 24 * time.Hour
 	idempotencyLease = 30 * time.Second
@@ -20,17 +20,17 @@ const (
 // MaxIdempotencyKey is the length of the longest Idempotency-Key in bytes.
 const MaxIdempotencyKey = 255
 
-// A Create asks that something be made at most once per key.
+// A Create is a create that runs at most once per key.
 type Create struct {
-	Key    string // Idempotency-Key; empty: made each time
-	Body   string // method, path and body; the same key with another is refused
+	Key    string // Idempotency-Key; empty: create each time
+	Body   string // method, path and body; another body under the same key is refused
 	Prefix string // of the id; gateway.SourcePrefix makes source ids
 }
 
-// A IdempotencyRecord is a create that must not run twice.
+// An IdempotencyRecord is the row of a create with an idempotency key.
 type IdempotencyRecord struct {
 	ID    string    `json:"id"`
-	Body  string    `json:"body"` // signature by the key ring: a body may hold what can be guessed
+	Body  string    `json:"body"` // signed with the key ring, since a body may hold a guessable secret
 	At    time.Time `json:"at"`   // of the first call
 	Lease time.Time `json:"lease,omitzero"`
 	Done  bool      `json:"done,omitempty"`
@@ -60,8 +60,8 @@ func (b *base) Idempotent(ctx context.Context, c Caller, what Create, create fun
 	return o.ID, false, storage.PutRow(ctx, b.gw.Store, storage.Row{Key: key, Expires: o.At.Add(idempotencyTTL)}, o, storage.AnyRev)
 }
 
-// endIdempotent gives the key up after a create that failed with err: to a corrected
-// call if nothing was made, else to a repeat.
+// endIdempotent releases the key after create failed with err: for a corrected call if nothing was created,
+// otherwise for a repeated one.
 func (b *base) endIdempotent(ctx context.Context, key storage.Key, o IdempotencyRecord, err error) error {
 	if answered(err) {
 		return storage.Delete(ctx, b.gw.Store, key, storage.AnyRev)
@@ -70,7 +70,7 @@ func (b *base) endIdempotent(ctx context.Context, key storage.Key, o Idempotency
 	return storage.PutRow(ctx, b.gw.Store, storage.Row{Key: key, Expires: o.At.Add(idempotencyTTL)}, o, storage.AnyRev)
 }
 
-// beginIdempotent takes the key for this call, or returns the once that is done.
+// beginIdempotent claims the key for this call, or returns the record of a create that is done.
 func (b *base) beginIdempotent(ctx context.Context, key storage.Key, what Create) (IdempotencyRecord, error) {
 	now := b.gw.Clock()
 	return storage.Change(ctx, b.gw.Store, key, func(o *IdempotencyRecord, r *storage.Row) error {
@@ -91,7 +91,7 @@ func (b *base) beginIdempotent(ctx context.Context, key storage.Key, what Create
 	})
 }
 
-// answered reports whether err is an answer to the caller, given before anything was made.
+// answered reports whether err rejects the call before anything was created.
 func answered(err error) bool {
 	return errors.Is(err, storage.ErrInvalid) || errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrConflict) ||
 		errors.Is(err, ErrLimit) || errors.Is(err, ErrForbidden) || errors.Is(err, storage.ErrTooLarge)

@@ -7,7 +7,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// The layers; the package comment tells what is in which.
+// The layers; the package comment says what each holds.
 type (
 	base          struct{ gw *gateway.Gateway }
 	sources       struct{ *base }
@@ -17,7 +17,7 @@ type (
 	lifecycle     struct{ *actions }
 )
 
-// PutLinked writes v under k, after the link to id by which a list finds it.
+// PutLinked writes v under k, after the link to id in a list.
 func (b *base) PutLinked(ctx context.Context, link, k storage.Key, id string, v any) error {
 	if err := storage.Put(ctx, b.gw.Store, link, gateway.Link{ID: id}, storage.AnyRev); err != nil {
 		return err
@@ -25,7 +25,7 @@ func (b *base) PutLinked(ctx context.Context, link, k storage.Key, id string, v 
 	return storage.Put(ctx, b.gw.Store, k, v, storage.AnyRev)
 }
 
-// each calls f for what stands in a partition under SKs that begin with start: with the rest of the SK, and the row.
+// each calls f with each row of a partition whose SK starts with start, and the rest of its SK.
 func (b *base) each(ctx context.Context, pk, start string, f func(rest string, r storage.Row) error) error {
 	q := storage.Query{Table: storage.Registrations, PK: pk, Consistent: true}.Prefix(start)
 	return storage.Each(ctx, b.gw.Store, q, func(r storage.Row) error { return f(r.SK[len(start):], r) })

@@ -87,11 +87,11 @@ func (rr *registrations) indexRows(ctx context.Context, r gateway.Registration, 
 	return rows, nil
 }
 
-// indexEntryTTL is how long an entry that is not needed any more stays: a worker that knows the source as it was a moment
-// ago looks for the registration there, and nowhere else. Entries are hints, so one too many costs a look.
+// indexEntryTTL is how long an unneeded index entry stays: a worker with the previous generation finds the
+// registration only there. A superfluous entry costs one look.
 const indexEntryTTL = time.Hour
 
-// removeIndexEntries has rows, entries of r, end: those of a removed registration at once.
+// removeIndexEntries expires rows, entries of r: at once for a removed registration.
 func (rr *registrations) removeIndexEntries(ctx context.Context, r gateway.Registration, rows []storage.Row) error {
 	for _, row := range rows {
 		var err error
@@ -108,13 +108,13 @@ func (rr *registrations) removeIndexEntries(ctx context.Context, r gateway.Regis
 	return nil
 }
 
-// ListRegistration lists r with its tenant and its source.
+// ListRegistration adds r to the lists of its tenant and its source.
 func (rr *registrations) ListRegistration(ctx context.Context, r gateway.Registration) error {
 	return rr.PutLinked(ctx, gateway.SourceLinkKey(r.Source, r.ID), gateway.TenantLinkKey(r.Tenant, "R", r.ID), r.ID, TenantRegistration{Source: r.Source})
 }
 
-// unlistRegistration takes r, which is removed, off its source's list. On its
-// tenant's it stays as long as the tombstone.
+// unlistRegistration takes the removed r off its source's list. Its tenant's list keeps it as long as the
+// tombstone.
 func (rr *registrations) unlistRegistration(ctx context.Context, r gateway.Registration) error {
 	row := storage.Row{Key: gateway.TenantLinkKey(r.Tenant, "R", r.ID), Expires: r.Since.Add(tombstone)}
 	if err := storage.PutRow(ctx, rr.gw.Store, row, TenantRegistration{Source: r.Source, Removed: true}, storage.AnyRev); err != nil {
@@ -123,15 +123,15 @@ func (rr *registrations) unlistRegistration(ctx context.Context, r gateway.Regis
 	return storage.Delete(ctx, rr.gw.Store, gateway.SourceLinkKey(r.Source, r.ID), storage.AnyRev)
 }
 
-// EnableRegistration takes up deliveries again and releases what was held since a moment ago; older ones are
-// released on request. If the registration is enabled, it makes sure that this is known and that the release
-// has begun. The error wraps storage.ErrConflict if the endpoint must consent and does not.
+// EnableRegistration resumes deliveries and releases those held in the last moment; older ones are released on
+// request. For an enabled registration it makes sure that others know and that the release has started. The error
+// wraps storage.ErrConflict if the endpoint must consent and does not.
 func (rr *registrations) EnableRegistration(ctx context.Context, c Caller, id string) (gateway.Registration, error) {
 	return rr.enable(ctx, c, id, false)
 }
 
-// EnableAndRelease is EnableRegistration, and releases all that was held. For an ordered registration that
-// goes first: its lanes stay closed until all of it is in its place.
+// EnableAndRelease is EnableRegistration with a release of all held deliveries. The lanes of an ordered
+// registration stay blocked until those are back in them.
 func (rr *registrations) EnableAndRelease(ctx context.Context, c Caller, id string) (gateway.Registration, error) {
 	return rr.enable(ctx, c, id, true)
 }
@@ -162,12 +162,12 @@ func (rr *registrations) enable(ctx context.Context, c Caller, id string, all bo
 	return r, rr.wasEnabled(ctx, r)
 }
 
-// heldBefore is how long before it was enabled a registration's deliveries may have been held by a worker
-// that went by what it knew a moment ago, and be released without being asked for.
+// heldBefore is how long before an enable a worker may have held deliveries by an outdated generation. These are
+// released without a request.
 const heldBefore = 5 * time.Second
 
-// wasEnabled forgets the failures of before and starts the release of what
-// workers held in the last moment, unless that was done when r was enabled.
+// wasEnabled deletes the endpoint's failures and starts the release of what workers held in the last moment,
+// unless the enable did so.
 func (rr *registrations) wasEnabled(ctx context.Context, r gateway.Registration) error {
 	id := ident.From("job", r.Since, "enable "+r.ID)
 	if _, err := rr.gw.Job(ctx, id); !errors.Is(err, storage.ErrNotFound) {
@@ -184,8 +184,8 @@ func (rr *registrations) wasEnabled(ctx context.Context, r gateway.Registration)
 	return err
 }
 
-// DisableRegistration holds deliveries from now on, within 2 s. If the
-// registration is disabled, it makes sure that this is known.
+// DisableRegistration holds deliveries, within 2 s in all processes. For a disabled registration it makes sure
+// that others know.
 func (rr *registrations) DisableRegistration(ctx context.Context, c Caller, id string) (gateway.Registration, error) {
 	changed := false
 	r, err := rr.changeRegistration(ctx, c, id, func(r *gateway.Registration) error {
@@ -201,8 +201,7 @@ func (rr *registrations) DisableRegistration(ctx context.Context, c Caller, id s
 	return r, rr.gw.Publish(ctx, r.Source)
 }
 
-// DeleteRegistration ends a registration; its deliveries stay listable. One
-// that was made by set_http_callback is told so.
+// DeleteRegistration removes a registration; its deliveries stay listed. An app of set_http_callback is notified.
 func (rr *registrations) DeleteRegistration(ctx context.Context, c Caller, id string) error {
 	r, err := rr.Registration(ctx, c, id)
 	switch {
@@ -217,7 +216,7 @@ func (rr *registrations) DeleteRegistration(ctx context.Context, c Caller, id st
 	return rr.remove(ctx, r)
 }
 
-// remove is DeleteRegistration for one that was read.
+// remove is DeleteRegistration for a registration that was read.
 func (rr *registrations) remove(ctx context.Context, r gateway.Registration) error {
 	if r.Group != "" {
 		return rr.RemoveApp(ctx, r.ID, gateway.ReasonDeleted, r.GroupRev+1)
@@ -225,13 +224,13 @@ func (rr *registrations) remove(ctx context.Context, r gateway.Registration) err
 	return rr.removeRegistration(ctx, r.ID, gateway.ReasonDeleted)
 }
 
-// removeRegistration makes a tombstone of a registration. What is pending is cancelled when it falls due. One
-// that is removed stays as it is; the error wraps storage.ErrNotFound if there is none.
+// removeRegistration makes a registration a tombstone; its pending deliveries are cancelled when they fall due.
+// The error wraps storage.ErrNotFound if there is none.
 func (rr *registrations) removeRegistration(ctx context.Context, id, why string) error {
 	return rr.removeRegistrationIf(ctx, id, why, func(gateway.Registration) bool { return true })
 }
 
-// removeRegistrationIf is removeRegistration for one of which is holds.
+// removeRegistrationIf is removeRegistration for a registration that meets condition.
 func (rr *registrations) removeRegistrationIf(ctx context.Context, id, why string, condition func(gateway.Registration) bool) error {
 	_, err := rr.changeRegistration(ctx, Operator(), id, func(r *gateway.Registration) error {
 		if !condition(*r) {
@@ -250,12 +249,12 @@ func (rr *registrations) removeRegistrationIf(ctx context.Context, id, why strin
 	return rr.endRemoval(ctx, r)
 }
 
-// endRemoval does what a process that removed r may have ended before.
+// endRemoval repeats the last steps of a removal, which a crash may have cut off.
 func (rr *registrations) endRemoval(ctx context.Context, r gateway.Registration) error {
 	return cmp.Or(rr.gw.Publish(ctx, r.Source), rr.unlistRegistration(ctx, r))
 }
 
-// EachRegistrationOf calls f for each registration of a tenant, in order of their making; removed ones included.
+// EachRegistrationOf calls f for each registration of a tenant in order of creation, removed ones included.
 func (rr *registrations) EachRegistrationOf(ctx context.Context, tenant string, f func(id string, listed TenantRegistration)) error {
 	now := rr.gw.Clock()
 	return rr.each(ctx, gateway.TenantKey(tenant).PK, "R#", func(id string, r storage.Row) error {
@@ -267,7 +266,7 @@ func (rr *registrations) EachRegistrationOf(ctx context.Context, tenant string, 
 	})
 }
 
-// ReadRegistrations returns those of ids that are there, in any order.
+// ReadRegistrations returns those of ids that exist, in any order.
 func (rr *registrations) ReadRegistrations(ctx context.Context, ids []string) ([]gateway.Registration, error) {
 	keys := make([]storage.Key, len(ids))
 	for i, id := range ids {

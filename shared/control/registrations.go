@@ -18,23 +18,24 @@ import (
 	"ringback/shared/storage"
 )
 
-// TenantRegistration says in the tenant's partition that a registration is its.
+// A TenantRegistration lists a registration in its tenant's partition.
 type TenantRegistration struct {
 	Source  string `json:"source"`
 	Removed bool   `json:"removed,omitempty"`
 }
 
-// A RegistrationChange names what a registration is to have; what is nil stays, or is the default for a new one.
+// A RegistrationChange holds the new values of a registration. Nil keeps a value, or means the default for a new
+// one.
 type RegistrationChange struct {
 	URL         *string
 	Headers     map[string]string // all of them; nil: unchanged
 	EventTypes  *[]string
-	Match       *gateway.Match // the nil Match is the whole of what is granted
+	Match       *gateway.Match // a nil Match is everything granted
 	Format      *gateway.Format
 	Schedule    *schedule.Schedule
 	Timeout     *time.Duration
 	Description *string
-	RawToken    *string // empty: none any more
+	RawToken    *string // empty: remove it
 	Rate        *float64
 	Concurrency *int
 	Ordered     *bool
@@ -76,8 +77,8 @@ func (rr *registrations) CreateRegistration(ctx context.Context, c Caller, id, s
 	return r, secret, err
 }
 
-// CheckRegistrationLimit returns an error wrapping ErrLimit if c's tenant has as many registrations on the source as it may.
-// Creates at the same moment may go over it by their number.
+// CheckRegistrationLimit returns an error wrapping ErrLimit if c's tenant has as many registrations on the source
+// as it may. Concurrent creates may exceed it by their number.
 func (rr *registrations) CheckRegistrationLimit(ctx context.Context, c Caller, source, id string) error {
 	n := 0
 	err := rr.EachRegistrationOf(ctx, c.Tenant, func(other string, listed TenantRegistration) {
@@ -91,15 +92,15 @@ func (rr *registrations) CheckRegistrationLimit(ctx context.Context, c Caller, s
 	return err
 }
 
-// How often a tenant makes registrations: many at once, as whoever moves in does, but
-// not ever new ones, which nobody knows to be slow.
+// A tenant may create many registrations at once, as when it moves in, but not ever new ones, whose endpoints are
+// not known to be slow.
 const (
 	createBurst    = 100
 	createInterval = 2 * time.Second
 )
 
-// TakeCreateToken counts a registration that c is about to make. The error is a
-// *TooOftenError if it made too many lately; the operator may always.
+// TakeCreateToken counts a create by c. The error is a *RateLimitError if it made too many lately; the operator
+// always may.
 func (rr *registrations) TakeCreateToken(ctx context.Context, c Caller) error {
 	if c.Scope == ScopeOperator {
 		return nil
@@ -115,7 +116,7 @@ func (rr *registrations) TakeCreateToken(ctx context.Context, c Caller) error {
 	return nil
 }
 
-// Altered returns r as ch wants it, checked.
+// Altered returns r with the changes of ch, checked.
 func (rr *registrations) Altered(ctx context.Context, c Caller, r gateway.Registration, ch RegistrationChange) (gateway.Registration, error) {
 	s, err := rr.Source(ctx, r.Source)
 	if err != nil {
@@ -162,7 +163,8 @@ func (rr *registrations) CheckRegistration(r gateway.Registration, p provider.Pr
 	return cmp.Or(rr.checkEndpoint(r.ID, r.Endpoint), checkFor(r, p, gateway.Limits{Concurrency: math.MaxInt}))
 }
 
-// checkFor returns an error wrapping storage.ErrInvalid unless r can be on a source of p, within the tenant's limits.
+// checkFor returns an error wrapping storage.ErrInvalid unless r is valid on a source of p, within the tenant's
+// limits.
 func checkFor(r gateway.Registration, p provider.Provider, l gateway.Limits) error {
 	if len(r.EventTypes) == 0 {
 		return fmt.Errorf("event_types: %w: want at least one, such as %s", storage.ErrInvalid, exampleType(p))
@@ -196,7 +198,7 @@ func exampleType(p provider.Provider) string {
 	return `"*"`
 }
 
-// withRawToken returns r with a raw_token, or without if it is empty.
+// withRawToken returns r with a raw_token; without one if it is empty.
 func (rr *registrations) withRawToken(r gateway.Registration, s gateway.Source, token *string) (gateway.Registration, error) {
 	switch {
 	case token == nil || *token == hiddenText && len(r.RawTokens) > 0:
@@ -218,7 +220,7 @@ func (rr *registrations) withRawToken(r gateway.Registration, s gateway.Source, 
 	return r, nil
 }
 
-// Warnings returns what is odd about r, in sentences.
+// Warnings returns sentences about what is probably wrong in r.
 func (rr *registrations) Warnings(ctx context.Context, r gateway.Registration) (out []string, err error) {
 	s, err := rr.Source(ctx, r.Source)
 	if err != nil {
@@ -246,8 +248,7 @@ func (rr *registrations) Warnings(ctx context.Context, r gateway.Registration) (
 	return out, nil
 }
 
-// undocumented returns the first of patterns that names no event of types and none
-// of the gateway's own, and which of types it is nearest to, over as many letters.
+// undocumented returns the first of patterns that matches no documented event type, and the type nearest to it.
 func undocumented(patterns []string, types []provider.EventType) (strange, nearest string) {
 	for _, p := range patterns {
 		if len(types) == 0 || gateway.OwnEvent(&provider.Event{Type: p}) || slices.ContainsFunc(types, func(t provider.EventType) bool { return gateway.MatchesType(p, t.Name) }) {
@@ -261,8 +262,7 @@ func undocumented(patterns []string, types []provider.EventType) (strange, neare
 	return "", ""
 }
 
-// distance is how many letters must be added, left out or replaced to make start
-// of the beginning of name (Levenshtein).
+// distance is the number of letters to add, remove or replace to turn start into a prefix of name (Levenshtein).
 func distance(start, name string) int {
 	name = strings.ToLower(name[:min(len(name), len(start))])
 	row := make([]int, len(name)+1)
@@ -344,7 +344,7 @@ func (rr *registrations) ChangeRegistration(ctx context.Context, c Caller, id st
 	return r, rr.wasEnabled(ctx, r)
 }
 
-// changeRegistration lets f alter the registration and publishes it, again if another was faster.
+// changeRegistration has f change the registration and publishes it, again after a conflict.
 func (rr *registrations) changeRegistration(ctx context.Context, c Caller, id string, f func(*gateway.Registration) error) (gateway.Registration, error) {
 	var r gateway.Registration
 	err := storage.CompareAndSwap(ctx, func() error {

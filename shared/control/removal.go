@@ -12,8 +12,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// removalStep takes a tenant's rows away, a page at a time. It needs no
-// cursor: what is left is what the tenant's partition still names.
+// removalStep deletes a page of a tenant's rows. It needs no cursor: the tenant's partition lists what is left.
 func (lc *lifecycle) removalStep(ctx context.Context, j *gateway.Job) (time.Time, bool, error) {
 	page, err := lc.gw.Store.List(ctx, storage.Query{Table: storage.Registrations, PK: gateway.TenantKey(j.Tenant).PK, Limit: 10, Consistent: true})
 	if err != nil {
@@ -40,8 +39,8 @@ func (lc *lifecycle) removalStep(ctx context.Context, j *gateway.Job) (time.Time
 	return time.Time{}, true, nil
 }
 
-// removeOf takes away what one row of a tenant's partition names, and then the
-// row. Of a registration with many deliveries it takes a part.
+// removeOf deletes what a row of a tenant's partition refers to, and then the row; of a registration with many
+// deliveries, a part.
 func (lc *lifecycle) removeOf(ctx context.Context, j *gateway.Job, row storage.Row) error {
 	kind, rest, _ := strings.Cut(row.SK, "#")
 	var err error
@@ -69,8 +68,8 @@ func (lc *lifecycle) removeOf(ctx context.Context, j *gateway.Job, row storage.R
 	return lc.gw.Store.Delete(ctx, row.Key, storage.AnyRev)
 }
 
-// eraseRegistration removes a registration and every trace of its deliveries. It
-// returns true if there is more of them than a page.
+// eraseRegistration deletes a registration with every trace of its deliveries. It returns true if there is more
+// than a page.
 func (lc *lifecycle) eraseRegistration(ctx context.Context, j *gateway.Job, id string) (more bool, err error) {
 	if err := lc.removeRegistration(ctx, id, gateway.ReasonNoTenant); err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return false, err
