@@ -1,6 +1,6 @@
-// Package groups is what owners of SmartBots groups and those who know a Group Security Code do: groups.go
-// makes and changes groups, setcallback.go serves set_http_callback and lists the registrations that it made,
-// securitycode.go judges codes, and upstream.go asks SmartBots itself.
+// Package groups serves owners of SmartBots groups and those who know a Group Security Code: groups.go creates and
+// changes groups, setcallback.go serves set_http_callback and lists the registrations that it made,
+// securitycode.go verifies codes, upstream.go asks SmartBots itself.
 package groups
 
 import (
@@ -18,7 +18,7 @@ import (
 
 const smartBotsAPI = "https://api.mysmartbots.com/api/simple.html"
 
-// Groups are the groups of one gateway. It is safe for concurrent use.
+// Groups manages the groups of one gateway. It is safe for concurrent use.
 type Groups struct {
 	gw        *gateway.Gateway
 	control   *control.Control
@@ -32,7 +32,7 @@ func New(c *control.Control, smartBotsURL string) *Groups {
 	return &Groups{gw: c.Gateway(), control: c, smartBots: cmp.Or(smartBotsURL, smartBotsAPI), hashes: newHashQueue()}
 }
 
-// A GroupChange names what a group is to have; what is empty stays.
+// A GroupChange holds the new values of a group; empty ones are unchanged.
 type GroupChange struct {
 	Source  string // of a new group
 	Name    string
@@ -55,8 +55,8 @@ func (ch GroupChange) check() error {
 	)
 }
 
-// CreateGroup makes a group of a smartbots source under id and the key of its owner, whose text is told once.
-// The error wraps storage.ErrConflict if the name is another group's.
+// CreateGroup creates a group of a smartbots source under id, with its owner's key, whose text is never shown
+// again. The error wraps storage.ErrConflict if another group has the name.
 func (gs *Groups) CreateGroup(ctx context.Context, id string, ch GroupChange) (gateway.Group, string, error) {
 	ch.UUID = strings.ToLower(strings.TrimSpace(ch.UUID))
 	s, err := gs.control.Source(ctx, ch.Source)
@@ -125,9 +125,9 @@ func (gs *Groups) Groups(ctx context.Context, c control.Caller, at storage.PageR
 	return storage.ListPage(ctx, gs.gw.Store, q, func(r storage.Row) (gateway.Group, error) { return gs.control.LiveGroup(ctx, r.SK) })
 }
 
-// ChangeGroup changes a group. Another security code voids, by the one write, all registrations made with the
-// old one; a job then removes them and tells their apps. The same code again removes nothing. The owner may
-// change the code alone; anything else wraps control.ErrForbidden.
+// ChangeGroup changes a group. Another security code voids all registrations made with the old one, by one write;
+// a job then removes them and notifies their apps. The same code again removes nothing. The owner may only change
+// the code; anything else wraps control.ErrForbidden.
 func (gs *Groups) ChangeGroup(ctx context.Context, c control.Caller, id string, ch GroupChange) (gateway.Group, error) {
 	before, err := gs.Group(ctx, c, id)
 	if err != nil {
@@ -156,8 +156,8 @@ func (gs *Groups) ChangeGroup(ctx context.Context, c control.Caller, id string, 
 	return grp, err
 }
 
-// setGroup writes, for c, what ch names, and the code whose SHA-1 is code unless that is empty or the one
-// that the group has. Another code, UUID or source is another revision.
+// setGroup writes the values of ch, and the code with the SHA-1 code unless that is empty or unchanged. Another
+// code, UUID or source makes a new revision.
 func (gs *Groups) setGroup(ctx context.Context, c control.Caller, before gateway.Group, ch GroupChange, code string) (gateway.Group, error) {
 	hash := ""
 	if code != "" {
@@ -187,11 +187,11 @@ func (gs *Groups) setGroup(ctx context.Context, c control.Caller, before gateway
 			return grp, err
 		}
 	}
-	// A code that is set already may be so by a call that was cut off here.
+	// A call that a crash cut off here may have set the same code before.
 	return grp, gs.control.PublishGroup(ctx, grp, grp.Rev != before.Rev || code != "")
 }
 
-// alteredGroup returns the group with what ch names and, unless it is empty, the hash of another code.
+// alteredGroup returns the group with the values of ch and, unless it is empty, the hash of another code.
 func alteredGroup(grp gateway.Group, ch GroupChange, hash string) gateway.Group {
 	was := grp
 	grp.Name = cmp.Or(strings.TrimSpace(ch.Name), grp.Name)
@@ -213,7 +213,7 @@ func (gs *Groups) RotateOwnerKey(ctx context.Context, id string) (string, error)
 	return gs.createOwnerKey(ctx, id)
 }
 
-// createOwnerKey makes the key of a group's owner, in place of the one that it has.
+// createOwnerKey creates the key of a group's owner in place of the present one.
 func (gs *Groups) createOwnerKey(ctx context.Context, id string) (string, error) {
 	k := control.APIKey{Scope: control.ScopeGroupOwner, Group: id, Name: "owner"}
 	_, text, err := gs.control.CreateAPIKey(ctx, control.Operator(), control.FirstKeyID(id), k)

@@ -20,11 +20,11 @@ import (
 	"ringback/shared/storage"
 )
 
-// codeRounds is how often the hash of a security code is iterated: the least that the OWASP Password Storage
-// Cheat Sheet asks of PBKDF2-HMAC-SHA512.
+// codeRounds is the number of iterations for a security code's hash: the minimum of the OWASP Password Storage
+// Cheat Sheet for PBKDF2-HMAC-SHA512.
 const codeRounds = 210_000
 
-// sha1Hex returns the SHA-1 of a security code, the form in which SmartBots takes it too (secret_sha1).
+// sha1Hex returns the SHA-1 of a security code, which SmartBots takes too (secret_sha1).
 func sha1Hex(code string) string {
 	sum := sha1.Sum([]byte(code))
 	return hex.EncodeToString(sum[:])
@@ -37,8 +37,8 @@ func hashCode(sha1 string) string {
 	return "p1." + base64.RawStdEncoding.EncodeToString(append(salt, stretch(sha1, salt)...))
 }
 
-// verifyCode reports whether hash is of the code with that SHA-1. An empty hash is of none, and takes as long
-// to find out.
+// verifyCode reports whether hash is of the code with that SHA-1. For an empty hash it takes as long and reports
+// false.
 func verifyCode(hash, sha1 string) bool {
 	kept, err := base64.RawStdEncoding.DecodeString(strings.TrimPrefix(hash, "p1."))
 	known := err == nil && len(kept) == 48
@@ -57,26 +57,25 @@ func stretch(sha1 string, salt []byte) []byte {
 	return sum
 }
 
-// How many security codes of one tenant or owner, and of how many of them, are judged or wait to be: whoever
-// comes then waits for so many at most.
+// How many security codes may be waiting: of one tenant or owner, and in all. This bounds the wait of the next.
 const (
 	maxPerTenant = 2
 	maxWaiting   = 8
 )
 
-// A hashQueue is where security codes wait to be judged, one after the other: each takes a core for 0.1 s.
+// A hashQueue verifies security codes one at a time, since each takes a core for 0.1 s.
 type hashQueue struct {
-	slot    chan struct{} // filled while a code is judged
+	slot    chan struct{} // full while a code is verified
 	mu      sync.Mutex
-	waiting map[string]int // by who
+	waiting map[string]int // by tenant or owner
 }
 
 func newHashQueue() *hashQueue {
 	return &hashQueue{slot: make(chan struct{}, 1), waiting: map[string]int{}}
 }
 
-// run calls f when it is c's turn. The error is a *control.TooOftenError if c or too many others wait
-// already; the operator is never sent away.
+// run calls f when it is c's turn. The error is a *control.RateLimitError if c, or too many others, wait already;
+// the operator always waits.
 func (l *hashQueue) run(ctx context.Context, c control.Caller, f func()) error {
 	who := c.Tenant + c.Group
 	add := func(n int) bool {
@@ -104,22 +103,22 @@ func (l *hashQueue) run(ctx context.Context, c control.Caller, f func()) error {
 	return nil
 }
 
-// How often a tenant may try a wrong code: for a group, and over all names.
+// How many wrong codes a tenant may try: for a group, and over all names.
 const (
 	maxGuesses    = 5
 	maxAllGuesses = 30
 	guessWindow   = 15 * time.Minute
 )
 
-// Guesses are when codes of a tenant were tried that were not found right, and for which groups: the digests
-// of their folded names.
+// Guesses are the times of a tenant's tries that were not found right, and the digests of the folded group names.
 type Guesses struct {
 	At    []time.Time `json:"at"`
 	Names []string    `json:"names"`
 }
 
-// guess notes that tenant tries a code for the group of that name, known or not. The error wraps control.ErrLimit if it
-// was wrong too often. It is noted before the code is judged, so that calls at the same moment count.
+// guess records that tenant tries a code for a group's name, whether or not such a group exists. The error wraps
+// control.ErrLimit after too many wrong ones. It is recorded before the code is verified, so that concurrent tries
+// count.
 func (g *Groups) guess(ctx context.Context, tenant, name string) (time.Time, error) {
 	now := g.gw.Clock()
 	name = guessed(name)
@@ -145,7 +144,7 @@ func (g *Groups) guess(ctx context.Context, tenant, name string) (time.Time, err
 	return now, err
 }
 
-// guessedRight takes back what guess noted.
+// guessedRight removes what guess recorded.
 func (g *Groups) guessedRight(ctx context.Context, tenant, name string, right time.Time) error {
 	name = guessed(name)
 	_, err := storage.Change(ctx, g.gw.Store, guessKey(tenant), func(gs *Guesses, r *storage.Row) error {

@@ -19,7 +19,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// A CallbackRequest is what set_http_callback asks for ("Set HTTP callback to be called on group events", SmartBots).
+// A CallbackRequest is a call of set_http_callback ("Set HTTP callback to be called on group events", SmartBots).
 type CallbackRequest struct {
 	Group      string // by name
 	Secret     string // the Group Security Code, or
@@ -29,7 +29,7 @@ type CallbackRequest struct {
 	URL        string
 }
 
-// A Refusal is an answer to set_http_callback: why it is FAIL, in words that the caller may read.
+// A Refusal is the FAIL of set_http_callback, in words for the caller.
 type Refusal struct{ Text string }
 
 func (r *Refusal) Error() string { return r.Text }
@@ -57,9 +57,9 @@ func (q CallbackRequest) check() (string, error) {
 	return cmp.Or(sum, sha1Hex(q.Secret)), nil
 }
 
-// SetHTTPCallback registers q.URL for the chat of a group whose Group Security Code the caller knows, in c's
-// tenant, and returns the group. The same tenant, group and application replace URL and name and enable
-// again. What the caller may read is a *Refusal; any other error is ours.
+// SetHTTPCallback registers q.URL in c's tenant for the chat of a group whose Group Security Code the caller
+// knows, and returns the group. The same tenant, group and application replace URL and name and enable again. An
+// error for the caller to read is a *Refusal; any other is internal.
 func (gs *Groups) SetHTTPCallback(ctx context.Context, c control.Caller, q CallbackRequest) (gateway.Group, error) {
 	code, err := q.check()
 	if err != nil {
@@ -91,7 +91,7 @@ func (gs *Groups) SetHTTPCallback(ctx context.Context, c control.Caller, q Callb
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return grp, err
 	}
-	if now.Rev != grp.Rev { // the code was changed while this was set
+	if now.Rev != grp.Rev { // the code was changed meanwhile
 		if err := gs.control.RemoveApp(ctx, r.ID, gateway.ReasonCode, grp.Rev+1); err != nil {
 			return grp, err
 		}
@@ -100,7 +100,7 @@ func (gs *Groups) SetHTTPCallback(ctx context.Context, c control.Caller, q Callb
 	return grp, gs.control.NotifyApp(ctx, gateway.CallbackSet, r, grp)
 }
 
-// wrongCode is said alike of a wrong code and of an unknown group.
+// wrongCode is the same text for a wrong code and for an unknown group.
 const wrongCode = "group not found, or wrong security code"
 
 // checkCode returns the group whose code has the given SHA-1, asking SmartBots itself if the stored one does
@@ -119,7 +119,7 @@ func (gs *Groups) checkCode(ctx context.Context, c control.Caller, q CallbackReq
 	}
 	right := false
 	if err := gs.hashes.run(ctx, c, func() { right = verifyCode(grp.Code, code) }); err != nil {
-		return grp, errors.Join(err, gs.guessedRight(ctx, c.Tenant, q.Group, at)) // it was not judged
+		return grp, errors.Join(err, gs.guessedRight(ctx, c.Tenant, q.Group, at)) // it was not verified
 	}
 	if !right {
 		if grp, err = gs.checkUpstream(ctx, c, grp, q, code); err != nil {
@@ -129,7 +129,7 @@ func (gs *Groups) checkCode(ctx context.Context, c control.Caller, q CallbackReq
 	return grp, gs.guessedRight(ctx, c.Tenant, q.Group, at)
 }
 
-// groupNamed returns the group of a name; zero and storage.ErrNotFound if there is none.
+// groupNamed returns the group with a name, or storage.ErrNotFound.
 func (gs *Groups) groupNamed(ctx context.Context, name string) (gateway.Group, error) {
 	link, _, err := storage.Load[gateway.Link](ctx, gs.gw.Store, gateway.GroupNameKey(control.FoldName(name)))
 	if err != nil {
@@ -138,7 +138,7 @@ func (gs *Groups) groupNamed(ctx context.Context, name string) (gateway.Group, e
 	return gs.control.LiveGroup(ctx, link.ID)
 }
 
-// putApp makes or replaces the registration of c's tenant for an application of a group.
+// putApp creates or replaces the registration of c's tenant for an application of a group.
 func (gs *Groups) putApp(ctx context.Context, c control.Caller, grp gateway.Group, q CallbackRequest) (gateway.Registration, error) {
 	id := ident.From("reg", grp.Created, strings.Join([]string{"app", grp.ID, grp.Source, c.Tenant, q.AppUUID}, " "))
 	if err := gs.control.CheckRegistrationLimit(ctx, c, grp.Source, id); err != nil {
@@ -173,8 +173,8 @@ func (gs *Groups) putApp(ctx context.Context, c control.Caller, grp gateway.Grou
 	return r, gs.gw.ForgetHealth(ctx, id)
 }
 
-// replaceApp names id as the registration of the application, and removes the one that it had while the group
-// was on another source.
+// replaceApp makes id the application's registration and removes the one it had while the group was on another
+// source.
 func (gs *Groups) replaceApp(ctx context.Context, c control.Caller, grp gateway.Group, q CallbackRequest, id string) error {
 	before := ""
 	_, err := storage.Change(ctx, gs.gw.Store, gateway.AppKey(grp.ID, c.Tenant, q.AppUUID), func(a *control.App, _ *storage.Row) error {
@@ -190,7 +190,7 @@ func (gs *Groups) replaceApp(ctx context.Context, c control.Caller, grp gateway.
 	return gs.control.RemoveByCode(ctx, before, grp)
 }
 
-// appOf returns the registration as q wants it, in place of old.
+// appOf returns the registration that q asks for, in place of old.
 func (gs *Groups) appOf(c control.Caller, grp gateway.Group, q CallbackRequest, old gateway.Registration, id string) gateway.Registration {
 	now, pk := gs.gw.Clock(), gateway.RegistrationKey(id).PK
 	r := old
@@ -205,7 +205,7 @@ func (gs *Groups) appOf(c control.Caller, grp gateway.Group, q CallbackRequest, 
 		r.Endpoint.ConsentedAt = time.Time{}
 	}
 	if err != nil || !egress.SameOrigin(before, q.URL) {
-		r.Endpoint.Headers = nil // they were told for another server
+		r.Endpoint.Headers = nil // they were for another server
 	}
 	r.Endpoint.URL, r.Endpoint.RedactedURL = gs.gw.Keys.Seal(pk, "url", q.URL), egress.Redact(q.URL)
 	r.Group, r.GroupRev, r.AppName, r.AppUUID = grp.ID, grp.Rev, q.AppName, q.AppUUID
@@ -235,7 +235,7 @@ func (gs *Groups) Apps(ctx context.Context, c control.Caller, group string, at s
 	})
 }
 
-// RemoveApp removes a registration made with the group's code, and tells its app.
+// RemoveApp removes a registration made with the group's code and notifies its app.
 func (gs *Groups) RemoveApp(ctx context.Context, c control.Caller, group, registration string) error {
 	if _, err := gs.Group(ctx, c, group); err != nil {
 		return err
@@ -250,7 +250,7 @@ func (gs *Groups) RemoveApp(ctx context.Context, c control.Caller, group, regist
 	return gs.control.RemoveApp(ctx, registration, "removed_by_group_owner", r.GroupRev+1)
 }
 
-// forgetRemoval cancels the callback_removed that waits for r, which is about to be set again.
+// forgetRemoval cancels a pending callback_removed for r, which is about to be set again.
 func (gs *Groups) forgetRemoval(ctx context.Context, r gateway.Registration) error {
 	if r.State != gateway.Removed {
 		return nil

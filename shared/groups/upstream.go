@@ -21,15 +21,15 @@ import (
 	"ringback/shared/storage"
 )
 
-// How SmartBots itself is asked.
+// Limits of a call to SmartBots.
 const (
 	upstreamTime   = 5 * time.Second
 	upstreamAnswer = 64 << 10 // bytes that are read
 )
 
-// checkUpstream asks SmartBots for the code, by the sources that have upstream credentials in the order of
-// their making, with our own callback URL. The first OK makes the group, or updates known. Else the error is
-// a *Refusal with SmartBots' own text if it gave one.
+// checkUpstream asks SmartBots about the code, through each source with upstream credentials in order of creation,
+// with our own callback URL. The first OK creates the group, or updates known. Otherwise the error is a *Refusal
+// with SmartBots' own text if it gave one.
 func (gs *Groups) checkUpstream(ctx context.Context, c control.Caller, known gateway.Group, q CallbackRequest, code string) (gateway.Group, error) {
 	sources, err := gs.upstreamSources(ctx)
 	if err != nil {
@@ -50,9 +50,9 @@ func (gs *Groups) checkUpstream(ctx context.Context, c control.Caller, known gat
 	return gateway.Group{}, why
 }
 
-// ConnectGroup sets the callback of a group at SmartBots itself, in the name of a source that has an API key
-// there, and makes the group as SmartBots tells it, or updates the one of that name. The error wraps
-// storage.ErrInvalid if the source has no key, and is a *Refusal if SmartBots does not agree.
+// ConnectGroup sets the callback of a group at SmartBots itself, through a source with an API key there, and
+// creates or updates the group as SmartBots describes it. The error wraps storage.ErrInvalid if the source has no
+// key, and is a *Refusal if SmartBots refuses.
 func (gs *Groups) ConnectGroup(ctx context.Context, source, name, code string) (gateway.Group, error) {
 	s, err := gs.control.Source(ctx, source)
 	if err != nil {
@@ -88,14 +88,14 @@ func (gs *Groups) upstreamSources(ctx context.Context) ([]*gateway.Source, error
 	return out, err
 }
 
-// saveUpstreamGroup stores what SmartBots said of a group when it was asked for c.
+// saveUpstreamGroup stores a group as SmartBots described it, for c.
 func (gs *Groups) saveUpstreamGroup(ctx context.Context, c control.Caller, known gateway.Group, ch GroupChange, code string) (gateway.Group, error) {
 	ch.UUID = cmp.Or(ch.UUID, known.UUID)
 	if ch.UUID == "" || ch.check() != nil {
 		return known, refused("SmartBots did not tell the group's UUID")
 	}
 	if known.ID != "" {
-		ch.Name = "" // it is known under its name
+		ch.Name = "" // it keeps its name
 		return gs.setGroup(ctx, c, known, ch, code)
 	}
 	grp, err := gs.putGroup(ctx, c, ident.New("grp", gs.gw.Clock()), ch, code)
@@ -105,7 +105,7 @@ func (gs *Groups) saveUpstreamGroup(ctx context.Context, c control.Caller, known
 	return grp, err
 }
 
-// An upstreamReply is SmartBots' answer ("Set HTTP callback to be called on group events", Output).
+// An upstreamReply is SmartBots' response ("Set HTTP callback to be called on group events", Output).
 type upstreamReply struct {
 	Result     string `json:"result"`
 	ResultText string `json:"resulttext"`
@@ -113,7 +113,7 @@ type upstreamReply struct {
 	GroupID    string `json:"group_id"`
 }
 
-// askUpstream sends q to SmartBots in s's name. A FAIL, and no answer, is a *Refusal.
+// askUpstream sends q to SmartBots for s. A FAIL, or no response, is a *Refusal.
 func (gs *Groups) askUpstream(ctx context.Context, s gateway.Source, q CallbackRequest) (upstreamReply, error) {
 	if gs.gw.Egress.Paused {
 		return upstreamReply{}, refused("the gateway is paused: it asks SmartBots nothing")
@@ -144,8 +144,8 @@ func (gs *Groups) askUpstream(ctx context.Context, s gateway.Source, q CallbackR
 	return readUpstream(string(body))
 }
 
-// upstreamForm returns what SmartBots is asked: the code as it was given, the source's own key and callback
-// URL, and an app of the gateway's own.
+// upstreamForm returns the request's parameters: the code as given, the source's own key and callback URL, and the
+// gateway's own app.
 func (gs *Groups) upstreamForm(ctx context.Context, s gateway.Source, q CallbackRequest) (url.Values, error) {
 	apiKey, err := gs.gw.Keys.Open(gateway.SourceKey(s.ID).PK, "upstream", s.Upstream.APIKey)
 	if err != nil {
@@ -168,16 +168,16 @@ func (gs *Groups) upstreamForm(ctx context.Context, s gateway.Source, q Callback
 	return form, nil
 }
 
-// appUUIDOf returns the UUID under which a source's gateway is known to SmartBots: version 8 (RFC 9562,
-// section 5.8), made of the source's id.
+// appUUIDOf returns the UUID of a source's gateway at SmartBots: version 8 (RFC 9562, section 5.8), made of the
+// source's id.
 func appUUIDOf(source string) string {
 	b := sha256.Sum256([]byte("ringback app " + source))
 	b[6], b[8] = b[6]&0x0f|0x80, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }
 
-// readUpstream reads an answer in any of the forms in which SmartBots gives it: JSON, form-encoded, or a text
-// that is exactly OK for success. A FAIL is a *Refusal with SmartBots' text.
+// readUpstream parses a response in each form that SmartBots uses: JSON, form-encoded, or a text that is exactly
+// OK for success. A FAIL is a *Refusal with SmartBots' text.
 func readUpstream(body string) (upstreamReply, error) {
 	var a upstreamReply
 	text := strings.TrimSpace(body)

@@ -17,19 +17,19 @@ import (
 // MaxMerged is how many registrations' deliveries one list merges.
 const MaxMerged = 25
 
-// A Query names events or deliveries; what is empty does not matter.
+// A Query selects events or deliveries. An empty field does not restrict.
 type Query struct {
-	Tenant       string // of the operator's calls
+	Tenant       string // for the operator's calls
 	Registration string
 	Source       string
 	Event        string // deliveries of one event
 	Status       gateway.Status
-	Type         string // event type, or a beginning and *
+	Type         string // event type, or a prefix followed by *
 	Since, Until time.Time
 	Cursor       string
 	Limit        int // of a page; 1 to MaxPageRows, default 50
 
-	wide bool // it looks further at once, for nothing was found
+	wide bool // reads more rows at a time, since nothing was found yet
 }
 
 func (q Query) limit() int {
@@ -39,7 +39,7 @@ func (q Query) limit() int {
 	return min(q.Limit, storage.MaxPageRows)
 }
 
-// rows returns how many rows one look takes.
+// rows returns how many rows to read at a time.
 func (q Query) rows() int {
 	if q.wide {
 		return wideRows
@@ -52,15 +52,16 @@ func (q Query) wants(typ string, received time.Time) bool {
 		(q.Until.IsZero() || received.Before(q.Until))
 }
 
-// A Delivery is a delivery as lists show it.
+// A Delivery is a delivery as lists return it.
 type Delivery struct {
 	gateway.Delivery
 	VisibleStatus gateway.Status // Status; Held for a pending one of a disabled registration, Cancelled for an unfinished one of a removed one
 }
 
-// Deliveries returns a page of deliveries, newest first, and the cursor of the next page. Pages may be short, or empty
-// with a cursor: then none was found as far as one call looks. Without a registration or event those of at most
-// MaxMerged registrations are merged; for more the error wraps control.ErrUnreadable. Expired ones are left out.
+// Deliveries returns a page of deliveries, newest first, and the cursor of the next page. A page may be short, or
+// empty with a cursor if one call's scan found nothing. Without a registration or event it merges the deliveries
+// of up to MaxMerged registrations; for more the error wraps control.ErrUnreadable. Expired deliveries are left
+// out.
 func (h *History) Deliveries(ctx context.Context, c control.Caller, q Query) ([]Delivery, string, error) {
 	rs, err := h.registrationsFor(ctx, c, q)
 	if err != nil {
@@ -81,11 +82,11 @@ func (h *History) Deliveries(ctx context.Context, c control.Caller, q Query) ([]
 	return out, next, err
 }
 
-// open reports whether the open index holds all that is asked for.
+// open reports whether the open index holds every delivery that q selects.
 func (q Query) open() bool { return q.Status != "" && q.Status != gateway.Succeeded }
 
-// registrationsFor returns the registrations of c's that q is about. Removed ones are among them only if they
-// are named, or an event is. The error wraps control.ErrUnreadable if there are more than can be merged.
+// registrationsFor returns c's registrations that q is about. Removed ones are included only if q names them, or
+// an event. The error wraps control.ErrUnreadable if there are more than MaxMerged.
 func (h *History) registrationsFor(ctx context.Context, c control.Caller, q Query) ([]gateway.Registration, error) {
 	if q.Registration != "" {
 		r, err := h.control.Registration(ctx, c, q.Registration)
@@ -112,7 +113,7 @@ func (h *History) registrationsFor(ctx context.Context, c control.Caller, q Quer
 	if err != nil {
 		return nil, err
 	}
-	return h.control.ReadRegistrations(ctx, er.Match) // as far as the event's own row names them
+	return h.control.ReadRegistrations(ctx, er.Match) // as far as the event's row lists them
 }
 
 func (h *History) registrationsOfTenant(ctx context.Context, tenant, source string, removed bool) ([]gateway.Registration, error) {
@@ -147,7 +148,7 @@ func (h *History) deliveriesOf(ctx context.Context, rs []gateway.Registration, q
 	return h.listDeliveries(ctx, rows, rs, q)
 }
 
-// listDeliveries turns rows, which may hold keys alone, into what is listed.
+// listDeliveries returns the deliveries of rows, which may hold keys only.
 func (h *History) listDeliveries(ctx context.Context, rows []storage.Row, rs []gateway.Registration, q Query) ([]Delivery, error) {
 	rows, err := h.filled(ctx, rows)
 	if err != nil {
@@ -170,7 +171,7 @@ func (h *History) listDeliveries(ctx context.Context, rows []storage.Row, rs []g
 	return out, nil
 }
 
-// filled returns rows with their data, in their order; those that are gone are left out.
+// filled returns rows with their data, in order, without those deleted since.
 func (h *History) filled(ctx context.Context, rows []storage.Row) ([]storage.Row, error) {
 	place := map[storage.Key]int{}
 	var keys []storage.Key
@@ -217,13 +218,13 @@ func (h *History) Attempts(ctx context.Context, d gateway.Delivery, at storage.P
 	case err != nil || next != "" || d.Last == nil || !d.Last.Inline || slices.ContainsFunc(out, d.LastIs):
 		return out, next, err
 	case len(out) > 0 && len(out) >= q.Limit && q.Limit > 0:
-		return out, gateway.AttemptID(d.ID, out[len(out)-1]), nil // the one that d tells of comes on a page of its own
+		return out, gateway.AttemptID(d.ID, out[len(out)-1]), nil // the inline attempt comes on a page of its own
 	}
 	return append(out, d.Last.Attempt(d.LastResponse())), "", nil
 }
 
-// ResendDelivery makes one more attempt of a delivery of c's, at once. The error wraps control.ErrForbidden
-// if no grant covers its event any more, storage.ErrConflict if the registration takes no deliveries.
+// ResendDelivery makes one more attempt of a delivery of c's, at once. The error wraps control.ErrForbidden if no
+// grant covers its event any more, and storage.ErrConflict if the registration is not enabled.
 func (h *History) ResendDelivery(ctx context.Context, c control.Caller, id string) (gateway.Delivery, error) {
 	d, r, err := h.DeliveryOf(ctx, c, id)
 	if err != nil {

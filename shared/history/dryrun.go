@@ -10,23 +10,23 @@ import (
 	"ringback/shared/storage"
 )
 
-// How far a dry run looks back in the history.
+// How far back a dry run scans.
 const (
 	dryRunEvents    = 1_000
 	dryRunTime      = 5 * time.Second
 	dryRunMaxEvents = 100
 )
 
-// A DryRun is what a registration would have got.
+// A DryRun is what a registration would have received.
 type DryRun struct {
-	Scanned  int     // events that were looked at, newest first
+	Scanned  int     // events scanned, newest first
 	Matched  int     // of them
-	Events   []Event // the newest that match, without payload
-	Complete bool    // all events since the time were looked at
+	Events   []Event // the newest matches, without payload
+	Complete bool    // all events since the time were scanned
 }
 
-// DryRunRegistration tells which kept events since a time a registration of
-// c's would have got, with another match or other event types if given.
+// DryRunRegistration returns which stored events since a time c's registration would have received, with another
+// match or other event types if given.
 func (h *History) DryRunRegistration(ctx context.Context, c control.Caller, id string, since time.Time, ch control.RegistrationChange) (DryRun, error) {
 	r, err := h.control.Registration(ctx, c, id)
 	if err != nil {

@@ -16,15 +16,15 @@ import (
 	"ringback/shared/storage"
 )
 
-// A Event is an event as lists show it.
+// An Event is an event as lists return it.
 type Event struct {
 	provider.Event
 	Size   int  // bytes of the payload
-	Hidden bool // no grant covers it any more: routing keys, label and payload are left out
-	Erased bool // by request; the payload is gone
+	Hidden bool // no grant covers it any more: without routing keys, label and payload
+	Erased bool // by an erasure; the payload is gone
 }
 
-// kept returns the events of those of rows that have not ended.
+// kept returns the events of those rows that have not expired.
 func (h *History) kept(rows []storage.Row) ([]Event, error) {
 	now := h.gw.Clock()
 	out := make([]Event, 0, len(rows))
@@ -45,7 +45,7 @@ func (h *History) kept(rows []storage.Row) ([]Event, error) {
 }
 
 // Events returns a page of events, newest first, and the cursor of the next page: for the operator all of a
-// source, or as for a tenant those of which there are deliveries. Pages may be short, or empty with a cursor.
+// source, for a tenant those that it has deliveries of. A page may be short, or empty with a cursor.
 func (h *History) Events(ctx context.Context, c control.Caller, q Query) ([]Event, string, error) {
 	if c.Scope == control.ScopeOperator && q.Registration == "" && q.Tenant == "" {
 		return h.eventsOfSource(ctx, q)
@@ -60,7 +60,7 @@ func (h *History) Events(ctx context.Context, c control.Caller, q Query) ([]Even
 	return out, afterEvent(out, next), err
 }
 
-// scanEvents is look for those that of returns of rows.
+// scanEvents is scan for events, which read returns for rows.
 func (h *History) scanEvents(ctx context.Context, parts []part, q Query, read func([]storage.Row) ([]Event, error)) (out []Event, next string, err error) {
 	next, err = h.scan(ctx, parts, q, func(rows []storage.Row) (_ int, err error) {
 		out, err = read(rows)
@@ -72,7 +72,7 @@ func (h *History) scanEvents(ctx context.Context, parts []part, q Query, read fu
 	return out, next, err
 }
 
-// afterEvent moves a cursor behind the other deliveries of the event that the page ended with.
+// afterEvent moves a cursor past further deliveries of the page's last event.
 func afterEvent(page []Event, next string) string {
 	at, err := parseCursor(next)
 	if err != nil || len(page) == 0 || page[len(page)-1].ID[idNumberChars:] != at.time {
@@ -102,7 +102,7 @@ func eventParts(source string) []part {
 	return parts
 }
 
-// eventsOf returns the events of deliveries, each once, in the order of rows.
+// eventsOf returns the events of deliveries in the order of rows, without duplicates.
 func (h *History) eventsOf(ctx context.Context, c control.Caller, rows []storage.Row, visible map[string]gateway.Registration, q Query) ([]Event, error) {
 	var order []string
 	mine := map[string][]gateway.Registration{}
@@ -131,7 +131,7 @@ func (h *History) eventsOf(ctx context.Context, c control.Caller, rows []storage
 	return out, nil
 }
 
-// readEvents returns those of the events that are kept.
+// readEvents returns those of the events that are stored.
 func (h *History) readEvents(ctx context.Context, ids []string) (map[string]Event, error) {
 	var keys []storage.Key
 	for _, id := range ids {
@@ -153,7 +153,7 @@ func (h *History) readEvents(ctx context.Context, ids []string) (map[string]Even
 	return out, err
 }
 
-// asSeen returns l as c may see it, which has deliveries of it for rs.
+// asSeen returns l as c may see it; c has deliveries of it for rs.
 func (h *History) asSeen(ctx context.Context, c control.Caller, l Event, rs []gateway.Registration) (Event, error) {
 	if c.Scope == control.ScopeOperator {
 		return l, nil
@@ -197,7 +197,7 @@ func (h *History) EventOf(ctx context.Context, c control.Caller, id string) (Eve
 
 var errNoEvent = fmt.Errorf("event: %w", storage.ErrNotFound)
 
-// DataOf returns the payload of e as the JSON value data of a standard delivery, and its parameters.
+// DataOf returns e's payload as the JSON value data of a standard delivery, and its parameters.
 func (h *History) DataOf(e *provider.Event) (data, parameters json.RawMessage, err error) {
 	p := h.gw.Providers[e.Provider]
 	if p == nil || e.Unreadable || gateway.OwnEvent(e) {
@@ -207,7 +207,7 @@ func (h *History) DataOf(e *provider.Event) (data, parameters json.RawMessage, e
 		return nil, nil, nil
 	}
 	if data, err = p.Data(e); err != nil {
-		return nil, nil, nil // it can be had as it came
+		return nil, nil, nil // only the raw bytes are available
 	}
 	parameters, err = p.Parameters(e)
 	return data, parameters, err

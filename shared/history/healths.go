@@ -9,8 +9,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// Healths returns what is known of the endpoints of rs, by registration. One
-// of which nothing failed so far is left out.
+// Healths returns the health of the endpoints of rs by registration id. Endpoints that never failed have none.
 func (h *History) Healths(ctx context.Context, rs ...gateway.Registration) (map[string]circuit.Health, error) {
 	keys := make([]storage.Key, len(rs))
 	names := make(map[string]string, len(rs))

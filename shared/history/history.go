@@ -1,7 +1,8 @@
-// Package history tells what became of events: deliveries.go lists deliveries and attempts, events.go events, dryrun.go
-// what a registration would have got, healths.go how endpoints do. merge.go makes one list of many partitions.
+// Package history lists what happened to events: deliveries.go deliveries and attempts, events.go events,
+// dryrun.go what a registration would have received, healths.go the state of endpoints. merge.go makes one list of
+// many partitions.
 //
-// It changes nothing, except that a delivery can be made once more.
+// It changes nothing, except that it can resend a delivery.
 package history
 
 import (
@@ -9,7 +10,7 @@ import (
 	"ringback/shared/gateway"
 )
 
-// A History shows the events and deliveries of one gateway. It is safe for concurrent use.
+// A History lists the events and deliveries of one gateway. It is safe for concurrent use.
 type History struct {
 	gw      *gateway.Gateway
 	control *control.Control

@@ -15,17 +15,17 @@ import (
 	"ringback/shared/storage"
 )
 
-// parallelReads is how many partitions of a merged list are read at the same time.
+// parallelReads is how many partitions of a merged list are read in parallel.
 const parallelReads = 32
 
-// An event's id holds a time of the provider's if there is one. A repeat may bring it later than that by
-// stableSlack; it is never further ahead than latestSlack.
+// An event's id holds the provider's time if there is one. It may be before the receipt by stableSlack, and after
+// it by latestSlack.
 const (
 	stableSlack = 8 * 24 * time.Hour
 	latestSlack = time.Hour
 )
 
-// idNumberChars are those of an event id that come before its time.
+// idNumberChars is the length of an event id's part before its time.
 const idNumberChars = len(ident.EventPrefix) + 8
 
 // A part is one partition of a merged list.
@@ -53,13 +53,13 @@ func byID(rs []gateway.Registration) map[string]gateway.Registration {
 	return byRegistration
 }
 
-// A cursor is a place in a merged list: what an event id holds after the source's number, so that the events of
+// A cursor is a position in a merged list: the part of an event id after the source's number, so that events of
 // different sources sort by time, and the registration.
 type cursor struct{ time, id string }
 
 func (p part) cursorOf(sk string) cursor { return cursor{sk[min(idNumberChars, len(sk)):], p.id} }
 
-// compare orders spots as lists do, newest first.
+// compare orders cursors as lists do, newest first.
 func (a cursor) compare(b cursor) int {
 	return cmp.Or(cmp.Compare(b.time, a.time), cmp.Compare(b.id, a.id))
 }
@@ -74,16 +74,16 @@ func parseCursor(text string) (cursor, error) {
 	return cursor{at, id}, nil
 }
 
-// How far one call looks for a row that is wanted: on AWS, where a look takes longer, so long.
+// Limits of one call's scan. On AWS, where reads take longer, the time decides.
 const (
 	maxScanned = 20_000 // rows
 	scanTime   = 800 * time.Millisecond
-	wideRows   = 1_000 // of each look but the first
+	wideRows   = 1_000 // of each read except the first
 )
 
-// scan merges page after page until find finds something in one, and says how much, the
-// list ends or it has looked far enough. It returns the cursor behind what was found,
-// which cut leaves so much of as a page may hold, and whose last place it returns.
+// scan merges page after page until find finds something in one and returns how much, the list ends, or the limits
+// of a call are reached. It returns the cursor after what was found; cut shortens that to a page and returns its
+// last position.
 func (h *History) scan(ctx context.Context, parts []part, q Query, find func([]storage.Row) (int, error), cut func(n int) cursor) (string, error) {
 	end := time.Now().Add(scanTime)
 	for looked := 0; ; q.wide = true {
@@ -103,7 +103,7 @@ func (h *History) scan(ctx context.Context, parts []part, q Query, find func([]s
 	}
 }
 
-// ScannedTo returns the time of the place that a list's cursor is at; zero if there is none: the list ended.
+// ScannedTo returns the time of a list's cursor; zero without one, at the list's end.
 func ScannedTo(cursor string) time.Time {
 	at, err := parseCursor(cursor)
 	if err != nil {
@@ -112,8 +112,8 @@ func ScannedTo(cursor string) time.Time {
 	return ident.EventTime(ident.EventPrefix + strings.Repeat("0", idNumberChars-len(ident.EventPrefix)) + strings.TrimSuffix(at.time, "~"))
 }
 
-// merge reads all parts at once, newest first, and returns a page of what they hold together, and its cursor.
-// What a part did not get to within its page bounds how far the whole page goes.
+// merge reads all parts in parallel, newest first, and returns a page of their rows and its cursor. The page ends
+// at the earliest point that some part's page did not reach.
 func (h *History) merge(ctx context.Context, parts []part, q Query) ([]storage.Row, string, error) {
 	pages := make([]storage.Page, len(parts))
 	var group errgroup.Group
@@ -136,8 +136,8 @@ func (h *History) merge(ctx context.Context, parts []part, q Query) ([]storage.R
 	return rows, next, nil
 }
 
-// bound returns p's query from q's cursor on, between q's times. An event's id holds the time of the provider
-// if there is one, so the range is wider than the times of receipt.
+// bound returns p's query from q's cursor on and between q's times. Ids hold the provider's time, so the range is
+// wider than the times of receipt.
 func (q Query) bound(p part) (storage.Query, error) {
 	b := p.Query
 	b.Newest, b.Limit = true, min(q.rows(), q.rows()/4+8, storage.MaxPageRows)
@@ -156,7 +156,7 @@ func (q Query) bound(p part) (storage.Query, error) {
 	}
 	to := ident.EventPrefix + strings.TrimPrefix(p.source, ident.SourcePrefix+"-") + at.time
 	if p.id < at.id {
-		to += "~" // the same event for this registration comes after the cursor
+		to += "~" // the same event for this registration sorts after the cursor
 	}
 	if b.To == "" || to < b.To {
 		b.To = to
@@ -164,15 +164,15 @@ func (q Query) bound(p part) (storage.Query, error) {
 	return b, b.Check()
 }
 
-// join merges pages into one, newest first. Its cursor is never before q's own:
-// a page may be empty and end where it began.
+// join merges pages into one, newest first. Its cursor is never before q's own: a page may be empty and end where
+// it began.
 func (q Query) join(parts []part, pages []storage.Page) ([]storage.Row, string) {
 	type placed struct {
 		cursor
 		row storage.Row
 	}
 	var all []*placed
-	var end *cursor // the first place that a part did not get to
+	var end *cursor // the first position that a part did not reach
 	for i, p := range pages {
 		for _, r := range p.Rows {
 			all = append(all, &placed{parts[i].cursorOf(r.SK), r})

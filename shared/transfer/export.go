@@ -19,14 +19,14 @@ import (
 // ExportVersion is the version of the lines that Export writes, and the only one that Import takes.
 const ExportVersion = 1
 
-// A part of an export ends before it is larger than this, by a row at most, so that a Lambda can answer with
-// it and take it (6 MB, "Lambda quotas").
+// A part of an export ends before it exceeds this, by a row at most, so that a Lambda can send and receive it (6
+// MB, "Lambda quotas").
 const (
 	exportBytes = 2 << 20
 	exportLines = 1_000
 )
 
-// The kinds of lines. The others are rows of what their name says.
+// Kinds of lines. The others are rows of the kind that their name says.
 const (
 	exportHead         = "ringback" // the first line of every part
 	exportEnd          = "end"      // the last line of every part
@@ -46,27 +46,27 @@ type exportLine struct {
 	Expires time.Time       `json:"expires,omitzero"` // of the row
 }
 
-// An exportHeader tells who wrote a part, and lets the reader prove its keys.
+// An exportHeader says who wrote a part, and lets the reader check its key ring.
 type exportHeader struct {
 	Version int    `json:"version"`
 	Gateway string `json:"gateway"`
-	Seal    string `json:"seal"` // the gateway's id, sealed
+	Seal    string `json:"seal"` // the gateway's id, encrypted
 }
 
-// An exportFoot is the last line: where the next part begins, and the signature by the key ring of all lines
-// before it and that.
+// An exportFoot is the last line: the next part's cursor, and the key ring's signature of all lines before it and
+// the cursor.
 type exportFoot struct {
 	Next      string `json:"next_cursor"`
 	Signature string `json:"signature"`
 }
 
-// What the seal of a header is sealed for, and a part signed as.
+// The name that a header's seal is encrypted for, and a part signed for.
 const exportPK, exportField = "export", "gateway"
 
-// signedPart returns what the signature of a part is of.
+// signedPart returns the bytes that a part's signature covers.
 func signedPart(lines []byte, next string) []byte { return append(slices.Clone(lines), next...) }
 
-// exported are the lists of which an export is made, in the order of its lines.
+// exported are the lists of an export, in the order of its lines.
 var exported = []scanPart{
 	{"sources", gateway.SourceKey, "C#"}, {"tenants", gateway.TenantKey, "K#"}, {"groups", gateway.GroupKey, "K#"},
 	{"keys", func(id string) storage.Key { return gateway.ListKey("keys", id) }, ""},
@@ -107,13 +107,13 @@ func (tr *Transfer) Export(ctx context.Context, cursor string) ([]byte, string, 
 	return x.out.Bytes(), cursor, x.err
 }
 
-// errEnough ends a tour.
+// errEnough ends a scan.
 var errEnough = errors.New("enough")
 
-// An exportPart is a part that is being written.
+// An exportPart is a part while it is written.
 type exportPart struct {
 	g     *Transfer
-	list  scanPart // that is being toured
+	list  scanPart // being scanned
 	out   bytes.Buffer
 	lines int
 	err   error // of encoding
@@ -130,7 +130,7 @@ func (x *exportPart) line(l exportLine) {
 	x.err = errors.Join(x.err, json.NewEncoder(&x.out).Encode(l))
 }
 
-// add writes what a row of the tour stands for, unless the part is full.
+// add writes what a scanned row stands for, unless the part is full.
 func (x *exportPart) add(ctx context.Context, r storage.Row) error {
 	if x.out.Len() >= exportBytes || x.lines >= exportLines {
 		return errEnough
@@ -157,7 +157,7 @@ func (x *exportPart) add(ctx context.Context, r storage.Row) error {
 	return x.keys(ctx, r) // under K#, or in the operator's list
 }
 
-// row writes a row as it is unless it has ended.
+// row writes a row as it is, unless it has expired.
 func (x *exportPart) row(kind string, r storage.Row) error {
 	if !r.Expired(x.g.gw.Clock()) {
 		x.line(exportLine{Kind: kind, Data: r.Data, Expires: r.Expires})
@@ -165,7 +165,7 @@ func (x *exportPart) row(kind string, r storage.Row) error {
 	return nil
 }
 
-// rowAt is row for the one under k, if there is one.
+// rowAt writes the row under k, if there is one.
 func (x *exportPart) rowAt(ctx context.Context, kind string, k storage.Key) error {
 	rows, err := x.g.gw.Store.Get(ctx, k)
 	if err != nil || len(rows) == 0 {
@@ -174,7 +174,7 @@ func (x *exportPart) rowAt(ctx context.Context, kind string, k storage.Key) erro
 	return x.row(kind, rows[0])
 }
 
-// thing writes a tenant or a group that is not being removed, in the first list of the tour that begins with it.
+// thing writes a tenant or a group that is not being removed, when the scan's first list names it.
 func (x *exportPart) thing(kind string, r storage.Row, removed bool, err error) error {
 	switch {
 	case err != nil:
@@ -187,7 +187,7 @@ func (x *exportPart) thing(kind string, r storage.Row, removed bool, err error) 
 	return x.row(kind, r)
 }
 
-// keys writes an API key and those that it replaced.
+// keys writes an API key with its earlier secrets.
 func (x *exportPart) keys(ctx context.Context, r storage.Row) error {
 	p, err := storage.Decoded[control.KeyLocation](r)
 	for _, hash := range p.Hashes {
@@ -196,7 +196,7 @@ func (x *exportPart) keys(ctx context.Context, r storage.Row) error {
 	return err
 }
 
-// registration writes a registration that is not removed, nor about to be since its group has another code by now.
+// registration writes a registration unless it is removed, or void because its group has another code by now.
 func (x *exportPart) registration(ctx context.Context, id string) error {
 	r, row, err := storage.Load[gateway.Registration](ctx, x.g.gw.Store, gateway.RegistrationKey(id))
 	gone := r.State == gateway.Removed

@@ -19,7 +19,7 @@ import (
 // Imported counts the lines of a part by their kind.
 type Imported struct {
 	Added map[string]int // written
-	Kept  map[string]int // there already under their id, and left as they are
+	Kept  map[string]int // present under their id, and left unchanged
 }
 
 // Import takes one part of an export of a gateway with the same key ring: ids, callback paths and keys stay
@@ -77,12 +77,12 @@ func (tr *Transfer) checkSigned(part, last []byte) error {
 	return nil
 }
 
-// An importPart is what was read of a part, to be written.
+// An importPart is a part that was read, to be written.
 type importPart struct {
 	g             *Transfer
-	steps         []func(context.Context) error // write the lines; nil: nothing of its own does
+	steps         []func(context.Context) error // write the lines; nil for a line that writes nothing itself
 	registrations []gateway.Registration
-	sources       map[string]bool              // of which something is in it
+	sources       map[string]bool              // sources that the part has something of
 	providers     map[string]provider.Provider // of sources
 
 	mu   sync.Mutex
@@ -103,7 +103,7 @@ func (m *importPart) read(ctx context.Context, n int, text []byte) error {
 	return err
 }
 
-// plan returns what writes a line; nil if nothing of its own does.
+// plan returns the function that writes a line; nil if the line writes nothing itself.
 func (m *importPart) plan(ctx context.Context, l exportLine) (func(context.Context) error, error) {
 	switch l.Kind {
 	case exportHead:
@@ -130,7 +130,7 @@ func (m *importPart) plan(ctx context.Context, l exportLine) (func(context.Conte
 	return nil, fmt.Errorf("kind: %w: want one of version %d", storage.ErrInvalid, ExportVersion)
 }
 
-// head proves that the part can be read: by its version, and by the key ring.
+// head checks the part's version and key ring.
 func (m *importPart) head(l exportLine) error {
 	var h exportHeader
 	if err := json.Unmarshal(l.Data, &h); err != nil || h.Version != ExportVersion {
@@ -142,7 +142,7 @@ func (m *importPart) head(l exportLine) error {
 	return nil
 }
 
-// planned reads a line's data and lets plan judge it.
+// planned decodes a line's data and has plan check it.
 func planned[T any](l exportLine, plan func(T, exportLine) (func(context.Context) error, error)) (func(context.Context) error, error) {
 	var v T
 	if err := storage.Decode(storage.Row{Data: l.Data}, &v); err != nil {
@@ -151,7 +151,7 @@ func planned[T any](l exportLine, plan func(T, exportLine) (func(context.Context
 	return plan(v, l)
 }
 
-// The ids of an export, a source's or a prefix and 26 characters, and the hashes of its API keys.
+// Forms of the ids in an export: a source's, or a prefix and 26 characters; and of API keys' hashes.
 var (
 	importID   = regexp.MustCompile(`^(src-[0-9a-v]{8}|[a-z]{3}_[0-9a-v]{26})$`)
 	importHash = regexp.MustCompile(`^[0-9a-v]{52}$`)
@@ -166,7 +166,8 @@ func checkIDs(ids ...string) error {
 	return nil
 }
 
-// opens returns an error wrapping storage.ErrInvalid unless all that is sealed in row, under pk, opens.
+// opens returns an error wrapping storage.ErrInvalid unless every encrypted field of row, under pk, can be
+// decrypted.
 func (m *importPart) opens(pk string, row any) error {
 	err := eachSealed(row, m.g.gw.Clock(), func(field string, text *string) error {
 		_, err := m.g.gw.Keys.Open(pk, field, *text)
@@ -178,10 +179,10 @@ func (m *importPart) opens(pk string, row any) error {
 	return nil
 }
 
-// errNotOurs is said of what does not open; it repeats nothing of the line.
+// errNotOurs says that a field cannot be decrypted; it repeats nothing of the line.
 var errNotOurs = fmt.Errorf("secrets: %w: want those that a key of this gateway's ring sealed for this row", storage.ErrInvalid)
 
-// put writes v under the line's row unless something is there.
+// put writes v under the line's row unless one exists.
 func (m *importPart) put(ctx context.Context, k storage.Key, v any, l exportLine) error {
 	err := storage.PutRow(ctx, m.g.gw.Store, storage.Row{Key: k, Expires: l.Expires}, v, "")
 	switch {
@@ -194,7 +195,7 @@ func (m *importPart) put(ctx context.Context, k storage.Key, v any, l exportLine
 	return err
 }
 
-// putLinked is put after the link to id by which a list finds it.
+// putLinked is put after the link to id in a list.
 func (m *importPart) putLinked(ctx context.Context, link, k storage.Key, id string, v any, l exportLine) error {
 	if err := storage.Put(ctx, m.g.gw.Store, link, gateway.Link{ID: id}, storage.AnyRev); err != nil {
 		return err

@@ -15,10 +15,10 @@ import (
 	"ringback/shared/storage"
 )
 
-// parallelImports is how many registrations are written at the same time.
+// parallelImports is how many registrations are written in parallel.
 const parallelImports = 16
 
-// source plans to write a source and the claim of its SDKAppID.
+// source plans to write a source and reserve its SDKAppID.
 func (m *importPart) source(s gateway.Source, l exportLine) (func(context.Context) error, error) {
 	if err := cmp.Or(checkIDs(s.ID), m.opens(gateway.SourceKey(s.ID).PK, &s), m.g.control.CheckSource(s)); err != nil {
 		return nil, err
@@ -78,7 +78,7 @@ func (m *importPart) apiKey(k control.APIKey, l exportLine) (func(context.Contex
 	}, nil
 }
 
-// provider returns that of a source, nil if the source is in a part to come.
+// provider returns a source's provider; nil if the source is in a later part.
 func (m *importPart) provider(ctx context.Context, source string) (provider.Provider, error) {
 	if m.providers[source] == nil {
 		s, err := m.g.control.Source(ctx, source)
@@ -118,7 +118,7 @@ func (m *importPart) group(grp gateway.Group, l exportLine) (func(context.Contex
 	}, nil
 }
 
-// registration keeps r for writeRegistrations.
+// registration leaves r to writeRegistrations.
 func (m *importPart) registration(ctx context.Context, r gateway.Registration) error {
 	p, err := m.provider(ctx, r.Source)
 	if err := cmp.Or(err, checkIDs(r.ID, r.Source, r.Tenant), m.opens(gateway.RegistrationKey(r.ID).PK, &r), m.g.control.CheckRegistration(r, p)); err != nil {
@@ -132,8 +132,8 @@ func (m *importPart) registration(ctx context.Context, r gateway.Registration) e
 	return nil
 }
 
-// writeRegistrations writes all registrations in the order of PutRegistration, but with one publication for
-// all that are on one source.
+// writeRegistrations writes all registrations in the order of PutRegistration, with one publication for each
+// source.
 func (m *importPart) writeRegistrations(ctx context.Context) error {
 	hints := map[string][]gateway.IndexEntry{}
 	for _, r := range m.registrations {
@@ -152,7 +152,7 @@ func (m *importPart) writeRegistrations(ctx context.Context) error {
 	return group.Wait()
 }
 
-// writeRegistration writes r's entries and then r, unless it is there.
+// writeRegistration writes r's index entries and then r, unless it exists.
 func (m *importPart) writeRegistration(ctx context.Context, r gateway.Registration) error {
 	g := m.g
 	rows, err := g.gw.Store.Get(ctx, gateway.RegistrationKey(r.ID))

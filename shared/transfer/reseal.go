@@ -13,9 +13,9 @@ import (
 	"ringback/shared/storage"
 )
 
-// eachSealed calls f for each sealed field of a row that may still be opened: not for secrets that have
-// ended. f may put another text in place. v points to what the row holds; all but sources, callback keys,
-// registrations and the ring's seal has none.
+// eachSealed calls f for each encrypted field of a row whose secret has not ended. f may replace the text. v
+// points to what the row holds; rows other than sources, callback keys, registrations and the ring's seal have no
+// such field.
 func eachSealed(v any, now time.Time, f func(field string, text *string) error) error {
 	switch v := v.(type) {
 	case *gateway.Source:
@@ -53,18 +53,18 @@ func eachSecret(secrets []keyring.Secret, field string, now time.Time, f func(st
 	return nil
 }
 
-// StartReseal starts the job that seals all secrets anew under the key that seals now. When it is done with nothing
-// skipped, and every process has that key first in its ring, the other keys can go. Old rows stay readable meanwhile.
+// StartReseal starts the job that encrypts all secrets again, under the current key. When it is done with nothing
+// skipped, and every process has that key first in its ring, the other keys can go. Rows stay readable meanwhile.
 func (tr *Transfer) StartReseal(ctx context.Context, id string) (gateway.Job, error) {
 	return tr.control.StartListed(ctx, gateway.Job{ID: id, Kind: gateway.JobReseal, Key: tr.gw.Keys.CurrentID()})
 }
 
-// resealed are the lists below which there are sealed fields. Registrations are found by their tenants, which
+// resealed are the lists whose rows have encrypted fields. Registrations are found through their tenants, which
 // list removed ones too.
 var resealed = []scanPart{{"sources", gateway.SourceKey, "C#"}, {"tenants", gateway.TenantKey, "R#"}}
 
-// resealStep seals the secrets of a page of rows under the job's key. A process with another ring fails, so
-// that another one does the chunk.
+// resealStep encrypts the secrets of a page of rows under the job's key. A process with another ring fails, so
+// that another process does the chunk.
 func (tr *Transfer) resealStep(ctx context.Context, j *gateway.Job) (time.Time, bool, error) {
 	if j.Key != tr.gw.Keys.CurrentID() {
 		return time.Time{}, false, errors.New("this process seals with another key")
@@ -81,8 +81,8 @@ func (tr *Transfer) resealStep(ctx context.Context, j *gateway.Job) (time.Time, 
 	return time.Time{}, done, err
 }
 
-// reseal seals the secrets of one row that a tour shows. One that does not open stays as it is: the job
-// counts it, and the log names it.
+// reseal encrypts the secrets of one scanned row again. A secret that cannot be decrypted stays: the job counts it
+// and the log names it.
 func (tr *Transfer) reseal(ctx context.Context, j *gateway.Job, row storage.Row) error {
 	changed, err := tr.resealRow(ctx, row)
 	switch lost, unopened := errors.AsType[*undecryptableError](err); {
@@ -110,8 +110,8 @@ func (tr *Transfer) resealRow(ctx context.Context, row storage.Row) (changed boo
 	return false, nil // a tenant
 }
 
-// resealAs seals what the row under k holds under another key than the current one, and reports whether there
-// was any. It is no change of the thing itself: its revision stays.
+// resealAs encrypts the fields of the row under k that are not under the current key, and reports whether there
+// were any. The object's revision stays.
 func resealAs[T any](ctx context.Context, g *gateway.Gateway, k storage.Key) (changed bool, err error) {
 	_, err = storage.Change(ctx, g.Store, k, func(v *T, r *storage.Row) error {
 		if changed = false; r.Rev == "" {
@@ -136,18 +136,18 @@ func resealAs[T any](ctx context.Context, g *gateway.Gateway, k storage.Key) (ch
 	return changed && err == nil, err
 }
 
-// An undecryptableError says that no key of the ring opens a text.
+// An undecryptableError says that no key of the ring decrypts a text.
 type undecryptableError struct{ err error }
 
 func (e *undecryptableError) Error() string { return fmt.Sprintf("reseal: %v", e.err) }
 
-// ErrOtherRing is what CheckRing tells where secrets are readable by another ring alone.
+// ErrOtherRing says that a Store's secrets belong to another key ring.
 var ErrOtherRing = errors.New("the database was sealed by another key ring: put its key ring back")
 
 var errOpened = errors.New("a secret was opened")
 
-// CheckRing returns ErrOtherRing unless g's key ring opens what the Store's was first used with, which is one
-// read. A Store that has no such row yet gets one, if it has no source, or one of which a secret opens.
+// CheckRing returns ErrOtherRing unless g's key ring decrypts the seal of the Store's first ring: one read. A
+// Store without a seal gets one, if it has no source, or a source's secret can be decrypted.
 func CheckRing(ctx context.Context, g *gateway.Gateway) error {
 	k := gateway.RingKey()
 	v, _, err := storage.Load[gateway.RingSeal](ctx, g.Store, k)
@@ -166,7 +166,7 @@ func CheckRing(ctx context.Context, g *gateway.Gateway) error {
 	return storage.PutRow(ctx, g.Store, storage.Row{Key: k}, gateway.RingSeal{Sealed: g.Keys.Seal(k.PK, "ring", "ringback")}, storage.AnyRev)
 }
 
-// opensAny returns ErrOtherRing if sources have secrets, and none of them opens.
+// opensAny returns ErrOtherRing if sources have secrets and none can be decrypted.
 func (tr *Transfer) opensAny(ctx context.Context) (err error) {
 	sealed, at, done := false, scanCursor{}, false
 	for !done {

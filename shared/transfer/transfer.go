@@ -1,6 +1,6 @@
-// Package transfer carries all that is configured: export.go writes it as lines, import.go and importrows.go
-// read them at another gateway with the same key ring, and reseal.go seals its secrets anew. Each walks the
-// rows by the tour below.
+// Package transfer moves the configuration: export.go writes it as lines, import.go and importrows.go read them at
+// another gateway with the same key ring, and reseal.go encrypts its secrets again. Each scans the rows by the
+// functions below.
 package transfer
 
 import (
@@ -14,7 +14,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// A Transfer moves what one gateway is configured with. It is safe for concurrent use.
+// A Transfer moves the configuration of one gateway. It is safe for concurrent use.
 type Transfer struct {
 	gw      *gateway.Gateway
 	control *control.Control
@@ -23,27 +23,27 @@ type Transfer struct {
 // New returns the Transfer of c's gateway.
 func New(c *control.Control) *Transfer { return &Transfer{gw: c.Gateway(), control: c} }
 
-// Steps returns what jobs do that are not the gateway's own, for the Steps of g if its process runs jobs:
-// those of package control, and re-sealing.
+// Steps returns the steps of jobs of package control and of re-encryption, for the Steps of g if its process runs
+// jobs.
 func Steps(g *gateway.Gateway) map[gateway.JobKind]gateway.Step {
 	steps := control.Steps(g)
 	steps[gateway.JobReseal] = New(control.New(g)).resealStep
 	return steps
 }
 
-// A scanPart is one of the gateway's lists, and what stands below each thing that it names.
+// A scanPart is one of the gateway's lists, with the rows below each object that it names.
 type scanPart struct {
 	list  string
 	key   func(id string) storage.Key
-	below string // what the SKs in the thing's partition begin with; empty: nothing is below it
+	below string // prefix of the SKs in the object's partition; empty: no rows below it
 }
 
-// A scanCursor is where a tour over all that is configured stands. The zero stop is the beginning.
+// A scanCursor is a position in a scan of the configuration. Zero is the beginning.
 type scanCursor struct {
 	Part  int    `json:"part"`
-	ID    string `json:"id,omitempty"`    // of the thing that was shown last
-	Below bool   `json:"below,omitempty"` // what stands below it comes next
-	After string `json:"after,omitempty"` // the row below it that was shown last
+	ID    string `json:"id,omitempty"`    // of the last object
+	Below bool   `json:"below,omitempty"` // the rows below it come next
+	After string `json:"after,omitempty"` // the last row below it
 }
 
 func parseScanCursor(text string) (scanCursor, error) {
