@@ -7,12 +7,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"ringback/shared/test/tracked"
 )
 
 // TestEverySampleIsSentAsItStands plays each callback of events/ at a server
@@ -27,12 +30,13 @@ func TestEverySampleIsSentAsItStands(t *testing.T) {
 	defer server.Close()
 	played := 0
 	for _, function := range []string{"smartbots", "tencentchat", "direct"} {
-		files, err := filepath.Glob(filepath.Join("..", "..", "events", function+"-*.json"))
+		files, err := fs.Glob(tracked.Files("../.."), "events/"+function+"-*.json")
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, file := range files {
 			played++
+			file = filepath.Join("../..", file)
 			t.Run(filepath.Base(file), func(t *testing.T) {
 				want, wantBody := readSample(t, file)
 				if err := command(context.Background(), []string{"send", file, "--to", server.URL}, io.Discard); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -23,6 +24,7 @@ import (
 	"ringback/shared/cloud/runtimetest"
 	"ringback/shared/cloud/sqstest"
 	"ringback/shared/storage"
+	"ringback/shared/test/tracked"
 )
 
 // refusals are the files of events/ whose answer is a refusal, by what their
@@ -38,7 +40,8 @@ func TestEveryCommittedEventFindsWhatItSpeaksTo(t *testing.T) {
 	if diff := cmp.Diff(env, aws.setUp(t, "-data", dir)); diff != "" {
 		t.Errorf("setup-aws once more (-first +second):\n%s", diff)
 	}
-	files, err := filepath.Glob("../../events/*.json")
+	repository := tracked.Files("../..")
+	files, err := fs.Glob(repository, "events/*.json")
 	if err != nil || len(files) < 100 {
 		t.Fatalf("events: %d files, %v; want over 100", len(files), err)
 	}
@@ -47,7 +50,7 @@ func TestEveryCommittedEventFindsWhatItSpeaksTo(t *testing.T) {
 		functions[filepath.Base(binary)] = runtimetest.Start(t, runtimetest.Options{Binary: binary, Env: env})
 	}
 	for _, file := range files {
-		event, err := os.ReadFile(file)
+		event, err := fs.ReadFile(repository, file)
 		if err != nil {
 			t.Fatal(err)
 		}

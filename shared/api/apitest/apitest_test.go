@@ -5,10 +5,10 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"ringback/shared/test/tracked"
 )
 
 func TestCheckRefusesWhatTheDocumentDoesNotSay(t *testing.T) {
@@ -73,13 +73,13 @@ func (c *told) Error(...any) { c.errors++ }
 // TestNoTestCallsTheAPIUnchecked reads the tests of the repository: they have the API from New of this package, and
 // tests of programs wrap its handler or use its client.
 func TestNoTestCallsTheAPIUnchecked(t *testing.T) {
-	root := filepath.Join("..", "..", "..")
+	repository := tracked.Files("../../..")
 	checked := 0
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(repository, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
 			return err
 		}
-		text, err := os.ReadFile(path)
+		text, err := fs.ReadFile(repository, path)
 		if strings.Contains(string(text), "api"+".New(") {
 			t.Errorf("%s: calls the API unchecked; want apitest's New", path)
 		}

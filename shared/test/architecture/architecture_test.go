@@ -1,12 +1,10 @@
 package architecture
 
 import (
-	"cmp"
 	"fmt"
 	"go/parser"
 	"go/token"
 	"io/fs"
-	"os"
 	"path"
 	"regexp"
 	"slices"
@@ -14,10 +12,12 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"ringback/shared/test/tracked"
 )
 
-// repository is the root of the tree.
-var repository = os.DirFS("../../..")
+// repository is what git tracks of the tree.
+var repository = tracked.Files("../../..")
 
 func TestImportsPointOneWay(t *testing.T) {
 	report(t, repository, wrongImports)
@@ -108,7 +108,6 @@ func TestRulesCanFail(t *testing.T) {
 
 		{"a folder of the house", wrongTopLevel, "events/direct-sent.json", "{}", ""},
 		{"a file with a dot", wrongTopLevel, ".gitignore", "", ""},
-		{"what the local runner leaves", wrongTopLevel, "ringback-data/ringback.db", "", ""},
 		{"one more folder", wrongTopLevel, "scripts/deploy", "", "scripts"},
 		{"one more file", wrongTopLevel, "NOTES.md", "", "NOTES.md"},
 
@@ -182,19 +181,13 @@ func wrongImports(tree fs.FS) (complaints []string, err error) {
 	return complaints, err
 }
 
-// topLevel is all that stands there, but for names with a dot and what
-// .gitignore names.
-var (
-	topLevel = []string{"functions", "shared", "template.yaml", "samconfig.toml", "events", "go.mod", "go.sum", "README.md", "LICENSE"}
-	ignored  = []string{"ringback-data", "*.test", "*.prof"}
-)
+// topLevel is all that stands there, except names with a dot.
+var topLevel = []string{"functions", "shared", "template.yaml", "samconfig.toml", "events", "go.mod", "go.sum", "README.md", "LICENSE"}
 
 func wrongTopLevel(tree fs.FS) (complaints []string, err error) {
 	entries, err := fs.ReadDir(tree, ".")
 	for _, e := range entries {
-		name := e.Name()
-		passed := func(pattern string) bool { ok, _ := path.Match(pattern, name); return ok }
-		if !strings.HasPrefix(name, ".") && !slices.Contains(topLevel, name) && !slices.ContainsFunc(ignored, passed) {
+		if name := e.Name(); !strings.HasPrefix(name, ".") && !slices.Contains(topLevel, name) {
 			complaints = append(complaints, fmt.Sprintf("%s does not belong at the top: want only %s", name, strings.Join(topLevel, ", ")))
 		}
 	}
@@ -206,8 +199,8 @@ var vague = []string{"util", "utils", "common", "types", "models", "handlers", "
 
 func wrongFolders(tree fs.FS) (complaints []string, err error) {
 	err = fs.WalkDir(tree, ".", func(name string, e fs.DirEntry, err error) error {
-		if err != nil || outside(e) {
-			return cmp.Or(err, fs.SkipDir)
+		if err != nil {
+			return err
 		}
 		if e.IsDir() && slices.Contains(vague, e.Name()) {
 			complaints = append(complaints, fmt.Sprintf("folder %s does not say what it holds", name))
@@ -238,17 +231,12 @@ func machinePaths(tree fs.FS) (complaints []string, err error) {
 // eachFile calls f for the files of tree that are part of the house.
 func eachFile(tree fs.FS, f func(name string) error) error {
 	return fs.WalkDir(tree, ".", func(name string, e fs.DirEntry, err error) error {
-		if err != nil || outside(e) {
-			return cmp.Or(err, fs.SkipDir)
+		if err != nil {
+			return err
 		}
-		if wrong, _ := wrongTopLevel(fstest.MapFS{name: {}}); len(wrong) > 0 || !e.Type().IsRegular() || name == ".git" {
-			return nil // what stands wrongly at the top is another rule's; .git is a file in a worktree
+		if wrong, _ := wrongTopLevel(fstest.MapFS{name: {}}); len(wrong) > 0 || !e.Type().IsRegular() {
+			return nil // what stands wrongly at the top is another rule's
 		}
 		return f(name)
 	})
-}
-
-// outside reports whether e is a folder that other tools keep in the tree.
-func outside(e fs.DirEntry) bool {
-	return e.IsDir() && slices.Contains([]string{".git", ".aws-sam", "ringback-data"}, e.Name())
 }

@@ -3,8 +3,8 @@ package architecture
 import (
 	"go/parser"
 	"go/token"
-	"os"
-	"path/filepath"
+	"io/fs"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -28,13 +28,17 @@ func steps(text string) (out [][]string) {
 // TestPathOfAnEventIsToldFileByFile compares the path of an event in the comment
 // of package gateway with the one in architecture.md, and both with the files.
 func TestPathOfAnEventIsToldFileByFile(t *testing.T) {
-	const folder = "../../gateway"
-	f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(folder, "gateway.go"), nil, parser.ParseComments|parser.PackageClauseOnly)
+	const folder = "shared/gateway/"
+	text, err := fs.ReadFile(repository, folder+"gateway.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := parser.ParseFile(token.NewFileSet(), "gateway.go", text, parser.ParseComments|parser.PackageClauseOnly)
 	if err != nil {
 		t.Fatal(err)
 	}
 	comment := f.Doc.Text()
-	page, err := os.ReadFile("../../docs/architecture.md")
+	page, err := fs.ReadFile(repository, "shared/docs/architecture.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,14 +46,14 @@ func TestPathOfAnEventIsToldFileByFile(t *testing.T) {
 	if len(inCode) < 10 || !slices.EqualFunc(inCode, onPage, slices.Equal) {
 		t.Errorf("the path of an event in gateway.go and in architecture.md differ:\n%v\n%v", inCode, onPage)
 	}
-	files, err := filepath.Glob(filepath.Join(folder, "*.go"))
+	files, err := fs.Glob(repository, folder+"*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	named := goFile.FindAllString(comment, -1)
 	var there []string
 	for _, file := range files {
-		if name := filepath.Base(file); !strings.HasSuffix(name, "_test.go") {
+		if name := path.Base(file); !strings.HasSuffix(name, "_test.go") {
 			there = append(there, name)
 			if name != "gateway.go" && !slices.Contains(named, name) {
 				t.Errorf("the comment of package gateway does not name %s", name)

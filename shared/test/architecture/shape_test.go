@@ -9,12 +9,13 @@ import (
 	"go/token"
 	"go/types"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"ringback/shared/test/tracked"
 )
 
 // -tree measures another checkout: go test -run Shape -v ./shared/test/architecture -args -tree DIR
@@ -35,7 +36,7 @@ var packageLines = map[string]int{"shared/storage": 700, "shared/gateway": 6500,
 func TestShapeStaysReadable(t *testing.T) {
 	tree := repository
 	if *otherTree != "" {
-		tree = os.DirFS(*otherTree)
+		tree = tracked.Files(*otherTree)
 	}
 	shapes, err := shapesOf(tree)
 	if err != nil {

@@ -4,7 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"path/filepath"
+	"io/fs"
 	"regexp"
 	"strings"
 	"testing"
@@ -55,8 +55,12 @@ func TestPrivateWordsAreFound(t *testing.T) {
 // TestProductUsesTheWordsOfTheField looks at each identifier that the product declares.
 func TestProductUsesTheWordsOfTheField(t *testing.T) {
 	for _, file := range productFiles(t) {
+		text, err := fs.ReadFile(repository, file)
+		if err != nil {
+			t.Fatal(err)
+		}
 		fset := token.NewFileSet()
-		f, err := parser.ParseFile(fset, file, nil, 0)
+		f, err := parser.ParseFile(fset, file, text, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,8 +80,8 @@ func TestProductUsesTheWordsOfTheField(t *testing.T) {
 // productFiles returns the Go files of the product, tests aside.
 func productFiles(t *testing.T) (files []string) {
 	t.Helper()
-	for _, pattern := range []string{"../../../functions/*/*.go", "../../../functions/internal/*/*.go", "../../*/*.go", "../../provider/*/*.go", "../../app/*/*.go"} {
-		found, err := filepath.Glob(pattern)
+	for _, pattern := range []string{"functions/*/*.go", "functions/internal/*/*.go", "shared/*/*.go", "shared/provider/*/*.go", "shared/app/*/*.go"} {
+		found, err := fs.Glob(repository, pattern)
 		if err != nil {
 			t.Fatal(err)
 		}

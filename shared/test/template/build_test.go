@@ -2,13 +2,16 @@ package template
 
 import (
 	"encoding/json"
-	"path/filepath"
+	"io/fs"
+	"path"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/BurntSushi/toml"
 	"github.com/google/go-cmp/cmp"
+
+	"ringback/shared/test/tracked"
 )
 
 func TestMakefileBuildsEachFunctionTheSameEverywhere(t *testing.T) {
@@ -117,7 +120,7 @@ func TestEveryCommittedCallComesOnARoute(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob("../../../events/*.json")
+	files, err := fs.Glob(tracked.Files("../../.."), "events/*.json")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("events/*.json: %d files, %v", len(files), err)
 	}
@@ -126,11 +129,11 @@ func TestEveryCommittedCallComesOnARoute(t *testing.T) {
 			RouteKey       string
 			RequestContext struct{ RouteKey string }
 		}
-		if err := json.Unmarshal([]byte(readFile(t, "events/"+filepath.Base(file))), &e); err != nil {
-			t.Errorf("%s: %v", filepath.Base(file), err)
+		if err := json.Unmarshal([]byte(readFile(t, file)), &e); err != nil {
+			t.Errorf("%s: %v", path.Base(file), err)
 		}
 		if _, ok := routes(s)[e.RouteKey]; !ok && e.RouteKey != "" || e.RouteKey != e.RequestContext.RouteKey {
-			t.Errorf("%s comes on %q and %q, want the same route of template.yaml", filepath.Base(file), e.RouteKey, e.RequestContext.RouteKey)
+			t.Errorf("%s comes on %q and %q, want the same route of template.yaml", path.Base(file), e.RouteKey, e.RequestContext.RouteKey)
 		}
 	}
 }
