@@ -6,25 +6,46 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
-	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"ringback/shared/test/proofs"
 )
 
-// The README's steps to add a provider are done in a copy of the repository,
-// which must build then and pass the tests that judge providers and the
-// template.
-func TestReadmeAddsAProvider(t *testing.T) {
+// An edit inserts text below the one line of a file that begins with a text,
+// white space aside.
+type edit struct{ file, below, text string }
+
+// pigeonEdits are what Pigeon Post changes in files that the repository has,
+// besides the resources of testdata/pigeon.yaml. Its own files are in
+// testdata/pigeon.
+var pigeonEdits = []edit{
+	{"shared/provider/all/all.go", `"ringback/shared/provider/direct"`, "\t\"ringback/shared/provider/pigeon\"\n"},
+	{"shared/provider/all/all.go", `"direct":`, "\t\t\"pigeon\":       pigeon.Provider{},\n"},
+	{"README.md", "| `ServerErrors` |", "| `PigeonErrors` | `/readyz` | The function of Pigeon Post's callbacks crashed, timed out or could not start. | Read its log. |\n"},
+	{"shared/console/files/facts.json", `"routing_keys": {`, "    \"pigeon\": { \"loft\": \"name of the loft\", \"label\": \"label of the callback URL that was called\" },\n"},
+	{"shared/console/files/facts.json", `"default_event_types": {`, "    \"pigeon\": [\"*\"],\n"},
+	{"shared/console/files/parts/sources.js", "export const providers = [", "  [\"pigeon\", \"Pigeon Post\"],\n"},
+}
+
+// TestPigeonPostIsAddedAsTheReadmeSays adds Pigeon Post to a copy of the
+// repository, which must build then and pass the tests that judge providers and
+// the template.
+func TestPigeonPostIsAddedAsTheReadmeSays(t *testing.T) {
 	if !proofs.Full() {
 		t.Skip("builds a copy of the repository, for RINGBACK_PROOFS=full")
 	}
 	copied := t.TempDir()
-	copyRepository(t, copied)
-	for _, s := range providerSteps(t) {
-		s.do(t, copied)
+	copyFiles(t, repository, copied)
+	resources, err := os.ReadFile("testdata/pigeon.yaml")
+	if err != nil {
+		t.Fatal(err)
 	}
+	for _, e := range append(slices.Clone(pigeonEdits), edit{"template.yaml", "DisableExecuteApiEndpoint:", string(resources)}) {
+		e.do(t, copied)
+	}
+	copyFiles(t, os.DirFS("testdata/pigeon"), copied)
 	for _, args := range [][]string{
 		{"vet", "./shared/provider/...", "./functions/pigeon"},
 		{"test", "-vet=off", "./shared/provider/all", "./shared/provider/pigeon"},
@@ -34,77 +55,36 @@ func TestReadmeAddsAProvider(t *testing.T) {
 		cmd.Dir = copied
 		cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "CI=")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("with the README's provider, go %s: %v\n%s", strings.Join(args, " "), err, out)
+			t.Fatalf("with Pigeon Post, go %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
-	}
-	cmd := exec.CommandContext(t.Context(), "gofmt", "-l", "shared/provider", "functions/pigeon")
-	cmd.Dir = copied
-	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
-		t.Errorf("gofmt would change what the README says to write: %s %v", out, err)
 	}
 }
 
-// copyRepository copies all files of the house.
-func copyRepository(t *testing.T, to string) {
+// copyFiles copies the files of tree, except hidden ones at its top.
+func copyFiles(t *testing.T, tree fs.FS, to string) {
 	t.Helper()
-	err := eachFile(repository, func(name string) error {
+	err := eachFile(tree, func(name string) error {
 		if strings.HasPrefix(path.Base(name), ".") && path.Dir(name) == "." {
 			return nil
 		}
-		b, err := fs.ReadFile(repository, name)
+		b, err := fs.ReadFile(tree, name)
 		if err != nil {
 			return err
 		}
-		return write(filepath.Join(to, filepath.FromSlash(name)), b)
+		file := filepath.Join(to, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(file, b, 0o644)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func write(file string, b []byte) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(file, b, 0o644)
-}
-
-// A step writes a block of the README into a file: as the whole of it, or below
-// the one line that begins with a text.
-type step struct{ file, below, block string }
-
-var stepForm = regexp.MustCompile("(?ms)`([^`\n]+)`(?:, below (`+)([^\n]+?)`+)?:\n\n```\\w+\n(.*?)^```\n")
-
-// providerSteps reads the steps of the section.
-func providerSteps(t *testing.T) (steps []step) {
+func (e edit) do(t *testing.T, root string) {
 	t.Helper()
-	readme, err := fs.ReadFile(repository, "README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, found := strings.Cut(string(readme), "\n## Add a provider\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	for _, m := range stepForm.FindAllStringSubmatch(section, -1) {
-		steps = append(steps, step{file: m[1], below: m[3], block: m[4]})
-	}
-	if blocks := strings.Count(section, "\n```") / 2; !found || len(steps) < 8 || len(steps) != blocks {
-		t.Fatalf("the README says how to add a provider in %d steps of %d blocks, want 8 or more and each to name its file", len(steps), blocks)
-	}
-	return steps
-}
-
-func (s step) do(t *testing.T, root string) {
-	t.Helper()
-	file := filepath.Join(root, filepath.FromSlash(s.file))
-	if s.below == "" {
-		if _, err := os.Stat(file); err == nil {
-			t.Fatalf("%s is there already", s.file)
-		}
-		if err := write(file, []byte(s.block)); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
+	file := filepath.Join(root, filepath.FromSlash(e.file))
 	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -113,15 +93,15 @@ func (s step) do(t *testing.T, root string) {
 	places := 0
 	for line := range strings.Lines(string(b)) {
 		out.WriteString(line)
-		if strings.HasPrefix(strings.TrimSpace(line), s.below) {
-			out.WriteString(s.block)
+		if strings.HasPrefix(strings.TrimSpace(line), e.below) {
+			out.WriteString(e.text)
 			places++
 		}
 	}
 	if places != 1 {
-		t.Fatalf("%s has %d lines that begin with %q, want 1", s.file, places, s.below)
+		t.Fatalf("%s has %d lines that begin with %q, want 1", e.file, places, e.below)
 	}
-	if err := write(file, []byte(out.String())); err != nil {
+	if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

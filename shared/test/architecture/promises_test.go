@@ -10,7 +10,9 @@ import (
 	"testing/fstest"
 )
 
-func TestReadmeNamesATestBehindEachPromise(t *testing.T) {
+// TestReadmeNamesOnlyTestsThatExist keeps the table of promises usable. Whether a
+// test shows its promise, shared/bench/mutants and TestPlantedBugsAreFound ask.
+func TestReadmeNamesOnlyTestsThatExist(t *testing.T) {
 	report(t, repository, wrongPromises)
 }
 
@@ -66,8 +68,8 @@ func testsOf(tree fs.FS) (map[string]bool, error) {
 	return names, err
 }
 
-// TestPromisesCanBeBroken breaks the rule in small READMEs.
-func TestPromisesCanBeBroken(t *testing.T) {
+// TestReadmeThatNamesOtherTestsIsSeen breaks the rule in small READMEs.
+func TestReadmeThatNamesOtherTestsIsSeen(t *testing.T) {
 	const head, test = "| promise | test |\n|---|---|\n", "package p\nfunc TestKept(t *testing.T) {}\n"
 	for _, tt := range []struct {
 		name, readme, want string

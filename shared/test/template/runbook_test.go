@@ -10,8 +10,8 @@ import (
 
 var backquoted = regexp.MustCompile("`([A-Za-z]+)`")
 
-// The runbook of the README has a row for each alarm and no other, that says
-// what it means and what to do.
+// The runbook of the README has one row for each alarm and no other, that says what
+// it means and what to do; some show on AWS alone.
 func TestRunbookHasEachAlarm(t *testing.T) {
 	s, err := parse(readFile(t, "template.yaml"))
 	if err != nil {
@@ -29,7 +29,7 @@ func TestRunbookHasEachAlarm(t *testing.T) {
 		if !strings.HasPrefix(line, "| `") {
 			continue
 		}
-		if len(cells) != 6 || len(cells[3]) < 20 || len(cells[4]) < 10 {
+		if len(cells) != 6 || strings.TrimSpace(cells[3]) == "" || strings.TrimSpace(cells[4]) == "" {
 			t.Errorf("row %q: want an alarm, what to watch on one machine, what it means, what to do", line)
 		}
 		for _, name := range backquoted.FindAllStringSubmatch(cells[1], -1) {
