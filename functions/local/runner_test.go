@@ -33,9 +33,7 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	flag.Set("test.parallel", "8") // tests that wait leave the processors to others
-	code := m.Run()
-	os.RemoveAll(builtIn)
-	os.Exit(code)
+	os.Exit(m.Run())
 }
 
 // long skips a test with -short that takes seconds.

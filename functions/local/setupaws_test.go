@@ -4,71 +4,79 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"ringback/shared/app"
+	"ringback/shared/app/samples"
+	"ringback/shared/cloud"
 	"ringback/shared/cloud/dynamotest"
 	"ringback/shared/cloud/runtimetest"
 	"ringback/shared/cloud/sqstest"
+	"ringback/shared/config"
+	"ringback/shared/keyring"
+	"ringback/shared/provider/all"
 	"ringback/shared/storage"
-	"ringback/shared/test/tracked"
 )
 
-// refusals are the files of events/ whose answer is a refusal, by what their
-// names say; all others must find what they speak to.
-var refusals = regexp.MustCompile(`-(no-key|wrong-key|no-login|wrong-password|unknown-source|unknown-route|unknown-method|unknown-field|other-app|other-command|two-apps|bearer` +
-	`|broken-json|message-commented|callback-twice|empty|not-json|not-object|number|get|put)\.json$`)
-
-// TestEveryCommittedEventFindsWhatItSpeaksTo plays each file of events/ on the
-// function of its name, as sam local invoke does, after one setup-aws.
-func TestEveryCommittedEventFindsWhatItSpeaksTo(t *testing.T) {
-	aws, dir := startAWS(t), t.TempDir()
-	env := aws.setUp(t, "-data", dir)
-	if diff := cmp.Diff(env, aws.setUp(t, "-data", dir)); diff != "" {
+// TestSetupAWSMakesWhatTheCommittedEventsSpeakTo sends a committed callback of each
+// provider to a gateway that is opened with what setup-aws printed. That each
+// file of events/ finds its source, tenant and group, shared/test/pipeline tests.
+func TestSetupAWSMakesWhatTheCommittedEventsSpeakTo(t *testing.T) {
+	emulator, dir := startAWS(t), t.TempDir()
+	env := emulator.setUp(t, "-data", dir)
+	if diff := cmp.Diff(env, emulator.setUp(t, "-data", dir)); diff != "" {
 		t.Errorf("setup-aws once more (-first +second):\n%s", diff)
 	}
-	repository := tracked.Files("../..")
-	files, err := fs.Glob(repository, "events/*.json")
-	if err != nil || len(files) < 100 {
-		t.Fatalf("events: %d files, %v; want over 100", len(files), err)
+	cfg, err := config.Load(func(name string) string { return env[name] })
+	if err != nil {
+		t.Fatal(err)
 	}
-	functions := map[string]*runtimetest.Function{}
-	for _, binary := range buildFunctions(t) {
-		functions[filepath.Base(binary)] = runtimetest.Start(t, runtimetest.Options{Binary: binary, Env: env})
+	b, err := cloud.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, file := range files {
-		event, err := fs.ReadFile(repository, file)
-		if err != nil {
-			t.Fatal(err)
+	defer b.Close()
+	ring, err := b.Secret(t.Context(), cfg.AWS.KeyRingSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key, err := b.Secret(t.Context(), cfg.AWS.OperatorKeySecret); err != nil || strings.TrimSpace(string(key)) != samples.OperatorKey {
+		t.Errorf("operator key %q, %v; want that of the samples", key, err)
+	}
+	keys, err := keyring.Parse(string(ring))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := app.New(cfg, app.Parts{Store: b.Store, Queue: b.Queue, Keys: keys, Providers: all.Providers()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for provider, file := range map[string]string{
+		"smartbots": "smartbots-group-chat.json", "tencent-chat": "tencentchat-bot-on-group-message.json", "direct": "direct-delivered.json",
+	} {
+		s, body := readSample(t, filepath.Join("../../events", file))
+		req := httptest.NewRequest(s.RequestContext.HTTP.Method, s.RawPath+"?"+s.RawQuery, bytes.NewReader(body))
+		for name, value := range s.Headers {
+			req.Header.Set(name, value)
 		}
-		name, _, _ := strings.Cut(filepath.Base(file), "-")
-		event = bytes.ReplaceAll(event, []byte(":ringback-"), []byte(":"+aws.name+"-")) // queues by their default names
-		answer, err := functions[name].Invoke(t.Context(), json.RawMessage(event))
-		var http struct {
-			StatusCode int
-			Body       string
+		resp := httptest.NewRecorder()
+		app.Callback(g, provider).ServeHTTP(resp, req)
+		if resp.Code != http.StatusOK {
+			t.Errorf("%s: status %d, %s; want 200", file, resp.Code, resp.Body)
 		}
-		json.Unmarshal(answer, &http) // Worker and Retry answer otherwise
-		switch ok := http.StatusCode/100 == 2 && !strings.Contains(http.Body, `"result":"FAIL"`); {
-		case err != nil:
-			t.Errorf("%s: %v\n%s", filepath.Base(file), err, functions[name].Output())
-		case name == "worker" || name == "retry":
-		case ok == refusals.MatchString(file):
-			t.Errorf("%s: %s", filepath.Base(file), answer)
-		}
+	}
+	if depth, err := b.Queue.Depth(t.Context(), storage.EventsQueue); err != nil || depth.Waiting != 3 {
+		t.Errorf("events queue: %+v, %v; want the three callbacks", depth, err)
 	}
 }
 
@@ -107,21 +115,13 @@ func TestSetupAWSRefusesAWSItself(t *testing.T) {
 	}
 }
 
-func TestNothingStartsWithoutItsStoreAndItSaysWhy(t *testing.T) {
+func TestSetupAWSWithoutDynamoDBSaysWhatIsMissing(t *testing.T) {
 	closed := awsAt{dynamo: closedURL(t), sqs: serveSQS(t)}
 	runtimetest.AtOnce(t, "setup-aws", func() {
 		if _, stderr, code := closed.run(t, "-data", t.TempDir()); code != 1 || !strings.Contains(stderr, "AWS_ENDPOINT_URL_DYNAMODB") {
 			t.Errorf("setup-aws where no DynamoDB listens: exit %d, %q; want 1 and the variable", code, stderr)
 		}
 	})
-	env := append(closed.environ(), "REGISTRATIONS_TABLE=r", "DELIVERIES_TABLE=d", "EVENTS_QUEUE_URL="+closed.sqs+"/1/e",
-		"RETRY_QUEUE_URL="+closed.sqs+"/1/r", "SLOW_QUEUE_URL="+closed.sqs+"/1/s", "KEY_RING_SECRET=arn:k", "OPERATOR_KEY_SECRET=arn:o",
-		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test")
-	for _, binary := range buildFunctions(t) {
-		if output := runtimetest.Failure(t, runtimetest.Options{Binary: binary, Env: env}); !strings.Contains(output, "AWS_ENDPOINT_URL_DYNAMODB") {
-			t.Errorf("%s where no DynamoDB listens: %q, want the variable", filepath.Base(binary), output)
-		}
-	}
 }
 
 // awsAt is where emulators listen; empty: nowhere.
@@ -153,52 +153,17 @@ func (a awsAt) run(t *testing.T, args ...string) (stdout, stderr string, code in
 	return out.String(), log.String(), cmd.ProcessState.ExitCode()
 }
 
-// setUp returns what setup-aws prints as the environment of a process, in order.
-func (a awsAt) setUp(t *testing.T, args ...string) []string {
+// setUp returns the environment that setup-aws prints for functions outside of
+// containers.
+func (a awsAt) setUp(t *testing.T, args ...string) map[string]string {
 	t.Helper()
 	stdout, stderr, code := a.run(t, append(args, "-reach", "")...)
 	var printed struct{ Parameters map[string]string }
 	if err := json.Unmarshal([]byte(stdout), &printed); code != 0 || err != nil {
 		t.Fatalf("setup-aws %q: exit %d, %v, %s", args, code, err, stderr)
 	}
-	var env []string
-	for l := range strings.Lines(stdout) {
-		if name, _, found := strings.Cut(strings.TrimSpace(l), `": "`); found {
-			name = strings.TrimPrefix(name, `"`)
-			env = append(env, name+"="+printed.Parameters[name])
-		}
-	}
-	return env
+	return printed.Parameters
 }
-
-// buildFunctions returns the binaries of all functions.
-func buildFunctions(t *testing.T) []string {
-	t.Helper()
-	binaries, err := built()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return binaries
-}
-
-// built builds the functions, once, for this machine and otherwise as they are
-// deployed, so that the packages which other tests built serve here too. TestMain
-// removes them.
-var built = sync.OnceValues(func() (binaries []string, err error) {
-	args := []string{"build", "-trimpath", "-tags", "lambda.norpc", "-o", builtIn + string(filepath.Separator)}
-	for _, name := range []string{"smartbots", "tencentchat", "direct", "worker", "retry", "api"} {
-		args = append(args, "ringback/functions/"+name)
-		binaries = append(binaries, filepath.Join(builtIn, name))
-	}
-	cmd := exec.Command("go", args...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("go %q: %w\n%s", args, err, out)
-	}
-	return binaries, nil
-})
-
-var builtIn = filepath.Join(os.TempDir(), fmt.Sprintf("ringback-functions-%d", os.Getpid()))
 
 func serveSQS(t *testing.T) string {
 	t.Helper()
