@@ -44,16 +44,6 @@ var dataRules = []rule{
 		},
 	},
 	{
-		name:  "tables have the keys, indexes and time to live of shared/cloud",
-		holds: sameTables,
-		breaks: []edit{
-			without("TimeToLiveSpecification: {AttributeName: x, Enabled: true}"),
-			without("- {AttributeName: sk, KeyType: RANGE}"), without("- {AttributeName: du, KeyType: RANGE}"),
-			without("- {AttributeName: op, AttributeType: S}"), {"IndexName: due", "IndexName: later"},
-			{"ProjectionType: KEYS_ONLY", "ProjectionType: ALL"}, {"{AttributeName: ds, AttributeType: N}", "{AttributeName: ds, AttributeType: S}"},
-		},
-	},
-	{
 		name: "the deliveries table can be warmed, and is not by default",
 		holds: func(s stack) error {
 			var f faults
@@ -66,27 +56,6 @@ var dataRules = []rule{
 		},
 		breaks: []edit{without("- {ReadUnitsPerSecond: 12000, WriteUnitsPerSecond: !Ref WarmWrites}"), {"!Equals [!Ref WarmWrites, 0]", "!Equals [!Ref WarmWrites, 1]"}},
 	},
-}
-
-func sameTables(s stack) error {
-	var f faults
-	attribute := func(name, kind string) object { return object{"AttributeName": name, "AttributeType": kind} }
-	keys := func(partition, sort string) []any {
-		return []any{object{"AttributeName": partition, "KeyType": "HASH"}, object{"AttributeName": sort, "KeyType": "RANGE"}}
-	}
-	index := func(name, partition, sort string) object {
-		return object{"IndexName": name, "KeySchema": keys(partition, sort), "Projection": object{"ProjectionType": "KEYS_ONLY"}}
-	}
-	for _, name := range s.of("AWS::DynamoDB::Table") {
-		p := s.properties(name)
-		f.same(name+"'s keys", p["KeySchema"], keys("pk", "sk"))
-		f.same(name+"'s indexes", p["GlobalSecondaryIndexes"], []any{index("due", "ds", "du"), index("open", "op", "sk")})
-		f.same(name+"'s attributes", p["AttributeDefinitions"], []any{
-			attribute("pk", "S"), attribute("sk", "S"), attribute("ds", "N"), attribute("du", "N"), attribute("op", "S"),
-		})
-		f.same(name+"'s time to live", p["TimeToLiveSpecification"], object{"AttributeName": "x", "Enabled": true})
-	}
-	return f.err()
 }
 
 const (
