@@ -13,6 +13,7 @@ import (
 
 	"ringback/shared/embedded"
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 func TestKeyThatMayOnlyReadFindsNothingToChange(t *testing.T) {
@@ -92,6 +93,9 @@ func TestPageTellsThatTheGatewayIsAway(t *testing.T) {
 }
 
 func TestSetUpStepsNameWhatIsToBeEntered(t *testing.T) {
+	if !proofs.Full() {
+		t.Skip("clicks through pages, for RINGBACK_PROOFS=full")
+	}
 	t.Parallel()
 	w := newWorld(t)
 	b := newBrowser(t, w, desk)
@@ -128,6 +132,9 @@ func TestSetUpStepsNameWhatIsToBeEntered(t *testing.T) {
 }
 
 func TestGroupIsRegisteredAtSmartBotsByAButton(t *testing.T) {
+	if !proofs.Full() {
+		t.Skip("clicks through pages, for RINGBACK_PROOFS=full")
+	}
 	t.Parallel()
 	asked := make(chan url.Values, 1)
 	bots := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -154,6 +161,9 @@ func TestGroupIsRegisteredAtSmartBotsByAButton(t *testing.T) {
 }
 
 func TestQueuesTellHowLateTheScheduleIs(t *testing.T) {
+	if !proofs.Full() {
+		t.Skip("clicks through pages, for RINGBACK_PROOFS=full")
+	}
 	t.Parallel()
 	w := newWorld(t)
 	b := newBrowser(t, w, desk)
@@ -173,6 +183,9 @@ func TestQueuesTellHowLateTheScheduleIs(t *testing.T) {
 }
 
 func TestDeadLettersAreRedrivenByAButton(t *testing.T) {
+	if !proofs.Full() {
+		t.Skip("clicks through pages, for RINGBACK_PROOFS=full")
+	}
 	t.Parallel()
 	w := openWorld(t, embedded.Options{Relaxed: true, Visibility: 2 * time.Second}) // so that five receives take seconds
 	b := newBrowser(t, w, phone)
@@ -195,6 +208,9 @@ func TestDeadLettersAreRedrivenByAButton(t *testing.T) {
 }
 
 func TestRegistrationIsTriedNarrowedAndReplayed(t *testing.T) {
+	if !proofs.Full() {
+		t.Skip("clicks through pages, for RINGBACK_PROOFS=full")
+	}
 	t.Parallel()
 	w := newWorld(t)
 	b := newBrowser(t, w, desk)
@@ -255,6 +271,9 @@ func TestPayloadKeepsItsNumbers(t *testing.T) {
 }
 
 func TestChangedLimitsKeepTheOthers(t *testing.T) {
+	if !proofs.Full() {
+		t.Skip("clicks through pages, for RINGBACK_PROOFS=full")
+	}
 	t.Parallel()
 	w := newWorld(t)
 	at := "/v1/tenants/" + w.call(operatorKey, "POST", "/v1/tenants", object{"name": "Acme", "limits": object{"require_challenge": true, "deliveries_per_second": 2.5}}).text("id")
@@ -276,6 +295,9 @@ func TestChangedLimitsKeepTheOthers(t *testing.T) {
 }
 
 func TestSecretsAreReencryptedByAJob(t *testing.T) {
+	if !proofs.Full() {
+		t.Skip("clicks through pages, for RINGBACK_PROOFS=full")
+	}
 	t.Parallel()
 	w := newWorld(t)
 	w.call(operatorKey, "POST", "/v1/sources", object{"provider": "tencent-chat", "name": "Support", "sdk_app_id": 1400000001, "token": "tencent-token"})

@@ -13,6 +13,7 @@ import (
 	"ringback/shared/circuit"
 	"ringback/shared/message"
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 // closes answers POSTs with 500 until a time.
@@ -116,7 +117,7 @@ func TestWakeStopsWhenTheCircuitOpensAgain(t *testing.T) {
 		y := newYard(t, FullHistory)
 		r := y.register("tenant.example", every(24*time.Hour))
 		accepts := 50
-		y.parkedBehind(r, 1500)
+		y.parkedBehind(r, proofs.Length(600, 600, 1500))
 		y.answer = func(landed) int {
 			if accepts--; accepts < 0 {
 				return 500

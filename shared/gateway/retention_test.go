@@ -358,7 +358,7 @@ func TestResendOfWhatIsFinishedKeepsItsEventUntilItIsRecorded(t *testing.T) {
 			}
 			r.State = Enabled
 			y.alter(r)
-			time.Sleep(8 * 24 * time.Hour)
+			time.Sleep(24 * time.Hour)
 			d, err := y.Resend(t.Context(), d.ID)
 			if err != nil {
 				t.Fatal(err)
