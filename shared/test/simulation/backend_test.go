@@ -86,10 +86,10 @@ func (m *inMemory) Send(ctx context.Context, name storage.QueueName, ms []storag
 }
 
 // lost forgets what p had. A single process that starts again knows that nobody
-// else has what was received; on AWS only time tells.
+// else has what was received; on AWS only time tells, or a message comes early.
 func (m *inMemory) lost(p *process) {
 	for _, f := range m.flights {
-		if f.process == p && m.w.plan.alone {
+		if f.process == p && (m.w.plan.alone || m.w.plan.hasty) {
 			m.reveal(f.queue, func(receipt string) bool {
 				return slices.ContainsFunc(f.ms, func(r storage.Received) bool { return r.Receipt == receipt })
 			}, time.Now())

@@ -134,7 +134,7 @@ func TestPlantedBugsAreFound(t *testing.T) {
 	if testing.Short() {
 		t.Skip("plays 37 bugs, which -short leaves out")
 	}
-	program := build(t, switched()...)
+	program := build(t, t.TempDir(), switched()...)
 	places := make(chan struct{}, runtime.NumCPU())
 	var searches sync.WaitGroup
 	for n, b := range bugs {

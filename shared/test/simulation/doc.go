@@ -3,13 +3,13 @@
 // decides everything that happens.
 //
 // The seed chooses sources of all providers and what they report, their
-// repeats, the receivers' moods, what tenants and the operator do, how long
+// repeats, how endpoints respond, what tenants and the operator do, how long
 // each call takes, which processes end before or after which of their effects,
 // how wrong their clocks go, and what Store and Queue do no better than their
 // contracts. After a while everything becomes calm: then all that was
 // acknowledged must have arrived, or its deliveries must be final by a rule.
 //
-//	go test -run Simulation ./shared/test/simulation                                            # the first thousand seeds, as .ci/run does
+//	go test -run Simulation ./shared/test/simulation                                            # 250 seeds; a thousand at full length, as in .ci/run
 //	SIM_SEEDS=1000000 go test -run Simulation -v -timeout 0 ./shared/test/simulation            # a million
 //	SIM_SEEDS=1000000 SIM_FIRST=42000 go test -run Simulation -v -timeout 0 ./shared/test/simulation # as many from one seed on
 //	SIM_SEED=4711 go test -run Simulation -v ./shared/test/simulation                           # one again, with all its calls
@@ -20,14 +20,30 @@
 // # What goes wrong
 //
 // Processes end before or after any of their effects. Calls take up to two
-// seconds, are refused, or are done and fail; so are parts of a batch. Messages
+// seconds, fail, or are done and fail all the same; so do parts of a batch. Messages
 // come twice, at once or long after, late, in any order, and are not deleted
 // though they were dealt with. Lists and the due index lag by a second, their
-// pages are short or empty. Store, Queue or both refuse everything for up to
+// pages are short or empty. Store, Queue or both fail every call for up to
 // twenty minutes, or do what they are asked and never say so, or take nothing
 // in as on a full disk. Clocks are wrong by up to two seconds, and jump.
-// Endpoints refuse, ask to wait, hang, answer late, break off before or within
-// their answer, or are gone.
+// Endpoints fail, ask to wait, hang, respond late, break off before or within
+// their response, or are gone.
+//
+// # A process that ends at each effect
+//
+// Seeds hit some effects only now and then. So scripts (script_test.go) are played
+// besides, in which nothing goes wrong except that a process ends before or after
+// one chosen effect: a row put or deleted, a message sent or deleted, a POST. There
+// are four: a callback for an endpoint that fails once and for a registration that is
+// disabled for a while, with a release and a resend; the same with a history of
+// failures; an ordered registration; and an app that is registered by a group's code
+// until the code is changed. At full length each effect of each script is tried,
+// otherwise the first and the last of its kind, and the test fails if a kind that it
+// lists did not occur. The next process starts on the file of the former, or takes
+// over from it while its leases hold, or after they have ended. In some runs two
+// processes end, and in exit_test.go a real process exits. What must hold is the same,
+// and more: endpoints accepted everything that was acknowledged, and each process
+// that ended caused at most one POST to be repeated.
 //
 // # What must hold
 //

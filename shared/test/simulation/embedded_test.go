@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -28,7 +29,7 @@ type inFile struct {
 }
 
 func newInFile(w *world) *inFile {
-	f := &inFile{w: w, dir: w.t.TempDir(), known: map[storage.Key]bool{}, itself: &process{role: "file"}}
+	f := &inFile{w: w, dir: cmp.Or(w.plan.exits, w.t.TempDir()), known: map[storage.Key]bool{}, itself: &process{role: "file"}}
 	f.open()
 	return f
 }
@@ -61,9 +62,17 @@ func (f *inFile) handler(name storage.QueueName) storage.Handler {
 	}
 }
 
-// lost closes the file and opens it again, as the next process does.
+// lost closes the file and opens it again, as the next process does, or exits
+// instead, or opens the file that was left by a simulation that did.
 func (f *inFile) lost(*process) {
+	w := f.w
+	if len(w.hit) > 0 && w.plan.exits != "" {
+		w.exit()
+	}
 	f.close()
+	if len(w.hit) > 0 && w.plan.finds != "" {
+		f.dir, w.plan.finds = w.found(), ""
+	}
 	f.open()
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"testing/iotest"
@@ -20,14 +21,15 @@ import (
 type mood string
 
 const (
-	well    mood = "well"
-	refuses mood = "refuses" // 500
-	busy    mood = "busy"    // 429 or 503, with Retry-After
-	gone    mood = "gone"    // 410
-	hangs   mood = "hangs"   // never answers
-	slow    mood = "slow"    // takes its time
-	dies    mood = "dies"    // the connection breaks, before the header or after it
-	moody   mood = "moody"   // each time another of these but gone
+	well      mood = "well"
+	refuses   mood = "refuses"    // 500
+	failsOnce mood = "fails once" // 500, and is well from then on
+	busy      mood = "busy"       // 429 or 503, with Retry-After
+	gone      mood = "gone"       // 410
+	hangs     mood = "hangs"      // never answers
+	slow      mood = "slow"       // takes its time
+	dies      mood = "dies"       // the connection breaks, before the header or after it
+	moody     mood = "moody"      // each time another of these but gone
 )
 
 // An answer is what comes back from an endpoint.
@@ -50,7 +52,7 @@ func (w *world) answer(m mood) answer {
 		m = pick(w.rng, well, well, refuses, busy, hangs, slow, dies)
 	}
 	switch m {
-	case refuses:
+	case refuses, failsOnce:
 		a.status = pick(w.rng, 500, 404, 302, 503)
 	case busy:
 		a.status = pick(w.rng, 429, 503)
@@ -129,9 +131,14 @@ func (w *world) arrive(p *process, r *http.Request, body []byte) answer {
 	if text := textOf.Find(body); text != nil {
 		rec.item = w.itemNamed(string(text))
 	}
+	if form, err := url.ParseQuery(string(body)); err == nil {
+		rec.action = form.Get("action")
+	}
 	w.checkPost(rec, r.Header, body)
 	a := w.answer(to.mood)
-	a.post = rec
+	if a.post = rec; to.mood == failsOnce {
+		to.mood = well
+	}
 	rec.status = a.status
 	rec.accepted = a.status/100 == 2
 	if rec.accepted {

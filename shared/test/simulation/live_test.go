@@ -16,10 +16,18 @@ import (
 // be, and the sum of all calls.
 func simulate(t *testing.T, seed uint64, trace io.Writer) (broken []string, sum uint64) {
 	t.Helper()
+	rng := rand.New(rand.NewPCG(seed, 5))
+	w := run(t, newPlan(seed, rng), rng, trace)
+	return w.broken, w.sum
+}
+
+// run plays the run of a plan in virtual time and returns the world after it.
+func run(t *testing.T, p plan, rng *rand.Rand, trace io.Writer) *world {
+	t.Helper()
+	w := &world{rng: rng, plan: p, trace: trace, effects: map[string]int{}}
 	synctest.Test(t, func(t *testing.T) {
-		cryptotest.SetGlobalRandom(t, seed)
-		rng := rand.New(rand.NewPCG(seed, 5))
-		w := &world{t: t, rng: rng, plan: newPlan(seed, rng), trace: trace}
+		cryptotest.SetGlobalRandom(t, p.seed)
+		w.t = t
 		w.wake = make(chan struct{}, 1)
 		w.ids = map[string]*item{}
 		w.settings = settings(t)
@@ -33,9 +41,8 @@ func simulate(t *testing.T, seed uint64, trace io.Writer) (broken []string, sum 
 		w.weakStore = outageStore{weak, w}
 		w.weakQueue = outageQueue{weakQueue{w.on.queue(), w}, w}
 		w.live()
-		broken, sum = w.broken, w.sum
 	})
-	return broken, sum
+	return w
 }
 
 func settings(t *testing.T) config.Config {
@@ -59,6 +66,30 @@ func keyRing(t *testing.T) *keyring.Ring {
 // live is a run from its beginning to its end.
 func (w *world) live() {
 	w.say("%+v", w.plan)
+	if script := scripts[w.plan.script]; script != nil {
+		script(w)
+	} else {
+		w.byChance()
+	}
+	if len(w.broken) == 0 {
+		w.verify()
+	}
+	for len(w.alive) > 0 {
+		w.end(w.alive[0])
+	}
+	for {
+		time.Sleep(2 * time.Nanosecond) // longer than the overlay has a goroutine sleep
+		w.settle(w.takes)
+		c := w.first()
+		if c == nil {
+			return
+		}
+		w.pass(c, endsBefore)
+	}
+}
+
+// byChance has happen what the seed chooses, until all is at rest.
+func (w *world) byChance() {
 	w.setUp()
 	w.calm = false
 	var at time.Duration
@@ -93,21 +124,6 @@ func (w *world) live() {
 	}
 	w.after(w.plan.active, w.becomeCalm)
 	w.play(w.atRest)
-	if len(w.broken) == 0 {
-		w.verify()
-	}
-	for len(w.alive) > 0 {
-		w.end(w.alive[0])
-	}
-	for {
-		time.Sleep(2 * time.Nanosecond) // longer than the overlay has a goroutine sleep
-		w.settle(w.takes)
-		c := w.first()
-		if c == nil {
-			return
-		}
-		w.pass(c, endsBefore)
-	}
 }
 
 // expect has a callback come in a while.

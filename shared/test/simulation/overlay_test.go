@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -80,16 +81,40 @@ func replaced(t *testing.T) map[string]string {
 	return files
 }
 
-// build builds this package's tests with patches, and returns the program. It has
-// the flags with which other tests build functions, so that what is below is
+// built is the program without planted bugs, in a folder of its own.
+var built struct {
+	once         sync.Once
+	dir, program string
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	os.RemoveAll(built.dir)
+	os.Exit(code)
+}
+
+// program returns the program without planted bugs, which is built once for all tests.
+func program(t *testing.T) string {
+	t.Helper()
+	built.once.Do(func() {
+		var err error
+		if built.dir, err = os.MkdirTemp("", "simulation"); err != nil {
+			t.Fatal(err)
+		}
+		built.program = build(t, built.dir)
+	})
+	return built.program
+}
+
+// build builds this package's tests with patches in dir, and returns the program. It
+// has the flags with which other tests build functions, so that what is below is
 // compiled once for all.
-func build(t *testing.T, patches ...patch) string {
+func build(t *testing.T, dir string, patches ...patch) string {
 	t.Helper()
 	root, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
 	files := replaced(t)
 	files[filepath.Join(root, "shared/test/simulation/virtual/virtual.go")] = virtualPackage
 	files[filepath.Join(root, "shared/test/simulation/planted/planted.go")] = plantedPackage
@@ -111,13 +136,13 @@ func build(t *testing.T, patches ...patch) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(dir, "simulation.test")
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-c", "-trimpath", "-vet=off", "-overlay", write(t, filepath.Join(dir, "overlay.json"), string(list)), "-o", program, ".")
+	out := filepath.Join(dir, "simulation.test")
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-c", "-trimpath", "-ldflags=-s -w", "-vet=off", "-overlay", write(t, filepath.Join(dir, "overlay.json"), string(list)), "-o", out, ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the simulation: %v\n%s", err, out)
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build the simulation: %v\n%s", err, said)
 	}
-	return program
+	return out
 }
 
 func read(t *testing.T, name string) string {

@@ -75,6 +75,7 @@ type wish struct {
 	state   history[gateway.State]
 	secret  history[string] // empty: not known yet
 	ordered bool
+	paced   bool // it has a rate
 	raw     bool
 	mood    mood
 	busy    bool // a deed about it is under way
@@ -125,6 +126,7 @@ type post struct {
 	wish     *wish
 	item     *item // nil: an event of the gateway's own
 	id       string
+	action   string // of a form, as SmartBots' applications are sent
 	status   int
 	accepted bool // the endpoint took it
 	answered bool // and its answer came back

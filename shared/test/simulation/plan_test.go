@@ -26,6 +26,12 @@ type plan struct {
 	byCode   bool          // a group with apps made by set_http_callback
 	failures bool          // sources keep a history of failures
 
+	script string  // what happens, from scripts; empty: what the seed chooses
+	ends   []point // where processes end, in a run of a script
+	hasty  bool    // what a process that ended had received comes again at once, before its leases are over
+	exits  string  // the folder of the file, where the simulation exits as the process ends
+	finds  string  // the folder that it left, which the next process opens
+
 	clean    bool          // nothing goes wrong but tenants' endpoints, and the queues if twins
 	twins    bool          // messages are received twice: of the events queue at once, of the retry queue when the first is over
 	skew     time.Duration // most that a clock is wrong

@@ -74,19 +74,28 @@ func (s *source) kind() string {
 // newCallback makes a callback of things that are new, or, as a provider's
 // repeat does, of some that were sent before.
 func (w *world) newCallback(s *source) *callback {
-	c := &callback{source: s, contentType: "application/json", tries: 1, every: 5 * time.Minute}
 	n := 1
 	if s.Provider == "direct" {
-		c.tries = 300 // "every 5 minutes for 24 hours"
 		if n = 1 + w.rng.IntN(4); w.rng.IntN(20) == 0 && !w.ordered(s) {
 			n = 110 // more than a message takes
 		}
 	}
-	for range n {
-		c.items = append(c.items, w.newItem(s))
-	}
+	c := w.callbackOf(s, n)
 	if old := w.itemsOf(s); s.Provider != "smartbots" && w.rng.IntN(4) == 0 && len(old) > n {
 		c.items[0] = pick(w.rng, old[:len(old)-n]...)
+	}
+	c.write()
+	return c
+}
+
+// callbackOf makes a callback of n things that are new.
+func (w *world) callbackOf(s *source, n int) *callback {
+	c := &callback{source: s, contentType: "application/json", tries: 1, every: 5 * time.Minute}
+	if s.Provider == "direct" {
+		c.tries = 300 // "every 5 minutes for 24 hours"
+	}
+	for range n {
+		c.items = append(c.items, w.newItem(s))
 	}
 	c.write()
 	return c

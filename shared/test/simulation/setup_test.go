@@ -100,10 +100,15 @@ func (w *world) makeTenant() {
 // makeGrant gives a tenant a source, or a part of it.
 func (w *world) makeGrant(t *tenant) {
 	s := pick(w.rng, w.sources...)
-	g := &grant{id: ident.New("grt", time.Now()), source: s, held: history[bool]{{value: false}}}
+	var match gateway.Match
 	if w.rng.IntN(3) == 0 {
-		g.match = gateway.Match{s.kind(): {pick(w.rng, s.groups...)}}
+		match = gateway.Match{s.kind(): {pick(w.rng, s.groups...)}}
 	}
+	w.grant(t, s, match)
+}
+
+func (w *world) grant(t *tenant, s *source, match gateway.Match) {
+	g := &grant{id: ident.New("grt", time.Now()), source: s, match: match, held: history[bool]{{value: false}}}
 	t.grants = append(t.grants, g)
 	c := g.held.begin(true)
 	t.busy = true
@@ -145,20 +150,31 @@ func (w *world) someSchedule() schedule.Schedule {
 }
 
 func (w *world) someMood() mood {
+	if w.plan.script != "" {
+		return well
+	}
 	return pick(w.rng, well, well, well, well, refuses, busy, hangs, slow, dies, moody, moody, gone)
 }
 
 // makeWish registers a tenant for a source of which it is granted something.
 func (w *world) makeWish() {
 	t := pick(w.rng, w.tenants...)
-	s := pick(w.rng, t.grants...).source
+	w.register(w.newWish(t, pick(w.rng, t.grants...).source))
+}
+
+func (w *world) newWish(t *tenant, s *source) *wish {
 	now := time.Now()
-	r := &wish{
+	return &wish{
 		id: ident.New("reg", now), tenant: t, source: s, mood: w.someMood(), raw: w.rng.IntN(3) == 0,
 		host: since(now, w.newHost()), match: since(now, w.someMatch(s)), waits: since(now, w.someSchedule()),
 		state: history[gateway.State]{{value: gateway.Removed}}, secret: since(now, ""),
-		ordered: w.rng.IntN(5) == 0 || w.plan.lanes, busy: true,
+		ordered: w.rng.IntN(5) == 0 || w.plan.lanes, paced: w.rng.IntN(8) == 0,
 	}
+}
+
+func (w *world) register(r *wish) {
+	t, s := r.tenant, r.source
+	r.busy = true
 	ch := control.RegistrationChange{URL: new("https://" + r.host.latest() + "/hook"), Match: new(r.match.latest()), Schedule: new(r.waits.latest()), Ordered: &r.ordered}
 	if s.Provider != "direct" { // direct has a default, and needs no other
 		ch.EventTypes = &[]string{"*"}
@@ -166,7 +182,7 @@ func (w *world) makeWish() {
 	if r.raw {
 		ch.Format = new(gateway.Raw)
 	}
-	if w.rng.IntN(8) == 0 {
+	if r.paced {
 		ch.Rate = new(0.5)
 	}
 	w.wishes = append(w.wishes, r)

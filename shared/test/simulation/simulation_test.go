@@ -56,7 +56,7 @@ func TestSimulation(t *testing.T) {
 		playHere(t, number(t, firstVariable, 0), count)
 		return
 	}
-	program := build(t)
+	program := program(t)
 	if os.Getenv(seedVariable) != "" {
 		seed := number(t, seedVariable, 0)
 		cmd := seeds(t, program, seed, 1, traceVariable+"=1")
@@ -66,7 +66,7 @@ func TestSimulation(t *testing.T) {
 		}
 		return
 	}
-	count := number(t, seedsVariable, proofs.Length(uint64(usualSeeds)/50, usualSeeds/4, usualSeeds))
+	count := number(t, seedsVariable, proofs.Length(uint64(usualSeeds)/100, usualSeeds/4, usualSeeds))
 	newGame(number(t, firstVariable, 0), count).play(t, program)
 }
 
@@ -178,15 +178,19 @@ func seeds(t *testing.T, program string, first, count uint64, env ...string) *ex
 	return cmd
 }
 
+// traceWanted returns where all calls are to be written; nil for nowhere.
+func traceWanted() io.Writer {
+	if os.Getenv(traceVariable) == "" {
+		return nil
+	}
+	return os.Stdout
+}
+
 // playHere plays seeds in this process, and writes what came of them to standard
 // output.
 func playHere(t *testing.T, first, count uint64) {
-	var trace io.Writer
-	if os.Getenv(traceVariable) != "" {
-		trace = os.Stdout
-	}
 	for seed := first; seed < first+count; seed++ {
-		broken, sum := simulate(t, seed, trace)
+		broken, sum := simulate(t, seed, traceWanted())
 		fmt.Printf("sum %d %d\n", seed, sum)
 		for _, text := range broken {
 			fmt.Printf("seed %d: %s\n", seed, text)
@@ -200,7 +204,7 @@ func playHere(t *testing.T, first, count uint64) {
 
 func TestSameSeedIsTheSameRun(t *testing.T) {
 	count := proofs.Length(4, 20, 60)
-	program := build(t)
+	program := program(t)
 	whole := play(t, program, 0, uint64(count)).sums
 	again := play(t, program, 0, uint64(count)).sums
 	if len(whole) != count || len(again) != count {

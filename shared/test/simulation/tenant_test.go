@@ -170,7 +170,9 @@ func (w *world) job(r *wish, kind gateway.JobKind, start func(ctx context.Contex
 	}
 	r.repeats = r.repeats || kind != gateway.JobRelease
 	j := &work{id: ident.New("job", time.Now()), kind: kind, start: time.Now()}
-	j.since = j.start.Add(-time.Duration(w.rng.Int64N(int64(w.plan.active)*2) + 1))
+	if j.since = j.start.Add(-24 * time.Hour); w.plan.script == "" {
+		j.since = j.start.Add(-time.Duration(w.rng.Int64N(int64(w.plan.active)*2) + 1))
+	}
 	w.undertake(string(kind)+" for "+r.id, func(ctx context.Context, g *gateway.Gateway) error {
 		return start(ctx, g, j.id, control.Span{Since: j.since})
 	}, func(err error) {

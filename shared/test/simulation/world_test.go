@@ -54,8 +54,10 @@ type world struct {
 	counted   int // events so far
 	lastTick  time.Time
 	crashed   int
-	broken    []string // what must not be
-	sum       uint64   // of all calls: the same in every run of the seed
+	effects   map[string]int // of each name so far, in a run of a script
+	hit       []point        // of the plan's ends
+	broken    []string       // what must not be
+	sum       uint64         // of all calls: the same in every run of the seed
 
 	people
 }
@@ -141,6 +143,8 @@ func (w *world) letGo(c *call) {
 	switch {
 	case c.process.ended:
 		f = endsBefore
+	case w.plan.script != "":
+		f = w.atEffect(c)
 	case !w.calm && c.process.w != nil && w.crashed < w.plan.crashes && w.rng.IntN(80) == 0:
 		f = pick(w.rng, endsBefore, endsAfter)
 	}
