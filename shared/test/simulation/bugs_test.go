@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"ringback/shared/test/proofs"
 )
 
 // A bug is planted into the gateway to see that the simulation finds it.
@@ -131,8 +133,8 @@ func switched() []patch {
 // find it. That changes with the gateway: then it plays all from the first on,
 // and says which one is to be noted. SIM_BUGS=all searches for each bug so.
 func TestPlantedBugsAreFound(t *testing.T) {
-	if testing.Short() {
-		t.Skip("plays 37 bugs, which -short leaves out")
+	if !proofs.Full() {
+		t.Skip("plays 37 bugs, for RINGBACK_PROOFS=full")
 	}
 	program := build(t, t.TempDir(), switched()...)
 	places := make(chan struct{}, runtime.NumCPU())

@@ -66,7 +66,7 @@ func TestSimulation(t *testing.T) {
 		}
 		return
 	}
-	count := number(t, seedsVariable, proofs.Length(uint64(usualSeeds)/100, usualSeeds/4, usualSeeds))
+	count := number(t, seedsVariable, proofs.Length(uint64(usualSeeds)/100, usualSeeds/10, usualSeeds))
 	newGame(number(t, firstVariable, 0), count).play(t, program)
 }
 
@@ -203,7 +203,7 @@ func playHere(t *testing.T, first, count uint64) {
 }
 
 func TestSameSeedIsTheSameRun(t *testing.T) {
-	count := proofs.Length(4, 20, 60)
+	count := proofs.Length(4, 10, 60)
 	program := program(t)
 	whole := play(t, program, 0, uint64(count)).sums
 	again := play(t, program, 0, uint64(count)).sums
