@@ -9,7 +9,7 @@
 //	f          N     format of the item, 1
 //	d          S     Row.Data; B if it is not UTF-8
 //	b          B     Row.Body
-//	z          B     instead of d and b: both, packed, where that saves a write unit
+//	z          B     d and b compressed together, in their place where that saves a write unit
 //	x          N     Row.Expires, Unix seconds; the table's TTL attribute
 //	ds, du     N     Key.DueShard; Row.Due, Unix milliseconds
 //	op         S     pk, if Row.Open
@@ -20,7 +20,9 @@
 //	due    ds         du    Due
 //	open   op         sk    List with Query.Open
 //
-// CreateTables makes them. A row that expired is no longer returned, though DynamoDB deletes it only within days.
+// For example, a pending delivery due at noon has du = noon and stands in the index due; a finished one has no du and
+// stands in no index. CreateTables makes tables and indexes. The package filters expired rows out of what it returns,
+// since DynamoDB's TTL may delete them days late.
 package cloud
 
 import (
@@ -45,19 +47,19 @@ const (
 	openIndex = "open"
 )
 
-// Limits of one request to AWS. A connection may have died while the function was frozen, which
-// shows only by silence: the header limit, which begins when the request is written, ends such a
-// try early enough for another one within the 1.5 s that an ack may take.
+// Limits of one request to AWS. A connection may have died while Lambda had the process frozen; then no response
+// comes, and no error either. headerLimit, counted from the written request, ends such a try early enough for a second
+// one within the 1.5 s that an ack may take.
 const (
 	tries         = 3
 	dialLimit     = 500 * time.Millisecond
 	headerLimit   = time.Second
-	exchangeLimit = 5 * time.Second // with up to 16 MB of answer
+	exchangeLimit = 5 * time.Second // covers a response of up to 16 MB
 	idleLimit     = 30 * time.Second
 	idleConns     = 64
 )
 
-// A Backend is what a function has of AWS.
+// A Backend is AWS as a function uses it: tables, queues, metrics and secrets.
 type Backend struct {
 	Store   *Store
 	Queue   *Queue
@@ -67,10 +69,10 @@ type Backend struct {
 	secrets string // endpoint of Secrets Manager; empty: AWS
 }
 
-// Open connects the backend that cfg names. It calls AWS only where an endpoint is overridden, as
-// with an emulator or a private endpoint: there it makes sure within 1.5 s that somebody listens.
-// On AWS itself a function's start stays free of round trips; the first call is bounded instead, to
-// three tries of 1 s without an answer. The error names every variable that is missing.
+// Open makes the backend that cfg names. It calls AWS only where cfg overrides an endpoint, for example with an
+// emulator or a VPC endpoint: it then checks within 1.5 s that a server listens there. Otherwise it makes no round
+// trip, so that a function starts fast, and a missing AWS shows at the first call, after three tries of 1 s each.
+// The error names every variable that is missing.
 func Open(ctx context.Context, cfg config.Config) (*Backend, error) {
 	if err := missing(cfg.AWS); err != nil {
 		return nil, err
@@ -81,8 +83,8 @@ func Open(ctx context.Context, cfg config.Config) (*Backend, error) {
 	return open(cfg.AWS, newHTTPClient()), nil
 }
 
-// OpenOver is Open with client for the requests to AWS, which it does not try.
-// Open's own client has time limits and a pool, and ignores AWS_CA_BUNDLE.
+// OpenOver is Open with the caller's HTTP client and without the check that endpoints listen. The client that Open
+// makes itself has time limits and a connection pool, and ignores AWS_CA_BUNDLE.
 func OpenOver(cfg config.Config, client aws.HTTPClient) (*Backend, error) {
 	if err := missing(cfg.AWS); err != nil {
 		return nil, err
@@ -108,7 +110,7 @@ func open(cfg config.AWS, client aws.HTTPClient) *Backend {
 	return b
 }
 
-// Close closes the connections that no request uses. The Backend can still be used, and opens new ones.
+// Close closes idle connections. The Backend stays usable: its next request opens a new connection.
 func (b *Backend) Close() {
 	if c, ok := b.aws.HTTPClient.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()

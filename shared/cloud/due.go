@@ -16,25 +16,27 @@ import (
 	"ringback/shared/storage"
 )
 
-// A duePlace is where a page of the due index ended in one table. Many rows may fall due in one millisecond; DynamoDB
-// orders them in a way of its own and goes on exactly behind the row named here, even if that has gone.
-type duePlace struct {
+// A duePosition is the last row of a page of the due index of one table. It names the row and not only its time, since
+// many rows may fall due in the same millisecond. DynamoDB sorts those in an order of its own and continues exactly
+// behind the named row, even if that row is deleted by then.
+type duePosition struct {
 	Due int64 // Unix milliseconds
 	PK  string
 	SK  string
 }
 
-// A dueCursor holds the place in each table; a missing table was not read yet.
-type dueCursor map[storage.Table]duePlace
+// A dueCursor holds the position in each table. A table that is missing in it was not read yet.
+type dueCursor map[storage.Table]duePosition
 
-// A duePage is what one table still has to offer.
+// A duePage is one table's next rows.
 type duePage struct {
 	table storage.Table
 	rows  []storage.DueRow
-	more  bool // DynamoDB has further ones
+	more  bool // DynamoDB has rows behind these
 }
 
-// Due costs half a read unit per 4 KiB of index entries and table, at least one unit in all for both tables.
+// Due implements storage.Store. It reads a page of each table's index: half a read unit per 4 KiB of index entries,
+// half a unit for an empty page, so one unit in all where nothing is due.
 func (s *Store) Due(ctx context.Context, shard int, until time.Time, after string, limit int) ([]storage.DueRow, string, error) {
 	limit, err := storage.CheckDue(shard, limit)
 	if err != nil {
@@ -60,7 +62,7 @@ func (s *Store) Due(ctx context.Context, shard int, until time.Time, after strin
 	if !more {
 		return rows, "", nil
 	}
-	return rows, at.behind(rows).String(), nil
+	return rows, at.after(rows).String(), nil
 }
 
 func (s *Store) duePage(ctx context.Context, t storage.Table, shard int, from int64, until time.Time, at dueCursor, limit int) (duePage, error) {
@@ -73,10 +75,10 @@ func (s *Store) duePage(ctx context.Context, t storage.Table, shard int, from in
 			":shard": number(int64(shard)), ":from": number(from), ":until": number(until.UnixMilli()),
 		},
 	}
-	if place, ok := at[t]; ok {
-		in.ExclusiveStartKey = itemKey(storage.Key{PK: place.PK, SK: place.SK})
+	if last, ok := at[t]; ok {
+		in.ExclusiveStartKey = itemKey(storage.Key{PK: last.PK, SK: last.SK})
 		in.ExclusiveStartKey["ds"] = number(int64(shard))
-		in.ExclusiveStartKey["du"] = number(place.Due)
+		in.ExclusiveStartKey["du"] = number(last.Due)
 	}
 	out, err := s.db.Query(ctx, in)
 	if err != nil {
@@ -89,8 +91,9 @@ func (s *Store) duePage(ctx context.Context, t storage.Table, shard int, from in
 	return p, nil
 }
 
-// mergeDue returns the oldest rows of all pages, at most limit, and whether there are further ones. It stops where a
-// page ends that is not its table's last: what comes next there may be older than the rest of the others.
+// mergeDue returns the oldest rows of all pages, at most limit, and whether more are due. It stops at the end of a page
+// that has more rows behind it, since those may be older than what is left of the other page. For example, pages
+// (1, 2, more) and (1, 9) give 1, 1, 2: the first table's next row may be due at 3, before 9.
 func mergeDue(pages []duePage, limit int) (rows []storage.DueRow, more bool) {
 	for _, p := range pages {
 		rows = append(rows, p.rows...)
@@ -108,12 +111,12 @@ func mergeDue(pages []duePage, limit int) (rows []storage.DueRow, more bool) {
 	return rows[:n], more || n < len(rows)
 }
 
-// behind returns the cursor after rows were given out.
-func (c dueCursor) behind(rows []storage.DueRow) dueCursor {
+// after returns the cursor behind rows.
+func (c dueCursor) after(rows []storage.DueRow) dueCursor {
 	next := dueCursor{}
 	maps.Copy(next, c)
 	for _, r := range rows {
-		next[r.Table] = duePlace{Due: r.Due.UnixMilli(), PK: r.PK, SK: r.SK}
+		next[r.Table] = duePosition{Due: r.Due.UnixMilli(), PK: r.PK, SK: r.SK}
 	}
 	return next
 }

@@ -12,10 +12,10 @@ import (
 	"ringback/shared/config"
 )
 
-// Endpoints override where AWS is.
+// Endpoints are URLs that requests to AWS go to in place of AWS's own, such as an emulator's.
 type Endpoints = config.Endpoints
 
-// missing returns one error that names every variable without which nothing on AWS can be reached, nil if all are set.
+// missing returns one error that names each unset variable that the backend needs, or nil if all are set.
 func missing(c config.AWS) error {
 	var errs []error
 	for _, field := range []struct{ variable, value string }{
@@ -35,13 +35,13 @@ func missing(c config.AWS) error {
 	return errors.Join(errs...)
 }
 
-// reachLimit keeps a function that cannot work from running into Lambda's own limit, which would name no cause.
+// reachLimit is short, since a function that runs into Lambda's own time limit logs no cause.
 const reachLimit = 1500 * time.Millisecond
 
-// A dialer is net.Dialer.DialContext.
+// A dialer is the function net.Dialer.DialContext or a test's.
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
-// reach returns nil if somebody listens on each overridden endpoint, else an error that names the variable.
+// reach returns nil if a server listens on each overridden endpoint, otherwise an error that names the variable.
 func reach(ctx context.Context, e config.Endpoints, d dialer) error {
 	ctx, cancel := context.WithTimeout(ctx, reachLimit)
 	defer cancel()

@@ -27,7 +27,7 @@ import (
 // compare-and-set while requests fail before, after and instead of their effect.
 func TestEveryAnsweredPutIsStoredOnce(t *testing.T) {
 	s, proxy := openBehindProxy(t)
-	proxy.Break(sometimes(awsproxy.Throttled, awsproxy.ServerError, awsproxy.LostAnswer, awsproxy.Slow))
+	proxy.Break(sometimes(awsproxy.Throttled, awsproxy.ServerError, awsproxy.LostResponse, awsproxy.Slow))
 	key := newKey()
 	var wg sync.WaitGroup
 	var want []string
@@ -90,7 +90,7 @@ func TestPutWhoseAnswerIsLostIsDone(t *testing.T) {
 			return awsproxy.None
 		}
 		lost = true
-		return awsproxy.LostAnswer
+		return awsproxy.LostResponse
 	})
 	if err := s.Put(t.Context(), storage.Row{Key: newKey(), Rev: storage.NewRev()}, ""); err != nil {
 		t.Errorf("Put whose first answer is lost: %v", err)
@@ -187,7 +187,7 @@ func TestMessageThatWasAcknowledgedArrives(t *testing.T) {
 		t.Fatal(err)
 	}
 	proxy := &awsproxy.Proxy{Target: direct.URL}
-	proxy.Break(sometimes(awsproxy.Throttled, awsproxy.ServerError, awsproxy.LostAnswer, awsproxy.Slow, awsproxy.Partial))
+	proxy.Break(sometimes(awsproxy.Throttled, awsproxy.ServerError, awsproxy.LostResponse, awsproxy.Slow, awsproxy.Partial))
 	b, err := cloud.Open(t.Context(), testConfig(cloud.Endpoints{SQS: proxy.Start(t)}))
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ func FuzzDueCursor(f *testing.F) {
 	f.Add("bnVsbA", "\"\\", "<é>", int64(-1))
 	f.Fuzz(func(t *testing.T, text, pk, sk string, at int64) {
 		if utf8.ValidString(pk) && utf8.ValidString(sk) {
-			c := dueCursor{}.behind([]storage.DueRow{{Key: storage.Key{Table: storage.Deliveries, PK: pk, SK: sk}, Due: time.UnixMilli(at % (1 << 50))}})
+			c := dueCursor{}.after([]storage.DueRow{{Key: storage.Key{Table: storage.Deliveries, PK: pk, SK: sk}, Due: time.UnixMilli(at % (1 << 50))}})
 			if got, err := parseDueCursor(c.String()); err != nil || !maps.Equal(got, c) {
 				t.Errorf("cursor %q is read as %+v, %v, want %+v", c, got, err, c)
 			}
@@ -29,6 +29,6 @@ func FuzzDueCursor(f *testing.F) {
 			}
 			return
 		}
-		got.behind([]storage.DueRow{{Key: storage.Key{Table: storage.Deliveries, PK: "a", SK: "b"}}})
+		got.after([]storage.DueRow{{Key: storage.Key{Table: storage.Deliveries, PK: "a", SK: "b"}}})
 	})
 }

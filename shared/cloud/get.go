@@ -15,11 +15,11 @@ import (
 	"ringback/shared/storage"
 )
 
-// fruitlessGets is how many answers in a row may return none of the keys asked
-// for before Get gives up. An answer ends early at 16 MB too ("BatchGetItem").
-const fruitlessGets = 5
+// maxEmptyResponses is how many responses in a row may hold none of the requested rows before Get gives up.
+// DynamoDB leaves keys out when it throttles, and at 16 MB a response ("BatchGetItem").
+const maxEmptyResponses = 5
 
-// Get reads consistently: one read unit per 4 KiB of each row, one for an absent one.
+// Get implements storage.Store with consistent reads: one read unit per 4 KiB of each row, one for an absent row.
 func (s *Store) Get(ctx context.Context, keys ...storage.Key) ([]storage.Row, error) {
 	if err := storage.CheckGet(keys); err != nil {
 		return nil, err
@@ -60,12 +60,12 @@ func (s *Store) getOne(ctx context.Context, k storage.Key) ([]storage.Row, error
 	return s.appendRows(nil, k.Table, []map[string]types.AttributeValue{out.Item})
 }
 
-// getBatch asks again for the keys that an answer left out, at once while each
-// answer brings some, else after a growing wait.
+// getBatch requests the keys that a response left out again: at once if the response held some row, otherwise after
+// a backoff.
 func (s *Store) getBatch(ctx context.Context, keys []storage.Key) ([]storage.Row, error) {
 	var rows []storage.Row
 	ask := s.batch(keys)
-	for fruitless := 0; ; {
+	for empty := 0; ; {
 		out, err := s.db.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: ask})
 		if err != nil {
 			return nil, fmt.Errorf("get %d rows: %w", len(keys), err)
@@ -79,14 +79,14 @@ func (s *Store) getBatch(ctx context.Context, keys []storage.Key) ([]storage.Row
 		if left == 0 {
 			return rows, nil
 		}
-		if fruitless++; left < keysIn(ask) {
-			fruitless = 0
+		if empty++; left < keysIn(ask) {
+			empty = 0
 		}
-		if fruitless == fruitlessGets {
+		if empty == maxEmptyResponses {
 			return nil, fmt.Errorf("get %d rows: throttled: keys left unprocessed", len(keys))
 		}
 		ask = out.UnprocessedKeys
-		if err := pause(ctx, fruitless); err != nil {
+		if err := pause(ctx, empty); err != nil {
 			return nil, fmt.Errorf("get %d rows: %w", len(keys), err)
 		}
 	}
@@ -111,7 +111,7 @@ func keysIn(ask map[string]types.KeysAndAttributes) int {
 	return n
 }
 
-// appendRows adds those of items that have not expired.
+// appendRows appends those of items that have not expired.
 func (s *Store) appendRows(rows []storage.Row, t storage.Table, items []map[string]types.AttributeValue) ([]storage.Row, error) {
 	now := time.Now()
 	for _, item := range items {
@@ -126,7 +126,7 @@ func (s *Store) appendRows(rows []storage.Row, t storage.Table, items []map[stri
 	return rows, nil
 }
 
-// pause waits a random part of 50 ms, twice as long with each further n, or until ctx ends; not at all for zero.
+// pause waits for backoff(n), or until ctx ends. For n = 0 it returns at once.
 func pause(ctx context.Context, n int) error {
 	if n == 0 {
 		return ctx.Err()
@@ -141,7 +141,7 @@ func pause(ctx context.Context, n int) error {
 	}
 }
 
-// backoff returns a random wait before try n+1, n from 1: up to 50 ms, 100 ms, 200 ms and so on, at most 800 ms.
+// backoff returns a random wait before try n+1, for n from 1: up to 50 ms, 100 ms, 200 ms and so on, at most 800 ms.
 func backoff(n int) time.Duration {
 	longest := 50 * time.Millisecond << min(n-1, 4)
 	return rand.N(longest) + time.Millisecond

@@ -17,10 +17,10 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 )
 
-// HTTP returns h as what API Gateway calls with payload format 2.0. The request holds the body's exact bytes, the query
-// as it came, cookies, the caller's address as RemoteAddr and a path without the stage. API Gateway has put repeated
-// headers into one, with commas. A body that is not base64 though it claims to be is answered with 400, a panic of h
-// with 500. "Create AWS Lambda proxy integrations for HTTP APIs in API Gateway".
+// HTTP adapts h to the calls of API Gateway with payload format 2.0. The request has the body's exact bytes, the query
+// as it came, cookies, the caller's address as RemoteAddr and a path without the stage. API Gateway itself has joined
+// repeated headers with commas. The response is 400 to a body that is marked as base64 and is not, and 500 after a
+// panic of h. "Create AWS Lambda proxy integrations for HTTP APIs in API Gateway".
 func HTTP(h http.Handler) func(context.Context, events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 	return func(ctx context.Context, e events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 		ctx, cancel := before(ctx, httpMargin)
@@ -30,16 +30,16 @@ func HTTP(h http.Handler) func(context.Context, events.APIGatewayV2HTTPRequest) 
 			slog.WarnContext(ctx, "http", "outcome", "refused", "why", "the body is not base64", "route", e.RouteKey)
 			return events.APIGatewayV2HTTPResponse{StatusCode: http.StatusBadRequest}, nil
 		}
-		w := &answer{header: make(http.Header)}
+		w := &responseWriter{header: make(http.Header)}
 		serve(h, w, r)
 		return w.response(r.Method), nil
 	}
 }
 
-func serve(h http.Handler, w *answer, r *http.Request) {
+func serve(h http.Handler, w *responseWriter, r *http.Request) {
 	defer func() {
 		if p := recover(); p != nil {
-			*w = answer{sent: events.APIGatewayV2HTTPResponse{StatusCode: http.StatusInternalServerError}}
+			*w = responseWriter{sent: events.APIGatewayV2HTTPResponse{StatusCode: http.StatusInternalServerError}}
 			slog.ErrorContext(r.Context(), "panic", "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
@@ -70,8 +70,8 @@ func request(ctx context.Context, e *events.APIGatewayV2HTTPRequest) (*http.Requ
 	return r, nil
 }
 
-// requestURL takes off the stage, which stands in the path of every stage but
-// $default. A path that is not escaped rightly is taken as it is.
+// requestURL removes the stage, which every stage except $default puts in front of the path: /prod/v1/me is /v1/me.
+// A path with a wrong escape is taken as it is.
 func requestURL(e *events.APIGatewayV2HTTPRequest) *url.URL {
 	path := e.RawPath
 	if stage := e.RequestContext.Stage; stage != "" && stage != "$default" {
@@ -87,7 +87,7 @@ func requestURL(e *events.APIGatewayV2HTTPRequest) *url.URL {
 	return u
 }
 
-// requestHeader keeps all values in one piece of memory.
+// requestHeader returns e's headers and cookies. All values share one slice, which saves an allocation per header.
 func requestHeader(e *events.APIGatewayV2HTTPRequest) http.Header {
 	h := make(http.Header, len(e.Headers)+1)
 	values := make([]string, 0, len(e.Headers)+1)
@@ -104,16 +104,16 @@ func requestHeader(e *events.APIGatewayV2HTTPRequest) http.Header {
 	return h
 }
 
-// An answer is the http.ResponseWriter of one request.
-type answer struct {
+// A responseWriter is the http.ResponseWriter of one request.
+type responseWriter struct {
 	header http.Header
 	sent   events.APIGatewayV2HTTPResponse // StatusCode 0 until the header is written
 	body   bytes.Buffer
 }
 
-func (w *answer) Header() http.Header { return w.header }
+func (w *responseWriter) Header() http.Header { return w.header }
 
-func (w *answer) WriteHeader(status int) {
+func (w *responseWriter) WriteHeader(status int) {
 	if w.sent.StatusCode != 0 || status < 200 {
 		return
 	}
@@ -128,14 +128,14 @@ func (w *answer) WriteHeader(status int) {
 	}
 }
 
-func (w *answer) Write(b []byte) (int, error) {
+func (w *responseWriter) Write(b []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
 	return w.body.Write(b)
 }
 
-// response is the answer as API Gateway takes it: as text where the bytes are
-// UTF-8, which is what it passes on unchanged, else as base64.
-func (w *answer) response(method string) events.APIGatewayV2HTTPResponse {
+// response returns what API Gateway wants: the body as text if it is UTF-8, which API Gateway passes on unchanged,
+// otherwise as base64.
+func (w *responseWriter) response(method string) events.APIGatewayV2HTTPResponse {
 	w.WriteHeader(http.StatusOK)
 	resp := w.sent
 	if w.body.Len() == 0 || method == http.MethodHead {

@@ -12,16 +12,16 @@ import (
 	"ringback/shared/storage"
 )
 
-// itemFormat is the attribute f of what this version writes. A reader takes the format before, too,
-// and refuses items of a later one instead of misreading them.
+// itemFormat is the attribute f of each item that this version writes. A reader also reads the format before this one.
+// An item of a later format is an error, so that it is not misread.
 const itemFormat = 1
 
 // writeUnit is how many bytes one write unit covers ("Read/write capacity
 // mode" in the Amazon DynamoDB Developer Guide).
 const writeUnit = 1024
 
-// item returns r as DynamoDB stores it; the table of attributes stands in the
-// package comment. Data and Body are packed into z where that saves a unit.
+// item returns r as DynamoDB stores it. The package comment has the table of attributes. Data and Body are compressed
+// into z where that saves a write unit.
 func (p *packer) item(r storage.Row) map[string]types.AttributeValue {
 	item := itemKey(r.Key)
 	item["rev"] = text(r.Rev)
@@ -40,7 +40,7 @@ func (p *packer) item(r storage.Row) map[string]types.AttributeValue {
 	return item
 }
 
-// content adds r's Data and Body to item, packed or as they are.
+// content adds r's Data and Body to item, compressed or as they are.
 func (p *packer) content(item map[string]types.AttributeValue, r storage.Row) {
 	fixed := itemBytes(item)
 	plain := fixed + len("d") + len(r.Data) + len("b") + len(r.Body)
@@ -54,7 +54,7 @@ func (p *packer) content(item map[string]types.AttributeValue, r storage.Row) {
 	switch {
 	case r.Data == nil:
 	case utf8.Valid(r.Data):
-		item["d"] = text(string(r.Data)) // readable in DynamoDB's console
+		item["d"] = text(string(r.Data)) // people can read it in DynamoDB's console
 	default:
 		item["d"] = &types.AttributeValueMemberB{Value: r.Data}
 	}
@@ -65,8 +65,8 @@ func (p *packer) content(item map[string]types.AttributeValue, r storage.Row) {
 
 func units(bytes int) int { return (bytes + writeUnit - 1) / writeUnit }
 
-// itemBytes is what DynamoDB counts for the names and values of item, within a few bytes: a number
-// takes half a byte a digit and one more ("DynamoDB item sizes and formats").
+// itemBytes returns about what DynamoDB counts for the names and values of item, within a few bytes. A number counts
+// half a byte per digit and one byte more ("DynamoDB item sizes and formats").
 func itemBytes(item map[string]types.AttributeValue) int {
 	n := 0
 	for name, v := range item {
@@ -83,10 +83,10 @@ func itemBytes(item map[string]types.AttributeValue) int {
 	return n
 }
 
-// errItem is an item that this version did not write or that was damaged.
+// errItem says that a later version wrote the item, or that it is damaged.
 var errItem = errors.New("item is not in a known format")
 
-// row is the reverse of item. The error holds none of the item.
+// row is the reverse of item. Its error quotes nothing of the item, which may hold a secret.
 func (p *packer) row(t storage.Table, item map[string]types.AttributeValue) (storage.Row, error) {
 	r := storage.Row{Key: keyOf(t, item), Rev: textOf(item["rev"])}
 	if f := numberOf(item["f"]); f < max(1, itemFormat-1) || f > itemFormat || r.PK == "" || r.SK == "" || r.Rev == "" {

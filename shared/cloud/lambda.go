@@ -14,35 +14,35 @@ import (
 	"ringback/shared/storage"
 )
 
-// Margins between the end that a handler sees in its context and the one that
-// Lambda sets: time to record what was cut off and to answer.
+// A handler's context ends this much before Lambda ends the invocation, which leaves time to record interrupted work
+// and to respond.
 const (
 	httpMargin  = 300 * time.Millisecond
 	queueMargin = 2 * time.Second
 )
 
-// Start hands Lambda's events to handler, one of HTTP, SQS and Schedule, and does not return. After each
-// invocation it writes b's metrics; before the process ends it closes b's connections and calls ended, in
-// this order. Nothing runs between invocations, since Lambda freezes the process there.
-func Start(b *Backend, handler any, ended ...func()) {
+// Start calls handler, made by HTTP, SQS or Schedule, for each of Lambda's events, and does not return. After each
+// invocation it writes b's metrics. Before the process ends it closes b's connections and then calls each of onExit.
+// Nothing runs between invocations, since Lambda freezes the process there.
+func Start(b *Backend, handler any, onExit ...func()) {
 	lambda.StartWithOptions(flushing{lambda.NewHandler(handler), b.Metrics},
-		lambda.WithEnableSIGTERM(append([]func(){b.Close}, ended...)...))
+		lambda.WithEnableSIGTERM(append([]func(){b.Close}, onExit...)...))
 }
 
-// flushing writes the metrics of each invocation.
+// flushing is a handler that writes the metrics of each invocation.
 type flushing struct {
 	lambda.Handler
 	metrics *Metrics
 }
 
 func (f flushing) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	defer f.metrics.Flush() // a line that stdout does not take is no reason to do the work again
+	defer f.metrics.Flush() // the error is dropped: metrics that cannot be written must not make Lambda repeat the work
 	return f.Handler.Invoke(ctx, payload)
 }
 
-// SQS returns h as what Lambda calls with a batch of messages. It needs ReportBatchItemFailures in
-// the event source mapping, without which Lambda deletes what h asked for again. An error of h, or
-// a panic, fails the whole batch and counts as an error of the function.
+// SQS adapts h to Lambda's calls with a batch of messages. The event source mapping must have ReportBatchItemFailures:
+// without it Lambda deletes the messages that h returned to be received again. An error or a panic of h fails the whole
+// batch, and CloudWatch counts it as an error of the function.
 func SQS(h storage.Handler) func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
 	return func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
 		ctx, cancel := before(ctx, queueMargin)
@@ -59,8 +59,8 @@ func SQS(h storage.Handler) func(context.Context, events.SQSEvent) (events.SQSEv
 	}
 }
 
-// received names each message of the batch by its message id, which Lambda
-// wants back. A count that cannot be read is taken for the first.
+// received converts the batch. A receipt is the message id, since Lambda wants ids back. A receive count that is no
+// number is taken as 1.
 func received(e events.SQSEvent) []storage.Received {
 	ms := make([]storage.Received, len(e.Records))
 	for i, r := range e.Records {
@@ -70,7 +70,7 @@ func received(e events.SQSEvent) []storage.Received {
 	return ms
 }
 
-// handle turns a panic of h into an error: Lambda would end the process for it.
+// handle returns a panic of h as an error, since Lambda ends the process after a panic.
 func handle(ctx context.Context, h storage.Handler, ms []storage.Received) (again []string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -80,7 +80,7 @@ func handle(ctx context.Context, h storage.Handler, ms []storage.Received) (agai
 	return h(ctx, ms)
 }
 
-// Schedule returns f as what EventBridge Scheduler calls; its input is ignored.
+// Schedule adapts f to the calls of EventBridge Scheduler, whose input it ignores.
 func Schedule(f func(context.Context) error) func(context.Context, json.RawMessage) error {
 	return func(ctx context.Context, _ json.RawMessage) error {
 		ctx, cancel := before(ctx, queueMargin)
@@ -89,7 +89,7 @@ func Schedule(f func(context.Context) error) func(context.Context, json.RawMessa
 	}
 }
 
-// before returns ctx, ending margin earlier.
+// before returns a context that ends margin before ctx does.
 func before(ctx context.Context, margin time.Duration) (context.Context, context.CancelFunc) {
 	end, ok := ctx.Deadline()
 	if !ok {

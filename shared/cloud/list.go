@@ -11,7 +11,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// List costs half a read unit per 4 KiB of the page, a whole one if consistent.
+// List implements storage.Store. It costs half a read unit per 4 KiB of the page, or one unit if it is consistent.
 func (s *Store) List(ctx context.Context, q storage.Query) (storage.Page, error) {
 	if err := q.Check(); err != nil {
 		return storage.Page{}, err
@@ -32,7 +32,7 @@ func (s *Store) List(ctx context.Context, q storage.Query) (storage.Page, error)
 	} else if page.Rows, err = s.appendRows(nil, q.Table, out.Items); err != nil {
 		return storage.Page{}, err
 	}
-	// BETWEEN takes in its upper bound, which is not part of q.
+	// BETWEEN includes its upper bound, and q.To is exclusive.
 	if n := len(page.Rows); n > 0 && q.To != "" && page.Rows[n-1].SK == q.To {
 		page.Rows = page.Rows[:n-1]
 	}
@@ -63,13 +63,13 @@ func (s *Store) query(q storage.Query, w window) *dynamodb.QueryInput {
 	return in
 }
 
-// A window is the part of a partition that a Query reads: from ≤ SK ≤ to if
-// both are set, SK < to if it stands alone, beginning behind start.
+// A window is the part of a partition that a Query reads, from behind start: from ≤ SK ≤ to if both are set,
+// from ≤ SK or SK < to if one of them is.
 type window struct{ from, to, start string }
 
-// windowOf returns q's window; false if nothing can lie in it. DynamoDB takes a single condition on the sort
-// key and refuses a start outside of it, so a start that q's bounds make superfluous is left out, and a page
-// that runs downwards starts behind the upper bound, which BETWEEN would take in.
+// windowOf returns q's window, and false if it is empty. DynamoDB allows one condition on the sort key and fails with
+// a ValidationException if the start lies outside of it. Hence two rules: a start outside q's bounds is left out, and
+// a page in descending order starts behind the upper bound, which BETWEEN would include.
 func windowOf(q storage.Query) (window, bool) {
 	w := window{from: q.From, to: q.To, start: q.After}
 	if w.from != "" && w.to != "" && w.from >= w.to {

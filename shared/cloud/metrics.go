@@ -10,26 +10,28 @@ import (
 	"time"
 )
 
-// Metrics counts what one invocation does and writes it in one line of CloudWatch's embedded metric format, of which
-// CloudWatch makes a time series for each name: seven in all, since Service, the only dimension, is the same in every
-// function. It is safe for concurrent use. "Specification: Embedded metric format" in the Amazon CloudWatch User Guide.
+// Metrics counts what one invocation does and writes it as a line in CloudWatch's embedded metric format. CloudWatch
+// makes a time series of each name in Units. There are seven in all and not seven a function, since the only dimension,
+// Service, is the same in every function. Metrics is safe for concurrent use.
+// "Specification: Embedded metric format" in the Amazon CloudWatch User Guide.
 type Metrics struct {
 	Service string
 	Out     io.Writer // default os.Stdout
 
-	// Units are the units of the metrics that are sent on, by their names. What is
-	// counted besides stands in the line but makes no series, which would cost.
+	// Units holds the unit of each metric that becomes a time series. Other names stand in the log line only, since
+	// CloudWatch bills per series.
 	Units map[string]string
 
 	mu     sync.Mutex
 	sums   map[string]float64
-	values map[string][]float64 // of the metrics that are measured, not counted
+	values map[string][]float64 // of the metrics that measure a time
 }
 
-// maxValues is how many values one line may hold of a metric. What is over goes into further lines.
+// maxValues is how many values of a metric one line may hold. Further values go into further lines.
 const maxValues = 100
 
-// Add counts v more of name, or, where the unit is one of time, keeps v as a value of its own: percentiles need each.
+// Add adds v to the sum of name if it is counted, and stores v by itself if name measures a time, since percentiles
+// need each value.
 func (m *Metrics) Add(name string, v float64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -46,8 +48,8 @@ func (m *Metrics) Add(name string, v float64) {
 	m.values[name] = append(m.values[name], v)
 }
 
-// Flush writes what was counted since the last Flush, nothing if that is nothing. Start calls it
-// after each invocation, before the answer is sent: afterwards the process may be frozen.
+// Flush writes what was added since the last Flush, and no line if nothing was. Start calls it after each invocation
+// and before the response is sent, since afterwards the process may be frozen.
 func (m *Metrics) Flush() error {
 	m.mu.Lock()
 	sums, values := m.sums, m.values
@@ -62,7 +64,7 @@ func (m *Metrics) Flush() error {
 	return nil
 }
 
-// firstOf takes as many of the values as one line holds.
+// firstOf moves as many of the values as fit into one line out of values.
 func firstOf(values map[string][]float64) map[string][]float64 {
 	first := make(map[string][]float64, len(values))
 	for name, all := range values {

@@ -11,41 +11,41 @@ import (
 	"ringback/shared/storage"
 )
 
-// dictionary is what rows of events have in common: the coder refers to it instead of writing
-// it into each row, which brings most events of 1 KiB under one write unit. It must never
-// change, since rows were packed with it; a better one gets an id of its own, beside this.
+// dictionary holds what rows of events have in common, such as the names of JSON fields. A compressed row refers to it
+// and does not repeat it, so that most events of 1 KiB fit into one write unit. It must never change, since stored rows
+// cannot be read without it; a better one would get an id of its own beside this one.
 //
 //go:embed dictionary
 var dictionary []byte
 
 const dictionaryID = 1
 
-// A packer compresses Data and Body of a row together, as zstd (RFC 8878) with dictionary, of
+// A packer compresses Data and Body of a row with zstd (RFC 8878) and dictionary. The plain form is
 //
 //	uvarint: bytes of Data plus one, or zero for nil
 //	uvarint: the same for Body
 //	Data, Body
 //
-// It is safe for concurrent use; the zero value is ready. The coder is made at first use: a callback's ack needs none.
+// It is safe for concurrent use, and the zero value is ready. The coders are made at first use, since an ack needs none.
 type packer struct {
 	once sync.Once
 	enc  *zstd.Encoder
 	dec  *zstd.Decoder
 }
 
-// Bounds of the coder: two rows at once, since a function has at most two
-// cores' worth of work to do, and no frame may unpack to more than a row.
+// Limits of the coders: two rows at a time, since a function has at most two cores, and no more memory for an unpacked
+// frame than the largest row needs.
 const (
-	packAtOnce  = 2
+	concurrency = 2
 	unpackBytes = storage.MaxRowBytes + 2*binary.MaxVarintLen32
 )
 
-// start makes the coder. The options are constants that zstd takes, so that it cannot fail.
+// start makes the coders. It cannot fail, since all options are constants that zstd allows.
 func (p *packer) start() {
 	p.once.Do(func() {
 		p.enc, _ = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderDictRaw(dictionaryID, dictionary),
-			zstd.WithEncoderConcurrency(packAtOnce), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(512<<10))
-		p.dec, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(packAtOnce), zstd.WithDecoderDictRaw(dictionaryID, dictionary),
+			zstd.WithEncoderConcurrency(concurrency), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(512<<10))
+		p.dec, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(concurrency), zstd.WithDecoderDictRaw(dictionaryID, dictionary),
 			zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(unpackBytes))
 	})
 }
@@ -82,7 +82,7 @@ func appendLength(dst, b []byte) []byte {
 	return binary.AppendUvarint(dst, uint64(len(b))+1)
 }
 
-// cutLength takes a length off b; −1 stands for nil.
+// cutLength cuts a length off the front of b; −1 stands for nil.
 func cutLength(b []byte) (length int, rest []byte, ok bool) {
 	n, size := binary.Uvarint(b)
 	if size <= 0 || n > unpackBytes {
@@ -91,7 +91,7 @@ func cutLength(b []byte) (length int, rest []byte, ok bool) {
 	return int(n) - 1, b[size:], true
 }
 
-// cut takes length bytes off b; nil for −1. What it returns can be appended to without harm to the rest.
+// cut cuts length bytes off the front of b, or returns nil for −1. Appending to part does not overwrite rest.
 func cut(b []byte, length int) (part, rest []byte) {
 	if length < 0 {
 		return nil, b

@@ -15,8 +15,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// A Queue fills storage.Queue on SQS. Open makes one. Messages are received by
-// Lambda, which hands them to SQS's handler.
+// A Queue implements storage.Queue on SQS. Open makes one. It receives no messages: Lambda does, and calls the handler
+// that the function SQS adapts.
 type Queue struct {
 	sqs  *sqs.Client
 	urls map[storage.QueueName]queueURLs
@@ -24,17 +24,17 @@ type Queue struct {
 
 type queueURLs struct {
 	queue string
-	dead  string // empty if this function has no business with dead letters
+	dead  string // empty in functions that neither count nor redrive dead letters
 }
 
-// Send is one request, billed once per 64 KiB.
+// Send makes one request, which SQS bills once per 64 KiB.
 func (q *Queue) Send(ctx context.Context, name storage.QueueName, ms []storage.Message) []error {
 	errs := storage.CheckSend(name, ms)
 	var entries []types.SendMessageBatchRequestEntry
 	for i, m := range ms {
 		if errs[i] == nil {
 			entries = append(entries, types.SendMessageBatchRequestEntry{
-				Id:             aws.String(strconv.Itoa(i)), // its place in the batch
+				Id:             aws.String(strconv.Itoa(i)), // index in ms
 				MessageBody:    aws.String(m.Body),
 				MessageGroupId: optional(m.Group),
 				DelaySeconds:   int32(m.DelaySeconds()),
@@ -49,29 +49,29 @@ func (q *Queue) Send(ctx context.Context, name storage.QueueName, ms []storage.M
 		Entries:  entries,
 	})
 	for _, e := range entries {
-		errs[placeOf(e.Id)] = fmt.Errorf("send to the %s queue: %w", name, cmp.Or(err, errUnanswered))
+		errs[indexOf(e.Id)] = fmt.Errorf("send to the %s queue: %w", name, cmp.Or(err, errNotNamed))
 	}
 	if err != nil {
 		return errs
 	}
 	for _, sent := range out.Successful {
-		errs[placeOf(sent.Id)] = nil
+		errs[indexOf(sent.Id)] = nil
 	}
 	for _, e := range out.Failed {
-		errs[placeOf(e.Id)] = fmt.Errorf("send to the %s queue: refused with %s", name, aws.ToString(e.Code))
+		errs[indexOf(e.Id)] = fmt.Errorf("send to the %s queue: refused with %s", name, aws.ToString(e.Code))
 	}
 	return errs
 }
 
-// errUnanswered is a message of which the answer to a batch says nothing.
-var errUnanswered = errors.New("the answer does not name the message")
+// errNotNamed is the error of a message that the response to a batch names neither as sent nor as failed.
+var errNotNamed = errors.New("the answer does not name the message")
 
-func placeOf(id *string) int {
-	place, _ := strconv.Atoi(aws.ToString(id))
-	return place
+func indexOf(id *string) int {
+	i, _ := strconv.Atoi(aws.ToString(id))
+	return i
 }
 
-// Depth is one request, and one more for the dead letters if their queue is configured.
+// Depth makes one request, and a second one for the dead letters if their queue is configured.
 func (q *Queue) Depth(ctx context.Context, name storage.QueueName) (storage.Depth, error) {
 	if err := name.Check(); err != nil {
 		return storage.Depth{}, err
@@ -92,7 +92,7 @@ func (q *Queue) Depth(ctx context.Context, name storage.QueueName) (storage.Dept
 	return d, nil
 }
 
-// counts returns what one queue holds; nothing of it counts as dead.
+// counts returns how many messages one queue holds. Dead stays 0.
 func (q *Queue) counts(ctx context.Context, url string) (storage.Depth, error) {
 	names := []types.QueueAttributeName{
 		types.QueueAttributeNameApproximateNumberOfMessages,
@@ -110,8 +110,8 @@ func (q *Queue) counts(ctx context.Context, url string) (storage.Depth, error) {
 	return d, nil
 }
 
-// Redrive starts a message move task, or does nothing while one runs. The error
-// wraps storage.ErrInvalid if the dead-letter queue is not configured.
+// Redrive starts a message move task, or does nothing while one runs. The error wraps storage.ErrInvalid if the
+// dead-letter queue is not configured.
 func (q *Queue) Redrive(ctx context.Context, name storage.QueueName) error {
 	if err := name.Check(); err != nil {
 		return err
@@ -148,7 +148,7 @@ func (q *Queue) arn(ctx context.Context, url string) (string, error) {
 	return out.Attributes[string(types.QueueAttributeNameQueueArn)], nil
 }
 
-// moving reports whether a message move task of the dead-letter queue runs: SQS refuses a second one.
+// moving reports whether a message move task of the dead-letter queue runs. SQS allows one at a time.
 func (q *Queue) moving(ctx context.Context, dead string) bool {
 	out, err := q.sqs.ListMessageMoveTasks(ctx, &sqs.ListMessageMoveTasksInput{SourceArn: aws.String(dead)})
 	return err == nil && slices.ContainsFunc(out.Results, func(t types.ListMessageMoveTasksResultEntry) bool { return aws.ToString(t.Status) == "RUNNING" })

@@ -18,16 +18,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// What template.yaml says of the queues.
+// The queues' attributes, as template.yaml sets them.
 const (
 	queueRetention  = 14 * 24 * time.Hour
 	queueVisibility = 200 * time.Second
 	queueWait       = 20 * time.Second // of a receive
 )
 
-// CreateQueues makes the events, the retry and the slow queue under these names, and for each a dead-letter queue with
-// -dead after the name, as template.yaml describes them. It returns c with their URLs. A queue that exists is left as
-// it is. If nobody listens where c overrides AWS, the error names the variable within 2 s.
+// CreateQueues makes the events, the retry and the slow queue with these names, and for each a dead-letter queue whose
+// name ends in -dead, with the attributes that template.yaml sets. It returns c with their URLs. It does not change a
+// queue that exists. If no server listens where c overrides an endpoint, the error names the variable within 2 s.
 func CreateQueues(ctx context.Context, c config.AWS, events, retry, slow string) (config.AWS, error) {
 	if err := reach(ctx, c.Endpoints, new(net.Dialer).DialContext); err != nil {
 		return c, err
@@ -46,7 +46,7 @@ func CreateQueues(ctx context.Context, c config.AWS, events, retry, slow string)
 	return c, err
 }
 
-// createPair makes a queue after its dead-letter queue and returns their URLs.
+// createPair makes a dead-letter queue and then its queue, and returns their URLs.
 func (q *Queue) createPair(ctx context.Context, name string) (url, dead string, err error) {
 	seconds := func(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
 	if dead, err = q.create(ctx, name+"-dead", map[string]string{"MessageRetentionPeriod": seconds(queueRetention)}); err != nil {
@@ -80,9 +80,9 @@ func (q *Queue) create(ctx context.Context, name string, attributes map[string]s
 	return aws.ToString(made.QueueUrl), nil
 }
 
-// CreateSecret makes a secret of text under a name, or finds the one that is there, and returns its
-// ARN and its text. The error names it and never holds the text.
-func (b *Backend) CreateSecret(ctx context.Context, name, text string) (arn, held string, err error) {
+// CreateSecret stores text as a secret with this name and returns its ARN and text. If there is one of this name, it
+// changes nothing and returns that one's ARN and text. The error never holds a text.
+func (b *Backend) CreateSecret(ctx context.Context, name, text string) (arn, stored string, err error) {
 	client := b.secretsManager()
 	made, err := client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: aws.String(name), SecretString: aws.String(text)})
 	if err == nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 )
 
-// Secret returns the current value of the secret named by its ARN, text or binary. It is meant for
-// a function's start; nothing is kept. The error names the ARN and never the value.
+// Secret returns the current value, text or binary, of the secret with this ARN. Each call reads it anew, so call it
+// once at a function's start. The error names the ARN and never the value.
 func (b *Backend) Secret(ctx context.Context, arn string) ([]byte, error) {
 	out, err := b.secretsManager().GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String(arn)})
 	if err != nil {

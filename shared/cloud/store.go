@@ -14,15 +14,15 @@ import (
 	"ringback/shared/storage"
 )
 
-// A Store fills storage.Store on two DynamoDB tables. Open makes one. Its errors name the table, never a key.
+// A Store implements storage.Store on two DynamoDB tables. Open makes one. Its errors name the table and never a key.
 type Store struct {
 	db     *dynamodb.Client
 	tables map[storage.Table]string
 	packer *packer
 }
 
-// Put costs one write unit per KiB of the row as it is stored, and one more for
-// each index that the row is in, enters, leaves or moves in.
+// Put implements storage.Store. It costs one write unit per KiB of the stored row, and one unit more for each index
+// that the row is in, enters, leaves or moves in.
 func (s *Store) Put(ctx context.Context, r storage.Row, was string) error {
 	if err := r.Check(); err != nil {
 		return err
@@ -34,10 +34,10 @@ func (s *Store) Put(ctx context.Context, r storage.Row, was string) error {
 	}
 	in.ConditionExpression, in.ExpressionAttributeValues = putCondition(was, time.Now())
 	_, err := s.db.PutItem(ctx, in)
-	return s.settled("put", r.Table, r.Rev, err)
+	return s.outcome("put", r.Table, r.Rev, err)
 }
 
-// Delete costs what a Put of the row would.
+// Delete implements storage.Store. It costs as much as a Put of the row.
 func (s *Store) Delete(ctx context.Context, k storage.Key, was string) error {
 	if err := k.Check(); err != nil {
 		return err
@@ -49,12 +49,13 @@ func (s *Store) Delete(ctx context.Context, k storage.Key, was string) error {
 	}
 	in.ConditionExpression, in.ExpressionAttributeValues = deleteCondition(was)
 	_, err := s.db.DeleteItem(ctx, in)
-	return s.settled("delete", k.Table, "", err)
+	return s.outcome("delete", k.Table, "", err)
 }
 
-// settled says what err means for a write to t: success if the write's condition failed and DynamoDB holds the revision
-// wanted already (empty: no row, or one that has expired); if it holds another one, a *storage.ConflictError.
-func (s *Store) settled(verb string, t storage.Table, wanted string, err error) error {
+// outcome returns what err means for a write to t. If the write's condition failed and the stored row has the revision
+// wanted already, an earlier try of the same write did succeed: its response was lost and the SDK repeated it. Any
+// other stored revision is a *storage.ConflictError. An empty revision means no row, or one that has expired.
+func (s *Store) outcome(verb string, t storage.Table, wanted string, err error) error {
 	var stored storage.Row
 	failed, conflict := errors.AsType[*types.ConditionalCheckFailedException](err)
 	if conflict {
@@ -74,8 +75,8 @@ func (s *Store) settled(verb string, t storage.Table, wanted string, err error) 
 	return nil
 }
 
-// putCondition lets a Put through over the revision was. Where nothing may be
-// stored, a row that has expired and was not deleted yet counts as nothing.
+// putCondition returns the condition that the stored row has the revision was. An expired row that DynamoDB has not
+// deleted yet counts as no row.
 func putCondition(was string, now time.Time) (*string, map[string]types.AttributeValue) {
 	switch was {
 	case storage.AnyRev:
@@ -98,7 +99,7 @@ func deleteCondition(was string) (*string, map[string]types.AttributeValue) {
 		map[string]types.AttributeValue{":was": text(was)}
 }
 
-// expired reports whether r's last second is over. DynamoDB deletes such rows late, within days.
+// expired reports whether r's last second is over. DynamoDB may delete such rows days late.
 func expired(r storage.Row, now time.Time) bool {
 	return !r.Expires.IsZero() && r.Expires.Unix() < now.Unix()
 }

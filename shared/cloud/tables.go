@@ -13,11 +13,11 @@ import (
 	"ringback/shared/storage"
 )
 
-// tableWait bounds how long a table may take to become active.
+// tableWait is how long CreateTables waits for a table to become active.
 const tableWait = 2 * time.Minute
 
-// CreateTables makes the two tables with their indexes and their TTL, as the package comment describes them,
-// billed by request, and waits until both are active. One that exists already is left as it is.
+// CreateTables makes the two tables with the indexes and the TTL that the package comment describes, billed by request,
+// and waits until both are active. It does not change a table that exists.
 func (s *Store) CreateTables(ctx context.Context) error {
 	for _, t := range []storage.Table{storage.Registrations, storage.Deliveries} {
 		if err := s.createTable(ctx, s.tables[t]); err != nil {

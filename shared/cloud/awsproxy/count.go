@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// A Count is what one operation cost so far.
+// A Count is what one operation has cost so far.
 type Count struct {
-	Requests   int     // passed on
+	Requests   int     // that reached the server
 	Chunks     int     // SQS: billed requests, one per 64 KiB of message bodies and at least one
 	ReadUnits  float64 // DynamoDB
-	WriteUnits float64 // DynamoDB, those of indexes and of failed conditions included
+	WriteUnits float64 // DynamoDB, with those of indexes and of failed conditions
 }
 
 const chunkBytes = 64 << 10
 
-// Counts returns what was passed on since the start or the last Reset, by
-// service and operation, such as "SQS.SendMessageBatch".
+// Counts returns the counts since the start or the last Reset by service and operation, such as
+// "SQS.SendMessageBatch".
 func (p *Proxy) Counts() map[string]Count {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -32,7 +32,7 @@ func (p *Proxy) Reset() {
 	p.counts = nil
 }
 
-// meter makes DynamoDB tell in its answer what the request costs.
+// meter makes DynamoDB say in its response what the request costs.
 func (c *call) meter() {
 	if !metered[c.operation] {
 		return
@@ -48,7 +48,7 @@ var metered = map[string]bool{
 	"DynamoDB.PutItem": true, "DynamoDB.UpdateItem": true, "DynamoDB.DeleteItem": true,
 }
 
-// count adds what c cost.
+// count adds the cost of c.
 func (p *Proxy) count(c *call) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,7 +83,7 @@ func (c *call) messageBytes() int {
 	}
 	var out struct{ Messages []struct{ Body string } }
 	_ = json.Unmarshal(c.body, &in)
-	_ = json.Unmarshal(c.answer, &out)
+	_ = json.Unmarshal(c.response, &out)
 	n := 0
 	for _, e := range in.Entries {
 		n += len(e.MessageBody)
@@ -96,14 +96,13 @@ func (c *call) messageBytes() int {
 
 type consumed struct{ CapacityUnits float64 }
 
-// units returns the capacity that DynamoDB says c consumed. It says nothing of
-// a write whose condition failed, which costs what the stored item would: one
-// unit per KiB ("DynamoDB condition expressions").
+// units returns the capacity that c consumed according to DynamoDB. For a write whose condition failed DynamoDB gives
+// none; such a write costs one unit per KiB of the stored item ("DynamoDB condition expressions").
 func (c *call) units() float64 {
 	if c.status != http.StatusOK {
 		return c.failedUnits()
 	}
-	capacity := fields(c.answer)["ConsumedCapacity"]
+	capacity := fields(c.response)["ConsumedCapacity"]
 	var one consumed
 	if json.Unmarshal(capacity, &one) == nil {
 		return one.CapacityUnits
@@ -111,8 +110,8 @@ func (c *call) units() float64 {
 	var sum float64
 	var each []consumed
 	_ = json.Unmarshal(capacity, &each)
-	for _, of := range each {
-		sum += of.CapacityUnits
+	for _, table := range each {
+		sum += table.CapacityUnits
 	}
 	return sum
 }
@@ -122,14 +121,13 @@ func (c *call) failedUnits() float64 {
 		Type string `json:"__type"`
 		Item json.RawMessage
 	}
-	if json.Unmarshal(c.answer, &failed) != nil || !strings.HasSuffix(failed.Type, "ConditionalCheckFailedException") {
+	if json.Unmarshal(c.response, &failed) != nil || !strings.HasSuffix(failed.Type, "ConditionalCheckFailedException") {
 		return 0
 	}
 	return float64(max(1, (itemBytes(failed.Item)+1023)/1024))
 }
 
-// itemBytes is about what DynamoDB counts for item: names and values, binary
-// ones decoded.
+// itemBytes returns about what DynamoDB counts for item: names and values, with binary values decoded.
 func itemBytes(item json.RawMessage) int {
 	n := 0
 	for name, value := range fields(item) {

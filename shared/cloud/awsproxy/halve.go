@@ -6,15 +6,13 @@ import (
 	"net/http"
 )
 
-// A rest is what a partial batch left out, as it stands in the answer: under
-// field, merged into what is there.
+// A rest is what a partial batch left out, as the response names it: value is merged into the response's field.
 type rest struct {
 	field string
 	value any // a list or a map
 }
 
-// halve leaves the second half of a batch out of c's body. A batch of one is
-// left as it is.
+// halve removes the second half of a batch from c's body. It does not change a batch of one.
 func (c *call) halve() rest {
 	switch c.operation {
 	case "DynamoDB.BatchGetItem":
@@ -38,10 +36,10 @@ func (c *call) halveKeys() rest {
 		return rest{}
 	}
 	left := make(map[string]keysOf)
-	for table, of := range items {
-		if n := len(of.Keys) / 2; n > 0 {
-			left[table] = keysOf{of.Keys[len(of.Keys)-n:], of.ConsistentRead}
-			items[table] = keysOf{of.Keys[:len(of.Keys)-n], of.ConsistentRead}
+	for table, k := range items {
+		if n := len(k.Keys) / 2; n > 0 {
+			left[table] = keysOf{k.Keys[len(k.Keys)-n:], k.ConsistentRead}
+			items[table] = keysOf{k.Keys[:len(k.Keys)-n], k.ConsistentRead}
 		}
 	}
 	in["RequestItems"] = encode(items)
@@ -55,22 +53,22 @@ func (c *call) halveEntries() rest {
 	if json.Unmarshal(in["Entries"], &entries) != nil {
 		return rest{}
 	}
-	keep := (len(entries) + 1) / 2
+	half := (len(entries) + 1) / 2
 	var failed []map[string]any
-	for _, e := range entries[keep:] {
+	for _, e := range entries[half:] {
 		failed = append(failed, map[string]any{"Id": e["Id"], "Code": "InternalError", "SenderFault": false})
 	}
-	in["Entries"] = encode(entries[:keep])
+	in["Entries"] = encode(entries[:half])
 	c.body = encode(in)
 	return rest{"Failed", failed}
 }
 
-// addTo merges r into c's answer.
+// addTo merges r into c's response.
 func (r rest) addTo(c *call) error {
 	if r.value == nil || c.status != http.StatusOK {
 		return nil
 	}
-	out := fields(c.answer)
+	out := fields(c.response)
 	switch left := r.value.(type) {
 	case map[string]keysOf:
 		all := make(map[string]keysOf)
@@ -86,11 +84,11 @@ func (r rest) addTo(c *call) error {
 		}
 		out[r.field] = encode(append(all, left...))
 	}
-	c.answer = encode(out)
+	c.response = encode(out)
 	return nil
 }
 
-// fields returns the members of a JSON object, none if body is not one.
+// fields returns the members of a JSON object, or none if body is no object.
 func fields(body []byte) map[string]json.RawMessage {
 	m := make(map[string]json.RawMessage)
 	_ = json.Unmarshal(body, &m)

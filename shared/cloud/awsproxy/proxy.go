@@ -1,6 +1,5 @@
-// Package awsproxy stands between the gateway and a server of AWS's JSON
-// protocols in tests. It counts what AWS would bill and makes the faults that a
-// healthy server does not.
+// Package awsproxy is a proxy for tests, between the gateway and a server of AWS's JSON protocols. It counts what AWS
+// would bill and injects faults.
 package awsproxy
 
 import (
@@ -24,28 +23,27 @@ type Proxy struct {
 	counts map[string]Count
 }
 
-// Break lets choose say what becomes of each further request, by its service
-// and operation, such as "DynamoDB.PutItem". It is called by one request at a
-// time. Nil heals.
+// Break injects a fault into each further request: the one that choose returns for its service and operation, such as
+// "DynamoDB.PutItem". Calls of choose do not overlap. A nil choose ends all faults.
 func (p *Proxy) Break(choose func(operation string) Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.choose = choose
 }
 
-// A Fault is what becomes of a request.
+// A Fault is what happens to a request.
 type Fault int
 
 // The faults.
 const (
-	None        Fault = iota
-	Throttled         // refused for a rate, not passed on
-	ServerError       // answered with 500, not passed on
-	LostAnswer        // done, then the connection breaks
-	Silent            // not passed on; no answer until the client goes away
-	SilentDone        // done; no answer until the client goes away
-	Slow              // passed on after 100 ms
-	Partial           // of a batch only the first half is done; the rest is named in the answer. Others: None
+	None         Fault = iota
+	Throttled          // a throttling error; the server does not get the request
+	ServerError        // a 500; the server does not get the request
+	LostResponse       // the server does the request, then the connection breaks
+	Silent             // no response until the client gives up; the server does not get the request
+	SilentDone         // the server does the request; no response until the client gives up
+	Slow               // passed on after 100 ms
+	Partial            // the server does the first half of a batch, and the response names the rest; other requests: None
 )
 
 const slowness = 100 * time.Millisecond
@@ -57,16 +55,16 @@ func (p *Proxy) Start(t testing.TB) string {
 	return server.URL
 }
 
-// A call is a request with its answer.
+// A call is a request with its response.
 type call struct {
 	operation string // service and operation
 	header    http.Header
 	body      []byte
 	status    int
-	answer    []byte
+	response  []byte
 }
 
-// ServeHTTP passes r on, as its fault allows.
+// ServeHTTP passes r on, with the fault that is injected into it.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -83,7 +81,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case Silent:
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
-	case LostAnswer:
+	case LostResponse:
 		p.pass(c, false)
 		panic(http.ErrAbortHandler)
 	case SilentDone:
@@ -107,7 +105,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 	w.WriteHeader(c.status)
-	w.Write(c.answer)
+	w.Write(c.response)
 }
 
 // operationOf turns the header X-Amz-Target, such as
@@ -140,7 +138,7 @@ func reply(w http.ResponseWriter, status int, code string) {
 	io.WriteString(w, `{"__type":"com.amazonaws#`+code+`","message":"made by awsproxy"}`)
 }
 
-// pass sends c on, or the first half of it, and keeps the answer.
+// pass sends c, or the first half of it, to the server and stores the response in c.
 func (p *Proxy) pass(c *call, half bool) error {
 	c.meter()
 	var rest rest
@@ -167,6 +165,6 @@ func (p *Proxy) send(c *call) error {
 	}
 	defer resp.Body.Close()
 	c.status = resp.StatusCode
-	c.answer, err = io.ReadAll(resp.Body)
+	c.response, err = io.ReadAll(resp.Body)
 	return err
 }

@@ -47,7 +47,7 @@ func TestFaultsAreWhatTheirNamesSay(t *testing.T) {
 		{"part of a get", awsproxy.Partial, getKeys, keys, 200,
 			[]string{`"Keys":[{"pk":{"S":"1"}}]`, `"UnprocessedKeys":{"t":{"Keys":[{"pk":{"S":"2"}}],"ConsistentRead":true}}`}, 1},
 		{"part of what has none", awsproxy.Partial, putItem, `{}`, 200, []string{`"Got"`}, 1},
-		{"lost answer", awsproxy.LostAnswer, putItem, `{}`, 0, nil, 1},
+		{"lost answer", awsproxy.LostResponse, putItem, `{}`, 0, nil, 1},
 		{"silent", awsproxy.Silent, putItem, `{}`, 0, nil, 0},
 		{"silent when done", awsproxy.SilentDone, putItem, `{}`, 0, nil, 1},
 	} {

@@ -1,7 +1,6 @@
-// Package cloudtest is the cloud backend for tests of what runs on it: DynamoDB's
-// protocol at a server of dynamotest, SQS' protocol and Lambda's event source
-// mappings within the process. It works in bubbles of virtual time
-// (testing/synctest), out of which Couriers take the requests to DynamoDB.
+// Package cloudtest opens the cloud backend for tests. DynamoDB is a server of package dynamotest; SQS and Lambda's
+// event source mappings run in the process. It works in synctest bubbles, with their virtual time: Couriers carry the
+// requests to DynamoDB out of a bubble.
 package cloudtest
 
 import (
@@ -21,8 +20,7 @@ const (
 	sqsHost     = "sqs.example"
 	sqsEndpoint = "http://" + sqsHost
 
-	// What template.yaml gives the worker's function, and six times that to the
-	// queues' messages.
+	// handlerTime is the worker's time limit in template.yaml, where a message's visibility timeout is six times that.
 	handlerTime = 30 * time.Second
 	batch       = 5
 	concurrency = 8
@@ -37,8 +35,7 @@ type Backend struct {
 	client *http.Client
 }
 
-// Open makes tables at the DynamoDB server, which requests reach through out,
-// and queues.
+// Open makes tables and queues. Requests go to the DynamoDB server through out.
 func Open(t testing.TB, dynamoDB string, out http.RoundTripper) *Backend {
 	t.Helper()
 	b := &Backend{server: &sqstest.Server{}}
@@ -64,7 +61,7 @@ func Open(t testing.TB, dynamoDB string, out http.RoundTripper) *Backend {
 	return b
 }
 
-// split sends requests to SQS, or elsewhere.
+// split sends requests to SQS, and all others to other.
 type split struct{ sqs, other http.RoundTripper }
 
 func (s split) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -74,8 +71,8 @@ func (s split) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.other.RoundTrip(r)
 }
 
-// Serve hands the messages of a queue to h, in batches as Lambda does, until ctx
-// ends. Those under way are finished.
+// Serve calls h with batches of a queue's messages, as Lambda does, until ctx ends. Calls that have begun then are
+// finished.
 func (b *Backend) Serve(ctx context.Context, q storage.QueueName, h storage.Handler) {
 	m := &sqstest.Mapping{
 		SQS: sqstest.Connect(sqsEndpoint, b.client), QueueURL: sqstest.URL(sqsEndpoint, string(q)), Batch: batch, Timeout: handlerTime, Function: cloud.SQS(h),

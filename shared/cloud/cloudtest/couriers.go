@@ -6,28 +6,27 @@ import (
 	"net/http"
 )
 
-// Couriers take requests out of bubbles and bring the answers back. Outside,
-// connections can be kept; inside, one that waits to be used again would make
-// time stand still. Couriers are made outside of any bubble and live as long as
-// the process: a bubble may not give channels of its own away.
+// Couriers are goroutines that make requests for synctest bubbles. They run outside of any bubble, since an idle
+// connection inside of one would stop its time. They live as long as the process: a channel that is made in a bubble
+// cannot be used outside of it.
 type Couriers chan *courier
 
 type courier struct {
-	ask    chan *http.Request
-	answer chan brought
+	requests chan *http.Request
+	results  chan result
 }
 
-type brought struct {
-	resp *http.Response // with its body read
+type result struct {
+	resp *http.Response // its body is read and in memory
 	err  error
 }
 
-// NewCouriers returns n of them: as many requests as are under way at once.
+// NewCouriers starts n couriers, so that n requests can be in flight.
 func NewCouriers(n int) Couriers {
 	c := make(Couriers, n)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: n}}
 	for range n {
-		one := &courier{make(chan *http.Request), make(chan brought)}
+		one := &courier{make(chan *http.Request), make(chan result)}
 		go one.run(client)
 		c <- one
 	}
@@ -35,7 +34,7 @@ func NewCouriers(n int) Couriers {
 }
 
 func (c *courier) run(client *http.Client) {
-	for r := range c.ask {
+	for r := range c.requests {
 		resp, err := client.Do(r)
 		if err == nil {
 			var body []byte
@@ -43,12 +42,12 @@ func (c *courier) run(client *http.Client) {
 			resp.Body.Close()
 			resp.Body = io.NopCloser(bytes.NewReader(body))
 		}
-		c.answer <- brought{resp, err}
+		c.results <- result{resp, err}
 	}
 }
 
-// RoundTrip lets a courier take r, without its context, which is the bubble's.
-// Time stands still until it is back.
+// RoundTrip lets a courier make the request r, without r's context, which belongs to the bubble. Virtual time stands
+// still meanwhile.
 func (c Couriers) RoundTrip(r *http.Request) (*http.Response, error) {
 	var body []byte
 	if r.Body != nil {
@@ -64,7 +63,7 @@ func (c Couriers) RoundTrip(r *http.Request) (*http.Response, error) {
 	out.Header = r.Header.Clone()
 	one := <-c
 	defer func() { c <- one }()
-	one.ask <- out
-	b := <-one.answer
-	return b.resp, b.err
+	one.requests <- out
+	res := <-one.results
+	return res.resp, res.err
 }

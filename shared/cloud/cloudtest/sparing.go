@@ -8,25 +8,24 @@ import (
 	"ringback/shared/storage"
 )
 
-// sparing is a Store that does not ask for what falls due in a shard where, by
-// all that was put, nothing does: in days of virtual time most ticks find
-// nothing, and each would ask all shards of both tables.
+// sparing is a Store that answers Due from memory where no row of a shard can be due. In days of virtual time most
+// runs of retry find nothing, and each would query every shard of both tables.
 type sparing struct {
 	storage.Store
 	mu    sync.Mutex
 	puts  int
-	noted map[int][]noted // by shard
+	noted map[int][]dueNote // by shard
 }
 
-// A noted is a row that was put, or is about to be, with a due time.
-type noted struct {
+// A dueNote is a row with a due time that was put or is about to be.
+type dueNote struct {
 	key storage.Key
 	due time.Time
 	n   int // of the put
 }
 
-// Put notes r before, since it may be done though the answer is lost, and after,
-// since what was noted before may have been dropped meanwhile.
+// Put notes r twice: before the put, since a put whose response is lost may still be done, and after it, since a
+// concurrent Due may have dropped the first note.
 func (s *sparing) Put(ctx context.Context, r storage.Row, was string) error {
 	s.note(r)
 	defer s.note(r)
@@ -40,11 +39,11 @@ func (s *sparing) note(r storage.Row) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.noted == nil {
-		s.noted = map[int][]noted{}
+		s.noted = map[int][]dueNote{}
 	}
 	s.puts++
 	shard := r.DueShard()
-	s.noted[shard] = append(s.noted[shard], noted{r.Key, r.Due, s.puts})
+	s.noted[shard] = append(s.noted[shard], dueNote{r.Key, r.Due, s.puts})
 }
 
 func (s *sparing) Due(ctx context.Context, shard int, until time.Time, after string, limit int) ([]storage.DueRow, string, error) {
@@ -64,8 +63,7 @@ func (s *sparing) Due(ctx context.Context, shard int, until time.Time, after str
 	return rows, next, err
 }
 
-// drop forgets what was noted as due until a time, by the first so many puts,
-// and is not among rows, which are all that is.
+// drop removes the notes of the first puts that are due by until and not in rows, the list of all that is due by then.
 func (s *sparing) drop(shard int, until time.Time, puts int, rows []storage.DueRow) {
 	due := map[storage.Key]bool{}
 	for _, r := range rows {
@@ -73,11 +71,11 @@ func (s *sparing) drop(shard int, until time.Time, puts int, rows []storage.DueR
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var kept []noted
+	var still []dueNote
 	for _, n := range s.noted[shard] {
 		if n.due.After(until) || n.n > puts || due[n.key] {
-			kept = append(kept, n)
+			still = append(still, n)
 		}
 	}
-	s.noted[shard] = kept
+	s.noted[shard] = still
 }

@@ -1,6 +1,5 @@
-// Package dynamotest starts dynoxide, a DynamoDB server of one small binary,
-// for tests. Of the servers that can be had it comes closest to the public
-// conformance suite that was validated against DynamoDB itself.
+// Package dynamotest starts dynoxide for tests, a DynamoDB server in one small binary. Of the servers that are
+// available it fails the fewest cases of the public conformance suite that was validated against DynamoDB itself.
 package dynamotest
 
 import (
@@ -19,11 +18,10 @@ import (
 
 const version = "1.2.1" // of dynoxide
 
-// Endpoint returns the URL of a DynamoDB server: the one that
-// AWS_ENDPOINT_URL_DYNAMODB names, else a dynoxide that lives as long as the
-// test. Its binary is the one on PATH, else the one that was put into the user's
-// cache through npm, which is done now if it is not there. Without any the test
-// is skipped, or fails if CI=true or RINGBACK_REQUIRE_EMULATORS=1.
+// Endpoint returns the URL of a DynamoDB server: the one that AWS_ENDPOINT_URL_DYNAMODB names, otherwise a dynoxide
+// that it starts and that ends with the test. It runs dynoxide from PATH, otherwise from the user's cache, into which
+// it installs it with npm. If all of that fails the test is skipped, or fails with CI=true or
+// RINGBACK_REQUIRE_EMULATORS=1.
 func Endpoint(t testing.TB) string {
 	t.Helper()
 	if url := os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"); url != "" {
@@ -40,8 +38,7 @@ func Endpoint(t testing.TB) string {
 	return url
 }
 
-// Missing skips the test for want of what, or fails it where the environment
-// says that nothing may be skipped.
+// Missing skips the test because what is missing, or fails it if the environment allows no skipping.
 func Missing(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" || os.Getenv("RINGBACK_REQUIRE_EMULATORS") == "1" {
@@ -71,8 +68,8 @@ func find() (string, error) {
 	return path, err
 }
 
-// install lets npm fill a folder beside home, which then takes home's place at
-// once: several test binaries may do this at the same time.
+// install lets npm fill a new folder and then renames it to home, since several test binaries may install at the same
+// time.
 func install(home string) error {
 	if err := os.MkdirAll(filepath.Dir(home), 0o755); err != nil {
 		return err
@@ -94,8 +91,7 @@ func install(home string) error {
 	return nil
 }
 
-// platformPackage is the npm package of the binary, in Node's words for the
-// platform.
+// platformPackage is the npm package of the binary, which has Node's name of the platform.
 func platformPackage() string {
 	arch := runtime.GOARCH
 	if arch == "amd64" {
@@ -137,7 +133,7 @@ func freePort() (string, error) {
 	return port, err
 }
 
-// waitFor returns nil once a server answers at url.
+// waitFor returns nil once a server responds at url.
 func waitFor(url string, ended <-chan struct{}) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

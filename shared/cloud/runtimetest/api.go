@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A runtimeAPI is the Runtime API and as much of the Extensions API as a
-// function needs that asks for SIGTERM, for one process.
+// A runtimeAPI serves one process the Runtime API, and the part of the Extensions API that a function needs to get
+// SIGTERM.
 type runtimeAPI struct {
 	next       chan invocation
 	ready      chan struct{} // closed at the first request for an event
@@ -27,10 +27,10 @@ type runtimeAPI struct {
 type invocation struct {
 	payload  []byte
 	deadline time.Time
-	answer   chan answer
+	response chan response
 }
 
-type answer struct {
+type response struct {
 	payload json.RawMessage
 	err     error
 }
@@ -63,13 +63,13 @@ func (a *runtimeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusAccepted)
 		a.initFailed <- string(body)
 	case verb == "response" || verb == "error":
-		a.serveAnswer(w, r, id, verb == "error")
+		a.takeResponse(w, r, id, verb == "error")
 	default:
 		http.NotFound(w, r)
 	}
 }
 
-// hold answers nothing until the function goes away.
+// hold sends no response until the function ends.
 func (a *runtimeAPI) hold(r *http.Request) {
 	select {
 	case <-r.Context().Done():
@@ -97,7 +97,7 @@ func (a *runtimeAPI) serveNext(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (a *runtimeAPI) serveAnswer(w http.ResponseWriter, r *http.Request, id string, failed bool) {
+func (a *runtimeAPI) takeResponse(w http.ResponseWriter, r *http.Request, id string, failed bool) {
 	body, err := io.ReadAll(r.Body)
 	a.mu.Lock()
 	i, ok := a.running[id]
@@ -109,8 +109,8 @@ func (a *runtimeAPI) serveAnswer(w http.ResponseWriter, r *http.Request, id stri
 	}
 	w.WriteHeader(http.StatusAccepted)
 	if failed {
-		i.answer <- answer{err: fmt.Errorf("function failed: %s", body)}
+		i.response <- response{err: fmt.Errorf("function failed: %s", body)}
 	} else {
-		i.answer <- answer{payload: body}
+		i.response <- response{payload: body}
 	}
 }

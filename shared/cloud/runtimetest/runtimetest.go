@@ -1,8 +1,6 @@
-// Package runtimetest runs the bootstrap binaries of functions as Lambda does,
-// without Lambda: it serves the Runtime API to one process, hands it events and
-// takes its answers.
-// "Using the Lambda runtime API for custom runtimes" in the AWS Lambda
-// Developer Guide.
+// Package runtimetest runs the bootstrap binaries of functions as Lambda does: it serves the Runtime API to one
+// process, sends it events and reads its responses.
+// "Using the Lambda runtime API for custom runtimes" in the AWS Lambda Developer Guide.
 package runtimetest
 
 import (
@@ -22,8 +20,7 @@ import (
 
 // A Function is a running bootstrap binary. It handles one event at a time.
 type Function struct {
-	// Init is the time from the start of the process until it asked for its
-	// first event, which is what Lambda calls initialization.
+	// Init is the time from the start of the process to its request for the first event. Lambda calls it initialization.
 	Init time.Duration
 
 	limit time.Duration
@@ -37,14 +34,13 @@ type Function struct {
 // Options tell what to run.
 type Options struct {
 	Binary string
-	Env    []string      // the whole environment, but for what Lambda sets
+	Env    []string      // the whole environment, except what Lambda sets
 	Limit  time.Duration // of one invocation; default 30 s
-	Under  []string      // command and arguments that run Binary, such as a limiter of CPU; default: none
+	Under  []string      // command and arguments in front of Binary, such as a CPU limiter; default: none
 }
 
-// Start starts a function, which is stopped with SIGTERM when the test ends.
-// The test fails if it does not ask for an event within 10 s, as Lambda allows,
-// or reports that its initialization failed.
+// Start starts a function and stops it with SIGTERM when the test ends. The test fails if the function requests no
+// event within 10 s, Lambda's limit, or reports that its initialization failed.
 func Start(t testing.TB, o Options) *Function {
 	t.Helper()
 	f, err := start(o)
@@ -55,8 +51,8 @@ func Start(t testing.TB, o Options) *Function {
 	return f
 }
 
-// Failure starts a function that is expected to end before it asks for an
-// event, and AtOnce. It returns what the process wrote.
+// Failure starts a function that must end before it requests an event, within the limit of AtOnce. It returns what the
+// process wrote.
 func Failure(t testing.TB, o Options) (output string) {
 	t.Helper()
 	AtOnce(t, o.Binary, func() {
@@ -71,9 +67,8 @@ func Failure(t testing.TB, o Options) (output string) {
 	return output
 }
 
-// AtOnce wants that f, which starts a process and waits for its end, takes no
-// more than 2 s. On a busy machine a start may take long by itself, so the
-// fastest of five counts.
+// AtOnce fails the test if f, which starts a process and waits for its end, takes more than 2 s. On a busy machine a
+// start alone may take long, so the fastest of five runs counts.
 func AtOnce(t testing.TB, what string, f func()) {
 	t.Helper()
 	const limit = 2 * time.Second
@@ -115,7 +110,7 @@ func start(o Options) (*Function, error) {
 	return f, f.awaitInit(begin)
 }
 
-// lambdaEnv is what Lambda sets besides a function's own variables.
+// lambdaEnv returns the variables that Lambda sets beside a function's own.
 func lambdaEnv(api string) []string {
 	return []string{
 		"AWS_LAMBDA_RUNTIME_API=" + api,
@@ -145,9 +140,8 @@ func (f *Function) awaitInit(begin time.Time) error {
 	}
 }
 
-// Invoke hands event, encoded as JSON unless it is json.RawMessage, to the
-// function and returns its answer. The error is the function's own, or that it
-// ended or took longer than its limit; then the process is gone, as on Lambda.
+// Invoke sends event as JSON to the function and returns its response. The error is the function's own, or says that
+// the function ended or exceeded its time limit; then the process has ended, as on Lambda.
 func (f *Function) Invoke(ctx context.Context, event any) (json.RawMessage, error) {
 	payload, err := json.Marshal(event)
 	if err != nil {
@@ -157,7 +151,7 @@ func (f *Function) Invoke(ctx context.Context, event any) (json.RawMessage, erro
 	defer f.turn.Unlock()
 	end := time.NewTimer(f.limit)
 	defer end.Stop()
-	i := invocation{payload: payload, deadline: time.Now().Add(f.limit), answer: make(chan answer, 1)}
+	i := invocation{payload: payload, deadline: time.Now().Add(f.limit), response: make(chan response, 1)}
 	select {
 	case f.api.next <- i:
 	case <-f.ended:
@@ -169,8 +163,8 @@ func (f *Function) Invoke(ctx context.Context, event any) (json.RawMessage, erro
 		return nil, fmt.Errorf("function did not ask for an event within %v", f.limit)
 	}
 	select {
-	case a := <-i.answer:
-		return a.payload, a.err
+	case r := <-i.response:
+		return r.payload, r.err
 	case <-f.ended:
 		return nil, errors.New("function ended during the invocation")
 	case <-ctx.Done():
@@ -193,7 +187,7 @@ func (f *Function) Stop() {
 	}
 }
 
-// Kill ends the function at once, in the middle of whatever it does.
+// Kill ends the function at once with SIGKILL.
 func (f *Function) Kill() { f.kill() }
 
 func (f *Function) kill() {
@@ -201,16 +195,16 @@ func (f *Function) kill() {
 	<-f.ended
 }
 
-// CPU returns the user and system time that the process used, once it has ended.
+// CPU waits for the end of the process and returns the user and system time that it used.
 func (f *Function) CPU() time.Duration {
 	<-f.ended
 	return f.cmd.ProcessState.UserTime() + f.cmd.ProcessState.SystemTime()
 }
 
-// Output returns what the function wrote so far on stdout and stderr.
+// Output returns what the function has written to stdout and stderr so far.
 func (f *Function) Output() string { return f.out.String() }
 
-// A lockedBuilder takes text from one goroutine while another reads it.
+// A lockedBuilder is a strings.Builder that is safe for concurrent use.
 type lockedBuilder struct {
 	mu sync.Mutex
 	b  strings.Builder

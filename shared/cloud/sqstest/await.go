@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// Await waits until a message of the queue name can be received, and returns
-// false if ctx ends before. A receiver that awaits asks only when there is
-// something, where one that polls asks every 20 s: virtual time has many.
+// Await waits until a message of the queue can be received, and returns false if ctx ends before. In virtual time it is
+// cheaper than long polling, which makes a request every 20 s of many simulated days.
 func (s *Server) Await(ctx context.Context, name string) bool {
 	for {
 		s.mu.Lock()

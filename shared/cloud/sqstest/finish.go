@@ -24,8 +24,8 @@ func (s *Server) deleteMessageBatch(_ *http.Request, in *deleteMessageBatchInput
 	})
 }
 
-// delete removes the message of receipt. One that was received again since, or
-// deleted, is left as it is, without an error, as SQS does.
+// delete removes the message with this receipt. As at SQS, it does nothing and returns no error if the message was
+// received again since, which makes the receipt stale, or is deleted already.
 func (s *Server) delete(url, receipt string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

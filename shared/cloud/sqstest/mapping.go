@@ -16,25 +16,22 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// A Mapping takes messages from a queue and calls a function with them, as
-// Lambda's event source mapping with ReportBatchItemFailures does: what the
-// function finished is deleted, what it names as failed comes again when its
-// visibility runs out, and so does the whole batch after an error, or after an
-// answer that names an unknown message. The queue itself moves to its
-// dead-letter queue what came too often.
+// A Mapping receives messages from a queue and calls a function with them, as Lambda's event source mapping with
+// ReportBatchItemFailures does. It deletes the messages that the function does not name as failed. Failed ones can be
+// received again when their visibility timeout ends; so can the whole batch after an error, or after a response that
+// names an unknown message. The queue moves a message that was received too often to its dead-letter queue.
 // "Using Lambda with Amazon SQS" in the AWS Lambda Developer Guide.
 type Mapping struct {
 	SQS         *sqs.Client
 	QueueURL    string
-	Batch       int           // messages an invocation, at most; default 10. More are gathered ten at a time
-	Concurrency int           // invocations at once; default 1
+	Batch       int           // most messages of an invocation; default 10. More than 10 take several receives
+	Concurrency int           // invocations at a time; default 1
 	Timeout     time.Duration // of one invocation; default 30 s
 	Function    func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)
-	Failed      func(error) // told of each failed batch; may be nil
+	Failed      func(error) // called for each failed batch; may be nil
 }
 
-// Run works until ctx ends and then waits for the invocations under way, whose
-// contexts do not end with ctx.
+// Run receives until ctx ends and then waits for the running invocations, whose contexts do not end with ctx.
 func (m *Mapping) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for range max(m.Concurrency, 1) {
@@ -47,8 +44,8 @@ func (m *Mapping) Run(ctx context.Context) {
 	wg.Wait()
 }
 
-// Once waits for messages, calls the function with them and deletes those that
-// it finished. It returns how many messages there were.
+// Once waits for messages, calls the function with them and deletes those that did not fail. It returns how many it
+// received.
 func (m *Mapping) Once(ctx context.Context, wait time.Duration) int {
 	ms := m.receive(ctx, wait)
 	if len(ms) == 0 {
@@ -64,7 +61,7 @@ func (m *Mapping) Once(ctx context.Context, wait time.Duration) int {
 	return len(ms)
 }
 
-// receive gathers a batch: ten messages a request, until one brings fewer.
+// receive returns a batch. It makes requests for ten messages until a response has fewer.
 func (m *Mapping) receive(ctx context.Context, wait time.Duration) (ms []types.Message) {
 	batch := cmp.Or(m.Batch, maxBatch)
 	for last := false; !last && len(ms) < batch; wait = 0 {
@@ -83,7 +80,7 @@ func (m *Mapping) receive(ctx context.Context, wait time.Duration) (ms []types.M
 	return ms
 }
 
-// invoke returns the ids of the messages that must come again.
+// invoke returns the ids of the messages that failed.
 func (m *Mapping) invoke(ctx context.Context, ms []types.Message) (map[string]bool, error) {
 	timeout := m.Timeout
 	if timeout == 0 {

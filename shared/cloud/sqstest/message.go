@@ -113,9 +113,8 @@ func (e sendEntry) check() error {
 	return nil
 }
 
-// carried reports whether s holds only characters of XML 1.0 ("SendMessage" in
-// the Amazon SQS API Reference). A JSON decoder has made U+FFFD, which is
-// carried, of what was no UTF-8.
+// carried reports whether s holds only the characters of XML 1.0, as SQS demands ("SendMessage" in the Amazon SQS API
+// Reference). Invalid UTF-8 passes, since the JSON decoder has replaced it with U+FFFD.
 func carried(s string) bool {
 	for _, r := range s {
 		switch {

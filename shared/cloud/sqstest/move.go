@@ -22,8 +22,7 @@ type startMessageMoveTaskInput struct {
 
 type startMessageMoveTaskOutput struct{ TaskHandle string }
 
-// startMessageMoveTask moves all at once. Each message starts anew, with
-// another id and no receives.
+// startMessageMoveTask moves all messages before it returns. A moved message has a new id and a receive count of 0.
 func (s *Server) startMessageMoveTask(_ *http.Request, in *startMessageMoveTaskInput) (startMessageMoveTaskOutput, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,7 +58,7 @@ func (s *Server) takesDeadLetters(q *queue) bool {
 	return false
 }
 
-// movable returns the messages that nobody has received.
+// movable returns the messages that are visible.
 func (q *queue) movable(now time.Time) []*message {
 	var ms []*message
 	for _, m := range q.waiting {

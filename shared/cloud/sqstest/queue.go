@@ -13,12 +13,12 @@ import (
 	"time"
 )
 
-// A queue orders its messages by the time at which they can be received.
+// A queue sorts its messages by the time from which they can be received.
 type queue struct {
 	name       string
 	visibility time.Duration
-	deadName   string // queue that takes what was received maxReceives times
-	maxReceive int    // 0: for ever
+	deadName   string // dead-letter queue
+	maxReceive int    // receives before a message goes there; 0: it never does
 	waiting    messageHeap
 	byReceipt  map[string]*message
 	changed    chan struct{} // closed when a message may have become visible earlier
@@ -51,8 +51,7 @@ func digest(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// add puts m in, as a new message unless it has an id, to be received after
-// delay.
+// add adds m to the queue, to be received after delay. A message without an id is new and gets one.
 func (q *queue) add(m *message, now time.Time, delay time.Duration) {
 	if m.id == "" {
 		m.id, m.sent = newID(), now
@@ -63,20 +62,20 @@ func (q *queue) add(m *message, now time.Time, delay time.Duration) {
 	q.wake()
 }
 
-// remove takes m out.
+// remove removes m from the queue.
 func (q *queue) remove(m *message) {
 	heap.Remove(&q.waiting, m.place)
 	delete(q.byReceipt, m.receipt)
 }
 
-// wake lets the receivers that wait look again.
+// wake makes waiting receivers check the queue again.
 func (q *queue) wake() {
 	close(q.changed)
 	q.changed = make(chan struct{})
 }
 
-// take receives up to n messages for a time; those received too often already
-// go to dead instead, which may be nil.
+// take receives up to n messages and hides them for the visibility timeout. It moves those that were received too often
+// to dead, unless dead is nil.
 func (q *queue) take(n int, visibility time.Duration, dead *queue) []*message {
 	now := time.Now()
 	var taken []*message
@@ -101,13 +100,13 @@ func (q *queue) take(n int, visibility time.Duration, dead *queue) []*message {
 	return taken
 }
 
-// show lets m be received from then on.
+// show makes m visible from then on.
 func (q *queue) show(m *message, then time.Time) {
 	m.visible = then
 	heap.Fix(&q.waiting, m.place)
 }
 
-// messageHeap is a heap by visible, then by order of sending.
+// messageHeap is a heap ordered by visible, then by the order of sending.
 type messageHeap []*message
 
 func (h messageHeap) Len() int { return len(h) }

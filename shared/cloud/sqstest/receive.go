@@ -33,15 +33,15 @@ func (s *Server) receiveMessage(r *http.Request, in *receiveMessageInput) (recei
 	ctx, cancel := context.WithTimeout(r.Context(), time.Duration(in.WaitTimeSeconds)*time.Second)
 	defer cancel()
 	for {
-		out, again, next, err := s.receive(in, n)
-		if err != nil || len(out.Messages) > 0 || in.WaitTimeSeconds == 0 || !wait(ctx, again, next) {
+		out, changed, next, err := s.receive(in, n)
+		if err != nil || len(out.Messages) > 0 || in.WaitTimeSeconds == 0 || !wait(ctx, changed, next) {
 			return out, err
 		}
 	}
 }
 
-// receive takes what is there; if that is nothing, changed is closed when there
-// may be something, and next is when there will be.
+// receive returns the visible messages. If there are none, changed is closed when a message may have become visible,
+// and next is when a message that is there becomes visible.
 func (s *Server) receive(in *receiveMessageInput, n int) (out receiveMessageOutput, changed <-chan struct{}, next time.Time, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,7 +62,7 @@ func (s *Server) receive(in *receiveMessageInput, n int) (out receiveMessageOutp
 	return out, q.changed, next, nil
 }
 
-// wait returns true when it is time to look again, false when ctx has ended.
+// wait returns true when a receiver should check the queue again, and false when ctx has ended.
 func wait(ctx context.Context, changed <-chan struct{}, next time.Time) bool {
 	var due <-chan time.Time
 	if !next.IsZero() {

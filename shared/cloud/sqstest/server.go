@@ -1,7 +1,6 @@
-// Package sqstest is Amazon SQS for tests: a server of as much of its JSON
-// protocol as the gateway uses, standard queues only, and a Mapping that takes
-// messages from a queue and hands them to a function as Lambda does. What the
-// server does not know, an operation, a field or an attribute, it refuses.
+// Package sqstest is Amazon SQS for tests. Its Server has standard queues only and the part of SQS's JSON protocol that
+// the gateway uses; an operation, a field or an attribute that it does not know is an error. Its Mapping receives
+// messages and calls a function with them, as Lambda does.
 package sqstest
 
 import (
@@ -17,13 +16,11 @@ import (
 	"time"
 )
 
-// A Server holds queues in memory; the zero value holds none. It reads the time
-// from package time and waits with it, so that it works in a synctest bubble
-// when a Client calls it without a socket.
+// A Server has queues in memory; the zero value has none. It uses no clock except package time, so that it works in a
+// synctest bubble when a Client calls it without a socket.
 type Server struct {
-	// Late is how much later than its visibility timeout says a message that was
-	// received can be received again. SQS is not exact either; a test that
-	// measures the time at the receiver would see its own delays otherwise.
+	// Late is how long after its visibility timeout a message can be received again. SQS is not exact either. A test
+	// that measures this at the receiver needs some: its own delays could otherwise look like a timeout that is short.
 	Late time.Duration
 
 	mu     sync.Mutex
@@ -31,7 +28,7 @@ type Server struct {
 	moves  []moveTask
 }
 
-// account stands in URLs and ARNs, as region does.
+// account and region are those of all URLs and ARNs.
 const (
 	account = "123456789012"
 	region  = "us-east-1"
@@ -43,7 +40,7 @@ func URL(endpoint, name string) string { return endpoint + "/" + account + "/" +
 // ARN returns the ARN of the queue name.
 func ARN(name string) string { return "arn:aws:sqs:" + region + ":" + account + ":" + name }
 
-// Client returns a client of h that needs no socket.
+// Client returns a client that calls h without a socket.
 func Client(h http.Handler) *http.Client { return &http.Client{Transport: direct{h}} }
 
 // direct calls a handler in the caller's goroutine.
@@ -62,7 +59,7 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// A failure is an error as SQS answers it.
+// A failure is an error in a response of SQS.
 type failure struct {
 	code    string
 	message string
@@ -74,7 +71,7 @@ func fail(code, format string, args ...any) error {
 	return &failure{code, fmt.Sprintf(format, args...)}
 }
 
-// operations are what the server knows, by the end of X-Amz-Target.
+// operations are the server's operations, by the end of X-Amz-Target.
 var operations = map[string]func(*Server, *http.Request, []byte) (any, error){
 	"CreateQueue":                  operation((*Server).createQueue),
 	"DeleteQueue":                  operation((*Server).deleteQueue),
@@ -91,7 +88,7 @@ var operations = map[string]func(*Server, *http.Request, []byte) (any, error){
 	"ListMessageMoveTasks":         operation((*Server).listMessageMoveTasks),
 }
 
-// operation decodes the input of f and refuses fields that f does not know.
+// operation decodes the input of f. A field that f does not know is an error.
 func operation[In, Out any](f func(*Server, *http.Request, *In) (Out, error)) func(*Server, *http.Request, []byte) (any, error) {
 	return func(s *Server, r *http.Request, body []byte) (any, error) {
 		var in In
@@ -104,8 +101,7 @@ func operation[In, Out any](f func(*Server, *http.Request, *In) (Out, error)) fu
 	}
 }
 
-// ServeHTTP answers one request of the AWS JSON 1.0 protocol. Signatures are
-// not checked.
+// ServeHTTP serves the AWS JSON 1.0 protocol. It checks no signatures.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -127,7 +123,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(out)
 }
 
-// queue returns the queue of url or of an ARN.
+// queue returns the queue whose URL, ARN or name is name.
 func (s *Server) queue(name string) (*queue, error) {
 	name = name[strings.LastIndexAny(name, "/:")+1:]
 	if q := s.queues[name]; q != nil {

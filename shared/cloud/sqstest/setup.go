@@ -11,8 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// Connect returns a client of the SQS at endpoint that sends its requests
-// through c, which must let an answer take 20 s.
+// Connect returns a client of the SQS at endpoint that sends its requests through c, whose time limit must be more than
+// the 20 s of a long poll.
 func Connect(endpoint string, c *http.Client) *sqs.Client {
 	return sqs.New(sqs.Options{
 		Region:       region,
@@ -24,8 +24,8 @@ func Connect(endpoint string, c *http.Client) *sqs.Client {
 	})
 }
 
-// CreateQueues makes each queue of names and, with "-dead" after its name, the
-// one for what was received from it maxReceives times.
+// CreateQueues makes each queue of names, and for each a dead-letter queue with "-dead" after the name, which gets the
+// messages that were received maxReceives times.
 func CreateQueues(ctx context.Context, c *sqs.Client, visibility time.Duration, maxReceives int, names ...string) error {
 	for _, name := range names {
 		dead := name + "-dead"
