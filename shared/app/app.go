@@ -1,5 +1,5 @@
-// Package app wires a Gateway from the Store and Queue that it is given, and
-// serves its callbacks over HTTP. It imports no backend.
+// Package app makes a Gateway from the caller's Store and Queue, and serves its callbacks over HTTP. It imports no
+// backend: a main chooses cloud or embedded, so that no Lambda binary holds SQLite.
 package app
 
 import (
@@ -19,18 +19,18 @@ import (
 	"ringback/shared/storage"
 )
 
-// Parts are what a Gateway is wired from besides its configuration.
+// Parts are what a Gateway needs beside its configuration.
 type Parts struct {
 	Store         storage.Store
 	Queue         storage.Queue
 	Keys          *keyring.Ring
 	Providers     map[string]provider.Provider
-	Metrics       gateway.Metrics // nil: nothing is counted
+	Metrics       gateway.Metrics // nil: no metrics
 	Log           *slog.Logger
 	SingleProcess bool // see gateway.Config
 
-	// Steps makes the steps of jobs that are not the gateway's own, such as
-	// transfer.Steps; nil: there are none, as for a process that runs no jobs.
+	// Steps returns the steps of the jobs that package gateway does not implement, for example transfer.Steps. Nil in a
+	// process that runs no jobs.
 	Steps func(*gateway.Gateway) map[gateway.JobKind]gateway.Step
 }
 
@@ -38,7 +38,7 @@ type Parts struct {
 func New(cfg config.Config, p Parts) (*gateway.Gateway, error) {
 	g, err := gateway.New(gateway.Config{
 		Store: p.Store, Queue: p.Queue, Keys: p.Keys, Providers: p.Providers, Metrics: p.Metrics, Log: p.Log, SingleProcess: p.SingleProcess,
-		Egress:         &egress.Client{Allow: cfg.AllowEndpoints, OwnHosts: own(cfg.PublicURL), Paused: cfg.Paused},
+		Egress:         &egress.Client{Allow: cfg.AllowEndpoints, OwnHosts: hostOf(cfg.PublicURL), Paused: cfg.Paused},
 		PublicURL:      cfg.PublicURL,
 		Retention:      gateway.Retention{History: cfg.History},
 		MaxConcurrency: cfg.MaxConcurrency,
@@ -52,7 +52,8 @@ func New(cfg config.Config, p Parts) (*gateway.Gateway, error) {
 	return g, err
 }
 
-func own(publicURL string) []string {
+// hostOf returns the host and port of the public URL, or nil if there is none.
+func hostOf(publicURL string) []string {
 	u, err := url.Parse(publicURL)
 	if err != nil || u.Host == "" {
 		return nil
@@ -60,25 +61,26 @@ func own(publicURL string) []string {
 	return []string{u.Host}
 }
 
-// Callback serves POST /callbacks/<provider>/<source id>/<key> for one provider,
-// whatever stands before it, and refuses all else below its path.
+// Callback serves POST /callbacks/<provider>/<source id>/<key> for one provider. A prefix of the path, such as a stage,
+// is ignored. Ingest rejects anything else, logs it and counts it: for example, /callbacks/direct/src-1/key/more has
+// no valid key and gets 404.
 func Callback(g *gateway.Gateway, providerName string) http.Handler {
-	room := semaphore.NewWeighted(bodiesInFlight)
+	memory := semaphore.NewWeighted(maxBodyBytes)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, below, _ := strings.Cut(r.URL.Path, "/callbacks/"+providerName+"/")
 		source, key, _ := strings.Cut(below, "/")
 		if strings.Contains(key, "/") {
-			key = "" // nobody's
+			key = "" // matches no source
 		}
-		b := &body{r: r, room: room}
-		defer b.done()
-		answer(w, g.Ingest(r.Context(), providerName, source, key, &provider.Callback{
+		b := &body{r: r, memory: memory}
+		defer b.release()
+		writeReply(w, g.Ingest(r.Context(), providerName, source, key, &provider.Callback{
 			Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, From: caller(r), Received: g.Clock(), Read: b.read,
 		}))
 	})
 }
 
-// caller returns the address of who called; invalid if it cannot be read.
+// caller returns the caller's address, or the invalid address if r.RemoteAddr is none.
 func caller(r *http.Request) netip.Addr {
 	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		return at.Addr().Unmap()
@@ -87,7 +89,7 @@ func caller(r *http.Request) netip.Addr {
 	return a.Unmap()
 }
 
-func answer(w http.ResponseWriter, reply provider.Reply) {
+func writeReply(w http.ResponseWriter, reply provider.Reply) {
 	h := w.Header()
 	for name, value := range reply.Header {
 		h.Set(name, value)

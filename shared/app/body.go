@@ -12,37 +12,38 @@ import (
 )
 
 const (
-	// bodiesInFlight bounds what the bodies of one provider's callbacks take at once, in bytes.
-	bodiesInFlight = 32 << 20
-	// firstPart is read first: a caller has to send before it is given more room.
+	// maxBodyBytes is the most memory, in bytes, that the bodies of one provider's callbacks in flight may take.
+	maxBodyBytes = 32 << 20
+	// firstPart is the first buffer of a body, in bytes. It grows only when the caller has filled it.
 	firstPart = 16 << 10
 )
 
-// A body takes room for what has come of it, so that who announces much and sends little holds little.
+// A body is read into a buffer that doubles with what has arrived. So a caller that announces 4 MiB and sends nothing
+// takes 16 KiB of the memory that all callers share, and cannot lock out the others.
 type body struct {
-	r    *http.Request
-	room *semaphore.Weighted
-	held int64
+	r      *http.Request
+	memory *semaphore.Weighted
+	taken  int64 // bytes of memory
 }
 
 // read returns the body. Its error wraps provider.ErrTooLarge for more than provider.MaxCallbackBytes,
-// provider.ErrUnavailable if there is no room, and provider.ErrUnreadable if it breaks off.
+// provider.ErrUnavailable if no memory is free, and provider.ErrUnreadable if the connection breaks.
 func (b *body) read() ([]byte, error) {
 	if b.r.ContentLength > provider.MaxCallbackBytes {
 		return nil, fmt.Errorf("callback: %w: want at most %d bytes", provider.ErrTooLarge, provider.MaxCallbackBytes)
 	}
 	all := b.r.ContentLength
-	if all < 0 { // chunked; a byte more than is allowed, so that too much is seen as such
+	if all < 0 { // chunked: one byte more than allowed, so that a body that is too large does not look complete
 		all = provider.MaxCallbackBytes + 1
 	}
 	var out []byte
 	for int64(len(out)) < all {
 		if len(out) == cap(out) {
 			size := min(all, max(firstPart, 2*int64(cap(out))))
-			if !b.room.TryAcquire(size) {
-				return nil, fmt.Errorf("callbacks in flight: %w: want at most %d bytes", provider.ErrUnavailable, int64(bodiesInFlight))
+			if !b.memory.TryAcquire(size) {
+				return nil, fmt.Errorf("callbacks in flight: %w: want at most %d bytes", provider.ErrUnavailable, int64(maxBodyBytes))
 			}
-			b.held += size
+			b.taken += size
 			out = append(make([]byte, 0, size), out...)
 		}
 		n, err := b.r.Body.Read(out[len(out):cap(out)])
@@ -57,4 +58,5 @@ func (b *body) read() ([]byte, error) {
 	return out, nil
 }
 
-func (b *body) done() { b.room.Release(b.held) }
+// release gives b's memory back.
+func (b *body) release() { b.memory.Release(b.taken) }

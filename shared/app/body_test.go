@@ -23,7 +23,7 @@ func TestBodyIsReadWholeOrRefused(t *testing.T) {
 		says  int64 // Content-Length, -1: chunked
 		bytes int   // that are read
 		err   error
-		held  int64
+		taken int64
 	}{
 		{"empty", text(0), 0, 0, nil, 0},
 		{"short", text(5), 5, 5, nil, 5},
@@ -39,26 +39,26 @@ func TestBodyIsReadWholeOrRefused(t *testing.T) {
 	} {
 		r, _ := http.NewRequest(http.MethodPost, "/", io.NopCloser(tt.body))
 		r.ContentLength = tt.says
-		b := &body{r: r, room: semaphore.NewWeighted(bodiesInFlight)}
+		b := &body{r: r, memory: semaphore.NewWeighted(maxBodyBytes)}
 		got, err := b.read()
-		if len(got) != tt.bytes || !errors.Is(err, tt.err) || b.held != tt.held {
-			t.Errorf("%s: %d bytes, %v, %d held; want %d, %v, %d", tt.name, len(got), err, b.held, tt.bytes, tt.err, tt.held)
+		if len(got) != tt.bytes || !errors.Is(err, tt.err) || b.taken != tt.taken {
+			t.Errorf("%s: %d bytes, %v, %d taken; want %d, %v, %d", tt.name, len(got), err, b.taken, tt.bytes, tt.err, tt.taken)
 		}
-		if b.done(); !b.room.TryAcquire(bodiesInFlight) {
-			t.Errorf("%s: room is held when it is done", tt.name)
+		if b.release(); !b.memory.TryAcquire(maxBodyBytes) {
+			t.Errorf("%s: memory is not released", tt.name)
 		}
 	}
 }
 
 func TestBodyFindsNoRoomWhereOthersTakeIt(t *testing.T) {
-	room := semaphore.NewWeighted(bodiesInFlight)
-	room.TryAcquire(bodiesInFlight - firstPart)
+	memory := semaphore.NewWeighted(maxBodyBytes)
+	memory.TryAcquire(maxBodyBytes - firstPart)
 	r, _ := http.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat("x", firstPart+1)))
-	b := &body{r: r, room: room}
+	b := &body{r: r, memory: memory}
 	if _, err := b.read(); !errors.Is(err, provider.ErrUnavailable) {
-		t.Errorf("a body larger than the room that is left: %v, want %v", err, provider.ErrUnavailable)
+		t.Errorf("a body larger than the memory that is left: %v, want %v", err, provider.ErrUnavailable)
 	}
-	if b.done(); !room.TryAcquire(firstPart) {
+	if b.release(); !memory.TryAcquire(firstPart) {
 		t.Error("what it took is not given back")
 	}
 }

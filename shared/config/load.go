@@ -16,8 +16,8 @@ import (
 	"github.com/caarlos0/env/v11"
 )
 
-// Load reads a Config from the environment that getenv gives. Its one error
-// names every variable that is bad and what is wanted instead.
+// Load reads a Config from the environment through getenv. Its error names every variable with a bad value and what the
+// variable wants.
 func Load(getenv func(string) string) (Config, error) {
 	var c Config
 	variables, err := env.GetFieldParams(&c)
@@ -46,14 +46,14 @@ func Load(getenv func(string) string) (Config, error) {
 	return c, errors.Join(errs...)
 }
 
-// renamed are variables of former releases. One that is still set is refused:
-// ignored, it would leave its limit at the default without a word.
+// renamed maps variables of earlier releases to their new names. An old one that is set is an error: ignored, it would
+// silently leave the limit at its default.
 var renamed = map[string]string{"ATTEMPTS": "MAX_CONCURRENCY", "BRAKE": "MAX_BACKLOG"}
 
 // A fault is a variable whose value cannot be used.
 type fault struct{ variable, want string }
 
-// wants says how the types that are not plain text are written.
+// wants describes the values of each type except plain text.
 var wants = map[reflect.Type]string{
 	reflect.TypeFor[time.Duration]():  "a duration such as 336h",
 	reflect.TypeFor[int]():            "a number",
@@ -62,19 +62,19 @@ var wants = map[reflect.Type]string{
 	reflect.TypeFor[slog.Level]():     "DEBUG, INFO, WARN or ERROR",
 }
 
-// unreadable returns what err, of the env package, says about single variables.
+// unreadable returns the variables in err, an error of package env, whose values do not parse.
 func unreadable(err error) []fault {
 	all, _ := errors.AsType[env.AggregateError](err)
 	var out []fault
 	for _, err := range all.Errors {
 		p, _ := errors.AsType[env.ParseError](err)
-		field, _ := reflect.TypeFor[Config]().FieldByName(p.Name) // those of AWS are text, which is always readable
+		field, _ := reflect.TypeFor[Config]().FieldByName(p.Name) // the fields of AWS are text, which always parses
 		out = append(out, fault{field.Tag.Get("env"), wants[field.Type]})
 	}
 	return out
 }
 
-// faults returns what is readable and yet cannot be used.
+// faults returns the variables whose values parse and cannot be used, except those in known.
 func (c Config) faults(known []fault) []fault {
 	var out []fault
 	for _, check := range []struct {

@@ -1,5 +1,5 @@
-// Package samples installs what the Lambda inputs in events/ speak to. It is no
-// part of package app, since what takes callbacks links no control.
+// Package samples installs the sources, the tenant and the group that the Lambda inputs in events/ name. It is not part
+// of package app, since the ingest functions must not link control.
 package samples
 
 import (
@@ -14,7 +14,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// What the Lambda inputs in events/ speak to. The secrets are public, so such sources are for trying out alone.
+// Names and secrets in the Lambda inputs of events/. The secrets are public: install the samples only where nobody else
+// can reach the gateway.
 const (
 	Tenant      = "ten_00000000000000000000sample"
 	TenantKey   = "rbk_sample_of_a_tenants_key" // of scope set_http_callback
@@ -26,17 +27,17 @@ const (
 	samplePassword = "sample:password" // a colon, as Direct allows
 )
 
-// sampleSources are one source of each provider. Tencent's has no token, since a signature is stale after a
-// minute. Direct's key has a label, as each of Direct's tenants has a key of its own.
+// sampleSources has one source of each provider. Tencent's has no token, since a committed signature would be too old
+// after a minute. Direct's callback key has a label, as each of Direct's tenants has a key of its own.
 var sampleSources = [...]struct{ id, provider, label, secret string }{
 	{"src-smartb0t", "smartbots", "", "sample0smartbots0not0a0secret000"},
 	{"src-tencent0", "tencent-chat", "", "sample0tencent0not0a0secret00000"},
 	{"src-direct00", "direct", "sample", "sample0direct0not0a0secret000000"},
 }
 
-// Install makes the sources that the Lambda inputs in events/ speak to, under fixed ids and callback keys,
-// Tenant with a grant of each and TenantKey, and the group Harbor Crew. What is there already stays as it is,
-// so it may be called again. The error wraps storage.ErrConflict if another source has the sample's SDKAppID.
+// Install makes three sources with fixed ids and callback keys, Tenant with a grant of each and with TenantKey, and the
+// group Harbor Crew. It does not change what exists, so it may be called again. The error wraps storage.ErrConflict if
+// another source has the sample's SDKAppID.
 func Install(ctx context.Context, g *gateway.Gateway) error {
 	c := control.New(g)
 	if err := installTenant(ctx, c); err != nil {
@@ -59,7 +60,7 @@ func Install(ctx context.Context, g *gateway.Gateway) error {
 	return installGroup(ctx, groups.New(c, ""))
 }
 
-// installKey writes the rows of a key whose text is known, which control never makes.
+// installKey writes the rows of an API key whose text is TenantKey. Control makes only keys with random texts.
 func installKey(ctx context.Context, s storage.Store) error {
 	k := control.APIKey{ID: "key_00000000000000000000sample", Scope: control.ScopeSetHTTP, Tenant: Tenant, Name: "Sample", Hash: gateway.Digest(TenantKey)}
 	return errors.Join(
@@ -72,7 +73,7 @@ func installGroup(ctx context.Context, gs *groups.Groups) error {
 		Source: sampleSources[0].id, Name: "Harbor Crew", UUID: "5b1f0c52-0a5e-4a0c-9a5a-1f6d2f0e7c11", GroupID: "harbor-crew", Code: "open-the-dock",
 	})
 	if errors.Is(err, storage.ErrConflict) {
-		return nil // it is there
+		return nil // the group exists
 	}
 	return err
 }
