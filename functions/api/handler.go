@@ -12,7 +12,7 @@ import (
 	"ringback/shared/transfer"
 )
 
-// open returns the handler of d, if its key ring is the one that sealed what is stored.
+// open returns d's handler. It fails if d's key ring is not the one that encrypted the stored secrets.
 func open(ctx context.Context, d *deployed.Deployed) (http.Handler, error) {
 	if err := transfer.CheckRing(ctx, d.Gateway); err != nil {
 		return nil, fmt.Errorf("secret of KEY_RING_SECRET: %w", err)
@@ -20,7 +20,7 @@ func open(ctx context.Context, d *deployed.Deployed) (http.Handler, error) {
 	return deployed.Renewed(ctx, d.OperatorKey, func(key string) http.Handler { return handler(d.Gateway, key, d.Config.SmartBotsURL) })
 }
 
-// handler serves what template.yaml sends to this function: the console under /console, the API everywhere else.
+// handler serves the routes that template.yaml sends to this function: the console under /console, and the API.
 func handler(g *gateway.Gateway, operatorKey, smartBotsURL string) http.Handler {
 	calls := api.New(g, api.Config{OperatorKey: operatorKey, SmartBotsURL: smartBotsURL})
 	page := console.New(calls, console.Config{Keys: g.Keys, PublicURL: g.PublicURL})

@@ -1,4 +1,4 @@
-// Command direct is the Lambda function that takes the callbacks of Direct.
+// Command direct is the Lambda function that receives Direct's callbacks.
 package main
 
 import (

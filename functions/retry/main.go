@@ -1,4 +1,5 @@
-// Command retry is the Lambda function that hands out, each minute, what falls due.
+// Command retry is the Lambda function that finds each minute what falls due, claims it and sends it to the retry or the
+// slow queue.
 package main
 
 import (

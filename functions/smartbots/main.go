@@ -1,4 +1,4 @@
-// Command smartbots is the Lambda function that takes the callbacks of SmartBots.
+// Command smartbots is the Lambda function that receives SmartBots' callbacks.
 package main
 
 import (

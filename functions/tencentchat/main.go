@@ -1,4 +1,4 @@
-// Command tencentchat is the Lambda function that takes the callbacks of Tencent Chat.
+// Command tencentchat is the Lambda function that receives Tencent Chat's callbacks.
 package main
 
 import (

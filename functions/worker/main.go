@@ -1,4 +1,5 @@
-// Command worker is the Lambda function behind the three queues: it fans events out and delivers them.
+// Command worker is the Lambda function of the three queues: it finds the registrations for each event, makes the
+// attempts, and runs jobs.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Package deployed opens the gateway as template.yaml deploys it: set by the environment, with rows and
-// queues on AWS and keys in Secrets Manager. The mains of the functions differ only in what they serve of it.
+// Package deployed opens the gateway as template.yaml deploys it: settings from the environment, tables and queues on
+// AWS, keys from Secrets Manager. The functions' mains differ only in the part of it that they serve.
 package deployed
 
 import (
@@ -19,15 +19,15 @@ import (
 	"ringback/shared/provider"
 )
 
-// A Deployed gateway is what a function starts with.
+// A Deployed is the gateway of a function with its configuration and its backend.
 type Deployed struct {
 	Config  config.Config
 	Backend *cloud.Backend
 	Gateway *gateway.Gateway
 }
 
-// Open opens the gateway for a function that knows providers, by their names. The error names every variable
-// that is missing or bad.
+// Open opens the gateway with these providers, by name. The error names every variable that is missing or has a bad
+// value.
 func Open(ctx context.Context, providers map[string]provider.Provider) (*Deployed, error) {
 	d, err := open(ctx)
 	if err != nil {
@@ -44,8 +44,8 @@ func Open(ctx context.Context, providers map[string]provider.Provider) (*Deploye
 	return d.with(app.Parts{Providers: providers, Keys: keys})
 }
 
-// OpenKeyless is Open for the schedule, which neither takes callbacks nor makes attempts: its gateway has no
-// provider and no key.
+// OpenKeyless is Open for the function retry, which receives no callbacks and makes no attempts: its gateway has no
+// provider, and the function may not read any key.
 func OpenKeyless(ctx context.Context) (*Deployed, error) {
 	d, err := open(ctx)
 	if err != nil {
@@ -54,11 +54,11 @@ func OpenKeyless(ctx context.Context) (*Deployed, error) {
 	return d.with(app.Parts{})
 }
 
-// open opens all but the gateway.
+// open sets up logging and opens the backend, without a gateway.
 func open(ctx context.Context) (*Deployed, error) {
 	level := &slog.LevelVar{}
 	slog.SetDefault(newLogger(os.Stdout, level))
-	slog.SetLogLoggerLevel(slog.LevelError) // a main's last words
+	slog.SetLogLoggerLevel(slog.LevelError) // for log.Fatal in the mains
 	cfg, err := config.Load(os.Getenv)
 	if err != nil {
 		return nil, err
@@ -72,14 +72,14 @@ func open(ctx context.Context) (*Deployed, error) {
 	return &Deployed{Config: cfg, Backend: b}, nil
 }
 
-// with makes the gateway of d with parts besides the backend's.
+// with returns d with a gateway made of p and the backend's parts.
 func (d *Deployed) with(p app.Parts) (_ *Deployed, err error) {
 	p.Store, p.Queue, p.Metrics = d.Backend.Store, d.Backend.Queue, d.Backend.Metrics
 	d.Gateway, err = app.New(d.Config, p)
 	return d, err
 }
 
-// OperatorKey reads the operator's key, without white space around it, for the one function that may.
+// OperatorKey reads the operator's key and trims white space around it. Only the function api may read it.
 func (d *Deployed) OperatorKey(ctx context.Context) (string, error) {
 	return d.secret(ctx, "OPERATOR_KEY_SECRET", d.Config.AWS.OperatorKeySecret)
 }
@@ -99,8 +99,8 @@ func (d *Deployed) secret(ctx context.Context, variable, arn string) (string, er
 	return text, nil
 }
 
-// newLogger writes a JSON object a line with the keys timestamp, level and message, by which Lambda knows a
-// line's time and level. "Working with Lambda function logs" in the AWS Lambda Developer Guide.
+// newLogger returns a logger that writes one JSON object per line with the keys timestamp, level and message, from which
+// Lambda takes a line's time and level. "Working with Lambda function logs" in the AWS Lambda Developer Guide.
 func newLogger(w io.Writer, level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: lambdaKeys}))
 }

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// renewEvery is how long a secret that was read is good for.
+// renewEvery is how long a secret is used before it is read again.
 const renewEvery = time.Minute
 
-// A renewed handler is made anew when the secret that it is made of changes, so that a key which was rotated
-// ends in functions that are warm.
+// A renewed handler is replaced when the secret that it was made with changes, so that a rotated key becomes invalid in
+// warm functions too.
 type renewed struct {
 	read func(context.Context) (string, error)
 	make func(secret string) http.Handler
@@ -23,8 +23,8 @@ type renewed struct {
 	handler http.Handler
 }
 
-// Renewed serves with what make returns for the secret that read reads. It reads that at once, and again with
-// the first call after each minute; while it cannot be read, the one before holds.
+// Renewed returns a handler that serves with make(secret). It calls read at once, and again at the first request after
+// each minute. If a later read fails, it logs that and goes on with the secret that it has.
 func Renewed(ctx context.Context, read func(context.Context) (string, error), make func(secret string) http.Handler) (http.Handler, error) {
 	secret, err := read(ctx)
 	if err != nil {
