@@ -11,7 +11,7 @@ import (
 	"ringback/shared/embedded"
 )
 
-// backup copies the database of a data folder into a file, beside a runner or without.
+// backup copies the database of a data folder into a file, also while a process uses it.
 func backup(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("local backup", flag.ContinueOnError)
 	data := flags.String("data", "./ringback-data", "`folder` of the database and the keys")

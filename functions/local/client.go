@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	maxResponse   = 4 << 20 // bytes of an answer
-	refusedWait   = time.Second
-	longestWait   = 30 * time.Second
-	answersWithin = 30 * time.Second
+	maxResponse  = 4 << 20 // bytes
+	shortestWait = time.Second
+	longestWait  = 30 * time.Second
+	callTimeout  = 30 * time.Second
 )
 
 // A client reads a gateway's HTTP API with one key.
@@ -33,10 +33,10 @@ func newClient(server, key string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &client{server: u, key: key, http: &http.Client{Timeout: answersWithin}}, nil
+	return &client{server: u, key: key, http: &http.Client{Timeout: callTimeout}}, nil
 }
 
-// webURL reads a URL that begins with http or https and names a host.
+// webURL parses a URL with the scheme http or https and a host.
 func webURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -45,33 +45,33 @@ func webURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// A refusal is an answer of the API other than success.
-type refusal struct {
+// A problem is a response of the API other than 200.
+type problem struct {
 	status int
 	detail string
 	after  time.Duration // from Retry-After; 0: none
 }
 
-func (r *refusal) Error() string {
-	return fmt.Sprintf("the gateway answered %d: %s", r.status, r.detail)
+func (p *problem) Error() string {
+	return fmt.Sprintf("the gateway answered %d: %s", p.status, p.detail)
 }
 
-// passes reports whether the same call may succeed later.
-func passes(err error) bool {
-	r, refused := errors.AsType[*refusal](err)
-	return !refused || r.status == http.StatusTooManyRequests || r.status >= http.StatusInternalServerError
+// canRetry reports whether the same call may succeed later.
+func canRetry(err error) bool {
+	p, responded := errors.AsType[*problem](err)
+	return !responded || p.status == http.StatusTooManyRequests || p.status >= http.StatusInternalServerError
 }
 
-// waitAfter returns how long to wait before the same call is made again.
+// waitAfter returns how long to wait before a retry of the call that failed with err.
 func waitAfter(err error) time.Duration {
-	r, refused := errors.AsType[*refusal](err)
-	if !refused {
-		return refusedWait
+	p, responded := errors.AsType[*problem](err)
+	if !responded {
+		return shortestWait
 	}
-	return min(max(r.after, refusedWait), longestWait)
+	return min(max(p.after, shortestWait), longestWait)
 }
 
-// get reads the JSON at path into v and returns the server's time.
+// get decodes the JSON at path into v and returns the server's time.
 func (c *client) get(ctx context.Context, path string, query url.Values, v any) (time.Time, error) {
 	b, at, err := c.read(ctx, path, query)
 	if err == nil {
@@ -83,7 +83,7 @@ func (c *client) get(ctx context.Context, path string, query url.Values, v any) 
 	return at, nil
 }
 
-// read returns what is at path and the server's time. The error is a *refusal if the gateway refused.
+// read returns the body at path and the server's time. The error is a *problem if the response is not 200.
 func (c *client) read(ctx context.Context, path string, query url.Values) ([]byte, time.Time, error) {
 	u := c.server.JoinPath(path)
 	u.RawQuery = query.Encode()
@@ -102,7 +102,7 @@ func (c *client) read(ctx context.Context, path string, query url.Values) ([]byt
 		return nil, time.Time{}, fmt.Errorf("read the answer: %w", err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, time.Time{}, refused(resp, b)
+		return nil, time.Time{}, problemOf(resp, b)
 	}
 	at, err := http.ParseTime(resp.Header.Get("Date"))
 	if err != nil {
@@ -111,17 +111,17 @@ func (c *client) read(ctx context.Context, path string, query url.Values) ([]byt
 	return b, at, nil
 }
 
-func refused(resp *http.Response, body []byte) *refusal {
-	var problem struct{ Detail, Title string }
-	json.Unmarshal(body, &problem) // an answer that is no problem says nothing
+func problemOf(resp *http.Response, body []byte) *problem {
+	var details struct{ Detail, Title string } // RFC 9457
+	json.Unmarshal(body, &details)             // a body in another format leaves both empty
 	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
-	return &refusal{
-		status: resp.StatusCode, detail: cmp.Or(problem.Detail, problem.Title, http.StatusText(resp.StatusCode)),
+	return &problem{
+		status: resp.StatusCode, detail: cmp.Or(details.Detail, details.Title, http.StatusText(resp.StatusCode)),
 		after: time.Duration(seconds) * time.Second,
 	}
 }
 
-// withoutURL returns what a client's error says besides the URL, which may hold a password.
+// withoutURL returns a client's error without the URL, which may hold a password.
 func withoutURL(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
@@ -129,7 +129,7 @@ func withoutURL(err error) error {
 	return err
 }
 
-// pause waits for d, less if ctx ends before.
+// pause waits for d, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -139,7 +139,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// printable returns text without what could move a terminal's cursor.
+// printable returns text with U+FFFD in place of control characters, which could move a terminal's cursor.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if strconv.IsPrint(r) {

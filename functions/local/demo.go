@@ -19,8 +19,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// What the demo makes has fixed ids, by which the next start finds it. Its
-// proofs are public; only the callback URLs are secret.
+// The demo's sources, tenants and registrations have fixed ids, so that the next start finds them. Its tokens and
+// passwords are public; only the callback URLs are secret.
 const (
 	demoSDKAppID = 1400099001
 	demoToken    = "demo-token"
@@ -34,7 +34,7 @@ const (
 	quayBot = "Quay Resident" // name of a bot of SmartBots
 )
 
-// demoID returns the fixed id of a kind that ends in name.
+// demoID returns a fixed id of this kind that ends in name: ten_0000…demo1.
 func demoID(kind, name string) string { return kind + "_" + strings.Repeat("0", 26-len(name)) + name }
 
 type demoTenant struct{ id, name, key string }
@@ -47,8 +47,8 @@ var demoTenants = [...]demoTenant{
 // demoKeyFile returns the name of the file that holds a tenant's API key.
 func demoKeyFile(t demoTenant) string { return "demo-key-" + t.key }
 
-// A demo is three sources, two tenants and their endpoint, which sometimes
-// fails, in a gateway that may have most of that from an earlier start.
+// A demo is three sources, two tenants and their endpoint, which sometimes fails. All except the endpoint may be in the
+// gateway already, from an earlier start.
 type demo struct {
 	g        *gateway.Gateway
 	control  *control.Control
@@ -58,7 +58,7 @@ type demo struct {
 	at       string // URL of the endpoint
 }
 
-// newDemo prepares a demo and tells people on out how to look at it. Its endpoint listens until close.
+// newDemo prepares a demo and prints to out how to sign in. Its endpoint listens until close.
 func newDemo(ctx context.Context, g *gateway.Gateway, data, base, operatorKey string, out io.Writer) (*demo, error) {
 	d := &demo{g: g, control: control.New(g), data: data, base: base}
 	if err := d.listen(); err != nil {
@@ -78,7 +78,7 @@ func newDemo(ctx context.Context, g *gateway.Gateway, data, base, operatorKey st
 	return d, nil
 }
 
-// listen opens the tenants' endpoint on loopback.
+// listen starts the tenants' endpoint on loopback.
 func (d *demo) listen() error {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -115,7 +115,7 @@ func (d *demo) prepare(ctx context.Context) error {
 	return nil
 }
 
-// tenant makes t unless it is there, and a key for it unless its file holds one that is valid.
+// tenant creates t if it does not exist, and an API key for it if its file holds no valid one.
 func (d *demo) tenant(ctx context.Context, t demoTenant) error {
 	file := filepath.Join(d.data, demoKeyFile(t))
 	_, err := d.control.Tenant(ctx, t.id)
@@ -153,9 +153,9 @@ func demoSources() map[string]control.SourceChange {
 	}
 }
 
-// A demoRegistration is a tenant's registration, and the grant that it needs.
+// A demoRegistration is a tenant's registration with the grant that it needs.
 type demoRegistration struct {
-	name   string // ends its id
+	name   string // the end of its id
 	tenant demoTenant
 	source string
 	grant  gateway.Match
@@ -181,7 +181,8 @@ func demoRegistrations() []demoRegistration {
 	}
 }
 
-// registration makes r with its grant, or lets it point to this start's endpoint. One that was deleted stays so.
+// registration creates r with its grant. If r exists it only sets the URL, since the endpoint's port changes with each
+// start. It does not bring back a registration that people have deleted.
 func (d *demo) registration(ctx context.Context, r demoRegistration) error {
 	grant, id := demoID("grt", r.name), demoID("reg", r.name)
 	_, err := d.control.Grant(ctx, r.source, grant)
@@ -205,5 +206,5 @@ func (d *demo) registration(ctx context.Context, r demoRegistration) error {
 	return err
 }
 
-// demoWaits let people see retries within their first minutes.
+// demoWaits are short, so that people see retries in their first minutes.
 var demoWaits = []time.Duration{5 * time.Second, 15 * time.Second, time.Minute, 5 * time.Minute, time.Hour}

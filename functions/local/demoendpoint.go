@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A flakyEndpoint is where the demo's tenants get their deliveries. It refuses some of them.
+// A flakyEndpoint is the endpoint of the demo's tenants. It fails some of the deliveries.
 type flakyEndpoint struct {
 	mu   sync.Mutex
 	seen map[string]int // requests by path
@@ -30,16 +30,16 @@ func (e *flakyEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, m.text+"\n")
 }
 
-// A response is how a delivery is answered.
+// A response is the endpoint's response to one delivery.
 type response struct {
 	status     int
 	after      time.Duration
-	retryAfter int // seconds; 0: not told
+	retryAfter int // seconds; 0: no header Retry-After
 	text       string
 }
 
-// responseFor returns the answer to the request number n at a path: never ten
-// refusals in a row, which would open the circuit.
+// responseFor returns the response to request number n at a path. It never fails ten in a row, which would open the
+// circuit.
 func responseFor(path string, n int) response {
 	switch {
 	case path == "/quay/status" && n%10 == 7:

@@ -71,7 +71,7 @@ func (d *demo) send(ctx context.Context, client *http.Client, s scene) error {
 	return nil
 }
 
-// demoTalk is what people say and ask.
+// demoTalk is what the demo's people say in the group and ask the bot.
 var demoTalk = [...]talk{
 	{"Nadia Quill", "nadia", "The regatta starts at eight, meet at the lighthouse.", "When does the regatta start?"},
 	{"Tomas Reed", "tomas", "Who has the key to the boathouse?", "How do I get into the boathouse?"},
@@ -87,7 +87,7 @@ var demoText string
 
 var demoBodies = template.Must(template.New("").Funcs(template.FuncMap{"uuid": demoUUID}).Parse(demoText))
 
-// A moment is what the bodies are filled with.
+// A moment holds the values that demo.tmpl puts into the bodies.
 type moment struct {
 	talk
 	Bot           string
@@ -96,8 +96,8 @@ type moment struct {
 	Message, Time string // of a status
 }
 
-// sceneOf returns the callback number n, of what happens at now. The message that is sent is
-// delivered, or not, two callbacks later.
+// sceneOf returns callback number n, at the time now. A message that callback 1 of a round of five reports as sent is
+// reported as delivered, or as undelivered, by callback 3.
 func sceneOf(n int, now time.Time) scene {
 	const formType, jsonType = "application/x-www-form-urlencoded", "application/json"
 	round := n / 5
@@ -125,12 +125,12 @@ func sceneOf(n int, now time.Time) scene {
 func (m moment) body(name string) string {
 	var b strings.Builder
 	if err := demoBodies.ExecuteTemplate(&b, name, m); err != nil {
-		panic(err) // unreachable: a test makes them all
+		panic(err) // unreachable: a test executes each template
 	}
 	return b.String()
 }
 
-// demoUUID returns always the same UUID for a text.
+// demoUUID returns a UUID that depends on text alone.
 func demoUUID(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])

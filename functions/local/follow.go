@@ -13,11 +13,11 @@ const (
 	pollInterval     = time.Second
 	deepPollInterval = 30 * time.Second
 	deepPages        = 20
-	newFor           = 2 * time.Minute // a delivery that is older is not new, and forgotten
+	newFor           = 2 * time.Minute // older deliveries are not new, and are removed from seen
 )
 
-// A seenDelivery is what is shown of a delivery, as the API tells it.
-type seenDelivery struct {
+// A shownDelivery is the part of the API's delivery that listen shows.
+type shownDelivery struct {
 	ID           string    `json:"id"`
 	Event        string    `json:"event"`
 	EventType    string    `json:"event_type"`
@@ -31,19 +31,20 @@ type seenDelivery struct {
 	} `json:"last_attempt"`
 }
 
-// A follower finds the deliveries that are new. The API lists the newest event first by the provider's own time, where
-// there is one, so most looks read a page; every deepEvery one goes further back, for events that come late.
+// A follower polls for new deliveries. The API lists the newest events first, by the provider's time where there is
+// one. So a poll reads pages until one has nothing new, usually one page; an event whose provider sends it late would
+// be on a later page, and a deep poll reads those each deepPollInterval.
 type follower struct {
 	client       *client
-	registration string // empty: all of the key's
+	registration string // empty: all that the key may list
 
-	from time.Time            // by the server's clock; what was created before is not new
-	deep time.Time            // when the next deep look is due, by this machine's clock
-	seen map[string]time.Time // delivery to its creation
+	from time.Time            // by the server's clock; a delivery created before it is not new
+	deep time.Time            // when the next deep poll is due, by this machine's clock
+	seen map[string]time.Time // creation by delivery
 }
 
-// look returns the deliveries that no look before has found, oldest first.
-func (f *follower) look(ctx context.Context) ([]seenDelivery, error) {
+// poll returns the deliveries that no poll before has found, oldest first.
+func (f *follower) poll(ctx context.Context) ([]shownDelivery, error) {
 	now := time.Now()
 	deep := !now.Before(f.deep)
 	found, err := f.pages(ctx, deep)
@@ -57,12 +58,12 @@ func (f *follower) look(ctx context.Context) ([]seenDelivery, error) {
 		f.seen[d.ID] = d.Created
 	}
 	maps.DeleteFunc(f.seen, func(_ string, created time.Time) bool { return created.Before(f.from) })
-	slices.SortStableFunc(found, func(a, b seenDelivery) int { return a.Created.Compare(b.Created) })
+	slices.SortStableFunc(found, func(a, b shownDelivery) int { return a.Created.Compare(b.Created) })
 	return found, nil
 }
 
-// pages reads pages until one holds nothing new, or, if the look is a deep one, as many as there are.
-func (f *follower) pages(ctx context.Context, deep bool) (found []seenDelivery, err error) {
+// pages reads pages until one has nothing new; a deep poll reads all, up to deepPages.
+func (f *follower) pages(ctx context.Context, deep bool) (found []shownDelivery, err error) {
 	query := url.Values{"limit": {"50"}}
 	if f.registration != "" {
 		query.Set("registration", f.registration)
@@ -72,8 +73,8 @@ func (f *follower) pages(ctx context.Context, deep bool) (found []seenDelivery, 
 	}
 	for range deepPages {
 		var page struct {
-			Data []seenDelivery `json:"data"`
-			Next string         `json:"next_cursor"`
+			Data []shownDelivery `json:"data"`
+			Next string          `json:"next_cursor"`
 		}
 		at, err := f.client.get(ctx, "/v1/deliveries", query, &page)
 		if err != nil {
@@ -82,9 +83,9 @@ func (f *follower) pages(ctx context.Context, deep bool) (found []seenDelivery, 
 		if from := at.Add(-newFor); from.After(f.from) {
 			f.from = from
 		}
-		fresh := slices.DeleteFunc(page.Data, f.known)
-		found = append(found, fresh...)
-		if page.Next == "" || !deep && len(fresh) == 0 {
+		unseen := slices.DeleteFunc(page.Data, f.wasSeen)
+		found = append(found, unseen...)
+		if page.Next == "" || !deep && len(unseen) == 0 {
 			break
 		}
 		query.Set("cursor", page.Next)
@@ -92,31 +93,31 @@ func (f *follower) pages(ctx context.Context, deep bool) (found []seenDelivery, 
 	return found, nil
 }
 
-func (f *follower) known(d seenDelivery) bool {
+func (f *follower) wasSeen(d shownDelivery) bool {
 	_, seen := f.seen[d.ID]
 	return seen || d.Created.Before(f.from)
 }
 
-// begin takes what is there already for seen.
-func (f *follower) begin(ctx context.Context) error {
+// start marks the deliveries that exist now as seen.
+func (f *follower) start(ctx context.Context) error {
 	f.seen = map[string]time.Time{}
-	_, err := f.look(ctx)
+	_, err := f.poll(ctx)
 	return err
 }
 
-// follow calls show with each delivery that is new since begin until ctx ends, when it returns nil,
-// or the gateway refuses for good. What may pass is told to trouble.
-func (f *follower) follow(ctx context.Context, show func(context.Context, seenDelivery), trouble func(error)) error {
+// follow calls show with each delivery that is new since start. It returns nil when ctx ends, and an error when a call
+// fails in a way that a retry does not help, such as 401. It calls warn with other errors and tries again.
+func (f *follower) follow(ctx context.Context, show func(context.Context, shownDelivery), warn func(error)) error {
 	for wait := pollInterval; ; {
 		pause(ctx, wait)
-		found, err := f.look(ctx)
+		found, err := f.poll(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case err != nil && !passes(err):
+		case err != nil && !canRetry(err):
 			return err
 		case err != nil:
-			trouble(fmt.Errorf("%w; trying again", err))
+			warn(fmt.Errorf("%w; trying again", err))
 			wait = waitAfter(err)
 			continue
 		}

@@ -14,28 +14,28 @@ import (
 )
 
 const (
-	forwardLimit = 15 * time.Second // as of a delivery
-	formatFresh  = 10 * time.Second // a registration's format is believed so long
-	apiTries     = 5
+	forwardLimit   = 15 * time.Second // as for a delivery
+	formatLifetime = 10 * time.Second // of a registration's format in the cache
+	apiTries       = 5
 )
 
-// A forwarder repeats deliveries to an endpoint near by. The gateway keeps signing secrets to itself, so what
-// it forwards is not signed; the headers that do not depend on them are the delivery's.
+// A forwarder sends copies of deliveries to an endpoint near by. They have the delivery's headers except the signature,
+// since the API returns no signing secrets.
 type forwarder struct {
 	client  *client
 	to      string
 	http    *http.Client
-	formats map[string]knownFormat // by registration
+	formats map[string]cachedFormat // by registration
 }
 
-type knownFormat struct {
+type cachedFormat struct {
 	format string
 	at     time.Time
 }
 
 func newForwarder(c *client, to string) *forwarder {
 	return &forwarder{
-		client: c, to: to, formats: map[string]knownFormat{},
+		client: c, to: to, formats: map[string]cachedFormat{},
 		http: &http.Client{
 			Timeout:       forwardLimit,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -43,14 +43,14 @@ func newForwarder(c *client, to string) *forwarder {
 	}
 }
 
-// forwarded is what became of it.
+// forwarded is the result of forwarding a delivery.
 type forwarded struct {
 	StatusCode int    `json:"status_code,omitempty"`
 	Took       string `json:"took,omitempty"`
 	Error      string `json:"error,omitempty"`
 }
 
-func (f *forwarder) forward(ctx context.Context, d seenDelivery) forwarded {
+func (f *forwarder) forward(ctx context.Context, d shownDelivery) forwarded {
 	req, err := f.request(ctx, d)
 	if err != nil {
 		return forwarded{Error: err.Error()}
@@ -66,8 +66,8 @@ func (f *forwarder) forward(ctx context.Context, d seenDelivery) forwarded {
 	return forwarded{StatusCode: resp.StatusCode, Took: took}
 }
 
-// request writes d as a POST.
-func (f *forwarder) request(ctx context.Context, d seenDelivery) (*http.Request, error) {
+// request returns the POST of d.
+func (f *forwarder) request(ctx context.Context, d shownDelivery) (*http.Request, error) {
 	format, err := f.format(ctx, d.Registration)
 	if err != nil {
 		return nil, err
@@ -93,7 +93,7 @@ func (f *forwarder) request(ctx context.Context, d seenDelivery) (*http.Request,
 	req.Header.Set("User-Agent", "Ringback-listen/1")
 	req.Header["webhook-id"] = []string{d.Event} // in lower case, as a delivery has them
 	req.Header["webhook-timestamp"] = []string{strconv.FormatInt(time.Now().Unix(), 10)}
-	req.Header["Idempotency-Key"] = []string{} // to be replayed on a dead connection; not sent
+	req.Header["Idempotency-Key"] = []string{} // lets net/http repeat the POST if a reused connection is dead; not sent
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
@@ -101,20 +101,20 @@ func (f *forwarder) request(ctx context.Context, d seenDelivery) (*http.Request,
 }
 
 func (f *forwarder) format(ctx context.Context, registration string) (string, error) {
-	known := f.formats[registration]
-	if time.Since(known.at) < formatFresh {
-		return known.format, nil
+	cached := f.formats[registration]
+	if time.Since(cached.at) < formatLifetime {
+		return cached.format, nil
 	}
 	var r struct{ Format string }
 	if err := f.get(ctx, "/v1/registrations/"+registration, &r); err != nil {
 		return "", err
 	}
-	f.formats[registration] = knownFormat{r.Format, time.Now()}
+	f.formats[registration] = cachedFormat{r.Format, time.Now()}
 	return r.Format, nil
 }
 
 func (f *forwarder) raw(ctx context.Context, event string) (body []byte, err error) {
-	err = insist(ctx, func() error {
+	err = withRetries(ctx, func() error {
 		body, _, err = f.client.read(ctx, "/v1/events/"+event+"/raw", nil)
 		return err
 	})
@@ -122,17 +122,17 @@ func (f *forwarder) raw(ctx context.Context, event string) (body []byte, err err
 }
 
 func (f *forwarder) get(ctx context.Context, path string, v any) error {
-	return insist(ctx, func() error {
+	return withRetries(ctx, func() error {
 		_, err := f.client.get(ctx, path, nil, v)
 		return err
 	})
 }
 
-// insist calls f until it succeeds, is refused for good, or has failed often.
-func insist(ctx context.Context, f func() error) error {
+// withRetries calls f until it succeeds or fails in a way that a retry does not help, at most apiTries times.
+func withRetries(ctx context.Context, f func() error) error {
 	var err error
 	for range apiTries {
-		if err = f(); err == nil || !passes(err) || ctx.Err() != nil {
+		if err = f(); err == nil || !canRetry(err) || ctx.Err() != nil {
 			return err
 		}
 		pause(ctx, waitAfter(err))
@@ -140,7 +140,7 @@ func insist(ctx context.Context, f func() error) error {
 	return fmt.Errorf("%w, %d times", err, apiTries)
 }
 
-// A listenedEvent is an event as the API tells it.
+// A listenedEvent is an event of the API.
 type listenedEvent struct {
 	standardBody
 	Time        time.Time `json:"time"`
@@ -150,11 +150,12 @@ type listenedEvent struct {
 	Erased      bool      `json:"erased"`
 }
 
-// A standardBody is the body of a standard delivery. Numbers are those of the payload, white space may differ.
+// A standardBody is the body of a standard delivery. Numbers are verbatim those of the payload; white space may differ
+// from the gateway's own deliveries.
 type standardBody struct {
 	ID         string          `json:"id"`
 	Type       string          `json:"type"`
-	Timestamp  time.Time       `json:"timestamp"` // the API tells the times that it may be
+	Timestamp  time.Time       `json:"timestamp"` // not in the API's event, which has time and received
 	Provider   string          `json:"provider"`
 	Source     string          `json:"source"`
 	Label      string          `json:"label"`
@@ -171,6 +172,6 @@ func (e listenedEvent) standard() []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	enc.Encode(body) // text, times and JSON that was read cannot fail
+	enc.Encode(body) // cannot fail: text, times and decoded JSON
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }

@@ -13,29 +13,29 @@ import (
 	"ringback/shared/gateway"
 )
 
-// An insight serves what those look at who run this machine: /readyz for anybody, /metrics for the operator.
+// An insight serves /readyz to anybody and /metrics to the operator.
 type insight struct {
 	g            *gateway.Gateway
 	metrics      *metrics
 	ready        *readiness
-	logBytes     func() int64 // of the database
+	logBytes     func() int64 // size of the database's write-ahead log
 	operatorKey  string
 	smartBotsURL string // of SmartBots' own API
 }
 
-// serveReady answers 200 if the process does its work, else 503 and why not.
+// serveReady responds with 200 if the process does its work, otherwise with 503 and the reason.
 func (o *insight) serveReady(w http.ResponseWriter, r *http.Request) {
-	answer, status := map[string]string{"status": "ready"}, http.StatusOK
+	body, status := map[string]string{"status": "ready"}, http.StatusOK
 	if err := o.ready.check(r.Context()); err != nil {
-		answer, status = map[string]string{"status": "not ready", "why": err.Error()}, http.StatusServiceUnavailable
+		body, status = map[string]string{"status": "not ready", "why": err.Error()}, http.StatusServiceUnavailable
 	}
 	o.header(w, "application/json")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(answer)
+	json.NewEncoder(w).Encode(body)
 }
 
-// serveMetrics answers in Prometheus' text format those who bring the
-// operator's own key, or another of its scope, as bearer.
+// serveMetrics responds in Prometheus' text format to requests with the operator's key, or another API key of its
+// scope, as bearer token.
 func (o *insight) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	key, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	o.header(w, "text/plain; charset=utf-8")

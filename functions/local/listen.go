@@ -11,12 +11,12 @@ import (
 	"strings"
 )
 
-// A listener shows deliveries, and may forward them.
+// A listener shows deliveries and may forward them.
 type listener struct {
 	out     io.Writer
 	json    bool
 	colours bool
-	forward *forwarder // nil: nothing is forwarded
+	forward *forwarder // nil: show only
 }
 
 func listen(ctx context.Context, args []string, out io.Writer) error {
@@ -45,8 +45,8 @@ func listen(ctx context.Context, args []string, out io.Writer) error {
 		l.forward = newForwarder(c, *forward)
 	}
 	f := &follower{client: c, registration: *registration}
-	if err = f.begin(ctx); err == nil {
-		err = l.greet(ctx, c, os.Stderr)
+	if err = f.start(ctx); err == nil {
+		err = l.introduce(ctx, c, os.Stderr)
 	}
 	if err == nil {
 		err = f.follow(ctx, l.show, func(err error) { fmt.Fprintln(os.Stderr, "ringback: listen:", err) })
@@ -57,8 +57,8 @@ func listen(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// greet tells whose deliveries will be shown.
-func (l *listener) greet(ctx context.Context, c *client, notes io.Writer) error {
+// introduce prints whose deliveries will be shown.
+func (l *listener) introduce(ctx context.Context, c *client, notes io.Writer) error {
 	var me struct {
 		Scope  string
 		Tenant struct{ Name string }
@@ -77,33 +77,33 @@ func (l *listener) greet(ctx context.Context, c *client, notes io.Writer) error 
 	return nil
 }
 
-// A heard delivery is one line of JSON.
-type heard struct {
-	seenDelivery
+// A listenedDelivery is one line of JSON.
+type listenedDelivery struct {
+	shownDelivery
 	Forwarded *forwarded `json:"forwarded,omitempty"`
 }
 
-func (l *listener) show(ctx context.Context, d seenDelivery) {
-	h := heard{seenDelivery: d}
+func (l *listener) show(ctx context.Context, shown shownDelivery) {
+	d := listenedDelivery{shownDelivery: shown}
 	if l.forward != nil {
-		f := l.forward.forward(ctx, d)
-		h.Forwarded = &f
+		f := l.forward.forward(ctx, shown)
+		d.Forwarded = &f
 	}
 	if !l.json {
-		fmt.Fprintln(l.out, h.text(l.colours))
+		fmt.Fprintln(l.out, d.text(l.colours))
 		return
 	}
-	json.NewEncoder(l.out).Encode(h) // text, numbers and a time cannot fail
+	json.NewEncoder(l.out).Encode(d) // cannot fail: text, numbers and a time
 }
 
-// text returns h as one line for people.
-func (h heard) text(colours bool) string {
-	line := fmt.Sprintf("%s  %s  %-16s  %s", h.Created.Local().Format("15:04:05.000"),
-		paint(colours, colourOf(h.Status), fmt.Sprintf("%-9s", printable(h.Status))), printable(h.EventType), printable(h.Event))
-	if a := h.Last; a != nil {
+// text returns d as one line for people.
+func (d listenedDelivery) text(colours bool) string {
+	line := fmt.Sprintf("%s  %s  %-16s  %s", d.Created.Local().Format("15:04:05.000"),
+		paint(colours, colourOf(d.Status), fmt.Sprintf("%-9s", printable(d.Status))), printable(d.EventType), printable(d.Event))
+	if a := d.Last; a != nil {
 		line += "  " + outcome(a.StatusCode, a.Class, a.Took)
 	}
-	if f := h.Forwarded; f != nil {
+	if f := d.Forwarded; f != nil {
 		colour := green
 		if f.StatusCode < 200 || f.StatusCode > 299 {
 			colour = red
@@ -113,7 +113,7 @@ func (h heard) text(colours bool) string {
 	return line
 }
 
-// outcome names a status code, or why there is none.
+// outcome returns a status code, or the reason why there is none, with the time it took.
 func outcome(code int, why, took string) string {
 	text := printable(why)
 	if code != 0 {
@@ -149,7 +149,8 @@ func paint(colours bool, colour, text string) string {
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"
 }
 
-// coloured reports whether out shows colours: it is a terminal, and nobody has asked for none (https://no-color.org).
+// coloured reports whether to use colours: out is a terminal, and the environment does not forbid them
+// (https://no-color.org).
 func coloured(out io.Writer, getenv func(string) string) bool {
 	f, ok := out.(*os.File)
 	if !ok || getenv("NO_COLOR") != "" || getenv("TERM") == "dumb" {

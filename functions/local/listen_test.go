@@ -41,7 +41,7 @@ func TestListenForwardsWhatTheTenantGets(t *testing.T) {
 		}
 	}
 	for range 2 {
-		var h heard
+		var h listenedDelivery
 		line := l.nextLine()
 		if err := json.Unmarshal([]byte(line), &h); err != nil || h.EventType != "group_chat" || h.Status != "succeeded" ||
 			h.Last.StatusCode != 200 || h.Forwarded == nil || h.Forwarded.StatusCode != 200 {
@@ -135,14 +135,14 @@ func TestEventThatComesDaysLateIsFoundAndNothingTwice(t *testing.T) {
 		}
 		c.http.Transport = h
 		f := &follower{client: c}
-		if err := f.begin(t.Context()); err != nil {
+		if err := f.start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		var got []string
 		look := func(times int) {
 			for range times {
 				time.Sleep(pollInterval)
-				found, err := f.look(t.Context())
+				found, err := f.poll(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -197,7 +197,7 @@ func TestColoursAreForTerminalsAndThoseWhoWantThem(t *testing.T) {
 			t.Errorf("%s: coloured = %v, want %v", tt.name, got, tt.want)
 		}
 	}
-	h := heard{seenDelivery: seenDelivery{Status: "failed"}, Forwarded: &forwarded{StatusCode: 200}}
+	h := listenedDelivery{shownDelivery: shownDelivery{Status: "failed"}, Forwarded: &forwarded{StatusCode: 200}}
 	if got := h.text(true); !strings.Contains(got, "\x1b[31mfailed   \x1b[0m") || !strings.Contains(got, "\x1b[32mforwarded: 200\x1b[0m") {
 		t.Errorf("line %q, want failed in red and 200 in green", got)
 	}
@@ -222,14 +222,14 @@ func (h *history) RoundTrip(r *http.Request) (*http.Response, error) {
 	from, _ := strconv.Atoi(q.Get("cursor"))
 	limit, _ := strconv.Atoi(q.Get("limit"))
 	since, _ := time.Parse(time.RFC3339, q.Get("since"))
-	data, next := []seenDelivery{}, ""
+	data, next := []shownDelivery{}, ""
 	for i := from; i < len(h.all); i++ {
 		if i-from == limit {
 			next = strconv.Itoa(i)
 			break
 		}
 		if d := h.all[i]; !d.received.Before(since) {
-			data = append(data, seenDelivery{ID: d.id, Created: d.received})
+			data = append(data, shownDelivery{ID: d.id, Created: d.received})
 		}
 	}
 	b, err := json.Marshal(map[string]any{"data": data, "next_cursor": next})

@@ -13,7 +13,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// metrics are the gateway.Metrics of this process since its start. They are safe for concurrent use.
+// metrics implements gateway.Metrics. It counts since the start of the process and is safe for concurrent use.
 type metrics struct {
 	mu        sync.Mutex
 	sums      map[gateway.Metric]float64
@@ -22,10 +22,11 @@ type metrics struct {
 	total     float64 // seconds; sum of the latencies
 }
 
-// latencyBounds are the upper bounds of the histogram's buckets in seconds; a last bucket has none.
+// latencyBounds are the upper bounds of the histogram's buckets in seconds. The last bucket, +Inf, is not among them.
 var latencyBounds = [...]float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 15}
 
-// counters are the metrics that only grow. Rows of one name stand together; their label outcome tells them apart.
+// counters are the metrics that only grow. Counters with the same name must be neighbours; they differ in the label
+// outcome.
 var counters = [...]struct {
 	metric              gateway.Metric
 	name, outcome, help string
@@ -92,7 +93,7 @@ func (m *metrics) writeLatency(w io.Writer) {
 	line(w, name+"_count", "", float64(n))
 }
 
-// writeDepths writes how many messages the queues have.
+// writeDepths writes the number of messages in each queue.
 func writeDepths(ctx context.Context, w io.Writer, q storage.Queue) error {
 	describe(w, "queue_messages", "gauge", "Messages by queue and state; dead ones are in its dead-letter queue.")
 	for _, name := range [...]storage.QueueName{storage.EventsQueue, storage.RetryQueue, storage.SlowQueue} {
@@ -116,20 +117,20 @@ func writeLog(w io.Writer, bytes int64) {
 	line(w, "wal_bytes", "", float64(bytes))
 }
 
-// ofProcess are the metrics of the process itself.
-var ofProcess = [...]struct{ name, source, help string }{
+// processMetrics are read from Go's runtime.
+var processMetrics = [...]struct{ name, source, help string }{
 	{"goroutines", "/sched/goroutines:goroutines", "Goroutines that exist."},
 	{"heap_bytes", "/memory/classes/heap/objects:bytes", "Memory of objects, live or not yet collected."},
 }
 
-// writeProcess writes what the process uses now.
+// writeProcess writes the processMetrics.
 func writeProcess(w io.Writer) {
-	var samples [len(ofProcess)]measured.Sample
-	for i, m := range ofProcess {
+	var samples [len(processMetrics)]measured.Sample
+	for i, m := range processMetrics {
 		samples[i].Name = m.source
 	}
 	measured.Read(samples[:])
-	for i, m := range ofProcess {
+	for i, m := range processMetrics {
 		describe(w, m.name, "gauge", m.help)
 		line(w, m.name, "", float64(samples[i].Value.Uint64()))
 	}

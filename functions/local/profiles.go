@@ -12,11 +12,10 @@ import (
 	"time"
 )
 
-// errProfiles is told of an address that others could reach: profiles show what
-// the process has in hand, and cost it time.
+// errProfiles is the error of an address that other machines could reach. Profiles show memory contents and cost CPU.
 var errProfiles = errors.New("want an address of this machine alone, such as 127.0.0.1:6060")
 
-// parseProfiles returns where profiles are to be served; empty: nowhere.
+// parseProfiles returns the address to serve profiles on, or "" to serve none.
 func parseProfiles(text string) (string, error) {
 	if text == "" {
 		return "", nil
@@ -27,7 +26,7 @@ func parseProfiles(text string) (string, error) {
 	return text, nil
 }
 
-// serveProfiles serves the profiles of net/http/pprof at addr until ctx ends, and tells out where.
+// serveProfiles serves the profiles of net/http/pprof at addr until ctx ends, and prints their URL to out.
 func serveProfiles(ctx context.Context, addr string, out io.Writer) (at net.Addr, err error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -39,7 +38,7 @@ func serveProfiles(ctx context.Context, addr string, out io.Writer) (at net.Addr
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	context.AfterFunc(ctx, func() { server.Close() })
-	go server.Serve(ln) // it ends with ctx
+	go server.Serve(ln) // ends with ctx
 	fmt.Fprintf(out, "ringback: profiles on http://%s/debug/pprof/\n", ln.Addr())
 	return ln.Addr(), nil
 }

@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// forwarded believes X-Forwarded-For, or Forwarded (RFC 7239), if the request comes from a trusted proxy: the
-// caller is the last address there that is not a proxy itself. If both are there and tell of different
-// callers, one of them is not the proxy's, and neither is believed.
+// forwarded sets RemoteAddr to the caller's address if the request comes from a trusted proxy: the last address in
+// X-Forwarded-For or Forwarded (RFC 7239) that is no trusted proxy itself. If both headers are present and disagree,
+// the proxy has not written one of them, so forwarded uses neither. Example: "6.6.6.6, 203.0.113.7, 10.0.0.2", with
+// 10.0.0.0/8 trusted, is a call from 203.0.113.7; anybody can send the first element.
 func (s settings) forwarded(h http.Handler) http.Handler {
 	if len(s.proxies) == 0 {
 		return h
@@ -36,7 +37,7 @@ func (s settings) trusts(a netip.Addr) bool {
 	return slices.ContainsFunc(s.proxies, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })
 }
 
-// origin returns the last address of the lists that is no proxy's.
+// origin returns the last address in lists that is no trusted proxy's.
 func (s settings) origin(lists []string) (netip.Addr, bool) {
 	for _, text := range slices.Backward(strings.Split(strings.Join(lists, ","), ",")) {
 		if text = strings.TrimSpace(text); text == "" {
@@ -53,8 +54,8 @@ func (s settings) origin(lists []string) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// node reads an address, with or without port, brackets and quotation marks (RFC
-// 7239, section 6). Names that hide an address are none.
+// node parses an address with or without port, brackets and quotation marks (RFC 7239, section 6). It returns false for
+// the obfuscated names that the RFC allows, such as _gateway.
 func node(text string) (netip.Addr, bool) {
 	text = strings.Trim(text, `"`)
 	if at, err := netip.ParseAddrPort(text); err == nil {
@@ -64,8 +65,8 @@ func node(text string) (netip.Addr, bool) {
 	return a.Unmap(), err == nil
 }
 
-// forwardedFor returns what the elements of Forwarded say after for=; an element
-// without it is there as one that cannot be read.
+// forwardedFor returns the for= of each element of Forwarded. An element without one counts as "unknown", which is no
+// address.
 func forwardedFor(lines []string) []string {
 	var out []string
 	for _, element := range strings.Split(strings.Join(lines, ","), ",") {

@@ -14,8 +14,8 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
-// receive is a tenant's endpoint to try a registration with: it verifies each
-// delivery with the Standard Webhooks library and prints it, until ctx ends.
+// receive runs an endpoint to try a registration with. Until ctx ends it verifies each delivery with the Standard
+// Webhooks library and prints it.
 func receive(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("local receive", flag.ContinueOnError)
 	addr := flags.String("addr", "127.0.0.1:9000", "`address` to listen on")
@@ -44,9 +44,9 @@ func receive(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// A tryEndpoint answers 200 to what it verifies, 401 to what it does not.
+// A tryEndpoint responds with 200 to a delivery with a valid signature and with 401 to any other.
 type tryEndpoint struct {
-	verifier *standardwebhooks.Webhook // nil: everything is taken
+	verifier *standardwebhooks.Webhook // nil: 200 to each
 
 	mu     sync.Mutex
 	out    io.Writer
@@ -56,7 +56,7 @@ type tryEndpoint struct {
 func (e *tryEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, 2<<20))
 	if err != nil {
-		return // the gateway went away
+		return // the gateway closed the connection
 	}
 	status, verdict := http.StatusOK, "not verified"
 	if e.verifier != nil {

@@ -28,23 +28,23 @@ import (
 	"ringback/shared/transfer"
 )
 
-// How the one process shares its time between new events and retries. What waits for endpoints that are not
-// known to be fast has handlers of its own, which the other two never wait for.
+// The handlers of each queue. Those of the slow queue, for endpoints that are not known to be fast, are separate, so
+// that new events and retries never wait for a slow endpoint.
 const (
 	eventHandlers = 512
 	retryHandlers = 256
 	slowHandlers  = 256
-	handlerTime   = time.Minute // as the worker's Lambda
-	retryInterval = time.Minute // as the schedule
+	handlerTime   = time.Minute
+	retryInterval = time.Minute // as the schedule on AWS
 	drainTime     = 20 * time.Second
 )
 
-// run serves until ctx ends, and then until all that is under way is done.
+// run serves until ctx ends, and then finishes the work in flight.
 func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.LogLevel}))
-	signal.Ignore(syscall.SIGPIPE) // of who read the log, and went away
+	signal.Ignore(syscall.SIGPIPE) // the reader of the log may have ended
 	slog.SetDefault(log)
-	slog.SetLogLoggerLevel(slog.LevelError) // what net/http tells, and main's last words
+	slog.SetLogLoggerLevel(slog.LevelError) // for net/http's log lines and main's error
 	db, err := embedded.Open(ctx, s.data, embedded.Options{Relaxed: s.relaxed})
 	if err != nil {
 		return err
@@ -106,7 +106,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	return w.serve(ctx, ln, s.forwarded(routes(o)))
 }
 
-// routes are those of the HTTP API in template.yaml, and two more for whoever runs the machine.
+// routes serves the routes of template.yaml's HTTP API, and /readyz and /metrics.
 func routes(o *insight) http.Handler {
 	calls := api.New(o.g, api.Config{OperatorKey: o.operatorKey, SmartBotsURL: o.smartBotsURL})
 	page := console.New(calls, console.Config{Keys: o.g.Keys, PublicURL: o.g.PublicURL})
@@ -114,7 +114,7 @@ func routes(o *insight) http.Handler {
 	for name := range o.g.Providers {
 		mux.Handle("/callbacks/"+name+"/", app.Callback(o.g, name))
 	}
-	mux.Handle("/callbacks/", app.Callback(o.g, "")) // of no provider
+	mux.Handle("/callbacks/", app.Callback(o.g, "")) // rejects, logs and counts callbacks of an unknown provider
 	mux.Handle("/console", page)
 	mux.Handle("/console/", page)
 	mux.HandleFunc("GET /readyz", o.serveReady)
@@ -123,7 +123,7 @@ func routes(o *insight) http.Handler {
 	return api.Clean(mux)
 }
 
-// work is what goes on in the process besides answering.
+// work is what the process does beside serving HTTP: consuming the queues, retry, and the demo.
 type work struct {
 	g     *gateway.Gateway
 	db    *embedded.DB
@@ -131,8 +131,7 @@ type work struct {
 	demo  *demo // nil: none
 }
 
-// serve runs the server, the worker and the schedule until ctx ends: then the
-// server first, so that nothing is taken in that nobody works on.
+// serve runs the server, the queues' consumers and retry until ctx ends or one of them fails.
 func (w work) serve(ctx context.Context, ln net.Listener, h http.Handler) error {
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
@@ -157,7 +156,7 @@ func (w work) serve(ctx context.Context, ln net.Listener, h http.Handler) error 
 	group.Go(func() error { return w.consume(ctx, storage.EventsQueue, w.g.FanOut, eventHandlers) })
 	group.Go(func() error {
 		if err := w.g.Recover(ctx); err != nil {
-			slog.Error("retry", "outcome", "not recovered", "why", err.Error()) // what it was for falls due
+			slog.Error("retry", "outcome", "not recovered", "why", err.Error()) // claims of the last process fall due by themselves
 		}
 		group.Go(func() error { return w.consume(ctx, storage.SlowQueue, w.g.RedeliverSlow, slowHandlers) })
 		return w.consume(ctx, storage.RetryQueue, w.g.Redeliver, retryHandlers)
@@ -175,7 +174,7 @@ func (w work) consume(ctx context.Context, q storage.QueueName, h storage.Handle
 	})
 }
 
-// schedule runs Retry at once and then every minute. An error is logged: the next minute tries again.
+// schedule runs Retry at once and then every minute. It logs an error and goes on, since the next run may succeed.
 func (w work) schedule(ctx context.Context) error {
 	t := time.NewTicker(retryInterval)
 	defer t.Stop()
@@ -196,8 +195,9 @@ func (w work) schedule(ctx context.Context) error {
 	}
 }
 
-// guard returns whom a process that listens at an address must not call, itself, and which addresses it may call
-// besides public ones: loopback, if it listens there, so that only who uses this machine makes registrations.
+// guard returns the hosts that a process which listens at an address must not call, its own, and the address ranges
+// that it may call beside public ones: loopback, if it listens there itself. Then only people on this machine can
+// create registrations; otherwise any tenant could reach this machine's local services.
 func (s settings) guard(at net.Addr) (own []string, allow []netip.Prefix, err error) {
 	if tcp, ok := at.(*net.TCPAddr); ok && tcp.IP.IsLoopback() {
 		allow = loopback
@@ -207,8 +207,8 @@ func (s settings) guard(at net.Addr) (own []string, allow []netip.Prefix, err er
 	return ownHosts(at), allow, err
 }
 
-// ownHosts returns host and port of what reaches a listener from this machine,
-// besides the public URL: loopback may be called, this process not.
+// ownHosts returns each host and port under which this machine reaches a listener of its own. They are forbidden as
+// endpoints, also where loopback is allowed.
 func ownHosts(at net.Addr) []string {
 	tcp, ok := at.(*net.TCPAddr)
 	if !ok {
@@ -216,8 +216,8 @@ func ownHosts(at net.Addr) []string {
 	}
 	hosts := []string{tcp.IP.String()}
 	if tcp.IP.IsUnspecified() {
-		hosts = []string{"0.0.0.0", "::1"} // the first stands for all of 127.0.0.0/8
-		addrs, _ := net.InterfaceAddrs()   // without them the ones of loopback still count
+		hosts = []string{"0.0.0.0", "::1"} // 0.0.0.0 covers all of 127.0.0.0/8
+		addrs, _ := net.InterfaceAddrs()   // after an error, loopback's addresses are still forbidden
 		for _, a := range addrs {
 			if n, ok := a.(*net.IPNet); ok {
 				hosts = append(hosts, n.IP.String())
@@ -233,7 +233,7 @@ func ownHosts(at net.Addr) []string {
 	return hosts
 }
 
-// nearURL returns the URL at which this machine reaches a listener of its own.
+// nearURL returns a URL at which this machine reaches a listener of its own.
 func nearURL(at net.Addr) string {
 	tcp, ok := at.(*net.TCPAddr)
 	if ok && tcp.IP.IsUnspecified() {

@@ -18,8 +18,8 @@ import (
 	"ringback/shared/provider/tencentchat"
 )
 
-// A sample is what the committed Lambda inputs of the callback functions hold of an HTTP request ("Create AWS
-// Lambda proxy integrations for HTTP APIs in API Gateway", payload format version 2.0).
+// A sample is the HTTP request in a Lambda input of the ingest functions ("Create AWS Lambda proxy integrations for
+// HTTP APIs in API Gateway", payload format version 2.0).
 type sample struct {
 	RawPath        string            `json:"rawPath"`
 	RawQuery       string            `json:"rawQueryString"`
@@ -33,7 +33,7 @@ type sample struct {
 	} `json:"requestContext"`
 }
 
-// send plays a sample callback as its provider would send it now.
+// send sends a sample callback as its provider would send it now.
 func send(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("local send", flag.ContinueOnError)
 	to := flags.String("to", "http://127.0.0.1:8080", "callback `URL` of a source, or base URL; login:password@ in it becomes Basic authorization")
@@ -61,7 +61,7 @@ func send(ctx context.Context, args []string, out io.Writer) error {
 	return exchange(req, out)
 }
 
-// parseFile takes the flags before and after the one file.
+// parseFile returns the file argument; flags may stand before and after it.
 func parseFile(flags *flag.FlagSet, args []string, out io.Writer) (string, error) {
 	if err := sending.parse(flags, args, out); err != nil {
 		return "", err
@@ -75,7 +75,7 @@ func parseFile(flags *flag.FlagSet, args []string, out io.Writer) (string, error
 
 var errTo = errors.New("-to: want a URL such as http://127.0.0.1:8080")
 
-// request returns the sample as an HTTP request. If to has a path, that takes the place of the sample's.
+// request returns the sample as an HTTP request. A path in to replaces the sample's.
 func (s sample) request(ctx context.Context, to, token string, now time.Time) (*http.Request, error) {
 	u, err := url.Parse(to)
 	if err != nil || u.Host == "" {
@@ -116,7 +116,7 @@ func (s sample) query(token string, now time.Time) string {
 	return tencentchat.SignQuery(s.RawQuery, token, now)
 }
 
-// printLambda writes the Lambda input with a signature made now. What it does not know stays as it is.
+// printLambda writes the Lambda input with a signature made now. It does not change fields that it does not know.
 func printLambda(out io.Writer, text []byte, token string) error {
 	var all map[string]json.RawMessage
 	var s sample
@@ -124,12 +124,12 @@ func printLambda(out io.Writer, text []byte, token string) error {
 		return fmt.Errorf("sample: %w", err)
 	}
 	if s.RequestContext.HTTP.Method != "" {
-		all["rawQueryString"], _ = json.Marshal(s.query(token, time.Now())) // text cannot fail
+		all["rawQueryString"], _ = json.Marshal(s.query(token, time.Now())) // cannot fail: text
 	}
 	return printJSON(out, all)
 }
 
-// printJSON writes v for people and for sam.
+// printJSON writes v indented, as people and sam read it.
 func printJSON(out io.Writer, v any) error {
 	enc := json.NewEncoder(out)
 	enc.SetIndent("", "  ")
@@ -137,7 +137,7 @@ func printJSON(out io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// exchange sends req and prints what was answered.
+// exchange sends req and prints the response.
 func exchange(req *http.Request, out io.Writer) error {
 	resp, err := (&http.Client{Timeout: 10 * time.Second}).Do(req)
 	if err != nil {
@@ -155,7 +155,7 @@ func exchange(req *http.Request, out io.Writer) error {
 	return nil
 }
 
-// missing returns what req lacked if that may be why it was answered with 401.
+// missing returns a hint at what req lacks if the response is 401.
 func missing(req *http.Request, status int) string {
 	signed, loggedIn := strings.Contains(req.URL.RawQuery, "Sign="), req.Header.Get("Authorization") != ""
 	switch at := req.URL.Path; {

@@ -17,18 +17,18 @@ import (
 	"ringback/shared/transfer"
 )
 
-// settings are what one machine's gateway runs with.
+// settings are those of the command's flags and of the environment.
 type settings struct {
 	config.Config
 	addr    string
 	data    string
-	proxies []netip.Prefix // whose X-Forwarded-For or Forwarded is believed
+	proxies []netip.Prefix // trusted proxies: their X-Forwarded-For and Forwarded count
 	relaxed bool
 	demo    bool
 	pprof   string // address of the profiles; empty: none
 }
 
-// loopback may be called if nobody else reaches the gateway.
+// loopback has the addresses that are allowed as endpoints if only this machine reaches the gateway.
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
 func parseSettings(args []string, getenv func(string) string, out io.Writer) (settings, error) {
@@ -92,14 +92,14 @@ func (s *settings) fillPublicURL() error {
 	return nil
 }
 
-// Files of the data folder that hold secrets, readable by their owner alone.
+// Files with secrets in the data folder. Only their owner can read them.
 const (
 	keyRingFile     = "key-ring"
 	operatorKeyFile = "operator-key"
 )
 
-// secrets returns the key ring and the operator key, which are made at the first start, and what to tell people about
-// where the latter is. A database that was used has a key ring already, which no new one replaces.
+// secrets returns the key ring, the operator key, and a text that says where the operator key is. The first start makes
+// both keys. If the key ring of a used database is missing, that is an error: a new ring could not decrypt its secrets.
 func (s settings) secrets(getenv func(string) string, used bool) (keys *keyring.Ring, operatorKey, where string, err error) {
 	ring := filepath.Join(s.data, keyRingFile)
 	if _, err := os.Stat(ring); used && errors.Is(err, os.ErrNotExist) {
@@ -123,7 +123,7 @@ func (s settings) secrets(getenv func(string) string, used bool) (keys *keyring.
 	return keys, operatorKey, "in the file " + path, err
 }
 
-// secretFile returns the text of a file, which is made of 64 random characters if it is not there.
+// secretFile returns the text of a file. It makes a missing file, with 64 random characters.
 func secretFile(path string) (string, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -140,7 +140,7 @@ func secretFile(path string) (string, error) {
 	return text, nil
 }
 
-// writeOnce writes the whole file or none of it: what it holds cannot be made again.
+// writeOnce writes the whole file or, after a crash, none of it, since half a key cannot be completed.
 func writeOnce(path string, b []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
 	if err != nil {

@@ -22,17 +22,17 @@ import (
 	"ringback/shared/provider/all"
 )
 
-// An awsSetup is what setup-aws makes at an emulator.
+// An awsSetup creates tables, queues, secrets and sample sources at an emulator of AWS.
 type awsSetup struct {
 	config.Config
-	name  string // of all things begins with it
-	data  string // folder of the secrets' texts
-	reach string // name of this machine for the functions; empty: as it is
+	name  string // the start of all names
+	data  string // folder with the secrets' texts
+	reach string // host name of this machine inside the functions' containers; empty: no containers
 	notes io.Writer
 }
 
-// setupAWS makes what the functions need at an emulator. A deployment's own sources would be open to
-// everybody with the sample's public keys, so AWS itself is refused.
+// setupAWS creates everything that the functions need at an emulator. It fails for AWS itself, since the sample sources
+// have public keys and anybody could send them callbacks.
 func setupAWS(ctx context.Context, args []string, out io.Writer) error {
 	s := awsSetup{notes: os.Stderr}
 	flags := flag.NewFlagSet("local setup-aws", flag.ContinueOnError)
@@ -55,7 +55,7 @@ func setupAWS(ctx context.Context, args []string, out io.Writer) error {
 	return s.print(out)
 }
 
-// fill sets what an emulator takes whatever it is, and refuses to go on without one.
+// fill sets the values that do not matter to an emulator. It returns an error if no emulator is configured.
 func (s *awsSetup) fill() error {
 	var errs []error
 	for _, e := range []struct{ variable, url string }{
@@ -66,7 +66,7 @@ func (s *awsSetup) fill() error {
 		}
 	}
 	s.AWS.Region = cmp.Or(s.AWS.Region, "us-east-1")
-	s.AWS.AccessKeyID, s.AWS.SecretAccessKey, s.AWS.SessionToken = "local", "local", "local" // nobody's, since they are printed
+	s.AWS.AccessKeyID, s.AWS.SecretAccessKey, s.AWS.SessionToken = "local", "local", "local" // never real credentials, since print writes them
 	s.PublicURL = cmp.Or(s.PublicURL, samples.PublicURL)
 	s.AWS.RegistrationsTable = cmp.Or(s.AWS.RegistrationsTable, s.name+"-registrations")
 	s.AWS.DeliveriesTable = cmp.Or(s.AWS.DeliveriesTable, s.name+"-deliveries")
@@ -99,7 +99,7 @@ func (s *awsSetup) make(ctx context.Context) error {
 	return samples.Install(ctx, g)
 }
 
-// queue returns the name that a queue's URL ends in, or the one it gets.
+// queue returns the name at the end of a queue's URL, or a new queue's name if there is no URL.
 func (s *awsSetup) queue(queueURL, end string) string {
 	if queueURL == "" {
 		return s.name + end
@@ -107,7 +107,7 @@ func (s *awsSetup) queue(queueURL, end string) string {
 	return path.Base(queueURL)
 }
 
-// secrets makes the two secrets, and returns the key ring that the functions read.
+// secrets creates the two secrets and returns the key ring that the functions will read.
 func (s *awsSetup) secrets(ctx context.Context, b *cloud.Backend) (*keyring.Ring, error) {
 	if err := os.MkdirAll(s.data, 0o700); err != nil {
 		return nil, err
@@ -126,8 +126,8 @@ func (s *awsSetup) secrets(ctx context.Context, b *cloud.Backend) (*keyring.Ring
 	return keys, nil
 }
 
-// secret returns the text of the secret that arn names; if it names none, that
-// of a file, which becomes a secret if there is a Secrets Manager.
+// secret returns the text of the secret with this ARN. Without an ARN it returns the text of a file, and makes a secret
+// of it if there is a Secrets Manager.
 func (s *awsSetup) secret(ctx context.Context, b *cloud.Backend, arn *string, file string) (string, error) {
 	if *arn != "" {
 		text, err := b.Secret(ctx, *arn)
@@ -143,15 +143,15 @@ func (s *awsSetup) secret(ctx context.Context, b *cloud.Backend, arn *string, fi
 	if err != nil || s.AWS.Endpoints.Secrets == "" {
 		return text, err
 	}
-	made, held, err := b.CreateSecret(ctx, s.name+"-"+file, text)
-	if err == nil && held != text {
+	created, stored, err := b.CreateSecret(ctx, s.name+"-"+file, text)
+	if err == nil && stored != text {
 		fmt.Fprintf(s.notes, "ringback: the secret %s-%s was there already; it holds another text than %s\n", s.name, file, path)
 	}
-	*arn = made
-	return held, err
+	*arn = created
+	return stored, err
 }
 
-// print writes the functions' environment, and tells people what it lacks.
+// print writes the functions' environment to out, and a note if people have to complete it.
 func (s *awsSetup) print(out io.Writer) error {
 	keyRing, operatorKey := filepath.Join(s.data, keyRingFile), filepath.Join(s.data, operatorKeyFile)
 	if s.AWS.KeyRingSecret == "" || s.AWS.OperatorKeySecret == "" {
@@ -163,26 +163,26 @@ func (s *awsSetup) print(out io.Writer) error {
 	return printJSON(out, map[string]any{"Parameters": s.environment()})
 }
 
-// environment returns the variables that are set, as the functions need them.
+// environment returns the functions' variables that have a value.
 func (s *awsSetup) environment() map[string]string {
 	all := map[string]string{
 		"REGISTRATIONS_TABLE":              s.AWS.RegistrationsTable,
 		"DELIVERIES_TABLE":                 s.AWS.DeliveriesTable,
-		"EVENTS_QUEUE_URL":                 s.reached(s.AWS.EventsQueueURL),
-		"RETRY_QUEUE_URL":                  s.reached(s.AWS.RetryQueueURL),
-		"SLOW_QUEUE_URL":                   s.reached(s.AWS.SlowQueueURL),
-		"EVENTS_DEAD_URL":                  s.reached(s.AWS.EventsDeadURL),
-		"RETRY_DEAD_URL":                   s.reached(s.AWS.RetryDeadURL),
-		"SLOW_DEAD_URL":                    s.reached(s.AWS.SlowDeadURL),
+		"EVENTS_QUEUE_URL":                 s.fromFunctions(s.AWS.EventsQueueURL),
+		"RETRY_QUEUE_URL":                  s.fromFunctions(s.AWS.RetryQueueURL),
+		"SLOW_QUEUE_URL":                   s.fromFunctions(s.AWS.SlowQueueURL),
+		"EVENTS_DEAD_URL":                  s.fromFunctions(s.AWS.EventsDeadURL),
+		"RETRY_DEAD_URL":                   s.fromFunctions(s.AWS.RetryDeadURL),
+		"SLOW_DEAD_URL":                    s.fromFunctions(s.AWS.SlowDeadURL),
 		"KEY_RING_SECRET":                  s.AWS.KeyRingSecret,
 		"OPERATOR_KEY_SECRET":              s.AWS.OperatorKeySecret,
 		"AWS_REGION":                       s.AWS.Region,
 		"AWS_ACCESS_KEY_ID":                s.AWS.AccessKeyID,
 		"AWS_SECRET_ACCESS_KEY":            s.AWS.SecretAccessKey,
 		"AWS_SESSION_TOKEN":                s.AWS.SessionToken,
-		"AWS_ENDPOINT_URL_DYNAMODB":        s.reached(s.AWS.Endpoints.DynamoDB),
-		"AWS_ENDPOINT_URL_SQS":             s.reached(s.AWS.Endpoints.SQS),
-		"AWS_ENDPOINT_URL_SECRETS_MANAGER": s.reached(s.AWS.Endpoints.Secrets),
+		"AWS_ENDPOINT_URL_DYNAMODB":        s.fromFunctions(s.AWS.Endpoints.DynamoDB),
+		"AWS_ENDPOINT_URL_SQS":             s.fromFunctions(s.AWS.Endpoints.SQS),
+		"AWS_ENDPOINT_URL_SECRETS_MANAGER": s.fromFunctions(s.AWS.Endpoints.Secrets),
 		"PUBLIC_URL":                       s.PublicURL,
 		"ALLOW_ENDPOINTS":                  os.Getenv("ALLOW_ENDPOINTS"),
 	}
@@ -190,8 +190,9 @@ func (s *awsSetup) environment() map[string]string {
 	return all
 }
 
-// reached returns a URL as the functions reach it.
-func (s *awsSetup) reached(text string) string {
+// fromFunctions returns a URL as the functions must call it: http://localhost:8000 is
+// http://host.docker.internal:8000 in a container.
+func (s *awsSetup) fromFunctions(text string) string {
 	u, err := url.Parse(text)
 	if s.reach == "" || err != nil || u.Hostname() != "127.0.0.1" && u.Hostname() != "localhost" {
 		return text

@@ -8,9 +8,9 @@ import (
 	"io"
 )
 
-// A usageError says that a command line cannot be understood.
+// A usageError says what is wrong with a command line.
 type usageError struct {
-	command string // whose help tells more
+	command string // the command whose -help to read
 	err     error
 }
 
@@ -18,7 +18,7 @@ func (e *usageError) Error() string { return fmt.Sprintf("%v\nTry '%s -help'.", 
 
 func (e *usageError) Unwrap() error { return e.err }
 
-// exitCode returns 2 if the command line was wrong and 1 if what it asked for failed, as Go's own commands do.
+// exitCode returns 2 if the command line is wrong and 1 for any other failure, as Go's own commands do.
 func exitCode(err error) int {
 	if _, wrong := errors.AsType[*usageError](err); wrong {
 		return 2
@@ -26,7 +26,7 @@ func exitCode(err error) int {
 	return 1
 }
 
-// A usage says how one command is called and what it does. Its flags follow.
+// A usage is the help text of one command, without its flags.
 type usage string
 
 var (
@@ -44,10 +44,10 @@ var (
 	settingUp usage
 )
 
-// parse reads the flags that args begin with. Asked for help it writes that to
-// out and returns flag.ErrHelp; any other error is a *usageError.
+// parse parses the flags at the start of args. For -help it writes u and the flags to out and returns flag.ErrHelp; any
+// other error is a *usageError.
 func (u usage) parse(flags *flag.FlagSet, args []string, out io.Writer) error {
-	flags.SetOutput(io.Discard) // what is wrong is told by main, and once
+	flags.SetOutput(io.Discard) // main prints the error
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -61,7 +61,7 @@ func (u usage) parse(flags *flag.FlagSet, args []string, out io.Writer) error {
 	return nil
 }
 
-// parseAll is parse for a command that takes flags alone.
+// parseAll is parse for a command that takes no arguments after its flags.
 func (u usage) parseAll(flags *flag.FlagSet, args []string, out io.Writer) error {
 	if err := u.parse(flags, args, out); err != nil {
 		return err

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// A watched listener tells of requests that net/http answers itself, since they
-// are not HTTP or their header is too large.
+// A watched listener calls refused for each request to which net/http responds by itself, since it is no HTTP or its
+// header is too large. No handler sees such a request, and it must be counted too.
 type watched struct {
 	net.Listener
 	refused func(status int)
@@ -26,12 +26,13 @@ type watchedConn struct {
 	refused func(status int)
 }
 
-// ownAnswer is how the header of an answer ends that no handler wrote (errorHeaders of net/http): those have a Date.
-var ownAnswer = []byte("\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")
+// ownResponse is the end of the header of a response that net/http makes itself (errorHeaders there). A handler's
+// response differs: it has a Date.
+var ownResponse = []byte("\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")
 
 func (c watchedConn) Write(b []byte) (int, error) {
 	line, _, _ := bytes.Cut(b, []byte("\r\n"))
-	if head, isOne := bytes.CutPrefix(line, []byte("HTTP/1.1 ")); isOne && len(head) >= 3 && bytes.HasPrefix(b[len(line):], ownAnswer) {
+	if head, isOne := bytes.CutPrefix(line, []byte("HTTP/1.1 ")); isOne && len(head) >= 3 && bytes.HasPrefix(b[len(line):], ownResponse) {
 		if status, err := strconv.Atoi(string(head[:3])); err == nil {
 			c.refused(status)
 		}
