@@ -40,7 +40,7 @@ type call struct {
 	caller    control.Caller
 	operation string
 	pattern   string
-	why       string // of a refusal; holds nothing of the request
+	why       string // reason of a problem; holds nothing of the request
 }
 
 type callKey struct{}
@@ -64,7 +64,8 @@ func bearer(header string) string {
 	return strings.TrimSpace(token)
 }
 
-// admit finds who calls c's operation with a key and whether it may, cost times. It notes who in c.
+// admit finds the caller by its key, stores it in c, and checks that it may call c's operation: scope and rate limit,
+// of which the call takes cost.
 func (s *server) admit(ctx context.Context, c *call, key string, cost int) error {
 	found, err := s.callerOf(ctx, key)
 	c.caller = found.caller
@@ -77,7 +78,7 @@ func (s *server) admit(ctx context.Context, c *call, key string, cost int) error
 	return s.limitRate(found.caller, cost)
 }
 
-// callerOf returns who has the key. The error wraps ErrUnauthorized.
+// callerOf returns the caller with this key. The error wraps ErrUnauthorized.
 func (s *server) callerOf(ctx context.Context, key string) (known, error) {
 	if key == "" {
 		return known{}, fmt.Errorf("key: %w", control.ErrUnauthorized)

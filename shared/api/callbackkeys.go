@@ -34,7 +34,7 @@ func (s callbackKeyAPI) createCallbackKey(ctx context.Context, _ control.Caller,
 		k, url, err := s.control.CreateCallbackKey(ctx, id, in.ID, in.Body.Label)
 		return callbackKeyView(k, url), err
 	}
-	return createOnce(ctx, s.server, in.Once, "cbk", in, set, set) // set finds what is there
+	return createOnce(ctx, s.server, in.Once, "cbk", in, set, set) // set returns the key if it exists
 }
 
 func (s callbackKeyAPI) listCallbackKeys(ctx context.Context, _ control.Caller, in *listOfSource) (*body[page[callbackKey]], error) {

@@ -30,7 +30,7 @@ func (s *server) guard() http.Handler {
 			if p := recover(); p != nil {
 				s.g.Log.Error("api", "operation", c.operation, "outcome", "panic", "why", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 				if out.status == 0 {
-					s.refuse(r.Context(), out, fmt.Errorf("panic"))
+					s.writeError(r.Context(), out, fmt.Errorf("panic"))
 				}
 			}
 			s.logCall(c, out.status, time.Since(start))
@@ -39,7 +39,7 @@ func (s *server) guard() http.Handler {
 	})
 }
 
-// secure sets what holds for every response. Nothing of the API is to be shown by a browser as a page, framed, or kept.
+// secure sets the headers of every response. A browser must not show, frame or cache anything of the API.
 func secure(h http.Header, path string) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
@@ -52,15 +52,15 @@ func secure(h http.Header, path string) {
 // maxQuery is the size of the largest query in bytes: it is parsed for each of an operation's parameters.
 const maxQuery = 16 << 10
 
-// route calls the handler of the request's path. What the mux would answer
-// itself becomes a problem, since its own text repeats the path.
+// route calls the handler of the request's path. It replaces the mux's own responses, which repeat the path, by
+// problems.
 func (s *server) route(w http.ResponseWriter, r *http.Request) {
 	if !clean(r.URL.Path) {
-		s.refuse(r.Context(), w, storage.ErrNotFound)
+		s.writeError(r.Context(), w, storage.ErrNotFound)
 		return
 	}
 	if len(r.URL.RawQuery) > maxQuery {
-		s.refuse(r.Context(), w, fmt.Errorf("query: %w", storage.ErrTooLarge))
+		s.writeError(r.Context(), w, fmt.Errorf("query: %w", storage.ErrTooLarge))
 		return
 	}
 	mux := s.own
@@ -78,10 +78,10 @@ func (s *server) route(w http.ResponseWriter, r *http.Request) {
 	h.ServeHTTP(refusal, r)
 	if refusal.status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", refusal.header.Get("Allow"))
-		s.refuse(r.Context(), w, errMethod)
+		s.writeError(r.Context(), w, errMethod)
 		return
 	}
-	s.refuse(r.Context(), w, storage.ErrNotFound)
+	s.writeError(r.Context(), w, storage.ErrNotFound)
 }
 
 func clean(p string) bool {

@@ -41,17 +41,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := callOf(r.Context())
 	c.operation, c.pattern = h.op.OperationID, h.op.Path
 	if err := h.admit(r.Context(), c, bearer(r.Header.Get("Authorization")), 1); err != nil {
-		h.refuse(r.Context(), w, err)
+		h.writeError(r.Context(), w, err)
 		return
 	}
 	in := reflect.New(h.input)
 	if invalid := h.read(w, r, in.Elem()); invalid != nil {
-		h.refuseInput(c, w, h.op, invalid)
+		h.writeInvalid(c, w, h.op, invalid)
 		return
 	}
 	out, err := h.call(r.Context(), in.Interface())
 	if err != nil {
-		h.refuse(r.Context(), w, err)
+		h.writeError(r.Context(), w, err)
 		return
 	}
 	respond(w, h.op.DefaultStatus, reflect.ValueOf(out).Elem())

@@ -86,12 +86,12 @@ const whyCircuit = "circuit"
 func deliveryView(d history.Delivery) delivery {
 	v := delivery{
 		ID: d.ID, Event: d.Event, EventType: d.EventType, Registration: d.Registration, Tenant: d.Tenant, Source: d.Source,
-		Status: string(d.VisibleStatus), Why: d.Reason, Received: d.Received, Created: d.Created, Since: d.Since, Made: d.Attempts, Replay: d.Replay, Late: d.OutOfOrder,
+		Status: string(d.ListedStatus), Why: d.Reason, Received: d.Received, Created: d.Created, Since: d.Since, Made: d.Attempts, Replay: d.Replay, Late: d.OutOfOrder,
 	}
 	switch {
-	case d.Parked() && d.VisibleStatus == gateway.Pending:
+	case d.Parked() && d.ListedStatus == gateway.Pending:
 		v.Why = whyCircuit
-	case d.VisibleStatus == gateway.Pending || d.Manual:
+	case d.ListedStatus == gateway.Pending || d.Manual:
 		v.Next = d.NextAttempt
 	}
 	if l := d.Last; l != nil {
@@ -200,7 +200,7 @@ func (s historyAPI) listAttempts(ctx context.Context, c control.Caller, in *list
 
 func (s historyAPI) resend(ctx context.Context, c control.Caller, in *ByID) (*body[delivery], error) {
 	d, err := s.history.ResendDelivery(ctx, c, in.ID)
-	return &body[delivery]{deliveryView(history.Delivery{Delivery: d, VisibleStatus: d.Status})}, err
+	return &body[delivery]{deliveryView(history.Delivery{Delivery: d, ListedStatus: d.Status})}, err
 }
 
 // An endpointHealth is what is known of a registration's endpoint.

@@ -129,10 +129,10 @@ func (r *rotation) overlap(otherwise time.Duration) (time.Duration, error) {
 	return duration("overlap", r.Overlap, otherwise)
 }
 
-// createOnce returns what create makes, whose id has the prefix. If it was
-// answered before under the same key, it returns what read finds.
-func createOnce[T any](ctx context.Context, s *server, o Once, prefix string, asked any, create, read func(id string) (T, error)) (*created[T], error) {
-	data, _ := json.Marshal(asked) // what was read from JSON can be written as such
+// createOnce returns what create makes, with an id that has the prefix. If an earlier call with the same idempotency
+// key succeeded, it returns what read returns for that call's id.
+func createOnce[T any](ctx context.Context, s *server, o Once, prefix string, input any, create, read func(id string) (T, error)) (*created[T], error) {
+	data, _ := json.Marshal(input) // cannot fail: it was decoded from JSON
 	var out created[T]
 	call := callOf(ctx)
 	what := control.Create{Key: o.Key, Body: call.operation + "\x00" + string(data), Prefix: prefix}
@@ -162,7 +162,7 @@ func duration(field, text string, otherwise time.Duration) (time.Duration, error
 	return d, nil
 }
 
-// An optional field tells what was sent from what was not, and from null.
+// An optional field distinguishes a value, null, and a field that was not sent.
 type optional[T any] struct {
 	Sent, Null bool
 	Value      T
@@ -190,9 +190,9 @@ func (o optional[T]) Schema(r huma.Registry) *huma.Schema {
 	return s
 }
 
-// refuseNull returns an error wrapping ErrInvalid if null was sent where that
-// could be taken for something it does not mean.
-func (o optional[T]) refuseNull(field string) error {
+// rejectNull returns an error wrapping ErrInvalid if null was sent. For example, null for event_types could be read as
+// "all" or as "the default".
+func (o optional[T]) rejectNull(field string) error {
 	if o.Sent && o.Null {
 		return fmt.Errorf("%s: %w: want a value, or leave it out", field, storage.ErrInvalid)
 	}

@@ -39,7 +39,7 @@ type inputFault struct {
 
 const problemType = "application/problem+json"
 
-// problemStatuses are those that any operation may answer with.
+// problemStatuses are the statuses of problems that every operation may return.
 var problemStatuses = [...]int{
 	http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict,
 	http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusTooManyRequests,
@@ -59,7 +59,7 @@ func statusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-// errMethod refuses a method that a path does not have.
+// errMethod is the error of a method that a path does not have.
 var errMethod = errors.New("method not allowed")
 
 // statuses lists the errors with a status of their own. The first that an error wraps counts.
@@ -116,8 +116,9 @@ func problemOf(err error) *problem {
 	return p
 }
 
-// refuse answers a request with err as its caller may read it, and notes it for the log.
-func (s *server) refuse(ctx context.Context, w http.ResponseWriter, err error) {
+// writeError writes err as a problem that holds nothing which the caller may not read, and stores the reason for the
+// log.
+func (s *server) writeError(ctx context.Context, w http.ResponseWriter, err error) {
 	p := problemOf(err)
 	callOf(ctx).why = p.why()
 	p.write(w)
@@ -138,9 +139,9 @@ func (p *problem) write(w http.ResponseWriter) {
 	writeJSON(w, p.Status, problemType, p)
 }
 
-// refuseInput answers a request whose input is invalid. It tells of Huma's errors what does not repeat the request:
-// known messages, and known names in locations.
-func (s *server) refuseInput(c *call, w http.ResponseWriter, op *huma.Operation, invalid *invalidInput) {
+// writeInvalid writes the problem of a request with invalid input. Of Huma's errors it passes on what does not repeat
+// the request: known messages, and known field names in locations.
+func (s *server) writeInvalid(c *call, w http.ResponseWriter, op *huma.Operation, invalid *invalidInput) {
 	more := max(len(invalid.errors)-maxFaults, 0)
 	p := &problem{Type: "about:blank", Title: http.StatusText(invalid.status), Status: invalid.status, Detail: invalid.detail}
 	for _, err := range invalid.errors[:len(invalid.errors)-more] {
@@ -165,7 +166,7 @@ func (s *server) refuseInput(c *call, w http.ResponseWriter, op *huma.Operation,
 	p.write(w)
 }
 
-// How much is told of what is wrong with one request.
+// Limits of a problem.
 const (
 	maxFaults = 20
 	maxDepth  = 10      // parts of a location
@@ -183,10 +184,10 @@ func cut(text string, most int) string {
 	}, strings.ToValidUTF8(text[:min(len(text), most)], ""))
 }
 
-// unreadable stands for every message that may quote the request.
+// unreadable replaces every message that may quote the request.
 const unreadable = "cannot be read"
 
-// wantedBody tells what a body should have been that was refused as a whole.
+// wantedBody says what body is wanted, by the status of a problem with the whole body.
 var wantedBody = map[int]string{
 	http.StatusUnsupportedMediaType: ": want Content-Type application/json",
 	http.StatusBadRequest:           ": want JSON",
@@ -195,8 +196,8 @@ var wantedBody = map[int]string{
 // unexpected is Huma's message for a field that an object does not have.
 const unexpected = "unexpected property"
 
-// propertiesAt returns the names of the fields that the object has in which
-// location stands, in order; none if that cannot be told.
+// propertiesAt returns the sorted field names of the object that location points into, or none if op's schema has no
+// such object.
 func (s *server) propertiesAt(op *huma.Operation, location string) []string {
 	if op.RequestBody == nil || op.RequestBody.Content[jsonType] == nil {
 		return nil

@@ -19,8 +19,8 @@ import (
 // A scheduleJSON is the JSON of a schedule.Schedule.
 type scheduleJSON struct{ json.RawMessage }
 
-// Schema describes a name or a list of waits. What exactly they may be is told
-// by schedule.Schedule.Check, in better words than a schema's.
+// Schema describes a name or a list of waits. schedule.Schedule.Check checks the waits, with better messages than a
+// schema's.
 func (s scheduleJSON) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
 		Description: `"standard", "every-5-minutes", or a list of waits such as ["30s","5m"]`,
@@ -117,7 +117,7 @@ func (f RegistrationFields) change() (control.RegistrationChange, error) {
 			return ch, err
 		}
 		if d == 0 {
-			d = -1 // refused with the others out of range
+			d = -1 // out of range: 0 would mean the default
 		}
 		ch.Timeout = &d
 	}
@@ -135,7 +135,7 @@ type createRegistrationInput struct {
 }
 
 func (s registrationAPI) createRegistration(ctx context.Context, c control.Caller, in *createRegistrationInput) (*created[registration], error) {
-	if err := in.Body.Match.refuseNull("match"); err != nil {
+	if err := in.Body.Match.rejectNull("match"); err != nil {
 		return nil, err
 	}
 	ch, err := in.Body.change()

@@ -42,7 +42,7 @@ func (s *server) simple(w http.ResponseWriter, r *http.Request) {
 	c.operation = setHTTPCallback
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		w.Header().Set("Allow", "GET, POST")
-		s.refuse(r.Context(), w, errMethod)
+		s.writeError(r.Context(), w, errMethod)
 		return
 	}
 	reply := simpleReply{Result: "OK"}
@@ -114,7 +114,7 @@ func simpleValues(r *http.Request) (map[string]string, error) {
 	return out, nil
 }
 
-// readForm reads a form body, whatever type it claims to be; clients of this call often name none.
+// readForm reads a form body and ignores the Content-Type, which clients of this call often leave out.
 func readForm(r *http.Request) (url.Values, error) {
 	if r.Method != http.MethodPost {
 		return nil, nil

@@ -123,7 +123,7 @@ type createGrantInput struct {
 }
 
 func (s grantAPI) createGrant(ctx context.Context, _ control.Caller, in *createGrantInput) (*created[grant], error) {
-	if err := in.Body.Match.refuseNull("match"); err != nil {
+	if err := in.Body.Match.rejectNull("match"); err != nil {
 		return nil, err
 	}
 	return createOnce(ctx, s.server, in.Once, "grt", in, func(id string) (grant, error) {

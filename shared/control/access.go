@@ -22,7 +22,7 @@ type Caller struct {
 // Operator returns the caller with the operator's own key.
 func Operator() Caller { return Caller{Key: "operator", Scope: ScopeOperator} }
 
-// who is c's name space for idempotency keys and jobs.
+// who returns the name space of c's idempotency keys and jobs.
 func (c Caller) who() string { return cmp.Or(c.Tenant, c.Group, "operator") }
 
 // Owns returns nil if c may use what belongs to tenant. Otherwise it returns storage.ErrNotFound, so that a caller

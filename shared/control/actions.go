@@ -48,13 +48,13 @@ type Span struct {
 	Rate         float64   // deliveries per second, within the registration's limits; zero: those, or 50 without any
 }
 
-// StartRecover starts the job that makes failed deliveries due again, of those that failed since a time.
+// StartRecover starts the job that makes the deliveries due again that failed in a span of time.
 func (wk *actions) StartRecover(ctx context.Context, c Caller, id, registration string, s Span) (gateway.Job, error) {
 	return wk.startFor(ctx, c, id, registration, gateway.JobRecover, s)
 }
 
 // StartReplay starts the job that delivers what a registration would have received since a time. The error wraps
-// storage.ErrConflict if the source keeps no full history.
+// storage.ErrConflict if the source's history is not full.
 func (wk *actions) StartReplay(ctx context.Context, c Caller, id, registration string, s Span) (gateway.Job, error) {
 	return wk.startFor(ctx, c, id, registration, gateway.JobReplay, s)
 }
@@ -87,7 +87,7 @@ func (wk *actions) startFor(ctx context.Context, c Caller, id, registration stri
 	return wk.gw.StartJob(ctx, gateway.Job{ID: id, Kind: kind, Tenant: r.Tenant, Registration: r.ID, Source: r.Source, Since: s.Since, Until: s.Until, Rate: s.Rate})
 }
 
-// RequireFullHistory returns an error wrapping storage.ErrConflict unless the source keeps full history.
+// RequireFullHistory returns an error wrapping storage.ErrConflict unless the source's history is full.
 func (wk *actions) RequireFullHistory(ctx context.Context, source string) error {
 	s, err := wk.Source(ctx, source)
 	if err == nil && s.History != gateway.FullHistory {

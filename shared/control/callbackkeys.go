@@ -39,8 +39,8 @@ func (ss *sources) CreateCallbackKey(ctx context.Context, id, source, label stri
 }
 
 // PutCallbackKey makes a callback URL of a source under id whose last part is secret, and returns it. It is
-// for sources that committed samples speak to: a secret that others know proves nothing about who calls. A
-// key that is there already under id and secret stays as it is. The error wraps storage.ErrInvalid unless
+// for the sources of committed samples: a secret that others know does not prove who calls. A key that exists under
+// this id and secret stays as it is. The error wraps storage.ErrInvalid unless
 // secret is 20 to 64 characters of [a-z0-9-], storage.ErrConflict if another key of the source has it,
 // storage.ErrNotFound if there is no such source.
 func (ss *sources) PutCallbackKey(ctx context.Context, id, source, label, secret string) (string, error) {

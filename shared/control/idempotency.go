@@ -23,7 +23,7 @@ const MaxIdempotencyKey = 255
 // A Create is a create that runs at most once per key.
 type Create struct {
 	Key    string // Idempotency-Key; empty: create each time
-	Body   string // method, path and body; another body under the same key is refused
+	Body   string // method, path and body; a repeat of the key with another one is an error
 	Prefix string // of the id; gateway.SourcePrefix makes source ids
 }
 
@@ -36,10 +36,10 @@ type IdempotencyRecord struct {
 	Done  bool      `json:"done,omitempty"`
 }
 
-// Idempotent calls create with a new id and returns that id, unless c was answered under the same key in the last
-// 24 h: then it returns the id of then, and true. A call that crashed is done again with the same id, so
-// create must write over what it wrote before. The error wraps storage.ErrInvalid if the key came with
-// another body, storage.ErrConflict if the first call still runs, else it is create's.
+// Idempotent calls create with a new id and returns that id. If c's call with the same key succeeded in the last 24 h,
+// it returns that call's id and true. A call that crashed is done again with the same id, so create must overwrite what
+// it has written. The error wraps storage.ErrInvalid if the key came with another body and storage.ErrConflict if the
+// first call still runs; otherwise it is create's.
 func (b *base) Idempotent(ctx context.Context, c Caller, what Create, create func(id string) error) (string, bool, error) {
 	if what.Key == "" {
 		id := ident.NewFrom(what.Prefix, b.gw.Clock(), storage.NewRev()+storage.NewRev())
@@ -63,7 +63,7 @@ func (b *base) Idempotent(ctx context.Context, c Caller, what Create, create fun
 // endIdempotent releases the key after create failed with err: for a corrected call if nothing was created,
 // otherwise for a repeated one.
 func (b *base) endIdempotent(ctx context.Context, key storage.Key, o IdempotencyRecord, err error) error {
-	if answered(err) {
+	if rejected(err) {
 		return storage.Delete(ctx, b.gw.Store, key, storage.AnyRev)
 	}
 	o.Lease = time.Time{}
@@ -91,8 +91,8 @@ func (b *base) beginIdempotent(ctx context.Context, key storage.Key, what Create
 	})
 }
 
-// answered reports whether err rejects the call before anything was created.
-func answered(err error) bool {
+// rejected reports whether err rejects the call before anything was created.
+func rejected(err error) bool {
 	return errors.Is(err, storage.ErrInvalid) || errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrConflict) ||
 		errors.Is(err, ErrLimit) || errors.Is(err, ErrForbidden) || errors.Is(err, storage.ErrTooLarge)
 }

@@ -17,8 +17,8 @@ import (
 // in use, entries of the match index, the registration, the version. So a crash leaves only superfluous entries, and
 // when it returns the change is known. The error wraps storage.ErrConflict if another was faster.
 //
-// An entry that is not needed any more is dropped only as it was before r was
-// written: a change that needs it again has written it anew since.
+// An entry that r needs no more is deleted only with the revision that it had before r was written: a later change
+// that needs the entry again has written a new revision.
 func (rr *registrations) PutRegistration(ctx context.Context, old gateway.Registration, row storage.Row, r gateway.Registration) (gateway.Registration, error) {
 	r.Rev++
 	before, after := old.PublishedEntries(), r.PublishedEntries()
@@ -113,8 +113,8 @@ func (rr *registrations) ListRegistration(ctx context.Context, r gateway.Registr
 	return rr.PutLinked(ctx, gateway.SourceLinkKey(r.Source, r.ID), gateway.TenantLinkKey(r.Tenant, "R", r.ID), r.ID, TenantRegistration{Source: r.Source})
 }
 
-// unlistRegistration takes the removed r off its source's list. Its tenant's list keeps it as long as the
-// tombstone.
+// unlistRegistration deletes the removed r from its source's list. It stays on its tenant's list as long as its
+// tombstone exists.
 func (rr *registrations) unlistRegistration(ctx context.Context, r gateway.Registration) error {
 	row := storage.Row{Key: gateway.TenantLinkKey(r.Tenant, "R", r.ID), Expires: r.Since.Add(tombstone)}
 	if err := storage.PutRow(ctx, rr.gw.Store, row, TenantRegistration{Source: r.Source, Removed: true}, storage.AnyRev); err != nil {

@@ -24,8 +24,8 @@ type TenantRegistration struct {
 	Removed bool   `json:"removed,omitempty"`
 }
 
-// A RegistrationChange holds the new values of a registration. Nil keeps a value, or means the default for a new
-// one.
+// A RegistrationChange holds the new values of a registration. Nil means no change, or the default of a new
+// registration.
 type RegistrationChange struct {
 	URL         *string
 	Headers     map[string]string // all of them; nil: unchanged
@@ -42,7 +42,7 @@ type RegistrationChange struct {
 }
 
 // CreateRegistration makes a registration of c's tenant on a source, under id, and returns it with its signing secret,
-// which is told once. If its endpoint must consent and does not, it is disabled. The error wraps storage.ErrNotFound if
+// which no later call returns. If its endpoint must consent and does not, it is disabled. The error wraps storage.ErrNotFound if
 // the source is not granted, storage.ErrInvalid, or ErrLimit, as a *TooOftenError if it is too soon.
 func (rr *registrations) CreateRegistration(ctx context.Context, c Caller, id, source string, ch RegistrationChange) (gateway.Registration, string, error) {
 	now := rr.gw.Clock()
@@ -92,8 +92,9 @@ func (rr *registrations) CheckRegistrationLimit(ctx context.Context, c Caller, s
 	return err
 }
 
-// A tenant may create many registrations at once, as when it moves in, but not ever new ones, whose endpoints are
-// not known to be slow.
+// A tenant may create a burst of registrations, for example when it moves to this gateway. The rate after that is low,
+// since a new registration's endpoint is not yet known to be slow: a tenant could otherwise escape the slow path with
+// ever new ones.
 const (
 	createBurst    = 100
 	createInterval = 2 * time.Second
@@ -318,9 +319,9 @@ func (rr *registrations) ListRegistrations(ctx context.Context, c Caller, tenant
 	})
 }
 
-// ChangeRegistration changes a registration, if its revision is ifRev or that is 0; else the error wraps
-// storage.ErrConflict. If another endpoint must consent and does not, the error wraps storage.ErrInvalid; one
-// that was waited for is enabled when it does.
+// ChangeRegistration changes a registration if its revision is ifRev or ifRev is 0; otherwise the error wraps
+// storage.ErrConflict. If a new endpoint must consent and does not, the error wraps storage.ErrInvalid. A registration
+// that is disabled for want of consent is enabled when its endpoint consents.
 func (rr *registrations) ChangeRegistration(ctx context.Context, c Caller, id string, ifRev int, ch RegistrationChange) (gateway.Registration, error) {
 	enabled := false
 	r, err := rr.changeRegistration(ctx, c, id, func(r *gateway.Registration) error {

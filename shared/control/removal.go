@@ -81,7 +81,7 @@ func (lc *lifecycle) eraseRegistration(ctx context.Context, j *gateway.Job, id s
 		}
 		for _, r := range page.Rows {
 			err := lc.eraseAttempts(ctx, ident.Delivery(id, r.SK))
-			if err == nil && r.Expires.IsZero() { // it is unfinished: its event is kept for it
+			if err == nil && r.Expires.IsZero() { // unfinished: its event is retained for it
 				err = lc.gw.Release(ctx, r.SK, id)
 			}
 			if err == nil {
@@ -109,8 +109,8 @@ func (lc *lifecycle) eraseAttempts(ctx context.Context, delivery string) error {
 	return storage.Each(ctx, lc.gw.Store, q, func(r storage.Row) error { return lc.gw.Store.Delete(ctx, r.Key, storage.AnyRev) })
 }
 
-// erasureStep empties the events of a source that match: payload, query and routing keys go, and what
-// endpoints answered to them. The rows stay, so that a repeat by the provider is still known for one.
+// erasureStep erases the matching events of a source: their payload, query and routing keys, and endpoints' responses
+// to them. The rows stay, so that a repeat by the provider is still recognised as a duplicate.
 func (lc *lifecycle) erasureStep(ctx context.Context, j *gateway.Job) (time.Time, bool, error) {
 	ended, err := lc.gw.Walk(ctx, j, func(shard int) storage.Query {
 		return storage.Query{Table: storage.Deliveries, PK: gateway.EventPK(j.Source, shard)}

@@ -14,7 +14,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// unusedName is how long a name is kept for who took it and is not there: a create that crashed.
+// unusedName is how long a reservation holds without its owner's row, as after a create that crashed.
 const unusedName = time.Minute
 
 // A Reservation says whose a name is.
@@ -41,7 +41,7 @@ func (b *base) reserveName(ctx context.Context, k storage.Key, id string, key fu
 	return err
 }
 
-// nameReserved reports whether who has a name is there, or may come to be.
+// nameReserved reports whether the owner of a name exists or may be about to be created.
 func (b *base) nameReserved(ctx context.Context, c Reservation, key func(id string) storage.Key) (bool, error) {
 	if b.gw.Clock().Sub(c.At) < unusedName {
 		return true, nil
@@ -62,8 +62,8 @@ func (b *base) FreeName(ctx context.Context, k storage.Key, id string) error {
 	return storage.Delete(ctx, b.gw.Store, k, row.Rev)
 }
 
-// CheckName returns an error wrapping storage.ErrInvalid unless text, of a field that people read, has at most most
-// bytes and nothing in it that is not seen: control and format characters, and spaces but the one of ASCII.
+// CheckName checks the text of a field that people read. The error wraps storage.ErrInvalid if it has more than most
+// bytes or characters that nobody sees: control and format characters, and any space except U+0020.
 func CheckName(field, text string, most int) error {
 	if len(text) > most || !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return fmt.Errorf("%s: %w: want at most %d bytes of UTF-8 without control and format characters, and no other space than the usual", field, storage.ErrInvalid, most)

@@ -125,7 +125,7 @@ func (lc *lifecycle) DeleteGroup(ctx context.Context, id string) error {
 	return storage.Delete(ctx, lc.gw.Store, gateway.ListKey("groups", id), storage.AnyRev)
 }
 
-// codeStep turns the registrations made with an older code of a group into tombstones, and tells each app.
+// codeStep turns the registrations made with an older code of a group into tombstones, and notifies each app.
 func (lc *lifecycle) codeStep(ctx context.Context, j *gateway.Job) (time.Time, bool, error) {
 	group, _, err := storage.Load[gateway.Group](ctx, lc.gw.Store, gateway.GroupKey(j.Group))
 	if errors.Is(err, storage.ErrNotFound) {

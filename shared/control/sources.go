@@ -38,8 +38,8 @@ type SourceChange struct {
 	Provider         string // of a new source
 	Name             *string
 	SDKAppID         *uint64         // tencent-chat
-	Token            *string         // tencent-chat and others, of a new source; else RotateToken
-	Basic            *provider.Login // direct and others, of a new source; else RotateBasic
+	Token            *string         // tencent-chat and others, for a new source only; later RotateToken
+	Basic            *provider.Login // direct and others, for a new source only; later RotateBasic
 	Allow            *[]string       // direct and others
 	Upstream         *UpstreamChange // smartbots
 	IgnoreEventTypes *[]string
@@ -226,8 +226,8 @@ func loginText(l provider.Login) string {
 	return string(b)
 }
 
-// ReserveSDKAppID takes the SDKAppID that ch names for s: one SDKAppID is one
-// source, else each would see the other's events as its own.
+// ReserveSDKAppID reserves the SDKAppID in ch for s. Two sources with one SDKAppID would each accept the other's
+// callbacks.
 func (ss *sources) ReserveSDKAppID(ctx context.Context, s gateway.Source, ch SourceChange) error {
 	if ch.SDKAppID == nil || *ch.SDKAppID == s.SDKAppID {
 		return nil

@@ -12,8 +12,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// ChangeTenant changes a tenant. Disabling it refuses its keys within 30 s and holds its deliveries within 2
-// s; enabling it releases them. The error wraps storage.ErrConflict if the tenant is being removed.
+// ChangeTenant changes a tenant. After it is disabled, its API keys are invalid within 30 s and its deliveries held
+// within 2 s; enabling it releases them. The error wraps storage.ErrConflict if the tenant is being removed.
 func (lc *lifecycle) ChangeTenant(ctx context.Context, id string, ch TenantChange) (gateway.Tenant, error) {
 	t, err := storage.Change(ctx, lc.gw.Store, gateway.TenantKey(id), func(t *gateway.Tenant, _ *storage.Row) error {
 		switch {
@@ -48,8 +48,8 @@ type TenantChange struct {
 	Disabled *bool
 }
 
-// releaseTenant starts the release of all that the enabled registrations of a tenant held, as far back as
-// held deliveries are kept. Once is enough for each time that the tenant is enabled.
+// releaseTenant starts a release of all held deliveries of a tenant's enabled registrations. It is called once each
+// time that the tenant is enabled.
 func (lc *lifecycle) releaseTenant(ctx context.Context, t gateway.Tenant) error {
 	var ids []string
 	if err := lc.EachRegistrationOf(ctx, t.ID, func(id string, _ TenantRegistration) { ids = append(ids, id) }); err != nil {

@@ -11,7 +11,7 @@ import (
 	"ringback/shared/storage"
 )
 
-// CreateTenant makes a tenant under id and its first API key, of scope full, whose text is told once.
+// CreateTenant makes a tenant under id and its first API key, of scope full, whose text no later call returns.
 func (ts *tenants) CreateTenant(ctx context.Context, id, name string, limits gateway.Limits) (gateway.Tenant, string, error) {
 	t := gateway.Tenant{ID: id, Name: strings.TrimSpace(name), Created: ts.gw.Clock(), Limits: limits}
 	if err := CheckTenant(t); err != nil {
@@ -131,7 +131,7 @@ type GrantedSource struct {
 	Matches  []gateway.Match // of its grants; a nil one is the whole source
 }
 
-// GrantedSources returns the sources of which the tenant is granted something.
+// GrantedSources returns the sources of which the tenant has a grant.
 func (ts *tenants) GrantedSources(ctx context.Context, tenant string) ([]GrantedSource, error) {
 	var keys []storage.Key
 	err := ts.each(ctx, gateway.TenantKey(tenant).PK, "G#", func(rest string, _ storage.Row) error {

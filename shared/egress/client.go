@@ -142,7 +142,7 @@ func (c *Client) network() *http.Transport {
 		},
 		TLSHandshakeTimeout:    connect,
 		ForceAttemptHTTP2:      true, // off by default if DialContext and TLSClientConfig are set
-		DisableCompression:     true, // responses are kept as they came, and do not grow
+		DisableCompression:     true, // responses are stored as they came, and do not grow
 		MaxIdleConns:           maxIdleConnections,
 		MaxIdleConnsPerHost:    maxIdlePerHost,
 		IdleConnTimeout:        idleTimeout,
@@ -227,10 +227,10 @@ func (c *Client) read(r io.Reader) []byte {
 	return body
 }
 
-// gunzip decompresses the kept part of a body: some servers send gzip unasked.
+// gunzip decompresses the stored part of a body: some servers send gzip without a request for it.
 func gunzip(h http.Header, body []byte) []byte {
 	if z, err := gzip.NewReader(bytes.NewReader(body)); err == nil && strings.EqualFold(h.Get("Content-Encoding"), "gzip") {
-		body, _ = io.ReadAll(io.LimitReader(z, KeepResponseBytes)) // as far as it was kept
+		body, _ = io.ReadAll(io.LimitReader(z, KeepResponseBytes)) // as far as it was read
 	}
 	return body
 }

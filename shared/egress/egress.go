@@ -33,7 +33,7 @@ const (
 // Limits on a response.
 const (
 	ReadResponseBytes = 64 << 10 // of the body, read so that the connection can be reused
-	KeepResponseBytes = 4 << 10  // of the body, kept for people to see
+	KeepResponseBytes = 4 << 10  // of the body, stored for people to see
 	MaxResponseHeader = 32 << 10
 )
 

@@ -64,7 +64,7 @@ type writer struct {
 	commitsUnchecked int  // since checkWAL measured the log
 	lastWasLarge     bool // the last live commit had groupCommitMin writes
 	walIsLong        chan struct{}
-	checkpointRest   atomic.Bool // the checkpoint connection is done but for the newest pages
+	checkpointRest   atomic.Bool // the checkpoint connection has done all except the newest pages
 	files            *files
 
 	mu               sync.Mutex

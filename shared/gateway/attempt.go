@@ -40,7 +40,7 @@ func newAttempter(c *core, f *matcher, es *events, cs *circuits) *attempter {
 // A task is a delivery that is due for an attempt now.
 type task struct {
 	e             *provider.Event
-	standard      func() ([]byte, error) // returns e's standard body, encoded once for all its deliveries; nil: encode it anew
+	standard      func() ([]byte, error) // returns e's standard body, encoded once for all its deliveries; nil: encode it for this one
 	r             *Registration
 	rev           string // the source's generation under which r was read
 	d             Delivery
@@ -312,7 +312,7 @@ func (at *attempter) acquireEverywhere(ctx context.Context, t *task, l Limits, s
 	return s, nil
 }
 
-// recordSpeed tells all processes whether r's endpoint is fast.
+// recordSpeed shares with all processes whether r's endpoint is fast.
 func (at *attempter) recordSpeed(ctx context.Context, r *Registration, a Attempt, cut bool) {
 	if at.speeds == nil {
 		return

@@ -63,9 +63,9 @@ func (cs *circuits) readHealth(ctx context.Context, id string) (circuit.Health, 
 	return h, nil
 }
 
-// admit asks the circuit for an attempt of d. While it is open, each probe's time is taken by one caller, who gets
-// probe. Everyone else gets in retryAt when to ask again; zero means that the circuit is closed. A caller with
-// here unset does not probe in this queue: it is only told that a probe is due.
+// admit asks the circuit for an attempt of d. While it is open, one caller gets probe each time that a probe is due.
+// Every other caller gets in retryAt when to ask again; zero means that the circuit is closed. A caller that leaves
+// here unset makes no probe itself, since its queue is not the one for probes: it only learns that a probe is due.
 func (cs *circuits) admit(ctx context.Context, d *Delivery, here bool) (probe bool, retryAt time.Time, err error) {
 	h, err := cs.health(ctx, d.Registration)
 	now := cs.Clock()

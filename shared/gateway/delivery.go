@@ -395,7 +395,7 @@ func (d Delivery) dropManual() Delivery {
 func (d Delivery) LastResponse() []byte { return d.body }
 
 // VisibleStatus returns d's status as people see it. Pending for a disabled registration counts as held, and for a
-// removed one as cancelled, except callback_removed, which tells of the removal.
+// removed one as cancelled, except callback_removed, which reports the removal.
 func (d Delivery) VisibleStatus(r Registration) Status {
 	switch {
 	case r.State == Removed && !d.Final() && d.EventType != CallbackRemoved:

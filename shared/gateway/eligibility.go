@@ -56,7 +56,7 @@ func (f *matcher) eligibility(ctx context.Context, rev string, e *provider.Event
 	return Pending, "", nil
 }
 
-// eligibilityOfRemoved reads the registration anew: it was removed a moment ago and may have been set again since.
+// eligibilityOfRemoved reads the registration again, since an app may have set it again after the removal.
 func (f *matcher) eligibilityOfRemoved(ctx context.Context, r *Registration) (Status, string, error) {
 	now, err := f.storedRegistration(ctx, r.ID)
 	switch {

@@ -42,7 +42,7 @@ func (in *ingester) Ingest(ctx context.Context, providerName, source, key string
 	return p.Reply(nil)
 }
 
-// RefusedUnread logs and counts a request that was refused before its source was known.
+// RefusedUnread logs and counts a request that failed before its source was known.
 func (in *ingester) RefusedUnread(status int) {
 	in.count(RefusedCallbacks, 1)
 	in.Log.Warn("callback", "provider", "", "source", "", "outcome", "refused", "why", http.StatusText(status), "status", status)

@@ -12,7 +12,7 @@ type Metric = string
 // The metrics of the gateway. Units has their units.
 const (
 	Callbacks         Metric = "Callbacks"        // taken in
-	RefusedCallbacks  Metric = "RefusedCallbacks" // answered with an error
+	RefusedCallbacks  Metric = "RefusedCallbacks" // rejected with an error
 	Events            Metric = "Events"           // begun by the worker
 	DuplicateEvents   Metric = "DuplicateEvents"  // by the provider, recognised and not delivered again
 	AttemptsSucceeded Metric = "AttemptsSucceeded"

@@ -7,15 +7,15 @@ import (
 	"ringback/shared/storage"
 )
 
-// A refusal is an error of ours with the one of a provider's contract that its
-// caller is told of. It reads as ours does.
+// A refusal is an error of the gateway with the error of package provider that decides the reply. Its text is the
+// gateway's.
 type refusal struct{ err, reply error }
 
 func (r *refusal) Error() string   { return r.err.Error() }
 func (r *refusal) Unwrap() []error { return []error{r.reply, r.err} }
 
-// asRefusal returns err as a Provider's Reply knows it: what the source's rows and the queue say has a name
-// in the contract, and what has none stays as it is, which is answered like ErrUnavailable.
+// asRefusal returns err with the error of package provider that corresponds to it, as a Provider's Reply expects. Any
+// other error stays as it is, and Reply treats it like ErrUnavailable.
 func asRefusal(err error) error {
 	for _, r := range [...]refusal{
 		{storage.ErrNotFound, provider.ErrNotFound},

@@ -28,7 +28,7 @@ import (
 //	               R#<registration>            R                    Registration
 //	               R#<registration>            H                    circuit.Health, due while deliveries are parked
 //	               R#<registration>            P, C                 of package limit: when its rate lets attempts begin; those under way
-//	               M#<source>#<routing key>    <pattern>#<R>        hint: who may want such events
+//	               M#<source>#<routing key>    <pattern>#<R>        index entry: R may want such events
 //	               G#<group>                   G                    Group
 //	               G#<group>                   A#<tenant>#<app>     App: the registration made by set_http_callback
 //	               G#<group>                   K#<key id>           where its owner's API key is
@@ -41,8 +41,8 @@ import (
 //	               U#<source>#<natural key>    U                    the event of a natural key that has no time, as hashed in its id
 //	               F#<event>#<n>               F                    100 of an event's registrations
 //	               P#<event>                   <registration>       that the event was replayed to it: its own row lists those it was for when it came
-//	               D#<registration>#<shard>    <event>              Delivery, Body: start of the last answer
-//	               A#<delivery>                <attempt>            Attempt, Body: start of the answer
+//	               D#<registration>#<shard>    <event>              Delivery, Body: start of the last response
+//	               A#<delivery>                <attempt>            Attempt, Body: start of the response
 //	               J#<job>                     J                    Job
 //	               L#<registration>#<group>    L                    lane: an ordered registration's queue of one group
 //	               L#<registration>#<group>    W#<received>#<event> a delivery that waits in it
@@ -156,7 +156,7 @@ func Digest(text string) string {
 	return ident.Encode(sum[:])
 }
 
-// A Link says that the thing with an id stands in a list.
+// A Link is an entry in a list of ids.
 type Link struct {
 	ID string `json:"id"`
 }

@@ -15,7 +15,7 @@ import (
 // resendMargin is time left for the response: no resend starts later.
 const resendMargin = 500 * time.Millisecond
 
-// send sends ms in as few calls as the queue's limits allow, and again what the queue refused.
+// send sends ms in as few calls as the queue's limits allow, and sends those again that failed.
 func (c *core) send(ctx context.Context, q storage.QueueName, ms []storage.Message) error {
 	for len(ms) > 0 {
 		n, size := 0, 0
@@ -54,8 +54,8 @@ func (c *core) sendBatch(ctx context.Context, q storage.QueueName, ms []storage.
 	return fmt.Errorf("send %d messages to %s: %w: %v", len(ms), q, storage.ErrUnavailable, last)
 }
 
-// enqueue sends as to the events queue, and again what the queue refuses while there is time. Then the error wraps
-// storage.ErrUnavailable.
+// enqueue sends as to the events queue, and sends those again that failed, while there is time. After that the error
+// wraps storage.ErrUnavailable.
 func (c *core) enqueue(ctx context.Context, as []message.InboundEvent) error {
 	if len(as) == 0 {
 		return nil

@@ -27,7 +27,7 @@ type Source struct {
 	History          History  `json:"history,omitempty"`
 }
 
-// History says how much of a source's events is kept.
+// History says which of a source's deliveries have rows: all, or the failed ones.
 type History string
 
 const (

@@ -17,7 +17,7 @@ import (
 // How long ingest goes by what it knows of a source.
 const (
 	sourceTTL        = 30 * time.Second // an acceptance; a withdrawn credential ends within it
-	refusalTTL       = time.Second      // a refusal is never given from older knowledge
+	refusalTTL       = time.Second      // no callback is rejected because of an older entry
 	staleTTL         = 15 * time.Minute // if the Store cannot be asked
 	sourceCacheSize  = 10_000           // callback URLs that are remembered
 	unknownCacheSize = 1_000            // wrong ones, so that guessing costs little memory
@@ -40,8 +40,8 @@ type ingester struct {
 	loading singleflight.Group
 }
 
-// account returns the account that a callback URL names, no older than age unless the Store does
-// not answer. The error wraps storage.ErrNotFound or storage.ErrUnavailable.
+// account returns the account that a callback URL names. It is at most as old as age, unless the Store does not
+// respond. The error wraps storage.ErrNotFound or storage.ErrUnavailable.
 func (in *ingester) account(ctx context.Context, provider, source, key string, age time.Duration) (account, error) {
 	name := source + "/" + key
 	now, asked := in.Clock(), time.Now()

@@ -13,7 +13,7 @@ type Tenant struct {
 	ID       string    `json:"id"`
 	Name     string    `json:"name"`
 	Created  time.Time `json:"created"`
-	Disabled bool      `json:"disabled,omitempty"` // its keys are refused, its deliveries held
+	Disabled bool      `json:"disabled,omitempty"` // its API keys are invalid, its deliveries held
 	Since    time.Time `json:"since,omitzero"`     // it was disabled, or enabled again
 	Removing bool      `json:"removing,omitempty"` // a job takes its rows away
 	Limits   Limits    `json:"limits,omitzero"`

@@ -55,7 +55,7 @@ func (q Query) wants(typ string, received time.Time) bool {
 // A Delivery is a delivery as lists return it.
 type Delivery struct {
 	gateway.Delivery
-	VisibleStatus gateway.Status // Status; Held for a pending one of a disabled registration, Cancelled for an unfinished one of a removed one
+	ListedStatus gateway.Status // Status; Held for a pending one of a disabled registration, Cancelled for an unfinished one of a removed one
 }
 
 // Deliveries returns a page of deliveries, newest first, and the cursor of the next page. A page may be short, or
@@ -163,7 +163,7 @@ func (h *History) listDeliveries(ctx context.Context, rows []storage.Row, rs []g
 			return nil, err
 		}
 		l := Delivery{d, d.VisibleStatus(byRegistration[d.Registration])}
-		if row.Expired(now) || !q.wants(d.EventType, d.Received) || q.Status != "" && l.VisibleStatus != q.Status {
+		if row.Expired(now) || !q.wants(d.EventType, d.Received) || q.Status != "" && l.ListedStatus != q.Status {
 			continue
 		}
 		out = append(out, l)

@@ -667,7 +667,7 @@ func TestDeliveryIsShownAsItsRegistrationStands(t *testing.T) {
 		{"of the removed one, cancelled", Query{Registration: removed.ID, Status: gateway.Cancelled}, cancelled, gateway.Cancelled},
 	} {
 		ds, _, err := w.Deliveries(t.Context(), c, tt.q)
-		if err != nil || len(ds) != 1 || ds[0].ID != tt.id || ds[0].VisibleStatus != tt.status || ds[0].Status != gateway.Pending {
+		if err != nil || len(ds) != 1 || ds[0].ID != tt.id || ds[0].ListedStatus != tt.status || ds[0].Status != gateway.Pending {
 			t.Errorf("deliveries, %s: %+v, %v, want one that is shown as %s", tt.name, ds, err, tt.status)
 		}
 	}
@@ -678,10 +678,10 @@ func TestDeliveryIsShownAsItsRegistrationStands(t *testing.T) {
 		t.Errorf("deliveries of the event: %+v, %v, want both", ds, err)
 	}
 	l, r, err := w.DeliveryOf(t.Context(), c, held)
-	if err != nil || l.VisibleStatus != gateway.Held || r.ID != disabled.ID || l.ID != held {
+	if err != nil || l.ListedStatus != gateway.Held || r.ID != disabled.ID || l.ID != held {
 		t.Errorf("DeliveryOf = %+v, %+v, %v", l, r, err)
 	}
-	if l, _, err := w.DeliveryOf(t.Context(), control.Operator(), cancelled); err != nil || l.VisibleStatus != gateway.Cancelled {
+	if l, _, err := w.DeliveryOf(t.Context(), control.Operator(), cancelled); err != nil || l.ListedStatus != gateway.Cancelled {
 		t.Errorf("DeliveryOf by the operator = %+v, %v", l, err)
 	}
 	_, _, err = w.DeliveryOf(t.Context(), w.other(), held)

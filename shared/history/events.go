@@ -24,8 +24,8 @@ type Event struct {
 	Erased bool // by an erasure; the payload is gone
 }
 
-// kept returns the events of those rows that have not expired.
-func (h *History) kept(rows []storage.Row) ([]Event, error) {
+// live returns the events of those rows that have not expired.
+func (h *History) live(rows []storage.Row) ([]Event, error) {
 	now := h.gw.Clock()
 	out := make([]Event, 0, len(rows))
 	for _, r := range rows {
@@ -89,7 +89,7 @@ func (h *History) eventsOfSource(ctx context.Context, q Query) ([]Event, string,
 		return nil, "", nil
 	}
 	return h.scanEvents(ctx, eventParts(q.Source), q, func(rows []storage.Row) ([]Event, error) {
-		out, err := h.kept(rows)
+		out, err := h.live(rows)
 		return slices.DeleteFunc(out, func(l Event) bool { return !q.wants(l.Type, l.Received) }), err
 	})
 }
@@ -145,7 +145,7 @@ func (h *History) readEvents(ctx context.Context, ids []string) (map[string]Even
 	if err != nil {
 		return nil, fmt.Errorf("get events: %w", err)
 	}
-	es, err := h.kept(rows)
+	es, err := h.live(rows)
 	out := make(map[string]Event, len(es))
 	for _, l := range es {
 		out[l.ID] = l

@@ -29,7 +29,7 @@ const (
 	MaxLeases = 50
 )
 
-// Limits are kept in the rows of a Store. They are safe for concurrent use.
+// Limits stores its state in the rows of a Store. It is safe for concurrent use.
 type Limits struct {
 	clock func() time.Time
 	rows  *rows

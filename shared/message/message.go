@@ -48,7 +48,7 @@ type Header struct {
 	Kind Kind `json:"k"`
 
 	// Of events and chunk.
-	Token       string        `json:"t,omitempty"` // of the callback: equal tokens mean equal messages, whatever their queue ids; of lane: its worker
+	Token       string        `json:"t,omitempty"` // of the callback: equal tokens mean equal messages, whatever their queue ids; of a lane: the worker that owns it
 	Source      string        `json:"s,omitempty"`
 	Provider    string        `json:"p,omitempty"`
 	Label       string        `json:"l,omitempty"`

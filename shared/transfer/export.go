@@ -46,7 +46,7 @@ type exportLine struct {
 	Expires time.Time       `json:"expires,omitzero"` // of the row
 }
 
-// An exportHeader says who wrote a part, and lets the reader check its key ring.
+// An exportHeader names the gateway that wrote a part, and lets the reader check its key ring.
 type exportHeader struct {
 	Version int    `json:"version"`
 	Gateway string `json:"gateway"`
@@ -130,7 +130,7 @@ func (x *exportPart) line(l exportLine) {
 	x.err = errors.Join(x.err, json.NewEncoder(&x.out).Encode(l))
 }
 
-// add writes what a scanned row stands for, unless the part is full.
+// add writes the export's line for a scanned row, unless the part is full.
 func (x *exportPart) add(ctx context.Context, r storage.Row) error {
 	if x.out.Len() >= exportBytes || x.lines >= exportLines {
 		return errEnough
@@ -165,7 +165,7 @@ func (x *exportPart) row(kind string, r storage.Row) error {
 	return nil
 }
 
-// rowAt writes the row under k, if there is one.
+// rowAt writes the row under k if it exists.
 func (x *exportPart) rowAt(ctx context.Context, kind string, k storage.Key) error {
 	rows, err := x.g.gw.Store.Get(ctx, k)
 	if err != nil || len(rows) == 0 {

@@ -80,8 +80,8 @@ func (tr transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// Check returns an error if a response to r is not as the document says. A path that is no operation's may answer as it
-// likes, except that a problem has to be one.
+// Check returns an error if a response to r is not as the document says. On a path that no operation has, it checks
+// only the form of problems.
 func Check(r *http.Request, status int, header http.Header, body []byte) error {
 	doc, err := Document()
 	if err != nil {
