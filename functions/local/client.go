@@ -53,7 +53,7 @@ type problem struct {
 }
 
 func (p *problem) Error() string {
-	return fmt.Sprintf("the gateway answered %d: %s", p.status, p.detail)
+	return fmt.Sprintf("the gateway responded %d: %s", p.status, p.detail)
 }
 
 // canRetry reports whether the same call may succeed later.
@@ -99,7 +99,7 @@ func (c *client) read(ctx context.Context, path string, query url.Values) ([]byt
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
 	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("read the answer: %w", err)
+		return nil, time.Time{}, fmt.Errorf("read the response: %w", err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, time.Time{}, problemOf(resp, b)

@@ -66,7 +66,7 @@ func (d *demo) send(ctx context.Context, client *http.Client, s scene) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s was answered %s", s.source, resp.Status)
+		return fmt.Errorf("callback of %s: response %s", s.source, resp.Status)
 	}
 	return nil
 }

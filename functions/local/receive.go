@@ -20,7 +20,7 @@ func receive(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("local receive", flag.ContinueOnError)
 	addr := flags.String("addr", "127.0.0.1:9000", "`address` to listen on")
 	secret := flags.String("secret", "", "the registration's signing `secret`, whsec_…; without it nothing is verified")
-	refuse := flags.Int("refuse", 0, "answer so many deliveries with 500 first")
+	refuse := flags.Int("refuse", 0, "respond to this `number` of deliveries with 500 first")
 	if err := receiving.parseAll(flags, args, out); err != nil {
 		return err
 	}

@@ -146,11 +146,11 @@ func exchange(req *http.Request, out io.Writer) error {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if err != nil {
-		return fmt.Errorf("answer of %s: %w", req.URL.Host, err)
+		return fmt.Errorf("response of %s: %w", req.URL.Host, err)
 	}
 	fmt.Fprintf(out, "%s %s\n", resp.Status, bytes.TrimSpace(body))
 	if resp.StatusCode >= 300 {
-		return errors.New("send: the callback was refused" + missing(req, resp.StatusCode))
+		return errors.New("send: the callback was rejected" + missing(req, resp.StatusCode))
 	}
 	return nil
 }

@@ -68,9 +68,9 @@ func TestSendSaysWhatWasMissing(t *testing.T) {
 		name, file, to, token, want string
 	}{
 		{"a signature", "tencentchat-state-change.json", "", "", "want -token with the source's token"},
-		{"nothing: signed", "tencentchat-state-change.json", "", "t", "send: the callback was refused"},
+		{"nothing: signed", "tencentchat-state-change.json", "", "t", "send: the callback was rejected"},
 		{"a login", "direct-no-login.json", "", "", "want -to with login:password@ before the host"},
-		{"nothing: logged in", "direct-no-login.json", "hook:a%3Ab@", "", "send: the callback was refused"},
+		{"nothing: logged in", "direct-no-login.json", "hook:a%3Ab@", "", "send: the callback was rejected"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			to := strings.Replace(server.URL, "//", "//"+tt.to, 1)

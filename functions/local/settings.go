@@ -39,7 +39,7 @@ func parseSettings(args []string, getenv func(string) string, out io.Writer) (se
 	flags.StringVar(&s.data, "data", "./ringback-data", "`folder` of the database and the keys")
 	flags.StringVar(&publicURL, "public-url", "", "`URL` under which providers reach this gateway (default http:// and -addr)")
 	flags.StringVar(&proxies, "trusted-proxy", "", "address ranges (`CIDR`, separated by commas) whose X-Forwarded-For or Forwarded is believed")
-	flags.BoolVar(&s.relaxed, "relaxed", false, "answer before the disk has it: faster, and a power failure may lose the last moment")
+	flags.BoolVar(&s.relaxed, "relaxed", false, "respond before the disk has the data: faster, and a power failure may lose the last moment")
 	paused := flags.Bool("paused", false, "take callbacks and send nothing, as for a copy or a restored backup")
 	flags.BoolVar(&s.demo, "demo", false, "add three sources, two tenants and their endpoint, and play callbacks to look at")
 	flags.StringVar(&s.pprof, "pprof", "", "`address` of this machine alone to serve profiles on, such as 127.0.0.1:6060 (default none)")

@@ -11,7 +11,7 @@ import (
 // tested names the event that a test sent.
 type tested struct {
 	Event    string `json:"event"`
-	Delivery string `json:"delivery" doc:"there soon"`
+	Delivery string `json:"delivery" doc:"id of its delivery, which is created soon"`
 }
 
 func (s jobAPI) testRegistration(ctx context.Context, c control.Caller, in *ByID) (*body[tested], error) {
@@ -31,7 +31,7 @@ type dryRunInput struct {
 type dryRun struct {
 	Looked   int     `json:"looked" doc:"events that the tenant may have, newest first"`
 	Matched  int     `json:"matched"`
-	Complete bool    `json:"complete" doc:"all since then were looked at"`
+	Complete bool    `json:"complete" doc:"all events since then were read"`
 	Events   []event `json:"events" nullable:"false" doc:"the newest 100 that match"`
 }
 

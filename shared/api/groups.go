@@ -20,7 +20,7 @@ type group struct {
 	UUID     string    `json:"uuid" doc:"Second Life's"`
 	GroupID  string    `json:"group_id"`
 	Created  time.Time `json:"created"`
-	OwnerKey string    `json:"owner_key,omitempty" doc:"API key of the group's owner; told once"`
+	OwnerKey string    `json:"owner_key,omitempty" doc:"API key of the group's owner; shown once"`
 	Note     string    `json:"note,omitempty"`
 }
 

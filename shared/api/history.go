@@ -49,7 +49,7 @@ type delivery struct {
 	Tenant       string    `json:"tenant"`
 	Source       string    `json:"source"`
 	Status       string    `json:"status" enum:"pending,succeeded,failed,held,cancelled"`
-	Why          string    `json:"why,omitempty" doc:"of a pending one: circuit, if it is parked until its endpoint accepts again or it is attempted as a probe"`
+	Why          string    `json:"why,omitempty" doc:"of a pending one: circuit, if it is parked until its endpoint succeeds again or it is attempted as a probe"`
 	Received     time.Time `json:"received" doc:"the event"`
 	Created      time.Time `json:"created"`
 	Since        time.Time `json:"since,omitzero" doc:"of held, or of the final status"`
@@ -64,13 +64,13 @@ type delivery struct {
 // An attempt is one POST of a delivery.
 type attempt struct {
 	At          time.Time `json:"at"`
-	Took        string    `json:"took" doc:"until the header of the answer, or the failure"`
+	Took        string    `json:"took" doc:"until the header of the response, or the failure"`
 	StatusCode  int       `json:"status_code,omitempty"`
-	Class       string    `json:"class" doc:"why it was not accepted; empty: it was"`
+	Class       string    `json:"class" doc:"reason of the failure; empty after a success"`
 	Error       string    `json:"error,omitempty"`
 	Explanation string    `json:"explanation,omitempty"`
 	Manual      bool      `json:"manual,omitempty" doc:"a resend"`
-	Answer      string    `json:"answer,omitempty" doc:"how the answer began"`
+	Answer      string    `json:"answer,omitempty" doc:"start of the response's body"`
 }
 
 func attemptView(a gateway.Attempt) attempt {
@@ -205,10 +205,10 @@ func (s historyAPI) resend(ctx context.Context, c control.Caller, in *ByID) (*bo
 
 // An endpointHealth is what is known of a registration's endpoint.
 type endpointHealth struct {
-	Circuit      string    `json:"circuit" enum:"closed,open" doc:"open: nothing is attempted but probes; no attempt is used up"`
+	Circuit      string    `json:"circuit" enum:"closed,open" doc:"open: only probes are made; no attempt is used up"`
 	Since        time.Time `json:"since,omitzero" doc:"the circuit opened"`
 	NextProbe    time.Time `json:"next_probe,omitzero" doc:"the next attempt is made then or later, by a delivery that waits"`
-	FailingSince time.Time `json:"failing_since,omitzero" doc:"the first failure since anything was accepted"`
+	FailingSince time.Time `json:"failing_since,omitzero" doc:"the first failure since the last success"`
 }
 
 func healthView(h circuit.Health) *endpointHealth {

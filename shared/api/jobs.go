@@ -21,8 +21,8 @@ type job struct {
 	Match        map[string][]string `json:"match,omitempty"`
 	Since        time.Time           `json:"since,omitzero"`
 	Until        time.Time           `json:"until,omitzero"`
-	Rate         float64             `json:"rate,omitempty" doc:"deliveries per second that were asked for"`
-	Done         int                 `json:"done" doc:"rows dealt with"`
+	Rate         float64             `json:"rate,omitempty" doc:"requested deliveries per second"`
+	Done         int                 `json:"done" doc:"rows that are done"`
 	Skipped      int                 `json:"skipped"`
 	Created      time.Time           `json:"created"`
 	Updated      time.Time           `json:"updated"`
@@ -42,7 +42,7 @@ type spanInput struct {
 	Body struct {
 		Since time.Time `json:"since"`
 		Until time.Time `json:"until,omitzero" doc:"of replay-missing"`
-		Rate  float64   `json:"rate,omitempty" doc:"deliveries per second, at least one an hour; default: as the registration's limits have it, else 50"`
+		Rate  float64   `json:"rate,omitempty" doc:"deliveries per second, at least one an hour; default: as in the registration's limits, otherwise 50"`
 	}
 }
 

@@ -17,8 +17,8 @@ type apiKey struct {
 	Group   string     `json:"group,omitempty"`
 	Created time.Time  `json:"created"`
 	Expires time.Time  `json:"expires,omitzero"`
-	Old     []validity `json:"old,omitempty" doc:"what it replaced and still holds"`
-	APIKey  string     `json:"api_key,omitempty" doc:"told once"`
+	Old     []validity `json:"old,omitempty" doc:"replaced ones that are still valid"`
+	APIKey  string     `json:"api_key,omitempty" doc:"shown once"`
 	Note    string     `json:"note,omitempty"`
 }
 

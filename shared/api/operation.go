@@ -68,7 +68,7 @@ type body[T any] struct{ Body T }
 
 // created is the response to a create.
 type created[T any] struct {
-	Replayed string `header:"Idempotent-Replayed" doc:"true if the same request was answered before; its one-time secret is left out"`
+	Replayed string `header:"Idempotent-Replayed" doc:"true if the same request succeeded before; its one-time secret is left out"`
 	Body     T
 }
 
@@ -80,7 +80,7 @@ type page[T any] struct {
 	Data []T    `json:"data" nullable:"false"`
 	Next string `json:"next_cursor" doc:"cursor of the next page; empty after the last. A page may be short and yet not be the last."`
 
-	Scanned time.Time `json:"scanned_to,omitzero" doc:"of a page of events or deliveries that is empty and yet not the last: how far back it looked. One call looks at 20,000 rows, on AWS at what it reads in 0.8 s."`
+	Scanned time.Time `json:"scanned_to,omitzero" doc:"of a page of events or deliveries that is empty and not the last: how far back the call read. One call reads 20,000 rows, on AWS for at most 0.8 s."`
 }
 
 // pageOf returns a page of vs, each converted by view.
@@ -119,7 +119,7 @@ type listOfSource struct {
 
 // rotation is the body of a rotation; it may be left out.
 type rotation struct {
-	Overlap string `json:"overlap,omitempty" doc:"how long the old one holds; default 24h, 720h for callback keys of direct"`
+	Overlap string `json:"overlap,omitempty" doc:"how long the old one stays valid; default 24h, 720h for callback keys of direct"`
 }
 
 func (r *rotation) overlap(otherwise time.Duration) (time.Duration, error) {
@@ -148,7 +148,7 @@ func createOnce[T any](ctx context.Context, s *server, o Once, prefix string, in
 }
 
 // note says why a repeated create's response holds no secret.
-const note = "This request was answered before; the secret that it was told then is not shown again."
+const note = "This request succeeded before; the secret in its response is not shown again."
 
 // duration reads a duration such as 24h; text may be empty for the default.
 func duration(field, text string, otherwise time.Duration) (time.Duration, error) {

@@ -18,7 +18,7 @@ type queueDepth struct {
 	Delayed  int    `json:"delayed"`
 	Dead     int    `json:"dead" doc:"dead letters"`
 
-	OldestDue time.Time `json:"oldest_due,omitzero" doc:"of the retry queue: when the oldest of what should have been handed out fell due; left out if nothing is late"`
+	OldestDue time.Time `json:"oldest_due,omitzero" doc:"of the retry queue: due time of the oldest delivery that should be in it already; left out if none is late"`
 }
 
 func (s jobAPI) deadLetters(ctx context.Context, _ control.Caller, _ *empty) (*body[page[queueDepth]], error) {

@@ -45,7 +45,7 @@ type registration struct {
 	Created     time.Time           `json:"created"`
 	Rev         int                 `json:"rev" doc:"grows with every change; If-Match takes it"`
 	State       string              `json:"state" enum:"enabled,disabled,removed"`
-	Why         string              `json:"why,omitempty" doc:"it is disabled or removed"`
+	Why         string              `json:"why,omitempty" doc:"when it was disabled or removed"`
 	Since       time.Time           `json:"since" doc:"of the state"`
 	URL         string              `json:"url" doc:"a login and password are shown as ***"`
 	Headers     map[string]string   `json:"headers" nullable:"false" doc:"values are shown as ***"`
@@ -64,7 +64,7 @@ type registration struct {
 	AppName     string              `json:"app_name,omitempty"`
 	AppUUID     string              `json:"app_uuid,omitempty"`
 	Health      *endpointHealth     `json:"health,omitempty" doc:"of one registration, and of lists"`
-	Secret      string              `json:"secret,omitempty" doc:"whsec_…; told once"`
+	Secret      string              `json:"secret,omitempty" doc:"whsec_…; shown once"`
 	Warnings    []string            `json:"warnings,omitempty"`
 	Note        string              `json:"note,omitempty"`
 }
@@ -91,11 +91,11 @@ func (s registrationAPI) registrationView(r gateway.Registration) registration {
 type RegistrationFields struct {
 	URL         *string           `json:"url,omitempty" doc:"http or https; login:password@ becomes Basic authorization"`
 	EventTypes  *[]string         `json:"event_types,omitempty" doc:"the provider's names; * may end an entry"`
-	Match       matchField        `json:"match,omitempty" doc:"routing key to accepted values: keys AND, values OR, exact text"`
+	Match       matchField        `json:"match,omitempty" doc:"routing key to wanted values: keys AND, values OR, exact text"`
 	Format      *string           `json:"format,omitempty" enum:"standard,raw"`
 	Schedule    scheduleJSON      `json:"schedule,omitempty"`
 	Timeout     string            `json:"timeout,omitempty" doc:"of one attempt, 1s to 15s"`
-	Headers     map[string]string `json:"headers,omitempty" doc:"all of them; *** keeps a value"`
+	Headers     map[string]string `json:"headers,omitempty" doc:"all headers; *** leaves a value as it is"`
 	Description *string           `json:"description,omitempty"`
 	RawToken    *string           `json:"raw_token,omitempty" doc:"raw deliveries of tencent-chat are signed with it"`
 	Rate        *float64          `json:"rate,omitempty" doc:"deliveries per second over all processes, up to a twentieth more in a minute; at least one an hour; 0: no limit of its own"`
@@ -243,7 +243,7 @@ func (s registrationAPI) deleteRegistration(ctx context.Context, c control.Calle
 type enableInput struct {
 	ByID
 	Body *struct {
-		Held string `json:"held,omitempty" enum:"release,skip" doc:"what becomes of the deliveries that are held"`
+		Held string `json:"held,omitempty" enum:"release,skip" doc:"what happens to held deliveries"`
 	}
 }
 

@@ -119,8 +119,8 @@ type SourceFields struct {
 	Name             *string   `json:"name,omitempty"`
 	SDKAppID         *uint64   `json:"sdk_app_id,omitempty" doc:"tencent-chat"`
 	Allow            *[]string `json:"allow,omitempty" doc:"direct: addresses and prefixes that may call; empty: all"`
-	Upstream         *upstream `json:"upstream,omitempty" doc:"smartbots: the account with which unknown groups and codes are asked for"`
-	IgnoreEventTypes *[]string `json:"ignore_event_types,omitempty" doc:"acknowledged and counted, but not kept; * may end an entry"`
+	Upstream         *upstream `json:"upstream,omitempty" doc:"smartbots: the account with which unknown groups and security codes are looked up"`
+	IgnoreEventTypes *[]string `json:"ignore_event_types,omitempty" doc:"acknowledged and counted, not stored; * may end an entry"`
 	History          *string   `json:"history,omitempty" doc:"full or failures"`
 }
 
@@ -231,7 +231,7 @@ type rotateTokenInput struct {
 	ByID
 	Body struct {
 		Token   string `json:"token"`
-		Overlap string `json:"overlap,omitempty" doc:"how long the old one holds; default 24h"`
+		Overlap string `json:"overlap,omitempty" doc:"how long the old one stays valid; default 24h"`
 	}
 }
 
@@ -248,7 +248,7 @@ type rotateBasicInput struct {
 	ByID
 	Body struct {
 		Basic   login  `json:"basic"`
-		Overlap string `json:"overlap,omitempty" doc:"how long the old ones hold; default 720h"`
+		Overlap string `json:"overlap,omitempty" doc:"how long the old ones stay valid; default 720h"`
 	}
 }
 

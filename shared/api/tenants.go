@@ -15,7 +15,7 @@ type limits struct {
 	DeliveriesPerSecond    float64 `json:"deliveries_per_second,omitempty" doc:"per registration, at least one an hour; default: no limit"`
 	Concurrency            int     `json:"concurrency,omitempty" doc:"POSTs at once per registration in each process: a share, no promise of how many there are in all; default 50"`
 	Jobs                   int     `json:"jobs,omitempty" doc:"recoveries and replays at once; default 1"`
-	RequireChallenge       bool    `json:"require_challenge,omitempty" doc:"endpoints must answer an OPTIONS request with WebHook-Allowed-Origin before anything is sent to them; standard format alone"`
+	RequireChallenge       bool    `json:"require_challenge,omitempty" doc:"endpoints must respond to an OPTIONS request with WebHook-Allowed-Origin before anything is sent to them; standard format only"`
 }
 
 // A tenant is a customer of the operator.
@@ -26,7 +26,7 @@ type tenant struct {
 	Disabled bool      `json:"disabled"`
 	Removing bool      `json:"removing,omitempty"`
 	Limits   limits    `json:"limits" doc:"in force, defaults filled in"`
-	APIKey   string    `json:"api_key,omitempty" doc:"of scope full; told once"`
+	APIKey   string    `json:"api_key,omitempty" doc:"of scope full; shown once"`
 	Note     string    `json:"note,omitempty"`
 }
 
@@ -70,7 +70,7 @@ type changeTenantInput struct {
 	ByID
 	Body struct {
 		Name     *string `json:"name,omitempty"`
-		Limits   *limits `json:"limits,omitempty" doc:"all of them; what is left out is the default"`
+		Limits   *limits `json:"limits,omitempty" doc:"all limits; one that is left out is the default"`
 		Disabled *bool   `json:"disabled,omitempty"`
 	}
 }
@@ -118,7 +118,7 @@ type createGrantInput struct {
 	ByID
 	Body struct {
 		Tenant string     `json:"tenant"`
-		Match  matchField `json:"match,omitempty" doc:"routing key to accepted values: keys AND, values OR, exact text; absent: the whole source"`
+		Match  matchField `json:"match,omitempty" doc:"routing key to wanted values: keys AND, values OR, exact text; absent: the whole source"`
 	}
 }
 

@@ -26,13 +26,13 @@ func (s transferAPI) export(ctx context.Context, _ control.Caller, in *exportInp
 }
 
 type importInput struct {
-	Check bool   `query:"check" doc:"read and judge everything, and write nothing"`
+	Check bool   `query:"check" doc:"check everything and write nothing"`
 	Body  []byte `contentType:"application/x-ndjson" format:"binary"`
 }
 
 type imported struct {
 	Added map[string]int `json:"added" nullable:"false"`
-	Kept  map[string]int `json:"kept" nullable:"false" doc:"there already under their id, and left as they are"`
+	Kept  map[string]int `json:"kept" nullable:"false" doc:"existed already under their id, and not changed"`
 }
 
 func (s transferAPI) importPart(ctx context.Context, _ control.Caller, in *importInput) (*body[imported], error) {

@@ -58,13 +58,13 @@ func (q *Queue) Send(ctx context.Context, name storage.QueueName, ms []storage.M
 		errs[indexOf(sent.Id)] = nil
 	}
 	for _, e := range out.Failed {
-		errs[indexOf(e.Id)] = fmt.Errorf("send to the %s queue: refused with %s", name, aws.ToString(e.Code))
+		errs[indexOf(e.Id)] = fmt.Errorf("send to the %s queue: failed with %s", name, aws.ToString(e.Code))
 	}
 	return errs
 }
 
 // errNotNamed is the error of a message that the response to a batch names neither as sent nor as failed.
-var errNotNamed = errors.New("the answer does not name the message")
+var errNotNamed = errors.New("the response does not name the message")
 
 func indexOf(id *string) int {
 	i, _ := strconv.Atoi(aws.ToString(id))

@@ -91,7 +91,7 @@ func (wk *actions) startFor(ctx context.Context, c Caller, id, registration stri
 func (wk *actions) RequireFullHistory(ctx context.Context, source string) error {
 	s, err := wk.Source(ctx, source)
 	if err == nil && s.History != gateway.FullHistory {
-		return fmt.Errorf("source: %w: it keeps no full history", storage.ErrConflict)
+		return fmt.Errorf("source: %w: its history is not full", storage.ErrConflict)
 	}
 	return err
 }

@@ -131,7 +131,7 @@ func (rr *registrations) consent(answer egress.Response) (rate float64, err erro
 	case answer.StatusCode == 0:
 		return 0, &consentError{"the endpoint was asked with OPTIONS for its consent: " + answer.Error}
 	case allowed != "*" && !strings.EqualFold(allowed, rr.gw.Origin()):
-		return 0, &consentError{"the endpoint's answer to OPTIONS has no WebHook-Allowed-Origin with " + rr.gw.Origin() + " or *"}
+		return 0, &consentError{"the endpoint's response to OPTIONS has no WebHook-Allowed-Origin with " + rr.gw.Origin() + " or *"}
 	}
 	if n, err := strconv.Atoi(strings.TrimSpace(answer.Header.Get(allowedRate))); err == nil && n > 0 {
 		rate = float64(n) / 60

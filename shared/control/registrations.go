@@ -243,7 +243,7 @@ func (rr *registrations) Warnings(ctx context.Context, r gateway.Registration) (
 	for _, name := range unique(names) {
 		if p.Decides(name) {
 			return append(out, "event_types name callbacks that the provider wants a decision on, such as "+name+
-				": it has been answered before your endpoint is called, so what your endpoint answers decides nothing"), nil
+				": the provider has its response before your endpoint is called, so your endpoint's response decides nothing"), nil
 		}
 	}
 	return out, nil

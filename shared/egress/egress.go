@@ -68,7 +68,7 @@ var explained = map[Class]string{
 	BadURL:         "The endpoint's URL cannot be used.",
 	Status1xx:      "The endpoint responded with an informational status and nothing else.",
 	Status3xx:      "The endpoint responded with a redirect, which is not followed.",
-	Status4xx:      "The endpoint refused the request with a status from 400 to 499.",
+	Status4xx:      "The endpoint failed the request with a status from 400 to 499.",
 	Status5xx:      "The endpoint failed with a status from 500 to 599.",
 	StatusOther:    "The endpoint responded with a status that HTTP does not define.",
 	Internal:       "The gateway itself could not call the endpoint.",

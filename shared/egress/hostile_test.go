@@ -232,7 +232,7 @@ func TestResponseIsToldForPeople(t *testing.T) {
 		z.Close()
 		return b.String()
 	}
-	const refused, redirected = "The endpoint refused the request with a status from 400 to 499", "The endpoint responded with a redirect, which is not followed"
+	const refused, redirected = "The endpoint failed the request with a status from 400 to 499", "The endpoint responded with a redirect, which is not followed"
 	secret := "Location: https://log:s3cret@other.example/hook/?key=s3cret#s3cret\r\n"
 	for _, tt := range []struct{ name, status, header, body, told, want string }{
 		{"gzip", "403 F", "Content-Encoding: GZIP\r\n", zip("no <hook> here"), refused + ".", "no <hook> here"},

@@ -46,7 +46,7 @@ func Merge(stored, sent string) (string, error) {
 	}
 	from, err := url.Parse(stored)
 	if err != nil || from.User == nil {
-		return "", errors.New("the URL has no login and password that could be kept")
+		return "", errors.New("the URL so far has no login and password to leave unchanged")
 	}
 	if !SameOrigin(stored, sent) {
 		return "", errors.New("a URL with another scheme, host or port needs its login and password again")
@@ -110,7 +110,7 @@ func (c *Client) checkHost(u *url.URL) error {
 	case err == nil:
 		return badURL("its address is not in its usual form")
 	case endsInNumber(host):
-		return badURL("its host is a number, but not an address in its usual form")
+		return badURL("its host is a number and not an address in its usual form")
 	case !isName(host):
 		return badURL(notName)
 	}

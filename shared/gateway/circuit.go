@@ -123,7 +123,7 @@ func (cs *circuits) disableIfGone(ctx context.Context, r *Registration, a Attemp
 }
 
 // reasonGone is the reason of a registration that a 410 disabled.
-const reasonGone = "the endpoint answered 410 Gone"
+const reasonGone = "the endpoint responded 410 Gone"
 
 // disable disables a registration if its revision is still rev. If publishing fails, other processes learn it from
 // the endpoint's next 410.
@@ -294,7 +294,7 @@ func (cs *circuits) endUnattemptable(ctx context.Context, d Delivery, r *Registr
 	switch {
 	case errors.Is(err, errExpired):
 		cs.count(Expired, 1)
-		return cs.failAndNotify(ctx, d, r, reasonExpired, "its payload is gone: it waited for longer than events are kept")
+		return cs.failAndNotify(ctx, d, r, reasonExpired, "its payload expired: it waited for longer than the retention of events")
 	case errors.Is(err, errErased):
 		return cs.deliveries.save(ctx, d.Cancel(ReasonErased, cs.Clock()), d.rev)
 	case errors.Is(err, storage.ErrNotFound):

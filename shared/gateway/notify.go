@@ -64,7 +64,7 @@ func (t *notifier) notifyOf(ctx context.Context, kind, source, providerName, ten
 		return nil
 	}
 	if err := t.SendTo(ctx, e); err != nil {
-		return fmt.Errorf("tell %s of %s: %w", kind, about, err)
+		return fmt.Errorf("notify %s of %s: %w", kind, about, err)
 	}
 	t.notified.Add(id, struct{}{})
 	return nil

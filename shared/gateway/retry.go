@@ -96,7 +96,7 @@ func (rt *retries) pass(ctx context.Context, start time.Time, t *retryRun) error
 		errs = append(errs, rt.sendOrDefer(ctx, q, t.unsent[q]))
 	}
 	rt.count(DueAge, t.oldest(start).Seconds())
-	rt.Log.Info("retry", "outcome", "done", "handed_out", t.claimed, "oldest", t.oldest(start), "took", rt.Clock().Sub(start))
+	rt.Log.Info("retry", "outcome", "done", "claimed", t.claimed, "oldest", t.oldest(start), "took", rt.Clock().Sub(start))
 	return errors.Join(errs...)
 }
 

@@ -92,7 +92,7 @@ func (gs *Groups) upstreamSources(ctx context.Context) ([]*gateway.Source, error
 func (gs *Groups) saveUpstreamGroup(ctx context.Context, c control.Caller, known gateway.Group, ch GroupChange, code string) (gateway.Group, error) {
 	ch.UUID = cmp.Or(ch.UUID, known.UUID)
 	if ch.UUID == "" || ch.check() != nil {
-		return known, refused("SmartBots did not tell the group's UUID")
+		return known, refused("SmartBots' response has no UUID of the group")
 	}
 	if known.ID != "" {
 		ch.Name = "" // it keeps its name

@@ -236,7 +236,7 @@ func (h *History) ResendDelivery(ctx context.Context, c control.Caller, id strin
 	e, er, err := h.gw.LoadEvent(ctx, d.Event)
 	switch {
 	case errors.Is(err, storage.ErrNotFound) || er.Erased:
-		return d.Delivery, fmt.Errorf("resend: %w: the event is not kept any more", storage.ErrConflict)
+		return d.Delivery, fmt.Errorf("resend: %w: the event has expired", storage.ErrConflict)
 	case err != nil:
 		return d.Delivery, err
 	}

@@ -168,7 +168,7 @@ func TestRefusedDeliveryIsRetriedByWorkerAndRetry(t *testing.T) {
 		}
 		return len(r.got(http.StatusOK)) == 1
 	})
-	if !strings.Contains(w.function("Retry").Output(), `"handed_out":1`) {
+	if !strings.Contains(w.function("Retry").Output(), `"claimed":1`) {
 		t.Errorf("Retry handed nothing out:\n%s", w.function("Retry").Output())
 	}
 	id := r.got(http.StatusOK)[0].header.Get("webhook-id")
