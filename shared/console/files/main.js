@@ -1,7 +1,7 @@
 // @ts-check
 
-// The console's frame: signing in and out, the menu, and the page that the
-// address names.
+// The console's frame: signing in and out, the menu, and the page of the
+// current address.
 
 import { deliveriesPage } from "./pages/deliveries.js";
 import { deliveryPage } from "./pages/delivery.js";
@@ -50,7 +50,7 @@ const routes = [
   ["queues", queuesPage],
 ];
 
-// menus says what each scope finds; the first entry is where it begins.
+// menus lists the menu entries of each scope. The first entry is the start page.
 const tenantMenu = ["deliveries", "registrations", "events", "sources", "jobs", "keys"];
 const menus = {
   operator: ["sources", "tenants", "groups", "deliveries", "events", "registrations", "queues", "jobs", "keys"],
@@ -83,7 +83,7 @@ async function start() {
   show();
 }
 
-// follow shows a page of the console without loading everything again.
+// follow shows the page of a clicked link without loading the document again.
 function follow(e) {
   const a = e.target.closest?.("a[href^='/console/']");
   if (!a || e.defaultPrevented || e.button !== 0 || e.metaKey || e.ctrlKey || e.shiftKey || e.altKey || a.hasAttribute("download")) return;
@@ -103,30 +103,30 @@ async function show() {
   const { signal } = page;
   drawHeader();
   if (me === null) return fill(main, signInPage(signedIn));
-  const place = findPage(routes, location.pathname);
-  if (place === null && location.pathname.replace(/\/$/, "") === "/console") return begin();
+  const route = findPage(routes, location.pathname);
+  if (route === null && location.pathname.replace(/\/$/, "") === "/console") return showStartPage();
   fill(main, loading());
   try {
-    const shown = place ? await place.page({ me, params: place.params, query: new URLSearchParams(location.search), signal }) : nowhere();
-    if (!signal.aborted) arrive(shown);
+    const content = route ? await route.page({ me, params: route.params, query: new URLSearchParams(location.search), signal }) : notFoundPage();
+    if (!signal.aborted) display(content);
   } catch (e) {
     if (!signal.aborted && me !== null) fill(main, heading("This page cannot be shown"), errorAlert(e, show));
   }
 }
 
-// arrive puts a page up and the focus on its heading.
-function arrive(shown) {
-  fill(main, shown);
+// display shows a page and moves the focus to its heading.
+function display(content) {
+  fill(main, content);
   const h = main.querySelector("h1");
   document.title = `${h?.textContent ?? "Console"} – Ringback`;
   h?.focus({ preventScroll: true });
   window.scrollTo(0, 0);
 }
 
-function begin() {
+function showStartPage() {
   const [first] = menus[me.scope] ?? [];
   if (first) return navigate(path(first), { replace: true });
-  arrive([
+  display([
     heading("Nothing to see with this key"),
     notice(
       "Its scope, ",
@@ -138,12 +138,12 @@ function begin() {
   ]);
 }
 
-function nowhere() {
+function notFoundPage() {
   return [heading("There is no such page"), el("p", {}, link([], "Begin again"))];
 }
 
-function signedIn(whose) {
-  me = whose;
+function signedIn(account) {
+  me = account;
   show();
 }
 

@@ -1,6 +1,6 @@
 // @ts-check
 
-// Deliveries: the list that stays up to date.
+// The live list of deliveries.
 
 import { allRows } from "../parts/call.js";
 import { deliveryChart } from "../parts/chart.js";
@@ -40,7 +40,7 @@ export async function deliveriesPage({ me, query, signal }) {
   return [heading("Deliveries", { actions: [toggle] }), filters(fields, rare), rowsOf(at, operator, labels, signal, () => paused)];
 }
 
-// chosen keeps a registration in the filter that is not among those listed.
+// chosen returns an option for a registration in the address that is not listed.
 function chosen(id, labels) {
   return id && !labels.has(id) ? [[id, id]] : [];
 }

@@ -1,6 +1,6 @@
 // @ts-check
 
-// One delivery: its attempts, its event, and what can be done.
+// One delivery: its attempts, its event, and a resend.
 
 import { allRows, call } from "../parts/call.js";
 import { registrationName } from "../parts/columns.js";
@@ -34,21 +34,21 @@ export async function deliveryPage({ me, params, signal }) {
   const shown = await follow(delivery, at, signal, (d) => deliveryProperties(d, registration), schedule);
   const resend = async () => {
     await call("POST", `${at}/resend`).catch((e) => fill(shown.state, errorAlert(e)));
-    setTimeout(shown.look, 300);
+    setTimeout(shown.refresh, 300);
   };
   const actions = me.scope === "read" ? [] : [button("Resend", resend, { class: "primary" })];
-  const gone = notice("The event is not kept any more, or no longer yours to see.");
-  const happened = section("Event", {}, event ? [eventProperties(event), await payload(event, signal)] : gone);
+  const noEvent = notice("The event is not kept any more, or no longer yours to see.");
+  const eventSection = section("Event", {}, event ? [eventProperties(event), await payload(event, signal)] : noEvent);
   return [
     heading(userText(delivery.event_type), { crumbs: [link("deliveries", "Deliveries")], actions }),
     shown.summary,
     shown.state,
-    el("div", { class: "halves" }, section("Attempts", {}, shown.history), happened),
+    el("div", { class: "halves" }, section("Attempts", {}, shown.history), eventSection),
   ];
 }
 
-// follow shows a delivery's facts and attempts, and again when they change;
-// look does so at once.
+// follow shows a delivery's properties and attempts, and updates them when they
+// change; refresh does so at once.
 /**
  * @param {API["Delivery"]} delivery
  * @param {`/deliveries/${string}`} at
@@ -60,18 +60,18 @@ async function follow(delivery, at, signal, summarise, schedule) {
   const state = el("div", { class: "state" });
   const summary = el("div", { class: "stack" });
   const history = el("div", {});
-  let known = "";
+  let shownText = "";
 
   /** @param {API["Delivery"]} d */
   async function show(d) {
     const text = JSON.stringify(d);
-    if (text === known) return;
-    known = text;
+    if (text === shownText) return;
+    shownText = text;
     fill(summary, summarise(d));
     fill(history, timeline(d, await attemptsOf(d, at, signal), schedule));
     fill(state);
   }
-  async function look() {
+  async function refresh() {
     if (document.hidden) return;
     try {
       await show(await call("GET", at, { signal }));
@@ -80,8 +80,8 @@ async function follow(delivery, at, signal, summarise, schedule) {
     }
   }
   await show(delivery);
-  poll(look, 2000, signal);
-  return { state, summary, history, look };
+  poll(refresh, 2000, signal);
+  return { state, summary, history, refresh };
 }
 
 /**
@@ -110,8 +110,7 @@ function deliveryProperties(d, registration) {
   ]);
 }
 
-// attemptsOf returns all attempts: a delivery as the API returns it holds the
-// first hundred.
+// attemptsOf returns all attempts. The API's delivery has the first hundred.
 /**
  * @param {API["Delivery"]} d
  * @param {`/deliveries/${string}`} at

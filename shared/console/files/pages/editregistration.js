@@ -40,8 +40,8 @@ export async function editRegistrationPage({ params, signal }) {
   ];
 }
 
-// onlyChanged leaves out what is as it was: some registrations may not change
-// some fields.
+// onlyChanged returns the values that differ from r. An unchanged field must not
+// be sent, since some registrations may not change some fields.
 /** @param {API["Registration"]} r */
 function onlyChanged(v, r) {
   const before = { ...r, match: r.match ?? null };

@@ -39,8 +39,8 @@ export async function groupPage({ me, params, signal }) {
 function operatorActions(group, at) {
   const rotate = async () => {
     if (!(await confirmDialog("Replace the owner's key?", "The old one ends at once.", "Replace"))) return;
-    const answer = await call("POST", `${at}/owner-key/rotate`);
-    await secretDialog(`Owner's key of ${group.name}`, "API key", answer.owner_key, answer.note);
+    const rotated = await call("POST", `${at}/owner-key/rotate`);
+    await secretDialog(`Owner's key of ${group.name}`, "API key", rotated.owner_key, rotated.note);
   };
   const remove = async () => {
     if (!(await confirmDialog(`Delete ${group.name}?`, "The callbacks made with its code are removed too.", "Delete group"))) return;

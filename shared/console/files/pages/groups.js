@@ -54,11 +54,11 @@ async function newGroup() {
       fields,
       submit: "Create group",
       cancel: close,
-      send: async (v, once) => {
-        const made = await call("POST", "/groups", { body: v, headers: { "Idempotency-Key": once } });
+      send: async (v, retryKey) => {
+        const group = await call("POST", "/groups", { body: v, headers: { "Idempotency-Key": retryKey } });
         close();
-        await secretDialog(`Owner's key of ${made.name}`, "API key", made.owner_key, made.note);
-        navigate(path("groups", made.id));
+        await secretDialog(`Owner's key of ${group.name}`, "API key", group.owner_key, group.note);
+        navigate(path("groups", group.id));
       },
     }),
   );

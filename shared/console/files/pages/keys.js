@@ -19,7 +19,8 @@ export function keysPage({ me, signal }) {
   return [heading("Keys", { about, actions: [add] }), rows, me.scope === "operator" && keyRing()];
 }
 
-// keyRing offers to re-encrypt all secrets with the first key of the ring.
+// keyRing returns a section with a button that re-encrypts all secrets with the
+// first key of the ring.
 function keyRing() {
   const detail = "A job encrypts them with the first key of the ring. When it is done with none skipped, the other keys can be removed.";
   const reseal = async () => {

@@ -22,10 +22,10 @@ export async function newRegistrationPage({ query, signal }) {
       heading("New registration", { crumbs }),
       notice("Nothing is granted to you yet, so there is nothing to register for. Ask the operator for a grant."),
     ];
-  const place = el("div", { class: "stack" });
+  const formBox = el("div", { class: "stack" });
   const draw = async (id) =>
     fill(
-      place,
+      formBox,
       await createForm(
         sources.find((s) => s.id === id) ?? sources[0],
         signal,
@@ -42,7 +42,7 @@ export async function newRegistrationPage({ query, signal }) {
   return [
     heading("New registration", { crumbs, about: "Which events of a source go to which endpoint of yours." }),
     el("div", { class: "narrow" }, source.node),
-    place,
+    formBox,
   ];
 }
 
@@ -53,11 +53,11 @@ export async function newRegistrationPage({ query, signal }) {
 async function createForm(source, signal) {
   const fields = await fieldsFor(source, {});
   const existing = (await allRows("/registrations", { query: { source: source.id }, signal })).find((r) => !r.group);
-  const send = async (v, once) => {
-    const made = await call("POST", "/registrations", { body: { ...v, source: source.id }, headers: { "Idempotency-Key": once } });
-    await secretDialog("Registration created", "signing secret", made.secret, made.note);
-    if (made.warnings?.length) await secretDialog("Created, with a warning", "", "", made.warnings.join(" "));
-    navigate(path("registrations", made.id));
+  const send = async (v, retryKey) => {
+    const created = await call("POST", "/registrations", { body: { ...v, source: source.id }, headers: { "Idempotency-Key": retryKey } });
+    await secretDialog("Registration created", "signing secret", created.secret, created.note);
+    if (created.warnings?.length) await secretDialog("Created, with a warning", "", "", created.warnings.join(" "));
+    navigate(path("registrations", created.id));
   };
   return [
     properties([["You may receive", granted(source)]]),
@@ -66,8 +66,9 @@ async function createForm(source, signal) {
   ];
 }
 
-// draftDryRun tries the form's filters on kept events. The API runs it for a
-// registration that exists, so a source's first one has to be made before.
+// draftDryRun tries the form's event types and match on stored events. The API
+// needs an existing registration of the source for that, so a source's first
+// registration must be created without a dry run.
 function draftDryRun(existing, fields, signal) {
   const about = "Which of the kept events these event types and this match would bring.";
   if (!existing)

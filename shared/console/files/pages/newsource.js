@@ -24,9 +24,9 @@ export function newSourcePage() {
   }
   draw("tencent-chat");
   const read = () => Object.fromEntries(fields.map((f) => [f.name, f.read()]).filter(([, v]) => v !== undefined));
-  const send = async (v, once) => {
-    const made = await call("POST", "/sources", { body: { ...v, ...body(read()) }, headers: { "Idempotency-Key": once } });
-    navigate(path("sources", made.id));
+  const send = async (v, retryKey) => {
+    const source = await call("POST", "/sources", { body: { ...v, ...body(read()) }, headers: { "Idempotency-Key": retryKey } });
+    navigate(path("sources", source.id));
   };
   const content = [provider.node, name.node, providerFields];
   return [
@@ -79,7 +79,7 @@ function fieldsOf(provider) {
   }
 }
 
-// body turns what was entered into fields of the API.
+// body returns the API's fields for the values of the form.
 function body({ sdk_app_id, login, password, api_key, base_url, ...rest }) {
   if (sdk_app_id !== undefined) rest.sdk_app_id = Number(sdk_app_id);
   if (login !== undefined || password !== undefined) rest.basic = { login: login ?? "", password: password ?? "" };

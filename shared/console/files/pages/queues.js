@@ -18,28 +18,28 @@ const about = {
 
 /** @param {PageContext} context */
 export async function queuesPage({ signal }) {
-  const place = el("div", { class: "stack" });
+  const sections = el("div", { class: "stack" });
   const state = el("div", { class: "state" });
-  async function look() {
+  async function refresh() {
     try {
       const { data } = await call("GET", "/dead-letters", { signal });
       fill(
-        place,
-        data.map((q) => queue(q, look)),
+        sections,
+        data.map((q) => queue(q, refresh)),
       );
       fill(state);
     } catch (e) {
       if (!signal.aborted) fill(state, errorAlert(e));
     }
   }
-  await look();
-  poll(() => document.hidden || place.contains(document.activeElement) || look(), 3000, signal);
+  await refresh();
+  poll(() => document.hidden || sections.contains(document.activeElement) || refresh(), 3000, signal);
   return [
     heading("Queues", {
       about:
         "Counts are approximate. A dead letter came five times and could not be worked on; it may hold acknowledged events, so redrive it once the cause is fixed.",
     }),
-    place,
+    sections,
     state,
   ];
 }
@@ -78,8 +78,8 @@ function queue(q, done) {
   );
 }
 
-// pastDue shows how late the oldest attempt is that was not handed out yet. A
-// minute is intended: the schedule runs once in each.
+// pastDue shows how late the oldest attempt is that retry has not claimed yet. Up
+// to a minute is normal, since retry runs once a minute.
 function pastDue(since) {
   const age = since ? (Date.now() - new Date(since).getTime()) / 1000 : 0;
   return el(

@@ -1,6 +1,6 @@
 // @ts-check
 
-// One registration, with all that can be done about it.
+// One registration, with all its actions.
 
 import { call } from "../parts/call.js";
 import { deliveryColumns, failing } from "../parts/columns.js";
@@ -47,7 +47,7 @@ export async function registrationPage({ me, params, signal }) {
       "Signing secret",
       {
         about: "Each delivery is signed by the Standard Webhooks scheme. While a secret is replaced, both sign.",
-        actions: [canUse && button("Rotate", () => rotateDialog("Replace the signing secret", `${at}/rotate`, "24h", secretTold))],
+        actions: [canUse && button("Rotate", () => rotateDialog("Replace the signing secret", `${at}/rotate`, "24h", showNewSecret))],
       },
       validity("Secret", r.secrets, "None."),
     ),
@@ -73,9 +73,9 @@ export async function registrationPage({ me, params, signal }) {
   ];
 }
 
-/** @param {API["Registration"]} answer */
-async function secretTold(answer) {
-  await secretDialog("New signing secret", "signing secret", answer.secret, answer.note);
+/** @param {API["Registration"]} rotated */
+async function showNewSecret(rotated) {
+  await secretDialog("New signing secret", "signing secret", rotated.secret, rotated.note);
   navigate(location.pathname, { replace: true });
 }
 
@@ -112,29 +112,29 @@ function summary(r) {
 
 /**
  * @param {`/registrations/${string}`} at
- * @param {Element} news
+ * @param {Element} state
  * @param {AbortSignal} signal
  */
-function sendTest(at, news, signal) {
+function sendTest(at, state, signal) {
   return button("Send a test event", async () => {
     try {
       const sent = await call("POST", `${at}/test`);
-      fill(news, notice("A test event is on its way."));
+      fill(state, notice("A test event is on its way."));
       const found = new AbortController();
       signal.addEventListener("abort", () => found.abort(), { once: true });
-      poll(() => arrived(sent, news, found), 500, found.signal);
+      poll(() => arrived(sent, state, found), 500, found.signal);
     } catch (e) {
-      fill(news, errorAlert(e));
+      fill(state, errorAlert(e));
     }
   });
 }
 
-// arrived looks for the delivery of a test event.
-async function arrived(sent, news, found) {
+// arrived checks whether the delivery of a test event is listed.
+async function arrived(sent, state, found) {
   const page = await call("GET", "/deliveries", { query: { event: sent.event }, signal: found.signal }).catch(() => ({ data: [] }));
   if (page.data.length === 0) return;
   found.abort();
-  fill(news, notice("The test event was handed on: ", link(["deliveries", sent.delivery], "see its delivery"), "."));
+  fill(state, notice("The test event was handed on: ", link(["deliveries", sent.delivery], "see its delivery"), "."));
 }
 
 /**
@@ -154,8 +154,8 @@ function toggle(r, at) {
   });
 }
 
-// resume enables a registration that is ordered, which must say what becomes of
-// what was held: it goes first, or stays where it is.
+// resume returns the buttons that enable an ordered registration. One sends held
+// deliveries before later ones, the other leaves them held.
 /** @param {`/registrations/${string}`} at */
 function resume(at) {
   const enable = (label, held) =>

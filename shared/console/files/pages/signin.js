@@ -8,7 +8,7 @@ import { textField } from "../parts/fields.js";
 import { form } from "../parts/form.js";
 import { heading } from "../parts/show.js";
 
-// signInPage calls done with whose key it is.
+// signInPage calls done with the account of the key.
 export function signInPage(done) {
   const key = textField("key", {
     label: "API key",

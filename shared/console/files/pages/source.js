@@ -1,6 +1,7 @@
 // @ts-check
 
-// One source: for the operator all that is set, for a tenant what it may expect.
+// One source: for the operator its settings, for a tenant its event types and
+// routing keys.
 
 import { call } from "../parts/call.js";
 import { confirmDialog, formDialog } from "../parts/dialog.js";
@@ -81,7 +82,7 @@ function typeList(types) {
  */
 async function operatorPage(source, signal) {
   const at = /** @type {const} */ (`/sources/${encodeURIComponent(source.id)}`);
-  const again = () => navigate(location.pathname, { replace: true });
+  const reload = () => navigate(location.pathname, { replace: true });
   return [
     heading(userText(source.name), { crumbs: crumbs(), actions: [button("Delete", () => remove(source, at), { class: "danger" })] }),
     properties([
@@ -97,9 +98,9 @@ async function operatorPage(source, signal) {
       {},
       source.callback_url ? guide(source, source.callback_url) : el("p", {}, "Create a callback URL first."),
     ),
-    credentials(source, at, again),
+    credentials(source, at, reload),
     await grants(source, at, signal),
-    settings(source, at, again),
+    settings(source, at, reload),
     recent(source, signal),
   ];
 }
@@ -155,8 +156,8 @@ function urls(source, at, signal) {
         fields: [textField("label", { label: "Label" })],
         submit: "Create callback URL",
         cancel: close,
-        send: async (v, once) => {
-          await call("POST", `${at}/keys`, { body: v, headers: { "Idempotency-Key": once } });
+        send: async (v, retryKey) => {
+          await call("POST", `${at}/keys`, { body: v, headers: { "Idempotency-Key": retryKey } });
           close();
           rows.reload();
         },
@@ -193,7 +194,7 @@ function urlActions(source, at, key, done) {
  * @param {API["Source"]} source
  * @param {`/sources/${string}`} at
  */
-function credentials(source, at, again) {
+function credentials(source, at, reload) {
   if (source.provider === "tencent-chat") {
     const token = textField("token", {
       label: "New token",
@@ -202,7 +203,7 @@ function credentials(source, at, again) {
       mono: true,
       hint: "As it is, or will be, in Tencent's console.",
     });
-    const set = () => rotateDialog("Set the token", at + "/token/rotate", "24h", again, [token]);
+    const set = () => rotateDialog("Set the token", at + "/token/rotate", "24h", reload, [token]);
     return section(
       "Credentials",
       { actions: [button(source.tokens?.length ? "Replace the token" : "Set a token", set)] },
@@ -210,7 +211,7 @@ function credentials(source, at, again) {
     );
   }
   if (source.provider === "direct") {
-    const set = () => basicSheet(at, again);
+    const set = () => setLogin(at, reload);
     return section(
       "Credentials",
       { actions: [button(source.basic?.length ? "Replace the login" : "Set a login", set)] },
@@ -221,7 +222,7 @@ function credentials(source, at, again) {
 }
 
 /** @param {`/sources/${string}`} at */
-function basicSheet(at, again) {
+function setLogin(at, reload) {
   const login = textField("login", { label: "Login", required: true, mono: true });
   const password = textField("password", { label: "Password", type: "password", required: true, mono: true });
   const basic = {
@@ -229,7 +230,7 @@ function basicSheet(at, again) {
     node: el("div", { class: "stack" }, login.node, password.node),
     read: () => ({ login: login.read() ?? "", password: password.read() ?? "" }),
   };
-  return rotateDialog("Set login and password", at + "/basic/rotate", "720h", again, [basic]);
+  return rotateDialog("Set login and password", at + "/basic/rotate", "720h", reload, [basic]);
 }
 
 /**

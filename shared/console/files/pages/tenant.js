@@ -22,10 +22,10 @@ export async function tenantPage({ params, signal }) {
   const at = /** @type {const} */ (`/tenants/${encodeURIComponent(params.id)}`);
   const t = await call("GET", at, { signal });
   rememberName("tenants", t);
-  const again = () => navigate(location.pathname, { replace: true });
+  const reload = () => navigate(location.pathname, { replace: true });
   const keys = keyList({ tenant: t.id, signal });
   return [
-    heading(userText(t.name), { crumbs: [link("tenants", "Tenants")], actions: tenantActions(t, at, again) }),
+    heading(userText(t.name), { crumbs: [link("tenants", "Tenants")], actions: tenantActions(t, at, reload) }),
     properties([
       ["State", badge(stateOf(t))],
       ["Created", when(t.created)],
@@ -44,7 +44,7 @@ export async function tenantPage({ params, signal }) {
         label: "Registrations",
       }),
     ),
-    limits(t, at, again),
+    limits(t, at, reload),
   ];
 }
 
@@ -52,7 +52,7 @@ export async function tenantPage({ params, signal }) {
  * @param {API["Tenant"]} t
  * @param {`/tenants/${string}`} at
  */
-function tenantActions(t, at, again) {
+function tenantActions(t, at, reload) {
   const toggle = async () => {
     if (
       !t.disabled &&
@@ -60,7 +60,7 @@ function tenantActions(t, at, again) {
     )
       return;
     await call("POST", `${at}/${t.disabled ? "enable" : "disable"}`);
-    again();
+    reload();
   };
   const remove = async () => {
     if (
@@ -90,7 +90,7 @@ const limitNames = [
  * @param {API["Tenant"]} t
  * @param {`/tenants/${string}`} at
  */
-function limits(t, at, again) {
+function limits(t, at, reload) {
   const shown = properties([
     ...limitNames.map(([name, label]) => /** @type {[string, string]} */ ([label, t.limits[name] ? String(t.limits[name]) : "no limit"])),
     ["Endpoints must consent", t.limits.require_challenge ? "yes" : "no"],
@@ -107,7 +107,7 @@ function limits(t, at, again) {
   const name = textField("name", { label: "Name", value: t.name, required: true });
   const send = async ({ name, ...v }) => {
     await call("PATCH", at, { body: { name, limits: v } });
-    again();
+    reload();
   };
   return section(
     "Limits",

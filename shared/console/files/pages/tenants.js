@@ -34,11 +34,11 @@ export function tenantsPage({ signal }) {
         fields: [textField("name", { label: "Name", required: true })],
         submit: "Create tenant",
         cancel: close,
-        send: async (v, once) => {
-          const made = await call("POST", "/tenants", { body: v, headers: { "Idempotency-Key": once } });
+        send: async (v, retryKey) => {
+          const tenant = await call("POST", "/tenants", { body: v, headers: { "Idempotency-Key": retryKey } });
           close();
-          await secretDialog(`First key of ${made.name}`, "API key", made.api_key, made.note);
-          navigate(path("tenants", made.id));
+          await secretDialog(`First key of ${tenant.name}`, "API key", tenant.api_key, tenant.note);
+          navigate(path("tenants", tenant.id));
         },
       }),
     );

@@ -1,6 +1,7 @@
 // @ts-check
 
-// Badges: a shape and a word for each status, so that none needs its colour.
+// Badges. Each status has a shape and a word, so that people who do not see
+// colours can tell them apart.
 
 import { el, svg } from "./dom.js";
 
@@ -44,12 +45,12 @@ const shapes = {
   received: ["plain", disc],
 };
 
-// badge shows a status: its shape and its word.
+// badge shows the shape and the word of a status.
 export function badge(status, word = status) {
   return el("span", { class: `badge ${tone(status)}` }, statusIcon(status), word);
 }
 
-// statusIcon draws a status without its word.
+// statusIcon draws the shape of a status.
 export function statusIcon(status) {
   const [name, ...parts] = shapes[status] ?? shapes.received;
   return svg(`shape ${name}`, ...parts);

@@ -2,7 +2,8 @@
 
 // Calls of the API, made with the session's key by the server.
 
-// A Problem is a response that is not a success (RFC 9457), or none at all.
+// A Problem is a response other than success (RFC 9457), or a call without a
+// response.
 export class Problem extends Error {
   /**
    * @param {number} status
@@ -51,7 +52,7 @@ function isText(bytes) {
   }
 }
 
-// apiAddress returns where a call of the API goes. Empty parameters are left out.
+// apiAddress returns the URL of a call of the API. It leaves out empty parameters.
 /**
  * @param {string} path
  * @param {object} [query]
@@ -70,9 +71,9 @@ export function apiAddress(path, query = {}) {
 async function send(method, url, { body, headers, signal }) {
   /** @type {Record<string, string>} */
   const sent = body === undefined ? {} : { "Content-Type": "application/json" };
-  let answer;
+  let response;
   try {
-    answer = await fetch(url, {
+    response = await fetch(url, {
       method,
       signal,
       headers: { Accept: "application/json", ...sent, ...headers },
@@ -82,25 +83,25 @@ async function send(method, url, { body, headers, signal }) {
     if (signal?.aborted) throw e;
     throw new Problem(0, "The gateway does not answer.");
   }
-  if (answer.ok) return answer;
-  throw await problem(answer);
+  if (response.ok) return response;
+  throw await problem(response);
 }
 
-async function problem(answer) {
-  if (answer.status === 401) document.dispatchEvent(new Event("signedout"));
-  const p = await answer.json().catch(() => ({}));
-  return new Problem(answer.status, p.detail || p.title || `The gateway answers ${answer.status}.`, p.errors ?? []);
+async function problem(response) {
+  if (response.status === 401) document.dispatchEvent(new Event("signedout"));
+  const p = await response.json().catch(() => ({}));
+  return new Problem(response.status, p.detail || p.title || `The gateway answers ${response.status}.`, p.errors ?? []);
 }
 
 const session = "/console/session";
 
-// fetchMe returns what the session's key is for, or null if there is no session.
+// fetchMe returns the account of the session, or null if there is no session.
 /** @returns {Promise<API["Me"] | null>} */
 export async function fetchMe() {
   return (await send("GET", session, {})).json();
 }
 
-// signIn starts a session with a key and returns what the key is for.
+// signIn starts a session with an API key and returns its account.
 /**
  * @param {string} key
  * @returns {Promise<API["Me"]>}
@@ -132,7 +133,7 @@ export async function allRows(path, { query, signal, pages = 5 } = {}) {
   return rows;
 }
 
-// idempotencyKey returns a text that no other call has, for Idempotency-Key.
+// idempotencyKey returns a new random value for the header Idempotency-Key.
 export function idempotencyKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");

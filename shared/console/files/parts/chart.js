@@ -1,6 +1,6 @@
 // @ts-check
 
-// A chart of the deliveries that a list holds.
+// A chart of the deliveries in a list.
 
 import { el } from "./dom.js";
 import { badge } from "./badge.js";
@@ -8,16 +8,16 @@ import { badge } from "./badge.js";
 const columns = 60;
 const half = 30; // height of the taller side
 
-// What is drawn upwards, from the axis on, and what downwards, so that nobody
-// needs the colours.
+// Statuses that are drawn above the axis, and those below it, so that people who
+// do not see colours can tell them apart.
 const up = ["succeeded", "pending", "held"];
 const down = ["failed", "cancelled"];
 
 const minute = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
-// deliveryChart shows when rows were received and what became of them; nothing
-// if they are too few to show anything.
+// deliveryChart shows when rows were received, by status. It returns null for
+// less than three rows.
 /** @param {API["Delivery"][]} rows */
 export function deliveryChart(rows) {
   const times = rows.map((r) => new Date(r.received).getTime());
@@ -72,7 +72,7 @@ function bars(counted, label) {
   return root;
 }
 
-// stack draws a part of a column, if it has any height, and returns its top.
+// stack draws a part of a column if it has any height, and returns its top.
 function stack(rect, name, x, top, bottom) {
   if (bottom > top) rect(name, x, top, bottom - top);
   return top;

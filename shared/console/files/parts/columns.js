@@ -7,36 +7,36 @@ import { badge } from "./badge.js";
 import { matchSummary } from "./show.js";
 import { when } from "./format.js";
 
-// deliveryColumns are those of any list of deliveries. named shows the name of
-// a registration.
+// deliveryColumns returns the columns of a list of deliveries. nameOf returns the
+// name of a registration.
 /**
- * @param {(id: string) => string} [named]
+ * @param {(id: string) => string} [nameOf]
  * @returns {Column<API["Delivery"]>[]}
  */
-export function deliveryColumns(named = (id) => id) {
+export function deliveryColumns(nameOf = (id) => id) {
   return [
     { name: "Delivery", cell: (d) => link(["deliveries", d.id], userText(d.event_type)) },
     { name: "Status", cell: (d) => badge(d.status) },
     { name: "Received", cell: (d) => when(d.received) },
     { name: "Attempts", wide: true, cell: (d) => String(d.attempts_made) },
-    { name: "Last answer", wide: true, cell: lastAnswer },
-    { name: "Registration", wide: true, cell: (d) => link(["registrations", d.registration], userText(named(d.registration))) },
+    { name: "Last answer", wide: true, cell: lastResponse },
+    { name: "Registration", wide: true, cell: (d) => link(["registrations", d.registration], userText(nameOf(d.registration))) },
   ];
 }
 
 /** @param {API["Delivery"]} d */
-function lastAnswer(d) {
+function lastResponse(d) {
   if (!d.last_attempt) return "none yet";
   return String(d.last_attempt.status_code || d.last_attempt.class);
 }
 
-// registrationName is what people call a registration.
+// registrationName returns the name that a registration is shown with.
 /** @param {API["Registration"]} r */
 export function registrationName(r) {
   return r.description || r.app_name || r.url;
 }
 
-// registrationColumns are those of any list of registrations.
+// registrationColumns returns the columns of a list of registrations.
 /** @returns {Column<API["Registration"]>[]} */
 export function registrationColumns() {
   return [
@@ -48,7 +48,7 @@ export function registrationColumns() {
   ];
 }
 
-// failing shows that attempts fail, nothing if they succeed.
+// failing returns a badge if attempts fail.
 /** @param {API["EndpointHealth"]} [h] */
 export function failing(h) {
   return h?.failing_since && [" ", badge("failed", h.circuit === "open" ? "circuit open" : "failing")];

@@ -22,9 +22,9 @@ export function connectGroup(source) {
       submit: "Register",
       cancel: close,
       send: async (body) => {
-        const made = await call("POST", `/sources/${encodeURIComponent(source.id)}/groups`, { body });
+        const group = await call("POST", `/sources/${encodeURIComponent(source.id)}/groups`, { body });
         close();
-        navigate(path("groups", made.id));
+        navigate(path("groups", group.id));
       },
     }),
   );

@@ -7,8 +7,8 @@ import { copyable } from "./show.js";
 
 let number = 0;
 
-// open shows a dialog and returns a promise of what close was given; of
-// undefined if it was dismissed.
+// open shows a dialog and returns a promise of the value that close gets, or of
+// undefined if the dialog is dismissed.
 function open(title, content, { dismiss = true } = {}) {
   const { promise, resolve } = Promise.withResolvers?.() ?? resolvers();
   const id = `dialog-${++number}`;
@@ -34,9 +34,9 @@ function resolvers() {
   return r;
 }
 
-// confirmDialog asks a question and returns a promise of whether it was confirmed.
+// confirmDialog asks a question and returns a promise of true if it is confirmed.
 export async function confirmDialog(question, detail, action, { danger = true } = {}) {
-  const answer = await open(question, (close) => [
+  const confirmed = await open(question, (close) => [
     el("p", {}, detail),
     el(
       "div",
@@ -45,10 +45,11 @@ export async function confirmDialog(question, detail, action, { danger = true } 
       el("button", { type: "button", class: danger ? "danger" : "primary", click: () => close(true) }, action),
     ),
   ]);
-  return answer === true;
+  return confirmed === true;
 }
 
-// secretDialog shows a secret that is shown only once, so Escape does not close it.
+// secretDialog shows a secret. Escape does not close it, since the secret cannot
+// be shown again.
 export function secretDialog(title, label, secret, note) {
   return open(
     title,
@@ -66,7 +67,8 @@ export function secretDialog(title, label, secret, note) {
   );
 }
 
-// formDialog shows the form that make returns; make gets the function that closes it.
+// formDialog shows the form that make returns. make gets a function that closes
+// the dialog.
 export function formDialog(title, about, make) {
   return open(title, (close) => [about && el("p", { class: "about" }, about), make(close)].filter(Boolean));
 }

@@ -1,8 +1,7 @@
 // @ts-check
 
-// Elements. What is not an element becomes a text node, so no text from
-// outside is ever read as HTML, and only addresses of the console itself
-// become links.
+// Elements. Every text becomes a text node, so no text from outside is ever
+// parsed as HTML, and every link leads to an address of the console.
 
 // el makes an element. A function among the attributes listens to the event of
 // that name; undefined, null and false leave an attribute out.
@@ -23,7 +22,7 @@ export function el(name, attributes, ...children) {
   return e;
 }
 
-// fill puts children in place of what e holds.
+// fill replaces the content of e.
 /**
  * @param {Element} e
  * @param {...Child} children
@@ -41,7 +40,7 @@ function nodes(children) {
   return /** @type {any[]} */ (children).flat(Infinity).filter((c) => c !== undefined && c !== null && c !== false && c !== "");
 }
 
-// link leads to another page of the console; parts of its path are escaped.
+// link returns a link to a page of the console. It escapes the parts of the path.
 /**
  * @param {string | string[]} parts
  * @param {...Child} children
@@ -70,7 +69,7 @@ export function code(text) {
   return el("code", {}, text);
 }
 
-// svg draws shapes, each a list of name and attributes, in a square of 16.
+// svg draws shapes, each a pair of name and attributes, in a square of 16.
 export function svg(className, ...shapes) {
   const space = "http://www.w3.org/2000/svg";
   const root = document.createElementNS(space, "svg");
@@ -85,7 +84,7 @@ export function svg(className, ...shapes) {
   return root;
 }
 
-// button calls act when it is pressed and is disabled until act ends.
+// button returns a button that calls act and is disabled until act ends.
 export function button(text, act, attributes = {}) {
   const b = el("button", { type: "button", ...attributes, click: press }, text);
   async function press() {

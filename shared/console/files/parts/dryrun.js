@@ -1,6 +1,6 @@
 // @ts-check
 
-// A dry run: which kept events a registration would get, as it is or with other
+// A dry run: which stored events a registration would get, as it is or with other
 // event types and another match.
 
 import { call } from "./call.js";
@@ -10,8 +10,8 @@ import { form } from "./form.js";
 import { matchSummary } from "./show.js";
 import { plural, when } from "./format.js";
 
-// dryRun shows a form and its outcome. draft returns the event types and the
-// match that are to be tried, by default none.
+// dryRun returns a form and a place for its result. draft returns the event types
+// and the match to try; by default those of the registration.
 /**
  * @param {string} registration
  * @param {AbortSignal} signal

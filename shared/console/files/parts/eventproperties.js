@@ -1,13 +1,13 @@
 // @ts-check
 
-// What is known of an event besides its payload.
+// An event without its payload.
 
 import { code, link, userText } from "./dom.js";
 import { nameOf } from "./names.js";
 import { properties, matchSummary } from "./show.js";
 import { when } from "./format.js";
 
-// eventProperties shows what is known of an event besides its payload.
+// eventProperties shows all of an event except its payload.
 /** @param {API["Event"]} event */
 export function eventProperties(event) {
   return properties([

@@ -1,20 +1,20 @@
 // @ts-check
 
-// Facts about providers and schedules that no call of the API tells.
+// Facts about providers and schedules that no call of the API returns.
 
 const loaded = fetch(new URL("../facts.json", import.meta.url)).then((r) => r.json());
 
-// facts returns them all.
-export function facts() {
+// loadFacts returns all facts.
+export function loadFacts() {
   return loaded;
 }
 
-// routingKeys returns the routing keys of a provider, each with what it is.
+// routingKeys returns the routing keys of a provider with their descriptions.
 export async function routingKeys(provider) {
   return Object.entries((await loaded).routing_keys[provider] ?? { label: "label of the callback URL" });
 }
 
-// waits returns the waits of a schedule as durations of the API.
+// waits returns the waits of a schedule, in the API's notation of durations.
 export async function waits(schedule) {
   const { schedules } = await loaded;
   if (Array.isArray(schedule)) return schedule;
@@ -22,8 +22,9 @@ export async function waits(schedule) {
   return Array.isArray(s) ? s : Array(s.times).fill(s.wait);
 }
 
-// wanted reports whether patterns name an event type, as the gateway decides it.
-export function wanted(patterns, type, operational) {
+// matchesPatterns reports whether patterns want an event type, by the rules of the
+// gateway.
+export function matchesPatterns(patterns, type, operational) {
   if (type in operational) return patterns.includes(type);
   return patterns.some((p) => (p.endsWith("*") ? type.startsWith(p.slice(0, -1)) : p === type));
 }

@@ -1,7 +1,7 @@
 // @ts-check
 
-// Fields of forms. A field is {node, read}: read returns its value, undefined
-// for none.
+// Fields of forms. A field is {node, read}: read returns its value, or undefined
+// if it is empty.
 
 import { el, fill } from "./dom.js";
 
@@ -16,7 +16,8 @@ function labelled(control, { label, hint, required }) {
   return el("div", { class: "field" }, name, control, hint && el("p", { class: "hint", id: id + "-hint" }, hint));
 }
 
-// textField is one line. Its type may be any of a text input's, such as password.
+// textField is one line of text. Its type may be any of a text input's, such as
+// password.
 export function textField(name, o) {
   const plain = { autocomplete: "off", autocapitalize: "off", spellcheck: "false" };
   const control = el("input", {
@@ -31,13 +32,13 @@ export function textField(name, o) {
   return { name, node: labelled(control, o), read: () => control.value.trim() || (o.clears ? "" : undefined), control };
 }
 
-// number is a number of at least 0.
+// numberField is a number, of at least 0 by default.
 export function numberField(name, o) {
   const control = el("input", { name, type: "number", min: o.min ?? 0, step: o.step ?? 1, value: o.value, required: o.required });
   return { name, node: labelled(control, o), read: () => (control.value === "" ? undefined : Number(control.value)) };
 }
 
-// linesField is a list of texts, one a line.
+// linesField is a list of texts, one per line.
 export function linesField(name, o) {
   const control = el(
     "textarea",
@@ -58,9 +59,9 @@ function split(value) {
     .filter(Boolean);
 }
 
-// choiceField is one of options, each [value, words].
+// choiceField is one of options, each [value, text].
 export function choiceField(name, o) {
-  const options = o.options.map(([value, words]) => el("option", { value, selected: value === o.value }, words));
+  const options = o.options.map(([value, text]) => el("option", { value, selected: value === o.value }, text));
   const control = el("select", { name, required: o.required, change: () => o.changed?.(control.value) }, options);
   return { name, node: labelled(control, o), read: () => control.value || undefined, control };
 }
@@ -79,7 +80,7 @@ export function checkField(name, o) {
   return { name, node, read: () => control.checked };
 }
 
-// timeField is a minute, entered in the reader's zone.
+// timeField is an instant, entered to the minute in the reader's time zone.
 export function timeField(name, o) {
   const control = el("input", { name, type: "datetime-local", value: o.value && local(o.value), required: o.required });
   return { name, node: labelled(control, o), read: () => (control.value ? new Date(control.value).toISOString() : undefined), control };
@@ -90,8 +91,8 @@ function local(date) {
   return shifted.toISOString().slice(0, 16);
 }
 
-// matchField is what a grant, a registration or an erasure asks for: rows of a
-// routing key and its values. kinds are [key, what it is].
+// matchField is the match of a grant, a registration or an erasure: rows of a
+// routing key and its values. kinds are [key, description].
 export function matchField(name, o) {
   const rows = el("div", { class: "rows" });
   const about = new Map(o.kinds);
@@ -143,7 +144,7 @@ function matchRow(kinds, about, key, values) {
   return row;
 }
 
-// matchOf reads rows; two of the same key are one.
+// matchOf returns the match that rows hold. Rows with the same key are merged.
 function matchOf(rows) {
   const found = {};
   for (const row of rows.children) {

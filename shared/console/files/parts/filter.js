@@ -1,14 +1,14 @@
 // @ts-check
 
-// Filters of a list, kept in the page's address.
+// Filters of a list, stored in the page's address.
 
 import { el } from "./dom.js";
 import { values } from "./form.js";
 import { navigate } from "./route.js";
 import { disclosure } from "./show.js";
 
-// filters shows fields whose values become the address's parameters. The rarer
-// ones are hidden while none of them has a value.
+// filters returns a form whose values become the address's parameters. The rare
+// fields are hidden while none of them has a value.
 export function filters(common, rare = []) {
   const fields = [...common, ...rare];
   const apply = (e) => {

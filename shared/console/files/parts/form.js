@@ -1,15 +1,16 @@
 // @ts-check
 
-// Forms: fields, one button, and what came of it.
+// Forms: fields, a submit button, and the error of the last try.
 
 import { idempotencyKey } from "./call.js";
 import { el, fill } from "./dom.js";
 import { errorAlert } from "./show.js";
 
-// form calls send with the values of its fields by name, and a token that stays
-// the same while nobody knows whether the last try was done. content is what
-// stands in the form, by default the fields one after another; inline puts them
-// on one line.
+// form calls send with the values of its fields by name, and an idempotency key.
+// The key stays the same after a failure that leaves open whether the call was
+// done, such as a lost connection, so that a second try does not repeat it.
+// content is the content of the form, by default its fields; inline puts them on
+// one line.
 /**
  * @param {{
  *   fields: Field<any>[], submit: string, send: (values: any, retryKey: string) => unknown, cancel?: () => unknown,
@@ -22,7 +23,7 @@ export function form({ fields, submit, send, cancel, content, danger = false, in
   const cancelButton = cancel && el("button", { type: "button", click: cancel }, "Cancel");
   let retryKey = idempotencyKey();
 
-  async function sent(e) {
+  async function onSubmit(e) {
     e.preventDefault();
     submitButton.disabled = true;
     fill(state);
@@ -41,14 +42,14 @@ export function form({ fields, submit, send, cancel, content, danger = false, in
 
   return el(
     "form",
-    { submit: sent, class: inline && "inline" },
+    { submit: onSubmit, class: inline && "inline" },
     content ?? fields.map((f) => f.node),
     state,
     el("div", { class: "actions" }, submitButton, cancelButton),
   );
 }
 
-// values returns what was entered; a field without a value is left out.
+// values returns the fields' values by name. It leaves out empty fields.
 /**
  * @param {Field<any>[]} fields
  * @returns {Record<string, any>}

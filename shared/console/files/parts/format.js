@@ -9,13 +9,14 @@ const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" 
 const year = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 const short = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 
-// when shows an instant in the reader's zone, and in UTC on hover.
+// when shows an instant in the reader's time zone, and in UTC on hover.
 export function when(text, { none = "never" } = {}) {
   if (!text) return none;
   return el("time", { datetime: text, title: utc(text), class: "when" }, local(new Date(text)));
 }
 
-// local leaves out of a time what is the same as now.
+// local returns a time without its date if that is today, and without its year
+// if that is this year.
 /** @param {Date} t */
 function local(t) {
   const now = new Date();
@@ -32,7 +33,7 @@ function utc(text) {
     .replace(/\.\d+Z$/, " UTC");
 }
 
-// ago says how long ago an instant was.
+// ago returns how long ago an instant was.
 export function ago(text) {
   return duration((Date.now() - new Date(text).getTime()) / 1000) + " ago";
 }

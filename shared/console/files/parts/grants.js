@@ -45,8 +45,8 @@ export async function grants(source, at, signal) {
         fields: [tenant, matches],
         submit: "Grant",
         cancel: close,
-        send: async (v, once) => {
-          await call("POST", `${at}/grants`, { body: v, headers: { "Idempotency-Key": once } });
+        send: async (v, retryKey) => {
+          await call("POST", `${at}/grants`, { body: v, headers: { "Idempotency-Key": retryKey } });
           close();
           rows.reload();
         },

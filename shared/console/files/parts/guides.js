@@ -1,12 +1,12 @@
 // @ts-check
 
-// What is to be done at each provider so that it calls a source.
+// Instructions for each provider: how to make it call a source.
 
 import { connectGroup } from "./connectgroup.js";
 import { button, code, el } from "./dom.js";
 import { copyable, pre } from "./show.js";
 
-// guide returns the steps of a source, whose callback URL is url.
+// guide returns the steps for a source with the callback URL url.
 /** @param {API["Source"]} source */
 export function guide(source, url) {
   const steps = { "tencent-chat": tencent, direct, smartbots }[source.provider];

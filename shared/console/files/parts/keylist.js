@@ -17,8 +17,8 @@ const scopes = [
   ["set_http_callback", "set_http_callback: that one call"],
 ];
 
-// keyList returns the list of the keys of a tenant, or of the one who signed
-// in, and the button that adds one.
+// keyList returns the list of API keys of a tenant, or of the account that signed
+// in, and a button that adds one.
 /** @param {{ tenant?: string, operator?: boolean, own?: string, signal: AbortSignal }} options */
 export function keyList({ tenant, operator = false, own, signal }) {
   const query = { tenant };
@@ -54,10 +54,10 @@ function newKey(tenant, operator, done) {
       fields,
       submit: "Create key",
       cancel: close,
-      send: async (v, once) => {
-        const made = await call("POST", "/keys", { body: { ...v, tenant }, headers: { "Idempotency-Key": once } });
+      send: async (v, retryKey) => {
+        const created = await call("POST", "/keys", { body: { ...v, tenant }, headers: { "Idempotency-Key": retryKey } });
         close();
-        await secretDialog("New key", "API key", made.api_key, made.note);
+        await secretDialog("New key", "API key", created.api_key, created.note);
         done();
       },
     }),
@@ -68,9 +68,9 @@ function newKey(tenant, operator, done) {
 function actions(key, query, done) {
   const at = /** @type {const} */ (`/keys/${encodeURIComponent(key.id)}`);
   const suffix = query.tenant ? "?tenant=" + encodeURIComponent(query.tenant) : "";
-  /** @param {API["ApiKey"]} answer */
-  const replaced = async (answer) => {
-    await secretDialog("Replaced key", "API key", answer.api_key, answer.note);
+  /** @param {API["ApiKey"]} rotated */
+  const replaced = async (rotated) => {
+    await secretDialog("Replaced key", "API key", rotated.api_key, rotated.note);
     done();
   };
   const end = async () => {

@@ -1,20 +1,19 @@
 // @ts-check
 
-// Lists, page by page, and lists that stay up to date.
+// Lists, page by page, and live lists.
 
 import { call } from "./call.js";
 import { el, fill } from "./dom.js";
 import { errorAlert, loading } from "./show.js";
 import { when } from "./format.js";
 
-const pollInterval = 3000; // ms between looks at a live list
+const pollInterval = 3000; // ms
 
-// list shows a table of the rows of a call. Columns are {name, cell, wide}:
-// cell makes the content for a row, and wide ones are left out on a narrow
-// screen; the first column names the row, and a stacked list shows the others
-// below it there. A live list looks again while signal lasts, the page can be
-// seen and paused does not return true. chart draws the rows that are shown; null
-// for none.
+// list returns a table of the rows of a call. Columns are {name, cell, wide}: cell
+// returns the content for a row. A narrow screen hides wide columns; a stacked
+// list shows the columns below each other there. The first column names the row.
+// A live list loads its first page again every 3 s, unless signal is aborted, the
+// page is hidden, or paused returns true. chart draws the rows that are shown.
 /**
  * @template {Known<"GET">} A
  * @param {{
@@ -28,11 +27,11 @@ export function list({ path, query, columns, empty, signal, live = false, paused
   const table = el("table", { "aria-label": label, role: "table", class: stacked && "stacked" }, head(columns), body);
   const state = el("div", { class: "state" });
   const scroller = el("div", { class: "table" }, table);
-  const drawn = chart && el("div", {});
-  const root = Object.assign(el("div", { class: "list" }, drawn, scroller, state), { reload });
+  const chartBox = chart && el("div", {});
+  const root = Object.assign(el("div", { class: "list" }, chartBox, scroller, state), { reload });
   const rows = new Rows(body, columns);
   let cursor = "";
-  let scanned; // how far back the last call looked, if it found nothing
+  let scanned; // how far back the last call read, if it found nothing
   let pages = 0; // loaded so far
 
   async function load() {
@@ -43,15 +42,15 @@ export function list({ path, query, columns, empty, signal, live = false, paused
       scanned = page.scanned_to;
       pages++;
       rows.put(page.data, null);
-      settle();
+      showState();
     } catch (e) {
       if (!signal?.aborted) fill(state, errorAlert(e, load));
     }
   }
 
-  function settle() {
+  function showState() {
     scroller.hidden = rows.size === 0;
-    if (drawn) fill(drawn, chart(rows.all()));
+    if (chartBox) fill(chartBox, chart(rows.all()));
     if (cursor) fill(state, el("button", { type: "button", click: load }, scanned ? "Look further back" : "More"), scanned && [" Nothing was found back to ", when(scanned), "."]);
     else fill(state, rows.size === 0 && el("p", { class: "empty" }, empty));
   }
@@ -72,7 +71,7 @@ export function list({ path, query, columns, empty, signal, live = false, paused
         rows.only(page.data);
         cursor = page.next_cursor;
       }
-      settle();
+      showState();
     } catch (e) {
       if (!signal?.aborted) fill(state, errorAlert(e));
     }
@@ -83,12 +82,12 @@ export function list({ path, query, columns, empty, signal, live = false, paused
   return root;
 }
 
-// getPage returns a page of any list. Which lists there are is checked where list
-// is called.
+// getPage returns a page of any list. The types check the path where list is
+// called.
 /** @type {(path: string, options: object) => Promise<{ data: any[], next_cursor: string, scanned_to?: string }>} */
 const getPage = (path, options) => /** @type {any} */ (call)("GET", path, options);
 
-// Rows are those of a table's body, known by their ids.
+// Rows are the rows of a table's body, by id.
 class Rows {
   /** @type {Map<string, { element: HTMLElement, text: string, row: any }>} */
   #shown = new Map(); // by id
@@ -106,21 +105,21 @@ class Rows {
     return Array.from(this.#shown.values(), ({ row }) => row);
   }
 
-  // put adds new rows before an element, at the end if that is null, and renews
-  // those that changed.
+  // put inserts new rows before an element, or at the end if that is null, and
+  // replaces the rows that changed.
   put(rows, before) {
     for (const row of rows) {
       const text = JSON.stringify(row);
-      const known = this.#shown.get(row.id);
-      if (known?.text === text) continue;
+      const old = this.#shown.get(row.id);
+      if (old?.text === text) continue;
       const element = tr(this.columns, row);
       this.#shown.set(row.id, { element, text, row });
-      if (known) replace(known.element, element);
+      if (old) replace(old.element, element);
       else this.body.insertBefore(element, before);
     }
   }
 
-  // only takes all but these rows away.
+  // only removes all rows except these.
   only(rows) {
     const ids = new Set(rows.map((row) => row.id));
     for (const [id, { element }] of this.#shown) {
@@ -154,14 +153,14 @@ function tr(columns, row) {
   return el("tr", { role: "row" }, cells);
 }
 
-// replace keeps the focus where it was.
+// replace replaces a row and keeps the focus in it.
 function replace(old, element) {
   const focused = old.contains(document.activeElement);
   old.replaceWith(element);
   if (focused) element.querySelector("a, button")?.focus();
 }
 
-// poll calls f again and again, never twice at once, while signal lasts.
+// poll calls f every ms milliseconds, one call at a time, until signal is aborted.
 /**
  * @param {() => unknown} f
  * @param {number} ms

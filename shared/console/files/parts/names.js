@@ -1,35 +1,35 @@
 // @ts-check
 
-// Names of tenants and sources, which lists hold by id.
+// Names of tenants and sources, of which lists have only the ids.
 
 import { call } from "./call.js";
 import { el, fill } from "./dom.js";
 
 /** @type {Map<string, Promise<string>>} */
-const names = new Map(); // path of a thing → promise of its name
+const names = new Map(); // by path
 
-// nameOf shows the name of a tenant or a source, and its id until that is known
-// or if it is gone.
+// nameOf shows the name of a tenant or a source. It shows the id until the name is
+// loaded, or if there is no such tenant or source.
 /**
  * @param {"tenants" | "sources"} kind
  * @param {string} id
  */
 export function nameOf(kind, id) {
-  const place = el("bdi", {}, id);
+  const element = el("bdi", {}, id);
   const at = /** @type {const} */ (`/${kind}/${encodeURIComponent(id)}`);
   if (!names.has(at))
     names.set(
       at,
-      call("GET", at).then((thing) => thing.name),
+      call("GET", at).then((resource) => resource.name),
     );
   names.get(at)?.then(
-    (text) => fill(place, text),
+    (text) => fill(element, text),
     () => names.delete(at),
   );
-  return place;
+  return element;
 }
 
-// rememberName remembers the name of a thing that was loaded.
-export function rememberName(kind, thing) {
-  names.set(`/${kind}/${encodeURIComponent(thing.id)}`, Promise.resolve(thing.name));
+// rememberName stores the name of a tenant or a source that is loaded already.
+export function rememberName(kind, resource) {
+  names.set(`/${kind}/${encodeURIComponent(resource.id)}`, Promise.resolve(resource.name));
 }

@@ -1,15 +1,16 @@
 // @ts-check
 
-// A payload as it came: exact bytes, never HTML, and only begun if it is long.
+// A payload as it came: as text, never as HTML, and only its beginning if it is
+// long.
 
 import { apiAddress, text } from "./call.js";
 import { el } from "./dom.js";
 import { errorAlert, notice, pre } from "./show.js";
 import { bytes } from "./format.js";
 
-const shown = 64 << 10; // characters of a payload on the page
+const maxShown = 64 << 10; // characters of a payload on the page
 
-// payload shows what an event holds and offers its bytes as a file.
+// payload shows an event's payload and a link to download its bytes.
 /**
  * @param {API["Event"]} event
  * @param {AbortSignal} signal
@@ -44,11 +45,11 @@ export async function payload(event, signal) {
 function content(event, raw) {
   if (!raw.exact) return notice("It is not text. Download it to look at its bytes.");
   const body = readable(event, raw.text);
-  const cut = body.length > shown && notice("Only its beginning is shown.");
-  return [pre(body.slice(0, shown), "Payload"), cut];
+  const cut = body.length > maxShown && notice("Only its beginning is shown.");
+  return [pre(body.slice(0, maxShown), "Payload"), cut];
 }
 
-// readable indents JSON without touching its tokens, and spells forms out.
+// readable returns JSON indented, and a form as an object of its fields.
 /**
  * @param {API["Event"]} event
  * @param {string} raw
@@ -68,8 +69,8 @@ function isJSON(raw) {
   }
 }
 
-// indented puts JSON on lines. Numbers and texts stay the characters they are:
-// parsing would change 4.20 and large integers.
+// indented indents JSON. It changes only white space: JSON.parse would turn 4.20
+// into 4.2 and round large integers.
 function indented(json) {
   let depth = 0;
   const line = () => "\n" + "  ".repeat(depth);

@@ -21,21 +21,21 @@ const names = {
   reseal: "Re-encryption of secrets",
 };
 
-// jobName returns what people call a kind of job.
+// jobName returns the name that a kind of job is shown with.
 export function jobName(kind) {
   return names[kind] ?? kind;
 }
 
-// progress shows a job and follows it to its end.
+// progress shows a job and updates it until it ends.
 /**
  * @param {API["Job"]} job
  * @param {{ canCancel?: boolean, titled?: boolean, signal?: AbortSignal }} options
  */
 export function progress(job, { canCancel = true, titled = true, signal }) {
   const at = /** @type {const} */ (`/jobs/${encodeURIComponent(job.id)}`);
-  const place = el("div", { class: "job" });
+  const element = el("div", { class: "job" });
   const status = el("p", { role: "status" });
-  const act = el("p", { class: "actions" });
+  const actions = el("p", { class: "actions" });
   const end = new AbortController();
   signal?.addEventListener("abort", () => end.abort(), { once: true });
   /** @param {API["Job"]} j */
@@ -49,20 +49,20 @@ export function progress(job, { canCancel = true, titled = true, signal }) {
       j.skipped > 0 && `, ${j.skipped} skipped`,
       j.why && [": ", userText(j.why)],
     );
-    fill(act, j.status === "running" && canCancel && button("Cancel", () => cancel(at, look)));
+    fill(actions, j.status === "running" && canCancel && button("Cancel", () => cancel(at, refresh)));
     if (j.status !== "running") end.abort();
   };
-  async function look() {
+  async function refresh() {
     try {
       show(await call("GET", at, { signal: end.signal }));
     } catch (e) {
-      if (!end.signal.aborted) fill(act, errorAlert(e));
+      if (!end.signal.aborted) fill(actions, errorAlert(e));
     }
   }
-  fill(place, titled && el("h3", {}, link(["jobs", job.id], jobName(job.kind))), status, jobProperties(job), act);
+  fill(element, titled && el("h3", {}, link(["jobs", job.id], jobName(job.kind))), status, jobProperties(job), actions);
   show(job);
-  if (!end.signal.aborted) poll(look, 1000, end.signal);
-  return place;
+  if (!end.signal.aborted) poll(refresh, 1000, end.signal);
+  return element;
 }
 
 /** @param {API["Job"]} job */

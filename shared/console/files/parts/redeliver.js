@@ -26,8 +26,8 @@ export function redeliver(at, signal) {
     const since = timeField("since", { label: "Since", required: true, value: new Date(Date.now() - 24 * 3600 * 1000) });
     const until = work === "replay-missing" && timeField("until", { label: "Until" });
     const rate = numberField("rate", { label: "Deliveries per second", step: "any", hint: "Empty: as its own rate has it, else 50." });
-    const send = async (v, once) => {
-      const job = await call("POST", `${at}/${work}`, { body: v, headers: { "Idempotency-Key": once } });
+    const send = async (v, retryKey) => {
+      const job = await call("POST", `${at}/${work}`, { body: v, headers: { "Idempotency-Key": retryKey } });
       jobs.prepend(progress(job, { signal }));
     };
     return disclosure(

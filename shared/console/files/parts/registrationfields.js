@@ -3,27 +3,28 @@
 // The form fields of a registration.
 
 import { code, el, fill } from "./dom.js";
-import { facts as known, routingKeys, wanted } from "./facts.js";
+import { loadFacts, matchesPatterns, routingKeys } from "./facts.js";
 import { checkField, choiceField, linesField, matchField, numberField, pairsField, textField } from "./fields.js";
 import { values } from "./form.js";
 import { disclosure, pre } from "./show.js";
 
+// draftOf returns the event types and the match that are entered, for a dry run.
 export function draftOf(fields) {
   const v = values([fields.types, fields.match]);
   return { event_types: v.event_types ?? fields.defaultTypes, match: v.match ?? null };
 }
 
-// fieldsFor returns the fields of a registration r, {} for a new one.
+// fieldsFor returns the fields of a registration r, which is {} for a new one.
 /**
  * @param {API["Source"]} source
  * @param {Partial<API["Registration"]>} r
  */
 export async function fieldsFor(source, r) {
-  const { default_event_types, operational } = await known();
+  const { default_event_types, operational } = await loadFacts();
   const defaultTypes = default_event_types[source.provider] ?? [];
   const isNew = r.id === undefined;
   const types = eventTypes(source, r.event_types ?? [], defaultTypes, operational);
-  const which = matchField("match", {
+  const match = matchField("match", {
     label: "Only events with",
     kinds: await routingKeys(source.provider),
     value: r.match,
@@ -44,22 +45,22 @@ export async function fieldsFor(source, r) {
   const content = [
     first.map((f) => f.node),
     types.node,
-    which.node,
+    match.node,
     disclosure(
       "Format, schedule, headers and limits",
       rest.map((f) => f.node),
     ),
   ];
-  return { list: [...first, types, which, ...rest], content, types, match: which, defaultTypes };
+  return { list: [...first, types, match, ...rest], content, types, match, defaultTypes };
 }
 
-// eventTypes lets the reader pick documented types, patterns and events of the
-// gateway itself, and says what is picked.
+// eventTypes returns a field with check boxes for documented types and for
+// operational events, lines for patterns, and a summary of what is wanted.
 /** @param {API["Source"]} source */
 function eventTypes(source, value, defaultTypes, operational) {
   const documented = source.event_types ?? [];
   const names = documented.map((t) => t.name).concat(Object.keys(operational));
-  const free = linesField("others", {
+  const others = linesField("others", {
     label: "Others and patterns",
     rows: 2,
     value: value.filter((v) => !names.includes(v)),
@@ -76,28 +77,28 @@ function eventTypes(source, value, defaultTypes, operational) {
   );
   const node = el(
     "fieldset",
-    { class: "field", input: tell },
+    { class: "field", input: updateSummary },
     el("legend", {}, "Event types"),
     el("ul", all, boxes),
-    free.node,
+    others.node,
     operationalTypes,
     summary,
   );
   const read = () => {
     const boxes = /** @type {NodeListOf<HTMLInputElement>} */ (node.querySelectorAll("input[type=checkbox]:checked"));
-    const picked = [...boxes].map((c) => c.value).concat(free.read() ?? []);
+    const picked = [...boxes].map((c) => c.value).concat(others.read() ?? []);
     return picked.length > 0 ? picked : undefined;
   };
-  function tell() {
+  function updateSummary() {
     const patterns = read() ?? defaultTypes;
-    const n = documented.filter((t) => wanted(patterns, t.name, operational)).length;
+    const n = documented.filter((t) => matchesPatterns(patterns, t.name, operational)).length;
     fill(summary, read() === undefined && defaultTypesHint(defaultTypes), `${n} of ${documented.length} documented types are wanted.`);
   }
-  tell();
+  updateSummary();
   return { name: "event_types", node, read };
 }
 
-// typeCheckbox is an event type to pick.
+// typeCheckbox returns a check box for an event type, with its sample.
 function typeCheckbox(name, about, checked, sample) {
   const pick = el("label", {}, el("input", { type: "checkbox", value: name, checked }), code(name));
   return el(

@@ -1,16 +1,16 @@
 // @ts-check
 
-// Which page an address names.
+// Addresses of pages.
 
-// navigate shows the page of an address of the console.
+// navigate shows the page at an address of the console.
 export function navigate(address, { replace = false } = {}) {
   if (replace) history.replaceState(null, "", address);
   else history.pushState(null, "", address);
   document.dispatchEvent(new Event("moved"));
 }
 
-// findPage returns the page of routes, a list of [pattern, page], that an address
-// names, and the parts that the pattern leaves open.
+// findPage returns the page at an address and the parameters of its pattern, or
+// null. routes are [pattern, page], such as ["jobs/:id", jobPage].
 export function findPage(routes, address) {
   const parts = address
     .replace(/^\/console\/?/, "")

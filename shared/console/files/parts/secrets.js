@@ -1,6 +1,6 @@
 // @ts-check
 
-// Secrets that are replaced: the old one holds for a while beside the new.
+// Rotation of secrets: the old one stays valid for a while beside the new one.
 
 import { call } from "./call.js";
 import { formDialog } from "./dialog.js";
@@ -10,8 +10,8 @@ import { form } from "./form.js";
 import { properties } from "./show.js";
 import { when } from "./format.js";
 
-// rotateDialog asks how long the old secret stays valid, and calls done with the
-// response.
+// rotateDialog asks how long the old secret stays valid, rotates it, and calls
+// done with the response.
 export function rotateDialog(title, address, overlap, done, fields = []) {
   const hours = choiceField("overlap", {
     label: "The old one holds for",
@@ -31,15 +31,15 @@ export function rotateDialog(title, address, overlap, done, fields = []) {
       submit: "Replace",
       cancel: close,
       send: async (v) => {
-        const answer = await call("POST", address, { body: v });
+        const rotated = await call("POST", address, { body: v });
         close();
-        await done(answer);
+        await done(rotated);
       },
     }),
   );
 }
 
-// validity lists since and until when secrets hold, without showing them.
+// validity lists from when to when each secret is valid, without its text.
 /**
  * @param {string} name
  * @param {API["Validity"][] | null | undefined} secrets

@@ -1,10 +1,10 @@
 // @ts-check
 
-// Pieces that many pages are made of.
+// Elements that many pages share.
 
 import { el, fill, svg } from "./dom.js";
 
-// heading is the top of a page: where it stands, its name, what can be done.
+// heading is the top of a page: breadcrumbs, name, actions.
 /**
  * @param {Child} title
  * @param {{ crumbs?: Child[], actions?: Child[], about?: string }} [options]
@@ -64,8 +64,8 @@ export function copyable(label, text) {
   return el("span", { class: "copyable" }, field, b, done);
 }
 
-// copied puts a field's text on the clipboard, which pages that came without
-// TLS may do in the old manner alone.
+// copied copies a field's text to the clipboard. A page that came without TLS has
+// no navigator.clipboard, and uses the older execCommand.
 async function copied(field) {
   try {
     await navigator.clipboard.writeText(field.value);
@@ -76,7 +76,7 @@ async function copied(field) {
   }
 }
 
-// pre shows text as it is, in a box that scrolls and can be reached by keyboard.
+// pre shows text verbatim, in a box that scrolls and takes the keyboard's focus.
 export function pre(text, label) {
   return el("pre", { tabindex: 0, role: "group", "aria-label": label }, text);
 }
@@ -90,7 +90,7 @@ export function disclosure(summary, ...content) {
   return el("details", {}, el("summary", {}, summary), el("div", { class: "inside" }, content));
 }
 
-// matchSummary shows which routing keys are asked for.
+// matchSummary shows the routing keys of a match.
 /**
  * @param {{ [key: string]: string[] | null } | null} [match]
  * @param {string} [none]
@@ -105,13 +105,13 @@ export function matchSummary(match, none = "everything") {
   );
 }
 
-// notice is a sentence that stands out.
+// notice is a highlighted sentence.
 /** @param {...Child} content */
 export function notice(...content) {
   return el("p", { class: "notice" }, content);
 }
 
-// errorAlert shows why something failed.
+// errorAlert shows a Problem, with a button if it can be retried.
 /**
  * @param {any} problem
  * @param {() => unknown} [retry]
@@ -124,8 +124,8 @@ export function errorAlert(problem, retry) {
       {},
       problem.errors.map((e) => el("li", {}, [e.location, e.message].filter(Boolean).join(": "))),
     );
-  const again = retry && el("button", { type: "button", click: retry }, "Try again");
-  return el("div", { class: "alert", role: "alert", tabindex: -1 }, el("p", {}, cross(), problem.message), list, again);
+  const retryButton = retry && el("button", { type: "button", click: retry }, "Try again");
+  return el("div", { class: "alert", role: "alert", tabindex: -1 }, el("p", {}, cross(), problem.message), list, retryButton);
 }
 
 function cross() {
@@ -139,7 +139,7 @@ function cross() {
   return svg("shape bad", ["path", path]);
 }
 
-// loading says that a response is awaited.
+// loading is shown while a call has no response.
 export function loading(text = "Loading…") {
   return el("p", { class: "loading", role: "status" }, text);
 }

@@ -1,6 +1,6 @@
 // @ts-check
 
-// What several pages show of a source.
+// Parts of a source that several pages show.
 
 import { call } from "./call.js";
 import { el, fill } from "./dom.js";
@@ -13,28 +13,28 @@ export const providers = [
   ["smartbots", "SmartBots"],
 ];
 
-// providerName returns what people call a provider.
+// providerName returns the name that a provider is shown with.
 export function providerName(id) {
   return providers.find(([p]) => p === id)?.[1] ?? id;
 }
 
-// lastEvent tells when a source's newest event came; silence is no proof of
-// health where a provider may forget a callback.
+// lastEvent shows when a source's newest event came. People need it where a
+// provider may drop a callback URL without notice, as SmartBots does.
 /**
  * @param {string} source
  * @param {AbortSignal} signal
  */
 export function lastEvent(source, signal) {
-  const place = el("span", {}, "…");
+  const element = el("span", {}, "…");
   call("GET", "/events", { query: { source, limit: 1 }, signal })
     .then((page) =>
       fill(
-        place,
+        element,
         page.data[0] ? [when(page.data[0].received), el("span", { class: "soft" }, " · ", ago(page.data[0].received))] : "none kept",
       ),
     )
-    .catch(() => fill(place, "unknown"));
-  return place;
+    .catch(() => fill(element, "unknown"));
+  return element;
 }
 
 // granted shows what a tenant may receive of a source.

@@ -15,7 +15,7 @@ import { disclosure, section } from "./show.js";
  * @param {API["Source"]} source
  * @param {`/sources/${string}`} at
  */
-export function settings(source, at, again) {
+export function settings(source, at, reload) {
   const fields = [
     textField("name", { label: "Name", value: source.name, required: true }),
     linesField("ignore_event_types", {
@@ -38,7 +38,7 @@ export function settings(source, at, again) {
   const send = async ({ api_key, base_url, ...v }) => {
     if (source.provider === "smartbots") v.upstream = { api_key, base_url };
     await call("PATCH", at, { body: v });
-    again();
+    reload();
   };
   return section("Settings", {}, disclosure("Change", form({ fields, submit: "Save", send })), erasure(source));
 }
@@ -63,25 +63,25 @@ function providerFields(source) {
   return [];
 }
 
-// erasure offers to erase events, for the request of a data subject.
+// erasure returns a button that erases events at the request of a data subject.
 /** @param {API["Source"]} source */
 function erasure(source) {
   const open = async () => {
-    const which = matchField("match", {
+    const match = matchField("match", {
       label: "Of events with",
       kinds: await routingKeys(source.provider),
       hint: "Payloads and routing keys of the events that match are erased for good.",
     });
     return formDialog("Erase what is kept", "For the request of somebody whose data passed through.", (close) =>
       form({
-        fields: [which],
+        fields: [match],
         submit: "Erase",
         danger: true,
         cancel: close,
-        send: async (v, once) => {
+        send: async (v, retryKey) => {
           const job = await call("POST", "/erasures", {
             body: { source: source.id, match: v.match ?? {} },
-            headers: { "Idempotency-Key": once },
+            headers: { "Idempotency-Key": retryKey },
           });
           close();
           navigate(path("jobs", job.id));

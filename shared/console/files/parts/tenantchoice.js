@@ -1,6 +1,6 @@
 // @ts-check
 
-// The choice of a tenant, and its state.
+// A field for a tenant, and a tenant's state.
 
 import { allRows } from "./call.js";
 import { choiceField } from "./fields.js";

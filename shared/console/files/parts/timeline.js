@@ -1,16 +1,15 @@
 // @ts-check
 
-// A delivery's attempts in time, with the waits that are still to come.
+// A timeline of a delivery's attempts, with the waits that are still to come.
 
 import { el } from "./dom.js";
 import { statusIcon } from "./badge.js";
 import { disclosure, pre } from "./show.js";
 import { shortDuration, duration, parseSeconds, when } from "./format.js";
 
-const upcomingShown = 4; // waits to come that are shown one by one
+const maxUpcoming = 4; // waits that are shown one by one; the rest is one line
 
-// timeline shows what happened to d and what its schedule, a list of waits,
-// still holds.
+// timeline shows the attempts of d, and those to come by schedule, a list of waits.
 /**
  * @param {API["Delivery"]} d
  * @param {API["Attempt"][]} attempts
@@ -57,8 +56,8 @@ function attempt(a, before) {
   );
 }
 
-// upcoming returns the attempts that are due if each is refused. Waits vary by a
-// fifth, so all but the next are about right only.
+// upcoming returns the attempts that will be made if each fails. Waits have a
+// jitter of a fifth, so only the time of the next attempt is exact.
 /** @param {API["Delivery"]} d */
 function upcoming(d, schedule) {
   const next = new Date(d.next_attempt ?? Date.now());
@@ -66,13 +65,13 @@ function upcoming(d, schedule) {
   if (d.status !== "pending") return steps;
   const rest = schedule.slice(d.attempts_made);
   let at = next.getTime();
-  for (const wait of rest.slice(0, upcomingShown)) {
+  for (const wait of rest.slice(0, maxUpcoming)) {
     at += parseSeconds(wait) * 1000;
     steps.push(step("later", ["about ", when(new Date(at).toISOString())], `If refused, ${duration(parseSeconds(wait))} later`));
   }
-  if (rest.length > upcomingShown) {
-    for (const wait of rest.slice(upcomingShown)) at += parseSeconds(wait) * 1000;
-    steps.push(step("later", ["about ", when(new Date(at).toISOString())], `${rest.length - upcomingShown} more, the last`));
+  if (rest.length > maxUpcoming) {
+    for (const wait of rest.slice(maxUpcoming)) at += parseSeconds(wait) * 1000;
+    steps.push(step("later", ["about ", when(new Date(at).toISOString())], `${rest.length - maxUpcoming} more, the last`));
   }
   return steps;
 }
