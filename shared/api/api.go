@@ -56,6 +56,8 @@ func New(g *gateway.Gateway, cfg Config) http.Handler {
 // strict has Huma take names of fields in their own case alone, as it does all names.
 var strict = sync.OnceFunc(func() { huma.ValidateStrictCasing = true })
 
+// allRoutes builds the mux and the OpenAPI document from the same operations. It collects all field names in names: only
+// those may appear in a problem's location, since any other name comes from the request.
 func (s *server) allRoutes(version string) *http.ServeMux {
 	strict()
 	s.mux, s.doc = http.NewServeMux(), newDocument(version)

@@ -37,6 +37,8 @@ func (s *server) register(op *huma.Operation, in, out reflect.Type, call func(ct
 	s.doc.AddOperation(op)
 }
 
+// ServeHTTP checks key, scope and rate limit before it reads the body, so that a caller without a right to call costs
+// little.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := callOf(r.Context())
 	c.operation, c.pattern = h.op.OperationID, h.op.Path
@@ -85,6 +87,7 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request, in reflect.Value)
 	return invalid
 }
 
+// readBody reads the body into body within the operation's limits of bytes and time, or says in invalid what is wrong.
 func (h *handler) readBody(w http.ResponseWriter, r *http.Request, body reflect.Value, invalid *invalidInput) {
 	huma.SetReadDeadline(w, time.Now().Add(h.op.BodyReadTimeout))
 	data, err := io.ReadAll(io.LimitReader(r.Body, h.op.MaxBodyBytes))
@@ -106,6 +109,8 @@ func (h *handler) readBody(w http.ResponseWriter, r *http.Request, body reflect.
 	}
 }
 
+// readJSON validates data against the operation's schema and decodes it. Field names that occur twice are an error,
+// since readers disagree on which one counts.
 func (h *handler) readJSON(contentType string, data []byte, body reflect.Value, invalid *invalidInput) {
 	var v any
 	if kind, _, _ := strings.Cut(contentType, ";"); kind != "" && kind != jsonType && !strings.HasSuffix(kind, "+json") {

@@ -18,6 +18,7 @@ import (
 	"ringback/shared/storage"
 )
 
+// An operation is a call of the API as operations.json describes it.
 type operation struct {
 	Call    string // method and path
 	Status  int    // of success; default 200, or 204 without a body

@@ -46,7 +46,8 @@ var problemStatuses = [...]int{
 	http.StatusInternalServerError, http.StatusServiceUnavailable,
 }
 
-// statusOf returns the HTTP status of a gateway's error. It is the only place that decides.
+// statusOf returns the HTTP status of an error for a caller of the API. For a provider's callback provider.StatusOf
+// decides, and differently where a provider expects it.
 func statusOf(err error) int {
 	if _, ok := errors.AsType[*control.RateLimitError](err); ok {
 		return http.StatusTooManyRequests

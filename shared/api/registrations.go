@@ -103,6 +103,7 @@ type RegistrationFields struct {
 	Ordered     *bool             `json:"ordered,omitempty" doc:"one at a time per group"`
 }
 
+// change returns the fields as control takes them: nil for a field that was not sent.
 func (f RegistrationFields) change() (control.RegistrationChange, error) {
 	ch := control.RegistrationChange{
 		URL: f.URL, Headers: f.Headers, EventTypes: f.EventTypes, Format: (*gateway.Format)(f.Format), Description: f.Description,
@@ -134,6 +135,8 @@ type createRegistrationInput struct {
 	}
 }
 
+// createRegistration returns the new registration with its secret. A repeat under the same idempotency key returns it
+// without the secret, which is not stored in readable form, and with a note that says so.
 func (s registrationAPI) createRegistration(ctx context.Context, c control.Caller, in *createRegistrationInput) (*created[registration], error) {
 	if err := in.Body.Match.rejectNull("match"); err != nil {
 		return nil, err

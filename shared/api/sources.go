@@ -76,6 +76,7 @@ func (s *server) eventTypes(provider string) []eventType {
 	return out
 }
 
+// sourceView returns src as the operator sees it: secrets only with their validity, or as ***.
 func (s sourceAPI) sourceView(ctx context.Context, src gateway.Source) (source, error) {
 	url, err := s.control.FirstCallbackURL(ctx, src)
 	v := source{

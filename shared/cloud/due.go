@@ -65,6 +65,7 @@ func (s *Store) Due(ctx context.Context, shard int, until time.Time, after strin
 	return rows, at.after(rows).String(), nil
 }
 
+// duePage reads the next page of one table: rows of the shard that are due between from and until, behind at's position.
 func (s *Store) duePage(ctx context.Context, t storage.Table, shard int, from int64, until time.Time, at dueCursor, limit int) (duePage, error) {
 	in := &dynamodb.QueryInput{
 		TableName:              aws.String(s.tables[t]),

@@ -46,6 +46,7 @@ func serve(h http.Handler, w *responseWriter, r *http.Request) {
 	h.ServeHTTP(w, r)
 }
 
+// request converts API Gateway's event into a request as net/http's server would make it.
 func request(ctx context.Context, e *events.APIGatewayV2HTTPRequest) (*http.Request, error) {
 	body := []byte(e.Body)
 	if e.IsBase64Encoded {

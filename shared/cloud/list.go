@@ -39,6 +39,7 @@ func (s *Store) List(ctx context.Context, q storage.Query) (storage.Page, error)
 	return page, nil
 }
 
+// query returns DynamoDB's form of q with its window.
 func (s *Store) query(q storage.Query, w window) *dynamodb.QueryInput {
 	in := &dynamodb.QueryInput{
 		TableName:                 aws.String(s.tables[q.Table]),

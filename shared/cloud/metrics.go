@@ -89,6 +89,7 @@ func (m *Metrics) write(record map[string]any) error {
 	return nil
 }
 
+// record returns one line of the embedded metric format: the values, and under _aws which of them become series.
 func (m *Metrics) record(now time.Time, sums map[string]float64, values map[string][]float64) map[string]any {
 	line := map[string]any{"Service": m.Service}
 	for name, v := range sums {

@@ -27,6 +27,7 @@ func (s *Store) CreateTables(ctx context.Context) error {
 	return nil
 }
 
+// createTable sets the TTL attribute only after the table is active, since DynamoDB rejects it before.
 func (s *Store) createTable(ctx context.Context, name string) error {
 	_, err := s.db.CreateTable(ctx, tableInput(name))
 	if _, exists := errors.AsType[*types.ResourceInUseException](err); exists {

@@ -64,6 +64,7 @@ func (wk *actions) StartRelease(ctx context.Context, c Caller, id, registration 
 	return wk.startFor(ctx, c, id, registration, gateway.JobRelease, s)
 }
 
+// startFor checks a job of a registration and starts it.
 func (wk *actions) startFor(ctx context.Context, c Caller, id, registration string, kind gateway.JobKind, s Span) (gateway.Job, error) {
 	r, err := wk.Registration(ctx, c, registration)
 	switch {

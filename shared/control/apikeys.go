@@ -344,8 +344,7 @@ func newAPIKeyText(id string) string {
 	return apiKeyPrefix + bare + "_" + ident.NewCallbackSecret()
 }
 
-// An APIKey is the stored part of an API key: its text, rbk_<id>_<secret>, is not stored, only found by its
-// SHA-256.
+// An APIKey is the stored part of an API key: its text, rbk_<id>_<secret>, is not stored, only found by its SHA-256.
 type APIKey struct {
 	ID      string    `json:"id"`
 	Scope   Scope     `json:"scope"`

@@ -38,11 +38,10 @@ func (ss *sources) CreateCallbackKey(ctx context.Context, id, source, label stri
 	return ss.putCallbackKey(ctx, s, k)
 }
 
-// PutCallbackKey makes a callback URL of a source under id whose last part is secret, and returns it. It is
-// for the sources of committed samples: a secret that others know does not prove who calls. A key that exists under
-// this id and secret stays as it is. The error wraps storage.ErrInvalid unless
-// secret is 20 to 64 characters of [a-z0-9-], storage.ErrConflict if another key of the source has it,
-// storage.ErrNotFound if there is no such source.
+// PutCallbackKey makes a callback URL of a source under id whose last part is secret, and returns it. It is for the
+// sources of committed samples: a secret that others know does not prove who calls. A key that exists under this id and
+// secret stays as it is. The error wraps storage.ErrInvalid unless secret is 20 to 64 characters of [a-z0-9-],
+// storage.ErrConflict if another key of the source has it, storage.ErrNotFound if there is no such source.
 func (ss *sources) PutCallbackKey(ctx context.Context, id, source, label, secret string) (string, error) {
 	if err := CheckCallbackKey(label, secret); err != nil {
 		return "", err
@@ -205,8 +204,7 @@ func (ss *sources) endCallbackKey(ctx context.Context, k keptKey, end time.Time)
 	return storage.PutRow(ctx, ss.gw.Store, k.row, k.CallbackKey, k.row.Rev)
 }
 
-// DeleteCallbackKey ends a callback URL, in other processes within 30 s, with URLs that a concurrent rotation
-// adds.
+// DeleteCallbackKey ends a callback URL, in other processes within 30 s, with URLs that a concurrent rotation adds.
 func (ss *sources) DeleteCallbackKey(ctx context.Context, source, id string) error {
 	err := storage.CompareAndSwap(ctx, func() error {
 		_, keys, err := ss.callbackKey(ctx, source, id)

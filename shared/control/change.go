@@ -52,6 +52,5 @@ func unique(texts []string) []string {
 	})
 }
 
-// tombstone is how long a removed registration stays stored, so that its deliveries can be listed and its app
-// notified.
+// tombstone is how long a removed registration stays stored, so that its deliveries can be listed and its app notified.
 const tombstone = 30 * 24 * time.Hour

@@ -60,8 +60,7 @@ func (rr *registrations) endpoint(id string, old gateway.Endpoint, sent string, 
 	return to, nil
 }
 
-// checkEndpoint returns an error wrapping storage.ErrInvalid unless to, encrypted for the registration id, is
-// valid.
+// checkEndpoint returns an error wrapping storage.ErrInvalid unless to, encrypted for the registration id, is valid.
 func (rr *registrations) checkEndpoint(id string, to gateway.Endpoint) error {
 	pk := gateway.RegistrationKey(id).PK
 	plain, err := rr.gw.Keys.Open(pk, "url", to.URL)

@@ -136,6 +136,8 @@ func (rr *registrations) EnableAndRelease(ctx context.Context, c Caller, id stri
 	return rr.enable(ctx, c, id, true)
 }
 
+// enable enables a registration, and with all starts the release of its held deliveries. If it is enabled already, a
+// crash may have come between the row and what follows from it, so a repeat within the repair window does the rest.
 func (rr *registrations) enable(ctx context.Context, c Caller, id string, all bool) (gateway.Registration, error) {
 	changed := false
 	r, err := rr.changeRegistration(ctx, c, id, func(r *gateway.Registration) error {

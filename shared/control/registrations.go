@@ -164,8 +164,7 @@ func (rr *registrations) CheckRegistration(r gateway.Registration, p provider.Pr
 	return cmp.Or(rr.checkEndpoint(r.ID, r.Endpoint), checkFor(r, p, gateway.Limits{Concurrency: math.MaxInt}))
 }
 
-// checkFor returns an error wrapping storage.ErrInvalid unless r is valid on a source of p, within the tenant's
-// limits.
+// checkFor returns an error wrapping storage.ErrInvalid unless r is valid on a source of p, within the tenant's limits.
 func checkFor(r gateway.Registration, p provider.Provider, l gateway.Limits) error {
 	if len(r.EventTypes) == 0 {
 		return fmt.Errorf("event_types: %w: want at least one, such as %s", storage.ErrInvalid, exampleType(p))

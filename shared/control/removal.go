@@ -141,6 +141,8 @@ func (lc *lifecycle) erase(ctx context.Context, j *gateway.Job, row storage.Row)
 	return lc.eraseEvent(ctx, j.ID, row.Key, er)
 }
 
+// eraseEvent erases an event's deliveries first and its row last: a job that crashes in between finds the row not erased
+// and does it again. Unfinished deliveries are cancelled, since they have no payload any more.
 func (lc *lifecycle) eraseEvent(ctx context.Context, job string, k storage.Key, er gateway.EventRow) error {
 	ids, err := lc.fannedOutTo(ctx, er)
 	if err != nil {

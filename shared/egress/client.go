@@ -84,6 +84,8 @@ func (c *Client) Options(ctx context.Context, r Request) Response {
 	return c.exchange(ctx, http.MethodOptions, r)
 }
 
+// exchange makes one request and returns the outcome, never an error: a failure before the response has a Class and no
+// status code.
 func (c *Client) exchange(ctx context.Context, method string, r Request) Response {
 	c.once.Do(c.prepare)
 	start := time.Now()

@@ -77,6 +77,9 @@ func Open(ctx context.Context, dir string, opts Options) (*DB, error) {
 	return db, nil
 }
 
+// open takes the locks, then opens the writer, the checkpoint connection and the readers. What it has opened is in
+// db.opened, which the caller closes after an error too. The locks come first, since two processes on one file would
+// each trust their own memory of the queues.
 func (db *DB) open(ctx context.Context, dir string, opts Options) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -171,6 +174,7 @@ func explained(err error) error {
 	return err
 }
 
+// openWriter opens the connection that makes all changes, brings the schema up to date and loads the queues.
 func (db *DB) openWriter(ctx context.Context, path string, opts Options) error {
 	synchronous := "synchronous = FULL"
 	if opts.Relaxed {

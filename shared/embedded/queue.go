@@ -87,6 +87,7 @@ type queueStmts struct {
 	makeReady, nextGroup, first                                                              *stmt // the slow queue's alone
 }
 
+// prepare prepares the queue's statements. Each queue has tables of its own, such as events_messages and events_dead.
 func (q *queue) prepare(c *conn) error {
 	t := string(q.name)
 	texts := map[**stmt]string{

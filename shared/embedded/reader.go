@@ -29,6 +29,7 @@ const dueText = "SELECT due, tbl, pk, sk FROM rows" +
 	" WHERE shard = ?1 AND due <= ?2 AND due >= ?3 AND (due, tbl, pk, sk) > (?3, ?4, ?5, ?6)" +
 	" ORDER BY due, tbl, pk, sk LIMIT +?7"
 
+// openReader opens a read-only connection with its statements. It returns to pool when it is released.
 func openReader(ctx context.Context, path string, pool chan *reader) (*reader, error) {
 	c, err := openConn(ctx, path, readerCache, "query_only = 1", "busy_timeout = 5000")
 	if err != nil {

@@ -57,6 +57,8 @@ func (db *DB) Put(ctx context.Context, r storage.Row, oldRev string) error {
 	return p.conflict
 }
 
+// apply writes the row if the stored revision is oldRev. If nothing changed and the stored revision is the new one, an
+// earlier try of the same write has succeeded, which is no conflict.
 func (p *put) apply(w *writer) error {
 	r := &p.row
 	var due, shard, open, expires any

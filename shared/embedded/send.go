@@ -58,6 +58,8 @@ func (s *send) delayed() bool {
 	return !slices.ContainsFunc(s.ms, func(m storage.Message) bool { return m.Delay == 0 })
 }
 
+// apply inserts the messages. Those without delay are also collected in sent, so that they can be handed to a consumer
+// from memory after the commit.
 func (s *send) apply(*writer) error {
 	q, now := s.q, time.Now()
 	for i, m := range s.ms {
@@ -121,6 +123,8 @@ func (db *DB) Redrive(ctx context.Context, name storage.QueueName) error {
 	}
 }
 
+// apply moves one chunk of dead letters back to the queue, as new messages without receives. The bound until is set at
+// the first chunk, so that messages which die meanwhile are not moved for ever.
 func (r *redrive) apply(*writer) error {
 	q := r.q
 	if r.until == 0 {

@@ -234,6 +234,9 @@ func (w *writer) hasWrite(i int) bool {
 	return i < len(w.batch)
 }
 
+// commit makes one transaction of the batch and notifies the waiters. Each gets the transaction's error: after a failed
+// commit nothing of the batch is stored. Background writes stand first in the batch and are notified last and one by
+// one, so that live writes go on before them.
 func (w *writer) commit() {
 	start := time.Now()
 	err := w.transact()
@@ -274,6 +277,8 @@ func notifyInTurn(all []waiter, err error) {
 	}
 }
 
+// transact applies all writes in one transaction. Before the commit it checks that the database's files are still in
+// their folder, since a commit to a removed file would be lost.
 func (w *writer) transact() error {
 	if _, err := w.stmts.begin.do(); err != nil {
 		return err
@@ -347,6 +352,7 @@ type writerStmts struct {
 	deleteRow, sweep             *stmt
 }
 
+// prepare prepares the statements. putNew writes over an expired row too, as a Put that expects no row does in storage.
 func (s *writerStmts) prepare(c *conn) error {
 	const set = "rev = ?4, data = ?5, body = ?6, due = ?7, shard = ?8, open = ?9, expires = ?10"
 	const insert = "INSERT INTO rows (tbl, pk, sk, rev, data, body, due, shard, open, expires)" +

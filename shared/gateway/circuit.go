@@ -93,6 +93,9 @@ func (cs *circuits) admit(ctx context.Context, d *Delivery, here bool) (probe bo
 	return probe, retryAt, err
 }
 
+// changeHealth applies f to the stored Health of registration id and updates this process's copy. It writes nothing if
+// f changes nothing. It leaves a due time that is later than wanted by at most the probe's slack, since moving it costs
+// twice what the row does.
 func (cs *circuits) changeHealth(ctx context.Context, id string, f func(circuit.Health) circuit.Health) (circuit.Health, error) {
 	h, err := storage.Change(ctx, cs.Store, HealthKey(id), func(h *circuit.Health, r *storage.Row) error {
 		after := f(*h)
@@ -101,7 +104,7 @@ func (cs *circuits) changeHealth(ctx context.Context, id string, f func(circuit.
 		}
 		due := after.Due(cs.Clock(), claimTTL)
 		if late := r.Due.Sub(due); late < 0 || late > after.ProbeSlack() {
-			r.Due = due // the index costs twice what the row does
+			r.Due = due
 		}
 		*h = after
 		return nil
@@ -148,9 +151,8 @@ func (cs *circuits) disable(ctx context.Context, id string, rev int, why string)
 	return nil
 }
 
-// applyOutcome applies an attempt, after which the delivery is d, to its registration: circuit, operational
-// events, and disabling after days of failure. An error here is logged only, since the next attempt leads to the
-// same.
+// applyOutcome applies an attempt, after which the delivery is d, to its registration: circuit, operational events, and
+// disabling after days of failure. An error here is logged only, since the next attempt leads to the same.
 func (cs *circuits) applyOutcome(ctx context.Context, e *provider.Event, r *Registration, a Attempt, d *Delivery, probe bool) {
 	err := cs.applyAttempt(ctx, e, r, a, probe)
 	if d.Status == Failed && d.Reason == reasonExhausted {
@@ -174,9 +176,8 @@ func (cs *circuits) applyAttempt(ctx context.Context, e *provider.Event, r *Regi
 	return cs.applyFailure(ctx, e, r, a, probe)
 }
 
-// applySuccess clears what the row says against r's endpoint. A process that saw a failure reads the row until
-// nothing is said; others read it now and then, since a failure seen elsewhere would count as the first of five
-// days.
+// applySuccess clears what the row says against r's endpoint. A process that saw a failure reads the row until nothing
+// is said; others read it now and then, since a failure seen elsewhere would count as the first of five days.
 func (cs *circuits) applySuccess(ctx context.Context, e *provider.Event, r *Registration) error {
 	known, ok := cs.updateCached(r.ID, nil)
 	fresh := circuit.WriteInterval

@@ -199,8 +199,7 @@ func (d Delivery) holdsClaim(claim int) bool {
 // that the caller can send the next attempt itself; the second result, that it must.
 //
 // Under a stale claim a failure changes nothing, and a success still ends the delivery as succeeded; a resend that
-// waits is made all the same. A resend that was made ends its claim in any status, which it changes only by a
-// success.
+// waits is made all the same. A resend that was made ends its claim in any status, which it changes only by a success.
 func (d Delivery) record(a Attempt, s schedule.Schedule, jitter float64, self bool) (Delivery, bool) {
 	now := a.At.Add(a.Took)
 	if d.Claim != a.Claim || d.Status == Succeeded && !d.Manual {
@@ -275,8 +274,7 @@ func (d Delivery) postpone(due time.Time) Delivery {
 	return d.waitUntil(due, false)
 }
 
-// park ends the claim until the circuit closes, or d is its probe. No attempt is used up, and d leaves the due
-// index.
+// park ends the claim until the circuit closes, or d is its probe. No attempt is used up, and d leaves the due index.
 func (d Delivery) park(now time.Time) Delivery {
 	d = d.postpone(now)
 	d.RateGranted, d.due = false, time.Time{}

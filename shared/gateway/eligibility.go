@@ -10,9 +10,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// eligibility decides what happens to e for r, which wants it: Pending means deliver; Held and Cancelled come with
-// a reason. It is asked when matching and again before every attempt. rev is the generation under which r was
-// read.
+// eligibility decides what happens to e for r, which wants it: Pending means deliver; Held and Cancelled come with a
+// reason. It is asked when matching and again before every attempt. rev is the generation under which r was read.
 func (f *matcher) eligibility(ctx context.Context, rev string, e *provider.Event, r *Registration) (Status, string, error) {
 	if own := e.Recipient == r.ID; own && e.Type == CallbackRemoved {
 		return f.eligibilityOfRemoved(ctx, r) // a removed registration gets this event and no other
@@ -103,6 +102,8 @@ func (gr Grant) covers(e *provider.Event) bool {
 	return gr.Match.Accepts(e.Keys) && (gr.Match == nil || !aboutSource(e))
 }
 
+// grantsOf returns a tenant's grants of a source at generation rev. They are cached until the generation changes, and a
+// change of a grant makes a new one.
 func (f *matcher) grantsOf(ctx context.Context, rev, source, tenant string) ([]Grant, error) {
 	name := source + "#" + tenant
 	if known, ok := f.grants.Get(name); ok && known.rev == rev {

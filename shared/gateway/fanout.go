@@ -118,6 +118,13 @@ type claimedError struct{ until time.Time }
 
 func (e *claimedError) Error() string { return "another run has the event" }
 
+// fanOutEvent finds the recipients of a, claims the event and delivers it to them. There are three ways on from the
+// claim. Example: an event for 3 registrations is new, so deliverAll makes 3 first attempts. Its worker dies after the
+// second one; the message is received again, the claim says resumed, and resumeFanOut attempts only what has no
+// delivery yet. An event for more registrations than a row can list is sent on in chunks, each with a claim of its own.
+//
+// The error is nil for a duplicate. It is a *claimedError while another run has the claim: the message must stay in the
+// queue until that run has finished or its lease is over.
 func (fs *fanOuts) fanOutEvent(ctx context.Context, a message.InboundEvent) error {
 	start := fs.Clock()
 	if err := fs.notifyDisconnected(ctx, &a.Event); err != nil {
@@ -202,8 +209,7 @@ func (fs *fanOuts) notifyDisconnected(ctx context.Context, e *provider.Event) er
 	})
 }
 
-// recipients returns the registrations that a is delivered to, or chunked if there are more than an EventRow can
-// list.
+// recipients returns the registrations that a is delivered to, or chunked if there are more than an EventRow can list.
 func (fs *fanOuts) recipients(ctx context.Context, a message.InboundEvent) ([]*Registration, bool, error) {
 	if a.Recipient != "" {
 		r, err := fs.matcher.storedRegistration(ctx, a.Recipient) // the event may tell of the registration's change a moment ago

@@ -166,10 +166,9 @@ func inboundEvents(a account, reading provider.Reading, received time.Time, via 
 	return out, nil
 }
 
-// newEventID returns an item's event id, and whether a repeat of the item gets the same one. That takes a natural
-// key and a time that a repeat does not change (StableTime), or a key that is unique forever; otherwise the id is
-// random, since equal bytes are not the same fact. A provider's time over an hour ahead or a week back is not
-// used.
+// newEventID returns an item's event id, and whether a repeat of the item gets the same one. That takes a natural key
+// and a time that a repeat does not change (StableTime), or a key that is unique forever; otherwise the id is random,
+// since equal bytes are not the same fact. A provider's time over an hour ahead or a week back is not used.
 func newEventID(source, label string, it provider.Item, received time.Time) (id string, repeatable bool, err error) {
 	switch {
 	case it.NaturalKey != "" && plausibleTime(it.StableTime, received):

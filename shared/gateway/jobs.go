@@ -277,9 +277,8 @@ func (js *jobs) makeDue(ctx context.Context, j *Job, rows []storage.Row, choose 
 	return n, err
 }
 
-// putDue stores d with a claim for the message that the run sends next. It returns nil if the event is gone, or
-// the delivery exists. A new delivery enters its lane first, since after a crash the next run skips a delivery
-// that exists.
+// putDue stores d with a claim for the message that the run sends next. It returns nil if the event is gone, or the
+// delivery exists. A new delivery enters its lane first, since after a crash the next run skips a delivery that exists.
 func (js *jobs) putDue(ctx context.Context, j *Job, d Delivery) (*Delivery, error) {
 	was := d.rev
 	if j.SelfSends < maxSelfSends && !d.Lane && d.NextAttempt.Sub(js.Clock()) <= maxSelfSendDelay {
@@ -370,6 +369,8 @@ func (js *jobs) replayStep(ctx context.Context, j *Job) (time.Time, bool, error)
 	})
 }
 
+// missedDelivery returns the delivery that a replay must make for an event's row, or nil if r does not want the event,
+// may not have it, or has a delivery of it already, which the bool reports.
 func (js *jobs) missedDelivery(ctx context.Context, j *Job, r *Registration, rev string, row storage.Row) (*Delivery, bool, error) {
 	var er EventRow
 	if err := storage.Decode(row, &er); err != nil {

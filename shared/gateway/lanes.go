@@ -105,6 +105,9 @@ func (ls *lanes) queueInLane(ctx context.Context, e *provider.Event, d Delivery)
 	return ignoring(ls.deliveries.putDelivery(ctx, &d, ""), storage.ErrConflict)
 }
 
+// appendToLane adds e's delivery to its lane and wakes a runner if none works on the lane. The entry is written before
+// the lane's row is changed: a runner that is about to end changes the same row, so that one of the two writes fails and
+// either the runner sees the entry or this call sees that a new runner is needed.
 func (ls *lanes) appendToLane(ctx context.Context, e *provider.Event, d Delivery) error {
 	key := laneKey(d.Registration, e)
 	w := laneEntry{Event: e.ID, Type: e.Type, Received: e.Received, LateArrival: ls.Clock().Sub(e.Received) > laneSettleTime}
@@ -272,9 +275,8 @@ func (ls *lanes) pauseLane(ctx context.Context, run *laneWorker, at time.Time) e
 	return errNotRunner
 }
 
-// attemptHead attempts the lane's first delivery. A final one is popped; otherwise the lane waits for it. A
-// delivery that ends without an attempt is popped when the lane looks again, since another process may have
-// changed it.
+// attemptHead attempts the lane's first delivery. A final one is popped; otherwise the lane waits for it. A delivery
+// that ends without an attempt is popped when the lane looks again, since another process may have changed it.
 func (ls *lanes) attemptHead(ctx context.Context, run *laneWorker, w laneEntry) error {
 	d, err := ls.laneDelivery(ctx, run.lane.Registration, w)
 	switch {
@@ -414,8 +416,7 @@ func (ls *lanes) laneDelivery(ctx context.Context, registration string, w laneEn
 	return ls.deliveries.LoadDelivery(ctx, id)
 }
 
-// popHead removes a delivery whose outcome is stored from its lane, unless it was appended again since it was
-// read.
+// popHead removes a delivery whose outcome is stored from its lane, unless it was appended again since it was read.
 func (ls *lanes) popHead(ctx context.Context, run *laneWorker, w laneEntry) error {
 	err := storage.Retry(ctx, func() error { return ls.Store.Delete(ctx, w.key(run.key), w.rev) })
 	if err != nil && !errors.Is(err, storage.ErrConflict) {

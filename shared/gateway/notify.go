@@ -46,6 +46,8 @@ func (t *notifier) notify(ctx context.Context, kind string, about *provider.Even
 	return t.notifyOf(ctx, kind, r.Source, about.Provider, r.Tenant, r.ID, data)
 }
 
+// notifyOf sends an operational event of this kind about a registration or a source to tenant. The event's id depends on
+// the hour, so that a tenant gets at most one of a kind about the same thing an hour, whatever number of processes sends it.
 func (t *notifier) notifyOf(ctx context.Context, kind, source, providerName, tenant, about string, data operationalData) error {
 	payload, err := json.Marshal(data)
 	if err != nil {

@@ -16,10 +16,9 @@ import (
 	"ringback/shared/storage"
 )
 
-// A delivery that meets an open circuit is parked: it stays pending, leaves the due index, costs nothing and uses
-// up no attempt. Instead the row of its registration's circuit.Health is due while deliveries may be parked: at
-// each probe's time a message makes probe attempt the oldest one. Once that succeeds, a job wakes the others
-// (wakeStep).
+// A delivery that meets an open circuit is parked: it stays pending, leaves the due index, costs nothing and uses up no
+// attempt. Instead the row of its registration's circuit.Health is due while deliveries may be parked: at each probe's
+// time a message makes probe attempt the oldest one. Once that succeeds, a job wakes the others (wakeStep).
 
 // park parks d, whose claim the caller holds.
 func (cs *circuits) park(ctx context.Context, d Delivery) error {
@@ -125,10 +124,9 @@ func (cs *circuits) ForgetHealth(ctx context.Context, id string) error {
 	})
 }
 
-// probe attempts the oldest delivery that is parked for a registration and whose time has come, if a probe is due.
-// It stays parked: the circuit lets one probe through at a time. Deliveries whose schedule is over are claimed, so
-// that workers end them. If the circuit is closed, or nothing may be attempted, it wakes all, and workers find out
-// why.
+// probe attempts the oldest delivery that is parked for a registration and whose time has come, if a probe is due. It
+// stays parked: the circuit lets one probe through at a time. Deliveries whose schedule is over are claimed, so that
+// workers end them. If the circuit is closed, or nothing may be attempted, it wakes all, and workers find out why.
 func (rs *redeliveries) probe(ctx context.Context, h message.Header) error {
 	id, cs := h.ID, rs.attempter.circuit
 	known, err := cs.readHealth(ctx, id)

@@ -30,6 +30,7 @@ func (rs *redeliveries) RedeliverSlow(ctx context.Context, ms []storage.Received
 	return rs.redeliverAll(ctx, ms, true)
 }
 
+// redeliverAll handles a batch of the retry or the slow queue, each message by its kind.
 func (rs *redeliveries) redeliverAll(ctx context.Context, ms []storage.Received, slow bool) ([]string, error) {
 	verb, queue := "retry", storage.RetryQueue
 	if slow {

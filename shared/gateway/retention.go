@@ -41,8 +41,7 @@ func (er *EventRow) markUnfinished(r *storage.Row, k Retention, now time.Time, i
 	return changed
 }
 
-// markFinished records that the delivery to id is finished, or held until then, and reports whether the row
-// changed.
+// markFinished records that the delivery to id is finished, or held until then, and reports whether the row changed.
 func (er *EventRow) markFinished(r *storage.Row, k Retention, now time.Time, id string, until time.Time) (changed bool) {
 	expires := r.Expires
 	if i := slices.Index(er.Unfinished, id); i >= 0 {
@@ -91,6 +90,7 @@ func (k Retention) heldUntil(now time.Time) time.Time {
 	return now.Add(k.Held).Truncate(day).Add(day)
 }
 
+// change applies f to the row of event id. The error wraps storage.ErrNotFound if there is no such event.
 func (es *events) change(ctx context.Context, id string, f func(*EventRow, *storage.Row) (changed bool)) error {
 	key, err := EventKey(id)
 	if err != nil {

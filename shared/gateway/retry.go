@@ -80,6 +80,8 @@ func (rt *retries) Recover(ctx context.Context) error {
 	return rt.pass(ctx, rt.Clock(), &retryRun{recover: true})
 }
 
+// pass runs all shards of the due index in parallel, sends what could not be sent, and logs the run. A shard that fails
+// does not stop the others: the next run finds its rows again.
 func (rt *retries) pass(ctx context.Context, start time.Time, t *retryRun) error {
 	var wg sync.WaitGroup
 	errs := make([]error, storage.DueShards)
@@ -195,6 +197,8 @@ func (rt *retries) runShard(ctx context.Context, shard int, start time.Time, t *
 	return err
 }
 
+// claimDue claims the rows of a shard that are due until a time and enqueues them, page by page, while time is left. It
+// leaves out the rows of a registration that are over its share of the backlog; they stay due.
 func (rt *retries) claimDue(ctx context.Context, shard int, cursor string, until time.Time, t *retryRun) error {
 	for timeLeft(ctx) > runMargin && ctx.Err() == nil {
 		due, next, err := rt.Store.Due(ctx, shard, until, cursor, storage.MaxPageRows)

@@ -31,6 +31,8 @@ func (c *core) send(ctx context.Context, q storage.QueueName, ms []storage.Messa
 	return nil
 }
 
+// sendBatch makes one call of Send, and up to four more for the messages that failed. It gives up at once after an error
+// that no retry mends.
 func (c *core) sendBatch(ctx context.Context, q storage.QueueName, ms []storage.Message) error {
 	var last error
 	for range 5 {

@@ -37,8 +37,7 @@ func hashCode(sha1 string) string {
 	return "p1." + base64.RawStdEncoding.EncodeToString(append(salt, stretch(sha1, salt)...))
 }
 
-// verifyCode reports whether hash is of the code with that SHA-1. For an empty hash it takes as long and reports
-// false.
+// verifyCode reports whether hash is of the code with that SHA-1. For an empty hash it takes as long and reports false.
 func verifyCode(hash, sha1 string) bool {
 	kept, err := base64.RawStdEncoding.DecodeString(strings.TrimPrefix(hash, "p1."))
 	known := err == nil && len(kept) == 48

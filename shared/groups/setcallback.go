@@ -173,8 +173,7 @@ func (gs *Groups) putApp(ctx context.Context, c control.Caller, grp gateway.Grou
 	return r, gs.gw.ForgetHealth(ctx, id)
 }
 
-// replaceApp makes id the application's registration and removes the one it had while the group was on another
-// source.
+// replaceApp makes id the application's registration and removes the one it had while the group was on another source.
 func (gs *Groups) replaceApp(ctx context.Context, c control.Caller, grp gateway.Group, q CallbackRequest, id string) error {
 	before := ""
 	_, err := storage.Change(ctx, gs.gw.Store, gateway.AppKey(grp.ID, c.Tenant, q.AppUUID), func(a *control.App, _ *storage.Row) error {

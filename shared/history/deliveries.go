@@ -58,10 +58,9 @@ type Delivery struct {
 	ListedStatus gateway.Status // Status; Held for a pending one of a disabled registration, Cancelled for an unfinished one of a removed one
 }
 
-// Deliveries returns a page of deliveries, newest first, and the cursor of the next page. A page may be short, or
-// empty with a cursor if one call's scan found nothing. Without a registration or event it merges the deliveries
-// of up to MaxMerged registrations; for more the error wraps control.ErrUnreadable. Expired deliveries are left
-// out.
+// Deliveries returns a page of deliveries, newest first, and the cursor of the next page. A page may be short, or empty
+// with a cursor if one call's scan found nothing. Without a registration or event it merges the deliveries of up to
+// MaxMerged registrations; for more the error wraps control.ErrUnreadable. Expired deliveries are left out.
 func (h *History) Deliveries(ctx context.Context, c control.Caller, q Query) ([]Delivery, string, error) {
 	rs, err := h.registrationsFor(ctx, c, q)
 	if err != nil {

@@ -44,6 +44,7 @@ func (h *History) DryRunRegistration(ctx context.Context, c control.Caller, id s
 	return h.dryRun(ctx, r, since)
 }
 
+// dryRun matches r against stored events, newest first, until it has read dryRunEvents or dryRunTime is over.
 func (h *History) dryRun(ctx context.Context, r gateway.Registration, since time.Time) (DryRun, error) {
 	v, err := h.gw.Generation(ctx, r.Source)
 	if err != nil {

@@ -88,9 +88,8 @@ func (rs *rows) row(k storage.Key) *row {
 func rowName(k storage.Key) string { return k.PK + " " + k.SK }
 
 // change applies a change to the row under k, and writes the row if apply reports that it changed. Callers that come
-// while a write is under way share the next one, which comes at least interval after it. If another process was
-// faster, apply is called again with what is stored then. Its now is by the fastest clock, so that a row follows one
-// clock.
+// while a write is under way share the next one, which comes at least interval after it. If another process was faster,
+// apply is called again with what is stored then. Its now is by the fastest clock, so that a row follows one clock.
 func (rs *rows) change(ctx context.Context, k storage.Key, interval time.Duration, apply func(v value, now time.Time) (value, bool)) error {
 	r, own := rs.row(k), &pendingChange{apply: apply}
 	r.mu.Lock()

@@ -28,9 +28,8 @@ const (
 	minQuickRun      = 20
 	firstProbation   = time.Minute
 	longestProbation = time.Hour
-	// MaxQueueWait is how long an attempt waits in the process for another of its registration to end. It does not
-	// wait at all if none began or ended for so long, or if its turn is expected later (unless fewer wait than may
-	// run).
+	// MaxQueueWait is how long an attempt waits in the process for another of its registration to end. It does not wait
+	// at all if none began or ended for so long, or if its turn is expected later (unless fewer wait than may run).
 	MaxQueueWait = time.Second
 	// usualRetryAfter bounds the time after which a deferred attempt asks again, since the endpoint may become faster.
 	// It grows up to maxRetryAfter where so many are deferred that more than maxRetriesPerSecond would ask in vain.

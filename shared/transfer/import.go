@@ -166,8 +166,7 @@ func checkIDs(ids ...string) error {
 	return nil
 }
 
-// opens returns an error wrapping storage.ErrInvalid unless every encrypted field of row, under pk, can be
-// decrypted.
+// opens returns an error wrapping storage.ErrInvalid unless every encrypted field of row, under pk, can be decrypted.
 func (m *importPart) opens(pk string, row any) error {
 	err := eachSealed(row, m.g.gw.Clock(), func(field string, text *string) error {
 		_, err := m.g.gw.Keys.Open(pk, field, *text)

@@ -55,6 +55,8 @@ func (m *importPart) tenant(t gateway.Tenant, l exportLine) (func(context.Contex
 	}, nil
 }
 
+// apiKey checks an exported API key and returns the function that writes it. The export has hashes only, so a key works
+// after the import without anybody reading its text.
 func (m *importPart) apiKey(k control.APIKey, l exportLine) (func(context.Context) error, error) {
 	owners := slices.DeleteFunc([]string{k.Tenant, k.Group}, func(id string) bool { return id == "" })
 	if err := cmp.Or(checkIDs(append(owners, k.ID)...), k.CheckScope(control.Operator()), control.CheckName("name", k.Name, gateway.MaxName)); err != nil {
@@ -132,8 +134,7 @@ func (m *importPart) registration(ctx context.Context, r gateway.Registration) e
 	return nil
 }
 
-// writeRegistrations writes all registrations in the order of PutRegistration, with one publication for each
-// source.
+// writeRegistrations writes all registrations in the order of PutRegistration, with one publication for each source.
 func (m *importPart) writeRegistrations(ctx context.Context) error {
 	hints := map[string][]gateway.IndexEntry{}
 	for _, r := range m.registrations {

@@ -13,9 +13,8 @@ import (
 	"ringback/shared/storage"
 )
 
-// eachSealed calls f for each encrypted field of a row whose secret has not ended. f may replace the text. v
-// points to what the row holds; rows other than sources, callback keys, registrations and the ring's seal have no
-// such field.
+// eachSealed calls f for each encrypted field of a row whose secret has not ended. f may replace the text. v points to
+// what the row holds; rows other than sources, callback keys, registrations and the ring's seal have no such field.
 func eachSealed(v any, now time.Time, f func(field string, text *string) error) error {
 	switch v := v.(type) {
 	case *gateway.Source:

@@ -23,8 +23,7 @@ type Transfer struct {
 // New returns the Transfer of c's gateway.
 func New(c *control.Control) *Transfer { return &Transfer{gw: c.Gateway(), control: c} }
 
-// Steps returns the steps of jobs of package control and of re-encryption, for the Steps of g if its process runs
-// jobs.
+// Steps returns the steps of jobs of package control and of re-encryption, for the Steps of g if its process runs jobs.
 func Steps(g *gateway.Gateway) map[gateway.JobKind]gateway.Step {
 	steps := control.Steps(g)
 	steps[gateway.JobReseal] = New(control.New(g)).resealStep

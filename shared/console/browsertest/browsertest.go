@@ -1,5 +1,4 @@
-// Package browsertest gives tests the pages of a headless Chromium, which is
-// Debian's package chromium.
+// Package browsertest gives tests the pages of a headless Chromium, which is Debian's package chromium.
 package browsertest
 
 import (
@@ -17,9 +16,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// A Browser is one Chromium for all tests of a process, since to start it takes
-// longer than most of them. The zero value starts it with its first page. It is
-// safe for concurrent use.
+// A Browser is one Chromium for all tests of a process, since to start it takes longer than most of them. The zero
+// value starts it with its first page. It is safe for concurrent use.
 type Browser struct {
 	mu   sync.Mutex
 	ctx  context.Context // of its first tab; nil: not started
@@ -31,10 +29,9 @@ type Browser struct {
 // errNone says that there is no Chromium to start.
 var errNone = errors.New("chromium is not on PATH")
 
-// Page returns the context of a page that shares neither window nor cookies with
-// another of its time and ends with the test. It may be one that an earlier test
-// left, without that one's cookies: a new one costs a process. With -short the test is skipped; without
-// a Chromium on PATH too, unless CI=true: then it fails.
+// Page returns the context of a page that shares neither window nor cookies with another of its time and ends with the
+// test. It may be one that an earlier test left, without that one's cookies: a new one costs a process. With -short the
+// test is skipped; without a Chromium on PATH too, unless CI=true: then it fails.
 func (b *Browser) Page(t testing.TB) context.Context {
 	t.Helper()
 	SkipShort(t)
@@ -99,8 +96,7 @@ func newPage(t testing.TB, browser context.Context) context.Context {
 	return page
 }
 
-// SkipShort skips a test in a browser with -short. Call it before what is dear to
-// set up.
+// SkipShort skips a test in a browser with -short. Call it before what is dear to set up.
 func SkipShort(t testing.TB) {
 	t.Helper()
 	if testing.Short() {

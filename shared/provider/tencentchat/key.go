@@ -12,8 +12,7 @@ import (
 // naturalKey returns a key that is the same in repeats of p alone, and the time that is part of it. It returns none if
 // p has neither id nor time: to block, unblock and block again sends the same bytes twice. Tencent documents no key;
 // these are the identifiers it gives [inferred]. The command is always a part, since one message causes several
-// callbacks; so is a message's body, which may be edited or sent in pieces. The app is none, since a source is one
-// app.
+// callbacks; so is a message's body, which may be edited or sent in pieces. The app is none, since a source is one app.
 func (p *packet) naturalKey(command string, payload []byte) (string, time.Time) {
 	switch command {
 	case "Bot.OnC2CMessage", "C2C.CallbackBeforeSendMsg", "C2C.CallbackAfterSendMsg", "C2C.CallbackAfterMsgWithDraw":
