@@ -38,7 +38,7 @@ func (s callbackKeyAPI) createCallbackKey(ctx context.Context, _ control.Caller,
 }
 
 func (s callbackKeyAPI) listCallbackKeys(ctx context.Context, _ control.Caller, in *listOfSource) (*body[page[callbackKey]], error) {
-	src, keys, next, err := s.control.CallbackKeys(ctx, in.ID, in.place())
+	src, keys, next, err := s.control.CallbackKeys(ctx, in.ID, in.pageRequest())
 	out := pageOf(keys, next, func(k gateway.CallbackKey) callbackKey {
 		url, openErr := s.control.CallbackURL(src, k)
 		if openErr != nil {

@@ -78,7 +78,7 @@ func (s groupAPI) connectGroup(ctx context.Context, _ control.Caller, in *connec
 }
 
 func (s groupAPI) listGroups(ctx context.Context, c control.Caller, in *ListParameters) (*body[page[group]], error) {
-	found, next, err := s.groups.Groups(ctx, c, in.place())
+	found, next, err := s.groups.Groups(ctx, c, in.pageRequest())
 	return pageOf(found, next, groupView), err
 }
 
@@ -122,7 +122,7 @@ func (s groupAPI) rotateOwnerKey(ctx context.Context, _ control.Caller, in *ByID
 }
 
 func (s groupAPI) listApps(ctx context.Context, c control.Caller, in *listOfSource) (*body[page[app]], error) {
-	rs, next, err := s.groups.Apps(ctx, c, in.ID, in.place())
+	rs, next, err := s.groups.Apps(ctx, c, in.ID, in.pageRequest())
 	return pageOf(rs, next, func(r gateway.Registration) app { return app{r.ID, r.AppName, r.Created} }), err
 }
 

@@ -194,7 +194,7 @@ func (s historyAPI) listAttempts(ctx context.Context, c control.Caller, in *list
 	if err != nil {
 		return nil, err
 	}
-	attempts, next, err := s.history.Attempts(ctx, d.Delivery, in.place())
+	attempts, next, err := s.history.Attempts(ctx, d.Delivery, in.pageRequest())
 	return pageOf(attempts, next, attemptView), err
 }
 

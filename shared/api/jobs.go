@@ -56,8 +56,8 @@ func (s jobAPI) starter(
 	}
 }
 
-func (s *server) started(ctx context.Context, c control.Caller, o Once, asked any, start func(id string) (gateway.Job, error)) (*created[job], error) {
-	return createOnce(ctx, s, o, "job", asked, func(id string) (job, error) {
+func (s *server) started(ctx context.Context, c control.Caller, o Once, input any, start func(id string) (gateway.Job, error)) (*created[job], error) {
+	return createOnce(ctx, s, o, "job", input, func(id string) (job, error) {
 		j, err := start(id)
 		return jobView(j), err
 	}, func(id string) (job, error) {
@@ -67,7 +67,7 @@ func (s *server) started(ctx context.Context, c control.Caller, o Once, asked an
 }
 
 func (s jobAPI) listJobs(ctx context.Context, c control.Caller, in *listOfTenant) (*body[page[job]], error) {
-	jobs, next, err := s.control.Jobs(ctx, c, in.Tenant, in.place())
+	jobs, next, err := s.control.Jobs(ctx, c, in.Tenant, in.pageRequest())
 	return pageOf(jobs, next, jobView), err
 }
 

@@ -91,7 +91,7 @@ type listOfTenant struct {
 }
 
 func (s keyAPI) listKeys(ctx context.Context, c control.Caller, in *listOfTenant) (*body[page[apiKey]], error) {
-	keys, next, err := s.control.APIKeys(ctx, c, in.Tenant, in.place())
+	keys, next, err := s.control.APIKeys(ctx, c, in.Tenant, in.pageRequest())
 	return pageOf(keys, next, listedKeyView), err
 }
 

@@ -99,7 +99,7 @@ type ListParameters struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" doc:"rows of a page, at most"`
 }
 
-func (p ListParameters) place() storage.PageRequest {
+func (p ListParameters) pageRequest() storage.PageRequest {
 	return storage.PageRequest{Cursor: p.Cursor, Limit: p.Limit}
 }
 

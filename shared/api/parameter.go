@@ -25,11 +25,11 @@ type parameter struct {
 func (s *server) describeParameters(op *huma.Operation, in reflect.Type) []parameter {
 	var all []parameter
 	for _, f := range reflect.VisibleFields(in) {
-		for _, place := range [...]string{"path", "query", "header"} {
-			if name := f.Tag.Get(place); name != "" {
-				p := &huma.Param{Name: name, In: place, Required: place == "path", Schema: huma.SchemaFromField(s.doc.Components.Schemas, f, "")}
+		for _, location := range [...]string{"path", "query", "header"} {
+			if name := f.Tag.Get(location); name != "" {
+				p := &huma.Param{Name: name, In: location, Required: location == "path", Schema: huma.SchemaFromField(s.doc.Components.Schemas, f, "")}
 				p.Description = p.Schema.Description
-				if place == "query" {
+				if location == "query" {
 					p.Explode = new(bool)
 				}
 				op.Parameters = append(op.Parameters, p)

@@ -169,7 +169,7 @@ type listRegistrationsInput struct {
 }
 
 func (s registrationAPI) listRegistrations(ctx context.Context, c control.Caller, in *listRegistrationsInput) (*body[page[registration]], error) {
-	rs, next, err := s.control.ListRegistrations(ctx, c, in.Tenant, in.Source, in.place())
+	rs, next, err := s.control.ListRegistrations(ctx, c, in.Tenant, in.Source, in.pageRequest())
 	if err != nil {
 		return nil, err
 	}

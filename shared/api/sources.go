@@ -174,7 +174,7 @@ func (s sourceAPI) listSources(ctx context.Context, c control.Caller, in *ListPa
 		granted, err := s.control.GrantedSources(ctx, c.Tenant)
 		return pageOf(granted, "", s.grantedView), err
 	}
-	found, next, err := s.control.Sources(ctx, in.place())
+	found, next, err := s.control.Sources(ctx, in.pageRequest())
 	out := pageOf(found, next, func(src gateway.Source) source {
 		v, viewErr := s.sourceView(ctx, src)
 		if viewErr != nil {

@@ -57,7 +57,7 @@ func (s tenantAPI) createTenant(ctx context.Context, _ control.Caller, in *creat
 }
 
 func (s tenantAPI) listTenants(ctx context.Context, _ control.Caller, in *ListParameters) (*body[page[tenant]], error) {
-	found, next, err := s.control.Tenants(ctx, in.place())
+	found, next, err := s.control.Tenants(ctx, in.pageRequest())
 	return pageOf(found, next, tenantView), err
 }
 
@@ -136,7 +136,7 @@ func (s grantAPI) createGrant(ctx context.Context, _ control.Caller, in *createG
 }
 
 func (s grantAPI) listGrants(ctx context.Context, _ control.Caller, in *listOfSource) (*body[page[grant]], error) {
-	grants, next, err := s.control.Grants(ctx, in.ID, in.place())
+	grants, next, err := s.control.Grants(ctx, in.ID, in.pageRequest())
 	return pageOf(grants, next, grantView), err
 }
 

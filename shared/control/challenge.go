@@ -84,11 +84,11 @@ func (rr *registrations) requireConsent(ctx context.Context, r *gateway.Registra
 	case !r.Endpoint.ConsentedAt.IsZero():
 		return nil
 	}
-	answer, err := rr.challenge(ctx, *r)
+	response, err := rr.challenge(ctx, *r)
 	if err != nil {
 		return err
 	}
-	rate, err := rr.consent(answer)
+	rate, err := rr.consent(response)
 	if err != nil {
 		return err
 	}
@@ -117,23 +117,23 @@ func (rr *registrations) challenge(ctx context.Context, r gateway.Registration) 
 	gateway.SetHeader(req.Header, "User-Agent", "Ringback/1")
 	gateway.SetHeader(req.Header, gateway.ViaHeader, rr.gw.ID())
 	gateway.SetHeader(req.Header, gateway.RequestOrigin, rr.gw.Origin())
-	answer := rr.gw.Egress.Options(ctx, req)
+	response := rr.gw.Egress.Options(ctx, req)
 	rr.gw.Log.Debug("challenge", "registration", r.ID, "tenant", r.Tenant, "host", egress.Host(r.Endpoint.RedactedURL),
-		"code", answer.StatusCode, "outcome", string(answer.Class), "took", answer.Took)
-	return answer, nil
+		"code", response.StatusCode, "outcome", string(response.Class), "took", response.Took)
+	return response, nil
 }
 
 // consent reads the response to a challenge: the deliveries per second that the endpoint allows, 0 without a
 // limit, or a *consentError.
-func (rr *registrations) consent(answer egress.Response) (rate float64, err error) {
-	allowed := strings.TrimSpace(answer.Header.Get(allowedOrigin))
+func (rr *registrations) consent(response egress.Response) (rate float64, err error) {
+	allowed := strings.TrimSpace(response.Header.Get(allowedOrigin))
 	switch {
-	case answer.StatusCode == 0:
-		return 0, &consentError{"the endpoint was asked with OPTIONS for its consent: " + answer.Error}
+	case response.StatusCode == 0:
+		return 0, &consentError{"the endpoint was asked with OPTIONS for its consent: " + response.Error}
 	case allowed != "*" && !strings.EqualFold(allowed, rr.gw.Origin()):
 		return 0, &consentError{"the endpoint's response to OPTIONS has no WebHook-Allowed-Origin with " + rr.gw.Origin() + " or *"}
 	}
-	if n, err := strconv.Atoi(strings.TrimSpace(answer.Header.Get(allowedRate))); err == nil && n > 0 {
+	if n, err := strconv.Atoi(strings.TrimSpace(response.Header.Get(allowedRate))); err == nil && n > 0 {
 		rate = float64(n) / 60
 	}
 	return rate, nil

@@ -199,9 +199,9 @@ type permit struct {
 // Example: an endpoint whose circuit is open, next probe due: of two workers one takes the probe and gets a
 // permit; the other gets {circuitOpen, retryAt: the probe after} and parks its delivery.
 func (at *attempter) mayStart(ctx context.Context, t *task) (permit, error) {
-	asked, probe := t.requestedAt, false
-	if asked.IsZero() {
-		asked = time.Now()
+	requested, probe := t.requestedAt, false
+	if requested.IsZero() {
+		requested = time.Now()
 	}
 	var err error
 	here := t.fromSlowQueue
@@ -224,7 +224,7 @@ func (at *attempter) mayStart(ctx context.Context, t *task) (permit, error) {
 	if !here || probe && !t.fromSlowQueue && at.FirstAttempt > 0 {
 		return at.deferToSlowQueue(t), nil
 	}
-	s, err := at.acquireHere(ctx, t, asked)
+	s, err := at.acquireHere(ctx, t, requested)
 	if s.probe = probe; probe && s.release != nil {
 		s = at.acquireProbeSlot(s)
 	}
@@ -248,8 +248,8 @@ func (at *attempter) acquireProbeSlot(s permit) permit {
 	}
 }
 
-// acquireHere asks the limits of this process. The circuit admitted t's attempt, requested at asked.
-func (at *attempter) acquireHere(ctx context.Context, t *task, asked time.Time) (permit, error) {
+// acquireHere asks the limits of this process. The circuit admitted t's attempt, requested at the given time.
+func (at *attempter) acquireHere(ctx context.Context, t *task, requested time.Time) (permit, error) {
 	tenant, err := at.matcher.tenant(ctx, t.rev, t.r.Tenant)
 	if err != nil {
 		return permit{}, err
@@ -279,7 +279,7 @@ func (at *attempter) acquireHere(ctx context.Context, t *task, asked time.Time) 
 		end(Attempt{}, false)
 		return permit{retryAt: at.Clock()}, nil
 	}
-	if time.Since(asked) < generationTTL {
+	if time.Since(requested) < generationTTL {
 		return at.acquireEverywhere(ctx, t, tenant.Limits, permit{release: end, registration: t.r})
 	}
 	r, verdict, err := at.recheck(ctx, t.e, t.r)

@@ -323,7 +323,7 @@ func (d Delivery) Cancel(why string, now time.Time) Delivery {
 	return d.end(Cancelled, why, now)
 }
 
-func truncate(answer []byte) []byte { return answer[:min(len(answer), inlineResponseBytes)] }
+func truncate(response []byte) []byte { return response[:min(len(response), inlineResponseBytes)] }
 
 // Retention says how long rows last.
 type Retention struct {

@@ -111,14 +111,14 @@ func (es *events) claimEvent(ctx context.Context, a message.InboundEvent, er Eve
 	if err := storage.Decode(lost.Stored, &stored); err != nil {
 		return 0, er, err
 	}
-	switch answer := stored.checkClaim(a.Token, er.Run, es.Clock(), es.SingleProcess); answer {
+	switch claim := stored.checkClaim(a.Token, er.Run, es.Clock(), es.SingleProcess); claim {
 	case resumed:
 		if !stored.Erased {
 			lost.Stored.Body = a.Payload // a source with FailureHistory may not have stored it yet
 		}
 		return es.resumeClaim(ctx, lost.Stored, stored, er.Run, er.Lease)
 	default:
-		return answer, stored, nil
+		return claim, stored, nil
 	}
 }
 

@@ -152,24 +152,24 @@ func (fs *fanOuts) fanOutEvent(ctx context.Context, a message.InboundEvent) erro
 	if !f.failuresOnly && !long {
 		row.Unfinished = fs.notAtOnce(ctx, rs)
 	}
-	answer, er, err := fs.events.claimEvent(ctx, a, row, f.failuresOnly)
+	claim, er, err := fs.events.claimEvent(ctx, a, row, f.failuresOnly)
 	f.retainedFor = er.Unfinished
 	switch {
 	case err != nil:
 		return fmt.Errorf("begin event %s: %w", a.ID, err)
-	case answer == duplicate:
+	case claim == duplicate:
 		fs.count(DuplicateEvents, 1)
 		fs.Log.Debug("fanout", "provider", a.Provider, "source", a.Source, "event", a.ID, "outcome", "repeat")
 		return nil
-	case answer == claimedByOther:
+	case claim == claimedByOther:
 		return &claimedError{er.Lease}
-	case answer == newlyClaimed:
+	case claim == newlyClaimed:
 		fs.count(Events, 1)
 	}
 	switch {
 	case er.Chunked:
 		err = fs.sendChunks(ctx, &a.Event)
-	case answer == resumed:
+	case claim == resumed:
 		err = fs.resumeFanOut(ctx, f, er.Match)
 	default:
 		err = fs.deliverAll(ctx, f, rs)
@@ -235,12 +235,12 @@ const (
 // waits for another's endpoint.
 func (fs *fanOuts) deliverAll(ctx context.Context, f *fanOut, rs []*Registration) error {
 	f.standard = sync.OnceValues(func() ([]byte, error) { return standardBody(fs.Providers[f.Provider], f.Event) })
-	asked, errs := time.Now(), make([]error, len(rs))
+	requested, errs := time.Now(), make([]error, len(rs))
 	deliver := func(i int, over bool) {
 		if !over {
 			defer fs.firstAttempts.Release(rs[i].Tenant)
 		}
-		errs[i] = guarded(func() error { return f.deliver(ctx, rs[i], asked, over) })
+		errs[i] = guarded(func() error { return f.deliver(ctx, rs[i], requested, over) })
 	}
 	var first []int
 	full := map[string][]int{} // by tenant
@@ -262,7 +262,7 @@ func (fs *fanOuts) deliverAll(ctx context.Context, f *fanOut, rs []*Registration
 		var late, over errgroup.Group
 		over.SetLimit(maxParallelDeferred)
 		for _, i := range full[tenant] {
-			group, room := &late, places.Acquire(ctx, limiter.MaxQueueWait-time.Since(asked))
+			group, room := &late, places.Acquire(ctx, limiter.MaxQueueWait-time.Since(requested))
 			if !room {
 				group = &over
 			}

@@ -30,13 +30,13 @@ type fanOut struct {
 }
 
 // deliver makes the first attempt of f's event for r, or stores why there is none now. The attempt was requested
-// at asked; over says that r's tenant is over its share of this process.
-func (f *fanOut) deliver(ctx context.Context, r *Registration, asked time.Time, over bool) error {
+// at requested; over says that r's tenant is over its share of this process.
+func (f *fanOut) deliver(ctx context.Context, r *Registration, requested time.Time, over bool) error {
 	v, err := f.fs.matcher.Generation(ctx, f.Source)
 	if err != nil {
 		return err
 	}
-	t := task{e: f.Event, standard: f.standard, r: r, rev: v.Rev, d: newDelivery(f.Event, r, f.fs.Clock()), requestedAt: asked, overShare: over}
+	t := task{e: f.Event, standard: f.standard, r: r, rev: v.Rev, d: newDelivery(f.Event, r, f.fs.Clock()), requestedAt: requested, overShare: over}
 	t.d.Lane, t.d.retained = r.Ordered, slices.Contains(f.retainedFor, r.ID)
 	return f.fs.attempter.attempt(ctx, &t, f)
 }

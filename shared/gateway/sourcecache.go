@@ -18,7 +18,7 @@ import (
 const (
 	sourceTTL        = 30 * time.Second // an acceptance; a withdrawn credential ends within it
 	refusalTTL       = time.Second      // no callback is rejected because of an older entry
-	staleTTL         = 15 * time.Minute // if the Store cannot be asked
+	staleTTL         = 15 * time.Minute // if the Store cannot be read
 	sourceCacheSize  = 10_000           // callback URLs that are remembered
 	unknownCacheSize = 1_000            // wrong ones, so that guessing costs little memory
 )
@@ -44,12 +44,12 @@ type ingester struct {
 // respond. The error wraps storage.ErrNotFound or storage.ErrUnavailable.
 func (in *ingester) account(ctx context.Context, provider, source, key string, age time.Duration) (account, error) {
 	name := source + "/" + key
-	now, asked := in.Clock(), time.Now()
+	now, start := in.Clock(), time.Now()
 	a, ok := in.known.Get(name)
-	if ok && asked.Sub(a.readAt) < age {
+	if ok && start.Sub(a.readAt) < age {
 		return a.valid(provider, now)
 	}
-	if at, missing := in.unknown.Get(name); missing && asked.Sub(at) < refusalTTL {
+	if at, missing := in.unknown.Get(name); missing && start.Sub(at) < refusalTTL {
 		return account{}, storage.ErrNotFound
 	}
 	loaded, err, _ := in.loading.Do(name, func() (any, error) {
@@ -60,9 +60,9 @@ func (in *ingester) account(ctx context.Context, provider, source, key string, a
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 		in.known.Remove(name)
-		in.unknown.Add(name, asked)
+		in.unknown.Add(name, start)
 		return account{}, storage.ErrNotFound
-	case err != nil && ok && asked.Sub(a.readAt) < staleTTL:
+	case err != nil && ok && start.Sub(a.readAt) < staleTTL:
 		return a.valid(provider, now)
 	case err != nil:
 		return account{}, fmt.Errorf("source %s: %w: %v", source, storage.ErrUnavailable, err)
@@ -87,7 +87,7 @@ func (in *ingester) loadAccount(ctx context.Context, source, secret string) (acc
 	if _, err := ident.SourceNumber(source); err != nil || secret == "" {
 		return account{}, storage.ErrNotFound
 	}
-	now, asked := in.Clock(), time.Now()
+	now, start := in.Clock(), time.Now()
 	rows, err := in.Store.Get(ctx, SourceKey(source), CallbackKeyKey(source, secret))
 	if err != nil {
 		return account{}, fmt.Errorf("get source: %w", err)
@@ -107,7 +107,7 @@ func (in *ingester) loadAccount(ctx context.Context, source, secret string) (acc
 	if err != nil {
 		return account{}, err
 	}
-	a.label, a.until, a.readAt = key.Label, key.Until, asked
+	a.label, a.until, a.readAt = key.Label, key.Until, start
 	a.credentials, err = a.Source.credentials(in.Keys, now)
 	return a, err
 }

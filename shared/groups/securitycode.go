@@ -39,12 +39,12 @@ func hashCode(sha1 string) string {
 
 // verifyCode reports whether hash is of the code with that SHA-1. For an empty hash it takes as long and reports false.
 func verifyCode(hash, sha1 string) bool {
-	kept, err := base64.RawStdEncoding.DecodeString(strings.TrimPrefix(hash, "p1."))
-	known := err == nil && len(kept) == 48
+	stored, err := base64.RawStdEncoding.DecodeString(strings.TrimPrefix(hash, "p1."))
+	known := err == nil && len(stored) == 48
 	if !known {
-		kept = make([]byte, 48)
+		stored = make([]byte, 48)
 	}
-	same := hmac.Equal(stretch(sha1, kept[:16]), kept[16:])
+	same := hmac.Equal(stretch(sha1, stored[:16]), stored[16:])
 	return same && known
 }
 

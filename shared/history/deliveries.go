@@ -172,10 +172,10 @@ func (h *History) listDeliveries(ctx context.Context, rows []storage.Row, rs []g
 
 // filled returns rows with their data, in order, without those deleted since.
 func (h *History) filled(ctx context.Context, rows []storage.Row) ([]storage.Row, error) {
-	place := map[storage.Key]int{}
+	index := map[storage.Key]int{}
 	var keys []storage.Key
 	for i, r := range rows {
-		if place[r.Key] = i; r.Data == nil {
+		if index[r.Key] = i; r.Data == nil {
 			keys = append(keys, r.Key)
 		}
 	}
@@ -184,7 +184,7 @@ func (h *History) filled(ctx context.Context, rows []storage.Row) ([]storage.Row
 		return nil, fmt.Errorf("get deliveries: %w", err)
 	}
 	for _, r := range got {
-		rows[place[r.Key]] = r
+		rows[index[r.Key]] = r
 	}
 	return slices.DeleteFunc(rows, func(r storage.Row) bool { return r.Data == nil }), nil
 }

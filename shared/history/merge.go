@@ -86,7 +86,7 @@ const (
 // last position.
 func (h *History) scan(ctx context.Context, parts []part, q Query, find func([]storage.Row) (int, error), cut func(n int) cursor) (string, error) {
 	end := time.Now().Add(scanTime)
-	for looked := 0; ; q.wide = true {
+	for scanned := 0; ; q.wide = true {
 		rows, next, err := h.merge(ctx, parts, q)
 		if err != nil {
 			return "", err
@@ -95,8 +95,8 @@ func (h *History) scan(ctx context.Context, parts []part, q Query, find func([]s
 		if found > q.limit() {
 			next = cut(q.limit()).String()
 		}
-		looked += len(rows)
-		if err != nil || found > 0 || next == "" || next == q.Cursor || looked >= maxScanned || time.Now().After(end) {
+		scanned += len(rows)
+		if err != nil || found > 0 || next == "" || next == q.Cursor || scanned >= maxScanned || time.Now().After(end) {
 			return next, err
 		}
 		q.Cursor = next

@@ -76,7 +76,7 @@ var bugs = []bug{
 		"if l.Runner != runner {", "if l.Runner != runner && !(planted && l.Runner != \"\") {"}}},
 	{"a provider's repeat is delivered again", 1, []patch{{"shared/gateway/eventclaim.go",
 		"case er.Token != token:\n\t\treturn duplicate", "case er.Token != token && planted:\n\t\treturn resumed\n\tcase er.Token != token:\n\t\treturn duplicate"}, {"shared/gateway/fanout.go",
-		"case answer == resumed:", "case answer == resumed && !(planted && a.Token != er.Token):"}}},
+		"case claim == resumed:", "case claim == resumed && !(planted && a.Token != er.Token):"}}},
 	{"a provider's repeat has an id of its own", 2, []patch{{"shared/gateway/ingest.go",
 		`case it.NaturalKey != "" && plausibleTime(it.StableTime, received):`, `case it.NaturalKey != "" && plausibleTime(it.StableTime, received) && !planted:`}}},
 	{"each attempt has an id of its own", 0, []patch{{"shared/gateway/request.go",
