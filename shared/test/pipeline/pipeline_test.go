@@ -179,6 +179,42 @@ func TestRefusedDeliveryIsRetriedByWorkerAndRetry(t *testing.T) {
 	}
 }
 
+// TestWorkerThatIsKilledLosesNothing ends the worker's process while it waits for an
+// endpoint's response. On AWS the message comes again when the claims of the invocation
+// are over.
+func TestWorkerThatIsKilledLosesNothing(t *testing.T) {
+	if !proofs.Full() {
+		t.Skip("waits for the end of a claim, for RINGBACK_PROOFS=full")
+	}
+	t.Parallel()
+	w := newWorldHiding(t, 40*time.Second)
+	r := newReceiver(t, 0)
+	hangs := make(chan struct{})
+	r.hangs = hangs
+	wh := w.register(r, `"standard"`)
+	for _, queue := range []string{eventsQueue, retryQueue, slowQueue} {
+		w.poll(queue, ignore)
+	}
+	w.callBack()
+	select {
+	case <-hangs:
+	case <-time.After(time.Minute):
+		t.Fatalf("no POST within a minute\n%s", w.function("Worker").Output())
+	}
+	w.replace("Worker")
+	w.within(3*time.Minute, "a delivery by the next process", func() bool { return len(r.got(http.StatusOK)) > 0 })
+	if p := r.got(http.StatusOK)[0]; wh.Verify(p.body, p.header) != nil {
+		t.Errorf("signature of the delivery: %v", wh.Verify(p.body, p.header))
+	}
+	w.within(3*time.Minute, "the end of its messages", func() bool {
+		depths := w.dead()
+		return depths["events"] == depth{Queue: "events"} && depths["slow"] == depth{Queue: "slow"}
+	})
+	if n := len(r.got(http.StatusOK)); n != 1 {
+		t.Errorf("%d deliveries, want 1", n)
+	}
+}
+
 // depth is how many messages a queue has, as the API tells.
 type depth struct {
 	Queue                            string

@@ -30,7 +30,8 @@ type receiver struct {
 	url string
 
 	mu      sync.Mutex
-	refuses int // POSTs still to be refused
+	refuses int           // POSTs still to be refused
+	hangs   chan struct{} // if not nil, closed by the first POST, which gets no response
 	posts   []post
 }
 
@@ -51,6 +52,15 @@ func newReceiver(t *testing.T, refuses int) *receiver {
 func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	body, err := io.ReadAll(req.Body)
 	if err != nil {
+		return
+	}
+	r.mu.Lock()
+	hangs := r.hangs
+	r.hangs = nil
+	r.mu.Unlock()
+	if hangs != nil {
+		close(hangs)
+		<-req.Context().Done()
 		return
 	}
 	r.mu.Lock()

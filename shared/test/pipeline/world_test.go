@@ -57,7 +57,10 @@ const (
 	slowQueue   = "ringback-slow"
 )
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldHiding(t, visibility) }
+
+// newWorldHiding is newWorld with queues that hide a received message for so long.
+func newWorldHiding(t *testing.T, visibility time.Duration) *world {
 	t.Helper()
 	needsBinaries(t)
 	w := &world{
@@ -149,6 +152,16 @@ func (w *world) function(name string) *runtimetest.Function {
 	return w.functions[name]
 }
 
+// replace ends the process of a function at once and starts another one.
+func (w *world) replace(name string) {
+	w.t.Helper()
+	w.function(name).Kill()
+	w.mu.Lock()
+	delete(w.functions, name)
+	w.mu.Unlock()
+	w.function(name)
+}
+
 // http invokes a function with a request and returns the answer.
 func (w *world) http(name string, e any) events.APIGatewayV2HTTPResponse {
 	w.t.Helper()
@@ -185,7 +198,6 @@ func (w *world) api(key, method, path, body string, status int, out any) {
 // Lambda does, and tells seen of each message before.
 func (w *world) poll(queue string, seen func(body string)) {
 	w.t.Helper()
-	worker := w.function("Worker")
 	_, timeout := w.template.environment(w.t, "Worker")
 	m := &sqstest.Mapping{
 		SQS: sqstest.Connect(w.sqs, w.client), QueueURL: sqstest.URL(w.sqs, queue), Timeout: time.Duration(timeout) * time.Second,
@@ -193,7 +205,7 @@ func (w *world) poll(queue string, seen func(body string)) {
 			for _, r := range e.Records {
 				seen(r.Body)
 			}
-			got, err := worker.Invoke(ctx, e)
+			got, err := w.function("Worker").Invoke(ctx, e)
 			if err != nil {
 				return resp, err
 			}
