@@ -16,6 +16,7 @@ import (
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
+	"ringback/shared/test/gatewaytest"
 )
 
 func TestRegistrationIsTested(t *testing.T) {
@@ -23,9 +24,9 @@ func TestRegistrationIsTested(t *testing.T) {
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, RegistrationChange{})
 	w.register(c, s.ID, RegistrationChange{EventTypes: &[]string{"*"}})
-	e := must(w.TestRegistration(t.Context(), c, r.ID))(w)
+	e := gatewaytest.Must(w.TestRegistration(t.Context(), c, r.ID))(w)
 	want := provider.Event{
-		ID: e.ID, Source: s.ID, Provider: direct, Type: gateway.TestEventType, Received: w.now, Time: w.now, ContentType: "application/json", Recipient: r.ID,
+		ID: e.ID, Source: s.ID, Provider: direct, Type: gateway.TestEventType, Received: w.Now, Time: w.Now, ContentType: "application/json", Recipient: r.ID,
 		Payload: []byte(`{"registration":"` + r.ID + `","message":"This is a test of your registration."}`),
 	}
 	if diff := cmp.Diff(want, e); diff != "" {
@@ -34,31 +35,31 @@ func TestRegistrationIsTested(t *testing.T) {
 	if es := w.events(); len(es) != 1 || es[0].ID != e.ID || !json.Valid(es[0].Payload) || es[0].Recipient != r.ID {
 		t.Errorf("events %+v, want the test's", es)
 	}
-	if again := must(w.TestRegistration(t.Context(), c, r.ID))(w); again.ID == e.ID {
+	if again := gatewaytest.Must(w.TestRegistration(t.Context(), c, r.ID))(w); again.ID == e.ID {
 		t.Error("a second test is the same event")
 	}
-	if w.work(); len(w.asked) != 2 {
-		t.Errorf("the endpoint was called %d times, want twice", len(w.asked))
+	if w.Work(); len(w.Requests) != 2 {
+		t.Errorf("the endpoint was called %d times, want twice", len(w.Requests))
 	}
-	w.wantErr("TestRegistration by another", second(w.TestRegistration(t.Context(), w.other(), r.ID)), storage.ErrNotFound)
-	w.ok(second(w.DisableRegistration(t.Context(), c, r.ID)))
-	w.wantUnwritten("disabled", func() {
-		w.wantErr("TestRegistration of a disabled one", second(w.TestRegistration(t.Context(), c, r.ID)), storage.ErrConflict)
+	w.WantErr("TestRegistration by another", gatewaytest.ErrOf(w.TestRegistration(t.Context(), w.other(), r.ID)), storage.ErrNotFound)
+	w.OK(gatewaytest.ErrOf(w.DisableRegistration(t.Context(), c, r.ID)))
+	w.WantUnwritten("disabled", func() {
+		w.WantErr("TestRegistration of a disabled one", gatewaytest.ErrOf(w.TestRegistration(t.Context(), c, r.ID)), storage.ErrConflict)
 	})
-	w.ok(second(w.EnableRegistration(t.Context(), c, r.ID)))
-	w.wantFaultsTold("TestRegistration", func() storagetest.Operation {
-		return storagetest.Operation{Do: func() error { return second(w.TestRegistration(t.Context(), c, r.ID)) }}
+	w.OK(gatewaytest.ErrOf(w.EnableRegistration(t.Context(), c, r.ID)))
+	w.WantFaultsReported("TestRegistration", func() storagetest.Operation {
+		return storagetest.Operation{Do: func() error { return gatewaytest.ErrOf(w.TestRegistration(t.Context(), c, r.ID)) }}
 	})
-	w.queue.fail = storagetest.ErrBroken
-	w.wantErr("TestRegistration without a queue", second(w.TestRegistration(t.Context(), c, r.ID)), storage.ErrUnavailable)
-	w.queue.fail = nil
+	w.Queue.Fail = storagetest.ErrBroken
+	w.WantErr("TestRegistration without a queue", gatewaytest.ErrOf(w.TestRegistration(t.Context(), c, r.ID)), storage.ErrUnavailable)
+	w.Queue.Fail = nil
 	bad := r
-	bad.ID, bad.Source = w.id("reg"), "no source"
-	w.put(gateway.RegistrationKey(bad.ID), bad)
-	w.put(gateway.SourceKey("no source"), s)
-	w.wantErr("TestRegistration on what is no source", second(w.TestRegistration(t.Context(), c, bad.ID)), storage.ErrInvalid)
-	w.ok(w.DeleteSource(t.Context(), s.ID, true))
-	w.wantErr("TestRegistration of a removed one", second(w.TestRegistration(t.Context(), c, r.ID)), storage.ErrConflict)
+	bad.ID, bad.Source = w.ID("reg"), "no source"
+	w.Put(gateway.RegistrationKey(bad.ID), bad)
+	w.Put(gateway.SourceKey("no source"), s)
+	w.WantErr("TestRegistration on what is no source", gatewaytest.ErrOf(w.TestRegistration(t.Context(), c, bad.ID)), storage.ErrInvalid)
+	w.OK(w.DeleteSource(t.Context(), s.ID, true))
+	w.WantErr("TestRegistration of a removed one", gatewaytest.ErrOf(w.TestRegistration(t.Context(), c, r.ID)), storage.ErrConflict)
 }
 
 func TestJobIsOfOneRegistration(t *testing.T) {
@@ -66,7 +67,7 @@ func TestJobIsOfOneRegistration(t *testing.T) {
 	s, c := w.granted(direct)
 	c.Limits.Jobs = 100
 	r := w.register(c, s.ID, RegistrationChange{})
-	span := Span{Since: w.now.Add(-time.Hour), Until: w.now, Rate: 2000}
+	span := Span{Since: w.Now.Add(-time.Hour), Until: w.Now, Rate: 2000}
 	for kind, f := range map[gateway.JobKind]func(Caller, string, string, Span) (gateway.Job, error){
 		gateway.JobRecover: func(c Caller, id, r string, s Span) (gateway.Job, error) {
 			return w.StartRecover(t.Context(), c, id, r, s)
@@ -78,41 +79,41 @@ func TestJobIsOfOneRegistration(t *testing.T) {
 			return w.StartRelease(t.Context(), c, id, r, s)
 		},
 	} {
-		id := w.id("job")
-		j := must(f(c, id, r.ID, span))(w)
+		id := w.ID("job")
+		j := gatewaytest.Must(f(c, id, r.ID, span))(w)
 		want := gateway.Job{
 			ID: id, Kind: kind, Tenant: c.Tenant, Registration: r.ID, Source: s.ID, Since: span.Since, Until: span.Until, Rate: span.Rate,
-			Status: gateway.JobRunning, Claim: j.Claim, Created: w.now, Updated: w.now,
+			Status: gateway.JobRunning, Claim: j.Claim, Created: w.Now, Updated: w.Now,
 		}
 		if diff := cmp.Diff(want, j); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", kind, diff)
 		}
-		if got := must(w.JobOf(t.Context(), c, id))(w); cmp.Diff(want, got) != "" {
+		if got := gatewaytest.Must(w.JobOf(t.Context(), c, id))(w); cmp.Diff(want, got) != "" {
 			t.Errorf("JobOf the %s = %+v, want %+v", kind, got, want)
 		}
-		w.wantUnwritten(string(kind), func() {
-			w.wantErr(string(kind)+" until its beginning", second(f(c, w.id("job"), r.ID, Span{Since: w.now, Until: w.now})), storage.ErrInvalid)
-			w.wantErr(string(kind)+" until before its beginning", second(f(c, w.id("job"), r.ID, Span{Since: w.now, Until: w.now.Add(-1)})), storage.ErrInvalid)
+		w.WantUnwritten(string(kind), func() {
+			w.WantErr(string(kind)+" until its beginning", gatewaytest.ErrOf(f(c, w.ID("job"), r.ID, Span{Since: w.Now, Until: w.Now})), storage.ErrInvalid)
+			w.WantErr(string(kind)+" until before its beginning", gatewaytest.ErrOf(f(c, w.ID("job"), r.ID, Span{Since: w.Now, Until: w.Now.Add(-1)})), storage.ErrInvalid)
 			for _, rate := range []float64{-1, limiter.MinRate * 0.999, math.NaN()} {
-				w.wantErr(fmt.Sprint(kind, " at ", rate), second(f(c, w.id("job"), r.ID, Span{Since: span.Since, Rate: rate})), storage.ErrInvalid)
+				w.WantErr(fmt.Sprint(kind, " at ", rate), gatewaytest.ErrOf(f(c, w.ID("job"), r.ID, Span{Since: span.Since, Rate: rate})), storage.ErrInvalid)
 			}
-			w.wantErr(string(kind)+" of another's", second(f(w.other(), w.id("job"), r.ID, span)), storage.ErrNotFound)
-			w.wantErr(string(kind)+" of none", second(f(c, w.id("job"), "reg_9", span)), storage.ErrNotFound)
+			w.WantErr(string(kind)+" of another's", gatewaytest.ErrOf(f(w.other(), w.ID("job"), r.ID, span)), storage.ErrNotFound)
+			w.WantErr(string(kind)+" of none", gatewaytest.ErrOf(f(c, w.ID("job"), "reg_9", span)), storage.ErrNotFound)
 		})
-		w.wantErr(string(kind)+" of a moment", second(f(c, w.id("job"), r.ID, Span{Since: w.now, Until: w.now.Add(time.Millisecond)})), nil)
-		w.wantErr(string(kind)+" until now", second(f(Operator(), w.id("job"), r.ID, Span{})), ErrLimit)
-		w.wantFaultsTold(string(kind), func() storagetest.Operation {
-			id := w.id("job")
-			for _, j := range must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w) {
-				must(w.gw.CancelJob(t.Context(), j.ID))(w)
-				w.ok(w.store.Delete(t.Context(), gateway.TenantLinkKey(c.Tenant, "J", j.ID), storage.AnyRev))
+		w.WantErr(string(kind)+" of a moment", gatewaytest.ErrOf(f(c, w.ID("job"), r.ID, Span{Since: w.Now, Until: w.Now.Add(time.Millisecond)})), nil)
+		w.WantErr(string(kind)+" until now", gatewaytest.ErrOf(f(Operator(), w.ID("job"), r.ID, Span{})), ErrLimit)
+		w.WantFaultsReported(string(kind), func() storagetest.Operation {
+			id := w.ID("job")
+			for _, j := range gatewaytest.MustPage(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w) {
+				gatewaytest.Must(w.gw.CancelJob(t.Context(), j.ID))(w)
+				w.OK(w.Store.Delete(t.Context(), gateway.TenantLinkKey(c.Tenant, "J", j.ID), storage.AnyRev))
 			}
-			return storagetest.Operation{Do: func() error { return second(f(c, id, r.ID, Span{})) }}
+			return storagetest.Operation{Do: func() error { return gatewaytest.ErrOf(f(c, id, r.ID, Span{})) }}
 		})
 	}
-	w.ok(second(w.DisableRegistration(t.Context(), c, r.ID)))
-	w.wantUnwritten("disabled", func() {
-		w.wantErr("StartRecover of a disabled one", second(w.StartRecover(t.Context(), c, w.id("job"), r.ID, Span{})), storage.ErrConflict)
+	w.OK(gatewaytest.ErrOf(w.DisableRegistration(t.Context(), c, r.ID)))
+	w.WantUnwritten("disabled", func() {
+		w.WantErr("StartRecover of a disabled one", gatewaytest.ErrOf(w.StartRecover(t.Context(), c, w.ID("job"), r.ID, Span{})), storage.ErrConflict)
 	})
 }
 
@@ -120,39 +121,41 @@ func TestReplayNeedsAFullHistory(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, RegistrationChange{})
-	w.ok(second(w.ChangeSource(t.Context(), s.ID, SourceChange{History: new(gateway.FailureHistory)})))
-	w.wantUnwritten("failures", func() {
-		w.wantErr("StartReplay", second(w.StartReplay(t.Context(), c, w.id("job"), r.ID, Span{})), storage.ErrConflict)
+	w.OK(gatewaytest.ErrOf(w.ChangeSource(t.Context(), s.ID, SourceChange{History: new(gateway.FailureHistory)})))
+	w.WantUnwritten("failures", func() {
+		w.WantErr("StartReplay", gatewaytest.ErrOf(w.StartReplay(t.Context(), c, w.ID("job"), r.ID, Span{})), storage.ErrConflict)
 	})
-	w.wantErr("StartRecover", second(w.StartRecover(t.Context(), c, w.id("job"), r.ID, Span{})), nil)
+	w.WantErr("StartRecover", gatewaytest.ErrOf(w.StartRecover(t.Context(), c, w.ID("job"), r.ID, Span{})), nil)
 }
 
 func TestTenantHasRoomForSoManyJobs(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	r, ordered := w.register(c, s.ID, RegistrationChange{}), w.register(c, s.ID, RegistrationChange{})
-	start := func(c Caller, id string) error { return second(w.StartRecover(t.Context(), c, id, r.ID, Span{})) }
-	first := w.id("job")
-	w.wantErr("the first job", start(c, first), nil)
-	w.wantErr("the first job again", start(c, first), nil)
-	w.wantErr("a second job", start(c, w.id("job")), ErrLimit)
-	w.wantErr("a second job, by the operator", start(Operator(), w.id("job")), ErrLimit)
+	start := func(c Caller, id string) error {
+		return gatewaytest.ErrOf(w.StartRecover(t.Context(), c, id, r.ID, Span{}))
+	}
+	first := w.ID("job")
+	w.WantErr("the first job", start(c, first), nil)
+	w.WantErr("the first job again", start(c, first), nil)
+	w.WantErr("a second job", start(c, w.ID("job")), ErrLimit)
+	w.WantErr("a second job, by the operator", start(Operator(), w.ID("job")), ErrLimit)
 	two := c
 	two.Limits.Jobs = 2
-	secondJob := w.id("job")
-	w.wantErr("a second job of two", start(two, secondJob), nil)
-	w.wantErr("a third job of two", start(two, w.id("job")), ErrLimit)
-	must(w.CancelJobOf(t.Context(), c, first))(w)
-	w.wantErr("a third job of two, when one was cancelled", start(two, w.id("job")), nil)
-	w.put(gateway.TenantLinkKey(c.Tenant, "J", "job_9"), gateway.Link{ID: "job_9"}) // its row has expired
-	w.wantErr("a second job, when one is gone", start(two, w.id("job")), ErrLimit)
+	secondJob := w.ID("job")
+	w.WantErr("a second job of two", start(two, secondJob), nil)
+	w.WantErr("a third job of two", start(two, w.ID("job")), ErrLimit)
+	gatewaytest.Must(w.CancelJobOf(t.Context(), c, first))(w)
+	w.WantErr("a third job of two, when one was cancelled", start(two, w.ID("job")), nil)
+	w.Put(gateway.TenantLinkKey(c.Tenant, "J", "job_9"), gateway.Link{ID: "job_9"}) // its row has expired
+	w.WantErr("a second job, when one is gone", start(two, w.ID("job")), ErrLimit)
 
-	for _, j := range must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w) {
-		must(w.CancelJobOf(t.Context(), c, j.ID))(w)
+	for _, j := range gatewaytest.MustPage(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w) {
+		gatewaytest.Must(w.CancelJobOf(t.Context(), c, j.ID))(w)
 	}
-	w.ok(second(w.DisableRegistration(t.Context(), c, ordered.ID)))
-	w.ok(second(w.EnableRegistration(t.Context(), c, ordered.ID))) // the release that follows does not count
-	w.wantErr("a job beside the release of the last moment", start(c, w.id("job")), nil)
+	w.OK(gatewaytest.ErrOf(w.DisableRegistration(t.Context(), c, ordered.ID)))
+	w.OK(gatewaytest.ErrOf(w.EnableRegistration(t.Context(), c, ordered.ID))) // the release that follows does not count
+	w.WantErr("a job beside the release of the last moment", start(c, w.ID("job")), nil)
 }
 
 func TestJobsThatTenantsAskForCount(t *testing.T) {
@@ -170,7 +173,7 @@ func TestJobsThatTenantsAskForCount(t *testing.T) {
 		{gateway.JobRemoval, time.Hour, false},
 		{gateway.JobCode, time.Hour, false},
 	} {
-		if got := counts(gateway.Job{Kind: tt.kind, Created: start, Since: start.Add(-tt.since)}); got != tt.want {
+		if got := counts(gateway.Job{Kind: tt.kind, Created: gatewaytest.Start, Since: gatewaytest.Start.Add(-tt.since)}); got != tt.want {
 			t.Errorf("counts(%s since %v) = %v, want %v", tt.kind, tt.since, got, tt.want)
 		}
 	}
@@ -180,24 +183,24 @@ func TestErasureNamesWhatItEmpties(t *testing.T) {
 	w := newWorld(t)
 	s := w.source(direct)
 	match := gateway.Match{"message": {"m"}}
-	w.wantUnwritten("refused", func() {
-		w.wantErr("StartErasure of no source", second(w.StartErasure(t.Context(), w.id("job"), w.source2(), match)), storage.ErrNotFound)
-		w.wantErr("StartErasure of everything", second(w.StartErasure(t.Context(), w.id("job"), s.ID, nil)), storage.ErrInvalid)
-		w.wantErr("StartErasure of nothing", second(w.StartErasure(t.Context(), w.id("job"), s.ID, gateway.Match{})), storage.ErrInvalid)
-		w.wantErr("StartErasure by an unknown key", second(w.StartErasure(t.Context(), w.id("job"), s.ID, gateway.Match{"bot": {"b"}})), storage.ErrInvalid)
+	w.WantUnwritten("refused", func() {
+		w.WantErr("StartErasure of no source", gatewaytest.ErrOf(w.StartErasure(t.Context(), w.ID("job"), w.source2(), match)), storage.ErrNotFound)
+		w.WantErr("StartErasure of everything", gatewaytest.ErrOf(w.StartErasure(t.Context(), w.ID("job"), s.ID, nil)), storage.ErrInvalid)
+		w.WantErr("StartErasure of nothing", gatewaytest.ErrOf(w.StartErasure(t.Context(), w.ID("job"), s.ID, gateway.Match{})), storage.ErrInvalid)
+		w.WantErr("StartErasure by an unknown key", gatewaytest.ErrOf(w.StartErasure(t.Context(), w.ID("job"), s.ID, gateway.Match{"bot": {"b"}})), storage.ErrInvalid)
 	})
-	id := w.id("job")
-	j := must(w.StartErasure(t.Context(), id, s.ID, match))(w)
+	id := w.ID("job")
+	j := gatewaytest.Must(w.StartErasure(t.Context(), id, s.ID, match))(w)
 	if j.ID != id || j.Kind != gateway.JobErasure || j.Source != s.ID || !cmp.Equal(j.Match, match) || j.Tenant != "" || j.Status != gateway.JobRunning {
 		t.Errorf("StartErasure = %+v", j)
 	}
-	if row, ok := w.row(gateway.ListKey("jobs", id)); !ok || !row.Expires.Equal(w.now.Add(jobListed)) {
+	if row, ok := w.Row(gateway.ListKey("jobs", id)); !ok || !row.Expires.Equal(w.Now.Add(jobListed)) {
 		t.Errorf("the job is listed %v, until %v, want 30 days", ok, row.Expires)
 	}
-	w.wantFaultsTold("StartErasure", func() storagetest.Operation {
-		id := w.id("job")
-		return storagetest.Operation{Do: func() error { return second(w.StartErasure(t.Context(), id, s.ID, match)) }, Done: func() {
-			if !w.stored(gateway.ListKey("jobs", id)) || !w.stored(gateway.JobKey(id)) {
+	w.WantFaultsReported("StartErasure", func() storagetest.Operation {
+		id := w.ID("job")
+		return storagetest.Operation{Do: func() error { return gatewaytest.ErrOf(w.StartErasure(t.Context(), id, s.ID, match)) }, Done: func() {
+			if !w.Stored(gateway.ListKey("jobs", id)) || !w.Stored(gateway.JobKey(id)) {
 				t.Error("the job is not stored and listed")
 			}
 		}}
@@ -211,18 +214,18 @@ func TestJobsAreListedByPages(t *testing.T) {
 	r := w.register(c, s.ID, RegistrationChange{})
 	var mine, operators []string
 	for range 5 {
-		w.pass(time.Second)
-		mine = append(mine, must(w.StartRecover(t.Context(), c, w.id("job"), r.ID, Span{}))(w).ID)
-		operators = append(operators, must(w.StartErasure(t.Context(), w.id("job"), s.ID, gateway.Match{"message": {"m"}}))(w).ID)
+		w.Pass(time.Second)
+		mine = append(mine, gatewaytest.Must(w.StartRecover(t.Context(), c, w.ID("job"), r.ID, Span{}))(w).ID)
+		operators = append(operators, gatewaytest.Must(w.StartErasure(t.Context(), w.ID("job"), s.ID, gateway.Match{"message": {"m"}}))(w).ID)
 	}
-	w.put(gateway.ListKey("jobs", "job_0"), gateway.Link{ID: "job_0"}) // its row has expired
+	w.Put(gateway.ListKey("jobs", "job_0"), gateway.Link{ID: "job_0"}) // its row has expired
 	for _, tt := range []struct {
 		name   string
 		c      Caller
 		tenant string
 		want   []string
 	}{{"a tenant", c, "", mine}, {"a tenant, by the operator", Operator(), c.Tenant, mine}, {"the operator", Operator(), "", operators}} {
-		got := idsOf(pages(w, func(at storage.PageRequest) ([]gateway.Job, string, error) {
+		got := gatewaytest.IDs(pages(w, func(at storage.PageRequest) ([]gateway.Job, string, error) {
 			return w.Jobs(t.Context(), tt.c, tt.tenant, at)
 		}), func(j gateway.Job) string { return j.ID })
 		if !slices.Equal(got, tt.want) {
@@ -230,51 +233,51 @@ func TestJobsAreListedByPages(t *testing.T) {
 		}
 	}
 	_, _, err := w.Jobs(t.Context(), w.other(), c.Tenant, storage.PageRequest{})
-	w.wantErr("Jobs of another tenant", err, storage.ErrNotFound)
-	w.wantErr("JobOf another tenant", second(w.JobOf(t.Context(), w.other(), mine[0])), storage.ErrNotFound)
-	w.wantErr("JobOf the operator's", second(w.JobOf(t.Context(), c, operators[0])), storage.ErrNotFound)
-	w.wantErr("JobOf none", second(w.JobOf(t.Context(), c, "job_9")), storage.ErrNotFound)
-	w.wantErr("JobOf none, by the operator", second(w.JobOf(t.Context(), Operator(), "job_9")), storage.ErrNotFound)
+	w.WantErr("Jobs of another tenant", err, storage.ErrNotFound)
+	w.WantErr("JobOf another tenant", gatewaytest.ErrOf(w.JobOf(t.Context(), w.other(), mine[0])), storage.ErrNotFound)
+	w.WantErr("JobOf the operator's", gatewaytest.ErrOf(w.JobOf(t.Context(), c, operators[0])), storage.ErrNotFound)
+	w.WantErr("JobOf none", gatewaytest.ErrOf(w.JobOf(t.Context(), c, "job_9")), storage.ErrNotFound)
+	w.WantErr("JobOf none, by the operator", gatewaytest.ErrOf(w.JobOf(t.Context(), Operator(), "job_9")), storage.ErrNotFound)
 }
 
 func TestJobThatWasDecidedCannotBeCancelled(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, RegistrationChange{})
-	recovering := must(w.StartRecover(t.Context(), c, w.id("job"), r.ID, Span{}))(w)
-	w.wantUnwritten("another's", func() {
-		w.wantErr("CancelJobOf another's", second(w.CancelJobOf(t.Context(), w.other(), recovering.ID)), storage.ErrNotFound)
-		w.wantErr("CancelJobOf none", second(w.CancelJobOf(t.Context(), c, "job_9")), storage.ErrNotFound)
+	recovering := gatewaytest.Must(w.StartRecover(t.Context(), c, w.ID("job"), r.ID, Span{}))(w)
+	w.WantUnwritten("another's", func() {
+		w.WantErr("CancelJobOf another's", gatewaytest.ErrOf(w.CancelJobOf(t.Context(), w.other(), recovering.ID)), storage.ErrNotFound)
+		w.WantErr("CancelJobOf none", gatewaytest.ErrOf(w.CancelJobOf(t.Context(), c, "job_9")), storage.ErrNotFound)
 	})
-	j := must(w.CancelJobOf(t.Context(), c, recovering.ID))(w)
-	if got := must(w.JobOf(t.Context(), c, recovering.ID))(w); j.Status != gateway.JobCancelled || got.Status != gateway.JobCancelled {
+	j := gatewaytest.Must(w.CancelJobOf(t.Context(), c, recovering.ID))(w)
+	if got := gatewaytest.Must(w.JobOf(t.Context(), c, recovering.ID))(w); j.Status != gateway.JobCancelled || got.Status != gateway.JobCancelled {
 		t.Errorf("CancelJobOf = %+v, JobOf after it = %+v, want it cancelled", j, got)
 	}
 	for _, kind := range []gateway.JobKind{gateway.JobErasure, gateway.JobReseal} {
-		j := must(w.StartListed(t.Context(), gateway.Job{Kind: kind, Source: s.ID}))(w)
-		if got := must(w.CancelJobOf(t.Context(), Operator(), j.ID))(w); got.Status != gateway.JobCancelled {
+		j := gatewaytest.Must(w.StartListed(t.Context(), gateway.Job{Kind: kind, Source: s.ID}))(w)
+		if got := gatewaytest.Must(w.CancelJobOf(t.Context(), Operator(), j.ID))(w); got.Status != gateway.JobCancelled {
 			t.Errorf("CancelJobOf a job of kind %s = %+v, want it cancelled", kind, got)
 		}
 	}
 	for _, kind := range []gateway.JobKind{gateway.JobRemoval, gateway.JobCode} {
-		j := must(w.StartListed(t.Context(), gateway.Job{Kind: kind, Tenant: "ten_8"}))(w)
-		w.wantUnwritten(string(kind), func() {
-			w.wantErr("CancelJobOf a job of kind "+string(kind), second(w.CancelJobOf(t.Context(), Operator(), j.ID)), storage.ErrConflict)
+		j := gatewaytest.Must(w.StartListed(t.Context(), gateway.Job{Kind: kind, Tenant: "ten_8"}))(w)
+		w.WantUnwritten(string(kind), func() {
+			w.WantErr("CancelJobOf a job of kind "+string(kind), gatewaytest.ErrOf(w.CancelJobOf(t.Context(), Operator(), j.ID)), storage.ErrConflict)
 		})
 	}
 }
 
 func TestQueuesTellTheirDepth(t *testing.T) {
 	w := newWorld(t)
-	w.store.Heal()
-	w.queue.depth = map[storage.QueueName]storage.Depth{storage.EventsQueue: {Waiting: 1, Dead: 2}, storage.RetryQueue: {Delayed: 3}, storage.SlowQueue: {InFlight: 4}}
+	w.Store.Heal()
+	w.Queue.Depths = map[storage.QueueName]storage.Depth{storage.EventsQueue: {Waiting: 1, Dead: 2}, storage.RetryQueue: {Delayed: 3}, storage.SlowQueue: {InFlight: 4}}
 	got, err := w.DeadLetters(t.Context())
-	if diff := cmp.Diff(w.queue.depth, got); diff != "" || err != nil {
+	if diff := cmp.Diff(w.Queue.Depths, got); diff != "" || err != nil {
 		t.Errorf("DeadLetters: %v (-want +got):\n%s", err, diff)
 	}
-	w.queue.fail = storagetest.ErrBroken
+	w.Queue.Fail = storagetest.ErrBroken
 	_, err = w.DeadLetters(t.Context())
-	if w.wantErr("DeadLetters without a queue", err, storagetest.ErrBroken); !strings.Contains(err.Error(), string(storage.EventsQueue)) {
+	if w.WantErr("DeadLetters without a queue", err, storagetest.ErrBroken); !strings.Contains(err.Error(), string(storage.EventsQueue)) {
 		t.Errorf("DeadLetters without a queue: %v, want it to name the queue", err)
 	}
 }

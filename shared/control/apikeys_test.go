@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
+	"ringback/shared/test/gatewaytest"
 )
 
 func TestAPIKeyIsListedWithWhoseItIs(t *testing.T) {
@@ -52,7 +54,7 @@ func TestScopeOfAnAPIKeyFitsWhoseItIs(t *testing.T) {
 		{"one without a scope", Operator(), APIKey{Tenant: "ten_1"}, storage.ErrInvalid},
 	} {
 		switch err := tt.key.CheckScope(tt.caller); {
-		case tt.want == nil && err != nil, tt.want != nil && !isError(err, tt.want):
+		case tt.want == nil && err != nil, tt.want != nil && !errors.Is(err, tt.want):
 			t.Errorf("%s: CheckScope(%+v) = %v, want %v", tt.name, tt.key, err, tt.want)
 		}
 	}
@@ -62,7 +64,7 @@ func TestAPIKeyThatCannotBeIsNotMade(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted("smartbots")
 	removed := w.group(s.ID, "removed")
-	w.ok(w.DeleteGroup(t.Context(), removed.ID))
+	w.OK(w.DeleteGroup(t.Context(), removed.ID))
 	for _, tt := range []struct {
 		name   string
 		caller Caller
@@ -70,16 +72,16 @@ func TestAPIKeyThatCannotBeIsNotMade(t *testing.T) {
 		want   error
 	}{
 		{"too long a name", c, APIKey{Scope: ScopeRead, Name: strings.Repeat("x", gateway.MaxName+1)}, storage.ErrInvalid},
-		{"an end that is now", c, APIKey{Scope: ScopeRead, Expires: w.now}, storage.ErrInvalid},
-		{"an end that is over", c, APIKey{Scope: ScopeRead, Expires: w.now.Add(-time.Hour)}, storage.ErrInvalid},
+		{"an end that is now", c, APIKey{Scope: ScopeRead, Expires: w.Now}, storage.ErrInvalid},
+		{"an end that is over", c, APIKey{Scope: ScopeRead, Expires: w.Now.Add(-time.Hour)}, storage.ErrInvalid},
 		{"an operator's by a tenant", c, APIKey{Scope: ScopeOperator}, ErrForbidden},
 		{"of no such tenant", Operator(), APIKey{Scope: ScopeRead, Tenant: "ten_9"}, storage.ErrNotFound},
 		{"of no such group", Operator(), APIKey{Scope: ScopeGroupOwner, Group: "grp_9"}, storage.ErrNotFound},
 		{"of a removed group", Operator(), APIKey{Scope: ScopeGroupOwner, Group: removed.ID}, storage.ErrNotFound},
 	} {
-		w.wantUnwritten(tt.name, func() {
-			_, text, err := w.CreateAPIKey(t.Context(), tt.caller, w.id("key"), tt.key)
-			if w.wantErr(tt.name, err, tt.want); text != "" {
+		w.WantUnwritten(tt.name, func() {
+			_, text, err := w.CreateAPIKey(t.Context(), tt.caller, w.ID("key"), tt.key)
+			if w.WantErr(tt.name, err, tt.want); text != "" {
 				t.Errorf("%s: a text is told", tt.name)
 			}
 		})
@@ -89,10 +91,10 @@ func TestAPIKeyThatCannotBeIsNotMade(t *testing.T) {
 		key  APIKey
 	}{
 		{"the longest name", APIKey{Scope: ScopeRead, Name: strings.Repeat("x", gateway.MaxName)}},
-		{"the nearest end", APIKey{Scope: ScopeRead, Expires: w.now.Add(time.Millisecond)}},
+		{"the nearest end", APIKey{Scope: ScopeRead, Expires: w.Now.Add(time.Millisecond)}},
 	} {
-		_, _, err := w.CreateAPIKey(t.Context(), c, w.id("key"), tt.key)
-		w.wantErr(tt.name, err, nil)
+		_, _, err := w.CreateAPIKey(t.Context(), c, w.ID("key"), tt.key)
+		w.WantErr(tt.name, err, nil)
 	}
 }
 
@@ -100,7 +102,7 @@ func TestAPIKeyIsWhoCalls(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted("smartbots")
 	of := w.group(s.ID, "group")
-	w.wantErr("ChangeTenant", second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Limits: &gateway.Limits{Jobs: 7}})), nil)
+	w.WantErr("ChangeTenant", gatewaytest.ErrOf(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Limits: &gateway.Limits{Jobs: 7}})), nil)
 	byDefault := gateway.Limits{}.OrDefault()
 	for _, tt := range []struct {
 		name   string
@@ -113,18 +115,18 @@ func TestAPIKeyIsWhoCalls(t *testing.T) {
 		{"a group owner's", Operator(), APIKey{Scope: ScopeGroupOwner, Group: of.ID}, Caller{Scope: ScopeGroupOwner, Group: of.ID, Limits: byDefault}},
 		{"an operator's", Operator(), APIKey{Scope: ScopeOperator}, Caller{Scope: ScopeOperator, Limits: byDefault}},
 	} {
-		id := w.id("key")
+		id := w.ID("key")
 		k, text, err := w.CreateAPIKey(t.Context(), tt.caller, id, tt.key)
-		w.ok(err)
-		if k.ID != id || !k.Created.Equal(w.now) || k.Hash != gateway.Digest(text) {
-			t.Errorf("%s: made %+v at %v", tt.name, k, w.now)
+		w.OK(err)
+		if k.ID != id || !k.Created.Equal(w.Now) || k.Hash != gateway.Digest(text) {
+			t.Errorf("%s: made %+v at %v", tt.name, k, w.Now)
 		}
 		if bare := strings.TrimPrefix(id, "key_"); !strings.HasPrefix(text, "rbk_"+bare+"_") || len(text) != len("rbk_"+bare+"_")+32 {
 			t.Errorf("%s: the text has the form of %d characters %s…, want rbk_<id>_<32 characters>", tt.name, len(text), text[:8])
 		}
 		tt.want.Key = id
 		got, key, err := w.CallerOf(t.Context(), text)
-		if w.wantErr(tt.name, err, nil); got != tt.want || key.ID != id {
+		if w.WantErr(tt.name, err, nil); got != tt.want || key.ID != id {
 			t.Errorf("%s: CallerOf = %+v, want %+v", tt.name, got, tt.want)
 		}
 	}
@@ -135,61 +137,61 @@ func TestTextThatIsNoAPIKeyIsUnauthorized(t *testing.T) {
 	long := apiKeyPrefix + strings.Repeat("x", gateway.MaxName-len(apiKeyPrefix))
 	for _, text := range []string{"", "x", "rbk", "rbk_", "sk_" + long[3:103], long, long + "x"} {
 		_, _, err := w.CallerOf(t.Context(), text)
-		w.wantErr("CallerOf "+text, err, ErrUnauthorized)
+		w.WantErr("CallerOf "+text, err, ErrUnauthorized)
 	}
 	for text, want := range map[string]error{long: storagetest.ErrBroken, long + "x": ErrUnauthorized, "x": ErrUnauthorized} {
-		w.store.FailAt(1)
+		w.Store.FailAt(1)
 		_, _, err := w.CallerOf(t.Context(), text)
-		w.wantErr("CallerOf, without a Store, "+text, err, want)
+		w.WantErr("CallerOf, without a Store, "+text, err, want)
 	}
 }
 
 func TestAPIKeyEndsWithItsTimeAndItsTenant(t *testing.T) {
 	w := newWorld(t)
 	c := w.tenant()
-	_, text, err := w.CreateAPIKey(t.Context(), c, w.id("key"), APIKey{Scope: ScopeRead, Expires: w.now.Add(time.Hour)})
-	w.ok(err)
-	_, lasting, err := w.CreateAPIKey(t.Context(), c, w.id("key"), APIKey{Scope: ScopeRead})
-	w.ok(err)
+	_, text, err := w.CreateAPIKey(t.Context(), c, w.ID("key"), APIKey{Scope: ScopeRead, Expires: w.Now.Add(time.Hour)})
+	w.OK(err)
+	_, lasting, err := w.CreateAPIKey(t.Context(), c, w.ID("key"), APIKey{Scope: ScopeRead})
+	w.OK(err)
 	calls := func(what, text string, want error) {
 		t.Helper()
 		_, _, err := w.CallerOf(t.Context(), text)
-		w.wantErr(what, err, want)
+		w.WantErr(what, err, want)
 	}
-	w.pass(time.Hour - time.Millisecond)
+	w.Pass(time.Hour - time.Millisecond)
 	calls("just before its end", text, nil)
-	w.pass(time.Millisecond)
+	w.Pass(time.Millisecond)
 	calls("at its end", text, ErrUnauthorized)
 	calls("one without end", lasting, nil)
 
-	w.ok(second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(true)})))
+	w.OK(gatewaytest.ErrOf(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(true)})))
 	calls("of a disabled tenant", lasting, ErrUnauthorized)
-	w.ok(second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(false)})))
+	w.OK(gatewaytest.ErrOf(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(false)})))
 	calls("of a tenant that is enabled again", lasting, nil)
 
-	w.store.FailAt(2)
+	w.Store.FailAt(2)
 	calls("if the tenant cannot be read", lasting, storagetest.ErrBroken)
-	w.store.Heal()
-	w.ok(w.store.Delete(t.Context(), gateway.TenantKey(c.Tenant), storage.AnyRev))
+	w.Store.Heal()
+	w.OK(w.Store.Delete(t.Context(), gateway.TenantKey(c.Tenant), storage.AnyRev))
 	calls("of a tenant that is gone", lasting, ErrUnauthorized)
 }
 
 func TestAPIKeyMadeAgainEndsTheOneBefore(t *testing.T) {
 	w := newWorld(t)
 	c := w.tenant()
-	id := w.id("key")
+	id := w.ID("key")
 	first, old, err := w.CreateAPIKey(t.Context(), c, id, APIKey{Scope: ScopeRead, Name: "first"})
-	w.ok(err)
+	w.OK(err)
 	_, text, err := w.CreateAPIKey(t.Context(), c, id, APIKey{Scope: ScopeRead, Name: "second"})
-	w.ok(err)
+	w.OK(err)
 	_, _, err = w.CallerOf(t.Context(), old)
-	w.wantErr("the first text", err, ErrUnauthorized)
+	w.WantErr("the first text", err, ErrUnauthorized)
 	_, _, err = w.CallerOf(t.Context(), text)
-	w.wantErr("the second text", err, nil)
-	if w.stored(gateway.APIKeyRow(first.Hash)) {
+	w.WantErr("the second text", err, nil)
+	if w.Stored(gateway.APIKeyRow(first.Hash)) {
 		t.Error("the row of the first text is left")
 	}
-	l := must(w.APIKey(t.Context(), c, "", id))(w)
+	l := gatewaytest.Must(w.APIKey(t.Context(), c, "", id))(w)
 	if l.Name != "second" || len(l.Old) != 0 {
 		t.Errorf("listed as %+v, want the second alone", l)
 	}
@@ -198,62 +200,62 @@ func TestAPIKeyMadeAgainEndsTheOneBefore(t *testing.T) {
 func TestRotatedAPIKeyHoldsForTheOverlap(t *testing.T) {
 	w := newWorld(t)
 	c := w.tenant()
-	id := w.id("key")
-	expires := w.now.Add(1000 * time.Hour)
+	id := w.ID("key")
+	expires := w.Now.Add(1000 * time.Hour)
 	made, first, err := w.CreateAPIKey(t.Context(), c, id, APIKey{Scope: ScopeRead, Name: "n", Expires: expires})
-	w.ok(err)
-	w.pass(time.Hour)
+	w.OK(err)
+	w.Pass(time.Hour)
 	k, second, err := w.RotateAPIKey(t.Context(), c, "", id, 10*time.Hour)
-	w.ok(err)
-	if k.ID != id || k.Name != "n" || k.Scope != ScopeRead || !k.Expires.Equal(expires) || !k.Created.Equal(w.now) || k.Hash != gateway.Digest(second) {
+	w.OK(err)
+	if k.ID != id || k.Name != "n" || k.Scope != ScopeRead || !k.Expires.Equal(expires) || !k.Created.Equal(w.Now) || k.Hash != gateway.Digest(second) {
 		t.Errorf("rotated: %+v, want all of %+v but secret and time", k, made)
 	}
-	l := must(w.APIKey(t.Context(), c, c.Tenant, id))(w)
-	if l.Hash != k.Hash || len(l.Old) != 1 || l.Old[0].Hash != made.Hash || !l.Old[0].Expires.Equal(w.now.Add(10*time.Hour)) {
+	l := gatewaytest.Must(w.APIKey(t.Context(), c, c.Tenant, id))(w)
+	if l.Hash != k.Hash || len(l.Old) != 1 || l.Old[0].Hash != made.Hash || !l.Old[0].Expires.Equal(w.Now.Add(10*time.Hour)) {
 		t.Errorf("listed as %+v, want the new one and the old with its end", l)
 	}
-	if row, ok := w.row(gateway.APIKeyRow(made.Hash)); !ok || !row.Expires.Equal(w.now.Add(10*time.Hour)) {
+	if row, ok := w.Row(gateway.APIKeyRow(made.Hash)); !ok || !row.Expires.Equal(w.Now.Add(10*time.Hour)) {
 		t.Errorf("the old row expires at %v (%v), want in 10h", row.Expires, ok)
 	}
-	w.pass(time.Hour)
+	w.Pass(time.Hour)
 	_, third, err := w.RotateAPIKey(t.Context(), c, "", id, 20*time.Hour) // the first keeps its earlier end
-	w.ok(err)
-	w.pass(9 * time.Hour)
+	w.OK(err)
+	w.Pass(9 * time.Hour)
 	for _, tt := range []struct {
 		what, text string
 		want       error
 	}{{"first", first, ErrUnauthorized}, {"second", second, nil}, {"third", third, nil}} {
 		_, _, err := w.CallerOf(t.Context(), tt.text)
-		w.wantErr("10h after the first rotation, the "+tt.what, err, tt.want)
+		w.WantErr("10h after the first rotation, the "+tt.what, err, tt.want)
 	}
-	if l = must(w.APIKey(t.Context(), c, "", id))(w); len(l.Old) != 1 || l.Old[0].Hash != k.Hash {
+	if l = gatewaytest.Must(w.APIKey(t.Context(), c, "", id))(w); len(l.Old) != 1 || l.Old[0].Hash != k.Hash {
 		t.Errorf("listed with %+v, want the second as the only old one", l.Old)
 	}
 	_, fourth, err := w.RotateAPIKey(t.Context(), c, "", id, 0)
-	w.ok(err)
+	w.OK(err)
 	for _, tt := range []struct {
 		what, text string
 		want       error
 	}{{"second", second, ErrUnauthorized}, {"third", third, ErrUnauthorized}, {"fourth", fourth, nil}} {
 		_, _, err := w.CallerOf(t.Context(), tt.text)
-		w.wantErr("after a rotation without overlap, the "+tt.what, err, tt.want)
+		w.WantErr("after a rotation without overlap, the "+tt.what, err, tt.want)
 	}
 }
 
 func TestAPIKeyThatEndsBeforeTheOverlapKeepsItsEnd(t *testing.T) {
 	w := newWorld(t)
 	c := w.tenant()
-	id := w.id("key")
-	expires := w.now.Add(time.Hour)
+	id := w.ID("key")
+	expires := w.Now.Add(time.Hour)
 	made, _, err := w.CreateAPIKey(t.Context(), c, id, APIKey{Scope: ScopeRead, Expires: expires})
-	w.ok(err)
-	before, _ := w.row(gateway.APIKeyRow(made.Hash))
+	w.OK(err)
+	before, _ := w.Row(gateway.APIKeyRow(made.Hash))
 	_, _, err = w.RotateAPIKey(t.Context(), c, "", id, 2*time.Hour)
-	w.ok(err)
-	if after, _ := w.row(gateway.APIKeyRow(made.Hash)); after.Rev != before.Rev {
+	w.OK(err)
+	if after, _ := w.Row(gateway.APIKeyRow(made.Hash)); after.Rev != before.Rev {
 		t.Error("the key that ends before the overlap was written anew")
 	}
-	if l := must(w.APIKey(t.Context(), c, "", id))(w); len(l.Old) != 1 || l.Old[0].Hash != made.Hash || !l.Old[0].Expires.Equal(expires) {
+	if l := gatewaytest.Must(w.APIKey(t.Context(), c, "", id))(w); len(l.Old) != 1 || l.Old[0].Hash != made.Hash || !l.Old[0].Expires.Equal(expires) {
 		t.Errorf("the old one is listed as %+v, want its end at %v", l.Old, expires)
 	}
 }
@@ -261,35 +263,35 @@ func TestAPIKeyThatEndsBeforeTheOverlapKeepsItsEnd(t *testing.T) {
 func TestDeletedAPIKeyOpensNothing(t *testing.T) {
 	w := newWorld(t)
 	c, other := w.tenant(), w.tenant()
-	id := w.id("key")
+	id := w.ID("key")
 	k, first, err := w.CreateAPIKey(t.Context(), c, id, APIKey{Scope: ScopeRead})
-	w.ok(err)
+	w.OK(err)
 	_, second, err := w.RotateAPIKey(t.Context(), c, "", id, time.Hour)
-	w.ok(err)
-	operators := w.id("key")
+	w.OK(err)
+	operators := w.ID("key")
 	_, _, err = w.CreateAPIKey(t.Context(), Operator(), operators, APIKey{Scope: ScopeOperator})
-	w.ok(err)
-	w.wantUnwritten("another's", func() {
-		w.wantErr("DeleteAPIKey by another", w.DeleteAPIKey(t.Context(), other, "", id), storage.ErrNotFound)
-		w.wantErr("DeleteAPIKey by another, of the tenant", w.DeleteAPIKey(t.Context(), other, c.Tenant, id), storage.ErrNotFound)
+	w.OK(err)
+	w.WantUnwritten("another's", func() {
+		w.WantErr("DeleteAPIKey by another", w.DeleteAPIKey(t.Context(), other, "", id), storage.ErrNotFound)
+		w.WantErr("DeleteAPIKey by another, of the tenant", w.DeleteAPIKey(t.Context(), other, c.Tenant, id), storage.ErrNotFound)
 		_, _, err := w.RotateAPIKey(t.Context(), other, c.Tenant, id, 0)
-		w.wantErr("RotateAPIKey by another", err, storage.ErrNotFound)
+		w.WantErr("RotateAPIKey by another", err, storage.ErrNotFound)
 		_, err = w.APIKey(t.Context(), other, c.Tenant, id)
-		w.wantErr("APIKey by another", err, storage.ErrNotFound)
+		w.WantErr("APIKey by another", err, storage.ErrNotFound)
 		_, err = w.APIKey(t.Context(), other, c.Tenant, operators)
-		w.wantErr("APIKey of the operator, by another", err, storage.ErrNotFound)
+		w.WantErr("APIKey of the operator, by another", err, storage.ErrNotFound)
 	})
-	w.wantErr("DeleteAPIKey", w.DeleteAPIKey(t.Context(), Operator(), c.Tenant, id), nil)
+	w.WantErr("DeleteAPIKey", w.DeleteAPIKey(t.Context(), Operator(), c.Tenant, id), nil)
 	for _, text := range []string{first, second} {
 		_, _, err := w.CallerOf(t.Context(), text)
-		w.wantErr("CallerOf with a deleted key", err, ErrUnauthorized)
+		w.WantErr("CallerOf with a deleted key", err, ErrUnauthorized)
 	}
-	if w.stored(LocationOf(APIKey{ID: id, Tenant: c.Tenant})) || w.stored(gateway.APIKeyRow(k.Hash)) {
+	if w.Stored(LocationOf(APIKey{ID: id, Tenant: c.Tenant})) || w.Stored(gateway.APIKeyRow(k.Hash)) {
 		t.Error("rows of the deleted key are left")
 	}
-	w.wantErr("DeleteAPIKey again", w.DeleteAPIKey(t.Context(), c, "", id), storage.ErrNotFound)
+	w.WantErr("DeleteAPIKey again", w.DeleteAPIKey(t.Context(), c, "", id), storage.ErrNotFound)
 	_, err = w.APIKey(t.Context(), c, "", id)
-	w.wantErr("APIKey", err, storage.ErrNotFound)
+	w.WantErr("APIKey", err, storage.ErrNotFound)
 }
 
 func TestAPIKeysAreListedByPages(t *testing.T) {
@@ -298,44 +300,44 @@ func TestAPIKeysAreListedByPages(t *testing.T) {
 	w.tenant()
 	var want []string
 	for range 3 {
-		id := w.id("key")
+		id := w.ID("key")
 		_, _, err := w.CreateAPIKey(t.Context(), c, id, APIKey{Scope: ScopeRead})
-		w.ok(err)
+		w.OK(err)
 		want = append(want, id)
 	}
 	want = append(want, FirstKeyID(c.Tenant))
 	slices.Sort(want)
-	operators := w.id("key")
+	operators := w.ID("key")
 	_, _, err := w.CreateAPIKey(t.Context(), Operator(), operators, APIKey{Scope: ScopeOperator})
-	w.ok(err)
+	w.OK(err)
 	got := pages(w, func(at storage.PageRequest) ([]ListedKey, string, error) { return w.APIKeys(t.Context(), c, "", at) })
-	if ids := idsOf(got, func(l ListedKey) string { return l.ID }); !slices.Equal(ids, want) {
+	if ids := gatewaytest.IDs(got, func(l ListedKey) string { return l.ID }); !slices.Equal(ids, want) {
 		t.Errorf("APIKeys of a tenant: %v, want %v", ids, want)
 	}
 	got = pages(w, func(at storage.PageRequest) ([]ListedKey, string, error) {
 		return w.APIKeys(t.Context(), Operator(), "", at)
 	})
-	if ids := idsOf(got, func(l ListedKey) string { return l.ID }); !slices.Equal(ids, []string{operators}) {
+	if ids := gatewaytest.IDs(got, func(l ListedKey) string { return l.ID }); !slices.Equal(ids, []string{operators}) {
 		t.Errorf("APIKeys of the operator: %v, want %v", ids, operators)
 	}
 	got, _, err = w.APIKeys(t.Context(), Operator(), c.Tenant, storage.PageRequest{})
-	if w.wantErr("APIKeys of a tenant, by the operator", err, nil); len(got) != 4 {
+	if w.WantErr("APIKeys of a tenant, by the operator", err, nil); len(got) != 4 {
 		t.Errorf("APIKeys of a tenant, by the operator: %d, want 4", len(got))
 	}
 	_, _, err = w.APIKeys(t.Context(), c, "ten_9", storage.PageRequest{})
-	w.wantErr("APIKeys of another tenant", err, storage.ErrNotFound)
+	w.WantErr("APIKeys of another tenant", err, storage.ErrNotFound)
 
-	w.ok(w.store.Delete(t.Context(), gateway.APIKeyRow(got[0].Hash), storage.AnyRev))
+	w.OK(w.Store.Delete(t.Context(), gateway.APIKeyRow(got[0].Hash), storage.AnyRev))
 	if got, _, err = w.APIKeys(t.Context(), c, "", storage.PageRequest{}); err != nil || len(got) != 3 {
 		t.Errorf("APIKeys after the row of one ended: %d, %v, want 3", len(got), err)
 	}
 	for n := 1; n <= 2; n++ {
-		w.store.FailAt(n)
+		w.Store.FailAt(n)
 		_, _, err = w.APIKeys(t.Context(), c, "", storage.PageRequest{})
-		w.wantErr("APIKeys without a Store", err, storagetest.ErrBroken)
+		w.WantErr("APIKeys without a Store", err, storagetest.ErrBroken)
 	}
-	w.store.Heal()
-	w.newer(LocationOf(APIKey{ID: "key_9", Tenant: c.Tenant}))
+	w.Store.Heal()
+	w.PutNewer(LocationOf(APIKey{ID: "key_9", Tenant: c.Tenant}))
 	if _, _, err = w.APIKeys(t.Context(), c, "", storage.PageRequest{}); err == nil {
 		t.Error("APIKeys with one of a newer release: no error")
 	}
@@ -354,10 +356,10 @@ func TestFaultWhileAKeyIsMadeOrEndedIsTold(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted("smartbots")
 	of := w.group(s.ID, "group")
-	w.wantFaultsTold("CreateAPIKey", func() storagetest.Operation {
-		id, text := w.id("key"), ""
+	w.WantFaultsReported("CreateAPIKey", func() storagetest.Operation {
+		id, text := w.ID("key"), ""
 		_, old, err := w.CreateAPIKey(t.Context(), c, id, APIKey{Scope: ScopeRead})
-		w.ok(err)
+		w.OK(err)
 		return storagetest.Operation{
 			Do: func() (err error) {
 				_, text, err = w.CreateAPIKey(t.Context(), c, id, APIKey{Scope: ScopeRead})
@@ -365,49 +367,49 @@ func TestFaultWhileAKeyIsMadeOrEndedIsTold(t *testing.T) {
 			},
 			Done: func() {
 				_, _, err := w.CallerOf(t.Context(), text)
-				w.wantErr("the key that was made in the end", err, nil)
+				w.WantErr("the key that was made in the end", err, nil)
 				_, _, err = w.CallerOf(t.Context(), old)
-				w.wantErr("the key before", err, ErrUnauthorized)
+				w.WantErr("the key before", err, ErrUnauthorized)
 			},
 		}
 	})
-	w.wantFaultsTold("CreateAPIKey of a group's owner", func() storagetest.Operation {
-		id := w.id("key")
+	w.WantFaultsReported("CreateAPIKey of a group's owner", func() storagetest.Operation {
+		id := w.ID("key")
 		return storagetest.Operation{Do: func() error {
 			_, _, err := w.CreateAPIKey(t.Context(), Operator(), id, APIKey{Scope: ScopeGroupOwner, Group: of.ID})
 			return err
 		}}
 	})
-	w.wantFaultsTold("RotateAPIKey", func() storagetest.Operation {
-		id := w.id("key")
+	w.WantFaultsReported("RotateAPIKey", func() storagetest.Operation {
+		id := w.ID("key")
 		_, old, err := w.CreateAPIKey(t.Context(), c, id, APIKey{Scope: ScopeRead})
-		w.ok(err)
+		w.OK(err)
 		text := ""
 		return storagetest.Operation{
 			Do: func() (err error) { _, text, err = w.RotateAPIKey(t.Context(), c, "", id, 0); return err },
 			Done: func() {
 				_, _, err := w.CallerOf(t.Context(), text)
-				w.wantErr("the key after a rotation", err, nil)
+				w.WantErr("the key after a rotation", err, nil)
 				_, _, err = w.CallerOf(t.Context(), old)
-				w.wantErr("the key before a rotation", err, ErrUnauthorized)
+				w.WantErr("the key before a rotation", err, ErrUnauthorized)
 			},
 		}
 	})
-	w.wantFaultsTold("DeleteAPIKey", func() storagetest.Operation {
-		id := w.id("key")
+	w.WantFaultsReported("DeleteAPIKey", func() storagetest.Operation {
+		id := w.ID("key")
 		_, text, err := w.CreateAPIKey(t.Context(), c, id, APIKey{Scope: ScopeRead})
-		w.ok(err)
+		w.OK(err)
 		return storagetest.Operation{
 			Do: func() error { return known(w.DeleteAPIKey(t.Context(), c, "", id)) },
 			Done: func() {
 				_, _, err = w.CallerOf(t.Context(), text)
-				w.wantErr("a deleted key", err, ErrUnauthorized)
+				w.WantErr("a deleted key", err, ErrUnauthorized)
 			},
 		}
 	})
-	_, text, err := w.CreateAPIKey(t.Context(), c, w.id("key"), APIKey{Scope: ScopeRead})
-	w.ok(err)
-	w.wantFaultsTold("CallerOf", func() storagetest.Operation {
+	_, text, err := w.CreateAPIKey(t.Context(), c, w.ID("key"), APIKey{Scope: ScopeRead})
+	w.OK(err)
+	w.WantFaultsReported("CallerOf", func() storagetest.Operation {
 		return storagetest.Operation{Do: func() error { _, _, err := w.CallerOf(t.Context(), text); return err }}
 	})
 }

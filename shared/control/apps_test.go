@@ -12,6 +12,7 @@ import (
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
+	"ringback/shared/test/gatewaytest"
 )
 
 func TestAppIsToldByAFormOfSmartBots(t *testing.T) {
@@ -19,8 +20,8 @@ func TestAppIsToldByAFormOfSmartBots(t *testing.T) {
 	s, c := w.granted(gateway.SmartBots)
 	of := w.group(s.ID, "club")
 	r := w.app(c, of, "app & co")
-	w.ok(w.NotifyApp(t.Context(), gateway.CallbackSet, r, of))
-	w.ok(w.NotifyApp(t.Context(), gateway.CallbackSet, r, of))
+	w.OK(w.NotifyApp(t.Context(), gateway.CallbackSet, r, of))
+	w.OK(w.NotifyApp(t.Context(), gateway.CallbackSet, r, of))
 	es := w.events()
 	if len(es) != 2 || es[0].ID != es[1].ID {
 		t.Fatalf("events %+v, want the same one twice", es)
@@ -36,25 +37,25 @@ func TestAppIsToldByAFormOfSmartBots(t *testing.T) {
 	if diff := cmp.Diff(want, es[0]); diff != "" {
 		t.Errorf("TellApp (-want +got):\n%s", diff)
 	}
-	id := must(AppEventID(gateway.CallbackSet, r))(w)
+	id := gatewaytest.Must(AppEventID(gateway.CallbackSet, r))(w)
 	if id != es[0].ID {
 		t.Errorf("AppEventID = %s, want %s", id, es[0].ID)
 	}
 	later, anew, other := r, r, r
-	later.Since, anew.GroupRev, other.ID = r.Since.Add(time.Nanosecond), r.GroupRev+1, w.id("reg")
+	later.Since, anew.GroupRev, other.ID = r.Since.Add(time.Nanosecond), r.GroupRev+1, w.ID("reg")
 	for name, r := range map[string]gateway.Registration{"a moment later": later, "of another code": anew, "another": other} {
-		if must(AppEventID(gateway.CallbackSet, r))(w) == id {
+		if gatewaytest.Must(AppEventID(gateway.CallbackSet, r))(w) == id {
 			t.Errorf("AppEventID of the app, %s, is the same", name)
 		}
 	}
-	if must(AppEventID(gateway.CallbackRemoved, r))(w) == id {
+	if gatewaytest.Must(AppEventID(gateway.CallbackRemoved, r))(w) == id {
 		t.Error("AppEventID of the removal is the same")
 	}
 	r.Source = "no source"
-	w.wantErr("TellApp of no source", w.NotifyApp(t.Context(), gateway.CallbackSet, r, of), storage.ErrInvalid)
-	w.queue.fail = storagetest.ErrBroken
+	w.WantErr("TellApp of no source", w.NotifyApp(t.Context(), gateway.CallbackSet, r, of), storage.ErrInvalid)
+	w.Queue.Fail = storagetest.ErrBroken
 	r.Source = s.ID
-	w.wantErr("TellApp without a queue", w.NotifyApp(t.Context(), gateway.CallbackSet, r, of), storage.ErrUnavailable)
+	w.WantErr("TellApp without a queue", w.NotifyApp(t.Context(), gateway.CallbackSet, r, of), storage.ErrUnavailable)
 }
 
 func TestChangedCodeRemovesWhatAnOlderOneMade(t *testing.T) {
@@ -64,13 +65,13 @@ func TestChangedCodeRemovesWhatAnOlderOneMade(t *testing.T) {
 	r, theirs := w.app(c, of, "app"), w.app(c, other, "app")
 	now := of
 	now.Rev++
-	w.wantUnwritten("the same code", func() { w.wantErr("RemoveByCode at the same revision", w.RemoveByCode(t.Context(), r.ID, of), nil) })
-	w.wantUnwritten("another group", func() { w.wantErr("RemoveByCode of another group's", w.RemoveByCode(t.Context(), theirs.ID, now), nil) })
-	w.wantUnwritten("none", func() { w.wantErr("RemoveByCode of none", w.RemoveByCode(t.Context(), "reg_9", now), nil) })
-	w.pass(time.Hour)
+	w.WantUnwritten("the same code", func() { w.WantErr("RemoveByCode at the same revision", w.RemoveByCode(t.Context(), r.ID, of), nil) })
+	w.WantUnwritten("another group", func() { w.WantErr("RemoveByCode of another group's", w.RemoveByCode(t.Context(), theirs.ID, now), nil) })
+	w.WantUnwritten("none", func() { w.WantErr("RemoveByCode of none", w.RemoveByCode(t.Context(), "reg_9", now), nil) })
+	w.Pass(time.Hour)
 	for range 2 { // as after a crash
-		w.wantErr("RemoveByCode", w.RemoveByCode(t.Context(), r.ID, now), nil)
-		if got := w.registration(r.ID); got.State != gateway.Removed || got.Reason != gateway.ReasonCode || !got.Since.Equal(w.now) {
+		w.WantErr("RemoveByCode", w.RemoveByCode(t.Context(), r.ID, now), nil)
+		if got := w.registration(r.ID); got.State != gateway.Removed || got.Reason != gateway.ReasonCode || !got.Since.Equal(w.Now) {
 			t.Errorf("after a change of the code the registration is %+v, want it removed now because of that", got)
 		}
 	}
@@ -81,8 +82,8 @@ func TestChangedCodeRemovesWhatAnOlderOneMade(t *testing.T) {
 	if got := w.registration(theirs.ID); got.State != gateway.Enabled {
 		t.Errorf("another group's registration is %s", got.State)
 	}
-	w.store.FailAt(1)
-	w.wantErr("RemoveByCode without a Store", w.RemoveByCode(t.Context(), r.ID, now), storagetest.ErrBroken)
+	w.Store.FailAt(1)
+	w.WantErr("RemoveByCode without a Store", w.RemoveByCode(t.Context(), r.ID, now), storagetest.ErrBroken)
 }
 
 func TestAppOfAGroupThatIsGoneIsRemovedUntold(t *testing.T) {
@@ -90,12 +91,12 @@ func TestAppOfAGroupThatIsGoneIsRemovedUntold(t *testing.T) {
 	s, c := w.granted(gateway.SmartBots)
 	of := w.group(s.ID, "club")
 	r := w.app(c, of, "app")
-	w.ok(w.store.Delete(t.Context(), gateway.GroupKey(of.ID), storage.AnyRev))
-	w.wantErr("RemoveApp", w.RemoveApp(t.Context(), r.ID, "why", 2), nil)
+	w.OK(w.Store.Delete(t.Context(), gateway.GroupKey(of.ID), storage.AnyRev))
+	w.WantErr("RemoveApp", w.RemoveApp(t.Context(), r.ID, "why", 2), nil)
 	if got := w.registration(r.ID); got.State != gateway.Removed || got.Reason != "why" || len(w.events()) != 0 {
 		t.Errorf("the registration is %+v, and %d events", got, len(w.events()))
 	}
-	w.wantErr("RemoveApp of none", w.RemoveApp(t.Context(), "reg_9", "why", 2), storage.ErrNotFound)
+	w.WantErr("RemoveApp of none", w.RemoveApp(t.Context(), "reg_9", "why", 2), storage.ErrNotFound)
 }
 
 func TestDeletedAppIsTold(t *testing.T) {
@@ -103,23 +104,23 @@ func TestDeletedAppIsTold(t *testing.T) {
 	s, c := w.granted(gateway.SmartBots)
 	of := w.group(s.ID, "club")
 	r := w.app(c, of, "app")
-	w.wantErr("DeleteRegistration", w.DeleteRegistration(t.Context(), c, r.ID), nil)
+	w.WantErr("DeleteRegistration", w.DeleteRegistration(t.Context(), c, r.ID), nil)
 	if es := w.events(); len(es) != 1 || es[0].Type != gateway.CallbackRemoved || w.registration(r.ID).Reason != gateway.ReasonDeleted {
 		t.Errorf("events %+v, want callback_removed", es)
 	}
-	w.work()
-	if len(w.asked) != 1 {
-		t.Errorf("the endpoint was called %d times, want once, of its end", len(w.asked))
+	w.Work()
+	if len(w.Requests) != 1 {
+		t.Errorf("the endpoint was called %d times, want once, of its end", len(w.Requests))
 	}
-	w.queue.fail = storagetest.ErrBroken
-	w.wantErr("RemoveApp without a queue", w.RemoveApp(t.Context(), r.ID, "why", 2), storage.ErrUnavailable)
-	w.queue.fail = nil
+	w.Queue.Fail = storagetest.ErrBroken
+	w.WantErr("RemoveApp without a queue", w.RemoveApp(t.Context(), r.ID, "why", 2), storage.ErrUnavailable)
+	w.Queue.Fail = nil
 	n := 0
-	w.wantFaultsTold("DeleteRegistration of an app", func() storagetest.Operation {
-		r := w.app(c, of, w.id("x"))
+	w.WantFaultsReported("DeleteRegistration of an app", func() storagetest.Operation {
+		r := w.app(c, of, w.ID("x"))
 		return storagetest.Operation{Do: func() error { return known(w.DeleteRegistration(t.Context(), c, r.ID)) }}
 	})
-	w.wantFaultsTold("RemoveApp", func() storagetest.Operation {
+	w.WantFaultsReported("RemoveApp", func() storagetest.Operation {
 		n++
 		r := w.app(c, of, strings.Repeat("x", n))
 		return storagetest.Operation{

@@ -12,6 +12,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
+	"ringback/shared/test/gatewaytest"
 )
 
 // consents is an endpoint that answers a challenge with an origin and a rate.
@@ -32,7 +33,7 @@ func consents(origin, rate string) func(*http.Request) (int, http.Header) {
 func (w *world) challenged() (gateway.Source, Caller) {
 	w.t.Helper()
 	s, c := w.granted(direct)
-	w.ok(second(w.ChangeTenant(w.t.Context(), c.Tenant, TenantChange{Limits: &gateway.Limits{RequireChallenge: true}})))
+	w.OK(gatewaytest.ErrOf(w.ChangeTenant(w.t.Context(), c.Tenant, TenantChange{Limits: &gateway.Limits{RequireChallenge: true}})))
 	c.Limits.RequireChallenge = true
 	return s, c
 }
@@ -75,15 +76,15 @@ func TestConsentIsOfOurOriginAndAtARate(t *testing.T) {
 func TestEndpointIsAskedForItsConsent(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.challenged()
-	w.answer = consents("ringback.example", "60")
+	w.Respond = consents("ringback.example", "60")
 	r := w.register(c, s.ID, RegistrationChange{URL: new("https://tenant.example/in?a=b"), Headers: map[string]string{"X-Key": "k"}})
-	if r.State != gateway.Enabled || !r.Endpoint.ConsentedAt.Equal(w.now) || r.Rate != 1 {
+	if r.State != gateway.Enabled || !r.Endpoint.ConsentedAt.Equal(w.Now) || r.Rate != 1 {
 		t.Errorf("a registration whose endpoint consents: %+v, want it enabled, at 1/s", r)
 	}
-	if len(w.asked) != 1 {
-		t.Fatalf("the endpoint was asked %d times, want once", len(w.asked))
+	if len(w.Requests) != 1 {
+		t.Fatalf("the endpoint was asked %d times, want once", len(w.Requests))
 	}
-	req := w.asked[0]
+	req := w.Requests[0]
 	if req.Method != http.MethodOptions || req.URL.String() != "https://tenant.example/in?a=b" {
 		t.Errorf("it was asked with %s %s", req.Method, req.URL)
 	}
@@ -94,7 +95,7 @@ func TestEndpointIsAskedForItsConsent(t *testing.T) {
 			t.Errorf("it was asked with %s: %q, want %q", name, got, want)
 		}
 	}
-	line := w.log.String()
+	line := w.Logged.String()
 	if !strings.Contains(line, `msg=challenge registration=`+r.ID) || !strings.Contains(line, "host=tenant.example code=204 outcome=") || strings.Contains(line, "a=b") {
 		t.Errorf("the challenge is logged as %s, want the host and the outcome alone", line)
 	}
@@ -104,7 +105,7 @@ func TestEndpointIsAskedForItsConsent(t *testing.T) {
 		rate  string
 		want  float64
 	}{{"a lower rate of its own", 0.5, "60", 0.5}, {"a higher rate of its own", 3, "60", 1}, {"the same", 1, "60", 1}, {"no limit", 3, "", 3}} {
-		w.answer = consents("*", tt.rate)
+		w.Respond = consents("*", tt.rate)
 		if r := w.register(c, s.ID, RegistrationChange{Rate: &tt.asked}); r.Rate != tt.want {
 			t.Errorf("with %s, the rate is %v, want %v", tt.name, r.Rate, tt.want)
 		}
@@ -114,7 +115,7 @@ func TestEndpointIsAskedForItsConsent(t *testing.T) {
 func TestEndpointIsAskedForASealedHeaderOfItsOwn(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.challenged()
-	w.answer = consents("*", "")
+	w.Respond = consents("*", "")
 	r := w.register(c, s.ID, RegistrationChange{Headers: map[string]string{"X-Key": "k"}})
 	r.Endpoint.ConsentedAt = time.Time{}
 	for name, broken := range map[string]func(*gateway.Endpoint){
@@ -123,10 +124,10 @@ func TestEndpointIsAskedForASealedHeaderOfItsOwn(t *testing.T) {
 	} {
 		other := r
 		broken(&other.Endpoint)
-		asked := len(w.asked)
+		asked := len(w.Requests)
 		err := w.requireConsent(t.Context(), &other)
 		var no *consentError
-		if err == nil || errors.As(err, &no) || errors.Is(err, storage.ErrInvalid) || len(w.asked) != asked || !other.Endpoint.ConsentedAt.IsZero() {
+		if err == nil || errors.As(err, &no) || errors.Is(err, storage.ErrInvalid) || len(w.Requests) != asked || !other.Endpoint.ConsentedAt.IsZero() {
 			t.Errorf("prove with a %s that cannot be opened: %v, want an error of ours, and nobody asked", name, err)
 		}
 	}
@@ -135,32 +136,32 @@ func TestEndpointIsAskedForASealedHeaderOfItsOwn(t *testing.T) {
 func TestNobodyIsAskedWhoNeedNotConsent(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
-	w.answer = consents("", "")
-	if r := w.register(c, s.ID, RegistrationChange{}); r.State != gateway.Enabled || !r.Endpoint.ConsentedAt.IsZero() || len(w.asked) != 0 {
-		t.Errorf("a registration of a tenant whose endpoints need not consent: %+v, asked %d times", r, len(w.asked))
+	w.Respond = consents("", "")
+	if r := w.register(c, s.ID, RegistrationChange{}); r.State != gateway.Enabled || !r.Endpoint.ConsentedAt.IsZero() || len(w.Requests) != 0 {
+		t.Errorf("a registration of a tenant whose endpoints need not consent: %+v, asked %d times", r, len(w.Requests))
 	}
 }
 
 func TestEndpointThatMustConsentIsInStandardFormat(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.challenged()
-	w.answer = consents("*", "")
-	id := w.id("reg")
+	w.Respond = consents("*", "")
+	id := w.ID("reg")
 	_, _, err := w.CreateRegistration(t.Context(), c, id, s.ID, RegistrationChange{URL: new(endpointURL), Format: new(gateway.Raw)})
-	w.wantErr("CreateRegistration in raw format", err, storage.ErrInvalid)
-	if w.stored(gateway.RegistrationKey(id)) || len(w.asked) > 0 {
-		t.Errorf("a registration that was refused is stored %v, its endpoint asked %d times", w.stored(gateway.RegistrationKey(id)), len(w.asked))
+	w.WantErr("CreateRegistration in raw format", err, storage.ErrInvalid)
+	if w.Stored(gateway.RegistrationKey(id)) || len(w.Requests) > 0 {
+		t.Errorf("a registration that was refused is stored %v, its endpoint asked %d times", w.Stored(gateway.RegistrationKey(id)), len(w.Requests))
 	}
 	r := w.register(c, s.ID, RegistrationChange{})
-	w.wantUnwritten("raw", func() {
-		w.wantErr("ChangeRegistration to raw format", second(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Format: new(gateway.Raw)})), storage.ErrInvalid)
+	w.WantUnwritten("raw", func() {
+		w.WantErr("ChangeRegistration to raw format", gatewaytest.ErrOf(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Format: new(gateway.Raw)})), storage.ErrInvalid)
 	})
 }
 
 func TestRegistrationWaitsForConsent(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.challenged()
-	w.answer = consents("other.example", "")
+	w.Respond = consents("other.example", "")
 	r := w.register(c, s.ID, RegistrationChange{})
 	if r.State != gateway.Disabled || !strings.HasPrefix(r.Reason, reasonNoConsent) || !strings.Contains(r.Reason, "ringback.example") || !r.Endpoint.ConsentedAt.IsZero() {
 		t.Fatalf("a registration whose endpoint does not consent: %+v, want it disabled, and why", r)
@@ -168,32 +169,32 @@ func TestRegistrationWaitsForConsent(t *testing.T) {
 	change := func(ch RegistrationChange) (gateway.Registration, error) {
 		return w.ChangeRegistration(t.Context(), c, r.ID, 0, ch)
 	}
-	w.answer = func(*http.Request) (int, http.Header) { return 0, nil }
-	got := must(change(RegistrationChange{URL: new("https://tenant.example/2")}))(w)
+	w.Respond = func(*http.Request) (int, http.Header) { return 0, nil }
+	got := gatewaytest.Must(change(RegistrationChange{URL: new("https://tenant.example/2")}))(w)
 	if got.State != gateway.Disabled || !strings.HasPrefix(got.Reason, reasonNoConsent) || !strings.Contains(got.Reason, "asked with OPTIONS") || got.Endpoint.RedactedURL != "https://tenant.example/2" {
 		t.Errorf("after a change of the URL to one that is not reached: %+v, want it disabled, and why now", got)
 	}
-	w.wantUnwritten("enable", func() {
-		w.wantErr("EnableRegistration", second(w.EnableRegistration(t.Context(), c, r.ID)), storage.ErrConflict)
+	w.WantUnwritten("enable", func() {
+		w.WantErr("EnableRegistration", gatewaytest.ErrOf(w.EnableRegistration(t.Context(), c, r.ID)), storage.ErrConflict)
 	})
-	asked := len(w.asked)
-	w.ok(second(change(RegistrationChange{Description: new("x")})))
-	if len(w.asked) != asked {
+	asked := len(w.Requests)
+	w.OK(gatewaytest.ErrOf(change(RegistrationChange{Description: new("x")})))
+	if len(w.Requests) != asked {
 		t.Error("a change of the description asks the endpoint")
 	}
-	w.answer = consents("*", "")
-	w.pass(time.Hour)
-	got = must(change(RegistrationChange{URL: new("https://tenant.example/3")}))(w)
-	if got.State != gateway.Enabled || got.Reason != "" || !got.Since.Equal(w.now) || !got.Endpoint.ConsentedAt.Equal(w.now) {
+	w.Respond = consents("*", "")
+	w.Pass(time.Hour)
+	got = gatewaytest.Must(change(RegistrationChange{URL: new("https://tenant.example/3")}))(w)
+	if got.State != gateway.Enabled || got.Reason != "" || !got.Since.Equal(w.Now) || !got.Endpoint.ConsentedAt.Equal(w.Now) {
 		t.Errorf("after a change of the URL to one that consents: %+v, want it enabled now", got)
 	}
-	if js := must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w); len(js) != 1 || js[0].Kind != gateway.JobRelease {
+	if js := gatewaytest.MustPage(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w); len(js) != 1 || js[0].Kind != gateway.JobRelease {
 		t.Errorf("jobs %+v, want the release of what was held", js)
 	}
-	if err := second(change(RegistrationChange{Format: new(gateway.Standard)})); err != nil {
+	if err := gatewaytest.ErrOf(change(RegistrationChange{Format: new(gateway.Standard)})); err != nil {
 		t.Errorf("a change that leaves all as it is: %v", err)
 	}
-	if js := must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w); len(js) != 1 {
+	if js := gatewaytest.MustPage(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w); len(js) != 1 {
 		t.Errorf("jobs after a change of an enabled registration %+v, want no other", js)
 	}
 }
@@ -201,30 +202,30 @@ func TestRegistrationWaitsForConsent(t *testing.T) {
 func TestConsentIsOfOneURL(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.challenged()
-	w.answer = consents("*", "")
+	w.Respond = consents("*", "")
 	r := w.register(c, s.ID, RegistrationChange{})
-	proven := w.now
-	w.pass(time.Hour)
-	got := must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new(endpointURL)}))(w)
-	if !got.Endpoint.ConsentedAt.Equal(proven) || len(w.asked) != 1 {
-		t.Errorf("the same URL again: %+v, asked %d times, want it proven as it was", got.Endpoint, len(w.asked))
+	proven := w.Now
+	w.Pass(time.Hour)
+	got := gatewaytest.Must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new(endpointURL)}))(w)
+	if !got.Endpoint.ConsentedAt.Equal(proven) || len(w.Requests) != 1 {
+		t.Errorf("the same URL again: %+v, asked %d times, want it proven as it was", got.Endpoint, len(w.Requests))
 	}
-	w.answer = consents("", "")
-	w.wantUnwritten("another URL", func() {
-		w.wantErr("ChangeRegistration to a URL that does not consent",
-			second(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new("https://tenant.example/2")})), storage.ErrInvalid)
+	w.Respond = consents("", "")
+	w.WantUnwritten("another URL", func() {
+		w.WantErr("ChangeRegistration to a URL that does not consent",
+			gatewaytest.ErrOf(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new("https://tenant.example/2")})), storage.ErrInvalid)
 	})
-	w.ok(second(w.DisableRegistration(t.Context(), c, r.ID)))
-	got = must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new("https://tenant.example/2")}))(w)
+	w.OK(gatewaytest.ErrOf(w.DisableRegistration(t.Context(), c, r.ID)))
+	got = gatewaytest.Must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new("https://tenant.example/2")}))(w)
 	if got.State != gateway.Disabled || got.Reason != "by request" || !got.Endpoint.ConsentedAt.IsZero() {
 		t.Errorf("a disabled one's URL that does not consent: %+v, want it disabled by request, unproven", got)
 	}
-	w.answer = consents("*", "")
-	got = must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new("https://tenant.example/3")}))(w)
-	if got.State != gateway.Disabled || got.Reason != "by request" || !got.Endpoint.ConsentedAt.Equal(w.now) {
+	w.Respond = consents("*", "")
+	got = gatewaytest.Must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new("https://tenant.example/3")}))(w)
+	if got.State != gateway.Disabled || got.Reason != "by request" || !got.Endpoint.ConsentedAt.Equal(w.Now) {
 		t.Errorf("a disabled one's URL that consents: %+v, want it disabled by request, proven", got)
 	}
-	got = must(w.EnableRegistration(t.Context(), c, r.ID))(w)
+	got = gatewaytest.Must(w.EnableRegistration(t.Context(), c, r.ID))(w)
 	if got.State != gateway.Enabled {
 		t.Errorf("EnableRegistration of one that has consented = %+v", got)
 	}
@@ -233,27 +234,27 @@ func TestConsentIsOfOneURL(t *testing.T) {
 func TestEnablingAsksForConsent(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.challenged()
-	w.answer = consents("", "")
+	w.Respond = consents("", "")
 	r := w.register(c, s.ID, RegistrationChange{})
-	w.answer = consents("*", "60")
-	w.pass(time.Minute)
-	got := must(w.EnableRegistration(t.Context(), c, r.ID))(w)
-	if got.State != gateway.Enabled || !got.Endpoint.ConsentedAt.Equal(w.now) || got.Rate != 1 {
+	w.Respond = consents("*", "60")
+	w.Pass(time.Minute)
+	got := gatewaytest.Must(w.EnableRegistration(t.Context(), c, r.ID))(w)
+	if got.State != gateway.Enabled || !got.Endpoint.ConsentedAt.Equal(w.Now) || got.Rate != 1 {
 		t.Errorf("EnableRegistration of one that consents now = %+v", got)
 	}
-	w.store.FailAt(2) // the tenant, of whom it is asked whether there must be consent
+	w.Store.FailAt(2) // the tenant, of whom it is asked whether there must be consent
 	_, err := w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new("https://tenant.example/2")})
-	w.wantErr("ChangeRegistration without a Store", err, storagetest.ErrBroken)
-	w.store.Heal()
-	w.answer = consents("", "")
+	w.WantErr("ChangeRegistration without a Store", err, storagetest.ErrBroken)
+	w.Store.Heal()
+	w.Respond = consents("", "")
 	waits := w.register(c, s.ID, RegistrationChange{})
-	w.answer = consents("*", "")
-	w.store.FailOn = fmt.Sprint("Get ", []storage.Key{gateway.HealthKey(waits.ID)}) // it forgets failures when it is enabled
+	w.Respond = consents("*", "")
+	w.Store.FailOn = fmt.Sprint("Get ", []storage.Key{gateway.HealthKey(waits.ID)}) // it forgets failures when it is enabled
 	_, err = w.ChangeRegistration(t.Context(), c, waits.ID, 0, RegistrationChange{URL: new("https://tenant.example/2")})
-	w.wantErr("ChangeRegistration that enables, without a Store", err, storagetest.ErrBroken)
-	w.store.FailOn = ""
-	w.wantFaultsTold("CreateRegistration that must consent", func() storagetest.Operation {
-		id := w.id("reg")
+	w.WantErr("ChangeRegistration that enables, without a Store", err, storagetest.ErrBroken)
+	w.Store.FailOn = ""
+	w.WantFaultsReported("CreateRegistration that must consent", func() storagetest.Operation {
+		id := w.ID("reg")
 		by := c
 		by.Limits.RegistrationsPerSource = 1_000
 		return storagetest.Operation{Do: func() error {

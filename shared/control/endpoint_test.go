@@ -10,6 +10,7 @@ import (
 
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
+	"ringback/shared/test/gatewaytest"
 )
 
 func TestHeadersThatMayBeSet(t *testing.T) {
@@ -102,18 +103,18 @@ func TestHeadersAreKeptUnderTheirCanonicalNames(t *testing.T) {
 		"a hidden one that is not there": {"X-C": hiddenText},
 		"one that cannot be set":         {"Host": "x"},
 	} {
-		w.wantUnwritten(name, func() { w.wantErr("headers with "+name, second(change(headers)), storage.ErrInvalid) })
+		w.WantUnwritten(name, func() { w.WantErr("headers with "+name, gatewaytest.ErrOf(change(headers)), storage.ErrInvalid) })
 	}
-	w.pass(time.Hour)
-	got := must(change(map[string]string{"X-A": hiddenText, "x-c": "c"}))(w)
+	w.Pass(time.Hour)
+	got := gatewaytest.Must(change(map[string]string{"X-A": hiddenText, "x-c": "c"}))(w)
 	if h := got.Endpoint.Headers; len(h) != 2 || h["X-A"] != r.Endpoint.Headers["X-A"] || w.opened(got, "header", h["X-C"]) != "c" {
 		t.Errorf("headers = %v, want X-A as it was and X-C", h)
 	}
-	if got = must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Description: new("x")}))(w); len(got.Endpoint.Headers) != 2 {
+	if got = gatewaytest.Must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Description: new("x")}))(w); len(got.Endpoint.Headers) != 2 {
 		t.Errorf("headers after a change of the description = %v, want both", got.Endpoint.Headers)
 	}
-	w.wantErr("as many headers as there may be", second(change(many(MaxHeaders))), nil)
-	if got = must(change(map[string]string{}))(w); len(got.Endpoint.Headers) != 0 {
+	w.WantErr("as many headers as there may be", gatewaytest.ErrOf(change(many(MaxHeaders))), nil)
+	if got = gatewaytest.Must(change(map[string]string{}))(w); len(got.Endpoint.Headers) != 0 {
 		t.Errorf("headers after they were taken away = %v", got.Endpoint.Headers)
 	}
 }
@@ -125,24 +126,24 @@ func TestURLOfAnEndpointIsWriteOnly(t *testing.T) {
 	change := func(ch RegistrationChange) (gateway.Registration, error) {
 		return w.ChangeRegistration(t.Context(), c, r.ID, 0, ch)
 	}
-	got := must(change(RegistrationChange{URL: new("https://***@tenant.example/other")}))(w)
+	got := gatewaytest.Must(change(RegistrationChange{URL: new("https://***@tenant.example/other")}))(w)
 	if url := w.opened(got, "url", got.Endpoint.URL); url != "https://login:s3cret@tenant.example/other" || got.Endpoint.RedactedURL != "https://***@tenant.example/other" {
 		t.Errorf("URL sent back as it is shown, with another path: %q, shown as %q", url, got.Endpoint.RedactedURL)
 	}
-	w.wantUnwritten("refused", func() {
+	w.WantUnwritten("refused", func() {
 		_, err := change(RegistrationChange{URL: new("https://***@other.example/")})
-		if w.wantErr("a hidden login for another host", err, storage.ErrInvalid); err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "needs its login and password again") {
+		if w.WantErr("a hidden login for another host", err, storage.ErrInvalid); err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "needs its login and password again") {
 			t.Errorf("a hidden login for another host: %v", err)
 		}
-		w.wantErr("an Authorization beside a login", second(change(RegistrationChange{Headers: map[string]string{"authorization": "x"}})), storage.ErrInvalid)
-		_, _, err = w.CreateRegistration(t.Context(), c, w.id("reg"), s.ID, RegistrationChange{URL: new("https://***@tenant.example/")})
-		w.wantErr("a new registration with a hidden login", err, storage.ErrInvalid)
+		w.WantErr("an Authorization beside a login", gatewaytest.ErrOf(change(RegistrationChange{Headers: map[string]string{"authorization": "x"}})), storage.ErrInvalid)
+		_, _, err = w.CreateRegistration(t.Context(), c, w.ID("reg"), s.ID, RegistrationChange{URL: new("https://***@tenant.example/")})
+		w.WantErr("a new registration with a hidden login", err, storage.ErrInvalid)
 	})
-	w.wantErr("an Authorization in place of a login",
-		second(change(RegistrationChange{URL: new("https://tenant.example/"), Headers: map[string]string{"authorization": "x"}})), nil)
-	w.wantErr("another header beside it", second(change(RegistrationChange{Headers: map[string]string{"authorization": "x", "x-key": "y"}})), nil)
-	w.wantErr("a login beside an Authorization", second(change(RegistrationChange{URL: new("https://login:s3cret@tenant.example/")})), storage.ErrInvalid)
-	w.wantErr("a login beside another header", second(change(RegistrationChange{URL: new("https://login:s3cret@tenant.example/"), Headers: map[string]string{"x-key": "y"}})), nil)
+	w.WantErr("an Authorization in place of a login",
+		gatewaytest.ErrOf(change(RegistrationChange{URL: new("https://tenant.example/"), Headers: map[string]string{"authorization": "x"}})), nil)
+	w.WantErr("another header beside it", gatewaytest.ErrOf(change(RegistrationChange{Headers: map[string]string{"authorization": "x", "x-key": "y"}})), nil)
+	w.WantErr("a login beside an Authorization", gatewaytest.ErrOf(change(RegistrationChange{URL: new("https://login:s3cret@tenant.example/")})), storage.ErrInvalid)
+	w.WantErr("a login beside another header", gatewaytest.ErrOf(change(RegistrationChange{URL: new("https://login:s3cret@tenant.example/"), Headers: map[string]string{"x-key": "y"}})), nil)
 }
 
 func TestHeaderValuesStayWithTheirOriginAlone(t *testing.T) {
@@ -165,19 +166,19 @@ func TestHeaderValuesStayWithTheirOriginAlone(t *testing.T) {
 	} {
 		r := w.register(c, s.ID, RegistrationChange{Headers: map[string]string{"X-A": "s3cret"}})
 		got, err := w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: &tt.url, Headers: tt.headers})
-		if w.wantErr(tt.name, err, tt.want); err == nil && tt.headers == nil && w.opened(got, "header", got.Endpoint.Headers["X-A"]) != "s3cret" {
+		if w.WantErr(tt.name, err, tt.want); err == nil && tt.headers == nil && w.opened(got, "header", got.Endpoint.Headers["X-A"]) != "s3cret" {
 			t.Errorf("%s: headers %v, want X-A as it was", tt.name, got.Endpoint.Headers)
 		}
 	}
 	bots := w.source(gateway.SmartBots)
 	change := func(ch UpstreamChange) error {
-		return second(w.ChangeSource(t.Context(), bots.ID, SourceChange{Upstream: &ch}))
+		return gatewaytest.ErrOf(w.ChangeSource(t.Context(), bots.ID, SourceChange{Upstream: &ch}))
 	}
-	w.wantErr("an upstream", change(UpstreamChange{APIKey: new("key"), BaseURL: new("https://one.example/a")}), nil)
-	w.wantErr("its path", change(UpstreamChange{BaseURL: new("https://one.example/b")}), nil)
-	w.wantErr("its host", change(UpstreamChange{BaseURL: new("https://two.example/b")}), storage.ErrInvalid)
-	w.wantErr("its host, with a hidden key", change(UpstreamChange{BaseURL: new("https://two.example/b"), APIKey: new(hiddenText)}), storage.ErrInvalid)
-	w.wantErr("its host and key", change(UpstreamChange{BaseURL: new("https://two.example/b"), APIKey: new("another")}), nil)
+	w.WantErr("an upstream", change(UpstreamChange{APIKey: new("key"), BaseURL: new("https://one.example/a")}), nil)
+	w.WantErr("its path", change(UpstreamChange{BaseURL: new("https://one.example/b")}), nil)
+	w.WantErr("its host", change(UpstreamChange{BaseURL: new("https://two.example/b")}), storage.ErrInvalid)
+	w.WantErr("its host, with a hidden key", change(UpstreamChange{BaseURL: new("https://two.example/b"), APIKey: new(hiddenText)}), storage.ErrInvalid)
+	w.WantErr("its host and key", change(UpstreamChange{BaseURL: new("https://two.example/b"), APIKey: new("another")}), nil)
 }
 
 func TestEndpointSealedForAnotherIsNotOpened(t *testing.T) {
@@ -185,7 +186,7 @@ func TestEndpointSealedForAnotherIsNotOpened(t *testing.T) {
 	s, c := w.granted(direct)
 	a, b := w.register(c, s.ID, RegistrationChange{}), w.register(c, s.ID, RegistrationChange{})
 	b.Endpoint.URL = a.Endpoint.URL
-	w.put(gateway.RegistrationKey(b.ID), b)
+	w.Put(gateway.RegistrationKey(b.ID), b)
 	if _, err := w.ChangeRegistration(t.Context(), c, b.ID, 0, RegistrationChange{URL: new("https://tenant.example/x")}); err == nil {
 		t.Error("a change of a URL that cannot be opened: no error")
 	}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"ringback/shared/ident"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
+	"ringback/shared/test/gatewaytest"
 )
 
 func TestGrantThatCannotBeIsNotMade(t *testing.T) {
@@ -26,9 +28,9 @@ func TestGrantThatCannotBeIsNotMade(t *testing.T) {
 		{"an empty match", s.ID, c.Tenant, gateway.Match{}, storage.ErrInvalid},
 		{"a routing key of another provider", s.ID, c.Tenant, gateway.Match{"bot": {"b"}}, storage.ErrInvalid},
 	} {
-		w.wantUnwritten(tt.name, func() {
-			_, err := w.CreateGrant(t.Context(), w.id("grt"), tt.source, tt.tenant, tt.match)
-			w.wantErr("CreateGrant with "+tt.name, err, tt.want)
+		w.WantUnwritten(tt.name, func() {
+			_, err := w.CreateGrant(t.Context(), w.ID("grt"), tt.source, tt.tenant, tt.match)
+			w.WantErr("CreateGrant with "+tt.name, err, tt.want)
 		})
 	}
 }
@@ -36,17 +38,17 @@ func TestGrantThatCannotBeIsNotMade(t *testing.T) {
 func TestGrantIsFoundFromItsSourceAndItsTenant(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.source(direct), w.tenant()
-	id, match := w.id("grt"), gateway.Match{"label": {"a"}}
+	id, match := w.ID("grt"), gateway.Match{"label": {"a"}}
 	var gr gateway.Grant
-	w.wantPublished("CreateGrant", s.ID, true, func() { gr = must(w.CreateGrant(t.Context(), id, s.ID, c.Tenant, match))(w) })
-	want := gateway.Grant{ID: id, Source: s.ID, Tenant: c.Tenant, Match: match, Created: w.now}
+	w.wantPublished("CreateGrant", s.ID, true, func() { gr = gatewaytest.Must(w.CreateGrant(t.Context(), id, s.ID, c.Tenant, match))(w) })
+	want := gateway.Grant{ID: id, Source: s.ID, Tenant: c.Tenant, Match: match, Created: w.Now}
 	if diff := cmp.Diff(want, gr); diff != "" {
 		t.Errorf("CreateGrant (-want +got):\n%s", diff)
 	}
 	for n := range 4 {
 		w.grant(s.ID, w.tenant(), gateway.Match{"label": {string(rune('b' + n))}})
 	}
-	if got := must(w.Grant(t.Context(), s.ID, id))(w); cmp.Diff(want, got) != "" {
+	if got := gatewaytest.Must(w.Grant(t.Context(), s.ID, id))(w); cmp.Diff(want, got) != "" {
 		t.Errorf("Grant = %+v, want %+v", got, want)
 	}
 	if !slices.Contains(w.rows(gateway.TenantKey(c.Tenant).PK), "G#"+s.ID+"#"+id) {
@@ -57,29 +59,29 @@ func TestGrantIsFoundFromItsSourceAndItsTenant(t *testing.T) {
 		t.Errorf("Grants = %+v, want 5, and %+v among them", all, want)
 	}
 	_, err := w.Grant(t.Context(), s.ID, "grt_9")
-	w.wantErr("Grant that is not there", err, storage.ErrNotFound)
+	w.WantErr("Grant that is not there", err, storage.ErrNotFound)
 	_, err = w.Grant(t.Context(), s.ID, "")
-	w.wantErr("Grant without a name", err, storage.ErrNotFound)
+	w.WantErr("Grant without a name", err, storage.ErrNotFound)
 	_, _, err = w.Grants(t.Context(), ident.NewSource(), storage.PageRequest{})
-	w.wantErr("Grants of no source", err, storage.ErrNotFound)
+	w.WantErr("Grants of no source", err, storage.ErrNotFound)
 }
 
 func TestRevokedGrantIsGone(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.source(direct), w.tenant()
 	gr, other := w.grant(s.ID, c, nil), w.grant(s.ID, c, gateway.Match{"label": {"a"}})
-	w.wantPublished("DeleteGrant", s.ID, true, func() { w.ok(w.DeleteGrant(t.Context(), s.ID, gr.ID)) })
-	if w.stored(gateway.GrantKey(s.ID, c.Tenant, gr.ID)) || w.stored(gateway.TenantLinkKey(c.Tenant, "G", s.ID+"#"+gr.ID)) {
+	w.wantPublished("DeleteGrant", s.ID, true, func() { w.OK(w.DeleteGrant(t.Context(), s.ID, gr.ID)) })
+	if w.Stored(gateway.GrantKey(s.ID, c.Tenant, gr.ID)) || w.Stored(gateway.TenantLinkKey(c.Tenant, "G", s.ID+"#"+gr.ID)) {
 		t.Error("rows of the revoked grant are left")
 	}
-	if !w.stored(gateway.GrantKey(s.ID, c.Tenant, other.ID)) || !w.stored(gateway.TenantLinkKey(c.Tenant, "G", s.ID+"#"+other.ID)) {
+	if !w.Stored(gateway.GrantKey(s.ID, c.Tenant, other.ID)) || !w.Stored(gateway.TenantLinkKey(c.Tenant, "G", s.ID+"#"+other.ID)) {
 		t.Error("the other grant is gone")
 	}
 	w.wantPublished("DeleteGrant again, as after a crash", s.ID, true, func() {
-		w.wantErr("DeleteGrant again", w.DeleteGrant(t.Context(), s.ID, gr.ID), storage.ErrNotFound)
+		w.WantErr("DeleteGrant again", w.DeleteGrant(t.Context(), s.ID, gr.ID), storage.ErrNotFound)
 	})
-	w.wantUnwritten("no source", func() {
-		w.wantErr("DeleteGrant of no source", w.DeleteGrant(t.Context(), ident.NewSource(), gr.ID), storage.ErrNotFound)
+	w.WantUnwritten("no source", func() {
+		w.WantErr("DeleteGrant of no source", w.DeleteGrant(t.Context(), ident.NewSource(), gr.ID), storage.ErrNotFound)
 	})
 }
 
@@ -92,15 +94,15 @@ func TestGrantedSourcesAreListedWithTheirMatches(t *testing.T) {
 	tenant, other := w.tenant(), w.tenant()
 	match := gateway.Match{"label": {"a"}}
 	w.grant(a.ID, tenant, nil)
-	w.pass(time.Second)
+	w.Pass(time.Second)
 	w.grant(a.ID, tenant, match)
 	w.grant(b.ID, tenant, match)
 	w.grant(c.ID, other, nil)
-	w.put(gateway.TenantLinkKey(tenant.Tenant, "G", c.ID+"#grt_9"), gateway.Link{ID: "grt_9"}) // revoked; its link goes next
+	w.Put(gateway.TenantLinkKey(tenant.Tenant, "G", c.ID+"#grt_9"), gateway.Link{ID: "grt_9"}) // revoked; its link goes next
 	gone := ident.NewSource()
-	w.put(gateway.TenantLinkKey(tenant.Tenant, "G", gone+"#grt_8"), gateway.Link{ID: "grt_8"})
-	w.put(gateway.GrantKey(gone, tenant.Tenant, "grt_8"), gateway.Grant{ID: "grt_8", Source: gone, Tenant: tenant.Tenant})
-	got := must(w.GrantedSources(t.Context(), tenant.Tenant))(w)
+	w.Put(gateway.TenantLinkKey(tenant.Tenant, "G", gone+"#grt_8"), gateway.Link{ID: "grt_8"})
+	w.Put(gateway.GrantKey(gone, tenant.Tenant, "grt_8"), gateway.Grant{ID: "grt_8", Source: gone, Tenant: tenant.Tenant})
+	got := gatewaytest.Must(w.GrantedSources(t.Context(), tenant.Tenant))(w)
 	want := []GrantedSource{
 		{ID: a.ID, Provider: a.Provider, Name: "a source", Matches: []gateway.Match{nil, match}},
 		{ID: b.ID, Provider: b.Provider, Name: "a source", Matches: []gateway.Match{match}},
@@ -108,46 +110,46 @@ func TestGrantedSourcesAreListedWithTheirMatches(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("GrantedSources (-want +got):\n%s", diff)
 	}
-	w.wantFaultsTold("GrantedSources", func() storagetest.Operation {
-		return storagetest.Operation{Do: func() error { return second(w.GrantedSources(t.Context(), tenant.Tenant)) }}
+	w.WantFaultsReported("GrantedSources", func() storagetest.Operation {
+		return storagetest.Operation{Do: func() error { return gatewaytest.ErrOf(w.GrantedSources(t.Context(), tenant.Tenant)) }}
 	})
 }
 
 func TestFaultWhileAGrantIsMadeOrRevokedIsTold(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.source(direct), w.tenant()
-	w.wantFaultsTold("CreateGrant", func() storagetest.Operation {
-		id, before := w.id("grt"), w.published(s.ID)
+	w.WantFaultsReported("CreateGrant", func() storagetest.Operation {
+		id, before := w.ID("grt"), w.published(s.ID)
 		return storagetest.Operation{
-			Do: func() error { return second(w.CreateGrant(t.Context(), id, s.ID, c.Tenant, nil)) },
+			Do: func() error { return gatewaytest.ErrOf(w.CreateGrant(t.Context(), id, s.ID, c.Tenant, nil)) },
 			Done: func() {
-				if !w.stored(gateway.GrantKey(s.ID, c.Tenant, id)) || !w.stored(gateway.TenantLinkKey(c.Tenant, "G", s.ID+"#"+id)) || w.published(s.ID) == before {
+				if !w.Stored(gateway.GrantKey(s.ID, c.Tenant, id)) || !w.Stored(gateway.TenantLinkKey(c.Tenant, "G", s.ID+"#"+id)) || w.published(s.ID) == before {
 					t.Error("the grant is not stored, listed and published")
 				}
 			},
 		}
 	})
-	w.wantFaultsTold("DeleteGrant", func() storagetest.Operation {
+	w.WantFaultsReported("DeleteGrant", func() storagetest.Operation {
 		gr := w.grant(s.ID, c, nil)
 		before := w.published(s.ID)
 		return storagetest.Operation{
 			Do: func() error { return known(w.DeleteGrant(t.Context(), s.ID, gr.ID)) },
 			Done: func() {
-				if w.stored(gateway.GrantKey(s.ID, c.Tenant, gr.ID)) || w.published(s.ID) == before {
+				if w.Stored(gateway.GrantKey(s.ID, c.Tenant, gr.ID)) || w.published(s.ID) == before {
 					t.Error("the grant is not revoked and that published")
 				}
 			},
 		}
 	})
-	w.wantFaultsTold("DeleteGrant again", func() storagetest.Operation {
+	w.WantFaultsReported("DeleteGrant again", func() storagetest.Operation {
 		return storagetest.Operation{Do: func() error { return known(w.DeleteGrant(t.Context(), s.ID, "grt_9")) }}
 	})
-	w.newer(gateway.GrantKey(s.ID, c.Tenant, "grt_8"))
-	if _, err := w.Grant(t.Context(), s.ID, "grt_8"); err == nil || isError(err, storage.ErrNotFound) {
+	w.PutNewer(gateway.GrantKey(s.ID, c.Tenant, "grt_8"))
+	if _, err := w.Grant(t.Context(), s.ID, "grt_8"); err == nil || errors.Is(err, storage.ErrNotFound) {
 		t.Errorf("Grant of a newer release: %v, want that it cannot be read", err)
 	}
-	w.ok(w.store.Delete(t.Context(), gateway.GrantKey(s.ID, c.Tenant, "grt_8"), storage.AnyRev))
-	w.wantFaultsTold("Grants", func() storagetest.Operation {
+	w.OK(w.Store.Delete(t.Context(), gateway.GrantKey(s.ID, c.Tenant, "grt_8"), storage.AnyRev))
+	w.WantFaultsReported("Grants", func() storagetest.Operation {
 		return storagetest.Operation{Do: func() error { _, _, err := w.Grants(t.Context(), s.ID, storage.PageRequest{}); return err }}
 	})
 }

@@ -12,13 +12,14 @@ import (
 	"ringback/shared/keyring"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
+	"ringback/shared/test/gatewaytest"
 )
 
 func TestCreateWithoutAKeyRunsEachTime(t *testing.T) {
 	w := newWorld(t)
 	made := map[string]bool{}
 	for range 3 {
-		w.wantUnwritten("without a key", func() {
+		w.WantUnwritten("without a key", func() {
 			id, replayed, err := w.Idempotent(t.Context(), Operator(), Create{Prefix: "ten"}, func(id string) error { made[id] = true; return nil })
 			if err != nil || replayed || !made[id] || !strings.HasPrefix(id, "ten_") {
 				t.Errorf("Once without a key = %q, %v, %v", id, replayed, err)
@@ -30,7 +31,7 @@ func TestCreateWithoutAKeyRunsEachTime(t *testing.T) {
 	}
 	wrong := errors.New("wrong")
 	_, _, err := w.Idempotent(t.Context(), Operator(), Create{Prefix: "ten"}, func(string) error { return wrong })
-	w.wantErr("Once of what fails", err, wrong)
+	w.WantErr("Once of what fails", err, wrong)
 	id, _, err := w.Idempotent(t.Context(), Operator(), Create{Prefix: ident.SourcePrefix}, func(string) error { return nil })
 	if _, wrong := ident.SourceNumber(id); err != nil || wrong != nil {
 		t.Errorf("Once of a source = %q, %v, want the id of a source", id, err)
@@ -50,8 +51,8 @@ func TestKeyedCreateRunsOnce(t *testing.T) {
 		t.Fatalf("Once = %q, %v, %v", first, replayed, err)
 	}
 	for _, d := range []time.Duration{0, time.Minute, idempotencyTTL - time.Minute - time.Millisecond} {
-		w.pass(d)
-		w.wantUnwritten("a repeat", func() {
+		w.Pass(d)
+		w.WantUnwritten("a repeat", func() {
 			if id, replayed, err := once(Operator(), what); id != first || !replayed || err != nil || runs != 1 {
 				t.Errorf("Once again = %q, %v, %v, want %q replayed", id, replayed, err, first)
 			}
@@ -65,11 +66,11 @@ func TestKeyedCreateRunsOnce(t *testing.T) {
 	if _, _, err := once(Operator(), other); !errors.Is(err, storage.ErrInvalid) || runs != 2 {
 		t.Errorf("Once with another body: %v, want ErrInvalid", err)
 	}
-	w.pass(time.Millisecond)
+	w.Pass(time.Millisecond)
 	if id, replayed, err := once(Operator(), what); err != nil || replayed || id == first || runs != 3 {
 		t.Errorf("Once a day later = %q, %v, %v, want another", id, replayed, err)
 	}
-	if row, ok := w.row(gateway.IdempotencyKey("operator", "k")); !ok || !row.Expires.Equal(w.now.Add(idempotencyTTL)) {
+	if row, ok := w.Row(gateway.IdempotencyKey("operator", "k")); !ok || !row.Expires.Equal(w.Now.Add(idempotencyTTL)) {
 		t.Errorf("the key is kept until %v, want a day", row.Expires)
 	}
 }
@@ -78,10 +79,10 @@ func TestIdempotencyKeyHasALength(t *testing.T) {
 	w := newWorld(t)
 	make := func(string) error { return nil }
 	_, _, err := w.Idempotent(t.Context(), Operator(), Create{Key: strings.Repeat("k", MaxIdempotencyKey), Prefix: "ten"}, make)
-	w.wantErr("Once with the longest key", err, nil)
-	w.wantUnwritten("too long", func() {
+	w.WantErr("Once with the longest key", err, nil)
+	w.WantUnwritten("too long", func() {
 		_, _, err = w.Idempotent(t.Context(), Operator(), Create{Key: strings.Repeat("k", MaxIdempotencyKey+1), Prefix: "ten"}, make)
-		w.wantErr("Once with too long a key", err, storage.ErrInvalid)
+		w.WantErr("Once with too long a key", err, storage.ErrInvalid)
 	})
 }
 
@@ -93,7 +94,7 @@ func TestCreateThatWasRefusedGivesItsKeyUp(t *testing.T) {
 		if !errors.Is(err, answer) || replayed || id != "" {
 			t.Errorf("Once of what is refused with %v = %q, %v, %v", answer, id, replayed, err)
 		}
-		if w.stored(gateway.IdempotencyKey("operator", what.Key)) {
+		if w.Stored(gateway.IdempotencyKey("operator", what.Key)) {
 			t.Errorf("the key of a create that was refused with %v is kept", answer)
 		}
 		what.Body = "corrected"
@@ -109,8 +110,8 @@ func TestCreateThatCrashedIsDoneAgainWithItsID(t *testing.T) {
 	crash := errors.New("crash")
 	var ids []string
 	_, _, err := w.Idempotent(t.Context(), Operator(), what, func(id string) error { ids = append(ids, id); return crash })
-	w.wantErr("Once of what crashes", err, crash)
-	if row, ok := w.row(gateway.IdempotencyKey("operator", "k")); !ok || !row.Expires.Equal(w.now.Add(idempotencyTTL)) {
+	w.WantErr("Once of what crashes", err, crash)
+	if row, ok := w.Row(gateway.IdempotencyKey("operator", "k")); !ok || !row.Expires.Equal(w.Now.Add(idempotencyTTL)) {
 		t.Errorf("the key of what crashed is kept until %v (%v), want a day", row.Expires, ok)
 	}
 	id, replayed, err := w.Idempotent(t.Context(), Operator(), what, func(id string) error { ids = append(ids, id); return nil })
@@ -125,22 +126,22 @@ func TestCreateThatStillRunsIsNotRunBesideIt(t *testing.T) {
 	runs := 0
 	_, _, err := w.Idempotent(t.Context(), Operator(), what, func(id string) error {
 		runs++
-		if row, ok := w.row(gateway.IdempotencyKey("operator", "k")); !ok || !row.Expires.Equal(w.now.Add(idempotencyTTL)) {
+		if row, ok := w.Row(gateway.IdempotencyKey("operator", "k")); !ok || !row.Expires.Equal(w.Now.Add(idempotencyTTL)) {
 			t.Errorf("while it runs its key is kept until %v, want a day", row.Expires)
 		}
-		w.pass(idempotencyLease - time.Millisecond)
+		w.Pass(idempotencyLease - time.Millisecond)
 		_, replayed, err := w.Idempotent(t.Context(), Operator(), what, func(string) error { t.Error("it runs beside the first"); return nil })
-		if w.wantErr("Once while the first runs", err, storage.ErrConflict); replayed {
+		if w.WantErr("Once while the first runs", err, storage.ErrConflict); replayed {
 			t.Error("Once while the first runs is replayed")
 		}
-		w.pass(time.Millisecond)
+		w.Pass(time.Millisecond)
 		again, _, err := w.Idempotent(t.Context(), Operator(), what, func(string) error { runs++; return nil })
-		if w.wantErr("Once after the lease of the first", err, nil); again != id {
+		if w.WantErr("Once after the lease of the first", err, nil); again != id {
 			t.Errorf("Once after the lease = %q, want %q", again, id)
 		}
 		return nil
 	})
-	if w.wantErr("Once", err, nil); runs != 2 {
+	if w.WantErr("Once", err, nil); runs != 2 {
 		t.Errorf("%d runs, want 2", runs)
 	}
 }
@@ -148,12 +149,12 @@ func TestCreateThatStillRunsIsNotRunBesideIt(t *testing.T) {
 func TestFaultOfAKeyedCreateIsTold(t *testing.T) {
 	w := newWorld(t)
 	n := 0
-	w.wantFaultsTold("Once", func() storagetest.Operation {
+	w.WantFaultsReported("Once", func() storagetest.Operation {
 		n++
 		what, runs := Create{Key: fmt.Sprint(n), Body: "body", Prefix: "ten"}, map[string]bool{}
 		return storagetest.Operation{
 			Do: func() error {
-				w.pass(idempotencyLease)
+				w.Pass(idempotencyLease)
 				_, _, err := w.Idempotent(t.Context(), Operator(), what, func(id string) error { runs[id] = true; return nil })
 				return err
 			},
@@ -164,16 +165,16 @@ func TestFaultOfAKeyedCreateIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.store.FailAt(3) // Get and Put of the lease come before
+	w.Store.FailAt(3) // Get and Put of the lease come before
 	_, _, err := w.Idempotent(t.Context(), Operator(), Create{Key: "refused", Prefix: "ten"}, func(string) error { return ErrLimit })
-	w.wantErr("Once whose key cannot be given up", err, storagetest.ErrBroken)
-	w.wantErr("Once whose key cannot be given up", err, ErrLimit)
-	w.store.Heal()
+	w.WantErr("Once whose key cannot be given up", err, storagetest.ErrBroken)
+	w.WantErr("Once whose key cannot be given up", err, ErrLimit)
+	w.Store.Heal()
 	crash := errors.New("crash")
-	w.store.FailAt(3)
+	w.Store.FailAt(3)
 	_, _, err = w.Idempotent(t.Context(), Operator(), Create{Key: "crashed", Prefix: "ten"}, func(string) error { return crash })
-	w.wantErr("Once whose lease cannot be given up", err, storagetest.ErrBroken)
-	w.wantErr("Once whose lease cannot be given up", err, crash)
+	w.WantErr("Once whose lease cannot be given up", err, storagetest.ErrBroken)
+	w.WantErr("Once whose lease cannot be given up", err, crash)
 }
 
 // TestOnceTellsNothingOfItsBody wants what is stored of a create to depend on the
@@ -184,24 +185,24 @@ func TestOnceTellsNothingOfItsBody(t *testing.T) {
 	once := func(name string, want error) string {
 		t.Helper()
 		id, _, err := w.Idempotent(t.Context(), Operator(), what, func(string) error { return nil })
-		w.wantErr(name, err, want)
+		w.WantErr(name, err, want)
 		return id
 	}
 	first := once("the first call", nil)
 	key := gateway.IdempotencyKey("operator", "k")
-	row, _ := w.row(key)
-	o := must(storage.Decoded[IdempotencyRecord](row))(w)
+	row, _ := w.Row(key)
+	o := gatewaytest.Must(storage.Decoded[IdempotencyRecord](row))(w)
 	if o.Body == gateway.Digest(what.Body) {
 		t.Error("the row holds a hash of the body, which can be guessed")
 	}
-	w.gw.Keys = must(keyring.Parse("2 another key of no fewer than 32 characters\n1 a key ring of no fewer than 32 characters"))(w)
+	w.gw.Keys = gatewaytest.Must(keyring.Parse("2 another key of no fewer than 32 characters\n1 a key ring of no fewer than 32 characters"))(w)
 	if again := once("again under another key", nil); again != first {
 		t.Errorf("again under another key: %s, want %s", again, first)
 	}
 	what.Body = "create-group code 4712"
 	once("another body", storage.ErrInvalid)
 	o.Body = gateway.Digest(what.Body)
-	w.put(key, o)
+	w.Put(key, o)
 	if again := once("again after a release that hashed", nil); again != first {
 		t.Errorf("again after a release that hashed: %s, want %s", again, first)
 	}

@@ -50,10 +50,10 @@ func (w *world) interleaved(what string, prepare func() (a, b, judge func())) {
 	w.t.Helper()
 	for n := 1; ; n++ {
 		a, b, judge := prepare()
-		s := &betweenStore{Store: w.store.Store, n: n, then: b}
-		w.store.Store = s
+		s := &betweenStore{Store: w.Store.Store, n: n, then: b}
+		w.Store.Store = s
 		a()
-		w.store.Store = s.Store
+		w.Store.Store = s.Store
 		if s.n > 0 {
 			if n < 4 {
 				w.t.Errorf("%s: %d calls to the Store", what, n-1)
@@ -75,7 +75,7 @@ func TestDeletedAPIKeyOpensNothingWhateverIsMadeMeanwhile(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	first := func() { id = w.id("key"); texts = nil }
+	first := func() { id = w.ID("key"); texts = nil }
 	create := func() { made(w.CreateAPIKey(t.Context(), c, id, APIKey{Scope: ScopeRead})) }
 	rotate := func() { made(w.RotateAPIKey(t.Context(), c, "", id, time.Hour)) }
 	rotateNow := func() { made(w.RotateAPIKey(t.Context(), c, "", id, 0)) }
@@ -150,7 +150,7 @@ func TestDeletedCallbackURLIsGoneWhateverIsRotatedMeanwhile(t *testing.T) {
 	remove := func() { removed = w.DeleteCallbackKey(t.Context(), s.ID, id) }
 	holds := func() (endless int, all string) {
 		keys, err := w.callbackKeys(t.Context(), s.ID)
-		w.ok(err)
+		w.OK(err)
 		for _, k := range keys {
 			if k.ID == id {
 				all += fmt.Sprintf("%+v ", k.CallbackKey)
@@ -180,9 +180,9 @@ func TestDeletedCallbackURLIsGoneWhateverIsRotatedMeanwhile(t *testing.T) {
 		{"rotate x rotate", rotate, rotate, one},
 	} {
 		w.interleaved(tt.what, func() (a, b, judge func()) {
-			id = w.id("cbk")
+			id = w.ID("cbk")
 			_, _, err := w.CreateCallbackKey(t.Context(), id, s.ID, "")
-			w.ok(err)
+			w.OK(err)
 			return tt.a, tt.b, tt.judge
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
+	"ringback/shared/test/gatewaytest"
 )
 
 func TestEntriesThatAreNotNeededEndLater(t *testing.T) {
@@ -17,13 +18,13 @@ func TestEntriesThatAreNotNeededEndLater(t *testing.T) {
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, RegistrationChange{Match: &gateway.Match{"status": {"a", "b"}}})
 	entry := func(value string) (time.Time, bool) {
-		row, ok := w.row(gateway.IndexKey(s.ID, "status="+value, "delivered", r.ID))
+		row, ok := w.Row(gateway.IndexKey(s.ID, "status="+value, "delivered", r.ID))
 		return row.Expires, ok
 	}
-	w.pass(time.Hour)
-	indexed := w.now
-	got := must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Match: &gateway.Match{"status": {"b", "c"}}}))(w)
-	for value, want := range map[string]time.Time{"a": w.now.Add(time.Hour), "b": {}, "c": {}} {
+	w.Pass(time.Hour)
+	indexed := w.Now
+	got := gatewaytest.Must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Match: &gateway.Match{"status": {"b", "c"}}}))(w)
+	for value, want := range map[string]time.Time{"a": w.Now.Add(time.Hour), "b": {}, "c": {}} {
 		if at, ok := entry(value); !ok || !at.Equal(want) {
 			t.Errorf("the entry of %s is there %v, until %v, want until %v", value, ok, at, want)
 		}
@@ -31,25 +32,25 @@ func TestEntriesThatAreNotNeededEndLater(t *testing.T) {
 	if !got.Indexed.Equal(indexed) {
 		t.Errorf("indexed %v, want %v", got.Indexed, indexed)
 	}
-	w.pass(time.Minute)
-	if got = must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Description: new("x")}))(w); !got.Indexed.Equal(indexed) {
+	w.Pass(time.Minute)
+	if got = gatewaytest.Must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Description: new("x")}))(w); !got.Indexed.Equal(indexed) {
 		t.Errorf("a change of the description says that entries changed at %v, want %v", got.Indexed, indexed)
 	}
-	got = must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Match: &gateway.Match{"status": {"a", "b", "c"}}}))(w)
-	if at, ok := entry("a"); !ok || !at.IsZero() || !got.Indexed.Equal(w.now) {
+	got = gatewaytest.Must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Match: &gateway.Match{"status": {"a", "b", "c"}}}))(w)
+	if at, ok := entry("a"); !ok || !at.IsZero() || !got.Indexed.Equal(w.Now) {
 		t.Errorf("the entry that is needed again is there %v, until %v, want it without end", ok, at)
 	}
-	w.pass(time.Minute)
-	got = must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Match: &gateway.Match{"status": {"a", "c"}}}))(w)
-	if !got.Indexed.Equal(w.now) {
-		t.Errorf("a change that only drops an entry: indexed %v, want %v", got.Indexed, w.now)
+	w.Pass(time.Minute)
+	got = gatewaytest.Must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Match: &gateway.Match{"status": {"a", "c"}}}))(w)
+	if !got.Indexed.Equal(w.Now) {
+		t.Errorf("a change that only drops an entry: indexed %v, want %v", got.Indexed, w.Now)
 	}
-	w.pass(time.Minute)
-	got = must(w.DisableRegistration(t.Context(), c, r.ID))(w)
-	if at, ok := entry("a"); !ok || !at.IsZero() || got.Indexed.Equal(w.now) {
+	w.Pass(time.Minute)
+	got = gatewaytest.Must(w.DisableRegistration(t.Context(), c, r.ID))(w)
+	if at, ok := entry("a"); !ok || !at.IsZero() || got.Indexed.Equal(w.Now) {
 		t.Errorf("the entry of a disabled registration is there %v, until %v, want it without end", ok, at)
 	}
-	w.ok(w.DeleteRegistration(t.Context(), c, r.ID))
+	w.OK(w.DeleteRegistration(t.Context(), c, r.ID))
 	for _, value := range []string{"a", "c"} {
 		if _, ok := entry(value); ok {
 			t.Errorf("the entry of %s is left of a removed registration", value)
@@ -62,14 +63,14 @@ func TestEntryThatIsNeededAgainMeanwhileStays(t *testing.T) {
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, RegistrationChange{Match: &gateway.Match{"status": {"a", "b"}}})
 	key := gateway.IndexKey(s.ID, "status=a", "delivered", r.ID)
-	w.store.OnPut = func(row storage.Row) { // of the registration: its entries have been read
+	w.Store.OnPut = func(row storage.Row) { // of the registration: its entries have been read
 		if row.Key == gateway.RegistrationKey(r.ID) {
-			w.store.OnPut = nil
-			w.put(key, gateway.Link{ID: r.ID})
+			w.Store.OnPut = nil
+			w.Put(key, gateway.Link{ID: r.ID})
 		}
 	}
-	w.wantErr("ChangeRegistration", second(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Match: &gateway.Match{"status": {"b"}}})), nil)
-	if row, ok := w.row(key); !ok || !row.Expires.IsZero() {
+	w.WantErr("ChangeRegistration", gatewaytest.ErrOf(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Match: &gateway.Match{"status": {"b"}}})), nil)
+	if row, ok := w.Row(key); !ok || !row.Expires.IsZero() {
 		t.Errorf("the entry that another wrote meanwhile is there %v, until %v, want it without end", ok, row.Expires)
 	}
 }
@@ -82,9 +83,9 @@ func TestManyEntriesAreDroppedInParts(t *testing.T) {
 		values = append(values, string(rune('a'+n/26))+string(rune('a'+n%26)))
 	}
 	r := w.register(c, s.ID, RegistrationChange{Match: &gateway.Match{"status": values}})
-	w.ok(w.DeleteRegistration(t.Context(), c, r.ID))
+	w.OK(w.DeleteRegistration(t.Context(), c, r.ID))
 	for _, v := range values {
-		if w.stored(gateway.IndexKey(s.ID, "status="+v, "delivered", r.ID)) {
+		if w.Stored(gateway.IndexKey(s.ID, "status="+v, "delivered", r.ID)) {
 			t.Errorf("the entry of %s is left", v)
 		}
 	}
@@ -94,7 +95,7 @@ func TestChangeIsPublishedOnceMoreForNewEntries(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, RegistrationChange{})
-	listed, _ := w.row(gateway.SourceLinkKey(s.ID, r.ID))
+	listed, _ := w.Row(gateway.SourceLinkKey(s.ID, r.ID))
 	for _, tt := range []struct {
 		name   string
 		change RegistrationChange
@@ -105,18 +106,18 @@ func TestChangeIsPublishedOnceMoreForNewEntries(t *testing.T) {
 		{"nothing", RegistrationChange{}, 1},
 	} {
 		times := 0
-		w.store.OnPut = func(row storage.Row) {
+		w.Store.OnPut = func(row storage.Row) {
 			if row.PK == gateway.SourceKey(s.ID).PK && row.SK == "V" {
 				times++
 			}
 		}
-		w.ok(second(w.ChangeRegistration(t.Context(), c, r.ID, 0, tt.change)))
+		w.OK(gatewaytest.ErrOf(w.ChangeRegistration(t.Context(), c, r.ID, 0, tt.change)))
 		if times != tt.want {
 			t.Errorf("a change of %s is published %d times, want %d", tt.name, times, tt.want)
 		}
 	}
-	w.store.OnPut = nil
-	if row, ok := w.row(gateway.SourceLinkKey(s.ID, r.ID)); !ok || row.Rev != listed.Rev {
+	w.Store.OnPut = nil
+	if row, ok := w.Row(gateway.SourceLinkKey(s.ID, r.ID)); !ok || row.Rev != listed.Rev {
 		t.Errorf("a change lists the registration anew (%v)", ok)
 	}
 }
@@ -125,17 +126,17 @@ func TestRegistrationThatIsSetAgainIsListedAgain(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(gateway.SmartBots)
 	r := w.app(c, w.group(s.ID, "club"), "app")
-	w.ok(w.DeleteRegistration(t.Context(), c, r.ID))
-	old, row, err := storage.Load[gateway.Registration](t.Context(), w.store, gateway.RegistrationKey(r.ID))
-	w.ok(err)
+	w.OK(w.DeleteRegistration(t.Context(), c, r.ID))
+	old, row, err := storage.Load[gateway.Registration](t.Context(), w.Store, gateway.RegistrationKey(r.ID))
+	w.OK(err)
 	again := old
-	again.State, again.Reason, again.Since = gateway.Enabled, "", w.now
-	again = must(w.PutRegistration(t.Context(), old, row, again))(w)
-	if again.Rev != old.Rev+1 || !w.stored(gateway.SourceLinkKey(s.ID, r.ID)) {
-		t.Errorf("set again it is %+v, on its source's list: %v", again, w.stored(gateway.SourceLinkKey(s.ID, r.ID)))
+	again.State, again.Reason, again.Since = gateway.Enabled, "", w.Now
+	again = gatewaytest.Must(w.PutRegistration(t.Context(), old, row, again))(w)
+	if again.Rev != old.Rev+1 || !w.Stored(gateway.SourceLinkKey(s.ID, r.ID)) {
+		t.Errorf("set again it is %+v, on its source's list: %v", again, w.Stored(gateway.SourceLinkKey(s.ID, r.ID)))
 	}
 	for _, k := range []storage.Key{gateway.RegistrationKey(r.ID), gateway.TenantLinkKey(c.Tenant, "R", r.ID), gateway.IndexKey(s.ID, "group=5b1f0000-0000-4000-8000-000000000001", "group_chat", r.ID)} {
-		if row, ok := w.row(k); !ok || !row.Expires.IsZero() {
+		if row, ok := w.Row(k); !ok || !row.Expires.IsZero() {
 			t.Errorf("set again, %v is there %v, until %v, want it without end", k, ok, row.Expires)
 		}
 	}
@@ -148,62 +149,62 @@ func TestRemovedRegistrationIsATombstone(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, RegistrationChange{})
-	w.pass(time.Hour)
-	w.wantPublished("DeleteRegistration", s.ID, true, func() { w.ok(w.DeleteRegistration(t.Context(), c, r.ID)) })
+	w.Pass(time.Hour)
+	w.wantPublished("DeleteRegistration", s.ID, true, func() { w.OK(w.DeleteRegistration(t.Context(), c, r.ID)) })
 	got := w.registration(r.ID)
-	if got.State != gateway.Removed || got.Reason != gateway.ReasonDeleted || !got.Since.Equal(w.now) || got.Rev != r.Rev+1 {
+	if got.State != gateway.Removed || got.Reason != gateway.ReasonDeleted || !got.Since.Equal(w.Now) || got.Rev != r.Rev+1 {
 		t.Errorf("Registration = %+v, want it removed now, because it was deleted", got)
 	}
-	if row, _ := w.row(gateway.RegistrationKey(r.ID)); !row.Expires.Equal(w.now.Add(tombstone)) {
+	if row, _ := w.Row(gateway.RegistrationKey(r.ID)); !row.Expires.Equal(w.Now.Add(tombstone)) {
 		t.Errorf("the tombstone lasts until %v, want 30 days", row.Expires)
 	}
-	if row, ok := w.row(gateway.TenantLinkKey(c.Tenant, "R", r.ID)); !ok || !row.Expires.Equal(w.now.Add(tombstone)) {
+	if row, ok := w.Row(gateway.TenantLinkKey(c.Tenant, "R", r.ID)); !ok || !row.Expires.Equal(w.Now.Add(tombstone)) {
 		t.Errorf("it stays on its tenant's list %v, until %v, want 30 days", ok, row.Expires)
 	}
-	if w.stored(gateway.SourceLinkKey(s.ID, r.ID)) {
+	if w.Stored(gateway.SourceLinkKey(s.ID, r.ID)) {
 		t.Error("it stays on its source's list")
 	}
 	w.wantPublished("DeleteRegistration again, as after a crash", s.ID, true, func() {
-		w.wantErr("DeleteRegistration again", w.DeleteRegistration(t.Context(), c, r.ID), storage.ErrNotFound)
+		w.WantErr("DeleteRegistration again", w.DeleteRegistration(t.Context(), c, r.ID), storage.ErrNotFound)
 	})
-	w.wantErr("DeleteRegistration by another", w.DeleteRegistration(t.Context(), w.other(), r.ID), storage.ErrNotFound)
-	w.wantErr("EnableRegistration of a removed one", second(w.EnableRegistration(t.Context(), c, r.ID)), storage.ErrNotFound)
-	w.wantErr("DisableRegistration of a removed one", second(w.DisableRegistration(t.Context(), c, r.ID)), storage.ErrNotFound)
+	w.WantErr("DeleteRegistration by another", w.DeleteRegistration(t.Context(), w.other(), r.ID), storage.ErrNotFound)
+	w.WantErr("EnableRegistration of a removed one", gatewaytest.ErrOf(w.EnableRegistration(t.Context(), c, r.ID)), storage.ErrNotFound)
+	w.WantErr("DisableRegistration of a removed one", gatewaytest.ErrOf(w.DisableRegistration(t.Context(), c, r.ID)), storage.ErrNotFound)
 	w.wantPublished("removeRegistration of a removed one", s.ID, true, func() {
-		w.wantErr("removeRegistration of a removed one", w.removeRegistration(t.Context(), r.ID, "again"), nil)
+		w.WantErr("removeRegistration of a removed one", w.removeRegistration(t.Context(), r.ID, "again"), nil)
 	})
 	if got := w.registration(r.ID); got.Reason != gateway.ReasonDeleted {
 		t.Errorf("a removed registration says %q after another removal, want %q", got.Reason, gateway.ReasonDeleted)
 	}
-	w.wantErr("removeRegistration of none", w.removeRegistration(t.Context(), "reg_9", "x"), storage.ErrNotFound)
+	w.WantErr("removeRegistration of none", w.removeRegistration(t.Context(), "reg_9", "x"), storage.ErrNotFound)
 }
 
 func TestRegistrationIsDisabledByRequest(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, RegistrationChange{})
-	w.pass(time.Hour)
-	since := w.now
+	w.Pass(time.Hour)
+	since := w.Now
 	w.wantPublished("DisableRegistration", s.ID, true, func() {
-		got := must(w.DisableRegistration(t.Context(), c, r.ID))(w)
+		got := gatewaytest.Must(w.DisableRegistration(t.Context(), c, r.ID))(w)
 		if got.State != gateway.Disabled || got.Reason != "by request" || !got.Since.Equal(since) || got.Rev != r.Rev+1 {
 			t.Errorf("DisableRegistration = %+v, want it disabled by request, now", got)
 		}
 	})
-	w.pass(time.Hour)
+	w.Pass(time.Hour)
 	w.wantPublished("DisableRegistration again", s.ID, true, func() {
-		got := must(w.DisableRegistration(t.Context(), c, r.ID))(w)
+		got := gatewaytest.Must(w.DisableRegistration(t.Context(), c, r.ID))(w)
 		if got.Rev != r.Rev+1 || !got.Since.Equal(since) {
 			t.Errorf("DisableRegistration again = %+v, want it as it was", got)
 		}
 	})
-	w.put(gateway.HealthKey(r.ID), gateway.Link{ID: "failures"})
-	w.ok(second(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Description: new("x")})))
-	if !w.stored(gateway.HealthKey(r.ID)) {
+	w.Put(gateway.HealthKey(r.ID), gateway.Link{ID: "failures"})
+	w.OK(gatewaytest.ErrOf(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Description: new("x")})))
+	if !w.Stored(gateway.HealthKey(r.ID)) {
 		t.Error("a change of a disabled registration forgets its failures")
 	}
-	w.wantErr("DisableRegistration by another", second(w.DisableRegistration(t.Context(), w.other(), r.ID)), storage.ErrNotFound)
-	if js := must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w); len(js) != 0 {
+	w.WantErr("DisableRegistration by another", gatewaytest.ErrOf(w.DisableRegistration(t.Context(), w.other(), r.ID)), storage.ErrNotFound)
+	if js := gatewaytest.MustPage(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w); len(js) != 0 {
 		t.Errorf("jobs %+v, want none", js)
 	}
 }
@@ -212,46 +213,46 @@ func TestEnablingForgetsFailuresAndReleasesTheLastMoment(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, RegistrationChange{})
-	w.ok(second(w.DisableRegistration(t.Context(), c, r.ID)))
-	w.put(gateway.HealthKey(r.ID), gateway.Link{ID: "failures"})
-	w.pass(time.Hour)
-	since := w.now
+	w.OK(gatewaytest.ErrOf(w.DisableRegistration(t.Context(), c, r.ID)))
+	w.Put(gateway.HealthKey(r.ID), gateway.Link{ID: "failures"})
+	w.Pass(time.Hour)
+	since := w.Now
 	var got gateway.Registration
-	w.wantPublished("EnableRegistration", s.ID, true, func() { got = must(w.EnableRegistration(t.Context(), c, r.ID))(w) })
+	w.wantPublished("EnableRegistration", s.ID, true, func() { got = gatewaytest.Must(w.EnableRegistration(t.Context(), c, r.ID))(w) })
 	if got.State != gateway.Enabled || got.Reason != "" || !got.Since.Equal(since) || got.Release != "" || got.Rev != r.Rev+2 {
 		t.Errorf("EnableRegistration = %+v, want it enabled now", got)
 	}
-	if w.stored(gateway.HealthKey(r.ID)) {
+	if w.Stored(gateway.HealthKey(r.ID)) {
 		t.Error("the health of before outlives the enabling")
 	}
-	js := must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w)
+	js := gatewaytest.MustPage(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w)
 	if len(js) != 1 || js[0].Kind != gateway.JobRelease || js[0].Tenant != c.Tenant || js[0].Registration != r.ID || js[0].Source != s.ID || !js[0].Since.Equal(since.Add(-heldBefore)) {
 		t.Fatalf("jobs %+v, want the release of the last 5 s", js)
 	}
 
-	w.pass(gateway.RepairWindow) // whoever enabled it may have ended at once
-	w.ok(w.store.Delete(t.Context(), gateway.JobKey(js[0].ID), storage.AnyRev))
-	w.put(gateway.HealthKey(r.ID), gateway.Link{ID: "failures"})
+	w.Pass(gateway.RepairWindow) // whoever enabled it may have ended at once
+	w.OK(w.Store.Delete(t.Context(), gateway.JobKey(js[0].ID), storage.AnyRev))
+	w.Put(gateway.HealthKey(r.ID), gateway.Link{ID: "failures"})
 	w.wantPublished("EnableRegistration again", s.ID, true, func() {
-		if again := must(w.EnableRegistration(t.Context(), c, r.ID))(w); again.Rev != got.Rev {
+		if again := gatewaytest.Must(w.EnableRegistration(t.Context(), c, r.ID))(w); again.Rev != got.Rev {
 			t.Errorf("EnableRegistration again = %+v, want it as it was", again)
 		}
 	})
-	if again := must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w); len(again) != 1 || again[0].ID != js[0].ID || w.stored(gateway.HealthKey(r.ID)) {
+	if again := gatewaytest.MustPage(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w); len(again) != 1 || again[0].ID != js[0].ID || w.Stored(gateway.HealthKey(r.ID)) {
 		t.Errorf("jobs after another enabling within a day: %+v, want the same", again)
 	}
-	w.put(gateway.HealthKey(r.ID), gateway.Link{ID: "failures"})
-	w.ok(second(w.EnableRegistration(t.Context(), c, r.ID)))
-	if !w.stored(gateway.HealthKey(r.ID)) {
+	w.Put(gateway.HealthKey(r.ID), gateway.Link{ID: "failures"})
+	w.OK(gatewaytest.ErrOf(w.EnableRegistration(t.Context(), c, r.ID)))
+	if !w.Stored(gateway.HealthKey(r.ID)) {
 		t.Error("an enabling whose release has begun forgets what failed since")
 	}
-	w.ok(w.store.Delete(t.Context(), gateway.JobKey(js[0].ID), storage.AnyRev))
-	w.pass(time.Millisecond)
-	w.wantPublished("EnableRegistration a day later", s.ID, true, func() { w.ok(second(w.EnableRegistration(t.Context(), c, r.ID))) })
-	if again := must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w); len(again) != 0 || !w.stored(gateway.HealthKey(r.ID)) {
+	w.OK(w.Store.Delete(t.Context(), gateway.JobKey(js[0].ID), storage.AnyRev))
+	w.Pass(time.Millisecond)
+	w.wantPublished("EnableRegistration a day later", s.ID, true, func() { w.OK(gatewaytest.ErrOf(w.EnableRegistration(t.Context(), c, r.ID))) })
+	if again := gatewaytest.MustPage(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w); len(again) != 0 || !w.Stored(gateway.HealthKey(r.ID)) {
 		t.Errorf("jobs after another enabling, a day later: %+v, want none", again)
 	}
-	w.wantErr("EnableRegistration by another", second(w.EnableRegistration(t.Context(), w.other(), r.ID)), storage.ErrNotFound)
+	w.WantErr("EnableRegistration by another", gatewaytest.ErrOf(w.EnableRegistration(t.Context(), w.other(), r.ID)), storage.ErrNotFound)
 }
 
 // TestFailuresOfBeforeAnEnableDisableNothing has an endpoint fail for longer than
@@ -262,19 +263,19 @@ func TestFailuresOfBeforeAnEnableDisableNothing(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.answer = refuse
+		w.Respond = gatewaytest.Fails
 		s, c := w.granted(direct)
 		r := w.register(c, s.ID, RegistrationChange{Schedule: &schedule.Schedule{Waits: []time.Duration{}}})
 		for day := range 8 {
 			w.delivered(s, "first "+string(rune('a'+day)))
-			w.pass(24 * time.Hour)
+			w.Pass(24 * time.Hour)
 			time.Sleep(24 * time.Hour) // both clocks: failures count only while they go alike
 		}
 		if got := w.registration(r.ID); got.State != gateway.Disabled {
 			t.Fatalf("after eight days of failures the registration is %s, want disabled", got.State)
 		}
-		w.ok(second(w.EnableRegistration(t.Context(), c, r.ID)))
-		w.pass(time.Hour)
+		w.OK(gatewaytest.ErrOf(w.EnableRegistration(t.Context(), c, r.ID)))
+		w.Pass(time.Hour)
 		w.delivered(s, "second")
 		if got := w.registration(r.ID); got.State != gateway.Enabled {
 			t.Errorf("after the first failure since it was enabled the registration is %s (%s), want enabled", got.State, got.Reason)
@@ -286,16 +287,16 @@ func TestEnableAndReleaseReleasesAll(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, RegistrationChange{Ordered: new(true)})
-	w.ok(second(w.DisableRegistration(t.Context(), c, r.ID)))
-	w.pass(time.Hour)
-	got := must(w.EnableAndRelease(t.Context(), c, r.ID))(w)
-	js := must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w)
+	w.OK(gatewaytest.ErrOf(w.DisableRegistration(t.Context(), c, r.ID)))
+	w.Pass(time.Hour)
+	got := gatewaytest.Must(w.EnableAndRelease(t.Context(), c, r.ID))(w)
+	js := gatewaytest.MustPage(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w)
 	if len(js) != 1 || js[0].Kind != gateway.JobRelease || !js[0].Since.IsZero() || got.Release != js[0].ID || got.State != gateway.Enabled {
 		t.Errorf("EnableAndRelease = %+v with the jobs %+v, want the release of all, which the registration names", got, js)
 	}
-	w.ok(second(w.DisableRegistration(t.Context(), c, r.ID)))
-	w.pass(time.Hour)
-	if got = must(w.EnableRegistration(t.Context(), c, r.ID))(w); got.Release != "" {
+	w.OK(gatewaytest.ErrOf(w.DisableRegistration(t.Context(), c, r.ID)))
+	w.Pass(time.Hour)
+	if got = gatewaytest.Must(w.EnableRegistration(t.Context(), c, r.ID))(w); got.Release != "" {
 		t.Errorf("EnableRegistration after it: the release %q is left, want none", got.Release)
 	}
 }
@@ -304,27 +305,27 @@ func TestFaultOfAnEnableOrDisableIsTold(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	c.Limits.RegistrationsPerSource = 1_000
-	w.wantFaultsTold("EnableRegistration", func() storagetest.Operation {
+	w.WantFaultsReported("EnableRegistration", func() storagetest.Operation {
 		r := w.register(c, s.ID, RegistrationChange{})
-		w.ok(second(w.DisableRegistration(t.Context(), c, r.ID)))
-		w.put(gateway.HealthKey(r.ID), gateway.Link{ID: "failures"})
+		w.OK(gatewaytest.ErrOf(w.DisableRegistration(t.Context(), c, r.ID)))
+		w.Put(gateway.HealthKey(r.ID), gateway.Link{ID: "failures"})
 		before := w.published(s.ID)
 		return storagetest.Operation{
-			Do: func() error { return second(w.EnableRegistration(t.Context(), c, r.ID)) },
+			Do: func() error { return gatewaytest.ErrOf(w.EnableRegistration(t.Context(), c, r.ID)) },
 			Done: func() {
 				after := w.registration(r.ID)
 				_, err := w.gw.Job(t.Context(), ident.From("job", after.Since, "enable "+r.ID))
-				if after.State != gateway.Enabled || w.stored(gateway.HealthKey(r.ID)) || w.published(s.ID) == before || err != nil {
+				if after.State != gateway.Enabled || w.Stored(gateway.HealthKey(r.ID)) || w.published(s.ID) == before || err != nil {
 					t.Errorf("after all it is %s, published %v, its release %v", after.State, w.published(s.ID) != before, err)
 				}
 			},
 		}
 	})
-	w.wantFaultsTold("DisableRegistration", func() storagetest.Operation {
+	w.WantFaultsReported("DisableRegistration", func() storagetest.Operation {
 		r := w.register(c, s.ID, RegistrationChange{})
 		before := w.published(s.ID)
 		return storagetest.Operation{
-			Do: func() error { return second(w.DisableRegistration(t.Context(), c, r.ID)) },
+			Do: func() error { return gatewaytest.ErrOf(w.DisableRegistration(t.Context(), c, r.ID)) },
 			Done: func() {
 				if after := w.registration(r.ID); after.State != gateway.Disabled || w.published(s.ID) == before {
 					t.Errorf("after all it is %s, published %v", after.State, w.published(s.ID) != before)
@@ -333,17 +334,17 @@ func TestFaultOfAnEnableOrDisableIsTold(t *testing.T) {
 		}
 	})
 	for name, again := range map[string]func(id string) error{
-		"EnableRegistration":  func(id string) error { return second(w.EnableRegistration(t.Context(), c, id)) },
-		"DisableRegistration": func(id string) error { return second(w.DisableRegistration(t.Context(), c, id)) },
+		"EnableRegistration":  func(id string) error { return gatewaytest.ErrOf(w.EnableRegistration(t.Context(), c, id)) },
+		"DisableRegistration": func(id string) error { return gatewaytest.ErrOf(w.DisableRegistration(t.Context(), c, id)) },
 		"DeleteRegistration":  func(id string) error { return known(w.DeleteRegistration(t.Context(), c, id)) },
 	} {
-		w.wantFaultsTold(name+" again", func() storagetest.Operation {
+		w.WantFaultsReported(name+" again", func() storagetest.Operation {
 			r := w.register(c, s.ID, RegistrationChange{})
-			w.ok(again(r.ID))
+			w.OK(again(r.ID))
 			return storagetest.Operation{Do: func() error { return again(r.ID) }}
 		})
 	}
-	w.wantFaultsTold("removeRegistration", func() storagetest.Operation {
+	w.WantFaultsReported("removeRegistration", func() storagetest.Operation {
 		r := w.register(c, s.ID, RegistrationChange{})
 		before := w.published(s.ID)
 		return storagetest.Operation{
@@ -362,11 +363,11 @@ func TestFaultOfAnEnableOrDisableIsTold(t *testing.T) {
 // tenant's list as such, and not on its source's.
 func (w *world) wantUnlisted(r gateway.Registration) {
 	w.t.Helper()
-	row, ok := w.row(gateway.TenantLinkKey(r.Tenant, "R", r.ID))
+	row, ok := w.Row(gateway.TenantLinkKey(r.Tenant, "R", r.ID))
 	if of, err := storage.Decoded[TenantRegistration](row); !ok || err != nil || !of.Removed || row.Expires.IsZero() {
 		w.t.Errorf("on its tenant's list the removed registration is %+v until %v, %v, want it removed", of, row.Expires, err)
 	}
-	if w.stored(gateway.SourceLinkKey(r.Source, r.ID)) {
+	if w.Stored(gateway.SourceLinkKey(r.Source, r.ID)) {
 		w.t.Error("the removed registration is on its source's list")
 	}
 }

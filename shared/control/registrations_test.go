@@ -19,12 +19,13 @@ import (
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
+	"ringback/shared/test/gatewaytest"
 )
 
 func TestRegistrationIsAsItWasAsked(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(tencentChat)
-	id := w.id("reg")
+	id := w.ID("reg")
 	ch := RegistrationChange{
 		URL: new("https://login:pass@tenant.example/in?a=b"), Headers: map[string]string{"x-key": "k"},
 		EventTypes: &[]string{"Bot.*", "Bot.*", "Group.CallbackAfterSendMsg"}, Match: &gateway.Match{"group": {"g"}},
@@ -36,10 +37,10 @@ func TestRegistrationIsAsItWasAsked(t *testing.T) {
 	w.wantPublished("CreateRegistration", s.ID, true, func() {
 		var err error
 		r, secret, err = w.CreateRegistration(t.Context(), c, id, s.ID, ch)
-		w.ok(err)
+		w.OK(err)
 	})
 	want := gateway.Registration{
-		ID: id, Tenant: c.Tenant, Source: s.ID, Created: w.now, Description: "mine", Rev: 1, State: gateway.Enabled, Since: w.now, Indexed: w.now,
+		ID: id, Tenant: c.Tenant, Source: s.ID, Created: w.Now, Description: "mine", Rev: 1, State: gateway.Enabled, Since: w.Now, Indexed: w.Now,
 		EventTypes: []string{"Bot.*", "Group.CallbackAfterSendMsg"}, Match: gateway.Match{"group": {"g"}}, Format: gateway.Raw,
 		Schedule: schedule.Schedule{Name: "every-5-minutes"}, Timeout: 2 * time.Second, Rate: 1.5, Concurrency: 3, Ordered: true,
 	}
@@ -47,7 +48,7 @@ func TestRegistrationIsAsItWasAsked(t *testing.T) {
 	if diff := cmp.Diff(want, r, sealed); diff != "" {
 		t.Errorf("CreateRegistration (-want +got):\n%s", diff)
 	}
-	if got := must(w.Registration(t.Context(), c, id))(w); cmp.Diff(r, got) != "" {
+	if got := gatewaytest.Must(w.Registration(t.Context(), c, id))(w); cmp.Diff(r, got) != "" {
 		t.Errorf("Registration (-made +got):\n%s", cmp.Diff(r, got))
 	}
 	if got := w.opened(r, "url", r.Endpoint.URL); got != *ch.URL || r.Endpoint.RedactedURL != "https://***@tenant.example/in?a=b" {
@@ -56,15 +57,15 @@ func TestRegistrationIsAsItWasAsked(t *testing.T) {
 	if got := w.opened(r, "header", r.Endpoint.Headers["X-Key"]); got != "k" || len(r.Endpoint.Headers) != 1 {
 		t.Errorf("headers %v, X-Key: %q, want k", r.Endpoint.Headers, got)
 	}
-	if got := w.opened(r, "secret", r.Secrets[0].Sealed); got != secret || !strings.HasPrefix(secret, "whsec_") || len(r.Secrets) != 1 || !r.Secrets[0].Since.Equal(w.now) {
+	if got := w.opened(r, "secret", r.Secrets[0].Sealed); got != secret || !strings.HasPrefix(secret, "whsec_") || len(r.Secrets) != 1 || !r.Secrets[0].Since.Equal(w.Now) {
 		t.Errorf("secret %+v, want the one that was told", r.Secrets)
 	}
-	if got := w.opened(r, "raw_token", r.RawTokens[0].Sealed); got != "token" || len(r.RawTokens) != 1 || !r.RawTokens[0].Since.Equal(w.now) {
+	if got := w.opened(r, "raw_token", r.RawTokens[0].Sealed); got != "token" || len(r.RawTokens) != 1 || !r.RawTokens[0].Since.Equal(w.Now) {
 		t.Errorf("raw token %+v, want the one that was given", r.RawTokens)
 	}
 	for _, k := range []storage.Key{gateway.SourceLinkKey(s.ID, id), gateway.TenantLinkKey(c.Tenant, "R", id),
 		gateway.IndexKey(s.ID, "group=g", "Bot.*", id), gateway.IndexKey(s.ID, "group=g", "Group.CallbackAfterSendMsg", id)} {
-		if !w.stored(k) {
+		if !w.Stored(k) {
 			t.Errorf("%v is not stored", k)
 		}
 	}
@@ -77,7 +78,7 @@ func TestRegistrationIsAsItWasAsked(t *testing.T) {
 // opened opens what is sealed in a registration's row.
 func (w *world) opened(r gateway.Registration, field, sealed string) string {
 	w.t.Helper()
-	return must(w.gw.Keys.Open(gateway.RegistrationKey(r.ID).PK, field, sealed))(w)
+	return gatewaytest.Must(w.gw.Keys.Open(gateway.RegistrationKey(r.ID).PK, field, sealed))(w)
 }
 
 func TestRegistrationThatCannotBeIsRefused(t *testing.T) {
@@ -164,27 +165,27 @@ func TestRegistrationThatCannotBeIsRefused(t *testing.T) {
 			if create.URL == nil {
 				create.URL = new(endpointURL)
 			}
-			_, _, err := w.CreateRegistration(t.Context(), limited, w.id("reg"), tt.source, create)
-			w.wantErr("CreateRegistration with "+tt.name, err, want)
-			w.wantErr("ChangeRegistration to "+tt.name, second(w.ChangeRegistration(t.Context(), limited, changed[tt.source].ID, 0, tt.change)), want)
+			_, _, err := w.CreateRegistration(t.Context(), limited, w.ID("reg"), tt.source, create)
+			w.WantErr("CreateRegistration with "+tt.name, err, want)
+			w.WantErr("ChangeRegistration to "+tt.name, gatewaytest.ErrOf(w.ChangeRegistration(t.Context(), limited, changed[tt.source].ID, 0, tt.change)), want)
 		}
 		if tt.fits {
 			do()
 			continue
 		}
-		w.wantUnwritten(tt.name, do)
+		w.WantUnwritten(tt.name, do)
 	}
-	w.wantUnwritten("refused creates", func() {
-		_, _, err := w.CreateRegistration(t.Context(), c, w.id("reg"), s.ID, RegistrationChange{})
-		if w.wantErr("CreateRegistration without URL", err, storage.ErrInvalid); err == nil || !strings.HasSuffix(err.Error(), "want one") {
+	w.WantUnwritten("refused creates", func() {
+		_, _, err := w.CreateRegistration(t.Context(), c, w.ID("reg"), s.ID, RegistrationChange{})
+		if w.WantErr("CreateRegistration without URL", err, storage.ErrInvalid); err == nil || !strings.HasSuffix(err.Error(), "want one") {
 			t.Errorf("CreateRegistration without URL: %v, want it to say so", err)
 		}
 		for name, source := range map[string]string{"that is not granted": withheld.ID, "that is not there": w.source2()} {
-			_, _, err = w.CreateRegistration(t.Context(), c, w.id("reg"), source, RegistrationChange{URL: new(endpointURL)})
-			w.wantErr("CreateRegistration on a source "+name, err, storage.ErrNotFound)
+			_, _, err = w.CreateRegistration(t.Context(), c, w.ID("reg"), source, RegistrationChange{URL: new(endpointURL)})
+			w.WantErr("CreateRegistration on a source "+name, err, storage.ErrNotFound)
 		}
-		_, _, err = w.CreateRegistration(t.Context(), c, w.id("reg"), chat.ID, RegistrationChange{URL: new(endpointURL)})
-		if w.wantErr("CreateRegistration of tencent-chat without event types", err, storage.ErrInvalid); err == nil || !strings.Contains(err.Error(), `"`+w.gw.Providers[tencentChat].EventTypes()[0].Name+`"`) {
+		_, _, err = w.CreateRegistration(t.Context(), c, w.ID("reg"), chat.ID, RegistrationChange{URL: new(endpointURL)})
+		if w.WantErr("CreateRegistration of tencent-chat without event types", err, storage.ErrInvalid); err == nil || !strings.Contains(err.Error(), `"`+w.gw.Providers[tencentChat].EventTypes()[0].Name+`"`) {
 			t.Errorf("CreateRegistration of tencent-chat without event types: %v, want an example", err)
 		}
 	})
@@ -193,9 +194,9 @@ func TestRegistrationThatCannotBeIsRefused(t *testing.T) {
 	}
 	unlimited := c
 	unlimited.Limits = gateway.Limits{}
-	w.wantErr("ChangeRegistration to a rate without limit", second(w.ChangeRegistration(t.Context(), unlimited, changed[s.ID].ID, 0, RegistrationChange{Rate: new(1e6)})), nil)
-	w.wantErr("ChangeRegistration to the concurrency by default", second(w.ChangeRegistration(t.Context(), unlimited, changed[s.ID].ID, 0, RegistrationChange{Concurrency: new(50)})), nil)
-	w.wantErr("ChangeRegistration to more than it", second(w.ChangeRegistration(t.Context(), unlimited, changed[s.ID].ID, 0, RegistrationChange{Concurrency: new(51)})), storage.ErrInvalid)
+	w.WantErr("ChangeRegistration to a rate without limit", gatewaytest.ErrOf(w.ChangeRegistration(t.Context(), unlimited, changed[s.ID].ID, 0, RegistrationChange{Rate: new(1e6)})), nil)
+	w.WantErr("ChangeRegistration to the concurrency by default", gatewaytest.ErrOf(w.ChangeRegistration(t.Context(), unlimited, changed[s.ID].ID, 0, RegistrationChange{Concurrency: new(50)})), nil)
+	w.WantErr("ChangeRegistration to more than it", gatewaytest.ErrOf(w.ChangeRegistration(t.Context(), unlimited, changed[s.ID].ID, 0, RegistrationChange{Concurrency: new(51)})), storage.ErrInvalid)
 }
 
 // source2 is the id of a source that nobody made.
@@ -223,19 +224,19 @@ func TestRawTokenIsChangedAndTakenAway(t *testing.T) {
 	change := func(id, token string) (gateway.Registration, error) {
 		return w.ChangeRegistration(t.Context(), c, id, 0, RegistrationChange{RawToken: &token})
 	}
-	if got := must(change(r.ID, hiddenText))(w); !cmp.Equal(got.RawTokens, r.RawTokens) {
+	if got := gatewaytest.Must(change(r.ID, hiddenText))(w); !cmp.Equal(got.RawTokens, r.RawTokens) {
 		t.Errorf("raw token sent back as it is shown: %+v, want %+v", got.RawTokens, r.RawTokens)
 	}
-	w.wantErr("the hidden text where there is none", second(change(other.ID, hiddenText)), storage.ErrInvalid)
-	if got := must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Description: new("x")}))(w); !cmp.Equal(got.RawTokens, r.RawTokens) {
+	w.WantErr("the hidden text where there is none", gatewaytest.ErrOf(change(other.ID, hiddenText)), storage.ErrInvalid)
+	if got := gatewaytest.Must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Description: new("x")}))(w); !cmp.Equal(got.RawTokens, r.RawTokens) {
 		t.Errorf("raw token after a change of the description: %+v, want %+v", got.RawTokens, r.RawTokens)
 	}
-	w.pass(time.Hour)
-	got := must(change(r.ID, "new"))(w)
-	if len(got.RawTokens) != 1 || !got.RawTokens[0].Since.Equal(w.now) || w.opened(got, "raw_token", got.RawTokens[0].Sealed) != "new" {
+	w.Pass(time.Hour)
+	got := gatewaytest.Must(change(r.ID, "new"))(w)
+	if len(got.RawTokens) != 1 || !got.RawTokens[0].Since.Equal(w.Now) || w.opened(got, "raw_token", got.RawTokens[0].Sealed) != "new" {
 		t.Errorf("raw token after a change: %+v, want the new one alone", got.RawTokens)
 	}
-	if got := must(change(r.ID, ""))(w); got.RawTokens != nil {
+	if got := gatewaytest.Must(change(r.ID, ""))(w); got.RawTokens != nil {
 		t.Errorf("raw token after it was taken away: %+v", got.RawTokens)
 	}
 }
@@ -248,19 +249,19 @@ func TestTenantHasRoomForSoManyRegistrations(t *testing.T) {
 	c.Limits = gateway.Limits{RegistrationsPerSource: 2}
 	w.register(c, other.ID, RegistrationChange{})
 	first, secondOne := w.register(c, s.ID, RegistrationChange{}), w.register(c, s.ID, RegistrationChange{})
-	w.wantUnwritten("too many", func() {
-		_, _, err := w.CreateRegistration(t.Context(), c, w.id("reg"), s.ID, RegistrationChange{URL: new(endpointURL)})
-		w.wantErr("CreateRegistration of one too many", err, ErrLimit)
+	w.WantUnwritten("too many", func() {
+		_, _, err := w.CreateRegistration(t.Context(), c, w.ID("reg"), s.ID, RegistrationChange{URL: new(endpointURL)})
+		w.WantErr("CreateRegistration of one too many", err, ErrLimit)
 	})
-	w.wantErr("RoomFor one of them, made again", w.CheckRegistrationLimit(t.Context(), c, s.ID, secondOne.ID), nil)
-	w.wantErr("RoomFor one on another source", w.CheckRegistrationLimit(t.Context(), c, other.ID, w.id("reg")), nil)
-	w.ok(w.DeleteRegistration(t.Context(), c, first.ID))
-	w.wantErr("RoomFor one after another was removed", w.CheckRegistrationLimit(t.Context(), c, s.ID, w.id("reg")), nil)
+	w.WantErr("RoomFor one of them, made again", w.CheckRegistrationLimit(t.Context(), c, s.ID, secondOne.ID), nil)
+	w.WantErr("RoomFor one on another source", w.CheckRegistrationLimit(t.Context(), c, other.ID, w.ID("reg")), nil)
+	w.OK(w.DeleteRegistration(t.Context(), c, first.ID))
+	w.WantErr("RoomFor one after another was removed", w.CheckRegistrationLimit(t.Context(), c, s.ID, w.ID("reg")), nil)
 	by := c
 	by.Limits = gateway.Limits{}
-	w.wantErr("RoomFor one by default", w.CheckRegistrationLimit(t.Context(), by, s.ID, w.id("reg")), nil)
-	w.store.FailAt(1)
-	w.wantErr("RoomFor without a Store", w.CheckRegistrationLimit(t.Context(), c, s.ID, w.id("reg")), storagetest.ErrBroken)
+	w.WantErr("RoomFor one by default", w.CheckRegistrationLimit(t.Context(), by, s.ID, w.ID("reg")), nil)
+	w.Store.FailAt(1)
+	w.WantErr("RoomFor without a Store", w.CheckRegistrationLimit(t.Context(), c, s.ID, w.ID("reg")), storagetest.ErrBroken)
 }
 
 // TestTenantMakesRegistrationsNoFasterThanItMay has a tenant make and delete the
@@ -269,66 +270,66 @@ func TestTenantMakesRegistrationsNoFasterThanItMay(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	for range createBurst - 1 {
-		w.ok(w.TakeCreateToken(t.Context(), c))
+		w.OK(w.TakeCreateToken(t.Context(), c))
 	}
 	create := func(c Caller, ch RegistrationChange) error {
-		_, _, err := w.CreateRegistration(t.Context(), c, w.id("reg"), s.ID, ch)
+		_, _, err := w.CreateRegistration(t.Context(), c, w.ID("reg"), s.ID, ch)
 		return err
 	}
 	good := RegistrationChange{URL: new(endpointURL)}
-	w.wantErr("CreateRegistration of what is wrong", create(c, RegistrationChange{URL: new("no url")}), storage.ErrInvalid)
+	w.WantErr("CreateRegistration of what is wrong", create(c, RegistrationChange{URL: new("no url")}), storage.ErrInvalid)
 	r := w.register(c, s.ID, good)
-	w.ok(w.DeleteRegistration(t.Context(), c, r.ID))
-	w.wantUnwritten("too soon", func() {
+	w.OK(w.DeleteRegistration(t.Context(), c, r.ID))
+	w.WantUnwritten("too soon", func() {
 		err := create(c, good)
 		var tooOften *RateLimitError
 		if !errors.As(err, &tooOften) || tooOften.RetryAfter != createInterval || tooOften.Code != "too_many_registrations" {
 			t.Errorf("CreateRegistration too soon: %v, want a *TooOftenError, and that it may again after %v", err, createInterval)
 		}
-		w.wantErr("CreateRegistration too soon", err, ErrLimit)
+		w.WantErr("CreateRegistration too soon", err, ErrLimit)
 	})
 	operator := c
 	operator.Scope = ScopeOperator
-	w.wantErr("CreateRegistration by the operator", create(operator, good), nil)
+	w.WantErr("CreateRegistration by the operator", create(operator, good), nil)
 	other := w.tenant()
 	w.grant(s.ID, other, nil)
-	w.wantErr("CreateRegistration by another tenant", create(other, good), nil)
-	w.pass(createInterval)
-	w.wantErr("CreateRegistration in time", create(c, good), nil)
-	w.wantErr("CreateRegistration right after it", create(c, good), ErrLimit)
-	w.pass(createBurst * createInterval)
+	w.WantErr("CreateRegistration by another tenant", create(other, good), nil)
+	w.Pass(createInterval)
+	w.WantErr("CreateRegistration in time", create(c, good), nil)
+	w.WantErr("CreateRegistration right after it", create(c, good), ErrLimit)
+	w.Pass(createBurst * createInterval)
 	for range createBurst {
-		w.ok(w.TakeCreateToken(t.Context(), c))
+		w.OK(w.TakeCreateToken(t.Context(), c))
 	}
-	w.wantErr("SpendCreate after a hundred more", w.TakeCreateToken(t.Context(), c), ErrLimit)
-	w.store.FailAt(1)
-	w.wantErr("SpendCreate without a Store", w.TakeCreateToken(t.Context(), c), storagetest.ErrBroken)
+	w.WantErr("SpendCreate after a hundred more", w.TakeCreateToken(t.Context(), c), ErrLimit)
+	w.Store.FailAt(1)
+	w.WantErr("SpendCreate without a Store", w.TakeCreateToken(t.Context(), c), storagetest.ErrBroken)
 }
 
 func TestRegistrationsOfATenantAreCountedUntilTheyExpire(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	a, b := w.register(c, s.ID, RegistrationChange{}), w.register(c, s.ID, RegistrationChange{})
-	w.ok(w.DeleteRegistration(t.Context(), c, a.ID))
+	w.OK(w.DeleteRegistration(t.Context(), c, a.ID))
 	list := func() map[string]TenantRegistration {
 		out := map[string]TenantRegistration{}
-		w.ok(w.EachRegistrationOf(t.Context(), c.Tenant, func(id string, of TenantRegistration) { out[id] = of }))
+		w.OK(w.EachRegistrationOf(t.Context(), c.Tenant, func(id string, of TenantRegistration) { out[id] = of }))
 		return out
 	}
 	want := map[string]TenantRegistration{a.ID: {Source: s.ID, Removed: true}, b.ID: {Source: s.ID}}
-	w.pass(tombstone - time.Millisecond)
+	w.Pass(tombstone - time.Millisecond)
 	if diff := cmp.Diff(want, list()); diff != "" {
 		t.Errorf("registrations of a tenant (-want +got):\n%s", diff)
 	}
-	w.wantErr("Registration of one that is removed", second(w.Registration(t.Context(), c, a.ID)), nil)
-	w.pass(time.Millisecond)
+	w.WantErr("Registration of one that is removed", gatewaytest.ErrOf(w.Registration(t.Context(), c, a.ID)), nil)
+	w.Pass(time.Millisecond)
 	delete(want, a.ID)
 	if diff := cmp.Diff(want, list()); diff != "" {
 		t.Errorf("registrations of a tenant, a month after one was removed (-want +got):\n%s", diff)
 	}
-	w.wantErr("Registration of one that was removed a month ago", second(w.Registration(t.Context(), c, a.ID)), storage.ErrNotFound)
+	w.WantErr("Registration of one that was removed a month ago", gatewaytest.ErrOf(w.Registration(t.Context(), c, a.ID)), storage.ErrNotFound)
 	_, err := w.changeRegistration(t.Context(), c, a.ID, func(*gateway.Registration) error { return nil })
-	w.wantErr("a change of it", err, storage.ErrNotFound)
+	w.WantErr("a change of it", err, storage.ErrNotFound)
 }
 
 func TestRegistrationsAreListedByPages(t *testing.T) {
@@ -342,7 +343,7 @@ func TestRegistrationsAreListedByPages(t *testing.T) {
 		mine = append(mine, w.register(c, s.ID, RegistrationChange{}).ID)
 	}
 	gone := w.register(c, s.ID, RegistrationChange{}).ID
-	w.ok(w.DeleteRegistration(t.Context(), c, gone))
+	w.OK(w.DeleteRegistration(t.Context(), c, gone))
 	elsewhere, theirs := w.register(c, other.ID, RegistrationChange{}).ID, w.register(another, s.ID, RegistrationChange{}).ID
 	on = append(slices.Clone(mine), theirs)
 	for _, tt := range []struct {
@@ -357,7 +358,7 @@ func TestRegistrationsAreListedByPages(t *testing.T) {
 		{"of a tenant on a source, by the operator", Operator(), c.Tenant, other.ID, []string{elsewhere}},
 		{"on a source", Operator(), "", s.ID, on},
 	} {
-		got := idsOf(pages(w, func(at storage.PageRequest) ([]gateway.Registration, string, error) {
+		got := gatewaytest.IDs(pages(w, func(at storage.PageRequest) ([]gateway.Registration, string, error) {
 			return w.ListRegistrations(t.Context(), tt.caller, tt.tenant, tt.source, at)
 		}), func(r gateway.Registration) string { return r.ID })
 		slices.Sort(tt.want)
@@ -366,18 +367,18 @@ func TestRegistrationsAreListedByPages(t *testing.T) {
 		}
 	}
 	_, _, err := w.ListRegistrations(t.Context(), Operator(), "", "", storage.PageRequest{})
-	w.wantErr("ListRegistrations of neither tenant nor source", err, storage.ErrInvalid)
+	w.WantErr("ListRegistrations of neither tenant nor source", err, storage.ErrInvalid)
 	_, _, err = w.ListRegistrations(t.Context(), c, another.Tenant, "", storage.PageRequest{})
-	w.wantErr("ListRegistrations of another tenant", err, storage.ErrNotFound)
-	w.store.FailAt(2)
+	w.WantErr("ListRegistrations of another tenant", err, storage.ErrNotFound)
+	w.Store.FailAt(2)
 	_, _, err = w.ListRegistrations(t.Context(), c, "", "", storage.PageRequest{})
-	w.wantErr("ListRegistrations without a Store", err, storagetest.ErrBroken)
-	w.store.Heal()
+	w.WantErr("ListRegistrations without a Store", err, storagetest.ErrBroken)
+	w.Store.Heal()
 
 	_, err = w.Registration(t.Context(), another, mine[0])
-	w.wantErr("Registration of another", err, storage.ErrNotFound)
+	w.WantErr("Registration of another", err, storage.ErrNotFound)
 	_, err = w.Registration(t.Context(), Operator(), "reg_9")
-	w.wantErr("Registration that is not there", err, storage.ErrNotFound)
+	w.WantErr("Registration that is not there", err, storage.ErrNotFound)
 }
 
 func TestChangeOfARegistrationLeavesWhatItDoesNotName(t *testing.T) {
@@ -387,10 +388,10 @@ func TestChangeOfARegistrationLeavesWhatItDoesNotName(t *testing.T) {
 		Headers: map[string]string{"X-Key": "k"}, Match: &gateway.Match{"status": {"delivered"}}, Schedule: &schedule.Schedule{Name: "every-5-minutes"},
 		Timeout: new(2 * time.Second), Rate: new(2.0), Concurrency: new(3), Ordered: new(true), Description: new("mine"),
 	})
-	w.pass(time.Hour)
+	w.Pass(time.Hour)
 	var got gateway.Registration
 	w.wantPublished("ChangeRegistration", s.ID, true, func() {
-		got = must(w.ChangeRegistration(t.Context(), c, r.ID, r.Rev, RegistrationChange{Description: new("other")}))(w)
+		got = gatewaytest.Must(w.ChangeRegistration(t.Context(), c, r.ID, r.Rev, RegistrationChange{Description: new("other")}))(w)
 	})
 	want := r
 	want.Description, want.Rev = "other", r.Rev+1
@@ -400,13 +401,13 @@ func TestChangeOfARegistrationLeavesWhatItDoesNotName(t *testing.T) {
 	if stored := w.registration(r.ID); cmp.Diff(want, stored) != "" {
 		t.Errorf("Registration after it (-want +got):\n%s", cmp.Diff(want, stored))
 	}
-	got = must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{
+	got = gatewaytest.Must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{
 		Match: new(gateway.Match), Schedule: &schedule.Schedule{}, Timeout: new(time.Duration(0)), Rate: new(0.0), Concurrency: new(0), Ordered: new(false),
 		Headers: map[string]string{}, Format: new(gateway.Raw), EventTypes: &[]string{"sent"},
 	}))(w)
 	want = gateway.Registration{
 		ID: r.ID, Tenant: c.Tenant, Source: s.ID, Created: r.Created, Description: "other", Rev: r.Rev + 2, State: gateway.Enabled, Since: r.Since,
-		Indexed: w.now, EventTypes: []string{"sent"}, Format: gateway.Raw, Secrets: r.Secrets,
+		Indexed: w.Now, EventTypes: []string{"sent"}, Format: gateway.Raw, Secrets: r.Secrets,
 		Endpoint: gateway.Endpoint{URL: r.Endpoint.URL, RedactedURL: r.Endpoint.RedactedURL},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
@@ -418,14 +419,14 @@ func TestChangeOfARegistrationAtAnotherRevisionIsRefused(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, RegistrationChange{})
-	w.wantErr("a change at its revision", second(w.ChangeRegistration(t.Context(), c, r.ID, 1, RegistrationChange{Description: new("x")})), nil)
-	w.wantUnwritten("refused", func() {
-		w.wantErr("a change at the revision before", second(w.ChangeRegistration(t.Context(), c, r.ID, 1, RegistrationChange{Description: new("y")})), storage.ErrConflict)
-		w.wantErr("a change by another", second(w.ChangeRegistration(t.Context(), w.other(), r.ID, 0, RegistrationChange{Description: new("y")})), storage.ErrNotFound)
-		w.wantErr("a change of none", second(w.ChangeRegistration(t.Context(), c, "reg_9", 0, RegistrationChange{Description: new("y")})), storage.ErrNotFound)
+	w.WantErr("a change at its revision", gatewaytest.ErrOf(w.ChangeRegistration(t.Context(), c, r.ID, 1, RegistrationChange{Description: new("x")})), nil)
+	w.WantUnwritten("refused", func() {
+		w.WantErr("a change at the revision before", gatewaytest.ErrOf(w.ChangeRegistration(t.Context(), c, r.ID, 1, RegistrationChange{Description: new("y")})), storage.ErrConflict)
+		w.WantErr("a change by another", gatewaytest.ErrOf(w.ChangeRegistration(t.Context(), w.other(), r.ID, 0, RegistrationChange{Description: new("y")})), storage.ErrNotFound)
+		w.WantErr("a change of none", gatewaytest.ErrOf(w.ChangeRegistration(t.Context(), c, "reg_9", 0, RegistrationChange{Description: new("y")})), storage.ErrNotFound)
 	})
-	w.ok(w.DeleteRegistration(t.Context(), c, r.ID))
-	w.wantErr("a change of a removed one", second(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Description: new("y")})), storage.ErrNotFound)
+	w.OK(w.DeleteRegistration(t.Context(), c, r.ID))
+	w.WantErr("a change of a removed one", gatewaytest.ErrOf(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Description: new("y")})), storage.ErrNotFound)
 }
 
 // other is a caller with another tenant's key.
@@ -436,22 +437,22 @@ func TestChangeThatLostToAnotherIsMadeOverIt(t *testing.T) {
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, RegistrationChange{})
 	rival := func() {
-		w.store.OnPut = func(row storage.Row) {
+		w.Store.OnPut = func(row storage.Row) {
 			if row.Key != gateway.RegistrationKey(r.ID) {
 				return
 			}
-			w.store.OnPut = nil
-			must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Rate: new(7.0)}))(w)
+			w.Store.OnPut = nil
+			gatewaytest.Must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Rate: new(7.0)}))(w)
 		}
 	}
 	rival()
-	got := must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Description: new("x")}))(w)
+	got := gatewaytest.Must(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Description: new("x")}))(w)
 	if got.Rate != 7 || got.Description != "x" || got.Rev != 3 {
 		t.Errorf("ChangeRegistration beside another = %+v, want both changes", got)
 	}
 	rival()
 	_, err := w.ChangeRegistration(t.Context(), c, r.ID, got.Rev, RegistrationChange{Description: new("y")})
-	w.wantErr("ChangeRegistration at a revision beside another", err, storage.ErrConflict)
+	w.WantErr("ChangeRegistration at a revision beside another", err, storage.ErrConflict)
 }
 
 // TestWarningNamesTheNearestEventType registers for types that nobody documents.
@@ -475,7 +476,7 @@ func TestWarningNamesTheNearestEventType(t *testing.T) {
 	} {
 		got, err := w.Warnings(t.Context(), gateway.Registration{Source: tt.source.ID, Format: gateway.Standard, EventTypes: tt.types})
 		named := len(got) == 1 && strings.Contains(got[0], tt.types[len(tt.types)-1]+",") && strings.HasSuffix(got[0], " "+tt.nearest)
-		if w.wantErr("Warnings", err, nil); tt.nearest == "" && len(got) > 0 || tt.nearest != "" && !named {
+		if w.WantErr("Warnings", err, nil); tt.nearest == "" && len(got) > 0 || tt.nearest != "" && !named {
 			t.Errorf("Warnings of %q = %q, want one that names %q and its nearest, %q", tt.types, got, tt.types[len(tt.types)-1], tt.nearest)
 		}
 	}
@@ -496,7 +497,7 @@ func TestWarningsNameCallbacksThatWantADecision(t *testing.T) {
 		{"raw everything of direct", gateway.Registration{Source: sms.ID, Format: gateway.Raw, EventTypes: []string{"*"}}, false},
 	} {
 		got, err := w.Warnings(t.Context(), tt.r)
-		if w.wantErr("Warnings", err, nil); (len(got) == 1 && strings.Contains(got[0], "group_invite")) != tt.want || len(got) > 1 {
+		if w.WantErr("Warnings", err, nil); (len(got) == 1 && strings.Contains(got[0], "group_invite")) != tt.want || len(got) > 1 {
 			t.Errorf("Warnings of %s = %q, want one that names group_invite: %v", tt.name, got, tt.want)
 		}
 	}
@@ -506,7 +507,7 @@ func TestWarningsNameCallbacksThatWantADecision(t *testing.T) {
 		t.Errorf("Warnings of a type that nobody documents = %q, %v, want two that name it", got, err)
 	}
 	_, err = w.Warnings(t.Context(), gateway.Registration{Source: w.source2(), Format: gateway.Raw})
-	w.wantErr("Warnings on no source", err, storage.ErrNotFound)
+	w.WantErr("Warnings on no source", err, storage.ErrNotFound)
 }
 
 func TestMatchOfARegistrationByCodeStays(t *testing.T) {
@@ -518,11 +519,11 @@ func TestMatchOfARegistrationByCodeStays(t *testing.T) {
 		"match":       {Match: new(gateway.Match)},
 		"format":      {Format: new(gateway.Standard)},
 	} {
-		w.wantUnwritten(name, func() {
-			w.wantErr("a change of its "+name, second(w.ChangeRegistration(t.Context(), c, r.ID, 0, ch)), storage.ErrInvalid)
+		w.WantUnwritten(name, func() {
+			w.WantErr("a change of its "+name, gatewaytest.ErrOf(w.ChangeRegistration(t.Context(), c, r.ID, 0, ch)), storage.ErrInvalid)
 		})
 	}
-	w.wantErr("a change of its URL", second(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new("https://tenant.example/new")})), nil)
+	w.WantErr("a change of its URL", gatewaytest.ErrOf(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{URL: new("https://tenant.example/new")})), nil)
 }
 
 func TestFaultWhileARegistrationIsMadeOrChangedIsTold(t *testing.T) {
@@ -532,13 +533,13 @@ func TestFaultWhileARegistrationIsMadeOrChangedIsTold(t *testing.T) {
 	entries := func(r gateway.Registration) {
 		t.Helper()
 		for _, h := range r.PublishedEntries() {
-			if row, ok := w.row(gateway.IndexKey(s.ID, h.RoutingKey, h.Pattern, r.ID)); !ok || !row.Expires.IsZero() {
+			if row, ok := w.Row(gateway.IndexKey(s.ID, h.RoutingKey, h.Pattern, r.ID)); !ok || !row.Expires.IsZero() {
 				t.Errorf("the entry %v of %s is not there, or ends", h, r.ID)
 			}
 		}
 	}
-	w.wantFaultsTold("CreateRegistration", func() storagetest.Operation {
-		id, before := w.id("reg"), w.published(s.ID)
+	w.WantFaultsReported("CreateRegistration", func() storagetest.Operation {
+		id, before := w.ID("reg"), w.published(s.ID)
 		return storagetest.Operation{
 			Do: func() error {
 				_, _, err := w.CreateRegistration(t.Context(), c, id, s.ID, RegistrationChange{URL: new(endpointURL), Match: &gateway.Match{"status": {"a"}}})
@@ -546,18 +547,18 @@ func TestFaultWhileARegistrationIsMadeOrChangedIsTold(t *testing.T) {
 			},
 			Done: func() {
 				r := w.registration(id)
-				if entries(r); !w.stored(gateway.SourceLinkKey(s.ID, id)) || !w.stored(gateway.TenantLinkKey(c.Tenant, "R", id)) || w.published(s.ID) == before {
+				if entries(r); !w.Stored(gateway.SourceLinkKey(s.ID, id)) || !w.Stored(gateway.TenantLinkKey(c.Tenant, "R", id)) || w.published(s.ID) == before {
 					t.Error("the registration is not listed and published")
 				}
 			},
 		}
 	})
-	w.wantFaultsTold("ChangeRegistration", func() storagetest.Operation {
+	w.WantFaultsReported("ChangeRegistration", func() storagetest.Operation {
 		r := w.register(c, s.ID, RegistrationChange{Match: &gateway.Match{"status": {"a", "b"}}})
 		before := w.published(s.ID)
 		return storagetest.Operation{
 			Do: func() error {
-				return second(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Match: &gateway.Match{"status": {"b", "c"}}}))
+				return gatewaytest.ErrOf(w.ChangeRegistration(t.Context(), c, r.ID, 0, RegistrationChange{Match: &gateway.Match{"status": {"b", "c"}}}))
 			},
 			Done: func() {
 				if after := w.registration(r.ID); w.published(s.ID) == before {
@@ -568,7 +569,7 @@ func TestFaultWhileARegistrationIsMadeOrChangedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("DeleteRegistration", func() storagetest.Operation {
+	w.WantFaultsReported("DeleteRegistration", func() storagetest.Operation {
 		r := w.register(c, s.ID, RegistrationChange{})
 		before := w.published(s.ID)
 		return storagetest.Operation{
@@ -581,9 +582,9 @@ func TestFaultWhileARegistrationIsMadeOrChangedIsTold(t *testing.T) {
 			},
 		}
 	})
-	w.wantFaultsTold("Warnings", func() storagetest.Operation {
+	w.WantFaultsReported("Warnings", func() storagetest.Operation {
 		return storagetest.Operation{Do: func() error {
-			return second(w.Warnings(t.Context(), gateway.Registration{Source: s.ID, Format: gateway.Raw}))
+			return gatewaytest.ErrOf(w.Warnings(t.Context(), gateway.Registration{Source: s.ID, Format: gateway.Raw}))
 		}}
 	})
 }
@@ -591,15 +592,15 @@ func TestFaultWhileARegistrationIsMadeOrChangedIsTold(t *testing.T) {
 func TestRegistrationThatIsMadeAgainHasALaterRevision(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
-	id := w.id("reg")
+	id := w.ID("reg")
 	for want := 1; want <= 2; want++ { // the second after a crash
 		r, _, err := w.CreateRegistration(t.Context(), c, id, s.ID, RegistrationChange{URL: new(endpointURL)})
-		if w.wantErr("CreateRegistration", err, nil); r.Rev != want || w.registration(id).Rev != want {
+		if w.WantErr("CreateRegistration", err, nil); r.Rev != want || w.registration(id).Rev != want {
 			t.Errorf("CreateRegistration: revision %d, want %d", r.Rev, want)
 		}
 	}
-	w.newer(gateway.TenantLinkKey(c.Tenant, "R", "reg_9"))
-	if err := w.CheckRegistrationLimit(t.Context(), c, s.ID, w.id("reg")); err == nil || isError(err, ErrLimit) {
+	w.PutNewer(gateway.TenantLinkKey(c.Tenant, "R", "reg_9"))
+	if err := w.CheckRegistrationLimit(t.Context(), c, s.ID, w.ID("reg")); err == nil || errors.Is(err, ErrLimit) {
 		t.Errorf("RoomFor one beside one of a newer release: %v, want that it cannot be read", err)
 	}
 }
@@ -607,11 +608,11 @@ func TestRegistrationThatIsMadeAgainHasALaterRevision(t *testing.T) {
 func TestConflictOfACreateIsTold(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
-	id := w.id("reg")
-	w.store.OnPut = func(row storage.Row) {
+	id := w.ID("reg")
+	w.Store.OnPut = func(row storage.Row) {
 		if row.Key == gateway.RegistrationKey(id) {
-			w.store.OnPut = nil
-			w.put(row.Key, gateway.Registration{ID: id})
+			w.Store.OnPut = nil
+			w.Put(row.Key, gateway.Registration{ID: id})
 		}
 	}
 	_, _, err := w.CreateRegistration(t.Context(), c, id, s.ID, RegistrationChange{URL: new(endpointURL)})

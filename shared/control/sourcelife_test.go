@@ -14,6 +14,7 @@ import (
 	"ringback/shared/provider"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
+	"ringback/shared/test/gatewaytest"
 )
 
 func TestSourceThatCannotBeIsNotMade(t *testing.T) {
@@ -66,7 +67,7 @@ func TestSourceThatCannotBeIsNotMade(t *testing.T) {
 			make()
 			continue
 		}
-		w.wantUnwritten(tt.name, make)
+		w.WantUnwritten(tt.name, make)
 	}
 }
 
@@ -140,31 +141,31 @@ func TestSourceIsAsItWasAsked(t *testing.T) {
 	id := ident.NewSource()
 	var s gateway.Source
 	w.wantPublished("CreateSource", id, true, func() {
-		s = must(w.CreateSource(t.Context(), id, SourceChange{
+		s = gatewaytest.Must(w.CreateSource(t.Context(), id, SourceChange{
 			Provider: direct, Name: new(" sms "), Basic: &provider.Login{Name: "login", Password: "pass"},
 			Allow: &[]string{"192.0.2.1"}, IgnoreEventTypes: &[]string{"sent"}, History: new(gateway.FailureHistory),
 		}))(w)
 	})
 	want := gateway.Source{
-		ID: id, Provider: direct, Name: "sms", Created: w.now, Basic: s.Basic, Allow: []string{"192.0.2.1/32"},
+		ID: id, Provider: direct, Name: "sms", Created: w.Now, Basic: s.Basic, Allow: []string{"192.0.2.1/32"},
 		IgnoreEventTypes: []string{"sent"}, History: gateway.FailureHistory,
 	}
 	if diff := cmp.Diff(want, s); diff != "" {
 		t.Errorf("CreateSource (-want +got):\n%s", diff)
 	}
-	if got := must(w.Source(t.Context(), id))(w); cmp.Diff(want, got) != "" {
+	if got := gatewaytest.Must(w.Source(t.Context(), id))(w); cmp.Diff(want, got) != "" {
 		t.Errorf("Source = %+v, want %+v", got, want)
 	}
-	if len(s.Basic) != 1 || !s.Basic[0].Since.Equal(w.now) || w.open(id, "basic", s.Basic[0].Sealed) != `{"Name":"login","Password":"pass"}` {
+	if len(s.Basic) != 1 || !s.Basic[0].Since.Equal(w.Now) || w.open(id, "basic", s.Basic[0].Sealed) != `{"Name":"login","Password":"pass"}` {
 		t.Errorf("login: %+v", s.Basic)
 	}
-	chat := must(w.CreateSource(t.Context(), ident.NewSource(), SourceChange{
+	chat := gatewaytest.Must(w.CreateSource(t.Context(), ident.NewSource(), SourceChange{
 		Provider: tencentChat, Name: new("chat"), SDKAppID: new(uint64(14)), Token: new("token"),
 	}))(w)
-	if chat.SDKAppID != 14 || len(chat.Tokens) != 1 || !chat.Tokens[0].Since.Equal(w.now) || w.open(chat.ID, "token", chat.Tokens[0].Sealed) != "token" {
+	if chat.SDKAppID != 14 || len(chat.Tokens) != 1 || !chat.Tokens[0].Since.Equal(w.Now) || w.open(chat.ID, "token", chat.Tokens[0].Sealed) != "token" {
 		t.Errorf("CreateSource of tencent-chat: %+v", chat)
 	}
-	bots := must(w.CreateSource(t.Context(), ident.NewSource(), SourceChange{
+	bots := gatewaytest.Must(w.CreateSource(t.Context(), ident.NewSource(), SourceChange{
 		Provider: gateway.SmartBots, Name: new("bots"), Upstream: &UpstreamChange{APIKey: new("key"), BaseURL: new("https://upstream.example")},
 	}))(w)
 	if bots.Upstream.BaseURL != "https://upstream.example" || w.open(bots.ID, "upstream", bots.Upstream.APIKey) != "key" {
@@ -181,7 +182,7 @@ func TestSourceIsAsItWasAsked(t *testing.T) {
 		{"no URL", UpstreamChange{BaseURL: new("")}, gateway.Upstream{APIKey: sealed}},
 		{"no key", UpstreamChange{APIKey: new("")}, gateway.Upstream{}},
 	} {
-		s := must(w.ChangeSource(t.Context(), bots.ID, SourceChange{Upstream: &tt.change}))(w)
+		s := gatewaytest.Must(w.ChangeSource(t.Context(), bots.ID, SourceChange{Upstream: &tt.change}))(w)
 		if s.Upstream != tt.want {
 			t.Errorf("upstream after a change of %s: %+v, want %+v", tt.name, s.Upstream, tt.want)
 		}
@@ -191,36 +192,36 @@ func TestSourceIsAsItWasAsked(t *testing.T) {
 // open opens what is sealed in a source's row.
 func (w *world) open(source, field, sealed string) string {
 	w.t.Helper()
-	return must(w.gw.Keys.Open(gateway.SourceKey(source).PK, field, sealed))(w)
+	return gatewaytest.Must(w.gw.Keys.Open(gateway.SourceKey(source).PK, field, sealed))(w)
 }
 
 func TestChangeOfASourceLeavesWhatItDoesNotName(t *testing.T) {
 	w := newWorld(t)
-	s := must(w.CreateSource(t.Context(), ident.NewSource(), SourceChange{
+	s := gatewaytest.Must(w.CreateSource(t.Context(), ident.NewSource(), SourceChange{
 		Provider: direct, Name: new("sms"), Basic: &provider.Login{Name: "login", Password: "pass"},
 		Allow: &[]string{"192.0.2.1"}, IgnoreEventTypes: &[]string{"sent"}, History: new(gateway.FailureHistory),
 	}))(w)
-	w.pass(time.Hour)
+	w.Pass(time.Hour)
 	var got gateway.Source
-	w.wantPublished("ChangeSource", s.ID, true, func() { got = must(w.ChangeSource(t.Context(), s.ID, SourceChange{Name: new("other")}))(w) })
+	w.wantPublished("ChangeSource", s.ID, true, func() { got = gatewaytest.Must(w.ChangeSource(t.Context(), s.ID, SourceChange{Name: new("other")}))(w) })
 	want := s
 	want.Name = "other"
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("ChangeSource of the name (-want +got):\n%s", diff)
 	}
-	got = must(w.ChangeSource(t.Context(), s.ID, SourceChange{Allow: &[]string{}, IgnoreEventTypes: &[]string{}, History: new(gateway.FullHistory)}))(w)
+	got = gatewaytest.Must(w.ChangeSource(t.Context(), s.ID, SourceChange{Allow: &[]string{}, IgnoreEventTypes: &[]string{}, History: new(gateway.FullHistory)}))(w)
 	if len(got.Allow) != 0 || len(got.IgnoreEventTypes) != 0 || got.History != gateway.FullHistory || got.Name != "other" {
 		t.Errorf("ChangeSource = %+v", got)
 	}
-	w.wantUnwritten("refused changes", func() {
+	w.WantUnwritten("refused changes", func() {
 		_, err := w.ChangeSource(t.Context(), s.ID, SourceChange{Token: new("token")})
-		w.wantErr("ChangeSource of the token of direct", err, storage.ErrInvalid)
+		w.WantErr("ChangeSource of the token of direct", err, storage.ErrInvalid)
 		_, err = w.ChangeSource(t.Context(), s.ID, SourceChange{Name: new("")})
-		w.wantErr("ChangeSource of the name to none", err, storage.ErrInvalid)
+		w.WantErr("ChangeSource of the name to none", err, storage.ErrInvalid)
 		_, err = w.ChangeSource(t.Context(), ident.NewSource(), SourceChange{Name: new("x")})
-		w.wantErr("ChangeSource of no source", err, storage.ErrNotFound)
+		w.WantErr("ChangeSource of no source", err, storage.ErrNotFound)
 		_, err = w.changeSource(t.Context(), ident.NewSource(), func(*gateway.Source) error { t.Error("changed"); return nil })
-		w.wantErr("changeSource of no source", err, storage.ErrNotFound)
+		w.WantErr("changeSource of no source", err, storage.ErrNotFound)
 	})
 }
 
@@ -229,29 +230,29 @@ func TestSDKAppIDIsOneSources(t *testing.T) {
 	create := func(app uint64) (gateway.Source, error) {
 		return w.CreateSource(t.Context(), ident.NewSource(), SourceChange{Provider: tencentChat, Name: new("chat"), SDKAppID: &app})
 	}
-	s := must(create(1))(w)
-	w.pass(time.Hour)
-	if err := second(create(1)); !errors.Is(err, storage.ErrConflict) || !strings.HasPrefix(err.Error(), "sdk_app_id: ") {
+	s := gatewaytest.Must(create(1))(w)
+	w.Pass(time.Hour)
+	if err := gatewaytest.ErrOf(create(1)); !errors.Is(err, storage.ErrConflict) || !strings.HasPrefix(err.Error(), "sdk_app_id: ") {
 		t.Errorf("CreateSource with another's SDKAppID: %v, want ErrConflict that names it", err)
 	}
-	other := must(create(2))(w)
-	w.wantUnwritten("refused", func() {
-		w.wantErr("ChangeSource to another's SDKAppID", second(w.ChangeSource(t.Context(), other.ID, SourceChange{SDKAppID: new(uint64(1))})), storage.ErrConflict)
+	other := gatewaytest.Must(create(2))(w)
+	w.WantUnwritten("refused", func() {
+		w.WantErr("ChangeSource to another's SDKAppID", gatewaytest.ErrOf(w.ChangeSource(t.Context(), other.ID, SourceChange{SDKAppID: new(uint64(1))})), storage.ErrConflict)
 	})
-	before, _ := w.row(gateway.SDKAppIDKey(2))
-	w.wantErr("ChangeSource to its own SDKAppID", second(w.ChangeSource(t.Context(), other.ID, SourceChange{SDKAppID: new(uint64(2))})), nil)
-	if after, ok := w.row(gateway.SDKAppIDKey(2)); !ok || after.Rev != before.Rev {
+	before, _ := w.Row(gateway.SDKAppIDKey(2))
+	w.WantErr("ChangeSource to its own SDKAppID", gatewaytest.ErrOf(w.ChangeSource(t.Context(), other.ID, SourceChange{SDKAppID: new(uint64(2))})), nil)
+	if after, ok := w.Row(gateway.SDKAppIDKey(2)); !ok || after.Rev != before.Rev {
 		t.Errorf("the SDKAppID of %s was written anew (%v)", other.ID, ok)
 	}
-	w.wantErr("ChangeSource of the name alone", second(w.ChangeSource(t.Context(), other.ID, SourceChange{Name: new("x")})), nil)
-	if !w.stored(gateway.SDKAppIDKey(2)) {
+	w.WantErr("ChangeSource of the name alone", gatewaytest.ErrOf(w.ChangeSource(t.Context(), other.ID, SourceChange{Name: new("x")})), nil)
+	if !w.Stored(gateway.SDKAppIDKey(2)) {
 		t.Error("a change of the name freed the SDKAppID")
 	}
-	moved := must(w.ChangeSource(t.Context(), s.ID, SourceChange{SDKAppID: new(uint64(3))}))(w)
-	if moved.SDKAppID != 3 || w.stored(gateway.SDKAppIDKey(1)) || !w.stored(gateway.SDKAppIDKey(3)) {
-		t.Errorf("ChangeSource to a free SDKAppID = %+v; the old one is taken: %v", moved, w.stored(gateway.SDKAppIDKey(1)))
+	moved := gatewaytest.Must(w.ChangeSource(t.Context(), s.ID, SourceChange{SDKAppID: new(uint64(3))}))(w)
+	if moved.SDKAppID != 3 || w.Stored(gateway.SDKAppIDKey(1)) || !w.Stored(gateway.SDKAppIDKey(3)) {
+		t.Errorf("ChangeSource to a free SDKAppID = %+v; the old one is taken: %v", moved, w.Stored(gateway.SDKAppIDKey(1)))
 	}
-	w.wantErr("CreateSource with the SDKAppID that was given up", second(create(1)), nil)
+	w.WantErr("CreateSource with the SDKAppID that was given up", gatewaytest.ErrOf(create(1)), nil)
 }
 
 func TestSourcesAreListedByPages(t *testing.T) {
@@ -260,50 +261,50 @@ func TestSourcesAreListedByPages(t *testing.T) {
 	for range 5 {
 		want = append(want, w.source(direct).ID)
 	}
-	w.put(gateway.ListKey("sources", "src-00000000"), gateway.Link{ID: "src-00000000"}) // of a create that crashed
-	got := idsOf(pages(w, func(at storage.PageRequest) ([]gateway.Source, string, error) { return w.Sources(t.Context(), at) }), func(s gateway.Source) string { return s.ID })
+	w.Put(gateway.ListKey("sources", "src-00000000"), gateway.Link{ID: "src-00000000"}) // of a create that crashed
+	got := gatewaytest.IDs(pages(w, func(at storage.PageRequest) ([]gateway.Source, string, error) { return w.Sources(t.Context(), at) }), func(s gateway.Source) string { return s.ID })
 	if slices.Sort(want); !slices.Equal(got, want) {
 		t.Errorf("Sources = %v, want %v", got, want)
 	}
 	_, err := w.Source(t.Context(), "src-00000000")
-	w.wantErr("Source that is not there", err, storage.ErrNotFound)
+	w.WantErr("Source that is not there", err, storage.ErrNotFound)
 	for n := 1; n <= 2; n++ {
-		w.store.FailAt(n)
+		w.Store.FailAt(n)
 		_, _, err := w.Sources(t.Context(), storage.PageRequest{})
-		w.wantErr("Sources without a Store", err, storagetest.ErrBroken)
+		w.WantErr("Sources without a Store", err, storagetest.ErrBroken)
 	}
 }
 
 func TestFaultWhileASourceIsMadeOrChangedIsTold(t *testing.T) {
 	w := newWorld(t)
 	n := uint64(100)
-	w.wantFaultsTold("CreateSource", func() storagetest.Operation {
+	w.WantFaultsReported("CreateSource", func() storagetest.Operation {
 		n++
 		id, app := ident.NewSource(), n
 		return storagetest.Operation{
 			Do: func() error {
-				return second(w.CreateSource(t.Context(), id, SourceChange{Provider: tencentChat, Name: new("chat"), SDKAppID: &app}))
+				return gatewaytest.ErrOf(w.CreateSource(t.Context(), id, SourceChange{Provider: tencentChat, Name: new("chat"), SDKAppID: &app}))
 			},
 			Done: func() {
 				_, keys, _, err := w.CallbackKeys(t.Context(), id, storage.PageRequest{})
-				if w.wantErr("CallbackKeys", err, nil); len(keys) != 1 {
+				if w.WantErr("CallbackKeys", err, nil); len(keys) != 1 {
 					t.Errorf("%d callback keys, want 1", len(keys))
 				}
-				if s := must(w.Source(t.Context(), id))(w); s.SDKAppID != app || !w.stored(gateway.ListKey("sources", id)) {
+				if s := gatewaytest.Must(w.Source(t.Context(), id))(w); s.SDKAppID != app || !w.Stored(gateway.ListKey("sources", id)) {
 					t.Errorf("Source = %+v, want it listed with its SDKAppID", s)
 				}
 			},
 		}
 	})
-	w.wantFaultsTold("ChangeSource", func() storagetest.Operation {
+	w.WantFaultsReported("ChangeSource", func() storagetest.Operation {
 		n += 2
 		to := n - 1
-		s := must(w.CreateSource(t.Context(), ident.NewSource(), SourceChange{Provider: tencentChat, Name: new("chat"), SDKAppID: new(n)}))(w)
+		s := gatewaytest.Must(w.CreateSource(t.Context(), ident.NewSource(), SourceChange{Provider: tencentChat, Name: new("chat"), SDKAppID: new(n)}))(w)
 		before := w.published(s.ID)
 		return storagetest.Operation{
-			Do: func() error { return second(w.ChangeSource(t.Context(), s.ID, SourceChange{SDKAppID: &to})) },
+			Do: func() error { return gatewaytest.ErrOf(w.ChangeSource(t.Context(), s.ID, SourceChange{SDKAppID: &to})) },
 			Done: func() {
-				if got := must(w.Source(t.Context(), s.ID))(w); got.SDKAppID != to || w.published(s.ID) == before {
+				if got := gatewaytest.Must(w.Source(t.Context(), s.ID))(w); got.SDKAppID != to || w.published(s.ID) == before {
 					t.Errorf("Source = %+v, want the SDKAppID %d, and that published", got, to)
 				}
 			},

@@ -12,6 +12,7 @@ import (
 	"ringback/shared/limiter"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
+	"ringback/shared/test/gatewaytest"
 )
 
 func TestTenantThatCannotBeIsNotMade(t *testing.T) {
@@ -42,37 +43,37 @@ func TestTenantThatCannotBeIsNotMade(t *testing.T) {
 			want = nil
 		}
 		make := func() {
-			_, text, err := w.CreateTenant(t.Context(), w.id("ten"), tt.tenant, tt.limits)
-			if w.wantErr("CreateTenant with "+tt.name, err, want); (text != "") != tt.fits {
+			_, text, err := w.CreateTenant(t.Context(), w.ID("ten"), tt.tenant, tt.limits)
+			if w.WantErr("CreateTenant with "+tt.name, err, want); (text != "") != tt.fits {
 				t.Errorf("CreateTenant with %s tells a key: %v, want %v", tt.name, text != "", tt.fits)
 			}
 			_, err = w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Name: &tt.tenant, Limits: &tt.limits})
-			w.wantErr("ChangeTenant to "+tt.name, err, want)
+			w.WantErr("ChangeTenant to "+tt.name, err, want)
 		}
 		if tt.fits {
 			make()
 			continue
 		}
-		w.wantUnwritten(tt.name, make)
+		w.WantUnwritten(tt.name, make)
 	}
 }
 
 func TestTenantIsMadeWithItsFirstKey(t *testing.T) {
 	w := newWorld(t)
-	id, limits := w.id("ten"), gateway.Limits{Jobs: 3}
+	id, limits := w.ID("ten"), gateway.Limits{Jobs: 3}
 	tn, text, err := w.CreateTenant(t.Context(), id, " acme ", limits)
-	w.ok(err)
-	want := gateway.Tenant{ID: id, Name: "acme", Created: w.now, Limits: limits}
-	if got := must(w.Tenant(t.Context(), id))(w); tn != want || got != want {
+	w.OK(err)
+	want := gateway.Tenant{ID: id, Name: "acme", Created: w.Now, Limits: limits}
+	if got := gatewaytest.Must(w.Tenant(t.Context(), id))(w); tn != want || got != want {
 		t.Errorf("CreateTenant = %+v, Tenant = %+v, want %+v", tn, got, want)
 	}
 	c, k, err := w.CallerOf(t.Context(), text)
-	w.ok(err)
+	w.OK(err)
 	if c.Scope != ScopeFull || c.Tenant != id || c.Limits != limits.OrDefault() || k.ID != FirstKeyID(id) || k.Name != "first" {
 		t.Errorf("its key is %+v, of %+v; want its first, of scope full", k, c)
 	}
 	_, err = w.Tenant(t.Context(), "ten_9")
-	w.wantErr("Tenant that is not there", err, storage.ErrNotFound)
+	w.WantErr("Tenant that is not there", err, storage.ErrNotFound)
 }
 
 func TestTenantsAreListedByPages(t *testing.T) {
@@ -81,14 +82,14 @@ func TestTenantsAreListedByPages(t *testing.T) {
 	for range 5 {
 		want = append(want, w.tenant().Tenant)
 	}
-	w.put(gateway.ListKey("tenants", "ten_0"), gateway.Link{ID: "ten_0"}) // of a create that crashed
-	got := idsOf(pages(w, func(at storage.PageRequest) ([]gateway.Tenant, string, error) { return w.Tenants(t.Context(), at) }), func(tn gateway.Tenant) string { return tn.ID })
+	w.Put(gateway.ListKey("tenants", "ten_0"), gateway.Link{ID: "ten_0"}) // of a create that crashed
+	got := gatewaytest.IDs(pages(w, func(at storage.PageRequest) ([]gateway.Tenant, string, error) { return w.Tenants(t.Context(), at) }), func(tn gateway.Tenant) string { return tn.ID })
 	if slices.Sort(want); !slices.Equal(got, want) {
 		t.Errorf("Tenants = %v, want %v", got, want)
 	}
-	w.store.FailAt(2)
+	w.Store.FailAt(2)
 	_, _, err := w.Tenants(t.Context(), storage.PageRequest{})
-	w.wantErr("Tenants without a Store", err, storagetest.ErrBroken)
+	w.WantErr("Tenants without a Store", err, storagetest.ErrBroken)
 }
 
 func TestChangeOfATenantLeavesWhatItDoesNotName(t *testing.T) {
@@ -97,10 +98,10 @@ func TestChangeOfATenantLeavesWhatItDoesNotName(t *testing.T) {
 	on := w.source(direct) // it is on it by a registration alone
 	gr := w.grant(on.ID, c, nil)
 	w.register(c, on.ID, RegistrationChange{})
-	w.ok(w.DeleteGrant(t.Context(), on.ID, gr.ID))
+	w.OK(w.DeleteGrant(t.Context(), on.ID, gr.ID))
 	other := w.source(direct)
-	want := must(w.Tenant(t.Context(), c.Tenant))(w)
-	w.pass(time.Hour)
+	want := gatewaytest.Must(w.Tenant(t.Context(), c.Tenant))(w)
+	w.Pass(time.Hour)
 	for _, tt := range []struct {
 		name    string
 		change  TenantChange
@@ -110,29 +111,29 @@ func TestChangeOfATenantLeavesWhatItDoesNotName(t *testing.T) {
 		{"the name", TenantChange{Name: new(" new ")}, func(tn *gateway.Tenant) { tn.Name = "new" }},
 		{"the limits", TenantChange{Limits: &gateway.Limits{Jobs: 2}}, func(tn *gateway.Tenant) { tn.Limits = gateway.Limits{Jobs: 2} }},
 		{"enabled, as it is", TenantChange{Disabled: new(false)}, func(*gateway.Tenant) {}},
-		{"disabled", TenantChange{Disabled: new(true)}, func(tn *gateway.Tenant) { tn.Disabled, tn.Since = true, w.now }},
-		{"disabled, as it is", TenantChange{Disabled: new(true)}, func(tn *gateway.Tenant) { w.pass(time.Hour) }},
-		{"enabled", TenantChange{Disabled: new(false)}, func(tn *gateway.Tenant) { tn.Disabled, tn.Since = false, w.now }},
+		{"disabled", TenantChange{Disabled: new(true)}, func(tn *gateway.Tenant) { tn.Disabled, tn.Since = true, w.Now }},
+		{"disabled, as it is", TenantChange{Disabled: new(true)}, func(tn *gateway.Tenant) { w.Pass(time.Hour) }},
+		{"enabled", TenantChange{Disabled: new(false)}, func(tn *gateway.Tenant) { tn.Disabled, tn.Since = false, w.Now }},
 	} {
 		tt.change2(&want)
 		for source, known := range map[string]bool{s.ID: true, on.ID: true, other.ID: false} {
 			w.wantPublished("ChangeTenant, "+tt.name, source, known, func() {
 				got, err := w.ChangeTenant(t.Context(), c.Tenant, tt.change)
-				w.ok(err)
+				w.OK(err)
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Errorf("ChangeTenant, %s (-want +got):\n%s", tt.name, diff)
 				}
 			})
 		}
-		if got := must(w.Tenant(t.Context(), c.Tenant))(w); got != want {
+		if got := gatewaytest.Must(w.Tenant(t.Context(), c.Tenant))(w); got != want {
 			t.Errorf("Tenant after a change of %s = %+v, want %+v", tt.name, got, want)
 		}
 	}
-	w.wantUnwritten("no tenant", func() {
+	w.WantUnwritten("no tenant", func() {
 		_, err := w.ChangeTenant(t.Context(), "ten_9", TenantChange{Name: new("x")})
-		w.wantErr("ChangeTenant of none", err, storage.ErrNotFound)
+		w.WantErr("ChangeTenant of none", err, storage.ErrNotFound)
 		_, err = w.RemoveTenant(t.Context(), "ten_9")
-		w.wantErr("RemoveTenant of none", err, storage.ErrNotFound)
+		w.WantErr("RemoveTenant of none", err, storage.ErrNotFound)
 	})
 }
 
@@ -148,10 +149,10 @@ func TestSourcesOfATenantAreEachNamedOnce(t *testing.T) {
 		want = append(want, s.ID)
 	}
 	slices.Sort(want)
-	if got := must(w.sourcesOf(t.Context(), c.Tenant))(w); !slices.Equal(got, want) {
+	if got := gatewaytest.Must(w.sourcesOf(t.Context(), c.Tenant))(w); !slices.Equal(got, want) {
 		t.Errorf("sourcesOf = %v, want %v", got, want)
 	}
-	w.newer(gateway.TenantLinkKey(c.Tenant, "R", "reg_9"))
+	w.PutNewer(gateway.TenantLinkKey(c.Tenant, "R", "reg_9"))
 	if got, err := w.sourcesOf(t.Context(), c.Tenant); err == nil {
 		t.Errorf("sourcesOf with a registration of a newer release = %v, want an error", got)
 	}
@@ -161,30 +162,30 @@ func TestTenantThatIsEnabledIsReleased(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	r, held := w.register(c, s.ID, RegistrationChange{}), w.register(c, s.ID, RegistrationChange{})
-	w.wantErr("DisableRegistration", second(w.DisableRegistration(t.Context(), c, held.ID)), nil)
-	w.pass(time.Hour)
-	w.ok(second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(true)})))
-	w.pass(time.Hour)
-	if js := must2(w.Jobs(t.Context(), Operator(), c.Tenant, storage.PageRequest{}))(w); len(js) != 0 {
+	w.WantErr("DisableRegistration", gatewaytest.ErrOf(w.DisableRegistration(t.Context(), c, held.ID)), nil)
+	w.Pass(time.Hour)
+	w.OK(gatewaytest.ErrOf(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(true)})))
+	w.Pass(time.Hour)
+	if js := gatewaytest.MustPage(w.Jobs(t.Context(), Operator(), c.Tenant, storage.PageRequest{}))(w); len(js) != 0 {
 		t.Errorf("jobs of a tenant that was disabled: %+v, want none", js)
 	}
-	w.ok(second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(false)})))
-	js := must2(w.Jobs(t.Context(), Operator(), c.Tenant, storage.PageRequest{}))(w)
+	w.OK(gatewaytest.ErrOf(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(false)})))
+	js := gatewaytest.MustPage(w.Jobs(t.Context(), Operator(), c.Tenant, storage.PageRequest{}))(w)
 	if len(js) != 1 || js[0].Kind != gateway.JobRelease || js[0].Registration != r.ID || js[0].Source != s.ID || js[0].Tenant != c.Tenant ||
-		!js[0].Since.Equal(w.now.Add(-w.gw.Retention.Held)) {
+		!js[0].Since.Equal(w.Now.Add(-w.gw.Retention.Held)) {
 		t.Fatalf("jobs of a tenant that was enabled: %+v, want the release of its enabled registration", js)
 	}
-	w.pass(gateway.RepairWindow - time.Millisecond)
-	w.ok(w.store.Delete(t.Context(), gateway.JobKey(js[0].ID), storage.AnyRev)) // as if the process had ended before it
-	w.ok(second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(false)})))
-	if again := must2(w.Jobs(t.Context(), Operator(), c.Tenant, storage.PageRequest{}))(w); len(again) != 1 || again[0].ID != js[0].ID {
+	w.Pass(gateway.RepairWindow - time.Millisecond)
+	w.OK(w.Store.Delete(t.Context(), gateway.JobKey(js[0].ID), storage.AnyRev)) // as if the process had ended before it
+	w.OK(gatewaytest.ErrOf(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(false)})))
+	if again := gatewaytest.MustPage(w.Jobs(t.Context(), Operator(), c.Tenant, storage.PageRequest{}))(w); len(again) != 1 || again[0].ID != js[0].ID {
 		t.Errorf("jobs after another enabling within a day: %+v, want the same once", again)
 	}
-	w.ok(w.store.Delete(t.Context(), gateway.JobKey(js[0].ID), storage.AnyRev))
-	w.ok(second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Name: new("x")})))
-	w.pass(time.Millisecond)
-	w.ok(second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(false)})))
-	if again := must2(w.Jobs(t.Context(), Operator(), c.Tenant, storage.PageRequest{}))(w); len(again) != 0 {
+	w.OK(w.Store.Delete(t.Context(), gateway.JobKey(js[0].ID), storage.AnyRev))
+	w.OK(gatewaytest.ErrOf(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Name: new("x")})))
+	w.Pass(time.Millisecond)
+	w.OK(gatewaytest.ErrOf(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(false)})))
+	if again := gatewaytest.MustPage(w.Jobs(t.Context(), Operator(), c.Tenant, storage.PageRequest{}))(w); len(again) != 0 {
 		t.Errorf("jobs after an enabling a day later, and a change of the name: %+v, want none", again)
 	}
 }
@@ -193,31 +194,31 @@ func TestTenantThatIsRemovedIsDisabledAtOnce(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	var j gateway.Job
-	w.wantPublished("RemoveTenant", s.ID, true, func() { j = must(w.RemoveTenant(t.Context(), c.Tenant))(w) })
-	if tn := must(w.Tenant(t.Context(), c.Tenant))(w); !tn.Disabled || !tn.Removing {
+	w.wantPublished("RemoveTenant", s.ID, true, func() { j = gatewaytest.Must(w.RemoveTenant(t.Context(), c.Tenant))(w) })
+	if tn := gatewaytest.Must(w.Tenant(t.Context(), c.Tenant))(w); !tn.Disabled || !tn.Removing {
 		t.Errorf("Tenant = %+v, want it disabled and being removed", tn)
 	}
 	if j.Kind != gateway.JobRemoval || j.Tenant != c.Tenant || !strings.HasPrefix(j.ID, "job_") || j.Status != gateway.JobRunning {
 		t.Errorf("RemoveTenant = %+v, want the running job of its removal", j)
 	}
-	if js := must2(w.Jobs(t.Context(), Operator(), "", storage.PageRequest{}))(w); len(js) != 1 || js[0].ID != j.ID {
+	if js := gatewaytest.MustPage(w.Jobs(t.Context(), Operator(), "", storage.PageRequest{}))(w); len(js) != 1 || js[0].ID != j.ID {
 		t.Errorf("Jobs of the operator = %+v, want the removal", js)
 	}
-	w.wantUnwritten("a tenant that is being removed", func() {
+	w.WantUnwritten("a tenant that is being removed", func() {
 		_, err := w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(false)})
-		w.wantErr("ChangeTenant", err, storage.ErrConflict)
-		_, err = w.CreateGrant(t.Context(), w.id("grt"), s.ID, c.Tenant, nil)
-		w.wantErr("CreateGrant", err, storage.ErrConflict)
+		w.WantErr("ChangeTenant", err, storage.ErrConflict)
+		_, err = w.CreateGrant(t.Context(), w.ID("grt"), s.ID, c.Tenant, nil)
+		w.WantErr("CreateGrant", err, storage.ErrConflict)
 	})
 	_, err := w.RemoveTenant(t.Context(), c.Tenant)
-	w.wantErr("RemoveTenant again", err, nil)
+	w.WantErr("RemoveTenant again", err, nil)
 }
 
 func TestFaultWhileATenantIsMadeOrChangedIsTold(t *testing.T) {
 	w := newWorld(t)
 	s := w.source(direct)
-	w.wantFaultsTold("CreateTenant", func() storagetest.Operation {
-		id, text := w.id("ten"), ""
+	w.WantFaultsReported("CreateTenant", func() storagetest.Operation {
+		id, text := w.ID("ten"), ""
 		return storagetest.Operation{
 			Do: func() (err error) {
 				_, text, err = w.CreateTenant(t.Context(), id, "acme", gateway.Limits{})
@@ -225,32 +226,34 @@ func TestFaultWhileATenantIsMadeOrChangedIsTold(t *testing.T) {
 			},
 			Done: func() {
 				_, _, err := w.CallerOf(t.Context(), text)
-				w.wantErr("CallerOf with the first key", err, nil)
-				if !w.stored(gateway.ListKey("tenants", id)) {
+				w.WantErr("CallerOf with the first key", err, nil)
+				if !w.Stored(gateway.ListKey("tenants", id)) {
 					t.Error("the tenant is not listed")
 				}
 			},
 		}
 	})
-	w.wantFaultsTold("ChangeTenant", func() storagetest.Operation {
+	w.WantFaultsReported("ChangeTenant", func() storagetest.Operation {
 		c := w.tenant()
 		w.grant(s.ID, c, nil)
 		r := w.register(c, s.ID, RegistrationChange{})
-		w.ok(second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(true)})))
+		w.OK(gatewaytest.ErrOf(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(true)})))
 		before := w.published(s.ID)
 		return storagetest.Operation{
-			Do: func() error { return second(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(false)})) },
+			Do: func() error {
+				return gatewaytest.ErrOf(w.ChangeTenant(t.Context(), c.Tenant, TenantChange{Disabled: new(false)}))
+			},
 			Done: func() {
-				js := must2(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w)
+				js := gatewaytest.MustPage(w.Jobs(t.Context(), c, "", storage.PageRequest{}))(w)
 				if len(js) != 1 || js[0].Registration != r.ID || w.published(s.ID) == before {
 					t.Errorf("jobs %+v, published %v, want the release and that published", js, w.published(s.ID) != before)
 				}
 			},
 		}
 	})
-	w.wantFaultsTold("RemoveTenant", func() storagetest.Operation {
+	w.WantFaultsReported("RemoveTenant", func() storagetest.Operation {
 		c := w.tenant()
 		w.grant(s.ID, c, nil)
-		return storagetest.Operation{Do: func() error { return second(w.RemoveTenant(t.Context(), c.Tenant)) }}
+		return storagetest.Operation{Do: func() error { return gatewaytest.ErrOf(w.RemoveTenant(t.Context(), c.Tenant)) }}
 	})
 }

@@ -20,12 +20,13 @@ import (
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
+	"ringback/shared/test/gatewaytest"
 )
 
 // eventAt stores an event of a source that came at a time, by its own row alone.
 func (w *world) eventAt(s gateway.Source, key string, at time.Time, er gateway.EventRow) string {
 	w.t.Helper()
-	er.ID = must(ident.Event(s.ID, "", at, key))(w)
+	er.ID = gatewaytest.Must(ident.Event(s.ID, "", at, key))(w)
 	er.Provider, er.Received = s.Provider, at
 	w.putEvent(er, []byte(`{"message_uuid":"m"}`))
 	return er.ID
@@ -33,8 +34,8 @@ func (w *world) eventAt(s gateway.Source, key string, at time.Time, er gateway.E
 
 func (w *world) putEvent(er gateway.EventRow, body []byte) {
 	w.t.Helper()
-	row := storage.Row{Key: must(gateway.EventKey(er.ID))(w), Body: body, Expires: w.now.Add(w.gw.Retention.History)}
-	w.ok(storage.PutRow(w.t.Context(), w.store, row, er, storage.AnyRev))
+	row := storage.Row{Key: gatewaytest.Must(gateway.EventKey(er.ID))(w), Body: body, Expires: w.Now.Add(w.gw.Retention.History)}
+	w.OK(storage.PutRow(w.t.Context(), w.Store, row, er, storage.AnyRev))
 }
 
 // deliveryOf stores a delivery of an event for r.
@@ -45,7 +46,7 @@ func (w *world) deliveryOf(r gateway.Registration, event string, d gateway.Deliv
 	if d.Final() {
 		row.Expires = d.Received.Add(w.gw.Retention.History)
 	}
-	w.ok(storage.PutRow(w.t.Context(), w.store, row, d, storage.AnyRev))
+	w.OK(storage.PutRow(w.t.Context(), w.Store, row, d, storage.AnyRev))
 	return ident.Delivery(r.ID, event)
 }
 
@@ -55,8 +56,8 @@ func allOf[T any](w *world, q Query, list func(Query) ([]T, string, error), id f
 	out := []string{}
 	for range 1_000 {
 		page, next, err := list(q)
-		w.ok(err)
-		if out = append(out, idsOf(page, id)...); next == "" {
+		w.OK(err)
+		if out = append(out, gatewaytest.IDs(page, id)...); next == "" {
 			return out
 		}
 		q.Cursor = next
@@ -84,7 +85,7 @@ func TestPageHasItsLimit(t *testing.T) {
 }
 
 func TestSinceIsInclusiveAndUntilIsNot(t *testing.T) {
-	at := start
+	at := gatewaytest.Start
 	for _, tt := range []struct {
 		name string
 		q    Query
@@ -114,11 +115,11 @@ func TestEventsOfASourceAreListedNewestFirst(t *testing.T) {
 	s, other := w.source(direct), w.source(direct)
 	var ids []string
 	for n := range 23 {
-		w.pass(time.Minute)
-		ids = append(ids, w.eventAt(s, fmt.Sprint(n), w.now, gateway.EventRow{Type: []string{"sent", "delivered"}[n%2]}))
+		w.Pass(time.Minute)
+		ids = append(ids, w.eventAt(s, fmt.Sprint(n), w.Now, gateway.EventRow{Type: []string{"sent", "delivered"}[n%2]}))
 	}
-	w.eventAt(other, "other", w.now, gateway.EventRow{Type: "sent"})
-	first := start.Add(time.Minute)
+	w.eventAt(other, "other", w.Now, gateway.EventRow{Type: "sent"})
+	first := gatewaytest.Start.Add(time.Minute)
 	at := func(n int) time.Time { return first.Add(time.Duration(n) * time.Minute) }
 	for _, tt := range []struct {
 		name string
@@ -143,7 +144,7 @@ func TestEventsOfASourceAreListedNewestFirst(t *testing.T) {
 			t.Errorf("events, %s: %d, want %d", tt.name, len(got), len(want))
 		}
 	}
-	w.pass(w.gw.Retention.History - time.Minute*2)
+	w.Pass(w.gw.Retention.History - time.Minute*2)
 	if got := w.listEvents(control.Operator(), Query{Source: s.ID}); len(got) != 2 {
 		t.Errorf("events when all but two have expired: %d, want 2", len(got))
 	}
@@ -151,51 +152,51 @@ func TestEventsOfASourceAreListedNewestFirst(t *testing.T) {
 		t.Errorf("events of what is no source: %v, %q, %v, want none", got, next, err)
 	}
 	_, _, err := w.Events(t.Context(), control.Operator(), Query{})
-	w.wantErr("events of nothing", err, control.ErrUnreadable)
+	w.WantErr("events of nothing", err, control.ErrUnreadable)
 	_, _, err = w.Events(t.Context(), control.Operator(), Query{Source: s.ID, Cursor: "x"})
-	w.wantErr("events after a cursor that is none", err, storage.ErrInvalid)
-	w.store.FailAt(3)
+	w.WantErr("events after a cursor that is none", err, storage.ErrInvalid)
+	w.Store.FailAt(3)
 	_, _, err = w.Events(t.Context(), control.Operator(), Query{Source: s.ID})
-	w.wantErr("events without a Store", err, storagetest.ErrBroken)
-	w.store.FailAt(1)
+	w.WantErr("events without a Store", err, storagetest.ErrBroken)
+	w.Store.FailAt(1)
 	_, _, err = w.Events(t.Context(), control.Operator(), Query{Source: "no source"})
-	w.wantErr("events of what is no source, without a Store", err, nil)
+	w.WantErr("events of what is no source, without a Store", err, nil)
 	_, err = w.readEvents(t.Context(), nil)
-	w.wantErr("readEvents of none, without a Store", err, nil)
+	w.WantErr("readEvents of none, without a Store", err, nil)
 }
 
 func TestHistoryOfANewerReleaseIsNotPassedOver(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, control.RegistrationChange{})
-	id := w.eventAt(s, "1", w.now, gateway.EventRow{Type: "sent"})
-	w.deliveryOf(r, id, gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Succeeded})
-	w.newer(must(gateway.EventKey(id))(w))
+	id := w.eventAt(s, "1", w.Now, gateway.EventRow{Type: "sent"})
+	w.deliveryOf(r, id, gateway.Delivery{EventType: "sent", Received: w.Now, Status: gateway.Succeeded})
+	w.PutNewer(gatewaytest.Must(gateway.EventKey(id))(w))
 	for name, c := range map[string]control.Caller{"the operator": control.Operator(), "a tenant": c} {
 		if es, _, err := w.Events(t.Context(), c, Query{Source: s.ID}); err == nil {
 			t.Errorf("events by %s = %+v, want an error", name, es)
 		}
-		if e, err := w.EventOf(t.Context(), c, id); err == nil || isError(err, storage.ErrNotFound) {
+		if e, err := w.EventOf(t.Context(), c, id); err == nil || errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("EventOf by %s = %+v, %v, want that it cannot be read", name, e, err)
 		}
 	}
-	w.put(must(gateway.EventKey(id))(w), gateway.EventRow{ID: "no id", Received: w.now})
+	w.Put(gatewaytest.Must(gateway.EventKey(id))(w), gateway.EventRow{ID: "no id", Received: w.Now})
 	if es, _, err := w.Events(t.Context(), control.Operator(), Query{Source: s.ID}); err == nil {
 		t.Errorf("events with one whose id is none = %+v, want an error", es)
 	}
-	w.newer(gateway.DeliveryKey(r.ID, id))
+	w.PutNewer(gateway.DeliveryKey(r.ID, id))
 	if ds, _, err := w.Deliveries(t.Context(), c, Query{}); err == nil {
 		t.Errorf("deliveries with one of a newer release = %+v, want an error", ds)
 	}
-	w.newer(gateway.HealthKey(r.ID))
+	w.PutNewer(gateway.HealthKey(r.ID))
 	if hs, err := w.Healths(t.Context(), r); err == nil {
 		t.Errorf("Healths with one of a newer release = %+v, want an error", hs)
 	}
-	w.newer(gateway.RegistrationKey(r.ID))
+	w.PutNewer(gateway.RegistrationKey(r.ID))
 	if rs, err := w.ReadRegistrations(t.Context(), []string{r.ID}); err == nil {
 		t.Errorf("ReadRegistrations of one of a newer release = %+v, want an error", rs)
 	}
-	w.newer(gateway.TenantLinkKey(c.Tenant, "R", r.ID))
+	w.PutNewer(gateway.TenantLinkKey(c.Tenant, "R", r.ID))
 	if ds, _, err := w.Deliveries(t.Context(), c, Query{}); err == nil {
 		t.Errorf("deliveries of a tenant with a registration of a newer release = %+v, want an error", ds)
 	}
@@ -232,7 +233,7 @@ func TestRareRowsAreFoundInOneCall(t *testing.T) {
 		if i < 70 {
 			er.Type = "rare" // the oldest
 		}
-		at := w.now.Add(time.Duration(i-3000) * time.Second)
+		at := w.Now.Add(time.Duration(i-3000) * time.Second)
 		id := w.eventAt(s, fmt.Sprint(i), at, er)
 		w.deliveryOf(r, id, gateway.Delivery{EventType: er.Type, Received: at, Status: gateway.Succeeded})
 		if er.Type == "rare" {
@@ -243,18 +244,18 @@ func TestRareRowsAreFoundInOneCall(t *testing.T) {
 		"events of a source": func(q Query) ([]string, string) {
 			q.Source = s.ID
 			es, next, err := w.Events(t.Context(), control.Operator(), q)
-			w.ok(err)
-			return idsOf(es, func(e Event) string { return e.ID }), next
+			w.OK(err)
+			return gatewaytest.IDs(es, func(e Event) string { return e.ID }), next
 		},
 		"events of a tenant": func(q Query) ([]string, string) {
 			es, next, err := w.Events(t.Context(), control.Caller{Scope: control.ScopeFull, Tenant: r.Tenant}, q)
-			w.ok(err)
-			return idsOf(es, func(e Event) string { return e.ID }), next
+			w.OK(err)
+			return gatewaytest.IDs(es, func(e Event) string { return e.ID }), next
 		},
 		"deliveries": func(q Query) ([]string, string) {
 			ds, next, err := w.Deliveries(t.Context(), control.Caller{Scope: control.ScopeFull, Tenant: r.Tenant}, q)
-			w.ok(err)
-			return idsOf(ds, func(d Delivery) string { return d.Event }), next
+			w.OK(err)
+			return gatewaytest.IDs(ds, func(d Delivery) string { return d.Event }), next
 		},
 	} {
 		first, next := list(Query{Type: "rare", Limit: 50})
@@ -299,14 +300,14 @@ func TestEventOfAProvidersTimeIsListedByItsReceipt(t *testing.T) {
 	w := newWorld(t)
 	s := w.source(direct)
 	put := func(key string, idTime, received time.Time) string {
-		id := must(ident.Event(s.ID, "", idTime, key))(w)
+		id := gatewaytest.Must(ident.Event(s.ID, "", idTime, key))(w)
 		w.putEvent(gateway.EventRow{ID: id, Provider: direct, Type: "sent", Received: received}, nil)
 		return id
 	}
-	early := put("a week early", start.Add(-8*24*time.Hour), start)
-	late := put("an hour late", start.Add(time.Hour-time.Millisecond), start)
-	put("too early", start.Add(-8*24*time.Hour-time.Millisecond), start)
-	got := w.listEvents(control.Operator(), Query{Source: s.ID, Since: start, Until: start.Add(time.Millisecond)})
+	early := put("a week early", gatewaytest.Start.Add(-8*24*time.Hour), gatewaytest.Start)
+	late := put("an hour late", gatewaytest.Start.Add(time.Hour-time.Millisecond), gatewaytest.Start)
+	put("too early", gatewaytest.Start.Add(-8*24*time.Hour-time.Millisecond), gatewaytest.Start)
+	got := w.listEvents(control.Operator(), Query{Source: s.ID, Since: gatewaytest.Start, Until: gatewaytest.Start.Add(time.Millisecond)})
 	if !slices.Equal(got, []string{late, early}) {
 		t.Errorf("events that came at a time: %v, want %v", got, []string{late, early})
 	}
@@ -322,9 +323,9 @@ func TestEventsOfATenantAreThoseOfItsDeliveries(t *testing.T) {
 	theirs := w.register(another, s.ID, control.RegistrationChange{})
 	var both, one []string
 	for n := range 15 {
-		w.pass(time.Minute)
-		id := w.eventAt(s, fmt.Sprint(n), w.now, gateway.EventRow{Type: "sent", Keys: map[string][]string{"label": {""}}})
-		d := gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Succeeded}
+		w.Pass(time.Minute)
+		id := w.eventAt(s, fmt.Sprint(n), w.Now, gateway.EventRow{Type: "sent", Keys: map[string][]string{"label": {""}}})
+		d := gateway.Delivery{EventType: "sent", Received: w.Now, Status: gateway.Succeeded}
 		switch n % 3 {
 		case 0:
 			w.deliveryOf(a, id, d)
@@ -356,18 +357,18 @@ func TestEventsOfATenantAreThoseOfItsDeliveries(t *testing.T) {
 		}
 	}
 	_, _, err := w.Events(t.Context(), c, Query{Registration: theirs.ID})
-	w.wantErr("events of another's registration", err, storage.ErrNotFound)
+	w.WantErr("events of another's registration", err, storage.ErrNotFound)
 	_, _, err = w.Events(t.Context(), c, Query{Tenant: another.Tenant})
-	w.wantErr("events of another tenant", err, storage.ErrNotFound)
+	w.WantErr("events of another tenant", err, storage.ErrNotFound)
 	_, _, err = w.Events(t.Context(), c, Query{Cursor: "x"})
-	w.wantErr("events after a cursor that is none", err, storage.ErrInvalid)
+	w.WantErr("events after a cursor that is none", err, storage.ErrInvalid)
 
-	w.ok(w.store.Delete(t.Context(), must(gateway.EventKey(mine[0]))(w), storage.AnyRev))
+	w.OK(w.Store.Delete(t.Context(), gatewaytest.Must(gateway.EventKey(mine[0]))(w), storage.AnyRev))
 	if got := w.listEvents(c, Query{}); !slices.Equal(got, mine[1:]) {
 		t.Errorf("events when one is gone: %d, want %d", len(got), len(mine)-1)
 	}
-	w.wantFaultsTold("Events", func() storagetest.Operation {
-		w.ok(w.gw.Publish(t.Context(), s.ID)) // what is known of its grants is old
+	w.WantFaultsReported("Events", func() storagetest.Operation {
+		w.OK(w.gw.Publish(t.Context(), s.ID)) // what is known of its grants is old
 		return storagetest.Operation{Do: func() error {
 			_, _, err := w.Events(t.Context(), c, Query{Limit: 1, Registration: a.ID})
 			return err
@@ -380,13 +381,13 @@ func TestEventThatNoGrantCoversIsHidden(t *testing.T) {
 	s, c := w.source(direct), w.tenant()
 	gr := w.grant(s.ID, c, nil)
 	a, b := w.register(c, s.ID, control.RegistrationChange{}), w.register(c, s.ID, control.RegistrationChange{})
-	id := w.eventAt(s, "1", w.now, gateway.EventRow{Type: "sent", Label: "l", Query: "q", ContentType: "ct", Keys: map[string][]string{"label": {"l"}}})
-	d := gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Succeeded}
+	id := w.eventAt(s, "1", w.Now, gateway.EventRow{Type: "sent", Label: "l", Query: "q", ContentType: "ct", Keys: map[string][]string{"label": {"l"}}})
+	d := gateway.Delivery{EventType: "sent", Received: w.Now, Status: gateway.Succeeded}
 	w.deliveryOf(a, id, d)
 	w.deliveryOf(b, id, d)
 	want := Event{
 		Event: provider.Event{
-			ID: id, Source: s.ID, Provider: direct, Type: "sent", Received: w.now, Label: "l", Query: "q", ContentType: "ct",
+			ID: id, Source: s.ID, Provider: direct, Type: "sent", Received: w.Now, Label: "l", Query: "q", ContentType: "ct",
 			Keys: map[string][]string{"label": {"l"}}, Payload: []byte(`{"message_uuid":"m"}`),
 		},
 		Size: 20,
@@ -394,19 +395,19 @@ func TestEventThatNoGrantCoversIsHidden(t *testing.T) {
 	see := func(what string, c control.Caller, want Event) {
 		t.Helper()
 		es, _, err := w.Events(t.Context(), c, Query{Tenant: a.Tenant})
-		if w.ok(err); len(es) != 1 || cmp.Diff(want, es[0]) != "" {
+		if w.OK(err); len(es) != 1 || cmp.Diff(want, es[0]) != "" {
 			t.Errorf("%s: events (-want +got):\n%s", what, cmp.Diff([]Event{want}, es))
 		}
 		e, err := w.EventOf(t.Context(), c, id)
-		if w.ok(err); cmp.Diff(want, e) != "" {
+		if w.OK(err); cmp.Diff(want, e) != "" {
 			t.Errorf("%s: event (-want +got):\n%s", what, cmp.Diff(want, e))
 		}
 	}
 	see("granted", c, want)
 	see("by the operator", control.Operator(), want)
-	w.ok(w.DeleteGrant(t.Context(), s.ID, gr.ID))
+	w.OK(w.DeleteGrant(t.Context(), s.ID, gr.ID))
 	see("by the operator, without a grant", control.Operator(), want)
-	hidden := Event{Event: provider.Event{ID: id, Source: s.ID, Provider: direct, Type: "sent", Received: w.now}, Hidden: true}
+	hidden := Event{Event: provider.Event{ID: id, Source: s.ID, Provider: direct, Type: "sent", Received: w.Now}, Hidden: true}
 	see("without a grant", c, hidden)
 	w.grant(s.ID, c, nil)
 	er, _ := w.event(id)
@@ -414,7 +415,7 @@ func TestEventThatNoGrantCoversIsHidden(t *testing.T) {
 	w.putEvent(er, nil)
 	want.Erased, want.Size, want.Payload = true, 0, nil
 	see("erased", c, want)
-	if data, _ := w.row(must(gateway.EventKey(id))(w)); data.Body != nil {
+	if data, _ := w.Row(gatewaytest.Must(gateway.EventKey(id))(w)); data.Body != nil {
 		t.Error("the payload is there")
 	}
 }
@@ -426,12 +427,12 @@ func TestEventIsWhoseHasADelivery(t *testing.T) {
 	w.grant(s.ID, other, nil)
 	r, none := w.register(c, s.ID, control.RegistrationChange{}), w.register(other, s.ID, control.RegistrationChange{})
 	w.register(c, s.ID, control.RegistrationChange{})
-	id := w.eventAt(s, "1", w.now, gateway.EventRow{Type: "sent", Keys: map[string][]string{"label": {""}}})
-	w.deliveryOf(r, id, gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Succeeded})
+	id := w.eventAt(s, "1", w.Now, gateway.EventRow{Type: "sent", Keys: map[string][]string{"label": {""}}})
+	w.deliveryOf(r, id, gateway.Delivery{EventType: "sent", Received: w.Now, Status: gateway.Succeeded})
 	get := func(what string, c control.Caller, id string, want error) {
 		t.Helper()
 		l, err := w.EventOf(t.Context(), c, id)
-		if w.wantErr("EventOf "+what, err, want); err == nil && (l.ID != id || l.Hidden || len(l.Payload) == 0) {
+		if w.WantErr("EventOf "+what, err, want); err == nil && (l.ID != id || l.Hidden || len(l.Payload) == 0) {
 			t.Errorf("EventOf %s = %+v", what, l)
 		}
 	}
@@ -440,19 +441,19 @@ func TestEventIsWhoseHasADelivery(t *testing.T) {
 	get("another's", other, id, storage.ErrNotFound)
 	get("what is no id", c, "evt_1", storage.ErrNotFound)
 	get("what is no id, by the operator", control.Operator(), "", storage.ErrNotFound)
-	get("one that is not there", c, must(ident.Event(s.ID, "", w.now, "2"))(w), storage.ErrNotFound)
-	w.ok(w.DeleteRegistration(t.Context(), c, r.ID))
+	get("one that is not there", c, gatewaytest.Must(ident.Event(s.ID, "", w.Now, "2"))(w), storage.ErrNotFound)
+	w.OK(w.DeleteRegistration(t.Context(), c, r.ID))
 	get("of a removed registration", c, id, nil)
-	another := w.eventAt(s, "3", w.now, gateway.EventRow{Type: "sent", Keys: map[string][]string{"label": {""}}})
-	w.deliveryOf(none, another, gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Succeeded})
+	another := w.eventAt(s, "3", w.Now, gateway.EventRow{Type: "sent", Keys: map[string][]string{"label": {""}}})
+	w.deliveryOf(none, another, gateway.Delivery{EventType: "sent", Received: w.Now, Status: gateway.Succeeded})
 	get("of a tenant with one registration", other, another, nil)
-	w.wantFaultsTold("EventOf", func() storagetest.Operation {
-		w.ok(w.gw.Publish(t.Context(), s.ID))
-		return storagetest.Operation{Do: func() error { return second(w.EventOf(t.Context(), c, id)) }}
+	w.WantFaultsReported("EventOf", func() storagetest.Operation {
+		w.OK(w.gw.Publish(t.Context(), s.ID))
+		return storagetest.Operation{Do: func() error { return gatewaytest.ErrOf(w.EventOf(t.Context(), c, id)) }}
 	})
-	w.pass(w.gw.Retention.History - time.Millisecond)
+	w.Pass(w.gw.Retention.History - time.Millisecond)
 	get("that ends in a moment", control.Operator(), id, nil)
-	w.pass(time.Millisecond)
+	w.Pass(time.Millisecond)
 	get("that has expired", control.Operator(), id, storage.ErrNotFound)
 }
 
@@ -520,22 +521,22 @@ func TestDeliveriesAreListedNewestFirst(t *testing.T) {
 	var all []delivery
 	statuses := []gateway.Status{gateway.Succeeded, gateway.Failed, gateway.Pending, gateway.Held}
 	for n := range 16 {
-		w.pass(time.Minute)
-		d := gateway.Delivery{EventType: []string{"sent", "delivered"}[n%2], Received: w.now, Status: statuses[n%4]}
+		w.Pass(time.Minute)
+		d := gateway.Delivery{EventType: []string{"sent", "delivered"}[n%2], Received: w.Now, Status: statuses[n%4]}
 		on, rs := s, []gateway.Registration{a, b}
 		if n%3 == 2 {
 			on, rs = other, []gateway.Registration{elsewhere}
 		}
-		event := w.eventAt(on, fmt.Sprint(n), w.now, gateway.EventRow{Type: d.EventType, Match: idsOf(rs, func(r gateway.Registration) string { return r.ID })})
+		event := w.eventAt(on, fmt.Sprint(n), w.Now, gateway.EventRow{Type: d.EventType, Match: gatewaytest.IDs(rs, func(r gateway.Registration) string { return r.ID })})
 		for _, r := range rs {
-			all = append(all, delivery{w.deliveryOf(r, event, d), r.ID, on.ID, event, d.EventType, d.Status, w.now})
+			all = append(all, delivery{w.deliveryOf(r, event, d), r.ID, on.ID, event, d.EventType, d.Status, w.Now})
 		}
 		w.deliveryOf(theirs, event, d)
 	}
 	slices.SortFunc(all, func(x, y delivery) int { // by time, then by registration
 		return strings.Compare(y.event[idNumberChars:]+y.registration, x.event[idNumberChars:]+x.registration)
 	})
-	at := func(n int) time.Time { return start.Add(time.Duration(n) * time.Minute) }
+	at := func(n int) time.Time { return gatewaytest.Start.Add(time.Duration(n) * time.Minute) }
 	for _, tt := range []struct {
 		name string
 		q    Query
@@ -598,19 +599,19 @@ func TestDeliveriesAreListedNewestFirst(t *testing.T) {
 		"another tenant":                 {another, Query{Tenant: c.Tenant}, storage.ErrNotFound},
 		"what is no event":               {c, Query{Event: "evt_1"}, storage.ErrNotFound},
 		"what is no event, of one":       {c, Query{Event: "evt_1", Registration: a.ID}, storage.ErrNotFound},
-		"no event, by the operator":      {control.Operator(), Query{Event: must(ident.Event(s.ID, "", w.now, "none"))(w)}, storage.ErrNotFound},
+		"no event, by the operator":      {control.Operator(), Query{Event: gatewaytest.Must(ident.Event(s.ID, "", w.Now, "none"))(w)}, storage.ErrNotFound},
 		"after a cursor that is none":    {c, Query{Cursor: "x"}, storage.ErrInvalid},
 		"after a cursor that is no text": {c, Query{Cursor: "\xff.\xff"}, storage.ErrInvalid},
 	} {
 		_, _, err := w.Deliveries(t.Context(), tt.c, tt.q)
-		w.wantErr("deliveries of "+name, err, tt.want)
+		w.WantErr("deliveries of "+name, err, tt.want)
 	}
 	for name, q := range map[string]Query{"open ones": {Registration: a.ID, Status: gateway.Failed}, "an event's": {Event: event}, "an event's by its registration": {Event: event, Registration: all[0].registration}} {
-		w.wantFaultsTold("Deliveries of "+name, func() storagetest.Operation {
+		w.WantFaultsReported("Deliveries of "+name, func() storagetest.Operation {
 			return storagetest.Operation{Do: func() error { _, _, err := w.Deliveries(t.Context(), c, q); return err }}
 		})
 	}
-	w.wantFaultsTold("Deliveries of an event, by the operator", func() storagetest.Operation {
+	w.WantFaultsReported("Deliveries of an event, by the operator", func() storagetest.Operation {
 		return storagetest.Operation{Do: func() error {
 			_, _, err := w.Deliveries(t.Context(), control.Operator(), Query{Event: event})
 			return err
@@ -632,16 +633,16 @@ func TestExpiredDeliveryIsNotListed(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, control.RegistrationChange{})
-	event := w.eventAt(s, "1", w.now, gateway.EventRow{Type: "sent"})
-	w.deliveryOf(r, event, gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Failed})
+	event := w.eventAt(s, "1", w.Now, gateway.EventRow{Type: "sent"})
+	w.deliveryOf(r, event, gateway.Delivery{EventType: "sent", Received: w.Now, Status: gateway.Failed})
 	for _, tt := range []struct {
 		pass time.Duration
 		want int
 	}{{w.gw.Retention.History - time.Millisecond, 1}, {time.Millisecond, 0}} {
-		w.pass(tt.pass)
+		w.Pass(tt.pass)
 		for name, q := range map[string]Query{"all": {}, "failed ones": {Status: gateway.Failed}, "of the event": {Event: event}} {
 			if ds, _, err := w.Deliveries(t.Context(), c, q); err != nil || len(ds) != tt.want {
-				t.Errorf("deliveries, %s, %v after it came: %d, %v, want %d", name, w.now.Sub(start), len(ds), err, tt.want)
+				t.Errorf("deliveries, %s, %v after it came: %d, %v, want %d", name, w.Now.Sub(gatewaytest.Start), len(ds), err, tt.want)
 			}
 		}
 	}
@@ -651,11 +652,11 @@ func TestDeliveryIsShownAsItsRegistrationStands(t *testing.T) {
 	w := newWorld(t)
 	s, c := w.granted(direct)
 	disabled, removed := w.register(c, s.ID, control.RegistrationChange{}), w.register(c, s.ID, control.RegistrationChange{})
-	w.ok(second(w.DisableRegistration(t.Context(), c, disabled.ID)))
-	event := w.eventAt(s, "1", w.now, gateway.EventRow{Type: "sent"})
-	d := gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Pending}
+	w.OK(gatewaytest.ErrOf(w.DisableRegistration(t.Context(), c, disabled.ID)))
+	event := w.eventAt(s, "1", w.Now, gateway.EventRow{Type: "sent"})
+	d := gateway.Delivery{EventType: "sent", Received: w.Now, Status: gateway.Pending}
 	held, cancelled := w.deliveryOf(disabled, event, d), w.deliveryOf(removed, event, d)
-	w.ok(w.DeleteRegistration(t.Context(), c, removed.ID))
+	w.OK(w.DeleteRegistration(t.Context(), c, removed.ID))
 	for _, tt := range []struct {
 		name   string
 		q      Query
@@ -685,14 +686,14 @@ func TestDeliveryIsShownAsItsRegistrationStands(t *testing.T) {
 		t.Errorf("DeliveryOf by the operator = %+v, %v", l, err)
 	}
 	_, _, err = w.DeliveryOf(t.Context(), w.other(), held)
-	w.wantErr("DeliveryOf by another", err, storage.ErrNotFound)
+	w.WantErr("DeliveryOf by another", err, storage.ErrNotFound)
 	_, _, err = w.DeliveryOf(t.Context(), c, "dlv_1")
-	w.wantErr("DeliveryOf of none", err, storage.ErrNotFound)
-	w.ok(w.store.Delete(t.Context(), gateway.RegistrationKey(removed.ID), storage.AnyRev))
+	w.WantErr("DeliveryOf of none", err, storage.ErrNotFound)
+	w.OK(w.Store.Delete(t.Context(), gateway.RegistrationKey(removed.ID), storage.AnyRev))
 	if l, r, err := w.DeliveryOf(t.Context(), c, cancelled); err != nil || l.ID != cancelled || r.ID != "" {
 		t.Errorf("DeliveryOf of a registration that is gone = %+v, %+v, %v", l, r, err)
 	}
-	w.wantFaultsTold("DeliveryOf", func() storagetest.Operation {
+	w.WantFaultsReported("DeliveryOf", func() storagetest.Operation {
 		return storagetest.Operation{Do: func() error { _, _, err := w.DeliveryOf(t.Context(), c, held); return err }}
 	})
 }
@@ -702,21 +703,21 @@ func TestDeliveriesOfManyRegistrationsAreNotMerged(t *testing.T) {
 	s, c := w.granted(direct)
 	first := w.register(c, s.ID, control.RegistrationChange{})
 	for n := range MaxMerged - 1 {
-		w.put(gateway.TenantLinkKey(c.Tenant, "R", fmt.Sprint("reg_", n)), control.TenantRegistration{Source: s.ID})
+		w.Put(gateway.TenantLinkKey(c.Tenant, "R", fmt.Sprint("reg_", n)), control.TenantRegistration{Source: s.ID})
 	}
-	w.put(gateway.TenantLinkKey(c.Tenant, "R", "reg_removed"), control.TenantRegistration{Source: s.ID, Removed: true})
+	w.Put(gateway.TenantLinkKey(c.Tenant, "R", "reg_removed"), control.TenantRegistration{Source: s.ID, Removed: true})
 	_, _, err := w.Deliveries(t.Context(), c, Query{})
-	w.wantErr("deliveries of as many as are merged", err, nil)
-	w.put(gateway.TenantLinkKey(c.Tenant, "R", "reg_more"), control.TenantRegistration{Source: "src-00000001"})
+	w.WantErr("deliveries of as many as are merged", err, nil)
+	w.Put(gateway.TenantLinkKey(c.Tenant, "R", "reg_more"), control.TenantRegistration{Source: "src-00000001"})
 	_, _, err = w.Deliveries(t.Context(), c, Query{})
-	w.wantErr("deliveries of one more", err, control.ErrUnreadable)
+	w.WantErr("deliveries of one more", err, control.ErrUnreadable)
 	_, _, err = w.Events(t.Context(), c, Query{})
-	w.wantErr("events of one more", err, control.ErrUnreadable)
+	w.WantErr("events of one more", err, control.ErrUnreadable)
 	for name, q := range map[string]Query{
-		"a source": {Source: s.ID}, "a registration": {Registration: first.ID}, "an event": {Event: must(ident.Event(s.ID, "", w.now, "x"))(w)},
+		"a source": {Source: s.ID}, "a registration": {Registration: first.ID}, "an event": {Event: gatewaytest.Must(ident.Event(s.ID, "", w.Now, "x"))(w)},
 	} {
 		_, _, err = w.Deliveries(t.Context(), c, q)
-		w.wantErr("deliveries of "+name, err, nil)
+		w.WantErr("deliveries of "+name, err, nil)
 	}
 }
 
@@ -727,12 +728,12 @@ func TestEventIsLookedForOnItsSource(t *testing.T) {
 	w.grant(other.ID, c, nil)
 	r := w.register(c, s.ID, control.RegistrationChange{})
 	w.register(c, other.ID, control.RegistrationChange{})
-	event := must(ident.Event(s.ID, "", w.now, "x"))(w)
-	rs := must(w.registrationsFor(t.Context(), c, Query{Event: event, Source: other.ID}))(w)
+	event := gatewaytest.Must(ident.Event(s.ID, "", w.Now, "x"))(w)
+	rs := gatewaytest.Must(w.registrationsFor(t.Context(), c, Query{Event: event, Source: other.ID}))(w)
 	if len(rs) != 1 || rs[0].ID != r.ID {
 		t.Errorf("registrations that an event may be for: %+v, want %s", rs, r.ID)
 	}
-	w.wantErr("registrations for what is no event", second(w.registrationsFor(t.Context(), c, Query{Event: "evt_1"})), storage.ErrNotFound)
+	w.WantErr("registrations for what is no event", gatewaytest.ErrOf(w.registrationsFor(t.Context(), c, Query{Event: "evt_1"})), storage.ErrNotFound)
 }
 
 func TestManyRegistrationsAreReadInParts(t *testing.T) {
@@ -741,34 +742,34 @@ func TestManyRegistrationsAreReadInParts(t *testing.T) {
 	var ids []string
 	for n := range storage.MaxPageRows + 1 {
 		id := fmt.Sprintf("reg_%026d", n)
-		w.put(gateway.RegistrationKey(id), gateway.Registration{ID: id, Tenant: c.Tenant, Source: s.ID})
-		w.put(gateway.HealthKey(id), gateway.Link{ID: id})
-		w.put(gateway.TenantLinkKey(c.Tenant, "R", id), control.TenantRegistration{Source: s.ID})
+		w.Put(gateway.RegistrationKey(id), gateway.Registration{ID: id, Tenant: c.Tenant, Source: s.ID})
+		w.Put(gateway.HealthKey(id), gateway.Link{ID: id})
+		w.Put(gateway.TenantLinkKey(c.Tenant, "R", id), control.TenantRegistration{Source: s.ID})
 		ids = append(ids, id)
 	}
-	rs := must(w.ReadRegistrations(t.Context(), append(ids, "reg_9")))(w)
-	if got := idsOf(rs, func(r gateway.Registration) string { return r.ID }); len(got) != len(ids) {
+	rs := gatewaytest.Must(w.ReadRegistrations(t.Context(), append(ids, "reg_9")))(w)
+	if got := gatewaytest.IDs(rs, func(r gateway.Registration) string { return r.ID }); len(got) != len(ids) {
 		t.Errorf("ReadRegistrations: %d, want %d", len(got), len(ids))
 	}
 	if hs, err := w.Healths(t.Context(), append(rs, gateway.Registration{ID: "reg_9"})...); err != nil || len(hs) != len(ids) {
 		t.Errorf("Healths: %d, %v, want %d", len(hs), err, len(ids))
 	}
-	event := must(ident.Event(s.ID, "", w.now, "x"))(w)
+	event := gatewaytest.Must(ident.Event(s.ID, "", w.Now, "x"))(w)
 	for _, r := range rs {
-		w.deliveryOf(r, event, gateway.Delivery{EventType: "sent", Received: w.now, Status: gateway.Failed})
+		w.deliveryOf(r, event, gateway.Delivery{EventType: "sent", Received: w.Now, Status: gateway.Failed})
 	}
 	if ds, _, err := w.Deliveries(t.Context(), c, Query{Event: event}); err != nil || len(ds) != len(ids) || !slices.IsSortedFunc(ds, func(a, b Delivery) int { return strings.Compare(a.ID, b.ID) }) {
 		t.Errorf("deliveries of an event: %d, %v, want %d in order", len(ds), err, len(ids))
 	}
 	for n := 1; n <= 2; n++ {
-		w.store.FailAt(n)
+		w.Store.FailAt(n)
 		_, err := w.Healths(t.Context(), rs...)
-		w.wantErr("Healths without a Store", err, storagetest.ErrBroken)
-		w.store.FailAt(n)
+		w.WantErr("Healths without a Store", err, storagetest.ErrBroken)
+		w.Store.FailAt(n)
 		_, err = w.ReadRegistrations(t.Context(), ids)
-		w.wantErr("ReadRegistrations without a Store", err, storagetest.ErrBroken)
+		w.WantErr("ReadRegistrations without a Store", err, storagetest.ErrBroken)
 	}
-	w.store.Heal()
+	w.Store.Heal()
 	if hs, err := w.Healths(t.Context()); err != nil || len(hs) != 0 {
 		t.Errorf("Healths of none: %v, %v", hs, err)
 	}
@@ -776,36 +777,36 @@ func TestManyRegistrationsAreReadInParts(t *testing.T) {
 
 func TestHealthIsOfItsRegistration(t *testing.T) {
 	w := newWorld(t)
-	w.put(gateway.HealthKey("reg_1"), circuit.Health{Open: true, Since: w.now})
-	w.put(gateway.HealthKey("reg_2"), circuit.Health{Since: w.now.Add(time.Hour)})
+	w.Put(gateway.HealthKey("reg_1"), circuit.Health{Open: true, Since: w.Now})
+	w.Put(gateway.HealthKey("reg_2"), circuit.Health{Since: w.Now.Add(time.Hour)})
 	hs, err := w.Healths(t.Context(), gateway.Registration{ID: "reg_2"}, gateway.Registration{ID: "reg_3"}, gateway.Registration{ID: "reg_1"})
-	if err != nil || len(hs) != 2 || !hs["reg_1"].Open || !hs["reg_2"].Since.Equal(w.now.Add(time.Hour)) {
+	if err != nil || len(hs) != 2 || !hs["reg_1"].Open || !hs["reg_2"].Since.Equal(w.Now.Add(time.Hour)) {
 		t.Errorf("Healths = %+v, %v, want those of reg_1 and reg_2", hs, err)
 	}
 }
 
 func TestAttemptsAreListedOldestFirst(t *testing.T) {
 	w := newWorld(t)
-	w.answer = refuse
+	w.Respond = gatewaytest.Fails
 	s, c := w.granted(direct)
 	r := w.register(c, s.ID, control.RegistrationChange{Schedule: &schedule.Schedule{Waits: []time.Duration{10 * time.Second, 10 * time.Second, 10 * time.Second}}})
 	w.delivered(s, "m")
 	for range 2 {
-		w.pass(30 * time.Second)
-		w.work()
+		w.Pass(30 * time.Second)
+		w.Work()
 	}
-	w.answer = nil
-	w.pass(30 * time.Second)
-	w.work()
+	w.Respond = nil
+	w.Pass(30 * time.Second)
+	w.Work()
 	id := ident.Delivery(r.ID, w.eventIDs(s.ID)[0])
 	l, _, err := w.DeliveryOf(t.Context(), c, id)
-	w.ok(err)
+	w.OK(err)
 	if l.Status != gateway.Succeeded || l.Attempts != 4 || !l.Last.Inline {
 		t.Fatalf("the delivery is %+v, want it succeeded at the fourth attempt, which has no row", l.Delivery)
 	}
 	all, next, err := w.Attempts(t.Context(), l.Delivery, storage.PageRequest{})
-	w.ok(err)
-	codes := idsOf(all, func(a gateway.Attempt) string { return fmt.Sprint(a.StatusCode) })
+	w.OK(err)
+	codes := gatewaytest.IDs(all, func(a gateway.Attempt) string { return fmt.Sprint(a.StatusCode) })
 	if !slices.Equal(codes, []string{"500", "500", "500", "200"}) || next != "" || !slices.IsSortedFunc(all, func(a, b gateway.Attempt) int { return a.At.Compare(b.At) }) {
 		t.Errorf("attempts %v, %q, want three refused and one accepted, oldest first", codes, next)
 	}
@@ -817,13 +818,13 @@ func TestAttemptsAreListedOldestFirst(t *testing.T) {
 	for n := range 10 {
 		limit := n/2 + 1
 		if n == 1 {
-			w.store.Store = terse{w.store.Store}
+			w.Store.Store = terse{w.Store.Store}
 		}
 		got := []gateway.Attempt{}
 		at := storage.PageRequest{Limit: limit}
 		for range 10 {
 			page, next, err := w.Attempts(t.Context(), l.Delivery, at)
-			w.ok(err)
+			w.OK(err)
 			if len(page) > limit {
 				t.Errorf("page of %d attempts, want %d at most", len(page), limit)
 			}
@@ -838,26 +839,26 @@ func TestAttemptsAreListedOldestFirst(t *testing.T) {
 	}
 	d := l.Delivery
 	d.Last = nil
-	if as := must2(w.Attempts(t.Context(), d, storage.PageRequest{}))(w); len(as) != 3 {
+	if as := gatewaytest.MustPage(w.Attempts(t.Context(), d, storage.PageRequest{}))(w); len(as) != 3 {
 		t.Errorf("attempts of a delivery without a last one: %d, want 3", len(as))
 	}
 	last := *l.Last
 	last.Inline = false
 	d.Last = &last
-	if as := must2(w.Attempts(t.Context(), d, storage.PageRequest{}))(w); len(as) != 3 {
+	if as := gatewaytest.MustPage(w.Attempts(t.Context(), d, storage.PageRequest{}))(w); len(as) != 3 {
 		t.Errorf("attempts of a delivery whose last one has a row: %d, want 3", len(as))
 	}
-	w.put(storage.Key{Table: storage.Deliveries, PK: "A#" + id, SK: gateway.AttemptID(id, all[3])}, all[3])
-	if as := must2(w.Attempts(t.Context(), l.Delivery, storage.PageRequest{}))(w); len(as) != 4 {
+	w.Put(storage.Key{Table: storage.Deliveries, PK: "A#" + id, SK: gateway.AttemptID(id, all[3])}, all[3])
+	if as := gatewaytest.MustPage(w.Attempts(t.Context(), l.Delivery, storage.PageRequest{}))(w); len(as) != 4 {
 		t.Errorf("attempts of a delivery whose last one got a row: %d, want 4", len(as))
 	}
 	for _, d := range []gateway.Delivery{d, l.Delivery} {
-		w.store.FailAt(1)
+		w.Store.FailAt(1)
 		_, _, err = w.Attempts(t.Context(), d, storage.PageRequest{})
-		w.wantErr("attempts without a Store", err, storagetest.ErrBroken)
-		w.store.Heal()
+		w.WantErr("attempts without a Store", err, storagetest.ErrBroken)
+		w.Store.Heal()
 	}
-	w.newer(storage.Key{Table: storage.Deliveries, PK: "A#" + id, SK: gateway.AttemptID(id, all[0])})
+	w.PutNewer(storage.Key{Table: storage.Deliveries, PK: "A#" + id, SK: gateway.AttemptID(id, all[0])})
 	if as, _, err := w.Attempts(t.Context(), d, storage.PageRequest{}); err == nil {
 		t.Errorf("attempts with one of a newer release = %+v, want an error", as)
 	}
@@ -875,7 +876,7 @@ func TestResendIsMadeIfTheTenantMayHaveIt(t *testing.T) {
 		t.Helper()
 		do := func() {
 			d, err := w.ResendDelivery(t.Context(), c, id)
-			if w.wantErr("ResendDelivery "+what, err, want); err == nil && (d.ID != id || !d.Manual) {
+			if w.WantErr("ResendDelivery "+what, err, want); err == nil && (d.ID != id || !d.Manual) {
 				t.Errorf("ResendDelivery %s = %+v, want a manual attempt to come", what, d)
 			}
 		}
@@ -883,35 +884,35 @@ func TestResendIsMadeIfTheTenantMayHaveIt(t *testing.T) {
 			do()
 			return
 		}
-		w.wantUnwritten(what, do)
+		w.WantUnwritten(what, do)
 	}
-	asked := len(w.asked)
+	asked := len(w.Requests)
 	resend("of its own", c, nil)
-	if w.work(); len(w.asked) != asked+1 {
-		t.Errorf("the endpoint was called %d times, want once", len(w.asked)-asked)
+	if w.Work(); len(w.Requests) != asked+1 {
+		t.Errorf("the endpoint was called %d times, want once", len(w.Requests)-asked)
 	}
 	resend("by the operator", control.Operator(), nil)
-	w.work()
-	w.wantFaultsTold("ResendDelivery", func() storagetest.Operation {
-		w.ok(w.gw.Publish(t.Context(), s.ID)) // what is known of its grants is old
-		return storagetest.Operation{Do: func() error { return second(w.ResendDelivery(t.Context(), c, id)) }}
+	w.Work()
+	w.WantFaultsReported("ResendDelivery", func() storagetest.Operation {
+		w.OK(w.gw.Publish(t.Context(), s.ID)) // what is known of its grants is old
+		return storagetest.Operation{Do: func() error { return gatewaytest.ErrOf(w.ResendDelivery(t.Context(), c, id)) }}
 	})
-	w.work()
+	w.Work()
 	resend("by another", w.other(), storage.ErrNotFound)
-	w.ok(second(w.DisableRegistration(t.Context(), c, r.ID)))
+	w.OK(gatewaytest.ErrOf(w.DisableRegistration(t.Context(), c, r.ID)))
 	resend("of a disabled one", c, storage.ErrConflict)
-	w.ok(second(w.EnableRegistration(t.Context(), c, r.ID)))
-	w.work()
-	w.ok(w.DeleteGrant(t.Context(), s.ID, gr.ID))
+	w.OK(gatewaytest.ErrOf(w.EnableRegistration(t.Context(), c, r.ID)))
+	w.Work()
+	w.OK(w.DeleteGrant(t.Context(), s.ID, gr.ID))
 	resend("without a grant", c, control.ErrForbidden)
 	w.grant(s.ID, c, nil)
 	er, row := w.event(event)
 	er.Erased = true
 	w.putEvent(er, row.Body)
 	resend("of an erased event", c, storage.ErrConflict)
-	w.ok(w.store.Delete(t.Context(), row.Key, storage.AnyRev))
+	w.OK(w.Store.Delete(t.Context(), row.Key, storage.AnyRev))
 	resend("of an event that is gone", c, storage.ErrConflict)
-	w.ok(w.DeleteRegistration(t.Context(), c, r.ID))
+	w.OK(w.DeleteRegistration(t.Context(), c, r.ID))
 	resend("of a removed one", c, storage.ErrConflict)
 }
 

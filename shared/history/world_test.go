@@ -1,45 +1,22 @@
 package history
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"io"
-	"log/slog"
-	"net/http"
 	"slices"
-	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"ringback/shared/control"
-	"ringback/shared/egress"
-	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/ident"
-	"ringback/shared/keyring"
-	"ringback/shared/provider"
-	"ringback/shared/provider/all"
 	"ringback/shared/storage"
-	"ringback/shared/storage/storagetest"
+	"ringback/shared/test/gatewaytest"
 )
 
-// A world is a Control and its History on the embedded backend, with a clock that
-// stands still until a test moves it, a queue that keeps what is sent until it is
-// passed on, and endpoints that are reached without a network.
+// A world is a Control and its History on a gateway whose clock stands.
 type world struct {
 	*control.Control
 	*History
-	t     *testing.T
-	store *storagetest.Brittle
-	queue *outbox
-	now   time.Time
-	log   strings.Builder
-
-	mu     sync.Mutex                             // of asked: endpoints are called at once
-	asked  []*http.Request                        // of endpoints, in order
-	answer func(*http.Request) (int, http.Header) // what endpoints answer; nil: 200
+	*gatewaytest.Still
+	t *testing.T
 }
 
 const (
@@ -47,87 +24,27 @@ const (
 	direct      = "direct"
 )
 
-// start is far from the time by which the backend sweeps, so what has expired
-// by the world's clock is still there, as in a table that deletes late.
-var start = time.Date(2100, 3, 1, 12, 0, 0, 0, time.UTC)
-
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	db, err := embedded.Open(t.Context(), t.TempDir(), embedded.Options{Relaxed: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	keys, err := keyring.Parse("1 a key ring of no fewer than 32 characters")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{t: t, store: &storagetest.Brittle{Store: db}, now: start}
-	w.queue = &outbox{Queue: db, w: w}
-	g, err := gateway.New(gateway.Config{
-		Store: w.store, Queue: w.queue, Keys: keys, Providers: all.Providers(), PublicURL: "https://ringback.example",
-		Egress: &egress.Client{Transport: w}, Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})), SingleProcess: true,
-		Now: func() time.Time { return w.now }, Random: func() float64 { return 0.5 },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.Control = control.New(g)
-	w.History = New(w.Control)
-	return w
+	still, g := gatewaytest.NewStill(t)
+	c := control.New(g)
+	return &world{Control: c, History: New(c), Still: still, t: t}
 }
-
-func (w *world) pass(d time.Duration) { w.now = w.now.Add(d) }
-
-// RoundTrip implements http.RoundTripper.
-func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
-	w.mu.Lock()
-	w.asked = append(w.asked, r)
-	w.mu.Unlock()
-	code, header := http.StatusOK, http.Header{}
-	if w.answer != nil {
-		code, header = w.answer(r)
-	}
-	if code == 0 {
-		return nil, errors.New("no route to host")
-	}
-	return &http.Response{StatusCode: code, Header: header, Body: io.NopCloser(strings.NewReader("answered")), Request: r}, nil
-}
-
-// must returns v, and ends the test if err is not nil.
-func must[T any](v T, err error) func(w *world) T {
-	return func(w *world) T {
-		w.t.Helper()
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		return v
-	}
-}
-
-func (w *world) ok(err error) {
-	w.t.Helper()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func (w *world) id(prefix string) string { return ident.New(prefix, w.now) }
 
 // source makes a source of a provider.
 func (w *world) source(provider string) gateway.Source {
 	w.t.Helper()
 	ch := control.SourceChange{Provider: provider, Name: new("a source")}
-	return must(w.CreateSource(w.t.Context(), ident.NewSource(), ch))(w)
+	return gatewaytest.Must(w.CreateSource(w.t.Context(), ident.NewSource(), ch))(w)
 }
 
 // tenant makes a tenant and returns the caller with its first key.
 func (w *world) tenant() control.Caller {
 	w.t.Helper()
-	tn, text, err := w.CreateTenant(w.t.Context(), w.id("ten"), "acme", gateway.Limits{})
-	w.ok(err)
+	tn, text, err := w.CreateTenant(w.t.Context(), w.ID("ten"), "acme", gateway.Limits{})
+	w.OK(err)
 	c, _, err := w.CallerOf(w.t.Context(), text)
-	w.ok(err)
+	w.OK(err)
 	if c.Tenant != tn.ID {
 		w.t.Fatalf("CallerOf(first key of %s) = %+v", tn.ID, c)
 	}
@@ -136,7 +53,7 @@ func (w *world) tenant() control.Caller {
 
 func (w *world) grant(source string, c control.Caller, m gateway.Match) gateway.Grant {
 	w.t.Helper()
-	return must(w.CreateGrant(w.t.Context(), w.id("grt"), source, c.Tenant, m))(w)
+	return gatewaytest.Must(w.CreateGrant(w.t.Context(), w.ID("grt"), source, c.Tenant, m))(w)
 }
 
 // granted makes a source of a provider and a tenant with a grant of all of it.
@@ -154,144 +71,29 @@ func (w *world) register(c control.Caller, source string, ch control.Registratio
 	if ch.URL == nil {
 		ch.URL = new(endpointURL)
 	}
-	r, _, err := w.CreateRegistration(w.t.Context(), c, w.id("reg"), source, ch)
-	w.ok(err)
+	r, _, err := w.CreateRegistration(w.t.Context(), c, w.ID("reg"), source, ch)
+	w.OK(err)
 	return r
 }
 
 func (w *world) registration(id string) gateway.Registration {
 	w.t.Helper()
-	return must(w.Registration(w.t.Context(), control.Operator(), id))(w)
-}
-
-func (w *world) put(k storage.Key, v any) {
-	w.t.Helper()
-	w.ok(storage.Put(w.t.Context(), w.store, k, v, storage.AnyRev))
-}
-
-// newer stores a row of a newer release, which this one cannot read.
-func (w *world) newer(k storage.Key) {
-	w.t.Helper()
-	w.ok(w.store.Put(w.t.Context(), storage.Row{Key: k, Rev: storage.NewRev(), Data: []byte(`{"v":99}`)}, storage.AnyRev))
-}
-
-// row returns what is stored under k.
-func (w *world) row(k storage.Key) (storage.Row, bool) {
-	w.t.Helper()
-	rows := must(w.store.Get(w.t.Context(), k))(w)
-	if len(rows) == 0 {
-		return storage.Row{}, false
-	}
-	return rows[0], true
-}
-
-// wantUnwritten fails the test if f writes a row or sends a message.
-func (w *world) wantUnwritten(what string, f func()) {
-	w.t.Helper()
-	writes, sent := w.store.Writes(), len(w.queue.sent)
-	if f(); w.store.Writes() != writes || len(w.queue.sent) != sent {
-		w.t.Errorf("%s: %d writes and %d messages, want none", what, w.store.Writes()-writes, len(w.queue.sent)-sent)
-	}
-}
-
-// wantErr fails the test unless err wraps want, or is nil if that is.
-func (w *world) wantErr(what string, err, want error) {
-	w.t.Helper()
-	if !errors.Is(err, want) {
-		w.t.Errorf("%s: %v, want %v", what, err, want)
-	}
-}
-
-// wantFaultsTold is storagetest.WantFaultsReported on w's Store.
-func (w *world) wantFaultsTold(what string, prepare func() storagetest.Operation) {
-	w.t.Helper()
-	storagetest.WantFaultsReported(w.t, w.store, what, prepare)
-}
-
-// An outbox keeps what is sent until it is passed on.
-type outbox struct {
-	storage.Queue
-	mu   sync.Mutex // of Send, which deliveries call at once
-	w    *world
-	sent []sentMessage
-}
-
-type sentMessage struct {
-	queue storage.QueueName
-	body  string
-	due   time.Time
-}
-
-// Send implements storage.Queue.
-func (o *outbox) Send(_ context.Context, q storage.QueueName, ms []storage.Message) []error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, m := range ms {
-		o.sent = append(o.sent, sentMessage{q, m.Body, o.w.now.Add(m.Delay)})
-	}
-	return make([]error, len(ms))
-}
-
-// work does what is in the queue and due, until there is no more.
-func (w *world) work() {
-	w.t.Helper()
-	for range 1_000 {
-		i := slices.IndexFunc(w.queue.sent, func(m sentMessage) bool { return !m.due.After(w.now) })
-		if i < 0 {
-			return
-		}
-		m := w.queue.sent[i]
-		w.queue.sent = slices.Delete(w.queue.sent, i, i+1)
-		again, err := w.gw.Handlers()[m.queue](w.t.Context(), []storage.Received{{Body: m.body, Receipt: "1", Receives: 1}})
-		if err != nil || len(again) > 0 {
-			w.t.Fatalf("message on %s: %v again, %v", m.queue, again, err)
-		}
-	}
-	w.t.Fatal("the queue does not become empty")
+	return gatewaytest.Must(w.Registration(w.t.Context(), control.Operator(), id))(w)
 }
 
 // delivered has a message of a source of direct be delivered, status and all,
 // and does what follows from that.
 func (w *world) delivered(s gateway.Source, message string) {
 	w.t.Helper()
-	url := must(w.FirstCallbackURL(w.t.Context(), s))(w)
-	reply := w.gw.Ingest(w.t.Context(), s.Provider, s.ID, url[strings.LastIndex(url, "/")+1:], &provider.Callback{
-		Method: http.MethodPost, Header: http.Header{"Content-Type": {"application/json"}}, Received: w.now,
-		Body: fmt.Appendf(nil, `{"message_uuid":%q,"callback_event":"delivered","status":"delivered","channel_type":"SMS"}`, message),
-	})
-	if reply.StatusCode/100 != 2 {
-		w.t.Fatalf("callback: %d %s", reply.StatusCode, reply.Body)
-	}
-	w.work()
+	w.Callback(s, gatewaytest.Must(w.FirstCallbackURL(w.t.Context(), s))(w), "", gatewaytest.DeliveredStatus(message))
+	w.Work()
 }
-
-// isError is errors.Is.
-func isError(err, want error) bool { return errors.Is(err, want) }
-
-// second returns the error of a call.
-func second[T any](_ T, err error) error { return err }
-
-func idsOf[T any](vs []T, id func(T) string) []string {
-	out := []string{}
-	for _, v := range vs {
-		out = append(out, id(v))
-	}
-	return out
-}
-
-// must2 is must for a page.
-func must2[T any](v T, _ string, err error) func(w *world) T {
-	return must(v, err)
-}
-
-// refuse is how an endpoint answers that takes nothing.
-func refuse(*http.Request) (int, http.Header) { return http.StatusInternalServerError, http.Header{} }
 
 // event returns the row of an event.
 func (w *world) event(id string) (gateway.EventRow, storage.Row) {
 	w.t.Helper()
-	row, _ := w.row(must(gateway.EventKey(id))(w))
-	return must(storage.Decoded[gateway.EventRow](row))(w), row
+	row, _ := w.Row(gatewaytest.Must(gateway.EventKey(id))(w))
+	return gatewaytest.Must(storage.Decoded[gateway.EventRow](row))(w), row
 }
 
 // eventIDs returns the ids of a source's events, in the order of their coming;
@@ -301,7 +103,7 @@ func (w *world) eventIDs(source string) []string {
 	ids := []string{}
 	for shard := range gateway.HistoryShards {
 		q := storage.Query{Table: storage.Deliveries, PK: gateway.EventPK(source, shard), Consistent: true}
-		w.ok(storage.Each(w.t.Context(), w.store, q, func(r storage.Row) error {
+		w.OK(storage.Each(w.t.Context(), w.Store, q, func(r storage.Row) error {
 			if er, _ := w.event(r.SK); !gateway.OwnEvent(er.Event(source, nil)) {
 				ids = append(ids, r.SK)
 			}
