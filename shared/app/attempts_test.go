@@ -20,7 +20,7 @@ func TestEveryAttemptIsListed(t *testing.T) {
 			c := w.tenant(s, nil)
 			r, e := w.register(c, s, "moody.example", control.RegistrationChange{Ordered: &ordered})
 			codes := []int{500, 200, 500, 200, 200}
-			e.set(func(n int, _ *http.Request) (int, http.Header) { return codes[min(n, len(codes)-1)], http.Header{} })
+			e.RespondWith(func(n int, _ *http.Request) (int, http.Header) { return codes[min(n, len(codes)-1)], http.Header{} })
 			w.chat(path, groupA, "hello")
 			w.within(time.Hour, "accepted", func() bool {
 				ds := w.deliveries(c, r.ID)
@@ -36,7 +36,7 @@ func TestEveryAttemptIsListed(t *testing.T) {
 				if _, err := w.lists().ResendDelivery(t.Context(), c, d.ID); err != nil {
 					t.Fatal(err)
 				}
-				w.within(time.Hour, "resent", func() bool { return len(e.seen()) == n && !w.deliveries(c, r.ID)[0].Manual })
+				w.within(time.Hour, "resent", func() bool { return len(e.Posts()) == n && !w.deliveries(c, r.ID)[0].Manual })
 				w.wantAttempts(c, r, codes[:n])
 			}
 		})

@@ -21,14 +21,13 @@ import (
 	"time"
 
 	"ringback/shared/app"
-	"ringback/shared/config"
 	"ringback/shared/control"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/ident"
-	"ringback/shared/keyring"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
+	"ringback/shared/test/gatewaytest"
 	"ringback/shared/transfer"
 )
 
@@ -45,36 +44,16 @@ type bench struct {
 }
 
 func newBench(b testing.TB, worker bool) *bench {
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	db, err := embedded.Open(ctx, b.TempDir(), embedded.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	keys, err := keyring.Parse("1 a key ring of no fewer than 32 characters")
-	if err != nil {
-		b.Fatal(err)
-	}
-	cfg, err := config.Load(func(string) string { return "" })
-	if err != nil {
-		b.Fatal(err)
-	}
+	db, cfg, stop := gatewaytest.OpenWith(b, embedded.Options{}), loadConfig(b), func() {}
 	cfg.AllowEndpoints = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	cfg.PublicURL = "http://ringback.example"
 	x := &bench{b: b, arrived: make(chan time.Duration, 1<<20)}
-	x.g, err = app.New(cfg, app.Parts{Steps: transfer.Steps,
-		Store: db, Queue: db, Keys: keys, Providers: all.Providers(), SingleProcess: true,
+	x.g = gatewaytest.Must(app.New(cfg, app.Parts{Steps: transfer.Steps,
+		Store: db, Queue: db, Keys: gatewaytest.Keys(b, gatewaytest.KeyRing), Providers: all.Providers(), SingleProcess: true,
 		Log: slog.New(slog.NewJSONHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelInfo})),
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
+	}))(b)
 	if worker {
-		for q, h := range x.g.Handlers() {
-			running.Go(func() {
-				db.Serve(ctx, q, embedded.Consumer{Handler: h, Batch: 1, Concurrency: 256, Timeout: time.Minute})
-			})
-		}
+		stop = gatewaytest.Run(x.g, gatewaytest.On(db, embedded.Consumer{Batch: 1, Concurrency: 256, Timeout: time.Minute}), 0)
 	}
 	mux := http.NewServeMux()
 	for name := range x.g.Providers {
@@ -86,10 +65,8 @@ func newBench(b testing.TB, worker bool) *bench {
 	b.Cleanup(func() {
 		x.client.CloseIdleConnections()
 		x.server.Close()
-		cancel()
-		running.Wait()
+		stop()
 		x.receiver.Close()
-		db.Close()
 	})
 	return x
 }

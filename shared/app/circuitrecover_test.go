@@ -9,6 +9,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/ident"
 	"ringback/shared/schedule"
+	"ringback/shared/test/gatewaytest"
 )
 
 func TestRecoverAttemptsAgainBehindAnOpenCircuit(t *testing.T) {
@@ -17,7 +18,7 @@ func TestRecoverAttemptsAgainBehindAnOpenCircuit(t *testing.T) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "mended.example", control.RegistrationChange{Schedule: &schedule.Schedule{Waits: []time.Duration{30 * time.Second}}})
-		e.set(always(500))
+		e.RespondWith(gatewaytest.Always(500))
 		start := w.later()
 		for n := range 20 {
 			w.chat(path, groupA, fmt.Sprint(n))
@@ -31,11 +32,11 @@ func TestRecoverAttemptsAgainBehindAnOpenCircuit(t *testing.T) {
 			}
 			return failed >= 20
 		})
-		e.set(nil)
+		e.RespondWith(nil)
 		w.later() // what fails while the job is asked for is not its affair
 		again(w, func() (gateway.Job, error) {
 			return w.control().StartRecover(t.Context(), c, ident.New("job", time.Now()), r.ID, control.Span{Since: start})
 		})
-		w.within(12*time.Hour, "all recovered", func() bool { return len(e.accepted()) >= 20 })
+		w.within(12*time.Hour, "all recovered", func() bool { return len(e.Succeeded()) >= 20 })
 	})
 }

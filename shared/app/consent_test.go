@@ -20,31 +20,24 @@ func TestEndpointThatMustConsentGetsNothingBefore(t *testing.T) {
 		})
 		w.grant(s, id, nil)
 		c := control.Caller{Scope: control.ScopeFull, Tenant: id}
-		silent := w.endpoints.add("tenant.example", "")
+		silent := w.endpoints.Add("tenant.example", "")
 		r, e := w.register(c, s, "tenant.example", control.RegistrationChange{})
-		if r.State != gateway.Disabled || !strings.HasPrefix(r.Reason, "unproven") || silent.asked == 0 {
-			t.Fatalf("before it consents it is %s, %q, asked %d times; want disabled as unproven", r.State, r.Reason, silent.asked)
+		if r.State != gateway.Disabled || !strings.HasPrefix(r.Reason, "unproven") || silent.Challenges == 0 {
+			t.Fatalf("before it consents it is %s, %q, asked %d times; want disabled as unproven", r.State, r.Reason, silent.Challenges)
 		}
 		w.chat(path, groupA, "too early")
 		w.wantStatus(c, r, 6*time.Hour, gateway.Held)
 		for _, origin := range []string{"", "elsewhere.example"} {
-			e.allow(origin)
+			e.ConsentTo(origin)
 			if _, err := w.control().EnableRegistration(t.Context(), c, r.ID); err == nil {
 				t.Errorf("enabled though the endpoint consents to %q", origin)
 			}
 		}
-		e.allow("ringback.example")
+		e.ConsentTo("ringback.example")
 		again(w, func() (gateway.Registration, error) { return w.control().EnableAndRelease(t.Context(), c, r.ID) })
-		w.within(12*time.Hour, "delivered", func() bool { return len(e.accepted()) == 1 })
-		if got := e.seen()[0].header.Get("WebHook-Request-Origin"); got != "ringback.example" {
+		w.within(12*time.Hour, "delivered", func() bool { return len(e.Succeeded()) == 1 })
+		if got := e.Posts()[0].Header.Get("WebHook-Request-Origin"); got != "ringback.example" {
 			t.Errorf("delivered with WebHook-Request-Origin %q, want ringback.example", got)
 		}
 	})
-}
-
-// allow lets the endpoint consent to an origin.
-func (e *endpoint) allow(origin string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.allows = origin
 }

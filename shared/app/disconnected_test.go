@@ -1,7 +1,6 @@
 package app_test
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"testing"
@@ -16,18 +15,6 @@ import (
 func (w *world) removedUpstream(path, group string) {
 	w.t.Helper()
 	w.post(path, "application/x-www-form-urlencoded", url.Values{"action": {"callback_removed"}, "group_uuid": {group}}.Encode(), http.StatusOK)
-}
-
-// ofType returns the webhook-ids of a type that e accepted.
-func (e *endpoint) ofType(typ string) map[string]bool {
-	ids := map[string]bool{}
-	for _, p := range e.seen() {
-		var body struct{ Type string }
-		if json.Unmarshal(p.body, &body) == nil && body.Type == typ {
-			ids[p.id] = true
-		}
-	}
-	return ids
 }
 
 func TestDisconnectedSourceIsToldToWhomeverItConcerns(t *testing.T) {
@@ -45,25 +32,25 @@ func TestDisconnectedSourceIsToldToWhomeverItConcerns(t *testing.T) {
 		for range 5 {
 			w.removedUpstream(path, groupA)
 		}
-		w.within(50*time.Minute, "both told", func() bool { return len(first.ofType(kind)) >= 1 && len(second.ofType(kind)) >= 1 })
+		w.within(50*time.Minute, "both told", func() bool { return len(first.OfType(kind)) >= 1 && len(second.OfType(kind)) >= 1 })
 		w.within(50*time.Minute, "SmartBots' own word goes to who has the whole source", func() bool {
-			return len(stars.ofType("callback_removed")) == 5
+			return len(stars.OfType("callback_removed")) == 5
 		})
-		if n := len(first.ofType(kind)); n != 1 && w.weak == 0 {
+		if n := len(first.OfType(kind)); n != 1 && w.weak == 0 {
 			t.Errorf("five removals of one group were told %d times, want once", n)
 		}
-		before := len(first.ofType(kind))
+		before := len(first.OfType(kind))
 		w.removedUpstream(path, groupB)
-		w.within(12*time.Hour, "told of the other group", func() bool { return len(first.ofType(kind)) > before })
+		w.within(12*time.Hour, "told of the other group", func() bool { return len(first.OfType(kind)) > before })
 		time.Sleep(2 * time.Hour)
-		before = len(first.ofType(kind))
+		before = len(first.OfType(kind))
 		w.removedUpstream(path, groupA)
-		w.within(12*time.Hour, "told again in another hour", func() bool { return len(first.ofType(kind)) > before })
+		w.within(12*time.Hour, "told again in another hour", func() bool { return len(first.OfType(kind)) > before })
 		time.Sleep(2 * time.Hour)
-		if n := len(part.seen()); n != 0 {
+		if n := len(part.Posts()); n != 0 {
 			t.Errorf("who is granted a group alone got %d events about the source", n)
 		}
-		if n := len(stars.ofType(kind)); n != 0 {
+		if n := len(stars.OfType(kind)); n != 0 {
 			t.Errorf("a registration that does not name %s got %d", kind, n)
 		}
 	})
@@ -76,10 +63,10 @@ func TestDisconnectedSourceIsSeenByWhoWasTold(t *testing.T) {
 		r, e := w.register(c, s, "told.example", control.RegistrationChange{EventTypes: ptr([]string{"source.disconnected"})})
 		time.Sleep(time.Minute) // a repeat that comes in another hour by the worker's clock is told again
 		w.removedUpstream(path, groupA)
-		w.within(6*time.Hour, "told", func() bool { return len(e.seen()) > 0 })
-		p := e.seen()[0]
-		if p.text(t, "group") != groupA || !p.valid {
-			t.Errorf("told %s, valid %v; want a signed one that names the group", p.body, p.valid)
+		w.within(6*time.Hour, "told", func() bool { return len(e.Posts()) > 0 })
+		p := e.Posts()[0]
+		if p.Text(t, "group") != groupA || !p.Valid {
+			t.Errorf("told %s, valid %v; want a signed one that names the group", p.Body, p.Valid)
 		}
 		d := w.wantStatus(c, r, time.Hour, gateway.Succeeded)
 		l := again(w, func() (history.Event, error) { return w.lists().EventOf(t.Context(), c, d.Event) })

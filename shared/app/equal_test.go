@@ -19,7 +19,7 @@ func TestEqualPacketsWithoutIDAndTimeAreFactsOfTheirOwn(t *testing.T) {
 		_, e := w.register(w.tenant(s, nil), s, "states.example", control.RegistrationChange{EventTypes: &[]string{"*"}})
 		for n, command := range []string{"Sns.CallbackBlackListAdd", "Sns.CallbackBlackListDelete", "Sns.CallbackBlackListAdd"} {
 			w.tencent(path, command, `"PairList":[{"From_Account":"a","To_Account":"b"}]`)
-			w.within(time.Hour, "delivered", func() bool { return len(e.accepted()) > n })
+			w.within(time.Hour, "delivered", func() bool { return len(e.Succeeded()) > n })
 		}
 	})
 }
@@ -37,9 +37,9 @@ func TestPiecesUnderOneMessageKeyAreDeliveredEach(t *testing.T) {
 			for range 2 {
 				w.tencent(path, "C2C.CallbackAfterSendMsg", piece)
 			}
-			w.within(time.Hour, "delivered", func() bool { return len(e.accepted()) > n })
+			w.within(time.Hour, "delivered", func() bool { return len(e.Succeeded()) > n })
 		}
-		if n := len(e.accepted()); n != 3 {
+		if n := len(e.Succeeded()); n != 3 {
 			t.Errorf("three pieces, each sent twice: %d events, want 3", n)
 		}
 	})

@@ -277,8 +277,8 @@ func outcomeOf(t *testing.T, e lambdaevents.APIGatewayV2HTTPRequest, way way) (o
 		if e.RequestContext.TimeEpoch != 0 { // when the provider called; its times are of the days before
 			ahead := time.UnixMilli(e.RequestContext.TimeEpoch).Sub(arrival)
 			w.ahead.Store(int64(ahead))
-			for _, endpoint := range w.endpoints.at {
-				endpoint.ahead = ahead
+			for _, endpoint := range w.endpoints.At {
+				endpoint.ClockAhead = ahead
 			}
 		}
 		o.Answer = way(t, app.Callback(w.g, provider), e)
@@ -357,14 +357,14 @@ func (w *world) sampleEvents() []seenEvent {
 func (w *world) samplePosts() []seenPost {
 	w.t.Helper()
 	var out []seenPost
-	for host, at := range w.endpoints.at {
+	for host, at := range w.endpoints.At {
 		source := host[:len(sampleDirect)]
-		for _, p := range at.seen() {
-			h := p.header.Clone()
+		for _, p := range at.Posts() {
+			h := p.Header.Clone()
 			h.Del("Webhook-Signature") // with a secret of its own in each world
 			h.Del("Ringback-Delivery") // of a registration of its own
 			h.Set("Webhook-Id", nameless(source, h.Get("Webhook-Id")))
-			out = append(out, seenPost{host, p.query, nameless(source, string(p.body)), h, p.valid})
+			out = append(out, seenPost{host, p.Query, nameless(source, string(p.Body)), h, p.Valid})
 		}
 	}
 	slices.SortFunc(out, func(a, b seenPost) int {

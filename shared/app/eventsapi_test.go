@@ -60,12 +60,12 @@ func TestCallIsAnsweredTheSameFromLambdaAndOverHTTP(t *testing.T) {
 func TestSetHTTPCallbackFromLambdaTellsTheApplication(t *testing.T) {
 	long(t)
 	sampled(t, func(t *testing.T, w *world) {
-		at := w.endpoints.add("tenant.example", "")
+		at := w.endpoints.Add("tenant.example", "")
 		h := w.sampleAPI()
 		a := throughLambda(t, h, readEvent[lambdaevents.APIGatewayV2HTTPRequest](t, "api-set-http-callback-form.json"))
-		w.within(time.Minute, "callback_set at the application", func() bool { return len(at.seen()) == 1 })
-		if got := at.seen(); !strings.HasPrefix(string(got[0].body), "action=callback_set&") {
-			t.Errorf("answered %s, then told the application %s; want callback_set", a.Body, got[0].body)
+		w.within(time.Minute, "callback_set at the application", func() bool { return len(at.Posts()) == 1 })
+		if got := at.Posts(); !strings.HasPrefix(string(got[0].Body), "action=callback_set&") {
+			t.Errorf("answered %s, then told the application %s; want callback_set", a.Body, got[0].Body)
 		}
 	})
 }

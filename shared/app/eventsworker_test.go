@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/netip"
 	"os"
@@ -24,10 +23,10 @@ import (
 	"ringback/shared/cloud"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
-	"ringback/shared/keyring"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
+	"ringback/shared/test/gatewaytest"
 	"ringback/shared/transfer"
 )
 
@@ -139,8 +138,8 @@ func TestMessagesOfBatchesHaveTheirMD5(t *testing.T) {
 func TestTickFromLambdaHandsOutWhatIsDue(t *testing.T) {
 	idle(t, func(t *testing.T, w *world) {
 		w.registerSamples(sampleDirect)
-		for _, at := range w.endpoints.at {
-			at.set(always(http.StatusInternalServerError))
+		for _, at := range w.endpoints.At {
+			at.RespondWith(gatewaytest.Always(http.StatusInternalServerError))
 		}
 		if again := w.handle(readEvent[lambdaevents.SQSEvent](t, "worker-direct.json")); again != nil {
 			t.Fatalf("messages %v must come again, want none", again)
@@ -163,8 +162,7 @@ func idle(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
 	dir := sampleDir(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, log: &lines{}}
-		w.endpoints.at = map[string]*endpoint{}
+		w := &world{t: t, log: &gatewaytest.Lines{}}
 		db, err := embedded.Open(t.Context(), dir, embedded.Options{Relaxed: true})
 		if err != nil {
 			t.Fatal(err)
@@ -180,18 +178,10 @@ func idle(t *testing.T, f func(t *testing.T, w *world)) {
 // gatewayOver is a gateway on the world's file that sends to q.
 func (w *world) gatewayOver(q storage.Queue) *gateway.Gateway {
 	w.t.Helper()
-	keys, err := keyring.Parse("1 a key ring of no fewer than 32 characters")
-	if err != nil {
-		w.t.Fatal(err)
-	}
 	cfg := loadConfig(w.t)
-	g, err := app.New(cfg, app.Parts{Steps: transfer.Steps,
-		Store: w.db, Queue: q, Keys: keys, Providers: all.Providers(), Log: slog.New(slog.NewJSONHandler(w.log, nil)),
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return g
+	return gatewaytest.Must(app.New(cfg, app.Parts{Steps: transfer.Steps,
+		Store: w.db, Queue: q, Keys: gatewaytest.Keys(w.t, gatewaytest.KeyRing), Providers: all.Providers(), Log: w.log.Logger(),
+	}))(w.t)
 }
 
 // handle gives a batch to the handler of its queue, as the worker's main does,
@@ -219,7 +209,7 @@ func (w *world) handle(e lambdaevents.SQSEvent) []int {
 // waiting counts the messages of the retry queue.
 func (w *world) waiting() int {
 	w.t.Helper()
-	d := must[storage.Depth](w)(w.g.Queue.Depth(w.t.Context(), storage.RetryQueue))
+	d := gatewaytest.Must(w.g.Queue.Depth(w.t.Context(), storage.RetryQueue))(w.t)
 	return d.Waiting + d.Delayed + d.InFlight
 }
 

@@ -10,6 +10,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/ident"
 	"ringback/shared/storage"
+	"ringback/shared/test/gatewaytest"
 )
 
 // pausedFor lets time go by while nothing runs, and at its end, as long as the
@@ -33,7 +34,7 @@ func TestHeldDeliveryLastsThirtyDays(t *testing.T) {
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "paused.example", control.RegistrationChange{})
 		failing, f := w.register(c, s, "failing.example", control.RegistrationChange{})
-		f.set(always(500))
+		f.RespondWith(gatewaytest.Always(500))
 		disable := func(r gateway.Registration) {
 			again(w, func() (gateway.Registration, error) { return w.control().DisableRegistration(t.Context(), c, r.ID) })
 		}
@@ -41,11 +42,11 @@ func TestHeldDeliveryLastsThirtyDays(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		w.chat(path, groupA, "held at once")
 		w.wantStatus(c, r, time.Hour, gateway.Held)
-		w.within(time.Hour, "attempted", func() bool { return len(f.seen()) > 0 })
+		w.within(time.Hour, "attempted", func() bool { return len(f.Posts()) > 0 })
 		disable(failing)
 		w.wantStatus(c, failing, 6*time.Hour, gateway.Held)
 		w.pausedFor(28 * day)
-		f.set(nil)
+		f.RespondWith(nil)
 		for _, r := range []gateway.Registration{r, failing} {
 			again(w, func() (gateway.Registration, error) { return w.control().EnableRegistration(t.Context(), c, r.ID) })
 			id := ident.New("job", time.Now())
@@ -53,7 +54,7 @@ func TestHeldDeliveryLastsThirtyDays(t *testing.T) {
 			w.job(id)
 			w.wantStatus(c, r, 6*time.Hour, gateway.Succeeded)
 		}
-		if got := e.seen()[0].text(t, "message"); got != "held at once" {
+		if got := e.Posts()[0].Text(t, "message"); got != "held at once" {
 			t.Errorf("delivered %q, want what was held", got)
 		}
 		disable(r)
@@ -90,13 +91,13 @@ func TestOrderedRegistrationGetsWhatWasHeldFirst(t *testing.T) {
 			w.chat(path, groupA, fmt.Sprintf("%02d", held+n))
 			time.Sleep(3 * time.Second)
 		}
-		w.within(24*time.Hour, "all delivered", func() bool { return len(e.accepted()) == held+after })
+		w.within(24*time.Hour, "all delivered", func() bool { return len(e.Succeeded()) == held+after })
 		var texts []string
-		for _, p := range e.seen() {
-			if p.header.Get("Ringback-Late") == "" {
-				texts = append(texts, p.text(t, "message"))
+		for _, p := range e.Posts() {
+			if p.Header.Get("Ringback-Late") == "" {
+				texts = append(texts, p.Text(t, "message"))
 			} else if w.weak == 0 {
-				t.Errorf("%s is marked as late", p.text(t, "message"))
+				t.Errorf("%s is marked as late", p.Text(t, "message"))
 			}
 		}
 		if texts = slices.Compact(texts); !slices.IsSorted(texts) && w.weak == 0 {
@@ -118,10 +119,10 @@ func TestOrderedRegistrationGoesOnWithoutWhatWasHeld(t *testing.T) {
 		time.Sleep(time.Hour)
 		again(w, func() (gateway.Registration, error) { return w.control().EnableRegistration(t.Context(), c, r.ID) })
 		w.chat(path, groupA, "new")
-		w.within(6*time.Hour, "the new one is delivered", func() bool { return len(e.accepted()) >= 1 })
+		w.within(6*time.Hour, "the new one is delivered", func() bool { return len(e.Succeeded()) >= 1 })
 		time.Sleep(6 * time.Hour)
-		if n := w.count(c, r, gateway.Held); n != 1 || len(e.accepted()) != 1 {
-			t.Errorf("%d held, %d delivered; want what was skipped to stay held", n, len(e.accepted()))
+		if n := w.count(c, r, gateway.Held); n != 1 || len(e.Succeeded()) != 1 {
+			t.Errorf("%d held, %d delivered; want what was skipped to stay held", n, len(e.Succeeded()))
 		}
 	})
 }

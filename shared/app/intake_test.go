@@ -18,16 +18,14 @@ import (
 	"time"
 
 	"ringback/shared/app"
-	"ringback/shared/config"
 	"ringback/shared/control"
-	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/ident"
-	"ringback/shared/keyring"
 	"ringback/shared/message"
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
+	"ringback/shared/test/gatewaytest"
 	"ringback/shared/transfer"
 )
 
@@ -40,7 +38,7 @@ type intake struct {
 	g       *gateway.Gateway
 	handler http.Handler
 	queue   *heldQueue
-	log     *lines
+	log     *gatewaytest.Lines
 	tally   *tally
 	tenant  *recordingTenant
 	seen    map[string]bool // ids of events
@@ -59,27 +57,17 @@ type faults struct {
 
 func newIntake(tb testing.TB, name string, f faults) *intake {
 	tb.Helper()
-	db, err := embedded.Open(context.Background(), tb.TempDir(), embedded.Options{Relaxed: true})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { db.Close() })
-	keys, errKeys := keyring.Parse("1 a key ring of no fewer than 32 characters")
-	cfg, errConfig := config.Load(func(string) string { return "" })
+	db, cfg := gatewaytest.Open(tb), loadConfig(tb)
 	in := &intake{
-		name: name, p: all.Providers()[name], now: time.Now(), log: &lines{}, seen: map[string]bool{},
+		name: name, p: all.Providers()[name], now: time.Now(), log: &gatewaytest.Lines{}, seen: map[string]bool{},
 		queue: &heldQueue{Queue: db, faults: f}, tally: &tally{faults: f}, tenant: &recordingTenant{posts: map[string][]tenantPost{}},
 	}
 	providers := all.Providers()
 	if f.provider != nil {
 		providers[name] = f.provider(providers[name])
 	}
-	var errApp error
-	in.g, errApp = app.New(cfg, app.Parts{Steps: transfer.Steps, Store: db, Queue: in.queue, Keys: keys, Providers: providers,
-		Metrics: in.tally, SingleProcess: true, Log: slog.New(slog.NewJSONHandler(in.log, nil))})
-	if err := errors.Join(errKeys, errConfig, errApp); err != nil {
-		tb.Fatal(err)
-	}
+	in.g = gatewaytest.Must(app.New(cfg, app.Parts{Steps: transfer.Steps, Store: db, Queue: in.queue, Keys: gatewaytest.Keys(tb, gatewaytest.KeyRing), Providers: providers,
+		Metrics: in.tally, SingleProcess: true, Log: slog.New(slog.NewJSONHandler(in.log, nil))}))(tb)
 	in.g.Egress.Transport, in.g.Now = in.tenant, func() time.Time { return in.now }
 	if in.handler = app.Callback(in.g, name); f.handler != nil {
 		in.handler = f.handler(in.handler, in)
@@ -201,7 +189,7 @@ func (in *intake) documented(rec *httptest.ResponseRecorder) bool {
 // checkTrace wants one line and one count of a refusal, nothing queued, and no
 // line of what was accepted.
 func (in *intake) checkTrace(status int) error {
-	text, refused, accepted := in.log.take(), in.tally.of(gateway.RefusedCallbacks), in.tally.of(gateway.Callbacks)
+	text, refused, accepted := in.log.Take(), in.tally.of(gateway.RefusedCallbacks), in.tally.of(gateway.Callbacks)
 	want, queued := 0, len(in.queue.held)
 	if status != http.StatusOK {
 		want = 1
@@ -303,11 +291,11 @@ func (in *intake) work(events []taken) error {
 		for _, h := range held {
 			again, err := in.g.Handlers()[h.q](context.Background(), []storage.Received{{Body: h.m.Body, Receipt: "r", Receives: 1}})
 			if err != nil || len(again) > 0 {
-				return fmt.Errorf("the worker wants a message of %s again: %w: %.2000s", h.q, err, in.log.take())
+				return fmt.Errorf("the worker wants a message of %s again: %w: %.2000s", h.q, err, in.log.Take())
 			}
 		}
 	}
-	if text := in.log.take(); holdsSecret(text) || strings.Contains(text, `"level":"ERROR"`) {
+	if text := in.log.Take(); holdsSecret(text) || strings.Contains(text, `"level":"ERROR"`) {
 		return fmt.Errorf("the worker logs %.2000s", text)
 	}
 	for _, t := range events {
@@ -459,17 +447,9 @@ type tenantPost struct {
 
 func (t *recordingTenant) RoundTrip(r *http.Request) (*http.Response, error) {
 	body, err := io.ReadAll(r.Body)
-	id := arrived(r.Header).Get("Webhook-Id")
+	id := gatewaytest.Canonical(r.Header).Get("Webhook-Id")
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.posts[id] = append(t.posts[id], tenantPost{gateway.Format(strings.TrimPrefix(r.URL.Path, "/")), body})
 	return &http.Response{StatusCode: http.StatusNoContent, Header: http.Header{}, Body: http.NoBody, Request: r}, err
-}
-
-// take returns the lines so far, and forgets them.
-func (l *lines) take() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	defer l.b.Reset()
-	return l.b.String()
 }

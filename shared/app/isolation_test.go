@@ -1,7 +1,6 @@
 package app_test
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -14,6 +13,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
+	"ringback/shared/test/gatewaytest"
 	"ringback/shared/test/proofs"
 )
 
@@ -23,21 +23,13 @@ func served(t *testing.T, atOnce int) *world {
 	w := newWorld(t, 0)
 	w.paused, w.attempts = true, atOnce
 	w.restart()
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	for q, h := range w.g.Handlers() {
-		running.Go(func() {
-			w.db.Serve(ctx, q, embedded.Consumer{Handler: h, Batch: 1, Concurrency: 256, Timeout: time.Minute})
-		})
-	}
-	running.Go(func() { w.schedule(ctx) })
-	t.Cleanup(func() { cancel(); running.Wait() })
+	t.Cleanup(gatewaytest.Run(w.g, gatewaytest.On(w.db, embedded.Consumer{Batch: 1, Concurrency: 256, Timeout: time.Minute}), time.Minute))
 	return w
 }
 
 // delays are endpoints that take their time, by host.
 type delays struct {
-	to *endpoints
+	to *gatewaytest.Endpoints
 	of map[string]func() time.Duration
 }
 
@@ -84,10 +76,10 @@ func p99(t *testing.T, perSecond int, beside time.Duration) (p99 time.Duration) 
 			w.chat(path, groupA, fmt.Sprint(n))
 			time.Sleep(time.Second / time.Duration(perSecond))
 		}
-		w.within(time.Hour, "all delivered", func() bool { return len(well.accepted()) == len(sent) })
+		w.within(time.Hour, "all delivered", func() bool { return len(well.Succeeded()) == len(sent) })
 		var took []time.Duration
-		for _, p := range well.seen() {
-			took = append(took, p.at.Sub(sent[p.text(t, "message")]))
+		for _, p := range well.Posts() {
+			took = append(took, p.At.Sub(sent[p.Text(t, "message")]))
 		}
 		slices.Sort(took)
 		p99 = took[len(took)*99/100]
@@ -130,8 +122,8 @@ func TestAttemptThatWaitedIsJudgedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := w.wantStatus(c, r, time.Hour, gateway.Held)
-		if n := len(waits.seen()); n != 0 || len(slow.seen()) != 1 {
-			t.Errorf("%d POSTs, %s, to a registration that was disabled before its turn came; %d to the other", n, d.Reason, len(slow.seen()))
+		if n := len(waits.Posts()); n != 0 || len(slow.Posts()) != 1 {
+			t.Errorf("%d POSTs, %s, to a registration that was disabled before its turn came; %d to the other", n, d.Reason, len(slow.Posts()))
 		}
 	})
 }

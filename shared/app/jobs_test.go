@@ -16,6 +16,7 @@ import (
 	"ringback/shared/ident"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
+	"ringback/shared/test/gatewaytest"
 	"ringback/shared/test/proofs"
 )
 
@@ -57,7 +58,7 @@ type labour struct {
 	s        gateway.Source
 	c        control.Caller
 	r        gateway.Registration
-	e        *endpoint
+	e        *gatewaytest.Endpoint
 	since    time.Time
 	start    func(id string) (gateway.Job, error)
 	finished func() bool
@@ -72,7 +73,7 @@ var kindsOfLabour = map[gateway.JobKind]func(w *world) labour{
 		l.start = func(id string) (gateway.Job, error) {
 			return w.control().StartRecover(w.t.Context(), l.c, id, l.r.ID, control.Span{Since: l.since})
 		}
-		l.finished = func() bool { return len(l.e.accepted()) == labours }
+		l.finished = func() bool { return len(l.e.Succeeded()) == labours }
 		return l
 	},
 	gateway.JobReplay: func(w *world) labour {
@@ -85,7 +86,7 @@ var kindsOfLabour = map[gateway.JobKind]func(w *world) labour{
 		l.start = func(id string) (gateway.Job, error) {
 			return w.control().StartReplay(w.t.Context(), l.c, id, l.r.ID, control.Span{Since: l.since})
 		}
-		l.finished = func() bool { return len(l.e.accepted()) == labours }
+		l.finished = func() bool { return len(l.e.Succeeded()) == labours }
 		return l
 	},
 	gateway.JobErasure: func(w *world) labour {
@@ -131,31 +132,24 @@ func (w *world) failed(n int) labour {
 	w.t.Helper()
 	l := w.labour()
 	l.r, l.e = w.register(l.c, l.s, "failed.example", control.RegistrationChange{Schedule: &schedule.Schedule{Waits: []time.Duration{}}})
-	l.e.set(always(500))
+	l.e.RespondWith(gatewaytest.Always(500))
 	path := w.path(again(w, func() (string, error) { return w.control().FirstCallbackURL(w.t.Context(), l.s) }))
 	for i := range n {
 		if i%8 == 7 { // an acceptance now and then keeps the circuit closed
 			w.within(24*time.Hour, "those before failed", func() bool { return w.count(l.c, l.r, gateway.Failed) == i })
-			l.e.set(nil)
-			before := len(l.e.accepted())
+			l.e.RespondWith(nil)
+			before := len(l.e.Succeeded())
 			w.chat(path, groupB, "well")
-			w.within(24*time.Hour, "accepted", func() bool { return len(l.e.accepted()) > before })
-			l.e.set(always(500))
+			w.within(24*time.Hour, "accepted", func() bool { return len(l.e.Succeeded()) > before })
+			l.e.RespondWith(gatewaytest.Always(500))
 		}
 		w.chat(path, groupA, fmt.Sprint(i))
 	}
 	w.within(24*time.Hour, "all failed", func() bool { return w.count(l.c, l.r, gateway.Failed) == n })
-	l.e.set(nil)
-	l.e.forget()
+	l.e.RespondWith(nil)
+	l.e.Forget()
 	time.Sleep(10 * time.Second) // a job looks at what failed before it
 	return l
-}
-
-// forget drops the POSTs so far.
-func (e *endpoint) forget() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.posts, e.most = nil, 0
 }
 
 // erased counts the events of a source that are.
@@ -211,9 +205,9 @@ func TestJobsGoOnAfterTheirProcessEnded(t *testing.T) {
 				}
 				w.within(24*time.Hour, "all is done", l.finished)
 				posts := map[string]int{}
-				for _, p := range l.e.seen() { // those under way when the process ended come again
-					if posts[p.text(t, "message")]++; w.weak == 0 && posts[p.text(t, "message")] > 2 {
-						t.Errorf("event %s was sent %d times, want twice at most", p.text(t, "message"), posts[p.text(t, "message")])
+				for _, p := range l.e.Posts() { // those under way when the process ended come again
+					if posts[p.Text(t, "message")]++; w.weak == 0 && posts[p.Text(t, "message")] > 2 {
+						t.Errorf("event %s was sent %d times, want twice at most", p.Text(t, "message"), posts[p.Text(t, "message")])
 					}
 				}
 			})
@@ -267,7 +261,7 @@ func TestJobLeavesLiveTrafficAlone(t *testing.T) {
 			most = proofs.Length(80, 80, 160)
 		}
 		l := w.failed(most)
-		l.e.takes = 200 * time.Millisecond
+		l.e.Takes = 200 * time.Millisecond
 		well := w.tenant(l.s, gateway.Match{"group": {groupB}})
 		_, live := w.register(well, l.s, "live.example", control.RegistrationChange{})
 		path := w.path(again(w, func() (string, error) { return w.control().FirstCallbackURL(t.Context(), l.s) }))
@@ -281,22 +275,22 @@ func TestJobLeavesLiveTrafficAlone(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		w.within(24*time.Hour, "all is recovered, and all that is live delivered", func() bool {
-			return len(l.e.accepted()) >= most && len(live.accepted()) == seconds
+			return len(l.e.Succeeded()) >= most && len(live.Succeeded()) == seconds
 		})
 		if w.weak != 0 {
 			return
 		}
 		var worst time.Duration
-		for _, p := range live.seen() {
-			worst = max(worst, p.at.Sub(sent[p.text(t, "message")]))
+		for _, p := range live.Posts() {
+			worst = max(worst, p.At.Sub(sent[p.Text(t, "message")]))
 		}
 		if worst > time.Second {
 			t.Errorf("beside a job live events took up to %v, want at most 1 s", worst)
 		}
 		var job []time.Time
-		for _, p := range l.e.seen() {
-			if p.text(t, "group_uuid") == groupA {
-				job = append(job, p.at)
+		for _, p := range l.e.Posts() {
+			if p.Text(t, "group_uuid") == groupA {
+				job = append(job, p.At)
 			}
 		}
 		// Queues delay by whole seconds, so that each may come up to one before its place.
@@ -314,13 +308,13 @@ func TestErasureReachesWhatWasReplayed(t *testing.T) {
 		since := w.later()
 		w.chat(path, groupA, "a secret of a data subject")
 		w.chat(path, groupB, "another's")
-		w.within(6*time.Hour, "delivered", func() bool { return len(e.accepted()) == 2 })
+		w.within(6*time.Hour, "delivered", func() bool { return len(e.Succeeded()) == 2 })
 		late, f := w.register(c, s, "late.example", control.RegistrationChange{})
-		f.set(always(400)) // its answers are kept with each attempt
+		f.RespondWith(gatewaytest.Always(400)) // its answers are kept with each attempt
 		again(w, func() (gateway.Job, error) {
 			return w.control().StartReplay(t.Context(), c, ident.New("job", time.Now()), late.ID, control.Span{Since: since})
 		})
-		w.within(6*time.Hour, "replayed", func() bool { return len(f.seen()) >= 2 })
+		w.within(6*time.Hour, "replayed", func() bool { return len(f.Posts()) >= 2 })
 		id := ident.New("job", time.Now())
 		again(w, func() (gateway.Job, error) {
 			return w.control().StartErasure(t.Context(), id, s.ID, gateway.Match{"group": {groupA}})
@@ -357,7 +351,7 @@ func TestDryRunTellsWhatWouldMatch(t *testing.T) {
 		for n := range 6 {
 			w.chat(path, []string{groupA, groupB, groupC}[n%3], fmt.Sprint(n))
 		}
-		w.within(6*time.Hour, "delivered", func() bool { return len(e.accepted()) == 2 })
+		w.within(6*time.Hour, "delivered", func() bool { return len(e.Succeeded()) == 2 })
 		time.Sleep(6 * time.Hour)
 		for _, tt := range []struct {
 			ch      control.RegistrationChange
@@ -376,7 +370,7 @@ func TestDryRunTellsWhatWouldMatch(t *testing.T) {
 				t.Errorf("dry run with %+v: %d matched of %d, complete %v; want %d of 4", tt.ch, run.Matched, run.Scanned, run.Complete, tt.matched)
 			}
 		}
-		if n := len(e.seen()); n != 2 && w.weak == 0 {
+		if n := len(e.Posts()); n != 2 && w.weak == 0 {
 			t.Errorf("a dry run delivered something: %d POSTs", n)
 		}
 	})

@@ -32,7 +32,7 @@ func TestBurstOnOneLaneComesInOrderAndInTime(t *testing.T) {
 				c := w.tenant(s, nil)
 				r, e := w.register(c, s, "ordered.example", control.RegistrationChange{Ordered: ptr(true)})
 				start := time.Now()
-				e.set(func(int, *http.Request) (int, http.Header) {
+				e.RespondWith(func(int, *http.Request) (int, http.Header) {
 					if time.Since(start) < blocked {
 						return 500, http.Header{}
 					}
@@ -43,8 +43,8 @@ func TestBurstOnOneLaneComesInOrderAndInTime(t *testing.T) {
 					time.Sleep(time.Millisecond) // the order that is promised is by it
 				}
 				// A head that was refused before blocked waits 30 min, and up to a fifth more.
-				w.within(blocked+37*time.Minute, "the first delivered", func() bool { return len(e.accepted()) > 0 })
-				w.within(time.Minute, "all delivered", func() bool { return len(e.accepted()) == events })
+				w.within(blocked+37*time.Minute, "the first delivered", func() bool { return len(e.Succeeded()) > 0 })
+				w.within(time.Minute, "all delivered", func() bool { return len(e.Succeeded()) == events })
 				for _, q := range []storage.QueueName{storage.EventsQueue, storage.RetryQueue, storage.SlowQueue} {
 					if d, err := w.g.Queue.Depth(t.Context(), q); err != nil || d.Dead > 0 {
 						t.Errorf("%d dead letters of %s, %v", d.Dead, q, err)
@@ -54,9 +54,9 @@ func TestBurstOnOneLaneComesInOrderAndInTime(t *testing.T) {
 					t.Errorf("%d messages came again", n)
 				}
 				var texts []string
-				for _, p := range e.seen() {
-					if p.status == http.StatusOK {
-						texts = append(texts, p.text(t, "message"))
+				for _, p := range e.Posts() {
+					if p.Status == http.StatusOK {
+						texts = append(texts, p.Text(t, "message"))
 					}
 				}
 				if !slices.IsSorted(texts) || len(texts) != events {

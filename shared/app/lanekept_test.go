@@ -28,7 +28,7 @@ func TestEventsOfALaneLastWhileItWaits(t *testing.T) {
 		c := w.tenant(s, nil)
 		schedule := schedule.Schedule{Waits: slices.Repeat([]time.Duration{day / 2}, 5)}
 		r, e := w.register(c, s, "ordered.example", control.RegistrationChange{Ordered: ptr(true), Schedule: &schedule})
-		e.set(func(_ int, r *http.Request) (int, http.Header) {
+		e.RespondWith(func(_ int, r *http.Request) (int, http.Header) {
 			in, err := r.GetBody()
 			if err != nil {
 				t.Error(err)
@@ -54,8 +54,8 @@ func TestEventsOfALaneLastWhileItWaits(t *testing.T) {
 			t.Fatalf("the last one waited %v, want longer than events are kept", waited)
 		}
 		w.within(day, "the last one is delivered", func() bool {
-			posts := e.seen()
-			return strings.Contains(string(posts[len(posts)-1].body), "last")
+			posts := e.Posts()
+			return strings.Contains(string(posts[len(posts)-1].Body), "last")
 		})
 		if n := w.count(c, r, gateway.Cancelled); n != 0 {
 			t.Errorf("%d deliveries are cancelled, want none", n)

@@ -20,11 +20,12 @@ import (
 	"ringback/shared/ident"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
+	"ringback/shared/test/gatewaytest"
 )
 
 // leaky fails each POST in another way, with all that it knows in its error.
 type leaky struct {
-	to *endpoints
+	to *gatewaytest.Endpoints
 	n  atomic.Int64
 }
 
@@ -74,12 +75,12 @@ func TestNoSecretOfAnEndpointIsToldOrStored(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		w.within(24*time.Hour, "told of failures", func() bool {
-			return len(ops.ofType("delivery.exhausted")) > 0 && len(ops.ofType("registration.failing")) > 0
+			return len(ops.OfType("delivery.exhausted")) > 0 && len(ops.OfType("registration.failing")) > 0
 		})
 
 		told := map[string]string{"the log": w.log.String()}
-		for _, p := range ops.seen() {
-			told["operational events"] += string(p.body)
+		for _, p := range ops.Posts() {
+			told["operational events"] += string(p.Body)
 		}
 		shown := func(name string, v any) {
 			b, err := json.Marshal(v)

@@ -11,6 +11,7 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/schedule"
+	"ringback/shared/test/gatewaytest"
 	"ringback/shared/test/proofs"
 )
 
@@ -19,15 +20,15 @@ func TestConcurrencyIsKeptAndTheExcessWaitsSeconds(t *testing.T) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "narrow.example", control.RegistrationChange{Concurrency: ptr(2)})
-		e.takes = 2 * time.Second
+		e.Takes = 2 * time.Second
 		start := time.Now()
 		for n := range 20 {
 			w.chat(path, groupA, fmt.Sprint(n))
 		}
-		w.within(3*time.Hour, "all delivered", func() bool { return len(e.accepted()) == 20 })
-		last := slices.MaxFunc(e.seen(), func(a, b post) int { return a.at.Compare(b.at) }).at
+		w.within(3*time.Hour, "all delivered", func() bool { return len(e.Succeeded()) == 20 })
+		last := slices.MaxFunc(e.Posts(), func(a, b gatewaytest.Post) int { return a.At.Compare(b.At) }).At
 		// Concurrency is each process's. 20 POSTs of 2 s, two at once, take 20 s.
-		if n := e.atOnce(); n > 2 && w.weak == 0 {
+		if n := e.MaxActive(); n > 2 && w.weak == 0 {
 			t.Errorf("%d POSTs were under way at once, want 2", n)
 		}
 		if took := last.Sub(start); took > 5*time.Minute && w.weak == 0 {
@@ -52,9 +53,9 @@ func TestScheduleAndNewEventsDoNotStarveEachOther(t *testing.T) {
 		c, other := w.tenant(s, gateway.Match{"group": {groupA}}), w.tenant(s, gateway.Match{"group": {groupB}})
 		_, e := w.register(c, s, "retried.example", control.RegistrationChange{Schedule: &schedule.Schedule{Waits: []time.Duration{4 * time.Minute}}})
 		_, live := w.register(other, s, "live.example", control.RegistrationChange{})
-		e.takes, live.takes = 300*time.Millisecond, 300*time.Millisecond
+		e.Takes, live.Takes = 300*time.Millisecond, 300*time.Millisecond
 		first := map[string]time.Time{}
-		e.set(func(_ int, r *http.Request) (int, http.Header) { // refuses first attempts, but for those that keep the circuit closed
+		e.RespondWith(func(_ int, r *http.Request) (int, http.Header) { // refuses first attempts, but for those that keep the circuit closed
 			id := r.Header.Get("webhook-id")
 			_, again := first[id]
 			if !again {
@@ -76,17 +77,17 @@ func TestScheduleAndNewEventsDoNotStarveEachOther(t *testing.T) {
 			w.chat(path, groupB, fmt.Sprint(n))
 			time.Sleep(time.Second / time.Duration(perSecond))
 		}
-		w.within(12*time.Hour, "all delivered", func() bool { return len(live.accepted()) == len(sent) && len(e.accepted()) == retried*5/4 })
+		w.within(12*time.Hour, "all delivered", func() bool { return len(live.Succeeded()) == len(sent) && len(e.Succeeded()) == retried*5/4 })
 		if w.weak != 0 {
 			return
 		}
-		for _, p := range live.seen() {
-			if took := p.at.Sub(sent[p.text(t, "message")]); took > 2*time.Second {
+		for _, p := range live.Posts() {
+			if took := p.At.Sub(sent[p.Text(t, "message")]); took > 2*time.Second {
 				t.Errorf("beside %d retries a new event took %v", retried, took)
 			}
 		}
-		for _, p := range e.seen() {
-			if wait := p.at.Sub(first[p.id]); p.status == 200 && wait > 5*time.Minute {
+		for _, p := range e.Posts() {
+			if wait := p.At.Sub(first[p.ID]); p.Status == 200 && wait > 5*time.Minute {
 				t.Errorf("beside %d new events a second a retry came after %v, want 4 min and a fifth at most", perSecond, wait)
 			}
 		}
@@ -98,7 +99,7 @@ func TestOpenCircuitIsKnownToEveryWorker(t *testing.T) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "down.example", control.RegistrationChange{})
-		e.set(always(500))
+		e.RespondWith(gatewaytest.Always(500))
 		open := func() bool {
 			h := again(w, func() (map[string]circuit.Health, error) { return w.lists().Healths(t.Context(), r) })[r.ID]
 			return h.Open
@@ -113,12 +114,12 @@ func TestOpenCircuitIsKnownToEveryWorker(t *testing.T) {
 		time.Sleep(40 * time.Minute) // by now probes are many minutes apart
 		w.restart()                  // a worker that has seen nothing
 		time.Sleep(5 * time.Second)
-		before := len(e.seen())
+		before := len(e.Posts())
 		for n := range 30 {
 			w.chat(path, groupA, fmt.Sprint("after ", n))
 		}
 		time.Sleep(10 * time.Second)
-		if n := len(e.seen()) - before; n > 1 && w.weak == 0 { // one may be a probe
+		if n := len(e.Posts()) - before; n > 1 && w.weak == 0 { // one may be a probe
 			t.Errorf("a worker that is new made %d POSTs behind an open circuit", n)
 		}
 		for _, d := range w.deliveries(c, r.ID) {
@@ -126,7 +127,7 @@ func TestOpenCircuitIsKnownToEveryWorker(t *testing.T) {
 				t.Errorf("a delivery has %d attempts, more than its schedule", d.Attempts)
 			}
 		}
-		e.set(nil)
+		e.RespondWith(nil)
 		w.within(24*time.Hour, "a probe closes it", func() bool { return !open() })
 	})
 }

@@ -20,6 +20,7 @@ import (
 	"ringback/shared/ident"
 	"ringback/shared/keyring"
 	"ringback/shared/storage"
+	"ringback/shared/test/gatewaytest"
 	"ringback/shared/transfer"
 )
 
@@ -61,7 +62,7 @@ func (w *world) imports(parts [][]byte, check bool) (added, kept int) {
 func (w *world) another() *world {
 	w.t.Helper()
 	other := newWorld(w.t, w.weak)
-	other.endpoints.at = w.endpoints.at
+	other.endpoints.At = w.endpoints.At
 	return other
 }
 
@@ -86,7 +87,7 @@ type house struct {
 	tenant          control.Caller
 	key             string // an API key's text
 	whole, narrow   gateway.Registration
-	all, part, form *endpoint // of whole, narrow and the app that was set by code
+	all, part, form *gatewaytest.Endpoint // of whole, narrow and the app that was set by code
 }
 
 func (w *world) house() house {
@@ -173,11 +174,11 @@ func (w *world) livesOn(h house) {
 	}
 	w.chat(h.path, groupA, "after the move")
 	w.within(6*time.Hour, "both registrations and the app get it", func() bool {
-		return len(h.all.accepted()) == 1 && len(h.part.accepted()) == 1 && w.forms(h.form, "group_chat") == 1
+		return len(h.all.Succeeded()) == 1 && len(h.part.Succeeded()) == 1 && w.forms(h.form, "group_chat") == 1
 	})
-	for _, p := range h.all.seen() {
-		if !p.valid || p.header.Get("X-Tenant") != "sealed" || p.text(w.t, "message") != "after the move" {
-			w.t.Errorf("delivered %s with header %q, signature valid %v", p.body, p.header.Get("X-Tenant"), p.valid)
+	for _, p := range h.all.Posts() {
+		if !p.Valid || p.Header.Get("X-Tenant") != "sealed" || p.Text(w.t, "message") != "after the move" {
+			w.t.Errorf("delivered %s with header %q, signature valid %v", p.Body, p.Header.Get("X-Tenant"), p.Valid)
 		}
 	}
 	w.setHTTPCallback(c, "harbor crew", "1234", "7e0c2a9e-63c5-4d24-8f8e-6a2f0f1d9b10", "app.example") // the same registration again
@@ -331,7 +332,7 @@ func TestGatewayMovesFromOneMachineToAWSAndBack(t *testing.T) {
 		h := w.house()
 		parts := w.export()
 		there := newWorldOn(t, aws)
-		there.endpoints.at = w.endpoints.at
+		there.endpoints.At = w.endpoints.At
 		if added, kept := there.imports(parts, false); added != 17 || kept != 0 {
 			t.Fatalf("on AWS: added %d, kept %d; want 17 and 0", added, kept)
 		}
@@ -339,9 +340,9 @@ func TestGatewayMovesFromOneMachineToAWSAndBack(t *testing.T) {
 			t.Errorf("exported from AWS (-before +after):\n%s", diff)
 		}
 		there.livesOn(h)
-		h.form = there.endpoints.at["app.example"] // it was set there again
-		for _, e := range []*endpoint{h.all, h.part, h.form} {
-			e.forget()
+		h.form = there.endpoints.At["app.example"] // it was set there again
+		for _, e := range []*gatewaytest.Endpoint{h.all, h.part, h.form} {
+			e.Forget()
 		}
 		h.narrow = again(there, func() (gateway.Registration, error) {
 			return there.control().Registration(t.Context(), h.tenant, h.narrow.ID)

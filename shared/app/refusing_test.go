@@ -14,6 +14,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/ident"
 	"ringback/shared/storage"
+	"ringback/shared/test/gatewaytest"
 )
 
 // A refusing Store does not write the rows that refuses names.
@@ -37,7 +38,7 @@ func TestEndpointThatIsGoneIsDisabledThoughThatFailsAtFirst(t *testing.T) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "gone.example", control.RegistrationChange{})
-		e.set(always(http.StatusGone))
+		e.RespondWith(gatewaytest.Always(http.StatusGone))
 		var refused atomic.Int64
 		var mended atomic.Bool
 		w.restartWith(w.ring, func(store storage.Store) storage.Store {
@@ -64,7 +65,7 @@ func TestErasureCountsWhatItCouldNotNote(t *testing.T) {
 		c := w.tenant(s, nil)
 		_, e := w.register(c, s, "knows.example", control.RegistrationChange{})
 		w.chat(path, groupA, "a secret of a data subject")
-		w.within(time.Hour, "delivered", func() bool { return len(e.accepted()) == 1 })
+		w.within(time.Hour, "delivered", func() bool { return len(e.Succeeded()) == 1 })
 		id := ident.New("job", time.Now())
 		var erased, refused atomic.Int64
 		w.restartWith(w.ring, func(store storage.Store) storage.Store {
@@ -75,7 +76,7 @@ func TestErasureCountsWhatItCouldNotNote(t *testing.T) {
 				return row.PK == "J#"+id && erased.Load() == 1 && refused.Add(1) <= 3 // as often as it is tried in a row
 			}}
 		})
-		must[gateway.Job](w)(w.control().StartErasure(t.Context(), id, s.ID, gateway.Match{"group": {groupA}}))
+		gatewaytest.Must(w.control().StartErasure(t.Context(), id, s.ID, gateway.Match{"group": {groupA}}))(w.t)
 		if j := w.job(id); j.Status != gateway.JobDone || j.Done != 1 || refused.Load() < 3 {
 			t.Errorf("erasure is %s, %d done, after %d refusals; want 1 done", j.Status, j.Done, refused.Load())
 		}

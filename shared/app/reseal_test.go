@@ -17,6 +17,7 @@ import (
 	"ringback/shared/ident"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
+	"ringback/shared/test/gatewaytest"
 )
 
 // A broken Store writes no more after so many rows.
@@ -55,7 +56,7 @@ func TestSealingKeyIsChangedWithoutLosingASecret(t *testing.T) {
 		login := provider.Login{Name: "ringback", Password: "direct password"}
 		again(w, func() (gateway.Source, error) { return w.control().RotateBasic(t.Context(), s.ID, login, 0) })
 		c := w.tenant(s, nil)
-		var all []*endpoint
+		var all []*gatewaytest.Endpoint
 		var ids []string
 		for n := range 12 {
 			r, e := w.register(c, s, fmt.Sprintf("r%d.example", n), control.RegistrationChange{Headers: map[string]string{"X-Tenant": fmt.Sprint("sealed ", n)}})
@@ -102,9 +103,9 @@ func TestSealingKeyIsChangedWithoutLosingASecret(t *testing.T) {
 		}
 		w.within(6*time.Hour, "delivered without the old key", func() bool { return allHave(all, 2) })
 		for n, e := range all {
-			for _, p := range e.seen() {
-				if got := p.header.Get("X-Tenant"); !p.valid || got != fmt.Sprint("sealed ", n) {
-					t.Errorf("delivery to r%d: signature valid %v, header %q", n, p.valid, got)
+			for _, p := range e.Posts() {
+				if got := p.Header.Get("X-Tenant"); !p.Valid || got != fmt.Sprint("sealed ", n) {
+					t.Errorf("delivery to r%d: signature valid %v, header %q", n, p.Valid, got)
 				}
 			}
 		}
@@ -142,9 +143,9 @@ func (w *world) statusAs(path string, login provider.Login, message string) {
 }
 
 // allHave reports whether each of all accepted so many events.
-func allHave(all []*endpoint, events int) bool {
+func allHave(all []*gatewaytest.Endpoint, events int) bool {
 	for _, e := range all {
-		if len(e.accepted()) < events {
+		if len(e.Succeeded()) < events {
 			return false
 		}
 	}

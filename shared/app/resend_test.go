@@ -19,7 +19,7 @@ func TestResendOfWhatSucceededIsMadeOnce(t *testing.T) {
 		d := w.wantStatus(c, r, time.Hour, gateway.Succeeded)
 		again(w, func() (gateway.Delivery, error) { return w.g.Resend(t.Context(), d.ID) })
 		time.Sleep(24 * time.Hour)
-		if n := len(e.seen()); n != 2 && w.weak == 0 {
+		if n := len(e.Posts()); n != 2 && w.weak == 0 {
 			t.Errorf("%d POSTs within a day of one resend, want 2", n)
 		}
 		if d := w.deliveries(c, r.ID)[0]; d.Status != gateway.Succeeded {

@@ -15,6 +15,7 @@ import (
 	"ringback/shared/history"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
+	"ringback/shared/test/gatewaytest"
 )
 
 const day = 24 * time.Hour
@@ -34,15 +35,15 @@ func TestUnfinishedDeliveriesOutlastAStop(t *testing.T) {
 		waits := schedule.Schedule{Waits: []time.Duration{time.Minute, 24 * time.Hour, 24 * time.Hour, 24 * time.Hour}}
 		plain, failing := w.register(c, s, "failing.example", control.RegistrationChange{Schedule: &waits})
 		ordered, blocked := w.register(c, s, "ordered.example", control.RegistrationChange{Ordered: ptr(true), Schedule: &waits})
-		failing.set(always(500))
-		blocked.set(always(500))
+		failing.RespondWith(gatewaytest.Always(500))
+		blocked.RespondWith(gatewaytest.Always(500))
 		w.chat(path, groupA, "first")
-		w.within(time.Hour, "attempted", func() bool { return len(failing.seen()) > 0 && len(blocked.seen()) > 0 })
+		w.within(time.Hour, "attempted", func() bool { return len(failing.Posts()) > 0 && len(blocked.Posts()) > 0 })
 		w.chat(path, groupA, "second")
 		w.within(time.Hour, "both are there", func() bool { return w.count(c, plain, gateway.Pending)+w.count(c, ordered, gateway.Pending) == 4 })
 		w.pausedFor(stop)
-		failing.set(nil)
-		blocked.set(nil)
+		failing.RespondWith(nil)
+		blocked.RespondWith(nil)
 		w.within(5*day, "all delivered", func() bool {
 			return w.count(c, plain, gateway.Succeeded)+w.count(c, ordered, gateway.Succeeded) == 4
 		})
@@ -64,9 +65,9 @@ func TestWorkersThatAreAwayEndNothing(t *testing.T) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "waiting.example", control.RegistrationChange{})
-		e.set(always(500))
+		e.RespondWith(gatewaytest.Always(500))
 		w.chat(path, groupA, "hi")
-		w.within(time.Hour, "attempted", func() bool { return len(e.seen()) > 0 })
+		w.within(time.Hour, "attempted", func() bool { return len(e.Posts()) > 0 })
 		w.within(time.Hour, "recorded", func() bool { return len(w.deliveries(c, r.ID)) == 1 })
 		w.paused = true
 		w.restart()
@@ -82,7 +83,7 @@ func TestWorkersThatAreAwayEndNothing(t *testing.T) {
 		if waits, err := w.db.Depth(t.Context(), storage.RetryQueue); err != nil || waits.Waiting > 5 {
 			t.Errorf("%d messages wait for the worker, %v; want a handful", waits.Waiting, err)
 		}
-		e.set(nil)
+		e.RespondWith(nil)
 		w.paused = false
 		w.restart()
 		limit := 3 * time.Minute
@@ -102,10 +103,10 @@ func TestDeliveryWhosePayloadIsGoneIsTold(t *testing.T) {
 		plain, failing := w.register(c, s, "failing.example", control.RegistrationChange{})
 		ordered, blocked := w.register(c, s, "ordered.example", control.RegistrationChange{Ordered: ptr(true)})
 		_, told := w.register(c, s, "told.example", control.RegistrationChange{EventTypes: &[]string{"delivery.exhausted"}})
-		failing.set(always(500))
-		blocked.set(always(500))
+		failing.RespondWith(gatewaytest.Always(500))
+		blocked.RespondWith(gatewaytest.Always(500))
 		w.chat(path, groupA, "hi")
-		w.within(time.Hour, "attempted", func() bool { return len(failing.seen()) > 0 && len(blocked.seen()) > 0 })
+		w.within(time.Hour, "attempted", func() bool { return len(failing.Posts()) > 0 && len(blocked.Posts()) > 0 })
 		w.within(time.Hour, "empty", func() bool { // a message that is left would begin the event anew
 			d, err := w.g.Queue.Depth(t.Context(), storage.EventsQueue)
 			return err == nil && d.Waiting+d.InFlight+d.Delayed == 0
@@ -120,7 +121,7 @@ func TestDeliveryWhosePayloadIsGoneIsTold(t *testing.T) {
 				t.Errorf("the delivery failed because of %q, want payload_expired", d.Reason)
 			}
 		}
-		w.within(time.Hour, "told", func() bool { return len(told.accepted()) == 2 })
+		w.within(time.Hour, "told", func() bool { return len(told.Succeeded()) == 2 })
 		if n := strings.Count(w.log.String(), `"outcome":"payload_expired"`); n < 2 {
 			t.Errorf("%d lines of the log say so, want 2", n)
 		}
@@ -138,25 +139,25 @@ func TestNextAttemptIsNotLateThoughItsMessageWasLost(t *testing.T) {
 					s, path := w.smartBots()
 					c := w.tenant(s, nil)
 					r, e := w.register(c, s, "late.example", control.RegistrationChange{Ordered: &ordered})
-					e.set(func(n int, _ *http.Request) (int, http.Header) {
+					e.RespondWith(func(n int, _ *http.Request) (int, http.Header) {
 						return []int{500, 500, 200}[min(n, 2)], http.Header{}
 					})
 					q := &losing{Queue: w.g.Queue}
 					w.g.Queue = q
 					q.lose.Store(!ordered)
 					w.chat(path, groupA, "hi")
-					w.within(time.Minute, "attempted", func() bool { return len(e.seen()) > 0 })
+					w.within(time.Minute, "attempted", func() bool { return len(e.Posts()) > 0 })
 					q.lose.Store(ordered)
 					for attempt := 1; attempt <= 2; attempt++ {
-						w.within(6*time.Minute, "attempted again", func() bool { return len(e.seen()) >= attempt })
+						w.within(6*time.Minute, "attempted again", func() bool { return len(e.Posts()) >= attempt })
 						time.Sleep(time.Second)
 						start := w.deliveries(c, r.ID)[0].NextAttempt
 						if restart {
 							w.restart()
 						}
 						q.lose.Store(false)
-						w.within(20*time.Minute, "attempted again", func() bool { return len(e.seen()) > attempt })
-						if late := e.seen()[attempt].at.Sub(start); late > time.Minute+5*time.Second {
+						w.within(20*time.Minute, "attempted again", func() bool { return len(e.Posts()) > attempt })
+						if late := e.Posts()[attempt].At.Sub(start); late > time.Minute+5*time.Second {
 							t.Errorf("attempt %d came %v late, want at most a minute", attempt+1, late)
 						}
 						q.lose.Store(true)
@@ -180,10 +181,10 @@ func TestClockThatIsSetEndsNothing(t *testing.T) {
 				c := w.tenant(s, nil)
 				names := []string{"failing.example", "ordered.example", "held.example"}
 				var rs []gateway.Registration
-				var es []*endpoint
+				var es []*gatewaytest.Endpoint
 				for n, name := range names {
 					r, e := w.register(c, s, name, control.RegistrationChange{Ordered: ptr(n == 1)})
-					e.set(always(500))
+					e.RespondWith(gatewaytest.Always(500))
 					rs, es = append(rs, r), append(es, e)
 				}
 				if _, err := w.control().DisableRegistration(t.Context(), c, rs[2].ID); err != nil {
@@ -211,7 +212,7 @@ func TestClockThatIsSetEndsNothing(t *testing.T) {
 					if failed := w.count(c, r, gateway.Failed) + w.count(c, r, gateway.Cancelled); failed > 0 {
 						t.Errorf("%s: %d deliveries ended", names[n], failed)
 					}
-					es[n].set(nil)
+					es[n].RespondWith(nil)
 				}
 				if _, err := w.control().EnableAndRelease(t.Context(), c, rs[2].ID); err != nil {
 					t.Fatal(err)

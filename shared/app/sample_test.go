@@ -15,8 +15,8 @@ import (
 	"ringback/shared/app/samples"
 	"ringback/shared/config"
 	"ringback/shared/control"
-	"ringback/shared/gateway"
 	"ringback/shared/storage"
+	"ringback/shared/test/gatewaytest"
 )
 
 const (
@@ -90,8 +90,8 @@ func TestSampleTellsTheCallbackURLsOfTheCommittedEvents(t *testing.T) {
 			sampleTencent:   "https://ringback.example/callbacks/tencent-chat/src-tencent0/sample0tencent0not0a0secret00000",
 			sampleDirect:    "https://ringback.example/callbacks/direct/src-direct00/sample0direct0not0a0secret000000",
 		} {
-			s := must[gateway.Source](w)(w.control().Source(t.Context(), source))
-			if got := must[string](w)(w.control().FirstCallbackURL(t.Context(), s)); got != want {
+			s := gatewaytest.Must(w.control().Source(t.Context(), source))(w.t)
+			if got := gatewaytest.Must(w.control().FirstCallbackURL(t.Context(), s))(w.t); got != want {
 				t.Errorf("first callback URL of %s is %s, want %s", source, got, want)
 			}
 		}
@@ -148,7 +148,7 @@ func TestPutCallbackKeyTakesWhatAURLCanHold(t *testing.T) {
 func (w *world) sampleState() map[string]any {
 	w.t.Helper()
 	ctx := w.t.Context()
-	state := map[string]any{"tenant": must[gateway.Tenant](w)(w.control().Tenant(ctx, samples.Tenant))}
+	state := map[string]any{"tenant": gatewaytest.Must(w.control().Tenant(ctx, samples.Tenant))(w.t)}
 	for _, id := range []string{sampleSmartBots, sampleTencent, sampleDirect} {
 		s, keys, _, err := w.control().CallbackKeys(ctx, id, storage.PageRequest{})
 		if err != nil {
@@ -163,11 +163,7 @@ func (w *world) sampleState() map[string]any {
 	return state
 }
 
-func loadConfig(t *testing.T) config.Config {
+func loadConfig(t testing.TB) config.Config {
 	t.Helper()
-	cfg, err := config.Load(func(name string) string { return map[string]string{"PUBLIC_URL": "https://ringback.example"}[name] })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cfg
+	return gatewaytest.Must(config.Load(func(name string) string { return map[string]string{"PUBLIC_URL": gatewaytest.PublicURL}[name] }))(t)
 }

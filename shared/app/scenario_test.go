@@ -18,6 +18,7 @@ import (
 	"ringback/shared/ident"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
+	"ringback/shared/test/gatewaytest"
 )
 
 func (w *world) listDeliveries(c control.Caller, registration string) ([]gateway.Delivery, error) {
@@ -67,14 +68,14 @@ func TestEveryRegistrationThatWantsAnEventGetsIt(t *testing.T) {
 		w.chat(path, groupA, "hello")
 		w.chat(path, groupB, "elsewhere")
 		w.within(10*time.Minute, "the whole source gets both, the group its own", func() bool {
-			return len(whole.accepted()) == 2 && len(group.accepted()) == 1
+			return len(whole.Succeeded()) == 2 && len(group.Succeeded()) == 1
 		})
-		if n := len(other.seen()) + len(typed.seen()); n != 0 {
+		if n := len(other.Posts()) + len(typed.Posts()); n != 0 {
 			t.Errorf("registrations that want neither event got %d", n)
 		}
-		for _, p := range group.seen() {
-			if !p.valid || p.text(t, "message") != "hello" {
-				t.Errorf("delivery to the group: valid %v, body %s", p.valid, p.body)
+		for _, p := range group.Posts() {
+			if !p.Valid || p.Text(t, "message") != "hello" {
+				t.Errorf("delivery to the group: valid %v, body %s", p.Valid, p.Body)
 			}
 		}
 	})
@@ -88,10 +89,10 @@ func TestTypoInMatchReceivesNothing(t *testing.T) {
 		_, all := w.register(c, s, "all.example", control.RegistrationChange{})
 		w.chat(path, groupA, "mine")
 		w.chat(path, groupB, "not granted")
-		w.within(10*time.Minute, "the event that is granted", func() bool { return len(all.accepted()) == 1 })
+		w.within(10*time.Minute, "the event that is granted", func() bool { return len(all.Succeeded()) == 1 })
 		time.Sleep(time.Hour)
-		if len(wrong.seen()) != 0 || len(all.accepted()) != 1 {
-			t.Errorf("typo got %d events, want 0; grant of one group got %d, want 1", len(wrong.seen()), len(all.accepted()))
+		if len(wrong.Posts()) != 0 || len(all.Succeeded()) != 1 {
+			t.Errorf("typo got %d events, want 0; grant of one group got %d, want 1", len(wrong.Posts()), len(all.Succeeded()))
 		}
 		_, _, err := w.control().CreateRegistration(t.Context(), c, ident.New("reg", time.Now()), s.ID,
 			control.RegistrationChange{URL: ptr("https://x.example/"), Match: ptr(gateway.Match{"grupo": {"a"}})})
@@ -107,14 +108,14 @@ func TestRefusedDeliveryFollowsTheWholeSchedule(t *testing.T) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "refuses.example", control.RegistrationChange{})
-		e.set(always(500))
+		e.RespondWith(gatewaytest.Always(500))
 		w.forDays()
 		w.chat(path, groupA, "hello")
 		d := w.wantStatus(c, r, 8*24*time.Hour, gateway.Failed)
 		if d.Attempts != 10 || d.Reason != "exhausted" {
 			t.Errorf("made %d attempts, why %q; want 10, exhausted", d.Attempts, d.Reason)
 		}
-		waits := gaps(e.seen())
+		waits := gaps(e.Posts())
 		if w.weak == 0 && len(waits) != 9 {
 			t.Fatalf("waits %v, want 9", waits)
 		}
@@ -127,7 +128,7 @@ func TestRefusedDeliveryFollowsTheWholeSchedule(t *testing.T) {
 				t.Errorf("wait %d: %v, want %v to %v", n, wait, low, high)
 			}
 		}
-		if id := e.seen()[0].id; slices.ContainsFunc(e.seen(), func(p post) bool { return p.id != id || !p.valid }) {
+		if id := e.Posts()[0].ID; slices.ContainsFunc(e.Posts(), func(p gatewaytest.Post) bool { return p.ID != id || !p.Valid }) {
 			t.Errorf("attempts differ in webhook-id or are not signed")
 		}
 	})
@@ -142,11 +143,11 @@ func TestWaitsAreSpreadByTheGatewaysOwnRandom(t *testing.T) {
 			c := w.tenant(s, nil)
 			schedule := schedule.Schedule{Waits: []time.Duration{10 * time.Second, 10 * time.Second}}
 			r, e := w.register(c, s, "refuses.example", control.RegistrationChange{Schedule: &schedule})
-			e.set(always(500))
+			e.RespondWith(gatewaytest.Always(500))
 			w.chat(path, groupA, "hello")
 			w.wantStatus(c, r, time.Hour, gateway.Failed)
 			want := time.Duration(float64(10*time.Second) * (0.8 + 0.4*random))
-			for _, wait := range gaps(e.seen()) {
+			for _, wait := range gaps(e.Posts()) {
 				if wait < want || wait >= want+time.Second { // a queue's delay is in whole seconds
 					t.Errorf("random %v: waited %v, want %v", random, wait, want)
 				}
@@ -170,23 +171,23 @@ func TestScheduleOfItsOwnIsFollowed(t *testing.T) {
 				s, path := w.smartBots()
 				c := w.tenant(s, nil)
 				r, e := w.register(c, s, "refuses.example", control.RegistrationChange{Schedule: &tt.schedule})
-				e.set(always(503))
+				e.RespondWith(gatewaytest.Always(503))
 				w.forDays()
 				w.chat(path, groupA, "hello")
 				d := w.wantStatus(c, r, 5*24*time.Hour, gateway.Failed)
 				spared := tt.schedule.Name != "" // most of its attempts are, by the circuit
-				if d.Attempts < tt.attempts || !spared && d.Attempts != tt.attempts || len(e.seen()) < tt.attempts || !spared && w.weak == 0 && len(e.seen()) != tt.attempts {
-					t.Errorf("made %d, POSTs %d, want %d", d.Attempts, len(e.seen()), tt.attempts)
+				if d.Attempts < tt.attempts || !spared && d.Attempts != tt.attempts || len(e.Posts()) < tt.attempts || !spared && w.weak == 0 && len(e.Posts()) != tt.attempts {
+					t.Errorf("made %d, POSTs %d, want %d", d.Attempts, len(e.Posts()), tt.attempts)
 				}
 			})
 		})
 	}
 }
 
-func gaps(posts []post) []time.Duration {
+func gaps(posts []gatewaytest.Post) []time.Duration {
 	var out []time.Duration
 	for i := 1; i < len(posts); i++ {
-		out = append(out, posts[i].at.Sub(posts[i-1].at))
+		out = append(out, posts[i].At.Sub(posts[i-1].At))
 	}
 	return out
 }
@@ -196,7 +197,7 @@ func TestRefusedDeliverySucceedsOnRetry(t *testing.T) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "recovers.example", control.RegistrationChange{})
-		e.set(func(n int, _ *http.Request) (int, http.Header) {
+		e.RespondWith(func(n int, _ *http.Request) (int, http.Header) {
 			if n < 3 {
 				return 502, http.Header{}
 			}
@@ -216,14 +217,14 @@ func TestRetryAfterIsTheLeastWaitAndAddsNoAttempt(t *testing.T) {
 		c := w.tenant(s, nil)
 		schedule := schedule.Schedule{Waits: []time.Duration{5 * time.Second, 10 * time.Second}}
 		r, e := w.register(c, s, "busy.example", control.RegistrationChange{Schedule: &schedule})
-		e.set(func(int, *http.Request) (int, http.Header) { return 429, http.Header{"Retry-After": {"600"}} })
+		e.RespondWith(func(int, *http.Request) (int, http.Header) { return 429, http.Header{"Retry-After": {"600"}} })
 		w.chat(path, groupA, "hello")
 		if d := w.wantStatus(c, r, 24*time.Hour, gateway.Failed); d.Attempts != 3 {
 			t.Errorf("made %d attempts, want 3", d.Attempts)
 		}
-		for _, wait := range gaps(e.seen()) {
+		for _, wait := range gaps(e.Posts()) {
 			if w.weak == 0 && (wait < 600*time.Second || wait > 602*time.Second) {
-				t.Errorf("waits %v, want 10 minutes each, though the schedule has seconds", gaps(e.seen()))
+				t.Errorf("waits %v, want 10 minutes each, though the schedule has seconds", gaps(e.Posts()))
 			}
 		}
 	})
@@ -234,7 +235,7 @@ func TestEndpointThatIsGoneDisablesItsRegistration(t *testing.T) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "gone.example", control.RegistrationChange{})
-		e.set(always(http.StatusGone))
+		e.RespondWith(gatewaytest.Always(http.StatusGone))
 		w.chat(path, groupA, "hello")
 		if d := w.wantStatus(c, r, time.Hour, gateway.Failed); d.Reason != "gone" {
 			t.Errorf("why %q, want gone", d.Reason)
@@ -255,19 +256,19 @@ func TestDisabledRegistrationHoldsAndEnablingReleases(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		w.chat(path, groupA, "while disabled")
 		w.wantStatus(c, r, time.Hour, gateway.Held)
-		if n := len(e.seen()); n != 0 {
+		if n := len(e.Posts()); n != 0 {
 			t.Fatalf("disabled endpoint got %d POSTs", n)
 		}
 		time.Sleep(time.Minute)
 		again(w, func() (gateway.Registration, error) { return w.control().EnableRegistration(t.Context(), c, r.ID) })
 		time.Sleep(time.Hour)
-		if n := len(e.seen()); n != 0 && w.weak == 0 {
+		if n := len(e.Posts()); n != 0 && w.weak == 0 {
 			t.Errorf("what was held long before enabling was delivered unasked: %d", n)
 		}
 		again(w, func() (gateway.Job, error) {
 			return w.control().StartRelease(t.Context(), c, ident.New("job", time.Now()), r.ID, control.Span{})
 		})
-		w.within(time.Hour, "released", func() bool { return len(e.accepted()) == 1 })
+		w.within(time.Hour, "released", func() bool { return len(e.Succeeded()) == 1 })
 	})
 }
 
@@ -276,15 +277,15 @@ func TestDeletedRegistrationCancelsWhatIsPending(t *testing.T) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "deleted.example", control.RegistrationChange{})
-		e.set(always(500))
+		e.RespondWith(gatewaytest.Always(500))
 		w.chat(path, groupA, "hello")
-		w.within(10*time.Minute, "attempted", func() bool { return len(e.seen()) > 0 })
+		w.within(10*time.Minute, "attempted", func() bool { return len(e.Posts()) > 0 })
 		w.wantStatus(c, r, 10*time.Minute, gateway.Pending)
 		w.remove(c, r)
 		time.Sleep(3 * time.Second)
-		before := len(e.seen())
+		before := len(e.Posts())
 		w.wantStatus(c, r, 3*time.Hour, gateway.Cancelled)
-		if n := len(e.seen()); n > before {
+		if n := len(e.Posts()); n > before {
 			t.Errorf("%d POSTs after the deletion took effect", n-before)
 		}
 	})
@@ -296,15 +297,15 @@ func TestRevokedGrantCancelsWhatIsPending(t *testing.T) {
 		c := w.tenant(s, gateway.Match{"group": {"another"}})
 		grant := w.grant(s, c.Tenant, gateway.Match{"group": {groupA}})
 		r, e := w.register(c, s, "revoked.example", control.RegistrationChange{})
-		e.set(always(500))
+		e.RespondWith(gatewaytest.Always(500))
 		w.chat(path, groupA, "hello")
-		w.within(10*time.Minute, "attempted", func() bool { return len(e.seen()) > 0 })
+		w.within(10*time.Minute, "attempted", func() bool { return len(e.Posts()) > 0 })
 		w.wantStatus(c, r, 10*time.Minute, gateway.Pending)
 		w.gone(func() error { return w.control().DeleteGrant(t.Context(), s.ID, grant.ID) })
 		time.Sleep(3 * time.Second)
-		before := len(e.seen())
-		if d := w.wantStatus(c, r, 3*time.Hour, gateway.Cancelled); d.Reason != "grant_revoked" || len(e.seen()) > before {
-			t.Errorf("why %q, %d POSTs after the revocation", d.Reason, len(e.seen())-before)
+		before := len(e.Posts())
+		if d := w.wantStatus(c, r, 3*time.Hour, gateway.Cancelled); d.Reason != "grant_revoked" || len(e.Posts()) > before {
+			t.Errorf("why %q, %d POSTs after the revocation", d.Reason, len(e.Posts())-before)
 		}
 	})
 }
@@ -322,8 +323,8 @@ func TestProviderRepeatIsNotDeliveredAgain(t *testing.T) {
 			w.post(path, "application/json", "["+item+","+item+"]", http.StatusOK)
 			time.Sleep(7 * time.Hour)
 		}
-		w.within(time.Hour, "delivered", func() bool { return len(e.accepted()) == 1 })
-		if n := len(e.seen()); n != 1 && w.weak == 0 {
+		w.within(time.Hour, "delivered", func() bool { return len(e.Succeeded()) == 1 })
+		if n := len(e.Posts()); n != 1 && w.weak == 0 {
 			t.Errorf("the same item in 5 callbacks over 28 h was POSTed %d times, want 1", n)
 		}
 	})
@@ -336,7 +337,7 @@ func TestEqualChatsAreTwoEvents(t *testing.T) {
 		_, e := w.register(c, s, "chat.example", control.RegistrationChange{})
 		w.chat(path, groupA, "hi")
 		w.chat(path, groupA, "hi")
-		w.within(time.Hour, "both", func() bool { return len(e.accepted()) >= 2 })
+		w.within(time.Hour, "both", func() bool { return len(e.Succeeded()) >= 2 })
 	})
 }
 
@@ -346,12 +347,12 @@ func TestTenantThatHangsKeepsOthersServed(t *testing.T) {
 		slow, well := w.tenant(s, nil), w.tenant(s, nil)
 		_, hanging := w.register(slow, s, "hangs.example", control.RegistrationChange{})
 		_, healthy := w.register(well, s, "healthy.example", control.RegistrationChange{})
-		hanging.set(hangs)
+		hanging.RespondWith(gatewaytest.Hangs)
 		var worst time.Duration
 		for n := range 200 {
 			sent := time.Now()
 			w.chat(path, groupA, fmt.Sprint(n))
-			w.within(time.Hour, "the healthy one gets it", func() bool { return len(healthy.accepted()) > n })
+			w.within(time.Hour, "the healthy one gets it", func() bool { return len(healthy.Succeeded()) > n })
 			if w.weak == 0 {
 				worst = max(worst, time.Since(sent))
 			}
@@ -369,10 +370,10 @@ func TestResendGoesOutOnceMore(t *testing.T) {
 		r, e := w.register(c, s, "resend.example", control.RegistrationChange{})
 		w.chat(path, groupA, "hello")
 		d := w.wantStatus(c, r, time.Hour, gateway.Succeeded)
-		before := len(e.seen())
+		before := len(e.Posts())
 		again(w, func() (gateway.Delivery, error) { return w.g.Resend(t.Context(), d.ID) })
-		w.within(time.Hour, "resent", func() bool { return len(e.seen()) > before })
-		if ids := e.accepted(); len(ids) != 1 {
+		w.within(time.Hour, "resent", func() bool { return len(e.Posts()) > before })
+		if ids := e.Succeeded(); len(ids) != 1 {
 			t.Errorf("webhook-ids %v, want the same one", ids)
 		}
 	})
@@ -382,7 +383,7 @@ func TestLongFanOutReachesAll(t *testing.T) {
 	long(t)
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
-		var all []*endpoint
+		var all []*gatewaytest.Endpoint
 		for n := range 3 {
 			c := w.tenant(s, nil)
 			for m := range 49 {
@@ -396,7 +397,7 @@ func TestLongFanOutReachesAll(t *testing.T) {
 		}
 		w.chat(path, groupA, "to everybody")
 		w.within(6*time.Hour, "all have it", func() bool {
-			return !slices.ContainsFunc(all, func(e *endpoint) bool { return len(e.accepted()) != 1 })
+			return !slices.ContainsFunc(all, func(e *gatewaytest.Endpoint) bool { return len(e.Succeeded()) != 1 })
 		})
 	})
 }
@@ -406,11 +407,11 @@ func TestRestartGoesOnWhereItStopped(t *testing.T) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "restart.example", control.RegistrationChange{})
-		e.set(always(500))
+		e.RespondWith(gatewaytest.Always(500))
 		w.chat(path, groupA, "hello")
-		w.within(10*time.Minute, "attempted", func() bool { return len(e.seen()) > 0 })
+		w.within(10*time.Minute, "attempted", func() bool { return len(e.Posts()) > 0 })
 		w.restart()
-		e.set(nil)
+		e.RespondWith(nil)
 		w.wantStatus(c, r, 24*time.Hour, gateway.Succeeded)
 	})
 }
@@ -426,9 +427,9 @@ func (w *world) group(s gateway.Source, name, uuid, code string) gateway.Group {
 }
 
 // setHTTPCallback registers an app by the group's code.
-func (w *world) setHTTPCallback(c control.Caller, group, code, app, host string) *endpoint {
+func (w *world) setHTTPCallback(c control.Caller, group, code, app, host string) *gatewaytest.Endpoint {
 	w.t.Helper()
-	e := w.endpoints.add(host, "")
+	e := w.endpoints.Add(host, "")
 	again(w, func() (gateway.Group, error) {
 		return w.groups().SetHTTPCallback(w.t.Context(), c, groups.CallbackRequest{
 			Group: group, Secret: code, AppName: "An app", AppUUID: app, URL: "https://" + host + "/hook",
@@ -460,11 +461,11 @@ func TestCodeChangeRemovesWhatWasRegisteredByCode(t *testing.T) {
 }
 
 // forms counts the different events of an action that e accepted.
-func (w *world) forms(e *endpoint, action string) int {
+func (w *world) forms(e *gatewaytest.Endpoint, action string) int {
 	ids := map[string]bool{}
-	for _, p := range e.seen() {
-		if p.status == 200 && strings.Contains(string(p.body), "action="+action) {
-			ids[p.id] = true
+	for _, p := range e.Posts() {
+		if p.Status == 200 && strings.Contains(string(p.Body), "action="+action) {
+			ids[p.ID] = true
 		}
 	}
 	return len(ids)
@@ -483,10 +484,10 @@ func TestReplayBringsWhatANewRegistrationMissed(t *testing.T) {
 		again(w, func() (gateway.Job, error) {
 			return w.control().StartReplay(t.Context(), c, ident.New("job", time.Now()), r.ID, control.Span{Since: time.Now().Add(-24 * time.Hour)})
 		})
-		w.within(3*time.Hour, "replayed", func() bool { return len(e.accepted()) == 1 })
+		w.within(3*time.Hour, "replayed", func() bool { return len(e.Succeeded()) == 1 })
 		time.Sleep(3 * time.Hour)
-		if got := e.seen(); got[0].text(t, "message") != "missed" || len(e.accepted()) != 1 {
-			t.Errorf("replayed %d events, the first %q; want only the one since the grant", len(e.accepted()), got[0].text(t, "message"))
+		if got := e.Posts(); got[0].Text(t, "message") != "missed" || len(e.Succeeded()) != 1 {
+			t.Errorf("replayed %d events, the first %q; want only the one since the grant", len(e.Succeeded()), got[0].Text(t, "message"))
 		}
 	})
 }
@@ -496,7 +497,7 @@ func TestRecoverRepeatsWhatFailed(t *testing.T) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "recover.example", control.RegistrationChange{Schedule: &schedule.Schedule{Waits: []time.Duration{}}})
-		e.set(always(500))
+		e.RespondWith(gatewaytest.Always(500))
 		start := w.later()
 		for n := range 20 {
 			w.chat(path, groupA, fmt.Sprint(n))
@@ -505,12 +506,12 @@ func TestRecoverRepeatsWhatFailed(t *testing.T) {
 			ds := w.deliveries(c, r.ID)
 			return len(ds) >= 20 && !slices.ContainsFunc(ds, func(d gateway.Delivery) bool { return d.Status != gateway.Failed })
 		})
-		e.set(nil)
+		e.RespondWith(nil)
 		w.later() // what fails while the job is asked for is not its affair
 		again(w, func() (gateway.Job, error) {
 			return w.control().StartRecover(t.Context(), c, ident.New("job", time.Now()), r.ID, control.Span{Since: start})
 		})
-		w.within(12*time.Hour, "all recovered", func() bool { return len(e.accepted()) >= 20 })
+		w.within(12*time.Hour, "all recovered", func() bool { return len(e.Succeeded()) >= 20 })
 	})
 }
 
@@ -520,7 +521,7 @@ func TestRemovedTenantLeavesNothing(t *testing.T) {
 		c := w.tenant(s, nil)
 		_, e := w.register(c, s, "leaves.example", control.RegistrationChange{})
 		w.chat(path, groupA, "hello")
-		w.within(time.Hour, "delivered", func() bool { return len(e.accepted()) == 1 })
+		w.within(time.Hour, "delivered", func() bool { return len(e.Succeeded()) == 1 })
 		again(w, func() (gateway.Job, error) { return w.control().RemoveTenant(t.Context(), c.Tenant) })
 		w.within(6*time.Hour, "the tenant is gone", func() bool {
 			_, err := w.control().Tenant(context.Background(), c.Tenant)
@@ -528,7 +529,7 @@ func TestRemovedTenantLeavesNothing(t *testing.T) {
 		})
 		w.chat(path, groupA, "after")
 		time.Sleep(time.Hour)
-		if n := len(e.accepted()); n != 1 {
+		if n := len(e.Succeeded()); n != 1 {
 			t.Errorf("%d events delivered, want the one from before", n)
 		}
 	})
@@ -539,7 +540,7 @@ func TestEventRedrivenAfterItsHistoryIsDeliveredAndRetried(t *testing.T) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "redriven.example", control.RegistrationChange{})
-		e.set(func(n int, _ *http.Request) (int, http.Header) {
+		e.RespondWith(func(n int, _ *http.Request) (int, http.Header) {
 			if n < 2 {
 				return 500, http.Header{}
 			}

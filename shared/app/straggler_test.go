@@ -11,6 +11,7 @@ import (
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
+	"ringback/shared/test/gatewaytest"
 )
 
 // TestJobsFindWhatListsDoNotShowYet starts jobs within the second by which lists
@@ -32,23 +33,23 @@ func TestJobsFindWhatListsDoNotShowYet(t *testing.T) {
 			w.chat(path, groupA, "missed")
 			synctest.Wait() // it is fanned out, to nobody
 			r, e := w.register(c, s, "late.example", control.RegistrationChange{})
-			must[gateway.Job](w)(w.control().StartReplay(w.t.Context(), c, ident.New("job", time.Now()), r.ID, control.Span{Since: time.Now().Add(-time.Hour)}))
-			w.within(time.Hour, "replayed", func() bool { return len(e.accepted()) == 1 })
+			gatewaytest.Must(w.control().StartReplay(w.t.Context(), c, ident.New("job", time.Now()), r.ID, control.Span{Since: time.Now().Add(-time.Hour)}))(w.t)
+			w.within(time.Hour, "replayed", func() bool { return len(e.Succeeded()) == 1 })
 		})
 	})
 	t.Run("a recovery, a delivery that failed just now", func(t *testing.T) {
 		late(t, func(w *world, s gateway.Source, path string, c control.Caller) {
 			r, e := w.register(c, s, "fails.example", control.RegistrationChange{Schedule: &schedule.Schedule{Waits: []time.Duration{}}})
-			e.set(always(500))
+			e.RespondWith(gatewaytest.Always(500))
 			w.chat(path, groupA, "refused")
 			synctest.Wait()
-			if len(e.seen()) != 1 {
-				t.Fatalf("%d POSTs so far, want one", len(e.seen()))
+			if len(e.Posts()) != 1 {
+				t.Fatalf("%d POSTs so far, want one", len(e.Posts()))
 			}
-			e.set(nil)
+			e.RespondWith(nil)
 			time.Sleep(time.Millisecond) // it failed before the job is made
-			must[gateway.Job](w)(w.control().StartRecover(w.t.Context(), c, ident.New("job", time.Now()), r.ID, control.Span{Since: time.Now().Add(-time.Hour)}))
-			w.within(time.Hour, "recovered", func() bool { return len(e.accepted()) == 1 })
+			gatewaytest.Must(w.control().StartRecover(w.t.Context(), c, ident.New("job", time.Now()), r.ID, control.Span{Since: time.Now().Add(-time.Hour)}))(w.t)
+			w.within(time.Hour, "recovered", func() bool { return len(e.Succeeded()) == 1 })
 		})
 	})
 }

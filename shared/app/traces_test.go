@@ -16,22 +16,8 @@ import (
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
+	"ringback/shared/test/gatewaytest"
 )
-
-// lines returns the lines of the log with a message, at INFO and above.
-func (l *lines) of(t *testing.T, msg string) (out []map[string]any) {
-	t.Helper()
-	for text := range strings.Lines(l.String()) {
-		var line map[string]any
-		if err := json.Unmarshal([]byte(text), &line); err != nil {
-			t.Fatalf("%v: %s", err, text)
-		}
-		if line["msg"] == msg && line["level"] != "DEBUG" {
-			out = append(out, line)
-		}
-	}
-	return out
-}
 
 // TestLogTellsWhyAnEndpointFails has an endpoint fail to the end of its schedule,
 // in a lane and without one, and another one not.
@@ -43,12 +29,12 @@ func TestLogTellsWhyAnEndpointFails(t *testing.T) {
 			c := w.tenant(s, nil)
 			schedule := schedule.Schedule{Waits: []time.Duration{time.Minute, time.Hour}}
 			r, e := w.register(c, s, "fails.example", control.RegistrationChange{Schedule: &schedule, Ordered: &ordered})
-			e.set(always(503))
+			e.RespondWith(gatewaytest.Always(503))
 			_, well := w.register(c, s, "well.example", control.RegistrationChange{})
 			w.chat(path, groupA, "hello")
 			w.within(3*time.Hour, "the delivery fails for good", func() bool { return w.count(c, r, gateway.Failed) == 1 })
-			w.within(time.Minute, "the other is delivered", func() bool { return len(well.accepted()) == 1 })
-			attempts, ended := w.log.of(t, "attempt"), w.log.of(t, "delivery")
+			w.within(time.Minute, "the other is delivered", func() bool { return len(well.Succeeded()) == 1 })
+			attempts, ended := w.log.Of(t, "attempt"), w.log.Of(t, "delivery")
 			if len(attempts) != 3 || len(ended) != 1 {
 				t.Fatalf("ordered %v: %d lines of attempts and %d of ends, want 3 and 1: %v %v", ordered, len(attempts), len(ended), attempts, ended)
 			}
@@ -89,7 +75,7 @@ func TestWhatCannotBeWrittenEnds(t *testing.T) {
 			w.chat(path, groupA, "poison")
 			time.Sleep(time.Second)
 			w.chat(path, groupA, "hello")
-			w.within(12*time.Hour, "the other one is delivered", func() bool { return len(e.accepted()) == 1 })
+			w.within(12*time.Hour, "the other one is delivered", func() bool { return len(e.Succeeded()) == 1 })
 			w.within(12*time.Hour, "it fails", func() bool { return w.count(c, r, gateway.Failed) == 1 })
 			for _, d := range w.deliveries(c, r.ID) {
 				if d.Status == gateway.Failed && (d.Reason != "internal" || d.Attempts != 0) {
@@ -136,7 +122,7 @@ func TestRunbookFindsWhyEventsAreDead(t *testing.T) {
 		_, e := w.register(c, s, "tenant.example", control.RegistrationChange{})
 		mended = false
 		w.chat(path, groupA, "hello")
-		dead := func() int { return must[storage.Depth](w)(w.db.Depth(t.Context(), storage.EventsQueue)).Dead }
+		dead := func() int { return gatewaytest.Must(w.db.Depth(t.Context(), storage.EventsQueue))(w.t).Dead }
 		w.within(time.Hour, "the event is a dead letter", func() bool { return dead() == 1 })
 		found := 0
 		for line := range strings.Lines(w.log.String()) {
@@ -151,6 +137,6 @@ func TestRunbookFindsWhyEventsAreDead(t *testing.T) {
 		if err := w.db.Redrive(t.Context(), storage.EventsQueue); err != nil {
 			t.Fatal(err)
 		}
-		w.within(time.Hour, "it is delivered", func() bool { return len(e.accepted()) == 1 })
+		w.within(time.Hour, "it is delivered", func() bool { return len(e.Succeeded()) == 1 })
 	})
 }

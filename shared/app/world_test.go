@@ -1,40 +1,31 @@
 package app_test
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
-
 	"ringback/shared/app"
 	"ringback/shared/cloud/cloudtest"
-	"ringback/shared/config"
 	"ringback/shared/control"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/groups"
 	"ringback/shared/history"
 	"ringback/shared/ident"
-	"ringback/shared/keyring"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
+	"ringback/shared/test/gatewaytest"
 	"ringback/shared/test/proofs"
 	"ringback/shared/transfer"
 )
@@ -71,7 +62,7 @@ type world struct {
 	t    *testing.T
 	dir  string
 	weak uint64 // seed; 0: the backend as it is
-	log  *lines
+	log  *gatewaytest.Lines
 
 	attempts int                               // POSTs at once; 0: as by default
 	paused   bool                              // start without worker and schedule
@@ -81,13 +72,12 @@ type world struct {
 	ring     string                            // the key ring
 	wrap     func(storage.Store) storage.Store // what the gateway gets in place of the Store; nil: the Store
 
-	aws     *cloudtest.Backend // nil: the embedded backend
-	db      *embedded.DB       // nil on AWS
-	g       *gateway.Gateway
-	end     context.CancelFunc
-	running sync.WaitGroup
+	aws *cloudtest.Backend // nil: the embedded backend
+	db  *embedded.DB       // nil on AWS
+	g   *gateway.Gateway
+	end func() // of worker and schedule, of which it waits
 
-	endpoints endpoints
+	endpoints gatewaytest.Endpoints
 }
 
 func newWorld(t *testing.T, weak uint64) *world {
@@ -97,8 +87,7 @@ func newWorld(t *testing.T, weak uint64) *world {
 func newWorldOn(t *testing.T, aws *cloudtest.Backend) *world { return begun(t, &world{aws: aws}) }
 
 func begun(t *testing.T, w *world) *world {
-	w.t, w.log, w.ring = t, &lines{}, "1 a key ring of no fewer than 32 characters"
-	w.endpoints.at = map[string]*endpoint{}
+	w.t, w.log, w.ring = t, &gatewaytest.Lines{}, gatewaytest.KeyRing
 	w.start()
 	t.Cleanup(w.stop)
 	return w
@@ -111,23 +100,13 @@ func (w *world) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.end = cancel
 	parts := w.open(ctx)
-	keys, err := keyring.Parse(w.ring)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	cfg, err := config.Load(func(name string) string { return map[string]string{"PUBLIC_URL": "https://ringback.example"}[name] })
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	parts.Keys, parts.Providers = keys, all.Providers()
-	parts.Log = slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	parts.Keys, parts.Providers, parts.Log = gatewaytest.Keys(w.t, w.ring), all.Providers(), w.log.Logger()
+	cfg := loadConfig(w.t)
 	if w.wrap != nil {
 		parts.Store = w.wrap(parts.Store)
 	}
 	cfg.MaxConcurrency = cmp.Or(w.attempts, cfg.MaxConcurrency)
-	if w.g, err = app.New(cfg, parts); err != nil {
-		w.t.Fatal(err)
-	}
+	w.g = gatewaytest.Must(app.New(cfg, parts))(w.t)
 	w.g.Egress.Transport = &w.endpoints
 	w.g.Now = w.now
 	if w.history != 0 {
@@ -136,10 +115,8 @@ func (w *world) start() {
 	if w.paused {
 		return
 	}
-	for q, h := range w.g.Handlers() {
-		w.running.Go(func() { w.serve(ctx, q, h) })
-	}
-	w.running.Go(func() { w.schedule(ctx) })
+	stop := gatewaytest.Run(w.g, w.serve, cmp.Or(w.every, time.Minute))
+	w.end = func() { stop(); cancel() }
 }
 
 // now is the time by the gateway's clock, which is wrong where the backend is
@@ -180,24 +157,8 @@ func (w *world) serve(ctx context.Context, q storage.QueueName, h storage.Handle
 	w.db.Serve(ctx, q, embedded.Consumer{Handler: h, Batch: 5, Concurrency: 32, Timeout: time.Minute})
 }
 
-func (w *world) schedule(ctx context.Context) {
-	t := time.NewTicker(cmp.Or(w.every, time.Minute))
-	defer t.Stop()
-	for {
-		tick, cancel := context.WithTimeout(ctx, time.Minute)
-		w.g.Retry(tick)
-		cancel()
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-	}
-}
-
 func (w *world) stop() {
 	w.end()
-	w.running.Wait()
 	if w.db == nil {
 		return
 	}
@@ -243,17 +204,6 @@ func (w *world) redrive() {
 		if err := w.g.Queue.Redrive(w.t.Context(), q); err != nil {
 			w.t.Logf("redrive of %s: %v", q, err) // it comes again
 		}
-	}
-}
-
-// must ends the test if err is not nil.
-func must[T any](w *world) func(T, error) T {
-	return func(v T, err error) T {
-		w.t.Helper()
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		return v
 	}
 }
 
@@ -311,11 +261,7 @@ func (w *world) source(ch control.SourceChange) (gateway.Source, string) {
 
 func (w *world) path(callbackURL string) string {
 	w.t.Helper()
-	u, err := url.Parse(callbackURL)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return u.Path
+	return gatewaytest.Must(url.Parse(callbackURL))(w.t).Path
 }
 
 func (w *world) smartBots() (gateway.Source, string) {
@@ -347,7 +293,7 @@ func (w *world) grant(s gateway.Source, tenant string, match gateway.Match) gate
 }
 
 // register makes a registration of c for an endpoint of the world.
-func (w *world) register(c control.Caller, s gateway.Source, host string, ch control.RegistrationChange) (gateway.Registration, *endpoint) {
+func (w *world) register(c control.Caller, s gateway.Source, host string, ch control.RegistrationChange) (gateway.Registration, *gatewaytest.Endpoint) {
 	w.t.Helper()
 	ch.URL = ptr("https://" + host + "/hook")
 	id := ident.New("reg", time.Now())
@@ -356,7 +302,7 @@ func (w *world) register(c control.Caller, s gateway.Source, host string, ch con
 		r, secret, err = w.control().CreateRegistration(w.t.Context(), c, id, s.ID, ch)
 		return r, err
 	})
-	return r, w.endpoints.add(host, secret)
+	return r, w.endpoints.Add(host, secret)
 }
 
 // post sends a callback, again as long as it is answered with 503, and wants
@@ -406,202 +352,6 @@ const (
 	groupB = "ffffffff-0a5e-4a0c-9a5a-1f6d2f0e7c11"
 	groupC = "eeeeeeee-0a5e-4a0c-9a5a-1f6d2f0e7c11"
 )
-
-// endpoints is the tenants' side of the network.
-type endpoints struct {
-	mu sync.Mutex
-	at map[string]*endpoint
-}
-
-// An endpoint answers what mood says and keeps what it accepted.
-type endpoint struct {
-	mu     sync.Mutex
-	secret string
-	ahead  time.Duration                                                 // of the gateway's clock, by which it signs
-	mood   func(n int, r *http.Request) (status int, header http.Header) // n: how many POSTs before; nil: 200
-	takes  time.Duration                                                 // to answer
-	allows string                                                        // the origin that it consents to when asked with OPTIONS
-	posts  []post
-	asked  int // with OPTIONS
-	now    int // POSTs under way
-	most   int // of them at once
-}
-
-type post struct {
-	at     time.Time
-	id     string
-	header http.Header
-	body   []byte
-	query  string
-	status int
-	valid  bool // the signature is that of Standard Webhooks
-}
-
-func (e *endpoints) add(host, secret string) *endpoint {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.at[host] = &endpoint{secret: secret}
-	return e.at[host]
-}
-
-// RoundTrip is one POST to a tenant.
-func (e *endpoints) RoundTrip(r *http.Request) (*http.Response, error) {
-	e.mu.Lock()
-	at := e.at[r.URL.Host]
-	e.mu.Unlock()
-	if at == nil {
-		return nil, fmt.Errorf("no endpoint at %s", r.URL.Host)
-	}
-	if r.Method == http.MethodOptions {
-		return &http.Response{StatusCode: http.StatusNoContent, Header: at.consent(), Body: http.NoBody, Request: r}, nil
-	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	if err := at.wait(r.Context()); err != nil {
-		return nil, err
-	}
-	r.Header = arrived(r.Header)
-	status, header := at.answer(r, body)
-	if status == 0 { // hangs
-		<-r.Context().Done()
-		return nil, r.Context().Err()
-	}
-	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(bytes.NewReader([]byte("seen"))), Request: r}, nil
-}
-
-// arrived returns h as a server reads it, under canonical names.
-func arrived(h http.Header) http.Header {
-	out := http.Header{}
-	for name, values := range h {
-		out[http.CanonicalHeaderKey(name)] = values
-	}
-	return out
-}
-
-// wait takes the time that the endpoint takes.
-func (e *endpoint) wait(ctx context.Context) error {
-	e.mu.Lock()
-	takes := e.takes
-	e.now++
-	e.most = max(e.most, e.now)
-	e.mu.Unlock()
-	defer func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		e.now--
-	}()
-	if takes == 0 {
-		return nil
-	}
-	select {
-	case <-time.After(takes):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (e *endpoint) consent() http.Header {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.asked++
-	h := http.Header{}
-	if e.allows != "" {
-		h.Set("WebHook-Allowed-Origin", e.allows)
-	}
-	return h
-}
-
-// atOnce returns how many POSTs were under way at once.
-func (e *endpoint) atOnce() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.most
-}
-
-func (e *endpoint) answer(r *http.Request, body []byte) (int, http.Header) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	status, header := http.StatusOK, http.Header{}
-	if e.mood != nil {
-		status, header = e.mood(len(e.posts), r)
-	}
-	p := post{at: time.Now(), id: r.Header.Get("webhook-id"), header: r.Header, body: body, query: r.URL.RawQuery, status: status}
-	if wh, err := standardwebhooks.NewWebhook(e.secret); err == nil {
-		at := r.Header.Clone()
-		if n, err := strconv.ParseInt(at.Get("Webhook-Timestamp"), 10, 64); err == nil && e.ahead != 0 {
-			p.valid = time.Unix(n, 0).Add(-e.ahead-time.Minute).Before(time.Now()) && wh.VerifyIgnoringTimestamp(body, at) == nil
-		} else {
-			p.valid = wh.Verify(body, at) == nil
-		}
-	}
-	e.posts = append(e.posts, p)
-	return status, header
-}
-
-// seen returns the POSTs so far.
-func (e *endpoint) seen() []post {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return append([]post(nil), e.posts...)
-}
-
-// accepted returns how often each event was accepted, by webhook-id.
-func (e *endpoint) accepted() map[string]int {
-	out := map[string]int{}
-	for _, p := range e.seen() {
-		if p.status >= 200 && p.status < 300 {
-			out[p.id]++
-		}
-	}
-	return out
-}
-
-func (e *endpoint) set(mood func(n int, r *http.Request) (int, http.Header)) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.mood = mood
-}
-
-func always(status int) func(int, *http.Request) (int, http.Header) {
-	return func(int, *http.Request) (int, http.Header) { return status, http.Header{} }
-}
-
-// hangs never answers.
-func hangs(int, *http.Request) (int, http.Header) { return 0, nil }
-
-// text returns a member of the standard body's data.
-func (p post) text(t *testing.T, name string) string {
-	t.Helper()
-	var body struct {
-		Data map[string]any `json:"data"`
-	}
-	if err := json.Unmarshal(p.body, &body); err != nil {
-		t.Fatalf("body of a standard delivery: %v: %s", err, p.body)
-	}
-	s, _ := body.Data[name].(string)
-	return s
-}
-
-// lines keeps the log.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 // control, groups and transfer are what is asked of the gateway that runs now.
 func (w *world) control() *control.Control    { return control.New(w.g) }
