@@ -12,6 +12,7 @@ import (
 
 	"ringback/shared/api"
 	"ringback/shared/api/apitest"
+	"ringback/shared/test/gatewaytest"
 )
 
 func TestEveryOperationHasScopes(t *testing.T) {
@@ -49,13 +50,13 @@ func TestCallWithoutAGoodKeyIsRefused(t *testing.T) {
 		{"a very long key", "rbk_" + strings.Repeat("x", 10_000)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			a := w.want(401, tt.key, "GET", "/v1/me", nil)
-			if got := a.header.Get("WWW-Authenticate"); got != "Bearer" {
+			a := w.Want(401, tt.key, "GET", "/v1/me", nil)
+			if got := a.Header.Get("WWW-Authenticate"); got != "Bearer" {
 				t.Errorf("WWW-Authenticate %q, want Bearer", got)
 			}
 		})
 	}
-	if strings.Contains(w.log.text(), s.key[:len(s.key)-1]) {
+	if strings.Contains(w.Log.String(), s.key[:len(s.key)-1]) {
 		t.Error("a key stands in the log")
 	}
 }
@@ -63,33 +64,33 @@ func TestCallWithoutAGoodKeyIsRefused(t *testing.T) {
 func TestDisabledTenantIsRefused(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()
-	w.want(200, s.key, "GET", "/v1/me", nil)
-	w.want(200, operatorKey, "POST", "/v1/tenants/"+s.tenant+"/disable", nil)
-	w.want(401, s.key, "GET", "/v1/me", nil)
-	w.want(200, operatorKey, "POST", "/v1/tenants/"+s.tenant+"/enable", nil)
-	w.want(200, s.key, "GET", "/v1/me", nil)
+	w.Want(200, s.key, "GET", "/v1/me", nil)
+	w.Want(200, operatorKey, "POST", "/v1/tenants/"+s.tenant+"/disable", nil)
+	w.Want(401, s.key, "GET", "/v1/me", nil)
+	w.Want(200, operatorKey, "POST", "/v1/tenants/"+s.tenant+"/enable", nil)
+	w.Want(200, s.key, "GET", "/v1/me", nil)
 }
 
 func TestDeletedAndExpiredKeysAreRefused(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()
-	gone := w.want(201, s.key, "POST", "/v1/keys", object{"scope": "read"})
-	w.want(200, gone.text("api_key"), "GET", "/v1/me", nil)
-	w.want(204, s.key, "DELETE", "/v1/keys/"+gone.id(), nil)
-	w.want(401, gone.text("api_key"), "GET", "/v1/me", nil)
+	gone := w.Want(201, s.key, "POST", "/v1/keys", object{"scope": "read"})
+	w.Want(200, gone.Text("api_key"), "GET", "/v1/me", nil)
+	w.Want(204, s.key, "DELETE", "/v1/keys/"+gone.ID(), nil)
+	w.Want(401, gone.Text("api_key"), "GET", "/v1/me", nil)
 
 	short := w.keyForAMoment(s.key)
-	await(t, "the key to expire", func() bool { return w.call(short.text("api_key"), "GET", "/v1/me", nil).code == 401 })
-	w.want(422, s.key, "POST", "/v1/keys", object{"scope": "read", "expires": "2020-01-01T00:00:00Z"})
+	gatewaytest.Await(t, "the key to expire", func() bool { return w.Call(short.Text("api_key"), "GET", "/v1/me", nil).Code == 401 })
+	w.Want(422, s.key, "POST", "/v1/keys", object{"scope": "read", "expires": "2020-01-01T00:00:00Z"})
 }
 
 // keyForAMoment makes a key that expires as soon as may be: the longer it takes
 // to make one, the later.
-func (w *world) keyForAMoment(key string) answered {
+func (w *world) keyForAMoment(key string) gatewaytest.Reply {
 	w.t.Helper()
 	for life := 50 * time.Millisecond; ; life *= 4 {
 		soon := time.Now().Add(life).UTC().Format(time.RFC3339Nano)
-		if short := w.call(key, "POST", "/v1/keys", object{"scope": "read", "expires": soon}); short.code == 201 || life > time.Minute {
+		if short := w.Call(key, "POST", "/v1/keys", object{"scope": "read", "expires": soon}); short.Code == 201 || life > time.Minute {
 			return short
 		}
 	}
@@ -98,29 +99,29 @@ func (w *world) keyForAMoment(key string) answered {
 func TestTenantMakesNoKeyBeyondItself(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()
-	w.want(403, s.key, "POST", "/v1/keys", object{"scope": "operator"})
-	w.want(403, s.key, "POST", "/v1/keys", object{"scope": "group-owner"})
-	w.want(422, s.key, "POST", "/v1/keys", object{"scope": "everything"})
-	w.want(404, s.key, "POST", "/v1/keys", object{"scope": "full", "tenant": s.other})
-	w.want(404, s.key, "GET", "/v1/keys?tenant="+s.other, nil)
-	w.want(422, operatorKey, "POST", "/v1/keys", object{"scope": "full"})
-	other := w.want(201, operatorKey, "POST", "/v1/keys", object{"scope": "operator", "name": "deputy"})
-	w.want(200, other.text("api_key"), "GET", "/v1/tenants", nil)
-	if got := w.want(200, operatorKey, "GET", "/v1/keys", nil).list(t); len(got) != 1 || got[0]["id"] != other.id() {
+	w.Want(403, s.key, "POST", "/v1/keys", object{"scope": "operator"})
+	w.Want(403, s.key, "POST", "/v1/keys", object{"scope": "group-owner"})
+	w.Want(422, s.key, "POST", "/v1/keys", object{"scope": "everything"})
+	w.Want(404, s.key, "POST", "/v1/keys", object{"scope": "full", "tenant": s.other})
+	w.Want(404, s.key, "GET", "/v1/keys?tenant="+s.other, nil)
+	w.Want(422, operatorKey, "POST", "/v1/keys", object{"scope": "full"})
+	other := w.Want(201, operatorKey, "POST", "/v1/keys", object{"scope": "operator", "name": "deputy"})
+	w.Want(200, other.Text("api_key"), "GET", "/v1/tenants", nil)
+	if got := w.Want(200, operatorKey, "GET", "/v1/keys", nil).List(t); len(got) != 1 || got[0]["id"] != other.ID() {
 		t.Errorf("operator's keys %v, want the one", got)
 	}
 }
 
 func TestTenantThatCallsTooOftenWaits(t *testing.T) {
 	w := newWorld(t)
-	a := w.want(201, operatorKey, "POST", "/v1/tenants", object{"name": "busy", "limits": object{"api_calls_per_second": 3}})
+	a := w.Want(201, operatorKey, "POST", "/v1/tenants", object{"name": "busy", "limits": object{"api_calls_per_second": 3}})
 	refused := 0
 	for range 10 {
-		got := w.call(a.text("api_key"), "GET", "/v1/me", nil)
-		if got.code == 429 {
+		got := w.Call(a.Text("api_key"), "GET", "/v1/me", nil)
+		if got.Code == 429 {
 			refused++
-			if got.header.Get("Retry-After") != "1" {
-				t.Errorf("Retry-After %q, want 1", got.header.Get("Retry-After"))
+			if got.Header.Get("Retry-After") != "1" {
+				t.Errorf("Retry-After %q, want 1", got.Header.Get("Retry-After"))
 			}
 		}
 	}
@@ -137,35 +138,35 @@ func nobodyReaches(t *testing.T, w *world) {
 	s := w.setting()
 	w.work()
 	e := newEndpoint(t)
-	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL, "description": "MARK"})
+	r := w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL, "description": "MARK"})
 	w.form(w.callbackURL(s.smartbots), chat("MARK"))
 	var d object
-	await(t, "the delivery", func() bool {
-		list := w.want(200, s.key, "GET", "/v1/deliveries?status=succeeded", nil).list(t)
+	gatewaytest.Await(t, "the delivery", func() bool {
+		list := w.Want(200, s.key, "GET", "/v1/deliveries?status=succeeded", nil).List(t)
 		if len(list) == 1 {
 			d = list[0]
 		}
 		return len(list) == 1
 	})
-	job := w.want(202, s.key, "POST", "/v1/registrations/"+r.id()+"/recover", object{"since": "2026-01-01T00:00:00Z"})
-	group := w.want(201, operatorKey, "POST", "/v1/groups", object{"source": s.smartbots, "name": "MARK", "security_code": "MARK-code", "uuid": chatGroup, "group_id": "MARK"})
-	second := w.want(201, operatorKey, "POST", "/v1/groups", object{"source": s.smartbots, "name": "another", "security_code": "c", "uuid": chatGroup, "group_id": "g"})
-	apiKey := w.want(201, s.key, "POST", "/v1/keys", object{"scope": "read", "name": "MARK"})
-	callbackKey := w.want(201, operatorKey, "POST", "/v1/sources/"+s.direct+"/keys", object{"label": "MARK"})
-	grants := w.want(200, operatorKey, "GET", "/v1/sources/"+s.direct+"/grants", nil).list(t)
+	job := w.Want(202, s.key, "POST", "/v1/registrations/"+r.ID()+"/recover", object{"since": "2026-01-01T00:00:00Z"})
+	group := w.Want(201, operatorKey, "POST", "/v1/groups", object{"source": s.smartbots, "name": "MARK", "security_code": "MARK-code", "uuid": chatGroup, "group_id": "MARK"})
+	second := w.Want(201, operatorKey, "POST", "/v1/groups", object{"source": s.smartbots, "name": "another", "security_code": "c", "uuid": chatGroup, "group_id": "g"})
+	apiKey := w.Want(201, s.key, "POST", "/v1/keys", object{"scope": "read", "name": "MARK"})
+	callbackKey := w.Want(201, operatorKey, "POST", "/v1/sources/"+s.direct+"/keys", object{"label": "MARK"})
+	grants := w.Want(200, operatorKey, "GET", "/v1/sources/"+s.direct+"/grants", nil).List(t)
 
 	narrow := func(scope string) string {
-		return w.want(201, s.otherKey, "POST", "/v1/keys", object{"scope": scope}).text("api_key")
+		return w.Want(201, s.otherKey, "POST", "/v1/keys", object{"scope": scope}).Text("api_key")
 	}
 	strangers := map[string]string{
 		"full key of another tenant": s.otherKey, "read key of another tenant": narrow("read"),
-		"set_http_callback key of another tenant": narrow("set_http_callback"), "owner of another group": second.text("owner_key"),
+		"set_http_callback key of another tenant": narrow("set_http_callback"), "owner of another group": second.Text("owner_key"),
 		"nobody": "",
 	}
 	ids := map[string]string{
-		"sources": s.direct, "tenants": s.tenant, "keys": apiKey.id(), "groups": group.id(), "registrations": r.id(),
-		"events": fmt.Sprint(d["event"]), "deliveries": fmt.Sprint(d["id"]), "jobs": job.id(), "dead-letters": "events",
-		"{key}": callbackKey.id(), "{grant}": fmt.Sprint(grants[0]["id"]), "{app}": r.id(),
+		"sources": s.direct, "tenants": s.tenant, "keys": apiKey.ID(), "groups": group.ID(), "registrations": r.ID(),
+		"events": fmt.Sprint(d["event"]), "deliveries": fmt.Sprint(d["id"]), "jobs": job.ID(), "dead-letters": "events",
+		"{key}": callbackKey.ID(), "{grant}": fmt.Sprint(grants[0]["id"]), "{app}": r.ID(),
 	}
 	doc, err := apitest.Document()
 	if err != nil {
@@ -180,15 +181,15 @@ func nobodyReaches(t *testing.T, w *world) {
 			resource, _, _ := strings.Cut(strings.TrimPrefix(path, "/v1/"), "/")
 			at := strings.NewReplacer("{id}", ids[resource], "{queue}", "events", "{key}", ids["{key}"], "{grant}", ids["{grant}"], "{app}", ids["{app}"]).Replace(path)
 			for who, key := range strangers {
-				a := w.call(key, method, at, anyBody(op.OperationID, s, r.id()))
+				a := w.Call(key, method, at, anyBody(op.OperationID, s, r.ID()))
 				w.wantLogged(a, op.OperationID, key)
 				switch {
-				case strings.Contains(a.raw, "MARK") || strings.Contains(a.raw, s.key):
-					t.Errorf("%s, %s: %s %s answers %d with another's: %s", who, op.OperationID, method, at, a.code, a.raw)
-				case a.code < 300 && strings.Contains(path, "{"):
-					t.Errorf("%s, %s: %s %s answers %d %s", who, op.OperationID, method, at, a.code, a.raw)
-				case key == "" && a.code != 401:
-					t.Errorf("nobody, %s: %d, want 401", op.OperationID, a.code)
+				case strings.Contains(a.Raw, "MARK") || strings.Contains(a.Raw, s.key):
+					t.Errorf("%s, %s: %s %s answers %d with another's: %s", who, op.OperationID, method, at, a.Code, a.Raw)
+				case a.Code < 300 && strings.Contains(path, "{"):
+					t.Errorf("%s, %s: %s %s answers %d %s", who, op.OperationID, method, at, a.Code, a.Raw)
+				case key == "" && a.Code != 401:
+					t.Errorf("nobody, %s: %d, want 401", op.OperationID, a.Code)
 				}
 			}
 		}
@@ -200,19 +201,19 @@ func nobodyReaches(t *testing.T, w *world) {
 
 // wantLogged fails the test if a was refused and the last line of the log does
 // not tell the operation, the status, and whose key was used.
-func (w *world) wantLogged(a answered, operation, key string) {
+func (w *world) wantLogged(a gatewaytest.Reply, operation, key string) {
 	w.t.Helper()
-	if a.code < 400 {
+	if a.Code < 400 {
 		return
 	}
-	line := w.log.last(1)
-	wants := []string{`"msg":"api"`, `"outcome":"refused"`, fmt.Sprintf(`"code":%d`, a.code), fmt.Sprintf(`"operation":%q`, operation)}
+	line := w.Log.Last(1)
+	wants := []string{`"msg":"api"`, `"outcome":"refused"`, fmt.Sprintf(`"code":%d`, a.Code), fmt.Sprintf(`"operation":%q`, operation)}
 	if id, _, ok := strings.Cut(strings.TrimPrefix(key, "rbk_"), "_"); ok {
 		wants = append(wants, `"key":"key_`+id+`"`)
 	}
 	for _, want := range wants {
 		if !strings.Contains(line, want) {
-			w.t.Errorf("%s answered %d, logged %s, want %s in it", operation, a.code, line, want)
+			w.t.Errorf("%s answered %d, logged %s, want %s in it", operation, a.Code, line, want)
 		}
 	}
 }
@@ -260,7 +261,7 @@ func (w *world) picture(s setting) map[string]any {
 		"/v1/registrations": s.key, "/v1/keys": s.key, "/v1/me": s.key, "/v1/events": s.key, "/v1/groups": operatorKey, "/v1/sources": operatorKey,
 		"/v1/sources/" + s.direct + "/keys": operatorKey, "/v1/sources/" + s.direct + "/grants": operatorKey,
 	} {
-		out[path] = w.want(200, key, "GET", path, nil).object
+		out[path] = w.Want(200, key, "GET", path, nil).Object
 	}
 	return out
 }
@@ -309,15 +310,15 @@ func anyBody(operation string, s setting, registration string) any {
 func TestReadKeyChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()
-	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.direct, "url": "https://tenant.example/"})
-	read := w.want(201, s.key, "POST", "/v1/keys", object{"scope": "read"}).text("api_key")
-	w.want(200, read, "GET", "/v1/registrations/"+r.id(), nil)
-	w.want(200, read, "GET", "/v1/deliveries", nil)
+	r := w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.direct, "url": "https://tenant.example/"})
+	read := w.Want(201, s.key, "POST", "/v1/keys", object{"scope": "read"}).Text("api_key")
+	w.Want(200, read, "GET", "/v1/registrations/"+r.ID(), nil)
+	w.Want(200, read, "GET", "/v1/deliveries", nil)
 	for _, tt := range []struct{ method, path string }{
 		{"DELETE", ""}, {"POST", "/disable"}, {"POST", "/rotate"}, {"POST", "/test"},
 	} {
-		w.want(403, read, tt.method, "/v1/registrations/"+r.id()+tt.path, nil)
+		w.Want(403, read, tt.method, "/v1/registrations/"+r.ID()+tt.path, nil)
 	}
-	w.want(403, read, "POST", "/v1/keys", object{"scope": "full"})
-	w.want(403, read, "GET", "/v1/keys", nil)
+	w.Want(403, read, "POST", "/v1/keys", object{"scope": "full"})
+	w.Want(403, read, "GET", "/v1/keys", nil)
 }

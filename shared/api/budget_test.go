@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"ringback/shared/embedded"
 	"ringback/shared/storage"
+	"ringback/shared/test/gatewaytest"
 )
 
 // TestSettingACallbackCountsForFourCalls lets a tenant of eight calls a second
@@ -19,7 +19,7 @@ func TestSettingACallbackCountsForFourCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.group(w.setting())
-		busy := w.want(201, operatorKey, "POST", "/v1/tenants", object{"name": "busy", "limits": object{"api_calls_per_second": 8}}).text("api_key")
+		busy := w.Want(201, operatorKey, "POST", "/v1/tenants", object{"name": "busy", "limits": object{"api_calls_per_second": 8}}).Text("api_key")
 		const tooMany = "too many calls; try again in a second"
 		set := func(want string) {
 			t.Helper()
@@ -30,20 +30,20 @@ func TestSettingACallbackCountsForFourCalls(t *testing.T) {
 		set("OK")
 		set("OK")
 		set("FAIL" + tooMany)
-		w.want(429, busy, "GET", "/v1/me", nil)
+		w.Want(429, busy, "GET", "/v1/me", nil)
 		time.Sleep(time.Second / 2) // of the bubble's clock: four calls
 		set("OK")
 		set("FAIL" + tooMany)
 		time.Sleep(time.Second / 2)
 		for range 4 {
-			w.want(200, busy, "GET", "/v1/me", nil)
+			w.Want(200, busy, "GET", "/v1/me", nil)
 		}
-		w.want(429, busy, "GET", "/v1/me", nil)
+		w.Want(429, busy, "GET", "/v1/me", nil)
 		time.Sleep(time.Second / 4) // two of the four that are wanted
 		set("FAIL" + tooMany)
-		w.want(200, busy, "GET", "/v1/me", nil) // a refused call costs nothing
-		w.want(200, busy, "GET", "/v1/me", nil)
-		w.want(429, busy, "GET", "/v1/me", nil)
+		w.Want(200, busy, "GET", "/v1/me", nil) // a refused call costs nothing
+		w.Want(200, busy, "GET", "/v1/me", nil)
+		w.Want(429, busy, "GET", "/v1/me", nil)
 	})
 }
 
@@ -52,21 +52,17 @@ func TestSettingACallbackCountsForFourCalls(t *testing.T) {
 // with a key is remembered, so this must not be found wrong.
 func TestKeyIsGoodAgainWhenTheStoreIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		db, err := embedded.Open(t.Context(), t.TempDir(), embedded.Options{Relaxed: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { db.Close() })
+		db := gatewaytest.Open(t)
 		store := &unreadable{Store: db}
-		w := newWorldOver(t, store, db)
+		w := newWorldOver(t, store, db, nil)
 		s := w.setting()
-		key := w.want(201, s.key, "POST", "/v1/keys", object{"scope": "full"}).text("api_key")
+		key := w.Want(201, s.key, "POST", "/v1/keys", object{"scope": "full"}).Text("api_key")
 		store.down.Store(true)
-		w.want(503, key, "GET", "/v1/me", nil)
+		w.Want(503, key, "GET", "/v1/me", nil)
 		store.down.Store(false)
-		w.want(200, key, "GET", "/v1/me", nil)
-		if strings.Contains(w.log.text(), `"code":401`) {
-			t.Errorf("a good key was refused:\n%s", w.log.text())
+		w.Want(200, key, "GET", "/v1/me", nil)
+		if strings.Contains(w.Log.String(), `"code":401`) {
+			t.Errorf("a good key was refused:\n%s", w.Log.String())
 		}
 	})
 }

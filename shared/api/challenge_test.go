@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"ringback/shared/test/gatewaytest"
 )
 
 // A consenting is an endpoint that answers OPTIONS with headers of its own.
@@ -53,7 +55,7 @@ func (e *consenting) seen() (asked, posted []http.Header) {
 func (w *world) challenged() setting {
 	w.t.Helper()
 	s := w.setting()
-	w.want(200, operatorKey, "PATCH", "/v1/tenants/"+s.tenant, object{"limits": object{"api_calls_per_second": 100000, "require_challenge": true}})
+	w.Want(200, operatorKey, "PATCH", "/v1/tenants/"+s.tenant, object{"limits": object{"api_calls_per_second": 100000, "require_challenge": true}})
 	return s
 }
 
@@ -65,9 +67,9 @@ func TestEndpointThatConsentsIsEnabledAndTold(t *testing.T) {
 	w.work()
 	e := newConsenting(t, allowed)
 	at := strings.Replace(e.URL, "//", "//name:a%20password@", 1) + "/hook"
-	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": at, "headers": object{"X-Token": "mine"}})
-	if r.text("state") != "enabled" || r.text("proven") == "" || r.object["rate"] != 2.0 {
-		t.Errorf("registration %s, want it enabled, proven, and at the 120 a minute that were allowed", r.raw)
+	r := w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": at, "headers": object{"X-Token": "mine"}})
+	if r.Text("state") != "enabled" || r.Text("proven") == "" || r.Object["rate"] != 2.0 {
+		t.Errorf("registration %s, want it enabled, proven, and at the 120 a minute that were allowed", r.Raw)
 	}
 	asked, _ := e.seen()
 	if len(asked) != 1 {
@@ -79,7 +81,7 @@ func TestEndpointThatConsentsIsEnabledAndTold(t *testing.T) {
 		}
 	}
 	w.form(w.callbackURL(s.smartbots), chat("with consent"))
-	await(t, "the delivery", func() bool { _, posted := e.seen(); return len(posted) == 1 })
+	gatewaytest.Await(t, "the delivery", func() bool { _, posted := e.seen(); return len(posted) == 1 })
 	_, posted := e.seen()
 	if got := posted[0].Get("WebHook-Request-Origin"); got != "ringback.example" {
 		t.Errorf("delivered with origin %q, want ringback.example", got)
@@ -98,22 +100,22 @@ func TestEndpointThatDoesNotConsentGetsNothing(t *testing.T) {
 			s := w.challenged()
 			w.work()
 			e := newConsenting(t, header)
-			r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL})
-			path := "/v1/registrations/" + r.id()
-			if r.text("state") != "disabled" || !strings.HasPrefix(r.text("why"), "unproven: ") || r.text("secret") == "" {
-				t.Errorf("registration %s, want it disabled as unproven, with its secret", r.raw)
+			r := w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL})
+			path := "/v1/registrations/" + r.ID()
+			if r.Text("state") != "disabled" || !strings.HasPrefix(r.Text("why"), "unproven: ") || r.Text("secret") == "" {
+				t.Errorf("registration %s, want it disabled as unproven, with its secret", r.Raw)
 			}
-			w.want(409, s.key, "POST", path+"/enable", nil)
-			w.want(409, operatorKey, "POST", path+"/enable", nil)
+			w.Want(409, s.key, "POST", path+"/enable", nil)
+			w.Want(409, operatorKey, "POST", path+"/enable", nil)
 			w.form(w.callbackURL(s.smartbots), chat("held"))
-			await(t, "the held delivery", func() bool {
-				return len(w.want(200, s.key, "GET", "/v1/deliveries?status=held&registration="+r.id(), nil).list(t)) == 1
+			gatewaytest.Await(t, "the held delivery", func() bool {
+				return len(w.Want(200, s.key, "GET", "/v1/deliveries?status=held&registration="+r.ID(), nil).List(t)) == 1
 			})
 			if _, posted := e.seen(); len(posted) != 0 {
 				t.Errorf("%d POSTs without consent", len(posted))
 			}
 			e.answers(map[string]string{"WebHook-Allowed-Origin": "*"})
-			if got := w.want(200, s.key, "POST", path+"/enable", nil).text("state"); got != "enabled" {
+			if got := w.Want(200, s.key, "POST", path+"/enable", nil).Text("state"); got != "enabled" {
 				t.Errorf("with consent it is %q, want enabled", got)
 			}
 		})
@@ -125,8 +127,8 @@ func TestEndpointThatIsNotThereIsUnproven(t *testing.T) {
 	s := w.challenged()
 	e := newConsenting(t, allowed)
 	e.Close()
-	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL + "/a-path"})
-	if why := r.text("why"); !strings.Contains(why, "No connection") || strings.Contains(why, "a-path") {
+	r := w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL + "/a-path"})
+	if why := r.Text("why"); !strings.Contains(why, "No connection") || strings.Contains(why, "a-path") {
 		t.Errorf("why %q, want that there was no connection, without the URL", why)
 	}
 }
@@ -135,27 +137,27 @@ func TestAnotherURLNeedsConsentAnew(t *testing.T) {
 	w := newWorld(t)
 	s := w.challenged()
 	e, other := newConsenting(t, allowed), newConsenting(t, nil)
-	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL})
-	path := "/v1/registrations/" + r.id()
-	before := w.want(200, s.key, "GET", path, nil)
-	w.want(422, s.key, "PATCH", path, object{"url": other.URL})
-	if diff := cmp.Diff(before.object, w.want(200, s.key, "GET", path, nil).object); diff != "" {
+	r := w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL})
+	path := "/v1/registrations/" + r.ID()
+	before := w.Want(200, s.key, "GET", path, nil)
+	w.Want(422, s.key, "PATCH", path, object{"url": other.URL})
+	if diff := cmp.Diff(before.Object, w.Want(200, s.key, "GET", path, nil).Object); diff != "" {
 		t.Errorf("the refused change left (-before +after):\n%s", diff)
 	}
-	w.want(200, s.key, "PATCH", path, object{"url": e.URL, "description": "the same"})
+	w.Want(200, s.key, "PATCH", path, object{"url": e.URL, "description": "the same"})
 	if asked, _ := e.seen(); len(asked) != 1 {
 		t.Errorf("asked %d times under the same URL, want once", len(asked))
 	}
 	other.answers(allowed)
-	if got := w.want(200, s.key, "PATCH", path, object{"url": other.URL}); got.text("url") != other.URL || got.text("proven") == "" {
-		t.Errorf("with consent %s, want the new URL, proven", got.raw)
+	if got := w.Want(200, s.key, "PATCH", path, object{"url": other.URL}); got.Text("url") != other.URL || got.Text("proven") == "" {
+		t.Errorf("with consent %s, want the new URL, proven", got.Raw)
 	}
-	w.want(200, s.key, "POST", path+"/disable", nil)
+	w.Want(200, s.key, "POST", path+"/disable", nil)
 	e.answers(nil)
-	if got := w.want(200, s.key, "PATCH", path, object{"url": e.URL}); got.text("state") != "disabled" || got.text("proven") != "" {
-		t.Errorf("of a disabled one %s, want the URL changed, and not proven", got.raw)
+	if got := w.Want(200, s.key, "PATCH", path, object{"url": e.URL}); got.Text("state") != "disabled" || got.Text("proven") != "" {
+		t.Errorf("of a disabled one %s, want the URL changed, and not proven", got.Raw)
 	}
-	w.want(409, s.key, "POST", path+"/enable", nil)
+	w.Want(409, s.key, "POST", path+"/enable", nil)
 }
 
 func TestRegistrationThatWaitsForConsentIsEnabledByIt(t *testing.T) {
@@ -163,29 +165,29 @@ func TestRegistrationThatWaitsForConsentIsEnabledByIt(t *testing.T) {
 	s := w.challenged()
 	w.work()
 	mute, e := newConsenting(t, nil), newConsenting(t, allowed)
-	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": mute.URL})
-	path := "/v1/registrations/" + r.id()
-	if got := w.want(200, s.key, "PATCH", path, object{"url": mute.URL + "/other"}); got.text("state") != "disabled" {
-		t.Errorf("under another URL that does not consent either %s, want it disabled", got.raw)
+	r := w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": mute.URL})
+	path := "/v1/registrations/" + r.ID()
+	if got := w.Want(200, s.key, "PATCH", path, object{"url": mute.URL + "/other"}); got.Text("state") != "disabled" {
+		t.Errorf("under another URL that does not consent either %s, want it disabled", got.Raw)
 	}
-	if got := w.want(200, s.key, "PATCH", path, object{"url": e.URL}); got.text("state") != "enabled" || got.text("why") != "" {
-		t.Errorf("under a URL that consents %s, want it enabled", got.raw)
+	if got := w.Want(200, s.key, "PATCH", path, object{"url": e.URL}); got.Text("state") != "enabled" || got.Text("why") != "" {
+		t.Errorf("under a URL that consents %s, want it enabled", got.Raw)
 	}
 	w.form(w.callbackURL(s.smartbots), chat("at last"))
-	await(t, "the delivery", func() bool { _, posted := e.seen(); return len(posted) == 1 })
+	gatewaytest.Await(t, "the delivery", func() bool { _, posted := e.seen(); return len(posted) == 1 })
 }
 
 func TestConsentBelongsToTheStandardFormat(t *testing.T) {
 	w := newWorld(t)
 	s := w.challenged()
 	e := newConsenting(t, allowed)
-	w.want(422, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL, "format": "raw"})
-	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL})
-	w.want(422, s.key, "PATCH", "/v1/registrations/"+r.id(), object{"format": "raw"})
-	w.want(201, operatorKey, "POST", "/v1/groups", object{"source": s.smartbots, "name": "Harbor Crew", "security_code": "1234", "uuid": chatGroup, "group_id": "g"})
-	form := w.call("", "GET", "/api/simple.html?action=set_http_callback&apikey="+s.key+"&secret=1234&group=Harbor+Crew&app_name=a&app_uuid="+chatGroup+"&url=https://tenant.example/", nil)
-	if form.text("result") != "FAIL" || !strings.Contains(form.text("resulttext"), "consent") {
-		t.Errorf("set_http_callback: %s, want FAIL for want of consent", form.raw)
+	w.Want(422, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL, "format": "raw"})
+	r := w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL})
+	w.Want(422, s.key, "PATCH", "/v1/registrations/"+r.ID(), object{"format": "raw"})
+	w.Want(201, operatorKey, "POST", "/v1/groups", object{"source": s.smartbots, "name": "Harbor Crew", "security_code": "1234", "uuid": chatGroup, "group_id": "g"})
+	form := w.Call("", "GET", "/api/simple.html?action=set_http_callback&apikey="+s.key+"&secret=1234&group=Harbor+Crew&app_name=a&app_uuid="+chatGroup+"&url=https://tenant.example/", nil)
+	if form.Text("result") != "FAIL" || !strings.Contains(form.Text("resulttext"), "consent") {
+		t.Errorf("set_http_callback: %s, want FAIL for want of consent", form.Raw)
 	}
 }
 
@@ -193,8 +195,8 @@ func TestTenantWithoutTheRuleIsNotAsked(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()
 	e := newConsenting(t, nil)
-	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL})
-	if asked, _ := e.seen(); r.text("state") != "enabled" || len(asked) != 0 {
-		t.Errorf("registration %s, asked %d times; want it enabled unasked", r.raw, len(asked))
+	r := w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL})
+	if asked, _ := e.seen(); r.Text("state") != "enabled" || len(asked) != 0 {
+		t.Errorf("registration %s, asked %d times; want it enabled unasked", r.Raw, len(asked))
 	}
 }

@@ -3,6 +3,8 @@ package api_test
 import (
 	"testing"
 	"time"
+
+	"ringback/shared/test/gatewaytest"
 )
 
 func TestRegistrationShowsItsCircuit(t *testing.T) {
@@ -11,9 +13,9 @@ func TestRegistrationShowsItsCircuit(t *testing.T) {
 	w.work()
 	e := newEndpoint(t)
 	e.answer(500)
-	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL})
+	r := w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL})
 	shown := func() object {
-		h, _ := w.want(200, s.key, "GET", "/v1/registrations/"+r.id(), nil).object["health"].(map[string]any)
+		h, _ := w.Want(200, s.key, "GET", "/v1/registrations/"+r.ID(), nil).Object["health"].(map[string]any)
 		return h
 	}
 	if h := shown(); h["circuit"] != "closed" || len(h) != 1 {
@@ -22,7 +24,7 @@ func TestRegistrationShowsItsCircuit(t *testing.T) {
 	for range 12 {
 		w.form(w.callbackURL(s.smartbots), chat("nobody takes this"))
 	}
-	await(t, "the circuit to open", func() bool { return shown()["circuit"] == "open" })
+	gatewaytest.Await(t, "the circuit to open", func() bool { return shown()["circuit"] == "open" })
 	h := shown()
 	times := map[string]time.Time{}
 	for _, name := range []string{"since", "next_probe", "failing_since"} {
@@ -36,7 +38,7 @@ func TestRegistrationShowsItsCircuit(t *testing.T) {
 	if times["failing_since"].After(times["since"]) || !times["next_probe"].After(times["since"]) {
 		t.Errorf("health %v, want failing_since ≤ since < next_probe", h)
 	}
-	list := w.want(200, s.key, "GET", "/v1/registrations", nil).list(t)
+	list := w.Want(200, s.key, "GET", "/v1/registrations", nil).List(t)
 	if listed, _ := list[0]["health"].(map[string]any); listed["circuit"] != "open" {
 		t.Errorf("listed with health %v, want the open circuit", listed)
 	}

@@ -19,7 +19,7 @@ func TestExampleOfEachOperationIsTaken(t *testing.T) {
 	}
 	w := newWorld(t)
 	s := w.setting()
-	reg := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": "https://tenant.example/in"}).id()
+	reg := w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": "https://tenant.example/in"}).ID()
 	sent := 0
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
@@ -37,12 +37,12 @@ func TestExampleOfEachOperationIsTaken(t *testing.T) {
 				at = strings.Replace(path, "{id}", "x", 1)
 			}
 			text := strings.NewReplacer("src_01", s.smartbots, "ten_01", s.other).Replace(string(body))
-			a := w.call(operatorKey, method, at, text)
-			if a.code == http.StatusForbidden {
-				a = w.call(s.key, method, at, text)
+			a := w.Call(operatorKey, method, at, text)
+			if a.Code == http.StatusForbidden {
+				a = w.Call(s.key, method, at, text)
 			}
-			if a.code >= 500 || a.code == 400 || a.code == 403 || a.code == 415 || a.text("detail") == "validation failed" {
-				t.Errorf("%s with its example %s: %d %s", op.OperationID, text, a.code, a.raw)
+			if a.Code >= 500 || a.Code == 400 || a.Code == 403 || a.Code == 415 || a.Text("detail") == "validation failed" {
+				t.Errorf("%s with its example %s: %d %s", op.OperationID, text, a.Code, a.Raw)
 			}
 			sent++
 		}
@@ -71,13 +71,13 @@ func TestExampleOfEachWebhookIsADelivery(t *testing.T) {
 				t.Errorf("example of %s: %v", name, err)
 			}
 			for member := range example {
-				less := object(example).with(member, nil)
+				less := object(example).With(member, nil)
 				delete(less, member)
 				if apitest.Delivery(name, encoded(t, kind, less)) == nil {
 					t.Errorf("%s is a delivery without %s", name, member)
 				}
 			}
-			if apitest.Delivery(name, encoded(t, kind, object(example).with("more", "x"))) == nil {
+			if apitest.Delivery(name, encoded(t, kind, object(example).With("more", "x"))) == nil {
 				t.Errorf("%s is a delivery with a member that is not described", name)
 			}
 		}

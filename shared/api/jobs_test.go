@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringback/shared/storage"
+	"ringback/shared/test/gatewaytest"
 )
 
 func TestRemovedTenantLeavesNothing(t *testing.T) {
@@ -15,26 +16,26 @@ func TestRemovedTenantLeavesNothing(t *testing.T) {
 	s := w.setting()
 	w.work()
 	e := newEndpoint(t)
-	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL})
-	w.want(201, s.key, "POST", "/v1/keys", object{"scope": "read"})
+	r := w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL})
+	w.Want(201, s.key, "POST", "/v1/keys", object{"scope": "read"})
 	w.form(w.callbackURL(s.smartbots), chat("gone soon"))
-	await(t, "the delivery", func() bool {
-		return len(w.want(200, s.key, "GET", "/v1/deliveries?status=succeeded", nil).list(t)) == 1
+	gatewaytest.Await(t, "the delivery", func() bool {
+		return len(w.Want(200, s.key, "GET", "/v1/deliveries?status=succeeded", nil).List(t)) == 1
 	})
-	job := w.want(202, operatorKey, "DELETE", "/v1/tenants/"+s.tenant, nil)
-	w.want(401, s.key, "GET", "/v1/me", nil)
-	await(t, "the removal", func() bool {
-		return w.want(200, operatorKey, "GET", "/v1/jobs/"+job.id(), nil).text("status") == "done"
+	job := w.Want(202, operatorKey, "DELETE", "/v1/tenants/"+s.tenant, nil)
+	w.Want(401, s.key, "GET", "/v1/me", nil)
+	gatewaytest.Await(t, "the removal", func() bool {
+		return w.Want(200, operatorKey, "GET", "/v1/jobs/"+job.ID(), nil).Text("status") == "done"
 	})
-	w.want(404, operatorKey, "GET", "/v1/tenants/"+s.tenant, nil)
-	w.want(404, operatorKey, "GET", "/v1/registrations/"+r.id(), nil)
-	if got := w.want(200, operatorKey, "GET", "/v1/sources/"+s.smartbots+"/grants", nil).list(t); len(got) != 0 {
+	w.Want(404, operatorKey, "GET", "/v1/tenants/"+s.tenant, nil)
+	w.Want(404, operatorKey, "GET", "/v1/registrations/"+r.ID(), nil)
+	if got := w.Want(200, operatorKey, "GET", "/v1/sources/"+s.smartbots+"/grants", nil).List(t); len(got) != 0 {
 		t.Errorf("grants %v, want none", got)
 	}
-	if got := w.want(200, operatorKey, "GET", "/v1/tenants", nil).list(t); len(got) != 1 || got[0]["id"] != s.other {
+	if got := w.Want(200, operatorKey, "GET", "/v1/tenants", nil).List(t); len(got) != 1 || got[0]["id"] != s.other {
 		t.Errorf("tenants %v, want the other alone", got)
 	}
-	w.want(204, operatorKey, "DELETE", "/v1/sources/"+s.smartbots, nil)
+	w.Want(204, operatorKey, "DELETE", "/v1/sources/"+s.smartbots, nil)
 }
 
 func TestErasureTakesPayloadsAway(t *testing.T) {
@@ -47,34 +48,34 @@ func TestErasureTakesPayloadsAway(t *testing.T) {
 	other.Set("group_uuid", "11111111-1111-4111-8111-111111111111")
 	w.form(at, other)
 	list := func() []object {
-		return w.want(200, operatorKey, "GET", "/v1/events?source="+s.smartbots, nil).list(t)
+		return w.Want(200, operatorKey, "GET", "/v1/events?source="+s.smartbots, nil).List(t)
 	}
-	await(t, "both events", func() bool { return len(list()) == 2 })
-	w.want(422, operatorKey, "POST", "/v1/erasures", object{"source": s.smartbots})
-	w.want(422, operatorKey, "POST", "/v1/erasures", object{"source": s.smartbots, "match": object{}})
-	job := w.want(202, operatorKey, "POST", "/v1/erasures", object{"source": s.smartbots, "match": object{"group": []string{chatGroup}}}, "Idempotency-Key", "e")
-	if again := w.want(202, operatorKey, "POST", "/v1/erasures", object{"source": s.smartbots, "match": object{"group": []string{chatGroup}}}, "Idempotency-Key", "e"); again.id() != job.id() {
-		t.Errorf("repeated as %s, want the same job %s", again.id(), job.id())
+	gatewaytest.Await(t, "both events", func() bool { return len(list()) == 2 })
+	w.Want(422, operatorKey, "POST", "/v1/erasures", object{"source": s.smartbots})
+	w.Want(422, operatorKey, "POST", "/v1/erasures", object{"source": s.smartbots, "match": object{}})
+	job := w.Want(202, operatorKey, "POST", "/v1/erasures", object{"source": s.smartbots, "match": object{"group": []string{chatGroup}}}, "Idempotency-Key", "e")
+	if again := w.Want(202, operatorKey, "POST", "/v1/erasures", object{"source": s.smartbots, "match": object{"group": []string{chatGroup}}}, "Idempotency-Key", "e"); again.ID() != job.ID() {
+		t.Errorf("repeated as %s, want the same job %s", again.ID(), job.ID())
 	}
-	await(t, "the erasure", func() bool {
-		return w.want(200, operatorKey, "GET", "/v1/jobs/"+job.id(), nil).text("status") == "done"
+	gatewaytest.Await(t, "the erasure", func() bool {
+		return w.Want(200, operatorKey, "GET", "/v1/jobs/"+job.ID(), nil).Text("status") == "done"
 	})
 	erased := 0
 	for _, e := range list() {
-		raw := w.call(operatorKey, "GET", fmt.Sprint("/v1/events/", e["id"], "/raw"), nil)
+		raw := w.Call(operatorKey, "GET", fmt.Sprint("/v1/events/", e["id"], "/raw"), nil)
 		if e["erased"] == true {
 			erased++
-			if raw.code != 404 {
-				t.Errorf("payload of an erased event: %d %q", raw.code, raw.raw)
+			if raw.Code != 404 {
+				t.Errorf("payload of an erased event: %d %q", raw.Code, raw.Raw)
 			}
-		} else if raw.raw != other.Encode() {
-			t.Errorf("payload of the other event %q", raw.raw)
+		} else if raw.Raw != other.Encode() {
+			t.Errorf("payload of the other event %q", raw.Raw)
 		}
 	}
 	if erased != 1 {
 		t.Errorf("%d events erased, want 1", erased)
 	}
-	if got := w.want(200, operatorKey, "GET", "/v1/jobs", nil).list(t); len(got) != 1 || got[0]["id"] != job.id() {
+	if got := w.Want(200, operatorKey, "GET", "/v1/jobs", nil).List(t); len(got) != 1 || got[0]["id"] != job.ID() {
 		t.Errorf("jobs %v, want the erasure", got)
 	}
 }
@@ -82,19 +83,19 @@ func TestErasureTakesPayloadsAway(t *testing.T) {
 func TestOneRecoveryRunsAtATime(t *testing.T) {
 	w := newWorld(t) // without a worker jobs stay running
 	s := w.setting()
-	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": "https://tenant.example/"})
-	path := "/v1/registrations/" + r.id()
+	r := w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": "https://tenant.example/"})
+	path := "/v1/registrations/" + r.ID()
 	since := object{"since": "2026-01-01T00:00:00Z"}
-	job := w.want(202, s.key, "POST", path+"/recover", since)
-	w.want(409, s.key, "POST", path+"/replay-missing", since)
-	w.want(409, s.key, "POST", path+"/release", since)
-	if got := w.want(200, s.key, "POST", "/v1/jobs/"+job.id()+"/cancel", nil).text("status"); got != "cancelled" {
+	job := w.Want(202, s.key, "POST", path+"/recover", since)
+	w.Want(409, s.key, "POST", path+"/replay-missing", since)
+	w.Want(409, s.key, "POST", path+"/release", since)
+	if got := w.Want(200, s.key, "POST", "/v1/jobs/"+job.ID()+"/cancel", nil).Text("status"); got != "cancelled" {
 		t.Errorf("job is %q, want cancelled", got)
 	}
-	w.want(202, s.key, "POST", path+"/replay-missing", since)
-	w.want(422, s.key, "POST", path+"/recover", object{})
-	w.want(404, s.otherKey, "POST", path+"/recover", since)
-	if got := w.want(200, s.key, "GET", "/v1/jobs", nil).list(t); len(got) != 2 {
+	w.Want(202, s.key, "POST", path+"/replay-missing", since)
+	w.Want(422, s.key, "POST", path+"/recover", object{})
+	w.Want(404, s.otherKey, "POST", path+"/recover", since)
+	if got := w.Want(200, s.key, "GET", "/v1/jobs", nil).List(t); len(got) != 2 {
 		t.Errorf("%d jobs, want 2", len(got))
 	}
 }
@@ -102,15 +103,15 @@ func TestOneRecoveryRunsAtATime(t *testing.T) {
 func TestRateOfAJobIsSetWhenItIsMade(t *testing.T) {
 	w := newWorld(t) // without a worker jobs stay running
 	s := w.setting()
-	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": "https://tenant.example/"})
+	r := w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": "https://tenant.example/"})
 	for _, call := range []string{"recover", "replay-missing", "release"} {
-		at := "/v1/registrations/" + r.id() + "/" + call
-		job := w.want(202, s.key, "POST", at, object{"since": "2026-01-01T00:00:00Z", "rate": 2000})
-		if got := w.want(200, s.key, "POST", "/v1/jobs/"+job.id()+"/cancel", nil).object["rate"]; got != 2000.0 {
+		at := "/v1/registrations/" + r.ID() + "/" + call
+		job := w.Want(202, s.key, "POST", at, object{"since": "2026-01-01T00:00:00Z", "rate": 2000})
+		if got := w.Want(200, s.key, "POST", "/v1/jobs/"+job.ID()+"/cancel", nil).Object["rate"]; got != 2000.0 {
 			t.Errorf("%s: rate %v, want 2000", call, got)
 		}
 		for _, rate := range []float64{-1, 1e-9} {
-			w.want(422, s.key, "POST", at, object{"since": "2026-01-01T00:00:00Z", "rate": rate})
+			w.Want(422, s.key, "POST", at, object{"since": "2026-01-01T00:00:00Z", "rate": rate})
 		}
 	}
 }
@@ -118,18 +119,18 @@ func TestRateOfAJobIsSetWhenItIsMade(t *testing.T) {
 func TestSourceWithoutFullHistorySaysSo(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()
-	if got := w.want(200, operatorKey, "PATCH", "/v1/sources/"+s.smartbots, object{"history": "failures"}).text("history"); got != "failures" {
+	if got := w.Want(200, operatorKey, "PATCH", "/v1/sources/"+s.smartbots, object{"history": "failures"}).Text("history"); got != "failures" {
 		t.Fatalf("history %q, want failures", got)
 	}
-	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": "https://tenant.example/"})
+	r := w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": "https://tenant.example/"})
 	for _, call := range []string{"/replay-missing", "/dry-run"} {
-		w.want(409, s.key, "POST", "/v1/registrations/"+r.id()+call, object{"since": "2026-01-01T00:00:00Z"})
+		w.Want(409, s.key, "POST", "/v1/registrations/"+r.ID()+call, object{"since": "2026-01-01T00:00:00Z"})
 	}
 }
 
 func TestDeadLettersAreCountedAndRedriven(t *testing.T) {
 	w := newWorld(t)
-	got := w.want(200, operatorKey, "GET", "/v1/dead-letters", nil).list(t)
+	got := w.Want(200, operatorKey, "GET", "/v1/dead-letters", nil).List(t)
 	if len(got) != 3 || got[0]["queue"] != "events" || got[1]["queue"] != "retry" || got[2]["queue"] != "slow" {
 		t.Errorf("dead letters %v, want those of events, retry and slow", got)
 	}
@@ -150,7 +151,7 @@ func TestDeadLettersAreCountedAndRedriven(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got = w.want(200, operatorKey, "GET", "/v1/dead-letters", nil).list(t)
+	got = w.Want(200, operatorKey, "GET", "/v1/dead-letters", nil).List(t)
 	if got[1]["oldest_due"] != late.Format(time.RFC3339Nano) || got[0]["oldest_due"] != nil || got[2]["oldest_due"] != nil {
 		t.Errorf("queues %v, want the retry queue's oldest due %s", got, late)
 	}
@@ -158,33 +159,33 @@ func TestDeadLettersAreCountedAndRedriven(t *testing.T) {
 		if want := float64(n + 1); q["delayed"] != want || q["dead"] != 0.0 {
 			t.Errorf("the %v queue has %v delayed messages and %v dead letters, want %v and none", q["queue"], q["delayed"], q["dead"], want)
 		}
-		w.want(202, operatorKey, "POST", fmt.Sprintf("/v1/dead-letters/%v/redrive", q["queue"]), nil)
+		w.Want(202, operatorKey, "POST", fmt.Sprintf("/v1/dead-letters/%v/redrive", q["queue"]), nil)
 	}
-	w.want(422, operatorKey, "POST", "/v1/dead-letters/others/redrive", nil)
+	w.Want(422, operatorKey, "POST", "/v1/dead-letters/others/redrive", nil)
 }
 
 func TestListsOfManyRegistrationsAskForOne(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()
 	for i := range 26 {
-		w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.direct, "url": fmt.Sprint("https://tenant.example/", i)})
+		w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.direct, "url": fmt.Sprint("https://tenant.example/", i)})
 	}
 	for _, path := range []string{"/v1/deliveries", "/v1/events"} {
-		if a := w.want(400, s.key, "GET", path, nil); !strings.Contains(a.raw, "registration") {
-			t.Errorf("GET %s: %s, want it to ask for a registration", path, a.raw)
+		if a := w.Want(400, s.key, "GET", path, nil); !strings.Contains(a.Raw, "registration") {
+			t.Errorf("GET %s: %s, want it to ask for a registration", path, a.Raw)
 		}
-		w.want(200, s.key, "GET", path+"?source="+s.smartbots, nil)
+		w.Want(200, s.key, "GET", path+"?source="+s.smartbots, nil)
 	}
-	w.want(400, operatorKey, "GET", "/v1/deliveries", nil)
-	w.want(400, operatorKey, "GET", "/v1/events", nil)
-	w.want(200, operatorKey, "GET", "/v1/events?source="+s.direct, nil)
-	w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": "https://tenant.example/"})
-	w.want(422, s.key, "GET", "/v1/deliveries?cursor=nonsense&source="+s.smartbots, nil)
+	w.Want(400, operatorKey, "GET", "/v1/deliveries", nil)
+	w.Want(400, operatorKey, "GET", "/v1/events", nil)
+	w.Want(200, operatorKey, "GET", "/v1/events?source="+s.direct, nil)
+	w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": "https://tenant.example/"})
+	w.Want(422, s.key, "GET", "/v1/deliveries?cursor=nonsense&source="+s.smartbots, nil)
 	seen := 0
 	for cursor := ""; ; {
-		a := w.want(200, s.key, "GET", "/v1/registrations?limit=10&cursor="+url.QueryEscape(cursor), nil)
-		seen += len(a.list(t))
-		if cursor = a.text("next_cursor"); cursor == "" {
+		a := w.Want(200, s.key, "GET", "/v1/registrations?limit=10&cursor="+url.QueryEscape(cursor), nil)
+		seen += len(a.List(t))
+		if cursor = a.Text("next_cursor"); cursor == "" {
 			break
 		}
 	}
@@ -198,15 +199,15 @@ func TestReleasedAfterEnable(t *testing.T) {
 	s := w.setting()
 	w.work()
 	e := newEndpoint(t)
-	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL})
-	w.want(200, s.key, "POST", "/v1/registrations/"+r.id()+"/disable", nil)
+	r := w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": e.URL})
+	w.Want(200, s.key, "POST", "/v1/registrations/"+r.ID()+"/disable", nil)
 	w.form(w.callbackURL(s.smartbots), chat("held"))
-	await(t, "the held delivery", func() bool {
-		return len(w.want(200, s.key, "GET", "/v1/deliveries?status=held", nil).list(t)) == 1
+	gatewaytest.Await(t, "the held delivery", func() bool {
+		return len(w.Want(200, s.key, "GET", "/v1/deliveries?status=held", nil).List(t)) == 1
 	})
-	w.want(200, s.key, "POST", "/v1/registrations/"+r.id()+"/enable", nil)
-	w.want(202, s.key, "POST", "/v1/registrations/"+r.id()+"/release", object{"since": time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)})
-	await(t, "nothing held", func() bool {
-		return len(w.want(200, s.key, "GET", "/v1/deliveries?status=held", nil).list(t)) == 0
+	w.Want(200, s.key, "POST", "/v1/registrations/"+r.ID()+"/enable", nil)
+	w.Want(202, s.key, "POST", "/v1/registrations/"+r.ID()+"/release", object{"since": time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)})
+	gatewaytest.Await(t, "nothing held", func() bool {
+		return len(w.Want(200, s.key, "GET", "/v1/deliveries?status=held", nil).List(t)) == 0
 	})
 }

@@ -28,7 +28,7 @@ func TestOperationTakesItsOwnParametersAlone(t *testing.T) {
 		{"a header and no body", "POST", "/v1/tenants", nil, []string{"Idempotency-Key", long}, 400, `"detail":"request body is required","errors":[{"message":"expected length <= 255"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := w.want(tt.code, operatorKey, tt.method, tt.path, tt.body, tt.header...).raw; !strings.Contains(got, tt.want) {
+			if got := w.Want(tt.code, operatorKey, tt.method, tt.path, tt.body, tt.header...).Raw; !strings.Contains(got, tt.want) {
 				t.Errorf("answer %s: want %s in it", got, tt.want)
 			}
 		})

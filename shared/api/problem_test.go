@@ -18,7 +18,7 @@ func TestUnknownFieldIsToldWhatThereIs(t *testing.T) {
 		{"of an object in it", object{"provider": "direct", "name": "D", "basic": object{"login": "a", "password": "b", planted: 1}}, `unexpected property: want login, password`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := w.want(422, operatorKey, "POST", "/v1/sources", tt.body).raw
+			got := w.Want(422, operatorKey, "POST", "/v1/sources", tt.body).Raw
 			if !strings.Contains(got, tt.want) || strings.Contains(got, planted) {
 				t.Errorf("answer %s: want %q in it, and no %q", got, tt.want, planted)
 			}
@@ -32,9 +32,9 @@ func TestConflictSaysWithWhat(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()
 	group := object{"source": s.smartbots, "name": "Harbor", "security_code": "1234", "uuid": chatGroup}
-	w.want(201, operatorKey, "POST", "/v1/groups", group)
-	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": "https://tenant.example/"})
-	w.want(200, s.key, "POST", "/v1/registrations/"+r.id()+"/disable", nil)
+	w.Want(201, operatorKey, "POST", "/v1/groups", group)
+	r := w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": "https://tenant.example/"})
+	w.Want(200, s.key, "POST", "/v1/registrations/"+r.ID()+"/disable", nil)
 	for _, tt := range []struct {
 		name, key, method, path string
 		body                    any
@@ -42,10 +42,10 @@ func TestConflictSaysWithWhat(t *testing.T) {
 	}{
 		{"a name that is taken", operatorKey, "POST", "/v1/groups", group, "name: conflict: another group has it"},
 		{"a source in use", operatorKey, "DELETE", "/v1/sources/" + s.smartbots, nil, "source: conflict: it has registrations; remove them first, or use force"},
-		{"a registration that is disabled", s.key, "POST", "/v1/registrations/" + r.id() + "/test", nil, "test: conflict: the registration is not enabled"},
+		{"a registration that is disabled", s.key, "POST", "/v1/registrations/" + r.ID() + "/test", nil, "test: conflict: the registration is not enabled"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := w.want(409, tt.key, tt.method, tt.path, tt.body).text("detail"); got != tt.want {
+			if got := w.Want(409, tt.key, tt.method, tt.path, tt.body).Text("detail"); got != tt.want {
 				t.Errorf("detail %q, want %q", got, tt.want)
 			}
 		})
@@ -55,8 +55,8 @@ func TestConflictSaysWithWhat(t *testing.T) {
 func TestRefusalSaysWhatIsWanted(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()
-	busy := w.want(201, operatorKey, "POST", "/v1/tenants", object{"name": "busy", "limits": object{"api_calls_per_second": 0.5}}).text("api_key")
-	w.want(200, busy, "GET", "/v1/me", nil)
+	busy := w.Want(201, operatorKey, "POST", "/v1/tenants", object{"name": "busy", "limits": object{"api_calls_per_second": 0.5}}).Text("api_key")
+	w.Want(200, busy, "GET", "/v1/me", nil)
 	for _, tt := range []struct {
 		name, key, method, path string
 		body                    any
@@ -73,7 +73,7 @@ func TestRefusalSaysWhatIsWanted(t *testing.T) {
 		{"a label of two lines", operatorKey, "POST", "/v1/sources/" + s.direct + "/keys", object{"label": "a\nb"}, "application/json", 422, "label: invalid: want 0 to 200 bytes of UTF-8 without control characters"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := w.want(tt.code, tt.key, tt.method, tt.path, tt.body, "Content-Type", tt.contentType).raw; !strings.Contains(got, tt.want) {
+			if got := w.Want(tt.code, tt.key, tt.method, tt.path, tt.body, "Content-Type", tt.contentType).Raw; !strings.Contains(got, tt.want) {
 				t.Errorf("answer %s: want %q in it", got, tt.want)
 			}
 		})
@@ -108,13 +108,13 @@ func TestRequestIsReadInOneWayAlone(t *testing.T) {
 			if tt.body != "" {
 				body = tt.body
 			}
-			a := w.want(tt.code, tt.key, tt.method, tt.path, body)
-			if strings.Contains(a.raw, "#") || strings.Contains(a.raw, "\\ufffd") || strings.Contains(a.raw, "xxx") {
-				t.Errorf("answer %s: tells an inner key, or repeats what was sent", a.raw)
+			a := w.Want(tt.code, tt.key, tt.method, tt.path, body)
+			if strings.Contains(a.Raw, "#") || strings.Contains(a.Raw, "\\ufffd") || strings.Contains(a.Raw, "xxx") {
+				t.Errorf("answer %s: tells an inner key, or repeats what was sent", a.Raw)
 			}
 		})
 	}
-	if got := w.call("", "GET", "/healthz", nil).header.Get("Strict-Transport-Security"); got != "max-age=31536000" {
+	if got := w.Call("", "GET", "/healthz", nil).Header.Get("Strict-Transport-Security"); got != "max-age=31536000" {
 		t.Errorf("Strict-Transport-Security %q behind a public URL with https", got)
 	}
 }

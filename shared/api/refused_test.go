@@ -128,7 +128,7 @@ func eachRefused(t testing.TB, w *world, f func(name string, call func(n int) (r
 	}
 	s := w.setting()
 	w.group(s)
-	reg := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": "https://tenant.example/in"}).id()
+	reg := w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.smartbots, "url": "https://tenant.example/in"}).ID()
 	ids := map[string]string{"registrations": reg, "sources": s.smartbots, "tenants": s.tenant}
 	for _, path := range slices.Sorted(maps.Keys(doc.Paths.Map())) {
 		for method, op := range doc.Paths.Map()[path].Operations() {
@@ -141,7 +141,7 @@ func eachRefused(t testing.TB, w *world, f func(name string, call func(n int) (r
 			}
 			at = strings.NewReplacer("{id}", "x_1", "{key}", "x", "{grant}", "x", "{app}", "x", "{n}", "1", "{queue}", "x").Replace(at)
 			key := operatorKey
-			if method != http.MethodDelete && w.call(key, method, at, "{}").code == http.StatusForbidden {
+			if method != http.MethodDelete && w.Call(key, method, at, "{}").Code == http.StatusForbidden {
 				key = s.key
 			}
 			contentType := "application/json"
@@ -175,10 +175,10 @@ func TestRefusedRequestCostsLittle(t *testing.T) {
 	eachRefused(t, w, func(name string, made func(n int) (*http.Request, *httptest.ResponseRecorder)) {
 		r, rec := made(2_000)
 		bytes := int(r.ContentLength) + len(r.RequestURI)
-		w.log.all = nil
+		w.Log.Take()
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		w.api.ServeHTTP(rec, r)
+		w.Handler.ServeHTTP(rec, r)
 		runtime.ReadMemStats(&after)
 		if rec.Code < 400 {
 			return
@@ -187,8 +187,8 @@ func TestRefusedRequestCostsLittle(t *testing.T) {
 		if n := rec.Body.Len(); n > maxAnswer {
 			t.Errorf("%s: answer of %d bytes to %d: %.200s…", name, n, bytes, rec.Body)
 		}
-		if n := len(w.log.text()); n > maxLine {
-			t.Errorf("%s: log of %d bytes for %d: %.200s…", name, n, bytes, w.log.text())
+		if n := len(w.Log.String()); n > maxLine {
+			t.Errorf("%s: log of %d bytes for %d: %.200s…", name, n, bytes, w.Log.String())
 		}
 		if work := int(after.TotalAlloc - before.TotalAlloc); work > perCall+perByte*bytes {
 			t.Errorf("%s: %d bytes allocated for %d that were sent", name, work, bytes)
@@ -218,7 +218,7 @@ func BenchmarkRefused(b *testing.B) {
 				b.StopTimer()
 				r, rec := made(n)
 				b.StartTimer()
-				w.api.ServeHTTP(rec, r)
+				w.Handler.ServeHTTP(rec, r)
 			}
 		})
 	})

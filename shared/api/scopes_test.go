@@ -61,7 +61,7 @@ func TestEachScopeMayCallItsOwnOperationsAlone(t *testing.T) {
 	_, owner := w.group(s)
 	keys := map[string]string{"o": operatorKey, "g": owner}
 	for letter, scope := range map[string]string{"f": "full", "r": "read", "s": "set_http_callback"} {
-		keys[letter] = w.want(201, s.key, "POST", "/v1/keys", object{"scope": scope}).text("api_key")
+		keys[letter] = w.Want(201, s.key, "POST", "/v1/keys", object{"scope": scope}).Text("api_key")
 	}
 	doc, err := apitest.Document()
 	if err != nil {
@@ -99,9 +99,9 @@ func (w *world) lets(method, path, operation, key string, s setting) bool {
 		v := changed(request(key, "https://tenant.example/in"), "group", "nobody's")
 		return w.simple(httptest.NewRequest(method, path+"?"+v.Encode(), nil)).ResultText != "apikey: it may not set callbacks"
 	}
-	a := w.call(key, method, path, anyBody(operation, s, "none"))
-	if a.code == 401 {
+	a := w.Call(key, method, path, anyBody(operation, s, "none"))
+	if a.Code == 401 {
 		w.t.Errorf("%s %s answers 401 to a good key", method, path)
 	}
-	return a.code != 403 || !strings.Contains(a.text("detail"), "its scope does not allow this call")
+	return a.Code != 403 || !strings.Contains(a.Text("detail"), "its scope does not allow this call")
 }

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"ringback/shared/api/apitest"
+	"ringback/shared/test/gatewaytest"
 )
 
 // What the two groups of the scoping tests are, and what is said in them.
@@ -32,18 +33,18 @@ func (w *world) watched() watched {
 	w.t.Helper()
 	v := watched{setting: w.setting(), keys: map[string]string{}, events: map[string]string{}, deliveries: map[string]string{}}
 	e := newEndpoint(w.t)
-	v.register = w.want(201, v.key, "POST", "/v1/registrations", object{"source": v.smartbots, "url": e.URL}).id()
+	v.register = w.Want(201, v.key, "POST", "/v1/registrations", object{"source": v.smartbots, "url": e.URL}).ID()
 	for group, text := range marks {
 		form := url.Values{"action": {"group_chat"}, "group_uuid": {group}, "message": {text}}
 		w.form(w.callbackURL(v.smartbots), form)
 	}
 	var list []object
-	await(w.t, "both deliveries", func() bool {
-		list = w.want(200, v.key, "GET", "/v1/deliveries?status=succeeded", nil).list(w.t)
+	gatewaytest.Await(w.t, "both deliveries", func() bool {
+		list = w.Want(200, v.key, "GET", "/v1/deliveries?status=succeeded", nil).List(w.t)
 		return len(list) == 2
 	})
 	for _, d := range list {
-		raw := w.want(200, v.key, "GET", fmt.Sprint("/v1/events/", d["event"], "/raw"), nil).raw
+		raw := w.Want(200, v.key, "GET", fmt.Sprint("/v1/events/", d["event"], "/raw"), nil).Raw
 		for group, text := range marks {
 			if strings.Contains(raw, text) {
 				v.events[group], v.deliveries[group] = fmt.Sprint(d["event"]), fmt.Sprint(d["id"])
@@ -51,7 +52,7 @@ func (w *world) watched() watched {
 		}
 	}
 	for _, scope := range []string{"full", "read", "set_http_callback"} {
-		v.keys[scope] = w.want(201, v.key, "POST", "/v1/keys", object{"scope": scope}).text("api_key")
+		v.keys[scope] = w.Want(201, v.key, "POST", "/v1/keys", object{"scope": scope}).Text("api_key")
 	}
 	w.revokeAll(v)
 	return v
@@ -59,8 +60,8 @@ func (w *world) watched() watched {
 
 func (w *world) revokeAll(v watched) {
 	w.t.Helper()
-	for _, g := range w.want(200, operatorKey, "GET", "/v1/sources/"+v.smartbots+"/grants", nil).list(w.t) {
-		w.want(204, operatorKey, "DELETE", fmt.Sprint("/v1/sources/", v.smartbots, "/grants/", g["id"]), nil)
+	for _, g := range w.Want(200, operatorKey, "GET", "/v1/sources/"+v.smartbots+"/grants", nil).List(w.t) {
+		w.Want(204, operatorKey, "DELETE", fmt.Sprint("/v1/sources/", v.smartbots, "/grants/", g["id"]), nil)
 	}
 }
 
@@ -107,7 +108,7 @@ func TestOnlyWhatIsGrantedIsSeen(t *testing.T) {
 		for range rapid.IntRange(1, 5).Draw(rt, "steps") {
 			if len(holds) > 0 && rapid.Bool().Draw(rt, "revoke") {
 				i := rapid.IntRange(0, len(holds)-1).Draw(rt, "which")
-				w.want(204, operatorKey, "DELETE", path+"/"+holds[i].id, nil)
+				w.Want(204, operatorKey, "DELETE", path+"/"+holds[i].id, nil)
 				holds = slices.Delete(holds, i, i+1)
 			} else {
 				group := rapid.SampledFrom(append([]string{""}, groups...)).Draw(rt, "group")
@@ -115,7 +116,7 @@ func TestOnlyWhatIsGrantedIsSeen(t *testing.T) {
 				if group != "" {
 					body["match"] = object{"group": []string{group}}
 				}
-				holds = append(holds, granted{w.want(201, operatorKey, "POST", path, body).id(), group})
+				holds = append(holds, granted{w.Want(201, operatorKey, "POST", path, body).ID(), group})
 			}
 			for _, scope := range slices.Sorted(maps.Keys(v.keys)) {
 				look := rapid.SampledFrom(looks).Draw(rt, "look")
@@ -131,9 +132,9 @@ func TestOnlyWhatIsGrantedIsSeen(t *testing.T) {
 // leak makes a call and returns what it shows of groups that no grant covers.
 func (w *world) leak(v watched, key, method, path string, body any, holds []granted) string {
 	w.t.Helper()
-	a := w.call(key, method, path, body)
+	a := w.Call(key, method, path, body)
 	for group, text := range marks {
-		if !covered(holds, group) && (strings.Contains(a.raw, text) || strings.Contains(a.raw, group)) {
+		if !covered(holds, group) && (strings.Contains(a.Raw, text) || strings.Contains(a.Raw, group)) {
 			return text
 		}
 	}
@@ -145,25 +146,25 @@ func (w *world) leak(v watched, key, method, path string, body any, holds []gran
 func (w *world) wantTold(rt *rapid.T, v watched, holds []granted) {
 	w.t.Helper()
 	since := object{"since": "2026-01-01T00:00:00Z"}
-	tried := w.call(v.key, "POST", "/v1/registrations/"+v.register+"/dry-run", since)
+	tried := w.Call(v.key, "POST", "/v1/registrations/"+v.register+"/dry-run", since)
 	if leak := w.leak(v, v.key, "POST", "/v1/registrations/"+v.register+"/dry-run", since, holds); leak != "" {
 		rt.Fatalf("with %v: a dry run shows %s", holds, leak)
 	}
 	for group, text := range marks {
 		may := covered(holds, group)
-		raw := w.call(v.keys["read"], "GET", "/v1/events/"+v.events[group]+"/raw", nil)
-		if told := raw.code == 200 && strings.Contains(raw.raw, text); told != may {
-			rt.Fatalf("with %v: payload of %s shown %v (%d), want %v", holds, group, told, raw.code, may)
+		raw := w.Call(v.keys["read"], "GET", "/v1/events/"+v.events[group]+"/raw", nil)
+		if told := raw.Code == 200 && strings.Contains(raw.Raw, text); told != may {
+			rt.Fatalf("with %v: payload of %s shown %v (%d), want %v", holds, group, told, raw.Code, may)
 		}
-		if told := strings.Contains(tried.raw, v.events[group]); told && !may {
+		if told := strings.Contains(tried.Raw, v.events[group]); told && !may {
 			rt.Fatalf("with %v: a dry run names the event of %s", holds, group)
 		}
 		want := 403
 		if may {
 			want = 202
 		}
-		if a := w.call(v.key, "POST", "/v1/deliveries/"+v.deliveries[group]+"/resend", nil); a.code != want {
-			rt.Fatalf("with %v: resend of %s answers %d, want %d", holds, group, a.code, want)
+		if a := w.Call(v.key, "POST", "/v1/deliveries/"+v.deliveries[group]+"/resend", nil); a.Code != want {
+			rt.Fatalf("with %v: resend of %s answers %d, want %d", holds, group, a.Code, want)
 		}
 	}
 }
@@ -171,14 +172,14 @@ func (w *world) wantTold(rt *rapid.T, v watched, holds []granted) {
 func TestKeyThatWasRevokedOpensNothing(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()
-	gone := w.want(201, s.key, "POST", "/v1/keys", object{"scope": "full"})
-	op := w.want(201, operatorKey, "POST", "/v1/keys", object{"scope": "operator"})
-	for _, k := range []answered{gone, op} { // known to the process as good
-		w.want(200, k.text("api_key"), "GET", "/v1/me", nil)
+	gone := w.Want(201, s.key, "POST", "/v1/keys", object{"scope": "full"})
+	op := w.Want(201, operatorKey, "POST", "/v1/keys", object{"scope": "operator"})
+	for _, k := range []gatewaytest.Reply{gone, op} { // known to the process as good
+		w.Want(200, k.Text("api_key"), "GET", "/v1/me", nil)
 	}
-	w.want(204, s.key, "DELETE", "/v1/keys/"+gone.id(), nil)
-	w.want(204, operatorKey, "DELETE", "/v1/keys/"+op.id(), nil)
-	w.want(200, operatorKey, "POST", "/v1/tenants/"+s.other+"/disable", nil)
+	w.Want(204, s.key, "DELETE", "/v1/keys/"+gone.ID(), nil)
+	w.Want(204, operatorKey, "DELETE", "/v1/keys/"+op.ID(), nil)
+	w.Want(200, operatorKey, "POST", "/v1/tenants/"+s.other+"/disable", nil)
 	doc, err := apitest.Document()
 	if err != nil {
 		t.Fatal(err)
@@ -189,9 +190,9 @@ func TestKeyThatWasRevokedOpensNothing(t *testing.T) {
 				continue
 			}
 			at := strings.NewReplacer("{id}", s.tenant, "{queue}", "events", "{key}", "x", "{grant}", "x", "{app}", "x").Replace(path)
-			for who, key := range map[string]string{"deleted": gone.text("api_key"), "the operator's, deleted": op.text("api_key"), "of a disabled tenant": s.otherKey} {
-				if a := w.call(key, method, at, anyBody(o.OperationID, s, "")); a.code != 401 {
-					t.Errorf("key %s: %s answers %d, want 401", who, o.OperationID, a.code)
+			for who, key := range map[string]string{"deleted": gone.Text("api_key"), "the operator's, deleted": op.Text("api_key"), "of a disabled tenant": s.otherKey} {
+				if a := w.Call(key, method, at, anyBody(o.OperationID, s, "")); a.Code != 401 {
+					t.Errorf("key %s: %s answers %d, want 401", who, o.OperationID, a.Code)
 				}
 			}
 		}

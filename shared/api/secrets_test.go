@@ -18,7 +18,7 @@ const planted = "PLANTED5ecret"
 func TestRefusalsRepeatNothingOfTheRequest(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()
-	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.direct, "url": "https://tenant.example/"})
+	r := w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.direct, "url": "https://tenant.example/"})
 	doc, err := apitest.Document()
 	if err != nil {
 		t.Fatal(err)
@@ -27,7 +27,7 @@ func TestRefusalsRepeatNothingOfTheRequest(t *testing.T) {
 		planted, object{planted: planted}, []any{planted}, object{"a": object{planted: []any{planted}}}, 5, true,
 		planted + "\x00", "http://" + planted + ":" + planted + "@[::1]:99999/%zz", []any{object{planted: planted}},
 	}
-	ids := map[string]string{"sources": s.direct, "registrations": r.id(), "tenants": s.tenant}
+	ids := map[string]string{"sources": s.direct, "registrations": r.ID(), "tenants": s.tenant}
 	for path, item := range doc.Paths.Map() {
 		if !strings.HasPrefix(path, "/v1/") {
 			continue
@@ -61,15 +61,15 @@ func TestRefusalsRepeatNothingOfTheRequest(t *testing.T) {
 	}
 	for _, header := range []string{"Content-Type", "Accept", "If-Match", "Idempotency-Key"} {
 		for _, v := range []string{planted, "application/" + planted, strings.Repeat(planted, 100)} {
-			w.silent(s.key, "PATCH", "/v1/registrations/"+r.id(), object{planted: 1}, header, v)
+			w.silent(s.key, "PATCH", "/v1/registrations/"+r.ID(), object{planted: 1}, header, v)
 			w.silent(s.key, "POST", "/v1/registrations", object{"source": planted}, header, v)
 		}
 	}
 	w.silent(planted+strings.Repeat("x", 40), "GET", "/v1/me", nil)
 	w.silent("", "GET", "/"+planted+"/../"+planted, nil)
 	w.silent("", "PUT", "/v1/"+planted, nil)
-	if strings.Contains(w.log.text(), planted) {
-		for line := range strings.Lines(w.log.text()) {
+	if strings.Contains(w.Log.String(), planted) {
+		for line := range strings.Lines(w.Log.String()) {
 			if strings.Contains(line, planted) {
 				t.Errorf("what was planted stands in the log: %s", line)
 			}
@@ -81,12 +81,12 @@ func TestRefusalsRepeatNothingOfTheRequest(t *testing.T) {
 // what was planted.
 func (w *world) silent(key, method, path string, body any, header ...string) {
 	w.t.Helper()
-	a := w.call(key, method, path, body, header...)
-	if a.code < 400 && method != "GET" || a.code >= 500 {
-		w.t.Errorf("%s %s with %v: %d %s, want a refusal", method, path, body, a.code, a.raw)
+	a := w.Call(key, method, path, body, header...)
+	if a.Code < 400 && method != "GET" || a.Code >= 500 {
+		w.t.Errorf("%s %s with %v: %d %s, want a refusal", method, path, body, a.Code, a.Raw)
 	}
-	if strings.Contains(a.raw+fmt.Sprint(a.header), planted) {
-		w.t.Errorf("%s %s: answer %d repeats the request: %s %v", method, path, a.code, a.raw, a.header)
+	if strings.Contains(a.Raw+fmt.Sprint(a.Header), planted) {
+		w.t.Errorf("%s %s: answer %d repeats the request: %s %v", method, path, a.Code, a.Raw, a.Header)
 	}
 }
 
@@ -95,27 +95,27 @@ func TestSecretsStandInNoLaterAnswerAndNoLog(t *testing.T) {
 	s := w.setting()
 	secrets := []string{operatorKey, s.key, "tencent-token", "direct-password", "upstream-key", "raw-secret", "header-secret", "url-password", "the-code", "new-token", "new-password"}
 	op := operatorKey
-	w.want(200, op, "PATCH", "/v1/sources/"+s.smartbots, object{"upstream": object{"api_key": "upstream-key"}})
-	group := w.want(201, op, "POST", "/v1/groups", object{"source": s.smartbots, "name": "Harbor", "security_code": "the-code", "uuid": chatGroup})
-	r := w.want(201, s.key, "POST", "/v1/registrations", object{
+	w.Want(200, op, "PATCH", "/v1/sources/"+s.smartbots, object{"upstream": object{"api_key": "upstream-key"}})
+	group := w.Want(201, op, "POST", "/v1/groups", object{"source": s.smartbots, "name": "Harbor", "security_code": "the-code", "uuid": chatGroup})
+	r := w.Want(201, s.key, "POST", "/v1/registrations", object{
 		"source": s.tencent, "url": "https://login:url-password@tenant.example/", "event_types": []string{"*"}, "format": "raw",
 		"raw_token": "raw-secret", "headers": object{"X-Key": "header-secret"},
 	})
-	w.want(200, op, "POST", "/v1/sources/"+s.tencent+"/token/rotate", object{"token": "new-token"})
-	w.want(200, op, "POST", "/v1/sources/"+s.direct+"/basic/rotate", object{"basic": object{"login": "x", "password": "new-password"}})
-	secrets = append(secrets, r.text("secret"), group.text("owner_key"))
+	w.Want(200, op, "POST", "/v1/sources/"+s.tencent+"/token/rotate", object{"token": "new-token"})
+	w.Want(200, op, "POST", "/v1/sources/"+s.direct+"/basic/rotate", object{"basic": object{"login": "x", "password": "new-password"}})
+	secrets = append(secrets, r.Text("secret"), group.Text("owner_key"))
 	var seen strings.Builder
 	for _, path := range []string{"/v1/sources", "/v1/sources/" + s.smartbots, "/v1/groups", "/v1/tenants", "/v1/keys?tenant=" + s.tenant, "/v1/registrations?tenant=" + s.tenant} {
-		seen.WriteString(w.want(200, op, "GET", path, nil).raw)
+		seen.WriteString(w.Want(200, op, "GET", path, nil).Raw)
 	}
-	for _, path := range []string{"/v1/registrations", "/v1/registrations/" + r.id(), "/v1/keys", "/v1/sources", "/v1/me"} {
-		seen.WriteString(w.want(200, s.key, "GET", path, nil).raw)
+	for _, path := range []string{"/v1/registrations", "/v1/registrations/" + r.ID(), "/v1/keys", "/v1/sources", "/v1/me"} {
+		seen.WriteString(w.Want(200, s.key, "GET", path, nil).Raw)
 	}
 	for _, secret := range secrets {
 		if strings.Contains(seen.String(), secret) {
 			t.Errorf("%q stands in an answer", secret)
 		}
-		if strings.Contains(w.log.text(), secret) {
+		if strings.Contains(w.Log.String(), secret) {
 			t.Errorf("%q stands in the log", secret)
 		}
 		if raw, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_")); len(raw) > 20 && strings.Contains(seen.String(), string(raw)) {
@@ -127,11 +127,11 @@ func TestSecretsStandInNoLaterAnswerAndNoLog(t *testing.T) {
 func TestPanicIsAnsweredAndLogged(t *testing.T) {
 	w := newWorld(t)
 	w.g.Keys = nil // no verb works without
-	a := w.call(operatorKey, "POST", "/v1/sources", object{"provider": "direct", "name": planted})
-	if a.code != 500 || strings.Contains(a.raw, planted) {
-		t.Errorf("answer %d %s, want a 500 that says nothing", a.code, a.raw)
+	a := w.Call(operatorKey, "POST", "/v1/sources", object{"provider": "direct", "name": planted})
+	if a.Code != 500 || strings.Contains(a.Raw, planted) {
+		t.Errorf("answer %d %s, want a 500 that says nothing", a.Code, a.Raw)
 	}
-	if log := w.log.text(); !strings.Contains(log, `"outcome":"panic"`) || strings.Contains(log, planted) {
+	if log := w.Log.String(); !strings.Contains(log, `"outcome":"panic"`) || strings.Contains(log, planted) {
 		t.Errorf("log %s, want the panic without its cause's data", log)
 	}
 }
@@ -140,7 +140,7 @@ func TestAnswersForbidSniffingFramingAndKeeping(t *testing.T) {
 	w := newWorld(t)
 	for _, path := range []string{"/v1/me", "/v1/tenants", "/healthz", "/api/simple.html", "/nothing", "/openapi.json"} {
 		rec := httptest.NewRecorder()
-		w.api.ServeHTTP(rec, httptest.NewRequest("GET", path, nil))
+		w.Handler.ServeHTTP(rec, httptest.NewRequest("GET", path, nil))
 		for name, want := range map[string]string{
 			"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer",
 			"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -150,16 +150,16 @@ func TestAnswersForbidSniffingFramingAndKeeping(t *testing.T) {
 			}
 		}
 	}
-	if a := w.want(200, "", "GET", "/healthz", nil); strings.TrimSpace(a.raw) != `{"status":"ok"}` {
-		t.Errorf("/healthz answers %q", a.raw)
+	if a := w.Want(200, "", "GET", "/healthz", nil); strings.TrimSpace(a.Raw) != `{"status":"ok"}` {
+		t.Errorf("/healthz answers %q", a.Raw)
 	}
 }
 
 func TestRefusalIsLoggedWithWhoAndWhat(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()
-	w.want(404, s.key, "GET", "/v1/registrations/reg_none", nil)
-	line := w.log.last(1)
+	w.Want(404, s.key, "GET", "/v1/registrations/reg_none", nil)
+	line := w.Log.Last(1)
 	for _, want := range []string{`"msg":"api"`, s.tenant, `"route":"/v1/registrations/{id}"`, `"code":404`, `"outcome":"refused"`, `"key":"key_`} {
 		if !strings.Contains(line, want) {
 			t.Errorf("log line %s, want %s in it", line, want)
@@ -184,20 +184,20 @@ func TestIdempotentCreateIsMadeOnce(t *testing.T) {
 		{s.key, "/v1/keys", object{"scope": "read"}, "api_key"},
 	} {
 		t.Run(tt.path, func(t *testing.T) {
-			first := w.want(201, tt.key, "POST", tt.path, tt.body, "Idempotency-Key", "key of "+tt.path)
-			again := w.want(201, tt.key, "POST", tt.path, tt.body, "Idempotency-Key", "key of "+tt.path)
-			if first.id() != again.id() || first.id() == "" {
-				t.Errorf("ids %q and %q, want the same", first.id(), again.id())
+			first := w.Want(201, tt.key, "POST", tt.path, tt.body, "Idempotency-Key", "key of "+tt.path)
+			again := w.Want(201, tt.key, "POST", tt.path, tt.body, "Idempotency-Key", "key of "+tt.path)
+			if first.ID() != again.ID() || first.ID() == "" {
+				t.Errorf("ids %q and %q, want the same", first.ID(), again.ID())
 			}
-			if got := again.header.Get("Idempotent-Replayed"); got != "true" || first.header.Get("Idempotent-Replayed") != "" {
+			if got := again.Header.Get("Idempotent-Replayed"); got != "true" || first.Header.Get("Idempotent-Replayed") != "" {
 				t.Errorf("Idempotent-Replayed %q, want true for the repeat alone", got)
 			}
-			if tt.secret != "" && (first.text(tt.secret) == "" || again.text(tt.secret) != "" || again.text("note") == "") {
-				t.Errorf("first %s, repeat %s; want the secret once, and a note that says so", first.raw, again.raw)
+			if tt.secret != "" && (first.Text(tt.secret) == "" || again.Text(tt.secret) != "" || again.Text("note") == "") {
+				t.Errorf("first %s, repeat %s; want the secret once, and a note that says so", first.Raw, again.Raw)
 			}
-			other := tt.body.with("description", "other")
+			other := tt.body.With("description", "other")
 			if tt.path != "/v1/registrations" {
-				other = tt.body.with("name", "other").with("label", "other")
+				other = tt.body.With("name", "other").With("label", "other")
 				for _, name := range []string{"name", "label"} {
 					if _, had := tt.body[name]; !had {
 						delete(other, name)
@@ -207,62 +207,62 @@ func TestIdempotentCreateIsMadeOnce(t *testing.T) {
 			if len(other) == len(tt.body) && fmt.Sprint(other) == fmt.Sprint(tt.body) {
 				return
 			}
-			w.want(422, tt.key, "POST", tt.path, other, "Idempotency-Key", "key of "+tt.path)
+			w.Want(422, tt.key, "POST", tt.path, other, "Idempotency-Key", "key of "+tt.path)
 		})
 	}
-	if got := w.want(200, s.key, "GET", "/v1/registrations", nil).list(t); len(got) != 1 {
+	if got := w.Want(200, s.key, "GET", "/v1/registrations", nil).List(t); len(got) != 1 {
 		t.Errorf("%d registrations, want one", len(got))
 	}
-	w.want(201, s.otherKey, "POST", "/v1/keys", object{"scope": "read"}, "Idempotency-Key", "key of /v1/keys") // another's key is another
+	w.Want(201, s.otherKey, "POST", "/v1/keys", object{"scope": "read"}, "Idempotency-Key", "key of /v1/keys") // another's key is another
 }
 
 func TestRefusedCreateMayBeCorrectedUnderItsKey(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()
 	body := object{"source": s.direct, "url": "ftp://tenant.example/"}
-	w.want(422, s.key, "POST", "/v1/registrations", body, "Idempotency-Key", "k")
-	w.want(201, s.key, "POST", "/v1/registrations", body.with("url", "https://tenant.example/"), "Idempotency-Key", "k")
+	w.Want(422, s.key, "POST", "/v1/registrations", body, "Idempotency-Key", "k")
+	w.Want(201, s.key, "POST", "/v1/registrations", body.With("url", "https://tenant.example/"), "Idempotency-Key", "k")
 }
 
 func TestRotationKeepsTheOldForTheOverlap(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()
-	k := w.want(201, s.key, "POST", "/v1/keys", object{"scope": "read"})
-	next := w.want(200, s.key, "POST", "/v1/keys/"+k.id()+"/rotate", object{"overlap": "1h"})
-	if k.text("api_key") == next.text("api_key") || next.id() != k.id() {
-		t.Fatalf("rotated to %s, want another key under the same id", next.raw)
+	k := w.Want(201, s.key, "POST", "/v1/keys", object{"scope": "read"})
+	next := w.Want(200, s.key, "POST", "/v1/keys/"+k.ID()+"/rotate", object{"overlap": "1h"})
+	if k.Text("api_key") == next.Text("api_key") || next.ID() != k.ID() {
+		t.Fatalf("rotated to %s, want another key under the same id", next.Raw)
 	}
-	for _, key := range []string{k.text("api_key"), next.text("api_key")} {
-		w.want(200, key, "GET", "/v1/me", nil)
+	for _, key := range []string{k.Text("api_key"), next.Text("api_key")} {
+		w.Want(200, key, "GET", "/v1/me", nil)
 	}
-	listed := w.want(200, s.key, "GET", "/v1/keys/"+k.id(), nil)
-	old, _ := listed.object["old"].([]any)
+	listed := w.Want(200, s.key, "GET", "/v1/keys/"+k.ID(), nil)
+	old, _ := listed.Object["old"].([]any)
 	if len(old) != 1 {
-		t.Fatalf("listed %s, want the old one with its end", listed.raw)
+		t.Fatalf("listed %s, want the old one with its end", listed.Raw)
 	}
 	until, _ := time.Parse(time.RFC3339, old[0].(map[string]any)["until"].(string))
 	if left := time.Until(until); left < 59*time.Minute || left > time.Hour {
 		t.Errorf("old one ends in %v, want an hour", left)
 	}
-	w.want(200, s.key, "POST", "/v1/keys/"+k.id()+"/rotate", object{"overlap": "0s"})
-	for _, key := range []string{k.text("api_key"), next.text("api_key")} {
-		w.want(401, key, "GET", "/v1/me", nil)
+	w.Want(200, s.key, "POST", "/v1/keys/"+k.ID()+"/rotate", object{"overlap": "0s"})
+	for _, key := range []string{k.Text("api_key"), next.Text("api_key")} {
+		w.Want(401, key, "GET", "/v1/me", nil)
 	}
-	w.want(422, s.key, "POST", "/v1/keys/"+k.id()+"/rotate", object{"overlap": "-1h"})
-	w.want(422, s.key, "POST", "/v1/keys/"+k.id()+"/rotate", object{"overlap": "soon"})
+	w.Want(422, s.key, "POST", "/v1/keys/"+k.ID()+"/rotate", object{"overlap": "-1h"})
+	w.Want(422, s.key, "POST", "/v1/keys/"+k.ID()+"/rotate", object{"overlap": "soon"})
 }
 
 func TestOverlapsByDefault(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()
 	keys := func(source string) []object {
-		return w.want(200, operatorKey, "GET", "/v1/sources/"+source+"/keys", nil).list(t)
+		return w.Want(200, operatorKey, "GET", "/v1/sources/"+source+"/keys", nil).List(t)
 	}
 	for _, tt := range []struct {
 		source string
 		want   time.Duration
 	}{{s.direct, 30 * 24 * time.Hour}, {s.smartbots, 24 * time.Hour}} {
-		w.want(200, operatorKey, "POST", fmt.Sprint("/v1/sources/", tt.source, "/keys/", keys(tt.source)[0]["id"], "/rotate"), nil)
+		w.Want(200, operatorKey, "POST", fmt.Sprint("/v1/sources/", tt.source, "/keys/", keys(tt.source)[0]["id"], "/rotate"), nil)
 		ends := 0
 		for _, k := range keys(tt.source) {
 			text, ended := k["until"].(string)
@@ -279,14 +279,14 @@ func TestOverlapsByDefault(t *testing.T) {
 			t.Errorf("%d callback URLs end, want the old one", ends)
 		}
 	}
-	r := w.want(201, s.key, "POST", "/v1/registrations", object{"source": s.direct, "url": "https://tenant.example/"})
-	rotated := w.want(200, s.key, "POST", "/v1/registrations/"+r.id()+"/rotate", object{"overlap": "24h"})
-	if secrets, _ := rotated.object["secrets"].([]any); len(secrets) != 2 || rotated.text("secret") == r.text("secret") {
-		t.Errorf("rotated to %s, want a new secret beside the old", rotated.raw)
+	r := w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.direct, "url": "https://tenant.example/"})
+	rotated := w.Want(200, s.key, "POST", "/v1/registrations/"+r.ID()+"/rotate", object{"overlap": "24h"})
+	if secrets, _ := rotated.Object["secrets"].([]any); len(secrets) != 2 || rotated.Text("secret") == r.Text("secret") {
+		t.Errorf("rotated to %s, want a new secret beside the old", rotated.Raw)
 	}
-	token := w.want(200, operatorKey, "POST", "/v1/sources/"+s.tencent+"/token/rotate", object{"token": "second"})
-	if tokens, _ := token.object["tokens"].([]any); len(tokens) != 2 {
-		t.Errorf("source %s, want two tokens", token.raw)
+	token := w.Want(200, operatorKey, "POST", "/v1/sources/"+s.tencent+"/token/rotate", object{"token": "second"})
+	if tokens, _ := token.Object["tokens"].([]any); len(tokens) != 2 {
+		t.Errorf("source %s, want two tokens", token.Raw)
 	}
-	w.want(422, operatorKey, "POST", "/v1/sources/"+s.direct+"/token/rotate", object{"token": "second"})
+	w.Want(422, operatorKey, "POST", "/v1/sources/"+s.direct+"/token/rotate", object{"token": "second"})
 }

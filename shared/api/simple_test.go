@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ringback/shared/api/apitest"
+	"ringback/shared/test/gatewaytest"
 )
 
 const (
@@ -49,7 +50,7 @@ func (w *world) setCallback(v url.Values) simple {
 func (w *world) simple(r *http.Request) simple {
 	w.t.Helper()
 	rec := httptest.NewRecorder()
-	w.api.ServeHTTP(rec, r)
+	w.Handler.ServeHTTP(rec, r)
 	if rec.Code != 200 || rec.Header().Get("Cache-Control") != "no-store" || rec.Header().Get("Content-Type") != "application/json" {
 		w.t.Errorf("answer %d with %v, want 200, JSON, not kept", rec.Code, rec.Header())
 	}
@@ -82,18 +83,18 @@ func changed(v url.Values, name string, values ...string) url.Values {
 // group makes the group that request is about and returns it with its owner's key.
 func (w *world) group(s setting) (id, ownerKey string) {
 	w.t.Helper()
-	a := w.want(201, operatorKey, "POST", "/v1/groups", object{
+	a := w.Want(201, operatorKey, "POST", "/v1/groups", object{
 		"source": s.smartbots, "name": groupName, "security_code": code, "uuid": strings.ToUpper(chatGroup), "group_id": "harbor-crew",
 	})
-	return a.id(), a.text("owner_key")
+	return a.ID(), a.Text("owner_key")
 }
 
 func TestSetHTTPCallbackAnswersAsSmartBots(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()
 	w.group(s)
-	narrow := w.want(201, s.otherKey, "POST", "/v1/keys", object{"scope": "set_http_callback"}).text("api_key")
-	readOnly := w.want(201, s.otherKey, "POST", "/v1/keys", object{"scope": "read"}).text("api_key")
+	narrow := w.Want(201, s.otherKey, "POST", "/v1/keys", object{"scope": "set_http_callback"}).Text("api_key")
+	readOnly := w.Want(201, s.otherKey, "POST", "/v1/keys", object{"scope": "read"}).Text("api_key")
 	good := request(narrow, "https://tenant.example/in")
 	uuid, id := chatGroup, "harbor-crew"
 	ok := simple{Result: "OK", GroupUUID: &uuid, GroupID: &id}
@@ -157,12 +158,12 @@ func TestSetHTTPCallbackTakesQueryAndForm(t *testing.T) {
 	}
 	for _, method := range []string{"HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"} {
 		rec := httptest.NewRecorder()
-		w.api.ServeHTTP(rec, httptest.NewRequest(method, "/api/simple.html?"+good.Encode(), nil))
+		w.Handler.ServeHTTP(rec, httptest.NewRequest(method, "/api/simple.html?"+good.Encode(), nil))
 		if rec.Code != 405 || rec.Header().Get("Allow") != "GET, POST" {
 			t.Errorf("%s: %d with Allow %q, want 405 with GET, POST", method, rec.Code, rec.Header().Get("Allow"))
 		}
 	}
-	if log := w.log.text(); strings.Contains(log, code) || strings.Contains(log, s.key) {
+	if log := w.Log.String(); strings.Contains(log, code) || strings.Contains(log, s.key) {
 		t.Error("a security code or key stands in the log")
 	}
 }
@@ -185,7 +186,7 @@ func TestCallbackIsSetUsedReplacedAndRemoved(t *testing.T) {
 	if got := w.setCallback(request(s.otherKey, e.URL+"/one")); got.Result != "OK" { // the tenant has no grant
 		t.Fatalf("set_http_callback: %+v", got)
 	}
-	await(t, "callback_set", func() bool { return len(to("callback_set")) == 1 })
+	gatewaytest.Await(t, "callback_set", func() bool { return len(to("callback_set")) == 1 })
 	want := url.Values{
 		"action": {"callback_set"}, "group_uuid": {chatGroup}, "group_id": {"harbor-crew"}, "group_name": {groupName},
 		"app_name": {"Greeter"}, "app_uuid": {appUUID},
@@ -194,49 +195,49 @@ func TestCallbackIsSetUsedReplacedAndRemoved(t *testing.T) {
 		t.Errorf("callback_set (-want +got):\n%s", diff)
 	}
 	w.form(w.callbackURL(s.smartbots), chat("the dock is open"))
-	await(t, "the chat as it came", func() bool {
+	gatewaytest.Await(t, "the chat as it came", func() bool {
 		all := e.all()
 		return all[len(all)-1].body == chat("the dock is open").Encode()
 	})
-	apps := w.want(200, owner, "GET", "/v1/groups/"+id+"/apps", nil)
-	list := apps.list(t)
-	if len(list) != 1 || list[0]["app_name"] != "Greeter" || strings.Contains(apps.raw, appUUID) {
-		t.Fatalf("apps %s, want the one by name, without its UUID", apps.raw)
+	apps := w.Want(200, owner, "GET", "/v1/groups/"+id+"/apps", nil)
+	list := apps.List(t)
+	if len(list) != 1 || list[0]["app_name"] != "Greeter" || strings.Contains(apps.Raw, appUUID) {
+		t.Fatalf("apps %s, want the one by name, without its UUID", apps.Raw)
 	}
 	w.setCallback(changed(request(s.otherKey, e.URL+"/two"), "app_name", "Greeter 2"))
 	w.setCallback(request(s.key, e.URL+"/of-the-other-tenant"))
-	again := w.want(200, owner, "GET", "/v1/groups/"+id+"/apps", nil).list(t)
+	again := w.Want(200, owner, "GET", "/v1/groups/"+id+"/apps", nil).List(t)
 	if len(again) != 2 {
 		t.Fatalf("apps %v, want one per tenant", again)
 	}
-	if mine := w.want(200, s.otherKey, "GET", fmt.Sprint("/v1/registrations/", list[0]["id"]), nil); mine.text("app_name") != "Greeter 2" || !strings.HasSuffix(mine.text("url"), "/two") {
-		t.Errorf("registration %s, want the new name and URL under the same id", mine.raw)
+	if mine := w.Want(200, s.otherKey, "GET", fmt.Sprint("/v1/registrations/", list[0]["id"]), nil); mine.Text("app_name") != "Greeter 2" || !strings.HasSuffix(mine.Text("url"), "/two") {
+		t.Errorf("registration %s, want the new name and URL under the same id", mine.Raw)
 	}
-	await(t, "all three callback_set", func() bool { return len(to("callback_set")) == 3 })
+	gatewaytest.Await(t, "all three callback_set", func() bool { return len(to("callback_set")) == 3 })
 
-	w.want(200, owner, "PATCH", "/v1/groups/"+id, object{"security_code": code})
-	if got := w.want(200, owner, "GET", "/v1/groups/"+id+"/apps", nil).list(t); len(got) != 2 {
+	w.Want(200, owner, "PATCH", "/v1/groups/"+id, object{"security_code": code})
+	if got := w.Want(200, owner, "GET", "/v1/groups/"+id+"/apps", nil).List(t); len(got) != 2 {
 		t.Errorf("apps after the same code again %v, want both", got)
 	}
-	w.want(204, owner, "DELETE", fmt.Sprint("/v1/groups/", id, "/apps/", list[0]["id"]), nil)
-	w.want(404, owner, "DELETE", fmt.Sprint("/v1/groups/", id, "/apps/", list[0]["id"]), nil)
-	await(t, "callback_removed for the app that was removed", func() bool { return len(to("callback_removed")) == 1 })
+	w.Want(204, owner, "DELETE", fmt.Sprint("/v1/groups/", id, "/apps/", list[0]["id"]), nil)
+	w.Want(404, owner, "DELETE", fmt.Sprint("/v1/groups/", id, "/apps/", list[0]["id"]), nil)
+	gatewaytest.Await(t, "callback_removed for the app that was removed", func() bool { return len(to("callback_removed")) == 1 })
 	if err := apitest.Delivery("callback_removed", []byte(to("callback_removed")[0].Encode())); err != nil {
 		t.Error(err)
 	}
 	if got := to("callback_removed")[0].Get("app_name"); got != "Greeter 2" {
 		t.Errorf("callback_removed of %q, want Greeter 2", got)
 	}
-	w.want(200, owner, "PATCH", "/v1/groups/"+id, object{"security_code": "another"})
-	await(t, "callback_removed for the app of the old code", func() bool { return len(to("callback_removed")) == 2 })
-	await(t, "no apps", func() bool { return len(w.want(200, owner, "GET", "/v1/groups/"+id+"/apps", nil).list(t)) == 0 })
+	w.Want(200, owner, "PATCH", "/v1/groups/"+id, object{"security_code": "another"})
+	gatewaytest.Await(t, "callback_removed for the app of the old code", func() bool { return len(to("callback_removed")) == 2 })
+	gatewaytest.Await(t, "no apps", func() bool { return len(w.Want(200, owner, "GET", "/v1/groups/"+id+"/apps", nil).List(t)) == 0 })
 	if got := w.setCallback(request(s.key, e.URL)); got.ResultText != wrong {
 		t.Errorf("the old code: %+v, want FAIL", got)
 	}
 	if got := w.setCallback(changed(request(s.key, e.URL), "secret", "another")); got.Result != "OK" {
 		t.Errorf("the new code: %+v, want OK", got)
 	}
-	if got := w.want(200, owner, "GET", "/v1/groups/"+id+"/apps", nil).list(t); len(got) != 1 {
+	if got := w.Want(200, owner, "GET", "/v1/groups/"+id+"/apps", nil).List(t); len(got) != 1 {
 		t.Errorf("apps %v, want the one that was set again", got)
 	}
 }
@@ -245,19 +246,19 @@ func TestOwnerChangesTheCodeAlone(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()
 	id, owner := w.group(s)
-	w.want(403, owner, "PATCH", "/v1/groups/"+id, object{"name": "Mine"})
-	w.want(403, owner, "DELETE", "/v1/groups/"+id, nil)
-	w.want(409, operatorKey, "POST", "/v1/groups", object{"source": s.smartbots, "name": " harbor CREW", "security_code": "c", "uuid": chatGroup})
-	w.want(422, operatorKey, "POST", "/v1/groups", object{"source": s.direct, "name": "x", "security_code": "c", "uuid": chatGroup})
-	w.want(422, operatorKey, "POST", "/v1/groups", object{"source": s.smartbots, "name": "x", "security_code": "c", "uuid": "x"})
-	w.want(200, operatorKey, "PATCH", "/v1/groups/"+id, object{"name": "Renamed"})
-	w.want(201, operatorKey, "POST", "/v1/groups", object{"source": s.smartbots, "name": groupName, "security_code": "c", "uuid": chatGroup})
-	next := w.want(200, operatorKey, "POST", "/v1/groups/"+id+"/owner-key/rotate", nil).text("owner_key")
-	w.want(401, owner, "GET", "/v1/groups/"+id, nil)
-	w.want(200, next, "GET", "/v1/groups/"+id, nil)
-	w.want(204, operatorKey, "DELETE", "/v1/groups/"+id, nil)
-	w.want(404, operatorKey, "GET", "/v1/groups/"+id, nil)
-	w.want(401, next, "GET", "/v1/groups/"+id, nil)
+	w.Want(403, owner, "PATCH", "/v1/groups/"+id, object{"name": "Mine"})
+	w.Want(403, owner, "DELETE", "/v1/groups/"+id, nil)
+	w.Want(409, operatorKey, "POST", "/v1/groups", object{"source": s.smartbots, "name": " harbor CREW", "security_code": "c", "uuid": chatGroup})
+	w.Want(422, operatorKey, "POST", "/v1/groups", object{"source": s.direct, "name": "x", "security_code": "c", "uuid": chatGroup})
+	w.Want(422, operatorKey, "POST", "/v1/groups", object{"source": s.smartbots, "name": "x", "security_code": "c", "uuid": "x"})
+	w.Want(200, operatorKey, "PATCH", "/v1/groups/"+id, object{"name": "Renamed"})
+	w.Want(201, operatorKey, "POST", "/v1/groups", object{"source": s.smartbots, "name": groupName, "security_code": "c", "uuid": chatGroup})
+	next := w.Want(200, operatorKey, "POST", "/v1/groups/"+id+"/owner-key/rotate", nil).Text("owner_key")
+	w.Want(401, owner, "GET", "/v1/groups/"+id, nil)
+	w.Want(200, next, "GET", "/v1/groups/"+id, nil)
+	w.Want(204, operatorKey, "DELETE", "/v1/groups/"+id, nil)
+	w.Want(404, operatorKey, "GET", "/v1/groups/"+id, nil)
+	w.Want(401, next, "GET", "/v1/groups/"+id, nil)
 }
 
 func TestGuessingACodeIsStopped(t *testing.T) {
@@ -328,19 +329,19 @@ func TestOperatorConnectsAGroupAtSmartBots(t *testing.T) {
 	bots := newUpstream(t, `{"result":"FAIL","resulttext":"ACCESS DENIED"}`)
 	at := "/v1/sources/" + s.smartbots + "/groups"
 	ask := object{"name": "Night Watch", "security_code": "night"}
-	w.want(422, operatorKey, "POST", at, ask) // no API key of SmartBots
-	w.want(200, operatorKey, "PATCH", "/v1/sources/"+s.smartbots, object{"upstream": object{"api_key": "a-key", "base_url": bots.URL}})
-	if got := w.want(422, operatorKey, "POST", at, ask).text("detail"); !strings.Contains(got, "ACCESS DENIED") {
+	w.Want(422, operatorKey, "POST", at, ask) // no API key of SmartBots
+	w.Want(200, operatorKey, "PATCH", "/v1/sources/"+s.smartbots, object{"upstream": object{"api_key": "a-key", "base_url": bots.URL}})
+	if got := w.Want(422, operatorKey, "POST", at, ask).Text("detail"); !strings.Contains(got, "ACCESS DENIED") {
 		t.Errorf("refused by SmartBots: %q, want its own words", got)
 	}
 	const uuid = "9d1e1f0c-0f57-4d3c-8f4e-2f6b9a3c7d21"
 	bots.say(`{"result":"OK","group_uuid":"` + uuid + `","group_id":"night-watch"}`)
-	made := w.want(200, operatorKey, "POST", at, ask)
-	if made.text("uuid") != uuid || made.text("group_id") != "night-watch" || made.text("source") != s.smartbots {
+	made := w.Want(200, operatorKey, "POST", at, ask)
+	if made.Text("uuid") != uuid || made.Text("group_id") != "night-watch" || made.Text("source") != s.smartbots {
 		t.Errorf("group %v, want it as SmartBots told it", made)
 	}
-	if again := w.want(200, operatorKey, "POST", at, ask); again.id() != made.id() {
-		t.Errorf("connected again: group %s, want %s", again.id(), made.id())
+	if again := w.Want(200, operatorKey, "POST", at, ask); again.ID() != made.ID() {
+		t.Errorf("connected again: group %s, want %s", again.ID(), made.ID())
 	}
 	if asked := bots.calls()[2]; asked.Get("secret") != "night" || asked.Get("apikey") != "a-key" || !strings.Contains(asked.Get("url"), s.smartbots) {
 		t.Errorf("SmartBots was asked %v, want the group's code and the source's callback URL", asked)
@@ -348,7 +349,7 @@ func TestOperatorConnectsAGroupAtSmartBots(t *testing.T) {
 	if got := w.setCallback(changed(changed(request(s.key, "https://tenant.example/in"), "group", "Night Watch"), "secret", "night")); got.Result != "OK" {
 		t.Errorf("callback by the group's code: %+v, want OK", got)
 	}
-	w.want(403, s.key, "POST", at, ask)
+	w.Want(403, s.key, "POST", at, ask)
 }
 
 func TestUnknownGroupIsAskedOfSmartBots(t *testing.T) {
@@ -356,8 +357,8 @@ func TestUnknownGroupIsAskedOfSmartBots(t *testing.T) {
 	s := w.setting()
 	refuses := newUpstream(t, `{"result":"FAIL","resulttext":"ACCESS DENIED"}`)
 	knows := newUpstream(t, `{"result":"OK","group_uuid":"`+chatGroup+`","group_id":"harbor-crew"}`)
-	w.want(200, operatorKey, "PATCH", "/v1/sources/"+s.smartbots, object{"upstream": object{"api_key": "first-key", "base_url": refuses.URL}})
-	second := w.want(201, operatorKey, "POST", "/v1/sources", object{"provider": "smartbots", "name": "second", "upstream": object{"api_key": "second-key", "base_url": knows.URL}})
+	w.Want(200, operatorKey, "PATCH", "/v1/sources/"+s.smartbots, object{"upstream": object{"api_key": "first-key", "base_url": refuses.URL}})
+	second := w.Want(201, operatorKey, "POST", "/v1/sources", object{"provider": "smartbots", "name": "second", "upstream": object{"api_key": "second-key", "base_url": knows.URL}})
 	good := request(s.key, "https://tenant.example/in")
 	if got := w.setCallback(good); got.Result != "OK" || *got.GroupUUID != chatGroup || *got.GroupID != "harbor-crew" {
 		t.Fatalf("answer %+v, want OK with the group", got)
@@ -366,7 +367,7 @@ func TestUnknownGroupIsAskedOfSmartBots(t *testing.T) {
 		t.Fatalf("asked %d and %d times, want each source once, in order", len(refuses.calls()), len(knows.calls()))
 	}
 	asked := knows.calls()[0]
-	if asked.Get("apikey") != "second-key" || asked.Get("secret") != code || asked.Get("url") != second.text("callback_url") ||
+	if asked.Get("apikey") != "second-key" || asked.Get("secret") != code || asked.Get("url") != second.Text("callback_url") ||
 		asked.Get("app_uuid") == appUUID || asked.Get("action") != "set_http_callback" || asked.Has("secret_sha1") {
 		t.Errorf("SmartBots was asked %v, want it in our own name", asked)
 	}
@@ -389,7 +390,7 @@ func TestUnknownGroupIsAskedOfSmartBots(t *testing.T) {
 	if got := w.setCallback(changed(good, "secret", "y")); got.Result != "FAIL" || !strings.Contains(got.ResultText, "cannot be reached") {
 		t.Errorf("SmartBots down: %+v, want FAIL that says so", got)
 	}
-	if log := w.log.text(); strings.Contains(log, "second-key") || strings.Contains(log, code) {
+	if log := w.Log.String(); strings.Contains(log, "second-key") || strings.Contains(log, code) {
 		t.Error("a key or code stands in the log")
 	}
 }
@@ -404,7 +405,7 @@ func TestNoCodeWaitsForSmartBots(t *testing.T) {
 		io.WriteString(out, `{"result":"FAIL","resulttext":"ACCESS DENIED"}`)
 	}))
 	defer bots.Close()
-	w.want(200, operatorKey, "PATCH", "/v1/sources/"+s.smartbots, object{"upstream": object{"api_key": "a-key", "base_url": bots.URL}})
+	w.Want(200, operatorKey, "PATCH", "/v1/sources/"+s.smartbots, object{"upstream": object{"api_key": "a-key", "base_url": bots.URL}})
 	if got := w.setCallback(changed(request(s.key, "https://tenant.example/in"), "group", "Night Watch")); got.ResultText != "ACCESS DENIED" {
 		t.Errorf("set_http_callback: %+v, want what SmartBots answered after the group was made", got)
 	}
@@ -416,18 +417,18 @@ func TestSetHTTPCallbackLeavesHeadersBehind(t *testing.T) {
 	w := newWorld(t)
 	s := w.setting()
 	w.group(s)
-	narrow := w.want(201, s.key, "POST", "/v1/keys", object{"scope": "set_http_callback"}).text("api_key")
+	narrow := w.Want(201, s.key, "POST", "/v1/keys", object{"scope": "set_http_callback"}).Text("api_key")
 	set := func(url, want string) {
 		t.Helper()
 		if got := w.setCallback(request(narrow, url)); got.Result != "OK" {
 			t.Fatalf("set_http_callback to %s: %+v", url, got)
 		}
-		list := w.want(200, s.key, "GET", "/v1/registrations", nil).list(t)
+		list := w.Want(200, s.key, "GET", "/v1/registrations", nil).List(t)
 		id := fmt.Sprint(list[0]["id"])
 		if got := fmt.Sprint(list[0]["headers"]); got != want {
 			t.Errorf("headers after set_http_callback to %s: %s, want %s", url, got, want)
 		}
-		w.want(200, s.key, "PATCH", "/v1/registrations/"+id, object{"headers": object{"X-Secret": "s3cret"}})
+		w.Want(200, s.key, "PATCH", "/v1/registrations/"+id, object{"headers": object{"X-Secret": "s3cret"}})
 	}
 	set("https://tenant.example/in", "map[]")
 	set("https://tenant.example/other", "map[X-Secret:***]")
