@@ -15,6 +15,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"ringback/shared/console/browsertest"
+	"ringback/shared/test/gatewaytest"
 	"ringback/shared/test/proofs"
 )
 
@@ -41,21 +42,21 @@ func stuff(t testing.TB, text string) *stuffed {
 	e := newEndpoint(t)
 	e.answer(http.StatusInternalServerError, text)
 	m := w.made(text)
-	registration := w.call(w.key, "POST", "/v1/registrations", object{
+	registration := w.OK(w.key, "POST", "/v1/registrations", object{
 		"source": m.bots, "url": e.URL + "/" + url.PathEscape(text) + "?q=" + url.QueryEscape(text), "description": text, "event_types": []string{"*", text},
 		"match": object{"label": []string{text}}, "headers": object{"X-Text": text},
-	}).text("id")
+	}).Text("id")
 	w.connect(text, e.URL)
 	w.post(m.callback, url.Values{"action": {text}, "group_uuid": {text}, "bot_name": {text}, "app_uuid": {text}, text: {text}})
 	var delivery object
-	await(t, "the delivery that was refused", func() bool {
-		rows := w.rows(w.key, "/v1/deliveries?status=pending&registration="+registration)
+	gatewaytest.Await(t, "the delivery that was refused", func() bool {
+		rows := w.OK(w.key, "GET", "/v1/deliveries?status=pending&registration="+registration, nil).Data()
 		if len(rows) > 0 {
 			delivery = rows[0]
 		}
 		return len(rows) > 0
 	})
-	shared := []string{"deliveries/" + delivery.text("id"), "events/" + delivery.text("event"), "registrations/" + registration, "sources", "sources/" + m.bots, "sources/" + m.tencent, "keys", "jobs"}
+	shared := []string{"deliveries/" + delivery.Text("id"), "events/" + delivery.Text("event"), "registrations/" + registration, "sources", "sources/" + m.bots, "sources/" + m.tencent, "keys", "jobs"}
 	w.operator = append(shared[:len(shared):len(shared)],
 		"sources/"+m.direct, "sources/new", "tenants", "tenants/"+m.tenant, "groups", "groups/"+m.group, "deliveries?tenant="+m.tenant,
 		"events?source="+m.bots, "registrations?tenant="+m.tenant, "queues", "jobs/"+m.job, url.PathEscape(text))
@@ -78,21 +79,21 @@ func (w *stuffed) made(text string) made {
 	w.t.Helper()
 	const op = operatorKey
 	var m made
-	m.bots = w.call(op, "POST", "/v1/sources", object{
+	m.bots = w.OK(op, "POST", "/v1/sources", object{
 		"provider": "smartbots", "name": text, "ignore_event_types": []string{"not " + text}, "upstream": object{"base_url": "http://127.0.0.1:9/" + url.PathEscape(text)},
-	}).text("id")
-	m.tencent = w.call(op, "POST", "/v1/sources", object{"provider": "tencent-chat", "name": text, "sdk_app_id": 1400000001, "token": "tencent-token"}).text("id")
-	m.direct = w.call(op, "POST", "/v1/sources", object{"provider": "direct", "name": text, "basic": object{"login": "login", "password": "password"}}).text("id")
-	m.callback = w.call(op, "POST", "/v1/sources/"+m.bots+"/keys", object{"label": text}).text("callback_url")
-	tenant := w.call(op, "POST", "/v1/tenants", object{"name": text, "limits": object{"api_calls_per_second": 100000}})
-	m.tenant, w.key = tenant.text("id"), tenant.text("api_key")
-	w.call(op, "POST", "/v1/sources/"+m.bots+"/grants", object{"tenant": m.tenant})
-	w.call(op, "POST", "/v1/sources/"+m.tencent+"/grants", object{"tenant": m.tenant, "match": object{"from": []string{text}, "label": []string{text}}})
-	w.call(op, "POST", "/v1/keys", object{"scope": "operator", "name": text})
-	w.call(w.key, "POST", "/v1/keys", object{"scope": "read", "name": text})
-	group := w.call(op, "POST", "/v1/groups", object{"source": m.bots, "name": text, "uuid": groupUUID, "group_id": text, "security_code": "code"})
-	m.group, w.ownerKey = group.text("id"), group.text("owner_key")
-	m.job = w.call(op, "POST", "/v1/erasures", object{"source": m.tencent, "match": object{"from": []string{text}}}).text("id")
+	}).Text("id")
+	m.tencent = w.OK(op, "POST", "/v1/sources", object{"provider": "tencent-chat", "name": text, "sdk_app_id": 1400000001, "token": "tencent-token"}).Text("id")
+	m.direct = w.OK(op, "POST", "/v1/sources", object{"provider": "direct", "name": text, "basic": object{"login": "login", "password": "password"}}).Text("id")
+	m.callback = w.OK(op, "POST", "/v1/sources/"+m.bots+"/keys", object{"label": text}).Text("callback_url")
+	tenant := w.OK(op, "POST", "/v1/tenants", object{"name": text, "limits": object{"api_calls_per_second": 100000}})
+	m.tenant, w.key = tenant.Text("id"), tenant.Text("api_key")
+	w.OK(op, "POST", "/v1/sources/"+m.bots+"/grants", object{"tenant": m.tenant})
+	w.OK(op, "POST", "/v1/sources/"+m.tencent+"/grants", object{"tenant": m.tenant, "match": object{"from": []string{text}, "label": []string{text}}})
+	w.OK(op, "POST", "/v1/keys", object{"scope": "operator", "name": text})
+	w.OK(w.key, "POST", "/v1/keys", object{"scope": "read", "name": text})
+	group := w.OK(op, "POST", "/v1/groups", object{"source": m.bots, "name": text, "uuid": groupUUID, "group_id": text, "security_code": "code"})
+	m.group, w.ownerKey = group.Text("id"), group.Text("owner_key")
+	m.job = w.OK(op, "POST", "/v1/erasures", object{"source": m.tencent, "match": object{"from": []string{text}}}).Text("id")
 	return m
 }
 

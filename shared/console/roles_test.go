@@ -13,13 +13,14 @@ import (
 
 	"ringback/shared/embedded"
 	"ringback/shared/storage"
+	"ringback/shared/test/gatewaytest"
 	"ringback/shared/test/proofs"
 )
 
 func TestKeyThatMayOnlyReadFindsNothingToChange(t *testing.T) {
 	t.Parallel()
 	w := stuff(t, "Harbour")
-	read := w.call(w.key, "POST", "/v1/keys", object{"scope": "read", "name": "viewer"}).text("api_key")
+	read := w.OK(w.key, "POST", "/v1/keys", object{"scope": "read", "name": "viewer"}).Text("api_key")
 	b := newBrowser(t, w.world, desk)
 	b.signIn(read)
 	for _, page := range w.tenant {
@@ -41,8 +42,8 @@ func TestKeyThatMayOnlyReadFindsNothingToChange(t *testing.T) {
 func TestNarrowKeyIsToldThatThereIsNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	tenant := w.call(operatorKey, "POST", "/v1/tenants", object{"name": "Acme"}).text("api_key")
-	key := w.call(tenant, "POST", "/v1/keys", object{"scope": "set_http_callback"}).text("api_key")
+	tenant := w.OK(operatorKey, "POST", "/v1/tenants", object{"name": "Acme"}).Text("api_key")
+	key := w.OK(tenant, "POST", "/v1/keys", object{"scope": "set_http_callback"}).Text("api_key")
 	b := newBrowser(t, w, phone)
 	b.signIn(key)
 	b.sees("Nothing to see with this key")
@@ -69,11 +70,11 @@ func TestOwnerOfAGroupRemovesAnApplication(t *testing.T) {
 func TestPageOfADeletedKeyAsksForAnother(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	tenant := w.call(operatorKey, "POST", "/v1/tenants", object{"name": "Acme"})
+	tenant := w.OK(operatorKey, "POST", "/v1/tenants", object{"name": "Acme"})
 	b := newBrowser(t, w, desk)
-	b.signIn(tenant.text("api_key"))
-	me := w.call(tenant.text("api_key"), "GET", "/v1/me", nil)
-	w.call(operatorKey, "DELETE", "/v1/keys/"+me.text("key")+"?tenant="+tenant.text("id"), nil)
+	b.signIn(tenant.Text("api_key"))
+	me := w.OK(tenant.Text("api_key"), "GET", "/v1/me", nil)
+	w.OK(operatorKey, "DELETE", "/v1/keys/"+me.Text("key")+"?tenant="+tenant.Text("id"), nil)
 	b.click("Registrations")
 	b.sees("API key")
 	b.signIn(operatorKey)
@@ -107,8 +108,8 @@ func TestSetUpStepsNameWhatIsToBeEntered(t *testing.T) {
 	b.click("Create source")
 	b.sees("Switch on the retry of callbacks that time out")
 	b.sees("set the same token that this source has")
-	source := w.rows(operatorKey, "/v1/sources")[0]
-	if got := b.text(`document.querySelector(".steps input").value`); got != source.text("callback_url") {
+	source := w.OK(operatorKey, "GET", "/v1/sources", nil).Data()[0]
+	if got := b.text(`document.querySelector(".steps input").value`); got != source.Text("callback_url") {
 		t.Errorf("the steps say to enter %q, want the callback URL", got)
 	}
 
@@ -144,17 +145,17 @@ func TestGroupIsRegisteredAtSmartBotsByAButton(t *testing.T) {
 	}))
 	t.Cleanup(bots.Close)
 	w := newWorld(t)
-	source := w.call(operatorKey, "POST", "/v1/sources", object{"provider": "smartbots", "name": "Bots", "upstream": object{"api_key": "a key", "base_url": bots.URL}})
+	source := w.OK(operatorKey, "POST", "/v1/sources", object{"provider": "smartbots", "name": "Bots", "upstream": object{"api_key": "a key", "base_url": bots.URL}})
 	b := newBrowser(t, w, phone)
 	b.signIn(operatorKey)
-	b.open("/console/sources/" + source.text("id"))
+	b.open("/console/sources/" + source.Text("id"))
 	b.click("Register a group at SmartBots")
 	b.fill("Group", "Harbor Crew")
 	b.fill("Group Security Code", "the code")
 	b.click("Register")
 	b.sees("No application is connected")
 	b.sees(groupUUID)
-	if got := <-asked; got.Get("group") != "Harbor Crew" || got.Get("secret") != "the code" || got.Get("url") != source.text("callback_url") {
+	if got := <-asked; got.Get("group") != "Harbor Crew" || got.Get("secret") != "the code" || got.Get("url") != source.Text("callback_url") {
 		t.Errorf("SmartBots was asked %v, want the group, its code and the source's callback URL", got)
 	}
 	b.wantNoErrors()
@@ -214,13 +215,13 @@ func TestRegistrationIsTriedNarrowedAndReplayed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	b := newBrowser(t, w, desk)
-	source := w.call(operatorKey, "POST", "/v1/sources", object{"provider": "smartbots", "name": "Harbour"}).text("id")
-	tenant := w.call(operatorKey, "POST", "/v1/tenants", object{"name": "Acme"})
-	key := tenant.text("api_key")
-	w.call(operatorKey, "POST", "/v1/sources/"+source+"/grants", object{"tenant": tenant.text("id")})
-	r := w.call(key, "POST", "/v1/registrations", object{"source": source, "url": newEndpoint(t).URL, "description": "Invitations", "event_types": []string{"group_invite"}}).text("id")
+	source := w.OK(operatorKey, "POST", "/v1/sources", object{"provider": "smartbots", "name": "Harbour"}).Text("id")
+	tenant := w.OK(operatorKey, "POST", "/v1/tenants", object{"name": "Acme"})
+	key := tenant.Text("api_key")
+	w.OK(operatorKey, "POST", "/v1/sources/"+source+"/grants", object{"tenant": tenant.Text("id")})
+	r := w.OK(key, "POST", "/v1/registrations", object{"source": source, "url": newEndpoint(t).URL, "description": "Invitations", "event_types": []string{"group_invite"}}).Text("id")
 	w.form(source, chat("the dock is open"))
-	await(t, "the event", func() bool { return len(w.rows(operatorKey, "/v1/events?source="+source)) == 1 })
+	gatewaytest.Await(t, "the event", func() bool { return len(w.OK(operatorKey, "GET", "/v1/events?source="+source, nil).Data()) == 1 })
 
 	b.signIn(key)
 	b.open("/console/registrations/" + r)
@@ -247,21 +248,21 @@ func TestRegistrationIsTriedNarrowedAndReplayed(t *testing.T) {
 func TestPayloadKeepsItsNumbers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	at := w.call(operatorKey, "POST", "/v1/sources", object{"provider": "direct", "name": "SMS"})
+	at := w.OK(operatorKey, "POST", "/v1/sources", object{"provider": "direct", "name": "SMS"})
 	const item = `{"message_uuid":"3f0a7d0e-7a55-4d6d-9f6e-6e0f3a1c0001","callback_event":"price","channel_type":"SMS","price":4.20,"parts":12345678901234567890,"note":"{\"a\": [1,2]}","none":[],"price_time":"2025-03-01T09:15:03Z"}`
-	resp, err := http.Post(at.text("callback_url"), "application/json", strings.NewReader("["+item+"]"))
+	resp, err := http.Post(at.Text("callback_url"), "application/json", strings.NewReader("["+item+"]"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
 	var events []object
-	await(t, "the event", func() bool {
-		events = w.rows(operatorKey, "/v1/events?source="+at.text("id"))
+	gatewaytest.Await(t, "the event", func() bool {
+		events = w.OK(operatorKey, "GET", "/v1/events?source="+at.Text("id"), nil).Data()
 		return len(events) == 1
 	})
 	b := newBrowser(t, w, desk)
 	b.signIn(operatorKey)
-	b.open("/console/events/" + events[0].text("id"))
+	b.open("/console/events/" + events[0].Text("id"))
 	for _, want := range []string{`"price": 4.20,`, `"parts": 12345678901234567890,`, `"note": "{\"a\": [1,2]}",`, `"none": [],`} {
 		if got := b.text(`document.querySelector("pre").textContent`); !strings.Contains(got, want) {
 			t.Errorf("payload is shown as\n%s\nwant it to hold %s", got, want)
@@ -276,18 +277,18 @@ func TestChangedLimitsKeepTheOthers(t *testing.T) {
 	}
 	t.Parallel()
 	w := newWorld(t)
-	at := "/v1/tenants/" + w.call(operatorKey, "POST", "/v1/tenants", object{"name": "Acme", "limits": object{"require_challenge": true, "deliveries_per_second": 2.5}}).text("id")
+	at := "/v1/tenants/" + w.OK(operatorKey, "POST", "/v1/tenants", object{"name": "Acme", "limits": object{"require_challenge": true, "deliveries_per_second": 2.5}}).Text("id")
 	b := newBrowser(t, w, desk)
 	b.signIn(operatorKey)
 	b.open("/console/" + strings.TrimPrefix(at, "/v1/"))
 	b.click("Change name and limits")
 	b.fill("Jobs at once", "3")
 	b.click("Save")
-	await(t, "the change", func() bool {
-		limits, _ := w.call(operatorKey, "GET", at, nil)["limits"].(map[string]any)
+	gatewaytest.Await(t, "the change", func() bool {
+		limits, _ := w.OK(operatorKey, "GET", at, nil)["limits"].(map[string]any)
 		return limits["jobs"] == 3.0
 	})
-	limits, _ := w.call(operatorKey, "GET", at, nil)["limits"].(map[string]any)
+	limits, _ := w.OK(operatorKey, "GET", at, nil)["limits"].(map[string]any)
 	if limits["require_challenge"] != true || limits["deliveries_per_second"] != 2.5 || limits["registrations_per_source"] != 50.0 {
 		t.Errorf("limits after a change of one: %v, want the others as they were", limits)
 	}
@@ -300,7 +301,7 @@ func TestSecretsAreReencryptedByAJob(t *testing.T) {
 	}
 	t.Parallel()
 	w := newWorld(t)
-	w.call(operatorKey, "POST", "/v1/sources", object{"provider": "tencent-chat", "name": "Support", "sdk_app_id": 1400000001, "token": "tencent-token"})
+	w.OK(operatorKey, "POST", "/v1/sources", object{"provider": "tencent-chat", "name": "Support", "sdk_app_id": 1400000001, "token": "tencent-token"})
 	b := newBrowser(t, w, phone)
 	b.signIn(operatorKey)
 	b.open("/console/keys")

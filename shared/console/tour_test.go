@@ -123,7 +123,7 @@ func (b *browser) receive(e *endpoint) {
 	b.t.Helper()
 	b.click("Deliveries")
 	b.until("the test's delivery", `document.querySelectorAll("tbody tr").length === 1`)
-	source := b.w.rows(operatorKey, "/v1/sources")[0].text("id")
+	source := b.w.OK(operatorKey, "GET", "/v1/sources", nil).Data()[0].Text("id")
 	b.w.form(source, chat("the dock is open"))
 	b.sees("group_chat")
 	before := e.received()
@@ -142,7 +142,7 @@ func (b *browser) receive(e *endpoint) {
 func (b *browser) refused(e *endpoint) {
 	b.t.Helper()
 	e.answer(http.StatusGone, "not here")
-	b.w.form(b.w.rows(operatorKey, "/v1/sources")[0].text("id"), chat("nobody hears"))
+	b.w.form(b.w.OK(operatorKey, "GET", "/v1/sources", nil).Data()[0].Text("id"), chat("nobody hears"))
 	b.click("Deliveries")
 	b.choose("Status", "failed")
 	b.until("the failed delivery", `document.querySelectorAll("tbody tr").length === 1`)
